@@ -1,0 +1,42 @@
+/** What `iptables-restore --noflush` makes of a ruleset and a text: the model's own way to apply what fwcheck prints. */
+import { parse } from "../../grammar/index.ts";
+import { readRuleset } from "../rules/load.ts";
+import { BUILT_IN, type Chain, type Rule, type Ruleset, type Table, type TableName } from "../rules/ruleset.ts";
+
+/**
+ * The ruleset after a restore without flush: a declared user chain is emptied, rules are appended or inserted. Rules
+ * that were there before keep their numbers, so that what names them still does.
+ * @throws Error when the text is not one that fwcheck could have printed
+ */
+export function restored(ruleset: Ruleset, text: string): Ruleset {
+  const declared = new Set(
+    parse(text).document.entries.flatMap((table) =>
+      table.kind === "table" ? table.entries.flatMap((e) => (e.kind === "chain" ? [`${table.name} ${e.name}`] : [])) : [],
+    ),
+  );
+  const { rulesets, diagnostics } = readRuleset([{ name: "fix", text, family: ruleset.family }]);
+  const wrong = diagnostics.find((d) => d.severity === "error" && !/is not declared|is neither a chain/.test(d.message));
+  if (wrong !== undefined) throw new Error(`fwcheck cannot read its own rules, line ${wrong.line}: ${wrong.message}`);
+  const tables = new Map<TableName, Table>(ruleset.tables);
+  for (const [name, changes] of rulesets[0]?.tables ?? []) {
+    const chains = new Map<string, Chain>(tables.get(name)?.chains);
+    for (const [chain, change] of changes.chains) {
+      const builtIn = (BUILT_IN[name] as readonly string[]).includes(chain);
+      const old = chains.get(chain);
+      if (old === undefined || (declared.has(`${name} ${chain}`) && !builtIn)) chains.set(chain, change);
+      else chains.set(chain, { ...old, rules: merged(old.rules, change.rules) });
+    }
+    tables.set(name, { name, chains });
+  }
+  return { ...ruleset, tables };
+}
+
+/** Inserts and appends, in the order of the text. */
+function merged(old: readonly Rule[], more: readonly Rule[]): Rule[] {
+  const rules = [...old];
+  // The loader already put what is inserted in front of what is appended, as these rules alone would stand.
+  const inserted = more.filter((rule) => rule.syntax.command === "-I");
+  rules.unshift(...inserted);
+  rules.push(...more.filter((rule) => rule.syntax.command === "-A"));
+  return rules;
+}

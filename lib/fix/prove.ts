@@ -1,0 +1,104 @@
+/**
+ * The argument that a fix is right, over all packets: every bypass is closed, and for every other packet the verdict,
+ * the way it leaves by and its header are what they were.
+ */
+import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
+import { comesIn, type Host } from "../host/host.ts";
+import { CT, type Field, type Scalar } from "../packet/field.ts";
+import { type PacketJson, packetJson } from "../packet/packet.ts";
+import { ANY, is } from "../packet/predicate.ts";
+import { Program } from "../path/program.ts";
+import type { Ending } from "../path/walk.ts";
+import { EMPTY, type Node } from "../reach/diagram.ts";
+import { Domain } from "../reach/domain.ts";
+import { Reach, vocabularyOf, witness } from "../reach/reach.ts";
+import { bind, type SetState } from "../reach/state.ts";
+import type { Ruleset } from "../rules/ruleset.ts";
+
+/** A packet to which the fix would do what it must not. */
+export interface Changed {
+  readonly packet: PacketJson;
+  readonly why: string;
+}
+
+export interface Proof {
+  /** Findings that are closed, by id. */
+  readonly closed: readonly string[];
+  /** Findings that are still there. */
+  readonly remaining: readonly string[];
+  /** Packets that would fare otherwise although nothing blocks them; none in a proof that holds. */
+  readonly changed: readonly Changed[];
+}
+
+/** Proves a fix of one family. @throws BudgetExceeded */
+export function prove(before: Ruleset, after: Ruleset, host: Host, audited: FamilyAudit): Proof {
+  const left = new Set(findingsOf(auditFamily(after, host)).map((f) => f.id));
+  const findings = findingsOf(audited).map((f) => f.id);
+  return {
+    closed: findings.filter((id) => !left.has(id)),
+    remaining: [...left],
+    changed: changes(before, after, host),
+  };
+}
+
+/** What a walk's end amounts to: the verdict, the interface, and the header, spelled. */
+function outcome(ending: Ending<SetState>): string {
+  // Dropped or rejected, a packet does not come through: which of the two is the owner's word to say.
+  if (ending.verdict === "drop" || ending.verdict === "reject") return "stopped";
+  const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map((field) => {
+    const bound = ending.state.bound.get(field);
+    return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
+  });
+  return [ending.verdict, ending.delivery, ending.out, ...header].join("|");
+}
+
+/** Packets for which the two rulesets differ, but for those that the intent blocks and the new one stops. */
+function changes(before: Ruleset, after: Ruleset, host: Host): Changed[] {
+  const programs = [new Program(before, host), new Program(after, host)] as const;
+  const arriving = comesIn(host);
+  const inputs = { predicates: [arriving, ...host.interfaces.map((i) => is("in", i.name))], given: new Map<Field, ReadonlySet<number>>() };
+  // The intent is worked out anew in this domain, which can tell apart what either ruleset can.
+  const audited = auditFamily(before, host, [vocabularyOf(programs[0]), vocabularyOf(programs[1]), inputs]);
+  const { domain } = audited;
+  const { diagrams } = domain;
+  const [old, now] = [new Reach(programs[0], domain), new Reach(programs[1], domain)];
+  const found: Changed[] = [];
+  const report = (set: Node, why: string): void => {
+    if (set === EMPTY) return;
+    const { packet } = witness(domain, set, { in: host.interfaces.map((i): Scalar => i.name), sport: [40000], proto: [6, 17], flags: [2] });
+    found.push({ packet: packetJson(packet), why });
+  };
+  const ways: [string, (reach: Reach) => Ending<SetState>[], Node][] = [
+    ["a packet that comes in", (reach) => reach.arrive(reach.start(arriving)), audited.blocked],
+    ["a packet that the host sends", (reach) => reach.send(reach.start(ANY)), EMPTY],
+  ];
+  for (const [what, walk, may] of ways) {
+    const was = byOutcome(walk(old), domain);
+    const becomes = byOutcome(walk(now), domain);
+    for (const [how, set] of was) {
+      const differs = diagrams.minus(set, becomes.get(how) ?? EMPTY);
+      report(diagrams.minus(differs, may), `${what} would fare otherwise, and nothing blocks it`);
+      const stopped = becomes.get("stopped") ?? EMPTY;
+      report(diagrams.minus(diagrams.mask(differs, may), stopped), `${what} that should be stopped is not`);
+    }
+  }
+  // Flows that are already there: whatever conntrack says of them but NEW, FORWARD must decide as it did.
+  for (const state of ["ESTABLISHED", "RELATED"] as const) {
+    const decide = (reach: Reach): Map<string, Node> => {
+      const start = bind({ ...reach.start(ANY), bound: new Map() }, [["ctstate", { value: CT[state] }], ["mark", { value: 0 }]]);
+      return byOutcome(reach.table(start, "filter", "FORWARD").map((p) => ({ state: p.state, verdict: p.outcome, delivery: "forward", out: null, why: null, hook: null })), domain);
+    };
+    const becomes = decide(now);
+    for (const [how, set] of decide(old)) report(diagrams.minus(set, becomes.get(how) ?? EMPTY), `a packet of a flow that is ${state} would fare otherwise`);
+  }
+  return found;
+}
+
+function byOutcome(endings: readonly Ending<SetState>[], domain: Domain): Map<string, Node> {
+  const sets = new Map<string, Node>();
+  for (const ending of endings) {
+    const how = outcome(ending);
+    sets.set(how, domain.diagrams.over(sets.get(how) ?? EMPTY, ending.state.set));
+  }
+  return sets;
+}

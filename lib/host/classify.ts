@@ -1,0 +1,28 @@
+/** Tells what a file is from its contents, so that a folder of files can be given as it lies. */
+import { arrays, list, property } from "./sources/json.ts";
+
+export type Kind = "rules" | "addr" | "route" | "docker" | "ipset" | "sysctl";
+
+/** @returns what program printed the text, or `undefined` when it is none that fwcheck reads */
+export function kindOf(text: string): Kind | undefined {
+  const start = text.trimStart();
+  if (start.startsWith("[") && !/^\[\d+:\d+\]/.test(start)) return jsonKind(start);
+  if (/^\*(raw|mangle|nat|filter|security)\s*$/m.test(text)) return "rules";
+  if (/^(create|add) \S+ /m.test(text)) return "ipset";
+  if (/^(net|kernel|vm)[./]\S+\s*=/m.test(text)) return "sysctl";
+  return undefined;
+}
+
+function jsonKind(text: string): Kind | undefined {
+  let entries: unknown[];
+  try {
+    entries = arrays(text);
+  } catch {
+    return undefined;
+  }
+  const [first] = entries;
+  if (property(first, "NetworkSettings") !== undefined || property(first, "IPAM") !== undefined) return "docker";
+  if (property(first, "dst") !== undefined) return "route";
+  if (entries.some((entry) => list(property(entry, "addr_info")).length > 0)) return "addr";
+  return undefined;
+}

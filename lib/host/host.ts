@@ -1,0 +1,194 @@
+/**
+ * The host that the rules live on: interfaces, addresses, routes, sysctls, ipsets, containers. Whatever was not given
+ * is inferred, and each inference is a sentence in `inferred`.
+ */
+import { familyOf, maxAddress, type Prefix, parsePrefix, prefixes, prefixRange } from "../packet/address.ts";
+import type { Address, Family, Range, Scalar } from "../packet/field.ts";
+import { normalizeRanges, not, type Predicate, within } from "../packet/predicate.ts";
+import type { AddressType, Facts } from "../rules/facts.ts";
+
+/** An address of an interface. */
+export interface InterfaceAddress {
+  readonly family: Family;
+  readonly address: Address;
+  /** The subnet it stands in. */
+  readonly prefix: Prefix;
+  readonly broadcast: Address | null;
+  /** Made up by fwcheck to stand for whatever address the host has. */
+  readonly invented?: boolean;
+}
+
+export interface Interface {
+  readonly name: string;
+  readonly addresses: readonly InterfaceAddress[];
+  /** The bridge it is a port of. */
+  readonly master: string | null;
+}
+
+/** A route as `ip -j route` lists it. */
+export interface Route {
+  readonly family: Family;
+  readonly type:
+    | "unicast"
+    | "local"
+    | "broadcast"
+    | "multicast"
+    | "anycast"
+    | "blackhole"
+    | "unreachable"
+    | "prohibit"
+    | "throw";
+  readonly to: Prefix;
+  readonly dev: string | null;
+  readonly table: string;
+  readonly metric: number;
+  /** Source address the kernel prefers for packets of its own. */
+  readonly source: Address | null;
+}
+
+/** A Docker network. */
+export interface Network {
+  readonly name: string;
+  readonly driver: string;
+  /** Interface of a bridge network; `null` for other drivers. */
+  readonly bridge: string | null;
+  readonly subnets: readonly Prefix[];
+  readonly internal: boolean;
+}
+
+/** A container, as far as its network goes. */
+export interface Container {
+  readonly name: string;
+  readonly project: string | null;
+  readonly hostNetwork: boolean;
+  readonly addresses: readonly Address[];
+  /** Whether each address was asked for with `--ip`, and so stays. */
+  readonly fixed: boolean;
+}
+
+export interface Host {
+  readonly interfaces: readonly Interface[];
+  readonly routes: readonly Route[];
+  readonly sysctls: ReadonlyMap<string, string>;
+  readonly networks: readonly Network[];
+  readonly containers: readonly Container[];
+  /** Bridges whose traffic is Docker's business: from the networks, or from Docker's rules. */
+  readonly bridges: readonly string[];
+  /** Membership in an ipset, `undefined` when the set is not known. */
+  member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;
+  /** What was not given and had to be worked out, a sentence each. */
+  readonly inferred: readonly string[];
+}
+
+/** A sysctl as a number; `fallback` where it is not given. */
+export function sysctl(host: Host, name: string, fallback: number): number {
+  const text = host.sysctls.get(name);
+  return text !== undefined && /^-?\d+$/.test(text) ? Number(text) : fallback;
+}
+
+/** Name of the container that has this address, or `null`. */
+export const containerAt = (host: Host, address: Address): Container | null =>
+  host.containers.find((c) => c.addresses.includes(address)) ?? null;
+
+/** The interfaces that are neither container bridges nor ports of a bridge nor loopback: where outsiders come in. */
+export const outsideInterfaces = (host: Host): string[] =>
+  host.interfaces
+    .filter((i) => i.name !== "lo" && i.master === null && !host.bridges.includes(i.name))
+    .map((i) => i.name);
+
+const named = (names: readonly string[]): Predicate => within("in", names.map((name): Range => [name, name]));
+
+/** By what no packet comes in: a port hands it to its bridge first, and what comes by loopback the host sent itself. */
+const mute = (host: Host): string[] => ["", "lo", ...host.interfaces.filter((i) => i.master !== null).map((i) => i.name)];
+
+/** Whether a packet comes in at all, from outsiders or from containers. */
+export const comesIn = (host: Host): Predicate => not(named(mute(host)));
+
+/**
+ * Whether a packet comes from an outsider: by any interface that is no container bridge, also by one that nobody
+ * listed. A firewall's policy holds for the VPN that comes up tomorrow, too.
+ */
+export const fromOutside = (host: Host): Predicate => not(named([...mute(host), ...host.bridges]));
+
+/** Everything that is not in one of the ranges. */
+export function complement(ranges: readonly Range[], family: Family): Range[] {
+  const out: Range[] = [];
+  let from: Scalar = family === 4 ? 0 : 0n;
+  const max = maxAddress(family);
+  for (const [lo, hi] of normalizeRanges(ranges)) {
+    if (lo > from) out.push([from, (typeof lo === "bigint" ? lo - 1n : (lo as number) - 1) as Scalar]);
+    if ((hi as Address) >= max) return out;
+    from = (typeof hi === "bigint" ? hi + 1n : (hi as number) + 1) as Scalar;
+  }
+  out.push([from, max]);
+  return out;
+}
+
+const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
+const LOOPBACK = { 4: prefixes(4, "127.0.0.0/8"), 6: prefixes(6, "::1/128") } as const;
+
+/**
+ * What the kernel's table `local` says of the host's own addresses: inet_addr_type (net/ipv4/fib_frontend.c). The
+ * lowest address of a subnet is an ordinary one since Linux 5.14; the highest is its broadcast address.
+ */
+export function ownAddresses(
+  host: Host,
+  family: Family,
+  device?: string,
+): { local: Range[]; broadcast: Range[] } {
+  const local: Range[] = device === undefined || device === "lo" ? [...LOOPBACK[family]] : [];
+  const broadcast: Range[] = [];
+  for (const each of host.interfaces) {
+    if (device !== undefined && each.name !== device) continue;
+    for (const a of each.addresses) {
+      if (a.family !== family) continue;
+      local.push([a.address, a.address]);
+      if (a.broadcast !== null) broadcast.push([a.broadcast, a.broadcast]);
+      else if (family === 4) {
+        const [first, last] = prefixRange(a.prefix) as readonly [number, number];
+        if (last - first >= 3) broadcast.push([last, last]);
+      }
+    }
+  }
+  for (const route of host.routes) {
+    if (route.family !== family || (device !== undefined && route.dev !== device)) continue;
+    if (route.type === "local") local.push(prefixRange(route.to));
+    if (route.type === "broadcast") broadcast.push(prefixRange(route.to));
+  }
+  if (family === 4 && device === undefined) broadcast.push([0, 0], [0xffff_ffff, 0xffff_ffff]);
+  return { local: normalizeRanges(local), broadcast: normalizeRanges(broadcast) };
+}
+
+/** What matches ask of the host, for one family. */
+export function factsOf(host: Host, family: Family): Facts {
+  return {
+    family,
+    interfaces: host.interfaces.map((i) => i.name),
+    addressesOf(type: AddressType, device?: string): readonly Range[] {
+      const own = ownAddresses(host, family, device);
+      switch (type) {
+        case "LOCAL":
+          return own.local;
+        case "BROADCAST":
+          return own.broadcast;
+        case "MULTICAST":
+          return MULTICAST[family];
+        case "UNICAST":
+          return complement([...own.local, ...own.broadcast, ...MULTICAST[family]], family);
+        default:
+          return host.routes
+            .filter((r) => r.family === family && r.type.toUpperCase() === type)
+            .map((r) => prefixRange(r.to));
+      }
+    },
+    member: (set, sides) => host.member(set, sides, family),
+    reversePath: () => undefined,
+  };
+}
+
+/** A prefix from trusted text of either family; `undefined` when it is none. */
+export function readPrefix(text: string): { family: Family; prefix: Prefix } | undefined {
+  const family = familyOf(text.replace(/\/.*$/, ""));
+  const prefix = family === undefined ? undefined : parsePrefix(text, family);
+  return family === undefined || prefix === undefined ? undefined : { family, prefix };
+}

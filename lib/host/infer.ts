@@ -1,0 +1,214 @@
+/**
+ * What can be worked out of the rules where nothing was said of the host: Docker's bridges and subnets from its
+ * MASQUERADE and DNAT rules, the outside interfaces from the rules that name them. Each inference is a sentence.
+ */
+import {
+  type Prefix,
+  parsePrefix,
+  prefixRange,
+  printAddress,
+  printPrefix,
+  within,
+} from "../packet/address.ts";
+import type { Address, Family } from "../packet/field.ts";
+import type { Given, Options, Values } from "../rules/extension.ts";
+import type { Rule, Ruleset } from "../rules/ruleset.ts";
+import type { Interface, InterfaceAddress, Network, Route } from "./host.ts";
+
+/** The options of `-s -d -i -o` of a rule, typed. */
+export interface HeaderValues {
+  readonly src?: Given<Prefix>;
+  readonly dst?: Given<Prefix>;
+  readonly in?: Given<string>;
+  readonly out?: Given<string>;
+  readonly proto?: Given<number>;
+}
+
+export const headerOf = (rule: Rule): HeaderValues =>
+  (rule.matches[0]?.extension.name === "" ? rule.matches[0].values : {}) as Values<Options> as HeaderValues;
+
+const plain = <T>(given: Given<T> | undefined): T | undefined =>
+  given === undefined || given.not ? undefined : given.value;
+
+/** Addresses of documentation (RFC 5737, RFC 3849) that stand for the host's own when nobody said what those are. */
+const STAND_IN = { 4: "192.0.2.1", 6: "2001:db8::1" } as const;
+
+/** Bridges that Docker's rules speak of, with the subnets behind them where the rules tell. */
+export function dockerBridges(
+  rulesets: readonly Ruleset[],
+): Map<string, { subnets: Map<string, Prefix>; endpoints: Map<string, Prefix> }> {
+  const bridges = new Map<string, { subnets: Map<string, Prefix>; endpoints: Map<string, Prefix> }>();
+  const bridge = (name: string) => {
+    let found = bridges.get(name);
+    if (found === undefined) bridges.set(name, (found = { subnets: new Map(), endpoints: new Map() }));
+    return found;
+  };
+  for (const ruleset of rulesets) {
+    const nat = ruleset.tables.get("nat")?.chains;
+    const filter = ruleset.tables.get("filter")?.chains;
+    for (const rule of nat?.get("DOCKER")?.rules ?? []) {
+      // `-i br -j RETURN` up to 28, `! -i br ... -j DNAT` in all.
+      const { in: input } = headerOf(rule);
+      if (input !== undefined && !input.value.endsWith("+")) bridge(input.value);
+    }
+    for (const rule of filter?.get("DOCKER")?.rules ?? []) {
+      const { in: input, out, dst } = headerOf(rule);
+      const name = plain(out);
+      if (name === undefined || input?.value !== name || !input.not) continue;
+      const of = bridge(name);
+      const endpoint = plain(dst);
+      if (endpoint !== undefined) of.endpoints.set(printPrefix(endpoint), endpoint);
+    }
+    for (const chain of [
+      "DOCKER-ISOLATION-STAGE-1",
+      "DOCKER-INTERNAL",
+      "DOCKER-FORWARD",
+      "DOCKER-BRIDGE",
+      "DOCKER-CT",
+    ])
+      for (const rule of filter?.get(chain)?.rules ?? []) {
+        const { in: input, out } = headerOf(rule);
+        const name = plain(input) ?? plain(out);
+        if (name !== undefined && !name.endsWith("+")) bridge(name);
+      }
+    for (const rule of nat?.get("POSTROUTING")?.rules ?? []) {
+      const { src, out } = headerOf(rule);
+      const subnet = plain(src);
+      if (rule.target.kind !== "extension" || rule.target.extension.name !== "MASQUERADE") continue;
+      if (subnet !== undefined && out?.not && (bridges.has(out.value) || /^(docker|br-)/.test(out.value)))
+        bridge(out.value).subnets.set(printPrefix(subnet), subnet);
+    }
+  }
+  return bridges;
+}
+
+/** Hosts that packets speak of: where one arrives for an address nobody knows, the address is the host's own. */
+export interface Hint {
+  readonly in: string | null;
+  readonly src: Address;
+  readonly dst: Address;
+  readonly family: Family;
+}
+
+/** Interfaces and addresses where no `ip addr` was given. */
+export function inferInterfaces(
+  rulesets: readonly Ruleset[],
+  networks: readonly Network[],
+  hints: readonly Hint[],
+  say: (sentence: string) => void,
+): Interface[] {
+  const made = new Map<string, InterfaceAddress[]>();
+  const add = (name: string): InterfaceAddress[] => {
+    let list = made.get(name);
+    if (list === undefined) made.set(name, (list = []));
+    return list;
+  };
+  add("lo");
+  const bridges = dockerBridges(rulesets);
+  for (const network of networks)
+    if (network.bridge !== null) {
+      const known = bridges.get(network.bridge) ?? { subnets: new Map(), endpoints: new Map() };
+      for (const subnet of network.subnets) known.subnets.set(printPrefix(subnet), subnet);
+      bridges.set(network.bridge, known);
+    }
+  for (const [name, { subnets, endpoints }] of bridges) {
+    const list = add(name);
+    for (const prefix of subnets.values()) {
+      const [first] = prefixRange(prefix) as readonly [Address, Address];
+      const gateway = (typeof first === "number" ? first + 1 : first + 1n) as Address;
+      list.push({
+        family: typeof first === "number" ? 4 : 6,
+        address: gateway,
+        prefix,
+        broadcast: null,
+        invented: true,
+      });
+      say(
+        `${name} is a container bridge with ${printPrefix(prefix)} (from ${networks.some((n) => n.bridge === name) ? "docker network inspect" : "its MASQUERADE rule"}), its own address taken to be ${printAddress(gateway)}`,
+      );
+    }
+    if (subnets.size === 0)
+      say(
+        `${name} is a container bridge (from Docker's rules); its subnet is not known${endpoints.size > 0 ? `, only ${[...endpoints.keys()].join(", ")} behind it` : ""}`,
+      );
+  }
+  const outside = new Set<string>();
+  for (const ruleset of rulesets)
+    for (const table of ruleset.tables.values())
+      for (const chain of table.chains.values())
+        for (const rule of chain.rules) {
+          const { in: input, out } = headerOf(rule);
+          for (const name of [input?.value, out?.value])
+            if (name !== undefined && name !== "lo" && !name.endsWith("+") && !bridges.has(name))
+              outside.add(name);
+        }
+  for (const { in: name } of hints)
+    if (name !== null && name !== "lo" && !bridges.has(name)) outside.add(name);
+  if (outside.size === 0) outside.add("eth0");
+  const [main] = outside;
+  const families = new Set(rulesets.map((r) => r.family));
+  for (const name of outside) add(name);
+  for (const family of families) {
+    const address = parsePrefix(STAND_IN[family], family)!;
+    add(main!).push({ family, address: address.address, prefix: address, broadcast: null, invented: true });
+  }
+  say(
+    `outside interfaces: ${[...outside].join(", ")} (${outside.size === 1 && main === "eth0" ? "the usual name" : "named by the rules"}); ${main} has the default route and an address of the host's, written ${[...families].map((f) => STAND_IN[f]).join(" and ")} because none was given`,
+  );
+  // Whatever arrives from outside for an address that no known subnet holds is meant for this host.
+  const subnets = [...made.values()].flat();
+  for (const hint of hints) {
+    if (hint.in === null || bridges.has(hint.in) || hint.in === "lo") continue;
+    const known = subnets.some((a) => a.family === hint.family && inside(hint.dst, a.prefix));
+    if (
+      known ||
+      (typeof hint.dst === "number"
+        ? hint.dst >>> 28 === 14 || hint.dst >>> 24 === 127
+        : hint.dst >> 120n === 0xffn)
+    )
+      continue;
+    const prefix = parsePrefix(printAddress(hint.dst), hint.family)!;
+    if ((made.get(hint.in) ?? []).some((a) => a.address === hint.dst)) continue;
+    add(hint.in).push({ family: hint.family, address: hint.dst, prefix, broadcast: null, invented: true });
+    say(
+      `${printAddress(hint.dst)} is taken to be an address of this host, on ${hint.in} (no --addr was given)`,
+    );
+  }
+  return [...made].map(([name, addresses]) => ({ name, addresses, master: null }));
+}
+
+const inside = (address: Address, prefix: Prefix): boolean => within(address, [prefixRange(prefix)]);
+
+/** Routes where no `ip route` was given: the subnets of the interfaces, single containers, and a default route. */
+export function inferRoutes(
+  rulesets: readonly Ruleset[],
+  interfaces: readonly Interface[],
+  bridges: readonly string[],
+  say: (sentence: string) => void,
+): Route[] {
+  const routes: Route[] = [];
+  const route = (family: Family, to: Prefix, dev: string, source: Address | null = null): void => {
+    routes.push({ family, type: "unicast", to, dev, table: "main", metric: 0, source });
+  };
+  for (const each of interfaces)
+    for (const a of each.addresses)
+      if (!a.invented || bridges.includes(each.name)) route(a.family, a.prefix, each.name, a.address);
+  for (const [name, { subnets, endpoints }] of dockerBridges(rulesets))
+    if (subnets.size === 0)
+      for (const endpoint of endpoints.values())
+        route(typeof endpoint.address === "number" ? 4 : 6, endpoint, name);
+  const main = interfaces.find(
+    (i) => i.name !== "lo" && !bridges.includes(i.name) && !(i.master !== null && bridges.includes(i.master)),
+  );
+  if (main !== undefined) {
+    for (const family of [4, 6] as const)
+      route(
+        family,
+        parsePrefix(family === 4 ? "0.0.0.0/0" : "::/0", family)!,
+        main.name,
+        main.addresses.find((a) => a.family === family)?.address ?? null,
+      );
+    say(`the default route leads out of ${main.name} (no --route was given)`);
+  }
+  return routes;
+}

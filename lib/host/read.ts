@@ -1,0 +1,96 @@
+/** Puts a host together from what was given, and infers the rest. */
+import type { Family } from "../packet/field.ts";
+import type { Predicate } from "../packet/predicate.ts";
+import type { Ruleset } from "../rules/ruleset.ts";
+import type { Container, Host, Interface, Network, Route } from "./host.ts";
+import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
+import { readDocker } from "./sources/docker.ts";
+import { readAddresses, readRoutes } from "./sources/ip.ts";
+import { readSysctls } from "./sources/sysctl.ts";
+
+/** A file's text under the name that messages use. */
+export interface Source {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** What may be given of a host; whatever is left out is inferred. */
+export interface HostSources {
+  /** `ip -j addr`. */
+  readonly addr?: readonly Source[];
+  /** `ip -j route show table all`, IPv4 and IPv6. */
+  readonly route?: readonly Source[];
+  /** `ipset save`. */
+  readonly ipset?: readonly Source[];
+  /** `docker inspect` and `docker network inspect`. */
+  readonly docker?: readonly Source[];
+  /** `sysctl -a`. */
+  readonly sysctl?: readonly Source[];
+}
+
+/** A source that cannot be read at all. */
+export class SourceError extends Error {
+  override readonly name = "SourceError";
+  constructor(source: Source, program: string, cause: unknown) {
+    super(
+      `${source.name}: not what ${program} prints: ${cause instanceof Error ? cause.message : String(cause)}`,
+    );
+  }
+}
+
+function each<T>(sources: readonly Source[] | undefined, program: string, read: (text: string) => T): T[] {
+  return (sources ?? []).map((source) => {
+    try {
+      return read(source.text);
+    } catch (error) {
+      throw new SourceError(source, program, error);
+    }
+  });
+}
+
+/**
+ * Reads what is known of the host and infers what is not.
+ * @param hints packets that will be simulated: they tell which addresses are the host's when nothing else does
+ * @throws SourceError when a source is not what its program prints
+ */
+export function readHost(
+  sources: HostSources,
+  rulesets: readonly Ruleset[],
+  hints: readonly Hint[] = [],
+): Host {
+  const inferred: string[] = [];
+  const say = (sentence: string): void => {
+    inferred.push(sentence);
+  };
+  const docker = each(sources.docker, "docker inspect", readDocker);
+  const containers: Container[] = docker.flatMap((d) => d.containers);
+  const networks: Network[] = docker.flatMap((d) => d.networks);
+  const sysctls = new Map(each(sources.sysctl, "sysctl -a", readSysctls).flatMap((map) => [...map]));
+  const interfaces: Interface[] =
+    sources.addr === undefined
+      ? inferInterfaces(rulesets, networks, hints, say)
+      : each(sources.addr, "ip -j addr", readAddresses).flat();
+  const bridges = new Set([
+    ...dockerBridges(rulesets).keys(),
+    ...networks.flatMap((n) => (n.bridge === null ? [] : [n.bridge])),
+    // The default bridge is Docker's even where no rule speaks of it.
+    ...interfaces.flatMap((i) => (/^docker(0|_gwbridge)$/.test(i.name) ? [i.name] : [])),
+  ]);
+  const routes: Route[] =
+    sources.route === undefined
+      ? inferRoutes(rulesets, interfaces, [...bridges], say)
+      : each(sources.route, "ip -j route", readRoutes).flat();
+  if (!sysctls.has("net.ipv4.ip_forward"))
+    say("the host forwards packets (net.ipv4.ip_forward = 1; no --sysctl was given)");
+  return {
+    interfaces,
+    routes,
+    sysctls,
+    networks,
+    containers,
+    bridges: [...bridges],
+    member: (_set: string, _sides: readonly ("src" | "dst")[], _family: Family): Predicate | undefined =>
+      undefined,
+    inferred,
+  };
+}

@@ -1,0 +1,155 @@
+/**
+ * One packet as it is given to the simulator, and its spelling in the contract's JSON.
+ */
+import { parseAddress, printAddress } from "./address.ts";
+import { type Address, CT, type CtState, type Family, protoName, protoNumber, TCP_FLAGS } from "./field.ts";
+
+const FLAG_LETTERS = "FSRPAUEC";
+/** Reads `S`, `SA`, `FIN,ACK` or `SYN`. @returns `undefined` for anything else. */
+export function parseFlags(text: string): number | undefined {
+  let flags = 0;
+  if (text === "" || text === "NONE") return 0;
+  if (/^[A-Z]{3}(,[A-Z]{3})*$/.test(text)) {
+    for (const name of text.split(",")) {
+      if (!Object.hasOwn(TCP_FLAGS, name)) return undefined;
+      flags |= TCP_FLAGS[name as keyof typeof TCP_FLAGS];
+    }
+    return flags;
+  }
+  for (const letter of text.replace(/[.]/g, "A")) {
+    const at = FLAG_LETTERS.indexOf(letter);
+    if (at < 0) return undefined;
+    flags |= 1 << at;
+  }
+  return flags;
+}
+
+/** Prints flag bits by their letters, `SA` for SYN and ACK. */
+export const printFlags = (flags: number): string =>
+  [...FLAG_LETTERS].filter((_, i) => flags & (1 << i)).join("");
+
+/** A packet as it is given to the simulator: engine values, everything but addresses and protocol optional. */
+export interface Packet {
+  readonly family: Family;
+  /** Interface it arrives on; `null`: sent by the host itself. */
+  readonly in: string | null;
+  readonly src: Address;
+  readonly dst: Address;
+  readonly proto: number;
+  readonly sport?: number;
+  readonly dport?: number;
+  readonly flags?: number;
+  readonly type?: number;
+  readonly code?: number;
+  readonly mark?: number;
+  readonly tos?: number;
+  readonly ttl?: number;
+  readonly length?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly mac?: number;
+  readonly physin?: string;
+  readonly fragment?: number;
+  /** Take conntrack's word to be this, instead of working it out from the connections seen so far. */
+  readonly state?: CtState;
+}
+
+/** A packet as the contract's JSON spells it. */
+export interface PacketJson {
+  in?: string | null;
+  src: string;
+  dst: string;
+  proto?: string | number;
+  sport?: number;
+  dport?: number;
+  flags?: string;
+  type?: number;
+  code?: number;
+  mark?: number;
+  tos?: number;
+  ttl?: number;
+  length?: number;
+  uid?: number;
+  gid?: number;
+  state?: CtState;
+}
+
+const NUMBERS = {
+  sport: 0xffff,
+  dport: 0xffff,
+  type: 0xff,
+  code: 0xff,
+  mark: 0xffff_ffff,
+  tos: 0xff,
+  ttl: 0xff,
+  length: 0xffff,
+  uid: 0xffff_ffff,
+  gid: 0xffff_ffff,
+} as const;
+
+/**
+ * Reads a packet in the contract's spelling.
+ * @returns the packet, or a sentence that says what is wrong with which field.
+ */
+export function readPacket(json: unknown): Packet | string {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return "a packet is a JSON object";
+  const given = new Map(Object.entries(json));
+  for (const key of given.keys())
+    if (!["in", "src", "dst", "proto", "flags", "state"].includes(key) && !Object.hasOwn(NUMBERS, key))
+      return `unknown packet field ${JSON.stringify(key)}`;
+  const text = (key: string): string | undefined => {
+    const value = given.get(key);
+    return typeof value === "string" ? value : undefined;
+  };
+  const input = given.get("in") ?? null;
+  if (input !== null && (typeof input !== "string" || input === ""))
+    return `"in" must be an interface name, or null for a packet the host sends`;
+  const family: Family = (text("dst") ?? "").includes(":") ? 6 : 4;
+  const src = parseAddress(text("src") ?? "", family);
+  const dst = parseAddress(text("dst") ?? "", family);
+  if (dst === undefined)
+    return `"dst" must be an IPv4 or IPv6 address, not ${JSON.stringify(given.get("dst"))}`;
+  if (src === undefined)
+    return `"src" must be an IPv${family} address like "dst", not ${JSON.stringify(given.get("src"))}`;
+  const proto = protoNumber(String(given.get("proto") ?? "tcp"));
+  if (proto === undefined)
+    return `"proto" must be tcp, udp, icmp, icmpv6 or a number from 0 to 255, not ${JSON.stringify(given.get("proto"))}`;
+  const packet: { -readonly [K in keyof Packet]: Packet[K] } = { family, in: input, src, dst, proto };
+  for (const [key, max] of Object.entries(NUMBERS)) {
+    const value = given.get(key);
+    if (value === undefined || value === null) continue;
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max)
+      return `${JSON.stringify(key)} must be a whole number from 0 to ${max}, not ${JSON.stringify(value)}`;
+    packet[key as keyof typeof NUMBERS] = value;
+  }
+  if (given.has("flags")) {
+    const flags = parseFlags(text("flags") ?? "?");
+    if (flags === undefined)
+      return `"flags" must be TCP flag letters (FSRPAUEC) or names, not ${JSON.stringify(given.get("flags"))}`;
+    packet.flags = flags;
+  }
+  const state = given.get("state");
+  if (state !== undefined) {
+    if (typeof state !== "string" || !Object.hasOwn(CT, state))
+      return `"state" must be one of ${Object.keys(CT).join(", ")}`;
+    packet.state = state as CtState;
+  }
+  return packet;
+}
+
+/** Spells a packet as the contract's JSON does; what was not given is left out. */
+export function packetJson(packet: Packet): PacketJson {
+  const json: PacketJson = {
+    in: packet.in,
+    src: printAddress(packet.src),
+    dst: printAddress(packet.dst),
+    proto: protoName(packet.proto),
+  };
+  for (const key of Object.keys(NUMBERS) as (keyof typeof NUMBERS)[]) {
+    const value = packet[key];
+    if (value !== undefined) json[key] = value;
+  }
+  if (packet.flags !== undefined) json.flags = printFlags(packet.flags);
+  if (packet.state !== undefined) json.state = packet.state;
+  return json;
+}

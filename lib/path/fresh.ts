@@ -1,0 +1,44 @@
+/**
+ * What conntrack says of a packet that belongs to no connection it knows: the first packet of a new one, or nothing
+ * it can make sense of (net/netfilter/nf_conntrack_proto_{tcp,icmp,icmpv6}.c).
+ */
+import { type CtState, type Family, PROTO, type Range, TCP_FLAGS } from "../packet/field.ts";
+import { ANY, and, bits, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+import type { Case } from "./route.ts";
+
+/** PSH, ECE and CWR do not count (tcp_error). */
+const UNCOUNTED = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
+
+const flags = (value: number): Predicate => bits("flags", 0xff & ~UNCOUNTED, value);
+
+/** A SYN opens a connection; a bare ACK picks one up in the middle (nf_conntrack_tcp_loose, on unless switched off). */
+const tcpNew = (loose: boolean): Predicate =>
+  or(
+    flags(TCP_FLAGS.SYN),
+    flags(TCP_FLAGS.SYN | TCP_FLAGS.URG),
+    ...(loose ? [flags(TCP_FLAGS.ACK), flags(TCP_FLAGS.ACK | TCP_FLAGS.URG)] : []),
+  );
+
+const types = (...list: number[]): Predicate =>
+  within(
+    "type",
+    list.map((type): Range => [type, type]),
+  );
+
+/** The cases, first one that holds; they cover every packet. */
+export function freshCases(family: Family, loose = true): Case<CtState>[] {
+  const tcp = is("proto", PROTO.tcp);
+  const icmp = is("proto", family === 4 ? PROTO.icmp : PROTO.icmpv6);
+  return [
+    { when: and(tcp, not(tcpNew(loose))), outcome: "INVALID" },
+    ...(family === 4
+      ? // valid_new: echo, timestamp, information and address mask requests. Errors without their connection are invalid.
+        [{ when: and(icmp, not(types(8, 13, 15, 17))), outcome: "INVALID" as const }]
+      : [
+          // noct_valid_new: multicast listener and neighbour discovery are never tracked.
+          { when: and(icmp, types(130, 131, 132, 133, 134, 135, 136, 143)), outcome: "UNTRACKED" as const },
+          { when: and(icmp, not(types(128, 139))), outcome: "INVALID" as const },
+        ]),
+    { when: ANY, outcome: "NEW" },
+  ];
+}

@@ -1,0 +1,152 @@
+/**
+ * A ruleset on a host: every rule as a predicate and an effect, worked out when its chain is first asked for.
+ */
+import { factsOf, type Host } from "../host/host.ts";
+import { and, opaque, type Predicate } from "../packet/predicate.ts";
+import type { Effect, Verdict } from "../rules/effect.ts";
+import { type Facts, siteKey } from "../rules/facts.ts";
+import type { Chain, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
+import { bridgedCases, type Case, type RouteCase, routeCases } from "./route.ts";
+
+/** A rule with its meaning on this host. */
+export interface BoundRule {
+  readonly rule: Rule;
+  readonly when: Predicate;
+  readonly effect: Effect;
+}
+
+export interface BoundChain {
+  readonly chain: Chain;
+  readonly rules: readonly BoundRule[];
+  readonly policy: Verdict | null;
+}
+
+export class Program {
+  private readonly facts: Facts;
+  private readonly chains = new Map<Chain, BoundChain>();
+  private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
+  private bridgedMade: readonly Case<string | null>[] | undefined;
+  private routesMade: { in: readonly RouteCase[]; out: readonly RouteCase[] } | undefined;
+
+  constructor(
+    readonly ruleset: Ruleset,
+    readonly host: Host,
+  ) {
+    this.facts = factsOf(host, ruleset.family);
+  }
+
+  /** A chain by table and name; `undefined` when the ruleset has none, and the kernel passes it by. */
+  chain(table: TableName, name: string): BoundChain | undefined {
+    const chain = this.ruleset.tables.get(table)?.chains.get(name);
+    if (chain === undefined) return undefined;
+    let bound = this.chains.get(chain);
+    if (bound === undefined) {
+      bound = {
+        chain,
+        rules: chain.rules.map((rule) => this.bind(rule)),
+        policy: chain.policy === null ? null : chain.policy === "ACCEPT" ? "accept" : "drop",
+      };
+      this.chains.set(chain, bound);
+    }
+    return bound;
+  }
+
+  /** Routing decisions for packets that arrive, in the order in which they are tried. */
+  get routesIn(): readonly RouteCase[] {
+    return this.routes.in;
+  }
+
+  /** Routing decisions for packets the host sends. */
+  get routesOut(): readonly RouteCase[] {
+    return this.routes.out;
+  }
+
+  /** Which packets are switched from one port of a bridge to another past all rules: to which bridge, else `null`. */
+  get bridged(): readonly Case<string | null>[] {
+    this.bridgedMade ??= bridgedCases(this.host, this.ruleset.family);
+    return this.bridgedMade;
+  }
+
+  private get routes(): { in: readonly RouteCase[]; out: readonly RouteCase[] } {
+    this.routesMade ??= routeCases(this.host, this.ruleset.family);
+    return this.routesMade;
+  }
+
+  private bind(rule: Rule): BoundRule {
+    const site = { table: rule.table, chain: rule.chain, index: rule.index };
+    const when = and(
+      ...rule.matches.map((m) => m.extension.ask(m.values, this.facts, site)),
+      ...rule.unknown.map((u) => opaque(siteKey(u.what, site), `fwcheck does not know the ${u.what}`)),
+    );
+    return { rule, when, effect: this.effect(rule) };
+  }
+
+  private effect(rule: Rule): Effect {
+    const site = { table: rule.table, chain: rule.chain, index: rule.index };
+    const { target } = rule;
+    switch (target.kind) {
+      case "none":
+        return { kind: "note" };
+      case "extension":
+        return target.extension.act(target.values, this.facts, site);
+      case "unknown":
+        return {
+          kind: "opaque",
+          key: siteKey(target.name, site),
+          why: `fwcheck does not know the target ${target.name}`,
+        };
+      case "jump":
+      case "goto":
+        if (!this.ruleset.tables.get(rule.table)?.chains.has(target.chain))
+          return {
+            kind: "opaque",
+            key: siteKey(target.chain, site),
+            why: `chain ${target.chain} is not declared`,
+          };
+        if (this.loopsOf(rule.table).has(rule))
+          return {
+            kind: "opaque",
+            key: siteKey(target.chain, site),
+            why: `a loop of jumps leads back to ${target.chain}`,
+          };
+        return { kind: target.kind, chain: target.chain };
+    }
+  }
+
+  /** The rules whose jumps close a loop: without them no chain leads back to itself. */
+  private loopsOf(table: TableName): ReadonlySet<Rule> {
+    let loops = this.loops.get(table);
+    if (loops === undefined)
+      this.loops.set(table, (loops = closingJumps(this.ruleset.tables.get(table)!.chains)));
+    return loops;
+  }
+}
+
+/** The jumps that close a loop in a table, found depth first with a stack of our own. */
+export function closingJumps(chains: ReadonlyMap<string, Chain>): Set<Rule> {
+  const closing = new Set<Rule>();
+  const state = new Map<string, "open" | "done">();
+  for (const start of chains.values()) {
+    if (state.has(start.name)) continue;
+    const stack = [{ chain: start, next: 0 }];
+    state.set(start.name, "open");
+    while (stack.length > 0) {
+      const top = stack.at(-1)!;
+      const rule = top.chain.rules[top.next++];
+      if (rule === undefined) {
+        state.set(top.chain.name, "done");
+        stack.pop();
+        continue;
+      }
+      if (rule.target.kind !== "jump" && rule.target.kind !== "goto") continue;
+      const to = chains.get(rule.target.chain);
+      if (to === undefined || state.get(to.name) === "done") continue;
+      if (state.get(to.name) === "open") closing.add(rule);
+      else {
+        state.set(to.name, "open");
+        stack.push({ chain: to, next: 0 });
+      }
+    }
+  }
+  return closing;
+}

@@ -1,0 +1,463 @@
+/**
+ * Hash-consed interval decision diagrams. A diagram is a function from packets to terminals (whole numbers); a set is
+ * a diagram with the terminals 0 and 1. There is one level a variable; a node's edges are sorted intervals of the
+ * variable's ordinals, and equal diagrams are the same number, so equality is `===`.
+ */
+
+/** A diagram: a node (0 and above) or, below zero, a terminal. */
+export type Node = number;
+
+/** The diagram that gives this terminal to every packet. */
+export const terminal = (value: number): Node => ~value;
+/** No packet: also "not decided", the terminal that `over` looks through. */
+export const EMPTY: Node = terminal(0);
+/** Every packet. */
+export const FULL: Node = terminal(1);
+
+export const isTerminal = (node: Node): boolean => node < 0;
+/** The value of a terminal. */
+export const terminalValue = (node: Node): number => ~node;
+
+/** More nodes than this are not made: the analysis stops and says so. */
+export const DEFAULT_BUDGET = 20_000_000;
+
+/** The diagrams outgrew their budget: no answer, and never a wrong one. */
+export class BudgetExceeded extends Error {
+  override readonly name = "BudgetExceeded";
+  constructor(readonly nodes: number) {
+    super(`more than ${nodes} diagram nodes are needed`);
+  }
+}
+
+const OVER = 0;
+const MASK = 1;
+
+export class Diagrams {
+  private level = new Uint16Array(1 << 12);
+  private offset = new Uint32Array(1 << 12);
+  private size = new Uint32Array(1 << 12);
+  private hashes = new Uint32Array(1 << 12);
+  private count = 0;
+  /** Starts of a node's intervals, the first always 0, and behind them its children. */
+  private pool = new Int32Array(1 << 15);
+  private top = 0;
+  private buckets = new Int32Array(1 << 13).fill(-1);
+  private readonly cacheBits = 18;
+  private readonly cache = new Int32Array(3 << 18).fill(-0x8000_0000);
+  private readonly buffers: { starts: Int32Array; kids: Int32Array }[] = [];
+
+  /** @param domains number of ordinals of each variable, by level */
+  constructor(
+    readonly domains: readonly number[],
+    private readonly budget = DEFAULT_BUDGET,
+  ) {}
+
+  /** Nodes made so far. */
+  get nodes(): number {
+    return this.count;
+  }
+
+  levelOf(node: Node): number {
+    return node < 0 ? 0xffff : this.level[node]!;
+  }
+
+  /** Calls `visit` for each edge: its child and the first and last ordinal that lead there. */
+  edges(node: Node, visit: (kid: Node, first: number, last: number) => void): void {
+    const k = this.size[node]!;
+    const o = this.offset[node]!;
+    const end = this.domains[this.level[node]!]!;
+    for (let i = 0; i < k; i++) {
+      const last = (i + 1 < k ? this.pool[o + i + 1]! : end) - 1;
+      visit(this.pool[o + k + i]!, this.pool[o + i]!, last);
+    }
+  }
+
+  /** A node from its edges: `starts[0]` is 0, neighbours with one child are joined, a single child stands alone. */
+  make(level: number, starts: Int32Array, kids: Int32Array, length: number): Node {
+    let k = 0;
+    for (let i = 1; i < length; i++)
+      if (kids[i] !== kids[k]) {
+        k++;
+        kids[k] = kids[i]!;
+        starts[k] = starts[i]!;
+      }
+    k++;
+    if (k === 1) return kids[0]!;
+    let h = level;
+    for (let i = 0; i < k; i++) {
+      h = Math.imul(h ^ starts[i]!, 0x9e3779b1);
+      h ^= h >>> 15;
+      h = Math.imul(h ^ kids[i]!, 0x85ebca6b);
+      h ^= h >>> 13;
+    }
+    h >>>= 0;
+    const mask = this.buckets.length - 1;
+    let b = h & mask;
+    for (;;) {
+      const x = this.buckets[b]!;
+      if (x < 0) break;
+      if (
+        this.hashes[x] === h &&
+        this.size[x] === k &&
+        this.level[x] === level &&
+        this.same(x, starts, kids, k)
+      )
+        return x;
+      b = (b + 1) & mask;
+    }
+    return this.add(level, starts, kids, k, h, b);
+  }
+
+  private same(x: Node, starts: Int32Array, kids: Int32Array, k: number): boolean {
+    const o = this.offset[x]!;
+    for (let i = 0; i < k; i++)
+      if (this.pool[o + i] !== starts[i] || this.pool[o + k + i] !== kids[i]) return false;
+    return true;
+  }
+
+  private add(
+    level: number,
+    starts: Int32Array,
+    kids: Int32Array,
+    k: number,
+    h: number,
+    bucket: number,
+  ): Node {
+    if (this.count >= this.budget) throw new BudgetExceeded(this.budget);
+    if (this.count === this.level.length) {
+      this.level = grown(this.level, Uint16Array);
+      this.offset = grown(this.offset, Uint32Array);
+      this.size = grown(this.size, Uint32Array);
+      this.hashes = grown(this.hashes, Uint32Array);
+    }
+    while (this.top + 2 * k > this.pool.length) this.pool = grown(this.pool, Int32Array);
+    const x = this.count++;
+    this.level[x] = level;
+    this.offset[x] = this.top;
+    this.size[x] = k;
+    this.hashes[x] = h;
+    for (let i = 0; i < k; i++) {
+      this.pool[this.top + i] = starts[i]!;
+      this.pool[this.top + k + i] = kids[i]!;
+    }
+    this.top += 2 * k;
+    this.buckets[bucket] = x;
+    if (this.count * 2 > this.buckets.length) this.rehash();
+    return x;
+  }
+
+  private rehash(): void {
+    const buckets = new Int32Array(this.buckets.length * 2).fill(-1);
+    const mask = buckets.length - 1;
+    for (let x = 0; x < this.count; x++) {
+      let b = this.hashes[x]! & mask;
+      while (buckets[b]! >= 0) b = (b + 1) & mask;
+      buckets[b] = x;
+    }
+    this.buckets = buckets;
+  }
+
+  /** The set of packets whose variable lies in one of the ranges of ordinals (sorted, disjoint). */
+  range(level: number, ranges: readonly (readonly [number, number])[], inside: Node = FULL): Node {
+    const starts = new Int32Array(ranges.length * 2 + 1);
+    const kids = new Int32Array(ranges.length * 2 + 1);
+    let k = 0;
+    const end = this.domains[level]!;
+    let at = 0;
+    for (const [lo, hi] of ranges) {
+      if (lo > at) {
+        starts[k] = at;
+        kids[k++] = EMPTY;
+      }
+      starts[k] = lo;
+      kids[k++] = inside;
+      at = hi + 1;
+    }
+    if (at < end) {
+      starts[k] = at;
+      kids[k++] = EMPTY;
+    }
+    return this.make(level, starts, kids, k);
+  }
+
+  /** `f` where `f` decides (is not 0), else `g`: associative, so chains fold in any grouping. On sets: union. */
+  over(f: Node, g: Node): Node {
+    return this.apply(OVER, f, g, 0);
+  }
+
+  /** `f` inside the set, 0 outside. On sets: intersection. */
+  mask(set: Node, f: Node): Node {
+    return this.apply(MASK, set, f, 0);
+  }
+
+  /** The first that decides, of many: by balanced halves, which keeps the intermediate diagrams small. */
+  overAll(list: readonly Node[]): Node {
+    const fold = (from: number, to: number): Node => {
+      if (to - from === 0) return EMPTY;
+      if (to - from === 1) return list[from]!;
+      const middle = (from + to) >> 1;
+      return this.over(fold(from, middle), fold(middle, to));
+    };
+    return fold(0, list.length);
+  }
+
+  not(set: Node): Node {
+    return this.map(set, (value) => (value === 0 ? 1 : 0));
+  }
+
+  minus(a: Node, b: Node): Node {
+    return this.mask(this.not(b), a);
+  }
+
+  private buffer(depth: number, length: number): { starts: Int32Array; kids: Int32Array } {
+    const found = this.buffers[depth];
+    if (found !== undefined && found.starts.length >= length) return found;
+    const size = Math.max(64, length * 2);
+    const made = { starts: new Int32Array(size), kids: new Int32Array(size) };
+    this.buffers[depth] = made;
+    return made;
+  }
+
+  private apply(op: 0 | 1, f: Node, g: Node, depth: number): Node {
+    if (op === OVER) {
+      if (f === EMPTY) return g;
+      if (f < 0 || g === EMPTY || f === g) return f;
+    } else {
+      if (f === EMPTY || g === EMPTY) return EMPTY;
+      if (f < 0) return g;
+    }
+    // One cache for both: a mask is told from an over by the sign of what it stores for g.
+    const keyG = op === OVER ? g : g ^ 0x4000_0000;
+    let h = Math.imul(f, 0x9e3779b1) ^ Math.imul(keyG, 0x27d4eb2f);
+    h ^= h >>> 16;
+    const slot = (h & ((1 << this.cacheBits) - 1)) * 3;
+    const { cache } = this;
+    if (cache[slot] === f && cache[slot + 1] === keyG) return cache[slot + 2]!;
+    const levelF = this.level[f]!;
+    const levelG = g < 0 ? 0xffff : this.level[g]!;
+    const result =
+      levelF === levelG
+        ? this.both(op, f, g, levelF, depth)
+        : this.one(op, f, g, Math.min(levelF, levelG), levelF < levelG, depth);
+    cache[slot] = f;
+    cache[slot + 1] = keyG;
+    cache[slot + 2] = result;
+    return result;
+  }
+
+  /** Descends in the one that asks about the higher variable. */
+  private one(op: 0 | 1, f: Node, g: Node, level: number, inF: boolean, depth: number): Node {
+    const node = inF ? f : g;
+    const k = this.size[node]!;
+    const o = this.offset[node]!;
+    const b = this.buffer(depth, k);
+    for (let i = 0; i < k; i++) {
+      const kid = this.pool[o + k + i]!;
+      b.starts[i] = this.pool[o + i]!;
+      b.kids[i] = inF ? this.apply(op, kid, g, depth + 1) : this.apply(op, f, kid, depth + 1);
+    }
+    return this.make(level, b.starts, b.kids, k);
+  }
+
+  /** Walks the intervals of both side by side. */
+  private both(op: 0 | 1, f: Node, g: Node, level: number, depth: number): Node {
+    const kf = this.size[f]!;
+    const kg = this.size[g]!;
+    const of = this.offset[f]!;
+    const og = this.offset[g]!;
+    const b = this.buffer(depth, kf + kg);
+    let i = 0;
+    let j = 0;
+    let length = 0;
+    let at = 0;
+    for (;;) {
+      const kid = this.apply(op, this.pool[of + kf + i]!, this.pool[og + kg + j]!, depth + 1);
+      if (length === 0 || b.kids[length - 1] !== kid) {
+        b.starts[length] = at;
+        b.kids[length++] = kid;
+      }
+      const nextF = i + 1 < kf ? this.pool[of + i + 1]! : 0x7fff_ffff;
+      const nextG = j + 1 < kg ? this.pool[og + j + 1]! : 0x7fff_ffff;
+      if (nextF === 0x7fff_ffff && nextG === 0x7fff_ffff) break;
+      at = Math.min(nextF, nextG);
+      if (nextF === at) i++;
+      if (nextG === at) j++;
+    }
+    return this.make(level, b.starts, b.kids, length);
+  }
+
+  /** The diagram with each terminal replaced. */
+  map(f: Node, change: (value: number) => number): Node {
+    const memo = new Map<Node, Node>();
+    const go = (x: Node): Node => {
+      if (x < 0) return terminal(change(~x));
+      let y = memo.get(x);
+      if (y === undefined) memo.set(x, (y = this.rebuild(x, go)));
+      return y;
+    };
+    return go(f);
+  }
+
+  /** A node with each child replaced, at its own level. */
+  private rebuild(x: Node, child: (kid: Node) => Node): Node {
+    const k = this.size[x]!;
+    const o = this.offset[x]!;
+    const starts = new Int32Array(k);
+    const kids = new Int32Array(k);
+    for (let i = 0; i < k; i++) {
+      starts[i] = this.pool[o + i]!;
+      kids[i] = child(this.pool[o + k + i]!);
+    }
+    return this.make(this.level[x]!, starts, kids, k);
+  }
+
+  /**
+   * The diagram after a substitution: a variable becomes a fixed ordinal, or another variable of the same domain.
+   * @param bound by level: `{ ordinal }` or `{ level }`
+   */
+  substitute(
+    f: Node,
+    bound: ReadonlyMap<number, { readonly ordinal: number } | { readonly level: number }>,
+  ): Node {
+    if (bound.size === 0) return f;
+    const memo = new Map<Node, Node>();
+    const go = (x: Node): Node => {
+      if (x < 0) return x;
+      let y = memo.get(x);
+      if (y !== undefined) return y;
+      const to = bound.get(this.level[x]!);
+      if (to === undefined) y = this.lifted(x, go, bound);
+      else if ("ordinal" in to) y = go(this.child(x, to.ordinal));
+      else y = this.renamed(x, to.level, go);
+      memo.set(x, y);
+      return y;
+    };
+    return go(f);
+  }
+
+  /** Rebuilds a node whose children may now ask about variables above it. */
+  private lifted(
+    x: Node,
+    go: (kid: Node) => Node,
+    bound: ReadonlyMap<number, { readonly ordinal: number } | { readonly level: number }>,
+  ): Node {
+    const level = this.level[x]!;
+    for (const to of bound.values())
+      if ("level" in to && to.level <= level) return this.renamed(x, level, go);
+    return this.rebuild(x, go);
+  }
+
+  /** The node's cases asked of the variable at `level`, wherever that stands. */
+  private renamed(x: Node, level: number, go: (kid: Node) => Node): Node {
+    const cases: Node[] = [];
+    this.edges(x, (kid, first, last) => {
+      const inner = go(kid);
+      if (inner !== EMPTY) cases.push(this.mask(this.range(level, [[first, last]]), inner));
+    });
+    return this.overAll(cases);
+  }
+
+  /** The child that an ordinal leads to. */
+  child(x: Node, ordinal: number): Node {
+    const k = this.size[x]!;
+    const o = this.offset[x]!;
+    let lo = 0;
+    let hi = k - 1;
+    while (lo < hi) {
+      const middle = (lo + hi + 1) >> 1;
+      if (this.pool[o + middle]! <= ordinal) lo = middle;
+      else hi = middle - 1;
+    }
+    return this.pool[o + k + lo]!;
+  }
+
+  /** The set of packets that a value of these variables makes a member. */
+  exists(set: Node, levels: ReadonlySet<number>): Node {
+    const memo = new Map<Node, Node>();
+    const go = (x: Node): Node => {
+      if (x < 0) return x;
+      let y = memo.get(x);
+      if (y !== undefined) return y;
+      if (levels.has(this.level[x]!)) {
+        const kids: Node[] = [];
+        this.edges(x, (kid) => kids.push(go(kid)));
+        y = this.overAll(kids);
+      } else y = this.rebuild(x, go);
+      memo.set(x, y);
+      return y;
+    };
+    return go(set);
+  }
+
+  /** The set of packets that every value of these variables leaves a member. */
+  forall(set: Node, levels: ReadonlySet<number>): Node {
+    return this.not(this.exists(this.not(set), levels));
+  }
+
+  /** The levels a diagram asks about. */
+  support(f: Node): Set<number> {
+    const levels = new Set<number>();
+    const seen = new Set<Node>();
+    const open = [f];
+    while (open.length > 0) {
+      const x = open.pop()!;
+      if (x < 0 || seen.has(x)) continue;
+      seen.add(x);
+      levels.add(this.level[x]!);
+      this.edges(x, (kid) => open.push(kid));
+    }
+    return levels;
+  }
+
+  /** The set of packets for each terminal but 0, in one pass over the diagram. */
+  split(f: Node): Map<number, Node> {
+    const memo = new Map<Node, Map<number, Node>>();
+    const go = (x: Node): Map<number, Node> => {
+      if (x < 0) return x === EMPTY ? new Map() : new Map([[~x, FULL]]);
+      const known = memo.get(x);
+      if (known !== undefined) return known;
+      const edges = new Map<number, { starts: number[]; kids: Node[] }>();
+      this.edges(x, (kid, first, last) => {
+        for (const [value, set] of go(kid)) {
+          let e = edges.get(value);
+          if (e === undefined)
+            edges.set(value, (e = { starts: first > 0 ? [0] : [], kids: first > 0 ? [EMPTY] : [] }));
+          // Where the last edge ended before this one begins, a gap of nothing stands between.
+          if (e.starts.at(-1) === first) e.kids[e.kids.length - 1] = set;
+          else {
+            e.starts.push(first);
+            e.kids.push(set);
+          }
+          e.starts.push(last + 1);
+          e.kids.push(EMPTY);
+        }
+      });
+      const level = this.level[x]!;
+      const end = this.domains[level]!;
+      const out = new Map<number, Node>();
+      for (const [value, { starts, kids }] of edges) {
+        if (starts.at(-1) === end) {
+          starts.pop();
+          kids.pop();
+        }
+        out.set(value, this.make(level, Int32Array.from(starts), Int32Array.from(kids), starts.length));
+      }
+      memo.set(x, out);
+      return out;
+    };
+    return go(f);
+  }
+
+  /** Where one packet leads: the terminal's value. `ordinal` gives the packet's ordinal of a variable. */
+  at(f: Node, ordinal: (level: number) => number): number {
+    let x = f;
+    while (x >= 0) x = this.child(x, ordinal(this.level[x]!));
+    return ~x;
+  }
+}
+
+function grown<T extends Uint16Array | Uint32Array | Int32Array>(old: T, make: new (length: number) => T): T {
+  const next = new make(old.length * 2);
+  next.set(old);
+  return next;
+}

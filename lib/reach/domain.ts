@@ -1,0 +1,269 @@
+/**
+ * The variables of the diagrams: one a field, cut into the elementary intervals that the predicates can tell apart,
+ * and one of two values for each unknown. An IPv6 address costs what an IPv4 address costs.
+ */
+import {
+  type Family,
+  FIELDS,
+  type Field,
+  fieldRange,
+  type Range,
+  type Scalar,
+  successor,
+} from "../packet/field.ts";
+import { leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
+import { Diagrams, EMPTY, FULL, type Node } from "./diagram.ts";
+
+/** Order of the levels, best first by measurement: interfaces, state, addresses, protocol, ports; unknowns last. */
+const ORDER: readonly Field[] = [
+  "in",
+  "out",
+  "physin",
+  "physout",
+  "ctstate",
+  "ctdir",
+  "ctstatus",
+  "mark",
+  "ctmark",
+  "src",
+  "ctorigsrc",
+  "ctrepldst",
+  "dst",
+  "ctorigdst",
+  "ctreplsrc",
+  "proto",
+  "ctproto",
+  "sport",
+  "ctorigsrcport",
+  "ctrepldstport",
+  "dport",
+  "ctorigdstport",
+  "ctreplsrcport",
+  "flags",
+  "type",
+  "code",
+];
+
+/** Fields that hold the same kind of value as another one before translation, and so share its cuts. */
+const TWINS: readonly (readonly Field[])[] = [
+  ["src", "ctorigsrc", "ctrepldst", "dst", "ctorigdst", "ctreplsrc"],
+  ["sport", "ctorigsrcport", "ctrepldstport", "dport", "ctorigdstport", "ctreplsrcport"],
+  ["proto", "ctproto"],
+  ["in", "out", "physin", "physout"],
+];
+
+/** A mask with this many scattered bits makes more intervals than anybody wants. */
+const MOST_SCATTERED = 1 << 16;
+
+/**
+ * Fields whose value is always one that the rules gave, or none: they are cut at those values, and a mask is asked of
+ * each of them.
+ */
+export const GIVEN = ["mark", "ctmark"] as const satisfies readonly Field[];
+const isGiven = (field: Field): boolean => (GIVEN as readonly Field[]).includes(field);
+
+/** What a domain must be able to tell apart. */
+export interface Vocabulary {
+  readonly predicates: Iterable<Predicate>;
+  /** All values that the fields of `GIVEN` can have. */
+  readonly given: ReadonlyMap<Field, ReadonlySet<number>>;
+}
+
+/** One variable. */
+export type Variable =
+  | {
+      readonly kind: "field";
+      readonly field: Field;
+      readonly starts: readonly Scalar[];
+      readonly last: Scalar;
+    }
+  | { readonly kind: "unknown"; readonly key: string; readonly why: string };
+
+export class Domain {
+  readonly diagrams: Diagrams;
+  private readonly levels: ReadonlyMap<Field, number>;
+  private readonly unknowns: ReadonlyMap<string, number>;
+  private readonly compiled = new Map<Predicate, Node>();
+
+  private constructor(
+    readonly family: Family,
+    readonly variables: readonly Variable[],
+    budget?: number,
+  ) {
+    this.diagrams = new Diagrams(
+      variables.map((v) => (v.kind === "field" ? v.starts.length : 2)),
+      budget,
+    );
+    this.levels = new Map(variables.flatMap((v, i) => (v.kind === "field" ? [[v.field, i] as const] : [])));
+    this.unknowns = new Map(variables.flatMap((v, i) => (v.kind === "unknown" ? [[v.key, i] as const] : [])));
+  }
+
+  /** The domain that can tell apart what these vocabularies tell apart. */
+  static of(family: Family, vocabularies: readonly Vocabulary[], budget?: number): Domain {
+    const cuts = new Map<Field, Set<Scalar>>();
+    const unknowns = new Map<string, string>();
+    const group = new Map<Field, Set<Scalar>>();
+    for (const twins of TWINS) {
+      const shared = new Set<Scalar>();
+      for (const field of twins) group.set(field, shared);
+    }
+    const cutsOf = (field: Field): Set<Scalar> => {
+      let set = cuts.get(field);
+      if (set === undefined) cuts.set(field, (set = group.get(field) ?? new Set()));
+      return set;
+    };
+    for (const { given } of vocabularies)
+      for (const [field, values] of given)
+        for (const value of values) {
+          cutsOf(field).add(value);
+          if (value < (FIELDS[field] as number)) cutsOf(field).add(value + 1);
+        }
+    for (const predicate of vocabularies.flatMap((v) => [...v.predicates]))
+      leaves(predicate, (leaf) => {
+        if (leaf.kind === "opaque") return void unknowns.set(leaf.key, leaf.why);
+        const set = cutsOf(leaf.field);
+        if (leaf.kind === "bits" && isGiven(leaf.field)) return;
+        const last = fieldRange(leaf.field, family)[1];
+        const ranges =
+          leaf.kind === "in" ? leaf.ranges : (bitRanges(leaf.field, leaf.mask, leaf.value, family) ?? []);
+        for (const [lo, hi] of ranges) {
+          set.add(lo);
+          if (hi < last) set.add(successor(hi));
+        }
+        if (leaf.kind === "bits" && bitRanges(leaf.field, leaf.mask, leaf.value, family) === undefined)
+          unknowns.set(scattered(leaf), "the mask has too many holes to follow");
+      });
+    const variables: Variable[] = [];
+    const fields = [...ORDER, ...(Object.keys(FIELDS) as Field[]).filter((f) => !ORDER.includes(f))];
+    for (const field of fields) {
+      const twins = TWINS.find((t) => t.includes(field));
+      if (!cuts.has(field) && !(twins?.some((t) => cuts.has(t)) ?? false)) continue;
+      const [first, last] = fieldRange(field, family);
+      const starts = [...new Set([first, ...cutsOf(field)])].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+      variables.push({ kind: "field", field, starts, last });
+    }
+    for (const [key, why] of unknowns) variables.push({ kind: "unknown", key, why });
+    return new Domain(family, variables, budget);
+  }
+
+  /** Level of a field's variable; `undefined` when nothing ever asks about the field. */
+  levelOf(field: Field): number | undefined {
+    return this.levels.get(field);
+  }
+
+  /** Levels of all unknowns. */
+  get unknownLevels(): ReadonlySet<number> {
+    return new Set(this.unknowns.values());
+  }
+
+  /** The elementary interval a value lies in. */
+  ordinal(level: number, value: Scalar): number {
+    const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
+    let lo = 0;
+    let hi = starts.length - 1;
+    while (lo < hi) {
+      const middle = (lo + hi + 1) >> 1;
+      if (starts[middle]! <= value) lo = middle;
+      else hi = middle - 1;
+    }
+    return lo;
+  }
+
+  /** First and last value of an elementary interval; for names the last is the start of the next, not included. */
+  interval(level: number, ordinal: number): Range {
+    const variable = this.variables[level] as Extract<Variable, { kind: "field" }>;
+    const first = variable.starts[ordinal]!;
+    const next = variable.starts[ordinal + 1];
+    if (next === undefined) return [first, variable.last];
+    return [first, typeof next === "bigint" ? next - 1n : typeof next === "number" ? next - 1 : next];
+  }
+
+  /** The set of packets that satisfy a predicate. */
+  set(predicate: Predicate): Node {
+    switch (predicate.kind) {
+      case "any":
+        return FULL;
+      case "in":
+        return this.ranges(predicate.field, predicate.ranges);
+      case "bits": {
+        if (isGiven(predicate.field)) return this.masked(predicate.field, predicate.mask, predicate.value);
+        const ranges = bitRanges(predicate.field, predicate.mask, predicate.value, this.family);
+        return ranges === undefined
+          ? this.unknown(scattered(predicate))
+          : this.ranges(predicate.field, ranges);
+      }
+      case "opaque":
+        return this.unknown(predicate.key);
+      case "not":
+        return this.diagrams.not(this.set(predicate.not));
+      default: {
+        let node = this.compiled.get(predicate);
+        if (node === undefined) {
+          node =
+            predicate.kind === "and"
+              ? predicate.all.map((p) => this.set(p)).reduce((a, b) => this.diagrams.mask(a, b), FULL)
+              : this.diagrams.overAll(predicate.some.map((p) => this.set(p)));
+          this.compiled.set(predicate, node);
+        }
+        return node;
+      }
+    }
+  }
+
+  /** The ordinals of a range. A range that no vocabulary spoke of would silently grow to its interval: refused. */
+  private cut(level: number, lo: Scalar, hi: Scalar): readonly [number, number] {
+    const { starts, last, field } = this.variables[level] as Extract<Variable, { kind: "field" }>;
+    const [first, end] = [this.ordinal(level, lo), this.ordinal(level, hi)];
+    if (starts[first] !== lo || (end + 1 < starts.length ? starts[end + 1] !== successor(hi) : hi !== last))
+      throw new Error(`the domain was not made to tell ${field} ${lo} to ${hi} apart`);
+    return [first, end];
+  }
+
+  /** A mask asked of each value that the field can have. */
+  private masked(field: Field, mask: Scalar, value: Scalar): Node {
+    const level = this.levels.get(field)!;
+    const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
+    const holds = starts.flatMap((start, i) => (masked(start, mask) === value ? [[i, i] as const] : []));
+    return holds.length === 0 ? EMPTY : this.diagrams.range(level, holds);
+  }
+
+  private unknown(key: string): Node {
+    return this.diagrams.range(this.unknowns.get(key)!, [[1, 1]]);
+  }
+
+  private ranges(field: Field, ranges: readonly Range[]): Node {
+    const level = this.levels.get(field)!;
+    const list = normalizeRanges(ranges).map(
+      ([lo, hi]) => [this.ordinal(level, lo), this.ordinal(level, hi)] as const,
+    );
+    return list.length === 0 ? EMPTY : this.diagrams.range(level, list);
+  }
+}
+
+const scattered = (leaf: { field: Field; mask: Scalar; value: Scalar }): string =>
+  `bits:${leaf.field}&${leaf.mask}=${leaf.value}`;
+
+/** The values with `value & mask === wanted`, as ranges; `undefined` when there are too many. */
+export function bitRanges(field: Field, mask: Scalar, wanted: Scalar, family: Family): Range[] | undefined {
+  if (masked(wanted, mask) !== wanted) return [];
+  const [, last] = fieldRange(field, family);
+  if (typeof last === "string") return undefined;
+  const max = BigInt(last as number | bigint);
+  const free = max & ~BigInt(mask as number | bigint);
+  // The low run of free bits is one range; each free bit above it doubles the number of ranges.
+  let low = 0n;
+  while ((free >> low) & 1n) low++;
+  const high: bigint[] = [];
+  for (let bit = low; 1n << bit <= max; bit++) if ((free >> bit) & 1n) high.push(1n << bit);
+  if (1 << Math.min(high.length, 30) > MOST_SCATTERED) return undefined;
+  const span = (1n << low) - 1n;
+  const base = BigInt(wanted as number | bigint);
+  const out: Range[] = [];
+  const narrow = (n: bigint): Scalar => (typeof last === "bigint" ? n : Number(n));
+  for (let i = 0; i < 1 << high.length; i++) {
+    let start = base;
+    for (let j = 0; j < high.length; j++) if (i & (1 << j)) start |= high[j]!;
+    out.push([narrow(start), narrow(start + span)]);
+  }
+  return normalizeRanges(out);
+}

@@ -1,0 +1,387 @@
+/** All packets at once: the engine that walks a set of packets, on the same way as the simulator's single one. */
+import {
+  type Address,
+  CT,
+  CT_STATUS,
+  type CtState,
+  type Field,
+  LAST_NAME,
+  type Scalar,
+} from "../packet/field.ts";
+import type { Packet } from "../packet/packet.ts";
+import { and, is, type Predicate } from "../packet/predicate.ts";
+import { freshCases } from "../path/fresh.ts";
+import { translate } from "../path/nat.ts";
+import type { Program } from "../path/program.ts";
+import type { Case } from "../path/route.ts";
+import { arrive, type Decision, type Ending, type Engine, type Part, send } from "../path/walk.ts";
+import type { Effect, Nat } from "../rules/effect.ts";
+import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
+import { Chains, changedValue, type Outcome } from "./chain.ts";
+import { EMPTY, FULL, type Node } from "./diagram.ts";
+import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
+import { type Bound, bind, type SetState, valueIn } from "./state.ts";
+
+/** What a domain must be able to tell apart to follow a program. */
+export const vocabularyOf = (program: Program): Vocabulary => ({
+  predicates: predicatesOf(program),
+  given: marksOf(program),
+});
+
+/** More different marks than this are not followed. */
+const MOST_MARKS = 4096;
+
+/** All values that marks can come to have: none, and whatever the rules make of those they already gave. */
+function marksOf(program: Program): Map<Field, Set<number>> {
+  const marks = new Map<Field, Set<number>>(GIVEN.map((field) => [field, new Set([0])]));
+  const changes = [...effectsOf(program)].flatMap((e) =>
+    e.kind === "assign" && marks.has(e.field) ? [e] : [],
+  );
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (const { field, change } of changes) {
+      const into = marks.get(field)!;
+      const from = change.kind === "copy" ? (marks.get(change.from) ?? [0]) : [0];
+      for (const old of [...into])
+        for (const other of from) {
+          const value = changedValue(old, change, other)!;
+          if (into.has(value) || into.size >= MOST_MARKS) continue;
+          into.add(value);
+          grew = true;
+        }
+    }
+  }
+  return marks;
+}
+
+function* effectsOf(program: Program): Generator<Effect> {
+  for (const table of TABLES)
+    for (const name of program.ruleset.tables.get(table)?.chains.keys() ?? [])
+      for (const { effect } of program.chain(table, name)!.rules) yield effect;
+}
+
+/** Every predicate that a program can ask. */
+function* predicatesOf(program: Program): Generator<Predicate> {
+  for (const table of TABLES) {
+    const chains = program.ruleset.tables.get(table)?.chains;
+    for (const name of chains?.keys() ?? [])
+      for (const { when, effect } of program.chain(table, name)!.rules) {
+        yield when;
+        if (effect.kind === "nat") yield* translations(effect, program);
+      }
+  }
+  for (const { when } of program.bridged) yield when;
+  for (const { when } of program.routesIn) yield when;
+  for (const { when } of program.routesOut) yield when;
+  for (const { when } of freshCases(program.ruleset.family)) yield when;
+}
+
+/** What a translation turns headers into: the sets must be able to tell whether a header is that already. */
+function* translations(
+  { to, ports, side }: Nat,
+  { host, ruleset: { family } }: Program,
+): Generator<Predicate> {
+  const field = side === "dst" ? "dst" : "src";
+  if (to.kind === "range") yield is(field, to.first);
+  if (to.kind === "interface")
+    for (const each of host.interfaces)
+      for (const a of each.addresses) if (a.family === family) yield is(field, a.address);
+  if (to.kind === "interface" && side === "dst") yield is(field, family === 4 ? 0x7f00_0001 : 1n);
+  if (ports !== null) yield is(side === "dst" ? "dport" : "sport", ports.first);
+}
+
+/** A fresh packet: nothing is marked, nothing is known of it. */
+const FRESH: readonly (readonly [Field, Bound])[] = [
+  ["out", { value: "" }],
+  ["physin", { value: "" }],
+  ["physout", { value: "" }],
+  ["mark", { value: 0 }],
+  ["ctmark", { value: 0 }],
+  // Conntrack puts fragments together before any table sees them.
+  ["fragment", { value: 0 }],
+  ["ctstate", { value: CT.INVALID }],
+  ["ctstatus", { value: 0 }],
+  ["ctdir", { value: 0 }],
+];
+
+const TRACKED: readonly (readonly [Field, Bound])[] = [
+  ["ctproto", { variable: "proto" }],
+  ["ctorigsrc", { variable: "src" }],
+  ["ctorigdst", { variable: "dst" }],
+  ["ctorigsrcport", { variable: "sport" }],
+  ["ctorigdstport", { variable: "dport" }],
+  ["ctreplsrc", { variable: "dst" }],
+  ["ctrepldst", { variable: "src" }],
+  ["ctreplsrcport", { variable: "dport" }],
+  ["ctrepldstport", { variable: "sport" }],
+];
+
+export class Reach implements Engine<SetState> {
+  readonly chains: Chains;
+  /** What is called with the state at each table of each hook: how an analysis looks at the way, not only its end. */
+  observe: ((state: SetState, table: TableName, hook: Hook) => void) | undefined;
+  private readonly fresh: readonly Case<CtState>[];
+
+  constructor(
+    readonly program: Program,
+    readonly domain: Domain,
+  ) {
+    this.chains = new Chains(program, domain);
+    this.fresh = freshCases(program.ruleset.family);
+  }
+
+  /** The state of all packets that satisfy a predicate, before anything happened to them. */
+  start(predicate: Predicate, more: readonly (readonly [Field, Bound])[] = []): SetState {
+    return {
+      set: this.domain.set(predicate),
+      bound: new Map([...FRESH, ...more]),
+      translated: [],
+      asked: { dst: false, src: false },
+      moved: false,
+      unsure: [],
+    };
+  }
+
+  /** Where packets end that come in from outside. */
+  arrive(start: SetState): Ending<SetState>[] {
+    return start.set === EMPTY ? [] : arrive(start, this.program, this);
+  }
+
+  /** Where packets end that the host sends. */
+  send(start: SetState): Ending<SetState>[] {
+    return start.set === EMPTY ? [] : send(bind(start, [["in", { value: "" }]]), this.program, this);
+  }
+
+  table(state: SetState, table: TableName, hook: Hook): Part<SetState, Decision>[] {
+    this.observe?.(state, table, hook);
+    return this.chains
+      .run(state, table, hook)
+      .map(({ state: after, outcome }) => ({ state: after, outcome: decision(outcome) }));
+  }
+
+  track(state: SetState): SetState[] {
+    const known = valueIn(state, "ctstate");
+    if (known === CT.UNTRACKED || known === CT.NEW) return [state];
+    return this.choose(state, this.fresh).map(({ state: part, outcome }) =>
+      bind(part, [["ctstate", { value: CT[outcome] }], ...(outcome === "NEW" ? TRACKED : [])]),
+    );
+  }
+
+  nat(state: SetState, hook: Hook, side: "dst" | "src"): Part<SetState, Decision>[] {
+    if (valueIn(state, "ctstate") !== CT.NEW || state.asked[side]) return [{ state, outcome: "accept" }];
+    return this.chains
+      .run(state, "nat", hook)
+      .flatMap(({ state: after, outcome }): Part<SetState, Decision>[] => {
+        const done: SetState = { ...after, asked: { ...after.asked, [side]: true } };
+        if (outcome.kind === "nat") return this.translated(done, outcome.nat, outcome.rule, side);
+        const how = decision(outcome);
+        return [{ state: done, outcome: how === "reject" ? "drop" : how }];
+      });
+  }
+
+  private translated(state: SetState, nat: Nat, rule: Rule, side: "dst" | "src"): Part<SetState, Decision>[] {
+    const noted: SetState = { ...state, translated: [...state.translated, rule] };
+    if (nat.to.kind === "interface") {
+      const by: Field = side === "src" ? "out" : "in";
+      const cases = this.program.host.interfaces.map(
+        (i): Case<string> => ({
+          when: { kind: "in", field: by, ranges: [[i.name, i.name]] },
+          outcome: i.name,
+        }),
+      );
+      return this.chains
+        .choose(noted, cases)
+        .flatMap(({ state: part, outcome }) => this.bound(part, nat, side, outcome));
+    }
+    return this.bound(noted, nat, side, "");
+  }
+
+  /** Binds the translated fields to what they become. */
+  private bound(state: SetState, nat: Nat, side: "dst" | "src", device: string): Part<SetState, Decision>[] {
+    const { host, ruleset } = this.program;
+    const field = side === "dst" ? "dst" : "src";
+    const port: Field = side === "dst" ? "dport" : "sport";
+    const unsure = (why: string): Part<SetState, Decision>[] => [
+      { state: { ...state, unsure: [...state.unsure, why] }, outcome: "undecided" },
+    ];
+    if (nat.to.kind === "netmap")
+      return unsure("NETMAP gives each address another one, which is not followed for sets");
+    const zero: Address = ruleset.family === 4 ? 0 : 0n;
+    const oldPort = valueIn(state, port);
+    if (nat.ports?.base !== undefined && typeof oldPort !== "number")
+      return unsure("a shifted port range is not followed for sets");
+    const old = {
+      address: (valueIn(state, field) as Address | undefined) ?? zero,
+      port: oldPort as number | undefined,
+    };
+    const to = translate(
+      nat,
+      old,
+      6,
+      device,
+      (valueIn(state, "dst") as Address | undefined) ?? zero,
+      host,
+      ruleset.family,
+    );
+    if (to === null) return [{ state, outcome: "drop" }];
+    const changes: [Field, Bound][] = [];
+    if (to.address !== null)
+      changes.push(
+        [field, { value: to.address }],
+        [side === "dst" ? "ctreplsrc" : "ctrepldst", { value: to.address }],
+      );
+    if (to.port !== null)
+      changes.push(
+        [port, { value: to.port }],
+        [side === "dst" ? "ctreplsrcport" : "ctrepldstport", { value: to.port }],
+      );
+    const bit = side === "dst" ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
+    const status = ((valueIn(state, "ctstatus") as number | undefined) ?? 0) | bit;
+    // A translation to what is there already is none: conntrack does not call the flow translated (nf_nat_setup_info).
+    const same = this.chains.where(
+      state,
+      this.domain.set(
+        and(
+          ...changes.flatMap(([f, to]) =>
+            (f === field || f === port) && "value" in to ? [is(f, to.value)] : [],
+          ),
+        ),
+      ),
+    );
+    const other = this.domain.diagrams.minus(state.set, same);
+    return [
+      ...(same === EMPTY ? [] : [{ state: { ...state, set: same }, outcome: "accept" as const }]),
+      ...(other === EMPTY
+        ? []
+        : [
+            {
+              state: bind(
+                { ...state, set: other },
+                [...changes, ["ctstatus", { value: status }]],
+                state.moved || side === "dst",
+              ),
+              outcome: "accept" as const,
+            },
+          ]),
+    ];
+  }
+
+  choose<T>(state: SetState, cases: readonly Case<T>[]): Part<SetState, T>[] {
+    return this.chains.choose(state, cases);
+  }
+
+  assign(state: SetState, field: Field, value: Scalar): SetState {
+    return bind(state, [[field, { value }]], field === "out" ? false : state.moved);
+  }
+
+  rerouted(_before: SetState, after: SetState): boolean {
+    return after.moved;
+  }
+}
+
+const decision = (outcome: Outcome): Decision => {
+  switch (outcome.kind) {
+    case "return":
+    case "nat":
+      return "accept";
+    default:
+      return outcome.kind;
+  }
+};
+
+/** A packet out of a set, and what has to be true of the unknowns for it to be one. */
+export interface Witness {
+  readonly packet: Packet;
+  readonly assume: ReadonlyMap<string, boolean>;
+}
+
+/** Values a person would choose, tried in order where the set allows them. */
+export type Preferences = Partial<Record<Field, readonly Scalar[]>>;
+
+/** One concrete packet of a set that is not empty: anybody can send it. */
+export function witness(domain: Domain, set: Node, preferences: Preferences): Witness {
+  const { diagrams } = domain;
+  const values = new Map<Field, Scalar>();
+  const assume = new Map<string, boolean>();
+  let at = set;
+  const take = (field: Field, level: number | undefined): void => {
+    const wanted = preferences[field] ?? [];
+    if (level === undefined || at < 0 || diagrams.levelOf(at) !== level) {
+      if (wanted[0] !== undefined) values.set(field, wanted[0]);
+      return;
+    }
+    for (const value of wanted) {
+      const kid = diagrams.child(at, domain.ordinal(level, value));
+      if (kid === EMPTY) continue;
+      values.set(field, value);
+      at = kid;
+      return;
+    }
+    let done = false;
+    const node = at;
+    diagrams.edges(node, (kid, first) => {
+      if (done || kid === EMPTY) return;
+      done = true;
+      at = kid;
+      values.set(field, domain.interval(level, first)[0]);
+    });
+  };
+  const seen = new Set<Field>();
+  domain.variables.forEach((variable, level) => {
+    if (variable.kind === "field") {
+      seen.add(variable.field);
+      take(variable.field, level);
+    } else if (at >= 0 && diagrams.levelOf(at) === level) {
+      const no = diagrams.child(at, 0);
+      assume.set(variable.key, no === EMPTY);
+      at = no === EMPTY ? diagrams.child(at, 1) : no;
+    }
+  });
+  for (const field of Object.keys(preferences) as Field[]) if (!seen.has(field)) take(field, undefined);
+  return { packet: toPacket(values, domain), assume };
+}
+
+function toPacket(values: ReadonlyMap<Field, Scalar>, domain: Domain): Packet {
+  const number = (field: Field): number | undefined => values.get(field) as number | undefined;
+  const proto = number("proto") ?? 6;
+  const zero: Address = domain.family === 4 ? 0 : 0n;
+  const input = String(values.get("in") ?? "").replaceAll(LAST_NAME, "");
+  const ports = proto === 6 || proto === 17;
+  const icmp = proto === 1 || proto === 58;
+  const optional = <K extends string>(key: K, value: number | undefined): Partial<Record<K, number>> =>
+    value === undefined ? {} : ({ [key]: value } as Record<K, number>);
+  return {
+    family: domain.family,
+    in: input === "" ? null : input,
+    src: (values.get("src") as Address | undefined) ?? zero,
+    dst: (values.get("dst") as Address | undefined) ?? zero,
+    proto,
+    ...(ports ? { ...optional("sport", number("sport")), ...optional("dport", number("dport")) } : {}),
+    ...(proto === 6 ? optional("flags", number("flags")) : {}),
+    ...(icmp ? { ...optional("type", number("type")), ...optional("code", number("code")) } : {}),
+    ...optional("tos", values.has("tos") ? number("tos") : undefined),
+    ...optional("ttl", values.has("ttl") ? number("ttl") : undefined),
+    ...optional("length", number("length")),
+    ...optional("mac", number("mac")),
+  };
+}
+
+/** The addresses a set allows in one field, all else being free: ranges of its elementary intervals. */
+export function project(domain: Domain, set: Node, field: Field): [Scalar, Scalar][] {
+  const level = domain.levelOf(field);
+  if (set === EMPTY) return [];
+  if (level === undefined) return [];
+  const { diagrams } = domain;
+  const others = new Set(domain.variables.map((_, i) => i).filter((i) => i !== level));
+  const only = diagrams.exists(set, others);
+  const out: [Scalar, Scalar][] = [];
+  if (only === FULL)
+    return [[domain.interval(level, 0)[0], domain.interval(level, diagrams.domains[level]! - 1)[1]]];
+  diagrams.edges(only, (kid, first, last) => {
+    if (kid !== EMPTY) out.push([domain.interval(level, first)[0], domain.interval(level, last)[1]]);
+  });
+  return out;
+}
+
+/** What a predicate asks, as a set over the packets as they were sent. */
+export const setOf = (domain: Domain, ...all: Predicate[]): Node => domain.set(and(...all));

@@ -1,0 +1,49 @@
+/**
+ * What a target does to a packet: a small closed set, as predicates are for matches.
+ */
+import type { Address, Field } from "../packet/field.ts";
+
+/** How a walk ends, or how a table lets go of a packet. */
+export type Verdict = "accept" | "drop" | "reject";
+
+/** A change of a field's value. */
+export type Change =
+  /** `(old & ~clear) ^ xor`, which spells set, and, or and xor alike (xt_MARK's form). */
+  | { readonly kind: "bits"; readonly clear: number; readonly xor: number }
+  /** `old + by`, kept within the field. */
+  | { readonly kind: "add"; readonly by: number }
+  /** `(old & ~clear) ^ (from & mask)`: CONNMARK's save and restore. */
+  | { readonly kind: "copy"; readonly from: Field; readonly mask: number; readonly clear: number };
+
+/** Address translation, as nf_nat_range2 holds it. Absent addresses or ports are left as they are. */
+export interface Nat {
+  readonly kind: "nat";
+  readonly side: "dst" | "src";
+  /** Where the new address comes from: the rule, the interface (MASQUERADE, REDIRECT), or the old one by prefix. */
+  readonly to:
+    | { readonly kind: "range"; readonly first: Address; readonly last: Address }
+    | { readonly kind: "keep" }
+    | { readonly kind: "interface" }
+    | { readonly kind: "netmap"; readonly address: Address; readonly mask: Address };
+  /** First and last port; `base` shifts a port range onto another (DNAT `8000-8010:9000-9010/8000`). */
+  readonly ports: { readonly first: number; readonly last: number; readonly base?: number } | null;
+  /** `--random`, `--random-fully` or `--persistent`: the kernel chooses, nobody can foretell. */
+  readonly random: boolean;
+}
+
+export type Effect =
+  | { readonly kind: "verdict"; readonly verdict: Verdict }
+  | { readonly kind: "return" }
+  | { readonly kind: "jump"; readonly chain: string }
+  | { readonly kind: "goto"; readonly chain: string }
+  /** Changes a field and goes on with the next rule. */
+  | { readonly kind: "assign"; readonly field: Field; readonly change: Change }
+  | Nat
+  /** Nothing that decides: no target, LOG, NFLOG, counters. */
+  | { readonly kind: "note" }
+  /** The packet's fate is decided by something fwcheck cannot see; the walk says so. */
+  | { readonly kind: "opaque"; readonly key: string; readonly why: string };
+
+export const ACCEPT: Effect = { kind: "verdict", verdict: "accept" };
+export const DROP: Effect = { kind: "verdict", verdict: "drop" };
+export const NOTE: Effect = { kind: "note" };

@@ -1,0 +1,12 @@
+/** A remark; asks nothing (net/netfilter/xt_comment.c). */
+import { ANY } from "../../packet/predicate.ts";
+import { string } from "../codecs.ts";
+import { match, option, Unreadable } from "../extension.ts";
+
+export const comment = match({
+  name: "comment",
+  steady: true,
+  options: { comment: option("--comment", string(255, "a comment of at most 255 bytes")) },
+  normalize: (values) => (values.comment === undefined ? new Unreadable("--comment") : values),
+  ask: () => ANY,
+});

@@ -1,0 +1,48 @@
+/** Groups of interfaces and routing realms (net/netfilter/xt_devgroup.c, xt_realm.c): no snapshot names them. */
+import { and, negate, opaque } from "../../packet/predicate.ts";
+import { hex, type Masked, readMasked, word } from "../codecs.ts";
+import { type Codec, type Given, match, negatable, Unreadable } from "../extension.ts";
+import { sharedKey, siteKey } from "../facts.ts";
+
+const MAX = 0xffff_ffff;
+
+/** A number with an optional mask; 0 has a name in iproute2's own table. */
+const numbered = (what: string, zero: string): Codec<Masked> =>
+  word(
+    what,
+    (text) => (text === zero ? { value: 0, mask: MAX } : readMasked(text, MAX)),
+    ({ value, mask }) => (mask !== MAX ? `${hex(value)}/${hex(mask)}` : value === 0 ? zero : hex(value)),
+  );
+
+const why = "groups of interfaces are not known";
+const group = numbered("an interface group, by number, value/mask, or default", "default");
+
+export const devgroup = match({
+  name: "devgroup",
+  opaque: why,
+  options: { src: negatable("--src-group", group), dst: negatable("--dst-group", group) },
+  normalize: (values) =>
+    values.src === undefined && values.dst === undefined
+      ? new Unreadable("--src-group or --dst-group")
+      : values,
+  ask({ src, dst }, _facts, site) {
+    const asked = (given: Given<Masked> | undefined, key: string) =>
+      given === undefined ? and() : negate(given.not, opaque(key, why));
+    // Where it came in is one thing all the way; where it goes out is known only after routing.
+    const text = ({ value, mask }: Masked): string => `${value}/${mask}`;
+    return and(
+      asked(src, src === undefined ? "" : sharedKey("devgroup", text(src.value))),
+      asked(dst, siteKey("devgroup", site)),
+    );
+  },
+});
+
+export const realm = match({
+  name: "realm",
+  family: 4,
+  opaque: "routing realms are not known",
+  options: { realm: negatable("--realm", numbered("a routing realm, by number or value/mask", "cosmos")) },
+  normalize: (values) => (values.realm === undefined ? new Unreadable("--realm") : values),
+  ask: ({ realm: given }, _facts, site) =>
+    negate(given!.not, opaque(siteKey("realm", site), "routing realms are not known")),
+});

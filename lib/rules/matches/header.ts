@@ -1,0 +1,67 @@
+/** What a rule asks without any match: protocol, addresses, interfaces, fragments (iptables(8), PARAMETERS). */
+import type { Prefix } from "../../packet/address.ts";
+import type { Field } from "../../packet/field.ts";
+import { and, bits, is, negate, type Predicate, within } from "../../packet/predicate.ts";
+import { contiguous, device, deviceRange, flag, prefix, protocol } from "../codecs.ts";
+import { type Given, match, negatable, Unreadable } from "../extension.ts";
+
+/** An address under a mask; a mask with holes is asked bit by bit. */
+export function inPrefix(field: Field, value: Prefix): Predicate {
+  const range = contiguous(value);
+  return range === undefined ? bits(field, value.mask, value.address) : within(field, [range]);
+}
+
+const named = (field: Field, given: Given<string> | undefined): Predicate =>
+  given === undefined ? and() : negate(given.not, within(field, [deviceRange(given.value)]));
+
+/** Everything is what goes without saying, unless it is negated. */
+const everywhere = (given: Given<Prefix> | undefined): boolean =>
+  given !== undefined && !given.not && (given.value.mask === 0 || given.value.mask === 0n);
+const anywhere = (given: Given<string> | undefined): boolean =>
+  given !== undefined && !given.not && given.value === "+";
+
+export const header = match({
+  name: "",
+  steady: true,
+  options: {
+    src: negatable("-s", prefix, "--source", "--src"),
+    dst: negatable("-d", prefix, "--destination", "--dst"),
+    in: negatable("-i", device, "--in-interface"),
+    out: negatable("-o", device, "--out-interface"),
+    proto: negatable("-p", protocol, "--protocol"),
+    fragment: negatable("-f", flag, "--fragments"),
+  },
+  normalize(values, { family }) {
+    if (values.fragment !== undefined && family === 6)
+      return new Unreadable("-m frag instead of -f in ip6tables");
+    if (values.proto?.value === 0 && values.proto.not)
+      return new Unreadable("a protocol behind ! -p: not all of them");
+    if (
+      !everywhere(values.src) &&
+      !everywhere(values.dst) &&
+      !anywhere(values.in) &&
+      !anywhere(values.out) &&
+      values.proto?.value !== 0
+    )
+      return values;
+    const { src, dst, in: input, out, proto, fragment } = values;
+    return {
+      ...(src === undefined || everywhere(src) ? {} : { src }),
+      ...(dst === undefined || everywhere(dst) ? {} : { dst }),
+      ...(input === undefined || anywhere(input) ? {} : { in: input }),
+      ...(out === undefined || anywhere(out) ? {} : { out }),
+      ...(proto === undefined || proto.value === 0 ? {} : { proto }),
+      ...(fragment === undefined ? {} : { fragment }),
+    };
+  },
+  ask({ src, dst, in: input, out, proto, fragment }) {
+    return and(
+      src === undefined ? and() : negate(src.not, inPrefix("src", src.value)),
+      dst === undefined ? and() : negate(dst.not, inPrefix("dst", dst.value)),
+      named("in", input),
+      named("out", out),
+      proto === undefined ? and() : negate(proto.not, is("proto", proto.value)),
+      fragment === undefined ? and() : negate(fragment.not, is("fragment", 1)),
+    );
+  },
+});

@@ -1,0 +1,162 @@
+/** ICMP types and codes (iptables-extensions(8) icmp and icmp6; net/ipv4/netfilter/ip_tables.c icmp_match). */
+import { PROTO } from "../../packet/field.ts";
+import { and, between, is, negate, type Predicate } from "../../packet/predicate.ts";
+import { wholeNumber, word } from "../codecs.ts";
+import { type Codec, match, negatable, Unreadable } from "../extension.ts";
+
+/** A type and the codes it covers; type 255 in IPv4 stands for any. */
+interface IcmpType {
+  readonly type: number;
+  readonly codes: readonly [number, number];
+}
+
+type Names = ReadonlyMap<string, readonly [type: number, code?: number]>;
+
+/** libipt_icmp's and libip6t_icmp6's tables of names. */
+const V4: Names = new Map<string, readonly [number, number?]>([
+  ["any", [255]],
+  ["echo-reply", [0]],
+  ["pong", [0]],
+  ["destination-unreachable", [3]],
+  ["network-unreachable", [3, 0]],
+  ["host-unreachable", [3, 1]],
+  ["protocol-unreachable", [3, 2]],
+  ["port-unreachable", [3, 3]],
+  ["fragmentation-needed", [3, 4]],
+  ["source-route-failed", [3, 5]],
+  ["network-unknown", [3, 6]],
+  ["host-unknown", [3, 7]],
+  ["network-prohibited", [3, 9]],
+  ["host-prohibited", [3, 10]],
+  ["TOS-network-unreachable", [3, 11]],
+  ["TOS-host-unreachable", [3, 12]],
+  ["communication-prohibited", [3, 13]],
+  ["host-precedence-violation", [3, 14]],
+  ["precedence-cutoff", [3, 15]],
+  ["source-quench", [4]],
+  ["redirect", [5]],
+  ["network-redirect", [5, 0]],
+  ["host-redirect", [5, 1]],
+  ["TOS-network-redirect", [5, 2]],
+  ["TOS-host-redirect", [5, 3]],
+  ["echo-request", [8]],
+  ["ping", [8]],
+  ["router-advertisement", [9]],
+  ["router-solicitation", [10]],
+  ["time-exceeded", [11]],
+  ["ttl-exceeded", [11]],
+  ["ttl-zero-during-transit", [11, 0]],
+  ["ttl-zero-during-reassembly", [11, 1]],
+  ["parameter-problem", [12]],
+  ["ip-header-bad", [12, 0]],
+  ["required-option-missing", [12, 1]],
+  ["timestamp-request", [13]],
+  ["timestamp-reply", [14]],
+  ["address-mask-request", [17]],
+  ["address-mask-reply", [18]],
+]);
+
+const V6: Names = new Map<string, readonly [number, number?]>([
+  ["destination-unreachable", [1]],
+  ["no-route", [1, 0]],
+  ["communication-prohibited", [1, 1]],
+  ["beyond-scope", [1, 2]],
+  ["address-unreachable", [1, 3]],
+  ["port-unreachable", [1, 4]],
+  ["failed-policy", [1, 5]],
+  ["reject-route", [1, 6]],
+  ["packet-too-big", [2]],
+  ["time-exceeded", [3]],
+  ["ttl-exceeded", [3]],
+  ["ttl-zero-during-transit", [3, 0]],
+  ["ttl-zero-during-reassembly", [3, 1]],
+  ["parameter-problem", [4]],
+  ["bad-header", [4, 0]],
+  ["unknown-header-type", [4, 1]],
+  ["unknown-option", [4, 2]],
+  ["echo-request", [128]],
+  ["ping", [128]],
+  ["echo-reply", [129]],
+  ["pong", [129]],
+  // Debian's ip6tables 1.8.9 refuses these four, other versions print them in their help.
+  ["mld-listener-query", [130]],
+  ["mld-listener-report", [131]],
+  ["mld-listener-done", [132]],
+  ["mld-listener-reduction", [132]],
+  ["router-solicitation", [133]],
+  ["router-advertisement", [134]],
+  ["neighbor-solicitation", [135]],
+  ["neighbour-solicitation", [135]],
+  ["neighbor-advertisement", [136]],
+  ["neighbour-advertisement", [136]],
+  ["redirect", [137]],
+]);
+
+const ALL_CODES = [0, 255] as const;
+
+/** Case does not count, and the beginning of one name stands for it (xtables' parse_icmp). */
+function lookup(names: Names, text: string): readonly [number, number?] | undefined {
+  const given = text.toLowerCase();
+  if (!/^[a-z]/.test(given)) return undefined;
+  const begun: (readonly [number, number?])[] = [];
+  for (const [name, type] of names) {
+    if (name.toLowerCase() === given) return type;
+    if (name.toLowerCase().startsWith(given)) begun.push(type);
+  }
+  return begun.length === 1 ? begun[0] : undefined;
+}
+
+const icmpType = (names: Names, any: number | undefined): Codec<IcmpType> =>
+  word(
+    "an ICMP type, as name, number or type/code",
+    (text) => {
+      const named = lookup(names, text);
+      if (named !== undefined)
+        return { type: named[0], codes: named[1] === undefined ? ALL_CODES : [named[1], named[1]] };
+      const [t, c, more] = text.split("/");
+      const type = wholeNumber(t!, 255);
+      const code = c === undefined ? undefined : wholeNumber(c, 255);
+      if (type === undefined || more !== undefined || (c !== undefined && code === undefined))
+        return undefined;
+      return { type, codes: code === undefined ? ALL_CODES : [code, code] };
+    },
+    ({ type, codes }) =>
+      type === any ? "any" : codes[0] === codes[1] ? `${type}/${codes[0]}` : String(type),
+  );
+
+const ask = (any: number | undefined, value: IcmpType): Predicate =>
+  value.type === any
+    ? and()
+    : and(
+        is("type", value.type),
+        value.codes === ALL_CODES ? and() : between("code", value.codes[0], value.codes[1]),
+      );
+
+/** The type is mandatory. */
+const needsType =
+  (option: string) =>
+  <V extends { readonly type?: unknown }>(values: V): V | Unreadable =>
+    values.type === undefined ? new Unreadable(option) : values;
+
+export const icmp = match({
+  name: "icmp",
+  family: 4,
+  protocol: PROTO.icmp,
+  needs: [PROTO.icmp],
+  normalize: needsType("--icmp-type"),
+  options: { type: negatable("--icmp-type", icmpType(V4, 255)) },
+  ask: ({ type }) =>
+    and(is("fragment", 0), type === undefined ? and() : negate(type.not, ask(255, type.value))),
+});
+
+export const icmp6 = match({
+  name: "icmp6",
+  aliases: ["icmpv6", "ipv6-icmp"],
+  family: 6,
+  protocol: PROTO.icmpv6,
+  needs: [PROTO.icmpv6],
+  normalize: needsType("--icmpv6-type"),
+  options: { type: negatable("--icmpv6-type", icmpType(V6, undefined)) },
+  ask: ({ type }) =>
+    and(is("fragment", 0), type === undefined ? and() : negate(type.not, ask(undefined, type.value))),
+});

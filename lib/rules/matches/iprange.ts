@@ -1,0 +1,24 @@
+/** Addresses from one to another (net/netfilter/xt_iprange.c). */
+import type { Address, Field } from "../../packet/field.ts";
+import { and, between, NEVER, negate, type Predicate } from "../../packet/predicate.ts";
+import { addressRange } from "../codecs.ts";
+import { type Given, match, negatable, Unreadable } from "../extension.ts";
+
+// A range that ends before it begins holds nothing.
+const inRange = (field: Field, given: Given<readonly [Address, Address]> | undefined): Predicate =>
+  given === undefined
+    ? and()
+    : negate(
+        given.not,
+        given.value[0] <= given.value[1] ? between(field, given.value[0], given.value[1]) : NEVER,
+      );
+
+export const iprange = match({
+  name: "iprange",
+  options: { src: negatable("--src-range", addressRange), dst: negatable("--dst-range", addressRange) },
+  normalize: (values) =>
+    values.src === undefined && values.dst === undefined
+      ? new Unreadable("--src-range or --dst-range")
+      : values,
+  ask: ({ src, dst }) => and(inRange("src", src), inRange("dst", dst)),
+});

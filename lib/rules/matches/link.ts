@@ -1,0 +1,69 @@
+/** The link layer: mac, pkttype and eui64 (net/netfilter/xt_mac.c, xt_pkttype.c, ipv6/netfilter/ip6t_eui64.c). */
+import { prefixes } from "../../packet/address.ts";
+import { and, is, negate, not, opaque, or, within } from "../../packet/predicate.ts";
+import { oneOf, word } from "../codecs.ts";
+import { match, negatable, Unreadable } from "../extension.ts";
+import { sharedKey } from "../facts.ts";
+
+const hardware = word<number>(
+  "a MAC address like 00:11:22:33:44:55",
+  (text) => {
+    if (!/^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/.test(text)) return undefined;
+    return text.split(":").reduce((sum, part) => sum * 256 + Number.parseInt(part, 16), 0);
+  },
+  (mac) =>
+    mac
+      .toString(16)
+      .padStart(12, "0")
+      .replace(/..(?=.)/g, "$&:"),
+);
+
+export const mac = match({
+  name: "mac",
+  options: { source: negatable("--mac-source", hardware) },
+  normalize: (values) => (values.source === undefined ? new Unreadable("--mac-source") : values),
+  ask: ({ source }) => negate(source!.not, is("mac", source!.value)),
+});
+
+const KINDS = ["unicast", "broadcast", "multicast"] as const;
+/** PACKET_LOOPBACK: what the host sent to itself, which xt_pkttype takes for broadcast or multicast. */
+const LOOPBACK = 5;
+
+export const pkttype = match({
+  name: "pkttype",
+  options: {
+    type: negatable(
+      "--pkt-type",
+      oneOf(KINDS, {
+        fold: true,
+        also: new Map([
+          ["host", "unicast"],
+          ["bcast", "broadcast"],
+          ["mcast", "multicast"],
+        ]),
+      }),
+    ),
+  },
+  normalize: (values) => (values.type === undefined ? new Unreadable("--pkt-type") : values),
+  ask({ type }, facts) {
+    const kind = is("pkttype", KINDS.indexOf(type!.value));
+    const group = facts.family === 6 ? and() : within("dst", prefixes(4, "224.0.0.0/4"));
+    const looped =
+      type!.value === "unicast"
+        ? or()
+        : and(is("pkttype", LOOPBACK), type!.value === "multicast" ? group : not(group));
+    return negate(type!.not, or(kind, looped));
+  },
+});
+
+export const eui64 = match({
+  name: "eui64",
+  family: 6,
+  opaque: "whether an address holds the sender's MAC address is not part of the packet that is described",
+  options: {},
+  ask: () =>
+    opaque(
+      sharedKey("eui64", ""),
+      "whether the source address holds the sender's MAC address is not described",
+    ),
+});

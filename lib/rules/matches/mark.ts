@@ -1,0 +1,27 @@
+/** Marks of the packet and of its connection (net/netfilter/xt_mark.c, xt_connmark.c). */
+import { and, bits, negate } from "../../packet/predicate.ts";
+import { masked } from "../codecs.ts";
+import { match, negatable, Unreadable } from "../extension.ts";
+import { tracked } from "./conntrack.ts";
+
+const mark32 = masked(0xffff_ffff);
+
+export const mark = match({
+  name: "mark",
+  steady: true,
+  options: { mark: negatable("--mark", mark32) },
+  normalize: (values) => (values.mark === undefined ? new Unreadable("--mark") : values),
+  ask: ({ mark }) =>
+    mark === undefined ? and() : negate(mark.not, bits("mark", mark.value.mask, mark.value.value)),
+});
+
+export const connmark = match({
+  name: "connmark",
+  options: { mark: negatable("--mark", mark32) },
+  normalize: (values) => (values.mark === undefined ? new Unreadable("--mark") : values),
+  // Without a connection there is no mark to compare, and the match fails, negated or not.
+  ask: ({ mark }) =>
+    mark === undefined
+      ? and()
+      : and(tracked, negate(mark.not, bits("ctmark", mark.value.mask, mark.value.value))),
+});

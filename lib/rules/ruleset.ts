@@ -1,0 +1,105 @@
+/**
+ * The chain graph: what iptables-save's text says, table by table, each rule's options typed.
+ *
+ * A chain is known by its table and its name, never by its name alone.
+ */
+import type { Counters, Rule as RuleSyntax } from "../../grammar/index.ts";
+import type { Family } from "../packet/field.ts";
+import type { MatchExtension, Options, TargetExtension, Values } from "./extension.ts";
+
+/** The tables of iptables(8), in the order in which a hook runs them (enum nf_ip_hook_priorities). */
+export const TABLES = ["raw", "mangle", "nat", "filter", "security"] as const;
+export type TableName = (typeof TABLES)[number];
+
+export const HOOKS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"] as const;
+export type Hook = (typeof HOOKS)[number];
+
+/** The built-in chains of each table. */
+export const BUILT_IN: Readonly<Record<TableName, readonly Hook[]>> = {
+  raw: ["PREROUTING", "OUTPUT"],
+  mangle: ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+  nat: ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
+  filter: ["INPUT", "FORWARD", "OUTPUT"],
+  security: ["INPUT", "FORWARD", "OUTPUT"],
+};
+
+export const isTableName = (name: string): name is TableName => (TABLES as readonly string[]).includes(name);
+
+/** A match as a rule gives it. */
+export interface Match {
+  readonly extension: MatchExtension;
+  readonly values: Values<Options>;
+}
+
+/** A match, option or target that fwcheck does not know: kept as written, and opaque. */
+export interface Unknown {
+  /** `match frobnicate`, `option --frob of match tcp`, `target FROB`. */
+  readonly what: string;
+  readonly words: readonly string[];
+}
+
+/** Where a rule goes. */
+export type Target =
+  | { readonly kind: "jump" | "goto"; readonly chain: string }
+  | { readonly kind: "extension"; readonly extension: TargetExtension; readonly values: Values<Options> }
+  | { readonly kind: "unknown"; readonly name: string; readonly words: readonly string[] }
+  /** No `-j`: the rule counts, and the packet goes on. */
+  | { readonly kind: "none" };
+
+/** One rule in its chain. */
+export interface Rule {
+  readonly table: TableName;
+  readonly chain: string;
+  /** Number in its chain, from 1, as `iptables -L --line-numbers` counts. */
+  readonly index: number;
+  /** Line in its source, from 1; 0 for a rule that no text holds. */
+  readonly line: number;
+  readonly counters: Counters | null;
+  readonly matches: readonly Match[];
+  readonly unknown: readonly Unknown[];
+  readonly target: Target;
+  readonly syntax: RuleSyntax;
+}
+
+/** A chain with its rules. */
+export interface Chain {
+  readonly table: TableName;
+  readonly name: string;
+  /** Policy of a built-in chain; `null` for a user chain. */
+  readonly policy: "ACCEPT" | "DROP" | null;
+  readonly counters: Counters | null;
+  readonly rules: readonly Rule[];
+  readonly line: number;
+}
+
+export interface Table {
+  readonly name: TableName;
+  readonly chains: ReadonlyMap<string, Chain>;
+}
+
+/** All tables of one family. A table that the text does not have is not in the map: the kernel runs no rules there. */
+export interface Ruleset {
+  readonly family: Family;
+  /** Name of the file it comes from. */
+  readonly source: string;
+  readonly tables: ReadonlyMap<TableName, Table>;
+}
+
+/** A chain by its table and name. */
+export const chainOf = (ruleset: Ruleset, table: TableName, name: string): Chain | undefined =>
+  ruleset.tables.get(table)?.chains.get(name);
+
+/** Name of a rule's target as the trace and the listings print it; `""` when there is none. */
+export function targetName(rule: Rule): string {
+  switch (rule.target.kind) {
+    case "jump":
+    case "goto":
+      return rule.target.chain;
+    case "extension":
+      return rule.target.extension.name;
+    case "unknown":
+      return rule.target.name;
+    case "none":
+      return "";
+  }
+}

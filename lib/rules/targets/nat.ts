@@ -1,0 +1,190 @@
+/**
+ * Address translation: DNAT, SNAT, MASQUERADE, REDIRECT, NETMAP (net/netfilter/xt_nat.c, xt_MASQUERADE.c,
+ * xt_REDIRECT.c, xt_NETMAP.c).
+ */
+import { parseAddress, printAddress } from "../../packet/address.ts";
+import { type Address, hasPorts, PROTO } from "../../packet/field.ts";
+import { flag, isQuad, prefix, readPort, word } from "../codecs.ts";
+import type { Effect, Nat } from "../effect.ts";
+import { type Codec, option, type Spelling, target, Unreadable } from "../extension.ts";
+import { siteKey } from "../facts.ts";
+
+interface Ports {
+  readonly first: number;
+  readonly last: number;
+  readonly base?: number;
+}
+
+interface Destination {
+  readonly addresses: readonly [Address, Address] | null;
+  readonly ports: Ports | null;
+}
+
+function readPorts(text: string, spelling: Spelling): Ports | undefined {
+  const m = /^([^/]+?)(?:-([^/-]+)(?:\/([^/]+))?)?$/.exec(text);
+  if (m === null) return undefined;
+  // The name of a service may hold a dash itself.
+  const whole = m[3] === undefined ? readPort(text, spelling) : undefined;
+  if (whole !== undefined) return { first: whole, last: whole };
+  const first = readPort(m[1]!, spelling);
+  const last = m[2] === undefined ? first : readPort(m[2], spelling);
+  const base = m[3] === undefined ? undefined : readPort(m[3], spelling);
+  if (first === undefined || last === undefined || last < first) return undefined;
+  if (m[3] !== undefined && base === undefined) return undefined;
+  return base === undefined ? { first, last } : { first, last, base };
+}
+
+const writePorts = ({ first, last, base }: Ports): string =>
+  `${first}${last === first ? "" : `-${last}`}${base === undefined ? "" : `/${base}`}`;
+
+const portRange: Codec<Ports> = word(
+  "a port, or two as first-last",
+  (text, spelling) => (text.includes("/") ? undefined : readPorts(text, spelling)),
+  writePorts,
+);
+
+/** `address[-address][:port[-port[/base]]]`; IPv6 addresses stand in brackets when ports follow. */
+const destination: Codec<Destination> = {
+  ...word(
+    "an address, addresses as first-last, and ports behind a colon",
+    (text, spelling) => {
+      const m =
+        spelling.family === 4
+          ? /^([^:]*)(?::(.+))?$/.exec(text)
+          : (/^(?:\[([^\]]+)\])?:([^:]+)$/.exec(text) ??
+            /^\[([^\]]+)\]()$/.exec(text) ??
+            /^([^[\]]*)()$/.exec(text));
+      if (m === null) return undefined;
+      const ports = m[2] === undefined || m[2] === "" ? null : readPorts(m[2], spelling);
+      if (ports === undefined) return undefined;
+      if (m[1] === undefined || m[1] === "") return ports === null ? undefined : { addresses: null, ports };
+      const [a, b, more] = m[1].split("-");
+      const first = parseAddress(a!, spelling.family);
+      const last = b === undefined ? first : parseAddress(b, spelling.family);
+      if (first === undefined || last === undefined || more !== undefined) return undefined;
+      return { addresses: [first, last], ports };
+    },
+    ({ addresses, ports }, { family }) => {
+      let text = "";
+      if (addresses !== null) {
+        text =
+          addresses[0] === addresses[1] ? printAddress(addresses[0]) : addresses.map(printAddress).join("-");
+        if (family === 6 && ports !== null) text = `[${text}]`;
+      }
+      return ports === null ? text : `${text}:${writePorts(ports)}`;
+    },
+  ),
+  // With a protocol that has ports, nothing is wrong with a port.
+  sure(text, { family, proto }) {
+    if (family !== 4) return false;
+    const colon = text.indexOf(":");
+    if (colon < 0) return !text.includes("/") && isQuad(text);
+    return (
+      (proto === PROTO.tcp || proto === PROTO.udp) &&
+      /^[1-9]\d{0,3}$/.test(text.slice(colon + 1)) &&
+      !text.includes("/") &&
+      isQuad(text.slice(0, colon))
+    );
+  },
+};
+
+const translation = (side: Nat["side"], to: Destination, random: boolean): Nat => ({
+  kind: "nat",
+  side,
+  to:
+    to.addresses === null
+      ? { kind: "keep" }
+      : { kind: "range", first: to.addresses[0], last: to.addresses[1] },
+  ports: to.ports,
+  random,
+});
+
+const choice = {
+  random: option("--random", flag),
+  randomFully: option("--random-fully", flag),
+  persistent: option("--persistent", flag),
+};
+
+/** Ports need a protocol that has them; ICMP's id counts as one. */
+function portless(ports: Ports | null | undefined, { proto }: Spelling): Unreadable | undefined {
+  if (ports === null || ports === undefined) return undefined;
+  const fine = proto !== undefined && (hasPorts(proto) || proto === PROTO.icmp || proto === PROTO.icmpv6);
+  return fine ? undefined : new Unreadable("-p tcp, udp, sctp, dccp or icmp for a port");
+}
+
+export const dnat = target({
+  name: "DNAT",
+  steady: true,
+  tables: ["nat"],
+  options: {
+    to: option("--to-destination", destination),
+    random: choice.random,
+    persistent: choice.persistent,
+  },
+  normalize: (v, spelling) =>
+    v.to === undefined ? new Unreadable("--to-destination") : (portless(v.to.value.ports, spelling) ?? v),
+  act: ({ to, random }) => translation("dst", to!.value, random !== undefined),
+});
+
+export const snat = target({
+  name: "SNAT",
+  steady: true,
+  tables: ["nat"],
+  options: { to: option("--to-source", destination), ...choice },
+  normalize: (v, spelling) =>
+    v.to === undefined ? new Unreadable("--to-source") : (portless(v.to.value.ports, spelling) ?? v),
+  act: ({ to, random, randomFully }) =>
+    translation("src", to!.value, random !== undefined || randomFully !== undefined),
+});
+
+const fromInterface = (side: Nat["side"], ports: Ports | undefined, random: boolean): Nat => ({
+  kind: "nat",
+  side,
+  to: { kind: "interface" },
+  ports: ports ?? null,
+  random,
+});
+
+export const masquerade = target({
+  name: "MASQUERADE",
+  tables: ["nat"],
+  options: { ports: option("--to-ports", portRange), random: choice.random, randomFully: choice.randomFully },
+  normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
+  act: ({ ports, random, randomFully }) =>
+    fromInterface("src", ports?.value, random !== undefined || randomFully !== undefined),
+});
+
+export const redirect = target({
+  name: "REDIRECT",
+  tables: ["nat"],
+  options: { ports: option("--to-ports", portRange), random: choice.random },
+  normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
+  act: ({ ports, random }) => fromInterface("dst", ports?.value, random !== undefined),
+});
+
+/** The side that a hook's NAT changes (HOOK2MANIP). */
+const SIDES: ReadonlyMap<string, Nat["side"]> = new Map([
+  ["PREROUTING", "dst"],
+  ["OUTPUT", "dst"],
+  ["INPUT", "src"],
+  ["POSTROUTING", "src"],
+]);
+
+export const netmap = target({
+  name: "NETMAP",
+  tables: ["nat"],
+  opaque: "in a user chain: which hook calls it decides whether source or destination change",
+  options: { to: option("--to", prefix) },
+  normalize: (v) => (v.to === undefined ? new Unreadable("--to") : v),
+  act({ to }, _facts, site): Effect {
+    const side = SIDES.get(site.chain);
+    const { address, mask } = to!.value;
+    if (side !== undefined)
+      return { kind: "nat", side, to: { kind: "netmap", address, mask }, ports: null, random: false };
+    return {
+      kind: "opaque",
+      key: siteKey("NETMAP", site),
+      why: "which hook calls this chain decides what NETMAP changes",
+    };
+  },
+});

@@ -1,0 +1,178 @@
+/**
+ * How a chain decides one packet: rule after rule, with the kernel's own stack of jumps (net/ipv4/netfilter/ip_tables.c
+ * ipt_do_table). Where the inputs do not tell whether a rule matches, the packet goes both ways.
+ */
+
+import type { Field, Scalar } from "../packet/field.ts";
+import { evaluate } from "../packet/predicate.ts";
+import type { BoundChain, Program } from "../path/program.ts";
+import type { Part } from "../path/walk.ts";
+import type { Change, Nat, Verdict } from "../rules/effect.ts";
+import { type Rule, type TableName, targetName } from "../rules/ruleset.ts";
+import type { PacketState } from "./state.ts";
+
+/** How a built-in chain let go of a packet. */
+export type Result = Verdict | "undecided" | { readonly nat: Nat; readonly rule: Rule };
+
+/** Where to go on after a chain: the rule behind the jump. */
+interface Frame {
+  readonly chain: BoundChain;
+  readonly next: number;
+  readonly below: Frame | null;
+}
+
+/** More branches than this and the simulation gives up on the packet. */
+const MOST_BRANCHES = 256;
+
+/** Runs a built-in chain. A chain that the ruleset does not have accepts. */
+export function runChain(
+  start: PacketState,
+  program: Program,
+  table: TableName,
+  name: string,
+): Part<PacketState, Result>[] {
+  const chain = program.chain(table, name);
+  if (chain === undefined) return [{ state: start, outcome: "accept" }];
+  const out: Part<PacketState, Result>[] = [];
+  const open: { state: PacketState; frame: Frame }[] = [
+    { state: start, frame: { chain, next: 0, below: null } },
+  ];
+  while (open.length > 0) {
+    const { state, frame } = open.pop()!;
+    if (out.length + open.length > MOST_BRANCHES) {
+      out.push({
+        state: state.assume("too many unknown matches to follow every branch"),
+        outcome: "undecided",
+      });
+      continue;
+    }
+    run(state, frame, program, out, open);
+  }
+  return out;
+}
+
+function run(
+  from: PacketState,
+  at: Frame,
+  program: Program,
+  out: Part<PacketState, Result>[],
+  open: { state: PacketState; frame: Frame }[],
+): void {
+  let state = from;
+  let frame: Frame = at;
+  for (;;) {
+    const { chain } = frame.chain;
+    const bound = frame.chain.rules[frame.next];
+    if (bound === undefined) {
+      if (frame.below !== null) {
+        state = state.step({ table: chain.table, chain: chain.name, step: "return" });
+        frame = frame.below;
+        continue;
+      }
+      out.push(policy(state, frame.chain));
+      return;
+    }
+    const next: Frame = { chain: frame.chain, next: frame.next + 1, below: frame.below };
+    const matches = evaluate(bound.when, state);
+    if (matches === false) {
+      frame = next;
+      continue;
+    }
+    if (matches !== true) {
+      const place = `${chain.table} ${chain.name} rule ${bound.rule.index}`;
+      if (matches.key.startsWith("limit@"))
+        state = state
+          .settle(matches.key, true)
+          .assume(`${place}: limit is taken to match, as within its burst`);
+      else {
+        open.push({
+          state: state
+            .settle(matches.key, false)
+            .assume(`${place}: ${matches.key} taken not to match (${matches.why})`),
+          frame,
+        });
+        state = state
+          .settle(matches.key, true)
+          .assume(`${place}: ${matches.key} taken to match (${matches.why})`);
+      }
+      continue;
+    }
+    state = state.step({
+      table: chain.table,
+      chain: chain.name,
+      step: "rule",
+      rule: bound.rule.index,
+      target: targetName(bound.rule),
+      line: bound.rule.line,
+    });
+    const effect = bound.effect;
+    switch (effect.kind) {
+      case "verdict":
+        out.push({ state, outcome: effect.verdict });
+        return;
+      case "nat":
+        out.push({ state, outcome: { nat: effect, rule: bound.rule } });
+        return;
+      case "opaque":
+        out.push({ state: state.assume(`${effect.key}: ${effect.why}`), outcome: "undecided" });
+        return;
+      case "note":
+        frame = next;
+        break;
+      case "assign":
+        state = state.with(
+          { [effect.field]: changed(state, effect.field, effect.change) },
+          state.moved || ["mark", "tos", "src", "dst"].includes(effect.field),
+        );
+        frame = next;
+        break;
+      case "jump":
+        frame = { chain: program.chain(chain.table, effect.chain)!, next: 0, below: next };
+        break;
+      case "goto":
+        // A goto leaves no way back: the end of the other chain returns to whoever called this one.
+        frame = { chain: program.chain(chain.table, effect.chain)!, next: 0, below: frame.below };
+        if (frame.below === null)
+          frame = { ...frame, below: { chain: at0(at), next: at0(at).rules.length, below: null } };
+        break;
+      case "return":
+        if (frame.below === null) {
+          out.push(policy(state, frame.chain));
+          return;
+        }
+        frame = frame.below;
+    }
+  }
+}
+
+/** The built-in chain a stack of frames began with. */
+function at0(frame: Frame): BoundChain {
+  let bottom = frame;
+  while (bottom.below !== null) bottom = bottom.below;
+  return bottom.chain;
+}
+
+function policy(state: PacketState, { chain, policy: verdict }: BoundChain): Part<PacketState, Result> {
+  return {
+    state: state.step({
+      table: chain.table,
+      chain: chain.name,
+      step: "policy",
+      policy: chain.policy ?? "ACCEPT",
+    }),
+    outcome: verdict ?? "accept",
+  };
+}
+
+/** The new value of a field. */
+export function changed(state: PacketState, field: Field, change: Change): Scalar {
+  const old = (state.field(field) ?? 0) as number;
+  switch (change.kind) {
+    case "bits":
+      return ((old & ~change.clear) ^ change.xor) >>> 0;
+    case "add":
+      return Math.min(0xff, Math.max(0, old + change.by));
+    case "copy":
+      return ((old & ~change.clear) ^ (((state.field(change.from) ?? 0) as number) & change.mask)) >>> 0;
+  }
+}

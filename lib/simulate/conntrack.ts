@@ -1,0 +1,89 @@
+/** The connection table of a simulation: what conntrack remembers of the flows that were let through. */
+import { type Address, CT_STATUS, hasPorts, PROTO } from "../packet/field.ts";
+
+/** One direction of a connection. ICMP keeps type and code where others have ports. */
+export interface Tuple {
+  readonly proto: number;
+  readonly src: Address;
+  readonly dst: Address;
+  readonly sport: number;
+  readonly dport: number;
+}
+
+export interface Connection {
+  readonly original: Tuple;
+  /** The tuple of replies: the original turned round, and translated. */
+  readonly reply: Tuple;
+  /** IPS_* bits. */
+  readonly status: number;
+  readonly mark: number;
+  /** Which sides the nat table has been asked for; it is asked once a connection. */
+  readonly asked: { readonly dst: boolean; readonly src: boolean };
+}
+
+const REPLY_TYPES = new Map<number, number>([
+  [8, 0],
+  [13, 14],
+  [15, 16],
+  [17, 18],
+  [128, 129],
+  [139, 140],
+]);
+
+/** The tuple that answers this one. */
+export function invert(t: Tuple): Tuple {
+  if (t.proto === PROTO.icmp || t.proto === PROTO.icmpv6) {
+    const type = t.dport >> 8;
+    const other = REPLY_TYPES.get(type) ?? [...REPLY_TYPES].find(([, reply]) => reply === type)?.[0] ?? type;
+    return { ...t, src: t.dst, dst: t.src, dport: (other << 8) | (t.dport & 0xff) };
+  }
+  return { proto: t.proto, src: t.dst, dst: t.src, sport: t.dport, dport: t.sport };
+}
+
+/** The tuple of a header. */
+export function tupleOf(h: {
+  proto: number;
+  src: Address;
+  dst: Address;
+  sport?: number | undefined;
+  dport?: number | undefined;
+  type?: number | undefined;
+  code?: number | undefined;
+}): Tuple {
+  const { proto, src, dst } = h;
+  if (hasPorts(proto)) return { proto, src, dst, sport: h.sport ?? 0, dport: h.dport ?? 0 };
+  if (proto === PROTO.icmp || proto === PROTO.icmpv6)
+    return { proto, src, dst, sport: 0, dport: ((h.type ?? 0) << 8) | (h.code ?? 0) };
+  return { proto, src, dst, sport: 0, dport: 0 };
+}
+
+const key = (t: Tuple): string => `${t.proto} ${t.src} ${t.sport} ${t.dst} ${t.dport}`;
+
+/** A connection that a packet belongs to, and in which direction it goes. */
+export interface Found {
+  readonly connection: Connection;
+  readonly reply: boolean;
+}
+
+export class Connections {
+  private readonly byTuple = new Map<string, Found>();
+
+  /** The connection this tuple belongs to, either way round. */
+  find(tuple: Tuple): Found | undefined {
+    return this.byTuple.get(key(tuple));
+  }
+
+  /** Enters a connection whose first packet came through, or replaces what was known of it. */
+  confirm(connection: Connection): void {
+    const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
+    this.byTuple.set(key(connection.original), { connection: confirmed, reply: false });
+    this.byTuple.set(key(connection.reply), { connection: confirmed, reply: true });
+  }
+
+  /** A table that can go its own way. */
+  copy(): Connections {
+    const copy = new Connections();
+    for (const [k, v] of this.byTuple) copy.byTuple.set(k, v);
+    return copy;
+  }
+}

@@ -1,0 +1,133 @@
+/** One packet on its way: its header as it is now, its connection, the rules it matched, and what had to be assumed. */
+import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
+import type { Packet } from "../packet/packet.ts";
+import type { Reading } from "../packet/predicate.ts";
+import type { TableName } from "../rules/ruleset.ts";
+import type { Connection } from "./conntrack.ts";
+
+/** One step as the kernel's TRACE target reports it: a rule that matched, falling off a user chain, a policy. */
+export type Step =
+  | {
+      readonly table: TableName;
+      readonly chain: string;
+      readonly step: "rule";
+      /** Number in its chain, from 1. */
+      readonly rule: number;
+      readonly target: string;
+      readonly line: number;
+    }
+  | { readonly table: TableName; readonly chain: string; readonly step: "return" }
+  | {
+      readonly table: TableName;
+      readonly chain: string;
+      readonly step: "policy";
+      readonly policy: "ACCEPT" | "DROP";
+    };
+
+/** A list that grows at its end and is shared by the states that came from one. */
+interface Trail<T> {
+  readonly last: T;
+  readonly before: Trail<T> | null;
+}
+
+export class PacketState implements Reading {
+  constructor(
+    private readonly header: Readonly<Partial<Record<Field, Scalar>>>,
+    readonly connection: Connection | null,
+    /** Direction of the packet within its connection. */
+    readonly reply: boolean,
+    private readonly trail: Trail<Step> | null,
+    private readonly assumed: Trail<string> | null,
+    private readonly truths: ReadonlyMap<string, boolean>,
+    /** Whether something the routing decision looks at changed since it was made. */
+    readonly moved: boolean,
+    /** conntrack's word where somebody gave it. */
+    readonly given: CtState | undefined,
+  ) {}
+
+  /** The state of a packet before anything happened to it. */
+  static of(packet: Packet, truths: ReadonlyMap<string, boolean>): PacketState {
+    const { family: _, in: input, state, ...rest } = packet;
+    const header: Partial<Record<Field, Scalar>> = {
+      out: "",
+      physin: "",
+      physout: "",
+      mark: 0,
+      fragment: 0,
+      tos: 0,
+      ttl: 64,
+      ...rest,
+      in: input ?? "",
+      ctstate: CT.INVALID,
+      ctstatus: 0,
+    };
+    if (packet.proto === 6) header.flags ??= 2;
+    return new PacketState(header, null, false, null, null, truths, false, state);
+  }
+
+  field(field: Field): Scalar | undefined {
+    return this.header[field];
+  }
+
+  settled(key: string): boolean | undefined {
+    // `--assume recent=match` speaks of every match of that extension, `recent@filter/INPUT/3=match` of one.
+    return this.truths.get(key) ?? this.truths.get(key.replace(/[@:].*$/s, ""));
+  }
+
+  with(changes: Partial<Record<Field, Scalar>>, moved = this.moved): PacketState {
+    return this.copy({ header: { ...this.header, ...changes }, moved });
+  }
+
+  step(step: Step): PacketState {
+    return this.copy({ trail: { last: step, before: this.trail } });
+  }
+
+  assume(sentence: string): PacketState {
+    return this.copy({ assumed: { last: sentence, before: this.assumed } });
+  }
+
+  settle(key: string, truth: boolean): PacketState {
+    return this.copy({ truths: new Map(this.truths).set(key, truth) });
+  }
+
+  carried(connection: Connection | null, reply: boolean): PacketState {
+    return this.copy({ connection, reply });
+  }
+
+  get path(): Step[] {
+    return toArray(this.trail);
+  }
+
+  get assumptions(): string[] {
+    return [...new Set(toArray(this.assumed))];
+  }
+
+  private copy(
+    changed: Partial<{
+      header: Readonly<Partial<Record<Field, Scalar>>>;
+      connection: Connection | null;
+      reply: boolean;
+      trail: Trail<Step>;
+      assumed: Trail<string>;
+      truths: ReadonlyMap<string, boolean>;
+      moved: boolean;
+    }>,
+  ): PacketState {
+    return new PacketState(
+      changed.header ?? this.header,
+      changed.connection === undefined ? this.connection : changed.connection,
+      changed.reply ?? this.reply,
+      changed.trail ?? this.trail,
+      changed.assumed ?? this.assumed,
+      changed.truths ?? this.truths,
+      changed.moved ?? this.moved,
+      this.given,
+    );
+  }
+}
+
+function toArray<T>(trail: Trail<T> | null): T[] {
+  const out: T[] = [];
+  for (let at = trail; at !== null; at = at.before) out.push(at.last);
+  return out.reverse();
+}

@@ -1,0 +1,53 @@
+import fc from "fast-check";
+import { parse, print } from "fwcheck/grammar";
+import { expect, test } from "vitest";
+import { flat, kube, ufw } from "../bench/generate.ts";
+import { mutated, runs, text, written } from "./arbitrary.ts";
+import { plain, sharing } from "./plain.ts";
+
+function sameBothWays(input: string): void {
+  const fast = parse(input);
+  const strict = parse(input, { strict: true });
+  expect(fast.diagnostics).toEqual(strict.diagnostics);
+  expect(plain(fast.document, { lines: true })).toEqual(plain(strict.document, { lines: true }));
+  expect(sharing(fast.document)).toEqual(sharing(strict.document));
+}
+
+function printsAgain(input: string): void {
+  const { document } = parse(input);
+  const printed = print(document);
+  const again = parse(printed);
+  expect(
+    again.diagnostics.filter((d) => d.severity === "error" && !d.message.startsWith("no table")),
+  ).toEqual([]);
+  expect(plain(again.document)).toEqual(plain(document));
+  expect(print(again.document)).toBe(printed);
+}
+
+const generated = fc.constantFrom(kube(60), ufw(6), flat(20));
+
+test("the scanner and the grammar agree on any text", () => {
+  fc.assert(fc.property(text, sameBothWays), runs);
+});
+
+test("the scanner and the grammar agree on mutated texts", () => {
+  fc.assert(fc.property(mutated(fc.oneof(text, generated)), sameBothWays), runs);
+});
+
+test("what is printed is read back as it was", () => {
+  fc.assert(fc.property(fc.oneof(text, mutated(generated)), printsAgain), runs);
+});
+
+test("an option that is written rightly is read as it was meant", () => {
+  fc.assert(
+    fc.property(fc.array(written, { maxLength: 6 }), (options) => {
+      const input = `*filter\n-A INPUT ${options.map((o) => o.text).join(" ")}\nCOMMIT\n`;
+      const { document, diagnostics } = parse(input);
+      expect(diagnostics).toEqual([]);
+      expect(plain(document)).toMatchObject([
+        { entries: [{ chain: "INPUT", options: options.map((o) => o.option) }] },
+      ]);
+    }),
+    runs,
+  );
+});

@@ -1,0 +1,109 @@
+import { parse, print } from "fwcheck/grammar";
+import { describe, expect, test } from "vitest";
+import { Scanner } from "../../grammar/scanner.ts";
+import { type Node, Shapes } from "../../grammar/shapes.ts";
+
+const repeated = (n: number, line: (i: number) => string): string =>
+  `*filter\n${Array.from({ length: n }, (_, i) => line(i)).join("\n")}\nCOMMIT\n`;
+
+describe("hostile texts end soon, and with few words", () => {
+  const long = "x".repeat(8 << 20);
+  test.each<[what: string, text: string, diagnostics: number]>([
+    ["one long line", long, 2],
+    ["one long rule", `*filter\n-A INPUT ${long}\nCOMMIT`, 1],
+    ["one rule of many words", `*filter\n-A INPUT --x${" x".repeat(4 << 20)}\nCOMMIT`, 1],
+    ["one long comment", `*filter\n# ${long}\nCOMMIT`, 1],
+    ["one long quote", `*filter\n-A INPUT --comment "${long}`, 2],
+    ["one quote of escapes", `*filter\n-A INPUT --comment "${'\\"'.repeat(4 << 20)}`, 2],
+    ["many quotes in a line", `*filter\n-A INPUT --comment ${'"'.repeat(30_001)}\nCOMMIT`, 1],
+    ["many escapes in a line", `*filter\n-A INPUT --comment "${"\\".repeat(60_001)}\nCOMMIT`, 1],
+    ["many carriage returns", `*filter\n${"\r".repeat(60_000)}x\nCOMMIT`, 1],
+    ["many marks", `*filter\n-A INPUT ${"! ".repeat(30_000)}\nCOMMIT`, 1],
+    ["many dashes", `*filter\n-A INPUT ${"-".repeat(60_000)}"\nCOMMIT`, 1],
+    ["many chains", repeated(100_000, (i) => `:c${i} - [0:0]`), 0],
+    ["many tables", Array.from({ length: 20_000 }, (_, i) => `*t${i}\nCOMMIT\n`).join(""), 0],
+    ["many line feeds", `*nat\n${"\n".repeat(1 << 20)}COMMIT`, 0],
+    ["many broken lines", repeated(20_000, () => "-A"), 20_000],
+  ])("%s", (_, text, count) => {
+    expect(parse(text).diagnostics).toHaveLength(count);
+  });
+});
+
+describe("the trie stays small", () => {
+  const size = (node: Node): number =>
+    1 + [...node.words, ...(node.value ? [node.value] : [])].reduce((sum, n) => sum + size(n), 0);
+  const learned = (n: number, rule: (i: number) => { name: string; values: string[] }[]): Shapes => {
+    const shapes = new Shapes();
+    for (let i = 0; i < n; i++) {
+      const values: string[] = [];
+      const options = rule(i).map((o) => {
+        const at = values.length;
+        values.push(...o.values);
+        return { name: o.name, negated: false, at, count: o.values.length };
+      });
+      shapes.of(options, values);
+    }
+    return shapes;
+  };
+
+  test("with any number of shapes", () => {
+    const shapes = learned(50_000, (i) => [...i.toString(7)].map((d) => ({ name: `--${d}`, values: ["x"] })));
+    expect(size(shapes.root)).toBeLessThanOrEqual(16_384 + 1);
+  });
+
+  test("with any number of options in one place", () => {
+    const shapes = learned(5000, (i) => [{ name: `--o${i}`, values: [] }]);
+    expect(shapes.root.words.length).toBeLessThanOrEqual(64);
+  });
+
+  test("with a rule of more words than iptables-restore takes", () => {
+    const shapes = learned(1, () => [{ name: "--x", values: new Array(300).fill("x") }]);
+    expect(size(shapes.root)).toBe(1);
+  });
+
+  test("and what it does not hold is read by the grammar, with one object for equal shapes", () => {
+    const shape = (i: number): string =>
+      `-A INPUT ${[...i.toString(7)].map((d) => `--o${d} x`).join(" ")} --p${i}`;
+    const { document, diagnostics } = parse(repeated(6000, (i) => shape(i % 3000)));
+    expect(diagnostics).toEqual([]);
+    const [table] = document.entries;
+    const shapes =
+      table?.kind === "table" ? table.entries.map((e) => (e.kind === "rule" ? e.shape : null)) : [];
+    expect(new Set(shapes).size).toBe(3000);
+    expect(shapes[2999]).toBe(shapes[5999]);
+  });
+});
+
+test("each known shape is asked of the grammar once", () => {
+  const text = repeated(3000, (i) =>
+    i % 2 ? `[${i}:0] -A c${i} -p tcp -m tcp --dport ${i} -j c${i}` : "-A x -j LOG",
+  );
+  const shapes = new Shapes();
+  const scanner = new Scanner(text, shapes);
+  const { document } = parse(text);
+  let asked = 0;
+  let line = 1;
+  for (let at = 0; at < text.length; line++) {
+    if (scanner.line(at, line) === undefined) {
+      asked++;
+      const entry =
+        document.entries[0]!.kind === "table" ? document.entries[0]!.entries[line - 2] : undefined;
+      if (entry?.kind === "rule") shapes.of(entry.shape.options, entry.values);
+      at = text.indexOf("\n", at) + 1;
+    } else at = scanner.end + 1;
+  }
+  // `*filter`, `COMMIT` and the two shapes.
+  expect(asked).toBe(4);
+});
+
+test("lines across the scanner's windows, at every place", () => {
+  for (const pad of [0, 1, 2, 3, 5, 8, 13, 21, 34]) {
+    const text = repeated(
+      9000,
+      (i) => `-A INPUT -m comment --comment "${"é".repeat(i % 3)}${"x".repeat((i * 7 + pad) % 90)}" -j DROP`,
+    );
+    const { document, diagnostics } = parse(text);
+    expect(diagnostics).toEqual([]);
+    expect(parse(print(document)).document.entries[0]).toMatchObject({ entries: { length: 9000 } });
+  }
+});
