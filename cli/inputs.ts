@@ -1,7 +1,21 @@
 /** Reads what the command line names: files, folders, standard input. The only place that touches the file system. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Host, type HostSources, kindOf, type Packet, readHost, readRuleset, type Ruleset, type Source, SourceError, safe } from "../lib/index.ts";
+import {
+  type Host,
+  type HostSources,
+  kindOf,
+  type Packet,
+  type Ruleset,
+  readHost,
+  readRuleset,
+  type Source,
+  SourceError,
+  safe,
+} from "../lib/index.ts";
+
+/** What `-` stands for; yargs loses a lone dash among several positionals, so it is spelled out before. */
+export const STDIN = "/dev/stdin";
 
 /** The call or the input is wrong: one message, exit code 2. */
 export class Refused extends Error {
@@ -10,11 +24,35 @@ export class Refused extends Error {
 
 /** Flags that say what is known of the host, for every command. */
 export const hostFlags = {
-  addr: { type: "string", array: true, describe: "interfaces and addresses: ip -j addr", requiresArg: true, nargs: 1 },
-  route: { type: "string", array: true, describe: "routes: ip -j route show table all (and ip -6 ...)", requiresArg: true, nargs: 1 },
+  addr: {
+    type: "string",
+    array: true,
+    describe: "interfaces and addresses: ip -j addr",
+    requiresArg: true,
+    nargs: 1,
+  },
+  route: {
+    type: "string",
+    array: true,
+    describe: "routes: ip -j route show table all (and ip -6 ...)",
+    requiresArg: true,
+    nargs: 1,
+  },
   ipset: { type: "string", array: true, describe: "sets: ipset save", requiresArg: true, nargs: 1 },
-  docker: { type: "string", array: true, describe: "docker inspect, docker network inspect", requiresArg: true, nargs: 1 },
-  sysctl: { type: "string", array: true, describe: "kernel settings: sysctl -a", requiresArg: true, nargs: 1 },
+  docker: {
+    type: "string",
+    array: true,
+    describe: "docker inspect, docker network inspect",
+    requiresArg: true,
+    nargs: 1,
+  },
+  sysctl: {
+    type: "string",
+    array: true,
+    describe: "kernel settings: sysctl -a",
+    requiresArg: true,
+    nargs: 1,
+  },
 } as const;
 
 export interface HostArgs {
@@ -26,18 +64,29 @@ export interface HostArgs {
   readonly sysctl?: readonly string[] | undefined;
 }
 
-/** The text of a file, or of standard input for `-`. @throws Refused */
+/** The text of a file, or of standard input for `STDIN`. @throws Refused */
 export function read(path: string): Source {
   try {
-    return { name: path === "-" ? "standard input" : path, text: readFileSync(path === "-" ? 0 : path, "utf8") };
+    return {
+      name: path === STDIN ? "standard input" : path,
+      text: readFileSync(path === STDIN ? 0 : path, "utf8"),
+    };
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code === "ENOENT" ? "no such file" : code === "EISDIR" ? "is a folder" : code === "EACCES" ? "no permission to read it" : String(code);
+    const why =
+      code === "ENOENT"
+        ? "no such file"
+        : code === "EISDIR"
+          ? "is a folder"
+          : code === "EACCES"
+            ? "no permission to read it"
+            : String(code);
     throw new Refused(`${safe(path)}: ${why}`);
   }
 }
 
-const isFolder = (path: string): boolean => path !== "-" && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+const isFolder = (path: string): boolean =>
+  path !== STDIN && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 export interface Inputs {
   readonly rulesets: readonly Ruleset[];
@@ -51,7 +100,13 @@ export interface Inputs {
  */
 export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   const rules: Source[] = [];
-  const sources: Record<keyof HostSources, Source[]> = { addr: [], route: [], ipset: [], docker: [], sysctl: [] };
+  const sources: Record<keyof HostSources, Source[]> = {
+    addr: [],
+    route: [],
+    ipset: [],
+    docker: [],
+    sysctl: [],
+  };
   for (const path of args.rules ?? []) {
     if (!isFolder(path)) rules.push(read(path));
     else
@@ -64,15 +119,24 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
         else if (kind !== undefined) sources[kind].push(source);
       }
   }
-  for (const kind of Object.keys(sources) as (keyof HostSources)[]) sources[kind].push(...(args[kind] ?? []).map(read));
-  if (rules.length === 0) throw new Refused("no ruleset: name a file that iptables-save printed, a folder that holds one, or - for standard input");
+  for (const kind of Object.keys(sources) as (keyof HostSources)[])
+    sources[kind].push(...(args[kind] ?? []).map(read));
+  if (rules.length === 0)
+    throw new Refused(
+      "no ruleset: name a file that iptables-save printed, a folder that holds one, or - for standard input",
+    );
   const { rulesets, diagnostics } = readRuleset(rules);
   for (const d of diagnostics) {
     const found = d.found === "" ? "" : `: ${JSON.stringify(safe(d.found))}`;
-    process.stderr.write(`${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`);
+    process.stderr.write(
+      `${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`,
+    );
   }
-  if (rulesets.length === 0) throw new Refused(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);
-  const given = Object.fromEntries(Object.entries(sources).filter(([, list]) => list.length > 0)) as HostSources;
+  if (rulesets.length === 0)
+    throw new Refused(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);
+  const given = Object.fromEntries(
+    Object.entries(sources).filter(([, list]) => list.length > 0),
+  ) as HostSources;
   try {
     return { rulesets, host: readHost(given, rulesets, hints) };
   } catch (error) {

@@ -1,13 +1,8 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
 import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
-import { hostFlags, Refused } from "./inputs.ts";
-
-const version = (): string => {
-  const file = new URL(import.meta.url.endsWith(".ts") ? "../package.json" : "../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
-};
+import manifest from "../package.json" with { type: "json" };
+import { hostFlags, Refused, STDIN } from "./inputs.ts";
 
 const rules = {
   describe: "iptables-save and ip6tables-save files, a folder of captured files, or - for standard input",
@@ -17,15 +12,26 @@ const rules = {
 } as const;
 const asJson = { type: "boolean", describe: "print JSON and nothing else" } as const;
 
-const parser = yargs(hideBin(process.argv))
+const parser = yargs(hideBin(process.argv).map((word) => (word === "-" ? STDIN : word)))
   .scriptName("fwcheck")
   .locale("en")
-  .usage("$0 COMMAND\n\nFinds the firewall rules that Docker's containers bypass, and writes rules that close the hole.")
-  .parserConfiguration({ "parse-numbers": true, "greedy-arrays": false, "dot-notation": false, "camel-case-expansion": true })
+  .usage(
+    "$0 COMMAND\n\nFinds the firewall rules that Docker's containers bypass, and writes rules that close the hole.",
+  )
+  .parserConfiguration({
+    "parse-numbers": true,
+    "greedy-arrays": false,
+    "dot-notation": false,
+    "camel-case-expansion": true,
+  })
   .command(
     "audit <rules..>",
     "find what the firewall blocks and containers get all the same",
-    (y) => y.positional("rules", rules).options({ ...hostFlags, json: asJson }).example("$0 audit host.save --addr addr.json", "audit one host"),
+    (y) =>
+      y
+        .positional("rules", rules)
+        .options({ ...hostFlags, json: asJson })
+        .example("$0 audit host.save --addr addr.json", "audit one host"),
     async (args) => exit((await import("./commands/audit.ts")).run(args)),
   )
   .command(
@@ -37,16 +43,43 @@ const parser = yargs(hideBin(process.argv))
         local: { type: "boolean", describe: "the host itself sends it" },
         src: { type: "string", describe: "source address", requiresArg: true },
         dst: { type: "string", describe: "destination address", requiresArg: true },
-        proto: { type: "string", default: "tcp", describe: "tcp, udp, icmp, icmpv6 or a number", requiresArg: true },
+        proto: {
+          type: "string",
+          default: "tcp",
+          describe: "tcp, udp, icmp, icmpv6 or a number",
+          requiresArg: true,
+        },
         sport: { type: "number", describe: "source port (40000)", requiresArg: true },
         dport: { type: "number", describe: "destination port (80)", requiresArg: true },
-        "tcp-flags": { type: "string", describe: "TCP flags by letter: S, SA, A, F, R (S)", requiresArg: true },
+        "tcp-flags": {
+          type: "string",
+          describe: "TCP flags by letter: S, SA, A, F, R (S)",
+          requiresArg: true,
+        },
         "icmp-type": { type: "number", describe: "ICMP type (echo request)", requiresArg: true },
         mark: { type: "number", describe: "mark of a packet that the host sends", requiresArg: true },
-        state: { choices: ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"] as const, describe: "what conntrack takes it for", requiresArg: true },
-        packets: { type: "string", describe: "a file with a packet as JSON a line (- for standard input)", requiresArg: true },
-        assume: { type: "string", array: true, nargs: 1, describe: "settle an unknown: recent=match, limit=no-match", requiresArg: true },
-        expect: { choices: ["accept", "drop", "reject"] as const, describe: "exit 1 when the verdict is another", requiresArg: true },
+        state: {
+          choices: ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"] as const,
+          describe: "what conntrack takes it for",
+          requiresArg: true,
+        },
+        packets: {
+          type: "string",
+          describe: "a file with a packet as JSON a line (- for standard input)",
+          requiresArg: true,
+        },
+        assume: {
+          type: "string",
+          array: true,
+          nargs: 1,
+          describe: "settle an unknown: recent=match, limit=no-match",
+          requiresArg: true,
+        },
+        expect: {
+          choices: ["accept", "drop", "reject"] as const,
+          describe: "exit 1 when the verdict is another",
+          requiresArg: true,
+        },
         ...hostFlags,
         json: asJson,
       }),
@@ -57,8 +90,16 @@ const parser = yargs(hideBin(process.argv))
     "write rules for DOCKER-USER that close every finding, with a proof",
     (y) =>
       y.positional("rules", rules).options({
-        strategy: { choices: ["auto", "internal-ip", "conntrack"] as const, default: "auto" as const, describe: "how endpoints are told" },
-        format: { choices: ["restore", "script", "save"] as const, default: "restore" as const, describe: "for iptables-restore, a shell script, or the whole ruleset with the fix in it" },
+        strategy: {
+          choices: ["auto", "internal-ip", "conntrack"] as const,
+          default: "auto" as const,
+          describe: "how endpoints are told",
+        },
+        format: {
+          choices: ["restore", "script", "save"] as const,
+          default: "restore" as const,
+          describe: "for iptables-restore, a shell script, or the whole ruleset with the fix in it",
+        },
         family: { choices: [4, 6] as const, describe: "which family --format restore prints" },
         ...hostFlags,
         json: asJson,
@@ -68,12 +109,15 @@ const parser = yargs(hideBin(process.argv))
   .command(
     "parse <file>",
     "print a ruleset in iptables-save's canonical spelling",
-    (y) => y.positional("file", { type: "string", demandOption: true, describe: "an iptables-save file, or -" }).options({ json: asJson }),
+    (y) =>
+      y
+        .positional("file", { type: "string", demandOption: true, describe: "an iptables-save file, or -" })
+        .options({ json: asJson }),
     async (args) => exit((await import("./commands/parse.ts")).run(args)),
   )
   .demandCommand(1, "name a command: audit, simulate, fix or parse")
   .strict()
-  .version(version())
+  .version(manifest.version)
   .alias("h", "help")
   .wrap(Math.min(100, process.stdout.columns ?? 100))
   .fail(false);
@@ -92,7 +136,13 @@ try {
   await parser.parseAsync();
 } catch (error) {
   process.exitCode = 2;
-  const known = error instanceof Refused || (error instanceof Error && (error.name === "YError" || error.name === "Error"));
+  const known =
+    error instanceof Refused ||
+    (error instanceof Error && (error.name === "YError" || error.name === "Error"));
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(known ? `fwcheck: ${message}\n` : `fwcheck: this should not have happened, please report it: ${message}\n`);
+  process.stderr.write(
+    known
+      ? `fwcheck: ${message}\n`
+      : `fwcheck: this should not have happened, please report it: ${message}\n`,
+  );
 }

@@ -6,7 +6,8 @@ export const style = (): Style => (process.stdout.isTTY && !process.env.NO_COLOR
 
 export const print = (text: string): void => void process.stdout.write(text);
 
-const plain = (_key: string, value: unknown): unknown => (typeof value === "bigint" ? value.toString() : value instanceof Map ? [...value] : value);
+const plain = (_key: string, value: unknown): unknown =>
+  typeof value === "bigint" ? value.toString() : value instanceof Map ? [...value] : value;
 
 /** One JSON document. */
 export const json = (value: unknown): void => print(`${JSON.stringify(value, plain, 2)}\n`);

@@ -21,13 +21,16 @@ const BARE = `[^${BLANK}"]`;
 const QUOTED = `"[^"\\\\]*(?:\\\\[^\\n][^"\\\\]*)*"`;
 
 /**
- * The characters a word may start with, where chevrotain cannot tell from the pattern: those of Latin-1 but some, and
- * one of each block of 255 beyond, which is how it groups them.
+ * The characters a word may start with, where chevrotain cannot tell from the pattern: each of the first 256 but some,
+ * and beyond them one of each 255, which is how it groups them. A character left out would be lost.
  */
 const startsBut = (excluded: string): { start_chars_hint: number[] } => ({
-  start_chars_hint: Array.from({ length: 512 }, (_, i) => (i < 256 ? i : (i - 254) * 255 + 1)).filter(
-    (c) => c < 65_536 && !excluded.includes(String.fromCharCode(c)),
-  ),
+  start_chars_hint: [
+    ...Array.from({ length: 256 }, (_, code) => code).filter(
+      (c) => !excluded.includes(String.fromCharCode(c)),
+    ),
+    ...Array.from({ length: 257 }, (_, group) => Math.max(256, (group + 1) * 255)),
+  ],
 });
 
 const pattern = (source: string): RegExp => new RegExp(source);

@@ -3,20 +3,29 @@
  * process, no clock.
  */
 export type { Diagnostic } from "../grammar/index.ts";
-export type { Container, Host, Interface, Network, Route } from "./host/host.ts";
-export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
-export { type CtState, type Family, protoNumber } from "./packet/field.ts";
-export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
-export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
-export { printRule, printRuleset } from "./rules/print.ts";
-export type { Chain, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";
-export { type Audit, audit, type Endpoint, type Exposure, type Finding, type FindingKind, type Intended, type Listen } from "./audit/audit.ts";
+export {
+  type Audit,
+  audit,
+  type Endpoint,
+  type Exposure,
+  type Finding,
+  type FindingKind,
+  type Intended,
+  type Listen,
+} from "./audit/audit.ts";
 export { type Cost, type Fix, type FixOptions, fix } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
 export { type Kind, kindOf } from "./host/classify.ts";
+export type { Container, Host, Interface, Network, Route } from "./host/host.ts";
+export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
+export { type CtState, type Family, protoNumber } from "./packet/field.ts";
+export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
 export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
 export { auditText, fixText, packetFlags, packetText, traceText } from "./report/text.ts";
+export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
+export { printRule, printRuleset } from "./rules/print.ts";
+export type { Chain, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";
 export { Connections } from "./simulate/conntrack.ts";
 export { type Answer, type Sent, type SimulateOptions, Simulator, simulate } from "./simulate/simulate.ts";
 export type { Step } from "./simulate/state.ts";

@@ -14,7 +14,11 @@ export function run(args: FixArgs): number {
   const { rulesets, host } = inputs(args);
   const result = fix(rulesets, host, { strategy: args.strategy });
   if (args.json === true) {
-    json(result.holds ? result : { ...result, rules4: [], rules6: [], restore: "", restore6: "", script: "", saved: "", undo: [] });
+    json(
+      result.holds
+        ? result
+        : { ...result, rules4: [], rules6: [], restore: "", restore6: "", script: "", saved: "", undo: [] },
+    );
     return result.holds ? 0 : 1;
   }
   process.stderr.write(fixText(result, PLAIN));
@@ -31,9 +35,12 @@ export function run(args: FixArgs): number {
     const text = family === 4 ? result.restore : result.restore6;
     const tool = family === 4 ? "iptables" : "ip6tables";
     print(`# Makes the firewall's policy hold for containers: apply with ${tool}-restore --noflush.\n`);
-    print(`# Check: fwcheck audit on a fresh ${tool}-save. Undo: ${result.undo.filter((l) => l.startsWith(tool)).join("; ")}\n${text}`);
+    print(
+      `# Check: fwcheck audit on a fresh ${tool}-save. Undo: ${result.undo.filter((l) => l.startsWith(tool)).join("; ")}\n${text}`,
+    );
     const other = family === 4 ? result.rules6 : result.rules4;
-    if (other.length > 0 && args.family === undefined) process.stderr.write(`There are rules for IPv6, too: run again with --family 6.\n`);
+    if (other.length > 0 && args.family === undefined)
+      process.stderr.write(`There are rules for IPv6, too: run again with --family 6.\n`);
   }
   return 0;
 }

@@ -9,7 +9,9 @@ export function run(args: { file: string; json?: boolean | undefined }): number 
   const { rulesets, diagnostics } = readRuleset([source]);
   for (const d of diagnostics) {
     const found = d.found === "" ? "" : `: ${JSON.stringify(safe(d.found))}`;
-    process.stderr.write(`${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`);
+    process.stderr.write(
+      `${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`,
+    );
   }
   if (args.json === true) json(parse(source.text).document);
   else for (const ruleset of rulesets) print(printRuleset(ruleset));

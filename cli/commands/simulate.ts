@@ -1,5 +1,13 @@
-import { type Packet, type PacketJson, protoNumber, readPacket, Simulator, safe, traceText } from "../../lib/index.ts";
-import { type HostArgs, inputs, read, Refused } from "../inputs.ts";
+import {
+  type Packet,
+  type PacketJson,
+  protoNumber,
+  readPacket,
+  Simulator,
+  safe,
+  traceText,
+} from "../../lib/index.ts";
+import { type HostArgs, inputs, Refused, read } from "../inputs.ts";
 import { json, line, print, style } from "../output.ts";
 
 interface SimulateArgs extends HostArgs {
@@ -39,12 +47,19 @@ export function run(args: SimulateArgs): number {
 }
 
 function one(args: SimulateArgs): Packet {
-  if (args.src === undefined || args.dst === undefined) throw new Refused("simulate needs --src and --dst (or --packets FILE)");
-  if (args.in === undefined && args.local !== true) throw new Refused("simulate needs --in INTERFACE, or --local for a packet the host itself sends");
+  if (args.src === undefined || args.dst === undefined)
+    throw new Refused("simulate needs --src and --dst (or --packets FILE)");
+  if (args.in === undefined && args.local !== true)
+    throw new Refused("simulate needs --in INTERFACE, or --local for a packet the host itself sends");
   if (args.in !== undefined && args.local === true) throw new Refused("--in and --local exclude each other");
   const proto = protoNumber(args.proto);
   const ports = proto === 6 || proto === 17;
-  const given: PacketJson = { in: args.local === true ? null : args.in!, src: args.src, dst: args.dst, proto: args.proto };
+  const given: PacketJson = {
+    in: args.local === true ? null : args.in!,
+    src: args.src,
+    dst: args.dst,
+    proto: args.proto,
+  };
   if (ports) Object.assign(given, { sport: args.sport ?? 40000, dport: args.dport ?? 80 });
   if (proto === 6) given.flags = args.tcpFlags ?? "S";
   if (args.icmpType !== undefined) given.type = args.icmpType;

@@ -4,8 +4,18 @@
  */
 import { containerAt, fromOutside, type Host, outsideInterfaces } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
-import { printAddress, printAddressRange, prefixRange, within as inRanges } from "../packet/address.ts";
-import { type Address, CT, type Family, type Field, hasPorts, PROTO, protoName, type Range, type Scalar } from "../packet/field.ts";
+import { within as inRanges, prefixRange, printAddress, printAddressRange } from "../packet/address.ts";
+import {
+  type Address,
+  CT,
+  type Family,
+  type Field,
+  hasPorts,
+  PROTO,
+  protoName,
+  type Range,
+  type Scalar,
+} from "../packet/field.ts";
 import { type PacketJson, packetJson } from "../packet/packet.ts";
 import { and, is, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
@@ -192,7 +202,8 @@ class Question {
 
   /** Only first packets of connections are asked about; what follows them goes where they went. */
   firsts(endings: readonly Ending<SetState>[]): Ending<SetState>[] {
-    for (const { state } of endings) for (const why of state.unsure) this.inconclusive.add(`IPv${this.ruleset.family}: ${why}`);
+    for (const { state } of endings)
+      for (const why of state.unsure) this.inconclusive.add(`IPv${this.ruleset.family}: ${why}`);
     return endings.filter((e) => {
       const state = valueIn(e.state, "ctstate");
       return state === CT.NEW || state === CT.UNTRACKED || state === undefined;
@@ -227,7 +238,11 @@ class Question {
     const ranges = project(this.domain, set, "src");
     if (ranges.length === 0) return "everyone";
     // What martian checks take away (own, loopback, multicast addresses) is not worth a word.
-    const all = (ranges: readonly Range[]): bigint => ranges.reduce((sum, [a, b]) => sum + BigInt(b as number | bigint) - BigInt(a as number | bigint) + 1n, 0n);
+    const all = (ranges: readonly Range[]): bigint =>
+      ranges.reduce(
+        (sum, [a, b]) => sum + BigInt(b as number | bigint) - BigInt(a as number | bigint) + 1n,
+        0n,
+      );
     const total = this.ruleset.family === 4 ? 1n << 32n : 1n << 128n;
     if (all(ranges) * 100n >= total * 85n) return "everyone";
     const texts = ranges.slice(0, 6).map(printAddressRange);
@@ -244,7 +259,8 @@ class Question {
       const near = typeof first === "bigint" ? [first + 2n, first + 3n] : [first + 2, first + 3];
       return near.filter((n) => n < last && n !== a.address);
     });
-    const stranger: Scalar = this.ruleset.family === 4 ? 0xc633_6407 : 0x2001_0db8_ffff_0000_0000_0000_0000_0007n;
+    const stranger: Scalar =
+      this.ruleset.family === 4 ? 0xc633_6407 : 0x2001_0db8_ffff_0000_0000_0000_0000_0007n;
     return witness(this.domain, here, {
       in: [input ?? "other0"],
       src: [...neighbour, stranger],
@@ -261,7 +277,8 @@ class Question {
 }
 
 /** The findings of a family's audit. */
-export const findingsOf = (family: FamilyAudit): Finding[] => family.ways.flatMap((way) => (way.finding === null ? [] : [way.finding]));
+export const findingsOf = (family: FamilyAudit): Finding[] =>
+  family.ways.flatMap((way) => (way.finding === null ? [] : [way.finding]));
 
 /**
  * Audits one family.
@@ -321,24 +338,45 @@ function ingress(q: Question, exposures: Exposure[]): Flow {
   const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(outside)));
   const wanted = explicit(q, q.mine, () => q.mine.arrive(q.mine.start(outside)));
   // An explicit route rule about the translated packet overrides what INPUT says of the untranslated one.
-  const intent = diagrams.over(diagrams.minus(q.union(wanted.endings, isAccepted), seen.denied), seen.allowed);
+  const input = q.union(q.mine.deliver(q.mine.start(outside)), isAccepted);
+  const intent = diagrams.over(diagrams.minus(input, seen.denied), seen.allowed);
+  const routed = q.union(wanted.endings, isAccepted);
   const through = seen.endings.filter((e) => passes(e) && e.delivery === "forward" && e.out !== null);
-  const firsts = q.firsts(through);
+  const publisher = ({ state }: Ending<SetState>): Rule | undefined =>
+    valueIn(state, "dst") === undefined
+      ? undefined
+      : state.translated.find((r) => r.chain !== "POSTROUTING" && isDockerRule(r, q.host));
   const direct: Ending<SetState>[] = [];
   const published = new Map<Rule, Ending<SetState>[]>();
-  for (const ending of firsts) {
-    const rule = ending.state.translated.find((r) => isDockerRule(r, q.host) && r.chain !== "POSTROUTING");
-    if (rule === undefined || valueIn(ending.state, "dst") === undefined) direct.push(ending);
+  for (const ending of q.firsts(through)) {
+    const rule = publisher(ending);
+    if (rule === undefined) direct.push(ending);
     else published.set(rule, [...(published.get(rule) ?? []), ending]);
   }
   const ways: Way[] = [];
   for (const [rule, endings] of published) ways.push(publishedWay(q, rule, endings, intent, exposures));
-  ways.push(...directWays(q, direct, intent));
+  ways.push(...directWays(q, direct, routed));
   ways.push(...ineffective(q, seen.endings, wanted));
-  return { ways, blocked: diagrams.minus(q.union(through, () => true), intent) };
+  const blocked = diagrams.over(
+    diagrams.minus(
+      q.union(through, (e) => publisher(e) !== undefined),
+      intent,
+    ),
+    diagrams.minus(
+      q.union(through, (e) => publisher(e) === undefined),
+      routed,
+    ),
+  );
+  return { ways, blocked };
 }
 
-function publishedWay(q: Question, rule: Rule, endings: readonly Ending<SetState>[], intent: Node, exposures: Exposure[]): Way {
+function publishedWay(
+  q: Question,
+  rule: Rule,
+  endings: readonly Ending<SetState>[],
+  intent: Node,
+  exposures: Exposure[],
+): Way {
   const { diagrams } = q.domain;
   const all = diagrams.overAll(endings.map((e) => e.state.set));
   const { state, out } = endings[0]!;
@@ -358,15 +396,23 @@ function publishedWay(q: Question, rule: Rule, endings: readonly Ending<SetState
     witness: packetJson(q.witness(all, inputs[0] ?? null, target).packet),
   });
   const blocked = diagrams.minus(all, intent);
-  // A loopback address arriving from outside is nobody's intent: Docker's rule takes it before routing can refuse it.
+  // Docker's rule takes a loopback address that comes from outside before the routing decision can refuse it.
   const loopback = listen.address !== null && isLoopback(headerOf(rule).dst!.value.address);
   const place = `${listen.address ?? "any"}/${listen.port ?? "any"}`;
-  const group: Group = { kind: loopback ? "loopback-bypass" : "ingress-bypass", place, listen, container: endpointOf(q, ip, port), inputs: q.outside, target };
-  const finding = describe(q, group, blocked, diagrams.mask(all, intent), false);
+  const group: Group = {
+    kind: loopback ? "loopback-bypass" : "ingress-bypass",
+    place,
+    listen,
+    container: endpointOf(q, ip, port),
+    inputs: q.outside,
+    target,
+  };
+  const finding = describe(q, group, blocked, diagrams.mask(all, intent), "input");
   return { kind: group.kind, proto, endpoint: { ip, port }, listen, bridge: out, all, blocked, finding };
 }
 
-const isLoopback = (address: Address): boolean => (typeof address === "number" ? address >>> 24 === 127 : address === 1n);
+const isLoopback = (address: Address): boolean =>
+  typeof address === "number" ? address >>> 24 === 127 : address === 1n;
 
 /** Packets for the containers' own addresses, and those Docker's rules let through to somewhere else. */
 function directWays(q: Question, endings: readonly Ending<SetState>[], intent: Node): Way[] {
@@ -375,9 +421,21 @@ function directWays(q: Question, endings: readonly Ending<SetState>[], intent: N
   const ways: Way[] = [];
   for (const bridge of new Set(endings.map((e) => e.out!))) {
     let rest = diagrams.overAll(endings.filter((e) => e.out === bridge).map((e) => e.state.set));
-    const add = (kind: FindingKind, all: Node, group: Omit<Group, "kind" | "inputs">, endpoint: Way["endpoint"], proto: number | null): void => {
+    const add = (
+      kind: FindingKind,
+      all: Node,
+      group: Omit<Group, "kind" | "inputs">,
+      endpoint: Way["endpoint"],
+      proto: number | null,
+    ): void => {
       const blocked = diagrams.minus(all, intent);
-      const finding = describe(q, { ...group, kind, inputs: q.outside }, blocked, diagrams.mask(all, intent), false);
+      const finding = describe(
+        q,
+        { ...group, kind, inputs: q.outside },
+        blocked,
+        diagrams.mask(all, intent),
+        "routed",
+      );
       ways.push({ kind, proto, endpoint, listen: null, bridge, all, blocked, finding });
     };
     if (!q.host.bridges.includes(bridge)) {
@@ -392,27 +450,62 @@ function directWays(q: Question, endings: readonly Ending<SetState>[], intent: N
       const published = loopback.get(`${ip} ${proto} ${port}`) ?? null;
       const target = { proto: [proto], dst: [ip], ...(port === null ? {} : { dport: [port] }) };
       const container = endpointOf(q, ip, port);
-      add(published === null ? "direct-bypass" : "loopback-bypass", all, { place: `${container.ip}/${port ?? "any"}`, listen: published, container, target }, { ip, port }, proto);
+      add(
+        published === null ? "direct-bypass" : "loopback-bypass",
+        all,
+        { place: `${container.ip}/${port ?? "any"}`, listen: published, container, target },
+        { ip, port },
+        proto,
+      );
     }
     const blocked = diagrams.minus(rest, intent);
     if (blocked === EMPTY) continue;
     const { dst } = q.witness(blocked, q.inputs(blocked, q.outside)[0] ?? null, {}).packet;
-    add("direct-bypass", rest, { listen: null, container: endpointOf(q, dst, null), target: { dst: [dst] } }, null, null);
+    add(
+      "direct-bypass",
+      rest,
+      { listen: null, container: endpointOf(q, dst, null), target: { dst: [dst] } },
+      null,
+      null,
+    );
   }
   return ways;
 }
 
 /** Rules of the owner's that allow what Docker drops before they can speak. */
-function ineffective(q: Question, seen: readonly Ending<SetState>[], wanted: { endings: Ending<SetState>[]; allowed: Node }): Way[] {
+function ineffective(
+  q: Question,
+  seen: readonly Ending<SetState>[],
+  wanted: { endings: Ending<SetState>[]; allowed: Node },
+): Way[] {
   const { diagrams } = q.domain;
   const stopped = q.union(q.firsts(seen), (e) => e.verdict === "drop" || e.verdict === "reject");
   const allowed = diagrams.mask(wanted.allowed, q.union(q.firsts(wanted.endings), isAccepted));
   const dead = diagrams.mask(allowed, stopped);
   return q.host.bridges.flatMap((bridge): Way[] => {
     const set = diagrams.mask(subnetsOf(q, bridge), dead);
-    const group: Group = { kind: "ineffective-allow", listen: null, container: null, inputs: q.outside, target: {} };
-    const finding = describe(q, group, set, set, false);
-    return finding === null ? [] : [{ kind: group.kind, proto: null, endpoint: null, listen: null, bridge, all: set, blocked: EMPTY, finding }];
+    const group: Group = {
+      kind: "ineffective-allow",
+      listen: null,
+      container: null,
+      inputs: q.outside,
+      target: {},
+    };
+    const finding = describe(q, group, set, set, "routed");
+    return finding === null
+      ? []
+      : [
+          {
+            kind: group.kind,
+            proto: null,
+            endpoint: null,
+            listen: null,
+            bridge,
+            all: set,
+            blocked: EMPTY,
+            finding,
+          },
+        ];
   });
 }
 
@@ -423,18 +516,43 @@ function egress(q: Question, bridge: string): Flow {
   if (device === undefined) return { ways: [], blocked: EMPTY };
   const from = is("in", bridge);
   const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(from)));
-  const leaving = seen.endings.filter((e) => passes(e) && e.delivery === "forward" && q.outside.includes(e.out ?? ""));
+  const leaving = seen.endings.filter(
+    (e) => passes(e) && e.delivery === "forward" && q.outside.includes(e.out ?? ""),
+  );
   const sent = q.mine.send(q.mine.start(from));
   const intent = diagrams.over(diagrams.minus(q.union(sent, isAccepted), seen.denied), seen.allowed);
   const all = q.union(q.firsts(leaving), () => true);
   const blocked = diagrams.minus(all, intent);
-  const subnets = device.addresses.filter((a) => a.family === q.ruleset.family).map((a) => prefixRange(a.prefix));
+  const subnets = device.addresses
+    .filter((a) => a.family === q.ruleset.family)
+    .map((a) => prefixRange(a.prefix));
   const container = q.host.containers.flatMap((c) => c.addresses).find((a) => inRanges(a, subnets));
   const target = { src: container === undefined ? [] : [container], dst: neighbours(q) };
-  const group: Group = { kind: "egress-bypass", listen: null, container: container === undefined ? null : endpointOf(q, container, null), inputs: [bridge], target };
-  const finding = describe(q, group, blocked, intent, true);
-  const way: Way = { kind: "egress-bypass", proto: null, endpoint: null, listen: null, bridge, all, blocked, finding };
-  return { ways: all === EMPTY ? [] : [way], blocked: diagrams.minus(q.union(leaving, () => true), intent) };
+  const group: Group = {
+    kind: "egress-bypass",
+    listen: null,
+    container: container === undefined ? null : endpointOf(q, container, null),
+    inputs: [bridge],
+    target,
+  };
+  const finding = describe(q, group, blocked, intent, "output");
+  const way: Way = {
+    kind: "egress-bypass",
+    proto: null,
+    endpoint: null,
+    listen: null,
+    bridge,
+    all,
+    blocked,
+    finding,
+  };
+  return {
+    ways: all === EMPTY ? [] : [way],
+    blocked: diagrams.minus(
+      q.union(leaving, () => true),
+      intent,
+    ),
+  };
 }
 
 interface Group {
@@ -455,7 +573,13 @@ const neighbours = (q: Question): Scalar[] =>
     .map((a): Scalar => (typeof a.address === "number" ? a.address + 1 : a.address + 1n));
 
 /** Turns a set of bypassing packets into a finding, or into something inconclusive; `null` when the set is empty. */
-function describe(q: Question, group: Group, set: Node, allowed: Node, outgoing: boolean): Finding | null {
+function describe(
+  q: Question,
+  group: Group,
+  set: Node,
+  allowed: Node,
+  asked: "input" | "routed" | "output",
+): Finding | null {
   if (set === EMPTY) return null;
   const must = q.must(set);
   const certain = must !== EMPTY;
@@ -464,12 +588,18 @@ function describe(q: Question, group: Group, set: Node, allowed: Node, outgoing:
   const { packet, assume } = q.witness(about, inputs[0] ?? null, group.target);
   const options = { assume };
   const actual = new Simulator([q.ruleset], q.host, options).packet(packet);
-  const wish = new Simulator([q.owner], q.host, options).packet(outgoing ? { ...packet, in: null } : packet);
+  const owner = new Simulator([q.owner], q.host, options);
+  const wish =
+    asked === "input"
+      ? owner.delivered(packet)
+      : owner.packet(asked === "output" ? { ...packet, in: null } : packet);
   const proto = protoName(packet.proto);
   const label = `${group.kind} ${proto} ${JSON.stringify(packetJson(packet))}`;
   const opens = group.kind !== "ineffective-allow";
   if ((actual.verdict === "accept") !== opens || (wish.verdict === "accept") === opens)
-    q.inconclusive.add(`IPv${q.ruleset.family}: the sets and the simulator disagree about ${label}; please report this`);
+    q.inconclusive.add(
+      `IPv${q.ruleset.family}: the sets and the simulator disagree about ${label}; please report this`,
+    );
   return {
     id: `${group.kind}/${q.ruleset.family}/${proto}/${group.place ?? `${inputs.join("+")}/${packet.dport ?? "any"}`}`,
     kind: group.kind,
@@ -493,10 +623,13 @@ function decider(answer: Answer, ruleset: Ruleset): Intended["rule"] {
   const last = answer.path.at(-1);
   if (answer.reason !== undefined || last === undefined) return { policy: answer.reason ?? "no rule" };
   // ufw's rules end in chains of their own: the one that the owner wrote is the last in a ufw-user chain.
-  const own = answer.path.findLast((s) => s.step === "rule" && /^ufw6?-user-(input|output|forward)$/.test(s.chain));
+  const own = answer.path.findLast(
+    (s) => s.step === "rule" && /^ufw6?-user-(input|output|forward)$/.test(s.chain),
+  );
   const decisive = own !== undefined && last.step === "rule" && /^ufw6?-user-/.test(last.chain) ? own : last;
   if (decisive.step === "policy") {
-    const where = { INPUT: "incoming", OUTPUT: "outgoing", FORWARD: "routed" }[decisive.chain] ?? decisive.chain;
+    const where =
+      { INPUT: "incoming", OUTPUT: "outgoing", FORWARD: "routed" }[decisive.chain] ?? decisive.chain;
     const verb = decisive.policy === "DROP" ? "deny" : "allow";
     const policy = `${decisive.table} ${decisive.chain} policy ${decisive.policy}`;
     return { policy: hasUfw(ruleset) ? `${policy} (ufw default ${verb} ${where})` : policy };
@@ -537,7 +670,9 @@ function loopbackEndpoints(q: Question): Map<string, Listen> {
     const { dst, proto } = headerOf(rule);
     const key = `${effect.to.first} ${proto?.value ?? PROTO.tcp} ${effect.ports?.first ?? null}`;
     const local = dst !== undefined && !dst.not && isLoopback(dst.value.address);
-    const port = rule.matches.flatMap((m) => (m.values.dport === undefined ? [] : [(m.values.dport.value as readonly [number, number])[0]]))[0];
+    const port = rule.matches.flatMap((m) =>
+      m.values.dport === undefined ? [] : [(m.values.dport.value as readonly [number, number])[0]],
+    )[0];
     if (local) out.set(key, { address: printAddress(dst.value.address), port: port ?? null });
     else open.add(key);
   }
@@ -557,8 +692,14 @@ function endpointsBehind(q: Question, bridge: string): Behind[] {
   for (const rule of chainOf(q.ruleset, "filter", "DOCKER")?.rules ?? []) {
     const { dst, out: to, proto } = headerOf(rule);
     if (to?.value !== bridge || dst === undefined || dst.not || proto === undefined) continue;
-    const port = rule.matches.flatMap((m) => (m.values.dport === undefined ? [] : [(m.values.dport.value as readonly [number, number])[0]]))[0];
-    const each = { ip: dst.value.address, proto: proto.value, port: hasPorts(proto.value) ? (port ?? null) : null };
+    const port = rule.matches.flatMap((m) =>
+      m.values.dport === undefined ? [] : [(m.values.dport.value as readonly [number, number])[0]],
+    )[0];
+    const each = {
+      ip: dst.value.address,
+      proto: proto.value,
+      port: hasPorts(proto.value) ? (port ?? null) : null,
+    };
     out.set(`${each.ip} ${each.proto} ${each.port}`, each);
   }
   return [...out.values()];

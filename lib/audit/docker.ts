@@ -23,15 +23,18 @@ const CHAINS: Readonly<Partial<Record<TableName, readonly string[]>>> = {
 };
 
 /** Whether a chain is filled by Docker. */
-export const isDockerChain = (table: TableName, chain: string): boolean => CHAINS[table]?.includes(chain) ?? false;
+export const isDockerChain = (table: TableName, chain: string): boolean =>
+  CHAINS[table]?.includes(chain) ?? false;
 
-const extension = (rule: Rule): string => (rule.target.kind === "extension" ? rule.target.extension.name : "");
+const extension = (rule: Rule): string =>
+  rule.target.kind === "extension" ? rule.target.extension.name : "";
 
 /** Whether Docker wrote this rule. */
 export function isDockerRule(rule: Rule, host: Host): boolean {
   if (isDockerChain(rule.table, rule.chain)) return true;
   const { target } = rule;
-  if ((target.kind === "jump" || target.kind === "goto") && isDockerChain(rule.table, target.chain)) return true;
+  if ((target.kind === "jump" || target.kind === "goto") && isDockerChain(rule.table, target.chain))
+    return true;
   const { in: input, out, src, dst } = headerOf(rule);
   const bridge = (name: string | undefined): boolean => name !== undefined && host.bridges.includes(name);
   const others = rule.matches.filter((m) => m.extension.name !== "");
@@ -39,18 +42,35 @@ export function isDockerRule(rule: Rule, host: Host): boolean {
     if (src !== undefined || dst !== undefined) return false;
     const verdict = ["ACCEPT", "DROP"].includes(extension(rule));
     // -i BRIDGE ! -o BRIDGE -j ACCEPT; -i BRIDGE -o BRIDGE -j ACCEPT or DROP
-    if (verdict && bridge(input?.value) && input!.value === out?.value && !input!.not && others.length === 0) return true;
+    if (verdict && bridge(input?.value) && input!.value === out?.value && !input!.not && others.length === 0)
+      return true;
     // -o BRIDGE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT, and 28.0.0's form by ipset
-    const established = others.length > 0 && others.every((m) => ["conntrack", "set"].includes(m.extension.name));
-    const byBridge = bridge(out?.value) && !out!.not && input === undefined && others.every((m) => m.extension.name === "conntrack");
-    const bySet = others.some((m) => (m.values.set?.value as { set?: string } | undefined)?.set?.startsWith("docker-ext-bridges") ?? false);
+    const established =
+      others.length > 0 && others.every((m) => ["conntrack", "set"].includes(m.extension.name));
+    const byBridge =
+      bridge(out?.value) &&
+      !out!.not &&
+      input === undefined &&
+      others.every((m) => m.extension.name === "conntrack");
+    const bySet = others.some(
+      (m) =>
+        (m.values.set?.value as { set?: string } | undefined)?.set?.startsWith("docker-ext-bridges") ?? false,
+    );
     return extension(rule) === "ACCEPT" && established && (byBridge || bySet);
   }
   if (rule.table === "raw" && rule.chain === "PREROUTING")
     // -d CONTAINER ! -i BRIDGE -j DROP, and -d 127.0.0.1 ! -i lo --dport PORT -j DROP
-    return extension(rule) === "DROP" && dst !== undefined && input?.not === true && (bridge(input.value) || input.value === "lo");
+    return (
+      extension(rule) === "DROP" &&
+      dst !== undefined &&
+      input?.not === true &&
+      (bridge(input.value) || input.value === "lo")
+    );
   if (rule.table === "nat" && rule.chain === "POSTROUTING")
-    return extension(rule) === "MASQUERADE" && (bridge(out?.value) || (src !== undefined && src.value.address === dst?.value.address));
+    return (
+      extension(rule) === "MASQUERADE" &&
+      (bridge(out?.value) || (src !== undefined && src.value.address === dst?.value.address))
+    );
   return false;
 }
 

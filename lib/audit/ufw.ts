@@ -1,8 +1,9 @@
 /** ufw's rules told as the commands that wrote them (ufw(8); its rules stand in the chains ufw-user-* and ufw6-user-*). */
+
+import { headerOf } from "../host/infer.ts";
 import type { Prefix } from "../packet/address.ts";
 import { maskBits, printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
-import { headerOf } from "../host/infer.ts";
 import { type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
 
 const DIRECTIONS = { input: "", output: "out ", forward: "route " } as const;
@@ -14,12 +15,15 @@ export const hasUfw = (ruleset: Ruleset): boolean => {
 };
 
 /** The chain that holds `ufw route` rules. */
-export const ufwForwardChain = (ruleset: Ruleset): string => (ruleset.family === 4 ? "ufw-user-forward" : "ufw6-user-forward");
+export const ufwForwardChain = (ruleset: Ruleset): string =>
+  ruleset.family === 4 ? "ufw-user-forward" : "ufw6-user-forward";
 
 const address = (prefix: Prefix): string => {
   const bits = maskBits(prefix.mask);
   const full = typeof prefix.address === "number" ? 32 : 128;
-  return bits === full ? printAddress(prefix.address) : `${printAddress(prefix.address)}/${bits ?? printAddress(prefix.mask)}`;
+  return bits === full
+    ? printAddress(prefix.address)
+    : `${printAddress(prefix.address)}/${bits ?? printAddress(prefix.mask)}`;
 };
 
 /** The command without its first word: `deny 8080/tcp`; `null` when the rule is none of ufw's own. */
@@ -57,11 +61,24 @@ export function ufwCommand(rule: Rule): string | null {
     header.out === undefined ? "" : `out on ${header.out.value} `,
   ].join("");
   const lead = direction === "route " ? `route ${verb} ${on}` : `${verb} ${on === "" ? direction : on}`;
-  if (header.src === undefined && header.dst === undefined && sport === null && dport !== null && on === "" && direction !== "route ")
+  if (
+    header.src === undefined &&
+    header.dst === undefined &&
+    sport === null &&
+    dport !== null &&
+    on === "" &&
+    direction !== "route "
+  )
     return `${lead}${dport}${proto === null ? "" : `/${proto}`}`;
   const from = header.src === undefined ? "from any" : `from ${address(header.src.value)}`;
   const to = header.dst === undefined ? "to any" : `to ${address(header.dst.value)}`;
-  const words = [from, sport === null ? "" : `port ${sport}`, to, dport === null ? "" : `port ${dport}`, proto === null ? "" : `proto ${proto}`];
+  const words = [
+    from,
+    sport === null ? "" : `port ${sport}`,
+    to,
+    dport === null ? "" : `port ${dport}`,
+    proto === null ? "" : `proto ${proto}`,
+  ];
   return `${lead}${words.filter((w) => w !== "").join(" ")}`.trim();
 }
 

@@ -1,7 +1,14 @@
 /** What `iptables-restore --noflush` makes of a ruleset and a text: the model's own way to apply what fwcheck prints. */
 import { parse } from "../../grammar/index.ts";
 import { readRuleset } from "../rules/load.ts";
-import { BUILT_IN, type Chain, type Rule, type Ruleset, type Table, type TableName } from "../rules/ruleset.ts";
+import {
+  BUILT_IN,
+  type Chain,
+  type Rule,
+  type Ruleset,
+  type Table,
+  type TableName,
+} from "../rules/ruleset.ts";
 
 /**
  * The ruleset after a restore without flush: a declared user chain is emptied, rules are appended or inserted. Rules
@@ -9,14 +16,20 @@ import { BUILT_IN, type Chain, type Rule, type Ruleset, type Table, type TableNa
  * @throws Error when the text is not one that fwcheck could have printed
  */
 export function restored(ruleset: Ruleset, text: string): Ruleset {
+  if (text === "") return ruleset;
   const declared = new Set(
     parse(text).document.entries.flatMap((table) =>
-      table.kind === "table" ? table.entries.flatMap((e) => (e.kind === "chain" ? [`${table.name} ${e.name}`] : [])) : [],
+      table.kind === "table"
+        ? table.entries.flatMap((e) => (e.kind === "chain" ? [`${table.name} ${e.name}`] : []))
+        : [],
     ),
   );
   const { rulesets, diagnostics } = readRuleset([{ name: "fix", text, family: ruleset.family }]);
-  const wrong = diagnostics.find((d) => d.severity === "error" && !/is not declared|is neither a chain/.test(d.message));
-  if (wrong !== undefined) throw new Error(`fwcheck cannot read its own rules, line ${wrong.line}: ${wrong.message}`);
+  const wrong = diagnostics.find(
+    (d) => d.severity === "error" && !/is not declared|is neither a chain/.test(d.message),
+  );
+  if (wrong !== undefined)
+    throw new Error(`fwcheck cannot read its own rules, line ${wrong.line}: ${wrong.message}`);
   const tables = new Map<TableName, Table>(ruleset.tables);
   for (const [name, changes] of rulesets[0]?.tables ?? []) {
     const chains = new Map<string, Chain>(tables.get(name)?.chains);

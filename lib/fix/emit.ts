@@ -58,7 +58,9 @@ export function script(families: readonly FamilyRules[]): string {
   const parts = families.filter((f) => f.rules.length > 0);
   const out = [
     "#!/bin/sh",
-    "# Makes the firewall's own policy hold for containers too: rules in the chain " + CHAIN + ", called from DOCKER-USER.",
+    "# Makes the firewall's own policy hold for containers too: rules in the chain " +
+      CHAIN +
+      ", called from DOCKER-USER.",
     "# Written by fwcheck. Check with: sh THIS --check. Take away with: sh THIS --undo.",
     "set -eu",
     "",
@@ -90,8 +92,10 @@ export function script(families: readonly FamilyRules[]): string {
       "",
     );
   }
-  const each = (verb: string, join: string): string => parts.map((f) => `${verb}${f.family}`).join(join) || ":";
+  const each = (verb: string, join: string): string =>
+    parts.map((f) => `${verb}${f.family}`).join(join) || ":";
   out.push(
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own.
     'case "${1:-}" in',
     `  "") ${each("apply", " && ")} ;;`,
     `  --check) if ${each("check", " && ")}; then echo "in force"; else echo "not in force"; exit 1; fi ;;`,

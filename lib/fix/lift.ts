@@ -5,7 +5,16 @@
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { containerAt, type Host, outsideInterfaces } from "../host/host.ts";
 import { printAddress, printAddressRange } from "../packet/address.ts";
-import { type Address, type Family, type Field, LAST_NAME, PROTO, protoName, type Range, type Scalar } from "../packet/field.ts";
+import {
+  type Address,
+  type Family,
+  type Field,
+  LAST_NAME,
+  PROTO,
+  protoName,
+  type Range,
+  type Scalar,
+} from "../packet/field.ts";
 import { is } from "../packet/predicate.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { Domain } from "../reach/domain.ts";
@@ -76,7 +85,10 @@ class Writer {
     this.domain = audit.domain;
     this.outside = outsideInterfaces(host);
     for (const name of [...this.outside, ...host.bridges])
-      if (!PLAIN.test(name)) this.failed.push(`the interface name ${JSON.stringify(name)} is not one that can be written into a rule safely`);
+      if (!PLAIN.test(name))
+        this.failed.push(
+          `the interface name ${JSON.stringify(name)} is not one that can be written into a rule safely`,
+        );
   }
 
   /** The rules of one endpoint, all the ways to it together. */
@@ -90,7 +102,8 @@ class Writer {
     const same = lists.every((list) => list.join("\n") === lists[0]!.join("\n"));
     const guard = `-d ${this.single(ip)}`;
     const strategy: Strategy = this.wanted === "auto" ? (same ? "internal-ip" : "conntrack") : this.wanted;
-    const say = (because: string): void => void this.choices.push({ family: this.audit.family, endpoint: label, strategy, because });
+    const say = (because: string): void =>
+      void this.choices.push({ family: this.audit.family, endpoint: label, strategy, because });
     const p = proto === null ? "" : ` -p ${protoName(proto)}`;
     const dport = proto === null || port === null ? "" : ` -m ${protoName(proto)} --dport ${port}`;
     if (strategy === "internal-ip") {
@@ -102,7 +115,9 @@ class Writer {
         );
         return lists[0]!.map((rule) => `${guard}${p}${rule.replace(ACTION, `${dport} -j`)}`);
       }
-      this.failed.push(`${label}: the ways to it have different intents, which rules by internal address cannot tell apart; use conntrack`);
+      this.failed.push(
+        `${label}: the ways to it have different intents, which rules by internal address cannot tell apart; use conntrack`,
+      );
       return [];
     }
     say(
@@ -141,13 +156,17 @@ class Writer {
       if (allowed === EMPTY) return [` -j ${verdict}`];
       const [no, yes] = [this.only(blocked, "src"), this.only(allowed, "src")];
       if (diagrams.mask(no, yes) !== EMPTY)
-        this.failed.push(`${way.finding?.id ?? way.kind}: the intent depends on more than who sends (and by which interface)`);
+        this.failed.push(
+          `${way.finding?.id ?? way.kind}: the intent depends on more than who sends (and by which interface)`,
+        );
       const ranges = this.spans(diagrams.not(no), "src").filter((range) => this.meets(yes, range));
       return [...ranges.map((range) => ` ${this.source(range)} -j RETURN`), ` -j ${verdict}`];
     });
     const distinct = new Set(lists.filter((l) => l.length > 0).map((l) => l.join("\n")));
     if (distinct.size <= 1) return [...(lists.find((l) => l.length > 0) ?? [])];
-    return lists.flatMap((list, i) => (this.outside[i] === undefined ? list : list.map((rule) => ` -i ${this.outside[i]}${rule}`)));
+    return lists.flatMap((list, i) =>
+      this.outside[i] === undefined ? list : list.map((rule) => ` -i ${this.outside[i]}${rule}`),
+    );
   }
 
   /** Packets that come in by none of the interfaces that are known. */
@@ -168,9 +187,16 @@ class Writer {
     if (set === EMPTY) return [];
     const level = this.domain.levelOf(field)!;
     const out: Range[] = [];
-    if (set === FULL) return [[this.domain.interval(level, 0)[0], this.domain.interval(level, this.domain.diagrams.domains[level]! - 1)[1]]];
+    if (set === FULL)
+      return [
+        [
+          this.domain.interval(level, 0)[0],
+          this.domain.interval(level, this.domain.diagrams.domains[level]! - 1)[1],
+        ],
+      ];
     this.domain.diagrams.edges(set, (kid, first, last) => {
-      if (kid !== EMPTY) out.push([this.domain.interval(level, first)[0], this.domain.interval(level, last)[1]]);
+      if (kid !== EMPTY)
+        out.push([this.domain.interval(level, first)[0], this.domain.interval(level, last)[1]]);
     });
     return out;
   }
@@ -214,7 +240,8 @@ class Writer {
     if (allowed === EMPTY) return end;
     const no = this.boxes(way.blocked, fields);
     const yes = this.boxes(allowed, fields);
-    if (no !== null && (yes === null || no.length <= yes.length)) return no.flatMap((box) => out.map((o) => `${from}${o}${box} -j ${verdict}`));
+    if (no !== null && (yes === null || no.length <= yes.length))
+      return no.flatMap((box) => out.map((o) => `${from}${o}${box} -j ${verdict}`));
     if (yes !== null) return [...yes.flatMap((box) => out.map((o) => `${from}${o}${box} -j RETURN`)), ...end];
     this.failed.push(`${way.finding?.id ?? way.kind}: too many different packets to write rules for`);
     return [];
@@ -224,7 +251,10 @@ class Writer {
   private boxes(set: Node, fields: readonly Field[]): string[] | null {
     const { diagrams } = this.domain;
     const levels = new Set(fields.map((f) => this.domain.levelOf(f)));
-    const only = diagrams.exists(set, new Set(this.domain.variables.map((_, i) => i).filter((i) => !levels.has(i))));
+    const only = diagrams.exists(
+      set,
+      new Set(this.domain.variables.map((_, i) => i).filter((i) => !levels.has(i))),
+    );
     const out: string[] = [];
     const walk = (node: Node, asked: ReadonlyMap<Field, Range>): boolean => {
       if (node === EMPTY) return true;
@@ -260,7 +290,10 @@ function spell(asked: ReadonlyMap<Field, Range>, family: Family): string[] | nul
     if (input[0] !== input[1] && !widest(input[1])) text += "";
     else text += ` -i ${input[0]}`;
   }
-  for (const [field, short, long] of [["src", "-s", "--src-range"], ["dst", "-d", "--dst-range"]] as const) {
+  for (const [field, short, long] of [
+    ["src", "-s", "--src-range"],
+    ["dst", "-d", "--dst-range"],
+  ] as const) {
     const range = asked.get(field);
     if (range === undefined) continue;
     const printed = printAddressRange(range);
@@ -268,7 +301,9 @@ function spell(asked: ReadonlyMap<Field, Range>, family: Family): string[] | nul
   }
   const ports = (["sport", "dport"] as const).flatMap((field) => {
     const range = asked.get(field);
-    return range === undefined ? [] : [` --${field} ${range[0] === range[1] ? range[0] : `${range[0]}:${range[1]}`}`];
+    return range === undefined
+      ? []
+      : [` --${field} ${range[0] === range[1] ? range[0] : `${range[0]}:${range[1]}`}`];
   });
   const type = asked.get("type");
   const proto = asked.get("proto");
@@ -279,13 +314,19 @@ function spell(asked: ReadonlyMap<Field, Range>, family: Family): string[] | nul
     if (ports.length > 0 || type !== undefined || hi - lo > 8) return null;
     return Array.from({ length: hi - lo + 1 }, (_, i) => `${text} -p ${lo + i}`);
   }
-  if (ports.length > 0) return lo === PROTO.tcp || lo === PROTO.udp ? [`${text} -p ${protoName(lo)} -m ${protoName(lo)}${ports.join("")}`] : null;
+  if (ports.length > 0)
+    return lo === PROTO.tcp || lo === PROTO.udp
+      ? [`${text} -p ${protoName(lo)} -m ${protoName(lo)}${ports.join("")}`]
+      : null;
   if (type !== undefined) {
     if (lo !== (family === 4 ? PROTO.icmp : PROTO.icmpv6)) return null;
     const option = family === 4 ? "-m icmp --icmp-type" : "-m icmp6 --icmpv6-type";
     const [first, last] = type as readonly [number, number];
     if (last - first > 16) return null;
-    return Array.from({ length: last - first + 1 }, (_, i) => `${text} -p ${protoName(lo)} ${option} ${first + i}`);
+    return Array.from(
+      { length: last - first + 1 },
+      (_, i) => `${text} -p ${protoName(lo)} ${option} ${first + i}`,
+    );
   }
   return [`${text} -p ${protoName(lo)}`];
 }

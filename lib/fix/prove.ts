@@ -10,7 +10,7 @@ import { ANY, is } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
-import { Domain } from "../reach/domain.ts";
+import type { Domain } from "../reach/domain.ts";
 import { Reach, vocabularyOf, witness } from "../reach/reach.ts";
 import { bind, type SetState } from "../reach/state.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
@@ -45,10 +45,12 @@ export function prove(before: Ruleset, after: Ruleset, host: Host, audited: Fami
 function outcome(ending: Ending<SetState>): string {
   // Dropped or rejected, a packet does not come through: which of the two is the owner's word to say.
   if (ending.verdict === "drop" || ending.verdict === "reject") return "stopped";
-  const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map((field) => {
-    const bound = ending.state.bound.get(field);
-    return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
-  });
+  const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map(
+    (field) => {
+      const bound = ending.state.bound.get(field);
+      return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
+    },
+  );
   return [ending.verdict, ending.delivery, ending.out, ...header].join("|");
 }
 
@@ -56,7 +58,10 @@ function outcome(ending: Ending<SetState>): string {
 function changes(before: Ruleset, after: Ruleset, host: Host): Changed[] {
   const programs = [new Program(before, host), new Program(after, host)] as const;
   const arriving = comesIn(host);
-  const inputs = { predicates: [arriving, ...host.interfaces.map((i) => is("in", i.name))], given: new Map<Field, ReadonlySet<number>>() };
+  const inputs = {
+    predicates: [arriving, ...host.interfaces.map((i) => is("in", i.name))],
+    given: new Map<Field, ReadonlySet<number>>(),
+  };
   // The intent is worked out anew in this domain, which can tell apart what either ruleset can.
   const audited = auditFamily(before, host, [vocabularyOf(programs[0]), vocabularyOf(programs[1]), inputs]);
   const { domain } = audited;
@@ -65,7 +70,12 @@ function changes(before: Ruleset, after: Ruleset, host: Host): Changed[] {
   const found: Changed[] = [];
   const report = (set: Node, why: string): void => {
     if (set === EMPTY) return;
-    const { packet } = witness(domain, set, { in: host.interfaces.map((i): Scalar => i.name), sport: [40000], proto: [6, 17], flags: [2] });
+    const { packet } = witness(domain, set, {
+      in: host.interfaces.map((i): Scalar => i.name),
+      sport: [40000],
+      proto: [6, 17],
+      flags: [2],
+    });
     found.push({ packet: packetJson(packet), why });
   };
   const ways: [string, (reach: Reach) => Ending<SetState>[], Node][] = [
@@ -85,11 +95,28 @@ function changes(before: Ruleset, after: Ruleset, host: Host): Changed[] {
   // Flows that are already there: whatever conntrack says of them but NEW, FORWARD must decide as it did.
   for (const state of ["ESTABLISHED", "RELATED"] as const) {
     const decide = (reach: Reach): Map<string, Node> => {
-      const start = bind({ ...reach.start(ANY), bound: new Map() }, [["ctstate", { value: CT[state] }], ["mark", { value: 0 }]]);
-      return byOutcome(reach.table(start, "filter", "FORWARD").map((p) => ({ state: p.state, verdict: p.outcome, delivery: "forward", out: null, why: null, hook: null })), domain);
+      const start = bind({ ...reach.start(ANY), bound: new Map() }, [
+        ["ctstate", { value: CT[state] }],
+        ["mark", { value: 0 }],
+      ]);
+      return byOutcome(
+        reach.table(start, "filter", "FORWARD").map((p) => ({
+          state: p.state,
+          verdict: p.outcome,
+          delivery: "forward",
+          out: null,
+          why: null,
+          hook: null,
+        })),
+        domain,
+      );
     };
     const becomes = decide(now);
-    for (const [how, set] of decide(old)) report(diagrams.minus(set, becomes.get(how) ?? EMPTY), `a packet of a flow that is ${state} would fare otherwise`);
+    for (const [how, set] of decide(old))
+      report(
+        diagrams.minus(set, becomes.get(how) ?? EMPTY),
+        `a packet of a flow that is ${state} would fare otherwise`,
+      );
   }
   return found;
 }

@@ -21,7 +21,8 @@ function jsonKind(text: string): Kind | undefined {
     return undefined;
   }
   const [first] = entries;
-  if (property(first, "NetworkSettings") !== undefined || property(first, "IPAM") !== undefined) return "docker";
+  if (property(first, "NetworkSettings") !== undefined || property(first, "IPAM") !== undefined)
+    return "docker";
   if (property(first, "dst") !== undefined) return "route";
   if (entries.some((entry) => list(property(entry, "addr_info")).length > 0)) return "addr";
   return undefined;

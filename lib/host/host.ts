@@ -96,10 +96,18 @@ export const outsideInterfaces = (host: Host): string[] =>
     .filter((i) => i.name !== "lo" && i.master === null && !host.bridges.includes(i.name))
     .map((i) => i.name);
 
-const named = (names: readonly string[]): Predicate => within("in", names.map((name): Range => [name, name]));
+const named = (names: readonly string[]): Predicate =>
+  within(
+    "in",
+    names.map((name): Range => [name, name]),
+  );
 
 /** By what no packet comes in: a port hands it to its bridge first, and what comes by loopback the host sent itself. */
-const mute = (host: Host): string[] => ["", "lo", ...host.interfaces.filter((i) => i.master !== null).map((i) => i.name)];
+const mute = (host: Host): string[] => [
+  "",
+  "lo",
+  ...host.interfaces.filter((i) => i.master !== null).map((i) => i.name),
+];
 
 /** Whether a packet comes in at all, from outsiders or from containers. */
 export const comesIn = (host: Host): Predicate => not(named(mute(host)));

@@ -70,6 +70,23 @@ export function arrive<S>(start: S, program: Program, engine: Engine<S>): Ending
   return endings;
 }
 
+/**
+ * Walks a state to the host itself, whatever the routing decision would say: PREROUTING, then INPUT. It answers what
+ * the owner's INPUT means for packets that a translation takes elsewhere.
+ */
+export function deliver<S>(start: S, engine: Engine<S>): Ending<S>[] {
+  const endings: Ending<S>[] = [];
+  for (const state of hook({ state: start, delivery: "none", out: null }, "PREROUTING", engine, endings))
+    input(state, engine, endings);
+  return endings;
+}
+
+function input<S>(state: S, engine: Engine<S>, endings: Ending<S>[]): void {
+  const leg = { state, delivery: "local", out: null } as const;
+  for (const end of hook(leg, "INPUT", engine, endings))
+    endings.push({ ...leg, state: end, verdict: "accept", why: null, hook: "INPUT" });
+}
+
 /** PREROUTING and what follows it. */
 function receive<S>(start: S, program: Program, engine: Engine<S>, endings: Ending<S>[]): void {
   const here = { delivery: "none", out: null } as const;
@@ -77,11 +94,8 @@ function receive<S>(start: S, program: Program, engine: Engine<S>, endings: Endi
     for (const { state: routed, outcome: route } of engine.choose(state, program.routesIn)) {
       if (route.kind === "none")
         endings.push({ state: routed, verdict: "drop", ...here, why: route.why, hook: null });
-      else if (route.kind === "local") {
-        const leg = { state: routed, delivery: "local", out: null } as const;
-        for (const end of hook(leg, "INPUT", engine, endings))
-          endings.push({ ...leg, state: end, verdict: "accept", why: null, hook: "INPUT" });
-      } else {
+      else if (route.kind === "local") input(routed, engine, endings);
+      else {
         const leg = {
           state: engine.assign(routed, "out", route.out),
           delivery: "forward",

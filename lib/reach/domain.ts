@@ -233,9 +233,7 @@ export class Domain {
 
   private ranges(field: Field, ranges: readonly Range[]): Node {
     const level = this.levels.get(field)!;
-    const list = normalizeRanges(ranges).map(
-      ([lo, hi]) => [this.ordinal(level, lo), this.ordinal(level, hi)] as const,
-    );
+    const list = normalizeRanges(ranges).map(([lo, hi]) => this.cut(level, lo, hi));
     return list.length === 0 ? EMPTY : this.diagrams.range(level, list);
   }
 }

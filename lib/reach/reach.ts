@@ -14,7 +14,7 @@ import { freshCases } from "../path/fresh.ts";
 import { translate } from "../path/nat.ts";
 import type { Program } from "../path/program.ts";
 import type { Case } from "../path/route.ts";
-import { arrive, type Decision, type Ending, type Engine, type Part, send } from "../path/walk.ts";
+import { arrive, type Decision, deliver, type Ending, type Engine, type Part, send } from "../path/walk.ts";
 import type { Effect, Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { Chains, changedValue, type Outcome } from "./chain.ts";
@@ -86,6 +86,8 @@ function* translations(
   if (to.kind === "interface")
     for (const each of host.interfaces)
       for (const a of each.addresses) if (a.family === family) yield is(field, a.address);
+  if (to.kind === "interface")
+    for (const each of host.interfaces) yield is(side === "src" ? "out" : "in", each.name);
   if (to.kind === "interface" && side === "dst") yield is(field, family === 4 ? 0x7f00_0001 : 1n);
   if (ports !== null) yield is(side === "dst" ? "dport" : "sport", ports.first);
 }
@@ -145,6 +147,11 @@ export class Reach implements Engine<SetState> {
   /** Where packets end that come in from outside. */
   arrive(start: SetState): Ending<SetState>[] {
     return start.set === EMPTY ? [] : arrive(start, this.program, this);
+  }
+
+  /** What PREROUTING and INPUT say of packets as if all were for this host. */
+  deliver(start: SetState): Ending<SetState>[] {
+    return start.set === EMPTY ? [] : deliver(start, this);
   }
 
   /** Where packets end that the host sends. */

@@ -17,18 +17,34 @@ const sgr =
   (code: number) =>
   (text: string): string =>
     `\u001b[${code}m${text}\u001b[0m`;
-export const COLOUR: Style = { bold: sgr(1), dim: sgr(2), red: sgr(31), green: sgr(32), yellow: sgr(33), cyan: sgr(36) };
+export const COLOUR: Style = {
+  bold: sgr(1),
+  dim: sgr(2),
+  red: sgr(31),
+  green: sgr(32),
+  yellow: sgr(33),
+  cyan: sgr(36),
+};
 
 /**
  * Text from rulesets, Docker and users as it may stand on a terminal: control characters and those that turn the
  * direction of writing become visible escapes.
  */
 export const safe = (text: string): string =>
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 
 /** Columns padded to their widest cell; the last one is left as it is. */
 export function columns(rows: readonly (readonly string[])[], gap = 2): string[] {
   const widths: number[] = [];
-  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
-  return rows.map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]! + gap))).join("").trimEnd());
+  for (const row of rows)
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]! + gap)))
+      .join("")
+      .trimEnd(),
+  );
 }

@@ -9,7 +9,11 @@ import type { Step } from "../simulate/state.ts";
 import { columns, PLAIN, type Style, safe } from "./style.ts";
 
 const at = (address: string, port: number | null | undefined): string =>
-  port === null || port === undefined ? address : address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  port === null || port === undefined
+    ? address
+    : address.includes(":")
+      ? `[${address}]:${port}`
+      : `${address}:${port}`;
 
 /** A packet in one line: `tcp 203.0.113.2:40000 -> 203.0.113.1:8080 [S] in eth0`. */
 export function packetText(p: PacketJson): string {
@@ -21,7 +25,8 @@ export function packetText(p: PacketJson): string {
 
 /** A packet as the flags of `fwcheck simulate`. */
 export function packetFlags(p: PacketJson): string {
-  const word = (text: string): string => (/^[A-Za-z0-9_.:@-]+$/.test(text) ? text : `'${safe(text).replaceAll("'", "'\\''")}'`);
+  const word = (text: string): string =>
+    /^[A-Za-z0-9_.:@-]+$/.test(text) ? text : `'${safe(text).replaceAll("'", "'\\''")}'`;
   const out = p.in === null || p.in === undefined ? ["--local"] : ["--in", word(p.in)];
   out.push("--src", p.src, "--dst", p.dst, "--proto", String(p.proto ?? "tcp"));
   if (p.sport !== undefined) out.push("--sport", String(p.sport));
@@ -43,7 +48,8 @@ const KINDS: Record<Finding["kind"], string> = {
 const published = (e: Pick<Exposure, "listen" | "proto">): string =>
   `${e.listen.address === null ? "" : `${e.listen.address}:`}${e.listen.port ?? "any"}/${e.proto}`;
 
-const container = (c: Finding["container"]): string => (c === null ? "" : `${c.name === null ? "" : `${safe(c.name)} `}${at(c.ip, c.port)}`);
+const container = (c: Finding["container"]): string =>
+  c === null ? "" : `${c.name === null ? "" : `${safe(c.name)} `}${at(c.ip, c.port)}`;
 
 /** What the owner's rules say, as a ufw command where it is one. */
 export function intendedText({ rule }: Finding["intended"]): string {
@@ -57,13 +63,24 @@ export function auditText(audit: Audit, style: Style = PLAIN): string {
   const { findings, exposures, inconclusive, inferred } = audit;
   if (exposures.length > 0) {
     const rows = exposures.map((e) => {
-      const finding = findings.find((f) => f.listen !== null && f.family === e.family && f.proto === e.proto && f.listen.port === e.listen.port && f.listen.address === e.listen.address);
+      const finding = findings.find(
+        (f) =>
+          f.listen !== null &&
+          f.family === e.family &&
+          f.proto === e.proto &&
+          f.listen.port === e.listen.port &&
+          f.listen.address === e.listen.address,
+      );
       const says = finding === undefined ? "allowed" : `${intendedText(finding.intended)}: BYPASSED`;
       return [published(e), container(e.endpoint), `${e.from} via ${e.in.map(safe).join(", ")}`, says];
     });
     out.push(style.bold("Published ports, who reaches them, and what the firewall says"));
     const [head, ...lines] = columns([["PUBLISHED", "CONTAINER", "REACHED BY", "FIREWALL"], ...rows]);
-    out.push(`  ${style.dim(head!)}`, ...lines.map((l) => `  ${l.endsWith("BYPASSED") ? style.red(l) : l}`), "");
+    out.push(
+      `  ${style.dim(head!)}`,
+      ...lines.map((l) => `  ${l.endsWith("BYPASSED") ? style.red(l) : l}`),
+      "",
+    );
   }
   for (const [i, f] of findings.entries()) out.push(...findingText(f, i + 1, style), "");
   for (const sentence of inconclusive) out.push(`${style.yellow("inconclusive:")} ${safe(sentence)}`);
@@ -71,10 +88,14 @@ export function auditText(audit: Audit, style: Style = PLAIN): string {
   if (inconclusive.length + inferred.length > 0) out.push("");
   out.push(
     findings.length > 0
-      ? style.red(`${findings.length} finding${findings.length === 1 ? "" : "s"}: the firewall does not govern these packets.`)
+      ? style.red(
+          `${findings.length} finding${findings.length === 1 ? "" : "s"}: the firewall does not govern these packets.`,
+        )
       : inconclusive.length > 0
         ? style.yellow("No findings, but not everything could be settled: see above.")
-        : style.green("No findings: every packet that reaches a container does so with the firewall's consent."),
+        : style.green(
+            "No findings: every packet that reaches a container does so with the firewall's consent.",
+          ),
   );
   return `${out.join("\n")}\n`;
 }
@@ -83,11 +104,18 @@ function findingText(f: Finding, number: number, style: Style): string[] {
   const { rule } = f.intended;
   const where = "policy" in rule ? "" : ` (line ${rule.line}: ${safe(rule.text)})`;
   const last = f.actual.path.findLast((s) => s.step === "rule");
-  const by = last === undefined || last.step !== "rule" ? "" : `, by ${last.table} ${safe(last.chain)} rule ${last.rule} (line ${last.line})`;
+  const by =
+    last === undefined || last.step !== "rule"
+      ? ""
+      : `, by ${last.table} ${safe(last.chain)} rule ${last.rule} (line ${last.line})`;
   return [
     `${style.bold(`${number}. ${f.id}`)}${f.certainty === "may" ? style.yellow(" (possible)") : ""}`,
     `   ${KINDS[f.kind]}`,
-    ...(f.container === null ? [] : [`   container  ${container(f.container)}${f.listen === null ? "" : `, published as ${published({ listen: f.listen, proto: f.proto })}`}`]),
+    ...(f.container === null
+      ? []
+      : [
+          `   container  ${container(f.container)}${f.listen === null ? "" : `, published as ${published({ listen: f.listen, proto: f.proto })}`}`,
+        ]),
     `   firewall   ${f.intended.verdict}: ${intendedText(f.intended)}${where}${f.allowed === "nobody" ? "" : `; it lets through ${f.allowed}`}`,
     `   actual     ${f.actual.verdict}${by}; gets through: ${f.from}, via ${f.in.map(safe).join(", ")}`,
     ...(f.depends.length === 0 ? [] : [`   depends on ${f.depends.map(safe).join(", ")}`]),
@@ -103,9 +131,15 @@ export function traceText(answer: Answer, rulesets: readonly Ruleset[], style: S
   if (answer.branches === undefined) out.push(...steps(answer.path, ruleset, style));
   else
     answer.branches.forEach((branch, i) => {
-      out.push(style.yellow(`either way ${i + 1}: ${branch.assumptions.map(safe).join("; ")}`), ...steps(branch.path, ruleset, style), `  ${sentence(branch, style)}`, "");
+      out.push(
+        style.yellow(`either way ${i + 1}: ${branch.assumptions.map(safe).join("; ")}`),
+        ...steps(branch.path, ruleset, style),
+        `  ${sentence(branch, style)}`,
+        "",
+      );
     });
-  for (const assumption of answer.branches === undefined ? answer.assumptions : []) out.push(`${style.dim("assumed:")} ${safe(assumption)}`);
+  for (const assumption of answer.branches === undefined ? answer.assumptions : [])
+    out.push(`${style.dim("assumed:")} ${safe(assumption)}`);
   out.push("", sentence(answer, style));
   return `${out.join("\n")}\n`;
 }
@@ -125,11 +159,21 @@ function steps(path: readonly Step[], ruleset: Ruleset | undefined, style: Style
     while (stack.at(-1) !== step.chain) stack.pop();
     const indent = "  ".repeat(stack.length);
     if (step.step === "policy") rows.push({ text: `${indent}policy ${step.policy}`, line: "" });
-    else if (step.step === "return") rows.push({ text: style.dim(`${indent}end of ${safe(step.chain)}`), line: "" });
+    else if (step.step === "return")
+      rows.push({ text: style.dim(`${indent}end of ${safe(step.chain)}`), line: "" });
     else {
-      const rule = ruleset === undefined ? undefined : chainOf(ruleset, step.table, step.chain)?.rules.find((r) => r.index === step.rule);
-      const text = rule === undefined || ruleset === undefined ? `-j ${safe(step.target)}` : safe(printRule(rule, ruleset));
-      rows.push({ text: `${indent}${step.rule}: ${text}`, line: step.line > 0 ? style.dim(`  (line ${step.line})`) : "" });
+      const rule =
+        ruleset === undefined
+          ? undefined
+          : chainOf(ruleset, step.table, step.chain)?.rules.find((r) => r.index === step.rule);
+      const text =
+        rule === undefined || ruleset === undefined
+          ? `-j ${safe(step.target)}`
+          : safe(printRule(rule, ruleset));
+      rows.push({
+        text: `${indent}${step.rule}: ${text}`,
+        line: step.line > 0 ? style.dim(`  (line ${step.line})`) : "",
+      });
     }
     if (step.step !== "rule") stack.pop();
     if (step.step === "policy") stack = [];
@@ -151,9 +195,12 @@ function sentence(answer: Omit<Answer, "packet" | "branches">, style: Style): st
           : "";
   const header = sent === null ? "" : ` as ${at(sent.src, sent.sport)} -> ${at(sent.dst, sent.dport)}`;
   if (verdict === "undecided") return style.yellow("UNDECIDED: the inputs do not tell; see the assumptions");
-  if (verdict !== "accept") return style.red(`${verdict.toUpperCase()}${reason === undefined ? by : because}`);
+  if (verdict !== "accept")
+    return style.red(`${verdict.toUpperCase()}${reason === undefined ? by : because}`);
   if (delivery === "local") return style.green(`ACCEPT: delivered to the host itself${because}`);
-  return style.green(`ACCEPT: ${delivery === "forward" ? "forwarded" : "sent"} out of ${safe(out ?? "?")}${header}${because}`);
+  return style.green(
+    `ACCEPT: ${delivery === "forward" ? "forwarded" : "sent"} out of ${safe(out ?? "?")}${header}${because}`,
+  );
 }
 
 /** What a fix does, why, and what its proof says; the rules themselves are printed in their own form. */
@@ -162,9 +209,15 @@ export function fixText(fix: Fix, style: Style = PLAIN): string {
   for (const c of fix.choices) out.push(`${style.bold(safe(c.endpoint))}: ${c.strategy}; ${safe(c.because)}`);
   for (const f of fix.failed) out.push(`${style.red("cannot:")} ${safe(f)}`);
   const { closed, remaining, changed } = fix.proof;
-  out.push(`proof: ${closed.length} finding${closed.length === 1 ? "" : "s"} closed, ${remaining.length} remaining, ${changed.length} packets changed that should not be`);
+  out.push(
+    `proof: ${closed.length} finding${closed.length === 1 ? "" : "s"} closed, ${remaining.length} remaining, ${changed.length} packets changed that should not be`,
+  );
   for (const id of remaining) out.push(`  ${style.red("remains:")} ${safe(id)}`);
   for (const c of changed) out.push(`  ${style.red("changed:")} ${c.why}: ${packetText(c.packet)}`);
-  out.push(fix.holds ? style.green("The proof holds, over all packets.") : style.red("The proof does not hold; no rules are printed."));
+  out.push(
+    fix.holds
+      ? style.green("The proof holds, over all packets.")
+      : style.red("The proof does not hold; no rules are printed."),
+  );
   return `${out.join("\n")}\n`;
 }

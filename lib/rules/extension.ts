@@ -94,6 +94,8 @@ export interface Extension<O extends Options> {
   readonly options: O;
   /** Why it is opaque, for the documentation's table; absent where the meaning is exact. */
   readonly opaque?: string;
+  /** What of it is opaque, and why, where the rest is exact: `--ctexpire: ...`. */
+  readonly except?: string;
   /** Protocols of which the rule must name one with `-p`, else the kernel refuses it. */
   readonly needs?: readonly number[];
   /**

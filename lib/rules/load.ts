@@ -173,6 +173,11 @@ class LoadedRule implements Rule {
     ];
   }
 
+  /** Something of it was reported. */
+  get faulty(): boolean {
+    return this.broken !== null || this.plan.problems.length > 0;
+  }
+
   /** The chain behind `-j` or `-g`, where it is no extension. */
   get to(): string | undefined {
     return this.plan.jump === null || this.plan.target !== null
@@ -328,13 +333,15 @@ class Loader {
 
   /** @param bad a part that is known to be unreadable, and was reported */
   private rule(syntax: RuleSyntax, plan: Plan, table: TableName, bad?: Part): LoadedRule {
-    for (const { message, option } of plan.problems) this.report(syntax, message, option.name, option);
+    // One line, one diagnostic: what follows from the first fault is no news.
+    const [problem] = plan.problems;
+    if (problem !== undefined) this.report(syntax, problem.message, problem.option.name, problem.option);
     let broken = bad === undefined ? null : new Set([bad]);
     for (const part of plan.matches) if (part !== bad) broken = this.check(part, syntax, plan, broken);
     if (plan.target !== null) {
       broken = this.check(plan.target, syntax, plan, broken);
       const { name, tables } = plan.target.extension as TargetExtension;
-      if (tables !== undefined && broken === null && !tables.includes(table))
+      if (tables !== undefined && broken === null && plan.problems.length === 0 && !tables.includes(table))
         this.report(
           syntax,
           `${name} can stand only in table ${tables.join(" or ")}`,
@@ -350,8 +357,8 @@ class Loader {
     if (sure(part, syntax.values, plan.spelling)) return broken;
     const values = readPart(part, syntax, plan.spelling);
     if (!(values instanceof Fault)) return broken;
-    // One line, one diagnostic: what follows from the first fault is no news.
-    if (broken === null) this.report(syntax, values.message, values.found, values.option);
+    if (broken === null && plan.problems.length === 0)
+      this.report(syntax, values.message, values.found, values.option);
     return (broken ?? new Set()).add(part);
   }
 
@@ -465,12 +472,8 @@ class Loader {
       else if (jump !== null && target === null) stray.push(option);
       else {
         unknown.push({ what: `option ${option.name}`, options: [option] });
-        // One line, one diagnostic.
-        if (problems.length === 0)
-          problems.push({
-            message: `unknown option ${option.name}; the rule is kept, what it asks is not known`,
-            option,
-          });
+        const message = `unknown option ${option.name}; the rule is kept, what it asks is not known`;
+        problems.push({ message, option });
       }
     }
     return {
@@ -747,22 +750,11 @@ function loadTable(
   };
   const declaration = (entry: ChainLine): void => {
     const isBuiltIn = builtIn.includes(entry.name);
-    if (entry.policy !== null && !["ACCEPT", "DROP", "QUEUE"].includes(entry.policy))
-      return report(
-        "error",
-        "expected a policy, ACCEPT or DROP, or - for a user chain",
-        entry.line,
-        entry.policy,
-      );
-    if (isBuiltIn && entry.policy === null && entry.command === ":")
-      return report("error", `expected a policy for the built-in chain ${entry.name}`, entry.line, "-");
-    if (!isBuiltIn && entry.policy !== null)
-      return report(
-        "error",
-        `${entry.name} is no built-in chain of table ${name}, only those have a policy`,
-        entry.line,
-        entry.policy,
-      );
+    const fault = declarationFault(entry, isBuiltIn, name);
+    if (fault !== undefined) {
+      report("error", fault, entry.line, entry.policy ?? "-");
+      return;
+    }
     const policy = isBuiltIn ? (entry.policy === "DROP" ? "DROP" : "ACCEPT") : null;
     const before = chains.get(entry.name);
     if (before === undefined) declare(entry.name, policy, entry.counters, entry.line);
@@ -820,6 +812,7 @@ function loadTable(
       rule.next = chains.get(to) ?? null;
       if (rule.next === null) {
         rule.lost = true;
+        if (rule.faulty) continue;
         const message = `${JSON.stringify(to)} is neither a chain of table ${name} nor a known target`;
         ruleReport(rule.syntax, message, to, rule.plan.jump!.option);
       } else if (rule.plan.stray.length > 0) {
@@ -830,6 +823,17 @@ function loadTable(
   }
   reportLoops(chains, report);
   return { name, chains };
+}
+
+/** What is wrong with the policy of a chain. */
+function declarationFault(entry: ChainLine, isBuiltIn: boolean, table: TableName): string | undefined {
+  if (entry.policy !== null && !["ACCEPT", "DROP", "QUEUE"].includes(entry.policy))
+    return "expected a policy, ACCEPT or DROP, or - for a user chain";
+  if (isBuiltIn && entry.policy === null && entry.command === ":")
+    return `expected a policy for the built-in chain ${entry.name}`;
+  if (!isBuiltIn && entry.policy !== null)
+    return `${entry.name} is no built-in chain of table ${table}, only those have a policy`;
+  return undefined;
 }
 
 /** Finds jumps that lead back to their own chain, which the kernel refuses (ELOOP); each is reported once. */

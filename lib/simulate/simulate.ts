@@ -16,7 +16,7 @@ import { freshCases } from "../path/fresh.ts";
 import { translate } from "../path/nat.ts";
 import { Program } from "../path/program.ts";
 import type { Case } from "../path/route.ts";
-import { arrive, type Decision, type Ending, type Engine, type Part, send } from "../path/walk.ts";
+import { arrive, type Decision, deliver, type Ending, type Engine, type Part, send } from "../path/walk.ts";
 import type { Nat } from "../rules/effect.ts";
 import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
 import { runChain } from "./chain.ts";
@@ -83,6 +83,12 @@ export class Simulator {
       for (const { state } of passed)
         if (state.connection !== null) this.connections.confirm(state.connection);
     return answer(packet, endings);
+  }
+
+  /** What PREROUTING and INPUT say of a packet as if it were for this host. No connection is remembered. */
+  delivered(packet: Packet): Answer {
+    const engine = new PacketEngine(this.program(packet), this.host, this.connections);
+    return answer(packet, deliver(PacketState.of(packet, this.truths), engine));
   }
 
   private program(packet: Packet): Program {

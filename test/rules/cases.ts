@@ -2033,7 +2033,15 @@ export const LOSSY: ReadonlyMap<string, string> = new Map([
   ["-m srh --srh-segs-left-gt 8 ! --srh-segs-left-lt 9", "both share one number"],
   ["-m srh ! --srh-last-entry-gt 4 --srh-last-entry-lt 5", "both share one number"],
   ["-m limit --limit-burst 0", "nft takes it for the default, legacy refuses it"],
+  [
+    "-m hashlimit --hashlimit-upto 1b/s --hashlimit-mode srcip --hashlimit-name foo13",
+    "printed as 0b/s, which iptables-restore refuses",
+  ],
   ["-j NFLOG --nflog-range 128", "nft forgets it"],
+  [
+    "-m rateest --rateest1 RE1 --rateest-gt --rateest2 RE2 --rateest-bps --rateest-pps",
+    "the comparison is printed twice, which iptables-restore refuses",
+  ],
   ["-p tcp -j SNAT --to-source 192.0.2.1:8000-8010/9000", "the base port of a SNAT is printed as 0"],
   [
     '-m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 3 --hashlimit-name "foo bar"',

@@ -79,7 +79,10 @@ export function feed(
     }
     const at = [.../[Ll]ine:? (\d+)/g[Symbol.matchAll](err)].map((m) => Number(m[1]) - head.length - 1);
     const bad = new Set(at.filter((n) => n >= 0 && n < indices.length));
-    if (bad.size > 0) return attempt(indices.filter((_, n) => !bad.has(n)));
+    if (bad.size > 0) {
+      attempt(indices.filter((_, n) => !bad.has(n)));
+      return;
+    }
     if (indices.length === 1) return;
     const half = indices.length >> 1;
     attempt(indices.slice(0, half));
@@ -137,8 +140,8 @@ export const printRecorded = (r: Recorded): string =>
     r.table,
     r.extension,
     r.variant,
-    escape(r.line),
-    ...(r.saved === undefined ? ["refused"] : ["saved", ...r.saved.map(escape)]),
+    withoutTabs(r.line),
+    ...(r.saved === undefined ? ["refused"] : ["saved", ...r.saved.map(withoutTabs)]),
   ].join("\t");
 
 export function readRecorded(text: string): Recorded[] {
@@ -152,11 +155,11 @@ export function readRecorded(text: string): Recorded[] {
         table: table as Group["table"],
         extension: extension!,
         variant: variant as Recorded["variant"],
-        line: unescape(written!),
-        saved: outcome === "saved" ? saved.map(unescape) : undefined,
+        line: withTabs(written!),
+        saved: outcome === "saved" ? saved.map(withTabs) : undefined,
       };
     });
 }
 
-const escape = (text: string): string => text.replaceAll("\t", "␉");
-const unescape = (text: string): string => text.replaceAll("␉", "\t");
+const withoutTabs = (text: string): string => text.replaceAll("\t", "␉");
+const withTabs = (text: string): string => text.replaceAll("␉", "\t");

@@ -72,7 +72,7 @@ export const conntrack = match({
     expire: negatable("--ctexpire", numberRange(0xffff_ffff, "seconds, or two numbers as first:last")),
     dir: option("--ctdir", oneOf(["ORIGINAL", "REPLY"], BEGUN)),
   },
-  opaque: "--ctexpire: how long a connection still lives is not known",
+  except: "--ctexpire: how long a connection still lives is not known",
   normalize: (values) =>
     Object.keys(values).length > 0 ? values : new Unreadable("at least one of its options"),
   ask(v, _facts, site) {

@@ -17,7 +17,7 @@ export const dccp = match({
   name: "dccp",
   protocol: PROTO.dccp,
   needs: [PROTO.dccp],
-  opaque: `--dccp-types, --dccp-option: ${why}`,
+  except: `--dccp-types, --dccp-option: ${why}`,
   options: {
     sport: sourcePort,
     dport: destinationPort,

@@ -74,6 +74,7 @@ export const first: Predicate = is("fragment", 0);
 
 export const tcp = match({
   name: "tcp",
+  except: "--tcp-option: TCP options are not part of the packet that is described",
   steady: true,
   protocol: PROTO.tcp,
   needs: [PROTO.tcp],

@@ -6,7 +6,7 @@ import { siteKey } from "../facts.ts";
 
 export const rpfilter = match({
   name: "rpfilter",
-  opaque: "where the routes of the host are not given",
+  except: "where the routes of the host are not given",
   options: {
     loose: option("--loose", flag),
     validmark: option("--validmark", flag),

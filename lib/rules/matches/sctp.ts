@@ -68,7 +68,7 @@ export const sctp = match({
   name: "sctp",
   protocol: PROTO.sctp,
   needs: [PROTO.sctp],
-  opaque: `--chunk-types: ${why}`,
+  except: `--chunk-types: ${why}`,
   options: { sport: sourcePort, dport: destinationPort, chunks: negatable("--chunk-types", chunks) },
   ask: ({ sport, dport, chunks: given }) =>
     and(

@@ -28,7 +28,7 @@ const uncounted = "how often an element of the set was matched is not known";
 
 export const set = match({
   name: "set",
-  opaque: "a set that is not given, --return-nomatch, and the counters of a set's elements are not known",
+  except: "a set that is not given, --return-nomatch, and the counters of a set's elements are not known",
   options: {
     set: negatable("--match-set", setAndSides, "--set"),
     nomatch: option("--return-nomatch", flag),

@@ -28,7 +28,7 @@ const ofOwner = (field: "uid" | "gid", given: Given<readonly [number, number]> |
 
 export const owner = match({
   name: "owner",
-  opaque: "--suppl-groups: the supplementary groups of processes are not known",
+  except: "--suppl-groups: the supplementary groups of processes are not known",
   options: {
     exists: negatable("--socket-exists", flag),
     uid: negatable("--uid-owner", ids),

@@ -62,7 +62,7 @@ const shift = number(31);
 
 export const connmark = target({
   name: "CONNMARK",
-  opaque: "--left-shift-mark and --right-shift-mark: no effect of fwcheck shifts bits",
+  except: "--left-shift-mark and --right-shift-mark: no effect of fwcheck shifts bits",
   options: {
     ...SETTERS,
     save: option("--save-mark", flag),

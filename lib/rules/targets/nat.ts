@@ -173,7 +173,7 @@ const SIDES: ReadonlyMap<string, Nat["side"]> = new Map([
 export const netmap = target({
   name: "NETMAP",
   tables: ["nat"],
-  opaque: "in a user chain: which hook calls it decides whether source or destination change",
+  except: "in a user chain: which hook calls it decides whether source or destination change",
   options: { to: option("--to", prefix) },
   normalize: (v) => (v.to === undefined ? new Unreadable("--to") : v),
   act({ to }, _facts, site): Effect {

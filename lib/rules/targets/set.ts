@@ -9,7 +9,7 @@ const why = "the mark comes from the skbinfo of a set's element, which is not lo
 
 export const set = target({
   name: "SET",
-  opaque: "--map-set --map-mark: the skbinfo of a set's elements is not looked up",
+  except: "--map-set --map-mark: the skbinfo of a set's elements is not looked up",
   options: {
     add: option("--add-set", setAndSides),
     exist: option("--exist", flag),

@@ -1,0 +1,258 @@
+/** The command line as a user meets it: what it prints, where, and how it ends; bad input above all. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { examples } from "../capture.ts";
+
+const root = new URL("../..", import.meta.url).pathname;
+const folder = mkdtempSync(join(tmpdir(), "fwcheck-test-"));
+const HOST = `${examples}ufw-docker-20.10`;
+
+const fwcheck = (args: string[], input = "") => {
+  const run = spawnSync(process.execPath, [join(folder, "cli/main.js"), ...args], {
+    encoding: "utf8",
+    input,
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  return { code: run.status, out: run.stdout, err: run.stderr };
+};
+const file = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+};
+
+beforeAll(() => {
+  // The CLI as it stands in the sources, built aside so that the test needs no build before it.
+  const built = spawnSync(
+    "npx",
+    [
+      "esbuild",
+      "cli/main.ts",
+      "--bundle",
+      "--splitting",
+      "--format=esm",
+      "--platform=node",
+      "--outbase=.",
+      `--outdir=${folder}`,
+      "--log-level=error",
+    ],
+    { cwd: root, encoding: "utf8" },
+  );
+  expect(built.stderr).toBe("");
+  file("package.json", `{"type":"module","version":"0.0.0-test"}`);
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const SAVE = `*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n`;
+const PACKET = ["--in", "eth0", "--src", "198.51.100.7", "--dst", "192.0.2.1"];
+
+describe("exit codes and streams", () => {
+  test("audit of a host with findings exits 1, and its JSON is one document", () => {
+    const run = fwcheck(["audit", HOST, "--json"]);
+    expect([run.code, run.err]).toEqual([1, ""]);
+    expect(Object.keys(JSON.parse(run.out))).toEqual(["inferred", "exposures", "findings", "inconclusive"]);
+  });
+  test("simulate answers in the contract's shape", () => {
+    const run = fwcheck([
+      "simulate",
+      HOST,
+      "--in",
+      "eth0",
+      "--src",
+      "203.0.113.2",
+      "--dst",
+      "203.0.113.1",
+      "--dport",
+      "8080",
+      "--json",
+    ]);
+    const answer = JSON.parse(run.out);
+    expect(run.code).toBe(0);
+    expect(answer).toMatchObject({
+      verdict: "accept",
+      delivery: "forward",
+      out: "docker0",
+      sent: { src: "203.0.113.2", dst: "172.17.0.2", proto: "tcp", sport: 40000, dport: 80, mark: 0 },
+    });
+    expect(answer.path[1]).toEqual({
+      table: "nat",
+      chain: "DOCKER",
+      step: "rule",
+      rule: 4,
+      target: "DNAT",
+      line: 150,
+    });
+    expect(answer.path.at(-1)).toEqual({
+      table: "nat",
+      chain: "POSTROUTING",
+      step: "policy",
+      policy: "ACCEPT",
+    });
+  });
+  test("--expect that is not met exits 1", () => {
+    expect(
+      fwcheck(["simulate", file("a.save", SAVE), ...PACKET, "--dport", "22", "--expect", "accept"]).code,
+    ).toBe(0);
+    expect(
+      fwcheck(["simulate", file("a.save", SAVE), ...PACKET, "--dport", "23", "--expect", "accept"]).code,
+    ).toBe(1);
+  });
+  test("packets a line share one connection table, answers are NDJSON", () => {
+    const packets = file(
+      "p.ndjson",
+      `{"in":null,"src":"192.0.2.1","dst":"198.51.100.7","proto":"udp","sport":5000,"dport":53}\n{"in":"eth0","src":"198.51.100.7","dst":"192.0.2.1","proto":"udp","sport":53,"dport":5000}\n`,
+    );
+    const rules = file(
+      "b.save",
+      SAVE.replace("-A INPUT", "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n-A INPUT"),
+    );
+    const run = fwcheck(["simulate", rules, "--packets", packets]);
+    expect(
+      run.out
+        .trimEnd()
+        .split("\n")
+        .map((l) => JSON.parse(l).verdict),
+    ).toEqual(["accept", "accept"]);
+  });
+  test("standard input is a file like any other", () => {
+    expect(fwcheck(["simulate", "-", ...PACKET, "--dport", "22"], SAVE).code).toBe(0);
+  });
+  test("parse prints the canonical save", () => {
+    expect(
+      fwcheck(["parse", file("c.save", SAVE.replace("-p tcp -m tcp --dport 22", "-p 6 --dport ssh"))]),
+    ).toEqual({ code: 0, out: SAVE, err: "" });
+  });
+  test("fix prints rules on stdout and the argument for them on stderr", () => {
+    const run = fwcheck(["fix", HOST]);
+    expect(run.code).toBe(0);
+    expect(run.out).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP");
+    expect(run.err).toContain("The proof holds");
+  });
+  test("a fix whose proof does not hold exits 1 and prints no rules", () => {
+    const wanted = file(
+      "d.save",
+      fwcheck(["fix", HOST, "--format", "save"])
+        .out.replaceAll(/^.*FWCHECK.*\n/gm, "")
+        .replace(
+          "-A ufw-user-input",
+          "-A ufw-user-input -p tcp -m tcp --dport 9080 -j ACCEPT\n-A ufw-user-input",
+        ),
+    );
+    const run = fwcheck(["fix", wanted, "--strategy", "internal-ip"]);
+    expect([run.code, run.out]).toEqual([1, ""]);
+    expect(run.err).toContain("which rules by internal address cannot tell apart");
+  });
+});
+
+describe("bad input: a sentence with file, line, column and the text, and no stack trace", () => {
+  // One line a case: what it is, the arguments, the exit code, what stderr must say.
+  const cases: [string, () => string[], number, RegExp][] = [
+    ["a missing file", () => ["audit", join(folder, "nothing-here")], 2, /nothing-here: no such file/],
+    [
+      "an empty file",
+      () => ["audit", file("empty.save", "")],
+      2,
+      /empty\.save:1:1: error: .*\n.*no ruleset could be read/,
+    ],
+    [
+      "a file that is no ruleset",
+      () => ["audit", file("poem.txt", "Shall I compare thee\nto a summer's day?\n")],
+      2,
+      /poem\.txt:\d+:\d+: error: no table found/,
+    ],
+    ["no file at all", () => ["audit"], 2, /Not enough non-option arguments/],
+    ["an unknown command", () => ["frobnicate"], 2, /Unknown argument|Unknown command/],
+    ["an unknown flag", () => ["audit", HOST, "--frob"], 2, /Unknown argument: frob/],
+    [
+      "an unknown match",
+      () => ["audit", file("m.save", SAVE.replace("-m tcp", "-m frobnicate"))],
+      0,
+      /m\.save:5:\d+: error: unknown match "frobnicate"/,
+    ],
+    [
+      "a chain that is never declared",
+      () => ["audit", file("j.save", SAVE.replace("-j ACCEPT\nCOMMIT", "-j NOWHERE\nCOMMIT"))],
+      2,
+      /j\.save:5:\d+: error: "NOWHERE" is neither a chain of table filter nor a known target/,
+    ],
+    [
+      "a loop of jumps",
+      () => [
+        "audit",
+        file(
+          "l.save",
+          SAVE.replace("-A INPUT", ":A - [0:0]\n:B - [0:0]\n-A A -j B\n-A B -j A\n-A INPUT -j A\n-A INPUT"),
+        ),
+      ],
+      2,
+      /l\.save:8:\d+: error: a loop of jumps: .* leads back to A/,
+    ],
+    [
+      "a port that is none",
+      () => ["audit", file("p.save", SAVE.replace("--dport 22", "--dport 70000"))],
+      0,
+      /p\.save:5:32: error: --dport needs a port.*: "70000"/,
+    ],
+    [
+      "an address that is none",
+      () => ["audit", file("s.save", SAVE.replace("-p tcp", "-s 300.1.2.3 -p tcp"))],
+      0,
+      /s\.save:5:13: error: -s needs an address.*: "300\.1\.2\.3"/,
+    ],
+    [
+      "addresses that are no JSON",
+      () => ["audit", file("ok.save", SAVE), "--addr", file("addr.txt", "1: lo: <LOOPBACK>")],
+      2,
+      /addr\.txt: not what ip -j addr prints/,
+    ],
+    [
+      "a packet with a wrong address",
+      () => ["simulate", file("ok.save", SAVE), "--in", "eth0", "--src", "nobody", "--dst", "192.0.2.1"],
+      2,
+      /"src" must be an IPv4 address/,
+    ],
+    [
+      "a packet without an interface",
+      () => ["simulate", file("ok.save", SAVE), "--src", "192.0.2.9", "--dst", "192.0.2.1"],
+      2,
+      /--in INTERFACE, or --local/,
+    ],
+    [
+      "a packet line that is no JSON",
+      () => ["simulate", file("ok.save", SAVE), "--packets", file("bad.ndjson", "{}\nhello\n")],
+      2,
+      /packets line 1: "dst" must be/,
+    ],
+  ];
+  test.each(cases)("%s", (_what, args, code, said) => {
+    const run = fwcheck(args());
+    expect(run.err).toMatch(said);
+    expect(run.err).not.toMatch(/^\s+at /m);
+    expect(run.code).toBe(code);
+  });
+
+  test("what is unknown is named in the answer, and everything else still analysed", () => {
+    const rules = file(
+      "u.save",
+      SAVE.replace("-A INPUT", "-A INPUT -m frobnicate --frob 3 -j DROP\n-A INPUT"),
+    );
+    const answer = JSON.parse(fwcheck(["simulate", rules, ...PACKET, "--dport", "22", "--json"]).out);
+    expect(answer.verdict).toBe("undecided");
+    expect(answer.branches.map((b: { verdict: string }) => b.verdict).sort()).toEqual(["accept", "drop"]);
+    expect(answer.assumptions.join()).toContain("frobnicate");
+    expect(JSON.parse(fwcheck(["simulate", rules, ...PACKET, "--dport", "23", "--json"]).out).verdict).toBe(
+      "drop",
+    );
+  });
+  test("a chain name cannot speak to the terminal", () => {
+    const rules = file(
+      "t.save",
+      SAVE.replace("-A INPUT", ":\u001b[31mred - [0:0]\n-A INPUT -j \u001b[31mred\n-A INPUT"),
+    );
+    const run = fwcheck(["simulate", rules, ...PACKET, "--dport", "22"]);
+    expect(run.out).toContain("\\u001b[31mred");
+    expect(run.out + run.err).not.toContain("\u001b");
+  });
+});

@@ -1,0 +1,178 @@
+/** A fix closes every finding and changes nothing else: on the model as printed, and probe by probe. */
+import { audit, fix, type Host, type PacketJson, type Ruleset, readPacket, Simulator } from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { auditFamily } from "../../lib/audit/audit.ts";
+import { restored } from "../../lib/fix/apply.ts";
+import { prove } from "../../lib/fix/prove.ts";
+import { capture, examples } from "../capture.ts";
+
+const open = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean => {
+  const packet = readPacket({ proto: "tcp", sport: 40000, flags: "S", ...json });
+  if (typeof packet === "string") throw new Error(packet);
+  return new Simulator(rulesets, host).packet(packet).verdict === "accept";
+};
+
+// One line a probe: what it is, the packet, and whether it is open after the fix.
+const AFTER: [string, PacketJson, boolean][] = [
+  ["outside to a denied port", { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 8080 }, false],
+  [
+    "outside to its second publish",
+    { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 9080 },
+    false,
+  ],
+  ["the LAN on the second NIC", { in: "eth1", src: "10.99.0.2", dst: "10.99.0.1", dport: 8080 }, false],
+  ["by a VPN that nobody listed", { in: "wg7", src: "10.7.0.2", dst: "203.0.113.1", dport: 8080 }, false],
+  [
+    "a direct route to the container",
+    { in: "eth0", src: "203.0.113.2", dst: "172.17.0.2", dport: 80 },
+    false,
+  ],
+  [
+    "the port on 127.0.0.1, by the container's address",
+    { in: "eth0", src: "203.0.113.2", dst: "172.17.0.4", dport: 90 },
+    false,
+  ],
+  ["the host itself, by loopback", { in: null, src: "127.0.0.1", dst: "127.0.0.1", dport: 8080 }, true],
+  [
+    "the host itself, by its address",
+    { in: null, src: "203.0.113.1", dst: "203.0.113.1", dport: 8080 },
+    true,
+  ],
+  ["the host to the container", { in: null, src: "172.17.0.1", dst: "172.17.0.2", dport: 80 }, true],
+  ["container to container", { in: "docker0", src: "172.17.0.3", dst: "172.17.0.2", dport: 80 }, true],
+  ["egress", { in: "docker0", src: "172.17.0.2", dst: "203.0.113.2", dport: 8000 }, true],
+  [
+    "egress to the published port's number",
+    { in: "docker0", src: "172.17.0.2", dst: "203.0.113.2", dport: 8080 },
+    true,
+  ],
+  ["ssh to the host", { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 22 }, true],
+];
+
+const apply = (rulesets: readonly Ruleset[], text: string) =>
+  rulesets.map((r) => (r.family === 4 ? restored(r, text) : r));
+
+describe.each(["20.10", "28.5"])("Docker %s", (version) => {
+  const { rulesets, host } = capture(`${examples}ufw-docker-${version}`);
+  describe.each(["auto", "internal-ip", "conntrack"] as const)("%s", (strategy) => {
+    const result = fix(rulesets, host, { strategy });
+
+    test("the proof holds and the audit of the fixed ruleset finds nothing", () => {
+      expect(result.proof).toEqual({
+        closed: audit(rulesets, host).findings.map((f) => f.id),
+        remaining: [],
+        changed: [],
+      });
+      expect(result.holds).toBe(true);
+      expect(audit(apply(rulesets, result.restore), host).findings).toEqual([]);
+    });
+    test.each(AFTER)("%s", (_what, packet, expected) => {
+      expect(open(apply(rulesets, result.restore), host, packet)).toBe(expected);
+    });
+    test("only its own chain and a jump from DOCKER-USER", () => {
+      const lines = result.restore.trimEnd().split("\n");
+      expect(lines.slice(0, 3)).toEqual(["*filter", ":FWCHECK - [0:0]", "-I DOCKER-USER 1 -j FWCHECK"]);
+      expect(lines.slice(3, -1).every((l) => l.startsWith("-A FWCHECK "))).toBe(true);
+    });
+    test("where it is in force, there is nothing more to fix", () => {
+      expect(fix(apply(rulesets, result.restore), host, { strategy })).toMatchObject({
+        rules4: [],
+        restore: "",
+        holds: true,
+      });
+    });
+  });
+});
+
+describe("the owner's own policy, not a fixed one", () => {
+  const withUfw = (...rules: string[]) =>
+    capture(`${examples}ufw-docker-20.10`, (save) =>
+      save.replace(
+        /(\[0:0\] -A ufw-user-input -p tcp -m tcp --dport 22 )/,
+        `${rules.map((r) => `[0:0] ${r}\n`).join("")}$1`,
+      ),
+    );
+
+  test("a network that ufw allows stays allowed, and only it", () => {
+    const { rulesets, host } = withUfw(
+      "-A ufw-user-input -s 198.51.100.0/24 -p tcp -m tcp --dport 8443 -j ACCEPT",
+    );
+    const result = fix(rulesets, host);
+    expect(result.holds).toBe(true);
+    expect(result.restore).toContain("-s 198.51.100.0/24");
+    const after = apply(rulesets, result.restore);
+    const to = { in: "eth0", dst: "203.0.113.1", dport: 8443 };
+    expect(open(after, host, { ...to, src: "198.51.100.9" })).toBe(true);
+    expect(open(after, host, { ...to, src: "203.0.113.2" })).toBe(false);
+  });
+  test("two publishes of one endpoint with different intents are told apart by conntrack, and auto says why", () => {
+    const { rulesets, host } = withUfw("-A ufw-user-input -p tcp -m tcp --dport 9080 -j ACCEPT");
+    const result = fix(rulesets, host);
+    expect(result.holds).toBe(true);
+    expect(result.choices.find((c) => c.endpoint.startsWith("web "))).toMatchObject({
+      strategy: "conntrack",
+    });
+    const after = apply(rulesets, result.restore);
+    expect(open(after, host, { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 9080 })).toBe(true);
+    expect(open(after, host, { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 8080 })).toBe(
+      false,
+    );
+    expect(fix(rulesets, host, { strategy: "internal-ip" })).toMatchObject({ holds: false });
+  });
+  test("an interface that ufw allows stays allowed", () => {
+    const { rulesets, host } = withUfw("-A ufw-user-input -i eth1 -p tcp -m tcp --dport 8443 -j ACCEPT");
+    const result = fix(rulesets, host);
+    expect(result.holds).toBe(true);
+    const after = apply(rulesets, result.restore);
+    expect(open(after, host, { in: "eth1", src: "10.99.0.2", dst: "10.99.0.1", dport: 8443 })).toBe(true);
+    expect(open(after, host, { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 8443 })).toBe(
+      false,
+    );
+  });
+  test("what ufw rejects is rejected", () => {
+    const { rulesets, host } = withUfw(
+      "-A ufw-user-input -p tcp -m tcp --dport 8443 -j REJECT --reject-with tcp-reset",
+    );
+    const result = fix(rulesets, host);
+    expect(result.holds).toBe(true);
+    expect(result.restore).toMatch(
+      /--ctorigdstport 8443 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable$/m,
+    );
+  });
+});
+
+describe("the proof sees a wrong fix", () => {
+  const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
+  const v4 = rulesets[0]!;
+  const audited = auditFamily(v4, host);
+  const proof = (...rules: string[]) =>
+    prove(
+      v4,
+      restored(
+        v4,
+        `*filter\n:FWCHECK - [0:0]\n-I DOCKER-USER 1 -j FWCHECK\n${rules.map((r) => `-A FWCHECK ${r}\n`).join("")}COMMIT\n`,
+      ),
+      host,
+      audited,
+    );
+
+  test("one that matches the host port after DNAT closes nothing", () => {
+    expect(proof("-p tcp -m tcp --dport 8080 -j DROP").remaining).toContain("ingress-bypass/4/tcp/any/8080");
+  });
+  test("one bound to a single interface leaves the other open", () => {
+    expect(proof("-i eth0 -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP").remaining).toContain(
+      "ingress-bypass/4/tcp/any/8080",
+    );
+  });
+  test("conntrack's port without direction and guard cuts the containers' own connections", () => {
+    const { changed } = proof("-p tcp -m conntrack --ctorigdstport 8080 -j DROP");
+    expect(changed.some((c) => c.packet.in === "docker0" || c.packet.in === "br-app")).toBe(true);
+  });
+  test("one without an ESTABLISHED return in front changes flows that are there", () => {
+    expect(
+      proof("-d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP")
+        .changed.map((c) => c.why)
+        .join(),
+    ).toContain("ESTABLISHED");
+  });
+});

@@ -1,0 +1,136 @@
+/** From text to the chain graph: what is expanded, kept, refused, and where a diagnostic points. */
+import { describe, expect, test } from "vitest";
+import type { Family } from "../../lib/packet/field.ts";
+import { readRuleset } from "../../lib/rules/load.ts";
+import { printRuleset } from "../../lib/rules/print.ts";
+
+const read = (text: string, family?: Family) =>
+  readRuleset([{ name: "t", text, ...(family === undefined ? {} : { family }) }]);
+const filter = (...rules: string[]): string =>
+  ["*filter", ":INPUT ACCEPT [0:0]", ...rules, "COMMIT", ""].join("\n");
+/** `line:column severity message [found]`. */
+const said = (text: string, family?: Family): string[] =>
+  read(text, family).diagnostics.map((d) => `${d.line}:${d.column} ${d.severity} ${d.message} [${d.found}]`);
+
+describe("diagnostics say where, what was expected, and what stood there", () => {
+  test.each([
+    [
+      "-A INPUT -s host.example -j DROP",
+      "3:13 error -s needs an address or a network, like 192.0.2.1 or 192.0.2.0/24 (2001:db8::/32 in ip6tables); host names are not looked up [host.example]",
+    ],
+    [
+      "-A INPUT -p tcp --dport 99999 -j DROP",
+      "3:25 error --dport needs a port, a service name, or two of them as first:last [99999]",
+    ],
+    [
+      "-A INPUT -p tcp --dport ! 99999 -j DROP",
+      "3:27 error --dport needs a port, a service name, or two of them as first:last [99999]",
+    ],
+    [
+      "-A INPUT -m frobnicate --frob 5 -j DROP",
+      '3:10 error unknown match "frobnicate"; the rule is kept, what it asks is not known [-m]',
+    ],
+    [
+      "-A INPUT -p tcp --frob 5 -j DROP",
+      "3:17 error unknown option --frob; the rule is kept, what it asks is not known [--frob]",
+    ],
+    [
+      "-A INPUT -j NOWHERE",
+      '3:13 error "NOWHERE" is neither a chain of table filter nor a known target [NOWHERE]',
+    ],
+    [
+      "-A INPUT -j NOWHERE --frob 5",
+      '3:13 error "NOWHERE" is neither a chain of table filter nor a known target [NOWHERE]',
+    ],
+    [
+      "-A NOWHERE -j DROP",
+      '3:4 error chain "NOWHERE" is not declared in table filter; its rules are kept [NOWHERE]',
+    ],
+    ["-A INPUT -m tcp --dport 80 -j DROP", "3:13 error tcp needs -p tcp [tcp]"],
+    ["-A INPUT -j MASQUERADE", "3:13 error MASQUERADE can stand only in table nat [MASQUERADE]"],
+    ["-A INPUT -p tcp --dport 80 --dport 81 -j DROP", "3:28 error --dport is given twice [--dport]"],
+    ["-A INPUT -m limit ! --limit 5/sec -j DROP", "3:19 error --limit cannot be negated with ! [!]"],
+    ["-A INPUT -m state -j DROP", "3:13 error state needs --state [state]"],
+    [
+      "-A INPUT -p frob --frob 5 -j NOWHERE",
+      "3:18 error unknown option --frob; the rule is kept, what it asks is not known [--frob]",
+    ],
+  ])("%s", (rule, expected) => {
+    expect(said(filter(rule), 4)).toEqual([expected]);
+    const { rulesets } = read(filter(rule), 4);
+    expect([...rulesets[0]!.tables.get("filter")!.chains.values()].flatMap((c) => c.rules).length).toBe(1);
+  });
+
+  test("chains and policies", () => {
+    expect(
+      said(
+        "*filter\n:INPUT FROB [0:0]\n:user ACCEPT [0:0]\n:FORWARD - [0:0]\n:x - [0:0]\n:x - [0:0]\nCOMMIT\n",
+      ),
+    ).toEqual([
+      "2:8 error expected a policy, ACCEPT or DROP, or - for a user chain [FROB]",
+      "3:7 error user is no built-in chain of table filter, only those have a policy [ACCEPT]",
+      "4:10 error expected a policy for the built-in chain FORWARD [-]",
+      "6:2 warning chain x is declared twice [x]",
+    ]);
+  });
+
+  test("a loop of jumps is said once", () => {
+    expect(said("*filter\n:a - [0:0]\n:b - [0:0]\n-A a -j b\n-A b -j a\n-A b -j b\nCOMMIT\n")).toEqual([
+      "5:9 error a loop of jumps: this rule of chain b leads back to a; the kernel refuses such a table [a]",
+      "6:9 error a loop of jumps: this rule of chain b leads back to b; the kernel refuses such a table [b]",
+    ]);
+  });
+});
+
+describe("what is written by hand", () => {
+  test("lists of addresses, inserts, and counters", () => {
+    const { rulesets, diagnostics } = read(
+      filter(
+        "-A INPUT -s 192.0.2.1,192.0.2.2 -j DROP",
+        "-I INPUT -j ACCEPT",
+        "-I INPUT 2 -d 198.51.100.1,198.51.100.2 -j RETURN",
+        "[5:300] -A INPUT -j LOG",
+      ),
+      4,
+    );
+    expect(diagnostics).toEqual([]);
+    const rules = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!.rules;
+    expect(rules.map((r) => `${r.index} ${r.line}`)).toEqual(["1 4", "2 5", "3 5", "4 3", "5 3", "6 6"]);
+    expect(printRuleset(rulesets[0]!).split("\n").slice(2, -2)).toEqual([
+      "-A INPUT -j ACCEPT",
+      // As iptables does: each address is inserted at the place, so the last comes first.
+      "-A INPUT -d 198.51.100.2/32 -j RETURN",
+      "-A INPUT -d 198.51.100.1/32 -j RETURN",
+      "-A INPUT -s 192.0.2.1/32 -j DROP",
+      "-A INPUT -s 192.0.2.2/32 -j DROP",
+      "[5:300] -A INPUT -j LOG",
+    ]);
+  });
+
+  test("the family is told from the text", () => {
+    const both = `# Generated by ip6tables-save v1.8.9\n${filter()}# Generated by iptables-save v1.8.9\n${filter()}`;
+    expect(read(both).rulesets.map((r) => r.family)).toEqual([4, 6]);
+    expect(read(filter("-A INPUT -s 2001:db8::1 -j DROP")).rulesets.map((r) => r.family)).toEqual([6]);
+    expect(read(filter("-A INPUT -p ipv6-icmp -j DROP")).rulesets.map((r) => r.family)).toEqual([6]);
+    expect(read(filter("-A INPUT -s 192.0.2.1 -j DROP")).rulesets.map((r) => r.family)).toEqual([4]);
+  });
+
+  test("names that JavaScript knows are names like any other", () => {
+    const names = ["__proto__", "constructor", "toString", "hasOwnProperty"];
+    const text = `*filter\n${names.map((n) => `:${n} - [0:0]\n`).join("")}${names.map((n) => `-A ${n} -m comment --comment ${n} -j RETURN\n`).join("")}-A ${names[0]} -j ${names[1]}\n-A constructor -m __proto__ -j constructor2\nCOMMIT\n`;
+    const { rulesets, diagnostics } = read(text, 4);
+    expect(diagnostics.map((d) => d.message)).toEqual([
+      'unknown match "__proto__"; the rule is kept, what it asks is not known',
+    ]);
+    expect([...rulesets[0]!.tables.get("filter")!.chains.keys()]).toEqual(names);
+    for (const option of names)
+      expect(read(filter(`-A INPUT --${option} 5 -j DROP`), 4).diagnostics.length).toBe(1);
+  });
+
+  test("an unknown target and an unreadable value leave the rule opaque, never matching less than it says", () => {
+    const { rulesets } = read(filter("-A INPUT -p tcp -m frob --x 5 -m tcp --dport 99999 -j FROB --y 6"), 4);
+    const [rule] = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!.rules;
+    expect(rule!.unknown.map((u) => u.what)).toEqual(["match frob", "unreadable match tcp"]);
+    expect(rule!.target).toEqual({ kind: "unknown", name: "FROB", words: ["--y", "6"] });
+  });
+});
