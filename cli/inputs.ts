@@ -10,6 +10,7 @@ import {
   readHost,
   readRuleset,
   type Source,
+  type SourceDiagnostic,
   SourceError,
   safe,
 } from "../lib/index.ts";
@@ -88,6 +89,14 @@ export function read(path: string): Source {
 const isFolder = (path: string): boolean =>
   path !== STDIN && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
+/** Tells what is wrong with a line of the input. */
+export function complain(d: SourceDiagnostic): void {
+  const found = d.found === "" ? "" : `: ${JSON.stringify(safe(d.found))}`;
+  process.stderr.write(
+    `${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`,
+  );
+}
+
 export interface Inputs {
   readonly rulesets: readonly Ruleset[];
   readonly host: Host;
@@ -126,19 +135,16 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
       "no ruleset: name a file that iptables-save printed, a folder that holds one, or - for standard input",
     );
   const { rulesets, diagnostics } = readRuleset(rules);
-  for (const d of diagnostics) {
-    const found = d.found === "" ? "" : `: ${JSON.stringify(safe(d.found))}`;
-    process.stderr.write(
-      `${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`,
-    );
-  }
+  diagnostics.forEach(complain);
   if (rulesets.length === 0)
     throw new Refused(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);
   const given = Object.fromEntries(
     Object.entries(sources).filter(([, list]) => list.length > 0),
   ) as HostSources;
   try {
-    return { rulesets, host: readHost(given, rulesets, hints) };
+    const host = readHost(given, rulesets, hints);
+    host.diagnostics.forEach(complain);
+    return { rulesets, host };
   } catch (error) {
     if (error instanceof SourceError) throw new Refused(safe(error.message));
     throw error;

@@ -6,6 +6,7 @@ import { familyOf, maxAddress, type Prefix, parsePrefix, prefixes, prefixRange }
 import type { Address, Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges, not, type Predicate, within } from "../packet/predicate.ts";
 import type { AddressType, Facts } from "../rules/facts.ts";
+import type { SourceDiagnostic } from "../rules/load.ts";
 
 /** An address of an interface. */
 export interface InterfaceAddress {
@@ -78,6 +79,8 @@ export interface Host {
   member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;
   /** What was not given and had to be worked out, a sentence each. */
   readonly inferred: readonly string[];
+  /** Lines of the host's files that could not be read. */
+  readonly diagnostics: readonly SourceDiagnostic[];
 }
 
 /** A sysctl as a number; `fallback` where it is not given. */

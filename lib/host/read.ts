@@ -1,11 +1,10 @@
 /** Puts a host together from what was given, and infers the rest. */
-import type { Family } from "../packet/field.ts";
-import type { Predicate } from "../packet/predicate.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import type { Container, Host, Interface, Network, Route } from "./host.ts";
 import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
 import { readDocker } from "./sources/docker.ts";
 import { readAddresses, readRoutes } from "./sources/ip.ts";
+import { readIpsets } from "./sources/ipset.ts";
 import { readSysctls } from "./sources/sysctl.ts";
 
 /** A file's text under the name that messages use. */
@@ -65,6 +64,9 @@ export function readHost(
   const docker = each(sources.docker, "docker inspect", readDocker);
   const containers: Container[] = docker.flatMap((d) => d.containers);
   const networks: Network[] = docker.flatMap((d) => d.networks);
+  // Sets may name one another across files, so they are read as one text.
+  const ipsets = readIpsets((sources.ipset ?? []).map((source) => source.text).join("\n"));
+  const sets = ipsets.sets;
   const sysctls = new Map(each(sources.sysctl, "sysctl -a", readSysctls).flatMap((map) => [...map]));
   const interfaces: Interface[] =
     sources.addr === undefined
@@ -89,8 +91,8 @@ export function readHost(
     networks,
     containers,
     bridges: [...bridges],
-    member: (_set: string, _sides: readonly ("src" | "dst")[], _family: Family): Predicate | undefined =>
-      undefined,
+    member: (set, sides, family) => sets.member(set, sides, family),
     inferred,
+    diagnostics: ipsets.diagnostics.map((d) => ({ ...d, source: sources.ipset?.[0]?.name ?? "" })),
   };
 }

@@ -1,0 +1,64 @@
+/** What is known of a host, from its files and by inference. */
+import { readHost, readPacket, readRuleset, Simulator } from "fwcheck";
+import { describe, expect, test } from "vitest";
+
+const rules = (text: string) => readRuleset([{ name: "rules", text }]).rulesets;
+const packet = (json: object) => {
+  const read = readPacket({ proto: "tcp", sport: 40000, flags: "S", ...json });
+  if (typeof read === "string") throw new Error(read);
+  return read;
+};
+
+describe("ipset save", () => {
+  const banned = rules("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m set --match-set bad src -j DROP\nCOMMIT\n");
+  const from = (src: string, ipset?: string) => {
+    const sources = ipset === undefined ? {} : { ipset: [{ name: "ipset", text: ipset }] };
+    const it = packet({ in: "eth0", src, dst: "192.0.2.1", dport: 80 });
+    return new Simulator(banned, readHost(sources, banned, [it])).packet(it).verdict;
+  };
+  test("members are what the set says", () => {
+    const text =
+      "create bad hash:net family inet hashsize 1024 maxelem 65536\nadd bad 198.51.100.0/24\nadd bad 198.51.100.7 nomatch\n";
+    expect([from("198.51.100.9", text), from("198.51.100.7", text), from("203.0.113.9", text)]).toEqual([
+      "drop",
+      "accept",
+      "accept",
+    ]);
+  });
+  test("a set that is not given is not guessed", () => {
+    expect(from("198.51.100.9")).toBe("undecided");
+  });
+  test("a line that cannot be read is said", () => {
+    const host = readHost({ ipset: [{ name: "sets", text: "create bad hash:frob\n" }] }, banned);
+    expect(host.diagnostics).toMatchObject([{ source: "sets", line: 1, severity: "error" }]);
+  });
+});
+
+describe("what nobody gave is inferred, and named", () => {
+  const docker = rules(
+    "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n" +
+      "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n",
+  );
+  const host = readHost({}, docker, [
+    packet({ in: "ens3", src: "198.51.100.7", dst: "203.0.113.5", dport: 8080 }),
+  ]);
+  test("container bridges and their subnets", () => {
+    expect(host.bridges).toEqual(["docker0"]);
+    expect(host.inferred.join("\n")).toContain(
+      "docker0 is a container bridge with 172.17.0.0/16 (from its MASQUERADE rule)",
+    );
+  });
+  test("the host's own address, from the packet that arrives for it", () => {
+    expect(host.inferred.join("\n")).toContain("203.0.113.5 is taken to be an address of this host, on ens3");
+    const answer = new Simulator(docker, host).packet(
+      packet({ in: "ens3", src: "198.51.100.7", dst: "203.0.113.5", dport: 8080 }),
+    );
+    expect([answer.verdict, answer.out, answer.sent?.dst]).toEqual(["accept", "docker0", "172.17.0.2"]);
+  });
+  test("egress takes the default route and is masqueraded", () => {
+    const answer = new Simulator(docker, host).packet(
+      packet({ in: "docker0", src: "172.17.0.2", dst: "198.51.100.7", dport: 443 }),
+    );
+    expect([answer.out, answer.sent?.src]).toEqual(["ens3", "192.0.2.1"]);
+  });
+});
