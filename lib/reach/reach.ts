@@ -98,6 +98,8 @@ const FRESH: readonly (readonly [Field, Bound])[] = [
   ["physin", { value: "" }],
   ["physout", { value: "" }],
   ["mark", { value: 0 }],
+  // No socket of this host sent it; `send` says otherwise.
+  ["socket", { value: 0 }],
   ["ctmark", { value: 0 }],
   // Conntrack puts fragments together before any table sees them.
   ["fragment", { value: 0 }],
@@ -156,7 +158,16 @@ export class Reach implements Engine<SetState> {
 
   /** Where packets end that the host sends. */
   send(start: SetState): Ending<SetState>[] {
-    return start.set === EMPTY ? [] : send(bind(start, [["in", { value: "" }]]), this.program, this);
+    return start.set === EMPTY
+      ? []
+      : send(
+          bind(start, [
+            ["in", { value: "" }],
+            ["socket", { value: 1 }],
+          ]),
+          this.program,
+          this,
+        );
   }
 
   table(state: SetState, table: TableName, hook: Hook): Part<SetState, Decision>[] {

@@ -54,6 +54,7 @@ export class PacketState implements Reading {
       physout: "",
       mark: 0,
       fragment: 0,
+      socket: input === null ? 1 : 0,
       tos: 0,
       ttl: 64,
       ...rest,

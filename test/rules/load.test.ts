@@ -28,7 +28,7 @@ describe("diagnostics say where, what was expected, and what stood there", () =>
     ],
     [
       "-A INPUT -m frobnicate --frob 5 -j DROP",
-      '3:10 error unknown match "frobnicate"; the rule is kept, what it asks is not known [-m]',
+      '3:13 error unknown match "frobnicate"; the rule is kept, what it asks is not known [frobnicate]',
     ],
     [
       "-A INPUT -p tcp --frob 5 -j DROP",
