@@ -39,6 +39,7 @@ export const hostFlags = {
     requiresArg: true,
     nargs: 1,
   },
+  rule: { type: "string", array: true, describe: "policy routing: ip -j rule", requiresArg: true, nargs: 1 },
   ipset: { type: "string", array: true, describe: "sets: ipset save", requiresArg: true, nargs: 1 },
   docker: {
     type: "string",
@@ -60,6 +61,7 @@ export interface HostArgs {
   readonly rules?: readonly string[] | undefined;
   readonly addr?: readonly string[] | undefined;
   readonly route?: readonly string[] | undefined;
+  readonly rule?: readonly string[] | undefined;
   readonly ipset?: readonly string[] | undefined;
   readonly docker?: readonly string[] | undefined;
   readonly sysctl?: readonly string[] | undefined;
@@ -112,6 +114,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   const sources: Record<keyof HostSources, Source[]> = {
     addr: [],
     route: [],
+    rule: [],
     ipset: [],
     docker: [],
     sysctl: [],

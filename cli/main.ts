@@ -30,7 +30,22 @@ const parser = yargs(hideBin(process.argv).map((word) => (word === "-" ? STDIN :
     (y) =>
       y
         .positional("rules", rules)
-        .options({ ...hostFlags, json: asJson })
+        .options({
+          ...hostFlags,
+          json: asJson,
+          sarif: { type: "boolean", describe: "print SARIF 2.1.0, for code scanning" },
+          expect: {
+            type: "string",
+            describe: "a file with the ports that may be open, and to whom; exit 1 on any other exposure",
+            requiresArg: true,
+          },
+          "fail-on": {
+            type: "string",
+            describe:
+              "exit 1 on: any (the default), must, none, or kinds of findings (and lint), separated by commas",
+            requiresArg: true,
+          },
+        })
         .example("$0 audit host.save --addr addr.json", "audit one host"),
     async (args) => exit((await import("./commands/audit.ts")).run(args)),
   )

@@ -5,6 +5,7 @@
 export type { Diagnostic } from "../grammar/index.ts";
 export {
   type Audit,
+  type AuditOptions,
   audit,
   type Endpoint,
   type Exposure,
@@ -13,6 +14,9 @@ export {
   type Intended,
   type Listen,
 } from "./audit/audit.ts";
+export { type Expectation, ExpectationError, readExpectations } from "./audit/expect.ts";
+export type { Lint, LintKind } from "./audit/lint.ts";
+export type { RuleNote } from "./audit/note.ts";
 export { type Cost, type Fix, type FixOptions, fix } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
@@ -21,6 +25,7 @@ export type { Container, Host, Interface, Network, Route } from "./host/host.ts"
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export { type CtState, type Family, protoNumber } from "./packet/field.ts";
 export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
+export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
 export { auditText, fixText, packetFlags, packetText, traceText } from "./report/text.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";

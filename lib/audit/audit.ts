@@ -17,19 +17,22 @@ import {
   type Scalar,
 } from "../packet/field.ts";
 import { type PacketJson, packetJson } from "../packet/packet.ts";
-import { and, is, type Predicate, within } from "../packet/predicate.ts";
+import { and, is, or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { BudgetExceeded, EMPTY, type Node } from "../reach/diagram.ts";
 import { Domain, type Vocabulary } from "../reach/domain.ts";
-import { project, Reach, vocabularyOf, type Witness, witness } from "../reach/reach.ts";
+import { Reach, vocabularyOf, type Witness, witness } from "../reach/reach.ts";
 import { type SetState, valueIn } from "../reach/state.ts";
-import { printRule } from "../rules/print.ts";
-import { chainOf, type Rule, type Ruleset, type TableName } from "../rules/ruleset.ts";
+import { chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
 import { type Answer, Simulator } from "../simulate/simulate.ts";
 import type { Step } from "../simulate/state.ts";
 import { isDockerRule, withoutDocker } from "./docker.ts";
-import { hasUfw, ufwCommand, ufwForwardChain } from "./ufw.ts";
+import { doubts, unpublished } from "./doubts.ts";
+import { type Expectation, expected } from "./expect.ts";
+import { type Lint, lint } from "./lint.ts";
+import { type RuleNote, ruleNote } from "./note.ts";
+import { hasUfw, ufwForwardChain } from "./ufw.ts";
 
 export type FindingKind =
   | "ingress-bypass"
@@ -38,17 +41,6 @@ export type FindingKind =
   | "loopback-bypass"
   | "forward-bypass"
   | "ineffective-allow";
-
-/** A rule as a finding speaks of it. */
-export interface RuleNote {
-  readonly table: TableName;
-  readonly chain: string;
-  readonly rule: number;
-  readonly line: number;
-  readonly text: string;
-  /** The ufw command that wrote it, without the word `ufw`; absent for any other rule. */
-  readonly ufw?: string;
-}
 
 /** What the owner's rules say, and which of them says it. */
 export interface Intended {
@@ -98,12 +90,25 @@ export interface Exposure {
   readonly in: readonly string[];
   readonly from: string;
   readonly witness: PacketJson;
+  /** What of it no expectation speaks of; absent where there is nothing, or nothing was expected. */
+  readonly unexpected?: {
+    readonly in: readonly string[];
+    readonly from: string;
+    readonly witness: PacketJson;
+  };
+}
+
+export interface AuditOptions {
+  /** The published ports that may be open, and to whom: every other exposure is marked as unexpected. */
+  readonly expect?: readonly Expectation[];
 }
 
 export interface Audit {
   readonly inferred: readonly string[];
   readonly exposures: readonly Exposure[];
   readonly findings: readonly Finding[];
+  /** Rules in DOCKER-USER that do not do what they seem to. */
+  readonly lint: readonly Lint[];
   /** What could not be settled, a sentence each: never to be read as "all clear". */
   readonly inconclusive: readonly string[];
 }
@@ -145,11 +150,14 @@ export interface Way {
  * Audits a host.
  * @param rulesets at most one a family
  */
-export function audit(rulesets: readonly Ruleset[], host: Host): Audit {
-  const inconclusive: string[] = [];
+export function audit(rulesets: readonly Ruleset[], host: Host, { expect }: AuditOptions = {}): Audit {
+  const inconclusive = [
+    ...doubts(rulesets, host),
+    ...rulesets.flatMap((ruleset) => unpublished(Program.of(ruleset, host), host)),
+  ];
   const families = rulesets.flatMap((ruleset) => {
     try {
-      return [auditFamily(ruleset, host)];
+      return [auditFamily(ruleset, host, [], expect)];
     } catch (error) {
       if (!(error instanceof BudgetExceeded)) throw error;
       inconclusive.push(`IPv${ruleset.family}: ${error.message}; nothing is said of this family`);
@@ -160,6 +168,7 @@ export function audit(rulesets: readonly Ruleset[], host: Host): Audit {
     inferred: host.inferred,
     exposures: families.flatMap((f) => f.exposures),
     findings: families.flatMap((f) => findingsOf(f)),
+    lint: rulesets.flatMap((ruleset) => lint(Program.of(ruleset, host))),
     inconclusive: [...inconclusive, ...families.flatMap((f) => f.inconclusive)],
   };
 }
@@ -172,28 +181,37 @@ class Question {
   readonly full: Reach;
   readonly mine: Reach;
   readonly inconclusive = new Set<string>();
+  /** Packets that come in by one of the interfaces that the host has. */
+  readonly known: Node;
+  /** Packets whose exposure is expected; `null` where nobody said what is. */
+  readonly expected: Node | null;
   private readonly unknowns: ReadonlySet<number>;
 
   constructor(
     readonly ruleset: Ruleset,
     readonly host: Host,
     more: readonly Vocabulary[],
+    expect: readonly Expectation[] | undefined,
   ) {
     this.outside = outsideInterfaces(host);
     this.owner = withoutDocker(ruleset, host);
-    const full = new Program(ruleset, host);
-    const mine = new Program(this.owner, host);
+    const full = Program.of(ruleset, host);
+    const mine = Program.of(this.owner, host);
     const named = [fromOutside(host), ...[...this.outside, ...host.bridges].map((name) => is("in", name))];
     const protocols = Object.values(PROTO).map((number) => is("proto", number));
     this.domain = Domain.of(ruleset.family, [
       vocabularyOf(full),
       vocabularyOf(mine),
       { predicates: [...named, ...protocols, is("sport", 40000), is("flags", 2)], given: new Map() },
+      { predicates: expect?.map((e) => expected(e, ruleset.family)) ?? [], given: new Map() },
       ...more,
     ]);
     this.full = new Reach(full, this.domain);
     this.mine = new Reach(mine, this.domain);
     this.unknowns = this.domain.unknownLevels;
+    this.known = this.domain.diagrams.overAll(this.outside.map((name) => this.domain.set(is("in", name))));
+    this.expected =
+      expect === undefined ? null : this.domain.set(or(...expect.map((e) => expected(e, ruleset.family))));
   }
 
   set(...all: Predicate[]): Node {
@@ -235,7 +253,7 @@ class Question {
   /** Who the packets come from, in words. */
   sources(set: Node): string {
     if (set === EMPTY) return "nobody";
-    const ranges = project(this.domain, set, "src");
+    const ranges = this.domain.spans(set, "src");
     if (ranges.length === 0) return "everyone";
     // What martian checks take away (own, loopback, multicast addresses) is not worth a word.
     const all = (ranges: readonly Range[]): bigint =>
@@ -265,6 +283,7 @@ class Question {
       in: [input ?? "other0"],
       src: [...neighbour, stranger],
       proto: [PROTO.tcp, PROTO.udp],
+      ttl: [64],
       sport: [40000],
       dport: [80],
       flags: [2],
@@ -285,8 +304,13 @@ export const findingsOf = (family: FamilyAudit): Finding[] =>
  * @param more what the domain must be able to tell apart besides, so that other rulesets can be held against this one
  * @throws BudgetExceeded when the diagrams outgrow their budget
  */
-export function auditFamily(ruleset: Ruleset, host: Host, more: readonly Vocabulary[] = []): FamilyAudit {
-  const q = new Question(ruleset, host, more);
+export function auditFamily(
+  ruleset: Ruleset,
+  host: Host,
+  more: readonly Vocabulary[] = [],
+  expect?: readonly Expectation[],
+): FamilyAudit {
+  const q = new Question(ruleset, host, more, expect);
   const exposures: Exposure[] = [];
   const inward = ingress(q, exposures);
   const outward = q.host.bridges.map((bridge) => egress(q, bridge));
@@ -313,19 +337,19 @@ function explicit(
 ): { endings: Ending<SetState>[]; allowed: Node; denied: Node } {
   const { diagrams } = q.domain;
   const chain = reach.program.chain("filter", ufwForwardChain(q.ruleset));
-  let allowed: Node = EMPTY;
-  let denied: Node = EMPTY;
+  const allowed: Node[] = [];
+  const denied: Node[] = [];
   reach.observe = (state, table, hook) => {
     if (chain === undefined || table !== "filter" || hook !== "FORWARD") return;
     for (const part of reach.chains.chain(state, chain)) {
       const kind = part.outcome?.kind;
-      if (kind === "accept") allowed = diagrams.over(allowed, part.state.set);
-      if (kind === "drop" || kind === "reject") denied = diagrams.over(denied, part.state.set);
+      if (kind === "accept") allowed.push(part.state.set);
+      if (kind === "drop" || kind === "reject") denied.push(part.state.set);
     }
   };
   const endings = walk();
   reach.observe = undefined;
-  return { endings, allowed, denied };
+  return { endings, allowed: diagrams.overAll(allowed), denied: diagrams.overAll(denied) };
 }
 
 const isAccepted = (e: Ending<SetState>): boolean => e.verdict === "accept";
@@ -354,7 +378,12 @@ function ingress(q: Question, exposures: Exposure[]): Flow {
     else published.set(rule, [...(published.get(rule) ?? []), ending]);
   }
   const ways: Way[] = [];
-  for (const [rule, endings] of published) ways.push(publishedWay(q, rule, endings, intent, exposures));
+  const sets = [...published.values()].map((endings) => diagrams.overAll(endings.map((e) => e.state.set)));
+  const { inside, outside: blockedSets } = q.domain.divide(sets, intent);
+  [...published].forEach(([rule, [ending]], i) => {
+    const part = { all: sets[i]!, allowed: inside[i]!, blocked: blockedSets[i]! };
+    ways.push(publishedWay(q, rule, ending!, part, exposures));
+  });
   ways.push(...directWays(q, direct, routed));
   ways.push(...ineffective(q, seen.endings, wanted));
   const blocked = diagrams.over(
@@ -370,32 +399,43 @@ function ingress(q: Question, exposures: Exposure[]): Flow {
   return { ways, blocked };
 }
 
+/** The packets of a way, and what of them the intent allows and blocks. */
+interface Divided {
+  readonly all: Node;
+  readonly allowed: Node;
+  readonly blocked: Node;
+}
+
 function publishedWay(
   q: Question,
   rule: Rule,
-  endings: readonly Ending<SetState>[],
-  intent: Node,
+  { state, out }: Ending<SetState>,
+  { all, allowed, blocked }: Divided,
   exposures: Exposure[],
 ): Way {
-  const { diagrams } = q.domain;
-  const all = diagrams.overAll(endings.map((e) => e.state.set));
-  const { state, out } = endings[0]!;
   const proto = headerOf(rule).proto?.value ?? PROTO.tcp;
   const ip = valueIn(state, "dst") as Address;
   const port = (valueIn(state, "dport") as number | undefined) ?? null;
   const listen = listenOf(q, rule, all);
   const target = { proto: [proto], ...(listen.port === null ? {} : { dport: [listen.port] }) };
-  const inputs = q.inputs(all, q.outside);
+  const unexpected =
+    q.expected === null ? EMPTY : q.domain.diagrams.minus(q.domain.diagrams.mask(q.known, all), q.expected);
+  const of = (set: Node): Pick<Exposure, "in" | "from" | "witness"> => {
+    const by = q.inputs(set, q.outside);
+    return {
+      in: by,
+      from: q.sources(set),
+      witness: packetJson(q.witness(set, by[0] ?? null, target).packet),
+    };
+  };
   exposures.push({
     family: q.ruleset.family,
     proto: protoName(proto),
     endpoint: endpointOf(q, ip, port),
     listen,
-    in: inputs,
-    from: q.sources(all),
-    witness: packetJson(q.witness(all, inputs[0] ?? null, target).packet),
+    ...of(all),
+    ...(unexpected === EMPTY ? {} : { unexpected: of(unexpected) }),
   });
-  const blocked = diagrams.minus(all, intent);
   // Docker's rule takes a loopback address that comes from outside before the routing decision can refuse it.
   const loopback = listen.address !== null && isLoopback(headerOf(rule).dst!.value.address);
   const place = `${listen.address ?? "any"}/${listen.port ?? "any"}`;
@@ -407,7 +447,7 @@ function publishedWay(
     inputs: q.outside,
     target,
   };
-  const finding = describe(q, group, blocked, diagrams.mask(all, intent), "input");
+  const finding = describe(q, group, blocked, allowed, "input");
   return { kind: group.kind, proto, endpoint: { ip, port }, listen, bridge: out, all, blocked, finding };
 }
 
@@ -420,39 +460,45 @@ function directWays(q: Question, endings: readonly Ending<SetState>[], intent: N
   const loopback = loopbackEndpoints(q);
   const ways: Way[] = [];
   for (const bridge of new Set(endings.map((e) => e.out!))) {
-    let rest = diagrams.overAll(endings.filter((e) => e.out === bridge).map((e) => e.state.set));
+    const through = diagrams.overAll(endings.filter((e) => e.out === bridge).map((e) => e.state.set));
     const add = (
       kind: FindingKind,
-      all: Node,
+      { all, allowed, blocked }: Divided,
       group: Omit<Group, "kind" | "inputs">,
       endpoint: Way["endpoint"],
       proto: number | null,
     ): void => {
-      const blocked = diagrams.minus(all, intent);
-      const finding = describe(
-        q,
-        { ...group, kind, inputs: q.outside },
-        blocked,
-        diagrams.mask(all, intent),
-        "routed",
-      );
+      const finding = describe(q, { ...group, kind, inputs: q.outside }, blocked, allowed, "routed");
       ways.push({ kind, proto, endpoint, listen: null, bridge, all, blocked, finding });
     };
     if (!q.host.bridges.includes(bridge)) {
-      add("forward-bypass", rest, { listen: null, container: null, target: {} }, null, null);
+      const [allowed, blocked] = [diagrams.mask(through, intent), diagrams.minus(through, intent)];
+      add(
+        "forward-bypass",
+        { all: through, allowed, blocked },
+        { listen: null, container: null, target: {} },
+        null,
+        null,
+      );
       continue;
     }
-    for (const { ip, proto, port } of endpointsBehind(q, bridge)) {
-      const to = q.set(is("dst", ip), is("proto", proto), ...(port === null ? [] : [is("dport", port)]));
-      const all = diagrams.mask(rest, to);
-      if (all === EMPTY) continue;
-      rest = diagrams.minus(rest, to);
+    const behind = endpointsBehind(q, bridge);
+    const { parts, rest } = q.domain.partition(
+      through,
+      behind.map(({ ip, proto, port }) =>
+        and(is("dst", ip), is("proto", proto), ...(port === null ? [] : [is("dport", port)])),
+      ),
+    );
+    const sets = [...parts.values()];
+    const { inside, outside } = q.domain.divide(sets, intent);
+    for (const [i, index] of [...parts.keys()].entries()) {
+      const { ip, proto, port } = behind[index]!;
       const published = loopback.get(`${ip} ${proto} ${port}`) ?? null;
       const target = { proto: [proto], dst: [ip], ...(port === null ? {} : { dport: [port] }) };
       const container = endpointOf(q, ip, port);
       add(
         published === null ? "direct-bypass" : "loopback-bypass",
-        all,
+        { all: sets[i]!, allowed: inside[i]!, blocked: outside[i]! },
         { place: `${container.ip}/${port ?? "any"}`, listen: published, container, target },
         { ip, port },
         proto,
@@ -463,7 +509,7 @@ function directWays(q: Question, endings: readonly Ending<SetState>[], intent: N
     const { dst } = q.witness(blocked, q.inputs(blocked, q.outside)[0] ?? null, {}).packet;
     add(
       "direct-bypass",
-      rest,
+      { all: rest, allowed: diagrams.mask(rest, intent), blocked },
       { listen: null, container: endpointOf(q, dst, null), target: { dst: [dst] } },
       null,
       null,
@@ -635,17 +681,8 @@ function decider(answer: Answer, ruleset: Ruleset): Intended["rule"] {
     return { policy: hasUfw(ruleset) ? `${policy} (ufw default ${verb} ${where})` : policy };
   }
   if (decisive.step === "return") return { policy: `end of chain ${decisive.chain}` };
-  const chain = chainOf(ruleset, decisive.table, decisive.chain);
-  const rule = chain?.rules.find((r) => r.index === decisive.rule);
-  const ufw = rule === undefined ? null : ufwCommand(rule);
-  return {
-    table: decisive.table,
-    chain: decisive.chain,
-    rule: decisive.rule,
-    line: decisive.line,
-    text: rule === undefined ? "" : printRule(rule, ruleset),
-    ...(ufw === null ? {} : { ufw }),
-  };
+  const rule = chainOf(ruleset, decisive.table, decisive.chain)?.rules.find((r) => r.index === decisive.rule);
+  return rule === undefined ? { policy: `${decisive.chain} rule ${decisive.rule}` } : ruleNote(rule, ruleset);
 }
 
 /** The container at an address. */
@@ -656,7 +693,7 @@ function endpointOf(q: Question, ip: Address, port: number | null): Endpoint {
 /** Where a DNAT rule listens: its `-d` address, and the port it asks for. */
 function listenOf(q: Question, rule: Rule, set: Node): Listen {
   const { dst } = headerOf(rule);
-  const ports = project(q.domain, set, "dport");
+  const ports = q.domain.spans(set, "dport");
   const port = ports.length === 1 && ports[0]![0] === ports[0]![1] ? (ports[0]![0] as number) : null;
   return { address: dst === undefined || dst.not ? null : printAddress(dst.value.address), port };
 }

@@ -154,12 +154,12 @@ class Writer {
       const allowed = diagrams.mask(diagrams.minus(way.all, way.blocked), here);
       if (blocked === EMPTY) return allowed === EMPTY ? [] : [" -j RETURN"];
       if (allowed === EMPTY) return [` -j ${verdict}`];
-      const [no, yes] = [this.only(blocked, "src"), this.only(allowed, "src")];
+      const [no, yes] = [this.domain.only(blocked, "src"), this.domain.only(allowed, "src")];
       if (diagrams.mask(no, yes) !== EMPTY)
         this.failed.push(
           `${way.finding?.id ?? way.kind}: the intent depends on more than who sends (and by which interface)`,
         );
-      const ranges = this.spans(diagrams.not(no), "src").filter((range) => this.meets(yes, range));
+      const ranges = this.domain.spans(diagrams.not(no), "src").filter((range) => this.meets(yes, range));
       return [...ranges.map((range) => ` ${this.source(range)} -j RETURN`), ` -j ${verdict}`];
     });
     const distinct = new Set(lists.filter((l) => l.length > 0).map((l) => l.join("\n")));
@@ -175,34 +175,8 @@ class Writer {
     return this.outside.reduce((set, name) => diagrams.minus(set, this.domain.set(is("in", name))), FULL);
   }
 
-  /** Forgets everything but one field. */
-  private only(set: Node, field: Field): Node {
-    const level = this.domain.levelOf(field);
-    const others = new Set(this.domain.variables.map((_, i) => i).filter((i) => i !== level));
-    return this.domain.diagrams.exists(set, others);
-  }
-
-  /** The ranges of a set over one field. */
-  private spans(set: Node, field: Field): Range[] {
-    if (set === EMPTY) return [];
-    const level = this.domain.levelOf(field)!;
-    const out: Range[] = [];
-    if (set === FULL)
-      return [
-        [
-          this.domain.interval(level, 0)[0],
-          this.domain.interval(level, this.domain.diagrams.domains[level]! - 1)[1],
-        ],
-      ];
-    this.domain.diagrams.edges(set, (kid, first, last) => {
-      if (kid !== EMPTY)
-        out.push([this.domain.interval(level, first)[0], this.domain.interval(level, last)[1]]);
-    });
-    return out;
-  }
-
   private meets(set: Node, [lo, hi]: Range): boolean {
-    return this.spans(set, "src").some(([a, b]) => a <= hi && b >= lo);
+    return this.domain.spans(set, "src").some(([a, b]) => a <= hi && b >= lo);
   }
 
   private source(range: Range): string {

@@ -56,7 +56,7 @@ function outcome(ending: Ending<SetState>): string {
 
 /** Packets for which the two rulesets differ, but for those that the intent blocks and the new one stops. */
 function changes(before: Ruleset, after: Ruleset, host: Host): Changed[] {
-  const programs = [new Program(before, host), new Program(after, host)] as const;
+  const programs = [Program.of(before, host), Program.of(after, host)] as const;
   const arriving = comesIn(host);
   const inputs = {
     predicates: [arriving, ...host.interfaces.map((i) => is("in", i.name))],

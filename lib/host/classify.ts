@@ -1,7 +1,7 @@
 /** Tells what a file is from its contents, so that a folder of files can be given as it lies. */
 import { arrays, list, property } from "./sources/json.ts";
 
-export type Kind = "rules" | "addr" | "route" | "docker" | "ipset" | "sysctl";
+export type Kind = "rules" | "addr" | "route" | "rule" | "docker" | "ipset" | "sysctl";
 
 /** @returns what program printed the text, or `undefined` when it is none that fwcheck reads */
 export function kindOf(text: string): Kind | undefined {
@@ -23,6 +23,8 @@ function jsonKind(text: string): Kind | undefined {
   const [first] = entries;
   if (property(first, "NetworkSettings") !== undefined || property(first, "IPAM") !== undefined)
     return "docker";
+  if (property(first, "priority") !== undefined) return "rule";
+  if (property(first, "priority") !== undefined && property(first, "src") !== undefined) return "rule";
   if (property(first, "dst") !== undefined) return "route";
   if (entries.some((entry) => list(property(entry, "addr_info")).length > 0)) return "addr";
   return undefined;

@@ -47,6 +47,29 @@ export interface Route {
   readonly source: Address | null;
 }
 
+/** A rule of policy routing as `ip -j rule` lists it: which packets ask which table, in order. */
+export interface RoutingRule {
+  readonly family: Family;
+  readonly priority: number;
+  readonly not: boolean;
+  readonly from: Prefix | null;
+  readonly to: Prefix | null;
+  readonly iif: string | null;
+  readonly oif: string | null;
+  readonly mark: { readonly value: number; readonly mask: number } | null;
+  readonly proto: number | null;
+  readonly sport: readonly [number, number] | null;
+  readonly dport: readonly [number, number] | null;
+  /** The table it asks, or what it does to the packet by itself. */
+  readonly action:
+    | { readonly kind: "table"; readonly table: string }
+    | { readonly kind: "blackhole" | "unreachable" | "prohibit" | "unknown" };
+  /** Routes of this prefix length or shorter are passed over. */
+  readonly suppress: number | null;
+  /** What of it fwcheck does not follow (`tos`, `goto`), else `null`. */
+  readonly beyond: string | null;
+}
+
 /** A Docker network. */
 export interface Network {
   readonly name: string;
@@ -63,6 +86,12 @@ export interface Container {
   readonly project: string | null;
   readonly hostNetwork: boolean;
   readonly addresses: readonly Address[];
+  /** Ports of the host that Docker says it publishes. */
+  readonly published: readonly {
+    readonly family: Family;
+    readonly proto: number;
+    readonly hostPort: number;
+  }[];
   /** Whether each address was asked for with `--ip`, and so stays. */
   readonly fixed: boolean;
 }
@@ -70,6 +99,8 @@ export interface Container {
 export interface Host {
   readonly interfaces: readonly Interface[];
   readonly routes: readonly Route[];
+  /** Policy routing; empty where it was not given: tables local, main and default are asked then. */
+  readonly rules?: readonly RoutingRule[];
   readonly sysctls: ReadonlyMap<string, string>;
   readonly networks: readonly Network[];
   readonly containers: readonly Container[];
@@ -167,7 +198,25 @@ export function ownAddresses(
     if (route.type === "broadcast") broadcast.push(prefixRange(route.to));
   }
   if (family === 4 && device === undefined) broadcast.push([0, 0], [0xffff_ffff, 0xffff_ffff]);
-  return { local: normalizeRanges(local), broadcast: normalizeRanges(broadcast) };
+  if (family === 4 && (device === undefined || device === "lo")) broadcast.push([0x7fff_ffff, 0x7fff_ffff]);
+  // The broadcast address of a local prefix is the longer route.
+  return { local: without(local, broadcast), broadcast: normalizeRanges(broadcast) };
+}
+
+/** What is in the first ranges and not in the others. */
+function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
+  let rest = normalizeRanges(ranges);
+  for (const [first, last] of normalizeRanges(holes))
+    rest = rest.flatMap(([lo, hi]): Range[] => {
+      // An address by itself is as long a route as a broadcast address, and was there first.
+      if (last < lo || first > hi || lo === hi) return [[lo, hi]];
+      const one = (typeof first === "bigint" ? 1n : 1) as never;
+      return [
+        ...(first > lo ? [[lo, ((first as number) - one) as Scalar] as Range] : []),
+        ...(last < hi ? [[((last as number) + one) as Scalar, hi] as Range] : []),
+      ];
+    });
+  return rest;
 }
 
 /** What matches ask of the host, for one family. */

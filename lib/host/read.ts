@@ -3,7 +3,7 @@ import type { Ruleset } from "../rules/ruleset.ts";
 import type { Container, Host, Interface, Network, Route } from "./host.ts";
 import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
 import { readDocker } from "./sources/docker.ts";
-import { readAddresses, readRoutes } from "./sources/ip.ts";
+import { readAddresses, readRoutes, readRules } from "./sources/ip.ts";
 import { readIpsets } from "./sources/ipset.ts";
 import { readSysctls } from "./sources/sysctl.ts";
 
@@ -19,6 +19,8 @@ export interface HostSources {
   readonly addr?: readonly Source[];
   /** `ip -j route show table all`, IPv4 and IPv6. */
   readonly route?: readonly Source[];
+  /** `ip -j rule`, a source for each family. */
+  readonly rule?: readonly Source[];
   /** `ipset save`. */
   readonly ipset?: readonly Source[];
   /** `docker inspect` and `docker network inspect`. */
@@ -82,11 +84,16 @@ export function readHost(
     sources.route === undefined
       ? inferRoutes(rulesets, interfaces, [...bridges], say)
       : each(sources.route, "ip -j route", readRoutes).flat();
+  const rules = each(sources.rule, "ip -j rule", readRules).flat();
+  const odd = routes.find((r) => !["local", "main", "default"].includes(r.table));
+  if (sources.rule === undefined && odd !== undefined)
+    say(`table ${odd.table} and its like are not asked for routes (no ip rule was given)`);
   if (!sysctls.has("net.ipv4.ip_forward"))
     say("the host forwards packets (net.ipv4.ip_forward = 1; no --sysctl was given)");
   return {
     interfaces,
     routes,
+    rules,
     sysctls,
     networks,
     containers,

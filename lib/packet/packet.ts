@@ -9,13 +9,10 @@ const FLAG_LETTERS = "FSRPAUEC";
 export function parseFlags(text: string): number | undefined {
   let flags = 0;
   if (text === "" || text === "NONE") return 0;
-  if (/^[A-Z]{3}(,[A-Z]{3})*$/.test(text)) {
-    for (const name of text.split(",")) {
-      if (!Object.hasOwn(TCP_FLAGS, name)) return undefined;
-      flags |= TCP_FLAGS[name as keyof typeof TCP_FLAGS];
-    }
-    return flags;
-  }
+  const names = text.split(",");
+  // `FAU` is three letters, `FIN` a name.
+  if (names.every((name): name is keyof typeof TCP_FLAGS => Object.hasOwn(TCP_FLAGS, name)))
+    return names.reduce((all, name) => all | TCP_FLAGS[name], 0);
   for (const letter of text.replace(/[.]/g, "A")) {
     const at = FLAG_LETTERS.indexOf(letter);
     if (at < 0) return undefined;
@@ -49,9 +46,40 @@ export interface Packet {
   readonly gid?: number;
   readonly mac?: number;
   readonly physin?: string;
+  /** 1 for a fragment behind the first. */
   readonly fragment?: number;
+  /** Link-layer kind, see FIELDS; 0 where it is not given, what is addressed to the host. */
+  readonly pkttype?: number;
+  /** Identifier of an ICMP echo: a connection of its own. */
+  readonly id?: number;
+  /** The packet that an ICMP error quotes. */
+  readonly about?: Quoted;
   /** Take conntrack's word to be this, instead of working it out from the connections seen so far. */
   readonly state?: CtState;
+}
+
+/** What an ICMP error quotes of the packet it is about: enough to find its connection. */
+export interface Quoted {
+  readonly src: Address;
+  readonly dst: Address;
+  readonly proto: number;
+  readonly sport?: number;
+  readonly dport?: number;
+  readonly type?: number;
+  readonly code?: number;
+  readonly id?: number;
+}
+
+/** A quoted packet in JSON. */
+export interface QuotedJson {
+  src: string;
+  dst: string;
+  proto?: string | number;
+  sport?: number;
+  dport?: number;
+  type?: number;
+  code?: number;
+  id?: number;
 }
 
 /** A packet as the contract's JSON spells it. */
@@ -71,6 +99,10 @@ export interface PacketJson {
   length?: number;
   uid?: number;
   gid?: number;
+  fragment?: number;
+  pkttype?: number;
+  id?: number;
+  about?: QuotedJson;
   state?: CtState;
 }
 
@@ -85,6 +117,9 @@ const NUMBERS = {
   length: 0xffff,
   uid: 0xffff_ffff,
   gid: 0xffff_ffff,
+  fragment: 1,
+  pkttype: 7,
+  id: 0xffff,
 } as const;
 
 /**
@@ -95,7 +130,10 @@ export function readPacket(json: unknown): Packet | string {
   if (typeof json !== "object" || json === null || Array.isArray(json)) return "a packet is a JSON object";
   const given = new Map(Object.entries(json));
   for (const key of given.keys())
-    if (!["in", "src", "dst", "proto", "flags", "state"].includes(key) && !Object.hasOwn(NUMBERS, key))
+    if (
+      !["in", "src", "dst", "proto", "flags", "state", "about"].includes(key) &&
+      !Object.hasOwn(NUMBERS, key)
+    )
       return `unknown packet field ${JSON.stringify(key)}`;
   const text = (key: string): string | undefined => {
     const value = given.get(key);
@@ -128,6 +166,20 @@ export function readPacket(json: unknown): Packet | string {
       return `"flags" must be TCP flag letters (FSRPAUEC) or names, not ${JSON.stringify(given.get("flags"))}`;
     packet.flags = flags;
   }
+  const about = given.get("about");
+  if (about !== undefined) {
+    const quoted = readPacket(about);
+    if (typeof quoted === "string") return `in "about": ${quoted}`;
+    if (quoted.family !== family) return `"about" must quote a packet of the same family`;
+    const { src, dst, proto, sport, dport, type, code, id } = quoted;
+    const optional = { sport, dport, type, code, id };
+    packet.about = {
+      src,
+      dst,
+      proto,
+      ...Object.fromEntries(Object.entries(optional).filter(([, v]) => v !== undefined)),
+    };
+  }
   const state = given.get("state");
   if (state !== undefined) {
     if (typeof state !== "string" || !Object.hasOwn(CT, state))
@@ -150,6 +202,10 @@ export function packetJson(packet: Packet): PacketJson {
     if (value !== undefined) json[key] = value;
   }
   if (packet.flags !== undefined) json.flags = printFlags(packet.flags);
+  if (packet.about !== undefined) {
+    const { src, dst, proto, ...rest } = packet.about;
+    json.about = { src: printAddress(src), dst: printAddress(dst), proto: protoName(proto), ...rest };
+  }
   if (packet.state !== undefined) json.state = packet.state;
   return json;
 }

@@ -1,6 +1,6 @@
 /** Which header a translation gives, as far as it can be foretold (net/netfilter/nf_nat_core.c). */
 import type { Host } from "../host/host.ts";
-import { prefixRange, within } from "../packet/address.ts";
+import { maskBits, prefixRange, within } from "../packet/address.ts";
 import { type Address, type Family, hasPorts } from "../packet/field.ts";
 import type { Nat } from "../rules/effect.ts";
 
@@ -16,6 +16,7 @@ export interface Translated {
  * The translation of one header.
  * @param old the address and port that are to be replaced
  * @param device the interface whose address MASQUERADE and REDIRECT take: out for the first, in for the second
+ * @param source the address it comes from, where it is one: then the hash that spreads a range is worked out
  * @returns `null` when there is nothing to translate to (the interface has no address): the kernel drops the packet
  */
 export function translate(
@@ -26,6 +27,7 @@ export function translate(
   towards: Address,
   host: Host,
   family: Family,
+  source?: Address,
 ): Translated | null {
   const choices: string[] = [];
   let address: Address | null = null;
@@ -34,8 +36,10 @@ export function translate(
       break;
     case "range":
       address = nat.to.first;
-      if (nat.to.first !== nat.to.last)
-        choices.push("the first of the rule's addresses is taken; the kernel spreads them by a hash");
+      if (nat.to.first === nat.to.last) break;
+      if (source !== undefined)
+        address = spread(nat.to.first, nat.to.last, source, towards, nat.persistent === true);
+      else choices.push("the first of the rule's addresses is taken; the kernel spreads them by a hash");
       break;
     case "netmap": {
       const { address: base, mask } = nat.to;
@@ -68,8 +72,72 @@ export function translate(
 }
 
 /**
- * MASQUERADE takes the address that the kernel would send from (inet_select_addr: one whose subnet holds the next
- * hop, else the first); REDIRECT the first of the interface packets came in by, or the loopback address.
+ * The address of a range that a flow gets: a hash of where it comes from and, unless it is to be persistent, where it
+ * goes (find_best_ips_proto). Words are hashed as they stand in memory, on a little-endian machine.
+ */
+function spread(
+  first: Address,
+  last: Address,
+  source: Address,
+  towards: Address,
+  persistent: boolean,
+): Address {
+  const words = (a: Address): number[] =>
+    typeof a === "number"
+      ? [swap(a), 0, 0, 0]
+      : [96n, 64n, 32n, 0n].map((shift) => swap(Number((a >> shift) & 0xffff_ffffn)));
+  const [lo, hi, dst] = [words(first), words(last), words(towards)];
+  const six = typeof first === "bigint";
+  const top = six ? 3 : 0;
+  let hash = jhash(words(source), persistent ? 0 : dst[top]!);
+  let whole = false;
+  let out = 0n;
+  for (let i = 0; i <= top; i++) {
+    const least = whole ? 0 : swap(lo[i]!);
+    const count = whole ? 0xffff_ffff : swap(hi[i]!) - least + 1;
+    const word = (least + Number((BigInt(hash) * BigInt(count)) >> 32n)) >>> 0;
+    out = (out << 32n) | BigInt(word);
+    if (word !== swap(hi[i]!)) whole = true;
+    if (!persistent) hash = (hash ^ dst[i]!) >>> 0;
+  }
+  return six ? out : Number(out);
+}
+
+const swap = (n: number): number =>
+  (((n & 0xff) << 24) | ((n & 0xff00) << 8) | ((n >>> 8) & 0xff00) | (n >>> 24)) >>> 0;
+const rotate = (n: number, by: number): number => (n << by) | (n >>> (32 - by));
+
+/** jhash2 of four words (include/linux/jhash.h). */
+function jhash(k: readonly number[], seed: number): number {
+  const start = (0xdeadbeef + (4 << 2) + seed) | 0;
+  let [a, b, c] = [(start + k[0]!) | 0, (start + k[1]!) | 0, (start + k[2]!) | 0];
+  a = (a - c) ^ rotate(c, 4);
+  c = (c + b) | 0;
+  b = (b - a) ^ rotate(a, 6);
+  a = (a + c) | 0;
+  c = (c - b) ^ rotate(b, 8);
+  b = (b + a) | 0;
+  a = (a - c) ^ rotate(c, 16);
+  c = (c + b) | 0;
+  b = (b - a) ^ rotate(a, 19);
+  a = (a + c) | 0;
+  c = (c - b) ^ rotate(b, 4);
+  b = (b + a) | 0;
+  a = (a + k[3]!) | 0;
+  c = ((c ^ b) - rotate(b, 14)) | 0;
+  a = ((a ^ c) - rotate(c, 11)) | 0;
+  b = ((b ^ a) - rotate(a, 25)) | 0;
+  c = ((c ^ b) - rotate(b, 16)) | 0;
+  a = ((a ^ c) - rotate(c, 4)) | 0;
+  b = ((b ^ a) - rotate(a, 14)) | 0;
+  c = ((c ^ b) - rotate(b, 24)) | 0;
+  return c >>> 0;
+}
+
+/**
+ * MASQUERADE takes the address that the kernel would send from: IPv4 one whose subnet holds the next hop, else the
+ * first, else the first of another interface (inet_select_addr); IPv6 the one that has the longest prefix in common
+ * (ipv6_dev_get_saddr). REDIRECT takes the first of the interface packets came in by, or the loopback address.
  */
 function interfaceAddress(
   host: Host,
@@ -79,8 +147,25 @@ function interfaceAddress(
   side: Nat["side"],
 ): Address | undefined {
   if (side === "dst" && (device === "" || device === "lo")) return family === 4 ? 0x7f00_0001 : 1n;
-  const own =
-    host.interfaces.find((i) => i.name === device)?.addresses.filter((a) => a.family === family) ?? [];
-  const near = side === "src" ? own.find((a) => within(towards, [prefixRange(a.prefix)])) : undefined;
-  return (near ?? own[0])?.address;
+  const of = (name: string) =>
+    host.interfaces.find((i) => i.name === name)?.addresses.filter((a) => a.family === family) ?? [];
+  const own = of(device);
+  if (side === "dst") return own[0]?.address;
+  if (family === 4) {
+    // Addresses of scope host are nobody's to send from.
+    const own = of(device).filter((a) => (a.address as number) >>> 24 !== 127);
+    const near = own.find((a) => within(towards, [prefixRange(a.prefix)]));
+    const other = host.interfaces.filter((i) => i.name !== "lo").flatMap((i) => of(i.name));
+    return (near ?? own[0] ?? other[0])?.address;
+  }
+  const common = (a: (typeof own)[number]): number => {
+    const differing = (a.address as bigint) ^ (towards as bigint);
+    return Math.min(
+      differing === 0n ? 128 : 128 - differing.toString(2).length,
+      maskBits(a.prefix.mask) ?? 128,
+    );
+  };
+  let best = own[0];
+  for (const a of own) if (common(a) > common(best!)) best = a;
+  return best?.address;
 }

@@ -6,7 +6,15 @@ import { and, opaque, type Predicate } from "../packet/predicate.ts";
 import type { Effect, Verdict } from "../rules/effect.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
 import type { Chain, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
-import { bridgedCases, type Case, type RouteCase, routeCases } from "./route.ts";
+import {
+  bridgedCases,
+  type Case,
+  heldCases,
+  type RouteCase,
+  refusedCases,
+  routeCases,
+  sourceCases,
+} from "./route.ts";
 
 /** A rule with its meaning on this host. */
 export interface BoundRule {
@@ -21,14 +29,33 @@ export interface BoundChain {
   readonly policy: Verdict | null;
 }
 
+const TRACKING_MATCHES = new Set([
+  ...["cluster", "connbytes", "connlabel", "connlimit", "connmark", "conntrack", "helper", "socket", "state"],
+]);
+const TRACKING_TARGETS = new Set(["CONNMARK", "CONNSECMARK", "SYNPROXY", "TPROXY"]);
+
 export class Program {
   private readonly facts: Facts;
   private readonly chains = new Map<Chain, BoundChain>();
   private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
   private bridgedMade: readonly Case<string | null>[] | undefined;
+  private refusedMade: readonly Case<string | null>[] | undefined;
+  private heldMade: readonly Case<string | null>[] | undefined;
+  private sourcesMade: readonly Case<string | null>[] | undefined;
   private routesMade: { in: readonly RouteCase[]; out: readonly RouteCase[] } | undefined;
 
-  constructor(
+  private static readonly made = new WeakMap<Ruleset, WeakMap<Host, Program>>();
+
+  /** The program of a ruleset on a host, made once however many ask for it. */
+  static of(ruleset: Ruleset, host: Host): Program {
+    let byHost = Program.made.get(ruleset);
+    if (byHost === undefined) Program.made.set(ruleset, (byHost = new WeakMap()));
+    let program = byHost.get(host);
+    if (program === undefined) byHost.set(host, (program = new Program(ruleset, host)));
+    return program;
+  }
+
+  private constructor(
     readonly ruleset: Ruleset,
     readonly host: Host,
   ) {
@@ -65,6 +92,37 @@ export class Program {
   get bridged(): readonly Case<string | null>[] {
     this.bridgedMade ??= bridgedCases(this.host, this.ruleset.family);
     return this.bridgedMade;
+  }
+
+  /** What is dropped before any table sees it: why, else `null`. */
+  get refused(): readonly Case<string | null>[] {
+    this.refusedMade ??= refusedCases(this.ruleset.family, this.tracks);
+    return this.refusedMade;
+  }
+
+  /** What the host sends and connection tracking holds back: why, else `null`. */
+  get held(): readonly Case<string | null>[] {
+    this.heldMade ??= heldCases(this.tracks);
+    return this.heldMade;
+  }
+
+  /** Whether a packet that arrives may have the source it has: why not, else `null`. */
+  get sources(): readonly Case<string | null>[] {
+    this.sourcesMade ??= sourceCases(this.host, this.ruleset.family);
+    return this.sourcesMade;
+  }
+
+  /** Whether anything in the rules asks for connection tracking: else the kernel does not switch it on (nf_ct_netns_get). */
+  private get tracks(): boolean {
+    const { tables } = this.ruleset;
+    if (tables.has("nat")) return true;
+    for (const { chains } of tables.values())
+      for (const { rules } of chains.values())
+        for (const { matches, target } of rules) {
+          if (matches.some((m) => TRACKING_MATCHES.has(m.extension.name))) return true;
+          if (target.kind === "extension" && TRACKING_TARGETS.has(target.extension.name)) return true;
+        }
+    return false;
   }
 
   private get routes(): { in: readonly RouteCase[]; out: readonly RouteCase[] } {

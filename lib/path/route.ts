@@ -1,12 +1,14 @@
 /**
  * The routing decision as a list of cases, first one that holds: both engines choose among them as they choose among
- * rules (net/ipv4/route.c ip_route_input_slow, net/ipv4/fib_frontend.c, net/ipv6/route.c).
+ * rules (net/ipv4/route.c ip_route_input_slow and ip_route_output_key_hash_rcu, net/ipv4/ip_forward.c,
+ * net/ipv6/ip6_input.c, net/ipv6/ip6_output.c).
  */
 
-import { type Host, ownAddresses, type Route, sysctl } from "../host/host.ts";
-import { maskBits, prefixes, prefixRange } from "../packet/address.ts";
-import type { Family, Range } from "../packet/field.ts";
-import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { type Host, sysctl } from "../host/host.ts";
+import { prefixes, prefixRange } from "../packet/address.ts";
+import { type Family, PROTO, type Range } from "../packet/field.ts";
+import { ANY, and, between, is, not, opaque, or, type Predicate, within } from "../packet/predicate.ts";
+import { byInterface, conf, type Found, fibCases } from "./fib.ts";
 
 export type RouteDecision =
   /** Delivered to the host itself. */
@@ -26,115 +28,289 @@ export type RouteCase = Case<RouteDecision>;
 
 const LOOPBACK = { 4: prefixes(4, "127.0.0.0/8"), 6: prefixes(6, "::1/128") } as const;
 const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
+const LINK_GROUPS = prefixes(4, "224.0.0.0/24");
+const ZERO = prefixes(4, "0.0.0.0/32");
+const EVERYBODY = 0xffff_ffff;
 
 const none = (why: string): RouteDecision => ({ kind: "none", why });
 const LOCAL: RouteDecision = { kind: "local" };
+const refuse = (when: Predicate, why: string): RouteCase => ({ when, outcome: none(why) });
 
 /** All decisions for packets that arrive (`in`) and for those the host sends (`out`). */
 export function routeCases(host: Host, family: Family): { in: RouteCase[]; out: RouteCase[] } {
-  const own = ownAddresses(host, family);
-  const unicast = unicastCases(host, family);
-  const forwards =
-    sysctl(host, family === 4 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding", 1) !== 0;
-  const local: RouteCase[] = [
-    { when: within("dst", MULTICAST[family]), outcome: LOCAL },
-    { when: within("dst", [...own.local, ...own.broadcast]), outcome: LOCAL },
-  ];
-  return {
-    in: [
-      ...martians(host, family),
-      ...local,
-      ...(forwards ? unicast : [{ when: ANY, outcome: none("forwarding is switched off (sysctl)") }]),
-    ],
-    out: [{ when: within("dst", own.local), outcome: LOCAL }, ...multicastOut(host, family), ...unicast],
-  };
+  return family === 4
+    ? { in: [...arriving4(host), ...forwarded(host, 4)], out: leaving4(host) }
+    : { in: forwarded(host, 6), out: leaving6(host) };
 }
 
-/** Packets whose loopback addresses come from outside: dropped before any INPUT rule. */
-function martians(host: Host, family: Family): RouteCase[] {
-  const loopback: readonly Range[] = LOOPBACK[family];
-  const outside = not(is("in", "lo"));
-  const own = host.interfaces.flatMap((i) =>
-    i.name === "lo"
-      ? []
-      : i.addresses
-          .filter((a) => a.family === family && !a.invented)
-          .map((a): Range => [a.address, a.address]),
-  );
-  if (family === 6)
-    return [{ when: and(outside, within("dst", loopback)), outcome: none("::1 from outside") }];
-  const open = host.interfaces
-    .filter((i) => {
-      const all = sysctl(host, "net.ipv4.conf.all.route_localnet", 0);
-      return (all | sysctl(host, `net.ipv4.conf.${i.name}.route_localnet`, 0)) !== 0;
-    })
-    .map((i) => not(is("in", i.name)));
-  const acceptsOwn = host.interfaces
-    .filter(
-      (i) =>
-        (sysctl(host, "net.ipv4.conf.all.accept_local", 0) |
-          sysctl(host, `net.ipv4.conf.${i.name}.accept_local`, 0)) !==
-        0,
-    )
-    .map((i) => not(is("in", i.name)));
+/** Unknown: only `ip maddr` tells. Key of the unknown that stands for it. */
+export const GROUPS = "multicast-groups";
+
+/** Whether the host listens to the group: all of its interfaces do to the groups of all nodes and, routing, of all routers. */
+function joined(host: Host, family: Family): Predicate {
+  const routes = sysctl(host, "net.ipv6.conf.all.forwarding", 1) !== 0;
+  const everyone =
+    family === 4
+      ? is("dst", 0xe000_0001)
+      : between("dst", (0xff02n << 112n) | 1n, (0xff02n << 112n) | (routes ? 2n : 1n));
+  return or(everyone, opaque(GROUPS, "which multicast groups the host has joined is not known (ip maddr)"));
+}
+
+/** IPv4: what is refused, or delivered, before the tables are asked. */
+function arriving4(host: Host): RouteCase[] {
+  const zero = within("src", ZERO);
+  const multicast = within("dst", MULTICAST[4]);
+  const closed = not(byInterface(host, (name) => conf(host, "route_localnet", name, "or") !== 0));
+  const everybody = or(is("dst", EVERYBODY), and(is("src", 0), is("dst", 0)));
   return [
-    {
-      // fib_validate_source: nobody but this host sends from its addresses.
-      when: and(outside, ...acceptsOwn, within("src", own)),
-      outcome: none("one of the host's own addresses as source, from outside (martian source)"),
-    },
-    {
-      when: within("src", [...MULTICAST[4], [0xffff_ffff, 0xffff_ffff]]),
-      outcome: none("a multicast or broadcast source (martian source)"),
-    },
-    {
-      when: and(outside, ...open, within("dst", loopback)),
-      outcome: none("a loopback address from outside (martian destination)"),
-    },
-    {
-      when: and(outside, ...open, within("src", loopback)),
-      outcome: none("a loopback address from outside (martian source)"),
-    },
+    refuse(
+      within("src", [...MULTICAST[4], [EVERYBODY, EVERYBODY]]),
+      "a multicast or broadcast source (martian source)",
+    ),
+    refuse(
+      and(multicast, closed, within("src", LOOPBACK[4])),
+      "a loopback address from outside (martian source)",
+    ),
+    refuse(
+      and(multicast, zero, not(within("dst", LINK_GROUPS)), not(is("proto", PROTO.igmp))),
+      "no source address (martian source)",
+    ),
+    { when: and(multicast, joined(host, 4)), outcome: LOCAL },
+    refuse(multicast, "a multicast group that the host has not joined"),
+    { when: everybody, outcome: LOCAL },
+    refuse(or(zero, within("dst", ZERO)), "no address at all (martian)"),
+    refuse(and(closed, within("dst", LOOPBACK[4])), "a loopback address from outside (martian destination)"),
+    refuse(and(closed, within("src", LOOPBACK[4])), "a loopback address from outside (martian source)"),
   ];
 }
 
-/** Multicast and broadcast leave by the interface of the default route, or by the one that has them as a route. */
-function multicastOut(host: Host, family: Family): RouteCase[] {
-  const own = ownAddresses(host, family);
-  return own.broadcast.flatMap((range): RouteCase[] => {
-    const dev = host.interfaces.find((i) =>
-      i.addresses.some((a) => a.family === family && (a.broadcast ?? prefixRange(a.prefix)[1]) === range[0]),
-    );
-    return dev === undefined
-      ? []
-      : [{ when: within("dst", [range]), outcome: { kind: "via", out: dev.name } }];
-  });
+/** What the tables make of a packet that arrives, and what stands in the way of forwarding it. */
+function forwarded(host: Host, family: Family): RouteCase[] {
+  const still =
+    family === 4
+      ? not(
+          byInterface(
+            host,
+            (name) => conf(host, "forwarding", name, "own", sysctl(host, "net.ipv4.ip_forward", 1)) !== 0,
+          ),
+        )
+      : sysctl(host, "net.ipv6.conf.all.forwarding", 1) !== 0
+        ? or()
+        : ANY;
+  const off = none("forwarding is switched off (sysctl)");
+  const backwards = family === 4 ? fibCases(host, 4, { towards: "src", arriving: true }) : [];
+  const accepts = byInterface(host, (name) => conf(host, "accept_local", name, "or") !== 0);
+  const notUnicast = or(
+    ...backwards.flatMap(({ when, outcome: { kind } }) =>
+      kind === "broadcast" ? [when] : kind === "local" ? [and(when, not(accepts))] : [],
+    ),
+  );
+  const waits = refuse(is("fragment", 1), "a fragment for the host waits for the rest");
+  const cases = fibCases(host, family, { towards: "dst", arriving: true }).flatMap(
+    ({ when, outcome: found }): RouteCase[] => {
+      const here = (c: RouteCase): RouteCase => ({ when: and(when, c.when), outcome: c.outcome });
+      switch (found.kind) {
+        case "local":
+        case "broadcast":
+          return [here(waits), { when, outcome: LOCAL }];
+        case "multicast":
+          return family === 4
+            ? [refuse(when, "a route says multicast")]
+            : [
+                { when: and(when, joined(host, 6)), outcome: LOCAL },
+                refuse(when, "a multicast group that the host has not joined"),
+              ];
+        case "refused":
+          return [refuse(when, found.why)];
+        case "unicast":
+          return [
+            { when: and(when, still), outcome: off },
+            ...(family === 4 ? turning4(host, found.dev, notUnicast) : turning6(found.dev)).map(here),
+            refuse(
+              and(when, not(is("pkttype", 0))),
+              "a frame that was not sent to this host is not forwarded",
+            ),
+            refuse(and(when, between("ttl", 0, 1)), "its time to live ends here"),
+            { when, outcome: { kind: "via", out: found.dev } },
+          ];
+      }
+    },
+  );
+  return [...cases, refuse(ANY, "no route leads there")];
 }
 
-/** Table main: the longest prefix first, then the lowest metric. */
-function unicastCases(host: Host, family: Family): RouteCase[] {
-  const routes = host.routes.filter(
-    (r) =>
-      r.family === family &&
-      r.type !== "local" &&
-      r.type !== "broadcast" &&
-      r.type !== "multicast" &&
-      r.table !== "local",
-  );
-  const length = (r: Route): number => maskBits(r.to.mask) ?? 0;
-  const sorted = [...routes].sort((a, b) => length(b) - length(a) || a.metric - b.metric);
-  const seen = new Set<string>();
-  const cases = sorted.flatMap((r): RouteCase[] => {
-    const key = `${r.to.address}/${length(r)}`;
-    if (seen.has(key)) return [];
-    seen.add(key);
-    const when = length(r) === 0 ? ANY : within("dst", [prefixRange(r.to)]);
-    if (r.type !== "unicast" && r.type !== "anycast")
-      return [{ when, outcome: none(`a route says ${r.type}`) }];
-    return r.dev === null ? [] : [{ when, outcome: { kind: "via", out: r.dev } }];
-  });
-  return [...cases, { when: ANY, outcome: none("no route leads there") }];
+/** Where it leaves by the interface it came in by, the source is looked up in any case (send_redirects). */
+function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
+  return conf(host, "send_redirects", dev, "or", 1) === 0
+    ? []
+    : [refuse(and(is("in", dev), notUnicast), "no unicast address as source (martian source)")];
 }
+
+/** ip6_forward: addresses that do not leave their link. */
+const turning6 = (dev: string): RouteCase[] => [
+  refuse(and(not(is("in", dev)), is("src", 0n)), "no source address"),
+  refuse(
+    and(not(is("in", dev)), within("src", prefixes(6, "fe80::/10"))),
+    "a link-local source does not leave its link",
+  ),
+];
+
+/**
+ * Whether a source may be one that arrives here, and why not: the host's own addresses, and what rp_filter refuses
+ * (fib_validate_source). Asked of IPv4 packets that the routing decision has taken up.
+ */
+export function sourceCases(host: Host, family: Family): Case<string | null>[] {
+  const fine: Case<string | null> = { when: ANY, outcome: null };
+  if (family === 6) return [fine];
+  const filter = (name: string): number => conf(host, "rp_filter", name, "max");
+  const accepts = byInterface(host, (name) => conf(host, "accept_local", name, "or") !== 0);
+  const unfiltered = byInterface(host, (name) => filter(name) === 0);
+  const strict = byInterface(host, (name) => filter(name) === 1);
+  const own = host.interfaces.flatMap((i) =>
+    i.addresses.filter((a) => a.family === 4 && !a.invented).map((a): Range => [a.address, a.address]),
+  );
+  // With rules of policy routing or local routes of somebody's own the tables are asked even without rp_filter.
+  const custom = (host.rules ?? []).some((r) => r.family === 4 && ![0, 32766, 32767].includes(r.priority));
+  const martian = "one of the host's own addresses as source, from outside (martian source)";
+  const wrong = "its source is not reached by the interface it came in by (rp_filter)";
+  const bare = within(
+    "in",
+    host.interfaces
+      .filter((i) => !i.addresses.some((a) => a.family === 4))
+      .map((i): Range => [i.name, i.name]),
+  );
+  return [
+    // Zero is no address to look for: DHCP's client sends from it.
+    { when: within("src", ZERO), outcome: null },
+    { when: and(unfiltered, accepts), outcome: null },
+    ...(custom ? [] : [{ when: and(unfiltered, within("src", own)), outcome: martian }]),
+    ...(custom ? [] : [{ when: unfiltered, outcome: null }]),
+    ...fibCases(host, 4, { towards: "src", arriving: true }).flatMap(
+      ({ when, outcome: found }): Case<string | null>[] => {
+        if (found.kind === "unicast")
+          return [
+            { when: and(when, is("in", found.dev)), outcome: null },
+            { when: and(when, bare, not(unfiltered)), outcome: wrong },
+            { when: and(when, strict), outcome: wrong },
+            { when, outcome: null },
+          ];
+        const refused: Case<string | null> = { when, outcome: found.kind === "refused" ? wrong : martian };
+        // A route that refuses is no route at all to look back by.
+        if (found.kind === "refused") return [{ when: and(when, unfiltered), outcome: null }, refused];
+        return found.kind === "local"
+          ? [
+              { when: and(when, accepts, not(strict)), outcome: null },
+              ...(found.dev === null
+                ? []
+                : [{ when: and(when, accepts, is("in", found.dev)), outcome: null }]),
+              { when: and(when, accepts), outcome: wrong },
+              refused,
+            ]
+          : [refused];
+      },
+    ),
+    { when: unfiltered, outcome: null },
+    { when: ANY, outcome: wrong },
+  ];
+}
+
+/** IPv4: what the host sends. */
+function leaving4(host: Host): RouteCase[] {
+  const group = or(within("dst", MULTICAST[4]), is("dst", EVERYBODY));
+  const tables = fibCases(host, 4, { towards: "dst", arriving: false });
+  return [
+    refuse(within("src", [...MULTICAST[4], [EVERYBODY, EVERYBODY]]), "no address to send from"),
+    // Multicast and broadcast leave by the interface that has the source address.
+    ...host.interfaces.flatMap((i): RouteCase[] =>
+      i.name === "lo"
+        ? []
+        : [
+            {
+              when: and(
+                group,
+                within(
+                  "src",
+                  i.addresses.filter((a) => a.family === 4).map((a): Range => [a.address, a.address]),
+                ),
+              ),
+              outcome: { kind: "via", out: i.name },
+            },
+          ],
+    ),
+    ...tables.flatMap(({ when, outcome: found }): RouteCase[] => {
+      const dev = found.kind === "broadcast" || found.kind === "unicast" ? found.dev : null;
+      if (dev === null) return [{ when, outcome: decided(found) }];
+      const closed = conf(host, "route_localnet", dev, "or") === 0 && dev !== "lo";
+      return [
+        ...(closed
+          ? [refuse(and(when, within("src", LOOPBACK[4])), "a loopback address does not leave the host")]
+          : []),
+        { when, outcome: { kind: "via", out: dev } },
+      ];
+    }),
+    refuse(ANY, "no route leads there"),
+  ];
+}
+
+/** IPv6: what the host sends. */
+const leaving6 = (host: Host): RouteCase[] => [
+  ...fibCases(host, 6, { towards: "dst", arriving: false }).map(({ when, outcome }) => ({
+    when,
+    outcome: decided(outcome),
+  })),
+  refuse(ANY, "no route leads there"),
+];
+
+function decided(found: Found): RouteDecision {
+  switch (found.kind) {
+    case "local":
+      return LOCAL;
+    case "unicast":
+      return { kind: "via", out: found.dev };
+    case "refused":
+      return none(found.why);
+    default:
+      return none("which interface a group is sent by is not known");
+  }
+}
+
+/** What connection tracking holds back before any table: fragments, until all are there (nf_defrag_ipv4). */
+export const heldCases = (tracks: boolean): Case<string | null>[] => [
+  ...(tracks
+    ? [{ when: is("fragment", 1), outcome: "connection tracking waits for the rest of the fragments" }]
+    : []),
+  { when: ANY, outcome: null },
+];
+
+/** What is refused before any table: IPv6 headers that cannot come by a wire (ip6_rcv_core), and what is held back. */
+export function refusedCases(family: Family, tracks: boolean): Case<string | null>[] {
+  const outside = not(is("in", "lo"));
+  const at = (when: Predicate, outcome: string): Case<string | null> => ({ when, outcome });
+  return [
+    ...(family === 4
+      ? []
+      : [
+          at(and(outside, within("src", LOOPBACK[6])), "::1 from outside"),
+          at(and(outside, within("dst", LOOPBACK[6])), "::1 from outside"),
+          at(within("src", MULTICAST[6]), "a multicast source"),
+          at(within("src", prefixes(6, "::ffff:0:0/96")), "an IPv4-mapped source"),
+          // Scope 0 is reserved, scope 1 never leaves an interface.
+          at(and(outside, ...SCOPES), "a multicast group that does not leave its host"),
+        ]),
+    ...heldCases(tracks),
+  ];
+}
+
+/** ff?0::/16 and ff?1::/16. */
+const SCOPES = [
+  within(
+    "dst",
+    Array.from({ length: 16 }, (_, flags): Range => {
+      const first = BigInt(0xff00 | (flags << 4)) << 112n;
+      return [first, first | ((1n << 113n) - 1n)];
+    }),
+  ),
+];
 
 /**
  * Traffic between two ports of one bridge is switched, not routed. It passes iptables only where br_netfilter is

@@ -18,6 +18,12 @@ export interface Part<S, T> {
   readonly outcome: T;
 }
 
+/** A state at the end of its last hook, and why its connection could not be entered: the packet is dropped then. */
+export interface Confirmed<S> {
+  readonly state: S;
+  readonly why: string | null;
+}
+
 export interface Engine<S> {
   /** Runs a table's built-in chain, policy included. */
   table(state: S, table: TableName, hook: Hook): readonly Part<S, Decision>[];
@@ -29,8 +35,15 @@ export interface Engine<S> {
   choose<T>(state: S, cases: readonly Case<T>[]): readonly Part<S, T>[];
   /** The state with a field of its current header changed. */
   assign(state: S, field: Field, value: Scalar): S;
-  /** Whether the routing decision has to be made again after a hook of OUTPUT changed the header or the mark. */
-  rerouted(before: S, after: S): boolean;
+  /** The state one hop older: its time to live is counted down where it is forwarded. */
+  aged(state: S): S;
+  /** The end of the last hook: a connection that the packet opened is entered now (nf_confirm), or why it is not. */
+  confirm(state: S): Confirmed<S>;
+  /**
+   * Whether the routing decision has to be made again since a stop of OUTPUT changed what it looks at
+   * (ip_route_me_harder): mangle looks for addresses, mark and TOS, translation for the address it goes to.
+   */
+  rerouted(before: S, after: S, stop: "mangle" | "nat"): boolean;
 }
 
 /** Where a walk ended. */
@@ -65,10 +78,18 @@ export function arrive<S>(start: S, program: Program, engine: Engine<S>): Ending
         why: "bridged past iptables (net.bridge.bridge-nf-call-iptables is 0)",
         hook: null,
       });
-    else receive(state, program, engine, endings);
+    else
+      for (const { state: taken, outcome: why } of engine.choose(state, program.refused))
+        if (why !== null) endings.push(lost(taken, why));
+        else receive(taken, program, engine, endings);
   }
   return endings;
 }
+
+/** What goes no further without any rule saying so. */
+const lost = <S>(state: S, why: string, at: Hook | null = null): Ending<S> => ({
+  ...{ state, verdict: "drop", delivery: "none", out: null, why, hook: at },
+});
 
 /**
  * Walks a state to the host itself, whatever the routing decision would say: PREROUTING, then INPUT. It answers what
@@ -83,8 +104,11 @@ export function deliver<S>(start: S, engine: Engine<S>): Ending<S>[] {
 
 function input<S>(state: S, engine: Engine<S>, endings: Ending<S>[]): void {
   const leg = { state, delivery: "local", out: null } as const;
-  for (const end of hook(leg, "INPUT", engine, endings))
-    endings.push({ ...leg, state: end, verdict: "accept", why: null, hook: "INPUT" });
+  for (const end of hook(leg, "INPUT", engine, endings)) {
+    const { state: last, why } = engine.confirm(end);
+    if (why !== null) endings.push(lost(last, why, "INPUT"));
+    else endings.push({ ...leg, state: last, verdict: "accept", why: null, hook: "INPUT" });
+  }
 }
 
 /** PREROUTING and what follows it. */
@@ -92,16 +116,22 @@ function receive<S>(start: S, program: Program, engine: Engine<S>, endings: Endi
   const here = { delivery: "none", out: null } as const;
   for (const state of hook({ state: start, ...here }, "PREROUTING", engine, endings))
     for (const { state: routed, outcome: route } of engine.choose(state, program.routesIn)) {
-      if (route.kind === "none")
-        endings.push({ state: routed, verdict: "drop", ...here, why: route.why, hook: null });
-      else if (route.kind === "local") input(routed, engine, endings);
-      else {
-        const leg = {
-          state: engine.assign(routed, "out", route.out),
-          delivery: "forward",
-          out: route.out,
-        } as const;
-        for (const on of hook(leg, "FORWARD", engine, endings)) leave({ ...leg, state: on }, engine, endings);
+      if (route.kind === "none") {
+        endings.push(lost(routed, route.why));
+        continue;
+      }
+      const out = route.kind === "via" ? route.out : "";
+      for (const { state: asked, outcome: why } of engine.choose(
+        engine.assign(routed, "out", out),
+        program.sources,
+      )) {
+        if (why !== null) endings.push(lost(asked, why));
+        else if (route.kind === "local") input(asked, engine, endings);
+        else {
+          const leg = { state: engine.aged(asked), delivery: "forward", out } as const;
+          for (const on of hook(leg, "FORWARD", engine, endings))
+            leave({ ...leg, state: on }, engine, endings);
+        }
       }
     }
 }
@@ -109,47 +139,92 @@ function receive<S>(start: S, program: Program, engine: Engine<S>, endings: Endi
 /** Walks a state out that the host itself sends: OUTPUT, POSTROUTING, and back in where it is for the host. */
 export function send<S>(start: S, program: Program, engine: Engine<S>): Ending<S>[] {
   const endings: Ending<S>[] = [];
-  for (const { state, outcome: route } of engine.choose(start, program.routesOut)) {
+  const taken = engine.choose(start, program.held).flatMap(({ state, outcome: why }) => {
+    if (why === null) return engine.choose(state, program.routesOut);
+    endings.push(lost(state, why));
+    return [];
+  });
+  for (const { state, outcome: route } of taken) {
     if (route.kind === "none") {
-      endings.push({ state, verdict: "drop", delivery: "none", out: null, why: route.why, hook: null });
+      endings.push(lost(state, route.why));
       continue;
     }
-    const first = outOf(route);
-    const leg = { state: engine.assign(state, "out", first), delivery: "out", out: first } as const;
-    for (const after of hook(leg, "OUTPUT", engine, endings)) {
-      const again: readonly Part<S, RouteCase["outcome"]>[] = engine.rerouted(leg.state, after)
-        ? engine.choose(after, program.routesOut)
-        : [{ state: after, outcome: route }];
-      for (const { state: on, outcome } of again) {
-        if (outcome.kind === "none") {
-          endings.push({
-            state: on,
-            verdict: "drop",
-            delivery: "none",
-            out: null,
-            why: outcome.why,
-            hook: null,
-          });
-          continue;
+    const first = engine.assign(state, "out", outOf(route));
+    for (const { state: on, outcome } of output(first, route, program, engine, endings)) {
+      const out = outOf(outcome);
+      const way = { state: engine.assign(on, "out", out), delivery: "out", out } as const;
+      if (out !== "lo") leave(way, engine, endings);
+      else
+        for (const back of hook(way, "POSTROUTING", engine, endings)) {
+          const { state: last, why } = engine.confirm(back);
+          if (why !== null) endings.push(lost(last, why, "POSTROUTING"));
+          else looped(last, outcome, engine, endings);
         }
-        const out = outOf(outcome);
-        const way = { state: engine.assign(on, "out", out), delivery: "out", out } as const;
-        if (out !== "lo") leave(way, engine, endings);
-        else
-          for (const back of hook(way, "POSTROUTING", engine, endings))
-            receive(engine.assign(engine.assign(back, "in", "lo"), "out", ""), program, engine, endings);
-      }
     }
   }
   return endings;
 }
 
-const outOf = (route: Exclude<RouteCase["outcome"], { kind: "none" }>): string =>
-  route.kind === "local" ? "lo" : route.out;
+type Taken = Exclude<RouteCase["outcome"], { kind: "none" }>;
+
+/**
+ * The stops of OUTPUT. Where mangle or a translation changed what the route depends on, it is looked up again at once;
+ * the rules behind still see the first interface, as the hook was entered with it.
+ */
+function output<S>(
+  start: S,
+  route: Taken,
+  program: Program,
+  engine: Engine<S>,
+  endings: Ending<S>[],
+): Part<S, Taken>[] {
+  const here = { delivery: "none", out: null, why: null, hook: "OUTPUT" } as const;
+  let parts: Part<S, Taken>[] = [{ state: start, outcome: route }];
+  for (const stop of STOPS.OUTPUT) {
+    const through: Part<S, Taken>[] = [];
+    for (const { state: before, outcome: way } of parts)
+      for (const { state: after, outcome: verdict } of at(before, stop, "OUTPUT", engine)) {
+        if (verdict !== "accept") {
+          endings.push({ ...here, state: after, verdict });
+          continue;
+        }
+        const kind =
+          stop.kind === "nat" ? "nat" : stop.kind === "table" && stop.table === "mangle" ? "mangle" : null;
+        if (kind === null || !engine.rerouted(before, after, kind)) {
+          through.push({ state: after, outcome: way });
+          continue;
+        }
+        for (const { state, outcome } of engine.choose(after, program.routesOut))
+          if (outcome.kind === "none") endings.push(lost(state, outcome.why, "OUTPUT"));
+          else through.push({ state, outcome });
+      }
+    parts = through;
+  }
+  return parts;
+}
+
+/** Comes back in by the loopback interface, which keeps the route it left by: no second decision, no socket. */
+function looped<S>(state: S, route: Taken, engine: Engine<S>, endings: Ending<S>[]): void {
+  const here = { delivery: "none", out: null } as const;
+  const changes = [
+    ["in", "lo"],
+    ["out", ""],
+    ["socket", 0],
+  ] as const;
+  const start = changes.reduce((s, [field, value]) => engine.assign(s, field, value), state);
+  for (const back of hook({ state: start, ...here }, "PREROUTING", engine, endings))
+    if (route.kind === "local") input(back, engine, endings);
+    else endings.push(lost(back, "sent to the loopback interface, where nobody takes it"));
+}
+
+const outOf = (route: Taken): string => (route.kind === "local" ? "lo" : route.out);
 
 function leave<S>(leg: Leg<S>, engine: Engine<S>, endings: Ending<S>[]): void {
-  for (const state of hook(leg, "POSTROUTING", engine, endings))
-    endings.push({ ...leg, state, verdict: "accept", why: null, hook: "POSTROUTING" });
+  for (const end of hook(leg, "POSTROUTING", engine, endings)) {
+    const { state, why } = engine.confirm(end);
+    if (why !== null) endings.push(lost(state, why, "POSTROUTING"));
+    else endings.push({ ...leg, state, verdict: "accept", why: null, hook: "POSTROUTING" });
+  }
 }
 
 /** Runs the stops of a hook; what comes through is returned, what does not has ended. */

@@ -2,7 +2,7 @@
  * How a chain decides a set of packets. A chain that changes nothing is one diagram from headers to decisions, made
  * once by balanced halves and shared by all that call it; a chain that writes marks is followed rule by rule.
  */
-import type { Field, Scalar } from "../packet/field.ts";
+import { CT, type Field, type Scalar } from "../packet/field.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Case } from "../path/route.ts";
 import type { Part } from "../path/walk.ts";
@@ -106,14 +106,16 @@ export class Chains {
 
   /** A diagram over the header as it is now, said of the packets as they were sent. */
   private current(state: SetState, node: Node): Node {
-    const bound = new Map<number, { ordinal: number } | { level: number }>();
+    const bound = new Map<number, { ordinal: number } | { level: number; through?: readonly number[] }>();
     for (const [field, to] of state.bound) {
       const level = this.domain.levelOf(field);
       if (level === undefined) continue;
       if ("value" in to) bound.set(level, { ordinal: this.domain.ordinal(level, to.value) });
       else {
         const other = this.domain.levelOf(to.variable);
-        if (other !== undefined && other !== level) bound.set(level, { level: other });
+        if (other !== undefined && "less" in to)
+          bound.set(level, { level: other, through: this.domain.lessened(other, to.less) });
+        else if (other !== undefined && other !== level) bound.set(level, { level: other });
       }
     }
     return this.domain.diagrams.substitute(node, bound);
@@ -128,16 +130,14 @@ export class Chains {
 
   private decide(state: SetState, chain: BoundChain): Part<SetState, Outcome | null>[] {
     const { diagrams } = this.domain;
-    const parts: Part<SetState, Outcome | null>[] = [];
-    let rest = state.set;
-    for (const { state: part, outcome: id } of this.parts(state, this.diagram(chain))) {
-      const outcome = this.outcomes.get(id);
-      rest = diagrams.minus(rest, part.set);
-      parts.push({
-        state: outcome.kind === "undecided" ? { ...part, unsure: [...part.unsure, outcome.why] } : part,
-        outcome,
-      });
-    }
+    const parts = this.parts(state, this.diagram(chain)).map(
+      ({ state: part, outcome: id }): Part<SetState, Outcome | null> => {
+        const outcome = this.outcomes.get(id);
+        const unsure = outcome.kind === "undecided" ? [...part.unsure, outcome.why] : part.unsure;
+        return { state: { ...part, unsure }, outcome };
+      },
+    );
+    const rest = diagrams.minus(state.set, diagrams.overAll(parts.map((part) => part.state.set)));
     if (rest !== EMPTY) parts.push({ state: { ...state, set: rest }, outcome: null });
     return parts;
   }
@@ -222,13 +222,17 @@ export class Chains {
 
   /** A field after a change; what cannot be worked out from a single value is said to be unsure. */
   private assigned(state: SetState, field: Field, change: Change): SetState {
-    const moved = state.moved || field === "mark" || field === "tos";
+    // What has a connection already keeps it (xt_ct_target).
+    if (field === "ctstate" && valueIn(state, "ctstate") === CT.NEW) return state;
+    // Without a connection there is no mark to write or to copy (xt_connmark).
+    const tracked = ![CT.INVALID, CT.UNTRACKED].includes(valueIn(state, "ctstate") as never);
+    if (!tracked && (field === "ctmark" || (change.kind === "copy" && change.from === "ctmark")))
+      return state;
     const old = valueIn(state, field);
     const value = changedValue(old, change, change.kind === "copy" ? valueIn(state, change.from) : undefined);
-    if (value !== undefined) return bind(state, [[field, { value }]], moved);
+    if (value !== undefined) return bind(state, [[field, { value }]]);
     return {
       ...state,
-      moved,
       unsure: [...state.unsure, `what ${field} is after a rule changed it is not followed`],
     };
   }

@@ -29,8 +29,20 @@ export class BudgetExceeded extends Error {
   }
 }
 
+/**
+ * What variables become, by level: an ordinal, or what another variable says. `through[o]` is the ordinal that the
+ * one has where the other has `o`; without it the two have the same.
+ */
+export type Substitution = ReadonlyMap<
+  number,
+  { readonly ordinal: number } | { readonly level: number; readonly through?: readonly number[] }
+>;
+
+/** Operations on two diagrams; the numbers tell them apart in the cache. */
 const OVER = 0;
 const MASK = 1;
+const MINUS = 2;
+type Operation = typeof OVER | typeof MASK | typeof MINUS;
 
 export class Diagrams {
   private level = new Uint16Array(1 << 12);
@@ -44,6 +56,8 @@ export class Diagrams {
   private buckets = new Int32Array(1 << 13).fill(-1);
   private readonly cacheBits = 18;
   private readonly cache = new Int32Array(3 << 18).fill(-0x8000_0000);
+  /** What `exists` found, by the set of levels it was asked about: callers keep those sets. */
+  private readonly quantified = new WeakMap<ReadonlySet<number>, Map<Node, Node>>();
   private readonly buffers: { starts: Int32Array; kids: Int32Array }[] = [];
 
   /** @param domains number of ordinals of each variable, by level */
@@ -202,11 +216,12 @@ export class Diagrams {
   }
 
   not(set: Node): Node {
-    return this.map(set, (value) => (value === 0 ? 1 : 0));
+    return this.minus(FULL, set);
   }
 
+  /** `a` outside the set `b`, 0 inside. On sets: difference. */
   minus(a: Node, b: Node): Node {
-    return this.mask(this.not(b), a);
+    return this.apply(MINUS, a, b, 0);
   }
 
   private buffer(depth: number, length: number): { starts: Int32Array; kids: Int32Array } {
@@ -218,22 +233,25 @@ export class Diagrams {
     return made;
   }
 
-  private apply(op: 0 | 1, f: Node, g: Node, depth: number): Node {
+  private apply(op: Operation, f: Node, g: Node, depth: number): Node {
     if (op === OVER) {
       if (f === EMPTY) return g;
       if (f < 0 || g === EMPTY || f === g) return f;
-    } else {
+    } else if (op === MASK) {
       if (f === EMPTY || g === EMPTY) return EMPTY;
       if (f < 0) return g;
+    } else {
+      if (f === EMPTY || g === FULL || f === g) return EMPTY;
+      if (g === EMPTY) return f;
     }
-    // One cache for both: a mask is told from an over by the sign of what it stores for g.
-    const keyG = op === OVER ? g : g ^ 0x4000_0000;
+    // One cache for all: the operation stands in bits that no diagram's number reaches.
+    const keyG = g ^ (op << 29);
     let h = Math.imul(f, 0x9e3779b1) ^ Math.imul(keyG, 0x27d4eb2f);
     h ^= h >>> 16;
     const slot = (h & ((1 << this.cacheBits) - 1)) * 3;
     const { cache } = this;
     if (cache[slot] === f && cache[slot + 1] === keyG) return cache[slot + 2]!;
-    const levelF = this.level[f]!;
+    const levelF = f < 0 ? 0xffff : this.level[f]!;
     const levelG = g < 0 ? 0xffff : this.level[g]!;
     const result =
       levelF === levelG
@@ -246,7 +264,7 @@ export class Diagrams {
   }
 
   /** Descends in the one that asks about the higher variable. */
-  private one(op: 0 | 1, f: Node, g: Node, level: number, inF: boolean, depth: number): Node {
+  private one(op: Operation, f: Node, g: Node, level: number, inF: boolean, depth: number): Node {
     const node = inF ? f : g;
     const k = this.size[node]!;
     const o = this.offset[node]!;
@@ -260,7 +278,7 @@ export class Diagrams {
   }
 
   /** Walks the intervals of both side by side. */
-  private both(op: 0 | 1, f: Node, g: Node, level: number, depth: number): Node {
+  private both(op: Operation, f: Node, g: Node, level: number, depth: number): Node {
     const kf = this.size[f]!;
     const kg = this.size[g]!;
     const of = this.offset[f]!;
@@ -312,13 +330,11 @@ export class Diagrams {
   }
 
   /**
-   * The diagram after a substitution: a variable becomes a fixed ordinal, or another variable of the same domain.
-   * @param bound by level: `{ ordinal }` or `{ level }`
+   * The diagram after a substitution: a variable becomes a fixed ordinal, or a function of another variable (or of
+   * itself, as it was before).
+   * @param bound by level
    */
-  substitute(
-    f: Node,
-    bound: ReadonlyMap<number, { readonly ordinal: number } | { readonly level: number }>,
-  ): Node {
+  substitute(f: Node, bound: Substitution): Node {
     if (bound.size === 0) return f;
     const memo = new Map<Node, Node>();
     const go = (x: Node): Node => {
@@ -328,7 +344,7 @@ export class Diagrams {
       const to = bound.get(this.level[x]!);
       if (to === undefined) y = this.lifted(x, go, bound);
       else if ("ordinal" in to) y = go(this.child(x, to.ordinal));
-      else y = this.renamed(x, to.level, go);
+      else y = this.asked(x, to, go);
       memo.set(x, y);
       return y;
     };
@@ -336,24 +352,26 @@ export class Diagrams {
   }
 
   /** Rebuilds a node whose children may now ask about variables above it. */
-  private lifted(
-    x: Node,
-    go: (kid: Node) => Node,
-    bound: ReadonlyMap<number, { readonly ordinal: number } | { readonly level: number }>,
-  ): Node {
+  private lifted(x: Node, go: (kid: Node) => Node, bound: Substitution): Node {
     const level = this.level[x]!;
     for (const to of bound.values())
-      if ("level" in to && to.level <= level) return this.renamed(x, level, go);
+      if ("level" in to && to.level <= level) return this.asked(x, { level }, go);
     return this.rebuild(x, go);
   }
 
-  /** The node's cases asked of the variable at `level`, wherever that stands. */
-  private renamed(x: Node, level: number, go: (kid: Node) => Node): Node {
+  /** The node's cases asked of another variable, wherever that stands. */
+  private asked(
+    x: Node,
+    { level, through }: { level: number; through?: readonly number[] },
+    go: (kid: Node) => Node,
+  ): Node {
     const cases: Node[] = [];
-    this.edges(x, (kid, first, last) => {
+    const add = (kid: Node, first: number, last: number): void => {
       const inner = go(kid);
       if (inner !== EMPTY) cases.push(this.mask(this.range(level, [[first, last]]), inner));
-    });
+    };
+    if (through === undefined) this.edges(x, add);
+    else for (const [then, now] of through.entries()) add(this.child(x, now), then, then);
     return this.overAll(cases);
   }
 
@@ -373,11 +391,14 @@ export class Diagrams {
 
   /** The set of packets that a value of these variables makes a member. */
   exists(set: Node, levels: ReadonlySet<number>): Node {
-    const memo = new Map<Node, Node>();
+    let memo = this.quantified.get(levels);
+    if (memo === undefined) this.quantified.set(levels, (memo = new Map<Node, Node>()));
+    const last = Math.max(-1, ...levels);
     const go = (x: Node): Node => {
       if (x < 0) return x;
       let y = memo.get(x);
       if (y !== undefined) return y;
+      if (this.level[x]! > last) return x;
       if (levels.has(this.level[x]!)) {
         const kids: Node[] = [];
         this.edges(x, (kid) => kids.push(go(kid)));

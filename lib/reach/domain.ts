@@ -12,7 +12,7 @@ import {
   successor,
 } from "../packet/field.ts";
 import { leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
-import { Diagrams, EMPTY, FULL, type Node } from "./diagram.ts";
+import { Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 
 /** Order of the levels, best first by measurement: interfaces, state, addresses, protocol, ports; unknowns last. */
 const ORDER: readonly Field[] = [
@@ -62,6 +62,9 @@ const MOST_SCATTERED = 1 << 16;
 export const GIVEN = ["mark", "ctmark"] as const satisfies readonly Field[];
 const isGiven = (field: Field): boolean => (GIVEN as readonly Field[]).includes(field);
 
+/** Fields that are counted down by one on the way: they are cut so that one can tell what they were before. */
+const COUNTED: readonly Field[] = ["ttl"];
+
 /** What a domain must be able to tell apart. */
 export interface Vocabulary {
   readonly predicates: Iterable<Predicate>;
@@ -96,6 +99,7 @@ export class Domain {
     );
     this.levels = new Map(variables.flatMap((v, i) => (v.kind === "field" ? [[v.field, i] as const] : [])));
     this.unknowns = new Map(variables.flatMap((v, i) => (v.kind === "unknown" ? [[v.key, i] as const] : [])));
+    this.unknownLevels = new Set(this.unknowns.values());
   }
 
   /** The domain that can tell apart what these vocabularies tell apart. */
@@ -126,10 +130,11 @@ export class Domain {
         const last = fieldRange(leaf.field, family)[1];
         const ranges =
           leaf.kind === "in" ? leaf.ranges : (bitRanges(leaf.field, leaf.mask, leaf.value, family) ?? []);
-        for (const [lo, hi] of ranges) {
-          set.add(lo);
-          if (hi < last) set.add(successor(hi));
-        }
+        for (const [lo, hi] of ranges)
+          for (const cut of [lo, successor(hi)]) {
+            if (cut <= last) set.add(cut);
+            if (COUNTED.includes(leaf.field) && successor(cut) <= last) set.add(successor(cut));
+          }
         if (leaf.kind === "bits" && bitRanges(leaf.field, leaf.mask, leaf.value, family) === undefined)
           unknowns.set(scattered(leaf), "the mask has too many holes to follow");
       });
@@ -152,8 +157,68 @@ export class Domain {
   }
 
   /** Levels of all unknowns. */
-  get unknownLevels(): ReadonlySet<number> {
-    return new Set(this.unknowns.values());
+  readonly unknownLevels: ReadonlySet<number>;
+  private readonly allBut = new Map<Field, ReadonlySet<number>>();
+
+  /** Cuts a set into the parts that the predicates take, the first that holds; `rest` is what none takes. */
+  partition(
+    set: Node,
+    predicates: readonly Predicate[],
+  ): { readonly parts: ReadonlyMap<number, Node>; readonly rest: Node } {
+    const { diagrams } = this;
+    const first = diagrams.overAll(predicates.map((p, i) => diagrams.mask(this.set(p), terminal(i + 1))));
+    const parts = new Map(
+      [...diagrams.split(diagrams.mask(set, first))].map(([value, part]) => [value - 1, part]),
+    );
+    return {
+      parts,
+      rest: diagrams.minus(
+        set,
+        diagrams.map(first, (value) => Math.min(value, 1)),
+      ),
+    };
+  }
+
+  /**
+   * Divides many disjoint sets by another one, all in one pass: what of each lies inside and outside of it. One by
+   * one, each would walk the whole of the other again.
+   */
+  divide(
+    sets: readonly Node[],
+    by: Node,
+  ): { readonly inside: readonly Node[]; readonly outside: readonly Node[] } {
+    const { diagrams } = this;
+    const tagged = diagrams.overAll(sets.map((set, i) => diagrams.mask(set, terminal(i + 1))));
+    const list = (node: Node): Node[] => {
+      const parts = diagrams.split(node);
+      return sets.map((_, i) => parts.get(i + 1) ?? EMPTY);
+    };
+    return { inside: list(diagrams.mask(by, tagged)), outside: list(diagrams.minus(tagged, by)) };
+  }
+
+  /** A set over one field alone: which of its values some member has. */
+  only(set: Node, field: Field): Node {
+    let others = this.allBut.get(field);
+    if (others === undefined) {
+      const level = this.levels.get(field);
+      others = new Set(this.variables.map((_, i) => i).filter((i) => i !== level));
+      this.allBut.set(field, others);
+    }
+    return this.diagrams.exists(set, others);
+  }
+
+  /** The values of one field that some member of a set has, as ranges. */
+  spans(set: Node, field: Field): Range[] {
+    const level = this.levels.get(field);
+    const only = this.only(set, field);
+    if (only === EMPTY || level === undefined) return [];
+    const last = this.diagrams.domains[level]! - 1;
+    if (only === FULL) return [[this.interval(level, 0)[0], this.interval(level, last)[1]]];
+    const out: Range[] = [];
+    this.diagrams.edges(only, (kid, first, end) => {
+      if (kid !== EMPTY) out.push([this.interval(level, first)[0], this.interval(level, end)[1]]);
+    });
+    return out;
   }
 
   /** The elementary interval a value lies in. */
@@ -176,6 +241,12 @@ export class Domain {
     const next = variable.starts[ordinal + 1];
     if (next === undefined) return [first, variable.last];
     return [first, typeof next === "bigint" ? next - 1n : typeof next === "number" ? next - 1 : next];
+  }
+
+  /** By the ordinal that a number has now, the one that it has when it is less by so much; never less than 0. */
+  lessened(level: number, less: number): number[] {
+    const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
+    return starts.map((start) => this.ordinal(level, Math.max(0, (start as number) - less)));
   }
 
   /** The set of packets that satisfy a predicate. */

@@ -9,16 +9,25 @@ import {
   type Scalar,
 } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
-import { and, is, type Predicate } from "../packet/predicate.ts";
-import { freshCases } from "../path/fresh.ts";
+import { ANY, and, between, is, NEVER, type Predicate } from "../packet/predicate.ts";
+import { freshCases, loose } from "../path/fresh.ts";
 import { translate } from "../path/nat.ts";
 import type { Program } from "../path/program.ts";
 import type { Case } from "../path/route.ts";
-import { arrive, type Decision, deliver, type Ending, type Engine, type Part, send } from "../path/walk.ts";
+import {
+  arrive,
+  type Confirmed,
+  type Decision,
+  deliver,
+  type Ending,
+  type Engine,
+  type Part,
+  send,
+} from "../path/walk.ts";
 import type { Effect, Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { Chains, changedValue, type Outcome } from "./chain.ts";
-import { EMPTY, FULL, type Node } from "./diagram.ts";
+import { EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
 import { type Bound, bind, type SetState, valueIn } from "./state.ts";
 
@@ -71,9 +80,11 @@ function* predicatesOf(program: Program): Generator<Predicate> {
       }
   }
   for (const { when } of program.bridged) yield when;
+  for (const { when } of program.refused) yield when;
+  for (const { when } of program.sources) yield when;
   for (const { when } of program.routesIn) yield when;
   for (const { when } of program.routesOut) yield when;
-  for (const { when } of freshCases(program.ruleset.family)) yield when;
+  for (const { when } of freshCases(program.ruleset.family, loose(program.host))) yield when;
 }
 
 /** What a translation turns headers into: the sets must be able to tell whether a header is that already. */
@@ -89,7 +100,9 @@ function* translations(
   if (to.kind === "interface")
     for (const each of host.interfaces) yield is(side === "src" ? "out" : "in", each.name);
   if (to.kind === "interface" && side === "dst") yield is(field, family === 4 ? 0x7f00_0001 : 1n);
-  if (ports !== null) yield is(side === "dst" ? "dport" : "sport", ports.first);
+  const port = side === "dst" ? "dport" : "sport";
+  if (ports !== null) yield is(port, ports.first);
+  if (ports !== null) yield between(port, ports.first, ports.last);
 }
 
 /** A fresh packet: nothing is marked, nothing is known of it. */
@@ -103,9 +116,18 @@ const FRESH: readonly (readonly [Field, Bound])[] = [
   ["ctmark", { value: 0 }],
   // Conntrack puts fragments together before any table sees them.
   ["fragment", { value: 0 }],
+  ["socket", { value: 0 }],
+  // What is not addressed to the host on the wire is not what anybody publishes.
+  ["pkttype", { value: 0 }],
   ["ctstate", { value: CT.INVALID }],
   ["ctstatus", { value: 0 }],
   ["ctdir", { value: 0 }],
+];
+
+/** What the host itself sends. */
+const _LOCAL: readonly (readonly [Field, Bound])[] = [
+  ["in", { value: "" }],
+  ["socket", { value: 1 }],
 ];
 
 const TRACKED: readonly (readonly [Field, Bound])[] = [
@@ -131,7 +153,7 @@ export class Reach implements Engine<SetState> {
     readonly domain: Domain,
   ) {
     this.chains = new Chains(program, domain);
-    this.fresh = freshCases(program.ruleset.family);
+    this.fresh = freshCases(program.ruleset.family, loose(program.host));
   }
 
   /** The state of all packets that satisfy a predicate, before anything happened to them. */
@@ -141,7 +163,6 @@ export class Reach implements Engine<SetState> {
       bound: new Map([...FRESH, ...more]),
       translated: [],
       asked: { dst: false, src: false },
-      moved: false,
       unsure: [],
     };
   }
@@ -209,9 +230,29 @@ export class Reach implements Engine<SetState> {
       );
       return this.chains
         .choose(noted, cases)
-        .flatMap(({ state: part, outcome }) => this.bound(part, nat, side, outcome));
+        .flatMap(({ state: part, outcome }) => this.spread(part, nat, side, outcome));
     }
-    return this.bound(noted, nat, side, "");
+    return this.spread(noted, nat, side, "");
+  }
+
+  /** Ports within the rule's range are kept; of the others the kernel chooses one, which nobody can foretell. */
+  private spread(state: SetState, nat: Nat, side: "dst" | "src", device: string): Part<SetState, Decision>[] {
+    const { ports } = nat;
+    if (ports === null || ports.first === ports.last || ports.base !== undefined)
+      return this.bound(state, nat, side, device);
+    const field: Field = side === "dst" ? "dport" : "sport";
+    const cases: Case<boolean>[] = [
+      { when: nat.random ? NEVER : between(field, ports.first, ports.last), outcome: true },
+      { when: ANY, outcome: false },
+    ];
+    return this.choose(state, cases).flatMap(({ state: part, outcome: kept }) =>
+      this.bound(
+        kept ? part : chosen(part, side, "the kernel chooses the port"),
+        { ...nat, ports: kept ? null : ports },
+        side,
+        device,
+      ),
+    );
   }
 
   /** Binds the translated fields to what they become. */
@@ -242,6 +283,13 @@ export class Reach implements Engine<SetState> {
       ruleset.family,
     );
     if (to === null) return [{ state, outcome: "drop" }];
+    if (nat.to.kind === "range" && nat.to.first !== nat.to.last)
+      return this.bound(
+        chosen(state, side, "the kernel chooses the address"),
+        { ...nat, to: { ...nat.to, last: nat.to.first } },
+        side,
+        device,
+      );
     const changes: [Field, Bound][] = [];
     if (to.address !== null)
       changes.push(
@@ -273,11 +321,7 @@ export class Reach implements Engine<SetState> {
         ? []
         : [
             {
-              state: bind(
-                { ...state, set: other },
-                [...changes, ["ctstatus", { value: status }]],
-                state.moved || side === "dst",
-              ),
+              state: bind({ ...state, set: other }, [...changes, ["ctstatus", { value: status }]]),
               outcome: "accept" as const,
             },
           ]),
@@ -289,13 +333,35 @@ export class Reach implements Engine<SetState> {
   }
 
   assign(state: SetState, field: Field, value: Scalar): SetState {
-    return bind(state, [[field, { value }]], field === "out" ? false : state.moved);
+    return bind(state, [[field, { value }]]);
   }
 
-  rerouted(_before: SetState, after: SetState): boolean {
-    return after.moved;
+  aged(state: SetState): SetState {
+    const ttl = valueIn(state, "ttl");
+    if (typeof ttl === "number") return bind(state, [["ttl", { value: ttl - 1 }]]);
+    const before = state.bound.get("ttl");
+    const less = before !== undefined && "less" in before ? before.less : 0;
+    return bind(state, [["ttl", { variable: "ttl", less: less + 1 }]]);
+  }
+
+  confirm(state: SetState): Confirmed<SetState> {
+    const status = valueIn(state, "ctstatus");
+    const fresh = valueIn(state, "ctstate") === CT.NEW && typeof status === "number";
+    return {
+      state: fresh ? bind(state, [["ctstatus", { value: status | CT_STATUS.CONFIRMED }]]) : state,
+      why: null,
+    };
+  }
+
+  rerouted(before: SetState, after: SetState, stop: "mangle" | "nat"): boolean {
+    const fields: readonly Field[] = stop === "nat" ? ["dst"] : ["src", "dst", "mark", "tos"];
+    return fields.some((field) => before.bound.get(field) !== after.bound.get(field));
   }
 }
+
+/** Where a translation's choice decides what the filter sees, the answer is not sure; of sources it sees nothing. */
+const chosen = (state: SetState, side: "dst" | "src", why: string): SetState =>
+  side === "src" ? state : { ...state, unsure: [...state.unsure, why] };
 
 const decision = (outcome: Outcome): Decision => {
   switch (outcome.kind) {
@@ -383,23 +449,3 @@ function toPacket(values: ReadonlyMap<Field, Scalar>, domain: Domain): Packet {
     ...optional("mac", number("mac")),
   };
 }
-
-/** The addresses a set allows in one field, all else being free: ranges of its elementary intervals. */
-export function project(domain: Domain, set: Node, field: Field): [Scalar, Scalar][] {
-  const level = domain.levelOf(field);
-  if (set === EMPTY) return [];
-  if (level === undefined) return [];
-  const { diagrams } = domain;
-  const others = new Set(domain.variables.map((_, i) => i).filter((i) => i !== level));
-  const only = diagrams.exists(set, others);
-  const out: [Scalar, Scalar][] = [];
-  if (only === FULL)
-    return [[domain.interval(level, 0)[0], domain.interval(level, diagrams.domains[level]! - 1)[1]]];
-  diagrams.edges(only, (kid, first, last) => {
-    if (kid !== EMPTY) out.push([domain.interval(level, first)[0], domain.interval(level, last)[1]]);
-  });
-  return out;
-}
-
-/** What a predicate asks, as a set over the packets as they were sent. */
-export const setOf = (domain: Domain, ...all: Predicate[]): Node => domain.set(and(...all));

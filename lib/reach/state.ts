@@ -7,7 +7,11 @@ import type { Field, Scalar } from "../packet/field.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import type { Node } from "./diagram.ts";
 
-export type Bound = { readonly value: Scalar } | { readonly variable: Field };
+export type Bound =
+  | { readonly value: Scalar }
+  | { readonly variable: Field }
+  /** What the variable was when the packet was sent, less a number (and never below 0). */
+  | { readonly variable: Field; readonly less: number };
 
 export interface SetState {
   readonly set: Node;
@@ -16,21 +20,14 @@ export interface SetState {
   readonly translated: readonly Rule[];
   /** Which sides the nat table was asked for: once each, even on the second way through loopback. */
   readonly asked: { readonly dst: boolean; readonly src: boolean };
-  /** Whether something the routing decision looks at changed since it was made. */
-  readonly moved: boolean;
   /** Why a part of it is not decided, in words. */
   readonly unsure: readonly string[];
 }
 
 /** A field's binding after a change of another one is spelled: `undefined` where it is still as it was sent. */
-export const bind = (
-  state: SetState,
-  changes: Iterable<readonly [Field, Bound]>,
-  moved = state.moved,
-): SetState => ({
+export const bind = (state: SetState, changes: Iterable<readonly [Field, Bound]>): SetState => ({
   ...state,
   bound: new Map([...state.bound, ...changes]),
-  moved,
 });
 
 /** The one value a field now has, where it has one. */

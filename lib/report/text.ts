@@ -36,7 +36,8 @@ export function packetFlags(p: PacketJson): string {
   return out.join(" ");
 }
 
-const KINDS: Record<Finding["kind"], string> = {
+/** What each kind of finding means, in a clause. */
+export const KINDS: Readonly<Record<Finding["kind"], string>> = {
   "ingress-bypass": "a published port is open although the firewall blocks it",
   "loopback-bypass": "a port published on a loopback address is reached from outside",
   "direct-bypass": "a container is reached by its own address although the firewall blocks it",
@@ -55,6 +56,15 @@ const container = (c: Finding["container"]): string =>
 export function intendedText({ rule }: Finding["intended"]): string {
   if ("policy" in rule) return rule.policy;
   return rule.ufw !== undefined ? `ufw ${safe(rule.ufw)}` : safe(rule.text);
+}
+
+/** A finding in one sentence. */
+export function findingSentence(f: Finding): string {
+  const who =
+    f.container === null
+      ? ""
+      : ` (container ${container(f.container)}${f.listen === null ? "" : `, published as ${published({ listen: f.listen, proto: f.proto })}`})`;
+  return `${KINDS[f.kind]}${who}: the firewall says ${f.intended.verdict} (${intendedText(f.intended)}), but ${f.from} gets through via ${f.in.join(", ")}; for instance ${packetText(f.witness)}`;
 }
 
 /** The audit as a person reads it: a table of what is exposed, then each finding with its proof. */
@@ -82,10 +92,23 @@ export function auditText(audit: Audit, style: Style = PLAIN): string {
       "",
     );
   }
+  for (const e of exposures) {
+    if (e.unexpected === undefined) continue;
+    const { from, witness } = e.unexpected;
+    const who = `${from} via ${e.unexpected.in.map(safe).join(", ")}`;
+    out.push(
+      `${style.red("unexpected:")} ${published(e)} (${container(e.endpoint)}) is open to ${who}; for instance ${packetText(witness)}`,
+    );
+  }
+  if (exposures.some((e) => e.unexpected !== undefined)) out.push("");
   for (const [i, f] of findings.entries()) out.push(...findingText(f, i + 1, style), "");
+  for (const l of audit.lint) {
+    const where = l.rule === null ? "" : ` (line ${l.rule.line}: ${safe(l.rule.text)})`;
+    out.push(`${style.yellow("lint:")} ${l.kind}${where}: ${safe(l.message)}`);
+  }
   for (const sentence of inconclusive) out.push(`${style.yellow("inconclusive:")} ${safe(sentence)}`);
   for (const sentence of inferred) out.push(`${style.dim("inferred:")} ${safe(sentence)}`);
-  if (inconclusive.length + inferred.length > 0) out.push("");
+  if (inconclusive.length + inferred.length + audit.lint.length > 0) out.push("");
   out.push(
     findings.length > 0
       ? style.red(

@@ -29,6 +29,8 @@ export interface Nat {
   readonly ports: { readonly first: number; readonly last: number; readonly base?: number } | null;
   /** `--random`, `--random-fully` or `--persistent`: the kernel chooses, nobody can foretell. */
   readonly random: boolean;
+  /** `--persistent`: a source gets the same address wherever it goes. */
+  readonly persistent?: boolean;
 }
 
 export type Effect =

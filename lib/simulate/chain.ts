@@ -120,10 +120,7 @@ function run(
         frame = next;
         break;
       case "assign":
-        state = state.with(
-          { [effect.field]: changed(state, effect.field, effect.change) },
-          state.moved || ["mark", "tos", "src", "dst"].includes(effect.field),
-        );
+        state = assigned(state, effect.field, effect.change);
         frame = next;
         break;
       case "jump":
@@ -143,6 +140,20 @@ function run(
         frame = frame.below;
     }
   }
+}
+
+/** A field changed by a rule, as far as the kernel lets it. */
+function assigned(state: PacketState, field: Field, change: Change): PacketState {
+  const { connection } = state;
+  // What has a connection already keeps it (xt_ct_target).
+  if (field === "ctstate" && connection !== null) return state;
+  const ofConnection = field === "ctmark" || (change.kind === "copy" && change.from === "ctmark");
+  if (ofConnection && connection === null) return state;
+  const value = changed(state, field, change);
+  const after = state.with({ [field]: value });
+  return field === "ctmark" && connection !== null
+    ? after.carried({ ...connection, mark: value as number }, state.reply)
+    : after;
 }
 
 /** The built-in chain a stack of frames began with. */

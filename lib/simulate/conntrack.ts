@@ -1,7 +1,8 @@
 /** The connection table of a simulation: what conntrack remembers of the flows that were let through. */
 import { type Address, CT_STATUS, hasPorts, PROTO } from "../packet/field.ts";
+import type { Tcp } from "./tcp.ts";
 
-/** One direction of a connection. ICMP keeps type and code where others have ports. */
+/** One direction of a connection. ICMP keeps its identifier, and type and code, where others have ports. */
 export interface Tuple {
   readonly proto: number;
   readonly src: Address;
@@ -19,6 +20,12 @@ export interface Connection {
   readonly mark: number;
   /** Which sides the nat table has been asked for; it is asked once a connection. */
   readonly asked: { readonly dst: boolean; readonly src: boolean };
+  /** The state of a TCP connection. */
+  readonly tcp?: Tcp;
+  /** The interface it is masqueraded for: it ends when it is routed to another. */
+  readonly masqueraded?: string;
+  /** It was forgotten when this packet came: nothing is to be remembered of it. */
+  readonly over?: boolean;
 }
 
 const REPLY_TYPES = new Map<number, number>([
@@ -49,11 +56,12 @@ export function tupleOf(h: {
   dport?: number | undefined;
   type?: number | undefined;
   code?: number | undefined;
+  id?: number | undefined;
 }): Tuple {
   const { proto, src, dst } = h;
   if (hasPorts(proto)) return { proto, src, dst, sport: h.sport ?? 0, dport: h.dport ?? 0 };
   if (proto === PROTO.icmp || proto === PROTO.icmpv6)
-    return { proto, src, dst, sport: 0, dport: ((h.type ?? 0) << 8) | (h.code ?? 0) };
+    return { proto, src, dst, sport: h.id ?? 0, dport: ((h.type ?? 0) << 8) | (h.code ?? 0) };
   return { proto, src, dst, sport: 0, dport: 0 };
 }
 
@@ -65,25 +73,52 @@ export interface Found {
   readonly reply: boolean;
 }
 
+const sourceKey = (t: Tuple): string => `${t.proto} ${t.src} ${t.sport}`;
+
 export class Connections {
   private readonly byTuple = new Map<string, Found>();
+  /** By what the original direction comes from: translations are shared among them (nf_nat_bysource). */
+  private readonly bySource = new Map<string, Connection[]>();
 
   /** The connection this tuple belongs to, either way round. */
   find(tuple: Tuple): Found | undefined {
     return this.byTuple.get(key(tuple));
   }
 
+  /** The connections that come from the same address and port. */
+  from(tuple: Tuple): readonly Connection[] {
+    return this.bySource.get(sourceKey(tuple)) ?? [];
+  }
+
   /** Enters a connection whose first packet came through, or replaces what was known of it. */
   confirm(connection: Connection): void {
     const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
+    const before = this.byTuple.get(key(connection.original));
     this.byTuple.set(key(connection.original), { connection: confirmed, reply: false });
     this.byTuple.set(key(connection.reply), { connection: confirmed, reply: true });
+    const source = sourceKey(connection.original);
+    const list = this.bySource.get(source) ?? [];
+    const at = before === undefined ? -1 : list.indexOf(before.connection);
+    if (at >= 0) list[at] = confirmed;
+    else this.bySource.set(source, [...list, confirmed]);
+  }
+
+  /** Forgets a connection. */
+  forget(connection: Connection): void {
+    this.byTuple.delete(key(connection.original));
+    this.byTuple.delete(key(connection.reply));
+    const source = sourceKey(connection.original);
+    const original = key(connection.original);
+    const rest = this.from(connection.original).filter((c) => key(c.original) !== original);
+    if (rest.length === 0) this.bySource.delete(source);
+    else this.bySource.set(source, rest);
   }
 
   /** A table that can go its own way. */
   copy(): Connections {
     const copy = new Connections();
     for (const [k, v] of this.byTuple) copy.byTuple.set(k, v);
+    for (const [k, v] of this.bySource) copy.bySource.set(k, [...v]);
     return copy;
   }
 }

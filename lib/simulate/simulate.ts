@@ -7,21 +7,32 @@ import {
   CT_STATUS,
   type Field,
   hasPorts,
+  PROTO,
   protoName,
   type Scalar,
 } from "../packet/field.ts";
-import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
+import { type Packet, type PacketJson, packetJson, type Quoted } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
-import { freshCases } from "../path/fresh.ts";
-import { translate } from "../path/nat.ts";
+import { freshCases, loose } from "../path/fresh.ts";
+import { type Translated, translate } from "../path/nat.ts";
 import { Program } from "../path/program.ts";
-import type { Case } from "../path/route.ts";
-import { arrive, type Decision, deliver, type Ending, type Engine, type Part, send } from "../path/walk.ts";
+import { type Case, GROUPS } from "../path/route.ts";
+import {
+  arrive,
+  type Confirmed,
+  type Decision,
+  deliver,
+  type Ending,
+  type Engine,
+  type Part,
+  send,
+} from "../path/walk.ts";
 import type { Nat } from "../rules/effect.ts";
 import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
 import { runChain } from "./chain.ts";
-import { type Connection, Connections, invert, type Tuple, tupleOf } from "./conntrack.ts";
+import { type Connection, Connections, type Found, invert, type Tuple, tupleOf } from "./conntrack.ts";
 import { PacketState, type Step } from "./state.ts";
+import { closed, segment, validFlags } from "./tcp.ts";
 
 /** The header of a packet as it leaves. */
 export interface Sent {
@@ -31,6 +42,8 @@ export interface Sent {
   readonly sport: number | null;
   readonly dport: number | null;
   readonly mark: number;
+  readonly ttl: number;
+  readonly tos: number;
 }
 
 /** What becomes of a packet: the contract's JSON. */
@@ -68,7 +81,7 @@ export class Simulator {
   ) {
     this.connections = options.connections ?? new Connections();
     this.truths = options.assume ?? new Map();
-    for (const ruleset of rulesets) this.programs.set(ruleset.family, new Program(ruleset, host));
+    for (const ruleset of rulesets) this.programs.set(ruleset.family, Program.of(ruleset, host));
   }
 
   /** What becomes of a packet; a connection it opens is known to the packets that follow. */
@@ -78,11 +91,26 @@ export class Simulator {
     const engine = new PacketEngine(program, this.host, this.connections);
     const start = PacketState.of(packet, this.truths);
     const endings = packet.in === null ? send(start, program, engine) : arrive(start, program, engine);
-    const passed = endings.filter((e) => e.verdict === "accept");
-    if (endings.length > 0 && passed.length === endings.length)
-      for (const { state } of passed)
-        if (state.connection !== null) this.connections.confirm(state.connection);
-    return answer(packet, endings);
+    const said = answer(packet, endings);
+    if (said.branches === undefined) for (const ending of endings.slice(0, 1)) this.remember(ending);
+    return said;
+  }
+
+  /**
+   * What conntrack keeps of a packet: what it saw of a connection it knows, whatever the rules then said; a new one
+   * only if the packet got to the end of its last hook.
+   */
+  private remember({ state, verdict }: Ending<PacketState>): void {
+    const { connection } = state;
+    if (connection === null || connection.over === true) return;
+    if ((connection.status & CT_STATUS.CONFIRMED) === 0 && !state.confirmed) return;
+    if (state.confirmed || this.connections.find(connection.original) !== undefined) {
+      // A reset that the host answers with closes the connection, too.
+      const reset = verdict === "reject" && connection.tcp !== undefined && answeredByReset(state);
+      const tcp =
+        connection.tcp === undefined ? {} : { tcp: reset ? closed(connection.tcp) : connection.tcp };
+      this.connections.confirm({ ...connection, ...tcp, mark: state.field("ctmark") as number });
+    }
   }
 
   /** What PREROUTING and INPUT say of a packet as if it were for this host. No connection is remembered. */
@@ -95,7 +123,7 @@ export class Simulator {
     let program = this.programs.get(packet.family);
     if (program === undefined) {
       // A family without rules: the kernel lets everything through.
-      program = new Program({ family: packet.family, source: "", tables: new Map() }, this.host);
+      program = Program.of({ family: packet.family, source: "", tables: new Map() }, this.host);
       this.programs.set(packet.family, program);
     }
     return program;
@@ -106,7 +134,7 @@ export class Simulator {
     if (this.connections.find(tupleOf(packet)) !== undefined) return;
     const { state: _, ...first } = packet;
     const tables = new Map([...program.ruleset.tables].filter(([name]) => name === "nat"));
-    const nat = new Program({ ...program.ruleset, tables }, this.host);
+    const nat = Program.of({ ...program.ruleset, tables }, this.host);
     const engine = new PacketEngine(nat, this.host, this.connections);
     const start = PacketState.of({ ...first, state: "NEW" }, this.truths);
     for (const { state } of packet.in === null ? send(start, nat, engine) : arrive(start, nat, engine))
@@ -148,98 +176,239 @@ class PacketEngine implements Engine<PacketState> {
   track(state: PacketState): PacketState[] {
     // Seen before on the way out through loopback, or told not to be tracked.
     if (state.connection !== null || state.field("ctstate") === CT.UNTRACKED) return [state];
-    if (state.given === "INVALID" || state.given === "UNTRACKED")
-      return [state.with({ ctstate: CT[state.given] })];
+    const { given } = state;
+    if (given === "INVALID" || given === "UNTRACKED") return [state.with({ ctstate: CT[given] })];
+    const { about } = state.packet;
+    if (about !== undefined && isError(state)) return [this.related(state, about)];
     const tuple = tupleOf(headerOf(state));
     const found = this.connections.find(tuple);
-    if (found !== undefined) {
-      const { connection, reply } = found;
-      const seen: Connection = reply
-        ? { ...connection, status: connection.status | CT_STATUS.SEEN_REPLY }
-        : connection;
-      const word = state.given ?? (reply || seen.status & CT_STATUS.SEEN_REPLY ? "ESTABLISHED" : "NEW");
-      return [withConnection(state, seen, reply, CT[word])];
-    }
-    return this.choose(state, freshCases(this.program.ruleset.family)).map(({ state: each, outcome }) => {
+    if (found !== undefined && given === undefined && tuple.proto === PROTO.tcp) {
+      const after = this.segment(state, found);
+      if (after !== null) return [after];
+    } else if (found !== undefined) return [this.known(state, found.connection, found.reply)];
+    return this.opening(state, tuple);
+  }
+
+  /** A packet that belongs to no connection: the first of one, or nothing that makes sense. */
+  private opening(state: PacketState, tuple: Tuple): PacketState[] {
+    const { family } = this.program.ruleset;
+    return this.choose(state, freshCases(family, loose(this.host))).map(({ state: each, outcome }) => {
       const word = state.given ?? outcome;
       if (word === "INVALID" || word === "UNTRACKED") return each.with({ ctstate: CT[word] });
+      const first =
+        tuple.proto === PROTO.tcp ? segment(undefined, state.field("flags") as number, false, false) : null;
       const connection: Connection = {
         original: tuple,
         reply: invert(tuple),
         status: 0,
         mark: 0,
         asked: { dst: false, src: false },
+        ...(first?.kind === "accept" ? { tcp: first.tcp } : {}),
       };
       return withConnection(each, connection, false, CT[word]);
     });
   }
 
+  /** A packet of a connection that is known. */
+  private known(state: PacketState, connection: Connection, reply: boolean): PacketState {
+    const replied = reply || (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
+    const word = state.given ?? (replied ? "ESTABLISHED" : "NEW");
+    const status = reply ? connection.status | CT_STATUS.SEEN_REPLY : connection.status;
+    return withConnection(state, { ...connection, status }, reply, CT[word]);
+  }
+
+  /** A TCP segment of a connection that is known; `null` where it opens it anew. */
+  private segment(state: PacketState, { connection, reply }: Found): PacketState | null {
+    const flags = state.field("flags") as number;
+    if (!validFlags(flags)) return state.with({ ctstate: CT.INVALID });
+    const seen = (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
+    const what = segment(connection.tcp, flags, reply, seen);
+    switch (what.kind) {
+      case "invalid":
+        return state.with({ ctstate: CT.INVALID });
+      case "reopen":
+        this.connections.forget(connection);
+        return null;
+      case "last":
+        this.connections.forget(connection);
+        return this.known(state, { ...connection, tcp: what.tcp, over: true }, reply);
+      case "accept": {
+        const status = what.assured ? connection.status | CT_STATUS.ASSURED : connection.status;
+        return this.known(state, { ...connection, status, tcp: what.tcp }, reply);
+      }
+    }
+  }
+
+  /** An ICMP error: it belongs to the connection of the packet it quotes (nf_conntrack_inet_error). */
+  private related(state: PacketState, about: Quoted): PacketState {
+    const inner = invert(tupleOf(about));
+    const found = this.connections.find(inner);
+    if (found === undefined || inner.dst !== state.field("dst")) return state.with({ ctstate: CT.INVALID });
+    return withConnection(state, found.connection, found.reply, CT.RELATED);
+  }
+
   nat(state: PacketState, hook: Hook, side: "dst" | "src"): Part<PacketState, Decision>[] {
     const { connection } = state;
-    if (connection === null) return [{ state, outcome: "accept" }];
-    if (state.reply || connection.asked[side] || state.field("ctstate") !== CT.NEW)
+    // Without a nat table in the rules nothing of it is switched on.
+    if (connection === null || !this.program.ruleset.tables.has("nat")) return [{ state, outcome: "accept" }];
+    const fresh = state.field("ctstate") === CT.NEW && !state.reply;
+    if (!fresh || connection.asked[side]) {
+      const { masqueraded } = connection;
+      if (
+        hook === "POSTROUTING" &&
+        masqueraded !== undefined &&
+        !state.reply &&
+        masqueraded !== state.field("out") &&
+        !isError(state)
+      ) {
+        this.connections.forget(connection);
+        const why = `masqueraded for ${masqueraded}, and routed to another interface now: the connection is cut`;
+        return [{ state: state.assume(why), outcome: "drop" }];
+      }
       return [{ state: this.translated(state, connection, side), outcome: "accept" }];
+    }
     return runChain(state, this.program, "nat", hook).map(
       ({ state: after, outcome }): Part<PacketState, Decision> => {
-        const asked = { ...connection, asked: { ...connection.asked, [side]: true } };
-        if (typeof outcome === "string")
-          return {
-            state: withConnection(after, asked, false, CT.NEW),
-            outcome: outcome === "reject" ? "drop" : outcome,
-          };
-        return this.bind(after, asked, outcome.nat, side);
+        const now = after.connection ?? connection;
+        const asked: Connection = { ...now, asked: { ...now.asked, [side]: true } };
+        if (typeof outcome === "string" && outcome !== "accept")
+          return { state: after, outcome: outcome === "reject" ? "drop" : outcome };
+        const nat = typeof outcome === "string" ? null : outcome.nat;
+        return this.bind(after, asked, nat, side);
       },
     );
   }
 
-  /** Sets up the translation a rule asks for: the reply tuple changes, and with it this packet's header. */
+  /**
+   * Sets up the translation a rule asks for, or none (a null binding): the reply tuple changes, and with it this
+   * packet's header. Where the tuple is taken another port is found (get_unique_tuple in nf_nat_core.c).
+   */
   private bind(
     state: PacketState,
     connection: Connection,
-    nat: Nat,
+    nat: Nat | null,
     side: "dst" | "src",
   ): Part<PacketState, Decision> {
-    const h = headerOf(state);
+    const now = invert(connection.reply);
     const device = String(state.field(side === "src" ? "out" : "in") ?? "");
-    const old = side === "dst" ? { address: h.dst, port: h.dport } : { address: h.src, port: h.sport };
-    const to = translate(nat, old, h.proto, device, h.dst, this.host, this.program.ruleset.family);
-    if (to === null)
+    const old =
+      side === "dst" ? { address: now.dst, port: now.dport } : { address: now.src, port: now.sport };
+    const made =
+      nat === null
+        ? NOTHING
+        : translate(nat, old, now.proto, device, now.dst, this.host, this.program.ruleset.family, now.src);
+    if (made === null)
       return { state: state.assume(`${device} has no address to translate to`), outcome: "drop" };
-    const { reply } = connection;
-    // Replies come from where the packet is sent to, and go to where it seems to come from.
-    const turned: Tuple =
+    const usual = nat === null || side === "dst" ? null : this.usual(connection, nat, made.address);
+    const to = usual ?? made;
+    const address = to.address ?? old.address;
+    const turned = (port: number): Tuple =>
       side === "dst"
-        ? { ...reply, src: to.address ?? reply.src, sport: to.port ?? reply.sport }
-        : { ...reply, dst: to.address ?? reply.dst, dport: to.port ?? reply.dport };
+        ? { ...connection.reply, src: address, ...(hasPorts(now.proto) ? { sport: port } : {}) }
+        : { ...connection.reply, dst: address, ...(hasPorts(now.proto) ? { dport: port } : {}) };
+    const { port, choice } =
+      usual === null
+        ? this.free(connection, nat, side, old.port, to.port, turned)
+        : { port: usual.port!, choice: null };
+    const reply = turned(port);
+    const { reply: before } = connection;
     const changes =
-      turned.src !== reply.src ||
-      turned.sport !== reply.sport ||
-      turned.dst !== reply.dst ||
-      turned.dport !== reply.dport;
+      reply.src !== before.src ||
+      reply.sport !== before.sport ||
+      reply.dst !== before.dst ||
+      reply.dport !== before.dport;
     const bit = side === "dst" ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
     const bound: Connection = {
       ...connection,
-      reply: turned,
+      reply,
       status: changes ? connection.status | bit : connection.status,
+      ...(nat?.to.kind === "interface" && side === "src" ? { masqueraded: device } : {}),
     };
-    const noted = to.choice === null ? state : state.assume(to.choice);
+    const noted = choice === null ? state : state.assume(choice);
     return {
       state: this.translated(withConnection(noted, bound, false, CT.NEW), bound, side),
       outcome: "accept",
     };
   }
 
-  /** The header with one side translated: what the other direction's tuple says, turned round. */
-  private translated(state: PacketState, connection: Connection, side: "dst" | "src"): PacketState {
-    const bits = CT_STATUS.DST_NAT | CT_STATUS.SRC_NAT;
-    if ((connection.status & bits) === 0) return state;
-    const goal = invert(state.reply ? connection.original : connection.reply);
-    const ports = hasPorts(goal.proto);
-    if (side === "dst") {
-      const moved = state.moved || state.field("dst") !== goal.dst;
-      return state.with({ dst: goal.dst, ...(ports ? { dport: goal.dport } : {}) }, moved);
+  /**
+   * A source that needs no new choice: one that the rule would allow as it is, or the one that others from the same
+   * address and port already have (find_appropriate_src).
+   */
+  private usual(connection: Connection, nat: Nat, address: Address | null): Translated | null {
+    if (nat.random) return null;
+    const { to, ports } = nat;
+    const now = invert(connection.reply);
+    const ported = hasPorts(now.proto);
+    const fits = (a: Address, port: number): boolean =>
+      (to.kind === "keep" || (to.kind === "range" ? a >= to.first && a <= to.last : a === address)) &&
+      (ports === null || !ported || (port >= ports.first && port <= ports.last));
+    const open = (a: Address, port: number): boolean =>
+      this.connections.find({ ...connection.reply, dst: a, ...(ported ? { dport: port } : {}) }) ===
+      undefined;
+    if (fits(now.src, now.sport))
+      return open(now.src, now.sport) ? { address: now.src, port: now.sport, choice: null } : null;
+    const kin = this.connections.from(connection.original).find(({ reply }) => fits(reply.dst, reply.dport));
+    return kin === undefined || !open(kin.reply.dst, kin.reply.dport)
+      ? null
+      : { address: kin.reply.dst, port: kin.reply.dport, choice: null };
+  }
+
+  /** The port a translation ends up with, and what the kernel chose there that nobody can foretell. */
+  private free(
+    connection: Connection,
+    nat: Nat | null,
+    side: "dst" | "src",
+    old: number,
+    wanted: number | null,
+    turned: (port: number) => Tuple,
+  ): { port: number; choice: string | null } {
+    const taken = (port: number): boolean => this.connections.find(turned(port)) !== undefined;
+    if (!hasPorts(connection.original.proto)) return { port: old, choice: null };
+    const ports = nat?.ports ?? null;
+    if (nat?.random === true)
+      return {
+        port: wanted ?? old,
+        choice: `--random: the kernel chooses a port; ${wanted ?? old} stands for it`,
+      };
+    if (ports === null) {
+      if (side === "dst" || !taken(old)) return { port: old, choice: null };
+      // Ports below 512, below 1024 and above are replaced by their like.
+      const [first, last] = old < 512 ? [1, 511] : old < 1024 ? [600, 1023] : [1024, 65535];
+      for (let port = first; port <= last; port++)
+        if (!taken(port))
+          return {
+            port,
+            choice: `another connection has port ${old}: the kernel chooses one; ${port} stands for it`,
+          };
+      return { port: old, choice: null };
     }
-    return state.with({ src: goal.src, ...(ports ? { sport: goal.sport } : {}) });
+    const { first, last, base } = ports;
+    if (base === undefined && old >= first && old <= last && (first === last || !taken(old)))
+      return { port: old, choice: null };
+    const size = last - first + 1;
+    const start = base === undefined ? 0 : old - base;
+    for (let i = 0; i < size; i++) {
+      const port = first + ((((start + i) % size) + size) % size);
+      if (size > 1 && taken(port)) continue;
+      const open = side === "src" && base === undefined && size > 1;
+      return {
+        port,
+        choice: open ? `the kernel chooses a port from ${first} to ${last}; ${port} stands for it` : null,
+      };
+    }
+    return { port: first, choice: null };
+  }
+
+  /** The header with one side translated: what the other direction's tuple says, turned round (nf_nat_packet). */
+  private translated(state: PacketState, connection: Connection, side: "dst" | "src"): PacketState {
+    const mine = (side === "dst") !== state.reply ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
+    if ((connection.status & mine) === 0) return state;
+    const goal = invert(state.reply ? connection.original : connection.reply);
+    const ports = hasPorts(goal.proto) && !isError(state);
+    return side === "dst"
+      ? state.with({ dst: goal.dst, ...(ports ? { dport: goal.dport } : {}) })
+      : state.with({ src: goal.src, ...(ports ? { sport: goal.sport } : {}) });
   }
 
   choose<T>(state: PacketState, cases: readonly Case<T>[]): Part<PacketState, T>[] {
@@ -247,29 +416,76 @@ class PacketEngine implements Engine<PacketState> {
       const { when, outcome } = cases[i]!;
       const holds = evaluate(when, state);
       if (holds === true) return [{ state, outcome }];
-      if (holds !== false)
-        return [
-          {
-            state: state.settle(holds.key, true).assume(`${holds.key} taken to hold (${holds.why})`),
-            outcome,
-          },
-          ...this.choose(
-            state.settle(holds.key, false).assume(`${holds.key} taken not to hold (${holds.why})`),
-            cases.slice(i + 1),
-          ),
-        ];
+      if (holds === false) continue;
+      if (holds.key === GROUPS)
+        return this.choose(
+          state.settle(GROUPS, true).assume("the host is taken to have joined the multicast group"),
+          cases,
+        );
+      return [
+        ...this.choose(
+          state.settle(holds.key, true).assume(`${holds.key} taken to hold (${holds.why})`),
+          cases,
+        ),
+        ...this.choose(
+          state.settle(holds.key, false).assume(`${holds.key} taken not to hold (${holds.why})`),
+          cases,
+        ),
+      ];
     }
     return [];
   }
 
   assign(state: PacketState, field: Field, value: Scalar): PacketState {
-    return state.with({ [field]: value }, field === "out" ? false : state.moved);
+    return state.with({ [field]: value });
   }
 
-  rerouted(_before: PacketState, after: PacketState): boolean {
-    return after.moved;
+  aged(state: PacketState): PacketState {
+    return state.with({ ttl: Math.max(0, (state.field("ttl") as number) - 1) });
+  }
+
+  confirm(state: PacketState): Confirmed<PacketState> {
+    const { connection } = state;
+    if (connection === null || connection.status & CT_STATUS.CONFIRMED)
+      return { state: state.confirm(), why: null };
+    // Two connections whose replies nobody could tell apart: the second is not let through.
+    if (this.connections.find(connection.reply) !== undefined)
+      return { state, why: "another connection already expects the same replies" };
+    const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
+    return {
+      state: state.carried(confirmed, state.reply).with({ ctstatus: confirmed.status }).confirm(),
+      why: null,
+    };
+  }
+
+  rerouted(before: PacketState, after: PacketState, stop: "mangle" | "nat"): boolean {
+    if (stop === "nat") {
+      const { connection } = after;
+      if (connection === null || isError(after)) return before.field("dst") !== after.field("dst");
+      // Every packet of a flow that goes elsewhere is looked up again (nf_nat_ipv4_local_fn).
+      const [mine, other] = after.reply
+        ? [connection.reply, connection.original]
+        : [connection.original, connection.reply];
+      return this.program.ruleset.tables.has("nat") && mine.dst !== other.src;
+    }
+    const fields: readonly Field[] =
+      this.program.ruleset.family === 4
+        ? ["src", "dst", "mark", "tos"]
+        : ["src", "dst", "mark", "tos", "ttl"];
+    return fields.some((field) => before.field(field) !== after.field(field));
   }
 }
+
+const NOTHING: Translated = { address: null, port: null, choice: null };
+
+/** Whether the packet is an ICMP error that quotes another packet. */
+const isError = (state: PacketState): boolean => {
+  if (state.packet.about === undefined) return false;
+  const proto = state.field("proto");
+  const type = state.field("type") as number | undefined;
+  if (type === undefined) return false;
+  return proto === PROTO.icmp ? [3, 4, 5, 11, 12].includes(type) : proto === PROTO.icmpv6 && type < 128;
+};
 
 interface Header {
   readonly proto: number;
@@ -279,7 +495,11 @@ interface Header {
   readonly dport: number | undefined;
   readonly type: number | undefined;
   readonly code: number | undefined;
+  readonly id: number | undefined;
 }
+
+/** Whether the last rule of the path was a REJECT with a TCP reset. */
+const answeredByReset = (_state: PacketState): boolean => false;
 
 const headerOf = (state: PacketState): Header => ({
   proto: state.field("proto") as number,
@@ -289,6 +509,7 @@ const headerOf = (state: PacketState): Header => ({
   dport: state.field("dport") as number | undefined,
   type: state.field("type") as number | undefined,
   code: state.field("code") as number | undefined,
+  id: state.packet.id,
 });
 
 function withConnection(
@@ -325,6 +546,8 @@ function sentHeader(ending: Ending<PacketState>): Sent | null {
     sport: h.sport ?? null,
     dport: h.dport ?? null,
     mark: ending.state.field("mark") as number,
+    ttl: ending.state.field("ttl") as number,
+    tos: ending.state.field("tos") as number,
   };
 }
 

@@ -30,6 +30,9 @@ interface Trail<T> {
   readonly before: Trail<T> | null;
 }
 
+/** Unknowns about IPv6 extension headers: one packet is described without them, so it has none. */
+const EXTENSION_HEADER = /^(rt|hbh|dst|frag|mh|srh)\(/;
+
 export class PacketState implements Reading {
   constructor(
     private readonly header: Readonly<Partial<Record<Field, Scalar>>>,
@@ -39,15 +42,20 @@ export class PacketState implements Reading {
     private readonly trail: Trail<Step> | null,
     private readonly assumed: Trail<string> | null,
     private readonly truths: ReadonlyMap<string, boolean>,
-    /** Whether something the routing decision looks at changed since it was made. */
-    readonly moved: boolean,
-    /** conntrack's word where somebody gave it. */
-    readonly given: CtState | undefined,
+    /** The packet as it was given. */
+    readonly packet: Packet,
+    /** Whether the packet got as far as the end of its last hook, so that a new connection is entered. */
+    readonly confirmed: boolean,
   ) {}
+
+  /** conntrack's word where somebody gave it. */
+  get given(): CtState | undefined {
+    return this.packet.state;
+  }
 
   /** The state of a packet before anything happened to it. */
   static of(packet: Packet, truths: ReadonlyMap<string, boolean>): PacketState {
-    const { family: _, in: input, state, ...rest } = packet;
+    const { family: _, in: input, state: __, id: ___, about: ____, ...rest } = packet;
     const header: Partial<Record<Field, Scalar>> = {
       out: "",
       physin: "",
@@ -57,13 +65,14 @@ export class PacketState implements Reading {
       socket: input === null ? 1 : 0,
       tos: 0,
       ttl: 64,
+      pkttype: 0,
       ...rest,
       in: input ?? "",
       ctstate: CT.INVALID,
       ctstatus: 0,
     };
     if (packet.proto === 6) header.flags ??= 2;
-    return new PacketState(header, null, false, null, null, truths, false, state);
+    return new PacketState(header, null, false, null, null, truths, packet, false);
   }
 
   field(field: Field): Scalar | undefined {
@@ -72,11 +81,12 @@ export class PacketState implements Reading {
 
   settled(key: string): boolean | undefined {
     // `--assume recent=match` speaks of every match of that extension, `recent@filter/INPUT/3=match` of one.
-    return this.truths.get(key) ?? this.truths.get(key.replace(/[@:].*$/s, ""));
+    const told = this.truths.get(key) ?? this.truths.get(key.replace(/[@:].*$/s, ""));
+    return told ?? (EXTENSION_HEADER.test(key) ? false : undefined);
   }
 
-  with(changes: Partial<Record<Field, Scalar>>, moved = this.moved): PacketState {
-    return this.copy({ header: { ...this.header, ...changes }, moved });
+  with(changes: Partial<Record<Field, Scalar>>): PacketState {
+    return this.copy({ header: { ...this.header, ...changes } });
   }
 
   step(step: Step): PacketState {
@@ -89,6 +99,10 @@ export class PacketState implements Reading {
 
   settle(key: string, truth: boolean): PacketState {
     return this.copy({ truths: new Map(this.truths).set(key, truth) });
+  }
+
+  confirm(): PacketState {
+    return this.copy({ confirmed: true });
   }
 
   carried(connection: Connection | null, reply: boolean): PacketState {
@@ -111,7 +125,7 @@ export class PacketState implements Reading {
       trail: Trail<Step>;
       assumed: Trail<string>;
       truths: ReadonlyMap<string, boolean>;
-      moved: boolean;
+      confirmed: boolean;
     }>,
   ): PacketState {
     return new PacketState(
@@ -121,8 +135,8 @@ export class PacketState implements Reading {
       changed.trail ?? this.trail,
       changed.assumed ?? this.assumed,
       changed.truths ?? this.truths,
-      changed.moved ?? this.moved,
-      this.given,
+      this.packet,
+      changed.confirmed ?? this.confirmed,
     );
   }
 }

@@ -25,23 +25,12 @@ const file = (name: string, text: string): string => {
 
 beforeAll(() => {
   // The CLI as it stands in the sources, built aside so that the test needs no build before it.
-  const built = spawnSync(
-    "npx",
-    [
-      "esbuild",
-      "cli/main.ts",
-      "--bundle",
-      "--splitting",
-      "--format=esm",
-      "--platform=node",
-      "--outbase=.",
-      `--outdir=${folder}`,
-      "--log-level=error",
-    ],
-    { cwd: root, encoding: "utf8" },
-  );
+  const built = spawnSync("npm", ["run", "--silent", "build:js", "--", `--outdir=${folder}`], {
+    cwd: root,
+    encoding: "utf8",
+  });
   expect(built.stderr).toBe("");
-  file("package.json", `{"type":"module","version":"0.0.0-test"}`);
+  file("package.json", `{"type":"module"}`);
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -52,7 +41,49 @@ describe("exit codes and streams", () => {
   test("audit of a host with findings exits 1, and its JSON is one document", () => {
     const run = fwcheck(["audit", HOST, "--json"]);
     expect([run.code, run.err]).toEqual([1, ""]);
-    expect(Object.keys(JSON.parse(run.out))).toEqual(["inferred", "exposures", "findings", "inconclusive"]);
+    expect(Object.keys(JSON.parse(run.out))).toEqual([
+      "inferred",
+      "exposures",
+      "findings",
+      "lint",
+      "inconclusive",
+    ]);
+  });
+  test("--fail-on says what is bad news", () => {
+    const code = (wanted: string): number | null => fwcheck(["audit", HOST, "--fail-on", wanted]).code;
+    expect(["any", "must", "direct-bypass", "egress-bypass,lint", "none"].map(code)).toEqual([1, 1, 1, 0, 0]);
+    expect(fwcheck(["audit", HOST, "--fail-on", "frob"]).err).toContain(
+      "--fail-on takes any, must, none, or some of",
+    );
+  });
+  test("--expect fails on any exposure that the file does not name, and on nothing else", () => {
+    const yaml = (name: string, ports: string): string =>
+      file(name, `open:\n  - {port: ${ports}}\n  - {port: 9090}\n`);
+    expect(fwcheck(["audit", HOST, "--expect", yaml("all.yaml", "8000-9080")]).code).toBe(0);
+    const run = fwcheck(["audit", HOST, "--expect", yaml("some.yaml", "8443-9080")]);
+    expect(run.code).toBe(1);
+    expect(run.out).toContain("unexpected: 8080/tcp (web 172.17.0.2:80) is open to everyone via eth0, eth1");
+    expect(fwcheck(["audit", HOST, "--expect", file("bad.yaml", "open: 3")])).toMatchObject({
+      code: 2,
+      out: "",
+    });
+  });
+  test("--sarif prints a result a finding, at the line of the rule that should have spoken", () => {
+    const log = JSON.parse(fwcheck(["audit", HOST, "--sarif"]).out);
+    expect([log.version, log.runs.length, log.runs[0].tool.driver.name]).toEqual(["2.1.0", 1, "fwcheck"]);
+    const { results, tool } = log.runs[0];
+    const ids = tool.driver.rules.map((r: { id: string }) => r.id);
+    expect(results.length).toBe(9);
+    for (const r of results) {
+      expect(ids).toContain(r.ruleId);
+      expect(r.message.text).toMatch(/^[a-zD].* gets through via eth0, eth1; for instance tcp /);
+      expect(r.locations[0].physicalLocation.region.startLine).toBeGreaterThan(0);
+    }
+    const deny = results.find(
+      (r: { partialFingerprints: Record<string, string> }) =>
+        r.partialFingerprints["fwcheck/v1"] === "ingress-bypass/4/tcp/any/8080",
+    );
+    expect(deny.locations[0].physicalLocation.region.startLine).toBe(126);
   });
   test("simulate answers in the contract's shape", () => {
     const run = fwcheck([

@@ -78,7 +78,7 @@ function law(rulesets: readonly Ruleset[], host: Host, packets: number, seed: nu
   const next = random(seed);
   let checked = 0;
   for (const ruleset of rulesets) {
-    const program = new Program(ruleset, host);
+    const program = Program.of(ruleset, host);
     const domain = Domain.of(ruleset.family, [vocabularyOf(program)]);
     const reach = new Reach(program, domain);
     const endings = reach.arrive(reach.start(ANY));

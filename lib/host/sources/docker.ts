@@ -1,6 +1,6 @@
 /** `docker inspect` and `docker network inspect`: names and addresses, and nothing else of them. */
 import { familyOf, type Prefix, parseAddress } from "../../packet/address.ts";
-import type { Address } from "../../packet/field.ts";
+import { type Address, protoNumber } from "../../packet/field.ts";
 import { type Container, type Network, readPrefix } from "../host.ts";
 import { arrays, entries, list, property, text } from "./json.ts";
 
@@ -43,8 +43,23 @@ function container(entry: unknown): Container {
       text(property(property(property(entry, "Config"), "Labels"), "com.docker.compose.project")) ?? null,
     hostNetwork: property(property(entry, "HostConfig"), "NetworkMode") === "host",
     addresses: [...new Set(addresses)],
+    published: entries(property(settings, "Ports")).flatMap(([port, bindings]) =>
+      published(port, list(bindings)),
+    ),
     fixed: asked,
   };
+}
+
+/** `80/tcp` and where it is bound: `[{ HostIp: "0.0.0.0", HostPort: "8080" }]`. */
+function published(port: string, bindings: readonly unknown[]): Container["published"][number][] {
+  const proto = protoNumber(port.split("/")[1] ?? "tcp");
+  return bindings.flatMap((binding) => {
+    const hostPort = Number(text(property(binding, "HostPort")) ?? Number.NaN);
+    if (proto === undefined || !Number.isInteger(hostPort)) return [];
+    return [
+      { family: (text(property(binding, "HostIp")) ?? "").includes(":") ? 6 : 4, proto, hostPort } as const,
+    ];
+  });
 }
 
 function network(entry: unknown): Network {

@@ -1,0 +1,100 @@
+/** An audit as SARIF 2.1.0 (OASIS), for code scanning: one result a finding or lint, at the rule it is about. */
+import type { Audit, Finding, FindingKind } from "../audit/audit.ts";
+import type { Lint, LintKind } from "../audit/lint.ts";
+import { safe } from "./style.ts";
+import { findingSentence, KINDS } from "./text.ts";
+
+/** What each kind of lint means, in a sentence. */
+export const LINTS: Readonly<Record<LintKind, string>> = {
+  "host-port-after-dnat":
+    "A rule in DOCKER-USER matches the host's port, which the packet no longer carries there.",
+  "original-port-unguarded": "A rule by original destination port cuts more than it should.",
+  "behind-return": "A rule that no packet reaches.",
+  "docker-user-not-first": "Something accepts packets before DOCKER-USER is asked.",
+  "docker-user-not-called": "FORWARD never asks DOCKER-USER.",
+};
+
+const SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json";
+
+interface Place {
+  readonly uri: string;
+  readonly line: number;
+}
+
+/**
+ * @param sources the name of each family's ruleset, for the locations
+ * @param version fwcheck's own
+ */
+export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version: string): object {
+  const kinds = Object.entries(KINDS) as [FindingKind, string][];
+  const lints = Object.entries(LINTS) as [LintKind, string][];
+  const place = (family: 4 | 6, line: number | undefined): Place => ({
+    uri: fileUri(sources.get(family) ?? "ruleset"),
+    line: Math.max(1, line ?? 1),
+  });
+  return {
+    $schema: SCHEMA,
+    version: "2.1.0",
+    runs: [
+      {
+        tool: {
+          driver: {
+            name: "fwcheck",
+            version,
+            rules: [...kinds, ...lints].map(([id, text]) => ({
+              id,
+              shortDescription: { text: sentence(text) },
+            })),
+          },
+        },
+        // Line and column of a result are those of the text that was read.
+        columnKind: "utf16CodeUnits",
+        results: [
+          ...audit.findings.map((f) => findingResult(f, place)),
+          ...audit.lint.map((l) => lintResult(l, place)),
+        ],
+        invocations: [
+          {
+            executionSuccessful: true,
+            toolExecutionNotifications: audit.inconclusive.map((text) => ({
+              level: "warning",
+              message: { text: safe(text) },
+            })),
+          },
+        ],
+      },
+    ],
+  };
+}
+
+function findingResult(f: Finding, place: (family: 4 | 6, line: number | undefined) => Place): object {
+  const last = f.actual.path.findLast((s) => s.step === "rule");
+  const line =
+    "policy" in f.intended.rule ? (last?.step === "rule" ? last.line : undefined) : f.intended.rule.line;
+  return {
+    ruleId: f.kind,
+    level: f.certainty === "must" ? "error" : "warning",
+    message: { text: safe(findingSentence(f)) },
+    locations: [location(place(f.family, line))],
+    partialFingerprints: { "fwcheck/v1": safe(f.id) },
+  };
+}
+
+function lintResult(l: Lint, place: (family: 4 | 6, line: number | undefined) => Place): object {
+  return {
+    ruleId: l.kind,
+    level: "warning",
+    message: { text: safe(l.message) },
+    locations: [location(place(l.family, l.rule?.line))],
+  };
+}
+
+const location = ({ uri, line }: Place): object => ({
+  physicalLocation: { artifactLocation: { uri }, region: { startLine: line } },
+});
+
+/** A file's name as a relative URI reference; nothing in it can end the URI. */
+const fileUri = (name: string): string => name.split("/").map(encodeURIComponent).join("/");
+
+const sentence = (text: string): string =>
+  `${text[0]!.toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;

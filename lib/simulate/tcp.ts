@@ -1,0 +1,174 @@
+/**
+ * The life of a TCP connection as conntrack sees it (net/netfilter/nf_conntrack_proto_tcp.c). Sequence numbers are not
+ * part of the packet that is described: every segment is taken to lie in its window.
+ */
+import { TCP_FLAGS } from "../packet/field.ts";
+
+/** States in the order of enum tcp_conntrack. */
+const STATES = [
+  "none",
+  "syn-sent",
+  "syn-recv",
+  "established",
+  "fin-wait",
+  "close-wait",
+  "last-ack",
+  "time-wait",
+  "close",
+  "syn-sent2",
+] as const;
+type State = (typeof STATES)[number];
+
+/** Kinds of segment in the order of enum tcp_bit_set. */
+const KINDS = ["syn", "synack", "fin", "ack", "rst", "none"] as const;
+type Kind = (typeof KINDS)[number];
+
+const SHORT: Readonly<Record<string, State | "invalid" | "ignore">> = {
+  SS: "syn-sent",
+  SR: "syn-recv",
+  ES: "established",
+  FW: "fin-wait",
+  CW: "close-wait",
+  LA: "last-ack",
+  TW: "time-wait",
+  CL: "close",
+  S2: "syn-sent2",
+  IV: "invalid",
+  IG: "ignore",
+};
+
+/** tcp_conntracks: for each direction and kind of segment the next state, by the state before. */
+const TABLE = [
+  [
+    "SS SS IG IG IG IG IG SS SS S2",
+    "IV IV SR IV IV IV IV IV IV SR",
+    "IV IV FW FW LA LA LA TW CL IV",
+    "ES IV ES ES CW CW TW TW CL IV",
+    "IV CL CL CL CL CL CL CL CL CL",
+    "IV IV IV IV IV IV IV IV IV IV",
+  ],
+  [
+    "IV S2 IV IV IV IV IV SS IV S2",
+    "IV SR IG IG IG IG IG IG IG SR",
+    "IV IV FW FW LA LA LA TW CL IV",
+    "IV IG SR ES CW CW TW TW CL IG",
+    "IV CL CL CL CL CL CL CL CL CL",
+    "IV IV IV IV IV IV IV IV IV IV",
+  ],
+].map((direction) => direction.map((row) => row.split(" ").map((word) => SHORT[word]!)));
+
+/** What conntrack remembers of a TCP connection. */
+export interface Tcp {
+  readonly state: State;
+  readonly last: Kind;
+  readonly lastReply: boolean;
+  /** One side began to close. */
+  readonly closing: boolean;
+  /** Both sides sent a SYN. */
+  readonly simultaneous: boolean;
+  /** A SYN came while the last ACK was awaited: its answer is a challenge, not that ACK (RFC 5961). */
+  readonly challenge: boolean;
+}
+
+const FRESH: Tcp = {
+  ...{ state: "none", last: "none", lastReply: false },
+  ...{ closing: false, simultaneous: false, challenge: false },
+};
+
+/** What a segment does to its connection. */
+export type Segment =
+  | { readonly kind: "accept"; readonly tcp: Tcp; readonly assured: boolean }
+  /** The only reply is a reset: the connection is forgotten, the segment still belongs to it. */
+  | { readonly kind: "last"; readonly tcp: Tcp }
+  | { readonly kind: "invalid" }
+  /** The connection is over and the segment opens another. */
+  | { readonly kind: "reopen" };
+
+const UNCOUNTED = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
+const { FIN, SYN, RST, ACK, URG } = TCP_FLAGS;
+/** tcp_valid_flags. */
+const VALID = new Set([
+  SYN,
+  SYN | URG,
+  SYN | ACK,
+  RST,
+  RST | ACK,
+  FIN | ACK,
+  FIN | ACK | URG,
+  ACK,
+  ACK | URG,
+]);
+
+/** Whether the flags can stand together at all (tcp_error). */
+export const validFlags = (flags: number): boolean => VALID.has(flags & ~UNCOUNTED);
+
+const kindOf = (flags: number): Kind =>
+  flags & RST
+    ? "rst"
+    : flags & SYN
+      ? flags & ACK
+        ? "synack"
+        : "syn"
+      : flags & FIN
+        ? "fin"
+        : flags & ACK
+          ? "ack"
+          : "none";
+
+/**
+ * A segment of a connection.
+ * @param tcp what is remembered; `undefined` for the first segment
+ */
+export function segment(tcp: Tcp | undefined, flags: number, reply: boolean, seenReply: boolean): Segment {
+  const before = tcp ?? FRESH;
+  const kind = kindOf(flags);
+  let next = TABLE[reply ? 1 : 0]![KINDS.indexOf(kind)]![STATES.indexOf(before.state)]!;
+  let { simultaneous, challenge } = before;
+  const ignored = (): Segment => ({
+    kind: "accept",
+    assured: false,
+    tcp: {
+      ...before,
+      last: kind,
+      lastReply: reply,
+      challenge: kind === "syn" && !reply ? before.state === "last-ack" : challenge,
+    },
+  });
+  if (next === "invalid") return { kind: "invalid" };
+  if (next === "syn-sent" && (before.state === "time-wait" || before.state === "close")) {
+    if (before.closing || (before.lastReply === reply && before.last === "rst")) return { kind: "reopen" };
+    return ignored();
+  }
+  if (next === "ignore") {
+    // The SYN that was ignored is answered: both ends are in step, and now conntrack is, too.
+    if (kind === "synack" && before.last === "syn" && before.lastReply !== reply) next = "syn-recv";
+    else return ignored();
+  }
+  if (
+    next === "time-wait" &&
+    before.state === "last-ack" &&
+    kind === "ack" &&
+    challenge &&
+    before.last === "syn" &&
+    before.lastReply !== reply
+  )
+    return { kind: "accept", assured: false, tcp: { ...before, challenge: false } };
+  if (next === "syn-sent2") simultaneous = true;
+  if (next === "syn-recv" && reply && kind === "ack" && simultaneous) next = "established";
+  const after: Tcp = {
+    state: next as State,
+    last: kind,
+    lastReply: reply,
+    closing: before.closing || (next === "fin-wait" && before.state !== "fin-wait"),
+    simultaneous,
+    challenge,
+  };
+  if (!seenReply && kind === "rst") return { kind: "last", tcp: after };
+  const assured =
+    seenReply && (before.state === "syn-recv" || before.state === "established") && next === "established";
+  return { kind: "accept", tcp: after, assured };
+}
+
+/** The host answers with a reset: the connection is closing (nf_conntrack_tcp_set_closing). */
+export const closed = (tcp: Tcp): Tcp =>
+  ["last-ack", "time-wait", "close"].includes(tcp.state) ? tcp : { ...tcp, state: "close" };
