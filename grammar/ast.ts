@@ -6,6 +6,8 @@
  * is worked out once.
  */
 
+import { pair, type Words } from "./words.ts";
+
 /** What a diagnostic weighs: an `error` lost something that was written, a `warning` lost nothing that counts. */
 export type Severity = "error" | "warning";
 
@@ -77,28 +79,77 @@ export interface Option {
   readonly values: readonly string[];
 }
 
+/** What fills a shape. */
+interface Filling {
+  readonly chain: string;
+  readonly values: readonly string[];
+  readonly counters: Counters | null;
+}
+
+/** Where the places of a rule's counters, its chain and its first value stand, counted from the rule's own. */
+const COUNTERS = 0;
+export const CHAIN = 2;
+export const VALUES = 4;
+
 /** `[12:345] -A CHAIN options`. */
 export class Rule {
   readonly kind = "rule";
+  private filling: Filling | null;
 
   constructor(
     readonly line: number,
     readonly command: "-A" | "-I",
-    readonly chain: string,
+    chain: string,
     readonly shape: Shape,
-    /** Values of all options, in the order of the text, quotes removed. */
-    readonly values: readonly string[],
-    readonly counters: Counters | null,
+    values: readonly string[],
+    counters: Counters | null,
     /** `-I CHAIN 3`: the place to insert at, from 1; `null` for `-A`. */
     readonly position: number | null,
-  ) {}
+    /** Where the scanner found all this: the strings are cut when somebody asks, since for most rules nobody does. */
+    readonly words: Words | null = null,
+    readonly at = 0,
+  ) {
+    this.filling = words === null ? { chain, values, counters } : null;
+  }
+
+  get chain(): string {
+    return this.filling === null ? this.words!.cut(this.at + CHAIN) : this.filling.chain;
+  }
+
+  /** Values of all options, in the order of the text, quotes removed. */
+  get values(): readonly string[] {
+    return this.filled.values;
+  }
+
+  get counters(): Counters | null {
+    return this.filled.counters;
+  }
+
+  private get filled(): Filling {
+    this.filling ??= this.cut(this.words!);
+    return this.filling;
+  }
+
+  private cut(words: Words): Filling {
+    const last = this.shape.options.at(-1);
+    const values = new Array<string>(last === undefined ? 0 : last.at + last.count);
+    for (let i = 0; i < values.length; i++) values[i] = words.cut(this.at + VALUES + 2 * i);
+    const counters = words.cut(this.at + COUNTERS);
+    return { chain: words.cut(this.at + CHAIN), values, counters: counters === "" ? null : pair(counters) };
+  }
+
+  /** One of the values, for those who want no other. */
+  value(i: number): string {
+    return this.filling === null ? this.words!.cut(this.at + VALUES + 2 * i) : this.filling.values[i]!;
+  }
 
   /** The options spelled out, made anew at each call. */
   get options(): Option[] {
+    const { values } = this;
     return this.shape.options.map((o) => ({
       negated: o.negated,
       name: o.name,
-      values: this.values.slice(o.at, o.at + o.count),
+      values: values.slice(o.at, o.at + o.count),
     }));
   }
 

@@ -9,6 +9,7 @@ import { Reader } from "./reader.ts";
 
 export * from "./ast.ts";
 export { print, quote } from "./print.ts";
+export type { Words } from "./words.ts";
 
 /** How to parse. */
 export interface ParseOptions {

@@ -9,7 +9,6 @@ import {
   EmbeddedActionsParser,
   EOF,
   type IParserErrorMessageProvider,
-  type IRecognitionException,
   type IToken,
   Lexer,
   type TokenType,
@@ -24,6 +23,7 @@ import {
 } from "./ast.ts";
 import type { Shapes } from "./shapes.ts";
 import * as t from "./tokens.ts";
+import { pair } from "./words.ts";
 
 /** What a line can be; `null` is a blank one. */
 export type Line =
@@ -52,18 +52,6 @@ export interface Fault {
 /** Longest line that is read, in UTF-16 units. iptables-restore itself reads no more than 10,239 bytes of a line. */
 export const LONGEST_LINE = 65_536;
 
-/** `"12"`: a number while it is exact, else a bigint. */
-export function count(digits: string): number | bigint {
-  const n = Number(digits);
-  return Number.isSafeInteger(n) ? n : BigInt(digits);
-}
-
-/** `[12:345]` or `12,345`. */
-function pair(image: string): Counters {
-  const [packets, bytes] = image.match(/\d+/g)!;
-  return [count(packets!), count(bytes!)];
-}
-
 const OPTION = "an option, a match or a target";
 
 /** What should stand behind a token, in the field's words. */
@@ -90,19 +78,43 @@ function wanted(ruleName: string, { tokenType: previous }: IToken, end: boolean)
   return previous === t.Name ? "counters or the end of the line" : "the end of the line";
 }
 
-function message(ruleName: string, actual: IToken, previous: IToken, end = false): string {
-  if (actual.tokenType === t.Unterminated) return "unterminated quote";
-  return `expected ${wanted(ruleName, previous, end)} after ${cut(previous.image)}`;
+/** Where the grammar stopped reading: the token it did not expect, the rule it was in, and whether that was to end. */
+interface Stop {
+  readonly at: number;
+  readonly rule: string;
+  readonly end: boolean;
 }
 
-const messages: IParserErrorMessageProvider = {
-  buildMismatchTokenMessage: ({ expected, actual, previous, ruleName }) =>
-    message(ruleName, actual, previous, expected === EOF),
-  buildNoViableAltMessage: ({ actual, previous, ruleName }) => message(ruleName, actual[0]!, previous),
-  // Every rule ends in EOF, and none asks for one or more: these two are never called.
-  buildNotAllInputParsedMessage: () => "expected the end of the line",
-  buildEarlyExitMessage: () => "expected more",
+/** Chevrotain asks for a message when it stops; that is told from this, when the line is at hand. */
+let stopped: Omit<Stop, "at"> = { rule: "", end: false };
+const stop = (rule: string, end: boolean): string => {
+  stopped = { rule, end };
+  return "";
 };
+
+const messages: IParserErrorMessageProvider = {
+  buildMismatchTokenMessage: ({ expected, ruleName }) => stop(ruleName, expected === EOF),
+  buildNoViableAltMessage: ({ ruleName }) => stop(ruleName, false),
+  // Every rule ends in EOF, and none asks for one or more: these two are never called.
+  buildNotAllInputParsedMessage: ({ ruleName }) => stop(ruleName, true),
+  buildEarlyExitMessage: ({ ruleName }) => stop(ruleName, false),
+};
+
+/** Kinds of faulty lines that are remembered, and of how many tokens at most. */
+const MOST_STOPS = 1024;
+const MOST_TOKENS = 64;
+/** What makes a number a position. */
+const POSITION = /^[1-9]\d{0,8}$/;
+
+/** All of a line's tokens that the grammar looks at: lines of one kind are read alike, and stop at the same token. */
+function kindOf(tokens: readonly IToken[]): string {
+  let kind = "";
+  for (const { tokenType, image } of tokens) {
+    kind += String.fromCharCode(tokenType.tokenTypeIdx!);
+    if (tokenType === t.Digits && POSITION.test(image)) kind += "p";
+  }
+  return kind;
+}
 
 const FOUND = 80;
 /** At most 80 characters of what stands in the text. */
@@ -119,6 +131,8 @@ export class LineParser extends EmbeddedActionsParser {
   private options: ShapeOption[] = [];
   private values: string[] = [];
   private counters: Counters | null = null;
+  /** Where the grammar stopped in lines of each kind. */
+  private readonly stops = new Map<string, Stop>();
 
   constructor({ validate = false } = {}) {
     super(t.vocabulary, {
@@ -134,9 +148,16 @@ export class LineParser extends EmbeddedActionsParser {
     this.performSelfAnalysis();
   }
 
-  /** Reads one line, without its line feed. */
-  read(text: string, line: number, shapes: Shapes): Line {
+  /**
+   * Reads one line, without its line feed.
+   * @param strict nothing that was learned from lines before, and the same result
+   */
+  read(text: string, line: number, shapes: Shapes, strict: boolean): Line {
     const { tokens } = this.lexer.tokenize(text);
+    // Chevrotain throws when it stops, which takes ten times as long as all the rest.
+    const kind = !strict && tokens.length <= MOST_TOKENS ? kindOf(tokens) : "";
+    const known = this.stops.get(kind);
+    if (known !== undefined) return fault(known, tokens, text, line);
     this.input = tokens;
     this.number = line;
     this.shapes = shapes;
@@ -144,19 +165,11 @@ export class LineParser extends EmbeddedActionsParser {
     const error = this.errors[0];
     // The tokens would keep the text alive.
     this.input = [];
-    return error === undefined ? result : this.fault(error, tokens[0]!, text.length);
-  }
-
-  private fault({ token, message }: IRecognitionException, first: IToken, end: number): Fault {
-    const atEnd = token.tokenType === EOF;
-    return {
-      kind: "fault",
-      line: this.number,
-      column: (atEnd ? end : token.startOffset) + 1,
-      message,
-      found: atEnd ? "" : cut(token.image),
-      command: commands.has(first.tokenType),
-    };
+    if (error === undefined) return result;
+    const at = tokens.indexOf(error.token);
+    const stop = { ...stopped, at: at < 0 ? tokens.length : at };
+    if (kind !== "" && this.stops.size < MOST_STOPS) this.stops.set(kind, stop);
+    return fault(stop, tokens, text, line);
   }
 
   private line = this.RULE("line", (): Line => {
@@ -275,7 +288,7 @@ export class LineParser extends EmbeddedActionsParser {
     ]);
     const chain = t.unquote(this.CONSUME(t.Value).image);
     this.OPTION2({
-      GATE: () => position !== null && /^[1-9]\d{0,8}$/.test(this.LA(1).image),
+      GATE: () => position !== null && POSITION.test(this.LA(1).image),
       DEF: () => {
         position = Number(this.CONSUME(t.Digits).image);
       },
@@ -384,6 +397,23 @@ export class LineParser extends EmbeddedActionsParser {
 }
 
 const commands: ReadonlySet<TokenType> = new Set([t.Append, t.Insert, t.New, t.Policy, t.Command]);
+
+/** What to say of a line at which the grammar stopped. */
+function fault({ at, rule, end }: Stop, tokens: readonly IToken[], text: string, line: number): Fault {
+  const token = tokens[at];
+  const previous = tokens[at - 1]!;
+  return {
+    kind: "fault",
+    line,
+    column: (token?.startOffset ?? text.length) + 1,
+    message:
+      token?.tokenType === t.Unterminated
+        ? "unterminated quote"
+        : `expected ${wanted(rule, previous, end)} after ${cut(previous.image)}`,
+    found: cut(token?.image ?? ""),
+    command: commands.has(tokens[0]!.tokenType),
+  };
+}
 
 /** `# text`, without the carriage return that CRLF leaves. */
 export function comment(image: string, line: number): Comment {

@@ -54,28 +54,27 @@ export class Reader {
 
   read(): { document: Document; diagnostics: readonly Diagnostic[] } {
     let line = 1;
-    for (let at = 0; at < this.text.length; line++) at = this.line(at, line) + 1;
+    for (let at = 0; at < this.text.length; line++) {
+      const item = this.scanner?.line(at, line);
+      if (item === null) at = this.scanner!.end + 1;
+      else if (item === undefined || (this.table === null && item.kind !== "comment"))
+        at = this.slow(at, line) + 1;
+      else {
+        this.add(item);
+        at = this.scanner!.end + 1;
+      }
+    }
     this.finish(line);
     return { document: { entries: this.entries }, diagnostics: this.diagnostics };
   }
 
-  /** Reads the line that starts at `at`, and says where it ends. */
-  private line(at: number, line: number): number {
-    const item = this.scanner?.line(at, line);
-    if (item === undefined) return this.slow(at, line);
-    if (item !== null) {
-      if (this.table === null && item.kind !== "comment") return this.slow(at, line);
-      this.add(item);
-    }
-    return this.scanner!.end;
-  }
-
-  /** The same, through the grammar. */
+  /** Reads the line that starts at `at` through the grammar, and says where it ends. */
   private slow(at: number, line: number): number {
     const feed = this.text.indexOf("\n", at);
     const end = feed < 0 ? this.text.length : feed;
     if (end - at > LONGEST_LINE) this.foreign(TOO_LONG, this.begins(line, at, at + LONGEST_LINE));
-    else this.take(parser().read(this.text.slice(at, end), line, this.shapes), at, end);
+    else
+      this.take(parser().read(this.text.slice(at, end), line, this.shapes, this.scanner === null), at, end);
     return end;
   }
 

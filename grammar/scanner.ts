@@ -6,10 +6,11 @@
  * to far less machine code, which saves a short-lived process a seventh of its time.
  */
 
-import { type ChainLine, type Comment, type Counters, Rule, type Shape } from "./ast.ts";
+import { type ChainLine, type Comment, type Counters, Rule } from "./ast.ts";
 import { comment, LONGEST_LINE } from "./parser.ts";
 import { MOST_VALUES, Next, type Node, type Shapes } from "./shapes.ts";
-import { isExtensionTarget, withoutEscapes } from "./tokens.ts";
+import { isExtensionTarget, LONGEST_EXTENSION } from "./tokens.ts";
+import { pair, Words } from "./words.ts";
 
 const LF = 10;
 const CR = 13;
@@ -18,6 +19,7 @@ const BANG = 33;
 const QUOTE = 34;
 const HASH = 35;
 const DASH = 45;
+const LETTER_A = 65;
 const ZERO = 48;
 const NINE = 57;
 const COLON = 58;
@@ -29,11 +31,14 @@ const OTHER = 127;
 
 /** Holds a few of the longest lines. */
 const WINDOW = 4 * LONGEST_LINE;
-/** Digits that a number holds without loss. */
-const EXACT_DIGITS = 15;
+/** Places are kept in blocks, each twice the one before it up to this: 400 KB. */
+const BLOCK = 100_000;
+/** Places of one rule: start and end of its counters, its chain and its values. */
+const MOST_PLACES = 2 * (MOST_VALUES + 2);
 
 /** Most chains were never met by a packet. */
 const NONE: Counters = [0, 0];
+const NO_VALUES: readonly string[] = [];
 
 /** `true` for what cannot be a value: an option or a lone `!`; also for a few words that can, which are rare. */
 function isMark(codes: Uint8Array, start: number, end: number): boolean {
@@ -59,16 +64,16 @@ export class Scanner {
   /** The codes of the part. Behind them a line feed at the text's end, else a 0, which belongs to no fast line. */
   private readonly codes = new Uint8Array(WINDOW + 1);
 
-  /** The rule being read: how far, and its values so far. */
+  /** How far the line is read. */
   private at = 0;
-  private readonly values: string[] = new Array(MOST_VALUES).fill("");
-  private count = 0;
-  /** The chain of the rule before: rules stand by chain. */
-  private chain = "";
+  /** The places of the rules so far, and how many are taken. */
+  private words: Words;
+  private taken = 0;
 
   constructor(text: string, shapes: Shapes) {
     this.text = text;
     this.shapes = shapes;
+    this.words = new Words(text, new Uint32Array(2 * MOST_PLACES));
   }
 
   /** Reads the line that starts at `at`; `null` if it is empty. */
@@ -76,7 +81,8 @@ export class Scanner {
     if (at > this.limit) this.look(at);
     const start = at - this.base;
     this.at = start;
-    const item = this.item(this.codes[start]!, number);
+    const c = this.codes[start]!;
+    const item = c === OPEN || c === DASH ? this.rule(number) : this.other(c, number);
     this.end = this.base + this.at;
     return this.at - start > LONGEST_LINE ? undefined : item;
   }
@@ -95,8 +101,7 @@ export class Scanner {
     this.limit = last ? text.length : at + WINDOW - LONGEST_LINE - 2;
   }
 
-  private item(c: number, number: number): Rule | ChainLine | Comment | null | undefined {
-    if (c === OPEN || c === DASH) return this.rule(number);
+  private other(c: number, number: number): ChainLine | Comment | null | undefined {
     if (c === COLON) return this.chainLine(number);
     if (c === HASH) return this.comment(number);
     return c === LF ? null : undefined;
@@ -115,15 +120,17 @@ export class Scanner {
     const name = this.name();
     const policy = this.name();
     if (name === "" || policy === "") return undefined;
-    const counters = this.counters();
-    if (counters === null || !this.ended()) return undefined;
+    const start = this.at;
+    if (!this.counters()) return undefined;
+    const counters = this.part.slice(start, this.at);
+    if (!this.ended()) return undefined;
     return {
       kind: "chain",
       line: number,
       command: ":",
       name,
       policy: policy === "-" ? null : this.shapes.intern(policy),
-      counters,
+      counters: counters === "[0:0]" ? NONE : pair(counters),
     };
   }
 
@@ -135,85 +142,91 @@ export class Scanner {
     return this.codes[end] === BLANK && this.codes[start] !== OPEN ? this.part.slice(start, end) : "";
   }
 
-  /** `[12:345] -A CHAIN ...` */
-  private rule(number: number): Rule | undefined {
-    let counters: Counters | null = null;
-    if (this.codes[this.at] === OPEN) {
-      counters = this.counters();
-      if (counters === null || this.codes[this.at++] !== BLANK) return undefined;
-    }
-    if (!this.part.startsWith("-A ", this.at)) return undefined;
-    this.at += 3;
-    if (!this.chainName()) return undefined;
-    const shape = this.options();
-    if (shape === null) return undefined;
-    return new Rule(number, "-A", this.chain, shape, this.values.slice(0, this.count), counters, null);
-  }
-
-  private chainName(): boolean {
-    const start = this.at;
-    const c = this.codes[start]!;
-    if (c === DASH || c === BANG) return false;
-    this.at = this.wordEnd(start);
-    if (this.at - start !== this.chain.length || !this.part.startsWith(this.chain, start))
-      this.chain = this.shapes.intern(this.part.slice(start, this.at));
-    return this.at > start;
-  }
-
   /**
-   * Walks the trie to the end of the line; `null` if no rule went this way.
+   * `[12:345] -A CHAIN ...`: walks the trie to the end of the line; `undefined` if no rule went this way.
    *
    * One function on purpose: cut up, V8 compiles the pieces into each other several times over, which costs a
-   * short-lived process a few percent.
+   * short-lived process more than the reading.
    */
-  private options(): Shape | null {
-    const { codes, part, values } = this;
-    let node = this.shapes.root;
-    let count = 0;
+  private rule(number: number): Rule | undefined {
+    if (this.taken + MOST_PLACES > this.words.places.length) this.makeRoom();
+    const { codes, base, words, taken } = this;
+    const { places } = words;
     let at = this.at;
-    for (;;) {
-      let c = codes[at]!;
-      if (c !== BLANK) break;
+    let c = codes[at]!;
+    places[taken] = base + at;
+    if (c === OPEN) {
+      let digits = at + 1;
+      while ((c = codes[++at]!) >= ZERO && c <= NINE);
+      if (c !== COLON || at === digits) return undefined;
+      digits = at + 1;
+      while ((c = codes[++at]!) >= ZERO && c <= NINE);
+      if (c !== CLOSE || at === digits || codes[++at] !== BLANK) return undefined;
+      places[taken + 1] = base + at++;
+    } else places[taken + 1] = base + at;
+    if (codes[at] !== DASH || codes[at + 1] !== LETTER_A || codes[at + 2] !== BLANK) return undefined;
+    let start = at + 3;
+    at = start;
+    c = codes[at]!;
+    if (c === DASH || c === BANG) return undefined;
+    while (c > QUOTE || c === BANG) c = codes[++at]!;
+    if (at === start) return undefined;
+    places[taken + 2] = base + start;
+    places[taken + 3] = base + at;
+    const first = taken + 4;
+    let count = 0;
+    let node = this.shapes.root;
+    while (c === BLANK) {
       while (c === BLANK) c = codes[++at]!;
       if (c === LF || c === CR) break;
-      const start = at;
+      start = at;
       const { next } = node;
+      let end: number;
       let found: Node | null = null;
-      let value = "";
       if (c === QUOTE) {
-        if (next === Next.match || next === Next.jump) return null;
-        let escaped = false;
+        if (next === Next.match || next === Next.jump) return undefined;
+        start++;
         while ((c = codes[++at]!) !== QUOTE) {
-          if (c === BACKSLASH) {
-            escaped = true;
-            c = codes[++at]!;
-          }
-          if (c === LF || c === 0) return null;
+          if (c === BACKSLASH) c = codes[++at]!;
+          if (c === LF || c === 0) return undefined;
         }
-        value = part.slice(start + 1, at++);
-        if (escaped) value = withoutEscapes(value);
+        end = at++;
         found = node.value;
       } else {
         while (c > QUOTE || c === BANG) c = codes[++at]!;
+        end = at;
         const mark = next !== Next.free && isMark(codes, start, at);
-        if (mark || next > Next.free) {
-          found = node.find(part, start, at);
-          if (found !== null) value = found.word;
-        }
+        if (mark || next > Next.free) found = node.find(codes, start, at);
         if (found === null) {
           found = node.value;
-          if (found === null || mark) return null;
-          value = found.repeated(part, start, at);
-          if (next === Next.jump && isExtensionTarget(value)) return null;
+          if (mark || (next === Next.jump && this.isExtension(start, at))) return undefined;
         }
       }
-      if (found === null) return null;
-      if (count < MOST_VALUES && (next !== Next.any || found === node.value)) values[count++] = value;
+      if (found === null) return undefined;
+      c = codes[at]!;
+      if (count < 2 * MOST_VALUES && (next !== Next.any || found === node.value)) {
+        places[first + count++] = base + start;
+        places[first + count++] = base + end;
+      }
       node = found;
     }
+    if (c === CR) c = codes[++at]!;
     this.at = at;
-    this.count = count;
-    return this.ended() ? node.shape : null;
+    const { shape } = node;
+    if (c !== LF || shape === null) return undefined;
+    this.taken = first + count;
+    return new Rule(number, "-A", "", shape, NO_VALUES, null, null, words, taken);
+  }
+
+  /** Begins a block. */
+  private makeRoom(): void {
+    const { text, places } = this.words;
+    this.words = new Words(text, new Uint32Array(Math.min(2 * places.length, BLOCK)));
+    this.taken = 0;
+  }
+
+  private isExtension(start: number, end: number): boolean {
+    return end - start <= LONGEST_EXTENSION && isExtensionTarget(this.part.slice(start, end));
   }
 
   /** Where the bare word ends that starts at `at`: at a blank, a quote, a control character or the end. */
@@ -230,24 +243,21 @@ export class Scanner {
     return this.codes[this.at] === LF;
   }
 
-  /** `[12:345]` */
-  private counters(): Counters | null {
-    const packets = this.digits(OPEN, COLON);
-    const bytes = this.digits(COLON, CLOSE);
+  /** Reads over `[12:345]`. */
+  private counters(): boolean {
+    const read = this.digits(OPEN, COLON) && this.digits(COLON, CLOSE);
     this.at++;
-    if (packets < 0 || bytes < 0) return null;
-    return packets === 0 && bytes === 0 ? NONE : [packets, bytes];
+    return read;
   }
 
-  /** The number between two characters; -1 if there is none, or one too long. */
-  private digits(open: number, close: number): number {
+  /** Reads over a number, from the character in front of it to the one behind it. */
+  private digits(open: number, close: number): boolean {
     const { codes } = this;
-    if (codes[this.at] !== open) return -1;
     const start = this.at + 1;
-    let n = 0;
     let at = start;
-    for (let c = codes[at]!; c >= ZERO && c <= NINE; c = codes[++at]!) n = n * 10 + c - ZERO;
+    while (codes[at]! >= ZERO && codes[at]! <= NINE) at++;
+    const read = codes[this.at] === open && codes[at] === close && at > start;
     this.at = at;
-    return codes[at] === close && at > start && at - start <= EXACT_DIGITS ? n : -1;
+    return read;
   }
 }

@@ -42,22 +42,25 @@ export class Node {
   value: Node | null = null;
   /** The shape of a rule that ends here. */
   shape: Shape | null = null;
-  /** The value that was last read on the way here: values repeat, and then they share a string. */
-  last = "";
+  private readonly codes: Uint8Array;
 
   constructor(
     /** What the word behind is to be taken for. */
     readonly next: number,
     /** The word of the shape that led here; `""` for a value. */
     readonly word: string,
-  ) {}
+  ) {
+    this.codes = Uint8Array.from(word, (c) => c.charCodeAt(0));
+  }
 
   /** The node behind a word of the shape, which is asked for earlier the next time. */
-  find(text: string, start: number, end: number): Node | null {
+  find(codes: Uint8Array, start: number, end: number): Node | null {
     const { words } = this;
-    for (let i = 0; i < words.length; i++) {
+    next: for (let i = 0; i < words.length; i++) {
       const node = words[i]!;
-      if (node.word.length !== end - start || !text.startsWith(node.word, start)) continue;
+      const own = node.codes;
+      if (own.length !== end - start) continue;
+      for (let j = own.length - 1; j >= 0; j--) if (own[j] !== codes[start + j]) continue next;
       if (i > 0) {
         words[i] = words[i - 1]!;
         words[i - 1] = node;
@@ -65,13 +68,6 @@ export class Node {
       return node;
     }
     return null;
-  }
-
-  /** The value that leads here, as the string it was the last time if it is the same. */
-  repeated(text: string, start: number, end: number): string {
-    if (this.last.length !== end - start || !text.startsWith(this.last, start))
-      this.last = text.slice(start, end);
-    return this.last;
   }
 }
 
@@ -83,6 +79,8 @@ const MOST_NODES = 16_384;
 const MOST_WORDS = 64;
 const MOST_NAMES = 4096;
 const LONGEST_NAME = 32;
+/** Words that the scanner can tell from all others. */
+const ASCII = /^[!-~]+$/;
 
 /** All shapes of one text, and its short names. */
 export class Shapes {
@@ -132,7 +130,7 @@ export class Shapes {
   private word(node: Node, word: string, next: number): Node | null {
     const known = node.words.find((n) => n.word === word);
     if (known !== undefined) return known;
-    if (node.words.length === MOST_WORDS) return null;
+    if (node.words.length === MOST_WORDS || !ASCII.test(word)) return null;
     const made = new Node(next, word);
     node.words.push(made);
     this.nodes++;

@@ -11,6 +11,7 @@
  */
 
 import { createToken, type IMultiModeLexerDefinition, Lexer, type TokenType } from "chevrotain";
+import { withoutEscapes } from "./words.ts";
 
 /** Blank characters; `\r` is one, so that CRLF needs no care. */
 const BLANK = " \\t\\r";
@@ -76,9 +77,12 @@ const extensionTargets: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** `true` for a target of iptables-extensions(8); a name of any other kind is most often longer than all of them. */
+/** Length of the longest of them: the name of a chain is most often longer. */
+export const LONGEST_EXTENSION = 11;
+
+/** `true` for a target of iptables-extensions(8). */
 export function isExtensionTarget(name: string): boolean {
-  return name.length <= 11 && extensionTargets.has(name);
+  return name.length <= LONGEST_EXTENSION && extensionTargets.has(name);
 }
 
 /** Commands of iptables(8) that are neither rule nor chain, with the short form they are kept in. */
@@ -199,11 +203,6 @@ export const vocabulary: IMultiModeLexerDefinition = {
 export function unquote(image: string): string {
   const open = image.indexOf('"');
   return open < 0 ? image : image.slice(0, open) + withoutEscapes(image.slice(open + 1, -1));
-}
-
-/** What stands between quotes, without its backslashes. */
-export function withoutEscapes(quoted: string): string {
-  return quoted.includes("\\") ? quoted.replace(/\\([^\n])/g, "$1") : quoted;
 }
 
 const BARE_WORD = /^(?!!$|-[46]$|--?[A-Za-z])[^ \t\r\n"]+$/;

@@ -219,6 +219,9 @@ function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
   return rest;
 }
 
+/** No address, and IPv4's in disguise. */
+const NO_UNICAST = prefixes(6, "::/128", "::ffff:0:0/96");
+
 /** What matches ask of the host, for one family. */
 export function factsOf(host: Host, family: Family): Facts {
   return {
@@ -234,6 +237,8 @@ export function factsOf(host: Host, family: Family): Facts {
         case "MULTICAST":
           return MULTICAST[family];
         case "UNICAST":
+          // IPv6 looks at the address alone, the host's own ones included (ipv6_addr_type).
+          if (family === 6) return complement([...MULTICAST[6], ...NO_UNICAST], 6);
           return complement([...own.local, ...own.broadcast, ...MULTICAST[family]], family);
         default:
           return host.routes

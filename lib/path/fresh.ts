@@ -46,7 +46,7 @@ export function freshCases(family: Family, takesUp: boolean): Case<CtState>[] {
       : [
           // noct_valid_new: multicast listener, multicast router and neighbour discovery are never tracked.
           {
-            when: and(icmp, types(130, 131, 132, 133, 134, 135, 136, 143, 151, 152, 153)),
+            when: and(icmp, types(130, 131, 132, 133, 134, 135, 136, 143, 151, 152)),
             outcome: "UNTRACKED" as const,
           },
           { when: and(icmp, not(types(128, 139))), outcome: "INVALID" as const },

@@ -38,7 +38,7 @@ export function translate(
       address = nat.to.first;
       if (nat.to.first === nat.to.last) break;
       if (source !== undefined)
-        address = spread(nat.to.first, nat.to.last, source, towards, nat.persistent === true);
+        address = spread(nat.to.first, nat.to.last, source, towards, nat.persistent === true, nat.side);
       else choices.push("the first of the rule's addresses is taken; the kernel spreads them by a hash");
       break;
     case "netmap": {
@@ -81,6 +81,7 @@ function spread(
   source: Address,
   towards: Address,
   persistent: boolean,
+  side: Nat["side"],
 ): Address {
   const words = (a: Address): number[] =>
     typeof a === "number"
@@ -98,7 +99,8 @@ function spread(
     const word = (least + Number((BigInt(hash) * BigInt(count)) >> 32n)) >>> 0;
     out = (out << 32n) | BigInt(word);
     if (word !== swap(hi[i]!)) whole = true;
-    if (!persistent) hash = (hash ^ dst[i]!) >>> 0;
+    // A destination is written over while it is hashed.
+    if (!persistent) hash = (hash ^ (side === "dst" ? swap(word) : dst[i]!)) >>> 0;
   }
   return six ? out : Number(out);
 }
@@ -150,7 +152,11 @@ function interfaceAddress(
   const of = (name: string) =>
     host.interfaces.find((i) => i.name === name)?.addresses.filter((a) => a.family === family) ?? [];
   const own = of(device);
-  if (side === "dst") return own[0]?.address;
+  if (side === "dst") {
+    // IPv6 wants an address of the scope the packet was sent to (nf_nat_redirect_ipv6_usable).
+    const wanted = family === 6 ? reachOf(towards as bigint) : 0;
+    return own.find((a) => wanted === 0 || reachOf(a.address as bigint) === wanted)?.address;
+  }
   if (family === 4) {
     // Addresses of scope host are nobody's to send from.
     const own = of(device).filter((a) => (a.address as number) >>> 24 !== 127);
@@ -158,14 +164,49 @@ function interfaceAddress(
     const other = host.interfaces.filter((i) => i.name !== "lo").flatMap((i) => of(i.name));
     return (near ?? own[0] ?? other[0])?.address;
   }
-  const common = (a: (typeof own)[number]): number => {
-    const differing = (a.address as bigint) ^ (towards as bigint);
-    return Math.min(
-      differing === 0n ? 128 : 128 - differing.toString(2).length,
-      maskBits(a.prefix.mask) ?? 128,
-    );
-  };
-  let best = own[0];
-  for (const a of own) if (common(a) > common(best!)) best = a;
+  return sourceAddress(host, device, towards as bigint);
+}
+
+/** How far an address reaches, as ipv6_addr_scope says it: 1 the host, 2 the link, 5 the site, 0 everywhere. */
+function reachOf(a: bigint): number {
+  if (a >> 120n === 0xffn) {
+    const scope = Number((a >> 112n) & 15n);
+    return [1, 2, 5].includes(scope) ? scope : 0;
+  }
+  return a === 1n ? 1 : a >> 118n === 0x3fan ? 2 : a >> 118n === 0x3fbn ? 5 : 0;
+}
+
+/** The scopes of RFC 4291 and the labels of the kernel's policy table (net/ipv6/addrlabel.c). */
+const scopeOf = (a: bigint): number => (a >> 118n === 0x3fan || a === 1n ? 2 : a >> 118n === 0x3fbn ? 5 : 14);
+function labelOf(a: bigint): number {
+  if (a === 1n) return 0;
+  if (a >> 121n === 0x7en) return 5;
+  if (a >> 112n === 0x2002n) return 2;
+  if (a >> 96n === 0x2001_0000n) return 6;
+  return a >> 118n === 0x3fbn ? 11 : 1;
+}
+
+/** The address the kernel sends from towards another: RFC 6724 as far as addresses alone decide (ipv6_dev_get_saddr). */
+function sourceAddress(host: Host, device: string, towards: bigint): Address | undefined {
+  const scope = scopeOf(towards);
+  let best: { address: bigint; score: readonly number[] } | undefined;
+  for (const { name, addresses } of host.interfaces)
+    for (const { family, address: a, prefix } of addresses) {
+      // Towards the link only its own interface is asked.
+      if (family !== 6 || (scope === 2 && name !== device)) continue;
+      const address = a as bigint;
+      const own = scopeOf(address);
+      const differing = address ^ towards;
+      const common = differing === 0n ? 128 : 128 - differing.toString(2).length;
+      const score = [
+        address === towards ? 1 : 0,
+        own >= scope ? -own : own - 128,
+        name === device ? 1 : 0,
+        labelOf(address) === labelOf(towards) ? 1 : 0,
+        Math.min(common, maskBits(prefix.mask) ?? 128),
+      ];
+      const at = best === undefined ? 0 : score.findIndex((n, i) => n !== best!.score[i]);
+      if (best === undefined || (at >= 0 && score[at]! > best.score[at]!)) best = { address, score };
+    }
   return best?.address;
 }

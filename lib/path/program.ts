@@ -30,9 +30,11 @@ export interface BoundChain {
 }
 
 const TRACKING_MATCHES = new Set([
-  ...["cluster", "connbytes", "connlabel", "connlimit", "connmark", "conntrack", "helper", "socket", "state"],
+  ...["cluster", "connbytes", "connlabel", "connlimit", "connmark", "conntrack", "helper", "state"],
 ]);
-const TRACKING_TARGETS = new Set(["CONNMARK", "CONNSECMARK", "SYNPROXY", "TPROXY"]);
+const TRACKING_TARGETS = new Set([
+  ...["CONNMARK", "CONNSECMARK", "SYNPROXY", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"],
+]);
 
 export class Program {
   private readonly facts: Facts;
@@ -40,6 +42,7 @@ export class Program {
   private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
   private bridgedMade: readonly Case<string | null>[] | undefined;
   private refusedMade: readonly Case<string | null>[] | undefined;
+  private tracksMade: boolean | undefined;
   private heldMade: readonly Case<string | null>[] | undefined;
   private sourcesMade: readonly Case<string | null>[] | undefined;
   private routesMade: { in: readonly RouteCase[]; out: readonly RouteCase[] } | undefined;
@@ -100,6 +103,9 @@ export class Program {
     return this.refusedMade;
   }
 
+  /** What the host does not take before all of it is there. */
+  readonly waiting: readonly Case<string | null>[] = heldCases(true);
+
   /** What the host sends and connection tracking holds back: why, else `null`. */
   get held(): readonly Case<string | null>[] {
     this.heldMade ??= heldCases(this.tracks);
@@ -112,17 +118,23 @@ export class Program {
     return this.sourcesMade;
   }
 
-  /** Whether anything in the rules asks for connection tracking: else the kernel does not switch it on (nf_ct_netns_get). */
-  private get tracks(): boolean {
-    const { tables } = this.ruleset;
-    if (tables.has("nat")) return true;
-    for (const { chains } of tables.values())
-      for (const { rules } of chains.values())
-        for (const { matches, target } of rules) {
-          if (matches.some((m) => TRACKING_MATCHES.has(m.extension.name))) return true;
-          if (target.kind === "extension" && TRACKING_TARGETS.has(target.extension.name)) return true;
-        }
-    return false;
+  /**
+   * Whether anything in the rules asks for connection tracking: else the kernel does not switch it on, and without it
+   * no packet comes to the nat table either (nf_ct_netns_get, nf_nat_inet_fn).
+   */
+  get tracks(): boolean {
+    this.tracksMade ??= [...this.ruleset.tables.values()].some(({ chains }) =>
+      [...chains.values()].some(({ rules }) =>
+        rules.some(
+          ({ matches, target }) =>
+            matches.some((m) => TRACKING_MATCHES.has(m.extension.name)) ||
+            (target.kind === "extension" &&
+              (TRACKING_TARGETS.has(target.extension.name) ||
+                (target.extension.name === "CT" && target.values.notrack === undefined))),
+        ),
+      ),
+    );
+    return this.tracksMade;
   }
 
   private get routes(): { in: readonly RouteCase[]; out: readonly RouteCase[] } {

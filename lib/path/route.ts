@@ -106,36 +106,32 @@ function forwarded(host: Host, family: Family): RouteCase[] {
     ),
   );
   const waits = refuse(is("fragment", 1), "a fragment for the host waits for the rest");
-  const cases = fibCases(host, family, { towards: "dst", arriving: true }).flatMap(
-    ({ when, outcome: found }): RouteCase[] => {
-      const here = (c: RouteCase): RouteCase => ({ when: and(when, c.when), outcome: c.outcome });
-      switch (found.kind) {
-        case "local":
-        case "broadcast":
-          return [here(waits), { when, outcome: LOCAL }];
-        case "multicast":
-          return family === 4
-            ? [refuse(when, "a route says multicast")]
-            : [
-                { when: and(when, joined(host, 6)), outcome: LOCAL },
-                refuse(when, "a multicast group that the host has not joined"),
-              ];
-        case "refused":
-          return [refuse(when, found.why)];
-        case "unicast":
-          return [
-            { when: and(when, still), outcome: off },
-            ...(family === 4 ? turning4(host, found.dev, notUnicast) : turning6(found.dev)).map(here),
-            refuse(
-              and(when, not(is("pkttype", 0))),
-              "a frame that was not sent to this host is not forwarded",
-            ),
-            refuse(and(when, between("ttl", 0, 1)), "its time to live ends here"),
-            { when, outcome: { kind: "via", out: found.dev } },
-          ];
-      }
-    },
-  );
+  const decide = ({ when, outcome: found }: Case<Found>): RouteCase[] => {
+    const here = (c: RouteCase): RouteCase => ({ when: and(when, c.when), outcome: c.outcome });
+    switch (found.kind) {
+      case "local":
+      case "broadcast":
+        return [here(waits), { when, outcome: LOCAL }];
+      case "multicast":
+        return family === 4
+          ? [refuse(when, "a route says multicast")]
+          : [
+              { when: and(when, joined(host, 6)), outcome: LOCAL },
+              refuse(when, "a multicast group that the host has not joined"),
+            ];
+      case "refused":
+        return [refuse(when, found.why)];
+      case "unicast":
+        return [
+          { when: and(when, still), outcome: off },
+          ...(family === 4 ? turning4(host, found.dev, notUnicast) : turning6(found.dev)).map(here),
+          refuse(and(when, not(is("pkttype", 0))), "a frame that was not sent to this host is not forwarded"),
+          refuse(and(when, between("ttl", 0, 1)), "its time to live ends here"),
+          { when, outcome: { kind: "via", out: found.dev } },
+        ];
+    }
+  };
+  const cases = fibCases(host, family, { towards: "dst", arriving: true }).flatMap(decide);
   return [...cases, refuse(ANY, "no route leads there")];
 }
 
@@ -293,7 +289,6 @@ export function refusedCases(family: Family, tracks: boolean): Case<string | nul
           at(and(outside, within("src", LOOPBACK[6])), "::1 from outside"),
           at(and(outside, within("dst", LOOPBACK[6])), "::1 from outside"),
           at(within("src", MULTICAST[6]), "a multicast source"),
-          at(within("src", prefixes(6, "::ffff:0:0/96")), "an IPv4-mapped source"),
           // Scope 0 is reserved, scope 1 never leaves an interface.
           at(and(outside, ...SCOPES), "a multicast group that does not leave its host"),
         ]),

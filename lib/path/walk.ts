@@ -158,7 +158,7 @@ export function send<S>(start: S, program: Program, engine: Engine<S>): Ending<S
         for (const back of hook(way, "POSTROUTING", engine, endings)) {
           const { state: last, why } = engine.confirm(back);
           if (why !== null) endings.push(lost(last, why, "POSTROUTING"));
-          else looped(last, outcome, engine, endings);
+          else looped(last, outcome, program, engine, endings);
         }
     }
   }
@@ -204,7 +204,7 @@ function output<S>(
 }
 
 /** Comes back in by the loopback interface, which keeps the route it left by: no second decision, no socket. */
-function looped<S>(state: S, route: Taken, engine: Engine<S>, endings: Ending<S>[]): void {
+function looped<S>(state: S, route: Taken, program: Program, engine: Engine<S>, endings: Ending<S>[]): void {
   const here = { delivery: "none", out: null } as const;
   const changes = [
     ["in", "lo"],
@@ -213,8 +213,10 @@ function looped<S>(state: S, route: Taken, engine: Engine<S>, endings: Ending<S>
   ] as const;
   const start = changes.reduce((s, [field, value]) => engine.assign(s, field, value), state);
   for (const back of hook({ state: start, ...here }, "PREROUTING", engine, endings))
-    if (route.kind === "local") input(back, engine, endings);
-    else endings.push(lost(back, "sent to the loopback interface, where nobody takes it"));
+    for (const { state: whole, outcome: why } of engine.choose(back, program.waiting))
+      if (why !== null) endings.push(lost(whole, why));
+      else if (route.kind === "local") input(whole, engine, endings);
+      else endings.push(lost(whole, "sent to the loopback interface, where nobody takes it"));
 }
 
 const outOf = (route: Taken): string => (route.kind === "local" ? "lo" : route.out);

@@ -432,41 +432,66 @@ export class Diagrams {
 
   /** The set of packets for each terminal but 0, in one pass over the diagram. */
   split(f: Node): Map<number, Node> {
-    const memo = new Map<Node, Map<number, Node>>();
-    const go = (x: Node): Map<number, Node> => {
-      if (x < 0) return x === EMPTY ? new Map() : new Map([[~x, FULL]]);
-      const known = memo.get(x);
-      if (known !== undefined) return known;
-      const edges = new Map<number, { starts: number[]; kids: Node[] }>();
-      this.edges(x, (kid, first, last) => {
-        for (const [value, set] of go(kid)) {
-          let e = edges.get(value);
-          if (e === undefined)
-            edges.set(value, (e = { starts: first > 0 ? [0] : [], kids: first > 0 ? [EMPTY] : [] }));
-          // Where the last edge ended before this one begins, a gap of nothing stands between.
-          if (e.starts.at(-1) === first) e.kids[e.kids.length - 1] = set;
-          else {
-            e.starts.push(first);
-            e.kids.push(set);
-          }
-          e.starts.push(last + 1);
-          e.kids.push(EMPTY);
-        }
-      });
-      const level = this.level[x]!;
-      const end = this.domains[level]!;
-      const out = new Map<number, Node>();
-      for (const [value, { starts, kids }] of edges) {
-        if (starts.at(-1) === end) {
-          starts.pop();
-          kids.pop();
-        }
-        out.set(value, this.make(level, Int32Array.from(starts), Int32Array.from(kids), starts.length));
+    const memo = new Map<Node, Split>();
+    const places = new Map<number, number>();
+    const go = (x: Node): Split => {
+      if (x < 0) return x === EMPTY ? NOTHING : { values: [~x], sets: [FULL] };
+      let split = memo.get(x);
+      if (split === undefined) {
+        const edges: { readonly part: Split; readonly first: number; readonly last: number }[] = [];
+        this.edges(x, (kid, first, last) => edges.push({ part: go(kid), first, last }));
+        memo.set(x, (split = this.joined(this.level[x]!, edges, places)));
       }
-      memo.set(x, out);
-      return out;
+      return split;
     };
-    return go(f);
+    const { values, sets } = go(f);
+    return new Map(values.map((value, i) => [value, sets[i]!]));
+  }
+
+  /** The nodes of one level for each terminal below it. Counted first, so that all lie in two arrays. */
+  private joined(
+    level: number,
+    edges: readonly { readonly part: Split; readonly first: number; readonly last: number }[],
+    places: Map<number, number>,
+  ): Split {
+    places.clear();
+    const values: number[] = [];
+    const ends: number[] = [];
+    for (const { part } of edges)
+      for (const value of part.values) {
+        const place = places.get(value);
+        if (place !== undefined) ends[place]! += 2;
+        else {
+          places.set(value, values.length);
+          values.push(value);
+          ends.push(3);
+        }
+      }
+    let total = 0;
+    const at = ends.map((size) => (total += size) - size);
+    const from = at.slice();
+    const starts = new Int32Array(total);
+    const kids = new Int32Array(total).fill(EMPTY);
+    for (const { part, first, last } of edges)
+      for (let i = 0; i < part.values.length; i++) {
+        const place = places.get(part.values[i]!)!;
+        let end = at[place]!;
+        // Before the first interval, and where one does not begin as the last one ended, stands a gap of nothing.
+        if (end === from[place] && first > 0) starts[end++] = 0;
+        if (end > from[place]! && starts[end - 1] === first) end--;
+        starts[end] = first;
+        kids[end++] = part.sets[i]!;
+        starts[end] = last + 1;
+        kids[end++] = EMPTY;
+        at[place] = end;
+      }
+    const domain = this.domains[level]!;
+    const sets = values.map((_, place) => {
+      const end = starts[at[place]! - 1] === domain ? at[place]! - 1 : at[place]!;
+      const [begin, length] = [from[place]!, end - from[place]!];
+      return this.make(level, starts.subarray(begin, end), kids.subarray(begin, end), length);
+    });
+    return { values, sets };
   }
 
   /** Where one packet leads: the terminal's value. `ordinal` gives the packet's ordinal of a variable. */
@@ -476,6 +501,13 @@ export class Diagrams {
     return ~x;
   }
 }
+
+/** The terminals below a node, and the set that leads to each. */
+interface Split {
+  readonly values: readonly number[];
+  readonly sets: readonly Node[];
+}
+const NOTHING: Split = { values: [], sets: [] };
 
 function grown<T extends Uint16Array | Uint32Array | Int32Array>(old: T, make: new (length: number) => T): T {
   const next = new make(old.length * 2);

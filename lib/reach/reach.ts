@@ -199,6 +199,7 @@ export class Reach implements Engine<SetState> {
   }
 
   track(state: SetState): SetState[] {
+    if (!this.program.tracks) return [state];
     const known = valueIn(state, "ctstate");
     if (known === CT.UNTRACKED || known === CT.NEW) return [state];
     return this.choose(state, this.fresh).map(({ state: part, outcome }) =>

@@ -108,10 +108,23 @@ function readPorts(text: string, spelling: Spelling): readonly [number, number] 
 const writePorts = ([first, last]: readonly [number, number]): string =>
   first === last ? String(first) : `${first}:${last}`;
 
+/** Whether a port stands there in decimal digits. */
+export function isPort(text: string, start: number, end: number): boolean {
+  // Zeros in front make it octal.
+  if (end === start || end - start > 5 || text.charCodeAt(start) === 48) return false;
+  let port = 0;
+  for (let i = start; i < end; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 48 || code > 57) return false;
+    port = port * 10 + code - 48;
+  }
+  return port <= 0xffff;
+}
+
 /** A port, a range of ports, or the name of a service. */
 export const ports: Codec<readonly [number, number]> = {
   ...word("a port, a service name, or two of them as first:last", readPorts, writePorts),
-  sure: (text) => /^[1-9]\d{0,3}$/.test(text),
+  sure: isPort,
 };
 
 /** Every port: what iptables-save does not print. */
@@ -167,15 +180,18 @@ export const prefix: Codec<Prefix> = {
       notAnAddress(text, PREFIX),
     printPrefix,
   ),
-  sure: (text, { family }) => family === 4 && isQuad(text),
+  sure: (text, start, end, { family }) => family === 4 && isQuad(text, start, end, true),
 };
 
-/** Whether a text is a dotted quad, with or without a length: digit by digit, since every rule of a large file has one or two. */
-export function isQuad(text: string): boolean {
+/**
+ * Whether a dotted quad stands there, with or without a length where it may have one: digit by digit, since every rule
+ * of a large file has one or two.
+ */
+export function isQuad(text: string, start: number, end: number, length: boolean): boolean {
   let parts = 0;
   let value = -1;
   let slash = false;
-  for (let i = 0; i < text.length; i++) {
+  for (let i = start; i < end; i++) {
     const code = text.charCodeAt(i);
     if (code >= 48 && code <= 57) {
       // Zeros in front are left to the slow way.
@@ -184,7 +200,7 @@ export function isQuad(text: string): boolean {
       if (value > (slash ? 32 : 255)) return false;
     } else if (value < 0 || slash) return false;
     else {
-      if (code === 47) slash = true;
+      if (code === 47 && length) slash = true;
       else if (code !== 46) return false;
       parts++;
       value = -1;
@@ -263,7 +279,7 @@ export const device: Codec<string> = {
     (text) => (text.length > 0 && text.length <= 15 ? text : undefined),
     (name) => name,
   ),
-  sure: (text) => text.length > 0 && text.length <= 15,
+  sure: (_, start, end) => end > start && end - start <= 15,
 };
 
 /** The names that a pattern stands for, as a range of the ordered names. */
@@ -287,8 +303,8 @@ export const string = (max: number, what = `a text of at most ${max} bytes`, min
     (text) => (text.length >= min && byteLength(text) <= max ? text : undefined),
     (text) => text,
   ),
-  // No character takes more than three bytes a UTF-16 unit.
-  sure: (text) => text.length >= min && text.length * 3 <= max,
+  // No character takes more than three bytes a UTF-16 unit, and an escape leaves at least half.
+  sure: (_, start, end) => end - start >= 2 * min && (end - start) * 3 <= max,
 });
 
 /** How a word is compared with a list of words. */

@@ -34,10 +34,11 @@ export interface Codec<T> {
   /** @returns the value, or `Unreadable`. The number of words is checked before. */
   read(words: readonly string[], spelling: Spelling): T | Unreadable;
   /**
-   * Whether a word can be read, where that is told faster than by reading it; `false` says nothing. Only the loader
-   * asks, which need not know the value to know that the rule is fine.
+   * Whether the word from `start` to before `end` can be read, where that is told in its place, faster than by reading
+   * it; `false` says nothing. Only the loader asks, which need not know the value to know that the rule is fine. Of a
+   * word that was quoted the escapes are not yet undone: it may be longer than it reads, and hold backslashes.
    */
-  sure?(word: string, spelling: Spelling): boolean;
+  sure?(text: string, start: number, end: number, spelling: Spelling): boolean;
   /** The canonical words, exactly as iptables-save prints them, without quotes. */
   write(value: T, spelling: Spelling): readonly string[];
 }

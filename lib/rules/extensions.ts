@@ -105,6 +105,9 @@ const implicit = { 4: new Map<number, MatchExtension>(), 6: new Map<number, Matc
 for (const e of MATCHES)
   if (e.protocol !== undefined) for (const family of families(e)) implicit[family].set(e.protocol, e);
 
+/** Length of the longest name behind `-j` that is not a chain's. */
+export const LONGEST_TARGET = Math.max(...[...targets[4].keys(), ...targets[6].keys()].map((n) => n.length));
+
 /** A match by its name; `undefined` when fwcheck does not know it in that family. */
 export const matchByName = (name: string, family: Family): MatchExtension | undefined =>
   matches[family].get(name);

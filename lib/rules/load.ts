@@ -5,7 +5,6 @@
 import {
   type ChainLine,
   type CommandLine,
-  type Comment,
   type Diagnostic,
   type Document,
   parse,
@@ -14,7 +13,8 @@ import {
   type Table as TableSyntax,
 } from "../../grammar/index.ts";
 import type { Family } from "../packet/field.ts";
-import { type ChainOfRules, LoadedRule, Loader, PROTO_NAMES, type RuleReport } from "./plan.ts";
+import { Chains, OpenChain, reportLoops } from "./chains.ts";
+import { LoadedRule, Loader, PROTO_NAMES, type RuleReport } from "./plan.ts";
 import { BUILT_IN, type Chain, isTableName, type Ruleset, type Table, type TableName } from "./ruleset.ts";
 
 /** A diagnostic with the name of the file it is about. */
@@ -85,10 +85,7 @@ export function readRuleset(
           syntax.line,
           `*${syntax.name}`,
         );
-      into.tables.set(
-        syntax.name,
-        loadTable(syntax, syntax.name, new Loader(family, ruleReport), report, ruleReport),
-      );
+      into.tables.set(syntax.name, new TableLoader(syntax.name, family, report, ruleReport).load(syntax));
     }
   }
   const rulesets = ([4, 6] as const).flatMap((family): Ruleset[] => {
@@ -130,17 +127,20 @@ function byFamily(document: Document, given: Family | undefined): [Family, Table
     return document.entries.flatMap((e) => (e.kind === "table" ? [[given, e] as [Family, TableSyntax]] : []));
   const out: [Family, TableSyntax][] = [];
   let dump: TableSyntax[] = [];
+  const names = new Set<string>();
   let said: Family | undefined;
   const flush = (): void => {
     const family = said ?? (dump.some(looksLikeIPv6) ? 6 : 4);
     for (const table of dump) out.push([family, table]);
     dump = [];
+    names.clear();
   };
   for (const entry of document.entries) {
     if (entry.kind === "table") {
       // The same table again without a word between: another dump, perhaps of the other family.
-      if (dump.some((t) => t.name === entry.name)) flush();
+      if (names.has(entry.name)) flush();
       dump.push(entry);
+      names.add(entry.name);
       continue;
     }
     const program =
@@ -163,7 +163,7 @@ function looksLikeIPv6(table: TableSyntax): boolean {
   for (const entry of table.entries) {
     if (entry.kind !== "rule") continue;
     for (const o of entry.shape.options) {
-      const value = entry.values[o.at] ?? "";
+      const value = o.count === 0 ? "" : entry.value(o.at);
       if (ADDRESS_NAMES.has(o.name)) {
         if (value.includes(":")) return true;
         if (value.includes(".")) return false;
@@ -176,139 +176,139 @@ function looksLikeIPv6(table: TableSyntax): boolean {
   return false;
 }
 
-/** A chain while it is read. */
-type Loading = { -readonly [K in keyof Chain]: K extends "rules" ? LoadedRule[] : Chain[K] } & {
-  /** Takes over from `rules` when the first rule is inserted. */
-  row: Row | null;
-};
+/** Reads one table, entry by entry. */
+class TableLoader {
+  private readonly chains = new Chains();
+  private readonly loader: Loader;
+  /** Rules to be appended to their chains, which know how many there are. */
+  private readonly waiting: LoadedRule[] = [];
+  /** Chains with rules. */
+  private readonly filled: OpenChain[] = [];
 
-/** A row of rules in blocks, so that a hundred thousand `-I` in a text do not move each other. */
-class Row {
-  private readonly blocks: LoadedRule[][] = [[]];
-
-  constructor(rules: readonly LoadedRule[]) {
-    for (const rule of rules) this.insert(Number.MAX_SAFE_INTEGER, rule);
+  constructor(
+    private readonly name: TableName,
+    family: Family,
+    private readonly report: Report,
+    private readonly ruleReport: RuleReport,
+  ) {
+    this.loader = new Loader(family, name, ruleReport);
   }
 
-  /** @param position from 1; beyond the end is the end */
-  insert(position: number, rule: LoadedRule): void {
-    let at = position - 1;
-    let i = at < Number.MAX_SAFE_INTEGER - 1 ? 0 : this.blocks.length - 1;
-    while (i < this.blocks.length - 1 && at > this.blocks[i]!.length) at -= this.blocks[i++]!.length;
-    const block = this.blocks[i]!;
-    block.splice(Math.min(at, block.length), 0, rule);
-    if (block.length >= 1024) this.blocks.splice(i + 1, 0, block.splice(512));
+  load(syntax: TableSyntax): Table {
+    for (const entry of syntax.entries) this.entry(entry);
+    this.settle();
+    const { all } = this.chains;
+    for (const chain of all.values()) this.close(chain);
+    reportLoops(all.values(), this.ruleReport);
+    return { name: this.name, chains: all };
   }
 
-  get rules(): LoadedRule[] {
-    return this.blocks.flat();
+  private entry(entry: TableSyntax["entries"][number]): void {
+    if (entry.kind === "rule") this.rule(entry);
+    else if (entry.kind === "chain") this.declaration(entry);
+    else if (entry.kind === "command") this.command(entry);
   }
-}
 
-function loadTable(
-  syntax: TableSyntax,
-  name: TableName,
-  loader: Loader,
-  report: Report,
-  ruleReport: RuleReport,
-): Table {
-  const builtIn = BUILT_IN[name] as readonly string[];
-  const chains = new Map<string, Loading>();
-  const declare = (chain: string, policy: Chain["policy"], counters: Chain["counters"], line: number) => {
-    const made: Loading = {
-      table: name,
-      name: chain,
-      policy,
-      counters,
-      rules: [] as LoadedRule[],
-      line,
-      row: null,
-    };
-    chains.set(chain, made);
+  private rule(syntax: RuleSyntax): void {
+    const chain = this.chains.of(syntax) ?? this.undeclared(syntax);
+    const loaded = this.loader.load(syntax, chain);
+    if (loaded instanceof LoadedRule) this.add(loaded, chain);
+    else for (const rule of loaded) this.add(rule, chain);
+  }
+
+  private add(rule: LoadedRule, chain: OpenChain): void {
+    const { syntax, plan } = rule;
+    // Most chains are declared in front of all rules, and while the rule is at hand its jump is soon found.
+    if (rule.jumps) rule.next = this.chains.named(syntax, plan.jump!.at) ?? null;
+    if (syntax.position === null) {
+      if (chain.expect()) this.filled.push(chain);
+      this.waiting.push(rule);
+    } else {
+      this.settle();
+      this.filled.push(chain);
+      chain.insert(syntax.position, rule);
+    }
+  }
+
+  /** Puts the rules that wait into their chains. */
+  private settle(): void {
+    for (const rule of this.waiting) rule.home.append(rule);
+    this.waiting.length = 0;
+  }
+
+  private undeclared({ chain, line }: RuleSyntax): OpenChain {
+    const isBuiltIn = this.isBuiltIn(chain);
+    const message = `chain ${JSON.stringify(chain)} is not declared in table ${this.name}; its rules are kept`;
+    if (!isBuiltIn) this.report("error", message, line, chain);
+    return this.declare(chain, isBuiltIn ? "ACCEPT" : null, null, line);
+  }
+
+  private declare(
+    chain: string,
+    policy: Chain["policy"],
+    counters: Chain["counters"],
+    line: number,
+  ): OpenChain {
+    const made = new OpenChain(this.name, chain, policy, counters, line);
+    this.chains.add(made);
     return made;
-  };
-  const declaration = (entry: ChainLine): void => {
-    const isBuiltIn = builtIn.includes(entry.name);
-    const fault = declarationFault(entry, isBuiltIn, name);
+  }
+
+  private declaration(entry: ChainLine): void {
+    const isBuiltIn = this.isBuiltIn(entry.name);
+    const fault = declarationFault(entry, isBuiltIn, this.name);
     if (fault !== undefined) {
-      report("error", fault, entry.line, entry.policy ?? "-");
+      this.report("error", fault, entry.line, entry.policy ?? "-");
       return;
     }
     const policy = isBuiltIn ? (entry.policy === "DROP" ? "DROP" : "ACCEPT") : null;
-    const before = chains.get(entry.name);
-    if (before === undefined) declare(entry.name, policy, entry.counters, entry.line);
+    const before = this.chains.all.get(entry.name);
+    if (before === undefined) this.declare(entry.name, policy, entry.counters, entry.line);
     else if (entry.command === "-P") before.policy = policy;
-    else report("warning", `chain ${entry.name} is declared twice`, entry.line, entry.name);
-  };
-  /** Rules of one chain stand together. */
-  let last: Loading | undefined;
-  const chainFor = (chain: string, line: number): Loading => {
-    if (last?.name === chain) return last;
-    last = chains.get(chain);
-    if (last !== undefined) return last;
-    const isBuiltIn = builtIn.includes(chain);
-    if (!isBuiltIn)
-      report(
-        "error",
-        `chain ${JSON.stringify(chain)} is not declared in table ${name}; its rules are kept`,
-        line,
-        chain,
-      );
-    return declare(chain, isBuiltIn ? "ACCEPT" : null, null, line);
-  };
-  const command = (entry: CommandLine): void => {
-    const [chain] = entry.words;
-    last = undefined;
-    if (entry.command === "-F" || entry.command === "--flush") {
-      for (const each of chains.values())
-        if (chain === undefined || each.name === chain) {
-          each.rules.length = 0;
-          each.row = null;
-        }
-    } else if (entry.command === "-X" || entry.command === "--delete-chain") {
-      for (const each of [...chains.values()])
-        if (each.policy === null && (chain === undefined || each.name === chain)) chains.delete(each.name);
-    } else if (!["-Z", "--zero"].includes(entry.command))
-      report("error", `the command ${entry.command} is not read in a ruleset`, entry.line, entry.command);
-  };
-  const entries: readonly (ChainLine | RuleSyntax | CommandLine | Comment)[] = syntax.entries;
-  for (const entry of entries) {
-    if (entry.kind === "chain") declaration(entry);
-    else if (entry.kind === "command") command(entry);
-    else if (entry.kind === "rule") {
-      const into = chainFor(entry.chain, entry.line);
-      const loaded = loader.load(entry, name);
-      if (loaded instanceof LoadedRule && entry.position === null && into.row === null)
-        into.rules.push(loaded);
-      else
-        for (const rule of loaded instanceof LoadedRule ? [loaded] : loaded) {
-          if (entry.position !== null) into.row ??= new Row(into.rules);
-          if (into.row === null) into.rules.push(rule);
-          else into.row.insert(entry.position ?? Number.MAX_SAFE_INTEGER, rule);
-        }
-    }
+    else this.report("warning", `chain ${entry.name} is declared twice`, entry.line, entry.name);
   }
-  for (const chain of chains.values()) {
-    if (chain.row !== null) chain.rules = chain.row.rules;
+
+  private isBuiltIn(chain: string): boolean {
+    return (BUILT_IN[this.name] as readonly string[]).includes(chain);
+  }
+
+  private command({ command, words, line }: CommandLine): void {
+    this.settle();
+    const [word] = words;
+    const chain = word === undefined ? undefined : this.chains.all.get(word);
+    if (command === "-F") {
+      for (const each of word === undefined ? this.filled.splice(0) : [chain]) each?.flush();
+    } else if (command === "-X") {
+      for (const each of word === undefined ? [...this.chains.all.values()] : [chain])
+        if (each?.policy === null) this.chains.delete(each);
+    } else if (command !== "-Z")
+      this.report("error", `the command ${command} is not read in a ruleset`, line, command);
+  }
+
+  private close(chain: OpenChain): void {
+    chain.close();
     let index = 0;
     for (const rule of chain.rules) {
       rule.index = ++index;
-      const { to } = rule;
-      if (to === undefined) continue;
-      rule.next = chains.get(to) ?? null;
-      if (rule.next === null) {
-        rule.lost = true;
-        if (rule.faulty) continue;
-        const message = `${JSON.stringify(to)} is neither a chain of table ${name} nor a known target`;
-        ruleReport(rule.syntax, message, to, rule.plan.jump!.option);
-      } else if (rule.plan.stray.length > 0) {
-        const [option] = rule.plan.stray;
-        ruleReport(rule.syntax, `unknown option ${option!.name}; ${to} is a chain`, option!.name, option);
-      }
+      if (rule.jumps) this.link(rule);
     }
   }
-  reportLoops(chains, ruleReport);
-  return { name, chains };
+
+  /** Finds where a rule jumps to, now that all chains are known. */
+  private link(rule: LoadedRule): void {
+    if (rule.next === null || rule.next.gone) rule.next = this.chains.all.get(rule.to) ?? null;
+    const { next, plan, syntax } = rule;
+    if (next === null) {
+      if (rule.faulty) return;
+      const { to } = rule;
+      const message = `${JSON.stringify(to)} is neither a chain of table ${this.name} nor a known target`;
+      this.ruleReport(syntax, message, to, plan.jump!.option);
+    } else if (plan.stray.length > 0) {
+      const [option] = plan.stray;
+      const message = `unknown option ${option!.name}; ${next.name} is a chain`;
+      this.ruleReport(syntax, message, option!.name, option);
+    }
+  }
 }
 
 /** What is wrong with the policy of a chain. */
@@ -320,41 +320,4 @@ function declarationFault(entry: ChainLine, isBuiltIn: boolean, table: TableName
   if (!isBuiltIn && entry.policy !== null)
     return `${entry.name} is no built-in chain of table ${table}, only those have a policy`;
   return undefined;
-}
-
-/** Finds jumps that lead back to their own chain, which the kernel refuses (ELOOP); each is reported once. */
-function reportLoops(chains: ReadonlyMap<string, Loading>, report: RuleReport): void {
-  const open = new Set<ChainOfRules>();
-  const done = new Set<ChainOfRules>();
-  // An explicit stack: chains may be nested deeper than JavaScript's own.
-  const stack: { chain: ChainOfRules; at: number }[] = [];
-  for (const start of chains.values()) {
-    if (done.has(start)) continue;
-    stack.push({ chain: start, at: 0 });
-    open.add(start);
-    while (stack.length > 0) {
-      const top = stack.at(-1)!;
-      const { chain } = top;
-      const rule = chain.rules[top.at++];
-      if (rule === undefined) {
-        open.delete(chain);
-        done.add(chain);
-        stack.pop();
-        continue;
-      }
-      const to = rule.next;
-      if (to === null || done.has(to)) continue;
-      if (open.has(to))
-        report(
-          rule.syntax,
-          `a loop of jumps: this rule of chain ${chain.name} leads back to ${to.name}; the kernel refuses such a table`,
-          to.name,
-          rule.plan.jump!.option,
-        );
-      else {
-        open.add(to);
-        stack.push({ chain: to, at: 0 });
-      }
-    }
-  }
 }

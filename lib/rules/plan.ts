@@ -2,8 +2,15 @@
  * How a rule is read: which extension owns each of its options, worked out once for all rules of a shape, and the
  * values, checked when the rule is loaded and spelled out when somebody asks.
  */
-import { type Counters, Rule as RuleSyntax, type Shape, type ShapeOption } from "../../grammar/index.ts";
+import {
+  type Counters,
+  Rule as RuleSyntax,
+  type Shape,
+  type ShapeOption,
+  VALUES,
+} from "../../grammar/index.ts";
 import type { Family } from "../packet/field.ts";
+import type { OpenChain } from "./chains.ts";
 import {
   type Extension,
   type Given,
@@ -15,7 +22,7 @@ import {
   type TargetExtension,
   Unreadable,
 } from "./extension.ts";
-import { HEADER, implicitMatch, matchByName, targetByName } from "./extensions.ts";
+import { HEADER, implicitMatch, LONGEST_TARGET, matchByName, targetByName } from "./extensions.ts";
 import { protocolName, protocolNumber } from "./names.ts";
 import type { Match, Rule, TableName, Target, Unknown } from "./ruleset.ts";
 
@@ -32,6 +39,18 @@ interface Slot {
   readonly fixed: boolean;
 }
 
+/** How to tell in its place, without cutting it out, that a value or several that stand together are fine. */
+interface Test {
+  /** Where the place of the first value starts and of the last one ends, counted from the rule's places. */
+  readonly start: number;
+  readonly end: number;
+  readonly sure: Sure | null;
+  /** What stood there in rules that were fine, the last one first. */
+  readonly seen: string[];
+}
+
+type Sure = NonNullable<OptionSpec<unknown>["codec"]["sure"]>;
+
 /** An extension as a shape uses it. */
 interface Part {
   readonly extension: Extension<Options>;
@@ -42,8 +61,6 @@ interface Part {
   known: Map<string, GivenValues> | null;
   /** Words that were not in `known`. */
   misses: number;
-  /** A rule of this plan was read whole, so that only the values of another can be at fault. */
-  proven: boolean;
 }
 
 type GivenValues = Readonly<Record<string, Given<unknown>>>;
@@ -59,6 +76,8 @@ interface Problem {
 /** What is worked out once for all rules of a shape that agree on the protocol and on what their target is. */
 interface Plan {
   readonly matches: readonly Part[];
+  /** What to ask of a rule's values once another rule of this plan was read and all was fine; `null` until then. */
+  tests: readonly Test[] | null;
   readonly target: Part | null;
   /** Where the name behind `-j` or `-g` stands. */
   readonly jump: { readonly at: number; readonly kind: "jump" | "goto"; readonly option: ShapeOption } | null;
@@ -77,9 +96,21 @@ interface Plans {
   readonly proto: ShapeOption | null;
   /** `-j`; `null` also for `-g`, behind which only chains stand. */
   readonly jump: ShapeOption | null;
+  /** Options of several values: before iptables 1.4.3 the first of them might be `!`. */
+  readonly several: readonly ShapeOption[];
   readonly plans: Map<string, Map<TargetExtension | undefined, Plan>>;
   /** The plan that was asked for last, and what for. */
-  last: { readonly proto: string; readonly target: TargetExtension | undefined; readonly plan: Plan } | null;
+  last: Latest | null;
+}
+
+/** A plan, and what it was found by. */
+interface Latest {
+  readonly proto: string;
+  /** What stands behind `-j`. */
+  readonly word: string;
+  readonly chain: boolean;
+  readonly old: readonly boolean[];
+  readonly plan: Plan;
 }
 
 /** Says what is wrong with a rule; `found` is what stood there, at or behind the option. */
@@ -87,16 +118,17 @@ export type RuleReport = (rule: RuleSyntax, message: string, found: string, opti
 
 const NONE: readonly never[] = [];
 const NO_TARGET: Target = { kind: "none" };
+/** Options of one rule that are looked at: iptables-restore takes no more than 255 words a line. */
+const MOST_OPTIONS = 255;
+const TOO_MANY = `options beyond ${MOST_OPTIONS}`;
 /** Rules that one line may make. */
 const MOST_LISTED = 10_000;
 /** Values that are remembered by their word, a part and a plan: enough for ports, states and comments that repeat. */
 const MOST_KNOWN = 4096;
 
-/** As much of a chain as a jump to it must know. */
-export interface ChainOfRules {
-  readonly name: string;
-  readonly rules: readonly LoadedRule[];
-}
+/** Texts that a test remembers, and how long they may be. */
+const MOST_SEEN = 8;
+const LONGEST_SEEN = 64;
 
 /**
  * A rule that was read. Its values are checked when it is loaded, and spelled out as typed matches only when somebody
@@ -104,23 +136,24 @@ export interface ChainOfRules {
  */
 export class LoadedRule implements Rule {
   index = 0;
-  /** The chain behind `-j` or `-g`. */
-  next: ChainOfRules | null = null;
-  /** The name behind `-j` is neither a chain nor an extension. */
-  lost = false;
-  #matches: readonly Match[] | undefined;
-  #target: Target | undefined;
+  /** The chain behind `-j` or `-g`, once it was looked for. */
+  next: OpenChain | null = null;
+  private asked: readonly Match[] | null = null;
+  private done: Target | null = null;
 
   constructor(
-    readonly table: TableName,
+    readonly home: OpenChain,
     readonly syntax: RuleSyntax,
     readonly plan: Plan,
     /** Parts of which something cannot be read; they are kept as unknown. */
     private readonly broken: ReadonlySet<Part> | null,
   ) {}
 
+  get table(): TableName {
+    return this.home.table;
+  }
   get chain(): string {
-    return this.syntax.chain;
+    return this.home.name;
   }
   get line(): number {
     return this.syntax.line;
@@ -129,11 +162,21 @@ export class LoadedRule implements Rule {
     return this.syntax.counters;
   }
 
+  /** Something behind `-j` or `-g` should be a chain. */
+  get jumps(): boolean {
+    return this.plan.jump !== null && this.plan.target === null;
+  }
+
+  /** The name behind `-j` is neither a chain nor an extension. */
+  get lost(): boolean {
+    return this.next === null && this.jumps;
+  }
+
   get matches(): readonly Match[] {
-    this.#matches ??= this.plan.matches
+    this.asked ??= this.plan.matches
       .filter((part) => this.broken?.has(part) !== true)
       .map((part) => ({ extension: part.extension as Match["extension"], values: this.values(part) }));
-    return this.#matches;
+    return this.asked;
   }
 
   get unknown(): readonly Unknown[] {
@@ -152,22 +195,20 @@ export class LoadedRule implements Rule {
     return this.broken !== null || this.plan.problems.length > 0;
   }
 
-  /** The chain behind `-j` or `-g`, where it is no extension. */
-  get to(): string | undefined {
-    return this.plan.jump === null || this.plan.target !== null
-      ? undefined
-      : this.syntax.values[this.plan.jump.at]!;
+  /** The name behind `-j` or `-g`; there must be one. */
+  get to(): string {
+    return this.syntax.value(this.plan.jump!.at);
   }
 
   get target(): Target {
-    this.#target ??= this.read();
-    return this.#target;
+    this.done ??= this.read();
+    return this.done;
   }
 
   private read(): Target {
     const { plan, syntax } = this;
     if (plan.jump === null) return NO_TARGET;
-    const name = syntax.values[plan.jump.at]!;
+    const name = this.to;
     if (this.lost) return { kind: "unknown", name, words: plan.stray.flatMap((o) => spell(o, syntax)) };
     if (plan.target === null) return { kind: plan.jump.kind, chain: name };
     if (this.broken?.has(plan.target))
@@ -195,29 +236,22 @@ class Fault {
   ) {}
 }
 
-/** The words that a part's values hang on, in one; `undefined` where there are none, or many. */
-function wordsOf({ slots }: Part, { values }: RuleSyntax): string | undefined {
-  if (slots.length === 0 || slots.length > 3) return undefined;
-  let text = "";
-  for (const { at, count } of slots) {
-    if (count > 1) return undefined;
-    if (count === 1) text = text === "" ? values[at]! : `${text}\n${values[at]!}`;
-  }
-  return text;
+/** The words that a part's values hang on; `null` where there are none, or many. */
+function wordsOf({ slots }: Part, syntax: RuleSyntax): readonly string[] | null {
+  if (slots.length === 0 || slots.length > 3 || slots.some((slot) => slot.count > 1)) return null;
+  return slots.map(({ at, count }) => (count === 0 ? "" : syntax.value(at)));
 }
 
 /** Reads the values of one extension, or says what is wrong with them. */
 function readPart(part: Part, syntax: RuleSyntax, spelling: Spelling): GivenValues | Fault {
   // Words that never come again need not be looked for.
-  const only = part.misses <= MOST_KNOWN ? wordsOf(part, syntax) : undefined;
-  if (only !== undefined) {
-    const known = part.known?.get(only);
-    if (known !== undefined) return known;
-  }
-  const values = readSlots(part, syntax, spelling);
+  const words = part.misses <= MOST_KNOWN ? wordsOf(part, syntax) : null;
+  const only = words?.join("\n") ?? "";
+  const known = words === null ? undefined : part.known?.get(only);
+  const values = known ?? readSlots(part, syntax, spelling);
   if (values instanceof Fault) return values;
-  part.proven = true;
-  if (only !== undefined && part.misses++ < MOST_KNOWN) (part.known ??= new Map()).set(only, values);
+  if (words !== null && known === undefined && part.misses++ < MOST_KNOWN)
+    (part.known ??= new Map()).set(only, values);
   return values;
 }
 
@@ -226,7 +260,7 @@ function readSlots(part: Part, syntax: RuleSyntax, spelling: Spelling): GivenVal
   const name = extension.name === "" ? "the rule" : extension.name;
   const whole = (message: string): Fault => {
     const at = part.named ?? part.slots[0]?.option;
-    return new Fault(message, part.named === null ? (at?.name ?? "") : syntax.values[part.named.at]!, at);
+    return new Fault(message, part.named === null ? (at?.name ?? "") : syntax.value(part.named.at), at);
   };
   if (
     extension.needs !== undefined &&
@@ -237,7 +271,7 @@ function readSlots(part: Part, syntax: RuleSyntax, spelling: Spelling): GivenVal
   const all: GivenOption[] = [];
   for (const { key, spec, option, at, count, not } of part.slots) {
     const { codec } = spec;
-    const given = syntax.values.slice(at, at + count);
+    const given = wordsFrom(syntax, at, count);
     if (count !== codec.words && !(count === 0 && codec.optional === true)) {
       const takes = codec.words === 0 ? "takes no value" : `needs ${codec.expects}`;
       return new Fault(`${option.name} ${takes}`, given[codec.words] ?? "", option);
@@ -263,76 +297,151 @@ function readSlots(part: Part, syntax: RuleSyntax, spelling: Spelling): GivenVal
   return read instanceof Unreadable ? whole(`${name} needs ${read.expected}`) : read;
 }
 
-/** Whether the values of a part can be read, told without reading them. */
-function sure(part: Part, values: readonly string[], spelling: Spelling): boolean {
-  if (!part.proven || (part.extension.normalize !== undefined && part.extension.steady !== true))
-    return false;
-  for (const { spec, at, fixed } of part.slots)
-    if (!fixed && (spec.codec.words !== 1 || spec.codec.sure?.(values[at]!, spelling) !== true)) return false;
-  return true;
+/** The tests of a plan, one for each value that can be told by itself, and one for each part that cannot. */
+function testsOf({ matches, target }: Plan): Test[] {
+  return [...matches, ...(target === null ? [] : [target])].flatMap((part) => {
+    const slots = part.slots.filter((slot) => !slot.fixed && slot.count > 0);
+    const { normalize, gather, steady } = part.extension;
+    if (gather === undefined && (normalize === undefined || steady === true))
+      return slots.map(({ spec: { codec }, at, count }) =>
+        testOf(at, count, codec.words === 1 ? (codec.sure ?? null) : null),
+      );
+    const [first] = slots;
+    const last = slots.at(-1);
+    return first === undefined ? [] : [testOf(first.at, last!.at + last!.count - first.at, null)];
+  });
 }
 
+const testOf = (at: number, count: number, sure: Sure | null): Test => ({
+  start: VALUES + 2 * at,
+  end: VALUES + 2 * (at + count) - 1,
+  sure,
+  seen: [],
+});
+
+/**
+ * The plan of the rule of this shape that was read last, if this rule surely has the same and nothing is wrong with
+ * its values; told in their places, without cutting them out.
+ *
+ * One function on purpose, as in the scanner: this is asked of every rule of a large file.
+ */
+function fitting({ words, at }: RuleSyntax, { proto, jump, several, last }: Plans): Plan | null {
+  if (words === null || last === null || last.plan.tests === null) return null;
+  const { text, places } = words;
+  const { plan } = last;
+  if (proto !== null) {
+    const place = at + VALUES + 2 * proto.at;
+    const start = places[place]!;
+    if (places[place + 1]! - start !== last.proto.length || !text.startsWith(last.proto, start)) return null;
+  }
+  if (jump !== null) {
+    const place = at + VALUES + 2 * jump.at;
+    const start = places[place]!;
+    const length = places[place + 1]! - start;
+    if (!last.chain || length <= LONGEST_TARGET)
+      if (length !== last.word.length || !text.startsWith(last.word, start)) return null;
+  }
+  for (let i = 0; i < several.length; i++) {
+    const place = at + VALUES + 2 * several[i]!.at;
+    const start = places[place]!;
+    if ((places[place + 1] === start + 1 && text.startsWith("!", start)) !== last.old[i]) return null;
+  }
+  const { tests, spelling } = plan;
+  next: for (let i = 0; i < tests!.length; i++) {
+    const { sure, seen, start: first, end: behind } = tests![i]!;
+    const start = places[at + first]!;
+    const end = places[at + behind]!;
+    if (sure?.(text, start, end, spelling)) continue;
+    for (let j = 0; j < seen.length; j++) {
+      const known = seen[j]!;
+      if (known.length === end - start && text.startsWith(known, start)) continue next;
+    }
+    return null;
+  }
+  return plan;
+}
+
+/** Remembers what stands in a rule that was read and is fine. */
+function remember({ words, at }: RuleSyntax, tests: readonly Test[]): void {
+  if (words === null) return;
+  for (const { start, end, seen } of tests) {
+    const text = words.text.slice(words.places[at + start], words.places[at + end]);
+    // With escapes the same text may read differently, quoted and not.
+    if (text.length > LONGEST_SEEN || text.includes("\\") || seen.includes(text)) continue;
+    if (seen.unshift(text) > MOST_SEEN) seen.pop();
+  }
+}
+
+/** Loads the rules of one table. */
 export class Loader {
   private readonly shapes = new Map<Shape, Plans>();
 
   constructor(
     private readonly family: Family,
+    private readonly table: TableName,
     private readonly report: RuleReport,
   ) {}
 
   /** The rule that a line makes, or the rules where `-s` or `-d` lists addresses. */
-  load(syntax: RuleSyntax, table: TableName): LoadedRule | readonly LoadedRule[] {
-    const plan = this.plan(syntax);
-    for (const { at } of plan.lists)
-      if (syntax.values[at]!.includes(",")) return this.several(syntax, plan, table);
-    return this.rule(syntax, plan, table);
+  load(syntax: RuleSyntax, home: OpenChain): LoadedRule | readonly LoadedRule[] {
+    const plans = this.shapes.get(syntax.shape);
+    const plan = plans === undefined ? null : fitting(syntax, plans);
+    return plan === null ? this.loadSlowly(syntax, home) : new LoadedRule(home, syntax, plan, null);
   }
 
-  private several(syntax: RuleSyntax, plan: Plan, table: TableName): readonly LoadedRule[] {
+  private loadSlowly(syntax: RuleSyntax, home: OpenChain): LoadedRule | readonly LoadedRule[] {
+    const plan = this.plan(syntax);
+    for (const { at } of plan.lists)
+      if (syntax.value(at).includes(",")) return this.several(syntax, plan, home);
+    return this.rule(syntax, plan, home);
+  }
+
+  private several(syntax: RuleSyntax, plan: Plan, home: OpenChain): readonly LoadedRule[] {
     let values: readonly (readonly string[])[] = [syntax.values];
     for (const { at, not, option } of plan.lists) {
-      const list = syntax.values[at]!.split(",");
+      const list = syntax.value(at).split(",");
       if (list.length === 1) continue;
       if (not) {
         this.report(syntax, `${option.name} cannot be negated with ! where it lists addresses`, "!", option);
-        return [this.rule(syntax, plan, table, plan.matches[0]!)];
+        return [this.rule(syntax, plan, home, plan.matches[0]!)];
       }
       if (list.length * values.length > MOST_LISTED) {
         this.report(syntax, `${option.name} lists too many addresses for one rule`, option.name, option);
-        return [this.rule(syntax, plan, table, plan.matches[0]!)];
+        return [this.rule(syntax, plan, home, plan.matches[0]!)];
       }
       values = values.flatMap((row) => list.map((each) => row.with(at, each)));
     }
     const { line, command, chain, shape, counters, position } = syntax;
     return values.map((row) =>
-      this.rule(new RuleSyntax(line, command, chain, shape, row, counters, position), plan, table),
+      this.rule(new RuleSyntax(line, command, chain, shape, row, counters, position), plan, home),
     );
   }
 
   /** @param bad a part that is known to be unreadable, and was reported */
-  private rule(syntax: RuleSyntax, plan: Plan, table: TableName, bad?: Part): LoadedRule {
+  private rule(syntax: RuleSyntax, plan: Plan, home: OpenChain, bad?: Part): LoadedRule {
     // One line, one diagnostic: what follows from the first fault is no news.
     const [problem] = plan.problems;
     if (problem !== undefined) this.report(syntax, problem.message, problem.found, problem.option);
     let broken = bad === undefined ? null : new Set([bad]);
     for (const part of plan.matches) if (part !== bad) broken = this.check(part, syntax, plan, broken);
-    if (plan.target !== null) {
-      broken = this.check(plan.target, syntax, plan, broken);
-      const { name, tables } = plan.target.extension as TargetExtension;
-      if (tables !== undefined && broken === null && plan.problems.length === 0 && !tables.includes(table))
+    const { target, problems } = plan;
+    if (target !== null) broken = this.check(target, syntax, plan, broken);
+    if (broken === null && problems.length === 0) {
+      const { name, tables } = (target?.extension ?? {}) as Partial<TargetExtension>;
+      if (tables?.includes(this.table) === false)
         this.report(
           syntax,
           `${name} can stand only in table ${tables.join(" or ")}`,
-          name,
+          name!,
           plan.jump!.option,
         );
+      else remember(syntax, (plan.tests ??= testsOf(plan)));
     }
-    return new LoadedRule(table, syntax, plan, broken);
+    return new LoadedRule(home, syntax, plan, broken);
   }
 
   /** Adds a part to those that cannot be read, if it is one. */
   private check(part: Part, syntax: RuleSyntax, plan: Plan, broken: Set<Part> | null): Set<Part> | null {
-    if (sure(part, syntax.values, plan.spelling)) return broken;
     const values = readPart(part, syntax, plan.spelling);
     if (!(values instanceof Fault)) return broken;
     if (broken === null && plan.problems.length === 0)
@@ -346,23 +455,26 @@ export class Loader {
       const { options } = syntax.shape;
       const jump = options.findLast((o) => JUMP_NAMES.has(o.name)) ?? null;
       shape = {
-        proto: options.find((o) => PROTO_NAMES.has(o.name)) ?? null,
+        proto: options.find((o) => PROTO_NAMES.has(o.name) && o.count > 0) ?? null,
         jump: jump !== null && kindOf(jump) === "jump" ? jump : null,
+        several: options.filter((o) => o.count > 1),
         plans: new Map(),
         last: null,
       };
       this.shapes.set(syntax.shape, shape);
     }
     // The protocol decides which match is loaded without -m; its text serves as well as its number.
-    const proto = shape.proto === null ? "" : syntax.values[shape.proto.at]!;
-    const target = shape.jump === null ? undefined : targetByName(syntax.values[shape.jump.at]!, this.family);
-    if (shape.last !== null && shape.last.proto === proto && shape.last.target === target)
-      return shape.last.plan;
-    let plans = shape.plans.get(proto);
-    if (plans === undefined) shape.plans.set(proto, (plans = new Map()));
+    const proto = shape.proto === null ? "" : syntax.value(shape.proto.at);
+    const word = shape.jump === null ? "" : syntax.value(shape.jump.at);
+    const target = targetByName(word, this.family);
+    const old = shape.several.map((o) => syntax.value(o.at) === "!");
+    const key = [proto, ...old].join("\n");
+    let plans = shape.plans.get(key);
+    if (plans === undefined) shape.plans.set(key, (plans = new Map()));
     let plan = plans.get(target);
     if (plan === undefined) plans.set(target, (plan = this.work(syntax)));
-    shape.last = { proto, target, plan };
+    // With escapes the same text may read differently, quoted and not.
+    shape.last = proto.includes("\\") ? null : { proto, word, chain: target === undefined, old, plan };
     return plan;
   }
 
@@ -374,7 +486,6 @@ export class Loader {
       slots: [],
       known: null,
       misses: 0,
-      proven: false,
     });
     const first = draft(HEADER, null);
     const matches: PartDraft[] = [first];
@@ -393,11 +504,20 @@ export class Loader {
       const option = slot ?? late;
       if (option === undefined || (slot !== null ? slot.not : late!.negated) || option.count !== 1)
         return undefined;
-      return protocolNumber(syntax.values[option.at]!);
+      return protocolNumber(syntax.value(option.at));
     };
-    for (const option of syntax.shape.options) {
+    for (const [i, option] of syntax.shape.options.entries()) {
+      if (i >= MOST_OPTIONS && !JUMP_NAMES.has(option.name)) {
+        if (unknown.at(-1)?.what !== TOO_MANY) {
+          unknown.push({ what: TOO_MANY, options: [] });
+          const message = `a rule has at most ${MOST_OPTIONS} options; this one is kept, what the rest asks is not known`;
+          problems.push({ message, option, found: option.name });
+        }
+        unknown.at(-1)!.options.push(option);
+        continue;
+      }
       if (option.name === "-m" || option.name === "--match") {
-        const name = syntax.values[option.at] ?? "";
+        const name = syntax.value(option.at);
         const extension = matchByName(name, this.family);
         stranger = null;
         if (extension !== undefined) {
@@ -415,7 +535,7 @@ export class Loader {
         stranger = null;
         jump = { at: option.at, kind: kindOf(option), option };
         const extension =
-          jump.kind === "jump" ? targetByName(syntax.values[option.at] ?? "", this.family) : undefined;
+          jump.kind === "jump" ? targetByName(syntax.value(option.at), this.family) : undefined;
         target = extension === undefined ? null : draft(extension, option);
         if (target !== null) parts.push(target);
         continue;
@@ -435,14 +555,15 @@ export class Loader {
       }
       if (found !== undefined) {
         // Before iptables 1.4.3 the `!` stood behind the option.
-        const old = option.count > 1 && syntax.values[option.at] === "!";
+        const old = option.count > 1 && syntax.value(option.at) === "!";
         const spec = found.part.extension.options[found.key]!;
+        const count = option.count - (old ? 1 : 0);
         found.part.slots.push({
           key: found.key,
           spec,
           option,
           at: old ? option.at + 1 : option.at,
-          count: option.count - (old ? 1 : 0),
+          count,
           not: option.negated || old,
           fixed: spec.codec.words === 0 || (found.part === first && found.key === "proto"),
         });
@@ -456,6 +577,7 @@ export class Loader {
     }
     return {
       matches,
+      tests: null,
       target,
       jump,
       lists: first.slots.filter((s) => (s.key === "src" || s.key === "dst") && s.count === 1),
@@ -552,8 +674,12 @@ function optionNames(extension: Extension<Options>): ReadonlyMap<string, string>
 const spell = (o: ShapeOption, rule: RuleSyntax): string[] => [
   ...(o.negated ? ["!"] : []),
   o.name,
-  ...rule.values.slice(o.at, o.at + o.count),
+  ...wordsFrom(rule, o.at, o.count),
 ];
+
+/** Some values of a rule that stand together. */
+const wordsFrom = (rule: RuleSyntax, at: number, count: number): string[] =>
+  Array.from({ length: count }, (_, i) => rule.value(at + i));
 
 const spellSlots = (part: Part, syntax: RuleSyntax): string[] =>
   part.slots.flatMap((slot) => spell(slot.option, syntax));

@@ -24,6 +24,8 @@ export interface Connection {
   readonly tcp?: Tcp;
   /** The interface it is masqueraded for: it ends when it is routed to another. */
   readonly masqueraded?: string;
+  /** What the kernel chose for it that nobody can foretell. */
+  readonly chosen?: string;
   /** It was forgotten when this packet came: nothing is to be remembered of it. */
   readonly over?: boolean;
 }

@@ -28,6 +28,7 @@ import {
   send,
 } from "../path/walk.ts";
 import type { Nat } from "../rules/effect.ts";
+import type { Given } from "../rules/extension.ts";
 import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
 import { runChain } from "./chain.ts";
 import { type Connection, Connections, type Found, invert, type Tuple, tupleOf } from "./conntrack.ts";
@@ -92,7 +93,7 @@ export class Simulator {
     const start = PacketState.of(packet, this.truths);
     const endings = packet.in === null ? send(start, program, engine) : arrive(start, program, engine);
     const said = answer(packet, endings);
-    if (said.branches === undefined) for (const ending of endings.slice(0, 1)) this.remember(ending);
+    if (said.branches === undefined) for (const ending of endings.slice(0, 1)) this.remember(ending, program);
     return said;
   }
 
@@ -100,13 +101,13 @@ export class Simulator {
    * What conntrack keeps of a packet: what it saw of a connection it knows, whatever the rules then said; a new one
    * only if the packet got to the end of its last hook.
    */
-  private remember({ state, verdict }: Ending<PacketState>): void {
+  private remember({ state, verdict }: Ending<PacketState>, program: Program): void {
     const { connection } = state;
     if (connection === null || connection.over === true) return;
     if ((connection.status & CT_STATUS.CONFIRMED) === 0 && !state.confirmed) return;
     if (state.confirmed || this.connections.find(connection.original) !== undefined) {
       // A reset that the host answers with closes the connection, too.
-      const reset = verdict === "reject" && connection.tcp !== undefined && answeredByReset(state);
+      const reset = verdict === "reject" && connection.tcp !== undefined && answeredByReset(state, program);
       const tcp =
         connection.tcp === undefined ? {} : { tcp: reset ? closed(connection.tcp) : connection.tcp };
       this.connections.confirm({ ...connection, ...tcp, mark: state.field("ctmark") as number });
@@ -174,6 +175,7 @@ class PacketEngine implements Engine<PacketState> {
   }
 
   track(state: PacketState): PacketState[] {
+    if (!this.program.tracks) return [state];
     // Seen before on the way out through loopback, or told not to be tracked.
     if (state.connection !== null || state.field("ctstate") === CT.UNTRACKED) return [state];
     const { given } = state;
@@ -309,7 +311,7 @@ class PacketEngine implements Engine<PacketState> {
     const { port, choice } =
       usual === null
         ? this.free(connection, nat, side, old.port, to.port, turned)
-        : { port: usual.port!, choice: null };
+        : { port: usual.port!, choice: usual.choice };
     const reply = turned(port);
     const { reply: before } = connection;
     const changes =
@@ -322,6 +324,7 @@ class PacketEngine implements Engine<PacketState> {
       ...connection,
       reply,
       status: changes ? connection.status | bit : connection.status,
+      ...(choice === null ? {} : { chosen: choice }),
       ...(nat?.to.kind === "interface" && side === "src" ? { masqueraded: device } : {}),
     };
     const noted = choice === null ? state : state.assume(choice);
@@ -351,7 +354,7 @@ class PacketEngine implements Engine<PacketState> {
     const kin = this.connections.from(connection.original).find(({ reply }) => fits(reply.dst, reply.dport));
     return kin === undefined || !open(kin.reply.dst, kin.reply.dport)
       ? null
-      : { address: kin.reply.dst, port: kin.reply.dport, choice: null };
+      : { address: kin.reply.dst, port: kin.reply.dport, choice: kin.chosen ?? null };
   }
 
   /** The port a translation ends up with, and what the kernel chose there that nobody can foretell. */
@@ -499,7 +502,14 @@ interface Header {
 }
 
 /** Whether the last rule of the path was a REJECT with a TCP reset. */
-const answeredByReset = (_state: PacketState): boolean => false;
+function answeredByReset(state: PacketState, program: Program): boolean {
+  const last = state.path.at(-1);
+  if (last?.step !== "rule") return false;
+  const target = program.chain(last.table, last.chain)?.rules[last.rule - 1]?.rule.target;
+  return (
+    target?.kind === "extension" && (target.values.with as Given<string> | undefined)?.value === "tcp-reset"
+  );
+}
 
 const headerOf = (state: PacketState): Header => ({
   proto: state.field("proto") as number,
@@ -579,10 +589,11 @@ function answer(packet: Packet, endings: readonly Ending<PacketState>[]): Answer
     };
   const same = branches.every(
     (b) =>
-      b.verdict === first.verdict &&
-      b.delivery === first.delivery &&
-      b.out === first.out &&
-      JSON.stringify(b.sent) === JSON.stringify(first.sent),
+      b === first ||
+      (b.verdict === first.verdict &&
+        b.delivery === first.delivery &&
+        b.out === first.out &&
+        JSON.stringify(b.sent) === JSON.stringify(first.sent)),
   );
   if (same) {
     // Where the outcome does not depend on it, an unknown is still named.

@@ -160,12 +160,24 @@ describe("targets", () => {
       "raw",
       { kind: "assign", field: "ctstate", change: { kind: "bits", clear: 7, xor: CT.UNTRACKED } },
     ],
-    ["-j CT --zone 5", "raw", { kind: "note" }],
+    ["-j CT --zone 0", "raw", { kind: "note" }],
+    [
+      "-j CT --zone 5",
+      "raw",
+      { kind: "opaque", key: "CT@raw/u/1", why: "connections in zones are not followed" },
+    ],
     ["-j REJECT", "filter", { kind: "verdict", verdict: "reject" }],
     [
       "-p tcp -j DNAT --to-destination :80",
       "nat",
-      { kind: "nat", side: "dst", to: { kind: "keep" }, ports: { first: 80, last: 80 }, random: false },
+      {
+        kind: "nat",
+        side: "dst",
+        to: { kind: "keep" },
+        ports: { first: 80, last: 80 },
+        random: false,
+        persistent: false,
+      },
     ],
     [
       "-p udp -j MASQUERADE --to-ports 1024-2048 --random",

@@ -20,8 +20,28 @@ const TYPES = [
   "XRESOLVE",
 ] as const satisfies readonly AddressType[];
 
-const union = (types: readonly AddressType[], facts: Facts, device?: string): Range[] =>
-  types.flatMap((type) => [...facts.addressesOf(type, device)]);
+/** Types that IPv6 looks up as a route; one of those given will do. The others must all hold (match_type6). */
+const ROUTED: readonly AddressType[] = ["LOCAL", "ANYCAST", "UNREACHABLE"];
+/** Types that IPv6 knows by the address alone. What is in neither list it does not ask about. */
+const PLAIN: readonly AddressType[] = ["MULTICAST", "UNICAST", "UNSPEC"];
+
+function inside(
+  field: "src" | "dst",
+  types: readonly AddressType[],
+  facts: Facts,
+  device?: string,
+): Predicate {
+  const union = (list: readonly AddressType[]): Range[] =>
+    list.flatMap((type) => [...facts.addressesOf(type, device)]);
+  if (facts.family === 4) return within(field, union(types));
+  const routed = types.filter((type) => ROUTED.includes(type));
+  return and(
+    ...types
+      .filter((type) => PLAIN.includes(type))
+      .map((type) => within(field, facts.addressesOf(type, device))),
+    routed.length === 0 ? and() : within(field, union(routed)),
+  );
+}
 
 export const addrtype = match({
   name: "addrtype",
@@ -43,15 +63,12 @@ export const addrtype = match({
     const ask = (field: "src" | "dst", given: Given<readonly AddressType[]> | undefined): Predicate => {
       if (given === undefined) return and();
       const by = limitIn !== undefined ? "in" : limitOut !== undefined ? "out" : undefined;
-      const inside =
+      const types = given.value;
+      const holds =
         by === undefined
-          ? within(field, union(given.value, facts))
-          : or(
-              ...facts.interfaces.map((name) =>
-                and(is(by, name), within(field, union(given.value, facts, name))),
-              ),
-            );
-      return negate(given.not, inside);
+          ? inside(field, types, facts)
+          : or(...facts.interfaces.map((name) => and(is(by, name), inside(field, types, facts, name))));
+      return negate(given.not, holds);
     };
     return and(ask("src", src), ask("dst", dst));
   },

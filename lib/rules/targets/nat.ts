@@ -4,10 +4,12 @@
  */
 import { parseAddress, printAddress } from "../../packet/address.ts";
 import { type Address, hasPorts, PROTO } from "../../packet/field.ts";
-import { flag, isQuad, prefix, readPort, word } from "../codecs.ts";
+import { flag, isPort, isQuad, prefix, readPort, word } from "../codecs.ts";
 import type { Effect, Nat } from "../effect.ts";
 import { type Codec, option, type Spelling, target, Unreadable } from "../extension.ts";
 import { siteKey } from "../facts.ts";
+
+const COLON = 58;
 
 interface Ports {
   readonly first: number;
@@ -75,20 +77,20 @@ const destination: Codec<Destination> = {
     },
   ),
   // With a protocol that has ports, nothing is wrong with a port.
-  sure(text, { family, proto }) {
+  sure(text, start, end, { family, proto }) {
     if (family !== 4) return false;
-    const colon = text.indexOf(":");
-    if (colon < 0) return !text.includes("/") && isQuad(text);
+    let port = end;
+    while (port > start && text.charCodeAt(port - 1) !== COLON) port--;
+    if (port === start) return isQuad(text, start, end, false);
     return (
       (proto === PROTO.tcp || proto === PROTO.udp) &&
-      /^[1-9]\d{0,3}$/.test(text.slice(colon + 1)) &&
-      !text.includes("/") &&
-      isQuad(text.slice(0, colon))
+      isPort(text, port, end) &&
+      isQuad(text, start, port - 1, false)
     );
   },
 };
 
-const translation = (side: Nat["side"], to: Destination, random: boolean): Nat => ({
+const translation = (side: Nat["side"], to: Destination, random: boolean, persistent: boolean): Nat => ({
   kind: "nat",
   side,
   to:
@@ -97,6 +99,7 @@ const translation = (side: Nat["side"], to: Destination, random: boolean): Nat =
       : { kind: "range", first: to.addresses[0], last: to.addresses[1] },
   ports: to.ports,
   random,
+  persistent,
 });
 
 const choice = {
@@ -123,7 +126,8 @@ export const dnat = target({
   },
   normalize: (v, spelling) =>
     v.to === undefined ? new Unreadable("--to-destination") : (portless(v.to.value.ports, spelling) ?? v),
-  act: ({ to, random }) => translation("dst", to!.value, random !== undefined),
+  act: ({ to, random, persistent }) =>
+    translation("dst", to!.value, random !== undefined, persistent !== undefined),
 });
 
 export const snat = target({
@@ -133,8 +137,13 @@ export const snat = target({
   options: { to: option("--to-source", destination), ...choice },
   normalize: (v, spelling) =>
     v.to === undefined ? new Unreadable("--to-source") : (portless(v.to.value.ports, spelling) ?? v),
-  act: ({ to, random, randomFully }) =>
-    translation("src", to!.value, random !== undefined || randomFully !== undefined),
+  act: ({ to, random, randomFully, persistent }) =>
+    translation(
+      "src",
+      to!.value,
+      random !== undefined || randomFully !== undefined,
+      persistent !== undefined,
+    ),
 });
 
 const fromInterface = (side: Nat["side"], ports: Ports | undefined, random: boolean): Nat => ({

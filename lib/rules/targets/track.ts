@@ -3,6 +3,7 @@ import { CT } from "../../packet/field.ts";
 import { flag, someOf, string, wholeNumber, word } from "../codecs.ts";
 import { type Effect, NOTE } from "../effect.ts";
 import { type Codec, option, target, Unreadable } from "../extension.ts";
+import { siteKey } from "../facts.ts";
 
 const UNTRACK: Effect = {
   kind: "assign",
@@ -24,6 +25,7 @@ const EVENTS = [
 export const ct = target({
   name: "CT",
   tables: ["raw"],
+  except: "connections in zones are not followed",
   options: {
     notrack: option("--notrack", flag),
     helper: option("--helper", string(15, "the name of a helper", 1)),
@@ -38,8 +40,13 @@ export const ct = target({
     v.zone !== undefined && (v.zoneOrig !== undefined || v.zoneReply !== undefined)
       ? new Unreadable("either --zone or --zone-orig or --zone-reply")
       : v,
-  // A zone, a helper or a timeout changes what is remembered of a connection, not what becomes of this packet.
-  act: ({ notrack }) => (notrack === undefined ? NOTE : UNTRACK),
+  // A helper or a timeout changes what is remembered of a connection, not what becomes of this packet. A zone hides
+  // connections from one another, and which packets then belong to one is not followed.
+  act({ notrack, zone, zoneOrig, zoneReply }, _facts, site) {
+    if (notrack !== undefined) return UNTRACK;
+    if ([zone, zoneOrig, zoneReply].every((z) => z === undefined || z.value === 0)) return NOTE;
+    return { kind: "opaque", key: siteKey("CT", site), why: "connections in zones are not followed" };
+  },
 });
 
 export const notrack = target({ name: "NOTRACK", tables: ["raw"], options: {}, act: () => UNTRACK });

@@ -1,0 +1,180 @@
+/** The chains of a table while it is read: found by their names, filled, and searched for loops. */
+import { CHAIN, type Rule as RuleSyntax, VALUES, type Words } from "../../grammar/index.ts";
+import type { LoadedRule, RuleReport } from "./plan.ts";
+import type { Chain, TableName } from "./ruleset.ts";
+
+const NONE: LoadedRule[] = [];
+
+/** A chain while it is read. */
+export class OpenChain implements Chain {
+  rules: LoadedRule[] = NONE;
+  /** It was deleted. */
+  gone = false;
+  /** How far the search for loops is: on its way through, or done. */
+  search: "new" | "open" | "done" = "new";
+  /** How many rules will be appended before anything else happens to the chain. */
+  private coming = 0;
+  /** How many rules stand in `rules`, which has room for those that come. */
+  private count = 0;
+  /** Takes over from `rules` when the first rule is inserted. */
+  private row: Row | null = null;
+
+  constructor(
+    readonly table: TableName,
+    readonly name: string,
+    public policy: Chain["policy"],
+    readonly counters: Chain["counters"],
+    readonly line: number,
+  ) {}
+
+  /** @returns `true` if it will be the first */
+  expect(): boolean {
+    return this.coming++ === 0 && this.rules === NONE;
+  }
+
+  /** Puts a rule that was expected behind the others. */
+  append(rule: LoadedRule): void {
+    if (this.row !== null) this.row.insert(Number.MAX_SAFE_INTEGER, rule);
+    else {
+      // Most chains hold few rules, and an array that grows by itself makes room for many.
+      if (this.rules === NONE) this.rules = new Array(this.coming);
+      this.rules[this.count++] = rule;
+    }
+    this.coming--;
+  }
+
+  /** @param position from 1; beyond the end is the end */
+  insert(position: number, rule: LoadedRule): void {
+    this.row ??= new Row(this.rules);
+    this.row.insert(position, rule);
+  }
+
+  flush(): void {
+    this.rules = NONE;
+    this.row = null;
+    this.count = 0;
+  }
+
+  close(): void {
+    if (this.row !== null) this.rules = this.row.rules;
+    this.row = null;
+  }
+}
+
+/** A row of rules in blocks, so that a hundred thousand `-I` in a text do not move each other. */
+class Row {
+  private readonly blocks: LoadedRule[][] = [[]];
+
+  constructor(rules: readonly LoadedRule[]) {
+    for (const rule of rules) this.insert(Number.MAX_SAFE_INTEGER, rule);
+  }
+
+  /** @param position from 1; beyond the end is the end */
+  insert(position: number, rule: LoadedRule): void {
+    let at = position - 1;
+    let i = at < Number.MAX_SAFE_INTEGER - 1 ? 0 : this.blocks.length - 1;
+    while (i < this.blocks.length - 1 && at > this.blocks[i]!.length) at -= this.blocks[i++]!.length;
+    const block = this.blocks[i]!;
+    block.splice(Math.min(at, block.length), 0, rule);
+    if (block.length >= 1024) this.blocks.splice(i + 1, 0, block.splice(512));
+  }
+
+  get rules(): LoadedRule[] {
+    return this.blocks.flat();
+  }
+}
+
+/** Characters of a name that are hashed: the last ones, since tools put the same in front of all names. */
+const HASHED = 10;
+
+/**
+ * All chains of a table. Each rule names one or two, so beside the map stands a cache by the hash of a name, which is
+ * asked without cutting the name out of the text; what has no place in it is in the map.
+ */
+export class Chains {
+  readonly all = new Map<string, OpenChain>();
+  private cache: (OpenChain | undefined)[] = new Array(64);
+
+  add(chain: OpenChain): void {
+    this.all.set(chain.name, chain);
+    if (this.all.size > this.cache.length / 4) {
+      this.cache = new Array(this.cache.length * 4);
+      for (const each of this.all.values()) this.keep(each);
+    } else this.keep(chain);
+  }
+
+  private keep(chain: OpenChain): void {
+    this.cache[this.slot(chain.name, 0, chain.name.length)] = chain;
+  }
+
+  delete(chain: OpenChain): void {
+    chain.gone = true;
+    this.all.delete(chain.name);
+  }
+
+  /** The slot of a name that stands in a text. */
+  private slot(text: string, start: number, end: number): number {
+    let hash = end - start;
+    for (let i = Math.max(start, end - HASHED); i < end; i++)
+      hash = (Math.imul(hash, 31) + text.charCodeAt(i)) | 0;
+    return (hash ^ (hash >>> 15)) & (this.cache.length - 1);
+  }
+
+  /** The chain in which a rule stands. */
+  of(rule: RuleSyntax): OpenChain | undefined {
+    return rule.words === null ? this.all.get(rule.chain) : this.at(rule.words, rule.at + CHAIN);
+  }
+
+  /** The chain that one of a rule's values names. */
+  named(rule: RuleSyntax, value: number): OpenChain | undefined {
+    if (rule.words === null) return this.all.get(rule.value(value));
+    return this.at(rule.words, rule.at + VALUES + 2 * value);
+  }
+
+  private at(words: Words, place: number): OpenChain | undefined {
+    const { text, places } = words;
+    const start = places[place]!;
+    const end = places[place + 1]!;
+    const chain = this.cache[this.slot(text, start, end)];
+    if (chain !== undefined && !chain.gone && chain.name.length === end - start)
+      if (text.startsWith(chain.name, start)) return chain;
+    return this.all.get(words.cut(place));
+  }
+}
+
+/** Finds jumps that lead back to their own chain, which the kernel refuses (ELOOP); each is reported once. */
+export function reportLoops(chains: Iterable<OpenChain>, report: RuleReport): void {
+  // An explicit stack: chains may be nested deeper than JavaScript's own.
+  const stack: OpenChain[] = [];
+  const places: number[] = [];
+  for (const start of chains) {
+    if (start.search !== "new") continue;
+    start.search = "open";
+    stack.push(start);
+    places.push(0);
+    while (stack.length > 0) {
+      const chain = stack.at(-1)!;
+      const rule = chain.rules[places[places.length - 1]!++];
+      if (rule === undefined) {
+        chain.search = "done";
+        stack.pop();
+        places.pop();
+        continue;
+      }
+      const to = rule.next;
+      if (to === null || to.search === "done") continue;
+      if (to.search === "open")
+        report(
+          rule.syntax,
+          `a loop of jumps: this rule of chain ${chain.name} leads back to ${to.name}; the kernel refuses such a table`,
+          to.name,
+          rule.plan.jump!.option,
+        );
+      else {
+        to.search = "open";
+        stack.push(to);
+        places.push(0);
+      }
+    }
+  }
+}

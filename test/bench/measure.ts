@@ -1,0 +1,52 @@
+/** What a process costs, as a shell would see it. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+/** CPU seconds of one process with all its threads, start-up included, and what it printed. */
+export interface Cost {
+  readonly cpu: number;
+  readonly output: string;
+}
+
+/** Runs a command to its end; `null` if it failed or is not there. */
+export function cost(command: readonly string[]): Cost | null {
+  const run = spawnSync("bash", ["-c", `TIMEFORMAT='%U %S'; time "$@"`, "bash", ...command], {
+    encoding: "utf8",
+  });
+  if (run.status !== 0) return null;
+  const [user, system] = run.stderr.trim().split("\n").at(-1)!.split(" ").map(Number);
+  return { cpu: user! + system!, output: run.stdout.trim() };
+}
+
+/** The middle of some numbers. */
+export const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1]!;
+
+/** Calls a function with a new folder, which is gone afterwards. */
+export async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "fwcheck-bench-"));
+  try {
+    await use(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Bundles a program as the package is bundled; its imports are relative to the repository. */
+export async function bundle(contents: string, outfile: string): Promise<string> {
+  await build({
+    stdin: { contents, resolveDir: process.cwd(), loader: "ts" },
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    outfile,
+    logLevel: "warning",
+  });
+  return outfile;
+}
+
+/** The end of a bundled program: what it used at most. */
+export const MEGABYTES = "Math.round(process.resourceUsage().maxRSS / 1024)";

@@ -1,0 +1,332 @@
+/** Random packets aimed at a ruleset: at the bounds of what its rules ask, at the host's own routes, and at flows under way. */
+import type { Family, Host, Ruleset, Simulator } from "fwcheck";
+import { printAddress } from "../../lib/packet/address.ts";
+import {
+  type Address,
+  type Field,
+  fieldRange,
+  hasPorts,
+  protoName,
+  type Scalar,
+} from "../../lib/packet/field.ts";
+import { readPacket } from "../../lib/packet/packet.ts";
+import { leaves } from "../../lib/packet/predicate.ts";
+import { Program } from "../../lib/path/program.ts";
+import { tupleOf } from "../../lib/simulate/conntrack.ts";
+import type { Answer } from "../../lib/simulate/simulate.ts";
+import { ADDRESSES, pick, type Random } from "./generate.ts";
+import type { LabPacket } from "./lab.ts";
+
+const FIELDS = [
+  "src",
+  "dst",
+  "proto",
+  "sport",
+  "dport",
+  "flags",
+  "type",
+  "code",
+  "tos",
+  "ttl",
+  "mark",
+] as const;
+type Aimed = (typeof FIELDS)[number];
+
+/** The values at and around the bounds of everything the rules ask. */
+function bounds(ruleset: Ruleset, host: Host): ReadonlyMap<Aimed, readonly Scalar[]> {
+  const program = Program.of(ruleset, host);
+  const found = new Map<Aimed, Set<Scalar>>(FIELDS.map((f) => [f, new Set()]));
+  const also: Partial<Record<Field, Aimed>> = {
+    ctorigsrc: "src",
+    ctorigdst: "dst",
+    ctreplsrc: "dst",
+    ctrepldst: "src",
+    ctorigsrcport: "sport",
+    ctorigdstport: "dport",
+    ctmark: "mark",
+  };
+  const add = (field: Field, value: Scalar): void => {
+    const at = also[field] ?? (field as Aimed);
+    const top = fieldRange(field, ruleset.family)[1];
+    if (typeof value !== "string" && value >= 0 && value <= (top as number | bigint))
+      found.get(at)?.add(value);
+  };
+  const around = (field: Field, lo: Scalar, hi: Scalar): void => {
+    if (typeof lo === "string" || typeof hi === "string") return;
+    const one = typeof lo === "bigint" ? 1n : 1;
+    for (const v of [lo, hi, (lo as number) - (one as number), (hi as number) + (one as number)])
+      add(field, v);
+  };
+  for (const table of ruleset.tables.values())
+    for (const chain of table.chains.values())
+      for (const { when } of program.chain(chain.table, chain.name)!.rules)
+        leaves(when, (leaf) => {
+          if (leaf.kind === "in") for (const [lo, hi] of leaf.ranges.slice(0, 40)) around(leaf.field, lo, hi);
+          else if (leaf.kind === "bits") add(leaf.field, leaf.value);
+        });
+  for (const cases of [program.routesIn, program.routesOut])
+    for (const { when } of cases)
+      leaves(when, (leaf) => {
+        if (leaf.kind === "in") for (const [lo, hi] of leaf.ranges) around(leaf.field, lo, hi);
+      });
+  return new Map([...found].map(([field, set]) => [field, [...set]]));
+}
+
+/** A connection under way, as one of its ends sees it. */
+interface End {
+  /** How this end sends: where it comes in, and its header. */
+  readonly from: LabPacket;
+  /** The next sequence number, and the highest acknowledgement that this end gave. */
+  seq: number;
+  acked: number;
+  sent: number;
+}
+interface Flow {
+  readonly ends: [End, End | undefined];
+  step: number;
+}
+
+/** The life of a TCP connection: who says what. */
+const LIFE: readonly (readonly [end: 0 | 1, flags: string])[] = [
+  [0, "S"],
+  [1, "SA"],
+  [0, "A"],
+  [0, "PA"],
+  [1, "A"],
+  [1, "FA"],
+  [0, "A"],
+  [0, "FA"],
+  [1, "A"],
+  [0, "S"],
+];
+const STRAY = [
+  "S",
+  "SA",
+  "A",
+  "R",
+  "RA",
+  "FA",
+  "F",
+  "PA",
+  "",
+  "SF",
+  "FPU",
+  "UA",
+  "SU",
+  "SR",
+  "SE",
+  "FAU",
+  "AEC",
+  "SP",
+];
+
+/** Multicast, broadcast, and addresses of no host. */
+const GROUP = /^(22[4-9]|23\d|0)\.|^255\.255\.255\.255$|\.255$|^ff|^::$/;
+
+export class Aim {
+  private readonly values: ReadonlyMap<Aimed, readonly Scalar[]>;
+  private readonly devices: readonly string[];
+  private readonly flows: Flow[] = [];
+  private fresh = 20_000;
+
+  constructor(
+    private readonly next: Random,
+    private readonly family: Family,
+    ruleset: Ruleset,
+    private readonly host: Host,
+    private readonly simulator: Simulator,
+  ) {
+    this.values = bounds(ruleset, host);
+    this.devices = host.interfaces.filter((i) => i.name !== "lo").map((i) => i.name);
+  }
+
+  private number(field: Aimed, otherwise: readonly number[], aimed = 0.5): number {
+    const values = this.values.get(field)! as readonly number[];
+    return values.length > 0 && this.next() < aimed ? pick(this.next, values) : pick(this.next, otherwise);
+  }
+
+  private address(field: "src" | "dst", from: string | null): string {
+    const n = this.next();
+    // What the host sends, it sends from an address of its own.
+    if (field === "src" && from === null) {
+      const own = this.host.interfaces.flatMap((i) =>
+        i.name === "lo" && this.family === 6 ? [] : i.addresses.filter((a) => a.family === this.family),
+      );
+      return printAddress(pick(this.next, own).address);
+    }
+    if (n < 0.45) {
+      const values = this.values.get(field)! as readonly Address[];
+      if (values.length > 0) return printAddress(pick(this.next, values));
+    }
+    // A neighbour on some interface, which is what most packets come from and go to.
+    const device = field === "src" && n < 0.85 && from !== null ? from : pick(this.next, this.devices);
+    const own =
+      this.host.interfaces
+        .find((i) => i.name === device)
+        ?.addresses.filter((a) => a.family === this.family) ?? [];
+    if (own.length > 0 && n < 0.93) {
+      const { address } = pick(this.next, own);
+      if (field === "dst" && this.next() < 0.4) return printAddress(address);
+      const step = 1 + Math.floor(this.next() * 7);
+      return printAddress(typeof address === "number" ? address + step : address + BigInt(step));
+    }
+    return pick(this.next, ADDRESSES[this.family]);
+  }
+
+  /** The next packet. What the host sends to a group is a named limit, and not drawn. */
+  draw(): LabPacket {
+    for (;;) {
+      const packet = this.any();
+      if (packet.in !== null || !(GROUP.test(packet.dst) || GROUP.test(packet.src))) return packet;
+    }
+  }
+
+  /** A new packet, or the next of a flow. */
+  private any(): LabPacket {
+    if (this.flows.length > 0 && this.next() < 0.45) {
+      const flow =
+        this.flows[this.flows.length - 1 - Math.floor(this.next() ** 2 * Math.min(this.flows.length, 40))]!;
+      const packet = this.continued(flow);
+      if (packet !== undefined) return packet;
+    }
+    return this.opening();
+  }
+
+  private opening(): LabPacket {
+    const { next, family } = this;
+    const from = next() < 0.2 ? null : pick(next, this.devices);
+    const icmp = family === 4 ? 1 : 58;
+    const drawn = this.number("proto", [6, 6, 6, 17, 17, icmp], 0.1);
+    // Numbers of IPv6 extension headers promise a header that does not follow; SCTP and DCCP a chunk.
+    const proto = [0, 33, 43, 44, 51, 60, 132, 135, 139, 140].includes(drawn) ? 6 : drawn;
+    const packet: { -readonly [K in keyof LabPacket]: LabPacket[K] } = {
+      in: from,
+      src: this.address("src", from),
+      dst: this.address("dst", from),
+      proto: protoName(proto),
+    };
+    if (hasPorts(proto)) {
+      packet.sport = next() < 0.3 ? this.number("sport", [40_000]) : this.fresh++;
+      packet.dport = this.number("dport", [22, 53, 80, 443, 8080, 9]);
+    }
+    if (proto === 6) {
+      packet.flags = next() < 0.75 ? "S" : pick(next, STRAY);
+      packet.seq = 1000 + Math.floor(next() * 1e9);
+    }
+    if (proto === icmp) {
+      packet.type = this.number("type", family === 4 ? [8, 8, 0, 13, 9, 42] : [128, 128, 129, 200]);
+      packet.code = this.number("code", [0], 0.2);
+      packet.id = this.fresh++ & 0xffff;
+      const error = family === 4 ? [3, 4, 5, 11, 12].includes(packet.type) : packet.type < 128;
+      // An error speaks of a packet: of a flow that is known, or of nothing anybody knows.
+      if (error) packet.about = this.subject();
+    }
+    if (family === 4 && next() < 0.03) packet.fragment = 1;
+    if (next() < 0.2) packet.tos = this.number("tos", [0, 0x10, 0x28, 3]);
+    if (next() < 0.2) packet.ttl = this.number("ttl", [1, 2, 64, 255]) || 1;
+    if (from === null && next() < 0.2) packet.mark = this.number("mark", [0, 1, 2]);
+    this.fresh = this.fresh > 60_000 ? 20_000 : this.fresh;
+    return sized(packet, family);
+  }
+
+  private subject(): NonNullable<LabPacket["about"]> {
+    const { next } = this;
+    if (this.flows.length > 0 && next() < 0.8) {
+      const end = pick(next, pick(next, this.flows).ends);
+      if (end !== undefined) {
+        const { src, dst, proto, sport, dport } = end.from;
+        return { src, dst, proto: proto!, ...(sport === undefined ? {} : { sport, dport: dport! }) };
+      }
+    }
+    return {
+      src: this.address("src", null),
+      dst: this.address("dst", null),
+      proto: "udp",
+      sport: 53,
+      dport: this.fresh++,
+    };
+  }
+
+  /** Tells the aim what became of a packet, so that it can be answered. */
+  saw(packet: LabPacket, answer: Answer): void {
+    if (answer.verdict !== "accept" || packet.fragment === 1 || packet.about !== undefined) return;
+    if (GROUP.test(packet.src) || GROUP.test(packet.dst)) return;
+    const read = readPacket(packet);
+    if (typeof read === "string") return;
+    const found = this.simulator.connections.find(tupleOf(read));
+    if (found === undefined || found.reply) return;
+    const back = found.connection.reply;
+    if (answer.assumptions.some((a) => a.includes("the kernel"))) return;
+    const { in: _, src: __, dst: ___, sport: ____, dport: _____, ...rest } = packet;
+    const known = this.flows.find(
+      (f) =>
+        f.ends[0].from.src === packet.src &&
+        f.ends[0].from.sport === packet.sport &&
+        f.ends[0].from.dst === packet.dst &&
+        f.ends[0].from.dport === packet.dport &&
+        f.ends[0].from.id === packet.id,
+    );
+    if (known !== undefined) return;
+    const base = 1000 + Math.floor(this.next() * 1e9);
+    const reply: LabPacket = {
+      ...rest,
+      in: answer.delivery === "local" || answer.out === "lo" ? null : answer.out,
+      src: printAddress(back.src),
+      dst: printAddress(back.dst),
+      ...(hasPorts(back.proto) ? { sport: back.sport, dport: back.dport } : {}),
+      ...(packet.type === undefined ? {} : { type: back.dport >> 8, code: back.dport & 0xff }),
+    };
+    delete (reply as { mark?: number }).mark;
+    this.flows.push({
+      ends: [
+        {
+          from: packet,
+          seq: packet.seq === undefined ? base : packet.seq + (/[SF]/.test(packet.flags ?? "") ? 1 : 0),
+          acked: 0,
+          sent: 0,
+        },
+        { from: reply, seq: base + 7, acked: 0, sent: 0 },
+      ],
+      step: 1,
+    });
+    if (this.flows.length > 400) this.flows.splice(0, 200);
+  }
+
+  private continued(flow: Flow): LabPacket | undefined {
+    const { next } = this;
+    if (flow.ends[0].from.flags === undefined) {
+      const end = pick(next, flow.ends);
+      return end === undefined ? undefined : sized({ ...end.from }, this.family);
+    }
+    const usual = next() < 0.8;
+    const [who, flags] = usual
+      ? LIFE[flow.step % LIFE.length]!
+      : [pick(next, [0, 1] as const), pick(next, STRAY)];
+    if (usual) flow.step++;
+    const end = flow.ends[who];
+    const other = flow.ends[1 - who]!;
+    if (end === undefined || other === undefined) return undefined;
+    const acks = flags.includes("A");
+    // A reset is in order only if it stands exactly where the other end has acknowledged.
+    const packet = {
+      ...end.from,
+      flags,
+      seq: flags.includes("R") && other.acked > 0 ? other.acked : end.seq,
+      ack: acks ? other.seq : 0,
+    };
+    if (acks) end.acked = other.seq;
+    // What may have been ignored must not run ahead of what conntrack has seen.
+    if (usual && /[SF]/.test(flags)) end.seq++;
+    return sized(packet, this.family);
+  }
+}
+
+/** The packet with the length it will have. */
+function sized(packet: LabPacket, family: Family): LabPacket {
+  const head = family === 4 ? 20 : 40;
+  const body = (proto: string | number | undefined): number =>
+    proto === "udp" ? 9 : proto === (family === 4 ? "icmp" : "icmpv6") ? 8 : 20;
+  if (packet.fragment === 1) return { ...packet, length: head + 16 };
+  const inner = packet.about === undefined ? 0 : head + body(packet.about.proto);
+  return { ...packet, length: head + body(packet.proto) + inner };
+}

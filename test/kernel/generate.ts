@@ -1,0 +1,311 @@
+/** Rulesets nobody wrote: every match and target that fwcheck models exactly, in deep calls, gotos and negations. */
+import type { Family } from "fwcheck";
+import type { Scenario } from "./lab.ts";
+
+export type Random = () => number;
+
+export const pick = <T>(next: Random, list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
+const chance = (next: Random, p: number): boolean => next() < p;
+const whole = (next: Random, lo: number, hi: number): number => lo + Math.floor(next() * (hi - lo + 1));
+
+export const INTERFACES = {
+  4: [
+    { name: "eth0", addresses: ["203.0.113.1/24", "203.0.113.5/24"] },
+    { name: "eth1", addresses: ["10.99.0.1/24"] },
+    { name: "docker0", addresses: ["172.17.0.1/16"] },
+    { name: "br-app", addresses: ["172.30.0.1/24"] },
+  ],
+  6: [
+    { name: "eth0", addresses: ["2001:db8:1::1/64", "2001:db8:1::5/64"] },
+    { name: "eth1", addresses: ["2001:db8:99::1/64"] },
+    { name: "docker0", addresses: ["fd00:17::1/64"] },
+    { name: "br-app", addresses: ["fd00:30::1/64"] },
+  ],
+} as const;
+
+/** Addresses worth naming: the host's, its neighbours', and strangers. */
+export const ADDRESSES = {
+  4: [
+    ...["203.0.113.1", "203.0.113.5", "10.99.0.1", "172.17.0.1", "172.30.0.1", "127.0.0.1"],
+    ...["203.0.113.7", "203.0.113.8", "10.99.0.2", "10.99.0.9", "172.17.0.2", "172.17.0.3", "172.30.0.2"],
+    ...["198.51.100.9", "192.0.2.33", "8.8.8.8"],
+  ],
+  6: [
+    ...["2001:db8:1::1", "2001:db8:1::5", "2001:db8:99::1", "fd00:17::1", "fd00:30::1", "::1"],
+    ...["2001:db8:1::7", "2001:db8:1::8", "2001:db8:99::2", "fd00:17::2", "fd00:17::3", "fd00:30::2"],
+    ...["2001:db8:ffff::9", "2606:4700::1111"],
+  ],
+} as const;
+
+const NEIGHBOURS = { 4: ADDRESSES[4].slice(6, 13), 6: ADDRESSES[6].slice(6, 12) };
+const BITS = { 4: [8, 12, 16, 23, 24, 25, 28, 31, 32, 32, 32], 6: [16, 32, 48, 63, 64, 65, 120, 128, 128] };
+const PORTS = [22, 53, 80, 81, 443, 1023, 1024, 8000, 8005, 8010, 8080, 32768, 40000, 65535];
+
+type Where = { readonly table: string; readonly hook: string; readonly proto?: string };
+
+const STATES = ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT"];
+const FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
+
+function some<T>(next: Random, list: readonly T[], most: number): T[] {
+  const out = new Set<T>();
+  const n = whole(next, 1, most);
+  for (let i = 0; i < n; i++) out.add(pick(next, list));
+  return [...out];
+}
+
+const not = (next: Random): string => (chance(next, 0.25) ? "! " : "");
+
+function range(next: Random, values: readonly number[]): string {
+  const a = pick(next, values);
+  const b = pick(next, values);
+  return chance(next, 0.5) ? String(a) : `${Math.min(a, b)}:${Math.max(a, b)}`;
+}
+
+/** The words of a random match that may stand where the rule stands. */
+function match(next: Random, family: Family, at: Where): string {
+  const address = (): string => pick(next, ADDRESSES[family]);
+  const all: (() => string)[] = [
+    () => `${not(next)}-s ${address()}/${pick(next, BITS[family])}`,
+    () => `${not(next)}-d ${address()}/${pick(next, BITS[family])}`,
+    () => `-m mark ${not(next)}--mark ${hex(whole(next, 0, 3))}/${hex(pick(next, [1, 3, 0xff]))}`,
+    () => `-m connmark ${not(next)}--mark ${hex(whole(next, 0, 3))}/${hex(pick(next, [1, 3, 0xff]))}`,
+    () => `-m conntrack ${not(next)}--ctstate ${some(next, STATES, 3).join(",")}`,
+    () =>
+      `-m conntrack ${not(next)}--ctstate ${some(next, STATES, 2).join(",")} --ctdir ${pick(next, ["ORIGINAL", "REPLY"])}`,
+    () => `-m conntrack --ctstate DNAT ${not(next)}--ctorigdst ${address()} --ctdir ORIGINAL`,
+    () =>
+      `-m conntrack ${not(next)}--ctproto ${pick(next, [6, 17])} ${not(next)}--ctorigdstport ${range(next, PORTS)}`,
+    () =>
+      `-m conntrack ${not(next)}--ctreplsrc ${address()} ${not(next)}--ctorigsrc ${address()}/${pick(next, BITS[family])}`,
+    () =>
+      `-m conntrack ${not(next)}--ctrepldst ${address()} ${not(next)}--ctreplsrcport ${range(next, PORTS)}`,
+    () =>
+      `-m conntrack ${not(next)}--ctstatus ${pick(next, ["SEEN_REPLY", "CONFIRMED", "SEEN_REPLY,CONFIRMED", "NONE", "EXPECTED"])}`,
+    () => `-m state ${not(next)}--state ${some(next, STATES.slice(0, 5), 2).join(",")}`,
+    () => `-m iprange ${not(next)}--${pick(next, ["src", "dst"])}-range ${ordered(next, family).join("-")}`,
+    () =>
+      `-m addrtype ${not(next)}--${pick(next, ["src", "dst"])}-type ${pick(next, ["LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "LOCAL,BROADCAST"])}`,
+    () =>
+      `-m ${family === 4 ? "ttl --ttl" : "hl --hl"}-${pick(next, ["eq", "lt", "gt"])} ${pick(next, [1, 2, 63, 64, 65])}`,
+    () =>
+      `-m tos ${not(next)}--tos ${hex(pick(next, [0, 0x10, 0x28, 0x2e]))}/${hex(pick(next, [0xff, 0x3f, 0x1c]))}`,
+    () => `-m dscp ${not(next)}--dscp ${pick(next, [0, 4, 10, 46])}`,
+    () => `-m ecn ${not(next)}--ecn-ip-ect ${whole(next, 0, 3)}`,
+    () => `-m length ${not(next)}--length ${range(next, [28, 29, 36, 40, 48, 60])}`,
+    () => `-m comment --comment ${pick(next, ["word", '"two words"'])}`,
+    () => `-m pkttype ${not(next)}--pkt-type ${pick(next, ["unicast", "broadcast", "multicast"])}`,
+    () => `-m physdev ${not(next)}--physdev-is-bridged`,
+  ];
+  if (at.hook !== "OUTPUT" && at.hook !== "POSTROUTING")
+    all.push(
+      () => `${not(next)}-i ${pick(next, ["eth0", "eth1", "docker0", "br-app", "lo", "eth+", "br-+"])}`,
+    );
+  if (at.hook !== "PREROUTING" && at.hook !== "INPUT")
+    all.push(() => `${not(next)}-o ${pick(next, ["eth0", "eth1", "docker0", "br-app", "lo", "eth+", "d+"])}`);
+  if (at.hook === "OUTPUT" || at.hook === "POSTROUTING")
+    all.push(() => `-m owner ${not(next)}--uid-owner ${pick(next, ["0", "1000", "0-99"])}`);
+  if (family === 4) all.push(() => `${not(next)}-f`);
+  const { proto } = at;
+  if (proto === "tcp")
+    all.push(
+      () => `-m tcp ${not(next)}--dport ${range(next, PORTS)}`,
+      () => `-m tcp ${not(next)}--dport ${range(next, PORTS)}`,
+      () => `-m tcp ${not(next)}--sport ${range(next, PORTS)}`,
+      () =>
+        `-m tcp ${not(next)}--tcp-flags ${some(next, FLAGS, 4).join(",")} ${some(next, FLAGS, 2).join(",")}`,
+      () => `-m tcp ${not(next)}--syn`,
+      () => `-m ecn ${not(next)}--ecn-tcp-ece`,
+    );
+  if (proto === "udp")
+    all.push(
+      () => `-m udp ${not(next)}--dport ${range(next, PORTS)}`,
+      () => `-m udp ${not(next)}--sport ${range(next, PORTS)}`,
+    );
+  if (proto === "tcp" || proto === "udp")
+    all.push(
+      () =>
+        `-m multiport ${not(next)}--${pick(next, ["dports", "sports", "ports"])} ${some(next, PORTS, 5).join(",")}`,
+      () => `-m multiport --dports 53,8000:8010,443`,
+    );
+  if (proto === "icmp")
+    all.push(
+      () => `-m icmp ${not(next)}--icmp-type ${pick(next, ["8", "0", "3/3", "3", "11", "any", "13"])}`,
+    );
+  if (proto === "ipv6-icmp")
+    all.push(
+      () => `-m icmp6 ${not(next)}--icmpv6-type ${pick(next, ["128", "129", "1/4", "1", "3", "135"])}`,
+    );
+  return pick(next, all)();
+}
+
+const hex = (n: number): string => `0x${n.toString(16)}`;
+
+function ordered(next: Random, family: Family): string[] {
+  const base =
+    family === 4
+      ? pick(next, ["203.0.113.", "172.17.0.", "10.99.0."])
+      : pick(next, ["2001:db8:1::", "fd00:17::"]);
+  const a = whole(next, 1, 9);
+  return [`${base}${a}`, `${base}${whole(next, a, 9)}`];
+}
+
+/** A rule's target, chains below included. */
+function target(next: Random, family: Family, at: Where, chains: readonly string[]): string {
+  const own: string[] = [];
+  if (at.table === "filter" || at.table === "security" || at.table === "mangle" || at.table === "raw")
+    own.push("-j ACCEPT", "-j ACCEPT", "-j DROP");
+  if (at.table === "filter") {
+    own.push("-j REJECT");
+    if (at.proto === "tcp") own.push("-p tcp -j REJECT --reject-with tcp-reset");
+  }
+  own.push(
+    "-j RETURN",
+    "",
+    `-j MARK --set-xmark ${hex(whole(next, 0, 3))}/${hex(pick(next, [1, 3, 0xffffffff]))}`,
+  );
+  own.push(
+    `-j CONNMARK --set-xmark ${hex(whole(next, 0, 3))}/0xff`,
+    "-j CONNMARK --save-mark",
+    "-j CONNMARK --restore-mark",
+  );
+  if (at.table === "mangle") {
+    own.push(
+      `-j TOS --set-tos ${hex(pick(next, [0, 0x10, 0x28]))}/0xff`,
+      `-j DSCP --set-dscp ${pick(next, [0, 10, 46])}`,
+    );
+    own.push(
+      family === 4
+        ? `-j TTL --ttl-${pick(next, ["set 5", "dec 1", "inc 1", "set 1"])}`
+        : `-j HL --hl-${pick(next, ["set 5", "dec 1", "inc 1"])}`,
+    );
+  }
+  if (at.table === "raw") own.push("-j CT --notrack");
+  if (at.table === "nat") {
+    const there = pick(next, NEIGHBOURS[family]);
+    const bracket = (port: string): string => (family === 6 ? `[${there}]:${port}` : `${there}:${port}`);
+    const ported = at.proto === "tcp" || at.proto === "udp";
+    if (at.hook === "PREROUTING" || at.hook === "OUTPUT") {
+      own.push(
+        `-j DNAT --to-destination ${there}`,
+        "-j REDIRECT",
+        `-j NETMAP --to ${family === 4 ? "172.17.0.0/24" : "fd00:17::/64"}`,
+      );
+      own.push(
+        `-j DNAT --to-destination ${ordered(next, family).join("-")}`,
+        `-j DNAT --to-destination ${ordered(next, family).join("-")} --persistent`,
+      );
+      if (ported)
+        own.push(
+          `-p ${at.proto} -j DNAT --to-destination ${bracket(String(pick(next, PORTS)))}`,
+          `-p ${at.proto} -j DNAT --to-destination ${bracket("8000-8010")}`,
+          `-p ${at.proto} -j REDIRECT --to-ports ${pick(next, PORTS)}`,
+        );
+    } else {
+      const from = pick(next, NEIGHBOURS[family]);
+      own.push(`-j SNAT --to-source ${from}`, `-j SNAT --to-source ${ordered(next, family).join("-")}`);
+      if (at.hook === "POSTROUTING")
+        own.push(
+          "-j MASQUERADE",
+          "-j MASQUERADE",
+          `-j NETMAP --to ${family === 4 ? "10.99.0.0/24" : "2001:db8:99::/64"}`,
+        );
+      if (ported && at.hook === "POSTROUTING")
+        own.push(`-p ${at.proto} -j MASQUERADE --to-ports ${pick(next, PORTS)}`);
+    }
+  }
+  if (chains.length > 0 && chance(next, 0.35))
+    return `-${pick(next, ["j", "j", "j", "g"])} ${pick(next, chains)}`;
+  return pick(next, own);
+}
+
+const PROTOS = {
+  4: ["tcp", "tcp", "udp", "icmp", undefined],
+  6: ["tcp", "tcp", "udp", "ipv6-icmp", undefined],
+} as const;
+
+function rule(next: Random, family: Family, at: Where, chains: readonly string[]): string {
+  const proto = pick(next, PROTOS[family]);
+  const here: Where = proto === undefined ? at : { ...at, proto };
+  const words = proto === undefined ? [] : [`-p ${proto}`];
+  const used = new Set<string>();
+  const most = whole(next, 0, 3);
+  for (let i = 0; i < most; i++) {
+    const m = match(next, family, here);
+    // The same option twice is refused.
+    const keys = m.match(/-m \S+|(?:^|\s)-[sdiof](?=\s|$)/g)?.map((k) => k.trim()) ?? [m];
+    if (keys.some((k) => used.has(k))) continue;
+    for (const k of keys) used.add(k);
+    words.push(m);
+  }
+  const goal = target(next, family, here, chains);
+  words.push(proto === undefined ? goal : goal.replace(/^-p \S+ /, ""));
+  return words.filter((w) => w !== "").join(" ");
+}
+
+const HOOKS = {
+  raw: ["PREROUTING", "OUTPUT"],
+  mangle: ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+  nat: ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
+  filter: ["INPUT", "FORWARD", "OUTPUT"],
+  security: ["INPUT", "FORWARD", "OUTPUT"],
+} as const;
+
+/** A whole save, all tables in it. */
+function save(next: Random, family: Family): string {
+  const out: string[] = [`# Generated by ip${family === 6 ? "6" : ""}tables-save`];
+  for (const [table, hooks] of Object.entries(HOOKS)) {
+    const lines: string[] = [];
+    const heads: string[] = [];
+    for (const hook of hooks) {
+      const strict = table === "filter" && chance(next, 0.4);
+      heads.push(`:${hook} ${strict ? "DROP" : "ACCEPT"} [0:0]`);
+      // Chains of one hook only call those behind them, up to six deep.
+      const depth = table === "filter" ? 6 : table === "nat" ? 2 : 1;
+      const names = Array.from({ length: whole(next, 0, depth) }, (_, i) => `${hook.slice(0, 4)}-${i}`);
+      for (const name of names) heads.push(`:${name} - [0:0]`);
+      [hook, ...names].forEach((chain, i) => {
+        const rules = whole(next, 0, table === "filter" ? 7 : table === "nat" ? 4 : 3);
+        for (let r = 0; r < rules; r++)
+          lines.push(`-A ${chain} ${rule(next, family, { table, hook }, names.slice(i))}`.trimEnd());
+      });
+    }
+    out.push(`*${table}`, ...heads, ...lines, "COMMIT");
+  }
+  return `${out.join("\n")}\n`;
+}
+
+/** A scenario drawn from a seed. */
+export function generate(next: Random, family: Family, name: string): Scenario {
+  const routes =
+    family === 4
+      ? [
+          "default dev eth0",
+          "198.51.100.0/24 dev eth1",
+          "blackhole 192.0.2.32/27",
+          "unreachable 10.66.0.0/16",
+        ]
+      : ["default dev eth0", "2001:db8:ffff::/48 dev eth1", "blackhole 2001:db8:dead::/48"];
+  const rules: string[] = [];
+  if (chance(next, 0.4)) {
+    routes.push(family === 4 ? "default dev eth1 table 100" : "default dev eth1 table 100");
+    routes.push(family === 4 ? "throw 172.16.0.0/12 table 100" : "throw fd00::/8 table 100");
+    rules.push("fwmark 1/1 table 100 priority 100");
+    if (chance(next, 0.5)) rules.push(`from ${ADDRESSES[family][6]} table 100 priority 110`);
+    if (chance(next, 0.3)) rules.push("iif docker0 prohibit priority 120");
+    if (chance(next, 0.3)) rules.push("table main suppress_prefixlength 0 priority 90");
+    if (chance(next, 0.3)) rules.push("not fwmark 2/2 table 100 priority 130");
+  }
+  const sysctls: Record<string, string | number> = {
+    "net.ipv4.ip_forward": 1,
+    "net.ipv6.conf.all.forwarding": 1,
+    "net.ipv4.conf.all.rp_filter": pick(next, [0, 0, 0, 1, 2]),
+    "net.ipv4.conf.default.rp_filter": 0,
+    "net.ipv4.conf.all.route_localnet": chance(next, 0.2) ? 1 : 0,
+    "net.ipv4.conf.all.accept_local": chance(next, 0.2) ? 1 : 0,
+    "net.ipv4.conf.all.src_valid_mark": chance(next, 0.2) ? 1 : 0,
+  };
+  if (family === 4 && chance(next, 0.3)) sysctls["net.ipv4.conf.eth1.rp_filter"] = pick(next, [1, 2]);
+  if (family === 4 && chance(next, 0.2)) sysctls["net.ipv4.conf.docker0.route_localnet"] = 1;
+  if (chance(next, 0.1)) sysctls["net.ipv4.conf.eth1.forwarding"] = 0;
+  return { name, family, interfaces: INTERFACES[family], routes, rules, sysctls, save: save(next, family) };
+}

@@ -1,0 +1,129 @@
+/** The lab: a host of TUN devices in a network namespace of its own, and the kernel's word on every packet sent to it. */
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { type Family, type Host, type PacketJson, type Ruleset, readHost, readRuleset } from "fwcheck";
+import { chainOf, isTableName } from "../../lib/rules/ruleset.ts";
+
+/** A host to judge on. */
+export interface Scenario {
+  readonly name: string;
+  readonly family: Family;
+  readonly interfaces: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  /** Words behind `ip route add`. */
+  readonly routes: readonly string[];
+  /** Words behind `ip rule add`. */
+  readonly rules: readonly string[];
+  readonly sysctls: Readonly<Record<string, string | number>>;
+  /** What iptables-restore loads. */
+  readonly save: string;
+}
+
+/** A packet as the lab sends it: the contract's, and what only a real segment has. */
+export interface LabPacket extends PacketJson {
+  readonly seq?: number;
+  readonly ack?: number;
+}
+
+/** One step, without what only the text knows. */
+export type Spoken = string;
+
+/** What the kernel did with one packet. */
+export interface Deed {
+  readonly path: readonly Spoken[];
+  readonly out: readonly {
+    readonly out: string;
+    readonly src: string;
+    readonly dst: string;
+    readonly proto: number;
+    readonly ttl: number;
+    readonly tos: number;
+    readonly sport?: number;
+    readonly dport?: number;
+  }[];
+}
+
+/** start.mjs says where it lies, since the judge runs as a bundle. */
+const ORACLE = join(process.env.KERNEL_FOLDER ?? ".", "oracle.py");
+
+/** Why the lab is closed, in a sentence, or `undefined` when it is open. */
+export function closed(): string | undefined {
+  if (process.platform !== "linux") return "the kernel tests need Linux";
+  if (process.getuid?.() !== 0) return "the kernel tests need root";
+  for (const name of ["python3", "ip", "iptables-legacy-restore", "ip6tables-legacy-restore", "unshare"])
+    if (spawnSync("sh", ["-c", `command -v ${name}`]).status !== 0) return `the kernel tests need ${name}`;
+  if (spawnSync("unshare", ["-n", "test", "-w", "/dev/net/tun"]).status !== 0)
+    return "the kernel tests need unshare -n and /dev/net/tun";
+  return undefined;
+}
+
+export class Lab {
+  private constructor(
+    private readonly child: ChildProcessWithoutNullStreams,
+    private readonly lines: AsyncIterator<string>,
+    readonly ruleset: Ruleset,
+    readonly host: Host,
+    private readonly trouble: () => string,
+  ) {}
+
+  /** Builds the host; a sentence when the kernel refuses it. */
+  static async open(scenario: Scenario): Promise<Lab | string> {
+    const child = spawn("unshare", ["-n", "python3", ORACLE], { stdio: ["pipe", "pipe", "pipe"] });
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    let trouble = "";
+    child.stderr.on("data", (data: Buffer) => {
+      trouble += data.toString();
+    });
+    child.stdin.on("error", () => undefined);
+    child.stdin.write(`${JSON.stringify(scenario)}\n`);
+    const first = await lines.next();
+    if (first.done === true) return `the oracle broke: ${trouble.slice(-600)}`;
+    const said = JSON.parse(first.value) as Record<"addr" | "route" | "rule" | "sysctl", string> & {
+      refused?: string;
+    };
+    if (said.refused !== undefined) return said.refused;
+    const source = (key: "addr" | "route" | "rule" | "sysctl") => [{ name: key, text: said[key] }];
+    const [ruleset] = readRuleset([{ name: scenario.name, text: scenario.save }]).rulesets;
+    if (ruleset === undefined || ruleset.family !== scenario.family) {
+      child.kill();
+      return "the rules do not tell their family";
+    }
+    const host = readHost(
+      { addr: source("addr"), route: source("route"), rule: source("rule"), sysctl: source("sysctl") },
+      [ruleset],
+    );
+    return new Lab(child, lines, ruleset, host, () => trouble);
+  }
+
+  /** Sends packets in their order. */
+  async send(packets: readonly LabPacket[]): Promise<Deed[]> {
+    this.child.stdin.write(`${JSON.stringify(packets)}\n`);
+    const next = await this.lines.next();
+    if (next.done === true) throw new Error(`the oracle ended early: ${this.trouble().slice(-800)}`);
+    const deeds = JSON.parse(next.value) as { path: string[]; out: Deed["out"] }[];
+    return deeds.map(({ path, out }) => ({ path: path.flatMap((line) => this.spoken(line)), out }));
+  }
+
+  close(): void {
+    this.child.stdin.end();
+  }
+
+  /**
+   * A line of the trace as a step of the contract. The lab's own rules stand first in raw; an unconditional ACCEPT,
+   * DROP or RETURN is printed as if it were the end of its chain, with its own number (trace_packet in ip_tables.c).
+   */
+  private spoken(line: string): Spoken[] {
+    const m = /^([a-z]+):(.*):(rule|return|policy):(\d+)$/.exec(line);
+    if (m === null || !isTableName(m[1]!)) return [`unreadable ${line}`];
+    const [, table, chain, how] = m;
+    const mine = table !== "raw" ? 0 : chain === "PREROUTING" ? 1 : chain === "OUTPUT" ? 2 : 0;
+    const number = Number(m[4]) - mine;
+    // The mark of a traced packet survives the loopback interface: there our own rule is traced, too.
+    if (number < 1) return [];
+    const known = chainOf(this.ruleset, m[1], chain!);
+    if (known === undefined)
+      return table === "raw" || this.ruleset.tables.has(m[1]) ? [] : [`unknown ${line}`];
+    if (how === "rule" || number <= known.rules.length) return [`${table} ${chain} ${number}`];
+    return [`${table} ${chain} ${how}`];
+  }
+}

@@ -1,0 +1,297 @@
+"""The kernel as a judge of packets. Runs in a network namespace of its own (`unshare -n`) and talks in lines of JSON.
+
+The first line it reads is the host: {family, interfaces: [{name, addresses}], routes, rules, sysctls, save}. Every
+interface is a TUN device: a raw packet that is written into it arrives there, what the kernel sends by it can be read,
+and no ARP or peer is needed. It answers with what `ip -j` and sysctl now say of that host, or with {refused}.
+Each further line is a list of packets; the answer is a list of {path, out}: the legacy TRACE target's lines, as they
+come through nfnetlink_log, and the headers of what came out of which device.
+
+What the host says by itself (a reset, an ICMP error) is dropped at the very start of raw OUTPUT, so that the only packets
+are those that were asked for.
+"""
+import fcntl, glob, json, os, socket, struct, subprocess, sys
+
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
+HOST = json.loads(sys.stdin.readline())
+FAMILY = HOST["family"]
+IP6 = FAMILY == 6
+SIX = "6" if IP6 else ""
+AF = socket.AF_INET6 if IP6 else socket.AF_INET
+
+
+def say(value):
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def run(*words, text=None):
+    done = subprocess.run(words, input=text, text=True, capture_output=True)
+    if done.returncode != 0:
+        say({"refused": f"{' '.join(words)}: {(done.stderr or done.stdout).strip()[:400]}"})
+        sys.exit(0)
+    return done.stdout
+
+
+def write(path, value):
+    try:
+        with open(path, "w") as file:
+            file.write(str(value))
+    except OSError as error:
+        if not path.endswith("icmp"):
+            say({"refused": f"{path}: {error}"})
+            sys.exit(0)
+
+
+def proc(name):
+    # An interface's name may hold a dot, which sysctl(8) would take for a slash.
+    parts = name.split(".")
+    return "/proc/sys/" + "/".join(parts)
+
+
+# -- interfaces, routes, sysctls
+run("ip", "link", "set", "lo", "up")
+for name, value in HOST["sysctls"].items():
+    if "/conf/" not in proc(name) or "/conf/all/" in proc(name) or "/conf/default/" in proc(name):
+        write(proc(name), value)
+tun, name_of = {}, {}
+for each in HOST["interfaces"]:
+    name = each["name"]
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+    tun[name], name_of[fd] = fd, name
+    write(f"/proc/sys/net/ipv6/conf/{name}/accept_dad", 0)
+    write(f"/proc/sys/net/ipv6/conf/{name}/router_solicitations", 0)
+    write(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode", 1)
+    for address in each["addresses"]:
+        run("ip", "addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
+    run("ip", "link", "set", name, "up", "txqueuelen", "5000")
+for name, value in HOST["sysctls"].items():
+    path = proc(name)
+    if "/conf/" in path and "/conf/all/" not in path and "/conf/default/" not in path:
+        write(path, value)
+for route in HOST.get("routes", []):
+    run("ip", *(["-6"] if IP6 else []), "route", "add", *route.split())
+for rule in HOST.get("rules", []):
+    run("ip", *(["-6"] if IP6 else []), "rule", "add", *rule.split())
+
+# -- rules: the host's own voice is dropped, everything else is traced
+run(f"ip{SIX}tables-legacy-restore", text=HOST["save"])
+for words in (
+    ("-I", "PREROUTING", "-j", "TRACE"),
+    ("-I", "OUTPUT", "-j", "TRACE"),
+    ("-I", "OUTPUT", "-m", "owner", "!", "--uid-owner", "0", "-j", "DROP"),
+):
+    run(f"ip{SIX}tables-legacy", "-w", "-t", "raw", *words)
+# A flow must not age while it is looked at.
+for path in glob.glob("/proc/sys/net/netfilter/nf_conntrack_*timeout*"):
+    if not path.endswith("max_retrans") and "gre" not in path:
+        write(path, 100000)
+if os.path.exists("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"):
+    write("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", 1)
+
+
+def sysctls():
+    wanted = ["rp_filter", "accept_local", "route_localnet", "forwarding", "send_redirects", "src_valid_mark", "bc_forwarding"]
+    paths = [p for v in "46" for n in wanted for p in glob.glob(f"/proc/sys/net/ipv{v}/conf/*/{n}")]
+    paths += glob.glob("/proc/sys/net/ipv4/ip_forward") + glob.glob("/proc/sys/net/bridge/bridge-nf-call-ip*")
+    paths += glob.glob("/proc/sys/net/netfilter/nf_conntrack_tcp_loose")
+    return "".join(f"{p[10:].replace('/', '.')} = {open(p).read().strip()}\n" for p in sorted(paths))
+
+
+six = ["-6"] if IP6 else ["-4"]
+say(
+    {
+        "addr": run("ip", "-j", "addr"),
+        "route": run("ip", "-j", *six, "route", "show", "table", "all"),
+        "rule": run("ip", "-j", *six, "rule"),
+        "sysctl": sysctls(),
+    }
+)
+
+# -- the trace: nfnetlink_log, group 0 (linux/netfilter/nfnetlink_log.h)
+log = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+log.bind((0, 0))
+log.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+write(f"/proc/sys/net/netfilter/nf_log/{10 if IP6 else 2}", "nfnetlink_log")
+
+
+def attribute(kind, data):
+    length = 4 + len(data)
+    return struct.pack("HH", length, kind) + data + b"\0" * (-length % 4)
+
+
+def configure(family, payload):
+    body = struct.pack("=BBH", family, 0, 0) + payload
+    log.send(struct.pack("=IHHII", 16 + len(body), (4 << 8) | 1, 5, 1, 0) + body)
+    error = struct.unpack_from("=i", log.recv(65536), 16)[0]
+    if error:
+        raise OSError(-error, os.strerror(-error))
+
+
+configure(10 if IP6 else 2, attribute(1, b"\x03"))  # NFULNL_CFG_CMD_PF_BIND
+configure(0, attribute(1, b"\x01"))  # NFULNL_CFG_CMD_BIND
+configure(0, attribute(2, struct.pack(">IBB", 64, 2, 0)))  # copy the first bytes of a packet
+configure(0, attribute(4, struct.pack(">I", 1)))
+configure(0, attribute(5, struct.pack(">I", 1)))
+configure(0, attribute(6, struct.pack(">H", 1)))
+
+
+def ident(packet):
+    """What tells a packet from all others: IPv4's identification, IPv6's flow label."""
+    return packet[2] << 8 | packet[3] if packet[0] >> 4 == 6 else packet[4] << 8 | packet[5]
+
+
+def drain(paths):
+    while True:
+        try:
+            data = log.recv(1 << 18, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        at = 0
+        while at + 16 <= len(data):
+            length, kind = struct.unpack_from("=IH", data, at)
+            if length < 16:
+                break
+            if kind == 0x400:
+                prefix, payload, p = b"", b"", at + 20
+                while p + 4 <= at + length:
+                    size, number = struct.unpack_from("=HH", data, p)
+                    if size < 4:
+                        break
+                    if number & 0x3FFF == 10:
+                        prefix = data[p + 4 : p + size]
+                    elif number & 0x3FFF == 9:
+                        payload = data[p + 4 : p + size]
+                    p += (size + 3) & ~3
+                if prefix.startswith(b"TRACE: ") and len(payload) >= 20:
+                    paths.setdefault(ident(payload), []).append(prefix[7:-1].decode().strip())
+            at += (length + 3) & ~3
+
+
+# -- packets
+def checksum(data):
+    if len(data) & 1:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    total += total >> 16
+    return ~total & 0xFFFF
+
+
+def addr(text):
+    return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+
+
+PROTO = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58, "sctp": 132, "udplite": 136}
+
+
+def number(proto):
+    return PROTO[proto] if proto in PROTO else int(proto)
+
+
+def ports(p):
+    return struct.pack("!HH", p.get("sport", 0), p.get("dport", 0))
+
+
+def segment(p):
+    """The part behind the IP header."""
+    proto = number(p["proto"])
+    src, dst = addr(p["src"]), addr(p["dst"])
+    if proto == 6:
+        flags = sum(1 << "FSRPAUEC".index(c) for c in p.get("flags", "S"))
+        body = struct.pack("!IIBBHHH", p.get("seq", 1), p.get("ack", 0), 0x50, flags, 64240, 0, 0)
+        body, at = ports(p) + body, 16
+    elif proto == 17:
+        body, at = ports(p) + struct.pack("!HH", 9, 0) + b"x", 6
+    elif proto == (58 if IP6 else 1):
+        inner = p.get("about")
+        rest = b"\0\0\0\0" if inner else struct.pack("!HH", p.get("id", 0), 1)
+        if inner:
+            rest += packet({"ttl": 60, **inner}, 7)
+        body, at = struct.pack("!BBH", p.get("type", 128 if IP6 else 8), p.get("code", 0), 0) + rest, 2
+    else:
+        return ports(p) + b"\0\0\0\x10" + b"x" * 12
+    pseudo = b""
+    if proto != 1:
+        pseudo = src + dst + (struct.pack("!IHBB", len(body), 0, 0, proto) if IP6 else struct.pack("!BBH", 0, proto, len(body)))
+    value = checksum(pseudo + body) or 0xFFFF
+    return body[:at] + struct.pack("!H", value) + body[at + 2 :]
+
+
+def packet(p, mark):
+    proto, ttl, tos = number(p["proto"]), p.get("ttl", 64), p.get("tos", 0)
+    body = b"x" * 16 if p.get("fragment") else segment(p)
+    if IP6:
+        head = struct.pack("!IHBB", 6 << 28 | tos << 20 | mark, len(body), proto, ttl)
+        return head + addr(p["src"]) + addr(p["dst"]) + body
+    offset = 0x0010 if p.get("fragment") else 0x4000
+    head = struct.pack("!BBHHHBBH", 0x45, tos, 20 + len(body), mark, offset, ttl, proto, 0) + addr(p["src"]) + addr(p["dst"])
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
+
+
+def header(data, device):
+    """The header of what came out, in the words of the contract."""
+    if data[0] >> 4 == 6:
+        tos, proto, ttl, at = (data[0] & 15) << 4 | data[1] >> 4, data[6], data[7], 40
+        src, dst = data[8:24], data[24:40]
+    else:
+        tos, proto, ttl, at = data[1], data[9], data[8], (data[0] & 15) * 4
+        src, dst = data[12:16], data[16:20]
+    out = {"out": device, "src": socket.inet_ntop(AF, src), "dst": socket.inet_ntop(AF, dst), "proto": proto, "ttl": ttl, "tos": tos}
+    if proto in (6, 17, 132, 136) and (IP6 or not (data[6] & 0x1F or data[7])) and len(data) >= at + 4:
+        out["sport"], out["dport"] = struct.unpack_from("!HH", data, at)
+    return out
+
+
+def emitted(outs):
+    for fd, device in name_of.items():
+        while True:
+            try:
+                data = os.read(fd, 4096)
+            except BlockingIOError:
+                break
+            if data[0] >> 4 == FAMILY:
+                outs.setdefault(ident(data), []).append(header(data, device))
+
+
+senders = {}
+
+
+def sender(src, mark):
+    """A raw socket that sends from this address, as a program would that chose it."""
+    known = senders.get((src, mark))
+    if known is None:
+        if len(senders) > 400:
+            for old in senders.values():
+                old.close()
+            senders.clear()
+        known = senders[src, mark] = socket.socket(AF, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        if IP6:
+            known.setsockopt(socket.IPPROTO_IPV6, 36, 1)  # IPV6_HDRINCL
+        if mark:
+            known.setsockopt(socket.SOL_SOCKET, 36, mark)  # SO_MARK
+        try:
+            known.bind((src, 0))
+        except OSError:
+            pass
+    return known
+
+
+mark = 0
+for line in sys.stdin:
+    answers = []
+    for p in json.loads(line):
+        mark = mark % 65000 + 1
+        data = packet(p, mark)
+        if p.get("in"):
+            os.write(tun[p["in"]], data)
+        else:
+            try:
+                sender(p["src"], p.get("mark", 0)).sendto(data, (p["dst"], 0))
+            except OSError:
+                pass  # EPERM: dropped on its way out; ENETUNREACH: no route, and no trace either
+        paths, outs = {}, {}
+        drain(paths)
+        emitted(outs)
+        answers.append({"path": paths.get(mark, []), "out": outs.get(mark, [])})
+    say(answers)
