@@ -636,18 +636,15 @@ const OTHERS = [
  * unambiguous beginning of a long name will do, as for getopt_long(3).
  */
 function owner(name: string, parts: readonly PartDraft[]): { part: PartDraft; key: string } | undefined {
-  const latest = [
-    ...parts.filter((p) => p.extension.name === ""),
-    ...parts.filter((p) => p.extension.name !== "").reverse(),
-  ];
-  for (const part of latest) {
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i === 0 ? 0 : parts.length - i]!;
     const key = optionNames(part.extension).get(name);
     if (key !== undefined) return { part, key };
   }
   if (!name.startsWith("--") || name.length < 3 || OTHERS.some((other) => other.startsWith(name)))
     return undefined;
   let found: { part: PartDraft; key: string } | undefined;
-  for (const part of latest)
+  for (const part of parts)
     for (const [each, key] of optionNames(part.extension)) {
       if (!each.startsWith(name) || (found?.part === part && found.key === key)) continue;
       if (found !== undefined) return undefined;

@@ -134,3 +134,94 @@ describe("what is written by hand", () => {
     expect(rule!.target).toEqual({ kind: "unknown", name: "FROB", words: ["--y", "6"] });
   });
 });
+
+describe("rules that are spelled alike share what was worked out for the first", () => {
+  /** What is asked of each rule, read one by one and all together. */
+  const asked = (...rules: string[]): [apart: unknown, together: unknown] => {
+    const told = (text: string): unknown[] => {
+      const { rulesets, diagnostics } = read(text, 4);
+      const { rules: all } = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!;
+      const meant = all.map((r) => [r.matches.map((m) => [m.extension.name, m.values]), r.unknown, r.target]);
+      return meant.map((m, i) => [m, ...diagnostics.filter((d) => d.line === i + 3).map((d) => d.message)]);
+    };
+    return [rules.flatMap((rule) => told(filter(rule))), told(filter(...rules))];
+  };
+
+  test.each<[what: string, ...rules: string[]]>([
+    [
+      "a ! behind the option",
+      "-A INPUT -p tcp --sport ! 80",
+      "-A INPUT -p tcp --sport 80 90",
+      "-A INPUT -p tcp --sport ! 90",
+    ],
+    [
+      "a quoted !",
+      '-A INPUT -p tcp --sport "!" 80',
+      "-A INPUT -p tcp --sport 80 90",
+      '-A INPUT -p tcp --sport "!" 99999',
+    ],
+    ["values with and without escapes", "-A INPUT -i a\\b", '-A INPUT -i "a\\b"', "-A INPUT -i a\\b"],
+    [
+      "a value too many characters long only with its escapes",
+      '-A INPUT -i "123456789012345"',
+      '-A INPUT -i "12345678901234\\5"',
+      '-A INPUT -i "1234567890123456"',
+    ],
+    [
+      "wrong ports",
+      "-A INPUT -p tcp --dport 80",
+      "-A INPUT -p tcp --dport 65536",
+      "-A INPUT -p tcp --dport 080",
+      "-A INPUT -p tcp --dport 65535",
+      "-A INPUT -p tcp --dport http",
+      '-A INPUT -p tcp --dport ""',
+    ],
+    [
+      "wrong addresses",
+      "-A INPUT -s 10.0.0.1",
+      "-A INPUT -s 10.0.0.256",
+      "-A INPUT -s 10.0.0.1/33",
+      "-A INPUT -s 010.0.0.1",
+      "-A INPUT -s 10.0.0",
+      "-A INPUT -s 10.0.0.1/255.255.0.255",
+      "-A INPUT -s 10.0.0.0/8",
+    ],
+    [
+      "other protocols",
+      "-A INPUT -p tcp --dport 80",
+      "-A INPUT -p udp --dport 80",
+      "-A INPUT -p icmp --dport 80",
+      "-A INPUT -p 6 --dport 80",
+      '-A INPUT -p "tcp" --dport 80',
+    ],
+    [
+      "other targets",
+      "-A INPUT -j DROP",
+      "-A INPUT -j ACCEPT",
+      "-A INPUT -j NOWHERE",
+      "-A INPUT -j A-CHAIN-WITH-A-LONG-NAME",
+      "-A INPUT -j RETURN",
+    ],
+    [
+      "values that only together are wrong",
+      "-A INPUT -m statistic --mode nth --every 3 --packet 1",
+      "-A INPUT -m statistic --mode nth --every 3 --packet 3",
+      "-A INPUT -m statistic --mode nth --every 4 --packet 3",
+      "-A INPUT -m statistic --mode nth --every 3 --packet 1",
+    ],
+    ["no protocol behind -p", "-A INPUT -p", "-A INPUT -p", "-A INPUT -p tcp"],
+  ])("%s", (_, ...rules) => {
+    const [apart, together] = asked(...rules, ...rules);
+    expect(together).toEqual(apart);
+  });
+
+  test("of very many options the first count, and the rest is opaque", () => {
+    const { rulesets, diagnostics } = read(filter(`-A INPUT -p tcp${" --syn".repeat(300)} -j DROP`), 4);
+    expect(diagnostics.map((d) => d.message)).toEqual([
+      "a rule has at most 255 options; this one is kept, what the rest asks is not known",
+    ]);
+    const [rule] = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!.rules;
+    expect(rule!.unknown.map((u) => u.what)).toEqual(["options beyond 255"]);
+    expect(rule!.target).toMatchObject({ kind: "extension" });
+  });
+});
