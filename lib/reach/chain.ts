@@ -2,11 +2,11 @@
  * How a chain decides a set of packets. A chain that changes nothing is one diagram from headers to decisions, made
  * once by balanced halves and shared by all that call it; a chain that writes marks is followed rule by rule.
  */
-import { CT, type Field, type Scalar } from "../packet/field.ts";
+import { CT, type Field } from "../packet/field.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Case } from "../path/route.ts";
 import type { Part } from "../path/walk.ts";
-import type { Change, Effect, Nat } from "../rules/effect.ts";
+import { type Change, changed, type Effect, type Nat } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
 import { EMPTY, type Node, terminal } from "./diagram.ts";
 import type { Domain } from "./domain.ts";
@@ -82,7 +82,7 @@ export class Chains {
 
   /** Runs any chain on its own: `null` is what falls off its end. */
   chain(state: SetState, chain: BoundChain): Part<SetState, Outcome | null>[] {
-    return this.pure(chain) ? this.decide(state, chain) : this.follow(state, chain, 0);
+    return this.pure(chain) ? this.decide(state, chain) : this.follow(state, chain);
   }
 
   /** The first of the cases that holds. */
@@ -187,13 +187,13 @@ export class Chains {
     return pure;
   }
 
-  /** Rule by rule, from one on: each splits the state in what it matches and what goes on. */
-  private follow(start: SetState, chain: BoundChain, from: number): Part<SetState, Outcome | null>[] {
+  /** Rule by rule: each splits the state in what it matches and what goes on. */
+  private follow(start: SetState, chain: BoundChain): Part<SetState, Outcome | null>[] {
     const { diagrams } = this.domain;
     const out: Part<SetState, Outcome | null>[] = [];
     let states = [start];
-    for (let i = from; i < chain.rules.length && states.length > 0; i++) {
-      const { rule, when, effect } = chain.rules[i]!;
+    for (const { rule, when, effect } of chain.rules) {
+      if (states.length === 0) break;
       if (effect.kind === "note") continue;
       const on: SetState[] = [];
       for (const state of states) {
@@ -229,29 +229,11 @@ export class Chains {
     if (!tracked && (field === "ctmark" || (change.kind === "copy" && change.from === "ctmark")))
       return state;
     const old = valueIn(state, field);
-    const value = changedValue(old, change, change.kind === "copy" ? valueIn(state, change.from) : undefined);
+    const value = changed(old, change, change.kind === "copy" ? valueIn(state, change.from) : undefined);
     if (value !== undefined) return bind(state, [[field, { value }]]);
     return {
       ...state,
       unsure: [...state.unsure, `what ${field} is after a rule changed it is not followed`],
     };
-  }
-}
-
-/** A value after a change, where the old one and the one it copies from are known well enough. */
-export function changedValue(
-  old: Scalar | undefined,
-  change: Change,
-  from: Scalar | undefined,
-): number | undefined {
-  if (change.kind === "bits" && change.clear === 0xffff_ffff) return change.xor;
-  if (typeof old !== "number") return undefined;
-  switch (change.kind) {
-    case "bits":
-      return ((old & ~change.clear) ^ change.xor) >>> 0;
-    case "add":
-      return Math.min(0xff, Math.max(0, old + change.by));
-    case "copy":
-      return typeof from === "number" ? ((old & ~change.clear) ^ (from & change.mask)) >>> 0 : undefined;
   }
 }

@@ -14,10 +14,6 @@ export const EMPTY: Node = terminal(0);
 /** Every packet. */
 export const FULL: Node = terminal(1);
 
-export const isTerminal = (node: Node): boolean => node < 0;
-/** The value of a terminal. */
-export const terminalValue = (node: Node): number => ~node;
-
 /** More nodes than this are not made: the analysis stops and says so. */
 export const DEFAULT_BUDGET = 20_000_000;
 

@@ -24,9 +24,9 @@ import {
   type Part,
   send,
 } from "../path/walk.ts";
-import type { Effect, Nat } from "../rules/effect.ts";
+import { changed, type Effect, type Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
-import { Chains, changedValue, type Outcome } from "./chain.ts";
+import { Chains, type Outcome } from "./chain.ts";
 import { EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
 import { type Bound, bind, type SetState, valueIn } from "./state.ts";
@@ -53,7 +53,7 @@ function marksOf(program: Program): Map<Field, Set<number>> {
       const from = change.kind === "copy" ? (marks.get(change.from) ?? [0]) : [0];
       for (const old of [...into])
         for (const other of from) {
-          const value = changedValue(old, change, other)!;
+          const value = changed(old, change, other)!;
           if (into.has(value) || into.size >= MOST_MARKS) continue;
           into.add(value);
           grew = true;
@@ -116,18 +116,11 @@ const FRESH: readonly (readonly [Field, Bound])[] = [
   ["ctmark", { value: 0 }],
   // Conntrack puts fragments together before any table sees them.
   ["fragment", { value: 0 }],
-  ["socket", { value: 0 }],
   // What is not addressed to the host on the wire is not what anybody publishes.
   ["pkttype", { value: 0 }],
   ["ctstate", { value: CT.INVALID }],
   ["ctstatus", { value: 0 }],
   ["ctdir", { value: 0 }],
-];
-
-/** What the host itself sends. */
-const _LOCAL: readonly (readonly [Field, Bound])[] = [
-  ["in", { value: "" }],
-  ["socket", { value: 1 }],
 ];
 
 const TRACKED: readonly (readonly [Field, Bound])[] = [

@@ -1,7 +1,7 @@
 /**
  * What a target does to a packet: a small closed set, as predicates are for matches.
  */
-import type { Address, Field } from "../packet/field.ts";
+import type { Address, Field, Scalar } from "../packet/field.ts";
 
 /** How a walk ends, or how a table lets go of a packet. */
 export type Verdict = "accept" | "drop" | "reject";
@@ -49,3 +49,25 @@ export type Effect =
 export const ACCEPT: Effect = { kind: "verdict", verdict: "accept" };
 export const DROP: Effect = { kind: "verdict", verdict: "drop" };
 export const NOTE: Effect = { kind: "note" };
+
+/**
+ * A field's value after a change.
+ * @param from what `copy` takes it from
+ * @returns `undefined` where it cannot be worked out, since the old value or `from` is not known
+ */
+export function changed(
+  old: Scalar | undefined,
+  change: Change,
+  from: Scalar | undefined,
+): number | undefined {
+  if (change.kind === "bits" && change.clear === 0xffff_ffff) return change.xor;
+  if (typeof old !== "number") return undefined;
+  switch (change.kind) {
+    case "bits":
+      return ((old & ~change.clear) ^ change.xor) >>> 0;
+    case "add":
+      return Math.min(0xff, Math.max(0, old + change.by));
+    case "copy":
+      return typeof from === "number" ? ((old & ~change.clear) ^ (from & change.mask)) >>> 0 : undefined;
+  }
+}

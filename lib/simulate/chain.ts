@@ -3,11 +3,11 @@
  * ipt_do_table). Where the inputs do not tell whether a rule matches, the packet goes both ways.
  */
 
-import type { Field, Scalar } from "../packet/field.ts";
+import type { Field } from "../packet/field.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
-import type { Change, Nat, Verdict } from "../rules/effect.ts";
+import { type Change, changed, type Nat, type Verdict } from "../rules/effect.ts";
 import { type Rule, type TableName, targetName } from "../rules/ruleset.ts";
 import type { PacketState } from "./state.ts";
 
@@ -149,10 +149,12 @@ function assigned(state: PacketState, field: Field, change: Change): PacketState
   if (field === "ctstate" && connection !== null) return state;
   const ofConnection = field === "ctmark" || (change.kind === "copy" && change.from === "ctmark");
   if (ofConnection && connection === null) return state;
-  const value = changed(state, field, change);
+  // What a packet does not say of itself counts as 0, so that the value is always known.
+  const from = change.kind === "copy" ? (state.field(change.from) ?? 0) : undefined;
+  const value = changed(state.field(field) ?? 0, change, from)!;
   const after = state.with({ [field]: value });
   return field === "ctmark" && connection !== null
-    ? after.carried({ ...connection, mark: value as number }, state.reply)
+    ? after.carried({ ...connection, mark: value }, state.reply)
     : after;
 }
 
@@ -173,17 +175,4 @@ function policy(state: PacketState, { chain, policy: verdict }: BoundChain): Par
     }),
     outcome: verdict ?? "accept",
   };
-}
-
-/** The new value of a field. */
-export function changed(state: PacketState, field: Field, change: Change): Scalar {
-  const old = (state.field(field) ?? 0) as number;
-  switch (change.kind) {
-    case "bits":
-      return ((old & ~change.clear) ^ change.xor) >>> 0;
-    case "add":
-      return Math.min(0xff, Math.max(0, old + change.by));
-    case "copy":
-      return ((old & ~change.clear) ^ (((state.field(change.from) ?? 0) as number) & change.mask)) >>> 0;
-  }
 }
