@@ -1,9 +1,11 @@
 /** What `iptables-restore --noflush` makes of a ruleset and a text: the model's own way to apply what fwcheck prints. */
 import { parse } from "../../grammar/index.ts";
 import { readRuleset } from "../rules/load.ts";
+import { printChain } from "../rules/print.ts";
 import {
   BUILT_IN,
   type Chain,
+  isTableName,
   type Rule,
   type Ruleset,
   type Table,
@@ -24,12 +26,12 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
         : [],
     ),
   );
-  const { rulesets, diagnostics } = readRuleset([{ name: "fix", text, family: ruleset.family }]);
-  const wrong = diagnostics.find(
-    (d) => d.severity === "error" && !/is not declared|is neither a chain/.test(d.message),
-  );
+  const { rulesets, diagnostics } = readRuleset([
+    { name: "fix", text: upon(ruleset, text, declared), family: ruleset.family },
+  ]);
+  const wrong = diagnostics.find((d) => d.severity === "error");
   if (wrong !== undefined)
-    throw new Error(`fwcheck cannot read its own rules, line ${wrong.line}: ${wrong.message}`);
+    throw new Error(`fwcheck cannot read its own rules: ${wrong.message}: ${wrong.found}`);
   const tables = new Map<TableName, Table>(ruleset.tables);
   for (const [name, changes] of rulesets[0]?.tables ?? []) {
     const chains = new Map<string, Chain>(tables.get(name)?.chains);
@@ -43,6 +45,14 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
   }
   return { ...ruleset, tables };
 }
+
+/** The text with the chains declared that are there already: to read it is to read it upon them. */
+const upon = (ruleset: Ruleset, text: string, declared: ReadonlySet<string>): string =>
+  text.replace(/^\*(\w+)\n/gm, (line, name: string) => {
+    const there = isTableName(name) ? [...(ruleset.tables.get(name)?.chains.values() ?? [])] : [];
+    const missing = there.filter((chain) => !declared.has(`${name} ${chain.name}`));
+    return `${line}${missing.map((chain) => `${printChain(chain)}\n`).join("")}`;
+  });
 
 /** Inserts and appends, in the order of the text. */
 function merged(old: readonly Rule[], more: readonly Rule[]): Rule[] {

@@ -13,11 +13,21 @@ export interface FamilyRules {
 
 const tool = (family: Family): string => (family === 4 ? "iptables" : "ip6tables");
 
-/** Whether the ruleset has a chain in filter. */
-const has = (ruleset: Ruleset, chain: string): boolean => chainOf(ruleset, "filter", chain) !== undefined;
-
-const jumps = (ruleset: Ruleset, from: string, to: string): boolean =>
-  chainOf(ruleset, "filter", from)?.rules.some((rule) => targetName(rule) === to) ?? false;
+/** What is not there yet of the way from FORWARD to our chain: made by a fix, taken away by its undo. */
+function missing(ruleset: Ruleset): {
+  readonly user: boolean;
+  readonly forward: boolean;
+  readonly jump: boolean;
+} {
+  const jumps = (from: string, to: string): boolean =>
+    chainOf(ruleset, "filter", from)?.rules.some((rule) => targetName(rule) === to) ?? false;
+  return {
+    // Docker 20.10 makes no DOCKER-USER in ip6tables: it is made, and hooked where Docker hooks it.
+    user: chainOf(ruleset, "filter", "DOCKER-USER") === undefined,
+    forward: !jumps("FORWARD", "DOCKER-USER"),
+    jump: !jumps("DOCKER-USER", CHAIN),
+  };
+}
 
 /**
  * The text for `iptables-restore --noflush` (`ip6tables-restore` for family 6): one transaction. The chain is declared
@@ -25,12 +35,12 @@ const jumps = (ruleset: Ruleset, from: string, to: string): boolean =>
  */
 export function restore({ rules, ruleset }: FamilyRules): string {
   if (rules.length === 0) return "";
+  const { user, forward, jump } = missing(ruleset);
   const lines = ["*filter"];
-  if (!has(ruleset, "DOCKER-USER")) lines.push(":DOCKER-USER - [0:0]");
+  if (user) lines.push(":DOCKER-USER - [0:0]");
   lines.push(`:${CHAIN} - [0:0]`);
-  // Docker 20.10 makes no DOCKER-USER in ip6tables: it is made, and hooked where Docker hooks it.
-  if (!jumps(ruleset, "FORWARD", "DOCKER-USER")) lines.push("-I FORWARD 1 -j DOCKER-USER");
-  if (!jumps(ruleset, "DOCKER-USER", CHAIN)) lines.push(`-I DOCKER-USER 1 -j ${CHAIN}`);
+  if (forward) lines.push("-I FORWARD 1 -j DOCKER-USER");
+  if (jump) lines.push(`-I DOCKER-USER 1 -j ${CHAIN}`);
   for (const rule of rules) lines.push(`-A ${CHAIN} ${rule}`);
   lines.push("COMMIT");
   return `${lines.join("\n")}\n`;
@@ -39,13 +49,13 @@ export function restore({ rules, ruleset }: FamilyRules): string {
 /** What takes it away again, line by line. */
 export function undo({ family, ruleset, rules }: FamilyRules): string[] {
   if (rules.length === 0) return [];
-  const made = !has(ruleset, "DOCKER-USER");
+  const { user, forward, jump } = missing(ruleset);
   return [
-    ...(made ? [`${tool(family)} -w -D FORWARD -j DOCKER-USER`] : []),
-    ...(jumps(ruleset, "DOCKER-USER", CHAIN) ? [] : [`${tool(family)} -w -D DOCKER-USER -j ${CHAIN}`]),
+    ...(forward ? [`${tool(family)} -w -D FORWARD -j DOCKER-USER`] : []),
+    ...(jump ? [`${tool(family)} -w -D DOCKER-USER -j ${CHAIN}`] : []),
     `${tool(family)} -w -F ${CHAIN}`,
     `${tool(family)} -w -X ${CHAIN}`,
-    ...(made ? [`${tool(family)} -w -X DOCKER-USER`] : []),
+    ...(user ? [`${tool(family)} -w -X DOCKER-USER`] : []),
   ];
 }
 
@@ -65,7 +75,8 @@ export function script(families: readonly FamilyRules[]): string {
     "set -eu",
     "",
   ];
-  for (const { family, rules } of parts) {
+  for (const { family, rules, ruleset } of parts) {
+    const { user, forward } = missing(ruleset);
     out.push(
       `apply${family}() {`,
       `  ${tool(family)} -w -n -L DOCKER-USER >/dev/null 2>&1 || ${tool(family)} -w -N DOCKER-USER`,
@@ -88,6 +99,9 @@ export function script(families: readonly FamilyRules[]): string {
       `  while ${tool(family)} -w -D DOCKER-USER -j ${CHAIN} 2>/dev/null; do :; done`,
       `  ${tool(family)} -w -F ${CHAIN} 2>/dev/null || return 0`,
       `  ${tool(family)} -w -X ${CHAIN}`,
+      // Only what was not there when the rules were written, and only while nobody else has put it to use.
+      ...(forward ? [`  ${tool(family)} -w -D FORWARD -j DOCKER-USER 2>/dev/null || :`] : []),
+      ...(user ? [`  ${tool(family)} -w -X DOCKER-USER 2>/dev/null || :`] : []),
       "}",
       "",
     );

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fix } from "fwcheck";
 import { afterAll, describe, expect, test } from "vitest";
+import { restore, script, undo } from "../../lib/fix/emit.ts";
 import { capture, examples } from "../capture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-fix-"));
@@ -67,4 +68,27 @@ describe.skipIf(!able).each(["20.10", "28.5"])("Docker %s", (version) => {
       expect(bare(end!)).toBe(bare(start!));
     });
   });
+});
+
+test.skipIf(!able)("IPv6 without DOCKER-USER: it is made and hooked, and the undo leaves neither", () => {
+  const folder6 = `${examples}ufw-docker-20.10`;
+  const ruleset = capture(folder6).rulesets.find((r) => r.family === 6)!;
+  const made = { family: 6, rules: ["-i docker0 -j RETURN"], ruleset } as const;
+  writeFileSync(join(folder, "before6"), readFileSync(`${folder6}/ip6tables-save.txt`));
+  writeFileSync(join(folder, "fix6"), restore(made));
+  writeFileSync(join(folder, "fix6.sh"), script([made]));
+  const setUp = "ip6tables-restore < before6; ip6tables-save > start";
+  for (const [apply, take] of [
+    ["ip6tables-restore --noflush < fix6", undo(made).join("; ")],
+    ["sh fix6.sh; sh fix6.sh --check >/dev/null", "sh fix6.sh --undo"],
+  ] as const) {
+    const run = inside(
+      `${setUp}; ${apply}; ip6tables-save > fixed; ${take}; ip6tables-save > end; cat start; echo ==; cat fixed; echo ==; cat end`,
+    );
+    expect(run.err).toBe("");
+    const [start, fixed, end] = run.out.split("==\n");
+    expect(fixed).toContain("-A FORWARD -j DOCKER-USER");
+    expect(fixed).toContain("-A DOCKER-USER -j FWCHECK");
+    expect(bare(end!)).toBe(bare(start!));
+  }
 });
