@@ -6,7 +6,9 @@
  * is worked out once.
  */
 
-import { pair, type Words } from "./words.ts";
+import { type Counters, pair, type Words } from "./words.ts";
+
+export type { Counters };
 
 /** What a diagnostic weighs: an `error` lost something that was written, a `warning` lost nothing that counts. */
 export type Severity = "error" | "warning";
@@ -22,9 +24,6 @@ export interface Diagnostic {
   /** The offending text as it stands there, at most 80 characters; `""` at the end of a line. */
   readonly found: string;
 }
-
-/** Packets and bytes; `bigint` only beyond 2^53. */
-export type Counters = readonly [packets: number | bigint, bytes: number | bigint];
 
 /** `# ...`, without the `#`. */
 export interface Comment {

@@ -1,8 +1,9 @@
 /** Words that stay in their text until somebody asks for them, so that a large file is not cut up to be read. */
 
-import type { Counters } from "./ast.ts";
-
 const QUOTE = 34;
+
+/** Packets and bytes; `bigint` only beyond 2^53. */
+export type Counters = readonly [packets: number | bigint, bytes: number | bigint];
 
 /** Places of words in a text. */
 export class Words {

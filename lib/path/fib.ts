@@ -19,7 +19,7 @@ import {
   type Predicate,
   within,
 } from "../packet/predicate.ts";
-import type { Case } from "./route.ts";
+import type { Case } from "./case.ts";
 
 /** What the tables say of an address. */
 export type Found =

@@ -5,7 +5,7 @@
 import { type Host, sysctl } from "../host/host.ts";
 import { type CtState, type Family, PROTO, type Range, TCP_FLAGS } from "../packet/field.ts";
 import { ANY, and, bits, is, not, or, type Predicate, within } from "../packet/predicate.ts";
-import type { Case } from "./route.ts";
+import type { Case } from "./case.ts";
 
 /** PSH, ECE and CWR do not count (tcp_error). */
 const UNCOUNTED = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;

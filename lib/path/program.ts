@@ -6,15 +6,8 @@ import { and, opaque, type Predicate } from "../packet/predicate.ts";
 import type { Effect, Verdict } from "../rules/effect.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
 import type { Chain, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
-import {
-  bridgedCases,
-  type Case,
-  heldCases,
-  type RouteCase,
-  refusedCases,
-  routeCases,
-  sourceCases,
-} from "./route.ts";
+import type { Case } from "./case.ts";
+import { bridgedCases, heldCases, type RouteCase, refusedCases, routeCases, sourceCases } from "./route.ts";
 
 /** A rule with its meaning on this host. */
 export interface BoundRule {

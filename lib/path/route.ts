@@ -8,6 +8,7 @@ import { type Host, sysctl } from "../host/host.ts";
 import { prefixes, prefixRange } from "../packet/address.ts";
 import { type Family, PROTO, type Range } from "../packet/field.ts";
 import { ANY, and, between, is, not, opaque, or, type Predicate, within } from "../packet/predicate.ts";
+import type { Case } from "./case.ts";
 import { byInterface, conf, type Found, fibCases } from "./fib.ts";
 
 export type RouteDecision =
@@ -17,12 +18,6 @@ export type RouteDecision =
   | { readonly kind: "via"; readonly out: string }
   /** Not routed at all. */
   | { readonly kind: "none"; readonly why: string };
-
-/** One case of a decision: the first whose predicate holds decides. */
-export interface Case<T> {
-  readonly when: Predicate;
-  readonly outcome: T;
-}
 
 export type RouteCase = Case<RouteDecision>;
 

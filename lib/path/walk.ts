@@ -6,9 +6,10 @@
 import type { Field, Scalar } from "../packet/field.ts";
 import type { Verdict } from "../rules/effect.ts";
 import type { Hook, TableName } from "../rules/ruleset.ts";
+import type { Case } from "./case.ts";
 import { STOPS, type Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
-import type { Case, RouteCase } from "./route.ts";
+import type { RouteCase } from "./route.ts";
 
 /** How a chain ended for a part of the state. */
 export type Decision = Verdict | "undecided";

@@ -3,8 +3,8 @@
  * once by balanced halves and shared by all that call it; a chain that writes marks is followed rule by rule.
  */
 import { CT, type Field } from "../packet/field.ts";
+import type { Case } from "../path/case.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
-import type { Case } from "../path/route.ts";
 import type { Part } from "../path/walk.ts";
 import { type Change, changed, type Effect, type Nat } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";

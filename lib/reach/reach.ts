@@ -10,10 +10,10 @@ import {
 } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import { ANY, and, between, is, NEVER, type Predicate } from "../packet/predicate.ts";
+import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
 import { translate } from "../path/nat.ts";
 import type { Program } from "../path/program.ts";
-import type { Case } from "../path/route.ts";
 import {
   arrive,
   type Confirmed,

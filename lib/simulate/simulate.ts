@@ -13,10 +13,11 @@ import {
 } from "../packet/field.ts";
 import { type Packet, type PacketJson, packetJson, type Quoted } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
+import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
 import { type Translated, translate } from "../path/nat.ts";
 import { Program } from "../path/program.ts";
-import { type Case, GROUPS } from "../path/route.ts";
+import { GROUPS } from "../path/route.ts";
 import {
   arrive,
   type Confirmed,
