@@ -1,5 +1,5 @@
 /**
- * What iptables-parser-ts reads: a document that keeps everything that was written, in its order, and no meaning.
+ * What the grammar reads: a document that keeps everything that was written, in its order, and no meaning.
  *
  * A rule is a *shape* (the sequence of its option words, shared by all rules written alike) and the values that fill
  * it. Real files have a few dozen shapes however many rules they hold, so whatever can be worked out from the shape
@@ -15,11 +15,13 @@ export type Severity = "error" | "warning";
 
 /** One thing that is wrong with the text, and where. */
 export interface Diagnostic {
+  /** What it weighs. */
   readonly severity: Severity;
   /** A sentence in the field's words, without position: `expected a chain name after -A`. */
   readonly message: string;
-  /** 1-based line, and 1-based column in UTF-16 units. */
+  /** 1-based line of the text. */
   readonly line: number;
+  /** 1-based column in UTF-16 units. */
   readonly column: number;
   /** The offending text as it stands there, at most 80 characters; `""` at the end of a line. */
   readonly found: string;
@@ -27,27 +29,39 @@ export interface Diagnostic {
 
 /** `# ...`, without the `#`. */
 export interface Comment {
+  /** Tells a comment from the other entries. */
   readonly kind: "comment";
+  /** 1-based line of the text. */
   readonly line: number;
+  /** What stands behind the `#`, leading blank included. */
   readonly text: string;
 }
 
 /** `:NAME POLICY [0:0]`, or `-N NAME` and `-P NAME POLICY` as scripts and `iptables -S` spell it. */
 export interface ChainLine {
+  /** Tells a chain from the other entries. */
   readonly kind: "chain";
+  /** 1-based line of the text. */
   readonly line: number;
+  /** How it is spelled: `:` in saved files, the others in scripts. */
   readonly command: ":" | "-N" | "-P";
+  /** The chain, unquoted. */
   readonly name: string;
   /** `null` for a user chain (`-` in the text). */
   readonly policy: string | null;
+  /** `[packets:bytes]` of a policy; `null` where the text has none. */
   readonly counters: Counters | null;
 }
 
 /** A command that is not a rule: `-F INPUT`, `-X`, `-Z`, `-D ...`, `-R ...`, `-E ...`. */
 export interface CommandLine {
+  /** Tells a command from the other entries. */
   readonly kind: "command";
+  /** 1-based line of the text. */
   readonly line: number;
+  /** The command as written: `-F`, `--flush`. */
   readonly command: string;
+  /** The words behind it, unquoted. */
   readonly words: readonly string[];
 }
 
@@ -55,6 +69,7 @@ export interface CommandLine {
 export interface ShapeOption {
   /** As written: `-p`, `--dport`, `-m`, `-j`. */
   readonly name: string;
+  /** A `!` stands in front of it. */
   readonly negated: boolean;
   /** Index of its first value in `Rule.values`. */
   readonly at: number;
@@ -68,13 +83,17 @@ export interface ShapeOption {
  * ACCEPT or to a user chain is not in its shape.
  */
 export interface Shape {
+  /** In the order in which they are written. */
   readonly options: readonly ShapeOption[];
 }
 
 /** An option of one rule, with its values unquoted. */
 export interface Option {
+  /** A `!` stands in front of it. */
   readonly negated: boolean;
+  /** As written: `-p`, `--dport`. */
   readonly name: string;
+  /** Its values without quotes; empty for a switch such as `--syn`. */
   readonly values: readonly string[];
 }
 
@@ -87,18 +106,24 @@ interface Filling {
 
 /** Where the places of a rule's counters, its chain and its first value stand, counted from the rule's own. */
 const COUNTERS = 0;
+/** Of its chain. */
 export const CHAIN = 2;
+/** Of its first value. */
 export const VALUES = 4;
 
 /** `[12:345] -A CHAIN options`. */
 export class Rule {
+  /** Tells a rule from the other entries. */
   readonly kind = "rule";
   private filling: Filling | null;
 
   constructor(
+    /** 1-based line of the text. */
     readonly line: number,
+    /** Appended or inserted. */
     readonly command: "-A" | "-I",
     chain: string,
+    /** Its options, shared with all rules written alike. */
     readonly shape: Shape,
     values: readonly string[],
     counters: Counters | null,
@@ -106,11 +131,13 @@ export class Rule {
     readonly position: number | null,
     /** Where the scanner found all this: the strings are cut when somebody asks, since for most rules nobody does. */
     readonly words: Words | null = null,
+    /** Where in the places of these words it starts. */
     readonly at = 0,
   ) {
     this.filling = words === null ? { chain, values, counters } : null;
   }
 
+  /** The chain it stands in, unquoted. */
   get chain(): string {
     return this.filling === null ? this.words!.cut(this.at + CHAIN) : this.filling.chain;
   }
@@ -120,6 +147,7 @@ export class Rule {
     return this.filled.values;
   }
 
+  /** `[packets:bytes]` in front of it; `null` where the text has none. */
   get counters(): Counters | null {
     return this.filled.counters;
   }
@@ -152,6 +180,7 @@ export class Rule {
     }));
   }
 
+  /** The rule for `JSON.stringify`: options with their values; a counter beyond 2^53 as text. */
   toJSON(): object {
     const { kind, line, command, chain, position, counters, options } = this;
     return {
@@ -168,9 +197,13 @@ export class Rule {
 
 /** `*filter` to `COMMIT`. */
 export interface Table {
+  /** Tells a table from a comment. */
   readonly kind: "table";
+  /** 1-based line of its `*name`. */
   readonly line: number;
+  /** As written behind the `*`; that it is one of iptables(8) is not checked here. */
   readonly name: string;
+  /** All that stands in it, in the order of the text. */
   readonly entries: readonly (ChainLine | Rule | CommandLine | Comment)[];
   /** Line of its COMMIT; `null` when the text ends or another table starts without one. */
   readonly commit: number | null;
@@ -178,5 +211,6 @@ export interface Table {
 
 /** A whole file: comments and tables in their order; what is neither is in the diagnostics. */
 export interface Document {
+  /** In the order of the text. */
   readonly entries: readonly (Table | Comment)[];
 }

@@ -19,6 +19,7 @@ export interface ParseOptions {
 
 /** What a text holds, and what is wrong with it. */
 export interface Parsed {
+  /** What was read; what could not be is missing from it and told in the diagnostics. */
   readonly document: Document;
   /** In the order of the text; empty for what iptables-save writes. */
   readonly diagnostics: readonly Diagnostic[];

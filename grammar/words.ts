@@ -8,6 +8,7 @@ export type Counters = readonly [packets: number | bigint, bytes: number | bigin
 /** Places of words in a text. */
 export class Words {
   constructor(
+    /** The whole text. */
     readonly text: string,
     /** Start and end of each word in turn; a quoted word's are those of what stands between the quotes. */
     readonly places: Uint32Array,

@@ -1,6 +1,7 @@
 /** Tells what a file is from its contents, so that a folder of files can be given as it lies. */
 import { arrays, list, property } from "./sources/json.ts";
 
+/** What a file can be: each is an option of `HostSources`, `rules` the dump itself. */
 export type Kind = "rules" | "addr" | "route" | "rule" | "docker" | "ipset" | "sysctl";
 
 /** @returns what program printed the text, or `undefined` when it is none that fwcheck reads */

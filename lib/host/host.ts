@@ -19,8 +19,11 @@ export interface InterfaceAddress {
   readonly invented?: boolean;
 }
 
+/** A network interface of the host. */
 export interface Interface {
+  /** As iptables matches it with `-i` and `-o`. */
   readonly name: string;
+  /** All of both families. */
   readonly addresses: readonly InterfaceAddress[];
   /** The bridge it is a port of. */
   readonly master: string | null;
@@ -28,7 +31,9 @@ export interface Interface {
 
 /** A route as `ip -j route` lists it. */
 export interface Route {
+  /** 4 or 6. */
   readonly family: Family;
+  /** Kind of route (ip-route(8)). */
   readonly type:
     | "unicast"
     | "local"
@@ -39,9 +44,13 @@ export interface Route {
     | "unreachable"
     | "prohibit"
     | "throw";
+  /** Destinations it is for. */
   readonly to: Prefix;
+  /** Interface it leads to; `null` where it leads nowhere. */
   readonly dev: string | null;
+  /** Name of its table, or the number where it has none. */
   readonly table: string;
+  /** The lower of two routes for the same prefix is taken. */
   readonly metric: number;
   /** Source address the kernel prefers for packets of its own. */
   readonly source: Address | null;
@@ -72,19 +81,27 @@ export interface RoutingRule {
 
 /** A Docker network. */
 export interface Network {
+  /** As Docker knows it. */
   readonly name: string;
+  /** `bridge`, `macvlan`, `overlay` and so on. */
   readonly driver: string;
   /** Interface of a bridge network; `null` for other drivers. */
   readonly bridge: string | null;
+  /** Prefixes of both families. */
   readonly subnets: readonly Prefix[];
+  /** Made with `--internal`: Docker keeps it from the outside. */
   readonly internal: boolean;
 }
 
 /** A container, as far as its network goes. */
 export interface Container {
+  /** As Docker knows it, without the slash. */
   readonly name: string;
+  /** Its Compose project, else `null`. */
   readonly project: string | null;
+  /** It shares the host's network, so INPUT and OUTPUT govern it. */
   readonly hostNetwork: boolean;
+  /** All of both families, on all its networks. */
   readonly addresses: readonly Address[];
   /** Ports of the host that Docker says it publishes. */
   readonly published: readonly {
@@ -96,13 +113,19 @@ export interface Container {
   readonly fixed: boolean;
 }
 
+/** What is known of a host, given or inferred. */
 export interface Host {
+  /** With their addresses. */
   readonly interfaces: readonly Interface[];
+  /** Of all tables and both families. */
   readonly routes: readonly Route[];
   /** Policy routing; empty where it was not given: tables local, main and default are asked then. */
   readonly rules?: readonly RoutingRule[];
+  /** By name with dots: `net.ipv4.ip_forward`. */
   readonly sysctls: ReadonlyMap<string, string>;
+  /** Docker's, where it was asked. */
   readonly networks: readonly Network[];
+  /** Docker's, where it was asked. */
   readonly containers: readonly Container[];
   /** Bridges whose traffic is Docker's business: from the networks, or from Docker's rules. */
   readonly bridges: readonly string[];

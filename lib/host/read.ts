@@ -9,7 +9,9 @@ import { readSysctls } from "./sources/sysctl.ts";
 
 /** A file's text under the name that messages use. */
 export interface Source {
+  /** What messages call it. */
   readonly name: string;
+  /** The whole text. */
   readonly text: string;
 }
 
@@ -31,6 +33,7 @@ export interface HostSources {
 
 /** A source that cannot be read at all. */
 export class SourceError extends Error {
+  /** Tells it from other errors. */
   override readonly name = "SourceError";
   constructor(source: Source, program: string, cause: unknown) {
     super(

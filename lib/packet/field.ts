@@ -94,6 +94,7 @@ export function fieldRange(field: Field, family: Family): [Scalar, Scalar] {
 
 /** Values of `ctstate`, in the order of `--ctstate`'s bits (linux/netfilter/xt_conntrack.h). */
 export const CT = { INVALID: 0, NEW: 1, ESTABLISHED: 2, RELATED: 3, UNTRACKED: 4 } as const;
+/** A state of conntrack as `--ctstate` spells it (iptables-extensions(8), conntrack). */
 export type CtState = keyof typeof CT;
 
 /** Bits of `ctstatus` (enum ip_conntrack_status). */

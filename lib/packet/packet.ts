@@ -27,24 +27,44 @@ export const printFlags = (flags: number): string =>
 
 /** A packet as it is given to the simulator: engine values, everything but addresses and protocol optional. */
 export interface Packet {
+  /** 4 or 6. */
   readonly family: Family;
   /** Interface it arrives on; `null`: sent by the host itself. */
   readonly in: string | null;
+  /** Source address: a number for IPv4, a bigint for IPv6. */
   readonly src: Address;
+  /** Destination address, before any translation. */
   readonly dst: Address;
+  /** Protocol number (IANA); 1 and 58 for ICMP. */
   readonly proto: number;
+  /** Source port of TCP, UDP, UDP-Lite, SCTP and DCCP; where it is not given, what asks for it is unknown. */
   readonly sport?: number;
+  /** Destination port; unknown where it is not given. */
   readonly dport?: number;
+  /**
+   * TCP flags as bits of the header (FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32); SYN where they are not
+   * given.
+   */
   readonly flags?: number;
+  /** ICMP type; unknown where it is not given. */
   readonly type?: number;
+  /** ICMP code; unknown where it is not given. */
   readonly code?: number;
+  /** Mark of the packet (fwmark), 32 bits; 0 where it is not given. */
   readonly mark?: number;
+  /** TOS byte, or traffic class; 0 where it is not given. */
   readonly tos?: number;
+  /** Time to live, or hop limit; 64 where it is not given. */
   readonly ttl?: number;
+  /** Length of the whole packet in bytes; unknown where it is not given. */
   readonly length?: number;
+  /** Owner of the socket that sends it, for packets of the host itself. */
   readonly uid?: number;
+  /** Group of that socket. */
   readonly gid?: number;
+  /** Source MAC address, 48 bits. */
   readonly mac?: number;
+  /** Bridge port it arrives by. */
   readonly physin?: string;
   /** 1 for a fragment behind the first. */
   readonly fragment?: number;
@@ -84,25 +104,45 @@ export interface QuotedJson {
 
 /** A packet as the contract's JSON spells it. */
 export interface PacketJson {
+  /** Interface it arrives on; `null` or absent for a packet of the host itself. */
   in?: string | null;
+  /** Source address as text. */
   src: string;
+  /** Destination address as text, before any translation. */
   dst: string;
+  /** Name (`tcp`) or number; TCP by default. */
   proto?: string | number;
+  /** Source port. */
   sport?: number;
+  /** Destination port. */
   dport?: number;
+  /** Letters of the TCP flags that are set: `S`, `SA`, `R`, `FA`. */
   flags?: string;
+  /** ICMP type. */
   type?: number;
+  /** ICMP code. */
   code?: number;
+  /** Mark of the packet (fwmark). */
   mark?: number;
+  /** TOS byte, or traffic class. */
   tos?: number;
+  /** Time to live, or hop limit. */
   ttl?: number;
+  /** Length of the whole packet in bytes. */
   length?: number;
+  /** Owner of the sending socket. */
   uid?: number;
+  /** Group of the sending socket. */
   gid?: number;
+  /** 1 for a fragment behind the first. */
   fragment?: number;
+  /** Link-layer kind: 0 host, 1 broadcast, 2 multicast, 3 otherhost (linux/if_packet.h). */
   pkttype?: number;
+  /** Identifier of an ICMP echo. */
   id?: number;
+  /** What an ICMP error quotes. */
   about?: QuotedJson;
+  /** Take conntrack's word to be this. */
   state?: CtState;
 }
 

@@ -2,21 +2,29 @@
 
 /** Wraps text in colours, or leaves it as it is. */
 export interface Style {
+  /** For headings. */
   readonly bold: (text: string) => string;
+  /** For what matters less. */
   readonly dim: (text: string) => string;
+  /** For what gets through and should not. */
   readonly red: (text: string) => string;
+  /** For what is as it should be. */
   readonly green: (text: string) => string;
+  /** For what is not certain. */
   readonly yellow: (text: string) => string;
+  /** For names. */
   readonly cyan: (text: string) => string;
 }
 
 const same = (text: string): string => text;
+/** No colours: for files and pipes. */
 export const PLAIN: Style = { bold: same, dim: same, red: same, green: same, yellow: same, cyan: same };
 
 const sgr =
   (code: number) =>
   (text: string): string =>
     `\u001b[${code}m${text}\u001b[0m`;
+/** Colours of a terminal (ECMA-48, SGR). */
 export const COLOUR: Style = {
   bold: sgr(1),
   dim: sgr(2),

@@ -94,6 +94,8 @@ const HASHED = 10;
 export class Chains {
   readonly all = new Map<string, OpenChain>();
   private cache: (OpenChain | undefined)[] = new Array(64);
+  /** In which chain the last rule stood: saved files hold the rules of a chain together. */
+  private last: OpenChain | undefined;
 
   add(chain: OpenChain): void {
     this.all.set(chain.name, chain);
@@ -122,7 +124,12 @@ export class Chains {
 
   /** The chain in which a rule stands. */
   of(rule: RuleSyntax): OpenChain | undefined {
-    return rule.words === null ? this.all.get(rule.chain) : this.at(rule.words, rule.at + CHAIN);
+    if (rule.words === null) return this.all.get(rule.chain);
+    const place = rule.at + CHAIN;
+    const { last } = this;
+    if (last !== undefined && isNamed(last, rule.words, place)) return last;
+    this.last = this.at(rule.words, place);
+    return this.last;
   }
 
   /** The chain that one of a rule's values names. */
@@ -136,10 +143,16 @@ export class Chains {
     const start = places[place]!;
     const end = places[place + 1]!;
     const chain = this.cache[this.slot(text, start, end)];
-    if (chain !== undefined && !chain.gone && chain.name.length === end - start)
-      if (text.startsWith(chain.name, start)) return chain;
-    return this.all.get(words.cut(place));
+    return chain !== undefined && isNamed(chain, words, place) ? chain : this.all.get(words.cut(place));
   }
+}
+
+/** `true` if the chain is there and the word at this place is its name. */
+function isNamed(chain: OpenChain, { text, places }: Words, place: number): boolean {
+  const start = places[place]!;
+  return (
+    !chain.gone && chain.name.length === places[place + 1]! - start && text.startsWith(chain.name, start)
+  );
 }
 
 /** Finds jumps that lead back to their own chain, which the kernel refuses (ELOOP); each is reported once. */

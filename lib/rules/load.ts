@@ -19,12 +19,15 @@ import { BUILT_IN, type Chain, isTableName, type Ruleset, type Table, type Table
 
 /** A diagnostic with the name of the file it is about. */
 export interface SourceDiagnostic extends Diagnostic {
+  /** Name of the file. */
   readonly source: string;
 }
 
 /** What was read from one or more texts: at most one ruleset a family. */
 export interface Loaded {
+  /** At most one a family, IPv4 first. */
   readonly rulesets: readonly Ruleset[];
+  /** In the order of the files and their lines, syntax before meaning. */
   readonly diagnostics: readonly SourceDiagnostic[];
 }
 

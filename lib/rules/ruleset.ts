@@ -9,6 +9,7 @@ import type { MatchExtension, Options, TargetExtension, Values } from "./extensi
 
 /** The tables of iptables(8), in the order in which a hook runs them (enum nf_ip_hook_priorities). */
 export const TABLES = ["raw", "mangle", "nat", "filter", "security"] as const;
+/** Name of a table of iptables(8). */
 export type TableName = (typeof TABLES)[number];
 
 export const HOOKS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"] as const;
@@ -48,40 +49,57 @@ export type Target =
 
 /** One rule in its chain. */
 export interface Rule {
+  /** The table it stands in. */
   readonly table: TableName;
+  /** The chain it stands in. */
   readonly chain: string;
   /** Number in its chain, from 1, as `iptables -L --line-numbers` counts. */
   readonly index: number;
   /** Line in its source, from 1; 0 for a rule that no text holds. */
   readonly line: number;
+  /** Packets and bytes that it matched so far; `null` where the text has none. */
   readonly counters: Counters | null;
+  /** What it asks, all of which must hold. */
   readonly matches: readonly Match[];
+  /** What of it fwcheck cannot read; such a rule is opaque. */
   readonly unknown: readonly Unknown[];
+  /** Where a packet goes that it matches. */
   readonly target: Target;
+  /** The rule as it is written. */
   readonly syntax: RuleSyntax;
 }
 
 /** A chain with its rules. */
 export interface Chain {
+  /** The table it stands in. */
   readonly table: TableName;
+  /** Unique in its table only. */
   readonly name: string;
   /** Policy of a built-in chain; `null` for a user chain. */
   readonly policy: "ACCEPT" | "DROP" | null;
+  /** Packets and bytes that met its policy; `null` where the text has none. */
   readonly counters: Counters | null;
+  /** In their order. */
   readonly rules: readonly Rule[];
+  /** Line in its source that declares it, from 1; 0 where no line does. */
   readonly line: number;
 }
 
+/** One table with its chains. */
 export interface Table {
+  /** Which of the five it is. */
   readonly name: TableName;
+  /** By name, in the order of the text. */
   readonly chains: ReadonlyMap<string, Chain>;
 }
 
 /** All tables of one family. A table that the text does not have is not in the map: the kernel runs no rules there. */
 export interface Ruleset {
+  /** 4 for iptables, 6 for ip6tables. */
   readonly family: Family;
   /** Name of the file it comes from. */
   readonly source: string;
+  /** By name. */
   readonly tables: ReadonlyMap<TableName, Table>;
 }
 

@@ -77,6 +77,7 @@ export interface Found {
 
 const sourceKey = (t: Tuple): string => `${t.proto} ${t.src} ${t.sport}`;
 
+/** The connection table (nf_conntrack_core.c): connections by both of their tuples. */
 export class Connections {
   private readonly byTuple = new Map<string, Found>();
   /** By what the original direction comes from: translations are shared among them (nf_nat_bysource). */

@@ -38,24 +38,39 @@ import { closed, segment, validFlags } from "./tcp.ts";
 
 /** The header of a packet as it leaves. */
 export interface Sent {
+  /** Source address as text. */
   readonly src: string;
+  /** Destination address as text. */
   readonly dst: string;
+  /** Name of the protocol, or its number. */
   readonly proto: string;
+  /** Source port; `null` for a protocol without ports. */
   readonly sport: number | null;
+  /** Destination port; `null` for a protocol without ports. */
   readonly dport: number | null;
+  /** Mark (fwmark); it does not leave the host. */
   readonly mark: number;
+  /** Time to live, or hop limit. */
   readonly ttl: number;
+  /** TOS byte, or traffic class. */
   readonly tos: number;
 }
 
 /** What becomes of a packet: the contract's JSON. */
 export interface Answer {
+  /** The packet as it was given. */
   readonly packet: PacketJson;
+  /** What becomes of it; `undecided` where that depends on what the inputs do not tell. */
   readonly verdict: Decision;
+  /** Forwarded, taken in by the host itself, sent by the host itself, or neither. */
   readonly delivery: "forward" | "local" | "out" | "none";
+  /** Interface it leaves by; `null` where it does not leave. */
   readonly out: string | null;
+  /** The header that it leaves or is taken in with; `null` where it is neither. */
   readonly sent: Sent | null;
+  /** What it met, in order: the steps of the kernel's TRACE target. */
   readonly path: readonly Step[];
+  /** What was inferred or taken to be so, a sentence each. */
   readonly assumptions: readonly string[];
   /** Why it went no further where no rule says it (no route, forwarding off); else absent. */
   readonly reason?: string;
@@ -63,6 +78,7 @@ export interface Answer {
   readonly branches?: readonly Omit<Answer, "packet" | "branches">[];
 }
 
+/** How to simulate. */
 export interface SimulateOptions {
   /** The connection table to go on with; it is changed. A new one by default. */
   readonly connections?: Connections;
@@ -73,6 +89,7 @@ export interface SimulateOptions {
 /** Simulates packets on one host; packets share one connection table, in order. */
 export class Simulator {
   private readonly programs = new Map<number, Program>();
+  /** The connection table, which every packet changes. */
   readonly connections: Connections;
   private readonly truths: ReadonlyMap<string, boolean>;
 
