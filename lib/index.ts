@@ -3,18 +3,9 @@
  * process, no clock.
  */
 export type { Diagnostic } from "../grammar/index.ts";
-export {
-  type Audit,
-  type AuditOptions,
-  audit,
-  type Endpoint,
-  type Exposure,
-  type Finding,
-  type FindingKind,
-  type Intended,
-  type Listen,
-} from "./audit/audit.ts";
+export { type Audit, type AuditOptions, audit } from "./audit/audit.ts";
 export { type Expectation, ExpectationError, readExpectations } from "./audit/expect.ts";
+export type { Endpoint, Exposure, Finding, FindingKind, Intended, Listen } from "./audit/finding.ts";
 export type { Lint, LintKind } from "./audit/lint.ts";
 export type { RuleNote } from "./audit/note.ts";
 export { type Cost, type Fix, type FixOptions, fix } from "./fix/fix.ts";
@@ -25,9 +16,10 @@ export type { Container, Host, Interface, Network, Route } from "./host/host.ts"
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export { type CtState, type Family, protoNumber } from "./packet/field.ts";
 export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
+export { auditText } from "./report/audit.ts";
 export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
-export { auditText, fixText, packetFlags, packetText, traceText } from "./report/text.ts";
+export { fixText, packetFlags, packetText, traceText } from "./report/text.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
 export type { Chain, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";

@@ -1,8 +1,9 @@
 /** An audit as SARIF 2.1.0 (OASIS), for code scanning: one result a finding or lint, at the rule it is about. */
-import type { Audit, Finding, FindingKind } from "../audit/audit.ts";
+import type { Audit } from "../audit/audit.ts";
+import type { Finding, FindingKind } from "../audit/finding.ts";
 import type { Lint, LintKind } from "../audit/lint.ts";
+import { findingSentence, KINDS } from "./audit.ts";
 import { safe } from "./style.ts";
-import { findingSentence, KINDS } from "./text.ts";
 
 /** What each kind of lint means, in a sentence. */
 export const LINTS: Readonly<Record<LintKind, string>> = {

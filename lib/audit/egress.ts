@@ -1,0 +1,61 @@
+/** Packets that containers send out of the host. */
+import { prefixRange, within } from "../packet/address.ts";
+import type { Scalar } from "../packet/field.ts";
+import { is } from "../packet/predicate.ts";
+import { EMPTY } from "../reach/diagram.ts";
+import { describe, endpointOf, type Flow, type Group, type Way } from "./finding.ts";
+import { explicit, isAccepted, passes } from "./intent.ts";
+import type { Question } from "./question.ts";
+
+/** Packets that containers behind a bridge send out of the host. */
+export function egress(q: Question, bridge: string): Flow {
+  const { diagrams } = q.domain;
+  const device = q.host.interfaces.find((i) => i.name === bridge);
+  if (device === undefined) return { ways: [], blocked: EMPTY };
+  const from = is("in", bridge);
+  const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(from)));
+  const leaving = seen.endings.filter(
+    (e) => passes(e) && e.delivery === "forward" && q.outside.includes(e.out ?? ""),
+  );
+  const sent = q.mine.send(q.mine.start(from));
+  const intent = diagrams.over(diagrams.minus(q.union(sent, isAccepted), seen.denied), seen.allowed);
+  const all = q.union(q.firsts(leaving), () => true);
+  const blocked = diagrams.minus(all, intent);
+  const subnets = device.addresses
+    .filter((a) => a.family === q.ruleset.family)
+    .map((a) => prefixRange(a.prefix));
+  const container = q.host.containers.flatMap((c) => c.addresses).find((a) => within(a, subnets));
+  const target = { src: container === undefined ? [] : [container], dst: neighbours(q) };
+  const group: Group = {
+    kind: "egress-bypass",
+    listen: null,
+    container: container === undefined ? null : endpointOf(q, container, null),
+    inputs: [bridge],
+    target,
+  };
+  const finding = describe(q, group, blocked, intent, "output");
+  const way: Way = {
+    kind: "egress-bypass",
+    proto: null,
+    endpoint: null,
+    listen: null,
+    bridge,
+    all,
+    blocked,
+    finding,
+  };
+  return {
+    ways: all === EMPTY ? [] : [way],
+    blocked: diagrams.minus(
+      q.union(leaving, () => true),
+      intent,
+    ),
+  };
+}
+
+/** Neighbours on the outside interfaces: where a container's packet would really go. */
+const neighbours = (q: Question): Scalar[] =>
+  q.host.interfaces
+    .filter((i) => q.outside.includes(i.name))
+    .flatMap((i) => i.addresses.filter((a) => a.family === q.ruleset.family))
+    .map((a): Scalar => (typeof a.address === "number" ? a.address + 1 : a.address + 1n));

@@ -1,0 +1,33 @@
+/** What the owner meant: what their own rules say of packets, as if Docker had written none. */
+import type { Ending } from "../path/walk.ts";
+import type { Node } from "../reach/diagram.ts";
+import type { Reach } from "../reach/reach.ts";
+import type { SetState } from "../reach/state.ts";
+import type { Question } from "./question.ts";
+import { ufwForwardChain } from "./ufw.ts";
+
+/** What the owner's `ufw route` rules say of the packets as FORWARD sees them: both sets over packets as sent. */
+export function explicit(
+  q: Question,
+  reach: Reach,
+  walk: () => Ending<SetState>[],
+): { endings: Ending<SetState>[]; allowed: Node; denied: Node } {
+  const { diagrams } = q.domain;
+  const chain = reach.program.chain("filter", ufwForwardChain(q.ruleset));
+  const allowed: Node[] = [];
+  const denied: Node[] = [];
+  reach.observe = (state, table, hook) => {
+    if (chain === undefined || table !== "filter" || hook !== "FORWARD") return;
+    for (const part of reach.chains.chain(state, chain)) {
+      const kind = part.outcome?.kind;
+      if (kind === "accept") allowed.push(part.state.set);
+      if (kind === "drop" || kind === "reject") denied.push(part.state.set);
+    }
+  };
+  const endings = walk();
+  reach.observe = undefined;
+  return { endings, allowed: diagrams.overAll(allowed), denied: diagrams.overAll(denied) };
+}
+
+export const isAccepted = (e: Ending<SetState>): boolean => e.verdict === "accept";
+export const passes = (e: Ending<SetState>): boolean => e.verdict === "accept" || e.verdict === "undecided";
