@@ -18,14 +18,19 @@ import { Question } from "./question.ts";
 
 export type { Way } from "./finding.ts";
 
+/** What to hold the host against. */
 export interface AuditOptions {
   /** The published ports that may be open, and to whom: every other exposure is marked as unexpected. */
   readonly expect?: readonly Expectation[];
 }
 
+/** What an audit found; the contract's JSON. */
 export interface Audit {
+  /** What of the host was not given but inferred, a sentence each. */
   readonly inferred: readonly string[];
+  /** What is reachable from outside, whether it should be or not. */
   readonly exposures: readonly Exposure[];
+  /** Where containers bypass what the owner wrote. */
   readonly findings: readonly Finding[];
   /** Rules in DOCKER-USER that do not do what they seem to. */
   readonly lint: readonly Lint[];

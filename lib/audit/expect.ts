@@ -16,6 +16,7 @@ import { and, between, is, type Predicate, within } from "../packet/predicate.ts
 
 /** One entry: packets for these ports, from these networks, by these interfaces. */
 export interface Expectation {
+  /** Protocol number. */
   readonly proto: number;
   /** First and last port. */
   readonly ports: readonly [number, number];
@@ -27,6 +28,7 @@ export interface Expectation {
 
 /** The file is not one of expectations; the message says which entry is wrong, and how. */
 export class ExpectationError extends Error {
+  /** Tells it from other errors. */
   override readonly name = "ExpectationError";
 }
 

@@ -11,6 +11,7 @@ import { type RuleNote, ruleNote } from "./note.ts";
 import type { Question } from "./question.ts";
 import { hasUfw } from "./ufw.ts";
 
+/** Which way the owner's rules are bypassed; `ineffective-allow`: they allow what Docker drops. */
 export type FindingKind =
   | "ingress-bypass"
   | "egress-bypass"
@@ -21,28 +22,43 @@ export type FindingKind =
 
 /** What the owner's rules say, and which of them says it. */
 export interface Intended {
+  /** What the owner wrote, or what the policy says. */
   readonly verdict: Answer["verdict"];
+  /** The rule that says so, or the chain whose policy does. */
   readonly rule: RuleNote | { readonly policy: string };
 }
 
+/** An address and port of a container. */
 export interface Endpoint {
+  /** The address as text. */
   readonly ip: string;
+  /** The port; `null` for a protocol without ports. */
   readonly port: number | null;
+  /** Name of the container; `null` where nothing tells it. */
   readonly name: string | null;
 }
 
+/** Where a published port is asked for. */
 export interface Listen {
   /** The host address it is published on; `null` for all. */
   readonly address: string | null;
+  /** The port as a client asks for it; `null` for a protocol without ports. */
   readonly port: number | null;
 }
 
+/** Packets that pass to or from a container although the owner's rules say no, or the other way round. */
 export interface Finding {
+  /** Stable name of the finding: the same on the same host next time. */
   readonly id: string;
+  /** What is wrong. */
   readonly kind: FindingKind;
+  /** 4 or 6. */
   readonly family: Family;
+  /** Name of the protocol. */
   readonly proto: string;
+  /** Where the packets knock; `null` for what containers send. */
   readonly listen: Listen | null;
+  /** The endpoint that is reached or sends. */
   readonly container: Endpoint | null;
   /** The interfaces its packets come in by. */
   readonly in: readonly string[];
@@ -50,9 +66,13 @@ export interface Finding {
   readonly from: string;
   /** Whom the owner's rules let through. */
   readonly allowed: string;
+  /** What the owner's rules say. */
   readonly intended: Intended;
+  /** What happens instead. */
   readonly actual: { readonly verdict: Answer["verdict"]; readonly path: readonly Step[] };
+  /** One packet that shows it; `simulate` gives it this verdict. */
   readonly witness: PacketJson;
+  /** Whether it depends on what the inputs do not tell. */
   readonly certainty: "must" | "may";
   /** The unknowns it depends on. */
   readonly depends: readonly string[];
@@ -60,12 +80,19 @@ export interface Finding {
 
 /** A published port that packets from outside reach. */
 export interface Exposure {
+  /** 4 or 6. */
   readonly family: Family;
+  /** Name of the protocol. */
   readonly proto: string;
+  /** Where the packets end. */
   readonly endpoint: Endpoint;
+  /** Where they knock. */
   readonly listen: Listen;
+  /** Interfaces that they come in by. */
   readonly in: readonly string[];
+  /** Who can send them, in words: `everyone`, or prefixes and ranges. */
   readonly from: string;
+  /** One such packet. */
   readonly witness: PacketJson;
   /** What of it no expectation speaks of; absent where there is nothing, or nothing was expected. */
   readonly unexpected?: {

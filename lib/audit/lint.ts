@@ -4,6 +4,7 @@ import type { Program } from "../path/program.ts";
 import { chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { type RuleNote, ruleNote } from "./note.ts";
 
+/** What can be wrong with DOCKER-USER. */
 export type LintKind =
   | "host-port-after-dnat"
   | "original-port-unguarded"
@@ -13,9 +14,13 @@ export type LintKind =
 
 /** One rule, and what is wrong with it. */
 export interface Lint {
+  /** What is wrong. */
   readonly kind: LintKind;
+  /** 4 or 6. */
   readonly family: 4 | 6;
+  /** The rule; `null` where none stands where one should. */
   readonly rule: RuleNote | null;
+  /** What happens, and what to write instead. */
   readonly message: string;
 }
 

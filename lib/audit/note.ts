@@ -3,13 +3,17 @@ import { printRule } from "../rules/print.ts";
 import type { Rule, Ruleset, TableName } from "../rules/ruleset.ts";
 import { ufwCommand } from "./ufw.ts";
 
+/** A rule as results name it. */
 export interface RuleNote {
+  /** Its table. */
   readonly table: TableName;
+  /** Its chain. */
   readonly chain: string;
   /** Number in its chain, from 1. */
   readonly rule: number;
   /** Line in the input, from 1. */
   readonly line: number;
+  /** As iptables-save spells it. */
   readonly text: string;
   /** The ufw command that wrote it, without the word `ufw`; absent for any other rule. */
   readonly ufw?: string;

@@ -10,6 +10,7 @@ import { type FamilyRules, restore, script, undo } from "./emit.ts";
 import { CHAIN, type Choice, lift, type Strategy } from "./lift.ts";
 import { type Proof, prove } from "./prove.ts";
 
+/** How to fix. */
 export interface FixOptions {
   /** `auto` chooses for each endpoint; the default. */
   readonly strategy?: Strategy | "auto";
@@ -23,9 +24,11 @@ export interface Cost {
   readonly worst: number;
 }
 
+/** A fix in all its forms, with its proof; the contract's JSON. */
 export interface Fix {
   /** Rules of the chain FWCHECK, in iptables' words, `-A` included. */
   readonly rules4: readonly string[];
+  /** The same for ip6tables. */
   readonly rules6: readonly string[];
   /** For `iptables-restore --noflush`; `""` where IPv4 needs nothing. */
   readonly restore: string;
@@ -37,8 +40,11 @@ export interface Fix {
   readonly saved: string;
   /** Commands that take the fix away again. */
   readonly undo: readonly string[];
+  /** How each endpoint is closed, and why so. */
   readonly choices: readonly Choice[];
+  /** What the fix does, over all packets. */
   readonly proof: Proof;
+  /** What it costs packets that are forwarded. */
   readonly cost: Cost;
   /** What cannot be closed by rules in DOCKER-USER, or not by the strategy asked for; a sentence each. */
   readonly failed: readonly string[];

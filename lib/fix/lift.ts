@@ -22,13 +22,21 @@ import type { Domain } from "../reach/domain.ts";
 /** The chain that holds the rules; DOCKER-USER jumps to it, and a stranger's rules there stay untouched. */
 export const CHAIN = "FWCHECK";
 
+/**
+ * What a rule knows a packet by: the internal address and port, or the original ones that conntrack
+ * remembers.
+ */
 export type Strategy = "internal-ip" | "conntrack";
 
 /** How one endpoint is closed, and why so. */
 export interface Choice {
+  /** 4 or 6. */
   readonly family: Family;
+  /** What is closed: an address and port, or a published port. */
   readonly endpoint: string;
+  /** How. */
   readonly strategy: Strategy;
+  /** Why so, in one sentence. */
   readonly because: string;
 }
 

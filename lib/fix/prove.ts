@@ -17,10 +17,13 @@ import type { Ruleset } from "../rules/ruleset.ts";
 
 /** A packet to which the fix would do what it must not. */
 export interface Changed {
+  /** The packet. */
   readonly packet: PacketJson;
+  /** What happens to it now, and what happened before. */
   readonly why: string;
 }
 
+/** What a fix does, over all packets. */
 export interface Proof {
   /** Findings that are closed, by id. */
   readonly closed: readonly string[];

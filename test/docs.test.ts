@@ -1,0 +1,43 @@
+/** The public API explains itself: whatever can be imported, and each of its members, has a doc comment. */
+import ts from "typescript";
+import { expect, test } from "vitest";
+
+const ENTRIES = ["lib/index.ts", "grammar/index.ts"];
+
+/** What can be imported and has no doc comment, by name. */
+function undocumented(): { readonly missing: readonly string[]; readonly seen: number } {
+  const { config } = ts.readConfigFile("tsconfig.json", ts.sys.readFile);
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ".");
+  const program = ts.createProgram(ENTRIES, options);
+  const checker = program.getTypeChecker();
+  const missing: string[] = [];
+  const seen = new Set<ts.Symbol>();
+  const check = (symbol: ts.Symbol, name: string): void => {
+    if (symbol.getDocumentationComment(checker).length === 0) missing.push(name);
+  };
+  const visit = (exported: ts.Symbol): void => {
+    const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
+    if (seen.has(symbol)) return;
+    seen.add(symbol);
+    check(symbol, symbol.name);
+    if (!(symbol.flags & (ts.SymbolFlags.Interface | ts.SymbolFlags.Class))) return;
+    for (const member of symbol.members?.values() ?? []) {
+      const declaration = member.declarations?.[0];
+      if (declaration === undefined || member.flags & ts.SymbolFlags.Constructor) continue;
+      if (ts.getCombinedModifierFlags(declaration) & ts.ModifierFlags.Private) continue;
+      check(member, `${symbol.name}.${member.name}`);
+    }
+  };
+  for (const entry of ENTRIES)
+    for (const symbol of checker.getExportsOfModule(
+      checker.getSymbolAtLocation(program.getSourceFile(entry)!)!,
+    ))
+      visit(symbol);
+  return { missing, seen: seen.size };
+}
+
+test("every export and every member of it has a doc comment", () => {
+  const { missing, seen } = undocumented();
+  expect(seen).toBeGreaterThan(50);
+  expect(missing).toEqual([]);
+}, 60_000);
