@@ -4,7 +4,10 @@ import { arrays, list, property } from "./sources/json.ts";
 /** What a file can be: each is an option of `HostSources`, `rules` the dump itself. */
 export type Kind = "rules" | "addr" | "route" | "rule" | "docker" | "ipset" | "sysctl";
 
-/** @returns what program printed the text, or `undefined` when it is none that fwcheck reads */
+/**
+ * Tells by its contents what a file is.
+ * @returns what program printed the text, or `undefined` when it is none that fwcheck reads
+ */
 export function kindOf(text: string): Kind | undefined {
   const start = text.trimStart();
   if (start.startsWith("[") && !/^\[\d+:\d+\]/.test(start)) return jsonKind(start);
@@ -25,7 +28,6 @@ function jsonKind(text: string): Kind | undefined {
   if (property(first, "NetworkSettings") !== undefined || property(first, "IPAM") !== undefined)
     return "docker";
   if (property(first, "priority") !== undefined) return "rule";
-  if (property(first, "priority") !== undefined && property(first, "src") !== undefined) return "rule";
   if (property(first, "dst") !== undefined) return "route";
   if (entries.some((entry) => list(property(entry, "addr_info")).length > 0)) return "addr";
   return undefined;

@@ -23,6 +23,7 @@ interface Place {
 }
 
 /**
+ * An audit as a SARIF 2.1.0 log (OASIS), one result for each finding, at the line of the rule that is bypassed.
  * @param sources the name of each family's ruleset, for the locations
  * @param version fwcheck's own
  */
