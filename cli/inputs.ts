@@ -3,12 +3,14 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Host,
-  type HostSources,
+  isSnapshot,
+  type Kind,
   kindOf,
   type Packet,
   type Ruleset,
   readHost,
   readRuleset,
+  readSnapshot,
   type Source,
   type SourceDiagnostic,
   SourceError,
@@ -57,6 +59,10 @@ export const hostFlags = {
   },
 } as const;
 
+/** The flags that tell of one host. */
+export const HOST_KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl"] as const;
+type HostKind = (typeof HOST_KINDS)[number];
+
 export interface HostArgs {
   readonly rules?: readonly string[] | undefined;
   readonly addr?: readonly string[] | undefined;
@@ -88,7 +94,8 @@ export function read(path: string): Source {
   }
 }
 
-const isFolder = (path: string): boolean =>
+/** Whether a folder stands there. */
+export const isFolder = (path: string): boolean =>
   path !== STDIN && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 /** Tells what is wrong with a line of the input. */
@@ -111,7 +118,7 @@ export interface Inputs {
  */
 export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   const rules: Source[] = [];
-  const sources: Record<keyof HostSources, Source[]> = {
+  const sources: Record<HostKind, Source[]> = {
     addr: [],
     route: [],
     rule: [],
@@ -119,20 +126,33 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
     docker: [],
     sysctl: [],
   };
+  const doubts: string[] = [];
+  const take = (source: Source, kind: Kind | undefined): void => {
+    if (isSnapshot(source.text)) {
+      const snapshot = orRefuse(() => readSnapshot(source));
+      if (snapshot.rules.length === 0)
+        throw new Refused(
+          `${safe(source.name)}: ${snapshot.doubts.map(safe).join("; ") || "the host has no iptables rules, so whatever it serves is open"}`,
+        );
+      rules.push(...snapshot.rules);
+      for (const kind of HOST_KINDS) sources[kind].push(...(snapshot.sources[kind] ?? []));
+      doubts.push(...snapshot.doubts);
+      for (const warning of [...snapshot.doubts, ...snapshot.warnings])
+        process.stderr.write(`fwcheck: ${safe(source.name)}: ${safe(warning)}\n`);
+    } else if (kind === "rules") rules.push(source);
+    else if (kind !== undefined) sources[kind].push(source);
+  };
   for (const path of args.rules ?? []) {
-    if (!isFolder(path)) rules.push(read(path));
+    if (!isFolder(path)) take(read(path), "rules");
     else
       for (const name of readdirSync(path).sort()) {
         const file = join(path, name);
         if (statSync(file).isDirectory()) continue;
         const source = read(file);
-        const kind = kindOf(source.text);
-        if (kind === "rules") rules.push(source);
-        else if (kind !== undefined) sources[kind].push(source);
+        take(source, kindOf(source.text));
       }
   }
-  for (const kind of Object.keys(sources) as (keyof HostSources)[])
-    sources[kind].push(...(args[kind] ?? []).map(read));
+  for (const kind of HOST_KINDS) sources[kind].push(...(args[kind] ?? []).map(read));
   if (rules.length === 0)
     throw new Refused(
       "no ruleset: name a file that iptables-save printed, a folder that holds one, or - for standard input",
@@ -141,13 +161,16 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   diagnostics.forEach(complain);
   if (rulesets.length === 0)
     throw new Refused(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);
-  const given = Object.fromEntries(
-    Object.entries(sources).filter(([, list]) => list.length > 0),
-  ) as HostSources;
+  const given = Object.fromEntries(Object.entries(sources).filter(([, list]) => list.length > 0));
+  const host = orRefuse(() => readHost({ ...given, doubts }, rulesets, hints));
+  host.diagnostics.forEach(complain);
+  return { rulesets, host };
+}
+
+/** What a function gives; a source that cannot be read is the caller's to put right. @throws Refused */
+function orRefuse<T>(get: () => T): T {
   try {
-    const host = readHost(given, rulesets, hints);
-    host.diagnostics.forEach(complain);
-    return { rulesets, host };
+    return get();
   } catch (error) {
     if (error instanceof SourceError) throw new Refused(safe(error.message));
     throw error;

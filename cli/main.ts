@@ -5,7 +5,8 @@ import manifest from "../package.json" with { type: "json" };
 import { hostFlags, Refused, STDIN } from "./inputs.ts";
 
 const rules = {
-  describe: "iptables-save and ip6tables-save files, a folder of captured files, or - for standard input",
+  describe:
+    "snapshots, iptables-save and ip6tables-save files, a folder of captured files, or - for standard input",
   type: "string",
   array: true,
   demandOption: true,
@@ -47,7 +48,7 @@ const parser = yargs(hideBin(process.argv).map((word) => (word === "-" ? STDIN :
           },
         })
         .example("$0 audit host.save --addr addr.json", "audit one host"),
-    async (args) => exit((await import("./commands/audit.ts")).run(args)),
+    async (args) => exit(await (await import("./commands/audit.ts")).run(args)),
   )
   .command(
     "simulate <rules..>",
@@ -122,6 +123,15 @@ const parser = yargs(hideBin(process.argv).map((word) => (word === "-" ? STDIN :
     async (args) => exit((await import("./commands/fix.ts")).run(args)),
   )
   .command(
+    "collect",
+    "print a script that gathers a host's state, read-only, as one text: a snapshot",
+    (y) =>
+      y
+        .options({ live: { type: "boolean", describe: "run it here and print the snapshot" } })
+        .example("$0 collect | ssh root@host sh -s > host.snap", "then: $0 audit host.snap"),
+    async (args) => exit(await (await import("./commands/collect.ts")).run(args)),
+  )
+  .command(
     "parse <file>",
     "print a ruleset in iptables-save's canonical spelling",
     (y) =>
@@ -130,7 +140,7 @@ const parser = yargs(hideBin(process.argv).map((word) => (word === "-" ? STDIN :
         .options({ json: asJson }),
     async (args) => exit((await import("./commands/parse.ts")).run(args)),
   )
-  .demandCommand(1, "name a command: audit, simulate, fix or parse")
+  .demandCommand(1, "name a command: audit, simulate, fix, collect or parse")
   .strict()
   .version(manifest.version)
   .alias("h", "help")

@@ -9,7 +9,8 @@ import {
   sarif,
 } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { type HostArgs, inputs, Refused, read } from "../inputs.ts";
+import { fleet, hosts } from "../fleet.ts";
+import { HOST_KINDS, type HostArgs, inputs, Refused, read } from "../inputs.ts";
 import { json, print, style } from "../output.ts";
 
 interface AuditArgs extends HostArgs {
@@ -23,7 +24,24 @@ interface AuditArgs extends HostArgs {
  * `fwcheck audit`: 1 when something is found that `--fail-on` names, or exposed that `--expect` does not; 2 when nothing
  * was found but not all could be settled; else 0. With `--expect`, findings count only where `--fail-on` asks for them.
  */
-export function run(args: AuditArgs): number {
+export function run(args: AuditArgs): number | Promise<number> {
+  const several = hosts(args.rules ?? []);
+  return several === null ? one(args) : many(several, args);
+}
+
+/** Several hosts: a line for each. */
+function many(paths: readonly string[], args: AuditArgs): Promise<number> {
+  const owned = HOST_KINDS.find((kind) => args[kind] !== undefined);
+  if (owned !== undefined) throw new Refused(`--${owned} belongs to one host, and several are named`);
+  if (args.sarif === true) throw new Refused("--sarif takes one host, and several are named");
+  const flags = [
+    ...(args.failOn === undefined ? [] : ["--fail-on", args.failOn]),
+    ...(args.expect === undefined ? [] : ["--expect", args.expect]),
+  ];
+  return fleet(paths, flags, args.json === true);
+}
+
+function one(args: AuditArgs): number {
   const { rulesets, host } = inputs(args);
   const expect = args.expect === undefined ? undefined : expectations(args.expect);
   const result = audit(rulesets, host, expect === undefined ? {} : { expect });

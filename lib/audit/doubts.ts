@@ -9,7 +9,7 @@ import { chainOf, type Ruleset } from "../rules/ruleset.ts";
 /** What could not be settled, a sentence each. */
 export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
   const v4 = rulesets.find((r) => r.family === 4);
-  const out: string[] = [];
+  const out: string[] = [...host.doubts];
   const docker =
     host.networks.some((n) => n.bridge !== null) ||
     host.interfaces.some((i) => /^docker(0|_gwbridge)$/.test(i.name));

@@ -133,6 +133,8 @@ export interface Host {
   member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;
   /** What was not given and had to be worked out, a sentence each. */
   readonly inferred: readonly string[];
+  /** Why this may not be all that decides on packets, a sentence each; never to be left out of an answer. */
+  readonly doubts: readonly string[];
   /** Lines of the host's files that could not be read. */
   readonly diagnostics: readonly SourceDiagnostic[];
 }

@@ -29,6 +29,8 @@ export interface HostSources {
   readonly docker?: readonly Source[];
   /** `sysctl -a`. */
   readonly sysctl?: readonly Source[];
+  /** Why the inputs may not be all that decides on packets, a sentence each; a snapshot tells. */
+  readonly doubts?: readonly string[];
 }
 
 /** A source that cannot be read at all. */
@@ -103,6 +105,7 @@ export function readHost(
     bridges: [...bridges],
     member: (set, sides, family) => sets.member(set, sides, family),
     inferred,
+    doubts: sources.doubts ?? [],
     diagnostics: ipsets.diagnostics.map((d) => ({ ...d, source: sources.ipset?.[0]?.name ?? "" })),
   };
 }

@@ -17,7 +17,8 @@ export const entries = (value: unknown): [string, unknown][] =>
   isObject(value) ? Object.entries(value) : [];
 
 /**
- * Parses one JSON array, or several of them one behind the other (`ip -j` prints one a call).
+ * Parses one JSON array, or several arrays or objects one behind the other (`ip -j` prints one a call,
+ * `docker inspect --format` one a thing).
  * @throws SyntaxError with a sentence when the text is no JSON array
  */
 export function arrays(source: string): unknown[] {
@@ -30,7 +31,7 @@ export function arrays(source: string): unknown[] {
   try {
     return parse(trimmed);
   } catch (error) {
-    const parts = trimmed.split(/\n(?=\[)/);
+    const parts = trimmed.split(/\n(?=[[{])/);
     if (parts.length > 1) return parts.flatMap(parse);
     throw error;
   }

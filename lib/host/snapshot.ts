@@ -1,0 +1,121 @@
+/**
+ * A snapshot: one text with all that `fwcheck collect` gathered on a host, each program's output as it printed it.
+ *
+ * The first line is `fwcheck-snapshot 1 BOUNDARY`, where the boundary is a word that nobody could guess before. Every
+ * line that starts with it is the collector's own: `begin KIND TITLE`, `end EXIT-CODE`, `missing KIND PROGRAM`, and `done`.
+ */
+import { type HostSources, type Source, SourceError } from "./read.ts";
+
+/** What a snapshot holds. */
+export interface Snapshot {
+  /** Dumps of iptables and ip6tables, for `readRuleset`. */
+  readonly rules: readonly Source[];
+  /** The rest, for `readHost`. */
+  readonly sources: HostSources;
+  /** Why this may not be all that decides on packets, or not all of the host, a sentence each. */
+  readonly doubts: readonly string[];
+  /** What else failed on the host, so that something has to be inferred, a sentence each. */
+  readonly warnings: readonly string[];
+}
+
+const START = /^fwcheck-snapshot (\d+) (\S+)$/;
+
+/** Tells whether a text is a snapshot. */
+export const isSnapshot = (text: string): boolean => text.startsWith("fwcheck-snapshot ");
+
+/** What one program printed. */
+interface Part {
+  readonly kind: string;
+  readonly title: string;
+  readonly text: string;
+  readonly code: number;
+}
+
+const KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl"] as const;
+
+/**
+ * Takes a snapshot apart. Lines keep their numbers: what is said of a part is said of the snapshot's own lines.
+ * @throws SourceError when it is none, or not whole: what is cut off may be what matters
+ */
+export function readSnapshot(source: Source): Snapshot {
+  const parts = partsOf(source);
+  const errors = new Map(parts.filter((p) => p.kind === "errors").map((p) => [p.title, p.text.trim()]));
+  const good = (part: Part): boolean => part.code === 0 && part.text.trim() !== "";
+  const of = (kind: string): Source[] =>
+    parts.filter((p) => p.kind === kind && good(p)).map((p) => ({ name: source.name, text: p.text }));
+  const doubts: string[] = [];
+  const warnings: string[] = [];
+  for (const { kind, title, code } of parts)
+    if (code !== 0 && (kind === "rules" || KINDS.some((k) => k === kind)))
+      (kind === "rules" ? doubts : warnings).push(
+        `${title} failed on the host: ${errors.get(title) || `exit code ${code}`}`,
+      );
+  const rules = parts.filter((p) => p.kind === "rules" && good(p));
+  const sources: HostSources = Object.fromEntries(
+    KINDS.map((kind) => [kind, of(kind)] as const).filter(([, list]) => list.length > 0),
+  );
+  return {
+    rules: [4, 6].flatMap((family) => {
+      const own = rules.filter((p) => p.title.startsWith("ip6") === (family === 6));
+      const filled = own.filter((p) => /^(\[\d+:\d+\] )?-A /m.test(p.text));
+      if (filled.length > 1)
+        doubts.push(
+          `both ${filled.map((p) => p.title.split(" ")[0]).join(" and ")} print rules: a packet has to pass both, and only those of ${docker(filled).title.split(" ")[0]} are followed`,
+        );
+      const read = filled.length === 0 ? own.slice(0, 1) : [docker(filled)];
+      return read.map((p) => ({ name: source.name, text: p.text }));
+    }),
+    sources,
+    doubts: [...doubts, ...beside(parts)],
+    warnings,
+  };
+}
+
+/** The dump that Docker writes to; the last one where it writes to none. */
+const docker = (dumps: readonly Part[]): Part =>
+  dumps.find((p) => /^:DOCKER /m.test(p.text)) ?? dumps[dumps.length - 1]!;
+
+/** Tables that iptables-nft makes are printed by iptables-save; what stands in others is not. */
+const OWN = /^table (?:ip6? (?:raw|mangle|nat|filter|security)|arp filter|bridge (?:filter|nat|broute))$/;
+
+/** Firewalls beside iptables, which nothing here reads. */
+function beside(parts: readonly Part[]): string[] {
+  const lines = parts.filter((p) => p.kind === "tables").flatMap((p) => p.text.split("\n"));
+  const tables = lines.filter((line) => line.startsWith("table ") && !OWN.test(line));
+  const firewall = parts.some((p) => p.kind === "backend" && /"Driver":"nftables/.test(p.text));
+  return [
+    ...(firewall ? ["Docker uses its nftables backend, and fwcheck reads iptables only"] : []),
+    ...(tables.length > 0
+      ? [
+          `nftables holds tables of its own, which may drop what these rules accept: ${tables.map((t) => t.slice(6)).join(", ")}`,
+        ]
+      : []),
+  ];
+}
+
+/** The parts in their order, each with as many line feeds in front of it as there are lines above. */
+function partsOf({ name, text }: Source): Part[] {
+  const lines = text.split(/\r?\n/);
+  const [, version, boundary] = START.exec(lines[0]!) ?? [];
+  const broken = (why: string): SourceError => new SourceError({ name, text }, "fwcheck collect", why);
+  if (boundary === undefined) throw broken("its first line is not fwcheck-snapshot 1 ...");
+  if (version !== "1") throw broken(`version ${version} is not read by this fwcheck`);
+  const parts: Part[] = [];
+  let open: { readonly kind: string; readonly title: string; readonly at: number } | null = null;
+  for (const [i, line] of lines.entries()) {
+    if (!line.startsWith(`${boundary} `)) continue;
+    const [word, ...rest] = line.slice(boundary.length + 1).split(" ");
+    if (word === "begin") open = { kind: rest[0] ?? "", title: rest.slice(1).join(" "), at: i + 1 };
+    else if (word === "end" && open !== null) {
+      const { kind, title, at } = open;
+      parts.push({
+        kind,
+        title,
+        text: "\n".repeat(at) + lines.slice(at, i).join("\n"),
+        code: Number(rest[0]),
+      });
+      open = null;
+    } else if (word === "done") return parts;
+  }
+  throw broken("it is cut off; take it again");
+}

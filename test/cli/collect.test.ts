@@ -1,0 +1,206 @@
+/** Snapshots: gathered by the script in real shells, taken apart again, and audited like the files they are made of. */
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import type { Audit } from "../../lib/index.ts";
+import { examples } from "../capture.ts";
+import { built } from "./built.ts";
+
+const { fwcheck, file } = built();
+const HOST = `${examples}ufw-docker-20.10`;
+const BOUNDARY = "6f0c0f6e-5a0e-4e57-9d0e-0d7a0f3a5b11";
+
+interface Part {
+  readonly kind: string;
+  readonly title: string;
+  readonly text: string;
+  readonly code?: number;
+}
+
+const snapshot = (parts: readonly Part[], end = `${BOUNDARY} done\n`): string =>
+  `fwcheck-snapshot 1 ${BOUNDARY}\n${parts
+    .map(
+      ({ kind, title, text, code = 0 }) =>
+        `${BOUNDARY} begin ${kind} ${title}\n${text}\n${BOUNDARY} end ${code}\n`,
+    )
+    .join("")}${end}`;
+
+const kinds: Readonly<Record<string, readonly [kind: string, title: string]>> = {
+  "addr.json": ["addr", "ip -j addr"],
+  "docker-inspect.json": ["docker", "docker inspect, network fields"],
+  "docker-network-inspect.json": ["docker", "docker network inspect"],
+  "ip6tables-save.txt": ["rules", "ip6tables-nft-save -c"],
+  "iptables-save.txt": ["rules", "iptables-nft-save -c"],
+  "route4.json": ["route", "ip -j -4 route show table all"],
+  "route6.json": ["route", "ip -j -6 route show table all"],
+  "sysctl.txt": ["sysctl", "settings of /proc/sys/net"],
+};
+const parts: readonly Part[] = readdirSync(HOST)
+  .filter((name) => name in kinds)
+  .map((name) => ({
+    kind: kinds[name]![0],
+    title: kinds[name]![1],
+    text: readFileSync(join(HOST, name), "utf8"),
+  }));
+
+const audited = (path: string): Audit => JSON.parse(fwcheck(["audit", path, "--json"]).out);
+/** An audit without the numbers of lines, which count in the snapshot there and in each file here. */
+const lineless = (audit: Audit): unknown =>
+  JSON.parse(JSON.stringify(audit, (key, value) => (key === "line" ? undefined : value)));
+
+describe("a snapshot is the files it is made of", () => {
+  test("the audit is that of the folder, and lines are the snapshot's", () => {
+    const path = file("host.snap", snapshot(parts));
+    const audit = audited(path);
+    expect(audit.findings.length).toBe(9);
+    expect(lineless(audit)).toEqual(lineless(audited(HOST)));
+    const lines = readFileSync(path, "utf8").split("\n");
+    for (const { intended } of audit.findings)
+      if ("line" in intended.rule)
+        expect(lines[intended.rule.line - 1]!.replace(/^\[\d+:\d+\] /, "")).toBe(intended.rule.text);
+  });
+
+  test("with CRLF, as a terminal makes of it", () => {
+    const path = file("crlf.snap", snapshot(parts).replaceAll("\n", "\r\n"));
+    expect(lineless(audited(path))).toEqual(lineless(audited(HOST)));
+  });
+
+  test("among other files of a folder, and on standard input", () => {
+    expect(fwcheck(["audit", "-"], snapshot(parts)).out).toBe(
+      fwcheck(["audit", file("a", snapshot(parts))]).out,
+    );
+  });
+
+  test("no text within a part ends it", () => {
+    const rules = parts.map((p) =>
+      p.kind === "rules"
+        ? {
+            ...p,
+            text: p.text.replace(
+              "COMMIT",
+              `-A INPUT -m comment --comment "x\n${"0".repeat(36)} done" -j DROP\nCOMMIT`,
+            ),
+          }
+        : p,
+    );
+    expect(audited(file("hostile.snap", snapshot(rules))).findings.length).toBe(9);
+  });
+});
+
+describe("what may hide something is told", () => {
+  const replaced = (kind: string, ...by: Part[]): string =>
+    snapshot([...parts.filter((p) => p.kind !== kind), ...by]);
+  const v4 = parts.find((p) => p.title.startsWith("iptables"))!;
+  const table: readonly [name: string, text: string, code: number, words: string][] = [
+    ["cut off", snapshot(parts, ""), 2, "it is cut off; take it again"],
+    ["of a later version", snapshot(parts).replace("snapshot 1", "snapshot 2"), 2, "version 2 is not read"],
+    ["without any rules", snapshot([]), 2, "the host has no iptables rules, so whatever it serves is open"],
+    [
+      "where iptables-save failed",
+      replaced(
+        "rules",
+        { ...v4, text: "", code: 4 },
+        { kind: "errors", title: v4.title, text: "Permission denied (you must be root)" },
+      ),
+      2,
+      "iptables-nft-save -c failed on the host: Permission denied (you must be root)",
+    ],
+    [
+      "with rules in both backends",
+      snapshot([
+        ...parts,
+        {
+          ...v4,
+          title: "iptables-legacy-save -c",
+          text: "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j DROP\nCOMMIT",
+        },
+      ]),
+      1,
+      "both iptables-nft-save and iptables-legacy-save print rules: a packet has to pass both, and only those of iptables-nft-save are followed",
+    ],
+    [
+      "with tables of nftables",
+      snapshot([
+        ...parts,
+        { kind: "tables", title: "nft list tables", text: "table ip filter\ntable inet fw\u001b[2J" },
+      ]),
+      1,
+      "nftables holds tables of its own, which may drop what these rules accept: inet fw\\u001b[2J",
+    ],
+    [
+      "with Docker's nftables backend",
+      snapshot([...parts, { kind: "backend", title: "docker info", text: `{"Driver":"nftables"}` }]),
+      1,
+      "Docker uses its nftables backend, and fwcheck reads iptables only",
+    ],
+  ];
+  test.each(table)("a snapshot %s", (_, text, code, words) => {
+    const ran = fwcheck(["audit", file("doubt.snap", text)]);
+    expect(ran.err).toContain(words);
+    expect(ran.code).toBe(code);
+    if (code === 1)
+      expect(
+        JSON.parse(fwcheck(["audit", file("doubt.snap", text), "--json"]).out).inconclusive,
+      ).toHaveLength(1);
+  });
+});
+
+describe("a fleet: a line a host, in their order", () => {
+  test("none hides another", () => {
+    const good = file("web.snap", snapshot(parts));
+    const bad = file("db.snap", snapshot(parts, ""));
+    const ran = fwcheck(["audit", good, bad, `${examples}ufw-docker-28.5`]);
+    expect(ran.out.split("\n")).toEqual([
+      expect.stringMatching(
+        /web\.snap +9 findings \(4 ingress-bypass, 2 loopback-bypass, 3 direct-bypass\), 5 exposures$/,
+      ),
+      expect.stringMatching(/db\.snap +failed: .*it is cut off; take it again$/),
+      expect.stringMatching(/ufw-docker-28\.5 +4 findings \(4 ingress-bypass\), 4 exposures$/),
+      "",
+    ]);
+    expect(ran.code).toBe(1);
+  });
+});
+
+/** A namespace with an interface, Docker's bridge and the rules of a capture; then the collector in some shell. */
+const LIVE = `
+  set -e
+  echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+  ip link set lo up
+  ip link add eth0 type veth peer name wire; ip link set wire up; ip addr add 203.0.113.1/24 dev eth0; ip link set eth0 up
+  ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up
+  iptables-nft-restore "$1"; ip6tables-nft-restore "$2"
+  exec $3 "$4"`;
+const live = (shell: string) => {
+  const run = spawnSync(
+    "unshare",
+    [
+      ...["-n", "sh", "-c", LIVE, "sh"],
+      ...[join(HOST, "iptables-save.txt"), join(HOST, "ip6tables-save.txt"), shell, "cli/collect.sh"],
+    ],
+    { encoding: "utf8", timeout: 60_000 },
+  );
+  return { code: run.status, out: run.stdout ?? "", err: run.stderr ?? "" };
+};
+const able = (command: string): boolean =>
+  spawnSync("unshare", ["-n", "sh", "-c", `command -v ${command} && iptables-nft-save && ip -j addr`])
+    .status === 0;
+
+describe("the script, in a namespace of its own", () => {
+  for (const shell of ["dash", "busybox sh", "bash --posix"]) {
+    const here = able(shell.split(" ")[0]!);
+    test.skipIf(!here)(
+      `${shell}${here ? "" : " (skipped: it needs root, iptables, iproute2 and this shell)"}`,
+      () => {
+        const { code, out, err } = live(shell);
+        expect({ code, err }).toEqual({ code: 0, err: "" });
+        const audit = audited(file("live.snap", out));
+        expect(audit.inconclusive).toEqual([]);
+        expect(audit.inferred).toEqual([]);
+        const ports = audit.findings.filter((f) => f.kind === "ingress-bypass").map((f) => f.listen?.port);
+        expect(ports).toEqual([8080, 8443, 8444, 9080]);
+      },
+    );
+  }
+});
