@@ -4,7 +4,8 @@ import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Audit, isSnapshot, safe } from "../lib/index.ts";
-import { isFolder, Refused, STDIN } from "./inputs.ts";
+import { STDIN } from "./flags.ts";
+import { isFolder, Refused } from "./inputs.ts";
 import { line, print, style } from "./output.ts";
 
 /** How one host's audit ended. */

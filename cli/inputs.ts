@@ -16,48 +16,12 @@ import {
   SourceError,
   safe,
 } from "../lib/index.ts";
-
-/** What `-` stands for; yargs loses a lone dash among several positionals, so it is spelled out before. */
-export const STDIN = "/dev/stdin";
+import { STDIN } from "./flags.ts";
 
 /** The call or the input is wrong: one message, exit code 2. */
 export class Refused extends Error {
   override readonly name = "Refused";
 }
-
-/** Flags that say what is known of the host, for every command. */
-export const hostFlags = {
-  addr: {
-    type: "string",
-    array: true,
-    describe: "interfaces and addresses: ip -j addr",
-    requiresArg: true,
-    nargs: 1,
-  },
-  route: {
-    type: "string",
-    array: true,
-    describe: "routes: ip -j route show table all (and ip -6 ...)",
-    requiresArg: true,
-    nargs: 1,
-  },
-  rule: { type: "string", array: true, describe: "policy routing: ip -j rule", requiresArg: true, nargs: 1 },
-  ipset: { type: "string", array: true, describe: "sets: ipset save", requiresArg: true, nargs: 1 },
-  docker: {
-    type: "string",
-    array: true,
-    describe: "docker inspect, docker network inspect",
-    requiresArg: true,
-    nargs: 1,
-  },
-  sysctl: {
-    type: "string",
-    array: true,
-    describe: "kernel settings: sysctl -a",
-    requiresArg: true,
-    nargs: 1,
-  },
-} as const;
 
 /** The flags that tell of one host. */
 export const HOST_KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl"] as const;

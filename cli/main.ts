@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-import yargs from "yargs";
+import yargs, { type Argv } from "yargs";
 import { hideBin } from "yargs/helpers";
 import manifest from "../package.json" with { type: "json" };
-import { hostFlags, Refused, STDIN } from "./inputs.ts";
+import { hostFlags, STDIN } from "./flags.ts";
 
 const rules = {
   describe:
@@ -13,20 +13,9 @@ const rules = {
 } as const;
 const asJson = { type: "boolean", describe: "print JSON and nothing else" } as const;
 
-const parser = yargs(hideBin(process.argv).map((word) => (word === "-" ? STDIN : word)))
-  .scriptName("fwcheck")
-  .locale("en")
-  .usage(
-    "$0 COMMAND\n\nFinds the firewall rules that Docker's containers bypass, and writes rules that close the hole.",
-  )
-  .parserConfiguration({
-    "parse-numbers": true,
-    "greedy-arrays": false,
-    "dot-notation": false,
-    "camel-case-expansion": true,
-  })
-  .command(
-    "audit <rules..>",
+const audit = (parser: Argv, name: string): Argv =>
+  parser.command(
+    `${name} <rules..>`,
     "find what the firewall blocks and containers get all the same",
     (y) =>
       y
@@ -48,10 +37,12 @@ const parser = yargs(hideBin(process.argv).map((word) => (word === "-" ? STDIN :
           },
         })
         .example("$0 audit host.save --addr addr.json", "audit one host"),
-    async (args) => exit(await (await import("./commands/audit.ts")).run(args)),
-  )
-  .command(
-    "simulate <rules..>",
+    async (args) => exit(await (await import("./commands/audit.js")).run(args)),
+  );
+
+const simulate = (parser: Argv, name: string): Argv =>
+  parser.command(
+    `${name} <rules..>`,
     "follow a packet through all tables as Linux does",
     (y) =>
       y.positional("rules", rules).options({
@@ -99,10 +90,12 @@ const parser = yargs(hideBin(process.argv).map((word) => (word === "-" ? STDIN :
         ...hostFlags,
         json: asJson,
       }),
-    async (args) => exit((await import("./commands/simulate.ts")).run(args)),
-  )
-  .command(
-    "fix <rules..>",
+    async (args) => exit((await import("./commands/simulate.js")).run(args)),
+  );
+
+const fix = (parser: Argv, name: string): Argv =>
+  parser.command(
+    `${name} <rules..>`,
     "write rules for DOCKER-USER that close every finding, with a proof",
     (y) =>
       y.positional("rules", rules).options({
@@ -120,32 +113,70 @@ const parser = yargs(hideBin(process.argv).map((word) => (word === "-" ? STDIN :
         ...hostFlags,
         json: asJson,
       }),
-    async (args) => exit((await import("./commands/fix.ts")).run(args)),
-  )
-  .command(
-    "collect",
+    async (args) => exit((await import("./commands/fix.js")).run(args)),
+  );
+
+const collect = (parser: Argv, name: string): Argv =>
+  parser.command(
+    name,
     "print a script that gathers a host's state, read-only, as one text: a snapshot",
     (y) =>
       y
         .options({ live: { type: "boolean", describe: "run it here and print the snapshot" } })
-        .example("$0 collect | ssh root@host sh -s > host.snap", "then: $0 audit host.snap"),
-    async (args) => exit(await (await import("./commands/collect.ts")).run(args)),
-  )
-  .command(
-    "parse <file>",
+        .example("$0 collect | ssh root@host sh -s > host.snap", "gather, then: fwcheck audit host.snap"),
+    async (args) => exit(await (await import("./commands/collect.js")).run(args)),
+  );
+
+const parse = (parser: Argv, name: string): Argv =>
+  parser.command(
+    `${name} <file>`,
     "print a ruleset in iptables-save's canonical spelling",
     (y) =>
       y
         .positional("file", { type: "string", demandOption: true, describe: "an iptables-save file, or -" })
         .options({ json: asJson }),
-    async (args) => exit((await import("./commands/parse.ts")).run(args)),
-  )
-  .demandCommand(1, "name a command: audit, simulate, fix, collect or parse")
-  .strict()
-  .version(manifest.version)
-  .alias("h", "help")
-  .wrap(Math.min(100, process.stdout.columns ?? 100))
-  .fail(false);
+    async (args) => exit((await import("./commands/parse.js")).run(args)),
+  );
+
+/** Each command by its name. They are modules of their own in the package, loaded when they are called. */
+const commands: Readonly<Record<string, (parser: Argv, name: string) => Argv>> = {
+  audit,
+  simulate,
+  fix,
+  collect,
+  parse,
+};
+
+/** Parses the words of the command line, and runs the command they name. */
+async function run(words: readonly string[]): Promise<void> {
+  // When yargs has run a command of several it prints the help for itself, which takes longer than many a command.
+  const helps = words.includes("--help") || words.includes("-h");
+  const called = Object.hasOwn(commands, words[0] ?? "") && !helps ? words[0]! : null;
+  const parser = yargs(called === null ? words : words.slice(1))
+    .scriptName("fwcheck")
+    .locale("en")
+    .parserConfiguration({
+      "parse-numbers": true,
+      "greedy-arrays": false,
+      "dot-notation": false,
+      "camel-case-expansion": true,
+    })
+    .strict()
+    .version(manifest.version)
+    .alias("h", "help")
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .fail(false);
+  if (called !== null) commands[called]!(parser, "$0");
+  else {
+    parser
+      .usage(
+        "$0 COMMAND\n\nFinds the firewall rules that Docker's containers bypass, and writes rules that close the hole.",
+      )
+      .demandCommand(1, `name a command: ${Object.keys(commands).join(", ")}`);
+    for (const [name, command] of Object.entries(commands)) command(parser, name);
+  }
+  await parser.parseAsync();
+}
 
 function exit(code: number): void {
   process.exitCode = code;
@@ -158,12 +189,11 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await parser.parseAsync();
+  // yargs loses a lone dash among several positionals.
+  await run(hideBin(process.argv).map((word) => (word === "-" ? STDIN : word)));
 } catch (error) {
   process.exitCode = 2;
-  const known =
-    error instanceof Refused ||
-    (error instanceof Error && (error.name === "YError" || error.name === "Error"));
+  const known = error instanceof Error && ["Refused", "YError", "Error"].includes(error.name);
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(
     known

@@ -25,7 +25,7 @@ const file = (name: string, text: string): string => {
 
 beforeAll(() => {
   // The CLI as it stands in the sources, built aside so that the test needs no build before it.
-  const built = spawnSync("npm", ["run", "--silent", "build:js", "--", `--outdir=${folder}`], {
+  const built = spawnSync("npm", ["run", "--silent", "build:cli", "--", `--outdir=${folder}`], {
     cwd: root,
     encoding: "utf8",
   });

@@ -1,4 +1,5 @@
 import { Lexer } from "chevrotain";
+import fc from "fast-check";
 import { parse } from "fwcheck/grammar";
 import { expect, test } from "vitest";
 import { LineParser } from "../../grammar/parser.ts";
@@ -35,4 +36,29 @@ test("every character can start a word, a name and a line", () => {
     strict: true,
   });
   expect(diagnostics).toHaveLength(starts.length);
+});
+
+test("the hints leave no token out that its pattern finds", () => {
+  const options = { positionTracking: "onlyOffset", skipValidations: true } as const;
+  const hinted = new Lexer(vocabulary, options);
+  const plain = new Lexer(vocabulary, { ...options, safeMode: true });
+  const words = [
+    ..."-A --append -I -N --new -P -F --flush -C -c --set-counters [1:2] 1,2 12 COMMIT * : # ! -m --match -j".split(
+      " ",
+    ),
+    ...'--goto -g --comment --u32 -4 -p --dport --dport=80 --x="y" "a b" a"b" "open nat _t INPUT \ufeff é'.split(
+      " ",
+    ),
+  ];
+  const line = fc
+    .array(fc.tuple(fc.constantFrom("", " ", "\t"), fc.oneof(fc.constantFrom(...words), fc.string())))
+    .map((parts) => parts.flat().join("").replaceAll("\n", " "));
+  const read = (lexer: Lexer, text: string): unknown[] =>
+    lexer.tokenize(text).tokens.map((t) => [t.tokenType.name, t.startOffset, t.image]);
+  fc.assert(
+    fc.property(line, (text) => {
+      expect(read(hinted, text)).toEqual(read(plain, text));
+    }),
+    { numRuns: 3000 },
+  );
 });
