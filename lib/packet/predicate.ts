@@ -99,7 +99,7 @@ export function evaluate(p: Predicate, packet: Reading): boolean | Unknown {
       return true;
     case "in": {
       const value = packet.field(p.field);
-      if (value === undefined) return missing(p.field, packet);
+      if (value === undefined) return p.ranges.length > 0 && missing(p.field, packet);
       for (const [lo, hi] of p.ranges) if (value >= lo && value <= hi) return true;
       return false;
     }

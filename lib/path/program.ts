@@ -2,11 +2,14 @@
  * A ruleset on a host: every rule as a predicate and an effect, worked out when its chain is first asked for.
  */
 import { factsOf, type Host } from "../host/host.ts";
+import { Classifier } from "../packet/classifier.ts";
+import type { CtState } from "../packet/field.ts";
 import { and, opaque, type Predicate } from "../packet/predicate.ts";
 import type { Effect, Verdict } from "../rules/effect.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
 import type { Chain, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
 import type { Case } from "./case.ts";
+import { freshCases, loose } from "./fresh.ts";
 import { bridgedCases, heldCases, type RouteCase, refusedCases, routeCases, sourceCases } from "./route.ts";
 
 /** A rule with its meaning on this host. */
@@ -19,6 +22,8 @@ export interface BoundRule {
 export interface BoundChain {
   readonly chain: Chain;
   readonly rules: readonly BoundRule[];
+  /** Which rule is the first to match. */
+  readonly classifier: Classifier;
   readonly policy: Verdict | null;
 }
 
@@ -37,6 +42,7 @@ export class Program {
   private refusedMade: readonly Case<string | null>[] | undefined;
   private tracksMade: boolean | undefined;
   private heldMade: readonly Case<string | null>[] | undefined;
+  private freshMade: readonly Case<CtState>[] | undefined;
   private sourcesMade: readonly Case<string | null>[] | undefined;
   private routesMade: { in: readonly RouteCase[]; out: readonly RouteCase[] } | undefined;
 
@@ -64,9 +70,11 @@ export class Program {
     if (chain === undefined) return undefined;
     let bound = this.chains.get(chain);
     if (bound === undefined) {
+      const rules = chain.rules.map((rule) => this.bind(rule));
       bound = {
         chain,
-        rules: chain.rules.map((rule) => this.bind(rule)),
+        rules,
+        classifier: Classifier.of(rules),
         policy: chain.policy === null ? null : chain.policy === "ACCEPT" ? "accept" : "drop",
       };
       this.chains.set(chain, bound);
@@ -103,6 +111,12 @@ export class Program {
   get held(): readonly Case<string | null>[] {
     this.heldMade ??= heldCases(this.tracks);
     return this.heldMade;
+  }
+
+  /** What conntrack says of a packet that belongs to no connection it knows. */
+  get fresh(): readonly Case<CtState>[] {
+    this.freshMade ??= freshCases(this.ruleset.family, loose(this.host));
+    return this.freshMade;
   }
 
   /** Whether a packet that arrives may have the source it has: why not, else `null`. */

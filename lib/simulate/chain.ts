@@ -61,8 +61,9 @@ function run(
   let state = from;
   let frame: Frame = at;
   for (;;) {
-    const { chain } = frame.chain;
-    const bound = frame.chain.rules[frame.next];
+    const { chain, rules, classifier } = frame.chain;
+    const found = classifier.next(state.header, frame.next);
+    const bound = rules[found >> 1];
     if (bound === undefined) {
       if (frame.below !== null) {
         state = state.step({ table: chain.table, chain: chain.name, step: "return" });
@@ -72,8 +73,8 @@ function run(
       out.push(policy(state, frame.chain));
       return;
     }
-    const next: Frame = { chain: frame.chain, next: frame.next + 1, below: frame.below };
-    const matches = evaluate(bound.when, state);
+    const next: Frame = { chain: frame.chain, next: (found >> 1) + 1, below: frame.below };
+    const matches = (found & 1) === 0 || evaluate(bound.when, state);
     if (matches === false) {
       frame = next;
       continue;

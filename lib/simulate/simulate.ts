@@ -1,6 +1,7 @@
 /** One packet after the other through a host: the engine that walks a single packet, and the answer it gives. */
 import type { Host } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
+import { Classifier } from "../packet/classifier.ts";
 import {
   type Address,
   CT,
@@ -14,7 +15,6 @@ import {
 import { type Packet, type PacketJson, packetJson, type Quoted } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
-import { freshCases, loose } from "../path/fresh.ts";
 import { type Translated, translate } from "../path/nat.ts";
 import { Program } from "../path/program.ts";
 import { GROUPS } from "../path/route.ts";
@@ -211,8 +211,7 @@ class PacketEngine implements Engine<PacketState> {
 
   /** A packet that belongs to no connection: the first of one, or nothing that makes sense. */
   private opening(state: PacketState, tuple: Tuple): PacketState[] {
-    const { family } = this.program.ruleset;
-    return this.choose(state, freshCases(family, loose(this.host))).map(({ state: each, outcome }) => {
+    return this.choose(state, this.program.fresh).map(({ state: each, outcome }) => {
       const word = state.given ?? outcome;
       if (word === "INVALID" || word === "UNTRACKED") return each.with({ ctstate: CT[word] });
       const first =
@@ -433,9 +432,13 @@ class PacketEngine implements Engine<PacketState> {
   }
 
   choose<T>(state: PacketState, cases: readonly Case<T>[]): Part<PacketState, T>[] {
-    for (let i = 0; i < cases.length; i++) {
-      const { when, outcome } = cases[i]!;
-      const holds = evaluate(when, state);
+    const classifier = Classifier.of(cases);
+    for (let at = 0; ; at++) {
+      const found = classifier.next(state.header, at);
+      at = found >> 1;
+      if (at === cases.length) return [];
+      const { when, outcome } = cases[at]!;
+      const holds = (found & 1) === 0 || evaluate(when, state);
       if (holds === true) return [{ state, outcome }];
       if (holds === false) continue;
       if (holds.key === GROUPS)
@@ -454,7 +457,6 @@ class PacketEngine implements Engine<PacketState> {
         ),
       ];
     }
-    return [];
   }
 
   assign(state: PacketState, field: Field, value: Scalar): PacketState {

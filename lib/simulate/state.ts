@@ -1,4 +1,5 @@
 /** One packet on its way: its header as it is now, its connection, the rules it matched, and what had to be assumed. */
+import type { Header } from "../packet/classifier.ts";
 import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Reading } from "../packet/predicate.ts";
@@ -35,7 +36,8 @@ const EXTENSION_HEADER = /^(rt|hbh|dst|frag|mh|srh)\(/;
 
 export class PacketState implements Reading {
   constructor(
-    private readonly header: Readonly<Partial<Record<Field, Scalar>>>,
+    /** The fields as they are now; another header has other values. */
+    readonly header: Header,
     readonly connection: Connection | null,
     /** Direction of the packet within its connection. */
     readonly reply: boolean,
@@ -119,7 +121,7 @@ export class PacketState implements Reading {
 
   private copy(
     changed: Partial<{
-      header: Readonly<Partial<Record<Field, Scalar>>>;
+      header: Header;
       connection: Connection | null;
       reply: boolean;
       trail: Trail<Step>;

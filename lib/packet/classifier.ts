@@ -1,0 +1,446 @@
+/**
+ * Which of many predicates is the first that holds: rules of a chain, cases of a decision. The predicates are compiled
+ * into one program of tests on numbers, which jumps from a test that fails to the next predicate; for a long list
+ * that is asked often an index finds the few that can hold at all. What the program cannot tell it leaves to
+ * `evaluate`, so that a predicate has one meaning.
+ */
+import { FIELDS, type Field, type Range, type Scalar, successor } from "./field.ts";
+import { Intervals } from "./intervals.ts";
+import { leaves, normalizeRanges, type Predicate } from "./predicate.ts";
+
+/** The values of a packet's fields; a field that it does not have is absent. */
+export type Header = Readonly<Partial<Record<Field, Scalar>>>;
+
+const NONE = new Int32Array(0);
+
+/** A test is six numbers: `(register & mask) - low <= span` decides between two places to go on. */
+const STRIDE = 6;
+/** A place that no program has. */
+const NOWHERE = 0x7fff_ffff;
+/** A list is compiled when each of its predicates was asked as often: an answer or two are had faster without. */
+const WORTH_COMPILING = 16;
+/** A list of as few is asked one by one. */
+const SHORT = 4;
+/** An index is made for longer lists, when they were asked as often. */
+const LONG = 48;
+const OFTEN = 512;
+/** At most so many intervals of one predicate are entered into the index. */
+const MOST_RANGES = 64;
+
+/** The number that stands for a value of a field whose values are no 32-bit numbers: among which bounds it lies. */
+class Coder {
+  private readonly known = new Map<Scalar, number>();
+  constructor(private readonly bounds: readonly Scalar[]) {}
+
+  code(value: Scalar): number {
+    let code = this.known.get(value);
+    if (code !== undefined) return code;
+    let low = 0;
+    let high = this.bounds.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.bounds[middle]! <= value) low = middle + 1;
+      else high = middle;
+    }
+    code = low;
+    // Names come again and again, addresses may be another each time.
+    if (typeof value === "string" && this.known.size < 1024) this.known.set(value, code);
+    return code;
+  }
+}
+
+/** Whether all values of a field are 32-bit numbers, as the registers hold them. */
+const isPlain = (field: Field, ipv6: boolean): boolean => {
+  const kind = FIELDS[field];
+  return kind === "address" ? !ipv6 : typeof kind === "number" && kind <= 0xffff_ffff;
+};
+
+/** A list of predicates, to be asked which is the first that holds. */
+export class Classifier {
+  private static readonly made = new WeakMap<object, Classifier>();
+
+  /** The classifier of a list, made once however many ask for it. */
+  static of(list: readonly { readonly when: Predicate }[]): Classifier {
+    let classifier = Classifier.made.get(list);
+    if (classifier === undefined) {
+      classifier = new Classifier(list.map((each) => each.when));
+      Classifier.made.set(list, classifier);
+    }
+    return classifier;
+  }
+
+  /** How many predicates there are. */
+  readonly size: number;
+  /** The fields that are asked for, one a register. */
+  fields: readonly Field[] = [];
+  /** What stands for the value of a field; `null` where the value itself does. */
+  coders: readonly (Coder | null)[] = [];
+  /** The values of the fields, and which of them the packet does not have. */
+  registers: Int32Array = NONE;
+  absent = new Uint8Array(0);
+  /** Whether any is absent. */
+  lacks = false;
+
+  private asked = 0;
+  private loaded: Header | null = null;
+  private code: Int32Array | null = null;
+  private starts: Int32Array = NONE;
+  /** The predicate that each test belongs to. */
+  private owners: Int32Array = NONE;
+  private index: readonly Group[] | null = null;
+
+  private constructor(private readonly list: readonly Predicate[]) {
+    this.size = list.length;
+  }
+
+  /**
+   * The first predicate from `from` on that is not known to be false of a packet.
+   * @returns its index, doubled, and 1 more where `evaluate` has to say whether it holds; twice the size for none
+   */
+  next(header: Header, from: number): number {
+    if (this.code === null) {
+      if (from >= this.size) return 2 * this.size;
+      if (this.size < SHORT || ++this.asked < WORTH_COMPILING * this.size) return 2 * from + 1;
+      this.compile();
+    }
+    if (this.loaded !== header) this.load(header);
+    return this.find(from);
+  }
+
+  private load(header: Header): void {
+    this.loaded = header;
+    this.lacks = false;
+    const { fields, coders, registers, absent } = this;
+    for (let i = 0; i < fields.length; i++) {
+      const value = header[fields[i]!];
+      if (value === undefined) {
+        absent[i] = 1;
+        this.lacks = true;
+      } else {
+        absent[i] = 0;
+        const coder = coders[i]!;
+        registers[i] = coder === null ? (value as number) : coder.code(value);
+      }
+    }
+  }
+
+  /** The same of the registers as they are; the list must have been compiled. */
+  find(from: number): number {
+    if (from >= this.size) return 2 * this.size;
+    if (this.index === null) {
+      // What is asked once is asked by a person, what is asked often by a batch.
+      if (this.size > LONG && ++this.asked > OFTEN) this.index = this.grouped();
+      return this.run(this.starts[from]!, NOWHERE);
+    }
+    return this.lookUp(this.index, from);
+  }
+
+  /** Runs the program from a place on, to its end or to `stop`. */
+  private run(start: number, stop: number): number {
+    let at = start;
+    const code = this.code!;
+    const { registers } = this;
+    if (this.lacks) return this.runWary(start, stop);
+    while (at >= 0 && at !== stop)
+      at =
+        ((registers[code[at]!]! & code[at + 1]!) - code[at + 2]!) >>> 0 <= code[at + 3]! >>> 0
+          ? code[at + 4]!
+          : code[at + 5]!;
+    return ~at;
+  }
+
+  /** The same where a field is absent: the first predicate that asks for it is left to `evaluate`. */
+  private runWary(start: number, stop: number): number {
+    let at = start;
+    const code = this.code!;
+    const { registers, absent } = this;
+    while (at >= 0 && at !== stop) {
+      if (absent[code[at]!] === 1) return 2 * this.owners[at / STRIDE]! + 1;
+      at =
+        ((registers[code[at]!]! & code[at + 1]!) - code[at + 2]!) >>> 0 <= code[at + 3]! >>> 0
+          ? code[at + 4]!
+          : code[at + 5]!;
+    }
+    return ~at;
+  }
+
+  private lookUp(groups: readonly Group[], from: number): number {
+    let best = 2 * this.size;
+    for (const group of groups) {
+      if (2 * group.least >= best) break;
+      const { register, rules } = group;
+      let at = 0;
+      let end = rules.length;
+      if (register >= 0) {
+        // Any of them may depend on a value that the packet does not have.
+        if (this.lacks && this.absent[register] === 1) return this.run(this.starts[from]!, NOWHERE);
+        const slot = group.intervals!.find(this.registers[register]! >>> 0);
+        at = group.offsets[slot]!;
+        end = group.offsets[slot + 1]!;
+      }
+      for (; at < end; at++) {
+        const rule = rules[at]!;
+        if (rule < from) continue;
+        if (2 * rule >= best) break;
+        const found = this.holds(rule);
+        if (found >= 0) {
+          best = found;
+          break;
+        }
+      }
+    }
+    return best;
+  }
+
+  /** What `find` says of one predicate; -1 where it does not hold. */
+  private holds(rule: number): number {
+    const start = this.starts[rule]!;
+    const next = this.starts[rule + 1]!;
+    if (start === next) return -1;
+    const found = this.run(start, next);
+    return found >> 1 === rule ? found : -1;
+  }
+
+  /** Makes the program. */
+  compile(): void {
+    if (this.code !== null) return;
+    this.asked = 0;
+    const registers = new Map<Field, number>();
+    const constants = new Map<Field, Range[]>();
+    let ipv6 = false;
+    for (const predicate of this.list)
+      leaves(predicate, (leaf) => {
+        if (leaf.kind === "opaque" || (leaf.kind === "in" && leaf.ranges.length === 0)) return;
+        if (!registers.has(leaf.field)) registers.set(leaf.field, registers.size);
+        if (leaf.kind === "bits") ipv6 ||= typeof leaf.mask === "bigint";
+        else {
+          ipv6 ||= typeof leaf.ranges[0]![0] === "bigint";
+          const list = constants.get(leaf.field) ?? [];
+          list.push(...leaf.ranges);
+          constants.set(leaf.field, list);
+        }
+      });
+    this.fields = [...registers.keys()];
+    this.coders = this.fields.map((field) =>
+      isPlain(field, ipv6) ? null : new Coder(boundsOf(constants.get(field) ?? [])),
+    );
+    this.registers = new Int32Array(registers.size);
+    this.absent = new Uint8Array(registers.size);
+    const writer = new Writer(registers, this.coders);
+    const starts = new Int32Array(this.size + 1);
+    let next = ~(2 * this.size);
+    starts[this.size] = next;
+    for (let rule = this.size - 1; rule >= 0; rule--) {
+      next = writer.write(this.list[rule]!, rule, next);
+      starts[rule] = next;
+    }
+    const { code, owners, turned } = writer.finish();
+    this.code = code;
+    this.owners = owners;
+    this.starts = starts.map(turned);
+  }
+
+  /** Sorts the predicates by an interval that each asks a field to lie in; the rest stand by themselves. */
+  private grouped(): Group[] {
+    const perField = new Map<number, { rule: number; ranges: readonly (readonly [number, number])[] }[]>();
+    const choices = this.list.map((predicate, rule) => {
+      const all = predicate.kind === "and" ? predicate.all : [predicate];
+      const mine: { register: number; ranges: readonly (readonly [number, number])[] }[] = [];
+      for (const part of all) {
+        if (part.kind !== "in" || part.ranges.length > MOST_RANGES) continue;
+        const register = this.fields.indexOf(part.field);
+        const coder = this.coders[register]!;
+        const ranges = normalizeRanges(part.ranges).map(([lo, hi]): readonly [number, number] =>
+          coder === null ? [lo as number, hi as number] : [coder.code(lo), coder.code(hi)],
+        );
+        mine.push({ register, ranges });
+        const list = perField.get(register) ?? [];
+        list.push({ rule, ranges });
+        perField.set(register, list);
+      }
+      return mine;
+    });
+    // How much of a field a predicate takes up is counted in the intervals that the whole list tells apart.
+    const spaces = new Map(
+      [...perField].map(([register, list]) => [register, new Intervals(list.flatMap((l) => l.ranges))]),
+    );
+    const chosen = choices.map((mine, rule) => {
+      let best = {
+        rule,
+        register: -1,
+        ranges: [] as readonly (readonly [number, number])[],
+        share: 1,
+        count: 0,
+      };
+      for (const { register, ranges } of mine) {
+        const space = spaces.get(register)!;
+        const count = ranges.reduce((sum, [lo, hi]) => sum + space.find(hi) - space.find(lo) + 1, 0);
+        const share = count / space.size;
+        if (share < best.share) best = { rule, register, ranges, share, count };
+      }
+      return best;
+    });
+    // Wide predicates would stand in every interval: those that do not fit are left to themselves.
+    let room = 8 * this.size;
+    for (const each of [...chosen].sort((a, b) => a.count - b.count)) {
+      room -= each.count;
+      if (room < 0) each.register = -1;
+    }
+    const groups = new Map<number, typeof chosen>();
+    for (const each of chosen) {
+      const list = groups.get(each.register) ?? [];
+      list.push(each);
+      groups.set(each.register, list);
+    }
+    return [...groups]
+      .map(([register, list]): Group => {
+        const least = list[0]!.rule;
+        if (register < 0)
+          return {
+            register,
+            least,
+            intervals: null,
+            offsets: NONE,
+            rules: Int32Array.from(list, (l) => l.rule),
+          };
+        const intervals = new Intervals(list.flatMap((l) => l.ranges));
+        return { register, least, intervals, ...intervals.lists(list) };
+      })
+      .sort((a, b) => a.least - b.least);
+  }
+}
+
+/** Predicates that are found by one register, or (-1) those that are tried one by one. */
+interface Group {
+  readonly register: number;
+  /** The least predicate among them. */
+  readonly least: number;
+  readonly intervals: Intervals | null;
+  /** Where the predicates of each interval begin in `rules`. */
+  readonly offsets: Int32Array;
+  readonly rules: Int32Array;
+}
+
+/** Where the ranges begin, and what comes behind them, in order. */
+function boundsOf(ranges: readonly Range[]): Scalar[] {
+  const bounds = new Set<Scalar>();
+  for (const [lo, hi] of ranges) bounds.add(lo).add(successor(hi));
+  return [...bounds].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+}
+
+/** Writes the program from its end to its beginning, so that every place to go on to is known. */
+class Writer {
+  private code = new Int32Array(1 << 10);
+  private owners = new Int32Array(1 << 8);
+  private length = 0;
+  private rule = 0;
+
+  constructor(
+    private readonly registers: ReadonlyMap<Field, number>,
+    private readonly coders: readonly (Coder | null)[],
+  ) {}
+
+  /** @returns where the predicate starts: the place of a test, or what `~` makes of a result */
+  write(predicate: Predicate, rule: number, no: number): number {
+    this.rule = rule;
+    return this.part(predicate, ~(2 * rule), no);
+  }
+
+  private part(p: Predicate, yes: number, no: number): number {
+    switch (p.kind) {
+      case "any":
+        return yes;
+      case "not":
+        return this.part(p.not, no, yes);
+      case "and":
+        return knownFirst(p.all).reduceRight((next, part) => this.part(part, next, no), yes);
+      case "or":
+        return knownFirst(p.some).reduceRight((next, part) => this.part(part, yes, next), no);
+      case "opaque":
+        return ~(2 * this.rule + 1);
+      case "bits": {
+        const register = this.registers.get(p.field)!;
+        if (this.coders[register] !== null) return ~(2 * this.rule + 1);
+        return this.test(register, p.mask as number, p.value as number, 0, yes, no);
+      }
+      case "in": {
+        const ranges = normalizeRanges(p.ranges);
+        return this.ranges(this.registers.get(p.field)!, ranges, 0, ranges.length, yes, no);
+      }
+    }
+  }
+
+  /** Whether the value lies in one of the ranges from `first` to before `end`. */
+  private ranges(
+    register: number,
+    list: readonly Range[],
+    first: number,
+    end: number,
+    yes: number,
+    no: number,
+  ): number {
+    const coder = this.coders[register]!;
+    const code = (value: Scalar): number => (coder === null ? (value as number) : coder.code(value));
+    if (end - first > 4) {
+      const middle = (first + end) >>> 1;
+      const above = this.ranges(register, list, middle, end, yes, no);
+      const below = this.ranges(register, list, first, middle, yes, no);
+      return this.test(register, -1, 0, code(list[middle]![0]) - 1, below, above);
+    }
+    let next = no;
+    for (let i = end - 1; i >= first; i--) {
+      const low = code(list[i]![0]);
+      next = this.test(register, -1, low, code(list[i]![1]) - low, yes, next);
+    }
+    return next;
+  }
+
+  private test(register: number, mask: number, low: number, span: number, yes: number, no: number): number {
+    if (yes === no) return yes;
+    if (this.length + STRIDE > this.code.length) {
+      const code = new Int32Array(2 * this.code.length);
+      code.set(this.code);
+      this.code = code;
+      const owners = new Int32Array(2 * this.owners.length);
+      owners.set(this.owners);
+      this.owners = owners;
+    }
+    const at = this.length;
+    this.code[at] = register;
+    this.code[at + 1] = mask;
+    this.code[at + 2] = low;
+    this.code[at + 3] = span;
+    this.code[at + 4] = yes;
+    this.code[at + 5] = no;
+    this.owners[at / STRIDE] = this.rule;
+    this.length += STRIDE;
+    return at;
+  }
+
+  /** The program in its order of running, and where a place of the writing went. */
+  finish(): { code: Int32Array; owners: Int32Array; turned: (place: number) => number } {
+    const { length } = this;
+    const turned = (place: number): number => (place < 0 ? place : length - STRIDE - place);
+    const code = new Int32Array(length);
+    const owners = new Int32Array(length / STRIDE);
+    for (let at = 0; at < length; at += STRIDE) {
+      const to = turned(at);
+      for (let i = 0; i < 4; i++) code[to + i] = this.code[at + i]!;
+      code[to + 4] = turned(this.code[at + 4]!);
+      code[to + 5] = turned(this.code[at + 5]!);
+      owners[to / STRIDE] = this.owners[at / STRIDE]!;
+    }
+    return { code, owners, turned };
+  }
+}
+
+/** What can be decided comes before what may be unknown: the order makes no difference to the answer. */
+function knownFirst(parts: readonly Predicate[]): readonly Predicate[] {
+  const unknown = (p: Predicate): boolean => {
+    let found = false;
+    leaves(p, (leaf) => (found ||= leaf.kind === "opaque"));
+    return found;
+  };
+  const last = parts.filter(unknown);
+  return last.length === 0 ? parts : [...parts.filter((p) => !last.includes(p)), ...last];
+}
