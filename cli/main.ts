@@ -87,6 +87,13 @@ const simulate = (parser: Argv, name: string): Argv =>
           describe: "exit 1 when the verdict is another",
           requiresArg: true,
         },
+        flow: {
+          type: "boolean",
+          describe:
+            "play the whole connection, answers included; with --json one document: verdict, and packets as --json prints them",
+        },
+        short: { type: "boolean", describe: "print the verdict without the way" },
+        verbose: { type: "boolean", alias: "v", describe: "print every step, also where nothing matched" },
         ...hostFlags,
         json: asJson,
       }),

@@ -27,7 +27,7 @@ function fwcheck(args, { expected, save } = {}) {
   });
   if (run.error !== undefined) throw run.error;
   if (save !== undefined) writeFileSync(join(scratch, save), run.stdout);
-  process.stdout.write((save === undefined ? run.stdout : "") + run.stderr);
+  process.stdout.write(((save === undefined ? run.stdout : "") + run.stderr).replaceAll(`${scratch}/`, ""));
   console.log(`[exit ${run.status}]\n`);
   if (run.status !== expected) {
     console.error(`expected exit ${expected}`);

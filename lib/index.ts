@@ -15,15 +15,28 @@ export { type Kind, kindOf } from "./host/classify.ts";
 export type { Container, Host, Interface, Network, Route } from "./host/host.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export { isSnapshot, readSnapshot, type Snapshot } from "./host/snapshot.ts";
-export { type CtState, type Family, protoNumber } from "./packet/field.ts";
+export { type CtState, type Family, hasPorts, protoNumber } from "./packet/field.ts";
 export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
 export { auditText } from "./report/audit.ts";
 export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
-export { fixText, packetFlags, packetText, traceText } from "./report/text.ts";
+export { fixText, packetFlags, packetText } from "./report/text.ts";
+export { type Detail, flowText, type TraceOptions, traceText } from "./report/trace.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
 export type { Chain, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";
 export { Connections } from "./simulate/conntrack.ts";
-export { type Answer, type Sent, type SimulateOptions, Simulator, simulate } from "./simulate/simulate.ts";
-export type { Step } from "./simulate/state.ts";
+export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
+export {
+  type Answer,
+  type Header,
+  type Outcome,
+  type Sent,
+  type SimulateOptions,
+  Simulator,
+  simulate,
+  type Trace,
+  type Way,
+} from "./simulate/simulate.ts";
+export type { Step, Supposition } from "./simulate/state.ts";
+export type { Change, Moment } from "./simulate/trace.ts";

@@ -1,14 +1,19 @@
 import {
+  type Answer,
+  flow,
+  flowText,
+  hasPorts,
   type Packet,
   type PacketJson,
   protoNumber,
   readPacket,
   Simulator,
   safe,
+  type TraceOptions,
   traceText,
 } from "../../lib/index.ts";
 import { type HostArgs, inputs, Refused, read } from "../inputs.ts";
-import { json, line, print, style } from "../output.ts";
+import { json, line, print, style, width } from "../output.ts";
 
 interface SimulateArgs extends HostArgs {
   readonly in?: string | undefined;
@@ -22,29 +27,78 @@ interface SimulateArgs extends HostArgs {
   readonly state?: string | undefined;
   readonly mark?: number | undefined;
   readonly local?: boolean | undefined;
+  readonly flow?: boolean | undefined;
   readonly packets?: string | undefined;
   readonly assume?: readonly string[] | undefined;
   readonly expect?: "accept" | "drop" | "reject" | undefined;
+  readonly short?: boolean | undefined;
+  readonly verbose?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
 
-/** `fwcheck simulate`: the way of one packet, or of one a line; 1 when `--expect` is not met. */
+/** Flags that describe the one packet: a file of packets says all of it itself. */
+const OF_ONE = [
+  "in",
+  "local",
+  "src",
+  "dst",
+  "sport",
+  "dport",
+  "tcpFlags",
+  "icmpType",
+  "state",
+  "mark",
+] as const;
+
+/** `fwcheck simulate`: the way of one packet, of a connection, or of a packet a line; 1 when `--expect` is not met. */
 export function run(args: SimulateArgs): number {
-  const packets = args.packets === undefined ? [one(args)] : [...lines(read(args.packets).text)];
+  const packets = args.packets === undefined ? [one(args)] : batch(args, args.packets);
   const { rulesets, host } = inputs(args, packets);
   const simulator = new Simulator(rulesets, host, { assume: assumed(args.assume ?? []) });
-  let met = true;
-  for (const packet of packets) {
-    const answer = simulator.packet(packet);
-    const full = { ...answer, assumptions: [...host.inferred, ...answer.assumptions] };
-    if (args.expect !== undefined && answer.verdict !== args.expect) met = false;
-    if (args.packets !== undefined) line(full);
-    else if (args.json === true) json(full);
-    else print(traceText(full, rulesets, style()));
+  const full = (answer: Answer): Answer => ({
+    ...answer,
+    assumptions: [...host.inferred, ...answer.assumptions],
+  });
+  const met = (verdict: Answer["verdict"]): boolean => args.expect === undefined || verdict === args.expect;
+  if (args.packets !== undefined) {
+    let all = true;
+    for (const packet of packets) {
+      const answer = simulator.packet(packet);
+      line(full(answer));
+      all = met(answer.verdict) && all;
+    }
+    return all ? 0 : 1;
   }
-  if (!met && args.json !== true) process.stderr.write(`expected ${args.expect}\n`);
+  const detail = args.short === true ? "short" : args.verbose === true ? "all" : "usual";
+  const options: TraceOptions = { rulesets, host, style: style(), width: width(), detail };
+  const [packet] = packets as [Packet];
+  if (args.flow === true) {
+    const played = flow(simulator, host, packet);
+    const { verdict, broken, notes } = played;
+    if (args.json === true)
+      json({
+        ...{ verdict, broken, notes },
+        packets: played.packets.map(({ step, from, trace }) => ({ step, from, ...full(trace.answer) })),
+      });
+    else print(flowText(played, options));
+    return ended(args, met(verdict), verdict);
+  }
+  const trace = simulator.trace(packet);
+  if (args.json === true) json(full(trace.answer));
+  else print(traceText(trace, options));
+  return ended(args, met(trace.answer.verdict), trace.answer.verdict);
+}
+
+function ended({ expect, json: quiet }: SimulateArgs, met: boolean, verdict: string): number {
+  if (!met && quiet !== true) process.stderr.write(`expected ${expect}, but the verdict is ${verdict}\n`);
   return met ? 0 : 1;
 }
+
+/** What a packet's field is called on the command line. */
+const FLAG: Readonly<Record<string, string>> = {
+  flags: "--tcp-flags",
+  type: "--icmp-type",
+};
 
 function one(args: SimulateArgs): Packet {
   if (args.src === undefined || args.dst === undefined)
@@ -52,43 +106,76 @@ function one(args: SimulateArgs): Packet {
   if (args.in === undefined && args.local !== true)
     throw new Refused("simulate needs --in INTERFACE, or --local for a packet the host itself sends");
   if (args.in !== undefined && args.local === true) throw new Refused("--in and --local exclude each other");
+  if (args.flow === true && (args.tcpFlags !== undefined || args.state !== undefined))
+    throw new Refused(
+      `--flow plays a connection from its first packet: ${args.state === undefined ? "--tcp-flags" : "--state"} does not go with it`,
+    );
   const proto = protoNumber(args.proto);
-  const ports = proto === 6 || proto === 17;
+  const icmp = proto === 1 || proto === 58;
+  const six = args.dst.includes(":");
+  if (icmp && six !== (proto === 58))
+    throw new Refused(
+      six
+        ? "--proto icmp is IPv4's; between IPv6 addresses it is icmpv6"
+        : "--proto icmpv6 is IPv6's; between IPv4 addresses it is icmp",
+    );
+  const refuse = (flag: string, wanted: string): never => {
+    throw new Refused(`${flag} goes with ${wanted}, not with --proto ${safe(args.proto)}`);
+  };
+  if (proto !== undefined && !hasPorts(proto)) {
+    if (args.sport !== undefined) refuse("--sport", "tcp, udp and others that have ports");
+    if (args.dport !== undefined) refuse("--dport", "tcp, udp and others that have ports");
+  }
+  if (args.tcpFlags !== undefined && proto !== 6) refuse("--tcp-flags", "tcp");
+  if (args.icmpType !== undefined && !icmp) refuse("--icmp-type", "icmp and icmpv6");
   const given: PacketJson = {
     in: args.local === true ? null : args.in!,
     src: args.src,
     dst: args.dst,
     proto: args.proto,
   };
-  if (ports) Object.assign(given, { sport: args.sport ?? 40000, dport: args.dport ?? 80 });
+  if (proto !== undefined && hasPorts(proto))
+    Object.assign(given, { sport: args.sport ?? 40000, dport: args.dport ?? 80 });
   if (proto === 6) given.flags = args.tcpFlags ?? "S";
   if (args.icmpType !== undefined) given.type = args.icmpType;
-  else if (proto === 1) given.type = 8;
-  else if (proto === 58) given.type = 128;
+  else if (icmp) given.type = proto === 1 ? 8 : 128;
   if (args.mark !== undefined) given.mark = args.mark;
   if (args.state !== undefined) given.state = args.state as NonNullable<PacketJson["state"]>;
-  return packet(given, "");
+  const found = readPacket(given);
+  if (typeof found === "string")
+    throw new Refused(safe(found.replace(/^"([a-z]+)"/, (_, name: string) => FLAG[name] ?? `--${name}`)));
+  return found;
 }
 
-function packet(json: unknown, where: string): Packet {
-  const read = readPacket(json);
-  if (typeof read === "string") throw new Refused(`${where}${safe(read)}`);
-  return read;
-}
-
-function* lines(text: string): Generator<Packet> {
-  let number = 0;
-  for (const each of text.split("\n")) {
-    number++;
+/** The packets of a file, one a line. @throws Refused with file, line and column of the first that is none */
+function batch(args: SimulateArgs, path: string): Packet[] {
+  const other = OF_ONE.find((name) => args[name] !== undefined);
+  if (other !== undefined || args.flow === true)
+    throw new Refused(
+      `--packets says all of its packets itself: --${args.flow === true ? "flow" : other!.replace(/[A-Z]/, (c) => `-${c.toLowerCase()}`)} does not go with it`,
+    );
+  const { name, text } = read(path);
+  const out: Packet[] = [];
+  for (const [i, each] of text.split("\n").entries()) {
     if (each.trim() === "") continue;
+    const wrong = (column: number, what: string): never => {
+      throw new Refused(`${safe(name)}:${i + 1}:${column}: error: ${safe(what)}`);
+    };
     let value: unknown;
     try {
       value = JSON.parse(each);
-    } catch {
-      throw new Refused(`packets line ${number}: no JSON: ${safe(each.slice(0, 80))}`);
+    } catch (error) {
+      const place = /position (\d+)/.exec((error as Error).message)?.[1];
+      wrong(place === undefined ? 1 : Number(place) + 1, `a packet is a JSON object: ${each.slice(0, 80)}`);
     }
-    yield packet(value, `packets line ${number}: `);
+    const packet = readPacket(value);
+    if (typeof packet === "string") {
+      const field = /"([a-z]+)"/.exec(packet)?.[1];
+      const column = field === undefined ? -1 : each.indexOf(`"${field}"`);
+      wrong(Math.max(0, column) + 1, packet);
+    } else out.push(packet);
   }
+  return out;
 }
 
 function assumed(list: readonly string[]): Map<string, boolean> {

@@ -54,6 +54,8 @@ export interface Route {
   readonly metric: number;
   /** Source address the kernel prefers for packets of its own. */
   readonly source: Address | null;
+  /** Worked out by fwcheck, not listed by the host. */
+  readonly inferred?: boolean;
 }
 
 /** A rule of policy routing as `ip -j rule` lists it: which packets ask which table, in order. */

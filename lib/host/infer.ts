@@ -188,7 +188,8 @@ export function inferRoutes(
 ): Route[] {
   const routes: Route[] = [];
   const route = (family: Family, to: Prefix, dev: string, source: Address | null = null): void => {
-    routes.push({ family, type: "unicast", to, dev, table: "main", metric: 0, source });
+    const inferred = true;
+    routes.push({ family, type: "unicast", to, dev, table: "main", metric: 0, source, inferred });
   };
   for (const each of interfaces)
     for (const a of each.addresses)

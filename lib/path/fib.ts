@@ -23,8 +23,12 @@ import type { Case } from "./case.ts";
 
 /** What the tables say of an address. */
 export type Found =
-  | { readonly kind: "local" | "broadcast" | "multicast"; readonly dev: string | null }
-  | { readonly kind: "unicast"; readonly dev: string }
+  | {
+      readonly kind: "local" | "broadcast" | "multicast";
+      readonly dev: string | null;
+      readonly route: Route;
+    }
+  | { readonly kind: "unicast"; readonly dev: string; readonly route: Route }
   | { readonly kind: "refused"; readonly why: string };
 
 /** What is looked up, and for whom. */
@@ -203,11 +207,12 @@ function tableCases(
       thrown.push(inside);
       return [];
     }
-    if (r.type === "local" || r.type === "anycast") return [{ when, outcome: { kind: "local", dev: r.dev } }];
+    if (r.type === "local" || r.type === "anycast")
+      return [{ when, outcome: { kind: "local", dev: r.dev, route: r } }];
     if (r.type === "broadcast" || r.type === "multicast")
-      return [{ when, outcome: { kind: r.type, dev: r.dev } }];
+      return [{ when, outcome: { kind: r.type, dev: r.dev, route: r } }];
     if (r.type !== "unicast") return [{ when, outcome: { kind: "refused", why: `a route says ${r.type}` } }];
-    return r.dev === null ? [] : [{ when, outcome: { kind: "unicast", dev: r.dev } }];
+    return r.dev === null ? [] : [{ when, outcome: { kind: "unicast", dev: r.dev, route: r } }];
   });
 }
 

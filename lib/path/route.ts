@@ -4,7 +4,7 @@
  * net/ipv6/ip6_input.c, net/ipv6/ip6_output.c).
  */
 
-import { type Host, sysctl } from "../host/host.ts";
+import { type Host, type Route, sysctl } from "../host/host.ts";
 import { prefixes, prefixRange } from "../packet/address.ts";
 import { type Family, PROTO, type Range } from "../packet/field.ts";
 import { ANY, and, between, is, not, opaque, or, type Predicate, within } from "../packet/predicate.ts";
@@ -13,9 +13,9 @@ import { byInterface, conf, type Found, fibCases } from "./fib.ts";
 
 export type RouteDecision =
   /** Delivered to the host itself. */
-  | { readonly kind: "local" }
+  | { readonly kind: "local"; readonly route?: Route }
   /** Sent on, or out, by this interface. */
-  | { readonly kind: "via"; readonly out: string }
+  | { readonly kind: "via"; readonly out: string; readonly route?: Route }
   /** Not routed at all. */
   | { readonly kind: "none"; readonly why: string };
 
@@ -106,7 +106,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
     switch (found.kind) {
       case "local":
       case "broadcast":
-        return [here(waits), { when, outcome: LOCAL }];
+        return [here(waits), { when, outcome: { kind: "local", route: found.route } }];
       case "multicast":
         return family === 4
           ? [refuse(when, "a route says multicast")]
@@ -122,7 +122,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
           ...(family === 4 ? turning4(host, found.dev, notUnicast) : turning6(found.dev)).map(here),
           refuse(and(when, not(is("pkttype", 0))), "a frame that was not sent to this host is not forwarded"),
           refuse(and(when, between("ttl", 0, 1)), "its time to live ends here"),
-          { when, outcome: { kind: "via", out: found.dev } },
+          { when, outcome: { kind: "via", out: found.dev, route: found.route } },
         ];
     }
   };
@@ -229,14 +229,15 @@ function leaving4(host: Host): RouteCase[] {
           ],
     ),
     ...tables.flatMap(({ when, outcome: found }): RouteCase[] => {
-      const dev = found.kind === "broadcast" || found.kind === "unicast" ? found.dev : null;
-      if (dev === null) return [{ when, outcome: decided(found) }];
+      if ((found.kind !== "broadcast" && found.kind !== "unicast") || found.dev === null)
+        return [{ when, outcome: decided(found) }];
+      const { dev, route } = found;
       const closed = conf(host, "route_localnet", dev, "or") === 0 && dev !== "lo";
       return [
         ...(closed
           ? [refuse(and(when, within("src", LOOPBACK[4])), "a loopback address does not leave the host")]
           : []),
-        { when, outcome: { kind: "via", out: dev } },
+        { when, outcome: { kind: "via", out: dev, route } },
       ];
     }),
     refuse(ANY, "no route leads there"),
@@ -255,9 +256,9 @@ const leaving6 = (host: Host): RouteCase[] => [
 function decided(found: Found): RouteDecision {
   switch (found.kind) {
     case "local":
-      return LOCAL;
+      return { kind: "local", route: found.route };
     case "unicast":
-      return { kind: "via", out: found.dev };
+      return { kind: "via", out: found.dev, route: found.route };
     case "refused":
       return none(found.why);
     default:

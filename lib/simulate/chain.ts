@@ -86,15 +86,9 @@ function run(
           .settle(matches.key, true)
           .assume(`${place}: limit is taken to match, as within its burst`);
       else {
-        open.push({
-          state: state
-            .settle(matches.key, false)
-            .assume(`${place}: ${matches.key} taken not to match (${matches.why})`),
-          frame,
-        });
-        state = state
-          .settle(matches.key, true)
-          .assume(`${place}: ${matches.key} taken to match (${matches.why})`);
+        const at = { table: chain.table, chain: chain.name, rule: bound.rule.index };
+        open.push({ state: state.suppose({ ...matches, truth: false, at }), frame });
+        state = state.suppose({ ...matches, truth: true, at });
       }
       continue;
     }
@@ -144,7 +138,7 @@ function run(
 }
 
 /** A field changed by a rule, as far as the kernel lets it. */
-function assigned(state: PacketState, field: Field, change: Change): PacketState {
+export function assigned(state: PacketState, field: Field, change: Change): PacketState {
   const { connection } = state;
   // What has a connection already keeps it (xt_ct_target).
   if (field === "ctstate" && connection !== null) return state;

@@ -30,7 +30,8 @@ export interface Connection {
   readonly over?: boolean;
 }
 
-const REPLY_TYPES = new Map<number, number>([
+/** ICMP types that ask, and the types that answer them. */
+export const REPLY_TYPES: ReadonlyMap<number, number> = new Map<number, number>([
   [8, 0],
   [13, 14],
   [15, 16],

@@ -33,8 +33,9 @@ import type { Given } from "../rules/extension.ts";
 import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
 import { runChain } from "./chain.ts";
 import { type Connection, Connections, type Found, invert, type Tuple, tupleOf } from "./conntrack.ts";
-import { PacketState, type Step } from "./state.ts";
+import { PacketState, type Step, type Supposition } from "./state.ts";
 import { closed, segment, validFlags } from "./tcp.ts";
+import { type Moment, Traced, Tracer } from "./trace.ts";
 
 /** The header of a packet as it leaves. */
 export interface Sent {
@@ -75,7 +76,31 @@ export interface Answer {
   /** Why it went no further where no rule says it (no route, forwarding off); else absent. */
   readonly reason?: string;
   /** Where the verdict depends on what the inputs do not tell: each way it can go. */
-  readonly branches?: readonly Omit<Answer, "packet" | "branches">[];
+  readonly branches?: readonly Outcome[];
+}
+
+/** An answer without its packet: how one way ends. */
+export type Outcome = Omit<Answer, "packet" | "branches">;
+
+/** One way that a packet can go, and what happens to it there. */
+export interface Way extends Outcome {
+  readonly moments: readonly Moment[];
+  /** The unknowns that were taken one way or the other to come here. */
+  readonly suppositions: readonly Supposition[];
+  /** The header at the end, wherever that is; the host itself gets it when `delivery` is `local`. */
+  readonly header: Header;
+}
+
+/** An answer with all that happened. */
+export interface Trace {
+  readonly answer: Answer;
+  /** The way it goes, or each way it can go where an unknown was asked. */
+  readonly ways: readonly Way[];
+  /**
+   * What INPUT would have said of a first packet for this host that a translation took elsewhere, so that INPUT is
+   * never asked; `null` for any other packet.
+   */
+  readonly passed: Outcome | null;
 }
 
 /** How to simulate. */
@@ -110,9 +135,52 @@ export class Simulator {
     const engine = new PacketEngine(program, this.host, this.connections);
     const start = PacketState.of(packet, this.truths);
     const endings = packet.in === null ? send(start, program, engine) : arrive(start, program, engine);
+    return this.answered(packet, endings, program);
+  }
+
+  /** What `packet` says, and what happened on the way; the connection is remembered likewise. */
+  trace(packet: Packet): Trace {
+    const program = this.program(packet);
+    if (packet.state === "ESTABLISHED" || packet.state === "RELATED") this.opened(packet, program);
+    const tracer = new Tracer(new PacketEngine(program, this.host, this.connections), program);
+    const start = new Traced(PacketState.of(packet, this.truths));
+    const traced = packet.in === null ? send(start, program, tracer) : arrive(start, program, tracer);
+    const endings = traced.map((ending) => ({ ...ending, state: ending.state.state }));
+    const ways = traced.map(
+      ({ state }, i): Way => ({
+        ...branch(endings[i]!),
+        moments: state.moments,
+        suppositions: state.state.suppositions,
+        header: headerOf(state.state),
+      }),
+    );
+    const passed = this.passed(packet, ways, program);
+    return { answer: this.answered(packet, endings, program), ways, passed };
+  }
+
+  private answered(packet: Packet, endings: readonly Ending<PacketState>[], program: Program): Answer {
     const said = answer(packet, endings);
     if (said.branches === undefined) for (const ending of endings.slice(0, 1)) this.remember(ending, program);
     return said;
+  }
+
+  /** See `Trace.passed`. Asked without the nat table, since INPUT is meant to judge the packet as it was sent. */
+  private passed(packet: Packet, ways: readonly Way[], program: Program): Outcome | null {
+    const taken = ways.every(
+      ({ moments }) =>
+        moments.some((m) => m.kind === "track" && m.state === "NEW") &&
+        moments.some((m) => m.kind === "table" && m.hook === "PREROUTING" && m.changes.length > 0) &&
+        moments.some((m) => m.kind === "route" && m.decision.kind === "via"),
+    );
+    if (packet.in === null || !taken || ways.length === 0) return null;
+    const engine = new PacketEngine(program, this.host, this.connections);
+    const sent = PacketState.of(packet, this.truths);
+    if (!engine.choose(sent, program.routesIn).every(({ outcome }) => outcome.kind === "local")) return null;
+    const { ruleset } = program;
+    const tables = new Map([...ruleset.tables].filter(([name]) => name !== "nat"));
+    const plain = new Simulator([{ ...ruleset, tables }], this.host, { assume: this.truths });
+    const { packet: _, branches: __, ...outcome } = plain.delivered(packet);
+    return outcome;
   }
 
   /**
@@ -447,14 +515,8 @@ class PacketEngine implements Engine<PacketState> {
           cases,
         );
       return [
-        ...this.choose(
-          state.settle(holds.key, true).assume(`${holds.key} taken to hold (${holds.why})`),
-          cases,
-        ),
-        ...this.choose(
-          state.settle(holds.key, false).assume(`${holds.key} taken not to hold (${holds.why})`),
-          cases,
-        ),
+        ...this.choose(state.suppose({ ...holds, truth: true, at: null }), cases),
+        ...this.choose(state.suppose({ ...holds, truth: false, at: null }), cases),
       ];
     }
   }
@@ -510,7 +572,8 @@ const isError = (state: PacketState): boolean => {
   return proto === PROTO.icmp ? [3, 4, 5, 11, 12].includes(type) : proto === PROTO.icmpv6 && type < 128;
 };
 
-interface Header {
+/** What of a packet's header tells its flow. */
+export interface Header {
   readonly proto: number;
   readonly src: Address;
   readonly dst: Address;
@@ -581,7 +644,7 @@ function sentHeader(ending: Ending<PacketState>): Sent | null {
   };
 }
 
-function branch(ending: Ending<PacketState>): Omit<Answer, "packet" | "branches"> {
+function branch(ending: Ending<PacketState>): Outcome {
   return {
     verdict: ending.verdict,
     delivery: ending.verdict === "accept" ? ending.delivery : "none",

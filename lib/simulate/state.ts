@@ -25,6 +25,15 @@ export type Step =
       readonly policy: "ACCEPT" | "DROP";
     };
 
+/** An unknown that was taken one way, and the rule that asked, where a rule did. */
+export interface Supposition {
+  readonly key: string;
+  readonly truth: boolean;
+  /** What is missing to know it. */
+  readonly why: string;
+  readonly at: { readonly table: TableName; readonly chain: string; readonly rule: number } | null;
+}
+
 /** A list that grows at its end and is shared by the states that came from one. */
 interface Trail<T> {
   readonly last: T;
@@ -42,7 +51,7 @@ export class PacketState implements Reading {
     /** Direction of the packet within its connection. */
     readonly reply: boolean,
     private readonly trail: Trail<Step> | null,
-    private readonly assumed: Trail<string> | null,
+    private readonly assumed: Trail<string | Supposition> | null,
     private readonly truths: ReadonlyMap<string, boolean>,
     /** The packet as it was given. */
     readonly packet: Packet,
@@ -99,6 +108,12 @@ export class PacketState implements Reading {
     return this.copy({ assumed: { last: sentence, before: this.assumed } });
   }
 
+  /** Takes an unknown one way, and remembers that it might go the other. */
+  suppose(supposition: Supposition): PacketState {
+    const settled = this.settle(supposition.key, supposition.truth);
+    return settled.copy({ assumed: { last: supposition, before: this.assumed } });
+  }
+
   settle(key: string, truth: boolean): PacketState {
     return this.copy({ truths: new Map(this.truths).set(key, truth) });
   }
@@ -116,7 +131,11 @@ export class PacketState implements Reading {
   }
 
   get assumptions(): string[] {
-    return [...new Set(toArray(this.assumed))];
+    return [...new Set(toArray(this.assumed).map((a) => (typeof a === "string" ? a : supposed(a))))];
+  }
+
+  get suppositions(): Supposition[] {
+    return toArray(this.assumed).filter((a) => typeof a !== "string");
   }
 
   private copy(
@@ -125,7 +144,7 @@ export class PacketState implements Reading {
       connection: Connection | null;
       reply: boolean;
       trail: Trail<Step>;
-      assumed: Trail<string>;
+      assumed: Trail<string | Supposition>;
       truths: ReadonlyMap<string, boolean>;
       confirmed: boolean;
     }>,
@@ -142,6 +161,11 @@ export class PacketState implements Reading {
     );
   }
 }
+
+const supposed = ({ key, truth, why, at }: Supposition): string =>
+  at === null
+    ? `${key} taken ${truth ? "to hold" : "not to hold"} (${why})`
+    : `${at.table} ${at.chain} rule ${at.rule}: ${key} taken ${truth ? "to match" : "not to match"} (${why})`;
 
 function toArray<T>(trail: Trail<T> | null): T[] {
   const out: T[] = [];

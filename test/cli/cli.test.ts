@@ -242,7 +242,7 @@ describe("bad input: a sentence with file, line, column and the text, and no sta
       "a packet with a wrong address",
       () => ["simulate", file("ok.save", SAVE), "--in", "eth0", "--src", "nobody", "--dst", "192.0.2.1"],
       2,
-      /"src" must be an IPv4 address/,
+      /--src must be an IPv4 address/,
     ],
     [
       "a packet without an interface",
@@ -254,7 +254,7 @@ describe("bad input: a sentence with file, line, column and the text, and no sta
       "a packet line that is no JSON",
       () => ["simulate", file("ok.save", SAVE), "--packets", file("bad.ndjson", "{}\nhello\n")],
       2,
-      /packets line 1: "dst" must be/,
+      /bad\.ndjson:1:1: error: "dst" must be/,
     ],
   ];
   test.each(cases)("%s", (_what, args, code, said) => {

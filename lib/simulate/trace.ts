@@ -1,0 +1,154 @@
+/**
+ * What happens to a packet on its way, in order: an engine that hands every question on to another one and notes what
+ * came of it. The kernel's TRACE tells the rules; this also tells conntrack's word, the route, and what changed.
+ */
+import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
+import type { Case } from "../path/case.ts";
+import type { Program } from "../path/program.ts";
+import type { RouteDecision } from "../path/route.ts";
+import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
+import type { Hook, TableName } from "../rules/ruleset.ts";
+import { assigned } from "./chain.ts";
+import type { Connection } from "./conntrack.ts";
+import type { PacketState, Step } from "./state.ts";
+
+/** A field of the header, or what the kernel notes about the packet, before and after. */
+export interface Change {
+  readonly field: Field;
+  readonly from: Scalar | undefined;
+  readonly to: Scalar | undefined;
+}
+
+/** One thing that happened. */
+export type Moment =
+  /** Connection tracking took the packet for something. */
+  | {
+      readonly kind: "track";
+      readonly state: CtState;
+      readonly connection: Connection | null;
+      /** The packet goes in the connection's reply direction. */
+      readonly reply: boolean;
+    }
+  /** A table's built-in chain was run; or, without a step, the connection's translation was applied to a later packet. */
+  | {
+      readonly kind: "table";
+      readonly table: TableName;
+      readonly hook: Hook;
+      readonly steps: readonly { readonly step: Step; readonly changes: readonly Change[] }[];
+      /** What changed once the chain had decided: a translation. */
+      readonly changes: readonly Change[];
+    }
+  | { readonly kind: "route"; readonly decision: RouteDecision }
+  /** Forwarded: its time to live was counted down. */
+  | { readonly kind: "aged"; readonly changes: readonly Change[] };
+
+interface Trail {
+  readonly last: Moment;
+  readonly before: Trail | null;
+}
+
+/** A packet on its way and what has happened to it. */
+export class Traced {
+  constructor(
+    readonly state: PacketState,
+    private readonly trail: Trail | null = null,
+  ) {}
+
+  get moments(): Moment[] {
+    const out: Moment[] = [];
+    for (let at = this.trail; at !== null; at = at.before) out.push(at.last);
+    return out.reverse();
+  }
+
+  /** The packet as it is now, after something happened or, with `null`, nothing worth a word. */
+  now(state: PacketState, moment: Moment | null): Traced {
+    return new Traced(state, moment === null ? this.trail : { last: moment, before: this.trail });
+  }
+}
+
+const WATCHED: readonly Field[] = ["src", "sport", "dst", "dport", "mark", "tos", "ttl", "ctmark", "ctstate"];
+/** What a translation changes. */
+const HEADER: readonly Field[] = ["src", "sport", "dst", "dport"];
+
+function changes(before: PacketState, after: PacketState, fields: readonly Field[]): Change[] {
+  return fields.flatMap((field) => {
+    const [from, to] = [before.field(field), after.field(field)];
+    return from === to ? [] : [{ field, from, to }];
+  });
+}
+
+export class Tracer implements Engine<Traced> {
+  constructor(
+    private readonly engine: Engine<PacketState>,
+    private readonly program: Program,
+  ) {}
+
+  table(traced: Traced, table: TableName, hook: Hook): Part<Traced, Decision>[] {
+    return this.ran(traced, table, hook, this.engine.table(traced.state, table, hook));
+  }
+
+  nat(traced: Traced, hook: Hook, side: "dst" | "src"): Part<Traced, Decision>[] {
+    return this.ran(traced, "nat", hook, this.engine.nat(traced.state, hook, side));
+  }
+
+  private ran(
+    traced: Traced,
+    table: TableName,
+    hook: Hook,
+    parts: readonly Part<PacketState, Decision>[],
+  ): Part<Traced, Decision>[] {
+    const known = traced.state.path.length;
+    return parts.map(({ state: after, outcome }) => {
+      let now = traced.state;
+      const steps = after.path.slice(known).map((step) => {
+        const rule =
+          step.step === "rule" ? this.program.chain(step.table, step.chain)?.rules[step.rule - 1] : undefined;
+        if (rule?.effect.kind !== "assign") return { step, changes: [] };
+        const before = now;
+        now = assigned(before, rule.effect.field, rule.effect.change);
+        return { step, changes: changes(before, now, WATCHED) };
+      });
+      const rest = changes(now, after, HEADER);
+      const quiet = steps.length === 0 && rest.length === 0;
+      const moment: Moment = { kind: "table", table, hook, steps, changes: rest };
+      return { state: traced.now(after, quiet ? null : moment), outcome };
+    });
+  }
+
+  track(traced: Traced, hook: Hook): Traced[] {
+    return this.engine.track(traced.state, hook).map((after) => {
+      if (after === traced.state) return traced;
+      const { connection, reply } = after;
+      const word = after.field("ctstate");
+      const state = (Object.keys(CT) as CtState[]).find((name) => CT[name] === word) ?? "INVALID";
+      return traced.now(after, { kind: "track", state, connection, reply });
+    });
+  }
+
+  choose<T>(traced: Traced, cases: readonly Case<T>[]): Part<Traced, T>[] {
+    const asked: readonly Case<unknown>[] = cases;
+    const routing = asked === this.program.routesIn || asked === this.program.routesOut;
+    return this.engine.choose(traced.state, cases).map(({ state, outcome }) => ({
+      state: traced.now(state, routing ? { kind: "route", decision: outcome as RouteDecision } : null),
+      outcome,
+    }));
+  }
+
+  assign(traced: Traced, field: Field, value: Scalar): Traced {
+    return traced.now(this.engine.assign(traced.state, field, value), null);
+  }
+
+  aged(traced: Traced): Traced {
+    const after = this.engine.aged(traced.state);
+    return traced.now(after, { kind: "aged", changes: changes(traced.state, after, ["ttl"]) });
+  }
+
+  confirm(traced: Traced): Confirmed<Traced> {
+    const { state, why } = this.engine.confirm(traced.state);
+    return { state: traced.now(state, null), why };
+  }
+
+  rerouted(before: Traced, after: Traced, stop: "mangle" | "nat"): boolean {
+    return this.engine.rerouted(before.state, after.state, stop);
+  }
+}
