@@ -45,58 +45,75 @@ const simulate = (parser: Argv, name: string): Argv =>
     `${name} <rules..>`,
     "follow a packet through all tables as Linux does",
     (y) =>
-      y.positional("rules", rules).options({
-        in: { type: "string", describe: "interface it arrives on", requiresArg: true },
-        local: { type: "boolean", describe: "the host itself sends it" },
-        src: { type: "string", describe: "source address", requiresArg: true },
-        dst: { type: "string", describe: "destination address", requiresArg: true },
-        proto: {
-          type: "string",
-          default: "tcp",
-          describe: "tcp, udp, icmp, icmpv6 or a number",
-          requiresArg: true,
-        },
-        sport: { type: "number", describe: "source port (40000)", requiresArg: true },
-        dport: { type: "number", describe: "destination port (80)", requiresArg: true },
-        "tcp-flags": {
-          type: "string",
-          describe: "TCP flags by letter: S, SA, A, F, R (S)",
-          requiresArg: true,
-        },
-        "icmp-type": { type: "number", describe: "ICMP type (echo request)", requiresArg: true },
-        mark: { type: "number", describe: "mark of a packet that the host sends", requiresArg: true },
-        state: {
-          choices: ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"] as const,
-          describe: "what conntrack takes it for",
-          requiresArg: true,
-        },
-        packets: {
-          type: "string",
-          describe: "a file with a packet as JSON a line (- for standard input)",
-          requiresArg: true,
-        },
-        assume: {
-          type: "string",
-          array: true,
-          nargs: 1,
-          describe: "settle an unknown: recent=match, limit=no-match",
-          requiresArg: true,
-        },
-        expect: {
-          choices: ["accept", "drop", "reject"] as const,
-          describe: "exit 1 when the verdict is another",
-          requiresArg: true,
-        },
-        flow: {
-          type: "boolean",
-          describe:
-            "play the whole connection, answers included; with --json one document: verdict, and packets as --json prints them",
-        },
-        short: { type: "boolean", describe: "print the verdict without the way" },
-        verbose: { type: "boolean", alias: "v", describe: "print every step, also where nothing matched" },
-        ...hostFlags,
-        json: asJson,
-      }),
+      y
+        .positional("rules", rules)
+        .options({
+          in: { type: "string", describe: "interface it arrives on", requiresArg: true },
+          local: { type: "boolean", describe: "the host itself sends it" },
+          src: { type: "string", describe: "source address", requiresArg: true },
+          dst: { type: "string", describe: "destination address", requiresArg: true },
+          proto: {
+            type: "string",
+            default: "tcp",
+            describe: "tcp, udp, icmp, icmpv6 or a number",
+            requiresArg: true,
+          },
+          sport: { type: "number", describe: "source port (40000)", requiresArg: true },
+          dport: { type: "number", describe: "destination port (80)", requiresArg: true },
+          "tcp-flags": {
+            type: "string",
+            describe: "TCP flags by letter: S, SA, A, F, R (S)",
+            requiresArg: true,
+          },
+          "icmp-type": { type: "number", describe: "ICMP type (echo request)", requiresArg: true },
+          mark: { type: "number", describe: "mark of a packet that the host sends", requiresArg: true },
+          state: {
+            choices: ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"] as const,
+            describe: "what conntrack takes it for",
+            requiresArg: true,
+          },
+          packets: {
+            type: "string",
+            describe: "a file with a packet as JSON a line (- for standard input)",
+            requiresArg: true,
+          },
+          assume: {
+            type: "string",
+            array: true,
+            nargs: 1,
+            describe: "settle an unknown: recent=match, limit=no-match",
+            requiresArg: true,
+          },
+          expect: {
+            choices: ["accept", "drop", "reject"] as const,
+            describe: "exit 1 when the verdict is another",
+            requiresArg: true,
+          },
+          flow: {
+            type: "boolean",
+            describe: "play the whole connection, handshake, data and answers",
+          },
+          short: { type: "boolean", describe: "print the verdict without the way" },
+          verbose: { type: "boolean", alias: "v", describe: "print every step, also where nothing matched" },
+          ...hostFlags,
+          json: asJson,
+        })
+        .epilogue(`Examples, host/ being a folder of captured files:
+
+From outside to a published port, and what the host does with it:
+  fwcheck simulate host/ --in eth0 --src 203.0.113.2 --dst 203.0.113.1 --dport 8080
+The whole connection with its answers, a line a packet:
+  fwcheck simulate host/ --in eth0 --src 203.0.113.2 --dst 203.0.113.1 --dport 22 --flow --short
+A container on its way out, in a script that fails unless it gets there:
+  fwcheck simulate host/ --in docker0 --src 172.17.0.2 --dst 203.0.113.2 --expect accept
+What the host itself asks of a name server, every step:
+  fwcheck simulate host/ --local --src 203.0.113.1 --dst 203.0.113.2 --proto udp --dport 53 -v
+IPv6, as JSON:
+  fwcheck simulate host/ --in eth0 --src 2001:db8:1::2 --dst 2001:db8:1::1 --dport 22 --json
+
+--packets prints an answer a line, each as --json prints one; the packets share one connection table, in order.
+--flow --json prints {verdict, broken, notes, packets}: the packets are such answers, each with its step and from (client or server); verdict is accept when all of them arrive.
+Exit code: 0; 1 when --expect is not met; 2 when the call or the input is wrong.`),
     async (args) => exit((await import("./commands/simulate.js")).run(args)),
   );
 

@@ -2,6 +2,7 @@ import {
   type Answer,
   flow,
   flowText,
+  type Host,
   hasPorts,
   type Packet,
   type PacketJson,
@@ -54,6 +55,7 @@ const OF_ONE = [
 export function run(args: SimulateArgs): number {
   const packets = args.packets === undefined ? [one(args)] : batch(args, args.packets);
   const { rulesets, host } = inputs(args, packets);
+  unknownInterfaces(packets, host);
   const simulator = new Simulator(rulesets, host, { assume: assumed(args.assume ?? []) });
   const full = (answer: Answer): Answer => ({
     ...answer,
@@ -89,6 +91,16 @@ export function run(args: SimulateArgs): number {
   return ended(args, met(trace.answer.verdict), trace.answer.verdict);
 }
 
+/** A misspelt interface would change the verdict without a word. */
+function unknownInterfaces(packets: readonly Packet[], host: Host): void {
+  const known = host.interfaces.map((i) => i.name);
+  const odd = new Set(packets.flatMap((p) => (p.in === null || known.includes(p.in) ? [] : [p.in])));
+  for (const name of odd)
+    process.stderr.write(
+      `warning: the host has no interface ${safe(JSON.stringify(name))}; it has ${safe(known.join(", "))}\n`,
+    );
+}
+
 function ended({ expect, json: quiet }: SimulateArgs, met: boolean, verdict: string): number {
   if (!met && quiet !== true) process.stderr.write(`expected ${expect}, but the verdict is ${verdict}\n`);
   return met ? 0 : 1;
@@ -119,6 +131,13 @@ function one(args: SimulateArgs): Packet {
         ? "--proto icmp is IPv4's; between IPv6 addresses it is icmpv6"
         : "--proto icmpv6 is IPv6's; between IPv4 addresses it is icmp",
     );
+  for (const [flag, value] of Object.entries({
+    "--sport": args.sport,
+    "--dport": args.dport,
+    "--icmp-type": args.icmpType,
+    "--mark": args.mark,
+  }))
+    if (Number.isNaN(value)) throw new Refused(`${flag} must be a whole number`);
   const refuse = (flag: string, wanted: string): never => {
     throw new Refused(`${flag} goes with ${wanted}, not with --proto ${safe(args.proto)}`);
   };

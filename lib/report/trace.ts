@@ -142,7 +142,7 @@ function table({ packets }: Flow, { style }: Page): string[] {
 function flowConclusion(flow: Flow, on: Page): string[] {
   const { packets, verdict, broken } = flow;
   const last = packets.at(-1)!;
-  const where = `${packets.length}. ${title(last)}`;
+  const where = `packet ${packets.length}, the ${title(last)}`;
   const paint = colourOf(verdict, on.style);
   if (broken !== null) return paragraph(`BREAKS at ${where}: it comes through, but ${broken}.`, on, paint);
   if (verdict !== "accept") {
@@ -152,7 +152,7 @@ function flowConclusion(flow: Flow, on: Page): string[] {
   const works =
     packets.length === 1
       ? "ARRIVES: nothing answers such a packet."
-      : `WORKS, if the server answers: all ${packets.length} packets arrive, there and back.`;
+      : `WORKS, if the server answers: ${packets.length === 2 ? "both" : `all ${packets.length}`} packets arrive.`;
   return [...paragraph(works, on, paint), ...passedBy(packets[0]!.trace, on)];
 }
 
