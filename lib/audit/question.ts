@@ -74,12 +74,12 @@ export class Question {
 
   /** In whatever way the unknowns turn out. */
   must(set: Node): Node {
-    return this.domain.diagrams.forall(set, this.unknowns);
+    return this.depends(set).length === 0 ? set : this.domain.diagrams.forall(set, this.unknowns);
   }
 
   /** The unknowns a set depends on, by key. */
   depends(set: Node): string[] {
-    return [...this.domain.diagrams.support(set)].flatMap((level) => {
+    return this.domain.diagrams.support(set).flatMap((level) => {
       const variable = this.domain.variables[level]!;
       return variable.kind === "unknown" ? [variable.key] : [];
     });

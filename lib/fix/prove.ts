@@ -12,7 +12,7 @@ import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import type { Domain } from "../reach/domain.ts";
 import { Reach, vocabularyOf, witness } from "../reach/reach.ts";
-import { bind, type SetState } from "../reach/state.ts";
+import type { SetState } from "../reach/state.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 
 /** A packet to which the fix would do what it must not. */
@@ -50,7 +50,7 @@ function outcome(ending: Ending<SetState>): string {
   if (ending.verdict === "drop" || ending.verdict === "reject") return "stopped";
   const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map(
     (field) => {
-      const bound = ending.state.bound.get(field);
+      const bound = ending.state.bound[field];
       return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
     },
   );
@@ -98,10 +98,8 @@ function changes(before: Ruleset, after: Ruleset, host: Host): Changed[] {
   // Flows that are already there: whatever conntrack says of them but NEW, FORWARD must decide as it did.
   for (const state of ["ESTABLISHED", "RELATED"] as const) {
     const decide = (reach: Reach): Map<string, Node> => {
-      const start = bind({ ...reach.start(ANY), bound: new Map() }, [
-        ["ctstate", { value: CT[state] }],
-        ["mark", { value: 0 }],
-      ]);
+      const bound = { ctstate: { value: CT[state] }, mark: { value: 0 } };
+      const start = { ...reach.start(ANY), bound };
       return byOutcome(
         reach.table(start, "filter", "FORWARD").map((p) => ({
           state: p.state,

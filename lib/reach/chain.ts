@@ -85,12 +85,19 @@ export class Chains {
     return this.pure(chain) ? this.decide(state, chain) : this.follow(state, chain);
   }
 
-  /** The first of the cases that holds. */
+  /** The first of the cases that holds; those that come to the same are one part. */
   choose<T>(state: SetState, cases: readonly Case<T>[]): Part<SetState, T>[] {
     let node = this.cases.get(cases);
     if (node === undefined) {
       const { diagrams } = this.domain;
-      node = diagrams.overAll(cases.map((c, i) => diagrams.mask(this.domain.set(c.when), terminal(i + 1))));
+      const first = new Map<string, number>();
+      node = diagrams.overAll(
+        cases.map(({ when, outcome }, i) => {
+          const key = JSON.stringify(outcome);
+          if (!first.has(key)) first.set(key, i + 1);
+          return diagrams.mask(this.domain.set(when), terminal(first.get(key)!));
+        }),
+      );
       this.cases.set(cases, node);
     }
     return this.parts(state, node).map(({ state: part, outcome }) => ({
@@ -106,26 +113,33 @@ export class Chains {
 
   /** A diagram over the header as it is now, said of the packets as they were sent. */
   private current(state: SetState, node: Node): Node {
-    const bound = new Map<number, { ordinal: number } | { level: number; through?: readonly number[] }>();
-    for (const [field, to] of state.bound) {
-      const level = this.domain.levelOf(field);
-      if (level === undefined) continue;
-      if ("value" in to) bound.set(level, { ordinal: this.domain.ordinal(level, to.value) });
-      else {
-        const other = this.domain.levelOf(to.variable);
-        if (other !== undefined && "less" in to)
-          bound.set(level, { level: other, through: this.domain.lessened(other, to.less) });
-        else if (other !== undefined && other !== level) bound.set(level, { level: other });
+    const { domain } = this;
+    const changes = new Map<number, { ordinal: number } | { level: number; through?: readonly number[] }>();
+    for (const level of domain.diagrams.support(node)) {
+      const variable = domain.variables[level]!;
+      const to = variable.kind === "field" ? state.bound[variable.field] : undefined;
+      if (to === undefined) continue;
+      if ("value" in to) {
+        changes.set(level, { ordinal: domain.ordinal(level, to.value) });
+        continue;
       }
+      const other = domain.levelOf(to.variable);
+      if (other === undefined) continue;
+      if (to.less !== undefined) changes.set(level, { level: other, through: domain.lessened(other, to.less) });
+      else if (other !== level) changes.set(level, { level: other });
     }
-    return this.domain.diagrams.substitute(node, bound);
+    return domain.diagrams.substitute(node, changes);
   }
 
   /** The state in parts, by the terminals that a diagram over its present header gives. */
   private parts(state: SetState, node: Node): Part<SetState, number>[] {
     const { diagrams } = this.domain;
-    const decided = diagrams.mask(state.set, this.current(state, node));
-    return [...diagrams.split(decided)].map(([outcome, set]) => ({ state: { ...state, set }, outcome }));
+    const now = this.current(state, node);
+    if (now < 0) return now === EMPTY ? [] : [{ state, outcome: ~now }];
+    return [...diagrams.split(diagrams.mask(state.set, now))].map(([outcome, set]) => ({
+      state: { ...state, set },
+      outcome,
+    }));
   }
 
   private decide(state: SetState, chain: BoundChain): Part<SetState, Outcome | null>[] {
@@ -230,7 +244,7 @@ export class Chains {
       return state;
     const old = valueIn(state, field);
     const value = changed(old, change, change.kind === "copy" ? valueIn(state, change.from) : undefined);
-    if (value !== undefined) return bind(state, [[field, { value }]]);
+    if (value !== undefined) return bind(state, { [field]: { value } });
     return {
       ...state,
       unsure: [...state.unsure, `what ${field} is after a rule changed it is not followed`],

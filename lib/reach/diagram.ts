@@ -38,7 +38,11 @@ export type Substitution = ReadonlyMap<
 const OVER = 0;
 const MASK = 1;
 const MINUS = 2;
-type Operation = typeof OVER | typeof MASK | typeof MINUS;
+const WHERE = 3;
+type Operation = typeof OVER | typeof MASK | typeof MINUS | typeof WHERE;
+
+/** To so many terminals a diagram is split one by one; more of them are told apart in one pass. */
+const FEW_TERMINALS = 8;
 
 export class Diagrams {
   private level = new Uint16Array(1 << 12);
@@ -54,6 +58,11 @@ export class Diagrams {
   private readonly cache = new Int32Array(3 << 18).fill(-0x8000_0000);
   /** What `exists` found, by the set of levels it was asked about: callers keep those sets. */
   private readonly quantified = new WeakMap<ReadonlySet<number>, Map<Node, Node>>();
+  private readonly supports = new Map<Node, readonly number[]>();
+  /** What a pass over a diagram made of each node: good where the stamp is that of the pass. */
+  private stamps = new Uint32Array(1 << 12);
+  private made = new Int32Array(1 << 12);
+  private pass = 0;
   private readonly buffers: { starts: Int32Array; kids: Int32Array }[] = [];
 
   /** @param domains number of ordinals of each variable, by level */
@@ -220,6 +229,11 @@ export class Diagrams {
     return this.apply(MINUS, a, b, 0);
   }
 
+  /** The set of packets to which a diagram gives this terminal. */
+  where(f: Node, value: number): Node {
+    return this.apply(WHERE, f, terminal(value), 0);
+  }
+
   private buffer(depth: number, length: number): { starts: Int32Array; kids: Int32Array } {
     const found = this.buffers[depth];
     if (found !== undefined && found.starts.length >= length) return found;
@@ -236,10 +250,10 @@ export class Diagrams {
     } else if (op === MASK) {
       if (f === EMPTY || g === EMPTY) return EMPTY;
       if (f < 0) return g;
-    } else {
+    } else if (op === MINUS) {
       if (f === EMPTY || g === FULL || f === g) return EMPTY;
       if (g === EMPTY) return f;
-    }
+    } else if (f < 0) return f === g ? FULL : EMPTY;
     // One cache for all: the operation stands in bits that no diagram's number reaches.
     const keyG = g ^ (op << 29);
     let h = Math.imul(f, 0x9e3779b1) ^ Math.imul(keyG, 0x27d4eb2f);
@@ -273,41 +287,77 @@ export class Diagrams {
     return this.make(level, b.starts, b.kids, k);
   }
 
-  /** Walks the intervals of both side by side. */
+  /** Walks the intervals of both side by side; where one alone decides, past those of the other. */
   private both(op: Operation, f: Node, g: Node, level: number, depth: number): Node {
     const kf = this.size[f]!;
     const kg = this.size[g]!;
     const of = this.offset[f]!;
     const og = this.offset[g]!;
+    const end = this.domains[level]!;
     const b = this.buffer(depth, kf + kg);
     let i = 0;
     let j = 0;
     let length = 0;
     let at = 0;
-    for (;;) {
-      const kid = this.apply(op, this.pool[of + kf + i]!, this.pool[og + kg + j]!, depth + 1);
+    while (at < end) {
+      const kidF = this.pool[of + kf + i]!;
+      const kidG = this.pool[og + kg + j]!;
+      const nextF = i + 1 < kf ? this.pool[of + i + 1]! : end;
+      const nextG = j + 1 < kg ? this.pool[og + j + 1]! : end;
+      const byF = op === OVER ? kidF < 0 && kidF !== EMPTY : kidF === EMPTY;
+      const byG = !byF && (op === MASK ? kidG === EMPTY : op === MINUS && kidG === FULL);
+      const kid = byF || byG ? (op === OVER ? kidF : EMPTY) : this.apply(op, kidF, kidG, depth + 1);
       if (length === 0 || b.kids[length - 1] !== kid) {
         b.starts[length] = at;
         b.kids[length++] = kid;
       }
-      const nextF = i + 1 < kf ? this.pool[of + i + 1]! : 0x7fff_ffff;
-      const nextG = j + 1 < kg ? this.pool[og + j + 1]! : 0x7fff_ffff;
-      if (nextF === 0x7fff_ffff && nextG === 0x7fff_ffff) break;
-      at = Math.min(nextF, nextG);
-      if (nextF === at) i++;
-      if (nextG === at) j++;
+      at = byF ? nextF : byG ? nextG : Math.min(nextF, nextG);
+      if (at === end) break;
+      i = nextF === at ? i + 1 : nextF < at ? this.edgeAt(of, kf, i + 1, at) : i;
+      j = nextG === at ? j + 1 : nextG < at ? this.edgeAt(og, kg, j + 1, at) : j;
     }
     return this.make(level, b.starts, b.kids, length);
   }
 
+  /** Of the intervals that start at `offset` in the pool, the one an ordinal lies in; not before `from`. */
+  private edgeAt(offset: number, length: number, from: number, ordinal: number): number {
+    let lo = from;
+    let hi = length - 1;
+    // Mostly it is near.
+    for (let step = 1; lo + step <= hi; step *= 2) {
+      if (this.pool[offset + lo + step]! > ordinal) {
+        hi = lo + step - 1;
+        break;
+      }
+      lo += step;
+    }
+    while (lo < hi) {
+      const middle = (lo + hi + 1) >> 1;
+      if (this.pool[offset + middle]! <= ordinal) lo = middle;
+      else hi = middle - 1;
+    }
+    return lo;
+  }
+
+  /** Begins a pass over diagrams that are there now: nothing is made of their nodes yet. Passes do not nest. */
+  private begin(): void {
+    if (this.stamps.length < this.level.length) {
+      this.stamps = new Uint32Array(this.level.length);
+      this.made = new Int32Array(this.level.length);
+      this.pass = 0;
+    }
+    this.pass++;
+  }
+
   /** The diagram with each terminal replaced. */
   map(f: Node, change: (value: number) => number): Node {
-    const memo = new Map<Node, Node>();
+    this.begin();
     const go = (x: Node): Node => {
       if (x < 0) return terminal(change(~x));
-      let y = memo.get(x);
-      if (y === undefined) memo.set(x, (y = this.rebuild(x, go)));
-      return y;
+      if (this.stamps[x] === this.pass) return this.made[x]!;
+      const y = this.rebuild(x, go);
+      this.stamps[x] = this.pass;
+      return (this.made[x] = y);
     };
     return go(f);
   }
@@ -328,21 +378,23 @@ export class Diagrams {
   /**
    * The diagram after a substitution: a variable becomes a fixed ordinal, or a function of another variable (or of
    * itself, as it was before).
-   * @param bound by level
+   * @param bound by level; best only levels that the diagram asks about
    */
   substitute(f: Node, bound: Substitution): Node {
     if (bound.size === 0) return f;
-    const memo = new Map<Node, Node>();
+    this.begin();
     const go = (x: Node): Node => {
       if (x < 0) return x;
-      let y = memo.get(x);
-      if (y !== undefined) return y;
+      if (this.stamps[x] === this.pass) return this.made[x]!;
       const to = bound.get(this.level[x]!);
-      if (to === undefined) y = this.lifted(x, go, bound);
-      else if ("ordinal" in to) y = go(this.child(x, to.ordinal));
-      else y = this.asked(x, to, go);
-      memo.set(x, y);
-      return y;
+      const y =
+        to === undefined
+          ? this.lifted(x, go, bound)
+          : "ordinal" in to
+            ? go(this.child(x, to.ordinal))
+            : this.asked(x, to, go);
+      this.stamps[x] = this.pass;
+      return (this.made[x] = y);
     };
     return go(f);
   }
@@ -375,14 +427,7 @@ export class Diagrams {
   child(x: Node, ordinal: number): Node {
     const k = this.size[x]!;
     const o = this.offset[x]!;
-    let lo = 0;
-    let hi = k - 1;
-    while (lo < hi) {
-      const middle = (lo + hi + 1) >> 1;
-      if (this.pool[o + middle]! <= ordinal) lo = middle;
-      else hi = middle - 1;
-    }
-    return this.pool[o + k + lo]!;
+    return this.pool[o + k + this.edgeAt(o, k, 0, ordinal)]!;
   }
 
   /** The set of packets that a value of these variables makes a member. */
@@ -412,22 +457,47 @@ export class Diagrams {
   }
 
   /** The levels a diagram asks about. */
-  support(f: Node): Set<number> {
-    const levels = new Set<number>();
-    const seen = new Set<Node>();
-    const open = [f];
-    while (open.length > 0) {
-      const x = open.pop()!;
-      if (x < 0 || seen.has(x)) continue;
-      seen.add(x);
-      levels.add(this.level[x]!);
-      this.edges(x, (kid) => open.push(kid));
+  support(f: Node): readonly number[] {
+    let levels = this.supports.get(f);
+    if (levels === undefined) {
+      const found = new Set<number>();
+      this.visit(f, (x) => {
+        if (x >= 0) found.add(this.level[x]!);
+      });
+      this.supports.set(f, (levels = [...found].sort((a, b) => a - b)));
     }
     return levels;
   }
 
-  /** The set of packets for each terminal but 0, in one pass over the diagram. */
+  /** Calls `see` for each node of a diagram once, and for each terminal as often as an edge leads to it. */
+  private visit(f: Node, see: (x: Node) => void): void {
+    this.begin();
+    const open = [f];
+    while (open.length > 0) {
+      const x = open.pop()!;
+      if (x >= 0) {
+        if (this.stamps[x] === this.pass) continue;
+        this.stamps[x] = this.pass;
+        const first = this.offset[x]! + this.size[x]!;
+        for (let i = first + this.size[x]! - 1; i >= first; i--) open.push(this.pool[i]!);
+      }
+      see(x);
+    }
+  }
+
+  /** The terminals that a diagram gives to any packet, but for 0. */
+  private terminals(f: Node): number[] {
+    const values = new Set<number>();
+    this.visit(f, (x) => {
+      if (x < 0 && x !== EMPTY) values.add(~x);
+    });
+    return [...values];
+  }
+
+  /** The set of packets for each terminal but 0. */
   split(f: Node): Map<number, Node> {
+    const found = this.terminals(f);
+    if (found.length <= FEW_TERMINALS) return new Map(found.map((value) => [value, this.where(f, value)]));
     const memo = new Map<Node, Split>();
     const places = new Map<number, number>();
     const go = (x: Node): Split => {

@@ -9,7 +9,7 @@ import {
   type Scalar,
 } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
-import { ANY, and, between, is, NEVER, type Predicate } from "../packet/predicate.ts";
+import { ANY, between, is, NEVER, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
 import { translate } from "../path/nat.ts";
@@ -29,7 +29,7 @@ import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.t
 import { Chains, type Outcome } from "./chain.ts";
 import { EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
-import { type Bound, bind, type SetState, valueIn } from "./state.ts";
+import { type Bindings, type Bound, bind, type SetState, valueIn } from "./state.ts";
 
 /** What a domain must be able to tell apart to follow a program. */
 export const vocabularyOf = (program: Program): Vocabulary => ({
@@ -106,40 +106,42 @@ function* translations(
 }
 
 /** A fresh packet: nothing is marked, nothing is known of it. */
-const FRESH: readonly (readonly [Field, Bound])[] = [
-  ["out", { value: "" }],
-  ["physin", { value: "" }],
-  ["physout", { value: "" }],
-  ["mark", { value: 0 }],
+const FRESH: Bindings = {
+  out: { value: "" },
+  physin: { value: "" },
+  physout: { value: "" },
+  mark: { value: 0 },
   // No socket of this host sent it; `send` says otherwise.
-  ["socket", { value: 0 }],
-  ["ctmark", { value: 0 }],
+  socket: { value: 0 },
+  ctmark: { value: 0 },
   // Conntrack puts fragments together before any table sees them.
-  ["fragment", { value: 0 }],
+  fragment: { value: 0 },
   // What is not addressed to the host on the wire is not what anybody publishes.
-  ["pkttype", { value: 0 }],
-  ["ctstate", { value: CT.INVALID }],
-  ["ctstatus", { value: 0 }],
-  ["ctdir", { value: 0 }],
-];
+  pkttype: { value: 0 },
+  ctstate: { value: CT.INVALID },
+  ctstatus: { value: 0 },
+  ctdir: { value: 0 },
+};
 
-const TRACKED: readonly (readonly [Field, Bound])[] = [
-  ["ctproto", { variable: "proto" }],
-  ["ctorigsrc", { variable: "src" }],
-  ["ctorigdst", { variable: "dst" }],
-  ["ctorigsrcport", { variable: "sport" }],
-  ["ctorigdstport", { variable: "dport" }],
-  ["ctreplsrc", { variable: "dst" }],
-  ["ctrepldst", { variable: "src" }],
-  ["ctreplsrcport", { variable: "dport" }],
-  ["ctrepldstport", { variable: "sport" }],
-];
+const TRACKED: Bindings = {
+  ctproto: { variable: "proto" },
+  ctorigsrc: { variable: "src" },
+  ctorigdst: { variable: "dst" },
+  ctorigsrcport: { variable: "sport" },
+  ctorigdstport: { variable: "dport" },
+  ctreplsrc: { variable: "dst" },
+  ctrepldst: { variable: "src" },
+  ctreplsrcport: { variable: "dport" },
+  ctrepldstport: { variable: "sport" },
+};
 
 export class Reach implements Engine<SetState> {
   readonly chains: Chains;
   /** What is called with the state at each table of each hook: how an analysis looks at the way, not only its end. */
   observe: ((state: SetState, table: TableName, hook: Hook) => void) | undefined;
   private readonly fresh: readonly Case<CtState>[];
+  /** By which interface: the one that MASQUERADE and REDIRECT take an address of. */
+  private readonly devices: Readonly<Record<"dst" | "src", readonly Case<string>[]>>;
 
   constructor(
     readonly program: Program,
@@ -147,13 +149,16 @@ export class Reach implements Engine<SetState> {
   ) {
     this.chains = new Chains(program, domain);
     this.fresh = freshCases(program.ruleset.family, loose(program.host));
+    const each = (field: Field): Case<string>[] =>
+      program.host.interfaces.map(({ name }) => ({ when: is(field, name), outcome: name }));
+    this.devices = { dst: each("in"), src: each("out") };
   }
 
   /** The state of all packets that satisfy a predicate, before anything happened to them. */
-  start(predicate: Predicate, more: readonly (readonly [Field, Bound])[] = []): SetState {
+  start(predicate: Predicate): SetState {
     return {
       set: this.domain.set(predicate),
-      bound: new Map([...FRESH, ...more]),
+      bound: FRESH,
       translated: [],
       asked: { dst: false, src: false },
       unsure: [],
@@ -174,14 +179,7 @@ export class Reach implements Engine<SetState> {
   send(start: SetState): Ending<SetState>[] {
     return start.set === EMPTY
       ? []
-      : send(
-          bind(start, [
-            ["in", { value: "" }],
-            ["socket", { value: 1 }],
-          ]),
-          this.program,
-          this,
-        );
+      : send(bind(start, { in: { value: "" }, socket: { value: 1 } }), this.program, this);
   }
 
   table(state: SetState, table: TableName, hook: Hook): Part<SetState, Decision>[] {
@@ -196,7 +194,7 @@ export class Reach implements Engine<SetState> {
     const known = valueIn(state, "ctstate");
     if (known === CT.UNTRACKED || known === CT.NEW) return [state];
     return this.choose(state, this.fresh).map(({ state: part, outcome }) =>
-      bind(part, [["ctstate", { value: CT[outcome] }], ...(outcome === "NEW" ? TRACKED : [])]),
+      bind(part, { ctstate: { value: CT[outcome] }, ...(outcome === "NEW" ? TRACKED : {}) }),
     );
   }
 
@@ -215,15 +213,8 @@ export class Reach implements Engine<SetState> {
   private translated(state: SetState, nat: Nat, rule: Rule, side: "dst" | "src"): Part<SetState, Decision>[] {
     const noted: SetState = { ...state, translated: [...state.translated, rule] };
     if (nat.to.kind === "interface") {
-      const by: Field = side === "src" ? "out" : "in";
-      const cases = this.program.host.interfaces.map(
-        (i): Case<string> => ({
-          when: { kind: "in", field: by, ranges: [[i.name, i.name]] },
-          outcome: i.name,
-        }),
-      );
       return this.chains
-        .choose(noted, cases)
+        .choose(noted, this.devices[side])
         .flatMap(({ state: part, outcome }) => this.spread(part, nat, side, outcome));
     }
     return this.spread(noted, nat, side, "");
@@ -284,42 +275,24 @@ export class Reach implements Engine<SetState> {
         side,
         device,
       );
-    const changes: [Field, Bound][] = [];
-    if (to.address !== null)
-      changes.push(
-        [field, { value: to.address }],
-        [side === "dst" ? "ctreplsrc" : "ctrepldst", { value: to.address }],
-      );
-    if (to.port !== null)
-      changes.push(
-        [port, { value: to.port }],
-        [side === "dst" ? "ctreplsrcport" : "ctrepldstport", { value: to.port }],
-      );
+    const [reply, replyPort]: [Field, Field] =
+      side === "dst" ? ["ctreplsrc", "ctreplsrcport"] : ["ctrepldst", "ctrepldstport"];
     const bit = side === "dst" ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
     const status = ((valueIn(state, "ctstatus") as number | undefined) ?? 0) | bit;
+    const changes: { [F in Field]?: Bound } = { ctstatus: { value: status } };
     // A translation to what is there already is none: conntrack does not call the flow translated (nf_nat_setup_info).
-    const same = this.chains.where(
-      state,
-      this.domain.set(
-        and(
-          ...changes.flatMap(([f, to]) =>
-            (f === field || f === port) && "value" in to ? [is(f, to.value)] : [],
-          ),
-        ),
-      ),
-    );
+    let same = state.set;
+    const becomes = (what: Field, known: Field, value: Scalar): void => {
+      changes[what] = changes[known] = { value };
+      same = this.chains.where({ ...state, set: same }, this.domain.set(is(what, value)));
+    };
+    if (to.address !== null) becomes(field, reply, to.address);
+    if (to.port !== null) becomes(port, replyPort, to.port);
     const other = this.domain.diagrams.minus(state.set, same);
     return [
-      ...(same === EMPTY ? [] : [{ state: { ...state, set: same }, outcome: "accept" as const }]),
-      ...(other === EMPTY
-        ? []
-        : [
-            {
-              state: bind({ ...state, set: other }, [...changes, ["ctstatus", { value: status }]]),
-              outcome: "accept" as const,
-            },
-          ]),
-    ];
+      { state: { ...state, set: same }, outcome: "accept" as const },
+      { state: bind({ ...state, set: other }, changes), outcome: "accept" as const },
+    ].filter((part) => part.state.set !== EMPTY);
   }
 
   choose<T>(state: SetState, cases: readonly Case<T>[]): Part<SetState, T>[] {
@@ -327,29 +300,29 @@ export class Reach implements Engine<SetState> {
   }
 
   assign(state: SetState, field: Field, value: Scalar): SetState {
-    return bind(state, [[field, { value }]]);
+    return bind(state, { [field]: { value } });
   }
 
   aged(state: SetState): SetState {
     const ttl = valueIn(state, "ttl");
-    if (typeof ttl === "number") return bind(state, [["ttl", { value: ttl - 1 }]]);
-    const before = state.bound.get("ttl");
-    const less = before !== undefined && "less" in before ? before.less : 0;
-    return bind(state, [["ttl", { variable: "ttl", less: less + 1 }]]);
+    if (typeof ttl === "number") return bind(state, { ttl: { value: ttl - 1 } });
+    const before = state.bound.ttl;
+    const less = before !== undefined && "variable" in before ? (before.less ?? 0) : 0;
+    return bind(state, { ttl: { variable: "ttl", less: less + 1 } });
   }
 
   confirm(state: SetState): Confirmed<SetState> {
     const status = valueIn(state, "ctstatus");
     const fresh = valueIn(state, "ctstate") === CT.NEW && typeof status === "number";
     return {
-      state: fresh ? bind(state, [["ctstatus", { value: status | CT_STATUS.CONFIRMED }]]) : state,
+      state: fresh ? bind(state, { ctstatus: { value: status | CT_STATUS.CONFIRMED } }) : state,
       why: null,
     };
   }
 
   rerouted(before: SetState, after: SetState, stop: "mangle" | "nat"): boolean {
     const fields: readonly Field[] = stop === "nat" ? ["dst"] : ["src", "dst", "mark", "tos"];
-    return fields.some((field) => before.bound.get(field) !== after.bound.get(field));
+    return fields.some((field) => before.bound[field] !== after.bound[field]);
   }
 }
 

@@ -9,13 +9,15 @@ import type { Node } from "./diagram.ts";
 
 export type Bound =
   | { readonly value: Scalar }
-  | { readonly variable: Field }
   /** What the variable was when the packet was sent, less a number (and never below 0). */
-  | { readonly variable: Field; readonly less: number };
+  | { readonly variable: Field; readonly less?: number };
+
+/** What fields have become; one that is not named is still as it was sent. */
+export type Bindings = Readonly<Partial<Record<Field, Bound>>>;
 
 export interface SetState {
   readonly set: Node;
-  readonly bound: ReadonlyMap<Field, Bound>;
+  readonly bound: Bindings;
   /** The rules that translated it, in order. */
   readonly translated: readonly Rule[];
   /** Which sides the nat table was asked for: once each, even on the second way through loopback. */
@@ -24,14 +26,14 @@ export interface SetState {
   readonly unsure: readonly string[];
 }
 
-/** A field's binding after a change of another one is spelled: `undefined` where it is still as it was sent. */
-export const bind = (state: SetState, changes: Iterable<readonly [Field, Bound]>): SetState => ({
+/** The state with some fields bound anew. */
+export const bind = (state: SetState, changes: Bindings): SetState => ({
   ...state,
-  bound: new Map([...state.bound, ...changes]),
+  bound: { ...state.bound, ...changes },
 });
 
 /** The one value a field now has, where it has one. */
 export function valueIn(state: SetState, field: Field): Scalar | undefined {
-  const bound = state.bound.get(field);
+  const bound = state.bound[field];
   return bound !== undefined && "value" in bound ? bound.value : undefined;
 }

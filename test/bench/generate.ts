@@ -151,3 +151,166 @@ export function flat(size: number, seed = 3): string {
   const rules = Array.from({ length: size }, () => `${counters(r)}-A INPUT -s ${address(r)}/32 -j DROP`);
   return save({ filter: { chains: ["INPUT ACCEPT", "FORWARD ACCEPT", "OUTPUT ACCEPT"], rules } });
 }
+
+/** A host with Docker and ufw on it, as its own tools print it, and how many findings an audit of it must make. */
+export interface DockerHost {
+  readonly save: string;
+  /** `ip -j addr` and `ip -j route`. */
+  readonly addr: string;
+  readonly route: string;
+  readonly findings: number;
+}
+
+/** Docker's bridges: docker0 and user networks, each with a /16 behind it. */
+const BRIDGES = ["docker0", "br-4f1a9c07d2e3", "br-91b0c6e57a48", "br-c03d8aa1f5b6", "br-e7725d10994c"];
+
+/**
+ * A host with Docker 20.10 and ufw: containers of one to four published ports over five bridges, a few of them
+ * published on the loopback address only, and ufw rules of which half speak of published ports.
+ */
+export function dockerHost(ports: number, rules = 300, seed = 4): DockerHost {
+  const r = random(seed);
+  const bridges = BRIDGES.map((name, i) => ({ name, net: `172.${17 + i}`, used: 0 }));
+  const published: { port: number; proto: string; to: number; ip: string; bridge: string; local: boolean }[] =
+    [];
+  const step = Math.max(1, Math.min(6, Math.floor(60_000 / ports)));
+  while (published.length < ports) {
+    const bridge = pick(r, bridges);
+    const at = 2 + bridge.used++;
+    const ip = `${bridge.net}.${at >> 8}.${at & 255}`;
+    const many = Math.min(1 + r(4), ports - published.length);
+    for (let i = 0; i < many; i++)
+      published.push({
+        port: 2000 + published.length * step + r(step),
+        proto: r(10) === 0 ? "udp" : "tcp",
+        to: [80, 443, 9090, 5432][i]!,
+        ip,
+        bridge: bridge.name,
+        local: r(20) === 0,
+      });
+  }
+  // INPUT lets everyone to a port that is allowed before any rule denies it to somebody.
+  const allowed = new Set<number>();
+  const denied = new Set<number>();
+  const user = Array.from({ length: rules }, (_, i) => {
+    const from = `-s ${address(r, 10)}/32 `;
+    if (i % 2 === 0) return `${r(2) === 0 ? from : ""}-p tcp -m tcp --dport ${1 + r(1999)} -j ACCEPT`;
+    const { port, proto } = pick(r, published);
+    const kind = r(4);
+    if (kind % 2 === 1) denied.add(port);
+    if (kind === 0 && !denied.has(port)) allowed.add(port);
+    const match = `-p ${proto} -m ${proto} --dport ${port}`;
+    if (kind === 0) return `${match} -j ACCEPT`;
+    if (kind === 1) return `${match} -j DROP`;
+    return kind === 2 ? `-s 10.${r(256)}.0.0/16 ${match} -j ACCEPT` : `${from}${match} -j DROP`;
+  });
+  const endpoints = new Set(published.map(({ ip, proto, to }) => `${ip} ${proto} ${to}`));
+  const count = (list: string[]): string[] => list.map((rule) => counters(r) + rule);
+  const link = (name: string, ip: string, length: number): object => ({
+    ifname: name,
+    flags: ["UP"],
+    addr_info: [{ family: "inet", local: ip, prefixlen: length, scope: name === "lo" ? "host" : "global" }],
+  });
+  return {
+    addr: JSON.stringify([
+      link("lo", "127.0.0.1", 8),
+      link("eth0", "203.0.113.1", 24),
+      link("eth1", "10.99.0.1", 24),
+      ...bridges.map(({ name, net }) => link(name, `${net}.0.1`, 16)),
+    ]),
+    route: JSON.stringify([
+      { dst: "default", gateway: "203.0.113.254", dev: "eth0" },
+      { dst: "203.0.113.0/24", dev: "eth0", prefsrc: "203.0.113.1" },
+      { dst: "10.99.0.0/24", dev: "eth1", prefsrc: "10.99.0.1" },
+      ...bridges.map(({ name, net }) => ({ dst: `${net}.0.0/16`, dev: name, prefsrc: `${net}.0.1` })),
+    ]),
+    // What is allowed to everyone is none; a container's own address is behind nothing but FORWARD's policy.
+    findings: published.filter(({ port }) => !allowed.has(port)).length + endpoints.size,
+    save: save({
+      filter: {
+        chains: [
+          ...["INPUT DROP", "FORWARD DROP", "OUTPUT ACCEPT"],
+          ...["DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2", "DOCKER-USER"].map(
+            (c) => `${c} -`,
+          ),
+          ...["before-forward", "before-input", "before-output", "not-local", "skip-to-policy-input"].map(
+            (c) => `ufw-${c} -`,
+          ),
+          ...["after-input", "logging-deny", "user-forward", "user-input", "user-output"].map(
+            (c) => `ufw-${c} -`,
+          ),
+        ],
+        rules: count([
+          "-A INPUT -j ufw-before-input",
+          "-A INPUT -j ufw-after-input",
+          "-A FORWARD -j DOCKER-USER",
+          "-A FORWARD -j DOCKER-ISOLATION-STAGE-1",
+          ...BRIDGES.flatMap((name) => [
+            `-A FORWARD -o ${name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+            `-A FORWARD -o ${name} -j DOCKER`,
+            `-A FORWARD -i ${name} ! -o ${name} -j ACCEPT`,
+            `-A FORWARD -i ${name} -o ${name} -j ACCEPT`,
+          ]),
+          "-A FORWARD -j ufw-before-forward",
+          "-A OUTPUT -j ufw-before-output",
+          ...published.map(
+            ({ ip, proto, to, bridge }) =>
+              `-A DOCKER -d ${ip}/32 ! -i ${bridge} -o ${bridge} -p ${proto} -m ${proto} --dport ${to} -j ACCEPT`,
+          ),
+          ...BRIDGES.map(
+            (name) => `-A DOCKER-ISOLATION-STAGE-1 -i ${name} ! -o ${name} -j DOCKER-ISOLATION-STAGE-2`,
+          ),
+          "-A DOCKER-ISOLATION-STAGE-1 -j RETURN",
+          ...BRIDGES.map((name) => `-A DOCKER-ISOLATION-STAGE-2 -o ${name} -j DROP`),
+          "-A DOCKER-ISOLATION-STAGE-2 -j RETURN",
+          "-A DOCKER-USER -j RETURN",
+          ...["udp 137", "udp 138", "tcp 139", "tcp 445"].map((service) => {
+            const [proto, port] = service.split(" ");
+            return `-A ufw-after-input -p ${proto} -m ${proto} --dport ${port} -j ufw-skip-to-policy-input`;
+          }),
+          "-A ufw-after-input -m addrtype --dst-type BROADCAST -j ufw-skip-to-policy-input",
+          "-A ufw-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+          "-A ufw-before-forward -p icmp -m icmp --icmp-type 8 -j ACCEPT",
+          "-A ufw-before-forward -j ufw-user-forward",
+          "-A ufw-before-input -i lo -j ACCEPT",
+          "-A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+          "-A ufw-before-input -m conntrack --ctstate INVALID -j ufw-logging-deny",
+          "-A ufw-before-input -m conntrack --ctstate INVALID -j DROP",
+          "-A ufw-before-input -p icmp -m icmp --icmp-type 8 -j ACCEPT",
+          "-A ufw-before-input -p udp -m udp --sport 67 --dport 68 -j ACCEPT",
+          "-A ufw-before-input -j ufw-not-local",
+          "-A ufw-before-input -d 224.0.0.251/32 -p udp -m udp --dport 5353 -j ACCEPT",
+          "-A ufw-before-input -j ufw-user-input",
+          "-A ufw-before-output -o lo -j ACCEPT",
+          "-A ufw-before-output -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+          "-A ufw-before-output -j ufw-user-output",
+          '-A ufw-logging-deny -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix "[UFW BLOCK] "',
+          ...["LOCAL", "MULTICAST", "BROADCAST"].map(
+            (type) => `-A ufw-not-local -m addrtype --dst-type ${type} -j RETURN`,
+          ),
+          "-A ufw-not-local -m limit --limit 3/min --limit-burst 10 -j ufw-logging-deny",
+          "-A ufw-not-local -j DROP",
+          "-A ufw-skip-to-policy-input -j DROP",
+          ...user.map((rule) => `-A ufw-user-input ${rule}`),
+        ]),
+      },
+      nat: {
+        chains: ["PREROUTING ACCEPT", "INPUT ACCEPT", "OUTPUT ACCEPT", "POSTROUTING ACCEPT", "DOCKER -"],
+        rules: count([
+          "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+          "-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER",
+          ...bridges.map(({ name, net }) => `-A POSTROUTING -s ${net}.0.0/16 ! -o ${name} -j MASQUERADE`),
+          ...published.map(
+            ({ ip, proto, to }) =>
+              `-A POSTROUTING -s ${ip}/32 -d ${ip}/32 -p ${proto} -m ${proto} --dport ${to} -j MASQUERADE`,
+          ),
+          ...BRIDGES.map((name) => `-A DOCKER -i ${name} -j RETURN`),
+          ...published.map(
+            ({ port, proto, to, ip, bridge, local }) =>
+              `-A DOCKER ${local ? "-d 127.0.0.1/32 " : ""}! -i ${bridge} -p ${proto} -m ${proto} --dport ${port} -j DNAT --to-destination ${ip}:${to}`,
+          ),
+        ]),
+      },
+    }),
+  };
+}
