@@ -125,7 +125,8 @@ export class Chains {
       }
       const other = domain.levelOf(to.variable);
       if (other === undefined) continue;
-      if (to.less !== undefined) changes.set(level, { level: other, through: domain.lessened(other, to.less) });
+      if (to.less !== undefined)
+        changes.set(level, { level: other, through: domain.lessened(other, to.less) });
       else if (other !== level) changes.set(level, { level: other });
     }
     return domain.diagrams.substitute(node, changes);
