@@ -167,24 +167,46 @@ function interfaceAddress(
   return sourceAddress(host, device, towards as bigint);
 }
 
-/** How far an address reaches, as ipv6_addr_scope says it: 1 the host, 2 the link, 5 the site, 0 everywhere. */
+/**
+ * How far an address reaches, as ipv6_addr_scope says it: 1 the host, 2 the link, 5 the site, 0 everywhere. What looks
+ * like IPv4's in the last 32 bits has a scope of its own, which no ordinary address shares.
+ */
 function reachOf(a: bigint): number {
   if (a >> 120n === 0xffn) {
     const scope = Number((a >> 112n) & 15n);
     return [1, 2, 5].includes(scope) ? scope : 0;
   }
-  return a === 1n ? 1 : a >> 118n === 0x3fan ? 2 : a >> 118n === 0x3fbn ? 5 : 0;
+  if (a === 1n) return 1;
+  if (a >> 32n === 0n && a !== 0n) return COMPATIBLE;
+  return a >> 118n === 0x3fan ? 2 : a >> 118n === 0x3fbn ? 5 : 0;
 }
 
+/** IPV6_ADDR_COMPATv4: ::/96 but for no address and the loopback one. */
+const COMPATIBLE = 8;
+
 /** The scopes of RFC 4291 and the labels of the kernel's policy table (net/ipv6/addrlabel.c). */
-const scopeOf = (a: bigint): number => (a >> 118n === 0x3fan || a === 1n ? 2 : a >> 118n === 0x3fbn ? 5 : 14);
-function labelOf(a: bigint): number {
-  if (a === 1n) return 0;
-  if (a >> 121n === 0x7en) return 5;
-  if (a >> 112n === 0x2002n) return 2;
-  if (a >> 96n === 0x2001_0000n) return 6;
-  return a >> 118n === 0x3fbn ? 11 : 1;
-}
+const scopeOf = (a: bigint): number =>
+  a >> 120n === 0xffn
+    ? Number((a >> 112n) & 15n)
+    : a >> 118n === 0x3fan || a === 1n
+      ? 2
+      : a >> 118n === 0x3fbn
+        ? 5
+        : 14;
+/** Prefixes and their labels, the longest first; what is in none has label 1. */
+const LABELS: readonly (readonly [bits: bigint, prefix: bigint, label: number])[] = [
+  [128n, 1n, 0],
+  [96n, 0xffffn, 4],
+  [96n, 0n, 3],
+  [32n, 0x2001_0000n, 6],
+  [28n, 0x2001_001n, 7],
+  [16n, 0x2002n, 2],
+  [16n, 0x3ffen, 12],
+  [10n, 0x3fbn, 11],
+  [7n, 0x7en, 5],
+];
+const labelOf = (a: bigint): number =>
+  LABELS.find(([bits, prefix]) => a >> (128n - bits) === prefix)?.[2] ?? 1;
 
 /** The address the kernel sends from towards another: RFC 6724 as far as addresses alone decide (ipv6_dev_get_saddr). */
 function sourceAddress(host: Host, device: string, towards: bigint): Address | undefined {
@@ -192,8 +214,8 @@ function sourceAddress(host: Host, device: string, towards: bigint): Address | u
   let best: { address: bigint; score: readonly number[] } | undefined;
   for (const { name, addresses } of host.interfaces)
     for (const { family, address: a, prefix } of addresses) {
-      // Towards the link only its own interface is asked.
-      if (family !== 6 || (scope === 2 && name !== device)) continue;
+      // Towards the link or a group only its own interface is asked.
+      if (family !== 6 || ((scope <= 2 || towards >> 120n === 0xffn) && name !== device)) continue;
       const address = a as bigint;
       const own = scopeOf(address);
       const differing = address ^ towards;

@@ -322,7 +322,7 @@ export class Aim {
 }
 
 /** The packet with the length it will have. */
-function sized(packet: LabPacket, family: Family): LabPacket {
+export function sized(packet: LabPacket, family: Family): LabPacket {
   const head = family === 4 ? 20 : 40;
   const body = (proto: string | number | undefined): number =>
     proto === "udp" ? 9 : proto === (family === 4 ? "icmp" : "icmpv6") ? 8 : 20;

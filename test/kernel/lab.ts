@@ -1,5 +1,6 @@
 /** The lab: a host of TUN devices in a network namespace of its own, and the kernel's word on every packet sent to it. */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Family, type Host, type PacketJson, type Ruleset, readHost, readRuleset } from "fwcheck";
@@ -104,8 +105,12 @@ export class Lab {
     return deeds.map(({ path, out }) => ({ path: path.flatMap((line) => this.spoken(line)), out }));
   }
 
-  close(): void {
+  /** Ends the lab; its namespace goes with it. */
+  async close(): Promise<void> {
+    if (this.child.exitCode !== null) return;
+    const gone = once(this.child, "exit");
     this.child.stdin.end();
+    await gone;
   }
 
   /**

@@ -54,6 +54,7 @@ for name, value in HOST["sysctls"].items():
     if "/conf/" not in proc(name) or "/conf/all/" in proc(name) or "/conf/default/" in proc(name):
         write(proc(name), value)
 tun, name_of = {}, {}
+lines = []
 for each in HOST["interfaces"]:
     name = each["name"]
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
@@ -63,16 +64,17 @@ for each in HOST["interfaces"]:
     write(f"/proc/sys/net/ipv6/conf/{name}/router_solicitations", 0)
     write(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode", 1)
     for address in each["addresses"]:
-        run("ip", "addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
-    run("ip", "link", "set", name, "up", "txqueuelen", "5000")
+        lines.append(f"addr add {address} dev {name}{' nodad' if ':' in address else ''}")
+    lines.append(f"link set {name} up txqueuelen 5000")
+ip = ("ip", *(["-6"] if IP6 else []), "-batch", "-")
+run(*ip, text="\n".join(lines) + "\n")
 for name, value in HOST["sysctls"].items():
     path = proc(name)
     if "/conf/" in path and "/conf/all/" not in path and "/conf/default/" not in path:
         write(path, value)
-for route in HOST.get("routes", []):
-    run("ip", *(["-6"] if IP6 else []), "route", "add", *route.split())
-for rule in HOST.get("rules", []):
-    run("ip", *(["-6"] if IP6 else []), "rule", "add", *rule.split())
+lines = [f"route add {route}" for route in HOST.get("routes", [])]
+lines += [f"rule add {rule}" for rule in HOST.get("rules", [])]
+run(*ip, text="\n".join(lines) + "\n")
 
 # -- rules: the host's own voice is dropped, everything else is traced
 run(f"ip{SIX}tables-legacy-restore", text=HOST["save"])

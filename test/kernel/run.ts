@@ -5,165 +5,106 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Answer, type Family, readPacket, Simulator } from "fwcheck";
-import { GROUPS } from "../../lib/path/route.ts";
-import type { Step } from "../../lib/simulate/state.ts";
+import type { Answer, Family } from "fwcheck";
 import { random } from "../random.ts";
 import { Aim } from "./aim.ts";
 import { generate, INTERFACES, type Random } from "./generate.ts";
-import { closed, type Deed, Lab, type LabPacket, type Scenario } from "./lab.ts";
+import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
+import { closed, Lab, type LabPacket, type Scenario } from "./lab.ts";
+import { shrink } from "./shrink.ts";
 
 const PACKETS = Number(process.env.KERNEL_PACKETS ?? 50_000);
 const SEED = Number(process.env.KERNEL_SEED ?? 1);
 const ONLY = process.env.KERNEL_ONLY;
 const BATCH = 50;
+/** Packets on one lab at most, so that no table of connections grows without end. */
+const LARGEST = 1000;
+/** Labs that are being opened while another is at work. */
+const AHEAD = 4;
+/** After so many differences a run ends; so many of them are shrunk, each with so many labs. */
+const MOST_DIFFERENCES = 40;
+const MOST_SHRUNK = 4;
+const MOST_TRIES = 200;
 const ROOT = process.env.KERNEL_ROOT ?? ".";
-
-const spoken = (step: Step): string =>
-  step.step === "rule"
-    ? `${step.table} ${step.chain} ${step.rule}`
-    : `${step.table} ${step.chain} ${step.step}`;
-
-type Branch = Pick<Answer, "verdict" | "delivery" | "out" | "sent" | "path" | "assumptions">;
-
-/** What differs between what the kernel did and what one branch of the answer says; `null` when nothing does. */
-function difference(
-  packet: LabPacket,
-  answer: Branch,
-  deed: Deed,
-  tables: ReadonlySet<string>,
-): string | null {
-  const path = answer.path.map(spoken);
-  const kernel = deed.path.filter((step) => tables.has(step.split(" ")[0]!));
-  // Where nothing is decided the way ends early.
-  if (answer.verdict === "undecided" && path.every((step, i) => kernel[i] === step)) return null;
-  if (path.join("; ") !== kernel.join("; ")) return "path";
-  const leaves = answer.verdict === "accept" && (answer.delivery === "forward" || answer.delivery === "out");
-  if (!leaves) return deed.out.length === 0 ? null : "something came out";
-  const [out, ...more] = deed.out;
-  if (out === undefined) return "nothing came out";
-  if (more.length > 0) return "it came out more than once";
-  if (out.out !== answer.out) return "interface";
-  const sent = answer.sent!;
-  if (out.src !== sent.src || out.dst !== sent.dst) return "address";
-  if (out.ttl !== sent.ttl) return "ttl";
-  if (out.tos !== sent.tos) return "tos";
-  const chosen = answer.assumptions.some((a) => a.includes("the kernel chooses"));
-  if (out.sport !== undefined && sent.sport !== null && packet.fragment !== 1 && !chosen)
-    if (out.sport !== sent.sport || out.dport !== sent.dport) return "port";
-  return null;
-}
 
 interface Tally {
   packets: number;
   undecided: number;
   differences: number;
   skipped: number;
+  labs: number;
 }
 
-/** The lab's interfaces listen to no group but those that all do. */
-const NO_GROUPS = new Map([[GROUPS, false]]);
+/** A scenario, the chance that its packets are drawn by, and how many of them. */
+interface Task {
+  readonly scenario: Scenario;
+  readonly next: Random;
+  readonly packets: number;
+}
 
-/** Runs one scenario; `true` when nothing differed. */
-async function judge(
-  scenario: Scenario,
-  next: Random,
-  packets: number,
-  tally: Tally,
-  seed: number,
-): Promise<void> {
-  const lab = await Lab.open(scenario);
-  if (typeof lab === "string") {
-    tally.skipped++;
-    if (process.env.KERNEL_VERBOSE) console.log(`skipped ${scenario.name}: ${lab}`);
-    return;
-  }
-  const simulator = new Simulator([lab.ruleset], lab.host, { assume: NO_GROUPS });
-  const aim = new Aim(next, scenario.family, lab.ruleset, lab.host, simulator);
-  const tables = new Set<string>(lab.ruleset.tables.keys());
+/** Compares packets on one lab, up to the first that differs. */
+async function judge({ scenario, next, packets }: Task, lab: Lab, tally: Tally): Promise<void> {
+  const judge = new Judge(lab);
+  const aim = new Aim(next, scenario.family, lab.ruleset, lab.host, judge.simulator);
   const sent: LabPacket[] = [];
-  // Flows whose fate the simulator leaves open: the kernel's table may know more of them.
-  const open = new Set<string>();
-  const flowOf = (p: LabPacket): string =>
-    `${p.proto} ${[p.sport ?? p.id ?? 0, p.dport ?? 0].sort().join(" ")}`;
-  let wrong = 0;
-  try {
-    for (let done = 0; done < packets && wrong < 1; ) {
-      const batch: { packet: LabPacket; answer: Answer }[] = [];
-      for (let tries = 0; batch.length < BATCH && tries < BATCH * 20; tries++) {
-        const packet = aim.draw();
-        if (open.has(flowOf(packet))) continue;
-        const { seq: _, ack: __, ...plain } = packet;
-        const read = readPacket(plain.in === null ? { ...plain, uid: 0, gid: 0 } : plain);
-        if (typeof read === "string") throw new Error(`${read}: ${JSON.stringify(packet)}`);
-        const answer = simulator.packet(read);
-        if (
-          answer.verdict === "undecided" ||
-          answer.assumptions.some((a) => a.includes(" taken not to ")) ||
-          answer.assumptions.some((a) => a.includes("the kernel chooses"))
-        )
-          open.add(flowOf(packet));
-        else aim.saw(packet, answer);
-        batch.push({ packet, answer });
-      }
-      if (batch.length === 0) return;
-      const deeds = await lab.send(batch.map((b) => b.packet));
-      for (const [i, deed] of deeds.entries()) {
-        const { packet, answer } = batch[i]!;
-        tally.packets++;
-        done++;
-        sent.push(packet);
-        const ways: Branch[] = answer.branches === undefined ? [answer] : [...answer.branches];
-        const found = ways.map((way) => difference(packet, way, deed, tables));
-        // Ways that end alike are not told one by one: the first is as good as any, and the path may be another's.
-        const several = answer.assumptions.some((a) => a.includes(" taken not to "));
-        if (answer.verdict === "undecided" || several) tally.undecided++;
-        if (found.includes(null) || (several && found.every((f) => f === "path"))) continue;
-        tally.differences++;
-        wrong++;
-        if (wrong > 1) continue;
-        report(scenario, seed, packet, answer, deed, found.join(", "), sent);
-      }
+  for (let done = 0; done < packets; ) {
+    const batch: { packet: LabPacket; answer: Answer }[] = [];
+    for (let tries = 0; batch.length < BATCH && tries < BATCH * 20; tries++) {
+      const packet = aim.draw();
+      const answer = judge.foretell(packet);
+      if (answer === undefined) continue;
+      if (settled(answer)) aim.saw(packet, answer);
+      batch.push({ packet, answer });
     }
-  } finally {
-    lab.close();
+    if (batch.length === 0) return;
+    const judged = await judge.compare(batch);
+    done += judged.length;
+    tally.packets += judged.length;
+    tally.undecided += judged.filter(({ answer: a }) => a.verdict === "undecided" || several(a)).length;
+    const at = judged.findIndex((j) => j.differs !== null);
+    if (at >= 0) {
+      tally.differences++;
+      sent.push(...judged.slice(0, at + 1).map((j) => j.packet));
+      await lab.close();
+      await report(scenario, sent, judged[at]!, tally);
+      return;
+    }
+    sent.push(...judged.map((j) => j.packet));
   }
 }
 
-function report(
+/** Shrinks a difference and prints it: the packet, those that have to come before it, and the rules it takes. */
+async function report(
   scenario: Scenario,
-  seed: number,
-  packet: LabPacket,
-  answer: Answer,
-  deed: Deed,
-  what: string,
   sent: readonly LabPacket[],
-): void {
-  // What has the same two ports may be of the same flow, translated or not.
-  const pair = (p: LabPacket): string => [p.sport ?? p.id ?? 0, p.dport ?? 0].sort().join(" ");
-  const before = sent
-    .slice(0, -1)
-    .filter((p) => pair(p) === pair(packet) || (p.src === packet.src && p.sport === packet.sport));
-  const rules = scenario.save.split("\n");
-  const steps = [...deed.path, ...answer.path.map(spoken)];
-  const named = new Set(steps.map((s) => s.split(" ").slice(0, 2).join(" ")));
-  let table = "";
-  const shown = rules.filter((line) => {
-    if (line.startsWith("*")) table = line.slice(1);
-    const chain = /^-A (\S+)/.exec(line)?.[1] ?? /^:(\S+)/.exec(line)?.[1];
-    return chain !== undefined && named.has(`${table} ${chain}`);
-  });
+  judged: Judged,
+  tally: Tally,
+): Promise<void> {
+  const most = tally.differences > MOST_SHRUNK ? 0 : MOST_TRIES;
+  const small = await shrink(scenario, sent, most);
+  const { packet, answer, deed, differs } = small.judged ?? judged;
+  const how =
+    most === 0
+      ? "not shrunk"
+      : small.judged === null
+        ? "it did not show a second time, so nothing is left out"
+        : `shrunk in ${small.tries} labs`;
+  const before = small.packets.slice(0, -1);
+  const sysctls = Object.entries(small.scenario.sysctls).map(([name, value]) => `${name} = ${value}`);
   console.log(
     [
-      `\nDIFFERENCE (${what}) in ${scenario.name}, seed ${seed}`,
+      `\nDIFFERENCE (${differs}) in ${scenario.name}, seed ${SEED}; ${how}`,
+      ...before.slice(-12).map((p) => `  before    ${JSON.stringify(p)}`),
+      ...(before.length > 12 ? [`  and ${before.length - 12} packets before those`] : []),
       `  packet    ${JSON.stringify(packet)}`,
-      ...before.slice(-10).map((p) => `  before    ${JSON.stringify(p)}`),
       `  kernel    ${deed.path.join("; ")}`,
       `            ${JSON.stringify(deed.out)}`,
       `  simulator ${answer.path.map(spoken).join("; ")}`,
       `            ${answer.verdict} ${answer.delivery} ${answer.out} ${JSON.stringify(answer.sent)} ${answer.reason ?? ""} ${answer.assumptions.join(" | ")}`,
-      ...(process.env.KERNEL_VERBOSE ? shown.map((l) => `  ${l}`) : []),
-      `  routes ${scenario.routes.join(" | ")} rules ${scenario.rules.join(" | ")} ${JSON.stringify(scenario.sysctls)}`,
+      ...(small.judged !== null || process.env.KERNEL_VERBOSE ? [small.scenario.save.trimEnd()] : []),
+      ...small.scenario.routes.map((r) => `ip route add ${r}`),
+      ...small.scenario.rules.map((r) => `ip rule add ${r}`),
+      ...sysctls,
     ].join("\n"),
   );
 }
@@ -261,24 +202,56 @@ if (why !== undefined) {
   console.log(`skipped: ${why}`);
   process.exit(0);
 }
-const started = Date.now();
-const tally: Tally = { packets: 0, undecided: 0, differences: 0, skipped: 0 };
-const given = [...scenarios()].filter((s) => ONLY === undefined || s.name.includes(ONLY));
-// A third of the packets goes over what was found, the rest over what is generated.
-const each = given.length === 0 ? 0 : Math.max(50, Math.floor(PACKETS / 3 / given.length));
-for (const [i, scenario] of given.entries())
-  await judge(scenario, random(SEED * 7919 + i), each, tally, SEED);
-console.log(`given: ${given.length} rulesets, ${JSON.stringify(tally)}`);
-if (ONLY === undefined || ONLY.startsWith("generated")) {
+
+/** Found rulesets with a third of the packets, in labs of a moderate size; then generated ones without end. */
+function* tasks(): Generator<Task> {
+  const given = [...scenarios()].filter((s) => ONLY === undefined || s.name.includes(ONLY));
+  const each = given.length === 0 ? 0 : Math.max(50, Math.floor(PACKETS / 3 / given.length));
+  for (let round = 0; round * LARGEST < each; round++)
+    for (const [i, scenario] of given.entries())
+      yield {
+        scenario,
+        next: random(SEED * 7919 + i + round * 104_729),
+        packets: Math.min(each - round * LARGEST, LARGEST),
+      };
+  if (ONLY !== undefined && !ONLY.startsWith("generated")) return;
   const one = Number(/\d+/.exec(ONLY ?? "")?.[0] ?? Number.NaN);
-  for (let n = Number.isNaN(one) ? 0 : one; tally.packets < PACKETS && tally.differences < 40; n++) {
+  for (let n = Number.isNaN(one) ? 0 : one; ; n++) {
     const next = random(SEED * 104_729 + n);
-    await judge(generate(next, n % 3 === 2 ? 6 : 4, `generated ${n}`), next, 400, tally, SEED);
-    if (n === one) break;
+    yield { scenario: generate(next, n % 3 === 2 ? 6 : 4, `generated ${n}`), next, packets: 400 };
+    if (n === one) return;
   }
 }
-const seconds = (Date.now() - started) / 1000;
-console.log(
-  `seed ${SEED}: ${tally.packets} packets compared in ${seconds.toFixed(0)} s, ${tally.undecided} undecided, ${tally.skipped} rulesets refused by the kernel, ${tally.differences} differences`,
-);
+
+const started = Date.now();
+const tally: Tally = { packets: 0, undecided: 0, differences: 0, skipped: 0, labs: 0 };
+const said = (): string =>
+  `${tally.packets} packets compared in ${((Date.now() - started) / 1000).toFixed(0)} s on ${tally.labs} labs, ${tally.undecided} undecided, ${tally.skipped} rulesets refused by the kernel, ${tally.differences} differences`;
+/** Labs are opened ahead: the kernel takes its time to make a namespace. */
+const ahead: { task: Task; lab: Promise<Lab | string> }[] = [];
+const source = tasks();
+let told = 0;
+for (;;) {
+  while (ahead.length < AHEAD && tally.packets < PACKETS && tally.differences < MOST_DIFFERENCES) {
+    const { value: task, done } = source.next();
+    if (done === true) break;
+    ahead.push({ task, lab: Lab.open(task.scenario) });
+  }
+  const first = ahead.shift();
+  if (first === undefined) break;
+  const lab = await first.lab;
+  if (typeof lab === "string") {
+    tally.skipped++;
+    if (process.env.KERNEL_VERBOSE) console.log(`skipped ${first.task.scenario.name}: ${lab}`);
+    continue;
+  }
+  tally.labs++;
+  if (tally.packets < PACKETS) await judge(first.task, lab, tally);
+  await lab.close();
+  if (tally.packets >= told + PACKETS / 20) {
+    told = tally.packets;
+    console.log(`... ${said()}`);
+  }
+}
+console.log(`seed ${SEED}: ${said()}`);
 process.exit(tally.differences === 0 ? 0 : 1);

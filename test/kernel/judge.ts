@@ -1,0 +1,108 @@
+/** Holds the simulator against one lab, packet by packet. */
+import { type Answer, readPacket, Simulator } from "fwcheck";
+import { GROUPS } from "../../lib/path/route.ts";
+import type { Step } from "../../lib/simulate/state.ts";
+import type { Deed, Lab, LabPacket } from "./lab.ts";
+
+/** A packet, what the simulator says of it, and what the kernel did with it. */
+export interface Judged {
+  readonly packet: LabPacket;
+  readonly answer: Answer;
+  readonly deed: Deed;
+  /** In what the two differ, in a word or two; `null` when they agree. */
+  readonly differs: string | null;
+}
+
+/** A step as the lab spells it. */
+export const spoken = (step: Step): string =>
+  step.step === "rule"
+    ? `${step.table} ${step.chain} ${step.rule}`
+    : `${step.table} ${step.chain} ${step.step}`;
+
+/** The lab's interfaces listen to no group but those that all do. */
+const NO_GROUPS = new Map([[GROUPS, false]]);
+
+/** What has the same two ports may be of the same flow, translated or not. */
+export const flowOf = (p: LabPacket): string =>
+  `${p.proto} ${[p.sport ?? p.id ?? 0, p.dport ?? 0].sort().join(" ")}`;
+
+export class Judge {
+  readonly simulator: Simulator;
+  private readonly tables: ReadonlySet<string>;
+  /** Flows whose fate the simulator leaves open: the kernel's table may know more of them. */
+  private readonly open = new Set<string>();
+
+  constructor(private readonly lab: Lab) {
+    this.simulator = new Simulator([lab.ruleset], lab.host, { assume: NO_GROUPS });
+    this.tables = new Set<string>(lab.ruleset.tables.keys());
+  }
+
+  /** What the simulator says of the next packet; `undefined` where it already left the packet's flow open. */
+  foretell(packet: LabPacket): Answer | undefined {
+    if (this.open.has(flowOf(packet))) return undefined;
+    const { seq: _, ack: __, ...plain } = packet;
+    const read = readPacket(plain.in === null ? { ...plain, uid: 0, gid: 0 } : plain);
+    if (typeof read === "string") throw new Error(`${read}: ${JSON.stringify(packet)}`);
+    const answer = this.simulator.packet(read);
+    if (!settled(answer)) this.open.add(flowOf(packet));
+    return answer;
+  }
+
+  /** Sends packets in their order and compares what the kernel does with what was foretold. */
+  async compare(batch: readonly { packet: LabPacket; answer: Answer }[]): Promise<Judged[]> {
+    const deeds = await this.lab.send(batch.map((b) => b.packet));
+    return deeds.map((deed, i) => {
+      const { packet, answer } = batch[i]!;
+      return { packet, answer, deed, differs: this.difference(packet, answer, deed) };
+    });
+  }
+
+  private difference(packet: LabPacket, answer: Answer, deed: Deed): string | null {
+    const ways: readonly Branch[] = answer.branches ?? [answer];
+    const found = ways.map((way) => difference(packet, way, deed, this.tables));
+    if (found.includes(null)) return null;
+    // Ways that end alike are not told one by one: the first is as good as any, and the path may be another's.
+    if (several(answer) && found.every((f) => f === "path")) return null;
+    return [...new Set(found)].join(", ");
+  }
+}
+
+/** Whether the answer names what it had to take one way or the other. */
+export const several = (answer: Answer): boolean =>
+  answer.assumptions.some((a) => a.includes(" taken not to "));
+
+/** Whether the answer says all that becomes of the packet and of its connection. */
+export const settled = (answer: Answer): boolean =>
+  answer.verdict !== "undecided" &&
+  !several(answer) &&
+  !answer.assumptions.some((a) => a.includes("the kernel chooses"));
+
+type Branch = Pick<Answer, "verdict" | "delivery" | "out" | "sent" | "path" | "assumptions">;
+
+/** What differs between what the kernel did and what one branch of the answer says; `null` when nothing does. */
+function difference(
+  packet: LabPacket,
+  answer: Branch,
+  deed: Deed,
+  tables: ReadonlySet<string>,
+): string | null {
+  const path = answer.path.map(spoken);
+  const kernel = deed.path.filter((step) => tables.has(step.split(" ")[0]!));
+  // Where nothing is decided the way ends early.
+  if (answer.verdict === "undecided" && path.every((step, i) => kernel[i] === step)) return null;
+  if (path.join("; ") !== kernel.join("; ")) return "path";
+  const leaves = answer.verdict === "accept" && (answer.delivery === "forward" || answer.delivery === "out");
+  if (!leaves) return deed.out.length === 0 ? null : "something came out";
+  const [out, ...more] = deed.out;
+  if (out === undefined) return "nothing came out";
+  if (more.length > 0) return "it came out more than once";
+  if (out.out !== answer.out) return "interface";
+  const sent = answer.sent!;
+  if (out.src !== sent.src || out.dst !== sent.dst) return "address";
+  if (out.ttl !== sent.ttl) return "ttl";
+  if (out.tos !== sent.tos) return "tos";
+  const chosen = answer.assumptions.some((a) => a.includes("the kernel chooses"));
+  if (out.sport !== undefined && sent.sport !== null && packet.fragment !== 1 && !chosen)
+    if (out.sport !== sent.sport || out.dport !== sent.dport) return "port";
+  return null;
+}
