@@ -27,6 +27,10 @@ export interface Interface {
   readonly addresses: readonly InterfaceAddress[];
   /** The bridge it is a port of. */
   readonly master: string | null;
+  /** Its group, where that is known. */
+  readonly group?: number;
+  /** Its kind of link as `ip -j addr` names it (`ether`, `loopback`, `none`), where that is known. */
+  readonly link?: string;
 }
 
 /** A route as `ip -j route` lists it. */
@@ -121,6 +125,8 @@ export interface Host {
   readonly interfaces: readonly Interface[];
   /** Of all tables and both families. */
   readonly routes: readonly Route[];
+  /** The families whose routes were given, not inferred. */
+  readonly routed: readonly Family[];
   /** Policy routing; empty where it was not given: tables local, main and default are asked then. */
   readonly rules?: readonly RoutingRule[];
   /** By name with dots: `net.ipv4.ip_forward`. */
@@ -133,6 +139,8 @@ export interface Host {
   readonly bridges: readonly string[];
   /** Membership in an ipset, `undefined` when the set is not known. */
   member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;
+  /** The sets that a list:set holds; none for a set of another type. */
+  parts(set: string): readonly string[];
   /** What was not given and had to be worked out, a sentence each. */
   readonly inferred: readonly string[];
   /** Why this may not be all that decides on packets, a sentence each; never to be left out of an answer. */
@@ -249,11 +257,16 @@ function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
 /** No address, and IPv4's in disguise. */
 const NO_UNICAST = prefixes(6, "::/128", "::ffff:0:0/96");
 
-/** What matches ask of the host, for one family. */
-export function factsOf(host: Host, family: Family): Facts {
+/** What matches ask of the host, for one family; what the routing decision and the rules know stands elsewhere. */
+export function factsOf(host: Host, family: Family): Omit<Facts, "reversePath" | "changing"> {
   return {
     family,
     interfaces: host.interfaces.map((i) => i.name),
+    groupOf: (name) => host.interfaces.find((i) => i.name === name)?.group,
+    bare(name) {
+      const link = name === "lo" ? "loopback" : host.interfaces.find((i) => i.name === name)?.link;
+      return link !== undefined && link !== "ether";
+    },
     addressesOf(type: AddressType, device?: string): readonly Range[] {
       const own = ownAddresses(host, family, device);
       switch (type) {
@@ -274,7 +287,6 @@ export function factsOf(host: Host, family: Family): Facts {
       }
     },
     member: (set, sides) => host.member(set, sides, family),
-    reversePath: () => undefined,
   };
 }
 

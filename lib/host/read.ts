@@ -98,12 +98,15 @@ export function readHost(
   return {
     interfaces,
     routes,
+    routed:
+      sources.route === undefined ? [] : ([4, 6] as const).filter((f) => routes.some((r) => r.family === f)),
     rules,
     sysctls,
     networks,
     containers,
     bridges: [...bridges],
     member: (set, sides, family) => sets.member(set, sides, family),
+    parts: (set) => sets.parts(set),
     inferred,
     doubts: sources.doubts ?? [],
     diagnostics: ipsets.diagnostics.map((d) => ({ ...d, source: sources.ipset?.[0]?.name ?? "" })),

@@ -25,6 +25,19 @@ export function parseFlags(text: string): number | undefined {
 export const printFlags = (flags: number): string =>
   [...FLAG_LETTERS].filter((_, i) => flags & (1 << i)).join("");
 
+/** Reads a hardware address as a 48-bit number. @returns `undefined` when it is none */
+export const parseMac = (text: string): number | undefined =>
+  /^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/.test(text)
+    ? text.split(":").reduce((sum, part) => sum * 256 + Number.parseInt(part, 16), 0)
+    : undefined;
+
+/** Prints a 48-bit number as a hardware address. */
+export const printMac = (mac: number): string =>
+  mac
+    .toString(16)
+    .padStart(12, "0")
+    .replace(/..(?=.)/g, "$&:");
+
 /** A packet as it is given to the simulator: engine values, everything but addresses and protocol optional. */
 export interface Packet {
   /** 4 or 6. */
@@ -134,6 +147,8 @@ export interface PacketJson {
   uid?: number;
   /** Group of the sending socket. */
   gid?: number;
+  /** Source hardware address, `02:00:00:00:00:01`. */
+  mac?: string;
   /** 1 for a fragment behind the first. */
   fragment?: number;
   /** Link-layer kind: 0 host, 1 broadcast, 2 multicast, 3 otherhost (linux/if_packet.h). */
@@ -171,7 +186,7 @@ export function readPacket(json: unknown): Packet | string {
   const given = new Map(Object.entries(json));
   for (const key of given.keys())
     if (
-      !["in", "src", "dst", "proto", "flags", "state", "about"].includes(key) &&
+      !["in", "src", "dst", "proto", "flags", "state", "mac", "about"].includes(key) &&
       !Object.hasOwn(NUMBERS, key)
     )
       return `unknown packet field ${JSON.stringify(key)}`;
@@ -205,6 +220,11 @@ export function readPacket(json: unknown): Packet | string {
     if (flags === undefined)
       return `"flags" must be TCP flag letters (FSRPAUEC) or names, not ${JSON.stringify(given.get("flags"))}`;
     packet.flags = flags;
+  }
+  if (given.has("mac")) {
+    const mac = parseMac(text("mac") ?? "");
+    if (mac === undefined) return `"mac" must be a MAC address like 02:00:00:00:00:01`;
+    packet.mac = mac;
   }
   const about = given.get("about");
   if (about !== undefined) {
@@ -241,6 +261,7 @@ export function packetJson(packet: Packet): PacketJson {
     const value = packet[key];
     if (value !== undefined) json[key] = value;
   }
+  if (packet.mac !== undefined) json.mac = printMac(packet.mac);
   if (packet.flags !== undefined) json.flags = printFlags(packet.flags);
   if (packet.about !== undefined) {
     const { src, dst, proto, ...rest } = packet.about;

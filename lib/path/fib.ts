@@ -4,7 +4,7 @@
  */
 import { type Host, ownAddresses, type Route, type RoutingRule, sysctl } from "../host/host.ts";
 import { addressBits, maskBits, type Prefix, prefixes, prefixRange } from "../packet/address.ts";
-import type { Family, Range } from "../packet/field.ts";
+import type { Family, Field, Range } from "../packet/field.ts";
 import {
   ANY,
   and,
@@ -24,20 +24,52 @@ import type { Case } from "./case.ts";
 /** What the tables say of an address. */
 export type Found =
   | {
-      readonly kind: "local" | "broadcast" | "multicast";
+      readonly kind: "local" | "anycast" | "broadcast" | "multicast";
       readonly dev: string | null;
       readonly route: Route;
     }
   | { readonly kind: "unicast"; readonly dev: string; readonly route: Route }
   | { readonly kind: "refused"; readonly why: string };
 
-/** What is looked up, and for whom. */
+/** What is looked up, and for whom: what struct flowi is filled with. */
 export interface Lookup {
-  /** The packet's own way, or the way back to its source (fib_validate_source). */
+  /** The address that is looked for; the other one is what `from` asks. */
   readonly towards: "dst" | "src";
-  /** Whether the packet comes in by an interface or the host sends it; the way back is asked as for the host's own. */
-  readonly arriving: boolean;
+  /** What `iif NAME` asks. */
+  iif(name: string): Predicate;
+  /** Where the packet's mark counts; elsewhere the mark is 0. */
+  readonly marked: Predicate;
+  /** Where the lookup is told no other address: `from` asks for none then. */
+  readonly alone: Predicate;
+  /** What `ipproto` and ports ask: the packet as it is, as its answer would be, its protocol alone, or nothing. */
+  readonly header: "own" | "answer" | "protocol" | "none";
+  /** The field with the interface that IPv6 looks for link-local and multicast addresses on, where it is told one. */
+  readonly scope: Field | null;
+  /** IPv6: among routes of one prefix, the one on the interface of `scope` comes first (rt6_device_match). */
+  readonly nearest: boolean;
 }
+
+const USUAL = { marked: ANY, alone: NEVER, header: "own", scope: null, nearest: false } as const;
+/** The host's own packets come from the loopback interface. */
+const ownIif = (name: string): Predicate => (name === "lo" ? ANY : NEVER);
+
+/** Where a packet goes that came in. */
+export const FORTH: Lookup = { ...USUAL, towards: "dst", iif: (name) => is("in", name), scope: "in" };
+/** Where a packet goes that the host sends. */
+export const OUT: Lookup = { ...USUAL, towards: "dst", iif: ownIif };
+/** The same once more, when OUTPUT changed it: a link-local address stays on its interface (ip6_route_me_harder). */
+export const AGAIN: Lookup = { ...OUT, scope: "out" };
+
+/** IPv4: where the source of a packet that came in is (fib_validate_source). */
+export const back = (host: Host): Lookup => ({
+  ...USUAL,
+  towards: "src",
+  // As if it came by the interface that the packet goes out by.
+  iif: (name) => is("out", name === "lo" ? "" : name),
+  // The mark counts where src_valid_mark says so.
+  marked: byInterface(host, (name) => conf(host, "src_valid_mark", name, "or") !== 0),
+  header: "answer",
+});
 
 /** A predicate over the interface a packet came in by, for a setting that each interface has for itself. */
 export function byInterface(host: Host, test: (name: string) => boolean): Predicate {
@@ -59,7 +91,7 @@ export function fibCases(host: Host, family: Family, lookup: Lookup): Case<Found
   const rules = (host.rules ?? [])
     .filter((r) => r.family === family)
     .sort((a, b) => a.priority - b.priority)
-    .map((rule) => ({ rule, when: asks(rule, host, lookup) }));
+    .map((rule) => ({ rule, when: asks(rule, lookup) }));
   const steps =
     rules.length > 0
       ? rules.map(({ rule, when }) => ({ action: rule.action, when, suppress: rule.suppress ?? -1 }))
@@ -74,38 +106,47 @@ export function fibCases(host: Host, family: Family, lookup: Lookup): Case<Found
   );
 }
 
+/**
+ * Where a packet's source is, as `-m rpfilter` asks: without its mark unless it is told to, on its interface unless it
+ * is loose. A group is no address to come from.
+ */
+export const reverse = (family: Family, validmark: boolean, loose: boolean): Lookup => ({
+  towards: "src",
+  iif: ownIif,
+  marked: validmark ? ANY : NEVER,
+  ...(family === 4
+    ? { alone: within("dst", NO_SOURCE), header: "none", scope: null, nearest: false }
+    : { alone: within("dst", NO_UNICAST), header: "protocol", scope: "in", nearest: !loose }),
+});
+const NO_SOURCE = prefixes(4, "224.0.0.0/4", "255.255.255.255/32", "0.0.0.0/32");
+const NO_UNICAST = prefixes(6, "ff00::/8", "::/128", "::ffff:0:0/96");
+
 /** What a rule of policy routing asks of a packet. */
-function asks(rule: RoutingRule, host: Host, { towards, arriving }: Lookup): Predicate {
-  const [there, back] = towards === "dst" ? (["dst", "src"] as const) : (["src", "dst"] as const);
+function asks(rule: RoutingRule, { towards, iif, marked, alone, header }: Lookup): Predicate {
+  const [there, here] = towards === "dst" ? (["dst", "src"] as const) : (["src", "dst"] as const);
   const inside = (field: "src" | "dst", prefix: Prefix | null): Predicate =>
     prefix === null ? ANY : within(field, [prefixRange(prefix)]);
-  const iif =
-    rule.iif === null
-      ? ANY
-      : towards === "src"
-        ? // The way back is looked up as if it came by the interface the packet goes out by.
-          is("out", rule.iif === "lo" ? "" : rule.iif)
-        : arriving
-          ? is("in", rule.iif)
-          : rule.iif === "lo"
-            ? ANY
-            : NEVER;
-  const asked = rule.mark === null ? ANY : bits("mark", rule.mark.mask, rule.mark.value);
-  // The way back is looked up without the mark, unless src_valid_mark says so.
-  const valid = byInterface(host, (name) => conf(host, "src_valid_mark", name, "or") !== 0);
+  // IPv4's is 0 where there is none; IPv6 knows that there is none.
+  const nobody = rule.from !== null && rule.from.address === 0 ? alone : NEVER;
   const mark =
-    rule.mark === null || towards === "dst"
-      ? asked
-      : or(and(valid, asked), rule.mark.value === 0 ? not(valid) : NEVER);
+    rule.mark === null
+      ? ANY
+      : or(
+          and(marked, bits("mark", rule.mark.mask, rule.mark.value)),
+          rule.mark.value === 0 ? not(marked) : NEVER,
+        );
+  const port = (field: "sport" | "dport", asked: RoutingRule["sport"]): Predicate =>
+    asked === null ? ANY : header === "own" || header === "answer" ? between(field, ...asked) : NEVER;
+  const [from, to] = header === "answer" ? (["dport", "sport"] as const) : (["sport", "dport"] as const);
   const all = and(
-    inside(back, rule.from),
+    rule.from === null ? ANY : or(nobody, and(not(alone), inside(here, rule.from))),
     inside(there, rule.to),
-    iif,
+    rule.iif === null ? ANY : iif(rule.iif),
     rule.oif === null ? ANY : NEVER,
     mark,
-    rule.proto === null ? ANY : is("proto", rule.proto),
-    rule.sport === null ? ANY : between("sport", ...rule.sport),
-    rule.dport === null ? ANY : between("dport", ...rule.dport),
+    rule.proto === null ? ANY : header === "none" ? NEVER : is("proto", rule.proto),
+    port(from, rule.sport),
+    port(to, rule.dport),
     rule.beyond === null && rule.action.kind !== "unknown"
       ? ANY
       : opaque(`ip-rule(${rule.priority})`, `${rule.beyond ?? "its action"} of the rule is not followed`),
@@ -175,7 +216,7 @@ function tableCases(
   host: Host,
   family: Family,
   table: string,
-  { towards, arriving }: Lookup,
+  { towards, scope, nearest }: Lookup,
   suppress: number,
 ): Case<Found>[] {
   const listed = host.routes.filter((r) => r.family === family && r.table === table);
@@ -191,28 +232,42 @@ function tableCases(
         (r.table === "local" || !["local", "broadcast"].includes(r.type) || listed.includes(r)),
     )
     .sort((a, b) => length(b) - length(a) || a.metric - b.metric);
-  const seen = new Set<string>();
+  const by = family === 6 ? scope : null;
   const thrown: Predicate[] = [];
-  return sorted.flatMap((r): Case<Found>[] => {
-    // IPv6 looks for link-local and multicast addresses on the interface alone (rt6_need_strict).
-    const strict = family === 6 && arriving && r.dev !== null && isScoped(r.to.address as bigint);
-    const key = `${r.to.address}/${length(r)}${strict ? `%${r.dev}` : ""}`;
-    if (seen.has(key)) return [];
-    seen.add(key);
+  /** A route for the packets that `here` holds for, besides those in its prefix. */
+  const at = (r: Route, here: Predicate): Case<Found>[] => {
     const inside = length(r) === 0 ? ANY : within(towards, [prefixRange(r.to)]);
-    const wide = family === 6 && arriving && r.dev !== null && !strict && holdsScoped(r.to);
-    const here = strict ? is("in", r.dev!) : wide ? or(not(within(towards, SCOPED)), is("in", r.dev!)) : ANY;
     const when = and(inside, here, ...thrown.map(not));
     if (r.type === "throw") {
-      thrown.push(inside);
+      thrown.push(and(inside, here));
       return [];
     }
-    if (r.type === "local" || r.type === "anycast")
-      return [{ when, outcome: { kind: "local", dev: r.dev, route: r } }];
-    if (r.type === "broadcast" || r.type === "multicast")
+    if (r.type === "local" || r.type === "anycast" || r.type === "broadcast" || r.type === "multicast")
       return [{ when, outcome: { kind: r.type, dev: r.dev, route: r } }];
     if (r.type !== "unicast") return [{ when, outcome: { kind: "refused", why: `a route says ${r.type}` } }];
     return r.dev === null ? [] : [{ when, outcome: { kind: "unicast", dev: r.dev, route: r } }];
+  };
+  const groups = new Map<string, Route[]>();
+  for (const r of sorted) {
+    const key = `${r.to.address}/${length(r)}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [r]);
+    else group.push(r);
+  }
+  return [...groups.values()].flatMap((group): Case<Found>[] => {
+    const [first] = group;
+    if (by === null) return at(first!, ANY);
+    // IPv6 looks for link-local and multicast addresses on the interface alone (rt6_need_strict).
+    const strict = isScoped(first!.to.address as bigint);
+    const unscoped = holdsScoped(first!.to) && !strict ? not(within(towards, SCOPED)) : ANY;
+    const devices = new Set(group.flatMap((r) => (r.dev === null ? [] : [r.dev])));
+    const near = [...devices].flatMap((dev) => at(group.find((r) => r.dev === dev)!, is(by, dev)));
+    // A route by no interface, like one that refuses, is there on all of them.
+    const everywhere = group.find((r) => r.dev === null);
+    const last = everywhere === undefined ? [] : at(everywhere, ANY);
+    if (strict) return [...near, ...last];
+    if (nearest) return [...near, ...at(first!, unscoped), ...last];
+    return [...at(first!, unscoped), ...(unscoped === ANY ? [] : [...near, ...last])];
   });
 }
 

@@ -6,10 +6,13 @@ import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
 import { and, opaque, type Predicate } from "../packet/predicate.ts";
 import type { Effect, Verdict } from "../rules/effect.ts";
+import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
+import type { SetMatch } from "../rules/matches/set.ts";
 import type { Chain, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
 import type { Case } from "./case.ts";
 import { freshCases, loose } from "./fresh.ts";
+import { reversePath } from "./reverse.ts";
 import { bridgedCases, heldCases, type RouteCase, refusedCases, routeCases, sourceCases } from "./route.ts";
 
 /** A rule with its meaning on this host. */
@@ -44,7 +47,7 @@ export class Program {
   private heldMade: readonly Case<string | null>[] | undefined;
   private freshMade: readonly Case<CtState>[] | undefined;
   private sourcesMade: readonly Case<string | null>[] | undefined;
-  private routesMade: { in: readonly RouteCase[]; out: readonly RouteCase[] } | undefined;
+  private routesMade: ReturnType<typeof routeCases> | undefined;
 
   private static readonly made = new WeakMap<Ruleset, WeakMap<Host, Program>>();
 
@@ -61,7 +64,12 @@ export class Program {
     readonly ruleset: Ruleset,
     readonly host: Host,
   ) {
-    this.facts = factsOf(host, ruleset.family);
+    const { family } = ruleset;
+    this.facts = {
+      ...factsOf(host, family),
+      reversePath: (how) => reversePath(host, family, how),
+      changing: changingSets(ruleset, host),
+    };
   }
 
   /** A chain by table and name; `undefined` when the ruleset has none, and the kernel passes it by. */
@@ -90,6 +98,11 @@ export class Program {
   /** Routing decisions for packets the host sends. */
   get routesOut(): readonly RouteCase[] {
     return this.routes.out;
+  }
+
+  /** Routing decisions for packets of the host's own that OUTPUT changed. */
+  get routesAgain(): readonly RouteCase[] {
+    return this.routes.again;
   }
 
   /** Which packets are switched from one port of a bridge to another past all rules: to which bridge, else `null`. */
@@ -144,7 +157,7 @@ export class Program {
     return this.tracksMade;
   }
 
-  private get routes(): { in: readonly RouteCase[]; out: readonly RouteCase[] } {
+  private get routes(): ReturnType<typeof routeCases> {
     this.routesMade ??= routeCases(this.host, this.ruleset.family);
     return this.routesMade;
   }
@@ -197,6 +210,22 @@ export class Program {
       this.loops.set(table, (loops = closingJumps(this.ruleset.tables.get(table)!.chains)));
     return loops;
   }
+}
+
+/** Which sets the rules add to or take from: those that SET names, what those hold, and the lists that hold one of them. */
+function changingSets(ruleset: Ruleset, host: Host): (set: string) => boolean {
+  const changed = new Set<string>();
+  for (const table of ruleset.tables.values())
+    for (const chain of table.chains.values())
+      for (const { target } of chain.rules)
+        if (target.kind === "extension" && target.extension.name === "SET")
+          for (const option of ["add", "del"]) {
+            const given = target.values[option] as Given<SetMatch> | undefined;
+            if (given === undefined) continue;
+            changed.add(given.value.set);
+            for (const part of host.parts(given.value.set)) changed.add(part);
+          }
+  return (set) => changed.has(set) || host.parts(set).some((part) => changed.has(part));
 }
 
 /** The jumps that close a loop in a table, found depth first with a stack of our own. */

@@ -9,7 +9,7 @@ import { prefixes, prefixRange } from "../packet/address.ts";
 import { type Family, PROTO, type Range } from "../packet/field.ts";
 import { ANY, and, between, is, not, opaque, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Case } from "./case.ts";
-import { byInterface, conf, type Found, fibCases } from "./fib.ts";
+import { AGAIN, back, byInterface, conf, FORTH, type Found, fibCases, type Lookup, OUT } from "./fib.ts";
 
 export type RouteDecision =
   /** Delivered to the host itself. */
@@ -31,11 +31,15 @@ const none = (why: string): RouteDecision => ({ kind: "none", why });
 const LOCAL: RouteDecision = { kind: "local" };
 const refuse = (when: Predicate, why: string): RouteCase => ({ when, outcome: none(why) });
 
-/** All decisions for packets that arrive (`in`) and for those the host sends (`out`). */
-export function routeCases(host: Host, family: Family): { in: RouteCase[]; out: RouteCase[] } {
-  return family === 4
-    ? { in: [...arriving4(host), ...forwarded(host, 4)], out: leaving4(host) }
-    : { in: forwarded(host, 6), out: leaving6(host) };
+/** All decisions for packets that arrive (`in`), for those the host sends (`out`), and when OUTPUT changed them (`again`). */
+export function routeCases(
+  host: Host,
+  family: Family,
+): { readonly in: RouteCase[]; readonly out: RouteCase[]; readonly again: RouteCase[] } {
+  const incoming = [...(family === 4 ? arriving4(host) : []), ...forwarded(host, family)];
+  if (family === 6) return { in: incoming, out: leaving6(host, OUT), again: leaving6(host, AGAIN) };
+  const out = leaving4(host);
+  return { in: incoming, out, again: out };
 }
 
 /** Unknown: only `ip maddr` tells. Key of the unknown that stands for it. */
@@ -93,17 +97,20 @@ function forwarded(host: Host, family: Family): RouteCase[] {
         ? or()
         : ANY;
   const off = none("forwarding is switched off (sysctl)");
-  const backwards = family === 4 ? fibCases(host, 4, { towards: "src", arriving: true }) : [];
+  const backwards = family === 4 ? fibCases(host, 4, back(host)) : [];
   const accepts = byInterface(host, (name) => conf(host, "accept_local", name, "or") !== 0);
   const notUnicast = or(
     ...backwards.flatMap(({ when, outcome: { kind } }) =>
-      kind === "broadcast" ? [when] : kind === "local" ? [and(when, not(accepts))] : [],
+      kind === "broadcast" || kind === "anycast" ? [when] : kind === "local" ? [and(when, not(accepts))] : [],
     ),
   );
   const waits = refuse(is("fragment", 1), "a fragment for the host waits for the rest");
   const decide = ({ when, outcome: found }: Case<Found>): RouteCase[] => {
     const here = (c: RouteCase): RouteCase => ({ when: and(when, c.when), outcome: c.outcome });
     switch (found.kind) {
+      case "anycast":
+        if (family === 4) return [refuse(when, "a route says anycast")];
+        return [here(waits), { when, outcome: { kind: "local", route: found.route } }];
       case "local":
       case "broadcast":
         return [here(waits), { when, outcome: { kind: "local", route: found.route } }];
@@ -126,7 +133,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
         ];
     }
   };
-  const cases = fibCases(host, family, { towards: "dst", arriving: true }).flatMap(decide);
+  const cases = fibCases(host, family, FORTH).flatMap(decide);
   return [...cases, refuse(ANY, "no route leads there")];
 }
 
@@ -176,30 +183,26 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
     { when: and(unfiltered, accepts), outcome: null },
     ...(custom ? [] : [{ when: and(unfiltered, within("src", own)), outcome: martian }]),
     ...(custom ? [] : [{ when: unfiltered, outcome: null }]),
-    ...fibCases(host, 4, { towards: "src", arriving: true }).flatMap(
-      ({ when, outcome: found }): Case<string | null>[] => {
-        if (found.kind === "unicast")
-          return [
-            { when: and(when, is("in", found.dev)), outcome: null },
-            { when: and(when, bare, not(unfiltered)), outcome: wrong },
-            { when: and(when, strict), outcome: wrong },
-            { when, outcome: null },
-          ];
-        const refused: Case<string | null> = { when, outcome: found.kind === "refused" ? wrong : martian };
-        // A route that refuses is no route at all to look back by.
-        if (found.kind === "refused") return [{ when: and(when, unfiltered), outcome: null }, refused];
-        return found.kind === "local"
-          ? [
-              { when: and(when, accepts, not(strict)), outcome: null },
-              ...(found.dev === null
-                ? []
-                : [{ when: and(when, accepts, is("in", found.dev)), outcome: null }]),
-              { when: and(when, accepts), outcome: wrong },
-              refused,
-            ]
-          : [refused];
-      },
-    ),
+    ...fibCases(host, 4, back(host)).flatMap(({ when, outcome: found }): Case<string | null>[] => {
+      if (found.kind === "unicast")
+        return [
+          { when: and(when, is("in", found.dev)), outcome: null },
+          { when: and(when, bare, not(unfiltered)), outcome: wrong },
+          { when: and(when, strict), outcome: wrong },
+          { when, outcome: null },
+        ];
+      const refused: Case<string | null> = { when, outcome: found.kind === "refused" ? wrong : martian };
+      // A route that refuses is no route at all to look back by.
+      if (found.kind === "refused") return [{ when: and(when, unfiltered), outcome: null }, refused];
+      return found.kind === "local"
+        ? [
+            { when: and(when, accepts, not(strict)), outcome: null },
+            ...(found.dev === null ? [] : [{ when: and(when, accepts, is("in", found.dev)), outcome: null }]),
+            { when: and(when, accepts), outcome: wrong },
+            refused,
+          ]
+        : [refused];
+    }),
     { when: unfiltered, outcome: null },
     { when: ANY, outcome: wrong },
   ];
@@ -208,7 +211,7 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
 /** IPv4: what the host sends. */
 function leaving4(host: Host): RouteCase[] {
   const group = or(within("dst", MULTICAST[4]), is("dst", EVERYBODY));
-  const tables = fibCases(host, 4, { towards: "dst", arriving: false });
+  const tables = fibCases(host, 4, OUT);
   return [
     refuse(within("src", [...MULTICAST[4], [EVERYBODY, EVERYBODY]]), "no address to send from"),
     // Multicast and broadcast leave by the interface that has the source address.
@@ -245,8 +248,8 @@ function leaving4(host: Host): RouteCase[] {
 }
 
 /** IPv6: what the host sends. */
-const leaving6 = (host: Host): RouteCase[] => [
-  ...fibCases(host, 6, { towards: "dst", arriving: false }).map(({ when, outcome }) => ({
+const leaving6 = (host: Host, lookup: Lookup): RouteCase[] => [
+  ...fibCases(host, 6, lookup).map(({ when, outcome }) => ({
     when,
     outcome: decided(outcome),
   })),
@@ -256,6 +259,7 @@ const leaving6 = (host: Host): RouteCase[] => [
 function decided(found: Found): RouteDecision {
   switch (found.kind) {
     case "local":
+    case "anycast":
       return { kind: "local", route: found.route };
     case "unicast":
       return { kind: "via", out: found.dev, route: found.route };
@@ -274,11 +278,15 @@ export const heldCases = (tracks: boolean): Case<string | null>[] => [
   { when: ANY, outcome: null },
 ];
 
-/** What is refused before any table: IPv6 headers that cannot come by a wire (ip6_rcv_core), and what is held back. */
+/** PACKET_OTHERHOST (linux/if_packet.h). */
+const OTHER_HOST = 3;
+
+/** What is refused before any table: frames that only came by (ip_rcv_core), IPv6 headers that cannot come by a wire (ip6_rcv_core), and what is held back. */
 export function refusedCases(family: Family, tracks: boolean): Case<string | null>[] {
   const outside = not(is("in", "lo"));
   const at = (when: Predicate, outcome: string): Case<string | null> => ({ when, outcome });
   return [
+    at(is("pkttype", OTHER_HOST), "a frame for another host"),
     ...(family === 4
       ? []
       : [

@@ -195,7 +195,7 @@ function output<S>(
           through.push({ state: after, outcome: way });
           continue;
         }
-        for (const { state, outcome } of engine.choose(after, program.routesOut))
+        for (const { state, outcome } of engine.choose(after, program.routesAgain))
           if (outcome.kind === "none") endings.push(lost(state, outcome.why, "OUTPUT"));
           else through.push({ state, outcome });
       }

@@ -84,6 +84,7 @@ function* predicatesOf(program: Program): Generator<Predicate> {
   for (const { when } of program.sources) yield when;
   for (const { when } of program.routesIn) yield when;
   for (const { when } of program.routesOut) yield when;
+  for (const { when } of program.routesAgain) yield when;
   for (const { when } of freshCases(program.ruleset.family, loose(program.host))) yield when;
 }
 

@@ -28,11 +28,17 @@ export interface Facts {
   addressesOf(type: AddressType, device?: string): readonly Range[];
   /** Names of the interfaces the host has. */
   readonly interfaces: readonly string[];
+  /** The group of an interface (`ip link set group`), `undefined` where it is not known. */
+  groupOf(name: string): number | undefined;
+  /** Whether an interface is known to carry no Ethernet frames, so that nothing that comes by it has a MAC address. */
+  bare(name: string): boolean;
   /**
    * Membership of a packet in an ipset, looked up by the given sides (`src,dst` as in `--match-set`).
    * @returns `undefined` when no such set is known.
    */
   member(set: string, sides: readonly ("src" | "dst")[]): Predicate | undefined;
+  /** Whether the rules themselves add to the set or take from it: then nobody knows what it holds by the time it is asked. */
+  changing(set: string): boolean;
   /** What `-m rpfilter` asks, or `undefined` when the routes are not known. */
   reversePath(options: { loose: boolean; validmark: boolean; acceptLocal: boolean }): Predicate | undefined;
 }

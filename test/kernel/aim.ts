@@ -9,7 +9,7 @@ import {
   protoName,
   type Scalar,
 } from "../../lib/packet/field.ts";
-import { readPacket } from "../../lib/packet/packet.ts";
+import { printMac, readPacket } from "../../lib/packet/packet.ts";
 import { leaves } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { tupleOf } from "../../lib/simulate/conntrack.ts";
@@ -29,6 +29,9 @@ const FIELDS = [
   "tos",
   "ttl",
   "mark",
+  "mac",
+  "uid",
+  "gid",
 ] as const;
 type Aimed = (typeof FIELDS)[number];
 
@@ -225,6 +228,12 @@ export class Aim {
     if (next() < 0.2) packet.tos = this.number("tos", [0, 0x10, 0x28, 3]);
     if (next() < 0.2) packet.ttl = this.number("ttl", [1, 2, 64, 255]) || 1;
     if (from === null && next() < 0.2) packet.mark = this.number("mark", [0, 1, 2]);
+    if (from === null && next() < 0.3) packet.uid = Math.min(this.number("uid", [0, 1000]), 65_535);
+    if (from === null && next() < 0.3) packet.gid = Math.min(this.number("gid", [0, 1000]), 65_535);
+    if (this.host.interfaces.find((i) => i.name === from)?.link === "ether") {
+      packet.mac = printMac(this.number("mac", [0x0200_0000_0099, 0x0242_ac11_0002]));
+      if (next() < 0.1) packet.pkttype = 1 + Math.floor(next() * 3);
+    }
     this.fresh = this.fresh > 60_000 ? 20_000 : this.fresh;
     return sized(packet, family);
   }
@@ -268,7 +277,7 @@ export class Aim {
     );
     if (known !== undefined) return;
     const base = 1000 + Math.floor(this.next() * 1e9);
-    const reply: LabPacket = {
+    const reply: { -readonly [K in keyof LabPacket]: LabPacket[K] } = {
       ...rest,
       in: answer.delivery === "local" || answer.out === "lo" ? null : answer.out,
       src: printAddress(back.src),
@@ -276,7 +285,9 @@ export class Aim {
       ...(hasPorts(back.proto) ? { sport: back.sport, dport: back.dport } : {}),
       ...(packet.type === undefined ? {} : { type: back.dport >> 8, code: back.dport & 0xff }),
     };
-    delete (reply as { mark?: number }).mark;
+    for (const own of ["mark", "uid", "gid", "mac", "pkttype"] as const) delete reply[own];
+    if (this.host.interfaces.find((i) => i.name === reply.in)?.link === "ether")
+      reply.mac = "02:00:00:00:00:99";
     this.flows.push({
       ends: [
         {

@@ -8,19 +8,24 @@ export const pick = <T>(next: Random, list: readonly T[]): T => list[Math.floor(
 const chance = (next: Random, p: number): boolean => next() < p;
 const whole = (next: Random, lo: number, hi: number): number => lo + Math.floor(next() * (hi - lo + 1));
 
+/** Two are Ethernets, two carry bare packets, as tunnels do. */
+const KINDS = [
+  { name: "eth0", ethernet: true, group: 1 },
+  { name: "eth1", ethernet: false, group: 2 },
+  { name: "docker0", ethernet: true, group: 0 },
+  { name: "br-app", ethernet: false, group: 3 },
+];
+const interfaces = (...addresses: string[][]): Scenario["interfaces"] =>
+  KINDS.map((kind, i) => ({ ...kind, addresses: addresses[i]! }));
+
 export const INTERFACES = {
-  4: [
-    { name: "eth0", addresses: ["203.0.113.1/24", "203.0.113.5/24"] },
-    { name: "eth1", addresses: ["10.99.0.1/24"] },
-    { name: "docker0", addresses: ["172.17.0.1/16"] },
-    { name: "br-app", addresses: ["172.30.0.1/24"] },
-  ],
-  6: [
-    { name: "eth0", addresses: ["2001:db8:1::1/64", "2001:db8:1::5/64"] },
-    { name: "eth1", addresses: ["2001:db8:99::1/64"] },
-    { name: "docker0", addresses: ["fd00:17::1/64"] },
-    { name: "br-app", addresses: ["fd00:30::1/64"] },
-  ],
+  4: interfaces(["203.0.113.1/24", "203.0.113.5/24"], ["10.99.0.1/24"], ["172.17.0.1/16"], ["172.30.0.1/24"]),
+  6: interfaces(
+    ["2001:db8:1::1/64", "2001:db8:1::5/64"],
+    ["2001:db8:99::1/64", "fe80::1/64"],
+    ["fd00:17::1/64"],
+    ["fd00:30::1/64"],
+  ),
 } as const;
 
 /** Addresses worth naming: the host's, its neighbours', and strangers. */
@@ -41,7 +46,79 @@ const NEIGHBOURS = { 4: ADDRESSES[4].slice(6, 13), 6: ADDRESSES[6].slice(6, 12) 
 const BITS = { 4: [8, 12, 16, 23, 24, 25, 28, 31, 32, 32, 32], 6: [16, 32, 48, 63, 64, 65, 120, 128, 128] };
 const PORTS = [22, 53, 80, 81, 443, 1023, 1024, 8000, 8005, 8010, 8080, 32768, 40000, 65535];
 
-type Where = { readonly table: string; readonly hook: string; readonly proto?: string };
+/** What addrtype may be asked; IPv6 has no broadcast. */
+const TYPES = {
+  4: ["LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "LOCAL,BROADCAST"],
+  6: ["LOCAL", "UNICAST", "MULTICAST", "LOCAL,UNICAST", "LOCAL,ANYCAST"],
+} as const;
+const MACS = ["02:00:00:00:00:99", "02:42:ac:11:00:02", "02:42:ac:11:00:03"];
+
+type Where = {
+  readonly table: string;
+  readonly hook: string;
+  readonly proto?: string;
+  readonly sets: readonly AnySet[];
+};
+
+/** A set that rules may ask: how many sides it wants, and whether ports are among them. */
+interface AnySet {
+  readonly name: string;
+  readonly sides: number;
+  readonly ported: boolean;
+}
+
+/** Sets of the common types, and what `ipset restore` makes them from. */
+function ipsets(next: Random, family: Family): { sets: AnySet[]; text: string } {
+  const inet = family === 4 ? "inet" : "inet6";
+  // A network of ::1 would be that of no address at all, which no set holds.
+  const address = (): string =>
+    pick(
+      next,
+      ADDRESSES[family].filter((a) => a !== "::1"),
+    );
+  const net = (): string => `${address()}/${pick(next, BITS[family])}`;
+  const port = (): string => {
+    const icmp = family === 4 ? "icmp:8/0" : "icmpv6:128/0";
+    const lo = pick(next, PORTS);
+    return pick(next, [`tcp:${lo}`, `udp:${lo}`, `tcp:${lo}-${Math.min(lo + 10, 65535)}`, icmp]);
+  };
+  const several = (make: () => string): string[] => [
+    ...new Set(Array.from({ length: whole(next, 1, 6) }, make)),
+  ];
+  const flagged = (text: string): string => (chance(next, 0.3) ? `${text} nomatch` : text);
+  const kinds: (readonly [type: string, options: string, sides: number, make: () => string])[] = [
+    ["hash:ip", `family ${inet}`, 1, address],
+    ["hash:ip", `family ${inet} netmask ${family === 4 ? 24 : 64}`, 1, address],
+    ["hash:net", `family ${inet}`, 1, () => flagged(net())],
+    ["hash:ip,port", `family ${inet}`, 2, () => `${address()},${port()}`],
+    ["hash:net,port", `family ${inet}`, 2, () => flagged(`${net()},${port()}`)],
+    ["hash:ip,port,ip", `family ${inet}`, 3, () => `${address()},${port()},${address()}`],
+    ["hash:ip,port,net", `family ${inet}`, 3, () => `${address()},${port()},${net()}`],
+    [
+      "hash:net,iface",
+      `family ${inet}`,
+      2,
+      () => flagged(`${net()},${pick(next, ["eth0", "eth1", "docker0"])}`),
+    ],
+    ["bitmap:port", "range 0-65535", 1, () => String(pick(next, PORTS))],
+    ...(family === 4
+      ? ([
+          ["bitmap:ip", "range 203.0.112.0-203.0.114.255", 1, () => `203.0.113.${whole(next, 0, 9)}`],
+        ] as const)
+      : []),
+  ];
+  const sets: AnySet[] = [];
+  const lines: string[] = [];
+  for (let i = 0; i < 4; i++) {
+    const [type, options, sides, make] = pick(next, kinds);
+    const name = `s${i}`;
+    sets.push({ name, sides, ported: type.includes("port") });
+    lines.push(`create ${name} ${type} ${options}`, ...several(make).map((e) => `add ${name} ${e} -exist`));
+  }
+  lines.push("create s4 list:set", ...some(next, sets, 3).map((s) => `add s4 ${s.name}`));
+  sets.push({ name: "s4", sides: 3, ported: true });
+  return { sets, text: `${lines.join("\n")}\n` };
+}
 
 const STATES = ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT"];
 const FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
@@ -83,8 +160,7 @@ function match(next: Random, family: Family, at: Where): string {
       `-m conntrack ${not(next)}--ctstatus ${pick(next, ["SEEN_REPLY", "CONFIRMED", "SEEN_REPLY,CONFIRMED", "NONE", "EXPECTED"])}`,
     () => `-m state ${not(next)}--state ${some(next, STATES.slice(0, 5), 2).join(",")}`,
     () => `-m iprange ${not(next)}--${pick(next, ["src", "dst"])}-range ${ordered(next, family).join("-")}`,
-    () =>
-      `-m addrtype ${not(next)}--${pick(next, ["src", "dst"])}-type ${pick(next, ["LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "LOCAL,BROADCAST"])}`,
+    () => `-m addrtype ${not(next)}--${pick(next, ["src", "dst"])}-type ${pick(next, TYPES[family])}`,
     () =>
       `-m ${family === 4 ? "ttl --ttl" : "hl --hl"}-${pick(next, ["eq", "lt", "gt"])} ${pick(next, [1, 2, 63, 64, 65])}`,
     () =>
@@ -102,6 +178,33 @@ function match(next: Random, family: Family, at: Where): string {
     );
   if (at.hook !== "PREROUTING" && at.hook !== "INPUT")
     all.push(() => `${not(next)}-o ${pick(next, ["eth0", "eth1", "docker0", "br-app", "lo", "eth+", "d+"])}`);
+  if (at.hook === "PREROUTING" || at.hook === "INPUT" || at.hook === "FORWARD")
+    all.push(
+      () => `-m mac ${not(next)}--mac-source ${pick(next, MACS)}`,
+      () => `-m devgroup ${not(next)}--src-group ${pick(next, ["0", "1", "0x2/0x2", "0x1/0x3"])}`,
+    );
+  if (at.hook === "OUTPUT" || at.hook === "POSTROUTING" || at.hook === "FORWARD")
+    all.push(() => `-m devgroup ${not(next)}--dst-group ${pick(next, ["0", "1", "0x2/0x2", "0x1/0x3"])}`);
+  if (at.hook === "PREROUTING" && (at.table === "raw" || at.table === "mangle")) {
+    const how = (): string =>
+      ["--loose", "--validmark", "--accept-local", "--invert"].filter(() => chance(next, 0.35)).join(" ");
+    all.push(
+      () => `-m rpfilter ${how()}`.trimEnd(),
+      () => `-m rpfilter ${how()}`.trimEnd(),
+    );
+  }
+  if (at.sets.length > 0) {
+    const asked = (): string => {
+      const { name, sides, ported } = pick(next, at.sets);
+      const side = Array.from({ length: sides }, () => pick(next, ["src", "dst"])).join(",");
+      return ported && at.proto === undefined ? "" : `-m set ${not(next)}--match-set ${name} ${side}`;
+    };
+    all.push(asked, asked, asked);
+  }
+  if (at.hook === "OUTPUT" || at.hook === "POSTROUTING")
+    all.push(() => `-m owner ${not(next)}--gid-owner ${pick(next, ["0", "1000", "100-1000"])}`);
+  if (at.hook === "OUTPUT" || at.hook === "POSTROUTING")
+    all.push(() => `-m owner ${not(next)}--socket-exists`);
   if (at.hook === "OUTPUT" || at.hook === "POSTROUTING")
     all.push(() => `-m owner ${not(next)}--uid-owner ${pick(next, ["0", "1000", "0-99"])}`);
   if (family === 4) all.push(() => `${not(next)}-f`);
@@ -180,6 +283,11 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
     );
   }
   if (at.table === "raw") own.push("-j CT --notrack");
+  if (at.sets.length > 0 && chance(next, 0.1)) {
+    const { name, sides } = at.sets[0]!;
+    const side = Array.from({ length: sides }, () => "src").join(",");
+    own.push(`-j SET --${pick(next, ["add", "del"])}-set ${name} ${side}`);
+  }
   if (at.table === "nat") {
     const there = pick(next, NEIGHBOURS[family]);
     const bracket = (port: string): string => (family === 6 ? `[${there}]:${port}` : `${there}:${port}`);
@@ -232,6 +340,7 @@ function rule(next: Random, family: Family, at: Where, chains: readonly string[]
   for (let i = 0; i < most; i++) {
     const m = match(next, family, here);
     // The same option twice is refused.
+    if (m === "") continue;
     const keys = m.match(/-m \S+|(?:^|\s)-[sdiof](?=\s|$)/g)?.map((k) => k.trim()) ?? [m];
     if (keys.some((k) => used.has(k))) continue;
     for (const k of keys) used.add(k);
@@ -251,7 +360,7 @@ const HOOKS = {
 } as const;
 
 /** A whole save, all tables in it. */
-function save(next: Random, family: Family): string {
+function save(next: Random, family: Family, sets: readonly AnySet[]): string {
   const out: string[] = [`# Generated by ip${family === 6 ? "6" : ""}tables-save`];
   for (const [table, hooks] of Object.entries(HOOKS)) {
     const lines: string[] = [];
@@ -266,7 +375,7 @@ function save(next: Random, family: Family): string {
       [hook, ...names].forEach((chain, i) => {
         const rules = whole(next, 0, table === "filter" ? 7 : table === "nat" ? 4 : 3);
         for (let r = 0; r < rules; r++)
-          lines.push(`-A ${chain} ${rule(next, family, { table, hook }, names.slice(i))}`.trimEnd());
+          lines.push(`-A ${chain} ${rule(next, family, { table, hook, sets }, names.slice(i))}`.trimEnd());
       });
     }
     out.push(`*${table}`, ...heads, ...lines, "COMMIT");
@@ -276,24 +385,25 @@ function save(next: Random, family: Family): string {
 
 /** A scenario drawn from a seed. */
 export function generate(next: Random, family: Family, name: string): Scenario {
+  // What a raw socket sends finds an IPv6 route without a gateway as if it were one for its address alone, whatever
+  // prefix length a rule suppresses (FLOWI_FLAG_KNOWN_NH in ip6_pol_route): programs' sockets do not.
+  const [first, other] =
+    family === 4
+      ? ["default dev eth0", "default dev eth1 table 100"]
+      : ["default via 2001:db8:1::fe dev eth0", "default via 2001:db8:99::fe dev eth1 table 100"];
   const routes =
     family === 4
-      ? [
-          "default dev eth0",
-          "198.51.100.0/24 dev eth1",
-          "blackhole 192.0.2.32/27",
-          "unreachable 10.66.0.0/16",
-        ]
-      : ["default dev eth0", "2001:db8:ffff::/48 dev eth1", "blackhole 2001:db8:dead::/48"];
+      ? [first, "198.51.100.0/24 dev eth1", "blackhole 192.0.2.32/27", "unreachable 10.66.0.0/16"]
+      : [first, "2001:db8:ffff::/48 dev eth1", "blackhole 2001:db8:dead::/48"];
   const rules: string[] = [];
   if (chance(next, 0.4)) {
-    routes.push(family === 4 ? "default dev eth1 table 100" : "default dev eth1 table 100");
-    routes.push(family === 4 ? "throw 172.16.0.0/12 table 100" : "throw fd00::/8 table 100");
+    routes.push(other, family === 4 ? "throw 172.16.0.0/12 table 100" : "throw fd00::/8 table 100");
     rules.push("fwmark 1/1 table 100 priority 100");
     if (chance(next, 0.5)) rules.push(`from ${ADDRESSES[family][6]} table 100 priority 110`);
     if (chance(next, 0.3)) rules.push("iif docker0 prohibit priority 120");
     if (chance(next, 0.3)) rules.push("table main suppress_prefixlength 0 priority 90");
     if (chance(next, 0.3)) rules.push("not fwmark 2/2 table 100 priority 130");
+    if (chance(next, 0.3)) rules.push("iif eth0 ipproto tcp dport 80-8080 table 100 priority 80");
   }
   const sysctls: Record<string, string | number> = {
     "net.ipv4.ip_forward": 1,
@@ -307,5 +417,10 @@ export function generate(next: Random, family: Family, name: string): Scenario {
   if (family === 4 && chance(next, 0.3)) sysctls["net.ipv4.conf.eth1.rp_filter"] = pick(next, [1, 2]);
   if (family === 4 && chance(next, 0.2)) sysctls["net.ipv4.conf.docker0.route_localnet"] = 1;
   if (chance(next, 0.1)) sysctls["net.ipv4.conf.eth1.forwarding"] = 0;
-  return { name, family, interfaces: INTERFACES[family], routes, rules, sysctls, save: save(next, family) };
+  const { sets, text } = chance(next, 0.4) ? ipsets(next, family) : { sets: [], text: "" };
+  return {
+    ...{ name, family, interfaces: INTERFACES[family], routes, rules, sysctls },
+    ...(text === "" ? {} : { sets: text }),
+    save: save(next, family, sets),
+  };
 }

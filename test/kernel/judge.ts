@@ -41,7 +41,7 @@ export class Judge {
   foretell(packet: LabPacket): Answer | undefined {
     if (this.open.has(flowOf(packet))) return undefined;
     const { seq: _, ack: __, ...plain } = packet;
-    const read = readPacket(plain.in === null ? { ...plain, uid: 0, gid: 0 } : plain);
+    const read = readPacket(plain.in === null ? { uid: 0, gid: 0, ...plain } : plain);
     if (typeof read === "string") throw new Error(`${read}: ${JSON.stringify(packet)}`);
     const answer = this.simulator.packet(read);
     if (!settled(answer)) this.open.add(flowOf(packet));

@@ -10,12 +10,20 @@ import { chainOf, isTableName } from "../../lib/rules/ruleset.ts";
 export interface Scenario {
   readonly name: string;
   readonly family: Family;
-  readonly interfaces: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly addresses: readonly string[];
+    /** Frames with MAC addresses, not bare packets. */
+    readonly ethernet?: boolean;
+    readonly group?: number;
+  }[];
   /** Words behind `ip route add`. */
   readonly routes: readonly string[];
   /** Words behind `ip rule add`. */
   readonly rules: readonly string[];
   readonly sysctls: Readonly<Record<string, string | number>>;
+  /** What `ipset restore` loads. */
+  readonly sets?: string;
   /** What iptables-restore loads. */
   readonly save: string;
 }
@@ -44,6 +52,10 @@ export interface Deed {
   }[];
 }
 
+/** What the oracle tells of the host that it built. */
+const TOLD = ["addr", "route", "rule", "sysctl", "ipset"] as const;
+type Told = (typeof TOLD)[number];
+
 /** start.mjs says where it lies, since the judge runs as a bundle. */
 const ORACLE = join(process.env.KERNEL_FOLDER ?? ".", "oracle.py");
 
@@ -51,7 +63,14 @@ const ORACLE = join(process.env.KERNEL_FOLDER ?? ".", "oracle.py");
 export function closed(): string | undefined {
   if (process.platform !== "linux") return "the kernel tests need Linux";
   if (process.getuid?.() !== 0) return "the kernel tests need root";
-  for (const name of ["python3", "ip", "iptables-legacy-restore", "ip6tables-legacy-restore", "unshare"])
+  for (const name of [
+    "python3",
+    "ip",
+    "ipset",
+    "iptables-legacy-restore",
+    "ip6tables-legacy-restore",
+    "unshare",
+  ])
     if (spawnSync("sh", ["-c", `command -v ${name}`]).status !== 0) return `the kernel tests need ${name}`;
   if (spawnSync("unshare", ["-n", "test", "-w", "/dev/net/tun"]).status !== 0)
     return "the kernel tests need unshare -n and /dev/net/tun";
@@ -78,21 +97,18 @@ export class Lab {
     child.stdin.on("error", () => undefined);
     child.stdin.write(`${JSON.stringify(scenario)}\n`);
     const first = await lines.next();
-    if (first.done === true) return `the oracle broke: ${trouble.slice(-600)}`;
-    const said = JSON.parse(first.value) as Record<"addr" | "route" | "rule" | "sysctl", string> & {
+    if (first.done === true) throw new Error(`the oracle broke: ${trouble.slice(-600)}`);
+    const said = JSON.parse(first.value) as Record<Told, string> & {
       refused?: string;
     };
     if (said.refused !== undefined) return said.refused;
-    const source = (key: "addr" | "route" | "rule" | "sysctl") => [{ name: key, text: said[key] }];
+    const source = (key: Told) => [{ name: key, text: said[key] }];
     const [ruleset] = readRuleset([{ name: scenario.name, text: scenario.save }]).rulesets;
     if (ruleset === undefined || ruleset.family !== scenario.family) {
       child.kill();
       return "the rules do not tell their family";
     }
-    const host = readHost(
-      { addr: source("addr"), route: source("route"), rule: source("rule"), sysctl: source("sysctl") },
-      [ruleset],
-    );
+    const host = readHost(Object.fromEntries(TOLD.map((key) => [key, source(key)])), [ruleset]);
     return new Lab(child, lines, ruleset, host, () => trouble);
   }
 

@@ -1,17 +1,18 @@
 """The kernel as a judge of packets. Runs in a network namespace of its own (`unshare -n`) and talks in lines of JSON.
 
-The first line it reads is the host: {family, interfaces: [{name, addresses}], routes, rules, sysctls, save}. Every
-interface is a TUN device: a raw packet that is written into it arrives there, what the kernel sends by it can be read,
-and no ARP or peer is needed. It answers with what `ip -j` and sysctl now say of that host, or with {refused}.
+The first line it reads is the host: {family, interfaces: [{name, addresses, ethernet, group}], routes, rules, sysctls,
+sets, save}. Every interface is a TUN device, or a TAP device without ARP where it is to be an Ethernet: a packet that is
+written into it arrives there, what the kernel sends by it can be read, and no peer is needed. It answers with what `ip -j` and sysctl now say of that host, or with {refused}.
 Each further line is a list of packets; the answer is a list of {path, out}: the legacy TRACE target's lines, as they
 come through nfnetlink_log, and the headers of what came out of which device.
 
 What the host says by itself (a reset, an ICMP error) is dropped at the very start of raw OUTPUT, so that the only packets
 are those that were asked for.
 """
-import fcntl, glob, json, os, socket, struct, subprocess, sys
+import ctypes, fcntl, glob, json, os, socket, struct, subprocess, sys
 
-TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
+TUNSETIFF, IFF_TUN, IFF_TAP, IFF_NO_PI = 0x400454CA, 1, 2, 0x1000
+SIOCGIFHWADDR = 0x8927
 HOST = json.loads(sys.stdin.readline())
 FAMILY = HOST["family"]
 IP6 = FAMILY == 6
@@ -53,19 +54,23 @@ run("ip", "link", "set", "lo", "up")
 for name, value in HOST["sysctls"].items():
     if "/conf/" not in proc(name) or "/conf/all/" in proc(name) or "/conf/default/" in proc(name):
         write(proc(name), value)
-tun, name_of = {}, {}
+tun, name_of, own_mac = {}, {}, {}
 lines = []
 for each in HOST["interfaces"]:
     name = each["name"]
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+    kind = IFF_TAP if each.get("ethernet") else IFF_TUN
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), kind | IFF_NO_PI))
+    if kind == IFF_TAP:
+        lines.append(f"link set {name} arp off")
+        own_mac[name] = fcntl.ioctl(fd, SIOCGIFHWADDR, b"\0" * 40)[18:24]
     tun[name], name_of[fd] = fd, name
     write(f"/proc/sys/net/ipv6/conf/{name}/accept_dad", 0)
     write(f"/proc/sys/net/ipv6/conf/{name}/router_solicitations", 0)
     write(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode", 1)
     for address in each["addresses"]:
         lines.append(f"addr add {address} dev {name}{' nodad' if ':' in address else ''}")
-    lines.append(f"link set {name} up txqueuelen 5000")
+    lines.append(f"link set {name} up txqueuelen 5000 group {each.get('group', 0)}")
 ip = ("ip", *(["-6"] if IP6 else []), "-batch", "-")
 run(*ip, text="\n".join(lines) + "\n")
 for name, value in HOST["sysctls"].items():
@@ -76,12 +81,15 @@ lines = [f"route add {route}" for route in HOST.get("routes", [])]
 lines += [f"rule add {rule}" for rule in HOST.get("rules", [])]
 run(*ip, text="\n".join(lines) + "\n")
 
+if HOST.get("sets"):
+    run("ipset", "restore", text=HOST["sets"])
+
 # -- rules: the host's own voice is dropped, everything else is traced
 run(f"ip{SIX}tables-legacy-restore", text=HOST["save"])
 for words in (
     ("-I", "PREROUTING", "-j", "TRACE"),
     ("-I", "OUTPUT", "-j", "TRACE"),
-    ("-I", "OUTPUT", "-m", "owner", "!", "--uid-owner", "0", "-j", "DROP"),
+    ("-I", "OUTPUT", "-m", "owner", "!", "--uid-owner", "0-65535", "-j", "DROP"),
 ):
     run(f"ip{SIX}tables-legacy", "-w", "-t", "raw", *words)
 # A flow must not age while it is looked at.
@@ -107,6 +115,7 @@ say(
         "route": run("ip", "-j", *six, "route", "show", "table", "all"),
         "rule": run("ip", "-j", *six, "rule"),
         "sysctl": sysctls(),
+        "ipset": run("ipset", "save") if HOST.get("sets") else "",
     }
 )
 
@@ -245,6 +254,17 @@ def header(data, device):
     return out
 
 
+def arrives(p, data):
+    """What is written into the device: the packet, in a frame where the device is an Ethernet."""
+    to = own_mac.get(p["in"])
+    if to is None:
+        return data
+    kind = p.get("pkttype", 0)
+    to = (to, b"\xff" * 6, b"\x01\0\x5e\0\0\1", b"\2\0\0\0\xff\xff")[kind]
+    source = bytes(int(part, 16) for part in p.get("mac", "02:00:00:00:00:99").split(":"))
+    return to + source + (b"\x86\xdd" if IP6 else b"\x08\0") + data
+
+
 def emitted(outs):
     for fd, device in name_of.items():
         while True:
@@ -252,22 +272,31 @@ def emitted(outs):
                 data = os.read(fd, 4096)
             except BlockingIOError:
                 break
-            if data[0] >> 4 == FAMILY:
+            if device in own_mac:
+                data = data[14:]
+            if len(data) >= 20 and data[0] >> 4 == FAMILY:
                 outs.setdefault(ident(data), []).append(header(data, device))
 
 
+libc = ctypes.CDLL(None)
 senders = {}
 
 
-def sender(src, mark):
-    """A raw socket that sends from this address, as a program would that chose it."""
-    known = senders.get((src, mark))
+def sender(p):
+    """A raw socket that sends from this address, as a program of this user would that chose it."""
+    key = src, mark, uid, gid = p["src"], p.get("mark", 0), p.get("uid", 0), p.get("gid", 0)
+    known = senders.get(key)
     if known is None:
         if len(senders) > 400:
             for old in senders.values():
                 old.close()
             senders.clear()
-        known = senders[src, mark] = socket.socket(AF, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        # A socket's owner is who made its file; the right to make a raw one stays.
+        libc.setfsgid(gid)
+        libc.setfsuid(uid)
+        known = senders[key] = socket.socket(AF, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        libc.setfsuid(0)
+        libc.setfsgid(0)
         if IP6:
             known.setsockopt(socket.IPPROTO_IPV6, 36, 1)  # IPV6_HDRINCL
         if mark:
@@ -286,10 +315,10 @@ for line in sys.stdin:
         mark = mark % 65000 + 1
         data = packet(p, mark)
         if p.get("in"):
-            os.write(tun[p["in"]], data)
+            os.write(tun[p["in"]], arrives(p, data))
         else:
             try:
-                sender(p["src"], p.get("mark", 0)).sendto(data, (p["dst"], 0))
+                sender(p).sendto(data, (p["dst"], 0))
             except OSError:
                 pass  # EPERM: dropped on its way out; ENETUNREACH: no route, and no trace either
         paths, outs = {}, {}

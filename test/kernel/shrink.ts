@@ -68,7 +68,22 @@ export async function shrink(
 }
 
 /** Fields that a packet can do without. */
-const PLAIN = ["fragment", "about", "mark", "ttl", "tos", "flags", "ack", "seq", "code", "type"] as const;
+const PLAIN = [
+  "fragment",
+  "about",
+  "mac",
+  "pkttype",
+  "uid",
+  "gid",
+  "mark",
+  "ttl",
+  "tos",
+  "flags",
+  "ack",
+  "seq",
+  "code",
+  "type",
+] as const;
 
 const size = ({ scenario, packets }: Found): number =>
   JSON.stringify(scenario).length + JSON.stringify(packets).length;

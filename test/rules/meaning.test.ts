@@ -13,6 +13,9 @@ const facts = (family: Family): Facts => ({
   addressesOf: () => [],
   interfaces: [],
   member: () => undefined,
+  groupOf: () => undefined,
+  bare: () => false,
+  changing: () => false,
   reversePath: () => undefined,
 });
 

@@ -23,7 +23,17 @@ export function readAddresses(source: string): Interface[] {
       const broadcast = family === 4 ? parseAddress(text(property(info, "broadcast")) ?? "", 4) : undefined;
       return [{ family, address, prefix, broadcast: broadcast ?? null }];
     });
-    return [{ name, addresses, master: text(property(entry, "master")) ?? null }];
+    const link = text(property(entry, "link_type"));
+    const group = text(property(entry, "group"));
+    // Other names than `default` stand in a file of the host.
+    const number = group === "default" ? 0 : /^\d+$/.test(group ?? "") ? Number(group) : undefined;
+    return [
+      {
+        ...{ name, addresses, master: text(property(entry, "master")) ?? null },
+        ...(number === undefined ? {} : { group: number }),
+        ...(link === undefined ? {} : { link }),
+      },
+    ];
   });
 }
 

@@ -123,6 +123,12 @@ export class Ipsets {
     return this.predicates.get(key);
   }
 
+  /** The sets that a list:set holds. */
+  parts(name: string): readonly string[] {
+    const set = this.sets.get(name);
+    return set?.type === "list:set" ? set.elements.map((e) => e.member) : [];
+  }
+
   private ask(name: string, sides: readonly Side[], family: Family): Predicate | undefined {
     const set = this.sets.get(name);
     if (set === undefined) return undefined;

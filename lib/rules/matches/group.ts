@@ -1,5 +1,6 @@
-/** Groups of interfaces and routing realms (net/netfilter/xt_devgroup.c, xt_realm.c): no snapshot names them. */
-import { and, negate, opaque } from "../../packet/predicate.ts";
+/** Groups of interfaces and routing realms (net/netfilter/xt_devgroup.c, xt_realm.c). */
+import type { Range } from "../../packet/field.ts";
+import { and, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
 import { hex, type Masked, readMasked, word } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, Unreadable } from "../extension.ts";
 import { sharedKey, siteKey } from "../facts.ts";
@@ -14,25 +15,43 @@ const numbered = (what: string, zero: string): Codec<Masked> =>
     ({ value, mask }) => (mask !== MAX ? `${hex(value)}/${hex(mask)}` : value === 0 ? zero : hex(value)),
   );
 
-const why = "groups of interfaces are not known";
+const why = "the groups of interfaces are not known";
 const group = numbered("an interface group, by number, value/mask, or default", "default");
 
 export const devgroup = match({
   name: "devgroup",
-  opaque: why,
+  except: "interfaces whose group `ip -j addr` does not tell by number",
   options: { src: negatable("--src-group", group), dst: negatable("--dst-group", group) },
   normalize: (values) =>
     values.src === undefined && values.dst === undefined
       ? new Unreadable("--src-group or --dst-group")
       : values,
-  ask({ src, dst }, _facts, site) {
-    const asked = (given: Given<Masked> | undefined, key: string) =>
-      given === undefined ? and() : negate(given.not, opaque(key, why));
+  ask({ src, dst }, facts, site) {
+    const names = (test: (group: number) => boolean): Range[] =>
+      facts.interfaces.flatMap((name): Range[] => {
+        const known = facts.groupOf(name);
+        return known !== undefined && test(known) ? [[name, name]] : [];
+      });
+    const asked = (field: "in" | "out", given: Given<Masked> | undefined, key: string): Predicate => {
+      if (given === undefined) return and();
+      const { value, mask } = given.value;
+      const inside = within(
+        field,
+        names((known) => ((known ^ value) & mask) === 0),
+      );
+      const unknown = not(
+        within(
+          field,
+          names(() => true),
+        ),
+      );
+      return negate(given.not, or(inside, and(unknown, opaque(key, why))));
+    };
     // Where it came in is one thing all the way; where it goes out is known only after routing.
     const text = ({ value, mask }: Masked): string => `${value}/${mask}`;
     return and(
-      asked(src, src === undefined ? "" : sharedKey("devgroup", text(src.value))),
-      asked(dst, siteKey("devgroup", site)),
+      asked("in", src, src === undefined ? "" : sharedKey("devgroup", text(src.value))),
+      asked("out", dst, siteKey("devgroup", site)),
     );
   },
 });

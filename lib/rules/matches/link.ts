@@ -1,28 +1,27 @@
 /** The link layer: mac, pkttype and eui64 (net/netfilter/xt_mac.c, xt_pkttype.c, ipv6/netfilter/ip6t_eui64.c). */
 import { prefixes } from "../../packet/address.ts";
+import type { Range } from "../../packet/field.ts";
+import { parseMac, printMac } from "../../packet/packet.ts";
 import { and, is, negate, not, opaque, or, within } from "../../packet/predicate.ts";
 import { oneOf, word } from "../codecs.ts";
 import { match, negatable, Unreadable } from "../extension.ts";
 import { sharedKey } from "../facts.ts";
 
-const hardware = word<number>(
-  "a MAC address like 00:11:22:33:44:55",
-  (text) => {
-    if (!/^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/.test(text)) return undefined;
-    return text.split(":").reduce((sum, part) => sum * 256 + Number.parseInt(part, 16), 0);
-  },
-  (mac) =>
-    mac
-      .toString(16)
-      .padStart(12, "0")
-      .replace(/..(?=.)/g, "$&:"),
-);
+const hardware = word<number>("a MAC address like 00:11:22:33:44:55", parseMac, printMac);
 
 export const mac = match({
   name: "mac",
   options: { source: negatable("--mac-source", hardware) },
   normalize: (values) => (values.source === undefined ? new Unreadable("--mac-source") : values),
-  ask: ({ source }) => negate(source!.not, is("mac", source!.value)),
+  // What has no MAC address matches neither way.
+  ask({ source }, facts) {
+    const bare = ["lo", ...facts.interfaces].filter((name) => facts.bare(name));
+    const without = within(
+      "in",
+      bare.map((name): Range => [name, name]),
+    );
+    return and(not(without), negate(source!.not, is("mac", source!.value)));
+  },
 });
 
 const KINDS = ["unicast", "broadcast", "multicast"] as const;

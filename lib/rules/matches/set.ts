@@ -28,7 +28,8 @@ const uncounted = "how often an element of the set was matched is not known";
 
 export const set = match({
   name: "set",
-  except: "a set that is not given, --return-nomatch, and the counters of a set's elements are not known",
+  except:
+    "a set that is not given or that rules add to or take from, --return-nomatch, and the counters of a set's elements are not known",
   options: {
     set: negatable("--match-set", setAndSides, "--set"),
     nomatch: option("--return-nomatch", flag),
@@ -44,6 +45,8 @@ export const set = match({
   normalize: (values) => (values.set === undefined ? new Unreadable("--match-set") : values),
   ask(v, facts, site) {
     const { set: name, sides } = v.set!.value;
+    if (facts.changing(name))
+      return negate(v.set!.not, opaque(siteKey("set", site), `rules change the ipset ${name}`));
     const unknown = opaque(
       `set:${name}(${sides.join(",")})`,
       `the ipset ${name} is not known (give it with --ipset)`,

@@ -1,0 +1,49 @@
+/** What `-m rpfilter` asks where the routes are known (net/ipv4/netfilter/ipt_rpfilter.c, ipv6/netfilter/ip6t_rpfilter.c). */
+import type { Host } from "../host/host.ts";
+import { prefixes } from "../packet/address.ts";
+import type { Family } from "../packet/field.ts";
+import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
+import type { Facts } from "../rules/facts.ts";
+import type { Case } from "./case.ts";
+import { type Found, fibCases, reverse } from "./fib.ts";
+
+/** PACKET_LOOPBACK: what the host sent to a group comes back to it. */
+const LOOPED = or(is("in", "lo"), is("pkttype", 5));
+
+/** Sources that are not looked for: nobody could answer them, and DHCP's client and IPv6's neighbours send from there. */
+const UNASKED: Readonly<Record<Family, Predicate>> = {
+  4: and(is("src", 0), within("dst", prefixes(4, "255.255.255.255/32", "224.0.0.0/24"))),
+  6: is("src", 0n),
+};
+
+/** Whether an answer would leave by the interface that the packet came in by; `undefined` where no routes were given. */
+export function reversePath(
+  host: Host,
+  family: Family,
+  { loose, validmark, acceptLocal }: Parameters<Facts["reversePath"]>[0],
+): Predicate | undefined {
+  if (!host.routed.includes(family)) return undefined;
+  const holds = (found: Found): Predicate => {
+    if (found.kind === "unicast") return loose ? ANY : is("in", found.dev);
+    if (found.kind !== "local" || !acceptLocal) return NEVER;
+    // IPv6 does not ask which interface has the address.
+    return loose || family === 6 ? ANY : found.dev === null ? NEVER : is("in", found.dev);
+  };
+  const cases = fibCases(host, family, reverse(family, validmark, loose));
+  return or(LOOPED, UNASKED[family], decide(cases.map((c) => ({ ...c, outcome: holds(c.outcome) }))));
+}
+
+/** A list of cases as one predicate: the outcome of the first that holds, and never true where none does. */
+function decide(cases: readonly Case<Predicate>[]): Predicate {
+  type Half = { readonly some: Predicate; readonly yes: Predicate };
+  // Halves are joined, not one after the other, so that the predicate of a long list is not a deep one.
+  const join = (list: readonly Case<Predicate>[]): Half => {
+    const [first] = list;
+    if (first === undefined) return { some: NEVER, yes: NEVER };
+    if (list.length === 1) return { some: first.when, yes: and(first.when, first.outcome) };
+    const middle = list.length >> 1;
+    const [one, other] = [join(list.slice(0, middle)), join(list.slice(middle))];
+    return { some: or(one.some, other.some), yes: or(one.yes, and(not(one.some), other.yes)) };
+  };
+  return join(cases).yes;
+}
