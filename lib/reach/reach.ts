@@ -6,6 +6,7 @@ import {
   type CtState,
   type Field,
   LAST_NAME,
+  PROTO,
   type Scalar,
 } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
@@ -144,9 +145,17 @@ export class Reach implements Engine<SetState> {
   /** By which interface: the one that MASQUERADE and REDIRECT take an address of. */
   private readonly devices: Readonly<Record<"dst" | "src", readonly Case<string>[]>>;
 
+  /** By interface, whether every packet that goes out by it comes through the nat table. */
+  private readonly open = new Map<string, boolean>();
+
+  /**
+   * @param sent whether the header that packets leave with is asked for: else they are not divided by the source
+   *   they leave with, which nobody behind it looks at
+   */
   constructor(
     readonly program: Program,
     readonly domain: Domain,
+    private readonly sent = true,
   ) {
     this.chains = new Chains(program, domain);
     this.fresh = freshCases(program.ruleset.family, loose(program.host));
@@ -201,6 +210,8 @@ export class Reach implements Engine<SetState> {
 
   nat(state: SetState, hook: Hook, side: "dst" | "src"): Part<SetState, Decision>[] {
     if (valueIn(state, "ctstate") !== CT.NEW || state.asked[side]) return [{ state, outcome: "accept" }];
+    if (!this.sent && hook === "POSTROUTING" && this.isOpen(String(valueIn(state, "out"))))
+      return [{ state, outcome: "accept" }];
     return this.chains
       .run(state, "nat", hook)
       .flatMap(({ state: after, outcome }): Part<SetState, Decision>[] => {
@@ -209,6 +220,30 @@ export class Reach implements Engine<SetState> {
         const how = decision(outcome);
         return [{ state: done, outcome: how === "reject" ? "drop" : how }];
       });
+  }
+
+  /** Whether nothing in the nat table can stop what goes out by an interface; what comes back in by it is another thing. */
+  private isOpen(out: string): boolean {
+    let open = this.open.get(out);
+    if (open === undefined) {
+      const { program } = this;
+      const { host, ruleset } = program;
+      const zero: Address = ruleset.family === 4 ? 0 : 0n;
+      const passes = (effect: Effect): boolean => {
+        if (effect.kind === "verdict") return effect.verdict === "accept";
+        if (effect.kind !== "nat" || effect.side === "dst") return effect.kind !== "opaque";
+        const old = { address: zero, port: undefined };
+        return translate(effect, old, PROTO.tcp, out, zero, host, ruleset.family) !== null;
+      };
+      const chains = [...(ruleset.tables.get("nat")?.chains.keys() ?? [])].map(
+        (n) => program.chain("nat", n)!,
+      );
+      open =
+        out !== "lo" &&
+        chains.every(({ rules, policy }) => policy !== "drop" && rules.every(({ effect }) => passes(effect)));
+      this.open.set(out, open);
+    }
+    return open;
   }
 
   private translated(state: SetState, nat: Nat, rule: Rule, side: "dst" | "src"): Part<SetState, Decision>[] {
