@@ -35,12 +35,12 @@ export const COLOUR: Style = {
 };
 
 /**
- * Text from rulesets, Docker and users as it may stand on a terminal: control characters and those that turn the
- * direction of writing become visible escapes.
+ * Text from rulesets, Docker and users as it may stand on a terminal: control characters, those that turn the
+ * direction of writing and those that nobody sees become visible escapes.
  */
 export const safe = (text: string): string =>
   text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 

@@ -16,12 +16,17 @@ import { at, packetText } from "./text.ts";
 /** How much is said: the verdict alone; the way, with what did nothing folded; everything. */
 export type Detail = "short" | "usual" | "all";
 
+/** What a text about packets is made with. */
 export interface TraceOptions {
+  /** The rules that the steps speak of. */
   readonly rulesets: readonly Ruleset[];
+  /** Whose inferences are named, and whose containers. */
   readonly host: Host;
+  /** Colours; none by default. */
   readonly style?: Style;
   /** Columns to wrap at; 80 by default. */
   readonly width?: number;
+  /** How much is said; `usual` by default. */
   readonly detail?: Detail;
 }
 
@@ -152,8 +157,22 @@ function flowConclusion(flow: Flow, on: Page): string[] {
   const works =
     packets.length === 1
       ? "ARRIVES: nothing answers such a packet."
-      : `WORKS, if the server answers: ${packets.length === 2 ? "both" : `all ${packets.length}`} packets arrive.`;
+      : `WORKS, if ${serverText(packets[0]!.trace, on)} answers: ${packets.length === 2 ? "both" : `all ${packets.length}`} packets arrive.`;
   return [...paragraph(works, on, paint), ...passedBy(packets[0]!.trace, on)];
+}
+
+/** Who gets the first packet: an address, and whose it is. */
+function serverText({ answer, ways }: Trace, { host }: Page): string {
+  const header = ways[0]?.header;
+  if (header === undefined) return "the server";
+  const container = containerAt(host, header.dst);
+  const who =
+    answer.delivery === "local"
+      ? "the host itself"
+      : container === null
+        ? null
+        : `container ${safe(container.name)}`;
+  return `${ends(header.dst, header.dport)}${who === null ? "" : ` (${who})`}`;
 }
 
 const colourOf = (verdict: Outcome["verdict"], style: Style): ((text: string) => string) =>
@@ -253,12 +272,13 @@ function conclusion(trace: Trace, on: Page): string[] {
 function undecided({ ways }: Trace, on: Page): string[] {
   const shown = outcomes(ways);
   const hidden = new Set(ways.map(outcomeKey)).size - shown.length;
-  const verdicts = [...new Set(shown.map((w) => w.verdict))].join(" and ");
-  const out = paragraph(
-    `UNDECIDED between ${verdicts}: it depends on what the inputs do not tell. --assume settles it:`,
-    on,
-    on.style.yellow,
-  );
+  const verdicts = [...new Set(ways.map((w) => w.verdict))];
+  const what =
+    verdicts.length === 1
+      ? `${verdicts[0]}, but how it ends`
+      : `${verdicts.slice(0, -1).join(", ")} or ${verdicts.at(-1)}, which`;
+  const lead = `UNDECIDED: ${what} depends on what the inputs do not tell. --assume settles it:`;
+  const out = paragraph(lead, on, on.style.yellow);
   shown.forEach((way, i) => {
     const how = assumeText(way, ways);
     const lead = `${letter(i)}. ${sentence(way, on)}${how === "" ? "" : `: ${how}`}`;
@@ -432,7 +452,7 @@ function tableRows(moment: Extract<Moment, { kind: "table" }>, on: Page): Row[] 
       next.chain === rule.target.chain;
     const text = ruleText(step, rule, on);
     out.push({
-      ...line(depth, `${text}${empty ? " (nothing there)" : ""}`, empty ? style.dim : paintOf(rule, style)),
+      ...line(depth, `${text}${empty ? " (nothing matched)" : ""}`, empty ? style.dim : paintOf(rule, style)),
       line: step.line > 0 ? step.line : null,
       hang: String(step.rule).length + 2,
     });

@@ -16,6 +16,7 @@ export interface FlowPacket {
   readonly step: string;
   /** Who sends it: the client opened the connection. */
   readonly from: "client" | "server";
+  /** What becomes of it. */
   readonly trace: Trace;
 }
 
@@ -27,6 +28,7 @@ export interface Flow {
   readonly broken: string | null;
   /** What is odd about it, though it may work. */
   readonly notes: readonly string[];
+  /** Its packets in order, up to the one that does not arrive. */
   readonly packets: readonly FlowPacket[];
 }
 

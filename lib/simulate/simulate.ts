@@ -84,6 +84,7 @@ export type Outcome = Omit<Answer, "packet" | "branches">;
 
 /** One way that a packet can go, and what happens to it there. */
 export interface Way extends Outcome {
+  /** What happened, in order. */
   readonly moments: readonly Moment[];
   /** The unknowns that were taken one way or the other to come here. */
   readonly suppositions: readonly Supposition[];
@@ -93,6 +94,7 @@ export interface Way extends Outcome {
 
 /** An answer with all that happened. */
 export interface Trace {
+  /** What becomes of the packet. */
   readonly answer: Answer;
   /** The way it goes, or each way it can go where an unknown was asked. */
   readonly ways: readonly Way[];
@@ -574,13 +576,21 @@ const isError = (state: PacketState): boolean => {
 
 /** What of a packet's header tells its flow. */
 export interface Header {
+  /** IP protocol number. */
   readonly proto: number;
+  /** Source address. */
   readonly src: Address;
+  /** Destination address. */
   readonly dst: Address;
+  /** Source port, where the protocol has ports. */
   readonly sport: number | undefined;
+  /** Destination port, likewise. */
   readonly dport: number | undefined;
+  /** ICMP type. */
   readonly type: number | undefined;
+  /** ICMP code. */
   readonly code: number | undefined;
+  /** Identifier of an ICMP echo. */
   readonly id: number | undefined;
 }
 

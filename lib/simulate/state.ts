@@ -27,10 +27,13 @@ export type Step =
 
 /** An unknown that was taken one way, and the rule that asked, where a rule did. */
 export interface Supposition {
+  /** Its name, as `assume` and `--assume` take it. */
   readonly key: string;
+  /** Which way it was taken. */
   readonly truth: boolean;
   /** What is missing to know it. */
   readonly why: string;
+  /** The rule that asked, by its number from 1; `null` where the routing decision did. */
   readonly at: { readonly table: TableName; readonly chain: string; readonly rule: number } | null;
 }
 

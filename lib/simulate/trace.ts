@@ -14,8 +14,11 @@ import type { PacketState, Step } from "./state.ts";
 
 /** A field of the header, or what the kernel notes about the packet, before and after. */
 export interface Change {
+  /** What changed. */
   readonly field: Field;
+  /** Its value before; `undefined` where the packet has none. */
   readonly from: Scalar | undefined;
+  /** Its value after. */
   readonly to: Scalar | undefined;
 }
 
@@ -77,6 +80,11 @@ function changes(before: PacketState, after: PacketState, fields: readonly Field
   });
 }
 
+/** Of all that is chosen among, routes alone are more than a word. */
+const isRoute = (outcome: unknown): outcome is RouteDecision =>
+  typeof outcome === "object" && outcome !== null;
+
+/** Asks another engine, and notes what came of it. */
 export class Tracer implements Engine<Traced> {
   constructor(
     private readonly engine: Engine<PacketState>,
@@ -126,10 +134,8 @@ export class Tracer implements Engine<Traced> {
   }
 
   choose<T>(traced: Traced, cases: readonly Case<T>[]): Part<Traced, T>[] {
-    const asked: readonly Case<unknown>[] = cases;
-    const routing = asked === this.program.routesIn || asked === this.program.routesOut;
     return this.engine.choose(traced.state, cases).map(({ state, outcome }) => ({
-      state: traced.now(state, routing ? { kind: "route", decision: outcome as RouteDecision } : null),
+      state: traced.now(state, isRoute(outcome) ? { kind: "route", decision: outcome } : null),
       outcome,
     }));
   }

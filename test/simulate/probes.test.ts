@@ -1,6 +1,6 @@
 /** Every probe that the lab made with real connections, before the fix and after each form of it. */
 import { readFileSync } from "node:fs";
-import { Connections, type Host, type PacketJson, type Ruleset, readPacket, Simulator } from "fwcheck";
+import { Connections, flow, type Host, type PacketJson, type Ruleset, readPacket, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
 
@@ -57,6 +57,10 @@ const packetOf = (json: PacketJson) => {
 const open = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean =>
   new Simulator(rulesets, host).packet(packetOf(json)).verdict === "accept";
 
+/** The whole connection, as the probe's client had it. */
+const works = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean =>
+  flow(new Simulator(rulesets, host), host, packetOf(json)).verdict === "accept";
+
 for (const version of ["20.10", "28.5"]) {
   const folder = `${examples}ufw-docker-${version}`;
   const sections = readFileSync(`${folder}/results.txt`, "utf8").split(/^== /m).slice(1);
@@ -77,22 +81,24 @@ for (const version of ["20.10", "28.5"]) {
       test.each(results.filter(([label]) => !label.startsWith("established")))("%s: %s", (label, result) => {
         const probe = PROBES.find(([name]) => label.startsWith(name));
         expect(probe, label).toBeDefined();
-        expect(open(edited.rulesets, edited.host, probe![1])).toBe(result === "200" || result === "1");
+        const got = result === "200" || result === "1";
+        expect(open(edited.rulesets, edited.host, probe![1])).toBe(got);
+        expect(works(edited.rulesets, edited.host, probe![1])).toBe(got);
       });
 
       test("established flow to 8444 opened before the fix still echoes", () => {
         const connections = new Connections();
-        const flow = { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", sport: 41000, dport: 8444 };
+        const there = { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", sport: 41000, dport: 8444 };
         const back = { in: "docker0", src: "172.17.0.5", dst: "203.0.113.2", sport: 7, dport: 41000 };
         const before = capture(folder);
         const opening = new Simulator(before.rulesets, before.host, { connections });
-        expect(opening.packet(packetOf(flow)).verdict).toBe("accept");
+        expect(opening.packet(packetOf(there)).verdict).toBe("accept");
         expect(opening.packet(packetOf({ ...back, flags: "SA" }))).toMatchObject({
           verdict: "accept",
           sent: { src: "203.0.113.1", sport: 8444, dst: "203.0.113.2", dport: 41000 },
         });
         const after = new Simulator(edited.rulesets, edited.host, { connections });
-        expect(after.packet(packetOf({ ...flow, flags: "A" })).verdict).toBe("accept");
+        expect(after.packet(packetOf({ ...there, flags: "A" })).verdict).toBe("accept");
         expect(after.packet(packetOf({ ...back, flags: "A" })).verdict).toBe("accept");
       });
     },

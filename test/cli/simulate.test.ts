@@ -1,0 +1,258 @@
+/**
+ * What `fwcheck simulate` prints, as a person meets it: the ordinary ways of a real host beside its capture
+ * (`examples/*.simulate.txt`, UPDATE=1 writes them anew), the rarer ones here, word for word.
+ */
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { examples } from "../capture.ts";
+import { Program } from "./program.ts";
+
+const program = new Program();
+beforeAll(() => program.build(), 60_000);
+afterAll(() => program.remove());
+
+const HOST = `${examples}ufw-docker-20.10`;
+const words = (line: string): string[] => line.split(" ").filter((w) => w !== "");
+
+const FROM = "--src 203.0.113.2 --dst 203.0.113.1";
+/** What is asked, and how the answer must end. */
+const ASKED: readonly [title: string, args: string, code: number][] = [
+  ["A published port, reachable although ufw denies it", `--in eth0 ${FROM} --dport 8080`, 0],
+  ["A port that nobody opened", `--in eth0 ${FROM} --dport 23`, 0],
+  ["A port that ufw allows", `--in eth0 ${FROM} --dport 22 --short`, 0],
+  ["A container on its way out", "--in docker0 --src 172.17.0.2 --dst 203.0.113.9 --dport 443", 0],
+  [
+    "A container calls the host's published port",
+    `--in docker0 --src 172.17.0.3 --dst 203.0.113.1 --dport 8080`,
+    0,
+  ],
+  ["From one network to another, which ufw does not route", "--in eth1 --src 10.99.0.2 --dst 203.0.113.2", 0],
+  ["What the host sends", "--local --src 203.0.113.1 --dst 203.0.113.9 --proto udp --dport 53", 0],
+  ["What the host sends to itself", "--local --src 127.0.0.1 --dst 127.0.0.1 --dport 8080 --short", 0],
+  ["No way there", "--in docker0 --src 172.17.0.2 --dst 198.51.100.9 --expect accept", 1],
+  ["A second packet without a first", `--in eth0 ${FROM} --dport 22 --tcp-flags SA`, 0],
+  ["A whole connection, translated there and back", `--in eth0 ${FROM} --dport 8080 --flow`, 0],
+  ["A ping and its answer", `--in eth0 ${FROM} --proto icmp --flow --short`, 0],
+  ["A connection that ufw drops", `--in eth0 ${FROM} --dport 23 --flow --short --expect accept`, 1],
+  ["IPv6", "--in eth0 --src 2001:db8:1::2 --dst 2001:db8:1::1 --dport 8080", 0],
+  ["Every step", `--in eth0 ${FROM} --dport 22 -v`, 0],
+];
+
+test("the ordinary ways of a real host", () => {
+  const said = ASKED.map(([title, args, code]) => {
+    const run = program.run(["simulate", "ufw-docker-20.10", ...words(args)], { cwd: examples });
+    expect(run.code, title).toBe(code);
+    expect(run.out).not.toMatch(/[^\n]{81}/);
+    return `--- ${title}\n\n$ fwcheck simulate ufw-docker-20.10 ${args}\n${run.out}${run.err}`;
+  }).join("\n");
+  const path = `${HOST}.simulate.txt`;
+  if (process.env.UPDATE === "1") writeFileSync(path, said);
+  expect(said).toBe(readFileSync(path, "utf8"));
+}, 120_000);
+
+test("what --help shows runs, and means what it says", () => {
+  const help = program.run(["simulate", "--help"]).out;
+  const shown = [...help.matchAll(/^ +fwcheck (simulate host\/ .*)$/gm)].map((m) => words(m[1]!));
+  expect(shown.length).toBe(5);
+  symlinkSync(HOST, join(program.folder, "host"));
+  const runs = shown.map((args) => program.run(args, { cwd: program.folder }));
+  for (const run of runs) expect([run.code, run.err]).toEqual([0, ""]);
+  const [published, whole, out, asked, six] = runs as [(typeof runs)[0], ...typeof runs] & typeof runs;
+  expect(published.out).toContain("INPUT is not asked: there, ufw deny 8080/tcp");
+  expect(whole!.out.match(/^\d\. /gm)?.length).toBe(8);
+  expect(out!.out).toContain("ACCEPT: forwarded out of eth0");
+  expect(asked!.out).toContain("policy ACCEPT");
+  expect(JSON.parse(six!.out).verdict).toBe("accept");
+}, 60_000);
+
+const PACKET = words("--in eth0 --src 198.51.100.7 --dst 192.0.2.1 --dport 22");
+const FILTER = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n";
+
+describe("what the inputs do not tell", () => {
+  const rules = `${FILTER}:guard - [0:0]
+-A INPUT -p tcp -m tcp --dport 22 -j guard
+-A guard -m recent --update --seconds 60 --hitcount 4 --name ssh --mask 255.255.255.255 --rsource -j DROP
+-A guard -p tcp -m string --string "a b" --algo bm --to 65535 -j REJECT --reject-with tcp-reset
+-A guard -j ACCEPT
+COMMIT
+`;
+  test("each way with its rules, and the argument that settles it", () => {
+    const run = program.run(["simulate", program.file("open.save", rules), ...PACKET]);
+    expect(
+      run.out.replaceAll(`${program.folder}/`, ""),
+    ).toBe(`tcp 198.51.100.7:40000 -> 192.0.2.1:22 [S] in eth0
+line numbers of open.save
+
+    routing: for the host itself (192.0.2.1 on eth0)
+    filter INPUT
+ 6    1: -p tcp -m tcp --dport 22 -j guard
+
+A. if recent matches in filter guard rule 1 (line 7)
+    filter INPUT (continued)
+ 7      1: -m recent --update --seconds 60 --hitcount 4 --name ssh
+           --mask 255.255.255.255 --rsource -j DROP
+
+B. if recent does not match in filter guard rule 1 (line 7), and string matches
+  in filter guard rule 2 (line 8)
+    filter INPUT (continued)
+ 8      2: -p tcp -m string --string "a b" --algo bm -j REJECT
+           --reject-with tcp-reset
+
+C. if recent does not match in filter guard rule 1 (line 7), and string does not
+  match in filter guard rule 2 (line 8)
+    filter INPUT (continued)
+ 9      3: -j ACCEPT
+
+inferred: outside interfaces: eth0 (the usual name); eth0 has the default route
+  and an address of the host's, written 192.0.2.1 because none was given
+inferred: the default route leads out of eth0 (no --route was given)
+inferred: the host forwards packets (net.ipv4.ip_forward = 1; no --sysctl was
+  given)
+
+UNDECIDED: drop, reject or accept, which depends on what the inputs do not tell.
+  --assume settles it:
+  A. DROP by filter guard rule 1 (line 7):
+    --assume 'recent@filter/guard/1=match'
+  B. REJECT by filter guard rule 2 (line 8):
+    --assume 'recent@filter/guard/1=no-match'
+    --assume 'string@filter/guard/2=match'
+  C. ACCEPT: delivered to the host itself, by filter guard rule 3 (line 9):
+    --assume 'recent@filter/guard/1=no-match'
+    --assume 'string@filter/guard/2=no-match'
+  recent: the list of addresses seen before is not known
+  string: the bytes of a packet are not part of what is described
+`);
+  });
+  test("and it does settle it", () => {
+    const file = program.file("open.save", rules);
+    const said = program.run(["simulate", file, ...PACKET]).out;
+    const arms = [...said.matchAll(/^ {2}[A-C]\. ([A-Z]+)[^\n]*(?:\n {4}[^\n]*)*/gm)];
+    expect(arms.map((m) => m[1])).toEqual(["DROP", "REJECT", "ACCEPT"]);
+    for (const [text, verdict] of arms) {
+      const assume = [...text.matchAll(/--assume '([^']*)'/g)].flatMap((m) => ["--assume", m[1]!]);
+      const settled = program.run(["simulate", file, ...PACKET, ...assume, "--json"]);
+      expect(JSON.parse(settled.out).verdict.toUpperCase()).toBe(verdict);
+    }
+  });
+  test("a few outcomes are shown, the others counted", () => {
+    const many = Array.from(
+      { length: 6 },
+      (_, i) =>
+        `-A PREROUTING -p tcp -m string --string s${i} --algo bm --to 65535 -j DNAT --to-destination 10.0.0.${i}`,
+    );
+    const nat = `*nat\n:PREROUTING ACCEPT [0:0]\n${many.join("\n")}\nCOMMIT\n`;
+    const run = program.run(["simulate", program.file("many.save", `${nat}${FILTER}COMMIT\n`), ...PACKET]);
+    expect(run.code).toBe(0);
+    const forward = `${nat}${FILTER.replace("FORWARD DROP", "FORWARD ACCEPT")}COMMIT\n`;
+    const open = program.run(["simulate", program.file("many.save", forward), ...PACKET]).out;
+    expect(open.match(/^ {2}[A-Z]\. /gm)?.length).toBe(4);
+    expect(open).toContain("and 3 more outcomes, not shown");
+  });
+});
+
+test("names and comments of strangers stay text", () => {
+  const rules = `${FILTER}:\u001b[31mred - [0:0]
+-A INPUT -p tcp -j \u001b[31mred
+-A \u001b[31mred -m comment --comment "x\u202ey \u0007 \u061c\u200b" -j DROP
+COMMIT
+`;
+  const run = program.run(["simulate", program.file("hostile.save", rules), ...PACKET]);
+  expect(run.out + run.err).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b\u202e]/);
+  expect(run.out).toContain("\\u001b[31mred");
+  expect(run.out).toContain("\\u202ey");
+});
+
+describe("colours", () => {
+  const coloured = (env: NodeJS.ProcessEnv): boolean =>
+    program
+      .run(["simulate", program.file("c.save", `${FILTER}COMMIT\n`), ...PACKET], { env })
+      .out.includes("\u001b[");
+  test.each([
+    ["none without a terminal", { NO_COLOR: "", FORCE_COLOR: "" }, false],
+    ["FORCE_COLOR", { NO_COLOR: "", FORCE_COLOR: "1" }, true],
+    ["FORCE_COLOR=0", { NO_COLOR: "", FORCE_COLOR: "0" }, false],
+    ["NO_COLOR above all", { NO_COLOR: "1", FORCE_COLOR: "1" }, false],
+  ])("%s", (_what, env, expected) => expect(coloured(env)).toBe(expected));
+});
+
+describe("JSON", () => {
+  const ask = (args: string): { code: number | null; json: ReturnType<typeof JSON.parse> } => {
+    const run = program.run(["simulate", HOST, ...words(args), "--json"]);
+    return { code: run.code, json: JSON.parse(run.out) };
+  };
+  test("--flow is one document of answers, each what --packets says of it", () => {
+    const { code, json } = ask(`--in eth0 ${FROM} --dport 8080 --flow --expect accept`);
+    expect(code).toBe(0);
+    expect(Object.keys(json)).toEqual(["verdict", "broken", "notes", "packets"]);
+    const lines = json.packets.map((p: { packet: unknown }) => JSON.stringify(p.packet)).join("\n");
+    const batch = program
+      .run(["simulate", HOST, "--packets", "-"], { input: lines })
+      .out.trimEnd()
+      .split("\n");
+    const answers = json.packets.map(({ step, from, ...answer }: { step: string; from: string }) => {
+      expect([step, from].every((w) => w.length > 0)).toBe(true);
+      return answer;
+    });
+    expect(batch.map((l) => JSON.parse(l))).toEqual(answers);
+  });
+  test("its verdict is the connection's", () => {
+    const { code, json } = ask(`--in eth0 ${FROM} --dport 23 --flow --expect accept`);
+    expect([code, json.verdict, json.packets.length]).toEqual([1, "drop", 1]);
+  });
+});
+
+describe("bad input", () => {
+  const cases: [string, string, RegExp][] = [
+    ["a port that is no number", `--in eth0 ${FROM} --dport http`, /--dport must be a whole number/],
+    [
+      "a port too high",
+      `--in eth0 ${FROM} --dport 70000`,
+      /--dport must be a whole number from 0 to 65535, not 70000/,
+    ],
+    [
+      "a port for ICMP",
+      `--in eth0 ${FROM} --proto icmp --dport 80`,
+      /--dport goes with tcp, udp .* not with --proto icmp/,
+    ],
+    ["flags for UDP", `--in eth0 ${FROM} --proto udp --tcp-flags S`, /--tcp-flags goes with tcp/],
+    ["flags that are none", `--in eth0 ${FROM} --tcp-flags SX`, /--tcp-flags must be TCP flag letters/],
+    ["a protocol that is none", `--in eth0 ${FROM} --proto tpc`, /--proto must be tcp, udp, icmp/],
+    ["ICMP of the other family", "--in eth0 --src ::2 --dst ::1 --proto icmp", /it is icmpv6/],
+    [
+      "a flow out of its state",
+      `--in eth0 ${FROM} --flow --state ESTABLISHED`,
+      /--flow .* --state does not go with it/,
+    ],
+    ["a flow out of a file", "--packets p --flow", /--packets .* --flow does not go with it/],
+    ["a packet besides a file", `--packets p --tcp-flags S`, /--packets .* --tcp-flags does not go with it/],
+    [
+      "an assumption that is none",
+      `--in eth0 ${FROM} --assume recent`,
+      /--assume needs NAME=match or NAME=no-match/,
+    ],
+  ];
+  test.each(cases)("%s", (_what, args, said) => {
+    const run = program.run(["simulate", HOST, ...words(args)]);
+    expect(run.err).toMatch(said);
+    expect([run.code, run.out]).toEqual([2, ""]);
+    expect(run.err).not.toMatch(/^\s+at /m);
+  });
+  test("a line of packets: file, line and column", () => {
+    const line = (text: string): string =>
+      program.run(["simulate", HOST, "--packets", program.file("p.ndjson", text)]).err.replace(/^.*\//, "");
+    const good = `{"in":"eth0","src":"203.0.113.2","dst":"203.0.113.1"}`;
+    expect(line(`${good}\n\n{"in":"eth0","src":"203.0.113.2","dst":"nobody"}\n`)).toMatch(
+      /^p\.ndjson:3:34: error: "dst" must be an IPv4 or IPv6 address, not "nobody"/,
+    );
+    expect(line(`${good}\n[1]\n`)).toMatch(/^p\.ndjson:2:1: error: a packet is a JSON object/);
+    expect(line(`${good}\n{"in":\n`)).toMatch(/^p\.ndjson:2:\d+: error: a packet is a JSON object/);
+  });
+  test("an interface that the host does not have is warned of", () => {
+    const run = program.run(["simulate", HOST, ...words(`--in eth9 ${FROM} --short`)]);
+    expect(run.err).toBe(
+      `warning: the host has no interface "eth9"; it has lo, eth0, eth1, docker0, veth08363b9, veth37efffb, vethb85bf38, br-app, vethca5276d, veth57a5126\n`,
+    );
+    expect(run.code).toBe(0);
+  });
+});

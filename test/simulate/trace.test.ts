@@ -1,0 +1,102 @@
+/** A trace says what the simulator says, and everything that changed: played back, it gives the header at the end. */
+import { readHost, readPacket, readRuleset, Simulator, type Way } from "fwcheck";
+import { expect, test } from "vitest";
+import { parseAddress } from "../../lib/packet/address.ts";
+import { Aim } from "../kernel/aim.ts";
+import { generate } from "../kernel/generate.ts";
+import { random } from "../random.ts";
+
+const SEEDS = 20;
+const PACKETS = 120;
+
+/** The fields that a way's moments leave behind. */
+function played(way: Way, start: Map<string, unknown>): Map<string, unknown> {
+  const now = new Map(start);
+  for (const moment of way.moments) {
+    const changes =
+      moment.kind === "table"
+        ? [...moment.steps.flatMap((s) => s.changes), ...moment.changes]
+        : moment.kind === "aged"
+          ? moment.changes
+          : [];
+    for (const { field, from, to } of changes) {
+      expect(now.get(field)).toBe(from);
+      now.set(field, to);
+    }
+  }
+  return now;
+}
+
+test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way", (family) => {
+  const seen = { changes: 0, replies: 0 };
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const next = random(seed);
+    const { save, interfaces, sysctls } = generate(next, family, String(seed));
+    const { rulesets } = readRuleset([{ name: "generated", text: save }]);
+    const addr = interfaces.map(({ name, addresses }) => ({
+      ifname: name,
+      addr_info: addresses.map((a) => ({
+        family: family === 4 ? "inet" : "inet6",
+        local: a.split("/")[0],
+        prefixlen: Number(a.split("/")[1]),
+      })),
+    }));
+    const text = Object.entries(sysctls)
+      .map(([k, v]) => `${k} = ${v}\n`)
+      .join("");
+    const host = readHost(
+      { addr: [{ name: "addr", text: JSON.stringify(addr) }], sysctl: [{ name: "sysctl", text }] },
+      rulesets,
+    );
+    const plain = new Simulator(rulesets, host);
+    const tracing = new Simulator(rulesets, host);
+    const aim = new Aim(next, family, rulesets[0]!, host, plain);
+    for (let i = 0; i < PACKETS; i++) {
+      const { seq: _, ack: __, ...drawn } = aim.draw();
+      const packet = readPacket(drawn);
+      if (typeof packet === "string") throw new Error(packet);
+      const answer = plain.packet(packet);
+      const trace = tracing.trace(packet);
+      expect(trace.answer, `seed ${seed}, packet ${i}`).toEqual(answer);
+      if (answer.verdict !== "undecided") aim.saw(drawn, answer);
+      for (const way of trace.ways) {
+        const steps = way.moments.flatMap((m) => (m.kind === "table" ? m.steps.map((s) => s.step) : []));
+        expect(steps).toEqual(way.path);
+        const start = new Map<string, unknown>([
+          ...(["src", "sport", "dst", "dport"] as const).map((f) => [f, packet[f]] as const),
+          ["mark", packet.mark ?? 0],
+          ["tos", packet.tos ?? 0],
+          ["ttl", packet.ttl ?? 64],
+        ]);
+        // What conntrack knows of the packet comes and goes by itself; only rules' changes of it are moments.
+        const header = new Map([...played(ignoring(way), start)]);
+        for (const field of ["src", "sport", "dst", "dport"] as const)
+          expect(header.get(field)).toBe(way.header[field]);
+        if (way.sent === null) continue;
+        expect(header.get("mark")).toBe(way.sent.mark);
+        expect(header.get("tos")).toBe(way.sent.tos);
+        expect(header.get("ttl")).toBe(way.sent.ttl);
+        expect(header.get("dst")).toBe(parseAddress(way.sent.dst, family));
+        if (way.moments.some((m) => m.kind === "table" && m.changes.length > 0)) seen.changes++;
+        if (way.moments.some((m) => m.kind === "track" && m.reply)) seen.replies++;
+      }
+    }
+  }
+  expect(seen.changes).toBeGreaterThan(50);
+  expect(seen.replies).toBeGreaterThan(50);
+});
+
+const KEPT = new Set(["src", "sport", "dst", "dport", "mark", "tos", "ttl"]);
+
+/** A way without the changes of what conntrack says. */
+const ignoring = (way: Way): Way => ({
+  ...way,
+  moments: way.moments.map((m) =>
+    m.kind === "table"
+      ? {
+          ...m,
+          steps: m.steps.map((s) => ({ ...s, changes: s.changes.filter((c) => KEPT.has(c.field)) })),
+        }
+      : m,
+  ),
+});
