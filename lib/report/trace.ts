@@ -69,7 +69,7 @@ const page = (dst: string, options: TraceOptions): Page => ({
 export function traceText(trace: Trace, options: TraceOptions): string {
   const { answer } = trace;
   const on = page(answer.packet.dst, options);
-  const out = [on.style.bold(packetText(answer.packet))];
+  const out = paragraph(packetText(answer.packet), on, on.style.bold);
   if (on.detail !== "short") {
     out.push(...sourceOf(on), "", ...body(trace, on), "");
     for (const sentence of options.host.inferred) out.push(...labelled("inferred:", sentence, on));
@@ -89,7 +89,7 @@ export function flowText(flow: Flow, options: TraceOptions): string {
   if (first === undefined) return "";
   const on = page(first.trace.answer.packet.dst, options);
   const { style, detail } = on;
-  const out = [style.bold(`${packetText(first.trace.answer.packet)}, and all that follows`)];
+  const out = paragraph(`${packetText(first.trace.answer.packet)}, and all that follows`, on, style.bold);
   if (detail !== "short") {
     out.push(...sourceOf(on), "");
     const seen = new Set<string>();
