@@ -93,7 +93,7 @@ export class Chains {
       const first = new Map<string, number>();
       node = diagrams.overAll(
         cases.map(({ when, outcome }, i) => {
-          const key = JSON.stringify(outcome);
+          const key = JSON.stringify(outcome, withoutRoute);
           if (!first.has(key)) first.set(key, i + 1);
           return diagrams.mask(this.domain.set(when), terminal(first.get(key)!));
         }),
@@ -252,3 +252,6 @@ export class Chains {
     };
   }
 }
+
+/** A route explains a decision and makes no difference to what becomes of the packet. */
+const withoutRoute = (key: string, value: unknown): unknown => (key === "route" ? undefined : value);
