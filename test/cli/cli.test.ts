@@ -1,38 +1,17 @@
 /** The command line as a user meets it: what it prints, where, and how it ends; bad input above all. */
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { examples } from "../capture.ts";
+import { Program } from "./program.ts";
 
-const root = new URL("../..", import.meta.url).pathname;
-const folder = mkdtempSync(join(tmpdir(), "fwcheck-test-"));
+const program = new Program();
+beforeAll(() => program.build(), 60_000);
+afterAll(() => program.remove());
+
 const HOST = `${examples}ufw-docker-20.10`;
-
-const fwcheck = (args: string[], input = "") => {
-  const run = spawnSync(process.execPath, [join(folder, "cli/main.js"), ...args], {
-    encoding: "utf8",
-    input,
-    env: { ...process.env, NO_COLOR: "1" },
-  });
-  return { code: run.status, out: run.stdout, err: run.stderr };
-};
-const file = (name: string, text: string): string => {
-  writeFileSync(join(folder, name), text);
-  return join(folder, name);
-};
-
-beforeAll(() => {
-  // The CLI as it stands in the sources, built aside so that the test needs no build before it.
-  const built = spawnSync("npm", ["run", "--silent", "build:cli", "--", `--outdir=${folder}`], {
-    cwd: root,
-    encoding: "utf8",
-  });
-  expect(built.stderr).toBe("");
-  file("package.json", `{"type":"module"}`);
-}, 60_000);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const { folder } = program;
+const fwcheck = (args: string[], input = "") => program.run(args, { input });
+const file = (name: string, text: string): string => program.file(name, text);
 
 const SAVE = `*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n`;
 const PACKET = ["--in", "eth0", "--src", "198.51.100.7", "--dst", "192.0.2.1"];

@@ -2,12 +2,16 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Audit } from "../../lib/index.ts";
 import { examples } from "../capture.ts";
-import { built } from "./built.ts";
+import { Program } from "./program.ts";
 
-const { fwcheck, file } = built();
+const program = new Program();
+beforeAll(() => program.build(), 60_000);
+afterAll(() => program.remove());
+const fwcheck = (args: readonly string[], input = "") => program.run(args, { input });
+const file = (name: string, text: string) => program.file(name, text);
 const HOST = `${examples}ufw-docker-20.10`;
 const BOUNDARY = "6f0c0f6e-5a0e-4e57-9d0e-0d7a0f3a5b11";
 
