@@ -2,7 +2,15 @@
  * The host that the rules live on: interfaces, addresses, routes, sysctls, ipsets, containers. Whatever was not given
  * is inferred, and each inference is a sentence in `inferred`.
  */
-import { familyOf, maxAddress, type Prefix, parsePrefix, prefixes, prefixRange } from "../packet/address.ts";
+import {
+  familyOf,
+  maskBits,
+  maxAddress,
+  type Prefix,
+  parsePrefix,
+  prefixes,
+  prefixRange,
+} from "../packet/address.ts";
 import type { Address, Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges, not, type Predicate, within } from "../packet/predicate.ts";
 import type { AddressType, Facts } from "../rules/facts.ts";
@@ -56,6 +64,8 @@ export interface Route {
   readonly table: string;
   /** The lower of two routes for the same prefix is taken. */
   readonly metric: number;
+  /** It leads to a gateway, not to the addresses themselves. */
+  readonly gateway?: boolean;
   /** Source address the kernel prefers for packets of its own. */
   readonly source: Address | null;
   /** Worked out by fwcheck, not listed by the host. */
@@ -257,6 +267,15 @@ function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
 /** No address, and IPv4's in disguise. */
 const NO_UNICAST = prefixes(6, "::/128", "::ffff:0:0/96");
 
+/** The first address of a subnet that is reached without a gateway stands for its routers (ipv6_anycast_destination). */
+function subnetRouters(host: Host): Range[] {
+  const routes = host.routes.filter((r) => r.family === 6);
+  return routes
+    .filter((r) => r.type === "unicast" && r.gateway !== true && (maskBits(r.to.mask) ?? 128) < 127)
+    .filter((r) => !routes.some((o) => o.to.address === r.to.address && o.to.mask > r.to.mask))
+    .map((r): Range => [r.to.address, r.to.address]);
+}
+
 /** What matches ask of the host, for one family; what the routing decision and the rules know stands elsewhere. */
 export function factsOf(host: Host, family: Family): Omit<Facts, "reversePath" | "changing"> {
   return {
@@ -281,9 +300,12 @@ export function factsOf(host: Host, family: Family): Omit<Facts, "reversePath" |
           if (family === 6) return complement([...MULTICAST[6], ...NO_UNICAST], 6);
           return complement([...own.local, ...own.broadcast, ...MULTICAST[family]], family);
         default:
-          return host.routes
-            .filter((r) => r.family === family && r.type.toUpperCase() === type)
-            .map((r) => prefixRange(r.to));
+          return [
+            ...host.routes
+              .filter((r) => r.family === family && r.type.toUpperCase() === type)
+              .map((r) => prefixRange(r.to)),
+            ...(type === "ANYCAST" && family === 6 ? subnetRouters(host) : []),
+          ];
       }
     },
     member: (set, sides) => host.member(set, sides, family),

@@ -77,6 +77,9 @@ export function closed(): string | undefined {
   return undefined;
 }
 
+/** The interpreter itself: what stands in PATH may be a script that looks for it anew each time. */
+let python: string | undefined;
+
 export class Lab {
   private constructor(
     private readonly child: ChildProcessWithoutNullStreams,
@@ -88,7 +91,8 @@ export class Lab {
 
   /** Builds the host; a sentence when the kernel refuses it. */
   static async open(scenario: Scenario): Promise<Lab | string> {
-    const child = spawn("unshare", ["-n", "python3", ORACLE], { stdio: ["pipe", "pipe", "pipe"] });
+    python ??= spawnSync("python3", ["-c", "import sys; print(sys.executable)"]).stdout.toString().trim();
+    const child = spawn("unshare", ["-n", python, ORACLE], { stdio: ["pipe", "pipe", "pipe"] });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     let trouble = "";
     child.stderr.on("data", (data: Buffer) => {

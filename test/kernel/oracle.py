@@ -86,12 +86,13 @@ if HOST.get("sets"):
 
 # -- rules: the host's own voice is dropped, everything else is traced
 run(f"ip{SIX}tables-legacy-restore", text=HOST["save"])
-for words in (
-    ("-I", "PREROUTING", "-j", "TRACE"),
-    ("-I", "OUTPUT", "-j", "TRACE"),
-    ("-I", "OUTPUT", "-m", "owner", "!", "--uid-owner", "0-65535", "-j", "DROP"),
-):
-    run(f"ip{SIX}tables-legacy", "-w", "-t", "raw", *words)
+OURS = """*raw
+-I OUTPUT -j TRACE
+-I OUTPUT -m owner ! --uid-owner 0-65535 -j DROP
+-I PREROUTING -j TRACE
+COMMIT
+"""
+run(f"ip{SIX}tables-legacy-restore", "--noflush", text=OURS)
 # A flow must not age while it is looked at.
 for path in glob.glob("/proc/sys/net/netfilter/nf_conntrack_*timeout*"):
     if not path.endswith("max_retrans") and "gre" not in path:
@@ -152,27 +153,30 @@ def ident(packet):
     return packet[2] << 8 | packet[3] if packet[0] >> 4 == 6 else packet[4] << 8 | packet[5]
 
 
+inbox = bytearray(1 << 18)
+
+
 def drain(paths):
     while True:
         try:
-            data = log.recv(1 << 18, socket.MSG_DONTWAIT)
+            end = log.recv_into(inbox, 0, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         at = 0
-        while at + 16 <= len(data):
-            length, kind = struct.unpack_from("=IH", data, at)
+        while at + 16 <= end:
+            length, kind = struct.unpack_from("=IH", inbox, at)
             if length < 16:
                 break
             if kind == 0x400:
                 prefix, payload, p = b"", b"", at + 20
                 while p + 4 <= at + length:
-                    size, number = struct.unpack_from("=HH", data, p)
+                    size, number = struct.unpack_from("=HH", inbox, p)
                     if size < 4:
                         break
                     if number & 0x3FFF == 10:
-                        prefix = data[p + 4 : p + size]
+                        prefix = inbox[p + 4 : p + size]
                     elif number & 0x3FFF == 9:
-                        payload = data[p + 4 : p + size]
+                        payload = inbox[p + 4 : p + size]
                     p += (size + 3) & ~3
                 if prefix.startswith(b"TRACE: ") and len(payload) >= 20:
                     paths.setdefault(ident(payload), []).append(prefix[7:-1].decode().strip())
@@ -310,9 +314,10 @@ def sender(p):
 
 mark = 0
 for line in sys.stdin:
-    answers = []
+    sent = []
     for p in json.loads(line):
         mark = mark % 65000 + 1
+        sent.append(mark)
         data = packet(p, mark)
         if p.get("in"):
             os.write(tun[p["in"]], arrives(p, data))
@@ -321,8 +326,7 @@ for line in sys.stdin:
                 sender(p).sendto(data, (p["dst"], 0))
             except OSError:
                 pass  # EPERM: dropped on its way out; ENETUNREACH: no route, and no trace either
-        paths, outs = {}, {}
-        drain(paths)
-        emitted(outs)
-        answers.append({"path": paths.get(mark, []), "out": outs.get(mark, [])})
-    say(answers)
+    paths, outs = {}, {}
+    drain(paths)
+    emitted(outs)
+    say([{"path": paths.get(mark, []), "out": outs.get(mark, [])} for mark in sent])

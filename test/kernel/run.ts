@@ -19,6 +19,8 @@ const ONLY = process.env.KERNEL_ONLY;
 const BATCH = 50;
 /** Packets on one lab at most, so that no table of connections grows without end. */
 const LARGEST = 1000;
+/** Packets on one generated ruleset: more where the run is long. */
+const MOST_DRAWN = PACKETS < 500_000 ? 400 : 800;
 /** Labs that are being opened while another is at work. */
 const AHEAD = 4;
 /** After so many differences a run ends; so many of them are shrunk, each with so many labs. */
@@ -218,7 +220,7 @@ function* tasks(): Generator<Task> {
   const one = Number(/\d+/.exec(ONLY ?? "")?.[0] ?? Number.NaN);
   for (let n = Number.isNaN(one) ? 0 : one; ; n++) {
     const next = random(SEED * 104_729 + n);
-    yield { scenario: generate(next, n % 3 === 2 ? 6 : 4, `generated ${n}`), next, packets: 400 };
+    yield { scenario: generate(next, n % 3 === 2 ? 6 : 4, `generated ${n}`), next, packets: MOST_DRAWN };
     if (n === one) return;
   }
 }

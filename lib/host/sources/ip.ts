@@ -76,6 +76,7 @@ export function readRoutes(source: string): Route[] {
         dev: text(property(entry, "dev")) ?? text(property(nexthop, "dev")) ?? null,
         table: String(property(entry, "table") ?? "main"),
         metric: typeof metric === "number" ? metric : 0,
+        gateway: [entry, nexthop].some((e) => (property(e, "gateway") ?? property(e, "via")) !== undefined),
         source: parseAddress(text(property(entry, "prefsrc")) ?? "", family) ?? null,
       },
     ];
