@@ -25,6 +25,14 @@ export { type Detail, flowText, type TraceOptions, traceText } from "./report/tr
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
 export type { Chain, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";
+export {
+  type BatchOptions,
+  type Column,
+  type PacketColumns,
+  packetAt,
+  VERDICTS,
+  verdicts,
+} from "./simulate/batch.ts";
 export { Connections } from "./simulate/conntrack.ts";
 export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
 export {

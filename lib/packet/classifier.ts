@@ -28,7 +28,7 @@ const OFTEN = 512;
 const MOST_RANGES = 64;
 
 /** The number that stands for a value of a field whose values are no 32-bit numbers: among which bounds it lies. */
-class Coder {
+export class Coder {
   private readonly known = new Map<Scalar, number>();
   constructor(private readonly bounds: readonly Scalar[]) {}
 
@@ -124,7 +124,13 @@ export class Classifier {
     }
   }
 
-  /** The same of the registers as they are; the list must have been compiled. */
+  /** Makes the registers ready to be set by somebody who then calls `find`. */
+  open(): void {
+    if (this.code === null) this.compile();
+    this.loaded = null;
+  }
+
+  /** The same as `next` of the registers as they are, once they were opened. */
   find(from: number): number {
     if (from >= this.size) return 2 * this.size;
     if (this.index === null) {
@@ -202,8 +208,7 @@ export class Classifier {
   }
 
   /** Makes the program. */
-  compile(): void {
-    if (this.code !== null) return;
+  private compile(): void {
     this.asked = 0;
     const registers = new Map<Field, number>();
     const constants = new Map<Field, Range[]>();
@@ -244,9 +249,8 @@ export class Classifier {
   private grouped(): Group[] {
     const perField = new Map<number, { rule: number; ranges: readonly (readonly [number, number])[] }[]>();
     const choices = this.list.map((predicate, rule) => {
-      const all = predicate.kind === "and" ? predicate.all : [predicate];
       const mine: { register: number; ranges: readonly (readonly [number, number])[] }[] = [];
-      for (const part of all) {
+      for (const part of conjuncts(predicate)) {
         if (part.kind !== "in" || part.ranges.length > MOST_RANGES) continue;
         const register = this.fields.indexOf(part.field);
         const coder = this.coders[register]!;
@@ -309,6 +313,9 @@ export class Classifier {
       .sort((a, b) => a.least - b.least);
   }
 }
+
+/** All that must hold for a predicate to hold. */
+const conjuncts = (p: Predicate): readonly Predicate[] => (p.kind === "and" ? p.all.flatMap(conjuncts) : [p]);
 
 /** Predicates that are found by one register, or (-1) those that are tried one by one. */
 interface Group {

@@ -24,6 +24,9 @@ interface Frame {
 /** More branches than this and the simulation gives up on the packet. */
 const MOST_BRANCHES = 256;
 
+/** Whether an unknown is a `limit`, which is taken to match, as within its burst. */
+export const isWithinBurst = (key: string): boolean => key.startsWith("limit@");
+
 /** Runs a built-in chain. A chain that the ruleset does not have accepts. */
 export function runChain(
   start: PacketState,
@@ -81,7 +84,7 @@ function run(
     }
     if (matches !== true) {
       const place = `${chain.table} ${chain.name} rule ${bound.rule.index}`;
-      if (matches.key.startsWith("limit@"))
+      if (isWithinBurst(matches.key))
         state = state
           .settle(matches.key, true)
           .assume(`${place}: limit is taken to match, as within its burst`);

@@ -46,6 +46,13 @@ interface Trail<T> {
 /** Unknowns about IPv6 extension headers: one packet is described without them, so it has none. */
 const EXTENSION_HEADER = /^(rt|hbh|dst|frag|mh|srh)\(/;
 
+/** The truth of an unknown, as far as truths that were given tell it, or that a packet has no extension header. */
+export function settled(truths: ReadonlyMap<string, boolean>, key: string): boolean | undefined {
+  // `--assume recent=match` speaks of every match of that extension, `recent@filter/INPUT/3=match` of one.
+  const told = truths.get(key) ?? truths.get(key.replace(/[@:].*$/s, ""));
+  return told ?? (EXTENSION_HEADER.test(key) ? false : undefined);
+}
+
 export class PacketState implements Reading {
   constructor(
     /** The fields as they are now; another header has other values. */
@@ -94,9 +101,7 @@ export class PacketState implements Reading {
   }
 
   settled(key: string): boolean | undefined {
-    // `--assume recent=match` speaks of every match of that extension, `recent@filter/INPUT/3=match` of one.
-    const told = this.truths.get(key) ?? this.truths.get(key.replace(/[@:].*$/s, ""));
-    return told ?? (EXTENSION_HEADER.test(key) ? false : undefined);
+    return settled(this.truths, key);
   }
 
   with(changes: Partial<Record<Field, Scalar>>): PacketState {
