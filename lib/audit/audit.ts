@@ -15,6 +15,7 @@ import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
 import { Question } from "./question.ts";
+import { hostNetwork, remarks } from "./remarks.ts";
 
 export type { Way } from "./finding.ts";
 
@@ -36,6 +37,8 @@ export interface Audit {
   readonly lint: readonly Lint[];
   /** What could not be settled, a sentence each: never to be read as "all clear". */
   readonly inconclusive: readonly string[];
+  /** What is governed or closed although one might doubt it, a sentence each. */
+  readonly remarks: readonly string[];
 }
 
 /** One family's audit with its sets. */
@@ -51,6 +54,7 @@ export interface FamilyAudit {
   readonly ways: readonly Way[];
   readonly exposures: readonly Exposure[];
   readonly inconclusive: readonly string[];
+  readonly remarks: readonly string[];
 }
 
 /**
@@ -77,6 +81,7 @@ export function audit(rulesets: readonly Ruleset[], host: Host, { expect }: Audi
     findings: families.flatMap((f) => findingsOf(f)),
     lint: rulesets.flatMap((ruleset) => lint(Program.of(ruleset, host))),
     inconclusive: [...inconclusive, ...families.flatMap((f) => f.inconclusive)],
+    remarks: [...hostNetwork(host), ...families.flatMap((f) => f.remarks)],
   };
 }
 
@@ -99,12 +104,14 @@ export function auditFamily(
   const exposures: Exposure[] = [];
   const inward = ingress(q, exposures);
   const outward = q.host.bridges.map((bridge) => egress(q, bridge));
+  const ways = [inward, ...outward].flatMap((f) => f.ways);
   return {
     family: ruleset.family,
     domain: q.domain,
-    ways: [inward, ...outward].flatMap((f) => f.ways),
+    ways,
     blocked: q.domain.diagrams.overAll([inward, ...outward].map((f) => f.blocked)),
     exposures,
     inconclusive: [...q.inconclusive],
+    remarks: remarks(q, ways, exposures),
   };
 }

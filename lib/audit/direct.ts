@@ -1,15 +1,18 @@
 /** Packets for the containers' own addresses, and those Docker's rules let through to somewhere else. */
 import { headerOf } from "../host/infer.ts";
-import { printAddress } from "../packet/address.ts";
-import { type Address, hasPorts, PROTO } from "../packet/field.ts";
+import { prefixRange, printAddress } from "../packet/address.ts";
+import { type Address, hasPorts, PROTO, type Scalar } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import type { SetState } from "../reach/state.ts";
-import { chainOf } from "../rules/ruleset.ts";
+import { chainOf, type Rule } from "../rules/ruleset.ts";
+import { gatewayMode, publishing } from "./docker.ts";
+import { exposure } from "./exposure.ts";
 import {
   type Divided,
   describe,
+  type Exposure,
   endpointOf,
   type FindingKind,
   type Group,
@@ -19,9 +22,16 @@ import {
 import type { Question } from "./question.ts";
 
 /** Packets for the containers' own addresses, and those Docker's rules let through to somewhere else. */
-export function direct(q: Question, endings: readonly Ending<SetState>[], intent: Node): Way[] {
+export function direct(
+  q: Question,
+  endings: readonly Ending<SetState>[],
+  intent: Node,
+  exposures: Exposure[],
+): Way[] {
   const { diagrams } = q.domain;
   const loopback = loopbackEndpoints(q);
+  const nat = q.full.program.chain("nat", "DOCKER") !== undefined;
+  const translated = new Set(translations(q).map(({ key }) => key));
   const ways: Way[] = [];
   for (const bridge of new Set(endings.map((e) => e.out!))) {
     const through = diagrams.overAll(endings.filter((e) => e.out === bridge).map((e) => e.state.set));
@@ -40,7 +50,13 @@ export function direct(q: Question, endings: readonly Ending<SetState>[], intent
       add(
         "forward-bypass",
         { all: through, allowed, blocked },
-        { listen: null, container: null, target: {} },
+        {
+          place: `${bridge}/any`,
+          listen: null,
+          container: null,
+          to: `out of ${bridge}`,
+          target: { dst: beyond(q, bridge) },
+        },
         null,
         null,
       );
@@ -60,6 +76,13 @@ export function direct(q: Question, endings: readonly Ending<SetState>[], intent
       const published = loopback.get(`${ip} ${proto} ${port}`) ?? null;
       const target = { proto: [proto], dst: [ip], ...(port === null ? {} : { dport: [port] }) };
       const container = endpointOf(q, ip, port);
+      // What Docker lets in by its own address and translates nowhere is published so: the network is routed.
+      if (port !== null && nat && !translated.has(`${ip} ${proto} ${port}`)) {
+        const listen = { address: container.ip, port };
+        exposures.push(
+          exposure(q, { means: "routed", proto, endpoint: container, listen, target }, sets[i]!),
+        );
+      }
       add(
         published === null ? "direct-bypass" : "loopback-bypass",
         { all: sets[i]!, allowed: inside[i]!, blocked: outside[i]! },
@@ -69,12 +92,20 @@ export function direct(q: Question, endings: readonly Ending<SetState>[], intent
       );
     }
     const blocked = diagrams.minus(rest, intent);
-    if (blocked === EMPTY) continue;
-    const { dst } = q.witness(blocked, q.inputs(blocked, q.outside)[0] ?? null, {}).packet;
+    if (rest === EMPTY) continue;
+    const spans = q.domain.spans(blocked, "dst");
+    const one = spans.length === 1 && spans[0]![0] === spans[0]![1] ? (spans[0]![0] as Address) : null;
+    const known = q.host.containers.flatMap((c) => c.addresses);
     add(
       "direct-bypass",
       { all: rest, allowed: diagrams.mask(rest, intent), blocked },
-      { listen: null, container: endpointOf(q, dst, null), target: { dst: [dst] } },
+      {
+        place: `${bridge}/any`,
+        listen: null,
+        container: one === null ? null : endpointOf(q, one, null),
+        to: behindText(q, bridge),
+        target: { dst: [...known, ...behind.map(({ ip }) => ip), ...beyond(q, bridge)] },
+      },
       null,
       null,
     );
@@ -82,27 +113,61 @@ export function direct(q: Question, endings: readonly Ending<SetState>[], intent
   return ways;
 }
 
+/** Whom packets that leave by an interface may go to: a neighbour there, or anybody. */
+const beyond = (q: Question, name: string): Scalar[] => [
+  ...q.host.interfaces
+    .filter((i) => i.name === name)
+    .flatMap((i) => i.addresses.filter((a) => a.family === q.ruleset.family))
+    .map(({ prefix }): Scalar => {
+      const [first] = prefixRange(prefix) as readonly [Address, Address];
+      return typeof first === "bigint" ? first + 2n : first + 2;
+    }),
+  q.ruleset.family === 4 ? 0xc633_6409 : 0x2001_0db8_ffff_0000_0000_0000_0000_0009n,
+];
+
+/** The containers behind a bridge, in words. */
+function behindText(q: Question, bridge: string): string {
+  const network = q.host.networks.find((n) => n.bridge === bridge)?.name;
+  const mode = gatewayMode(q.ruleset, bridge);
+  const about = [...(network === undefined ? [] : [`network ${network}`]), ...(mode === "nat" ? [] : [mode])];
+  return `to any container on ${bridge}${about.length === 0 ? "" : ` (${about.join(", ")})`}`;
+}
+
 export const isLoopback = (address: Address): boolean =>
   typeof address === "number" ? address >>> 24 === 127 : address === 1n;
+
+/** Where Docker's DNAT rules lead, each with the rule. */
+const translations = (q: Question): { readonly key: string; readonly rule: Rule }[] =>
+  publishing(q.full.program).flatMap(({ rule, effect }) =>
+    effect.kind !== "nat" || effect.to.kind !== "range"
+      ? []
+      : [
+          {
+            key: `${effect.to.first} ${headerOf(rule).proto?.value ?? PROTO.tcp} ${effect.ports?.first ?? null}`,
+            rule,
+          },
+        ],
+  );
 
 /** Container endpoints that are published on a loopback address only, with where they listen. */
 function loopbackEndpoints(q: Question): Map<string, Listen> {
   const out = new Map<string, Listen>();
   const open = new Set<string>();
-  for (const { rule, effect } of q.full.program.chain("nat", "DOCKER")?.rules ?? []) {
-    if (effect.kind !== "nat" || effect.to.kind !== "range") continue;
-    const { dst, proto } = headerOf(rule);
-    const key = `${effect.to.first} ${proto?.value ?? PROTO.tcp} ${effect.ports?.first ?? null}`;
-    const local = dst !== undefined && !dst.not && isLoopback(dst.value.address);
-    const port = rule.matches.flatMap((m) =>
-      m.values.dport === undefined ? [] : [(m.values.dport.value as readonly [number, number])[0]],
-    )[0];
-    if (local) out.set(key, { address: printAddress(dst.value.address), port: port ?? null });
+  for (const { key, rule } of translations(q)) {
+    const { dst } = headerOf(rule);
+    if (dst !== undefined && !dst.not && isLoopback(dst.value.address))
+      out.set(key, { address: printAddress(dst.value.address), port: portOf(rule) });
     else open.add(key);
   }
   for (const key of open) out.delete(key);
   return out;
 }
+
+/** The destination port a rule asks for, the first of a range. */
+const portOf = (rule: Rule): number | null =>
+  rule.matches.flatMap((m) =>
+    m.values.dport === undefined ? [] : [(m.values.dport.value as readonly [number, number])[0]],
+  )[0] ?? null;
 
 interface Behind {
   readonly ip: Address;
@@ -116,13 +181,10 @@ function endpointsBehind(q: Question, bridge: string): Behind[] {
   for (const rule of chainOf(q.ruleset, "filter", "DOCKER")?.rules ?? []) {
     const { dst, out: to, proto } = headerOf(rule);
     if (to?.value !== bridge || dst === undefined || dst.not || proto === undefined) continue;
-    const port = rule.matches.flatMap((m) =>
-      m.values.dport === undefined ? [] : [(m.values.dport.value as readonly [number, number])[0]],
-    )[0];
     const each = {
       ip: dst.value.address,
       proto: proto.value,
-      port: hasPorts(proto.value) ? (port ?? null) : null,
+      port: hasPorts(proto.value) ? portOf(rule) : null,
     };
     out.set(`${each.ip} ${each.proto} ${each.port}`, each);
   }

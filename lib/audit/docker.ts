@@ -4,7 +4,16 @@
  */
 import type { Host } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
-import type { Chain, Rule, Ruleset, Table, TableName } from "../rules/ruleset.ts";
+import { PROTO } from "../packet/field.ts";
+import type { BoundRule, Program } from "../path/program.ts";
+import {
+  type Chain,
+  chainOf,
+  type Rule,
+  type Ruleset,
+  type Table,
+  type TableName,
+} from "../rules/ruleset.ts";
 
 /** Chains that Docker fills: (table, name). DOCKER-USER is made by Docker and filled by the owner. */
 const CHAINS: Readonly<Partial<Record<TableName, readonly string[]>>> = {
@@ -74,13 +83,36 @@ export function isDockerRule(rule: Rule, host: Host): boolean {
   return false;
 }
 
-/** The ruleset as if Docker had written no rule. Rules keep their numbers, so whatever names them still does. */
-export function withoutDocker(ruleset: Ruleset, host: Host): Ruleset {
+/**
+ * What Docker does at a network's edge, told by its rules: a routed network takes ICMP, one that is unprotected takes
+ * everything (moby's bridge driver, setup_ip_tables_linux.go).
+ */
+export function gatewayMode(ruleset: Ruleset, bridge: string): "nat" | "nat-unprotected" | "routed" {
+  for (const rule of chainOf(ruleset, "filter", "DOCKER")?.rules ?? []) {
+    const { in: input, out, dst, proto } = headerOf(rule);
+    if (out?.value !== bridge || out.not || dst !== undefined || extension(rule) !== "ACCEPT") continue;
+    if (input === undefined && (proto?.value === PROTO.icmp || proto?.value === PROTO.icmpv6))
+      return "routed";
+    if (input?.value === bridge && input.not && proto === undefined) return "nat-unprotected";
+  }
+  return "nat";
+}
+
+/** The rules that publish ports: those of containers, and those of a swarm's services. */
+export const publishing = (program: Program): readonly BoundRule[] =>
+  ["DOCKER", "DOCKER-INGRESS"].flatMap((chain) => program.chain("nat", chain)?.rules ?? []);
+
+/** The ruleset as if Docker had written no rule. */
+export const withoutDocker = (ruleset: Ruleset, host: Host): Ruleset =>
+  without(ruleset, (rule) => isDockerRule(rule, host));
+
+/** The ruleset without some rules. Those that stay keep their numbers, so whatever names them still does. */
+export function without(ruleset: Ruleset, leave: (rule: Rule) => boolean): Ruleset {
   const tables = new Map<TableName, Table>();
   for (const [name, table] of ruleset.tables) {
     const chains = new Map<string, Chain>();
     for (const [key, chain] of table.chains)
-      chains.set(key, { ...chain, rules: chain.rules.filter((rule) => !isDockerRule(rule, host)) });
+      chains.set(key, { ...chain, rules: chain.rules.filter((rule) => !leave(rule)) });
     tables.set(name, { ...table, chains });
   }
   return { ...ruleset, tables };

@@ -3,29 +3,52 @@
  * iptables. Said plainly, so that "no findings" is never taken for "all clear".
  */
 import type { Host } from "../host/host.ts";
+import { prefixRange, within } from "../packet/address.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
+import { publishing } from "./docker.ts";
 
 /** What could not be settled, a sentence each. */
 export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
-  const v4 = rulesets.find((r) => r.family === 4);
   const out: string[] = [...host.doubts];
+  for (const { family, elsewhere } of rulesets)
+    out.push(...(elsewhere ?? []).map((sentence) => `IPv${family}: ${sentence}`));
+  const publishes = host.containers.some((c) => c.published.length > 0);
   const docker =
+    publishes ||
     host.networks.some((n) => n.bridge !== null) ||
     host.interfaces.some((i) => /^docker(0|_gwbridge)$/.test(i.name));
-  const rules = rulesets.some(
-    (r) => chainOf(r, "nat", "DOCKER") !== undefined || chainOf(r, "filter", "DOCKER") !== undefined,
-  );
-  if (docker && !rules)
+  const filter = (ruleset: Ruleset): boolean => chainOf(ruleset, "filter", "DOCKER") !== undefined;
+  const nat = (ruleset: Ruleset): boolean => chainOf(ruleset, "nat", "DOCKER") !== undefined;
+  const silent = "nothing is said of what containers expose";
+  if (host.daemon.backend === "nftables")
     out.push(
-      "the host has Docker's bridges but the rules have no DOCKER chain: Docker may use its nftables backend, or the other of iptables-legacy and iptables-nft holds its rules; nothing is said of what containers expose",
+      `Docker uses its nftables backend: its rules are in tables that iptables-save does not print; ${silent}`,
     );
+  else if (host.daemon.iptables === false)
+    out.push(
+      'Docker was told to write no iptables rules ("iptables": false): docker-proxy serves the published ports, and what else forwards to containers is not known',
+    );
+  else if (docker && !rulesets.some((r) => filter(r) || nat(r)))
+    out.push(
+      `${publishes ? "containers publish ports" : "the host has Docker's bridges"} but the rules have no DOCKER chain: Docker may use its nftables backend, or the other of iptables-legacy and iptables-nft holds its rules; ${silent}`,
+    );
+  for (const ruleset of rulesets) {
+    if (filter(ruleset) && !nat(ruleset))
+      out.push(
+        `IPv${ruleset.family}: the rules hold Docker's chains of table filter but not those of table nat, where ports are published: which ports are open cannot be told (was the whole of iptables-save given?)`,
+      );
+    if (nat(ruleset) && !ruleset.tables.has("filter"))
+      out.push(
+        `IPv${ruleset.family}: the rules have no table filter; what the firewall says cannot be told (was the whole of iptables-save given?)`,
+      );
+  }
   for (const network of host.networks)
     if (network.driver === "macvlan" || network.driver === "ipvlan")
       out.push(
         `network ${network.name} is ${network.driver}: its containers are on the wire themselves, and no iptables rule of this host governs them`,
       );
-  if (v4 === undefined && rulesets.length > 0 && docker)
+  if (rulesets.length > 0 && docker && !rulesets.some((r) => r.family === 4))
     out.push("there is no IPv4 ruleset among the inputs");
   return out;
 }
@@ -33,8 +56,10 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
 /** Ports that Docker says it publishes and no DNAT rule does: docker-proxy, or another ruleset, serves them. */
 export function unpublished(program: Program, host: Host): string[] {
   const { family } = program.ruleset;
+  if (family === 6) return []; // docker-proxy serves IPv6 where the container has none, and INPUT governs it.
+  if (host.daemon.backend === "nftables" || host.daemon.iptables === false) return [];
   const served = new Set<string>();
-  for (const { rule, effect } of program.chain("nat", "DOCKER")?.rules ?? []) {
+  for (const { rule, effect } of publishing(program)) {
     if (effect.kind !== "nat") continue;
     const proto = rule.matches[0]?.values.proto?.value;
     for (const match of rule.matches) {
@@ -43,13 +68,17 @@ export function unpublished(program: Program, host: Host): string[] {
         served.add(`${proto} ${port}`);
     }
   }
-  if (family === 6) return []; // docker-proxy serves IPv6 where the container has none, and INPUT governs it.
-  return host.containers.flatMap((c) =>
-    c.published
-      .filter((p) => p.family === family && !c.hostNetwork && !served.has(`${p.proto} ${p.hostPort}`))
+  // A routed network has no DNAT: its ports are published at the containers' own addresses.
+  const routed = host.networks
+    .filter((n) => n.gateway[family] === "routed")
+    .flatMap((n) => n.subnets.map(prefixRange));
+  return host.containers.flatMap((c) => {
+    if (c.hostNetwork || c.addresses.some((a) => within(a, routed))) return [];
+    return c.published
+      .filter((p) => p.family === family && !served.has(`${p.proto} ${p.hostPort}`))
       .map(
         (p) =>
           `Docker says that ${c.name} is published on port ${p.hostPort}, but no DNAT rule does so: the rules are not the ones that serve it`,
-      ),
-  );
+      );
+  });
 }

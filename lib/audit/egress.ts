@@ -17,23 +17,33 @@ export function egress(q: Question, bridge: string): Flow {
   const leaving = seen.endings.filter(
     (e) => passes(e) && e.delivery === "forward" && q.outside.includes(e.out ?? ""),
   );
-  const sent = q.mine.send(q.mine.start(from));
-  const intent = diagrams.over(diagrams.minus(q.union(sent, isAccepted), seen.denied), seen.allowed);
+  // Only what the rules on the way out say counts: a route that is missing is nobody's word, and what comes back in by
+  // loopback is INPUT's business.
+  const no = q.union(
+    q.mine.send(q.mine.start(from)),
+    (e) => !isAccepted(e) && (e.hook === "OUTPUT" || e.hook === "POSTROUTING"),
+  );
+  const intent = diagrams.over(diagrams.minus(diagrams.not(no), seen.denied), seen.allowed);
   const all = q.union(q.firsts(leaving), () => true);
   const blocked = diagrams.minus(all, intent);
   const subnets = device.addresses
     .filter((a) => a.family === q.ruleset.family)
     .map((a) => prefixRange(a.prefix));
-  const container = q.host.containers.flatMap((c) => c.addresses).find((a) => within(a, subnets));
-  const target = { src: container === undefined ? [] : [container], dst: neighbours(q) };
+  const containers = q.host.containers.flatMap((c) => c.addresses).filter((a) => within(a, subnets));
+  const somebody = subnets.map(
+    ([first]): Scalar => (typeof first === "bigint" ? first + 2n : (first as number) + 2),
+  );
+  const target = { src: [...containers, ...somebody], dst: neighbours(q) };
   const group: Group = {
     kind: "egress-bypass",
     listen: null,
-    container: container === undefined ? null : endpointOf(q, container, null),
+    // What every container on the bridge may send is no one container's finding.
+    container: containers.length === 1 ? endpointOf(q, containers[0]!, null) : null,
     inputs: [bridge],
+    to: { among: all },
     target,
   };
-  const finding = describe(q, group, blocked, intent, "output");
+  const finding = describe(q, group, blocked, diagrams.mask(all, intent), "output");
   const way: Way = {
     kind: "egress-bypass",
     proto: null,

@@ -10,6 +10,7 @@ import type { Step } from "../simulate/state.ts";
 import { type RuleNote, ruleNote } from "./note.ts";
 import type { Question } from "./question.ts";
 import { hasUfw } from "./ufw.ts";
+import type { Who } from "./words.ts";
 
 /** Which way the owner's rules are bypassed; `ineffective-allow`: they allow what Docker drops. */
 export type FindingKind =
@@ -36,6 +37,9 @@ export interface Endpoint {
   readonly port: number | null;
   /** Name of the container; `null` where nothing tells it. */
   readonly name: string | null;
+  /** Compose project, and service of it or of a swarm; absent where Docker does not say. */
+  readonly project?: string;
+  readonly service?: string;
 }
 
 /** Where a published port is asked for. */
@@ -60,12 +64,18 @@ export interface Finding {
   readonly listen: Listen | null;
   /** The endpoint that is reached or sends. */
   readonly container: Endpoint | null;
-  /** The interfaces its packets come in by. */
+  /** The interfaces its packets come in by; none where only one that nobody listed does. */
   readonly in: readonly string[];
   /** Who gets through although the owner's rules say no. */
   readonly from: string;
-  /** Whom the owner's rules let through. */
+  /** The same, told apart by interface. */
+  readonly by: readonly Who[];
+  /** Whom the owner's rules let through; for `egress-bypass`, what. */
   readonly allowed: string;
+  /** What gets through, where no port is the whole of it: `tcp 25 to anywhere`. */
+  readonly what?: string;
+  /** Bans that it goes past. */
+  readonly bans?: Banned;
   /** What the owner's rules say. */
   readonly intended: Intended;
   /** What happens instead. */
@@ -78,8 +88,25 @@ export interface Finding {
   readonly depends: readonly string[];
 }
 
+/** Who is banned and gets through. */
+export interface Banned {
+  /** Who bans, and in which chain or set. */
+  readonly by: readonly string[];
+  readonly from: string;
+  /** Whether nobody else is blocked. */
+  readonly only: boolean;
+}
+
+/**
+ * How a port comes to be published: by Docker's DNAT, by a swarm's ingress network, at the container's own address
+ * (routed networks), or by docker-proxy, which listens as any program of the host does.
+ */
+export type Means = "dnat" | "ingress" | "routed" | "proxy";
+
 /** A published port that packets from outside reach. */
 export interface Exposure {
+  /** How it comes to be published. */
+  readonly means: Means;
   /** 4 or 6. */
   readonly family: Family;
   /** Name of the protocol. */
@@ -92,12 +119,15 @@ export interface Exposure {
   readonly in: readonly string[];
   /** Who can send them, in words: `everyone`, or prefixes and ranges. */
   readonly from: string;
+  /** The same, told apart by interface. */
+  readonly by: readonly Who[];
   /** One such packet. */
   readonly witness: PacketJson;
   /** What of it no expectation speaks of; absent where there is nothing, or nothing was expected. */
   readonly unexpected?: {
     readonly in: readonly string[];
     readonly from: string;
+    readonly by: readonly Who[];
     readonly witness: PacketJson;
   };
 }
@@ -139,6 +169,10 @@ export interface Group {
   readonly listen: Listen | null;
   readonly container: Endpoint | null;
   readonly inputs: readonly string[];
+  /** Where no port is the whole of it: where its packets go, in words, or all of its way to tell it from. */
+  readonly to?: string | { readonly among: Node };
+  /** Packets that nothing but a ban blocks, and the lists that ban them. */
+  readonly banned?: { readonly set: Node; readonly by: readonly string[] };
   readonly target: Partial<Record<Field, readonly Scalar[]>>;
 }
 
@@ -151,11 +185,21 @@ export function describe(
   asked: "input" | "routed" | "output",
 ): Finding | null {
   if (set === EMPTY) return null;
-  const must = q.must(set);
+  // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
+  const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);
+  const part = rest === EMPTY ? set : rest;
+  const must = q.must(part);
   const certain = must !== EMPTY;
-  const about = certain ? must : set;
-  const inputs = q.inputs(set, group.inputs);
-  const { packet, assume } = q.witness(about, inputs[0] ?? null, group.target);
+  const about = certain ? must : part;
+  // Of a list that is not given nobody knows whom it holds.
+  const listed =
+    group.banned !== undefined && q.depends(group.banned.set).length > 0
+      ? "whoever is on the list"
+      : undefined;
+  const by = q.words.who(set, group.inputs);
+  const inputs = group.inputs.filter((name) => by.some((who) => who.in.includes(name)));
+  const first = q.words.who(about, group.inputs)[0]?.in[0] ?? null;
+  const { packet, assume } = q.witness(about, first, group.target);
   const options = { assume };
   const actual = new Simulator([q.ruleset], q.host, options).packet(packet);
   const owner = new Simulator([q.owner], q.host, options);
@@ -164,6 +208,12 @@ export function describe(
       ? owner.delivered(packet)
       : owner.packet(asked === "output" ? { ...packet, in: null } : packet);
   const proto = protoName(packet.proto);
+  const tell = (from: string): string =>
+    asked === "output"
+      ? from.replace(/^everyone/, "every container")
+      : rest === EMPTY && listed !== undefined
+        ? listed
+        : from;
   const label = `${group.kind} ${proto} ${JSON.stringify(packetJson(packet))}`;
   const opens = group.kind !== "ineffective-allow";
   if ((actual.verdict === "accept") !== opens || (wish.verdict === "accept") === opens)
@@ -178,14 +228,28 @@ export function describe(
     listen: group.listen,
     container: group.container,
     in: inputs,
-    from: q.sources(set),
-    allowed: q.sources(allowed),
+    from: tell(q.words.from(set)),
+    by: by.map((who) => ({ ...who, from: tell(who.from) })),
+    allowed: asked === "output" ? outwards(q, allowed, group) : q.words.whom(allowed, group.inputs, inputs),
+    ...(group.to === undefined ? {} : { what: outwards(q, set, group) }),
+    ...(group.banned === undefined
+      ? {}
+      : {
+          bans: { by: group.banned.by, from: listed ?? q.words.from(group.banned.set), only: rest === EMPTY },
+        }),
     intended: { verdict: wish.verdict, rule: decider(wish, q.owner) },
     actual: { verdict: actual.verdict, path: actual.path },
     witness: packetJson(packet),
     certainty: certain ? "must" : "may",
     depends: q.depends(set),
   };
+}
+
+/** What a way's packets are and where they go. */
+function outwards(q: Question, set: Node, { to }: Group): string {
+  if (typeof to === "string") return `${q.words.traffic(set)} ${to}`;
+  if (set === EMPTY || to === undefined) return "nothing";
+  return `${q.words.traffic(set, to.among)} to ${q.words.to(set, to.among)}`;
 }
 
 /** The rule or policy that decided: the last step of a path. */
@@ -209,7 +273,15 @@ function decider(answer: Answer, ruleset: Ruleset): Intended["rule"] {
   return rule === undefined ? { policy: `${decisive.chain} rule ${decisive.rule}` } : ruleNote(rule, ruleset);
 }
 
-/** The container at an address. */
+/** Who has an address: a container, or what else Docker connects to its networks. */
 export function endpointOf(q: Question, ip: Address, port: number | null): Endpoint {
-  return { ip: printAddress(ip), port, name: containerAt(q.host, ip)?.name ?? null };
+  const container = containerAt(q.host, ip);
+  const other = q.host.networks.flatMap((n) => n.endpoints).find((e) => e.address === ip);
+  return {
+    ip: printAddress(ip),
+    port,
+    name: container?.name ?? other?.name ?? null,
+    ...(container?.project == null ? {} : { project: container.project }),
+    ...(container?.service == null ? {} : { service: container.service }),
+  };
 }

@@ -2,15 +2,18 @@
 import { fromOutside } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
 import { printAddress } from "../packet/address.ts";
-import { type Address, PROTO, protoName } from "../packet/field.ts";
-import { packetJson } from "../packet/packet.ts";
+import { type Address, PROTO } from "../packet/field.ts";
+import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
+import { Reach } from "../reach/reach.ts";
 import { type SetState, valueIn } from "../reach/state.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import { ineffective } from "./allow.ts";
+import { bansOf, boundRules, withoutBans } from "./ban.ts";
 import { direct, isLoopback } from "./direct.ts";
 import { isDockerRule } from "./docker.ts";
+import { exposure, proxied } from "./exposure.ts";
 import {
   type Divided,
   describe,
@@ -39,21 +42,23 @@ export function ingress(q: Question, exposures: Exposure[]): Flow {
     valueIn(state, "dst") === undefined
       ? undefined
       : state.translated.find((r) => r.chain !== "POSTROUTING" && isDockerRule(r, q.host));
+  const banned = bannedBy(q, input);
   const straight: Ending<SetState>[] = [];
-  const published = new Map<Rule, Ending<SetState>[]>();
+  const ports = new Map<Rule, Ending<SetState>[]>();
   for (const ending of q.firsts(through)) {
     const rule = publisher(ending);
     if (rule === undefined) straight.push(ending);
-    else published.set(rule, [...(published.get(rule) ?? []), ending]);
+    else ports.set(rule, [...(ports.get(rule) ?? []), ending]);
   }
   const ways: Way[] = [];
-  const sets = [...published.values()].map((endings) => diagrams.overAll(endings.map((e) => e.state.set)));
+  const sets = [...ports.values()].map((endings) => diagrams.overAll(endings.map((e) => e.state.set)));
   const { inside, outside: blockedSets } = q.domain.divide(sets, intent);
-  [...published].forEach(([rule, [ending]], i) => {
+  [...ports].forEach(([rule, [ending]], i) => {
     const part = { all: sets[i]!, allowed: inside[i]!, blocked: blockedSets[i]! };
-    ways.push(publishedWay(q, rule, ending!, part, exposures));
+    ways.push(published(q, rule, ending!, part, banned, exposures));
   });
-  ways.push(...direct(q, straight, routed));
+  ways.push(...direct(q, straight, routed, exposures));
+  proxied(q, seen.endings, exposures);
   ways.push(...ineffective(q, seen.endings, wanted));
   const blocked = diagrams.over(
     diagrams.minus(
@@ -68,11 +73,32 @@ export function ingress(q: Question, exposures: Exposure[]): Flow {
   return { ways, blocked };
 }
 
-function publishedWay(
+/** Packets that the owner's INPUT lets through but for a ban, and which lists ban whom. */
+function bannedBy(q: Question, input: Node): (set: Node) => Group["banned"] {
+  const { diagrams } = q.domain;
+  const bans = bansOf(q.owner);
+  if (bans.length === 0) return () => undefined;
+  const program = Program.of(withoutBans(q.owner, bans), q.host);
+  const reach = new Reach(program, q.domain);
+  const freed = q.union(reach.deliver(reach.start(fromOutside(q.host))), isAccepted);
+  const banned = diagrams.minus(freed, input);
+  const lists = bans.map((ban) => ({
+    by: ban.by,
+    set: diagrams.overAll(boundRules(q.mine.program, ban).map(({ when }) => q.domain.set(when))),
+  }));
+  return (blocked) => {
+    const set = diagrams.mask(banned, blocked);
+    if (set === EMPTY) return undefined;
+    return { set, by: lists.filter((list) => diagrams.mask(list.set, set) !== EMPTY).map((list) => list.by) };
+  };
+}
+
+function published(
   q: Question,
   rule: Rule,
   { state, out }: Ending<SetState>,
   { all, allowed, blocked }: Divided,
+  bannedBy: (set: Node) => Group["banned"],
   exposures: Exposure[],
 ): Way {
   const proto = headerOf(rule).proto?.value ?? PROTO.tcp;
@@ -80,34 +106,24 @@ function publishedWay(
   const port = (valueIn(state, "dport") as number | undefined) ?? null;
   const listen = listenOf(q, rule, all);
   const target = { proto: [proto], ...(listen.port === null ? {} : { dport: [listen.port] }) };
-  const unexpected =
-    q.expected === null ? EMPTY : q.domain.diagrams.minus(q.domain.diagrams.mask(q.known, all), q.expected);
-  const of = (set: Node): Pick<Exposure, "in" | "from" | "witness"> => {
-    const by = q.inputs(set, q.outside);
-    return {
-      in: by,
-      from: q.sources(set),
-      witness: packetJson(q.witness(set, by[0] ?? null, target).packet),
-    };
-  };
-  exposures.push({
-    family: q.ruleset.family,
-    proto: protoName(proto),
-    endpoint: endpointOf(q, ip, port),
-    listen,
-    ...of(all),
-    ...(unexpected === EMPTY ? {} : { unexpected: of(unexpected) }),
-  });
+  const ingress = rule.chain === "DOCKER-INGRESS";
+  const named = endpointOf(q, ip, port);
+  const container = ingress && named.name === null ? { ...named, name: "swarm ingress" } : named;
+  exposures.push(
+    exposure(q, { means: ingress ? "ingress" : "dnat", proto, endpoint: container, listen, target }, all),
+  );
   // Docker's rule takes a loopback address that comes from outside before the routing decision can refuse it.
   const loopback = listen.address !== null && isLoopback(headerOf(rule).dst!.value.address);
+  const banned = bannedBy(blocked);
   const place = `${listen.address ?? "any"}/${listen.port ?? "any"}`;
   const group: Group = {
     kind: loopback ? "loopback-bypass" : "ingress-bypass",
     place,
     listen,
-    container: endpointOf(q, ip, port),
+    container,
     inputs: q.outside,
     target,
+    ...(banned === undefined ? {} : { banned }),
   };
   const finding = describe(q, group, blocked, allowed, "input");
   return { kind: group.kind, proto, endpoint: { ip, port }, listen, bridge: out, all, blocked, finding };

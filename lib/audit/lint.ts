@@ -2,6 +2,8 @@
 import { headerOf } from "../host/infer.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
+import { missed } from "./ban.ts";
+import { publishing } from "./docker.ts";
 import { type RuleNote, ruleNote } from "./note.ts";
 
 /** What can be wrong with DOCKER-USER. */
@@ -10,7 +12,8 @@ export type LintKind =
   | "original-port-unguarded"
   | "behind-return"
   | "docker-user-not-first"
-  | "docker-user-not-called";
+  | "docker-user-not-called"
+  | "ban-misses-containers";
 
 /** One rule, and what is wrong with it. */
 export interface Lint {
@@ -29,14 +32,15 @@ type PortRange = readonly [number, number];
 /** Looks at DOCKER-USER and its place in FORWARD. */
 export function lint(program: Program): Lint[] {
   const { ruleset } = program;
-  const user = chainOf(ruleset, "filter", "DOCKER-USER");
-  if (user === undefined) return [];
   const out: Lint[] = [];
   const say = (kind: LintKind, rule: Rule | null, message: string): void => {
     out.push({ kind, family: ruleset.family, rule: rule === null ? null : ruleNote(rule, ruleset), message });
   };
-  place(ruleset, say);
   const published = publishedPorts(program);
+  banned(ruleset, published.host, say);
+  const user = chainOf(ruleset, "filter", "DOCKER-USER");
+  if (user === undefined) return out;
+  place(ruleset, say);
   let ended = false;
   let established = false;
   for (const rule of user.rules) {
@@ -103,13 +107,48 @@ function place(ruleset: Ruleset, say: (kind: LintKind, rule: Rule | null, messag
     say("docker-user-not-called", null, "FORWARD never jumps to DOCKER-USER: its rules are never asked");
     return;
   }
-  const before = forward.slice(0, at).find((rule) => accepts(rule, ruleset, new Set()));
-  if (before !== undefined)
+  for (const rule of forward.slice(0, at)) {
+    if (!accepts(rule, ruleset, new Set())) continue;
+    const who = author(targetName(rule));
     say(
       "docker-user-not-first",
-      before,
-      "this rule stands in front of DOCKER-USER in FORWARD and can accept packets that DOCKER-USER would stop",
+      rule,
+      `${who} stands in front of DOCKER-USER in FORWARD and can accept packets that DOCKER-USER would stop`,
     );
+  }
+}
+
+/** Whose chain it is that stands in the way, where its name tells. */
+function author(chain: string): string {
+  if (/^ts-/.test(chain)) return `Tailscale's chain ${chain}`;
+  if (/^(nm-|nordvpn|PROTONVPN|mullvad|wg|WG|wireguard|vpn|VPN|openvpn|OPENVPN)/.test(chain))
+    return `the VPN's chain ${chain}`;
+  if (/^DOCKER|^KUBE-|^CNI-|^LIBVIRT_/.test(chain)) return `the chain ${chain}`;
+  return "this rule";
+}
+
+/** Bans that are asked for packets to the host and not for those to containers. */
+function banned(
+  ruleset: Ruleset,
+  published: ReadonlySet<number>,
+  say: (kind: LintKind, rule: Rule | null, message: string) => void,
+): void {
+  for (const { by, entry, list } of missed(ruleset)) {
+    const asked = destinationPorts(entry);
+    const ports = [...published].filter(
+      (port) => asked.length === 0 || asked.some(([first, last]) => port >= first && port <= last),
+    );
+    if (ports.length === 0) continue;
+    const which =
+      ports.length > 6
+        ? `${ports.length} published ports`
+        : `published port${ports.length > 1 ? "s" : ""} ${ports.join(", ")}`;
+    say(
+      "ban-misses-containers",
+      entry,
+      `${by} bans on INPUT alone: whom ${list} holds still reaches ${which}; ask it in DOCKER-USER, too`,
+    );
+  }
 }
 
 /** Whether a rule, or a chain it jumps to, has an ACCEPT. */
@@ -137,7 +176,7 @@ function destinationPorts(rule: Rule): PortRange[] {
 function publishedPorts(program: Program): { host: ReadonlySet<number>; container: ReadonlySet<number> } {
   const host = new Set<number>();
   const container = new Set<number>();
-  for (const { rule, effect } of program.chain("nat", "DOCKER")?.rules ?? []) {
+  for (const { rule, effect } of publishing(program)) {
     if (effect.kind !== "nat") continue;
     for (const [first, last] of destinationPorts(rule)) if (first === last) host.add(first);
     if (effect.ports !== null) container.add(effect.ports.first);

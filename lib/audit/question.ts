@@ -1,8 +1,16 @@
 /** Everything the audit of one family needs to ask its questions: both walks over one domain, and sets told in words. */
-import { fromOutside, type Host, outsideInterfaces } from "../host/host.ts";
-import { prefixRange, printAddressRange } from "../packet/address.ts";
-import { type Address, CT, type Field, PROTO, type Range, type Scalar } from "../packet/field.ts";
-import { and, is, or, type Predicate } from "../packet/predicate.ts";
+import { comesIn, fromOutside, type Host, outsideInterfaces, ownAddresses } from "../host/host.ts";
+import { prefixes, prefixRange } from "../packet/address.ts";
+import {
+  type Address,
+  CT,
+  type Family,
+  type Field,
+  PROTO,
+  type Range,
+  type Scalar,
+} from "../packet/field.ts";
+import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
@@ -12,6 +20,13 @@ import { type SetState, valueIn } from "../reach/state.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { withoutDocker } from "./docker.ts";
 import { type Expectation, expected } from "./expect.ts";
+import { Words } from "./words.ts";
+
+/** Sources that are more than those of one link: no router forwards the others. */
+const SENDABLE: Readonly<Record<Family, Predicate>> = {
+  4: ANY,
+  6: not(within("src", prefixes(6, "::/127", "fe80::/10"))),
+};
 
 /** Everything the analysis of one family needs to ask its questions. */
 export class Question {
@@ -26,6 +41,7 @@ export class Question {
   /** Packets whose exposure is expected; `null` where nobody said what is. */
   readonly expected: Node | null;
   private readonly unknowns: ReadonlySet<number>;
+  private told: Words | undefined;
 
   constructor(
     readonly ruleset: Ruleset,
@@ -38,11 +54,15 @@ export class Question {
     const full = Program.of(ruleset, host);
     const mine = Program.of(this.owner, host);
     const named = [fromOutside(host), ...[...this.outside, ...host.bridges].map((name) => is("in", name))];
+    const ports = host.containers.flatMap((c) => c.published.map((p) => is("dport", p.hostPort)));
     const protocols = Object.values(PROTO).map((number) => is("proto", number));
     this.domain = Domain.of(ruleset.family, [
       vocabularyOf(full),
       vocabularyOf(mine),
-      { predicates: [...named, ...protocols, is("sport", 40000), is("flags", 2)], given: new Map() },
+      {
+        predicates: [...named, ...protocols, ...ports, is("sport", 40000), is("flags", 2)],
+        given: new Map(),
+      },
       { predicates: expect?.map((e) => expected(e, ruleset.family)) ?? [], given: new Map() },
       ...more,
     ]);
@@ -90,33 +110,53 @@ export class Question {
     return names.filter((name) => this.domain.diagrams.mask(set, this.set(is("in", name))) !== EMPTY);
   }
 
-  /** Who the packets come from, in words. */
-  sources(set: Node): string {
-    if (set === EMPTY) return "nobody";
-    const ranges = this.domain.spans(set, "src");
-    if (ranges.length === 0) return "everyone";
-    // What martian checks take away (own, loopback, multicast addresses) is not worth a word.
-    const all = (ranges: readonly Range[]): bigint =>
-      ranges.reduce(
-        (sum, [a, b]) => sum + BigInt(b as number | bigint) - BigInt(a as number | bigint) + 1n,
-        0n,
+  /** Sets told in words. */
+  get words(): Words {
+    this.told ??= new Words(this.domain, this.possible());
+    return this.told;
+  }
+
+  /** Packets for the host itself whose source the kernel takes (no rule is asked): who can send anything at all. */
+  private possible(): Node {
+    const own = this.host.interfaces
+      .flatMap((i) => i.addresses)
+      .filter((a) => a.family === this.ruleset.family);
+    const here = within(
+      "dst",
+      own.map((a): Range => [a.address, a.address]),
+    );
+    const { full } = this;
+    const start = full.start(
+      and(
+        comesIn(this.host),
+        SENDABLE[this.ruleset.family],
+        own.length === 0 ? ANY : here,
+        not(within("src", ownAddresses(this.host, this.ruleset.family).broadcast)),
+      ),
+    );
+    const taken = full
+      .choose(start, full.program.refused)
+      .flatMap(({ state, outcome }) => (outcome === null ? full.choose(state, full.program.routesIn) : []))
+      .flatMap(({ state, outcome }) =>
+        outcome.kind === "local" ? full.choose(full.assign(state, "out", ""), full.program.sources) : [],
       );
-    const total = this.ruleset.family === 4 ? 1n << 32n : 1n << 128n;
-    if (all(ranges) * 100n >= total * 85n) return "everyone";
-    const texts = ranges.slice(0, 6).map(printAddressRange);
-    return ranges.length > 6 ? `${texts.join(", ")} and ${ranges.length - 6} more ranges` : texts.join(", ");
+    return this.domain.diagrams.overAll(taken.flatMap((p) => (p.outcome === null ? [p.state.set] : [])));
   }
 
   /** A packet of the set that a person would send. */
   witness(set: Node, input: string | null, target: Partial<Record<Field, readonly Scalar[]>>): Witness {
     const here = input === null ? set : this.domain.diagrams.mask(set, this.set(is("in", input)));
     const device = this.host.interfaces.find((i) => i.name === input);
-    const own = device?.addresses.filter((a) => a.family === this.ruleset.family && !a.invented) ?? [];
+    const own = device?.addresses.filter((a) => a.family === this.ruleset.family) ?? [];
     const neighbour = own.flatMap((a): Scalar[] => {
       const [first, last] = prefixRange(a.prefix) as readonly [Address, Address];
       const near = typeof first === "bigint" ? [first + 2n, first + 3n] : [first + 2, first + 3];
       return near.filter((n) => n < last && n !== a.address);
     });
+    // Whoever knows no address of the interface it comes in by aims at one that the host has elsewhere.
+    const others = this.host.interfaces
+      .filter((i) => this.outside.includes(i.name))
+      .flatMap((i) => i.addresses.filter((a) => a.family === this.ruleset.family));
     const stranger: Scalar =
       this.ruleset.family === 4 ? 0xc633_6407 : 0x2001_0db8_ffff_0000_0000_0000_0000_0007n;
     return witness(this.domain, here, {
@@ -125,12 +165,12 @@ export class Question {
       proto: [PROTO.tcp, PROTO.udp],
       ttl: [64],
       sport: [40000],
-      dport: [80],
+      dport: [80, 443, 25, 22, 8080, 12345],
       flags: [2],
       type: [this.ruleset.family === 4 ? 8 : 128],
       code: [0],
       ...target,
-      dst: [...(target.dst ?? []), ...own.map((a) => a.address)],
+      dst: [...(target.dst ?? []), ...[...own, ...others].map((a) => a.address)],
     });
   }
 }

@@ -10,7 +10,7 @@ export type Kind = "rules" | "addr" | "route" | "rule" | "docker" | "ipset" | "s
  */
 export function kindOf(text: string): Kind | undefined {
   const start = text.trimStart();
-  if (start.startsWith("[") && !/^\[\d+:\d+\]/.test(start)) return jsonKind(start);
+  if ((start.startsWith("[") && !/^\[\d+:\d+\]/.test(start)) || start.startsWith("{")) return jsonKind(start);
   if (/^\*(raw|mangle|nat|filter|security)\s*$/m.test(text)) return "rules";
   if (/^(create|add) \S+ /m.test(text)) return "ipset";
   if (/^(net|kernel|vm)[./]\S+\s*=/m.test(text)) return "sysctl";
@@ -25,8 +25,15 @@ function jsonKind(text: string): Kind | undefined {
     return undefined;
   }
   const [first] = entries;
-  if (property(first, "NetworkSettings") !== undefined || property(first, "IPAM") !== undefined)
-    return "docker";
+  const docker = [
+    "NetworkSettings",
+    "IPAM",
+    "DockerRootDir",
+    "firewall-backend",
+    "userland-proxy",
+    "iptables",
+  ];
+  if (docker.some((key) => property(first, key) !== undefined)) return "docker";
   if (property(first, "priority") !== undefined) return "rule";
   if (property(first, "dst") !== undefined) return "route";
   if (entries.some((entry) => list(property(entry, "addr_info")).length > 0)) return "addr";

@@ -107,6 +107,20 @@ export interface Network {
   readonly subnets: readonly Prefix[];
   /** Made with `--internal`: Docker keeps it from the outside. */
   readonly internal: boolean;
+  /** Gateway mode by family: `nat` where nobody chose, else `nat-unprotected`, `routed` or `isolated`. */
+  readonly gateway: Readonly<Record<Family, string>>;
+  /** Who is connected to it, by the names that Docker gives them: the ingress sandbox of a swarm is no container. */
+  readonly endpoints: readonly { readonly name: string; readonly address: Address }[];
+}
+
+/** What is known of the Docker daemon; what nobody said is absent. */
+export interface Daemon {
+  /** The firewall backend: `iptables` or `nftables`. */
+  readonly backend?: string;
+  /** Whether it writes iptables rules at all. */
+  readonly iptables?: boolean;
+  /** Whether docker-proxy listens for published ports. */
+  readonly proxy?: boolean;
 }
 
 /** A container, as far as its network goes. */
@@ -115,6 +129,8 @@ export interface Container {
   readonly name: string;
   /** Its Compose project, else `null`. */
   readonly project: string | null;
+  /** Its Compose service, or the service of a swarm, else `null`. */
+  readonly service: string | null;
   /** It shares the host's network, so INPUT and OUTPUT govern it. */
   readonly hostNetwork: boolean;
   /** All of both families, on all its networks. */
@@ -145,6 +161,7 @@ export interface Host {
   readonly networks: readonly Network[];
   /** Docker's, where it was asked. */
   readonly containers: readonly Container[];
+  readonly daemon: Daemon;
   /** Bridges whose traffic is Docker's business: from the networks, or from Docker's rules. */
   readonly bridges: readonly string[];
   /** Membership in an ipset, `undefined` when the set is not known. */

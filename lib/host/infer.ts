@@ -90,6 +90,10 @@ export interface Hint {
   readonly family: Family;
 }
 
+/** Names of interfaces that are no way to the world of their own (ip-link(8), wg(8), zerotier, tailscaled(8)). */
+const TUNNEL =
+  /^(tailscale|wg|tun|tap|zt|nordlynx|ppp|ipsec|gre|sit|veth|virbr|lxc|lxd|cni|flannel|cali|kube|weave|vmnet|vboxnet)/;
+
 /** Interfaces and addresses where no `ip addr` was given. */
 export function inferInterfaces(
   rulesets: readonly Ruleset[],
@@ -144,8 +148,10 @@ export function inferInterfaces(
         }
   for (const { in: name } of hints)
     if (name !== null && name !== "lo" && !bridges.has(name)) outside.add(name);
-  if (outside.size === 0) outside.add("eth0");
-  const [main] = outside;
+  const named = [...outside];
+  // Rules that name tunnels only say nothing of the interface that the tunnels themselves go through.
+  if (named.every((name) => TUNNEL.test(name))) outside.add("eth0");
+  const main = [...outside].find((name) => !TUNNEL.test(name));
   const families = new Set(rulesets.map((r) => r.family));
   for (const name of outside) add(name);
   for (const family of families) {
@@ -153,7 +159,7 @@ export function inferInterfaces(
     add(main!).push({ family, address: address.address, prefix: address, broadcast: null, invented: true });
   }
   say(
-    `outside interfaces: ${[...outside].join(", ")} (${outside.size === 1 && main === "eth0" ? "the usual name" : "named by the rules"}); ${main} has the default route and an address of the host's, written ${[...families].map((f) => STAND_IN[f]).join(" and ")} because none was given`,
+    `outside interfaces: ${[...outside].join(", ")} (${named.length === 0 ? "the usual name" : named.includes(main!) ? "named by the rules" : `${named.join(", ")} named by the rules, ${main} the usual name`}); ${main} has the default route and an address of the host's, written ${[...families].map((f) => STAND_IN[f]).join(" and ")} because none was given`,
   );
   // Whatever arrives from outside for an address that no known subnet holds is meant for this host.
   const subnets = [...made.values()].flat();
@@ -199,7 +205,11 @@ export function inferRoutes(
       for (const endpoint of endpoints.values())
         route(typeof endpoint.address === "number" ? 4 : 6, endpoint, name);
   const main = interfaces.find(
-    (i) => i.name !== "lo" && !bridges.includes(i.name) && !(i.master !== null && bridges.includes(i.master)),
+    (i) =>
+      i.name !== "lo" &&
+      !TUNNEL.test(i.name) &&
+      !bridges.includes(i.name) &&
+      !(i.master !== null && bridges.includes(i.master)),
   );
   if (main !== undefined) {
     for (const family of [4, 6] as const)

@@ -1,6 +1,6 @@
 /** Puts a host together from what was given, and infers the rest. */
 import type { Ruleset } from "../rules/ruleset.ts";
-import type { Container, Host, Interface, Network, Route } from "./host.ts";
+import type { Container, Daemon, Host, Interface, Network, Route } from "./host.ts";
 import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
 import { readDocker } from "./sources/docker.ts";
 import { readAddresses, readRoutes, readRules } from "./sources/ip.ts";
@@ -25,7 +25,7 @@ export interface HostSources {
   readonly rule?: readonly Source[];
   /** `ipset save`. */
   readonly ipset?: readonly Source[];
-  /** `docker inspect` and `docker network inspect`. */
+  /** `docker inspect`, `docker network inspect`, and `docker info --format json` or daemon.json. */
   readonly docker?: readonly Source[];
   /** `sysctl -a`. */
   readonly sysctl?: readonly Source[];
@@ -71,6 +71,7 @@ export function readHost(
   const docker = each(sources.docker, "docker inspect", readDocker);
   const containers: Container[] = docker.flatMap((d) => d.containers);
   const networks: Network[] = docker.flatMap((d) => d.networks);
+  const daemon: Daemon = Object.assign({}, ...docker.map((d) => d.daemon));
   // Sets may name one another across files, so they are read as one text.
   const ipsets = readIpsets((sources.ipset ?? []).map((source) => source.text).join("\n"));
   const sets = ipsets.sets;
@@ -104,6 +105,7 @@ export function readHost(
     sysctls,
     networks,
     containers,
+    daemon,
     bridges: [...bridges],
     member: (set, sides, family) => sets.member(set, sides, family),
     parts: (set) => sets.parts(set),

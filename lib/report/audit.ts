@@ -1,7 +1,8 @@
-/** The audit as people read it. */
+/** The audit as people read it: a table of what is published, then the findings, those alike together. */
 import type { Audit } from "../audit/audit.ts";
 import type { Exposure, Finding } from "../audit/finding.ts";
-import { columns, PLAIN, type Style, safe } from "./style.ts";
+import type { Step } from "../simulate/state.ts";
+import { indented, PLAIN, type Style, safe, table } from "./style.ts";
 import { at, packetFlags, packetText } from "./text.ts";
 
 /** What each kind of finding means, in a clause. */
@@ -14,103 +15,252 @@ export const KINDS: Readonly<Record<Finding["kind"], string>> = {
   "ineffective-allow": "the firewall allows what Docker drops before it is asked",
 };
 
-const published = (e: Pick<Exposure, "listen" | "proto">): string =>
-  `${e.listen.address === null ? "" : `${e.listen.address}:`}${e.listen.port ?? "any"}/${e.proto}`;
+/** The same of many. */
+const PLURAL: Readonly<Record<Finding["kind"], string>> = {
+  "ingress-bypass": "published ports are open although the firewall blocks them",
+  "loopback-bypass": "ports published on a loopback address are reached from outside",
+  "direct-bypass": "containers are reached by their own addresses although the firewall blocks it",
+  "egress-bypass": "containers send what the firewall forbids the host",
+  "forward-bypass": KINDS["forward-bypass"],
+  "ineffective-allow": KINDS["ineffective-allow"],
+};
 
-const container = (c: Finding["container"]): string =>
-  c === null ? "" : `${c.name === null ? "" : `${safe(c.name)} `}${at(c.ip, c.port)}`;
+const BANNED = "whoever is banned still reaches a published port";
+
+type Published = Pick<Exposure, "listen" | "proto" | "family">;
+
+const published = ({ listen, proto, family }: Published): string => {
+  const any = family === 6 ? "[::]:" : "";
+  const place = listen.address === null ? `${any}${listen.port ?? "any"}` : at(listen.address, listen.port);
+  return `${place}/${proto}`;
+};
+
+/** A container by its name and address, and what Compose or a swarm calls it. */
+function container(c: Finding["container"]): string {
+  if (c === null) return "";
+  const service = [c.project, c.service].filter((word) => word !== undefined).map((word) => safe(word));
+  const name = c.name === null ? "" : `${safe(c.name)} `;
+  return `${name}${at(c.ip, c.port)}${service.length === 0 ? "" : ` (${service.join("/")})`}`;
+}
+
+/** Who gets through, by interface where that matters: where it is not every one that is spoken of anyway. */
+function who(
+  { by, from, in: inputs }: Pick<Finding, "by" | "from" | "in">,
+  spoken: readonly string[] = [],
+): string {
+  if (by.length === 1 && inputs.join() === spoken.join()) return by[0]!.from;
+  if (by.length === 0) return `${from}, by an interface that is not listed`;
+  if (by.length === 1) return `${by[0]!.from} via ${inputs.map(safe).join(", ")}`;
+  return by.map((group) => `${group.from} via ${group.in.map(safe).join(", ")}`).join("; ");
+}
 
 /** What the owner's rules say, as a ufw command where it is one. */
 export function intendedText({ rule }: Finding["intended"]): string {
-  if ("policy" in rule) return rule.policy;
+  if ("policy" in rule)
+    return safe(/\((ufw default .*)\)$/.exec(rule.policy)?.[1] ?? rule.policy.replace(/^filter /, ""));
   return rule.ufw !== undefined ? `ufw ${safe(rule.ufw)}` : safe(rule.text);
 }
 
 /** A finding in one sentence. */
 export function findingSentence(f: Finding): string {
-  const who =
+  const about =
     f.container === null
       ? ""
-      : ` (container ${container(f.container)}${f.listen === null ? "" : `, published as ${published({ listen: f.listen, proto: f.proto })}`})`;
-  return `${KINDS[f.kind]}${who}: the firewall says ${f.intended.verdict} (${intendedText(f.intended)}), but ${f.from} gets through via ${f.in.join(", ")}; for instance ${packetText(f.witness)}`;
+      : ` (container ${container(f.container)}${f.listen === null ? "" : `, published as ${published({ ...f, listen: f.listen })}`})`;
+  const what = f.what === undefined ? "" : ` with ${f.what}`;
+  const through =
+    f.by.length === 0 ? f.from : f.by.map((g) => `${g.from} gets through via ${g.in.join(", ")}`);
+  return `${kind(f)}${about}: the firewall says ${f.intended.verdict} (${intendedText(f.intended)}), but ${[through].flat().join("; ")}${what}; for instance ${packetText(f.witness)}`;
 }
 
-/** The audit as a person reads it: a table of what is exposed, then each finding with its proof. */
+const kind = (f: Finding): string => (f.bans?.only === true ? BANNED : KINDS[f.kind]);
+
+/** What the firewall says of a published port, in a few words. */
+function says(f: Finding): string {
+  const word = intendedText(f.intended);
+  if (f.bans?.only === true) return `ban by ${f.bans.by.map(safe).join(", ")}`;
+  if (f.allowed === "nobody" || f.kind === "ineffective-allow") return word;
+  return `${word}; lets in ${f.allowed}`;
+}
+
+/** The finding about a published port. */
+const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>
+  findings.find(
+    (f) =>
+      f.family === e.family &&
+      f.proto === e.proto &&
+      (e.means === "routed"
+        ? f.kind === "direct-bypass" &&
+          f.container?.ip === e.endpoint.ip &&
+          f.container.port === e.endpoint.port
+        : f.listen !== null && f.listen.port === e.listen.port && f.listen.address === e.listen.address),
+  );
+
+/** The audit as a person reads it, at 80 columns. */
 export function auditText(audit: Audit, style: Style = PLAIN): string {
-  const out: string[] = [];
-  const { findings, exposures, inconclusive, inferred } = audit;
-  if (exposures.length > 0) {
-    const rows = exposures.map((e) => {
-      const finding = findings.find(
-        (f) =>
-          f.listen !== null &&
-          f.family === e.family &&
-          f.proto === e.proto &&
-          f.listen.port === e.listen.port &&
-          f.listen.address === e.listen.address,
-      );
-      const says = finding === undefined ? "allowed" : `${intendedText(finding.intended)}: BYPASSED`;
-      return [published(e), container(e.endpoint), `${e.from} via ${e.in.map(safe).join(", ")}`, says];
-    });
-    out.push(style.bold("Published ports, who reaches them, and what the firewall says"));
-    const [head, ...lines] = columns([["PUBLISHED", "CONTAINER", "REACHED BY", "FIREWALL"], ...rows]);
-    out.push(
-      `  ${style.dim(head!)}`,
-      ...lines.map((l) => `  ${l.endsWith("BYPASSED") ? style.red(l) : l}`),
-      "",
-    );
+  const { findings, inconclusive, inferred, remarks } = audit;
+  const out = [...portsText(audit, style), ...unexpectedText(audit, style)];
+  const groups = grouped(findings);
+  let number = 0;
+  for (const group of groups) {
+    out.push(...groupText(group, number + 1, style), "");
+    number += group.length;
   }
-  for (const e of exposures) {
-    if (e.unexpected === undefined) continue;
-    const { from, witness } = e.unexpected;
-    const who = `${from} via ${e.unexpected.in.map(safe).join(", ")}`;
-    out.push(
-      `${style.red("unexpected:")} ${published(e)} (${container(e.endpoint)}) is open to ${who}; for instance ${packetText(witness)}`,
-    );
-  }
-  if (exposures.some((e) => e.unexpected !== undefined)) out.push("");
-  for (const [i, f] of findings.entries()) out.push(...findingText(f, i + 1, style), "");
   for (const l of audit.lint) {
     const where = l.rule === null ? "" : ` (line ${l.rule.line}: ${safe(l.rule.text)})`;
-    out.push(`${style.yellow("lint:")} ${l.kind}${where}: ${safe(l.message)}`);
+    out.push(...indented(style.yellow("lint:"), `${l.kind}${where}: ${safe(l.message)}`));
   }
-  for (const sentence of inconclusive) out.push(`${style.yellow("inconclusive:")} ${safe(sentence)}`);
-  for (const sentence of inferred) out.push(`${style.dim("inferred:")} ${safe(sentence)}`);
-  if (inconclusive.length + inferred.length + audit.lint.length > 0) out.push("");
-  out.push(
-    findings.length > 0
-      ? style.red(
-          `${findings.length} finding${findings.length === 1 ? "" : "s"}: the firewall does not govern these packets.`,
-        )
-      : inconclusive.length > 0
-        ? style.yellow("No findings, but not everything could be settled: see above.")
-        : style.green(
-            "No findings: every packet that reaches a container does so with the firewall's consent.",
-          ),
-  );
+  for (const sentence of inconclusive) out.push(...indented(style.yellow("inconclusive:"), safe(sentence)));
+  for (const sentence of remarks) out.push(...indented(style.green("note:"), safe(sentence)));
+  for (const sentence of inferred) out.push(...indented(style.dim("inferred:"), safe(sentence)));
+  if (inconclusive.length + inferred.length + remarks.length + audit.lint.length > 0) out.push("");
+  out.push(verdict(audit, style));
   return `${out.join("\n")}\n`;
 }
 
-function findingText(f: Finding, number: number, style: Style): string[] {
-  const { rule } = f.intended;
-  const where = "policy" in rule ? "" : ` (line ${rule.line}: ${safe(rule.text)})`;
-  const last = f.actual.path.findLast((s) => s.step === "rule");
-  const by =
-    last === undefined || last.step !== "rule"
-      ? ""
-      : `, by ${last.table} ${safe(last.chain)} rule ${last.rule} (line ${last.line})`;
+function verdict({ findings, inconclusive, exposures }: Audit, style: Style): string {
+  const open = inconclusive.length > 0;
+  if (findings.length > 0) {
+    const count = `${findings.length} finding${findings.length === 1 ? "" : "s"}: the firewall does not govern these packets.`;
+    return style.red(open ? `${count}\nNot everything could be settled: see above.` : count);
+  }
+  if (open) return style.yellow("No findings, but not everything could be settled: see above.");
+  return style.green(
+    exposures.length === 0
+      ? "No findings: no packet reaches a container without the firewall's consent."
+      : "No findings: every packet that reaches a container does so with the firewall's\nconsent.",
+  );
+}
+
+function portsText({ exposures, findings }: Audit, style: Style): string[] {
+  if (exposures.length === 0) return [];
+  const all = [...new Set(exposures.flatMap((e) => e.in))];
+  const rows = exposures.map((e) => {
+    const finding = aboutPort(e, findings);
+    const means = { dnat: "", ingress: "", routed: " (routed)", proxy: " (proxy)" }[e.means];
+    const mark = finding === undefined ? "" : finding.certainty === "must" ? "!" : "?";
+    return {
+      cells: [
+        mark,
+        published(e),
+        container(e.endpoint),
+        who(e, all),
+        `${finding === undefined ? "allows" : says(finding)}${means}`,
+      ],
+      bad: finding !== undefined,
+    };
+  });
+  const [head, ...lines] = table([
+    ["", "PUBLISHED", "CONTAINER", "OPEN TO", "FIREWALL"],
+    ...rows.map((r) => r.cells),
+  ]);
   return [
-    `${style.bold(`${number}. ${f.id}`)}${f.certainty === "may" ? style.yellow(" (possible)") : ""}`,
-    `   ${KINDS[f.kind]}`,
-    ...(f.container === null
-      ? []
-      : [
-          `   container  ${container(f.container)}${f.listen === null ? "" : `, published as ${published({ listen: f.listen, proto: f.proto })}`}`,
-        ]),
-    `   firewall   ${f.intended.verdict}: ${intendedText(f.intended)}${where}${f.allowed === "nobody" ? "" : `; it lets through ${f.allowed}`}`,
-    `   actual     ${f.actual.verdict}${by}; gets through: ${f.from}, via ${f.in.map(safe).join(", ")}`,
-    ...(f.depends.length === 0 ? [] : [`   depends on ${f.depends.map(safe).join(", ")}`]),
-    `   proof      ${packetText(f.witness)}`,
-    `              fwcheck simulate RULES ${packetFlags(f.witness)}`,
+    style.bold(`What is published, who reaches it by ${all.map(safe).join(", ")}, what the firewall says`),
+    ...head!.map((line) => style.dim(line)),
+    ...lines.flatMap((row, i) => (rows[i]!.bad ? row.map((line) => style.red(line)) : row)),
+    ...(rows.some((r) => r.bad)
+      ? ["", style.dim("! open although the firewall blocks it   ? possibly so")]
+      : []),
+    "",
   ];
+}
+
+function unexpectedText({ exposures }: Audit, style: Style): string[] {
+  const out = exposures.flatMap((e) => {
+    if (e.unexpected === undefined) return [];
+    const { witness } = e.unexpected;
+    const text = `${published(e)} (${container(e.endpoint)}) is open to ${who(e.unexpected)}; for instance ${packetText(witness)}`;
+    return indented(style.red("unexpected:"), text);
+  });
+  return out.length === 0 ? [] : [...out, ""];
+}
+
+/** Findings that differ in nothing but their endpoint, together and in the order of the first. */
+function grouped(findings: readonly Finding[]): Finding[][] {
+  const groups = new Map<string, Finding[]>();
+  for (const f of findings) {
+    const { rule } = f.intended;
+    const said = "policy" in rule ? rule.policy : `${rule.table} ${rule.chain} ${rule.rule}`;
+    const alike = [
+      f.kind,
+      f.family,
+      said,
+      f.allowed,
+      f.certainty,
+      f.by,
+      f.what,
+      f.bans,
+      f.depends,
+      through(f.actual.path)?.chain,
+    ];
+    const key = JSON.stringify(alike);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [f]);
+    else group.push(f);
+  }
+  return [...groups.values()];
+}
+
+/** The rule that let a packet into the container, or out of it: the last of table filter that accepted. */
+const through = (path: readonly Step[]): Extract<Step, { step: "rule" }> | undefined =>
+  path.findLast((s): s is Extract<Step, { step: "rule" }> => s.step === "rule" && s.table === "filter");
+
+/** How a packet went: what translated it, and what let it through or stopped it. */
+function way(f: Finding): string {
+  const dnat = f.actual.path.find((s) => s.step === "rule" && s.table === "nat" && s.target === "DNAT");
+  const last =
+    f.actual.verdict === "accept" ? through(f.actual.path) : f.actual.path.findLast((s) => s.step === "rule");
+  const place = (s: Step): string =>
+    s.step === "rule"
+      ? `${s.table} ${safe(s.chain)} ${s.rule} (line ${s.line})`
+      : `${s.table} ${safe(s.chain)}`;
+  const verb = f.actual.verdict === "accept" ? "accepted" : "stopped";
+  const by = last?.step === "rule" ? `${verb} by ${place(last)}` : `${verb} by the policy of FORWARD`;
+  return dnat === undefined ? by : `translated by ${place(dnat)}, ${by}`;
+}
+
+/** Where a rule or a policy stands, in brackets. */
+function place(rule: Finding["intended"]["rule"]): string {
+  if (!("policy" in rule))
+    return ` (line ${rule.line}${rule.ufw === undefined ? "" : `: ${safe(rule.text)}`})`;
+  const own = / \(ufw default .*$/.exec(rule.policy);
+  return own === null ? "" : ` (${safe(rule.policy.slice(0, own.index))})`;
+}
+
+function groupText(group: readonly Finding[], number: number, style: Style): string[] {
+  const [f] = group as [Finding];
+  const many = group.length > 1;
+  const numbers = many ? `${number}-${number + group.length - 1}.` : `${number}.`;
+  const title = f.bans?.only === true ? BANNED : many ? PLURAL[f.kind] : KINDS[f.kind];
+  const sure = f.certainty === "may" ? style.yellow(" (possible)") : "";
+  const { rule } = f.intended;
+  const line = place(rule);
+  const label = (name: string, text: string): string[] =>
+    indented(`   ${style.dim(name.padEnd(10))}`, text, 14);
+  return [
+    `${style.bold(`${numbers} ${title[0]!.toUpperCase()}${title.slice(1)}`)}${sure}`,
+    `   ${style.dim(f.kind)}${f.family === 6 ? style.dim(", IPv6") : ""}`,
+    ...label("firewall", `${f.intended.verdict}: ${intendedText(f.intended)}${line}`),
+    ...(f.allowed === "nobody" || f.kind === "ineffective-allow"
+      ? []
+      : label("lets in", f.kind === "egress-bypass" ? `${f.allowed} (outwards)` : f.allowed)),
+    ...(f.bans === undefined ? [] : label("bans", `${f.bans.from}, by ${f.bans.by.map(safe).join(", ")}`)),
+    ...label(
+      f.actual.verdict === "accept" ? "but" : "though",
+      `${f.actual.verdict === "accept" ? "gets through: " : "is stopped: "}${who(f)}${f.what === undefined ? "" : `, with ${safe(f.what)}`}`,
+    ),
+    ...group.flatMap((each) => endpointText(each, label)),
+    ...(f.depends.length === 0 ? [] : label("depends", f.depends.map(safe).join(", "))),
+    ...label(many ? "example" : "proof", packetText(f.witness)),
+    ...indented("             ", `fwcheck simulate HOST ${packetFlags(f.witness)}`, 17, " \\"),
+  ];
+}
+
+function endpointText(f: Finding, label: (name: string, text: string) => string[]): string[] {
+  const place = f.listen === null ? "" : `${published({ ...f, listen: f.listen })} -> `;
+  const name =
+    f.container === null
+      ? ""
+      : `${place}${container(f.container)}${f.listen === null ? `/${f.proto}` : ""}: `;
+  return label(f.container === null ? "way" : "container", `${name}${way(f)}`);
 }

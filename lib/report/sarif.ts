@@ -13,6 +13,7 @@ export const LINTS: Readonly<Record<LintKind, string>> = {
   "behind-return": "A rule that no packet reaches.",
   "docker-user-not-first": "Something accepts packets before DOCKER-USER is asked.",
   "docker-user-not-called": "FORWARD never asks DOCKER-USER.",
+  "ban-misses-containers": "A ban holds for the host and not for its containers.",
 };
 
 const SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json";

@@ -56,3 +56,60 @@ export function columns(rows: readonly (readonly string[])[], gap = 2): string[]
       .trimEnd(),
   );
 }
+
+/** The width that text for people keeps to. */
+export const WIDTH = 80;
+
+/** Words in lines of at most so many columns; a word that is longer stands by itself. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
+const plain = (text: string): number => text.replace(/\u001b\[\d+m/g, "").length;
+
+/**
+ * A label and a text behind it, what does not fit indented below.
+ * @param indent columns of the lines below
+ * @param end what a line ends in that goes on
+ */
+export function indented(label: string, text: string, indent = 4, end = ""): string[] {
+  const first = plain(label) + 1;
+  const [head, ...rest] = wrapped(
+    `${"\u0000".repeat(Math.max(0, first - indent))}${text}`,
+    WIDTH - indent - end.length,
+  );
+  const lines = [
+    `${label} ${head!.replaceAll("\u0000", "")}`,
+    ...rest.map((line) => `${" ".repeat(indent)}${line}`),
+  ];
+  return lines.map((line, i) => (i < lines.length - 1 ? `${line}${end}` : line));
+}
+
+/** Rows as lines in columns, in `WIDTH` where that can be: the widest columns are wrapped, the last ones first. */
+export function table(rows: readonly (readonly string[])[], gap = 2): string[][] {
+  const widths: number[] = [];
+  for (const row of rows)
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  const least = widths.map((w) => Math.min(w, 16));
+  const over = (): number => widths.reduce((sum, w) => sum + w + gap, -gap) - WIDTH;
+  for (let i = widths.length - 1; i > 1 && over() > 0; i--)
+    widths[i] = Math.max(least[i]!, widths[i]! - over());
+  return rows.map((row) => {
+    const cells = row.map((cell, i) => wrapped(cell, widths[i]!));
+    const height = Math.max(...cells.map((c) => c.length));
+    return Array.from({ length: height }, (_, y) =>
+      cells
+        .map((c, i) => (c[y] ?? "").padEnd(widths[i]! + (i === cells.length - 1 ? 0 : gap)))
+        .join("")
+        .trimEnd(),
+    );
+  });
+}

@@ -101,6 +101,8 @@ export interface Ruleset {
   readonly source: string;
   /** By name. */
   readonly tables: ReadonlyMap<TableName, Table>;
+  /** Where the text says that a packet meets other rules besides these, a sentence each; absent where it says nothing. */
+  readonly elsewhere?: readonly string[];
 }
 
 /** A chain by its table and name. */

@@ -94,7 +94,7 @@ describe("what ufw says is held against Docker's rules, port by port", () => {
     expect([finding.certainty, finding.allowed, finding.from]).toEqual([
       "must",
       "198.51.100.0/24",
-      "everyone",
+      "everyone but 198.51.100.0/24",
     ]);
     expect(finding.witness.src.startsWith("198.51.100.")).toBe(false);
   });

@@ -26,6 +26,7 @@ describe("exit codes and streams", () => {
       "findings",
       "lint",
       "inconclusive",
+      "remarks",
     ]);
   });
   test("--fail-on says what is bad news", () => {

@@ -1,23 +1,43 @@
 /** `docker inspect` and `docker network inspect`: names and addresses, and nothing else of them. */
 import { familyOf, type Prefix, parseAddress } from "../../packet/address.ts";
 import { type Address, protoNumber } from "../../packet/field.ts";
-import { type Container, type Network, readPrefix } from "../host.ts";
+import { type Container, type Daemon, type Network, readPrefix } from "../host.ts";
 import { arrays, entries, list, property, text } from "./json.ts";
 
 export interface Docker {
   readonly containers: readonly Container[];
   readonly networks: readonly Network[];
+  readonly daemon: Daemon;
 }
 
-/** Reads either array, or both in one; entries that are neither are skipped. @throws SyntaxError when it is no JSON */
+/**
+ * Reads the arrays of `docker inspect` and `docker network inspect`, and what `docker info --format json` or daemon.json
+ * say of the daemon, each by itself or together; entries that are none of these are skipped.
+ * @throws SyntaxError when it is no JSON
+ */
 export function readDocker(source: string): Docker {
   const containers: Container[] = [];
   const networks: Network[] = [];
+  let daemon: Daemon = {};
   for (const entry of arrays(source)) {
     if (property(entry, "NetworkSettings") !== undefined) containers.push(container(entry));
     else if (property(entry, "IPAM") !== undefined) networks.push(network(entry));
+    else daemon = { ...daemon, ...settings(entry) };
   }
-  return { containers, networks };
+  return { containers, networks, daemon };
+}
+
+/** `docker info` names the backend it uses, daemon.json what it was told (dockerd(8)). */
+function settings(entry: unknown): Daemon {
+  const backend =
+    text(property(property(entry, "FirewallBackend"), "Driver")) ?? text(property(entry, "firewall-backend"));
+  const iptables = property(entry, "iptables");
+  const proxy = property(entry, "userland-proxy");
+  return {
+    ...(backend === undefined ? {} : { backend: backend.split("+")[0]! }),
+    ...(typeof iptables === "boolean" ? { iptables } : {}),
+    ...(typeof proxy === "boolean" ? { proxy } : {}),
+  };
 }
 
 function container(entry: unknown): Container {
@@ -37,10 +57,12 @@ function container(entry: unknown): Container {
       text(property(config, "IPv6Address")) !== undefined
     );
   });
+  const label = (name: string): string | null =>
+    text(property(property(property(entry, "Config"), "Labels"), name)) ?? null;
   return {
     name: (text(property(entry, "Name")) ?? text(property(entry, "Id")) ?? "?").replace(/^\//, ""),
-    project:
-      text(property(property(property(entry, "Config"), "Labels"), "com.docker.compose.project")) ?? null,
+    project: label("com.docker.compose.project"),
+    service: label("com.docker.compose.service") ?? label("com.docker.swarm.service.name"),
     hostNetwork: property(property(entry, "HostConfig"), "NetworkMode") === "host",
     addresses: [...new Set(addresses)],
     published: entries(property(settings, "Ports")).flatMap(([port, bindings]) =>
@@ -66,7 +88,8 @@ function network(entry: unknown): Network {
   const name = text(property(entry, "Name")) ?? "?";
   const driver = text(property(entry, "Driver")) ?? "?";
   const id = text(property(entry, "Id")) ?? "";
-  const named = text(property(property(entry, "Options"), "com.docker.network.bridge.name"));
+  const options = property(entry, "Options");
+  const named = text(property(options, "com.docker.network.bridge.name"));
   const subnets = list(property(property(entry, "IPAM"), "Config")).flatMap((config): Prefix[] => {
     const read = readPrefix(text(property(config, "Subnet")) ?? "");
     return read === undefined ? [] : [read.prefix];
@@ -77,5 +100,19 @@ function network(entry: unknown): Network {
     bridge: driver === "bridge" ? (named ?? (name === "bridge" ? "docker0" : `br-${id.slice(0, 12)}`)) : null,
     subnets,
     internal: property(entry, "Internal") === true,
+    gateway: {
+      4: text(property(options, "com.docker.network.bridge.gateway_mode_ipv4")) ?? "nat",
+      6: text(property(options, "com.docker.network.bridge.gateway_mode_ipv6")) ?? "nat",
+    },
+    endpoints: entries(property(entry, "Containers")).flatMap(([, endpoint]) => {
+      const name = text(property(endpoint, "Name"));
+      return ["IPv4Address", "IPv6Address"].flatMap((key) => {
+        const [value] = (text(property(endpoint, key)) ?? "").split("/") as [string];
+        const family = familyOf(value);
+        return name === undefined || family === undefined
+          ? []
+          : [{ name, address: parseAddress(value, family)! }];
+      });
+    }),
   };
 }

@@ -1,0 +1,191 @@
+/** A host as Docker 28 writes its rules, in each of the modes of its networks; by hand, after what it really writes. */
+import { type Audit, audit, type Host, type Ruleset, readHost, readRuleset } from "fwcheck";
+
+export interface Net {
+  readonly bridge: string;
+  /** A /24: the host is .1, the container .2. */
+  readonly prefix: string;
+  readonly mode?: "nat" | "nat-unprotected" | "routed" | "internal";
+  /** Container port by host port. */
+  readonly ports?: Readonly<Record<number, number>>;
+}
+
+export interface Layout {
+  readonly nets?: readonly Net[];
+  /** Ports of a swarm's services. */
+  readonly swarm?: readonly number[];
+  /** Rules of INPUT and policies; DROP unless said. */
+  readonly input?: readonly string[];
+  readonly policy?: Readonly<Partial<Record<"INPUT" | "FORWARD" | "OUTPUT", "ACCEPT" | "DROP">>>;
+  /** Rules that stand in FORWARD before Docker's, and behind them. */
+  readonly before?: readonly string[];
+  readonly behind?: readonly string[];
+  readonly user?: readonly string[];
+  /** Further chains of table filter, with their rules. */
+  readonly chains?: Readonly<Record<string, readonly string[]>>;
+  /** Interfaces besides eth0 (203.0.113.1/24), with an address. */
+  readonly interfaces?: Readonly<Record<string, string>>;
+  readonly ipset?: string;
+  readonly docker?: unknown;
+}
+
+const NAT: Net = { bridge: "docker0", prefix: "172.17.0", ports: { 8080: 80 } };
+
+/** What iptables-save prints of it. */
+export function save({
+  nets = [NAT],
+  swarm = [],
+  input = [],
+  policy = {},
+  before = [],
+  behind = [],
+  user = [],
+  chains = {},
+}: Layout): string {
+  const all: Net[] =
+    swarm.length === 0 ? [...nets] : [...nets, { bridge: "docker_gwbridge", prefix: "172.19.0" }];
+  const raw: string[] = [];
+  const dnat: string[] = [];
+  const masquerade: string[] = [];
+  const docker: string[] = [];
+  const last: string[] = [];
+  const forward: string[] = [];
+  const jumps: string[] = [];
+  const isolation: string[] = [];
+  for (const { bridge, prefix, mode = "nat", ports = {} } of all) {
+    const subnet = `${prefix}.0/24`;
+    const container = `${prefix}.2/32`;
+    if (mode === "internal") {
+      isolation.push(
+        `-A DOCKER-ISOLATION-STAGE-1 ! -s ${subnet} -o ${bridge} -j DROP`,
+        `-A DOCKER-ISOLATION-STAGE-1 ! -d ${subnet} -i ${bridge} -j DROP`,
+      );
+      forward.push(`-A DOCKER-FORWARD -i ${bridge} -o ${bridge} -j ACCEPT`);
+      continue;
+    }
+    if (mode === "nat") raw.push(`-A PREROUTING -d ${container} ! -i ${bridge} -j DROP`);
+    if (mode !== "routed") masquerade.push(`-A POSTROUTING -s ${subnet} ! -o ${bridge} -j MASQUERADE`);
+    for (const [host, port] of Object.entries(ports)) {
+      if (mode !== "routed")
+        dnat.push(
+          `-A DOCKER ! -i ${bridge} -p tcp -m tcp --dport ${host} -j DNAT --to-destination ${prefix}.2:${port}`,
+        );
+      if (mode !== "nat-unprotected")
+        docker.push(
+          `-A DOCKER -d ${container} ! -i ${bridge} -o ${bridge} -p tcp -m tcp --dport ${port} -j ACCEPT`,
+        );
+    }
+    if (mode === "routed") last.push(`-A DOCKER -o ${bridge} -p icmp -j ACCEPT`);
+    last.push(`-A DOCKER ! -i ${bridge} -o ${bridge} -j ${mode === "nat-unprotected" ? "ACCEPT" : "DROP"}`);
+    jumps.push(`-A DOCKER-BRIDGE -o ${bridge} -j DOCKER`);
+    forward.push(`-A DOCKER-FORWARD -i ${bridge} -j ACCEPT`);
+  }
+  const ingress = swarm.length === 0 ? [] : ["DOCKER-INGRESS"];
+  return [
+    "*raw",
+    ":PREROUTING ACCEPT [0:0]",
+    ":OUTPUT ACCEPT [0:0]",
+    ...raw,
+    "COMMIT",
+    "*filter",
+    ...(["INPUT", "FORWARD", "OUTPUT"] as const).map(
+      (name) => `:${name} ${policy[name] ?? (name === "OUTPUT" ? "ACCEPT" : "DROP")} [0:0]`,
+    ),
+    ...["DOCKER", "DOCKER-BRIDGE", "DOCKER-CT", "DOCKER-FORWARD", ...ingress].map(
+      (name) => `:${name} - [0:0]`,
+    ),
+    ...["DOCKER-ISOLATION-STAGE-1", "DOCKER-USER", ...Object.keys(chains)].map((name) => `:${name} - [0:0]`),
+    "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    ...input.map((rule) => `-A INPUT ${rule}`),
+    ...before.map((rule) => `-A FORWARD ${rule}`),
+    "-A FORWARD -j DOCKER-USER",
+    ...ingress.map((name) => `-A FORWARD -j ${name}`),
+    "-A FORWARD -j DOCKER-FORWARD",
+    ...behind.map((rule) => `-A FORWARD ${rule}`),
+    ...docker,
+    ...last,
+    ...jumps,
+    ...all.map(
+      ({ bridge }) => `-A DOCKER-CT -o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+    ),
+    "-A DOCKER-FORWARD -j DOCKER-CT",
+    "-A DOCKER-FORWARD -j DOCKER-ISOLATION-STAGE-1",
+    "-A DOCKER-FORWARD -j DOCKER-BRIDGE",
+    ...forward,
+    ...isolation,
+    ...user.map((rule) => `-A DOCKER-USER ${rule}`),
+    ...Object.entries(chains).flatMap(([name, rules]) => rules.map((rule) => `-A ${name} ${rule}`)),
+    ...swarm.map((port) => `-A DOCKER-INGRESS -p tcp -m tcp --dport ${port} -j ACCEPT`),
+    ...swarm.map(
+      (port) =>
+        `-A DOCKER-INGRESS -p tcp -m tcp --sport ${port} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+    ),
+    ...ingress.map((name) => `-A ${name} -j RETURN`),
+    "COMMIT",
+    "*nat",
+    ":PREROUTING ACCEPT [0:0]",
+    ":INPUT ACCEPT [0:0]",
+    ":OUTPUT ACCEPT [0:0]",
+    ":POSTROUTING ACCEPT [0:0]",
+    ...["DOCKER", ...ingress].map((name) => `:${name} - [0:0]`),
+    ...ingress.map((name) => `-A PREROUTING -m addrtype --dst-type LOCAL -j ${name}`),
+    "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+    "-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER",
+    ...ingress.map(() => "-A POSTROUTING -o docker_gwbridge -m addrtype --src-type LOCAL -j MASQUERADE"),
+    ...masquerade,
+    ...dnat,
+    ...swarm.map(
+      (port) => `-A DOCKER-INGRESS -p tcp -m tcp --dport ${port} -j DNAT --to-destination 172.19.0.2:${port}`,
+    ),
+    ...ingress.map((name) => `-A ${name} -j RETURN`),
+    "COMMIT",
+    "",
+  ].join("\n");
+}
+
+/** The ruleset and the host of a layout. */
+export function read(layout: Layout): { rulesets: readonly Ruleset[]; host: Host } {
+  const { rulesets, diagnostics } = readRuleset([{ name: "layout", text: save(layout) }]);
+  if (diagnostics.length > 0) throw new Error(JSON.stringify(diagnostics[0]));
+  const bridges = [
+    ...(layout.nets ?? [NAT]),
+    ...(layout.swarm === undefined ? [] : [{ bridge: "docker_gwbridge", prefix: "172.19.0" }]),
+  ];
+  const addresses: [string, string][] = [
+    ["lo", "127.0.0.1/8"],
+    ["eth0", "203.0.113.1/24"],
+    ...Object.entries(layout.interfaces ?? {}),
+    ...bridges.map(({ bridge, prefix }): [string, string] => [bridge, `${prefix}.1/24`]),
+  ];
+  const addr = addresses.map(([ifname, cidr]) => {
+    const [local, bits] = cidr.split("/");
+    return { ifname, addr_info: [{ family: "inet", local, prefixlen: Number(bits) }] };
+  });
+  const route = [
+    { dst: "default", gateway: "203.0.113.2", dev: "eth0" },
+    ...addresses.slice(1).map(([dev, cidr]) => ({ dst: cidr.replace(/\.\d+\//, ".0/"), dev, scope: "link" })),
+  ];
+  const source = (name: string, value: unknown) => [
+    { name, text: typeof value === "string" ? value : JSON.stringify(value) },
+  ];
+  const host = readHost(
+    {
+      addr: source("addr", addr),
+      route: source("route", route),
+      sysctl: source("sysctl", "net.ipv4.ip_forward = 1\n"),
+      ...(layout.ipset === undefined ? {} : { ipset: source("ipset", layout.ipset) }),
+      ...(layout.docker === undefined ? {} : { docker: source("docker", layout.docker) }),
+    },
+    rulesets,
+  );
+  return { rulesets, host };
+}
+
+export function audited(layout: Layout): Audit {
+  const { rulesets, host } = read(layout);
+  return audit(rulesets, host);
+}
+
+/** One line a finding: its id, who gets through, and what. */
+export const lines = ({ findings }: Audit): string[] =>
+  findings.map((f) => [f.id, f.from, ...(f.what === undefined ? [] : [f.what])].join(": "));

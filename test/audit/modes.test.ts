@@ -1,0 +1,260 @@
+/** What Docker, swarms, VPNs and ban lists make of a host, each layout with exactly what is found there. */
+
+import { existsSync, readFileSync } from "node:fs";
+import { audit, auditText, readHost, readRuleset } from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { shared } from "../capture.ts";
+import { audited, lines, save } from "./layout.ts";
+
+const SWARM = `${shared}rulesets/moby-swarm-dind__docker29__host-netns.iptables-save.txt`;
+
+const ports = (layout: Parameters<typeof audited>[0]): string[] =>
+  audited(layout).exposures.map((e) => `${e.means} ${e.listen.address ?? "any"}:${e.listen.port} ${e.from}`);
+
+describe("networks by the mode of their gateway", () => {
+  const net = (mode: "routed" | "nat-unprotected" | "internal") => ({
+    nets: [{ bridge: "br-x", prefix: "172.20.0", mode, ports: { 8080: 80 } }],
+  });
+
+  test("routed: published at the container's own address, and ICMP besides", () => {
+    expect(ports(net("routed"))).toEqual(["routed 172.20.0.2:80 everyone"]);
+    expect(lines(audited(net("routed")))).toEqual([
+      "direct-bypass/4/tcp/172.20.0.2/80: everyone",
+      "direct-bypass/4/icmp/br-x/any: everyone: icmp to any container on br-x (routed)",
+    ]);
+    // The owner's word is what FORWARD says: where it lets routed packets through, nothing is bypassed.
+    expect(lines(audited({ ...net("routed"), policy: { FORWARD: "ACCEPT" } }))).toEqual([]);
+  });
+
+  test("nat-unprotected: every port of every container, published or not", () => {
+    expect(lines(audited(net("nat-unprotected")))).toEqual([
+      "ingress-bypass/4/tcp/any/8080: everyone",
+      "direct-bypass/4/tcp/br-x/any: everyone: anything to any container on br-x (nat-unprotected)",
+    ]);
+  });
+
+  test("internal: closed, and said to be", () => {
+    const result = audited(net("internal"));
+    expect([lines(result), result.exposures, result.remarks]).toEqual([
+      [],
+      [],
+      [
+        "a network (br-x, 172.20.0.0/24) is internal and closed: nothing from outside gets in, nothing gets out",
+      ],
+    ]);
+    // What stands in front of Docker's rules opens it all the same, and is the owner's own word.
+    const opened = audited({ ...net("internal"), before: ["-i eth0 -o br-x -j ACCEPT"] });
+    expect([lines(opened), opened.remarks]).toEqual([
+      [],
+      ["a network (br-x, 172.20.0.0/24) is internal, and yet packets from outside get in"],
+    ]);
+  });
+});
+
+describe("a swarm's ingress", () => {
+  const swarm = { nets: [], swarm: [3000], interfaces: { eth1: "10.99.0.1/24" } };
+
+  test("is a published port, and its rule forwards that port to anywhere", () => {
+    expect(ports(swarm)).toEqual(["ingress any:3000 everyone"]);
+    expect(lines(audited(swarm))).toEqual([
+      "ingress-bypass/4/tcp/any/3000: everyone",
+      "forward-bypass/4/tcp/eth0/any: everyone: tcp 3000 out of eth0",
+      "forward-bypass/4/tcp/eth1/any: everyone: tcp 3000 out of eth1",
+      "direct-bypass/4/tcp/docker_gwbridge/any: everyone: tcp 3000 to any container on docker_gwbridge",
+    ]);
+  });
+
+  test("is named by the network's own list of endpoints, and without it as what it is", () => {
+    const name = (docker?: unknown) =>
+      audited({ ...swarm, ...(docker === undefined ? {} : { docker }) }).exposures[0]!.endpoint.name;
+    expect(name()).toBe("swarm ingress");
+    const gateway = {
+      Name: "docker_gwbridge",
+      Id: "1",
+      Driver: "bridge",
+      IPAM: { Config: [{ Subnet: "172.19.0.0/24" }] },
+      Options: { "com.docker.network.bridge.name": "docker_gwbridge" },
+      Containers: { "ingress-sbox": { Name: "gateway_ingress-sbox", IPv4Address: "172.19.0.2/24" } },
+    };
+    expect(name([gateway])).toBe("gateway_ingress-sbox");
+  });
+
+  test("where the firewall allows the port and forwarding, nothing is found", () => {
+    const layout = {
+      ...swarm,
+      input: ["-p tcp -m tcp --dport 3000 -j ACCEPT"],
+      policy: { FORWARD: "ACCEPT" },
+    } as const;
+    expect(lines(audited(layout))).toEqual([]);
+  });
+
+  test.runIf(existsSync(SWARM))("a real one's rules are all Docker's own", () => {
+    const text = readFileSync(SWARM, "utf8").replace(/:(INPUT|FORWARD) ACCEPT/g, ":$1 DROP");
+    const { rulesets } = readRuleset([{ name: "swarm", text }]);
+    const host = readHost({}, rulesets);
+    const ids = audit(rulesets, host).findings.map((f) => f.id);
+    expect(ids).toEqual(
+      expect.arrayContaining(["ingress-bypass/4/tcp/any/3000", "ingress-bypass/4/udp/any/3001"]),
+    );
+  });
+});
+
+describe("several interfaces to the outside", () => {
+  test("who gets through is told by interface where it differs", () => {
+    const layout = {
+      input: [
+        "-i eth1 -s 10.99.0.0/24 -p tcp -m tcp --dport 8080 -j ACCEPT",
+        "-i eth2 -p tcp -m tcp --dport 8080 -j ACCEPT",
+      ],
+      interfaces: { eth1: "10.99.0.1/24", eth2: "10.98.0.1/24" },
+    };
+    const [found] = audited(layout).findings;
+    expect([found!.in, found!.by, found!.allowed]).toEqual([
+      ["eth0", "eth1"],
+      [
+        { in: ["eth0"], from: "everyone" },
+        { in: ["eth1"], from: "everyone but 10.99.0.0/24" },
+      ],
+      "everyone via eth2; 10.99.0.0/24 via eth1",
+    ]);
+    expect(auditText(audited(layout))).toContain(
+      "gets through: everyone via eth0; everyone but 10.99.0.0/24 via",
+    );
+  });
+});
+
+describe("VPNs that stand above DOCKER-USER", () => {
+  const TAILSCALE = {
+    "ts-forward": [
+      "-i tailscale0 -j MARK --set-xmark 0x40000/0xff0000",
+      "-m mark --mark 0x40000/0xff0000 -j ACCEPT",
+      "-s 100.64.0.0/10 -o tailscale0 -j DROP",
+      "-o tailscale0 -j ACCEPT",
+    ],
+    "ts-input": ["-s 100.64.0.0/10 ! -i tailscale0 -j DROP", "-i tailscale0 -j ACCEPT"],
+  };
+  const tailscale = (where: "before" | "behind") => ({
+    [where]: ["-j ts-forward"],
+    input: ["-j ts-input"],
+    chains: TAILSCALE,
+    interfaces: { tailscale0: "100.80.71.81/32" },
+  });
+
+  test("Tailscale accepts before DOCKER-USER is asked: said by name", () => {
+    const first = audited(tailscale("before"));
+    expect(first.lint.map((l) => [l.kind, l.message.split(" stands ")[0]])).toEqual([
+      ["docker-user-not-first", "Tailscale's chain ts-forward"],
+    ]);
+    expect(audited(tailscale("behind")).lint).toEqual([]);
+    // What comes by the tunnel is allowed by the owner's ts-input; only the rest is bypassing.
+    expect(first.findings.map((f) => [f.id, f.in])).toEqual([["ingress-bypass/4/tcp/any/8080", ["eth0"]]]);
+  });
+  test("a rule for WireGuard, and every such rule", () => {
+    const wireguard = audited({
+      before: ["-i wg0 -j ACCEPT", "-o wg0 -j ACCEPT", "-m conntrack --ctstate INVALID -j DROP"],
+      interfaces: { wg0: "10.8.0.1/24" },
+    });
+    expect(wireguard.lint.map((l) => [l.kind, l.rule?.rule])).toEqual([
+      ["docker-user-not-first", 1],
+      ["docker-user-not-first", 2],
+    ]);
+  });
+});
+
+describe("bans that never reach containers", () => {
+  const ALLOW = "-p tcp -m tcp --dport 8080 -j ACCEPT";
+  const jail = (...banned: string[]) => [
+    ...banned.map((ip) => `-s ${ip}/32 -j REJECT --reject-with icmp-port-unreachable`),
+    "-j RETURN",
+  ];
+  const said = (layout: Parameters<typeof audited>[0]) => {
+    const { findings, lint } = audited(layout);
+    return [findings.map((f) => [f.from, f.certainty, f.bans]), lint.map((l) => `${l.kind} ${l.rule?.rule}`)];
+  };
+
+  test("fail2ban: the banned, by name", () => {
+    const layout = {
+      input: ["-p tcp -j f2b-recidive", ALLOW],
+      chains: { "f2b-recidive": jail("192.0.2.9") },
+    };
+    const banned = { by: ["fail2ban (f2b-recidive)"], from: "192.0.2.9", only: true };
+    expect(said(layout)).toEqual([[["192.0.2.9", "must", banned]], ["ban-misses-containers 2"]]);
+    expect(auditText(audited(layout))).toContain("Whoever is banned still reaches a published port");
+  });
+  test("a jail that is empty now, or for other ports", () => {
+    const chains = { "f2b-recidive": jail(), "f2b-sshd": jail("192.0.2.7") };
+    const input = ["-p tcp -m multiport --dports 22 -j f2b-sshd", "-p tcp -j f2b-recidive", ALLOW];
+    expect(said({ input, chains })).toEqual([[], ["ban-misses-containers 3"]]);
+  });
+  test("a ban among other refusals, told apart", () => {
+    const input = ["-p tcp -j f2b-recidive", "-s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j ACCEPT"];
+    const [found] = audited({ input, chains: { "f2b-recidive": jail("192.0.2.9") } }).findings;
+    expect([found!.from, found!.bans]).toEqual([
+      "everyone but 192.0.2.0-192.0.2.8, 192.0.2.10-192.0.2.255",
+      { by: ["fail2ban (f2b-recidive)"], from: "192.0.2.9", only: false },
+    ]);
+    expect("text" in found!.intended.rule).toBe(false); // The policy is what speaks for most of them.
+  });
+  test("CrowdSec, its list not given and given", () => {
+    const input = ["-j CROWDSEC_CHAIN", ALLOW];
+    const chains = { CROWDSEC_CHAIN: ["-m set --match-set crowdsec-blacklists-0 src -j DROP"] };
+    const by = ["CrowdSec (CROWDSEC_CHAIN)"];
+    const unknown = "whoever is on the list";
+    expect(said({ input, chains })[0]).toEqual([[unknown, "may", { by, from: unknown, only: true }]]);
+    const ipset =
+      "create crowdsec-blacklists-0 hash:net family inet\nadd crowdsec-blacklists-0 198.51.100.0/24\n";
+    expect(said({ input, chains, ipset })[0]).toEqual([
+      ["198.51.100.0/24", "must", { by, from: "198.51.100.0/24", only: true }],
+    ]);
+  });
+  test("a blocklist of ipset", () => {
+    const ipset = "create blocklist hash:ip family inet\nadd blocklist 192.0.2.66\n";
+    const input = ["-m set --match-set blocklist src -j DROP", ALLOW];
+    const banned = { by: ["a blocklist (ipset blocklist)"], from: "192.0.2.66", only: true };
+    expect(said({ input, ipset })).toEqual([[["192.0.2.66", "must", banned]], ["ban-misses-containers 2"]]);
+  });
+  test("a list that DOCKER-USER asks, too, misses nothing", () => {
+    const input = ["-p tcp -j f2b-recidive", ALLOW];
+    const chains = { "f2b-recidive": jail("192.0.2.9") };
+    expect(said({ input, chains, user: ["-j f2b-recidive"] })).toEqual([[], []]);
+  });
+});
+
+describe("what a container sends", () => {
+  test("is held against OUTPUT, and told by what it is", () => {
+    const deny = { policy: { INPUT: "ACCEPT", FORWARD: "ACCEPT", OUTPUT: "DROP" } } as const;
+    expect(lines(audited(deny))).toEqual([
+      "egress-bypass/4/tcp/docker0/80: every container: anything to anywhere",
+    ]);
+  });
+  test("a call to the host itself is not outwards, whatever its INPUT says", () => {
+    const { rulesets } = readRuleset([
+      {
+        name: "owner's DNAT",
+        text: save({ policy: { FORWARD: "ACCEPT" } }).replace(
+          "-A PREROUTING -m addrtype",
+          "-A PREROUTING -p tcp -m tcp --dport 9999 -j DNAT --to-destination 198.51.100.9\n-A PREROUTING -m addrtype",
+        ),
+      },
+    ]);
+    const host = readHost({}, rulesets);
+    expect(audit(rulesets, host).findings.filter((f) => f.kind === "egress-bypass")).toEqual([]);
+  });
+});
+
+test("names of Compose", () => {
+  const container = {
+    Name: "/shop-web-1",
+    Config: { Labels: { "com.docker.compose.project": "shop", "com.docker.compose.service": "web" } },
+    NetworkSettings: { Networks: { shop_default: { IPAddress: "172.17.0.2" } } },
+  };
+  const result = audited({ docker: [container] });
+  expect(result.findings[0]!.container).toEqual({
+    ip: "172.17.0.2",
+    port: 80,
+    name: "shop-web-1",
+    project: "shop",
+    service: "web",
+  });
+  expect(auditText(result)).toContain("shop-web-1 172.17.0.2:80 (shop/web)");
+});
