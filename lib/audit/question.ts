@@ -84,6 +84,8 @@ export class Question {
       for (const why of state.unsure) this.inconclusive.add(`IPv${this.ruleset.family}: ${why}`);
     return endings.filter((e) => {
       const state = valueIn(e.state, "ctstate");
+      // Where nothing asks for connection tracking every packet is as good as the first.
+      if (state === CT.INVALID) return !this.full.program.tracks;
       return state === CT.NEW || state === CT.UNTRACKED || state === undefined;
     });
   }
