@@ -71,6 +71,8 @@ export function complain(d: SourceDiagnostic): void {
 }
 
 export interface Inputs {
+  /** The texts the rulesets were read from. */
+  readonly sources: readonly Source[];
   readonly rulesets: readonly Ruleset[];
   readonly host: Host;
 }
@@ -128,7 +130,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   const given = Object.fromEntries(Object.entries(sources).filter(([, list]) => list.length > 0));
   const host = orRefuse(() => readHost({ ...given, doubts }, rulesets, hints));
   host.diagnostics.forEach(complain);
-  return { rulesets, host };
+  return { sources: rules, rulesets, host };
 }
 
 /** What a function gives; a source that cannot be read is the caller's to put right. @throws Refused */

@@ -124,16 +124,17 @@ const fix = (parser: Argv, name: string): Argv =>
     (y) =>
       y.positional("rules", rules).options({
         strategy: {
-          choices: ["auto", "internal-ip", "conntrack"] as const,
+          choices: ["auto", "internal-ip", "conntrack", "ipset"] as const,
           default: "auto" as const,
           describe: "how endpoints are told",
         },
         format: {
-          choices: ["restore", "script", "save"] as const,
+          choices: ["restore", "script", "ufw", "systemd", "save"] as const,
           default: "restore" as const,
-          describe: "for iptables-restore, a shell script, or the whole ruleset with the fix in it",
+          describe:
+            "for iptables-restore, a shell script, ufw's after.rules, a unit that runs the script, or the whole ruleset with the fix in it",
         },
-        family: { choices: [4, 6] as const, describe: "which family --format restore prints" },
+        family: { choices: [4, 6] as const, describe: "which family --format restore and ufw print" },
         ...hostFlags,
         json: asJson,
       }),

@@ -8,7 +8,8 @@ export { type Expectation, ExpectationError, readExpectations } from "./audit/ex
 export type { Endpoint, Exposure, Finding, FindingKind, Intended, Listen } from "./audit/finding.ts";
 export type { Lint, LintKind } from "./audit/lint.ts";
 export type { RuleNote } from "./audit/note.ts";
-export { type Cost, type Fix, type FixOptions, fix } from "./fix/fix.ts";
+export type { Cost, Passed } from "./fix/cost.ts";
+export { type Fix, type FixOptions, fix } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
 export { type Kind, kindOf } from "./host/classify.ts";

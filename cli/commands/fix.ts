@@ -1,46 +1,73 @@
-import { type Family, fix, fixText, PLAIN, type Strategy } from "../../lib/index.ts";
+import { type Family, type Fix, fix, fixText, PLAIN, type Strategy } from "../../lib/index.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
 import { json, print } from "../output.ts";
 
+type Format = "restore" | "script" | "ufw" | "systemd" | "save";
+
 interface FixArgs extends HostArgs {
   readonly strategy: Strategy | "auto";
-  readonly format: "restore" | "script" | "save";
+  readonly format: Format;
   readonly family?: Family | undefined;
   readonly json?: boolean | undefined;
 }
 
-/** `fwcheck fix`: the rules on stdout and the argument for them on stderr; 1 and no rules when the proof does not hold. */
+/**
+ * `fwcheck fix`: the rules on stdout and the argument for them on stderr; no rules when the proof does not hold, and 1
+ * when it does not or when something is left open.
+ */
 export function run(args: FixArgs): number {
-  const { rulesets, host } = inputs(args);
-  const result = fix(rulesets, host, { strategy: args.strategy });
+  const { rulesets, host, sources } = inputs(args);
+  const sets = args.format === "script" || args.format === "systemd";
+  const result = fix(rulesets, host, { strategy: args.strategy, sets, inputs: sources });
+  const code = result.holds && result.failed.length === 0 ? 0 : 1;
   if (args.json === true) {
-    json(
-      result.holds
-        ? result
-        : { ...result, rules4: [], rules6: [], restore: "", restore6: "", script: "", saved: "", undo: [] },
-    );
-    return result.holds ? 0 : 1;
+    json(result.holds ? result : withoutRules(result));
+    return code;
   }
   process.stderr.write(fixText(result, PLAIN));
   if (!result.holds) return 1;
-  if (args.format === "save") {
-    print(result.saved);
-    return 0;
-  }
-  const nothing = result.rules4.length + result.rules6.length === 0;
-  if (nothing) process.stderr.write("Nothing to fix.\n");
-  else if (args.format === "script") print(result.script);
-  else {
-    const family = args.family ?? (result.rules4.length > 0 ? 4 : 6);
-    const text = family === 4 ? result.restore : result.restore6;
-    const tool = family === 4 ? "iptables" : "ip6tables";
-    print(`# Makes the firewall's policy hold for containers: apply with ${tool}-restore --noflush.\n`);
-    print(
-      `# Check: fwcheck audit on a fresh ${tool}-save. Undo: ${result.undo.filter((l) => l.startsWith(tool)).join("; ")}\n${text}`,
-    );
-    const other = family === 4 ? result.rules6 : result.rules4;
-    if (other.length > 0 && args.family === undefined)
-      process.stderr.write(`There are rules for IPv6, too: run again with --family 6.\n`);
-  }
-  return 0;
+  if (args.format === "save") print(result.saved);
+  else if (result.rules4.length + result.rules6.length === 0)
+    process.stderr.write(code === 0 ? "Nothing to fix.\n" : "");
+  else return form(result, args.format, args.family) ? code : 1;
+  return code;
 }
+
+/** Prints one form; `false`, and why on stderr, where there is none. */
+function form(result: Fix, format: Exclude<Format, "save">, wanted: Family | undefined): boolean {
+  if (format === "script") print(result.script);
+  else if (format === "systemd") print(result.unit);
+  else {
+    const family = wanted ?? (result.rules4.length > 0 ? 4 : 6);
+    const refused =
+      format === "ufw"
+        ? result.ufw.cannot.filter((why) => why.startsWith(`IPv${family}:`))
+        : result.sets !== ""
+          ? ["an iptables-restore file cannot bring ipsets with it; use --format script or systemd"]
+          : [];
+    for (const why of refused) process.stderr.write(`cannot: ${why}\n`);
+    if (refused.length > 0) return false;
+    const texts =
+      format === "ufw"
+        ? { 4: result.ufw.after, 6: result.ufw.after6 }
+        : { 4: result.restore, 6: result.restore6 };
+    print(texts[family]);
+    if (wanted === undefined && family === 4 && result.rules6.length > 0)
+      process.stderr.write("There are rules for IPv6, too: run again with --family 6.\n");
+  }
+  return true;
+}
+
+const withoutRules = (result: Fix): Fix => ({
+  ...result,
+  rules4: [],
+  rules6: [],
+  restore: "",
+  restore6: "",
+  sets: "",
+  script: "",
+  ufw: { after: "", after6: "", undo: [], cannot: [] },
+  unit: "",
+  saved: "",
+  undo: [],
+});

@@ -7,6 +7,7 @@ import type { Family } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded, type Node } from "../reach/diagram.ts";
 import type { Domain, Vocabulary } from "../reach/domain.ts";
+import type { Reach } from "../reach/reach.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { doubts, unpublished } from "./doubts.ts";
 import { egress } from "./egress.ts";
@@ -45,6 +46,9 @@ export interface Audit {
 export interface FamilyAudit {
   readonly family: Family;
   readonly domain: Domain;
+  /** The way through all rules, and through the owner's alone. */
+  readonly full: Reach;
+  readonly mine: Reach;
   /**
    * Every packet, first of a connection or not, that passes to or from a container although the intent blocks it:
    * what a fix may change.
@@ -108,6 +112,8 @@ export function auditFamily(
   return {
     family: ruleset.family,
     domain: q.domain,
+    full: q.full,
+    mine: q.mine,
     ways,
     blocked: q.domain.diagrams.overAll([inward, ...outward].map((f) => f.blocked)),
     exposures,

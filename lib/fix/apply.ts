@@ -5,27 +5,36 @@ import { printChain } from "../rules/print.ts";
 import {
   BUILT_IN,
   type Chain,
+  chainOf,
   isTableName,
   type Rule,
   type Ruleset,
   type Table,
   type TableName,
+  targetName,
 } from "../rules/ruleset.ts";
+import { isOurs } from "./lift.ts";
 
 /**
- * The ruleset after a restore without flush: a declared user chain is emptied, rules are appended or inserted. Rules
- * that were there before keep their numbers, so that what names them still does.
+ * The ruleset after a restore without flush: a declared user chain is emptied, a new one is made, rules are appended
+ * or inserted, an emptied chain may be deleted. Rules that were there before keep their numbers, so that what names
+ * them still does. A text that makes a chain which is there is refused as a whole, as the kernel refuses it.
  * @throws Error when the text is not one that fwcheck could have printed
  */
 export function restored(ruleset: Ruleset, text: string): Ruleset {
   if (text === "") return ruleset;
-  const declared = new Set(
-    parse(text).document.entries.flatMap((table) =>
-      table.kind === "table"
-        ? table.entries.flatMap((e) => (e.kind === "chain" ? [`${table.name} ${e.name}`] : []))
-        : [],
-    ),
-  );
+  const declared = new Set<string>();
+  const deleted = new Set<string>();
+  for (const table of parse(text).document.entries) {
+    if (table.kind !== "table" || !isTableName(table.name)) continue;
+    for (const entry of table.entries) {
+      if (entry.kind === "chain") {
+        if (entry.command === "-N" && chainOf(ruleset, table.name, entry.name) !== undefined) return ruleset;
+        declared.add(`${table.name} ${entry.name}`);
+      } else if (entry.kind === "command" && entry.command === "-X")
+        deleted.add(`${table.name} ${entry.words[0]}`);
+    }
+  }
   const { rulesets, diagnostics } = readRuleset([
     { name: "fix", text: upon(ruleset, text, declared), family: ruleset.family },
   ]);
@@ -41,9 +50,21 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
       if (old === undefined || (declared.has(`${name} ${chain}`) && !builtIn)) chains.set(chain, change);
       else chains.set(chain, { ...old, rules: merged(old.rules, change.rules) });
     }
+    for (const chain of [...chains.keys()]) if (deleted.has(`${name} ${chain}`)) chains.delete(chain);
     tables.set(name, { name, chains });
   }
   return { ...ruleset, tables };
+}
+
+/** The ruleset without any fix of ours that is in force. Rules keep their numbers. */
+export function withoutFix(ruleset: Ruleset): Ruleset {
+  const filter = ruleset.tables.get("filter");
+  if (filter === undefined || ![...filter.chains.keys()].some(isOurs)) return ruleset;
+  const chains = new Map<string, Chain>();
+  for (const [name, chain] of filter.chains)
+    if (!isOurs(name))
+      chains.set(name, { ...chain, rules: chain.rules.filter((rule) => !isOurs(targetName(rule))) });
+  return { ...ruleset, tables: new Map([...ruleset.tables, ["filter", { ...filter, chains }]]) };
 }
 
 /** The text with the chains declared that are there already: to read it is to read it upon them. */

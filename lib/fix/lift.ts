@@ -1,32 +1,28 @@
 /**
- * Lifts the intent: what the owner's rules say of each way to an endpoint becomes rules that hold after DNAT, in a
- * chain of fwcheck's own that DOCKER-USER calls.
+ * Lifts the intent: what the owner's rules say of each way to an endpoint, rule for rule, becomes a policy that holds
+ * after DNAT. One rule tells the endpoint and hands its packets to the policy; equal policies share their rules.
  */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { containerAt, type Host, outsideInterfaces } from "../host/host.ts";
-import { printAddress, printAddressRange } from "../packet/address.ts";
-import {
-  type Address,
-  type Family,
-  type Field,
-  LAST_NAME,
-  PROTO,
-  protoName,
-  type Range,
-  type Scalar,
-} from "../packet/field.ts";
+import { printAddress } from "../packet/address.ts";
+import { type Address, type Family, hasPorts, protoName } from "../packet/field.ts";
 import { is } from "../packet/predicate.ts";
-import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
-import type { Domain } from "../reach/domain.ts";
+import { EMPTY } from "../reach/diagram.ts";
+import { listsOf } from "./list.ts";
+import { type Line, PLAIN, policyKey, Speller, Unspelled, verdicts } from "./spell.ts";
 
-/** The chain that holds the rules; DOCKER-USER jumps to it, and a stranger's rules there stay untouched. */
+/** The chain that DOCKER-USER jumps to; a stranger's rules there stay untouched. */
 export const CHAIN = "FWCHECK";
 
-/**
- * What a rule knows a packet by: the internal address and port, or the original ones that conntrack
- * remembers.
- */
-export type Strategy = "internal-ip" | "conntrack";
+/** The chain of a policy. */
+export const policyChain = (number: number): string => `${CHAIN}-${number}`;
+
+export const isOurs = (chain: string): boolean => chain === CHAIN || /^FWCHECK-\d+$/.test(chain);
+
+export type Strategy = "internal-ip" | "conntrack" | "ipset";
+
+/** From how many endpoints on one set is cheaper than a rule for each, by far (docs/fix.md). */
+const MANY = 64;
 
 /** How one endpoint is closed, and why so. */
 export interface Choice {
@@ -40,275 +36,296 @@ export interface Choice {
   readonly because: string;
 }
 
-export interface Lifted {
-  /** The rules of the chain, each without `-A CHAIN`. */
-  readonly rules: readonly string[];
-  readonly choices: readonly Choice[];
-  /** What cannot be written as rules, a sentence each. */
-  readonly failed: readonly string[];
+/** Endpoints that one rule tells, whatever their number: an ipset of type hash:ip,port. */
+export interface IpSet {
+  readonly name: string;
+  readonly family: Family;
+  readonly entries: readonly { readonly ip: Address; readonly proto: number; readonly port: number }[];
 }
 
-/** Interface names that mean nothing to a shell, to iptables-restore, or to a reader. */
-const PLAIN = /^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}$/;
+export interface Lifted {
+  /** Each chain with its rules, without `-A CHAIN`; `FWCHECK` first. None where nothing has to be closed. */
+  readonly chains: ReadonlyMap<string, readonly string[]>;
+  readonly sets: readonly IpSet[];
+  readonly choices: readonly Choice[];
+  /** Findings that are left open, by id, and why and what would close them. */
+  readonly open: ReadonlyMap<string, string>;
+  /** The ways that are closed. */
+  readonly closed: readonly Way[];
+}
 
-/** More rules than this for one endpoint are a sign that something is not understood. */
-const MOST_BOXES = 128;
+/** A way with its policy. */
+interface Closed {
+  readonly way: Way;
+  readonly policy: readonly Line[];
+}
 
-/** Writes the chain for one family; no rules where nothing has to be closed. */
-export function lift(audit: FamilyAudit, host: Host, wanted: Strategy | "auto"): Lifted {
-  const writer = new Writer(audit, host, wanted);
-  if (writer.failed.length > 0) return { rules: [], choices: [], failed: writer.failed };
-  const endpoints = new Map<string, Way[]>();
-  const outgoing: string[] = [];
-  const incoming: string[] = [];
-  for (const way of audit.ways) {
-    if (way.kind === "ineffective-allow") continue;
-    if (way.kind === "egress-bypass") outgoing.push(...writer.egress(way));
-    else if (way.endpoint === null) incoming.push(...writer.bridge(way));
-    else {
-      const key = `${way.endpoint.ip} ${way.proto} ${way.endpoint.port}`;
-      endpoints.set(key, [...(endpoints.get(key) ?? []), way]);
-    }
-  }
-  for (const ways of endpoints.values()) incoming.push(...writer.endpoint(ways));
-  const { choices, failed } = writer;
-  if (outgoing.length + incoming.length === 0) return { rules: [], choices, failed };
-  // Containers among themselves are Docker's business: what comes from a bridge is none of the rules for outsiders.
-  const inside = incoming.length === 0 ? [] : host.bridges.map((bridge) => `-i ${bridge} -j RETURN`);
-  const rules = ["-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN", ...outgoing, ...inside, ...incoming];
-  return { rules, choices, failed };
+/**
+ * Writes the chains for one family.
+ * @param sets whether the form that is asked for can bring ipsets with it
+ */
+export function lift(
+  audit: FamilyAudit,
+  host: Host,
+  wanted: Strategy | "auto",
+  sets: boolean,
+  skip: ReadonlyMap<string, string>,
+): Lifted {
+  return new Writer(audit, host, wanted, sets, skip).write();
 }
 
 class Writer {
-  readonly choices: Choice[] = [];
-  readonly failed: string[] = [];
-  private readonly domain: Domain;
-  private readonly outside: readonly string[];
+  private readonly choices: Choice[] = [];
+  private readonly open = new Map<string, string>();
+  private readonly closed: Way[] = [];
+  private readonly chains = new Map<string, readonly string[]>();
+  private readonly numbers = new Map<string, string>();
+  private readonly sets = new Map<
+    string,
+    { name: string; policy: readonly Line[]; entries: IpSet["entries"][number][] }
+  >();
+  private readonly speller: Speller;
 
   constructor(
     private readonly audit: FamilyAudit,
     private readonly host: Host,
     private readonly wanted: Strategy | "auto",
+    private readonly mayHaveSets: boolean,
+    skip: ReadonlyMap<string, string>,
   ) {
-    this.domain = audit.domain;
-    this.outside = outsideInterfaces(host);
-    for (const name of [...this.outside, ...host.bridges])
-      if (!PLAIN.test(name))
-        this.failed.push(
-          `the interface name ${JSON.stringify(name)} is not one that can be written into a rule safely`,
+    this.speller = new Speller(audit);
+    for (const [id, why] of skip) this.open.set(id, why);
+  }
+
+  write(): Lifted {
+    const bad = [...outsideInterfaces(this.host), ...this.host.bridges].find((name) => !PLAIN.test(name));
+    const ways = this.audit.ways.filter((way) => way.blocked !== EMPTY && way.kind !== "ineffective-allow");
+    if (bad !== undefined) {
+      for (const way of ways)
+        this.leave(
+          way,
+          `the interface name ${JSON.stringify(bad)} is not one that can be written into a rule safely`,
         );
+      return this.done();
+    }
+    for (const { kind, finding } of this.audit.ways)
+      if (kind === "ineffective-allow" && finding !== null)
+        this.open.set(
+          finding.id,
+          "Docker drops these packets, before DOCKER-USER or behind it, and no rule there can let them in; publish the port (docker run -p), and the fix will hold it to the policy",
+        );
+    const closed = this.policies(ways.filter((way) => !this.open.has(way.finding?.id ?? "")));
+    const out: string[] = [];
+    for (const { way, policy } of closed.filter(({ way }) => way.kind === "egress-bypass"))
+      out.push(...this.egress(way, policy));
+    const inward = this.inward(closed.filter(({ way }) => way.kind !== "egress-bypass"));
+    if (inward.length > 0) {
+      // Containers among themselves are Docker's business: what comes from a bridge is none of the rules for outsiders.
+      out.push(...this.host.bridges.map((bridge) => `-i ${bridge} -j RETURN`), ...inward);
+    }
+    if (out.length > 0)
+      this.chains.set(CHAIN, ["-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN", ...out]);
+    return this.done();
+  }
+
+  private done(): Lifted {
+    const { choices, open, closed } = this;
+    const family = this.audit.family;
+    const main = this.chains.get(CHAIN);
+    const chains = new Map(main === undefined ? [] : [[CHAIN, main], ...this.chains]);
+    const sets = [...this.sets.values()].map(({ name, entries }) => ({ name, entries, family }));
+    return { chains, sets, choices, open, closed };
+  }
+
+  private leave(way: Way, why: string): void {
+    if (way.finding !== null) this.open.set(way.finding.id, why);
+  }
+
+  /** The ways whose lists can be written down. */
+  private policies(ways: readonly Way[]): Closed[] {
+    const lists = listsOf(this.audit, this.host, ways);
+    return ways.flatMap((way) => {
+      const policy = this.speller.lines(way, lists.get(way)!);
+      if (policy instanceof Unspelled) {
+        this.leave(way, policy.why);
+        return [];
+      }
+      return [{ way, policy }];
+    });
+  }
+
+  /** Everything from outside: endpoints first, then what reaches a bridge besides. */
+  private inward(closed: readonly Closed[]): string[] {
+    const endpoints = new Map<string, Closed[]>();
+    const others: Closed[] = [];
+    for (const each of closed) {
+      const { endpoint, proto } = each.way;
+      if (endpoint === null) others.push(each);
+      else {
+        const key = `${endpoint.ip} ${proto} ${endpoint.port}`;
+        endpoints.set(key, [...(endpoints.get(key) ?? []), each]);
+      }
+    }
+    const many = this.wanted === "auto" && this.mayHaveSets && endpoints.size >= MANY;
+    const rules = [...endpoints.values()].flatMap((ways) => this.endpoint(ways, many));
+    const bySet = [...this.sets.values()].map(
+      ({ name, policy }) => `-m set --match-set ${name} dst,dst ${this.handOver(policy)}`,
+    );
+    const bridges = new Set(others.map(({ way }) => way.bridge));
+    return [...bySet, ...rules, ...this.spared(bridges), ...others.flatMap((each) => this.bridge(each))];
+  }
+
+  /** Endpoints that are open as they should be, in front of a rule that closes all the rest of their bridge. */
+  private spared(bridges: ReadonlySet<string | null>): string[] {
+    return this.audit.ways.flatMap((way) =>
+      way.endpoint !== null && way.blocked === EMPTY && bridges.has(way.bridge)
+        ? [`${this.guard(way, true)} -j RETURN`]
+        : [],
+    );
+  }
+
+  /**
+   * What hands packets over to a policy: a verdict where it is all there is, else a goto to its chain.
+   * @param proto the protocol that the rule in front names
+   */
+  private handOver(policy: readonly Line[], proto: number | null = null): string {
+    const [only, ...more] = policy;
+    const named = proto === null ? "" : ` -p ${protoName(proto)}`;
+    if (only !== undefined && more.length === 0 && only.does !== "ask" && ["", named].includes(only.when))
+      return only.action;
+    return `-g ${this.chainOf(policy)}`;
+  }
+
+  private chainOf(policy: readonly Line[], lead: readonly string[] = []): string {
+    const key = `${lead.join("\n")}\n${policyKey(policy)}`;
+    let name = this.numbers.get(key);
+    if (name === undefined) {
+      name = policyChain(this.numbers.size + 1);
+      this.numbers.set(key, name);
+      this.chains.set(name, []);
+      this.chains.set(name, [
+        ...lead,
+        ...policy.map(({ when, does, action, inner }) =>
+          `${when} ${does === "ask" ? this.handOver(inner) : action}`.trim(),
+        ),
+      ]);
+    }
+    return name;
   }
 
   /** The rules of one endpoint, all the ways to it together. */
-  endpoint(ways: readonly Way[]): string[] {
-    if (ways.every((way) => way.blocked === EMPTY)) return [];
-    const [{ endpoint, proto }] = ways as [Way];
-    const { ip, port } = endpoint!;
-    const name = containerAt(this.host, ip)?.name;
-    const label = `${name === undefined ? "" : `${name} `}${printAddress(ip)}${port === null ? "" : `:${port}`}/${protoName(proto ?? 0)}`;
-    const lists = ways.map((way) => this.decisions(way));
-    const same = lists.every((list) => list.join("\n") === lists[0]!.join("\n"));
-    const guard = `-d ${this.single(ip)}`;
-    const strategy: Strategy = this.wanted === "auto" ? (same ? "internal-ip" : "conntrack") : this.wanted;
-    const say = (because: string): void =>
-      void this.choices.push({ family: this.audit.family, endpoint: label, strategy, because });
-    const p = proto === null ? "" : ` -p ${protoName(proto)}`;
-    const dport = proto === null || port === null ? "" : ` -m ${protoName(proto)} --dport ${port}`;
-    if (strategy === "internal-ip") {
-      if (same) {
-        say(
-          ways.length === 1
-            ? "one way leads to it, and a rule by address is the cheapest"
-            : `all ${ways.length} ways to it have the same intent, so one list by address serves them all`,
+  private endpoint(closed: readonly Closed[], many: boolean): string[] {
+    const [{ way, policy }] = closed as [Closed];
+    const { ip, port } = way.endpoint!;
+    const container = containerAt(this.host, ip);
+    const proto = protoName(way.proto ?? 0);
+    const address = this.audit.family === 6 && port !== null ? `[${printAddress(ip)}]` : printAddress(ip);
+    const label = `${container === null ? "" : `${container.name} `}${address}${port === null ? "" : `:${port}`}/${proto}`;
+    const key = (each: Closed): string => policyKey(verdicts(each.policy));
+    const all = this.audit.ways.filter(
+      (w) => w.endpoint?.ip === ip && w.endpoint.port === port && w.proto === way.proto,
+    );
+    // A way that is open as it should be, or is left open, is told apart from those that are closed, too.
+    const same = closed.length === all.length && closed.every((each) => key(each) === key(closed[0]!));
+    const take = (strategy: Strategy, because: string): void => {
+      this.choices.push({ family: this.audit.family, endpoint: label, strategy, because });
+      this.closed.push(...closed.map((each) => each.way));
+    };
+    const asked = this.wanted === "auto" ? null : this.wanted;
+    if (!same && asked === "internal-ip") {
+      for (const each of closed)
+        this.leave(
+          each.way,
+          `the ways to ${label} have different intents, which rules by internal address cannot tell apart; use --strategy conntrack`,
         );
-        return lists[0]!.map((rule) => `${guard}${p}${rule.replace(ACTION, `${dport} -j`)}`);
-      }
-      this.failed.push(
-        `${label}: the ways to it have different intents, which rules by internal address cannot tell apart; use conntrack`,
-      );
       return [];
     }
-    say(
-      same
-        ? "asked for; each way is told by its original destination"
-        : `${ways.length} ways with different intents lead to it, which only conntrack can tell apart`,
+    if (!same || asked === "conntrack") {
+      const survives =
+        container !== null && !container.fixed ? "; it holds when the container gets another address" : "";
+      take(
+        "conntrack",
+        same
+          ? `asked for: each way is told by its original destination${survives}`
+          : `${all.length} ways with different intents lead to it, which only conntrack can tell apart${survives}`,
+      );
+      return closed.map(
+        (each) => `${this.guard(each.way, false)} ${this.handOver(each.policy, each.way.proto)}`,
+      );
+    }
+    const set = asked === "ipset" || many;
+    if (set && port !== null && way.proto !== null && hasPorts(way.proto)) {
+      take(
+        "ipset",
+        asked === "ipset"
+          ? "asked for: a set tells any number of endpoints with one rule"
+          : "so many endpoints are told by one set with one rule",
+      );
+      this.enter(policy, { ip, proto: way.proto, port });
+      return [];
+    }
+    take(
+      "internal-ip",
+      set
+        ? "it has no port that a set could hold, so a rule by address tells it"
+        : closed.length === 1
+          ? "one way leads to it, and a rule by address is the cheapest"
+          : `all ${closed.length} ways to it have the same intent, so one rule by address serves them all`,
     );
-    return ways.flatMap((way, i) => {
-      if (way.blocked === EMPTY) return [];
-      const ask =
-        way.listen === null || way.listen.port === null || this.isDirect(way)
-          ? "-m conntrack ! --ctstate DNAT"
-          : `-m conntrack --ctstate DNAT${way.listen.address === null ? "" : ` --ctorigdst ${way.listen.address}`} --ctorigdstport ${way.listen.port} --ctdir ORIGINAL`;
-      return lists[i]!.map((rule) => `${guard}${p}${rule.replace(ACTION, `${dport} ${ask} -j`)}`);
-    });
+    return [`${this.guard(way, true)} ${this.handOver(policy, way.proto)}`];
+  }
+
+  private enter(policy: readonly Line[], entry: IpSet["entries"][number]): void {
+    const key = policyKey(policy);
+    let set = this.sets.get(key);
+    if (set === undefined) {
+      set = { name: `${CHAIN}${this.audit.family}-${this.sets.size + 1}`, policy, entries: [] };
+      this.sets.set(key, set);
+    }
+    set.entries.push(entry);
+  }
+
+  /** What tells the packets of a way, by the endpoint's address alone or by where they were sent to. */
+  private guard(way: Way, byAddress: boolean): string {
+    const { ip, port } = way.endpoint!;
+    const { proto, listen } = way;
+    const p = proto === null ? "" : ` -p ${protoName(proto)}`;
+    const ports = proto !== null && port !== null && hasPorts(proto);
+    const here = `-d ${printAddress(ip)}/${this.audit.family === 4 ? 32 : 128}${p}${ports ? ` -m ${protoName(proto!)} --dport ${port}` : ""}`;
+    if (byAddress) return here;
+    if (listen === null || listen.port === null || this.isDirect(way))
+      return `${here} -m conntrack ! --ctstate DNAT`;
+    const original = `-m conntrack --ctstate DNAT${listen.address === null ? "" : ` --ctorigdst ${listen.address}`} --ctorigdstport ${listen.port} --ctdir ORIGINAL`;
+    const container = containerAt(this.host, ip);
+    // Where Docker may give the container another address, a guard by address would let the rule go stale.
+    return container !== null && !container.fixed ? `${p.trim()} ${original}` : `${here} ${original}`;
   }
 
   /** A way that needs no translation: its packets already carry the container's address. */
   private isDirect(way: Way): boolean {
-    return this.domain.diagrams.minus(way.all, this.domain.set(is("dst", way.endpoint!.ip))) === EMPTY;
-  }
-
-  /**
-   * The decision list of a way, over who sends and by which interface: ` -s NET -j RETURN`, ..., ` -j DROP`. Packets
-   * that cannot come this way at all may be decided either way, which keeps the ranges whole.
-   */
-  private decisions(way: Way): string[] {
-    const { diagrams } = this.domain;
-    const verdict = way.finding?.intended.verdict === "reject" ? "REJECT" : "DROP";
-    // The last stands for every interface that nobody listed: its rules name none.
-    const lists = [...this.outside, null].map((name): readonly string[] => {
-      const here = name === null ? this.elsewhere() : this.domain.set(is("in", name));
-      const blocked = diagrams.mask(way.blocked, here);
-      const allowed = diagrams.mask(diagrams.minus(way.all, way.blocked), here);
-      if (blocked === EMPTY) return allowed === EMPTY ? [] : [" -j RETURN"];
-      if (allowed === EMPTY) return [` -j ${verdict}`];
-      const [no, yes] = [this.domain.only(blocked, "src"), this.domain.only(allowed, "src")];
-      if (diagrams.mask(no, yes) !== EMPTY)
-        this.failed.push(
-          `${way.finding?.id ?? way.kind}: the intent depends on more than who sends (and by which interface)`,
-        );
-      const ranges = this.domain.spans(diagrams.not(no), "src").filter((range) => this.meets(yes, range));
-      return [...ranges.map((range) => ` ${this.source(range)} -j RETURN`), ` -j ${verdict}`];
-    });
-    const distinct = new Set(lists.filter((l) => l.length > 0).map((l) => l.join("\n")));
-    if (distinct.size <= 1) return [...(lists.find((l) => l.length > 0) ?? [])];
-    return lists.flatMap((list, i) =>
-      this.outside[i] === undefined ? list : list.map((rule) => ` -i ${this.outside[i]}${rule}`),
-    );
-  }
-
-  /** Packets that come in by none of the interfaces that are known. */
-  private elsewhere(): Node {
-    const { diagrams } = this.domain;
-    return this.outside.reduce((set, name) => diagrams.minus(set, this.domain.set(is("in", name))), FULL);
-  }
-
-  private meets(set: Node, [lo, hi]: Range): boolean {
-    return this.domain.spans(set, "src").some(([a, b]) => a <= hi && b >= lo);
-  }
-
-  private source(range: Range): string {
-    const text = printAddressRange(range);
-    return text.includes("-") ? `-m iprange --src-range ${text}` : `-s ${text}`;
-  }
-
-  private single(ip: Address): string {
-    return `${printAddress(ip)}/${this.audit.family === 4 ? 32 : 128}`;
+    const { diagrams } = this.audit.domain;
+    return diagrams.minus(way.all, this.audit.domain.set(is("dst", way.endpoint!.ip))) === EMPTY;
   }
 
   /** Packets that Docker lets into a bridge for no endpoint that its rules name, or out of it to somewhere else. */
-  bridge(way: Way): string[] {
-    if (way.blocked === EMPTY || way.bridge === null) return [];
-    const allowed = this.domain.diagrams.minus(way.all, way.blocked);
-    if (allowed === EMPTY && this.host.bridges.includes(way.bridge)) return [`-o ${way.bridge} -j DROP`];
-    const boxes = this.boxes(way.blocked, ["in", "src", "dst", "proto", "dport"]);
-    if (boxes === null) {
-      this.failed.push(`${way.finding?.id ?? way.kind}: too many different packets to write rules for`);
+  private bridge({ way, policy }: Closed): string[] {
+    const { bridge } = way;
+    if (bridge === null || !PLAIN.test(bridge)) {
+      this.leave(way, "the interface it leaves by cannot be written into a rule");
       return [];
     }
-    return boxes.map((box) => `${box} -o ${way.bridge} -j DROP`);
+    this.closed.push(way);
+    if (this.host.bridges.includes(bridge))
+      return [`-o ${bridge} -m conntrack ! --ctstate DNAT ${this.handOver(policy)}`];
+    const boxes = this.speller.boxes(way.blocked, false);
+    if (boxes !== null) return boxes.map((box) => `${`${box} -o ${bridge}`.trim()} -j DROP`);
+    return [`-o ${bridge} ${this.handOver(policy)}`];
   }
 
-  /** What containers may not send: the blocked packets where they are few, else the allowed ones and an end to the rest. */
-  egress(way: Way): string[] {
-    if (way.blocked === EMPTY) return [];
-    const { diagrams } = this.domain;
-    const fields: Field[] = ["src", "dst", "proto", "sport", "dport", "type"];
-    const from = `-i ${way.bridge}`;
-    const verdict = way.finding?.intended.verdict === "reject" ? "REJECT" : "DROP";
-    const out = this.outside.map((name) => ` -o ${name}`);
-    const allowed = diagrams.minus(way.all, way.blocked);
-    const end = out.map((o) => `${from}${o} -j ${verdict}`);
-    if (allowed === EMPTY) return end;
-    const no = this.boxes(way.blocked, fields);
-    const yes = this.boxes(allowed, fields);
-    if (no !== null && (yes === null || no.length <= yes.length))
-      return no.flatMap((box) => out.map((o) => `${from}${o}${box} -j ${verdict}`));
-    if (yes !== null) return [...yes.flatMap((box) => out.map((o) => `${from}${o}${box} -j RETURN`)), ...end];
-    this.failed.push(`${way.finding?.id ?? way.kind}: too many different packets to write rules for`);
-    return [];
+  /** What containers behind a bridge may not send; to other containers they may. */
+  private egress(way: Way, policy: readonly Line[]): string[] {
+    this.closed.push(way);
+    const among = this.host.bridges.map((bridge) => `-o ${bridge} -j RETURN`);
+    return [`-i ${way.bridge} -g ${this.chainOf(policy, among)}`];
   }
-
-  /** A set as a list of matches, each one path of the diagram; `null` when they are too many or cannot be spelled. */
-  private boxes(set: Node, fields: readonly Field[]): string[] | null {
-    const { diagrams } = this.domain;
-    const levels = new Set(fields.map((f) => this.domain.levelOf(f)));
-    const only = diagrams.exists(
-      set,
-      new Set(this.domain.variables.map((_, i) => i).filter((i) => !levels.has(i))),
-    );
-    const out: string[] = [];
-    const walk = (node: Node, asked: ReadonlyMap<Field, Range>): boolean => {
-      if (node === EMPTY) return true;
-      if (node === FULL) {
-        const texts = spell(asked, this.audit.family);
-        out.push(...(texts ?? []));
-        return texts !== null && out.length <= MOST_BOXES;
-      }
-      const level = diagrams.levelOf(node);
-      const variable = this.domain.variables[level]!;
-      if (variable.kind !== "field") return false;
-      let fine = true;
-      diagrams.edges(node, (kid, first, last) => {
-        const range: Range = [this.domain.interval(level, first)[0], this.domain.interval(level, last)[1]];
-        if (fine && kid !== EMPTY) fine = walk(kid, new Map([...asked, [variable.field, range]]));
-      });
-      return fine;
-    };
-    return walk(only, new Map()) ? out : null;
-  }
-}
-
-/** The end of a rule, where a match on ports or conntrack goes in. */
-const ACTION = / -j(?= \w+$)/;
-
-const widest = (value: Scalar): boolean => value === LAST_NAME;
-
-/** One box as matches, with one text for each protocol where ports need one named; `null` when it cannot be spelled. */
-function spell(asked: ReadonlyMap<Field, Range>, family: Family): string[] | null {
-  let text = "";
-  const input = asked.get("in");
-  if (input !== undefined) {
-    if (input[0] !== input[1] && !widest(input[1])) text += "";
-    else text += ` -i ${input[0]}`;
-  }
-  for (const [field, short, long] of [
-    ["src", "-s", "--src-range"],
-    ["dst", "-d", "--dst-range"],
-  ] as const) {
-    const range = asked.get(field);
-    if (range === undefined) continue;
-    const printed = printAddressRange(range);
-    text += printed.includes("-") ? ` -m iprange ${long} ${printed}` : ` ${short} ${printed}`;
-  }
-  const ports = (["sport", "dport"] as const).flatMap((field) => {
-    const range = asked.get(field);
-    return range === undefined
-      ? []
-      : [` --${field} ${range[0] === range[1] ? range[0] : `${range[0]}:${range[1]}`}`];
-  });
-  const type = asked.get("type");
-  const proto = asked.get("proto");
-  if (proto === undefined) return ports.length === 0 && type === undefined ? [text] : null;
-  const [lo, hi] = proto as readonly [number, number];
-  if (lo !== hi) {
-    // Some protocols without a name between two that have one: spelled only where few and nothing more is asked.
-    if (ports.length > 0 || type !== undefined || hi - lo > 8) return null;
-    return Array.from({ length: hi - lo + 1 }, (_, i) => `${text} -p ${lo + i}`);
-  }
-  if (ports.length > 0)
-    return lo === PROTO.tcp || lo === PROTO.udp
-      ? [`${text} -p ${protoName(lo)} -m ${protoName(lo)}${ports.join("")}`]
-      : null;
-  if (type !== undefined) {
-    if (lo !== (family === 4 ? PROTO.icmp : PROTO.icmpv6)) return null;
-    const option = family === 4 ? "-m icmp --icmp-type" : "-m icmp6 --icmpv6-type";
-    const [first, last] = type as readonly [number, number];
-    if (last - first > 16) return null;
-    return Array.from(
-      { length: last - first + 1 },
-      (_, i) => `${text} -p ${protoName(lo)} ${option} ${first + i}`,
-    );
-  }
-  return [`${text} -p ${protoName(lo)}`];
 }

@@ -14,6 +14,7 @@ import type { Domain } from "../reach/domain.ts";
 import { Reach, vocabularyOf, witness } from "../reach/reach.ts";
 import type { SetState } from "../reach/state.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
+import { type Cost, costOf } from "./cost.ts";
 
 /** A packet to which the fix would do what it must not. */
 export interface Changed {
@@ -33,14 +34,25 @@ export interface Proof {
   readonly changed: readonly Changed[];
 }
 
-/** Proves a fix of one family. @throws BudgetExceeded */
-export function prove(before: Ruleset, after: Ruleset, host: Host, audited: FamilyAudit): Proof {
-  const left = new Set(findingsOf(auditFamily(after, host)).map((f) => f.id));
+/**
+ * Proves a fix of one family.
+ * @param audited what was found before
+ * @param then the host with what the fix brings besides rules
+ * @throws BudgetExceeded
+ */
+export function prove(
+  before: Ruleset,
+  after: Ruleset,
+  host: Host,
+  audited: FamilyAudit,
+  then: Host = host,
+): Proof & { readonly cost: Cost } {
+  const left = new Set(findingsOf(auditFamily(after, then)).map((f) => f.id));
   const findings = findingsOf(audited).map((f) => f.id);
   return {
     closed: findings.filter((id) => !left.has(id)),
     remaining: [...left],
-    changed: changes(before, after, host),
+    ...changes(before, after, host, then),
   };
 }
 
@@ -58,8 +70,13 @@ function outcome(ending: Ending<SetState>): string {
 }
 
 /** Packets for which the two rulesets differ, but for those that the intent blocks and the new one stops. */
-function changes(before: Ruleset, after: Ruleset, host: Host): Changed[] {
-  const programs = [Program.of(before, host), Program.of(after, host)] as const;
+function changes(
+  before: Ruleset,
+  after: Ruleset,
+  host: Host,
+  then: Host,
+): { readonly changed: Changed[]; readonly cost: Cost } {
+  const programs = [Program.of(before, host), Program.of(after, then)] as const;
   const arriving = comesIn(host);
   const inputs = {
     predicates: [arriving, ...host.interfaces.map((i) => is("in", i.name))],
@@ -119,7 +136,7 @@ function changes(before: Ruleset, after: Ruleset, host: Host): Changed[] {
         `a packet of a flow that is ${state} would fare otherwise`,
       );
   }
-  return found;
+  return { changed: found, cost: costOf(audited, old, now, host) };
 }
 
 function byOutcome(endings: readonly Ending<SetState>[], domain: Domain): Map<string, Node> {

@@ -38,7 +38,8 @@ const TRACKING_TARGETS = new Set([
 ]);
 
 export class Program {
-  private readonly facts: Facts;
+  /** What the matches ask of the host. */
+  readonly facts: Facts;
   private readonly chains = new Map<Chain, BoundChain>();
   private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
   private bridgedMade: readonly Case<string | null>[] | undefined;

@@ -36,16 +36,30 @@ export function packetFlags(p: PacketJson): string {
 export function fixText(fix: Fix, style: Style = PLAIN): string {
   const out: string[] = [];
   for (const c of fix.choices) out.push(`${style.bold(safe(c.endpoint))}: ${c.strategy}; ${safe(c.because)}`);
-  for (const f of fix.failed) out.push(`${style.red("cannot:")} ${safe(f)}`);
+  for (const f of fix.failed) out.push(`${style.red("left open:")} ${safe(f)}`);
   const { closed, remaining, changed } = fix.proof;
   out.push(
     `proof: ${closed.length} finding${closed.length === 1 ? "" : "s"} closed, ${remaining.length} remaining, ${changed.length} packets changed that should not be`,
   );
   for (const id of remaining) out.push(`  ${style.red("remains:")} ${safe(id)}`);
   for (const c of changed) out.push(`  ${style.red("changed:")} ${c.why}: ${packetText(c.packet)}`);
+  for (const [family, cost] of Object.entries(fix.cost))
+    if (cost !== null) {
+      const passed = (which: "established" | "fresh" | "worst"): string =>
+        `${cost.before[which]} before and ${cost.after[which]} with it`;
+      out.push(
+        `cost: ${family === "ipv4" ? "IPv4" : "IPv6"} packets pass in FORWARD: of an established flow ${passed("established")}, the first for a container ${passed("fresh")}, at worst ${passed("worst")}`,
+      );
+    }
+  for (const w of fix.warnings) out.push(`${style.yellow("note:")} ${safe(w)}`);
+  if (fix.inForce) out.push("These rules are in force already.");
   out.push(
     fix.holds
-      ? style.green("The proof holds, over all packets.")
+      ? style.green(
+          fix.failed.length === 0
+            ? "The proof holds, over all packets."
+            : "The proof holds, over all packets, for what is closed; what is left open stands above.",
+        )
       : style.red("The proof does not hold; no rules are printed."),
   );
   return `${out.join("\n")}\n`;

@@ -141,7 +141,7 @@ describe("exit codes and streams", () => {
     expect(run.out).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP");
     expect(run.err).toContain("The proof holds");
   });
-  test("a fix whose proof does not hold exits 1 and prints no rules", () => {
+  test("a fix that leaves something open exits 1, names it, and prints the rules for the rest", () => {
     const wanted = file(
       "d.save",
       fwcheck(["fix", HOST, "--format", "save"])
@@ -152,8 +152,11 @@ describe("exit codes and streams", () => {
         ),
     );
     const run = fwcheck(["fix", wanted, "--strategy", "internal-ip"]);
-    expect([run.code, run.out]).toEqual([1, ""]);
+    expect(run.code).toBe(1);
+    expect(run.out).toContain("-A FWCHECK -d 172.17.0.3/32");
+    expect(run.out).not.toContain("172.17.0.2");
     expect(run.err).toContain("which rules by internal address cannot tell apart");
+    expect(run.err).toContain("for what is closed; what is left open stands above");
   });
 });
 

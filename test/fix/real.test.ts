@@ -62,7 +62,9 @@ describe.skipIf(!able).each(["20.10", "28.5"])("Docker %s", (version) => {
       );
       expect(run.err).toBe("");
       const [said, once, twice, start, end] = run.out.split("==\n");
-      expect(said).toBe("not in force\nbefore: 1\nin force\n");
+      const live =
+        "flows that were there before live on; end those that the policy forbids with: sh fix.sh --cut\n";
+      expect(said).toBe(`not in force\nbefore: 1\n${live}${live}in force\n`);
       expect(once).toContain("-A DOCKER-USER -j FWCHECK");
       expect(bare(twice!)).toBe(bare(once!));
       expect(bare(end!)).toBe(bare(start!));
@@ -73,7 +75,14 @@ describe.skipIf(!able).each(["20.10", "28.5"])("Docker %s", (version) => {
 test.skipIf(!able)("IPv6 without DOCKER-USER: it is made and hooked, and the undo leaves neither", () => {
   const folder6 = `${examples}ufw-docker-20.10`;
   const ruleset = capture(folder6).rulesets.find((r) => r.family === 6)!;
-  const made = { family: 6, rules: ["-i docker0 -j RETURN"], ruleset } as const;
+  const made = {
+    family: 6,
+    chains: new Map([["FWCHECK", ["-i docker0 -j RETURN"]]]),
+    sets: [],
+    ruleset,
+    input: null,
+    cuts: [],
+  } as const;
   writeFileSync(join(folder, "before6"), readFileSync(`${folder6}/ip6tables-save.txt`));
   writeFileSync(join(folder, "fix6"), restore(made));
   writeFileSync(join(folder, "fix6.sh"), script([made]));

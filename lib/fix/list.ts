@@ -1,0 +1,232 @@
+/**
+ * What the owner's rules do to the packets of each way, rule by rule, in the order in which they are asked: the
+ * decision lists that a fix lifts onto the containers.
+ */
+import type { FamilyAudit, Way } from "../audit/audit.ts";
+import { ufwForwardChain } from "../audit/ufw.ts";
+import { fromOutside, type Host } from "../host/host.ts";
+import { is, or } from "../packet/predicate.ts";
+import type { BoundChain } from "../path/program.ts";
+import { EMPTY, type Node, terminal } from "../reach/diagram.ts";
+import type { Reach } from "../reach/reach.ts";
+import type { SetState } from "../reach/state.ts";
+import type { Hook, Rule } from "../rules/ruleset.ts";
+
+/** Where a list was read: the packets as its rules see them. */
+export interface Place {
+  readonly reach: Reach;
+  /** States at the chain's head; their sets are said of the packets as they were sent. */
+  readonly states: readonly SetState[];
+  /** Whether its rules see the header before Docker's translation, which a rule in FORWARD does not. */
+  readonly before: boolean;
+}
+
+/** One thing that one rule does. */
+export interface Step {
+  readonly place: Place;
+  /** `null` for a policy, or for what does not even get to the rules. */
+  readonly rule: Rule | null;
+  /** The rules whose jumps led here, outermost first. */
+  readonly by: readonly Rule[];
+  readonly does: "note" | "accept" | "drop" | "reject" | "ask" | "unclear";
+  /** The packets of the way that it does it to. */
+  readonly set: Node;
+  /** `ask`: a jump whose condition must not be asked twice, and what is done behind it. */
+  readonly inner: readonly Step[];
+}
+
+type Steps = Map<number, Step[]>;
+
+/** The list of each way. */
+export function listsOf(
+  audit: FamilyAudit,
+  host: Host,
+  ways: readonly Way[],
+): ReadonlyMap<Way, readonly Step[]> {
+  const { domain, full, mine } = audit;
+  const { diagrams } = domain;
+  const tags = new Map(ways.map((way, i) => [i + 1, way]));
+  const tagged = (which: (way: Way) => boolean): Node =>
+    diagrams.overAll(
+      [...tags].map(([tag, way]) => (which(way) ? diagrams.mask(way.all, terminal(tag)) : EMPTY)),
+    );
+  const published = tagged((way) => way.listen !== null);
+  const outgoing = tagged((way) => way.kind === "egress-bypass");
+  const straight = tagged((way) => way.listen === null && way.kind !== "egress-bypass");
+  const lists: Steps = new Map();
+
+  const outside = fromOutside(host);
+  const bridges = or(...host.bridges.map((name) => is("in", name)));
+  const arrive = (reach: Reach, start = outside) =>
+    seen(reach, "FORWARD", () => reach.arrive(reach.start(start)));
+  // What `ufw route` says of the translated packet comes first, then what the owner says of the host's own traffic.
+  const route = full.program.chain("filter", ufwForwardChain(full.program.ruleset));
+  const rest = (of: Node, start = outside): Node => {
+    if (route === undefined || route.rules.length === 0 || of === EMPTY) return of;
+    const place = { reach: full, states: within(domain.diagrams, arrive(full, start), of), before: false };
+    new Follower(place, lists).follow(place.states, route, []);
+    return decided(diagrams, of, lists);
+  };
+  const main = (of: Node, reach: Reach, hook: Hook, before: boolean, walk: () => unknown): void => {
+    if (of === EMPTY) return;
+    const place = { reach, states: within(diagrams, seen(reach, hook, walk), of), before };
+    new Follower(place, lists).whole(of, hook);
+  };
+  main(rest(published), mine, "INPUT", true, () => mine.deliver(mine.start(outside)));
+  main(straight, mine, "FORWARD", false, () => mine.arrive(mine.start(outside)));
+  main(rest(outgoing, bridges), mine, "OUTPUT", false, () => mine.send(mine.start(bridges)));
+  return new Map([...tags].map(([tag, way]) => [way, lists.get(tag) ?? []]));
+}
+
+/** The states in which packets come to a hook's filter table. */
+function seen(reach: Reach, at: Hook, walk: () => unknown): SetState[] {
+  const states: SetState[] = [];
+  reach.observe = (state, table, hook) => {
+    if (table === "filter" && hook === at) states.push(state);
+  };
+  walk();
+  reach.observe = undefined;
+  return states;
+}
+
+type Diagrams = Reach["domain"]["diagrams"];
+
+const within = (diagrams: Diagrams, states: readonly SetState[], tagged: Node): SetState[] =>
+  states
+    .map((state) => ({ ...state, set: diagrams.mask(state.set, tagged) }))
+    .filter((state) => state.set !== EMPTY);
+
+/** What of tagged packets no step decided yet. */
+function decided(diagrams: Diagrams, tagged: Node, lists: Steps): Node {
+  return diagrams.minus(tagged, diagrams.overAll([...lists.values()].flat().flatMap(endedBy)));
+}
+
+/** The packets that a step lets go of. */
+export const endedBy = ({ does, set, inner }: Step): Node[] =>
+  does === "note" ? [] : does === "ask" ? inner.flatMap(endedBy) : [set];
+
+/** Goes through chains with the packets of all ways at once: each packet carries the number of its way. */
+class Follower {
+  private readonly diagrams: Diagrams;
+
+  constructor(
+    private readonly place: Place,
+    private readonly lists: Steps,
+  ) {
+    this.diagrams = place.reach.domain.diagrams;
+  }
+
+  /** A built-in chain with its policy, and what does not get to it at all. */
+  whole(tagged: Node, hook: Hook): void {
+    const { states, reach } = this.place;
+    const arrived = this.diagrams.overAll(states.map((s) => this.flat(s.set)));
+    this.add(this.lists, this.diagrams.minus(tagged, arrived), { rule: null, by: [], does: "drop" });
+    const chain = reach.program.chain("filter", hook);
+    const left = chain === undefined ? states : this.follow(states, chain, []);
+    const does = chain?.policy === "drop" ? "drop" : "accept";
+    this.add(this.lists, this.diagrams.overAll(left.map((s) => s.set)), { rule: null, by: [], does });
+  }
+
+  /** @returns the states that fall off the chain or return from it */
+  follow(
+    start: readonly SetState[],
+    chain: BoundChain,
+    by: readonly Rule[],
+    lists: Steps = this.lists,
+  ): SetState[] {
+    let states = [...start];
+    const back: SetState[] = [];
+    for (const { rule, when, effect } of chain.rules) {
+      if (states.length === 0) break;
+      if (effect.kind === "note" && !isSaid(rule)) continue;
+      const { matched, rest } = this.split(states, this.place.reach.domain.set(when));
+      if (matched.length === 0) continue;
+      const all = this.diagrams.overAll(matched.map((s) => s.set));
+      switch (effect.kind) {
+        case "verdict":
+          this.add(lists, all, { rule, by, does: effect.verdict });
+          states = rest;
+          break;
+        case "return":
+          back.push(...matched);
+          states = rest;
+          break;
+        case "jump":
+        case "goto": {
+          const callee = this.place.reach.program.chain(rule.table, effect.chain)!;
+          let after: SetState[];
+          if (rule.matches.some((m) => m.extension.name === "recent")) {
+            const inner: Steps = new Map();
+            after = this.follow(matched, callee, [], inner);
+            this.add(lists, all, { rule, by, does: "ask" }, inner);
+          } else after = this.follow(matched, callee, [...by, rule], lists);
+          if (effect.kind === "jump") states = this.joined([...rest, ...after]);
+          else {
+            back.push(...after);
+            states = rest;
+          }
+          break;
+        }
+        case "note":
+          this.add(lists, all, { rule, by, does: "note" });
+          break;
+        default:
+          this.add(lists, all, { rule, by, does: "unclear" });
+      }
+    }
+    return this.joined([...states, ...back]);
+  }
+
+  private split(states: readonly SetState[], node: Node): { matched: SetState[]; rest: SetState[] } {
+    const matched: SetState[] = [];
+    const rest: SetState[] = [];
+    for (const state of states) {
+      const yes = this.place.reach.chains.where(state, node);
+      if (yes === EMPTY) {
+        rest.push(state);
+        continue;
+      }
+      matched.push({ ...state, set: this.diagrams.mask(yes, state.set) });
+      const no = this.diagrams.minus(state.set, yes);
+      if (no !== EMPTY) rest.push({ ...state, set: no });
+    }
+    return { matched, rest };
+  }
+
+  /** States with the same header, as one. */
+  private joined(states: readonly SetState[]): SetState[] {
+    const byHeader = new Map<SetState["bound"], SetState>();
+    for (const state of states) {
+      const before = byHeader.get(state.bound);
+      byHeader.set(
+        state.bound,
+        before === undefined ? state : { ...before, set: this.diagrams.over(before.set, state.set) },
+      );
+    }
+    return [...byHeader.values()];
+  }
+
+  private flat(tagged: Node): Node {
+    return this.diagrams.map(tagged, (value) => Math.min(value, 1));
+  }
+
+  private add(
+    lists: Steps,
+    tagged: Node,
+    step: Pick<Step, "rule" | "by" | "does">,
+    inner: Steps = new Map(),
+  ): void {
+    if (tagged === EMPTY) return;
+    for (const [tag, set] of this.diagrams.split(tagged)) {
+      const list = lists.get(tag) ?? [];
+      list.push({ ...step, place: this.place, set, inner: inner.get(tag) ?? [] });
+      lists.set(tag, list);
+    }
+  }
+}
+
+/** A rule that ends nothing and is lifted all the same: it logs, or enters an address into a list. */
+function isSaid({ target, matches }: Rule): boolean {
+  if (target.kind === "extension") return ["LOG", "NFLOG"].includes(target.extension.name);
+  return target.kind === "none" && matches.some((m) => m.extension.name === "recent");
+}
