@@ -13,6 +13,7 @@ import {
 } from "../packet/field.ts";
 import { leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
 import { Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
+import type { Same } from "./same.ts";
 
 /** Order of the levels, best first by measurement: interfaces, state, addresses, protocol, ports; unknowns last. */
 const ORDER: readonly Field[] = [
@@ -70,6 +71,8 @@ export interface Vocabulary {
   readonly predicates: Iterable<Predicate>;
   /** All values that the fields of `GIVEN` can have. */
   readonly given: ReadonlyMap<Field, ReadonlySet<number>>;
+  /** Which unknowns are one; what one vocabulary keeps apart stays apart. */
+  readonly same?: Same;
 }
 
 /** One variable. */
@@ -80,7 +83,13 @@ export type Variable =
       readonly starts: readonly Scalar[];
       readonly last: Scalar;
     }
-  | { readonly kind: "unknown"; readonly key: string; readonly why: string };
+  | {
+      readonly kind: "unknown";
+      readonly key: string;
+      /** All keys that it is asked by. */
+      readonly keys: readonly string[];
+      readonly why: string;
+    };
 
 export class Domain {
   readonly diagrams: Diagrams;
@@ -98,7 +107,9 @@ export class Domain {
       budget,
     );
     this.levels = new Map(variables.flatMap((v, i) => (v.kind === "field" ? [[v.field, i] as const] : [])));
-    this.unknowns = new Map(variables.flatMap((v, i) => (v.kind === "unknown" ? [[v.key, i] as const] : [])));
+    this.unknowns = new Map(
+      variables.flatMap((v, i) => (v.kind === "unknown" ? v.keys.map((key) => [key, i] as const) : [])),
+    );
     this.unknownLevels = new Set(this.unknowns.values());
   }
 
@@ -147,7 +158,8 @@ export class Domain {
       const starts = [...new Set([first, ...cutsOf(field)])].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
       variables.push({ kind: "field", field, starts, last });
     }
-    for (const [key, why] of unknowns) variables.push({ kind: "unknown", key, why });
+    for (const [key, keys] of joined(unknowns.keys(), vocabularies))
+      variables.push({ kind: "unknown", key, keys, why: unknowns.get(keys[0]!)! });
     return new Domain(family, variables, budget);
   }
 
@@ -307,6 +319,25 @@ export class Domain {
     const list = normalizeRanges(ranges).map(([lo, hi]) => this.cut(level, lo, hi));
     return list.length === 0 ? EMPTY : this.diagrams.range(level, list);
   }
+}
+
+/** The unknowns by the key of the first of those that are one. */
+function joined(keys: Iterable<string>, vocabularies: readonly Vocabulary[]): Map<string, string[]> {
+  const apart = new Set<string>();
+  const names = new Map<string, string>();
+  for (const { same } of vocabularies)
+    for (const [key, name] of same ?? [])
+      if (name === null) apart.add(key);
+      else names.set(key, name);
+  const first = new Map<string, string>();
+  const out = new Map<string, string[]>();
+  for (const key of keys) {
+    const name = apart.has(key) ? undefined : names.get(key);
+    const head = name === undefined ? key : (first.get(name) ?? key);
+    if (name !== undefined) first.set(name, head);
+    out.set(head, [...(out.get(head) ?? []), key]);
+  }
+  return out;
 }
 
 const scattered = (leaf: { field: Field; mask: Scalar; value: Scalar }): string =>

@@ -30,12 +30,14 @@ import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.t
 import { Chains, type Outcome } from "./chain.ts";
 import { EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
+import { sameUnknowns } from "./same.ts";
 import { type Bindings, type Bound, bind, type SetState, valueIn } from "./state.ts";
 
 /** What a domain must be able to tell apart to follow a program. */
 export const vocabularyOf = (program: Program): Vocabulary => ({
   predicates: predicatesOf(program),
   given: marksOf(program),
+  same: sameUnknowns(program),
 });
 
 /** More different marks than this are not followed. */
@@ -420,7 +422,7 @@ export function witness(domain: Domain, set: Node, preferences: Preferences): Wi
       take(variable.field, level);
     } else if (at >= 0 && diagrams.levelOf(at) === level) {
       const no = diagrams.child(at, 0);
-      assume.set(variable.key, no === EMPTY);
+      for (const key of variable.keys) assume.set(key, no === EMPTY);
       at = no === EMPTY ? diagrams.child(at, 1) : no;
     }
   });

@@ -1,7 +1,7 @@
 /** Prints rules and rulesets in iptables-save's canonical spelling, from their typed form. */
 import { type Counters, quote } from "../../grammar/index.ts";
 import type { Extension, Options, Spelling, Values, Written } from "./extension.ts";
-import { BUILT_IN, type Chain, type Match, type Rule, type Ruleset } from "./ruleset.ts";
+import { BUILT_IN, type Chain, type Match, type Rule, type Ruleset, type Target } from "./ruleset.ts";
 
 /** The options of an extension as iptables-save prints them, in its order, their words not yet quoted. */
 export function optionsOf(
@@ -64,11 +64,18 @@ export function printBody(rule: Rule, { family }: Pick<Ruleset, "family">): stri
   const { matches, unknown, target } = rule;
   const spelling: Spelling = { family, proto: ruleProtocol(matches) };
   const out: string[] = [];
-  for (const { extension, values } of matches) {
-    if (extension.name !== "") out.push("-m", extension.name);
-    push(out, optionsOf(extension, values, spelling), extension.name);
-  }
+  for (const match of matches) pushMatch(out, match, spelling);
   for (const each of unknown) pushUnknown(out, each.words);
+  pushTarget(out, target, spelling);
+  return out.length === 0 ? "" : ` ${out.join(" ")}`;
+}
+
+function pushMatch(out: string[], { extension, values }: Match, spelling: Spelling): void {
+  if (extension.name !== "") out.push("-m", extension.name);
+  push(out, optionsOf(extension, values, spelling), extension.name);
+}
+
+function pushTarget(out: string[], target: Target, spelling: Spelling): void {
   if (target.kind === "jump") out.push("-j", quote(target.chain));
   else if (target.kind === "goto") out.push("-g", quote(target.chain));
   else if (target.kind === "unknown") pushUnknown(out, ["-j", target.name, ...target.words]);
@@ -76,7 +83,20 @@ export function printBody(rule: Rule, { family }: Pick<Ruleset, "family">): stri
     out.push("-j", target.extension.name);
     push(out, optionsOf(target.extension, target.values, spelling), target.extension.name);
   }
-  return out.length === 0 ? "" : ` ${out.join(" ")}`;
+}
+
+/** One match as iptables-save prints it: `-m tcp --dport 80`. */
+export function printMatch(match: Match, spelling: Spelling): string {
+  const out: string[] = [];
+  pushMatch(out, match, spelling);
+  return out.join(" ");
+}
+
+/** A target as iptables-save prints it: `-j REJECT --reject-with tcp-reset`. */
+export function printTarget(target: Target, spelling: Spelling): string {
+  const out: string[] = [];
+  pushTarget(out, target, spelling);
+  return out.join(" ");
 }
 
 const counted = (counters: Counters | null): string =>
