@@ -1,6 +1,7 @@
 /** From findings to rules: lifted, applied to the model as printed, proved, and only then given out. */
 import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
 import { doubts } from "../audit/doubts.ts";
+import type { Finding } from "../audit/finding.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import type { Source } from "../host/read.ts";
 import type { Address, Family } from "../packet/field.ts";
@@ -136,33 +137,10 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
   };
 }
 
-/** More rounds than this are not tried: each gives up what the one before could not close. */
-const MOST_ROUNDS = 3;
-
 function family(live: Ruleset, host: Host, { strategy = "auto", sets = false, inputs }: FixOptions): Part {
   const ruleset = withoutFix(live);
   const audited = auditFamily(ruleset, host);
-  let skip: ReadonlyMap<string, string> = new Map();
-  for (let round = 1; ; round++) {
-    const lifted = lift(audited, host, strategy, sets, skip);
-    const part = proved(live, ruleset, host, audited, lifted, inputs);
-    const unclosed = part.proof.remaining.filter((id) => !lifted.open.has(id));
-    if (unclosed.length === 0 || round === MOST_ROUNDS) return part;
-    // What our chain does not get to see is accepted in front of it: said, and left.
-    const why = beforeUs(audited, unclosed);
-    if (why === null) return part;
-    skip = new Map([...skip, ...why]);
-  }
-}
-
-function proved(
-  live: Ruleset,
-  ruleset: Ruleset,
-  host: Host,
-  audited: FamilyAudit,
-  lifted: Lifted,
-  inputs: readonly Source[] | undefined,
-): Part {
+  const lifted = lift(audited, host, strategy, sets);
   const { family } = ruleset;
   const { cuts, left } = cutsOf(audited, host, lifted.closed);
   const rules: FamilyRules = {
@@ -178,7 +156,13 @@ function proved(
   let proof: Proof = { closed: [], remaining: findingsOf(audited).map((f) => f.id), changed: [] };
   let cost: Cost | null = null;
   if (rules.chains.size > 0) {
-    ({ cost, ...proof } = prove(ruleset, after, host, audited, withSets(host, lifted.sets)));
+    const then = withSets(host, lifted.sets);
+    const proved = prove(ruleset, after, host, audited, then, new Set(open.keys()));
+    ({ proof, cost } = proved);
+    for (const finding of proved.left) {
+      const why = open.has(finding.id) ? null : beforeUs(finding);
+      if (why !== null) open.set(finding.id, why);
+    }
   }
   const failed = [...open].map(([id, why]) => `${id}: ${why}`);
   return {
@@ -196,22 +180,15 @@ function proved(
   };
 }
 
-/** Findings that are still there though their packets are dropped in our chain: what accepts them in front of it. */
-function beforeUs(audited: FamilyAudit, ids: readonly string[]): ReadonlyMap<string, string> | null {
-  const out = new Map<string, string>();
-  for (const finding of findingsOf(audited)) {
-    if (!ids.includes(finding.id)) continue;
-    const { path } = finding.actual;
-    const asked = path.some((step) => step.chain === "DOCKER-USER");
-    const forward = path.filter((s) => s.table === "filter" && s.step === "rule" && s.chain === "FORWARD");
-    const last = path.findLast((s) => s.table === "filter" && s.step === "rule");
-    if (asked || forward.length === 0 || last?.step !== "rule") return null;
-    out.set(
-      finding.id,
-      `filter ${last.chain} rule ${last.rule}${last.line > 0 ? ` (line ${last.line})` : ""} accepts it before DOCKER-USER is asked; move DOCKER-USER in front: iptables -D FORWARD -j DOCKER-USER && iptables -I FORWARD 1 -j DOCKER-USER`,
-    );
-  }
-  return out;
+/**
+ * What accepts the packets of a finding that is left before DOCKER-USER is asked; `null` where it is asked. That
+ * nothing else of the finding is left, the proof has shown.
+ */
+function beforeUs({ actual: { path } }: Finding): string | null {
+  const last = path.findLast((s) => s.table === "filter");
+  if (path.some((step) => step.chain === "DOCKER-USER") || last?.step !== "rule") return null;
+  const line = last.line > 0 ? ` (line ${last.line})` : "";
+  return `closed in part; filter ${last.chain} rule ${last.rule}${line} accepts the rest before DOCKER-USER is asked: put DOCKER-USER in front of it, with iptables -D FORWARD -j DOCKER-USER && iptables -I FORWARD 1 -j DOCKER-USER`;
 }
 
 /** Whether the chains of a fix are there as it would write them. */

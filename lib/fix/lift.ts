@@ -64,14 +64,8 @@ interface Closed {
  * Writes the chains for one family.
  * @param sets whether the form that is asked for can bring ipsets with it
  */
-export function lift(
-  audit: FamilyAudit,
-  host: Host,
-  wanted: Strategy | "auto",
-  sets: boolean,
-  skip: ReadonlyMap<string, string>,
-): Lifted {
-  return new Writer(audit, host, wanted, sets, skip).write();
+export function lift(audit: FamilyAudit, host: Host, wanted: Strategy | "auto", sets: boolean): Lifted {
+  return new Writer(audit, host, wanted, sets).write();
 }
 
 class Writer {
@@ -91,10 +85,8 @@ class Writer {
     private readonly host: Host,
     private readonly wanted: Strategy | "auto",
     private readonly mayHaveSets: boolean,
-    skip: ReadonlyMap<string, string>,
   ) {
     this.speller = new Speller(audit);
-    for (const [id, why] of skip) this.open.set(id, why);
   }
 
   write(): Lifted {
@@ -114,7 +106,7 @@ class Writer {
           finding.id,
           "Docker drops these packets, before DOCKER-USER or behind it, and no rule there can let them in; publish the port (docker run -p), and the fix will hold it to the policy",
         );
-    const closed = this.policies(ways.filter((way) => !this.open.has(way.finding?.id ?? "")));
+    const closed = this.policies(ways);
     const out: string[] = [];
     for (const { way, policy } of closed.filter(({ way }) => way.kind === "egress-bypass"))
       out.push(...this.egress(way, policy));

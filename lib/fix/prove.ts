@@ -3,6 +3,7 @@
  * the way it leaves by and its header are what they were.
  */
 import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
+import type { Finding } from "../audit/finding.ts";
 import { comesIn, type Host } from "../host/host.ts";
 import { CT, type Field, type Scalar } from "../packet/field.ts";
 import { type PacketJson, packetJson } from "../packet/packet.ts";
@@ -13,8 +14,10 @@ import { EMPTY, type Node } from "../reach/diagram.ts";
 import type { Domain } from "../reach/domain.ts";
 import { Reach, vocabularyOf, witness } from "../reach/reach.ts";
 import type { SetState } from "../reach/state.ts";
-import type { Ruleset } from "../rules/ruleset.ts";
+import type { Ruleset, Target } from "../rules/ruleset.ts";
+import { drop } from "../rules/targets/verdicts.ts";
 import { type Cost, costOf } from "./cost.ts";
+import { CHAIN } from "./lift.ts";
 
 /** A packet to which the fix would do what it must not. */
 export interface Changed {
@@ -34,10 +37,19 @@ export interface Proof {
   readonly changed: readonly Changed[];
 }
 
+/** A proof with what else its walks showed. */
+export interface Proved {
+  readonly proof: Proof;
+  readonly cost: Cost;
+  /** The findings that are left. */
+  readonly left: readonly Finding[];
+}
+
 /**
  * Proves a fix of one family.
  * @param audited what was found before
  * @param then the host with what the fix brings besides rules
+ * @param open findings that the fix does not try to close, by id
  * @throws BudgetExceeded
  */
 export function prove(
@@ -46,15 +58,34 @@ export function prove(
   host: Host,
   audited: FamilyAudit,
   then: Host = host,
-): Proof & { readonly cost: Cost } {
-  const left = new Set(findingsOf(auditFamily(after, then)).map((f) => f.id));
+  open: ReadonlySet<string> = new Set(),
+): Proved {
+  const left = findingsOf(auditFamily(after, then));
+  const remaining = new Set(left.map((f) => f.id));
   const findings = findingsOf(audited).map((f) => f.id);
+  const { changed, cost } = changes(before, after, host, then, open);
   return {
-    closed: findings.filter((id) => !left.has(id)),
-    remaining: [...left],
-    ...changes(before, after, host, then),
+    proof: {
+      closed: findings.filter((id) => !remaining.has(id)),
+      remaining: [...remaining],
+      changed,
+    },
+    cost,
+    left,
   };
 }
+
+/** The ruleset with a chain of ours that lets nothing through: what passes it still never came to it. */
+function sealed(ruleset: Ruleset): Ruleset {
+  const filter = ruleset.tables.get("filter");
+  const chain = filter?.chains.get(CHAIN);
+  if (filter === undefined || chain === undefined) return ruleset;
+  const all = { ...chain.rules[0]!, matches: [], unknown: [], target: DROP };
+  const chains = new Map([...filter.chains, [CHAIN, { ...chain, rules: [all] }]]);
+  return { ...ruleset, tables: new Map([...ruleset.tables, ["filter", { ...filter, chains }]]) };
+}
+
+const DROP: Target = { kind: "extension", extension: drop, values: {} };
 
 /** What a walk's end amounts to: the verdict, the interface, and the header, spelled. */
 function outcome(ending: Ending<SetState>): string {
@@ -75,6 +106,7 @@ function changes(
   after: Ruleset,
   host: Host,
   then: Host,
+  open: ReadonlySet<string>,
 ): { readonly changed: Changed[]; readonly cost: Cost } {
   const programs = [Program.of(before, host), Program.of(after, then)] as const;
   const arriving = comesIn(host);
@@ -105,11 +137,23 @@ function changes(
   for (const [what, walk, may] of ways) {
     const was = byOutcome(walk(old), domain);
     const becomes = byOutcome(walk(now), domain);
+    if (may !== EMPTY) {
+      // What the intent blocks and still comes through: only what is left open by name, and what never came to us.
+      const out = [...becomes].filter(([how]) => how.startsWith("accept") || how.startsWith("undecided"));
+      const passing = diagrams.overAll(out.map(([, set]) => set));
+      const named = audited.ways.flatMap((way) => (open.has(way.finding?.id ?? "") ? [way.blocked] : []));
+      const leak = diagrams.minus(diagrams.mask(may, passing), diagrams.overAll(named));
+      if (leak !== EMPTY) {
+        const past = byOutcome(walk(new Reach(Program.of(sealed(after), then), domain)), domain);
+        const unseen = [...past].flatMap(([how, set]) => (how === "stopped" ? [] : [set]));
+        report(diagrams.minus(leak, diagrams.overAll(unseen)), `${what} that should be stopped is not`);
+      }
+    }
     for (const [how, set] of was) {
       const differs = diagrams.minus(set, becomes.get(how) ?? EMPTY);
       report(diagrams.minus(differs, may), `${what} would fare otherwise, and nothing blocks it`);
       const stopped = becomes.get("stopped") ?? EMPTY;
-      report(diagrams.minus(diagrams.mask(differs, may), stopped), `${what} that should be stopped is not`);
+      report(diagrams.minus(diagrams.mask(differs, may), stopped), `${what} would go elsewhere`);
     }
   }
   // Flows that are already there: whatever conntrack says of them but NEW, FORWARD must decide as it did.

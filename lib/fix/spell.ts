@@ -136,7 +136,12 @@ export class Speller {
     // Where the rule's own words do not tell them, the set itself may: a list of boxes.
     const boxes = this.told(set, left, step.place.before);
     if (boxes !== null) return boxes;
-    return new Unspelled(`no rule behind the translation can ask the same as: ${this.text(step.rule)}`);
+    const counting = [...own, ...callers].find(({ node }) => this.isUnknown(node));
+    return new Unspelled(
+      counting === undefined
+        ? `no rule behind the translation can ask the same as: ${this.text(step.rule)}`
+        : `${counting.match.extension.name} keeps an account of its own in each rule, and a copy would decide otherwise; write a rule into DOCKER-USER yourself for: ${this.text(step.rule)}`,
+    );
   }
 
   /** The packets of a set for which all pieces hold, said of them as they were sent. */
@@ -181,6 +186,11 @@ export class Speller {
     if (about === "sender") return text;
     if (about === "other") return null;
     return before ? original : text;
+  }
+
+  private isUnknown(node: Node): boolean {
+    const { diagrams, unknownLevels } = this.audit.domain;
+    return [...diagrams.support(node)].some((level) => unknownLevels.has(level));
   }
 
   /** A rule's matches, option by option where each can stand alone. */

@@ -175,7 +175,7 @@ describe("the proof sees a wrong fix", () => {
       ),
       host,
       audited,
-    );
+    ).proof;
 
   test("one that matches the host port after DNAT closes nothing", () => {
     expect(proof("-p tcp -m tcp --dport 8080 -j DROP").remaining).toContain("ingress-bypass/4/tcp/any/8080");
