@@ -16,12 +16,12 @@ export function explicit(
   const chain = reach.program.chain("filter", ufwForwardChain(q.ruleset));
   const allowed: Node[] = [];
   const denied: Node[] = [];
-  reach.observe = (state, table, hook) => {
+  reach.observe = (states, table, hook) => {
     if (chain === undefined || table !== "filter" || hook !== "FORWARD") return;
-    for (const part of reach.chains.chain(state, chain)) {
-      const kind = part.outcome?.kind;
-      if (kind === "accept") allowed.push(part.state.set);
-      if (kind === "drop" || kind === "reject") denied.push(part.state.set);
+    for (const { state, outcome } of reach.chains.chain(states, chain)) {
+      const kind = outcome?.kind;
+      if (kind === "accept") allowed.push(reach.chains.members(state.set));
+      if (kind === "drop" || kind === "reject") denied.push(reach.chains.members(state.set));
     }
   };
   const endings = walk();

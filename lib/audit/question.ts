@@ -16,7 +16,7 @@ import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { Domain, type Vocabulary } from "../reach/domain.ts";
 import { Reach, vocabularyOf, type Witness, witness } from "../reach/reach.ts";
-import { type SetState, valueIn } from "../reach/state.ts";
+import { alone, type SetState, valueIn } from "../reach/state.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { withoutDocker } from "./docker.ts";
 import { type Expectation, expected } from "./expect.ts";
@@ -137,7 +137,7 @@ export class Question {
       ),
     );
     const taken = full
-      .choose(start, full.program.refused)
+      .choose(alone(start), full.program.refused)
       .flatMap(({ state, outcome }) => (outcome === null ? full.choose(state, full.program.routesIn) : []))
       .flatMap(({ state, outcome }) =>
         outcome.kind === "local" ? full.choose(full.assign(state, "out", ""), full.program.sources) : [],

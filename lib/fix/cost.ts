@@ -42,8 +42,8 @@ export function costOf({ domain, ways }: FamilyAudit, before: Reach, after: Reac
 
 function atForward(reach: Reach, start: SetState): SetState[] {
   const states: SetState[] = [];
-  reach.observe = (state, table, hook) => {
-    if (table === "filter" && hook === "FORWARD") states.push(state);
+  reach.observe = (some, table, hook) => {
+    if (table === "filter" && hook === "FORWARD") states.push(...reach.chains.apart(some));
   };
   reach.arrive(start);
   reach.observe = undefined;

@@ -81,8 +81,8 @@ export function listsOf(
 /** The states in which packets come to a hook's filter table. */
 function seen(reach: Reach, at: Hook, walk: () => unknown): SetState[] {
   const states: SetState[] = [];
-  reach.observe = (state, table, hook) => {
-    if (table === "filter" && hook === at) states.push(state);
+  reach.observe = (some, table, hook) => {
+    if (table === "filter" && hook === at) states.push(...reach.chains.apart(some));
   };
   walk();
   reach.observe = undefined;

@@ -162,7 +162,7 @@ function changes(
       const bound = { ctstate: { value: CT[state] }, mark: { value: 0 } };
       const start = { ...reach.start(ANY), bound };
       return byOutcome(
-        reach.table(start, "filter", "FORWARD").map((p) => ({
+        reach.decide(start, "filter", "FORWARD").map((p) => ({
           state: p.state,
           verdict: p.outcome,
           delivery: "forward",

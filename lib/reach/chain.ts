@@ -10,7 +10,7 @@ import { type Change, changed, type Effect, type Nat } from "../rules/effect.ts"
 import type { Rule, TableName } from "../rules/ruleset.ts";
 import { EMPTY, type Node, terminal } from "./diagram.ts";
 import type { Domain } from "./domain.ts";
-import { bind, type SetState, valueIn } from "./state.ts";
+import { alone, bind, type Form, reformed, type SetState, type States, valueIn } from "./state.ts";
 
 /** How a built-in chain let go of packets. */
 export type Outcome =
@@ -58,11 +58,15 @@ class Outcomes {
   }
 }
 
+const NOBODY: States = { set: EMPTY, forms: new Map() };
+
 export class Chains {
   private readonly outcomes = new Outcomes();
   private readonly diagrams = new Map<BoundChain, Node>();
   private readonly pureness = new Map<BoundChain, boolean>();
   private readonly cases = new WeakMap<readonly Case<unknown>[], Node>();
+  /** What diagrams are to forms, by what the fields that they ask about have become. */
+  private readonly substituted = new Map<Node, Map<string, Node>>();
 
   constructor(
     private readonly program: Program,
@@ -70,23 +74,107 @@ export class Chains {
   ) {}
 
   /** Runs a built-in chain, policy included. A chain the ruleset does not have accepts. */
-  run(state: SetState, table: TableName, name: string): Part<SetState, Outcome>[] {
+  run(states: States, table: TableName, name: string): Part<States, Outcome>[] {
     const chain = this.program.chain(table, name);
-    if (chain === undefined) return [{ state, outcome: { kind: "accept" } }];
-    const policy = chain.policy === "drop" ? "drop" : "accept";
-    return this.chain(state, chain).map(({ state: after, outcome }) => ({
-      state: after,
-      outcome: outcome === null || outcome.kind === "return" ? { kind: policy } : outcome,
+    if (chain === undefined) return [{ state: states, outcome: { kind: "accept" } }];
+    return this.chain(states, chain).map(({ state, outcome }) => ({
+      state,
+      outcome: outcome === null || outcome.kind === "return" ? policyOf(chain) : outcome,
     }));
   }
 
   /** Runs any chain on its own: `null` is what falls off its end. */
-  chain(state: SetState, chain: BoundChain): Part<SetState, Outcome | null>[] {
-    return this.pure(chain) ? this.decide(state, chain) : this.follow(state, chain);
+  chain(states: States, chain: BoundChain): Part<States, Outcome | null>[] {
+    return this.pure(chain) ? this.decide(states, chain) : this.follow(states, chain);
+  }
+
+  /**
+   * Runs a chain of the nat table on packets of one form. What its rules translate stays together, a form a rule.
+   * @param translated the form that a rule's translation gives; `null` where it does not give one form to all packets
+   */
+  translate(
+    state: SetState,
+    chain: BoundChain,
+    translated: (nat: Nat, rule: Rule) => Form | null,
+  ): { readonly states: States; readonly others: Part<SetState, Outcome>[] } {
+    const { diagrams } = this.domain;
+    if (!this.pure(chain)) return { states: NOBODY, others: this.plain(state, chain) };
+    const decided = diagrams.mask(state.set, this.current(state, this.diagram(chain)));
+    const forms = new Map<number, Form>();
+    for (const id of diagrams.terminals(decided)) {
+      const outcome = this.outcomes.get(id);
+      const form = outcome.kind === "nat" ? translated(outcome.nat, outcome.rule) : null;
+      if (form !== null) forms.set(id, form);
+    }
+    if (forms.size === 0) return { states: NOBODY, others: this.plain(state, chain) };
+    const set = diagrams.map(decided, (id) => (forms.has(id) ? id : 0));
+    const rest = diagrams.minus(state.set, this.members(set));
+    return {
+      states: { set, forms },
+      others: rest === EMPTY ? [] : this.plain({ ...state, set: rest }, chain),
+    };
+  }
+
+  /** What a chain decides for packets of one form. */
+  private plain(state: SetState, chain: BoundChain): Part<SetState, Outcome>[] {
+    return this.chain(alone(state), chain).flatMap(({ state: after, outcome }) =>
+      this.apart(after).map((each) => ({
+        state: each,
+        outcome: outcome === null || outcome.kind === "return" ? policyOf(chain) : outcome,
+      })),
+    );
+  }
+
+  /** Each form by itself. */
+  apart(states: States): SetState[] {
+    const { diagrams } = this.domain;
+    if (states.forms.size === 1)
+      for (const [id, form] of states.forms)
+        return [{ ...form, set: id === 1 ? states.set : this.members(states.set) }];
+    return [...diagrams.split(states.set)].map(([id, set]) => ({ ...states.forms.get(id)!, set }));
+  }
+
+  /** All packets of whatever form. */
+  members(set: Node): Node {
+    return this.domain.diagrams.map(set, (id) => Math.min(id, 1));
+  }
+
+  /** The states by a property of their forms. */
+  sorted<K>(states: States, property: (form: Form) => K): Map<K, States> {
+    const groups = new Map<K, Map<number, Form>>();
+    for (const [id, form] of states.forms) {
+      const key = property(form);
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, new Map([[id, form]]));
+      else group.set(id, form);
+    }
+    const keys = [...groups.keys()];
+    if (keys.length === 1) return new Map([[keys[0]!, states]]);
+    const { diagrams } = this.domain;
+    const number = new Map<number, number>();
+    keys.forEach((key, i) => {
+      for (const id of groups.get(key)!.keys()) number.set(id, i + 1);
+    });
+    const sets = diagrams.split(diagrams.map(states.set, (id) => number.get(id) ?? 0));
+    const out = new Map<K, States>();
+    keys.forEach((key, i) => {
+      const set = sets.get(i + 1);
+      if (set !== undefined) out.set(key, { set: diagrams.mask(set, states.set), forms: groups.get(key)! });
+    });
+    return out;
+  }
+
+  /** The part of the states that lies in a set. */
+  private within(states: States, set: Node): States {
+    const { diagrams } = this.domain;
+    const inside = diagrams.mask(set, states.set);
+    if (states.forms.size === 1 || inside === states.set) return { set: inside, forms: states.forms };
+    const forms = new Map(diagrams.terminals(inside).map((id) => [id, states.forms.get(id)!]));
+    return { set: inside, forms };
   }
 
   /** The first of the cases that holds; those that come to the same are one part. */
-  choose<T>(state: SetState, cases: readonly Case<T>[]): Part<SetState, T>[] {
+  choose<T>(states: States, cases: readonly Case<T>[]): Part<States, T>[] {
     let node = this.cases.get(cases);
     if (node === undefined) {
       const { diagrams } = this.domain;
@@ -100,61 +188,74 @@ export class Chains {
       );
       this.cases.set(cases, node);
     }
-    return this.parts(state, node).map(({ state: part, outcome }) => ({
-      state: part,
-      outcome: cases[outcome - 1]!.outcome,
-    }));
+    return this.parts(states, node).flatMap(({ state, outcome }) =>
+      outcome === 0 ? [] : [{ state, outcome: cases[outcome - 1]!.outcome }],
+    );
   }
 
-  /** The packets of a state as they were sent, for which a predicate holds of the header as it is now. */
+  /** The packets of one form as they were sent, for which a predicate holds of the header as it is now. */
   where(state: SetState, node: Node): Node {
     return this.domain.diagrams.mask(state.set, this.current(state, node));
   }
 
   /** A diagram over the header as it is now, said of the packets as they were sent. */
-  private current(state: SetState, node: Node): Node {
+  private current(form: Form, node: Node): Node {
     const { domain } = this;
+    let key = "";
     const changes = new Map<number, { ordinal: number } | { level: number; through?: readonly number[] }>();
     for (const level of domain.diagrams.support(node)) {
       const variable = domain.variables[level]!;
-      const to = variable.kind === "field" ? state.bound[variable.field] : undefined;
-      if (to === undefined) continue;
+      const to = variable.kind === "field" ? form.bound[variable.field] : undefined;
+      if (to === undefined) {
+        key += ",";
+        continue;
+      }
       if ("value" in to) {
-        changes.set(level, { ordinal: domain.ordinal(level, to.value) });
+        const ordinal = domain.ordinal(level, to.value);
+        changes.set(level, { ordinal });
+        key += `${ordinal},`;
         continue;
       }
       const other = domain.levelOf(to.variable);
+      key += `${to.variable} ${to.less},`;
       if (other === undefined) continue;
       if (to.less !== undefined)
         changes.set(level, { level: other, through: domain.lessened(other, to.less) });
       else if (other !== level) changes.set(level, { level: other });
     }
-    return domain.diagrams.substitute(node, changes);
+    if (changes.size === 0) return node;
+    let known = this.substituted.get(node);
+    if (known === undefined) this.substituted.set(node, (known = new Map<string, Node>()));
+    let now = known.get(key);
+    if (now === undefined) known.set(key, (now = domain.diagrams.substitute(node, changes)));
+    return now;
   }
 
-  /** The state in parts, by the terminals that a diagram over its present header gives. */
-  private parts(state: SetState, node: Node): Part<SetState, number>[] {
+  /** The states in parts, by the terminals that a diagram over their present header gives, 0 included. */
+  private parts(states: States, node: Node): Part<States, number>[] {
     const { diagrams } = this.domain;
-    const now = this.current(state, node);
-    if (now < 0) return now === EMPTY ? [] : [{ state, outcome: ~now }];
-    return [...diagrams.split(diagrams.mask(state.set, now))].map(([outcome, set]) => ({
-      state: { ...state, set },
-      outcome,
-    }));
-  }
-
-  private decide(state: SetState, chain: BoundChain): Part<SetState, Outcome | null>[] {
-    const { diagrams } = this.domain;
-    const parts = this.parts(state, this.diagram(chain)).map(
-      ({ state: part, outcome: id }): Part<SetState, Outcome | null> => {
-        const outcome = this.outcomes.get(id);
-        const unsure = outcome.kind === "undecided" ? [...part.unsure, outcome.why] : part.unsure;
-        return { state: { ...part, unsure }, outcome };
-      },
-    );
-    const rest = diagrams.minus(state.set, diagrams.overAll(parts.map((part) => part.state.set)));
-    if (rest !== EMPTY) parts.push({ state: { ...state, set: rest }, outcome: null });
+    const parts: Part<States, number>[] = [];
+    for (const [now, group] of this.sorted(states, (form) => this.current(form, node))) {
+      if (now < 0) {
+        parts.push({ state: group, outcome: ~now });
+        continue;
+      }
+      const decided = diagrams.mask(group.set, now);
+      for (const [outcome, set] of diagrams.split(decided))
+        parts.push({ state: this.within(group, set), outcome });
+      const rest = diagrams.minus(group.set, this.members(decided));
+      if (rest !== EMPTY) parts.push({ state: this.within(group, this.members(rest)), outcome: 0 });
+    }
     return parts;
+  }
+
+  private decide(states: States, chain: BoundChain): Part<States, Outcome | null>[] {
+    return this.parts(states, this.diagram(chain)).map(({ state, outcome: id }) => {
+      if (id === 0) return { state, outcome: null };
+      const outcome = this.outcomes.get(id);
+      if (outcome.kind !== "undecided") return { state, outcome };
+      return { state: doubted(state, outcome.why), outcome };
+    });
   }
 
   /** From headers to outcomes; 0 is what falls off the end. Never called on a chain that leads back to itself. */
@@ -202,25 +303,20 @@ export class Chains {
     return pure;
   }
 
-  /** Rule by rule: each splits the state in what it matches and what goes on. */
-  private follow(start: SetState, chain: BoundChain): Part<SetState, Outcome | null>[] {
-    const { diagrams } = this.domain;
-    const out: Part<SetState, Outcome | null>[] = [];
-    let states = [start];
+  /** Rule by rule: each splits the states in what it matches and what goes on. */
+  private follow(start: States, chain: BoundChain): Part<States, Outcome | null>[] {
+    const out: Part<States, Outcome | null>[] = [];
+    let all = [start];
     for (const { rule, when, effect } of chain.rules) {
-      if (states.length === 0) break;
+      if (all.length === 0) break;
       if (effect.kind === "note") continue;
-      const on: SetState[] = [];
-      for (const state of states) {
-        const matched = this.where(state, this.domain.set(when));
-        if (matched === EMPTY) {
-          on.push(state);
-          continue;
-        }
-        const rest = diagrams.minus(state.set, matched);
-        if (rest !== EMPTY) on.push({ ...state, set: rest });
-        const here = { ...state, set: matched };
-        if (effect.kind === "assign") on.push(this.assigned(here, effect.field, effect.change));
+      const on: States[] = [];
+      for (const { state: here, outcome: matches } of all.flatMap((each) =>
+        this.parts(each, this.domain.set(when)),
+      )) {
+        if (matches === 0) on.push(here);
+        else if (effect.kind === "assign")
+          on.push(reformed(here, (form) => assigned(form, effect.field, effect.change)));
         else if (effect.kind === "jump" || effect.kind === "goto") {
           for (const part of this.chain(here, this.program.chain(rule.table, effect.chain)!)) {
             const back = part.outcome === null || part.outcome.kind === "return";
@@ -229,28 +325,33 @@ export class Chains {
           }
         } else out.push({ state: here, outcome: this.outcomes.get(this.outcomes.of(effect, rule)) });
       }
-      states = on;
+      all = on;
     }
-    for (const state of states) out.push({ state, outcome: null });
+    for (const state of all) out.push({ state, outcome: null });
     return out;
   }
+}
 
-  /** A field after a change; what cannot be worked out from a single value is said to be unsure. */
-  private assigned(state: SetState, field: Field, change: Change): SetState {
-    // What has a connection already keeps it (xt_ct_target).
-    if (field === "ctstate" && valueIn(state, "ctstate") === CT.NEW) return state;
-    // Without a connection there is no mark to write or to copy (xt_connmark).
-    const tracked = ![CT.INVALID, CT.UNTRACKED].includes(valueIn(state, "ctstate") as never);
-    if (!tracked && (field === "ctmark" || (change.kind === "copy" && change.from === "ctmark")))
-      return state;
-    const old = valueIn(state, field);
-    const value = changed(old, change, change.kind === "copy" ? valueIn(state, change.from) : undefined);
-    if (value !== undefined) return bind(state, { [field]: { value } });
-    return {
-      ...state,
-      unsure: [...state.unsure, `what ${field} is after a rule changed it is not followed`],
-    };
-  }
+const policyOf = (chain: BoundChain): Outcome => ({ kind: chain.policy === "drop" ? "drop" : "accept" });
+
+/** The states with a reason why they are not decided. */
+export const doubted = (states: States, why: string): States =>
+  reformed(states, (form) => ({ ...form, unsure: [...form.unsure, why] }));
+
+/** A field after a change; what cannot be worked out from a single value is said to be unsure. */
+function assigned(form: Form, field: Field, change: Change): Form {
+  // What has a connection already keeps it (xt_ct_target).
+  if (field === "ctstate" && valueIn(form, "ctstate") === CT.NEW) return form;
+  // Without a connection there is no mark to write or to copy (xt_connmark).
+  const tracked = ![CT.INVALID, CT.UNTRACKED].includes(valueIn(form, "ctstate") as never);
+  if (!tracked && (field === "ctmark" || (change.kind === "copy" && change.from === "ctmark"))) return form;
+  const old = valueIn(form, field);
+  const value = changed(old, change, change.kind === "copy" ? valueIn(form, change.from) : undefined);
+  if (value !== undefined) return bind(form, { [field]: { value } });
+  return {
+    ...form,
+    unsure: [...form.unsure, `what ${field} is after a rule changed it is not followed`],
+  };
 }
 
 /** A route explains a decision and makes no difference to what becomes of the packet. */

@@ -486,7 +486,7 @@ export class Diagrams {
   }
 
   /** The terminals that a diagram gives to any packet, but for 0. */
-  private terminals(f: Node): number[] {
+  terminals(f: Node): number[] {
     const values = new Set<number>();
     this.visit(f, (x) => {
       if (x < 0 && x !== EMPTY) values.add(~x);

@@ -14,7 +14,7 @@ import { ANY, between, is, NEVER, type Predicate } from "../packet/predicate.ts"
 import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
 import { translate } from "../path/nat.ts";
-import type { Program } from "../path/program.ts";
+import type { BoundChain, Program } from "../path/program.ts";
 import {
   arrive,
   type Confirmed,
@@ -31,7 +31,18 @@ import { Chains, type Outcome } from "./chain.ts";
 import { EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
 import { sameUnknowns } from "./same.ts";
-import { type Bindings, type Bound, bind, type SetState, valueIn } from "./state.ts";
+import {
+  alone,
+  type Bindings,
+  type Bound,
+  bind,
+  type Form,
+  formOf,
+  reformed,
+  type SetState,
+  type States,
+  valueIn,
+} from "./state.ts";
 
 /** What a domain must be able to tell apart to follow a program. */
 export const vocabularyOf = (program: Program): Vocabulary => ({
@@ -139,10 +150,10 @@ const TRACKED: Bindings = {
   ctrepldstport: { variable: "sport" },
 };
 
-export class Reach implements Engine<SetState> {
+export class Reach implements Engine<States> {
   readonly chains: Chains;
   /** What is called with the state at each table of each hook: how an analysis looks at the way, not only its end. */
-  observe: ((state: SetState, table: TableName, hook: Hook) => void) | undefined;
+  observe: ((states: States, table: TableName, hook: Hook) => void) | undefined;
   private readonly fresh: readonly Case<CtState>[];
   /** By which interface: the one that MASQUERADE and REDIRECT take an address of. */
   private readonly devices: Readonly<Record<"dst" | "src", readonly Case<string>[]>>;
@@ -179,49 +190,100 @@ export class Reach implements Engine<SetState> {
 
   /** Where packets end that come in from outside. */
   arrive(start: SetState): Ending<SetState>[] {
-    return start.set === EMPTY ? [] : arrive(start, this.program, this);
+    return start.set === EMPTY ? [] : this.ended(arrive(alone(start), this.program, this));
   }
 
   /** What PREROUTING and INPUT say of packets as if all were for this host. */
   deliver(start: SetState): Ending<SetState>[] {
-    return start.set === EMPTY ? [] : deliver(start, this);
+    return start.set === EMPTY ? [] : this.ended(deliver(alone(start), this));
   }
 
   /** Where packets end that the host sends. */
   send(start: SetState): Ending<SetState>[] {
-    return start.set === EMPTY
-      ? []
-      : send(bind(start, { in: { value: "" }, socket: { value: 1 } }), this.program, this);
+    if (start.set === EMPTY) return [];
+    const sent = bind(start, { in: { value: "" }, socket: { value: 1 } });
+    return this.ended(send(alone(sent), this.program, this));
   }
 
-  table(state: SetState, table: TableName, hook: Hook): Part<SetState, Decision>[] {
-    this.observe?.(state, table, hook);
-    return this.chains
-      .run(state, table, hook)
-      .map(({ state: after, outcome }) => ({ state: after, outcome: decision(outcome) }));
-  }
-
-  track(state: SetState): SetState[] {
-    if (!this.program.tracks) return [state];
-    const known = valueIn(state, "ctstate");
-    if (known === CT.UNTRACKED || known === CT.NEW) return [state];
-    return this.choose(state, this.fresh).map(({ state: part, outcome }) =>
-      bind(part, { ctstate: { value: CT[outcome] }, ...(outcome === "NEW" ? TRACKED : {}) }),
+  /** What a table's built-in chain says of packets of one form. */
+  decide(start: SetState, table: TableName, hook: Hook): Part<SetState, Decision>[] {
+    return this.table(alone(start), table, hook).flatMap(({ state, outcome }) =>
+      this.chains.apart(state).map((each) => ({ state: each, outcome })),
     );
   }
 
-  nat(state: SetState, hook: Hook, side: "dst" | "src"): Part<SetState, Decision>[] {
-    if (valueIn(state, "ctstate") !== CT.NEW || state.asked[side]) return [{ state, outcome: "accept" }];
-    if (!this.sent && hook === "POSTROUTING" && this.isOpen(String(valueIn(state, "out"))))
-      return [{ state, outcome: "accept" }];
+  private ended(endings: readonly Ending<States>[]): Ending<SetState>[] {
+    return endings.flatMap((ending) =>
+      this.chains.apart(ending.state).map((state): Ending<SetState> => ({ ...ending, state })),
+    );
+  }
+
+  table(states: States, table: TableName, hook: Hook): Part<States, Decision>[] {
+    this.observe?.(states, table, hook);
     return this.chains
-      .run(state, "nat", hook)
-      .flatMap(({ state: after, outcome }): Part<SetState, Decision>[] => {
-        const done: SetState = { ...after, asked: { ...after.asked, [side]: true } };
-        if (outcome.kind === "nat") return this.translated(done, outcome.nat, outcome.rule, side);
-        const how = decision(outcome);
-        return [{ state: done, outcome: how === "reject" ? "drop" : how }];
-      });
+      .run(states, table, hook)
+      .map(({ state, outcome }) => ({ state, outcome: decision(outcome) }));
+  }
+
+  track(states: States): States[] {
+    if (!this.program.tracks) return [states];
+    const done = (form: Form): boolean => {
+      const known = valueIn(form, "ctstate");
+      return known === CT.UNTRACKED || known === CT.NEW;
+    };
+    return [...this.chains.sorted(states, done)].flatMap(([known, some]) =>
+      known
+        ? [some]
+        : this.choose(some, this.fresh).map(({ state, outcome }) => {
+            const word = { ctstate: { value: CT[outcome] }, ...(outcome === "NEW" ? TRACKED : {}) };
+            return reformed(state, (form) => bind(form, word));
+          }),
+    );
+  }
+
+  nat(states: States, hook: Hook, side: "dst" | "src"): Part<States, Decision>[] {
+    const chain = this.program.chain("nat", hook);
+    const passed = (form: Form): boolean =>
+      chain === undefined ||
+      valueIn(form, "ctstate") !== CT.NEW ||
+      form.asked[side] ||
+      (!this.sent && hook === "POSTROUTING" && this.isOpen(String(valueIn(form, "out"))));
+    return [...this.chains.sorted(states, passed)].flatMap(([past, some]): Part<States, Decision>[] =>
+      past || chain === undefined
+        ? [{ state: some, outcome: "accept" }]
+        : this.chains.apart(some).flatMap((state) => this.translate(state, chain, side)),
+    );
+  }
+
+  /** Asks a chain of the nat table about packets of one form. */
+  private translate(state: SetState, chain: BoundChain, side: "dst" | "src"): Part<States, Decision>[] {
+    const asked = { ...state, asked: { ...state.asked, [side]: true } };
+    const { states, others } = this.chains.translate(asked, chain, (nat, rule) =>
+      this.fixed(asked, nat, rule),
+    );
+    const parts = others.flatMap(({ state: after, outcome }): Part<SetState, Decision>[] => {
+      if (outcome.kind === "nat") return this.translated(after, outcome.nat, outcome.rule, side);
+      const how = decision(outcome);
+      return [{ state: after, outcome: how === "reject" ? "drop" : how }];
+    });
+    return [
+      ...(states.set === EMPTY ? [] : [{ state: states, outcome: "accept" as const }]),
+      ...parts.map((part) => ({ state: alone(part.state), outcome: part.outcome })),
+    ];
+  }
+
+  /** The form after a translation that gives every packet of a state the same address and port, other than its own. */
+  private fixed(state: SetState, nat: Nat, rule: Rule): Form | null {
+    const { to, ports, side } = nat;
+    if (to.kind !== "range" || to.first !== to.last) return null;
+    if (ports !== null && (ports.first !== ports.last || ports.base !== undefined)) return null;
+    const { diagrams } = this.domain;
+    const now = state.bound[side];
+    if (now === undefined) {
+      const mine = this.domain.only(state.set, side);
+      if (diagrams.mask(mine, this.domain.set(is(side, to.first))) !== EMPTY) return null;
+    } else if (!("value" in now) || now.value === to.first) return null;
+    return formOf(this.rebound(noted(state, rule), side, to.first, ports?.first ?? null));
   }
 
   /** Whether nothing in the nat table can stop what goes out by an interface; what comes back in by it is another thing. */
@@ -249,13 +311,12 @@ export class Reach implements Engine<SetState> {
   }
 
   private translated(state: SetState, nat: Nat, rule: Rule, side: "dst" | "src"): Part<SetState, Decision>[] {
-    const noted: SetState = { ...state, translated: [...state.translated, rule] };
-    if (nat.to.kind === "interface") {
-      return this.chains
-        .choose(noted, this.devices[side])
-        .flatMap(({ state: part, outcome }) => this.spread(part, nat, side, outcome));
-    }
-    return this.spread(noted, nat, side, "");
+    const after = noted(state, rule);
+    return nat.to.kind === "interface"
+      ? this.among(after, this.devices[side]).flatMap(({ state: part, outcome }) =>
+          this.spread(part, nat, side, outcome),
+        )
+      : this.spread(after, nat, side, "");
   }
 
   /** Ports within the rule's range are kept; of the others the kernel chooses one, which nobody can foretell. */
@@ -268,7 +329,7 @@ export class Reach implements Engine<SetState> {
       { when: nat.random ? NEVER : between(field, ports.first, ports.last), outcome: true },
       { when: ANY, outcome: false },
     ];
-    return this.choose(state, cases).flatMap(({ state: part, outcome: kept }) =>
+    return this.among(state, cases).flatMap(({ state: part, outcome: kept }) =>
       this.bound(
         kept ? part : chosen(part, side, "the kernel chooses the port"),
         { ...nat, ports: kept ? null : ports },
@@ -313,56 +374,88 @@ export class Reach implements Engine<SetState> {
         side,
         device,
       );
-    const [reply, replyPort]: [Field, Field] =
-      side === "dst" ? ["ctreplsrc", "ctreplsrcport"] : ["ctrepldst", "ctrepldstport"];
-    const bit = side === "dst" ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
-    const status = ((valueIn(state, "ctstatus") as number | undefined) ?? 0) | bit;
-    const changes: { [F in Field]?: Bound } = { ctstatus: { value: status } };
     // A translation to what is there already is none: conntrack does not call the flow translated (nf_nat_setup_info).
     let same = state.set;
-    const becomes = (what: Field, known: Field, value: Scalar): void => {
-      changes[what] = changes[known] = { value };
-      same = this.chains.where({ ...state, set: same }, this.domain.set(is(what, value)));
+    const among = (what: Field, value: Scalar | null): void => {
+      if (value !== null) same = this.chains.where({ ...state, set: same }, this.domain.set(is(what, value)));
     };
-    if (to.address !== null) becomes(field, reply, to.address);
-    if (to.port !== null) becomes(port, replyPort, to.port);
-    const other = this.domain.diagrams.minus(state.set, same);
+    among(field, to.address);
+    among(port, to.port);
+    const other = { ...state, set: this.domain.diagrams.minus(state.set, same) };
     return [
       { state: { ...state, set: same }, outcome: "accept" as const },
-      { state: bind({ ...state, set: other }, changes), outcome: "accept" as const },
+      { state: this.rebound(other, side, to.address, to.port), outcome: "accept" as const },
     ].filter((part) => part.state.set !== EMPTY);
   }
 
-  choose<T>(state: SetState, cases: readonly Case<T>[]): Part<SetState, T>[] {
-    return this.chains.choose(state, cases);
+  /** A state whose translated fields are bound to what they become. */
+  private rebound(
+    state: SetState,
+    side: "dst" | "src",
+    address: Address | null,
+    port: number | null,
+  ): SetState {
+    const bit = side === "dst" ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
+    const status = ((valueIn(state, "ctstatus") as number | undefined) ?? 0) | bit;
+    const changes: { [F in Field]?: Bound } = { ctstatus: { value: status } };
+    if (address !== null)
+      changes[side] = changes[side === "dst" ? "ctreplsrc" : "ctrepldst"] = { value: address };
+    if (port !== null)
+      changes[side === "dst" ? "dport" : "sport"] = changes[
+        side === "dst" ? "ctreplsrcport" : "ctrepldstport"
+      ] = { value: port };
+    return bind(state, changes);
   }
 
-  assign(state: SetState, field: Field, value: Scalar): SetState {
-    return bind(state, { [field]: { value } });
+  /** The first case that holds, for packets of one form. */
+  private among<T>(state: SetState, cases: readonly Case<T>[]): Part<SetState, T>[] {
+    return this.choose(alone(state), cases).flatMap(({ state: part, outcome }) =>
+      this.chains.apart(part).map((each) => ({ state: each, outcome })),
+    );
   }
 
-  aged(state: SetState): SetState {
-    const ttl = valueIn(state, "ttl");
-    if (typeof ttl === "number") return bind(state, { ttl: { value: ttl - 1 } });
-    const before = state.bound.ttl;
-    const less = before !== undefined && "variable" in before ? (before.less ?? 0) : 0;
-    return bind(state, { ttl: { variable: "ttl", less: less + 1 } });
+  choose<T>(states: States, cases: readonly Case<T>[]): Part<States, T>[] {
+    return this.chains.choose(states, cases);
   }
 
-  confirm(state: SetState): Confirmed<SetState> {
-    const status = valueIn(state, "ctstatus");
-    const fresh = valueIn(state, "ctstate") === CT.NEW && typeof status === "number";
-    return {
-      state: fresh ? bind(state, { ctstatus: { value: status | CT_STATUS.CONFIRMED } }) : state,
-      why: null,
-    };
+  assign(states: States, field: Field, value: Scalar): States {
+    return reformed(states, (form) => bind(form, { [field]: { value } }));
   }
 
-  rerouted(before: SetState, after: SetState, stop: "mangle" | "nat"): boolean {
+  aged(states: States): States {
+    return reformed(states, (form) => {
+      const { ttl } = form.bound;
+      if (ttl !== undefined && "value" in ttl) return bind(form, { ttl: { value: Number(ttl.value) - 1 } });
+      return bind(form, { ttl: { variable: "ttl", less: (ttl?.less ?? 0) + 1 } });
+    });
+  }
+
+  confirm(states: States): Confirmed<States> {
+    const state = reformed(states, (form) => {
+      const status = valueIn(form, "ctstatus");
+      return valueIn(form, "ctstate") === CT.NEW && typeof status === "number"
+        ? bind(form, { ctstatus: { value: status | CT_STATUS.CONFIRMED } })
+        : form;
+    });
+    return { state, why: null };
+  }
+
+  rerouted(before: States, after: States, stop: "mangle" | "nat"): boolean {
     const fields: readonly Field[] = stop === "nat" ? ["dst"] : ["src", "dst", "mark", "tos"];
-    return fields.some((field) => before.bound[field] !== after.bound[field]);
+    const known = new Map(
+      fields.map((field) => [field, new Set([...before.forms.values()].map((f) => f.bound[field]))]),
+    );
+    return [...after.forms.values()].some((form) =>
+      fields.some((field) => !known.get(field)!.has(form.bound[field])),
+    );
   }
 }
+
+/** A state with a rule that translated it. */
+const noted = (state: SetState, rule: Rule): SetState => ({
+  ...state,
+  translated: [...state.translated, rule],
+});
 
 /** Where a translation's choice decides what the filter sees, the answer is not sure; of sources it sees nothing. */
 const chosen = (state: SetState, side: "dst" | "src", why: string): SetState =>

@@ -1,5 +1,5 @@
 /**
- * A set of packets on their way. The set is always said of the packets as they were sent; what the host has since
+ * Sets of packets on their way. A set is always said of the packets as they were sent; what the host has since
  * changed or found out stands in `bound`: a field that now has one value, or that still holds what another field held
  * when the packet was sent.
  */
@@ -15,8 +15,8 @@ export type Bound =
 /** What fields have become; one that is not named is still as it was sent. */
 export type Bindings = Readonly<Partial<Record<Field, Bound>>>;
 
-export interface SetState {
-  readonly set: Node;
+/** What became of packets on their way, and what was found out about them. */
+export interface Form {
   readonly bound: Bindings;
   /** The rules that translated it, in order. */
   readonly translated: readonly Rule[];
@@ -26,14 +26,42 @@ export interface SetState {
   readonly unsure: readonly string[];
 }
 
-/** The state with some fields bound anew. */
-export const bind = (state: SetState, changes: Bindings): SetState => ({
-  ...state,
-  bound: { ...state.bound, ...changes },
+/** Packets of one form. */
+export interface SetState extends Form {
+  readonly set: Node;
+}
+
+/**
+ * Packets of many forms that go the same way: behind a thousand translations there are as many forms, and a chain
+ * decides nearly all of them alike. The diagram gives each packet the number of its form, from 1, and 0 to all others.
+ */
+export interface States {
+  readonly set: Node;
+  readonly forms: ReadonlyMap<number, Form>;
+}
+
+export const formOf = ({ bound, translated, asked, unsure }: Form): Form => ({
+  ...{ bound, translated, asked, unsure },
+});
+
+/** A state as the only one of many. */
+export const alone = (state: SetState): States => ({ set: state.set, forms: new Map([[1, formOf(state)]]) });
+
+/** The states with each form changed. */
+export function reformed(states: States, change: (form: Form) => Form): States {
+  const forms = new Map<number, Form>();
+  for (const [id, form] of states.forms) forms.set(id, change(form));
+  return { set: states.set, forms };
+}
+
+/** A form with some fields bound anew. */
+export const bind = <F extends Form>(form: F, changes: Bindings): F => ({
+  ...form,
+  bound: { ...form.bound, ...changes },
 });
 
 /** The one value a field now has, where it has one. */
-export function valueIn(state: SetState, field: Field): Scalar | undefined {
-  const bound = state.bound[field];
+export function valueIn(form: Form, field: Field): Scalar | undefined {
+  const bound = form.bound[field];
   return bound !== undefined && "value" in bound ? bound.value : undefined;
 }

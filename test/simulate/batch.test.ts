@@ -54,7 +54,9 @@ function draw(ruleset: Ruleset, host: Host, count: number, next: () => number): 
   const values = <T>(make: () => T): T[] => Array.from({ length: count }, make);
   const numbers = (field: Field, usual: readonly number[]): number[] => {
     const top = fieldRange(field, family)[1] as number;
-    const list = (bounds.get(field) ?? []).filter((v) => typeof v === "number" && v >= 0 && v <= (top as number));
+    const list = (bounds.get(field) ?? []).filter(
+      (v) => typeof v === "number" && v >= 0 && v <= (top as number),
+    );
     return values(() => (list.length === 0 || next() < 0.4 ? pick(usual) : (pick(list) as number)));
   };
   const own = host.interfaces.flatMap((i) =>
