@@ -73,8 +73,8 @@ export function traceText(trace: Trace, options: TraceOptions): string {
   if (on.detail !== "short") {
     out.push(...sourceOf(on), "", ...body(trace, on), "");
     for (const sentence of options.host.inferred) out.push(...labelled("inferred:", sentence, on));
-    for (const sentence of noted(trace)) out.push(...labelled("noted:", sentence, on));
-    if (options.host.inferred.length + noted(trace).length > 0) out.push("");
+    for (const sentence of noted(trace, on)) out.push(...labelled("noted:", sentence, on));
+    if (options.host.inferred.length + noted(trace, on).length > 0) out.push("");
   }
   out.push(...conclusion(trace, on));
   return `${out.join("\n")}\n`;
@@ -101,7 +101,7 @@ export function flowText(flow: Flow, options: TraceOptions): string {
       const { trace } = packet;
       const said = packetText(trace.answer.packet);
       out.push(...paragraph(`${i + 1}. ${title(packet)}: ${said}`, on, style.bold), "", ...way);
-      out.push(...noted(trace).flatMap((sentence) => labelled("noted:", sentence, on)), "");
+      out.push(...noted(trace, on).flatMap((sentence) => labelled("noted:", sentence, on)), "");
     });
     for (const sentence of options.host.inferred) out.push(...labelled("inferred:", sentence, on));
     if (options.host.inferred.length > 0) out.push("");
@@ -229,16 +229,19 @@ const deciding = (way: Way, ways: readonly Way[]): Supposition[] =>
     ways.some((other) => other.suppositions.some((s) => s.key === key && s.truth !== truth)),
   );
 
-/** `if recent of filter INPUT rule 3 (line 12) matches`. */
+/** `recent matches in filter INPUT rule 3 (line 12)`. */
+function supposedText({ key, truth, at: site }: Supposition, on: Page): string {
+  const name = safe(key.replace(/[@(:].*$/s, "")) || "it";
+  const what = key.startsWith("packet:") ? `what the packet says of its ${safe(key.slice(7))}` : name;
+  if (site === null) return `${what} ${truth ? "holds" : "does not hold"}`;
+  const rule = ruleAt(site.table, site.chain, site.rule, on);
+  const place = `${site.table} ${safe(site.chain)} rule ${site.rule}${rule === undefined || rule.line === 0 ? "" : ` (line ${rule.line})`}`;
+  return `${what} ${truth ? "matches" : "does not match"} in ${place}`;
+}
+
+/** The condition on which it goes this way. */
 function when(way: Way, ways: readonly Way[], on: Page): string {
-  const parts = deciding(way, ways).map(({ key, truth, at: site }) => {
-    const name = safe(key.replace(/[@(:].*$/s, "")) || "it";
-    const what = key.startsWith("packet:") ? `what the packet says of its ${safe(key.slice(7))}` : name;
-    if (site === null) return `${what} ${truth ? "holds" : "does not hold"}`;
-    const rule = ruleAt(site.table, site.chain, site.rule, on);
-    const place = `${site.table} ${safe(site.chain)} rule ${site.rule}${rule === undefined || rule.line === 0 ? "" : ` (line ${rule.line})`}`;
-    return `${what} ${truth ? "matches" : "does not match"} in ${place}`;
-  });
+  const parts = deciding(way, ways).map((s) => supposedText(s, on));
   return parts.length === 0 ? "otherwise" : `if ${parts.join(", and ")}`;
 }
 
@@ -255,17 +258,28 @@ function assumeText(way: Way, ways: readonly Way[]): string {
 /** As one word of a shell, and harmless to a terminal. */
 const quoted = (text: string): string => `'${safe(text).replaceAll("'", "'\\''")}'`;
 
-/** What was assumed or is to be noted, apart from the unknowns that part the ways, which are shown with them. */
-function noted({ answer, ways }: Trace): string[] {
-  if (answer.branches === undefined) return [...answer.assumptions];
-  const parting = new Set(ways.flatMap((w) => w.suppositions.map((s) => s.key)));
-  return answer.assumptions.filter((sentence) => ![...parting].some((key) => sentence.includes(key)));
+/**
+ * What was assumed or is to be noted, apart from the unknowns that part the ways: they are shown with them, or make no
+ * difference.
+ */
+function noted({ answer, ways }: Trace, on: Page): string[] {
+  const asked = new Map(ways.flatMap((w) => w.suppositions.map((s) => [s.key, s] as const)));
+  const rest = answer.assumptions.filter((sentence) => ![...asked.keys()].some((k) => sentence.includes(k)));
+  if (answer.branches !== undefined) return rest;
+  return [
+    ...rest,
+    ...[...asked.values()].map(
+      (s) => `it makes no difference whether ${supposedText({ ...s, truth: true }, on)}`,
+    ),
+  ];
 }
 
 function conclusion(trace: Trace, on: Page): string[] {
   const { answer, ways } = trace;
   if (answer.branches !== undefined) return undecided(trace, on);
-  const out = paragraph(`${sentence(ways[0] ?? answer, on)}.`, on, colourOf(answer.verdict, on.style));
+  const said = sentence(ways[0] ?? answer, on);
+  const lead = ways.length > 1 ? `Either way ${answer.verdict}; as shown, ${said}` : said;
+  const out = paragraph(`${lead}.`, on, colourOf(answer.verdict, on.style));
   return [...out, ...passedBy(trace, on)];
 }
 
@@ -325,10 +339,11 @@ function sentence(outcome: Outcome | Way, on: Page): string {
   const by = filtered(outcome);
   const after =
     reason !== undefined ? `: ${safe(reason)}` : by === undefined ? "" : `, by ${stepText(by, outcome, on)}`;
-  if (delivery === "local") return `ACCEPT: delivered to the host itself${after}`;
+  const bare = on.ruleset === undefined ? ", since no rules for its family were given" : after;
+  if (delivery === "local") return `ACCEPT: delivered to the host itself${bare}`;
   const header = sent === null ? "" : ` as ${at(sent.src, sent.sport)} -> ${at(sent.dst, sent.dport)}`;
   const who = sent === null ? null : containerAt(on.host, addressOf(sent.dst));
-  return `ACCEPT: ${delivery === "forward" ? "forwarded" : "sent"} out of ${safe(out ?? "?")}${header}${who === null ? "" : ` (container ${safe(who.name)})`}${after}`;
+  return `ACCEPT: ${delivery === "forward" ? "forwarded" : "sent"} out of ${safe(out ?? "?")}${header}${who === null ? "" : ` (container ${safe(who.name)})`}${bare}`;
 }
 
 const addressOf = (text: string): Address => parseAddress(text, familyOf(text) ?? 4) ?? 0;

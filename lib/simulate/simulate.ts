@@ -80,7 +80,10 @@ export interface Answer {
 }
 
 /** An answer without its packet: how one way ends. */
-export type Outcome = Omit<Answer, "packet" | "branches">;
+export interface Outcome extends Omit<Answer, "packet" | "branches"> {
+  /** Of a branch: what `--assume` has to be told for the packet to go this way, in order. */
+  readonly assume?: readonly string[];
+}
 
 /** One way that a packet can go, and what happens to it there. */
 export interface Way extends Outcome {
@@ -163,7 +166,9 @@ export class Simulator {
   private answered(packet: Packet, endings: readonly Ending<PacketState>[], program: Program): Answer {
     const said = answer(packet, endings);
     if (said.branches === undefined) for (const ending of endings.slice(0, 1)) this.remember(ending, program);
-    return said;
+    if (program.ruleset.tables.size > 0) return said;
+    const none = `no rules for IPv${packet.family} were given: they are taken to be empty`;
+    return { ...said, assumptions: [none, ...said.assumptions] };
   }
 
   /** See `Trace.passed`. Asked without the nat table, since INPUT is meant to judge the packet as it was sent. */
@@ -666,6 +671,9 @@ function branch(ending: Ending<PacketState>): Outcome {
   };
 }
 
+/** As `--assume` takes it. */
+const assumption = ({ key, truth }: Supposition): string => `${key}=${truth ? "match" : "no-match"}`;
+
 function answer(packet: Packet, endings: readonly Ending<PacketState>[]): Answer {
   const branches = endings.map(branch);
   const [first] = branches;
@@ -700,6 +708,6 @@ function answer(packet: Packet, endings: readonly Ending<PacketState>[]): Answer
     sent: null,
     path: first.path,
     assumptions: [...new Set(branches.flatMap((b) => b.assumptions))],
-    branches,
+    branches: branches.map((b, i) => ({ ...b, assume: endings[i]!.state.suppositions.map(assumption) })),
   };
 }

@@ -135,6 +135,32 @@ UNDECIDED: drop, reject or accept, which depends on what the inputs do not tell.
       expect(JSON.parse(settled.out).verdict.toUpperCase()).toBe(verdict);
     }
   });
+  test("its JSON has what to assume, branch by branch", () => {
+    const run = program.run(["simulate", program.file("open.save", rules), ...PACKET, "--json"]);
+    const { branches } = JSON.parse(run.out) as { branches: { verdict: string; assume: string[] }[] };
+    expect(branches.map((b) => [b.verdict, ...b.assume])).toEqual([
+      ["drop", "recent@filter/guard/1=match"],
+      ["reject", "recent@filter/guard/1=no-match", "string@filter/guard/2=match"],
+      ["accept", "recent@filter/guard/1=no-match", "string@filter/guard/2=no-match"],
+    ]);
+  });
+  test("what makes no difference is said to make none", () => {
+    const save = `${FILTER}-A INPUT -m recent --update --name x --mask 255.255.255.255 --rsource -j DROP\nCOMMIT\n`;
+    const run = program.run(["simulate", program.file("same.save", save), ...PACKET]);
+    expect(run.out).toContain(
+      "noted: it makes no difference whether recent matches in filter INPUT rule 1\n  (line 5)\n\nEither way drop; as shown, DROP by filter INPUT rule 1 (line 5).\n",
+    );
+  });
+  test("a family without rules is never a plain all clear", () => {
+    const file = program.file("open.save", rules);
+    const six = words("--in eth0 --src 2001:db8::7 --dst 2001:db8::1");
+    expect(program.run(["simulate", file, ...six, "--short"]).out).toContain(
+      "since no rules for its family were given",
+    );
+    expect(JSON.parse(program.run(["simulate", file, ...six, "--json"]).out).assumptions).toContain(
+      "no rules for IPv6 were given: they are taken to be empty",
+    );
+  });
   test("a few outcomes are shown, the others counted", () => {
     const many = Array.from(
       { length: 6 },
