@@ -149,6 +149,7 @@ export function inferInterfaces(
   for (const { in: name } of hints)
     if (name !== null && name !== "lo" && !bridges.has(name)) outside.add(name);
   const named = [...outside];
+  const by = hints.length === 0 ? "named by the rules" : "named by the rules or the packet";
   // Rules that name tunnels only say nothing of the interface that the tunnels themselves go through.
   if (named.every((name) => TUNNEL.test(name))) outside.add("eth0");
   const main = [...outside].find((name) => !TUNNEL.test(name));
@@ -159,7 +160,7 @@ export function inferInterfaces(
     add(main!).push({ family, address: address.address, prefix: address, broadcast: null, invented: true });
   }
   say(
-    `outside interfaces: ${[...outside].join(", ")} (${named.length === 0 ? "the usual name" : named.includes(main!) ? "named by the rules" : `${named.join(", ")} named by the rules, ${main} the usual name`}); ${main} has the default route and an address of the host's, written ${[...families].map((f) => STAND_IN[f]).join(" and ")} because none was given`,
+    `outside interfaces: ${[...outside].join(", ")} (${named.length === 0 ? "the usual name" : named.includes(main!) ? by : `${named.join(", ")} ${by}, ${main} the usual name`}); ${main} has the default route and an address of the host's, written ${[...families].map((f) => STAND_IN[f]).join(" and ")} because none was given`,
   );
   // Whatever arrives from outside for an address that no known subnet holds is meant for this host.
   const subnets = [...made.values()].flat();

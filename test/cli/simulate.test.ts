@@ -104,8 +104,9 @@ C. if recent does not match in filter guard rule 1 (line 7), and string does not
     filter INPUT (continued)
  9      3: -j ACCEPT
 
-inferred: outside interfaces: eth0 (the usual name); eth0 has the default route
-  and an address of the host's, written 192.0.2.1 because none was given
+inferred: outside interfaces: eth0 (named by the rules or the packet); eth0 has
+  the default route and an address of the host's, written 192.0.2.1 because none
+  was given
 inferred: the default route leads out of eth0 (no --route was given)
 inferred: the host forwards packets (net.ipv4.ip_forward = 1; no --sysctl was
   given)
