@@ -8,7 +8,7 @@ import { printAddress } from "../packet/address.ts";
 import { type Address, type Family, hasPorts, protoName } from "../packet/field.ts";
 import { is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/diagram.ts";
-import { listsOf } from "./list.ts";
+import { listsOf, wholeWays } from "./list.ts";
 import { type Line, PLAIN, policyKey, Speller, Unspelled, verdicts } from "./spell.ts";
 
 /** The chain that DOCKER-USER jumps to; a stranger's rules there stay untouched. */
@@ -78,6 +78,7 @@ class Writer {
     string,
     { name: string; policy: readonly Line[]; entries: IpSet["entries"][number][] }
   >();
+  private readonly ways: readonly Way[];
   private readonly speller: Speller;
 
   constructor(
@@ -86,12 +87,13 @@ class Writer {
     private readonly wanted: Strategy | "auto",
     private readonly mayHaveSets: boolean,
   ) {
+    this.ways = wholeWays(audit);
     this.speller = new Speller(audit);
   }
 
   write(): Lifted {
     const bad = [...outsideInterfaces(this.host), ...this.host.bridges].find((name) => !PLAIN.test(name));
-    const ways = this.audit.ways.filter((way) => way.blocked !== EMPTY && way.kind !== "ineffective-allow");
+    const ways = this.ways.filter((way) => way.blocked !== EMPTY && way.kind !== "ineffective-allow");
     if (bad !== undefined) {
       for (const way of ways)
         this.leave(
@@ -100,7 +102,7 @@ class Writer {
         );
       return this.done();
     }
-    for (const { kind, finding } of this.audit.ways)
+    for (const { kind, finding } of this.ways)
       if (kind === "ineffective-allow" && finding !== null)
         this.open.set(
           finding.id,
@@ -169,7 +171,7 @@ class Writer {
 
   /** Endpoints that are open as they should be, in front of a rule that closes all the rest of their bridge. */
   private spared(bridges: ReadonlySet<string | null>): string[] {
-    return this.audit.ways.flatMap((way) =>
+    return this.ways.flatMap((way) =>
       way.endpoint !== null && way.blocked === EMPTY && bridges.has(way.bridge)
         ? [`${this.guard(way, true)} -j RETURN`]
         : [],
@@ -214,7 +216,7 @@ class Writer {
     const address = this.audit.family === 6 && port !== null ? `[${printAddress(ip)}]` : printAddress(ip);
     const label = `${container === null ? "" : `${container.name} `}${address}${port === null ? "" : `:${port}`}/${proto}`;
     const key = (each: Closed): string => policyKey(verdicts(each.policy));
-    const all = this.audit.ways.filter(
+    const all = this.ways.filter(
       (w) => w.endpoint?.ip === ip && w.endpoint.port === port && w.proto === way.proto,
     );
     // A way that is open as it should be, or is left open, is told apart from those that are closed, too.

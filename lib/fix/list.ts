@@ -5,7 +5,7 @@
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { ufwForwardChain } from "../audit/ufw.ts";
 import { fromOutside, type Host } from "../host/host.ts";
-import { is, or } from "../packet/predicate.ts";
+import { and, is, or } from "../packet/predicate.ts";
 import type { BoundChain } from "../path/program.ts";
 import { EMPTY, type Node, terminal } from "../reach/diagram.ts";
 import type { Reach } from "../reach/reach.ts";
@@ -36,6 +36,38 @@ export interface Step {
 }
 
 type Steps = Map<number, Step[]>;
+
+/**
+ * The ways with all that goes by them: a finding is about first packets, but what conntrack makes nothing of
+ * (INVALID) is blocked as well.
+ */
+export function wholeWays({ domain, ways, blocked }: FamilyAudit): readonly Way[] {
+  const { diagrams } = domain;
+  const more = diagrams.minus(blocked, diagrams.overAll(ways.map((way) => way.all)));
+  if (more === EMPTY) return ways;
+  const told = ways.filter(
+    ({ endpoint, listen, kind }) => (endpoint !== null && listen === null) || kind === "egress-bypass",
+  );
+  const { parts } = domain.partition(
+    more,
+    told.map(({ endpoint, proto, bridge }) =>
+      endpoint === null
+        ? is("in", bridge!)
+        : and(
+            is("dst", endpoint.ip),
+            ...(proto === null ? [] : [is("proto", proto)]),
+            ...(endpoint.port === null ? [] : [is("dport", endpoint.port)]),
+          ),
+    ),
+  );
+  const wider = new Map([...parts].map(([i, set]) => [told[i]!, set]));
+  return ways.map((way) => {
+    const set = wider.get(way);
+    return set === undefined
+      ? way
+      : { ...way, all: diagrams.over(way.all, set), blocked: diagrams.over(way.blocked, set) };
+  });
+}
 
 /** The list of each way. */
 export function listsOf(

@@ -18,6 +18,7 @@ import type { Ruleset, Target } from "../rules/ruleset.ts";
 import { drop } from "../rules/targets/verdicts.ts";
 import { type Cost, costOf } from "./cost.ts";
 import { CHAIN } from "./lift.ts";
+import { wholeWays } from "./list.ts";
 
 /** A packet to which the fix would do what it must not. */
 export interface Changed {
@@ -141,7 +142,9 @@ function changes(
       // What the intent blocks and still comes through: only what is left open by name, and what never came to us.
       const out = [...becomes].filter(([how]) => how.startsWith("accept") || how.startsWith("undecided"));
       const passing = diagrams.overAll(out.map(([, set]) => set));
-      const named = audited.ways.flatMap((way) => (open.has(way.finding?.id ?? "") ? [way.blocked] : []));
+      const named = wholeWays(audited).flatMap((way) =>
+        open.has(way.finding?.id ?? "") ? [way.blocked] : [],
+      );
       const leak = diagrams.minus(diagrams.mask(may, passing), diagrams.overAll(named));
       if (leak !== EMPTY) {
         const past = byOutcome(walk(new Reach(Program.of(sealed(after), then), domain)), domain);
