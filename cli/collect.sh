@@ -102,6 +102,15 @@ described() {
 containers() { ids=$(bounded docker ps -q --no-trunc) && described "$ids" "$container" docker inspect; }
 networks() { ids=$(bounded docker network ls -q --no-trunc) && described "$ids" "$network" docker network inspect; }
 
+# Which backend it uses (since Docker 29), and of its settings those that are about the firewall.
+daemon() {
+  info=$(bounded docker info --format '{"FirewallBackend":{{json .FirewallBackend}}}' 2>/dev/null) && printf '%s\n' "$info"
+  [ -r /etc/docker/daemon.json ] || return 0
+  settings=$(grep -oE '"(iptables|ip6tables|userland-proxy|firewall-backend)"[[:space:]]*:[[:space:]]*(true|false|"[a-z]*")' \
+    /etc/docker/daemon.json | tr '\n' ',')
+  printf '{%s}\n' "${settings%,}"
+}
+
 [ "$(id -u)" = 0 ] || echo "fwcheck collect: not root, so most of it cannot be read" >&2
 
 echo "fwcheck-snapshot 1 $boundary"
@@ -122,7 +131,7 @@ if here docker; then
   part docker "docker inspect, network fields" containers
   part docker "docker network inspect" networks
   have text docker version --format '{{.Server.Version}}'
-  have backend docker info --format '{{json .FirewallBackend}}'
+  part docker "docker info and daemon.json" daemon
 else say "missing docker docker"; fi
 have ufw ufw status verbose
 for file in /etc/ufw/user.rules /etc/ufw/user6.rules; do

@@ -37,8 +37,9 @@ export interface Endpoint {
   readonly port: number | null;
   /** Name of the container; `null` where nothing tells it. */
   readonly name: string | null;
-  /** Compose project, and service of it or of a swarm; absent where Docker does not say. */
+  /** Its Compose project; absent where Docker does not say. */
   readonly project?: string;
+  /** Its service, of Compose or of a swarm; absent where Docker does not say. */
   readonly service?: string;
 }
 

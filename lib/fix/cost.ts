@@ -19,8 +19,11 @@ export interface Passed {
   readonly worst: number;
 }
 
+/** Rules of the filter table's FORWARD that packets pass, without the fix and with it. */
 export interface Cost {
+  /** Without it. */
   readonly before: Passed;
+  /** With it. */
   readonly after: Passed;
 }
 

@@ -19,6 +19,7 @@ export const policyChain = (number: number): string => `${CHAIN}-${number}`;
 
 export const isOurs = (chain: string): boolean => chain === CHAIN || /^FWCHECK-\d+$/.test(chain);
 
+/** What a rule knows a packet by: the internal address, the original one that conntrack remembers, or a set of them. */
 export type Strategy = "internal-ip" | "conntrack" | "ipset";
 
 /** From how many endpoints on one set is cheaper than a rule for each, by far (docs/fix.md). */

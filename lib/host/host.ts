@@ -161,6 +161,7 @@ export interface Host {
   readonly networks: readonly Network[];
   /** Docker's, where it was asked. */
   readonly containers: readonly Container[];
+  /** What is known of the Docker daemon itself. */
   readonly daemon: Daemon;
   /** Bridges whose traffic is Docker's business: from the networks, or from Docker's rules. */
   readonly bridges: readonly string[];

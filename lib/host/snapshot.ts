@@ -82,15 +82,9 @@ const OWN = /^table (?:ip6? (?:raw|mangle|nat|filter|security)|arp filter|bridge
 function beside(parts: readonly Part[]): string[] {
   const lines = parts.filter((p) => p.kind === "tables").flatMap((p) => p.text.split("\n"));
   const tables = lines.filter((line) => line.startsWith("table ") && !OWN.test(line));
-  const firewall = parts.some((p) => p.kind === "backend" && /"Driver":"nftables/.test(p.text));
-  return [
-    ...(firewall ? ["Docker uses its nftables backend, and fwcheck reads iptables only"] : []),
-    ...(tables.length > 0
-      ? [
-          `nftables holds tables of its own, which may drop what these rules accept: ${tables.map((t) => t.slice(6)).join(", ")}`,
-        ]
-      : []),
-  ];
+  if (tables.length === 0) return [];
+  const names = tables.map((t) => t.slice(6)).join(", ");
+  return [`nftables holds tables of its own, which may drop what these rules accept: ${names}`];
 }
 
 /** The parts in their order, each with as many line feeds in front of it as there are lines above. */
