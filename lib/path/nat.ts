@@ -186,13 +186,15 @@ const COMPATIBLE = 8;
 
 /** The scopes of RFC 4291 and the labels of the kernel's policy table (net/ipv6/addrlabel.c). */
 const scopeOf = (a: bigint): number =>
-  a >> 120n === 0xffn
-    ? Number((a >> 112n) & 15n)
-    : a >> 118n === 0x3fan || a === 1n
-      ? 2
-      : a >> 118n === 0x3fbn
-        ? 5
-        : 14;
+  a === 0n
+    ? -1
+    : a >> 120n === 0xffn
+      ? Number((a >> 112n) & 15n)
+      : a >> 118n === 0x3fan || a === 1n
+        ? 2
+        : a >> 118n === 0x3fbn
+          ? 5
+          : 14;
 /** Prefixes and their labels, the longest first; what is in none has label 1. */
 const LABELS: readonly (readonly [bits: bigint, prefix: bigint, label: number])[] = [
   [128n, 1n, 0],

@@ -23,13 +23,18 @@ export const spoken = (step: Step): string =>
 const NO_GROUPS = new Map([[GROUPS, false]]);
 
 /** What has the same two ports may be of the same flow, translated or not. */
-export const flowOf = (p: LabPacket): string =>
+const flowOf = (p: LabPacket): string =>
   `${p.proto} ${[p.sport ?? p.id ?? 0, p.dport ?? 0].sort().join(" ")}`;
+
+const endOf = (p: LabPacket): string => `${p.proto} ${p.dst} ${p.dport ?? 0}`;
 
 export class Judge {
   readonly simulator: Simulator;
   private readonly tables: ReadonlySet<string>;
-  /** Flows whose fate the simulator leaves open: the kernel's table may know more of them. */
+  /**
+   * Flows whose fate the simulator leaves open, and whom they were for: the kernel's table may know more of them, and a
+   * translation of another flow to the same end may have to avoid them.
+   */
   private readonly open = new Set<string>();
 
   constructor(private readonly lab: Lab) {
@@ -39,12 +44,12 @@ export class Judge {
 
   /** What the simulator says of the next packet; `undefined` where it already left the packet's flow open. */
   foretell(packet: LabPacket): Answer | undefined {
-    if (this.open.has(flowOf(packet))) return undefined;
+    if (this.open.has(flowOf(packet)) || this.open.has(endOf(packet))) return undefined;
     const { seq: _, ack: __, ...plain } = packet;
     const read = readPacket(plain.in === null ? { uid: 0, gid: 0, ...plain } : plain);
     if (typeof read === "string") throw new Error(`${read}: ${JSON.stringify(packet)}`);
     const answer = this.simulator.packet(read);
-    if (!settled(answer)) this.open.add(flowOf(packet));
+    if (!settled(answer)) this.open.add(flowOf(packet)).add(endOf(packet));
     return answer;
   }
 
