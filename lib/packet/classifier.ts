@@ -55,6 +55,12 @@ const isPlain = (field: Field, ipv6: boolean): boolean => {
   return kind === "address" ? !ipv6 : typeof kind === "number" && kind <= 0xffff_ffff;
 };
 
+/** Whether a field holds numbers up to 255. */
+export const isByte = (field: Field): boolean => {
+  const kind = FIELDS[field];
+  return typeof kind === "number" && kind <= 0xff;
+};
+
 /** A list of predicates, to be asked which is the first that holds. */
 export class Classifier {
   private static readonly made = new WeakMap<object, Classifier>();
@@ -172,30 +178,43 @@ export class Classifier {
 
   private lookUp(groups: readonly Group[], from: number): number {
     let best = 2 * this.size;
-    for (const group of groups) {
-      if (2 * group.least >= best) break;
-      const { register, rules } = group;
-      let at = 0;
-      let end = rules.length;
-      if (register >= 0) {
-        // Any of them may depend on a value that the packet does not have.
-        if (this.lacks && this.absent[register] === 1) return this.run(this.starts[from]!, NOWHERE);
-        const slot = group.intervals!.find(this.registers[register]! >>> 0);
-        at = group.offsets[slot]!;
-        end = group.offsets[slot + 1]!;
+    for (let i = 0; i < groups.length; i++) {
+      const { register, least, intervals, rest } = groups[i]!;
+      if (2 * least >= best) break;
+      if (intervals === null) {
+        for (let at = 0; at < rest.length; at++) {
+          const found = this.test(rest[at]!, from, best);
+          if (found < 0) continue;
+          best = found;
+          break;
+        }
+        continue;
       }
-      for (; at < end; at++) {
-        const rule = rules[at]!;
-        if (rule < from) continue;
-        if (2 * rule >= best) break;
-        const found = this.holds(rule);
-        if (found >= 0) {
+      // Any of them may depend on a value that the packet does not have.
+      if (this.lacks && this.absent[register] === 1) return this.run(this.starts[from]!, NOWHERE);
+      const entered = intervals.entered(intervals.find(this.registers[register]! >>> 0));
+      if (entered > 0) {
+        const found = this.test(entered, from, best);
+        if (found >= 0) best = found;
+      } else if (entered < 0) {
+        const place = ~entered;
+        const last = place + intervals.listed(place);
+        for (let at = place + 1; at <= last; at++) {
+          const found = this.test(intervals.listed(at), from, best);
+          if (found < 0) continue;
           best = found;
           break;
         }
       }
     }
     return best;
+  }
+
+  /** What `find` says of one predicate of the index; -1 where it does not hold, or is none of those sought. */
+  private test(item: number, from: number, best: number): number {
+    const rule = (item >> 1) - 1;
+    if (rule < from || 2 * rule >= best) return -1;
+    return (item & 1) === 1 ? 2 * rule : this.holds(rule);
   }
 
   /** What `find` says of one predicate; -1 where it does not hold. */
@@ -205,6 +224,28 @@ export class Classifier {
     if (start === next) return -1;
     const found = this.run(start, next);
     return found >> 1 === rule ? found : -1;
+  }
+
+  /**
+   * What the list can tell apart of each register: two packets of which every register lies in the same interval find
+   * the same, and each is absent where the other's is. `null` where that is not so, for masks over many bits.
+   */
+  kinds(): readonly Intervals[] | null {
+    const ranges = this.fields.map((): [number, number][] => []);
+    let known = true;
+    for (const predicate of this.list)
+      leaves(predicate, (leaf) => {
+        if (leaf.kind === "opaque" || (leaf.kind === "in" && leaf.ranges.length === 0)) return;
+        const register = this.fields.indexOf(leaf.field);
+        const coder = this.coders[register]!;
+        const mine = ranges[register]!;
+        if (leaf.kind === "in")
+          for (const [lo, hi] of leaf.ranges)
+            mine.push(coder === null ? [lo as number, hi as number] : [coder.code(lo), coder.code(hi)]);
+        else if (!isByte(leaf.field)) known = false;
+        else for (let value = 0; value <= 0xff; value++) mine.push([value, value]);
+      });
+    return known ? ranges.map((each) => new Intervals(each)) : null;
   }
 
   /** Makes the program. */
@@ -247,10 +288,11 @@ export class Classifier {
 
   /** Sorts the predicates by an interval that each asks a field to lie in; the rest stand by themselves. */
   private grouped(): Group[] {
-    const perField = new Map<number, { rule: number; ranges: readonly (readonly [number, number])[] }[]>();
+    const perField = new Map<number, { rule: number; ranges: Numbers }[]>();
     const choices = this.list.map((predicate, rule) => {
-      const mine: { register: number; ranges: readonly (readonly [number, number])[] }[] = [];
-      for (const part of conjuncts(predicate)) {
+      const mine: { register: number; ranges: Numbers }[] = [];
+      const parts = conjuncts(predicate);
+      for (const part of parts) {
         if (part.kind !== "in" || part.ranges.length > MOST_RANGES) continue;
         const register = this.fields.indexOf(part.field);
         const coder = this.coders[register]!;
@@ -262,25 +304,19 @@ export class Classifier {
         list.push({ rule, ranges });
         perField.set(register, list);
       }
-      return mine;
+      return { mine, whole: parts.length === 1 };
     });
     // How much of a field a predicate takes up is counted in the intervals that the whole list tells apart.
     const spaces = new Map(
       [...perField].map(([register, list]) => [register, new Intervals(list.flatMap((l) => l.ranges))]),
     );
-    const chosen = choices.map((mine, rule) => {
-      let best = {
-        rule,
-        register: -1,
-        ranges: [] as readonly (readonly [number, number])[],
-        share: 1,
-        count: 0,
-      };
+    const chosen = choices.map(({ mine, whole }, rule) => {
+      let best = { rule, whole, register: -1, ranges: [] as Numbers, share: 1, count: 0 };
       for (const { register, ranges } of mine) {
         const space = spaces.get(register)!;
         const count = ranges.reduce((sum, [lo, hi]) => sum + space.find(hi) - space.find(lo) + 1, 0);
         const share = count / space.size;
-        if (share < best.share) best = { rule, register, ranges, share, count };
+        if (share < best.share) best = { rule, whole, register, ranges, share, count };
       }
       return best;
     });
@@ -299,33 +335,36 @@ export class Classifier {
     return [...groups]
       .map(([register, list]): Group => {
         const least = list[0]!.rule;
+        const items = list.map(({ rule, ranges, whole }) => ({
+          item: 2 * (rule + 1) + (whole && register >= 0 ? 1 : 0),
+          ranges,
+        }));
         if (register < 0)
-          return {
-            register,
-            least,
-            intervals: null,
-            offsets: NONE,
-            rules: Int32Array.from(list, (l) => l.rule),
-          };
+          return { register, least, intervals: null, rest: Int32Array.from(items, (each) => each.item) };
         const intervals = new Intervals(list.flatMap((l) => l.ranges));
-        return { register, least, intervals, ...intervals.lists(list) };
+        intervals.enter(items);
+        return { register, least, intervals, rest: NONE };
       })
       .sort((a, b) => a.least - b.least);
   }
 }
 
+/** Ranges of registers. */
+type Numbers = readonly (readonly [number, number])[];
+
 /** All that must hold for a predicate to hold. */
 const conjuncts = (p: Predicate): readonly Predicate[] => (p.kind === "and" ? p.all.flatMap(conjuncts) : [p]);
 
-/** Predicates that are found by one register, or (-1) those that are tried one by one. */
+/**
+ * Predicates that are found by one register, or (-1) those that are tried one by one. Each is a number: its index and 1
+ * more, doubled, and 1 more where the interval says all that it asks.
+ */
 interface Group {
   readonly register: number;
   /** The least predicate among them. */
   readonly least: number;
   readonly intervals: Intervals | null;
-  /** Where the predicates of each interval begin in `rules`. */
-  readonly offsets: Int32Array;
-  readonly rules: Int32Array;
+  readonly rest: Int32Array;
 }
 
 /** Where the ranges begin, and what comes behind them, in order. */

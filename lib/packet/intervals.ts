@@ -5,9 +5,12 @@
 export class Intervals {
   /** How many intervals there are; they are counted from 0, and the first begins with 0. */
   readonly size: number;
-  private readonly bounds: Uint32Array;
+  /** Where each begins, and next to it, to be found in one access to memory, what `enter` entered. */
+  private readonly entries: Int32Array;
   private readonly table: Int32Array;
   private readonly shift: number;
+  /** The lists of intervals that hold several, each with its length in front. */
+  private lists: Int32Array = new Int32Array(0);
 
   constructor(ranges: readonly (readonly [number, number])[]) {
     const all = new Float64Array(2 * ranges.length + 1);
@@ -17,59 +20,76 @@ export class Intervals {
       all[2 * i + 2] = hi === 0xffff_ffff ? 0 : hi + 1;
     });
     all.sort();
-    this.bounds = Uint32Array.from(all.filter((bound, i) => i === 0 || bound !== all[i - 1]));
-    this.size = this.bounds.length;
-    // As many entries as bounds or so, so that few of them share one, and none beyond the last bound.
-    const width = 32 - Math.clz32(this.bounds[this.size - 1]!);
+    const bounds = all.filter((bound, i) => i === 0 || bound !== all[i - 1]);
+    this.size = bounds.length;
+    this.entries = new Int32Array(2 * this.size);
+    for (let i = 0; i < this.size; i++) this.entries[2 * i] = bounds[i]!;
+    // As many places in the table as bounds or so, so that few of them share one, and none beyond the last bound.
+    const width = 32 - Math.clz32(bounds[this.size - 1]!);
     const bits = Math.min(width, 16, 33 - Math.clz32(this.size));
     this.shift = width - bits;
     this.table = new Int32Array((1 << bits) + 1);
     let at = 0;
     for (let i = 0; i < this.table.length; i++) {
       const first = i * 2 ** this.shift;
-      while (at + 1 < this.size && this.bounds[at + 1]! <= first) at++;
+      while (at + 1 < this.size && bounds[at + 1]! <= first) at++;
       this.table[i] = at;
     }
   }
 
-  /** The interval a number lies in. */
+  /** The interval a number from 0 to 2^32-1 lies in. */
   find(value: number): number {
-    const { bounds, table } = this;
-    const entry = value >>> this.shift;
-    if (entry >= table.length - 1) return this.size - 1;
-    let low = table[entry]!;
-    let high = table[entry + 1]!;
+    const { entries, table } = this;
+    const place = value >>> this.shift;
+    if (place >= table.length - 1) return this.size - 1;
+    let low = table[place]!;
+    let high = table[place + 1]!;
     while (low < high) {
       const middle = (low + high + 1) >>> 1;
-      if (bounds[middle]! <= value) low = middle;
+      if (entries[2 * middle]! >>> 0 <= value) low = middle;
       else high = middle - 1;
     }
     return low;
   }
 
-  /** For each interval the rules whose ranges cover it, in the order in which the rules are given. */
-  lists(rules: readonly { rule: number; ranges: readonly (readonly [number, number])[] }[]): {
-    offsets: Int32Array;
-    rules: Int32Array;
-  } {
-    const offsets = new Int32Array(this.size + 1);
-    const each = (visit: (slot: number, rule: number) => void): void => {
-      for (const { rule, ranges } of rules) {
-        let last = -1;
+  /** Enters a number above 0 into all intervals that its ranges, sorted and apart, cover; the least come first. */
+  enter(
+    items: readonly { readonly item: number; readonly ranges: readonly (readonly [number, number])[] }[],
+  ): void {
+    const counts = new Int32Array(this.size);
+    const each = (visit: (interval: number, item: number) => void): void => {
+      for (const { item, ranges } of items)
         for (const [lo, hi] of ranges) {
-          // Ranges that overlap enter a rule once.
-          for (let slot = Math.max(last + 1, this.find(lo)); slot <= this.find(hi); slot++) visit(slot, rule);
-          last = Math.max(last, this.find(hi));
+          const last = this.find(hi);
+          for (let interval = this.find(lo); interval <= last; interval++) visit(interval, item);
         }
-      }
     };
-    each((slot) => offsets[slot + 1]!++);
-    for (let slot = 0; slot < this.size; slot++) offsets[slot + 1]! += offsets[slot]!;
-    const filled = offsets.slice(0, -1);
-    const sorted = new Int32Array(offsets[this.size]!);
-    each((slot, rule) => {
-      sorted[filled[slot]!++] = rule;
+    each((interval) => counts[interval]!++);
+    const places = new Int32Array(this.size);
+    let length = 0;
+    for (let i = 0; i < this.size; i++)
+      if (counts[i]! > 1) {
+        places[i] = length;
+        this.entries[2 * i + 1] = ~length;
+        length += counts[i]! + 1;
+      }
+    this.lists = new Int32Array(length);
+    each((interval, item) => {
+      if (counts[interval] === 1) this.entries[2 * interval + 1] = item;
+      else {
+        const place = places[interval]!;
+        this.lists[place + ++this.lists[place]!] = item;
+      }
     });
-    return { offsets, rules: sorted };
+  }
+
+  /** What was entered for an interval: 0 for nothing, the number, or `~` of where the list of the numbers begins. */
+  entered(interval: number): number {
+    return this.entries[2 * interval + 1]!;
+  }
+
+  /** Of the list that begins at a place its length, or at the places behind the numbers. */
+  listed(place: number): number {
+    return this.lists[place]!;
   }
 }

@@ -4,12 +4,22 @@
  * differently. What asks for more than a header, a translation or something that is not known, is simulated by itself.
  */
 import type { Host } from "../host/host.ts";
-import { Classifier, type Coder } from "../packet/classifier.ts";
-import { CT, CT_STATUS, type Family, type Field, hasPorts, PROTO, type Scalar } from "../packet/field.ts";
+import { Classifier, type Coder, isByte } from "../packet/classifier.ts";
+import {
+  CT,
+  CT_STATUS,
+  type CtState,
+  type Family,
+  type Field,
+  hasPorts,
+  PROTO,
+  type Scalar,
+} from "../packet/field.ts";
+import type { Intervals } from "../packet/intervals.ts";
 import type { Packet } from "../packet/packet.ts";
 import { evaluate, type Predicate, type Reading } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
-import { type BoundChain, Program } from "../path/program.ts";
+import { type BoundChain, type BoundRule, Program } from "../path/program.ts";
 import { GROUPS } from "../path/route.ts";
 import {
   arrive,
@@ -20,7 +30,7 @@ import {
   type Part,
   send,
 } from "../path/walk.ts";
-import { changed } from "../rules/effect.ts";
+import { changed, type Effect } from "../rules/effect.ts";
 import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
 import { isWithinBurst } from "./chain.ts";
 import { Simulator } from "./simulate.ts";
@@ -214,48 +224,104 @@ interface Selection {
   readonly moved: boolean;
 }
 
-/** How a chain lets go of a packet besides its verdicts. */
+/** What a rule does to a packet: an index into VERDICTS, or one of these. */
 const NAT = VERDICTS.length;
-const OTHER = NAT + 1;
+const NOTE = NAT + 1;
+const ASSIGN = NAT + 2;
+const JUMP = NAT + 3;
+const GOTO = NAT + 4;
+const RETURN = NAT + 5;
+/** The packet has to be simulated by itself. */
+const OTHER = -1;
 
-/** A field as a register of a classifier takes it. */
-interface Feed {
-  readonly register: number;
-  readonly column: Int32Array;
-  /** What stands for a name; `null` for a number. */
-  readonly coder: Coder | null;
-  readonly table: number[];
-  /** What a packet must have for it, as bits. */
-  readonly of: number;
+function codeOf({ effect }: BoundRule): number {
+  switch (effect.kind) {
+    case "verdict":
+      return VERDICTS.indexOf(effect.verdict);
+    case "opaque":
+      return VERDICTS.indexOf("undecided");
+    default:
+      return { nat: NAT, note: NOTE, assign: ASSIGN, jump: JUMP, goto: GOTO, return: RETURN }[effect.kind];
+  }
 }
 
-/** A classifier and where its registers come from. */
-interface Fed {
+/** The values of a field. */
+interface Values {
+  readonly list: Int32Array;
+  /** All packets have the same. */
+  same: boolean;
+}
+
+/** Where a classifier's register comes from. */
+interface Feed {
+  readonly register: number;
+  /** The values; of IPv6 addresses, which are no 32-bit numbers, there are `wide` ones instead. */
+  readonly values: Values;
+  readonly wide: readonly Scalar[] | null;
+  readonly coder: Coder | null;
+  /** What stands in the register for each name. */
+  readonly names: number[];
+  /** What a packet must have for it, as bits. */
+  readonly of: number;
+  /** The kinds of its values that the list tells apart; each counts `step`, as a digit of the kind of packet. */
+  kinds: Intervals | null;
+  step: number;
+  /** The digit of each value, where there are few: numbers up to 255, and names. */
+  digits: Int32Array | null;
+}
+
+/** Packets of a kind find the same: what they found, 2 more so that 0 is what nobody asked yet. */
+const MOST_KINDS = 1 << 18;
+
+/** A list of predicates that is asked for packets in columns. */
+interface Asked {
+  readonly list: readonly { readonly when: Predicate }[];
   readonly classifier: Classifier;
   readonly feeds: readonly Feed[];
-  /** IPv6 addresses, which are no 32-bit numbers. */
-  readonly wide: readonly { register: number; column: readonly Scalar[]; coder: Coder; of: number }[];
   /** Registers of fields that no packet has. */
   readonly never: readonly number[];
   /** All that its fields ask of a packet to have. */
   readonly of: number;
+  /** What packets of each kind find; `null` where there are too many kinds. */
+  readonly found: Int32Array | null;
+  /** For which packet the registers are set. */
+  loaded: number;
+  /** Those of its feeds that differ from packet to packet; the others' registers are set for all. */
+  differing: readonly Feed[];
+  /** For which state of the columns that was so. */
+  seen: number;
+}
+
+/** A chain, as packets in columns run through it. */
+interface Chain {
+  readonly bound: BoundChain;
+  readonly asked: Asked;
+  readonly codes: Int8Array;
+  /** Where each jump leads. */
+  readonly to: (Chain | null)[];
 }
 
 class BatchEngine implements Engine<Selection>, Reading {
   /** Packets that have to be simulated by themselves. */
   readonly others: number[] = [];
-  private readonly columns = new Map<Field, Int32Array>();
+  private readonly columns = new Map<Field, Values>();
   /** IPv6 addresses. */
   private readonly wide: { readonly src: Scalar[]; readonly dst: Scalar[] } = { src: [], dst: [] };
   private readonly has = new Uint8Array(TOGETHER);
   private readonly keys = new Int32Array(TOGETHER);
   private readonly names: string[] = [""];
   private readonly ids = new Map<string, number>([["", 0]]);
-  private readonly fed = new Map<Classifier, Fed>();
+  private readonly lists = new Map<object, Asked>();
+  private readonly chains = new Map<BoundChain, Chain>();
+  private readonly back: Chain[] = [];
+  private readonly backTo: number[] = [];
   private readonly family: Family;
   private count = 0;
-  /** The packet that is being read. */
+  /** The packet that is being read, and how often one was or changed. */
   private lane = 0;
+  private reading = 0;
+  /** How often it changed which columns differ, and what the others hold. */
+  private version = 0;
 
   constructor(
     private readonly program: Program,
@@ -267,19 +333,23 @@ class BatchEngine implements Engine<Selection>, Reading {
   /** Takes up the packets from `first` on. */
   take(packets: PacketColumns, first: number, count: number): void {
     this.count = count;
+    this.version++;
     this.others.length = 0;
-    const inputs = this.column("in");
-    const socket = this.column("socket");
-    if (isList(packets.in as Column<string | null>))
+    const input = packets.in;
+    if (isList(input)) {
+      const names = this.column("in");
+      const sockets = this.column("socket");
+      this.differ(names);
+      this.differ(sockets);
       for (let i = 0; i < count; i++) {
-        const name = (packets.in as readonly (string | null)[])[first + i];
+        const name = input[first + i];
         if (typeof name !== "string" && name !== null) throw wrong("in", first + i, name);
-        inputs[i] = this.id(name ?? "");
-        socket[i] = name === null ? 1 : 0;
+        names.list[i] = this.id(name ?? "");
+        sockets.list[i] = name === null ? 1 : 0;
       }
-    else {
-      inputs.fill(this.id((packets.in as string | null) ?? ""), 0, count);
-      socket.fill(packets.in === null ? 1 : 0, 0, count);
+    } else {
+      this.fill("in", this.id((input as string | null) ?? ""));
+      this.fill("socket", input === null ? 1 : 0);
     }
     for (const field of ["src", "dst"] as const)
       if (this.family === 4) this.numbers(field, packets[field] as Column<number>, 0xffff_ffff, first);
@@ -289,32 +359,47 @@ class BatchEngine implements Engine<Selection>, Reading {
       const given = packets[field] ?? usual;
       if (given !== undefined) this.numbers(field, given, most, first);
     }
-    const proto = this.column("proto");
+    const proto = this.column("proto").list;
     for (let i = 0; i < count; i++) this.has[i] = HAS[proto[i]!]!;
-    for (const field of ["out", "physin", "physout", "fragment", "pkttype", "ctstatus"] as const)
-      this.column(field).fill(0, 0, count);
-    this.column("ctstate").fill(CT.INVALID, 0, count);
-    this.column("ctdir").fill(0, 0, count);
-    this.column("ctmark").fill(0, 0, count);
+    for (const field of [
+      "out",
+      "physin",
+      "physout",
+      "fragment",
+      "pkttype",
+      "ctstatus",
+      "ctdir",
+      "ctmark",
+    ] as const)
+      this.fill(field, 0);
+    this.fill("ctstate", CT.INVALID);
   }
 
   private numbers(field: Field, from: Column<number>, most: number, first: number): void {
-    const column = this.column(field);
     if (!isList(from)) {
-      if (!(Number.isInteger(from) && from >= 0 && from <= most)) throw wrong(field, first, from);
-      column.fill(from, 0, this.count);
+      if (typeof from !== "number" || from >>> 0 !== from || from > most) throw wrong(field, first, from);
+      this.fill(field, from);
       return;
     }
     const { count } = this;
+    const values = this.column(field);
+    this.differ(values);
+    const { list } = values;
+    // What cannot hold a wrong value need not be looked at.
+    if (ArrayBuffer.isView(from) && (FITTING.get(from.constructor) ?? Number.POSITIVE_INFINITY) <= most) {
+      list.set((from as unknown as Uint32Array).subarray(first, first + count));
+      return;
+    }
     for (let i = 0; i < count; i++) {
       const value = from[first + i]!;
       if (typeof value !== "number" || value >>> 0 !== value || value > most)
         throw wrong(field, first + i, value);
-      column[i] = value;
+      list[i] = value;
     }
   }
 
   private addresses(column: Scalar[], field: Field, from: Column<bigint>, first: number): void {
+    this.differ(this.column(field));
     for (let i = 0; i < this.count; i++) {
       const value = valueAt(from, first + i);
       if (typeof value !== "bigint" || value < 0n || value >> 128n !== 0n)
@@ -325,18 +410,33 @@ class BatchEngine implements Engine<Selection>, Reading {
 
   /** Leads them through the host. */
   walk(): Ending<Selection>[] {
-    const socket = this.column("socket");
-    const all = { lanes: Int32Array.from({ length: this.count }, (_, i) => i), asked: NONE, moved: false };
-    for (let i = 0; i < this.count; i++) this.keys[i] = socket[i]!;
+    const all = { lanes: ALL.subarray(0, this.count), asked: NONE, moved: false };
+    this.keys.set(this.column("socket").list);
     return this.part(all, 2).flatMap(({ state, outcome: sent }) =>
       sent === 1 ? send(state, this.program, this) : arrive(state, this.program, this),
     );
   }
 
-  private column(field: Field): Int32Array {
-    let column = this.columns.get(field);
-    if (column === undefined) this.columns.set(field, (column = new Int32Array(TOGETHER)));
-    return column;
+  private column(field: Field): Values {
+    let values = this.columns.get(field);
+    if (values === undefined)
+      this.columns.set(field, (values = { list: new Int32Array(TOGETHER), same: false }));
+    return values;
+  }
+
+  private fill(field: Field, value: number): void {
+    const values = this.column(field);
+    if (values.same && values.list[0] === (value | 0)) return;
+    values.list.fill(value);
+    values.same = true;
+    this.version++;
+  }
+
+  /** From now on packets may differ in a field. */
+  private differ(values: Values): void {
+    if (!values.same) return;
+    values.same = false;
+    this.version++;
   }
 
   private id(name: string): number {
@@ -349,22 +449,26 @@ class BatchEngine implements Engine<Selection>, Reading {
   }
 
   /** Where a field is read, and what a packet must have for it; `undefined` for what no packet has. */
-  private source(field: Field): { field: Field; column: Int32Array | null; of: number } | undefined {
+  private source(field: Field): { values: Values; wide: readonly Scalar[] | null; of: number } | undefined {
     const { like, of } = OF_CONNECTION[field] ?? {
       like: field,
-      of: field in NUMBERS ? NUMBERS[field as NumberField].of : 0,
+      of: Object.hasOwn(NUMBERS, field) ? NUMBERS[field as NumberField].of : 0,
     };
-    if (this.family === 6 && (like === "src" || like === "dst")) return { field: like, column: null, of };
-    const column = this.columns.get(like);
-    return column === undefined ? undefined : { field: like, column, of };
+    const values = this.columns.get(like);
+    if (values === undefined) return undefined;
+    return {
+      values,
+      wide: this.family === 6 && (like === "src" || like === "dst") ? this.wide[like] : null,
+      of,
+    };
   }
 
   field(field: Field): Scalar | undefined {
     const source = this.source(field);
     if (source === undefined || (source.of & ~this.has[this.lane]!) !== 0) return undefined;
-    if (source.column === null) return this.wide[source.field as "src" | "dst"][this.lane];
-    const value = source.column[this.lane]!;
-    return NAMES.has(source.field) ? this.names[value] : value >>> 0;
+    if (source.wide !== null) return source.wide[this.lane];
+    const value = source.values.list[this.lane]!;
+    return NAMES.has(field) ? this.names[value] : value >>> 0;
   }
 
   settled(key: string): boolean | undefined {
@@ -373,122 +477,224 @@ class BatchEngine implements Engine<Selection>, Reading {
     return settled(this.truths, key) ?? (isWithinBurst(key) || key === GROUPS ? true : undefined);
   }
 
-  private feed(classifier: Classifier): Fed {
-    let fed = this.fed.get(classifier);
-    if (fed === undefined) {
+  private ask(list: readonly { readonly when: Predicate }[]): Asked {
+    let asked = this.lists.get(list);
+    if (asked === undefined) {
+      const classifier = Classifier.of(list);
       classifier.open();
       const feeds: Feed[] = [];
-      const wide: { register: number; column: readonly Scalar[]; coder: Coder; of: number }[] = [];
       const never: number[] = [];
       classifier.fields.forEach((field, register) => {
         const source = this.source(field);
         const coder = classifier.coders[register]!;
         if (source === undefined) never.push(register);
-        else if (source.column === null)
-          wide.push({
-            register,
-            column: this.wide[source.field as "src" | "dst"],
-            coder: coder!,
-            of: source.of,
-          });
-        else feeds.push({ register, column: source.column, coder, table: [], of: source.of });
+        else feeds.push({ register, ...source, coder, names: [], kinds: null, step: 0, digits: null });
       });
-      const of = [...feeds, ...wide].reduce((all, each) => all | each.of, 0);
-      this.fed.set(classifier, (fed = { classifier, feeds, wide, never, of }));
+      const of = feeds.reduce((all, each) => all | each.of, 0);
+      const found = counted(classifier, feeds);
+      asked = { list, classifier, feeds, never, of, found, loaded: 0, differing: feeds, seen: -1 };
+      this.lists.set(list, asked);
     }
-    return fed;
+    return asked;
   }
 
-  /** Sets the registers of a classifier to a packet. */
-  private load({ classifier, feeds, wide, never, of }: Fed, lane: number): void {
-    const { registers, absent } = classifier;
-    classifier.open();
-    for (let i = 0; i < feeds.length; i++) {
-      const { register, column, coder, table } = feeds[i]!;
-      const value = column[lane]!;
-      if (coder === null) registers[register] = value;
-      else registers[register] = table[value] ??= coder.code(this.names[value]!);
+  /** The number that stands in a register for a packet's value. */
+  private registerOf({ values, wide, coder, names }: Feed, lane: number): number {
+    if (coder === null) return values.list[lane]!;
+    if (wide !== null) return coder.code(wide[lane]!);
+    const id = values.list[lane]!;
+    return (names[id] ??= coder.code(this.names[id]!));
+  }
+
+  /** Sets the registers of a classifier to the packet that is being read. */
+  private load(asked: Asked): void {
+    if (asked.loaded === this.reading) return;
+    asked.loaded = this.reading;
+    const { lane } = this;
+    const { registers, absent } = asked.classifier;
+    if (asked.seen !== this.version) {
+      asked.seen = this.version;
+      asked.classifier.open();
+      for (const feed of asked.feeds) registers[feed.register] = this.registerOf(feed, lane);
+      asked.differing = asked.feeds.filter((feed) => !feed.values.same);
     }
-    for (let i = 0; i < wide.length; i++) {
-      const { register, column, coder } = wide[i]!;
-      registers[register] = coder.code(column[lane]!);
+    const { feeds, differing, never } = asked;
+    for (let i = 0; i < differing.length; i++) {
+      const feed = differing[i]!;
+      registers[feed.register] = feed.coder === null ? feed.values.list[lane]! : this.registerOf(feed, lane);
     }
-    const lacking = of & ~this.has[lane]!;
-    classifier.lacks = lacking !== 0 || never.length > 0;
-    if (!classifier.lacks) return;
+    const lacking = asked.of & ~this.has[lane]!;
+    asked.classifier.lacks = lacking !== 0 || never.length > 0;
+    if (!asked.classifier.lacks) return;
     absent.fill(0);
     for (const each of feeds) if ((each.of & lacking) !== 0) absent[each.register] = 1;
-    for (const each of wide) if ((each.of & lacking) !== 0) absent[each.register] = 1;
     for (const register of never) absent[register] = 1;
   }
 
-  /** The first predicate that holds from `from` on: its index, the size for none, or -1 where that is not known. */
-  private first({ classifier }: Fed, list: readonly { when: Predicate }[], from: number): number {
+  /**
+   * For each packet of a selection the first predicate that holds: its index, the size for none, or `OTHER` where it is
+   * not known; into `keys`.
+   * @returns whether it is the same for all
+   */
+  private firsts(asked: Asked, lanes: Int32Array): boolean {
+    const { found, feeds } = asked;
+    const { keys, has } = this;
+    const count = lanes.length;
+    if (asked.of === 0 && feeds.every((feed) => feed.values.same)) {
+      // Where nothing differs that is asked for, one packet speaks for all.
+      this.read(lanes[0]!);
+      keys.fill(this.search(asked, 0), 0, count);
+      return true;
+    }
+    if (found === null) {
+      for (let i = 0; i < count; i++) {
+        this.read(lanes[i]!);
+        keys[i] = this.search(asked, 0);
+      }
+      return false;
+    }
+    keys.fill(0, 0, count);
+    for (const feed of feeds) {
+      const { of, step, coder, wide } = feed;
+      const kinds = feed.kinds!;
+      const { list } = feed.values;
+      const missing = step * kinds.size;
+      if (feed.values.same && of === 0) {
+        const digit = step * kinds.find(this.registerOf(feed, lanes[0]!) >>> 0);
+        if (digit > 0) for (let i = 0; i < count; i++) keys[i]! += digit;
+      } else if (feed.digits !== null) {
+        const digits = this.digitsOf(feed, feed.digits);
+        if (of === 0) for (let i = 0; i < count; i++) keys[i]! += digits[list[lanes[i]!]!]!;
+        else
+          for (let i = 0; i < count; i++) {
+            const lane = lanes[i]!;
+            keys[i]! += (of & ~has[lane]!) !== 0 ? missing : digits[list[lane]!]!;
+          }
+      } else
+        for (let i = 0; i < count; i++) {
+          const lane = lanes[i]!;
+          if ((of & ~has[lane]!) !== 0) keys[i]! += missing;
+          else
+            keys[i]! +=
+              step *
+              kinds.find((wide === null || coder === null ? list[lane]! : coder.code(wide[lane]!)) >>> 0);
+        }
+    }
+    for (let i = 0; i < count; i++) {
+      const key = keys[i]!;
+      let known = found[key]!;
+      if (known === 0) {
+        this.read(lanes[i]!);
+        found[key] = known = this.search(asked, 0) + 2;
+      }
+      keys[i] = known - 2;
+    }
+    return false;
+  }
+
+  /** The digits of a feed, those of names that came up since included. */
+  private digitsOf(feed: Feed, known: Int32Array): Int32Array {
+    if (feed.coder === null || known.length >= this.names.length) return known;
+    feed.digits = Int32Array.from(this.names, (name) => feed.step * feed.kinds!.find(feed.coder!.code(name)));
+    return feed.digits;
+  }
+
+  private search(asked: Asked, from: number): number {
+    this.load(asked);
     for (let at = from; ; at++) {
-      const found = classifier.find(at);
+      const found = asked.classifier.find(at);
       at = found >> 1;
       if ((found & 1) === 0) return at;
-      const holds = evaluate(list[at]!.when, this);
+      const holds = evaluate(asked.list[at]!.when, this);
       if (holds === true) return at;
-      if (holds !== false) return -1;
+      if (holds !== false) return OTHER;
     }
   }
 
-  /** Parts a selection by the key of each packet; those with the key `OTHER`, or below 0, leave it. */
+  private read(lane: number): void {
+    this.lane = lane;
+    this.reading++;
+  }
+
+  /** Parts a selection by the key of each packet; those whose key is `OTHER` leave it. */
   private part(from: Selection, kinds: number): Part<Selection, number>[] {
     const { lanes } = from;
+    const { keys } = this;
     const counts = new Int32Array(kinds);
     let rest = 0;
     for (let i = 0; i < lanes.length; i++) {
-      const key = this.keys[i]!;
+      const key = keys[i]!;
       if (key < 0) {
         this.others.push(lanes[i]!);
         rest++;
       } else counts[key]!++;
     }
     const parts: Part<Selection, number>[] = [];
-    for (let key = 0; key < kinds; key++) {
+    for (let key = 0; key < kinds && rest < lanes.length; key++) {
       const count = counts[key]!;
       if (count === 0) continue;
       if (count === lanes.length) return [{ state: from, outcome: key }];
       const mine = new Int32Array(count);
-      for (let i = 0, n = 0; n < count; i++) if (this.keys[i] === key) mine[n++] = lanes[i]!;
+      for (let i = 0, n = 0; n < count; i++) if (keys[i] === key) mine[n++] = lanes[i]!;
       parts.push({ state: { ...from, lanes: mine }, outcome: key });
-      if (count + rest === lanes.length) break;
+      rest += count;
     }
     return parts;
   }
 
   choose<T>(state: Selection, cases: readonly Case<T>[]): Part<Selection, T>[] {
     if (cases[0]?.when.kind === "any") return [{ state, outcome: cases[0].outcome }];
-    const fed = this.feed(Classifier.of(cases));
-    const { lanes } = state;
-    for (let i = 0; i < lanes.length; i++) {
-      this.lane = lanes[i]!;
-      this.load(fed, this.lane);
-      this.keys[i] = this.first(fed, cases, 0);
-    }
+    const asked = this.ask(cases);
+    const alike = this.firsts(asked, state.lanes);
+    const [first] = this.keys;
+    if (alike && first! >= 0)
+      return first === cases.length ? [] : [{ state, outcome: cases[first!]!.outcome }];
     return this.part(state, cases.length + 1)
       .filter(({ outcome }) => outcome < cases.length)
       .map(({ state: each, outcome }) => ({ state: each, outcome: cases[outcome]!.outcome }));
   }
 
+  private chain(bound: BoundChain): Chain {
+    let chain = this.chains.get(bound);
+    if (chain === undefined) {
+      const codes = Int8Array.from([...bound.rules.map(codeOf), RETURN]);
+      chain = { bound, asked: this.ask(bound.rules), codes, to: new Array(codes.length).fill(null) };
+      this.chains.set(bound, chain);
+    }
+    return chain;
+  }
+
+  /** The chain that a rule jumps to. */
+  private target(from: Chain, at: number): Chain {
+    const { effect } = from.bound.rules[at]!;
+    const name = effect.kind === "jump" || effect.kind === "goto" ? effect.chain : "";
+    const chain = this.chain(this.program.chain(from.bound.chain.table, name)!);
+    from.to[at] = chain;
+    return chain;
+  }
+
   table(state: Selection, table: TableName, hook: Hook): Part<Selection, Decision>[] {
-    const chain = this.program.chain(table, hook);
-    if (chain === undefined) return [{ state, outcome: "accept" }];
-    if (chain.rules.length === 0) return [{ state, outcome: chain.policy ?? "accept" }];
+    const bound = this.program.chain(table, hook);
+    if (bound === undefined) return [{ state, outcome: "accept" }];
+    if (bound.rules.length === 0) return [{ state, outcome: bound.policy ?? "accept" }];
+    const chain = this.chain(bound);
     const { lanes } = state;
-    const watched = table === "mangle" && hook === "OUTPUT" ? this.routed() : [];
     const kinds = VERDICTS.length;
+    const watched = table === "mangle" && hook === "OUTPUT" ? this.routed() : null;
+    const { keys } = this;
+    const alike = this.firsts(chain.asked, lanes);
+    const code = keys[0]! < 0 ? OTHER : chain.codes[keys[0]!]!;
+    if (alike && code >= 0 && code <= NAT)
+      return [{ state: told(state, false), outcome: VERDICTS[code === NAT ? 0 : code]! }];
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
-      const before = watched.map((column) => column[lane]);
-      const way = this.decide(lane, chain);
-      const moved = watched.some((column, n) => column[lane] !== before[n]);
-      this.keys[i] = way === OTHER ? -1 : (way === NAT ? 0 : way) + (moved ? kinds : 0);
+      const before = watched?.map((column) => column[lane]);
+      const way = this.decide(lane, chain, keys[i]!);
+      const moved = watched?.some((column, n) => column[lane] !== before![n]) === true;
+      keys[i] = (way === NAT ? 0 : way) + (moved && way !== OTHER ? kinds : 0);
     }
-    return this.part(state, 2 * kinds).map(({ state: each, outcome }) => ({
-      state: outcome >= kinds ? { ...each, moved: true } : each.moved ? { ...each, moved: false } : each,
+    return this.part(state, 2 * kinds).map(({ state: some, outcome }) => ({
+      state: told(some, outcome >= kinds),
       outcome: VERDICTS[outcome % kinds]!,
     }));
   }
@@ -496,63 +702,65 @@ class BatchEngine implements Engine<Selection>, Reading {
   /** What mangle can change of that on which the route of the host's own packets depends. */
   private routed(): Int32Array[] {
     const fields: readonly Field[] = this.family === 4 ? ["mark", "tos"] : ["mark", "tos", "ttl"];
-    return fields.map((field) => this.column(field));
+    return fields.map((field) => this.column(field).list);
   }
 
-  /** What a built-in chain makes of a packet: an index into VERDICTS, `NAT` or `OTHER`. */
-  private decide(lane: number, top: BoundChain): number {
-    this.lane = lane;
-    const below: { chain: BoundChain; next: number }[] = [];
+  /**
+   * What a built-in chain makes of a packet: an index into VERDICTS, `NAT` or `OTHER`.
+   * @param first the first rule that matches, as `firsts` gives it
+   */
+  private decide(lane: number, top: Chain, first: number): number {
+    if (first < 0) return OTHER;
+    if (top.codes[first]! <= NAT) return top.codes[first]!;
+    this.read(lane);
+    const { back, backTo } = this;
+    let depth = 0;
     let chain = top;
-    let fed = this.feed(chain.classifier);
-    this.load(fed, lane);
     let next = 0;
-    for (;;) {
-      const at = this.first(fed, chain.rules, next);
+    for (let at = first; ; at = this.search(chain.asked, next)) {
       if (at < 0) return OTHER;
-      const effect = chain.rules[at]?.effect ?? RETURN;
+      const code = chain.codes[at]!;
+      if (code <= NAT) return code;
       next = at + 1;
-      switch (effect.kind) {
-        case "verdict":
-          return VERDICTS.indexOf(effect.verdict);
-        case "nat":
-          return NAT;
-        case "opaque":
-          return VERDICTS.indexOf("undecided");
-        case "note":
-          continue;
-        case "assign":
-          if (!this.assigned(lane, effect.field, effect.change)) return OTHER;
+      switch (code) {
+        case ASSIGN:
+          if (!this.assigned(chain.bound.rules[at]!.effect)) return OTHER;
           break;
-        case "jump":
-          below.push({ chain, next });
-          chain = this.program.chain(top.chain.table, effect.chain)!;
+        case JUMP:
+          back[depth] = chain;
+          backTo[depth++] = next;
+          chain = chain.to[at] ?? this.target(chain, at);
           next = 0;
           break;
-        case "goto":
-          chain = this.program.chain(top.chain.table, effect.chain)!;
+        case GOTO:
+          chain = chain.to[at] ?? this.target(chain, at);
           next = 0;
           break;
-        case "return": {
-          const back = below.pop();
-          if (back === undefined) return VERDICTS.indexOf(top.policy ?? "accept");
-          ({ chain, next } = back);
-        }
+        case RETURN:
+          if (depth === 0) return VERDICTS.indexOf(top.bound.policy ?? "accept");
+          chain = back[--depth]!;
+          next = backTo[depth]!;
       }
-      fed = this.feed(chain.classifier);
-      this.load(fed, lane);
     }
   }
 
   /** Changes a field as far as the kernel lets it (see chain.ts); `false` for a field that is not kept here. */
-  private assigned(lane: number, field: Field, change: Parameters<typeof changed>[1]): boolean {
+  private assigned(effect: Effect): boolean {
+    if (effect.kind !== "assign") return false;
+    const { field, change } = effect;
+    const { lane } = this;
     const tracked = (this.has[lane]! & CONNECTION) !== 0;
     if (field === "ctstate" && tracked) return true;
     const ofConnection = field === "ctmark" || (change.kind === "copy" && change.from === "ctmark");
     if (ofConnection && !tracked) return true;
     if (!CHANGEABLE.has(field)) return false;
     const from = change.kind === "copy" ? (this.field(change.from) ?? 0) : undefined;
-    this.column(field)[lane] = changed(this.field(field) ?? 0, change, from)!;
+    const values = this.column(field);
+    const value = changed(this.field(field) ?? 0, change, from)!;
+    if (value === values.list[lane]! >>> 0) return true;
+    this.differ(values);
+    values.list[lane] = value;
+    this.reading++;
     return true;
   }
 
@@ -560,36 +768,47 @@ class BatchEngine implements Engine<Selection>, Reading {
     if (!this.program.tracks) return [state];
     const ctstate = this.column("ctstate");
     const { fresh } = this.program;
-    const fed = this.feed(Classifier.of(fresh));
+    const asked = this.ask(fresh);
+    // Seen before on the way out through loopback, or told not to be tracked.
+    const tracked = (lane: number): boolean =>
+      (this.has[lane]! & CONNECTION) !== 0 || ctstate.list[lane] === CT.UNTRACKED;
     const { lanes } = state;
+    const { keys } = this;
+    this.firsts(asked, lanes);
+    let word = -1;
+    let same = lanes.length === this.count;
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
-      this.keys[i] = 0;
-      if ((this.has[lane]! & CONNECTION) !== 0 || ctstate[lane] === CT.UNTRACKED) continue;
-      this.lane = lane;
-      this.load(fed, lane);
-      const at = this.first(fed, fresh, 0);
-      if (at < 0 || at === fresh.length) this.keys[i] = -1;
+      const at = keys[i]!;
+      if (tracked(lane)) keys[i] = 0;
+      else if (at < 0 || at === fresh.length) keys[i] = OTHER;
       else {
-        const word = fresh[at]!.outcome;
-        ctstate[lane] = CT[word];
-        if (word !== "INVALID" && word !== "UNTRACKED") this.has[lane]! |= CONNECTION;
+        keys[i] = 0;
+        ctstate.list[lane] = CT[fresh[at]!.outcome];
+        if (OPENS.has(fresh[at]!.outcome)) this.has[lane]! |= CONNECTION;
       }
+      if (i === 0) word = ctstate.list[lane]!;
+      else same &&= ctstate.list[lane] === word;
     }
+    ctstate.same = same;
+    this.version++;
     return this.part(state, 1).map((each) => each.state);
   }
 
   nat(state: Selection, hook: Hook, side: "dst" | "src"): Part<Selection, Decision>[] {
     // A table that the rules do not have translates nothing; and a connection asks it once a side.
     if (!this.program.ruleset.tables.has("nat") || state.asked[side]) return [{ state, outcome: "accept" }];
-    const chain = this.program.chain("nat", hook);
+    const bound = this.program.chain("nat", hook);
     const asked: Selection = { ...state, asked: { ...state.asked, [side]: true } };
-    if (chain === undefined) return [{ state: asked, outcome: "accept" }];
+    if (bound === undefined) return [{ state: asked, outcome: "accept" }];
+    const chain = this.chain(bound);
     const { lanes } = state;
+    const { keys } = this;
+    this.firsts(chain.asked, lanes);
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
-      const way = (this.has[lane]! & CONNECTION) === 0 ? 0 : this.decide(lane, chain);
-      this.keys[i] = way === NAT || way === OTHER ? -1 : way;
+      const way = (this.has[lane]! & CONNECTION) === 0 ? 0 : this.decide(lane, chain, keys[i]!);
+      keys[i] = way === NAT ? OTHER : way;
     }
     return this.part(asked, VERDICTS.length).map(({ state: each, outcome }) => {
       const verdict = VERDICTS[outcome]!;
@@ -598,22 +817,29 @@ class BatchEngine implements Engine<Selection>, Reading {
   }
 
   assign(state: Selection, field: Field, value: Scalar): Selection {
-    const column = this.column(field);
     const number = typeof value === "string" ? this.id(value) : Number(value);
-    for (const lane of state.lanes) column[lane] = number;
+    if (state.lanes.length === this.count) {
+      this.fill(field, number);
+      return state;
+    }
+    const values = this.column(field);
+    this.differ(values);
+    for (const lane of state.lanes) values.list[lane] = number;
     return state;
   }
 
   aged(state: Selection): Selection {
     const ttl = this.column("ttl");
-    for (const lane of state.lanes) ttl[lane] = Math.max(0, ttl[lane]! - 1);
+    this.differ(ttl);
+    for (const lane of state.lanes) ttl.list[lane] = Math.max(0, ttl.list[lane]! - 1);
     return state;
   }
 
   confirm(state: Selection): Confirmed<Selection> {
     const status = this.column("ctstatus");
+    this.differ(status);
     for (const lane of state.lanes)
-      if ((this.has[lane]! & CONNECTION) !== 0) status[lane] = CT_STATUS.CONFIRMED;
+      if ((this.has[lane]! & CONNECTION) !== 0) status.list[lane] = CT_STATUS.CONFIRMED;
     return { state, why: null };
   }
 
@@ -623,8 +849,44 @@ class BatchEngine implements Engine<Selection>, Reading {
   }
 }
 
+/**
+ * Counts the kinds of packets that a list tells apart, where they are few: then what one of a kind found is what all of
+ * them find.
+ */
+function counted(classifier: Classifier, feeds: readonly Feed[]): Int32Array | null {
+  const kinds = classifier.kinds();
+  if (kinds === null) return null;
+  let all = 1;
+  for (const feed of feeds) {
+    feed.kinds = kinds[feed.register]!;
+    feed.step = all;
+    // One more for a packet without it.
+    all *= feed.kinds.size + 1;
+    if (all > MOST_KINDS) return null;
+    feed.digits = digitsOf(feed, classifier.fields[feed.register]!);
+  }
+  return new Int32Array(all);
+}
+
+function digitsOf({ coder, kinds, step, wide }: Feed, field: Field): Int32Array | null {
+  if (coder !== null) return wide === null ? new Int32Array(0) : null;
+  if (!isByte(field)) return null;
+  return Int32Array.from({ length: 0x100 }, (_, value) => step * kinds!.find(value));
+}
+
+/** What of conntrack's words for a first packet says that there is a connection. */
+const OPENS: ReadonlySet<CtState> = new Set(["NEW", "ESTABLISHED", "RELATED"]);
+/** The greatest values that lists of numbers can hold. */
+const FITTING: ReadonlyMap<unknown, number> = new Map<unknown, number>([
+  [Uint8Array, 0xff],
+  [Uint16Array, 0xffff],
+  [Uint32Array, 0xffff_ffff],
+]);
+/** A selection that mangle did, or did not, take off its route. */
+const told = (state: Selection, moved: boolean): Selection =>
+  state.moved === moved ? state : { ...state, moved };
+const ALL = Int32Array.from({ length: TOGETHER }, (_, i) => i);
 const NONE = { dst: false, src: false };
-const RETURN = { kind: "return" } as const;
 const NAMES: ReadonlySet<Field> = new Set(["in", "out", "physin", "physout"]);
 /** Fields that a rule may change while the packet stays in its column. */
 const CHANGEABLE: ReadonlySet<Field> = new Set(["mark", "tos", "ttl", "ctstate", "ctmark"]);
