@@ -15,7 +15,9 @@ export function ineffective(
   wanted: { endings: Ending<SetState>[]; allowed: Node },
 ): Way[] {
   const { diagrams } = q.domain;
-  const stopped = q.union(q.firsts(seen), (e) => e.verdict === "drop" || e.verdict === "reject");
+  const firsts = q.firsts(seen);
+  if (wanted.allowed === EMPTY) return [];
+  const stopped = q.union(firsts, (e) => e.verdict === "drop" || e.verdict === "reject");
   const allowed = diagrams.mask(wanted.allowed, q.union(q.firsts(wanted.endings), isAccepted));
   const dead = diagrams.mask(allowed, stopped);
   return q.host.bridges.flatMap((bridge): Way[] => {

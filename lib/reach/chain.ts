@@ -136,7 +136,7 @@ export class Chains {
 
   /** All packets of whatever form. */
   members(set: Node): Node {
-    return this.domain.diagrams.map(set, (id) => Math.min(id, 1));
+    return this.domain.diagrams.members(set);
   }
 
   /** The states by a property of their forms. */

@@ -63,7 +63,11 @@ export class Diagrams {
   private stamps = new Uint32Array(1 << 12);
   private made = new Int32Array(1 << 12);
   private pass = 0;
-  private readonly buffers: { starts: Int32Array; kids: Int32Array }[] = [];
+  /** Room for the edges of nodes in the making, by how deep the recursion is. */
+  private readonly buffers: Room[] = [];
+  private readonly rebuilding: Room[] = [];
+  private rebuilt = 0;
+  private readonly joining: Room[] = [];
 
   /** @param domains number of ordinals of each variable, by level */
   constructor(
@@ -209,6 +213,11 @@ export class Diagrams {
     return this.apply(MASK, set, f, 0);
   }
 
+  /** The set of packets to which a diagram gives any terminal but 0. */
+  members(f: Node): Node {
+    return this.not(this.where(f, 0));
+  }
+
   /** The first that decides, of many: by balanced halves, which keeps the intermediate diagrams small. */
   overAll(list: readonly Node[]): Node {
     const fold = (from: number, to: number): Node => {
@@ -232,15 +241,6 @@ export class Diagrams {
   /** The set of packets to which a diagram gives this terminal. */
   where(f: Node, value: number): Node {
     return this.apply(WHERE, f, terminal(value), 0);
-  }
-
-  private buffer(depth: number, length: number): { starts: Int32Array; kids: Int32Array } {
-    const found = this.buffers[depth];
-    if (found !== undefined && found.starts.length >= length) return found;
-    const size = Math.max(64, length * 2);
-    const made = { starts: new Int32Array(size), kids: new Int32Array(size) };
-    this.buffers[depth] = made;
-    return made;
   }
 
   private apply(op: Operation, f: Node, g: Node, depth: number): Node {
@@ -278,7 +278,7 @@ export class Diagrams {
     const node = inF ? f : g;
     const k = this.size[node]!;
     const o = this.offset[node]!;
-    const b = this.buffer(depth, k);
+    const b = room(this.buffers, depth, k);
     for (let i = 0; i < k; i++) {
       const kid = this.pool[o + k + i]!;
       b.starts[i] = this.pool[o + i]!;
@@ -294,7 +294,7 @@ export class Diagrams {
     const of = this.offset[f]!;
     const og = this.offset[g]!;
     const end = this.domains[level]!;
-    const b = this.buffer(depth, kf + kg);
+    const b = room(this.buffers, depth, kf + kg);
     let i = 0;
     let j = 0;
     let length = 0;
@@ -366,13 +366,13 @@ export class Diagrams {
   private rebuild(x: Node, child: (kid: Node) => Node): Node {
     const k = this.size[x]!;
     const o = this.offset[x]!;
-    const starts = new Int32Array(k);
-    const kids = new Int32Array(k);
+    const b = room(this.rebuilding, this.rebuilt++, k);
     for (let i = 0; i < k; i++) {
-      starts[i] = this.pool[o + i]!;
-      kids[i] = child(this.pool[o + k + i]!);
+      b.starts[i] = this.pool[o + i]!;
+      b.kids[i] = child(this.pool[o + k + i]!);
     }
-    return this.make(this.level[x]!, starts, kids, k);
+    this.rebuilt--;
+    return this.make(this.level[x]!, b.starts, b.kids, k);
   }
 
   /**
@@ -504,9 +504,11 @@ export class Diagrams {
       if (x < 0) return x === EMPTY ? NOTHING : { values: [~x], sets: [FULL] };
       let split = memo.get(x);
       if (split === undefined) {
-        const edges: { readonly part: Split; readonly first: number; readonly last: number }[] = [];
-        this.edges(x, (kid, first, last) => edges.push({ part: go(kid), first, last }));
-        memo.set(x, (split = this.joined(this.level[x]!, edges, places)));
+        const k = this.size[x]!;
+        const o = this.offset[x]!;
+        const parts: Split[] = [];
+        for (let i = 0; i < k; i++) parts.push(go(this.pool[o + k + i]!));
+        memo.set(x, (split = this.joined(x, parts, places)));
       }
       return split;
     };
@@ -514,16 +516,15 @@ export class Diagrams {
     return new Map(values.map((value, i) => [value, sets[i]!]));
   }
 
-  /** The nodes of one level for each terminal below it. Counted first, so that all lie in two arrays. */
-  private joined(
-    level: number,
-    edges: readonly { readonly part: Split; readonly first: number; readonly last: number }[],
-    places: Map<number, number>,
-  ): Split {
+  /** A node for each terminal below one, of what its children are for it. Counted first, so that all lie in one room. */
+  private joined(x: Node, parts: readonly Split[], places: Map<number, number>): Split {
+    const level = this.level[x]!;
+    const domain = this.domains[level]!;
+    const o = this.offset[x]!;
     places.clear();
     const values: number[] = [];
     const ends: number[] = [];
-    for (const { part } of edges)
+    for (const part of parts)
       for (const value of part.values) {
         const place = places.get(value);
         if (place !== undefined) ends[place]! += 2;
@@ -534,29 +535,39 @@ export class Diagrams {
         }
       }
     let total = 0;
-    const at = ends.map((size) => (total += size) - size);
-    const from = at.slice();
-    const starts = new Int32Array(total);
-    const kids = new Int32Array(total).fill(EMPTY);
-    for (const { part, first, last } of edges)
-      for (let i = 0; i < part.values.length; i++) {
-        const place = places.get(part.values[i]!)!;
-        let end = at[place]!;
+    const from: number[] = [];
+    for (let place = 0; place < ends.length; place++) {
+      from.push(total);
+      total += ends[place]!;
+      ends[place] = from[place]!;
+    }
+    const { starts, kids } = room(this.joining, 0, total);
+    for (let i = 0; i < parts.length; i++) {
+      const part = parts[i]!;
+      const first = this.pool[o + i]!;
+      const next = i + 1 < parts.length ? this.pool[o + i + 1]! : domain;
+      for (let j = 0; j < part.values.length; j++) {
+        const place = places.get(part.values[j]!)!;
+        let end = ends[place]!;
         // Before the first interval, and where one does not begin as the last one ended, stands a gap of nothing.
-        if (end === from[place] && first > 0) starts[end++] = 0;
+        if (end === from[place] && first > 0) {
+          starts[end] = 0;
+          kids[end++] = EMPTY;
+        }
         if (end > from[place]! && starts[end - 1] === first) end--;
         starts[end] = first;
-        kids[end++] = part.sets[i]!;
-        starts[end] = last + 1;
+        kids[end++] = part.sets[j]!;
+        starts[end] = next;
         kids[end++] = EMPTY;
-        at[place] = end;
+        ends[place] = end;
       }
-    const domain = this.domains[level]!;
-    const sets = values.map((_, place) => {
-      const end = starts[at[place]! - 1] === domain ? at[place]! - 1 : at[place]!;
-      const [begin, length] = [from[place]!, end - from[place]!];
-      return this.make(level, starts.subarray(begin, end), kids.subarray(begin, end), length);
-    });
+    }
+    const sets: Node[] = [];
+    for (let place = 0; place < values.length; place++) {
+      const [begin, end] = [from[place]!, ends[place]!];
+      const length = (starts[end - 1] === domain ? end - 1 : end) - begin;
+      sets.push(this.make(level, starts.subarray(begin, end), kids.subarray(begin, end), length));
+    }
     return { values, sets };
   }
 
@@ -574,6 +585,20 @@ interface Split {
   readonly sets: readonly Node[];
 }
 const NOTHING: Split = { values: [], sets: [] };
+
+/** Edges of a node in the making. */
+interface Room {
+  readonly starts: Int32Array;
+  readonly kids: Int32Array;
+}
+
+/** Room for so many edges, which are those of nobody else at that depth. */
+function room(list: Room[], depth: number, length: number): Room {
+  const found = list[depth];
+  if (found !== undefined && found.starts.length >= length) return found;
+  const size = Math.max(64, length * 2);
+  return (list[depth] = { starts: new Int32Array(size), kids: new Int32Array(size) });
+}
 
 function grown<T extends Uint16Array | Uint32Array | Int32Array>(old: T, make: new (length: number) => T): T {
   const next = new make(old.length * 2);
