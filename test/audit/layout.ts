@@ -189,3 +189,57 @@ export function audited(layout: Layout): Audit {
 /** One line a finding: its id, who gets through, and what. */
 export const lines = ({ findings }: Audit): string[] =>
   findings.map((f) => [f.id, f.from, ...(f.what === undefined ? [] : [f.what])].join(": "));
+
+const TAILSCALE = {
+  "ts-forward": [
+    "-i tailscale0 -j MARK --set-xmark 0x40000/0xff0000",
+    "-m mark --mark 0x40000/0xff0000 -j ACCEPT",
+    "-s 100.64.0.0/10 -o tailscale0 -j DROP",
+    "-o tailscale0 -j ACCEPT",
+  ],
+  "ts-input": ["-s 100.64.0.0/10 ! -i tailscale0 -j DROP", "-i tailscale0 -j ACCEPT"],
+};
+
+const tailscale = (where: "before" | "behind"): Layout => ({
+  [where]: ["-j ts-forward"],
+  input: ["-j ts-input"],
+  chains: TAILSCALE,
+  interfaces: { tailscale0: "100.80.71.81/32" },
+});
+
+const net = (mode: NonNullable<Net["mode"]>): Layout => ({
+  nets: [{ bridge: "br-x", prefix: "172.20.0", mode, ports: { 8080: 80 } }],
+});
+
+/** Whom a jail of fail2ban has caught. */
+export const jail = (...banned: string[]): string[] => [
+  ...banned.map((ip) => `-s ${ip}/32 -j REJECT --reject-with icmp-port-unreachable`),
+  "-j RETURN",
+];
+
+export const ALLOW = "-p tcp -m tcp --dport 8080 -j ACCEPT";
+
+/** Hosts that the audit must tell apart, each judged by the kernel, too. */
+export const LAYOUTS = {
+  plain: {},
+  routed: net("routed"),
+  "nat-unprotected": net("nat-unprotected"),
+  internal: net("internal"),
+  swarm: { nets: [], swarm: [3000], interfaces: { eth1: "10.99.0.1/24" } },
+  "several interfaces": {
+    input: [
+      "-i eth1 -s 10.99.0.0/24 -p tcp -m tcp --dport 8080 -j ACCEPT",
+      "-i eth2 -p tcp -m tcp --dport 8080 -j ACCEPT",
+    ],
+    interfaces: { eth1: "10.99.0.1/24", eth2: "10.98.0.1/24" },
+  },
+  "Tailscale first": tailscale("before"),
+  "Tailscale behind": tailscale("behind"),
+  WireGuard: {
+    before: ["-i wg0 -j ACCEPT", "-o wg0 -j ACCEPT", "-m conntrack --ctstate INVALID -j DROP"],
+    interfaces: { wg0: "10.8.0.1/24" },
+  },
+  fail2ban: { input: ["-p tcp -j f2b-recidive", ALLOW], chains: { "f2b-recidive": jail("192.0.2.9") } },
+  "output denied": { policy: { INPUT: "ACCEPT", FORWARD: "ACCEPT", OUTPUT: "DROP" } },
+  "route allowed": { behind: ["-o docker0 -p tcp -m tcp --dport 443 -j ACCEPT"] },
+} as const satisfies Record<string, Layout>;

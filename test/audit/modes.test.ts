@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { audit, auditText, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { shared } from "../capture.ts";
-import { audited, lines, save } from "./layout.ts";
+import { ALLOW, audited, jail, LAYOUTS, lines, save } from "./layout.ts";
 
 const SWARM = `${shared}rulesets/moby-swarm-dind__docker29__host-netns.iptables-save.txt`;
 
@@ -12,29 +12,25 @@ const ports = (layout: Parameters<typeof audited>[0]): string[] =>
   audited(layout).exposures.map((e) => `${e.means} ${e.listen.address ?? "any"}:${e.listen.port} ${e.from}`);
 
 describe("networks by the mode of their gateway", () => {
-  const net = (mode: "routed" | "nat-unprotected" | "internal") => ({
-    nets: [{ bridge: "br-x", prefix: "172.20.0", mode, ports: { 8080: 80 } }],
-  });
-
   test("routed: published at the container's own address, and ICMP besides", () => {
-    expect(ports(net("routed"))).toEqual(["routed 172.20.0.2:80 everyone"]);
-    expect(lines(audited(net("routed")))).toEqual([
+    expect(ports(LAYOUTS.routed)).toEqual(["routed 172.20.0.2:80 everyone"]);
+    expect(lines(audited(LAYOUTS.routed))).toEqual([
       "direct-bypass/4/tcp/172.20.0.2/80: everyone",
       "direct-bypass/4/icmp/br-x/any: everyone: icmp to any container on br-x (routed)",
     ]);
     // The owner's word is what FORWARD says: where it lets routed packets through, nothing is bypassed.
-    expect(lines(audited({ ...net("routed"), policy: { FORWARD: "ACCEPT" } }))).toEqual([]);
+    expect(lines(audited({ ...LAYOUTS.routed, policy: { FORWARD: "ACCEPT" } }))).toEqual([]);
   });
 
   test("nat-unprotected: every port of every container, published or not", () => {
-    expect(lines(audited(net("nat-unprotected")))).toEqual([
+    expect(lines(audited(LAYOUTS["nat-unprotected"]))).toEqual([
       "ingress-bypass/4/tcp/any/8080: everyone",
       "direct-bypass/4/tcp/br-x/any: everyone: anything to any container on br-x (nat-unprotected)",
     ]);
   });
 
   test("internal: closed, and said to be", () => {
-    const result = audited(net("internal"));
+    const result = audited(LAYOUTS.internal);
     expect([lines(result), result.exposures, result.remarks]).toEqual([
       [],
       [],
@@ -43,7 +39,7 @@ describe("networks by the mode of their gateway", () => {
       ],
     ]);
     // What stands in front of Docker's rules opens it all the same, and is the owner's own word.
-    const opened = audited({ ...net("internal"), before: ["-i eth0 -o br-x -j ACCEPT"] });
+    const opened = audited({ ...LAYOUTS.internal, before: ["-i eth0 -o br-x -j ACCEPT"] });
     expect([lines(opened), opened.remarks]).toEqual([
       [],
       ["a network (br-x, 172.20.0.0/24) is internal, and yet packets from outside get in"],
@@ -52,7 +48,7 @@ describe("networks by the mode of their gateway", () => {
 });
 
 describe("a swarm's ingress", () => {
-  const swarm = { nets: [], swarm: [3000], interfaces: { eth1: "10.99.0.1/24" } };
+  const { swarm } = LAYOUTS;
 
   test("is a published port, and its rule forwards that port to anywhere", () => {
     expect(ports(swarm)).toEqual(["ingress any:3000 everyone"]);
@@ -101,13 +97,7 @@ describe("a swarm's ingress", () => {
 
 describe("several interfaces to the outside", () => {
   test("who gets through is told by interface where it differs", () => {
-    const layout = {
-      input: [
-        "-i eth1 -s 10.99.0.0/24 -p tcp -m tcp --dport 8080 -j ACCEPT",
-        "-i eth2 -p tcp -m tcp --dport 8080 -j ACCEPT",
-      ],
-      interfaces: { eth1: "10.99.0.1/24", eth2: "10.98.0.1/24" },
-    };
+    const layout = LAYOUTS["several interfaces"];
     const [found] = audited(layout).findings;
     expect([found!.in, found!.by, found!.allowed]).toEqual([
       ["eth0", "eth1"],
@@ -124,36 +114,17 @@ describe("several interfaces to the outside", () => {
 });
 
 describe("VPNs that stand above DOCKER-USER", () => {
-  const TAILSCALE = {
-    "ts-forward": [
-      "-i tailscale0 -j MARK --set-xmark 0x40000/0xff0000",
-      "-m mark --mark 0x40000/0xff0000 -j ACCEPT",
-      "-s 100.64.0.0/10 -o tailscale0 -j DROP",
-      "-o tailscale0 -j ACCEPT",
-    ],
-    "ts-input": ["-s 100.64.0.0/10 ! -i tailscale0 -j DROP", "-i tailscale0 -j ACCEPT"],
-  };
-  const tailscale = (where: "before" | "behind") => ({
-    [where]: ["-j ts-forward"],
-    input: ["-j ts-input"],
-    chains: TAILSCALE,
-    interfaces: { tailscale0: "100.80.71.81/32" },
-  });
-
   test("Tailscale accepts before DOCKER-USER is asked: said by name", () => {
-    const first = audited(tailscale("before"));
+    const first = audited(LAYOUTS["Tailscale first"]);
     expect(first.lint.map((l) => [l.kind, l.message.split(" stands ")[0]])).toEqual([
       ["docker-user-not-first", "Tailscale's chain ts-forward"],
     ]);
-    expect(audited(tailscale("behind")).lint).toEqual([]);
+    expect(audited(LAYOUTS["Tailscale behind"]).lint).toEqual([]);
     // What comes by the tunnel is allowed by the owner's ts-input; only the rest is bypassing.
     expect(first.findings.map((f) => [f.id, f.in])).toEqual([["ingress-bypass/4/tcp/any/8080", ["eth0"]]]);
   });
   test("a rule for WireGuard, and every such rule", () => {
-    const wireguard = audited({
-      before: ["-i wg0 -j ACCEPT", "-o wg0 -j ACCEPT", "-m conntrack --ctstate INVALID -j DROP"],
-      interfaces: { wg0: "10.8.0.1/24" },
-    });
+    const wireguard = audited(LAYOUTS.WireGuard);
     expect(wireguard.lint.map((l) => [l.kind, l.rule?.rule])).toEqual([
       ["docker-user-not-first", 1],
       ["docker-user-not-first", 2],
@@ -162,21 +133,13 @@ describe("VPNs that stand above DOCKER-USER", () => {
 });
 
 describe("bans that never reach containers", () => {
-  const ALLOW = "-p tcp -m tcp --dport 8080 -j ACCEPT";
-  const jail = (...banned: string[]) => [
-    ...banned.map((ip) => `-s ${ip}/32 -j REJECT --reject-with icmp-port-unreachable`),
-    "-j RETURN",
-  ];
   const said = (layout: Parameters<typeof audited>[0]) => {
     const { findings, lint } = audited(layout);
     return [findings.map((f) => [f.from, f.certainty, f.bans]), lint.map((l) => `${l.kind} ${l.rule?.rule}`)];
   };
 
   test("fail2ban: the banned, by name", () => {
-    const layout = {
-      input: ["-p tcp -j f2b-recidive", ALLOW],
-      chains: { "f2b-recidive": jail("192.0.2.9") },
-    };
+    const layout = LAYOUTS.fail2ban;
     const banned = { by: ["fail2ban (f2b-recidive)"], from: "192.0.2.9", only: true };
     expect(said(layout)).toEqual([[["192.0.2.9", "must", banned]], ["ban-misses-containers 2"]]);
     expect(auditText(audited(layout))).toContain("Whoever is banned still reaches a published port");
@@ -222,8 +185,7 @@ describe("bans that never reach containers", () => {
 
 describe("what a container sends", () => {
   test("is held against OUTPUT, and told by what it is", () => {
-    const deny = { policy: { INPUT: "ACCEPT", FORWARD: "ACCEPT", OUTPUT: "DROP" } } as const;
-    expect(lines(audited(deny))).toEqual([
+    expect(lines(audited(LAYOUTS["output denied"]))).toEqual([
       "egress-bypass/4/tcp/docker0/80: every container: anything to anywhere",
     ]);
   });
@@ -240,6 +202,10 @@ describe("what a container sends", () => {
     const host = readHost({}, rulesets);
     expect(audit(rulesets, host).findings.filter((f) => f.kind === "egress-bypass")).toEqual([]);
   });
+});
+
+test("a route that the owner allows and Docker drops first", () => {
+  expect(lines(audited(LAYOUTS["route allowed"])).at(-1)).toMatch(/^ineffective-allow/);
 });
 
 test("names of Compose", () => {

@@ -1,7 +1,7 @@
 /**
  * The judge: random packets over captures, found rulesets and generated ones, through the kernel and the simulator, and
- * compared step by step. `npm run test:kernel`; KERNEL_PACKETS, KERNEL_SEED and KERNEL_ONLY (a part of a name) change
- * what is run.
+ * compared step by step. `npm run test:kernel`; KERNEL_PACKETS, KERNEL_SEED and KERNEL_ONLY (a part of a name, or
+ * `witness` for the witnesses of the audit alone) change what is run.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ import { generate, INTERFACES, type Random } from "./generate.ts";
 import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
 import { closed, Lab, type LabPacket, type Scenario } from "./lab.ts";
 import { shrink } from "./shrink.ts";
+import { witnesses } from "./witness.ts";
 
 const PACKETS = Number(process.env.KERNEL_PACKETS ?? 50_000);
 const SEED = Number(process.env.KERNEL_SEED ?? 1);
@@ -223,6 +224,14 @@ function* tasks(): Generator<Task> {
     yield { scenario: generate(next, n % 3 === 2 ? 6 : 4, `generated ${n}`), next, packets: MOST_DRAWN };
     if (n === one) return;
   }
+}
+
+if (ONLY === undefined || ONLY === "witness") {
+  const { hosts, witnesses: sent, wrong } = await witnesses(ROOT);
+  for (const line of wrong) console.log(`WITNESS ${line}`);
+  console.log(`witnesses: ${sent} of ${hosts} hosts sent, ${wrong.length} that the kernel treats otherwise`);
+  if (wrong.length > 0) process.exit(1);
+  if (ONLY !== undefined) process.exit(0);
 }
 
 const started = Date.now();

@@ -17,6 +17,9 @@ try {
     bundle: true,
     platform: "node",
     format: "esm",
+    banner: {
+      js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+    },
     alias: { fwcheck: join(root, "lib/index.ts") },
     outfile,
     logLevel: "error",
