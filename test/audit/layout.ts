@@ -241,5 +241,8 @@ export const LAYOUTS = {
   },
   fail2ban: { input: ["-p tcp -j f2b-recidive", ALLOW], chains: { "f2b-recidive": jail("192.0.2.9") } },
   "output denied": { policy: { INPUT: "ACCEPT", FORWARD: "ACCEPT", OUTPUT: "DROP" } },
-  "route allowed": { behind: ["-o docker0 -p tcp -m tcp --dport 443 -j ACCEPT"] },
+  "route allowed": {
+    behind: ["-j ufw-user-forward"],
+    chains: { "ufw-user-input": [], "ufw-user-forward": ["-o docker0 -p tcp -m tcp --dport 443 -j ACCEPT"] },
+  },
 } as const satisfies Record<string, Layout>;
