@@ -34,7 +34,7 @@ export async function inFolder(use: (folder: string) => Promise<void>): Promise<
   }
 }
 
-/** Bundles a program as the package is bundled; its imports are relative to the repository. */
+/** Bundles a program as the command line is bundled; its imports are relative to the repository. */
 export async function bundle(contents: string, outfile: string): Promise<string> {
   await build({
     stdin: { contents, resolveDir: process.cwd(), loader: "ts" },
@@ -42,6 +42,8 @@ export async function bundle(contents: string, outfile: string): Promise<string>
     format: "esm",
     platform: "node",
     target: "node20",
+    minifyWhitespace: true,
+    minifySyntax: true,
     outfile,
     logLevel: "warning",
   });
