@@ -314,3 +314,57 @@ export function dockerHost(ports: number, rules = 300, seed = 4): DockerHost {
     }),
   };
 }
+
+/** A blocklist as they are: single addresses and networks of /16 to /24, some for one port alone. */
+export interface Blocklist {
+  /** What iptables-save prints of it. */
+  readonly text: string;
+  /** First address and prefix length of each source. */
+  readonly sources: readonly (readonly [address: number, bits: number])[];
+}
+
+const BITS = [32, 32, 32, 32, 32, 24, 24, 23, 22, 21, 20, 19, 18, 17, 16];
+const PORTS = [22, 25, 80, 443, 3389];
+
+/** A host with a blocklist of some length in front of what it lets in. */
+export function blocklist(size: number, seed = 4): Blocklist {
+  const r = random(seed);
+  const sources = Array.from({ length: size }, (): [number, number] => {
+    const bits = pick(r, BITS);
+    const address = (1 + r(222)) * 2 ** 24 + r(2 ** 24);
+    return [address - (address % 2 ** (32 - bits)), bits];
+  });
+  const dotted = (a: number): string => [a >>> 24, (a >>> 16) & 255, (a >>> 8) & 255, a & 255].join(".");
+  const rules = sources.map(([address, bits]) => {
+    const port = r(10) === 0 ? ` -p tcp -m tcp --dport ${pick(r, PORTS)}` : "";
+    return `${counters(r)}-A INPUT -s ${dotted(address)}/${bits}${port} -j DROP`;
+  });
+  const text = save({
+    filter: {
+      chains: ["INPUT ACCEPT", "FORWARD ACCEPT", "OUTPUT ACCEPT"],
+      rules: [
+        "-A INPUT -i lo -j ACCEPT",
+        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        ...rules,
+      ],
+    },
+  });
+  return { text, sources };
+}
+
+/** Packets for the host of a blocklist, in columns: half of them from what it lists, half from anywhere. */
+export function sent({ sources }: Blocklist, count: number, seed: number) {
+  const r = random(seed);
+  const src = new Uint32Array(count);
+  const sport = new Uint16Array(count);
+  const dport = new Uint16Array(count);
+  const proto = new Uint8Array(count);
+  for (let i = 0; i < count; i++) {
+    const [address, bits] = pick(r, sources);
+    src[i] = r(2) === 0 ? address + r(2 ** (32 - bits)) : (1 + r(222)) * 2 ** 24 + r(2 ** 24);
+    sport[i] = 1024 + r(60_000);
+    dport[i] = r(4) === 0 ? r(65_536) : pick(r, PORTS);
+    proto[i] = [6, 6, 6, 17, 1][r(5)]!;
+  }
+  return { family: 4, in: "eth0", src, dst: 0xcb007101, proto, sport, dport, type: 8, code: 0 } as const;
+}

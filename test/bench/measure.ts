@@ -1,6 +1,6 @@
 /** What a process costs, as a shell would see it. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -48,6 +48,16 @@ export async function bundle(contents: string, outfile: string): Promise<string>
     logLevel: "warning",
   });
   return outfile;
+}
+
+/** Builds the command line as the package has it, and says where its entry is. */
+export function commandLine(folder: string): string {
+  const built = spawnSync("npm", ["run", "--silent", "build:cli", "--", `--outdir=${folder}`], {
+    encoding: "utf8",
+  });
+  if (built.status !== 0) throw new Error(built.stderr);
+  writeFileSync(join(folder, "package.json"), '{"type":"module"}');
+  return join(folder, "cli/main.js");
 }
 
 /** The end of a bundled program: what it used at most. */

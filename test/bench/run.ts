@@ -8,6 +8,8 @@
 const benches: Readonly<Record<string, () => Promise<{ bench(): Promise<void> }>>> = {
   load: () => import("./load.ts"),
   hostile: () => import("./hostile.ts"),
+  simulate: () => import("./simulate.ts"),
+  start: () => import("./start.ts"),
 };
 
 const asked = process.argv.slice(2);
