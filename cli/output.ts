@@ -25,3 +25,21 @@ export const json = (value: unknown): void => print(`${JSON.stringify(value, pla
 
 /** One line of NDJSON. */
 export const line = (value: unknown): void => print(`${JSON.stringify(value, plain)}\n`);
+
+/** How much is written at once: a write for each line would take as long as making it. */
+const AT_ONCE = 1 << 16;
+
+/** Many lines of NDJSON, of values that are JSON already; what is put in is out once `end` was called. */
+export class Lines {
+  private waiting = "";
+
+  put(value: object): void {
+    this.waiting += `${JSON.stringify(value)}\n`;
+    if (this.waiting.length >= AT_ONCE) this.end();
+  }
+
+  end(): void {
+    print(this.waiting);
+    this.waiting = "";
+  }
+}

@@ -14,7 +14,7 @@ import {
   traceText,
 } from "../../lib/index.ts";
 import { type HostArgs, inputs, Refused, read } from "../inputs.ts";
-import { json, line, print, style, width } from "../output.ts";
+import { json, Lines, print, style, width } from "../output.ts";
 
 interface SimulateArgs extends HostArgs {
   readonly in?: string | undefined;
@@ -64,11 +64,13 @@ export function run(args: SimulateArgs): number {
   const met = (verdict: Answer["verdict"]): boolean => args.expect === undefined || verdict === args.expect;
   if (args.packets !== undefined) {
     let all = true;
+    const lines = new Lines();
     for (const packet of packets) {
       const answer = simulator.packet(packet);
-      line(full(answer));
+      lines.put(full(answer));
       all = met(answer.verdict) && all;
     }
+    lines.end();
     return all ? 0 : 1;
   }
   const detail = args.short === true ? "short" : args.verbose === true ? "all" : "usual";

@@ -177,6 +177,12 @@ const NUMBERS = {
   id: 0xffff,
 } as const;
 
+const NUMBER_LIST = Object.entries(NUMBERS) as [keyof typeof NUMBERS, number][];
+const KEYS: ReadonlySet<string> = new Set([
+  ...["in", "src", "dst", "proto", "flags", "state", "mac", "about"],
+  ...Object.keys(NUMBERS),
+]);
+
 /**
  * Reads a packet in the contract's spelling.
  * @returns the packet, or a sentence that says what is wrong with which field.
@@ -184,12 +190,7 @@ const NUMBERS = {
 export function readPacket(json: unknown): Packet | string {
   if (typeof json !== "object" || json === null || Array.isArray(json)) return "a packet is a JSON object";
   const given = new Map(Object.entries(json));
-  for (const key of given.keys())
-    if (
-      !["in", "src", "dst", "proto", "flags", "state", "mac", "about"].includes(key) &&
-      !Object.hasOwn(NUMBERS, key)
-    )
-      return `unknown packet field ${JSON.stringify(key)}`;
+  for (const key of given.keys()) if (!KEYS.has(key)) return `unknown packet field ${JSON.stringify(key)}`;
   const text = (key: string): string | undefined => {
     const value = given.get(key);
     return typeof value === "string" ? value : undefined;
@@ -208,12 +209,12 @@ export function readPacket(json: unknown): Packet | string {
   if (proto === undefined)
     return `"proto" must be tcp, udp, icmp, icmpv6 or a number from 0 to 255, not ${JSON.stringify(given.get("proto"))}`;
   const packet: { -readonly [K in keyof Packet]: Packet[K] } = { family, in: input, src, dst, proto };
-  for (const [key, max] of Object.entries(NUMBERS)) {
+  for (const [key, max] of NUMBER_LIST) {
     const value = given.get(key);
     if (value === undefined || value === null) continue;
     if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max)
       return `${JSON.stringify(key)} must be a whole number from 0 to ${max}, not ${JSON.stringify(value)}`;
-    packet[key as keyof typeof NUMBERS] = value;
+    packet[key] = value;
   }
   if (given.has("flags")) {
     const flags = parseFlags(text("flags") ?? "?");
@@ -257,7 +258,7 @@ export function packetJson(packet: Packet): PacketJson {
     dst: printAddress(packet.dst),
     proto: protoName(packet.proto),
   };
-  for (const key of Object.keys(NUMBERS) as (keyof typeof NUMBERS)[]) {
+  for (const [key] of NUMBER_LIST) {
     const value = packet[key];
     if (value !== undefined) json[key] = value;
   }
