@@ -35,6 +35,11 @@ const audit = (parser: Argv, name: string): Argv =>
               "exit 1 on: any (the default), must, none, or kinds of findings (and lint), separated by commas",
             requiresArg: true,
           },
+          budget: {
+            type: "number",
+            describe: "how many intervals the sets of packets may have (100 million, about 2 GB)",
+            requiresArg: true,
+          },
         })
         .example("$0 audit host.save --addr addr.json", "audit one host"),
     async (args) => exit(await (await import("./commands/audit.js")).run(args)),

@@ -1,5 +1,5 @@
 /** Writes results to stdout: text with colours for a terminal, JSON for programs. */
-import { COLOUR, PLAIN, type Style } from "../lib/index.ts";
+import { COLOUR, PLAIN, type Style, safe } from "../lib/index.ts";
 
 /**
  * Colours where stdout is a terminal that knows them (no-color.org, force-color.org): never with NO_COLOR, always with
@@ -42,4 +42,29 @@ export class Lines {
     print(this.waiting);
     this.waiting = "";
   }
+}
+
+/** Not more often than this is a line of progress written, in milliseconds. */
+const PAUSE = 300;
+
+/**
+ * What long work is at, on one line of the terminal that the next thing said there takes the place of.
+ * @param quiet say nothing; nor is anything said where stderr is no terminal
+ */
+export function progress(quiet: boolean): { say(what: string): void; end(): void } {
+  if (quiet || process.stderr.isTTY !== true) return { say: () => undefined, end: () => undefined };
+  let last = Date.now();
+  let shown = false;
+  return {
+    say(what) {
+      const now = Date.now();
+      if (now - last < PAUSE) return;
+      last = now;
+      shown = true;
+      process.stderr.write(`\r\x1b[K${safe(what).slice(0, (process.stderr.columns || 80) - 1)}`);
+    },
+    end() {
+      if (shown) process.stderr.write("\r\x1b[K");
+    },
+  };
 }

@@ -11,13 +11,14 @@ import {
 import manifest from "../../package.json" with { type: "json" };
 import { fleet, hosts } from "../fleet.ts";
 import { HOST_KINDS, type HostArgs, inputs, Refused, read } from "../inputs.ts";
-import { json, print, style } from "../output.ts";
+import { json, print, progress, style } from "../output.ts";
 
 interface AuditArgs extends HostArgs {
   readonly json?: boolean | undefined;
   readonly sarif?: boolean | undefined;
   readonly failOn?: string | undefined;
   readonly expect?: string | undefined;
+  readonly budget?: number | undefined;
 }
 
 /**
@@ -37,6 +38,7 @@ function many(paths: readonly string[], args: AuditArgs): Promise<number> {
   const flags = [
     ...(args.failOn === undefined ? [] : ["--fail-on", args.failOn]),
     ...(args.expect === undefined ? [] : ["--expect", args.expect]),
+    ...(args.budget === undefined ? [] : ["--budget", String(args.budget)]),
   ];
   return fleet(paths, flags, args.json === true);
 }
@@ -44,7 +46,10 @@ function many(paths: readonly string[], args: AuditArgs): Promise<number> {
 function one(args: AuditArgs): number {
   const { rulesets, host } = inputs(args);
   const expect = args.expect === undefined ? undefined : expectations(args.expect);
-  const result = audit(rulesets, host, expect === undefined ? {} : { expect });
+  if (args.budget !== undefined && !(args.budget > 0)) throw new Refused("--budget takes a number above 0");
+  const { say, end } = progress(args.json === true && process.stdout.isTTY !== true);
+  const result = audit(rulesets, host, { expect, budget: args.budget, progress: say });
+  end();
   if (args.sarif === true)
     json(sarif(result, new Map(rulesets.map((r) => [r.family, r.source])), manifest.version));
   else if (args.json === true) json(result);

@@ -11,20 +11,14 @@ import type { Reach } from "../reach/reach.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { doubts, unpublished } from "./doubts.ts";
 import { egress } from "./egress.ts";
-import type { Expectation } from "./expect.ts";
 import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
-import { Question } from "./question.ts";
+import { type AuditOptions, Question } from "./question.ts";
 import { hostNetwork, remarks } from "./remarks.ts";
 
 export type { Way } from "./finding.ts";
-
-/** What to hold the host against. */
-export interface AuditOptions {
-  /** The published ports that may be open, and to whom: every other exposure is marked as unexpected. */
-  readonly expect?: readonly Expectation[];
-}
+export type { AuditOptions } from "./question.ts";
 
 /** What an audit found; the contract's JSON. */
 export interface Audit {
@@ -65,17 +59,19 @@ export interface FamilyAudit {
  * Audits a host.
  * @param rulesets at most one a family
  */
-export function audit(rulesets: readonly Ruleset[], host: Host, { expect }: AuditOptions = {}): Audit {
+export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOptions = {}): Audit {
   const inconclusive = [
     ...doubts(rulesets, host),
     ...rulesets.flatMap((ruleset) => unpublished(Program.of(ruleset, host), host)),
   ];
   const families = rulesets.flatMap((ruleset) => {
     try {
-      return [auditFamily(ruleset, host, [], expect)];
+      return [auditFamily(ruleset, host, [], options)];
     } catch (error) {
       if (!(error instanceof BudgetExceeded)) throw error;
-      inconclusive.push(`IPv${ruleset.family}: ${error.message}; nothing is said of this family`);
+      inconclusive.push(
+        `IPv${ruleset.family}: ${error.message}, and nothing is said of this family: give it a greater --budget, or put long lists of addresses in the rules into ipsets`,
+      );
       return [];
     }
   });
@@ -102,9 +98,9 @@ export function auditFamily(
   ruleset: Ruleset,
   host: Host,
   more: readonly Vocabulary[] = [],
-  expect?: readonly Expectation[],
+  options: AuditOptions = {},
 ): FamilyAudit {
-  const q = new Question(ruleset, host, more, expect);
+  const q = new Question(ruleset, host, more, options);
   const exposures: Exposure[] = [];
   const inward = ingress(q, exposures);
   const outward = q.host.bridges.map((bridge) => egress(q, bridge));

@@ -186,6 +186,7 @@ export function describe(
   asked: "input" | "routed" | "output",
 ): Finding | null {
   if (set === EMPTY) return null;
+  q.progress(`${group.kind}${group.place === undefined ? "" : ` ${group.place}`}`);
   // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
   const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);
   const part = rest === EMPTY ? set : rest;

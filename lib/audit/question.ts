@@ -28,6 +28,16 @@ const SENDABLE: Readonly<Record<Family, Predicate>> = {
   6: not(within("src", prefixes(6, "::/127", "fe80::/10"))),
 };
 
+/** What to hold the host against, and how much it may cost. */
+export interface AuditOptions {
+  /** The published ports that may be open, and to whom: every other exposure is marked as unexpected. */
+  readonly expect?: readonly Expectation[] | undefined;
+  /** How many intervals the diagrams of a family may have, of some 20 bytes each; 100 million unless said. */
+  readonly budget?: number | undefined;
+  /** Called again and again with what is being done, in a few words. */
+  readonly progress?: ((what: string) => void) | undefined;
+}
+
 /** Everything the analysis of one family needs to ask its questions. */
 export class Question {
   readonly outside: readonly string[];
@@ -40,6 +50,7 @@ export class Question {
   readonly known: Node;
   /** Packets whose exposure is expected; `null` where nobody said what is. */
   readonly expected: Node | null;
+  readonly progress: (what: string) => void;
   private readonly unknowns: ReadonlySet<number>;
   private told: Words | undefined;
 
@@ -47,7 +58,7 @@ export class Question {
     readonly ruleset: Ruleset,
     readonly host: Host,
     more: readonly Vocabulary[],
-    expect: readonly Expectation[] | undefined,
+    { expect, budget, progress }: AuditOptions,
   ) {
     this.outside = outsideInterfaces(host);
     this.owner = withoutDocker(ruleset, host);
@@ -56,18 +67,24 @@ export class Question {
     const named = [fromOutside(host), ...[...this.outside, ...host.bridges].map((name) => is("in", name))];
     const ports = host.containers.flatMap((c) => c.published.map((p) => is("dport", p.hostPort)));
     const protocols = Object.values(PROTO).map((number) => is("proto", number));
-    this.domain = Domain.of(ruleset.family, [
-      vocabularyOf(full),
-      vocabularyOf(mine),
-      {
-        predicates: [...named, ...protocols, ...ports, is("sport", 40000), is("flags", 2)],
-        given: new Map(),
-      },
-      { predicates: expect?.map((e) => expected(e, ruleset.family)) ?? [], given: new Map() },
-      ...more,
-    ]);
-    this.full = new Reach(full, this.domain);
-    this.mine = new Reach(mine, this.domain);
+    this.domain = Domain.of(
+      ruleset.family,
+      [
+        vocabularyOf(full),
+        vocabularyOf(mine),
+        {
+          predicates: [...named, ...protocols, ...ports, is("sport", 40000), is("flags", 2)],
+          given: new Map(),
+        },
+        { predicates: expect?.map((e) => expected(e, ruleset.family)) ?? [], given: new Map() },
+        ...more,
+      ],
+      budget,
+    );
+    this.progress = (what) => progress?.(`IPv${ruleset.family}: ${what}`);
+    this.full = new Reach(full, this.domain, false);
+    this.mine = new Reach(mine, this.domain, false);
+    for (const { chains } of [this.full, this.mine]) chains.asking = this.progress;
     this.unknowns = this.domain.unknownLevels;
     this.known = this.domain.diagrams.overAll(this.outside.map((name) => this.domain.set(is("in", name))));
     this.expected =

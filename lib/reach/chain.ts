@@ -8,7 +8,7 @@ import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import { type Change, changed, type Effect, type Nat } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
-import { EMPTY, type Node, terminal } from "./diagram.ts";
+import { BudgetExceeded, EMPTY, type Node, terminal } from "./diagram.ts";
 import type { Domain } from "./domain.ts";
 import { alone, bind, type Form, reformed, type SetState, type States, valueIn } from "./state.ts";
 
@@ -68,6 +68,9 @@ export class Chains {
   /** What diagrams are to forms, by what the fields that they ask about have become. */
   private readonly substituted = new Map<Node, Map<string, Node>>();
 
+  /** Called with the name of each built-in chain that is asked: long work shows where it is. */
+  asking: ((chain: string) => void) | undefined;
+
   constructor(
     private readonly program: Program,
     private readonly domain: Domain,
@@ -77,6 +80,7 @@ export class Chains {
   run(states: States, table: TableName, name: string): Part<States, Outcome>[] {
     const chain = this.program.chain(table, name);
     if (chain === undefined) return [{ state: states, outcome: { kind: "accept" } }];
+    this.asking?.(nameOf(chain));
     return this.chain(states, chain).map(({ state, outcome }) => ({
       state,
       outcome: outcome === null || outcome.kind === "return" ? policyOf(chain) : outcome,
@@ -85,7 +89,9 @@ export class Chains {
 
   /** Runs any chain on its own: `null` is what falls off its end. */
   chain(states: States, chain: BoundChain): Part<States, Outcome | null>[] {
-    return this.pure(chain) ? this.decide(states, chain) : this.follow(states, chain);
+    return within(nameOf(chain), () =>
+      this.pure(chain) ? this.decide(states, chain) : this.follow(states, chain),
+    );
   }
 
   /**
@@ -99,7 +105,10 @@ export class Chains {
   ): { readonly states: States; readonly others: Part<SetState, Outcome>[] } {
     const { diagrams } = this.domain;
     if (!this.pure(chain)) return { states: NOBODY, others: this.plain(state, chain) };
-    const decided = diagrams.mask(state.set, this.current(state, this.diagram(chain)));
+    this.asking?.(nameOf(chain));
+    const decided = within(nameOf(chain), () =>
+      diagrams.mask(state.set, this.current(state, this.diagram(chain))),
+    );
     const forms = new Map<number, Form>();
     for (const id of diagrams.terminals(decided)) {
       const outcome = this.outcomes.get(id);
@@ -165,7 +174,7 @@ export class Chains {
   }
 
   /** The part of the states that lies in a set. */
-  private within(states: States, set: Node): States {
+  private inside(states: States, set: Node): States {
     const { diagrams } = this.domain;
     const inside = diagrams.mask(set, states.set);
     if (states.forms.size === 1 || inside === states.set) return { set: inside, forms: states.forms };
@@ -188,7 +197,8 @@ export class Chains {
       );
       this.cases.set(cases, node);
     }
-    return this.parts(states, node).flatMap(({ state, outcome }) =>
+    const parts = within("the routing decision", () => this.parts(states, node));
+    return parts.flatMap(({ state, outcome }) =>
       outcome === 0 ? [] : [{ state, outcome: cases[outcome - 1]!.outcome }],
     );
   }
@@ -242,9 +252,9 @@ export class Chains {
       }
       const decided = diagrams.mask(group.set, now);
       for (const [outcome, set] of diagrams.split(decided))
-        parts.push({ state: this.within(group, set), outcome });
+        parts.push({ state: this.inside(group, set), outcome });
       const rest = diagrams.minus(group.set, this.members(decided));
-      if (rest !== EMPTY) parts.push({ state: this.within(group, this.members(rest)), outcome: 0 });
+      if (rest !== EMPTY) parts.push({ state: this.inside(group, this.members(rest)), outcome: 0 });
     }
     return parts;
   }
@@ -262,7 +272,9 @@ export class Chains {
   private diagram(chain: BoundChain): Node {
     let node = this.diagrams.get(chain);
     if (node === undefined) {
-      node = this.domain.diagrams.overAll(chain.rules.map((rule) => this.rule(rule)));
+      node = within(nameOf(chain), () =>
+        this.domain.diagrams.overAll(chain.rules.map((rule) => this.rule(rule))),
+      );
       this.diagrams.set(chain, node);
     }
     return node;
@@ -329,6 +341,17 @@ export class Chains {
     }
     for (const state of all) out.push({ state, outcome: null });
     return out;
+  }
+}
+
+const nameOf = ({ chain }: BoundChain): string => `${chain.table} ${chain.name}`;
+
+/** Works with a chain or a decision: should the diagrams outgrow their budget, it is named. */
+function within<T>(name: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof BudgetExceeded ? error.in(name) : error;
   }
 }
 

@@ -14,14 +14,26 @@ export const EMPTY: Node = terminal(0);
 /** Every packet. */
 export const FULL: Node = terminal(1);
 
-/** More nodes than this are not made: the analysis stops and says so. */
-export const DEFAULT_BUDGET = 20_000_000;
+/** The diagrams' nodes may have so many intervals in all, of some 20 bytes each: then the analysis stops and says so. */
+export const DEFAULT_BUDGET = 100_000_000;
 
 /** The diagrams outgrew their budget: no answer, and never a wrong one. */
 export class BudgetExceeded extends Error {
   override readonly name = "BudgetExceeded";
-  constructor(readonly nodes: number) {
-    super(`more than ${nodes} diagram nodes are needed`);
+
+  /** @param by who was being asked: a chain, as `filter FORWARD`, or the routing decision; `null` for all together */
+  constructor(
+    readonly budget: number,
+    readonly by: string | null = null,
+  ) {
+    super(
+      `the sets of packets that ${by ?? "all chains together"} can tell apart need more than ${budget} intervals`,
+    );
+  }
+
+  /** The same, with who was being asked where that was not known. */
+  in(by: string): BudgetExceeded {
+    return this.by === null ? new BudgetExceeded(this.budget, by) : this;
   }
 }
 
@@ -69,7 +81,10 @@ export class Diagrams {
   private rebuilt = 0;
   private readonly joining: Room[] = [];
 
-  /** @param domains number of ordinals of each variable, by level */
+  /**
+   * @param domains number of ordinals of each variable, by level
+   * @param budget how many intervals the nodes may have in all
+   */
   constructor(
     readonly domains: readonly number[],
     private readonly budget = DEFAULT_BUDGET,
@@ -146,7 +161,7 @@ export class Diagrams {
     h: number,
     bucket: number,
   ): Node {
-    if (this.count >= this.budget) throw new BudgetExceeded(this.budget);
+    if (this.top + 2 * k > 2 * this.budget) throw new BudgetExceeded(this.budget);
     if (this.count === this.level.length) {
       this.level = grown(this.level, Uint16Array);
       this.offset = grown(this.offset, Uint32Array);

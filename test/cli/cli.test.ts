@@ -17,6 +17,14 @@ const SAVE = `*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT 
 const PACKET = ["--in", "eth0", "--src", "198.51.100.7", "--dst", "192.0.2.1"];
 
 describe("exit codes and streams", () => {
+  test("audit that outgrows its budget exits 2 and never says that there is nothing", () => {
+    const run = fwcheck(["audit", HOST, "--budget", "3000"]);
+    expect(run.code).toBe(2);
+    expect(run.out).toMatch(/inconclusive: IPv4: the sets of packets that .* need more than 3000 intervals/);
+    expect(run.out).toContain("not everything could be settled");
+    expect(fwcheck(["audit", HOST, "--budget", "0"])).toMatchObject({ code: 2, out: "" });
+  });
+
   test("audit of a host with findings exits 1, and its JSON is one document", () => {
     const run = fwcheck(["audit", HOST, "--json"]);
     expect([run.code, run.err]).toEqual([1, ""]);
