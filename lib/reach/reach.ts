@@ -4,13 +4,15 @@ import {
   CT,
   CT_STATUS,
   type CtState,
+  type Family,
   type Field,
+  hasPorts,
   LAST_NAME,
   PROTO,
   type Scalar,
 } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
-import { ANY, between, is, NEVER, type Predicate } from "../packet/predicate.ts";
+import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
 import { translate } from "../path/nat.ts";
@@ -27,6 +29,7 @@ import {
 } from "../path/walk.ts";
 import { changed, type Effect, type Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
+import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome } from "./chain.ts";
 import { EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
@@ -83,8 +86,16 @@ function* effectsOf(program: Program): Generator<Effect> {
       for (const { effect } of program.chain(table, name)!.rules) yield effect;
 }
 
+/** The predicates of the rules. */
+function* rulePredicates(program: Program): Generator<Predicate> {
+  for (const table of TABLES)
+    for (const name of program.ruleset.tables.get(table)?.chains.keys() ?? [])
+      for (const { when } of program.chain(table, name)!.rules) yield when;
+}
+
 /** Every predicate that a program can ask. */
 function* predicatesOf(program: Program): Generator<Predicate> {
+  if (asksPorts(program)) for (const { when } of portCases(program.ruleset.family)) yield when;
   for (const table of TABLES) {
     const chains = program.ruleset.tables.get(table)?.chains;
     for (const name of chains?.keys() ?? [])
@@ -150,11 +161,52 @@ const TRACKED: Bindings = {
   ctrepldstport: { variable: "sport" },
 };
 
+const PORTS: readonly Field[] = ["ctorigsrcport", "ctorigdstport", "ctreplsrcport", "ctrepldstport"];
+
+/** What stands in a connection's tuple in place of ports, for protocols that have none: 0, or the type of an ICMP query. */
+function portCases(family: Family): Case<Bindings>[] {
+  const [proto, types] = family === 4 ? [PROTO.icmp, [8, 13, 15, 17]] : [PROTO.icmpv6, [128, 139]];
+  const bound = (type?: number): Bindings => {
+    const { sport, dport } = tupleOf({ proto: type === undefined ? 0 : proto, src: 0, dst: 0, type });
+    const reply = invert(tupleOf({ proto: type === undefined ? 0 : proto, src: 0, dst: 0, type }));
+    return {
+      ctorigsrcport: { value: sport },
+      ctorigdstport: { value: dport },
+      ctreplsrcport: { value: reply.sport },
+      ctrepldstport: { value: reply.dport },
+    };
+  };
+  return [
+    {
+      when: or(
+        ...Object.values(PROTO)
+          .filter(hasPorts)
+          .map((n) => is("proto", n)),
+      ),
+      outcome: {},
+    },
+    ...types.map((t) => ({ when: and(is("proto", proto), is("type", t)), outcome: bound(t) })),
+    { when: ANY, outcome: bound() },
+  ];
+}
+
+/** Whether the rules ask for the ports of connections. */
+const asksPorts = (program: Program): boolean => {
+  let asks = false;
+  for (const predicate of rulePredicates(program))
+    leaves(predicate, (leaf) => {
+      if (leaf.kind !== "opaque" && PORTS.includes(leaf.field)) asks = true;
+    });
+  return asks;
+};
+
 export class Reach implements Engine<States> {
   readonly chains: Chains;
   /** What is called with the state at each table of each hook: how an analysis looks at the way, not only its end. */
   observe: ((states: States, table: TableName, hook: Hook) => void) | undefined;
   private readonly fresh: readonly Case<CtState>[];
+  /** Where the rules ask for the ports of connections, those of packets that have none. */
+  private readonly ports: readonly Case<Bindings>[] | null;
   /** By which interface: the one that MASQUERADE and REDIRECT take an address of. */
   private readonly devices: Readonly<Record<"dst" | "src", readonly Case<string>[]>>;
 
@@ -174,6 +226,7 @@ export class Reach implements Engine<States> {
     this.fresh = freshCases(program.ruleset.family, loose(program.host));
     const each = (field: Field): Case<string>[] =>
       program.host.interfaces.map(({ name }) => ({ when: is(field, name), outcome: name }));
+    this.ports = asksPorts(program) ? portCases(program.ruleset.family) : null;
     this.devices = { dst: each("in"), src: each("out") };
   }
 
@@ -234,9 +287,14 @@ export class Reach implements Engine<States> {
     return [...this.chains.sorted(states, done)].flatMap(([known, some]) =>
       known
         ? [some]
-        : this.choose(some, this.fresh).map(({ state, outcome }) => {
+        : this.choose(some, this.fresh).flatMap(({ state, outcome }) => {
             const word = { ctstate: { value: CT[outcome] }, ...(outcome === "NEW" ? TRACKED : {}) };
-            return reformed(state, (form) => bind(form, word));
+            const tracked = reformed(state, (form) => bind(form, word));
+            return outcome === "NEW" && this.ports !== null
+              ? this.choose(tracked, this.ports).map((part) =>
+                  reformed(part.state, (form) => bind(form, part.outcome)),
+                )
+              : [tracked];
           }),
     );
   }
