@@ -198,9 +198,11 @@ export function describe(
     group.banned !== undefined && q.depends(group.banned.set).length > 0
       ? "whoever is on the list"
       : undefined;
-  const by = q.words.who(set, group.inputs);
+  // A published port is one of all the host's addresses, unless it was asked for on one.
+  const aimed = asked === "input" && group.listen?.address === null;
+  const by = q.words.who(set, group.inputs, aimed);
   const inputs = group.inputs.filter((name) => by.some((who) => who.in.includes(name)));
-  const first = q.words.who(about, group.inputs)[0]?.in[0] ?? null;
+  const first = q.words.who(about, group.inputs, aimed)[0]?.in[0] ?? null;
   const { packet, assume } = q.witness(about, first, group.target);
   const options = { assume };
   const actual = new Simulator([q.ruleset], q.host, options).packet(packet);

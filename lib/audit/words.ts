@@ -9,6 +9,8 @@ import type { Domain } from "../reach/domain.ts";
 export interface Who {
   readonly in: readonly string[];
   readonly from: string;
+  /** The host's addresses that it is true of; absent where it is of all. */
+  readonly to?: string;
 }
 
 /** More than this many ranges or ports are counted, not listed. */
@@ -30,25 +32,35 @@ export class Words {
     return this.addresses(some, all);
   }
 
-  /** Who sends a set's packets, interfaces with the same sources together; the widest first. */
-  who(set: Node, names: readonly string[]): readonly Who[] {
+  /**
+   * Who sends a set's packets, interfaces with the same sources together; the widest first.
+   * @param aimed whether to tell which of the host's addresses they are for, where it is not any
+   */
+  who(set: Node, names: readonly string[], aimed = false): readonly Who[] {
     const { diagrams } = this.domain;
     // Ports of one host are mostly open to the same people: the projection is one node, worked out once.
-    const by = this.onto(set, "in", "src");
+    const by = aimed ? this.onto(set, "in", "src", "dst") : this.onto(set, "in", "src");
     let known = this.known.get(by);
     if (known !== undefined) return known;
-    const groups = new Map<string, string[]>();
+    const groups = new Map<string, { in: string[]; from: string; to?: string }>();
     for (const name of names) {
       const here = this.domain.set(is("in", name));
-      const some = this.onto(diagrams.mask(here, by), "src");
+      const [some, all] = [diagrams.mask(here, by), diagrams.mask(here, this.possible)];
       if (some === EMPTY) continue;
-      const from = this.addresses(some, this.onto(diagrams.mask(here, this.possible), "src"));
-      groups.set(from, [...(groups.get(from) ?? []), name]);
+      const from = this.addresses(this.onto(some, "src"), this.onto(all, "src"));
+      const own = this.onto(all, "dst");
+      const spot = diagrams.mask(own, this.onto(some, "dst"));
+      const to =
+        aimed && diagrams.minus(own, spot) !== EMPTY
+          ? list(this.domain.spans(spot, "dst").map(printAddressRange))
+          : undefined;
+      const group = groups.get(`${from} ${to}`);
+      if (group !== undefined) group.in.push(name);
+      else groups.set(`${from} ${to}`, { in: [name], from, ...(to === undefined ? {} : { to }) });
     }
-    const wide = (from: string): number => (from === "everyone" ? 0 : from.startsWith("everyone") ? 1 : 2);
-    known = [...groups]
-      .map(([from, inputs]) => ({ in: inputs, from }))
-      .sort((a, b) => wide(a.from) - wide(b.from));
+    const wide = ({ from, to }: Who): number =>
+      (from === "everyone" ? 0 : from.startsWith("everyone") ? 1 : 2) + (to === undefined ? 0 : 3);
+    known = [...groups.values()].sort((a, b) => wide(a) - wide(b));
     this.known.set(by, known);
     return known;
   }

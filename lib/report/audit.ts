@@ -44,14 +44,13 @@ function container(c: Finding["container"]): string {
 }
 
 /** Who gets through, by interface where that matters: where it is not every one that is spoken of anyway. */
-function who(
-  { by, from, in: inputs }: Pick<Finding, "by" | "from" | "in">,
-  spoken: readonly string[] = [],
-): string {
-  if (by.length === 1 && inputs.join() === spoken.join()) return by[0]!.from;
+function who({ by, from }: Pick<Finding, "by" | "from">, spoken: readonly string[] = []): string {
   if (by.length === 0) return `${from}, by an interface that is not listed`;
-  if (by.length === 1) return `${by[0]!.from} via ${inputs.map(safe).join(", ")}`;
-  return by.map((group) => `${group.from} via ${group.in.map(safe).join(", ")}`).join("; ");
+  const each = by.map((group) => {
+    const via = group.in.join() === spoken.join() ? "" : ` via ${group.in.map(safe).join(", ")}`;
+    return `${group.from}${via}${group.to === undefined ? "" : ` for ${group.to}`}`;
+  });
+  return each.join("; ");
 }
 
 /** What the owner's rules say, as a ufw command where it is one. */
