@@ -20,7 +20,7 @@ export interface RuleNote {
 }
 
 export function ruleNote(rule: Rule, ruleset: Ruleset): RuleNote {
-  const ufw = ufwCommand(rule);
+  const ufw = ufwCommand(rule, ruleset);
   return {
     table: rule.table,
     chain: rule.chain,

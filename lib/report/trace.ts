@@ -378,7 +378,7 @@ function stepText(step: Step, { path }: Outcome, on: Page): string {
     ? path.findLast((s) => s.step === "rule" && /^ufw6?-user-(input|output|forward)$/.test(s.chain))
     : undefined;
   const rule = own?.step === "rule" ? ruleAt(own.table, own.chain, own.rule, on) : undefined;
-  const command = rule === undefined ? null : ufwCommand(rule);
+  const command = rule === undefined || on.ruleset === undefined ? null : ufwCommand(rule, on.ruleset);
   return command === null ? place : `ufw ${safe(command)} (${place.replace(/ \((line \d+)\)$/, ", $1")})`;
 }
 
@@ -490,7 +490,7 @@ function ruleText(step: Extract<Step, { step: "rule" }>, rule: Rule | undefined,
   const { ruleset } = on;
   if (rule === undefined || ruleset === undefined) return `${step.rule}: -j ${safe(step.target)}`;
   const text = safe(printBody(rule, ruleset).trim());
-  const ufw = ufwCommand(rule);
+  const ufw = ufwCommand(rule, ruleset);
   return `${step.rule}: ${text === "" ? "(every packet, no target)" : text}${ufw === null ? "" : ` (ufw ${safe(ufw)})`}`;
 }
 
