@@ -2,7 +2,7 @@
 import type { Audit } from "../audit/audit.ts";
 import type { Exposure, Finding } from "../audit/finding.ts";
 import type { Step } from "../simulate/state.ts";
-import { indented, PLAIN, type Style, safe, table } from "./style.ts";
+import { indented, PLAIN, type Style, safe, table, WIDTH, wrapped } from "./style.ts";
 import { at, packetFlags, packetText } from "./text.ts";
 
 /** What each kind of finding means, in a clause. */
@@ -19,7 +19,7 @@ export const KINDS: Readonly<Record<Finding["kind"], string>> = {
 const PLURAL: Readonly<Record<Finding["kind"], string>> = {
   "ingress-bypass": "published ports are open although the firewall blocks them",
   "loopback-bypass": "ports published on a loopback address are reached from outside",
-  "direct-bypass": "containers are reached by their own addresses although the firewall blocks it",
+  "direct-bypass": "containers are reached by their own addresses, which the firewall blocks",
   "egress-bypass": "containers send what the firewall forbids the host",
   "forward-bypass": KINDS["forward-bypass"],
   "ineffective-allow": KINDS["ineffective-allow"],
@@ -154,7 +154,10 @@ function portsText({ exposures, findings }: Audit, style: Style): string[] {
     ...rows.map((r) => r.cells),
   ]);
   return [
-    style.bold(`What is published, who reaches it by ${all.map(safe).join(", ")}, what the firewall says`),
+    ...wrapped(
+      `What is published, who reaches it by ${all.map(safe).join(", ")}, what the firewall says`,
+      WIDTH,
+    ).map((line) => style.bold(line)),
     ...head!.map((line) => style.dim(line)),
     ...lines.flatMap((row, i) => (rows[i]!.bad ? row.map((line) => style.red(line)) : row)),
     ...(rows.some((r) => r.bad)

@@ -1,0 +1,107 @@
+/**
+ * The SARIF log's structure, by sections 3.13 to 3.58 of SARIF 2.1.0: which properties an object may have, which it must
+ * have, and what each may hold; only what fwcheck writes is listed, so anything else that it wrote would fail.
+ */
+import { audit, sarif } from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { capture, examples } from "../capture.ts";
+import { LAYOUTS, read } from "./layout.ts";
+
+type Check = (value: unknown, path: string) => string[];
+
+const that =
+  (what: string, holds: (value: unknown) => boolean): Check =>
+  (value, path) =>
+    holds(value) ? [] : [`${path}: ${JSON.stringify(value)} is no ${what}`];
+const text = that("text", (v) => typeof v === "string" && v.trim() !== "");
+const one = (...values: unknown[]): Check => that(values.join(" or "), (v) => values.includes(v));
+const positive = that("number from 1", (v) => Number.isInteger(v) && (v as number) >= 1);
+/** RFC 3986, a relative reference without a scheme. */
+const reference = that("URI reference", (v) =>
+  /^(?!\w+:)([\w.~!$&'()*+,;=@/-]|%[\dA-F]{2})+$/.test(String(v)),
+);
+const list =
+  (each: Check): Check =>
+  (value, path) =>
+    Array.isArray(value) ? value.flatMap((v, i) => each(v, `${path}[${i}]`)) : [`${path} is no array`];
+const object =
+  (must: Record<string, Check>, may: Record<string, Check> = {}): Check =>
+  (value, path) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return [`${path} is no object`];
+    const all = new Map(Object.entries({ ...must, ...may }));
+    const missing = Object.keys(must).filter((key) => !Object.hasOwn(value, key));
+    return [
+      ...missing.map((key) => `${path}.${key} is missing`),
+      ...Object.entries(value).flatMap(
+        ([key, v]) => all.get(key)?.(v, `${path}.${key}`) ?? [`${path}.${key} is unknown`],
+      ),
+    ];
+  };
+const dictionary =
+  (each: Check): Check =>
+  (value, path) =>
+    Object.entries(value as object).flatMap(([key, v]) => each(v, `${path}.${key}`));
+
+const message = object({ text });
+const level = one("none", "note", "warning", "error");
+const location = object({
+  physicalLocation: object({
+    artifactLocation: object({ uri: reference }),
+    region: object({ startLine: positive }),
+  }),
+});
+const result = object(
+  { ruleId: text, level, message, locations: list(location) },
+  { partialFingerprints: dictionary(text) },
+);
+const notification = object({ level, message });
+const run = object({
+  tool: object({
+    driver: object({
+      name: text,
+      version: text,
+      rules: list(object({ id: text, shortDescription: message })),
+    }),
+  }),
+  results: list(result),
+  columnKind: one("utf16CodeUnits", "unicodeCodePoints"),
+  invocations: list(
+    object({ executionSuccessful: one(true, false) }, { toolExecutionNotifications: list(notification) }),
+  ),
+});
+const log = object({ version: one("2.1.0"), runs: list(run) }, { $schema: text });
+
+interface Run {
+  readonly results: readonly {
+    readonly ruleId: string;
+    readonly partialFingerprints?: Record<string, string>;
+  }[];
+  readonly tool: { readonly driver: { readonly rules: readonly { readonly id: string }[] } };
+}
+
+const hosts = {
+  ...Object.fromEntries(Object.entries(LAYOUTS).map(([name, layout]) => [name, () => read(layout)])),
+  "Docker 20.10": () => capture(`${examples}ufw-docker-20.10`),
+};
+
+describe("a log of SARIF 2.1.0", () => {
+  test.each(Object.entries(hosts))("%s", (_name, host) => {
+    const { rulesets, host: of } = host();
+    const result = audit(rulesets, of);
+    const made = JSON.parse(
+      JSON.stringify(sarif(result, new Map([[4, "a folder/it's 100%/v4?x#y.save"]]), "1.0.0")),
+    );
+    expect(log(made, "log")).toEqual([]);
+    const [{ results, tool }] = made.runs as [Run];
+    const ids = tool.driver.rules.map((rule) => rule.id);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(results.map((r) => r.ruleId).filter((id) => !ids.includes(id))).toEqual([]);
+    expect(results.length).toBe(result.findings.length + result.lint.length);
+    // What code scanning knows a finding by must be its own.
+    const prints = results.flatMap((r) => r.partialFingerprints?.["fwcheck/v1"] ?? []);
+    expect(new Set(prints).size).toBe(prints.length);
+  });
+  test("the checks would see a fault", () => {
+    expect(log({ version: "2.0.0", runs: [], more: 1 }, "log").length).toBe(2);
+  });
+});
