@@ -31,6 +31,9 @@ const none = (why: string): RouteDecision => ({ kind: "none", why });
 const LOCAL: RouteDecision = { kind: "local" };
 const refuse = (when: Predicate, why: string): RouteCase => ({ when, outcome: none(why) });
 
+/** ip_local_deliver. */
+const WAITS = "a fragment for the host waits for the rest";
+
 /** All decisions for packets that arrive (`in`), for those the host sends (`out`), and when OUTPUT changed them (`again`). */
 export function routeCases(
   host: Host,
@@ -74,6 +77,7 @@ function arriving4(host: Host): RouteCase[] {
       and(multicast, zero, not(within("dst", LINK_GROUPS)), not(is("proto", PROTO.igmp))),
       "no source address (martian source)",
     ),
+    refuse(and(or(multicast, everybody), is("fragment", 1)), WAITS),
     { when: and(multicast, joined(host, 4)), outcome: LOCAL },
     refuse(multicast, "a multicast group that the host has not joined"),
     { when: everybody, outcome: LOCAL },
@@ -104,7 +108,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
       kind === "broadcast" || kind === "anycast" ? [when] : kind === "local" ? [and(when, not(accepts))] : [],
     ),
   );
-  const waits = refuse(is("fragment", 1), "a fragment for the host waits for the rest");
+  const waits = refuse(is("fragment", 1), WAITS);
   const decide = ({ when, outcome: found }: Case<Found>): RouteCase[] => {
     const here = (c: RouteCase): RouteCase => ({ when: and(when, c.when), outcome: c.outcome });
     switch (found.kind) {

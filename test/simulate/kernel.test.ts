@@ -123,3 +123,14 @@ describe("rpfilter", () => {
     expect(verdict("", "192.0.2.7", false)).toBe("undecided");
   });
 });
+
+test("a fragment for everybody waits for the rest", () => {
+  const save = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
+  const to = (dst: string, fragment: number) =>
+    run(save, { ...{ in: "eth0", src: "203.0.113.8", dst, proto: "udp", sport: 5, dport: 53 }, fragment })
+      .verdict;
+  for (const group of ["224.0.0.1", "255.255.255.255"]) {
+    expect(to(group, 0)).toBe("accept");
+    expect(to(group, 1)).toBe("drop");
+  }
+});
