@@ -137,6 +137,22 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     expect(checked).toBeGreaterThan(PACKETS);
   });
 
+  test("rpfilter, with the routes of a capture", () => {
+    const rules = [
+      "-m rpfilter --invert -j DROP",
+      "-m rpfilter --loose --accept-local",
+      "-i eth1 -m rpfilter -j RETURN",
+    ];
+    const { rulesets, host } = capture(`${examples}ufw-docker-28.5`, (save) =>
+      save.replace(
+        /^\*raw\n(?::.*\n)*/m,
+        (head) => `${head}${rules.map((r) => `-A PREROUTING ${r}\n`).join("")}`,
+      ),
+    );
+    expect(rulesets[0]!.tables.get("raw")!.chains.get("PREROUTING")!.rules.length).toBeGreaterThan(2);
+    expect(law(rulesets, host, PACKETS * 5, 3)).toBeGreaterThan(PACKETS);
+  });
+
   const folder = `${shared}rulesets/`;
   const files = existsSync(folder) ? readdirSync(folder).filter((f) => f !== "README.md") : [];
   test.skipIf(files.length === 0)(
