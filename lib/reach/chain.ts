@@ -173,9 +173,10 @@ export class Chains {
     return out;
   }
 
-  /** The part of the states that lies in a set. */
+  /** The part of the states that is a set of theirs. */
   private inside(states: States, set: Node): States {
     const { diagrams } = this.domain;
+    if (states.forms.size === 1 && states.forms.has(1)) return { set, forms: states.forms };
     const inside = diagrams.mask(set, states.set);
     if (states.forms.size === 1 || inside === states.set) return { set: inside, forms: states.forms };
     const forms = new Map(diagrams.terminals(inside).map((id) => [id, states.forms.get(id)!]));

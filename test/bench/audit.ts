@@ -1,0 +1,119 @@
+/**
+ * What the audit costs, each in a cold process, CPU time with start-up and reading; the least of `BENCH_RUNS` (3) runs.
+ * Beside each figure stands what is asked of it, and the results are checked: speed is not that of an empty answer.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { dockerHost } from "./generate.ts";
+import { bundle, type Cost, cost, inFolder, MEGABYTES } from "./measure.ts";
+
+const runs = Number(process.env.BENCH_RUNS ?? 3);
+const shared = "../shared/rulesets/";
+
+/** All of a host, as `fwcheck audit` does it. */
+const whole = `
+  import { readFileSync } from "node:fs";
+  import { audit, kindOf, readHost, readRuleset } from "./lib/index.ts";
+  const sources = process.argv.slice(2).map((name) => ({ name, text: readFileSync(name, "utf8") }));
+  const of = (kind) => sources.filter((s) => kindOf(s.text) === kind);
+  const { rulesets } = readRuleset(of("rules").length > 0 ? of("rules") : sources);
+  const given = (kind) => (of(kind).length > 0 ? { [kind]: of(kind) } : {});
+  const host = readHost({ ...given("addr"), ...given("route") }, rulesets);
+  const { findings, inconclusive } = audit(rulesets, host);
+  const up = inconclusive.filter((line) => line.includes("need more than")).length;
+  console.log(JSON.stringify({ findings: findings.length, given: up, mb: ${MEGABYTES} }));`;
+
+/** Every built-in chain, or the filter's FORWARD alone, as what it decides of all packets. */
+const chains = `
+  import { readFileSync } from "node:fs";
+  import { readHost, readRuleset } from "./lib/index.ts";
+  import { ANY } from "./lib/packet/predicate.ts";
+  import { Program } from "./lib/path/program.ts";
+  import { Domain } from "./lib/reach/domain.ts";
+  import { Reach, vocabularyOf } from "./lib/reach/reach.ts";
+  const [, , name, only] = process.argv;
+  const { rulesets } = readRuleset([{ name, text: readFileSync(name, "utf8") }]);
+  const host = readHost({}, rulesets);
+  let verdicts = 0, asked = 0;
+  for (const ruleset of rulesets) {
+    const program = Program.of(ruleset, host);
+    const domain = Domain.of(ruleset.family, [vocabularyOf(program)]);
+    const reach = new Reach(program, domain);
+    for (const [table, { chains }] of ruleset.tables)
+      for (const { name: chain, policy } of chains.values()) {
+        if (policy === null || (only !== undefined && only !== table + " " + chain)) continue;
+        asked++;
+        const parts = reach.decide({ ...reach.start(ANY), bound: {} }, table, chain);
+        verdicts += new Set(parts.map((p) => p.outcome)).size;
+        if (domain.diagrams.overAll(parts.map((p) => p.state.set)) !== domain.set(ANY)) throw new Error("a packet is lost");
+      }
+  }
+  console.log(JSON.stringify({ asked, verdicts, mb: ${MEGABYTES} }));`;
+
+/** The reading of the same file alone. */
+const reading = `
+  import { readFileSync } from "node:fs";
+  import { readRuleset } from "./lib/index.ts";
+  readRuleset([{ name: "rules", text: readFileSync(process.argv[2], "utf8") }]);
+  console.log("{}");`;
+
+/** The cheapest of some runs. */
+function least(command: readonly string[], times = runs): Cost & { result: Record<string, number> } {
+  const all = Array.from({ length: times }, () => cost(["timeout", "300", process.execPath, ...command]));
+  const done = all.filter((c): c is Cost => c !== null);
+  if (done.length < times) throw new Error(`the bench failed on ${command.join(" ")}`);
+  const best = done.reduce((a, b) => (b.cpu < a.cpu ? b : a));
+  return { ...best, result: JSON.parse(best.output) as Record<string, number> };
+}
+
+const asked = (cpu: number, most: number): string =>
+  `${cpu.toFixed(2)} s CPU (asked: at most ${most} s${cpu <= most ? "" : ", MISSED"})`;
+
+export const bench = (): Promise<void> =>
+  inFolder(async (folder) => {
+    const [all, decide, read] = await Promise.all([
+      bundle(whole, join(folder, "whole.mjs")),
+      bundle(chains, join(folder, "chains.mjs")),
+      bundle(reading, join(folder, "read.mjs")),
+    ]);
+    for (const [ports, seconds, megabytes] of [[100], [300], [1000, 2, 300], [3000], [10_000, 20]] as const) {
+      const host = dockerHost(ports);
+      const files = { "save.txt": host.save, "addr.json": host.addr, "route.json": host.route };
+      const place = join(folder, String(ports));
+      mkdirSync(place);
+      for (const [name, text] of Object.entries(files)) writeFileSync(join(place, name), text);
+      const paths = Object.keys(files).map((name) => join(place, name));
+      const { cpu, result } = least([all, ...paths], ports > 3000 ? 1 : runs);
+      if (result.findings !== host.findings)
+        throw new Error(`${ports} ports: ${result.findings} findings, and there are ${host.findings}`);
+      const alone = least([read, paths[0]!]).cpu;
+      console.log(
+        `${ports} published ports, ufw of 300 rules: ${seconds === undefined ? `${cpu.toFixed(2)} s CPU` : asked(cpu, seconds)}, ${result.mb} MB${megabytes === undefined ? "" : ` (asked: at most ${megabytes} MB)`}, ${((cpu / ports) * 1000).toFixed(2)} ms a port, ${(cpu / alone).toFixed(1)} times the reading; ${result.findings} findings, as there are`,
+      );
+    }
+    if (!existsSync(shared)) return console.log("the rest is skipped: ../shared/rulesets is not here");
+    const names = readdirSync(shared).filter((name) => name !== "README.md");
+    for (const name of names.filter((n) => /TUM_Net|medium-sized-company__iptables-save$/.test(n))) {
+      const { cpu, result } = least([decide, shared + name, "filter FORWARD"]);
+      const rules = readFileSync(shared + name, "utf8")
+        .split("\n")
+        .filter((l) => /^(\[.*\] )?-A/.test(l)).length;
+      if (result.asked !== 1) throw new Error(`${name} has no FORWARD`);
+      console.log(`FORWARD of ${name} (${rules} rules), reading included: ${asked(cpu, 1)}, ${result.mb} MB`);
+    }
+    let [every, audits, findings, given] = [0, 0, 0, 0];
+    for (const name of names) {
+      every += least([decide, shared + name], 1).cpu;
+      const whole = least([all, shared + name], 1);
+      audits += whole.cpu;
+      findings += whole.result.findings!;
+      given += whole.result.given!;
+    }
+    const start = cost([process.execPath, "-e", "0"])!.cpu * names.length;
+    console.log(
+      `${names.length} files, every built-in chain: ${asked(every, 60)}, of which Node's start alone ${start.toFixed(1)} s`,
+    );
+    console.log(
+      `${names.length} files, the whole audit: ${asked(audits, 60)}; ${findings} findings, ${given} given up`,
+    );
+  });
