@@ -25,6 +25,9 @@ const PLURAL: Readonly<Record<Finding["kind"], string>> = {
   "ineffective-allow": KINDS["ineffective-allow"],
 };
 
+/** Endpoints of one group that are told one by one. */
+const MOST = 24;
+
 const BANNED = "whoever is banned still reaches a published port";
 
 type Published = Pick<Exposure, "listen" | "proto" | "family">;
@@ -251,7 +254,8 @@ function groupText(group: readonly Finding[], number: number, style: Style): str
       f.actual.verdict === "accept" ? "but" : "though",
       `${f.actual.verdict === "accept" ? "gets through: " : "is stopped: "}${who(f)}${f.what === undefined ? "" : `, with ${safe(f.what)}`}`,
     ),
-    ...group.flatMap((each) => endpointText(each, label)),
+    ...group.slice(0, MOST).flatMap((each) => endpointText(each, label)),
+    ...(group.length > MOST ? label("", `and ${group.length - MOST} more, which --json lists`) : []),
     ...(f.depends.length === 0 ? [] : label("depends", f.depends.map(safe).join(", "))),
     ...label(many ? "example" : "proof", packetText(f.witness)),
     ...indented("             ", `fwcheck simulate HOST ${packetFlags(f.witness)}`, 17, " \\"),

@@ -224,3 +224,11 @@ test("names of Compose", () => {
   });
   expect(auditText(result)).toContain("shop-web-1 172.17.0.2:80 (shop/web)");
 });
+
+test("a group that is long is cut, and says so", () => {
+  const ports = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [8000 + i, 80 + i]));
+  const text = auditText(audited({ nets: [{ bridge: "docker0", prefix: "172.17.0", ports }] }));
+  expect(text).toContain("1-30. Published ports are open although the firewall blocks them");
+  expect(text).toContain("and 6 more, which --json lists");
+  expect(text.split("\n").filter((line) => line.length > 80)).toEqual([]);
+});
