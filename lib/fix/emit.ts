@@ -122,21 +122,26 @@ export const setsText = (sets: readonly IpSet[]): string =>
 const entryText = ({ ip, proto, port }: IpSet["entries"][number]): string =>
   `${printAddress(ip)},${protoName(proto)}:${port}`;
 
+/** Why ufw cannot keep a fix; `null` where it can. */
+function noBlock({ ruleset, family, sets }: FamilyRules): string | null {
+  const { user, forward } = missing(ruleset);
+  if (user || forward)
+    return `Docker does not hook DOCKER-USER into ${tool(family)}'s FORWARD here, and a block in ${afterRules(family)} cannot keep it in front of Docker's rules; use --format systemd`;
+  if (sets.length > 0)
+    return "ufw loads its rules when no ipset is there yet; use --strategy internal-ip or conntrack";
+  return null;
+}
+
 /**
  * A block for `/etc/ufw/after.rules` (`after6.rules` for family 6). ufw loads it before Docker starts and again at each
  * reload; it declares DOCKER-USER, which empties it, and so brings the owner's other rules there with it.
  * @returns the block, or why there is none
  */
 export function ufwBlock(part: FamilyRules): { readonly text: string } | { readonly why: string } {
-  const { chains, ruleset, family, sets } = part;
+  const { chains, ruleset, family } = part;
   if (chains.size === 0) return { text: "" };
-  const { user, forward } = missing(ruleset);
-  if (user || forward)
-    return {
-      why: `Docker does not hook DOCKER-USER into ${tool(family)}'s FORWARD here, and a block in ${afterRules(family)} cannot keep it in front of Docker's rules; use --format systemd`,
-    };
-  if (sets.length > 0)
-    return { why: "ufw loads its rules when no ipset is there yet; use --strategy internal-ip or conntrack" };
+  const why = noBlock(part);
+  if (why !== null) return { why };
   const others = (chainOf(ruleset, "filter", "DOCKER-USER")?.rules ?? []).filter(
     (rule) => !isOurs(targetName(rule)),
   );
@@ -164,7 +169,7 @@ const afterRules = (family: Family): string => `/etc/ufw/after${family === 4 ? "
 /** What takes the blocks and what they loaded away again. */
 export const ufwUndo = (parts: readonly FamilyRules[]): string[] =>
   parts
-    .filter((part) => part.chains.size > 0)
+    .filter((part) => part.chains.size > 0 && noBlock(part) === null)
     .flatMap((part) => [
       `sed -i '/^# BEGIN fwcheck IPv${part.family}$/,/^# END fwcheck IPv${part.family}$/d' ${afterRules(part.family)}`,
       ...undo(part),

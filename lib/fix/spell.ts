@@ -60,7 +60,11 @@ export class Speller {
     const { diagrams } = this.audit.domain;
     const out: Line[] = [];
     let left = all;
-    for (const step of steps) {
+    // What is only let through behind the last rule that stops anything falls off the end.
+    const last = steps.findLastIndex(
+      (step) => step.does !== "accept" && (step.does !== "note" || isEntry(step)),
+    );
+    for (const step of steps.slice(0, last + 1)) {
       if (diagrams.mask(left, step.set) === EMPTY) continue;
       const lines = this.step(way, left, step);
       if (lines instanceof Unspelled) {
@@ -140,7 +144,7 @@ export class Speller {
     return new Unspelled(
       counting === undefined
         ? `no rule behind the translation can ask the same as: ${this.text(step.rule)}`
-        : `${counting.match.extension.name} keeps an account of its own in each rule, and a copy would decide otherwise; write a rule into DOCKER-USER yourself for: ${this.text(step.rule)}`,
+        : `what ${counting.match.extension.name} finds is known to that rule alone, and a copy of it may decide otherwise; write a rule into DOCKER-USER yourself for: ${this.text(step.rule)}`,
     );
   }
 
@@ -279,17 +283,22 @@ const SPLIT = new Set(["", "tcp", "udp", "udplite", "dccp", "sctp", "multiport",
 
 /** Matches that ask a packet the same before and behind the translation, and in FORWARD as in INPUT and OUTPUT. */
 const SENDER = new Set([
-  "icmp",
-  "icmp6",
-  "mac",
-  "length",
-  "mark",
-  "connmark",
-  "time",
-  "state",
-  "dscp",
-  "tos",
-  "limit",
+  ...[
+    "icmp",
+    "icmp6",
+    "mac",
+    "length",
+    "mark",
+    "connmark",
+    "time",
+    "state",
+    "dscp",
+    "tos",
+    "limit",
+    "tcpmss",
+  ],
+  // IPv6's extension headers, the one that is named dst among them.
+  ...["rt", "hbh", "dst", "frag", "mh", "ipv6header", "srh"],
 ]);
 
 function aboutOf({ extension: { name }, values }: Match): Piece["about"] {
