@@ -19,6 +19,8 @@ export interface Place {
   readonly states: readonly SetState[];
   /** Whether its rules see the header before Docker's translation, which a rule in FORWARD does not. */
   readonly before: boolean;
+  /** Whether its rules see the packet one hop younger than a rule in FORWARD does. */
+  readonly younger: boolean;
 }
 
 /** One thing that one rule does. */
@@ -95,13 +97,15 @@ export function listsOf(
   const route = full.program.chain("filter", ufwForwardChain(full.program.ruleset));
   const rest = (of: Node, start = outside): Node => {
     if (route === undefined || route.rules.length === 0 || of === EMPTY) return of;
-    const place = { reach: full, states: within(domain.diagrams, arrive(full, start), of), before: false };
+    const states = within(diagrams, arrive(full, start), of);
+    const place = { reach: full, states, before: false, younger: false };
     new Follower(place, lists).follow(place.states, route, []);
     return decided(diagrams, of, lists);
   };
   const main = (of: Node, reach: Reach, hook: Hook, before: boolean, walk: () => unknown): void => {
     if (of === EMPTY) return;
-    const place = { reach, states: within(diagrams, seen(reach, hook, walk), of), before };
+    const states = within(diagrams, seen(reach, hook, walk), of);
+    const place = { reach, states, before, younger: hook !== "FORWARD" };
     new Follower(place, lists).whole(of, hook);
   };
   main(rest(published), mine, "INPUT", true, () => mine.deliver(mine.start(outside)));
