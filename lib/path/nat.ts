@@ -1,8 +1,10 @@
 /** Which header a translation gives, as far as it can be foretold (net/netfilter/nf_nat_core.c). */
 import type { Host } from "../host/host.ts";
-import { maskBits, prefixRange, within } from "../packet/address.ts";
-import { type Address, type Family, hasPorts } from "../packet/field.ts";
+import { within as lies, maskBits, prefixRange } from "../packet/address.ts";
+import { type Address, type Family, hasPorts, type Range } from "../packet/field.ts";
+import { ANY, is, within } from "../packet/predicate.ts";
 import type { Nat } from "../rules/effect.ts";
+import type { Case } from "./case.ts";
 
 /** A new address and port; `null` keeps the old one. */
 export interface Translated {
@@ -160,7 +162,7 @@ function interfaceAddress(
   if (family === 4) {
     // Addresses of scope host are nobody's to send from.
     const own = of(device).filter((a) => (a.address as number) >>> 24 !== 127);
-    const near = own.find((a) => within(towards, [prefixRange(a.prefix)]));
+    const near = own.find((a) => lies(towards, [prefixRange(a.prefix)]));
     const other = host.interfaces.filter((i) => i.name !== "lo").flatMap((i) => of(i.name));
     return (near ?? own[0] ?? other[0])?.address;
   }
@@ -183,6 +185,33 @@ function reachOf(a: bigint): number {
 
 /** IPV6_ADDR_COMPATv4: ::/96 but for no address and the loopback one. */
 const COMPATIBLE = 8;
+
+/**
+ * Destinations among which MASQUERADE and REDIRECT may find an address for one and none for another: each class, and
+ * one address of it. IPv4 makes no difference.
+ */
+export const destinations: Readonly<Record<Family, readonly Case<Address>[]>> = {
+  4: [{ when: ANY, outcome: 0 }],
+  6: [
+    { when: is("dst", 0n), outcome: 0n },
+    { when: is("dst", 1n), outcome: 1n },
+    { when: within("dst", [[0n, 0xffff_ffffn]]), outcome: 2n },
+    { when: within("dst", [[0x3fan << 118n, (0x3fbn << 118n) - 1n]]), outcome: 0x3fan << 118n },
+    { when: within("dst", [[0x3fbn << 118n, (0x3fcn << 118n) - 1n]]), outcome: 0x3fbn << 118n },
+    ...[1n, 2n, 5n].map((scope) => ({
+      when: within(
+        "dst",
+        Array.from({ length: 16 }, (_, flags): Range => {
+          const first = (0xff00n | (BigInt(flags) << 4n) | scope) << 112n;
+          return [first, first + (1n << 112n) - 1n];
+        }),
+      ),
+      outcome: (0xff00n | scope) << 112n,
+    })),
+    { when: within("dst", [[0xffn << 120n, (1n << 128n) - 1n]]), outcome: 0xff0en << 112n },
+    { when: ANY, outcome: 0x2000n << 112n },
+  ],
+};
 
 /** The scopes of RFC 4291 and the labels of the kernel's policy table (net/ipv6/addrlabel.c). */
 const scopeOf = (a: bigint): number =>

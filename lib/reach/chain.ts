@@ -191,7 +191,7 @@ export class Chains {
       const first = new Map<string, number>();
       node = diagrams.overAll(
         cases.map(({ when, outcome }, i) => {
-          const key = JSON.stringify(outcome, withoutRoute);
+          const key = JSON.stringify(outcome, distinct);
           if (!first.has(key)) first.set(key, i + 1);
           return diagrams.mask(this.domain.set(when), terminal(first.get(key)!));
         }),
@@ -378,5 +378,6 @@ function assigned(form: Form, field: Field, change: Change): Form {
   };
 }
 
-/** A route explains a decision and makes no difference to what becomes of the packet. */
-const withoutRoute = (key: string, value: unknown): unknown => (key === "route" ? undefined : value);
+/** What tells outcomes apart: a route explains a decision and makes no difference to what becomes of the packet. */
+const distinct = (key: string, value: unknown): unknown =>
+  key === "route" ? undefined : typeof value === "bigint" ? `${value}n` : value;

@@ -15,7 +15,7 @@ import type { Packet } from "../packet/packet.ts";
 import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
-import { translate } from "../path/nat.ts";
+import { destinations, translate } from "../path/nat.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import {
   arrive,
@@ -125,11 +125,14 @@ function* translations(
       for (const a of each.addresses) if (a.family === family) yield is(field, a.address);
   if (to.kind === "interface")
     for (const each of host.interfaces) yield is(side === "src" ? "out" : "in", each.name);
+  if (to.kind === "interface") for (const { when } of destinations[family]) yield when;
   if (to.kind === "interface" && side === "dst") yield is(field, family === 4 ? 0x7f00_0001 : 1n);
   const port = side === "dst" ? "dport" : "sport";
   if (ports !== null) yield is(port, ports.first);
   if (ports !== null) yield between(port, ports.first, ports.last);
 }
+
+const ZERO: Readonly<Record<Family, Address>> = { 4: 0, 6: 0n };
 
 /** A fresh packet: nothing is marked, nothing is known of it. */
 const FRESH: Bindings = {
@@ -350,12 +353,14 @@ export class Reach implements Engine<States> {
     if (open === undefined) {
       const { program } = this;
       const { host, ruleset } = program;
-      const zero: Address = ruleset.family === 4 ? 0 : 0n;
+      const zero = ZERO[ruleset.family];
       const passes = (effect: Effect): boolean => {
         if (effect.kind === "verdict") return effect.verdict === "accept";
         if (effect.kind !== "nat" || effect.side === "dst") return effect.kind !== "opaque";
         const old = { address: zero, port: undefined };
-        return translate(effect, old, PROTO.tcp, out, zero, host, ruleset.family) !== null;
+        return destinations[ruleset.family].every(
+          ({ outcome: dst }) => translate(effect, old, PROTO.tcp, out, dst, host, ruleset.family) !== null,
+        );
       };
       const chains = [...(ruleset.tables.get("nat")?.chains.keys() ?? [])].map(
         (n) => program.chain("nat", n)!,
@@ -370,18 +375,26 @@ export class Reach implements Engine<States> {
 
   private translated(state: SetState, nat: Nat, rule: Rule, side: "dst" | "src"): Part<SetState, Decision>[] {
     const after = noted(state, rule);
-    return nat.to.kind === "interface"
-      ? this.among(after, this.devices[side]).flatMap(({ state: part, outcome }) =>
-          this.spread(part, nat, side, outcome),
-        )
-      : this.spread(after, nat, side, "");
+    const { family } = this.program.ruleset;
+    if (nat.to.kind !== "interface") return this.spread(after, nat, side, "", ZERO[family]);
+    return this.among(after, this.devices[side]).flatMap(({ state: part, outcome: device }) =>
+      this.among(part, destinations[family]).flatMap(({ state: towards, outcome: dst }) =>
+        this.spread(towards, nat, side, device, dst),
+      ),
+    );
   }
 
   /** Ports within the rule's range are kept; of the others the kernel chooses one, which nobody can foretell. */
-  private spread(state: SetState, nat: Nat, side: "dst" | "src", device: string): Part<SetState, Decision>[] {
+  private spread(
+    state: SetState,
+    nat: Nat,
+    side: "dst" | "src",
+    device: string,
+    towards: Address,
+  ): Part<SetState, Decision>[] {
     const { ports } = nat;
     if (ports === null || ports.first === ports.last || ports.base !== undefined)
-      return this.bound(state, nat, side, device);
+      return this.bound(state, nat, side, device, towards);
     const field: Field = side === "dst" ? "dport" : "sport";
     const cases: Case<boolean>[] = [
       { when: nat.random ? NEVER : between(field, ports.first, ports.last), outcome: true },
@@ -393,12 +406,22 @@ export class Reach implements Engine<States> {
         { ...nat, ports: kept ? null : ports },
         side,
         device,
+        towards,
       ),
     );
   }
 
-  /** Binds the translated fields to what they become. */
-  private bound(state: SetState, nat: Nat, side: "dst" | "src", device: string): Part<SetState, Decision>[] {
+  /**
+   * Binds the translated fields to what they become.
+   * @param towards an address that stands for the destinations of the packets
+   */
+  private bound(
+    state: SetState,
+    nat: Nat,
+    side: "dst" | "src",
+    device: string,
+    towards: Address,
+  ): Part<SetState, Decision>[] {
     const { host, ruleset } = this.program;
     const field = side === "dst" ? "dst" : "src";
     const port: Field = side === "dst" ? "dport" : "sport";
@@ -407,12 +430,11 @@ export class Reach implements Engine<States> {
     ];
     if (nat.to.kind === "netmap")
       return unsure("NETMAP gives each address another one, which is not followed for sets");
-    const zero: Address = ruleset.family === 4 ? 0 : 0n;
     const oldPort = valueIn(state, port);
     if (nat.ports?.base !== undefined && typeof oldPort !== "number")
       return unsure("a shifted port range is not followed for sets");
     const old = {
-      address: (valueIn(state, field) as Address | undefined) ?? zero,
+      address: (valueIn(state, field) as Address | undefined) ?? ZERO[ruleset.family],
       port: oldPort as number | undefined,
     };
     const to = translate(
@@ -420,7 +442,7 @@ export class Reach implements Engine<States> {
       old,
       6,
       device,
-      (valueIn(state, "dst") as Address | undefined) ?? zero,
+      (valueIn(state, "dst") as Address | undefined) ?? towards,
       host,
       ruleset.family,
     );
@@ -431,6 +453,7 @@ export class Reach implements Engine<States> {
         { ...nat, to: { ...nat.to, last: nat.to.first } },
         side,
         device,
+        towards,
       );
     // A translation to what is there already is none: conntrack does not call the flow translated (nf_nat_setup_info).
     let same = state.set;

@@ -11,6 +11,7 @@ import { ANY } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { Domain } from "../../lib/reach/domain.ts";
 import { Reach, vocabularyOf } from "../../lib/reach/reach.ts";
+import type { Same } from "../../lib/reach/same.ts";
 import { valueIn } from "../../lib/reach/state.ts";
 import { capture, examples, shared } from "../capture.ts";
 import { generate } from "../kernel/generate.ts";
@@ -31,7 +32,7 @@ interface Drawn {
 }
 
 /** A packet aimed at what the domain can tell apart: the bounds of its elementary intervals. */
-function draw(domain: Domain, host: Host, family: Family, next: () => number): Drawn {
+function draw(domain: Domain, host: Host, family: Family, same: Same, next: () => number): Drawn {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
   const values = new Map<Field, Scalar>();
   const assume = new Map<string, boolean>();
@@ -62,6 +63,9 @@ function draw(domain: Domain, host: Host, family: Family, next: () => number): D
   }
   for (const variable of domain.variables)
     if (variable.kind === "unknown") assume.set(variable.key, next() < 0.5);
+  // What the sets know for one question, the simulator asks rule by rule.
+  const heads = new Map([...assume].map(([key, truth]) => [same.get(key) ?? key, truth]));
+  for (const [key, name] of same) if (name !== null) assume.set(key, heads.get(name)!);
   return {
     packet: {
       family,
@@ -86,11 +90,18 @@ function law(rulesets: readonly Ruleset[], host: Host, packets: number, seed: nu
   let checked = 0;
   for (const ruleset of rulesets) {
     const program = Program.of(ruleset, host);
-    const domain = Domain.of(ruleset.family, [vocabularyOf(program)]);
+    const vocabulary = vocabularyOf(program);
+    const domain = Domain.of(ruleset.family, [vocabulary]);
     const reach = new Reach(program, domain);
     const endings = reach.arrive(reach.start(ANY));
     for (let i = 0; i < packets; i++) {
-      const { packet, assume, ordinal } = draw(domain, host, ruleset.family, next);
+      const { packet, assume, ordinal } = draw(
+        domain,
+        host,
+        ruleset.family,
+        vocabulary.same ?? new Map(),
+        next,
+      );
       const homes = endings.filter((e) => domain.diagrams.at(e.state.set, ordinal) === 1);
       const answer = new Simulator([ruleset], host, { assume }).packet(packet);
       const where = () =>
