@@ -14,7 +14,7 @@ import { egress } from "./egress.ts";
 import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
-import { type AuditOptions, Question } from "./question.ts";
+import { type AuditOptions, type Detail, Question } from "./question.ts";
 import { hostNetwork, remarks } from "./remarks.ts";
 
 export type { Way } from "./finding.ts";
@@ -92,6 +92,7 @@ export const findingsOf = (family: FamilyAudit): Finding[] =>
 /**
  * Audits one family.
  * @param more what the domain must be able to tell apart besides, so that other rulesets can be held against this one
+ * @param told how much of it is put into words; everything unless said
  * @throws BudgetExceeded when the diagrams outgrow their budget
  */
 export function auditFamily(
@@ -99,8 +100,9 @@ export function auditFamily(
   host: Host,
   more: readonly Vocabulary[] = [],
   options: AuditOptions = {},
+  detail: Detail = "all",
 ): FamilyAudit {
-  const q = new Question(ruleset, host, more, options);
+  const q = new Question(ruleset, host, more, options, detail);
   const exposures: Exposure[] = [];
   const inward = ingress(q, exposures);
   const outward = q.host.bridges.map((bridge) => egress(q, bridge));

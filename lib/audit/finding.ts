@@ -185,7 +185,7 @@ export function describe(
   allowed: Node,
   asked: "input" | "routed" | "output",
 ): Finding | null {
-  if (set === EMPTY) return null;
+  if (set === EMPTY || q.detail === "sets") return null;
   q.progress(`${group.kind}${group.place === undefined ? "" : ` ${group.place}`}`);
   // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
   const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);

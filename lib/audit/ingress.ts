@@ -109,9 +109,10 @@ function published(
   const ingress = rule.chain === "DOCKER-INGRESS";
   const named = endpointOf(q, ip, port);
   const container = ingress && named.name === null ? { ...named, name: "swarm ingress" } : named;
-  exposures.push(
-    exposure(q, { means: ingress ? "ingress" : "dnat", proto, endpoint: container, listen, target }, all),
-  );
+  if (q.detail === "all")
+    exposures.push(
+      exposure(q, { means: ingress ? "ingress" : "dnat", proto, endpoint: container, listen, target }, all),
+    );
   // Docker's rule takes a loopback address that comes from outside before the routing decision can refuse it.
   const loopback = listen.address !== null && isLoopback(headerOf(rule).dst!.value.address);
   const banned = bannedBy(blocked);

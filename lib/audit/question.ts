@@ -38,6 +38,9 @@ export interface AuditOptions {
   readonly progress?: ((what: string) => void) | undefined;
 }
 
+/** Findings and exposures, findings, or neither: the sets alone. */
+export type Detail = "all" | "findings" | "sets";
+
 /** Everything the analysis of one family needs to ask its questions. */
 export class Question {
   readonly outside: readonly string[];
@@ -59,6 +62,8 @@ export class Question {
     readonly host: Host,
     more: readonly Vocabulary[],
     { expect, budget, progress }: AuditOptions,
+    /** How much is put into words, each with a packet of its own: a proof asks for the sets. */
+    readonly detail: Detail = "all",
   ) {
     this.outside = outsideInterfaces(host);
     this.owner = withoutDocker(ruleset, host);

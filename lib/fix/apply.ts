@@ -13,7 +13,7 @@ import {
   type TableName,
   targetName,
 } from "../rules/ruleset.ts";
-import { isOurs } from "./lift.ts";
+import { isHook, isOurs } from "./lift.ts";
 
 /**
  * The ruleset after a restore without flush: a declared user chain is emptied, a new one is made, rules are appended
@@ -63,7 +63,10 @@ export function withoutFix(ruleset: Ruleset): Ruleset {
   const chains = new Map<string, Chain>();
   for (const [name, chain] of filter.chains)
     if (!isOurs(name))
-      chains.set(name, { ...chain, rules: chain.rules.filter((rule) => !isOurs(targetName(rule))) });
+      chains.set(name, {
+        ...chain,
+        rules: chain.rules.filter((rule) => !isOurs(targetName(rule)) && !isHook(rule)),
+      });
   return { ...ruleset, tables: new Map([...ruleset.tables, ["filter", { ...filter, chains }]]) };
 }
 

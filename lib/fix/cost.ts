@@ -28,7 +28,7 @@ export interface Cost {
 }
 
 /** More ways than this are sampled, evenly. */
-const MOST_WAYS = 256;
+const MOST_WAYS = 64;
 
 /** Rules passed on both walks, over a domain that can tell apart what either asks. */
 export function costOf({ domain, ways }: FamilyAudit, before: Reach, after: Reach, host: Host): Cost {

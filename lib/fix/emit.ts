@@ -4,7 +4,7 @@ import { type Family, protoName } from "../packet/field.ts";
 import { printRule } from "../rules/print.ts";
 import { chainOf, type Ruleset, targetName } from "../rules/ruleset.ts";
 import type { Cut } from "./cut.ts";
-import { CHAIN, type IpSet, isOurs } from "./lift.ts";
+import { CHAIN, HOOK, type IpSet, isHook, isOurs } from "./lift.ts";
 import { sha256 } from "./sha256.ts";
 
 /** The rules of one family. */
@@ -29,6 +29,8 @@ interface Missing {
   readonly user: boolean;
   readonly forward: boolean;
   readonly jump: boolean;
+  /** Whether an earlier fix made the hook, and the chain. */
+  readonly hooked: boolean;
 }
 
 function missing(ruleset: Ruleset): Missing {
@@ -39,6 +41,7 @@ function missing(ruleset: Ruleset): Missing {
     user: chainOf(ruleset, "filter", "DOCKER-USER") === undefined,
     forward: !jumps("FORWARD", "DOCKER-USER"),
     jump: !jumps("DOCKER-USER", CHAIN),
+    hooked: chainOf(ruleset, "filter", "FORWARD")?.rules.some(isHook) ?? false,
   };
 }
 
@@ -80,7 +83,7 @@ export function restore(part: FamilyRules): string {
     ...[...chains.keys()].map((chain) => (there(chain) ? `:${chain} - [0:0]` : `-N ${chain}`)),
     ...old.map((chain) => `-F ${chain}`),
     ...old.map((chain) => `-X ${chain}`),
-    ...(forward ? ["-I FORWARD 1 -j DOCKER-USER"] : []),
+    ...(forward ? [`-I FORWARD 1 ${HOOK}`] : []),
     ...(jump ? [`-I DOCKER-USER 1 -j ${CHAIN}`] : []),
     ...appended(chains),
     "COMMIT",
@@ -90,14 +93,14 @@ export function restore(part: FamilyRules): string {
 /** What takes it away again, line by line. */
 export function undo({ family, ruleset, chains, sets }: FamilyRules): string[] {
   if (chains.size === 0) return [];
-  const { user, forward } = missing(ruleset);
+  const { user, forward, hooked } = missing(ruleset);
   const run = `${tool(family)} -w`;
   return [
-    ...(forward ? [`${run} -D FORWARD -j DOCKER-USER`] : []),
+    ...(forward || hooked ? [`${run} -D FORWARD ${HOOK}`] : []),
     `${run} -D DOCKER-USER -j ${CHAIN}`,
     ...[...chains.keys()].map((chain) => `${run} -F ${chain}`),
     ...[...chains.keys()].map((chain) => `${run} -X ${chain}`),
-    ...(user ? [`${run} -X DOCKER-USER`] : []),
+    ...(user || hooked ? [`${run} -X DOCKER-USER`] : []),
     ...sets.map((set) => `ipset destroy ${set.name}`),
   ];
 }
@@ -124,8 +127,8 @@ const entryText = ({ ip, proto, port }: IpSet["entries"][number]): string =>
 
 /** Why ufw cannot keep a fix; `null` where it can. */
 function noBlock({ ruleset, family, sets }: FamilyRules): string | null {
-  const { user, forward } = missing(ruleset);
-  if (user || forward)
+  const { user, forward, hooked } = missing(ruleset);
+  if (user || forward || hooked)
     return `Docker does not hook DOCKER-USER into ${tool(family)}'s FORWARD here, and a block in ${afterRules(family)} cannot keep it in front of Docker's rules; use --format systemd`;
   if (sets.length > 0)
     return "ufw loads its rules when no ipset is there yet; use --strategy internal-ip or conntrack";
@@ -215,9 +218,8 @@ export function analysed({ ruleset, input }: FamilyRules): string {
       if (chain.policy === "DROP") out.push(`${table} :${chain.name} DROP`);
       let number = 0;
       for (const rule of chain.rules) {
-        if (table === "filter" && (isOurs(chain.name) || isOurs(targetName(rule)))) continue;
+        if (table === "filter" && (isOurs(chain.name) || isOurs(targetName(rule)) || isHook(rule))) continue;
         const text = printRule(rule, ruleset);
-        if (table === "filter" && text === "-A FORWARD -j DOCKER-USER") continue;
         const written = lines?.[rule.line - 1]?.replace(/^\[\d+:\d+\] /, "").trimEnd() ?? text;
         number++;
         out.push(`${table} ${chain.name} ${String(number).padStart(6, "0")} ${written}`);
@@ -268,11 +270,6 @@ export function script(families: readonly FamilyRules[]): string {
     ...choose("rules", (part) => here(appended(part.chains))),
     "# The rules that were analysed: every rule in its place, but for ours.",
     ...choose("analysed", (part) => [`    echo ${analysed(part)}`]),
-    "# What was not there before, and goes with the undo.",
-    ...choose("made", (part) => {
-      const { user, forward } = missing(part.ruleset);
-      return [`    echo "${[user ? "chain" : "", forward ? "hook" : ""].filter((w) => w !== "").join(" ")}"`];
-    }),
     ...(sets.length === 0
       ? []
       : ["# Endpoints by the number.", "sets() {", ...here(setsText(sets).trimEnd().split("\n")), "}"]),
@@ -332,7 +329,7 @@ function body(sets: readonly IpSet[], cuts: boolean): string[] {
     '    /^:/ && $2 == "DROP" { print t, $1, "DROP" }',
     '    { sub(/^[[][0-9]+:[0-9]+[]] /, ""); sub(/[ \\t]+$/, "") }',
     "    /^-A / {",
-    '      if (t == "filter" && ($2 ~ /^FWCHECK(-[0-9]+)?$/ || / -[jg] FWCHECK(-[0-9]+)?$/ || $0 == "-A FORWARD -j DOCKER-USER")) next',
+    `      if (t == "filter" && ($2 ~ /^FWCHECK(-[0-9]+)?$/ || / -[jg] FWCHECK(-[0-9]+)?$/ || $0 == "-A FORWARD ${HOOK}")) next`,
     '      printf "%s %s %06d %s\\n", t, $2, ++n[t, $2], $0',
     "    }' | sort | sha256sum | sed 's/ .*//'",
     "}",
@@ -342,9 +339,12 @@ function body(sets: readonly IpSet[], cuts: boolean): string[] {
     '  [ "$1" = --force ] || exit 3',
     "}",
     "ours() { \"$1\" -w -S | sed -n 's/^-N \\(FWCHECK\\)$/\\1/p; s/^-N \\(FWCHECK-[0-9]*\\)$/\\1/p'; }",
+    "hooked() { # by Docker, or by us where Docker does not",
+    `  "$1" -w -C FORWARD -j DOCKER-USER 2>/dev/null || "$1" -w -C FORWARD ${HOOK} 2>/dev/null`,
+    "}",
     "apply() { # one transaction",
     '  "$1" -w -n -L DOCKER-USER >/dev/null 2>&1 || "$1" -w -N DOCKER-USER',
-    '  "$1" -w -C FORWARD -j DOCKER-USER 2>/dev/null || "$1" -w -I FORWARD 1 -j DOCKER-USER',
+    `  hooked "$1" || "$1" -w -I FORWARD 1 ${HOOK}`,
     "  {",
     '    echo "*filter"',
     '    for c in $(chains "$1"); do echo ":$c - [0:0]"; done',
@@ -360,7 +360,7 @@ function body(sets: readonly IpSet[], cuts: boolean): string[] {
     '  } | "$1-restore" -w --noflush',
     "}",
     "check() {",
-    '  "$1" -w -C FORWARD -j DOCKER-USER 2>/dev/null || return 1',
+    '  hooked "$1" || return 1',
     '  "$1" -w -C DOCKER-USER -j FWCHECK 2>/dev/null || return 1',
     '  [ "$(for c in $(chains "$1"); do "$1" -w -S "$c" 2>/dev/null | sed -n "/^-A/p"; done)" = "$(rules "$1")" ]',
     "}",
@@ -368,9 +368,8 @@ function body(sets: readonly IpSet[], cuts: boolean): string[] {
     '  while "$1" -w -D DOCKER-USER -j FWCHECK 2>/dev/null; do :; done',
     '  for c in $(ours "$1"); do "$1" -w -F "$c"; done',
     '  for c in $(ours "$1"); do "$1" -w -X "$c"; done',
-    "  # Only what was not there when the rules were written, and only while nobody else has put it to use.",
-    '  case " $(made "$1") " in *" hook "*) "$1" -w -D FORWARD -j DOCKER-USER 2>/dev/null || : ;; esac',
-    '  case " $(made "$1") " in *" chain "*) "$1" -w -X DOCKER-USER 2>/dev/null || : ;; esac',
+    "  # Docker's own hook is not ours to take, nor a chain that somebody else has put to use.",
+    `  if "$1" -w -D FORWARD ${HOOK} 2>/dev/null; then "$1" -w -X DOCKER-USER 2>/dev/null || :; fi`,
     "}",
     ...(sets.length === 0
       ? []

@@ -8,6 +8,7 @@ import { printAddress } from "../packet/address.ts";
 import { type Address, type Family, hasPorts, protoName } from "../packet/field.ts";
 import { is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/diagram.ts";
+import { type Rule, targetName } from "../rules/ruleset.ts";
 import { listsOf, wholeWays } from "./list.ts";
 import { type Line, PLAIN, policyKey, Speller, Unspelled, verdicts } from "./spell.ts";
 
@@ -18,6 +19,15 @@ export const CHAIN = "FWCHECK";
 export const policyChain = (number: number): string => `${CHAIN}-${number}`;
 
 export const isOurs = (chain: string): boolean => chain === CHAIN || /^FWCHECK-\d+$/.test(chain);
+
+/** What hooks DOCKER-USER into FORWARD where Docker does not: told from Docker's own hook by its comment. */
+export const HOOK = "-m comment --comment fwcheck -j DOCKER-USER";
+
+/** Whether a rule is the hook that a fix made. */
+export const isHook = (rule: Rule): boolean =>
+  rule.chain === "FORWARD" &&
+  targetName(rule) === "DOCKER-USER" &&
+  rule.matches.some((m) => m.extension.name === "comment" && m.values.comment?.value === "fwcheck");
 
 /** What a rule knows a packet by: the internal address, the original one that conntrack remembers, or a set of them. */
 export type Strategy = "internal-ip" | "conntrack" | "ipset";

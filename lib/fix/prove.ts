@@ -61,7 +61,7 @@ export function prove(
   then: Host = host,
   open: ReadonlySet<string> = new Set(),
 ): Proved {
-  const left = findingsOf(auditFamily(after, then));
+  const left = findingsOf(auditFamily(after, then, [], undefined, "findings"));
   const remaining = new Set(left.map((f) => f.id));
   const findings = findingsOf(audited).map((f) => f.id);
   const { changed, cost } = changes(before, after, host, then, open);
@@ -116,7 +116,8 @@ function changes(
     given: new Map<Field, ReadonlySet<number>>(),
   };
   // The intent is worked out anew in this domain, which can tell apart what either ruleset can.
-  const audited = auditFamily(before, host, [vocabularyOf(programs[0]), vocabularyOf(programs[1]), inputs]);
+  const vocabularies = [vocabularyOf(programs[0]), vocabularyOf(programs[1]), inputs];
+  const audited = auditFamily(before, host, vocabularies, undefined, open.size > 0 ? "findings" : "sets");
   const { domain } = audited;
   const { diagrams } = domain;
   const [old, now] = [new Reach(programs[0], domain), new Reach(programs[1], domain)];

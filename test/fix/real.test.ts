@@ -96,7 +96,7 @@ test.skipIf(!able)("IPv6 without DOCKER-USER: it is made and hooked, and the und
     );
     expect(run.err).toBe("");
     const [start, fixed, end] = run.out.split("==\n");
-    expect(fixed).toContain("-A FORWARD -j DOCKER-USER");
+    expect(fixed).toContain("-A FORWARD -m comment --comment fwcheck -j DOCKER-USER");
     expect(fixed).toContain("-A DOCKER-USER -j FWCHECK");
     expect(bare(end!)).toBe(bare(start!));
   }
