@@ -81,6 +81,9 @@ export const FIELDS = {
 
 export type Field = keyof typeof FIELDS;
 
+/** A port of a bridge of which nobody knows the name; no interface can be called so. */
+export const SOME_PORT = ":";
+
 /** The greatest string there is for a name field, so that `+` is the range from `""` to it. */
 export const LAST_NAME = "\uffff";
 

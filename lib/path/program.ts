@@ -10,10 +10,19 @@ import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
 import type { SetMatch } from "../rules/matches/set.ts";
 import type { Chain, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
+import { acrossCases, type Entry, entryCases } from "./bridge.ts";
 import type { Case } from "./case.ts";
 import { freshCases, loose } from "./fresh.ts";
 import { reversePath } from "./reverse.ts";
-import { bridgedCases, heldCases, type RouteCase, refusedCases, routeCases, sourceCases } from "./route.ts";
+import {
+  ENDED,
+  heldCases,
+  type RouteCase,
+  refusedCases,
+  routeCases,
+  sourceCases,
+  stoppedCases,
+} from "./route.ts";
 
 /** A rule with its meaning on this host. */
 export interface BoundRule {
@@ -42,8 +51,10 @@ export class Program {
   readonly facts: Facts;
   private readonly chains = new Map<Chain, BoundChain>();
   private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
-  private bridgedMade: readonly Case<string | null>[] | undefined;
+  private entriesMade: readonly Case<Entry>[] | undefined;
+  private acrossMade: readonly Case<boolean>[] | undefined;
   private refusedMade: readonly Case<string | null>[] | undefined;
+  private stoppedMade: readonly Case<string | null>[] | undefined;
   private tracksMade: boolean | undefined;
   private heldMade: readonly Case<string | null>[] | undefined;
   private freshMade: readonly Case<CtState>[] | undefined;
@@ -106,10 +117,22 @@ export class Program {
     return this.routes.again;
   }
 
-  /** Which packets are switched from one port of a bridge to another past all rules: to which bridge, else `null`. */
-  get bridged(): readonly Case<string | null>[] {
-    this.bridgedMade ??= bridgedCases(this.host, this.ruleset.family);
-    return this.bridgedMade;
+  /** How packets come in: by a bridge, or by themselves. */
+  get entries(): readonly Case<Entry>[] {
+    this.entriesMade ??= entryCases(this.host, this.ruleset.family);
+    return this.entriesMade;
+  }
+
+  /** Whether what came in by a bridge is for another of its ports. */
+  get across(): readonly Case<boolean>[] {
+    this.acrossMade ??= acrossCases(this.host, this.ruleset.family);
+    return this.acrossMade;
+  }
+
+  /** What is routed and yet not sent on: why, else `null`. */
+  get stopped(): readonly Case<string | null>[] {
+    this.stoppedMade ??= stoppedCases(this.host, this.ruleset.family);
+    return this.stoppedMade;
   }
 
   /** What is dropped before any table sees it: why, else `null`. */
@@ -117,6 +140,9 @@ export class Program {
     this.refusedMade ??= refusedCases(this.ruleset.family, this.tracks);
     return this.refusedMade;
   }
+
+  /** The same for what a bridge has routed already. */
+  readonly ended: readonly Case<string | null>[] = ENDED;
 
   /** What the host does not take before all of it is there. */
   readonly waiting: readonly Case<string | null>[] = heldCases(true);

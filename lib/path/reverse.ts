@@ -24,7 +24,9 @@ export function reversePath(
 ): Predicate | undefined {
   if (!host.routed.includes(family)) return undefined;
   const holds = (found: Found): Predicate => {
-    if (found.kind === "unicast") return loose ? ANY : is("in", found.dev);
+    // To IPv6 a group's route is one like any other.
+    if (found.kind === "unicast" || (family === 6 && found.kind === "multicast"))
+      return loose ? ANY : found.dev === null ? NEVER : is("in", found.dev);
     if (found.kind !== "local" || !acceptLocal) return NEVER;
     // IPv6 does not ask which interface has the address.
     return loose || family === 6 ? ANY : found.dev === null ? NEVER : is("in", found.dev);

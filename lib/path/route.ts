@@ -5,7 +5,7 @@
  */
 
 import { type Host, type Route, sysctl } from "../host/host.ts";
-import { prefixes, prefixRange } from "../packet/address.ts";
+import { prefixes } from "../packet/address.ts";
 import { type Family, PROTO, type Range } from "../packet/field.ts";
 import { ANY, and, between, is, not, opaque, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Case } from "./case.ts";
@@ -130,9 +130,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
       case "unicast":
         return [
           { when: and(when, still), outcome: off },
-          ...(family === 4 ? turning4(host, found.dev, notUnicast) : turning6(found.dev)).map(here),
-          refuse(and(when, not(is("pkttype", 0))), "a frame that was not sent to this host is not forwarded"),
-          refuse(and(when, between("ttl", 0, 1)), "its time to live ends here"),
+          ...(family === 4 ? turning4(host, found.dev, notUnicast).map(here) : []),
           { when, outcome: { kind: "via", out: found.dev, route: found.route } },
         ];
     }
@@ -147,15 +145,6 @@ function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
     ? []
     : [refuse(and(is("in", dev), notUnicast), "no unicast address as source (martian source)")];
 }
-
-/** ip6_forward: addresses that do not leave their link. */
-const turning6 = (dev: string): RouteCase[] => [
-  refuse(and(not(is("in", dev)), is("src", 0n)), "no source address"),
-  refuse(
-    and(not(is("in", dev)), within("src", prefixes(6, "fe80::/10"))),
-    "a link-local source does not leave its link",
-  ),
-];
 
 /**
  * Whether a source may be one that arrives here, and why not: the host's own addresses, and what rp_filter refuses
@@ -209,6 +198,27 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
     }),
     { when: unfiltered, outcome: null },
     { when: ANY, outcome: wrong },
+  ];
+}
+
+/** What is routed and yet not sent on, whoever sent it (ip_forward, ip6_forward): why, else `null`. */
+export const ENDED: readonly Case<string | null>[] = [
+  { when: not(is("pkttype", 0)), outcome: "a frame that was not sent to this host is not forwarded" },
+  { when: between("ttl", 0, 1), outcome: "its time to live ends here" },
+  { when: ANY, outcome: null },
+];
+
+/** The same, and IPv6 sources that do not leave their link. */
+export function stoppedCases(host: Host, family: Family): readonly Case<string | null>[] {
+  if (family === 4) return ENDED;
+  const back = or(...host.interfaces.map(({ name }) => and(is("in", name), is("out", name))));
+  return [
+    { when: and(not(back), is("src", 0n)), outcome: "no source address" },
+    {
+      when: and(not(back), within("src", prefixes(6, "fe80::/10"))),
+      outcome: "a link-local source does not leave its link",
+    },
+    ...ENDED,
   ];
 }
 
@@ -314,28 +324,3 @@ const SCOPES = [
     }),
   ),
 ];
-
-/**
- * Traffic between two ports of one bridge is switched, not routed. It passes iptables only where br_netfilter is
- * loaded and told to call it; then the routing decision comes to the same bridge by itself.
- */
-export function bridgedCases(host: Host, family: Family): Case<string | null>[] {
-  const rest: Case<string | null> = { when: and(), outcome: null };
-  const name = family === 4 ? "net.bridge.bridge-nf-call-iptables" : "net.bridge.bridge-nf-call-ip6tables";
-  const called = sysctl(host, name, host.sysctls.size === 0 ? 1 : 0) !== 0;
-  if (called) return [rest];
-  const cases = host.interfaces
-    .filter((i) => host.bridges.includes(i.name))
-    .flatMap((i): Case<string | null>[] => {
-      const own = i.addresses.filter((a) => a.family === family);
-      if (own.length === 0) return [];
-      const neighbours: Predicate = or(...own.map((a) => within("dst", [prefixRange(a.prefix)])));
-      return [
-        {
-          when: and(is("in", i.name), neighbours, not(or(...own.map((a) => is("dst", a.address))))),
-          outcome: i.name,
-        },
-      ];
-    });
-  return [...cases, rest];
-}

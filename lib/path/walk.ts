@@ -6,6 +6,7 @@
 import type { Field, Scalar } from "../packet/field.ts";
 import type { Verdict } from "../rules/effect.ts";
 import type { Hook, TableName } from "../rules/ruleset.ts";
+import type { Bridge } from "./bridge.ts";
 import type { Case } from "./case.ts";
 import { STOPS, type Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
@@ -69,20 +70,19 @@ interface Leg<S> {
 /** Walks a state in from an interface: PREROUTING, then INPUT or FORWARD and POSTROUTING. */
 export function arrive<S>(start: S, program: Program, engine: Engine<S>): Ending<S>[] {
   const endings: Ending<S>[] = [];
-  for (const { state, outcome: bridged } of engine.choose(start, program.bridged)) {
-    if (bridged !== null)
-      endings.push({
-        state,
-        verdict: "accept",
-        delivery: "forward",
-        out: bridged,
-        why: "bridged past iptables (net.bridge.bridge-nf-call-iptables is 0)",
-        hook: null,
-      });
+  for (const { state: came, outcome: entry } of engine.choose(start, program.entries)) {
+    const { changes, bridge } = entry;
+    const state = changes.reduce((s, [field, value]) => engine.assign(s, field, value), came);
+    if (bridge === null) received(state, program, engine, endings);
     else
-      for (const { state: taken, outcome: why } of engine.choose(state, program.refused))
-        if (why !== null) endings.push(lost(taken, why));
-        else receive(taken, program, engine, endings);
+      for (const { state: framed, outcome: across } of engine.choose(state, program.across))
+        if (bridge.calls) bridged(framed, bridge, across, program, engine, endings);
+        else if (!across) received(framed, program, engine, endings);
+        else
+          endings.push({
+            ...{ state: framed, verdict: "accept", delivery: "forward", out: bridge.name, hook: null },
+            why: "bridged past iptables (net.bridge.bridge-nf-call-iptables is 0)",
+          });
   }
   return endings;
 }
@@ -112,29 +112,102 @@ function input<S>(state: S, engine: Engine<S>, endings: Ending<S>[]): void {
   }
 }
 
-/** PREROUTING and what follows it. */
-function receive<S>(start: S, program: Program, engine: Engine<S>, endings: Ending<S>[]): void {
-  const here = { delivery: "none", out: null } as const;
-  for (const state of hook({ state: start, ...here }, "PREROUTING", engine, endings))
-    for (const { state: routed, outcome: route } of engine.choose(state, program.routesIn)) {
-      if (route.kind === "none") {
-        endings.push(lost(routed, route.why));
+/** The parts that no case refuses; what one does has ended. */
+function passed<S>(
+  state: S,
+  cases: readonly Case<string | null>[],
+  engine: Engine<S>,
+  endings: Ending<S>[],
+): S[] {
+  const through: S[] = [];
+  for (const { state: part, outcome: why } of engine.choose(state, cases))
+    if (why === null) through.push(part);
+    else endings.push(lost(part, why));
+  return through;
+}
+
+const HERE = { delivery: "none", out: null } as const;
+
+/** What the host takes in: PREROUTING, and where the routing decision sends it. */
+function received<S>(start: S, program: Program, engine: Engine<S>, endings: Ending<S>[]): void {
+  for (const taken of passed(start, program.refused, engine, endings))
+    for (const state of hook({ state: taken, ...HERE }, "PREROUTING", engine, endings))
+      for (const { state: on, out } of routed(state, program, engine, endings))
+        onwards(on, out, program.stopped, engine, endings);
+}
+
+/**
+ * What comes by a bridge that calls iptables: PREROUTING before it is anybody's. What is on its way to another port
+ * stays on it; a translation is routed at once, and may lead to another port or away from the bridge
+ * (br_nf_pre_routing_finish).
+ */
+function bridged<S>(
+  start: S,
+  bridge: Bridge,
+  across: boolean,
+  program: Program,
+  engine: Engine<S>,
+  endings: Ending<S>[],
+): void {
+  for (const taken of passed(start, program.held, engine, endings))
+    for (const state of hook({ state: taken, ...HERE }, "PREROUTING", engine, endings)) {
+      const moved = engine.rerouted(taken, state, "nat");
+      if (across && !moved) {
+        switched(state, bridge, engine, endings);
         continue;
       }
-      const out = route.kind === "via" ? route.out : "";
-      for (const { state: asked, outcome: why } of engine.choose(
-        engine.assign(routed, "out", out),
-        program.sources,
-      )) {
-        if (why !== null) endings.push(lost(asked, why));
-        else if (route.kind === "local") input(asked, engine, endings);
-        else {
-          const leg = { state: engine.aged(asked), delivery: "forward", out } as const;
-          for (const on of hook(leg, "FORWARD", engine, endings))
-            leave({ ...leg, state: on }, engine, endings);
-        }
-      }
+      // What was routed in the bridge counts as come in where it goes out: its source may be of any link.
+      const stopped = moved ? program.ended : program.stopped;
+      for (const { state: on, out } of routed(state, program, engine, endings))
+        if (moved && out === bridge.name) switched(on, bridge, engine, endings);
+        else
+          for (const own of passed(on, program.refused, engine, endings))
+            onwards(own, out, stopped, engine, endings);
     }
+}
+
+/** What the routing decision takes up: where it goes, `""` to the host itself. */
+function routed<S>(
+  start: S,
+  program: Program,
+  engine: Engine<S>,
+  endings: Ending<S>[],
+): { readonly state: S; readonly out: string }[] {
+  return engine.choose(start, program.routesIn).flatMap(({ state, outcome: route }) => {
+    if (route.kind === "none") {
+      endings.push(lost(state, route.why));
+      return [];
+    }
+    const out = route.kind === "via" ? route.out : "";
+    return passed(engine.assign(state, "out", out), program.sources, engine, endings).map((on) => ({
+      state: on,
+      out,
+    }));
+  });
+}
+
+/** INPUT, or FORWARD and POSTROUTING for what may be sent on. */
+function onwards<S>(
+  state: S,
+  out: string,
+  stopped: readonly Case<string | null>[],
+  engine: Engine<S>,
+  endings: Ending<S>[],
+): void {
+  if (out === "") input(state, engine, endings);
+  else
+    for (const sent of passed(state, stopped, engine, endings))
+      forward({ state: engine.aged(sent), delivery: "forward", out }, engine, endings);
+}
+
+/** From one port of a bridge to another: as if forwarded, and no hop older. */
+function switched<S>(start: S, { name, physout }: Bridge, engine: Engine<S>, endings: Ending<S>[]): void {
+  const state = engine.assign(engine.assign(start, "out", name), "physout", physout);
+  forward({ state, delivery: "forward", out: name }, engine, endings);
+}
+
+function forward<S>(leg: Leg<S>, engine: Engine<S>, endings: Ending<S>[]): void {
+  for (const state of hook(leg, "FORWARD", engine, endings)) leave({ ...leg, state }, engine, endings);
 }
 
 /** Walks a state out that the host itself sends: OUTPUT, POSTROUTING, and back in where it is for the host. */

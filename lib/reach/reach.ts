@@ -104,7 +104,9 @@ function* predicatesOf(program: Program): Generator<Predicate> {
         if (effect.kind === "nat") yield* translations(effect, program);
       }
   }
-  for (const { when } of program.bridged) yield when;
+  for (const { when } of program.entries) yield when;
+  for (const { when } of program.across) yield when;
+  for (const { when } of program.stopped) yield when;
   for (const { when } of program.refused) yield when;
   for (const { when } of program.sources) yield when;
   for (const { when } of program.routesIn) yield when;

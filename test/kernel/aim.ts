@@ -1,6 +1,6 @@
 /** Random packets aimed at a ruleset: at the bounds of what its rules ask, at the host's own routes, and at flows under way. */
 import type { Family, Host, Ruleset, Simulator } from "fwcheck";
-import { printAddress } from "../../lib/packet/address.ts";
+import { parseAddress, prefixRange, printAddress, within } from "../../lib/packet/address.ts";
 import {
   type Address,
   type Field,
@@ -140,12 +140,42 @@ export class Aim {
     private readonly simulator: Simulator,
   ) {
     this.values = bounds(ruleset, host);
-    this.devices = host.interfaces.filter((i) => i.name !== "lo").map((i) => i.name);
+    // A bridge is come by through its ports; behind the last of them are those that it sends to.
+    const masters = host.interfaces.map((i) => i.master);
+    this.devices = host.interfaces.flatMap(({ name, master }, at) =>
+      name === "lo" || masters.includes(name) || (master !== null && masters.lastIndexOf(master) === at)
+        ? []
+        : [name],
+    );
   }
 
   private number(field: Aimed, otherwise: readonly number[], aimed = 0.5): number {
     const values = this.values.get(field)! as readonly number[];
     return values.length > 0 && this.next() < aimed ? pick(this.next, values) : pick(this.next, otherwise);
+  }
+
+  /** The interface that has the addresses: a port's bridge. */
+  private home(device: string): string {
+    return this.host.interfaces.find((i) => i.name === device)?.master ?? device;
+  }
+
+  /** The packet in its frame: from one port of a bridge to another where it is for a neighbour of the bridge. */
+  private framed(packet: LabPacket): LabPacket {
+    if (packet.in === null || packet.in === undefined) return packet;
+    const { across: _, ...plain } = packet;
+    const bridge = this.home(packet.in);
+    const own = this.host.interfaces.find((i) => i.name === bridge)?.addresses ?? [];
+    const dst = parseAddress(packet.dst, this.family)!;
+    const near = own.some((a) => {
+      const [, last] = prefixRange(a.prefix);
+      return (
+        a.family === this.family &&
+        within(dst, [prefixRange(a.prefix)]) &&
+        (this.family === 6 || dst !== last)
+      );
+    });
+    const across = bridge !== packet.in && near && own.every((a) => a.address !== dst);
+    return across ? { ...plain, across } : plain;
   }
 
   private address(field: "src" | "dst", from: string | null): string {
@@ -162,7 +192,9 @@ export class Aim {
       if (values.length > 0) return printAddress(pick(this.next, values));
     }
     // A neighbour on some interface, which is what most packets come from and go to.
-    const device = field === "src" && n < 0.85 && from !== null ? from : pick(this.next, this.devices);
+    const device = this.home(
+      field === "src" && n < 0.85 && from !== null ? from : pick(this.next, this.devices),
+    );
     const own =
       this.host.interfaces
         .find((i) => i.name === device)
@@ -180,7 +212,8 @@ export class Aim {
   draw(): LabPacket {
     for (;;) {
       const packet = this.any();
-      if (packet.in !== null || !(GROUP.test(packet.dst) || GROUP.test(packet.src))) return packet;
+      if (packet.in !== null || !(GROUP.test(packet.dst) || GROUP.test(packet.src)))
+        return this.framed(packet);
     }
   }
 
@@ -232,7 +265,8 @@ export class Aim {
     if (from === null && next() < 0.3) packet.gid = Math.min(this.number("gid", [0, 1000]), 65_535);
     if (this.host.interfaces.find((i) => i.name === from)?.link === "ether") {
       packet.mac = printMac(this.number("mac", [0x0200_0000_0099, 0x0242_ac11_0002]));
-      if (next() < 0.1) packet.pkttype = 1 + Math.floor(next() * 3);
+      // What is for all stations of a bridge is for the host and for the others.
+      if (this.home(from!) === from && next() < 0.1) packet.pkttype = 1 + Math.floor(next() * 3);
     }
     this.fresh = this.fresh > 60_000 ? 20_000 : this.fresh;
     return sized(packet, family);
@@ -279,7 +313,7 @@ export class Aim {
     const base = 1000 + Math.floor(this.next() * 1e9);
     const reply: { -readonly [K in keyof LabPacket]: LabPacket[K] } = {
       ...rest,
-      in: answer.delivery === "local" || answer.out === "lo" ? null : answer.out,
+      in: answer.delivery === "local" || answer.out === "lo" ? null : this.behind(answer.out!),
       src: printAddress(back.src),
       dst: printAddress(back.dst),
       ...(hasPorts(back.proto) ? { sport: back.sport, dport: back.dport } : {}),
@@ -301,6 +335,12 @@ export class Aim {
       step: 1,
     });
     if (this.flows.length > 400) this.flows.splice(0, 200);
+  }
+
+  /** Where the answer comes in to what went out by an interface: by it, or by a port of a bridge. */
+  private behind(out: string): string {
+    const ports = this.devices.filter((name) => this.home(name) === out && name !== out);
+    return ports.length === 0 ? out : pick(this.next, ports);
   }
 
   private continued(flow: Flow): LabPacket | undefined {

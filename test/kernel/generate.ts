@@ -8,12 +8,12 @@ export const pick = <T>(next: Random, list: readonly T[]): T => list[Math.floor(
 const chance = (next: Random, p: number): boolean => next() < p;
 const whole = (next: Random, lo: number, hi: number): number => lo + Math.floor(next() * (hi - lo + 1));
 
-/** Two are Ethernets, two carry bare packets, as tunnels do. */
+/** An Ethernet, one that carries bare packets, as tunnels do, and two bridges: of the other port of two one can tell. */
 const KINDS = [
   { name: "eth0", ethernet: true, group: 1 },
   { name: "eth1", ethernet: false, group: 2 },
-  { name: "docker0", ethernet: true, group: 0 },
-  { name: "br-app", ethernet: false, group: 3 },
+  { name: "docker0", ports: ["veth1", "veth2"], group: 0 },
+  { name: "br-app", ports: ["veth3", "veth4", "veth5"], group: 3 },
 ];
 const interfaces = (...addresses: string[][]): Scenario["interfaces"] =>
   KINDS.map((kind, i) => ({ ...kind, addresses: addresses[i]! }));
@@ -171,6 +171,9 @@ function match(next: Random, family: Family, at: Where): string {
     () => `-m comment --comment ${pick(next, ["word", '"two words"'])}`,
     () => `-m pkttype ${not(next)}--pkt-type ${pick(next, ["unicast", "broadcast", "multicast"])}`,
     () => `-m physdev ${not(next)}--physdev-is-bridged`,
+    () =>
+      `-m physdev ${not(next)}--physdev-${at.hook === "FORWARD" || at.hook === "POSTROUTING" ? pick(next, ["in", "out"]) : "in"} ${pick(next, ["veth1", "veth2", "veth3", "veth+", "eth0"])}`,
+    () => `-m physdev ${not(next)}--physdev-is-in`,
   ];
   if (at.hook !== "OUTPUT" && at.hook !== "POSTROUTING")
     all.push(
@@ -417,6 +420,7 @@ export function generate(next: Random, family: Family, name: string): Scenario {
   if (family === 4 && chance(next, 0.3)) sysctls["net.ipv4.conf.eth1.rp_filter"] = pick(next, [1, 2]);
   if (family === 4 && chance(next, 0.2)) sysctls["net.ipv4.conf.docker0.route_localnet"] = 1;
   if (chance(next, 0.1)) sysctls["net.ipv4.conf.eth1.forwarding"] = 0;
+  sysctls[`net.bridge.bridge-nf-call-ip${family === 4 ? "" : "6"}tables`] = chance(next, 0.75) ? 1 : 0;
   const { sets, text } = chance(next, 0.4) ? ipsets(next, family) : { sets: [], text: "" };
   return {
     ...{ name, family, interfaces: INTERFACES[family], routes, rules, sysctls },

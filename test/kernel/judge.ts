@@ -45,7 +45,7 @@ export class Judge {
   /** What the simulator says of the next packet; `undefined` where it already left the packet's flow open. */
   foretell(packet: LabPacket): Answer | undefined {
     if (this.open.has(flowOf(packet)) || this.open.has(endOf(packet))) return undefined;
-    const { seq: _, ack: __, ...plain } = packet;
+    const { seq: _, ack: __, across: ___, ...plain } = packet;
     const read = readPacket(plain.in === null ? { uid: 0, gid: 0, ...plain } : plain);
     if (typeof read === "string") throw new Error(`${read}: ${JSON.stringify(packet)}`);
     const answer = this.simulator.packet(read);

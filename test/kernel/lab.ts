@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Family, type Host, type PacketJson, type Ruleset, readHost, readRuleset } from "fwcheck";
+import { dockerBridges } from "../../lib/host/infer.ts";
 import { chainOf, isTableName } from "../../lib/rules/ruleset.ts";
 
 /** A host to judge on. */
@@ -16,6 +17,8 @@ export interface Scenario {
     /** Frames with MAC addresses, not bare packets. */
     readonly ethernet?: boolean;
     readonly group?: number;
+    /** The ports that make it a bridge. */
+    readonly ports?: readonly string[];
   }[];
   /** Words behind `ip route add`. */
   readonly routes: readonly string[];
@@ -32,6 +35,8 @@ export interface Scenario {
 export interface LabPacket extends PacketJson {
   readonly seq?: number;
   readonly ack?: number;
+  /** The frame is for another port of the bridge, not for the host. */
+  readonly across?: boolean;
 }
 
 /** One step, without what only the text knows. */
@@ -77,6 +82,16 @@ export function closed(): string | undefined {
   return undefined;
 }
 
+/** The interfaces, with two ports for each that Docker's rules tell to be a bridge. */
+function bridged({ name, save, interfaces }: Scenario): Scenario["interfaces"] {
+  const bridges = dockerBridges(readRuleset([{ name, text: save }]).rulesets);
+  return interfaces.map((each, i) =>
+    each.ports === undefined && (bridges.has(each.name) || /^docker(0|_gwbridge)$/.test(each.name))
+      ? { ...each, ports: [`p${i}a`, `p${i}b`] }
+      : each,
+  );
+}
+
 /** The interpreter itself: what stands in PATH may be a script that looks for it anew each time. */
 let python: string | undefined;
 
@@ -99,7 +114,7 @@ export class Lab {
       trouble += data.toString();
     });
     child.stdin.on("error", () => undefined);
-    child.stdin.write(`${JSON.stringify(scenario)}\n`);
+    child.stdin.write(`${JSON.stringify({ ...scenario, interfaces: bridged(scenario) })}\n`);
     const first = await lines.next();
     if (first.done === true) throw new Error(`the oracle broke: ${trouble.slice(-600)}`);
     const said = JSON.parse(first.value) as Record<Told, string> & {

@@ -1,18 +1,18 @@
 """The kernel as a judge of packets. Runs in a network namespace of its own (`unshare -n`) and talks in lines of JSON.
 
-The first line it reads is the host: {family, interfaces: [{name, addresses, ethernet, group}], routes, rules, sysctls,
-sets, save}. Every interface is a TUN device, or a TAP device without ARP where it is to be an Ethernet: a packet that is
-written into it arrives there, what the kernel sends by it can be read, and no peer is needed. It answers with what `ip -j` and sysctl now say of that host, or with {refused}.
+The first line it reads is the host: {family, interfaces: [{name, addresses, ethernet, group, ports}], routes, rules,
+sysctls, sets, save}. Every interface is a TUN device, a TAP device without ARP where it is to be an Ethernet, or a bridge of
+such ports: a packet that is written into it arrives there, what the kernel sends by it can be read, and no peer is needed. It answers with what `ip -j` and sysctl now say of that host, or with {refused}.
 Each further line is a list of packets; the answer is a list of {path, out}: the legacy TRACE target's lines, as they
 come through nfnetlink_log, and the headers of what came out of which device.
 
 What the host says by itself (a reset, an ICMP error) is dropped at the very start of raw OUTPUT, so that the only packets
 are those that were asked for.
 """
-import ctypes, fcntl, glob, json, os, socket, struct, subprocess, sys
+import ctypes, fcntl, glob, json, os, socket, struct, subprocess, sys, time
 
 TUNSETIFF, IFF_TUN, IFF_TAP, IFF_NO_PI = 0x400454CA, 1, 2, 0x1000
-SIOCGIFHWADDR = 0x8927
+SIOCGIFHWADDR, SIOCGIFFLAGS, IFF_RUNNING = 0x8927, 0x8913, 0x40
 HOST = json.loads(sys.stdin.readline())
 FAMILY = HOST["family"]
 IP6 = FAMILY == 6
@@ -54,25 +54,50 @@ run("ip", "link", "set", "lo", "up")
 for name, value in HOST["sysctls"].items():
     if "/conf/" not in proc(name) or "/conf/all/" in proc(name) or "/conf/default/" in proc(name):
         write(proc(name), value)
-tun, name_of, own_mac = {}, {}, {}
-lines = []
-for each in HOST["interfaces"]:
-    name = each["name"]
+tun, name_of, own_mac, bridge_of = {}, {}, {}, {}
+lines, stations = [], []
+
+
+def device(name, tap):
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    kind = IFF_TAP if each.get("ethernet") else IFF_TUN
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), kind | IFF_NO_PI))
-    if kind == IFF_TAP:
-        lines.append(f"link set {name} arp off")
-        own_mac[name] = fcntl.ioctl(fd, SIOCGIFHWADDR, b"\0" * 40)[18:24]
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), (IFF_TAP if tap else IFF_TUN) | IFF_NO_PI))
     tun[name], name_of[fd] = fd, name
-    write(f"/proc/sys/net/ipv6/conf/{name}/accept_dad", 0)
-    write(f"/proc/sys/net/ipv6/conf/{name}/router_solicitations", 0)
-    write(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode", 1)
+    if tap:
+        own_mac[name] = fcntl.ioctl(fd, SIOCGIFHWADDR, b"\0" * 40)[18:24]
+
+
+for n, each in enumerate(HOST["interfaces"]):
+    name, ports = each["name"], each.get("ports", [])
+    if ports:
+        mac = f"02:00:00:00:b0:{n:02x}"
+        run("ip", "link", "add", name, "address", mac, "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
+    for port in ports or [name]:
+        device(port, each.get("ethernet") or ports)
+    for port in ports:
+        own_mac[port], bridge_of[port] = bytes.fromhex(mac.replace(":", "")), name
+        lines.append(f"link set {port} master {name} up")
+    if ports:
+        stations.append(f"fdb add 02:00:00:00:aa:01 dev {ports[-1]} master static")
+    if each.get("ethernet") and not ports:
+        lines.append(f"link set {name} arp off")
+    for each_device in (name, *ports):
+        write(f"/proc/sys/net/ipv6/conf/{each_device}/accept_dad", 0)
+        write(f"/proc/sys/net/ipv6/conf/{each_device}/router_solicitations", 0)
+        write(f"/proc/sys/net/ipv6/conf/{each_device}/addr_gen_mode", 1)
     for address in each["addresses"]:
         lines.append(f"addr add {address} dev {name}{' nodad' if ':' in address else ''}")
     lines.append(f"link set {name} up txqueuelen 5000 group {each.get('group', 0)}")
 ip = ("ip", *(["-6"] if IP6 else []), "-batch", "-")
 run(*ip, text="\n".join(lines) + "\n")
+if stations:
+    run("bridge", "-batch", "-", text="\n".join(stations) + "\n")
+asking = socket.socket(AF, socket.SOCK_DGRAM)
+for name in set(bridge_of.values()):
+    # A bridge is not running, and has not all of its routes, before the kernel got round to its ports.
+    for _ in range(300):
+        if struct.unpack_from("H", fcntl.ioctl(asking, SIOCGIFFLAGS, name.encode().ljust(40, b"\0")), 16)[0] & IFF_RUNNING:
+            break
+        time.sleep(0.01)
 for name, value in HOST["sysctls"].items():
     path = proc(name)
     if "/conf/" in path and "/conf/all/" not in path and "/conf/default/" not in path:
@@ -258,11 +283,37 @@ def header(data, device):
     return out
 
 
+# Who is behind the last port of a bridge: no host answers there, so the kernel is told.
+STATION = b"\2\0\0\0\xaa\1"
+bridges = {socket.if_nametoindex(name) for name in bridge_of.values()}
+rtnetlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+met = set()
+
+
+def meet(to):
+    """A neighbour entry on each bridge (RTM_NEWNEIGH, NUD_PERMANENT)."""
+    if to in met or not bridges:
+        return
+    met.add(to)
+    for index in bridges:
+        body = struct.pack("=BBHiHBB", AF, 0, 0, index, 0x80, 0, 0) + attribute(1, to) + attribute(2, STATION)
+        rtnetlink.send(struct.pack("=IHHII", 16 + len(body), 28, 0x501, 1, 0) + body)
+
+
+for name in bridge_of.values():
+    near = [a for each in HOST["interfaces"] if each["name"] == name for a in each["addresses"]]
+    for base in {addr(a.split("/")[0])[:-1] for a in near if (":" in a) == IP6}:
+        for last in range(256):
+            meet(base + bytes([last]))
+
+
 def arrives(p, data):
     """What is written into the device: the packet, in a frame where the device is an Ethernet."""
     to = own_mac.get(p["in"])
     if to is None:
         return data
+    if p.get("across"):
+        to = STATION
     kind = p.get("pkttype", 0)
     to = (to, b"\xff" * 6, b"\x01\0\x5e\0\0\1", b"\2\0\0\0\xff\xff")[kind]
     source = bytes(int(part, 16) for part in p.get("mac", "02:00:00:00:00:99").split(":"))
@@ -270,16 +321,16 @@ def arrives(p, data):
 
 
 def emitted(outs):
-    for fd, device in name_of.items():
+    for fd, name in name_of.items():
         while True:
             try:
                 data = os.read(fd, 4096)
             except BlockingIOError:
                 break
-            if device in own_mac:
+            if name in own_mac:
                 data = data[14:]
             if len(data) >= 20 and data[0] >> 4 == FAMILY:
-                outs.setdefault(ident(data), []).append(header(data, device))
+                outs.setdefault(ident(data), []).append(header(data, bridge_of.get(name, name)))
 
 
 libc = ctypes.CDLL(None)
@@ -320,8 +371,10 @@ for line in sys.stdin:
         sent.append(mark)
         data = packet(p, mark)
         if p.get("in"):
+            meet(data[24:40] if IP6 else data[16:20])
             os.write(tun[p["in"]], arrives(p, data))
         else:
+            meet(data[24:40] if IP6 else data[16:20])
             try:
                 sender(p).sendto(data, (p["dst"], 0))
             except OSError:

@@ -1,14 +1,27 @@
 /** Ports of a bridge (net/netfilter/xt_physdev.c); all that is known of them is physin and physout. */
-import { and, is, NEVER, negate, not, or, type Predicate, within } from "../../packet/predicate.ts";
+import { SOME_PORT } from "../../packet/field.ts";
+import { and, is, NEVER, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
 import { device, deviceRange, flag } from "../codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
+import { sharedKey } from "../facts.ts";
 
 /** The packet came in by a bridge port, or goes out by one. */
 const hasIn = not(is("physin", ""));
 const hasOut = not(is("physout", ""));
 
+/** Whether the port has this name; of one that nobody named only a pattern for all names says so. */
+const called = (field: "physin" | "physout", name: string): Predicate =>
+  or(
+    within(field, [deviceRange(name)]),
+    and(
+      is(field, SOME_PORT),
+      opaque(sharedKey("physdev", `${field} ${name}`), "the port of the bridge is not known"),
+    ),
+  );
+
 export const physdev = match({
   name: "physdev",
+  except: "which port of a bridge a packet comes by or goes to, where the host's ports do not tell",
   options: {
     isIn: negatable("--physdev-is-in", flag),
     in: negatable("--physdev-in", device),
@@ -31,10 +44,7 @@ export const physdev = match({
     ): Predicate =>
       g === undefined
         ? and()
-        : or(
-            and(is(field, ""), absent),
-            and(not(is(field, "")), negate(g.not, within(field, [deviceRange(g.value)]))),
-          );
+        : or(and(is(field, ""), absent), and(not(is(field, "")), negate(g.not, called(field, g.value))));
     return or(
       and(not(or(hasIn, hasOut)), unbridged),
       and(

@@ -1,0 +1,75 @@
+/**
+ * Bridges: a port hands what it gets to its bridge, and what is for another port is switched, not routed. It passes
+ * iptables only where br_netfilter is loaded and told to call it (net/bridge/br_netfilter_hooks.c).
+ */
+import { type Host, sysctl } from "../host/host.ts";
+import { prefixRange } from "../packet/address.ts";
+import { type Family, type Field, type Range, type Scalar, SOME_PORT } from "../packet/field.ts";
+import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+import type { Case } from "./case.ts";
+
+/** How a packet comes in. */
+export interface Entry {
+  /** What changes when a port hands it to its bridge. */
+  readonly changes: readonly (readonly [Field, Scalar])[];
+  /** The bridge it comes by, if any. */
+  readonly bridge: Bridge | null;
+}
+
+export interface Bridge {
+  readonly name: string;
+  /** Whether it calls iptables by itself, before the packet is anybody's. */
+  readonly calls: boolean;
+  /** The port that a packet goes out by which came by another. */
+  readonly physout: string;
+}
+
+/** The bridges of a host and their ports, as far as they are known. */
+function portsOf(host: Host): Map<string, string[]> {
+  const ports = new Map(host.bridges.map((name): [string, string[]] => [name, []]));
+  for (const { name, master } of host.interfaces)
+    if (master !== null) ports.set(master, [...(ports.get(master) ?? []), name]);
+  return ports;
+}
+
+/** How packets come in, by their interface. br_netfilter is taken to call iptables where no sysctl was given. */
+export function entryCases(host: Host, family: Family): Case<Entry>[] {
+  const setting = family === 4 ? "net.bridge.bridge-nf-call-iptables" : "net.bridge.bridge-nf-call-ip6tables";
+  const calls = sysctl(host, setting, host.sysctls.size === 0 ? 1 : 0) !== 0;
+  const cases = [...portsOf(host)].flatMap(([name, ports]): Case<Entry>[] => {
+    const entry = (in_: string, physin: string, more: Predicate): Case<Entry> => {
+      const others = ports.filter((port) => port !== physin);
+      const physout = ports.length === 2 && others.length === 1 ? others[0]! : SOME_PORT;
+      const changes = [["in", name] as const, ...(calls ? [["physin", physin] as const] : [])];
+      return { when: and(is("in", in_), more), outcome: { changes, bridge: { name, calls, physout } } };
+    };
+    return [
+      ...ports.map((port) => entry(port, port, ANY)),
+      // Where the bridge alone is named, its port may be, too.
+      ...ports.map((port) => entry(name, port, is("physin", port))),
+      entry(name, SOME_PORT, ANY),
+    ];
+  });
+  return [...cases, { when: ANY, outcome: { changes: [], bridge: null } }];
+}
+
+/**
+ * Whether what came in by a bridge is for another of its ports: what is for a neighbour of the bridge's own addresses,
+ * since such a neighbour is asked for its hardware address, not the host for a route.
+ */
+export function acrossCases(host: Host, family: Family): Case<boolean>[] {
+  const cases = [...portsOf(host).keys()].flatMap((bridge): Case<boolean>[] => {
+    const own = host.interfaces
+      .flatMap((i) => (i.name === bridge ? i.addresses : []))
+      .filter((a) => a.family === family);
+    if (own.length === 0) return [];
+    const apart = own.flatMap((a): Range[] => {
+      const [, last] = prefixRange(a.prefix);
+      return [[a.address, a.address], ...(family === 4 ? [[last, last] as const] : [])];
+    });
+    const neighbours: Predicate = or(...own.map((a) => within("dst", [prefixRange(a.prefix)])));
+    const when = and(is("in", bridge), neighbours, not(within("dst", apart)), is("pkttype", 0));
+    return [{ when, outcome: true }];
+  });
+  return [...cases, { when: ANY, outcome: false }];
+}
