@@ -371,6 +371,7 @@ for line in sys.stdin:
         sent.append(mark)
         data = packet(p, mark)
         if p.get("in"):
+            meet(data[8:24] if IP6 else data[12:16])
             meet(data[24:40] if IP6 else data[16:20])
             os.write(tun[p["in"]], arrives(p, data))
         else:

@@ -81,8 +81,6 @@ const PLAIN = [
   "flags",
   "ack",
   "seq",
-  "code",
-  "type",
 ] as const;
 
 const size = ({ scenario, packets }: Found): number =>

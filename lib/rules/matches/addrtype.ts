@@ -1,9 +1,9 @@
 /** What kind of address it is to this host (net/netfilter/xt_addrtype.c). */
 import type { Range } from "../../packet/field.ts";
-import { and, is, negate, or, type Predicate, within } from "../../packet/predicate.ts";
+import { and, is, negate, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
 import { flag, someOf } from "../codecs.ts";
 import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
-import type { AddressType, Facts } from "../facts.ts";
+import { type AddressType, type Facts, sharedKey } from "../facts.ts";
 
 const TYPES = [
   "UNSPEC",
@@ -25,6 +25,8 @@ const ROUTED: readonly AddressType[] = ["LOCAL", "ANYCAST", "UNREACHABLE"];
 /** Types that IPv6 knows by the address alone. What is in neither list it does not ask about. */
 const PLAIN: readonly AddressType[] = ["MULTICAST", "UNICAST", "UNSPEC"];
 
+const whyRouted = "which addresses have no route is not worked out";
+
 function inside(
   field: "src" | "dst",
   types: readonly AddressType[],
@@ -39,12 +41,21 @@ function inside(
     ...types
       .filter((type) => PLAIN.includes(type))
       .map((type) => within(field, facts.addressesOf(type, device))),
-    routed.length === 0 ? and() : within(field, union(routed)),
+    routed.length === 0
+      ? and()
+      : or(
+          within(field, union(routed)),
+          // What has no route at all is unreachable, too.
+          types.includes("UNREACHABLE")
+            ? opaque(sharedKey("addrtype", `${field} UNREACHABLE`), whyRouted)
+            : or(),
+        ),
   );
 }
 
 export const addrtype = match({
   name: "addrtype",
+  except: "UNREACHABLE for IPv6, of an address that no route names so",
   steady: true,
   options: {
     src: negatable("--src-type", someOf(TYPES, { fold: true, prefix: true })),
