@@ -287,14 +287,20 @@ def header(data, device):
 STATION = b"\2\0\0\0\xaa\1"
 bridges = {socket.if_nametoindex(name) for name in bridge_of.values()}
 rtnetlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-met = set()
+met, nets = set(), set()
 
 
 def meet(to):
-    """A neighbour entry on each bridge (RTM_NEWNEIGH, NUD_PERMANENT)."""
+    """
+    A neighbour entry on each bridge (RTM_NEWNEIGH, NUD_PERMANENT), for the address and for what NETMAP makes of it; what it
+    makes of IPv4's is there from the start.
+    """
     if to in met or not bridges:
         return
     met.add(to)
+    if IP6:
+        for net in nets:
+            meet(net + to[8:])
     for index in bridges:
         body = struct.pack("=BBHiHBB", AF, 0, 0, index, 0x80, 0, 0) + attribute(1, to) + attribute(2, STATION)
         rtnetlink.send(struct.pack("=IHHII", 16 + len(body), 28, 0x501, 1, 0) + body)
@@ -302,6 +308,7 @@ def meet(to):
 
 for name in bridge_of.values():
     near = [a for each in HOST["interfaces"] if each["name"] == name for a in each["addresses"]]
+    nets |= {addr(a.split("/")[0])[:8] for a in near if ":" in a}
     for base in {addr(a.split("/")[0])[:-1] for a in near if (":" in a) == IP6}:
         for last in range(256):
             meet(base + bytes([last]))

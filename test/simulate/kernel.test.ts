@@ -134,3 +134,39 @@ test("a fragment for everybody waits for the rest", () => {
     expect(to(group, 1)).toBe("drop");
   }
 });
+
+describe("a bridge", () => {
+  const addr = JSON.stringify([
+    { ifname: "br0", addr_info: [{ family: "inet", local: "172.18.0.1", prefixlen: 16 }] },
+    ...["veth1", "veth2"].map((ifname) => ({ ifname, master: "br0", addr_info: [] })),
+  ]);
+  const rules = (rule: string) =>
+    `*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 172.18.0.1 -p tcp -j DNAT --to-destination 172.18.0.9\nCOMMIT\n*filter\n:FORWARD DROP [0:0]\n-A FORWARD ${rule} -j ACCEPT\nCOMMIT\n`;
+  const verdict = (rule: string, dst: string, calls: 0 | 1 = 1, packetIn = "veth1") => {
+    const { rulesets } = readRuleset([{ name: "save", text: rules(rule) }]);
+    const packet = readPacket({ in: packetIn, src: "172.18.0.7", dst, proto: "tcp", sport: 5, dport: 80 });
+    if (typeof packet === "string") throw new Error(packet);
+    const sysctl = [{ name: "sysctl", text: `net.bridge.bridge-nf-call-iptables = ${calls}\n` }];
+    return simulate(rulesets, readHost({ addr: [{ name: "addr", text: addr }], sysctl }, rulesets), packet);
+  };
+
+  test("switches what is for a neighbour, and br_netfilter shows it to FORWARD no hop older", () => {
+    expect(verdict("-m physdev --physdev-is-bridged", "172.18.0.9")).toMatchObject({
+      ...{ verdict: "accept", out: "br0", sent: { ttl: 64 } },
+    });
+    expect(verdict("-m physdev --physdev-in veth1 --physdev-out veth2", "172.18.0.9").verdict).toBe("accept");
+    expect(verdict("-m physdev ! --physdev-is-bridged", "172.18.0.9").verdict).toBe("drop");
+  });
+  test("switches past iptables where br_netfilter is not called", () => {
+    expect(verdict("-m physdev ! --physdev-is-bridged", "172.18.0.9", 0).path).toEqual([]);
+  });
+  test("keeps what a translation leads to another port", () => {
+    expect(verdict("-m physdev --physdev-is-bridged", "172.18.0.1")).toMatchObject({
+      ...{ verdict: "accept", out: "br0", sent: { dst: "172.18.0.9", ttl: 64 } },
+    });
+  });
+  test("does not know the port where the bridge alone is named", () => {
+    expect(verdict("-m physdev --physdev-in veth1", "172.18.0.9", 1, "br0").verdict).toBe("undecided");
+    expect(verdict("-m physdev --physdev-is-bridged", "172.18.0.9", 1, "br0").verdict).toBe("accept");
+  });
+});
