@@ -14,7 +14,7 @@ import { egress } from "./egress.ts";
 import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
-import { type AuditOptions, type Detail, Question } from "./question.ts";
+import { type AuditOptions, Question } from "./question.ts";
 import { hostNetwork, remarks } from "./remarks.ts";
 
 export type { Way } from "./finding.ts";
@@ -100,9 +100,8 @@ export function auditFamily(
   host: Host,
   more: readonly Vocabulary[] = [],
   options: AuditOptions = {},
-  detail: Detail = "all",
 ): FamilyAudit {
-  const q = new Question(ruleset, host, more, options, detail);
+  const q = new Question(ruleset, host, more, options);
   const exposures: Exposure[] = [];
   const inward = ingress(q, exposures);
   const outward = q.host.bridges.map((bridge) => egress(q, bridge));

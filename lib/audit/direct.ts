@@ -77,7 +77,7 @@ export function direct(
       const target = { proto: [proto], dst: [ip], ...(port === null ? {} : { dport: [port] }) };
       const container = endpointOf(q, ip, port);
       // What Docker lets in by its own address and translates nowhere is published so: the network is routed.
-      if (q.detail === "all" && port !== null && nat && !translated.has(`${ip} ${proto} ${port}`)) {
+      if (port !== null && nat && !translated.has(`${ip} ${proto} ${port}`)) {
         const listen = { address: container.ip, port };
         exposures.push(
           exposure(q, { means: "routed", proto, endpoint: container, listen, target }, sets[i]!),

@@ -44,7 +44,7 @@ export function exposure(q: Question, port: Port, all: Node): Exposure {
 export function proxied(q: Question, endings: readonly Ending<SetState>[], exposures: Exposure[]): void {
   const { diagrams } = q.domain;
   const ports = proxyPorts(q);
-  if (ports.length === 0 || q.detail !== "all") return;
+  if (ports.length === 0) return;
   const local = q.union(q.firsts(endings), (e) => isAccepted(e) && e.delivery === "local");
   for (const { proto, port, ip } of ports) {
     const all = diagrams.mask(q.set(is("proto", proto), is("dport", port)), local);

@@ -36,6 +36,8 @@ export interface AuditOptions {
   readonly budget?: number | undefined;
   /** Called again and again with what is being done, in a few words. */
   readonly progress?: ((what: string) => void) | undefined;
+  /** How much is put into words, each with a packet of its own; a proof asks for less. Everything unless said. */
+  readonly detail?: Detail | undefined;
 }
 
 /** Findings and exposures, findings, or neither: the sets alone. */
@@ -54,6 +56,7 @@ export class Question {
   /** Packets whose exposure is expected; `null` where nobody said what is. */
   readonly expected: Node | null;
   readonly progress: (what: string) => void;
+  readonly detail: Detail;
   private readonly unknowns: ReadonlySet<number>;
   private told: Words | undefined;
 
@@ -61,10 +64,9 @@ export class Question {
     readonly ruleset: Ruleset,
     readonly host: Host,
     more: readonly Vocabulary[],
-    { expect, budget, progress }: AuditOptions,
-    /** How much is put into words, each with a packet of its own: a proof asks for the sets. */
-    readonly detail: Detail = "all",
+    { expect, budget, progress, detail = "all" }: AuditOptions,
   ) {
+    this.detail = detail;
     this.outside = outsideInterfaces(host);
     this.owner = withoutDocker(ruleset, host);
     const full = Program.of(ruleset, host);

@@ -61,10 +61,12 @@ export function prove(
   then: Host = host,
   open: ReadonlySet<string> = new Set(),
 ): Proved {
-  const left = findingsOf(auditFamily(after, then, [], undefined, "findings"));
+  const { changed, cost, passing } = changes(before, after, host, then, open);
+  // Where nothing that is blocked comes through, no finding can be left; else they are looked for, to be named.
+  const left =
+    passing || open.size > 0 ? findingsOf(auditFamily(after, then, [], { detail: "findings" })) : [];
   const remaining = new Set(left.map((f) => f.id));
   const findings = findingsOf(audited).map((f) => f.id);
-  const { changed, cost } = changes(before, after, host, then, open);
   return {
     proof: {
       closed: findings.filter((id) => !remaining.has(id)),
@@ -108,7 +110,7 @@ function changes(
   host: Host,
   then: Host,
   open: ReadonlySet<string>,
-): { readonly changed: Changed[]; readonly cost: Cost } {
+): { readonly changed: Changed[]; readonly cost: Cost; readonly passing: boolean } {
   const programs = [Program.of(before, host), Program.of(after, then)] as const;
   const arriving = comesIn(host);
   const inputs = {
@@ -117,11 +119,12 @@ function changes(
   };
   // The intent is worked out anew in this domain, which can tell apart what either ruleset can.
   const vocabularies = [vocabularyOf(programs[0]), vocabularyOf(programs[1]), inputs];
-  const audited = auditFamily(before, host, vocabularies, undefined, open.size > 0 ? "findings" : "sets");
+  const audited = auditFamily(before, host, vocabularies, { detail: open.size > 0 ? "findings" : "sets" });
   const { domain } = audited;
   const { diagrams } = domain;
   const [old, now] = [new Reach(programs[0], domain), new Reach(programs[1], domain)];
   const found: Changed[] = [];
+  let passing = false;
   const report = (set: Node, why: string): void => {
     if (set === EMPTY) return;
     const { packet } = witness(domain, set, {
@@ -142,11 +145,12 @@ function changes(
     if (may !== EMPTY) {
       // What the intent blocks and still comes through: only what is left open by name, and what never came to us.
       const out = [...becomes].filter(([how]) => how.startsWith("accept") || how.startsWith("undecided"));
-      const passing = diagrams.overAll(out.map(([, set]) => set));
+      const through = diagrams.mask(may, diagrams.overAll(out.map(([, set]) => set)));
+      passing ||= through !== EMPTY;
       const named = wholeWays(audited).flatMap((way) =>
         open.has(way.finding?.id ?? "") ? [way.blocked] : [],
       );
-      const leak = diagrams.minus(diagrams.mask(may, passing), diagrams.overAll(named));
+      const leak = diagrams.minus(through, diagrams.overAll(named));
       if (leak !== EMPTY) {
         const past = byOutcome(walk(new Reach(Program.of(sealed(after), then), domain)), domain);
         const unseen = [...past].flatMap(([how, set]) => (how === "stopped" ? [] : [set]));
@@ -184,7 +188,7 @@ function changes(
         `a packet of a flow that is ${state} would fare otherwise`,
       );
   }
-  return { changed: found, cost: costOf(audited, old, now, host) };
+  return { changed: found, cost: costOf(audited, old, now, host), passing };
 }
 
 function byOutcome(endings: readonly Ending<SetState>[], domain: Domain): Map<string, Node> {
