@@ -82,7 +82,7 @@ function changes(before: PacketState, after: PacketState, fields: readonly Field
 
 /** Of all that is chosen among, routes alone are more than a word. */
 const isRoute = (outcome: unknown): outcome is RouteDecision =>
-  typeof outcome === "object" && outcome !== null;
+  typeof outcome === "object" && outcome !== null && "kind" in outcome;
 
 /** Asks another engine, and notes what came of it. */
 export class Tracer implements Engine<Traced> {

@@ -56,7 +56,7 @@ export async function witnesses(root: string): Promise<Witnessed> {
           continue;
         }
         try {
-          const deeds = await lab.send(own.map(packetOf));
+          const deeds = await lab.send(own.map((f, i) => packetOf(f, i, lab.host)));
           for (const [i, deed] of deeds.entries()) {
             const why = judge(own[i]!, deed);
             if (why !== null)
@@ -73,9 +73,15 @@ export async function witnesses(root: string): Promise<Witnessed> {
   return { hosts, witnesses: sent, wrong };
 }
 
-/** Each from a port of its own: two ways to one endpoint are two connections. */
-const packetOf = ({ witness }: Finding, i: number): LabPacket =>
-  witness.sport === undefined ? witness : { ...witness, sport: witness.sport + i };
+/**
+ * Each from a port of its own: two ways to one endpoint are two connections. What comes in by a bridge comes by one of
+ * its ports in the lab.
+ */
+const packetOf = ({ witness }: Finding, i: number, { interfaces }: Host): LabPacket => ({
+  ...witness,
+  in: interfaces.find((each) => each.master === witness.in)?.name ?? witness.in ?? null,
+  ...(witness.sport === undefined ? {} : { sport: witness.sport + i }),
+});
 
 /** What the kernel did otherwise than a finding says, with all the rules. */
 function asSaid(f: Finding, { out }: Deed, host: Host): string | null {
