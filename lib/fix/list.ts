@@ -19,8 +19,6 @@ export interface Place {
   readonly states: readonly SetState[];
   /** Whether its rules see the header before Docker's translation, which a rule in FORWARD does not. */
   readonly before: boolean;
-  /** Whether its rules see the packet one hop younger than a rule in FORWARD does. */
-  readonly younger: boolean;
 }
 
 /** One thing that one rule does. */
@@ -89,6 +87,7 @@ export function listsOf(
   const straight = tagged((way) => way.listen === null && way.kind !== "egress-bypass");
   const lists: Steps = new Map();
 
+  const blocked = diagrams.overAll(ways.map((way) => way.blocked));
   const outside = fromOutside(host);
   const bridges = or(...host.bridges.map((name) => is("in", name)));
   const arrive = (reach: Reach, start = outside) =>
@@ -98,15 +97,15 @@ export function listsOf(
   const rest = (of: Node, start = outside): Node => {
     if (route === undefined || route.rules.length === 0 || of === EMPTY) return of;
     const states = within(diagrams, arrive(full, start), of);
-    const place = { reach: full, states, before: false, younger: false };
-    new Follower(place, lists).follow(place.states, route, []);
+    const place = { reach: full, states, before: false };
+    new Follower(place, lists, blocked).follow(place.states, route, []);
     return decided(diagrams, of, lists);
   };
   const main = (of: Node, reach: Reach, hook: Hook, before: boolean, walk: () => unknown): void => {
     if (of === EMPTY) return;
     const states = within(diagrams, seen(reach, hook, walk), of);
-    const place = { reach, states, before, younger: hook !== "FORWARD" };
-    new Follower(place, lists).whole(of, hook);
+    const place = { reach, states, before };
+    new Follower(place, lists, blocked).whole(of, hook);
   };
   main(rest(published), mine, "INPUT", true, () => mine.deliver(mine.start(outside)));
   main(straight, mine, "FORWARD", false, () => mine.arrive(mine.start(outside)));
@@ -148,6 +147,8 @@ class Follower {
   constructor(
     private readonly place: Place,
     private readonly lists: Steps,
+    /** What the intent blocks. */
+    private readonly blocked: Node,
   ) {
     this.diagrams = place.reach.domain.diagrams;
   }
@@ -156,7 +157,11 @@ class Follower {
   whole(tagged: Node, hook: Hook): void {
     const { states, reach } = this.place;
     const arrived = this.diagrams.overAll(states.map((s) => this.flat(s.set)));
-    this.add(this.lists, this.diagrams.minus(tagged, arrived), { rule: null, by: [], does: "drop" });
+    // What does not get there is stopped by the owner's rules in front, or by none: the intent says which.
+    const before = this.diagrams.minus(tagged, arrived);
+    const stopped = this.diagrams.mask(this.blocked, before);
+    this.add(this.lists, stopped, { rule: null, by: [], does: "drop" });
+    this.add(this.lists, this.diagrams.minus(before, this.blocked), { rule: null, by: [], does: "accept" });
     const chain = reach.program.chain("filter", hook);
     const left = chain === undefined ? states : this.follow(states, chain, []);
     const does = chain?.policy === "drop" ? "drop" : "accept";

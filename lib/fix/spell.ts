@@ -339,12 +339,6 @@ function aboutOf({ extension: { name }, values }: Match): Piece["about"] {
   }
 }
 
-/** What asks the same of a packet one hop later; `null` where nothing can. */
-function _older(text: string): string | null {
-  const hops = /^(.* )(\d+)$/.exec(text);
-  return hops === null || hops[2] === "0" ? null : `${hops[1]}${Number(hops[2]) - 1}`;
-}
-
 /** What asks conntrack for the header as the packet came with it. */
 function originalOf(match: Match, spelling: Parameters<typeof printMatch>[1]): string | null {
   const { dst, dport } = match.values as Values<Options>;
