@@ -52,6 +52,7 @@ export function translate(
       break;
     }
     case "interface": {
+      if (isNobody(nat, family) && old.address === 0) return { address: null, port: null, choice: null };
       const found = interfaceAddress(host, device, towards, family, nat.side);
       if (found === undefined) return null;
       address = found;
@@ -72,6 +73,10 @@ export function translate(
     choices.push("the port is kept; the rule lets the kernel choose one at random");
   return { address, port, choice: choices.length === 0 ? null : choices.join("; ") };
 }
+
+/** Whether packets that come from no address, 0.0.0.0, are left alone (nf_nat_masquerade_ipv4). */
+export const isNobody = (nat: Nat, family: Family): boolean =>
+  family === 4 && nat.to.kind === "interface" && nat.side === "src";
 
 /**
  * The address of a range that a flow gets: a hash of where it comes from and, unless it is to be persistent, where it

@@ -15,7 +15,7 @@ import type { Packet } from "../packet/packet.ts";
 import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
-import { destinations, translate } from "../path/nat.ts";
+import { destinations, isNobody, translate } from "../path/nat.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import {
   arrive,
@@ -128,13 +128,19 @@ function* translations(
   if (to.kind === "interface")
     for (const each of host.interfaces) yield is(side === "src" ? "out" : "in", each.name);
   if (to.kind === "interface") for (const { when } of destinations[family]) yield when;
+  if (to.kind === "interface") yield is("src", family === 4 ? 0 : 0n);
   if (to.kind === "interface" && side === "dst") yield is(field, family === 4 ? 0x7f00_0001 : 1n);
   const port = side === "dst" ? "dport" : "sport";
   if (ports !== null) yield is(port, ports.first);
   if (ports !== null) yield between(port, ports.first, ports.last);
 }
 
+/** Packets that come from no address, and all others. */
+const SOMEBODY: readonly Case<boolean>[] = [{ when: ANY, outcome: false }];
+const NOBODY: readonly Case<boolean>[] = [{ when: is("src", 0), outcome: true }, ...SOMEBODY];
+
 const ZERO: Readonly<Record<Family, Address>> = { 4: 0, 6: 0n };
+const ANYBODY: Readonly<Record<Family, Address>> = { 4: 1, 6: 1n };
 
 /** A fresh packet: nothing is marked, nothing is known of it. */
 const FRESH: Bindings = {
@@ -355,11 +361,10 @@ export class Reach implements Engine<States> {
     if (open === undefined) {
       const { program } = this;
       const { host, ruleset } = program;
-      const zero = ZERO[ruleset.family];
       const passes = (effect: Effect): boolean => {
         if (effect.kind === "verdict") return effect.verdict === "accept";
         if (effect.kind !== "nat" || effect.side === "dst") return effect.kind !== "opaque";
-        const old = { address: zero, port: undefined };
+        const old = { address: ANYBODY[ruleset.family], port: undefined };
         return destinations[ruleset.family].every(
           ({ outcome: dst }) => translate(effect, old, PROTO.tcp, out, dst, host, ruleset.family) !== null,
         );
@@ -379,10 +384,16 @@ export class Reach implements Engine<States> {
     const after = noted(state, rule);
     const { family } = this.program.ruleset;
     if (nat.to.kind !== "interface") return this.spread(after, nat, side, "", ZERO[family]);
-    return this.among(after, this.devices[side]).flatMap(({ state: part, outcome: device }) =>
-      this.among(part, destinations[family]).flatMap(({ state: towards, outcome: dst }) =>
-        this.spread(towards, nat, side, device, dst),
-      ),
+    const sources = isNobody(nat, family) ? NOBODY : SOMEBODY;
+    return this.among(after, sources).flatMap(
+      ({ state: from, outcome: nobody }): Part<SetState, Decision>[] =>
+        nobody
+          ? [{ state: from, outcome: "accept" }]
+          : this.among(from, this.devices[side]).flatMap(({ state: part, outcome: device }) =>
+              this.among(part, destinations[family]).flatMap(({ state: towards, outcome: dst }) =>
+                this.spread(towards, nat, side, device, dst),
+              ),
+            ),
     );
   }
 
@@ -436,7 +447,8 @@ export class Reach implements Engine<States> {
     if (nat.ports?.base !== undefined && typeof oldPort !== "number")
       return unsure("a shifted port range is not followed for sets");
     const old = {
-      address: (valueIn(state, field) as Address | undefined) ?? ZERO[ruleset.family],
+      // Nobody's address is dealt with before; what any other is makes no difference.
+      address: (valueIn(state, field) as Address | undefined) ?? ANYBODY[ruleset.family],
       port: oldPort as number | undefined,
     };
     const to = translate(
