@@ -1,11 +1,12 @@
 /** The forms in which a fix is printed: for iptables-restore, for ufw's after.rules, as a POSIX shell script, as a unit. */
+import { sha256 as hash } from "@noble/hashes/sha2.js";
+import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { printAddress } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
 import { printRule } from "../rules/print.ts";
 import { chainOf, type Ruleset, targetName } from "../rules/ruleset.ts";
 import type { Cut } from "./cut.ts";
 import { CHAIN, HOOK, type IpSet, isHook, isOurs } from "./lift.ts";
-import { sha256 } from "./sha256.ts";
 
 /** The rules of one family. */
 export interface FamilyRules {
@@ -53,6 +54,9 @@ const stale = ({ ruleset, chains }: FamilyRules): string[] =>
 
 const appended = (chains: FamilyRules["chains"]): string[] =>
   [...chains].flatMap(([chain, rules]) => rules.map((rule) => `-A ${chain} ${rule}`));
+
+/** The digest of a text in UTF-8 (FIPS 180-4), in hexadecimal. */
+const sha256 = (text: string): string => bytesToHex(hash(utf8ToBytes(text)));
 
 const digest = (input: string | null): string => (input === null ? "rules" : `sha256 ${sha256(input)}`);
 

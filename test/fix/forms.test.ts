@@ -8,7 +8,6 @@ import fc from "fast-check";
 import { type Fix, fix, type Host, readRuleset } from "fwcheck";
 import { afterAll, describe, expect, test } from "vitest";
 import { quote } from "../../grammar/index.ts";
-import { sha256 } from "../../lib/fix/sha256.ts";
 import { capture, examples } from "../capture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-forms-"));
@@ -205,12 +204,4 @@ describe("what stands above each form", () => {
       cannot: [expect.stringContaining("ufw loads its rules when no ipset is there yet")],
     });
   });
-});
-
-test("SHA-256 as node:crypto has it", () => {
-  fc.assert(
-    fc.property(fc.string({ unit: "binary", maxLength: 300 }), (text) => {
-      expect(sha256(text)).toBe(createHash("sha256").update(new TextEncoder().encode(text)).digest("hex"));
-    }),
-  );
 });
