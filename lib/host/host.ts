@@ -288,10 +288,18 @@ const NO_UNICAST = prefixes(6, "::/128", "::ffff:0:0/96");
 /** The first address of a subnet that is reached without a gateway stands for its routers (ipv6_anycast_destination). */
 function subnetRouters(host: Host): Range[] {
   const routes = host.routes.filter((r) => r.family === 6);
-  return routes
-    .filter((r) => r.type === "unicast" && r.gateway !== true && (maskBits(r.to.mask) ?? 128) < 127)
-    .filter((r) => !routes.some((o) => o.to.address === r.to.address && o.to.mask > r.to.mask))
-    .map((r): Range => [r.to.address, r.to.address]);
+  return (
+    routes
+      // That of all groups counts too, for the kernel looks at the prefix alone.
+      .filter(
+        (r) =>
+          (r.type === "unicast" || r.type === "multicast") &&
+          r.gateway !== true &&
+          (maskBits(r.to.mask) ?? 128) < 127,
+      )
+      .filter((r) => !routes.some((o) => o.to.address === r.to.address && o.to.mask > r.to.mask))
+      .map((r): Range => [r.to.address, r.to.address])
+  );
 }
 
 /** What matches ask of the host, for one family; what the routing decision and the rules know stands elsewhere. */

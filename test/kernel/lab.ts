@@ -82,8 +82,8 @@ export function closed(): string | undefined {
   return undefined;
 }
 
-/** The interfaces, with two ports for each that Docker's rules tell to be a bridge. */
-function bridged({ name, save, interfaces }: Scenario): Scenario["interfaces"] {
+/** The interfaces, with two ports for each that Docker's rules tell to be a bridge; whoever changes the rules asks before. */
+export function bridged({ name, save, interfaces }: Scenario): Scenario["interfaces"] {
   const bridges = dockerBridges(readRuleset([{ name, text: save }]).rulesets);
   return interfaces.map((each, i) =>
     each.ports === undefined && (bridges.has(each.name) || /^docker(0|_gwbridge)$/.test(each.name))

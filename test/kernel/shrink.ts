@@ -2,7 +2,7 @@
 import type { Answer } from "fwcheck";
 import { sized } from "./aim.ts";
 import { Judge, type Judged } from "./judge.ts";
-import { Lab, type LabPacket, type Scenario } from "./lab.ts";
+import { bridged, Lab, type LabPacket, type Scenario } from "./lab.ts";
 
 /** A host and the packets sent to it; the last one differs. */
 export interface Found {
@@ -18,11 +18,9 @@ export interface Found {
  * Shrinks a difference.
  * @param most labs to open at most
  */
-export async function shrink(
-  scenario: Scenario,
-  packets: readonly LabPacket[],
-  most: number,
-): Promise<Found> {
+export async function shrink(whole: Scenario, packets: readonly LabPacket[], most: number): Promise<Found> {
+  // What is a bridge stays one when the rules that told so are gone.
+  const scenario: Scenario = { ...whole, interfaces: bridged(whole) };
   let best: Found = { scenario, packets, judged: null, tries: 0 };
   let tries = 0;
   /** Whether it still differs; what differs earlier is smaller still. */
