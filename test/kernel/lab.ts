@@ -31,6 +31,14 @@ export interface Scenario {
   readonly save: string;
 }
 
+/** A host that forwards whatever comes, by whichever interface. */
+export const ROUTER: Scenario["sysctls"] = {
+  "net.ipv4.ip_forward": 1,
+  "net.ipv6.conf.all.forwarding": 1,
+  "net.ipv4.conf.all.rp_filter": 0,
+  "net.ipv4.conf.default.rp_filter": 0,
+};
+
 /** A packet as the lab sends it: the contract's, and what only a real segment has. */
 export interface LabPacket extends PacketJson {
   readonly seq?: number;

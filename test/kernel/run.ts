@@ -10,7 +10,7 @@ import { random } from "../random.ts";
 import { Aim } from "./aim.ts";
 import { generate, INTERFACES, type Random } from "./generate.ts";
 import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
-import { closed, Lab, type LabPacket, type Scenario } from "./lab.ts";
+import { closed, Lab, type LabPacket, ROUTER, type Scenario } from "./lab.ts";
 import { shrink } from "./shrink.ts";
 import { witnesses } from "./witness.ts";
 
@@ -152,12 +152,7 @@ const plain = (name: string, family: Family, save: string, interfaces: Scenario[
       ? [`default dev ${(interfaces.find((i) => /^(eth|en)/.test(i.name)) ?? interfaces[0]!).name}`]
       : [],
   rules: [],
-  sysctls: {
-    "net.ipv4.ip_forward": 1,
-    "net.ipv6.conf.all.forwarding": 1,
-    "net.ipv4.conf.all.rp_filter": 0,
-    "net.ipv4.conf.default.rp_filter": 0,
-  },
+  sysctls: ROUTER,
   save: untimed(save.slice(0, save.lastIndexOf("COMMIT") + 7)),
 });
 
