@@ -1,10 +1,10 @@
 /**
  * Addresses at the edges of the engines: text in, numbers out, and back.
  *
- * An IPv4 address is a `number` (0 to 2^32-1), an IPv6 address a `bigint` (0 to 2^128-1). The parsing and printing
- * is ip-num's; this file adds prefixes, dotted masks and ranges on top of it.
+ * An IPv4 address is a `number` (0 to 2^32-1), an IPv6 address a `bigint` (0 to 2^128-1). IPv6's many
+ * spellings are read by ipaddr.js; this file adds iptables' own printing, prefixes, dotted masks and ranges.
  */
-import { IPv6 } from "ip-num";
+import ipaddr from "ipaddr.js";
 import type { Address, Family, Range, Scalar } from "./field.ts";
 
 /** Width of an address in bits. */
@@ -14,6 +14,7 @@ export const addressBits = (family: Family): 32 | 128 => (family === 4 ? 32 : 12
 export const maxAddress = (family: Family): Address => (family === 4 ? 0xffff_ffff : (1n << 128n) - 1n);
 
 const IPV4_TEXT = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
+const IPV6_TEXT = /^[0-9a-fA-F:]*:((0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}|[0-9a-fA-F]*)$/;
 
 /**
  * Reads one address.
@@ -31,22 +32,22 @@ export function parseAddress(text: string, family: Family): Address | undefined 
     if (a > 255 || b > 255 || c > 255 || d > 255) return undefined;
     return a * 0x1000000 + b * 0x10000 + c * 0x100 + d;
   }
-  if (!/^[0-9a-fA-F:.]+$/.test(text) || !text.includes(":")) return undefined;
-  try {
-    return IPv6.fromString(mappedToHex(text)).getValue();
-  } catch {
-    return undefined;
-  }
+  // No zones, and none of the spellings in which a tail of IPv4 may be octal or short.
+  if (!IPV6_TEXT.test(text)) return undefined;
+  const hex = hexTail(text);
+  if (hex === undefined || !ipaddr.IPv6.isValid(hex)) return undefined;
+  return ipaddr.IPv6.parse(hex).parts.reduce((sum, group) => (sum << 16n) | BigInt(group), 0n);
 }
 
-/** `::ffff:192.0.2.1` spells its last 32 bits as a dotted quad, which ip-num does not read. */
-function mappedToHex(text: string): string {
+/** `::192.0.2.1` with its tail in hexadecimal: ipaddr.js reads it as `::ffff:192.0.2.1`, inet_pton(3) does not. */
+function hexTail(text: string): string | undefined {
   const at = text.lastIndexOf(":");
   const tail = text.slice(at + 1);
   if (!tail.includes(".")) return text;
   const v4 = parseAddress(tail, 4) as number | undefined;
-  if (v4 === undefined) return text;
-  return `${text.slice(0, at + 1)}${(v4 >>> 16).toString(16)}:${(v4 & 0xffff).toString(16)}`;
+  return v4 === undefined
+    ? undefined
+    : `${text.slice(0, at + 1)}${(v4 >>> 16).toString(16)}:${(v4 & 0xffff).toString(16)}`;
 }
 
 /** Family of an address in text, told from its colons; `undefined` when it is no address. */
@@ -60,12 +61,11 @@ export function printAddress(address: Address): string {
   // Every answer prints addresses: an object for each would be half of its cost.
   if (typeof address === "number")
     return `${address >>> 24}.${(address >>> 16) & 0xff}.${(address >>> 8) & 0xff}.${address & 0xff}`;
-  return compress(IPv6.fromBigInt(address));
+  return compress(address);
 }
 
 /** inet_ntop(3): the longest run of two or more zero groups becomes `::`; v4-mapped and v4-compatible tails are dotted. */
-function compress(ip: IPv6): string {
-  const value = ip.getValue();
+function compress(value: bigint): string {
   const groups: number[] = [];
   for (let shift = 112n; shift >= 0n; shift -= 16n) groups.push(Number((value >> shift) & 0xffffn));
   let start = -1;
