@@ -175,7 +175,7 @@ export class LineParser extends EmbeddedActionsParser {
   private line = this.RULE("line", (): Line => {
     let result: Line = null;
     this.OPTION(() => {
-      result = this.OR<Line>([
+      result = this.OR([
         { ALT: () => this.SUBRULE(this.table) },
         { ALT: () => this.SUBRULE(this.chain) },
         { ALT: () => this.SUBRULE(this.rule) },
