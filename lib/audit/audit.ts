@@ -43,10 +43,9 @@ export interface FamilyAudit {
   /** The way through all rules, and through the owner's alone. */
   readonly full: Reach;
   readonly mine: Reach;
-  /**
-   * Every packet, first of a connection or not, that passes to or from a container although the intent blocks it:
-   * what a fix may change.
-   */
+  /** Every packet, first of a connection or not, that passes to or from a container. */
+  readonly passing: Node;
+  /** Those of them that the intent blocks: what a fix may change. */
   readonly blocked: Node;
   /** Each published or directly reached endpoint with the packets that come its way: what a fix is made of. */
   readonly ways: readonly Way[];
@@ -105,14 +104,16 @@ export function auditFamily(
   const exposures: Exposure[] = [];
   const inward = ingress(q, exposures);
   const outward = q.host.bridges.map((bridge) => egress(q, bridge));
-  const ways = [inward, ...outward].flatMap((f) => f.ways);
+  const flows = [inward, ...outward];
+  const ways = flows.flatMap((f) => f.ways);
   return {
     family: ruleset.family,
     domain: q.domain,
     full: q.full,
     mine: q.mine,
     ways,
-    blocked: q.domain.diagrams.overAll([inward, ...outward].map((f) => f.blocked)),
+    passing: q.domain.diagrams.overAll(flows.map((f) => f.passing)),
+    blocked: q.domain.diagrams.overAll(flows.map((f) => f.blocked)),
     exposures,
     inconclusive: [...q.inconclusive],
     remarks: remarks(q, ways, exposures),

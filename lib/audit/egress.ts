@@ -11,7 +11,7 @@ import type { Question } from "./question.ts";
 export function egress(q: Question, bridge: string): Flow {
   const { diagrams } = q.domain;
   const device = q.host.interfaces.find((i) => i.name === bridge);
-  if (device === undefined) return { ways: [], blocked: EMPTY };
+  if (device === undefined) return { ways: [], passing: EMPTY, blocked: EMPTY };
   const from = is("in", bridge);
   const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(from)));
   const leaving = seen.endings.filter(
@@ -54,13 +54,8 @@ export function egress(q: Question, bridge: string): Flow {
     blocked,
     finding,
   };
-  return {
-    ways: all === EMPTY ? [] : [way],
-    blocked: diagrams.minus(
-      q.union(leaving, () => true),
-      intent,
-    ),
-  };
+  const passing = q.union(leaving, () => true);
+  return { ways: all === EMPTY ? [] : [way], passing, blocked: diagrams.minus(passing, intent) };
 }
 
 /** Neighbours on the outside interfaces: where a container's packet would really go. */

@@ -160,6 +160,8 @@ export interface Divided {
 
 export interface Flow {
   readonly ways: readonly Way[];
+  /** Every packet, first of a connection or not, that passes, and those of them that the intent blocks. */
+  readonly passing: Node;
   readonly blocked: Node;
 }
 

@@ -60,17 +60,13 @@ export function ingress(q: Question, exposures: Exposure[]): Flow {
   ways.push(...direct(q, straight, routed, exposures));
   proxied(q, seen.endings, exposures);
   ways.push(...ineffective(q, seen.endings, wanted));
-  const blocked = diagrams.over(
-    diagrams.minus(
-      q.union(through, (e) => publisher(e) !== undefined),
-      intent,
-    ),
-    diagrams.minus(
-      q.union(through, (e) => publisher(e) === undefined),
-      routed,
-    ),
-  );
-  return { ways, blocked };
+  const toPorts = q.union(through, (e) => publisher(e) !== undefined);
+  const elsewhere = q.union(through, (e) => publisher(e) === undefined);
+  return {
+    ways,
+    passing: diagrams.over(toPorts, elsewhere),
+    blocked: diagrams.over(diagrams.minus(toPorts, intent), diagrams.minus(elsewhere, routed)),
+  };
 }
 
 /** Packets that the owner's INPUT lets through but for a ban, and which lists ban whom. */

@@ -322,7 +322,7 @@ class Writer {
     this.closed.push(way);
     if (this.host.bridges.includes(bridge))
       return [`-o ${bridge} -m conntrack ! --ctstate DNAT ${this.handOver(policy)}`];
-    const boxes = this.speller.boxes(way.blocked, false);
+    const boxes = this.speller.boxes(way.blocked, false, way.all);
     if (boxes !== null) return boxes.map((box) => `${`${box} -o ${bridge}`.trim()} -j DROP`);
     return [`-o ${bridge} ${this.handOver(policy)}`];
   }

@@ -7,6 +7,7 @@ import { ufwForwardChain } from "../audit/ufw.ts";
 import { fromOutside, type Host } from "../host/host.ts";
 import { and, is, or } from "../packet/predicate.ts";
 import type { BoundChain } from "../path/program.ts";
+import { assigned } from "../reach/chain.ts";
 import { EMPTY, type Node, terminal } from "../reach/diagram.ts";
 import type { Reach } from "../reach/reach.ts";
 import type { SetState } from "../reach/state.ts";
@@ -39,11 +40,11 @@ type Steps = Map<number, Step[]>;
 
 /**
  * The ways with all that goes by them: a finding is about first packets, but what conntrack makes nothing of
- * (INVALID) is blocked as well.
+ * (INVALID) goes by the intent as well.
  */
-export function wholeWays({ domain, ways, blocked }: FamilyAudit): readonly Way[] {
+export function wholeWays({ domain, ways, passing, blocked }: FamilyAudit): readonly Way[] {
   const { diagrams } = domain;
-  const more = diagrams.minus(blocked, diagrams.overAll(ways.map((way) => way.all)));
+  const more = diagrams.minus(passing, diagrams.overAll(ways.map((way) => way.all)));
   if (more === EMPTY) return ways;
   const told = ways.filter(
     ({ endpoint, listen, kind }) => (endpoint !== null && listen === null) || kind === "egress-bypass",
@@ -65,7 +66,11 @@ export function wholeWays({ domain, ways, blocked }: FamilyAudit): readonly Way[
     const set = wider.get(way);
     return set === undefined
       ? way
-      : { ...way, all: diagrams.over(way.all, set), blocked: diagrams.over(way.blocked, set) };
+      : {
+          ...way,
+          all: diagrams.over(way.all, set),
+          blocked: diagrams.over(way.blocked, diagrams.mask(blocked, set)),
+        };
   });
 }
 
@@ -211,6 +216,14 @@ class Follower {
         case "note":
           this.add(lists, all, { rule, by, does: "note" });
           break;
+        case "assign": {
+          // What rules write onto a packet matters to those behind them that ask for it, and stays theirs to write.
+          const after = matched.map((state) => assigned(state, effect.field, effect.change));
+          const unsure = after.filter((state, i) => state.unsure.length > matched[i]!.unsure.length);
+          this.add(lists, this.diagrams.overAll(unsure.map((s) => s.set)), { rule, by, does: "unclear" });
+          states = this.joined([...rest, ...after]);
+          break;
+        }
         default:
           this.add(lists, all, { rule, by, does: "unclear" });
       }

@@ -2,7 +2,15 @@
 import { quote } from "../../grammar/index.ts";
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { printAddressRange } from "../packet/address.ts";
-import { type Family, type Field, LAST_NAME, PROTO, protoName, type Range } from "../packet/field.ts";
+import {
+  type Family,
+  type Field,
+  LAST_NAME,
+  PROTO,
+  protoName,
+  type Range,
+  successor,
+} from "../packet/field.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { SetState } from "../reach/state.ts";
 import type { Options, Values } from "../rules/extension.ts";
@@ -235,7 +243,7 @@ export class Speller {
       const [yes, no] = [diagrams.exists(set, others), diagrams.exists(rest, others)];
       if (diagrams.mask(yes, no) !== EMPTY) continue;
       // What is neither in the one nor in the other may be taken either way: the shorter list wins.
-      const [a, b] = [this.boxes(yes, before), this.boxes(diagrams.not(no), before)];
+      const [a, b] = [this.boxes(yes, before, left), this.boxes(diagrams.not(no), before, left)];
       if (a !== null || b !== null) return a === null ? b : b === null || a.length <= b.length ? a : b;
     }
     return null;
@@ -252,12 +260,15 @@ export class Speller {
 
   private forgotten: readonly ReadonlySet<number>[] | undefined;
 
-  /** A set as a list of matches, each one path of the diagram; `null` when they are too many or cannot be spelled. */
-  boxes(set: Node, before: boolean): string[] | null {
+  /**
+   * A set as a list of matches, each one path of the diagram; `null` when they are too many or cannot be spelled.
+   * @param among the packets that the matches are asked of
+   */
+  boxes(set: Node, before: boolean, among: Node): string[] | null {
     const { domain, family } = this.audit;
     const { diagrams } = domain;
     const out: string[] = [];
-    const walk = (node: Node, asked: ReadonlyMap<Field, Range>): boolean => {
+    const walk = (node: Node, asked: ReadonlyMap<Field, Asked>): boolean => {
       if (node === EMPTY) return true;
       if (node === FULL) {
         const texts = spell(asked, family, before);
@@ -267,14 +278,41 @@ export class Speller {
       const level = diagrams.levelOf(node);
       const variable = domain.variables[level]!;
       if (variable.kind !== "field") return false;
+      const { field } = variable;
+      const named = field === "in" || field === "out" ? this.allBut(node, field, among) : new Map();
+      for (const [kid, but] of named) if (!walk(kid, new Map([...asked, [field, { but }]]))) return false;
       let fine = true;
       diagrams.edges(node, (kid, first, last) => {
+        if (!fine || kid === EMPTY || named.has(kid)) return;
         const range: Range = [domain.interval(level, first)[0], domain.interval(level, last)[1]];
-        if (fine && kid !== EMPTY) fine = walk(kid, new Map([...asked, [variable.field, range]]));
+        fine = walk(kid, new Map([...asked, [field, range]]));
       });
       return fine;
     };
     return walk(set, new Map()) ? out : null;
+  }
+
+  /** The parts below a node on names where all names that can occur lead but one, with that one. */
+  private allBut(node: Node, field: "in" | "out", among: Node): Map<Node, string> {
+    const { domain } = this.audit;
+    const { diagrams } = domain;
+    const level = domain.levelOf(field)!;
+    const at = (of: Node): Node[] => {
+      const kids = new Array<Node>(diagrams.domains[level]!).fill(of);
+      if (of !== FULL && of !== EMPTY && diagrams.levelOf(of) === level)
+        diagrams.edges(of, (kid, first, last) => void kids.fill(kid, first, last + 1));
+      return kids;
+    };
+    const occurs = at(domain.only(among, field)).map((kid) => kid !== EMPTY);
+    const kids = at(node);
+    const out = new Map<Node, string>();
+    for (const kid of new Set(kids)) {
+      const others = kids.flatMap((k, i) => (k !== kid && occurs[i] ? [i] : []));
+      if (kid === EMPTY || others.length !== 1) continue;
+      const [name, next] = domain.interval(level, others[0]!);
+      if (next === successor(name)) out.set(kid, String(name));
+    }
+    return out;
   }
 }
 
@@ -377,20 +415,27 @@ export const verdicts = (lines: readonly Line[]): readonly Line[] =>
       .map((line) => ({ ...line, inner: verdicts(line.inner) })),
   );
 
-const widest = (value: unknown): boolean => value === LAST_NAME;
+/** What a box asks of a field: a range, or, of an interface's name, any but one. */
+type Asked = Range | { readonly but: string };
 
 /** One box as matches, with one text for each protocol where ports need one named; `null` when it cannot be spelled. */
-function spell(asked: ReadonlyMap<Field, Range>, family: Family, before: boolean): string[] | null {
+function spell(box: ReadonlyMap<Field, Asked>, family: Family, before: boolean): string[] | null {
   let text = "";
-  for (const field of asked.keys()) if (!SPELLED.has(field)) return null;
+  const asked = new Map<Field, Range>();
+  for (const [field, one] of box) {
+    if (!SPELLED.has(field)) return null;
+    if (!("but" in one)) asked.set(field, one);
+  }
   for (const [field, option] of [
     ["in", "-i"],
     ["out", "-o"],
   ] as const) {
-    const range = asked.get(field);
-    if (range === undefined || (range[0] === "" && widest(range[1]))) continue;
-    if (range[0] !== range[1] || !PLAIN.test(String(range[0]))) return null;
-    text += ` ${option} ${quote(String(range[0]))}`;
+    const one = box.get(field);
+    if (one === undefined) continue;
+    if (!("but" in one) && one[0] === "" && one[1] === LAST_NAME) continue;
+    const name = String("but" in one ? one.but : one[0]);
+    if (!PLAIN.test(name) || !("but" in one || one[1] === successor(name))) return null;
+    text += `${"but" in one ? " !" : ""} ${option} ${quote(name)}`;
   }
   for (const [field, short, long] of [
     ["src", "-s", "--src-range"],

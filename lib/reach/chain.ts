@@ -363,7 +363,7 @@ export const doubted = (states: States, why: string): States =>
   reformed(states, (form) => ({ ...form, unsure: [...form.unsure, why] }));
 
 /** A field after a change; what cannot be worked out from a single value is said to be unsure. */
-function assigned(form: Form, field: Field, change: Change): Form {
+export function assigned<F extends Form>(form: F, field: Field, change: Change): F {
   // What has a connection already keeps it (xt_ct_target).
   if (field === "ctstate" && valueIn(form, "ctstate") === CT.NEW) return form;
   // Without a connection there is no mark to write or to copy (xt_connmark).

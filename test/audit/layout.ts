@@ -17,6 +17,8 @@ export interface Layout {
   /** Rules of INPUT and policies; DROP unless said. */
   readonly input?: readonly string[];
   readonly policy?: Readonly<Partial<Record<"INPUT" | "FORWARD" | "OUTPUT", "ACCEPT" | "DROP">>>;
+  /** Rules of OUTPUT. */
+  readonly output?: readonly string[];
   /** Rules that stand in FORWARD before Docker's, and behind them. */
   readonly before?: readonly string[];
   readonly behind?: readonly string[];
@@ -36,6 +38,7 @@ export function save({
   nets = [NAT],
   swarm = [],
   input = [],
+  output = [],
   policy = {},
   before = [],
   behind = [],
@@ -97,6 +100,7 @@ export function save({
     ...["DOCKER-ISOLATION-STAGE-1", "DOCKER-USER", ...Object.keys(chains)].map((name) => `:${name} - [0:0]`),
     "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
     ...input.map((rule) => `-A INPUT ${rule}`),
+    ...output.map((rule) => `-A OUTPUT ${rule}`),
     ...before.map((rule) => `-A FORWARD ${rule}`),
     "-A FORWARD -j DOCKER-USER",
     ...ingress.map((name) => `-A FORWARD -j ${name}`),

@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # The lab: outside, a host with its own ufw and dockerd, and a LAN, each in a namespace of its own.
 # Source it with E2E (a folder) and PFX (what the names begin with) set; run things on the host with: h CMD...
+# E2E_ROOTFS is the root of another Debian for the host's own programs (root.sh makes one); else they are this machine's.
 #   outside 203.0.113.2 (and 198.51.100.9, an office) -- eth0 host eth1 -- inside 10.99.0.2
 FW=$PFX-fw OUT=$PFX-out LAN=$PFX-lan
-SOCK=$E2E/docker.sock
+SOCK=$E2E/docker.sock ROOTFS=${E2E_ROOTFS:-}
 
 up() {
   local n t
@@ -33,17 +34,24 @@ up() {
 set -e
 mount --make-rprivate /
 mount --rbind /sys/fs/cgroup "$E2E/cg"
-mount -t sysfs sysfs /sys
-mount --rbind "$E2E/cg" /sys/fs/cgroup
-mount -t tmpfs tmpfs /run
-cp -a /etc/ufw "$E2E/ufw/etc"
-mount --bind "$E2E/ufw/etc" /etc/ufw
-cp -a /etc/default/ufw "$E2E/ufw/default"
-mount --bind "$E2E/ufw/default" /etc/default/ufw
+if [ -n "$ROOTFS" ]; then
+  mount --bind "$ROOTFS" "$ROOTFS"
+  mount --rbind /dev "$ROOTFS/dev"
+  mount -t proc proc "$ROOTFS/proc"
+  mkdir -p "$ROOTFS$E2E"
+  mount --rbind "$E2E" "$ROOTFS$E2E"
+fi
+mount -t sysfs sysfs "$ROOTFS/sys"
+mount --rbind "$E2E/cg" "$ROOTFS/sys/fs/cgroup"
+mount -t tmpfs tmpfs "$ROOTFS/run"
+cp -a "$ROOTFS/etc/ufw" "$E2E/ufw/etc"
+mount --bind "$E2E/ufw/etc" "$ROOTFS/etc/ufw"
+cp -a "$ROOTFS/etc/default/ufw" "$E2E/ufw/default"
+mount --bind "$E2E/ufw/default" "$ROOTFS/etc/default/ufw"
 echo $$ >"$E2E/pid"
 exec sleep 3600
 ANCHOR
-  E2E=$E2E nsenter --net="/run/netns/$FW" unshare -m bash "$E2E/anchor.sh" >"$E2E/anchor.log" 2>&1 &
+  env E2E="$E2E" ROOTFS="$ROOTFS" nsenter --net="/run/netns/$FW" unshare -m bash "$E2E/anchor.sh" >"$E2E/anchor.log" 2>&1 &
   for _ in $(seq 100); do
     [ -s "$E2E/pid" ] && return 0
     sleep 0.1
@@ -52,7 +60,7 @@ ANCHOR
   return 1
 }
 
-h() { nsenter -t "$(cat "$E2E/pid")" -m -n env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+h() { nsenter -t "$(cat "$E2E/pid")" -m -n ${ROOTFS:+chroot "$ROOTFS"} /usr/bin/env -u LD_PRELOAD PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
 d() { h docker -H "unix://$SOCK" "$@"; }
 
 docker_up() {

@@ -13,9 +13,17 @@ const PFX = `fce${process.pid}`;
 export function closed(): string | undefined {
   if (process.platform !== "linux") return "the end-to-end test needs Linux";
   if (process.getuid?.() !== 0) return "the end-to-end test needs root";
-  const needed = ["ip", "nsenter", "unshare", "python3", "iptables", "ip6tables", "ipset", "conntrack"];
-  for (const name of [...needed, "ufw", "dockerd", "docker", "containerd", "socat", "busybox"])
-    if (spawnSync("sh", ["-c", `command -v ${name}`]).status !== 0)
+  const here = ["ip", "nsenter", "unshare", "python3", "socat", "busybox", "ldd"];
+  const there = ["iptables", "ip6tables", "ipset", "conntrack", "ufw", "dockerd", "docker", "containerd"];
+  const root = process.env.E2E_ROOTFS;
+  const has = (name: string, at: string | undefined): boolean =>
+    spawnSync("sh", [
+      "-c",
+      at === undefined ? `command -v ${name}` : `chroot "$0" sh -c 'command -v ${name}'`,
+      at ?? "",
+    ]).status === 0;
+  for (const name of [...here, ...there])
+    if (!has(name, there.includes(name) ? root : undefined))
       return `the end-to-end test needs ${name} (Debian: docker.io ufw conntrack ipset socat busybox-static)`;
   const tried = `t=$(mktemp -d) && ip netns add ${PFX}-try && ip netns del ${PFX}-try && unshare -m mount -t tmpfs tmpfs "$t" && rmdir "$t"`;
   if (spawnSync("sh", ["-c", tried]).status !== 0)

@@ -1,0 +1,95 @@
+/** Policies that owners really have, found in the wild: each is lifted as it is meant, and the proof holds. */
+import { fix } from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { type Layout, read } from "../audit/layout.ts";
+
+const fixOf = (layout: Layout) => {
+  const { rulesets, host } = read(layout);
+  return fix(rulesets, host);
+};
+
+/** The rules of the chain that an endpoint's packets are handed to. */
+const policy = (rules: readonly string[], guard: RegExp): string[] => {
+  const chain = / -g (\S+)$/.exec(rules.find((rule) => guard.test(rule)) ?? "")?.[1];
+  return rules.filter((r) => r.startsWith(`-A ${chain} `)).map((r) => r.slice(`-A ${chain} `.length));
+};
+
+describe("Tailscale", () => {
+  const chains = {
+    "ts-input": [
+      "-s 100.115.92.0/23 ! -i tailscale0 -j RETURN",
+      "-s 100.64.0.0/10 ! -i tailscale0 -j DROP",
+      "-i tailscale0 -j ACCEPT",
+    ],
+    "ts-forward": [
+      "-i tailscale0 -j MARK --set-xmark 0x40000/0xff0000",
+      "-m mark --mark 0x40000/0xff0000 -j ACCEPT",
+      "-s 100.64.0.0/10 -o tailscale0 -j DROP",
+      "-o tailscale0 -j ACCEPT",
+    ],
+  };
+  const interfaces = { eth1: "10.99.0.1/24", tailscale0: "192.0.2.77/32" };
+
+  test("what returns from a chain is spared, and any interface but one is told as such", () => {
+    const result = fixOf({
+      chains,
+      interfaces,
+      input: ["-j ts-input", "-i eth1 -j ACCEPT"],
+      behind: ["-j ts-forward"],
+    });
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect(policy(result.rules4, /--dport 80/)).toEqual([
+      "! -i tailscale0 -m iprange --src-range 100.64.0.0-100.115.91.255 -j DROP",
+      "! -i tailscale0 -m iprange --src-range 100.115.94.0-100.127.255.255 -j DROP",
+      "-i tailscale0 -j RETURN",
+      "-i eth1 -j RETURN",
+      "-j DROP",
+    ]);
+  });
+
+  test("a mark that the rules themselves write is followed to the rule that asks for it", () => {
+    const result = fixOf({
+      chains,
+      interfaces,
+      nets: [{ bridge: "docker0", prefix: "172.17.0", mode: "routed", ports: { 8080: 80 } }],
+      behind: ["-j ts-forward"],
+    });
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect(policy(result.rules4, /-d 172\.17\.0\.2\/32 .*--dport 80/)).toEqual([
+      "-i tailscale0 -j RETURN",
+      "-j DROP",
+    ]);
+  });
+
+  test("a mark that is written for some only is told by who they are", () => {
+    const result = fixOf({
+      chains: {
+        ...chains,
+        "ts-forward": ["-s 198.51.100.0/24 -j MARK --set-xmark 0x1/0x1", "-m mark --mark 0x1/0x1 -j ACCEPT"],
+      },
+      interfaces,
+      nets: [{ bridge: "docker0", prefix: "172.17.0", mode: "routed", ports: { 8080: 80 } }],
+      behind: ["-j ts-forward"],
+    });
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect(policy(result.rules4, /-d 172\.17\.0\.2\/32 .*--dport 80/)).toEqual([
+      "-s 198.51.100.0/24 -j RETURN",
+      "-j DROP",
+    ]);
+  });
+});
+
+test("what conntrack makes nothing of and OUTPUT lets out, containers may send, too", () => {
+  const result = fixOf({
+    policy: { OUTPUT: "DROP" },
+    output: ["-p udp -m udp --dport 53 -j ACCEPT", "-p icmp -m icmp --icmp-type 0 -j ACCEPT"],
+    input: ["-p tcp -m tcp --dport 8080 -j ACCEPT"],
+  });
+  expect([result.holds, result.failed, result.proof.changed]).toEqual([true, [], []]);
+  expect(policy(result.rules4, /^-A FWCHECK -i docker0 -g/)).toEqual([
+    "-o docker0 -j RETURN",
+    "-p udp -m udp --dport 53 -j RETURN",
+    "-p icmp -m icmp --icmp-type 0 -j RETURN",
+    "-j DROP",
+  ]);
+});
