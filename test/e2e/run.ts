@@ -103,6 +103,14 @@ const HOLES = [
   ...["the container by its address", "a port on 127.0.0.1 by the container's address", "8081 on IPv6"],
 ];
 
+/** Probes by a container's own address: since 28 Docker drops them in raw, and no rule behind it opens them again. */
+const DIRECT = new Set([
+  "the container by its address",
+  "the container by its address, from the office",
+  "a port on 127.0.0.1 by the container's address",
+]);
+let drops = false;
+
 const POLICIES: readonly Policy[] = [
   {
     name: "deny",
@@ -269,7 +277,7 @@ function judge(
     ...wanted,
     ...(policy.probes ?? []).map((p): [Probe, Answer] => [p, "open"]),
   ]) {
-    const expected = policy.expect[probe.id] ?? answer;
+    const expected = drops && DIRECT.has(probe.id) ? "closed" : (policy.expect[probe.id] ?? answer);
     const got = answers.get(probe.id) ?? "nothing";
     check(`${what}: ${probe.id}`, got === expected, `${got}, not ${expected}`);
   }
@@ -310,7 +318,11 @@ async function main(): Promise<void> {
   );
 
   const before = tried(connections().map(([probe]) => probe));
-  for (const id of HOLES) check(`without a fix, open: ${id}`, before.get(id) === "open", before.get(id));
+  drops = Number(must("d version -f '{{.Server.Version}}'").split(".")[0]) >= 28;
+  for (const id of HOLES) {
+    const expected = drops && DIRECT.has(id) ? "closed" : "open";
+    check(`without a fix, ${expected}: ${id}`, before.get(id) === expected, before.get(id));
+  }
 
   const only = process.env.E2E_ONLY ?? "";
   for (const policy of POLICIES.filter((p) => only === "" || p.name === only)) {
