@@ -15,8 +15,8 @@ import {
   printPrefix,
 } from "../packet/address.ts";
 import { type Address, type Family, LAST_NAME, type Range } from "../packet/field.ts";
-import { type Codec, type Spelling, Unreadable } from "./extension.ts";
-import { protocolName, protocolNumber, serviceName } from "./names.ts";
+import { type Codec, inDigits, type Spelling, Unreadable } from "./extension.ts";
+import { isKnownProtocol, protocolName, protocolNumber, serviceName } from "./names.ts";
 
 /** A codec of one word. */
 export const word = <T>(
@@ -265,7 +265,8 @@ export const addressRange: Codec<readonly [Address, Address]> = word(
 export const protocol: Codec<number> = word(
   "a protocol, by name or by a number from 0 to 255",
   protocolNumber,
-  protocolName,
+  (number, spelling) =>
+    inDigits(spelling) && !isKnownProtocol(number) ? String(number) : protocolName(number),
 );
 
 /** A protocol that is printed as a number. */

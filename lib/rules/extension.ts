@@ -12,7 +12,19 @@ export interface Spelling {
   readonly family: Family;
   /** Protocol of the rule (`-p`), where it gives one that is not negated. */
   readonly proto: number | undefined;
+  /** Of the iptables whose spelling it is; that of 1.8.9 where nobody says. */
+  readonly release?: Release | undefined;
 }
+
+/** A release of iptables: 1.8.11 is `[1, 8, 11]`. */
+export type Release = readonly [number, number, number];
+
+/**
+ * Whether names out of the system's files (protocols but for a few, groups, realms) are printed as numbers: iptables-save
+ * did so in 1.8.11, and did not in 1.8.9.
+ */
+export const inDigits = ({ release: [major, minor, patch] = [1, 8, 9] }: Spelling): boolean =>
+  major > 1 || (major === 1 && (minor > 8 || (minor === 8 && patch >= 10)));
 
 /** A value that cannot be read: what should have stood there, in the field's words. */
 export class Unreadable {

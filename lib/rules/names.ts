@@ -39,7 +39,13 @@ export function protocolNumber(text: string): number | undefined {
   return PROTOCOLS.get(name) ?? ALIASES.get(name);
 }
 
-/** How iptables-save prints a protocol. */
+/** Protocols that libxtables knows by itself (xtables_chain_protos). */
+const KNOWN = new Set([1, 6, 17, 33, 50, 51, 58, 108, 132, 135, 136]);
+
+/** Whether iptables has a name for a protocol whatever the system's files say. */
+export const isKnownProtocol = (number: number): boolean => KNOWN.has(number);
+
+/** The name of a protocol, as iptables-save prints it where it asks the system. */
 export const protocolName = (number: number): string => PRINTED.get(number) ?? String(number);
 
 /** Ports by the names of /etc/services, aliases included. */

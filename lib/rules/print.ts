@@ -54,15 +54,18 @@ export function ruleProtocol(matches: readonly Match[]): number | undefined {
   return given === undefined || given.not ? undefined : (given.value as number);
 }
 
+/** What of a ruleset its rules are printed by. */
+type Printed = Pick<Ruleset, "family" | "release">;
+
 /** A rule without its counters: `-A CHAIN ...`. */
-export function printRule(rule: Rule, ruleset: Pick<Ruleset, "family">): string {
+export function printRule(rule: Rule, ruleset: Printed): string {
   return `-A ${quote(rule.chain)}${printBody(rule, ruleset)}`;
 }
 
 /** What stands behind the chain's name, with a blank in front when there is anything. */
-export function printBody(rule: Rule, { family }: Pick<Ruleset, "family">): string {
+export function printBody(rule: Rule, { family, release }: Printed): string {
   const { matches, unknown, target } = rule;
-  const spelling: Spelling = { family, proto: ruleProtocol(matches) };
+  const spelling: Spelling = { family, proto: ruleProtocol(matches), release };
   const out: string[] = [];
   for (const match of matches) pushMatch(out, match, spelling);
   for (const each of unknown) pushUnknown(out, each.words);

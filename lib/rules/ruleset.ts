@@ -5,7 +5,7 @@
  */
 import type { Counters, Rule as RuleSyntax } from "../../grammar/index.ts";
 import type { Family } from "../packet/field.ts";
-import type { MatchExtension, Options, TargetExtension, Values } from "./extension.ts";
+import type { MatchExtension, Options, Release, TargetExtension, Values } from "./extension.ts";
 
 /** The tables of iptables(8), in the order in which a hook runs them (enum nf_ip_hook_priorities). */
 export const TABLES = ["raw", "mangle", "nat", "filter", "security"] as const;
@@ -99,6 +99,8 @@ export interface Ruleset {
   readonly family: Family;
   /** Name of the file it comes from. */
   readonly source: string;
+  /** The release of the iptables that printed it, and in whose spelling it is printed; absent where no comment says. */
+  readonly release?: Release;
   /** By name. */
   readonly tables: ReadonlyMap<TableName, Table>;
   /** Where the text says that a packet meets other rules besides these, a sentence each; absent where it says nothing. */

@@ -2,10 +2,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { LOSSY } from "./cases.ts";
-import { type Recorded, readRecorded } from "./lab.ts";
+import { RELEASES, type Recorded, readRecorded, recordOf } from "./lab.ts";
 import { body, reread } from "./spell.ts";
 
-const recorded = readRecorded(readFileSync(new URL("recorded.txt", import.meta.url), "utf8"));
+const recorded = RELEASES.flatMap((release) =>
+  readRecorded(readFileSync(recordOf(release), "utf8")).map((r) => ({ ...r, release })),
+);
 
 /** What stays different on purpose: iptables-save itself loses or spoils these. */
 const lossy = (r: Recorded): boolean => LOSSY.has(r.line);
@@ -45,10 +47,10 @@ describe("what iptables refuses is never dropped in silence", () => {
 });
 
 /** Recorded lines by extension and table. */
-function groups(list: readonly Recorded[]): [string, Recorded[]][] {
-  const by = new Map<string, Recorded[]>();
+function groups(list: typeof recorded): [string, typeof recorded][] {
+  const by = new Map<string, typeof recorded>();
   for (const r of list) {
-    const key = `${r.extension} (${r.table})`;
+    const key = `${r.extension} (${r.table}), iptables ${r.release}`;
     const group = by.get(key);
     if (group === undefined) by.set(key, [r]);
     else group.push(r);

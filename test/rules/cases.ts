@@ -1,6 +1,6 @@
 /**
  * One line a case: what a person may write behind `-A CHAIN`. What the kernel's own programs make of each line stands
- * in recorded.txt, which real.test.ts writes (`UPDATE=1`) and compares, and which cases.test.ts reads without root.
+ * in recorded-*.txt, which real.test.ts writes (`UPDATE=1`) and compares, and which cases.test.ts reads without root.
  *
  * A line goes to both families unless its group says otherwise; a line that a family refuses is recorded as refused.
  */

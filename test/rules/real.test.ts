@@ -1,6 +1,7 @@
 /**
  * The real iptables as the judge: every case of cases.ts through the legacy and the nft variant of both families, in
- * network namespaces of their own. `UPDATE=1` writes recorded.txt anew.
+ * network namespaces of their own. `UPDATE=1` writes the record of
+ * the release that is here anew.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
@@ -8,10 +9,22 @@ import type { Family } from "../../lib/packet/field.ts";
 import { readRuleset } from "../../lib/rules/load.ts";
 import { printRuleset } from "../../lib/rules/print.ts";
 import { GROUPS, LOSSY } from "./cases.ts";
-import { closed, printRecorded, type Recorded, readRecorded, record, roundTrip, VARIANTS } from "./lab.ts";
+import {
+  closed,
+  header,
+  installed,
+  printRecorded,
+  type Recorded,
+  readRecorded,
+  record,
+  recordedRelease,
+  recordOf,
+  roundTrip,
+  VARIANTS,
+} from "./lab.ts";
 
-const file = new URL("recorded.txt", import.meta.url);
 const shut = closed();
+const here = shut === undefined ? installed() : "";
 
 /** A save without its comment lines, which a ruleset does not keep. */
 const bare = (text: string): string =>
@@ -52,13 +65,15 @@ describe.skipIf(shut !== undefined)(shut === undefined ? "the real iptables" : `
 
   test("says what is recorded", () => {
     const text = `${recorded.map(printRecorded).join("\n")}\n`;
-    if (process.env.UPDATE) writeFileSync(file, text);
+    const file = recordOf(recordedRelease(here));
+    if (process.env.UPDATE) writeFileSync(recordOf(here), text);
     const known = readRecorded(readFileSync(file, "utf8"));
     expect(recorded.map(printRecorded)).toEqual(known.map(printRecorded));
     const saved = recorded.filter((r) => r.saved !== undefined);
     const count = (list: readonly Recorded[]): number => new Set(list.map((r) => r.line + r.table)).size;
     console.log(
       [
+        `iptables ${here}`,
         `extensions: ${new Set(saved.map((r) => r.extension)).size} with a rule that this kernel takes`,
         `lines: ${count(recorded)}, of which ${count(saved)} are taken by some variant`,
         `line x family x variant: ${saved.reduce((sum, r) => sum + (r.variant === "both" ? 2 : 1), 0)} taken, ` +
@@ -81,7 +96,7 @@ describe.skipIf(shut !== undefined)(shut === undefined ? "the real iptables" : `
       "what fwcheck prints of the cases, the %s variant saves again unchanged",
       (variant) => {
         const { rulesets, diagnostics } = readRuleset([
-          { name: "cases", text: whole(recorded, family, variant), family },
+          { name: "cases", text: `${header(family, here)}\n${whole(recorded, family, variant)}`, family },
         ]);
         expect(diagnostics.filter((d) => d.severity === "error")).toEqual([]);
         const printed = printRuleset(rulesets[0]!);

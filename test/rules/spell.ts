@@ -3,14 +3,20 @@ import type { Family } from "../../lib/packet/field.ts";
 import { readRuleset } from "../../lib/rules/load.ts";
 import { printBody } from "../../lib/rules/print.ts";
 import type { TableName } from "../../lib/rules/ruleset.ts";
+import { header } from "./lab.ts";
+
+/** Where a rule stands, and which iptables printed it. */
+interface At {
+  readonly table: TableName;
+  readonly family: Family;
+  readonly release?: string;
+}
 
 /** The rules that a line makes, without `-A CHAIN`, and the errors it gives. */
-export function body(
-  line: string,
-  { table, family }: { readonly table: TableName; readonly family: Family },
-): { rules: string[]; errors: string[] } {
+export function body(line: string, { table, family, release }: At): { rules: string[]; errors: string[] } {
   const chains = ["t", "other", "dotted.chain-name_x"].map((c) => `:${c} - [0:0]\n`).join("");
-  const text = `*${table}\n${chains}-A t ${line}\nCOMMIT\n`;
+  const said = release === undefined ? "" : `${header(family, release)}\n`;
+  const text = `${said}*${table}\n${chains}-A t ${line}\nCOMMIT\n`;
   const { rulesets, diagnostics } = readRuleset([{ name: "case", text, family }]);
   const ruleset = rulesets[0]!;
   const rules = ruleset.tables.get(table)!.chains.get("t")!.rules;
@@ -23,5 +29,4 @@ export function body(
 }
 
 /** The rules that a line makes. */
-export const reread = (line: string, at: { readonly table: TableName; readonly family: Family }): string[] =>
-  body(line, at).rules;
+export const reread = (line: string, at: At): string[] => body(line, at).rules;

@@ -2,17 +2,20 @@
 import type { Range } from "../../packet/field.ts";
 import { and, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
 import { hex, type Masked, readMasked, word } from "../codecs.ts";
-import { type Codec, type Given, match, negatable, Unreadable } from "../extension.ts";
+import { type Codec, type Given, inDigits, match, negatable, Unreadable } from "../extension.ts";
 import { sharedKey, siteKey } from "../facts.ts";
 
 const MAX = 0xffff_ffff;
 
-/** A number with an optional mask; 0 has a name in iproute2's own table. */
+/** A number with an optional mask; 0 has a name in the files of iproute2, which lie elsewhere since Debian 13. */
 const numbered = (what: string, zero: string): Codec<Masked> =>
   word(
     what,
     (text) => (text === zero ? { value: 0, mask: MAX } : readMasked(text, MAX)),
-    ({ value, mask }) => (mask !== MAX ? `${hex(value)}/${hex(mask)}` : value === 0 ? zero : hex(value)),
+    ({ value, mask }, spelling) => {
+      if (mask !== MAX) return `${hex(value)}/${hex(mask)}`;
+      return value === 0 && !inDigits(spelling) ? zero : hex(value);
+    },
   );
 
 const why = "the groups of interfaces are not known";

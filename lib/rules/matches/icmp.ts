@@ -2,7 +2,7 @@
 import { PROTO } from "../../packet/field.ts";
 import { and, between, is, negate, type Predicate } from "../../packet/predicate.ts";
 import { wholeNumber, word } from "../codecs.ts";
-import { type Codec, match, negatable, Unreadable } from "../extension.ts";
+import { type Codec, inDigits, match, negatable, Unreadable } from "../extension.ts";
 
 /** A type and the codes it covers; type 255 in IPv4 stands for any. */
 interface IcmpType {
@@ -120,8 +120,11 @@ const icmpType = (names: Names, any: number | undefined): Codec<IcmpType> =>
         return undefined;
       return { type, codes: code === undefined ? ALL_CODES : [code, code] };
     },
-    ({ type, codes }) =>
-      type === any ? "any" : codes[0] === codes[1] ? `${type}/${codes[0]}` : String(type),
+    ({ type, codes }, spelling) => {
+      const one = codes[0] === codes[1];
+      if (type === any && !(one && inDigits(spelling))) return "any";
+      return one ? `${type}/${codes[0]}` : String(type);
+    },
   );
 
 const ask = (any: number | undefined, value: IcmpType): Predicate =>
