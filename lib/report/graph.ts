@@ -442,7 +442,7 @@ class Drawing {
     const name = targetName(rule);
     if (target.kind === "none") return "count";
     if (target.kind === "jump" || target.kind === "goto")
-      return this.leads(rule) ? name : `${name} ∅`;
+      return this.rules(rule.table, target.chain).length > 0 ? name : `${name} ∅`;
     if (deedOf(rule) !== "nat") return name;
     const { family } = this.ruleset;
     const words = printTarget(target, { family, proto: ruleProtocol(rule.matches) })
