@@ -380,8 +380,8 @@ class Drawing {
     const limits = asked?.table === chain.table && asked.name === chain.name ? ALL : this.limits;
     let runs: Rule[][] = chain.rules.map((rule) => [rule]);
     const single = (rule: Rule): boolean => passed.has(rule.index);
+    if (limits !== ALL) runs = merged(runs, RUN, single, shapeOf, KEPT);
     if (runs.length > limits.few) runs = merged(runs, 3, single, (rule) => this.kind(rule));
-    if (runs.length > limits.few) runs = merged(runs, RUN, single, shapeOf, KEPT);
     if (runs.length > limits.rows)
       runs = merged(runs, 2, single, (rule) => (this.leads(rule) ? null : "anything"));
     if (runs.length > limits.rows) {

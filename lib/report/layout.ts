@@ -156,7 +156,7 @@ export function layout(graph: ChainGraph): Layout {
 function hookAt(hook: GraphHook, calls: ReadonlyMap<string, readonly GraphCall[]>): PlacedHook {
   const stops: PlacedStop[] = [];
   let y = TITLE;
-  let width = 300;
+  let width = 330;
   for (const stop of hook.stops) {
     const placed = moveStop(stopAt(stop, calls), PAD, y);
     stops.push(placed);
@@ -171,7 +171,7 @@ function hookAt(hook: GraphHook, calls: ReadonlyMap<string, readonly GraphCall[]
 function stopAt(stop: GraphStop, calls: ReadonlyMap<string, readonly GraphCall[]>): PlacedStop {
   if (stop.chains.length === 0) return { stop, chains: [], calls: [], x: 0, y: 0, width: 250, height: LABEL };
   const graph = new Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: 14, edgesep: 8, ranksep: 54, rankalign: "top" });
+  graph.setGraph({ rankdir: "LR", nodesep: 14, edgesep: 8, ranksep: 54, rankalign: "top", align: "UL" });
   const cards = stop.chains.map(cardOf);
   const numbers = new Map<string, number>(stop.chains.map(({ id }, i) => [id, i]));
   for (const [i, { width, height }] of cards.entries()) graph.setNode(String(i), { width, height });

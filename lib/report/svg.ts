@@ -67,7 +67,7 @@ const title = (words: string): string => tag("title", {}, xml(words) || " ");
 const classes = (...names: (string | false)[]): string => names.filter((name) => name !== false).join(" ");
 
 const HOOK_SAYS: Readonly<Record<Hook, string>> = {
-  PREROUTING: "every packet that comes in, before it is known where it goes",
+  PREROUTING: "every packet that comes in, before routing",
   INPUT: "packets for this host itself; nothing that is forwarded",
   FORWARD: "packets for containers and other machines; never asks INPUT",
   OUTPUT: "packets that this host itself sends",
