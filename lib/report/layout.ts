@@ -5,6 +5,7 @@
  */
 import { layout as dagre, Graph } from "@dagrejs/dagre";
 import type { Hook } from "../rules/ruleset.ts";
+import { noteOf } from "./caption.ts";
 import type {
   ChainGraph,
   GraphCall,
@@ -248,8 +249,7 @@ const nearest = (points: readonly Point2[], x: number): Point2 =>
 /** A card at (0, 0). */
 function cardOf(chain: GraphChain): PlacedChain {
   const name = cut(chain.name, MOST_NAME);
-  const note =
-    chain.policy !== null ? `policy ${chain.policy}` : `${chain.size} rule${chain.size === 1 ? "" : "s"}`;
+  const note = noteOf(chain);
   const rows = chain.rows.map((row, i): PlacedRow => {
     const { first, last } = row;
     return {

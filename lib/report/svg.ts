@@ -2,8 +2,7 @@
  * The chain graph as SVG that stands by itself: no script, nothing loaded, no identities, so that several of them fit
  * into one page. Everything that a page may rely on is said at `graphSvg`.
  */
-import type { Hook } from "../rules/ruleset.ts";
-import type { Author } from "./author.ts";
+import { AUTHORS, counted, HOOK_SAYS, PLACE_SAYS } from "./caption.ts";
 import type { ChainGraph, Deed, GraphChain, GraphRow } from "./graph.ts";
 import {
   type Box,
@@ -21,7 +20,8 @@ import {
   ROW,
   rowsLeft,
 } from "./layout.ts";
-import { safe, wrapped } from "./style.ts";
+import { wrapped } from "./style.ts";
+import { tag, xml } from "./xml.ts";
 
 /** How to draw. */
 export interface SvgOptions {
@@ -34,28 +34,7 @@ const MARGIN = 32;
 /** The heading and the legend. */
 const TOP = 84;
 
-/** Text of a stranger in XML: what cannot be shown is spelt out, what means something to XML is escaped. */
-export const xml = (text: string): string =>
-  safe(text)
-    // Halves of surrogate pairs and the two last characters of the plane are no characters of XML.
-    .replace(
-      /[\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g,
-      "\ufffd",
-    )
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;")
-    .replaceAll("'", "&#39;");
-
 type Attributes = Readonly<Record<string, string | number>>;
-
-const tag = (name: string, attributes: Attributes, inside = ""): string => {
-  const words = Object.entries(attributes).map(
-    ([key, value]) => ` ${key}="${typeof value === "number" ? round(value) : xml(value)}"`,
-  );
-  return inside === "" ? `<${name}${words.join("")}/>` : `<${name}${words.join("")}>${inside}</${name}>`;
-};
 
 const round = (value: number): number => Math.round(value * 10) / 10;
 
@@ -65,28 +44,6 @@ const text = (words: string, x: number, y: number, kind: string, more: Attribute
 const title = (words: string): string => tag("title", {}, xml(words) || " ");
 
 const classes = (...names: (string | false)[]): string => names.filter((name) => name !== false).join(" ");
-
-const HOOK_SAYS: Readonly<Record<Hook, string>> = {
-  PREROUTING: "every packet that comes in, before routing",
-  INPUT: "packets for this host itself; nothing that is forwarded",
-  FORWARD: "packets for containers and other machines; never asks INPUT",
-  OUTPUT: "packets that this host itself sends",
-  POSTROUTING: "every packet that leaves",
-};
-
-const PLACE_SAYS: Readonly<Record<PlacedPlace["place"], string>> = {
-  network: "a packet comes in",
-  routing: "routing: for whom?",
-  programs: "this host’s own programs",
-  out: "the packet leaves",
-};
-
-const AUTHORS: Readonly<Record<Author, string>> = {
-  docker: "Docker",
-  ufw: "ufw",
-  owner: "the owner",
-  fwcheck: "fwcheck",
-};
 
 /** A class and its colours on light and on dark ground. */
 const COLOURS: readonly (readonly [selector: string, property: string, light: string, dark: string])[] = [
@@ -214,8 +171,6 @@ function described(graph: ChainGraph): string {
     ...graph.notes,
   ].join(" ");
 }
-
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 function heading(graph: ChainGraph, width: number): string {
   const out = [
