@@ -52,7 +52,7 @@ const COLOURS: readonly (readonly [selector: string, property: string, light: st
   [".hook", "stroke", "#d3d8df", "#30363d"],
   [".card", "fill", "#fbfcfd", "#1c222b"],
   [".card", "stroke", "#c3cad4", "#3a434f"],
-  [".base .card", "stroke", "#8b95a3", "#6b7684"],
+  [".base>.card", "stroke", "#8b95a3", "#6b7684"],
   [".head", "fill", "#eef1f5", "#252d38"],
   [".pill", "fill", "#2f3a48", "#cdd6e0"],
   [".place text", "fill", "#ffffff", "#11161c"],
@@ -70,7 +70,7 @@ const COLOURS: readonly (readonly [selector: string, property: string, light: st
   [".ufw", "fill", "#c2571a", "#f0883e"],
   [".owner", "fill", "#59636f", "#a3adb9"],
   [".fwcheck", "fill", "#0b7f73", "#3fd0bf"],
-  [".passed .card", "stroke", "#d4006a", "#ff66b3"],
+  [".chain.passed>.card", "stroke", "#d4006a", "#ff66b3"],
   [".call.passed", "stroke", "#d4006a", "#ff66b3"],
   [".tip.passed", "fill", "#d4006a", "#ff66b3"],
   [".way.passed", "stroke", "#d4006a", "#ff66b3"],
@@ -87,13 +87,14 @@ const SHAPES = `
 .fwg .place text{font:600 13px system-ui,"DejaVu Sans",sans-serif}
 .fwg .table{font:600 11px system-ui,"DejaVu Sans",sans-serif;letter-spacing:.08em}
 .fwg .deed{font-weight:700}
+.fwg .rowbox{fill:none;pointer-events:all}
 .fwg .end{text-anchor:end}
 .fwg .mid{text-anchor:middle}
-.fwg .base .card{stroke-width:1.6}
+.fwg .base>.card{stroke-width:1.6}
 .fwg .call{fill:none;stroke-width:1.4}
 .fwg .call.goto{stroke-dasharray:4 3}
 .fwg .way{fill:none;stroke-width:3}
-.fwg .call.passed,.fwg .passed .card{stroke-width:2.4}
+.fwg .call.passed,.fwg .chain.passed>.card{stroke-width:2.4}
 .fwg .way.passed{stroke-width:5}
 .fwg.traced .hookbox:not(.passed),.fwg.traced .call:not(.passed){opacity:.55}
 `;
@@ -160,7 +161,7 @@ function described(graph: ChainGraph): string {
     const tables = stops.flatMap(({ table, chains }) =>
       table === null ? ["connection tracking"] : [`table ${table} with ${counted(chains.length, "chain")}`],
     );
-    return `${hook ?? "Called by no hook"}: ${tables.join(", then ") || "no rules"}.`;
+    return `${hook ?? "Called by no hook"}: ${tables.join(", then ") || (graph.part ? "not shown" : "no rules")}.`;
   });
   return [
     "A packet that comes in meets PREROUTING, then the routing decision.",
@@ -203,7 +204,7 @@ function drawing(graph: ChainGraph, placed: Layout): string {
     ...placed.steps.map((step) => wayLine(step)),
     ...placed.places.map((place) => placeBox(place)),
     ...forkWords(graph, placed),
-    ...placed.hooks.map(hookBox),
+    ...placed.hooks.map((hook) => hookBox(hook, graph)),
   ].join("\n");
 }
 
@@ -253,26 +254,20 @@ function placeBox(place: PlacedPlace): string {
 }
 
 /** What the two ways behind the routing decision mean. */
-function forkWords(graph: ChainGraph, { places }: Layout): string[] {
+function forkWords(graph: ChainGraph, { places, hooks }: Layout): string[] {
+  const fork = hooks.find(({ hook }) => hook.hook === "FORWARD") as Box;
   const routing = places.find(({ place }) => place === "routing") as Box;
   const y = routing.y + routing.height / 2;
   return [
     text("an address of this host", routing.x - 16, y - 9, "says muted end"),
     text("any other address", routing.x + routing.width + 16, y - 9, "says muted"),
     ...(graph.rewrites
-      ? [
-          text(
-            "DNAT to a container leads here, past INPUT",
-            routing.x + routing.width + 16,
-            y + 19,
-            "says nat",
-          ),
-        ]
+      ? [text("DNAT to a container leads here", fork.x + fork.width / 2 + 16, fork.y - 18, "says nat")]
       : []),
   ];
 }
 
-function hookBox({ hook, stops, x, y, width, height }: PlacedHook): string {
+function hookBox({ hook, stops, x, y, width, height }: PlacedHook, { part }: ChainGraph): string {
   const name = hook.hook ?? "called by nothing";
   const says = hook.hook === null ? "chains that no hook leads to" : HOOK_SAYS[hook.hook];
   const inside = [
@@ -281,7 +276,8 @@ function hookBox({ hook, stops, x, y, width, height }: PlacedHook): string {
     text(says, x + 18, y + 46, "says muted"),
     ...stops.map(stopGroup),
   ];
-  if (stops.length === 0) inside.push(text("no rules here", x + 18, y + 66, "says muted"));
+  if (stops.length === 0)
+    inside.push(text(part ? "not shown" : "no rules here", x + 18, y + 66, "says muted"));
   return tag(
     "g",
     {
@@ -298,6 +294,9 @@ function stopGroup({ stop, chains, calls, x, y }: PlacedStop): string {
   if (stop.table === null) return text("CONNTRACK  which connection is it of?", x, y + 14, "table muted");
   return [
     text(`TABLE ${stop.table}`, x, y + 14, "table muted"),
+    ...(stop.table === "nat"
+      ? [text("for a connection’s first packet only", x + 82, y + 14, "says muted")]
+      : []),
     ...calls.map(callLine),
     ...chains.map(card),
   ].join("\n");
@@ -359,9 +358,7 @@ function card({ chain, name, note, rows, x, y, width, height }: PlacedChain): st
         [
           title(of.rules.join("\n")),
           tag("rect", {
-            class: of.passed ? "hit" : "card",
-            "fill-opacity": of.passed ? 1 : 0,
-            "stroke-opacity": 0,
+            class: of.passed ? "hit" : "rowbox",
             x: x + 5,
             y: middle - ROW / 2,
             width: width - 6,
