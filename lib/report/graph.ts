@@ -423,7 +423,7 @@ class Drawing {
     const author = ruleAuthor(rule, this.host);
     const to = called(rule);
     if (to === null) return `${author} ${targetName(rule)}`;
-    return this.leads(rule) ? `${author} jump ${to}` : `${author} nothing`;
+    return this.leads(rule) ? `${author} ${rule.target.kind} ${to}` : `${author} nothing`;
   }
 
   private row(
@@ -433,11 +433,11 @@ class Drawing {
     take: (chain: Chain) => boolean,
   ): GraphRow {
     const [rule, ...others] = run as [Rule, ...Rule[]];
-    const names = new Set(run.map((each) => called(each)));
-    const one = names.size === 1 ? [...names][0]! : null;
+    const deeds = new Set(run.map(deedOf));
+    const names = new Set(run.map(called));
+    const one = names.size === 1 && deeds.size === 1 ? [...names][0]! : null;
     const to = one === null ? null : this.matters(rule.table, one);
     const authors = new Set(run.map((each) => ruleAuthor(each, this.host)));
-    const deeds = new Set(run.map(deedOf));
     const same = new Set(run.map(targetName)).size === 1;
     return {
       first: rule.index,
@@ -550,7 +550,9 @@ function merged(
     let end = i + 1;
     while (what !== null && end < runs.length && kindOf(runs[end]!) === what) end++;
     const group = runs.slice(i, end);
-    if (group.length < least) out.push(...group);
+    // Many calls of one chain are no chains that are alike.
+    const worth = kept === 0 ? group.length : new Set(group.flat().map(called)).size;
+    if (worth < least) out.push(...group);
     else out.push(...group.slice(0, kept), group.slice(kept).flat());
     i = end;
   }
