@@ -61,7 +61,7 @@ export function graphMermaid(graph: ChainGraph): string {
   for (const { from, to } of graph.way) out.push(`  ${from} ==> ${to}`);
   out.push(...CLASSES);
   if (passed.length > 0) out.push(`  class ${passed.join(",")} passed`);
-  for (const note of graph.notes) out.push(`  %% ${safe(note)}`);
+  for (const note of graph.notes) out.push(`  %% ${label(note)}`);
   return `${out.join("\n")}\n`;
 
   /** Calls between the same two chains are one arrow. */
