@@ -33,7 +33,7 @@ export function graphDot(graph: ChainGraph): string {
     for (const { chains } of stops) for (const { id } of chains) ids.set(id, `c${ids.size}`);
   const out = [
     "digraph fwcheck {",
-    `  graph [rankdir=LR, ordering=out, newrank=true, nodesep=0.25, ranksep=0.6, fontname="sans-serif", labelloc=t, label=${quoted(`IPv${graph.family}: ${graph.source}`)}];`,
+    `  graph [rankdir=LR, ordering=out, newrank=true, nodesep=0.25, ranksep=0.6, fontname="sans-serif", labelloc=t, label=${quoted(`IPv${graph.family}: ${graph.source}${graph.traced === null ? "" : `; ${graph.traced}`}`)}];`,
     '  node [shape=plain, fontname="monospace", fontsize=11];',
     `  edge [color="#7d8896", arrowsize=0.7, fontname="sans-serif", fontsize=10];`,
   ];

@@ -21,6 +21,7 @@ import {
 import type { Trace } from "../simulate/simulate.ts";
 import { type Author, chainAuthor, ruleAuthor } from "./author.ts";
 import { counted } from "./caption.ts";
+import { packetText } from "./text.ts";
 
 /** What a row does with a packet that it matches; `several` for rules that do different things. */
 export type Deed =
@@ -149,8 +150,8 @@ export interface ChainGraph {
   readonly rewrites: boolean;
   /** Only what belongs to one chain is drawn. */
   readonly part: boolean;
-  /** A packet's way is marked. */
-  readonly traced: boolean;
+  /** The packet whose way is marked, and what becomes of it; `null` where none is. */
+  readonly traced: string | null;
   /** What is not drawn, and what would draw it, a sentence each. */
   readonly notes: readonly string[];
 }
@@ -264,7 +265,7 @@ class Drawing {
         this.rules("nat", name).some((rule) => targetName(rule) === "DNAT"),
       ),
       part: this.focus !== null,
-      traced: this.options.trace !== undefined,
+      traced: this.options.trace === undefined ? null : told(this.options.trace),
       notes: this.notes(),
     };
   }
@@ -514,6 +515,11 @@ class Drawing {
 }
 
 const NONE: ReadonlySet<number> = new Set();
+
+function told({ answer: { packet, verdict, delivery, out } }: Trace): string {
+  const where = out !== null ? `, out of ${out}` : delivery === "local" ? ", by this host" : "";
+  return `${packetText(packet)}: ${verdict}${where}`;
+}
 
 function callsOf(chain: GraphChain): GraphCall[] {
   return chain.rows.flatMap((row, i): GraphCall[] => {

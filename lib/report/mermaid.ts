@@ -61,6 +61,7 @@ export function graphMermaid(graph: ChainGraph): string {
   for (const { from, to } of graph.way) out.push(`  ${from} ==> ${to}`);
   out.push(...CLASSES);
   if (passed.length > 0) out.push(`  class ${passed.join(",")} passed`);
+  if (graph.traced !== null) out.push(`  %% ${label(graph.traced)}`);
   for (const note of graph.notes) out.push(`  %% ${label(note)}`);
   return `${out.join("\n")}\n`;
 

@@ -293,6 +293,7 @@ describe("a packet's way", () => {
     expect(graph.way.filter(({ passed }) => passed).map(({ to }) => to)).toEqual([
       ...["PREROUTING", "routing", "FORWARD", "POSTROUTING", "out"],
     ]);
+    expect(graph.traced).toBe("tcp 203.0.113.2 -> 203.0.113.1:8080 in eth0: accept, out of docker0");
     expect(find(graph, "FORWARD/filter/DOCKER-USER").passed).toBe(true);
     expect(chainsOf(graph).some(({ hook, passed }) => hook === "INPUT" && passed)).toBe(false);
   });
@@ -301,6 +302,7 @@ describe("a packet's way", () => {
     const way = trace({ in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 23 });
     const graph = chainGraph(rulesets[0]!, host, { trace: way });
     expect(way.answer.verdict).toBe("drop");
+    expect(graph.traced).toBe("tcp 203.0.113.2 -> 203.0.113.1:23 in eth0: drop");
     expect(find(graph, "INPUT/filter/INPUT").ended).toBe(true);
     expect(graph.way.filter(({ passed }) => passed).map(({ to }) => to)).toEqual([
       "PREROUTING",
