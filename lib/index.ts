@@ -19,13 +19,30 @@ export { isSnapshot, readSnapshot, type Snapshot } from "./host/snapshot.ts";
 export { type CtState, type Family, hasPorts, protoNumber } from "./packet/field.ts";
 export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
 export { auditText } from "./report/audit.ts";
+export type { Author } from "./report/author.ts";
+export { graphDot } from "./report/dot.ts";
+export {
+  type ChainGraph,
+  chainGraph,
+  type Deed,
+  type GraphCall,
+  type GraphChain,
+  type GraphHook,
+  type GraphOptions,
+  type GraphRow,
+  type GraphStep,
+  type GraphStop,
+  type Place,
+} from "./report/graph.ts";
+export { graphMermaid, MERMAID_LIMITS } from "./report/mermaid.ts";
 export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
+export { graphSvg, type SvgOptions } from "./report/svg.ts";
 export { fixText, packetFlags, packetText } from "./report/text.ts";
 export { type Detail, flowText, type TraceOptions, traceText } from "./report/trace.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
-export type { Chain, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";
+export { type Chain, type Rule, type Ruleset, TABLES, type Table, type TableName } from "./rules/ruleset.ts";
 export {
   type BatchOptions,
   type Column,
