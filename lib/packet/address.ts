@@ -60,12 +60,11 @@ export function printAddress(address: Address): string {
   // Every answer prints addresses: an object for each would be half of its cost.
   if (typeof address === "number")
     return `${address >>> 24}.${(address >>> 16) & 0xff}.${(address >>> 8) & 0xff}.${address & 0xff}`;
-  return compress(IPv6.fromBigInt(address));
+  return compress(address);
 }
 
 /** inet_ntop(3): the longest run of two or more zero groups becomes `::`; v4-mapped and v4-compatible tails are dotted. */
-function compress(ip: IPv6): string {
-  const value = ip.getValue();
+function compress(value: bigint): string {
   const groups: number[] = [];
   for (let shift = 112n; shift >= 0n; shift -= 16n) groups.push(Number((value >> shift) & 0xffffn));
   let start = -1;
