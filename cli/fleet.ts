@@ -107,7 +107,7 @@ function summary({ exposures, findings, inconclusive }: Audit): string {
 }
 
 const failure = (err: string): string =>
-  style().red(`failed: ${err.trim().split("\n").at(-1) || "it printed nothing"}`);
+  style().red(`failed: ${safe(err.trim().split("\n").at(-1) || "it printed nothing")}`);
 
 /** A command of fwcheck in a process of its own. */
 function alone(args: readonly string[]): Promise<Ended> {

@@ -17,6 +17,7 @@ import {
   safe,
 } from "../lib/index.ts";
 import { STDIN } from "./flags.ts";
+import { tell } from "./output.ts";
 
 /** The call or the input is wrong: one message, exit code 2. */
 export class Refused extends Error {
@@ -65,9 +66,7 @@ export const isFolder = (path: string): boolean =>
 /** Tells what is wrong with a line of the input. */
 export function complain(d: SourceDiagnostic): void {
   const found = d.found === "" ? "" : `: ${JSON.stringify(safe(d.found))}`;
-  process.stderr.write(
-    `${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`,
-  );
+  tell(`${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`);
 }
 
 export interface Inputs {
@@ -104,7 +103,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
       for (const kind of HOST_KINDS) sources[kind].push(...(snapshot.sources[kind] ?? []));
       doubts.push(...snapshot.doubts);
       for (const warning of [...snapshot.doubts, ...snapshot.warnings])
-        process.stderr.write(`fwcheck: ${safe(source.name)}: ${safe(warning)}\n`);
+        tell(`fwcheck: ${safe(source.name)}: ${safe(warning)}\n`);
     } else if (kind === "rules") rules.push(source);
     else if (kind !== undefined) sources[kind].push(source);
   };

@@ -20,7 +20,7 @@ export { type CtState, type Family, hasPorts, protoNumber } from "./packet/field
 export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
 export { auditText } from "./report/audit.ts";
 export { sarif } from "./report/sarif.ts";
-export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
+export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/style.ts";
 export { fixText, packetFlags, packetText } from "./report/text.ts";
 export { type Detail, flowText, type TraceOptions, traceText } from "./report/trace.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
