@@ -60,8 +60,13 @@ export function read(path: string): Source {
 }
 
 /** Whether a folder stands there. */
-export const isFolder = (path: string): boolean =>
-  path !== STDIN && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+export function isFolder(path: string): boolean {
+  try {
+    return path !== STDIN && statSync(path).isDirectory();
+  } catch {
+    return false; // Whoever reads it says why it cannot be read.
+  }
+}
 
 /** Tells what is wrong with a line of the input. */
 export function complain(d: SourceDiagnostic): void {
@@ -112,7 +117,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
     else
       for (const name of readdirSync(path).sort()) {
         const file = join(path, name);
-        if (statSync(file).isDirectory()) continue;
+        if (isFolder(file)) continue;
         const source = read(file);
         take(source, kindOf(source.text));
       }
