@@ -3,18 +3,16 @@
 #
 # It only reads, and it writes no file: the rules of iptables and ip6tables, ipsets, addresses, routes, the kernel's
 # settings that matter, Docker's networks and which container has which address and port, ufw's own rules, and
-# what listens. Of containers it takes names, network settings and the names that Compose gave; no environment, no
-# command, no other label. It runs in dash, BusyBox sh and any other POSIX shell, and it wants root.
+# what listens. Of containers it takes names, addresses, ports and the names that Compose and swarms gave; no environment,
+# no command, no mount, no other label. It runs in dash, BusyBox sh and any other POSIX shell, and it wants root. Each
+# program has a minute. (A kernel may load nf_tables or ip_set to answer that they hold nothing.)
 #
 #   fwcheck collect | ssh root@host sh -s > host.snap && fwcheck audit host.snap
 
 set -u
 LC_ALL=C
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:/snap/bin
 export LC_ALL PATH
-
-# Nobody who names a container or writes a comment can guess it, so that no text can end its own part.
-boundary=$(cat /proc/sys/kernel/random/uuid) || exit 1
 
 say() { printf '%s %s\n' "$boundary" "$*"; }
 
@@ -22,7 +20,7 @@ say() { printf '%s %s\n' "$boundary" "$*"; }
 program() {
   IFS=:
   for folder in $PATH; do
-    if [ -x "$folder/$1" ]; then
+    if [ -f "$folder/$1" ] && [ -x "$folder/$1" ]; then
       unset IFS
       printf '%s' "$folder/$1"
       return 0
@@ -33,21 +31,24 @@ program() {
 }
 here() { program "$1" >/dev/null; }
 
-# A daemon that hangs shall not keep the rest from being seen.
-bounded() { if here timeout; then timeout 60 "$@"; else "$@"; fi; }
-
 # part KIND TITLE COMMAND...: what a command prints on both of its outputs, and how it ended
 part() {
   kind=$1 title=$2
   shift 2
   say "begin $kind $title"
-  { errors=$("$@" 2>&1 >&3 3>&-) code=$?; } 3>&1
+  # Not in one line: dash and BusyBox would take the code of what ran before.
+  {
+    errors=$("$@" 2>&1 >&3 3>&-)
+    code=$?
+  } 3>&1
   printf '\n'
   say "end $code"
-  [ -z "$errors" ] && return
-  say "begin errors $title"
-  printf '%s\n' "$errors"
-  say "end 0"
+  if [ -n "$errors" ]; then
+    say "begin errors $title"
+    printf '%s\n' "$errors"
+    say "end 0"
+  fi
+  return "$code"
 }
 
 # have KIND COMMAND...: the same where the program is here
@@ -55,7 +56,8 @@ have() {
   if here "$2"; then
     kind=$1 found=$(program "$2")
     shift 2
-    part "$kind" "${found##*/} $*" bounded "$found" "$@"
+    # shellcheck disable=SC2086 # words, or nothing
+    part "$kind" "${found##*/} $*" $limit "$found" "$@"
   else say "missing $1 $2"; fi
 }
 
@@ -66,26 +68,42 @@ rules() { # rules iptables|ip6tables: of both backends, where there are two
   else have rules "$1-save" -c; fi
 }
 
+# As sysctl(8) spells it: dots between the parts, and slashes for dots within them; no value has either.
 settings() {
   for file in /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv4/conf/*/rp_filter \
     /proc/sys/net/ipv4/conf/*/route_localnet /proc/sys/net/ipv4/conf/*/accept_local \
     /proc/sys/net/ipv4/conf/*/src_valid_mark /proc/sys/net/ipv6/conf/*/forwarding \
     /proc/sys/net/ipv6/conf/*/disable_ipv6 /proc/sys/net/bridge/bridge-nf-* \
     /proc/sys/net/netfilter/nf_conntrack_tcp_loose /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal; do
-    [ -r "$file" ] || continue
-    # As sysctl(8) spells it: dots between the parts, and slashes for dots within them.
-    printf '%s = %s\n' "$(printf '%s' "${file#/proc/sys/}" | tr './' '/.')" "$(cat "$file")"
-  done
+    [ ! -r "$file" ] || printf '%s\0' "$file"
+  done | xargs -0 grep -s '' /dev/null | sed 's|^/proc/sys/||; s|:| = |; y|./|/.|'
 }
 
-# Docker fills these in on this host: what is not named here does not leave it.
-container='{"Id":{{json .Id}},"Name":{{json .Name}},
-"Config":{"Labels":{"com.docker.compose.project":{{json (index .Config.Labels "com.docker.compose.project")}},
-"com.docker.compose.service":{{json (index .Config.Labels "com.docker.compose.service")}}}},
+# The chains of iptables' tables in which rules ask nft's own sets and maps: iptables-save prints them without.
+native() {
+  # shellcheck disable=SC2086
+  { $limit nft --debug=netlink list ruleset || echo failed; } | awk '
+    /^failed$/ { exit 1 }
+    /^ip6? (raw|mangle|nat|filter|security) [^@]/ { chain = $1 " " $2 " " $3; next }
+    /^$/ { chain = "" }
+    /^  [[] (lookup|dynset|objref) / && chain != "" && !seen[chain]++ { print chain }'
+}
+
+labels=
+for label in com.docker.compose.project com.docker.compose.service com.docker.swarm.service.name; do
+  labels="$labels,\"$label\":{{json (index .Config.Labels \"$label\")}}"
+done
+# shellcheck disable=SC2016 # the dollars are the template's
+container='{"Id":{{json .Id}},"Name":{{json .Name}},"Config":{"Labels":{'"${labels#,}"'}},
 "HostConfig":{"NetworkMode":{{json .HostConfig.NetworkMode}}},
-"NetworkSettings":{"Ports":{{json .NetworkSettings.Ports}},"Networks":{{json .NetworkSettings.Networks}}}}'
+"NetworkSettings":{"Ports":{{json .NetworkSettings.Ports}},"Networks":{"":null{{range $name, $at := .NetworkSettings.Networks}},
+{{json $name}}:{"NetworkID":{{json $at.NetworkID}},"IPAMConfig":{{json $at.IPAMConfig}},"Gateway":{{json $at.Gateway}},
+"IPAddress":{{json $at.IPAddress}},"GlobalIPv6Address":{{json $at.GlobalIPv6Address}}}{{end}}}}}'
+# shellcheck disable=SC2016
 network='{"Id":{{json .Id}},"Name":{{json .Name}},"Driver":{{json .Driver}},"Scope":{{json .Scope}},
 "Internal":{{json .Internal}},"IPAM":{"Config":{{json .IPAM.Config}}},
+"Containers":{"":null{{range $id, $at := .Containers}},{{json $id}}:{"Name":{{json $at.Name}},
+"IPv4Address":{{json $at.IPv4Address}},"IPv6Address":{{json $at.IPv6Address}}}{{end}}},
 "Options":{"parent":{{json (index .Options "parent")}}'
 for option in name gateway_mode_ipv4 gateway_mode_ipv6 host_binding_ipv4 enable_ip_masquerade enable_icc; do
   option=com.docker.network.bridge.$option
@@ -93,49 +111,74 @@ for option in name gateway_mode_ipv4 gateway_mode_ipv6 host_binding_ipv4 enable_
 done
 network="$network}}"
 
-# described LIST FORMAT DOCKER-COMMAND...: what docker says of each thing in a list of ids
+# described LIST FORMAT COMMAND...: what docker says of each thing in a list of ids
 described() {
   ids=$1 format=$2
   shift 2
-  [ -z "$ids" ] || printf '%s\n' "$ids" | xargs -n 100 "$@" --format "$format"
+  # shellcheck disable=SC2086
+  [ -z "$ids" ] || printf '%s\n' "$ids" | xargs -n 100 $limit "$@" --format "$format"
 }
-containers() { ids=$(bounded docker ps -q --no-trunc) && described "$ids" "$container" docker inspect; }
-networks() { ids=$(bounded docker network ls -q --no-trunc) && described "$ids" "$network" docker network inspect; }
+
+# twice COMMAND...: what it prints; again if it fails, since a container may go between its being listed and described
+twice() {
+  printed=$("$@") || printed=$("$@") || return
+  printf '%s\n' "$printed"
+}
+# shellcheck disable=SC2086
+containers() { ids=$($limit docker ps -q --no-trunc) && described "$ids" "$container" docker inspect; }
+# shellcheck disable=SC2086
+networks() { ids=$($limit docker network ls -q --no-trunc) && described "$ids" "$network" docker network inspect; }
 
 # Which backend it uses (since Docker 29), and of its settings those that are about the firewall.
 daemon() {
-  info=$(bounded docker info --format '{"FirewallBackend":{{json .FirewallBackend}}}' 2>/dev/null) && printf '%s\n' "$info"
+  # shellcheck disable=SC2086
+  info=$($limit docker info --format '{"FirewallBackend":{{json .FirewallBackend}}}' 2>/dev/null) && printf '%s\n' "$info"
   [ -r /etc/docker/daemon.json ] || return 0
   settings=$(grep -oE '"(iptables|ip6tables|userland-proxy|firewall-backend)"[[:space:]]*:[[:space:]]*(true|false|"[a-z]*")' \
     /etc/docker/daemon.json | tr '\n' ',')
   printf '{%s}\n' "${settings%,}"
 }
 
-[ "$(id -u)" = 0 ] || echo "fwcheck collect: not root, so most of it cannot be read" >&2
+collect() {
+  # Nobody who names a container or writes a comment can guess it, so that no text can end its own part.
+  boundary=$(cat /proc/sys/kernel/random/uuid) || exit 1
+  # A daemon that hangs shall not keep the rest from being seen. Old ones of BusyBox take their words otherwise.
+  limit=
+  if here timeout && timeout -s KILL 9 true 2>/dev/null; then limit="timeout -s KILL 60"; fi
+  [ "$(id -u)" = 0 ] ||
+    echo "fwcheck collect: not root, so most of it cannot be read (with sudo: fwcheck collect | ssh HOST sudo sh -s)" >&2
 
-echo "fwcheck-snapshot 1 $boundary"
-part text "date, kernel, name" sh -c 'date -u +%Y-%m-%dT%H:%M:%SZ; uname -srm; uname -n'
-rules iptables
-rules ip6tables
-have tables nft list tables
-if here nft && nft list tables 2>/dev/null | grep -q 'docker-bridges'; then have nft nft list ruleset; fi
-have ipset ipset save
-have addr ip -j addr
-have link ip -d -j link
-have route ip -j -4 route show table all
-have route ip -j -6 route show table all
-have rule ip -j -4 rule
-have rule ip -j -6 rule
-part sysctl "settings of /proc/sys/net" settings
-if here docker; then
-  part docker "docker inspect, network fields" containers
-  part docker "docker network inspect" networks
-  have text docker version --format '{{.Server.Version}}'
-  part docker "docker info and daemon.json" daemon
-else say "missing docker docker"; fi
-have ufw ufw status verbose
-for file in /etc/ufw/user.rules /etc/ufw/user6.rules; do
-  [ ! -r "$file" ] || part text "$file" cat "$file"
-done
-have listening ss -H -l -n -t -u -p
-say "done"
+  echo "fwcheck-snapshot 1 $boundary"
+  part text "date, kernel, name" sh -c 'date -u +%Y-%m-%dT%H:%M:%SZ; uname -srm; uname -n'
+  rules iptables
+  rules ip6tables
+  have tables nft list tables
+  if here nft; then
+    part native "chains of iptables with sets of nft" native
+    # shellcheck disable=SC2086
+    if $limit nft list tables 2>/dev/null | grep -q 'docker-bridges'; then have nft nft list ruleset; fi
+  fi
+  have ipset ipset save
+  have addr ip -j addr
+  have link ip -d -j link
+  have route ip -j -4 route show table all
+  have route ip -j -6 route show table all
+  have rule ip -j -4 rule
+  have rule ip -j -6 rule
+  part sysctl "settings of /proc/sys/net" settings
+  if ! here docker; then say "missing docker docker"
+  elif have docker docker version --format '{"ServerVersion":{{json .Server.Version}}}'; then
+    part docker "docker inspect, network fields" twice containers
+    part docker "docker network inspect" twice networks
+    part docker "docker info and daemon.json" daemon
+  fi
+  have ufw ufw status verbose
+  for file in /etc/ufw/user.rules /etc/ufw/user6.rules; do
+    [ ! -r "$file" ] || part text "$file" cat "$file"
+  done
+  have listening ss -H -l -n -t -u -p
+  say "done"
+}
+
+# What runs in it shall not read this script, which may be standard input.
+collect </dev/null

@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
-import { type Audit, isSnapshot, safe } from "../lib/index.ts";
+import { extname, join } from "node:path";
+import { type Audit, isSnapshot, SNAPSHOT_START, safe } from "../lib/index.ts";
 import { STDIN } from "./flags.ts";
 import { isFolder, Refused } from "./inputs.ts";
 import { line, print, style } from "./output.ts";
@@ -16,28 +16,35 @@ interface Ended {
 }
 
 /**
- * The hosts that the command line names, if there are several: snapshots, or folders of one host's files each.
+ * The hosts that the command line names, if there are several: each path that it names, where one of them is a snapshot
+ * or a folder of one host's files, and each snapshot of a folder of snapshots. What is empty or cannot be read among them
+ * is a host, too, so that it is told and not missed.
  * @returns the path of each, or `null` where all that is named is one host
  */
 export function hosts(paths: readonly string[]): readonly string[] | null {
-  const units = paths.flatMap((path): { path: string; host: boolean }[] => {
-    if (!isFolder(path)) return [{ path, host: path !== STDIN && startsSnapshot(path) }];
-    const files = readdirSync(path).sort();
-    const snapshots = files.map((name) => join(path, name)).filter((f) => !isFolder(f) && startsSnapshot(f));
-    if (snapshots.length > 1) return snapshots.map((path) => ({ path, host: true }));
-    return [{ path, host: true }];
-  });
-  const several = units.filter((u) => u.host);
-  if (units.length < 2 || several.length === 0) return null;
-  const other = units.find((u) => !u.host);
-  if (other !== undefined)
-    throw new Refused(
-      `${safe(other.path)} belongs to no host: with several snapshots or folders, name nothing else`,
-    );
-  return several.map((u) => u.path);
+  const units = paths.flatMap((path) => (isFolder(path) ? folder(path) : [path]));
+  const told = units.length > 1 && units.some((path) => isFolder(path) || isSnapshotFile(path));
+  if (!told) return null;
+  if (units.includes(STDIN))
+    throw new Refused("standard input is one host's: with several hosts, name a file for each");
+  return units;
 }
 
-function startsSnapshot(path: string): boolean {
+/** The snapshots of a folder, or the folder as one host. */
+function folder(path: string): readonly string[] {
+  const files = readdirSync(path)
+    .sort()
+    .map((name) => join(path, name))
+    .filter((file) => !isFolder(file));
+  const snapshots = files.filter(isSnapshotFile);
+  // A snapshot that came out empty, or as an error message, is known by its name.
+  const kinds = new Set(snapshots.map((file) => extname(file)));
+  const hosts = files.filter((file) => snapshots.includes(file) || kinds.has(extname(file)));
+  return snapshots.length > 0 && hosts.length > 1 ? hosts : [path];
+}
+
+function isSnapshotFile(path: string): boolean {
+  if (path === STDIN) return false;
   let file: number;
   try {
     file = openSync(path, "r");
@@ -45,8 +52,10 @@ function startsSnapshot(path: string): boolean {
     return false; // Whoever reads it says why it cannot be read.
   }
   try {
-    const start = Buffer.alloc(32);
+    const start = Buffer.alloc(SNAPSHOT_START);
     return isSnapshot(start.subarray(0, readSync(file, start)).toString("latin1"));
+  } catch {
+    return false;
   } finally {
     closeSync(file);
   }
@@ -76,13 +85,22 @@ export async function fleet(
   const codes: number[] = [];
   for (const [i, path] of paths.entries()) {
     const { code, out, err } = await ended[i]!.promise;
-    const result = out === "" ? null : (JSON.parse(out) as Audit);
+    const result = read(out);
     codes.push(result === null ? 2 : code);
     if (json) line({ host: path, exit: codes[i], ...(result ?? { error: err.trim() }) });
     else print(`${safe(path).padEnd(width)}  ${result === null ? failure(err) : summary(result)}\n`);
   }
   await working;
   return codes.includes(1) ? 1 : codes.includes(2) ? 2 : 0;
+}
+
+/** What an audit printed; `null` where it was ended before it had printed all. */
+function read(out: string): Audit | null {
+  try {
+    return JSON.parse(out) as Audit;
+  } catch {
+    return null;
+  }
 }
 
 /** One line on what an audit found. */
@@ -107,7 +125,7 @@ function summary({ exposures, findings, inconclusive }: Audit): string {
 }
 
 const failure = (err: string): string =>
-  style().red(`failed: ${err.trim().split("\n").at(-1) || "it printed nothing"}`);
+  style().red(`failed: ${safe(err.trim().split("\n").at(-1) || "it printed nothing")}`);
 
 /** A command of fwcheck in a process of its own. */
 function alone(args: readonly string[]): Promise<Ended> {
@@ -120,7 +138,9 @@ function alone(args: readonly string[]): Promise<Ended> {
     child.stdout.setEncoding("utf8").on("data", (part: string) => (text.out += part));
     child.stderr.setEncoding("utf8").on("data", (part: string) => (text.err += part));
     child.on("error", (error) => resolve({ code: 2, out: "", err: error.message }));
-    child.on("close", (code) => resolve({ code: code ?? 2, ...text }));
+    child.on("close", (code, signal) =>
+      resolve(code === null ? { code: 2, out: "", err: `ended by ${signal}` } : { code, ...text }),
+    );
   });
 }
 

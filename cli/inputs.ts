@@ -17,6 +17,7 @@ import {
   safe,
 } from "../lib/index.ts";
 import { STDIN } from "./flags.ts";
+import { tell } from "./output.ts";
 
 /** The call or the input is wrong: one message, exit code 2. */
 export class Refused extends Error {
@@ -59,15 +60,18 @@ export function read(path: string): Source {
 }
 
 /** Whether a folder stands there. */
-export const isFolder = (path: string): boolean =>
-  path !== STDIN && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+export function isFolder(path: string): boolean {
+  try {
+    return path !== STDIN && statSync(path).isDirectory();
+  } catch {
+    return false; // Whoever reads it says why it cannot be read.
+  }
+}
 
 /** Tells what is wrong with a line of the input. */
 export function complain(d: SourceDiagnostic): void {
   const found = d.found === "" ? "" : `: ${JSON.stringify(safe(d.found))}`;
-  process.stderr.write(
-    `${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`,
-  );
+  tell(`${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`);
 }
 
 export interface Inputs {
@@ -104,7 +108,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
       for (const kind of HOST_KINDS) sources[kind].push(...(snapshot.sources[kind] ?? []));
       doubts.push(...snapshot.doubts);
       for (const warning of [...snapshot.doubts, ...snapshot.warnings])
-        process.stderr.write(`fwcheck: ${safe(source.name)}: ${safe(warning)}\n`);
+        tell(`fwcheck: ${safe(source.name)}: ${safe(warning)}\n`);
     } else if (kind === "rules") rules.push(source);
     else if (kind !== undefined) sources[kind].push(source);
   };
@@ -113,7 +117,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
     else
       for (const name of readdirSync(path).sort()) {
         const file = join(path, name);
-        if (statSync(file).isDirectory()) continue;
+        if (isFolder(file)) continue;
         const source = read(file);
         take(source, kindOf(source.text));
       }

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 import yargs, { type Argv } from "yargs";
 import { hideBin } from "yargs/helpers";
+import { safe } from "../lib/index.ts";
 import manifest from "../package.json" with { type: "json" };
 import { hostFlags, STDIN } from "./flags.ts";
+import { tell } from "./output.ts";
 
 const rules = {
   describe:
@@ -270,8 +272,10 @@ try {
 } catch (error) {
   process.exitCode = 2;
   const known = error instanceof Error && ["Refused", "YError", "Error"].includes(error.name);
-  const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(
+  // yargs gives a line to each value that is none of its choices; lines in what was typed are no lines of ours.
+  const said = error instanceof Error ? error.message : String(error);
+  const message = safe(said.replaceAll(/\n {2}Argument: /g, " argument "));
+  tell(
     known
       ? `fwcheck: ${message}\n`
       : `fwcheck: this should not have happened, please report it: ${message}\n`,

@@ -1,5 +1,5 @@
 /** Writes results to stdout: text with colours for a terminal, JSON for programs. */
-import { COLOUR, PLAIN, type Style, safe } from "../lib/index.ts";
+import { COLOUR, PLAIN, type Style, safe, safeLines } from "../lib/index.ts";
 
 /**
  * Colours where stdout is a terminal that knows them (no-color.org, force-color.org): never with NO_COLOR, always with
@@ -17,14 +17,32 @@ export const width = (): number => Math.min(100, Math.max(40, process.stdout.col
 
 export const print = (text: string): void => void process.stdout.write(text);
 
+/** Says something on stderr. Whatever it holds of strangers' text speaks to nobody's terminal. */
+export const tell = (text: string): void => void process.stderr.write(safeLines(text));
+
+/**
+ * Prints what a program is to read, like a ruleset. A file and a pipe get it byte for byte; a terminal, as all other text,
+ * without anything that it would obey.
+ */
+export function verbatim(text: string): void {
+  const shown = safeLines(text);
+  if (shown !== text)
+    tell(
+      process.stdout.isTTY
+        ? "warning: it holds control characters or invisible ones, shown here as \\uXXXX; a file or a pipe gets them as they are\n"
+        : "warning: it holds control characters or invisible ones, as the input does: a terminal obeys them\n",
+    );
+  print(process.stdout.isTTY ? shown : text);
+}
+
 const plain = (_key: string, value: unknown): unknown =>
   typeof value === "bigint" ? value.toString() : value instanceof Map ? [...value] : value;
 
-/** One JSON document. */
-export const json = (value: unknown): void => print(`${JSON.stringify(value, plain, 2)}\n`);
+/** One JSON document; what a terminal would obey in it is escaped, as JSON can. */
+export const json = (value: unknown): void => print(`${safeLines(JSON.stringify(value, plain, 2))}\n`);
 
 /** One line of NDJSON. */
-export const line = (value: unknown): void => print(`${JSON.stringify(value, plain)}\n`);
+export const line = (value: unknown): void => print(`${safeLines(JSON.stringify(value, plain))}\n`);
 
 /** How much is written at once: a write for each line would take as long as making it. */
 const AT_ONCE = 1 << 16;
@@ -39,7 +57,7 @@ export class Lines {
   }
 
   end(): void {
-    print(this.waiting);
+    print(safeLines(this.waiting));
     this.waiting = "";
   }
 }

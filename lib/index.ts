@@ -15,7 +15,7 @@ export type { Changed, Proof } from "./fix/prove.ts";
 export { type Kind, kindOf } from "./host/classify.ts";
 export type { Container, Host, Interface, Network, Route } from "./host/host.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
-export { isSnapshot, readSnapshot, type Snapshot } from "./host/snapshot.ts";
+export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
 export { type CtState, type Family, hasPorts, protoNumber } from "./packet/field.ts";
 export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
 export { auditText } from "./report/audit.ts";
@@ -36,7 +36,7 @@ export {
 } from "./report/graph.ts";
 export { graphMermaid, MERMAID_LIMITS } from "./report/mermaid.ts";
 export { sarif } from "./report/sarif.ts";
-export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
+export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/style.ts";
 export { graphSvg, type SvgOptions } from "./report/svg.ts";
 export { fixText, packetFlags, packetText } from "./report/text.ts";
 export { type Detail, flowText, type TraceOptions, traceText } from "./report/trace.ts";

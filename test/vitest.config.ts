@@ -10,7 +10,7 @@ export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
     include: ["test/**/*.test.ts"],
-    exclude: ["test/kernel/**", "test/e2e/**", "test/bench/**", "test/browser/**"],
+    exclude: ["test/kernel/**", "test/e2e/**", "test/bench/**", "test/browser/**", "test/package/**"],
     testTimeout: 60_000,
   },
 });

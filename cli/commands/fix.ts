@@ -1,6 +1,6 @@
 import { type Family, type Fix, fix, fixText, PLAIN, type Strategy } from "../../lib/index.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
-import { json, print } from "../output.ts";
+import { json, tell, verbatim } from "../output.ts";
 
 type Format = "restore" | "script" | "ufw" | "systemd" | "save";
 
@@ -24,19 +24,18 @@ export function run(args: FixArgs): number {
     json(result.holds ? result : withoutRules(result));
     return code;
   }
-  process.stderr.write(fixText(result, PLAIN));
+  tell(fixText(result, PLAIN));
   if (!result.holds) return 1;
-  if (args.format === "save") print(result.saved);
-  else if (result.rules4.length + result.rules6.length === 0)
-    process.stderr.write(code === 0 ? "Nothing to fix.\n" : "");
+  if (args.format === "save") verbatim(result.saved);
+  else if (result.rules4.length + result.rules6.length === 0) tell(code === 0 ? "Nothing to fix.\n" : "");
   else return form(result, args.format, args.family) ? code : 1;
   return code;
 }
 
 /** Prints one form; `false`, and why on stderr, where there is none. */
 function form(result: Fix, format: Exclude<Format, "save">, wanted: Family | undefined): boolean {
-  if (format === "script") print(result.script);
-  else if (format === "systemd") print(result.unit);
+  if (format === "script") verbatim(result.script);
+  else if (format === "systemd") verbatim(result.unit);
   else {
     const family = wanted ?? (result.rules4.length > 0 ? 4 : 6);
     const refused =
@@ -45,15 +44,15 @@ function form(result: Fix, format: Exclude<Format, "save">, wanted: Family | und
         : result.sets !== ""
           ? ["an iptables-restore file cannot bring ipsets with it; use --format script or systemd"]
           : [];
-    for (const why of refused) process.stderr.write(`cannot: ${why}\n`);
+    for (const why of refused) tell(`cannot: ${why}\n`);
     if (refused.length > 0) return false;
     const texts =
       format === "ufw"
         ? { 4: result.ufw.after, 6: result.ufw.after6 }
         : { 4: result.restore, 6: result.restore6 };
-    print(texts[family]);
+    verbatim(texts[family]);
     if (wanted === undefined && family === 4 && result.rules6.length > 0)
-      process.stderr.write("There are rules for IPv6, too: run again with --family 6.\n");
+      tell("There are rules for IPv6, too: run again with --family 6.\n");
   }
   return true;
 }

@@ -1,7 +1,7 @@
 import { parse } from "../../grammar/index.ts";
 import { printRuleset, readRuleset } from "../../lib/index.ts";
 import { complain, read } from "../inputs.ts";
-import { json, print } from "../output.ts";
+import { json, verbatim } from "../output.ts";
 
 /** `fwcheck parse`: what was read, in canonical spelling or as a document; 2 when there were errors. */
 export function run(args: { file: string; json?: boolean | undefined }): number {
@@ -9,6 +9,6 @@ export function run(args: { file: string; json?: boolean | undefined }): number 
   const { rulesets, diagnostics } = readRuleset([source]);
   diagnostics.forEach(complain);
   if (args.json === true) json(parse(source.text).document);
-  else for (const ruleset of rulesets) print(printRuleset(ruleset));
+  else verbatim(rulesets.map((ruleset) => printRuleset(ruleset)).join(""));
   return diagnostics.some((d) => d.severity === "error") ? 2 : 0;
 }

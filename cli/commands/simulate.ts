@@ -14,7 +14,7 @@ import {
   traceText,
 } from "../../lib/index.ts";
 import { type HostArgs, inputs, Refused, read } from "../inputs.ts";
-import { json, Lines, print, style, width } from "../output.ts";
+import { json, Lines, print, style, tell, width } from "../output.ts";
 
 interface SimulateArgs extends HostArgs {
   readonly in?: string | undefined;
@@ -98,13 +98,13 @@ function unknownInterfaces(packets: readonly Packet[], host: Host): void {
   const known = host.interfaces.map((i) => i.name);
   const odd = new Set(packets.flatMap((p) => (p.in === null || known.includes(p.in) ? [] : [p.in])));
   for (const name of odd)
-    process.stderr.write(
+    tell(
       `warning: the host has no interface ${safe(JSON.stringify(name))}; it has ${safe(known.join(", "))}\n`,
     );
 }
 
 function ended({ expect, json: quiet }: SimulateArgs, met: boolean, verdict: string): number {
-  if (!met && quiet !== true) process.stderr.write(`expected ${expect}, but the verdict is ${verdict}\n`);
+  if (!met && quiet !== true) tell(`expected ${expect}, but the verdict is ${verdict}\n`);
   return met ? 0 : 1;
 }
 

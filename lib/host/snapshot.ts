@@ -1,8 +1,9 @@
 /**
  * A snapshot: one text with all that `fwcheck collect` gathered on a host, each program's output as it printed it.
  *
- * The first line is `fwcheck-snapshot 1 BOUNDARY`, where the boundary is a word that nobody could guess before. Every
- * line that starts with it is the collector's own: `begin KIND TITLE`, `end EXIT-CODE`, `missing KIND PROGRAM`, and `done`.
+ * It starts with a line `fwcheck-snapshot 1 BOUNDARY`, where the boundary is a word that nobody could guess before; what a
+ * login shell says before that is passed over. Every line that starts with the boundary is the collector's own:
+ * `begin KIND TITLE`, `end EXIT-CODE`, `missing KIND PROGRAM`, and `done`.
  */
 import { type HostSources, type Source, SourceError } from "./read.ts";
 
@@ -18,20 +19,29 @@ export interface Snapshot {
   readonly warnings: readonly string[];
 }
 
-const START = /^fwcheck-snapshot (\d+) (\S+)$/;
+const START = /^fwcheck-snapshot (\d+) (\S+)\r?$/m;
 
-/** Tells whether a text is a snapshot. */
-export const isSnapshot = (text: string): boolean => text.startsWith("fwcheck-snapshot ");
+/** How far the beginning may be from that of the text, in characters. */
+export const SNAPSHOT_START = 4096;
+
+/** Tells whether a text is a snapshot; its first `SNAPSHOT_START` characters tell. */
+export const isSnapshot = (text: string): boolean => START.test(text.slice(0, SNAPSHOT_START));
 
 /** What one program printed. */
 interface Part {
   readonly kind: string;
   readonly title: string;
   readonly text: string;
-  readonly code: number;
+  /** The program's exit code; `null` where it is not on the host. */
+  readonly code: number | null;
 }
 
 const KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl"] as const;
+
+/** What is missed where it fails. */
+const WANTED: readonly string[] = [...KINDS, "tables", "native"];
+
+const familyOf = (title: string): 4 | 6 => (title.startsWith("ip6") ? 6 : 4);
 
 /**
  * Takes a snapshot apart. Lines keep their numbers: what is said of a part is said of the snapshot's own lines.
@@ -45,18 +55,23 @@ export function readSnapshot(source: Source): Snapshot {
     parts.filter((p) => p.kind === kind && good(p)).map((p) => ({ name: source.name, text: p.text }));
   const doubts: string[] = [];
   const warnings: string[] = [];
-  for (const { kind, title, code } of parts)
-    if (code !== 0 && (kind === "rules" || KINDS.some((k) => k === kind)))
+  for (const { kind, title, code } of parts) {
+    if (code === null && kind === "rules")
+      doubts.push(`${title} is not on the host: what becomes of IPv${familyOf(title)} packets is not known`);
+    else if (code === null && kind === "tables")
+      warnings.push(`${title} is not on the host: tables of nftables beside iptables would not be seen`);
+    else if (code !== null && code !== 0 && (kind === "rules" || WANTED.includes(kind)))
       (kind === "rules" ? doubts : warnings).push(
-        `${title} failed on the host: ${errors.get(title) || `exit code ${code}`}`,
+        `${title} failed on the host: ${errors.get(title) || (code === 137 ? "it took longer than a minute" : `exit code ${code}`)}`,
       );
+  }
   const rules = parts.filter((p) => p.kind === "rules" && good(p));
   const sources: HostSources = Object.fromEntries(
     KINDS.map((kind) => [kind, of(kind)] as const).filter(([, list]) => list.length > 0),
   );
   return {
     rules: [4, 6].flatMap((family) => {
-      const own = rules.filter((p) => p.title.startsWith("ip6") === (family === 6));
+      const own = rules.filter((p) => familyOf(p.title) === family);
       const filled = own.filter((p) => /^(\[\d+:\d+\] )?-A /m.test(p.text));
       if (filled.length > 1)
         doubts.push(
@@ -78,8 +93,18 @@ const docker = (dumps: readonly Part[]): Part =>
 /** Tables that iptables-nft makes are printed by iptables-save; what stands in others is not. */
 const OWN = /^table (?:ip6? (?:raw|mangle|nat|filter|security)|arp filter|bridge (?:filter|nat|broute))$/;
 
-/** Firewalls beside iptables, which nothing here reads. */
+/** Firewalls beside iptables, which nothing here reads, and what of them iptables-save prints as what it is not. */
 function beside(parts: readonly Part[]): string[] {
+  const native = parts.filter((p) => p.kind === "native").flatMap((p) => p.text.split("\n").filter(Boolean));
+  if (native.length > 0)
+    return [
+      `nft's own sets or maps are asked in ${native.join(", ")}: iptables-save prints those rules without them`,
+      ...tablesBeside(parts),
+    ];
+  return tablesBeside(parts);
+}
+
+function tablesBeside(parts: readonly Part[]): string[] {
   const lines = parts.filter((p) => p.kind === "tables").flatMap((p) => p.text.split("\n"));
   const tables = lines.filter((line) => line.startsWith("table ") && !OWN.test(line));
   if (tables.length === 0) return [];
@@ -90,9 +115,10 @@ function beside(parts: readonly Part[]): string[] {
 /** The parts in their order, each with as many line feeds in front of it as there are lines above. */
 function partsOf({ name, text }: Source): Part[] {
   const lines = text.split(/\r?\n/);
-  const [, version, boundary] = START.exec(lines[0]!) ?? [];
+  const first = lines.findIndex((line) => START.test(line));
+  const [, version, boundary] = START.exec(lines[first] ?? "") ?? [];
   const broken = (why: string): SourceError => new SourceError({ name, text }, "fwcheck collect", why);
-  if (boundary === undefined) throw broken("its first line is not fwcheck-snapshot 1 ...");
+  if (boundary === undefined) throw broken("no line of it is fwcheck-snapshot 1 ...");
   if (version !== "1") throw broken(`version ${version} is not read by this fwcheck`);
   const parts: Part[] = [];
   let open: { readonly kind: string; readonly title: string; readonly at: number } | null = null;
@@ -109,7 +135,9 @@ function partsOf({ name, text }: Source): Part[] {
         code: Number(rest[0]),
       });
       open = null;
-    } else if (word === "done") return parts;
+    } else if (word === "missing")
+      parts.push({ kind: rest[0] ?? "", title: rest.slice(1).join(" "), text: "", code: null });
+    else if (word === "done") return parts;
   }
   throw broken("it is cut off; take it again");
 }

@@ -61,7 +61,7 @@ export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version
             executionSuccessful: true,
             toolExecutionNotifications: audit.inconclusive.map((text) => ({
               level: "warning",
-              message: { text: safe(text) },
+              message: message(text),
             })),
           },
         ],
@@ -77,7 +77,7 @@ function findingResult(f: Finding, place: (family: 4 | 6, line: number | undefin
   return {
     ruleId: f.kind,
     level: f.certainty === "must" ? "error" : "warning",
-    message: { text: safe(findingSentence(f)) },
+    message: message(findingSentence(f)),
     locations: [location(place(f.family, line))],
     partialFingerprints: { "fwcheck/v1": safe(f.id) },
   };
@@ -87,7 +87,7 @@ function lintResult(l: Lint, place: (family: 4 | 6, line: number | undefined) =>
   return {
     ruleId: l.kind,
     level: "warning",
-    message: { text: safe(l.message) },
+    message: message(l.message),
     locations: [location(place(l.family, l.rule?.line))],
   };
 }
@@ -96,8 +96,24 @@ const location = ({ uri, line }: Place): object => ({
   physicalLocation: { artifactLocation: { uri }, region: { startLine: line } },
 });
 
-/** A file's name as a relative URI reference; nothing in it can end the URI. */
-const fileUri = (name: string): string => name.split("/").map(encodeURIComponent).join("/");
+/**
+ * Plain text: of `[words](place)` viewers make a link (3.11.6), and for `{0}` they look for an argument (3.11.5); a blank
+ * keeps either from it.
+ */
+const message = (text: string): object => ({
+  text: safe(text)
+    .replaceAll("](", "] (")
+    .replaceAll(/\{(?=\d)/g, "{ "),
+});
+
+/** A file's name as a relative URI reference (RFC 3986): nothing in it can end the URI, name a scheme or a host. */
+const fileUri = (name: string): string =>
+  name
+    .replaceAll(/\p{Cs}/gu, "\ufffd")
+    .replace(/^\/+/, "/")
+    .split("/")
+    .map(encodeURIComponent)
+    .join("/");
 
 const sentence = (text: string): string =>
   `${text[0]!.toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;

@@ -35,14 +35,26 @@ export const COLOUR: Style = {
 };
 
 /**
- * Text from rulesets, Docker and users as it may stand on a terminal: control characters, those that turn the
- * direction of writing and those that nobody sees become visible escapes.
+ * What may stand on no terminal: control characters (the C1 ones, too: U+009B begins a sequence as ESC [ does), and what
+ * nobody sees or what turns the direction of writing (UAX #44: Cf, Zl, Zp, Default_Ignorable_Code_Point).
  */
-export const safe = (text: string): string =>
-  text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}]/gu;
+
+/** A character as JSON and JavaScript escape it, in UTF-16. */
+const escaped = (character: string): string =>
+  character
+    .split("")
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+    .join("");
+
+/**
+ * Text from rulesets, Docker and users as it may stand on a terminal, in one line: control characters, those that turn
+ * the direction of writing and those that nobody sees become visible escapes, `\u001b` for ESC.
+ */
+export const safe = (text: string): string => text.replace(UNSAFE, escaped);
+
+/** The same of a text of several lines, whose line feeds stay. Of JSON, it makes JSON that says the same. */
+export const safeLines = (text: string): string => text.replace(UNSAFE, (c) => (c === "\n" ? c : escaped(c)));
 
 /** Columns padded to their widest cell; the last one is left as it is. */
 export function columns(rows: readonly (readonly string[])[], gap = 2): string[] {

@@ -1,6 +1,6 @@
 /** Snapshots: gathered by the script in real shells, taken apart again, and audited like the files they are made of. */
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Audit } from "../../lib/index.ts";
@@ -76,6 +76,11 @@ describe("a snapshot is the files it is made of", () => {
     );
   });
 
+  test("behind what a login shell says", () => {
+    const path = file("banner.snap", `Welcome to web1!\nstdin: is not a tty\n${snapshot(parts)}`);
+    expect(lineless(audited(path))).toEqual(lineless(audited(HOST)));
+  });
+
   test("no text within a part ends it", () => {
     const rules = parts.map((p) =>
       p.kind === "rules"
@@ -109,6 +114,21 @@ describe("what may hide something is told", () => {
       ),
       2,
       "iptables-nft-save -c failed on the host: Permission denied (you must be root)",
+    ],
+    [
+      "of a host without ip6tables",
+      `${snapshot(
+        parts.filter((p) => !p.title.startsWith("ip6")),
+        "",
+      )}${BOUNDARY} missing rules ip6tables-save\n${BOUNDARY} done\n`,
+      1,
+      "ip6tables-save is not on the host: what becomes of IPv6 packets is not known",
+    ],
+    [
+      "with sets of nft in iptables' tables",
+      snapshot([...parts, { kind: "native", title: "chains", text: "ip filter INPUT\nip nat OUTPUT" }]),
+      1,
+      "nft's own sets or maps are asked in ip filter INPUT, ip nat OUTPUT: iptables-save prints those rules without them",
     ],
     [
       "with rules in both backends",
@@ -167,6 +187,63 @@ describe("a fleet: a line a host, in their order", () => {
       "",
     ]);
     expect(ran.code).toBe(1);
+  });
+
+  test("nor does one that is empty, missing, an error message, or no snapshot at all", () => {
+    const good = file("web.snap", snapshot(parts));
+    const other = file("other.snap", snapshot(parts));
+    const broken: readonly [path: string, says: RegExp][] = [
+      [file("empty.snap", ""), /failed: .*no ruleset could be read$/],
+      [file("ssh.snap", "ssh: connect to host db port 22: Connection refused\n"), /failed: .*no ruleset/],
+      [join(program.folder, "missing.snap"), /failed: .*missing\.snap: no such file$/],
+      [
+        file("rules.save", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"),
+        /no findings, 0 exposures$/,
+      ],
+    ];
+    for (const [path, says] of broken) {
+      const { code, out } = fwcheck(["audit", path, good, other]);
+      const lines = out.trimEnd().split("\n");
+      expect(lines).toHaveLength(3);
+      expect(lines[0]).toMatch(says);
+      expect(lines.slice(1).join("\n")).toMatch(/9 findings.*\n.*9 findings/);
+      expect(code).toBe(1);
+      const ndjson = fwcheck(["audit", path, good, other, "--json"])
+        .out.trimEnd()
+        .split("\n")
+        .map((l) => JSON.parse(l));
+      expect(ndjson.map((h) => [h.host, h.exit, h.findings?.length ?? 0])).toEqual([
+        [path, path.endsWith("rules.save") ? 0 : 2, 0],
+        [good, 1, 9],
+        [other, 1, 9],
+      ]);
+    }
+    expect(fwcheck(["audit", "-", good, other], snapshot(parts))).toMatchObject({ code: 2, out: "" });
+  });
+
+  test("a folder of snapshots: an empty one is told, a note beside them is none", () => {
+    const folder = join(program.folder, "fleet");
+    mkdirSync(folder);
+    writeFileSync(join(folder, "a.snap"), snapshot(parts));
+    writeFileSync(join(folder, "b.snap"), "");
+    writeFileSync(join(folder, "README"), "taken by hand\n");
+    const { code, out } = fwcheck(["audit", folder]);
+    expect(out).toMatch(/^\S+a\.snap +9 findings.*\n\S+b\.snap +failed: .*\n$/);
+    expect(code).toBe(1);
+  });
+
+  test("one that outgrows its memory fails alone", { timeout: 120_000 }, () => {
+    const many = Array.from(
+      { length: 200_000 },
+      (_, i) =>
+        `-A INPUT -s 10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}/32 -p tcp -m tcp --dport ${(i % 60_000) + 1} -j DROP`,
+    );
+    const huge = `*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n${many.join("\n")}\nCOMMIT\n`;
+    const path = file("huge.snap", snapshot([{ kind: "rules", title: "iptables-nft-save -c", text: huge }]));
+    const env = { NODE_OPTIONS: "--max-old-space-size=60" };
+    const { code, out } = program.run(["audit", path, file("web.snap", snapshot(parts))], { env });
+    expect(out).toMatch(/^\S+huge\.snap +failed: ended by SIG\w+\n\S+web\.snap +9 findings.*\n$/);
+    expect(code).toBe(1);
   });
 });
 

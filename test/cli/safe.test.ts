@@ -1,0 +1,179 @@
+/** What the command line prints of hostile names, on both of its outputs, into a pipe and on a terminal. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { safeLines } from "../../lib/index.ts";
+import { hostile, raw } from "../report/hostile.ts";
+import { Program, type Run } from "./program.ts";
+
+const program = new Program();
+beforeAll(() => program.build(), 60_000);
+afterAll(() => program.remove());
+
+/** Short enough for the name of a file. */
+const NAME = [
+  ...[
+    "\u001b[2J",
+    "\u001b]8;;http:x\u0007x\u001b]8;;\u0007",
+    "\u001b]0;t\u0007",
+    "\b\u007f",
+    "\u009b31m",
+    "\u0085",
+    "\rINJECTED",
+  ],
+  ...[
+    "\nINJECTED",
+    "\u2028INJECTED",
+    "\u202e",
+    "\u2066",
+    "\u200b",
+    "\u00ad",
+    "\u{e0041}",
+    "\u3164",
+    "<b>",
+    "[x](1)",
+    "{0}",
+  ],
+  ...["$(id)", "`id`", "'\""],
+].join("");
+
+const host = (name: string): string => {
+  const folder = join(program.folder, name);
+  mkdirSync(folder, { recursive: true });
+  const files = hostile(name);
+  const write = (what: string, text: string) => writeFileSync(join(folder, what), text);
+  write(`${name}.save`, files.rules);
+  write(`addr${name}.json`, files.addr);
+  write("docker.json", files.docker);
+  write("networks.json", files.networks);
+  write("sets", files.ipset);
+  write("routes.json", files.route);
+  return folder;
+};
+const PACKET = ["--in", "eth0", "--src", "198.51.100.9", "--dst", "203.0.113.1", "--dport", "8080"];
+
+/** What is called, of a host with such a name; and whether it prints what a program is to read, byte for byte. */
+const CALLS: readonly [what: string, args: (name: string) => string[], verbatim?: boolean][] = [
+  ["audit", (n) => ["audit", host(n)]],
+  ["audit --json", (n) => ["audit", host(n), "--json"]],
+  ["audit --sarif", (n) => ["audit", host(n), "--sarif"]],
+  [
+    "audit of a fleet",
+    (n) => ["audit", host(n), host("tame"), program.file(`${n}.snap`, `fwcheck-snapshot 1 ${n}\n`)],
+  ],
+  [
+    "audit of a fleet, --json",
+    (n) => ["audit", host(n), program.file(`${n}.snap`, `fwcheck-snapshot 9 x\n`), "--json"],
+  ],
+  [
+    "audit --expect",
+    (n) => [
+      "audit",
+      host(n),
+      "--expect",
+      program.file(`${n}.yaml`, `open:\n  - {port: ${JSON.stringify(n)}}\n`),
+    ],
+  ],
+  [
+    "audit --expect of what is no YAML",
+    (n) => ["audit", host(n), "--expect", program.file(`${n}.yaml`, `open: [${n}: {\n`)],
+  ],
+  ["audit of nothing", (n) => ["audit", join(program.folder, `no${n}`)]],
+  ["audit of what is no JSON", (n) => ["audit", host(n), "--addr", program.file(`${n}.addr`, `[${n}`)]],
+  [
+    "audit of a cut snapshot",
+    (n) => ["audit", program.file(`${n}.snap`, `fwcheck-snapshot 1 b\nb begin rules ${n}\n`)],
+  ],
+  ["an unknown flag", (n) => ["audit", host(n), `--${n}`]],
+  ["an unknown command", (n) => [n]],
+  ["an unknown choice", (n) => ["fix", host(n), "--format", n]],
+  ["simulate", (n) => ["simulate", host(n), ...PACKET]],
+  ["simulate -v", (n) => ["simulate", host(n), ...PACKET, "-v"]],
+  ["simulate --short", (n) => ["simulate", host(n), ...PACKET, "--short"]],
+  ["simulate --flow", (n) => ["simulate", host(n), ...PACKET, "--flow"]],
+  ["simulate --flow --json", (n) => ["simulate", host(n), ...PACKET, "--flow", "--json"]],
+  ["simulate by an unknown interface", (n) => ["simulate", host(n), ...PACKET.slice(2), "--in", `q${n}`]],
+  ["simulate of no protocol", (n) => ["simulate", host(n), ...PACKET, "--proto", n]],
+  ["simulate of no address", (n) => ["simulate", host(n), ...PACKET.slice(4), "--in", "eth0", "--src", n]],
+  ["simulate --assume", (n) => ["simulate", host(n), ...PACKET, "--assume", `${n}=match`]],
+  ["simulate --assume nothing", (n) => ["simulate", host(n), ...PACKET, "--assume", n]],
+  [
+    "simulate --packets",
+    (n) => [
+      "simulate",
+      host(n),
+      "--packets",
+      program.file(`${n}.ndjson`, `${JSON.stringify({ in: n, src: "192.0.2.1", dst: "203.0.113.1" })}\n`),
+    ],
+  ],
+  [
+    "simulate --packets of none",
+    (n) => [
+      "simulate",
+      host(n),
+      "--packets",
+      program.file(`${n}.ndjson`, `{"src":"192.0.2.1","dst":${JSON.stringify(n)}}\n`),
+    ],
+  ],
+  [
+    "simulate --packets of what is no JSON",
+    (n) => ["simulate", host(n), "--packets", program.file(`${n}.ndjson`, n)],
+  ],
+  [
+    "simulate --packets of an unknown field",
+    (n) => [
+      "simulate",
+      host(n),
+      "--packets",
+      program.file(`${n}.ndjson`, `{"src":"192.0.2.1","dst":"192.0.2.2",${JSON.stringify(n)}:1}\n`),
+    ],
+  ],
+  ["fix", (n) => ["fix", host(n)], true],
+  ["fix --json", (n) => ["fix", host(n), "--json"]],
+  ...["script", "ufw", "systemd", "save"].map((format): [string, (n: string) => string[], boolean] => [
+    `fix --format ${format}`,
+    (n) => ["fix", host(n), "--format", format],
+    true,
+  ]),
+  ["parse", (n) => ["parse", join(host(n), `${n}.save`)], true],
+  ["parse --json", (n) => ["parse", join(host(n), `${n}.save`), "--json"]],
+];
+
+test.each(CALLS)("%s", (_what, args, verbatim) => {
+  const { code, out, err } = program.run(args(NAME));
+  expect(code === 0 || code === 1 || code === 2).toBe(true);
+  expect(out + err).not.toBe("");
+  expect(err).not.toMatch(/^\s+at |should not have happened/m);
+  expect(raw(err)).toEqual([]);
+  if (verbatim !== true) expect(raw(out)).toEqual([]);
+  else if (raw(out).length > 0) expect(err).toMatch(/^warning: it holds control characters/m);
+});
+
+/** Runs the program with a terminal for its output; what it prints there. */
+const onTerminal = (args: readonly string[]): Run => {
+  const script = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+  const run = spawnSync(
+    "python3",
+    ["-c", script, process.execPath, join(program.folder, "cli/main.js"), ...args],
+    { encoding: "utf8", input: "", env: { ...process.env, NO_COLOR: "1" } },
+  );
+  return { code: run.status, out: run.stdout.replaceAll("\r\n", "\n"), err: run.stderr };
+};
+const python = spawnSync("python3", ["-c", "import pty"]).status === 0;
+
+describe.skipIf(!python)(`on a terminal${python ? "" : " (skipped: it needs python3)"}`, () => {
+  test.each(CALLS.filter(([, , verbatim]) => verbatim === true))("%s", (_what, args) => {
+    const { out } = onTerminal(args(NAME));
+    expect(out.length).toBeGreaterThan(100);
+    expect(raw(out)).toEqual([]);
+  });
+  test("parse prints there, but for what it would obey, what it prints into a pipe", () => {
+    const file = program.file("tame.save", hostile("tame").rules);
+    expect(onTerminal(["parse", file]).out).toContain(program.run(["parse", file]).out);
+    const evil = program.file("evil.save", hostile(NAME).rules);
+    const piped = program.run(["parse", evil]).out;
+    expect(piped).toContain("\u001b[2J");
+    expect(onTerminal(["parse", evil]).out).toContain(safeLines(piped));
+  });
+});
