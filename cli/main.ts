@@ -168,10 +168,32 @@ const parse = (parser: Argv, name: string): Argv =>
     async (args) => exit((await import("./commands/parse.js")).run(args)),
   );
 
+const explain = (parser: Argv, name: string): Argv => {
+  const { rule: _, ...flags } = hostFlags;
+  return parser.command(
+    `${name} <rules..>`,
+    "say in plain words what a chain or a rule does",
+    (y) =>
+      y.positional("rules", rules).options({
+        chain: {
+          type: "string",
+          describe: "a chain by its name, or as table/name; without it, a map of all chains",
+          requiresArg: true,
+        },
+        rule: { type: "number", describe: "one rule of it, by its number from 1", requiresArg: true },
+        family: { choices: [4, 6] as const, describe: "IPv4 or IPv6 alone" },
+        ...flags,
+        json: asJson,
+      }),
+    async (args) => exit((await import("./commands/explain.js")).run(args)),
+  );
+};
+
 /** Each command by its name. They are modules of their own in the package, loaded when they are called. */
 const commands: Readonly<Record<string, (parser: Argv, name: string) => Argv>> = {
   audit,
   simulate,
+  explain,
   fix,
   collect,
   parse,

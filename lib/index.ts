@@ -19,13 +19,21 @@ export { isSnapshot, readSnapshot, type Snapshot } from "./host/snapshot.ts";
 export { type CtState, type Family, hasPorts, protoNumber } from "./packet/field.ts";
 export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
 export { auditText } from "./report/audit.ts";
+export { chainsText, type ExplainTextOptions, explainText } from "./report/chains.ts";
+export {
+  type ChainExplained,
+  type ExplainOptions,
+  type Explanation,
+  explain,
+  type RuleExplained,
+} from "./report/explain.ts";
 export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
 export { fixText, packetFlags, packetText } from "./report/text.ts";
 export { type Detail, flowText, type TraceOptions, traceText } from "./report/trace.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
-export type { Chain, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";
+export type { Chain, Hook, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";
 export {
   type BatchOptions,
   type Column,
