@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import yargs, { type Argv } from "yargs";
+import yargs, { type Argv, type FallbackCompletionFunction } from "yargs";
 import { hideBin } from "yargs/helpers";
 import manifest from "../package.json" with { type: "json" };
 import { hostFlags, STDIN } from "./flags.ts";
@@ -11,7 +11,12 @@ const rules = {
   array: true,
   demandOption: true,
 } as const;
+/** Texts, since yargs completes no numbers. */
+const FAMILIES = ["4", "6"] as const;
 const asJson = { type: "boolean", describe: "print JSON and nothing else" } as const;
+
+const familyOf = (args: { family?: "4" | "6" | undefined }): 4 | 6 | undefined =>
+  args.family === undefined ? undefined : args.family === "4" ? 4 : 6;
 
 const audit = (parser: Argv, name: string): Argv =>
   parser.command(
@@ -139,11 +144,15 @@ const fix = (parser: Argv, name: string): Argv =>
           describe:
             "for iptables-restore, a shell script, ufw's after.rules, a unit that runs the script, or the whole ruleset with the fix in it",
         },
-        family: { choices: [4, 6] as const, describe: "which family --format restore and ufw print" },
+        family: {
+          choices: FAMILIES,
+          describe: "which family --format restore and ufw print",
+          requiresArg: true,
+        },
         ...hostFlags,
         json: asJson,
       }),
-    async (args) => exit((await import("./commands/fix.js")).run(args)),
+    async (args) => exit((await import("./commands/fix.js")).run({ ...args, family: familyOf(args) })),
   );
 
 const collect = (parser: Argv, name: string): Argv =>
@@ -181,13 +190,26 @@ const explain = (parser: Argv, name: string): Argv => {
           requiresArg: true,
         },
         rule: { type: "number", describe: "one rule of it, by its number from 1", requiresArg: true },
-        family: { choices: [4, 6] as const, describe: "IPv4 or IPv6 alone" },
+        family: { choices: FAMILIES, describe: "IPv4 or IPv6 alone", requiresArg: true },
         ...flags,
         json: asJson,
       }),
-    async (args) => exit((await import("./commands/explain.js")).run(args)),
+    async (args) => exit((await import("./commands/explain.js")).run({ ...args, family: familyOf(args) })),
   );
 };
+
+const completion = (parser: Argv, name: string): Argv =>
+  parser.command(
+    `${name} <shell>`,
+    "print a script that lets a shell complete fwcheck's commands and flags",
+    (y) =>
+      y.positional("shell", {
+        choices: ["bash", "zsh", "fish"] as const,
+        demandOption: true,
+        describe: "the shell it is for",
+      }),
+    async (args) => exit((await import("./commands/completion.js")).run(args)),
+  );
 
 /** Each command by its name. They are modules of their own in the package, loaded when they are called. */
 const commands: Readonly<Record<string, (parser: Argv, name: string) => Argv>> = {
@@ -197,7 +219,12 @@ const commands: Readonly<Record<string, (parser: Argv, name: string) => Argv>> =
   fix,
   collect,
   parse,
+  completion,
 };
+
+/** Flags are offered where one was begun: anywhere else a file is more likely, which the shell completes by itself. */
+const isFitting = (word: string, current: string): boolean =>
+  current.startsWith("-") || !word.startsWith("-");
 
 /** Parses the words of the command line, and runs the command they name. */
 async function run(words: readonly string[]): Promise<void> {
@@ -226,6 +253,10 @@ async function run(words: readonly string[]): Promise<void> {
       )
       .demandCommand(1, `name a command: ${Object.keys(commands).join(", ")}`);
     for (const [name, command] of Object.entries(commands)) command(parser, name);
+    // No word of a command line can be this one: the script has a command of its own.
+    const complete: FallbackCompletionFunction = (current, _args, yargsOwn, done) =>
+      yargsOwn((_error, found) => done((found ?? []).filter((word) => isFitting(word, current))));
+    parser.completion("\0", false, complete);
   }
   await parser.parseAsync();
 }
