@@ -27,6 +27,7 @@ export function nearest(word: string, words: readonly string[]): string | undefi
   const folded = word.toLowerCase();
   const near = words
     .map((each) => ({ each, far: each.toLowerCase() === folded ? 0 : distance(folded, each.toLowerCase()) }))
+    .filter(({ far }) => far === 0 || word.length > 2)
     .filter(({ each, far }) => far <= Math.max(1, Math.floor(Math.min(word.length, each.length) / 3)))
     .sort((a, b) => a.far - b.far);
   return near[0]?.each;

@@ -70,7 +70,7 @@ describe("completion", () => {
   test.skipIf(!here("bash") || !here("script"))(
     "bash (skipped where bash or script is missing)",
     async () => {
-      const setup = `source ${folder}/complete.bash; w() { printf '%s\\n' "$READLINE_LINE" >>OUT; }; bind -x '"\\C-t":w'`;
+      const setup = `source <(fwcheck completion bash); w() { printf '%s\\n' "$READLINE_LINE" >>OUT; }; bind -x '"\\C-t":w'`;
       expect(await typed("bash --norc --noprofile -i", setup)).toEqual(wanted);
     },
     90_000,
@@ -79,7 +79,7 @@ describe("completion", () => {
   test.skipIf(!here("zsh") || !here("script"))(
     "zsh (skipped where zsh or script is missing)",
     async () => {
-      const setup = `autoload -Uz compinit; compinit -u -D; source ${folder}/complete.zsh; w() { print -r -- "$BUFFER" >>OUT }; zle -N w; bindkey '^T' w`;
+      const setup = `autoload -Uz compinit; compinit -u -D; source <(fwcheck completion zsh); w() { print -r -- "$BUFFER" >>OUT }; zle -N w; bindkey '^T' w`;
       expect(await typed("zsh -f -i", setup)).toEqual(wanted);
     },
     90_000,
@@ -114,7 +114,7 @@ describe("completion", () => {
         .out.trim()
         .split("\n");
     const help = program.run(["--help"]).out;
-    const commands = [...help.matchAll(/^ {2}fwcheck (\w+)/gm)].map((m) => m[1]!);
+    const commands = [...help.matchAll(/^ {2}fwcheck (\w+)(?: <\S+>)? {2,}/gm)].map((m) => m[1]!);
     expect(ask("")).toEqual(commands);
     expect(commands).toContain("explain");
     expect(ask("audit", "")).toEqual([""]);
