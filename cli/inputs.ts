@@ -1,6 +1,6 @@
 /** Reads what the command line names: files, folders, standard input. The only place that touches the file system. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import {
   type Host,
   isSnapshot,
@@ -18,6 +18,7 @@ import {
 } from "../lib/index.ts";
 import { STDIN } from "./flags.ts";
 import { tell } from "./output.ts";
+import { guess } from "./suggest.ts";
 
 /** The call or the input is wrong: one message, exit code 2. */
 export class Refused extends Error {
@@ -46,18 +47,56 @@ export function read(path: string): Source {
       text: readFileSync(path === STDIN ? 0 : path, "utf8"),
     };
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const why =
-      code === "ENOENT"
-        ? "no such file"
-        : code === "EISDIR"
-          ? "is a folder"
-          : code === "EACCES"
-            ? "no permission to read it"
-            : String(code);
-    throw new Refused(`${safe(path)}: ${why}`);
+    throw new Refused(`${safe(path)}: ${unreadable(path, (error as NodeJS.ErrnoException).code)}`);
   }
 }
+
+/** Why a file could not be read, and what to do about it. */
+function unreadable(path: string, code: string | undefined): string {
+  if (code === "ENOENT") return `no such file.${guess(basename(path), beside(path))}`;
+  if (code === "EISDIR") return "is a folder, and a file is needed here.";
+  if (code === "EACCES") return "no permission to read it. Run fwcheck as a user who may, or copy the file.";
+  return `cannot be read (${code}).`;
+}
+
+/** The files beside a path. */
+function beside(path: string): string[] {
+  try {
+    return readdirSync(dirname(path));
+  } catch {
+    return [];
+  }
+}
+
+/** What a text may be that somebody took for a ruleset: how it looks, and what it is. */
+const MISTAKEN: readonly (readonly [RegExp, string])[] = [
+  [/^\s*$/, "it is empty. iptables-save prints nothing to a user who is not root: sudo iptables-save > FILE"],
+  [
+    /^Chain \S+ \((policy|\d+ references)/m,
+    "this is what iptables -L prints, of one table and not all of it. Give what iptables-save prints.",
+  ],
+  [
+    /^-P (INPUT|FORWARD|OUTPUT|PREROUTING) (ACCEPT|DROP)/m,
+    "this is what iptables -S prints, of one table alone: where ports are published stands in another. Give what iptables-save prints.",
+  ],
+  [
+    /^Status: (in)?active/m,
+    "this is what ufw status prints: what was asked for, not what the kernel does. Give what iptables-save prints.",
+  ],
+  [
+    /^table (ip|ip6|inet|arp|bridge|netdev) \S+ \{/m,
+    "this is what nft list ruleset prints, which fwcheck does not read. Give what iptables-save prints.",
+  ],
+  [/^\u001f\ufffd|\u0000/, "this is no text. Is it compressed?"],
+  [
+    /^(\[\d+:\d+\] )?-[AI] \S+ /m,
+    "these are rules without the line that names their table, such as *filter. Give all that iptables-save prints.",
+  ],
+];
+
+const mistaken = (text: string): string =>
+  MISTAKEN.find(([look]) => look.test(text))?.[1] ??
+  "this is not what iptables-save prints, nor a snapshot of fwcheck collect.";
 
 /** Whether a folder stands there. */
 export function isFolder(path: string): boolean {
@@ -113,8 +152,21 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
     else if (kind !== undefined) sources[kind].push(source);
   };
   for (const path of args.rules ?? []) {
-    if (!isFolder(path)) take(read(path), "rules");
-    else
+    if (!isFolder(path)) {
+      // A file that was named is told from its contents like one of a folder; what it is must be clear, though.
+      const source = read(path);
+      const kind = kindOf(source.text);
+      if (kind !== undefined || isSnapshot(source.text)) take(source, kind);
+      else {
+        const { rulesets, diagnostics } = readRuleset([source]);
+        if (rulesets.length === 0) {
+          diagnostics.forEach(complain);
+          throw new Refused(`${safe(source.name)}: ${mistaken(source.text)}`);
+        }
+        tell(`warning: ${safe(source.name)}: ${mistaken(source.text)}\n`);
+        take(source, "rules");
+      }
+    } else
       for (const name of readdirSync(path).sort()) {
         const file = join(path, name);
         if (isFolder(file)) continue;
@@ -125,7 +177,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   for (const kind of HOST_KINDS) sources[kind].push(...(args[kind] ?? []).map(read));
   if (rules.length === 0)
     throw new Refused(
-      "no ruleset: name a file that iptables-save printed, a folder that holds one, or - for standard input",
+      `there are no rules in ${(args.rules ?? []).map(safe).join(", ")}: what is known of a host says nothing without them. Add what iptables-save printed there.`,
     );
   const { rulesets, diagnostics } = readRuleset(rules);
   diagnostics.forEach(complain);
@@ -135,6 +187,14 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   const host = orRefuse(() => readHost({ ...given, doubts }, rulesets, hints));
   host.diagnostics.forEach(complain);
   return { sources: rules, rulesets, host };
+}
+
+/** Says that a family was not given: what holds for the other says nothing of it. */
+export function missingFamily(rulesets: readonly Ruleset[]): void {
+  if (rulesets.some((r) => r.family === 6)) return;
+  tell(
+    "note: no IPv6 rules were given, so nothing is said of IPv6, where ports may be open that are closed here. Give what ip6tables-save prints, too; fwcheck collect gathers both.\n",
+  );
 }
 
 /** What a function gives; a source that cannot be read is the caller's to put right. @throws Refused */

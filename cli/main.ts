@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import yargs, { type Argv } from "yargs";
+import yargs, { type Argv, type FallbackCompletionFunction } from "yargs";
 import { hideBin } from "yargs/helpers";
 import { safe } from "../lib/index.ts";
 import manifest from "../package.json" with { type: "json" };
@@ -13,7 +13,16 @@ const rules = {
   array: true,
   demandOption: true,
 } as const;
+/** Texts, since yargs completes no numbers. */
+const FAMILIES = ["4", "6"] as const;
 const asJson = { type: "boolean", describe: "print JSON and nothing else" } as const;
+
+const familyOf = (args: { family?: "4" | "6" | undefined }): 4 | 6 | undefined =>
+  args.family === undefined ? undefined : args.family === "4" ? 4 : 6;
+
+/** Examples for the foot of a command's help: what for, and the command. CI runs every one of them. */
+const shown = (examples: readonly (readonly [what: string, command: string])[], more = ""): string =>
+  `Examples:\n\n${examples.map(([what, command]) => `${what}:\n  ${command}`).join("\n")}${more === "" ? "" : `\n\n${more}`}`;
 
 const audit = (parser: Argv, name: string): Argv =>
   parser.command(
@@ -43,7 +52,25 @@ const audit = (parser: Argv, name: string): Argv =>
             requiresArg: true,
           },
         })
-        .example("$0 audit host.save --addr addr.json", "audit one host"),
+        .epilogue(
+          shown(
+            [
+              ["One host", "fwcheck audit host.snap"],
+              [
+                "Straight from it, with what the rules tell alone",
+                "ssh root@host iptables-save | fwcheck audit -",
+              ],
+              [
+                "Files that were captured one by one",
+                "fwcheck audit v4.save v6.save --addr addr.json --docker docker-inspect.json",
+              ],
+              ["In CI, for code scanning", "fwcheck audit host.snap --sarif --fail-on must > fwcheck.sarif"],
+              ["Nothing open but what a file names", "fwcheck audit host.snap --expect exposure.yaml"],
+              ["Many hosts, a line each", "fwcheck audit web1.snap web2.snap db.snap"],
+            ],
+            "Exit code: 0; 1 when something is found; 2 when the call or the input is wrong, or when nothing was found but not everything could be settled.",
+          ),
+        ),
     async (args) => exit(await (await import("./commands/audit.js")).run(args)),
   );
 
@@ -105,22 +132,36 @@ const simulate = (parser: Argv, name: string): Argv =>
           ...hostFlags,
           json: asJson,
         })
-        .epilogue(`Examples, host/ being a folder of captured files:
-
-From outside to a published port, and what the host does with it:
-  fwcheck simulate host/ --in eth0 --src 203.0.113.2 --dst 203.0.113.1 --dport 8080
-The whole connection with its answers, a line a packet:
-  fwcheck simulate host/ --in eth0 --src 203.0.113.2 --dst 203.0.113.1 --dport 22 --flow --short
-A container on its way out, in a script that fails unless it gets there:
-  fwcheck simulate host/ --in docker0 --src 172.17.0.2 --dst 203.0.113.2 --expect accept
-What the host itself asks of a name server, every step:
-  fwcheck simulate host/ --local --src 203.0.113.1 --dst 203.0.113.2 --proto udp --dport 53 -v
-IPv6, as JSON:
-  fwcheck simulate host/ --in eth0 --src 2001:db8:1::2 --dst 2001:db8:1::1 --dport 22 --json
-
---packets prints an answer a line, each as --json prints one; the packets share one connection table, in order.
+        .epilogue(
+          shown(
+            [
+              [
+                "From outside to a published port, and what the host does with it",
+                "fwcheck simulate host/ --in eth0 --src 203.0.113.2 --dst 203.0.113.1 --dport 8080",
+              ],
+              [
+                "The whole connection with its answers, a line a packet",
+                "fwcheck simulate host/ --in eth0 --src 203.0.113.2 --dst 203.0.113.1 --dport 22 --flow --short",
+              ],
+              [
+                "A container on its way out, in a script that fails unless it gets there",
+                "fwcheck simulate host/ --in docker0 --src 172.17.0.2 --dst 203.0.113.2 --expect accept",
+              ],
+              [
+                "What the host itself asks of a name server, every step",
+                "fwcheck simulate host/ --local --src 203.0.113.1 --dst 203.0.113.2 --proto udp --dport 53 -v",
+              ],
+              [
+                "IPv6, as JSON",
+                "fwcheck simulate host/ --in eth0 --src 2001:db8:1::2 --dst 2001:db8:1::1 --dport 22 --json",
+              ],
+              ["Many packets, a line each in and out", "fwcheck simulate host/ --packets packets.ndjson"],
+            ],
+            `--packets prints an answer a line, each as --json prints one; the packets share one connection table, in order.
 --flow --json prints {verdict, broken, notes, packets}: the packets are such answers, each with its step and from (client or server); verdict is accept when all of them arrive.
-Exit code: 0; 1 when --expect is not met; 2 when the call or the input is wrong.`),
+Exit code: 0; 1 when --expect is not met; 2 when the call or the input is wrong.`,
+          ),
+        ),
     async (args) => exit((await import("./commands/simulate.js")).run(args)),
   );
 
@@ -129,23 +170,46 @@ const fix = (parser: Argv, name: string): Argv =>
     `${name} <rules..>`,
     "write rules for DOCKER-USER that close every finding, with a proof",
     (y) =>
-      y.positional("rules", rules).options({
-        strategy: {
-          choices: ["auto", "internal-ip", "conntrack", "ipset"] as const,
-          default: "auto" as const,
-          describe: "how endpoints are told",
-        },
-        format: {
-          choices: ["restore", "script", "ufw", "systemd", "save"] as const,
-          default: "restore" as const,
-          describe:
-            "for iptables-restore, a shell script, ufw's after.rules, a unit that runs the script, or the whole ruleset with the fix in it",
-        },
-        family: { choices: [4, 6] as const, describe: "which family --format restore and ufw print" },
-        ...hostFlags,
-        json: asJson,
-      }),
-    async (args) => exit((await import("./commands/fix.js")).run(args)),
+      y
+        .positional("rules", rules)
+        .options({
+          strategy: {
+            choices: ["auto", "internal-ip", "conntrack", "ipset"] as const,
+            default: "auto" as const,
+            describe: "how endpoints are told",
+          },
+          format: {
+            choices: ["restore", "script", "ufw", "systemd", "save"] as const,
+            default: "restore" as const,
+            describe:
+              "for iptables-restore, a shell script, ufw's after.rules, a unit that runs the script, or the whole ruleset with the fix in it",
+          },
+          family: {
+            choices: FAMILIES,
+            describe: "which family --format restore and ufw print",
+            requiresArg: true,
+          },
+          ...hostFlags,
+          json: asJson,
+        })
+        .epilogue(
+          shown(
+            [
+              ["Rules for iptables-restore --noflush", "fwcheck fix host.snap > fix.rules"],
+              [
+                "A script that applies, checks and undoes itself",
+                "fwcheck fix host.snap --format script > fix.sh",
+              ],
+              [
+                "That holds when containers get other addresses",
+                "fwcheck fix host.snap --strategy conntrack > fix.rules",
+              ],
+              ["What would be left with it", "fwcheck fix host.snap --format save | fwcheck audit -"],
+            ],
+            "Exit code: 0; 1 when the proof does not hold or something is left open, which is named; 2 when the call or the input is wrong.",
+          ),
+        ),
+    async (args) => exit((await import("./commands/fix.js")).run({ ...args, family: familyOf(args) })),
   );
 
 const graph = (parser: Argv, name: string): Argv =>
@@ -198,9 +262,12 @@ const collect = (parser: Argv, name: string): Argv =>
     name,
     "print a script that gathers a host's state, read-only, as one text: a snapshot",
     (y) =>
-      y
-        .options({ live: { type: "boolean", describe: "run it here and print the snapshot" } })
-        .example("$0 collect | ssh root@host sh -s > host.snap", "gather, then: fwcheck audit host.snap"),
+      y.options({ live: { type: "boolean", describe: "run it here and print the snapshot" } }).epilogue(
+        shown([
+          ["On a host without Node", "fwcheck collect | ssh root@host sh -s > host.snap"],
+          ["Here", "fwcheck collect --live > host.snap"],
+        ]),
+      ),
     async (args) => exit(await (await import("./commands/collect.js")).run(args)),
   );
 
@@ -211,25 +278,102 @@ const parse = (parser: Argv, name: string): Argv =>
     (y) =>
       y
         .positional("file", { type: "string", demandOption: true, describe: "an iptables-save file, or -" })
-        .options({ json: asJson }),
+        .options({ json: asJson })
+        .epilogue(
+          shown([
+            ["Whether fwcheck reads a file, and how it does", "fwcheck parse v4.save"],
+            ["As a document for a program", "ssh root@host iptables-save | fwcheck parse - --json"],
+          ]),
+        ),
     async (args) => exit((await import("./commands/parse.js")).run(args)),
+  );
+
+const explain = (parser: Argv, name: string): Argv => {
+  const { rule: _, ...flags } = hostFlags;
+  return parser.command(
+    `${name} <rules..>`,
+    "say in plain words what a chain or a rule does",
+    (y) =>
+      y
+        .positional("rules", rules)
+        .options({
+          chain: {
+            type: "string",
+            describe: "a chain by its name, or as table/name; without it, a map of all chains",
+            requiresArg: true,
+          },
+          rule: { type: "number", describe: "one rule of it, by its number from 1", requiresArg: true },
+          family: { type: "string", choices: FAMILIES, describe: "IPv4 or IPv6 alone", requiresArg: true },
+          ...flags,
+          json: asJson,
+        })
+        .epilogue(
+          shown([
+            ["A map of all chains", "fwcheck explain host.snap"],
+            ["Your chain for containers", "fwcheck explain host.snap --chain DOCKER-USER"],
+            [
+              "One rule of a chain whose name two tables have",
+              "fwcheck explain host.snap --chain nat/DOCKER --rule 4",
+            ],
+          ]),
+        ),
+    async (args) => exit((await import("./commands/explain.js")).run({ ...args, family: familyOf(args) })),
+  );
+};
+
+const completion = (parser: Argv, name: string): Argv =>
+  parser.command(
+    `${name} <shell>`,
+    "print a script that lets a shell complete fwcheck's commands and flags",
+    (y) =>
+      y
+        .positional("shell", {
+          choices: ["bash", "zsh", "fish"] as const,
+          demandOption: true,
+          describe: "the shell it is for",
+        })
+        .epilogue(
+          shown([
+            ["In ~/.bashrc", "source <(fwcheck completion bash)"],
+            ["In ~/.zshrc, behind compinit", "source <(fwcheck completion zsh)"],
+            ["Once", "fwcheck completion fish > ~/.config/fish/completions/fwcheck.fish"],
+          ]),
+        ),
+    async (args) => exit((await import("./commands/completion.js")).run(args)),
   );
 
 /** Each command by its name. They are modules of their own in the package, loaded when they are called. */
 const commands: Readonly<Record<string, (parser: Argv, name: string) => Argv>> = {
   audit,
   simulate,
+  explain,
   fix,
   graph,
   collect,
   parse,
+  completion,
 };
 
-/** Parses the words of the command line, and runs the command they name. */
-async function run(words: readonly string[]): Promise<void> {
-  // When yargs has run a command of several it prints the help for itself, which takes longer than many a command.
-  const helps = words.includes("--help") || words.includes("-h");
-  const called = Object.hasOwn(commands, words[0] ?? "") && !helps ? words[0]! : null;
+/** Flags are offered where one was begun: anywhere else a file is more likely, which the shell completes by itself. */
+const isFitting = (word: string, current: string): boolean =>
+  current.startsWith("-") || !word.startsWith("-");
+
+/** The command that the words call, `null` where they call none. */
+const calledBy = (words: readonly string[]): string | null =>
+  Object.hasOwn(commands, words[0] ?? "") ? words[0]! : null;
+
+/** Arguments that may be given more than once. */
+const MANY = ["_", "rules", "assume", ...Object.keys(hostFlags)];
+
+/** Whether every other is given once, since nobody could tell which of two is meant. */
+function once(args: Readonly<Record<string, unknown>>): true {
+  const twice = Object.keys(args).find((key) => Array.isArray(args[key]) && !MANY.includes(key));
+  if (twice === undefined) return true;
+  throw new Error(`--${twice} is given ${(args[twice] as unknown[]).length} times, and only one can hold.`);
+}
+
+/** What reads the words of the command line: with all commands, or with the one that is called alone. */
+function parserOf(words: readonly string[], called: string | null): Argv {
   const parser = yargs(called === null ? words : words.slice(1))
     .scriptName("fwcheck")
     .locale("en")
@@ -244,16 +388,41 @@ async function run(words: readonly string[]): Promise<void> {
     .alias("h", "help")
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .fail(false);
-  if (called !== null) commands[called]!(parser, "$0");
-  else {
-    parser
-      .usage(
-        "$0 COMMAND\n\nFinds the firewall rules that Docker's containers bypass, and writes rules that close the hole.",
-      )
-      .demandCommand(1, `name a command: ${Object.keys(commands).join(", ")}`);
-    for (const [name, command] of Object.entries(commands)) command(parser, name);
+  parser.check(once);
+  if (called !== null) return commands[called]!(parser, "$0");
+  parser
+    .usage(
+      "$0 COMMAND\n\nFinds the firewall rules that Docker's containers bypass, and writes rules that close the hole.",
+    )
+    .demandCommand(1, `name a command: ${Object.keys(commands).join(", ")}`)
+    .epilogue(
+      shown([
+        ["Gather what a host's firewall is, read-only", "fwcheck collect | ssh root@host sh -s > host.snap"],
+        ["What is open although the firewall says no", "fwcheck audit host.snap"],
+        ["Close it", "fwcheck fix host.snap > fix.rules"],
+      ]),
+    );
+  for (const [name, command] of Object.entries(commands)) command(parser, name);
+  const complete: FallbackCompletionFunction = (current, _args, yargsOwn, done) =>
+    yargsOwn((_error, found) => done((found ?? []).filter((word) => isFitting(word, current))));
+  // No word of a command line can be this one: the script has a command of its own.
+  return parser.completion("\0", false, complete);
+}
+
+/** Parses the words of the command line, and runs the command they name. */
+async function run(words: readonly string[]): Promise<void> {
+  // When yargs has run a command of several it prints the help for itself, which takes longer than many a command.
+  const helps = words.includes("--help") || words.includes("-h");
+  const called = helps ? null : calledBy(words);
+  try {
+    await parserOf(words, called).parseAsync();
+  } catch (error) {
+    if (!(error instanceof Error) || !["YError", "Error"].includes(error.name)) throw error;
+    const name = calledBy(words);
+    const help = await parserOf(name === null ? [] : [name], null).getHelp();
+    const { complaint } = await import("./complaint.js");
+    throw new Error(complaint(error.message, { name, words, commands: Object.keys(commands), help }));
   }
-  await parser.parseAsync();
 }
 
 function exit(code: number): void {

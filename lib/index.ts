@@ -5,22 +5,69 @@
 export type { Diagnostic } from "../grammar/index.ts";
 export { type Audit, type AuditOptions, audit } from "./audit/audit.ts";
 export { type Expectation, ExpectationError, readExpectations } from "./audit/expect.ts";
-export type { Endpoint, Exposure, Finding, FindingKind, Intended, Listen } from "./audit/finding.ts";
+export type {
+  Banned,
+  Endpoint,
+  Exposure,
+  Finding,
+  FindingKind,
+  Intended,
+  Listen,
+  Means,
+} from "./audit/finding.ts";
 export type { Lint, LintKind } from "./audit/lint.ts";
 export type { RuleNote } from "./audit/note.ts";
+export type { Who } from "./audit/words.ts";
 export type { Cost, Passed } from "./fix/cost.ts";
 export { type Fix, type FixOptions, fix } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
 export { type Kind, kindOf } from "./host/classify.ts";
-export type { Container, Host, Interface, Network, Route } from "./host/host.ts";
+export type {
+  Container,
+  Daemon,
+  Host,
+  Interface,
+  InterfaceAddress,
+  Network,
+  Route,
+  RoutingRule,
+} from "./host/host.ts";
+export type { Hint } from "./host/infer.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
-export { type CtState, type Family, hasPorts, protoNumber } from "./packet/field.ts";
-export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
+export type { Prefix } from "./packet/address.ts";
+export {
+  type Address,
+  type CtState,
+  type Family,
+  type Field,
+  hasPorts,
+  protoNumber,
+  type Scalar,
+} from "./packet/field.ts";
+export {
+  type Packet,
+  type PacketJson,
+  packetJson,
+  parseFlags,
+  type Quoted,
+  type QuotedJson,
+  readPacket,
+} from "./packet/packet.ts";
+export type { RouteDecision } from "./path/route.ts";
+export { BudgetExceeded } from "./reach/diagram.ts";
 export { auditText } from "./report/audit.ts";
 export type { Author } from "./report/author.ts";
+export { chainsText, type ExplainTextOptions, explainText } from "./report/chains.ts";
 export { graphDot } from "./report/dot.ts";
+export {
+  type ChainExplained,
+  type ExplainOptions,
+  type Explanation,
+  explain,
+  type RuleExplained,
+} from "./report/explain.ts";
 export {
   type ChainGraph,
   chainGraph,
@@ -42,7 +89,15 @@ export { fixText, packetFlags, packetText } from "./report/text.ts";
 export { type Detail, flowText, type TraceOptions, traceText } from "./report/trace.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
-export { type Chain, type Rule, type Ruleset, TABLES, type Table, type TableName } from "./rules/ruleset.ts";
+export {
+  type Chain,
+  type Hook,
+  type Rule,
+  type Ruleset,
+  TABLES,
+  type Table,
+  type TableName,
+} from "./rules/ruleset.ts";
 export {
   type BatchOptions,
   type Column,
@@ -51,7 +106,7 @@ export {
   VERDICTS,
   verdicts,
 } from "./simulate/batch.ts";
-export { Connections } from "./simulate/conntrack.ts";
+export { type Connection, Connections, type Found, type Tuple } from "./simulate/conntrack.ts";
 export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
 export {
   type Answer,

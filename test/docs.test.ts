@@ -1,6 +1,8 @@
 /** The public API explains itself: whatever can be imported, and each of its members, has a doc comment. */
+import { readFileSync, writeFileSync } from "node:fs";
 import ts from "typescript";
 import { expect, test } from "vitest";
+import { reference } from "./api.ts";
 
 const ENTRIES = ["lib/index.ts", "grammar/index.ts"];
 
@@ -40,4 +42,10 @@ test("every export and every member of it has a doc comment", () => {
   const { missing, seen } = undocumented();
   expect(seen).toBeGreaterThan(50);
   expect(missing).toEqual([]);
+}, 60_000);
+
+test("docs/api.md is made of them (UPDATE=1 writes it anew)", () => {
+  const text = reference();
+  if (process.env.UPDATE === "1") writeFileSync("docs/api.md", text);
+  expect(readFileSync("docs/api.md", "utf8")).toBe(text);
 }, 60_000);

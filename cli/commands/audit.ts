@@ -10,7 +10,7 @@ import {
 } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { fleet, hosts } from "../fleet.ts";
-import { HOST_KINDS, type HostArgs, inputs, Refused, read } from "../inputs.ts";
+import { HOST_KINDS, type HostArgs, inputs, missingFamily, Refused, read } from "../inputs.ts";
 import { json, print, progress, style } from "../output.ts";
 
 interface AuditArgs extends HostArgs {
@@ -45,6 +45,7 @@ function many(paths: readonly string[], args: AuditArgs): Promise<number> {
 
 function one(args: AuditArgs): number {
   const { rulesets, host } = inputs(args);
+  missingFamily(rulesets);
   const expect = args.expect === undefined ? undefined : expectations(args.expect);
   if (args.budget !== undefined && !(args.budget > 0)) throw new Refused("--budget takes a number above 0");
   const { say, end } = progress(args.json === true && process.stdout.isTTY !== true);

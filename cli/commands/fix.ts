@@ -1,5 +1,5 @@
 import { type Family, type Fix, fix, fixText, PLAIN, type Strategy } from "../../lib/index.ts";
-import { type HostArgs, inputs } from "../inputs.ts";
+import { type HostArgs, inputs, missingFamily } from "../inputs.ts";
 import { json, tell, verbatim } from "../output.ts";
 
 type Format = "restore" | "script" | "ufw" | "systemd" | "save";
@@ -17,6 +17,7 @@ interface FixArgs extends HostArgs {
  */
 export function run(args: FixArgs): number {
   const { rulesets, host, sources } = inputs(args);
+  missingFamily(rulesets);
   const sets = args.format === "script" || args.format === "systemd";
   const result = fix(rulesets, host, { strategy: args.strategy, sets, inputs: sources });
   const code = result.holds && result.failed.length === 0 ? 0 : 1;

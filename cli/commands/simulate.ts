@@ -15,6 +15,7 @@ import {
 } from "../../lib/index.ts";
 import { type HostArgs, inputs, Refused, read } from "../inputs.ts";
 import { json, Lines, print, style, tell, width } from "../output.ts";
+import { guess } from "../suggest.ts";
 
 interface SimulateArgs extends HostArgs {
   readonly in?: string | undefined;
@@ -99,7 +100,7 @@ function unknownInterfaces(packets: readonly Packet[], host: Host): void {
   const odd = new Set(packets.flatMap((p) => (p.in === null || known.includes(p.in) ? [] : [p.in])));
   for (const name of odd)
     tell(
-      `warning: the host has no interface ${safe(JSON.stringify(name))}; it has ${safe(known.join(", "))}\n`,
+      `warning: the host has no interface ${safe(JSON.stringify(name))}, so rules about those it has do not match.${guess(name, known)} It has ${safe(known.join(", "))}\n`,
     );
 }
 

@@ -93,6 +93,7 @@ export interface Finding {
 export interface Banned {
   /** Who bans, and in which chain or set. */
   readonly by: readonly string[];
+  /** Whom they ban, in words: addresses, networks, or how many. */
   readonly from: string;
   /** Whether nobody else is blocked. */
   readonly only: boolean;

@@ -7,7 +7,9 @@ import type { Domain } from "../reach/domain.ts";
 
 /** Interfaces by which the same sources come. */
 export interface Who {
+  /** Names of interfaces. */
   readonly in: readonly string[];
+  /** The sources in words: `everyone`, networks, or `everyone but` networks. */
   readonly from: string;
   /** The host's addresses that it is true of; absent where it is of all. */
   readonly to?: string;

@@ -18,10 +18,13 @@ import type { SourceDiagnostic } from "../rules/load.ts";
 
 /** An address of an interface. */
 export interface InterfaceAddress {
+  /** 4 or 6. */
   readonly family: Family;
+  /** The address itself. */
   readonly address: Address;
   /** The subnet it stands in. */
   readonly prefix: Prefix;
+  /** Its subnet's broadcast address where one is set, else `null`. */
   readonly broadcast: Address | null;
   /** Made up by fwcheck to stand for whatever address the host has. */
   readonly invented?: boolean;
@@ -74,16 +77,27 @@ export interface Route {
 
 /** A rule of policy routing as `ip -j rule` lists it: which packets ask which table, in order. */
 export interface RoutingRule {
+  /** 4 or 6. */
   readonly family: Family;
+  /** The lower is asked first. */
   readonly priority: number;
+  /** It is for packets that the rest does not fit. */
   readonly not: boolean;
+  /** Sources it is for; `null` for all. */
   readonly from: Prefix | null;
+  /** Destinations it is for; `null` for all. */
   readonly to: Prefix | null;
+  /** Interface they came in by; `null` for any, `lo` for the host's own. */
   readonly iif: string | null;
+  /** Interface a socket is bound to; `null` for any. */
   readonly oif: string | null;
+  /** The mark they carry, under a mask; `null` for any. */
   readonly mark: { readonly value: number; readonly mask: number } | null;
+  /** Protocol number; `null` for any. */
   readonly proto: number | null;
+  /** First and last source port; `null` for any. */
   readonly sport: readonly [number, number] | null;
+  /** First and last destination port; `null` for any. */
   readonly dport: readonly [number, number] | null;
   /** The table it asks, or what it does to the packet by itself. */
   readonly action:

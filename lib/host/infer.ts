@@ -84,9 +84,13 @@ export function dockerBridges(
 
 /** Hosts that packets speak of: where one arrives for an address nobody knows, the address is the host's own. */
 export interface Hint {
+  /** Interface it arrives on; `null` for a packet of the host itself. */
   readonly in: string | null;
+  /** Source address. */
   readonly src: Address;
+  /** Destination address. */
   readonly dst: Address;
+  /** 4 or 6. */
   readonly family: Family;
 }
 

@@ -94,7 +94,9 @@ function compress(value: bigint): string {
 
 /** A prefix or, with a mask that is not contiguous, any masked address. */
 export interface Prefix {
+  /** The address, its bits outside the mask cleared. */
   readonly address: Address;
+  /** The mask as an address. */
   readonly mask: Address;
 }
 

@@ -79,6 +79,7 @@ export const FIELDS = {
   ctrepldstport: 0xffff,
 } as const satisfies Record<string, "name" | "address" | number>;
 
+/** Name of a field of a packet: see FIELDS. */
 export type Field = keyof typeof FIELDS;
 
 /** A port of a bridge of which nobody knows the name; no interface can be called so. */

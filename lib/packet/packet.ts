@@ -93,25 +93,41 @@ export interface Packet {
 
 /** What an ICMP error quotes of the packet it is about: enough to find its connection. */
 export interface Quoted {
+  /** Source address. */
   readonly src: Address;
+  /** Destination address. */
   readonly dst: Address;
+  /** Protocol number. */
   readonly proto: number;
+  /** Source port, 0 to 65535. */
   readonly sport?: number;
+  /** Destination port, 0 to 65535. */
   readonly dport?: number;
+  /** ICMP type, 0 to 255. */
   readonly type?: number;
+  /** ICMP code, 0 to 255. */
   readonly code?: number;
+  /** ICMP identifier, 0 to 65535. */
   readonly id?: number;
 }
 
 /** A quoted packet in JSON. */
 export interface QuotedJson {
+  /** Source address as text. */
   src: string;
+  /** Destination address as text. */
   dst: string;
+  /** Protocol by name or number. */
   proto?: string | number;
+  /** Source port, 0 to 65535. */
   sport?: number;
+  /** Destination port, 0 to 65535. */
   dport?: number;
+  /** ICMP type, 0 to 255. */
   type?: number;
+  /** ICMP code, 0 to 255. */
   code?: number;
+  /** ICMP identifier, 0 to 65535. */
   id?: number;
 }
 

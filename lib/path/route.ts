@@ -11,6 +11,7 @@ import { ANY, and, between, is, not, opaque, or, type Predicate, within } from "
 import type { Case } from "./case.ts";
 import { AGAIN, back, byInterface, conf, FORTH, type Found, fibCases, type Lookup, OUT } from "./fib.ts";
 
+/** What the routing decision makes of a packet. */
 export type RouteDecision =
   /** Delivered to the host itself. */
   | { readonly kind: "local"; readonly route?: Route }

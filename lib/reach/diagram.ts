@@ -19,11 +19,14 @@ export const DEFAULT_BUDGET = 100_000_000;
 
 /** The diagrams outgrew their budget: no answer, and never a wrong one. */
 export class BudgetExceeded extends Error {
+  /** Tells it from other errors. */
   override readonly name = "BudgetExceeded";
 
   /** @param by who was being asked: a chain, as `filter FORWARD`, or the routing decision; `null` for all together */
   constructor(
+    /** How many intervals there may be. */
     readonly budget: number,
+    /** Who was being asked, `null` for all together. */
     readonly by: string | null = null,
   ) {
     super(

@@ -137,6 +137,8 @@ export interface MatchExtension<O extends Options = Options> extends Extension<O
 
 /** A target: `-j NAME` and its options. */
 export interface TargetExtension<O extends Options = Options> extends Extension<O> {
+  /** What it does beside the packet, where it decides nothing: `writes a line to the kernel's log`. */
+  readonly does?: string;
   /** Tables it may stand in; all unless said. */
   readonly tables?: readonly string[];
   /** What it does. */

@@ -13,6 +13,7 @@ export const TABLES = ["raw", "mangle", "nat", "filter", "security"] as const;
 export type TableName = (typeof TABLES)[number];
 
 export const HOOKS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"] as const;
+/** Where on a packet's way the kernel asks tables (iptables(8)). */
 export type Hook = (typeof HOOKS)[number];
 
 /** The built-in chains of each table. */

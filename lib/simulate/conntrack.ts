@@ -4,19 +4,27 @@ import type { Tcp } from "./tcp.ts";
 
 /** One direction of a connection. ICMP keeps its identifier, and type and code, where others have ports. */
 export interface Tuple {
+  /** Protocol number. */
   readonly proto: number;
+  /** Source address. */
   readonly src: Address;
+  /** Destination address. */
   readonly dst: Address;
+  /** Source port; 0 where the protocol has none. */
   readonly sport: number;
+  /** Destination port; 0 where the protocol has none. */
   readonly dport: number;
 }
 
+/** A connection as conntrack keeps it. */
 export interface Connection {
+  /** Of the packet that opened it, as it was sent. */
   readonly original: Tuple;
   /** The tuple of replies: the original turned round, and translated. */
   readonly reply: Tuple;
   /** IPS_* bits. */
   readonly status: number;
+  /** Its mark (CONNMARK's). */
   readonly mark: number;
   /** Which sides the nat table has been asked for; it is asked once a connection. */
   readonly asked: { readonly dst: boolean; readonly src: boolean };
@@ -72,7 +80,9 @@ const key = (t: Tuple): string => `${t.proto} ${t.src} ${t.sport} ${t.dst} ${t.d
 
 /** A connection that a packet belongs to, and in which direction it goes. */
 export interface Found {
+  /** What is known of it. */
   readonly connection: Connection;
+  /** It goes against the direction in which the connection was opened. */
   readonly reply: boolean;
 }
 

@@ -1,11 +1,12 @@
 /** Snapshots: gathered by the script in real shells, taken apart again, and audited like the files they are made of. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Audit } from "../../lib/index.ts";
 import { examples } from "../capture.ts";
 import { Program } from "./program.ts";
+import { BOUNDARY, type Part, partsOf, snapshot } from "./snapshot.ts";
 
 const program = new Program();
 beforeAll(() => program.build(), 60_000);
@@ -13,40 +14,7 @@ afterAll(() => program.remove());
 const fwcheck = (args: readonly string[], input = "") => program.run(args, { input });
 const file = (name: string, text: string) => program.file(name, text);
 const HOST = `${examples}ufw-docker-20.10`;
-const BOUNDARY = "6f0c0f6e-5a0e-4e57-9d0e-0d7a0f3a5b11";
-
-interface Part {
-  readonly kind: string;
-  readonly title: string;
-  readonly text: string;
-  readonly code?: number;
-}
-
-const snapshot = (parts: readonly Part[], end = `${BOUNDARY} done\n`): string =>
-  `fwcheck-snapshot 1 ${BOUNDARY}\n${parts
-    .map(
-      ({ kind, title, text, code = 0 }) =>
-        `${BOUNDARY} begin ${kind} ${title}\n${text}\n${BOUNDARY} end ${code}\n`,
-    )
-    .join("")}${end}`;
-
-const kinds: Readonly<Record<string, readonly [kind: string, title: string]>> = {
-  "addr.json": ["addr", "ip -j addr"],
-  "docker-inspect.json": ["docker", "docker inspect, network fields"],
-  "docker-network-inspect.json": ["docker", "docker network inspect"],
-  "ip6tables-save.txt": ["rules", "ip6tables-nft-save -c"],
-  "iptables-save.txt": ["rules", "iptables-nft-save -c"],
-  "route4.json": ["route", "ip -j -4 route show table all"],
-  "route6.json": ["route", "ip -j -6 route show table all"],
-  "sysctl.txt": ["sysctl", "settings of /proc/sys/net"],
-};
-const parts: readonly Part[] = readdirSync(HOST)
-  .filter((name) => name in kinds)
-  .map((name) => ({
-    kind: kinds[name]![0],
-    title: kinds[name]![1],
-    text: readFileSync(join(HOST, name), "utf8"),
-  }));
+const parts = partsOf(HOST);
 
 const audited = (path: string): Audit => JSON.parse(fwcheck(["audit", path, "--json"]).out);
 /** An audit without the numbers of lines, which count in the snapshot there and in each file here. */

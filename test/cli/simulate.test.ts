@@ -53,7 +53,9 @@ test("the ordinary ways of a real host", () => {
 
 test("what --help shows runs, and means what it says", () => {
   const help = program.run(["simulate", "--help"]).out;
-  const shown = [...help.matchAll(/^ +fwcheck (simulate host\/ .*)$/gm)].map((m) => words(m[1]!));
+  const shown = [...help.matchAll(/^ +fwcheck (simulate host\/ --(?:in|local) .*)$/gm)].map((m) =>
+    words(m[1]!),
+  );
   expect(shown.length).toBe(5);
   symlinkSync(HOST, join(program.folder, "host"));
   const runs = shown.map((args) => program.run(args, { cwd: program.folder }));
@@ -278,7 +280,7 @@ describe("bad input", () => {
   test("an interface that the host does not have is warned of", () => {
     const run = program.run(["simulate", HOST, ...words(`--in eth9 ${FROM} --short`)]);
     expect(run.err).toBe(
-      `warning: the host has no interface "eth9"; it has lo, eth0, eth1, docker0, veth08363b9, veth37efffb, vethb85bf38, br-app, vethca5276d, veth57a5126\n`,
+      `warning: the host has no interface "eth9", so rules about those it has do not match. Did you mean eth0? It has lo, eth0, eth1, docker0, veth08363b9, veth37efffb, vethb85bf38, br-app, vethca5276d, veth57a5126\n`,
     );
     expect(run.code).toBe(0);
   });

@@ -1,5 +1,5 @@
 /** ICMP types and codes (iptables-extensions(8) icmp and icmp6; net/ipv4/netfilter/ip_tables.c icmp_match). */
-import { PROTO } from "../../packet/field.ts";
+import { type Family, PROTO } from "../../packet/field.ts";
 import { and, between, is, negate, type Predicate } from "../../packet/predicate.ts";
 import { wholeNumber, word } from "../codecs.ts";
 import { type Codec, inDigits, match, negatable, Unreadable } from "../extension.ts";
@@ -91,6 +91,13 @@ const V6: Names = new Map<string, readonly [number, number?]>([
   ["neighbour-advertisement", [136]],
   ["redirect", [137]],
 ]);
+
+/** The name of an ICMP or ICMPv6 type, whatever its code; `undefined` where it has none. */
+export function icmpName(type: number, family: Family): string | undefined {
+  for (const [name, [number, code]] of family === 4 ? V4 : V6)
+    if (number === type && code === undefined && name !== "any") return name;
+  return undefined;
+}
 
 const ALL_CODES = [0, 255] as const;
 

@@ -169,6 +169,7 @@ export const hmark = target({
 
 export const secmark = target({
   name: "SECMARK",
+  does: "sets a security label",
   tables: ["mangle", "security"],
   options: { context: option("--selctx", string(255, "a security context", 1)) },
   normalize: (v) => (v.context === undefined ? new Unreadable("--selctx") : v),
@@ -177,6 +178,7 @@ export const secmark = target({
 
 export const connsecmark = target({
   name: "CONNSECMARK",
+  does: "keeps the security label with the connection",
   tables: ["mangle", "security"],
   options: { save: option("--save", flag), restore: option("--restore", flag) },
   normalize: (v) =>

@@ -46,6 +46,7 @@ const logPrefix = word(
 
 export const log = target({
   name: "LOG",
+  does: "writes a line to the kernel's log",
   options: {
     prefix: option("--log-prefix", logPrefix),
     level: { ...option("--log-level", level), silent: 4 },
@@ -62,6 +63,7 @@ const MAX = 0xffff_ffff;
 
 export const nflog = target({
   name: "NFLOG",
+  does: "hands a copy to a program that logs",
   options: {
     prefix: option("--nflog-prefix", string(63, "a prefix of 1 to 63 bytes", 1)),
     group: { ...option("--nflog-group", number(0xffff)), silent: 0 },
@@ -74,6 +76,7 @@ export const nflog = target({
 
 export const ulog = target({
   name: "ULOG",
+  does: "hands a copy to a program that logs",
   family: 4,
   options: {
     prefix: option("--ulog-prefix", string(31, "a prefix of at most 31 bytes")),
@@ -91,15 +94,23 @@ export const ulog = target({
 
 export const audit = target({
   name: "AUDIT",
+  does: "writes a record for the audit daemon",
   options: { type: option("--type", oneOf(["accept", "drop", "reject"])) },
   normalize: (v) => (v.type === undefined ? new Unreadable("--type") : v),
   act: () => NOTE,
 });
 
-export const trace = target({ name: "TRACE", tables: ["raw"], options: {}, act: () => NOTE });
+export const trace = target({
+  name: "TRACE",
+  does: "has the kernel report every rule that these packets match",
+  tables: ["raw"],
+  options: {},
+  act: () => NOTE,
+});
 
 export const tee = target({
   name: "TEE",
+  does: "sends a copy to another host",
   options: { gateway: option("--gateway", address), out: option("--oif", device) },
   normalize: (v) => (v.gateway === undefined ? new Unreadable("--gateway") : v),
   act: () => NOTE,
@@ -107,6 +118,7 @@ export const tee = target({
 
 export const idletimer = target({
   name: "IDLETIMER",
+  does: "starts an idle timer anew",
   options: {
     timeout: option("--timeout", positive(MAX)),
     label: option("--label", string(27, "a label of 1 to 27 bytes", 1)),
@@ -125,6 +137,7 @@ const delay = word<number | "inf">(
 
 export const led = target({
   name: "LED",
+  does: "flashes a light",
   options: {
     id: option("--led-trigger-id", string(15, "a name of 1 to 15 bytes", 1)),
     delay: { ...option("--led-delay", delay), silent: 0 },
@@ -157,6 +170,7 @@ const span: Codec<number> = word(
 
 export const rateest = target({
   name: "RATEEST",
+  does: "measures their rate",
   options: {
     name: option("--rateest-name", string(15, "the name of an estimator, at most 15 bytes", 1)),
     interval: option("--rateest-interval", span),
@@ -195,6 +209,7 @@ const handle: Codec<number> = word(
 
 export const classify = target({
   name: "CLASSIFY",
+  does: "chooses the class of traffic shaping",
   options: { class: option("--set-class", handle) },
   normalize: (v) => (v.class === undefined ? new Unreadable("--set-class") : v),
   act: () => NOTE,
@@ -202,6 +217,7 @@ export const classify = target({
 
 export const checksum = target({
   name: "CHECKSUM",
+  does: "works out the checksum that was left to the hardware",
   tables: ["mangle"],
   options: { fill: option("--checksum-fill", flag) },
   normalize: (v) => (v.fill === undefined ? new Unreadable("--checksum-fill") : v),

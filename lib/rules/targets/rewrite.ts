@@ -108,6 +108,7 @@ export const hl = target({
 
 export const tcpmss = target({
   name: "TCPMSS",
+  does: "changes the maximum segment size that TCP agrees on",
   needs: [PROTO.tcp],
   options: { set: option("--set-mss", number(0xffff)), clamp: option("--clamp-mss-to-pmtu", flag) },
   normalize: (v) =>
@@ -139,6 +140,7 @@ const tcpOptions: Codec<readonly number[]> = word(
 
 export const tcpoptstrip = target({
   name: "TCPOPTSTRIP",
+  does: "takes TCP options out",
   tables: ["mangle"],
   needs: [PROTO.tcp],
   options: { strip: option("--strip-options", tcpOptions) },

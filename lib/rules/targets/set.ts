@@ -9,6 +9,7 @@ const why = "the mark comes from the skbinfo of a set's element, which is not lo
 
 export const set = target({
   name: "SET",
+  does: "adds addresses to an ipset, or takes them out",
   except: "--map-set --map-mark: the skbinfo of a set's elements is not looked up",
   options: {
     add: option("--add-set", setAndSides),

@@ -24,6 +24,7 @@ const EVENTS = [
 
 export const ct = target({
   name: "CT",
+  does: "tells conntrack how to treat their connection",
   tables: ["raw"],
   except: "connections in zones are not followed",
   options: {

@@ -1,0 +1,152 @@
+/**
+ * Who fills a chain, what for, and where its owner changes it: told by the names that programs give their chains (moby's
+ * bridge driver from 17.06 to 29, ufw 0.36, jail.conf(5) and the like). A chain with no such name is the owner's own.
+ */
+import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
+
+/** What is known of a chain by its name. */
+export interface Author {
+  /** The program that fills it, or `you`. */
+  readonly by: string;
+  /** What the chain is for, a clause without a subject: `publishes the ports of containers`. */
+  readonly what: string;
+  /** Where to change what stands in it, a sentence; absent where there is nothing to be said. */
+  readonly change?: string;
+}
+
+const DOCKER =
+  "Docker writes this chain and changes it whenever it starts, and whenever a container does: do not edit it. Your own rules belong in DOCKER-USER.";
+
+/** Docker's chains by (table, name). */
+const DOCKERS: Readonly<Partial<Record<TableName, Readonly<Record<string, string>>>>> = {
+  nat: {
+    DOCKER:
+      "publishes the ports of containers: for each it rewrites the destination to the container's own address and port (DNAT)",
+    "DOCKER-INGRESS": "publishes the ports of a swarm's services: it sends them on to the ingress network",
+  },
+  filter: {
+    DOCKER: "says what gets into containers from outside their network: the ports that they publish",
+    "DOCKER-FORWARD": "calls Docker's other chains, and lets out what containers send",
+    "DOCKER-CT": "lets packets of connections that are there into containers",
+    "DOCKER-BRIDGE": "sends what is about to enter a container network to the chain DOCKER",
+    "DOCKER-INTERNAL": "closes internal networks (docker network create --internal)",
+    "DOCKER-INGRESS": "lets through what is for the published ports of a swarm's services",
+    "DOCKER-ISOLATION": "keeps Docker's networks apart from each other",
+    "DOCKER-ISOLATION-STAGE-1":
+      "keeps Docker's networks apart, first half: it picks what leaves one container network for elsewhere",
+    "DOCKER-ISOLATION-STAGE-2":
+      "keeps Docker's networks apart, second half: it drops what would enter another container network",
+  },
+};
+
+/** Ufw's chains by what stands behind `ufw-` and in front of the direction. */
+const UFWS: Readonly<Record<string, readonly [what: string, change?: string]>> = {
+  before: [
+    "holds the rules of /etc/ufw/before.rules (loopback, ICMP and the like) and then asks your own",
+    "Change /etc/ufw/before.rules (before6.rules for IPv6) and run ufw reload.",
+  ],
+  user: [
+    "holds what you said with ufw commands about packets",
+    "Change it with ufw commands: ufw status numbered lists them.",
+  ],
+  after: [
+    "holds the rules of /etc/ufw/after.rules: what is not worth a line in the log goes straight to the default",
+    "Change /etc/ufw/after.rules (after6.rules for IPv6) and run ufw reload.",
+  ],
+  "before-logging": ["logs packets before any rule is asked, where ufw logging is high enough for that"],
+  "after-logging": ["logs what the default is about to block, a few lines a minute"],
+  "user-logging": ["logs packets of commands that say log"],
+  reject: ["refuses what nothing allowed, where the default is reject; else it is empty"],
+  track: ["lets conntrack remember the connections that the default allows; else it is empty"],
+  "skip-to-policy": ["does at once what the default of ufw says"],
+};
+
+const DIRECTIONS: Readonly<Record<string, string>> = {
+  input: "to this host",
+  output: "that this host sends",
+  forward: "that this host routes (ufw route)",
+};
+
+/** Ufw's chains that have no direction. */
+const UFW_OTHERS: Readonly<Record<string, string>> = {
+  "logging-allow": "writes a line to the log, [UFW ALLOW]",
+  "logging-deny": "writes a line to the log, [UFW BLOCK]",
+  "not-local":
+    "lets go on what is for this host, for a group or for everybody, and drops what only came by the same wire",
+  "user-limit": "refuses and logs who connects too often (ufw limit)",
+  "user-limit-accept": "lets in who does not connect too often (ufw limit)",
+};
+
+/** Other programs by the names of their chains; the first that fits. */
+const OTHERS: readonly (readonly [RegExp, string, string, string?])[] = [
+  [
+    /^FWCHECK(-\d+)?$/,
+    "fwcheck fix",
+    "makes the firewall's own policy hold for containers",
+    "Do not edit it: run fwcheck fix again when the policy or the containers change.",
+  ],
+  [/^(f2b|fail2ban)-/i, "fail2ban", "drops or rejects whom a jail has banned", "Use fail2ban-client."],
+  [/^crowdsec/i, "CrowdSec", "drops whom CrowdSec has banned", "Use cscli decisions."],
+  [/^sshguard/i, "SSHGuard", "drops whom SSHGuard has banned"],
+  [/^ufw-docker-/, "the script ufw-docker", "logs and drops what it keeps from containers"],
+  [/^ts-/, "Tailscale", "lets in and out what belongs to the tailnet"],
+  [/^KUBE-/, "Kubernetes", "is kube-proxy's or the kubelet's, for services and pods"],
+  [/^(CNI-|FLANNEL)/, "a network plugin (CNI)", "connects and publishes pods or containers"],
+  [/^cali-/, "Calico", "is Calico's, for the policies and addresses of pods"],
+  [/^(WEAVE|CILIUM)/, "a network plugin", "is the pod network's"],
+  [/^NETAVARK/, "Podman (netavark)", "connects and publishes Podman's containers"],
+  [/^LIBVIRT_/, "libvirt", "connects virtual machines"],
+  [/^nm-sh-/, "NetworkManager", "shares a connection"],
+  [
+    /^((INPUT|FORWARD|PREROUTING|POSTROUTING|OUTPUT)_(direct|ZONES|IN_ZONES|OUT_ZONES)|(IN|FWDI|FWDO|FWD|PRE|POST)_\w+)/,
+    "firewalld",
+    "holds the rules of a zone",
+    "Use firewall-cmd.",
+  ],
+];
+
+/** Who fills a chain and what for; `null` where its name does not tell. */
+export function authorOf(table: TableName, chain: string): Author | null {
+  const docker = DOCKERS[table];
+  if (docker !== undefined && Object.hasOwn(docker, chain))
+    return { by: "Docker", what: docker[chain]!, change: DOCKER };
+  if (table === "filter" && chain === "DOCKER-USER")
+    return {
+      by: "you",
+      what: "is yours: Docker makes it, calls it before its own chains, and leaves alone what you put there",
+    };
+  const ufw = /^ufw6?-(.+)$/.exec(chain)?.[1];
+  if (ufw !== undefined && table === "filter") {
+    if (Object.hasOwn(UFW_OTHERS, ufw)) return { by: "ufw", what: UFW_OTHERS[ufw]! };
+    const m = /^(.+)-(input|output|forward)$/.exec(ufw);
+    if (m !== null && Object.hasOwn(UFWS, m[1]!)) {
+      const [what, change] = UFWS[m[1]!]!;
+      return {
+        by: "ufw",
+        what: m[1] === "user" ? `${what} ${DIRECTIONS[m[2]!]}` : what,
+        ...(change === undefined ? {} : { change }),
+      };
+    }
+  }
+  for (const [name, by, what, change] of OTHERS)
+    if (name.test(chain)) return { by, what, ...(change === undefined ? {} : { change }) };
+  return null;
+}
+
+/** The versions of Docker that lay their rules out as these are, `null` where there is none of it. */
+export function dockerLayout(ruleset: Ruleset): string | null {
+  const has = (chain: string): boolean => chainOf(ruleset, "filter", chain) !== undefined;
+  if (has("DOCKER-INTERNAL")) return "29 or newer";
+  if (has("DOCKER-FORWARD")) return "28";
+  if (has("DOCKER-ISOLATION-STAGE-1")) {
+    const sets = chainOf(ruleset, "filter", "FORWARD")?.rules.some((rule) =>
+      rule.matches.some(
+        (m) =>
+          (m.values.set?.value as { set?: string } | undefined)?.set?.startsWith("docker-ext-bridges") ??
+          false,
+      ),
+    );
+    return sets === true ? "28.0.0" : "27 or older";
+  }
+  return has("DOCKER-ISOLATION") ? "older than 20.10" : null;
+}

@@ -1,0 +1,198 @@
+/** The reference of the library, made of its types and doc comments: what can be imported, and what it is. */
+import ts from "typescript";
+
+/** What can be imported from where. */
+const ENTRIES = [
+  ["fwcheck", "lib/index.ts"],
+  ["fwcheck/grammar", "grammar/index.ts"],
+] as const;
+
+const HEAD = `# The library
+
+What can be imported, and what it is. Made from the types and their doc comments by \`test/docs.test.ts\`; do not edit.
+
+Every function is pure: texts and plain data in, plain data out; no file, no process, no clock. Nothing that a function gives is to be
+changed. What a function throws stands with it; any other error is a bug. Types that are named here and not listed are fwcheck's own.
+`;
+
+const FORMAT =
+  ts.TypeFormatFlags.NoTruncation |
+  ts.TypeFormatFlags.UseAliasDefinedOutsideCurrentScope |
+  ts.TypeFormatFlags.WriteArrayAsGenericType;
+
+class Reference {
+  private readonly program: ts.Program;
+  private readonly checker: ts.TypeChecker;
+
+  constructor() {
+    const { config } = ts.readConfigFile("tsconfig.json", ts.sys.readFile);
+    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ".");
+    this.program = ts.createProgram(
+      ENTRIES.map(([, file]) => file),
+      options,
+    );
+    this.checker = this.program.getTypeChecker();
+  }
+
+  text(): string {
+    const out = [HEAD];
+    const anchors = new Anchors();
+    const links = (symbols: readonly ts.Symbol[]): string =>
+      symbols.map((s) => `[${s.name}](#${anchors.of(s.name)})`).join(", ");
+    for (const [name, file] of ENTRIES) {
+      const module = this.checker.getSymbolAtLocation(this.program.getSourceFile(file)!)!;
+      const symbols = this.checker
+        .getExportsOfModule(module)
+        .map((s) => (s.flags & ts.SymbolFlags.Alias ? this.checker.getAliasedSymbol(s) : s))
+        .sort((a, b) => (a.name.toLowerCase() < b.name.toLowerCase() ? -1 : 1));
+      const values = symbols.filter((s) => s.flags & ts.SymbolFlags.Value);
+      const types = symbols.filter((s) => !(s.flags & ts.SymbolFlags.Value));
+      out.push(`## \`${name}\`\n`);
+      out.push(`Functions, classes and constants: ${links(values)}.\n`);
+      if (types.length > 0) out.push(`Types: ${links(types)}.\n`);
+      for (const symbol of [...values, ...types]) out.push(this.entry(symbol));
+    }
+    return `${out.join("\n").trimEnd()}\n`;
+  }
+
+  private entry(symbol: ts.Symbol): string {
+    const declaration = symbol.declarations![0]!;
+    const out = [`### ${symbol.name}\n`, `${this.doc(symbol)}\n`];
+    if (ts.isFunctionDeclaration(declaration))
+      out.push(code(`function ${symbol.name}${this.signature(declaration)}`));
+    else if (ts.isTypeAliasDeclaration(declaration)) out.push(code(shape(declaration)));
+    else if (ts.isInterfaceDeclaration(declaration) || ts.isClassDeclaration(declaration)) {
+      const heritage = declaration.heritageClauses?.map((c) => ` ${c.getText()}`).join("") ?? "";
+      const kind = ts.isClassDeclaration(declaration) ? "class" : "interface";
+      const parameters = declaration.typeParameters?.map((p) => p.getText()).join(", ");
+      if (kind === "class" || heritage !== "" || parameters !== undefined)
+        out.push(
+          code(`${kind} ${symbol.name}${parameters === undefined ? "" : `<${parameters}>`}${heritage}`),
+        );
+      out.push(this.members(declaration));
+    } else {
+      const type = this.checker.getTypeOfSymbolAtLocation(symbol, declaration);
+      const [call] = type.getCallSignatures();
+      const text =
+        call === undefined
+          ? this.checker.typeToString(type, declaration, ts.TypeFormatFlags.NoTruncation)
+          : this.checker.signatureToString(call, declaration, ts.TypeFormatFlags.NoTruncation);
+      out.push(code(call === undefined ? `const ${symbol.name}: ${text}` : `function ${symbol.name}${text}`));
+    }
+    const tags = this.tags(symbol);
+    if (tags !== "") out.push(`${tags}\n`);
+    return out.filter((part) => part !== "").join("\n");
+  }
+
+  private signature(declaration: ts.SignatureDeclaration): string {
+    const parameters = declaration.parameters.map((p) => {
+      const name = ts.isIdentifier(p.name) ? p.name.text : "options";
+      const optional = p.questionToken !== undefined || p.initializer !== undefined ? "?" : "";
+      return `${name}${optional}: ${p.type === undefined ? this.checker.typeToString(this.checker.getTypeAtLocation(p)) : flat(p.type.getText())}`;
+    });
+    const type = this.checker.getReturnTypeOfSignature(
+      this.checker.getSignatureFromDeclaration(declaration)!,
+    );
+    const result =
+      declaration.type === undefined
+        ? this.checker.typeToString(type, undefined, FORMAT)
+        : flat(declaration.type.getText());
+    return `(${parameters.join(", ")}): ${result}`;
+  }
+
+  private members(declaration: ts.InterfaceDeclaration | ts.ClassDeclaration): string {
+    const rows = declaration.members.flatMap((member) => {
+      if (ts.isConstructorDeclaration(member))
+        return [
+          [
+            `new ${declaration.name!.text}${this.signature(member).replace(/\): [^)]*$/, ")")}`,
+            this.docOf(member),
+          ],
+        ];
+      if (
+        member.name === undefined ||
+        ts.getCombinedModifierFlags(member) & (ts.ModifierFlags.Private | ts.ModifierFlags.Protected)
+      )
+        return [];
+      const name = member.name.getText();
+      const optional = "questionToken" in member && member.questionToken !== undefined ? "?" : "";
+      const symbol = this.checker.getSymbolAtLocation(member.name)!;
+      const type =
+        ts.isMethodSignature(member) || ts.isMethodDeclaration(member)
+          ? this.signature(member)
+          : `: ${
+              "type" in member && member.type !== undefined
+                ? flat((member.type as ts.TypeNode).getText())
+                : this.checker.typeToString(
+                    this.checker.getTypeOfSymbol(symbol),
+                    member,
+                    ts.TypeFormatFlags.NoTruncation,
+                  )
+            }`;
+      return [
+        [
+          `${name}${optional}${type}`,
+          [this.doc(symbol), this.tags(symbol)].filter((t) => t !== "").join(" "),
+        ],
+      ];
+    });
+    if (rows.length === 0) return "";
+    return `| member | what it is |\n|---|---|\n${rows.map(([name, what]) => `| \`${name!.replaceAll("|", "\\|")}\` | ${cell(what!)} |`).join("\n")}\n`;
+  }
+
+  private doc(symbol: ts.Symbol): string {
+    return ts.displayPartsToString(symbol.getDocumentationComment(this.checker)).trim();
+  }
+
+  private docOf(node: ts.Node): string {
+    return ts
+      .getJSDocCommentsAndTags(node)
+      .map((d) => (typeof d.comment === "string" ? d.comment : ""))
+      .join(" ");
+  }
+
+  /** Parameters, result and errors, as far as something is said of them. */
+  private tags(symbol: ts.Symbol): string {
+    return symbol
+      .getJsDocTags(this.checker)
+      .flatMap(({ name, text }) => {
+        const said = ts.displayPartsToString(text).trim();
+        if (name === "param") {
+          const [parameter, ...rest] = said.split(" ");
+          return [`- \`${parameter}\`: ${rest.join(" ").replace(/^- /, "")}`];
+        }
+        if (name === "returns") return [`- Gives ${said}`];
+        if (name === "throws") return [`- Throws ${said}`];
+        return [];
+      })
+      .map((line) => line.replaceAll("\n", " "))
+      .join("\n");
+  }
+}
+
+/** A type alias as it is written, its comments left out. */
+const shape = (declaration: ts.TypeAliasDeclaration): string =>
+  declaration
+    .getText()
+    .replace(/^export /, "")
+    .replaceAll(/\/\*\*[\s\S]*?\*\/\s*/g, "");
+
+const flat = (text: string): string => text.replaceAll(/\/\*\*[\s\S]*?\*\//g, "").replaceAll(/\s+/g, " ");
+const cell = (text: string): string =>
+  text.replaceAll("\n- ", " ").replaceAll("\n", " ").replaceAll("|", "\\|");
+const code = (text: string): string => `\`\`\`typescript\n${text}\n\`\`\`\n`;
+
+/** Anchors of headings as GitHub makes them: the second of one spelling is numbered. */
+class Anchors {
+  private readonly seen = new Map<string, number>();
+
+  of(name: string): string {
+    const slug = name.toLowerCase();
+    const before = this.seen.get(slug) ?? 0;
+    this.seen.set(slug, before + 1);
+    return before === 0 ? slug : `${slug}-${before}`;
+  }
+}
+
+/** The whole of docs/api.md. */
+export const reference = (): string => new Reference().text();

@@ -1,0 +1,40 @@
+/** Snapshots as `fwcheck collect` prints them, made of the files of a capture. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export const BOUNDARY = "6f0c0f6e-5a0e-4e57-9d0e-0d7a0f3a5b11";
+
+export interface Part {
+  readonly kind: string;
+  readonly title: string;
+  readonly text: string;
+  readonly code?: number;
+}
+
+export const snapshot = (parts: readonly Part[], end = `${BOUNDARY} done\n`): string =>
+  `fwcheck-snapshot 1 ${BOUNDARY}\n${parts
+    .map(
+      ({ kind, title, text, code = 0 }) =>
+        `${BOUNDARY} begin ${kind} ${title}\n${text}\n${BOUNDARY} end ${code}\n`,
+    )
+    .join("")}${end}`;
+
+const KINDS: Readonly<Record<string, readonly [kind: string, title: string]>> = {
+  "addr.json": ["addr", "ip -j addr"],
+  "docker-inspect.json": ["docker", "docker inspect, network fields"],
+  "docker-network-inspect.json": ["docker", "docker network inspect"],
+  "ip6tables-save.txt": ["rules", "ip6tables-nft-save -c"],
+  "iptables-save.txt": ["rules", "iptables-nft-save -c"],
+  "route4.json": ["route", "ip -j -4 route show table all"],
+  "route6.json": ["route", "ip -j -6 route show table all"],
+  "sysctl.txt": ["sysctl", "settings of /proc/sys/net"],
+};
+/** What a snapshot of a capture holds. */
+export const partsOf = (folder: string): readonly Part[] =>
+  readdirSync(folder)
+    .filter((name) => Object.hasOwn(KINDS, name))
+    .map((name) => ({
+      kind: KINDS[name]![0],
+      title: KINDS[name]![1],
+      text: readFileSync(join(folder, name), "utf8"),
+    }));
