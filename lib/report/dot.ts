@@ -82,7 +82,7 @@ const line = (passed: boolean): string => (passed ? `, color="${PASSED}", penwid
 function says({ rewrites }: ChainGraph, to: Place): string {
   if (to === "INPUT") return ', label="an address of this host"';
   if (to !== "FORWARD") return "";
-  return `, label=${rewrites ? '"any other address; DNAT\\nto a container leads here"' : '"any other address"'}`;
+  return `, label=${rewrites ? '"any other address; DNAT\\nto elsewhere leads here"' : '"any other address"'}`;
 }
 
 /** A chain as a table: its name, then a line a row. */

@@ -152,7 +152,7 @@ export interface ChainGraph {
   readonly part: boolean;
   /** The packet whose way is marked, and what becomes of it; `null` where none is. */
   readonly traced: string | null;
-  /** What is not drawn, and what would draw it, a sentence each. */
+  /** What is not drawn, and what would draw it; where a packet meets other rules besides these; a sentence each. */
   readonly notes: readonly string[];
 }
 
@@ -490,7 +490,7 @@ class Drawing {
   }
 
   private notes(): string[] {
-    const out: string[] = [];
+    const out = [...(this.ruleset.elsewhere ?? [])];
     let [empty, uncalled, folded] = [0, 0, 0];
     for (const [table, { chains }] of this.ruleset.tables)
       for (const chain of chains.values()) {
@@ -545,16 +545,14 @@ function merged(
   kept = 0,
 ): Rule[][] {
   const out: Rule[][] = [];
-  const kindOf = (run: readonly Rule[]): string | null => {
-    const [first] = run as [Rule, ...Rule[]];
+  const kinds = runs.map((run) => {
     if (run.some(single)) return null;
-    const all = new Set(run.map(kind));
-    return all.size === 1 ? kind(first) : null;
-  };
+    const [first, ...others] = run.map(kind);
+    return others.every((other) => other === first) ? first! : null;
+  });
   for (let i = 0; i < runs.length; ) {
-    const what = kindOf(runs[i]!);
     let end = i + 1;
-    while (what !== null && end < runs.length && kindOf(runs[end]!) === what) end++;
+    while (kinds[i] !== null && end < runs.length && kinds[end] === kinds[i]) end++;
     const group = runs.slice(i, end);
     // Many calls of one chain are no chains that are alike.
     const worth = kept === 0 ? group.length : new Set(group.flat().map(called)).size;

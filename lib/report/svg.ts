@@ -274,7 +274,7 @@ function forkWords(graph: ChainGraph, { places, hooks }: Layout): string[] {
     text("an address of this host", routing.x - 16, y - 9, "says muted end"),
     text("any other address", routing.x + routing.width + 16, y - 9, "says muted"),
     ...(graph.rewrites
-      ? [text("DNAT to a container leads here", fork.x + fork.width / 2 + 16, fork.y - 18, "says nat")]
+      ? [text("DNAT to elsewhere leads here", fork.x + fork.width / 2 + 16, fork.y - 18, "says nat")]
       : []),
   ];
 }

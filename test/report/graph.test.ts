@@ -156,6 +156,12 @@ test("a chain of fwcheck's own, and one that a stranger named alike in another t
   expect(find(graph, "PREROUTING/nat/FWCHECK").author).toBe("owner");
 });
 
+test("rules that stand elsewhere are told", () => {
+  const { ruleset, host } = read(filter([]));
+  const elsewhere = ["nftables has rules, too"];
+  expect(chainGraph({ ...ruleset, elsewhere }, host, { all: true }).notes).toEqual(elsewhere);
+});
+
 describe("one chain", () => {
   const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"));
   const only = (name: string): string[] =>
