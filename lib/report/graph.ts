@@ -402,7 +402,11 @@ class Drawing {
     let runs: Rule[][] = chain.rules.map((rule) => [rule]);
     const single = (rule: Rule): boolean => passed.has(rule.index);
     if (limits !== ALL) runs = merged(runs, RUN, single, shapeOf, KEPT);
-    if (runs.length > limits.few) runs = merged(runs, 3, single, (rule) => this.kind(rule));
+    // What is published is worth a row each, as long as there is room.
+    const published = (rule: Rule): boolean => targetName(rule) === "DNAT";
+    if (runs.length > limits.few)
+      runs = merged(runs, 3, single, (rule) => (published(rule) ? null : this.kind(rule)));
+    if (runs.length > limits.rows) runs = merged(runs, 3, single, (rule) => this.kind(rule));
     if (limits !== ALL && runs.length > limits.rows)
       runs = merged(runs, 2, single, (rule) => (this.leads(rule) ? null : "anything"));
     if (runs.length > limits.rows) {

@@ -232,6 +232,20 @@ describe("what is many is folded and counted", () => {
     expect(graph.notes.join()).toMatch(/^folded: 6\d\d chains/);
   });
 
+  test.each([
+    [14, 14],
+    [30, 1],
+  ])("%i published ports are %i rows", (ports, rows) => {
+    const rules = Array.from(
+      { length: ports },
+      (_, i) => `-A DOCKER -p tcp -m tcp --dport ${i + 1} -j DNAT --to-destination 172.17.0.2:${i + 1}`,
+    );
+    const { ruleset, host } = read(
+      `*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER\n${rules.join("\n")}\nCOMMIT\n`,
+    );
+    expect(find(chainGraph(ruleset, host), "PREROUTING/nat/DOCKER").rows.length).toBe(rows);
+  });
+
   test("rules that do the same, but not across one that does something else", () => {
     const rules = [
       ...Array.from({ length: 10 }, (_, i) => `-A INPUT -p tcp -m tcp --dport ${i + 1} -j ACCEPT`),
