@@ -162,6 +162,17 @@ test("rules that stand elsewhere are told", () => {
   expect(chainGraph({ ...ruleset, elsewhere }, host, { all: true }).notes).toEqual(elsewhere);
 });
 
+test("a chain with a hook's name in a table that does not hang on it is nobody's", () => {
+  const { ruleset, host } = read(
+    "*raw\n:PREROUTING ACCEPT [0:0]\n:FORWARD - [0:0]\n-A FORWARD -j DROP\nCOMMIT\n",
+  );
+  expect(chainsOf(chainGraph(ruleset, host)).map(({ id }) => id)).toEqual([]);
+  expect(chainsOf(chainGraph(ruleset, host, { all: true })).map(({ id }) => id)).toEqual([
+    "PREROUTING/raw/PREROUTING",
+    "-/raw/FORWARD",
+  ]);
+});
+
 describe("one chain", () => {
   const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"));
   const only = (name: string): string[] =>
@@ -223,6 +234,29 @@ describe("what is many is folded and counted", () => {
     expect(graph.notes).toEqual([
       "folded: 998 chains of many that are alike or far below (--chain draws one)",
     ]);
+  });
+
+  const last = `*filter\n:FORWARD DROP [0:0]\n:deep - [0:0]\n${names.map((name) => `:${name} - [0:0]\n`).join("")}${names
+    .map((name, i) => `-A FORWARD -d 172.18.${i >> 8}.${i & 255} -j ${name}\n`)
+    .join(
+      "",
+    )}${names.map((name) => `-A ${name} -j ${name === "ct-700" ? "deep" : "DROP"}\n`).join("")}-A deep -j ACCEPT\nCOMMIT\n`;
+
+  test("but not the way to a chain that is asked for", () => {
+    const { ruleset, host } = read(last);
+    const graph = chainGraph(ruleset, host, { chain: { table: "filter", name: "deep" } });
+    holds(graph, ruleset);
+    expect(chainsOf(graph).map(({ name }) => name)).toEqual(["FORWARD", "ct-700", "deep"]);
+  });
+
+  test("nor what a packet met", () => {
+    const { ruleset, host } = read(last);
+    const given = packet({ in: "eth0", src: "192.0.2.9", dst: "172.18.2.188", dport: 80 });
+    const trace = new Simulator([ruleset], host).trace(given);
+    const graph = chainGraph(ruleset, host, { trace });
+    holds(graph, ruleset);
+    expect(marked(graph)).toEqual(steps(trace));
+    expect(find(graph, "FORWARD/filter/deep").passed).toBe(true);
   });
 
   test("also where all are asked for, past a limit", () => {
