@@ -70,6 +70,7 @@ export {
 } from "./report/explain.ts";
 export {
   type ChainGraph,
+  type ChainName,
   chainGraph,
   type Deed,
   type GraphCall,

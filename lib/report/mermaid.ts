@@ -101,9 +101,9 @@ const CLASSES = [
   "  classDef place fill:#2f3a48,color:#fff,stroke:#2f3a48",
   "  classDef hook fill:#eef1f5,color:#1d242d,stroke:#8b95a3",
   "  classDef base fill:#fbfcfd,color:#1d242d,stroke:#1d242d,stroke-width:2px",
-  "  classDef docker fill:#e8f2fd,color:#1d242d,stroke:#1a6fd4",
-  "  classDef ufw fill:#fdf0e7,color:#1d242d,stroke:#c2571a",
+  "  classDef docker fill:#e8f2fd,color:#1d242d,stroke:#155fb8",
+  "  classDef ufw fill:#fdf0e7,color:#1d242d,stroke:#a8460f",
   "  classDef owner fill:#fbfcfd,color:#1d242d,stroke:#59636f",
-  "  classDef fwcheck fill:#e5f6f4,color:#1d242d,stroke:#0b7f73",
+  "  classDef fwcheck fill:#e5f6f4,color:#1d242d,stroke:#08695f",
   "  classDef passed stroke:#d4006a,stroke-width:4px",
 ];

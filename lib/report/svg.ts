@@ -64,12 +64,12 @@ const COLOURS: readonly (readonly [selector: string, property: string, light: st
   [".wayhead", "fill", "#5b6878", "#8d99a8"],
   [".accept", "fill", "#146c3a", "#5fd08a"],
   [".drop", "fill", "#b3202c", "#ff8a8a"],
-  [".reject", "fill", "#a34a00", "#ffb066"],
+  [".reject", "fill", "#7d5700", "#e3b341"],
   [".nat", "fill", "#6f35b5", "#c9a3ff"],
-  [".docker", "fill", "#1a6fd4", "#58a6ff"],
-  [".ufw", "fill", "#c2571a", "#f0883e"],
+  [".docker", "fill", "#155fb8", "#58a6ff"],
+  [".ufw", "fill", "#a8460f", "#f0883e"],
   [".owner", "fill", "#59636f", "#a3adb9"],
-  [".fwcheck", "fill", "#0b7f73", "#3fd0bf"],
+  [".fwcheck", "fill", "#08695f", "#3fd0bf"],
   [".chain.passed>.card", "stroke", "#d4006a", "#ff66b3"],
   [".call.passed", "stroke", "#d4006a", "#ff66b3"],
   [".tip.passed", "fill", "#d4006a", "#ff66b3"],
@@ -274,7 +274,7 @@ function forkWords(graph: ChainGraph, { places, hooks }: Layout): string[] {
     text("an address of this host", routing.x - 16, y - 9, "says muted end"),
     text("any other address", routing.x + routing.width + 16, y - 9, "says muted"),
     ...(graph.rewrites
-      ? [text("DNAT to a container leads here", fork.x + fork.width / 2 + 16, fork.y - 18, "says nat")]
+      ? [text("DNAT to elsewhere leads here", fork.x + fork.width / 2 + 16, fork.y - 18, "says nat")]
       : []),
   ];
 }

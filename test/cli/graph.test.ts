@@ -72,6 +72,12 @@ test("a family that is not there", () => {
   expect([code, err]).toEqual([2, "fwcheck: there are no rules for IPv6\n"]);
 });
 
+test("several hosts in one call are refused", () => {
+  const { code, err } = program.run(["graph", "ufw-docker-20.10", HOST], { cwd: examples });
+  const why = `graph draws one host, and several are named: ufw-docker-20.10, ${HOST}`;
+  expect([code, err]).toEqual([2, `fwcheck: ${why}\n`]);
+});
+
 test("a flowchart beyond Mermaid's own limits is told", () => {
   const chains = Array.from({ length: 450 }, (_, i) => `${"abcdefgh"[i % 8]}${i}x`);
   const rules = program.file(
