@@ -151,12 +151,12 @@ test.each(CALLS)("%s", (_what, args, verbatim) => {
 });
 
 /** Runs the program with a terminal for its output; what it prints there. */
-const onTerminal = (args: readonly string[]): Run => {
+const onTerminal = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Run => {
   const script = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
   const run = spawnSync(
     "python3",
     ["-c", script, process.execPath, join(program.folder, "cli/main.js"), ...args],
-    { encoding: "utf8", input: "", env: { ...process.env, NO_COLOR: "1" } },
+    { encoding: "utf8", input: "", env: { ...process.env, NO_COLOR: "1", ...env } },
   );
   return { code: run.status, out: run.stdout.replaceAll("\r\n", "\n"), err: run.stderr };
 };
@@ -175,5 +175,13 @@ describe.skipIf(!python)(`on a terminal${python ? "" : " (skipped: it needs pyth
     const piped = program.run(["parse", evil]).out;
     expect(piped).toContain("\u001b[2J");
     expect(onTerminal(["parse", evil]).out).toContain(safeLines(piped));
+  });
+  test("collect --live shows there what programs print, and not what they say to it", () => {
+    const bin = join(program.folder, "bin");
+    mkdirSync(bin);
+    writeFileSync(join(bin, "ipset"), "#!/bin/sh\nprintf 'create \\033[2Jx hash:ip\\n'\n", { mode: 0o755 });
+    const { out } = onTerminal(["collect", "--live"], { PATH: `${bin}:${process.env.PATH}` });
+    expect(out).toContain("create \\u001b[2Jx hash:ip");
+    expect(raw(out)).toEqual([]);
   });
 });

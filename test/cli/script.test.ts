@@ -7,7 +7,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readHost, readSnapshot, type Snapshot } from "fwcheck";
+import { readHost, readPacket, readRuleset, readSnapshot, type Snapshot, simulate } from "fwcheck";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const scratch = mkdtempSync(join(tmpdir(), "fwcheck-script-"));
@@ -303,6 +303,58 @@ describe.skipIf(SHELLS.length === 0 || !able("nft", "iptables-nft-save"))(
       iptables-nft -t nat -A PREROUTING -p tcp -m multiport --dports 1,2 -m addrtype --dst-type LOCAL -j DNAT --to 192.0.2.1`;
       const { out } = await collect("dash", { before });
       expect(taken(out).doubts).toEqual([]);
+    });
+  },
+);
+
+/** A host with the real ufw and a real ipset; what they write to disk is this mount namespace's own. */
+const REAL = `set -e
+  mount --make-rprivate /; mkdir -p "$COPY"
+  cp -a /etc/ufw "$COPY/etc"; mount --bind "$COPY/etc" /etc/ufw
+  cp -a /etc/default/ufw "$COPY/default"; mount --bind "$COPY/default" /etc/default/ufw
+  mount -t tmpfs tmpfs /run
+  ip link set lo up; ip link add eth0 type veth peer name wire; ip link set wire up
+  ip addr add 203.0.113.1/24 dev eth0; ip link set eth0 up
+  ipset create banned hash:net; ipset add banned 198.51.100.0/24
+  ufw allow 22/tcp comment 'for $(id) & <b>' >/dev/null; ufw deny 8080 >/dev/null; ufw --force enable >/dev/null
+  iptables-nft -I INPUT -m set --match-set banned src -j DROP`;
+const ufw = able("ufw", "ipset", "iptables-nft", "python3");
+
+describe.skipIf(SHELLS.length === 0 || !ufw)(
+  `a host with ufw and an ipset${ufw ? skipped : " (skipped: it needs ufw, ipset and iptables-nft)"}`,
+  () => {
+    test.each(SHELLS)("is read whole, and asked as it would answer (%s)", async (shell) => {
+      const COPY = join(scratch, `ufw-${shell.replaceAll(" ", "")}`);
+      const { code, out } = await collect(shell, { before: REAL, env: { COPY } });
+      expect(code).toBe(0);
+      const { rules, sources, doubts } = taken(out);
+      expect(doubts).toEqual([]);
+      expect(out).toMatch(/^Status: active$/m);
+      const { rulesets, diagnostics } = readRuleset(rules);
+      expect([rulesets.map((r) => r.family), diagnostics]).toEqual([[4, 6], []]);
+      const host = readHost(sources, rulesets);
+      expect(host.inferred).toEqual([]);
+      const verdict = (src: string, dport: number): string => {
+        const packet = readPacket({ in: "eth0", src, dst: "203.0.113.1", dport, flags: "S" });
+        if (typeof packet === "string") throw new Error(packet);
+        return simulate(rulesets, host, packet).verdict;
+      };
+      expect([
+        verdict("203.0.113.9", 22),
+        verdict("203.0.113.9", 8080),
+        verdict("203.0.113.9", 9),
+        verdict("198.51.100.7", 22),
+      ]).toEqual(["accept", "drop", "drop", "drop"]);
+    });
+    const rule = "-A INPUT -p tcp -m tcp --dport 9999 -j DROP";
+    const legacy = spawnSync("unshare", ["-n", "iptables-legacy", ...rule.split(" ")]).status === 0;
+    const why = legacy ? "" : " (skipped: it needs iptables-legacy and its kernel modules)";
+    test.skipIf(!legacy)(`rules of iptables-legacy besides are told${why}`, async () => {
+      const before = `${REAL}\niptables-legacy ${rule}`;
+      const { code, out } = await collect("dash", { before, env: { COPY: join(scratch, "ufw-both") } });
+      expect(code).toBe(0);
+      expect(out.match(new RegExp(rule, "g"))).toHaveLength(1);
+      expect(taken(out).doubts.join()).toMatch(/both iptables-legacy-save and iptables-nft-save print rules/);
     });
   },
 );
