@@ -104,11 +104,11 @@ interface Filling {
   readonly counters: Counters | null;
 }
 
-/** Where the places of a rule's counters, its chain and its first value stand, counted from the rule's own. */
+/** Where the places of a rule's counters stand, counted from the rule's own. */
 const COUNTERS = 0;
-/** Of its chain. */
+/** Where the name of a rule's chain stands among the places of its `words`, counted from its `at`. */
 export const CHAIN = 2;
-/** Of its first value. */
+/** Where a rule's first value stands among the places of its `words`, counted from its `at`; each takes two places. */
 export const VALUES = 4;
 
 /** `[12:345] -A CHAIN options`. */

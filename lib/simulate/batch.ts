@@ -128,6 +128,9 @@ const TOGETHER = 4096;
  * worked out for them are remembered as long as they are kept, so packets may well come in several calls.
  *
  * ```ts
+ * import { type Host, type Ruleset, VERDICTS, verdicts } from "fwcheck";
+ * declare const rulesets: readonly Ruleset[];
+ * declare const host: Host;
  * const codes = verdicts(rulesets, host, {
  *   family: 4, in: "eth0", src: Uint32Array.of(0xc0000201, 0xc0000202), dst: 0xcb007101, proto: 6, sport: 40000, dport: 22,
  * });

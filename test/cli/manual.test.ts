@@ -3,7 +3,7 @@
  * not know fails; what cannot be run says so, with the reason, in a comment in front: `<!-- not run: needs root -->`.
  * `UPDATE=1` writes what commands print into the manual.
  */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -167,7 +167,8 @@ test.each(of("json").map((b): [string, Block] => [`${b.page}:${b.line}`, b]))(
 );
 
 test("no block is of a kind that nobody runs, and a drawing holds no command", () => {
-  const known = ["console", "sh", "yaml", "ts", "json", ""];
+  // `typescript` are declarations, which test/docs.test.ts makes of the sources.
+  const known = ["console", "sh", "yaml", "ts", "typescript", "json", ""];
   const odd = blocks
     .filter((b) => b.not === null && !known.includes(b.kind))
     .map((b) => `${b.page}:${b.line}: ${b.kind}`);
@@ -182,23 +183,71 @@ test("what is not run has a reason, and there is little of it", () => {
   expect(not.length).toBeLessThanOrEqual(6);
 });
 
-describe("--help", () => {
-  const commands = ["audit", "simulate", "explain", "fix", "collect", "parse", "completion"];
-  test.each(["", ...commands])("fwcheck %s", (command) => {
-    const { out } = shell.run(`fwcheck ${command} --help`);
-    const shown = [...out.matchAll(/^ {2}(\S.*\bfwcheck .*)$|^ {2}(fwcheck .*)$/gm)].map(
-      (m) => m[1] ?? m[2]!,
-    );
-    const run = command === "" ? shown.filter((line) => !/^fwcheck \w+( <| {2})/.test(line)) : shown;
-    expect(run.length, out).toBeGreaterThanOrEqual(2);
-    // What is for zsh alone is run there, by completion.test.ts.
-    for (const line of run)
-      if (!line.includes("completion zsh")) expectRun(line, `fwcheck ${command} --help`);
-  });
-  test("no command is left out", () => {
-    const listed = [...shell.run("fwcheck --help").out.matchAll(/^ {2}fwcheck (\w+)(?: <\S+>)? {2,}/gm)].map(
-      (m) => m[1]!,
-    );
-    expect(listed.sort()).toEqual([...commands].sort());
-  });
+test("the translation has all that the original has", () => {
+  const shapeOf = (page: string): unknown => {
+    const text = readFileSync(join(root, page), "utf8");
+    const prose = text.replaceAll(FENCE, "");
+    const count = (what: RegExp): number => prose.match(what)?.length ?? 0;
+    return {
+      headings: prose.match(/^#+ /gm),
+      console: [...text.matchAll(CONSOLE)].map(([block]) => block),
+      rows: count(/^\|/gm),
+      items: count(/^- /gm),
+      links: [...prose.matchAll(/\]\((?!docker-and-ufw)([^)]+)\)/g)].map((m) => m[1]),
+    };
+  };
+  expect(shapeOf("docs/docker-and-ufw.zh-TW.md")).toEqual(shapeOf("docs/docker-and-ufw.md"));
 });
+
+test("links within the manual lead somewhere", () => {
+  const slug = (heading: string): string =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[`*]/g, "")
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-");
+  const anchors = (path: string): string[] => {
+    const seen = new Map<string, number>();
+    return [
+      ...readFileSync(path, "utf8")
+        .replaceAll(FENCE, "")
+        .matchAll(/^#+ (.+)$/gm),
+    ].map((m) => {
+      const name = slug(m[1]!);
+      const before = seen.get(name) ?? 0;
+      seen.set(name, before + 1);
+      return before === 0 ? name : `${name}-${before}`;
+    });
+  };
+  const broken = pages.flatMap((page) =>
+    [
+      ...readFileSync(join(root, page), "utf8")
+        .replaceAll(FENCE, "")
+        .matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g),
+    ]
+      .filter(([, to, anchor]) => {
+        const path = to === "" ? join(root, page) : join(root, page, "..", to!);
+        return !existsSync(path) || (anchor !== undefined && !anchors(path).includes(anchor));
+      })
+      .map(([link]) => `${page}: ${link}`),
+  );
+  expect(broken).toEqual([]);
+});
+
+test("--help of every command shows examples, and they run", () => {
+  const examples = (help: string): string[] => {
+    const foot = help.slice(help.indexOf("\nExamples:"));
+    return [...foot.matchAll(/^ {2}(\S.*)$/gm)].map((m) => m[1]!).filter((line) => line.includes("fwcheck "));
+  };
+  const help = shell.run("fwcheck --help").out;
+  const commands = [...help.matchAll(/^ {2}fwcheck (\w+)(?: <\S+>)? {2,}/gm)].map((m) => m[1]!);
+  expect(commands).toEqual(
+    expect.arrayContaining(["audit", "simulate", "explain", "fix", "collect", "parse"]),
+  );
+  for (const name of ["", ...commands]) {
+    const shown = examples(name === "" ? help : shell.run(`fwcheck ${name} --help`).out);
+    expect(shown.length, `fwcheck ${name} --help shows examples`).toBeGreaterThanOrEqual(1);
+    // What is for zsh alone is run there, by completion.test.ts.
+    for (const line of shown) if (!line.includes("completion zsh")) expectRun(line, `fwcheck ${name} --help`);
+  }
+}, 120_000);
