@@ -100,6 +100,7 @@ const simulate = (parser: Argv, name: string): Argv =>
           },
           short: { type: "boolean", describe: "print the verdict without the way" },
           verbose: { type: "boolean", alias: "v", describe: "print every step, also where nothing matched" },
+          svg: { type: "boolean", describe: "print the way as a picture" },
           ...hostFlags,
           json: asJson,
         })
@@ -113,6 +114,8 @@ A container on its way out, in a script that fails unless it gets there:
   fwcheck simulate host/ --in docker0 --src 172.17.0.2 --dst 203.0.113.2 --expect accept
 What the host itself asks of a name server, every step:
   fwcheck simulate host/ --local --src 203.0.113.1 --dst 203.0.113.2 --proto udp --dport 53 -v
+A picture of the way, for a ticket or a wiki:
+  fwcheck simulate host/ --in eth0 --src 203.0.113.2 --dst 203.0.113.1 --dport 8080 --svg > way.svg
 IPv6, as JSON:
   fwcheck simulate host/ --in eth0 --src 2001:db8:1::2 --dst 2001:db8:1::1 --dport 22 --json
 

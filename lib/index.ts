@@ -23,6 +23,7 @@ export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
 export { fixText, packetFlags, packetText } from "./report/text.ts";
 export { type Detail, flowText, type TraceOptions, traceText } from "./report/trace.ts";
+export { WAY_STYLE, type WayOptions, waySvg } from "./report/way.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
 export type { Chain, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";
