@@ -19,8 +19,23 @@ export { isSnapshot, readSnapshot, type Snapshot } from "./host/snapshot.ts";
 export { type CtState, type Family, hasPorts, protoNumber } from "./packet/field.ts";
 export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
 export { auditText } from "./report/audit.ts";
+export type { Author } from "./report/author.ts";
+export {
+  type ChainGraph,
+  chainGraph,
+  type Deed,
+  type GraphCall,
+  type GraphChain,
+  type GraphHook,
+  type GraphOptions,
+  type GraphRow,
+  type GraphStep,
+  type GraphStop,
+  type Place,
+} from "./report/graph.ts";
 export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
+export { graphSvg, type SvgOptions } from "./report/svg.ts";
 export { fixText, packetFlags, packetText } from "./report/text.ts";
 export { type Detail, flowText, type TraceOptions, traceText } from "./report/trace.ts";
 export { WAY_STYLE, type WayOptions, waySvg } from "./report/way.ts";
