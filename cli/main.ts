@@ -13,6 +13,26 @@ const rules = {
 } as const;
 const asJson = { type: "boolean", describe: "print JSON and nothing else" } as const;
 
+/** What of an audit makes the exit code, and how much it may cost. */
+const judging = {
+  expect: {
+    type: "string",
+    describe: "a file with the ports that may be open, and to whom; exit 1 on any other exposure",
+    requiresArg: true,
+  },
+  "fail-on": {
+    type: "string",
+    describe:
+      "exit 1 on: any (the default), must, none, or kinds of findings (and lint), separated by commas",
+    requiresArg: true,
+  },
+  budget: {
+    type: "number",
+    describe: "how many intervals the sets of packets may have (100 million, about 2 GB)",
+    requiresArg: true,
+  },
+} as const;
+
 const audit = (parser: Argv, name: string): Argv =>
   parser.command(
     `${name} <rules..>`,
@@ -24,22 +44,7 @@ const audit = (parser: Argv, name: string): Argv =>
           ...hostFlags,
           json: asJson,
           sarif: { type: "boolean", describe: "print SARIF 2.1.0, for code scanning" },
-          expect: {
-            type: "string",
-            describe: "a file with the ports that may be open, and to whom; exit 1 on any other exposure",
-            requiresArg: true,
-          },
-          "fail-on": {
-            type: "string",
-            describe:
-              "exit 1 on: any (the default), must, none, or kinds of findings (and lint), separated by commas",
-            requiresArg: true,
-          },
-          budget: {
-            type: "number",
-            describe: "how many intervals the sets of packets may have (100 million, about 2 GB)",
-            requiresArg: true,
-          },
+          ...judging,
         })
         .example("$0 audit host.save --addr addr.json", "audit one host"),
     async (args) => exit(await (await import("./commands/audit.js")).run(args)),
@@ -149,6 +154,40 @@ const fix = (parser: Argv, name: string): Argv =>
     async (args) => exit((await import("./commands/fix.js")).run(args)),
   );
 
+const report = (parser: Argv, name: string): Argv =>
+  parser.command(
+    `${name} <rules..>`,
+    "write one HTML file with the audit, each packet's way drawn, the fix, and a form to try packets in",
+    (y) =>
+      y
+        .positional("rules", rules)
+        .options({
+          output: {
+            type: "string",
+            alias: "o",
+            describe: "the file to write; one that is there is replaced (standard output)",
+            requiresArg: true,
+          },
+          title: {
+            type: "string",
+            describe: "what the host is called in it (the file's name)",
+            requiresArg: true,
+          },
+          ...judging,
+          ...hostFlags,
+        })
+        .epilogue(`Examples, host/ being a folder of captured files:
+
+The report of a host, to be opened in a browser:
+  fwcheck report host/ -o report.html
+The same under another name, in a script that goes on whatever is found:
+  fwcheck report host/ --title web-1 --fail-on none -o web-1.html
+
+The file needs no network and asks for nothing: it can be mailed, archived, printed. The rules, addresses and routes stand in it, and of Docker's output what tells of networks: no environment, no labels but Compose's.
+Exit code, as of audit: 0; 1 when there are findings (--fail-on, --expect); 2 when the call or the input is wrong, or when nothing was found but something could not be settled. The file is written whatever was found.`),
+    async (args) => exit(await (await import("./commands/report.js")).run(args)),
+  );
+
 const collect = (parser: Argv, name: string): Argv =>
   parser.command(
     name,
@@ -176,6 +215,7 @@ const commands: Readonly<Record<string, (parser: Argv, name: string) => Argv>> =
   audit,
   simulate,
   fix,
+  report,
   collect,
   parse,
 };

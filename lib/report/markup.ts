@@ -17,11 +17,18 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** Text as it may stand between tags and in a quoted attribute; what nobody sees becomes visible, line ends stay. */
+/**
+ * Text as it may stand between tags and in a quoted attribute: what nobody sees and what XML does not know becomes
+ * visible, line ends stay.
+ */
 export const escaped = (text: string): string =>
   text
     .split("\n")
-    .map((line) => safe(line).replace(/[&<>"']/g, (c) => ENTITIES[c]!))
+    .map((line) =>
+      safe(line)
+        .replace(/[\ufffe\uffff]|\p{Surrogate}/gu, "\ufffd")
+        .replace(/[&<>"']/g, (c) => ENTITIES[c]!),
+    )
     .join("\n");
 
 function spelled(part: Part): string {

@@ -112,6 +112,12 @@ export function flowText(flow: Flow, options: TraceOptions): string {
   return `${out.join("\n")}\n`;
 }
 
+/** The verdict in sentences, without the way: what `traceText` ends in, a line a sentence. */
+export const verdictText = (trace: Trace, options: TraceOptions): string =>
+  conclusion(trace, page(trace.answer.packet.dst, { ...options, width: Number.POSITIVE_INFINITY })).join(
+    "\n",
+  );
+
 const title = ({ step, from }: FlowPacket): string => `${step} from the ${from}`;
 
 /** A line a packet: who sends what, from where to where, what conntrack takes it for, and what is translated. */

@@ -17,6 +17,8 @@ export interface WayOptions extends Pick<TraceOptions, "rulesets" | "host"> {
   readonly id?: string;
   /** Leaves out the style sheet, which then comes from the page around it. */
   readonly bare?: boolean;
+  /** Leaves out the verdict below the map, which then stands in the page around it. */
+  readonly mute?: boolean;
 }
 
 /** Sizes in units of the picture, which is `WIDTH` of them wide. */
@@ -123,6 +125,7 @@ export function wayMarkup(trace: Trace, options: WayOptions): Markup {
   }
   for (const [i, sentence] of conclusion(trace, on).entries()) {
     told.push(sentence);
+    if (options.mute === true) continue;
     for (const row of wrapped(sentence, i === 0 || branches ? 112 : 150))
       parts.push(
         markup`<text class="${i === 0 || branches ? `verdict ${answer.verdict}` : "note"}" x="${EDGE}" y="${(y += 19)}">${row}</text>`,
@@ -311,7 +314,7 @@ function map(
   const markupOf = markup`
     ${rails.map((points) => markup`<path class="rail" d="${traced(points)}"/>`)}
     ${aim === undefined ? null : markup`<path class="wish-line" d="${traced(through(course.wish, places, hoped).map(shift))}"/>`}
-    ${line.length < 2 ? null : markup`<path class="line" d="${traced(line)}"/>`}
+    ${line.length < 2 ? null : markup`<path class="line course" d="${traced(line)}"/>`}
     ${Object.values(boxes).map(boxMarkup)}
     ${node(fork, 9, hooks.includes("INPUT") || hooks.includes("FORWARD") || stopped === fork)}
     <text class="small" x="${fork.x}" y="${fork.y + 24}" text-anchor="middle">routing</text>

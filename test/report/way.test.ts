@@ -5,7 +5,7 @@ import { capture, examples } from "../capture.ts";
 import { Aim } from "../kernel/aim.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";
-import { type Element, elements } from "./svg.ts";
+import { type Element, elements } from "./elements.ts";
 
 const here = capture(`${examples}ufw-docker-20.10`);
 
