@@ -188,6 +188,51 @@ Exit code, as of audit: 0; 1 when there are findings (--fail-on, --expect); 2 wh
     async (args) => exit(await (await import("./commands/report.js")).run(args)),
   );
 
+const graph = (parser: Argv, name: string): Argv =>
+  parser.command(
+    `${name} <rules..>`,
+    "draw the chains as a packet meets them: SVG, DOT or Mermaid",
+    (y) =>
+      y
+        .positional("rules", rules)
+        .options({
+          format: {
+            choices: ["svg", "dot", "mermaid"] as const,
+            default: "svg" as const,
+            describe: "a picture for browsers, text for Graphviz, or text for Markdown",
+            requiresArg: true,
+          },
+          all: { type: "boolean", describe: "draw every chain and every rule" },
+          chain: {
+            type: "string",
+            describe: "draw only what leads to this chain, and what it calls: TABLE/CHAIN",
+            requiresArg: true,
+          },
+          family: { choices: [4, 6] as const, describe: "which family to draw (4, where there are both)" },
+          packet: {
+            type: "string",
+            describe: "mark the way of a packet, as JSON",
+            requiresArg: true,
+          },
+          ...hostFlags,
+        })
+        .epilogue(`Examples, host/ being a folder of captured files:
+
+The chains that matter, for a browser:
+  fwcheck graph host/ > chains.svg
+One chain, how packets come to it, and every rule of it:
+  fwcheck graph host/ --chain filter/DOCKER-USER > docker-user.svg
+For a page in Markdown, or for Graphviz:
+  fwcheck graph host/ --format mermaid > chains.mmd
+  fwcheck graph host/ --family 6 --format dot > chains.dot
+The way of a packet, in the picture:
+  fwcheck graph host/ --packet '{"in":"eth0","src":"203.0.113.2","dst":"203.0.113.1","dport":8080}' > way.svg
+
+What is not drawn is said at the foot of the picture and on stderr.
+Exit code: 0; 2 when the call or the input is wrong.`),
+    async (args) => exit((await import("./commands/graph.js")).run(args)),
+  );
+
 const collect = (parser: Argv, name: string): Argv =>
   parser.command(
     name,
@@ -216,6 +261,7 @@ const commands: Readonly<Record<string, (parser: Argv, name: string) => Argv>> =
   simulate,
   fix,
   report,
+  graph,
   collect,
   parse,
 };

@@ -20,6 +20,7 @@ export { type CtState, type Family, hasPorts, protoNumber } from "./packet/field
 export { type Packet, type PacketJson, packetJson, parseFlags, readPacket } from "./packet/packet.ts";
 export { auditText } from "./report/audit.ts";
 export type { Author } from "./report/author.ts";
+export { graphDot } from "./report/dot.ts";
 export {
   type ChainGraph,
   chainGraph,
@@ -33,6 +34,7 @@ export {
   type GraphStop,
   type Place,
 } from "./report/graph.ts";
+export { graphMermaid, MERMAID_LIMITS } from "./report/mermaid.ts";
 export { type ReportOptions, report, type Texts } from "./report/report.ts";
 export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe } from "./report/style.ts";
@@ -42,7 +44,7 @@ export { type Detail, flowText, type TraceOptions, traceText, verdictText } from
 export { WAY_STYLE, type WayOptions, waySvg } from "./report/way.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
-export type { Chain, Rule, Ruleset, Table, TableName } from "./rules/ruleset.ts";
+export { type Chain, type Rule, type Ruleset, TABLES, type Table, type TableName } from "./rules/ruleset.ts";
 export {
   type BatchOptions,
   type Column,

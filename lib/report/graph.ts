@@ -20,6 +20,7 @@ import {
 } from "../rules/ruleset.ts";
 import type { Trace } from "../simulate/simulate.ts";
 import { type Author, chainAuthor, ruleAuthor } from "./author.ts";
+import { counted } from "./caption.ts";
 
 /** What a row does with a packet that it matches; `several` for rules that do different things. */
 export type Deed =
@@ -146,6 +147,8 @@ export interface ChainGraph {
   readonly way: readonly GraphStep[];
   /** Rules of nat PREROUTING send packets elsewhere than they were addressed to: those are forwarded past INPUT. */
   readonly rewrites: boolean;
+  /** Only what belongs to one chain is drawn. */
+  readonly part: boolean;
   /** A packet's way is marked. */
   readonly traced: boolean;
   /** What is not drawn, and what would draw it, a sentence each. */
@@ -168,11 +171,15 @@ interface Limits {
   readonly few: number;
   /** Rows of a chain; what is beyond is one row. */
   readonly rows: number;
+  /** Rows of all chains of a table at one hook; past them a chain shows no more than is usual. */
+  readonly all: number;
   /** Chains of a table at one hook. */
   readonly chains: number;
+  /** Lines between them. */
+  readonly calls: number;
 }
-const USUAL: Limits = { few: 8, rows: 16, chains: 40 };
-const ALL: Limits = { few: Number.POSITIVE_INFINITY, rows: 400, chains: 400 };
+const USUAL: Limits = { few: 8, rows: 16, all: 640, chains: 40, calls: 400 };
+const ALL: Limits = { few: Number.POSITIVE_INFINITY, rows: 400, all: 4000, chains: 400, calls: 1000 };
 
 /** A run of at least so many jumps to chains of one kind shows the first `KEPT`. */
 const RUN = 5;
@@ -216,6 +223,8 @@ class Drawing {
   private readonly drawn = new Set<string>();
   /** Where a chain was asked for: those on the way to it and below it, by (table, name). */
   private readonly focus: ReadonlySet<string> | null;
+  /** Calls that are written in their row, with no line to the chain. */
+  private lines = 0;
 
   constructor(
     private readonly ruleset: Ruleset,
@@ -223,7 +232,7 @@ class Drawing {
     private readonly options: GraphOptions,
   ) {
     this.limits = options.all === true ? ALL : USUAL;
-    this.marks = new Marks(options.trace);
+    this.marks = new Marks(options.trace, ruleset);
     for (const hook of HOOKS)
       for (const table of ruleset.tables.keys())
         for (const name of this.below(table, hook)) {
@@ -254,6 +263,7 @@ class Drawing {
       rewrites: [...this.below("nat", "PREROUTING")].some((name) =>
         this.rules("nat", name).some((rule) => targetName(rule) === "DNAT"),
       ),
+      part: this.focus !== null,
       traced: this.options.trace !== undefined,
       notes: this.notes(),
     };
@@ -327,21 +337,30 @@ class Drawing {
   /** Chains, and those they call, breadth first, as far as the limit goes. */
   private section(hook: Hook | null, roots: readonly Chain[]): GraphChain[] {
     const found = new Map<string, Chain>();
+    let { calls, all: room } = this.limits;
     const take = (chain: Chain): boolean => {
+      if (calls <= 0 || (found.size >= this.limits.chains && !found.has(chain.name))) {
+        this.lines++;
+        return false;
+      }
+      calls--;
       if (found.has(chain.name)) return true;
-      if (found.size >= this.limits.chains) return false;
       found.set(chain.name, chain);
       this.drawn.add(`${chain.table}/${chain.name}`);
       return true;
     };
-    roots.forEach(take);
+    for (const root of roots.slice(0, this.limits.chains)) take(root);
     const out: GraphChain[] = [];
     // The map grows while it is walked, and the walk comes to what was added.
-    for (const chain of found.values()) out.push(this.chain(hook, chain, take));
+    for (const chain of found.values()) {
+      out.push(this.chain(hook, chain, take, room > 0));
+      room -= out.at(-1)!.rows.length;
+    }
     return out;
   }
 
-  private chain(hook: Hook | null, chain: Chain, take: (chain: Chain) => boolean): GraphChain {
+  /** @param room whether the limits of this picture hold for its rows, or else the usual ones */
+  private chain(hook: Hook | null, chain: Chain, take: (chain: Chain) => boolean, room: boolean): GraphChain {
     const { table, name, policy, rules, line } = chain;
     const mark = hook === null ? undefined : this.marks.of(hook, table, name);
     const key = `${table}/${name}`;
@@ -355,7 +374,7 @@ class Drawing {
       size: rules.length,
       line,
       also: [...(this.callers.get(key) ?? [])].filter((each) => each !== hook),
-      rows: this.rows(hook, chain, mark?.rules ?? NONE, take),
+      rows: this.rows(hook, chain, mark?.rules ?? NONE, take, room ? this.limits : USUAL),
       passed: mark !== undefined,
       ended: mark?.policy ?? false,
     };
@@ -375,14 +394,15 @@ class Drawing {
     chain: Chain,
     passed: ReadonlySet<number>,
     take: (chain: Chain) => boolean,
+    usual: Limits,
   ): GraphRow[] {
     const asked = this.options.chain;
-    const limits = asked?.table === chain.table && asked.name === chain.name ? ALL : this.limits;
+    const limits = asked?.table === chain.table && asked.name === chain.name ? ALL : usual;
     let runs: Rule[][] = chain.rules.map((rule) => [rule]);
     const single = (rule: Rule): boolean => passed.has(rule.index);
     if (limits !== ALL) runs = merged(runs, RUN, single, shapeOf, KEPT);
     if (runs.length > limits.few) runs = merged(runs, 3, single, (rule) => this.kind(rule));
-    if (runs.length > limits.rows)
+    if (limits !== ALL && runs.length > limits.rows)
       runs = merged(runs, 2, single, (rule) => (this.leads(rule) ? null : "anything"));
     if (runs.length > limits.rows) {
       // What the packet met is shown, wherever it stands.
@@ -403,7 +423,7 @@ class Drawing {
     const author = ruleAuthor(rule, this.host);
     const to = called(rule);
     if (to === null) return `${author} ${targetName(rule)}`;
-    return this.leads(rule) ? `${author} jump ${to}` : `${author} nothing`;
+    return this.leads(rule) ? `${author} ${rule.target.kind} ${to}` : `${author} nothing`;
   }
 
   private row(
@@ -413,11 +433,11 @@ class Drawing {
     take: (chain: Chain) => boolean,
   ): GraphRow {
     const [rule, ...others] = run as [Rule, ...Rule[]];
-    const names = new Set(run.map((each) => called(each)));
-    const one = names.size === 1 ? [...names][0]! : null;
+    const deeds = new Set(run.map(deedOf));
+    const names = new Set(run.map(called));
+    const one = names.size === 1 && deeds.size === 1 ? [...names][0]! : null;
     const to = one === null ? null : this.matters(rule.table, one);
     const authors = new Set(run.map((each) => ruleAuthor(each, this.host)));
-    const deeds = new Set(run.map(deedOf));
     const same = new Set(run.map(targetName)).size === 1;
     return {
       first: rule.index,
@@ -470,7 +490,6 @@ class Drawing {
 
   private notes(): string[] {
     const out: string[] = [];
-    const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
     let [empty, uncalled, folded] = [0, 0, 0];
     for (const [table, { chains }] of this.ruleset.tables)
       for (const chain of chains.values()) {
@@ -480,15 +499,16 @@ class Drawing {
         else if (chain.rules.length === 0) empty++;
         else folded++;
       }
-    if (this.options.chain !== undefined) return out;
-    if (this.options.all !== true) {
+    if (this.options.all !== true && this.focus === null) {
       const left = [
         ...(empty > 0 ? [`${counted(empty, "chain")} without rules`] : []),
         ...(uncalled > 0 ? [`${counted(uncalled, "chain")} that nothing calls`] : []),
       ];
-      if (left.length > 0) out.push(`not drawn: ${left.join(" and ")}`);
+      if (left.length > 0) out.push(`not drawn: ${left.join(" and ")} (--all draws them)`);
     }
-    if (folded > 0) out.push(`folded: ${counted(folded, "chain")} of many that are alike or deep below`);
+    if (folded > 0 && this.focus === null)
+      out.push(`folded: ${counted(folded, "chain")} of many that are alike or far below (--chain draws one)`);
+    if (this.lines > 0) out.push(`${counted(this.lines, "call")} without a line: there are too many to draw`);
     return out;
   }
 }
@@ -530,7 +550,9 @@ function merged(
     let end = i + 1;
     while (what !== null && end < runs.length && kindOf(runs[end]!) === what) end++;
     const group = runs.slice(i, end);
-    if (group.length < least) out.push(...group);
+    // Many calls of one chain are no chains that are alike.
+    const worth = kept === 0 ? group.length : new Set(group.flat().map(called)).size;
+    if (worth < least) out.push(...group);
     else out.push(...group.slice(0, kept), group.slice(kept).flat());
     i = end;
   }
@@ -569,7 +591,9 @@ function asks(rule: Rule, ruleset: Ruleset): string {
     if (extension.name === "comment") continue;
     for (const { not, name, words } of optionsOf(extension, values, spelling)) {
       if (not) out.push("!");
-      out.push(name.replace(/^--/, ""), ...words.map((word) => word.replace(/\/(32|128)$/, "")));
+      // `tcp dport 80` says as much as `-p tcp --dport 80`.
+      if (name !== "-p" || not) out.push(name.replace(/^--/, ""));
+      out.push(...words.map((word) => word.replace(/\/(32|128)$/, "")));
     }
   }
   for (const { words } of rule.unknown) out.push(...words);
@@ -582,7 +606,7 @@ class Marks {
   readonly places = new Set<Place>();
   private readonly chains = new Map<string, { readonly rules: Set<number>; policy: boolean }>();
 
-  constructor(trace: Trace | undefined) {
+  constructor(trace: Trace | undefined, ruleset: Ruleset) {
     for (const way of trace?.ways ?? []) {
       const local = (trace!.answer.packet.in ?? null) === null;
       this.places.add(local ? "programs" : "network").add(local ? "OUTPUT" : "PREROUTING");
@@ -594,14 +618,23 @@ class Marks {
         if (moment.kind !== "table") continue;
         this.places.add(moment.hook);
         for (const { step } of moment.steps) {
-          const id = idOf(moment.hook, step.table, step.chain);
-          let mark = this.chains.get(id);
-          if (mark === undefined) this.chains.set(id, (mark = { rules: new Set(), policy: false }));
-          if (step.step === "rule") mark.rules.add(step.rule);
+          const mark = this.mark(moment.hook, step.table, step.chain);
           if (step.step === "policy") mark.policy = true;
+          if (step.step !== "rule") continue;
+          mark.rules.add(step.rule);
+          // A chain that holds no rule is passed without a word.
+          if (chainOf(ruleset, step.table, step.target) !== undefined)
+            this.mark(moment.hook, step.table, step.target);
         }
       }
     }
+  }
+
+  private mark(hook: Hook, table: TableName, name: string) {
+    const id = idOf(hook, table, name);
+    let mark = this.chains.get(id);
+    if (mark === undefined) this.chains.set(id, (mark = { rules: new Set(), policy: false }));
+    return mark;
   }
 
   /** Which of a chain's rules it matched, and whether it met the policy. */

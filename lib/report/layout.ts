@@ -5,6 +5,7 @@
  */
 import { layout as dagre, Graph } from "@dagrejs/dagre";
 import type { Hook } from "../rules/ruleset.ts";
+import { noteOf } from "./caption.ts";
 import type {
   ChainGraph,
   GraphCall,
@@ -99,7 +100,7 @@ export const HEAD = 27;
 /** Left of a row's text: the author's bar and the number. */
 const NUMBER = 14;
 const EDGE = 12;
-const MOST_ASKS = 34;
+const MOST_ASKS = 50;
 const MOST_TARGET = 30;
 const MOST_NAME = 40;
 /** The line above a hook's tables that says its name. */
@@ -109,6 +110,8 @@ export const LABEL = 24;
 /** Around what a hook holds. */
 export const PAD = 18;
 const BETWEEN = 18;
+/** What a hook says of itself fits in. */
+const NARROWEST = 400;
 /** Between two hooks. */
 const GAP = 72;
 const PILL: Readonly<Record<Exclude<Place, Hook>, readonly [number, number]>> = {
@@ -156,7 +159,7 @@ export function layout(graph: ChainGraph): Layout {
 function hookAt(hook: GraphHook, calls: ReadonlyMap<string, readonly GraphCall[]>): PlacedHook {
   const stops: PlacedStop[] = [];
   let y = TITLE;
-  let width = 330;
+  let width = NARROWEST;
   for (const stop of hook.stops) {
     const placed = moveStop(stopAt(stop, calls), PAD, y);
     stops.push(placed);
@@ -169,14 +172,15 @@ function hookAt(hook: GraphHook, calls: ReadonlyMap<string, readonly GraphCall[]
 
 /** A table's cards at (0, 0), below their label. */
 function stopAt(stop: GraphStop, calls: ReadonlyMap<string, readonly GraphCall[]>): PlacedStop {
-  if (stop.chains.length === 0) return { stop, chains: [], calls: [], x: 0, y: 0, width: 250, height: LABEL };
+  if (stop.chains.length === 0) return { stop, chains: [], calls: [], x: 0, y: 0, width: 250, height: 14 };
   const graph = new Graph();
   graph.setGraph({ rankdir: "LR", nodesep: 14, edgesep: 8, ranksep: 54, rankalign: "top", align: "UL" });
   const cards = stop.chains.map(cardOf);
   const numbers = new Map<string, number>(stop.chains.map(({ id }, i) => [id, i]));
   for (const [i, { width, height }] of cards.entries()) graph.setNode(String(i), { width, height });
   const drawn = stop.chains.flatMap(({ id }) => calls.get(id) ?? []);
-  for (const { from, to } of drawn) graph.setEdge(String(numbers.get(from)), String(numbers.get(to)), {});
+  const pairs = drawn.map(({ from, to }): Pair => [numbers.get(from)!, numbers.get(to)!]);
+  for (const [from, to] of roomFor(stop.chains.length, pairs)) graph.setEdge(String(from), String(to), {});
   // The order of the rules is the order in which chains stand: it is not to be traded for fewer crossings.
   dagre(graph, { disableOptimalOrderHeuristic: true });
   const chains = cards.map((card, i) => {
@@ -187,16 +191,51 @@ function stopAt(stop: GraphStop, calls: ReadonlyMap<string, readonly GraphCall[]
     return moveCard(card, Math.round(x - card.width / 2), up + LABEL);
   });
   const right = Math.max(...chains.map((c) => c.x + c.width));
-  const bottom = Math.max(...chains.map((c) => c.y + c.height));
   const columns = columnsOf(chains);
-  const placed = drawn.map((call) => {
-    const [from, to] = [chains[numbers.get(call.from)!]!, chains[numbers.get(call.to)!]!];
-    const { points } = graph.edge(String(numbers.get(call.from)), String(numbers.get(call.to))) as {
-      points: Point2[];
-    };
-    return curve(call, from, to, columns, points);
+  const placed = drawn.map((call, i) => {
+    const [from, to] = pairs[i]!;
+    const { points } = (graph.edge(String(from), String(to)) ?? { points: [] }) as { points: Point2[] };
+    return curve(call, chains[from]!, chains[to]!, columns, points);
   });
+  const lowest = placed.map(({ pieces }) => Math.max(...pieces.map(([[, y]]) => y)) + 6);
+  const bottom = Math.max(...chains.map((c) => c.y + c.height), ...lowest);
   return { stop, chains, calls: placed, x: 0, y: 0, width: right, height: bottom };
+}
+
+/** Caller and called, by number. */
+type Pair = readonly [number, number];
+
+/** How many columns all lines together may pass between their ends: dagre makes room in each, which takes its time. */
+const PASSING = 400;
+
+/** The calls that dagre is told of: all that lead to the next column, and of the longer ones as many as it can bear. */
+function roomFor(count: number, pairs: readonly Pair[]): readonly Pair[] {
+  const depth = depths(count, pairs);
+  const span = ([from, to]: Pair): number => Math.abs(depth[to]! - depth[from]!);
+  let left = PASSING;
+  return pairs.filter((pair) => {
+    if (span(pair) <= 1) return true;
+    left -= span(pair) - 1;
+    return left >= 0;
+  });
+}
+
+/** The longest way to each chain; chains in a loop, which the kernel refuses, stand where they were met. */
+function depths(count: number, pairs: readonly Pair[]): number[] {
+  const out: number[] = new Array(count).fill(0);
+  const waiting: number[] = new Array(count).fill(0);
+  const next: number[][] = Array.from({ length: count }, () => []);
+  for (const [from, to] of pairs) {
+    waiting[to]!++;
+    next[from]!.push(to);
+  }
+  const open = waiting.flatMap((callers, i) => (callers === 0 ? [i] : []));
+  for (let at = open.pop(); at !== undefined; at = open.pop())
+    for (const to of next[at]!) {
+      out[to] = Math.max(out[to]!, out[at]! + 1);
+      if (--waiting[to]! === 0) open.push(to);
+    }
+  return out;
 }
 
 interface Point2 {
@@ -220,24 +259,28 @@ function curve(
   points: readonly Point2[],
 ): PlacedCall {
   const start = from.rows[call.row]!.y;
+  const end: Point = [to.x, to.y + HEAD / 2];
+  const edge = from.x + from.width;
   const pieces: [Point, Point][] = [];
   for (const [left, right] of columns) {
     if (left < from.x || left >= to.x) continue;
-    if (left === from.x)
-      pieces.push([
-        [from.x + from.width, start],
-        [right, start],
-      ]);
-    else {
-      // Where dagre left room for the line between the cards of this column.
-      const y = LABEL + Math.round(nearest(points, (left + right) / 2).y);
-      pieces.push([
-        [left, y],
-        [right, y],
-      ]);
-    }
+    // Past other columns where dagre left room between their cards, else straight on.
+    const middle = (left + right) / 2;
+    const room =
+      points.length > 2
+        ? nearest(points, middle).y + LABEL
+        : start + ((end[1] - start) * (middle - edge)) / (end[0] - edge);
+    const y = left === from.x ? start : Math.round(room);
+    pieces.push([
+      [left === from.x ? edge : left, y],
+      [right, y],
+    ]);
   }
-  const end: Point = [to.x, to.y + HEAD / 2];
+  if (pieces.length === 0)
+    pieces.push([
+      [edge, start],
+      [edge + 8, start],
+    ]);
   pieces.push([[end[0] - 8, end[1]], end]);
   return { call, pieces };
 }
@@ -248,8 +291,7 @@ const nearest = (points: readonly Point2[], x: number): Point2 =>
 /** A card at (0, 0). */
 function cardOf(chain: GraphChain): PlacedChain {
   const name = cut(chain.name, MOST_NAME);
-  const note =
-    chain.policy !== null ? `policy ${chain.policy}` : `${chain.size} rule${chain.size === 1 ? "" : "s"}`;
+  const note = noteOf(chain);
   const rows = chain.rows.map((row, i): PlacedRow => {
     const { first, last } = row;
     return {

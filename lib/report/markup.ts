@@ -1,5 +1,5 @@
 /** HTML and SVG made of templates: what stands in the template is markup, whatever is put into it is text. */
-import { safe } from "./style.ts";
+import { xml } from "./xml.ts";
 
 /** A piece of HTML or SVG that is whole by itself. */
 export class Markup {
@@ -9,27 +9,8 @@ export class Markup {
 /** What may be put into a template; `null` and `false` are nothing. */
 export type Part = string | number | Markup | null | false | readonly Part[];
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/**
- * Text as it may stand between tags and in a quoted attribute: what nobody sees and what XML does not know becomes
- * visible, line ends stay.
- */
-export const escaped = (text: string): string =>
-  text
-    .split("\n")
-    .map((line) =>
-      safe(line)
-        .replace(/[\ufffe\uffff]|\p{Surrogate}/gu, "\ufffd")
-        .replace(/[&<>"']/g, (c) => ENTITIES[c]!),
-    )
-    .join("\n");
+/** Text as it may stand between tags and in a quoted attribute; line ends stay. */
+export const escaped = (text: string): string => text.split("\n").map(xml).join("\n");
 
 function spelled(part: Part): string {
   if (part === null || part === false) return "";

@@ -2,8 +2,7 @@
  * The chain graph as SVG that stands by itself: no script, nothing loaded, no identities, so that several of them fit
  * into one page. Everything that a page may rely on is said at `graphSvg`.
  */
-import type { Hook } from "../rules/ruleset.ts";
-import type { Author } from "./author.ts";
+import { AUTHORS, counted, HOOK_SAYS, PLACE_SAYS } from "./caption.ts";
 import type { ChainGraph, Deed, GraphChain, GraphRow } from "./graph.ts";
 import {
   type Box,
@@ -21,7 +20,8 @@ import {
   ROW,
   rowsLeft,
 } from "./layout.ts";
-import { safe, wrapped } from "./style.ts";
+import { wrapped } from "./style.ts";
+import { tag, xml } from "./xml.ts";
 
 /** How to draw. */
 export interface SvgOptions {
@@ -36,28 +36,7 @@ const MARGIN = 32;
 /** The heading and the legend. */
 const TOP = 84;
 
-/** Text of a stranger in XML: what cannot be shown is spelt out, what means something to XML is escaped. */
-export const xml = (text: string): string =>
-  safe(text)
-    // Halves of surrogate pairs and the two last characters of the plane are no characters of XML.
-    .replace(
-      /[\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g,
-      "\ufffd",
-    )
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;")
-    .replaceAll("'", "&#39;");
-
 type Attributes = Readonly<Record<string, string | number>>;
-
-const tag = (name: string, attributes: Attributes, inside = ""): string => {
-  const words = Object.entries(attributes).map(
-    ([key, value]) => ` ${key}="${typeof value === "number" ? round(value) : xml(value)}"`,
-  );
-  return inside === "" ? `<${name}${words.join("")}/>` : `<${name}${words.join("")}>${inside}</${name}>`;
-};
 
 const round = (value: number): number => Math.round(value * 10) / 10;
 
@@ -68,28 +47,6 @@ const title = (words: string): string => tag("title", {}, xml(words) || " ");
 
 const classes = (...names: (string | false)[]): string => names.filter((name) => name !== false).join(" ");
 
-const HOOK_SAYS: Readonly<Record<Hook, string>> = {
-  PREROUTING: "every packet that comes in, before routing",
-  INPUT: "packets for this host itself; nothing that is forwarded",
-  FORWARD: "packets for containers and other machines; never asks INPUT",
-  OUTPUT: "packets that this host itself sends",
-  POSTROUTING: "every packet that leaves",
-};
-
-const PLACE_SAYS: Readonly<Record<PlacedPlace["place"], string>> = {
-  network: "a packet comes in",
-  routing: "routing: for whom?",
-  programs: "this host’s own programs",
-  out: "the packet leaves",
-};
-
-const AUTHORS: Readonly<Record<Author, string>> = {
-  docker: "Docker",
-  ufw: "ufw",
-  owner: "the owner",
-  fwcheck: "fwcheck",
-};
-
 /** A class and its colours on light and on dark ground. */
 const COLOURS: readonly (readonly [selector: string, property: string, light: string, dark: string])[] = [
   [".page", "fill", "#f6f7f9", "#0f1318"],
@@ -97,7 +54,7 @@ const COLOURS: readonly (readonly [selector: string, property: string, light: st
   [".hook", "stroke", "#d3d8df", "#30363d"],
   [".card", "fill", "#fbfcfd", "#1c222b"],
   [".card", "stroke", "#c3cad4", "#3a434f"],
-  [".base .card", "stroke", "#8b95a3", "#6b7684"],
+  [".base>.card", "stroke", "#8b95a3", "#6b7684"],
   [".head", "fill", "#eef1f5", "#252d38"],
   [".pill", "fill", "#2f3a48", "#cdd6e0"],
   [".place text", "fill", "#ffffff", "#11161c"],
@@ -115,7 +72,7 @@ const COLOURS: readonly (readonly [selector: string, property: string, light: st
   [".ufw", "fill", "#c2571a", "#f0883e"],
   [".owner", "fill", "#59636f", "#a3adb9"],
   [".fwcheck", "fill", "#0b7f73", "#3fd0bf"],
-  [".passed .card", "stroke", "#d4006a", "#ff66b3"],
+  [".chain.passed>.card", "stroke", "#d4006a", "#ff66b3"],
   [".call.passed", "stroke", "#d4006a", "#ff66b3"],
   [".tip.passed", "fill", "#d4006a", "#ff66b3"],
   [".way.passed", "stroke", "#d4006a", "#ff66b3"],
@@ -132,13 +89,14 @@ const SHAPES = `
 .fwg .place text{font:600 13px system-ui,"DejaVu Sans",sans-serif}
 .fwg .table{font:600 11px system-ui,"DejaVu Sans",sans-serif;letter-spacing:.08em}
 .fwg .deed{font-weight:700}
+.fwg .rowbox{fill:none;pointer-events:all}
 .fwg .end{text-anchor:end}
 .fwg .mid{text-anchor:middle}
-.fwg .base .card{stroke-width:1.6}
+.fwg .base>.card{stroke-width:1.6}
 .fwg .call{fill:none;stroke-width:1.4}
 .fwg .call.goto{stroke-dasharray:4 3}
 .fwg .way{fill:none;stroke-width:3}
-.fwg .call.passed,.fwg .passed .card{stroke-width:2.4}
+.fwg .call.passed,.fwg .chain.passed>.card{stroke-width:2.4}
 .fwg .way.passed{stroke-width:5}
 .fwg.traced .hookbox:not(.passed),.fwg.traced .call:not(.passed){opacity:.55}
 `;
@@ -208,7 +166,7 @@ function described(graph: ChainGraph): string {
     const tables = stops.flatMap(({ table, chains }) =>
       table === null ? ["connection tracking"] : [`table ${table} with ${counted(chains.length, "chain")}`],
     );
-    return `${hook ?? "Called by no hook"}: ${tables.join(", then ") || "no rules"}.`;
+    return `${hook ?? "Called by no hook"}: ${tables.join(", then ") || (graph.part ? "not shown" : "no rules")}.`;
   });
   return [
     "A packet that comes in meets PREROUTING, then the routing decision.",
@@ -219,8 +177,6 @@ function described(graph: ChainGraph): string {
     ...graph.notes,
   ].join(" ");
 }
-
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 function heading(graph: ChainGraph, width: number): string {
   const out = [
@@ -253,7 +209,7 @@ function drawing(graph: ChainGraph, placed: Layout): string {
     ...placed.steps.map((step) => wayLine(step)),
     ...placed.places.map((place) => placeBox(place)),
     ...forkWords(graph, placed),
-    ...placed.hooks.map(hookBox),
+    ...placed.hooks.map((hook) => hookBox(hook, graph)),
   ].join("\n");
 }
 
@@ -303,26 +259,20 @@ function placeBox(place: PlacedPlace): string {
 }
 
 /** What the two ways behind the routing decision mean. */
-function forkWords(graph: ChainGraph, { places }: Layout): string[] {
+function forkWords(graph: ChainGraph, { places, hooks }: Layout): string[] {
+  const fork = hooks.find(({ hook }) => hook.hook === "FORWARD") as Box;
   const routing = places.find(({ place }) => place === "routing") as Box;
   const y = routing.y + routing.height / 2;
   return [
     text("an address of this host", routing.x - 16, y - 9, "says muted end"),
     text("any other address", routing.x + routing.width + 16, y - 9, "says muted"),
     ...(graph.rewrites
-      ? [
-          text(
-            "DNAT to a container leads here, past INPUT",
-            routing.x + routing.width + 16,
-            y + 19,
-            "says nat",
-          ),
-        ]
+      ? [text("DNAT to a container leads here", fork.x + fork.width / 2 + 16, fork.y - 18, "says nat")]
       : []),
   ];
 }
 
-function hookBox({ hook, stops, x, y, width, height }: PlacedHook): string {
+function hookBox({ hook, stops, x, y, width, height }: PlacedHook, { part }: ChainGraph): string {
   const name = hook.hook ?? "called by nothing";
   const says = hook.hook === null ? "chains that no hook leads to" : HOOK_SAYS[hook.hook];
   const inside = [
@@ -331,7 +281,8 @@ function hookBox({ hook, stops, x, y, width, height }: PlacedHook): string {
     text(says, x + 18, y + 46, "says muted"),
     ...stops.map(stopGroup),
   ];
-  if (stops.length === 0) inside.push(text("no rules here", x + 18, y + 66, "says muted"));
+  if (stops.length === 0)
+    inside.push(text(part ? "not shown" : "no rules here", x + 18, y + 66, "says muted"));
   return tag(
     "g",
     {
@@ -348,6 +299,9 @@ function stopGroup({ stop, chains, calls, x, y }: PlacedStop): string {
   if (stop.table === null) return text("CONNTRACK  which connection is it of?", x, y + 14, "table muted");
   return [
     text(`TABLE ${stop.table}`, x, y + 14, "table muted"),
+    ...(stop.table === "nat"
+      ? [text("for a connection’s first packet only", x + 82, y + 14, "says muted")]
+      : []),
     ...calls.map(callLine),
     ...chains.map(card),
   ].join("\n");
@@ -409,9 +363,7 @@ function card({ chain, name, note, rows, x, y, width, height }: PlacedChain): st
         [
           title(of.rules.join("\n")),
           tag("rect", {
-            class: of.passed ? "hit" : "card",
-            "fill-opacity": of.passed ? 1 : 0,
-            "stroke-opacity": 0,
+            class: of.passed ? "hit" : "rowbox",
             x: x + 5,
             y: middle - ROW / 2,
             width: width - 6,
