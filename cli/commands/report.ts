@@ -47,7 +47,8 @@ function write(path: string, text: string): void {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why =
-      code === "ENOENT" ? "no such folder" : code === "EACCES" ? "no permission to write it" : String(code);
+      { ENOENT: "no such folder", EISDIR: "is a folder", EACCES: "no permission to write it" }[code ?? ""] ??
+      String(code);
     throw new Refused(`${safe(path)}: ${why}`);
   }
 }

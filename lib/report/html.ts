@@ -83,11 +83,11 @@ const section = (id: string, heading: Part, ...parts: readonly Part[]): Markup =
 
 /** Text to be copied; the button is made by the script. */
 const copyable = (text: string, label: string): Markup =>
-  markup`<div class="copy" data-label="${label}"><pre tabindex="0" role="region" aria-label="${label}">${text}</pre></div>`;
+  markup`<div class="copy" data-label="${label}"><pre tabindex="0" role="group" aria-label="${label}">${text}</pre></div>`;
 
 /** What is too wide for a narrow window is moved sideways in it, by keyboard, too. */
 const scrolled = (label: string, part: Part): Markup =>
-  markup`<div class="scroll" tabindex="0" role="region" aria-label="${label}">${part}</div>`;
+  markup`<div class="scroll" tabindex="0" role="group" aria-label="${label}">${part}</div>`;
 
 function summaryPart({ audit, fix, unread }: Contents): Markup {
   const said = summary(audit);
@@ -232,7 +232,7 @@ function endpointsPart(group: readonly Finding[], { live }: Contents): Markup {
     const port = f.listen === null ? null : published({ ...f, listen: f.listen });
     const name =
       f.container === null ? null : `${container(f.container)}${f.listen === null ? `/${f.proto}` : ""}`;
-    const label = `Follow a packet for ${port ?? name ?? f.witness.dst}`;
+    const label = `Follow it: a packet for ${port ?? name ?? f.witness.dst}`;
     return markup`<li><span>${port === null ? null : markup`<code>${port}</code> → `}${name === null ? null : markup`<strong>${name}</strong>: `}${way(f)}</span>
       ${live ? markup` <button type="button" class="follow" hidden data-packet="${JSON.stringify(f.witness)}" data-assume="${(f.assume ?? []).join("\n")}" aria-label="${label}">Follow it</button>` : null}</li>`;
   };
@@ -254,7 +254,7 @@ function figure(f: Finding, trace: Trace, id: string, { rulesets, host }: Conten
     <figcaption>One packet that shows it, drawn through netfilter’s hooks. The dashed line is what your own rules say of it, as if Docker had written none.</figcaption></figure>
     <details><summary>The same in words, and as a command</summary>
     ${copyable(command, "Command that follows this packet")}
-    <pre class="words" tabindex="0" role="region" aria-label="The way in words">${traceText(trace, { rulesets, host })}</pre></details>`;
+    <pre class="words" tabindex="0" role="group" aria-label="The way in words">${traceText(trace, { rulesets, host })}</pre></details>`;
 }
 
 /** What the fix does to a group. */
@@ -393,8 +393,8 @@ function tryPart({ host, audit }: Contents): Markup {
     </div></details>
     <p class="buttons"><button type="submit">Follow it</button> <button type="button" id="again" hidden>Play its way again</button></p>
     <div class="result"><p id="verdict" role="status" aria-live="polite"></p>
-    <div id="way" class="scroll" tabindex="0" role="region" aria-label="The packet’s way" hidden></div>
-    <details id="words" hidden><summary>The same in words</summary><pre tabindex="0" role="region" aria-label="The way in words"></pre></details></div>
+    <div id="way" class="scroll" tabindex="0" role="group" aria-label="The packet’s way" hidden></div>
+    <details id="words" hidden><summary>The same in words</summary><pre tabindex="0" role="group" aria-label="The way in words"></pre></details></div>
     </form>`,
   );
 }
@@ -409,7 +409,7 @@ function chainsPart({ rulesets, host }: Contents): Markup {
       <label for="${id}-find">Find a chain or rule</label> <input id="${id}-find" type="search" autocomplete="off" spellcheck="false">
       <button type="button" data-do="in" aria-label="Zoom in">+</button> <button type="button" data-do="out" aria-label="Zoom out">−</button> <button type="button" data-do="all">Whole</button>
       <span class="found" role="status"></span></div>
-      <div class="canvas" tabindex="0" role="region" aria-label="Chain graph, IPv${ruleset.family}: arrow keys move it, plus and minus zoom">${new Markup(graphSvg(drawn, { bare: true }))}</div></div>`;
+      <div class="canvas" tabindex="0" role="group" aria-label="Chain graph, IPv${ruleset.family}: arrow keys move it, plus and minus zoom">${new Markup(graphSvg(drawn, { bare: true }))}</div></div>`;
   };
   return section(
     "chains",
