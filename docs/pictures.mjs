@@ -34,7 +34,15 @@ async function picture(name, colorScheme, shown) {
   await page.goto(pathToFileURL(report).href);
   const path = join(folder, `${name}.png`);
   await shown(page, path);
-  run("pngquant", "--force", "--strip", "--quality=60-90", "--output", join(root, "docs", `${name}.png`), path);
+  run(
+    "pngquant",
+    "--force",
+    "--strip",
+    "--quality=60-90",
+    "--output",
+    join(root, "docs", `${name}.png`),
+    path,
+  );
   await page.close();
 }
 

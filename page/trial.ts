@@ -1,6 +1,5 @@
 /** The packet form: what is typed is followed through the rules of the report by the library itself. */
 import {
-  type HostSources,
   type PacketJson,
   PLAIN,
   type Ruleset,
@@ -8,19 +7,13 @@ import {
   readPacket,
   readRuleset,
   Simulator,
-  type Source,
+  type Texts,
   type Trace,
   traceText,
   verdictText,
   waySvg,
 } from "../lib/index.ts";
 import { play } from "./play.ts";
-
-/** The texts that the report was made from. */
-interface Texts {
-  readonly rules: readonly Source[];
-  readonly host: HostSources;
-}
 
 /** Milliseconds after which what is typed is followed. */
 const PAUSE = 250;

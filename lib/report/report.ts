@@ -4,7 +4,7 @@ import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { type Audit, type AuditOptions, audit } from "../audit/audit.ts";
 import { type Fix, fix } from "../fix/fix.ts";
 import type { Host } from "../host/host.ts";
-import type { HostSources, Source } from "../host/read.ts";
+import type { HostSources } from "../host/read.ts";
 import { networkPart } from "../host/sources/docker.ts";
 import { BudgetExceeded } from "../reach/diagram.ts";
 import { readRuleset } from "../rules/load.ts";
@@ -18,7 +18,7 @@ import { WAY_STYLE } from "./way.ts";
 /** The texts that a host was read from. */
 export interface Texts {
   /** Of iptables-save and ip6tables-save, as `readRuleset` takes them. */
-  readonly rules: readonly Source[];
+  readonly rules: Parameters<typeof readRuleset>[0];
   /** The rest, as `readHost` takes it. */
   readonly host: HostSources;
 }
@@ -114,7 +114,7 @@ function fixOf(rulesets: readonly Ruleset[], host: Host, texts: Texts | undefine
 
 /** What of the texts goes into a file that is handed on: all that is read, and nothing else of Docker's and the system's. */
 const shareable = ({ rules, host }: Texts): Texts => ({
-  rules: rules.map(({ name, text }) => ({ name, text })),
+  rules: rules.map(({ name, text, family }) => ({ name, text, ...(family === undefined ? {} : { family }) })),
   host: {
     ...host,
     ...(host.docker === undefined

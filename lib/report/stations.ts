@@ -49,6 +49,8 @@ export interface Course {
   readonly hooks: readonly Hook[];
   /** The same of what was meant; none where nothing else was. */
   readonly wish: readonly Hook[];
+  /** The hook that decides what was meant; `null` where nothing else was. */
+  readonly decides: Hook | null;
 }
 
 /** A verdict and the steps to it, through other rules or another hook. */
@@ -77,6 +79,9 @@ export function course(way: Way, sent: boolean, meant: Meant | null, on: Page): 
   const first = sent ? "OUTPUT" : "PREROUTING";
   const wishes = meant === null ? [] : runs(meant.path);
   const last = wishes.at(-1);
+  // What lets a packet on is the word of table filter, whatever it meets behind.
+  const word =
+    meant?.verdict === "accept" ? (wishes.findLast((run) => run.table === "filter") ?? last) : last;
   const station = (hook: Hook): Station => {
     const moments = way.moments.filter((m) => (m.kind === "table" ? m.hook : first) === hook);
     return {
@@ -94,7 +99,7 @@ export function course(way: Way, sent: boolean, meant: Meant | null, on: Page): 
         ? orNothing(moments.flatMap((m) => momentLines(m, m === way.moments.at(-1) ? way : null, on)))
         : unmet(hook, on),
       wish: wishes.flatMap((run) => {
-        if (run.hook !== hook || (run !== last && run.steps.every(isPolicy))) return [];
+        if (run.hook !== hook || (run !== word && run.steps.every(isPolicy))) return [];
         const steps = run.steps.map((step) => ({ step, changes: [] }));
         return [
           plain("table", run.table),
@@ -106,6 +111,7 @@ export function course(way: Way, sent: boolean, meant: Meant | null, on: Page): 
   return {
     stations: Object.fromEntries(HOOKS.map((hook) => [hook, station(hook)])) as Record<Hook, Station>,
     hooks,
+    decides: word?.hook ?? null,
     wish:
       last === undefined
         ? []

@@ -292,6 +292,7 @@ function map(
   const goal = !accepted ? null : way.delivery === "local" ? host : exit;
   const loops = hooks.indexOf("PREROUTING") > 0;
   const aim = course.wish.at(-1);
+  const decides = course.decides === null ? null : boxes[course.decides];
   const hoped = meant?.verdict !== "accept" ? null : aim === "INPUT" ? host : exit;
   const rails: Point[][] = [
     through(["PREROUTING", "FORWARD", "POSTROUTING"], places, exit),
@@ -322,7 +323,7 @@ function map(
     <text class="small" x="${host.x}" y="${host.y + 29}" text-anchor="middle">this host</text>
     ${pill(source, 156, input !== null, input === null ? "comes in" : safe(input), null)}
     ${pill(exit, boxes.POSTROUTING.w, taken, taken ? `${safe(way.out ?? "")}` : "goes out", taken ? `${who === null ? "" : `${safe(who.name)} `}${header}` : null)}
-    ${aim === undefined || meant === null ? null : sign({ x: boxes[aim].x + boxes[aim].w - 18, y: wishTop(boxes[aim]) }, meant.verdict, "meant")}
+    ${decides === null || meant === null ? null : sign({ x: decides.x + decides.w - 18, y: wishTop(decides) }, meant.verdict, "meant")}
     ${aim === undefined ? null : legend(source)}
     ${goal === null ? null : sign(goal === host ? host : { x: exit.x - boxes.POSTROUTING.w / 2, y: exit.y }, "accept")}
     ${stopped === null ? null : sign(stopped, way.verdict)}`;
@@ -407,7 +408,7 @@ function sign({ x, y }: Point, verdict: Way["verdict"], more = ""): Markup {
 }
 
 /** The map in words, in the order of the way. */
-function toldOf({ stations, hooks, wish }: Course): string[] {
+function toldOf({ stations, hooks, decides }: Course): string[] {
   const line = ({ whole, at }: Line): string => (at === null ? whole : `${whole} (line ${at})`);
   const met = hooks.map((hook) => {
     const said = stations[hook].lines.filter(({ kind }) => kind !== "table").map(line);
@@ -416,12 +417,11 @@ function toldOf({ stations, hooks, wish }: Course): string[] {
   const others = Object.values(stations)
     .filter((s) => !s.met)
     .map(({ hook, lines }) => `${hook}: ${lines.map(line).join(", ")}`);
-  const last = wish.at(-1);
   const own =
-    last === undefined
+    decides === null
       ? []
       : [
-          `your own rules in ${last}: ${stations[last].wish
+          `your own rules in ${decides}: ${stations[decides].wish
             .filter(({ kind }) => kind !== "table")
             .map(line)
             .join(", ")}`,

@@ -3,16 +3,21 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import {
   audit,
+  type FindingKind,
   type Host,
   type HostSources,
   type Ruleset,
   readHost,
+  readPacket,
   readRuleset,
   report,
+  Simulator,
   type Source,
+  waySvg,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { networkPart, readDocker } from "../../lib/host/sources/docker.ts";
+import { audited, LAYOUTS, read } from "../audit/layout.ts";
 import { examples, hostSources } from "../capture.ts";
 import { elements } from "./elements.ts";
 
@@ -99,6 +104,71 @@ describe("of a real host", async () => {
   });
   test("it is below 1 MB", () => {
     expect(html.length).toBeLessThan(1_000_000);
+  });
+});
+
+/** Where what was meant is asked for. */
+const HOOKS: Readonly<Record<FindingKind, readonly string[]>> = {
+  "ingress-bypass": ["INPUT"],
+  "loopback-bypass": ["INPUT", "FORWARD"],
+  "direct-bypass": ["FORWARD"],
+  "forward-bypass": ["FORWARD"],
+  "egress-bypass": ["OUTPUT"],
+  "ineffective-allow": ["FORWARD"],
+};
+
+describe("each finding is drawn as it was found", () => {
+  const recent = {
+    input: [
+      "-p tcp -m tcp --dport 8080 -m recent --name x --update --seconds 60 --hitcount 9 --rsource -j DROP",
+      "-p tcp -m tcp --dport 8080 -j ACCEPT",
+    ],
+  };
+  const layouts = { ...LAYOUTS, recent };
+  test.each(Object.keys(layouts))("%s", async (name) => {
+    const { rulesets, host } = read(layouts[name as keyof typeof layouts]);
+    const { findings } = audit(rulesets, host);
+    for (const f of findings) {
+      const packet = readPacket(f.witness);
+      if (typeof packet === "string") throw new Error(packet);
+      const assume = new Map(
+        (f.assume ?? []).map((word) => [word.replace(/=(no-)?match$/, ""), word.endsWith("=match")]),
+      );
+      const trace = new Simulator(rulesets, host, { assume }).trace(packet);
+      expect([f.id, trace.answer.verdict]).toEqual([f.id, f.actual.verdict]);
+      const all = elements(waySvg(trace, { rulesets, host, intended: f.intended }));
+      const signs = all.flatMap(({ attributes: { class: kind = "" } }) =>
+        kind.startsWith("end ") ? [kind] : [],
+      );
+      expect(signs.sort()).toEqual([`end ${f.actual.verdict}`, `end ${f.intended.verdict} meant`].sort());
+      const stations = all.filter(({ attributes }) => attributes["data-hook"] !== undefined);
+      const meant = stations.flatMap(({ attributes, text }) =>
+        text.includes("what your own rules say") ? [attributes["data-hook"]!] : [],
+      );
+      const asked = f.intended.path.findLast((step) => step.table === "filter");
+      expect(HOOKS[f.kind]).toContain(meant.at(-1));
+      if (asked?.step === "rule")
+        expect(stations.find(({ attributes }) => attributes["data-hook"] === meant.at(-1))!.text).toContain(
+          `(line ${asked.line})`,
+        );
+    }
+    const text = seen(await report(rulesets, host));
+    for (const f of findings) expect(text).toContain(f.kind);
+    if (name === "recent") {
+      expect(findings.flatMap((f) => f.assume ?? [])).not.toEqual([]);
+      expect(text).toContain("--assume recent@filter/INPUT");
+    }
+  });
+  test("kinds of every sort were among them", () => {
+    const kinds = Object.values(LAYOUTS).flatMap((layout) => audited(layout).findings.map((f) => f.kind));
+    for (const kind of [
+      "ingress-bypass",
+      "direct-bypass",
+      "forward-bypass",
+      "egress-bypass",
+      "ineffective-allow",
+    ])
+      expect(kinds).toContain(kind);
   });
 });
 
