@@ -6,7 +6,7 @@ import { join } from "node:path";
 const METAFILES = "node_modules/.cache/fwcheck-build";
 
 /** `node_modules/a/node_modules/@b/c` of a file in it; `undefined` for our own. */
-const packageOf = (file) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1];
+const packageOf = (file) => /^(.*node_modules\/(?:@[^/]+\/)?[^/.][^/]*)\//.exec(file)?.[1];
 
 const folders = new Set(
   readdirSync(METAFILES)

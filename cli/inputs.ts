@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import {
   type Host,
+  type HostSources,
   isSnapshot,
   type Kind,
   kindOf,
@@ -116,6 +117,8 @@ export function complain(d: SourceDiagnostic): void {
 export interface Inputs {
   /** The texts the rulesets were read from. */
   readonly sources: readonly Source[];
+  /** The texts the host was read from. */
+  readonly given: HostSources;
   readonly rulesets: readonly Ruleset[];
   readonly host: Host;
 }
@@ -183,10 +186,11 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   diagnostics.forEach(complain);
   if (rulesets.length === 0)
     throw new Refused(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);
-  const given = Object.fromEntries(Object.entries(sources).filter(([, list]) => list.length > 0));
-  const host = orRefuse(() => readHost({ ...given, doubts }, rulesets, hints));
+  const some = Object.fromEntries(Object.entries(sources).filter(([, list]) => list.length > 0));
+  const given = { ...some, doubts };
+  const host = orRefuse(() => readHost(given, rulesets, hints));
   host.diagnostics.forEach(complain);
-  return { sources: rules, rulesets, host };
+  return { sources: rules, given, rulesets, host };
 }
 
 /** Says that a family was not given: what holds for the other says nothing of it. */

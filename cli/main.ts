@@ -24,6 +24,26 @@ const familyOf = (args: { family?: "4" | "6" | undefined }): 4 | 6 | undefined =
 const shown = (examples: readonly (readonly [what: string, command: string])[], more = ""): string =>
   `Examples:\n\n${examples.map(([what, command]) => `${what}:\n  ${command}`).join("\n")}${more === "" ? "" : `\n\n${more}`}`;
 
+/** What of an audit makes the exit code, and how much it may cost. */
+const judging = {
+  expect: {
+    type: "string",
+    describe: "a file with the ports that may be open, and to whom; exit 1 on any other exposure",
+    requiresArg: true,
+  },
+  "fail-on": {
+    type: "string",
+    describe:
+      "exit 1 on: any (the default), must, none, or kinds of findings (and lint), separated by commas",
+    requiresArg: true,
+  },
+  budget: {
+    type: "number",
+    describe: "how many intervals the sets of packets may have (100 million, about 2 GB)",
+    requiresArg: true,
+  },
+} as const;
+
 const audit = (parser: Argv, name: string): Argv =>
   parser.command(
     `${name} <rules..>`,
@@ -35,22 +55,7 @@ const audit = (parser: Argv, name: string): Argv =>
           ...hostFlags,
           json: asJson,
           sarif: { type: "boolean", describe: "print SARIF 2.1.0, for code scanning" },
-          expect: {
-            type: "string",
-            describe: "a file with the ports that may be open, and to whom; exit 1 on any other exposure",
-            requiresArg: true,
-          },
-          "fail-on": {
-            type: "string",
-            describe:
-              "exit 1 on: any (the default), must, none, or kinds of findings (and lint), separated by commas",
-            requiresArg: true,
-          },
-          budget: {
-            type: "number",
-            describe: "how many intervals the sets of packets may have (100 million, about 2 GB)",
-            requiresArg: true,
-          },
+          ...judging,
         })
         .epilogue(
           shown(
@@ -129,6 +134,7 @@ const simulate = (parser: Argv, name: string): Argv =>
           },
           short: { type: "boolean", describe: "print the verdict without the way" },
           verbose: { type: "boolean", alias: "v", describe: "print every step, also where nothing matched" },
+          svg: { type: "boolean", describe: "print the way as a picture" },
           ...hostFlags,
           json: asJson,
         })
@@ -150,6 +156,10 @@ const simulate = (parser: Argv, name: string): Argv =>
               [
                 "What the host itself asks of a name server, every step",
                 "fwcheck simulate host/ --local --src 203.0.113.1 --dst 203.0.113.2 --proto udp --dport 53 -v",
+              ],
+              [
+                "A picture of the way, for a ticket or a wiki",
+                "fwcheck simulate host/ --in eth0 --src 203.0.113.2 --dst 203.0.113.1 --dport 8080 --svg > way.svg",
               ],
               [
                 "IPv6, as JSON",
@@ -210,6 +220,44 @@ const fix = (parser: Argv, name: string): Argv =>
           ),
         ),
     async (args) => exit((await import("./commands/fix.js")).run({ ...args, family: familyOf(args) })),
+  );
+
+const report = (parser: Argv, name: string): Argv =>
+  parser.command(
+    `${name} <rules..>`,
+    "write one HTML file with the audit, each packet's way drawn, the fix, and a form to try packets in",
+    (y) =>
+      y
+        .positional("rules", rules)
+        .options({
+          output: {
+            type: "string",
+            alias: "o",
+            describe: "the file to write; one that is there is replaced (standard output)",
+            requiresArg: true,
+          },
+          title: {
+            type: "string",
+            describe: "what the host is called in it (the file's name)",
+            requiresArg: true,
+          },
+          ...judging,
+          ...hostFlags,
+        })
+        .epilogue(
+          shown(
+            [
+              ["The report of a host, to be opened in a browser", "fwcheck report host/ -o report.html"],
+              [
+                "The same under another name, in a script that goes on whatever is found",
+                "fwcheck report host/ --title web-1 --fail-on none -o web-1.html",
+              ],
+            ],
+            `The file needs no network and asks for nothing: it can be mailed, archived, printed. The rules, addresses and routes stand in it, and of Docker's output what tells of networks: no environment, no labels but Compose's.
+Exit code, as of audit: 0; 1 when there are findings (--fail-on, --expect); 2 when the call or the input is wrong, or when nothing was found but something could not be settled. The file is written whatever was found.`,
+          ),
+        ),
+    async (args) => exit(await (await import("./commands/report.js")).run(args)),
   );
 
 const graph = (parser: Argv, name: string): Argv =>
@@ -348,6 +396,7 @@ const commands: Readonly<Record<string, (parser: Argv, name: string) => Argv>> =
   simulate,
   explain,
   fix,
+  report,
   graph,
   collect,
   parse,

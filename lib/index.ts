@@ -83,11 +83,13 @@ export {
   type Place,
 } from "./report/graph.ts";
 export { graphMermaid, MERMAID_LIMITS } from "./report/mermaid.ts";
+export { type ReportOptions, report, type Texts } from "./report/report.ts";
 export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/style.ts";
 export { graphSvg, type SvgOptions } from "./report/svg.ts";
 export { fixText, packetFlags, packetText } from "./report/text.ts";
-export { type Detail, flowText, type TraceOptions, traceText } from "./report/trace.ts";
+export { type Detail, flowText, type TraceOptions, traceText, verdictText } from "./report/trace.ts";
+export { WAY_STYLE, type WayOptions, waySvg } from "./report/way.ts";
 export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
 export {

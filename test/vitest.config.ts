@@ -1,6 +1,16 @@
 import { defineConfig } from "vitest/config";
+import { page } from "../page/build.mjs";
+
+/** The report's page, made where a test asks for it. */
+const pages = {
+  name: "page",
+  enforce: "pre" as const,
+  resolveId: (id: string) => (id === "#page" ? "\0page" : null),
+  load: (id: string) => (id === "\0page" ? `export default ${JSON.stringify(page())}` : null),
+};
 
 export default defineConfig({
+  plugins: [pages],
   resolve: {
     alias: [
       { find: /^fwcheck$/, replacement: new URL("../lib/index.ts", import.meta.url).pathname },

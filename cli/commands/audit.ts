@@ -1,16 +1,8 @@
-import {
-  type Audit,
-  audit,
-  auditText,
-  type Expectation,
-  ExpectationError,
-  readExpectations,
-  safe,
-  sarif,
-} from "../../lib/index.ts";
+import { audit, auditText, sarif } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { fleet, hosts } from "../fleet.ts";
-import { HOST_KINDS, type HostArgs, inputs, missingFamily, Refused, read } from "../inputs.ts";
+import { HOST_KINDS, type HostArgs, inputs, missingFamily, Refused } from "../inputs.ts";
+import { expectations, judged } from "../judge.ts";
 import { json, print, progress, style } from "../output.ts";
 
 interface AuditArgs extends HostArgs {
@@ -55,39 +47,5 @@ function one(args: AuditArgs): number {
     json(sarif(result, new Map(rulesets.map((r) => [r.family, r.source])), manifest.version));
   else if (args.json === true) json(result);
   else print(auditText(result, style()));
-  if (result.exposures.some((e) => e.unexpected !== undefined)) return 1;
-  if (fails(result, args.failOn ?? (expect === undefined ? "any" : "none"))) return 1;
-  return result.findings.length === 0 && result.inconclusive.length > 0 ? 2 : 0;
-}
-
-function expectations(path: string): Expectation[] {
-  const source = read(path);
-  try {
-    return readExpectations(source.text);
-  } catch (error) {
-    if (error instanceof ExpectationError) throw new Refused(safe(`${source.name}: ${error.message}`));
-    throw error;
-  }
-}
-
-const KINDS = [
-  "ingress-bypass",
-  "egress-bypass",
-  "direct-bypass",
-  "loopback-bypass",
-  "forward-bypass",
-  "ineffective-allow",
-  "lint",
-];
-
-/** Whether a result has something that `--fail-on` names: any, must, none, or kinds of findings, and lint. */
-function fails({ findings, lint }: Audit, wanted: string): boolean {
-  if (wanted === "none") return false;
-  if (wanted === "any") return findings.length > 0;
-  if (wanted === "must") return findings.some((f) => f.certainty === "must");
-  const kinds = wanted.split(",");
-  const unknown = kinds.find((kind) => !KINDS.includes(kind));
-  if (unknown !== undefined)
-    throw new Refused(`--fail-on takes any, must, none, or some of ${KINDS.join(", ")}`);
-  return findings.some((f) => kinds.includes(f.kind)) || (kinds.includes("lint") && lint.length > 0);
+  return judged(result, args.failOn, expect);
 }

@@ -12,6 +12,7 @@ import {
   safe,
   type TraceOptions,
   traceText,
+  waySvg,
 } from "../../lib/index.ts";
 import { type HostArgs, inputs, Refused, read } from "../inputs.ts";
 import { json, Lines, print, style, tell, width } from "../output.ts";
@@ -35,6 +36,7 @@ interface SimulateArgs extends HostArgs {
   readonly expect?: "accept" | "drop" | "reject" | undefined;
   readonly short?: boolean | undefined;
   readonly verbose?: boolean | undefined;
+  readonly svg?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -54,6 +56,7 @@ const OF_ONE = [
 
 /** `fwcheck simulate`: the way of one packet, of a connection, or of a packet a line; 1 when `--expect` is not met. */
 export function run(args: SimulateArgs): number {
+  if (args.svg === true) onlyPicture(args);
   const packets = args.packets === undefined ? [one(args)] : batch(args, args.packets);
   const { rulesets, host } = inputs(args, packets);
   unknownInterfaces(packets, host);
@@ -90,8 +93,18 @@ export function run(args: SimulateArgs): number {
   }
   const trace = simulator.trace(packet);
   if (args.json === true) json(full(trace.answer));
+  else if (args.svg === true) print(`${waySvg(trace, options)}\n`);
   else print(traceText(trace, options));
   return ended(args, met(trace.answer.verdict), trace.answer.verdict);
+}
+
+/** A picture shows one packet, and all of its way. */
+function onlyPicture({ packets, flow: whole, json: document, short }: SimulateArgs): void {
+  const other = Object.entries({ packets, flow: whole, json: document, short }).find(
+    ([, value]) => value !== undefined && value !== false,
+  );
+  if (other !== undefined)
+    throw new Refused(`--svg draws the way of one packet: --${other[0]} does not go with it`);
 }
 
 /** A misspelt interface would change the verdict without a word. */

@@ -27,6 +27,8 @@ export interface Intended {
   readonly verdict: Answer["verdict"];
   /** The rule that says so, or the chain whose policy does. */
   readonly rule: RuleNote | { readonly policy: string };
+  /** What the packet would have met, in order: the steps through the owner's own rules. */
+  readonly path: readonly Step[];
 }
 
 /** An address and port of a container. */
@@ -83,6 +85,8 @@ export interface Finding {
   readonly actual: { readonly verdict: Answer["verdict"]; readonly path: readonly Step[] };
   /** One packet that shows it; `simulate` gives it this verdict. */
   readonly witness: PacketJson;
+  /** What `--assume` has to be told of the unknowns that the packet meets; absent where it meets none. */
+  readonly assume?: readonly string[];
   /** Whether it depends on what the inputs do not tell. */
   readonly certainty: "must" | "may";
   /** The unknowns it depends on. */
@@ -244,9 +248,12 @@ export function describe(
       : {
           bans: { by: group.banned.by, from: listed ?? q.words.from(group.banned.set), only: rest === EMPTY },
         }),
-    intended: { verdict: wish.verdict, rule: decider(wish, q.owner) },
+    intended: { verdict: wish.verdict, rule: decider(wish, q.owner), path: wish.path },
     actual: { verdict: actual.verdict, path: actual.path },
     witness: packetJson(packet),
+    ...(assume.size === 0
+      ? {}
+      : { assume: [...assume].map(([key, truth]) => `${key}=${truth ? "match" : "no-match"}`) }),
     certainty: certain ? "must" : "may",
     depends: q.depends(set),
   };

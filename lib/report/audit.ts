@@ -32,14 +32,14 @@ const BANNED = "whoever is banned still reaches a published port";
 
 type Published = Pick<Exposure, "listen" | "proto" | "family">;
 
-const published = ({ listen, proto, family }: Published): string => {
+export const published = ({ listen, proto, family }: Published): string => {
   const any = family === 6 ? "[::]:" : "";
   const place = listen.address === null ? `${any}${listen.port ?? "any"}` : at(listen.address, listen.port);
   return `${place}/${proto}`;
 };
 
 /** A container by its name and address, and what Compose or a swarm calls it. */
-function container(c: Finding["container"]): string {
+export function container(c: Finding["container"]): string {
   if (c === null) return "";
   const service = [c.project, c.service].filter((word) => word !== undefined).map((word) => safe(word));
   const name = c.name === null ? "" : `${safe(c.name)} `;
@@ -47,7 +47,7 @@ function container(c: Finding["container"]): string {
 }
 
 /** Who gets through, by interface where that matters: where it is not every one that is spoken of anyway. */
-function who({ by, from }: Pick<Finding, "by" | "from">, spoken: readonly string[] = []): string {
+export function who({ by, from }: Pick<Finding, "by" | "from">, spoken: readonly string[] = []): string {
   if (by.length === 0) return `${from}, by an interface that is not listed`;
   const each = by.map((group) => {
     const via = group.in.join() === spoken.join() ? "" : ` via ${group.in.map(safe).join(", ")}`;
@@ -78,7 +78,7 @@ export function findingSentence(f: Finding): string {
 const kind = (f: Finding): string => (f.bans?.only === true ? BANNED : KINDS[f.kind]);
 
 /** What the firewall says of a published port, in a few words. */
-function says(f: Finding): string {
+export function says(f: Finding): string {
   const word = intendedText(f.intended);
   if (f.bans?.only === true) return `ban by ${f.bans.by.map(safe).join(", ")}`;
   if (f.allowed === "nobody" || f.kind === "ineffective-allow") return word;
@@ -86,7 +86,7 @@ function says(f: Finding): string {
 }
 
 /** The finding about a published port. */
-const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>
+export const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>
   findings.find(
     (f) =>
       f.family === e.family &&
@@ -120,18 +120,31 @@ export function auditText(audit: Audit, style: Style = PLAIN): string {
   return `${out.join("\n")}\n`;
 }
 
-function verdict({ findings, inconclusive, exposures }: Audit, style: Style): string {
+/** How an audit came out, and the sentence that says so; what could not be settled is never `good`. */
+export function summary({ findings, inconclusive, exposures }: Audit): {
+  readonly mood: "bad" | "unsure" | "good";
+  readonly sentence: string;
+  /** Whether something could not be settled. */
+  readonly open: boolean;
+} {
   const open = inconclusive.length > 0;
-  if (findings.length > 0) {
-    const count = `${findings.length} finding${findings.length === 1 ? "" : "s"}: the firewall does not govern these packets.`;
-    return style.red(open ? `${count}\nNot everything could be settled: see above.` : count);
-  }
-  if (open) return style.yellow("No findings, but not everything could be settled: see above.");
-  return style.green(
+  const count = `${findings.length} finding${findings.length === 1 ? "" : "s"}`;
+  if (findings.length > 0)
+    return { mood: "bad", sentence: `${count}: the firewall does not govern these packets.`, open };
+  if (open) return { mood: "unsure", sentence: "No findings, but not everything could be settled", open };
+  const sentence =
     exposures.length === 0
       ? "No findings: no packet reaches a container without the firewall's consent."
-      : "No findings: every packet that reaches a container does so with the firewall's\nconsent.",
-  );
+      : "No findings: every packet that reaches a container does so with the firewall's consent.";
+  return { mood: "good", sentence, open };
+}
+
+function verdict(audit: Audit, style: Style): string {
+  const { mood, sentence, open } = summary(audit);
+  if (mood === "bad")
+    return style.red(open ? `${sentence}\nNot everything could be settled: see above.` : sentence);
+  if (mood === "unsure") return style.yellow(`${sentence}: see above.`);
+  return style.green(wrapped(sentence, WIDTH).join("\n"));
 }
 
 function portsText({ exposures, findings }: Audit, style: Style): string[] {
@@ -181,7 +194,7 @@ function unexpectedText({ exposures }: Audit, style: Style): string[] {
 }
 
 /** Findings that differ in nothing but their endpoint, together and in the order of the first. */
-function grouped(findings: readonly Finding[]): Finding[][] {
+export function grouped(findings: readonly Finding[]): Finding[][] {
   const groups = new Map<string, Finding[]>();
   for (const f of findings) {
     const { rule } = f.intended;
@@ -211,7 +224,7 @@ const through = (path: readonly Step[]): Extract<Step, { step: "rule" }> | undef
   path.findLast((s): s is Extract<Step, { step: "rule" }> => s.step === "rule" && s.table === "filter");
 
 /** How a packet went: what translated it, and what let it through or stopped it. */
-function way(f: Finding): string {
+export function way(f: Finding): string {
   const dnat = f.actual.path.find((s) => s.step === "rule" && s.table === "nat" && s.target === "DNAT");
   const last =
     f.actual.verdict === "accept" ? through(f.actual.path) : f.actual.path.findLast((s) => s.step === "rule");
@@ -225,25 +238,32 @@ function way(f: Finding): string {
 }
 
 /** Where a rule or a policy stands, in brackets. */
-function place(rule: Finding["intended"]["rule"]): string {
+export function place(rule: Finding["intended"]["rule"]): string {
   if (!("policy" in rule))
     return ` (line ${rule.line}${rule.ufw === undefined ? "" : `: ${safe(rule.text)}`})`;
   const own = / \(ufw default .*$/.exec(rule.policy);
   return own === null ? "" : ` (${safe(rule.policy.slice(0, own.index))})`;
 }
 
+/** What findings that are alike have in common. */
+export function groupTitle(group: readonly Finding[]): string {
+  const [f] = group as [Finding];
+  const title = f.bans?.only === true ? BANNED : group.length > 1 ? PLURAL[f.kind] : KINDS[f.kind];
+  return `${title[0]!.toUpperCase()}${title.slice(1)}`;
+}
+
 function groupText(group: readonly Finding[], number: number, style: Style): string[] {
   const [f] = group as [Finding];
   const many = group.length > 1;
   const numbers = many ? `${number}-${number + group.length - 1}.` : `${number}.`;
-  const title = f.bans?.only === true ? BANNED : many ? PLURAL[f.kind] : KINDS[f.kind];
+  const title = groupTitle(group);
   const sure = f.certainty === "may" ? style.yellow(" (possible)") : "";
   const { rule } = f.intended;
   const line = place(rule);
   const label = (name: string, text: string): string[] =>
     indented(`   ${style.dim(name.padEnd(10))}`, text, 14);
   return [
-    `${style.bold(`${numbers} ${title[0]!.toUpperCase()}${title.slice(1)}`)}${sure}`,
+    `${style.bold(`${numbers} ${title}`)}${sure}`,
     `   ${style.dim(f.kind)}${f.family === 6 ? style.dim(", IPv6") : ""}`,
     ...label("firewall", `${f.intended.verdict}: ${intendedText(f.intended)}${line}`),
     ...(f.allowed === "nobody" || f.kind === "ineffective-allow"

@@ -27,6 +27,8 @@ import { tag, xml } from "./xml.ts";
 export interface SvgOptions {
   /** Light or dark for good; as the reader's system is set by default. */
   readonly theme?: "light" | "dark";
+  /** Leaves out the style sheet, `GRAPH_STYLE`, which then comes from the page around it. */
+  readonly bare?: boolean;
 }
 
 /** Around the picture. */
@@ -108,6 +110,9 @@ function styleOf(theme: SvgOptions["theme"]): string {
   return `${SHAPES}${rules(false)}\n@media (prefers-color-scheme:dark){\n${rules(true)}\n}`;
 }
 
+/** The style sheet of the picture, light and dark as the reader's system is set. */
+export const GRAPH_STYLE = styleOf(undefined);
+
 /**
  * The chain graph as an SVG document, text that can be put into a page as it is.
  *
@@ -127,7 +132,7 @@ export function graphSvg(graph: ChainGraph, options: SvgOptions = {}): string {
   const inside = [
     title(name),
     tag("desc", {}, xml(described(graph))),
-    tag("style", {}, styleOf(options.theme)),
+    ...(options.bare === true ? [] : [tag("style", {}, styleOf(options.theme))]),
     tag("rect", { class: "page", width, height }),
     heading(graph, width),
     tag(

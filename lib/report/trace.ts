@@ -32,7 +32,7 @@ export interface TraceOptions {
 }
 
 /** What the lines of one packet are made with. */
-interface Page {
+export interface Page {
   readonly ruleset: Ruleset | undefined;
   readonly host: Host;
   readonly style: Style;
@@ -58,7 +58,7 @@ interface Row {
 /** More outcomes than this of one packet are counted, not shown. */
 const MOST_OUTCOMES = 4;
 
-const page = (dst: string, options: TraceOptions): Page => ({
+export const page = (dst: string, options: TraceOptions): Page => ({
   ruleset: options.rulesets.find((r) => r.family === familyOf(dst)),
   host: options.host,
   style: options.style ?? PLAIN,
@@ -112,6 +112,12 @@ export function flowText(flow: Flow, options: TraceOptions): string {
   out.push("", ...flowConclusion(flow, on));
   return `${out.join("\n")}\n`;
 }
+
+/** The verdict in sentences, without the way: what `traceText` ends in, a line a sentence. */
+export const verdictText = (trace: Trace, options: TraceOptions): string =>
+  conclusion(trace, page(trace.answer.packet.dst, { ...options, width: Number.POSITIVE_INFINITY })).join(
+    "\n",
+  );
 
 const title = ({ step, from }: FlowPacket): string => `${step} from the ${from}`;
 
@@ -207,11 +213,11 @@ function body(trace: Trace, on: Page): string[] {
   return out;
 }
 
-const letter = (i: number): string => String.fromCharCode(65 + i);
+export const letter = (i: number): string => String.fromCharCode(65 + i);
 const same = (a: Row, b: Row): boolean => a.line === b.line && a.depth === b.depth && a.text === b.text;
 
 /** One way for each outcome, the one that had to suppose least. */
-function outcomes(ways: readonly Way[]): Way[] {
+export function outcomes(ways: readonly Way[]): Way[] {
   const found = new Map<string, Way>();
   for (const way of ways) {
     const key = outcomeKey(way);
@@ -241,7 +247,7 @@ function supposedText({ key, truth, at: site }: Supposition, on: Page): string {
 }
 
 /** The condition on which it goes this way. */
-function when(way: Way, ways: readonly Way[], on: Page): string {
+export function when(way: Way, ways: readonly Way[], on: Page): string {
   const parts = deciding(way, ways).map((s) => supposedText(s, on));
   return parts.length === 0 ? "otherwise" : `if ${parts.join(", and ")}`;
 }
@@ -263,7 +269,7 @@ const quoted = (text: string): string => `'${safe(text).replaceAll("'", "'\\''")
  * What was assumed or is to be noted, apart from the unknowns that part the ways: they are shown with them, or make no
  * difference.
  */
-function noted({ answer, ways }: Trace, on: Page): string[] {
+export function noted({ answer, ways }: Trace, on: Page): string[] {
   const asked = new Map(ways.flatMap((w) => w.suppositions.map((s) => [s.key, s] as const)));
   const rest = answer.assumptions.filter((sentence) => ![...asked.keys()].some((k) => sentence.includes(k)));
   if (answer.branches !== undefined) return rest;
@@ -275,7 +281,7 @@ function noted({ answer, ways }: Trace, on: Page): string[] {
   ];
 }
 
-function conclusion(trace: Trace, on: Page): string[] {
+export function conclusion(trace: Trace, on: Page): string[] {
   const { answer, ways } = trace;
   if (answer.branches !== undefined) return undecided(trace, on);
   const said = sentence(ways[0] ?? answer, on);
@@ -354,7 +360,7 @@ const filtered = ({ path }: Outcome): Step | undefined =>
   path.findLast((s) => s.table === "filter" && s.step !== "return");
 
 /** What ended a way that was stopped. */
-function decider(outcome: Outcome, on: Page): string {
+export function decider(outcome: Outcome, on: Page): string {
   const last = outcome.verdict === "accept" ? filtered(outcome) : outcome.path.at(-1);
   return last === undefined ? "no rule at all" : stepText(last, outcome, on);
 }
@@ -383,7 +389,12 @@ function stepText(step: Step, { path }: Outcome, on: Page): string {
   return command === null ? place : `ufw ${safe(command)} (${place.replace(/ \((line \d+)\)$/, ", $1")})`;
 }
 
-function ruleAt(table: Step["table"], chain: string, index: number, { ruleset }: Page): Rule | undefined {
+export function ruleAt(
+  table: Step["table"],
+  chain: string,
+  index: number,
+  { ruleset }: Page,
+): Rule | undefined {
   return ruleset === undefined
     ? undefined
     : chainOf(ruleset, table, chain)?.rules.find((r) => r.index === index);
@@ -487,7 +498,7 @@ const changed = (depth: number, rule: number, change: string, { style }: Page): 
   shift: rule === 0 ? 0 : String(rule).length + 2,
 });
 
-function ruleText(step: Extract<Step, { step: "rule" }>, rule: Rule | undefined, on: Page): string {
+export function ruleText(step: Extract<Step, { step: "rule" }>, rule: Rule | undefined, on: Page): string {
   const { ruleset } = on;
   if (rule === undefined || ruleset === undefined) return `${step.rule}: -j ${safe(step.target)}`;
   const text = safe(printBody(rule, ruleset).trim());
@@ -509,7 +520,7 @@ function connectionText({ original: o }: Connection): string {
   return `${protoName(o.proto)} ${ends(o.src, sport)} -> ${ends(o.dst, dport)}`;
 }
 
-function trackText({ state, connection, reply }: Extract<Moment, { kind: "track" }>): string {
+export function trackText({ state, connection, reply }: Extract<Moment, { kind: "track" }>): string {
   const about = connection === null ? "" : connectionText(connection);
   const known = connection !== null && (connection.status & CT_STATUS.CONFIRMED) !== 0;
   const what = {
@@ -522,7 +533,7 @@ function trackText({ state, connection, reply }: Extract<Moment, { kind: "track"
   return `conntrack: ${state}, ${what}`;
 }
 
-function routeText(decision: Extract<Moment, { kind: "route" }>["decision"]): string {
+export function routeText(decision: Extract<Moment, { kind: "route" }>["decision"]): string {
   if (decision.kind === "none") return `routing: ${safe(decision.why)}`;
   const { route } = decision;
   if (decision.kind === "local") {
@@ -543,7 +554,7 @@ const hex = (value: Scalar | undefined): string =>
   typeof value !== "number" ? "?" : value < 10 ? String(value) : `0x${value.toString(16)}`;
 
 /** Changes as a person says them: an address with its port where both changed. */
-function changeText(changes: readonly Change[]): string[] {
+export function changeText(changes: readonly Change[]): string[] {
   const of = new Map(changes.map((c) => [c.field, c]));
   const out: string[] = [];
   for (const [address, port] of [

@@ -93,6 +93,8 @@ export interface Way extends Outcome {
   readonly suppositions: readonly Supposition[];
   /** The header at the end, wherever that is; the host itself gets it when `delivery` is `local`. */
   readonly header: Header;
+  /** The hook in which it ended; `null` where it ended between hooks, or met none. */
+  readonly hook: Hook | null;
 }
 
 /** An answer with all that happened. */
@@ -157,6 +159,7 @@ export class Simulator {
         moments: state.moments,
         suppositions: state.state.suppositions,
         header: headerOf(state.state),
+        hook: endings[i]!.hook,
       }),
     );
     const passed = this.passed(packet, ways, program);

@@ -53,20 +53,39 @@ test("the ordinary ways of a real host", () => {
 
 test("what --help shows runs, and means what it says", () => {
   const help = program.run(["simulate", "--help"]).out;
-  const shown = [...help.matchAll(/^ +fwcheck (simulate host\/ --(?:in|local) .*)$/gm)].map((m) =>
+  const shown = [...help.matchAll(/^ +fwcheck (simulate host\/ --(?:in|local) .*?)(?: > \S+)?$/gm)].map((m) =>
     words(m[1]!),
   );
-  expect(shown.length).toBe(5);
+  expect(shown.length).toBe(6);
   symlinkSync(HOST, join(program.folder, "host"));
   const runs = shown.map((args) => program.run(args, { cwd: program.folder }));
   for (const run of runs) expect([run.code, run.err]).toEqual([0, ""]);
-  const [published, whole, out, asked, six] = runs as [(typeof runs)[0], ...typeof runs] & typeof runs;
+  const [published, whole, out, asked, picture, six] = runs as [(typeof runs)[0], ...typeof runs] &
+    typeof runs;
   expect(published.out).toContain("INPUT is not asked: there, ufw deny 8080/tcp");
   expect(whole!.out.match(/^\d\. /gm)?.length).toBe(8);
   expect(out!.out).toContain("ACCEPT: forwarded out of eth0");
   expect(asked!.out).toContain("policy ACCEPT");
+  expect(picture!.out).toMatch(/^<svg [\s\S]*INPUT is not asked[\s\S]*<\/svg>\n$/);
   expect(JSON.parse(six!.out).verdict).toBe("accept");
 }, 60_000);
+
+test("--svg draws one packet, and nothing else", () => {
+  const packet = words(`--in eth0 ${FROM} --dport 8080 --svg`);
+  for (const other of ["--flow", "--json", "--short", "--packets=x"]) {
+    const run = program.run([
+      "simulate",
+      HOST,
+      ...(other.startsWith("--packets") ? ["--svg"] : packet),
+      other,
+    ]);
+    expect([run.code, run.out]).toEqual([2, ""]);
+    expect(run.err).toContain("--svg draws the way of one packet");
+  }
+  const run = program.run(["simulate", HOST, ...packet, "--expect", "drop"]);
+  expect(run.code).toBe(1);
+  expect(run.err).toBe("expected drop, but the verdict is accept\n");
+});
 
 const PACKET = words("--in eth0 --src 198.51.100.7 --dst 192.0.2.1 --dport 22");
 const FILTER = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n";

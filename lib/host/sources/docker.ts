@@ -116,3 +116,66 @@ function network(entry: unknown): Network {
     }),
   };
 }
+
+/** What is kept of an object: `true` for a value as it is, a shape for what is in it; `*` stands for every other name. */
+type Kept = true | { readonly [name: string]: Kept };
+
+const ADDRESSES: Kept = {
+  IPAddress: true,
+  GlobalIPv6Address: true,
+  IPAMConfig: { IPv4Address: true, IPv6Address: true },
+};
+/** All that `readDocker` looks at. */
+const READ: Kept = {
+  Id: true,
+  Name: true,
+  NetworkSettings: {
+    IPAddress: true,
+    GlobalIPv6Address: true,
+    Ports: { "*": { "*": { HostIp: true, HostPort: true } } },
+    Networks: { "*": ADDRESSES },
+  },
+  HostConfig: { NetworkMode: true },
+  Config: {
+    Labels: {
+      "com.docker.compose.project": true,
+      "com.docker.compose.service": true,
+      "com.docker.swarm.service.name": true,
+    },
+  },
+  Driver: true,
+  Internal: true,
+  IPAM: { Config: { "*": { Subnet: true } } },
+  Options: {
+    "com.docker.network.bridge.name": true,
+    "com.docker.network.bridge.gateway_mode_ipv4": true,
+    "com.docker.network.bridge.gateway_mode_ipv6": true,
+  },
+  Containers: { "*": { Name: true, IPv4Address: true, IPv6Address: true } },
+  FirewallBackend: { Driver: true },
+  "firewall-backend": true,
+  iptables: true,
+  "userland-proxy": true,
+};
+
+/**
+ * The same text without what fwcheck does not read: no environment, no command line, no mounts, no other labels. What
+ * it gives reads as the whole does, and can be handed on.
+ * @throws SyntaxError when it is no JSON
+ */
+export const networkPart = (source: string): string =>
+  JSON.stringify(arrays(source).map((entry) => kept(entry, READ)));
+
+function kept(value: unknown, shape: Kept): unknown {
+  if (typeof value !== "object" || value === null)
+    return shape === true || value === null ? value : undefined;
+  if (shape === true) return undefined;
+  if (Array.isArray(value)) return value.map((each) => kept(each, shape["*"] ?? {}));
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, each]) => {
+      const of = Object.hasOwn(shape, name) ? shape[name] : shape["*"];
+      const rest = of === undefined ? undefined : kept(each, of);
+      return rest === undefined ? [] : [[name, rest]];
+    }),
+  );
+}

@@ -1,0 +1,2 @@
+/** The script and the style sheet, as text. */
+export function page(): { readonly script: string; readonly style: string };

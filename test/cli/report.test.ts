@@ -1,0 +1,71 @@
+/** `fwcheck report` and what it leaves behind. */
+import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import manifest from "../../package.json" with { type: "json" };
+import { examples } from "../capture.ts";
+import { Program } from "./program.ts";
+
+const program = new Program();
+beforeAll(() => program.build(), 60_000);
+afterAll(() => program.remove());
+
+const HOST = `${examples}ufw-docker-20.10`;
+
+test("what --help shows runs, with the exit codes that it tells of", () => {
+  const help = program.run(["report", "--help"]).out;
+  const shown = [...help.matchAll(/^ +fwcheck (report host\/ .*)$/gm)].map((m) => m[1]!.split(" "));
+  expect(shown.length).toBe(2);
+  symlinkSync(HOST, join(program.folder, "host"));
+  const runs = shown.map((args) => program.run(args, { cwd: program.folder }));
+  expect(runs.map(({ code, out, err }) => [code, out, err])).toEqual([
+    [1, "", ""],
+    [0, "", ""],
+  ]);
+  const [one, two] = ["report.html", "web-1.html"].map((file) =>
+    readFileSync(join(program.folder, file), "utf8"),
+  );
+  expect(one).toMatch(/^<!doctype html>\n<html lang="en">/);
+  expect(one).toContain("<h1>host</h1>");
+  expect(two).toContain("<h1>web-1</h1>");
+  expect(one).toContain(`fwcheck ${manifest.version}, 20`);
+});
+
+test("a file that is there is replaced; standard output takes it, too", () => {
+  const file = program.file("old.html", "old");
+  expect(program.run(["report", HOST, "-o", file]).code).toBe(1);
+  const text = readFileSync(file, "utf8");
+  const run = program.run(["report", HOST]);
+  const undated = (html: string): string => html.replace(/20\d\d-\d\d-\d\d \d\d:\d\d UTC/, "");
+  expect(undated(run.out)).toBe(undated(text));
+  expect(run.err).toBe("");
+});
+
+test("where it cannot be written, it says so in a line", () => {
+  mkdirSync(join(program.folder, "folder"));
+  for (const [path, why] of [
+    ["none/report.html", "no such folder"],
+    ["folder", "is a folder"],
+  ] as const) {
+    const run = program.run(["report", HOST, "-o", join(program.folder, path)]);
+    expect([run.code, run.out, run.err]).toEqual([2, "", `fwcheck: ${join(program.folder, path)}: ${why}\n`]);
+  }
+});
+
+test("nothing found, but something not settled, is 2, as of audit", () => {
+  const rules = program.file(
+    "open.save",
+    "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n",
+  );
+  const addr = program.file(
+    "addr.json",
+    JSON.stringify([
+      { ifname: "docker0", addr_info: [{ family: "inet", local: "172.17.0.1", prefixlen: 16 }] },
+    ]),
+  );
+  const args = [rules, "--addr", addr];
+  const audit = program.run(["audit", ...args]);
+  const report = program.run(["report", ...args, "-o", join(program.folder, "open.html")]);
+  expect([audit.code, report.code]).toEqual([2, 2]);
+  expect(readFileSync(join(program.folder, "open.html"), "utf8")).toContain("This is no “all clear”");
+});

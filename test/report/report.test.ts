@@ -1,0 +1,250 @@
+/** The report as a file: whole, honest about what is not known, and with nothing in it that should not be handed on. */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import {
+  audit,
+  type FindingKind,
+  type Host,
+  type HostSources,
+  type Ruleset,
+  readHost,
+  readPacket,
+  readRuleset,
+  report,
+  Simulator,
+  type Source,
+  waySvg,
+} from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { networkPart, readDocker } from "../../lib/host/sources/docker.ts";
+import { audited, LAYOUTS, read } from "../audit/layout.ts";
+import { examples, hostSources } from "../capture.ts";
+import { elements } from "./elements.ts";
+
+interface World {
+  readonly rules: readonly Source[];
+  readonly given: HostSources;
+  readonly rulesets: readonly Ruleset[];
+  readonly host: Host;
+}
+
+function world(name: string, edit: (save: string) => string = (save) => save): World {
+  const rules = ["iptables-save.txt", "ip6tables-save.txt"].map((file) => ({
+    name: file,
+    text: edit(readFileSync(`${examples}${name}/${file}`, "utf8")),
+  }));
+  const { rulesets } = readRuleset(rules);
+  const given = hostSources(`${examples}${name}`);
+  return { rules, given, rulesets, host: readHost(given, rulesets) };
+}
+
+const written = ({ rules, given, rulesets, host }: World): Promise<string> =>
+  report(rulesets, host, { texts: { rules, host: given }, title: "web-1", version: "0" });
+
+/** The text that a reader sees, one element a line. */
+const seen = (html: string): string =>
+  elements(html)
+    .filter(({ tag }) => tag === "main")
+    .map(({ text }) => text)
+    .join("\n");
+
+describe("of a real host", async () => {
+  const here = world("ufw-docker-20.10");
+  const html = await written(here);
+  const all = elements(html);
+  test("it has every finding, with the packet that proves it", () => {
+    const { findings, exposures } = audit(here.rulesets, here.host);
+    const packets = all.flatMap(({ attributes }) =>
+      attributes["data-packet"] === undefined ? [] : [JSON.parse(attributes["data-packet"])],
+    );
+    const sorted = (list: readonly object[]): string[] => list.map((p) => JSON.stringify(p)).sort();
+    expect(sorted(packets)).toEqual(sorted(findings.map((f) => f.witness)));
+    expect(all.filter(({ tag, attributes }) => tag === "tr" && attributes.class !== undefined).length).toBe(
+      exposures.length,
+    );
+    expect(seen(html)).toContain("9 findings: the firewall does not govern these packets.");
+  });
+  test("each group has its way drawn with what was meant beside it, and what the fix makes of it", () => {
+    const articles = all.filter(({ tag }) => tag === "article");
+    expect(articles.length).toBe(5);
+    for (const { text } of articles) {
+      expect(text).toContain("what your own rules say");
+      expect(text).toMatch(
+        /The fix closes (it|all of them), proven over all packets\. This one then ends in DROP by filter FWCHECK/,
+      );
+    }
+  });
+  test("its policy names its own script and style sheet and nothing else", () => {
+    const digest = (tag: string): string => {
+      const [, text] = new RegExp(`<${tag}>([\\s\\S]*?)</${tag}>`).exec(html) ?? [];
+      return `'sha256-${createHash("sha256").update(text!).digest("base64")}'`;
+    };
+    const policy = all.find(({ attributes }) => attributes["http-equiv"] === "Content-Security-Policy");
+    expect(policy?.attributes.content).toBe(
+      `default-src 'none'; script-src ${digest("script")}; style-src ${digest("style")}; base-uri 'none'; form-action 'none'`,
+    );
+  });
+  test("nothing in it is fetched", () => {
+    const outward = all.flatMap(({ tag, attributes }) =>
+      ["src", "href", "srcset", "action", "data", "style"].flatMap((name) =>
+        attributes[name] === undefined || attributes[name].startsWith("#") ? [] : [`${tag} ${name}`],
+      ),
+    );
+    expect(outward).toEqual([]);
+    expect(html).not.toMatch(/@import|url\(/);
+    const places = new Set(
+      all.flatMap(({ attributes }) => (attributes.href === undefined ? [] : [attributes.href.slice(1)])),
+    );
+    expect([...places].filter((id) => !all.some(({ attributes }) => attributes.id === id))).toEqual([]);
+  });
+  test("no id is there twice, and each label has its field", () => {
+    const ids = all.flatMap(({ attributes }) => (attributes.id === undefined ? [] : [attributes.id]));
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const { tag, attributes } of all) if (tag === "label") expect(ids).toContain(attributes.for);
+  });
+  test("it is below 1 MB", () => {
+    expect(html.length).toBeLessThan(1_000_000);
+  });
+});
+
+/** Where what was meant is asked for. */
+const HOOKS: Readonly<Record<FindingKind, readonly string[]>> = {
+  "ingress-bypass": ["INPUT"],
+  "loopback-bypass": ["INPUT", "FORWARD"],
+  "direct-bypass": ["FORWARD"],
+  "forward-bypass": ["FORWARD"],
+  "egress-bypass": ["OUTPUT"],
+  "ineffective-allow": ["FORWARD"],
+};
+
+describe("each finding is drawn as it was found", () => {
+  const recent = {
+    input: [
+      "-p tcp -m tcp --dport 8080 -m recent --name x --update --seconds 60 --hitcount 9 --rsource -j DROP",
+      "-p tcp -m tcp --dport 8080 -j ACCEPT",
+    ],
+  };
+  const layouts = { ...LAYOUTS, recent };
+  test.each(Object.keys(layouts))("%s", async (name) => {
+    const { rulesets, host } = read(layouts[name as keyof typeof layouts]);
+    const { findings } = audit(rulesets, host);
+    for (const f of findings) {
+      const packet = readPacket(f.witness);
+      if (typeof packet === "string") throw new Error(packet);
+      const assume = new Map(
+        (f.assume ?? []).map((word) => [word.replace(/=(no-)?match$/, ""), word.endsWith("=match")]),
+      );
+      const trace = new Simulator(rulesets, host, { assume }).trace(packet);
+      expect([f.id, trace.answer.verdict]).toEqual([f.id, f.actual.verdict]);
+      const all = elements(waySvg(trace, { rulesets, host, intended: f.intended }));
+      const signs = all.flatMap(({ attributes: { class: kind = "" } }) =>
+        kind.startsWith("end ") ? [kind] : [],
+      );
+      expect(signs.sort()).toEqual([`end ${f.actual.verdict}`, `end ${f.intended.verdict} meant`].sort());
+      const stations = all.filter(({ attributes }) => attributes["data-hook"] !== undefined);
+      const meant = stations.flatMap(({ attributes, text }) =>
+        text.includes("what your own rules say") ? [attributes["data-hook"]!] : [],
+      );
+      const asked = f.intended.path.findLast((step) => step.table === "filter");
+      expect(HOOKS[f.kind]).toContain(meant.at(-1));
+      if (asked?.step === "rule")
+        expect(stations.find(({ attributes }) => attributes["data-hook"] === meant.at(-1))!.text).toContain(
+          `(line ${asked.line})`,
+        );
+    }
+    const text = seen(await report(rulesets, host));
+    for (const f of findings) expect(text).toContain(f.kind);
+    if (name === "recent") {
+      expect(findings.flatMap((f) => f.assume ?? [])).not.toEqual([]);
+      expect(text).toContain("--assume recent@filter/INPUT");
+    }
+  });
+  test("kinds of every sort were among them", () => {
+    const kinds = Object.values(LAYOUTS).flatMap((layout) => audited(layout).findings.map((f) => f.kind));
+    for (const kind of [
+      "ingress-bypass",
+      "direct-bypass",
+      "forward-bypass",
+      "egress-bypass",
+      "ineffective-allow",
+    ])
+      expect(kinds).toContain(kind);
+  });
+});
+
+describe("never says all clear where something is open", () => {
+  test("what could not be settled stands in the summary", async () => {
+    // Without Docker's chains nobody knows what becomes of the published ports.
+    const here = world("ufw-docker-28.5", (save) => save.replace(/^.*DOCKER.*\n/gm, ""));
+    const { inconclusive, findings } = audit(here.rulesets, here.host);
+    expect([findings.length, inconclusive.length > 0]).toEqual([0, true]);
+    const text = seen(await written(here));
+    expect(text).toContain("No findings, but not everything could be settled.");
+    expect(text).toContain("This is no “all clear”");
+    for (const sentence of inconclusive) expect(text).toContain(sentence);
+  });
+  test("nor where a rule could not be read", async () => {
+    const save = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport x -j ACCEPT\nCOMMIT\n";
+    const rules = [{ name: "v4", text: save }];
+    const { rulesets } = readRuleset(rules);
+    const text = seen(await written({ rules, given: {}, rulesets, host: readHost({}, rulesets) }));
+    expect(text).toContain("No findings, but not all of the rules could be read.");
+    expect(text).toContain("v4:3: ");
+  });
+  test("a fix that would not hold is not printed", async () => {
+    const here = world("ufw-docker-20.10");
+    const html = await report(here.rulesets, here.host, {
+      fix: { ...(await import("fwcheck")).fix(here.rulesets, here.host), holds: false },
+    });
+    expect(seen(html)).toContain("The proof does not hold, so no rules are given.");
+    expect(seen(html)).not.toContain("-A FWCHECK");
+  });
+});
+
+describe("what is handed on", () => {
+  const inspect = JSON.stringify([
+    {
+      Id: "c1",
+      Name: "/web",
+      Path: "/secret-path",
+      Args: ["--secret-arg"],
+      Config: {
+        Env: ["PASSWORD=secret-env"],
+        Cmd: ["secret-cmd"],
+        Labels: { "com.docker.compose.project": "shop", token: "secret-label" },
+      },
+      Mounts: [{ Source: "/secret-mount" }],
+      HostConfig: { NetworkMode: "bridge", Binds: ["/secret-bind:/x"] },
+      NetworkSettings: {
+        Ports: { "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "8080" }] },
+        Networks: { bridge: { IPAddress: "172.17.0.2", DriverOpts: { key: "secret-driver" } } },
+      },
+    },
+  ]);
+  test("of Docker nothing but what tells of networks, of the settings those of the network", async () => {
+    const rules = [{ name: "v4", text: "*filter\n:INPUT DROP [0:0]\nCOMMIT\n" }];
+    const { rulesets } = readRuleset(rules);
+    const given: HostSources = {
+      docker: [{ name: "inspect", text: inspect }],
+      sysctl: [{ name: "sysctl", text: "kernel.hostname = secret-name\nnet.ipv4.ip_forward = 1\n" }],
+    };
+    const html = await written({ rules, given, rulesets, host: readHost(given, rulesets) });
+    expect(html).not.toMatch(/secret-/);
+    expect(html).toContain("172.17.0.2");
+    expect(html).toContain("net.ipv4.ip_forward");
+  });
+  test("reads as the whole does", () => {
+    const texts = [
+      inspect,
+      '{"FirewallBackend":{"Driver":"iptables+firewalld"}}\n{"userland-proxy":false}',
+      "[null, 7, [[]], {}]",
+    ];
+    for (const name of ["ufw-docker-20.10", "ufw-docker-28.5"])
+      for (const file of ["docker-inspect.json", "docker-network-inspect.json"]) {
+        const path = `${examples}${name}/${file}`;
+        expect(existsSync(path)).toBe(true);
+        texts.push(readFileSync(path, "utf8"));
+      }
+    for (const text of texts) expect(readDocker(networkPart(text))).toEqual(readDocker(text));
+  });
+});

@@ -1,0 +1,136 @@
+/** The picture of a way: the hooks it met and no others, where it ends, and what the trace says of it. */
+import { type PacketJson, readHost, readPacket, readRuleset, Simulator, type Trace, waySvg } from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { capture, examples } from "../capture.ts";
+import { Aim } from "../kernel/aim.ts";
+import { generate } from "../kernel/generate.ts";
+import { random } from "../random.ts";
+import { type Element, elements } from "./elements.ts";
+
+const here = capture(`${examples}ufw-docker-20.10`);
+
+function asked(packet: PacketJson): Trace {
+  const read = readPacket(packet);
+  if (typeof read === "string") throw new Error(read);
+  return new Simulator(here.rulesets, here.host).trace(read);
+}
+
+/** The hooks that a picture shows as met or never asked, each with the text of its box. */
+function stations(svg: string): { met: Record<string, string>; unmet: Record<string, string> } {
+  const out = { met: {} as Record<string, string>, unmet: {} as Record<string, string> };
+  for (const { attributes, text } of elements(svg)) {
+    const hook = attributes["data-hook"];
+    if (hook !== undefined) out[attributes.class!.includes("unmet") ? "unmet" : "met"][hook] = text;
+  }
+  return out;
+}
+
+const CLIENT = { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", proto: "tcp", sport: 40000 };
+const CASES: readonly [
+  title: string,
+  packet: PacketJson,
+  met: readonly string[],
+  says: Record<string, string>,
+][] = [
+  [
+    "past INPUT",
+    { ...CLIENT, dport: 8080 },
+    ["FORWARD", "POSTROUTING", "PREROUTING"],
+    {
+      PREROUTING: "dst 203.0.113.1:8080",
+      INPUT: "ufw stands here; never asked",
+      FORWARD:
+        "DOCKER 1: -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT (line 70)",
+      POSTROUTING: "no rule matched",
+    },
+  ],
+  ["to the host", { ...CLIENT, dport: 22 }, ["INPUT", "PREROUTING"], { INPUT: "ufw allow 22/tcp" }],
+  ["dropped by the policy", { ...CLIENT, dport: 23 }, ["INPUT", "PREROUTING"], { INPUT: "policy DROP" }],
+  [
+    "no route",
+    { ...CLIENT, dst: "192.0.2.99", in: "docker0", src: "172.17.0.2", dport: 80 },
+    ["PREROUTING"],
+    { PREROUTING: "no route leads there", FORWARD: "never asked" },
+  ],
+  [
+    "from the host",
+    { ...CLIENT, in: null, src: "203.0.113.1", dst: "203.0.113.2", dport: 80 },
+    ["OUTPUT", "POSTROUTING"],
+    { OUTPUT: "1 ACCEPT", FORWARD: "never asked" },
+  ],
+  [
+    "from the host to itself",
+    { ...CLIENT, in: null, src: "127.0.0.1", dst: "127.0.0.1", dport: 25 },
+    ["INPUT", "OUTPUT", "POSTROUTING", "PREROUTING"],
+    { INPUT: "ACCEPT" },
+  ],
+];
+
+test.each(CASES)("%s", (_, packet, met, says) => {
+  const svg = waySvg(asked(packet), here);
+  const drawn = stations(svg);
+  expect(Object.keys(drawn.met).sort()).toEqual(met);
+  for (const [hook, text] of Object.entries(says))
+    expect({ ...drawn.met, ...drawn.unmet }[hook]).toContain(text);
+});
+
+describe("what was meant", () => {
+  test("INPUT's word stands in INPUT, though it is never asked", () => {
+    const { unmet } = stations(waySvg(asked({ ...CLIENT, dport: 8080 }), here));
+    expect(unmet.INPUT).toContain("ufw deny 8080/tcp");
+  });
+  test("nothing is told apart where INPUT is asked", () => {
+    expect(waySvg(asked({ ...CLIENT, dport: 22 }), { ...here, bare: true })).not.toContain("wish-box");
+  });
+});
+
+const numbers = (text: string | undefined): number[] => (text?.match(/-?[\d.]+/g) ?? []).map(Number);
+
+/** Where a text is wider than what it stands in, at the widest that a fixed-width font's characters are. */
+function tooWide(all: readonly Element[], width: number): string[] {
+  return all.flatMap(({ tag, attributes, text }) => {
+    if (tag !== "text" || !attributes.class?.split(" ").includes("m")) return [];
+    const [x] = numbers(attributes.x);
+    const long = text.length * 7;
+    const [left, right] = { middle: [x! - long / 2, x! + long / 2], end: [x! - long, x!] }[
+      attributes["text-anchor"] ?? ""
+    ] ?? [x!, x! + long];
+    return left! < 0 || right! > width ? [text] : [];
+  });
+}
+
+test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way", (family) => {
+  let branches = 0;
+  for (let seed = 1; seed <= 12; seed++) {
+    const next = random(seed);
+    const { save } = generate(next, family, String(seed));
+    const { rulesets } = readRuleset([{ name: "generated", text: save }]);
+    const host = readHost({}, rulesets);
+    const simulator = new Simulator(rulesets, host);
+    const aim = new Aim(next, family, rulesets[0]!, host, simulator);
+    for (let i = 0; i < 25; i++) {
+      const { seq: _, ack: __, ...drawn } = aim.draw();
+      const packet = readPacket(drawn);
+      if (typeof packet === "string") throw new Error(packet);
+      const trace = simulator.trace(packet);
+      const svg = waySvg(trace, { rulesets, host });
+      const all = elements(svg);
+      expect(tooWide(all, 960)).toEqual([]);
+      expect([...new Set(all.map((e) => e.tag))].filter((tag) => !TAGS.includes(tag))).toEqual([]);
+      if (trace.answer.branches !== undefined) {
+        branches++;
+        continue;
+      }
+      const { met } = stations(svg);
+      const way = trace.ways[0]!;
+      for (const { chain, ...step } of way.path)
+        if (["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"].includes(chain))
+          expect(met, `seed ${seed}, packet ${i}: ${JSON.stringify(step)}`).toHaveProperty(chain);
+      if (way.delivery === "local") expect(met).toHaveProperty("INPUT");
+      if (way.delivery === "forward" && way.reason === undefined) expect(met).toHaveProperty("POSTROUTING");
+    }
+  }
+  expect(branches).toBeGreaterThan(0);
+});
+
+const TAGS = ["svg", "title", "desc", "style", "rect", "text", "path", "circle", "g"];
