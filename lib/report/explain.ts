@@ -302,7 +302,7 @@ class Teller {
             ? chain.policy === null
               ? `go ${this.back(chain)}`
               : `meet the policy of ${chain.name}, ${chain.policy}`
-            : verb(effect, target, this.about);
+            : verb(effect, rule.table, target, this.about);
     if (only.length === 0) return `${who} ${does}.`;
     const condition = `but only where ${list(
       only.map(({ text }) => text),

@@ -178,6 +178,10 @@ describe("one wording a field and an effect", () => {
 
   const translations: [string, string][] = [
     [
+      "-A PREROUTING -s 10.1.1.1/32 -j ACCEPT",
+      "Packets from 10.1.1.1 stay as they are: table nat is done with them and with all later packets of the connection.",
+    ],
+    [
       "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080",
       "TCP packets to port 80 are sent on to 10.0.0.2:8080: this and every later packet of the connection.",
     ],
@@ -211,6 +215,10 @@ describe("one wording a field and an effect", () => {
     [
       "-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
       "All that get this far get the mark of their connection, and go on.",
+    ],
+    [
+      "-A PREROUTING -s 10.1.1.1/32 -j ACCEPT",
+      "Packets from 10.1.1.1 are done with table mangle, and go on.",
     ],
     ["-A PREROUTING -j TTL --ttl-dec 1", "All that get this far get a TTL 1 lower, and go on."],
     ["-A PREROUTING -j DSCP --set-dscp 0x2e", "All that get this far get DSCP 46, and go on."],
