@@ -136,8 +136,9 @@ class Reference {
         ],
       ];
     });
-    if (rows.length === 0) return "";
-    return `| member | what it is |\n|---|---|\n${rows.map(([name, what]) => `| \`${name!.replaceAll("|", "\\|")}\` | ${cell(what!)} |`).join("\n")}\n`;
+    const told = rows.filter(([, what]) => what !== "");
+    if (told.length === 0) return "";
+    return `| member | what it is |\n|---|---|\n${told.map(([name, what]) => `| \`${name!.replaceAll("|", "\\|")}\` | ${cell(what!)} |`).join("\n")}\n`;
   }
 
   private doc(symbol: ts.Symbol): string {

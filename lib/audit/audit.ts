@@ -55,7 +55,8 @@ export interface FamilyAudit {
 }
 
 /**
- * Audits a host.
+ * Finds every set of packets that reaches a container, or that one sends, although the owner's own rules say no, each with one
+ * packet that proves it. What outgrows the budget or cannot be settled is a sentence in `inconclusive`, never an error.
  * @param rulesets at most one a family
  */
 export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOptions = {}): Audit {

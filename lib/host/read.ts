@@ -38,10 +38,17 @@ export class SourceError extends Error {
   /** Tells it from other errors. */
   override readonly name = "SourceError";
   constructor(source: Source, program: string, cause: unknown) {
-    super(
-      `${source.name}: not what ${program} prints: ${cause instanceof Error ? cause.message : String(cause)}`,
-    );
+    super(`${source.name}: not what ${program} prints: ${reasonOf(source.text, program, cause)}`);
   }
+}
+
+/** Why it is not: what somebody forgot says more than what a parser stumbled over. */
+function reasonOf(text: string, program: string, cause: unknown): string {
+  if (text.trim() === "") return "it is empty";
+  const json = /^\s*[[{]/.test(text);
+  if (program.startsWith("ip -j") && !json) return "it is no JSON; was -j left out?";
+  if (program.startsWith("docker") && !json) return "it is no JSON";
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 function each<T>(sources: readonly Source[] | undefined, program: string, read: (text: string) => T): T[] {

@@ -141,7 +141,7 @@ export function protoNumber(name: string): number | undefined {
       : undefined;
 }
 
-/** Protocols whose header carries ports where TCP and UDP have them. */
+/** Whether the header of a protocol, by its number, carries ports where TCP and UDP have them. */
 export const hasPorts = (proto: number): boolean =>
   proto === PROTO.tcp ||
   proto === PROTO.udp ||

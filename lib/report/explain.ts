@@ -13,6 +13,7 @@ import { type Address, type Family, protoName, SOME_PORT } from "../packet/field
 import { leaves, opaque, type Predicate } from "../packet/predicate.ts";
 import { STOPS } from "../path/hooks.ts";
 import { type BoundRule, Program } from "../path/program.ts";
+import type { Effect } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
 import { printBody, printMatch, printTarget, ruleProtocol } from "../rules/print.ts";
 import {
@@ -301,7 +302,7 @@ class Teller {
             ? chain.policy === null
               ? `go ${this.back(chain)}`
               : `meet the policy of ${chain.name}, ${chain.policy}`
-            : verb(effect, target, this.about);
+            : verb(effect, rule.table, target, this.about);
     if (only.length === 0) return `${who} ${does}.`;
     const condition = `but only where ${list(
       only.map(({ text }) => text),
@@ -552,6 +553,10 @@ class Teller {
       out.push(
         `Translation came first: what was sent to ${portText(example)}, published by nat ${example.rule.chain} rule ${example.rule.index}, is here for ${printAddress(example.address)}, port ${example.port}. Ask for that, or ask conntrack what it was (--ctorigdstport ${example.first} --ctdir ORIGINAL).`,
       );
+    if (filter && name === "DOCKER-INGRESS" && bound.some(({ rule, effect }) => isWide(rule, effect)))
+      out.push(
+        "These rules ask for a port and for no container: whatever this host forwards to such a port, to whomever, passes here.",
+      );
     if (name === "DOCKER-USER") out.push(...this.userChain(chain, bound));
     if (filter && (name === "INPUT" || /^ufw6?-user-input$/.test(name)) && example !== undefined)
       out.push(
@@ -632,6 +637,13 @@ function publishes({ rule, effect }: BoundRule): Published[] {
   }
   return [];
 }
+
+/** Whether a rule accepts new connections wherever they lead. */
+const isWide = (rule: Rule, effect: Effect): boolean => {
+  const { dst, out, src } = headerOf(rule);
+  const first = rule.matches.every((m) => m.extension.name !== "conntrack");
+  return effect.kind === "verdict" && effect.verdict === "accept" && first && !dst && !out && !src;
+};
 
 const partsOf = (form: Form): readonly Form[] => (form.kind === "all" ? form.of : [form]);
 

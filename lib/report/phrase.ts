@@ -19,6 +19,7 @@ import { normalizeRanges } from "../packet/predicate.ts";
 import type { Effect, Nat } from "../rules/effect.ts";
 import type { AddressType, Facts } from "../rules/facts.ts";
 import { icmpName } from "../rules/matches/icmp.ts";
+import type { TableName } from "../rules/ruleset.ts";
 import { type Form, isAlways, isNever, type Leaf } from "./form.ts";
 import { at } from "./text.ts";
 
@@ -420,6 +421,13 @@ const place = (nat: Nat, about: About): string => {
   }
 };
 
+/** Where ACCEPT lets packets go on to other tables, which may still drop them. */
+const ACCEPTED: Partial<Record<TableName, string>> = {
+  raw: "are done with table raw, and go on",
+  mangle: "are done with table mangle, and go on",
+  nat: "stay as they are: table nat is done with them and with all later packets of the connection",
+};
+
 /** Names of what a target changes. */
 const CHANGED: Partial<Record<Field, string>> = {
   mark: "mark",
@@ -435,13 +443,14 @@ const CHANGED: Partial<Record<Field, string>> = {
  */
 export function verb(
   effect: Exclude<Effect, { kind: "jump" | "goto" | "return" }>,
+  table: TableName,
   target: { readonly text: string; readonly does?: string | undefined },
   about: About,
 ): string {
   switch (effect.kind) {
     case "verdict":
       return {
-        accept: "are accepted",
+        accept: ACCEPTED[table] ?? "are accepted",
         drop: "are silently dropped",
         reject: "are rejected, and their sender is told",
       }[effect.verdict];

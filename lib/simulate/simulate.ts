@@ -125,6 +125,7 @@ export class Simulator {
   readonly connections: Connections;
   private readonly truths: ReadonlyMap<string, boolean>;
 
+  /** A host that remembers no connection yet but those of the options; at most one ruleset a family. */
   constructor(
     rulesets: readonly Ruleset[],
     private readonly host: Host,

@@ -350,7 +350,7 @@ describe("bad input: a sentence with file, line, column and the text, and no sta
       "addresses that are no JSON",
       () => ["audit", file("ok.save", SAVE), "--addr", file("addr.txt", "1: lo: <LOOPBACK>")],
       2,
-      /addr\.txt: not what ip -j addr prints/,
+      /addr\.txt: not what ip -j addr prints: it is no JSON; was -j left out\?/,
     ],
     [
       "a packet with a wrong address",

@@ -68,6 +68,7 @@ export class Shell {
       ufw: `test "$1" = reload`,
       systemctl: QUIET,
       docker: QUIET,
+      npm: QUIET,
     };
     for (const [name, script] of Object.entries(stands)) {
       this.program.file(`bin/${name}`, `#!/bin/sh\n${script}\n`);

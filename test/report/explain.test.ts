@@ -178,6 +178,10 @@ describe("one wording a field and an effect", () => {
 
   const translations: [string, string][] = [
     [
+      "-A PREROUTING -s 10.1.1.1/32 -j ACCEPT",
+      "Packets from 10.1.1.1 stay as they are: table nat is done with them and with all later packets of the connection.",
+    ],
+    [
       "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080",
       "TCP packets to port 80 are sent on to 10.0.0.2:8080: this and every later packet of the connection.",
     ],
@@ -211,6 +215,10 @@ describe("one wording a field and an effect", () => {
     [
       "-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
       "All that get this far get the mark of their connection, and go on.",
+    ],
+    [
+      "-A PREROUTING -s 10.1.1.1/32 -j ACCEPT",
+      "Packets from 10.1.1.1 are done with table mangle, and go on.",
     ],
     ["-A PREROUTING -j TTL --ttl-dec 1", "All that get this far get a TTL 1 lower, and go on."],
     ["-A PREROUTING -j DSCP --set-dscp 0x2e", "All that get this far get DSCP 46, and go on."],
@@ -278,6 +286,17 @@ describe("what is easily misunderstood", () => {
     expect(notes("INPUT")).toEqual(["No packet ever comes to this rule: rule 1 takes all that get there."]);
     expect(notes("FORWARD")).toEqual([]);
   });
+  test("what a swarm publishes passes to anybody", () => {
+    const text = `${HEAD.replace(":mine", ":DOCKER-INGRESS")}-A FORWARD -j DOCKER-INGRESS
+-A DOCKER-INGRESS -p tcp -m tcp --dport 3000 -j ACCEPT
+-A DOCKER-INGRESS -j RETURN\nCOMMIT\n`;
+    const notes = (save: string): string => {
+      const { rulesets: own } = readRuleset([{ name: "a", text: save }]);
+      return explain(own, readHost({}, own), { chain: "DOCKER-INGRESS" }).chains[0]!.notes.join();
+    };
+    expect(notes(text)).toContain("a port and for no container");
+    expect(notes(text.replace("-p tcp", "-d 172.19.0.2/32 -p tcp"))).not.toContain("no container");
+  });
   test("a chain that nothing calls says so", () => {
     const { rulesets: own } = readRuleset([
       { name: "a", text: `${HEAD}-A mine -j yours\n-A yours -j DROP\nCOMMIT\n` },
@@ -314,6 +333,9 @@ const files = ((): [string, string][] => {
     .filter(([, text]) => /^\*(filter|nat|mangle|raw|security)\b/m.test(text));
 })();
 
+/** What a sentence must not hold: what code leaves where a word is missing. */
+const NO_WORDS = /undefined|\bnull\b|NaN|\[object|\.\.|, ,| {2}(?=[a-z])| \(\)/;
+
 test.each(files.map(([name, text], i) => [`${i} ${name}`, text]))("every chain of %s", (name, text) => {
   const read = readRuleset([{ name, text }]);
   const of = readHost({}, read.rulesets);
@@ -321,6 +343,7 @@ test.each(files.map(([name, text], i) => [`${i} ${name}`, text]))("every chain o
   expect(found.chains.length).toBe(
     read.rulesets.reduce((sum, r) => sum + [...r.tables.values()].reduce((n, t) => n + t.chains.size, 0), 0),
   );
+  const odd: string[] = [];
   for (const chain of found.chains) {
     expect(chain.rules.length).toBe(chain.length);
     const sentences = [
@@ -330,14 +353,16 @@ test.each(files.map(([name, text], i) => [`${i} ${name}`, text]))("every chain o
       ...(chain.what === null ? [] : [chain.what]),
       ...chain.rules.flatMap((r) => [r.says, ...r.notes]),
     ];
-    for (const sentence of sentences) {
-      expect(sentence).toMatch(/^[A-Z-].*[.?]$/s);
-      expect(sentence).not.toMatch(/undefined|\bnull\b|NaN|\[object|\.\.|, ,| {2}(?=[a-z])| \(\)/);
-    }
+    // Asked of all at once, since there are tens of thousands.
+    odd.push(...sentences.filter((sentence) => !/^[A-Z-].*[.?]$/s.test(sentence) || NO_WORDS.test(sentence)));
   }
+  expect(odd).toEqual([]);
   for (const text of [explainText(found), chainsText(found)])
-    for (const line of text.split("\n"))
-      expect(line.length <= 80 || line.split(" ").some((word) => word.length > 24), line).toBe(true);
+    expect(
+      text
+        .split("\n")
+        .filter((line) => line.length > 80 && line.split(" ").every((word) => word.length <= 24)),
+    ).toEqual([]);
 });
 
 test("names cannot speak to a terminal", () => {
