@@ -23,6 +23,7 @@ export type { Author } from "./report/author.ts";
 export { graphDot } from "./report/dot.ts";
 export {
   type ChainGraph,
+  type ChainName,
   chainGraph,
   type Deed,
   type GraphCall,

@@ -14,6 +14,7 @@ import {
   TABLES,
   type TableName,
 } from "../../lib/index.ts";
+import { hosts } from "../fleet.ts";
 import { type HostArgs, inputs, Refused } from "../inputs.ts";
 import { print } from "../output.ts";
 
@@ -27,6 +28,9 @@ interface GraphArgs extends HostArgs {
 
 /** `fwcheck graph`: the picture of one family's rules on stdout; what it leaves out, and the rest, on stderr. */
 export function run(args: GraphArgs): number {
+  const several = hosts(args.rules ?? []);
+  if (several !== null)
+    throw new Refused(`graph draws one host, and several are named: ${several.map(safe).join(", ")}`);
   const packet = args.packet === undefined ? null : packetOf(args.packet);
   const { rulesets, host } = inputs(args, packet === null ? [] : [packet]);
   const family = args.family ?? packet?.family;

@@ -7,12 +7,12 @@ import { tag, xml } from "./xml.ts";
 const INK: Readonly<Record<string, string>> = {
   accept: "#146c3a",
   drop: "#b3202c",
-  reject: "#a34a00",
+  reject: "#7d5700",
   nat: "#6f35b5",
-  docker: "#1a6fd4",
-  ufw: "#c2571a",
+  docker: "#155fb8",
+  ufw: "#a8460f",
   owner: "#59636f",
-  fwcheck: "#0b7f73",
+  fwcheck: "#08695f",
 };
 const PASSED = "#d4006a";
 const MUTED = "#5b6775";
@@ -33,7 +33,7 @@ export function graphDot(graph: ChainGraph): string {
     for (const { chains } of stops) for (const { id } of chains) ids.set(id, `c${ids.size}`);
   const out = [
     "digraph fwcheck {",
-    `  graph [rankdir=LR, ordering=out, newrank=true, nodesep=0.25, ranksep=0.6, fontname="sans-serif", labelloc=t, label=${quoted(`IPv${graph.family}: ${graph.source}`)}];`,
+    `  graph [rankdir=LR, ordering=out, newrank=true, nodesep=0.25, ranksep=0.6, fontname="sans-serif", labelloc=t, label=${quoted(`IPv${graph.family}: ${graph.source}${graph.traced === null ? "" : `; ${graph.traced}`}`)}];`,
     '  node [shape=plain, fontname="monospace", fontsize=11];',
     `  edge [color="#7d8896", arrowsize=0.7, fontname="sans-serif", fontsize=10];`,
   ];
@@ -82,7 +82,7 @@ const line = (passed: boolean): string => (passed ? `, color="${PASSED}", penwid
 function says({ rewrites }: ChainGraph, to: Place): string {
   if (to === "INPUT") return ', label="an address of this host"';
   if (to !== "FORWARD") return "";
-  return `, label=${rewrites ? '"any other address; DNAT\\nto a container leads here"' : '"any other address"'}`;
+  return `, label=${rewrites ? '"any other address; DNAT\\nto elsewhere leads here"' : '"any other address"'}`;
 }
 
 /** A chain as a table: its name, then a line a row. */

@@ -9,6 +9,7 @@ import type { Family } from "../packet/field.ts";
 import { STOPS } from "../path/hooks.ts";
 import { optionsOf, printBody, printTarget, ruleProtocol } from "../rules/print.ts";
 import {
+  BUILT_IN,
   type Chain,
   chainOf,
   HOOKS,
@@ -21,6 +22,7 @@ import {
 import type { Trace } from "../simulate/simulate.ts";
 import { type Author, chainAuthor, ruleAuthor } from "./author.ts";
 import { counted } from "./caption.ts";
+import { packetText } from "./text.ts";
 
 /** What a row does with a packet that it matches; `several` for rules that do different things. */
 export type Deed =
@@ -149,10 +151,18 @@ export interface ChainGraph {
   readonly rewrites: boolean;
   /** Only what belongs to one chain is drawn. */
   readonly part: boolean;
-  /** A packet's way is marked. */
-  readonly traced: boolean;
-  /** What is not drawn, and what would draw it, a sentence each. */
+  /** The packet whose way is marked, and what becomes of it; `null` where none is. */
+  readonly traced: string | null;
+  /** What is not drawn, and what would draw it; where a packet meets other rules besides these; a sentence each. */
   readonly notes: readonly string[];
+}
+
+/** A chain by its table and name. */
+export interface ChainName {
+  /** Its table. */
+  readonly table: TableName;
+  /** Unique in its table only. */
+  readonly name: string;
 }
 
 /** What to draw. */
@@ -160,7 +170,7 @@ export interface GraphOptions {
   /** Every chain and every rule, also what is empty or called by nothing. */
   readonly all?: boolean;
   /** Only what leads to this chain, and what it calls. */
-  readonly chain?: { readonly table: TableName; readonly name: string };
+  readonly chain?: ChainName;
   /** A packet's way, to be marked. */
   readonly trace?: Trace;
 }
@@ -223,6 +233,8 @@ class Drawing {
   private readonly drawn = new Set<string>();
   /** Where a chain was asked for: those on the way to it and below it, by (table, name). */
   private readonly focus: ReadonlySet<string> | null;
+  /** Where a chain was asked for: it, and those on the way to it, which are never folded. */
+  private readonly toward: ReadonlySet<string>;
   /** Calls that are written in their row, with no line to the chain. */
   private lines = 0;
 
@@ -233,15 +245,19 @@ class Drawing {
   ) {
     this.limits = options.all === true ? ALL : USUAL;
     this.marks = new Marks(options.trace, ruleset);
-    for (const hook of HOOKS)
-      for (const table of ruleset.tables.keys())
+    for (const table of ruleset.tables.keys())
+      for (const hook of BUILT_IN[table])
         for (const name of this.below(table, hook)) {
           const key = `${table}/${name}`;
           const hooks = this.callers.get(key);
           if (hooks === undefined) this.callers.set(key, new Set([hook]));
           else hooks.add(hook);
         }
-    this.focus = options.chain === undefined ? null : this.around(options.chain);
+    const asked = options.chain;
+    const keys = (names: Iterable<string>): string[] => [...names].map((name) => `${asked!.table}/${name}`);
+    this.toward = new Set(asked === undefined ? [] : keys(this.above(asked)));
+    this.focus =
+      asked === undefined ? null : new Set([...this.toward, ...keys(this.below(asked.table, asked.name))]);
   }
 
   graph(): ChainGraph {
@@ -264,7 +280,7 @@ class Drawing {
         this.rules("nat", name).some((rule) => targetName(rule) === "DNAT"),
       ),
       part: this.focus !== null,
-      traced: this.options.trace !== undefined,
+      traced: this.options.trace === undefined ? null : told(this.options.trace),
       notes: this.notes(),
     };
   }
@@ -288,23 +304,21 @@ class Drawing {
     return seen;
   }
 
-  private around({ table, name }: { readonly table: TableName; readonly name: string }): Set<string> {
-    const up = new Map<string, string[]>();
+  /** A chain and all that leads to it, by name. */
+  private above({ table, name }: ChainName): Set<string> {
+    const up = new Map<string, Set<string>>();
     for (const chain of this.ruleset.tables.get(table)?.chains.values() ?? [])
       for (const rule of chain.rules) {
         const to = called(rule);
-        if (to !== null) up.set(to, [...(up.get(to) ?? []), chain.name]);
+        if (to === null) continue;
+        const callers = up.get(to);
+        if (callers === undefined) up.set(to, new Set([chain.name]));
+        else callers.add(chain.name);
       }
-    const out = this.below(table, name);
-    const open = [name];
-    const seen = new Set<string>();
-    for (let at = open.pop(); at !== undefined; at = open.pop()) {
-      if (seen.has(at)) continue;
-      seen.add(at);
-      out.add(at);
-      open.push(...(up.get(at) ?? []));
-    }
-    return new Set([...out].map((each) => `${table}/${each}`));
+    const seen = new Set([name]);
+    // The set grows while it is walked, and the walk comes to what was added.
+    for (const at of seen) for (const caller of up.get(at) ?? []) seen.add(caller);
+    return seen;
   }
 
   /** What a hook runs, without what does nothing. */
@@ -339,7 +353,9 @@ class Drawing {
     const found = new Map<string, Chain>();
     let { calls, all: room } = this.limits;
     const take = (chain: Chain): boolean => {
-      if (calls <= 0 || (found.size >= this.limits.chains && !found.has(chain.name))) {
+      const full = calls <= 0 || (found.size >= this.limits.chains && !found.has(chain.name));
+      // What the packet met and what was asked for is drawn, however much there is.
+      if (full && !this.wanted(hook, chain)) {
         this.lines++;
         return false;
       }
@@ -380,6 +396,17 @@ class Drawing {
     };
   }
 
+  private wanted(hook: Hook | null, { table, name }: Chain): boolean {
+    const { chain } = this.options;
+    if (chain?.table === table && chain.name === name) return true;
+    return hook !== null && this.marks.of(hook, table, name) !== undefined;
+  }
+
+  private leadsOn(rule: Rule): boolean {
+    const to = called(rule);
+    return to !== null && this.toward.has(`${rule.table}/${to}`);
+  }
+
   /** A chain that is worth a node of its own: it holds rules, or is where the owner's rules for containers go. */
   private matters(table: TableName, name: string): Chain | null {
     const chain = chainOf(this.ruleset, table, name);
@@ -400,14 +427,21 @@ class Drawing {
     const limits = asked?.table === chain.table && asked.name === chain.name ? ALL : usual;
     let runs: Rule[][] = chain.rules.map((rule) => [rule]);
     const single = (rule: Rule): boolean => passed.has(rule.index);
-    if (limits !== ALL) runs = merged(runs, RUN, single, shapeOf, KEPT);
-    if (runs.length > limits.few) runs = merged(runs, 3, single, (rule) => this.kind(rule));
+    if (limits !== ALL)
+      runs = merged(runs, RUN, single, (rule) => (this.leadsOn(rule) ? null : shapeOf(rule)), KEPT);
+    // What is published is worth a row each, as long as there is room.
+    const published = (rule: Rule): boolean => targetName(rule) === "DNAT";
+    if (runs.length > limits.few)
+      runs = merged(runs, 3, single, (rule) => (published(rule) ? null : this.kind(rule)));
+    if (runs.length > limits.rows) runs = merged(runs, 3, single, (rule) => this.kind(rule));
     if (limits !== ALL && runs.length > limits.rows)
       runs = merged(runs, 2, single, (rule) => (this.leads(rule) ? null : "anything"));
     if (runs.length > limits.rows) {
       // What the packet met is shown, wherever it stands.
       const kept = runs.slice(0, limits.rows - 1);
-      const rest = merged(runs.slice(limits.rows - 1), 2, single, () => "anything");
+      const rest = merged(runs.slice(limits.rows - 1), 2, single, (rule) =>
+        this.leadsOn(rule) ? null : "anything",
+      );
       runs = [...kept, ...rest];
     }
     return runs.map((run) => this.row(hook, run, run.some(single), take));
@@ -489,7 +523,7 @@ class Drawing {
   }
 
   private notes(): string[] {
-    const out: string[] = [];
+    const out = [...(this.ruleset.elsewhere ?? [])];
     let [empty, uncalled, folded] = [0, 0, 0];
     for (const [table, { chains }] of this.ruleset.tables)
       for (const chain of chains.values()) {
@@ -515,6 +549,11 @@ class Drawing {
 
 const NONE: ReadonlySet<number> = new Set();
 
+function told({ answer: { packet, verdict, delivery, out } }: Trace): string {
+  const where = out !== null ? `, out of ${out}` : delivery === "local" ? ", by this host" : "";
+  return `${packetText(packet)}: ${verdict}${where}`;
+}
+
 function callsOf(chain: GraphChain): GraphCall[] {
   return chain.rows.flatMap((row, i): GraphCall[] => {
     if (row.to === null) return [];
@@ -539,16 +578,14 @@ function merged(
   kept = 0,
 ): Rule[][] {
   const out: Rule[][] = [];
-  const kindOf = (run: readonly Rule[]): string | null => {
-    const [first] = run as [Rule, ...Rule[]];
+  const kinds = runs.map((run) => {
     if (run.some(single)) return null;
-    const all = new Set(run.map(kind));
-    return all.size === 1 ? kind(first) : null;
-  };
+    const [first, ...others] = run.map(kind);
+    return others.every((other) => other === first) ? first! : null;
+  });
   for (let i = 0; i < runs.length; ) {
-    const what = kindOf(runs[i]!);
     let end = i + 1;
-    while (what !== null && end < runs.length && kindOf(runs[end]!) === what) end++;
+    while (kinds[i] !== null && end < runs.length && kinds[end] === kinds[i]) end++;
     const group = runs.slice(i, end);
     // Many calls of one chain are no chains that are alike.
     const worth = kept === 0 ? group.length : new Set(group.flat().map(called)).size;

@@ -357,7 +357,7 @@ function composed(graph: ChainGraph, sizes: ReadonlyMap<Hook | null, PlacedHook>
   const passed = new Set(graph.way.flatMap((s) => (s.passed ? [s.from, s.to] : [])));
   const put = (place: Exclude<Place, Hook>, x: number, y: number): Box => {
     const [w, h] = PILL[place];
-    const box = { x: x - w / 2, y, width: w, height: h };
+    const box = { x: Math.round(x - w / 2), y, width: w, height: h };
     places.push({ place, passed: passed.has(place), ...box });
     return box;
   };
@@ -420,7 +420,7 @@ function arrow({ from: at, to: next }: GraphStep, from: Box, to: Box): Point[] {
   // Two ways lead to POSTROUTING, and come in beside each other.
   const [left, right] = next === "POSTROUTING" ? [to.x + 40, to.x + to.width - 40] : [middle, middle];
   const end = Math.min(Math.max(x, left), right);
-  return end === x
+  return Math.abs(end - x) < 1
     ? [
         [x, bottom],
         [x, top],

@@ -61,6 +61,7 @@ export function graphMermaid(graph: ChainGraph): string {
   for (const { from, to } of graph.way) out.push(`  ${from} ==> ${to}`);
   out.push(...CLASSES);
   if (passed.length > 0) out.push(`  class ${passed.join(",")} passed`);
+  if (graph.traced !== null) out.push(`  %% ${label(graph.traced)}`);
   for (const note of graph.notes) out.push(`  %% ${label(note)}`);
   return `${out.join("\n")}\n`;
 
@@ -100,9 +101,9 @@ const CLASSES = [
   "  classDef place fill:#2f3a48,color:#fff,stroke:#2f3a48",
   "  classDef hook fill:#eef1f5,color:#1d242d,stroke:#8b95a3",
   "  classDef base fill:#fbfcfd,color:#1d242d,stroke:#1d242d,stroke-width:2px",
-  "  classDef docker fill:#e8f2fd,color:#1d242d,stroke:#1a6fd4",
-  "  classDef ufw fill:#fdf0e7,color:#1d242d,stroke:#c2571a",
+  "  classDef docker fill:#e8f2fd,color:#1d242d,stroke:#155fb8",
+  "  classDef ufw fill:#fdf0e7,color:#1d242d,stroke:#a8460f",
   "  classDef owner fill:#fbfcfd,color:#1d242d,stroke:#59636f",
-  "  classDef fwcheck fill:#e5f6f4,color:#1d242d,stroke:#0b7f73",
+  "  classDef fwcheck fill:#e5f6f4,color:#1d242d,stroke:#08695f",
   "  classDef passed stroke:#d4006a,stroke-width:4px",
 ];

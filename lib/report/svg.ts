@@ -66,12 +66,12 @@ const COLOURS: readonly (readonly [selector: string, property: string, light: st
   [".wayhead", "fill", "#5b6878", "#8d99a8"],
   [".accept", "fill", "#146c3a", "#5fd08a"],
   [".drop", "fill", "#b3202c", "#ff8a8a"],
-  [".reject", "fill", "#a34a00", "#ffb066"],
+  [".reject", "fill", "#7d5700", "#e3b341"],
   [".nat", "fill", "#6f35b5", "#c9a3ff"],
-  [".docker", "fill", "#1a6fd4", "#58a6ff"],
-  [".ufw", "fill", "#c2571a", "#f0883e"],
+  [".docker", "fill", "#155fb8", "#58a6ff"],
+  [".ufw", "fill", "#a8460f", "#f0883e"],
   [".owner", "fill", "#59636f", "#a3adb9"],
-  [".fwcheck", "fill", "#0b7f73", "#3fd0bf"],
+  [".fwcheck", "fill", "#08695f", "#3fd0bf"],
   [".chain.passed>.card", "stroke", "#d4006a", "#ff66b3"],
   [".call.passed", "stroke", "#d4006a", "#ff66b3"],
   [".tip.passed", "fill", "#d4006a", "#ff66b3"],
@@ -146,7 +146,7 @@ export function graphSvg(graph: ChainGraph, options: SvgOptions = {}): string {
     "svg",
     {
       xmlns: "http://www.w3.org/2000/svg",
-      class: classes("fwg", graph.traced && "traced"),
+      class: classes("fwg", graph.traced !== null && "traced"),
       viewBox: `0 0 ${width} ${height}`,
       width,
       height,
@@ -171,6 +171,7 @@ function described(graph: ChainGraph): string {
   return [
     "A packet that comes in meets PREROUTING, then the routing decision.",
     "If it is for this host it meets INPUT and never FORWARD; if not, FORWARD and POSTROUTING and never INPUT.",
+    ...(graph.traced === null ? [] : [`Marked is the way of ${graph.traced}.`]),
     ...(graph.rewrites ? ["DNAT in PREROUTING makes packets for this host packets for somebody else."] : []),
     "What this host sends meets OUTPUT and POSTROUTING.",
     ...hooks,
@@ -189,18 +190,29 @@ function heading(graph: ChainGraph, width: number): string {
     ),
   ];
   let x = MARGIN;
-  const seen = new Set(
-    graph.hooks.flatMap(({ stops }) =>
-      stops.flatMap(({ chains }) => chains.flatMap((c) => [c.author, ...c.rows.map((r) => r.author)])),
-    ),
-  );
-  for (const author of ["docker", "ufw", "owner", "fwcheck"] as const) {
-    if (!seen.has(author)) continue;
-    out.push(tag("rect", { class: author, x, y: MARGIN + 34, width: 10, height: 10, rx: 2 }));
-    out.push(text(AUTHORS[author], x + 16, MARGIN + 43, "says muted"));
-    x += 16 + AUTHORS[author].length * 7 + 24;
-  }
-  out.push(text("who wrote it", x, MARGIN + 43, "says muted"));
+  const y = MARGIN + 43;
+  const entry = (mark: string, words: string, wide = 16): void => {
+    out.push(mark, text(words, x + wide, y, "says muted"));
+    x += wide + words.length * 6.6 + 22;
+  };
+  const chains = graph.hooks.flatMap(({ stops }) => stops.flatMap((stop) => stop.chains));
+  const seen = new Set(chains.flatMap((c) => [c.author, ...c.rows.map((r) => r.author)]));
+  for (const author of ["docker", "ufw", "owner", "fwcheck"] as const)
+    if (seen.has(author))
+      entry(
+        tag("rect", { class: author, x, y: y - 9, width: 10, height: 10, rx: 2 }),
+        `by ${AUTHORS[author]}`,
+      );
+  if (chains.some(({ rows }) => rows.some(({ target }) => target.endsWith("∅"))))
+    entry(text("∅", x, y, "muted"), "a chain without rules");
+  if (graph.calls.some(({ kind }) => kind === "goto"))
+    entry(tag("path", { class: "call goto", d: `M${at([x, y - 4])}h24` }), "goto: does not come back", 32);
+  if (graph.traced !== null)
+    entry(
+      tag("path", { class: "way passed", d: `M${at([x, y - 4])}h24` }),
+      cut(graph.traced, Math.floor((width - x - MARGIN) / 7)),
+      32,
+    );
   return tag("g", {}, out.join(""));
 }
 
@@ -267,7 +279,7 @@ function forkWords(graph: ChainGraph, { places, hooks }: Layout): string[] {
     text("an address of this host", routing.x - 16, y - 9, "says muted end"),
     text("any other address", routing.x + routing.width + 16, y - 9, "says muted"),
     ...(graph.rewrites
-      ? [text("DNAT to a container leads here", fork.x + fork.width / 2 + 16, fork.y - 18, "says nat")]
+      ? [text("DNAT to elsewhere leads here", fork.x + fork.width / 2 + 16, fork.y - 18, "says nat")]
       : []),
   ];
 }

@@ -156,6 +156,23 @@ test("a chain of fwcheck's own, and one that a stranger named alike in another t
   expect(find(graph, "PREROUTING/nat/FWCHECK").author).toBe("owner");
 });
 
+test("rules that stand elsewhere are told", () => {
+  const { ruleset, host } = read(filter([]));
+  const elsewhere = ["nftables has rules, too"];
+  expect(chainGraph({ ...ruleset, elsewhere }, host, { all: true }).notes).toEqual(elsewhere);
+});
+
+test("a chain with a hook's name in a table that does not hang on it is nobody's", () => {
+  const { ruleset, host } = read(
+    "*raw\n:PREROUTING ACCEPT [0:0]\n:FORWARD - [0:0]\n-A FORWARD -j DROP\nCOMMIT\n",
+  );
+  expect(chainsOf(chainGraph(ruleset, host)).map(({ id }) => id)).toEqual([]);
+  expect(chainsOf(chainGraph(ruleset, host, { all: true })).map(({ id }) => id)).toEqual([
+    "PREROUTING/raw/PREROUTING",
+    "-/raw/FORWARD",
+  ]);
+});
+
 describe("one chain", () => {
   const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"));
   const only = (name: string): string[] =>
@@ -219,11 +236,48 @@ describe("what is many is folded and counted", () => {
     ]);
   });
 
+  const last = `*filter\n:FORWARD DROP [0:0]\n:deep - [0:0]\n${names.map((name) => `:${name} - [0:0]\n`).join("")}${names
+    .map((name, i) => `-A FORWARD -d 172.18.${i >> 8}.${i & 255} -j ${name}\n`)
+    .join(
+      "",
+    )}${names.map((name) => `-A ${name} -j ${name === "ct-700" ? "deep" : "DROP"}\n`).join("")}-A deep -j ACCEPT\nCOMMIT\n`;
+
+  test("but not the way to a chain that is asked for", () => {
+    const { ruleset, host } = read(last);
+    const graph = chainGraph(ruleset, host, { chain: { table: "filter", name: "deep" } });
+    holds(graph, ruleset);
+    expect(chainsOf(graph).map(({ name }) => name)).toEqual(["FORWARD", "ct-700", "deep"]);
+  });
+
+  test("nor what a packet met", () => {
+    const { ruleset, host } = read(last);
+    const given = packet({ in: "eth0", src: "192.0.2.9", dst: "172.18.2.188", dport: 80 });
+    const trace = new Simulator([ruleset], host).trace(given);
+    const graph = chainGraph(ruleset, host, { trace });
+    holds(graph, ruleset);
+    expect(marked(graph)).toEqual(steps(trace));
+    expect(find(graph, "FORWARD/filter/deep").passed).toBe(true);
+  });
+
   test("also where all are asked for, past a limit", () => {
     const graph = chainGraph(ruleset, host, { all: true });
     holds(graph, ruleset);
     expect(chainsOf(graph).length).toBeLessThan(500);
     expect(graph.notes.join()).toMatch(/^folded: 6\d\d chains/);
+  });
+
+  test.each([
+    [14, 14],
+    [30, 1],
+  ])("%i published ports are %i rows", (ports, rows) => {
+    const rules = Array.from(
+      { length: ports },
+      (_, i) => `-A DOCKER -p tcp -m tcp --dport ${i + 1} -j DNAT --to-destination 172.17.0.2:${i + 1}`,
+    );
+    const { ruleset, host } = read(
+      `*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER\n${rules.join("\n")}\nCOMMIT\n`,
+    );
+    expect(find(chainGraph(ruleset, host), "PREROUTING/nat/DOCKER").rows.length).toBe(rows);
   });
 
   test("rules that do the same, but not across one that does something else", () => {
@@ -293,6 +347,7 @@ describe("a packet's way", () => {
     expect(graph.way.filter(({ passed }) => passed).map(({ to }) => to)).toEqual([
       ...["PREROUTING", "routing", "FORWARD", "POSTROUTING", "out"],
     ]);
+    expect(graph.traced).toBe("tcp 203.0.113.2 -> 203.0.113.1:8080 in eth0: accept, out of docker0");
     expect(find(graph, "FORWARD/filter/DOCKER-USER").passed).toBe(true);
     expect(chainsOf(graph).some(({ hook, passed }) => hook === "INPUT" && passed)).toBe(false);
   });
@@ -301,6 +356,7 @@ describe("a packet's way", () => {
     const way = trace({ in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 23 });
     const graph = chainGraph(rulesets[0]!, host, { trace: way });
     expect(way.answer.verdict).toBe("drop");
+    expect(graph.traced).toBe("tcp 203.0.113.2 -> 203.0.113.1:23 in eth0: drop");
     expect(find(graph, "INPUT/filter/INPUT").ended).toBe(true);
     expect(graph.way.filter(({ passed }) => passed).map(({ to }) => to)).toEqual([
       "PREROUTING",
