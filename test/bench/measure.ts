@@ -42,7 +42,7 @@ export async function bundle(contents: string, outfile: string): Promise<string>
     format: "esm",
     platform: "neutral",
     mainFields: ["module", "main"],
-    external: ["node:*", "assert", "fs", "path", "url", "util"],
+    external: ["node:*", "assert", "fs", "path", "url", "util", "#page"],
     target: "node20",
     minifyWhitespace: true,
     minifySyntax: true,

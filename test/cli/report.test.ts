@@ -1,5 +1,5 @@
 /** `fwcheck report` and what it leaves behind. */
-import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
@@ -50,6 +50,24 @@ test("where it cannot be written, it says so in a line", () => {
     const run = program.run(["report", HOST, "-o", join(program.folder, path)]);
     expect([run.code, run.out, run.err]).toEqual([2, "", `fwcheck: ${join(program.folder, path)}: ${why}\n`]);
   }
+});
+
+test("no other command carries the page", () => {
+  const files = [
+    "cli/main.js",
+    ...readdirSync(join(program.folder, "cli/commands")).map((name) => `cli/commands/${name}`),
+  ];
+  const carriers = files.filter((file) =>
+    readFileSync(join(program.folder, file), "utf8").includes("requestAnimationFrame"),
+  );
+  expect(carriers).toEqual(["cli/commands/report.js"]);
+  expect(files.length).toBeGreaterThan(5);
+});
+
+test("several hosts have a report each", () => {
+  const run = program.run(["report", HOST, `${examples}ufw-docker-28.5`]);
+  expect([run.code, run.out]).toEqual([2, ""]);
+  expect(run.err).toMatch(/^fwcheck: a report is of one host, and several are named: .*\n$/);
 });
 
 test("nothing found, but something not settled, is 2, as of audit", () => {

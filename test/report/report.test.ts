@@ -1,6 +1,7 @@
 /** The report as a file: whole, honest about what is not known, and with nothing in it that should not be handed on. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import fc from "fast-check";
 import {
   audit,
   type FindingKind,
@@ -232,6 +233,35 @@ describe("what is handed on", () => {
     expect(html).not.toMatch(/secret-/);
     expect(html).toContain("172.17.0.2");
     expect(html).toContain("net.ipv4.ip_forward");
+  });
+  test("reads as the whole does, whatever the whole is", () => {
+    const words =
+      `Id Name NetworkSettings IPAddress GlobalIPv6Address Networks IPAMConfig IPv4Address Ports 80/tcp HostIp
+      HostPort HostConfig NetworkMode Config Labels com.docker.compose.project Driver Internal IPAM Subnet Options
+      com.docker.network.bridge.name Containers FirewallBackend iptables Env __proto__ constructor`.split(
+        /\s+/,
+      );
+    const leaf = fc.oneof(
+      fc.constantFrom("172.17.0.2", "172.17.0.0/16", "2001:db8::2", "8080", "bridge", "host", "", "/web"),
+      fc.boolean(),
+      fc.integer(),
+      fc.constant(null),
+    );
+    const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 6 },
+        leaf,
+        fc.array(tie("value"), { maxLength: 3 }),
+        fc.dictionary(fc.constantFrom(...words), tie("value"), { maxKeys: 8 }),
+      ),
+    }));
+    fc.assert(
+      fc.property(fc.array(value, { maxLength: 3 }), (entries) => {
+        const text = JSON.stringify(entries);
+        expect(readDocker(networkPart(text))).toEqual(readDocker(text));
+      }),
+      { numRuns: 2000 },
+    );
   });
   test("reads as the whole does", () => {
     const texts = [

@@ -1,5 +1,14 @@
 /** The picture of a way: the hooks it met and no others, where it ends, and what the trace says of it. */
-import { type PacketJson, readHost, readPacket, readRuleset, Simulator, type Trace, waySvg } from "fwcheck";
+import {
+  type PacketJson,
+  readHost,
+  readPacket,
+  readRuleset,
+  Simulator,
+  type Trace,
+  WAY_STYLE,
+  waySvg,
+} from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
 import { Aim } from "../kernel/aim.ts";
@@ -134,3 +143,29 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
 });
 
 const TAGS = ["svg", "title", "desc", "style", "rect", "text", "path", "circle", "g"];
+
+/** The luminance of `#rgb` or `#rrggbb` (WCAG 2.2, relative luminance). */
+function luminance(colour: string): number {
+  const wide = colour.length === 4 ? [...colour.slice(1)].map((c) => c + c).join("") : colour.slice(1);
+  const [r, g, b] = [0, 2, 4].map((at) => {
+    const part = Number.parseInt(wide.slice(at, at + 2), 16) / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  }) as [number, number, number];
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+test("every colour of text can be read on every ground: 4.5 to 1, light, dark and on paper", () => {
+  const themes = [...WAY_STYLE.matchAll(/\.way\{(--ink[^}]*)\}/g)].map(
+    ([, all]) => new Map([...all!.matchAll(/--(\w+):(#\w+)/g)].map(([, name, colour]) => [name!, colour!])),
+  );
+  expect(themes.length).toBe(3);
+  for (const theme of themes)
+    for (const name of ["ink", "dim", "go", "bad", "good", "warn", "wish"])
+      for (const ground of ["paper", "panel"]) {
+        const [a, b] = [luminance(theme.get(name)!), luminance(theme.get(ground)!)].sort((x, y) => y - x) as [
+          number,
+          number,
+        ];
+        expect((a + 0.05) / (b + 0.05), `${name} on ${ground}`).toBeGreaterThanOrEqual(4.5);
+      }
+});

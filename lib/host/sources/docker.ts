@@ -166,16 +166,15 @@ const READ: Kept = {
 export const networkPart = (source: string): string =>
   JSON.stringify(arrays(source).map((entry) => kept(entry, READ)));
 
+/** What is not of its shape is kept as `null`: that it is there may matter, what it is does not. */
 function kept(value: unknown, shape: Kept): unknown {
-  if (typeof value !== "object" || value === null)
-    return shape === true || value === null ? value : undefined;
-  if (shape === true) return undefined;
+  if (typeof value !== "object" || value === null) return shape === true ? value : null;
+  if (shape === true) return null;
   if (Array.isArray(value)) return value.map((each) => kept(each, shape["*"] ?? {}));
   return Object.fromEntries(
     Object.entries(value).flatMap(([name, each]) => {
       const of = Object.hasOwn(shape, name) ? shape[name] : shape["*"];
-      const rest = of === undefined ? undefined : kept(each, of);
-      return rest === undefined ? [] : [[name, rest]];
+      return of === undefined ? [] : [[name, kept(each, of)]];
     }),
   );
 }
