@@ -148,6 +148,9 @@ export const hasPorts = (proto: number): boolean =>
   proto === PROTO.dccp ||
   proto === PROTO.udplite;
 
+/** Those whose ports conntrack tells connections by: Linux 6.18 knows nothing of DCCP. */
+export const tracksPorts = (proto: number): boolean => hasPorts(proto) && proto !== PROTO.dccp;
+
 /** TCP flags by name, in the order of the bits. */
 export const TCP_FLAGS = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16, URG: 32, ECE: 64, CWR: 128 } as const;
 

@@ -18,6 +18,7 @@ export type Change =
 /** Address translation, as nf_nat_range2 holds it. Absent addresses or ports are left as they are. */
 export interface Nat {
   readonly kind: "nat";
+  /** What the rule changes; of NETMAP the hook says it. */
   readonly side: "dst" | "src";
   /** Where the new address comes from: the rule, the interface (MASQUERADE, REDIRECT), or the old one by prefix. */
   readonly to:

@@ -1,5 +1,5 @@
 /** The connection table of a simulation: what conntrack remembers of the flows that were let through. */
-import { type Address, CT_STATUS, hasPorts, PROTO } from "../packet/field.ts";
+import { type Address, CT_STATUS, PROTO, tracksPorts } from "../packet/field.ts";
 import type { Tcp } from "./tcp.ts";
 
 /** One direction of a connection. ICMP keeps its identifier, and type and code, where others have ports. */
@@ -26,6 +26,10 @@ export interface Connection {
   readonly masqueraded?: string;
   /** What the kernel chose for it that nobody can foretell. */
   readonly chosen?: string;
+  /** A connection that is forgotten once this one is entered, since it has the same replies. */
+  readonly instead?: Connection | null;
+  /** It is not entered: another one turns out to have the same replies. */
+  readonly refused?: boolean;
   /** It was forgotten when this packet came: nothing is to be remembered of it. */
   readonly over?: boolean;
 }
@@ -62,13 +66,14 @@ export function tupleOf(h: {
   id?: number | undefined;
 }): Tuple {
   const { proto, src, dst } = h;
-  if (hasPorts(proto)) return { proto, src, dst, sport: h.sport ?? 0, dport: h.dport ?? 0 };
+  if (tracksPorts(proto)) return { proto, src, dst, sport: h.sport ?? 0, dport: h.dport ?? 0 };
   if (proto === PROTO.icmp || proto === PROTO.icmpv6)
     return { proto, src, dst, sport: h.id ?? 0, dport: ((h.type ?? 0) << 8) | (h.code ?? 0) };
   return { proto, src, dst, sport: 0, dport: 0 };
 }
 
-const key = (t: Tuple): string => `${t.proto} ${t.src} ${t.sport} ${t.dst} ${t.dport}`;
+/** Text for a map; an address of IPv6 is none of IPv4, however small. */
+const key = (t: Tuple): string => `${sourceKey(t)} ${t.dst} ${t.dport}`;
 
 /** A connection that a packet belongs to, and in which direction it goes. */
 export interface Found {
@@ -76,7 +81,8 @@ export interface Found {
   readonly reply: boolean;
 }
 
-const sourceKey = (t: Tuple): string => `${t.proto} ${t.src} ${t.sport}`;
+const sourceKey = (t: Tuple): string =>
+  `${t.proto}${typeof t.src === "bigint" ? ":" : " "}${t.src} ${t.sport}`;
 
 /** The connection table (nf_conntrack_core.c): connections by both of their tuples. */
 export class Connections {
@@ -89,9 +95,14 @@ export class Connections {
     return this.byTuple.get(key(tuple));
   }
 
-  /** The connections that come from the same address and port. */
+  /** The connections that come from the same address and port, the last one first. */
   from(tuple: Tuple): readonly Connection[] {
     return this.bySource.get(sourceKey(tuple)) ?? [];
+  }
+
+  /** All connections, each by both of its directions. */
+  *all(): Generator<Connection> {
+    for (const { connection } of this.byTuple.values()) yield connection;
   }
 
   /** Enters a connection whose first packet came through, or replaces what was known of it. */
@@ -104,7 +115,7 @@ export class Connections {
     const list = this.bySource.get(source) ?? [];
     const at = before === undefined ? -1 : list.indexOf(before.connection);
     if (at >= 0) list[at] = confirmed;
-    else this.bySource.set(source, [...list, confirmed]);
+    else this.bySource.set(source, [confirmed, ...list]);
   }
 
   /** Forgets a connection. */

@@ -126,6 +126,10 @@ if os.path.exists("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"):
     write("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", 1)
 
 
+if os.path.exists("/proc/sys/net/netfilter/nf_conntrack_checksum"):
+    write("/proc/sys/net/netfilter/nf_conntrack_checksum", 0)
+
+
 def sysctls():
     wanted = ["rp_filter", "accept_local", "route_localnet", "forwarding", "send_redirects", "src_valid_mark", "bc_forwarding"]
     paths = [p for v in "46" for n in wanted for p in glob.glob(f"/proc/sys/net/ipv{v}/conf/*/{n}")]
@@ -249,6 +253,9 @@ def segment(p):
         if inner:
             rest += packet({"ttl": 60, **inner}, 7)
         body, at = struct.pack("!BBH", p.get("type", 128 if IP6 else 8), p.get("code", 0), 0) + rest, 2
+    elif proto == 132:
+        # INIT, which opens an association (RFC 9260, 3.3.2); its checksum is not looked at.
+        return ports(p) + struct.pack("!IIBBHIIHHI", 0, 0, 1, 0, 20, 1, 65535, 1, 1, 1)
     else:
         return ports(p) + b"\0\0\0\x10" + b"x" * 12
     pseudo = b""

@@ -7,10 +7,11 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Answer, Family } from "fwcheck";
 import { random } from "../random.ts";
-import { Aim } from "./aim.ts";
+import { Aim, framed, sized } from "./aim.ts";
 import { generate, INTERFACES, type Random } from "./generate.ts";
 import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
 import { closed, Lab, type LabPacket, ROUTER, type Scenario } from "./lab.ts";
+import { probes } from "./probes.ts";
 import { shrink } from "./shrink.ts";
 import { witnesses } from "./witness.ts";
 
@@ -27,7 +28,7 @@ const AHEAD = 4;
 /** After so many differences a run ends; so many of them are shrunk, each with so many labs. */
 const MOST_DIFFERENCES = 40;
 const MOST_SHRUNK = 4;
-const MOST_TRIES = 200;
+const MOST_TRIES = Number(process.env.KERNEL_TRIES ?? 200);
 const ROOT = process.env.KERNEL_ROOT ?? ".";
 
 interface Tally {
@@ -74,6 +75,41 @@ async function judge({ scenario, next, packets }: Task, lab: Lab, tally: Tally):
     }
     sent.push(...judged.map((j) => j.packet));
   }
+}
+
+/** Sends what was written by hand, all of it whatever differs. */
+async function probed(): Promise<void> {
+  for (const { scenario, packets } of probes()) {
+    if (ONLY !== undefined && !scenario.name.includes(ONLY)) continue;
+    const lab = await Lab.open(scenario);
+    if (typeof lab === "string") {
+      tally.differences++;
+      console.log(`the kernel refuses ${scenario.name}: ${lab}`);
+      continue;
+    }
+    const judge = new Judge(lab);
+    const batch = packets.map((each) => {
+      const packet = sized(framed(each, scenario.family, lab.host), scenario.family);
+      return { packet, answer: judge.said(packet) };
+    });
+    const judged = await judge.compare(batch);
+    await lab.close();
+    for (const [at, each] of judged.entries()) {
+      tally.packets++;
+      if (each.answer.verdict === "undecided" || several(each.answer)) tally.undecided++;
+      if (each.differs === null) continue;
+      await report(
+        scenario,
+        batch.slice(0, at + 1).map((b) => b.packet),
+        each,
+        tally,
+      );
+      tally.differences++;
+      break;
+    }
+    tally.labs++;
+  }
+  console.log(`probes: ${said()}`);
 }
 
 /** Shrinks a difference and prints it: the packet, those that have to come before it, and the rules it takes. */
@@ -233,6 +269,8 @@ const started = Date.now();
 const tally: Tally = { packets: 0, undecided: 0, differences: 0, skipped: 0, labs: 0 };
 const said = (): string =>
   `${tally.packets} packets compared in ${((Date.now() - started) / 1000).toFixed(0)} s on ${tally.labs} labs, ${tally.undecided} undecided, ${tally.skipped} rulesets refused by the kernel, ${tally.differences} differences`;
+await probed();
+if (ONLY?.startsWith("probe")) process.exit(tally.differences === 0 ? 0 : 1);
 /** Labs are opened ahead: the kernel takes its time to make a namespace. */
 const ahead: { task: Task; lab: Promise<Lab | string> }[] = [];
 const source = tasks();

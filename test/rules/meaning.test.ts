@@ -10,7 +10,7 @@ import type { TableName } from "../../lib/rules/ruleset.ts";
 
 const facts = (family: Family): Facts => ({
   family,
-  addressesOf: () => [],
+  addressIs: () => ({ kind: "or", some: [] }),
   interfaces: [],
   member: () => undefined,
   groupOf: () => undefined,
