@@ -4,7 +4,7 @@
 import { factsOf, type Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
-import { and, opaque, type Predicate } from "../packet/predicate.ts";
+import { and, leaves, opaque, type Predicate } from "../packet/predicate.ts";
 import type { Effect, Verdict } from "../rules/effect.ts";
 import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
@@ -60,6 +60,7 @@ export class Program {
   private heldMade: readonly Case<string | null>[] | undefined;
   private freshMade: readonly Case<CtState>[] | undefined;
   private sourcesMade: readonly Case<string | null>[] | undefined;
+  private portsMade: ReadonlySet<number> | undefined;
   private routesMade: ReturnType<typeof routeCases> | undefined;
 
   private static readonly made = new WeakMap<Ruleset, WeakMap<Host, Program>>();
@@ -186,6 +187,15 @@ export class Program {
     return this.tracksMade;
   }
 
+  /**
+   * A range of destination ports, cut where the rules or the routes tell them apart: all ports of a piece fare alike.
+   */
+  pieces(first: number, last: number): readonly (readonly [number, number])[] {
+    this.portsMade ??= portBounds(this);
+    const cuts = [...this.portsMade].filter((port) => port > first && port <= last).sort((a, b) => a - b);
+    return [first, ...cuts].map((lo, i) => [lo, (cuts[i] ?? last + 1) - 1] as const);
+  }
+
   private get routes(): ReturnType<typeof routeCases> {
     this.routesMade ??= routeCases(this.host, this.ruleset.family);
     return this.routesMade;
@@ -239,6 +249,21 @@ export class Program {
       this.loops.set(table, (loops = closingJumps(this.ruleset.tables.get(table)!.chains)));
     return loops;
   }
+}
+
+/** Where the ports begin that rules or routes tell from those before them. */
+function portBounds(program: Program): Set<number> {
+  const bounds = new Set<number>();
+  const visit = (when: Predicate): void =>
+    leaves(when, (leaf) => {
+      if (leaf.kind !== "in" || (leaf.field !== "dport" && leaf.field !== "ctreplsrcport")) return;
+      for (const [lo, hi] of leaf.ranges) bounds.add(lo as number).add((hi as number) + 1);
+    });
+  for (const { chains } of program.ruleset.tables.values())
+    for (const { table, name } of chains.values())
+      for (const { when } of program.chain(table, name)!.rules) visit(when);
+  for (const cases of [program.routesIn, program.routesAgain]) for (const { when } of cases) visit(when);
+  return bounds;
 }
 
 /** Which sets the rules add to or take from: those that SET names, what those hold, and the lists that hold one of them. */

@@ -309,7 +309,10 @@ class PacketEngine implements Engine<PacketState> {
   private known(state: PacketState, connection: Connection, reply: boolean): PacketState {
     const replied = reply || (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
     const word = state.given ?? (replied ? "ESTABLISHED" : "NEW");
-    const status = reply ? connection.status | CT_STATUS.SEEN_REPLY : connection.status;
+    // Once there was a reply the next packet makes these what UDP becomes in time only.
+    const assured =
+      (connection.status & CT_STATUS.SEEN_REPLY) !== 0 && ASSURED_AT_ONCE.includes(connection.original.proto);
+    const status = connection.status | (reply ? CT_STATUS.SEEN_REPLY : 0) | (assured ? CT_STATUS.ASSURED : 0);
     return withConnection(state, { ...connection, status }, reply, CT[word]);
   }
 
@@ -370,7 +373,38 @@ class PacketEngine implements Engine<PacketState> {
         if (typeof outcome === "string" && outcome !== "accept")
           return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
-        return this.bind(after, asked, nat, side);
+        return this.chosen(after, asked, nat, side) ?? this.bind(after, asked, nat, side);
+      },
+    );
+  }
+
+  /**
+   * A destination's port that the kernel chooses at random, where rules tell the ports apart: each way it can go. `null`
+   * where there is nothing of that kind.
+   */
+  private chosen(
+    state: PacketState,
+    connection: Connection,
+    nat: Nat | null,
+    side: "dst" | "src",
+  ): Part<PacketState, Decision>[] | null {
+    const { proto } = connection.original;
+    if (nat?.random !== true || side !== "dst" || !tracksPorts(proto) || nat.ports === null) return null;
+    const { first, last } = nat.ports;
+    const pieces = this.program.pieces(first, last);
+    if (pieces.length === 1) return null;
+    const choice = `--random: the kernel chooses a port from ${first} to ${last}`;
+    if (pieces.length > MOST_PIECES)
+      return [{ state: state.assume(`${choice}, which the rules tell apart`), outcome: "undecided" }];
+    const told = (piece: readonly [number, number]): boolean | undefined => state.settled(choiceKey(piece));
+    const known = pieces.find((piece) => told(piece) === true);
+    return (known === undefined ? pieces.filter((piece) => told(piece) !== false) : [known]).flatMap(
+      (piece): Part<PacketState, Decision>[] => {
+        const key = choiceKey(piece);
+        const why = `${choice}, and the rules tell it from others`;
+        const from = known === undefined ? state.suppose({ key, truth: true, why, at: null }) : state;
+        const ports = { first: piece[0], last: piece[1] };
+        return this.bind(from.assume(choice), { ...connection, chosen: choice }, { ...nat, ports }, side);
       },
     );
   }
@@ -621,6 +655,16 @@ const ADVANCED = "tcp-sequence";
 /** Unknown: what the kernel chose at random for one connection may stand in the way of another. */
 const CHOICE = "nat-choice";
 
+/** More ways than these are not followed. */
+const MOST_PIECES = 32;
+
+/** The unknown that a port chosen at random is one of these. */
+const choiceKey = ([first, last]: readonly [number, number]): string =>
+  `nat-choice(${first === last ? first : `${first}-${last}`})`;
+
+/** nf_conntrack_proto_gre.c, and UDP-Lite's part of nf_conntrack_proto_udp.c. */
+const ASSURED_AT_ONCE: readonly number[] = [PROTO.gre, PROTO.udplite];
+
 const NOTHING: Translated = { address: null, port: null, choice: null };
 
 /** Protocols whose connections are told apart by an identifier, the same in both directions. */
@@ -762,13 +806,17 @@ function answer(packet: Packet, endings: readonly Ending<PacketState>[]): Answer
       path: [],
       assumptions: [],
     };
+  // Ports that the kernel chooses are nobody's to foretell: one stands for all.
+  const chosen = endings.some(({ state }) => state.connection?.chosen !== undefined);
+  const sent = (b: Outcome): string =>
+    JSON.stringify(b.sent, (key, value) => (chosen && /^[sd]port$/.test(key) ? null : value));
   const same = branches.every(
     (b) =>
       b === first ||
       (b.verdict === first.verdict &&
         b.delivery === first.delivery &&
         b.out === first.out &&
-        JSON.stringify(b.sent) === JSON.stringify(first.sent)),
+        sent(b) === sent(first)),
   );
   if (same) {
     // Where the outcome does not depend on it, an unknown is still named.

@@ -176,7 +176,6 @@ function match(next: Random, family: Family, at: Where): string {
     () => `-m state ${not(next)}--state ${some(next, STATES.slice(0, 5), 2).join(",")}`,
     () =>
       `-m conntrack ${not(next)}--ctorigsrcport ${range(next, PORTS)} ${not(next)}--ctrepldstport ${range(next, PORTS)}`,
-    () => `-m conntrack ${not(next)}--ctstatus ASSURED`,
     () =>
       `-m iprange ${not(next)}--src-range ${ordered(next, family).join("-")} ${not(next)}--dst-range ${ordered(next, family).join("-")}`,
     () => `-m iprange ${not(next)}--${pick(next, ["src", "dst"])}-range ${ordered(next, family).join("-")}`,
@@ -258,6 +257,8 @@ function match(next: Random, family: Family, at: Where): string {
       () =>
         `-m tcp ${not(next)}--tcp-flags ${some(next, FLAGS, 4).join(",")} ${some(next, FLAGS, 2).join(",")}`,
       () => `-m tcp ${not(next)}--syn`,
+      // UDP's depends on the time.
+      () => `-m conntrack ${not(next)}--ctstatus ASSURED`,
       () => `-m ecn ${not(next)}--ecn-tcp-${pick(next, ["ece", "cwr"])}`,
       () => `-m tcp ${not(next)}--sport ${range(next, PORTS)} ${not(next)}--dport ${range(next, PORTS)}`,
     );

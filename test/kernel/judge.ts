@@ -79,7 +79,7 @@ export class Judge {
 
 /** Whether the answer names what it had to take one way or the other. */
 export const several = (answer: Answer): boolean =>
-  answer.assumptions.some((a) => a.includes(" taken not to "));
+  answer.assumptions.some((a) => a.includes(" taken not to ") || a.startsWith("nat-choice("));
 
 /** Whether the answer says all that becomes of the packet and of its connection. */
 export const settled = (answer: Answer): boolean =>

@@ -423,6 +423,7 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
           "-A FORWARD -p sctp -m sctp --dport 80:99 -j ACCEPT",
           "-A FORWARD -p udplite -m multiport --dports 80,81 -j ACCEPT",
           "-A FORWARD -p dccp -m dccp --dport 80 -j ACCEPT",
+          "-A FORWARD -m conntrack --ctstatus ASSURED",
           "-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT",
         ],
       },
@@ -439,7 +440,12 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
         bare(proto, "eth0", OUT, HERE),
         bare(proto, "eth0", OTHER, HERE),
         bare(proto, "eth1", LAN, "10.99.0.9"),
+        bare(proto, "eth0", OUT, HERE),
+        bare(proto, "eth1", LAN, "10.99.0.9"),
       ]),
+      { ...bare("udplite", "eth0", OUT, HERE), sport: 40_009, dport: 82 },
+      { ...bare("udplite", "eth1", LAN, "10.99.0.9"), sport: 82, dport: 40_009 },
+      { ...bare("udplite", "eth0", OUT, HERE), sport: 40_009, dport: 82 },
     ],
   ];
   yield [
