@@ -62,7 +62,7 @@ export const FIELDS = {
   uid: 0xffff_ffff,
   gid: 0xffff_ffff,
   /** See CT: what conntrack says of this packet. */
-  ctstate: 4,
+  ctstate: 5,
   ctmark: 0xffff_ffff,
   /** 0 original, 1 reply direction. */
   ctdir: 1,
@@ -97,6 +97,8 @@ export function fieldRange(field: Field, family: Family): [Scalar, Scalar] {
 
 /** Values of `ctstate`, in the order of `--ctstate`'s bits (linux/netfilter/xt_conntrack.h). */
 export const CT = { INVALID: 0, NEW: 1, ESTABLISHED: 2, RELATED: 3, UNTRACKED: 4 } as const;
+/** What `ctstate` is in raw once a rule said how the connection is to be kept: it will be tracked, whatever else raw says. */
+export const PREPARED = 5;
 /** A state of conntrack as `--ctstate` spells it (iptables-extensions(8), conntrack). */
 export type CtState = keyof typeof CT;
 

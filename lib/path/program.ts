@@ -5,7 +5,7 @@ import { factsOf, type Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
 import { and, leaves, opaque, type Predicate } from "../packet/predicate.ts";
-import type { Effect, Verdict } from "../rules/effect.ts";
+import { type Effect, PREPARE, type Verdict } from "../rules/effect.ts";
 import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
 import type { SetMatch } from "../rules/matches/set.ts";
@@ -196,6 +196,17 @@ export class Program {
     return [first, ...cuts].map((lo, i) => [lo, (cuts[i] ?? last + 1) - 1] as const);
   }
 
+  /** Whether rules of raw ask for connections, which are there in raw only if a rule prepared them. */
+  private get asksInRaw(): boolean {
+    return [...(this.ruleset.tables.get("raw")?.chains.values() ?? [])].some(({ rules }) =>
+      rules.some(
+        ({ matches, target }) =>
+          matches.some((m) => TRACKING_MATCHES.has(m.extension.name)) ||
+          (target.kind === "extension" && TRACKING_TARGETS.has(target.extension.name)),
+      ),
+    );
+  }
+
   private get routes(): ReturnType<typeof routeCases> {
     this.routesMade ??= routeCases(this.host, this.ruleset.family);
     return this.routesMade;
@@ -216,8 +227,16 @@ export class Program {
     switch (target.kind) {
       case "none":
         return { kind: "note" };
-      case "extension":
-        return target.extension.act(target.values, this.facts, site);
+      case "extension": {
+        const effect = target.extension.act(target.values, this.facts, site);
+        return effect === PREPARE && this.asksInRaw
+          ? {
+              kind: "opaque",
+              key: siteKey("CT", site),
+              why: "what raw sees of a connection that it prepares is not followed",
+            }
+          : effect;
+      }
       case "unknown":
         return {
           kind: "opaque",

@@ -2,7 +2,7 @@
 import { hasUfw, ufwCommand } from "../audit/ufw.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import { familyOf, maskBits, parseAddress, printAddress, printPrefix } from "../packet/address.ts";
-import { type Address, CT_STATUS, protoName, type Scalar, tracksPorts } from "../packet/field.ts";
+import { type Address, CT_STATUS, PREPARED, protoName, type Scalar, tracksPorts } from "../packet/field.ts";
 import { printBody } from "../rules/print.ts";
 import { chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
 import type { Connection } from "../simulate/conntrack.ts";
@@ -558,7 +558,8 @@ function changeText(changes: readonly Change[]): string[] {
   }
   for (const { field, from, to } of changes) {
     if (field === "src" || field === "dst" || field === "sport" || field === "dport") continue;
-    if (field === "ctstate") out.push("conntrack: told not to track it");
+    if (field === "ctstate")
+      out.push(`conntrack: told ${to === PREPARED ? "how to keep the connection" : "not to track it"}`);
     else if (field === "ttl") out.push(`ttl ${from} -> ${to}`);
     else out.push(`${field === "ctmark" ? "mark of the connection" : field} ${hex(from)} -> ${hex(to)}`);
   }

@@ -539,6 +539,31 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
     ],
   ];
   yield [
+    "a connection that raw prepares, and tells not to be tracked",
+    {
+      rules: {
+        raw: [
+          "-A PREROUTING -p udp -m udp --dport 53 -j CT --ctevents new",
+          "-A PREROUTING -p udp -m udp --sport 5 -j NOTRACK",
+          "-A PREROUTING -p udp -m udp --dport 54 -j CT --notrack",
+          "-A PREROUTING -p udp -m udp --dport 54 -j CT --ctevents new",
+          "-A OUTPUT -j CT --ctevents new",
+          "-A OUTPUT -p tcp -j CT --notrack",
+        ],
+        filter: [
+          "-A FORWARD -m conntrack --ctstate UNTRACKED -j DROP",
+          "-A INPUT -m conntrack --ctstate UNTRACKED -j DROP",
+        ],
+      },
+    },
+    [
+      ...[5, 6].flatMap((sport) => [53, 54, 55].map((dport) => udp("eth0", OUT, sport, LAN, dport))),
+      tcp(null, HERE, 5, HERE, 53),
+      udp(null, HERE, 5, HERE, 53),
+      { ...tcp(null, HERE, 5, HERE, 55), flags: "FPU" },
+    ],
+  ];
+  yield [
     "an error about a connection that is translated both ways",
     {
       rules: {
