@@ -3,8 +3,8 @@
  * (net/core/fib_rules.c fib_rules_lookup, net/ipv4/fib_trie.c, net/ipv6/ip6_fib.c).
  */
 import { type Host, ownAddresses, type Route, type RoutingRule, sysctl } from "../host/host.ts";
-import { addressBits, maskBits, type Prefix, prefixes, prefixRange } from "../packet/address.ts";
-import type { Family, Field, Range } from "../packet/field.ts";
+import { addressBits, maskBits, maxAddress, type Prefix, prefixes, prefixRange } from "../packet/address.ts";
+import type { Address, Family, Field, Range } from "../packet/field.ts";
 import {
   ANY,
   and,
@@ -224,8 +224,10 @@ function implied(host: Host, family: Family): Route[] {
 
 /** The prefixes that make up a range. */
 function prefixesOf(lo: Range[0], hi: Range[1]): Prefix[] {
-  const out: Prefix[] = [];
   const family: Family = typeof lo === "bigint" ? 6 : 4;
+  // Most are one address.
+  if (lo === hi) return [{ address: lo as Address, mask: maxAddress(family) }];
+  const out: Prefix[] = [];
   const width = BigInt(addressBits(family));
   const all = (1n << width) - 1n;
   for (let from = BigInt(lo), last = BigInt(hi); from <= last; ) {

@@ -13,7 +13,7 @@ import type { Chain, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
 import { acrossCases, type Entry, entryCases } from "./bridge.ts";
 import type { Case } from "./case.ts";
 import { freshCases, loose } from "./fresh.ts";
-import { kindOf } from "./kind.ts";
+import { kindsOf } from "./kind.ts";
 import { reversePath } from "./reverse.ts";
 import {
   ENDED,
@@ -81,7 +81,7 @@ export class Program {
     const { family } = ruleset;
     this.facts = {
       ...factsOf(host, family),
-      addressIs: (field, type, device) => kindOf(host, family, field, type, device),
+      addressIs: kindsOf(host, family),
       reversePath: (how) => reversePath(host, family, how),
       changing: changingSets(ruleset, host),
     };

@@ -25,7 +25,7 @@ export interface Facts {
    * Whether an address of the packet is of one type.
    * @param device the interface that it is asked for (`--limit-iface-in` and `-out`)
    */
-  addressIs(field: "src" | "dst", type: AddressType, device?: string): Predicate;
+  addressIs(field: "src" | "dst", type: AddressType, device: string | undefined): Predicate;
   /** Names of the interfaces the host has. */
   readonly interfaces: readonly string[];
   /** The group of an interface (`ip link set group`), `undefined` where it is not known. */
