@@ -73,7 +73,9 @@ export function tupleOf(h: {
 }
 
 /** Text for a map; an address of IPv6 is none of IPv4, however small. */
-const key = (t: Tuple): string => `${sourceKey(t)} ${t.dst} ${t.dport}`;
+const key = (t: Tuple): string => keyFrom(sourceKey(t), t);
+
+const keyFrom = (source: string, t: Tuple): string => `${source} ${t.dst} ${t.dport}`;
 
 /** A connection that a packet belongs to, and in which direction it goes. */
 export interface Found {
@@ -108,14 +110,20 @@ export class Connections {
   /** Enters a connection whose first packet came through, or replaces what was known of it. */
   confirm(connection: Connection): void {
     const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
-    const before = this.byTuple.get(key(connection.original));
-    this.byTuple.set(key(connection.original), { connection: confirmed, reply: false });
-    this.byTuple.set(key(connection.reply), { connection: confirmed, reply: true });
+    if (confirmed.instead !== undefined) delete confirmed.instead;
     const source = sourceKey(connection.original);
-    const list = this.bySource.get(source) ?? [];
+    const original = keyFrom(source, connection.original);
+    const before = this.byTuple.get(original);
+    this.byTuple.set(original, { connection: confirmed, reply: false });
+    this.byTuple.set(key(connection.reply), { connection: confirmed, reply: true });
+    const list = this.bySource.get(source);
+    if (list === undefined) {
+      this.bySource.set(source, [confirmed]);
+      return;
+    }
     const at = before === undefined ? -1 : list.indexOf(before.connection);
     if (at >= 0) list[at] = confirmed;
-    else this.bySource.set(source, [confirmed, ...list]);
+    else list.unshift(confirmed);
   }
 
   /** Forgets a connection. */

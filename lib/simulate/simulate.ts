@@ -203,9 +203,8 @@ export class Simulator {
       const reset = verdict === "reject" && connection.tcp !== undefined && answeredByReset(state, program);
       const tcp =
         connection.tcp === undefined ? {} : { tcp: reset ? closed(connection.tcp) : connection.tcp };
-      const { instead, ...kept } = connection;
-      if (instead) this.connections.forget(instead);
-      this.connections.confirm({ ...kept, ...tcp, mark: state.field("ctmark") as number });
+      if (connection.instead) this.connections.forget(connection.instead);
+      this.connections.confirm({ ...connection, ...tcp, mark: state.field("ctmark") as number });
     }
   }
 
@@ -626,10 +625,7 @@ class PacketEngine implements Engine<PacketState> {
     if (connection.refused === true || (other !== undefined && other !== connection.instead))
       return { state, why: "another connection already expects the same replies" };
     const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
-    return {
-      state: state.carried(confirmed, state.reply).with({ ctstatus: confirmed.status }).confirm(),
-      why: null,
-    };
+    return { state: state.confirm(confirmed, { ctstatus: confirmed.status }), why: null };
   }
 
   rerouted(before: PacketState, after: PacketState, stop: "mangle" | "nat"): boolean {
@@ -745,7 +741,7 @@ function withConnection(
   ctstate: number,
 ): PacketState {
   const { original: o, reply: r } = connection;
-  return state.carried(connection, reply).with({
+  return state.carried(connection, reply, {
     ctstate,
     ctdir: reply ? 1 : 0,
     ctstatus: connection.status,

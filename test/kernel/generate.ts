@@ -207,7 +207,9 @@ function match(next: Random, family: Family, at: Where): string {
   };
   all.push(typed(""));
   // What nobody can tell from the outside is drawn seldom: of a packet that it decides both ways are compared.
-  if (chance(next, 0.05)) return pick(next, UNKNOWN);
+  // IPv6's connlimit throws away what has no next header: a named limit.
+  if (chance(next, 0.05))
+    return pick(next, family === 4 ? [...UNKNOWN, "-m connlimit --connlimit-above 3"] : UNKNOWN);
   if (at.hook !== "OUTPUT" && at.hook !== "POSTROUTING")
     all.push(
       typed("--limit-iface-in"),
@@ -294,7 +296,6 @@ const UNKNOWN = [
   "-m recent --rcheck --name seen --rsource",
   "-m statistic --mode nth --every 3 --packet 0",
   "-m statistic --mode random --probability 0.50000000000",
-  "-m connlimit --connlimit-above 3",
   "-m quota --quota 5000",
   "-m hashlimit --hashlimit-upto 1/min --hashlimit-burst 5 --hashlimit-name some",
   "-m time --weekdays Mon,Tue --kerneltz",

@@ -94,10 +94,23 @@ if stations:
 asking = socket.socket(AF, socket.SOCK_DGRAM)
 for name in set(bridge_of.values()):
     # A bridge is not running, and has not all of its routes, before the kernel got round to its ports.
-    for _ in range(300):
+    for _ in range(3000):
         if struct.unpack_from("H", fcntl.ioctl(asking, SIOCGIFFLAGS, name.encode().ljust(40, b"\0")), 16)[0] & IFF_RUNNING:
             break
         time.sleep(0.01)
+
+
+def wired():
+    """Whether the bridges' own addresses of IPv6 have the routes that make them so; those come a moment after the rest."""
+    there = open("/proc/net/ipv6_route").read() if IP6 else ""
+    near = [a.split("/")[0] for each in HOST["interfaces"] if each.get("ports") for a in each["addresses"] if ":" in a]
+    return not IP6 or all(f"{socket.inet_pton(AF, a).hex()} 80 " in there for a in near)
+
+
+for _ in range(3000):
+    if wired():
+        break
+    time.sleep(0.01)
 for name, value in HOST["sysctls"].items():
     path = proc(name)
     if "/conf/" in path and "/conf/all/" not in path and "/conf/default/" not in path:
