@@ -2,18 +2,10 @@
  * The host that the rules live on: interfaces, addresses, routes, sysctls, ipsets, containers. Whatever was not given
  * is inferred, and each inference is a sentence in `inferred`.
  */
-import {
-  familyOf,
-  maskBits,
-  maxAddress,
-  type Prefix,
-  parsePrefix,
-  prefixes,
-  prefixRange,
-} from "../packet/address.ts";
+import { familyOf, type Prefix, parsePrefix, prefixes, prefixRange } from "../packet/address.ts";
 import type { Address, Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges, not, type Predicate, within } from "../packet/predicate.ts";
-import type { AddressType, Facts } from "../rules/facts.ts";
+import type { Facts } from "../rules/facts.ts";
 import type { SourceDiagnostic } from "../rules/load.ts";
 
 /** An address of an interface. */
@@ -229,21 +221,6 @@ export const comesIn = (host: Host): Predicate => not(named(mute(host)));
  */
 export const fromOutside = (host: Host): Predicate => not(named([...mute(host), ...host.bridges]));
 
-/** Everything that is not in one of the ranges. */
-export function complement(ranges: readonly Range[], family: Family): Range[] {
-  const out: Range[] = [];
-  let from: Scalar = family === 4 ? 0 : 0n;
-  const max = maxAddress(family);
-  for (const [lo, hi] of normalizeRanges(ranges)) {
-    if (lo > from) out.push([from, (typeof lo === "bigint" ? lo - 1n : (lo as number) - 1) as Scalar]);
-    if ((hi as Address) >= max) return out;
-    from = (typeof hi === "bigint" ? hi + 1n : (hi as number) + 1) as Scalar;
-  }
-  out.push([from, max]);
-  return out;
-}
-
-const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
 const LOOPBACK = { 4: prefixes(4, "127.0.0.0/8"), 6: prefixes(6, "::1/128") } as const;
 
 /**
@@ -296,28 +273,8 @@ function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
   return rest;
 }
 
-/** No address, and IPv4's in disguise. */
-const NO_UNICAST = prefixes(6, "::/128", "::ffff:0:0/96");
-
-/** The first address of a subnet that is reached without a gateway stands for its routers (ipv6_anycast_destination). */
-function subnetRouters(host: Host): Range[] {
-  const routes = host.routes.filter((r) => r.family === 6);
-  return (
-    routes
-      // That of all groups counts too, for the kernel looks at the prefix alone.
-      .filter(
-        (r) =>
-          (r.type === "unicast" || r.type === "multicast") &&
-          r.gateway !== true &&
-          (maskBits(r.to.mask) ?? 128) < 127,
-      )
-      .filter((r) => !routes.some((o) => o.to.address === r.to.address && o.to.mask > r.to.mask))
-      .map((r): Range => [r.to.address, r.to.address])
-  );
-}
-
 /** What matches ask of the host, for one family; what the routing decision and the rules know stands elsewhere. */
-export function factsOf(host: Host, family: Family): Omit<Facts, "reversePath" | "changing"> {
+export function factsOf(host: Host, family: Family): Omit<Facts, "reversePath" | "changing" | "addressIs"> {
   return {
     family,
     interfaces: host.interfaces.map((i) => i.name),
@@ -325,28 +282,6 @@ export function factsOf(host: Host, family: Family): Omit<Facts, "reversePath" |
     bare(name) {
       const link = name === "lo" ? "loopback" : host.interfaces.find((i) => i.name === name)?.link;
       return link !== undefined && link !== "ether";
-    },
-    addressesOf(type: AddressType, device?: string): readonly Range[] {
-      const own = ownAddresses(host, family, device);
-      switch (type) {
-        case "LOCAL":
-          return own.local;
-        case "BROADCAST":
-          return own.broadcast;
-        case "MULTICAST":
-          return MULTICAST[family];
-        case "UNICAST":
-          // IPv6 looks at the address alone, the host's own ones included (ipv6_addr_type).
-          if (family === 6) return complement([...MULTICAST[6], ...NO_UNICAST], 6);
-          return complement([...own.local, ...own.broadcast, ...MULTICAST[family]], family);
-        default:
-          return [
-            ...host.routes
-              .filter((r) => r.family === family && r.type.toUpperCase() === type)
-              .map((r) => prefixRange(r.to)),
-            ...(type === "ANYCAST" && family === 6 ? subnetRouters(host) : []),
-          ];
-      }
     },
     member: (set, sides) => host.member(set, sides, family),
   };

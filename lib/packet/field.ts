@@ -62,7 +62,7 @@ export const FIELDS = {
   uid: 0xffff_ffff,
   gid: 0xffff_ffff,
   /** See CT: what conntrack says of this packet. */
-  ctstate: 4,
+  ctstate: 5,
   ctmark: 0xffff_ffff,
   /** 0 original, 1 reply direction. */
   ctdir: 1,
@@ -98,6 +98,8 @@ export function fieldRange(field: Field, family: Family): [Scalar, Scalar] {
 
 /** Values of `ctstate`, in the order of `--ctstate`'s bits (linux/netfilter/xt_conntrack.h). */
 export const CT = { INVALID: 0, NEW: 1, ESTABLISHED: 2, RELATED: 3, UNTRACKED: 4 } as const;
+/** What `ctstate` is in raw once a rule said how the connection is to be kept: it will be tracked, whatever else raw says. */
+export const PREPARED = 5;
 /** A state of conntrack as `--ctstate` spells it (iptables-extensions(8), conntrack). */
 export type CtState = keyof typeof CT;
 
@@ -148,6 +150,9 @@ export const hasPorts = (proto: number): boolean =>
   proto === PROTO.sctp ||
   proto === PROTO.dccp ||
   proto === PROTO.udplite;
+
+/** Those whose ports conntrack tells connections by: Linux 6.18 knows nothing of DCCP. */
+export const tracksPorts = (proto: number): boolean => hasPorts(proto) && proto !== PROTO.dccp;
 
 /** TCP flags by name, in the order of the bits. */
 export const TCP_FLAGS = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16, URG: 32, ECE: 64, CWR: 128 } as const;

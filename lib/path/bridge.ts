@@ -64,8 +64,12 @@ export function acrossCases(host: Host, family: Family): Case<boolean>[] {
       .filter((a) => a.family === family);
     if (own.length === 0) return [];
     const apart = own.flatMap((a): Range[] => {
-      const [, last] = prefixRange(a.prefix);
-      return [[a.address, a.address], ...(family === 4 ? [[last, last] as const] : [])];
+      // IPv4's last address is everybody's, and for IPv6's first one, the routers', the host answers.
+      const apart = prefixRange(a.prefix)[family === 4 ? 1 : 0];
+      return [
+        [a.address, a.address],
+        [apart, apart],
+      ];
     });
     const neighbours: Predicate = or(...own.map((a) => within("dst", [prefixRange(a.prefix)])));
     const when = and(is("in", bridge), neighbours, not(within("dst", apart)), is("pkttype", 0));

@@ -3,8 +3,8 @@
  * (net/core/fib_rules.c fib_rules_lookup, net/ipv4/fib_trie.c, net/ipv6/ip6_fib.c).
  */
 import { type Host, ownAddresses, type Route, type RoutingRule, sysctl } from "../host/host.ts";
-import { addressBits, maskBits, type Prefix, prefixes, prefixRange } from "../packet/address.ts";
-import type { Family, Field, Range } from "../packet/field.ts";
+import { addressBits, maskBits, maxAddress, type Prefix, prefixes, prefixRange } from "../packet/address.ts";
+import type { Address, Family, Field, Range } from "../packet/field.ts";
 import {
   ANY,
   and,
@@ -47,6 +47,8 @@ export interface Lookup {
   readonly scope: Field | null;
   /** IPv6: among routes of one prefix, the one on the interface of `scope` comes first (rt6_device_match). */
   readonly nearest: boolean;
+  /** The interface that it is bound to: no route by another counts. */
+  readonly only?: string;
 }
 
 const USUAL = { marked: ANY, alone: NEVER, header: "own", scope: null, nearest: false } as const;
@@ -81,30 +83,55 @@ export function byInterface(host: Host, test: (name: string) => boolean): Predic
   return negate(usual, within("in", other));
 }
 
-const BY_ITSELF: readonly RoutingRule["action"][] = ["local", "main", "default"].map((table) => ({
-  kind: "table",
-  table,
-}));
+/** Tables that are asked as one: the longest prefix of all, and of two that are alike the one of the first table. */
+type Tables = readonly string[];
+
+/** Where nobody set up policy routing, IPv4 keeps two of its tables in one (fib_new_table, fib_unmerge). */
+const BY_ITSELF: Readonly<Record<Family, readonly Tables[]>> = {
+  4: [["local", "main"], ["default"]],
+  6: [["local"], ["main"], ["default"]],
+};
+
+/** Whether rules of policy routing were set up besides those that are there from the start. */
+export function custom(host: Host, family: Family): boolean {
+  const priorities = (host.rules ?? []).filter((r) => r.family === family).map((r) => r.priority);
+  return (
+    priorities.length > 0 &&
+    !(
+      priorities.includes(0) &&
+      priorities.includes(32766) &&
+      priorities.every((p) => USUAL_RULES.includes(p))
+    )
+  );
+}
+const USUAL_RULES: readonly number[] = [0, 32766, 32767];
+
+/** What IPv4 asks for the type of an address: its table `local`, and what is kept together with it. */
+export const localCases = (host: Host, lookup: Lookup): Case<Found>[] =>
+  tableCases(host, 4, custom(host, 4) ? ["local"] : BY_ITSELF[4][0]!, lookup, -1);
 
 /** All cases; a packet that none holds for has no route. */
 export function fibCases(host: Host, family: Family, lookup: Lookup): Case<Found>[] {
-  const rules = (host.rules ?? [])
-    .filter((r) => r.family === family)
-    .sort((a, b) => a.priority - b.priority)
-    .map((rule) => ({ rule, when: asks(rule, lookup) }));
-  const steps =
-    rules.length > 0
-      ? rules.map(({ rule, when }) => ({ action: rule.action, when, suppress: rule.suppress ?? -1 }))
-      : BY_ITSELF.map((action) => ({ action, when: ANY, suppress: -1 }));
-  return steps.flatMap(({ action, when, suppress }): Case<Found>[] =>
-    action.kind === "table"
-      ? tableCases(host, family, action.table, lookup, suppress).map((c) => ({
+  if (!custom(host, family))
+    return BY_ITSELF[family].flatMap((tables) => tableCases(host, family, tables, lookup, -1));
+  const rules = (host.rules ?? []).filter((r) => r.family === family).sort((a, b) => a.priority - b.priority);
+  return rules.flatMap((rule): Case<Found>[] => {
+    const { action } = rule;
+    const when = asks(rule, lookup);
+    return action.kind === "table"
+      ? tableCases(host, family, [action.table], lookup, rule.suppress ?? -1).map((c) => ({
           when: and(when, c.when),
           outcome: c.outcome,
         }))
-      : [{ when, outcome: { kind: "refused", why: `a rule of policy routing says ${action.kind}` } }],
-  );
+      : [{ when, outcome: { kind: "refused", why: `a rule of policy routing says ${action.kind}` } }];
+  });
 }
+
+/** Where an address leads, as `-m addrtype` of IPv6 asks: nobody sends there, and the packet counts for nothing. */
+export const alone = (towards: "dst" | "src", only?: string): Lookup => ({
+  ...{ towards, iif: ownIif, marked: NEVER, alone: ANY, header: "none", scope: null, nearest: false },
+  ...(only === undefined ? {} : { only }),
+});
 
 /**
  * Where a packet's source is, as `-m rpfilter` asks: without its mark unless it is told to, on its interface unless it
@@ -122,7 +149,7 @@ const NO_SOURCE = prefixes(4, "224.0.0.0/4", "255.255.255.255/32", "0.0.0.0/32")
 const NO_UNICAST = prefixes(6, "ff00::/8", "::/128", "::ffff:0:0/96");
 
 /** What a rule of policy routing asks of a packet. */
-function asks(rule: RoutingRule, { towards, iif, marked, alone, header }: Lookup): Predicate {
+function asks(rule: RoutingRule, { towards, iif, marked, alone, header, only }: Lookup): Predicate {
   const [there, here] = towards === "dst" ? (["dst", "src"] as const) : (["src", "dst"] as const);
   const inside = (field: "src" | "dst", prefix: Prefix | null): Predicate =>
     prefix === null ? ANY : within(field, [prefixRange(prefix)]);
@@ -142,7 +169,7 @@ function asks(rule: RoutingRule, { towards, iif, marked, alone, header }: Lookup
     rule.from === null ? ANY : or(nobody, and(not(alone), inside(here, rule.from))),
     inside(there, rule.to),
     rule.iif === null ? ANY : iif(rule.iif),
-    rule.oif === null ? ANY : NEVER,
+    rule.oif === null || rule.oif === only ? ANY : NEVER,
     mark,
     rule.proto === null ? ANY : header === "none" ? NEVER : is("proto", rule.proto),
     port(from, rule.sport),
@@ -197,8 +224,10 @@ function implied(host: Host, family: Family): Route[] {
 
 /** The prefixes that make up a range. */
 function prefixesOf(lo: Range[0], hi: Range[1]): Prefix[] {
-  const out: Prefix[] = [];
   const family: Family = typeof lo === "bigint" ? 6 : 4;
+  // Most are one address.
+  if (lo === hi) return [{ address: lo as Address, mask: maxAddress(family) }];
+  const out: Prefix[] = [];
   const width = BigInt(addressBits(family));
   const all = (1n << width) - 1n;
   for (let from = BigInt(lo), last = BigInt(hi); from <= last; ) {
@@ -211,27 +240,26 @@ function prefixesOf(lo: Range[0], hi: Range[1]): Prefix[] {
   return out;
 }
 
-/** One table: the longest prefix first, then the lowest metric. A `throw` route sends to the next rule. */
+/** Tables: the longest prefix first, then the lowest metric. A `throw` route sends to the next rule. */
 function tableCases(
   host: Host,
   family: Family,
-  table: string,
-  { towards, scope, nearest }: Lookup,
+  tables: Tables,
+  { towards, scope, nearest, only }: Lookup,
   suppress: number,
 ): Case<Found>[] {
-  const listed = host.routes.filter((r) => r.family === family && r.table === table);
+  const listed = host.routes.filter((r) => r.family === family && tables.includes(r.table));
   const mine =
-    table === "local" && !listed.some((r) => r.type === "local")
+    tables.includes("local") && !listed.some((r) => r.table === "local" && r.type === "local")
       ? [...listed, ...implied(host, family)]
       : listed;
   const length = (r: Route): number => maskBits(r.to.mask) ?? 0;
   const sorted = mine
-    .filter(
-      (r) =>
-        length(r) > suppress &&
-        (r.table === "local" || !["local", "broadcast"].includes(r.type) || listed.includes(r)),
-    )
-    .sort((a, b) => length(b) - length(a) || a.metric - b.metric);
+    .filter((r) => length(r) > suppress && (only === undefined || r.dev === only))
+    .sort(
+      (a, b) =>
+        length(b) - length(a) || tables.indexOf(a.table) - tables.indexOf(b.table) || a.metric - b.metric,
+    );
   const by = family === 6 ? scope : null;
   const thrown: Predicate[] = [];
   /** A route for the packets that `here` holds for, besides those in its prefix. */

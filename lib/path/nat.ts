@@ -1,7 +1,7 @@
 /** Which header a translation gives, as far as it can be foretold (net/netfilter/nf_nat_core.c). */
 import type { Host } from "../host/host.ts";
 import { within as lies, maskBits, prefixRange } from "../packet/address.ts";
-import { type Address, type Family, hasPorts, type Range } from "../packet/field.ts";
+import { type Address, type Family, type Range, tracksPorts } from "../packet/field.ts";
 import { ANY, is, within } from "../packet/predicate.ts";
 import type { Nat } from "../rules/effect.ts";
 import type { Case } from "./case.ts";
@@ -60,16 +60,17 @@ export function translate(
     }
   }
   let port: number | null = null;
-  if (nat.ports !== null && hasPorts(proto)) {
+  if (nat.ports !== null && tracksPorts(proto)) {
     const { first, last, base } = nat.ports;
-    if (base !== undefined && old.port !== undefined) port = first + ((old.port - base) % (last - first + 1));
+    if (base !== undefined && old.port !== undefined)
+      port = first + (((old.port - base) & 0xffff) % (last - first + 1));
     else if (first === last) port = first;
     else if (old.port !== undefined && old.port >= first && old.port <= last && !nat.random) port = old.port;
     else {
       port = first;
       choices.push(`the first of the rule's ports is taken; the kernel chooses one from ${first} to ${last}`);
     }
-  } else if (nat.random && hasPorts(proto))
+  } else if (nat.random && tracksPorts(proto))
     choices.push("the port is kept; the rule lets the kernel choose one at random");
   return { address, port, choice: choices.length === 0 ? null : choices.join("; ") };
 }

@@ -4,8 +4,8 @@
 import { factsOf, type Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
-import { and, opaque, type Predicate } from "../packet/predicate.ts";
-import type { Effect, Verdict } from "../rules/effect.ts";
+import { and, leaves, opaque, type Predicate } from "../packet/predicate.ts";
+import { type Effect, PREPARE, type Verdict } from "../rules/effect.ts";
 import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
 import type { SetMatch } from "../rules/matches/set.ts";
@@ -13,6 +13,7 @@ import type { Chain, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
 import { acrossCases, type Entry, entryCases } from "./bridge.ts";
 import type { Case } from "./case.ts";
 import { freshCases, loose } from "./fresh.ts";
+import { kindsOf } from "./kind.ts";
 import { reversePath } from "./reverse.ts";
 import {
   ENDED,
@@ -59,6 +60,7 @@ export class Program {
   private heldMade: readonly Case<string | null>[] | undefined;
   private freshMade: readonly Case<CtState>[] | undefined;
   private sourcesMade: readonly Case<string | null>[] | undefined;
+  private portsMade: ReadonlySet<number> | undefined;
   private routesMade: ReturnType<typeof routeCases> | undefined;
 
   private static readonly made = new WeakMap<Ruleset, WeakMap<Host, Program>>();
@@ -79,6 +81,7 @@ export class Program {
     const { family } = ruleset;
     this.facts = {
       ...factsOf(host, family),
+      addressIs: kindsOf(host, family),
       reversePath: (how) => reversePath(host, family, how),
       changing: changingSets(ruleset, host),
     };
@@ -184,6 +187,26 @@ export class Program {
     return this.tracksMade;
   }
 
+  /**
+   * A range of destination ports, cut where the rules or the routes tell them apart: all ports of a piece fare alike.
+   */
+  pieces(first: number, last: number): readonly (readonly [number, number])[] {
+    this.portsMade ??= portBounds(this);
+    const cuts = [...this.portsMade].filter((port) => port > first && port <= last).sort((a, b) => a - b);
+    return [first, ...cuts].map((lo, i) => [lo, (cuts[i] ?? last + 1) - 1] as const);
+  }
+
+  /** Whether rules of raw ask for connections, which are there in raw only if a rule prepared them. */
+  private get asksInRaw(): boolean {
+    return [...(this.ruleset.tables.get("raw")?.chains.values() ?? [])].some(({ rules }) =>
+      rules.some(
+        ({ matches, target }) =>
+          matches.some((m) => TRACKING_MATCHES.has(m.extension.name)) ||
+          (target.kind === "extension" && TRACKING_TARGETS.has(target.extension.name)),
+      ),
+    );
+  }
+
   private get routes(): ReturnType<typeof routeCases> {
     this.routesMade ??= routeCases(this.host, this.ruleset.family);
     return this.routesMade;
@@ -204,8 +227,16 @@ export class Program {
     switch (target.kind) {
       case "none":
         return { kind: "note" };
-      case "extension":
-        return target.extension.act(target.values, this.facts, site);
+      case "extension": {
+        const effect = target.extension.act(target.values, this.facts, site);
+        return effect === PREPARE && this.asksInRaw
+          ? {
+              kind: "opaque",
+              key: siteKey("CT", site),
+              why: "what raw sees of a connection that it prepares is not followed",
+            }
+          : effect;
+      }
       case "unknown":
         return {
           kind: "opaque",
@@ -237,6 +268,21 @@ export class Program {
       this.loops.set(table, (loops = closingJumps(this.ruleset.tables.get(table)!.chains)));
     return loops;
   }
+}
+
+/** Where the ports begin that rules or routes tell from those before them. */
+function portBounds(program: Program): Set<number> {
+  const bounds = new Set<number>();
+  const visit = (when: Predicate): void =>
+    leaves(when, (leaf) => {
+      if (leaf.kind !== "in" || (leaf.field !== "dport" && leaf.field !== "ctreplsrcport")) return;
+      for (const [lo, hi] of leaf.ranges) bounds.add(lo as number).add((hi as number) + 1);
+    });
+  for (const { chains } of program.ruleset.tables.values())
+    for (const { table, name } of chains.values())
+      for (const { when } of program.chain(table, name)!.rules) visit(when);
+  for (const cases of [program.routesIn, program.routesAgain]) for (const { when } of cases) visit(when);
+  return bounds;
 }
 
 /** Which sets the rules add to or take from: those that SET names, what those hold, and the lists that hold one of them. */

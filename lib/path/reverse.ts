@@ -2,9 +2,9 @@
 import type { Host } from "../host/host.ts";
 import { prefixes } from "../packet/address.ts";
 import type { Family } from "../packet/field.ts";
-import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { ANY, and, is, NEVER, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
-import type { Case } from "./case.ts";
+import { decide } from "./case.ts";
 import { type Found, fibCases, reverse } from "./fib.ts";
 
 /** PACKET_LOOPBACK: what the host sent to a group comes back to it. */
@@ -33,19 +33,4 @@ export function reversePath(
   };
   const cases = fibCases(host, family, reverse(family, validmark, loose));
   return or(LOOPED, UNASKED[family], decide(cases.map((c) => ({ ...c, outcome: holds(c.outcome) }))));
-}
-
-/** A list of cases as one predicate: the outcome of the first that holds, and never true where none does. */
-function decide(cases: readonly Case<Predicate>[]): Predicate {
-  type Half = { readonly some: Predicate; readonly yes: Predicate };
-  // Halves are joined, not one after the other, so that the predicate of a long list is not a deep one.
-  const join = (list: readonly Case<Predicate>[]): Half => {
-    const [first] = list;
-    if (first === undefined) return { some: NEVER, yes: NEVER };
-    if (list.length === 1) return { some: first.when, yes: and(first.when, first.outcome) };
-    const middle = list.length >> 1;
-    const [one, other] = [join(list.slice(0, middle)), join(list.slice(middle))];
-    return { some: or(one.some, other.some), yes: or(one.yes, and(not(one.some), other.yes)) };
-  };
-  return join(cases).yes;
 }

@@ -5,11 +5,33 @@
  */
 
 import { type Host, type Route, sysctl } from "../host/host.ts";
-import { prefixes } from "../packet/address.ts";
+import { within as lies, prefixes, prefixRange } from "../packet/address.ts";
 import { type Family, PROTO, type Range } from "../packet/field.ts";
-import { ANY, and, between, is, not, opaque, or, type Predicate, within } from "../packet/predicate.ts";
-import type { Case } from "./case.ts";
-import { AGAIN, back, byInterface, conf, FORTH, type Found, fibCases, type Lookup, OUT } from "./fib.ts";
+import {
+  ANY,
+  and,
+  between,
+  is,
+  NEVER,
+  not,
+  opaque,
+  or,
+  type Predicate,
+  within,
+} from "../packet/predicate.ts";
+import { type Case, decide } from "./case.ts";
+import {
+  AGAIN,
+  back,
+  byInterface,
+  conf,
+  custom,
+  FORTH,
+  type Found,
+  fibCases,
+  type Lookup,
+  OUT,
+} from "./fib.ts";
 
 /** What the routing decision makes of a packet. */
 export type RouteDecision =
@@ -104,13 +126,14 @@ function forwarded(host: Host, family: Family): RouteCase[] {
   const off = none("forwarding is switched off (sysctl)");
   const backwards = family === 4 ? fibCases(host, 4, back(host)) : [];
   const accepts = byInterface(host, (name) => conf(host, "accept_local", name, "or") !== 0);
-  const notUnicast = or(
-    ...backwards.flatMap(({ when, outcome: { kind } }) =>
-      kind === "broadcast" || kind === "anycast" ? [when] : kind === "local" ? [and(when, not(accepts))] : [],
-    ),
+  const notUnicast = decide(
+    backwards.map(({ when, outcome: { kind } }) => ({
+      when,
+      outcome: kind === "broadcast" || kind === "anycast" ? ANY : kind === "local" ? not(accepts) : NEVER,
+    })),
   );
   const waits = refuse(is("fragment", 1), WAITS);
-  const decide = ({ when, outcome: found }: Case<Found>): RouteCase[] => {
+  const sent = ({ when, outcome: found }: Case<Found>): RouteCase[] => {
     const here = (c: RouteCase): RouteCase => ({ when: and(when, c.when), outcome: c.outcome });
     switch (found.kind) {
       case "anycast":
@@ -136,7 +159,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
         ];
     }
   };
-  const cases = fibCases(host, family, FORTH).flatMap(decide);
+  const cases = fibCases(host, family, FORTH).flatMap(sent);
   return [...cases, refuse(ANY, "no route leads there")];
 }
 
@@ -162,7 +185,7 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
     i.addresses.filter((a) => a.family === 4 && !a.invented).map((a): Range => [a.address, a.address]),
   );
   // With rules of policy routing or local routes of somebody's own the tables are asked even without rp_filter.
-  const custom = (host.rules ?? []).some((r) => r.family === 4 && ![0, 32766, 32767].includes(r.priority));
+  const full = custom(host, 4) || localRoutes(host);
   const martian = "one of the host's own addresses as source, from outside (martian source)";
   const wrong = "its source is not reached by the interface it came in by (rp_filter)";
   const bare = within(
@@ -175,8 +198,8 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
     // Zero is no address to look for: DHCP's client sends from it.
     { when: within("src", ZERO), outcome: null },
     { when: and(unfiltered, accepts), outcome: null },
-    ...(custom ? [] : [{ when: and(unfiltered, within("src", own)), outcome: martian }]),
-    ...(custom ? [] : [{ when: unfiltered, outcome: null }]),
+    ...(full ? [] : [{ when: and(unfiltered, within("src", own)), outcome: martian }]),
+    ...(full ? [] : [{ when: unfiltered, outcome: null }]),
     ...fibCases(host, 4, back(host)).flatMap(({ when, outcome: found }): Case<string | null>[] => {
       if (found.kind === "unicast")
         return [
@@ -201,6 +224,15 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
     { when: ANY, outcome: wrong },
   ];
 }
+
+/** Whether anybody added local routes to those that the addresses bring (fib_has_custom_local_routes). */
+const localRoutes = (host: Host): boolean =>
+  host.routes.some(({ family, type, to }) => {
+    if (family !== 4 || type !== "local") return false;
+    const [first, last] = prefixRange(to);
+    if (lies(first, LOOPBACK[4])) return false;
+    return first !== last || !host.interfaces.some((i) => i.addresses.some((a) => a.address === first));
+  });
 
 /** What is routed and yet not sent on, whoever sent it (ip_forward, ip6_forward): why, else `null`. */
 export const ENDED: readonly Case<string | null>[] = [

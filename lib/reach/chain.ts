@@ -2,7 +2,7 @@
  * How a chain decides a set of packets. A chain that changes nothing is one diagram from headers to decisions, made
  * once by balanced halves and shared by all that call it; a chain that writes marks is followed rule by rule.
  */
-import { CT, type Field } from "../packet/field.ts";
+import { CT, type Field, PREPARED } from "../packet/field.ts";
 import type { Case } from "../path/case.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
@@ -364,10 +364,10 @@ export const doubted = (states: States, why: string): States =>
 
 /** A field after a change; what cannot be worked out from a single value is said to be unsure. */
 export function assigned<F extends Form>(form: F, field: Field, change: Change): F {
-  // What has a connection already keeps it (xt_ct_target).
-  if (field === "ctstate" && valueIn(form, "ctstate") === CT.NEW) return form;
+  // What has a connection already keeps it, and what a rule has said of it (xt_ct_target).
+  if (field === "ctstate" && valueIn(form, "ctstate") !== CT.INVALID) return form;
   // Without a connection there is no mark to write or to copy (xt_connmark).
-  const tracked = ![CT.INVALID, CT.UNTRACKED].includes(valueIn(form, "ctstate") as never);
+  const tracked = ![CT.INVALID, CT.UNTRACKED, PREPARED].includes(valueIn(form, "ctstate") as never);
   if (!tracked && (field === "ctmark" || (change.kind === "copy" && change.from === "ctmark"))) return form;
   const old = valueIn(form, field);
   const value = changed(old, change, change.kind === "copy" ? valueIn(form, change.from) : undefined);

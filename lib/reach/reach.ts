@@ -6,10 +6,10 @@ import {
   type CtState,
   type Family,
   type Field,
-  hasPorts,
   LAST_NAME,
   PROTO,
   type Scalar,
+  tracksPorts,
 } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../packet/predicate.ts";
@@ -191,7 +191,7 @@ function portCases(family: Family): Case<Bindings>[] {
     {
       when: or(
         ...Object.values(PROTO)
-          .filter(hasPorts)
+          .filter(tracksPorts)
           .map((n) => is("proto", n)),
       ),
       outcome: {},

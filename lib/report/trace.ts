@@ -2,7 +2,7 @@
 import { hasUfw, ufwCommand } from "../audit/ufw.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import { familyOf, maskBits, parseAddress, printAddress, printPrefix } from "../packet/address.ts";
-import { type Address, CT_STATUS, hasPorts, protoName, type Scalar } from "../packet/field.ts";
+import { type Address, CT_STATUS, PREPARED, protoName, type Scalar, tracksPorts } from "../packet/field.ts";
 import { printBody } from "../rules/print.ts";
 import { chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
 import type { Connection } from "../simulate/conntrack.ts";
@@ -516,7 +516,7 @@ function paintOf(rule: Rule | undefined, style: Style): (text: string) => string
 const ends = (address: Address, port: number | undefined): string => at(printAddress(address), port);
 
 function connectionText({ original: o }: Connection): string {
-  const [sport, dport] = hasPorts(o.proto) ? [o.sport, o.dport] : [undefined, undefined];
+  const [sport, dport] = tracksPorts(o.proto) ? [o.sport, o.dport] : [undefined, undefined];
   return `${protoName(o.proto)} ${ends(o.src, sport)} -> ${ends(o.dst, dport)}`;
 }
 
@@ -570,7 +570,8 @@ export function changeText(changes: readonly Change[]): string[] {
   }
   for (const { field, from, to } of changes) {
     if (field === "src" || field === "dst" || field === "sport" || field === "dport") continue;
-    if (field === "ctstate") out.push("conntrack: told not to track it");
+    if (field === "ctstate")
+      out.push(`conntrack: told ${to === PREPARED ? "how to keep the connection" : "not to track it"}`);
     else if (field === "ttl") out.push(`ttl ${from} -> ${to}`);
     else out.push(`${field === "ctmark" ? "mark of the connection" : field} ${hex(from)} -> ${hex(to)}`);
   }

@@ -1,7 +1,7 @@
 /**
  * What a target does to a packet: a small closed set, as predicates are for matches.
  */
-import type { Address, Field, Scalar } from "../packet/field.ts";
+import { type Address, type Field, PREPARED, type Scalar } from "../packet/field.ts";
 
 /** How a walk ends, or how a table lets go of a packet. */
 export type Verdict = "accept" | "drop" | "reject";
@@ -18,6 +18,7 @@ export type Change =
 /** Address translation, as nf_nat_range2 holds it. Absent addresses or ports are left as they are. */
 export interface Nat {
   readonly kind: "nat";
+  /** What the rule changes; of NETMAP the hook says it. */
   readonly side: "dst" | "src";
   /** Where the new address comes from: the rule, the interface (MASQUERADE, REDIRECT), or the old one by prefix. */
   readonly to:
@@ -49,6 +50,12 @@ export type Effect =
 export const ACCEPT: Effect = { kind: "verdict", verdict: "accept" };
 export const DROP: Effect = { kind: "verdict", verdict: "drop" };
 export const NOTE: Effect = { kind: "note" };
+/** The connection is prepared, and what comes behind in raw changes nothing of it (xt_ct_target, notrack_tg). */
+export const PREPARE: Effect = {
+  kind: "assign",
+  field: "ctstate",
+  change: { kind: "bits", clear: 7, xor: PREPARED },
+};
 
 /**
  * A field's value after a change.

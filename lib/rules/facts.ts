@@ -1,7 +1,7 @@
 /**
  * What a match's meaning may depend on besides the packet: the host. The rules know only this much of it.
  */
-import type { Family, Range } from "../packet/field.ts";
+import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 
 /** Address types of `-m addrtype`, the kernel's RTN_* (linux/rtnetlink.h). */
@@ -22,10 +22,10 @@ export type AddressType =
 export interface Facts {
   readonly family: Family;
   /**
-   * The addresses of one type, sorted and disjoint.
-   * @param device limits LOCAL to what the interface holds (`--limit-iface-in` and `-out` ask per interface).
+   * Whether an address of the packet is of one type.
+   * @param device the interface that it is asked for (`--limit-iface-in` and `-out`)
    */
-  addressesOf(type: AddressType, device?: string): readonly Range[];
+  addressIs(field: "src" | "dst", type: AddressType, device: string | undefined): Predicate;
   /** Names of the interfaces the host has. */
   readonly interfaces: readonly string[];
   /** The group of an interface (`ip link set group`), `undefined` where it is not known. */

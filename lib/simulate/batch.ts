@@ -753,7 +753,7 @@ class BatchEngine implements Engine<Selection>, Reading {
     const { field, change } = effect;
     const { lane } = this;
     const tracked = (this.has[lane]! & CONNECTION) !== 0;
-    if (field === "ctstate" && tracked) return true;
+    if (field === "ctstate" && (tracked || this.field("ctstate") !== CT.INVALID)) return true;
     const ofConnection = field === "ctmark" || (change.kind === "copy" && change.from === "ctmark");
     if (ofConnection && !tracked) return true;
     if (!CHANGEABLE.has(field)) return false;

@@ -3,7 +3,7 @@
  * ipt_do_table). Where the inputs do not tell whether a rule matches, the packet goes both ways.
  */
 
-import type { Field } from "../packet/field.ts";
+import { CT, type Field } from "../packet/field.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
@@ -143,8 +143,8 @@ function run(
 /** A field changed by a rule, as far as the kernel lets it. */
 export function assigned(state: PacketState, field: Field, change: Change): PacketState {
   const { connection } = state;
-  // What has a connection already keeps it (xt_ct_target).
-  if (field === "ctstate" && connection !== null) return state;
+  // What has a connection already keeps it, and what a rule has said of it (xt_ct_target).
+  if (field === "ctstate" && (connection !== null || state.field("ctstate") !== CT.INVALID)) return state;
   const ofConnection = field === "ctmark" || (change.kind === "copy" && change.from === "ctmark");
   if (ofConnection && connection === null) return state;
   // What a packet does not say of itself counts as 0, so that the value is always known.

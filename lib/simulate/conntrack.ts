@@ -1,5 +1,5 @@
 /** The connection table of a simulation: what conntrack remembers of the flows that were let through. */
-import { type Address, CT_STATUS, hasPorts, PROTO } from "../packet/field.ts";
+import { type Address, CT_STATUS, PROTO, tracksPorts } from "../packet/field.ts";
 import type { Tcp } from "./tcp.ts";
 
 /** One direction of a connection. ICMP keeps its identifier, and type and code, where others have ports. */
@@ -34,6 +34,10 @@ export interface Connection {
   readonly masqueraded?: string;
   /** What the kernel chose for it that nobody can foretell. */
   readonly chosen?: string;
+  /** A connection that is forgotten once this one is entered, since it has the same replies. */
+  readonly instead?: Connection | null;
+  /** It is not entered: another one turns out to have the same replies. */
+  readonly refused?: boolean;
   /** It was forgotten when this packet came: nothing is to be remembered of it. */
   readonly over?: boolean;
 }
@@ -70,13 +74,16 @@ export function tupleOf(h: {
   id?: number | undefined;
 }): Tuple {
   const { proto, src, dst } = h;
-  if (hasPorts(proto)) return { proto, src, dst, sport: h.sport ?? 0, dport: h.dport ?? 0 };
+  if (tracksPorts(proto)) return { proto, src, dst, sport: h.sport ?? 0, dport: h.dport ?? 0 };
   if (proto === PROTO.icmp || proto === PROTO.icmpv6)
     return { proto, src, dst, sport: h.id ?? 0, dport: ((h.type ?? 0) << 8) | (h.code ?? 0) };
   return { proto, src, dst, sport: 0, dport: 0 };
 }
 
-const key = (t: Tuple): string => `${t.proto} ${t.src} ${t.sport} ${t.dst} ${t.dport}`;
+/** Text for a map; an address of IPv6 is none of IPv4, however small. */
+const key = (t: Tuple): string => keyFrom(sourceKey(t), t);
+
+const keyFrom = (source: string, t: Tuple): string => `${source} ${t.dst} ${t.dport}`;
 
 /** A connection that a packet belongs to, and in which direction it goes. */
 export interface Found {
@@ -86,7 +93,8 @@ export interface Found {
   readonly reply: boolean;
 }
 
-const sourceKey = (t: Tuple): string => `${t.proto} ${t.src} ${t.sport}`;
+const sourceKey = (t: Tuple): string =>
+  `${t.proto}${typeof t.src === "bigint" ? ":" : " "}${t.src} ${t.sport}`;
 
 /** The connection table (nf_conntrack_core.c): connections by both of their tuples. */
 export class Connections {
@@ -99,22 +107,33 @@ export class Connections {
     return this.byTuple.get(key(tuple));
   }
 
-  /** The connections that come from the same address and port. */
+  /** The connections that come from the same address and port, the last one first. */
   from(tuple: Tuple): readonly Connection[] {
     return this.bySource.get(sourceKey(tuple)) ?? [];
+  }
+
+  /** All connections, each by both of its directions. */
+  *all(): Generator<Connection> {
+    for (const { connection } of this.byTuple.values()) yield connection;
   }
 
   /** Enters a connection whose first packet came through, or replaces what was known of it. */
   confirm(connection: Connection): void {
     const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
-    const before = this.byTuple.get(key(connection.original));
-    this.byTuple.set(key(connection.original), { connection: confirmed, reply: false });
-    this.byTuple.set(key(connection.reply), { connection: confirmed, reply: true });
+    if (confirmed.instead !== undefined) delete confirmed.instead;
     const source = sourceKey(connection.original);
-    const list = this.bySource.get(source) ?? [];
+    const original = keyFrom(source, connection.original);
+    const before = this.byTuple.get(original);
+    this.byTuple.set(original, { connection: confirmed, reply: false });
+    this.byTuple.set(key(connection.reply), { connection: confirmed, reply: true });
+    const list = this.bySource.get(source);
+    if (list === undefined) {
+      this.bySource.set(source, [confirmed]);
+      return;
+    }
     const at = before === undefined ? -1 : list.indexOf(before.connection);
     if (at >= 0) list[at] = confirmed;
-    else this.bySource.set(source, [...list, confirmed]);
+    else list.unshift(confirmed);
   }
 
   /** Forgets a connection. */

@@ -7,10 +7,10 @@ import {
   CT,
   CT_STATUS,
   type Field,
-  hasPorts,
   PROTO,
   protoName,
   type Scalar,
+  tracksPorts,
 } from "../packet/field.ts";
 import { type Packet, type PacketJson, packetJson, type Quoted } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
@@ -34,7 +34,7 @@ import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
 import { runChain } from "./chain.ts";
 import { type Connection, Connections, type Found, invert, type Tuple, tupleOf } from "./conntrack.ts";
 import { PacketState, type Step, type Supposition } from "./state.ts";
-import { closed, segment, validFlags } from "./tcp.ts";
+import { closed, isOver, segment, validFlags } from "./tcp.ts";
 import { type Moment, Traced, Tracer } from "./trace.ts";
 
 /** The header of a packet as it leaves. */
@@ -207,6 +207,7 @@ export class Simulator {
       const reset = verdict === "reject" && connection.tcp !== undefined && answeredByReset(state, program);
       const tcp =
         connection.tcp === undefined ? {} : { tcp: reset ? closed(connection.tcp) : connection.tcp };
+      if (connection.instead) this.connections.forget(connection.instead);
       this.connections.confirm({ ...connection, ...tcp, mark: state.field("ctmark") as number });
     }
   }
@@ -311,7 +312,10 @@ class PacketEngine implements Engine<PacketState> {
   private known(state: PacketState, connection: Connection, reply: boolean): PacketState {
     const replied = reply || (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
     const word = state.given ?? (replied ? "ESTABLISHED" : "NEW");
-    const status = reply ? connection.status | CT_STATUS.SEEN_REPLY : connection.status;
+    // Once there was a reply the next packet makes these what UDP becomes in time only.
+    const assured =
+      (connection.status & CT_STATUS.SEEN_REPLY) !== 0 && ASSURED_AT_ONCE.includes(connection.original.proto);
+    const status = connection.status | (reply ? CT_STATUS.SEEN_REPLY : 0) | (assured ? CT_STATUS.ASSURED : 0);
     return withConnection(state, { ...connection, status }, reply, CT[word]);
   }
 
@@ -365,14 +369,45 @@ class PacketEngine implements Engine<PacketState> {
       }
       return [{ state: this.translated(state, connection, side), outcome: "accept" }];
     }
-    return runChain(state, this.program, "nat", hook).map(
-      ({ state: after, outcome }): Part<PacketState, Decision> => {
+    return runChain(state, this.program, "nat", hook).flatMap(
+      ({ state: after, outcome }): Part<PacketState, Decision>[] => {
         const now = after.connection ?? connection;
         const asked: Connection = { ...now, asked: { ...now.asked, [side]: true } };
         if (typeof outcome === "string" && outcome !== "accept")
-          return { state: after, outcome: outcome === "reject" ? "drop" : outcome };
+          return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
-        return this.bind(after, asked, nat, side);
+        return this.chosen(after, asked, nat, side) ?? this.bind(after, asked, nat, side);
+      },
+    );
+  }
+
+  /**
+   * A destination's port that the kernel chooses at random, where rules tell the ports apart: each way it can go. `null`
+   * where there is nothing of that kind.
+   */
+  private chosen(
+    state: PacketState,
+    connection: Connection,
+    nat: Nat | null,
+    side: "dst" | "src",
+  ): Part<PacketState, Decision>[] | null {
+    const { proto } = connection.original;
+    if (nat?.random !== true || side !== "dst" || !tracksPorts(proto) || nat.ports === null) return null;
+    const { first, last } = nat.ports;
+    const pieces = this.program.pieces(first, last);
+    if (pieces.length === 1) return null;
+    const choice = `--random: the kernel chooses a port from ${first} to ${last}`;
+    if (pieces.length > MOST_PIECES)
+      return [{ state: state.assume(`${choice}, which the rules tell apart`), outcome: "undecided" }];
+    const told = (piece: readonly [number, number]): boolean | undefined => state.settled(choiceKey(piece));
+    const known = pieces.find((piece) => told(piece) === true);
+    return (known === undefined ? pieces.filter((piece) => told(piece) !== false) : [known]).flatMap(
+      (piece): Part<PacketState, Decision>[] => {
+        const key = choiceKey(piece);
+        const why = `${choice}, and the rules tell it from others`;
+        const from = known === undefined ? state.suppose({ key, truth: true, why, at: null }) : state;
+        const ports = { first: piece[0], last: piece[1] };
+        return this.bind(from.assume(choice), { ...connection, chosen: choice }, { ...nat, ports }, side);
       },
     );
   }
@@ -386,29 +421,26 @@ class PacketEngine implements Engine<PacketState> {
     connection: Connection,
     nat: Nat | null,
     side: "dst" | "src",
-  ): Part<PacketState, Decision> {
+  ): Part<PacketState, Decision>[] {
     const now = invert(connection.reply);
     const device = String(state.field(side === "src" ? "out" : "in") ?? "");
     const old =
-      side === "dst" ? { address: now.dst, port: now.dport } : { address: now.src, port: now.sport };
+      side === "dst"
+        ? { address: now.dst, port: isEcho(now.proto) ? now.sport : now.dport }
+        : { address: now.src, port: now.sport };
     const made =
       nat === null
         ? NOTHING
         : translate(nat, old, now.proto, device, now.dst, this.host, this.program.ruleset.family, now.src);
     if (made === null)
-      return { state: state.assume(`${device} has no address to translate to`), outcome: "drop" };
+      return [{ state: state.assume(`${device} has no address to translate to`), outcome: "drop" }];
     const usual = nat === null || side === "dst" ? null : this.usual(connection, nat, made.address);
-    const to = usual ?? made;
-    const address = to.address ?? old.address;
-    const turned = (port: number): Tuple =>
-      side === "dst"
-        ? { ...connection.reply, src: address, ...(hasPorts(now.proto) ? { sport: port } : {}) }
-        : { ...connection.reply, dst: address, ...(hasPorts(now.proto) ? { dport: port } : {}) };
+    const address = (usual ?? made).address ?? old.address;
     const { port, choice } =
       usual === null
-        ? this.free(connection, nat, side, old.port, to.port, turned)
+        ? this.free(connection, nat, side, old.port, address)
         : { port: usual.port!, choice: usual.choice };
-    const reply = turned(port);
+    const reply = turned(connection.reply, side, address, port);
     const { reply: before } = connection;
     const changes =
       reply.src !== before.src ||
@@ -424,79 +456,127 @@ class PacketEngine implements Engine<PacketState> {
       ...(nat?.to.kind === "interface" && side === "src" ? { masqueraded: device } : {}),
     };
     const noted = choice === null ? state : state.assume(choice);
-    return {
-      state: this.translated(withConnection(noted, bound, false, CT.NEW), bound, side),
+    const part = (from: PacketState, whole: Connection): Part<PacketState, Decision> => ({
+      state: this.translated(withConnection(from, whole, false, CT.NEW), whole, side),
       outcome: "accept",
-    };
+    });
+    const doubt = side === "src" ? this.doubt(connection, nat, reply) : undefined;
+    if (doubt === undefined) return [part(noted, bound)];
+    return [true, false].flatMap((truth): Part<PacketState, Decision>[] => {
+      const told = noted.settled(doubt.key);
+      if (told !== undefined && told !== truth) return [];
+      const { key, why } = doubt;
+      const from = told === undefined ? noted.suppose({ key, truth, why, at: null }) : noted;
+      return [part(from, truth ? { ...bound, instead: doubt.other } : { ...bound, refused: true })];
+    });
+  }
+
+  /** What is not known about whether a connection is entered whose replies may be those of another. */
+  private doubt(
+    connection: Connection,
+    nat: Nat | null,
+    reply: Tuple,
+  ): { readonly key: string; readonly why: string; readonly other: Connection | null } | undefined {
+    const found = this.connections.find(reply);
+    const other = found?.connection ?? null;
+    const chance = "whether what the kernel chooses is what another connection has";
+    if (other === null) {
+      const forced = nat?.ports !== null && nat?.ports.first === nat?.ports.last;
+      return forced && connection.chosen !== undefined && this.mayMeet(reply)
+        ? { key: CHOICE, why: chance, other }
+        : undefined;
+    }
+    if (connection.chosen !== undefined || other.chosen !== undefined)
+      return { key: CHOICE, why: chance, other };
+    // One that was translated, and has ended, makes place for a new one behind it (nf_nat_used_tuple_harder).
+    const place =
+      found!.reply &&
+      connection.tcp?.state === "syn-sent" &&
+      (other.status & CT_STATUS.SRC_NAT) !== 0 &&
+      isOver(other.tcp);
+    const why = "whether a new connection's sequence number lies behind that of one that has ended";
+    return place ? { key: ADVANCED, why, other } : undefined;
+  }
+
+  /** Whether another connection expects replies that differ in no more than the port which a choice gave these. */
+  private mayMeet(reply: Tuple): boolean {
+    for (const { reply: its } of this.connections.all())
+      if (
+        its.proto === reply.proto &&
+        its.src === reply.src &&
+        its.dst === reply.dst &&
+        (its.sport === reply.sport || its.dport === reply.dport)
+      )
+        return true;
+    return false;
   }
 
   /**
-   * A source that needs no new choice: one that the rule would allow as it is, or the one that others from the same
-   * address and port already have (find_appropriate_src).
+   * A source that needs no new choice: one that the rule would allow as it is, or the one that the last connection from
+   * the same address and port got that the rule would allow (find_appropriate_src).
    */
   private usual(connection: Connection, nat: Nat, address: Address | null): Translated | null {
     if (nat.random) return null;
     const { to, ports } = nat;
     const now = invert(connection.reply);
-    const ported = hasPorts(now.proto);
     const fits = (a: Address, port: number): boolean =>
       (to.kind === "keep" || (to.kind === "range" ? a >= to.first && a <= to.last : a === address)) &&
-      (ports === null || !ported || (port >= ports.first && port <= ports.last));
+      (ports === null || !hasKey(now.proto) || (port >= ports.first && port <= ports.last));
     const open = (a: Address, port: number): boolean =>
-      this.connections.find({ ...connection.reply, dst: a, ...(ported ? { dport: port } : {}) }) ===
-      undefined;
+      this.connections.find(turned(connection.reply, "src", a, port)) === undefined;
     if (fits(now.src, now.sport))
       return open(now.src, now.sport) ? { address: now.src, port: now.sport, choice: null } : null;
-    const kin = this.connections.from(connection.original).find(({ reply }) => fits(reply.dst, reply.dport));
-    return kin === undefined || !open(kin.reply.dst, kin.reply.dport)
-      ? null
-      : { address: kin.reply.dst, port: kin.reply.dport, choice: kin.chosen ?? null };
+    for (const kin of this.connections.from(connection.original)) {
+      const { src, sport } = invert(kin.reply);
+      if (fits(src, sport))
+        return open(src, sport) ? { address: src, port: sport, choice: kin.chosen ?? null } : null;
+    }
+    return null;
   }
 
-  /** The port a translation ends up with, and what the kernel chose there that nobody can foretell. */
+  /**
+   * The port a translation ends up with, or the identifier of an ICMP query, and what the kernel chose there that nobody
+   * can foretell (get_unique_tuple, nf_nat_l4proto_unique_tuple).
+   */
   private free(
     connection: Connection,
     nat: Nat | null,
     side: "dst" | "src",
     old: number,
-    wanted: number | null,
-    turned: (port: number) => Tuple,
+    address: Address,
   ): { port: number; choice: string | null } {
-    const taken = (port: number): boolean => this.connections.find(turned(port)) !== undefined;
-    if (!hasPorts(connection.original.proto)) return { port: old, choice: null };
+    const { proto } = connection.original;
+    if (!hasKey(proto)) return { port: old, choice: null };
+    const taken = (port: number): boolean =>
+      this.connections.find(turned(connection.reply, side, address, port)) !== undefined;
     const ports = nat?.ports ?? null;
-    if (nat?.random === true)
-      return {
-        port: wanted ?? old,
-        choice: `--random: the kernel chooses a port; ${wanted ?? old} stands for it`,
-      };
-    if (ports === null) {
-      if (side === "dst" || !taken(old)) return { port: old, choice: null };
-      // Ports below 512, below 1024 and above are replaced by their like.
-      const [first, last] = old < 512 ? [1, 511] : old < 1024 ? [600, 1023] : [1024, 65535];
-      for (let port = first; port <= last; port++)
-        if (!taken(port))
-          return {
-            port,
-            choice: `another connection has port ${old}: the kernel chooses one; ${port} stands for it`,
-          };
-      return { port: old, choice: null };
-    }
-    const { first, last, base } = ports;
-    if (base === undefined && old >= first && old <= last && (first === last || !taken(old)))
-      return { port: old, choice: null };
+    const random = nat?.random === true;
+    const [first, last] = ports === null ? likeOf(proto, old) : [ports.first, ports.last];
+    const kept =
+      ports === null
+        ? !taken(old)
+        : ports.base === undefined && old >= first && old <= last && (first === last || !taken(old));
+    if (kept && !random) return { port: old, choice: null };
+    // A destination's port is what the rule says, or stays.
+    if (ports === null && side === "dst" && !isEcho(proto)) return { port: old, choice: null };
     const size = last - first + 1;
-    const start = base === undefined ? 0 : old - base;
+    const what = isEcho(proto) ? "an identifier" : "a port";
+    const choice =
+      size === 1 || ports?.base !== undefined || (side === "dst" && !random)
+        ? null
+        : random
+          ? `--random: the kernel chooses ${what}`
+          : ports === null
+            ? `another connection has ${isEcho(proto) ? "identifier" : "port"} ${old}: the kernel chooses one`
+            : `the kernel chooses ${what} from ${first} to ${last}`;
+    // 16 bits that wrap (u16 off).
+    const start = ports?.base === undefined ? (random && kept ? old - first : 0) : old - ports.base;
     for (let i = 0; i < size; i++) {
-      const port = first + ((((start + i) % size) + size) % size);
-      if (size > 1 && taken(port)) continue;
-      const open = side === "src" && base === undefined && size > 1;
-      return {
-        port,
-        choice: open ? `the kernel chooses a port from ${first} to ${last}; ${port} stands for it` : null,
-      };
+      const port = first + (((start + i) & 0xffff) % size);
+      if (!taken(port)) return { port, choice: choice === null ? null : `${choice}; ${port} stands for it` };
     }
-    return { port: first, choice: null };
+    // None is free: two connections have the same replies, and the second is not entered.
+    return { port: ports === null ? old : first, choice: null };
   }
 
   /** The header with one side translated: what the other direction's tuple says, turned round (nf_nat_packet). */
@@ -504,7 +584,7 @@ class PacketEngine implements Engine<PacketState> {
     const mine = (side === "dst") !== state.reply ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
     if ((connection.status & mine) === 0) return state;
     const goal = invert(state.reply ? connection.original : connection.reply);
-    const ports = hasPorts(goal.proto) && !isError(state);
+    const ports = tracksPorts(goal.proto) && !isError(state);
     return side === "dst"
       ? state.with({ dst: goal.dst, ...(ports ? { dport: goal.dport } : {}) })
       : state.with({ src: goal.src, ...(ports ? { sport: goal.sport } : {}) });
@@ -545,13 +625,11 @@ class PacketEngine implements Engine<PacketState> {
     if (connection === null || connection.status & CT_STATUS.CONFIRMED)
       return { state: state.confirm(), why: null };
     // Two connections whose replies nobody could tell apart: the second is not let through.
-    if (this.connections.find(connection.reply) !== undefined)
+    const other = this.connections.find(connection.reply)?.connection;
+    if (connection.refused === true || (other !== undefined && other !== connection.instead))
       return { state, why: "another connection already expects the same replies" };
     const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
-    return {
-      state: state.carried(confirmed, state.reply).with({ ctstatus: confirmed.status }).confirm(),
-      why: null,
-    };
+    return { state: state.confirm(confirmed, { ctstatus: confirmed.status }), why: null };
   }
 
   rerouted(before: PacketState, after: PacketState, stop: "mangle" | "nat"): boolean {
@@ -572,7 +650,43 @@ class PacketEngine implements Engine<PacketState> {
   }
 }
 
+/** Unknown: packets are described without sequence numbers. */
+const ADVANCED = "tcp-sequence";
+/** Unknown: what the kernel chose at random for one connection may stand in the way of another. */
+const CHOICE = "nat-choice";
+
+/** More ways than these are not followed. */
+const MOST_PIECES = 32;
+
+/** The unknown that a port chosen at random is one of these. */
+const choiceKey = ([first, last]: readonly [number, number]): string =>
+  `nat-choice(${first === last ? first : `${first}-${last}`})`;
+
+/** nf_conntrack_proto_gre.c, and UDP-Lite's part of nf_conntrack_proto_udp.c. */
+const ASSURED_AT_ONCE: readonly number[] = [PROTO.gre, PROTO.udplite];
+
 const NOTHING: Translated = { address: null, port: null, choice: null };
+
+/** Protocols whose connections are told apart by an identifier, the same in both directions. */
+const isEcho = (proto: number): boolean => proto === PROTO.icmp || proto === PROTO.icmpv6;
+
+/** Whether there is anything besides addresses that a translation can change. */
+const hasKey = (proto: number): boolean => tracksPorts(proto) || isEcho(proto);
+
+/** What stands for a port, or for an identifier, when another connection has it: one of its like. */
+const likeOf = (proto: number, port: number): readonly [number, number] =>
+  isEcho(proto) ? [0, 65_535] : port < 512 ? [1, 511] : port < 1024 ? [600, 1023] : [1024, 65_535];
+
+/** The tuple of replies once a side is translated. */
+const turned = (reply: Tuple, side: "dst" | "src", address: Address, port: number): Tuple => ({
+  ...reply,
+  ...(side === "dst" ? { src: address } : { dst: address }),
+  ...(isEcho(reply.proto) || (side === "dst" && tracksPorts(reply.proto))
+    ? { sport: port }
+    : tracksPorts(reply.proto)
+      ? { dport: port }
+      : {}),
+});
 
 /** Whether the packet is an ICMP error that quotes another packet. */
 const isError = (state: PacketState): boolean => {
@@ -631,7 +745,7 @@ function withConnection(
   ctstate: number,
 ): PacketState {
   const { original: o, reply: r } = connection;
-  return state.carried(connection, reply).with({
+  return state.carried(connection, reply, {
     ctstate,
     ctdir: reply ? 1 : 0,
     ctstatus: connection.status,
@@ -692,13 +806,17 @@ function answer(packet: Packet, endings: readonly Ending<PacketState>[]): Answer
       path: [],
       assumptions: [],
     };
+  // Ports that the kernel chooses are nobody's to foretell: one stands for all.
+  const chosen = endings.some(({ state }) => state.connection?.chosen !== undefined);
+  const sent = (b: Outcome): string =>
+    JSON.stringify(b.sent, (key, value) => (chosen && /^[sd]port$/.test(key) ? null : value));
   const same = branches.every(
     (b) =>
       b === first ||
       (b.verdict === first.verdict &&
         b.delivery === first.delivery &&
         b.out === first.out &&
-        JSON.stringify(b.sent) === JSON.stringify(first.sent)),
+        sent(b) === sent(first)),
   );
   if (same) {
     // Where the outcome does not depend on it, an unknown is still named.

@@ -126,12 +126,18 @@ export class PacketState implements Reading {
     return this.copy({ truths: new Map(this.truths).set(key, truth) });
   }
 
-  confirm(): PacketState {
-    return this.copy({ confirmed: true });
+  /** The state at the end of its last hook, with its connection and what it says of itself, in one step. */
+  confirm(connection = this.connection, changes: Partial<Record<Field, Scalar>> = {}): PacketState {
+    return this.copy({ connection, header: { ...this.header, ...changes }, confirmed: true });
   }
 
-  carried(connection: Connection | null, reply: boolean): PacketState {
-    return this.copy({ connection, reply });
+  /** The state as a packet of a connection, with what that changes in its fields. */
+  carried(
+    connection: Connection | null,
+    reply: boolean,
+    changes: Partial<Record<Field, Scalar>> = {},
+  ): PacketState {
+    return this.copy({ connection, reply, header: { ...this.header, ...changes } });
   }
 
   get path(): Step[] {

@@ -172,3 +172,7 @@ export function segment(tcp: Tcp | undefined, flags: number, reply: boolean, see
 /** The host answers with a reset: the connection is closing (nf_conntrack_tcp_set_closing). */
 export const closed = (tcp: Tcp): Tcp =>
   ["last-ack", "time-wait", "close"].includes(tcp.state) ? tcp : { ...tcp, state: "close" };
+
+/** Whether a connection has ended, and is kept for stragglers alone (nf_nat_may_kill). */
+export const isOver = (tcp: Tcp | undefined): boolean =>
+  tcp !== undefined && STATES.indexOf(tcp.state) >= STATES.indexOf("time-wait");

@@ -156,26 +156,7 @@ export class Aim {
 
   /** The interface that has the addresses: a port's bridge. */
   private home(device: string): string {
-    return this.host.interfaces.find((i) => i.name === device)?.master ?? device;
-  }
-
-  /** The packet in its frame: from one port of a bridge to another where it is for a neighbour of the bridge. */
-  private framed(packet: LabPacket): LabPacket {
-    if (packet.in === null || packet.in === undefined) return packet;
-    const { across: _, ...plain } = packet;
-    const bridge = this.home(packet.in);
-    const own = this.host.interfaces.find((i) => i.name === bridge)?.addresses ?? [];
-    const dst = parseAddress(packet.dst, this.family)!;
-    const near = own.some((a) => {
-      const [, last] = prefixRange(a.prefix);
-      return (
-        a.family === this.family &&
-        within(dst, [prefixRange(a.prefix)]) &&
-        (this.family === 6 || dst !== last)
-      );
-    });
-    const across = bridge !== packet.in && near && own.every((a) => a.address !== dst);
-    return across ? { ...plain, across } : plain;
+    return homeOf(device, this.host);
   }
 
   private address(field: "src" | "dst", from: string | null): string {
@@ -213,7 +194,7 @@ export class Aim {
     for (;;) {
       const packet = this.any();
       if (packet.in !== null || !(GROUP.test(packet.dst) || GROUP.test(packet.src)))
-        return this.framed(packet);
+        return framed(packet, this.family, this.host);
     }
   }
 
@@ -233,8 +214,8 @@ export class Aim {
     const from = next() < 0.2 ? null : pick(next, this.devices);
     const icmp = family === 4 ? 1 : 58;
     const drawn = this.number("proto", [6, 6, 6, 17, 17, icmp], 0.1);
-    // Numbers of IPv6 extension headers promise a header that does not follow; SCTP and DCCP a chunk.
-    const proto = [0, 33, 43, 44, 51, 60, 132, 135, 139, 140].includes(drawn) ? 6 : drawn;
+    // Numbers of IPv6 extension headers promise a header that does not follow.
+    const proto = [0, 33, 43, 44, 51, 60, 135, 139, 140].includes(drawn) ? 6 : drawn;
     const packet: { -readonly [K in keyof LabPacket]: LabPacket[K] } = {
       in: from,
       src: this.address("src", from),
@@ -294,6 +275,8 @@ export class Aim {
   saw(packet: LabPacket, answer: Answer): void {
     if (answer.verdict !== "accept" || packet.fragment === 1 || packet.about !== undefined) return;
     if (GROUP.test(packet.src) || GROUP.test(packet.dst)) return;
+    // Nothing but SCTP's first chunk is sent.
+    if (packet.proto === "sctp") return;
     const read = readPacket(packet);
     if (typeof read === "string") return;
     const found = this.simulator.connections.find(tupleOf(read));
@@ -372,11 +355,30 @@ export class Aim {
   }
 }
 
+const homeOf = (device: string, host: Host): string =>
+  host.interfaces.find((i) => i.name === device)?.master ?? device;
+
+/** The packet in its frame: from one port of a bridge to another where it is for a neighbour of the bridge. */
+export function framed(packet: LabPacket, family: Family, host: Host): LabPacket {
+  if (packet.in === null || packet.in === undefined) return packet;
+  const { across: _, ...plain } = packet;
+  const bridge = homeOf(packet.in, host);
+  const own = host.interfaces.find((i) => i.name === bridge)?.addresses ?? [];
+  const dst = parseAddress(packet.dst, family)!;
+  const near = own.some((a) => {
+    // IPv4's last address is everybody's, IPv6's first the routers'.
+    const apart = prefixRange(a.prefix)[family === 4 ? 1 : 0];
+    return a.family === family && within(dst, [prefixRange(a.prefix)]) && dst !== apart;
+  });
+  const across = bridge !== packet.in && near && own.every((a) => a.address !== dst);
+  return across ? { ...plain, across } : plain;
+}
+
 /** The packet with the length it will have. */
 export function sized(packet: LabPacket, family: Family): LabPacket {
   const head = family === 4 ? 20 : 40;
   const body = (proto: string | number | undefined): number =>
-    proto === "udp" ? 9 : proto === (family === 4 ? "icmp" : "icmpv6") ? 8 : 20;
+    proto === "udp" ? 9 : proto === "sctp" ? 32 : proto === (family === 4 ? "icmp" : "icmpv6") ? 8 : 20;
   if (packet.fragment === 1) return { ...packet, length: head + 16 };
   const inner = packet.about === undefined ? 0 : head + body(packet.about.proto);
   return { ...packet, length: head + body(packet.proto) + inner };

@@ -48,8 +48,23 @@ const PORTS = [22, 53, 80, 81, 443, 1023, 1024, 8000, 8005, 8010, 8080, 32768, 4
 
 /** What addrtype may be asked; IPv6 has no broadcast. */
 const TYPES = {
-  4: ["LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "LOCAL,BROADCAST"],
-  6: ["LOCAL", "UNICAST", "MULTICAST", "LOCAL,UNICAST", "LOCAL,ANYCAST"],
+  4: [
+    ...["LOCAL", "LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "LOCAL,BROADCAST", "UNICAST,MULTICAST"],
+    ...["ANYCAST", "BLACKHOLE,UNREACHABLE", "PROHIBIT,THROW", "UNSPEC"],
+  ],
+  6: [
+    ...["LOCAL", "LOCAL", "UNICAST", "MULTICAST", "LOCAL,UNICAST", "LOCAL,ANYCAST"],
+    ...["ANYCAST", "UNREACHABLE", "UNREACHABLE,LOCAL", "UNSPEC"],
+  ],
+} as const;
+const REJECTS = {
+  4: [
+    ...["net-unreachable", "host-unreachable", "proto-unreachable", "port-unreachable"],
+    ...["net-prohibited", "host-prohibited", "admin-prohibited"],
+  ].map((how) => `icmp-${how}`),
+  6: [
+    ...["no-route", "adm-prohibited", "addr-unreachable", "port-unreachable", "policy-fail", "reject-route"],
+  ].map((how) => `icmp6-${how}`),
 } as const;
 const MACS = ["02:00:00:00:00:99", "02:42:ac:11:00:02", "02:42:ac:11:00:03"];
 
@@ -159,6 +174,10 @@ function match(next: Random, family: Family, at: Where): string {
     () =>
       `-m conntrack ${not(next)}--ctstatus ${pick(next, ["SEEN_REPLY", "CONFIRMED", "SEEN_REPLY,CONFIRMED", "NONE", "EXPECTED"])}`,
     () => `-m state ${not(next)}--state ${some(next, STATES.slice(0, 5), 2).join(",")}`,
+    () =>
+      `-m conntrack ${not(next)}--ctorigsrcport ${range(next, PORTS)} ${not(next)}--ctrepldstport ${range(next, PORTS)}`,
+    () =>
+      `-m iprange ${not(next)}--src-range ${ordered(next, family).join("-")} ${not(next)}--dst-range ${ordered(next, family).join("-")}`,
     () => `-m iprange ${not(next)}--${pick(next, ["src", "dst"])}-range ${ordered(next, family).join("-")}`,
     () => `-m addrtype ${not(next)}--${pick(next, ["src", "dst"])}-type ${pick(next, TYPES[family])}`,
     () =>
@@ -166,6 +185,13 @@ function match(next: Random, family: Family, at: Where): string {
     () =>
       `-m tos ${not(next)}--tos ${hex(pick(next, [0, 0x10, 0x28, 0x2e]))}/${hex(pick(next, [0xff, 0x3f, 0x1c]))}`,
     () => `-m dscp ${not(next)}--dscp ${pick(next, [0, 4, 10, 46])}`,
+    () => `-m dscp ${not(next)}--dscp-class ${pick(next, ["CS0", "AF11", "EF", "BE"])}`,
+    () => `-m limit --limit 10000/sec --limit-burst 10000`,
+    () => `-m statistic --mode random ${not(next)}--probability ${pick(next, ["0", "1.00000000000"])}`,
+    () =>
+      "-m recent --set --name seen --mask " +
+      (family === 4 ? "255.255.255.255" : "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff") +
+      " --rsource",
     () => `-m ecn ${not(next)}--ecn-ip-ect ${whole(next, 0, 3)}`,
     () => `-m length ${not(next)}--length ${range(next, [28, 29, 36, 40, 48, 60])}`,
     () => `-m comment --comment ${pick(next, ["word", '"two words"'])}`,
@@ -175,12 +201,25 @@ function match(next: Random, family: Family, at: Where): string {
       `-m physdev ${not(next)}--physdev-${at.hook === "FORWARD" || at.hook === "POSTROUTING" ? pick(next, ["in", "out"]) : "in"} ${pick(next, ["veth1", "veth2", "veth3", "veth+", "eth0"])}`,
     () => `-m physdev ${not(next)}--physdev-is-in`,
   ];
+  const typed = (limit: string): (() => string) => {
+    const kinds = (side: string): string => `${not(next)}--${side}-type ${pick(next, TYPES[family])}`;
+    return () => `-m addrtype ${kinds("src")} ${kinds("dst")} ${limit}`.trimEnd();
+  };
+  all.push(typed(""));
+  // What nobody can tell from the outside is drawn seldom: of a packet that it decides both ways are compared.
+  // IPv6's connlimit throws away what has no next header: a named limit.
+  if (chance(next, 0.05))
+    return pick(next, family === 4 ? [...UNKNOWN, "-m connlimit --connlimit-above 3"] : UNKNOWN);
   if (at.hook !== "OUTPUT" && at.hook !== "POSTROUTING")
     all.push(
+      typed("--limit-iface-in"),
       () => `${not(next)}-i ${pick(next, ["eth0", "eth1", "docker0", "br-app", "lo", "eth+", "br-+"])}`,
     );
   if (at.hook !== "PREROUTING" && at.hook !== "INPUT")
-    all.push(() => `${not(next)}-o ${pick(next, ["eth0", "eth1", "docker0", "br-app", "lo", "eth+", "d+"])}`);
+    all.push(
+      typed("--limit-iface-out"),
+      () => `${not(next)}-o ${pick(next, ["eth0", "eth1", "docker0", "br-app", "lo", "eth+", "d+"])}`,
+    );
   if (at.hook === "PREROUTING" || at.hook === "INPUT" || at.hook === "FORWARD")
     all.push(
       () => `-m mac ${not(next)}--mac-source ${pick(next, MACS)}`,
@@ -220,14 +259,22 @@ function match(next: Random, family: Family, at: Where): string {
       () =>
         `-m tcp ${not(next)}--tcp-flags ${some(next, FLAGS, 4).join(",")} ${some(next, FLAGS, 2).join(",")}`,
       () => `-m tcp ${not(next)}--syn`,
-      () => `-m ecn ${not(next)}--ecn-tcp-ece`,
+      // UDP's depends on the time.
+      () => `-m conntrack ${not(next)}--ctstatus ASSURED`,
+      () => `-m ecn ${not(next)}--ecn-tcp-${pick(next, ["ece", "cwr"])}`,
+      () => `-m tcp ${not(next)}--sport ${range(next, PORTS)} ${not(next)}--dport ${range(next, PORTS)}`,
     );
   if (proto === "udp")
     all.push(
       () => `-m udp ${not(next)}--dport ${range(next, PORTS)}`,
       () => `-m udp ${not(next)}--sport ${range(next, PORTS)}`,
     );
-  if (proto === "tcp" || proto === "udp")
+  if (proto === "sctp")
+    all.push(
+      () => `-m sctp ${not(next)}--dport ${range(next, PORTS)}`,
+      () => `-m sctp ${not(next)}--sport ${range(next, PORTS)}`,
+    );
+  if (proto === "tcp" || proto === "udp" || proto === "udplite" || proto === "sctp")
     all.push(
       () =>
         `-m multiport ${not(next)}--${pick(next, ["dports", "sports", "ports"])} ${some(next, PORTS, 5).join(",")}`,
@@ -243,6 +290,19 @@ function match(next: Random, family: Family, at: Where): string {
     );
   return pick(next, all)();
 }
+
+/** What the inputs do not tell. */
+const UNKNOWN = [
+  "-m recent --rcheck --name seen --rsource",
+  "-m statistic --mode nth --every 3 --packet 0",
+  "-m statistic --mode random --probability 0.50000000000",
+  "-m quota --quota 5000",
+  "-m hashlimit --hashlimit-upto 1/min --hashlimit-burst 5 --hashlimit-name some",
+  "-m time --weekdays Mon,Tue --kerneltz",
+  "-m string --string x --algo bm",
+  "-m connbytes --connbytes 3 --connbytes-mode packets --connbytes-dir both",
+  "-m cpu --cpu 0",
+];
 
 const hex = (n: number): string => `0x${n.toString(16)}`;
 
@@ -261,7 +321,7 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
   if (at.table === "filter" || at.table === "security" || at.table === "mangle" || at.table === "raw")
     own.push("-j ACCEPT", "-j ACCEPT", "-j DROP");
   if (at.table === "filter") {
-    own.push("-j REJECT");
+    own.push("-j REJECT", `-j REJECT --reject-with ${pick(next, REJECTS[family])}`);
     if (at.proto === "tcp") own.push("-p tcp -j REJECT --reject-with tcp-reset");
   }
   own.push(
@@ -273,8 +333,24 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
     `-j CONNMARK --set-xmark ${hex(whole(next, 0, 3))}/0xff`,
     "-j CONNMARK --save-mark",
     "-j CONNMARK --restore-mark",
+    `-j CONNMARK --save-mark --nfmask ${hex(pick(next, [1, 3, 0xff]))} --ctmask ${hex(pick(next, [1, 3, 0xff]))}`,
+    `-j CONNMARK --restore-mark --nfmask ${hex(pick(next, [1, 3, 0xff]))} --ctmask ${hex(pick(next, [1, 3, 0xff]))}`,
+    `-j MARK --${pick(next, ["or", "and", "xor"])}-mark ${hex(whole(next, 0, 3))}`,
+    pick(next, ["-j LOG", "-j NFLOG --nflog-group 5", "-j AUDIT --type accept"]),
   );
   if (at.table === "mangle") {
+    own.push(
+      `-j TEE --gateway ${NEIGHBOURS[family][2]}`,
+      "-j CHECKSUM --checksum-fill",
+      "-j IDLETIMER --timeout 600 --label idle",
+    );
+    if (at.hook !== "PREROUTING" && at.hook !== "INPUT") own.push("-j CLASSIFY --set-class 0001:0002");
+    if (at.proto === "tcp")
+      own.push(
+        "-j TCPOPTSTRIP --strip-options 8",
+        "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1200",
+        ...(family === 4 ? ["-j ECN --ecn-tcp-remove"] : []),
+      );
     own.push(
       `-j TOS --set-tos ${hex(pick(next, [0, 0x10, 0x28]))}/0xff`,
       `-j DSCP --set-dscp ${pick(next, [0, 10, 46])}`,
@@ -285,7 +361,7 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
         : `-j HL --hl-${pick(next, ["set 5", "dec 1", "inc 1"])}`,
     );
   }
-  if (at.table === "raw") own.push("-j CT --notrack");
+  if (at.table === "raw") own.push("-j CT --notrack", "-j NOTRACK", "-j CT --ctevents new,destroy");
   if (at.sets.length > 0 && chance(next, 0.1)) {
     const { name, sides } = at.sets[0]!;
     const side = Array.from({ length: sides }, () => "src").join(",");
@@ -309,11 +385,29 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
         own.push(
           `-p ${at.proto} -j DNAT --to-destination ${bracket(String(pick(next, PORTS)))}`,
           `-p ${at.proto} -j DNAT --to-destination ${bracket("8000-8010")}`,
+          `-p ${at.proto} -j DNAT --to-destination ${bracket(`8000-${8000 + pick(next, [2, 10, 99])}/${pick(next, PORTS)}`)}`,
+          `-p ${at.proto} -j DNAT --random --to-destination ${bracket("8000-8010")}`,
+          `-p ${at.proto} -j DNAT --to-destination :${pick(next, PORTS)}`,
           `-p ${at.proto} -j REDIRECT --to-ports ${pick(next, PORTS)}`,
+          `-p ${at.proto} -j REDIRECT --to-ports 8000-8010${chance(next, 0.3) ? " --random" : ""}`,
         );
     } else {
       const from = pick(next, NEIGHBOURS[family]);
-      own.push(`-j SNAT --to-source ${from}`, `-j SNAT --to-source ${ordered(next, family).join("-")}`);
+      own.push(
+        `-j SNAT --to-source ${from}`,
+        `-j SNAT --to-source ${ordered(next, family).join("-")}`,
+        `-j SNAT --to-source ${from}${pick(next, [" --random", " --random-fully", " --persistent"])}`,
+      );
+      if (ported) {
+        const source = (ports: string): string => (family === 6 ? `[${from}]:${ports}` : `${from}:${ports}`);
+        own.push(
+          `-p ${at.proto} -j SNAT --to-source ${source(String(pick(next, PORTS)))}`,
+          `-p ${at.proto} -j SNAT --to-source ${source("40000-40010")}`,
+        );
+      }
+      if (at.hook === "INPUT")
+        own.push(`-j NETMAP --to ${family === 4 ? "10.99.0.0/24" : "2001:db8:99::/64"}`);
+      if (family === 4 && at.proto === "icmp") own.push(`-p icmp -j SNAT --to-source ${from}:7-20009`);
       if (at.hook === "POSTROUTING")
         own.push(
           "-j MASQUERADE",
@@ -321,7 +415,11 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
           `-j NETMAP --to ${family === 4 ? "10.99.0.0/24" : "2001:db8:99::/64"}`,
         );
       if (ported && at.hook === "POSTROUTING")
-        own.push(`-p ${at.proto} -j MASQUERADE --to-ports ${pick(next, PORTS)}`);
+        own.push(
+          `-p ${at.proto} -j MASQUERADE --to-ports ${pick(next, PORTS)}`,
+          `-p ${at.proto} -j MASQUERADE --to-ports 40000-40010`,
+          `-p ${at.proto} -j MASQUERADE --random${pick(next, ["", "-fully"])}`,
+        );
     }
   }
   if (chains.length > 0 && chance(next, 0.35))
@@ -329,9 +427,10 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
   return pick(next, own);
 }
 
+const USUAL = ["tcp", "tcp", "tcp", "tcp", "udp", "udp", undefined, undefined] as const;
 const PROTOS = {
-  4: ["tcp", "tcp", "udp", "icmp", undefined],
-  6: ["tcp", "tcp", "udp", "ipv6-icmp", undefined],
+  4: [...USUAL, "icmp", "icmp", "sctp", "udplite"],
+  6: [...USUAL, "ipv6-icmp", "ipv6-icmp", "sctp", "udplite"],
 } as const;
 
 function rule(next: Random, family: Family, at: Where, chains: readonly string[]): string {
@@ -407,6 +506,19 @@ export function generate(next: Random, family: Family, name: string): Scenario {
     if (chance(next, 0.3)) rules.push("table main suppress_prefixlength 0 priority 90");
     if (chance(next, 0.3)) rules.push("not fwmark 2/2 table 100 priority 130");
     if (chance(next, 0.3)) rules.push("iif eth0 ipproto tcp dport 80-8080 table 100 priority 80");
+    if (chance(next, 0.2))
+      rules.push(`to ${family === 4 ? "172.30.0.0/24" : "fd00:30::/64"} blackhole priority 140`);
+  }
+  // Local routes besides those of addresses: some hold a subnet, some are in a table for TPROXY.
+  if (chance(next, 0.2))
+    routes.push(
+      ...(family === 4
+        ? ["local 10.99.0.0/16 dev lo", "local 198.51.100.128/25 dev lo"]
+        : ["local 2001:db8:abcd::/64 dev lo", "local 2001:db8:ffff::/64 dev lo"]),
+    );
+  if (chance(next, 0.15)) {
+    routes.push("local default dev lo table 101");
+    rules.push("fwmark 2/2 table 101 priority 150");
   }
   const sysctls: Record<string, string | number> = {
     "net.ipv4.ip_forward": 1,

@@ -94,10 +94,23 @@ if stations:
 asking = socket.socket(AF, socket.SOCK_DGRAM)
 for name in set(bridge_of.values()):
     # A bridge is not running, and has not all of its routes, before the kernel got round to its ports.
-    for _ in range(300):
+    for _ in range(3000):
         if struct.unpack_from("H", fcntl.ioctl(asking, SIOCGIFFLAGS, name.encode().ljust(40, b"\0")), 16)[0] & IFF_RUNNING:
             break
         time.sleep(0.01)
+
+
+def wired():
+    """Whether the bridges' own addresses of IPv6 have the routes that make them so; those come a moment after the rest."""
+    there = open("/proc/net/ipv6_route").read() if IP6 else ""
+    near = [a.split("/")[0] for each in HOST["interfaces"] if each.get("ports") for a in each["addresses"] if ":" in a]
+    return not IP6 or all(f"{socket.inet_pton(AF, a).hex()} 80 " in there for a in near)
+
+
+for _ in range(3000):
+    if wired():
+        break
+    time.sleep(0.01)
 for name, value in HOST["sysctls"].items():
     path = proc(name)
     if "/conf/" in path and "/conf/all/" not in path and "/conf/default/" not in path:
@@ -124,6 +137,10 @@ for path in glob.glob("/proc/sys/net/netfilter/nf_conntrack_*timeout*"):
         write(path, 100000)
 if os.path.exists("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"):
     write("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", 1)
+
+
+if os.path.exists("/proc/sys/net/netfilter/nf_conntrack_checksum"):
+    write("/proc/sys/net/netfilter/nf_conntrack_checksum", 0)
 
 
 def sysctls():
@@ -249,6 +266,9 @@ def segment(p):
         if inner:
             rest += packet({"ttl": 60, **inner}, 7)
         body, at = struct.pack("!BBH", p.get("type", 128 if IP6 else 8), p.get("code", 0), 0) + rest, 2
+    elif proto == 132:
+        # INIT, which opens an association (RFC 9260, 3.3.2); its checksum is not looked at.
+        return ports(p) + struct.pack("!IIBBHIIHHI", 0, 0, 1, 0, 20, 1, 65535, 1, 1, 1)
     else:
         return ports(p) + b"\0\0\0\x10" + b"x" * 12
     pseudo = b""

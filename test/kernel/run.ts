@@ -1,22 +1,28 @@
 /**
  * The judge: random packets over captures, found rulesets and generated ones, through the kernel and the simulator, and
  * compared step by step. `npm run test:kernel`; KERNEL_PACKETS, KERNEL_SEED and KERNEL_ONLY (a part of a name, or
- * `witness` for the witnesses of the audit alone) change what is run.
+ * `witness` for the witnesses of the audit alone, `drawn` for what the seed changes) change what is run.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Answer, Family } from "fwcheck";
 import { random } from "../random.ts";
-import { Aim } from "./aim.ts";
+import { Aim, framed, sized } from "./aim.ts";
+import { Cover } from "./cover.ts";
 import { generate, INTERFACES, type Random } from "./generate.ts";
 import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
 import { closed, Lab, type LabPacket, ROUTER, type Scenario } from "./lab.ts";
+import { probes } from "./probes.ts";
 import { shrink } from "./shrink.ts";
 import { witnesses } from "./witness.ts";
 
 const PACKETS = Number(process.env.KERNEL_PACKETS ?? 50_000);
 const SEED = Number(process.env.KERNEL_SEED ?? 1);
 const ONLY = process.env.KERNEL_ONLY;
+/** Nothing is left out. */
+const WHOLE = ONLY === undefined;
+/** All but what is the same whatever the seed: the witnesses and the probes. */
+const DRAWN = "drawn";
 const BATCH = 50;
 /** Packets on one lab at most, so that no table of connections grows without end. */
 const LARGEST = 1000;
@@ -27,7 +33,7 @@ const AHEAD = 4;
 /** After so many differences a run ends; so many of them are shrunk, each with so many labs. */
 const MOST_DIFFERENCES = 40;
 const MOST_SHRUNK = 4;
-const MOST_TRIES = 200;
+const MOST_TRIES = Number(process.env.KERNEL_TRIES ?? 200);
 const ROOT = process.env.KERNEL_ROOT ?? ".";
 
 interface Tally {
@@ -64,6 +70,7 @@ async function judge({ scenario, next, packets }: Task, lab: Lab, tally: Tally):
     done += judged.length;
     tally.packets += judged.length;
     tally.undecided += judged.filter(({ answer: a }) => a.verdict === "undecided" || several(a)).length;
+    for (const j of judged) cover.add(lab.ruleset, j.packet, j.answer);
     const at = judged.findIndex((j) => j.differs !== null);
     if (at >= 0) {
       tally.differences++;
@@ -74,6 +81,42 @@ async function judge({ scenario, next, packets }: Task, lab: Lab, tally: Tally):
     }
     sent.push(...judged.map((j) => j.packet));
   }
+}
+
+/** Sends what was written by hand, all of it whatever differs. */
+async function probed(): Promise<void> {
+  for (const { scenario, packets } of probes()) {
+    if (ONLY !== undefined && !scenario.name.includes(ONLY)) continue;
+    const lab = await Lab.open(scenario);
+    if (typeof lab === "string") {
+      tally.differences++;
+      console.log(`the kernel refuses ${scenario.name}: ${lab}`);
+      continue;
+    }
+    const judge = new Judge(lab);
+    const batch = packets.map((each) => {
+      const packet = sized(framed(each, scenario.family, lab.host), scenario.family);
+      return { packet, answer: judge.said(packet) };
+    });
+    const judged = await judge.compare(batch);
+    await lab.close();
+    for (const [at, each] of judged.entries()) {
+      tally.packets++;
+      cover.add(lab.ruleset, each.packet, each.answer);
+      if (each.answer.verdict === "undecided" || several(each.answer)) tally.undecided++;
+      if (each.differs === null) continue;
+      await report(
+        scenario,
+        batch.slice(0, at + 1).map((b) => b.packet),
+        each,
+        tally,
+      );
+      tally.differences++;
+      break;
+    }
+    tally.labs++;
+  }
+  console.log(`probes: ${said()}`);
 }
 
 /** Shrinks a difference and prints it: the packet, those that have to come before it, and the rules it takes. */
@@ -203,7 +246,7 @@ if (why !== undefined) {
 
 /** Found rulesets with a third of the packets, in labs of a moderate size; then generated ones without end. */
 function* tasks(): Generator<Task> {
-  const given = [...scenarios()].filter((s) => ONLY === undefined || s.name.includes(ONLY));
+  const given = [...scenarios()].filter((s) => WHOLE || ONLY === DRAWN || s.name.includes(ONLY));
   const each = given.length === 0 ? 0 : Math.max(50, Math.floor(PACKETS / 3 / given.length));
   for (let round = 0; round * LARGEST < each; round++)
     for (const [i, scenario] of given.entries())
@@ -212,7 +255,7 @@ function* tasks(): Generator<Task> {
         next: random(SEED * 7919 + i + round * 104_729),
         packets: Math.min(each - round * LARGEST, LARGEST),
       };
-  if (ONLY !== undefined && !ONLY.startsWith("generated")) return;
+  if (!WHOLE && ONLY !== DRAWN && !ONLY.startsWith("generated")) return;
   const one = Number(/\d+/.exec(ONLY ?? "")?.[0] ?? Number.NaN);
   for (let n = Number.isNaN(one) ? 0 : one; ; n++) {
     const next = random(SEED * 104_729 + n);
@@ -221,7 +264,7 @@ function* tasks(): Generator<Task> {
   }
 }
 
-if (ONLY === undefined || ONLY === "witness") {
+if (WHOLE || ONLY === "witness") {
   const { hosts, witnesses: sent, wrong } = await witnesses(ROOT);
   for (const line of wrong) console.log(`WITNESS ${line}`);
   console.log(`witnesses: ${sent} of ${hosts} hosts sent, ${wrong.length} that the kernel treats otherwise`);
@@ -230,9 +273,12 @@ if (ONLY === undefined || ONLY === "witness") {
 }
 
 const started = Date.now();
+const cover = new Cover();
 const tally: Tally = { packets: 0, undecided: 0, differences: 0, skipped: 0, labs: 0 };
 const said = (): string =>
   `${tally.packets} packets compared in ${((Date.now() - started) / 1000).toFixed(0)} s on ${tally.labs} labs, ${tally.undecided} undecided, ${tally.skipped} rulesets refused by the kernel, ${tally.differences} differences`;
+if (WHOLE || ONLY?.startsWith("probe")) await probed();
+if (ONLY?.startsWith("probe")) process.exit(tally.differences === 0 ? 0 : 1);
 /** Labs are opened ahead: the kernel takes its time to make a namespace. */
 const ahead: { task: Task; lab: Promise<Lab | string> }[] = [];
 const source = tasks();
@@ -259,5 +305,5 @@ for (;;) {
     console.log(`... ${said()}`);
   }
 }
-console.log(`seed ${SEED}: ${said()}`);
+console.log(`${cover}\nseed ${SEED}: ${said()}`);
 process.exit(tally.differences === 0 ? 0 : 1);

@@ -81,8 +81,8 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
       }
     }
   }
-  expect(seen.changes).toBeGreaterThan(50);
-  expect(seen.replies).toBeGreaterThan(50);
+  expect(seen.changes).toBeGreaterThan(25);
+  expect(seen.replies).toBeGreaterThan(25);
 });
 
 const KEPT = new Set(["src", "sport", "dst", "dport", "mark", "tos", "ttl"]);

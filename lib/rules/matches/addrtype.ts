@@ -1,9 +1,8 @@
 /** What kind of address it is to this host (net/netfilter/xt_addrtype.c). */
-import type { Range } from "../../packet/field.ts";
-import { and, is, negate, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
+import { and, is, negate, or, type Predicate } from "../../packet/predicate.ts";
 import { flag, someOf } from "../codecs.ts";
 import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
-import { type AddressType, type Facts, sharedKey } from "../facts.ts";
+import type { AddressType, Facts } from "../facts.ts";
 
 const TYPES = [
   "UNSPEC",
@@ -25,37 +24,22 @@ const ROUTED: readonly AddressType[] = ["LOCAL", "ANYCAST", "UNREACHABLE"];
 /** Types that IPv6 knows by the address alone. What is in neither list it does not ask about. */
 const PLAIN: readonly AddressType[] = ["MULTICAST", "UNICAST", "UNSPEC"];
 
-const whyRouted = "which addresses have no route is not worked out";
-
 function inside(
   field: "src" | "dst",
   types: readonly AddressType[],
   facts: Facts,
   device?: string,
 ): Predicate {
-  const union = (list: readonly AddressType[]): Range[] =>
-    list.flatMap((type) => [...facts.addressesOf(type, device)]);
-  if (facts.family === 4) return within(field, union(types));
-  const routed = types.filter((type) => ROUTED.includes(type));
-  return and(
-    ...types
-      .filter((type) => PLAIN.includes(type))
-      .map((type) => within(field, facts.addressesOf(type, device))),
-    routed.length === 0
-      ? and()
-      : or(
-          within(field, union(routed)),
-          // What has no route at all is unreachable, too.
-          types.includes("UNREACHABLE")
-            ? opaque(sharedKey("addrtype", `${field} UNREACHABLE`), whyRouted)
-            : or(),
-        ),
-  );
+  const each = (list: readonly AddressType[]): Predicate[] =>
+    types.filter((type) => list.includes(type)).map((type) => facts.addressIs(field, type, device));
+  if (facts.family === 4) return or(...each(TYPES));
+  const routed = each(ROUTED);
+  return and(...each(PLAIN), routed.length === 0 ? and() : or(...routed));
 }
 
 export const addrtype = match({
   name: "addrtype",
-  except: "UNREACHABLE for IPv6, of an address that no route names so",
+  except: "UNREACHABLE for IPv6, where the routes of the host are not given",
   steady: true,
   options: {
     src: negatable("--src-type", someOf(TYPES, { fold: true, prefix: true })),

@@ -7,7 +7,6 @@ import { type Address, hasPorts, PROTO } from "../../packet/field.ts";
 import { flag, isPort, isQuad, prefix, readPort, word } from "../codecs.ts";
 import type { Effect, Nat } from "../effect.ts";
 import { type Codec, option, type Spelling, target, Unreadable } from "../extension.ts";
-import { siteKey } from "../facts.ts";
 
 const COLON = 58;
 
@@ -182,18 +181,12 @@ const SIDES: ReadonlyMap<string, Nat["side"]> = new Map([
 export const netmap = target({
   name: "NETMAP",
   tables: ["nat"],
-  except: "in a user chain: which hook calls it decides whether source or destination change",
   options: { to: option("--to", prefix) },
   normalize: (v) => (v.to === undefined ? new Unreadable("--to") : v),
+  // In a chain of somebody's own the hook that calls it decides what is changed, and whoever binds it knows the hook.
   act({ to }, _facts, site): Effect {
-    const side = SIDES.get(site.chain);
     const { address, mask } = to!.value;
-    if (side !== undefined)
-      return { kind: "nat", side, to: { kind: "netmap", address, mask }, ports: null, random: false };
-    return {
-      kind: "opaque",
-      key: siteKey("NETMAP", site),
-      why: "which hook calls this chain decides what NETMAP changes",
-    };
+    const side = SIDES.get(site.chain) ?? "src";
+    return { kind: "nat", side, to: { kind: "netmap", address, mask }, ports: null, random: false };
   },
 });

@@ -1,7 +1,7 @@
 /** Targets that tell conntrack what to do: CT and NOTRACK (net/netfilter/xt_CT.c). */
 import { CT } from "../../packet/field.ts";
 import { flag, someOf, string, wholeNumber, word } from "../codecs.ts";
-import { type Effect, NOTE } from "../effect.ts";
+import { type Effect, PREPARE } from "../effect.ts";
 import { type Codec, option, target, Unreadable } from "../extension.ts";
 import { siteKey } from "../facts.ts";
 
@@ -41,11 +41,11 @@ export const ct = target({
     v.zone !== undefined && (v.zoneOrig !== undefined || v.zoneReply !== undefined)
       ? new Unreadable("either --zone or --zone-orig or --zone-reply")
       : v,
-  // A helper or a timeout changes what is remembered of a connection, not what becomes of this packet. A zone hides
+  // A helper or a timeout changes what is remembered of a connection; of this packet only that it is tracked. A zone hides
   // connections from one another, and which packets then belong to one is not followed.
   act({ notrack, zone, zoneOrig, zoneReply }, _facts, site) {
     if (notrack !== undefined) return UNTRACK;
-    if ([zone, zoneOrig, zoneReply].every((z) => z === undefined || z.value === 0)) return NOTE;
+    if ([zone, zoneOrig, zoneReply].every((z) => z === undefined || z.value === 0)) return PREPARE;
     return { kind: "opaque", key: siteKey("CT", site), why: "connections in zones are not followed" };
   },
 });
