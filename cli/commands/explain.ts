@@ -18,9 +18,14 @@ export function run({ chain, rule, family, ...args }: ExplainArgs): number {
   if (rule !== undefined && chain === undefined)
     throw new Refused("--rule needs --chain: numbers count in a chain");
   const { rulesets, host } = inputs(args);
-  const found = explain(rulesets, host, { chain, rule, family });
+  const found = explain(rulesets, host, {
+    chain,
+    rule,
+    family,
+    map: chain === undefined && args.json !== true,
+  });
   if (chain !== undefined && found.chains.length === 0)
-    nothing(chain, rule, explain(rulesets, host, { family }));
+    nothing(chain, rule, explain(rulesets, host, { family, map: true }));
   const options = { style: style(), width: width() };
   if (args.json === true) json(found);
   else print(chain === undefined ? chainsText(found, options) : explainText(found, options));

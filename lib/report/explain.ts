@@ -76,7 +76,7 @@ export interface ChainExplained {
   readonly place: readonly string[];
   /** The chains that it calls, in the order in which it first does. */
   readonly calls: readonly string[];
-  /** How many rules it has; `rules` may hold one of them alone. */
+  /** How many rules it has; `rules` may hold one of them alone, or none. */
   readonly length: number;
   /** Its rules, or the one that was asked for. */
   readonly rules: readonly RuleExplained[];
@@ -100,6 +100,8 @@ export interface ExplainOptions {
   readonly chain?: string | undefined;
   /** Number of a rule in it, from 1; all rules when absent. Chains without such a rule are left out. */
   readonly rule?: number | undefined;
+  /** Chains without their rules: for a map. */
+  readonly map?: boolean | undefined;
   /** One family alone; all of the rulesets' when absent. */
   readonly family?: Family | undefined;
 }
@@ -112,7 +114,7 @@ export interface ExplainOptions {
 export function explain(
   rulesets: readonly Ruleset[],
   host: Host,
-  { chain, rule, family }: ExplainOptions = {},
+  { chain, rule, map, family }: ExplainOptions = {},
 ): Explanation {
   const out: ChainExplained[] = [];
   for (const ruleset of rulesets) {
@@ -120,7 +122,7 @@ export function explain(
     const teller = new Teller(Program.of(ruleset, host));
     for (const found of chainsNamed(ruleset, chain)) {
       if (rule !== undefined && !found.rules.some((r) => r.index === rule)) continue;
-      out.push(teller.chain(found, rule));
+      out.push(teller.chain(found, map === true ? null : rule));
     }
   }
   return { inferred: host.inferred, chains: out };
@@ -199,18 +201,16 @@ class Teller {
       }
   }
 
-  chain(chain: Chain, only: number | undefined): ChainExplained {
+  /** @param only the rule to tell of alone; none for `null` */
+  chain(chain: Chain, only: number | undefined | null): ChainExplained {
     const { family, source } = this.ruleset;
     const author = authorOf(chain.table, chain.name);
     const hooks = this.hooksOf(chain);
     const layout =
       author?.by === "Docker" || chain.name === "DOCKER-USER" ? dockerLayout(this.ruleset) : null;
     const bound = this.program.chain(chain.table, chain.name)!.rules;
-    const forms = bound.map((b) => this.form(b.rule));
-    const stop = bound.findIndex((b, i) => this.takesAll(b, forms[i]!));
-    const rules = bound.flatMap((b, i) =>
-      only === undefined || b.rule.index === only ? [this.rule(b, forms[i]!, chain, hooks, bound[stop])] : [],
-    );
+    const stop = bound.find((b) => this.takesAll(b));
+    const told = only === undefined ? bound : bound.filter((b) => b.rule.index === only);
     return {
       family,
       source,
@@ -230,8 +230,8 @@ class Teller {
         ),
       ],
       length: chain.rules.length,
-      rules,
-      end: this.end(chain, bound[stop]?.rule),
+      rules: told.map((b) => this.rule(b, this.form(b.rule), chain, hooks, stop)),
+      end: this.end(chain, stop?.rule),
       notes: this.notes(chain, author, hooks, bound),
     };
   }
@@ -392,8 +392,8 @@ class Teller {
   }
 
   /** Whether no packet comes past a rule. */
-  private takesAll({ effect, rule }: BoundRule, form: Form): boolean {
-    if (!isAlways(form)) return false;
+  private takesAll({ effect, rule, when }: BoundRule): boolean {
+    if (when.kind !== "any") return false;
     if (effect.kind === "jump") {
       const to = chainOf(this.ruleset, rule.table, effect.chain);
       return to !== undefined && this.decides(to);
@@ -413,7 +413,7 @@ class Teller {
       const leaks =
         effect.kind === "return" || (effect.kind === "goto" && (to === undefined || !this.decides(to)));
       if (leaks) break;
-      if (this.takesAll(bound, this.form(bound.rule))) {
+      if (this.takesAll(bound)) {
         known = true;
         break;
       }

@@ -253,6 +253,14 @@ describe("what is easily misunderstood", () => {
       [6, "filter"],
     ]);
   });
+  test("a map is the same without the rules", () => {
+    const whole = explain(rulesets, host);
+    expect(whole.chains.some((c) => c.rules.length > 0)).toBe(true);
+    expect(explain(rulesets, host, { map: true })).toEqual({
+      ...whole,
+      chains: whole.chains.map((c) => ({ ...c, rules: [] })),
+    });
+  });
   test("Docker's chains are not to be edited, DOCKER-USER is the owner's", () => {
     expect(of("filter/DOCKER")[0]).toMatchObject({ by: "Docker", docker: "27 or older" });
     expect(of("filter/DOCKER")[0]!.notes.join()).toContain("do not edit it");
