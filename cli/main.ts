@@ -280,7 +280,11 @@ const graph = (parser: Argv, name: string): Argv =>
             describe: "draw only what leads to this chain, and what it calls: TABLE/CHAIN",
             requiresArg: true,
           },
-          family: { choices: [4, 6] as const, describe: "which family to draw (4, where there are both)" },
+          family: {
+            choices: FAMILIES,
+            describe: "which family to draw (4, where there are both)",
+            requiresArg: true,
+          },
           packet: {
             type: "string",
             describe: "mark the way of a packet, as JSON",
@@ -288,21 +292,29 @@ const graph = (parser: Argv, name: string): Argv =>
           },
           ...hostFlags,
         })
-        .epilogue(`Examples, host/ being a folder of captured files:
-
-The chains that matter, for a browser:
-  fwcheck graph host/ > chains.svg
-One chain, how packets come to it, and every rule of it:
-  fwcheck graph host/ --chain filter/DOCKER-USER > docker-user.svg
-For a page in Markdown, or for Graphviz:
-  fwcheck graph host/ --format mermaid > chains.mmd
-  fwcheck graph host/ --family 6 --format dot > chains.dot
-The way of a packet, in the picture:
-  fwcheck graph host/ --packet '{"in":"eth0","src":"203.0.113.2","dst":"203.0.113.1","dport":8080}' > way.svg
-
-What is not drawn is said at the foot of the picture and on stderr.
-Exit code: 0; 2 when the call or the input is wrong.`),
-    async (args) => exit((await import("./commands/graph.js")).run(args)),
+        .epilogue(
+          shown(
+            [
+              ["The chains that matter, for a browser", "fwcheck graph host/ > chains.svg"],
+              [
+                "One chain, how packets come to it, and every rule of it",
+                "fwcheck graph host/ --chain filter/DOCKER-USER > docker-user.svg",
+              ],
+              ["For a page in Markdown", "fwcheck graph host/ --format mermaid > chains.mmd"],
+              [
+                "For Graphviz, the rules for IPv6",
+                "fwcheck graph host/ --family 6 --format dot > chains.dot",
+              ],
+              [
+                "The way of a packet, in the picture",
+                `fwcheck graph host/ --packet '{"in":"eth0","src":"203.0.113.2","dst":"203.0.113.1","dport":8080}' > way.svg`,
+              ],
+            ],
+            `What is not drawn is said at the foot of the picture and on stderr.
+Exit code: 0; 2 when the call or the input is wrong.`,
+          ),
+        ),
+    async (args) => exit((await import("./commands/graph.js")).run({ ...args, family: familyOf(args) })),
   );
 
 const collect = (parser: Argv, name: string): Argv =>

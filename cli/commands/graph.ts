@@ -16,7 +16,7 @@ import {
 } from "../../lib/index.ts";
 import { hosts } from "../fleet.ts";
 import { type HostArgs, inputs, Refused } from "../inputs.ts";
-import { print } from "../output.ts";
+import { print, tell } from "../output.ts";
 
 interface GraphArgs extends HostArgs {
   readonly format: "svg" | "dot" | "mermaid";
@@ -44,7 +44,7 @@ export function run(args: GraphArgs): number {
     ...(packet === null ? {} : { trace: new Simulator(rulesets, host).trace(packet) }),
   };
   const graph = chainGraph(ruleset, host, options);
-  const note = (words: string): void => void process.stderr.write(`fwcheck: ${words}\n`);
+  const note = (words: string): void => tell(`note: ${words}\n`);
   for (const each of graph.notes) note(safe(each));
   if (args.format === "svg") print(graphSvg(graph));
   else if (args.format === "dot") print(graphDot(graph));

@@ -52,7 +52,10 @@ const KINDS: readonly (readonly [AddressType, string])[] = [
 
 function addresses(ranges: readonly Range[], { facts, host }: About): string {
   const wanted = key(ranges);
-  for (const [type, name] of KINDS) if (key(facts.addressesOf(type)) === wanted) return name;
+  for (const [type, name] of KINDS) {
+    const kind = facts.addressIs("dst", type, undefined);
+    if (kind.kind === "in" && key(kind.ranges) === wanted) return name;
+  }
   const texts = ranges.map((range) => {
     const text = printAddressRange(range);
     const container = range[0] === range[1] ? containerAt(host, range[0] as Address) : null;

@@ -51,6 +51,8 @@ export function readRuleset(
   for (const input of inputs) {
     const { document, diagnostics: found } = parse(input.text);
     for (const d of found) diagnostics.push({ ...d, source: input.name });
+    const lost = new Set(found.flatMap((d) => (d.severity === "error" ? [d.line] : [])));
+    const families = new Set<Family>();
     const lines = new LazyLines(input.text);
     backends.read(document, input.family);
     for (const [family, syntax] of byFamily(document, input.family)) {
@@ -73,7 +75,9 @@ export function readRuleset(
           source: input.name,
         });
       };
+      families.add(family);
       if (!isTableName(syntax.name)) {
+        lost.add(syntax.line);
         report(
           "error",
           `unknown table; expected one of raw, mangle, nat, filter, security`,
@@ -91,8 +95,17 @@ export function readRuleset(
           syntax.line,
           `*${syntax.name}`,
         );
-      into.tables.set(syntax.name, new TableLoader(syntax.name, family, report, ruleReport).load(syntax));
+      const loader = new TableLoader(syntax.name, family, report, ruleReport, lost);
+      into.tables.set(syntax.name, loader.load(syntax));
     }
+    let first = Number.POSITIVE_INFINITY;
+    for (const line of lost) first = Math.min(first, line);
+    if (lost.size > 0)
+      for (const family of families)
+        backends.say(
+          family,
+          `${lost.size === 1 ? "a line" : `${lost.size} lines`} of ${input.name} could not be read (${lost.size === 1 ? "" : "the first is "}line ${first}): what stands there is not known`,
+        );
   }
   const rulesets = ([4, 6] as const).flatMap((family): Ruleset[] => {
     const into = tables.get(family);
@@ -192,7 +205,7 @@ class Backends {
     ];
   }
 
-  private say(family: Family, sentence: string): void {
+  say(family: Family, sentence: string): void {
     this.sentences.get(family)!.add(sentence);
   }
 }
@@ -266,6 +279,8 @@ class TableLoader {
     family: Family,
     private readonly report: Report,
     private readonly ruleReport: RuleReport,
+    /** Lines of which nothing is kept. */
+    private readonly lost: Set<number>,
   ) {
     this.loader = new Loader(family, name, ruleReport);
   }
@@ -335,6 +350,7 @@ class TableLoader {
     const fault = declarationFault(entry, isBuiltIn, this.name);
     if (fault !== undefined) {
       this.report("error", fault, entry.line, entry.policy ?? "-");
+      this.lost.add(entry.line);
       return;
     }
     const policy = isBuiltIn ? (entry.policy === "DROP" ? "DROP" : "ACCEPT") : null;

@@ -104,7 +104,10 @@ export interface Ruleset {
   readonly release?: Release;
   /** By name. */
   readonly tables: ReadonlyMap<TableName, Table>;
-  /** Where the text says that a packet meets other rules besides these, a sentence each; absent where it says nothing. */
+  /**
+   * Where a packet meets other rules besides these: the text says so, or lines of it could not be read. A sentence each;
+   * absent where there is nothing to say.
+   */
   readonly elsewhere?: readonly string[];
 }
 

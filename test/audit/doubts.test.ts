@@ -231,3 +231,21 @@ test("rules that name tunnels only still leave an interface to the world", () =>
     ["lo", "ens3"],
   ]);
 });
+
+describe("what could not be read is never all clear", () => {
+  const text = (more: string): string =>
+    `*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n${more}\nCOMMIT\n`;
+  test.each([
+    ["a rule cut off", text("-A INPUT -p tcp --dport"), "a line of save could not be read (line 5)"],
+    ["lines that are none", text("what\nis this"), "2 lines of save could not be read (the first is line 5)"],
+    ["a policy", text(":OUTPUT MAYBE [0:0]"), "a line of save could not be read (line 5)"],
+    ["a table", `${text("")}*unheard\nCOMMIT\n`, "a line of save could not be read (line 7)"],
+  ])("%s", (_, save, says) => {
+    const { rulesets } = readRuleset([{ name: "save", text: save }]);
+    const { findings, inconclusive } = audit(rulesets, readHost({}, rulesets));
+    expect(findings).toEqual([]);
+    expect(inconclusive.filter((s) => s.includes("could not be read"))).toEqual([
+      `IPv4: ${says}: what stands there is not known`,
+    ]);
+  });
+});

@@ -161,9 +161,12 @@ describe("a fleet: a line a host, in their order", () => {
     const good = file("web.snap", snapshot(parts));
     const other = file("other.snap", snapshot(parts));
     const broken: readonly [path: string, says: RegExp][] = [
-      [file("empty.snap", ""), /failed: .*no ruleset could be read$/],
-      [file("ssh.snap", "ssh: connect to host db port 22: Connection refused\n"), /failed: .*no ruleset/],
-      [join(program.folder, "missing.snap"), /failed: .*missing\.snap: no such file$/],
+      [file("empty.snap", ""), /failed: .*it is empty\. /],
+      [
+        file("ssh.snap", "ssh: connect to host db port 22: Connection refused\n"),
+        /failed: .*this is not what iptables-save prints/,
+      ],
+      [join(program.folder, "missing.snap"), /failed: .*missing\.snap: no such file\./],
       [
         file("rules.save", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"),
         /no findings, 0 exposures$/,

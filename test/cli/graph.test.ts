@@ -16,8 +16,8 @@ const PACKET = '{"in":"eth0","src":"203.0.113.2","dst":"203.0.113.1","dport":808
 
 test("each form, and what it leaves out on stderr", () => {
   const notes =
-    "fwcheck: not drawn: 13 chains without rules and 8 chains that nothing calls (--all draws them)\n" +
-    "fwcheck: there are rules for IPv6, too: run again with --family 6\n";
+    "note: not drawn: 13 chains without rules and 8 chains that nothing calls (--all draws them)\n" +
+    "note: there are rules for IPv6, too: run again with --family 6\n";
   for (const [args, start] of [
     [[], "<svg "],
     [["--format", "dot"], "digraph fwcheck {\n"],

@@ -22,12 +22,16 @@ export class Program {
     this.file("package.json", `{"type":"module"}`);
   }
 
-  run(args: readonly string[], options: { input?: string; cwd?: string; env?: NodeJS.ProcessEnv } = {}): Run {
-    const { input = "", cwd, env = {} } = options;
+  run(
+    args: readonly string[],
+    options: { input?: string; cwd?: string; env?: NodeJS.ProcessEnv; uid?: number | undefined } = {},
+  ): Run {
+    const { input = "", cwd, env = {}, uid } = options;
     const run = spawnSync(process.execPath, [join(this.folder, "cli/main.js"), ...args], {
       encoding: "utf8",
       input,
       cwd,
+      uid,
       env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: "", ...env },
     });
     return { code: run.status, out: run.stdout, err: run.stderr };

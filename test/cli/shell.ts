@@ -55,7 +55,7 @@ export class Shell {
     const stands: Readonly<Record<string, string>> = {
       fwcheck: `exec '${process.execPath}' '${folder}/cli/main.js' "$@"`,
       // ssh HOST COMMAND: that host is the sample's.
-      ssh: `shift; case "$1" in sh) cat >/dev/null; cat '${folder}/sample.snap';; iptables-save) ${save};; *) exit 9;; esac`,
+      ssh: `shift; [ "$1" != sudo ] || shift; case "$1" in sh) cat >/dev/null; cat '${folder}/sample.snap';; iptables-save) ${save};; *) exit 9;; esac`,
       sudo: `exec "$@"`,
       "iptables-save": save,
       "iptables-nft-save": save,
