@@ -89,14 +89,26 @@ const copyable = (text: string, label: string): Markup =>
 const scrolled = (label: string, part: Part): Markup =>
   markup`<div class="scroll" tabindex="0" role="group" aria-label="${label}">${part}</div>`;
 
-function summaryPart({ audit, fix, unread }: Contents): Markup {
+/** How it came out, and the sentence that says so: the audit's, unless the report knows something worse. */
+export function outcome({ audit, unread }: Pick<Contents, "audit" | "unread">): ReturnType<typeof summary> {
   const said = summary(audit);
-  const { open } = said;
+  const unexpected = audit.exposures.filter((e) => e.unexpected !== undefined).length;
+  if (said.mood === "bad") return said;
+  if (unexpected > 0)
+    return {
+      ...said,
+      mood: "bad",
+      sentence: `No findings, but ${count(unexpected, "port")} open that nobody expects`,
+    };
   // A rule that could not be read may be the one that matters.
-  const { mood, sentence } =
-    said.mood === "good" && unread.length > 0
-      ? { mood: "unsure" as const, sentence: "No findings, but not all of the rules could be read" }
-      : said;
+  return said.mood === "good" && unread.length > 0
+    ? { ...said, mood: "unsure", sentence: "No findings, but not all of the rules could be read" }
+    : said;
+}
+
+function summaryPart({ audit, fix, unread }: Contents): Markup {
+  const { mood, sentence, open } = outcome({ audit, unread });
+  const unexpected = audit.exposures.filter((e) => e.unexpected !== undefined).length;
   const must = audit.findings.filter((f) => f.certainty === "must").length;
   const may = audit.findings.length - must;
   const tile = (n: number, word: string, href: string, kind = ""): Markup =>
@@ -116,6 +128,7 @@ function summaryPart({ audit, fix, unread }: Contents): Markup {
     ${tile(must, must === 1 ? "finding that is certain" : "findings that are certain", "findings", "bad")}
     ${may === 0 ? null : tile(may, "that depend on what the rules do not tell", "findings", "unsure")}
     ${tile(audit.exposures.length, audit.exposures.length === 1 ? "port published and reached" : "ports published and reached", audit.exposures.length > 0 ? "open" : "summary")}
+    ${unexpected === 0 ? null : tile(unexpected, unexpected === 1 ? "of them is not expected" : "of them are not expected", "open", "bad")}
     ${audit.lint.length === 0 ? null : tile(audit.lint.length, audit.lint.length === 1 ? "rule that misses what it means" : "rules that miss what they mean", "more", "unsure")}
     ${audit.inconclusive.length === 0 ? null : tile(audit.inconclusive.length, "not settled", "more", "unsure")}
     ${unread.length === 0 ? null : tile(unread.length, unread.length === 1 ? "line that could not be read" : "lines that could not be read", "more", "unsure")}

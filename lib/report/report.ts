@@ -9,8 +9,7 @@ import { networkPart } from "../host/sources/docker.ts";
 import { BudgetExceeded } from "../reach/diagram.ts";
 import { readRuleset } from "../rules/load.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { summary } from "./audit.ts";
-import { body } from "./html.ts";
+import { body, outcome } from "./html.ts";
 import { embedded, Markup, markup } from "./markup.ts";
 import { GRAPH_STYLE } from "./svg.ts";
 import { WAY_STYLE } from "./way.ts";
@@ -60,13 +59,14 @@ export async function report(
     ...(options.made === undefined ? [] : [options.made]),
   ];
   const title = options.title ?? rulesets[0]?.source ?? "host";
+  const unread = unreadIn(texts);
   const content = body({
     ...{ rulesets, host, title },
     audit: audited,
     fix: options.fix ?? fixOf(rulesets, host, texts),
     made: made.join(", "),
     live: texts !== undefined,
-    unread: unreadIn(texts),
+    unread,
   });
   const page = (await import("#page")).default;
   const style = [page.style, WAY_STYLE, GRAPH_STYLE].join("\n");
@@ -81,7 +81,7 @@ export async function report(
     <meta http-equiv="Content-Security-Policy" content="${new Markup(policy)}">
     <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
     <meta name="robots" content="noindex"><meta name="referrer" content="no-referrer">
-    <title>${`${title}: ${summary(audited).sentence}`}</title>
+    <title>${`${title}: ${outcome({ audit: audited, unread }).sentence}`}</title>
     <style>${new Markup(style)}</style></head><body>${content}
     ${texts === undefined ? null : markup`<script type="application/json" id="texts">${embedded(shareable(texts))}</script>`}
     <script>${new Markup(page.script)}</script></body></html>`;

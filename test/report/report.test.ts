@@ -8,6 +8,7 @@ import {
   type Host,
   type HostSources,
   type Ruleset,
+  readExpectations,
   readHost,
   readPacket,
   readRuleset,
@@ -191,6 +192,19 @@ describe("never says all clear where something is open", () => {
     const text = seen(await written({ rules, given: {}, rulesets, host: readHost({}, rulesets) }));
     expect(text).toContain("No findings, but not all of the rules could be read.");
     expect(text).toContain("v4:3: ");
+  });
+  test("nor where a port is open that nobody expects", async () => {
+    // ufw lets everybody in to 8080, so nothing is found; the file of expectations does not name it.
+    const { rulesets, host } = read({
+      input: ["-p tcp -m tcp --dport 8080 -j ACCEPT"],
+      user: ["-i eth0 -d 172.17.0.2/32 -m conntrack ! --ctstate DNAT -j DROP"],
+    });
+    const expected = { expect: readExpectations("open: []") };
+    expect(audit(rulesets, host, expected).findings).toEqual([]);
+    const html = await report(rulesets, host, expected);
+    expect(seen(html)).toContain("No findings, but 1 port open that nobody expects.");
+    expect(seen(html)).toContain("1 of them is not expected");
+    expect(html).toContain('class="part summary bad"');
   });
   test("a fix that would not hold is not printed", async () => {
     const here = world("ufw-docker-20.10");
