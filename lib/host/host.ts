@@ -274,7 +274,10 @@ function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
 }
 
 /** What matches ask of the host, for one family; what the routing decision and the rules know stands elsewhere. */
-export function factsOf(host: Host, family: Family): Omit<Facts, "reversePath" | "changing" | "addressIs"> {
+export function factsOf(
+  host: Host,
+  family: Family,
+): Omit<Facts, "reversePath" | "changing" | "addressIs" | "lengthens"> {
   return {
     family,
     interfaces: host.interfaces.map((i) => i.name),

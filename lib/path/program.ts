@@ -82,6 +82,11 @@ export class Program {
     this.facts = {
       ...factsOf(host, family),
       addressIs: kindsOf(host, family),
+      lengthens: [...ruleset.tables.values()].some(({ chains }) =>
+        [...chains.values()].some(({ rules }) =>
+          rules.some(({ target }) => target.kind === "extension" && target.extension.name === "TCPMSS"),
+        ),
+      ),
       reversePath: (how) => reversePath(host, family, how),
       changing: changingSets(ruleset, host),
     };

@@ -39,6 +39,8 @@ export interface Facts {
   member(set: string, sides: readonly ("src" | "dst")[]): Predicate | undefined;
   /** Whether the rules themselves add to the set or take from it: then nobody knows what it holds by the time it is asked. */
   changing(set: string): boolean;
+  /** Whether a rule sets the maximum segment size of TCP, and so may make a packet longer. */
+  readonly lengthens: boolean;
   /** What `-m rpfilter` asks, or `undefined` when the routes are not known. */
   reversePath(options: { loose: boolean; validmark: boolean; acceptLocal: boolean }): Predicate | undefined;
 }

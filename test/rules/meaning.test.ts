@@ -16,6 +16,7 @@ const facts = (family: Family): Facts => ({
   groupOf: () => undefined,
   bare: () => false,
   changing: () => false,
+  lengthens: false,
   reversePath: () => undefined,
 });
 

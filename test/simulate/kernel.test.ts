@@ -361,3 +361,26 @@ test("UDP-Lite and GRE are ASSURED with the packet after the first reply", () =>
     expect(sent(save, [there, back, there]).map((a) => a.verdict)).toEqual(["accept", "accept", "reject"]);
   }
 });
+
+test("a SYN that TCPMSS may have made longer has no certain length", () => {
+  const save = (target: string): string =>
+    `*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --tcp-flags SYN,RST SYN -j ${target}\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m length --length 29:42 -j DROP\nCOMMIT\n`;
+  const verdict = (target: string, length: number, flags = "S"): string =>
+    run(save(target), {
+      ...{
+        in: "eth0",
+        src: "203.0.113.7",
+        dst: "203.0.113.1",
+        proto: "tcp",
+        sport: 5,
+        dport: 80,
+        flags,
+        length,
+      },
+    }).verdict;
+  expect(verdict("MARK --set-mark 1", 40)).toBe("drop");
+  expect(verdict("TCPMSS --set-mss 1200", 40)).toBe("undecided");
+  expect(verdict("TCPMSS --set-mss 1200", 36)).toBe("drop");
+  expect(verdict("TCPMSS --set-mss 1200", 60)).toBe("accept");
+  expect(verdict("TCPMSS --set-mss 1200", 40, "A")).toBe("drop");
+});

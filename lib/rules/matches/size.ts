@@ -1,17 +1,50 @@
 /** How long and how old: length, ttl, hl, tcpmss (net/netfilter/xt_length.c, xt_hl.c, xt_tcpmss.c). */
-import { PROTO } from "../../packet/field.ts";
-import { between, is, negate, opaque, type Predicate, within } from "../../packet/predicate.ts";
+import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
+import {
+  and,
+  between,
+  bits,
+  is,
+  negate,
+  not,
+  opaque,
+  or,
+  type Predicate,
+  within,
+} from "../../packet/predicate.ts";
 import { number, numberRange } from "../codecs.ts";
 import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
-import { sharedKey } from "../facts.ts";
+import { type Site, sharedKey, siteKey } from "../facts.ts";
 
 const range = numberRange(0xffff, "a number from 0 to 65535, or two as first:last");
 
+/** What the kernel adds to a SYN that has no maximum segment size of its own (tcpmss_mangle_packet). */
+const OPTION = 4;
+const OPENS = and(is("proto", PROTO.tcp), bits("flags", TCP_FLAGS.SYN, TCP_FLAGS.SYN));
+
+/** A length in a range, whether or not the packet was made longer. */
+const longer = (lo: number, hi: number, site: Site): Predicate =>
+  or(
+    hi - OPTION < lo ? or() : between("length", lo, hi - OPTION),
+    and(
+      between("length", Math.max(0, lo - OPTION), hi),
+      opaque(siteKey("length", site), "whether TCPMSS made the packet longer is not known"),
+    ),
+  );
+
 export const length = match({
   name: "length",
+  except: "of a SYN where a rule sets its maximum segment size, which may make it longer",
   options: { length: negatable("--length", range) },
   normalize: (values) => (values.length === undefined ? new Unreadable("--length") : values),
-  ask: ({ length: given }) => negate(given!.not, between("length", given!.value[0], given!.value[1])),
+  ask({ length: given }, facts, site) {
+    const [lo, hi] = given!.value;
+    const inside = between("length", lo, hi);
+    return negate(
+      given!.not,
+      facts.lengthens ? or(and(OPENS, longer(lo, hi, site)), and(not(OPENS), inside)) : inside,
+    );
+  },
 });
 
 interface Hops {
