@@ -15,7 +15,10 @@ import { leaves, masked, normalizeRanges, type Predicate } from "../packet/predi
 import { Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import type { Same } from "./same.ts";
 
-/** Order of the levels, best first by measurement: interfaces, state, addresses, protocol, ports; unknowns last. */
+/**
+ * Order of the levels, best first by measurement: interfaces, state, addresses, protocol, ports. An unknown comes right
+ * behind the fields that its rules ask with it: `-s A -m mac ...` is settled where A is. One that is asked alone comes last.
+ */
 const ORDER: readonly Field[] = [
   "in",
   "out",
@@ -44,6 +47,21 @@ const ORDER: readonly Field[] = [
   "type",
   "code",
 ];
+
+const LEVELS: readonly Field[] = [
+  ...ORDER,
+  ...(Object.keys(FIELDS) as Field[]).filter((field) => !ORDER.includes(field)),
+];
+const LAST = LEVELS.length;
+
+/** The lowest level of the fields that a predicate asks for, `LAST` where it asks for none. */
+function lowest(predicate: Predicate): number {
+  let place = -1;
+  leaves(predicate, (leaf) => {
+    if (leaf.kind !== "opaque") place = Math.max(place, LEVELS.indexOf(leaf.field));
+  });
+  return place < 0 ? LAST : place;
+}
 
 /** Fields that hold the same kind of value as another one before translation, and so share its cuts. */
 const TWINS: readonly (readonly Field[])[] = [
@@ -117,6 +135,7 @@ export class Domain {
   static of(family: Family, vocabularies: readonly Vocabulary[], budget?: number): Domain {
     const cuts = new Map<Field, Set<Scalar>>();
     const unknowns = new Map<string, string>();
+    const places = new Map<string, number>();
     const group = new Map<Field, Set<Scalar>>();
     for (const twins of TWINS) {
       const shared = new Set<Scalar>();
@@ -133,9 +152,15 @@ export class Domain {
           cutsOf(field).add(value);
           if (value < (FIELDS[field] as number)) cutsOf(field).add(value + 1);
         }
-    for (const predicate of vocabularies.flatMap((v) => [...v.predicates]))
+    for (const predicate of vocabularies.flatMap((v) => [...v.predicates])) {
+      let place: number | undefined;
       leaves(predicate, (leaf) => {
-        if (leaf.kind === "opaque") return void unknowns.set(leaf.key, leaf.why);
+        if (leaf.kind === "opaque") {
+          unknowns.set(leaf.key, leaf.why);
+          place ??= lowest(predicate);
+          places.set(leaf.key, Math.max(places.get(leaf.key) ?? 0, place));
+          return;
+        }
         const set = cutsOf(leaf.field);
         if (leaf.kind === "bits" && isGiven(leaf.field)) return;
         const last = fieldRange(leaf.field, family)[1];
@@ -149,17 +174,23 @@ export class Domain {
         if (leaf.kind === "bits" && bitRanges(leaf.field, leaf.mask, leaf.value, family) === undefined)
           unknowns.set(scattered(leaf), "the mask has too many holes to follow");
       });
+    }
+    const heads = new Map<number, Variable[]>();
+    for (const [key, keys] of joined(unknowns.keys(), vocabularies)) {
+      const place = Math.max(...keys.map((k) => places.get(k) ?? LAST));
+      const variable: Variable = { kind: "unknown", key, keys, why: unknowns.get(keys[0]!)! };
+      heads.set(place, [...(heads.get(place) ?? []), variable]);
+    }
     const variables: Variable[] = [];
-    const fields = [...ORDER, ...(Object.keys(FIELDS) as Field[]).filter((f) => !ORDER.includes(f))];
-    for (const field of fields) {
+    for (const [place, field] of LEVELS.entries()) {
       const twins = TWINS.find((t) => t.includes(field));
       if (!cuts.has(field) && !(twins?.some((t) => cuts.has(t)) ?? false)) continue;
       const [first, last] = fieldRange(field, family);
       const starts = [...new Set([first, ...cutsOf(field)])].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
       variables.push({ kind: "field", field, starts, last });
+      variables.push(...(heads.get(place) ?? []));
     }
-    for (const [key, keys] of joined(unknowns.keys(), vocabularies))
-      variables.push({ kind: "unknown", key, keys, why: unknowns.get(keys[0]!)! });
+    variables.push(...(heads.get(LAST) ?? []));
     return new Domain(family, variables, budget);
   }
 
