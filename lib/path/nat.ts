@@ -74,6 +74,19 @@ export function translate(
   return { address, port, choice: choices.length === 0 ? null : choices.join("; ") };
 }
 
+/**
+ * The header that a translation gives to every packet alike, `null` for what it keeps.
+ * @returns `null` where the host, the packet or the kernel has a say in it
+ */
+export function fixed({
+  to,
+  ports,
+}: Nat): { readonly address: Address | null; readonly port: number | null } | null {
+  if (to.kind !== "keep" && (to.kind !== "range" || to.first !== to.last)) return null;
+  if (ports !== null && (ports.first !== ports.last || ports.base !== undefined)) return null;
+  return { address: to.kind === "range" ? to.first : null, port: ports?.first ?? null };
+}
+
 /** Whether packets that come from no address, 0.0.0.0, are left alone (nf_nat_masquerade_ipv4). */
 export const isNobody = (nat: Nat, family: Family): boolean =>
   family === 4 && nat.to.kind === "interface" && nat.side === "src";

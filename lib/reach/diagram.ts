@@ -197,8 +197,7 @@ export class Diagrams {
 
   /** The set of packets whose variable lies in one of the ranges of ordinals (sorted, disjoint). */
   range(level: number, ranges: readonly (readonly [number, number])[], inside: Node = FULL): Node {
-    const starts = new Int32Array(ranges.length * 2 + 1);
-    const kids = new Int32Array(ranges.length * 2 + 1);
+    const { starts, kids } = room(this.rebuilding, this.rebuilt, ranges.length * 2 + 1);
     let k = 0;
     const end = this.domains[level]!;
     let at = 0;

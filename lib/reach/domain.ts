@@ -16,7 +16,7 @@ import { Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import type { Same } from "./same.ts";
 
 /**
- * Order of the levels, best first by measurement: interfaces, state, addresses, protocol, ports. An unknown comes right
+ * Order of the levels, best first by measurement: interfaces, state, what is asked for, who asks. An unknown comes right
  * behind the fields that its rules ask with it: `-s A -m mac ...` is settled where A is. One that is asked alone comes last.
  */
 const ORDER: readonly Field[] = [
@@ -29,20 +29,20 @@ const ORDER: readonly Field[] = [
   "ctstatus",
   "mark",
   "ctmark",
-  "src",
-  "ctorigsrc",
-  "ctrepldst",
   "dst",
   "ctorigdst",
   "ctreplsrc",
   "proto",
   "ctproto",
-  "sport",
-  "ctorigsrcport",
-  "ctrepldstport",
   "dport",
   "ctorigdstport",
   "ctreplsrcport",
+  "src",
+  "ctorigsrc",
+  "ctrepldst",
+  "sport",
+  "ctorigsrcport",
+  "ctrepldstport",
   "flags",
   "type",
   "code",
@@ -165,14 +165,14 @@ export class Domain {
         if (leaf.kind === "bits" && isGiven(leaf.field)) return;
         const last = fieldRange(leaf.field, family)[1];
         const ranges =
-          leaf.kind === "in" ? leaf.ranges : (bitRanges(leaf.field, leaf.mask, leaf.value, family) ?? []);
-        for (const [lo, hi] of ranges)
+          leaf.kind === "in" ? leaf.ranges : bitRanges(leaf.field, leaf.mask, leaf.value, family);
+        if (leaf.kind === "bits" && ranges === undefined)
+          unknowns.set(scattered(leaf), "the mask has too many holes to follow");
+        for (const [lo, hi] of ranges ?? [])
           for (const cut of [lo, successor(hi)]) {
             if (cut <= last) set.add(cut);
             if (COUNTED.includes(leaf.field) && successor(cut) <= last) set.add(successor(cut));
           }
-        if (leaf.kind === "bits" && bitRanges(leaf.field, leaf.mask, leaf.value, family) === undefined)
-          unknowns.set(scattered(leaf), "the mask has too many holes to follow");
       });
     }
     const heads = new Map<number, Variable[]>();
@@ -297,31 +297,46 @@ export class Domain {
     switch (predicate.kind) {
       case "any":
         return FULL;
-      case "in":
-        return this.ranges(predicate.field, predicate.ranges);
-      case "bits": {
-        if (isGiven(predicate.field)) return this.masked(predicate.field, predicate.mask, predicate.value);
-        const ranges = bitRanges(predicate.field, predicate.mask, predicate.value, this.family);
-        return ranges === undefined
-          ? this.unknown(scattered(predicate))
-          : this.ranges(predicate.field, ranges);
-      }
-      case "opaque":
-        return this.unknown(predicate.key);
       case "not":
         return this.diagrams.not(this.set(predicate.not));
-      default: {
+      case "and":
+      case "or": {
         let node = this.compiled.get(predicate);
         if (node === undefined) {
           node =
             predicate.kind === "and"
-              ? predicate.all.map((p) => this.set(p)).reduce((a, b) => this.diagrams.mask(a, b), FULL)
+              ? this.inside(predicate, FULL)
               : this.diagrams.overAll(predicate.some.map((p) => this.set(p)));
           this.compiled.set(predicate, node);
         }
         return node;
       }
+      default: {
+        const { level, ranges } = this.leaf(predicate);
+        return this.diagrams.range(level, ranges);
+      }
     }
+  }
+
+  /** A terminal for the packets that satisfy a predicate, 0 for all others. */
+  inside(predicate: Predicate, value: Node): Node {
+    const { diagrams } = this;
+    if (predicate.kind !== "and") return diagrams.mask(this.set(predicate), value);
+    // Questions of single fields are stacked from the lowest level up; what is left is laid over them.
+    const questions: Question[] = [];
+    let rest = FULL;
+    for (const part of predicate.all)
+      if (part.kind === "in" || part.kind === "bits" || part.kind === "opaque")
+        questions.push(this.leaf(part));
+      else rest = diagrams.mask(rest, this.set(part));
+    questions.sort((a, b) => b.level - a.level);
+    let node = value;
+    for (const { level, ranges } of questions)
+      node =
+        diagrams.levelOf(node) === level
+          ? diagrams.mask(diagrams.range(level, ranges), node)
+          : diagrams.range(level, ranges, node);
+    return diagrams.mask(rest, node);
   }
 
   /** The ordinals of a range. A range that no vocabulary spoke of would silently grow to its interval: refused. */
@@ -333,23 +348,38 @@ export class Domain {
     return [first, end];
   }
 
-  /** A mask asked of each value that the field can have. */
-  private masked(field: Field, mask: Scalar, value: Scalar): Node {
-    const level = this.levels.get(field)!;
-    const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
-    const holds = starts.flatMap((start, i) => (masked(start, mask) === value ? [[i, i] as const] : []));
-    return holds.length === 0 ? EMPTY : this.diagrams.range(level, holds);
+  /** What a part of a predicate asks of its variable. */
+  private leaf(leaf: Leaf): Question {
+    if (leaf.kind === "opaque") return this.unknown(leaf.key);
+    const level = this.levels.get(leaf.field)!;
+    if (leaf.kind === "in") return this.ranges(level, leaf.ranges);
+    if (isGiven(leaf.field)) {
+      // A mask is asked of each value that the field can have.
+      const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
+      const holds = starts.flatMap((start, i) =>
+        masked(start, leaf.mask) === leaf.value ? [[i, i] as const] : [],
+      );
+      return { level, ranges: holds };
+    }
+    const ranges = bitRanges(leaf.field, leaf.mask, leaf.value, this.family);
+    return ranges === undefined ? this.unknown(scattered(leaf)) : this.ranges(level, ranges);
   }
 
-  private unknown(key: string): Node {
-    return this.diagrams.range(this.unknowns.get(key)!, [[1, 1]]);
+  private unknown(key: string): Question {
+    return { level: this.unknowns.get(key)!, ranges: [[1, 1]] };
   }
 
-  private ranges(field: Field, ranges: readonly Range[]): Node {
-    const level = this.levels.get(field)!;
-    const list = normalizeRanges(ranges).map(([lo, hi]) => this.cut(level, lo, hi));
-    return list.length === 0 ? EMPTY : this.diagrams.range(level, list);
+  private ranges(level: number, ranges: readonly Range[]): Question {
+    return { level, ranges: normalizeRanges(ranges).map(([lo, hi]) => this.cut(level, lo, hi)) };
   }
+}
+
+type Leaf = Extract<Predicate, { kind: "in" | "bits" | "opaque" }>;
+
+/** Which ordinals of a variable are asked for, sorted and disjoint. */
+interface Question {
+  readonly level: number;
+  readonly ranges: readonly (readonly [number, number])[];
 }
 
 /** The unknowns by the key of the first of those that are one. */

@@ -15,7 +15,7 @@ import type { Packet } from "../packet/packet.ts";
 import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
-import { destinations, isNobody, translate } from "../path/nat.ts";
+import { destinations, fixed, isNobody, translate } from "../path/nat.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import {
   arrive,
@@ -30,7 +30,7 @@ import {
 import { changed, type Effect, type Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
-import { Chains, type Outcome } from "./chain.ts";
+import { Chains, type Outcome, type Translation } from "./chain.ts";
 import { EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
 import { sameUnknowns } from "./same.ts";
@@ -327,9 +327,7 @@ export class Reach implements Engine<States> {
   /** Asks a chain of the nat table about packets of one form. */
   private translate(state: SetState, chain: BoundChain, side: "dst" | "src"): Part<States, Decision>[] {
     const asked = { ...state, asked: { ...state.asked, [side]: true } };
-    const { states, others } = this.chains.translate(asked, chain, (nat, rule) =>
-      this.fixed(asked, nat, rule),
-    );
+    const { states, others } = this.chains.translate(asked, chain, (outcome) => this.fixed(asked, outcome));
     const parts = others.flatMap(({ state: after, outcome }): Part<SetState, Decision>[] => {
       if (outcome.kind === "nat") return this.translated(after, outcome.nat, outcome.rule, side);
       const how = decision(outcome);
@@ -341,18 +339,12 @@ export class Reach implements Engine<States> {
     ];
   }
 
-  /** The form after a translation that gives every packet of a state the same address and port, other than its own. */
-  private fixed(state: SetState, nat: Nat, rule: Rule): Form | null {
-    const { to, ports, side } = nat;
-    if (to.kind !== "range" || to.first !== to.last) return null;
-    if (ports !== null && (ports.first !== ports.last || ports.base !== undefined)) return null;
-    const { diagrams } = this.domain;
-    const now = state.bound[side];
-    if (now === undefined) {
-      const mine = this.domain.only(state.set, side);
-      if (diagrams.mask(mine, this.domain.set(is(side, to.first))) !== EMPTY) return null;
-    } else if (!("value" in now) || now.value === to.first) return null;
-    return formOf(this.rebound(noted(state, rule), side, to.first, ports?.first ?? null));
+  /** The form after a translation that gives every packet the same header; one that has it already is not translated. */
+  private fixed(state: SetState, { nat, rule, idle }: Translation): Form | null {
+    const header = fixed(nat);
+    if (header === null) return null;
+    const after = noted(state, rule);
+    return formOf(idle ? after : this.rebound(after, nat.side, header.address, header.port));
   }
 
   /** Whether nothing in the nat table can stop what goes out by an interface; what comes back in by it is another thing. */
