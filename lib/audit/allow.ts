@@ -3,7 +3,7 @@ import { prefixRange } from "../packet/address.ts";
 import { within } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
-import type { SetState } from "../reach/state.ts";
+import type { States } from "../reach/state.ts";
 import { describe, type Group, type Way } from "./finding.ts";
 import { isAccepted } from "./intent.ts";
 import type { Question } from "./question.ts";
@@ -11,8 +11,8 @@ import type { Question } from "./question.ts";
 /** Rules of the owner's that allow what Docker drops before they can speak. */
 export function ineffective(
   q: Question,
-  seen: readonly Ending<SetState>[],
-  wanted: { endings: Ending<SetState>[]; allowed: Node },
+  seen: readonly Ending<States>[],
+  wanted: { endings: Ending<States>[]; allowed: Node },
 ): Way[] {
   const { diagrams } = q.domain;
   const firsts = q.firsts(seen);

@@ -151,13 +151,6 @@ export interface Way {
   readonly finding: Finding | null;
 }
 
-/** The packets of a way, and what of them the intent allows and blocks. */
-export interface Divided {
-  readonly all: Node;
-  readonly allowed: Node;
-  readonly blocked: Node;
-}
-
 export interface Flow {
   readonly ways: readonly Way[];
   readonly blocked: Node;
@@ -186,7 +179,7 @@ export function describe(
   asked: "input" | "routed" | "output",
 ): Finding | null {
   if (set === EMPTY || q.detail === "sets") return null;
-  q.progress(`${group.kind}${group.place === undefined ? "" : ` ${group.place}`}`);
+  q.progress(group.place === undefined ? group.kind : `${group.kind} ${group.place}`);
   // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
   const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);
   const part = rest === EMPTY ? set : rest;
@@ -218,11 +211,10 @@ export function describe(
       : rest === EMPTY && listed !== undefined
         ? listed
         : from;
-  const label = `${group.kind} ${proto} ${JSON.stringify(packetJson(packet))}`;
   const opens = group.kind !== "ineffective-allow";
   if ((actual.verdict === "accept") !== opens || (wish.verdict === "accept") === opens)
     q.inconclusive.add(
-      `IPv${q.ruleset.family}: the sets and the simulator disagree about ${label}; please report this`,
+      `IPv${q.ruleset.family}: the sets and the simulator disagree about ${group.kind} ${proto} ${JSON.stringify(packetJson(packet))}; please report this`,
     );
   return {
     id: `${group.kind}/${q.ruleset.family}/${proto}/${group.place ?? `${inputs.join("+")}/${packet.dport ?? "any"}`}`,

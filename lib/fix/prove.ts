@@ -136,8 +136,8 @@ function changes(
     found.push({ packet: packetJson(packet), why });
   };
   const ways: [string, (reach: Reach) => Ending<SetState>[], Node][] = [
-    ["a packet that comes in", (reach) => reach.arrive(reach.start(arriving)), audited.blocked],
-    ["a packet that the host sends", (reach) => reach.send(reach.start(ANY)), EMPTY],
+    ["a packet that comes in", (reach) => reach.apart(reach.arrive(reach.start(arriving))), audited.blocked],
+    ["a packet that the host sends", (reach) => reach.apart(reach.send(reach.start(ANY))), EMPTY],
   ];
   for (const [what, walk, may] of ways) {
     const was = byOutcome(walk(old), domain);

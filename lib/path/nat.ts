@@ -7,9 +7,13 @@ import type { Nat } from "../rules/effect.ts";
 import type { Case } from "./case.ts";
 
 /** A new address and port; `null` keeps the old one. */
-export interface Translated {
+export interface Header {
   readonly address: Address | null;
   readonly port: number | null;
+}
+
+/** What a translation makes of a header. */
+export interface Translated extends Header {
   /** Where the kernel chooses among several, which one was taken here, as a sentence; else `null`. */
   readonly choice: string | null;
 }
@@ -78,10 +82,7 @@ export function translate(
  * The header that a translation gives to every packet alike, `null` for what it keeps.
  * @returns `null` where the host, the packet or the kernel has a say in it
  */
-export function fixed({
-  to,
-  ports,
-}: Nat): { readonly address: Address | null; readonly port: number | null } | null {
+export function fixed({ to, ports }: Nat): Header | null {
   if (to.kind !== "keep" && (to.kind !== "range" || to.first !== to.last)) return null;
   if (ports !== null && (ports.first !== ports.last || ports.base !== undefined)) return null;
   return { address: to.kind === "range" ? to.first : null, port: ports?.first ?? null };

@@ -3,9 +3,9 @@
  * once by balanced halves and shared by all that call it; a chain that writes marks is followed rule by rule.
  */
 import { CT, type Field } from "../packet/field.ts";
-import { and, is, type Predicate } from "../packet/predicate.ts";
+import { ANY, and, is, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
-import { fixed } from "../path/nat.ts";
+import { fixed, type Header } from "../path/nat.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import { type Change, changed, type Effect, type Nat } from "../rules/effect.ts";
@@ -305,11 +305,15 @@ export class Chains {
         return diagrams.mask(this.domain.set(when), diagrams.over(called, terminal(this.outcomes.return)));
       }
       case "nat": {
+        const all = this.domain.inside(when, terminal(this.outcomes.of(effect, rule)));
         const header = fixed(effect);
-        const made = this.domain.inside(when, terminal(this.outcomes.of(effect, rule)));
-        if (header === null) return made;
-        const has = and(when, ...isHeader(effect.side, header));
-        return diagrams.over(this.domain.inside(has, terminal(this.outcomes.of(effect, rule, true))), made);
+        const idle =
+          header === null ? EMPTY : diagrams.mask(this.domain.set(isHeader(effect.side, header)), all);
+        if (idle === EMPTY) return all;
+        return diagrams.over(
+          diagrams.map(idle, (id) => (id === 0 ? 0 : this.outcomes.of(effect, rule, true))),
+          all,
+        );
       }
       default:
         return this.domain.inside(when, terminal(this.outcomes.of(effect, rule)));
@@ -359,14 +363,12 @@ export class Chains {
   }
 }
 
-/** What asks for a header on a side. */
-const isHeader = (
-  side: Nat["side"],
-  { address, port }: NonNullable<ReturnType<typeof fixed>>,
-): Predicate[] => [
-  ...(address === null ? [] : [is(side, address)]),
-  ...(port === null ? [] : [is(side === "dst" ? "dport" : "sport", port)]),
-];
+/** Asks whether a header stands on a side already. */
+const isHeader = (side: Nat["side"], { address, port }: Header): Predicate =>
+  and(
+    address === null ? ANY : is(side, address),
+    port === null ? ANY : is(side === "dst" ? "dport" : "sport", port),
+  );
 
 const nameOf = ({ chain }: BoundChain): string => `${chain.table} ${chain.name}`;
 

@@ -203,40 +203,30 @@ export class Domain {
   readonly unknownLevels: ReadonlySet<number>;
   private readonly allBut = new Map<Field, ReadonlySet<number>>();
 
-  /** Cuts a set into the parts that the predicates take, the first that holds; `rest` is what none takes. */
-  partition(
-    set: Node,
-    predicates: readonly Predicate[],
-  ): { readonly parts: ReadonlyMap<number, Node>; readonly rest: Node } {
+  /**
+   * Cuts a set into the parts that the predicates take, the first that holds: each packet gets the number of its part,
+   * from 1. `rest` is what none takes.
+   */
+  partition(set: Node, predicates: readonly Predicate[]): { readonly parts: Node; readonly rest: Node } {
     const { diagrams } = this;
-    const first = diagrams.overAll(predicates.map((p, i) => diagrams.mask(this.set(p), terminal(i + 1))));
-    const parts = new Map(
-      [...diagrams.split(diagrams.mask(set, first))].map(([value, part]) => [value - 1, part]),
+    const parts = diagrams.mask(
+      set,
+      diagrams.overAll(predicates.map((p, i) => this.inside(p, terminal(i + 1)))),
     );
-    return {
-      parts,
-      rest: diagrams.minus(
-        set,
-        diagrams.map(first, (value) => Math.min(value, 1)),
-      ),
-    };
+    return { parts, rest: diagrams.minus(set, diagrams.members(parts)) };
   }
 
-  /**
-   * Divides many disjoint sets by another one, all in one pass: what of each lies inside and outside of it. One by
-   * one, each would walk the whole of the other again.
-   */
-  divide(
-    sets: readonly Node[],
-    by: Node,
-  ): { readonly inside: readonly Node[]; readonly outside: readonly Node[] } {
+  /** Of each part what lies inside and outside of a set, all in one pass: one by one, each would walk the whole set. */
+  divide(parts: Node, by: Node): Map<number, Divided> {
     const { diagrams } = this;
-    const tagged = diagrams.overAll(sets.map((set, i) => diagrams.mask(set, terminal(i + 1))));
-    const list = (node: Node): Node[] => {
-      const parts = diagrams.split(node);
-      return sets.map((_, i) => parts.get(i + 1) ?? EMPTY);
-    };
-    return { inside: list(diagrams.mask(by, tagged)), outside: list(diagrams.minus(tagged, by)) };
+    const inside = diagrams.split(diagrams.mask(by, parts));
+    const outside = diagrams.split(diagrams.minus(parts, by));
+    return new Map(
+      [...diagrams.split(parts)].map(([part, all]) => [
+        part,
+        { all, inside: inside.get(part) ?? EMPTY, outside: outside.get(part) ?? EMPTY },
+      ]),
+    );
   }
 
   /** A set over one field alone: which of its values some member has. */
@@ -321,14 +311,16 @@ export class Domain {
   /** A terminal for the packets that satisfy a predicate, 0 for all others. */
   inside(predicate: Predicate, value: Node): Node {
     const { diagrams } = this;
-    if (predicate.kind !== "and") return diagrams.mask(this.set(predicate), value);
-    // Questions of single fields are stacked from the lowest level up; what is left is laid over them.
+    // Questions of single variables are stacked from the lowest level up; what is left is laid over them.
     const questions: Question[] = [];
     let rest = FULL;
-    for (const part of predicate.all)
-      if (part.kind === "in" || part.kind === "bits" || part.kind === "opaque")
-        questions.push(this.leaf(part));
+    const take = (part: Predicate): void => {
+      if (part.kind === "and") for (const each of part.all) take(each);
+      else if (isLeaf(part)) questions.push(this.leaf(part));
+      else if (part.kind === "not" && isLeaf(part.not)) questions.push(this.otherwise(this.leaf(part.not)));
       else rest = diagrams.mask(rest, this.set(part));
+    };
+    take(predicate);
     questions.sort((a, b) => b.level - a.level);
     let node = value;
     for (const { level, ranges } of questions)
@@ -365,21 +357,44 @@ export class Domain {
     return ranges === undefined ? this.unknown(scattered(leaf)) : this.ranges(level, ranges);
   }
 
+  /** The other ordinals of the same variable. */
+  private otherwise({ level, ranges }: Question): Question {
+    const others: [number, number][] = [];
+    let at = 0;
+    for (const [lo, hi] of ranges) {
+      if (lo > at) others.push([at, lo - 1]);
+      at = hi + 1;
+    }
+    const end = this.diagrams.domains[level]!;
+    if (at < end) others.push([at, end - 1]);
+    return { level, ranges: others };
+  }
+
   private unknown(key: string): Question {
     return { level: this.unknowns.get(key)!, ranges: [[1, 1]] };
   }
 
   private ranges(level: number, ranges: readonly Range[]): Question {
-    return { level, ranges: normalizeRanges(ranges).map(([lo, hi]) => this.cut(level, lo, hi)) };
+    const sorted = ranges.length > 1 ? normalizeRanges(ranges) : ranges;
+    return { level, ranges: sorted.map(([lo, hi]) => this.cut(level, lo, hi)) };
   }
 }
 
 type Leaf = Extract<Predicate, { kind: "in" | "bits" | "opaque" }>;
 
+const isLeaf = (p: Predicate): p is Leaf => p.kind === "in" || p.kind === "bits" || p.kind === "opaque";
+
 /** Which ordinals of a variable are asked for, sorted and disjoint. */
 interface Question {
   readonly level: number;
   readonly ranges: readonly (readonly [number, number])[];
+}
+
+/** A set, and what of it lies inside and outside of another one. */
+export interface Divided {
+  readonly all: Node;
+  readonly inside: Node;
+  readonly outside: Node;
 }
 
 /** The unknowns by the key of the first of those that are one. */
