@@ -3,6 +3,9 @@ import yargs, { type Argv } from "yargs";
 import { hideBin } from "yargs/helpers";
 import manifest from "../package.json" with { type: "json" };
 import { hostFlags, STDIN } from "./flags.ts";
+import { bePatient } from "./patience.ts";
+
+bePatient();
 
 const rules = {
   describe:

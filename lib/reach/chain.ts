@@ -124,7 +124,7 @@ export class Chains {
     }
     if (forms.size === 0) return { states: NOBODY, others: this.plain(state, chain) };
     const set = diagrams.map(decided, (id) => (forms.has(id) ? id : 0));
-    const rest = diagrams.minus(state.set, this.members(set));
+    const rest = diagrams.minus(state.set, set);
     return {
       states: { set, forms },
       others: rest === EMPTY ? [] : this.plain({ ...state, set: rest }, chain),
@@ -261,8 +261,8 @@ export class Chains {
       const decided = diagrams.mask(group.set, now);
       for (const [outcome, set] of diagrams.split(decided))
         parts.push({ state: this.inside(group, set), outcome });
-      const rest = diagrams.minus(group.set, this.members(decided));
-      if (rest !== EMPTY) parts.push({ state: this.inside(group, this.members(rest)), outcome: 0 });
+      const rest = diagrams.minus(group.set, decided);
+      if (rest !== EMPTY) parts.push({ state: this.inside(group, rest), outcome: 0 });
     }
     return parts;
   }

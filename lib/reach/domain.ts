@@ -213,7 +213,7 @@ export class Domain {
       set,
       diagrams.overAll(predicates.map((p, i) => this.inside(p, terminal(i + 1)))),
     );
-    return { parts, rest: diagrams.minus(set, diagrams.members(parts)) };
+    return { parts, rest: diagrams.minus(set, parts) };
   }
 
   /** Of each part what lies inside and outside of a set, all in one pass: one by one, each would walk the whole set. */
@@ -221,11 +221,12 @@ export class Domain {
     const { diagrams } = this;
     const inside = diagrams.split(diagrams.mask(by, parts));
     const outside = diagrams.split(diagrams.minus(parts, by));
+    const numbers = [...new Set([...inside.keys(), ...outside.keys()])].sort((a, b) => a - b);
     return new Map(
-      [...diagrams.split(parts)].map(([part, all]) => [
-        part,
-        { all, inside: inside.get(part) ?? EMPTY, outside: outside.get(part) ?? EMPTY },
-      ]),
+      numbers.map((number) => {
+        const [yes, no] = [inside.get(number) ?? EMPTY, outside.get(number) ?? EMPTY];
+        return [number, { all: diagrams.over(yes, no), inside: yes, outside: no }];
+      }),
     );
   }
 

@@ -62,6 +62,7 @@ describe("what a diagram says of each packet", () => {
         same(d, set, (p) => Math.min(og(p), 1));
         same(d, d.mask(set, f), (p) => (og(p) > 0 ? of(p) : 0));
         same(d, d.minus(f, set), (p) => (og(p) > 0 ? 0 : of(p)));
+        same(d, d.minus(f, g), (p) => (og(p) > 0 ? 0 : of(p)));
         same(d, d.not(set), (p) => (og(p) > 0 ? 0 : 1));
         same(
           d,
