@@ -6,7 +6,7 @@ import { and, is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import type { Divided } from "../reach/domain.ts";
-import type { States } from "../reach/state.ts";
+import { type States, valueIn } from "../reach/state.ts";
 import { chainOf, type Rule } from "../rules/ruleset.ts";
 import { gatewayMode, publishing } from "./docker.ts";
 import { exposure } from "./exposure.ts";
@@ -90,8 +90,19 @@ export function direct(
     }
     const blocked = diagrams.minus(rest, intent);
     if (rest === EMPTY) continue;
-    const spans = q.domain.spans(blocked, "dst");
-    const one = spans.length === 1 && spans[0]![0] === spans[0]![1] ? (spans[0]![0] as Address) : null;
+    // Where the owner's rules translate, it is not the address that was asked for.
+    const made = new Set(
+      endings.flatMap((e) =>
+        e.out === bridge ? [...e.state.forms.values()].map((f) => valueIn(f, "dst")) : [],
+      ),
+    );
+    const spans = made.has(undefined)
+      ? q.domain.spans(blocked, "dst")
+      : [...made].map((to) => [to!, to!] as const);
+    const one =
+      made.size === 1 && spans.length === 1 && spans[0]![0] === spans[0]![1]
+        ? (spans[0]![0] as Address)
+        : null;
     const known = q.host.containers.flatMap((c) => c.addresses);
     add(
       "direct-bypass",

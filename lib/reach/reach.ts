@@ -622,7 +622,7 @@ function toPacket(values: ReadonlyMap<Field, Scalar>, domain: Domain): Packet {
   const proto = number("proto") ?? 6;
   const zero: Address = domain.family === 4 ? 0 : 0n;
   const input = String(values.get("in") ?? "").replaceAll(LAST_NAME, "");
-  const ports = proto === 6 || proto === 17;
+  const ports = hasPorts(proto);
   const icmp = proto === 1 || proto === 58;
   const optional = <K extends string>(key: K, value: number | undefined): Partial<Record<K, number>> =>
     value === undefined ? {} : ({ [key]: value } as Record<K, number>);

@@ -105,6 +105,12 @@ const CASES: [string, string[], unknown[], RegExp][] = [
     [[{ Name: "wire", Id: "x", Driver: "ipvlan", IPAM: {} }]],
     /^network wire is ipvlan/,
   ],
+  [
+    "containers with IPv6, and no rules of IPv6",
+    [save({})],
+    [[{ Name: "six", Id: "y", Driver: "bridge", IPAM: { Config: [{ Subnet: "fd00:6::/64" }] } }]],
+    /^there is no IPv6 ruleset among the inputs, and containers have IPv6 addresses/,
+  ],
 ];
 
 describe("no findings is not all clear", () => {
