@@ -78,7 +78,18 @@ export class Chains {
   /** Called with the name of each built-in chain that is asked: long work shows where it is. */
   asking: ((chain: string) => void) | undefined;
 
-  constructor(
+  private static readonly made = new WeakMap<Domain, Map<Program, Chains>>();
+
+  /** The chains of a program in a domain, made once however many ask. */
+  static of(program: Program, domain: Domain): Chains {
+    let byProgram = Chains.made.get(domain);
+    if (byProgram === undefined) Chains.made.set(domain, (byProgram = new Map<Program, Chains>()));
+    let chains = byProgram.get(program);
+    if (chains === undefined) byProgram.set(program, (chains = new Chains(program, domain)));
+    return chains;
+  }
+
+  private constructor(
     private readonly program: Program,
     private readonly domain: Domain,
   ) {}

@@ -233,7 +233,7 @@ export class Reach implements Engine<States> {
     readonly domain: Domain,
     private readonly sent = true,
   ) {
-    this.chains = new Chains(program, domain);
+    this.chains = Chains.of(program, domain);
     this.fresh = freshCases(program.ruleset.family, loose(program.host));
     const each = (field: Field): Case<string>[] =>
       program.host.interfaces.map(({ name }) => ({ when: is(field, name), outcome: name }));
