@@ -5,6 +5,9 @@ import { safe } from "../lib/index.ts";
 import manifest from "../package.json" with { type: "json" };
 import { hostFlags, STDIN } from "./flags.ts";
 import { tell } from "./output.ts";
+import { bePatient } from "./patience.ts";
+
+bePatient();
 
 const rules = {
   describe:
@@ -195,6 +198,7 @@ const fix = (parser: Argv, name: string): Argv =>
               "for iptables-restore, a shell script, ufw's after.rules, a unit that runs the script, or the whole ruleset with the fix in it",
           },
           family: {
+            type: "string",
             choices: FAMILIES,
             describe: "which family --format restore and ufw print",
             requiresArg: true,
@@ -281,6 +285,7 @@ const graph = (parser: Argv, name: string): Argv =>
             requiresArg: true,
           },
           family: {
+            type: "string",
             choices: FAMILIES,
             describe: "which family to draw (4, where there are both)",
             requiresArg: true,

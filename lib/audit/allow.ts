@@ -1,25 +1,27 @@
 /** Rules of the owner's that allow what Docker drops before they can speak. */
 import { prefixRange } from "../packet/address.ts";
-import { within } from "../packet/predicate.ts";
+import { is, within } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
-import type { SetState } from "../reach/state.ts";
+import { type States, valueIn } from "../reach/state.ts";
 import { describe, type Group, type Way } from "./finding.ts";
-import { isAccepted } from "./intent.ts";
+import { isAccepted, passes } from "./intent.ts";
 import type { Question } from "./question.ts";
 
+/** What became of packets, and which of them the owner's route rules allow as FORWARD sees them. */
+interface Seen {
+  readonly endings: readonly Ending<States>[];
+  readonly allowed: Node;
+}
+
 /** Rules of the owner's that allow what Docker drops before they can speak. */
-export function ineffective(
-  q: Question,
-  seen: readonly Ending<SetState>[],
-  wanted: { endings: Ending<SetState>[]; allowed: Node },
-): Way[] {
+export function ineffective(q: Question, seen: Seen, wanted: Seen): Way[] {
   const { diagrams } = q.domain;
-  const firsts = q.firsts(seen);
   if (wanted.allowed === EMPTY) return [];
-  const stopped = q.union(firsts, (e) => e.verdict === "drop" || e.verdict === "reject");
+  // In raw nobody knows yet what is a first packet: the walk through the owner's own rules does.
+  const stopped = q.union(seen.endings, (e) => e.verdict === "drop" || e.verdict === "reject");
   const allowed = diagrams.mask(wanted.allowed, q.union(q.firsts(wanted.endings), isAccepted));
-  const dead = diagrams.mask(allowed, stopped);
+  const dead = diagrams.minus(diagrams.mask(allowed, stopped), served(q, seen));
   return q.host.bridges.flatMap((bridge): Way[] => {
     const set = diagrams.mask(subnetsOf(q, bridge), dead);
     const group: Group = {
@@ -45,6 +47,27 @@ export function ineffective(
           },
         ];
   });
+}
+
+/**
+ * Packets for endpoints that published ports lead to and route rules allow: there the rule does what it is for, since
+ * ufw's users allow a published port by the container's own address and port.
+ */
+function served(q: Question, { endings, allowed }: Seen): Node {
+  const { diagrams } = q.domain;
+  return diagrams.overAll(
+    endings.filter(passes).flatMap(({ state, delivery }) => {
+      if (delivery !== "forward") return [];
+      return [...diagrams.split(diagrams.mask(allowed, state.set))].flatMap(([id, set]) => {
+        const form = state.forms.get(id)!;
+        const [dst, dport] = [valueIn(form, "dst"), valueIn(form, "dport")];
+        if (dst === undefined) return [];
+        const there = q.set(is("dst", dst), ...(dport === undefined ? [] : [is("dport", dport)]));
+        const alike = dport === undefined ? [q.domain.only(set, "dport")] : [];
+        return [q.domain.only(set, "proto"), ...alike].reduce((all, part) => diagrams.mask(all, part), there);
+      });
+    }),
+  );
 }
 
 /** Packets for the addresses behind a bridge. */

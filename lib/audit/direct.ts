@@ -5,12 +5,12 @@ import { type Address, hasPorts, PROTO, type Scalar } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
-import type { SetState } from "../reach/state.ts";
+import type { Divided } from "../reach/domain.ts";
+import { type States, valueIn } from "../reach/state.ts";
 import { chainOf, type Rule } from "../rules/ruleset.ts";
 import { gatewayMode, publishing } from "./docker.ts";
 import { exposure } from "./exposure.ts";
 import {
-  type Divided,
   describe,
   type Exposure,
   endpointOf,
@@ -24,7 +24,7 @@ import type { Question } from "./question.ts";
 /** Packets for the containers' own addresses, and those Docker's rules let through to somewhere else. */
 export function direct(
   q: Question,
-  endings: readonly Ending<SetState>[],
+  endings: readonly Ending<States>[],
   intent: Node,
   exposures: Exposure[],
 ): Way[] {
@@ -34,10 +34,10 @@ export function direct(
   const translated = new Set(translations(q).map(({ key }) => key));
   const ways: Way[] = [];
   for (const bridge of new Set(endings.map((e) => e.out!))) {
-    const through = diagrams.overAll(endings.filter((e) => e.out === bridge).map((e) => e.state.set));
+    const through = q.union(endings, (e) => e.out === bridge);
     const add = (
       kind: FindingKind,
-      { all, allowed, blocked }: Divided,
+      { all, inside: allowed, outside: blocked }: Divided,
       group: Omit<Group, "kind" | "inputs">,
       endpoint: Way["endpoint"],
       proto: number | null,
@@ -46,10 +46,9 @@ export function direct(
       ways.push({ kind, proto, endpoint, listen: null, bridge, all, blocked, finding });
     };
     if (!q.host.bridges.includes(bridge)) {
-      const [allowed, blocked] = [diagrams.mask(through, intent), diagrams.minus(through, intent)];
       add(
         "forward-bypass",
-        { all: through, allowed, blocked },
+        { all: through, inside: diagrams.mask(through, intent), outside: diagrams.minus(through, intent) },
         {
           place: `${bridge}/any`,
           listen: null,
@@ -69,10 +68,8 @@ export function direct(
         and(is("dst", ip), is("proto", proto), ...(port === null ? [] : [is("dport", port)])),
       ),
     );
-    const sets = [...parts.values()];
-    const { inside, outside } = q.domain.divide(sets, intent);
-    for (const [i, index] of [...parts.keys()].entries()) {
-      const { ip, proto, port } = behind[index]!;
+    for (const [number, part] of q.domain.divide(parts, intent)) {
+      const { ip, proto, port } = behind[number - 1]!;
       const published = loopback.get(`${ip} ${proto} ${port}`) ?? null;
       const target = { proto: [proto], dst: [ip], ...(port === null ? {} : { dport: [port] }) };
       const container = endpointOf(q, ip, port);
@@ -80,12 +77,12 @@ export function direct(
       if (port !== null && nat && !translated.has(`${ip} ${proto} ${port}`)) {
         const listen = { address: container.ip, port };
         exposures.push(
-          exposure(q, { means: "routed", proto, endpoint: container, listen, target }, sets[i]!),
+          exposure(q, { means: "routed", proto, endpoint: container, listen, target }, part.all),
         );
       }
       add(
         published === null ? "direct-bypass" : "loopback-bypass",
-        { all: sets[i]!, allowed: inside[i]!, blocked: outside[i]! },
+        part,
         { place: `${container.ip}/${port ?? "any"}`, listen: published, container, target },
         { ip, port },
         proto,
@@ -93,12 +90,23 @@ export function direct(
     }
     const blocked = diagrams.minus(rest, intent);
     if (rest === EMPTY) continue;
-    const spans = q.domain.spans(blocked, "dst");
-    const one = spans.length === 1 && spans[0]![0] === spans[0]![1] ? (spans[0]![0] as Address) : null;
+    // Where the owner's rules translate, it is not the address that was asked for.
+    const made = new Set(
+      endings.flatMap((e) =>
+        e.out === bridge ? [...e.state.forms.values()].map((f) => valueIn(f, "dst")) : [],
+      ),
+    );
+    const spans = made.has(undefined)
+      ? q.domain.spans(blocked, "dst")
+      : [...made].map((to) => [to!, to!] as const);
+    const one =
+      made.size === 1 && spans.length === 1 && spans[0]![0] === spans[0]![1]
+        ? (spans[0]![0] as Address)
+        : null;
     const known = q.host.containers.flatMap((c) => c.addresses);
     add(
       "direct-bypass",
-      { all: rest, allowed: diagrams.mask(rest, intent), blocked },
+      { all: rest, inside: diagrams.mask(rest, intent), outside: blocked },
       {
         place: `${bridge}/any`,
         listen: null,

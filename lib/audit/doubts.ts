@@ -4,6 +4,7 @@
  */
 import type { Host } from "../host/host.ts";
 import { prefixRange, within } from "../packet/address.ts";
+import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
 import { publishing } from "./docker.ts";
@@ -48,9 +49,24 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
       out.push(
         `network ${network.name} is ${network.driver}: its containers are on the wire themselves, and no iptables rule of this host governs them`,
       );
-  if (rulesets.length > 0 && docker && !rulesets.some((r) => r.family === 4))
+  const runs = docker || rulesets.some((r) => filter(r) || nat(r));
+  if (rulesets.length > 0 && runs && !rulesets.some((r) => r.family === 4))
     out.push("there is no IPv4 ruleset among the inputs");
+  if (rulesets.length > 0 && runs && !rulesets.some((r) => r.family === 6) && sixth(host))
+    out.push(
+      "there is no IPv6 ruleset among the inputs, and containers have IPv6 addresses: nothing is said of what they expose in IPv6",
+    );
   return out;
+}
+
+/** Whether containers have IPv6 addresses of more than their own link. */
+function sixth(host: Host): boolean {
+  const wide = (address: Address): boolean => typeof address === "bigint" && address >> 118n !== 0x3fan;
+  return (
+    host.networks.some((n) => n.subnets.some((s) => wide(s.address))) ||
+    host.containers.some((c) => !c.hostNetwork && c.addresses.some(wide)) ||
+    host.interfaces.some((i) => host.bridges.includes(i.name) && i.addresses.some((a) => wide(a.address)))
+  );
 }
 
 /** Ports that Docker says it publishes and no DNAT rule does: docker-proxy, or another ruleset, serves them. */

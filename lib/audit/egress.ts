@@ -24,7 +24,7 @@ export function egress(q: Question, bridge: string): Flow {
     (e) => !isAccepted(e) && (e.hook === "OUTPUT" || e.hook === "POSTROUTING"),
   );
   const intent = diagrams.over(diagrams.minus(diagrams.not(no), seen.denied), seen.allowed);
-  const all = q.union(q.firsts(leaving), () => true);
+  const all = q.union(q.firsts(leaving));
   const blocked = diagrams.minus(all, intent);
   const subnets = device.addresses
     .filter((a) => a.family === q.ruleset.family)
@@ -54,7 +54,7 @@ export function egress(q: Question, bridge: string): Flow {
     blocked,
     finding,
   };
-  const passing = q.union(leaving, () => true);
+  const passing = q.union(leaving);
   return { ways: all === EMPTY ? [] : [way], passing, blocked: diagrams.minus(passing, intent) };
 }
 

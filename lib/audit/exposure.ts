@@ -4,7 +4,7 @@ import { packetJson } from "../packet/packet.ts";
 import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
-import type { SetState } from "../reach/state.ts";
+import type { States } from "../reach/state.ts";
 import { publishing } from "./docker.ts";
 import { type Endpoint, type Exposure, endpointOf, type Listen, type Means } from "./finding.ts";
 import { isAccepted } from "./intent.ts";
@@ -41,7 +41,7 @@ export function exposure(q: Question, port: Port, all: Node): Exposure {
 }
 
 /** Ports that docker-proxy serves since no DNAT rule does: packets for the host itself, which INPUT governs. */
-export function proxied(q: Question, endings: readonly Ending<SetState>[], exposures: Exposure[]): void {
+export function proxied(q: Question, endings: readonly Ending<States>[], exposures: Exposure[]): void {
   const { diagrams } = q.domain;
   const ports = proxyPorts(q);
   if (ports.length === 0) return;

@@ -1,11 +1,11 @@
 /** What an audit finds: its shapes, and how a set of packets becomes a finding with one packet that proves it. */
 import { containerAt } from "../host/host.ts";
-import { printAddress } from "../packet/address.ts";
+import { parseAddress, printAddress } from "../packet/address.ts";
 import { type Address, type Family, type Field, protoName, type Scalar } from "../packet/field.ts";
-import { type PacketJson, packetJson } from "../packet/packet.ts";
+import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
-import { type Answer, Simulator } from "../simulate/simulate.ts";
+import { type Answer, type SimulateOptions, Simulator } from "../simulate/simulate.ts";
 import type { Step } from "../simulate/state.ts";
 import { type RuleNote, ruleNote } from "./note.ts";
 import type { Question } from "./question.ts";
@@ -156,13 +156,6 @@ export interface Way {
   readonly finding: Finding | null;
 }
 
-/** The packets of a way, and what of them the intent allows and blocks. */
-export interface Divided {
-  readonly all: Node;
-  readonly allowed: Node;
-  readonly blocked: Node;
-}
-
 export interface Flow {
   readonly ways: readonly Way[];
   /** Every packet, first of a connection or not, that passes, and those of them that the intent blocks. */
@@ -193,7 +186,7 @@ export function describe(
   asked: "input" | "routed" | "output",
 ): Finding | null {
   if (set === EMPTY || q.detail === "sets") return null;
-  q.progress(`${group.kind}${group.place === undefined ? "" : ` ${group.place}`}`);
+  q.progress(group.place === undefined ? group.kind : `${group.kind} ${group.place}`);
   // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
   const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);
   const part = rest === EMPTY ? set : rest;
@@ -213,11 +206,7 @@ export function describe(
   const { packet, assume } = q.witness(about, first, group.target);
   const options = { assume };
   const actual = new Simulator([q.ruleset], q.host, options).packet(packet);
-  const owner = new Simulator([q.owner], q.host, options);
-  const wish =
-    asked === "input"
-      ? owner.delivered(packet)
-      : owner.packet(asked === "output" ? { ...packet, in: null } : packet);
+  const wish = wished(q, packet, actual, asked, options, group.kind !== "ineffective-allow");
   const proto = protoName(packet.proto);
   const tell = (from: string): string =>
     asked === "output"
@@ -225,11 +214,10 @@ export function describe(
       : rest === EMPTY && listed !== undefined
         ? listed
         : from;
-  const label = `${group.kind} ${proto} ${JSON.stringify(packetJson(packet))}`;
   const opens = group.kind !== "ineffective-allow";
   if ((actual.verdict === "accept") !== opens || (wish.verdict === "accept") === opens)
     q.inconclusive.add(
-      `IPv${q.ruleset.family}: the sets and the simulator disagree about ${label}; please report this`,
+      `IPv${q.ruleset.family}: the sets and the simulator disagree about ${group.kind} ${proto} ${JSON.stringify(packetJson(packet))}; please report this`,
     );
   return {
     id: `${group.kind}/${q.ruleset.family}/${proto}/${group.place ?? `${inputs.join("+")}/${packet.dport ?? "any"}`}`,
@@ -257,6 +245,27 @@ export function describe(
     certainty: certain ? "must" : "may",
     depends: q.depends(set),
   };
+}
+
+/** What the owner's rules say of a packet, as if Docker had written none. */
+function wished(
+  q: Question,
+  packet: Packet,
+  actual: Answer,
+  asked: "input" | "routed" | "output",
+  options: SimulateOptions,
+  blocked: boolean,
+): Answer {
+  const owner = (): Simulator => new Simulator([q.owner], q.host, options);
+  const said =
+    asked === "input"
+      ? owner().delivered(packet)
+      : owner().packet(asked === "output" ? { ...packet, in: null } : packet);
+  if (asked === "routed" || said.verdict !== "accept" || !blocked || actual.sent === null) return said;
+  // It is a `ufw route` rule that says no: of the packet as FORWARD sees it.
+  const { dport } = actual.sent;
+  const dst = asked === "input" ? (parseAddress(actual.sent.dst, packet.family) ?? packet.dst) : packet.dst;
+  return owner().packet({ ...packet, dst, ...(asked === "input" && dport !== null ? { dport } : {}) });
 }
 
 /** What a way's packets are and where they go. */

@@ -4,10 +4,10 @@ import { headerOf } from "../host/infer.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Address, PROTO } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
-import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
+import type { Divided } from "../reach/domain.ts";
 import { Reach } from "../reach/reach.ts";
-import { type SetState, valueIn } from "../reach/state.ts";
+import { type Form, valueIn } from "../reach/state.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import { ineffective } from "./allow.ts";
 import { bansOf, boundRules, withoutBans } from "./ban.ts";
@@ -15,7 +15,6 @@ import { direct, isLoopback } from "./direct.ts";
 import { isDockerRule } from "./docker.ts";
 import { exposure, proxied } from "./exposure.ts";
 import {
-  type Divided,
   describe,
   type Exposure,
   endpointOf,
@@ -38,35 +37,46 @@ export function ingress(q: Question, exposures: Exposure[]): Flow {
   const intent = diagrams.over(diagrams.minus(input, seen.denied), seen.allowed);
   const routed = q.union(wanted.endings, isAccepted);
   const through = seen.endings.filter((e) => passes(e) && e.delivery === "forward" && e.out !== null);
-  const publisher = ({ state }: Ending<SetState>): Rule | undefined =>
-    valueIn(state, "dst") === undefined
+  const publisher = (form: Form): Rule | undefined =>
+    valueIn(form, "dst") === undefined
       ? undefined
-      : state.translated.find((r) => r.chain !== "POSTROUTING" && isDockerRule(r, q.host));
+      : form.translated.find((r) => r.chain !== "POSTROUTING" && isDockerRule(r, q.host));
+  const translated = q.only(through, (form) => publisher(form) !== undefined);
+  const straight = q.only(through, (form) => publisher(form) === undefined);
   const banned = bannedBy(q, input);
-  const straight: Ending<SetState>[] = [];
-  const ports = new Map<Rule, Ending<SetState>[]>();
-  for (const ending of q.firsts(through)) {
-    const rule = publisher(ending);
-    if (rule === undefined) straight.push(ending);
-    else ports.set(rule, [...(ports.get(rule) ?? []), ending]);
-  }
-  const ways: Way[] = [];
-  const sets = [...ports.values()].map((endings) => diagrams.overAll(endings.map((e) => e.state.set)));
-  const { inside, outside: blockedSets } = q.domain.divide(sets, intent);
-  [...ports].forEach(([rule, [ending]], i) => {
-    const part = { all: sets[i]!, allowed: inside[i]!, blocked: blockedSets[i]! };
-    ways.push(published(q, rule, ending!, part, banned, exposures));
+  const ports = new Map<Rule, Port>();
+  const numbered = q.firsts(translated).map(({ state, out }) => {
+    const numbers = new Map<number, number>();
+    for (const [id, form] of state.forms) {
+      const rule = publisher(form)!;
+      let port = ports.get(rule);
+      if (port === undefined) ports.set(rule, (port = { number: ports.size + 1, rule, form, out }));
+      numbers.set(id, port.number);
+    }
+    return diagrams.map(state.set, (id) => numbers.get(id) ?? 0);
   });
-  ways.push(...direct(q, straight, routed, exposures));
+  const parts = q.domain.divide(diagrams.overAll(numbered), intent);
+  const ways = [...ports.values()].map((port) =>
+    published(q, port, parts.get(port.number)!, banned, exposures),
+  );
+  ways.push(...direct(q, q.firsts(straight), routed, exposures));
   proxied(q, seen.endings, exposures);
-  ways.push(...ineffective(q, seen.endings, wanted));
-  const toPorts = q.union(through, (e) => publisher(e) !== undefined);
-  const elsewhere = q.union(through, (e) => publisher(e) === undefined);
+  ways.push(...ineffective(q, seen, wanted));
+  const [toPorts, elsewhere] = [q.union(translated), q.union(straight)];
   return {
     ways,
     passing: diagrams.over(toPorts, elsewhere),
     blocked: diagrams.over(diagrams.minus(toPorts, intent), diagrams.minus(elsewhere, routed)),
   };
+}
+
+/** A rule that publishes a port, and what becomes of the packets that it translates. */
+interface Port {
+  readonly number: number;
+  readonly rule: Rule;
+  readonly form: Form;
+  /** The interface they leave by. */
+  readonly out: string | null;
 }
 
 /** Packets that the owner's INPUT lets through but for a ban, and which lists ban whom. */
@@ -91,15 +101,14 @@ function bannedBy(q: Question, input: Node): (set: Node) => Group["banned"] {
 
 function published(
   q: Question,
-  rule: Rule,
-  { state, out }: Ending<SetState>,
-  { all, allowed, blocked }: Divided,
+  { rule, form, out }: Port,
+  { all, inside: allowed, outside: blocked }: Divided,
   bannedBy: (set: Node) => Group["banned"],
   exposures: Exposure[],
 ): Way {
   const proto = headerOf(rule).proto?.value ?? PROTO.tcp;
-  const ip = valueIn(state, "dst") as Address;
-  const port = (valueIn(state, "dport") as number | undefined) ?? null;
+  const ip = valueIn(form, "dst") as Address;
+  const port = (valueIn(form, "dport") as number | undefined) ?? null;
   const listen = listenOf(q, rule, all);
   const target = { proto: [proto], ...(listen.port === null ? {} : { dport: [listen.port] }) };
   const ingress = rule.chain === "DOCKER-INGRESS";

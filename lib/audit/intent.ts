@@ -2,7 +2,7 @@
 import type { Ending } from "../path/walk.ts";
 import type { Node } from "../reach/diagram.ts";
 import type { Reach } from "../reach/reach.ts";
-import type { SetState } from "../reach/state.ts";
+import type { States } from "../reach/state.ts";
 import type { Question } from "./question.ts";
 import { ufwForwardChain } from "./ufw.ts";
 
@@ -10,8 +10,8 @@ import { ufwForwardChain } from "./ufw.ts";
 export function explicit(
   q: Question,
   reach: Reach,
-  walk: () => Ending<SetState>[],
-): { endings: Ending<SetState>[]; allowed: Node; denied: Node } {
+  walk: () => Ending<States>[],
+): { endings: Ending<States>[]; allowed: Node; denied: Node } {
   const { diagrams } = q.domain;
   const chain = reach.program.chain("filter", ufwForwardChain(q.ruleset));
   const allowed: Node[] = [];
@@ -29,5 +29,5 @@ export function explicit(
   return { endings, allowed: diagrams.overAll(allowed), denied: diagrams.overAll(denied) };
 }
 
-export const isAccepted = (e: Ending<SetState>): boolean => e.verdict === "accept";
-export const passes = (e: Ending<SetState>): boolean => e.verdict === "accept" || e.verdict === "undecided";
+export const isAccepted = (e: Ending<States>): boolean => e.verdict === "accept";
+export const passes = (e: Ending<States>): boolean => e.verdict === "accept" || e.verdict === "undecided";

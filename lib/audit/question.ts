@@ -1,22 +1,14 @@
 /** Everything the audit of one family needs to ask its questions: both walks over one domain, and sets told in words. */
 import { comesIn, fromOutside, type Host, outsideInterfaces, ownAddresses } from "../host/host.ts";
 import { prefixes, prefixRange } from "../packet/address.ts";
-import {
-  type Address,
-  CT,
-  type Family,
-  type Field,
-  PROTO,
-  type Range,
-  type Scalar,
-} from "../packet/field.ts";
+import { type Address, CT, type Family, PROTO, type Range, type Scalar } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { Domain, type Vocabulary } from "../reach/domain.ts";
-import { Reach, vocabularyOf, type Witness, witness } from "../reach/reach.ts";
-import { alone, type SetState, valueIn } from "../reach/state.ts";
+import { type Preferences, Reach, vocabularyOf, type Witness, witness } from "../reach/reach.ts";
+import { alone, type Form, type States, valueIn } from "../reach/state.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { withoutDocker } from "./docker.ts";
 import { type Expectation, expected } from "./expect.ts";
@@ -59,6 +51,7 @@ export class Question {
   readonly detail: Detail;
   private readonly unknowns: ReadonlySet<number>;
   private told: Words | undefined;
+  private readonly usual = new Map<string | null, Preferences>();
 
   constructor(
     readonly ruleset: Ruleset,
@@ -103,19 +96,29 @@ export class Question {
   }
 
   /** Only first packets of connections are asked about; what follows them goes where they went. */
-  firsts(endings: readonly Ending<SetState>[]): Ending<SetState>[] {
+  firsts(endings: readonly Ending<States>[]): Ending<States>[] {
     for (const { state } of endings)
-      for (const why of state.unsure) this.inconclusive.add(`IPv${this.ruleset.family}: ${why}`);
-    return endings.filter((e) => {
-      const state = valueIn(e.state, "ctstate");
+      for (const { unsure } of state.forms.values())
+        for (const why of unsure) this.inconclusive.add(`IPv${this.ruleset.family}: ${why}`);
+    return this.only(endings, (form) => {
+      const state = valueIn(form, "ctstate");
       // Where nothing asks for connection tracking every packet is as good as the first.
       if (state === CT.INVALID) return !this.full.program.tracks;
       return state === CT.NEW || state === CT.UNTRACKED || state === undefined;
     });
   }
 
-  union(endings: readonly Ending<SetState>[], which: (e: Ending<SetState>) => boolean): Node {
-    return this.domain.diagrams.overAll(endings.filter(which).map((e) => e.state.set));
+  /** Those of the packets whose form has a property. */
+  only(endings: readonly Ending<States>[], has: (form: Form) => boolean): Ending<States>[] {
+    return endings.flatMap((e) => {
+      const state = this.full.chains.sorted(e.state, has).get(true);
+      return state === undefined ? [] : [{ ...e, state }];
+    });
+  }
+
+  union(endings: readonly Ending<States>[], which: (e: Ending<States>) => boolean = () => true): Node {
+    const { diagrams } = this.domain;
+    return diagrams.overAll(endings.filter(which).map((e) => diagrams.members(e.state.set)));
   }
 
   /** In whatever way the unknowns turn out. */
@@ -170,22 +173,33 @@ export class Question {
   }
 
   /** A packet of the set that a person would send. */
-  witness(set: Node, input: string | null, target: Partial<Record<Field, readonly Scalar[]>>): Witness {
+  witness(set: Node, input: string | null, target: Preferences): Witness {
     const here = input === null ? set : this.domain.diagrams.mask(set, this.set(is("in", input)));
-    const device = this.host.interfaces.find((i) => i.name === input);
-    const own = device?.addresses.filter((a) => a.family === this.ruleset.family) ?? [];
+    let usual = this.usual.get(input);
+    if (usual === undefined) this.usual.set(input, (usual = this.sentBy(input)));
+    const { dst } = target;
+    return witness(this.domain, here, {
+      ...usual,
+      ...target,
+      ...(dst === undefined ? {} : { dst: [...dst, ...usual.dst!] }),
+    });
+  }
+
+  /** What a person would send who comes in by an interface. */
+  private sentBy(input: string | null): Preferences {
+    const { family } = this.ruleset;
+    const addresses = (names: readonly (string | null)[]) =>
+      this.host.interfaces
+        .filter((i) => names.includes(i.name))
+        .flatMap((i) => i.addresses.filter((a) => a.family === family));
+    const own = addresses([input]);
     const neighbour = own.flatMap((a): Scalar[] => {
       const [first, last] = prefixRange(a.prefix) as readonly [Address, Address];
       const near = typeof first === "bigint" ? [first + 2n, first + 3n] : [first + 2, first + 3];
       return near.filter((n) => n < last && n !== a.address);
     });
-    // Whoever knows no address of the interface it comes in by aims at one that the host has elsewhere.
-    const others = this.host.interfaces
-      .filter((i) => this.outside.includes(i.name))
-      .flatMap((i) => i.addresses.filter((a) => a.family === this.ruleset.family));
-    const stranger: Scalar =
-      this.ruleset.family === 4 ? 0xc633_6407 : 0x2001_0db8_ffff_0000_0000_0000_0000_0007n;
-    return witness(this.domain, here, {
+    const stranger: Scalar = family === 4 ? 0xc633_6407 : 0x2001_0db8_ffff_0000_0000_0000_0000_0007n;
+    return {
       in: [input ?? "other0"],
       src: [...neighbour, stranger],
       proto: [PROTO.tcp, PROTO.udp],
@@ -193,10 +207,10 @@ export class Question {
       sport: [40000],
       dport: [80, 443, 25, 22, 8080, 12345],
       flags: [2],
-      type: [this.ruleset.family === 4 ? 8 : 128],
+      type: [family === 4 ? 8 : 128],
       code: [0],
-      ...target,
-      dst: [...(target.dst ?? []), ...[...own, ...others].map((a) => a.address)],
-    });
+      // Whoever knows no address of the interface it comes in by aims at one that the host has elsewhere.
+      dst: [...own, ...addresses(this.outside)].map((a) => a.address),
+    };
   }
 }

@@ -32,6 +32,7 @@ export function cutsOf(
   const { diagrams } = domain;
   const cuts: Cut[] = [];
   const left: string[] = [];
+  const known = new Map<string, Pick<Cut, "how" | "sources">>();
   // Containers and the host itself reach published ports as they always did.
   const inside = normalizeRanges([
     ...host.interfaces.flatMap((i) =>
@@ -64,10 +65,17 @@ export function cutsOf(
         `${id}: of senders that are blocked on one interface and not on another the flows live on, since they do not say by which they came`,
       );
     if (forbidden.length === 0) continue;
-    const only = minus(forbidden, inside).flatMap((range) => cover(range, family));
-    const except = normalizeRanges([...allowed, ...inside]).flatMap((range) => cover(range, family));
-    const how = only.length <= except.length ? "only" : "except";
-    const sources = how === "only" ? only : except;
+    // Ports of one host are mostly closed to the same people.
+    const key = `${forbidden.join(" ")}|${allowed.join(" ")}`;
+    let told = known.get(key);
+    if (told === undefined) {
+      const only = minus(forbidden, inside).flatMap((range) => cover(range, family));
+      const except = normalizeRanges([...allowed, ...inside]).flatMap((range) => cover(range, family));
+      told =
+        only.length <= except.length ? { how: "only", sources: only } : { how: "except", sources: except };
+      known.set(key, told);
+    }
+    const { how, sources } = told;
     if (sources.length > MOST) {
       left.push(`${id}: too many networks are blocked to tell its flows by them`);
       continue;

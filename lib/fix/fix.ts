@@ -139,7 +139,7 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
 
 function family(live: Ruleset, host: Host, { strategy = "auto", sets = false, inputs }: FixOptions): Part {
   const ruleset = withoutFix(live);
-  const audited = auditFamily(ruleset, host);
+  const audited = auditFamily(ruleset, host, [], { detail: "findings" });
   const lifted = lift(audited, host, strategy, sets);
   const { family } = ruleset;
   const { cuts, left } = cutsOf(audited, host, lifted.closed);

@@ -61,7 +61,7 @@ export function wholeWays({ domain, ways, passing, blocked }: FamilyAudit): read
           ),
     ),
   );
-  const wider = new Map([...parts].map(([i, set]) => [told[i]!, set]));
+  const wider = new Map([...domain.diagrams.split(parts)].map(([part, set]) => [told[part - 1]!, set]));
   return ways.map((way) => {
     const set = wider.get(way);
     return set === undefined

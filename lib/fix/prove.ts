@@ -11,9 +11,8 @@ import { ANY, is } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
-import type { Domain } from "../reach/domain.ts";
 import { Reach, vocabularyOf, witness } from "../reach/reach.ts";
-import type { SetState } from "../reach/state.ts";
+import { alone, type Form, type States } from "../reach/state.ts";
 import type { Ruleset, Target } from "../rules/ruleset.ts";
 import { drop } from "../rules/targets/verdicts.ts";
 import { type Cost, costOf } from "./cost.ts";
@@ -91,12 +90,12 @@ function sealed(ruleset: Ruleset): Ruleset {
 const DROP: Target = { kind: "extension", extension: drop, values: {} };
 
 /** What a walk's end amounts to: the verdict, the interface, and the header, spelled. */
-function outcome(ending: Ending<SetState>): string {
+function outcome(ending: Ending<States>, form: Form): string {
   // Dropped or rejected, a packet does not come through: which of the two is the owner's word to say.
   if (ending.verdict === "drop" || ending.verdict === "reject") return "stopped";
   const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map(
     (field) => {
-      const bound = ending.state.bound[field];
+      const bound = form.bound[field];
       return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
     },
   );
@@ -122,7 +121,10 @@ function changes(
   const audited = auditFamily(before, host, vocabularies, { detail: open.size > 0 ? "findings" : "sets" });
   const { domain } = audited;
   const { diagrams } = domain;
-  const [old, now] = [new Reach(programs[0], domain), new Reach(programs[1], domain)];
+  // Where both translate alike, what leaves FORWARD alike leaves the host alike.
+  const sent = before.tables.get("nat") !== after.tables.get("nat");
+  const old = sent ? new Reach(programs[0], domain) : audited.full;
+  const now = new Reach(programs[1], domain, sent);
   const found: Changed[] = [];
   let passing = false;
   const report = (set: Node, why: string): void => {
@@ -135,13 +137,13 @@ function changes(
     });
     found.push({ packet: packetJson(packet), why });
   };
-  const ways: [string, (reach: Reach) => Ending<SetState>[], Node][] = [
+  const ways: [string, (reach: Reach) => Ending<States>[], Node][] = [
     ["a packet that comes in", (reach) => reach.arrive(reach.start(arriving)), audited.blocked],
     ["a packet that the host sends", (reach) => reach.send(reach.start(ANY)), EMPTY],
   ];
   for (const [what, walk, may] of ways) {
-    const was = byOutcome(walk(old), domain);
-    const becomes = byOutcome(walk(now), domain);
+    const was = byOutcome(walk(old), old);
+    const becomes = byOutcome(walk(now), now);
     if (may !== EMPTY) {
       // What the intent blocks and still comes through: only what is left open by name, and what never came to us.
       const out = [...becomes].filter(([how]) => how.startsWith("accept") || how.startsWith("undecided"));
@@ -152,7 +154,8 @@ function changes(
       );
       const leak = diagrams.minus(through, diagrams.overAll(named));
       if (leak !== EMPTY) {
-        const past = byOutcome(walk(new Reach(Program.of(sealed(after), then), domain)), domain);
+        const tight = new Reach(Program.of(sealed(after), then), domain, sent);
+        const past = byOutcome(walk(tight), tight);
         const unseen = [...past].flatMap(([how, set]) => (how === "stopped" ? [] : [set]));
         report(diagrams.minus(leak, diagrams.overAll(unseen)), `${what} that should be stopped is not`);
       }
@@ -171,14 +174,14 @@ function changes(
       const start = { ...reach.start(ANY), bound };
       return byOutcome(
         reach.decide(start, "filter", "FORWARD").map((p) => ({
-          state: p.state,
+          state: alone(p.state),
           verdict: p.outcome,
           delivery: "forward",
           out: null,
           why: null,
           hook: null,
         })),
-        domain,
+        reach,
       );
     };
     const becomes = decide(now);
@@ -191,11 +194,14 @@ function changes(
   return { changed: found, cost: costOf(audited, old, now, host), passing };
 }
 
-function byOutcome(endings: readonly Ending<SetState>[], domain: Domain): Map<string, Node> {
-  const sets = new Map<string, Node>();
-  for (const ending of endings) {
-    const how = outcome(ending);
-    sets.set(how, domain.diagrams.over(sets.get(how) ?? EMPTY, ending.state.set));
-  }
-  return sets;
+function byOutcome(endings: readonly Ending<States>[], { chains, domain }: Reach): Map<string, Node> {
+  const { diagrams } = domain;
+  const parts = new Map<string, Node[]>();
+  for (const ending of endings)
+    for (const [how, { set }] of chains.sorted(ending.state, (form) => outcome(ending, form))) {
+      const list = parts.get(how);
+      if (list === undefined) parts.set(how, [diagrams.members(set)]);
+      else list.push(diagrams.members(set));
+    }
+  return new Map([...parts].map(([how, sets]) => [how, diagrams.overAll(sets)]));
 }

@@ -7,9 +7,13 @@ import type { Nat } from "../rules/effect.ts";
 import type { Case } from "./case.ts";
 
 /** A new address and port; `null` keeps the old one. */
-export interface Translated {
+export interface Header {
   readonly address: Address | null;
   readonly port: number | null;
+}
+
+/** What a translation makes of a header. */
+export interface Translated extends Header {
   /** Where the kernel chooses among several, which one was taken here, as a sentence; else `null`. */
   readonly choice: string | null;
 }
@@ -73,6 +77,16 @@ export function translate(
   } else if (nat.random && tracksPorts(proto))
     choices.push("the port is kept; the rule lets the kernel choose one at random");
   return { address, port, choice: choices.length === 0 ? null : choices.join("; ") };
+}
+
+/**
+ * The header that a translation gives to every packet alike, `null` for what it keeps.
+ * @returns `null` where the host, the packet or the kernel has a say in it
+ */
+export function fixed({ to, ports }: Nat): Header | null {
+  if (to.kind !== "keep" && (to.kind !== "range" || to.first !== to.last)) return null;
+  if (ports !== null && (ports.first !== ports.last || ports.base !== undefined)) return null;
+  return { address: to.kind === "range" ? to.first : null, port: ports?.first ?? null };
 }
 
 /** Whether packets that come from no address, 0.0.0.0, are left alone (nf_nat_masquerade_ipv4). */

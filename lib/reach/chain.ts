@@ -3,7 +3,9 @@
  * once by balanced halves and shared by all that call it; a chain that writes marks is followed rule by rule.
  */
 import { CT, type Field, PREPARED } from "../packet/field.ts";
+import { ANY, and, is, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
+import { fixed, type Header } from "../path/nat.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import { type Change, changed, type Effect, type Nat } from "../rules/effect.ts";
@@ -16,12 +18,16 @@ import { alone, bind, type Form, reformed, type SetState, type States, valueIn }
 export type Outcome =
   | { readonly kind: "accept" | "drop" | "reject" | "return" }
   | { readonly kind: "undecided"; readonly why: string }
-  | { readonly kind: "nat"; readonly nat: Nat; readonly rule: Rule };
+  /** `idle`: the packets have the header already that the translation gives. */
+  | { readonly kind: "nat"; readonly nat: Nat; readonly rule: Rule; readonly idle: boolean };
+
+export type Translation = Extract<Outcome, { kind: "nat" }>;
 
 /** Outcomes as terminals: whole numbers from 1, since 0 is "not decided yet". */
 class Outcomes {
   private readonly list: Outcome[] = [];
   private readonly byRule = new Map<Effect, number>();
+  private readonly idleByRule = new Map<Effect, number>();
   readonly accept = this.add({ kind: "accept" });
   readonly drop = this.add({ kind: "drop" });
   readonly reject = this.add({ kind: "reject" });
@@ -36,21 +42,22 @@ class Outcomes {
     return this.list[value - 1]!;
   }
 
-  of(effect: Effect, rule: Rule): number {
+  of(effect: Effect, rule: Rule, idle = false): number {
     switch (effect.kind) {
       case "verdict":
         return this[effect.verdict];
       case "return":
         return this.return;
       default: {
-        let id = this.byRule.get(effect);
+        const ids = idle ? this.idleByRule : this.byRule;
+        let id = ids.get(effect);
         if (id === undefined) {
           id = this.add(
             effect.kind === "nat"
-              ? { kind: "nat", nat: effect, rule }
+              ? { kind: "nat", nat: effect, rule, idle }
               : { kind: "undecided", why: effect.kind === "opaque" ? effect.why : "" },
           );
-          this.byRule.set(effect, id);
+          ids.set(effect, id);
         }
         return id;
       }
@@ -71,7 +78,18 @@ export class Chains {
   /** Called with the name of each built-in chain that is asked: long work shows where it is. */
   asking: ((chain: string) => void) | undefined;
 
-  constructor(
+  private static readonly made = new WeakMap<Domain, Map<Program, Chains>>();
+
+  /** The chains of a program in a domain, made once however many ask. */
+  static of(program: Program, domain: Domain): Chains {
+    let byProgram = Chains.made.get(domain);
+    if (byProgram === undefined) Chains.made.set(domain, (byProgram = new Map<Program, Chains>()));
+    let chains = byProgram.get(program);
+    if (chains === undefined) byProgram.set(program, (chains = new Chains(program, domain)));
+    return chains;
+  }
+
+  private constructor(
     private readonly program: Program,
     private readonly domain: Domain,
   ) {}
@@ -101,7 +119,7 @@ export class Chains {
   translate(
     state: SetState,
     chain: BoundChain,
-    translated: (nat: Nat, rule: Rule) => Form | null,
+    translated: (outcome: Translation) => Form | null,
   ): { readonly states: States; readonly others: Part<SetState, Outcome>[] } {
     const { diagrams } = this.domain;
     if (!this.pure(chain)) return { states: NOBODY, others: this.plain(state, chain) };
@@ -112,12 +130,12 @@ export class Chains {
     const forms = new Map<number, Form>();
     for (const id of diagrams.terminals(decided)) {
       const outcome = this.outcomes.get(id);
-      const form = outcome.kind === "nat" ? translated(outcome.nat, outcome.rule) : null;
+      const form = outcome.kind === "nat" ? translated(outcome) : null;
       if (form !== null) forms.set(id, form);
     }
     if (forms.size === 0) return { states: NOBODY, others: this.plain(state, chain) };
     const set = diagrams.map(decided, (id) => (forms.has(id) ? id : 0));
-    const rest = diagrams.minus(state.set, this.members(set));
+    const rest = diagrams.minus(state.set, set);
     return {
       states: { set, forms },
       others: rest === EMPTY ? [] : this.plain({ ...state, set: rest }, chain),
@@ -254,8 +272,8 @@ export class Chains {
       const decided = diagrams.mask(group.set, now);
       for (const [outcome, set] of diagrams.split(decided))
         parts.push({ state: this.inside(group, set), outcome });
-      const rest = diagrams.minus(group.set, this.members(decided));
-      if (rest !== EMPTY) parts.push({ state: this.inside(group, this.members(rest)), outcome: 0 });
+      const rest = diagrams.minus(group.set, decided);
+      if (rest !== EMPTY) parts.push({ state: this.inside(group, rest), outcome: 0 });
     }
     return parts;
   }
@@ -297,8 +315,19 @@ export class Chains {
         const called = this.diagram(this.program.chain(rule.table, effect.chain)!);
         return diagrams.mask(this.domain.set(when), diagrams.over(called, terminal(this.outcomes.return)));
       }
+      case "nat": {
+        const all = this.domain.inside(when, terminal(this.outcomes.of(effect, rule)));
+        const header = fixed(effect);
+        const idle =
+          header === null ? EMPTY : diagrams.mask(this.domain.set(isHeader(effect.side, header)), all);
+        if (idle === EMPTY) return all;
+        return diagrams.over(
+          diagrams.map(idle, (id) => (id === 0 ? 0 : this.outcomes.of(effect, rule, true))),
+          all,
+        );
+      }
       default:
-        return diagrams.mask(this.domain.set(when), terminal(this.outcomes.of(effect, rule)));
+        return this.domain.inside(when, terminal(this.outcomes.of(effect, rule)));
     }
   }
 
@@ -344,6 +373,13 @@ export class Chains {
     return out;
   }
 }
+
+/** Asks whether a header stands on a side already. */
+const isHeader = (side: Nat["side"], { address, port }: Header): Predicate =>
+  and(
+    address === null ? ANY : is(side, address),
+    port === null ? ANY : is(side === "dst" ? "dport" : "sport", port),
+  );
 
 const nameOf = ({ chain }: BoundChain): string => `${chain.table} ${chain.name}`;
 

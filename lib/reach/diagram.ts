@@ -200,8 +200,7 @@ export class Diagrams {
 
   /** The set of packets whose variable lies in one of the ranges of ordinals (sorted, disjoint). */
   range(level: number, ranges: readonly (readonly [number, number])[], inside: Node = FULL): Node {
-    const starts = new Int32Array(ranges.length * 2 + 1);
-    const kids = new Int32Array(ranges.length * 2 + 1);
+    const { starts, kids } = room(this.rebuilding, this.rebuilt, ranges.length * 2 + 1);
     let k = 0;
     const end = this.domains[level]!;
     let at = 0;
@@ -226,14 +225,14 @@ export class Diagrams {
     return this.apply(OVER, f, g, 0);
   }
 
-  /** `f` inside the set, 0 outside. On sets: intersection. */
-  mask(set: Node, f: Node): Node {
-    return this.apply(MASK, set, f, 0);
+  /** `f` where the other decides (is not 0), else 0. On sets: intersection. */
+  mask(by: Node, f: Node): Node {
+    return this.apply(MASK, by, f, 0);
   }
 
   /** The set of packets to which a diagram gives any terminal but 0. */
   members(f: Node): Node {
-    return this.not(this.where(f, 0));
+    return this.mask(f, FULL);
   }
 
   /** The first that decides, of many: by balanced halves, which keeps the intermediate diagrams small. */
@@ -251,7 +250,7 @@ export class Diagrams {
     return this.minus(FULL, set);
   }
 
-  /** `a` outside the set `b`, 0 inside. On sets: difference. */
+  /** `a` where `b` does not decide (is 0), else 0. On sets: difference. */
   minus(a: Node, b: Node): Node {
     return this.apply(MINUS, a, b, 0);
   }
@@ -269,8 +268,8 @@ export class Diagrams {
       if (f === EMPTY || g === EMPTY) return EMPTY;
       if (f < 0) return g;
     } else if (op === MINUS) {
-      if (f === EMPTY || g === FULL || f === g) return EMPTY;
-      if (g === EMPTY) return f;
+      if (f === EMPTY || f === g) return EMPTY;
+      if (g < 0) return g === EMPTY ? f : EMPTY;
     } else if (f < 0) return f === g ? FULL : EMPTY;
     // One cache for all: the operation stands in bits that no diagram's number reaches.
     const keyG = g ^ (op << 29);
@@ -323,7 +322,7 @@ export class Diagrams {
       const nextF = i + 1 < kf ? this.pool[of + i + 1]! : end;
       const nextG = j + 1 < kg ? this.pool[og + j + 1]! : end;
       const byF = op === OVER ? kidF < 0 && kidF !== EMPTY : kidF === EMPTY;
-      const byG = !byF && (op === MASK ? kidG === EMPTY : op === MINUS && kidG === FULL);
+      const byG = !byF && (op === MASK ? kidG === EMPTY : op === MINUS && kidG < 0 && kidG !== EMPTY);
       const kid = byF || byG ? (op === OVER ? kidF : EMPTY) : this.apply(op, kidF, kidG, depth + 1);
       if (length === 0 || b.kids[length - 1] !== kid) {
         b.starts[length] = at;

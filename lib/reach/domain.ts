@@ -15,7 +15,10 @@ import { leaves, masked, normalizeRanges, type Predicate } from "../packet/predi
 import { Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import type { Same } from "./same.ts";
 
-/** Order of the levels, best first by measurement: interfaces, state, addresses, protocol, ports; unknowns last. */
+/**
+ * Order of the levels, best first by measurement: interfaces, state, what is asked for, who asks. An unknown comes right
+ * behind the fields that its rules ask with it: `-s A -m mac ...` is settled where A is. One that is asked alone comes last.
+ */
 const ORDER: readonly Field[] = [
   "in",
   "out",
@@ -26,24 +29,39 @@ const ORDER: readonly Field[] = [
   "ctstatus",
   "mark",
   "ctmark",
-  "src",
-  "ctorigsrc",
-  "ctrepldst",
   "dst",
   "ctorigdst",
   "ctreplsrc",
   "proto",
   "ctproto",
-  "sport",
-  "ctorigsrcport",
-  "ctrepldstport",
   "dport",
   "ctorigdstport",
   "ctreplsrcport",
+  "src",
+  "ctorigsrc",
+  "ctrepldst",
+  "sport",
+  "ctorigsrcport",
+  "ctrepldstport",
   "flags",
   "type",
   "code",
 ];
+
+const LEVELS: readonly Field[] = [
+  ...ORDER,
+  ...(Object.keys(FIELDS) as Field[]).filter((field) => !ORDER.includes(field)),
+];
+const LAST = LEVELS.length;
+
+/** The lowest level of the fields that a predicate asks for, `LAST` where it asks for none. */
+function lowest(predicate: Predicate): number {
+  let place = -1;
+  leaves(predicate, (leaf) => {
+    if (leaf.kind !== "opaque") place = Math.max(place, LEVELS.indexOf(leaf.field));
+  });
+  return place < 0 ? LAST : place;
+}
 
 /** Fields that hold the same kind of value as another one before translation, and so share its cuts. */
 const TWINS: readonly (readonly Field[])[] = [
@@ -117,6 +135,7 @@ export class Domain {
   static of(family: Family, vocabularies: readonly Vocabulary[], budget?: number): Domain {
     const cuts = new Map<Field, Set<Scalar>>();
     const unknowns = new Map<string, string>();
+    const places = new Map<string, number>();
     const group = new Map<Field, Set<Scalar>>();
     for (const twins of TWINS) {
       const shared = new Set<Scalar>();
@@ -133,33 +152,45 @@ export class Domain {
           cutsOf(field).add(value);
           if (value < (FIELDS[field] as number)) cutsOf(field).add(value + 1);
         }
-    for (const predicate of vocabularies.flatMap((v) => [...v.predicates]))
+    for (const predicate of vocabularies.flatMap((v) => [...v.predicates])) {
+      let place: number | undefined;
       leaves(predicate, (leaf) => {
-        if (leaf.kind === "opaque") return void unknowns.set(leaf.key, leaf.why);
+        if (leaf.kind === "opaque") {
+          unknowns.set(leaf.key, leaf.why);
+          place ??= lowest(predicate);
+          places.set(leaf.key, Math.max(places.get(leaf.key) ?? 0, place));
+          return;
+        }
         const set = cutsOf(leaf.field);
         if (leaf.kind === "bits" && isGiven(leaf.field)) return;
         const last = fieldRange(leaf.field, family)[1];
         const ranges =
-          leaf.kind === "in" ? leaf.ranges : (bitRanges(leaf.field, leaf.mask, leaf.value, family) ?? []);
-        for (const [lo, hi] of ranges)
+          leaf.kind === "in" ? leaf.ranges : bitRanges(leaf.field, leaf.mask, leaf.value, family);
+        if (leaf.kind === "bits" && ranges === undefined)
+          unknowns.set(scattered(leaf), "the mask has too many holes to follow");
+        for (const [lo, hi] of ranges ?? [])
           for (const cut of [lo, successor(hi)]) {
             if (cut <= last) set.add(cut);
             if (COUNTED.includes(leaf.field) && successor(cut) <= last) set.add(successor(cut));
           }
-        if (leaf.kind === "bits" && bitRanges(leaf.field, leaf.mask, leaf.value, family) === undefined)
-          unknowns.set(scattered(leaf), "the mask has too many holes to follow");
       });
+    }
+    const heads = new Map<number, Variable[]>();
+    for (const [key, keys] of joined(unknowns.keys(), vocabularies)) {
+      const place = Math.max(...keys.map((k) => places.get(k) ?? LAST));
+      const variable: Variable = { kind: "unknown", key, keys, why: unknowns.get(keys[0]!)! };
+      heads.set(place, [...(heads.get(place) ?? []), variable]);
+    }
     const variables: Variable[] = [];
-    const fields = [...ORDER, ...(Object.keys(FIELDS) as Field[]).filter((f) => !ORDER.includes(f))];
-    for (const field of fields) {
+    for (const [place, field] of LEVELS.entries()) {
       const twins = TWINS.find((t) => t.includes(field));
       if (!cuts.has(field) && !(twins?.some((t) => cuts.has(t)) ?? false)) continue;
       const [first, last] = fieldRange(field, family);
       const starts = [...new Set([first, ...cutsOf(field)])].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
       variables.push({ kind: "field", field, starts, last });
+      variables.push(...(heads.get(place) ?? []));
     }
-    for (const [key, keys] of joined(unknowns.keys(), vocabularies))
-      variables.push({ kind: "unknown", key, keys, why: unknowns.get(keys[0]!)! });
+    variables.push(...(heads.get(LAST) ?? []));
     return new Domain(family, variables, budget);
   }
 
@@ -172,40 +203,31 @@ export class Domain {
   readonly unknownLevels: ReadonlySet<number>;
   private readonly allBut = new Map<Field, ReadonlySet<number>>();
 
-  /** Cuts a set into the parts that the predicates take, the first that holds; `rest` is what none takes. */
-  partition(
-    set: Node,
-    predicates: readonly Predicate[],
-  ): { readonly parts: ReadonlyMap<number, Node>; readonly rest: Node } {
+  /**
+   * Cuts a set into the parts that the predicates take, the first that holds: each packet gets the number of its part,
+   * from 1. `rest` is what none takes.
+   */
+  partition(set: Node, predicates: readonly Predicate[]): { readonly parts: Node; readonly rest: Node } {
     const { diagrams } = this;
-    const first = diagrams.overAll(predicates.map((p, i) => diagrams.mask(this.set(p), terminal(i + 1))));
-    const parts = new Map(
-      [...diagrams.split(diagrams.mask(set, first))].map(([value, part]) => [value - 1, part]),
+    const parts = diagrams.mask(
+      set,
+      diagrams.overAll(predicates.map((p, i) => this.inside(p, terminal(i + 1)))),
     );
-    return {
-      parts,
-      rest: diagrams.minus(
-        set,
-        diagrams.map(first, (value) => Math.min(value, 1)),
-      ),
-    };
+    return { parts, rest: diagrams.minus(set, parts) };
   }
 
-  /**
-   * Divides many disjoint sets by another one, all in one pass: what of each lies inside and outside of it. One by
-   * one, each would walk the whole of the other again.
-   */
-  divide(
-    sets: readonly Node[],
-    by: Node,
-  ): { readonly inside: readonly Node[]; readonly outside: readonly Node[] } {
+  /** Of each part what lies inside and outside of a set, all in one pass: one by one, each would walk the whole set. */
+  divide(parts: Node, by: Node): Map<number, Divided> {
     const { diagrams } = this;
-    const tagged = diagrams.overAll(sets.map((set, i) => diagrams.mask(set, terminal(i + 1))));
-    const list = (node: Node): Node[] => {
-      const parts = diagrams.split(node);
-      return sets.map((_, i) => parts.get(i + 1) ?? EMPTY);
-    };
-    return { inside: list(diagrams.mask(by, tagged)), outside: list(diagrams.minus(tagged, by)) };
+    const inside = diagrams.split(diagrams.mask(by, parts));
+    const outside = diagrams.split(diagrams.minus(parts, by));
+    const numbers = [...new Set([...inside.keys(), ...outside.keys()])].sort((a, b) => a - b);
+    return new Map(
+      numbers.map((number) => {
+        const [yes, no] = [inside.get(number) ?? EMPTY, outside.get(number) ?? EMPTY];
+        return [number, { all: diagrams.over(yes, no), inside: yes, outside: no }];
+      }),
+    );
   }
 
   /** A set over one field alone: which of its values some member has. */
@@ -266,31 +288,48 @@ export class Domain {
     switch (predicate.kind) {
       case "any":
         return FULL;
-      case "in":
-        return this.ranges(predicate.field, predicate.ranges);
-      case "bits": {
-        if (isGiven(predicate.field)) return this.masked(predicate.field, predicate.mask, predicate.value);
-        const ranges = bitRanges(predicate.field, predicate.mask, predicate.value, this.family);
-        return ranges === undefined
-          ? this.unknown(scattered(predicate))
-          : this.ranges(predicate.field, ranges);
-      }
-      case "opaque":
-        return this.unknown(predicate.key);
       case "not":
         return this.diagrams.not(this.set(predicate.not));
-      default: {
+      case "and":
+      case "or": {
         let node = this.compiled.get(predicate);
         if (node === undefined) {
           node =
             predicate.kind === "and"
-              ? predicate.all.map((p) => this.set(p)).reduce((a, b) => this.diagrams.mask(a, b), FULL)
+              ? this.inside(predicate, FULL)
               : this.diagrams.overAll(predicate.some.map((p) => this.set(p)));
           this.compiled.set(predicate, node);
         }
         return node;
       }
+      default: {
+        const { level, ranges } = this.leaf(predicate);
+        return this.diagrams.range(level, ranges);
+      }
     }
+  }
+
+  /** A terminal for the packets that satisfy a predicate, 0 for all others. */
+  inside(predicate: Predicate, value: Node): Node {
+    const { diagrams } = this;
+    // Questions of single variables are stacked from the lowest level up; what is left is laid over them.
+    const questions: Question[] = [];
+    let rest = FULL;
+    const take = (part: Predicate): void => {
+      if (part.kind === "and") for (const each of part.all) take(each);
+      else if (isLeaf(part)) questions.push(this.leaf(part));
+      else if (part.kind === "not" && isLeaf(part.not)) questions.push(this.otherwise(this.leaf(part.not)));
+      else rest = diagrams.mask(rest, this.set(part));
+    };
+    take(predicate);
+    questions.sort((a, b) => b.level - a.level);
+    let node = value;
+    for (const { level, ranges } of questions)
+      node =
+        diagrams.levelOf(node) === level
+          ? diagrams.mask(diagrams.range(level, ranges), node)
+          : diagrams.range(level, ranges, node);
+    return diagrams.mask(rest, node);
   }
 
   /** The ordinals of a range. A range that no vocabulary spoke of would silently grow to its interval: refused. */
@@ -302,23 +341,61 @@ export class Domain {
     return [first, end];
   }
 
-  /** A mask asked of each value that the field can have. */
-  private masked(field: Field, mask: Scalar, value: Scalar): Node {
-    const level = this.levels.get(field)!;
-    const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
-    const holds = starts.flatMap((start, i) => (masked(start, mask) === value ? [[i, i] as const] : []));
-    return holds.length === 0 ? EMPTY : this.diagrams.range(level, holds);
+  /** What a part of a predicate asks of its variable. */
+  private leaf(leaf: Leaf): Question {
+    if (leaf.kind === "opaque") return this.unknown(leaf.key);
+    const level = this.levels.get(leaf.field)!;
+    if (leaf.kind === "in") return this.ranges(level, leaf.ranges);
+    if (isGiven(leaf.field)) {
+      // A mask is asked of each value that the field can have.
+      const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
+      const holds = starts.flatMap((start, i) =>
+        masked(start, leaf.mask) === leaf.value ? [[i, i] as const] : [],
+      );
+      return { level, ranges: holds };
+    }
+    const ranges = bitRanges(leaf.field, leaf.mask, leaf.value, this.family);
+    return ranges === undefined ? this.unknown(scattered(leaf)) : this.ranges(level, ranges);
   }
 
-  private unknown(key: string): Node {
-    return this.diagrams.range(this.unknowns.get(key)!, [[1, 1]]);
+  /** The other ordinals of the same variable. */
+  private otherwise({ level, ranges }: Question): Question {
+    const others: [number, number][] = [];
+    let at = 0;
+    for (const [lo, hi] of ranges) {
+      if (lo > at) others.push([at, lo - 1]);
+      at = hi + 1;
+    }
+    const end = this.diagrams.domains[level]!;
+    if (at < end) others.push([at, end - 1]);
+    return { level, ranges: others };
   }
 
-  private ranges(field: Field, ranges: readonly Range[]): Node {
-    const level = this.levels.get(field)!;
-    const list = normalizeRanges(ranges).map(([lo, hi]) => this.cut(level, lo, hi));
-    return list.length === 0 ? EMPTY : this.diagrams.range(level, list);
+  private unknown(key: string): Question {
+    return { level: this.unknowns.get(key)!, ranges: [[1, 1]] };
   }
+
+  private ranges(level: number, ranges: readonly Range[]): Question {
+    const sorted = ranges.length > 1 ? normalizeRanges(ranges) : ranges;
+    return { level, ranges: sorted.map(([lo, hi]) => this.cut(level, lo, hi)) };
+  }
+}
+
+type Leaf = Extract<Predicate, { kind: "in" | "bits" | "opaque" }>;
+
+const isLeaf = (p: Predicate): p is Leaf => p.kind === "in" || p.kind === "bits" || p.kind === "opaque";
+
+/** Which ordinals of a variable are asked for, sorted and disjoint. */
+interface Question {
+  readonly level: number;
+  readonly ranges: readonly (readonly [number, number])[];
+}
+
+/** A set, and what of it lies inside and outside of another one. */
+export interface Divided {
+  readonly all: Node;
+  readonly inside: Node;
+  readonly outside: Node;
 }
 
 /** The unknowns by the key of the first of those that are one. */

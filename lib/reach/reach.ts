@@ -6,6 +6,7 @@ import {
   type CtState,
   type Family,
   type Field,
+  hasPorts,
   LAST_NAME,
   PROTO,
   type Scalar,
@@ -15,7 +16,7 @@ import type { Packet } from "../packet/packet.ts";
 import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
-import { destinations, isNobody, translate } from "../path/nat.ts";
+import { destinations, fixed, isNobody, translate } from "../path/nat.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import {
   arrive,
@@ -30,7 +31,7 @@ import {
 import { changed, type Effect, type Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
-import { Chains, type Outcome } from "./chain.ts";
+import { Chains, type Outcome, type Translation } from "./chain.ts";
 import { EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
 import { sameUnknowns } from "./same.ts";
@@ -80,8 +81,8 @@ function marksOf(program: Program): Map<Field, Set<number>> {
   return marks;
 }
 
-function* effectsOf(program: Program): Generator<Effect> {
-  for (const table of TABLES)
+function* effectsOf(program: Program, tables: readonly TableName[] = TABLES): Generator<Effect> {
+  for (const table of tables)
     for (const name of program.ruleset.tables.get(table)?.chains.keys() ?? [])
       for (const { effect } of program.chain(table, name)!.rules) yield effect;
 }
@@ -96,14 +97,8 @@ function* rulePredicates(program: Program): Generator<Predicate> {
 /** Every predicate that a program can ask. */
 function* predicatesOf(program: Program): Generator<Predicate> {
   if (asksPorts(program)) for (const { when } of portCases(program.ruleset.family)) yield when;
-  for (const table of TABLES) {
-    const chains = program.ruleset.tables.get(table)?.chains;
-    for (const name of chains?.keys() ?? [])
-      for (const { when, effect } of program.chain(table, name)!.rules) {
-        yield when;
-        if (effect.kind === "nat") yield* translations(effect, program);
-      }
-  }
+  yield* rulePredicates(program);
+  yield* translations(program);
   for (const { when } of program.entries) yield when;
   for (const { when } of program.across) yield when;
   for (const { when } of program.stopped) yield when;
@@ -115,24 +110,29 @@ function* predicatesOf(program: Program): Generator<Predicate> {
   for (const { when } of freshCases(program.ruleset.family, loose(program.host))) yield when;
 }
 
-/** What a translation turns headers into: the sets must be able to tell whether a header is that already. */
-function* translations(
-  { to, ports, side }: Nat,
-  { host, ruleset: { family } }: Program,
-): Generator<Predicate> {
-  const field = side === "dst" ? "dst" : "src";
-  if (to.kind === "range") yield is(field, to.first);
-  if (to.kind === "interface")
-    for (const each of host.interfaces)
-      for (const a of each.addresses) if (a.family === family) yield is(field, a.address);
-  if (to.kind === "interface")
-    for (const each of host.interfaces) yield is(side === "src" ? "out" : "in", each.name);
-  if (to.kind === "interface") for (const { when } of destinations[family]) yield when;
-  if (to.kind === "interface") yield is("src", family === 4 ? 0 : 0n);
-  if (to.kind === "interface" && side === "dst") yield is(field, family === 4 ? 0x7f00_0001 : 1n);
-  const port = side === "dst" ? "dport" : "sport";
-  if (ports !== null) yield is(port, ports.first);
-  if (ports !== null) yield between(port, ports.first, ports.last);
+/** What translations turn headers into: the sets must be able to tell whether a header is that already. */
+function* translations(program: Program): Generator<Predicate> {
+  const { host, ruleset } = program;
+  const { family } = ruleset;
+  const interfaces = new Set<Nat["side"]>();
+  for (const effect of effectsOf(program)) {
+    if (effect.kind !== "nat") continue;
+    const { to, ports, side } = effect;
+    const port = side === "dst" ? "dport" : "sport";
+    if (to.kind === "range") yield is(side, to.first);
+    if (to.kind === "interface") interfaces.add(side);
+    if (ports !== null) yield is(port, ports.first);
+    if (ports !== null) yield between(port, ports.first, ports.last);
+  }
+  for (const side of interfaces) {
+    for (const each of host.interfaces) {
+      yield is(side === "src" ? "out" : "in", each.name);
+      for (const a of each.addresses) if (a.family === family) yield is(side, a.address);
+    }
+    for (const { when } of destinations[family]) yield when;
+    yield is("src", ZERO[family]);
+    if (side === "dst") yield is(side, family === 4 ? 0x7f00_0001 : 1n);
+  }
 }
 
 /** Packets that come from no address, and all others. */
@@ -223,6 +223,7 @@ export class Reach implements Engine<States> {
 
   /** By interface, whether every packet that goes out by it comes through the nat table. */
   private readonly open = new Map<string, boolean>();
+  private stopsMade: readonly Nat[] | null | undefined;
 
   /**
    * @param sent whether the header that packets leave with is asked for: else they are not divided by the source
@@ -233,7 +234,7 @@ export class Reach implements Engine<States> {
     readonly domain: Domain,
     private readonly sent = true,
   ) {
-    this.chains = new Chains(program, domain);
+    this.chains = Chains.of(program, domain);
     this.fresh = freshCases(program.ruleset.family, loose(program.host));
     const each = (field: Field): Case<string>[] =>
       program.host.interfaces.map(({ name }) => ({ when: is(field, name), outcome: name }));
@@ -253,20 +254,20 @@ export class Reach implements Engine<States> {
   }
 
   /** Where packets end that come in from outside. */
-  arrive(start: SetState): Ending<SetState>[] {
-    return start.set === EMPTY ? [] : this.ended(arrive(alone(start), this.program, this));
+  arrive(start: SetState): Ending<States>[] {
+    return start.set === EMPTY ? [] : arrive(alone(start), this.program, this);
   }
 
   /** What PREROUTING and INPUT say of packets as if all were for this host. */
-  deliver(start: SetState): Ending<SetState>[] {
-    return start.set === EMPTY ? [] : this.ended(deliver(alone(start), this));
+  deliver(start: SetState): Ending<States>[] {
+    return start.set === EMPTY ? [] : deliver(alone(start), this);
   }
 
   /** Where packets end that the host sends. */
-  send(start: SetState): Ending<SetState>[] {
+  send(start: SetState): Ending<States>[] {
     if (start.set === EMPTY) return [];
     const sent = bind(start, { in: { value: "" }, socket: { value: 1 } });
-    return this.ended(send(alone(sent), this.program, this));
+    return send(alone(sent), this.program, this);
   }
 
   /** What a table's built-in chain says of packets of one form. */
@@ -276,7 +277,8 @@ export class Reach implements Engine<States> {
     );
   }
 
-  private ended(endings: readonly Ending<States>[]): Ending<SetState>[] {
+  /** Endings form by form. */
+  apart(endings: readonly Ending<States>[]): Ending<SetState>[] {
     return endings.flatMap((ending) =>
       this.chains.apart(ending.state).map((state): Ending<SetState> => ({ ...ending, state })),
     );
@@ -327,9 +329,7 @@ export class Reach implements Engine<States> {
   /** Asks a chain of the nat table about packets of one form. */
   private translate(state: SetState, chain: BoundChain, side: "dst" | "src"): Part<States, Decision>[] {
     const asked = { ...state, asked: { ...state.asked, [side]: true } };
-    const { states, others } = this.chains.translate(asked, chain, (nat, rule) =>
-      this.fixed(asked, nat, rule),
-    );
+    const { states, others } = this.chains.translate(asked, chain, (outcome) => this.fixed(asked, outcome));
     const parts = others.flatMap(({ state: after, outcome }): Part<SetState, Decision>[] => {
       if (outcome.kind === "nat") return this.translated(after, outcome.nat, outcome.rule, side);
       const how = decision(outcome);
@@ -341,43 +341,43 @@ export class Reach implements Engine<States> {
     ];
   }
 
-  /** The form after a translation that gives every packet of a state the same address and port, other than its own. */
-  private fixed(state: SetState, nat: Nat, rule: Rule): Form | null {
-    const { to, ports, side } = nat;
-    if (to.kind !== "range" || to.first !== to.last) return null;
-    if (ports !== null && (ports.first !== ports.last || ports.base !== undefined)) return null;
-    const { diagrams } = this.domain;
-    const now = state.bound[side];
-    if (now === undefined) {
-      const mine = this.domain.only(state.set, side);
-      if (diagrams.mask(mine, this.domain.set(is(side, to.first))) !== EMPTY) return null;
-    } else if (!("value" in now) || now.value === to.first) return null;
-    return formOf(this.rebound(noted(state, rule), side, to.first, ports?.first ?? null));
+  /** The form after a translation that gives every packet the same header; one that has it already is not translated. */
+  private fixed(state: SetState, { nat, rule, idle }: Translation): Form | null {
+    const header = fixed(nat);
+    if (header === null) return null;
+    const after = noted(state, rule);
+    return formOf(idle ? after : this.rebound(after, nat.side, header.address, header.port));
   }
 
   /** Whether nothing in the nat table can stop what goes out by an interface; what comes back in by it is another thing. */
   private isOpen(out: string): boolean {
     let open = this.open.get(out);
     if (open === undefined) {
-      const { program } = this;
-      const { host, ruleset } = program;
-      const passes = (effect: Effect): boolean => {
-        if (effect.kind === "verdict") return effect.verdict === "accept";
-        if (effect.kind !== "nat" || effect.side === "dst") return effect.kind !== "opaque";
-        const old = { address: ANYBODY[ruleset.family], port: undefined };
-        return destinations[ruleset.family].every(
-          ({ outcome: dst }) => translate(effect, old, PROTO.tcp, out, dst, host, ruleset.family) !== null,
+      const { host, ruleset } = this.program;
+      const old = { address: ANYBODY[ruleset.family], port: undefined };
+      const has = (nat: Nat): boolean =>
+        destinations[ruleset.family].every(
+          ({ outcome: dst }) => translate(nat, old, PROTO.tcp, out, dst, host, ruleset.family) !== null,
         );
-      };
-      const chains = [...(ruleset.tables.get("nat")?.chains.keys() ?? [])].map(
-        (n) => program.chain("nat", n)!,
-      );
-      open =
-        out !== "lo" &&
-        chains.every(({ rules, policy }) => policy !== "drop" && rules.every(({ effect }) => passes(effect)));
+      open = out !== "lo" && this.stops !== null && this.stops.every(has);
       this.open.set(out, open);
     }
     return open;
+  }
+
+  /** What can stop packets in the nat table, an effect of a kind; `null` where more than a missing address can. */
+  private get stops(): readonly Nat[] | null {
+    if (this.stopsMade === undefined) {
+      const effects = [...effectsOf(this.program, ["nat"])];
+      const policies = [...(this.program.ruleset.tables.get("nat")?.chains.values() ?? [])];
+      const stopped =
+        policies.some(({ policy }) => policy !== null && policy !== "ACCEPT") ||
+        effects.some((e) => e.kind === "opaque" || (e.kind === "verdict" && e.verdict !== "accept"));
+      const nats = effects.flatMap((e) => (e.kind === "nat" && e.side === "src" ? [e] : []));
+      const kinds = new Map(nats.map((nat) => [nat.to.kind, nat]));
+      this.stopsMade = stopped ? null : [...kinds.values()];
+    }
+    return this.stopsMade;
   }
 
   private translated(state: SetState, nat: Nat, rule: Rule, side: "dst" | "src"): Part<SetState, Decision>[] {
@@ -623,7 +623,7 @@ function toPacket(values: ReadonlyMap<Field, Scalar>, domain: Domain): Packet {
   const proto = number("proto") ?? 6;
   const zero: Address = domain.family === 4 ? 0 : 0n;
   const input = String(values.get("in") ?? "").replaceAll(LAST_NAME, "");
-  const ports = proto === 6 || proto === 17;
+  const ports = hasPorts(proto);
   const icmp = proto === 1 || proto === 58;
   const optional = <K extends string>(key: K, value: number | undefined): Partial<Record<K, number>> =>
     value === undefined ? {} : ({ [key]: value } as Record<K, number>);

@@ -105,6 +105,12 @@ const CASES: [string, string[], unknown[], RegExp][] = [
     [[{ Name: "wire", Id: "x", Driver: "ipvlan", IPAM: {} }]],
     /^network wire is ipvlan/,
   ],
+  [
+    "containers with IPv6, and no rules of IPv6",
+    [save({})],
+    [[{ Name: "six", Id: "y", Driver: "bridge", IPAM: { Config: [{ Subnet: "fd00:6::/64" }] } }]],
+    /^there is no IPv6 ruleset among the inputs, and containers have IPv6 addresses/,
+  ],
 ];
 
 describe("no findings is not all clear", () => {
@@ -236,7 +242,7 @@ describe("what could not be read is never all clear", () => {
   const text = (more: string): string =>
     `*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n${more}\nCOMMIT\n`;
   test.each([
-    ["a rule cut off", text("-A INPUT -p tcp --dport"), "a line of save could not be read (line 5)"],
+    ["a rule cut off", text('-A INPUT -m comment --comment "x'), "a line of save could not be read (line 5)"],
     ["lines that are none", text("what\nis this"), "2 lines of save could not be read (the first is line 5)"],
     ["a policy", text(":OUTPUT MAYBE [0:0]"), "a line of save could not be read (line 5)"],
     ["a table", `${text("")}*unheard\nCOMMIT\n`, "a line of save could not be read (line 7)"],

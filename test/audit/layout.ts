@@ -8,6 +8,8 @@ export interface Net {
   readonly mode?: "nat" | "nat-unprotected" | "routed" | "internal";
   /** Container port by host port. */
   readonly ports?: Readonly<Record<number, number>>;
+  /** TCP unless said. */
+  readonly proto?: "tcp" | "udp" | "sctp";
 }
 
 export interface Layout {
@@ -23,6 +25,12 @@ export interface Layout {
   readonly before?: readonly string[];
   readonly behind?: readonly string[];
   readonly user?: readonly string[];
+  /** Rules of the owner's in PREROUTING of these tables, before Docker's. */
+  readonly raw?: readonly string[];
+  readonly mangle?: readonly string[];
+  readonly nat?: readonly string[];
+  /** Whether Docker guards containers' addresses in table raw, as it does since 28. */
+  readonly guard?: boolean;
   /** Further chains of table filter, with their rules. */
   readonly chains?: Readonly<Record<string, readonly string[]>>;
   /** Interfaces besides eth0 (203.0.113.1/24), with an address. */
@@ -44,10 +52,15 @@ export function save({
   behind = [],
   user = [],
   chains = {},
+  raw: first = [],
+  mangle = [],
+  nat = [],
+  guard = true,
 }: Layout): string {
   const all: Net[] =
     swarm.length === 0 ? [...nets] : [...nets, { bridge: "docker_gwbridge", prefix: "172.19.0" }];
-  const raw: string[] = [];
+  const own = (rules: readonly string[]) => rules.map((rule) => `-A PREROUTING ${rule}`);
+  const raw = own(first);
   const dnat: string[] = [];
   const masquerade: string[] = [];
   const docker: string[] = [];
@@ -55,7 +68,7 @@ export function save({
   const forward: string[] = [];
   const jumps: string[] = [];
   const isolation: string[] = [];
-  for (const { bridge, prefix, mode = "nat", ports = {} } of all) {
+  for (const { bridge, prefix, mode = "nat", ports = {}, proto = "tcp" } of all) {
     const subnet = `${prefix}.0/24`;
     const container = `${prefix}.2/32`;
     if (mode === "internal") {
@@ -66,16 +79,16 @@ export function save({
       forward.push(`-A DOCKER-FORWARD -i ${bridge} -o ${bridge} -j ACCEPT`);
       continue;
     }
-    if (mode === "nat") raw.push(`-A PREROUTING -d ${container} ! -i ${bridge} -j DROP`);
+    if (mode === "nat" && guard) raw.push(`-A PREROUTING -d ${container} ! -i ${bridge} -j DROP`);
     if (mode !== "routed") masquerade.push(`-A POSTROUTING -s ${subnet} ! -o ${bridge} -j MASQUERADE`);
     for (const [host, port] of Object.entries(ports)) {
       if (mode !== "routed")
         dnat.push(
-          `-A DOCKER ! -i ${bridge} -p tcp -m tcp --dport ${host} -j DNAT --to-destination ${prefix}.2:${port}`,
+          `-A DOCKER ! -i ${bridge} -p ${proto} -m ${proto} --dport ${host} -j DNAT --to-destination ${prefix}.2:${port}`,
         );
       if (mode !== "nat-unprotected")
         docker.push(
-          `-A DOCKER -d ${container} ! -i ${bridge} -o ${bridge} -p tcp -m tcp --dport ${port} -j ACCEPT`,
+          `-A DOCKER -d ${container} ! -i ${bridge} -o ${bridge} -p ${proto} -m ${proto} --dport ${port} -j ACCEPT`,
         );
     }
     if (mode === "routed") last.push(`-A DOCKER -o ${bridge} -p icmp -j ACCEPT`);
@@ -90,6 +103,7 @@ export function save({
     ":OUTPUT ACCEPT [0:0]",
     ...raw,
     "COMMIT",
+    ...(mangle.length === 0 ? [] : ["*mangle", ":PREROUTING ACCEPT [0:0]", ...own(mangle), "COMMIT"]),
     "*filter",
     ...(["INPUT", "FORWARD", "OUTPUT"] as const).map(
       (name) => `:${name} ${policy[name] ?? (name === "OUTPUT" ? "ACCEPT" : "DROP")} [0:0]`,
@@ -132,6 +146,7 @@ export function save({
     ":OUTPUT ACCEPT [0:0]",
     ":POSTROUTING ACCEPT [0:0]",
     ...["DOCKER", ...ingress].map((name) => `:${name} - [0:0]`),
+    ...own(nat),
     ...ingress.map((name) => `-A PREROUTING -m addrtype --dst-type LOCAL -j ${name}`),
     "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
     "-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER",

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { audit, auditText, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { shared } from "../capture.ts";
-import { ALLOW, audited, jail, LAYOUTS, lines, save } from "./layout.ts";
+import { ALLOW, audited, jail, LAYOUTS, type Layout, lines, save } from "./layout.ts";
 
 const SWARM = `${shared}rulesets/moby-swarm-dind__docker29__host-netns.iptables-save.txt`;
 
@@ -206,6 +206,24 @@ describe("what a container sends", () => {
 
 test("a route that the owner allows and Docker drops first", () => {
   expect(lines(audited(LAYOUTS["route allowed"])).at(-1)).toMatch(/^ineffective-allow/);
+});
+
+describe("a route rule for a container that Docker's raw table keeps from direct packets", () => {
+  const layout = (port: number): Layout => ({
+    behind: ["-j ufw-user-forward"],
+    chains: {
+      "ufw-user-input": [],
+      "ufw-user-forward": [`-s 198.51.100.0/24 -d 172.17.0.2/32 -p tcp -m tcp --dport ${port} -j ACCEPT`],
+    },
+  });
+  test("does what it is for where the port is published", () => {
+    const kinds = audited(layout(80)).findings.map((f) => f.kind);
+    expect(kinds).not.toContain("ineffective-allow");
+  });
+  test("does nothing where it is not", () => {
+    const kinds = audited(layout(443)).findings.map((f) => f.kind);
+    expect(kinds).toContain("ineffective-allow");
+  });
 });
 
 test("names of Compose", () => {

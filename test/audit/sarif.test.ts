@@ -1,7 +1,10 @@
 /**
- * The SARIF log's structure, by sections 3.13 to 3.58 of SARIF 2.1.0: which properties an object may have, which it must
- * have, and what each may hold; only what fwcheck writes is listed, so anything else that it wrote would fail.
+ * The SARIF log against the schema of SARIF 2.1.0, which Microsoft's package ships, and, stricter, by sections 3.13 to 3.58
+ * of the standard: only what fwcheck writes is listed here, so anything else that it wrote would fail.
  */
+import schema from "@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json" with { type: "json" };
+import Ajv from "ajv";
+import draft from "ajv/lib/refs/json-schema-draft-04.json" with { type: "json" };
 import { audit, sarif } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
@@ -71,6 +74,13 @@ const run = object({
 });
 const log = object({ version: one("2.1.0"), runs: list(run) }, { $schema: text });
 
+const ajv = new Ajv({ schemaId: "auto", allErrors: true });
+ajv.addMetaSchema(draft);
+const validate = ajv.compile(schema);
+/** What the schema has against a log. */
+const faults = (made: unknown): string[] =>
+  validate(made) === true ? [] : (validate.errors ?? []).map((e) => `${e.dataPath} ${e.message}`);
+
 interface Run {
   readonly results: readonly {
     readonly ruleId: string;
@@ -91,6 +101,7 @@ describe("a log of SARIF 2.1.0", () => {
     const made = JSON.parse(
       JSON.stringify(sarif(result, new Map([[4, "a folder/it's 100%/v4?x#y.save"]]), "1.0.0")),
     );
+    expect(faults(made)).toEqual([]);
     expect(log(made, "log")).toEqual([]);
     const [{ results, tool }] = made.runs as [Run];
     const ids = tool.driver.rules.map((rule) => rule.id);
@@ -102,6 +113,8 @@ describe("a log of SARIF 2.1.0", () => {
     expect(new Set(prints).size).toBe(prints.length);
   });
   test("the checks would see a fault", () => {
-    expect(log({ version: "2.0.0", runs: [], more: 1 }, "log").length).toBe(2);
+    const wrong = { version: "2.0.0", runs: [], more: 1 };
+    expect(log(wrong, "log").length).toBe(2);
+    expect(faults(wrong).length).toBe(2);
   });
 });

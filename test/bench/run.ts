@@ -7,6 +7,7 @@
 
 const benches: Readonly<Record<string, () => Promise<{ bench(): Promise<void> }>>> = {
   audit: () => import("./audit.ts"),
+  fix: () => import("./fix.ts"),
   load: () => import("./load.ts"),
   hostile: () => import("./hostile.ts"),
   simulate: () => import("./simulate.ts"),

@@ -93,7 +93,7 @@ function law(rulesets: readonly Ruleset[], host: Host, packets: number, seed: nu
     const vocabulary = vocabularyOf(program);
     const domain = Domain.of(ruleset.family, [vocabulary]);
     const reach = new Reach(program, domain);
-    const endings = reach.arrive(reach.start(ANY));
+    const endings = reach.apart(reach.arrive(reach.start(ANY)));
     for (let i = 0; i < packets; i++) {
       const { packet, assume, ordinal } = draw(
         domain,
