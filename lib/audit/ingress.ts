@@ -36,6 +36,7 @@ export function ingress(q: Question, exposures: Exposure[]): Flow {
   const input = q.union(q.mine.deliver(q.mine.start(outside)), isAccepted);
   const intent = diagrams.over(diagrams.minus(input, seen.denied), seen.allowed);
   const routed = q.union(wanted.endings, isAccepted);
+  q.heed(seen.endings);
   const through = seen.endings.filter((e) => passes(e) && e.delivery === "forward" && e.out !== null);
   const publisher = (form: Form): Rule | undefined =>
     valueIn(form, "dst") === undefined

@@ -95,11 +95,16 @@ export class Question {
     return this.domain.set(and(...all));
   }
 
-  /** Only first packets of connections are asked about; what follows them goes where they went. */
-  firsts(endings: readonly Ending<States>[]): Ending<States>[] {
+  /** What is not decided of packets leaves the answer open. */
+  heed(endings: readonly Ending<States>[]): void {
     for (const { state } of endings)
       for (const { unsure } of state.forms.values())
         for (const why of unsure) this.inconclusive.add(`IPv${this.ruleset.family}: ${why}`);
+  }
+
+  /** Only first packets of connections are asked about; what follows them goes where they went. */
+  firsts(endings: readonly Ending<States>[]): Ending<States>[] {
+    this.heed(endings);
     return this.only(endings, (form) => {
       const state = valueIn(form, "ctstate");
       // Where nothing asks for connection tracking every packet is as good as the first.
