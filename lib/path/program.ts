@@ -60,7 +60,7 @@ export class Program {
   private heldMade: readonly Case<string | null>[] | undefined;
   private freshMade: readonly Case<CtState>[] | undefined;
   private sourcesMade: readonly Case<string | null>[] | undefined;
-  private portsMade: ReadonlySet<number> | undefined;
+  private portsMade: ReturnType<typeof portBounds> | undefined;
   private routesMade: ReturnType<typeof routeCases> | undefined;
 
   private static readonly made = new WeakMap<Ruleset, WeakMap<Host, Program>>();
@@ -192,12 +192,12 @@ export class Program {
     return this.tracksMade;
   }
 
-  /**
-   * A range of destination ports, cut where the rules or the routes tell them apart: all ports of a piece fare alike.
-   */
-  pieces(first: number, last: number): readonly (readonly [number, number])[] {
+  /** A range of ports, cut where the rules or the routes tell them apart: all ports of a piece fare alike. */
+  pieces(side: "dst" | "src", first: number, last: number): readonly (readonly [number, number])[] {
     this.portsMade ??= portBounds(this);
-    const cuts = [...this.portsMade].filter((port) => port > first && port <= last).sort((a, b) => a - b);
+    const cuts = [...this.portsMade[side]]
+      .filter((port) => port > first && port <= last)
+      .sort((a, b) => a - b);
     return [first, ...cuts].map((lo, i) => [lo, (cuts[i] ?? last + 1) - 1] as const);
   }
 
@@ -276,12 +276,19 @@ export class Program {
 }
 
 /** Where the ports begin that rules or routes tell from those before them. */
-function portBounds(program: Program): Set<number> {
-  const bounds = new Set<number>();
+function portBounds(program: Program): Readonly<Record<"dst" | "src", ReadonlySet<number>>> {
+  const bounds = { dst: new Set<number>(), src: new Set<number>() };
   const visit = (when: Predicate): void =>
     leaves(when, (leaf) => {
-      if (leaf.kind !== "in" || (leaf.field !== "dport" && leaf.field !== "ctreplsrcport")) return;
-      for (const [lo, hi] of leaf.ranges) bounds.add(lo as number).add((hi as number) + 1);
+      if (leaf.kind !== "in") return;
+      const side =
+        leaf.field === "dport" || leaf.field === "ctreplsrcport"
+          ? "dst"
+          : leaf.field === "sport" || leaf.field === "ctrepldstport"
+            ? "src"
+            : undefined;
+      if (side === undefined) return;
+      for (const [lo, hi] of leaf.ranges) bounds[side].add(lo as number).add((hi as number) + 1);
     });
   for (const { chains } of program.ruleset.tables.values())
     for (const { table, name } of chains.values())

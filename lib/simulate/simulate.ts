@@ -376,27 +376,28 @@ class PacketEngine implements Engine<PacketState> {
         if (typeof outcome === "string" && outcome !== "accept")
           return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
-        return this.chosen(after, asked, nat, side) ?? this.bind(after, asked, nat, side);
+        return this.bind(after, asked, nat, side, true);
       },
     );
   }
 
   /**
-   * A destination's port that the kernel chooses at random, where rules tell the ports apart: each way it can go. `null`
-   * where there is nothing of that kind.
+   * A port that the kernel chooses, and rules behind tell apart from others: each way it can go. `null` where nothing
+   * behind asks for it. Of a source that is so only on the way back in by loopback.
    */
-  private chosen(
+  private pieces(
     state: PacketState,
     connection: Connection,
     nat: Nat | null,
     side: "dst" | "src",
+    choice: string,
+    old: number,
   ): Part<PacketState, Decision>[] | null {
     const { proto } = connection.original;
-    if (nat?.random !== true || side !== "dst" || !tracksPorts(proto) || nat.ports === null) return null;
-    const { first, last } = nat.ports;
-    const pieces = this.program.pieces(first, last);
+    if (!tracksPorts(proto) || (side === "src" && state.field("out") !== "lo")) return null;
+    const [first, last] = nat?.ports ? [nat.ports.first, nat.ports.last] : likeOf(proto, old);
+    const pieces = this.program.pieces(side, first, last);
     if (pieces.length === 1) return null;
-    const choice = `--random: the kernel chooses a port from ${first} to ${last}`;
     if (pieces.length > MOST_PIECES)
       return [{ state: state.assume(`${choice}, which the rules tell apart`), outcome: "undecided" }];
     const told = (piece: readonly [number, number]): boolean | undefined => state.settled(choiceKey(piece));
@@ -406,8 +407,13 @@ class PacketEngine implements Engine<PacketState> {
         const key = choiceKey(piece);
         const why = `${choice}, and the rules tell it from others`;
         const from = known === undefined ? state.suppose({ key, truth: true, why, at: null }) : state;
-        const ports = { first: piece[0], last: piece[1] };
-        return this.bind(from.assume(choice), { ...connection, chosen: choice }, { ...nat, ports }, side);
+        const to = nat?.to ?? { kind: "keep" };
+        const one: Nat = {
+          ...{ kind: "nat", side, to, random: true },
+          ports: { first: piece[0], last: piece[1] },
+          ...(nat?.persistent === undefined ? {} : { persistent: nat.persistent }),
+        };
+        return this.bind(from.assume(choice), { ...connection, chosen: choice }, one, side, false);
       },
     );
   }
@@ -415,12 +421,14 @@ class PacketEngine implements Engine<PacketState> {
   /**
    * Sets up the translation a rule asks for, or none (a null binding): the reply tuple changes, and with it this
    * packet's header. Where the tuple is taken another port is found (get_unique_tuple in nf_nat_core.c).
+   * @param apart whether to follow apart the ports that the kernel can choose, where rules tell them apart
    */
   private bind(
     state: PacketState,
     connection: Connection,
     nat: Nat | null,
     side: "dst" | "src",
+    apart: boolean,
   ): Part<PacketState, Decision>[] {
     const now = invert(connection.reply);
     const device = String(state.field(side === "src" ? "out" : "in") ?? "");
@@ -440,6 +448,10 @@ class PacketEngine implements Engine<PacketState> {
       usual === null
         ? this.free(connection, nat, side, old.port, address)
         : { port: usual.port!, choice: usual.choice };
+    const what = choice?.replace(/; \d+ stands for it$/, "");
+    const ways =
+      what === undefined || !apart ? null : this.pieces(state, connection, nat, side, what, old.port);
+    if (ways !== null) return ways;
     const reply = turned(connection.reply, side, address, port);
     const { reply: before } = connection;
     const changes =

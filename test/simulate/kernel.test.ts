@@ -278,6 +278,19 @@ test("a port chosen at random goes each way that rules tell apart", () => {
   expect(same!.verdict).toBe("drop");
 });
 
+test("so does a source's, on the way back in by loopback", () => {
+  const rules = (filter: string): string =>
+    `*nat\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -p tcp -j MASQUERADE --to-ports 8000-8010\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n${filter}COMMIT\n`;
+  const to = (dst: string): PacketJson => ({
+    ...{ in: null, src: "203.0.113.1", dst, proto: "tcp", sport: 5, dport: 80 },
+  });
+  const drop = "-A INPUT -p tcp -m tcp --sport 8003 -j DROP\n";
+  expect(sent(rules(""), [to("203.0.113.1")])[0]!.verdict).toBe("accept");
+  const [open] = sent(rules(drop), [to("203.0.113.1")]);
+  expect(open!.branches!.map((b) => b.verdict)).toEqual(["accept", "drop", "accept"]);
+  expect(sent(rules(drop), [to("203.0.113.7")])[0]!.verdict).toBe("accept");
+});
+
 test("NETMAP in a chain of somebody's own changes what the hook that calls it changes", () => {
   const save =
     "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:maps - [0:0]\n-A PREROUTING -d 192.0.2.0/24 -j maps\n-A POSTROUTING -s 10.99.0.0/24 -j maps\n-A maps -j NETMAP --to 198.51.100.0/24\nCOMMIT\n";
