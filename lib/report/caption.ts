@@ -2,6 +2,7 @@
 import type { Hook } from "../rules/ruleset.ts";
 import type { Author } from "./author.ts";
 import type { GraphChain, Place } from "./graph.ts";
+import { counted } from "./text.ts";
 
 export const HOOK_SAYS: Readonly<Record<Hook, string>> = {
   PREROUTING: "every packet that comes in, before routing",
@@ -24,8 +25,6 @@ export const AUTHORS: Readonly<Record<Author, string>> = {
   owner: "the owner",
   fwcheck: "fwcheck",
 };
-
-export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 /** What stands beside a chain's name: a built-in one's policy, another's size. */
 export const noteOf = (chain: GraphChain): string =>

@@ -2,9 +2,10 @@
  * What a chain and its rules do, in plain words: which packets each rule is about and what becomes of them, who wrote
  * it, who calls the chain, and what is easily misunderstood about it.
  */
-import { authorOf, dockerLayout } from "../audit/author.ts";
+
 import { isDockerRule, publishing } from "../audit/docker.ts";
 import { lint } from "../audit/lint.ts";
+import { dockerLayout, purposeOf } from "../audit/purpose.ts";
 import { hasUfw, ufwCommand } from "../audit/ufw.ts";
 import type { Host } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
@@ -204,10 +205,10 @@ class Teller {
   /** @param only the rule to tell of alone; none for `null` */
   chain(chain: Chain, only: number | undefined | null): ChainExplained {
     const { family, source } = this.ruleset;
-    const author = authorOf(chain.table, chain.name);
+    const purpose = purposeOf(chain.table, chain.name);
     const hooks = this.hooksOf(chain);
     const layout =
-      author?.by === "Docker" || chain.name === "DOCKER-USER" ? dockerLayout(this.ruleset) : null;
+      purpose?.by === "Docker" || chain.name === "DOCKER-USER" ? dockerLayout(this.ruleset) : null;
     const bound = this.program.chain(chain.table, chain.name)!.rules;
     const stop = bound.find((b) => this.takesAll(b));
     const told = only === undefined ? bound : bound.filter((b) => b.rule.index === only);
@@ -216,9 +217,9 @@ class Teller {
       source,
       table: chain.table,
       chain: chain.name,
-      by: author?.by ?? null,
+      by: purpose?.by ?? null,
       ...(layout === null ? {} : { docker: layout }),
-      what: author === null ? null : sentence(`This chain ${author.what}`),
+      what: purpose === null ? null : sentence(`This chain ${purpose.what}`),
       policy: chain.policy,
       hooks,
       place: this.place(chain, hooks),
@@ -232,7 +233,7 @@ class Teller {
       length: chain.rules.length,
       rules: told.map((b) => this.rule(b, this.form(b.rule), chain, hooks, stop)),
       end: this.end(chain, stop?.rule),
-      notes: this.notes(chain, author, hooks, bound),
+      notes: this.notes(chain, purpose, hooks, bound),
     };
   }
 
@@ -246,7 +247,7 @@ class Teller {
     const { rule } = bound;
     const ufw = ufwCommand(rule, this.ruleset);
     const by =
-      (this.isFence(rule, form) ? "Docker" : authorOf(rule.table, rule.chain)?.by) ??
+      (this.isFence(rule, form) ? "Docker" : purposeOf(rule.table, rule.chain)?.by) ??
       (isDockerRule(rule, this.host) ? "Docker" : this.callsOf(rule));
     const dead = stop !== undefined && rule.index > stop.rule.index;
     const notes = [
@@ -278,7 +279,7 @@ class Teller {
   /** Who wrote a jump of a chain of the owner's into a chain whose name tells. */
   private callsOf({ table, target }: Rule): string | null {
     if (target.kind !== "jump" && target.kind !== "goto") return null;
-    const by = authorOf(table, target.chain)?.by ?? null;
+    const by = purposeOf(table, target.chain)?.by ?? null;
     return by === "you" ? "Docker" : by;
   }
 
@@ -313,10 +314,10 @@ class Teller {
 
   /** A chain by its name, and what it is for. */
   private named(table: TableName, name: string): string {
-    const author = authorOf(table, name);
+    const purpose = purposeOf(table, name);
     const rules = chainOf(this.ruleset, table, name)?.rules.length ?? 0;
     if (rules === 0) return `chain ${name}, which is empty`;
-    return author === null ? `chain ${name}` : `chain ${name}, which ${author.what}`;
+    return purpose === null ? `chain ${name}` : `chain ${name}, which ${purpose.what}`;
   }
 
   /** Where a packet goes that comes to the end of a user chain. */
@@ -522,7 +523,7 @@ class Teller {
 
   private notes(
     chain: Chain,
-    author: { readonly by: string; readonly change?: string } | null,
+    purpose: { readonly by: string; readonly change?: string } | null,
     hooks: readonly Hook[],
     bound: readonly BoundRule[],
   ): string[] {
@@ -530,7 +531,7 @@ class Teller {
     const { table, name } = chain;
     const filter = table === "filter";
     const example = this.published.find((p) => p.first !== p.port) ?? this.published[0];
-    if (author?.change !== undefined) out.push(author.change);
+    if (purpose?.change !== undefined) out.push(purpose.change);
     if (table === "raw" && hooks.includes("PREROUTING"))
       out.push(
         "Nothing is translated yet: addresses and ports are those that the sender wrote, and conntrack has not looked.",
@@ -546,7 +547,7 @@ class Teller {
     if (
       (filter || table === "mangle") &&
       hooks.includes("FORWARD") &&
-      author?.by !== "Docker" &&
+      purpose?.by !== "Docker" &&
       example !== undefined &&
       hooks.length === 1
     )

@@ -21,8 +21,7 @@ import {
 } from "../rules/ruleset.ts";
 import type { Trace } from "../simulate/simulate.ts";
 import { type Author, chainAuthor, ruleAuthor } from "./author.ts";
-import { counted } from "./caption.ts";
-import { packetText } from "./text.ts";
+import { counted, packetText } from "./text.ts";
 
 /** What a row does with a packet that it matches; `several` for rules that do different things. */
 export type Deed =

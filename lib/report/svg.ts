@@ -2,7 +2,7 @@
  * The chain graph as SVG that stands by itself: no script, nothing loaded, no identities, so that several of them fit
  * into one page. Everything that a page may rely on is said at `graphSvg`.
  */
-import { AUTHORS, counted, HOOK_SAYS, PLACE_SAYS } from "./caption.ts";
+import { AUTHORS, HOOK_SAYS, PLACE_SAYS } from "./caption.ts";
 import type { ChainGraph, Deed, GraphChain, GraphRow } from "./graph.ts";
 import {
   type Box,
@@ -21,6 +21,7 @@ import {
   rowsLeft,
 } from "./layout.ts";
 import { wrapped } from "./style.ts";
+import { counted } from "./text.ts";
 import { tag, xml } from "./xml.ts";
 
 /** How to draw. */

@@ -3,6 +3,9 @@ import type { Fix } from "../fix/fix.ts";
 import type { PacketJson } from "../packet/packet.ts";
 import { PLAIN, type Style, safe } from "./style.ts";
 
+/** `1 rule`, `2 rules`. */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
+
 /** An address with its port, where it has one. */
 export const at = (address: string, port: number | null | undefined): string =>
   port === null || port === undefined

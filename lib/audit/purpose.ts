@@ -5,7 +5,7 @@
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
 
 /** What is known of a chain by its name. */
-export interface Author {
+export interface Purpose {
   /** The program that fills it, or `you`. */
   readonly by: string;
   /** What the chain is for, a clause without a subject: `publishes the ports of containers`. */
@@ -106,7 +106,7 @@ const OTHERS: readonly (readonly [RegExp, string, string, string?])[] = [
 ];
 
 /** Who fills a chain and what for; `null` where its name does not tell. */
-export function authorOf(table: TableName, chain: string): Author | null {
+export function purposeOf(table: TableName, chain: string): Purpose | null {
   const docker = DOCKERS[table];
   if (docker !== undefined && Object.hasOwn(docker, chain))
     return { by: "Docker", what: docker[chain]!, change: DOCKER };
