@@ -84,7 +84,7 @@ describe("the tarball", () => {
 
   test("the licences of what is bundled go with it", () => {
     const text = readFileSync(join(installed, "dist/LICENSES.txt"), "utf8");
-    for (const name of ["chevrotain", "ip-num", "lodash-es", "yaml", "yargs", "@noble/hashes"])
+    for (const name of ["chevrotain", "ipaddr.js", "@dagrejs/dagre", "yaml", "yargs", "@noble/hashes"])
       expect(text).toMatch(new RegExp(`^${name} [\\d.]+ \\(`, "m"));
     expect(text.match(/Permission (is hereby granted|to use, copy)/g)!.length).toBeGreaterThan(8);
     expect(readFileSync(join(installed, "LICENSE"), "utf8")).toContain("MIT");
@@ -210,9 +210,13 @@ const packet = ["--in", "eth0", "--src", "203.0.113.2", "--dst", "203.0.113.1", 
 const CALLS: Readonly<Record<string, { args: readonly string[]; code: number; prints: RegExp }>> = {
   audit: { args: ["host"], code: 1, prints: /9 findings: the firewall does not govern/ },
   simulate: { args: ["host", ...packet], code: 0, prints: /^ACCEPT: forwarded/m },
+  explain: { args: ["host", "--chain", "DOCKER-USER"], code: 0, prints: /^This chain is yours/m },
   fix: { args: ["host"], code: 0, prints: /^-A FWCHECK /m },
+  report: { args: ["host", "--fail-on", "none"], code: 0, prints: /^<!doctype html>/i },
+  graph: { args: ["host"], code: 0, prints: /^<svg / },
   collect: { args: [], code: 0, prints: /^#!\/bin\/sh\n/ },
   parse: { args: ["host/iptables-save.txt"], code: 0, prints: /^\*filter$/m },
+  completion: { args: ["bash"], code: 0, prints: /^complete /m },
 };
 
 const oldest = manifest.engines.node.replace(">=", "");
