@@ -47,20 +47,43 @@ export const line = (value: unknown): void => print(`${safeLines(JSON.stringify(
 /** How much is written at once: a write for each line would take as long as making it. */
 const AT_ONCE = 1 << 16;
 
-/** Many lines of NDJSON, of values that are JSON already; what is put in is out once `end` was called. */
+/**
+ * Many lines of NDJSON, of values that are JSON already; what is put in is out once `end` was called. Most of such a line
+ * is its path, whose steps are the same frozen objects in many lines: their text is made once.
+ */
 export class Lines {
   private waiting = "";
+  private readonly known = new Map<object, string>();
 
   put(value: object): void {
-    this.waiting += `${JSON.stringify(value)}\n`;
+    let text = "";
+    for (const [key, member] of Object.entries(value))
+      text += `${text === "" ? "{" : ","}"${key}":${Array.isArray(member) ? this.list(member) : textOf(member)}`;
+    this.waiting += `${text}}\n`;
     if (this.waiting.length >= AT_ONCE) this.end();
   }
 
   end(): void {
-    print(safeLines(this.waiting));
+    print(this.waiting);
     this.waiting = "";
   }
+
+  private list(values: readonly unknown[]): string {
+    let text = "";
+    for (const value of values) {
+      const shared = typeof value === "object" && Object.isFrozen(value) ? (value as object) : null;
+      let its = shared === null ? undefined : this.known.get(shared);
+      if (its === undefined) {
+        its = textOf(value);
+        if (shared !== null) this.known.set(shared, its);
+      }
+      text += text === "" ? its : `,${its}`;
+    }
+    return `[${text}]`;
+  }
 }
+
+const textOf = (value: unknown): string => safe(JSON.stringify(value));
 
 /** Not more often than this is a line of progress written, in milliseconds. */
 const PAUSE = 300;

@@ -55,6 +55,7 @@ export {
   type QuotedJson,
   readPacket,
 } from "./packet/packet.ts";
+export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/route.ts";
 export { BudgetExceeded } from "./reach/diagram.ts";
 export { auditText } from "./report/audit.ts";
@@ -122,5 +123,5 @@ export {
   type Trace,
   type Way,
 } from "./simulate/simulate.ts";
-export type { Step, Supposition } from "./simulate/state.ts";
+export type { Supposition } from "./simulate/state.ts";
 export type { Change, Moment } from "./simulate/trace.ts";

@@ -6,10 +6,7 @@
  */
 import { FIELDS, type Field, type Range, type Scalar, successor } from "./field.ts";
 import { Intervals } from "./intervals.ts";
-import { leaves, normalizeRanges, type Predicate } from "./predicate.ts";
-
-/** The values of a packet's fields; a field that it does not have is absent. */
-export type Header = Readonly<Partial<Record<Field, Scalar>>>;
+import { leaves, normalizeRanges, type Predicate, type Reading } from "./predicate.ts";
 
 const NONE = new Int32Array(0);
 
@@ -88,7 +85,7 @@ export class Classifier {
   lacks = false;
 
   private asked = 0;
-  private loaded: Header | null = null;
+  private loaded: object | null = null;
   private code: Int32Array | null = null;
   private starts: Int32Array = NONE;
   /** The predicate that each test belongs to. */
@@ -101,24 +98,25 @@ export class Classifier {
 
   /**
    * The first predicate from `from` on that is not known to be false of a packet.
+   * @param stamp another object whenever the packet's fields are others: what was read of it is kept that long
    * @returns its index, doubled, and 1 more where `evaluate` has to say whether it holds; twice the size for none
    */
-  next(header: Header, from: number): number {
+  next(packet: Reading, stamp: object, from: number): number {
     if (this.code === null) {
       if (from >= this.size) return 2 * this.size;
       if (this.size < SHORT || ++this.asked < WORTH_COMPILING * this.size) return 2 * from + 1;
       this.compile();
     }
-    if (this.loaded !== header) this.load(header);
+    if (this.loaded !== stamp) this.load(packet, stamp);
     return this.find(from);
   }
 
-  private load(header: Header): void {
-    this.loaded = header;
+  private load(packet: Reading, stamp: object): void {
+    this.loaded = stamp;
     this.lacks = false;
     const { fields, coders, registers, absent } = this;
     for (let i = 0; i < fields.length; i++) {
-      const value = header[fields[i]!];
+      const value = packet.field(fields[i]!);
       if (value === undefined) {
         absent[i] = 1;
         this.lacks = true;

@@ -111,6 +111,9 @@ export const CT_STATUS = {
   CONFIRMED: 8,
   SRC_NAT: 16,
   DST_NAT: 32,
+  /** The nat table was asked for that side; it is asked once a connection. */
+  SRC_NAT_DONE: 128,
+  DST_NAT_DONE: 256,
 } as const;
 
 /** Protocol numbers that the code speaks of by name. */

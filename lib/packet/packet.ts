@@ -205,45 +205,43 @@ const KEYS: ReadonlySet<string> = new Set([
  */
 export function readPacket(json: unknown): Packet | string {
   if (typeof json !== "object" || json === null || Array.isArray(json)) return "a packet is a JSON object";
-  const given = new Map(Object.entries(json));
-  for (const key of given.keys()) if (!KEYS.has(key)) return `unknown packet field ${JSON.stringify(key)}`;
-  const text = (key: string): string | undefined => {
-    const value = given.get(key);
-    return typeof value === "string" ? value : undefined;
-  };
-  const input = given.get("in") ?? null;
+  for (const key of Object.keys(json))
+    if (!KEYS.has(key)) return `unknown packet field ${JSON.stringify(key)}`;
+  // Only fields of a packet are asked for, by name: what else an object has is never a key.
+  const given = json as { readonly [K in keyof PacketJson]: unknown };
+  const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+  const input = given.in ?? null;
   if (input !== null && (typeof input !== "string" || input === ""))
     return `"in" must be an interface name, or null for a packet the host sends`;
-  const family: Family = (text("dst") ?? "").includes(":") ? 6 : 4;
-  const src = parseAddress(text("src") ?? "", family);
-  const dst = parseAddress(text("dst") ?? "", family);
-  if (dst === undefined)
-    return `"dst" must be an IPv4 or IPv6 address, not ${JSON.stringify(given.get("dst"))}`;
+  const family: Family = (text(given.dst) ?? "").includes(":") ? 6 : 4;
+  const src = parseAddress(text(given.src) ?? "", family);
+  const dst = parseAddress(text(given.dst) ?? "", family);
+  if (dst === undefined) return `"dst" must be an IPv4 or IPv6 address, not ${JSON.stringify(given.dst)}`;
   if (src === undefined)
-    return `"src" must be an IPv${family} address like "dst", not ${JSON.stringify(given.get("src"))}`;
-  const proto = protoNumber(String(given.get("proto") ?? "tcp"));
+    return `"src" must be an IPv${family} address like "dst", not ${JSON.stringify(given.src)}`;
+  const proto = protoNumber(String(given.proto ?? "tcp"));
   if (proto === undefined)
-    return `"proto" must be tcp, udp, icmp, icmpv6 or a number from 0 to 255, not ${JSON.stringify(given.get("proto"))}`;
+    return `"proto" must be tcp, udp, icmp, icmpv6 or a number from 0 to 255, not ${JSON.stringify(given.proto)}`;
   const packet: { -readonly [K in keyof Packet]: Packet[K] } = { family, in: input, src, dst, proto };
   for (const [key, max] of NUMBER_LIST) {
-    const value = given.get(key);
+    const value = given[key];
     if (value === undefined || value === null) continue;
     if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max)
       return `${JSON.stringify(key)} must be a whole number from 0 to ${max}, not ${JSON.stringify(value)}`;
     packet[key] = value;
   }
-  if (given.has("flags")) {
-    const flags = parseFlags(text("flags") ?? "?");
+  if (given.flags !== undefined) {
+    const flags = parseFlags(text(given.flags) ?? "?");
     if (flags === undefined)
-      return `"flags" must be TCP flag letters (FSRPAUEC) or names, not ${JSON.stringify(given.get("flags"))}`;
+      return `"flags" must be TCP flag letters (FSRPAUEC) or names, not ${JSON.stringify(given.flags)}`;
     packet.flags = flags;
   }
-  if (given.has("mac")) {
-    const mac = parseMac(text("mac") ?? "");
+  if (given.mac !== undefined) {
+    const mac = parseMac(text(given.mac) ?? "");
     if (mac === undefined) return `"mac" must be a MAC address like 02:00:00:00:00:01`;
     packet.mac = mac;
   }
-  const about = given.get("about");
+  const about = given.about;
   if (about !== undefined) {
     const quoted = readPacket(about);
     if (typeof quoted === "string") return `in "about": ${quoted}`;
@@ -257,7 +255,7 @@ export function readPacket(json: unknown): Packet | string {
       ...Object.fromEntries(Object.entries(optional).filter(([, v]) => v !== undefined)),
     };
   }
-  const state = given.get("state");
+  const state = given.state;
   if (state !== undefined) {
     if (typeof state !== "string" || !Object.hasOwn(CT, state))
       return `"state" must be one of ${Object.keys(CT).join(", ")}`;

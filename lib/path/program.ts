@@ -9,10 +9,18 @@ import { type Effect, PREPARE, type Verdict } from "../rules/effect.ts";
 import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
 import type { SetMatch } from "../rules/matches/set.ts";
-import type { Chain, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
+import {
+  type Chain,
+  type Hook,
+  type Rule,
+  type Ruleset,
+  type TableName,
+  targetName,
+} from "../rules/ruleset.ts";
 import { acrossCases, type Entry, entryCases } from "./bridge.ts";
 import type { Case } from "./case.ts";
 import { freshCases, loose } from "./fresh.ts";
+import { STOPS, type Stop } from "./hooks.ts";
 import { kindsOf } from "./kind.ts";
 import { reversePath } from "./reverse.ts";
 import {
@@ -30,6 +38,10 @@ export interface BoundRule {
   readonly rule: Rule;
   readonly when: Predicate;
   readonly effect: Effect;
+  /** What the kernel's TRACE says of it, once it was asked for (`stepOf`). */
+  step: Step | null;
+  /** Where its jump leads, once it was asked for (`Program.target`). */
+  to: BoundChain | null;
 }
 
 export interface BoundChain {
@@ -38,6 +50,36 @@ export interface BoundChain {
   /** Which rule is the first to match. */
   readonly classifier: Classifier;
   readonly policy: Verdict | null;
+  /** What TRACE says at its end: the policy, or the return from a user's chain. */
+  readonly end: Step;
+}
+
+/** One step as the kernel's TRACE target reports it: a rule that matched, falling off a user chain, a policy. */
+export type Step =
+  | {
+      readonly table: TableName;
+      readonly chain: string;
+      readonly step: "rule";
+      /** Number in its chain, from 1. */
+      readonly rule: number;
+      readonly target: string;
+      readonly line: number;
+    }
+  | { readonly table: TableName; readonly chain: string; readonly step: "return" }
+  | {
+      readonly table: TableName;
+      readonly chain: string;
+      readonly step: "policy";
+      readonly policy: "ACCEPT" | "DROP";
+    };
+
+/** The step of a rule that matched, the same for all packets. */
+export function stepOf(bound: BoundRule): Step {
+  const { table, chain, index, line } = bound.rule;
+  bound.step ??= Object.freeze<Step>({
+    ...{ table, chain, step: "rule", rule: index, target: targetName(bound.rule), line },
+  });
+  return bound.step;
 }
 
 const TRACKING_MATCHES = new Set([
@@ -52,6 +94,7 @@ export class Program {
   readonly facts: Facts;
   private readonly chains = new Map<Chain, BoundChain>();
   private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
+  private readonly stopsMade = new Map<Hook, readonly Stop[]>();
   private entriesMade: readonly Case<Entry>[] | undefined;
   private acrossMade: readonly Case<boolean>[] | undefined;
   private refusedMade: readonly Case<string | null>[] | undefined;
@@ -104,10 +147,47 @@ export class Program {
         rules,
         classifier: Classifier.of(rules),
         policy: chain.policy === null ? null : chain.policy === "ACCEPT" ? "accept" : "drop",
+        end: Object.freeze<Step>(
+          chain.policy === null
+            ? { table, chain: name, step: "return" }
+            : { table, chain: name, step: "policy", policy: chain.policy },
+        ),
       };
       this.chains.set(chain, bound);
     }
     return bound;
+  }
+
+  /** The chain that a rule's jump or goto leads to. */
+  target(bound: BoundRule): BoundChain {
+    const { rule, effect } = bound;
+    bound.to ??= this.chain(
+      rule.table,
+      effect.kind === "jump" || effect.kind === "goto" ? effect.chain : "",
+    )!;
+    return bound.to;
+  }
+
+  /** Where a hook stops a packet, in order: what the rules do not have is passed by, but for filter's, which are watched. */
+  stops(hook: Hook): readonly Stop[] {
+    let stops = this.stopsMade.get(hook);
+    if (stops === undefined) {
+      stops = STOPS[hook].filter((stop) => this.stopsAt(stop, hook));
+      this.stopsMade.set(hook, stops);
+    }
+    return stops;
+  }
+
+  private stopsAt(stop: Stop, hook: Hook): boolean {
+    const { tables } = this.ruleset;
+    switch (stop.kind) {
+      case "table":
+        return stop.table === "filter" || tables.get(stop.table)?.chains.has(hook) === true;
+      case "track":
+        return this.tracks;
+      case "nat":
+        return tables.has("nat");
+    }
   }
 
   /** Routing decisions for packets that arrive, in the order in which they are tried. */
@@ -223,7 +303,7 @@ export class Program {
       ...rule.matches.map((m) => m.extension.ask(m.values, this.facts, site)),
       ...rule.unknown.map((u) => opaque(siteKey(u.what, site), `fwcheck does not know the ${u.what}`)),
     );
-    return { rule, when, effect: this.effect(rule) };
+    return { rule, when, effect: this.effect(rule), step: null, to: null };
   }
 
   private effect(rule: Rule): Effect {

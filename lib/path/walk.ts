@@ -8,7 +8,7 @@ import type { Verdict } from "../rules/effect.ts";
 import type { Hook, TableName } from "../rules/ruleset.ts";
 import type { Bridge } from "./bridge.ts";
 import type { Case } from "./case.ts";
-import { STOPS, type Stop } from "./hooks.ts";
+import type { Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
 import type { RouteCase } from "./route.ts";
 
@@ -69,271 +69,258 @@ interface Leg<S> {
 
 /** Walks a state in from an interface: PREROUTING, then INPUT or FORWARD and POSTROUTING. */
 export function arrive<S>(start: S, program: Program, engine: Engine<S>): Ending<S>[] {
-  const endings: Ending<S>[] = [];
-  for (const { state: came, outcome: entry } of engine.choose(start, program.entries)) {
-    const { changes, bridge } = entry;
-    const state = changes.reduce((s, [field, value]) => engine.assign(s, field, value), came);
-    if (bridge === null) received(state, program, engine, endings);
-    else
-      for (const { state: framed, outcome: across } of engine.choose(state, program.across))
-        if (bridge.calls) bridged(framed, bridge, across, program, engine, endings);
-        else if (!across) received(framed, program, engine, endings);
-        else
-          endings.push({
-            ...{ state: framed, verdict: "accept", delivery: "forward", out: bridge.name, hook: null },
-            why: "bridged past iptables (net.bridge.bridge-nf-call-iptables is 0)",
-          });
-  }
-  return endings;
+  const walk = new Walk(program, engine);
+  walk.arrive(start);
+  return walk.endings;
 }
 
-/** What goes no further without any rule saying so. */
-const lost = <S>(state: S, why: string, at: Hook | null = null): Ending<S> => ({
-  ...{ state, verdict: "drop", delivery: "none", out: null, why, hook: at },
-});
+/** Walks a state out that the host itself sends: OUTPUT, POSTROUTING, and back in where it is for the host. */
+export function send<S>(start: S, program: Program, engine: Engine<S>): Ending<S>[] {
+  const walk = new Walk(program, engine);
+  walk.send(start);
+  return walk.endings;
+}
 
 /**
  * Walks a state to the host itself, whatever the routing decision would say: PREROUTING, then INPUT. It answers what
  * the owner's INPUT means for packets that a translation takes elsewhere.
  */
-export function deliver<S>(start: S, engine: Engine<S>): Ending<S>[] {
-  const endings: Ending<S>[] = [];
-  for (const state of hook({ state: start, delivery: "none", out: null }, "PREROUTING", engine, endings))
-    input(state, engine, endings);
-  return endings;
-}
-
-function input<S>(state: S, engine: Engine<S>, endings: Ending<S>[]): void {
-  const leg = { state, delivery: "local", out: null } as const;
-  for (const end of hook(leg, "INPUT", engine, endings)) {
-    const { state: last, why } = engine.confirm(end);
-    if (why !== null) endings.push(lost(last, why, "INPUT"));
-    else endings.push({ ...leg, state: last, verdict: "accept", why: null, hook: "INPUT" });
-  }
-}
-
-/** The parts that no case refuses; what one does has ended. */
-function passed<S>(
-  state: S,
-  cases: readonly Case<string | null>[],
-  engine: Engine<S>,
-  endings: Ending<S>[],
-): S[] {
-  const through: S[] = [];
-  for (const { state: part, outcome: why } of engine.choose(state, cases))
-    if (why === null) through.push(part);
-    else endings.push(lost(part, why));
-  return through;
-}
-
-const HERE = { delivery: "none", out: null } as const;
-
-/** What the host takes in: PREROUTING, and where the routing decision sends it. */
-function received<S>(start: S, program: Program, engine: Engine<S>, endings: Ending<S>[]): void {
-  for (const taken of passed(start, program.refused, engine, endings))
-    for (const state of hook({ state: taken, ...HERE }, "PREROUTING", engine, endings))
-      for (const { state: on, out } of routed(state, program, engine, endings))
-        onwards(on, out, program.stopped, engine, endings);
-}
-
-/**
- * What comes by a bridge that calls iptables: PREROUTING before it is anybody's. What is on its way to another port
- * stays on it; a translation is routed at once, and may lead to another port or away from the bridge
- * (br_nf_pre_routing_finish).
- */
-function bridged<S>(
-  start: S,
-  bridge: Bridge,
-  across: boolean,
-  program: Program,
-  engine: Engine<S>,
-  endings: Ending<S>[],
-): void {
-  for (const taken of passed(start, program.held, engine, endings))
-    for (const state of hook({ state: taken, ...HERE }, "PREROUTING", engine, endings)) {
-      const moved = engine.rerouted(taken, state, "nat");
-      if (across && !moved) {
-        switched(state, bridge, engine, endings);
-        continue;
-      }
-      // What was routed in the bridge counts as come in where it goes out: its source may be of any link.
-      const stopped = moved ? program.ended : program.stopped;
-      for (const { state: on, out } of routed(state, program, engine, endings))
-        if (moved && out === bridge.name) switched(on, bridge, engine, endings);
-        else
-          for (const own of passed(on, program.refused, engine, endings))
-            onwards(own, out, stopped, engine, endings);
-    }
-}
-
-/** What the routing decision takes up: where it goes, `""` to the host itself. */
-function routed<S>(
-  start: S,
-  program: Program,
-  engine: Engine<S>,
-  endings: Ending<S>[],
-): { readonly state: S; readonly out: string }[] {
-  return engine.choose(start, program.routesIn).flatMap(({ state, outcome: route }) => {
-    if (route.kind === "none") {
-      endings.push(lost(state, route.why));
-      return [];
-    }
-    const out = route.kind === "via" ? route.out : "";
-    return passed(engine.assign(state, "out", out), program.sources, engine, endings).map((on) => ({
-      state: on,
-      out,
-    }));
-  });
-}
-
-/** INPUT, or FORWARD and POSTROUTING for what may be sent on. */
-function onwards<S>(
-  state: S,
-  out: string,
-  stopped: readonly Case<string | null>[],
-  engine: Engine<S>,
-  endings: Ending<S>[],
-): void {
-  if (out === "") input(state, engine, endings);
-  else
-    for (const sent of passed(state, stopped, engine, endings))
-      forward({ state: engine.aged(sent), delivery: "forward", out }, engine, endings);
-}
-
-/** From one port of a bridge to another: as if forwarded, and no hop older. */
-function switched<S>(start: S, { name, physout }: Bridge, engine: Engine<S>, endings: Ending<S>[]): void {
-  const state = engine.assign(engine.assign(start, "out", name), "physout", physout);
-  forward({ state, delivery: "forward", out: name }, engine, endings);
-}
-
-function forward<S>(leg: Leg<S>, engine: Engine<S>, endings: Ending<S>[]): void {
-  for (const state of hook(leg, "FORWARD", engine, endings)) leave({ ...leg, state }, engine, endings);
-}
-
-/** Walks a state out that the host itself sends: OUTPUT, POSTROUTING, and back in where it is for the host. */
-export function send<S>(start: S, program: Program, engine: Engine<S>): Ending<S>[] {
-  const endings: Ending<S>[] = [];
-  const taken = engine.choose(start, program.held).flatMap(({ state, outcome: why }) => {
-    if (why === null) return engine.choose(state, program.routesOut);
-    endings.push(lost(state, why));
-    return [];
-  });
-  for (const { state, outcome: route } of taken) {
-    if (route.kind === "none") {
-      endings.push(lost(state, route.why));
-      continue;
-    }
-    const first = engine.assign(state, "out", outOf(route));
-    for (const { state: on, outcome } of output(first, route, program, engine, endings)) {
-      const out = outOf(outcome);
-      const way = { state: engine.assign(on, "out", out), delivery: "out", out } as const;
-      if (out !== "lo") leave(way, engine, endings);
-      else
-        for (const back of hook(way, "POSTROUTING", engine, endings)) {
-          const { state: last, why } = engine.confirm(back);
-          if (why !== null) endings.push(lost(last, why, "POSTROUTING"));
-          else looped(last, outcome, program, engine, endings);
-        }
-    }
-  }
-  return endings;
+export function deliver<S>(start: S, program: Program, engine: Engine<S>): Ending<S>[] {
+  const walk = new Walk(program, engine);
+  walk.deliver(start);
+  return walk.endings;
 }
 
 type Taken = Exclude<RouteCase["outcome"], { kind: "none" }>;
 
-/**
- * The stops of OUTPUT. Where mangle or a translation changed what the route depends on, it is looked up again at once;
- * the rules behind still see the first interface, as the hook was entered with it.
- */
-function output<S>(
-  start: S,
-  route: Taken,
-  program: Program,
-  engine: Engine<S>,
-  endings: Ending<S>[],
-): Part<S, Taken>[] {
-  const here = { delivery: "none", out: null, why: null, hook: "OUTPUT" } as const;
-  let parts: Part<S, Taken>[] = [{ state: start, outcome: route }];
-  for (const stop of STOPS.OUTPUT) {
-    const through: Part<S, Taken>[] = [];
-    for (const { state: before, outcome: way } of parts)
-      for (const { state: after, outcome: verdict } of at(before, stop, "OUTPUT", engine)) {
-        if (verdict !== "accept") {
-          endings.push({ ...here, state: after, verdict });
-          continue;
-        }
-        const kind =
-          stop.kind === "nat" ? "nat" : stop.kind === "table" && stop.table === "mangle" ? "mangle" : null;
-        if (kind === null || !engine.rerouted(before, after, kind)) {
-          through.push({ state: after, outcome: way });
-          continue;
-        }
-        for (const { state, outcome } of engine.choose(after, program.routesAgain))
-          if (outcome.kind === "none") endings.push(lost(state, outcome.why, "OUTPUT"));
-          else through.push({ state, outcome });
-      }
-    parts = through;
-  }
-  return parts;
-}
-
-/** Comes back in by the loopback interface, which keeps the route it left by: no second decision, no socket. */
-function looped<S>(state: S, route: Taken, program: Program, engine: Engine<S>, endings: Ending<S>[]): void {
-  const here = { delivery: "none", out: null } as const;
-  const changes = [
-    ["in", "lo"],
-    ["out", ""],
-    ["socket", 0],
-  ] as const;
-  const start = changes.reduce((s, [field, value]) => engine.assign(s, field, value), state);
-  for (const back of hook({ state: start, ...here }, "PREROUTING", engine, endings))
-    for (const { state: whole, outcome: why } of engine.choose(back, program.waiting))
-      if (why !== null) endings.push(lost(whole, why));
-      else if (route.kind === "local") input(whole, engine, endings);
-      else endings.push(lost(whole, "sent to the loopback interface, where nobody takes it"));
-}
-
 const outOf = (route: Taken): string => (route.kind === "local" ? "lo" : route.out);
 
-function leave<S>(leg: Leg<S>, engine: Engine<S>, endings: Ending<S>[]): void {
-  for (const end of hook(leg, "POSTROUTING", engine, endings)) {
-    const { state, why } = engine.confirm(end);
-    if (why !== null) endings.push(lost(state, why, "POSTROUTING"));
-    else endings.push({ ...leg, state, verdict: "accept", why: null, hook: "POSTROUTING" });
-  }
-}
+/** One walk: each of its steps goes on with the parts that come through, and notes where the others ended. */
+class Walk<S> {
+  readonly endings: Ending<S>[] = [];
 
-/** Runs the stops of a hook; what comes through is returned, what does not has ended. */
-export function hook<S>(leg: Leg<S>, name: Hook, engine: Engine<S>, endings: Ending<S>[]): S[] {
-  let states = [leg.state];
-  for (const stop of STOPS[name]) {
-    const through: S[] = [];
-    for (const state of states)
-      for (const part of at(state, stop, name, engine)) {
-        if (part.outcome === "accept") through.push(part.state);
-        else
-          endings.push({
-            ...leg,
-            state: part.state,
-            verdict: part.outcome,
-            delivery: "none",
-            out: null,
-            why: null,
-            hook: name,
-          });
+  constructor(
+    private readonly program: Program,
+    private readonly engine: Engine<S>,
+  ) {}
+
+  arrive(start: S): void {
+    const { engine, program } = this;
+    for (const { state: came, outcome: entry } of engine.choose(start, program.entries)) {
+      const { changes, bridge } = entry;
+      const state = changes.reduce((s, [field, value]) => engine.assign(s, field, value), came);
+      if (bridge === null) this.received(state);
+      else
+        for (const { state: framed, outcome: across } of engine.choose(state, program.across))
+          if (bridge.calls) this.bridged(framed, bridge, across);
+          else if (!across) this.received(framed);
+          else
+            this.endings.push({
+              ...{ state: framed, verdict: "accept", delivery: "forward", out: bridge.name, hook: null },
+              why: "bridged past iptables (net.bridge.bridge-nf-call-iptables is 0)",
+            });
+    }
+  }
+
+  deliver(start: S): void {
+    for (const state of this.hook({ state: start, ...NOWHERE }, "PREROUTING")) this.input(state);
+  }
+
+  send(start: S): void {
+    const { engine, program } = this;
+    for (const held of this.passed(start, program.held))
+      for (const { state, outcome: route } of engine.choose(held, program.routesOut)) {
+        if (route.kind === "none") {
+          this.lost(state, route.why);
+          continue;
+        }
+        const first = engine.assign(state, "out", outOf(route));
+        for (const { state: on, outcome } of this.output(first, route)) {
+          const out = outOf(outcome);
+          const way = { state: engine.assign(on, "out", out), delivery: "out", out } as const;
+          if (out !== "lo") this.leave(way);
+          else
+            for (const back of this.hook(way, "POSTROUTING")) {
+              const { state: last, why } = engine.confirm(back);
+              if (why !== null) this.lost(last, why, "POSTROUTING");
+              else this.looped(last, outcome);
+            }
+        }
       }
-    states = through;
   }
-  return states;
+
+  /** What goes no further without any rule saying so. */
+  private lost(state: S, why: string, hook: Hook | null = null): void {
+    this.endings.push({ state, verdict: "drop", delivery: "none", out: null, why, hook });
+  }
+
+  /** The parts that no case refuses; what one does has ended. */
+  private passed(state: S, cases: readonly Case<string | null>[]): S[] {
+    const through: S[] = [];
+    for (const { state: part, outcome: why } of this.engine.choose(state, cases))
+      if (why === null) through.push(part);
+      else this.lost(part, why);
+    return through;
+  }
+
+  /** What the host takes in: PREROUTING, and where the routing decision sends it. */
+  private received(start: S): void {
+    const { program } = this;
+    for (const taken of this.passed(start, program.refused))
+      for (const state of this.hook({ state: taken, ...NOWHERE }, "PREROUTING"))
+        for (const { state: on, outcome: out } of this.routed(state)) this.onwards(on, out, program.stopped);
+  }
+
+  /**
+   * What comes by a bridge that calls iptables: PREROUTING before it is anybody's. What is on its way to another port
+   * stays on it; a translation is routed at once, and may lead to another port or away from the bridge
+   * (br_nf_pre_routing_finish).
+   */
+  private bridged(start: S, bridge: Bridge, across: boolean): void {
+    const { engine, program } = this;
+    for (const taken of this.passed(start, program.held))
+      for (const state of this.hook({ state: taken, ...NOWHERE }, "PREROUTING")) {
+        const moved = engine.rerouted(taken, state, "nat");
+        if (across && !moved) {
+          this.switched(state, bridge);
+          continue;
+        }
+        // What was routed in the bridge counts as come in where it goes out: its source may be of any link.
+        const stopped = moved ? program.ended : program.stopped;
+        for (const { state: on, outcome: out } of this.routed(state))
+          if (moved && out === bridge.name) this.switched(on, bridge);
+          else for (const own of this.passed(on, program.refused)) this.onwards(own, out, stopped);
+      }
+  }
+
+  /** What the routing decision takes up: where it goes, `""` to the host itself. */
+  private routed(start: S): Part<S, string>[] {
+    const { engine, program } = this;
+    const taken: Part<S, string>[] = [];
+    for (const { state, outcome: route } of engine.choose(start, program.routesIn)) {
+      if (route.kind === "none") {
+        this.lost(state, route.why);
+        continue;
+      }
+      const out = route.kind === "via" ? route.out : "";
+      for (const on of this.passed(engine.assign(state, "out", out), program.sources))
+        taken.push({ state: on, outcome: out });
+    }
+    return taken;
+  }
+
+  /** INPUT, or FORWARD and POSTROUTING for what may be sent on. */
+  private onwards(state: S, out: string, stopped: readonly Case<string | null>[]): void {
+    if (out === "") this.input(state);
+    else
+      for (const sent of this.passed(state, stopped))
+        this.forward({ state: this.engine.aged(sent), delivery: "forward", out });
+  }
+
+  private input(state: S): void {
+    const leg = { state, delivery: "local", out: null } as const;
+    for (const end of this.hook(leg, "INPUT")) this.end(leg, end, "INPUT");
+  }
+
+  /** From one port of a bridge to another: as if forwarded, and no hop older. */
+  private switched(start: S, { name, physout }: Bridge): void {
+    const { engine } = this;
+    const state = engine.assign(engine.assign(start, "out", name), "physout", physout);
+    this.forward({ state, delivery: "forward", out: name });
+  }
+
+  private forward(leg: Leg<S>): void {
+    for (const state of this.hook(leg, "FORWARD")) this.leave({ ...leg, state });
+  }
+
+  private leave(leg: Leg<S>): void {
+    for (const end of this.hook(leg, "POSTROUTING")) this.end(leg, end, "POSTROUTING");
+  }
+
+  /** The end of the last hook. */
+  private end({ delivery, out }: Leg<S>, last: S, hook: Hook): void {
+    const { state, why } = this.engine.confirm(last);
+    if (why !== null) this.lost(state, why, hook);
+    else this.endings.push({ state, verdict: "accept", delivery, out, why, hook });
+  }
+
+  /**
+   * The stops of OUTPUT. Where mangle or a translation changed what the route depends on, it is looked up again at once;
+   * the rules behind still see the first interface, as the hook was entered with it.
+   */
+  private output(start: S, route: Taken): Part<S, Taken>[] {
+    const { engine, program } = this;
+    let parts: Part<S, Taken>[] = [{ state: start, outcome: route }];
+    for (const stop of program.stops("OUTPUT")) {
+      const through: Part<S, Taken>[] = [];
+      for (const { state: before, outcome: way } of parts)
+        for (const { state: after, outcome: verdict } of this.at(before, stop, "OUTPUT")) {
+          if (verdict !== "accept") {
+            this.endings.push({ ...NOWHERE, state: after, verdict, why: null, hook: "OUTPUT" });
+            continue;
+          }
+          const kind =
+            stop.kind === "nat" ? "nat" : stop.kind === "table" && stop.table === "mangle" ? "mangle" : null;
+          if (kind === null || !engine.rerouted(before, after, kind)) {
+            through.push({ state: after, outcome: way });
+            continue;
+          }
+          for (const { state, outcome } of engine.choose(after, program.routesAgain))
+            if (outcome.kind === "none") this.lost(state, outcome.why, "OUTPUT");
+            else through.push({ state, outcome });
+        }
+      parts = through;
+    }
+    return parts;
+  }
+
+  /** Comes back in by the loopback interface, which keeps the route it left by: no second decision, no socket. */
+  private looped(state: S, route: Taken): void {
+    const { engine, program } = this;
+    const changes = [
+      ["in", "lo"],
+      ["out", ""],
+      ["socket", 0],
+    ] as const;
+    const start = changes.reduce((s, [field, value]) => engine.assign(s, field, value), state);
+    for (const back of this.hook({ state: start, ...NOWHERE }, "PREROUTING"))
+      for (const whole of this.passed(back, program.waiting))
+        if (route.kind === "local") this.input(whole);
+        else this.lost(whole, "sent to the loopback interface, where nobody takes it");
+  }
+
+  /** Runs the stops of a hook; what comes through is returned, what does not has ended. */
+  private hook(leg: Leg<S>, name: Hook): readonly S[] {
+    let states: readonly S[] = [leg.state];
+    for (const stop of this.program.stops(name)) {
+      const through: S[] = [];
+      for (const state of states)
+        for (const part of this.at(state, stop, name))
+          if (part.outcome === "accept") through.push(part.state);
+          else
+            this.endings.push({
+              ...NOWHERE,
+              state: part.state,
+              verdict: part.outcome,
+              why: null,
+              hook: name,
+            });
+      states = through;
+    }
+    return states;
+  }
+
+  private at(state: S, stop: Stop, name: Hook): readonly Part<S, Decision>[] {
+    switch (stop.kind) {
+      case "table":
+        return this.engine.table(state, stop.table, name);
+      case "nat":
+        return this.engine.nat(state, name, stop.side);
+      case "track":
+        return this.engine.track(state, name).map((tracked) => ({ state: tracked, outcome: "accept" }));
+    }
+  }
 }
 
-function at<S>(state: S, stop: Stop, name: Hook, engine: Engine<S>): readonly Part<S, Decision>[] {
-  switch (stop.kind) {
-    case "table":
-      return engine.table(state, stop.table, name);
-    case "nat":
-      return engine.nat(state, name, stop.side);
-    case "track":
-      return engine.track(state, name).map((tracked) => ({ state: tracked, outcome: "accept" as const }));
-  }
-}
+/** Where a packet is before it goes anywhere. */
+const NOWHERE = { delivery: "none", out: null } as const;

@@ -260,7 +260,7 @@ export class Reach implements Engine<States> {
 
   /** What PREROUTING and INPUT say of packets as if all were for this host. */
   deliver(start: SetState): Ending<States>[] {
-    return start.set === EMPTY ? [] : deliver(alone(start), this);
+    return start.set === EMPTY ? [] : deliver(alone(start), this.program, this);
   }
 
   /** Where packets end that the host sends. */

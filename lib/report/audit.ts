@@ -1,7 +1,7 @@
 /** The audit as people read it: a table of what is published, then the findings, those alike together. */
 import type { Audit } from "../audit/audit.ts";
 import type { Exposure, Finding } from "../audit/finding.ts";
-import type { Step } from "../simulate/state.ts";
+import type { Step } from "../path/program.ts";
 import { indented, PLAIN, type Style, safe, table, WIDTH, wrapped } from "./style.ts";
 import { at, packetFlags, packetText } from "./text.ts";
 

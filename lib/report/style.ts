@@ -40,6 +40,9 @@ export const COLOUR: Style = {
  */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}]/gu;
 
+/** What is safe to begin with, and most text is. */
+const PLAIN_LINES = /^[\n\x20-\x7e]*$/;
+
 /** A character as JSON and JavaScript escape it, in UTF-16. */
 const escaped = (character: string): string =>
   character
@@ -54,7 +57,8 @@ const escaped = (character: string): string =>
 export const safe = (text: string): string => text.replace(UNSAFE, escaped);
 
 /** The same of a text of several lines, whose line feeds stay. Of JSON, it makes JSON that says the same. */
-export const safeLines = (text: string): string => text.replace(UNSAFE, (c) => (c === "\n" ? c : escaped(c)));
+export const safeLines = (text: string): string =>
+  PLAIN_LINES.test(text) ? text : text.replace(UNSAFE, (c) => (c === "\n" ? c : escaped(c)));
 
 /** Columns padded to their widest cell; the last one is left as it is. */
 export function columns(rows: readonly (readonly string[])[], gap = 2): string[] {

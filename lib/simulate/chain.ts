@@ -5,10 +5,10 @@
 
 import { CT, type Field } from "../packet/field.ts";
 import { evaluate } from "../packet/predicate.ts";
-import type { BoundChain, Program } from "../path/program.ts";
+import { type BoundChain, type Program, stepOf } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import { type Change, changed, type Nat, type Verdict } from "../rules/effect.ts";
-import { type Rule, type TableName, targetName } from "../rules/ruleset.ts";
+import type { Rule, TableName } from "../rules/ruleset.ts";
 import type { PacketState } from "./state.ts";
 
 /** How a built-in chain let go of a packet. */
@@ -62,19 +62,18 @@ function run(
   open: { state: PacketState; frame: Frame }[],
 ): void {
   let state = from;
+  let { trail } = from;
   let frame: Frame = at;
-  for (;;) {
+  let outcome: Result | undefined;
+  while (outcome === undefined) {
     const { chain, rules, classifier } = frame.chain;
-    const found = classifier.next(state.header, frame.next);
+    const found = classifier.next(state, state.header, frame.next);
     const bound = rules[found >> 1];
     if (bound === undefined) {
-      if (frame.below !== null) {
-        state = state.step({ table: chain.table, chain: chain.name, step: "return" });
-        frame = frame.below;
-        continue;
-      }
-      out.push(policy(state, frame.chain));
-      return;
+      trail = { last: frame.chain.end, before: trail };
+      if (frame.below !== null) frame = frame.below;
+      else outcome = frame.chain.policy ?? "accept";
+      continue;
     }
     const next: Frame = { chain: frame.chain, next: (found >> 1) + 1, below: frame.below };
     const matches = (found & 1) === 0 || evaluate(bound.when, state);
@@ -90,30 +89,24 @@ function run(
           .assume(`${place}: limit is taken to match, as within its burst`);
       else {
         const at = { table: chain.table, chain: chain.name, rule: bound.rule.index };
-        open.push({ state: state.suppose({ ...matches, truth: false, at }), frame });
+        open.push({ state: state.walked(trail).suppose({ ...matches, truth: false, at }), frame });
         state = state.suppose({ ...matches, truth: true, at });
       }
       continue;
     }
-    state = state.step({
-      table: chain.table,
-      chain: chain.name,
-      step: "rule",
-      rule: bound.rule.index,
-      target: targetName(bound.rule),
-      line: bound.rule.line,
-    });
-    const effect = bound.effect;
+    trail = { last: stepOf(bound), before: trail };
+    const { effect } = bound;
     switch (effect.kind) {
       case "verdict":
-        out.push({ state, outcome: effect.verdict });
-        return;
+        outcome = effect.verdict;
+        break;
       case "nat":
-        out.push({ state, outcome: { nat: effect, rule: bound.rule } });
-        return;
+        outcome = { nat: effect, rule: bound.rule };
+        break;
       case "opaque":
-        out.push({ state: state.assume(`${effect.key}: ${effect.why}`), outcome: "undecided" });
-        return;
+        state = state.assume(`${effect.key}: ${effect.why}`);
+        outcome = "undecided";
+        break;
       case "note":
         frame = next;
         break;
@@ -122,22 +115,23 @@ function run(
         frame = next;
         break;
       case "jump":
-        frame = { chain: program.chain(chain.table, effect.chain)!, next: 0, below: next };
+        frame = { chain: program.target(bound), next: 0, below: next };
         break;
       case "goto":
         // A goto leaves no way back: the end of the other chain returns to whoever called this one.
-        frame = { chain: program.chain(chain.table, effect.chain)!, next: 0, below: frame.below };
+        frame = { chain: program.target(bound), next: 0, below: frame.below };
         if (frame.below === null)
           frame = { ...frame, below: { chain: at0(at), next: at0(at).rules.length, below: null } };
         break;
       case "return":
-        if (frame.below === null) {
-          out.push(policy(state, frame.chain));
-          return;
+        if (frame.below !== null) frame = frame.below;
+        else {
+          trail = { last: frame.chain.end, before: trail };
+          outcome = frame.chain.policy ?? "accept";
         }
-        frame = frame.below;
     }
   }
+  out.push({ state: state.walked(trail), outcome });
 }
 
 /** A field changed by a rule, as far as the kernel lets it. */
@@ -150,10 +144,9 @@ export function assigned(state: PacketState, field: Field, change: Change): Pack
   // What a packet does not say of itself counts as 0, so that the value is always known.
   const from = change.kind === "copy" ? (state.field(change.from) ?? 0) : undefined;
   const value = changed(state.field(field) ?? 0, change, from)!;
-  const after = state.with({ [field]: value });
   return field === "ctmark" && connection !== null
-    ? after.carried({ ...connection, mark: value }, state.reply)
-    : after;
+    ? state.carried({ ...connection, mark: value }, state.reply, state.field("ctstate") as number)
+    : state.with(field, value);
 }
 
 /** The built-in chain a stack of frames began with. */
@@ -161,16 +154,4 @@ function at0(frame: Frame): BoundChain {
   let bottom = frame;
   while (bottom.below !== null) bottom = bottom.below;
   return bottom.chain;
-}
-
-function policy(state: PacketState, { chain, policy: verdict }: BoundChain): Part<PacketState, Result> {
-  return {
-    state: state.step({
-      table: chain.table,
-      chain: chain.name,
-      step: "policy",
-      policy: chain.policy ?? "ACCEPT",
-    }),
-    outcome: verdict ?? "accept",
-  };
 }

@@ -26,20 +26,18 @@ export interface Connection {
   readonly status: number;
   /** Its mark (CONNMARK's). */
   readonly mark: number;
-  /** Which sides the nat table has been asked for; it is asked once a connection. */
-  readonly asked: { readonly dst: boolean; readonly src: boolean };
   /** The state of a TCP connection. */
-  readonly tcp?: Tcp;
+  readonly tcp: Tcp | undefined;
   /** The interface it is masqueraded for: it ends when it is routed to another. */
-  readonly masqueraded?: string;
+  readonly masqueraded: string | undefined;
   /** What the kernel chose for it that nobody can foretell. */
-  readonly chosen?: string;
+  readonly chosen: string | undefined;
   /** A connection that is forgotten once this one is entered, since it has the same replies. */
-  readonly instead?: Connection | null;
+  readonly instead: Connection | undefined;
   /** It is not entered: another one turns out to have the same replies. */
-  readonly refused?: boolean;
+  readonly refused: boolean;
   /** It was forgotten when this packet came: nothing is to be remembered of it. */
-  readonly over?: boolean;
+  readonly over: boolean;
 }
 
 /** ICMP types that ask, and the types that answer them. */
@@ -80,11 +78,6 @@ export function tupleOf(h: {
   return { proto, src, dst, sport: 0, dport: 0 };
 }
 
-/** Text for a map; an address of IPv6 is none of IPv4, however small. */
-const key = (t: Tuple): string => keyFrom(sourceKey(t), t);
-
-const keyFrom = (source: string, t: Tuple): string => `${source} ${t.dst} ${t.dport}`;
-
 /** A connection that a packet belongs to, and in which direction it goes. */
 export interface Found {
   /** What is known of it. */
@@ -93,65 +86,123 @@ export interface Found {
   readonly reply: boolean;
 }
 
-const sourceKey = (t: Tuple): string =>
-  `${t.proto}${typeof t.src === "bigint" ? ":" : " "}${t.src} ${t.sport}`;
+/** What stands in a table for one tuple, and the next that has the same hash. */
+interface Slot extends Found {
+  readonly next: Slot | null;
+}
+
+/** The tuple of a connection that comes from somewhere, and the ones before it whose sources have the same hash. */
+interface Kin {
+  readonly original: Tuple;
+  readonly next: Kin | null;
+}
+
+const sameTuple = (a: Tuple, b: Tuple): boolean =>
+  a.dport === b.dport && a.sport === b.sport && a.src === b.src && a.dst === b.dst && a.proto === b.proto;
+const sameSource = (a: Tuple, b: Tuple): boolean =>
+  a.sport === b.sport && a.src === b.src && a.proto === b.proto;
+const tupleIn = ({ connection, reply }: Found): Tuple => (reply ? connection.reply : connection.original);
+
+/** Numbers that nobody can foretell: packets cannot be made to have the same hash. */
+const random = (): number => Math.floor(Math.random() * 2 ** 32) | 1;
+const SEEDS = [random(), random(), random(), random(), random()] as const;
+
+const mixed = (hash: number, word: number, seed: number): number => {
+  const mixed = Math.imul(hash ^ word, seed);
+  return mixed ^ (mixed >>> 15);
+};
+/** An address of IPv6 in two words that each depend on all of it. */
+const wordsOf = (a: bigint, seed: number): number =>
+  mixed(
+    mixed(Number(a & 0xffff_ffffn), Number((a >> 32n) & 0xffff_ffffn), seed),
+    mixed(Number((a >> 64n) & 0xffff_ffffn), Number(a >> 96n), SEEDS[4]),
+    seed,
+  );
+const hashAddress = (hash: number, a: Address, seed: number): number =>
+  mixed(hash, typeof a === "number" ? a : wordsOf(a, seed), seed);
+const hashSource = (t: Tuple): number => hashAddress((t.sport << 8) ^ t.proto, t.src, SEEDS[0]);
+const hashTuple = (t: Tuple): number =>
+  mixed(hashAddress(mixed(hashSource(t), t.dport, SEEDS[1]), t.dst, SEEDS[2]), 0, SEEDS[3]);
 
 /** The connection table (nf_conntrack_core.c): connections by both of their tuples. */
 export class Connections {
-  private readonly byTuple = new Map<string, Found>();
+  private readonly byTuple = new Map<number, Slot>();
   /** By what the original direction comes from: translations are shared among them (nf_nat_bysource). */
-  private readonly bySource = new Map<string, Connection[]>();
+  private readonly bySource = new Map<number, Kin>();
 
   /** The connection this tuple belongs to, either way round. */
   find(tuple: Tuple): Found | undefined {
-    return this.byTuple.get(key(tuple));
+    for (let slot = this.byTuple.get(hashTuple(tuple)) ?? null; slot !== null; slot = slot.next)
+      if (sameTuple(tupleIn(slot), tuple)) return slot;
+    return undefined;
   }
 
   /** The connections that come from the same address and port, the last one first. */
-  from(tuple: Tuple): readonly Connection[] {
-    return this.bySource.get(sourceKey(tuple)) ?? [];
+  *from(tuple: Tuple): Generator<Connection> {
+    for (let kin = this.bySource.get(hashSource(tuple)) ?? null; kin !== null; kin = kin.next) {
+      const its = sameSource(kin.original, tuple) ? this.opened(kin.original) : undefined;
+      if (its !== undefined) yield its;
+    }
   }
 
   /** All connections, each by both of its directions. */
   *all(): Generator<Connection> {
-    for (const { connection } of this.byTuple.values()) yield connection;
+    for (const first of this.byTuple.values())
+      for (let slot: Slot | null = first; slot !== null; slot = slot.next) yield slot.connection;
   }
 
   /** Enters a connection whose first packet came through, or replaces what was known of it. */
   confirm(connection: Connection): void {
-    const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
-    if (confirmed.instead !== undefined) delete confirmed.instead;
-    const source = sourceKey(connection.original);
-    const original = keyFrom(source, connection.original);
-    const before = this.byTuple.get(original);
-    this.byTuple.set(original, { connection: confirmed, reply: false });
-    this.byTuple.set(key(connection.reply), { connection: confirmed, reply: true });
-    const list = this.bySource.get(source);
-    if (list === undefined) {
-      this.bySource.set(source, [confirmed]);
-      return;
+    const status = connection.status | CT_STATUS.CONFIRMED;
+    const confirmed: Connection = { ...connection, status, instead: undefined };
+    const { original, reply } = connection;
+    if (this.opened(original) === undefined) {
+      const hash = hashSource(original);
+      this.bySource.set(hash, { original, next: this.bySource.get(hash) ?? null });
     }
-    const at = before === undefined ? -1 : list.indexOf(before.connection);
-    if (at >= 0) list[at] = confirmed;
-    else list.unshift(confirmed);
+    this.enter(original, { connection: confirmed, reply: false });
+    this.enter(reply, { connection: confirmed, reply: true });
   }
 
   /** Forgets a connection. */
-  forget(connection: Connection): void {
-    this.byTuple.delete(key(connection.original));
-    this.byTuple.delete(key(connection.reply));
-    const source = sourceKey(connection.original);
-    const original = key(connection.original);
-    const rest = this.from(connection.original).filter((c) => key(c.original) !== original);
-    if (rest.length === 0) this.bySource.delete(source);
-    else this.bySource.set(source, rest);
+  forget({ original, reply }: Connection): void {
+    this.enter(original, null);
+    this.enter(reply, null);
+    const hash = hashSource(original);
+    const rest: Tuple[] = [];
+    for (let kin = this.bySource.get(hash) ?? null; kin !== null; kin = kin.next)
+      if (!sameTuple(kin.original, original)) rest.push(kin.original);
+    if (rest.length === 0) this.bySource.delete(hash);
+    else
+      this.bySource.set(
+        hash,
+        rest.reduceRight((next: Kin | null, each): Kin => ({ original: each, next }), null)!,
+      );
   }
 
   /** A table that can go its own way. */
   copy(): Connections {
     const copy = new Connections();
-    for (const [k, v] of this.byTuple) copy.byTuple.set(k, v);
-    for (const [k, v] of this.bySource) copy.bySource.set(k, [...v]);
+    for (const [hash, slot] of this.byTuple) copy.byTuple.set(hash, slot);
+    for (const [hash, kin] of this.bySource) copy.bySource.set(hash, kin);
     return copy;
+  }
+
+  /** The connection that a packet of this tuple opened. */
+  private opened(tuple: Tuple): Connection | undefined {
+    const connection = this.find(tuple)?.connection;
+    return connection !== undefined && sameTuple(connection.original, tuple) ? connection : undefined;
+  }
+
+  /** Puts something in the place of a tuple, or nothing. */
+  private enter(tuple: Tuple, found: Found | null): void {
+    const hash = hashTuple(tuple);
+    const first = this.byTuple.get(hash);
+    let slots: Slot | null = null;
+    for (let at = first ?? null; at !== null; at = at.next)
+      if (!sameTuple(tupleIn(at), tuple)) slots = { connection: at.connection, reply: at.reply, next: slots };
+    if (found !== null) slots = { connection: found.connection, reply: found.reply, next: slots };
+    if (slots !== null) this.byTuple.set(hash, slots);
+    else if (first !== undefined) this.byTuple.delete(hash);
   }
 }

@@ -16,7 +16,7 @@ import { type Packet, type PacketJson, packetJson, type Quoted } from "../packet
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { type Translated, translate } from "../path/nat.ts";
-import { Program } from "../path/program.ts";
+import { Program, type Step } from "../path/program.ts";
 import { GROUPS } from "../path/route.ts";
 import {
   arrive,
@@ -33,7 +33,7 @@ import type { Given } from "../rules/extension.ts";
 import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
 import { runChain } from "./chain.ts";
 import { type Connection, Connections, type Found, invert, type Tuple, tupleOf } from "./conntrack.ts";
-import { PacketState, type Step, type Supposition } from "./state.ts";
+import { PacketState, type Supposition } from "./state.ts";
 import { closed, isOver, segment, validFlags } from "./tcp.ts";
 import { type Moment, Traced, Tracer } from "./trace.ts";
 
@@ -200,22 +200,21 @@ export class Simulator {
    */
   private remember({ state, verdict }: Ending<PacketState>, program: Program): void {
     const { connection } = state;
-    if (connection === null || connection.over === true) return;
+    if (connection === null || connection.over) return;
     if ((connection.status & CT_STATUS.CONFIRMED) === 0 && !state.confirmed) return;
     if (state.confirmed || this.connections.find(connection.original) !== undefined) {
       // A reset that the host answers with closes the connection, too.
       const reset = verdict === "reject" && connection.tcp !== undefined && answeredByReset(state, program);
-      const tcp =
-        connection.tcp === undefined ? {} : { tcp: reset ? closed(connection.tcp) : connection.tcp };
-      if (connection.instead) this.connections.forget(connection.instead);
-      this.connections.confirm({ ...connection, ...tcp, mark: state.field("ctmark") as number });
+      if (connection.instead !== undefined) this.connections.forget(connection.instead);
+      this.connections.confirm(reset ? { ...connection, tcp: closed(connection.tcp!) } : connection);
     }
   }
 
   /** What PREROUTING and INPUT say of a packet as if it were for this host. No connection is remembered. */
   delivered(packet: Packet): Answer {
-    const engine = new PacketEngine(this.program(packet), this.host, this.connections);
-    return answer(packet, deliver(PacketState.of(packet, this.truths), engine));
+    const program = this.program(packet);
+    const engine = new PacketEngine(program, this.host, this.connections);
+    return answer(packet, deliver(PacketState.of(packet, this.truths), program, engine));
   }
 
   private program(packet: Packet): Program {
@@ -277,7 +276,7 @@ class PacketEngine implements Engine<PacketState> {
     // Seen before on the way out through loopback, or told not to be tracked.
     if (state.connection !== null || state.field("ctstate") === CT.UNTRACKED) return [state];
     const { given } = state;
-    if (given === "INVALID" || given === "UNTRACKED") return [state.with({ ctstate: CT[given] })];
+    if (given === "INVALID" || given === "UNTRACKED") return [state.with("ctstate", CT[given])];
     const { about } = state.packet;
     if (about !== undefined && isError(state)) return [this.related(state, about)];
     const tuple = tupleOf(headerOf(state));
@@ -293,7 +292,7 @@ class PacketEngine implements Engine<PacketState> {
   private opening(state: PacketState, tuple: Tuple): PacketState[] {
     return this.choose(state, this.program.fresh).map(({ state: each, outcome }) => {
       const word = state.given ?? outcome;
-      if (word === "INVALID" || word === "UNTRACKED") return each.with({ ctstate: CT[word] });
+      if (word === "INVALID" || word === "UNTRACKED") return each.with("ctstate", CT[word]);
       const first =
         tuple.proto === PROTO.tcp ? segment(undefined, state.field("flags") as number, false, false) : null;
       const connection: Connection = {
@@ -301,10 +300,14 @@ class PacketEngine implements Engine<PacketState> {
         reply: invert(tuple),
         status: 0,
         mark: 0,
-        asked: { dst: false, src: false },
-        ...(first?.kind === "accept" ? { tcp: first.tcp } : {}),
+        tcp: first?.kind === "accept" ? first.tcp : undefined,
+        masqueraded: undefined,
+        chosen: undefined,
+        instead: undefined,
+        refused: false,
+        over: false,
       };
-      return withConnection(each, connection, false, CT[word]);
+      return each.carried(connection, false, CT[word]);
     });
   }
 
@@ -316,18 +319,18 @@ class PacketEngine implements Engine<PacketState> {
     const assured =
       (connection.status & CT_STATUS.SEEN_REPLY) !== 0 && ASSURED_AT_ONCE.includes(connection.original.proto);
     const status = connection.status | (reply ? CT_STATUS.SEEN_REPLY : 0) | (assured ? CT_STATUS.ASSURED : 0);
-    return withConnection(state, { ...connection, status }, reply, CT[word]);
+    return state.carried({ ...connection, status }, reply, CT[word]);
   }
 
   /** A TCP segment of a connection that is known; `null` where it opens it anew. */
   private segment(state: PacketState, { connection, reply }: Found): PacketState | null {
     const flags = state.field("flags") as number;
-    if (!validFlags(flags)) return state.with({ ctstate: CT.INVALID });
+    if (!validFlags(flags)) return state.with("ctstate", CT.INVALID);
     const seen = (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
     const what = segment(connection.tcp, flags, reply, seen);
     switch (what.kind) {
       case "invalid":
-        return state.with({ ctstate: CT.INVALID });
+        return state.with("ctstate", CT.INVALID);
       case "reopen":
         this.connections.forget(connection);
         return null;
@@ -345,8 +348,8 @@ class PacketEngine implements Engine<PacketState> {
   private related(state: PacketState, about: Quoted): PacketState {
     const inner = invert(tupleOf(about));
     const found = this.connections.find(inner);
-    if (found === undefined || inner.dst !== state.field("dst")) return state.with({ ctstate: CT.INVALID });
-    return withConnection(state, found.connection, found.reply, CT.RELATED);
+    if (found === undefined || inner.dst !== state.field("dst")) return state.with("ctstate", CT.INVALID);
+    return state.carried(found.connection, found.reply, CT.RELATED);
   }
 
   nat(state: PacketState, hook: Hook, side: "dst" | "src"): Part<PacketState, Decision>[] {
@@ -354,7 +357,8 @@ class PacketEngine implements Engine<PacketState> {
     // Without a nat table in the rules nothing of it is switched on.
     if (connection === null || !this.program.ruleset.tables.has("nat")) return [{ state, outcome: "accept" }];
     const fresh = state.field("ctstate") === CT.NEW && !state.reply;
-    if (!fresh || connection.asked[side]) {
+    const done = side === "dst" ? CT_STATUS.DST_NAT_DONE : CT_STATUS.SRC_NAT_DONE;
+    if (!fresh || (connection.status & done) !== 0) {
       const { masqueraded } = connection;
       if (
         hook === "POSTROUTING" &&
@@ -372,7 +376,7 @@ class PacketEngine implements Engine<PacketState> {
     return runChain(state, this.program, "nat", hook).flatMap(
       ({ state: after, outcome }): Part<PacketState, Decision>[] => {
         const now = after.connection ?? connection;
-        const asked: Connection = { ...now, asked: { ...now.asked, [side]: true } };
+        const asked: Connection = { ...now, status: now.status | done };
         if (typeof outcome === "string" && outcome !== "accept")
           return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
@@ -430,6 +434,9 @@ class PacketEngine implements Engine<PacketState> {
     side: "dst" | "src",
     apart: boolean,
   ): Part<PacketState, Decision>[] {
+    // Nothing to translate, and nobody in the way: all stays as it is.
+    if (nat === null && connection.chosen === undefined && !this.isTaken(connection.reply))
+      return [{ state: state.carried(connection, false, CT.NEW), outcome: "accept" }];
     const now = invert(connection.reply);
     const device = String(state.field(side === "src" ? "out" : "in") ?? "");
     const old =
@@ -464,12 +471,12 @@ class PacketEngine implements Engine<PacketState> {
       ...connection,
       reply,
       status: changes ? connection.status | bit : connection.status,
-      ...(choice === null ? {} : { chosen: choice }),
-      ...(nat?.to.kind === "interface" && side === "src" ? { masqueraded: device } : {}),
+      chosen: choice ?? connection.chosen,
+      masqueraded: nat?.to.kind === "interface" && side === "src" ? device : connection.masqueraded,
     };
     const noted = choice === null ? state : state.assume(choice);
     const part = (from: PacketState, whole: Connection): Part<PacketState, Decision> => ({
-      state: this.translated(withConnection(from, whole, false, CT.NEW), whole, side),
+      state: this.translated(from.carried(whole, false, CT.NEW), whole, side),
       outcome: "accept",
     });
     const doubt = side === "src" ? this.doubt(connection, nat, reply) : undefined;
@@ -479,7 +486,9 @@ class PacketEngine implements Engine<PacketState> {
       if (told !== undefined && told !== truth) return [];
       const { key, why } = doubt;
       const from = told === undefined ? noted.suppose({ key, truth, why, at: null }) : noted;
-      return [part(from, truth ? { ...bound, instead: doubt.other } : { ...bound, refused: true })];
+      return [
+        part(from, truth ? { ...bound, instead: doubt.other ?? undefined } : { ...bound, refused: true }),
+      ];
     });
   }
 
@@ -510,6 +519,11 @@ class PacketEngine implements Engine<PacketState> {
     return place ? { key: ADVANCED, why, other } : undefined;
   }
 
+  /** Whether packets of a tuple belong to a connection already (nf_nat_used_tuple). */
+  private isTaken(tuple: Tuple): boolean {
+    return this.connections.find(tuple) !== undefined;
+  }
+
   /** Whether another connection expects replies that differ in no more than the port which a choice gave these. */
   private mayMeet(reply: Tuple): boolean {
     for (const { reply: its } of this.connections.all())
@@ -535,7 +549,7 @@ class PacketEngine implements Engine<PacketState> {
       (to.kind === "keep" || (to.kind === "range" ? a >= to.first && a <= to.last : a === address)) &&
       (ports === null || !hasKey(now.proto) || (port >= ports.first && port <= ports.last));
     const open = (a: Address, port: number): boolean =>
-      this.connections.find(turned(connection.reply, "src", a, port)) === undefined;
+      !this.isTaken(turned(connection.reply, "src", a, port));
     if (fits(now.src, now.sport))
       return open(now.src, now.sport) ? { address: now.src, port: now.sport, choice: null } : null;
     for (const kin of this.connections.from(connection.original)) {
@@ -559,8 +573,7 @@ class PacketEngine implements Engine<PacketState> {
   ): { port: number; choice: string | null } {
     const { proto } = connection.original;
     if (!hasKey(proto)) return { port: old, choice: null };
-    const taken = (port: number): boolean =>
-      this.connections.find(turned(connection.reply, side, address, port)) !== undefined;
+    const taken = (port: number): boolean => this.isTaken(turned(connection.reply, side, address, port));
     const ports = nat?.ports ?? null;
     const random = nat?.random === true;
     const [first, last] = ports === null ? likeOf(proto, old) : [ports.first, ports.last];
@@ -598,14 +611,14 @@ class PacketEngine implements Engine<PacketState> {
     const goal = invert(state.reply ? connection.original : connection.reply);
     const ports = tracksPorts(goal.proto) && !isError(state);
     return side === "dst"
-      ? state.with({ dst: goal.dst, ...(ports ? { dport: goal.dport } : {}) })
-      : state.with({ src: goal.src, ...(ports ? { sport: goal.sport } : {}) });
+      ? state.translated(side, goal.dst, ports ? goal.dport : undefined)
+      : state.translated(side, goal.src, ports ? goal.sport : undefined);
   }
 
   choose<T>(state: PacketState, cases: readonly Case<T>[]): Part<PacketState, T>[] {
     const classifier = Classifier.of(cases);
     for (let at = 0; ; at++) {
-      const found = classifier.next(state.header, at);
+      const found = classifier.next(state, state.header, at);
       at = found >> 1;
       if (at === cases.length) return [];
       const { when, outcome } = cases[at]!;
@@ -625,11 +638,11 @@ class PacketEngine implements Engine<PacketState> {
   }
 
   assign(state: PacketState, field: Field, value: Scalar): PacketState {
-    return state.with({ [field]: value });
+    return state.field(field) === value ? state : state.with(field, value);
   }
 
   aged(state: PacketState): PacketState {
-    return state.with({ ttl: Math.max(0, (state.field("ttl") as number) - 1) });
+    return state.with("ttl", Math.max(0, (state.header.ttl as number) - 1));
   }
 
   confirm(state: PacketState): Confirmed<PacketState> {
@@ -638,10 +651,11 @@ class PacketEngine implements Engine<PacketState> {
       return { state: state.confirm(), why: null };
     // Two connections whose replies nobody could tell apart: the second is not let through.
     const other = this.connections.find(connection.reply)?.connection;
-    if (connection.refused === true || (other !== undefined && other !== connection.instead))
+    if (connection.refused || (other !== undefined && other !== connection.instead))
       return { state, why: "another connection already expects the same replies" };
     const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
-    return { state: state.confirm(confirmed, { ctstatus: confirmed.status }), why: null };
+    const { ctstate } = state.header;
+    return { state: state.carried(confirmed, state.reply, ctstate as number).confirm(), why: null };
   }
 
   rerouted(before: PacketState, after: PacketState, stop: "mangle" | "nat"): boolean {
@@ -739,40 +753,16 @@ function answeredByReset(state: PacketState, program: Program): boolean {
   );
 }
 
-const headerOf = (state: PacketState): Header => ({
-  proto: state.field("proto") as number,
-  src: state.field("src") as Address,
-  dst: state.field("dst") as Address,
-  sport: state.field("sport") as number | undefined,
-  dport: state.field("dport") as number | undefined,
-  type: state.field("type") as number | undefined,
-  code: state.field("code") as number | undefined,
-  id: state.packet.id,
+const headerOf = ({ header, packet }: PacketState): Header => ({
+  proto: header.proto as number,
+  src: header.src as Address,
+  dst: header.dst as Address,
+  sport: header.sport as number | undefined,
+  dport: header.dport as number | undefined,
+  type: header.type as number | undefined,
+  code: header.code as number | undefined,
+  id: packet.id,
 });
-
-function withConnection(
-  state: PacketState,
-  connection: Connection,
-  reply: boolean,
-  ctstate: number,
-): PacketState {
-  const { original: o, reply: r } = connection;
-  return state.carried(connection, reply, {
-    ctstate,
-    ctdir: reply ? 1 : 0,
-    ctstatus: connection.status,
-    ctmark: connection.mark,
-    ctproto: o.proto,
-    ctorigsrc: o.src,
-    ctorigdst: o.dst,
-    ctorigsrcport: o.sport,
-    ctorigdstport: o.dport,
-    ctreplsrc: r.src,
-    ctrepldst: r.dst,
-    ctreplsrcport: r.sport,
-    ctrepldstport: r.dport,
-  });
-}
 
 function sentHeader(ending: Ending<PacketState>): Sent | null {
   if (ending.verdict !== "accept" || ending.delivery === "local" || ending.delivery === "none") return null;

@@ -1,29 +1,18 @@
 /** One packet on its way: its header as it is now, its connection, the rules it matched, and what had to be assumed. */
-import type { Header } from "../packet/classifier.ts";
-import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
+import {
+  type Address,
+  CT,
+  type CtState,
+  type Field,
+  PROTO,
+  type Scalar,
+  TCP_FLAGS,
+} from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Reading } from "../packet/predicate.ts";
+import type { Step } from "../path/program.ts";
 import type { TableName } from "../rules/ruleset.ts";
 import type { Connection } from "./conntrack.ts";
-
-/** One step as the kernel's TRACE target reports it: a rule that matched, falling off a user chain, a policy. */
-export type Step =
-  | {
-      readonly table: TableName;
-      readonly chain: string;
-      readonly step: "rule";
-      /** Number in its chain, from 1. */
-      readonly rule: number;
-      readonly target: string;
-      readonly line: number;
-    }
-  | { readonly table: TableName; readonly chain: string; readonly step: "return" }
-  | {
-      readonly table: TableName;
-      readonly chain: string;
-      readonly step: "policy";
-      readonly policy: "ACCEPT" | "DROP";
-    };
 
 /** An unknown that was taken one way, and the rule that asked, where a rule did. */
 export interface Supposition {
@@ -38,7 +27,7 @@ export interface Supposition {
 }
 
 /** A list that grows at its end and is shared by the states that came from one. */
-interface Trail<T> {
+export interface Trail<T> {
   readonly last: T;
   readonly before: Trail<T> | null;
 }
@@ -53,18 +42,28 @@ export function settled(truths: ReadonlyMap<string, boolean>, key: string): bool
   return told ?? (EXTENSION_HEADER.test(key) ? false : undefined);
 }
 
+/** What a packet says of itself, and the kernel beside it; what its connection says is read from the connection. */
+type Own = Exclude<Field, "ctdir" | "ctproto" | `ctorig${string}` | `ctrepl${string}`>;
+
+/**
+ * The fields as they are now: another header has other values. Each has all of them, `undefined` for what the packet
+ * does not have, so that one is made of another by copying memory.
+ */
+type Header = { readonly [F in Own]: Scalar | undefined };
+type Writable = { -readonly [F in Own]: Header[F] };
+
 export class PacketState implements Reading {
-  constructor(
-    /** The fields as they are now; another header has other values. */
+  private constructor(
+    /** The packet as it was given. */
+    readonly packet: Packet,
     readonly header: Header,
     readonly connection: Connection | null,
     /** Direction of the packet within its connection. */
     readonly reply: boolean,
-    private readonly trail: Trail<Step> | null,
+    /** The rules it met, the last one first. */
+    readonly trail: Trail<Step> | null,
     private readonly assumed: Trail<string | Supposition> | null,
     private readonly truths: ReadonlyMap<string, boolean>,
-    /** The packet as it was given. */
-    readonly packet: Packet,
     /** Whether the packet got as far as the end of its last hook, so that a new connection is entered. */
     readonly confirmed: boolean,
   ) {}
@@ -76,68 +75,97 @@ export class PacketState implements Reading {
 
   /** The state of a packet before anything happened to it. */
   static of(packet: Packet, truths: ReadonlyMap<string, boolean>): PacketState {
-    const { family: _, in: input, state: __, id: ___, about: ____, ...rest } = packet;
-    const header: Partial<Record<Field, Scalar>> = {
+    const header: Header = {
+      in: packet.in ?? "",
       out: "",
-      physin: "",
+      physin: packet.physin ?? "",
       physout: "",
-      mark: 0,
-      fragment: 0,
-      socket: input === null ? 1 : 0,
-      tos: 0,
-      ttl: 64,
-      pkttype: 0,
-      ...rest,
-      in: input ?? "",
+      src: packet.src,
+      dst: packet.dst,
+      proto: packet.proto,
+      sport: packet.sport,
+      dport: packet.dport,
+      flags: packet.flags ?? (packet.proto === PROTO.tcp ? TCP_FLAGS.SYN : undefined),
+      type: packet.type,
+      code: packet.code,
+      fragment: packet.fragment ?? 0,
+      tos: packet.tos ?? 0,
+      ttl: packet.ttl ?? 64,
+      length: packet.length,
+      mac: packet.mac,
+      pkttype: packet.pkttype ?? 0,
+      mark: packet.mark ?? 0,
+      spi: undefined,
+      socket: packet.in === null ? 1 : 0,
+      uid: packet.uid,
+      gid: packet.gid,
       ctstate: CT.INVALID,
+      ctmark: undefined,
       ctstatus: 0,
     };
-    if (packet.proto === 6) header.flags ??= 2;
-    return new PacketState(header, null, false, null, null, truths, packet, false);
+    return new PacketState(packet, header, null, false, null, null, truths, false);
   }
 
   field(field: Field): Scalar | undefined {
-    return this.header[field];
+    const value = this.header[field as Own];
+    return value !== undefined || this.connection === null
+      ? value
+      : ofConnection(field, this.connection, this.reply);
   }
 
   settled(key: string): boolean | undefined {
     return settled(this.truths, key);
   }
 
-  with(changes: Partial<Record<Field, Scalar>>): PacketState {
-    return this.copy({ header: { ...this.header, ...changes } });
+  /** The state with a field changed. */
+  with(field: Field, value: Scalar): PacketState {
+    const header: Writable = { ...this.header };
+    header[field as Own] = value;
+    return this.headed(header);
   }
 
-  step(step: Step): PacketState {
-    return this.copy({ trail: { last: step, before: this.trail } });
+  /** The state with a side of its header translated; `port` is left where it is `undefined`. */
+  translated(side: "src" | "dst", address: Address, port: number | undefined): PacketState {
+    const header: Writable = { ...this.header };
+    header[side] = address;
+    if (port !== undefined) header[side === "src" ? "sport" : "dport"] = port;
+    return this.headed(header);
+  }
+
+  /** The state with its last steps, as a chain has let go of it. */
+  walked(trail: Trail<Step> | null): PacketState {
+    const { packet, header, connection, reply, assumed, truths, confirmed } = this;
+    return new PacketState(packet, header, connection, reply, trail, assumed, truths, confirmed);
   }
 
   assume(sentence: string): PacketState {
-    return this.copy({ assumed: { last: sentence, before: this.assumed } });
+    return this.noted({ last: sentence, before: this.assumed }, this.truths);
   }
 
   /** Takes an unknown one way, and remembers that it might go the other. */
   suppose(supposition: Supposition): PacketState {
-    const settled = this.settle(supposition.key, supposition.truth);
-    return settled.copy({ assumed: { last: supposition, before: this.assumed } });
+    const { key, truth } = supposition;
+    return this.noted({ last: supposition, before: this.assumed }, new Map(this.truths).set(key, truth));
   }
 
   settle(key: string, truth: boolean): PacketState {
-    return this.copy({ truths: new Map(this.truths).set(key, truth) });
+    return this.noted(this.assumed, new Map(this.truths).set(key, truth));
   }
 
-  /** The state at the end of its last hook, with its connection and what it says of itself, in one step. */
-  confirm(connection = this.connection, changes: Partial<Record<Field, Scalar>> = {}): PacketState {
-    return this.copy({ connection, header: { ...this.header, ...changes }, confirmed: true });
+  /** The state at the end of its last hook. */
+  confirm(): PacketState {
+    const { packet, header, connection, reply, trail, assumed, truths } = this;
+    return new PacketState(packet, header, connection, reply, trail, assumed, truths, true);
   }
 
-  /** The state as a packet of a connection, with what that changes in its fields. */
-  carried(
-    connection: Connection | null,
-    reply: boolean,
-    changes: Partial<Record<Field, Scalar>> = {},
-  ): PacketState {
-    return this.copy({ connection, reply, header: { ...this.header, ...changes } });
+  /** The state as a packet of a connection, with conntrack's word for it. */
+  carried(connection: Connection, reply: boolean, ctstate: number): PacketState {
+    const { packet, trail, assumed, truths, confirmed } = this;
+    const header: Writable = { ...this.header };
+    header.ctstate = ctstate;
+    header.ctmark = connection.mark;
+    header.ctstatus = connection.status;
+    return new PacketState(packet, header, connection, reply, trail, assumed, truths, confirmed);
   }
 
   get path(): Step[] {
@@ -145,6 +173,7 @@ export class PacketState implements Reading {
   }
 
   get assumptions(): string[] {
+    if (this.assumed === null) return [];
     return [...new Set(toArray(this.assumed).map((a) => (typeof a === "string" ? a : supposed(a))))];
   }
 
@@ -152,27 +181,45 @@ export class PacketState implements Reading {
     return toArray(this.assumed).filter((a) => typeof a !== "string");
   }
 
-  private copy(
-    changed: Partial<{
-      header: Header;
-      connection: Connection | null;
-      reply: boolean;
-      trail: Trail<Step>;
-      assumed: Trail<string | Supposition>;
-      truths: ReadonlyMap<string, boolean>;
-      confirmed: boolean;
-    }>,
+  private headed(header: Header): PacketState {
+    const { packet, connection, reply, trail, assumed, truths, confirmed } = this;
+    return new PacketState(packet, header, connection, reply, trail, assumed, truths, confirmed);
+  }
+
+  private noted(
+    assumed: Trail<string | Supposition> | null,
+    truths: ReadonlyMap<string, boolean>,
   ): PacketState {
-    return new PacketState(
-      changed.header ?? this.header,
-      changed.connection === undefined ? this.connection : changed.connection,
-      changed.reply ?? this.reply,
-      changed.trail ?? this.trail,
-      changed.assumed ?? this.assumed,
-      changed.truths ?? this.truths,
-      this.packet,
-      changed.confirmed ?? this.confirmed,
-    );
+    const { packet, header, connection, reply, trail, confirmed } = this;
+    return new PacketState(packet, header, connection, reply, trail, assumed, truths, confirmed);
+  }
+}
+
+/** What a packet's connection says. */
+function ofConnection(field: Field, connection: Connection, reply: boolean): Scalar | undefined {
+  switch (field) {
+    case "ctdir":
+      return reply ? 1 : 0;
+    case "ctproto":
+      return connection.original.proto;
+    case "ctorigsrc":
+      return connection.original.src;
+    case "ctorigdst":
+      return connection.original.dst;
+    case "ctorigsrcport":
+      return connection.original.sport;
+    case "ctorigdstport":
+      return connection.original.dport;
+    case "ctreplsrc":
+      return connection.reply.src;
+    case "ctrepldst":
+      return connection.reply.dst;
+    case "ctreplsrcport":
+      return connection.reply.sport;
+    case "ctrepldstport":
+      return connection.reply.dport;
+    default:
+      return undefined;
   }
 }
 

@@ -4,13 +4,13 @@
  */
 import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import type { Case } from "../path/case.ts";
-import type { Program } from "../path/program.ts";
+import type { Program, Step } from "../path/program.ts";
 import type { RouteDecision } from "../path/route.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { Hook, TableName } from "../rules/ruleset.ts";
 import { assigned } from "./chain.ts";
 import type { Connection } from "./conntrack.ts";
-import type { PacketState, Step } from "./state.ts";
+import type { PacketState } from "./state.ts";
 
 /** A field of the header, or what the kernel notes about the packet, before and after. */
 export interface Change {

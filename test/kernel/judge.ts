@@ -1,7 +1,7 @@
 /** Holds the simulator against one lab, packet by packet. */
 import { type Answer, readPacket, Simulator } from "fwcheck";
+import type { Step } from "../../lib/path/program.ts";
 import { GROUPS } from "../../lib/path/route.ts";
-import type { Step } from "../../lib/simulate/state.ts";
 import type { Deed, Lab, LabPacket } from "./lab.ts";
 
 /** A packet, what the simulator says of it, and what the kernel did with it. */

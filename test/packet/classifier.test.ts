@@ -1,6 +1,6 @@
 /** A classifier finds what asking one predicate after the other finds, whichever way it goes about it. */
 import { expect, test } from "vitest";
-import { Classifier, type Header } from "../../lib/packet/classifier.ts";
+import { Classifier } from "../../lib/packet/classifier.ts";
 import { type Field, fieldRange, type Range, type Scalar } from "../../lib/packet/field.ts";
 import {
   ANY,
@@ -70,7 +70,7 @@ function maker(r: () => number, family: 4 | 6) {
       Array.from({ length: r() < 0.8 ? 1 : below(9) }, () => range(field)),
     );
   };
-  const header = (whole: boolean): Header => {
+  const header = (whole: boolean): Partial<Record<Field, Scalar>> => {
     const out: Partial<Record<Field, Scalar>> = {};
     for (const field of FIELDS) if (whole || r() < 0.9) out[field] = pick(pool.get(field)!);
     return out;
@@ -93,9 +93,9 @@ test.each(Array.from({ length: 40 }, (_, i) => i + 1))("lists of predicates, see
     let from = 0;
     // As a chain does it: on from each rule that is not false.
     for (;;) {
-      let found = classifier.next(h, from);
+      let found = classifier.next(reading, h, from);
       while (found >> 1 < size && (found & 1) === 1 && values[found >> 1] === false)
-        found = classifier.next(h, (found >> 1) + 1);
+        found = classifier.next(reading, h, (found >> 1) + 1);
       const at = found >> 1;
       const wanted = values.findIndex((value, n) => n >= from && value !== false);
       if (at !== (wanted < 0 ? size : wanted)) expect(at).toBe(wanted);
@@ -110,8 +110,9 @@ test("one among many, asked often", () => {
   const ports = Array.from({ length: 3000 }, (_, i) => ({ when: within("dport", [[2 * i, 2 * i]]) }));
   const classifier = Classifier.of(ports);
   const found = (dport: number): number => {
+    const reading = { field: (f: Field) => (f === "dport" ? dport : undefined), settled: () => undefined };
     for (let at = 0; ; at++) {
-      const next = classifier.next({ dport }, at);
+      const next = classifier.next(reading, reading, at);
       at = next >> 1;
       if ((next & 1) === 0 || at * 2 === dport) return at;
     }
