@@ -91,6 +91,7 @@ export class Classifier {
   /** The predicate that each test belongs to. */
   private owners: Int32Array = NONE;
   private index: readonly Group[] | null = null;
+  private kindsMade: readonly Intervals[] | null | undefined;
 
   private constructor(private readonly list: readonly Predicate[]) {
     this.size = list.length;
@@ -137,12 +138,18 @@ export class Classifier {
   /** The same as `next` of the registers as they are, once they were opened. */
   find(from: number): number {
     if (from >= this.size) return 2 * this.size;
-    if (this.index === null) {
-      // What is asked once is asked by a person, what is asked often by a batch.
-      if (this.size > LONG && ++this.asked > OFTEN) this.index = this.grouped();
-      return this.run(this.starts[from]!, NOWHERE);
-    }
-    return this.lookUp(this.index, from);
+    const groups = this.indexed(1);
+    return groups === null ? this.run(this.starts[from]!, NOWHERE) : this.lookUp(groups, from);
+  }
+
+  /**
+   * The index, for somebody who asks it for many packets at once; `null` as long as it is not worth making.
+   * @param packets how many it is asked for now: what is asked once is asked by a person, what is asked often by a batch
+   */
+  indexed(packets: number): readonly Group[] | null {
+    if (this.index === null && this.size > LONG && (this.asked += packets) > OFTEN)
+      this.index = this.grouped();
+    return this.index;
   }
 
   /** Runs the program from a place on, to its end or to `stop`. */
@@ -216,7 +223,7 @@ export class Classifier {
   }
 
   /** What `find` says of one predicate; -1 where it does not hold. */
-  private holds(rule: number): number {
+  holds(rule: number): number {
     const start = this.starts[rule]!;
     const next = this.starts[rule + 1]!;
     if (start === next) return -1;
@@ -229,6 +236,11 @@ export class Classifier {
    * the same, and each is absent where the other's is. `null` where that is not so, for masks over many bits.
    */
   kinds(): readonly Intervals[] | null {
+    if (this.kindsMade === undefined) this.kindsMade = this.toldApart();
+    return this.kindsMade;
+  }
+
+  private toldApart(): readonly Intervals[] | null {
     const ranges = this.fields.map((): [number, number][] => []);
     let known = true;
     for (const predicate of this.list)
@@ -357,7 +369,7 @@ const conjuncts = (p: Predicate): readonly Predicate[] => (p.kind === "and" ? p.
  * Predicates that are found by one register, or (-1) those that are tried one by one. Each is a number: its index and 1
  * more, doubled, and 1 more where the interval says all that it asks.
  */
-interface Group {
+export interface Group {
   readonly register: number;
   /** The least predicate among them. */
   readonly least: number;

@@ -1,3 +1,6 @@
+/** So many bounds, which stand side by side, are tried one by one faster than halved. */
+const FEW = 8;
+
 /**
  * The intervals that some ranges of 32-bit numbers cut the numbers into, and which of them a number lies in. A table
  * over the leading bits leads to the few bounds among which it is sought.
@@ -50,6 +53,29 @@ export class Intervals {
       else high = middle - 1;
     }
     return low;
+  }
+
+  /** The same of many: of the values that stand at `places`, in their order, into `found`. */
+  findAll(values: Int32Array, places: Int32Array, found: Int32Array): void {
+    const { entries, table, shift } = this;
+    const beyond = table.length - 1;
+    for (let i = 0; i < places.length; i++) {
+      const value = values[places[i]!]! >>> 0;
+      const place = value >>> shift;
+      if (place >= beyond) {
+        found[i] = this.size - 1;
+        continue;
+      }
+      let low = table[place]!;
+      let high = table[place + 1]!;
+      while (high - low > FEW) {
+        const middle = (low + high + 1) >>> 1;
+        if (entries[2 * middle]! >>> 0 <= value) low = middle;
+        else high = middle - 1;
+      }
+      while (low < high && entries[2 * low + 2]! >>> 0 <= value) low++;
+      found[i] = low;
+    }
   }
 
   /** Enters a number above 0 into all intervals that its ranges, sorted and apart, cover; the least come first. */

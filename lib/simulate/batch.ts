@@ -4,7 +4,7 @@
  * differently. What asks for more than a header, a translation or something that is not known, is simulated by itself.
  */
 import type { Host } from "../host/host.ts";
-import { Classifier, type Coder, isByte } from "../packet/classifier.ts";
+import { Classifier, type Coder, type Group, isByte } from "../packet/classifier.ts";
 import {
   CT,
   CT_STATUS,
@@ -312,6 +312,7 @@ class BatchEngine implements Engine<Selection>, Reading {
   private readonly wide: { readonly src: Scalar[]; readonly dst: Scalar[] } = { src: [], dst: [] };
   private readonly has = new Uint8Array(TOGETHER);
   private readonly keys = new Int32Array(TOGETHER);
+  private readonly places = new Int32Array(TOGETHER);
   private readonly names: string[] = [""];
   private readonly ids = new Map<string, number>([["", 0]]);
   private readonly lists = new Map<object, Asked>();
@@ -550,10 +551,13 @@ class BatchEngine implements Engine<Selection>, Reading {
       return true;
     }
     if (found === null) {
-      for (let i = 0; i < count; i++) {
-        this.read(lanes[i]!);
-        keys[i] = this.search(asked, 0);
-      }
+      const groups = asked.classifier.indexed(count);
+      if (groups !== null) this.lookUp(asked, groups, lanes);
+      else
+        for (let i = 0; i < count; i++) {
+          this.read(lanes[i]!);
+          keys[i] = this.search(asked, 0);
+        }
       return false;
     }
     keys.fill(0, 0, count);
@@ -593,6 +597,81 @@ class BatchEngine implements Engine<Selection>, Reading {
       keys[i] = known - 2;
     }
     return false;
+  }
+
+  /** The same by the index, group by group for all packets, so that their ways through memory are under way at once. */
+  private lookUp(asked: Asked, groups: readonly Group[], lanes: Int32Array): void {
+    const { keys } = this;
+    const count = lanes.length;
+    this.read(NOBODY);
+    // Until the last group has been asked a key is what `Classifier.find` would say.
+    keys.fill(2 * asked.classifier.size, 0, count);
+    for (const { register, least, intervals, rest } of groups)
+      if (intervals !== null) this.lookUpIn(asked, register, least, intervals, lanes);
+      else
+        for (let i = 0; i < count; i++)
+          for (let at = 0; at < rest.length && 2 * least < keys[i]!; at++)
+            if (this.better(asked, rest[at]!, i, lanes[i]!)) break;
+    for (let i = 0; i < count; i++) {
+      const key = keys[i]!;
+      if ((key & 1) === 0) keys[i] = key >> 1;
+      else {
+        this.read(lanes[i]!);
+        keys[i] = this.search(asked, key >> 1);
+      }
+    }
+  }
+
+  private lookUpIn(
+    asked: Asked,
+    register: number,
+    least: number,
+    intervals: Intervals,
+    lanes: Int32Array,
+  ): void {
+    const { keys, has, places } = this;
+    const count = lanes.length;
+    const feed = asked.feeds.find((each) => each.register === register);
+    const lacking = feed?.of ?? 0;
+    if (feed === undefined) places.fill(NOWHERE, 0, count);
+    else if (feed.values.same && lacking === 0) {
+      const place = intervals.find(this.registerOf(feed, lanes[0]!) >>> 0);
+      if (intervals.entered(place) === 0) return;
+      places.fill(place, 0, count);
+    } else if (feed.coder === null) intervals.findAll(feed.values.list, lanes, places);
+    else for (let i = 0; i < count; i++) places[i] = intervals.find(this.registerOf(feed, lanes[i]!) >>> 0);
+    for (let i = 0; i < count; i++) {
+      if (2 * least >= keys[i]!) continue;
+      const lane = lanes[i]!;
+      const place = places[i]!;
+      if (place < 0 || (lacking & ~has[lane]!) !== 0) {
+        // Any of them may depend on what the packet does not have: it is asked by itself.
+        keys[i] = 1;
+        continue;
+      }
+      const entered = intervals.entered(place);
+      if (entered > 0) this.better(asked, entered, i, lane);
+      else if (entered < 0) {
+        const last = ~entered + intervals.listed(~entered);
+        for (let at = ~entered + 1; at <= last; at++)
+          if (this.better(asked, intervals.listed(at), i, lane)) break;
+      }
+    }
+  }
+
+  /** Whether a predicate of the index is the first so far that can hold of a packet, whose key says so then. */
+  private better(asked: Asked, item: number, i: number, lane: number): boolean {
+    const rule = (item >> 1) - 1;
+    if (2 * rule >= this.keys[i]!) return false;
+    let found = 2 * rule;
+    if ((item & 1) === 0) {
+      if (this.lane !== lane) this.read(lane);
+      this.load(asked);
+      found = asked.classifier.holds(rule);
+      if (found < 0) return false;
+    }
+    this.keys[i] = found;
+    return true;
   }
 
   /** The digits of a feed, those of names that came up since included. */
@@ -888,6 +967,9 @@ const FITTING: ReadonlyMap<unknown, number> = new Map<unknown, number>([
 /** A selection that mangle did, or did not, take off its route. */
 const told = (state: Selection, moved: boolean): Selection =>
   state.moved === moved ? state : { ...state, moved };
+/** No packet, and no interval. */
+const NOBODY = -1;
+const NOWHERE = -1;
 const ALL = Int32Array.from({ length: TOGETHER }, (_, i) => i);
 const NONE = { dst: false, src: false };
 const NAMES: ReadonlySet<Field> = new Set(["in", "out", "physin", "physout"]);

@@ -142,6 +142,67 @@ describe("a batch gives the verdicts of a simulator a packet", () => {
   });
 });
 
+describe("a long chain is asked by its index", () => {
+  /** Rules that overlap, of which each kind is found by another field, and some by none. */
+  function long(family: Family, size: number, next: () => number): string {
+    const below = (n: number): number => Math.floor(next() * n);
+    const net = (): string =>
+      family === 4
+        ? `10.${below(4)}.${below(256)}.${below(256)}/${[32, 32, 30, 24, 16, 9][below(6)]}`
+        : `2001:db8::${below(4)}:${below(65_536).toString(16)}/${[128, 128, 126, 112, 64][below(5)]}`;
+    const rules = Array.from({ length: size }, () => {
+      const target = ["DROP", "DROP", "ACCEPT", "ACCEPT", "MORE"][below(5)];
+      const kinds = [
+        () => `-s ${net()}`,
+        () => `-s ${net()} -p tcp -m tcp --dport ${below(2000)}`,
+        () => `-p udp -m udp --sport ${below(300)}:${300 + below(60_000)} --dport ${below(2000)}`,
+        () => `-p tcp -m multiport --dports ${below(2000)},${below(2000)},${below(2000)}:2000`,
+        () => `-m conntrack --ctorigdstport ${below(2000)}`,
+        () => `-p udp -m udp --sport 0:${below(9)}`,
+        () => `! -s ${net()} -i eth${below(9)}`,
+        () => `-m mark --mark 0x${below(8)}/0x6 -m length --length ${below(1500)}:1500 -d ${net()}`,
+        () => `-s ${net()} -m recent --rcheck --name DEFAULT --rsource`,
+        () =>
+          `-i eth${below(3)} -p ${family === 4 ? "icmp -m icmp --icmp-type" : "ipv6-icmp -m icmp6 --icmpv6-type"} ${below(20)}`,
+      ];
+      return `-A FORWARD ${kinds[below(kinds.length)]!()} -j ${target}`;
+    });
+    return [
+      "*filter",
+      ":FORWARD ACCEPT [0:0]",
+      ":MORE - [0:0]",
+      ...rules,
+      "-A MORE -p udp -j REJECT",
+      "COMMIT",
+      "",
+    ].join("\n");
+  }
+  test.each([4, 6] as const)("IPv%i", { timeout: 600_000 }, (family) => {
+    const seen = new Set<string>();
+    for (let seed = 1; seed <= 6; seed++) {
+      const next = random(seed);
+      const { rulesets } = readRuleset([{ name: "long", text: long(family, 150 * seed, next) }]);
+      const addr = [0, 1, 2].map((i) => ({
+        ifname: `eth${i}`,
+        addr_info: [
+          family === 4
+            ? { family: "inet", local: `10.${i}.0.1`, prefixlen: 16 }
+            : { family: "inet6", local: `2001:db8::${i}:1`, prefixlen: 112 },
+        ],
+      }));
+      const host = readHost(
+        {
+          addr: [{ name: "addr", text: JSON.stringify(addr) }],
+          sysctl: [{ name: "sysctl", text: "net.ipv4.ip_forward = 1\nnet.ipv6.conf.all.forwarding = 1\n" }],
+        },
+        rulesets,
+      );
+      for (const word of compare(rulesets, host, 1500, seed).keys()) seen.add(word);
+    }
+    expect([...seen].sort()).toEqual(["accept", "drop", "reject", "undecided"]);
+  });
+});
+
 /** A drawn host with drawn rules, as the kernel's tests have them, some with routes for a mark. */
 function scenario(next: () => number, family: Family): { rulesets: readonly Ruleset[]; host: Host } {
   const { save, interfaces, sysctls, routes } = generate(next, family, "drawn");
