@@ -47,18 +47,24 @@ export const line = (value: unknown): void => print(`${safeLines(JSON.stringify(
 /** How much is written at once: a write for each line would take as long as making it. */
 const AT_ONCE = 1 << 16;
 
+/** So many texts are remembered. */
+const MOST_KNOWN = 1 << 14;
+
 /**
  * Many lines of NDJSON, of values that are JSON already; what is put in is out once `end` was called. Most of such a line
- * is its path, whose steps are the same frozen objects in many lines: their text is made once.
+ * is its path, whose steps are the same frozen objects in many lines, and words like verdicts: their text is made once.
  */
 export class Lines {
   private waiting = "";
-  private readonly known = new Map<object, string>();
+  private readonly known = new Map<unknown, string>();
 
   put(value: object): void {
-    let text = "";
-    for (const [key, member] of Object.entries(value))
-      text += `${text === "" ? "{" : ","}"${key}":${Array.isArray(member) ? this.list(member) : textOf(member)}`;
+    let text = "{";
+    for (const [key, member] of Object.entries(value)) {
+      if (text !== "{") text += ",";
+      text += `"${key}":`;
+      text += Array.isArray(member) ? this.list(member) : this.text(member);
+    }
     this.waiting += `${text}}\n`;
     if (this.waiting.length >= AT_ONCE) this.end();
   }
@@ -70,16 +76,18 @@ export class Lines {
 
   private list(values: readonly unknown[]): string {
     let text = "";
-    for (const value of values) {
-      const shared = typeof value === "object" && Object.isFrozen(value) ? (value as object) : null;
-      let its = shared === null ? undefined : this.known.get(shared);
-      if (its === undefined) {
-        its = textOf(value);
-        if (shared !== null) this.known.set(shared, its);
-      }
-      text += text === "" ? its : `,${its}`;
-    }
+    for (const value of values) text += text === "" ? this.text(value) : `,${this.text(value)}`;
     return `[${text}]`;
+  }
+
+  private text(value: unknown): string {
+    if (typeof value === "object" && !Object.isFrozen(value)) return textOf(value);
+    let text = this.known.get(value);
+    if (text === undefined) {
+      text = textOf(value);
+      if (this.known.size < MOST_KNOWN) this.known.set(value, text);
+    }
+    return text;
   }
 }
 

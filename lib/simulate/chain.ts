@@ -67,7 +67,7 @@ function run(
   let outcome: Result | undefined;
   while (outcome === undefined) {
     const { chain, rules, classifier } = frame.chain;
-    const found = classifier.next(state, state.header, frame.next);
+    const found = classifier.next(state, state, frame.next);
     const bound = rules[found >> 1];
     if (bound === undefined) {
       trail = { last: frame.chain.end, before: trail };
@@ -144,9 +144,7 @@ export function assigned(state: PacketState, field: Field, change: Change): Pack
   // What a packet does not say of itself counts as 0, so that the value is always known.
   const from = change.kind === "copy" ? (state.field(change.from) ?? 0) : undefined;
   const value = changed(state.field(field) ?? 0, change, from)!;
-  return field === "ctmark" && connection !== null
-    ? state.carried({ ...connection, mark: value }, state.reply, state.field("ctstate") as number)
-    : state.with(field, value);
+  return state.with(field, value);
 }
 
 /** The built-in chain a stack of frames began with. */

@@ -40,6 +40,12 @@ export interface Connection {
   readonly over: boolean;
 }
 
+/** A connection with other IPS_* bits. Written out since packets have it made several times, and V8 is slow to spread. */
+export function withStatus(from: Connection, status: number): Connection {
+  const { original, reply, mark, tcp, masqueraded, chosen, instead, refused, over } = from;
+  return { original, reply, status, mark, tcp, masqueraded, chosen, instead, refused, over };
+}
+
 /** ICMP types that ask, and the types that answer them. */
 export const REPLY_TYPES: ReadonlyMap<number, number> = new Map<number, number>([
   [8, 0],
@@ -153,8 +159,10 @@ export class Connections {
 
   /** Enters a connection whose first packet came through, or replaces what was known of it. */
   confirm(connection: Connection): void {
-    const status = connection.status | CT_STATUS.CONFIRMED;
-    const confirmed: Connection = { ...connection, status, instead: undefined };
+    const { instead, status } = connection;
+    const its = instead === undefined ? connection : { ...connection, instead: undefined };
+    const confirmed =
+      (status & CT_STATUS.CONFIRMED) !== 0 ? its : withStatus(its, status | CT_STATUS.CONFIRMED);
     const { original, reply } = connection;
     if (this.opened(original) === undefined) {
       const hash = hashSource(original);

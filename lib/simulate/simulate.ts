@@ -32,7 +32,15 @@ import type { Nat } from "../rules/effect.ts";
 import type { Given } from "../rules/extension.ts";
 import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
 import { runChain } from "./chain.ts";
-import { type Connection, Connections, type Found, invert, type Tuple, tupleOf } from "./conntrack.ts";
+import {
+  type Connection,
+  Connections,
+  type Found,
+  invert,
+  type Tuple,
+  tupleOf,
+  withStatus,
+} from "./conntrack.ts";
 import { PacketState, type Supposition } from "./state.ts";
 import { closed, isOver, segment, validFlags } from "./tcp.ts";
 import { type Moment, Traced, Tracer } from "./trace.ts";
@@ -237,10 +245,9 @@ export class Simulator {
     const start = PacketState.of({ ...first, state: "NEW" }, this.truths);
     for (const { state } of packet.in === null ? send(start, nat, engine) : arrive(start, nat, engine))
       if (state.connection !== null)
-        this.connections.confirm({
-          ...state.connection,
-          status: state.connection.status | CT_STATUS.SEEN_REPLY,
-        });
+        this.connections.confirm(
+          withStatus(state.connection, state.connection.status | CT_STATUS.SEEN_REPLY),
+        );
   }
 }
 
@@ -274,7 +281,7 @@ class PacketEngine implements Engine<PacketState> {
   track(state: PacketState): PacketState[] {
     if (!this.program.tracks) return [state];
     // Seen before on the way out through loopback, or told not to be tracked.
-    if (state.connection !== null || state.field("ctstate") === CT.UNTRACKED) return [state];
+    if (state.connection !== null || state.ctstate === CT.UNTRACKED) return [state];
     const { given } = state;
     if (given === "INVALID" || given === "UNTRACKED") return [state.with("ctstate", CT[given])];
     const { about } = state.packet;
@@ -319,7 +326,7 @@ class PacketEngine implements Engine<PacketState> {
     const assured =
       (connection.status & CT_STATUS.SEEN_REPLY) !== 0 && ASSURED_AT_ONCE.includes(connection.original.proto);
     const status = connection.status | (reply ? CT_STATUS.SEEN_REPLY : 0) | (assured ? CT_STATUS.ASSURED : 0);
-    return state.carried({ ...connection, status }, reply, CT[word]);
+    return state.carried(withStatus(connection, status), reply, CT[word]);
   }
 
   /** A TCP segment of a connection that is known; `null` where it opens it anew. */
@@ -356,7 +363,7 @@ class PacketEngine implements Engine<PacketState> {
     const { connection } = state;
     // Without a nat table in the rules nothing of it is switched on.
     if (connection === null || !this.program.ruleset.tables.has("nat")) return [{ state, outcome: "accept" }];
-    const fresh = state.field("ctstate") === CT.NEW && !state.reply;
+    const fresh = state.ctstate === CT.NEW && !state.reply;
     const done = side === "dst" ? CT_STATUS.DST_NAT_DONE : CT_STATUS.SRC_NAT_DONE;
     if (!fresh || (connection.status & done) !== 0) {
       const { masqueraded } = connection;
@@ -376,7 +383,7 @@ class PacketEngine implements Engine<PacketState> {
     return runChain(state, this.program, "nat", hook).flatMap(
       ({ state: after, outcome }): Part<PacketState, Decision>[] => {
         const now = after.connection ?? connection;
-        const asked: Connection = { ...now, status: now.status | done };
+        const asked = withStatus(now, now.status | done);
         if (typeof outcome === "string" && outcome !== "accept")
           return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
@@ -616,9 +623,10 @@ class PacketEngine implements Engine<PacketState> {
   }
 
   choose<T>(state: PacketState, cases: readonly Case<T>[]): Part<PacketState, T>[] {
+    if (cases[0]?.when.kind === "any") return [{ state, outcome: cases[0].outcome }];
     const classifier = Classifier.of(cases);
     for (let at = 0; ; at++) {
-      const found = classifier.next(state, state.header, at);
+      const found = classifier.next(state, state, at);
       at = found >> 1;
       if (at === cases.length) return [];
       const { when, outcome } = cases[at]!;
@@ -648,14 +656,13 @@ class PacketEngine implements Engine<PacketState> {
   confirm(state: PacketState): Confirmed<PacketState> {
     const { connection } = state;
     if (connection === null || connection.status & CT_STATUS.CONFIRMED)
-      return { state: state.confirm(), why: null };
+      return { state: state.confirm(connection), why: null };
     // Two connections whose replies nobody could tell apart: the second is not let through.
     const other = this.connections.find(connection.reply)?.connection;
     if (connection.refused || (other !== undefined && other !== connection.instead))
       return { state, why: "another connection already expects the same replies" };
-    const confirmed = { ...connection, status: connection.status | CT_STATUS.CONFIRMED };
-    const { ctstate } = state.header;
-    return { state: state.carried(confirmed, state.reply, ctstate as number).confirm(), why: null };
+    const confirmed = withStatus(connection, connection.status | CT_STATUS.CONFIRMED);
+    return { state: state.confirm(confirmed), why: null };
   }
 
   rerouted(before: PacketState, after: PacketState, stop: "mangle" | "nat"): boolean {
@@ -808,6 +815,7 @@ function answer(packet: Packet, endings: readonly Ending<PacketState>[]): Answer
       path: [],
       assumptions: [],
     };
+  if (branches.length === 1) return { packet: json, ...first };
   // Ports that the kernel chooses are nobody's to foretell: one stands for all.
   const chosen = endings.some(({ state }) => state.connection?.chosen !== undefined);
   const sent = (b: Outcome): string =>

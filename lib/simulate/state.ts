@@ -42,8 +42,8 @@ export function settled(truths: ReadonlyMap<string, boolean>, key: string): bool
   return told ?? (EXTENSION_HEADER.test(key) ? false : undefined);
 }
 
-/** What a packet says of itself, and the kernel beside it; what its connection says is read from the connection. */
-type Own = Exclude<Field, "ctdir" | "ctproto" | `ctorig${string}` | `ctrepl${string}`>;
+/** What a packet says of itself, and the kernel beside it; what conntrack says of it is read from its connection. */
+type Own = Exclude<Field, `ct${string}`>;
 
 /**
  * The fields as they are now: another header has other values. Each has all of them, `undefined` for what the packet
@@ -57,6 +57,8 @@ export class PacketState implements Reading {
     /** The packet as it was given. */
     readonly packet: Packet,
     readonly header: Header,
+    /** conntrack's word for it. */
+    readonly ctstate: number,
     readonly connection: Connection | null,
     /** Direction of the packet within its connection. */
     readonly reply: boolean,
@@ -99,26 +101,26 @@ export class PacketState implements Reading {
       socket: packet.in === null ? 1 : 0,
       uid: packet.uid,
       gid: packet.gid,
-      ctstate: CT.INVALID,
-      ctmark: undefined,
-      ctstatus: 0,
     };
-    return new PacketState(packet, header, null, false, null, null, truths, false);
+    return new PacketState(packet, header, CT.INVALID, null, false, null, null, truths, false);
   }
 
   field(field: Field): Scalar | undefined {
-    const value = this.header[field as Own];
-    return value !== undefined || this.connection === null
-      ? value
-      : ofConnection(field, this.connection, this.reply);
+    return field in this.header ? this.header[field as Own] : this.tracked(field);
   }
 
   settled(key: string): boolean | undefined {
     return settled(this.truths, key);
   }
 
-  /** The state with a field changed. */
+  /** The state with a field changed; a connection's mark is kept where there is a connection. */
   with(field: Field, value: Scalar): PacketState {
+    const { connection, reply, ctstate, confirmed } = this;
+    if (field === "ctstate") return this.said(connection, reply, value as number, confirmed);
+    if (field === "ctmark")
+      return connection === null
+        ? this
+        : this.said({ ...connection, mark: value as number }, reply, ctstate, confirmed);
     const header: Writable = { ...this.header };
     header[field as Own] = value;
     return this.headed(header);
@@ -134,8 +136,8 @@ export class PacketState implements Reading {
 
   /** The state with its last steps, as a chain has let go of it. */
   walked(trail: Trail<Step> | null): PacketState {
-    const { packet, header, connection, reply, assumed, truths, confirmed } = this;
-    return new PacketState(packet, header, connection, reply, trail, assumed, truths, confirmed);
+    const { packet, header, ctstate, connection, reply, assumed, truths, confirmed } = this;
+    return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
 
   assume(sentence: string): PacketState {
@@ -152,20 +154,14 @@ export class PacketState implements Reading {
     return this.noted(this.assumed, new Map(this.truths).set(key, truth));
   }
 
-  /** The state at the end of its last hook. */
-  confirm(): PacketState {
-    const { packet, header, connection, reply, trail, assumed, truths } = this;
-    return new PacketState(packet, header, connection, reply, trail, assumed, truths, true);
-  }
-
   /** The state as a packet of a connection, with conntrack's word for it. */
   carried(connection: Connection, reply: boolean, ctstate: number): PacketState {
-    const { packet, trail, assumed, truths, confirmed } = this;
-    const header: Writable = { ...this.header };
-    header.ctstate = ctstate;
-    header.ctmark = connection.mark;
-    header.ctstatus = connection.status;
-    return new PacketState(packet, header, connection, reply, trail, assumed, truths, confirmed);
+    return this.said(connection, reply, ctstate, this.confirmed);
+  }
+
+  /** The state at the end of its last hook, and its connection there. */
+  confirm(connection: Connection | null): PacketState {
+    return this.said(connection, this.reply, this.ctstate, true);
   }
 
   get path(): Step[] {
@@ -182,22 +178,42 @@ export class PacketState implements Reading {
   }
 
   private headed(header: Header): PacketState {
-    const { packet, connection, reply, trail, assumed, truths, confirmed } = this;
-    return new PacketState(packet, header, connection, reply, trail, assumed, truths, confirmed);
+    const { packet, ctstate, connection, reply, trail, assumed, truths, confirmed } = this;
+    return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
+  }
+
+  private said(
+    connection: Connection | null,
+    reply: boolean,
+    ctstate: number,
+    confirmed: boolean,
+  ): PacketState {
+    const { packet, header, trail, assumed, truths } = this;
+    return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
 
   private noted(
     assumed: Trail<string | Supposition> | null,
     truths: ReadonlyMap<string, boolean>,
   ): PacketState {
-    const { packet, header, connection, reply, trail, confirmed } = this;
-    return new PacketState(packet, header, connection, reply, trail, assumed, truths, confirmed);
+    const { packet, header, ctstate, connection, reply, trail, confirmed } = this;
+    return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
+  }
+
+  /** What conntrack says of the packet. */
+  private tracked(field: Field): Scalar | undefined {
+    const { connection } = this;
+    if (field === "ctstate") return this.ctstate;
+    if (field === "ctstatus") return connection === null ? 0 : connection.status;
+    return connection === null ? undefined : ofConnection(field, connection, this.reply);
   }
 }
 
 /** What a packet's connection says. */
 function ofConnection(field: Field, connection: Connection, reply: boolean): Scalar | undefined {
   switch (field) {
+    case "ctmark":
+      return connection.mark;
     case "ctdir":
       return reply ? 1 : 0;
     case "ctproto":
