@@ -14,7 +14,7 @@ import type { Cost } from "./cost.ts";
 import { cutsOf } from "./cut.ts";
 import { type FamilyRules, restore, script, setsText, ufwBlock, ufwUndo, undo, unit } from "./emit.ts";
 import { type Choice, type IpSet, type Lifted, lift, type Strategy } from "./lift.ts";
-import { type Proof, prove } from "./prove.ts";
+import { foreseen, type Proof, prove } from "./prove.ts";
 
 /** How to fix. */
 export interface FixOptions {
@@ -139,7 +139,7 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
 
 function family(live: Ruleset, host: Host, { strategy = "auto", sets = false, inputs }: FixOptions): Part {
   const ruleset = withoutFix(live);
-  const audited = auditFamily(ruleset, host, [], { detail: "findings" });
+  const audited = auditFamily(ruleset, host, [foreseen(host, ruleset.family)], { detail: "findings" });
   const lifted = lift(audited, host, strategy, sets);
   const { family } = ruleset;
   const { cuts, left } = cutsOf(audited, host, lifted.closed);

@@ -5,12 +5,13 @@
 import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
 import type { Finding } from "../audit/finding.ts";
 import { comesIn, type Host } from "../host/host.ts";
-import { CT, type Field, type Scalar } from "../packet/field.ts";
+import { CT, CT_STATUS, type Family, type Field, type Scalar } from "../packet/field.ts";
 import { type PacketJson, packetJson } from "../packet/packet.ts";
-import { ANY, is } from "../packet/predicate.ts";
+import { ANY, bits, is } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
+import { Domain, type Vocabulary } from "../reach/domain.ts";
 import { Reach, vocabularyOf, witness } from "../reach/reach.ts";
 import { alone, type Form, type States } from "../reach/state.ts";
 import type { Ruleset, Target } from "../rules/ruleset.ts";
@@ -60,7 +61,7 @@ export function prove(
   then: Host = host,
   open: ReadonlySet<string> = new Set(),
 ): Proved {
-  const { changed, cost, passing } = changes(before, after, host, then, open);
+  const { changed, cost, passing } = changes(before, after, host, then, open, audited);
   // Where nothing that is blocked comes through, no finding can be left; else they are looked for, to be named.
   const left =
     passing || open.size > 0 ? findingsOf(auditFamily(after, then, [], { detail: "findings" })) : [];
@@ -102,6 +103,19 @@ function outcome(ending: Ending<States>, form: Form): string {
   return [ending.verdict, ending.delivery, ending.out, ...header].join("|");
 }
 
+/** What a proof and the rules of most fixes ask besides the ruleset: an audit whose domain knows it serves the proof, too. */
+export const foreseen = (host: Host, family: Family): Vocabulary => ({
+  predicates: [
+    comesIn(host),
+    ...host.interfaces.map(({ name }) => is("in", name)),
+    is("ctdir", 0),
+    bits("ctstatus", CT_STATUS.DST_NAT, CT_STATUS.DST_NAT),
+    is("ctorigdst", family === 4 ? 0 : 0n),
+    is("ctorigdstport", 0),
+  ],
+  given: new Map(),
+});
+
 /** Packets for which the two rulesets differ, but for those that the intent blocks and the new one stops. */
 function changes(
   before: Ruleset,
@@ -109,23 +123,22 @@ function changes(
   host: Host,
   then: Host,
   open: ReadonlySet<string>,
+  found: FamilyAudit,
 ): { readonly changed: Changed[]; readonly cost: Cost; readonly passing: boolean } {
   const programs = [Program.of(before, host), Program.of(after, then)] as const;
   const arriving = comesIn(host);
-  const inputs = {
-    predicates: [arriving, ...host.interfaces.map((i) => is("in", i.name))],
-    given: new Map<Field, ReadonlySet<number>>(),
-  };
-  // The intent is worked out anew in this domain, which can tell apart what either ruleset can.
-  const vocabularies = [vocabularyOf(programs[0]), vocabularyOf(programs[1]), inputs];
-  const audited = auditFamily(before, host, vocabularies, { detail: open.size > 0 ? "findings" : "sets" });
+  // Where the domain of the audit cannot tell apart all that either ruleset can, the intent is worked out anew.
+  const vocabularies = (): Vocabulary[] => [...programs.map(vocabularyOf), foreseen(host, before.family)];
+  const audited = found.domain.covers(Domain.of(before.family, vocabularies()))
+    ? found
+    : auditFamily(before, host, vocabularies(), { detail: open.size > 0 ? "findings" : "sets" });
   const { domain } = audited;
   const { diagrams } = domain;
   // Where both translate alike, what leaves FORWARD alike leaves the host alike.
   const sent = before.tables.get("nat") !== after.tables.get("nat");
   const old = sent ? new Reach(programs[0], domain) : audited.full;
   const now = new Reach(programs[1], domain, sent);
-  const found: Changed[] = [];
+  const changed: Changed[] = [];
   let passing = false;
   const report = (set: Node, why: string): void => {
     if (set === EMPTY) return;
@@ -135,7 +148,7 @@ function changes(
       proto: [6, 17],
       flags: [2],
     });
-    found.push({ packet: packetJson(packet), why });
+    changed.push({ packet: packetJson(packet), why });
   };
   const ways: [string, (reach: Reach) => Ending<States>[], Node][] = [
     ["a packet that comes in", (reach) => reach.arrive(reach.start(arriving)), audited.blocked],
@@ -191,7 +204,7 @@ function changes(
         `a packet of a flow that is ${state} would fare otherwise`,
       );
   }
-  return { changed: found, cost: costOf(audited, old, now, host), passing };
+  return { changed, cost: costOf(audited, old, now, host), passing };
 }
 
 function byOutcome(endings: readonly Ending<States>[], { chains, domain }: Reach): Map<string, Node> {

@@ -194,6 +194,20 @@ export class Domain {
     return new Domain(family, variables, budget);
   }
 
+  /** Whether it can tell apart what another can, its unknowns no less and no more. */
+  covers(other: Domain): boolean {
+    return other.variables.every((its) => {
+      if (its.kind === "unknown") {
+        const mine = this.variables[this.unknowns.get(its.key) ?? -1];
+        return mine?.kind === "unknown" && mine.keys.join("\n") === its.keys.join("\n");
+      }
+      const level = this.levels.get(its.field);
+      if (level === undefined) return false;
+      const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
+      return its.starts.every((start) => starts[this.ordinal(level, start)] === start);
+    });
+  }
+
   /** Level of a field's variable; `undefined` when nothing ever asks about the field. */
   levelOf(field: Field): number | undefined {
     return this.levels.get(field);
