@@ -2,12 +2,12 @@
 import type { FamilyAudit } from "../audit/audit.ts";
 import { fromOutside, type Host, outsideInterfaces } from "../host/host.ts";
 import { CT, type Field, type Scalar } from "../packet/field.ts";
-import { ANY } from "../packet/predicate.ts";
-import type { BoundChain } from "../path/program.ts";
+import { ANY, evaluate, type Reading } from "../packet/predicate.ts";
+import type { BoundChain, Program } from "../path/program.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { Domain } from "../reach/domain.ts";
 import type { Reach } from "../reach/reach.ts";
-import { bind, type SetState } from "../reach/state.ts";
+import { bind, type Form, type SetState } from "../reach/state.ts";
 
 /** Rules that packets of one kind pass in the filter table's FORWARD, jumps included. */
 export interface Passed {
@@ -29,6 +29,12 @@ export interface Cost {
 
 /** More ways than this are sampled, evenly. */
 const MOST_WAYS = 64;
+
+/** One packet, as the set of those that no rule can tell from it, and as which of each variable's values it has. */
+interface Cell {
+  readonly set: Node;
+  readonly ordinals: readonly number[];
+}
 
 /** Rules passed on both walks, over a domain that can tell apart what either asks. */
 export function costOf({ domain, ways }: FamilyAudit, before: Reach, after: Reach, host: Host): Cost {
@@ -53,45 +59,69 @@ function atForward(reach: Reach, start: SetState): SetState[] {
   return states;
 }
 
-function passed(reach: Reach, cells: readonly Node[]): Passed {
-  const { diagrams } = reach.domain;
-  const states = atForward(reach, { ...reach.start(ANY), set: diagrams.overAll(cells) });
+function passed(reach: Reach, cells: readonly Cell[]): Passed {
+  const { domain, program } = reach;
+  const start = { ...reach.start(ANY), set: domain.diagrams.overAll(cells.map(({ set }) => set)) };
+  const states = atForward(reach, start);
   const first: number[] = [];
   let established = 0;
-  for (const cell of cells)
+  for (const { set, ordinals } of cells)
     for (const state of states) {
-      const set = diagrams.mask(state.set, cell);
-      if (set === EMPTY) continue;
-      const later = bind({ ...state, set }, { ctstate: { value: CT.ESTABLISHED } });
-      first.push(count(reach, { ...state, set }));
-      established = Math.max(established, count(reach, later));
+      if (domain.diagrams.mask(state.set, set) === EMPTY) continue;
+      const later = bind(state, { ctstate: { value: CT.ESTABLISHED } });
+      first.push(count(program, reading(domain, ordinals, state)));
+      established = Math.max(established, count(program, reading(domain, ordinals, later)));
     }
   first.sort((a, b) => a - b);
   return { established, fresh: first[first.length >> 1] ?? 0, worst: first.at(-1) ?? 0 };
 }
 
-/** The rules that one packet is held against. */
-function count(reach: Reach, state: SetState): number {
-  const run = (chain: BoundChain): { passed: number; ends: boolean } => {
-    let passed = 0;
-    for (const { rule, when, effect } of chain.rules) {
-      passed++;
-      if (effect.kind === "note" || effect.kind === "assign") continue;
-      if (reach.chains.where(state, reach.domain.set(when)) === EMPTY) continue;
-      if (effect.kind === "return") return { passed, ends: false };
-      if (effect.kind !== "jump" && effect.kind !== "goto") return { passed, ends: true };
-      const inner = run(reach.program.chain(rule.table, effect.chain)!);
-      passed += inner.passed;
-      if (inner.ends || effect.kind === "goto") return { passed, ends: inner.ends };
-    }
-    return { passed, ends: false };
+/** The packet of a cell in the form that it has come to have. */
+function reading(domain: Domain, ordinals: readonly number[], { bound }: Form): Reading {
+  const sent = (field: Field): Scalar | undefined => {
+    const level = domain.levelOf(field);
+    return level === undefined ? undefined : domain.interval(level, ordinals[level]!)[0];
   };
-  const chain = reach.program.chain("filter", "FORWARD");
+  return {
+    field(field) {
+      const to = bound[field];
+      if (to === undefined) return sent(field);
+      if ("value" in to) return to.value;
+      const was = sent(to.variable);
+      return to.less === undefined || was === undefined ? was : Math.max(0, (was as number) - to.less);
+    },
+    settled(key) {
+      const level = domain.levelOfUnknown(key);
+      return level === undefined ? undefined : ordinals[level] === 1;
+    },
+  };
+}
+
+/** The rules that one packet is held against. */
+function count(program: Program, packet: Reading): number {
+  const run = ({ rules, classifier }: BoundChain): { passed: number; ends: boolean } => {
+    let called = 0;
+    for (let at = 0; ; at++) {
+      const found = classifier.next(packet, packet, at);
+      at = found >> 1;
+      const bound = rules[at];
+      if (bound === undefined) return { passed: rules.length + called, ends: false };
+      if ((found & 1) !== 0 && evaluate(bound.when, packet) !== true) continue;
+      const { kind } = bound.effect;
+      if (kind === "note" || kind === "assign") continue;
+      const passed = at + 1 + called;
+      if (kind !== "jump" && kind !== "goto") return { passed, ends: kind !== "return" };
+      const inner = run(program.target(bound));
+      if (inner.ends || kind === "goto") return { passed: passed + inner.passed, ends: inner.ends };
+      called += inner.passed;
+    }
+  };
+  const chain = program.chain("filter", "FORWARD");
   return chain === undefined ? 0 : run(chain).passed;
 }
 
-/** One packet of a set, as the set of those that no rule can tell from it. */
-function cellOf(domain: Domain, set: Node, host: Host): Node {
+/** One packet of a set. */
+function cellOf(domain: Domain, set: Node, host: Host): Cell {
   const { diagrams } = domain;
   const likely: Partial<Record<Field, Scalar>> = {
     in: outsideInterfaces(host)[0] ?? "eth0",
@@ -103,7 +133,7 @@ function cellOf(domain: Domain, set: Node, host: Host): Node {
   };
   let at = set;
   let cell = FULL;
-  domain.variables.forEach((variable, level) => {
+  const ordinals = domain.variables.map((variable, level) => {
     const value = variable.kind === "field" ? likely[variable.field] : undefined;
     let ordinal = value === undefined ? 0 : domain.ordinal(level, value);
     if (at >= 0 && diagrams.levelOf(at) === level) {
@@ -117,6 +147,7 @@ function cellOf(domain: Domain, set: Node, host: Host): Node {
       at = diagrams.child(at, ordinal);
     }
     cell = diagrams.mask(diagrams.range(level, [[ordinal, ordinal]]), cell);
+    return ordinal;
   });
-  return cell;
+  return { set: cell, ordinals };
 }

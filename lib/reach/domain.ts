@@ -114,6 +114,8 @@ export class Domain {
   private readonly levels: ReadonlyMap<Field, number>;
   private readonly unknowns: ReadonlyMap<string, number>;
   private readonly compiled = new Map<Predicate, Node>();
+  /** What masks ask, which is many times the same. */
+  private readonly masks = new Map<string, Question>();
 
   private constructor(
     readonly family: Family,
@@ -136,6 +138,7 @@ export class Domain {
     const cuts = new Map<Field, Set<Scalar>>();
     const unknowns = new Map<string, string>();
     const places = new Map<string, number>();
+    const masks = new Set<string>();
     const group = new Map<Field, Set<Scalar>>();
     for (const twins of TWINS) {
       const shared = new Set<Scalar>();
@@ -162,7 +165,11 @@ export class Domain {
           return;
         }
         const set = cutsOf(leaf.field);
-        if (leaf.kind === "bits" && isGiven(leaf.field)) return;
+        if (leaf.kind === "bits") {
+          const name = scattered(leaf);
+          if (isGiven(leaf.field) || masks.has(name)) return;
+          masks.add(name);
+        }
         const last = fieldRange(leaf.field, family)[1];
         const ranges =
           leaf.kind === "in" ? leaf.ranges : bitRanges(leaf.field, leaf.mask, leaf.value, family);
@@ -211,6 +218,11 @@ export class Domain {
   /** Level of a field's variable; `undefined` when nothing ever asks about the field. */
   levelOf(field: Field): number | undefined {
     return this.levels.get(field);
+  }
+
+  /** Level of an unknown's variable; `undefined` when nothing ever asks for it. */
+  levelOfUnknown(key: string): number | undefined {
+    return this.unknowns.get(key);
   }
 
   /** Levels of all unknowns. */
@@ -368,8 +380,14 @@ export class Domain {
       );
       return { level, ranges: holds };
     }
-    const ranges = bitRanges(leaf.field, leaf.mask, leaf.value, this.family);
-    return ranges === undefined ? this.unknown(scattered(leaf)) : this.ranges(level, ranges);
+    const name = scattered(leaf);
+    let question = this.masks.get(name);
+    if (question === undefined) {
+      const ranges = bitRanges(leaf.field, leaf.mask, leaf.value, this.family);
+      question = ranges === undefined ? this.unknown(name) : this.ranges(level, ranges);
+      this.masks.set(name, question);
+    }
+    return question;
   }
 
   /** The other ordinals of the same variable. */
