@@ -1,17 +1,14 @@
 /** The chains of a table while it is read: found by their names, filled, and searched for loops. */
 import { CHAIN, type Rule as RuleSyntax, VALUES, type Words } from "../../grammar/index.ts";
-import type { LoadedRule, RuleReport } from "./plan.ts";
+import type { Home, LoadedRule, RuleReport } from "./plan.ts";
 import type { Chain, TableName } from "./ruleset.ts";
 
 const NONE: LoadedRule[] = [];
 
 /** A chain while it is read. */
-export class OpenChain implements Chain {
+export class OpenChain implements Home {
   rules: LoadedRule[] = NONE;
-  /** It was deleted. */
   gone = false;
-  /** How far the search for loops is: on its way through, or done. */
-  search: "new" | "open" | "done" = "new";
   /** How many rules will be appended before anything else happens to the chain. */
   private coming = 0;
   /** How many rules stand in `rules`, which has room for those that come. */
@@ -32,7 +29,6 @@ export class OpenChain implements Chain {
     return this.coming++ === 0 && this.rules === NONE;
   }
 
-  /** Puts a rule that was expected behind the others. */
   append(rule: LoadedRule): void {
     if (this.row !== null) this.row.insert(Number.MAX_SAFE_INTEGER, rule);
     else {
@@ -156,38 +152,40 @@ function isNamed(chain: OpenChain, { text, places }: Words, place: number): bool
 }
 
 /** Finds jumps that lead back to their own chain, which the kernel refuses (ELOOP); each is reported once. */
-export function reportLoops(chains: Iterable<OpenChain>, report: RuleReport): void {
+export function reportLoops(chains: Iterable<Home>, report: RuleReport): void {
+  /** How far the search is: on its way through a chain, or done with it. */
+  const searched = new Map<Home, "open" | "done">();
   // An explicit stack: chains may be nested deeper than JavaScript's own.
-  const stack: OpenChain[] = [];
+  const stack: Home[] = [];
   const places: number[] = [];
-  for (const start of chains) {
-    if (start.search !== "new") continue;
-    start.search = "open";
-    stack.push(start);
+  const enter = (chain: Home): void => {
+    searched.set(chain, "open");
+    stack.push(chain);
     places.push(0);
+  };
+  for (const start of chains) {
+    if (searched.has(start)) continue;
+    enter(start);
     while (stack.length > 0) {
       const chain = stack.at(-1)!;
       const rule = chain.rules[places[places.length - 1]!++];
       if (rule === undefined) {
-        chain.search = "done";
+        searched.set(chain, "done");
         stack.pop();
         places.pop();
         continue;
       }
       const to = rule.next;
-      if (to === null || to.search === "done") continue;
-      if (to.search === "open")
+      if (to === null) continue;
+      const state = searched.get(to);
+      if (state === undefined) enter(to);
+      else if (state === "open")
         report(
           rule.syntax,
           `a loop of jumps: this rule of chain ${chain.name} leads back to ${to.name}; the kernel refuses such a table`,
           to.name,
           rule.plan.jump!.option,
         );
-      else {
-        to.search = "open";
-        stack.push(to);
-        places.push(0);
-      }
     }
   }
 }

@@ -10,7 +10,6 @@ import {
   VALUES,
 } from "../../grammar/index.ts";
 import type { Family } from "../packet/field.ts";
-import type { OpenChain } from "./chains.ts";
 import {
   type Extension,
   type Given,
@@ -24,7 +23,7 @@ import {
 } from "./extension.ts";
 import { HEADER, implicitMatch, LONGEST_TARGET, matchByName, targetByName } from "./extensions.ts";
 import { protocolName, protocolNumber } from "./names.ts";
-import type { Match, Rule, TableName, Target, Unknown } from "./ruleset.ts";
+import type { Chain, Match, Rule, TableName, Target, Unknown } from "./ruleset.ts";
 
 /** One option of a shape, and where its value lies. */
 interface Slot {
@@ -130,6 +129,15 @@ const MOST_KNOWN = 4096;
 const MOST_SEEN = 8;
 const LONGEST_SEEN = 64;
 
+/** A chain as its rules know it while they are read. */
+export interface Home extends Chain {
+  readonly rules: readonly LoadedRule[];
+  /** It was deleted. */
+  readonly gone: boolean;
+  /** Puts a rule that was expected behind the others. */
+  append(rule: LoadedRule): void;
+}
+
 /**
  * A rule that was read. Its values are checked when it is loaded, and spelled out as typed matches only when somebody
  * asks: most rules of a large file are never looked at twice.
@@ -137,12 +145,12 @@ const LONGEST_SEEN = 64;
 export class LoadedRule implements Rule {
   index = 0;
   /** The chain behind `-j` or `-g`, once it was looked for. */
-  next: OpenChain | null = null;
+  next: Home | null = null;
   private asked: readonly Match[] | null = null;
   private done: Target | null = null;
 
   constructor(
-    readonly home: OpenChain,
+    readonly home: Home,
     readonly syntax: RuleSyntax,
     readonly plan: Plan,
     /** Parts of which something cannot be read; they are kept as unknown. */
@@ -383,20 +391,20 @@ export class Loader {
   ) {}
 
   /** The rule that a line makes, or the rules where `-s` or `-d` lists addresses. */
-  load(syntax: RuleSyntax, home: OpenChain): LoadedRule | readonly LoadedRule[] {
+  load(syntax: RuleSyntax, home: Home): LoadedRule | readonly LoadedRule[] {
     const plans = this.shapes.get(syntax.shape);
     const plan = plans === undefined ? null : fitting(syntax, plans);
     return plan === null ? this.loadSlowly(syntax, home) : new LoadedRule(home, syntax, plan, null);
   }
 
-  private loadSlowly(syntax: RuleSyntax, home: OpenChain): LoadedRule | readonly LoadedRule[] {
+  private loadSlowly(syntax: RuleSyntax, home: Home): LoadedRule | readonly LoadedRule[] {
     const plan = this.plan(syntax);
     for (const { at } of plan.lists)
       if (syntax.value(at).includes(",")) return this.several(syntax, plan, home);
     return this.rule(syntax, plan, home);
   }
 
-  private several(syntax: RuleSyntax, plan: Plan, home: OpenChain): readonly LoadedRule[] {
+  private several(syntax: RuleSyntax, plan: Plan, home: Home): readonly LoadedRule[] {
     let values: readonly (readonly string[])[] = [syntax.values];
     for (const { at, not, option } of plan.lists) {
       const list = syntax.value(at).split(",");
@@ -418,7 +426,7 @@ export class Loader {
   }
 
   /** @param bad a part that is known to be unreadable, and was reported */
-  private rule(syntax: RuleSyntax, plan: Plan, home: OpenChain, bad?: Part): LoadedRule {
+  private rule(syntax: RuleSyntax, plan: Plan, home: Home, bad?: Part): LoadedRule {
     // One line, one diagnostic: what follows from the first fault is no news.
     const [problem] = plan.problems;
     if (problem !== undefined) this.report(syntax, problem.message, problem.found, problem.option);
