@@ -281,6 +281,22 @@ export class Domain {
     return out;
   }
 
+  /** The values of one field that members of a set have, as far as the domain tells each of them from all others. */
+  values(set: Node, field: Field, most: number): Scalar[] {
+    const level = this.levels.get(field);
+    const only = this.only(set, field);
+    const out: Scalar[] = [];
+    if (level === undefined || only < 0) return out;
+    this.diagrams.edges(only, (kid, first, end) => {
+      if (kid === EMPTY) return;
+      for (let ordinal = first; ordinal <= end && out.length < most; ordinal++) {
+        const [lo, hi] = this.interval(level, ordinal);
+        if (lo === hi) out.push(lo);
+      }
+    });
+    return out;
+  }
+
   /** The elementary interval a value lies in. */
   ordinal(level: number, value: Scalar): number {
     const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;

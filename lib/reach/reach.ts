@@ -9,7 +9,9 @@ import {
   hasPorts,
   LAST_NAME,
   PROTO,
+  type Range,
   type Scalar,
+  successor,
   tracksPorts,
 } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
@@ -17,7 +19,7 @@ import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../pac
 import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
 import { destinations, fixed, isNobody, translate } from "../path/nat.ts";
-import type { BoundChain, Program } from "../path/program.ts";
+import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import {
   arrive,
   type Confirmed,
@@ -28,7 +30,7 @@ import {
   type Part,
   send,
 } from "../path/walk.ts";
-import { changed, type Effect, type Nat } from "../rules/effect.ts";
+import { changed, type Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
@@ -61,8 +63,8 @@ const MOST_MARKS = 4096;
 /** All values that marks can come to have: none, and whatever the rules make of those they already gave. */
 function marksOf(program: Program): Map<Field, Set<number>> {
   const marks = new Map<Field, Set<number>>(GIVEN.map((field) => [field, new Set([0])]));
-  const changes = [...effectsOf(program)].flatMap((e) =>
-    e.kind === "assign" && marks.has(e.field) ? [e] : [],
+  const changes = [...rulesOf(program)].flatMap(({ effect }) =>
+    effect.kind === "assign" && marks.has(effect.field) ? [effect] : [],
   );
   for (let grew = true; grew; ) {
     grew = false;
@@ -81,23 +83,16 @@ function marksOf(program: Program): Map<Field, Set<number>> {
   return marks;
 }
 
-function* effectsOf(program: Program, tables: readonly TableName[] = TABLES): Generator<Effect> {
+function* rulesOf(program: Program, tables: readonly TableName[] = TABLES): Generator<BoundRule> {
   for (const table of tables)
     for (const name of program.ruleset.tables.get(table)?.chains.keys() ?? [])
-      for (const { effect } of program.chain(table, name)!.rules) yield effect;
-}
-
-/** The predicates of the rules. */
-function* rulePredicates(program: Program): Generator<Predicate> {
-  for (const table of TABLES)
-    for (const name of program.ruleset.tables.get(table)?.chains.keys() ?? [])
-      for (const { when } of program.chain(table, name)!.rules) yield when;
+      yield* program.chain(table, name)!.rules;
 }
 
 /** Every predicate that a program can ask. */
 function* predicatesOf(program: Program): Generator<Predicate> {
   if (asksPorts(program)) for (const { when } of portCases(program.ruleset.family)) yield when;
-  yield* rulePredicates(program);
+  for (const { when } of rulesOf(program)) yield when;
   yield* translations(program);
   for (const { when } of program.entries) yield when;
   for (const { when } of program.across) yield when;
@@ -110,14 +105,37 @@ function* predicatesOf(program: Program): Generator<Predicate> {
   for (const { when } of freshCases(program.ruleset.family, loose(program.host))) yield when;
 }
 
+/** Values of a field that a translation gives others one by one; of more than these it is not followed. */
+const MOST_MAPPED = 1024;
+
+/** The field whose every value becomes another one, or `null` where all become the same. */
+const mappedField = ({ side, to, ports }: Nat): Field | null =>
+  to.kind === "netmap" ? side : ports?.base === undefined ? null : portOf(side);
+
+const portOf = (side: Nat["side"]): Field => (side === "dst" ? "dport" : "sport");
+
+/** The values that the rule of such a translation asks for, each by itself. */
+function* mappings(when: Predicate, field: Field): Generator<Predicate> {
+  const asked: Range[] = [];
+  leaves(when, (leaf) => {
+    if (leaf.kind === "in" && leaf.field === field) asked.push(...leaf.ranges);
+  });
+  for (const [first, last] of asked as (readonly [Address, Address])[]) {
+    if (BigInt(last) - BigInt(first) >= BigInt(MOST_MAPPED)) continue;
+    for (let value = first; value <= last; value = successor(value) as Address) yield is(field, value);
+  }
+}
+
 /** What translations turn headers into: the sets must be able to tell whether a header is that already. */
 function* translations(program: Program): Generator<Predicate> {
   const { host, ruleset } = program;
   const { family } = ruleset;
   const interfaces = new Set<Nat["side"]>();
-  for (const effect of effectsOf(program)) {
+  for (const { when, effect } of rulesOf(program)) {
     if (effect.kind !== "nat") continue;
     const { to, ports, side } = effect;
+    const field = mappedField(effect);
+    if (field !== null) yield* mappings(when, field);
     const port = side === "dst" ? "dport" : "sport";
     if (to.kind === "range") yield is(side, to.first);
     if (to.kind === "interface") interfaces.add(side);
@@ -204,8 +222,8 @@ function portCases(family: Family): Case<Bindings>[] {
 /** Whether the rules ask for the ports of connections. */
 const asksPorts = (program: Program): boolean => {
   let asks = false;
-  for (const predicate of rulePredicates(program))
-    leaves(predicate, (leaf) => {
+  for (const { when } of rulesOf(program))
+    leaves(when, (leaf) => {
       if (leaf.kind !== "opaque" && PORTS.includes(leaf.field)) asks = true;
     });
   return asks;
@@ -368,7 +386,7 @@ export class Reach implements Engine<States> {
   /** What can stop packets in the nat table, an effect of a kind; `null` where more than a missing address can. */
   private get stops(): readonly Nat[] | null {
     if (this.stopsMade === undefined) {
-      const effects = [...effectsOf(this.program, ["nat"])];
+      const effects = [...rulesOf(this.program, ["nat"])].map(({ effect }) => effect);
       const policies = [...(this.program.ruleset.tables.get("nat")?.chains.values() ?? [])];
       const stopped =
         policies.some(({ policy }) => policy !== null && policy !== "ACCEPT") ||
@@ -406,9 +424,10 @@ export class Reach implements Engine<States> {
     towards: Address,
   ): Part<SetState, Decision>[] {
     const { ports } = nat;
-    if (ports === null || ports.first === ports.last || ports.base !== undefined)
-      return this.bound(state, nat, side, device, towards);
-    const field: Field = side === "dst" ? "dport" : "sport";
+    const mapped = mappedField(nat);
+    if (mapped !== null) return this.mapped(state, nat, mapped, device, towards);
+    if (ports === null || ports.first === ports.last) return this.bound(state, nat, side, device, towards);
+    const field = portOf(side);
     const cases: Case<boolean>[] = [
       { when: nat.random ? NEVER : between(field, ports.first, ports.last), outcome: true },
       { when: ANY, outcome: false },
@@ -424,9 +443,38 @@ export class Reach implements Engine<States> {
     );
   }
 
+  /** Packets by the value that is mapped, each by itself. */
+  private mapped(
+    state: SetState,
+    nat: Nat,
+    field: Field,
+    device: string,
+    towards: Address,
+  ): Part<SetState, Decision>[] {
+    const { side } = nat;
+    const to = (part: SetState, value: Scalar): Part<SetState, Decision>[] => {
+      const was = field === side ? { address: value as Address } : { port: value as number };
+      return this.bound(part, nat, side, device, towards, was);
+    };
+    const known = valueIn(state, field);
+    if (known !== undefined) return to(state, known);
+    const { diagrams } = this.domain;
+    const parts: Part<SetState, Decision>[] = [];
+    let { set } = state;
+    for (const value of this.domain.values(set, field, MOST_MAPPED)) {
+      const one = diagrams.mask(this.domain.set(is(field, value)), set);
+      set = diagrams.minus(set, one);
+      parts.push(...to({ ...state, set: one }, value));
+    }
+    if (set === EMPTY) return parts;
+    const why = `a translation gives more than ${MOST_MAPPED} values of ${field} another one each`;
+    return [...parts, { state: { ...state, set, unsure: [...state.unsure, why] }, outcome: "undecided" }];
+  }
+
   /**
    * Binds the translated fields to what they become.
    * @param towards an address that stands for the destinations of the packets
+   * @param was what they are now, where the translation makes something else of each
    */
   private bound(
     state: SetState,
@@ -434,22 +482,15 @@ export class Reach implements Engine<States> {
     side: "dst" | "src",
     device: string,
     towards: Address,
+    was: { readonly address?: Address; readonly port?: number } = {},
   ): Part<SetState, Decision>[] {
     const { host, ruleset } = this.program;
-    const field = side === "dst" ? "dst" : "src";
-    const port: Field = side === "dst" ? "dport" : "sport";
-    const unsure = (why: string): Part<SetState, Decision>[] => [
-      { state: { ...state, unsure: [...state.unsure, why] }, outcome: "undecided" },
-    ];
-    if (nat.to.kind === "netmap")
-      return unsure("NETMAP gives each address another one, which is not followed for sets");
-    const oldPort = valueIn(state, port);
-    if (nat.ports?.base !== undefined && typeof oldPort !== "number")
-      return unsure("a shifted port range is not followed for sets");
+    const port = portOf(side);
     const old = {
       // Nobody's address is dealt with before; what any other is makes no difference.
-      address: (valueIn(state, field) as Address | undefined) ?? ANYBODY[ruleset.family],
-      port: oldPort as number | undefined,
+      address: (valueIn(state, side) as Address | undefined) ?? ANYBODY[ruleset.family],
+      port: valueIn(state, port) as number | undefined,
+      ...was,
     };
     const to = translate(
       nat,
@@ -468,14 +509,19 @@ export class Reach implements Engine<States> {
         side,
         device,
         towards,
+        was,
       );
     // A translation to what is there already is none: conntrack does not call the flow translated (nf_nat_setup_info).
     let same = state.set;
-    const among = (what: Field, value: Scalar | null): void => {
-      if (value !== null) same = this.chains.where({ ...state, set: same }, this.domain.set(is(what, value)));
+    const among = (what: Field, known: Scalar | undefined, value: Scalar | null): void => {
+      if (value === null || value === known) return;
+      same =
+        known === undefined
+          ? this.chains.where({ ...state, set: same }, this.domain.set(is(what, value)))
+          : EMPTY;
     };
-    among(field, to.address);
-    among(port, to.port);
+    among(side, was.address, to.address);
+    among(port, was.port, to.port);
     const other = { ...state, set: this.domain.diagrams.minus(state.set, same) };
     return [
       { state: { ...state, set: same }, outcome: "accept" as const },

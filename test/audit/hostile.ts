@@ -89,6 +89,22 @@ export const HOSTILE: Readonly<Record<string, Hostile>> = {
     layout: { nat: ["-i eth0 -d 203.0.113.1/32 -j DNAT --to-destination 172.17.0.2"], policy: accepting },
     finds: ["direct-bypass/4/tcp/docker0/any: everyone: tcp 80 to any container on docker0"],
   },
+  "a network mapped onto the containers' own": {
+    layout: {
+      interfaces: { wg0: "10.8.0.1/24" },
+      nat: ["-i wg0 -d 10.50.0.0/24 -j NETMAP --to 172.17.0.0/24"],
+      input: [OPEN],
+    },
+    finds: ["direct-bypass/4/tcp/docker0/any: everyone: tcp 80 to any container on docker0"],
+    by: ["wg0"],
+  },
+  "ports shifted onto a container's, one of them the one that Docker lets through": {
+    layout: {
+      nat: ["-i eth0 -p tcp -m tcp --dport 9000:9009 -j DNAT --to-destination 172.17.0.2:75-84/9000"],
+      input: [OPEN],
+    },
+    finds: ["direct-bypass/4/tcp/docker0/any: everyone: tcp 9005 to any container on docker0"],
+  },
   "a redirect to the published port goes to the host itself": {
     layout: { nat: ["-p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080"] },
     finds: [all("everyone")],
