@@ -32,7 +32,7 @@ export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version
   const kinds = Object.entries(KINDS) as [FindingKind, string][];
   const lints = Object.entries(LINTS) as [LintKind, string][];
   const place = (family: 4 | 6, line: number | undefined): Place => ({
-    uri: fileUri(sources.get(family) ?? "ruleset"),
+    uri: fileUri(sources.get(family) ?? ""),
     line: Math.max(1, line ?? 1),
   });
   return {
@@ -108,7 +108,7 @@ const message = (text: string): object => ({
 
 /** A file's name as a relative URI reference (RFC 3986): nothing in it can end the URI, name a scheme or a host. */
 const fileUri = (name: string): string =>
-  name
+  (name === "" ? "ruleset" : name)
     .replaceAll(/\p{Cs}/gu, "\ufffd")
     .replace(/^\/+/, "/")
     .split("/")

@@ -126,7 +126,7 @@ describe("a hostile name in every place that takes one", () => {
       }),
       {
         numRuns: 12,
-        examples: [[PAYLOADS.join("x")], ["//evil.test/x"], ["http://evil.test"], ["[x](1) {0}"]],
+        examples: [[""], [PAYLOADS.join("x")], ["//evil.test/x"], ["http://evil.test"], ["[x](1) {0}"]],
       },
     );
   });
