@@ -1,5 +1,6 @@
 /** Chains in plain words, as a person reads them: what a chain is, its rules one by one, and a map of all chains. */
 import type { ChainExplained, Explanation, RuleExplained } from "./explain.ts";
+import { list } from "./phrase.ts";
 import { PLAIN, type Style, safe } from "./style.ts";
 import { wrap } from "./wrap.ts";
 
@@ -10,6 +11,9 @@ export interface ExplainTextOptions {
   /** Columns to wrap at; 80 by default. */
   readonly width?: number;
 }
+
+/** More rules than these are counted, not listed. */
+const MOST = 6;
 
 interface Page {
   readonly style: Style;
@@ -128,7 +132,15 @@ function mapLines(chain: ChainExplained, depth: number, on: Page): string[] {
     lead: "  ".repeat(depth),
     hang: 4,
   });
-  return [first!.replace(name, () => on.style.cyan(name)), ...rest];
+  const dead = chain.dead.slice(0, MOST).map(String);
+  const more = chain.dead.length - dead.length;
+  const which = list([...dead, ...(more > 0 ? [`${more} more`] : [])], "and");
+  const note = `no packet ever matches rule${chain.dead.length === 1 ? "" : "s"} ${which}`;
+  return [
+    first!.replace(name, () => on.style.cyan(name)),
+    ...rest,
+    ...(dead.length === 0 ? [] : labelled("note:", note, on, on.style.yellow, `${"  ".repeat(depth)}    `)),
+  ];
 }
 
 /** What a chain is for, behind a colon; of an empty one only where it waits for its owner's rules. */

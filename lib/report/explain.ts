@@ -14,6 +14,8 @@ import { type Address, type Family, protoName, SOME_PORT } from "../packet/field
 import { leaves, opaque, type Predicate } from "../packet/predicate.ts";
 import { STOPS } from "../path/hooks.ts";
 import { type BoundRule, Program } from "../path/program.ts";
+import { BudgetExceeded } from "../reach/diagram.ts";
+import { type Shadow, shadows } from "../reach/shadow.ts";
 import type { Effect } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
 import { printBody, printMatch, printTarget, ruleProtocol } from "../rules/print.ts";
@@ -47,6 +49,8 @@ export interface RuleExplained {
   readonly ufw?: string;
   /** Which packets it is about and what becomes of them, in a sentence or two. */
   readonly says: string;
+  /** Whether no packet can ever match it, whatever comes: a note says why. */
+  readonly dead: boolean;
   /** What is easily misunderstood about it, a sentence each. */
   readonly notes: readonly string[];
   /** How many packets and bytes it matched so far; `null` where the text has no counters. */
@@ -79,6 +83,8 @@ export interface ChainExplained {
   readonly calls: readonly string[];
   /** How many rules it has; `rules` may hold one of them alone, or none. */
   readonly length: number;
+  /** The numbers of those that no packet can match, whatever comes. */
+  readonly dead: readonly number[];
   /** Its rules, or the one that was asked for. */
   readonly rules: readonly RuleExplained[];
   /** What becomes of packets that no rule decides, a sentence. */
@@ -189,6 +195,7 @@ class Teller {
   private readonly remarks = new Map<string, string[]>();
   private readonly endless = new Map<Chain, boolean>();
   private readonly calls = new Map<TableName, Map<string, Rule[]>>();
+  private readonly dead = new Map<TableName, ReadonlyMap<Rule, Shadow>>();
 
   constructor(private readonly program: Program) {
     this.ruleset = program.ruleset;
@@ -231,6 +238,7 @@ class Teller {
         ),
       ],
       length: chain.rules.length,
+      dead: chain.rules.filter((rule) => this.shadowsOf(rule.table).has(rule)).map((rule) => rule.index),
       rules: told.map((b) => this.rule(b, this.form(b.rule), chain, hooks, stop)),
       end: this.end(chain, stop?.rule),
       notes: this.notes(chain, purpose, hooks, bound),
@@ -249,14 +257,17 @@ class Teller {
     const by =
       (this.isFence(rule, form) ? "Docker" : purposeOf(rule.table, rule.chain)?.by) ??
       (isDockerRule(rule, this.host) ? "Docker" : this.callsOf(rule));
-    const dead = stop !== undefined && rule.index > stop.rule.index;
+    const behind = stop !== undefined && rule.index > stop.rule.index;
+    const shadow = this.shadowsOf(rule.table).get(rule);
     const notes = [
-      ...(dead
+      ...(behind
         ? [`No packet ever comes to this rule: rule ${stop.rule.index} takes all that get there.`]
-        : []),
+        : shadow === undefined
+          ? []
+          : [whyDead(shadow)]),
       ...this.keepers(rule),
       ...(this.remarks.get(`${rule.table}/${rule.chain}/${rule.index}`) ?? []).filter(
-        (r) => !dead || !/no packet ever comes here/.test(r),
+        (r) => !behind || !/no packet ever comes here/.test(r),
       ),
       ...this.arrives(rule, form, hooks),
       ...this.missed(rule, form, hooks),
@@ -268,12 +279,28 @@ class Teller {
       by,
       ...(ufw === null ? {} : { ufw }),
       says: this.says(bound, form, chain),
+      dead: behind || shadow !== undefined,
       notes,
       counters:
         rule.counters === null
           ? null
           : { packets: Number(rule.counters[0]), bytes: Number(rule.counters[1]) },
     };
+  }
+
+  /** The rules of a table that no packet meets; none where that would take too long to tell. */
+  private shadowsOf(table: TableName): ReadonlyMap<Rule, Shadow> {
+    let dead = this.dead.get(table);
+    if (dead === undefined) {
+      try {
+        dead = shadows(this.program, table);
+      } catch (error) {
+        if (!(error instanceof BudgetExceeded)) throw error;
+        dead = new Map();
+      }
+      this.dead.set(table, dead);
+    }
+    return dead;
   }
 
   /** Who wrote a jump of a chain of the owner's into a chain whose name tells. */
@@ -605,6 +632,20 @@ class Teller {
     return [
       `Docker's ${which} before ufw's, which begin at ${own.index}: what Docker's accept or drop, ufw is not asked about.`,
     ];
+  }
+}
+
+function whyDead(shadow: Shadow): string {
+  switch (shadow.kind) {
+    case "contradiction":
+      return "No packet is all that it asks, as this host is now.";
+    case "elsewhere":
+      return "What it asks for never comes to this chain.";
+    case "taken": {
+      const numbers = shadow.by.map((rule) => String(rule.index));
+      const which = list([...numbers, ...(shadow.more ? ["others"] : [])], "and");
+      return `No packet that it asks for ever comes to this rule: rule${numbers.length > 1 ? "s" : ""} ${which} ${numbers.length > 1 || shadow.more ? "take" : "takes"} them all.`;
+    }
   }
 }
 

@@ -48,6 +48,7 @@ test("--json is one document with everything in it", () => {
       text: "! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80",
       by: "Docker",
       says: "TCP packets to port 8080 that come in by any interface but docker0 are sent on to 172.17.0.2:80 (container web): this and every later packet of the connection.",
+      dead: false,
       notes: [],
       counters: { packets: 0, bytes: 0 },
     },

@@ -3,27 +3,20 @@
  * it that outcome.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { type Host, type Packet, printRule, type Ruleset, readHost, readRuleset, Simulator } from "fwcheck";
+import { type Host, printRule, type Ruleset, readHost, readRuleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { printAddress } from "../../lib/packet/address.ts";
-import {
-  type Address,
-  type Family,
-  type Field,
-  fieldRange,
-  hasPorts,
-  type Scalar,
-} from "../../lib/packet/field.ts";
+import { type Address, type Field, hasPorts, type Scalar } from "../../lib/packet/field.ts";
 import { packetJson } from "../../lib/packet/packet.ts";
 import { ANY } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { Domain } from "../../lib/reach/domain.ts";
 import { Reach, vocabularyOf } from "../../lib/reach/reach.ts";
-import type { Same } from "../../lib/reach/same.ts";
 import { valueIn } from "../../lib/reach/state.ts";
 import { capture, examples, shared } from "../capture.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";
+import { draw } from "./draw.ts";
 
 const PACKETS = Number(process.env.LAW_PACKETS ?? 300);
 /** How many rulesets are drawn. */
@@ -32,66 +25,6 @@ const LONG = 7_200_000;
 const count = (packets: number): void => {
   if (process.env.LAW_PACKETS !== undefined) console.log(`${packets} packets, no difference`);
 };
-
-interface Drawn {
-  readonly packet: Packet;
-  readonly assume: ReadonlyMap<string, boolean>;
-  readonly ordinal: (level: number) => number;
-}
-
-/** A packet aimed at what the domain can tell apart: the bounds of its elementary intervals. */
-function draw(domain: Domain, host: Host, family: Family, same: Same, next: () => number): Drawn {
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
-  const values = new Map<Field, Scalar>();
-  const assume = new Map<string, boolean>();
-  const value = (field: Field, fallback: readonly Scalar[]): Scalar => {
-    const level = domain.levelOf(field);
-    if (level === undefined || (fallback.length > 0 && next() < 0.3))
-      return pick(fallback.length > 0 ? fallback : fieldRange(field, family));
-    const ordinal = Math.floor(next() * domain.diagrams.domains[level]!);
-    return pick(domain.interval(level, ordinal));
-  };
-  const input = pick(host.interfaces.map((i) => i.name));
-  values.set("in", input);
-  for (const field of ["src", "dst"] as const) values.set(field, value(field, []));
-  values.set("proto", value("proto", [6, 6, 17, family === 4 ? 1 : 58]));
-  values.set("sport", value("sport", [40000]));
-  values.set("dport", value("dport", [80]));
-  values.set("flags", value("flags", [2, 2, 16, 18, 4]));
-  values.set("type", value("type", [8, 0, 128]));
-  values.set("code", value("code", [0]));
-  for (const field of ["tos", "ttl", "length", "mac", "uid", "gid"] as const)
-    if (domain.levelOf(field) !== undefined) values.set(field, value(field, []));
-  const proto = values.get("proto") as number;
-  const numbers: Partial<Record<Field, number>> = {};
-  for (const [field, v] of values) {
-    if (["in", "src", "dst"].includes(field)) continue;
-    if ((field === "sport" || field === "dport") && !hasPorts(proto)) continue;
-    numbers[field] = v as number;
-  }
-  for (const variable of domain.variables)
-    if (variable.kind === "unknown") assume.set(variable.key, next() < 0.5);
-  // What the sets know for one question, the simulator asks rule by rule.
-  const heads = new Map([...assume].map(([key, truth]) => [same.get(key) ?? key, truth]));
-  for (const [key, name] of same) if (name !== null) assume.set(key, heads.get(name)!);
-  return {
-    packet: {
-      family,
-      in: input,
-      src: values.get("src") as never,
-      dst: values.get("dst") as never,
-      proto,
-      ...numbers,
-    } as unknown as Packet,
-    assume,
-    ordinal: (level) => {
-      const variable = domain.variables[level]!;
-      if (variable.kind === "unknown") return assume.get(variable.key) ? 1 : 0;
-      const v = values.get(variable.field);
-      return v === undefined ? 0 : domain.ordinal(level, v);
-    },
-  };
-}
 
 function law(rulesets: readonly Ruleset[], host: Host, packets: number, seed: number): number {
   const next = random(seed);

@@ -385,3 +385,25 @@ test("names cannot speak to a terminal", () => {
   expect(explainText(found) + chainsText(found)).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
   expect(explainText(found)).toContain("\\u001b[31mred");
 });
+
+test("rules that no packet matches, in the map and by their chain", () => {
+  const rules = [
+    "-A INPUT -s 10.0.0.0/8 -j DROP",
+    "-A INPUT -p tcp -j mine",
+    "-A INPUT -s 10.1.0.0/16 -p udp -j ACCEPT",
+    "-A INPUT -p tcp -m conntrack --ctproto 17 -j ACCEPT",
+    "-A mine -p udp -j ACCEPT",
+  ];
+  const { rulesets } = readRuleset([{ name: "a.save", text: `${HEAD}${rules.join("\n")}\nCOMMIT\n` }]);
+  const host = readHost({}, rulesets);
+  const [input] = explain(rulesets, host, { chain: "INPUT" }).chains;
+  expect([input!.dead, input!.rules.map((r) => r.dead)]).toEqual([[3], [false, false, true, false]]);
+  expect(input!.rules[2]!.notes).toEqual([
+    "No packet that it asks for ever comes to this rule: rule 1 takes them all.",
+  ]);
+  const [mine] = explain(rulesets, host, { chain: "mine" }).chains;
+  expect(mine!.rules[0]!.notes).toContain("What it asks for never comes to this chain.");
+  const map = chainsText(explain(rulesets, host, { map: true }));
+  expect(map).toContain("note: no packet ever matches rule 3\n");
+  expect(map).toContain("note: no packet ever matches rule 1\n");
+});

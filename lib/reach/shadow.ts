@@ -1,0 +1,218 @@
+/**
+ * Rules that no packet meets. Over all packets, whatever comes to a table's built-in chains: which of them get to each
+ * rule, and which rules in front of it take those that it asks for.
+ */
+import type { Field } from "../packet/field.ts";
+import { leaves, type Predicate } from "../packet/predicate.ts";
+import type { BoundChain, BoundRule, Program } from "../path/program.ts";
+import { BUILT_IN, type Rule, type TableName } from "../rules/ruleset.ts";
+import { EMPTY, FULL, type Node, terminal } from "./diagram.ts";
+import { Domain } from "./domain.ts";
+import { vocabularyOf } from "./reach.ts";
+
+/** Why no packet meets a rule. */
+export type Shadow =
+  /** No packet is all that it asks at once. */
+  | { readonly kind: "contradiction" }
+  /** Rules in front of it, in its own chain, take all packets that it asks for; the first of them. */
+  | { readonly kind: "taken"; readonly by: readonly Rule[]; readonly more: boolean }
+  /** What its chain is called for is never what it asks for. */
+  | { readonly kind: "elsewhere" };
+
+/** What a chain makes of a packet that comes to it, as terminals: 0 is what falls off its end. */
+const DECIDED = terminal(1);
+const RETURNED = terminal(2);
+
+/** Of more rules that stand in the way of one, the others are not named. */
+const MOST_NAMED = 4;
+
+/**
+ * The rules of a table that no packet meets, each with the reason; rules of chains to which nothing comes at all are
+ * not among them. What is not known may go either way, and so may what rules of the table change.
+ * @throws BudgetExceeded
+ */
+export const shadows = (program: Program, table: TableName): ReadonlyMap<Rule, Shadow> =>
+  new Search(program, table).found;
+
+class Search {
+  readonly found = new Map<Rule, Shadow>();
+  private readonly domain: Domain;
+  /** Levels of the fields that rules of the table change. */
+  private readonly changed: ReadonlySet<number>;
+  /** What each caller sends to a chain. */
+  private readonly sent = new Map<BoundChain, Node[]>();
+  private readonly decisions = new Map<BoundChain, Node>();
+  private readonly askedBy = new Map<BoundChain, Map<string, Node>>();
+  private readonly keptBy = new Map<BoundChain, Map<string, Node>>();
+
+  constructor(
+    private readonly program: Program,
+    table: TableName,
+  ) {
+    this.domain = Domain.of(program.ruleset.family, [vocabularyOf(program)]);
+    const names = [...(program.ruleset.tables.get(table)?.chains.keys() ?? [])];
+    const chains = names.map((name) => program.chain(table, name)!);
+    const fields = new Set<Field>();
+    for (const { rules } of chains)
+      for (const { effect } of rules) if (effect.kind === "assign") fields.add(effect.field);
+    this.changed = new Set([...fields].flatMap((field) => this.domain.levelOf(field) ?? []));
+    const order = called(chains, program);
+    for (const chain of order) this.decisions.set(chain, this.decide(chain));
+    for (const chain of chains)
+      if ((BUILT_IN[table] as readonly string[]).includes(chain.chain.name)) this.sent.set(chain, [FULL]);
+    // Callers first: what comes to a chain is known when its rules are looked at.
+    for (const chain of order.reverse()) {
+      const sent = this.sent.get(chain);
+      if (sent === undefined) continue;
+      const all = this.domain.diagrams.overAll(sent);
+      this.look(chain, 0, chain.rules.length, all, all);
+    }
+  }
+
+  /** What a chain surely decides; all else may come back to its caller. */
+  private decide({ rules }: BoundChain): Node {
+    const { diagrams } = this.domain;
+    return diagrams.overAll(
+      rules.map((bound) => {
+        const { kind } = bound.effect;
+        if (kind === "return" || (kind === "goto" && !this.isSure(bound.when)))
+          return diagrams.mask(this.may(bound.when), RETURNED);
+        if (!this.isSure(bound.when)) return EMPTY;
+        const when = this.domain.set(bound.when);
+        if (kind === "verdict" || kind === "nat") return diagrams.mask(when, DECIDED);
+        if (kind !== "jump" && kind !== "goto") return EMPTY;
+        const decided = diagrams.where(this.decisions.get(this.program.target(bound))!, 1);
+        return diagrams.mask(when, kind === "jump" ? decided : diagrams.over(decided, RETURNED));
+      }),
+    );
+  }
+
+  /** Looks at rules from one on to another: `set` gets to the first of them, `all` to the chain. By halves, which keeps the sets small. */
+  private look(chain: BoundChain, from: number, to: number, set: Node, all: Node): void {
+    const { diagrams } = this.domain;
+    const asking = diagrams.mask(this.asked(chain, from, to), set);
+    if (to - from > 1) {
+      const middle = (from + to) >> 1;
+      this.look(chain, from, middle, asking, all);
+      const behind = diagrams.mask(this.asked(chain, middle, to), asking);
+      this.look(chain, middle, to, diagrams.minus(behind, this.kept(chain, from, middle)), all);
+      return;
+    }
+    const bound = chain.rules[from];
+    if (bound === undefined) return;
+    if (asking === EMPTY) this.found.set(bound.rule, this.why(chain, from, all));
+    else if (bound.effect.kind === "jump" || bound.effect.kind === "goto") {
+      const next = this.program.target(bound);
+      const sent = this.sent.get(next);
+      if (sent === undefined) this.sent.set(next, [asking]);
+      else sent.push(asking);
+    }
+  }
+
+  /** What rules of a chain may match, whatever stands in front of them. */
+  private asked(chain: BoundChain, from: number, to: number): Node {
+    return this.union(this.askedBy, chain, from, to, (bound) => this.may(bound.when));
+  }
+
+  /** What rules of a chain surely keep from those behind them. */
+  private kept(chain: BoundChain, from: number, to: number): Node {
+    return this.union(this.keptBy, chain, from, to, (bound) => this.stops(bound));
+  }
+
+  /** Of rules from one on to another, by the halves that they are looked at in. */
+  private union(
+    known: Map<BoundChain, Map<string, Node>>,
+    chain: BoundChain,
+    from: number,
+    to: number,
+    one: (bound: BoundRule) => Node,
+  ): Node {
+    if (from === to) return EMPTY;
+    if (to - from === 1) return one(chain.rules[from]!);
+    let halves = known.get(chain);
+    if (halves === undefined) known.set(chain, (halves = new Map<string, Node>()));
+    const key = `${from}-${to}`;
+    let node = halves.get(key);
+    if (node === undefined) {
+      const middle = (from + to) >> 1;
+      const [left, right] = [
+        this.union(known, chain, from, middle, one),
+        this.union(known, chain, middle, to, one),
+      ];
+      node = this.domain.diagrams.over(left, right);
+      halves.set(key, node);
+    }
+    return node;
+  }
+
+  private stops(bound: BoundRule): Node {
+    const { kind } = bound.effect;
+    if (!this.isSure(bound.when)) return EMPTY;
+    const when = this.domain.set(bound.when);
+    if (["verdict", "nat", "return", "goto"].includes(kind)) return when;
+    if (kind !== "jump") return EMPTY;
+    const { diagrams } = this.domain;
+    return diagrams.mask(when, diagrams.where(this.decisions.get(this.program.target(bound))!, 1));
+  }
+
+  private why(chain: BoundChain, at: number, all: Node): Shadow {
+    const { diagrams } = this.domain;
+    const asked = this.may(chain.rules[at]!.when);
+    if (asked === EMPTY) return { kind: "contradiction" };
+    let left = diagrams.mask(asked, all);
+    if (left === EMPTY) return { kind: "elsewhere" };
+    const by: Rule[] = [];
+    const search = (from: number, to: number): void => {
+      if (from >= at || left === EMPTY || by.length === MOST_NAMED) return;
+      const kept = this.kept(chain, from, to);
+      if (diagrams.mask(kept, left) === EMPTY) return;
+      if (to - from === 1) {
+        by.push(chain.rules[from]!.rule);
+        left = diagrams.minus(left, kept);
+        return;
+      }
+      const middle = (from + to) >> 1;
+      search(from, middle);
+      search(middle, to);
+    };
+    search(0, chain.rules.length);
+    return { kind: "taken", by, more: left !== EMPTY };
+  }
+
+  /** Whether nothing that the table changes has a say in it. */
+  private isSure(when: Predicate): boolean {
+    let sure = true;
+    leaves(when, (leaf) => {
+      if (leaf.kind !== "opaque" && this.changed.has(this.domain.levelOf(leaf.field) ?? -1)) sure = false;
+    });
+    return sure;
+  }
+
+  /** Packets that may be what is asked. */
+  private may(when: Predicate): Node {
+    const set = this.domain.set(when);
+    return this.isSure(when) ? set : this.domain.diagrams.exists(set, this.changed);
+  }
+}
+
+/** Chains in an order in which each stands behind those that it calls. */
+function called(chains: readonly BoundChain[], program: Program): BoundChain[] {
+  const order: BoundChain[] = [];
+  const seen = new Set<BoundChain>();
+  // An explicit stack: chains may be nested deeper than JavaScript's own.
+  for (const start of chains) {
+    const stack = seen.has(start) ? [] : [{ chain: start, next: 0 }];
+    seen.add(start);
+    while (stack.length > 0) {
+      const top = stack.at(-1)!;
+      const bound = top.chain.rules[top.next++];
+      if (bound === undefined) order.push(stack.pop()!.chain);
+      else if (bound.effect.kind === "jump" || bound.effect.kind === "goto") {
+        const to = program.target(bound);
+        if (!seen.has(to)) stack.push({ chain: to, next: 0 });
+        seen.add(to);
+      }
+    }
+  }
+  return order;
+}
