@@ -28,7 +28,7 @@ import {
   type Part,
   send,
 } from "../path/walk.ts";
-import { changed, type Effect, type Nat } from "../rules/effect.ts";
+import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
@@ -84,14 +84,17 @@ function marksOf(program: Program): Map<Field, Set<number>> {
 function* effectsOf(program: Program, tables: readonly TableName[] = TABLES): Generator<Effect> {
   for (const table of tables)
     for (const name of program.ruleset.tables.get(table)?.chains.keys() ?? [])
-      for (const { effect } of program.chain(table, name)!.rules) yield effect;
+      for (const { effect } of program.chain(table, name)!.rules) yield* ends(effect);
 }
 
 /** The predicates of the rules. */
 function* rulePredicates(program: Program): Generator<Predicate> {
   for (const table of TABLES)
     for (const name of program.ruleset.tables.get(table)?.chains.keys() ?? [])
-      for (const { when } of program.chain(table, name)!.rules) yield when;
+      for (const { when, effect } of program.chain(table, name)!.rules) {
+        yield when;
+        yield* forks(effect);
+      }
 }
 
 /** Every predicate that a program can ask. */
@@ -372,7 +375,11 @@ export class Reach implements Engine<States> {
       const policies = [...(this.program.ruleset.tables.get("nat")?.chains.values() ?? [])];
       const stopped =
         policies.some(({ policy }) => policy !== null && policy !== "ACCEPT") ||
-        effects.some((e) => e.kind === "opaque" || (e.kind === "verdict" && e.verdict !== "accept"));
+        effects.some(
+          (e) =>
+            ["opaque", "hotdrop", "stolen"].includes(e.kind) ||
+            (e.kind === "verdict" && e.verdict !== "accept"),
+        );
       const nats = effects.flatMap((e) => (e.kind === "nat" && e.side === "src" ? [e] : []));
       const kinds = new Map(nats.map((nat) => [nat.to.kind, nat]));
       this.stopsMade = stopped ? null : [...kinds.values()];

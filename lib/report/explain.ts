@@ -14,7 +14,7 @@ import { type Address, type Family, protoName, SOME_PORT } from "../packet/field
 import { leaves, opaque, type Predicate } from "../packet/predicate.ts";
 import { STOPS } from "../path/hooks.ts";
 import { type BoundRule, Program } from "../path/program.ts";
-import type { Effect } from "../rules/effect.ts";
+import { type Effect, usual } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
 import { printBody, printMatch, printTarget, ruleProtocol } from "../rules/print.ts";
 import {
@@ -284,7 +284,8 @@ class Teller {
   }
 
   private says(bound: BoundRule, form: Form, chain: Chain): string {
-    const { rule, effect } = bound;
+    const { rule } = bound;
+    const effect = usual(bound.effect);
     const { who, only } = subject(form, this.about);
     const whys = [...new Set(only.flatMap(({ why }) => why ?? []))];
     const target = {
