@@ -233,7 +233,9 @@ class Walk<S> {
   private switched(start: S, { name, physout }: Bridge): void {
     const { engine } = this;
     const state = engine.assign(engine.assign(start, "out", name), "physout", physout);
-    this.forward({ state, delivery: "forward", out: name });
+    const leg = { state, delivery: "forward", out: name } as const;
+    // Behind FORWARD a bridge tells nobody where it came in (br_nf_post_routing).
+    for (const on of this.hook(leg, "FORWARD")) this.leave({ ...leg, state: engine.assign(on, "in", "") });
   }
 
   private forward(leg: Leg<S>): void {
