@@ -168,6 +168,21 @@ export function leaves(
   }
 }
 
+const conjuncts = (p: Predicate): readonly Extract<Predicate, { kind: "in" }>[] =>
+  p.kind === "and" ? p.all.flatMap(conjuncts) : p.kind === "in" ? [p] : [];
+
+/** Whether surely no packet satisfies both: some field is asked for values that do not meet. */
+export function apart(a: Predicate, b: Predicate): boolean {
+  const others = conjuncts(b);
+  return conjuncts(a).some((mine) =>
+    others.some(
+      (other) =>
+        other.field === mine.field &&
+        !mine.ranges.some(([lo, hi]) => other.ranges.some(([from, to]) => lo <= to && from <= hi)),
+    ),
+  );
+}
+
 /** Sorts and joins ranges that touch or overlap. */
 export function normalizeRanges(ranges: readonly Range[]): Range[] {
   const sorted = [...ranges].sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));

@@ -4,8 +4,8 @@
 import { factsOf, type Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
-import { and, leaves, opaque, type Predicate } from "../packet/predicate.ts";
-import { type Effect, PREPARE, type Verdict } from "../rules/effect.ts";
+import { and, apart, is, leaves, opaque, or, type Predicate } from "../packet/predicate.ts";
+import { type Effect, forks, PREPARE, type Verdict } from "../rules/effect.ts";
 import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
 import type { SetMatch } from "../rules/matches/set.ts";
@@ -89,6 +89,10 @@ const TRACKING_TARGETS = new Set([
   ...["CONNMARK", "CONNSECMARK", "SYNPROXY", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"],
 ]);
 
+const PROXY = new Set(["TPROXY"]);
+/** What looks for the socket of a packet. */
+const SOCKETS = new Set(["TPROXY", "socket"]);
+
 export class Program {
   /** What the matches ask of the host. */
   readonly facts: Facts;
@@ -98,6 +102,7 @@ export class Program {
   private entriesMade: readonly Case<Entry>[] | undefined;
   private acrossMade: readonly Case<boolean>[] | undefined;
   private refusedMade: readonly Case<string | null>[] | undefined;
+  private endedMade: readonly Case<string | null>[] | undefined;
   private stoppedMade: readonly Case<string | null>[] | undefined;
   private tracksMade: boolean | undefined;
   private heldMade: readonly Case<string | null>[] | undefined;
@@ -160,11 +165,8 @@ export class Program {
 
   /** The chain that a rule's jump or goto leads to. */
   target(bound: BoundRule): BoundChain {
-    const { rule, effect } = bound;
-    bound.to ??= this.chain(
-      rule.table,
-      effect.kind === "jump" || effect.kind === "goto" ? effect.chain : "",
-    )!;
+    const { table, target } = bound.rule;
+    bound.to ??= this.chain(table, target.kind === "jump" || target.kind === "goto" ? target.chain : "")!;
     return bound.to;
   }
 
@@ -219,26 +221,54 @@ export class Program {
 
   /** What is routed and yet not sent on: why, else `null`. */
   get stopped(): readonly Case<string | null>[] {
-    this.stoppedMade ??= stoppedCases(this.host, this.ruleset.family);
+    this.stoppedMade ??= [...this.kept, ...stoppedCases(this.host, this.ruleset.family)];
     return this.stoppedMade;
   }
 
   /** What is dropped before any table sees it: why, else `null`. */
   get refused(): readonly Case<string | null>[] {
-    this.refusedMade ??= refusedCases(this.ruleset.family, this.tracks);
+    this.refusedMade ??= refusedCases(this.ruleset.family, this.gathers);
     return this.refusedMade;
   }
 
   /** The same for what a bridge has routed already. */
-  readonly ended: readonly Case<string | null>[] = ENDED;
+  get ended(): readonly Case<string | null>[] {
+    this.endedMade ??= [...this.kept, ...ENDED];
+    return this.endedMade;
+  }
+
+  /** What TPROXY found a socket for is not sent on (ip_forward). */
+  private get kept(): readonly Case<string | null>[] {
+    return this.has(PROXY)
+      ? [{ when: is("socket", 1), outcome: "TPROXY gave it to a socket, and no route leads to this host" }]
+      : [];
+  }
+
+  /** Whether any rule has one of these matches or targets. */
+  private has(names: ReadonlySet<string>): boolean {
+    return [...this.ruleset.tables.values()].some(({ chains }) =>
+      [...chains.values()].some(({ rules }) =>
+        rules.some(
+          ({ matches, target }) =>
+            matches.some((m) => names.has(m.extension.name)) ||
+            (target.kind === "extension" && names.has(target.extension.name)),
+        ),
+      ),
+    );
+  }
 
   /** What the host does not take before all of it is there. */
   readonly waiting: readonly Case<string | null>[] = heldCases(true);
 
   /** What the host sends and connection tracking holds back: why, else `null`. */
   get held(): readonly Case<string | null>[] {
-    this.heldMade ??= heldCases(this.tracks);
+    this.heldMade ??= heldCases(this.gathers);
     return this.heldMade;
+  }
+
+  /** Whether fragments are put together before any table (nf_defrag): for connection tracking, and to look for a socket. */
+  private get gathers(): boolean {
+    return this.tracks || this.has(SOCKETS);
   }
 
   /** What conntrack says of a packet that belongs to no connection it knows. */
@@ -299,11 +329,30 @@ export class Program {
 
   private bind(rule: Rule): BoundRule {
     const site = { table: rule.table, chain: rule.chain, index: rule.index };
-    const when = and(
-      ...rule.matches.map((m) => m.extension.ask(m.values, this.facts, site)),
-      ...rule.unknown.map((u) => opaque(siteKey(u.what, site), `fwcheck does not know the ${u.what}`)),
+    const asked = rule.matches.map((m) => m.extension.ask(m.values, this.facts, site));
+    const unknown = rule.unknown.map((u) =>
+      opaque(siteKey(u.what, site), `fwcheck does not know the ${u.what}`),
     );
-    return { rule, when, effect: this.effect(rule), step: null, to: null };
+    let when = and(...asked, ...unknown);
+    let effect = this.effect(rule);
+    // The first match is asked first: it is the outermost. What is not known may stand before any of them.
+    for (let at = asked.length - 1; at >= 0; at--) {
+      const { extension, values } = rule.matches[at]!;
+      const hot = extension.hotdrop?.(values, this.facts);
+      if (hot === undefined) continue;
+      const before = and(...asked.slice(0, at), ...unknown);
+      if (apart(before, hot.when)) continue;
+      const lost = and(before, hot.when);
+      when = or(lost, when);
+      effect = {
+        ...{ kind: "fork", when: lost, no: effect },
+        yes: {
+          kind: "hotdrop",
+          why: `${rule.table} ${rule.chain} rule ${rule.index}: ${extension.name} throws away ${hot.why}`,
+        },
+      };
+    }
+    return { rule, when, effect, step: null, to: null };
   }
 
   private effect(rule: Rule): Effect {
@@ -372,7 +421,8 @@ function portBounds(program: Program): Readonly<Record<"dst" | "src", ReadonlySe
     });
   for (const { chains } of program.ruleset.tables.values())
     for (const { table, name } of chains.values())
-      for (const { when } of program.chain(table, name)!.rules) visit(when);
+      for (const { when, effect } of program.chain(table, name)!.rules)
+        for (const each of [when, ...forks(effect)]) visit(each);
   for (const cases of [program.routesIn, program.routesAgain]) for (const { when } of cases) visit(when);
   return bounds;
 }

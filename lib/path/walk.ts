@@ -18,6 +18,8 @@ export type Decision = Verdict | "undecided";
 export interface Part<S, T> {
   readonly state: S;
   readonly outcome: T;
+  /** Why it is so, where neither a rule nor a policy says it. */
+  readonly why?: string;
 }
 
 /** A state at the end of its last hook, and why its connection could not be entered: the packet is dropped then. */
@@ -154,6 +156,11 @@ class Walk<S> {
     this.endings.push({ state, verdict: "drop", delivery: "none", out: null, why, hook });
   }
 
+  /** What a table stops. */
+  private stopped({ state, outcome: verdict, why }: Part<S, Decision>, hook: Hook): void {
+    this.endings.push({ ...NOWHERE, state, verdict, why: why ?? null, hook });
+  }
+
   /** The parts that no case refuses; what one does has ended. */
   private passed(state: S, cases: readonly Case<string | null>[]): S[] {
     const through: S[] = [];
@@ -226,7 +233,9 @@ class Walk<S> {
   private switched(start: S, { name, physout }: Bridge): void {
     const { engine } = this;
     const state = engine.assign(engine.assign(start, "out", name), "physout", physout);
-    this.forward({ state, delivery: "forward", out: name });
+    const leg = { state, delivery: "forward", out: name } as const;
+    // Behind FORWARD a bridge tells nobody where it came in (br_nf_post_routing).
+    for (const on of this.hook(leg, "FORWARD")) this.leave({ ...leg, state: engine.assign(on, "in", "") });
   }
 
   private forward(leg: Leg<S>): void {
@@ -254,9 +263,10 @@ class Walk<S> {
     for (const stop of program.stops("OUTPUT")) {
       const through: Part<S, Taken>[] = [];
       for (const { state: before, outcome: way } of parts)
-        for (const { state: after, outcome: verdict } of this.at(before, stop, "OUTPUT")) {
-          if (verdict !== "accept") {
-            this.endings.push({ ...NOWHERE, state: after, verdict, why: null, hook: "OUTPUT" });
+        for (const part of this.at(before, stop, "OUTPUT")) {
+          const { state: after } = part;
+          if (part.outcome !== "accept") {
+            this.stopped(part, "OUTPUT");
             continue;
           }
           const kind =
@@ -297,14 +307,7 @@ class Walk<S> {
       for (const state of states)
         for (const part of this.at(state, stop, name))
           if (part.outcome === "accept") through.push(part.state);
-          else
-            this.endings.push({
-              ...NOWHERE,
-              state: part.state,
-              verdict: part.outcome,
-              why: null,
-              hook: name,
-            });
+          else this.stopped(part, name);
       states = through;
     }
     return states;

@@ -3,12 +3,12 @@
  * once by balanced halves and shared by all that call it; a chain that writes marks is followed rule by rule.
  */
 import { CT, type Field, PREPARED } from "../packet/field.ts";
-import { ANY, and, is, type Predicate } from "../packet/predicate.ts";
+import { ANY, and, is, not, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { fixed, type Header } from "../path/nat.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
-import { type Change, changed, type Effect, type Nat } from "../rules/effect.ts";
+import { type Change, changed, type Effect, ends, type Nat } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
 import { BudgetExceeded, EMPTY, type Node, terminal } from "./diagram.ts";
 import type { Domain } from "./domain.ts";
@@ -48,6 +48,8 @@ class Outcomes {
         return this[effect.verdict];
       case "return":
         return this.return;
+      case "hotdrop":
+        return this.drop;
       default: {
         const ids = idle ? this.idleByRule : this.byRule;
         let id = ids.get(effect);
@@ -55,7 +57,10 @@ class Outcomes {
           id = this.add(
             effect.kind === "nat"
               ? { kind: "nat", nat: effect, rule, idle }
-              : { kind: "undecided", why: effect.kind === "opaque" ? effect.why : "" },
+              : {
+                  kind: "undecided",
+                  why: effect.kind === "opaque" || effect.kind === "stolen" ? effect.why : "",
+                },
           );
           ids.set(effect, id);
         }
@@ -279,12 +284,14 @@ export class Chains {
   }
 
   private decide(states: States, chain: BoundChain): Part<States, Outcome | null>[] {
-    return this.parts(states, this.diagram(chain)).map(({ state, outcome: id }) => {
-      if (id === 0) return { state, outcome: null };
-      const outcome = this.outcomes.get(id);
-      if (outcome.kind !== "undecided") return { state, outcome };
-      return { state: doubted(state, outcome.why), outcome };
-    });
+    return this.parts(states, this.diagram(chain)).map(({ state, outcome: id }) =>
+      id === 0 ? { state, outcome: null } : this.ended(state, id),
+    );
+  }
+
+  private ended(state: States, id: number): Part<States, Outcome> {
+    const outcome = this.outcomes.get(id);
+    return { state: outcome.kind === "undecided" ? doubted(state, outcome.why) : state, outcome };
   }
 
   /** From headers to outcomes; 0 is what falls off the end. Never called on a chain that leads back to itself. */
@@ -299,9 +306,14 @@ export class Chains {
     return node;
   }
 
-  private rule({ rule, when, effect }: BoundRule): Node {
+  private rule({ rule, when, effect }: Pick<BoundRule, "rule" | "when" | "effect">): Node {
     const { diagrams } = this.domain;
     switch (effect.kind) {
+      case "fork":
+        return diagrams.over(
+          this.rule({ rule, when: and(when, effect.when), effect: effect.yes }),
+          this.rule({ rule, when: and(when, not(effect.when)), effect: effect.no }),
+        );
       case "note":
         return EMPTY;
       case "jump": {
@@ -336,9 +348,15 @@ export class Chains {
     let pure = this.pureness.get(chain);
     if (pure === undefined) {
       pure = chain.rules.every(({ rule, effect }) => {
-        if (effect.kind === "assign") return false;
-        if (effect.kind !== "jump" && effect.kind !== "goto") return true;
-        return this.pure(this.program.chain(rule.table, effect.chain)!);
+        for (const end of ends(effect)) {
+          if (end.kind === "assign") return false;
+          if (
+            (end.kind === "jump" || end.kind === "goto") &&
+            !this.pure(this.program.chain(rule.table, end.chain)!)
+          )
+            return false;
+        }
+        return true;
       });
       this.pureness.set(chain, pure);
     }
@@ -355,22 +373,48 @@ export class Chains {
       const on: States[] = [];
       for (const { state: here, outcome: matches } of all.flatMap((each) =>
         this.parts(each, this.domain.set(when)),
-      )) {
+      ))
         if (matches === 0) on.push(here);
-        else if (effect.kind === "assign")
-          on.push(reformed(here, (form) => assigned(form, effect.field, effect.change)));
-        else if (effect.kind === "jump" || effect.kind === "goto") {
-          for (const part of this.chain(here, this.program.chain(rule.table, effect.chain)!)) {
-            const back = part.outcome === null || part.outcome.kind === "return";
-            if (back && effect.kind === "jump") on.push(part.state);
-            else out.push(back ? { state: part.state, outcome: { kind: "return" } } : part);
-          }
-        } else out.push({ state: here, outcome: this.outcomes.get(this.outcomes.of(effect, rule)) });
-      }
+        else this.apply(effect, rule, here, on, out);
       all = on;
     }
     for (const state of all) out.push({ state, outcome: null });
     return out;
+  }
+
+  /** Does to packets of a rule what it does: they go on behind it, or are out of the chain. */
+  private apply(
+    effect: Effect,
+    rule: Rule,
+    here: States,
+    on: States[],
+    out: Part<States, Outcome | null>[],
+  ): void {
+    switch (effect.kind) {
+      case "note":
+        on.push(here);
+        break;
+      case "fork":
+        for (const { state, outcome: matches } of this.parts(here, this.domain.set(effect.when)))
+          this.apply(matches === 0 ? effect.no : effect.yes, rule, state, on, out);
+        break;
+      case "assign": {
+        const after = reformed(here, (form) => assigned(form, effect.field, effect.change));
+        if (effect.next === undefined) on.push(after);
+        else this.apply(effect.next, rule, after, on, out);
+        break;
+      }
+      case "jump":
+      case "goto":
+        for (const part of this.chain(here, this.program.chain(rule.table, effect.chain)!)) {
+          const back = part.outcome === null || part.outcome.kind === "return";
+          if (back && effect.kind === "jump") on.push(part.state);
+          else out.push(back ? { state: part.state, outcome: { kind: "return" } } : part);
+        }
+        break;
+      default:
+        out.push(this.ended(here, this.outcomes.of(effect, rule)));
+    }
   }
 }
 

@@ -30,7 +30,7 @@ import {
   type Part,
   send,
 } from "../path/walk.ts";
-import { changed, type Nat } from "../rules/effect.ts";
+import { changed, ends, forks, type Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
@@ -63,9 +63,9 @@ const MOST_MARKS = 4096;
 /** All values that marks can come to have: none, and whatever the rules make of those they already gave. */
 function marksOf(program: Program): Map<Field, Set<number>> {
   const marks = new Map<Field, Set<number>>(GIVEN.map((field) => [field, new Set([0])]));
-  const changes = [...rulesOf(program)].flatMap(({ effect }) =>
-    effect.kind === "assign" && marks.has(effect.field) ? [effect] : [],
-  );
+  const changes = [...rulesOf(program)]
+    .flatMap(({ effect }) => [...ends(effect)])
+    .flatMap((end) => (end.kind === "assign" && marks.has(end.field) ? [end] : []));
   for (let grew = true; grew; ) {
     grew = false;
     for (const { field, change } of changes) {
@@ -89,10 +89,18 @@ function* rulesOf(program: Program, tables: readonly TableName[] = TABLES): Gene
       yield* program.chain(table, name)!.rules;
 }
 
+/** What the rules ask, and what decides between the ends of their effects. */
+function* questions(program: Program): Generator<Predicate> {
+  for (const { when, effect } of rulesOf(program)) {
+    yield when;
+    yield* forks(effect);
+  }
+}
+
 /** Every predicate that a program can ask. */
 function* predicatesOf(program: Program): Generator<Predicate> {
   if (asksPorts(program)) for (const { when } of portCases(program.ruleset.family)) yield when;
-  for (const { when } of rulesOf(program)) yield when;
+  yield* questions(program);
   yield* translations(program);
   for (const { when } of program.entries) yield when;
   for (const { when } of program.across) yield when;
@@ -131,7 +139,10 @@ function* translations(program: Program): Generator<Predicate> {
   const { host, ruleset } = program;
   const { family } = ruleset;
   const interfaces = new Set<Nat["side"]>();
-  for (const { when, effect } of rulesOf(program)) {
+  const effects = [...rulesOf(program)].flatMap(({ when, effect }) =>
+    [...ends(effect)].map((end) => [when, end] as const),
+  );
+  for (const [when, effect] of effects) {
     if (effect.kind !== "nat") continue;
     const { to, ports, side } = effect;
     const field = mappedField(effect);
@@ -222,8 +233,8 @@ function portCases(family: Family): Case<Bindings>[] {
 /** Whether the rules ask for the ports of connections. */
 const asksPorts = (program: Program): boolean => {
   let asks = false;
-  for (const { when } of rulesOf(program))
-    leaves(when, (leaf) => {
+  for (const asked of questions(program))
+    leaves(asked, (leaf) => {
       if (leaf.kind !== "opaque" && PORTS.includes(leaf.field)) asks = true;
     });
   return asks;
@@ -386,11 +397,15 @@ export class Reach implements Engine<States> {
   /** What can stop packets in the nat table, an effect of a kind; `null` where more than a missing address can. */
   private get stops(): readonly Nat[] | null {
     if (this.stopsMade === undefined) {
-      const effects = [...rulesOf(this.program, ["nat"])].map(({ effect }) => effect);
+      const effects = [...rulesOf(this.program, ["nat"])].flatMap(({ effect }) => [...ends(effect)]);
       const policies = [...(this.program.ruleset.tables.get("nat")?.chains.values() ?? [])];
       const stopped =
         policies.some(({ policy }) => policy !== null && policy !== "ACCEPT") ||
-        effects.some((e) => e.kind === "opaque" || (e.kind === "verdict" && e.verdict !== "accept"));
+        effects.some(
+          (e) =>
+            ["opaque", "hotdrop", "stolen"].includes(e.kind) ||
+            (e.kind === "verdict" && e.verdict !== "accept"),
+        );
       const nats = effects.flatMap((e) => (e.kind === "nat" && e.side === "src" ? [e] : []));
       const kinds = new Map(nats.map((nat) => [nat.to.kind, nat]));
       this.stopsMade = stopped ? null : [...kinds.values()];

@@ -4,8 +4,9 @@
  * entered the list as often before (net/netfilter/xt_recent.c). So `ufw limit`, and a copy of it that stands where
  * Docker's packets pass, are known to decide alike.
  */
-import type { Predicate } from "../packet/predicate.ts";
+import { apart } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
+import { ends } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
 import { optionsOf } from "../rules/print.ts";
 import { type Hook, type Match, type Rule, TABLES } from "../rules/ruleset.ts";
@@ -119,11 +120,13 @@ class Lists {
         this.judge(listed, now);
         if (listed.writes) now = new Set([...now, listed]);
       }
-      if (effect.kind !== "jump" && effect.kind !== "goto") continue;
-      const after = this.visit(this.program.chain(rule.table, effect.chain)!, now);
-      // What a goto takes comes back to the caller of this chain, never to its next rule.
-      if (effect.kind === "jump") now = after;
-      else for (const each of after) left.add(each);
+      for (const end of ends(effect)) {
+        if (end.kind !== "jump" && end.kind !== "goto") continue;
+        const after = this.visit(this.program.chain(rule.table, end.chain)!, now);
+        // What a goto takes comes back to the caller of this chain, never to its next rule.
+        if (end.kind === "jump") now = after;
+        else for (const each of after) left.add(each);
+      }
     }
     return left.size === 0 ? now : new Set([...now, ...left]);
   }
@@ -154,28 +157,14 @@ class Lists {
       touches = chain.rules.some(
         ({ rule, effect }) =>
           this.rules.has(rule) ||
-          ((effect.kind === "jump" || effect.kind === "goto") &&
-            this.touches(this.program.chain(rule.table, effect.chain)!)),
+          [...ends(effect)].some(
+            (end) =>
+              (end.kind === "jump" || end.kind === "goto") &&
+              this.touches(this.program.chain(rule.table, end.chain)!),
+          ),
       );
       this.touching.set(chain, touches);
     }
     return touches;
   }
-}
-
-type Leaf = Extract<Predicate, { kind: "in" }>;
-
-const conjuncts = (p: Predicate): readonly Leaf[] =>
-  p.kind === "and" ? p.all.flatMap(conjuncts) : p.kind === "in" ? [p] : [];
-
-/** Whether surely no packet satisfies both: some field is asked for values that do not meet. */
-function apart(a: Predicate, b: Predicate): boolean {
-  const others = conjuncts(b);
-  return conjuncts(a).some((mine) =>
-    others.some(
-      (other) =>
-        other.field === mine.field &&
-        !mine.ranges.some(([lo, hi]) => other.ranges.some(([from, to]) => lo <= to && from <= hi)),
-    ),
-  );
 }

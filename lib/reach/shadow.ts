@@ -5,6 +5,7 @@
 import type { Field } from "../packet/field.ts";
 import { leaves, type Predicate } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
+import { ends, usual } from "../rules/effect.ts";
 import { BUILT_IN, type Rule, type TableName } from "../rules/ruleset.ts";
 import { EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import { Domain } from "./domain.ts";
@@ -54,7 +55,8 @@ class Search {
     const chains = names.map((name) => program.chain(table, name)!);
     const fields = new Set<Field>();
     for (const { rules } of chains)
-      for (const { effect } of rules) if (effect.kind === "assign") fields.add(effect.field);
+      for (const { effect } of rules)
+        for (const end of ends(effect)) if (end.kind === "assign") fields.add(end.field);
     this.changed = new Set([...fields].flatMap((field) => this.domain.levelOf(field) ?? []));
     const order = called(chains, program);
     for (const chain of order) this.decisions.set(chain, this.decide(chain));
@@ -74,12 +76,12 @@ class Search {
     const { diagrams } = this.domain;
     return diagrams.overAll(
       rules.map((bound) => {
-        const { kind } = bound.effect;
+        const kind = decisionOf(bound);
         if (kind === "return" || (kind === "goto" && !this.isSure(bound.when)))
           return diagrams.mask(this.may(bound.when), RETURNED);
         if (!this.isSure(bound.when)) return EMPTY;
         const when = this.domain.set(bound.when);
-        if (kind === "verdict" || kind === "nat") return diagrams.mask(when, DECIDED);
+        if (kind === "decides") return diagrams.mask(when, DECIDED);
         if (kind !== "jump" && kind !== "goto") return EMPTY;
         const decided = diagrams.where(this.decisions.get(this.program.target(bound))!, 1);
         return diagrams.mask(when, kind === "jump" ? decided : diagrams.over(decided, RETURNED));
@@ -101,7 +103,7 @@ class Search {
     const bound = chain.rules[from];
     if (bound === undefined) return;
     if (asking === EMPTY) this.found.set(bound.rule, this.why(chain, from, all));
-    else if (bound.effect.kind === "jump" || bound.effect.kind === "goto") {
+    else if (calls(bound)) {
       const next = this.program.target(bound);
       const sent = this.sent.get(next);
       if (sent === undefined) this.sent.set(next, [asking]);
@@ -146,11 +148,10 @@ class Search {
   }
 
   private stops(bound: BoundRule): Node {
-    const { kind } = bound.effect;
-    if (!this.isSure(bound.when)) return EMPTY;
+    const kind = decisionOf(bound);
+    if (kind === "goes on" || !this.isSure(bound.when)) return EMPTY;
     const when = this.domain.set(bound.when);
-    if (["verdict", "nat", "return", "goto"].includes(kind)) return when;
-    if (kind !== "jump") return EMPTY;
+    if (kind !== "jump") return when;
     const { diagrams } = this.domain;
     return diagrams.mask(when, diagrams.where(this.decisions.get(this.program.target(bound))!, 1));
   }
@@ -195,6 +196,16 @@ class Search {
   }
 }
 
+/** What a rule surely does with what it matches; what a match throws away goes no further in any case. */
+function decisionOf({ effect }: BoundRule): "decides" | "return" | "jump" | "goto" | "goes on" {
+  const { kind } = usual(effect);
+  if (kind === "return" || kind === "jump" || kind === "goto") return kind;
+  const all = [...ends(usual(effect))];
+  return all.every((end) => ["verdict", "nat", "stolen"].includes(end.kind)) ? "decides" : "goes on";
+}
+
+const calls = (bound: BoundRule): boolean => ["jump", "goto"].includes(decisionOf(bound));
+
 /** Chains in an order in which each stands behind those that it calls. */
 function called(chains: readonly BoundChain[], program: Program): BoundChain[] {
   const order: BoundChain[] = [];
@@ -207,7 +218,7 @@ function called(chains: readonly BoundChain[], program: Program): BoundChain[] {
       const top = stack.at(-1)!;
       const bound = top.chain.rules[top.next++];
       if (bound === undefined) order.push(stack.pop()!.chain);
-      else if (bound.effect.kind === "jump" || bound.effect.kind === "goto") {
+      else if (calls(bound)) {
         const to = program.target(bound);
         if (!seen.has(to)) stack.push({ chain: to, next: 0 });
         seen.add(to);

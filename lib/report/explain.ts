@@ -16,7 +16,7 @@ import { STOPS } from "../path/hooks.ts";
 import { type BoundRule, Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/diagram.ts";
 import { type Shadow, shadows } from "../reach/shadow.ts";
-import type { Effect } from "../rules/effect.ts";
+import { type Effect, usual } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
 import { printBody, printMatch, printTarget, ruleProtocol } from "../rules/print.ts";
 import {
@@ -311,7 +311,8 @@ class Teller {
   }
 
   private says(bound: BoundRule, form: Form, chain: Chain): string {
-    const { rule, effect } = bound;
+    const { rule } = bound;
+    const effect = usual(bound.effect);
     const { who, only } = subject(form, this.about);
     const whys = [...new Set(only.flatMap(({ why }) => why ?? []))];
     const target = {

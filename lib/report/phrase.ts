@@ -15,8 +15,8 @@ import {
   type Scalar,
   TCP_FLAGS,
 } from "../packet/field.ts";
-import { normalizeRanges } from "../packet/predicate.ts";
-import type { Effect, Nat } from "../rules/effect.ts";
+import { leaves, normalizeRanges } from "../packet/predicate.ts";
+import { type Effect, ends, type Nat } from "../rules/effect.ts";
 import type { AddressType, Facts } from "../rules/facts.ts";
 import { icmpName } from "../rules/matches/icmp.ts";
 import type { TableName } from "../rules/ruleset.ts";
@@ -468,6 +468,19 @@ export function verb(
       return `go on: ${target.text} ${target.does ?? "decides nothing"}`;
     case "opaque":
       return `may end here or not: ${target.text} decides, and no ruleset tells how (${effect.why})`;
+    case "fork": {
+      let why: string | null = null;
+      leaves(effect.when, (leaf) => {
+        if (leaf.kind === "opaque") why = leaf.why;
+      });
+      if (why !== null)
+        return `may end here or not: ${target.text} decides, and no ruleset tells how (${why})`;
+      const [stolen] = [...ends(effect)].flatMap((end) => (end.kind === "stolen" ? [end.why] : []));
+      return `go on, or stay with the kernel: ${stolen}`;
+    }
+    case "hotdrop":
+    case "stolen":
+      return `are dropped: ${effect.why}`;
     case "assign": {
       const { field, change } = effect;
       if (field === "ctstate")

@@ -2,6 +2,7 @@
  * What a target does to a packet: a small closed set, as predicates are for matches.
  */
 import { type Address, type Field, PREPARED, type Scalar } from "../packet/field.ts";
+import type { Predicate } from "../packet/predicate.ts";
 
 /** How a walk ends, or how a table lets go of a packet. */
 export type Verdict = "accept" | "drop" | "reject";
@@ -34,20 +35,38 @@ export interface Nat {
   readonly persistent?: boolean;
 }
 
+export interface Ended {
+  readonly kind: "verdict";
+  readonly verdict: Verdict;
+}
+
+/** Changes a field, and goes on with another effect; with the next rule where there is none. */
+export interface Assign {
+  readonly kind: "assign";
+  readonly field: Field;
+  readonly change: Change;
+  readonly next?: Assign | Ended;
+}
+
 export type Effect =
-  | { readonly kind: "verdict"; readonly verdict: Verdict }
+  | Ended
   | { readonly kind: "return" }
   | { readonly kind: "jump"; readonly chain: string }
   | { readonly kind: "goto"; readonly chain: string }
-  /** Changes a field and goes on with the next rule. */
-  | { readonly kind: "assign"; readonly field: Field; readonly change: Change }
+  | Assign
   | Nat
   /** Nothing that decides: no target, LOG, NFLOG, counters. */
   | { readonly kind: "note" }
+  /** One of two: what decides may be an unknown. */
+  | { readonly kind: "fork"; readonly when: Predicate; readonly yes: Effect; readonly no: Effect }
+  /** A match threw the packet away (`hotdrop`): no rule has matched, and TRACE tells nothing of it. */
+  | { readonly kind: "hotdrop"; readonly why: string }
+  /** The kernel keeps the packet (NF_STOLEN) and sends others in its place, which are not followed. */
+  | { readonly kind: "stolen"; readonly why: string }
   /** The packet's fate is decided by something fwcheck cannot see; the walk says so. */
   | { readonly kind: "opaque"; readonly key: string; readonly why: string };
 
-export const ACCEPT: Effect = { kind: "verdict", verdict: "accept" };
+export const ACCEPT: Ended = { kind: "verdict", verdict: "accept" };
 export const DROP: Effect = { kind: "verdict", verdict: "drop" };
 export const NOTE: Effect = { kind: "note" };
 /** The connection is prepared, and what comes behind in raw changes nothing of it (xt_ct_target, notrack_tg). */
@@ -56,6 +75,29 @@ export const PREPARE: Effect = {
   field: "ctstate",
   change: { kind: "bits", clear: 7, xor: PREPARED },
 };
+
+/** All that an effect can come to, each by itself. */
+export function* ends(effect: Effect): Generator<Exclude<Effect, { kind: "fork" }>> {
+  if (effect.kind === "fork") {
+    yield* ends(effect.yes);
+    yield* ends(effect.no);
+    return;
+  }
+  let rest: Exclude<Effect, { kind: "fork" }> | undefined = effect;
+  for (; rest !== undefined; rest = rest.kind === "assign" ? rest.next : undefined) yield rest;
+}
+
+/** What an effect is but for packets that a match throws away. */
+export const usual = (effect: Effect): Effect =>
+  effect.kind === "fork" && effect.yes.kind === "hotdrop" ? usual(effect.no) : effect;
+
+/** What decides between the ends of an effect. */
+export function* forks(effect: Effect): Generator<Predicate> {
+  if (effect.kind !== "fork") return;
+  yield effect.when;
+  yield* forks(effect.yes);
+  yield* forks(effect.no);
+}
 
 /**
  * A field's value after a change.

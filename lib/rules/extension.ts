@@ -133,6 +133,14 @@ export interface MatchExtension<O extends Options = Options> extends Extension<O
   readonly protocol?: number;
   /** What it asks. */
   ask(values: Values<O>, facts: Facts, site: Site): Predicate;
+  /** Which packets it throws away instead when it is asked about them (`par->hotdrop`); none unless said. */
+  hotdrop?(values: Values<O>, facts: Facts): Hotdrop | undefined;
+}
+
+/** Packets that a match cannot read, and what of them. */
+export interface Hotdrop {
+  readonly when: Predicate;
+  readonly why: string;
 }
 
 /** A target: `-j NAME` and its options. */

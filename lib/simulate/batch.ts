@@ -19,7 +19,7 @@ import type { Intervals } from "../packet/intervals.ts";
 import type { Packet } from "../packet/packet.ts";
 import { evaluate, type Predicate, type Reading } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
-import { type BoundChain, type BoundRule, Program } from "../path/program.ts";
+import { type BoundChain, Program } from "../path/program.ts";
 import { GROUPS } from "../path/route.ts";
 import {
   arrive,
@@ -234,17 +234,23 @@ const ASSIGN = NAT + 2;
 const JUMP = NAT + 3;
 const GOTO = NAT + 4;
 const RETURN = NAT + 5;
+const FORK = NAT + 6;
 /** The packet has to be simulated by itself. */
 const OTHER = -1;
 
-function codeOf({ effect }: BoundRule): number {
+function codeOf(effect: Effect): number {
   switch (effect.kind) {
     case "verdict":
       return VERDICTS.indexOf(effect.verdict);
+    case "hotdrop":
+    case "stolen":
+      return VERDICTS.indexOf("drop");
     case "opaque":
       return VERDICTS.indexOf("undecided");
+    case "assign":
+      return effect.next === undefined ? ASSIGN : OTHER;
     default:
-      return { nat: NAT, note: NOTE, assign: ASSIGN, jump: JUMP, goto: GOTO, return: RETURN }[effect.kind];
+      return { nat: NAT, note: NOTE, jump: JUMP, goto: GOTO, return: RETURN, fork: FORK }[effect.kind];
   }
 }
 
@@ -739,7 +745,7 @@ class BatchEngine implements Engine<Selection>, Reading {
   private chain(bound: BoundChain): Chain {
     let chain = this.chains.get(bound);
     if (chain === undefined) {
-      const codes = Int8Array.from([...bound.rules.map(codeOf), RETURN]);
+      const codes = Int8Array.from([...bound.rules.map(({ effect }) => codeOf(effect)), RETURN]);
       chain = { bound, asked: this.ask(bound.rules), codes, to: new Array(codes.length).fill(null) };
       this.chains.set(bound, chain);
     }
@@ -748,9 +754,7 @@ class BatchEngine implements Engine<Selection>, Reading {
 
   /** The chain that a rule jumps to. */
   private target(from: Chain, at: number): Chain {
-    const { effect } = from.bound.rules[at]!;
-    const name = effect.kind === "jump" || effect.kind === "goto" ? effect.chain : "";
-    const chain = this.chain(this.program.chain(from.bound.chain.table, name)!);
+    const chain = this.chain(this.program.target(from.bound.rules[at]!));
     from.to[at] = chain;
     return chain;
   }
@@ -801,12 +805,17 @@ class BatchEngine implements Engine<Selection>, Reading {
     let next = 0;
     for (let at = first; ; at = this.search(chain.asked, next)) {
       if (at < 0) return OTHER;
-      const code = chain.codes[at]!;
+      let code = chain.codes[at]!;
+      let effect: Effect | null = null;
+      if (code === FORK) {
+        effect = this.end(chain.bound.rules[at]!.effect);
+        code = effect === null ? OTHER : codeOf(effect);
+      }
       if (code <= NAT) return code;
       next = at + 1;
       switch (code) {
         case ASSIGN:
-          if (!this.assigned(chain.bound.rules[at]!.effect)) return OTHER;
+          if (!this.assigned(effect ?? chain.bound.rules[at]!.effect)) return OTHER;
           break;
         case JUMP:
           back[depth] = chain;
@@ -824,6 +833,17 @@ class BatchEngine implements Engine<Selection>, Reading {
           next = backTo[depth]!;
       }
     }
+  }
+
+  /** What an effect comes to; `null` where that is not known. */
+  private end(effect: Effect): Effect | null {
+    let end = effect;
+    while (end.kind === "fork") {
+      const way = evaluate(end.when, this);
+      if (typeof way !== "boolean") return null;
+      end = way ? end.yes : end.no;
+    }
+    return end;
   }
 
   /** Changes a field as far as the kernel lets it (see chain.ts); `false` for a field that is not kept here. */

@@ -7,7 +7,7 @@ import { CT, type Field } from "../packet/field.ts";
 import { evaluate } from "../packet/predicate.ts";
 import { type BoundChain, type Program, stepOf } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
-import { type Change, changed, type Nat, type Verdict } from "../rules/effect.ts";
+import { type Change, changed, type Effect, type Nat, type Verdict } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
 import type { PacketState } from "./state.ts";
 
@@ -65,6 +65,7 @@ function run(
   let { trail } = from;
   let frame: Frame = at;
   let outcome: Result | undefined;
+  let why: string | undefined;
   while (outcome === undefined) {
     const { chain, rules, classifier } = frame.chain;
     const found = classifier.next(state, state, frame.next);
@@ -76,7 +77,13 @@ function run(
       continue;
     }
     const next: Frame = { chain: frame.chain, next: (found >> 1) + 1, below: frame.below };
-    const matches = (found & 1) === 0 || evaluate(bound.when, state);
+    let matches = (found & 1) === 0 || evaluate(bound.when, state);
+    let { effect } = bound;
+    while (matches === true && effect.kind === "fork") {
+      const way = evaluate(effect.when, state);
+      if (typeof way === "boolean") effect = way ? effect.yes : effect.no;
+      else matches = way;
+    }
     if (matches === false) {
       frame = next;
       continue;
@@ -94,8 +101,12 @@ function run(
       }
       continue;
     }
-    trail = { last: stepOf(bound), before: trail };
-    const { effect } = bound;
+    if (effect.kind !== "hotdrop") trail = { last: stepOf(bound), before: trail };
+    while (effect.kind === "assign") {
+      state = assigned(state, effect.field, effect.change);
+      if (effect.next === undefined) break;
+      effect = effect.next;
+    }
     switch (effect.kind) {
       case "verdict":
         outcome = effect.verdict;
@@ -107,11 +118,13 @@ function run(
         state = state.assume(`${effect.key}: ${effect.why}`);
         outcome = "undecided";
         break;
-      case "note":
-        frame = next;
+      case "hotdrop":
+      case "stolen":
+        outcome = "drop";
+        why = effect.why;
         break;
+      case "note":
       case "assign":
-        state = assigned(state, effect.field, effect.change);
         frame = next;
         break;
       case "jump":
@@ -131,7 +144,19 @@ function run(
         }
     }
   }
-  out.push({ state: state.walked(trail), outcome });
+  out.push({ state: state.walked(trail), outcome, ...(why === undefined ? {} : { why }) });
+}
+
+/**
+ * A packet as an effect has changed it.
+ * @param settled the packet as it went on, with what was taken to be so
+ */
+export function changedBy(effect: Effect, start: PacketState, settled: PacketState): PacketState {
+  let state = start;
+  let rest: Effect | undefined = effect;
+  while (rest?.kind === "fork") rest = evaluate(rest.when, settled) === true ? rest.yes : rest.no;
+  for (; rest?.kind === "assign"; rest = rest.next) state = assigned(state, rest.field, rest.change);
+  return state;
 }
 
 /** A field changed by a rule, as far as the kernel lets it. */

@@ -8,7 +8,7 @@ import type { Program, Step } from "../path/program.ts";
 import type { RouteDecision } from "../path/route.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { Hook, TableName } from "../rules/ruleset.ts";
-import { assigned } from "./chain.ts";
+import { changedBy } from "./chain.ts";
 import type { Connection } from "./conntrack.ts";
 import type { PacketState } from "./state.ts";
 
@@ -106,20 +106,20 @@ export class Tracer implements Engine<Traced> {
     parts: readonly Part<PacketState, Decision>[],
   ): Part<Traced, Decision>[] {
     const known = traced.state.path.length;
-    return parts.map(({ state: after, outcome }) => {
+    return parts.map(({ state: after, ...ended }) => {
       let now = traced.state;
       const steps = after.path.slice(known).map((step) => {
         const rule =
           step.step === "rule" ? this.program.chain(step.table, step.chain)?.rules[step.rule - 1] : undefined;
-        if (rule?.effect.kind !== "assign") return { step, changes: [] };
+        if (rule === undefined) return { step, changes: [] };
         const before = now;
-        now = assigned(before, rule.effect.field, rule.effect.change);
-        return { step, changes: changes(before, now, WATCHED) };
+        now = changedBy(rule.effect, before, after);
+        return { step, changes: now === before ? [] : changes(before, now, WATCHED) };
       });
       const rest = changes(now, after, HEADER);
-      const quiet = steps.length === 0 && rest.length === 0;
+      const quiet = steps.length === 0 && rest.length === 0 && ended.why === undefined;
       const moment: Moment = { kind: "table", table, hook, steps, changes: rest };
-      return { state: traced.now(after, quiet ? null : moment), outcome };
+      return { state: traced.now(after, quiet ? null : moment), ...ended };
     });
   }
 

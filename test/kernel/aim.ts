@@ -126,6 +126,17 @@ const STRAY = [
 /** Multicast, broadcast, and addresses of no host. */
 const GROUP = /^(22[4-9]|23\d|0)\.|^255\.255\.255\.255$|\.255$|^ff|^::$/;
 
+/** Protocols that few rules ask for. */
+const OTHERS = {
+  4: [33, 47, 50, 51, 59, 108, 132, 136, 253],
+  6: [33, 47, 50, 59, 108, 132, 136, 253],
+} as const;
+/** Numbers of IPv6 extension headers promise a header that does not follow. */
+const NEVER: Readonly<Record<Family, readonly number[]>> = {
+  4: [],
+  6: [0, 43, 44, 51, 60, 135, 139, 140],
+};
+
 export class Aim {
   private readonly values: ReadonlyMap<Aimed, readonly Scalar[]>;
   private readonly devices: readonly string[];
@@ -213,9 +224,9 @@ export class Aim {
     const { next, family } = this;
     const from = next() < 0.2 ? null : pick(next, this.devices);
     const icmp = family === 4 ? 1 : 58;
-    const drawn = this.number("proto", [6, 6, 6, 17, 17, icmp], 0.1);
-    // Numbers of IPv6 extension headers promise a header that does not follow.
-    const proto = [0, 33, 43, 44, 51, 60, 135, 139, 140].includes(drawn) ? 6 : drawn;
+    const usual = next() < 0.04 ? OTHERS[family] : [6, 6, 6, 17, 17, icmp];
+    const drawn = this.number("proto", usual, 0.1);
+    const proto = NEVER[family].includes(drawn) ? 6 : drawn;
     const packet: { -readonly [K in keyof LabPacket]: LabPacket[K] } = {
       in: from,
       src: this.address("src", from),

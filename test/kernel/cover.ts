@@ -5,6 +5,8 @@ import type { LabPacket } from "./lab.ts";
 
 const GROUP = /^(22[4-9]|23\d)\.|\.255$|^ff/;
 
+const USUAL = ["tcp", "udp", "icmp", "icmpv6"];
+
 /** Kinds of packets, a packet may be of several. */
 const KINDS: readonly (readonly [kind: string, is: (packet: LabPacket, answer: Answer) => boolean])[] = [
   ["sent by the host", (p) => p.in === null],
@@ -12,6 +14,7 @@ const KINDS: readonly (readonly [kind: string, is: (packet: LabPacket, answer: A
   ["fragments", (p) => p.fragment === 1],
   ["ICMP errors", (p) => p.about !== undefined],
   ["to groups", (p) => GROUP.test(p.dst)],
+  ["of seldom protocols", (p) => !USUAL.includes(String(p.proto))],
   ["TCP that opens", (p) => p.flags === "S"],
   ["TCP under way", (p) => p.flags !== undefined && p.flags !== "S"],
   ["forwarded", (_, a) => a.delivery === "forward"],

@@ -207,9 +207,10 @@ function match(next: Random, family: Family, at: Where): string {
   };
   all.push(typed(""));
   // What nobody can tell from the outside is drawn seldom: of a packet that it decides both ways are compared.
-  // IPv6's connlimit throws away what has no next header: a named limit.
-  if (chance(next, 0.05))
-    return pick(next, family === 4 ? [...UNKNOWN, "-m connlimit --connlimit-above 3"] : UNKNOWN);
+  if (chance(next, 0.05)) {
+    const dirs = at.hook === "FORWARD" ? ["in", "out"] : /^PRE|^IN/.test(at.hook) ? ["in"] : ["out"];
+    return pick(next, [...UNKNOWN, ...dirs.map((dir) => `-m policy --dir ${dir} --pol none`)]);
+  }
   if (at.hook !== "OUTPUT" && at.hook !== "POSTROUTING")
     all.push(
       typed("--limit-iface-in"),
@@ -274,7 +275,14 @@ function match(next: Random, family: Family, at: Where): string {
       () => `-m sctp ${not(next)}--dport ${range(next, PORTS)}`,
       () => `-m sctp ${not(next)}--sport ${range(next, PORTS)}`,
     );
-  if (proto === "tcp" || proto === "udp" || proto === "udplite" || proto === "sctp")
+  if (proto === "esp" || proto === "ah") all.push(() => `-m ${proto}`);
+  if (proto === "108") all.push(() => `-m ipcomp ${not(next)}--ipcompspi ${range(next, [0, 1, 16])}`);
+  if (proto === "dccp")
+    all.push(
+      () => `-m dccp ${not(next)}--dport ${range(next, PORTS)}`,
+      () => `-m dccp ${not(next)}--sport ${range(next, PORTS)}`,
+    );
+  if (proto !== undefined && PORTED.includes(proto))
     all.push(
       () =>
         `-m multiport ${not(next)}--${pick(next, ["dports", "sports", "ports"])} ${some(next, PORTS, 5).join(",")}`,
@@ -291,7 +299,9 @@ function match(next: Random, family: Family, at: Where): string {
   return pick(next, all)();
 }
 
-/** What the inputs do not tell. */
+const PORTED = ["tcp", "udp", "udplite", "sctp", "dccp"];
+
+/** What the inputs do not tell; IPv6's "no next header" some of them throw away. */
 const UNKNOWN = [
   "-m recent --rcheck --name seen --rsource",
   "-m statistic --mode nth --every 3 --packet 0",
@@ -302,6 +312,8 @@ const UNKNOWN = [
   "-m string --string x --algo bm",
   "-m connbytes --connbytes 3 --connbytes-mode packets --connbytes-dir both",
   "-m cpu --cpu 0",
+  "-m connlimit --connlimit-above 3",
+  "-m hashlimit --hashlimit-upto 1/min --hashlimit-burst 5 --hashlimit-mode srcip,dstport --hashlimit-name ports",
 ];
 
 const hex = (n: number): string => `0x${n.toString(16)}`;
@@ -323,7 +335,11 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
   if (at.table === "filter") {
     own.push("-j REJECT", `-j REJECT --reject-with ${pick(next, REJECTS[family])}`);
     if (at.proto === "tcp") own.push("-p tcp -j REJECT --reject-with tcp-reset");
+    if (at.proto === "tcp" && at.hook !== "OUTPUT") own.push("-p tcp -j SYNPROXY --sack-perm --mss 1460");
   }
+  // Either answer is followed, and compared.
+  if (at.table !== "nat" && chance(next, 0.05))
+    return pick(next, ["-j QUEUE", "-j NFQUEUE --queue-num 2", "-j NFQUEUE --queue-bypass"]);
   own.push(
     "-j RETURN",
     "",
@@ -338,6 +354,10 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
     `-j MARK --${pick(next, ["or", "and", "xor"])}-mark ${hex(whole(next, 0, 3))}`,
     pick(next, ["-j LOG", "-j NFLOG --nflog-group 5", "-j AUDIT --type accept"]),
   );
+  if (at.table === "mangle" && at.hook === "PREROUTING" && /^(tcp|udp)$/.test(at.proto ?? ""))
+    own.push(
+      `-p ${at.proto} -j TPROXY --on-port ${PROXY} --tproxy-mark ${pick(next, ["0x2/0x2", "0x3/0xff"])}`,
+    );
   if (at.table === "mangle") {
     own.push(
       `-j TEE --gateway ${NEIGHBOURS[family][2]}`,
@@ -427,14 +447,21 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
   return pick(next, own);
 }
 
+/** The port of a transparent proxy. */
+const PROXY = 7000;
+
 const USUAL = ["tcp", "tcp", "tcp", "tcp", "udp", "udp", undefined, undefined] as const;
+const SELDOM = {
+  4: ["esp", "ah", "108", "dccp", "gre"],
+  6: ["esp", "108", "dccp", "gre", "59"],
+} as const;
 const PROTOS = {
   4: [...USUAL, "icmp", "icmp", "sctp", "udplite"],
   6: [...USUAL, "ipv6-icmp", "ipv6-icmp", "sctp", "udplite"],
 } as const;
 
 function rule(next: Random, family: Family, at: Where, chains: readonly string[]): string {
-  const proto = pick(next, PROTOS[family]);
+  const proto = pick<string | undefined>(next, chance(next, 0.06) ? SELDOM[family] : PROTOS[family]);
   const here: Where = proto === undefined ? at : { ...at, proto };
   const words = proto === undefined ? [] : [`-p ${proto}`];
   const used = new Set<string>();
@@ -537,6 +564,7 @@ export function generate(next: Random, family: Family, name: string): Scenario {
   return {
     ...{ name, family, interfaces: INTERFACES[family], routes, rules, sysctls },
     ...(text === "" ? {} : { sets: text }),
+    ...(chance(next, 0.5) ? { proxies: [PROXY] } : {}),
     save: save(next, family, sets),
   };
 }

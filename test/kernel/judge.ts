@@ -100,7 +100,11 @@ function difference(
   const kernel = deed.path.filter((step) => tables.has(step.split(" ")[0]!));
   // Where nothing is decided the way ends early.
   if (answer.verdict === "undecided" && path.every((step, i) => kernel[i] === step)) return null;
-  if (path.join("; ") !== kernel.join("; ")) return "path";
+  return ended(packet, answer, deed) ?? (path.join("; ") === kernel.join("; ") ? null : "path");
+}
+
+/** What differs in how it ends: what comes out, and by which interface. */
+function ended(packet: LabPacket, answer: Branch, deed: Deed): string | null {
   const leaves = answer.verdict === "accept" && (answer.delivery === "forward" || answer.delivery === "out");
   if (!leaves) return deed.out.length === 0 ? null : "something came out";
   const [out, ...more] = deed.out;

@@ -25,6 +25,8 @@ export interface Scenario {
   /** Words behind `ip rule add`. */
   readonly rules: readonly string[];
   readonly sysctls: Readonly<Record<string, string | number>>;
+  /** UDP ports of all addresses that a transparent socket listens on, as a proxy's would. */
+  readonly proxies?: readonly number[];
   /** What `ipset restore` loads. */
   readonly sets?: string;
   /** What iptables-restore loads. */

@@ -122,6 +122,13 @@ run(*ip, text="\n".join(lines) + "\n")
 if HOST.get("sets"):
     run("ipset", "restore", text=HOST["sets"])
 
+# -- proxies: they never answer
+proxies = []
+for port in HOST.get("proxies", []):
+    proxies.append(socket.socket(AF, socket.SOCK_DGRAM))
+    proxies[-1].setsockopt(*((socket.IPPROTO_IPV6, 75) if IP6 else (socket.IPPROTO_IP, 19)), 1)  # IP_TRANSPARENT
+    proxies[-1].bind(("::" if IP6 else "0.0.0.0", port))
+
 # -- rules: the host's own voice is dropped, everything else is traced
 run(f"ip{SIX}tables-legacy-restore", text=HOST["save"])
 OURS = """*raw

@@ -125,7 +125,7 @@ describe("a rule is dead", () => {
     ],
     [
       "not behind a note, nor behind a target that nobody knows",
-      ["-A INPUT -j LOG", "-A INPUT -p tcp -j NFQUEUE --queue-num 1", "-A INPUT -p tcp -j ACCEPT"],
+      ["-A INPUT -j LOG", "-A INPUT -p tcp -j QUUX", "-A INPUT -p tcp -j ACCEPT"],
       [],
     ],
   ])("%s", (_name, rules, dead) => {

@@ -7,6 +7,7 @@ import { bigNumber, flag, MAX64, number, number64, oneOf, string, word } from ".
 import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
 import { siteKey } from "../facts.ts";
 import { tracked } from "./conntrack.ts";
+import { HEADLESS } from "./hotdrop.ts";
 
 /** `from[:to]`; a range without an end is printed without one. */
 const amount: Codec<readonly [bigint, bigint]> = word(
@@ -69,6 +70,8 @@ export const connlimit = match({
     };
   },
   ask: (_values, _facts, site) => opaque(siteKey("connlimit", site), whyLimit),
+  // What nf_ct_get_tuplepr reads nothing of; fragments do not come here, since it switches connection tracking on.
+  hotdrop: (_values, { family }) => (family === 4 ? undefined : HEADLESS),
 });
 
 const whyQuota = "how many bytes passed before is not known";

@@ -15,6 +15,7 @@ import {
   written,
 } from "../extension.ts";
 import { siteKey } from "../facts.ts";
+import { HEADLESS, SHORT } from "./hotdrop.ts";
 
 /** Units of time, the longest first, as print_rate goes through them. */
 const UNITS = ["day", "hour", "min", "sec"] as const;
@@ -197,6 +198,8 @@ export const hashlimit = match({
     };
   },
   ask: (_values, _facts, site) => opaque(siteKey("hashlimit", site), whyHash),
+  hotdrop: ({ mode }, { family }) =>
+    mode?.value.some((by) => by.endsWith("port")) !== true ? undefined : family === 4 ? SHORT : HEADLESS,
 });
 
 /** Bits a second; rates of bytes are eight times as much. */

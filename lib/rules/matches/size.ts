@@ -15,6 +15,7 @@ import {
 import { number, numberRange } from "../codecs.ts";
 import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
 import { type Site, sharedKey, siteKey } from "../facts.ts";
+import { GARBLED } from "./hotdrop.ts";
 
 const range = numberRange(0xffff, "a number from 0 to 65535, or two as first:last");
 
@@ -99,4 +100,5 @@ export const tcpmss = match({
   options: { mss: negatable("--mss", range) },
   normalize: (values) => (values.mss === undefined ? new Unreadable("--mss") : values),
   ask: ({ mss }) => negate(mss!.not, opaque(sharedKey("tcpmss", mss!.value.join(":")), why)),
+  hotdrop: (_values, { family }) => (family === 4 ? GARBLED : undefined),
 });

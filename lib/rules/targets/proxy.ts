@@ -2,8 +2,10 @@
  * Targets that take the packet away from its way: TPROXY, SYNPROXY, CLUSTERIP (net/netfilter/xt_TPROXY.c,
  * net/ipv4/netfilter/ipt_SYNPROXY.c, ipt_CLUSTERIP.c of kernels before 6.1).
  */
-import { PROTO } from "../../packet/field.ts";
+import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
+import { bits, opaque, or } from "../../packet/predicate.ts";
 import { address, flag, fullyMasked, hexNumber, number, oneOf, positive, word } from "../codecs.ts";
+import { ACCEPT, DROP, NOTE } from "../effect.ts";
 import { option, target, Unreadable } from "../extension.ts";
 import { siteKey } from "../facts.ts";
 
@@ -27,15 +29,31 @@ export const tproxy = target({
           ip: ip ?? { not: false, value: family === 4 ? 0 : 0n },
           mark: mark ?? { not: false, value: { value: 0, mask: 0 } },
         },
-  act: (_values, _facts, site) => ({ kind: "opaque", key: siteKey("TPROXY", site), why: whyTproxy }),
+  act({ mark }, _facts, site) {
+    const { value, mask } = mark!.value;
+    return {
+      kind: "fork",
+      when: opaque(siteKey("TPROXY", site), whyTproxy),
+      yes: {
+        ...{ kind: "assign", field: "mark", change: { kind: "bits", clear: mask, xor: value } },
+        next: {
+          ...{ kind: "assign", field: "socket", change: { kind: "bits", clear: 1, xor: 1 }, next: ACCEPT },
+        },
+      },
+      no: DROP,
+    };
+  },
 });
 
-const whySynproxy = "the kernel answers the handshake itself";
+const whySynproxy = "SYNPROXY answers the handshake itself";
+
+/** A SYN, or an ACK: with neither FIN nor RST, nor the other. */
+const handshake = or(bits("flags", 0x17, TCP_FLAGS.SYN), bits("flags", 0x17, TCP_FLAGS.ACK));
 
 export const synproxy = target({
   name: "SYNPROXY",
   needs: [PROTO.tcp],
-  opaque: whySynproxy,
+  except: "the connection that it opens itself is not followed",
   options: {
     sack: option("--sack-perm", flag),
     timestamp: option("--timestamp", flag),
@@ -43,7 +61,12 @@ export const synproxy = target({
     mss: option("--mss", number(0xffff)),
     ecn: option("--ecn", flag),
   },
-  act: (_values, _facts, site) => ({ kind: "opaque", key: siteKey("SYNPROXY", site), why: whySynproxy }),
+  act: () => ({
+    kind: "fork",
+    when: handshake,
+    yes: { kind: "stolen", why: whySynproxy },
+    no: NOTE,
+  }),
 });
 
 const MODES = ["sourceip", "sourceip-sourceport", "sourceip-sourceport-destport"] as const;

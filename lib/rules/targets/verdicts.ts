@@ -1,5 +1,6 @@
 /** Targets that end a walk: ACCEPT, DROP, RETURN, REJECT, and those that hand the packet to a program. */
 import { PROTO } from "../../packet/field.ts";
+import { opaque } from "../../packet/predicate.ts";
 import { flag, number, oneOf, word } from "../codecs.ts";
 import { ACCEPT, DROP, type Effect } from "../effect.ts";
 import { option, type Spelling, target, Unreadable } from "../extension.ts";
@@ -79,7 +80,13 @@ export const reject6 = target({
 });
 
 const why = "a program in user space decides";
-const handed = (name: string, site: Site): Effect => ({ kind: "opaque", key: siteKey(name, site), why });
+
+/** The program lets it go on behind the chain, or not; with nobody there it does not, but for `--queue-bypass`. */
+const handed = (name: string, site: Site): Effect =>
+  site.table === "nat"
+    ? // What comes back is not translated, and asks the table again with its next packet.
+      { kind: "opaque", key: siteKey(name, site), why }
+    : { kind: "fork", when: opaque(siteKey(name, site), why), yes: ACCEPT, no: DROP };
 
 export const queue = target({
   name: "QUEUE",
