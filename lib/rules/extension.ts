@@ -12,6 +12,8 @@ export interface Spelling {
   readonly family: Family;
   /** Protocol of the rule (`-p`), where it gives one that is not negated. */
   readonly proto: number | undefined;
+  /** The protocol behind `! -p`. */
+  readonly unlike?: number | undefined;
   /** Of the iptables whose spelling it is; that of 1.8.9 where nobody says. */
   readonly release?: Release | undefined;
 }

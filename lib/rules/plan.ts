@@ -506,11 +506,15 @@ export class Loader {
     let jump: Plan["jump"] = null;
     /** The unknown match whose options are kept with it. */
     let stranger: { what: string; options: ShapeOption[] } | null = null;
-    const proto = (): number | undefined => {
+    const proto = (negated = false): number | undefined => {
       const slot = first.slots.find((s) => s.key === "proto") ?? null;
       const late = syntax.shape.options.find((o) => PROTO_NAMES.has(o.name));
       const option = slot ?? late;
-      if (option === undefined || (slot !== null ? slot.not : late!.negated) || option.count !== 1)
+      if (
+        option === undefined ||
+        (slot !== null ? slot.not : late!.negated) !== negated ||
+        option.count !== 1
+      )
         return undefined;
       return protocolNumber(syntax.value(option.at));
     };
@@ -592,7 +596,7 @@ export class Loader {
       unknown,
       problems,
       stray,
-      spelling: { family: this.family, proto: proto() },
+      spelling: { family: this.family, proto: proto(), unlike: proto(true) },
     };
   }
 }

@@ -554,7 +554,10 @@ class PacketEngine implements Engine<PacketState> {
     const now = invert(connection.reply);
     const fits = (a: Address, port: number): boolean =>
       (to.kind === "keep" || (to.kind === "range" ? a >= to.first && a <= to.last : a === address)) &&
-      (ports === null || !hasKey(now.proto) || (port >= ports.first && port <= ports.last));
+      // Of GRE the kernel looks for a key, too, and it is 0 (l4proto_in_range).
+      (ports === null ||
+        !(hasKey(now.proto) || now.proto === PROTO.gre) ||
+        (port >= ports.first && port <= ports.last));
     const open = (a: Address, port: number): boolean =>
       !this.isTaken(turned(connection.reply, "src", a, port));
     if (fits(now.src, now.sport))

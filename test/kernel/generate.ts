@@ -401,6 +401,12 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
         `-j DNAT --to-destination ${ordered(next, family).join("-")}`,
         `-j DNAT --to-destination ${ordered(next, family).join("-")} --persistent`,
       );
+      // iptables takes what is excluded for what is asked: then ports are for whatever else comes.
+      if (at.proto === undefined)
+        own.push(
+          `! -p tcp -j DNAT --to-destination ${bracket("80-85")}`,
+          `! -p udp -j REDIRECT --to-ports ${pick(next, PORTS)}`,
+        );
       if (ported)
         own.push(
           `-p ${at.proto} -j DNAT --to-destination ${bracket(String(pick(next, PORTS)))}`,
@@ -418,8 +424,9 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
         `-j SNAT --to-source ${ordered(next, family).join("-")}`,
         `-j SNAT --to-source ${from}${pick(next, [" --random", " --random-fully", " --persistent"])}`,
       );
+      const source = (ports: string): string => (family === 6 ? `[${from}]:${ports}` : `${from}:${ports}`);
+      if (at.proto === undefined) own.push(`! -p tcp -j SNAT --to-source ${source("7-30000")}`);
       if (ported) {
-        const source = (ports: string): string => (family === 6 ? `[${from}]:${ports}` : `${from}:${ports}`);
         own.push(
           `-p ${at.proto} -j SNAT --to-source ${source(String(pick(next, PORTS)))}`,
           `-p ${at.proto} -j SNAT --to-source ${source("40000-40010")}`,

@@ -305,7 +305,7 @@ def header(data, device):
         tos, proto, ttl, at = data[1], data[9], data[8], (data[0] & 15) * 4
         src, dst = data[12:16], data[16:20]
     out = {"out": device, "src": socket.inet_ntop(AF, src), "dst": socket.inet_ntop(AF, dst), "proto": proto, "ttl": ttl, "tos": tos}
-    if proto in (6, 17, 132, 136) and (IP6 or not (data[6] & 0x1F or data[7])) and len(data) >= at + 4:
+    if proto in (6, 17, 33, 132, 136) and (IP6 or not (data[6] & 0x1F or data[7])) and len(data) >= at + 4:
         out["sport"], out["dport"] = struct.unpack_from("!HH", data, at)
     return out
 

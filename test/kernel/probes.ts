@@ -677,6 +677,7 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
       udp("eth0", OUT, 1, BOX, 9),
     ],
   ];
+  yield ["ports for what has none", ...portless(4)];
   yield ["queues that nobody reads", { rules: QUEUED }, queued(OUT, LAN, HERE)];
   yield [
     "a transparent proxy, and routes that lead to it",
@@ -724,6 +725,60 @@ const THROWN: Host["rules"] = {
     "-A count -j RETURN",
   ],
 };
+
+/** Ports for whatever is not TCP: an identifier, or nothing at all where there is neither. A rule for each source. */
+function portless(family: Family): [Host, readonly LabPacket[]] {
+  const [wan, lan, here, own] =
+    family === 4
+      ? ["203.0.113.", "10.99.0.", HERE, "10.99.0.1"]
+      : ["2001:db8:1::", "2001:db8:99::", HERE6, "2001:db8:99::1"];
+  const to = (address: string, ports: string): string =>
+    family === 4 ? `${address}:${ports}` : `[${address}]:${ports}`;
+  const there = ["80", "80-81", "80-85/9"].map((ports) => `DNAT --to-destination ${to(`${lan}2`, ports)}`);
+  const mine = ["7", "40000-40001", "7-9/1"].map((ports) => `SNAT --to-source ${to(here, ports)}`);
+  const inwards = [...there, "REDIRECT --to-ports 80", `DNAT --to-destination :80`];
+  const out = [
+    ...mine,
+    "MASQUERADE --to-ports 7",
+    `SNAT --to-source ${to(`${lan}21-${lan}29`, "7-8")}`,
+    "SNAT --to-source :7",
+  ];
+  const [ask, answer] = family === 4 ? [8, 0] : [128, 129];
+  const each = (from: string, src: string, dst: string, n: number): LabPacket[] => [
+    ...["udp", "sctp", "udplite", "dccp"].map((proto) => ({
+      ...{ ...bare(proto, from, src, dst), sport: 40_000 + n, dport: 9 + n },
+    })),
+    ...["esp", "gre", 253].map((proto) => bare(proto, from, src, dst)),
+    echo(from, src, n, dst, ask),
+  ];
+  const many = (list: readonly string[], make: (i: number, n: number) => LabPacket[]): LabPacket[] =>
+    list.flatMap((_, i) => [1, 2, 3].flatMap((n) => make(i, n)));
+  return [
+    {
+      rules: {
+        nat: [
+          ...inwards.map((how, i) => `-A PREROUTING -s ${wan}1${i} ! -p tcp -j ${how}`),
+          ...out.map((how, i) => `-A POSTROUTING -s ${lan}2${i} ! -p tcp -j ${how}`),
+        ],
+      },
+    },
+    [
+      ...many(inwards, (i, n) => each("eth0", `${wan}1${i}`, own, n)),
+      ...many(out, (i, n) => each("eth1", `${lan}2${i}`, `${wan}3${i}`, n)),
+      ...[80, 81, 85].flatMap((id) =>
+        inwards.map((_, i) => echo("eth1", `${lan}2`, id, `${wan}1${i}`, answer)),
+      ),
+      ...[7, 8, 9, 40_000, 40_001].flatMap((id) =>
+        out.flatMap((_, i) => [
+          echo("eth0", `${wan}3${i}`, id, here, answer),
+          ...["udp", "udplite", "sctp"].map((proto) => ({
+            ...{ ...bare(proto, "eth0", `${wan}3${i}`, here), sport: 10, dport: id },
+          })),
+        ]),
+      ),
+    ],
+  ];
+}
 
 /** Packets that a program decides about: nobody is there. */
 const QUEUED: Host["rules"] = {
@@ -994,6 +1049,7 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
     { rules: THROWN },
     [...others(OUT6, LAN6), ...others(OUT6, HERE6), ...others(OUT6, LAN6).map((p) => ({ ...p, tos: 4 }))],
   ];
+  yield ["ports for what has none", ...portless(6)];
   yield ["queues that nobody reads", { rules: QUEUED }, queued(OUT6, LAN6, HERE6)];
   yield [
     "a transparent proxy, and routes that lead to it",

@@ -1629,6 +1629,12 @@ const targets: readonly Group[] = [
     -j DNAT
     -j DNAT --to-destination frob
     -p icmp -j DNAT --to-destination 192.0.2.1:80
+    -p udplite -j DNAT --to-destination 192.0.2.1:80
+    -p dccp -j DNAT --to-destination 192.0.2.1:80
+    -p icmpv6 -j DNAT --to-destination 192.0.2.1:80
+    -p gre -j DNAT --to-destination 192.0.2.1:80
+    ! -p tcp -j DNAT --to-destination 192.0.2.1:80
+    ! -p gre -j DNAT --to-destination 192.0.2.1:80
     `,
   ),
   of(
@@ -1647,6 +1653,10 @@ const targets: readonly Group[] = [
     -p tcp -j DNAT --to-destination [2001:db8::1]:8000-8010/9000
     -p tcp -j DNAT --to-destination [2001:db8::1]:80 --random --persistent
     -p tcp -j DNAT --to-destination 2001:db8::1:80
+    -p icmpv6 -j DNAT --to-destination [2001:db8::1]:80
+    -p icmp -j DNAT --to-destination [2001:db8::1]:80
+    -p udplite -j DNAT --to-destination [2001:db8::1]:80
+    ! -p tcp -j DNAT --to-destination [2001:db8::1]:80
     `,
   ),
   of(
@@ -1696,6 +1706,10 @@ const targets: readonly Group[] = [
     -p tcp -j MASQUERADE --to-ports http
     -p tcp -j MASQUERADE --to-port 1024
     -j MASQUERADE --to-ports 1024
+    -p tcp -j MASQUERADE --to-ports 8000-8010/9000
+    -p icmp -j MASQUERADE --to-ports 1024
+    -p icmpv6 -j MASQUERADE --to-ports 1024
+    ! -p udp -j MASQUERADE --to-ports 1024
     `,
   ),
   of(
@@ -1713,6 +1727,9 @@ const targets: readonly Group[] = [
     -p tcp -j REDIRECT --to-ports 0
     -p tcp -j REDIRECT --to-ports 8000-8010/9000
     -j REDIRECT --to-ports 3128
+    -p icmp -j REDIRECT --to-ports 3128
+    -p udplite -j REDIRECT --to-ports 3128
+    ! -p icmp -j REDIRECT --to-ports 3128
     `,
   ),
   of(
@@ -2018,6 +2035,8 @@ export const SETS = (family: Family): string => {
  * written instead: each with what iptables-save 1.8.9 does to it.
  */
 export const LOSSY: ReadonlyMap<string, string> = new Map([
+  ["-p tcp -j SNAT --to-source 192.0.2.1:8000-8010/9000", "the base port of a SNAT is printed as 0"],
+  ["-p tcp -j MASQUERADE --to-ports 8000-8010/9000", "the base port is printed as 0"],
   ["! -i +", "legacy drops it, nft keeps it: no interface at all is not everything"],
   ["-p tcp ! --sport 0:65535", "all ports are not printed, negated or not; nft forgets the match"],
   ["-p udp --sport : ! --dport :", "all ports are not printed, negated or not; nft forgets the match"],
@@ -2042,7 +2061,6 @@ export const LOSSY: ReadonlyMap<string, string> = new Map([
     "-m rateest --rateest1 RE1 --rateest-gt --rateest2 RE2 --rateest-bps --rateest-pps",
     "the comparison is printed twice, which iptables-restore refuses",
   ],
-  ["-p tcp -j SNAT --to-source 192.0.2.1:8000-8010/9000", "the base port of a SNAT is printed as 0"],
   [
     '-m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 3 --hashlimit-name "foo bar"',
     "printed without quotes",

@@ -3,7 +3,7 @@
  * xt_REDIRECT.c, xt_NETMAP.c).
  */
 import { parseAddress, printAddress } from "../../packet/address.ts";
-import { type Address, hasPorts, PROTO } from "../../packet/field.ts";
+import { type Address, PROTO } from "../../packet/field.ts";
 import { flag, isPort, isQuad, prefix, readPort, word } from "../codecs.ts";
 import type { Effect, Nat } from "../effect.ts";
 import { type Codec, option, type Spelling, target, Unreadable } from "../extension.ts";
@@ -38,11 +38,17 @@ function readPorts(text: string, spelling: Spelling): Ports | undefined {
 const writePorts = ({ first, last, base }: Ports): string =>
   `${first}${last === first ? "" : `-${last}`}${base === undefined ? "" : `/${base}`}`;
 
-const portRange: Codec<Ports> = word(
-  "a port, or two as first-last",
-  (text, spelling) => (text.includes("/") ? undefined : readPorts(text, spelling)),
-  writePorts,
-);
+const portRange: Codec<Ports> = word("a port, or two as first-last", readPorts, writePorts);
+/** The same without a base. */
+const unshifted: Codec<Ports> = {
+  ...portRange,
+  read: ([text], spelling) =>
+    text!.includes("/") ? new Unreadable(portRange.expects) : portRange.read([text!], spelling),
+};
+
+/** Of a source the base gets lost: iptables has no place for it, and prints a 0 that it does not take back. */
+const rebased = (ports: Ports | null): Ports | null =>
+  ports?.base === undefined ? ports : { ...ports, base: 0 };
 
 /** `address[-address][:port[-port[/base]]]`; IPv6 addresses stand in brackets when ports follow. */
 const destination: Codec<Destination> = {
@@ -107,11 +113,12 @@ const choice = {
   persistent: option("--persistent", flag),
 };
 
-/** Ports need a protocol that has them; ICMP's id counts as one. */
-function portless(ports: Ports | null | undefined, { proto }: Spelling): Unreadable | undefined {
-  if (ports === null || ports === undefined) return undefined;
-  const fine = proto !== undefined && (hasPorts(proto) || proto === PROTO.icmp || proto === PROTO.icmpv6);
-  return fine ? undefined : new Unreadable("-p tcp, udp, sctp, dccp or icmp for a port");
+const PORTED: readonly number[] = [PROTO.tcp, PROTO.udp, PROTO.sctp, PROTO.dccp, PROTO.icmp];
+
+/** Ports need one of these behind `-p`; iptables does not look for the `!` before it, nor for the family (portok). */
+function portless(ports: Ports | null | undefined, { proto, unlike }: Spelling): Unreadable | undefined {
+  if (ports === null || ports === undefined || PORTED.includes((proto ?? unlike)!)) return undefined;
+  return new Unreadable("-p tcp, udp, sctp, dccp or icmp for a port");
 }
 
 export const dnat = target({
@@ -139,7 +146,7 @@ export const snat = target({
   act: ({ to, random, randomFully, persistent }) =>
     translation(
       "src",
-      to!.value,
+      { addresses: to!.value.addresses, ports: rebased(to!.value.ports) },
       random !== undefined || randomFully !== undefined,
       persistent !== undefined,
     ),
@@ -158,14 +165,19 @@ export const masquerade = target({
   tables: ["nat"],
   options: { ports: option("--to-ports", portRange), random: choice.random, randomFully: choice.randomFully },
   normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
-  act: ({ ports, random, randomFully }) =>
-    fromInterface("src", ports?.value, random !== undefined || randomFully !== undefined),
+  // The kernel shifts by a base that nobody has set (nf_nat_masquerade_ipv4).
+  act({ ports, random, randomFully }) {
+    const chosen = random !== undefined || randomFully !== undefined || ports?.value.base !== undefined;
+    if (ports === undefined) return fromInterface("src", undefined, chosen);
+    const { first, last } = ports.value;
+    return fromInterface("src", { first, last }, chosen);
+  },
 });
 
 export const redirect = target({
   name: "REDIRECT",
   tables: ["nat"],
-  options: { ports: option("--to-ports", portRange), random: choice.random },
+  options: { ports: option("--to-ports", unshifted), random: choice.random },
   normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
   act: ({ ports, random }) => fromInterface("dst", ports?.value, random !== undefined),
 });
