@@ -124,9 +124,14 @@ describe("a rule is dead", () => {
       [],
     ],
     [
-      "not behind a note, nor behind a target that nobody knows",
-      ["-A INPUT -j LOG", "-A INPUT -p tcp -j QUUX", "-A INPUT -p tcp -j ACCEPT"],
+      "not behind a note, nor behind what takes some of them only",
+      ["-A INPUT -j LOG", "-A INPUT -p tcp -j SYNPROXY", "-A INPUT -p tcp -j ACCEPT"],
       [],
+    ],
+    [
+      "behind one that hands them to a program, whatever that says",
+      ["-A INPUT -p tcp -j NFQUEUE --queue-num 1", "-A INPUT -p tcp -j ACCEPT"],
+      ["INPUT 2 by 1"],
     ],
   ])("%s", (_name, rules, dead) => {
     expect(told(rules)).toEqual(dead);
