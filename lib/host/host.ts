@@ -36,6 +36,9 @@ export interface Interface {
   readonly link?: string;
 }
 
+/** What the kernel looks at of the TOS byte where it is asked for `tos` (INET_DSCP_MASK, IPTOS_TOS_MASK). */
+export const TOS_MASK: Readonly<Record<Family, number>> = { 4: 0x1c, 6: 0xfc };
+
 /** A route as `ip -j route` lists it. */
 export interface Route {
   /** 4 or 6. */
@@ -61,10 +64,24 @@ export interface Route {
   readonly metric: number;
   /** It leads to a gateway, not to the addresses themselves. */
   readonly gateway?: boolean;
+  /** The ways it leads by where there are several, of which the kernel takes one for each flow. */
+  readonly hops?: readonly NextHop[];
+  /** The TOS that packets have to have; absent where any will do. */
+  readonly tos?: number;
+  /** IPv6: the router preference among routes of one metric, `medium` where it is absent. */
+  readonly preference?: "low" | "high";
   /** Source address the kernel prefers for packets of its own. */
   readonly source: Address | null;
   /** Worked out by fwcheck, not listed by the host. */
   readonly inferred?: boolean;
+}
+
+/** One of several ways that a route leads by. */
+export interface NextHop {
+  /** Interface it leads to. */
+  readonly dev: string;
+  /** It leads to a gateway. */
+  readonly gateway: boolean;
 }
 
 /** A rule of policy routing as `ip -j rule` lists it: which packets ask which table, in order. */
@@ -85,6 +102,10 @@ export interface RoutingRule {
   readonly oif: string | null;
   /** The mark they carry, under a mask; `null` for any. */
   readonly mark: { readonly value: number; readonly mask: number } | null;
+  /** What the TOS byte is under a mask; `null` for any. */
+  readonly tos: { readonly value: number; readonly mask: number } | null;
+  /** First and last owner of the socket that sends; `null` for any. */
+  readonly uid: readonly [number, number] | null;
   /** Protocol number; `null` for any. */
   readonly proto: number | null;
   /** First and last source port; `null` for any. */
@@ -94,10 +115,13 @@ export interface RoutingRule {
   /** The table it asks, or what it does to the packet by itself. */
   readonly action:
     | { readonly kind: "table"; readonly table: string }
-    | { readonly kind: "blackhole" | "unreachable" | "prohibit" | "unknown" };
-  /** Routes of this prefix length or shorter are passed over. */
+    | { readonly kind: "goto"; readonly priority: number | null }
+    | { readonly kind: "blackhole" | "unreachable" | "prohibit" | "nop" | "unknown" };
+  /** A route of this prefix length or shorter is passed over. */
   readonly suppress: number | null;
-  /** What of it fwcheck does not follow (`tos`, `goto`), else `null`. */
+  /** A route by an interface of this group is passed over. */
+  readonly suppressGroup: number | null;
+  /** What of it fwcheck does not follow (`l3mdev`, `tun_id`), else `null`. */
   readonly beyond: string | null;
 }
 

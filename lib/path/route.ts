@@ -63,9 +63,8 @@ export function routeCases(
   family: Family,
 ): { readonly in: RouteCase[]; readonly out: RouteCase[]; readonly again: RouteCase[] } {
   const incoming = [...(family === 4 ? arriving4(host) : []), ...forwarded(host, family)];
-  if (family === 6) return { in: incoming, out: leaving6(host, OUT), again: leaving6(host, AGAIN) };
-  const out = leaving4(host);
-  return { in: incoming, out, again: out };
+  const leaving = family === 4 ? leaving4 : leaving6;
+  return { in: incoming, out: leaving(host, OUT), again: leaving(host, AGAIN) };
 }
 
 /** Unknown: only `ip maddr` tells. Key of the unknown that stands for it. */
@@ -203,7 +202,16 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
     ...fibCases(host, 4, back(host)).flatMap(({ when, outcome: found }): Case<string | null>[] => {
       if (found.kind === "unicast")
         return [
-          { when: and(when, is("in", found.dev)), outcome: null },
+          {
+            when: and(
+              when,
+              within(
+                "in",
+                found.devs.map((dev): Range => [dev, dev]),
+              ),
+            ),
+            outcome: null,
+          },
           { when: and(when, bare, not(unfiltered)), outcome: wrong },
           { when: and(when, strict), outcome: wrong },
           { when, outcome: null },
@@ -256,9 +264,9 @@ export function stoppedCases(host: Host, family: Family): readonly Case<string |
 }
 
 /** IPv4: what the host sends. */
-function leaving4(host: Host): RouteCase[] {
+function leaving4(host: Host, lookup: Lookup): RouteCase[] {
   const group = or(within("dst", MULTICAST[4]), is("dst", EVERYBODY));
-  const tables = fibCases(host, 4, OUT);
+  const tables = fibCases(host, 4, lookup);
   return [
     refuse(within("src", [...MULTICAST[4], [EVERYBODY, EVERYBODY]]), "no address to send from"),
     // Multicast and broadcast leave by the interface that has the source address.

@@ -20,10 +20,14 @@ export interface Scenario {
     /** The ports that make it a bridge. */
     readonly ports?: readonly string[];
   }[];
-  /** Words behind `ip route add`. */
+  /** Words behind `ip nexthop add`. */
+  readonly hops?: readonly string[];
+  /** Words behind `ip route append`. */
   readonly routes: readonly string[];
   /** Words behind `ip rule add`. */
   readonly rules: readonly string[];
+  /** Words behind `ip link set`, when all else is there. */
+  readonly links?: readonly string[];
   readonly sysctls: Readonly<Record<string, string | number>>;
   /** What `ipset restore` loads. */
   readonly sets?: string;
