@@ -62,7 +62,7 @@ export interface Lookup {
   /** Whether the packet's TOS counts; elsewhere it is 0. */
   readonly tos: boolean;
   /** Whether it is for a socket of the host's, whose owner counts; elsewhere that is root. */
-  readonly own: boolean;
+  readonly owner: boolean;
   /**
    * Which of several next hops: any, or the one that the kernel takes by a hash that nobody can foretell. A second lookup
    * may hash another header, and is another unknown.
@@ -80,7 +80,7 @@ const USUAL = {
   header: "own",
   scope: null,
   tos: true,
-  own: false,
+  owner: false,
   hop: "any",
   nearest: false,
 } as const;
@@ -96,9 +96,15 @@ export const FORTH: Lookup = {
   hop: "first",
 };
 /** Where a packet goes that the host sends. */
-export const OUT: Lookup = { ...USUAL, towards: "dst", iif: ownIif, own: true, hop: "first" };
-/** The same once more, when OUTPUT changed it: a link-local address stays on its interface (ip6_route_me_harder). */
-export const AGAIN: Lookup = { ...OUT, scope: "out", hop: "again" };
+export const OUT: Lookup = { ...USUAL, towards: "dst", iif: ownIif, owner: true, hop: "first" };
+/**
+ * The same once more, when OUTPUT changed it: IPv4 forgets whose socket it was (ip_route_me_harder), and IPv6 leaves a
+ * link-local address on its interface (ip6_route_me_harder).
+ */
+export const AGAIN: Readonly<Record<Family, Lookup>> = {
+  4: { ...OUT, owner: false, hop: "again" },
+  6: { ...OUT, scope: "out", hop: "again" },
+};
 
 /** IPv4: where the source of a packet that came in is (fib_validate_source). */
 export const back = (host: Host): Lookup => ({
@@ -221,7 +227,7 @@ function asks(host: Host, rule: RoutingRule, lookup: Lookup): Predicate {
           rule.mark.value === 0 ? not(marked) : NEVER,
         );
   const owner =
-    rule.uid === null ? ANY : lookup.own ? between("uid", ...rule.uid) : rule.uid[0] === 0 ? ANY : NEVER;
+    rule.uid === null ? ANY : lookup.owner ? between("uid", ...rule.uid) : rule.uid[0] === 0 ? ANY : NEVER;
   const grouped = rule.suppressGroup === null || host.interfaces.every((i) => i.group !== undefined);
   const beyond = rule.beyond ?? (grouped ? null : "suppress_ifgroup");
   const port = (field: "sport" | "dport", asked: RoutingRule["sport"]): Predicate =>
@@ -433,8 +439,8 @@ const preferred = ({ preference }: Route): number =>
  * Default routes of IPv4 that differ in their gateway alone: for what the host sends, the kernel goes by which gateway
  * it has heard of (fib_select_default).
  */
-function tied(r: Route, group: readonly Route[], { own }: Lookup): Route {
-  if (!own || r.hops !== undefined || r.to.mask !== 0 || !usesGateway(r)) return r;
+function tied(r: Route, group: readonly Route[], { iif, hop }: Lookup): Route {
+  if (iif !== ownIif || hop === "any" || r.hops !== undefined || r.to.mask !== 0 || !usesGateway(r)) return r;
   const hops = group
     .filter((o) => o.table === r.table && o.tos === r.tos && o.metric === r.metric && usesGateway(o))
     .map((o) => ({ dev: o.dev!, gateway: true }));

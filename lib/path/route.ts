@@ -64,7 +64,7 @@ export function routeCases(
 ): { readonly in: RouteCase[]; readonly out: RouteCase[]; readonly again: RouteCase[] } {
   const incoming = [...(family === 4 ? arriving4(host) : []), ...forwarded(host, family)];
   const leaving = family === 4 ? leaving4 : leaving6;
-  return { in: incoming, out: leaving(host, OUT), again: leaving(host, AGAIN) };
+  return { in: incoming, out: leaving(host, OUT), again: leaving(host, AGAIN[family]) };
 }
 
 /** Unknown: only `ip maddr` tells. Key of the unknown that stands for it. */
