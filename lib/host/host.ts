@@ -28,8 +28,13 @@ export interface Interface {
   readonly name: string;
   /** All of both families. */
   readonly addresses: readonly InterfaceAddress[];
-  /** The bridge it is a port of. */
+  /** The interface it is a port of: a bridge, unless that one's `masters` says otherwise. */
   readonly master: string | null;
+  /**
+   * What it is to its ports where that is known: a bridge switches between them, a bond (or team) takes in all they get as
+   * its own, a VRF routes it by tables of its own.
+   */
+  readonly masters?: "bridge" | "bond" | "vrf" | "other";
   /** Its group, where that is known. */
   readonly group?: number;
   /** Its kind of link as `ip -j addr` names it (`ether`, `loopback`, `none`), where that is known. */
@@ -106,6 +111,8 @@ export interface RoutingRule {
   readonly tos: { readonly value: number; readonly mask: number } | null;
   /** First and last owner of the socket that sends; `null` for any. */
   readonly uid: readonly [number, number] | null;
+  /** It is only for what comes or goes by a VRF, whose table it asks (`l3mdev`). */
+  readonly vrf: boolean;
   /** Protocol number; `null` for any. */
   readonly proto: number | null;
   /** First and last source port; `null` for any. */
@@ -121,7 +128,7 @@ export interface RoutingRule {
   readonly suppress: number | null;
   /** A route by an interface of this group is passed over. */
   readonly suppressGroup: number | null;
-  /** What of it fwcheck does not follow (`l3mdev`, `tun_id`), else `null`. */
+  /** What of it fwcheck does not follow (`tun_id`), else `null`. */
   readonly beyond: string | null;
 }
 

@@ -86,7 +86,7 @@ export function readHost(
   const interfaces: Interface[] =
     sources.addr === undefined
       ? inferInterfaces(rulesets, networks, hints, say)
-      : each(sources.addr, "ip -j addr", readAddresses).flat();
+      : merged(each(sources.addr, "ip -j addr", readAddresses).flat());
   const bridges = new Set([
     ...dockerBridges(rulesets).keys(),
     ...networks.flatMap((n) => (n.bridge === null ? [] : [n.bridge])),
@@ -117,7 +117,43 @@ export function readHost(
     member: (set, sides, family) => sets.member(set, sides, family),
     parts: (set) => sets.parts(set),
     inferred,
-    doubts: sources.doubts ?? [],
+    doubts: [...(sources.doubts ?? []), ...foreign(interfaces)],
     diagnostics: ipsets.diagnostics.map((d) => ({ ...d, source: sources.ipset?.[0]?.name ?? "" })),
   };
 }
+
+/** Interfaces that were listed several times, by family or by `ip -d link`: what one listing does not tell another may. */
+function merged(interfaces: readonly Interface[]): Interface[] {
+  const known = new Map<string, Interface>();
+  for (const each of interfaces) {
+    const before = known.get(each.name);
+    known.set(
+      each.name,
+      before === undefined
+        ? each
+        : {
+            ...each,
+            ...before,
+            master: before.master ?? each.master,
+            ...(each.masters === undefined ? {} : { masters: each.masters }),
+            addresses: [
+              ...before.addresses,
+              ...each.addresses.filter((a) => before.addresses.every((b) => b.address !== a.address)),
+            ],
+          },
+    );
+  }
+  return [...known.values()];
+}
+
+/** Masters of whose ports nothing can be said. */
+const foreign = (interfaces: readonly Interface[]): string[] =>
+  interfaces
+    .filter(
+      ({ name, masters }) =>
+        (masters === "vrf" || masters === "other") && interfaces.some((i) => i.master === name),
+    )
+    .map(
+      ({ name, masters }) =>
+        `what comes and goes by ${name}, ${masters === "vrf" ? "a VRF" : "neither a bridge nor a bond"}, is not followed`,
+    );

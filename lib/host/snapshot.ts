@@ -67,7 +67,11 @@ export function readSnapshot(source: Source): Snapshot {
   }
   const rules = parts.filter((p) => p.kind === "rules" && good(p));
   const sources: HostSources = Object.fromEntries(
-    KINDS.map((kind) => [kind, of(kind)] as const).filter(([, list]) => list.length > 0),
+    KINDS.map((kind) => {
+      const found = of(kind);
+      // `ip -d link` tells a bond from a bridge; addresses are what it does not tell.
+      return [kind, kind === "addr" && found.length > 0 ? [...found, ...of("link")] : found] as const;
+    }).filter(([, list]) => list.length > 0),
   );
   return {
     rules: [4, 6].flatMap((family) => {

@@ -228,8 +228,10 @@ function asks(host: Host, rule: RoutingRule, lookup: Lookup): Predicate {
         );
   const owner =
     rule.uid === null ? ANY : lookup.owner ? between("uid", ...rule.uid) : rule.uid[0] === 0 ? ANY : NEVER;
+  // What comes by a VRF is not followed; whether there is one the list of interfaces tells.
+  const listed = host.interfaces.some((i) => i.link !== undefined);
   const grouped = rule.suppressGroup === null || host.interfaces.every((i) => i.group !== undefined);
-  const beyond = rule.beyond ?? (grouped ? null : "suppress_ifgroup");
+  const beyond = rule.vrf && !listed ? "l3mdev" : (rule.beyond ?? (grouped ? null : "suppress_ifgroup"));
   const port = (field: "sport" | "dport", asked: RoutingRule["sport"]): Predicate =>
     asked === null ? ANY : header === "own" || header === "answer" ? between(field, ...asked) : NEVER;
   const [from, to] = header === "answer" ? (["dport", "sport"] as const) : (["sport", "dport"] as const);
@@ -244,7 +246,8 @@ function asks(host: Host, rule: RoutingRule, lookup: Lookup): Predicate {
     rule.proto === null ? ANY : header === "none" ? NEVER : is("proto", rule.proto),
     port(from, rule.sport),
     port(to, rule.dport),
-    beyond === null && rule.action.kind !== "unknown"
+    rule.vrf && listed ? NEVER : ANY,
+    beyond === null && (rule.vrf || rule.action.kind !== "unknown")
       ? ANY
       : opaque(`ip-rule(${rule.priority})`, `${beyond ?? "its action"} of the rule is not followed`),
   );
@@ -269,7 +272,10 @@ export function conf(
 }
 
 /** Where nobody listed the kernel's own table, it holds what the addresses make it hold. */
-function implied(host: Host, family: Family): Route[] {
+function implied(whole: Host, family: Family): Route[] {
+  // A VRF's ports have theirs in its own table.
+  const vrfs = whole.interfaces.filter((i) => i.masters === "vrf").map((i) => i.name);
+  const host = { ...whole, interfaces: whole.interfaces.filter((i) => !vrfs.includes(i.master ?? "")) };
   const devices = new Map<string, string>();
   for (const { name, addresses } of host.interfaces)
     for (const a of addresses) {

@@ -17,7 +17,7 @@ import {
   type TableName,
   targetName,
 } from "../rules/ruleset.ts";
-import { acrossCases, type Entry, entryCases } from "./bridge.ts";
+import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./case.ts";
 import { freshCases, loose } from "./fresh.ts";
 import { STOPS, type Stop } from "./hooks.ts";
@@ -92,6 +92,8 @@ const TRACKING_TARGETS = new Set([
 export class Program {
   /** What the matches ask of the host. */
   readonly facts: Facts;
+  /** Interfaces beyond which nothing is followed, and why. */
+  readonly unfollowed: ReadonlyMap<string, string>;
   private readonly chains = new Map<Chain, BoundChain>();
   private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
   private readonly stopsMade = new Map<Hook, readonly Stop[]>();
@@ -122,6 +124,7 @@ export class Program {
     readonly host: Host,
   ) {
     const { family } = ruleset;
+    this.unfollowed = unfollowedOf(host);
     this.facts = {
       ...factsOf(host, family),
       addressIs: kindsOf(host, family),

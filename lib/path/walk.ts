@@ -107,7 +107,11 @@ class Walk<S> {
   arrive(start: S): void {
     const { engine, program } = this;
     for (const { state: came, outcome: entry } of engine.choose(start, program.entries)) {
-      const { changes, bridge } = entry;
+      const { changes, bridge, unfollowed } = entry;
+      if (unfollowed !== null) {
+        this.left(came, unfollowed, null);
+        continue;
+      }
       const state = changes.reduce((s, [field, value]) => engine.assign(s, field, value), came);
       if (bridge === null) this.received(state);
       else
@@ -152,6 +156,11 @@ class Walk<S> {
   /** What goes no further without any rule saying so. */
   private lost(state: S, why: string, hook: Hook | null = null): void {
     this.endings.push({ state, verdict: "drop", delivery: "none", out: null, why, hook });
+  }
+
+  /** What is not followed any further. */
+  private left(state: S, why: string, hook: Hook | null): void {
+    this.endings.push({ state, verdict: "undecided", delivery: "none", out: null, why, hook });
   }
 
   /** The parts that no case refuses; what one does has ended. */
@@ -240,7 +249,9 @@ class Walk<S> {
   /** The end of the last hook. */
   private end({ delivery, out }: Leg<S>, last: S, hook: Hook): void {
     const { state, why } = this.engine.confirm(last);
+    const beyond = this.program.unfollowed.get(out ?? "");
     if (why !== null) this.lost(state, why, hook);
+    else if (beyond !== undefined) this.left(state, beyond, hook);
     else this.endings.push({ state, verdict: "accept", delivery, out, why, hook });
   }
 

@@ -174,3 +174,186 @@ describe("IPv6 routes of one metric", () => {
     expect(by([both])).toEqual(["eth0", "eth1"]);
   });
 });
+
+describe("rules of policy routing", () => {
+  const rule = (priority: number, more: Json = {}) => ({ priority, src: "all", ...more });
+  const USUAL = [
+    rule(0, { table: "local" }),
+    rule(32766, { table: "main" }),
+    rule(32767, { table: "default" }),
+  ];
+  const ROUTES = [
+    ...OWN,
+    ...NEAR,
+    ...["eth0", "eth1", "eth2"].map((dev, i) => ({ dst: "default", dev, table: `10${i}` })),
+    { dst: "198.51.100.0/24", dev: "eth2" },
+  ];
+  const TO: PacketJson = { in: "eth0", src: "203.0.113.7", dst: "198.51.100.9" };
+  const out = (rules: Json[], packet: Partial<PacketJson> = {}, given: Given = {}) =>
+    ways(run({ route: ROUTES, ...given, rule: [...USUAL, ...rules] }, { ...TO, ...packet }))
+      .map((o) => o ?? "none")
+      .join(" ");
+
+  test("tos looks at three bits for IPv4", () => {
+    const rules = [rule(10, { tos: "0x10", table: "101" })];
+    expect([0x10, 0x12, 0x30, 0x18, 0].map((tos) => out(rules, { tos }))).toEqual([
+      ...["eth1", "eth1", "eth1", "eth2", "eth2"],
+    ]);
+  });
+  test("tos and dscp look at six otherwise", () => {
+    for (const asked of [{ dscp: "EF" }, { dscp: "46" }, { dscp: "0x2e" }]) {
+      const rules = [rule(10, { ...asked, table: "101" })];
+      expect([0xb8, 0xbb, 0x18, 0].map((tos) => out(rules, { tos }))).toEqual([
+        "eth1",
+        "eth1",
+        "eth2",
+        "eth2",
+      ]);
+    }
+    const rule6 = [
+      rule(0, { table: "local" }),
+      rule(10, { tos: "EF", table: "101" }),
+      rule(32766, { table: "main" }),
+    ];
+    const route = [
+      ...own6,
+      { dst: "::/0", dev: "eth0", metric: 1024 },
+      { dst: "::/0", dev: "eth1", metric: 1024, table: "101" },
+    ];
+    const packet = { in: "eth2", src: "2001:db8:98::7", dst: "2001:db8:50::9" };
+    expect([0xb8, 0xbb, 0x18].map((tos) => ways(run({ route, rule: rule6 }, { ...packet, tos })))).toEqual([
+      ...[["eth1"], ["eth1"], ["eth0"]],
+    ]);
+  });
+  test("a TOS by a name that nobody knows is undecided", () => {
+    expect(out([rule(10, { tos: "somewhat", table: "101" })])).toBe("eth1 eth2");
+  });
+  test("goto leads past rules, and nowhere where nobody has its priority", () => {
+    const rules = [
+      rule(10, { iif: "eth0", goto: 30 }),
+      rule(20, { table: "101" }),
+      rule(30, { nop: null }),
+      rule(40, { table: "100" }),
+    ];
+    expect(out(rules)).toBe("eth0");
+    expect(out(rules, { in: "eth2", src: "10.98.0.7" })).toBe("eth1");
+    expect(out([rule(10, { goto: 15, unresolved: null }), rule(20, { table: "101" })])).toBe("eth1");
+    expect(out([rule(10, { goto: "none" }), rule(20, { table: "101" })])).toBe("eth1");
+  });
+  test("a goto that is passed over leads nowhere", () => {
+    const rules = [
+      rule(10, { goto: 40 }),
+      rule(20, { goto: 60 }),
+      rule(40, { table: "101" }),
+      rule(60, { table: "100" }),
+    ];
+    expect(out(rules)).toBe("eth1");
+  });
+  test("owners count for the host's own packets until OUTPUT changes them; all else is root's", () => {
+    const rules = [rule(10, { uid_start: 1000, uid_end: 2000, table: "101" })];
+    const own = { in: null, src: "203.0.113.1" };
+    expect([999, 1000, 2000, 2001].map((uid) => out(rules, { ...own, uid }))).toEqual([
+      ...["eth2", "eth1", "eth1", "eth2"],
+    ]);
+    expect(out(rules, own)).toBe("eth1 eth2");
+    expect(out(rules)).toBe("eth2");
+    expect(out([rule(10, { uid_start: 0, uid_end: 5, table: "101" })])).toBe("eth1");
+    const save = `*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-xmark 0x1/0x1\nCOMMIT\n${SAVE}`;
+    expect(out(rules, { ...own, uid: 1000 }, { save })).toBe("eth2");
+  });
+  test("what leads out by an interface of a group is passed over", () => {
+    const rules = [
+      rule(10, { table: "101", suppress_ifgroup: "2" }),
+      rule(20, { table: "100", suppress_ifgroup: "2" }),
+    ];
+    expect(out(rules)).toBe("eth0");
+    const addr = ADDR.map((each) => ({ ...each, group: "some" }));
+    expect(out(rules, {}, { addr })).toBe("eth1 eth0 eth2");
+  });
+  test("what refuses is not suppressed", () => {
+    const route = [...ROUTES, { type: "blackhole", dst: "default", table: "103" }];
+    expect(out([rule(10, { table: "103", suppress_prefixlength: 0 })], {}, { route })).toBe("none");
+    expect(out([rule(10, { table: "101", suppress_prefixlength: 0 })], {}, { route })).toBe("eth2");
+  });
+  test("a route for a TOS comes before the others of its prefix", () => {
+    const route = [
+      ...ROUTES,
+      { dst: "198.51.100.0/24", dev: "eth1", tos: "0x10", metric: 5 },
+      { dst: "198.51.100.0/25", dev: "eth0", tos: "0x08" },
+    ];
+    expect([0, 0x10, 0x08, 0x12].map((tos) => out([], { tos }, { route }))).toEqual([
+      ...["eth2", "eth1", "eth0", "eth1"],
+    ]);
+  });
+  test("realms decide nothing, l3mdev nothing where there is no VRF, tun_id is not followed", () => {
+    expect(out([rule(10, { flow_to: "4", table: "101" })])).toBe("eth1");
+    expect(out([rule(10, { l3mdev: null })])).toBe("eth2");
+    expect(out([rule(10, { tun_id: 5, table: "101" })])).toBe("eth1 eth2");
+  });
+});
+
+describe("masters of other kinds than bridges", () => {
+  const port = (name: string, master: string) => device(name, [], { master });
+  const to = (addr: readonly Json[], packet: PacketJson, save = SAVE) =>
+    run({ addr: [...ADDR, ...addr], save }, packet);
+  const SEEN = `*mangle\n:PREROUTING ACCEPT [0:0]\n${["bond0", "eth5", "br0"].map((n) => `-A PREROUTING -i ${n}\n`).join("")}-A PREROUTING -m physdev --physdev-in bond0\nCOMMIT\n${SAVE}`;
+  const rules = (answer: Answer) =>
+    answer.path.flatMap((s) => (s.step === "rule" && s.chain === "PREROUTING" ? [s.rule] : []));
+  const packet: PacketJson = { in: "eth5", src: "172.20.0.7", dst: "172.20.0.1" };
+
+  test("a bond's port never shows", () => {
+    for (const more of [
+      { flags: ["MASTER", "UP"] },
+      { linkinfo: { info_kind: "bond" } },
+      { linkinfo: { info_kind: "team" } },
+    ]) {
+      const addr = [device("bond0", ["172.20.0.1/24"], more), port("eth5", "bond0")];
+      expect(rules(to(addr, packet, SEEN))).toEqual([1]);
+      // Nothing is switched from one port to another.
+      expect(to(addr, { ...packet, dst: "172.20.0.9" })).toMatchObject({ out: "bond0", delivery: "forward" });
+    }
+  });
+  test("a bond may be a port of a bridge", () => {
+    const addr = [
+      device("br0", ["172.20.0.1/24"]),
+      device("bond0", [], { flags: ["MASTER", "UP"], master: "br0" }),
+      port("eth5", "bond0"),
+    ];
+    expect(rules(to(addr, packet, SEEN))).toEqual([3, 4]);
+  });
+  test("a VRF is not followed, in nor out", () => {
+    for (const more of [{ flags: ["MASTER", "NOARP", "UP"] }, { linkinfo: { info_kind: "vrf" } }]) {
+      const addr = [device("blue", [], more), device("eth5", ["172.20.0.1/24"], { master: "blue" })];
+      for (const name of ["eth5", "blue"])
+        expect(to(addr, { ...packet, in: name })).toMatchObject({
+          verdict: "undecided",
+          reason: "what the VRF blue makes of its packets is not followed",
+        });
+      // Its addresses are none of the host's for the others.
+      expect(to(addr, { ...packet, in: "eth0", src: "203.0.113.7" }).delivery).toBe("forward");
+    }
+  });
+  test("what leaves by a VRF is undecided once the rules let it out", () => {
+    const addr = [...ADDR, device("blue", [], { flags: ["MASTER", "NOARP", "UP"] })];
+    const route = [...OWN, ...NEAR, { dst: "198.51.100.0/24", dev: "blue" }];
+    expect(run({ addr, route }, FORTH).verdict).toBe("undecided");
+    const save = SAVE.replace("FORWARD ACCEPT", "FORWARD DROP");
+    expect(run({ addr, route, save }, FORTH).verdict).toBe("drop");
+  });
+  test("what is neither is undecided, and told", () => {
+    const addr = [device("ovs-system", []), port("eth5", "ovs-system")];
+    const listed = [{ name: "addr", text: JSON.stringify([...ADDR, ...addr]) }];
+    expect(to(addr, packet).verdict).toBe("undecided");
+    expect(readHost({ addr: listed }, []).doubts).toEqual([
+      "what comes and goes by ovs-system, neither a bridge nor a bond, is not followed",
+    ]);
+  });
+  test("`ip -d link` beside `ip addr` tells of a team", () => {
+    const text = (of: readonly Json[]) => ({ name: "addr", text: JSON.stringify(of) });
+    const link = { ifname: "team0", linkinfo: { info_kind: "team" } };
+    const host = readHost({ addr: [text([...ADDR, device("team0", ["172.20.0.1/24"])]), text([link])] }, []);
+    expect(host.interfaces.filter((i) => i.name === "team0")).toMatchObject([
+      { masters: "bond", addresses: [{ address: 0xac14_0001 }] },
+    ]);
+  });
+});

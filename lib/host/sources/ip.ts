@@ -12,6 +12,19 @@ import {
 } from "../host.ts";
 import { arrays, list, property, text } from "./json.ts";
 
+/**
+ * What an interface is to its ports: `ip -d` says its kind. Its flags say it, too, but for a team, which looks like a
+ * bridge (bond_setup, vrf_setup).
+ */
+function masterOf(name: string, entry: unknown): Interface["masters"] {
+  const kind = text(property(property(entry, "linkinfo"), "info_kind"));
+  const flags = list(property(entry, "flags"));
+  if (kind === "bond" || kind === "team") return "bond";
+  if (kind === "vrf" || kind === "bridge") return kind;
+  if (kind === "openvswitch" || kind === "hsr" || name === "ovs-system") return "other";
+  return flags.includes("MASTER") ? (flags.includes("NOARP") ? "vrf" : "bond") : undefined;
+}
+
 /** Interfaces and their addresses. @throws SyntaxError when the text is no JSON */
 export function readAddresses(source: string): Interface[] {
   return arrays(source).flatMap((entry): Interface[] => {
@@ -33,9 +46,11 @@ export function readAddresses(source: string): Interface[] {
     });
     const link = text(property(entry, "link_type"));
     const group = groupNumber(text(property(entry, "group")));
+    const master = masterOf(name, entry);
     return [
       {
         ...{ name, addresses, master: text(property(entry, "master")) ?? null },
+        ...(master === undefined ? {} : { masters: master }),
         ...(group === undefined ? {} : { group }),
         ...(link === undefined ? {} : { link }),
       },
@@ -116,8 +131,8 @@ function byteOf(value: unknown): number | undefined {
 function tosOf(entry: unknown, family: Family): RoutingRule["tos"] | undefined {
   const dscp = property(entry, "dscp");
   if (dscp !== undefined) {
-    const point = /^\d+$/.test(String(dscp)) ? Number(dscp) << 2 : byteOf(dscp);
-    return point === undefined ? undefined : { value: point, mask: 0xfc };
+    const value = /^(0x[\da-f]+|\d+)$/i.test(String(dscp)) ? Number(dscp) << 2 : byteOf(dscp);
+    return value === undefined ? undefined : { value, mask: 0xfc };
   }
   if (property(entry, "tos") === undefined) return null;
   const value = byteOf(property(entry, "tos"));
@@ -131,7 +146,7 @@ const groupNumber = (name: string | undefined): number | undefined =>
 const SELF = ["blackhole", "unreachable", "prohibit"] as const;
 /** What a rule may say that is followed; anything else makes it one that nobody can follow. */
 const FOLLOWED = new Set([
-  ...["tos", "dscp", "uid_start", "uid_end", "goto", "unresolved", "nop", "suppress_ifgroup"],
+  ...["tos", "dscp", "uid_start", "uid_end", "goto", "unresolved", "nop", "suppress_ifgroup", "l3mdev"],
   // An interface that is gone no packet comes by; a realm decides nothing.
   ...["iif_detached", "oif_detached", "flow_from", "flow_to"],
   ...[
@@ -218,6 +233,7 @@ export function readRules(source: string): RoutingRule[] {
         iif: text(property(entry, "iif")) ?? null,
         oif: text(property(entry, "oif")) ?? null,
         mark: mark === undefined ? null : { value: mark, mask: number("fwmask") ?? 0xffff_ffff },
+        vrf: property(entry, "l3mdev") !== undefined,
         tos: tos ?? null,
         uid: first === undefined || last === undefined ? null : [first, last],
         proto: protoNumber(String(property(entry, "ipproto") ?? "")) ?? null,
