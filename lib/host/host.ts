@@ -18,6 +18,8 @@ export interface InterfaceAddress {
   readonly prefix: Prefix;
   /** Its subnet's broadcast address where one is set, else `null`. */
   readonly broadcast: Address | null;
+  /** It is of the link or the host alone (`scope`): others are not sent to from it. */
+  readonly narrow?: boolean;
   /** Made up by fwcheck to stand for whatever address the host has. */
   readonly invented?: boolean;
 }
@@ -61,6 +63,8 @@ export interface Route {
     | "throw";
   /** Destinations it is for. */
   readonly to: Prefix;
+  /** Sources it is for, of IPv6 alone; absent for all. */
+  readonly from?: Prefix;
   /** Interface it leads to; `null` where it leads nowhere. */
   readonly dev: string | null;
   /** Name of its table, or the number where it has none. */
@@ -69,6 +73,8 @@ export interface Route {
   readonly metric: number;
   /** It leads to a gateway, not to the addresses themselves. */
   readonly gateway?: boolean;
+  /** The gateway's address, where it is of the route's own family. */
+  readonly via?: Address;
   /** The ways it leads by where there are several, of which the kernel takes one for each flow. */
   readonly hops?: readonly NextHop[];
   /** The TOS that packets have to have; absent where any will do. */
@@ -87,6 +93,8 @@ export interface NextHop {
   readonly dev: string;
   /** It leads to a gateway. */
   readonly gateway: boolean;
+  /** The gateway's address, where it is of the route's own family. */
+  readonly via?: Address;
 }
 
 /** A rule of policy routing as `ip -j rule` lists it: which packets ask which table, in order. */

@@ -257,7 +257,11 @@ function asks(host: Host, rule: RoutingRule, lookup: Lookup): Predicate {
 const asksTos = ({ tos }: Lookup, mask: number, value: number): Predicate =>
   tos ? bits("tos", mask, value) : value === 0 ? ANY : NEVER;
 
-/** A sysctl that each interface has besides `all`; the kernel takes either, the greater, or the interface's alone. */
+/** A sysctl of IPv6 that an interface has: `all` is written to each. */
+export const conf6 = (host: Host, name: string, device: string): number =>
+  sysctl(host, `net.ipv6.conf.${device}.${name}`, 0);
+
+/** A sysctl of IPv4 that each interface has besides `all`; the kernel takes either, the greater, or the interface's alone. */
 export function conf(
   host: Host,
   name: string,
@@ -345,6 +349,7 @@ function tableCases(
     .sort(
       (a, b) =>
         length(b) - length(a) ||
+        sourceLength(b) - sourceLength(a) ||
         tables.indexOf(a.table) - tables.indexOf(b.table) ||
         (b.tos ?? 0) - (a.tos ?? 0) ||
         a.metric - b.metric ||
@@ -362,6 +367,9 @@ function tableCases(
   const at = (r: Route, here: Predicate, dev?: string): Case<Found>[] => {
     const inside = and(
       length(r) === 0 ? ANY : within(towards, [prefixRange(r.to)]),
+      r.from === undefined
+        ? ANY
+        : and(not(lookup.alone), within(towards === "dst" ? "src" : "dst", [prefixRange(r.from)])),
       r.tos === undefined ? ANY : asksTos(lookup, TOS_MASK[4], r.tos),
       here,
     );
@@ -387,7 +395,7 @@ function tableCases(
   };
   const groups = new Map<string, Route[]>();
   for (const r of sorted) {
-    const key = `${r.to.address}/${length(r)}`;
+    const key = `${r.to.address}/${length(r)} ${r.from?.address}/${sourceLength(r)}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [r]);
     else group.push(r);
@@ -434,6 +442,9 @@ function tableCases(
     return [...back, ...at(first, unscoped), ...(unscoped === ANY ? [] : [...near, ...last])];
   }
 }
+
+/** How long a prefix of sources it is for: the longest is asked first where that of the destination is the same. */
+const sourceLength = ({ from }: Route): number => (from === undefined ? 0 : (maskBits(from.mask) ?? 0));
 
 const REFUSES: ReadonlySet<Route["type"]> = new Set(["blackhole", "unreachable", "prohibit"]);
 

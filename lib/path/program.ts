@@ -228,7 +228,7 @@ export class Program {
 
   /** What is dropped before any table sees it: why, else `null`. */
   get refused(): readonly Case<string | null>[] {
-    this.refusedMade ??= refusedCases(this.ruleset.family, this.tracks);
+    this.refusedMade ??= refusedCases(this.host, this.ruleset.family, this.tracks);
     return this.refusedMade;
   }
 

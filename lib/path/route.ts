@@ -25,6 +25,7 @@ import {
   back,
   byInterface,
   conf,
+  conf6,
   custom,
   FORTH,
   type Found,
@@ -120,8 +121,8 @@ function forwarded(host: Host, family: Family): RouteCase[] {
           ),
         )
       : sysctl(host, "net.ipv6.conf.all.forwarding", 1) !== 0
-        ? or()
-        : ANY;
+        ? NEVER
+        : not(byInterface(host, (name) => conf6(host, "force_forwarding", name) !== 0));
   const off = none("forwarding is switched off (sysctl)");
   const backwards = family === 4 ? fibCases(host, 4, back(host)) : [];
   const accepts = byInterface(host, (name) => conf(host, "accept_local", name, "or") !== 0);
@@ -132,15 +133,46 @@ function forwarded(host: Host, family: Family): RouteCase[] {
     })),
   );
   const waits = refuse(is("fragment", 1), WAITS);
+  const hidden =
+    family === 4
+      ? and(
+          DISGUISED,
+          byInterface(host, (name) => conf(host, "drop_unicast_in_l2_multicast", name, "or") !== 0),
+        )
+      : NEVER;
+  /** Where packets for everybody on another link are forwarded: both settings have to say so. */
+  const spreads = byInterface(
+    host,
+    (name) =>
+      sysctl(host, "net.ipv4.conf.all.bc_forwarding", 0) !== 0 &&
+      conf(host, "bc_forwarding", name, "own") !== 0,
+  );
   const sent = ({ when, outcome: found }: Case<Found>): RouteCase[] => {
     const here = (c: RouteCase): RouteCase => ({ when: and(when, c.when), outcome: c.outcome });
     switch (found.kind) {
       case "anycast":
         if (family === 4) return [refuse(when, "a route says anycast")];
         return [here(waits), { when, outcome: { kind: "local", route: found.route } }];
-      case "local":
       case "broadcast":
-        return [here(waits), { when, outcome: { kind: "local", route: found.route } }];
+        return [
+          ...(found.dev === null
+            ? []
+            : [
+                ...turning4(host, found.dev, notUnicast).map(here).map(only(spreads)),
+                {
+                  when: and(when, spreads),
+                  outcome: { kind: "via", out: found.dev, route: found.route },
+                } as const,
+              ]),
+          here(waits),
+          { when, outcome: { kind: "local", route: found.route } },
+        ];
+      case "local":
+        return [
+          here(refuse(hidden, HIDDEN)),
+          here(waits),
+          { when, outcome: { kind: "local", route: found.route } },
+        ];
       case "multicast":
         return family === 4
           ? [refuse(when, "a route says multicast")]
@@ -161,6 +193,14 @@ function forwarded(host: Host, family: Family): RouteCase[] {
   const cases = fibCases(host, family, FORTH).flatMap(sent);
   return [...cases, refuse(ANY, "no route leads there")];
 }
+
+const only =
+  (more: Predicate) =>
+  (c: RouteCase): RouteCase => ({ when: and(more, c.when), outcome: c.outcome });
+
+/** A frame for many with a packet for one (RFC 1122, 3.3.6). */
+const DISGUISED = between("pkttype", 1, 2);
+const HIDDEN = "a packet for one in a frame for many (drop_unicast_in_l2_multicast)";
 
 /** Where it leaves by the interface it came in by, the source is looked up in any case (send_redirects). */
 function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
@@ -337,7 +377,8 @@ export const heldCases = (tracks: boolean): Case<string | null>[] => [
 const OTHER_HOST = 3;
 
 /** What is refused before any table: frames that only came by (ip_rcv_core), IPv6 headers that cannot come by a wire (ip6_rcv_core), and what is held back. */
-export function refusedCases(family: Family, tracks: boolean): Case<string | null>[] {
+export function refusedCases(host: Host, family: Family, tracks: boolean): Case<string | null>[] {
+  const six = (name: string): Predicate => byInterface(host, (device) => conf6(host, name, device) !== 0);
   const outside = not(is("in", "lo"));
   const at = (when: Predicate, outcome: string): Case<string | null> => ({ when, outcome });
   return [
@@ -345,8 +386,10 @@ export function refusedCases(family: Family, tracks: boolean): Case<string | nul
     ...(family === 4
       ? []
       : [
+          at(six("disable_ipv6"), "IPv6 is switched off where it came in (sysctl)"),
           at(and(outside, within("src", LOOPBACK[6])), "::1 from outside"),
           at(and(outside, within("dst", LOOPBACK[6])), "::1 from outside"),
+          at(and(DISGUISED, not(within("dst", MULTICAST[6])), six("drop_unicast_in_l2_multicast")), HIDDEN),
           at(within("src", MULTICAST[6]), "a multicast source"),
           // Scope 0 is reserved, scope 1 never leaves an interface.
           at(and(outside, ...SCOPES), "a multicast group that does not leave its host"),

@@ -26,8 +26,8 @@ export interface Scenario {
   readonly routes: readonly string[];
   /** Words behind `ip rule add`. */
   readonly rules: readonly string[];
-  /** Words behind `ip link set`, when all else is there. */
-  readonly links?: readonly string[];
+  /** Words behind `ip`, when all else is there. */
+  readonly last?: readonly string[];
   readonly sysctls: Readonly<Record<string, string | number>>;
   /** What `ipset restore` loads. */
   readonly sets?: string;

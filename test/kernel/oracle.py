@@ -119,9 +119,9 @@ for name, value in HOST["sysctls"].items():
 run("ip", "-batch", "-", text="".join(f"nexthop add {hop}\n" for hop in HOST.get("hops", [])))
 lines = [f"route append {route}" for route in HOST.get("routes", [])]
 lines += [f"rule add {rule}" for rule in HOST.get("rules", [])]
-lines += [f"link set {link}" for link in HOST.get("links", [])]
+lines += HOST.get("last", [])
 run(*ip, text="\n".join(lines) + "\n")
-if HOST.get("links"):
+if HOST.get("last"):
     # What a carrier means for the routes the kernel works out a second later at most (linkwatch_do_dev).
     time.sleep(1.5)
 
@@ -151,6 +151,7 @@ if os.path.exists("/proc/sys/net/netfilter/nf_conntrack_checksum"):
 
 def sysctls():
     wanted = ["rp_filter", "accept_local", "route_localnet", "forwarding", "send_redirects", "src_valid_mark", "bc_forwarding"]
+    wanted += ["force_forwarding", "disable_ipv6", "drop_unicast_in_l2_multicast"]
     paths = [p for v in "46" for n in wanted for p in glob.glob(f"/proc/sys/net/ipv{v}/conf/*/{n}")]
     paths += glob.glob("/proc/sys/net/ipv4/ip_forward") + glob.glob("/proc/sys/net/bridge/bridge-nf-call-ip*")
     paths += glob.glob("/proc/sys/net/netfilter/nf_conntrack_tcp_loose")

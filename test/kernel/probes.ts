@@ -16,7 +16,7 @@ export interface Host {
   readonly routes?: readonly string[];
   readonly policy?: readonly string[];
   readonly hops?: readonly string[];
-  readonly links?: readonly string[];
+  readonly last?: readonly string[];
   readonly interfaces?: Scenario["interfaces"];
 }
 
@@ -39,10 +39,10 @@ function save(family: Family, rules: Host["rules"]): string {
 const host = (
   name: string,
   family: Family,
-  { rules, sysctls, routes, policy, interfaces, hops, links }: Host,
+  { rules, sysctls, routes, policy, interfaces, hops, ...more }: Host,
 ): Scenario => ({
   ...{ name: `probe ${name}`, family, interfaces: interfaces ?? INTERFACES[family] },
-  ...{ hops: hops ?? [], links: links ?? [] },
+  ...{ hops: hops ?? [], last: more.last ?? [] },
   routes: [family === 4 ? "default dev eth0" : "default via 2001:db8:1::fe dev eth0", ...(routes ?? [])],
   rules: policy ?? [],
   sysctls: { ...ROUTER, ...sysctls },

@@ -1,6 +1,6 @@
 /** What a hostile tester would try of the routing tables: hosts written by hand, as probes.ts has them. */
 
-import type { LabPacket } from "./lab.ts";
+import type { LabPacket, Scenario } from "./lab.ts";
 import { built, type Host, type Probe, tcp, udp } from "./probes.ts";
 
 /** A rule for each interface in each hook, so that the path says which way a packet took. */
@@ -70,7 +70,7 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
     {
       routes: PATHS,
       rules: seen,
-      links: ["eth1 down", "docker0 down"],
+      last: ["link set eth1 down", "link set docker0 down"],
     },
     across(FROM.slice(0, 1), FAR),
   ];
@@ -80,7 +80,7 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
       routes: [...PATHS, "10.66.0.0/16 dev eth1", "10.64.0.0/14 dev eth0"],
       rules: seen,
       sysctls: { "net.ipv4.conf.all.ignore_routes_with_linkdown": 1 },
-      links: ["eth1 carrier off"],
+      last: ["link set eth1 carrier off"],
     },
     across(FROM.slice(0, 1), FAR),
   ];
@@ -385,9 +385,366 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
       routes: PATHS6,
       rules: seen,
       sysctls: { "net.ipv6.conf.all.ignore_routes_with_linkdown": 1 },
-      links: ["eth1 carrier off"],
+      last: ["link set eth1 carrier off"],
     },
     across(FROM6.slice(0, 1), FAR6),
+  ];
+}
+
+/** Addresses as nobody should have them. */
+const ODD: Scenario["interfaces"] = [
+  {
+    ...{ name: "eth0", ethernet: true, group: 1 },
+    addresses: [
+      ...["203.0.113.1/24", "203.0.113.5/24", "198.51.100.1/32", "192.0.2.1/32 scope link"],
+      ...["192.0.2.65/26 scope link", "203.0.113.129/25"],
+    ],
+  },
+  {
+    ...{ name: "eth1", ethernet: false, group: 2 },
+    addresses: [
+      ...["10.99.0.1 peer 10.98.0.2/32", "10.97.0.1/31", "10.96.0.1/30 noprefixroute"],
+      ...["10.95.0.1/24 broadcast 10.95.0.200", "10.94.0.255/16", "10.93.0.1 peer 10.92.0.0/24"],
+    ],
+  },
+  { name: "docker0", ports: ["veth1", "veth2"], group: 0, addresses: ["172.17.0.1/16", "172.17.0.9/32"] },
+  { name: "tun9", ethernet: false, group: 2, addresses: [] },
+];
+const ODD_TO = [
+  ...["203.0.113.5", "203.0.113.129", "203.0.113.255", "203.0.113.128", "203.0.113.130", "203.0.113.0"],
+  ...["198.51.100.1", "192.0.2.1", "192.0.2.65", "192.0.2.127", "192.0.2.66", "10.99.0.1", "10.98.0.2"],
+  ...["10.99.0.2", "10.97.0.0", "10.97.0.1", "10.96.0.1", "10.96.0.2", "10.96.0.3", "10.95.0.200"],
+  ...["10.95.0.255", "10.94.255.255", "10.94.0.255", "10.93.0.1", "10.92.0.255", "10.92.0.7", "10.93.0.255"],
+  ...["172.17.0.9", "172.17.0.2", "8.8.8.8", "10.66.0.1"],
+];
+const kinds = (family: 4 | 6): string[] =>
+  ["LOCAL", "BROADCAST", "UNICAST", "ANYCAST"]
+    .filter((type) => family === 4 || type !== "BROADCAST")
+    .flatMap((type) => [
+      `-A PREROUTING -m addrtype --dst-type ${type}`,
+      `-A PREROUTING -m addrtype --src-type ${type} --limit-iface-in`,
+      `-A PREROUTING -m addrtype --dst-type ${type} --limit-iface-in`,
+    ]);
+/** Without what the host itself would send to everybody. */
+const own = (p: LabPacket): boolean =>
+  p.in !== null || !/\.(255|200|127)$|^10\.94\.0\.255|^10\.96\.0\.3|^(203\.0\.113|10\.97\.0)\.0$/.test(p.dst);
+
+function* odd(): Generator<[string, Host, readonly LabPacket[]]> {
+  for (const filter of [0, 1, 2])
+    yield [
+      `odd addresses, rp_filter ${filter}`,
+      {
+        interfaces: ODD,
+        rules: {
+          ...seen,
+          raw: [...kinds(4), "-A PREROUTING -m rpfilter", "-A PREROUTING -m rpfilter --loose --accept-local"],
+        },
+        sysctls: { "net.ipv4.conf.all.rp_filter": filter, "net.ipv4.conf.eth1.rp_filter": 2 },
+      },
+      [
+        ...across(
+          [
+            ["eth0", OUT],
+            ["eth1", "10.98.0.2"],
+            ["eth1", "10.99.0.7"],
+            ["tun9", "10.99.0.7"],
+            ["veth1", BOX],
+            [null, HERE],
+            [null, "10.96.0.1"],
+          ],
+          ODD_TO,
+        ),
+        ...across(
+          ODD_TO.flatMap((src): [string, string][] => [
+            ["eth0", src],
+            ["eth1", src],
+            ["tun9", src],
+          ]),
+          [HERE, LAN],
+        ),
+      ].filter(own),
+    ];
+  yield [
+    "odd addresses, and what MASQUERADE and REDIRECT make of them",
+    {
+      interfaces: ODD,
+      last: ["addr add 10.255.0.1/32 dev lo"],
+      routes: [
+        "198.51.100.128/25 via 192.0.2.66 dev eth0",
+        "8.8.0.0/16 via 203.0.113.130 dev eth0",
+        "9.9.0.0/16 via 10.95.0.7 dev eth1",
+        "7.7.0.0/16 via 10.92.0.7 dev eth1",
+        "6.6.0.0/16 dev tun9",
+        "5.5.0.0/16 via 10.96.0.2 dev eth1 onlink",
+        "4.4.0.0/16 dev eth1 src 10.97.0.1",
+      ],
+      rules: {
+        ...seen,
+        nat: [
+          "-A PREROUTING -p tcp -m tcp --dport 80 -d 8.8.8.8/32 -j REDIRECT",
+          "-A POSTROUTING -j MASQUERADE",
+        ],
+      },
+    },
+    across(
+      [
+        ["eth0", OUT],
+        ["eth1", "10.98.0.2"],
+        ["veth1", BOX],
+        ["tun9", "10.11.0.1"],
+        [null, HERE],
+      ],
+      [
+        "198.51.100.200",
+        "8.8.8.8",
+        "9.9.9.9",
+        "7.7.7.7",
+        "6.6.6.6",
+        "5.5.5.5",
+        "4.4.4.4",
+        "10.95.0.9",
+        "10.92.0.9",
+        "192.0.2.70",
+      ],
+    ),
+  ];
+  yield [
+    "odd routes",
+    {
+      routes: [
+        "198.51.100.0/24 via 10.200.0.1 dev eth1 onlink",
+        "198.51.100.0/24 dev eth0 metric 5",
+        "8.8.8.0/24 via 203.0.113.254 src 203.0.113.5 metric 7",
+        "8.8.8.0/24 dev eth1 metric 6",
+        "prohibit 10.66.0.0/16",
+        "10.66.0.0/16 dev eth1 metric 9",
+        "unreachable default metric 4278198272",
+        "9.9.9.9 dev eth1 scope host",
+        "0.0.0.0/1 dev eth1 metric 3",
+        "local 10.67.0.0/16 dev eth1",
+        "broadcast 10.99.0.77 dev eth1 table local",
+        "multicast 10.68.0.0/16 dev eth1",
+        "anycast 10.69.0.0/16 dev eth1",
+        "203.0.113.0/24 dev eth1 metric 50",
+        "172.17.0.0/24 via 10.99.0.9",
+      ],
+      rules: {
+        ...seen,
+        raw: [...kinds(4), "-A PREROUTING -m rpfilter", "-A PREROUTING -m rpfilter --loose --accept-local"],
+      },
+      sysctls: { "net.ipv4.conf.all.rp_filter": 1, "net.ipv4.conf.docker0.rp_filter": 2 },
+    },
+    [
+      ...across(FROM, [
+        "198.51.100.9",
+        "8.8.8.8",
+        "10.66.0.1",
+        "9.9.9.9",
+        "1.1.1.1",
+        "200.1.1.1",
+        "10.67.0.9",
+        "172.17.0.7",
+        "203.0.113.99",
+      ]),
+      ...across(FROM.slice(0, 3), ["10.68.0.1", "10.69.0.1", "10.99.0.77"]),
+      ...across(
+        [
+          "198.51.100.9",
+          "8.8.8.8",
+          "10.66.0.1",
+          "1.1.1.1",
+          "200.1.1.1",
+          "10.67.0.9",
+          "172.17.0.7",
+          "10.68.0.1",
+          "10.69.0.1",
+          "10.99.0.77",
+        ].flatMap((src): [string, string][] => [
+          ["eth0", src],
+          ["eth1", src],
+          ["veth1", src],
+        ]),
+        [HERE, LAN, "8.8.4.4"],
+      ),
+    ],
+  ];
+  for (const all of [0, 1])
+    for (const one of [0, 1, 2])
+      yield [
+        `forwarding by interface, and rp_filter ${all} for all and ${one} for one`,
+        {
+          routes: ["198.51.100.0/24 dev eth1"],
+          rules: seen,
+          sysctls: {
+            "net.ipv4.conf.all.rp_filter": all,
+            "net.ipv4.conf.eth0.rp_filter": one,
+            "net.ipv4.conf.eth1.forwarding": one === 1 ? 0 : 1,
+            "net.ipv4.conf.eth0.send_redirects": one === 2 ? 0 : 1,
+            "net.ipv4.conf.all.send_redirects": one === 2 ? 0 : 1,
+            "net.ipv4.conf.all.drop_unicast_in_l2_multicast": one === 2 ? 1 : 0,
+            "net.ipv4.conf.eth0.bc_forwarding": all,
+            "net.ipv4.conf.all.bc_forwarding": all,
+          },
+        },
+        [
+          ...across(FROM, [...FAR, OUT, LAN, BOX, HERE]),
+          ...across([["eth0", "198.51.100.9"]], [...FAR, OUT, LAN, BOX, HERE]),
+          ...[1, 2].map((pkttype) => ({ ...udp("eth0", OUT, 7 + pkttype, HERE, 9), pkttype })),
+          ...[1, 2].map((pkttype) => ({ ...udp("eth0", OUT, 7 + pkttype, "203.0.113.255", 9), pkttype })),
+          ...[1, 2].map((pkttype) => ({ ...udp("eth0", OUT, 7 + pkttype, LAN, 9), pkttype })),
+          udp("eth0", OUT, 3, "10.99.0.255", 9),
+          udp("eth1", LAN, 3, "203.0.113.255", 9),
+        ],
+      ];
+  for (const last of [
+    ["link set eth1 down"],
+    ["link set eth1 down", "link set eth0 down", "link set eth0 up", "addr add 10.255.0.1/32 dev lo"],
+  ])
+    yield [
+      `interfaces that are ${last.length > 1 ? "down, or were" : "down"}`,
+      {
+        routes: ["198.51.100.0/24 dev eth1"],
+        rules: { ...seen, raw: [...kinds(4), "-A PREROUTING -m rpfilter"] },
+        last,
+      },
+      across(
+        [
+          ["eth0", OUT],
+          ["eth0", LAN],
+          ["eth0", "10.99.0.1"],
+          ["veth1", BOX],
+          [null, HERE],
+          [null, "10.99.0.1"],
+        ],
+        ["198.51.100.9", "8.8.8.8", LAN, OUT, "10.99.0.1", HERE],
+      ),
+    ];
+}
+
+const ODD6: Scenario["interfaces"] = [
+  {
+    ...{ name: "eth0", ethernet: true, group: 1 },
+    addresses: ["2001:db8:1::1/64", "2001:db8:1::5/128", "2001:db8:2::1/64 noprefixroute", "fe80::5/64"],
+  },
+  {
+    ...{ name: "eth1", ethernet: false, group: 2 },
+    addresses: [
+      "2001:db8:99::1 peer 2001:db8:98::2/128",
+      "fe80::1/64",
+      "2001:db8:97::1/127",
+      "2001:db8:96::/64",
+    ],
+  },
+  { name: "docker0", ports: ["veth1", "veth2"], group: 0, addresses: ["fd00:17::1/64"] },
+];
+const ODD_TO6 = [
+  ...["2001:db8:1::5", "2001:db8:1::", "2001:db8:2::1", "2001:db8:2::9", "2001:db8:99::1", "2001:db8:98::2"],
+  ...[
+    "2001:db8:98::3",
+    "2001:db8:97::",
+    "2001:db8:97::1",
+    "2001:db8:96::",
+    "2001:db8:96::7",
+    "fe80::1",
+    "fe80::5",
+  ],
+  ...["fe80::9", "fd00:17::", "fd00:17::1", "fd00:17::9", "2606:4700::1111"],
+];
+
+function* odd6(): Generator<[string, Host, readonly LabPacket[]]> {
+  const from: readonly [string | null, string][] = [
+    ["eth0", OUT6],
+    ["eth1", "2001:db8:98::2"],
+    ["eth1", LAN6],
+    ["eth1", "fe80::7"],
+    ["veth1", BOX6],
+  ];
+  yield [
+    "odd addresses",
+    {
+      interfaces: ODD6,
+      rules: {
+        ...seen,
+        raw: [...kinds(6), "-A PREROUTING -m rpfilter", "-A PREROUTING -m rpfilter --loose --accept-local"],
+      },
+    },
+    [
+      ...across(from, ODD_TO6),
+      ...across(
+        [[null, HERE6]],
+        ODD_TO6.filter((a) => !a.startsWith("fe80")),
+      ),
+      ...across(
+        ODD_TO6.flatMap((src): [string, string][] => [
+          ["eth0", src],
+          ["eth1", src],
+        ]),
+        [HERE6, BOX6],
+      ),
+    ],
+  ];
+  for (const forwarding of [0, 1])
+    yield [
+      `forwarding ${forwarding}, and forced by interface`,
+      {
+        rules: seen,
+        sysctls: {
+          "net.ipv6.conf.all.forwarding": forwarding,
+          "net.ipv6.conf.eth1.force_forwarding": 1,
+          "net.ipv6.conf.eth0.forwarding": 1 - forwarding,
+          "net.ipv6.conf.docker0.drop_unicast_in_l2_multicast": 1,
+          "net.ipv6.conf.eth0.drop_unicast_in_l2_multicast": 1,
+        },
+      },
+      [
+        ...across(FROM6, [OUT6, LAN6, BOX6, HERE6, "2606:4700::1111"]),
+        ...[1, 2].map((pkttype) => ({ ...udp("eth0", OUT6, 7 + pkttype, HERE6, 9), pkttype })),
+        ...[1, 2].map((pkttype) => ({ ...udp("eth0", OUT6, 7 + pkttype, LAN6, 9), pkttype })),
+        ...[1, 2].map((pkttype) => ({ ...udp("eth0", OUT6, 7 + pkttype, "ff02::1", 9), pkttype })),
+      ],
+    ];
+  yield [
+    "IPv6 switched off by interface",
+    { rules: seen, sysctls: { "net.ipv6.conf.eth1.disable_ipv6": 1 } },
+    across(FROM6, [OUT6, LAN6, BOX6, HERE6, "2001:db8:99::1", "2606:4700::1111"]),
+  ];
+  yield [
+    "odd routes",
+    {
+      routes: [
+        "2001:db8:50::/48 dev eth1",
+        "blackhole 2001:db8:50::/48",
+        "prohibit 2001:db8:51::/48 metric 2000",
+        "2001:db8:51::/48 dev eth1 metric 3000",
+        "unreachable default metric 5000",
+        "2001:db8:52::/48 via fe80::7 dev eth1",
+        "2001:db8:53::/48 from 2001:db8:99::/64 dev docker0",
+        "fe80::/10 dev eth1",
+      ],
+      rules: {
+        ...seen,
+        raw: [...kinds(6), "-A PREROUTING -m rpfilter", "-A PREROUTING -m rpfilter --loose --accept-local"],
+      },
+    },
+    [
+      ...across(FROM6, [
+        "2001:db8:50::9",
+        "2001:db8:51::9",
+        "2001:db8:52::9",
+        "2001:db8:53::9",
+        "2606:4700::1111",
+      ]),
+      ...across(FROM6.slice(0, 3), ["fe90::1"]),
+      ...across(
+        ["2001:db8:50::9", "2001:db8:51::9", "2001:db8:52::9", "2606:4700::1111", "fe90::1"].flatMap(
+          (src): [string, string][] => [
+            ["eth0", src],
+            ["eth1", src],
+          ],
+        ),
+        [HERE6, BOX6],
+      ),
+    ],
   ];
 }
 
@@ -396,6 +753,8 @@ export const routes = (): Probe[] => [
   ...built(4, four()),
   ...built(4, policy(4)),
   ...built(4, tos()),
+  ...built(4, odd()),
   ...built(6, six()),
+  ...built(6, odd6()),
   ...built(6, policy(6)),
 ];

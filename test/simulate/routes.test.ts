@@ -357,3 +357,97 @@ describe("masters of other kinds than bridges", () => {
     ]);
   });
 });
+
+describe("settings of an interface", () => {
+  const TO: PacketJson = { in: "eth0", src: "203.0.113.7", dst: "203.0.113.1" };
+  test("force_forwarding forwards IPv6 where all else does not", () => {
+    const sysctl = "net.ipv6.conf.all.forwarding = 0\nnet.ipv6.conf.eth1.force_forwarding = 1\n";
+    const to: PacketJson = { in: "eth1", src: "2001:db8:99::7", dst: "2001:db8:1::7" };
+    expect(run({ route: own6, sysctl }, to)).toMatchObject({ verdict: "accept", out: "eth0" });
+    const back: PacketJson = { in: "eth0", src: "2001:db8:1::7", dst: "2001:db8:99::7" };
+    expect(run({ route: own6, sysctl }, back).reason).toBe("forwarding is switched off (sysctl)");
+  });
+  test("disable_ipv6 takes nothing in", () => {
+    const sysctl = "net.ipv6.conf.eth1.disable_ipv6 = 1\n";
+    const to: PacketJson = { in: "eth1", src: "2001:db8:99::7", dst: "2001:db8:1::1" };
+    expect(run({ route: own6, sysctl }, to)).toMatchObject({ verdict: "drop", path: [] });
+    expect(run({ route: own6, sysctl }, { ...to, in: "eth0" }).verdict).toBe("accept");
+  });
+  test("drop_unicast_in_l2_multicast drops what is for one in a frame for many", () => {
+    for (const name of ["all", "eth0"]) {
+      const sysctl = `net.ipv4.conf.${name}.drop_unicast_in_l2_multicast = 1\n`;
+      const verdicts = (dst: string) =>
+        [0, 1, 2].map((pkttype) => run({ sysctl }, { ...TO, dst, pkttype }).verdict);
+      expect(verdicts("203.0.113.1")).toEqual(["accept", "drop", "drop"]);
+      expect(verdicts("203.0.113.255")).toEqual(["accept", "accept", "accept"]);
+    }
+    const sysctl = "net.ipv6.conf.eth0.drop_unicast_in_l2_multicast = 1\n";
+    const six = (dst: string, pkttype: number) =>
+      run(
+        { route: [...own6, { type: "multicast", dst: "ff00::/8", dev: "eth0", table: "local" }], sysctl },
+        { in: "eth0", src: "2001:db8:1::7", dst, pkttype },
+      ).verdict;
+    expect([six("2001:db8:1::1", 0), six("2001:db8:1::1", 1), six("ff02::1", 2)]).toEqual([
+      ...["accept", "drop", "accept"],
+    ]);
+  });
+  test("bc_forwarding forwards to everybody on another link, where all and the interface say so", () => {
+    const to = (all: number, one: number) =>
+      run(
+        { sysctl: `net.ipv4.conf.all.bc_forwarding = ${all}\nnet.ipv4.conf.eth0.bc_forwarding = ${one}\n` },
+        { ...TO, dst: "10.99.0.255" },
+      );
+    expect(to(1, 1)).toMatchObject({ delivery: "forward", out: "eth1" });
+    expect([to(0, 1).delivery, to(1, 0).delivery]).toEqual(["local", "local"]);
+  });
+});
+
+test("an IPv6 route for some sources is for no others", () => {
+  const route = [
+    ...own6,
+    { dst: "2001:db8:50::/48", from: "2001:db8:99::/64", dev: "eth2", metric: 1024 },
+    { dst: "::/0", dev: "eth0", metric: 1024 },
+  ];
+  expect(ways(run({ route }, FORTH6))).toEqual(["eth2"]);
+  expect(ways(run({ route }, { ...FORTH6, in: "eth0", src: "2001:db8:1::7" }))).toEqual(["eth0"]);
+});
+
+describe("MASQUERADE takes", () => {
+  const save = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n";
+  const scoped = (ifname: string, ...infos: [string, number, string][]): Json => ({
+    ...device(ifname, []),
+    addr_info: infos.map(([address, prefixlen, scope]) => ({
+      family: "inet",
+      local: address,
+      prefixlen,
+      scope,
+    })),
+  });
+  const from = (addr: readonly Json[], more: Json = {}) =>
+    run(
+      {
+        addr: [...ADDR, ...addr],
+        save,
+        route: [...OWN, ...NEAR, { dst: "198.51.100.0/24", dev: "eth5", ...more }],
+      },
+      FORTH,
+    ).sent?.src;
+  const two: [string, number, string][] = [
+    ["172.20.0.1", 24, "global"],
+    ["172.21.0.1", 24, "global"],
+  ];
+  test("the address whose subnet holds the gateway", () => {
+    expect(from([scoped("eth5", ...two)])).toBe("172.20.0.1");
+    expect(from([scoped("eth5", ...two)], { gateway: "172.21.0.9" })).toBe("172.21.0.1");
+    const nexthops = [{ dev: "eth5", gateway: "172.21.0.9", weight: 1, flags: [] }, hop("eth5")];
+    expect(from([scoped("eth5", ...two)], { dev: undefined, nexthops })).toBe("172.21.0.1");
+  });
+  test("none of the link's own", () => {
+    expect(from([scoped("eth5", ["172.19.0.1", 32, "link"], ...two)])).toBe("172.20.0.1");
+  });
+  test("one of another interface where there is none, the loopback's before others", () => {
+    expect(from([scoped("eth5", ["172.19.0.1", 32, "link"])])).toBe("203.0.113.1");
+    const lo = scoped("lo", ["127.0.0.1", 8, "host"], ["192.0.2.77", 32, "global"]);
+    expect(from([scoped("eth5"), lo])).toBe("192.0.2.77");
+  });
+});

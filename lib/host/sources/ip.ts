@@ -42,7 +42,9 @@ export function readAddresses(source: string): Interface[] {
         mask: prefixMask(family === 4 ? 32 : 128, family),
       };
       const broadcast = family === 4 ? parseAddress(text(property(info, "broadcast")) ?? "", 4) : undefined;
-      return [{ family, address, prefix, broadcast: broadcast ?? null }];
+      const scope = property(info, "scope");
+      const narrow = scope === "link" || scope === "host";
+      return [{ family, address, prefix, broadcast: broadcast ?? null, ...(narrow ? { narrow } : {}) }];
     });
     const link = text(property(entry, "link_type"));
     const group = groupNumber(text(property(entry, "group")));
@@ -91,15 +93,17 @@ export function readRoutes(source: string): Route[] {
     const alive = [entry, ...listed].filter((e) => !list(property(e, "flags")).includes("dead"));
     const hops = alive.flatMap((e): NextHop[] => {
       const dev = text(property(e, "dev"));
-      return dev === undefined
-        ? []
-        : [{ dev, gateway: (property(e, "gateway") ?? property(e, "via")) !== undefined }];
+      if (dev === undefined) return [];
+      const via = parseAddress(text(property(e, "gateway")) ?? "", family);
+      const gateway = (property(e, "gateway") ?? property(e, "via")) !== undefined;
+      return [{ dev, gateway, ...(via === undefined ? {} : { via }) }];
     });
     const [hop] = hops;
     if (hop === undefined && (listed.length > 0 || !alive.includes(entry))) return [];
     const type = TYPES.find((t) => t === property(entry, "type")) ?? "unicast";
     const metric = property(entry, "metric");
     const tos = byteOf(property(entry, "tos"));
+    const from = family === 6 ? parsePrefix(text(property(entry, "from")) ?? "", 6) : undefined;
     const preference = (["low", "high"] as const).find((p) => p === property(entry, "pref"));
     return [
       {
@@ -110,6 +114,8 @@ export function readRoutes(source: string): Route[] {
         table: String(property(entry, "table") ?? "main"),
         metric: typeof metric === "number" ? metric : 0,
         gateway: hop?.gateway ?? false,
+        ...(hop?.via === undefined ? {} : { via: hop.via }),
+        ...(from === undefined ? {} : { from }),
         ...(hops.length > 1 ? { hops } : {}),
         ...(tos === undefined ? {} : { tos }),
         ...(preference === undefined ? {} : { preference }),
