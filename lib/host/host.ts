@@ -81,6 +81,8 @@ export interface Route {
   readonly tos?: number;
   /** IPv6: the router preference among routes of one metric, `medium` where it is absent. */
   readonly preference?: "low" | "high";
+  /** Packets by it are counted for a realm, which has the kernel look closer at where they come from. */
+  readonly realm?: boolean;
   /** Source address the kernel prefers for packets of its own. */
   readonly source: Address | null;
   /** Worked out by fwcheck, not listed by the host. */
@@ -136,6 +138,8 @@ export interface RoutingRule {
   readonly suppress: number | null;
   /** A route by an interface of this group is passed over. */
   readonly suppressGroup: number | null;
+  /** As for a route. */
+  readonly realm?: boolean;
   /** What of it fwcheck does not follow (`tun_id`), else `null`. */
   readonly beyond: string | null;
 }

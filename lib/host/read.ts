@@ -1,9 +1,10 @@
 /** Puts a host together from what was given, and infers the rest. */
+import type { Family } from "../packet/field.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import type { Container, Daemon, Host, Interface, Network, Route } from "./host.ts";
 import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
 import { readDocker } from "./sources/docker.ts";
-import { readAddresses, readRoutes, readRules } from "./sources/ip.ts";
+import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
 import { readIpsets } from "./sources/ipset.ts";
 import { readSysctls } from "./sources/sysctl.ts";
 
@@ -13,6 +14,8 @@ export interface Source {
   readonly name: string;
   /** The whole text. */
   readonly text: string;
+  /** Whose it is, where the text may not tell: rules of policy routing look alike. */
+  readonly family?: Family;
 }
 
 /** What may be given of a host; whatever is left out is inferred. */
@@ -97,7 +100,18 @@ export function readHost(
     sources.route === undefined
       ? inferRoutes(rulesets, interfaces, [...bridges], say)
       : each(sources.route, "ip -j route", readRoutes).flat();
-  const rules = each(sources.rule, "ip -j rule", readRules).flat();
+  const families = each(sources.rule, "ip -j rule", familyOfRules).map(
+    (f, i) => sources.rule![i]!.family ?? f,
+  );
+  // What does not tell its family is of the one that is left; IPv6's usual rules are such.
+  const left = ([4, 6] as const).filter((f) => !families.includes(f));
+  const unsure = families.some((f) => f === undefined);
+  if (unsure && families.length === 1)
+    say("the rules of policy routing are taken for IPv6's (no address in them and no table default)");
+  const rules = (sources.rule ?? []).flatMap(({ text }, i) => {
+    const family = families[i] ?? (families.length === 1 ? 6 : (left.shift() ?? 6));
+    return readRules(text, family);
+  });
   const odd = routes.find((r) => !["local", "main", "default"].includes(r.table));
   if (sources.rule === undefined && odd !== undefined)
     say(`table ${odd.table} and its like are not asked for routes (no ip rule was given)`);

@@ -52,7 +52,12 @@ export function readSnapshot(source: Source): Snapshot {
   const errors = new Map(parts.filter((p) => p.kind === "errors").map((p) => [p.title, p.text.trim()]));
   const good = (part: Part): boolean => part.code === 0 && part.text.trim() !== "";
   const of = (kind: string): Source[] =>
-    parts.filter((p) => p.kind === kind && good(p)).map((p) => ({ name: source.name, text: p.text }));
+    parts
+      .filter((p) => p.kind === kind && good(p))
+      .map(({ title, text }) => ({
+        ...{ name: source.name, text },
+        ...(kind === "rule" ? { family: / -6 /.test(title) ? (6 as const) : (4 as const) } : {}),
+      }));
   const doubts: string[] = [];
   const warnings: string[] = [];
   for (const { kind, title, code } of parts) {

@@ -138,17 +138,33 @@ const BY_ITSELF: Readonly<Record<Family, readonly Tables[]>> = {
 
 /** Whether rules of policy routing were set up besides those that are there from the start. */
 export function custom(host: Host, family: Family): boolean {
-  const priorities = (host.rules ?? []).filter((r) => r.family === family).map((r) => r.priority);
+  const rules = (host.rules ?? []).filter((r) => r.family === family);
+  const priorities = rules.map((r) => r.priority);
   return (
-    priorities.length > 0 &&
-    !(
-      priorities.includes(0) &&
-      priorities.includes(32766) &&
-      priorities.every((p) => USUAL_RULES.includes(p))
-    )
+    rules.length > 0 &&
+    !(priorities.includes(0) && priorities.includes(32766) && rules.every(isUsual) && allDiffer(priorities))
   );
 }
-const USUAL_RULES: readonly number[] = [0, 32766, 32767];
+const USUAL_TABLES: ReadonlyMap<number, string> = new Map([
+  [0, "local"],
+  [32766, "main"],
+  [32767, "default"],
+]);
+const isUsual = ({ family: _, priority, action, not, vrf, ...asked }: RoutingRule): boolean =>
+  action.kind === "table" &&
+  action.table === USUAL_TABLES.get(priority) &&
+  !not &&
+  !vrf &&
+  Object.values(asked).every((asks) => asks === null);
+const allDiffer = (numbers: readonly number[]): boolean => new Set(numbers).size === numbers.length;
+
+/** The tables that are asked where nobody set up policy routing; somebody may have taken away the rule for the last one. */
+function usualTables(host: Host, family: Family): readonly Tables[] {
+  const rules = (host.rules ?? []).filter((r) => r.family === family);
+  return rules.length === 0 || rules.some((r) => r.priority === 32767)
+    ? BY_ITSELF[family]
+    : BY_ITSELF[family].filter(([table]) => table !== "default");
+}
 
 /** What IPv4 asks for the type of an address: its table `local`, and what is kept together with it. */
 export const localCases = (host: Host, lookup: Lookup): Case<Found>[] =>
@@ -157,7 +173,7 @@ export const localCases = (host: Host, lookup: Lookup): Case<Found>[] =>
 /** All cases; a packet that none holds for has no route. */
 export function fibCases(host: Host, family: Family, lookup: Lookup): Case<Found>[] {
   if (!custom(host, family))
-    return BY_ITSELF[family].flatMap((tables) => tableCases(host, family, tables, lookup));
+    return usualTables(host, family).flatMap((tables) => tableCases(host, family, tables, lookup));
   const rules = (host.rules ?? []).filter((r) => r.family === family).sort((a, b) => a.priority - b.priority);
   /** What a `goto` led past each rule. */
   const past = rules.map((): Predicate => NEVER);

@@ -223,8 +223,10 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   const own = host.interfaces.flatMap((i) =>
     i.addresses.filter((a) => a.family === 4 && !a.invented).map((a): Range => [a.address, a.address]),
   );
-  // With rules of policy routing or local routes of somebody's own the tables are asked even without rp_filter.
-  const full = custom(host, 4) || localRoutes(host);
+  // With rules of policy routing or local routes of somebody's own the tables are asked even without rp_filter, and with
+  // realms (fib_num_tclassid_users) even for what may come from anywhere.
+  const counted = [...host.routes, ...(host.rules ?? [])].some((r) => r.family === 4 && r.realm === true);
+  const full = counted || custom(host, 4) || localRoutes(host);
   const martian = "one of the host's own addresses as source, from outside (martian source)";
   const wrong = "its source is not reached by the interface it came in by (rp_filter)";
   const bare = within(
@@ -236,7 +238,7 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   return [
     // Zero is no address to look for: DHCP's client sends from it.
     { when: within("src", ZERO), outcome: null },
-    { when: and(unfiltered, accepts), outcome: null },
+    ...(counted ? [] : [{ when: and(unfiltered, accepts), outcome: null }]),
     ...(full ? [] : [{ when: and(unfiltered, within("src", own)), outcome: martian }]),
     ...(full ? [] : [{ when: unfiltered, outcome: null }]),
     ...fibCases(host, 4, back(host)).flatMap(({ when, outcome: found }): Case<string | null>[] => {

@@ -133,7 +133,7 @@ export class Lab {
       refused?: string;
     };
     if (said.refused !== undefined) return said.refused;
-    const source = (key: Told) => [{ name: key, text: said[key] }];
+    const source = (key: Told) => [{ name: key, text: said[key], family: scenario.family }];
     const [ruleset] = readRuleset([{ name: scenario.name, text: scenario.save }]).rulesets;
     if (ruleset === undefined || ruleset.family !== scenario.family) {
       child.kill();

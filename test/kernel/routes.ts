@@ -621,6 +621,77 @@ function* odd(): Generator<[string, Host, readonly LabPacket[]]> {
     ];
 }
 
+/** What has the kernel ask its tables for a source even where rp_filter does not. */
+function* sources(): Generator<[string, Host, readonly LabPacket[]]> {
+  const from = [
+    "203.0.113.255",
+    "10.99.0.255",
+    "172.17.0.1",
+    "10.99.0.1",
+    "8.8.8.8",
+    "172.17.255.255",
+    "10.99.0.77",
+  ];
+  const packets = across(
+    from.flatMap((src): [string, string][] => [
+      ["eth0", src],
+      ["eth1", src],
+      ["veth1", src],
+    ]),
+    [HERE, LAN, OUT, "8.8.4.4"],
+  );
+  for (const [name, more] of [
+    ["nothing", {}],
+    ["a route with a realm", { routes: ["9.9.9.0/24 dev eth1 realm 5"] }],
+    ["a rule with a realm", { policy: ["to 9.9.9.9 realms 5 table main priority 50"] }],
+    ["a broadcast route of somebody's own", { routes: ["broadcast 10.99.0.77 dev eth1 table local"] }],
+    ["an address added as a local route", { routes: ["local 10.67.0.1 dev lo table local"] }],
+    ["an address added as a local route, in another table", { routes: ["local 10.67.0.1 dev lo table 7"] }],
+    ["the usual rules once more", { policy: ["table main priority 32766", "table default priority 32767"] }],
+  ] as const)
+    for (const accept of [0, 1])
+      yield [
+        `sources where there is ${name}, accept_local ${accept}`,
+        { ...more, rules: seen, sysctls: { "net.ipv4.conf.all.accept_local": accept } },
+        packets,
+      ];
+  yield [
+    "one interface that forwards",
+    { rules: seen, sysctls: { "net.ipv4.ip_forward": 0, "net.ipv4.conf.eth1.forwarding": 1 } },
+    across(FROM, [OUT, LAN, BOX, HERE, "8.8.8.8"]),
+  ];
+  yield [
+    "a local table that is asked later, and no default one",
+    {
+      routes: ["203.0.113.1 dev eth1", "198.51.100.0/24 dev eth1 table default"],
+      policy: ["table main priority 10", "table local priority 100"],
+      last: ["rule del priority 0", "rule del priority 32767"],
+      rules: { ...seen, raw: kinds(4) },
+    },
+    across(FROM, [OUT, LAN, BOX, HERE, "8.8.8.8", "198.51.100.9", "10.99.0.1"]),
+  ];
+  yield [
+    "no default table",
+    {
+      routes: ["198.51.100.0/24 dev eth1 table default"],
+      last: ["rule del priority 32767", "route del default"],
+      rules: seen,
+    },
+    across(FROM, [OUT, "8.8.8.8", "198.51.100.9"]),
+  ];
+  yield [
+    "gateways of IPv6 for IPv4",
+    {
+      routes: [
+        "198.51.100.0/24 via inet6 fe80::9 dev eth1",
+        "8.8.8.0/24 nexthop via inet6 fe80::9 dev eth1 nexthop via 203.0.113.254 dev eth0",
+      ],
+      rules: { ...seen, nat: ["-A POSTROUTING -j MASQUERADE"] },
+    },
+    across(FROM, ["198.51.100.9", "8.8.8.8"]),
+  ];
+}
+
 const ODD6: Scenario["interfaces"] = [
   {
     ...{ name: "eth0", ethernet: true, group: 1 },
@@ -754,6 +825,7 @@ export const routes = (): Probe[] => [
   ...built(4, policy(4)),
   ...built(4, tos()),
   ...built(4, odd()),
+  ...built(4, sources()),
   ...built(6, six()),
   ...built(6, odd6()),
   ...built(6, policy(6)),

@@ -37,7 +37,13 @@ function run(given: Given, json: PacketJson): Answer {
     {
       addr: source("addr", JSON.stringify(given.addr ?? ADDR)),
       ...(given.route === undefined ? {} : { route: source("route", JSON.stringify(given.route)) }),
-      ...(given.rule === undefined ? {} : { rule: source("rule", JSON.stringify(given.rule)) }),
+      ...(given.rule === undefined
+        ? {}
+        : {
+            rule: [
+              { name: "rule", text: JSON.stringify(given.rule), family: json.src.includes(":") ? 6 : 4 },
+            ],
+          }),
       ...(given.sysctl === undefined ? {} : { sysctl: source("sysctl", given.sysctl) }),
     },
     rulesets,
@@ -449,5 +455,62 @@ describe("MASQUERADE takes", () => {
     expect(from([scoped("eth5", ["172.19.0.1", 32, "link"])])).toBe("203.0.113.1");
     const lo = scoped("lo", ["127.0.0.1", 8, "host"], ["192.0.2.77", 32, "global"]);
     expect(from([scoped("eth5"), lo])).toBe("192.0.2.77");
+  });
+});
+
+describe("where a packet may come from without rp_filter", () => {
+  const route = [
+    ...OWN,
+    ...NEAR,
+    { type: "broadcast", dst: "203.0.113.255", dev: "eth0", table: "local" },
+    { dst: "198.51.100.0/24", dev: "eth1" },
+  ];
+  const sysctl = "net.ipv4.conf.all.rp_filter = 0\n";
+  const verdict = (given: Given) =>
+    run({ sysctl, route, ...given }, { in: "eth0", src: "203.0.113.255", dst: "203.0.113.1" }).verdict;
+  const rules = [
+    { priority: 0, src: "all", table: "local" },
+    { priority: 32766, src: "all", table: "main" },
+    { priority: 32767, src: "all", table: "default" },
+  ];
+  test("is asked of the tables where there are realms, or rules of policy routing, be they the usual once more", () => {
+    expect([verdict({}), verdict({ rule: rules })]).toEqual(["accept", "accept"]);
+    expect(verdict({ rule: [...rules, rules[1]!] })).toBe("drop");
+    const realm = { dst: "192.0.2.0/24", dev: "eth1", flow: { to: "5" } };
+    expect(verdict({ route: [...route, realm] })).toBe("drop");
+    // Realms have even those asked that may come from the host's own addresses.
+    const accept = `${sysctl}net.ipv4.conf.all.accept_local = 1\n`;
+    expect(verdict({ route: [...route, realm], sysctl: accept })).toBe("drop");
+    expect(verdict({ rule: [...rules, rules[1]!], sysctl: accept })).toBe("accept");
+  });
+});
+
+describe("listings of rules", () => {
+  const source = (priorities: readonly number[], more: Json = {}, table = "100", family?: 4 | 6) => ({
+    ...{ name: "rule", ...(family === undefined ? {} : { family }) },
+    text: JSON.stringify(priorities.map((priority) => ({ priority, src: "all", table, ...more }))),
+  });
+  const families = (...rule: ReturnType<typeof source>[]) =>
+    readHost({ rule }, []).rules?.map((r) => r.family);
+  test("are of the family that an address or the table default tells, or that is left", () => {
+    expect(families(source([1], { src: "10.0.0.0", srclen: 8 }), source([1]))).toEqual([4, 6]);
+    expect(families(source([1]), source([1], { src: "fd00::", srclen: 8 }))).toEqual([4, 6]);
+    expect(families(source([1]), source([1], {}, "default"))).toEqual([6, 4]);
+    expect(families(source([1]), source([1]))).toEqual([4, 6]);
+    expect(families(source([1], {}, "100", 4))).toEqual([4]);
+  });
+  test("that do not tell are IPv6's, and that is named", () => {
+    const host = readHost({ rule: [source([1])] }, []);
+    expect(host.rules?.map((r) => r.family)).toEqual([6]);
+    expect(host.inferred.join()).toContain("the rules of policy routing are taken for IPv6's");
+  });
+  test("without the rule for the table default that one is not asked", () => {
+    const rule = [
+      { priority: 0, src: "all", table: "local" },
+      { priority: 32766, src: "all", table: "main" },
+    ];
+    const route = [...OWN, ...NEAR, { dst: "198.51.100.0/24", dev: "eth1", table: "default" }];
+    expect(run({ route, rule }, FORTH).verdict).toBe("drop");
+    expect(run({ route }, FORTH).verdict).toBe("accept");
   });
 });

@@ -116,6 +116,7 @@ export function readRoutes(source: string): Route[] {
         gateway: hop?.gateway ?? false,
         ...(hop?.via === undefined ? {} : { via: hop.via }),
         ...(from === undefined ? {} : { from }),
+        ...([entry, ...listed].some((e) => property(e, "flow") !== undefined) ? { realm: true } : {}),
         ...(hops.length > 1 ? { hops } : {}),
         ...(tos === undefined ? {} : { tos }),
         ...(preference === undefined ? {} : { preference }),
@@ -182,19 +183,19 @@ const FOLLOWED = new Set([
   ...["suppress_prefixlength", "protocol"],
 ]);
 
-/**
- * Rules of policy routing, of one family. The listing does not say which: an address does, or the table `default`,
- * which only IPv4 asks by itself. @throws SyntaxError when the text is no JSON
- */
-export function readRules(source: string): RoutingRule[] {
+/** The family of a listing of rules: an address tells it, or the table `default`, which only IPv4 asks by itself. */
+export function familyOfRules(source: string): Family | undefined {
   const parsed = arrays(source);
-  const named = (entry: unknown): string[] => ["src", "dst"].map((key) => text(property(entry, key)) ?? "");
-  const six =
-    parsed.some((entry) => named(entry).some((a) => a.includes(":"))) ||
-    !parsed.some(
-      (entry) => property(entry, "table") === "default" || named(entry).some((a) => a.includes(".")),
-    );
-  const family: Family = six ? 6 : 4;
+  const addresses = parsed.flatMap((entry) => ["src", "dst"].map((key) => text(property(entry, key)) ?? ""));
+  if (addresses.some((a) => a.includes(":"))) return 6;
+  return addresses.some((a) => a.includes(".")) || parsed.some((e) => property(e, "table") === "default")
+    ? 4
+    : undefined;
+}
+
+/** Rules of policy routing, of one family. @throws SyntaxError when the text is no JSON */
+export function readRules(source: string, family: Family): RoutingRule[] {
+  const parsed = arrays(source);
   return parsed.flatMap((entry): RoutingRule[] => {
     const priority = property(entry, "priority");
     if (typeof priority !== "number") return [];
@@ -257,6 +258,9 @@ export function readRules(source: string): RoutingRule[] {
                   : { kind: "table", table: String(table) },
         suppress: number("suppress_prefixlength") ?? number("suppress_prefixlen") ?? null,
         suppressGroup: group ?? null,
+        ...(["flow_to", "flow_from"].some((key) => property(entry, key) !== undefined)
+          ? { realm: true }
+          : {}),
         beyond,
       },
     ];
