@@ -72,7 +72,9 @@ rules() { # rules iptables|ip6tables: of both backends, where there are two
 settings() {
   for file in /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv4/conf/*/rp_filter \
     /proc/sys/net/ipv4/conf/*/route_localnet /proc/sys/net/ipv4/conf/*/accept_local \
-    /proc/sys/net/ipv4/conf/*/src_valid_mark /proc/sys/net/ipv6/conf/*/forwarding \
+    /proc/sys/net/ipv4/conf/*/src_valid_mark /proc/sys/net/ipv4/conf/*/send_redirects \
+    /proc/sys/net/ipv4/conf/*/bc_forwarding /proc/sys/net/ipv[46]/conf/*/drop_unicast_in_l2_multicast \
+    /proc/sys/net/ipv6/conf/*/forwarding /proc/sys/net/ipv6/conf/*/force_forwarding \
     /proc/sys/net/ipv6/conf/*/disable_ipv6 /proc/sys/net/bridge/bridge-nf-* \
     /proc/sys/net/netfilter/nf_conntrack_tcp_loose /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal; do
     [ ! -r "$file" ] || printf '%s\0' "$file"

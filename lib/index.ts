@@ -30,6 +30,7 @@ export type {
   Interface,
   InterfaceAddress,
   Network,
+  NextHop,
   Route,
   RoutingRule,
 } from "./host/host.ts";

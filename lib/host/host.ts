@@ -18,6 +18,8 @@ export interface InterfaceAddress {
   readonly prefix: Prefix;
   /** Its subnet's broadcast address where one is set, else `null`. */
   readonly broadcast: Address | null;
+  /** It is of the link or the host alone (`scope`): others are not sent to from it. */
+  readonly narrow?: boolean;
   /** Made up by fwcheck to stand for whatever address the host has. */
   readonly invented?: boolean;
 }
@@ -28,13 +30,21 @@ export interface Interface {
   readonly name: string;
   /** All of both families. */
   readonly addresses: readonly InterfaceAddress[];
-  /** The bridge it is a port of. */
+  /** The interface it is a port of: a bridge, unless that one's `masters` says otherwise. */
   readonly master: string | null;
+  /**
+   * What it is to its ports where that is known: a bridge switches between them, a bond (or team) takes in all they get as
+   * its own, a VRF routes it by tables of its own.
+   */
+  readonly masters?: "bridge" | "bond" | "vrf" | "other";
   /** Its group, where that is known. */
   readonly group?: number;
   /** Its kind of link as `ip -j addr` names it (`ether`, `loopback`, `none`), where that is known. */
   readonly link?: string;
 }
+
+/** What the kernel looks at of the TOS byte where it is asked for `tos` (INET_DSCP_MASK, IPTOS_TOS_MASK). */
+export const TOS_MASK: Readonly<Record<Family, number>> = { 4: 0x1c, 6: 0xfc };
 
 /** A route as `ip -j route` lists it. */
 export interface Route {
@@ -53,6 +63,8 @@ export interface Route {
     | "throw";
   /** Destinations it is for. */
   readonly to: Prefix;
+  /** Sources it is for, of IPv6 alone; absent for all. */
+  readonly from?: Prefix;
   /** Interface it leads to; `null` where it leads nowhere. */
   readonly dev: string | null;
   /** Name of its table, or the number where it has none. */
@@ -61,10 +73,30 @@ export interface Route {
   readonly metric: number;
   /** It leads to a gateway, not to the addresses themselves. */
   readonly gateway?: boolean;
+  /** The gateway's address, where it is of the route's own family. */
+  readonly via?: Address;
+  /** The ways it leads by where there are several, of which the kernel takes one for each flow. */
+  readonly hops?: readonly NextHop[];
+  /** The TOS that packets have to have; absent where any will do. */
+  readonly tos?: number;
+  /** IPv6: the router preference among routes of one metric, `medium` where it is absent. */
+  readonly preference?: "low" | "high";
+  /** Packets by it are counted for a realm, which has the kernel look closer at where they come from. */
+  readonly realm?: boolean;
   /** Source address the kernel prefers for packets of its own. */
   readonly source: Address | null;
   /** Worked out by fwcheck, not listed by the host. */
   readonly inferred?: boolean;
+}
+
+/** One of several ways that a route leads by. */
+export interface NextHop {
+  /** Interface it leads to. */
+  readonly dev: string;
+  /** It leads to a gateway. */
+  readonly gateway: boolean;
+  /** The gateway's address, where it is of the route's own family. */
+  readonly via?: Address;
 }
 
 /** A rule of policy routing as `ip -j rule` lists it: which packets ask which table, in order. */
@@ -85,6 +117,12 @@ export interface RoutingRule {
   readonly oif: string | null;
   /** The mark they carry, under a mask; `null` for any. */
   readonly mark: { readonly value: number; readonly mask: number } | null;
+  /** What the TOS byte is under a mask; `null` for any. */
+  readonly tos: { readonly value: number; readonly mask: number } | null;
+  /** First and last owner of the socket that sends; `null` for any. */
+  readonly uid: readonly [number, number] | null;
+  /** It is only for what comes or goes by a VRF, whose table it asks (`l3mdev`). */
+  readonly vrf: boolean;
   /** Protocol number; `null` for any. */
   readonly proto: number | null;
   /** First and last source port; `null` for any. */
@@ -94,10 +132,15 @@ export interface RoutingRule {
   /** The table it asks, or what it does to the packet by itself. */
   readonly action:
     | { readonly kind: "table"; readonly table: string }
-    | { readonly kind: "blackhole" | "unreachable" | "prohibit" | "unknown" };
-  /** Routes of this prefix length or shorter are passed over. */
+    | { readonly kind: "goto"; readonly priority: number | null }
+    | { readonly kind: "blackhole" | "unreachable" | "prohibit" | "nop" | "unknown" };
+  /** A route of this prefix length or shorter is passed over. */
   readonly suppress: number | null;
-  /** What of it fwcheck does not follow (`tos`, `goto`), else `null`. */
+  /** A route by an interface of this group is passed over. */
+  readonly suppressGroup: number | null;
+  /** As for a route. */
+  readonly realm?: boolean;
+  /** What of it fwcheck does not follow (`tun_id`), else `null`. */
   readonly beyond: string | null;
 }
 

@@ -202,9 +202,12 @@ export function inferRoutes(
     const inferred = true;
     routes.push({ family, type: "unicast", to, dev, table: "main", metric: 0, source, inferred });
   };
+  const vrfs = interfaces.filter((i) => i.masters === "vrf").map((i) => i.name);
   for (const each of interfaces)
     for (const a of each.addresses)
-      if (!a.invented || bridges.includes(each.name)) route(a.family, a.prefix, each.name, a.address);
+      if (vrfs.includes(each.master ?? ""))
+        say(`${each.name} is a port of the VRF ${each.master}: its subnets stand in that one's table`);
+      else if (!a.invented || bridges.includes(each.name)) route(a.family, a.prefix, each.name, a.address);
   for (const [name, { subnets, endpoints }] of dockerBridges(rulesets))
     if (subnets.size === 0)
       for (const endpoint of endpoints.values())

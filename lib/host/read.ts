@@ -1,9 +1,10 @@
 /** Puts a host together from what was given, and infers the rest. */
+import type { Family } from "../packet/field.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import type { Container, Daemon, Host, Interface, Network, Route } from "./host.ts";
 import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
 import { readDocker } from "./sources/docker.ts";
-import { readAddresses, readRoutes, readRules } from "./sources/ip.ts";
+import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
 import { readIpsets } from "./sources/ipset.ts";
 import { readSysctls } from "./sources/sysctl.ts";
 
@@ -13,6 +14,8 @@ export interface Source {
   readonly name: string;
   /** The whole text. */
   readonly text: string;
+  /** Whose it is, where the text may not tell: rules of policy routing look alike. */
+  readonly family?: Family;
 }
 
 /** What may be given of a host; whatever is left out is inferred. */
@@ -86,7 +89,7 @@ export function readHost(
   const interfaces: Interface[] =
     sources.addr === undefined
       ? inferInterfaces(rulesets, networks, hints, say)
-      : each(sources.addr, "ip -j addr", readAddresses).flat();
+      : merged(each(sources.addr, "ip -j addr", readAddresses).flat());
   const bridges = new Set([
     ...dockerBridges(rulesets).keys(),
     ...networks.flatMap((n) => (n.bridge === null ? [] : [n.bridge])),
@@ -97,7 +100,18 @@ export function readHost(
     sources.route === undefined
       ? inferRoutes(rulesets, interfaces, [...bridges], say)
       : each(sources.route, "ip -j route", readRoutes).flat();
-  const rules = each(sources.rule, "ip -j rule", readRules).flat();
+  const families = each(sources.rule, "ip -j rule", familyOfRules).map(
+    (f, i) => sources.rule![i]!.family ?? f,
+  );
+  // What does not tell its family is of the one that is left; IPv6's usual rules are such.
+  const left = ([4, 6] as const).filter((f) => !families.includes(f));
+  const unsure = families.some((f) => f === undefined);
+  if (unsure && families.length === 1)
+    say("the rules of policy routing are taken for IPv6's (no address in them and no table default)");
+  const rules = (sources.rule ?? []).flatMap(({ text }, i) => {
+    const family = families[i] ?? (families.length === 1 ? 6 : (left.shift() ?? 6));
+    return readRules(text, family);
+  });
   const odd = routes.find((r) => !["local", "main", "default"].includes(r.table));
   if (sources.rule === undefined && odd !== undefined)
     say(`table ${odd.table} and its like are not asked for routes (no ip rule was given)`);
@@ -117,7 +131,43 @@ export function readHost(
     member: (set, sides, family) => sets.member(set, sides, family),
     parts: (set) => sets.parts(set),
     inferred,
-    doubts: sources.doubts ?? [],
+    doubts: [...(sources.doubts ?? []), ...foreign(interfaces)],
     diagnostics: ipsets.diagnostics.map((d) => ({ ...d, source: sources.ipset?.[0]?.name ?? "" })),
   };
 }
+
+/** Interfaces that were listed several times, by family or by `ip -d link`: what one listing does not tell another may. */
+function merged(interfaces: readonly Interface[]): Interface[] {
+  const known = new Map<string, Interface>();
+  for (const each of interfaces) {
+    const before = known.get(each.name);
+    known.set(
+      each.name,
+      before === undefined
+        ? each
+        : {
+            ...each,
+            ...before,
+            master: before.master ?? each.master,
+            ...(each.masters === undefined ? {} : { masters: each.masters }),
+            addresses: [
+              ...before.addresses,
+              ...each.addresses.filter((a) => before.addresses.every((b) => b.address !== a.address)),
+            ],
+          },
+    );
+  }
+  return [...known.values()];
+}
+
+/** Masters of whose ports nothing can be said. */
+const foreign = (interfaces: readonly Interface[]): string[] =>
+  interfaces
+    .filter(
+      ({ name, masters }) =>
+        (masters === "vrf" || masters === "other") && interfaces.some((i) => i.master === name),
+    )
+    .map(
+      ({ name, masters }) =>
+        `what comes and goes by ${name}, ${masters === "vrf" ? "a VRF" : "neither a bridge nor a bond"}, is not followed`,
+    );

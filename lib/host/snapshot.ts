@@ -52,7 +52,12 @@ export function readSnapshot(source: Source): Snapshot {
   const errors = new Map(parts.filter((p) => p.kind === "errors").map((p) => [p.title, p.text.trim()]));
   const good = (part: Part): boolean => part.code === 0 && part.text.trim() !== "";
   const of = (kind: string): Source[] =>
-    parts.filter((p) => p.kind === kind && good(p)).map((p) => ({ name: source.name, text: p.text }));
+    parts
+      .filter((p) => p.kind === kind && good(p))
+      .map(({ title, text }) => ({
+        ...{ name: source.name, text },
+        ...(kind === "rule" ? { family: / -6 /.test(title) ? (6 as const) : (4 as const) } : {}),
+      }));
   const doubts: string[] = [];
   const warnings: string[] = [];
   for (const { kind, title, code } of parts) {
@@ -67,7 +72,11 @@ export function readSnapshot(source: Source): Snapshot {
   }
   const rules = parts.filter((p) => p.kind === "rules" && good(p));
   const sources: HostSources = Object.fromEntries(
-    KINDS.map((kind) => [kind, of(kind)] as const).filter(([, list]) => list.length > 0),
+    KINDS.map((kind) => {
+      const found = of(kind);
+      // `ip -d link` tells a bond from a bridge; addresses are what it does not tell.
+      return [kind, kind === "addr" && found.length > 0 ? [...found, ...of("link")] : found] as const;
+    }).filter(([, list]) => list.length > 0),
   );
   return {
     rules: [4, 6].flatMap((family) => {

@@ -1,8 +1,9 @@
 /**
- * Bridges: a port hands what it gets to its bridge, and what is for another port is switched, not routed. It passes
- * iptables only where br_netfilter is loaded and told to call it (net/bridge/br_netfilter_hooks.c).
+ * Ports and their masters. A port hands what it gets to its bridge, and what is for another port is switched, not routed:
+ * it passes iptables only where br_netfilter is loaded and told to call it (net/bridge/br_netfilter_hooks.c). A bond's
+ * port never shows (bond_handle_frame). A VRF has its packets pass PREROUTING once more (vrf_l3_rcv), which is not followed.
  */
-import { type Host, sysctl } from "../host/host.ts";
+import { type Host, type Interface, sysctl } from "../host/host.ts";
 import { prefixRange } from "../packet/address.ts";
 import { type Family, type Field, type Range, type Scalar, SOME_PORT } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
@@ -14,6 +15,8 @@ export interface Entry {
   readonly changes: readonly (readonly [Field, Scalar])[];
   /** The bridge it comes by, if any. */
   readonly bridge: Bridge | null;
+  /** Why it is not followed, else `null`. */
+  readonly unfollowed: string | null;
 }
 
 export interface Bridge {
@@ -24,33 +27,76 @@ export interface Bridge {
   readonly physout: string;
 }
 
+const mastersOf = (host: Host, what: Interface["masters"]): string[] =>
+  host.interfaces.filter((i) => i.masters === what).map((i) => i.name);
+
 /** The bridges of a host and their ports, as far as they are known. */
 function portsOf(host: Host): Map<string, string[]> {
+  const others = new Set((["bond", "vrf", "other"] as const).flatMap((what) => mastersOf(host, what)));
   const ports = new Map(host.bridges.map((name): [string, string[]] => [name, []]));
   for (const { name, master } of host.interfaces)
-    if (master !== null) ports.set(master, [...(ports.get(master) ?? []), name]);
+    if (master !== null && !others.has(master)) ports.set(master, [...(ports.get(master) ?? []), name]);
   return ports;
+}
+
+/** The interfaces that a packet can come or go by and not be followed: VRFs and their like, and why. */
+export function unfollowedOf(host: Host): ReadonlyMap<string, string> {
+  return new Map([
+    ...mastersOf(host, "vrf").map(
+      (name) => [name, `what the VRF ${name} makes of its packets is not followed`] as const,
+    ),
+    ...mastersOf(host, "other").map(
+      (name) =>
+        [
+          name,
+          `${name} is neither a bridge nor a bond, and what it makes of its packets is not followed`,
+        ] as const,
+    ),
+  ]);
 }
 
 /** How packets come in, by their interface. br_netfilter is taken to call iptables where no sysctl was given. */
 export function entryCases(host: Host, family: Family): Case<Entry>[] {
   const setting = family === 4 ? "net.bridge.bridge-nf-call-iptables" : "net.bridge.bridge-nf-call-ip6tables";
   const calls = sysctl(host, setting, host.sysctls.size === 0 ? 1 : 0) !== 0;
+  const unfollowed = unfollowedOf(host);
+  const master = new Map(host.interfaces.map((i) => [i.name, i.master]));
+  /** Why what comes by an interface is not followed. */
+  const beyond = (name: string): string | null =>
+    unfollowed.get(name) ?? unfollowed.get(master.get(name) ?? "") ?? null;
+  const bonds = new Set(mastersOf(host, "bond"));
+  /** Each interface by its bond's name, so that a bond may be a port of a bridge. */
+  const top = (name: string): string => {
+    const above = master.get(name);
+    return above !== null && above !== undefined && bonds.has(above) ? above : name;
+  };
   const cases = [...portsOf(host)].flatMap(([name, ports]): Case<Entry>[] => {
     const entry = (in_: string, physin: string, more: Predicate): Case<Entry> => {
       const others = ports.filter((port) => port !== physin);
       const physout = ports.length === 2 && others.length === 1 ? others[0]! : SOME_PORT;
       const changes = [["in", name] as const, ...(calls ? [["physin", physin] as const] : [])];
-      return { when: and(is("in", in_), more), outcome: { changes, bridge: { name, calls, physout } } };
+      return {
+        when: and(is("in", in_), more),
+        outcome: { changes, bridge: { name, calls, physout }, unfollowed: beyond(name) },
+      };
     };
+    const bonded = host.interfaces.map((i) => i.name).filter((each) => top(each) !== each);
     return [
       ...ports.map((port) => entry(port, port, ANY)),
+      ...bonded.filter((each) => ports.includes(top(each))).map((each) => entry(each, top(each), ANY)),
       // Where the bridge alone is named, its port may be, too.
       ...ports.map((port) => entry(name, port, is("physin", port))),
       entry(name, SOME_PORT, ANY),
     ];
   });
-  return [...cases, { when: ANY, outcome: { changes: [], bridge: null } }];
+  const others = host.interfaces.flatMap(({ name }): Case<Entry>[] => {
+    const by = top(name);
+    const why = beyond(by);
+    return by === name && why === null
+      ? []
+      : [{ when: is("in", name), outcome: { changes: [["in", by]], bridge: null, unfollowed: why } }];
+  });
+  return [...cases, ...others, { when: ANY, outcome: { changes: [], bridge: null, unfollowed: null } }];
 }
 
 /**

@@ -180,13 +180,29 @@ function interfaceAddress(
     return own.find((a) => wanted === 0 || reachOf(a.address as bigint) === wanted)?.address;
   }
   if (family === 4) {
-    // Addresses of scope host are nobody's to send from.
-    const own = of(device).filter((a) => (a.address as number) >>> 24 !== 127);
-    const near = own.find((a) => lies(towards, [prefixRange(a.prefix)]));
-    const other = host.interfaces.filter((i) => i.name !== "lo").flatMap((i) => of(i.name));
-    return (near ?? own[0] ?? other[0])?.address;
+    const wide = (name: string) =>
+      of(name).filter((a) => a.narrow !== true && (a.address as number) >>> 24 !== 127);
+    const own = wide(device);
+    if (own.length < 2) return (own[0] ?? host.interfaces.flatMap((i) => wide(i.name))[0])?.address;
+    const next = nextHop(host, device, towards);
+    return (own.find((a) => lies(next, [prefixRange(a.prefix)])) ?? own[0])?.address;
   }
   return sourceAddress(host, device, towards as bigint);
+}
+
+/** Whom IPv4 hands a packet to that goes out by a device: a gateway, or the destination itself (rt_nexthop). */
+function nextHop(host: Host, device: string, towards: Address): Address {
+  let best: { readonly bits: number; readonly metric: number; readonly via: Address } | undefined;
+  for (const { family, type, to, table, metric, ...route } of host.routes) {
+    if (family !== 4 || type !== "unicast" || table === "local" || !lies(towards, [prefixRange(to)]))
+      continue;
+    const hop = (route.hops ?? [route]).find(({ dev }) => dev === device);
+    const bits = maskBits(to.mask) ?? 0;
+    if (hop === undefined || (best !== undefined && (bits - best.bits || best.metric - metric) <= 0))
+      continue;
+    best = { bits, metric, via: hop.via ?? towards };
+  }
+  return best?.via ?? towards;
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   type TableName,
   targetName,
 } from "../rules/ruleset.ts";
-import { acrossCases, type Entry, entryCases } from "./bridge.ts";
+import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./case.ts";
 import { freshCases, loose } from "./fresh.ts";
 import { STOPS, type Stop } from "./hooks.ts";
@@ -96,6 +96,8 @@ const SOCKETS = new Set(["TPROXY", "socket"]);
 export class Program {
   /** What the matches ask of the host. */
   readonly facts: Facts;
+  /** Interfaces beyond which nothing is followed, and why. */
+  readonly unfollowed: ReadonlyMap<string, string>;
   private readonly chains = new Map<Chain, BoundChain>();
   private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
   private readonly stopsMade = new Map<Hook, readonly Stop[]>();
@@ -127,6 +129,7 @@ export class Program {
     readonly host: Host,
   ) {
     const { family } = ruleset;
+    this.unfollowed = unfollowedOf(host);
     this.facts = {
       ...factsOf(host, family),
       addressIs: kindsOf(host, family),
@@ -227,7 +230,7 @@ export class Program {
 
   /** What is dropped before any table sees it: why, else `null`. */
   get refused(): readonly Case<string | null>[] {
-    this.refusedMade ??= refusedCases(this.ruleset.family, this.gathers);
+    this.refusedMade ??= refusedCases(this.host, this.ruleset.family, this.gathers);
     return this.refusedMade;
   }
 

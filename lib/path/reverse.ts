@@ -1,7 +1,7 @@
 /** What `-m rpfilter` asks where the routes are known (net/ipv4/netfilter/ipt_rpfilter.c, ipv6/netfilter/ip6t_rpfilter.c). */
 import type { Host } from "../host/host.ts";
 import { prefixes } from "../packet/address.ts";
-import type { Family } from "../packet/field.ts";
+import type { Family, Range } from "../packet/field.ts";
 import { ANY, and, is, NEVER, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
 import { decide } from "./case.ts";
@@ -24,8 +24,15 @@ export function reversePath(
 ): Predicate | undefined {
   if (!host.routed.includes(family)) return undefined;
   const holds = (found: Found): Predicate => {
+    if (found.kind === "unicast")
+      return loose
+        ? ANY
+        : within(
+            "in",
+            found.devs.map((dev): Range => [dev, dev]),
+          );
     // To IPv6 a group's route is one like any other.
-    if (found.kind === "unicast" || (family === 6 && found.kind === "multicast"))
+    if (family === 6 && found.kind === "multicast")
       return loose ? ANY : found.dev === null ? NEVER : is("in", found.dev);
     if (found.kind !== "local" || !acceptLocal) return NEVER;
     // IPv6 does not ask which interface has the address.

@@ -25,6 +25,7 @@ import {
   back,
   byInterface,
   conf,
+  conf6,
   custom,
   FORTH,
   type Found,
@@ -63,9 +64,8 @@ export function routeCases(
   family: Family,
 ): { readonly in: RouteCase[]; readonly out: RouteCase[]; readonly again: RouteCase[] } {
   const incoming = [...(family === 4 ? arriving4(host) : []), ...forwarded(host, family)];
-  if (family === 6) return { in: incoming, out: leaving6(host, OUT), again: leaving6(host, AGAIN) };
-  const out = leaving4(host);
-  return { in: incoming, out, again: out };
+  const leaving = family === 4 ? leaving4 : leaving6;
+  return { in: incoming, out: leaving(host, OUT), again: leaving(host, AGAIN[family]) };
 }
 
 /** Unknown: only `ip maddr` tells. Key of the unknown that stands for it. */
@@ -121,8 +121,8 @@ function forwarded(host: Host, family: Family): RouteCase[] {
           ),
         )
       : sysctl(host, "net.ipv6.conf.all.forwarding", 1) !== 0
-        ? or()
-        : ANY;
+        ? NEVER
+        : not(byInterface(host, (name) => conf6(host, "force_forwarding", name) !== 0));
   const off = none("forwarding is switched off (sysctl)");
   const backwards = family === 4 ? fibCases(host, 4, back(host)) : [];
   const accepts = byInterface(host, (name) => conf(host, "accept_local", name, "or") !== 0);
@@ -133,15 +133,46 @@ function forwarded(host: Host, family: Family): RouteCase[] {
     })),
   );
   const waits = refuse(is("fragment", 1), WAITS);
+  const hidden =
+    family === 4
+      ? and(
+          DISGUISED,
+          byInterface(host, (name) => conf(host, "drop_unicast_in_l2_multicast", name, "or") !== 0),
+        )
+      : NEVER;
+  /** Where packets for everybody on another link are forwarded: both settings have to say so. */
+  const spreads = byInterface(
+    host,
+    (name) =>
+      sysctl(host, "net.ipv4.conf.all.bc_forwarding", 0) !== 0 &&
+      conf(host, "bc_forwarding", name, "own") !== 0,
+  );
   const sent = ({ when, outcome: found }: Case<Found>): RouteCase[] => {
     const here = (c: RouteCase): RouteCase => ({ when: and(when, c.when), outcome: c.outcome });
     switch (found.kind) {
       case "anycast":
         if (family === 4) return [refuse(when, "a route says anycast")];
         return [here(waits), { when, outcome: { kind: "local", route: found.route } }];
-      case "local":
       case "broadcast":
-        return [here(waits), { when, outcome: { kind: "local", route: found.route } }];
+        return [
+          ...(found.dev === null
+            ? []
+            : [
+                ...turning4(host, found.dev, notUnicast).map(here).map(only(spreads)),
+                {
+                  when: and(when, spreads),
+                  outcome: { kind: "via", out: found.dev, route: found.route },
+                } as const,
+              ]),
+          here(waits),
+          { when, outcome: { kind: "local", route: found.route } },
+        ];
+      case "local":
+        return [
+          here(refuse(hidden, HIDDEN)),
+          here(waits),
+          { when, outcome: { kind: "local", route: found.route } },
+        ];
       case "multicast":
         return family === 4
           ? [refuse(when, "a route says multicast")]
@@ -162,6 +193,14 @@ function forwarded(host: Host, family: Family): RouteCase[] {
   const cases = fibCases(host, family, FORTH).flatMap(sent);
   return [...cases, refuse(ANY, "no route leads there")];
 }
+
+const only =
+  (more: Predicate) =>
+  (c: RouteCase): RouteCase => ({ when: and(more, c.when), outcome: c.outcome });
+
+/** A frame for many with a packet for one (RFC 1122, 3.3.6). */
+const DISGUISED = between("pkttype", 1, 2);
+const HIDDEN = "a packet for one in a frame for many (drop_unicast_in_l2_multicast)";
 
 /** Where it leaves by the interface it came in by, the source is looked up in any case (send_redirects). */
 function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
@@ -184,8 +223,10 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   const own = host.interfaces.flatMap((i) =>
     i.addresses.filter((a) => a.family === 4 && !a.invented).map((a): Range => [a.address, a.address]),
   );
-  // With rules of policy routing or local routes of somebody's own the tables are asked even without rp_filter.
-  const full = custom(host, 4) || localRoutes(host);
+  // With rules of policy routing or local routes of somebody's own the tables are asked even without rp_filter, and with
+  // realms (fib_num_tclassid_users) even for what may come from anywhere.
+  const counted = [...host.routes, ...(host.rules ?? [])].some((r) => r.family === 4 && r.realm === true);
+  const full = counted || custom(host, 4) || localRoutes(host);
   const martian = "one of the host's own addresses as source, from outside (martian source)";
   const wrong = "its source is not reached by the interface it came in by (rp_filter)";
   const bare = within(
@@ -197,13 +238,22 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   return [
     // Zero is no address to look for: DHCP's client sends from it.
     { when: within("src", ZERO), outcome: null },
-    { when: and(unfiltered, accepts), outcome: null },
+    ...(counted ? [] : [{ when: and(unfiltered, accepts), outcome: null }]),
     ...(full ? [] : [{ when: and(unfiltered, within("src", own)), outcome: martian }]),
     ...(full ? [] : [{ when: unfiltered, outcome: null }]),
     ...fibCases(host, 4, back(host)).flatMap(({ when, outcome: found }): Case<string | null>[] => {
       if (found.kind === "unicast")
         return [
-          { when: and(when, is("in", found.dev)), outcome: null },
+          {
+            when: and(
+              when,
+              within(
+                "in",
+                found.devs.map((dev): Range => [dev, dev]),
+              ),
+            ),
+            outcome: null,
+          },
           { when: and(when, bare, not(unfiltered)), outcome: wrong },
           { when: and(when, strict), outcome: wrong },
           { when, outcome: null },
@@ -256,9 +306,9 @@ export function stoppedCases(host: Host, family: Family): readonly Case<string |
 }
 
 /** IPv4: what the host sends. */
-function leaving4(host: Host): RouteCase[] {
+function leaving4(host: Host, lookup: Lookup): RouteCase[] {
   const group = or(within("dst", MULTICAST[4]), is("dst", EVERYBODY));
-  const tables = fibCases(host, 4, OUT);
+  const tables = fibCases(host, 4, lookup);
   return [
     refuse(within("src", [...MULTICAST[4], [EVERYBODY, EVERYBODY]]), "no address to send from"),
     // Multicast and broadcast leave by the interface that has the source address.
@@ -329,7 +379,8 @@ export const heldCases = (tracks: boolean): Case<string | null>[] => [
 const OTHER_HOST = 3;
 
 /** What is refused before any table: frames that only came by (ip_rcv_core), IPv6 headers that cannot come by a wire (ip6_rcv_core), and what is held back. */
-export function refusedCases(family: Family, tracks: boolean): Case<string | null>[] {
+export function refusedCases(host: Host, family: Family, tracks: boolean): Case<string | null>[] {
+  const six = (name: string): Predicate => byInterface(host, (device) => conf6(host, name, device) !== 0);
   const outside = not(is("in", "lo"));
   const at = (when: Predicate, outcome: string): Case<string | null> => ({ when, outcome });
   return [
@@ -337,8 +388,10 @@ export function refusedCases(family: Family, tracks: boolean): Case<string | nul
     ...(family === 4
       ? []
       : [
+          at(six("disable_ipv6"), "IPv6 is switched off where it came in (sysctl)"),
           at(and(outside, within("src", LOOPBACK[6])), "::1 from outside"),
           at(and(outside, within("dst", LOOPBACK[6])), "::1 from outside"),
+          at(and(DISGUISED, not(within("dst", MULTICAST[6])), six("drop_unicast_in_l2_multicast")), HIDDEN),
           at(within("src", MULTICAST[6]), "a multicast source"),
           // Scope 0 is reserved, scope 1 never leaves an interface.
           at(and(outside, ...SCOPES), "a multicast group that does not leave its host"),

@@ -109,7 +109,11 @@ class Walk<S> {
   arrive(start: S): void {
     const { engine, program } = this;
     for (const { state: came, outcome: entry } of engine.choose(start, program.entries)) {
-      const { changes, bridge } = entry;
+      const { changes, bridge, unfollowed } = entry;
+      if (unfollowed !== null) {
+        this.left(came, unfollowed, null);
+        continue;
+      }
       const state = changes.reduce((s, [field, value]) => engine.assign(s, field, value), came);
       if (bridge === null) this.received(state);
       else
@@ -159,6 +163,11 @@ class Walk<S> {
   /** What a table stops. */
   private stopped({ state, outcome: verdict, why }: Part<S, Decision>, hook: Hook): void {
     this.endings.push({ ...NOWHERE, state, verdict, why: why ?? null, hook });
+  }
+
+  /** What is not followed any further. */
+  private left(state: S, why: string, hook: Hook | null): void {
+    this.endings.push({ state, verdict: "undecided", delivery: "none", out: null, why, hook });
   }
 
   /** The parts that no case refuses; what one does has ended. */
@@ -249,7 +258,9 @@ class Walk<S> {
   /** The end of the last hook. */
   private end({ delivery, out }: Leg<S>, last: S, hook: Hook): void {
     const { state, why } = this.engine.confirm(last);
+    const beyond = this.program.unfollowed.get(out ?? "");
     if (why !== null) this.lost(state, why, hook);
+    else if (beyond !== undefined) this.left(state, beyond, hook);
     else this.endings.push({ state, verdict: "accept", delivery, out, why, hook });
   }
 

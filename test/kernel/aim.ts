@@ -71,6 +71,7 @@ function bounds(ruleset: Ruleset, host: Host): ReadonlyMap<Aimed, readonly Scala
     for (const { when } of cases)
       leaves(when, (leaf) => {
         if (leaf.kind === "in") for (const [lo, hi] of leaf.ranges) around(leaf.field, lo, hi);
+        else if (leaf.kind === "bits") add(leaf.field, leaf.value);
       });
   return new Map([...found].map(([field, set]) => [field, [...set]]));
 }

@@ -543,6 +543,27 @@ export function generate(next: Random, family: Family, name: string): Scenario {
     if (chance(next, 0.2))
       rules.push(`to ${family === 4 ? "172.30.0.0/24" : "fd00:30::/64"} blackhole priority 140`);
   }
+  // Several next hops, routes for a TOS, and rules that ask for one, that lead past others, or pass over a group.
+  const gateways = family === 4 ? ["203.0.113.254", "10.99.0.254"] : ["2001:db8:1::fe", "2001:db8:99::fe"];
+  if (chance(next, 0.1)) {
+    const to = pick(
+      next,
+      family === 4 ? ["8.8.8.0/24", "192.0.2.0/24"] : ["2606:4700::/32", "2001:db8:dead::/47"],
+    );
+    routes.push(`${to} ${gateways.map((via, i) => `nexthop via ${via} dev eth${i}`).join(" ")}`);
+  }
+  if (family === 4 && chance(next, 0.1))
+    routes.push("8.8.0.0/16 dev docker0 tos 0x10", "8.8.0.0/16 dev eth1");
+  if (family === 6 && chance(next, 0.1)) routes.push("2606::/16 dev eth0", "2606::/16 dev eth1");
+  if (chance(next, 0.15)) {
+    routes.push(`default via ${gateways[1]} dev eth1 table 102`);
+    rules.push(
+      pick(next, ["tos 0x10 table 102 priority 85", "not tos 0x08 table 102 priority 85"]),
+      pick(next, ["iif eth0 goto 135 priority 70", "fwmark 1/1 goto 125 priority 70", "goto 95 priority 70"]),
+      pick(next, ["nop priority 135", "uidrange 1000-2000 table 102 priority 95"]),
+      pick(next, ["table 102 suppress_ifgroup 2 priority 86", "table main suppress_ifgroup 1 priority 96"]),
+    );
+  }
   // Local routes besides those of addresses: some hold a subnet, some are in a table for TPROXY.
   if (chance(next, 0.2))
     routes.push(

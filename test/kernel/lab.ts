@@ -20,10 +20,14 @@ export interface Scenario {
     /** The ports that make it a bridge. */
     readonly ports?: readonly string[];
   }[];
-  /** Words behind `ip route add`. */
+  /** Words behind `ip nexthop add`. */
+  readonly hops?: readonly string[];
+  /** Words behind `ip route append`. */
   readonly routes: readonly string[];
   /** Words behind `ip rule add`. */
   readonly rules: readonly string[];
+  /** Words behind `ip`, when all else is there. */
+  readonly last?: readonly string[];
   readonly sysctls: Readonly<Record<string, string | number>>;
   /** UDP ports of all addresses that a transparent socket listens on, as a proxy's would. */
   readonly proxies?: readonly number[];
@@ -131,7 +135,7 @@ export class Lab {
       refused?: string;
     };
     if (said.refused !== undefined) return said.refused;
-    const source = (key: Told) => [{ name: key, text: said[key] }];
+    const source = (key: Told) => [{ name: key, text: said[key], family: scenario.family }];
     const [ruleset] = readRuleset([{ name: scenario.name, text: scenario.save }]).rulesets;
     if (ruleset === undefined || ruleset.family !== scenario.family) {
       child.kill();

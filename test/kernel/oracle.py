@@ -115,9 +115,15 @@ for name, value in HOST["sysctls"].items():
     path = proc(name)
     if "/conf/" in path and "/conf/all/" not in path and "/conf/default/" not in path:
         write(path, value)
-lines = [f"route add {route}" for route in HOST.get("routes", [])]
+# A group of next hops has no family.
+run("ip", "-batch", "-", text="".join(f"nexthop add {hop}\n" for hop in HOST.get("hops", [])))
+lines = [f"route append {route}" for route in HOST.get("routes", [])]
 lines += [f"rule add {rule}" for rule in HOST.get("rules", [])]
+lines += HOST.get("last", [])
 run(*ip, text="\n".join(lines) + "\n")
+if HOST.get("last"):
+    # What a carrier means for the routes the kernel works out a second later at most (linkwatch_do_dev).
+    time.sleep(1.5)
 
 if HOST.get("sets"):
     run("ipset", "restore", text=HOST["sets"])
@@ -152,6 +158,7 @@ if os.path.exists("/proc/sys/net/netfilter/nf_conntrack_checksum"):
 
 def sysctls():
     wanted = ["rp_filter", "accept_local", "route_localnet", "forwarding", "send_redirects", "src_valid_mark", "bc_forwarding"]
+    wanted += ["force_forwarding", "disable_ipv6", "drop_unicast_in_l2_multicast"]
     paths = [p for v in "46" for n in wanted for p in glob.glob(f"/proc/sys/net/ipv{v}/conf/*/{n}")]
     paths += glob.glob("/proc/sys/net/ipv4/ip_forward") + glob.glob("/proc/sys/net/bridge/bridge-nf-call-ip*")
     paths += glob.glob("/proc/sys/net/netfilter/nf_conntrack_tcp_loose")
@@ -373,7 +380,7 @@ senders = {}
 
 def sender(p):
     """A raw socket that sends from this address, as a program of this user would that chose it."""
-    key = src, mark, uid, gid = p["src"], p.get("mark", 0), p.get("uid", 0), p.get("gid", 0)
+    key = src, mark, uid, gid, tos = p["src"], p.get("mark", 0), p.get("uid", 0), p.get("gid", 0), p.get("tos", 0)
     known = senders.get(key)
     if known is None:
         if len(senders) > 400:
@@ -388,6 +395,8 @@ def sender(p):
         libc.setfsgid(0)
         if IP6:
             known.setsockopt(socket.IPPROTO_IPV6, 36, 1)  # IPV6_HDRINCL
+        # What routes are asked with is the socket's, not the header's.
+        known.setsockopt(*((socket.IPPROTO_IPV6, 67) if IP6 else (socket.IPPROTO_IP, 1)), tos)  # IPV6_TCLASS, IP_TOS
         if mark:
             known.setsockopt(socket.SOL_SOCKET, 36, mark)  # SO_MARK
         try:

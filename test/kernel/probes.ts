@@ -9,7 +9,7 @@ export interface Probe {
   readonly packets: readonly LabPacket[];
 }
 
-interface Host {
+export interface Host {
   /** Rules by table, without their table. */
   readonly rules: Readonly<Record<string, readonly string[]>>;
   readonly sysctls?: Scenario["sysctls"];
@@ -17,6 +17,9 @@ interface Host {
   readonly policy?: readonly string[];
   readonly proxies?: readonly number[];
   readonly sets?: string;
+  readonly hops?: readonly string[];
+  readonly last?: readonly string[];
+  readonly interfaces?: Scenario["interfaces"];
 }
 
 const HOOKS: Readonly<Record<string, readonly string[]>> = {
@@ -38,9 +41,10 @@ function save(family: Family, rules: Host["rules"]): string {
 const host = (
   name: string,
   family: Family,
-  { rules, sysctls, routes, policy, proxies, sets }: Host,
+  { rules, sysctls, routes, policy, proxies, sets, interfaces, hops, last }: Host,
 ): Scenario => ({
-  ...{ name: `probe ${name}`, family, interfaces: INTERFACES[family], proxies: proxies ?? [] },
+  ...{ name: `probe ${name}`, family, interfaces: interfaces ?? INTERFACES[family], proxies: proxies ?? [] },
+  ...{ hops: hops ?? [], last: last ?? [] },
   routes: [family === 4 ? "default dev eth0" : "default via 2001:db8:1::fe dev eth0", ...(routes ?? [])],
   rules: policy ?? [],
   sysctls: { ...ROUTER, ...sysctls },
@@ -48,13 +52,25 @@ const host = (
   save: save(family, rules),
 });
 
-const tcp = (from: string | null, src: string, sport: number, dst: string, dport: number): LabPacket => ({
+export const tcp = (
+  from: string | null,
+  src: string,
+  sport: number,
+  dst: string,
+  dport: number,
+): LabPacket => ({
   ...{ in: from, src, dst, proto: "tcp", sport, dport, flags: "S", seq: 1000 },
 });
-const udp = (from: string | null, src: string, sport: number, dst: string, dport: number): LabPacket => ({
+export const udp = (
+  from: string | null,
+  src: string,
+  sport: number,
+  dst: string,
+  dport: number,
+): LabPacket => ({
   ...{ in: from, src, dst, proto: "udp", sport, dport },
 });
-const echo = (from: string | null, src: string, id: number, dst: string, type = 8): LabPacket => ({
+export const echo = (from: string | null, src: string, id: number, dst: string, type = 8): LabPacket => ({
   ...{ in: from, src, dst, proto: src.includes(":") ? "icmpv6" : "icmp", type, code: 0, id },
 });
 /** Another segment of the same end. */
@@ -1068,7 +1084,7 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
   ];
 }
 
-const built = (family: Family, from: Iterable<[string, Host, readonly LabPacket[]]>): Probe[] =>
+export const built = (family: Family, from: Iterable<[string, Host, readonly LabPacket[]]>): Probe[] =>
   [...from].map(([name, each, packets]) => ({ scenario: host(name, family, each), packets }));
 
 /** All of them. */

@@ -13,6 +13,7 @@ import { generate, INTERFACES, type Random } from "./generate.ts";
 import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
 import { closed, Lab, type LabPacket, ROUTER, type Scenario } from "./lab.ts";
 import { probes } from "./probes.ts";
+import { routes } from "./routes.ts";
 import { shrink } from "./shrink.ts";
 import { witnesses } from "./witness.ts";
 
@@ -85,7 +86,7 @@ async function judge({ scenario, next, packets }: Task, lab: Lab, tally: Tally):
 
 /** Sends what was written by hand, all of it whatever differs. */
 async function probed(): Promise<void> {
-  for (const { scenario, packets } of probes()) {
+  for (const { scenario, packets } of [...probes(), ...routes()]) {
     if (ONLY !== undefined && !scenario.name.includes(ONLY)) continue;
     const lab = await Lab.open(scenario);
     if (typeof lab === "string") {

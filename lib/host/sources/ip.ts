@@ -1,8 +1,29 @@
 /** `ip -j addr` and `ip -j route` (iproute2's JSON). */
 import { addressBits, type Prefix, parseAddress, parsePrefix, prefixMask } from "../../packet/address.ts";
 import { type Family, protoNumber } from "../../packet/field.ts";
-import type { Interface, InterfaceAddress, Route, RoutingRule } from "../host.ts";
+import { codeClass } from "../../rules/matches/tos.ts";
+import {
+  type Interface,
+  type InterfaceAddress,
+  type NextHop,
+  type Route,
+  type RoutingRule,
+  TOS_MASK,
+} from "../host.ts";
 import { arrays, list, property, text } from "./json.ts";
+
+/**
+ * What an interface is to its ports: `ip -d` says its kind. Its flags say it, too, but for a team, which looks like a
+ * bridge (bond_setup, vrf_setup).
+ */
+function masterOf(name: string, entry: unknown): Interface["masters"] {
+  const kind = text(property(property(entry, "linkinfo"), "info_kind"));
+  const flags = list(property(entry, "flags"));
+  if (kind === "bond" || kind === "team") return "bond";
+  if (kind === "vrf" || kind === "bridge") return kind;
+  if (kind === "openvswitch" || kind === "hsr" || name === "ovs-system") return "other";
+  return flags.includes("MASTER") ? (flags.includes("NOARP") ? "vrf" : "bond") : undefined;
+}
 
 /** Interfaces and their addresses. @throws SyntaxError when the text is no JSON */
 export function readAddresses(source: string): Interface[] {
@@ -21,16 +42,18 @@ export function readAddresses(source: string): Interface[] {
         mask: prefixMask(family === 4 ? 32 : 128, family),
       };
       const broadcast = family === 4 ? parseAddress(text(property(info, "broadcast")) ?? "", 4) : undefined;
-      return [{ family, address, prefix, broadcast: broadcast ?? null }];
+      const scope = property(info, "scope");
+      const narrow = scope === "link" || scope === "host";
+      return [{ family, address, prefix, broadcast: broadcast ?? null, ...(narrow ? { narrow } : {}) }];
     });
     const link = text(property(entry, "link_type"));
-    const group = text(property(entry, "group"));
-    // Other names than `default` stand in a file of the host.
-    const number = group === "default" ? 0 : /^\d+$/.test(group ?? "") ? Number(group) : undefined;
+    const group = groupNumber(text(property(entry, "group")));
+    const master = masterOf(name, entry);
     return [
       {
         ...{ name, addresses, master: text(property(entry, "master")) ?? null },
-        ...(number === undefined ? {} : { group: number }),
+        ...(master === undefined ? {} : { masters: master }),
+        ...(group === undefined ? {} : { group }),
         ...(link === undefined ? {} : { link }),
       },
     ];
@@ -65,27 +88,74 @@ export function readRoutes(source: string): Route[] {
       family,
     );
     if (to === undefined) return [];
-    const nexthop = list(property(entry, "nexthops"))[0];
+    const listed = list(property(entry, "nexthops"));
+    // What is dead the kernel passes over: its interface is down, or has no carrier and is told to mind that.
+    const alive = [entry, ...listed].filter((e) => !list(property(e, "flags")).includes("dead"));
+    const hops = alive.flatMap((e): NextHop[] => {
+      const dev = text(property(e, "dev"));
+      if (dev === undefined) return [];
+      const via = parseAddress(text(property(e, "gateway")) ?? "", family);
+      const gateway = (property(e, "gateway") ?? property(e, "via")) !== undefined;
+      return [{ dev, gateway, ...(via === undefined ? {} : { via }) }];
+    });
+    const [hop] = hops;
+    if (hop === undefined && (listed.length > 0 || !alive.includes(entry))) return [];
     const type = TYPES.find((t) => t === property(entry, "type")) ?? "unicast";
     const metric = property(entry, "metric");
+    const tos = byteOf(property(entry, "tos"));
+    const from = family === 6 ? parsePrefix(text(property(entry, "from")) ?? "", 6) : undefined;
+    const preference = (["low", "high"] as const).find((p) => p === property(entry, "pref"));
     return [
       {
         family,
         type,
         to,
-        dev: text(property(entry, "dev")) ?? text(property(nexthop, "dev")) ?? null,
+        dev: hop?.dev ?? null,
         table: String(property(entry, "table") ?? "main"),
         metric: typeof metric === "number" ? metric : 0,
-        gateway: [entry, nexthop].some((e) => (property(e, "gateway") ?? property(e, "via")) !== undefined),
+        gateway: hop?.gateway ?? false,
+        ...(hop?.via === undefined ? {} : { via: hop.via }),
+        ...(from === undefined ? {} : { from }),
+        ...([entry, ...listed].some((e) => property(e, "flow") !== undefined) ? { realm: true } : {}),
+        ...(hops.length > 1 ? { hops } : {}),
+        ...(tos === undefined ? {} : { tos }),
+        ...(preference === undefined ? {} : { preference }),
         source: parseAddress(text(property(entry, "prefsrc")) ?? "", family) ?? null,
       },
     ];
   });
 }
 
+/** A TOS byte in hexadecimal digits, or the name that a class of DiffServ has in rt_dsfield. */
+function byteOf(value: unknown): number | undefined {
+  const name = text(value) ?? "";
+  if (/^0x[\da-f]{1,2}$/i.test(name)) return Number(name);
+  const point = codeClass.read([name], { family: 4, proto: undefined });
+  return typeof point === "number" ? point << 2 : undefined;
+}
+
+/** The TOS byte that a rule asks for, and which bits of it (fib_dscp_masked_match, fib6_rule_match). */
+function tosOf(entry: unknown, family: Family): RoutingRule["tos"] | undefined {
+  const dscp = property(entry, "dscp");
+  if (dscp !== undefined) {
+    const value = /^(0x[\da-f]+|\d+)$/i.test(String(dscp)) ? Number(dscp) << 2 : byteOf(dscp);
+    return value === undefined ? undefined : { value, mask: 0xfc };
+  }
+  if (property(entry, "tos") === undefined) return null;
+  const value = byteOf(property(entry, "tos"));
+  return value === undefined ? undefined : { value, mask: TOS_MASK[family] };
+}
+
+/** A group of interfaces; other names than `default` stand in a file of the host. */
+const groupNumber = (name: string | undefined): number | undefined =>
+  name === "default" ? 0 : /^\d+$/.test(name ?? "") ? Number(name) : undefined;
+
 const SELF = ["blackhole", "unreachable", "prohibit"] as const;
 /** What a rule may say that is followed; anything else makes it one that nobody can follow. */
 const FOLLOWED = new Set([
+  ...["tos", "dscp", "uid_start", "uid_end", "goto", "unresolved", "nop", "suppress_ifgroup", "l3mdev"],
+  // An interface that is gone no packet comes by; a realm decides nothing.
+  ...["iif_detached", "oif_detached", "flow_from", "flow_to"],
   ...[
     "priority",
     "not",
@@ -113,19 +183,19 @@ const FOLLOWED = new Set([
   ...["suppress_prefixlength", "protocol"],
 ]);
 
-/**
- * Rules of policy routing, of one family. The listing does not say which: an address does, or the table `default`,
- * which only IPv4 asks by itself. @throws SyntaxError when the text is no JSON
- */
-export function readRules(source: string): RoutingRule[] {
+/** The family of a listing of rules: an address tells it, or the table `default`, which only IPv4 asks by itself. */
+export function familyOfRules(source: string): Family | undefined {
   const parsed = arrays(source);
-  const named = (entry: unknown): string[] => ["src", "dst"].map((key) => text(property(entry, key)) ?? "");
-  const six =
-    parsed.some((entry) => named(entry).some((a) => a.includes(":"))) ||
-    !parsed.some(
-      (entry) => property(entry, "table") === "default" || named(entry).some((a) => a.includes(".")),
-    );
-  const family: Family = six ? 6 : 4;
+  const addresses = parsed.flatMap((entry) => ["src", "dst"].map((key) => text(property(entry, key)) ?? ""));
+  if (addresses.some((a) => a.includes(":"))) return 6;
+  return addresses.some((a) => a.includes(".")) || parsed.some((e) => property(e, "table") === "default")
+    ? 4
+    : undefined;
+}
+
+/** Rules of policy routing, of one family. @throws SyntaxError when the text is no JSON */
+export function readRules(source: string, family: Family): RoutingRule[] {
+  const parsed = arrays(source);
   return parsed.flatMap((entry): RoutingRule[] => {
     const priority = property(entry, "priority");
     if (typeof priority !== "number") return [];
@@ -147,8 +217,19 @@ export function readRules(source: string): RoutingRule[] {
     const mark = number("fwmark");
     const action = property(entry, "action");
     const self = SELF.find((kind) => kind === action);
-    const beyond = Object.keys(entry as object).find((key) => !FOLLOWED.has(key)) ?? null;
     const table = property(entry, "table");
+    const goto = property(entry, "goto");
+    const [first, last] = [number("uid_start"), number("uid_end")];
+    const tos = tosOf(entry, family);
+    const group = groupNumber(text(property(entry, "suppress_ifgroup")));
+    const unread = [
+      ...(tos === undefined ? ["tos"] : []),
+      ...(group === undefined && property(entry, "suppress_ifgroup") !== undefined
+        ? ["suppress_ifgroup"]
+        : []),
+    ];
+    const beyond =
+      [...unread, ...Object.keys(entry as object).filter((key) => !FOLLOWED.has(key))][0] ?? null;
     return [
       {
         family,
@@ -159,16 +240,27 @@ export function readRules(source: string): RoutingRule[] {
         iif: text(property(entry, "iif")) ?? null,
         oif: text(property(entry, "oif")) ?? null,
         mark: mark === undefined ? null : { value: mark, mask: number("fwmask") ?? 0xffff_ffff },
+        vrf: property(entry, "l3mdev") !== undefined,
+        tos: tos ?? null,
+        uid: first === undefined || last === undefined ? null : [first, last],
         proto: protoNumber(String(property(entry, "ipproto") ?? "")) ?? null,
         sport: range("sport"),
         dport: range("dport"),
         action:
           self !== undefined
             ? { kind: self }
-            : table === undefined
-              ? { kind: "unknown" }
-              : { kind: "table", table: String(table) },
+            : goto !== undefined
+              ? { kind: "goto", priority: typeof goto === "number" ? goto : null }
+              : property(entry, "nop") !== undefined
+                ? { kind: "nop" }
+                : table === undefined
+                  ? { kind: "unknown" }
+                  : { kind: "table", table: String(table) },
         suppress: number("suppress_prefixlength") ?? number("suppress_prefixlen") ?? null,
+        suppressGroup: group ?? null,
+        ...(["flow_to", "flow_from"].some((key) => property(entry, key) !== undefined)
+          ? { realm: true }
+          : {}),
         beyond,
       },
     ];

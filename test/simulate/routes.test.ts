@@ -1,0 +1,516 @@
+/** The routing tables as the kernel asks them: what `ip -j` lists, and where a packet goes. */
+import { type Answer, type PacketJson, readHost, readPacket, readRuleset, Simulator } from "fwcheck";
+import { describe, expect, test } from "vitest";
+
+type Json = Readonly<Record<string, unknown>>;
+
+interface Given {
+  readonly addr?: readonly Json[];
+  readonly route?: readonly Json[];
+  readonly rule?: readonly Json[];
+  readonly sysctl?: string;
+  readonly save?: string;
+  readonly assume?: Readonly<Record<string, boolean>>;
+}
+
+const device = (ifname: string, addresses: readonly string[], more: Json = {}): Json => ({
+  ...{ ifname, group: "default", link_type: "ether", flags: ["BROADCAST", "UP"] },
+  addr_info: addresses.map((a) => ({
+    family: a.includes(":") ? "inet6" : "inet",
+    local: a.split("/")[0],
+    prefixlen: Number(a.split("/")[1]),
+  })),
+  ...more,
+});
+const ADDR = [
+  device("lo", ["127.0.0.1/8", "::1/128"], { link_type: "loopback" }),
+  device("eth0", ["203.0.113.1/24", "2001:db8:1::1/64"], { group: "1" }),
+  device("eth1", ["10.99.0.1/24", "2001:db8:99::1/64"], { group: "2" }),
+  device("eth2", ["10.98.0.1/24", "2001:db8:98::1/64"], { group: "3" }),
+];
+const SAVE = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+
+function run(given: Given, json: PacketJson): Answer {
+  const source = (name: string, text: string) => [{ name, text }];
+  const { rulesets } = readRuleset(source("save", given.save ?? SAVE));
+  const host = readHost(
+    {
+      addr: source("addr", JSON.stringify(given.addr ?? ADDR)),
+      ...(given.route === undefined ? {} : { route: source("route", JSON.stringify(given.route)) }),
+      ...(given.rule === undefined
+        ? {}
+        : {
+            rule: [
+              { name: "rule", text: JSON.stringify(given.rule), family: json.src.includes(":") ? 6 : 4 },
+            ],
+          }),
+      ...(given.sysctl === undefined ? {} : { sysctl: source("sysctl", given.sysctl) }),
+    },
+    rulesets,
+  );
+  const packet = readPacket({ proto: "udp", sport: 5, dport: 9, ...json });
+  if (typeof packet === "string") throw new Error(packet);
+  const assume = new Map(Object.entries(given.assume ?? {}));
+  return new Simulator(rulesets, host, { assume }).packet(packet);
+}
+
+/** The ways that an undecided packet goes, else the one. */
+const ways = (answer: Answer): (string | null)[] => (answer.branches ?? [answer]).map(({ out }) => out);
+
+const local = (dst: string, dev: string) => ({ type: "local", dst, dev, table: "local" });
+const OWN = [local("203.0.113.1", "eth0"), local("10.99.0.1", "eth1"), local("10.98.0.1", "eth2")];
+const NEAR = [
+  { dst: "203.0.113.0/24", dev: "eth0" },
+  { dst: "10.99.0.0/24", dev: "eth1" },
+  { dst: "10.98.0.0/24", dev: "eth2" },
+];
+const hop = (dev: string, ...flags: string[]) => ({ dev, gateway: "192.0.2.9", weight: 1, flags });
+const hops = (...nexthops: Json[]) => [...OWN, ...NEAR, { dst: "198.51.100.0/24", flags: [], nexthops }];
+const FORTH: PacketJson = { in: "eth2", src: "10.98.0.7", dst: "198.51.100.9" };
+
+describe("several next hops", () => {
+  test("are all of them ways that a packet can go", () => {
+    const answer = run({ route: hops(hop("eth0"), hop("eth1")) }, FORTH);
+    expect(answer.verdict).toBe("undecided");
+    expect(ways(answer)).toEqual(["eth0", "eth1"]);
+    expect(answer.branches?.map((b) => b.assume)).toEqual([
+      ["next-hop(198.51.100.0/24, eth0)=match"],
+      ["next-hop(198.51.100.0/24, eth0)=no-match"],
+    ]);
+    expect(answer.assumptions.join()).toContain("which of a route's next hops the kernel takes is not known");
+  });
+  test("of which --assume settles one", () => {
+    const assume = { "next-hop(198.51.100.0/24, eth0)": false };
+    const route = hops(hop("eth0"), hop("eth1"), hop("lo"));
+    expect(ways(run({ route: hops(hop("eth0"), hop("eth1")), assume }, FORTH))).toEqual(["eth1"]);
+    expect(ways(run({ route, assume }, FORTH))).toEqual(["eth1", "lo"]);
+  });
+  test("by one interface are no question, nor are those that are dead", () => {
+    expect(ways(run({ route: hops(hop("eth1"), hop("eth1")) }, FORTH))).toEqual(["eth1"]);
+    expect(ways(run({ route: hops(hop("eth0", "dead", "linkdown"), hop("eth1")) }, FORTH))).toEqual(["eth1"]);
+    // What has lost its carrier alone still counts.
+    expect(ways(run({ route: hops(hop("eth0", "linkdown"), hop("eth1")) }, FORTH))).toEqual(["eth0", "eth1"]);
+  });
+  test("a route that is dead altogether is none", () => {
+    const route = hops(hop("eth0", "dead"), hop("eth1", "dead"));
+    const wider = { dst: "198.51.0.0/16", dev: "eth0", flags: [] };
+    expect(run({ route }, FORTH)).toMatchObject({ verdict: "drop", reason: "no route leads there" });
+    expect(ways(run({ route: [...route, wider] }, FORTH))).toEqual(["eth0"]);
+    const dead = { dst: "198.51.100.0/25", dev: "eth1", flags: ["dead", "linkdown"] };
+    expect(ways(run({ route: [...OWN, ...NEAR, wider, dead] }, FORTH))).toEqual(["eth0"]);
+  });
+  test("rules that do not tell the ways apart decide alike", () => {
+    const save = SAVE.replace("FORWARD ACCEPT", "FORWARD DROP");
+    expect(run({ save, route: hops(hop("eth0"), hop("eth1")) }, FORTH).verdict).toBe("drop");
+  });
+  test("one packet takes one of them, in all that its route is looked up for", () => {
+    const save = `*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -o eth0 -j DROP\nCOMMIT\n${SAVE}`;
+    const answer = run(
+      { save, route: hops(hop("eth0"), hop("eth1")) },
+      { in: null, src: "10.98.0.1", dst: "198.51.100.9" },
+    );
+    expect(answer.branches?.map((b) => [b.verdict, b.out])).toEqual([
+      ["drop", null],
+      ["accept", "eth1"],
+    ]);
+  });
+  test("what is looked up again may go another way", () => {
+    const save = `*nat\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -d 198.51.100.9 -j DNAT --to-destination 198.51.100.10\nCOMMIT\n${SAVE}`;
+    const answer = run(
+      { save, route: hops(hop("eth0"), hop("eth1")) },
+      { in: null, src: "10.98.0.1", dst: "198.51.100.9" },
+    );
+    expect(ways(answer)).toEqual(["eth0", "eth1", "eth0", "eth1"]);
+  });
+  test("rp_filter and rpfilter take any of them", () => {
+    const sysctl = "net.ipv4.conf.all.rp_filter = 1\nnet.ipv4.ip_forward = 1\n";
+    const save = `*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --invert -j DROP\nCOMMIT\n${SAVE}`;
+    const from = (dev: string): PacketJson => ({ in: dev, src: "198.51.100.9", dst: "203.0.113.1" });
+    for (const given of [{ sysctl }, { save }]) {
+      const route = hops(hop("eth0"), hop("eth1"));
+      expect(["eth0", "eth1", "eth2"].map((dev) => run({ ...given, route }, from(dev)).verdict)).toEqual([
+        ...["accept", "accept", "drop"],
+      ]);
+    }
+  });
+  test("default routes of one metric are such for what the host sends", () => {
+    const gateway = (dev: string, metric: number) => ({ dst: "default", gateway: "192.0.2.9", dev, metric });
+    const route = [...OWN, ...NEAR, gateway("eth0", 5), gateway("eth1", 5), gateway("eth2", 9)];
+    expect(ways(run({ route }, { ...FORTH, in: null, src: "10.98.0.1" }))).toEqual(["eth0", "eth1"]);
+    expect(ways(run({ route }, FORTH))).toEqual(["eth0"]);
+  });
+});
+
+const FORTH6: PacketJson = { in: "eth1", src: "2001:db8:99::7", dst: "2001:db8:50::9" };
+const own6 = [
+  ...["2001:db8:1::1", "2001:db8:99::1", "2001:db8:98::1"].map((dst, i) => local(dst, `eth${i}`)),
+  ...["2001:db8:1::/64", "2001:db8:99::/64", "2001:db8:98::/64"].map((dst, i) => ({
+    dst,
+    dev: `eth${i}`,
+    metric: 256,
+  })),
+];
+
+describe("IPv6 routes of one metric", () => {
+  const to = (dev: string, more: Json = {}) => ({
+    dst: "2001:db8:50::/48",
+    dev,
+    metric: 1024,
+    pref: "medium",
+    ...more,
+  });
+  const by = (routes: Json[], packet: PacketJson = FORTH6) =>
+    ways(run({ route: [...own6, ...routes] }, packet));
+  test("the one by which the packet came in comes first", () => {
+    expect(by([to("eth0"), to("eth1")])).toEqual(["eth1"]);
+    expect(by([to("eth0"), to("eth1")], { ...FORTH6, in: "eth2", src: "2001:db8:98::7" })).toEqual(["eth0"]);
+    expect(by([to("eth0"), to("eth1", { metric: 2000 })])).toEqual(["eth0"]);
+    expect(by([to("eth0"), to("eth1")], { ...FORTH6, in: null, src: "2001:db8:99::1" })).toEqual(["eth0"]);
+  });
+  test("a preference counts for more", () => {
+    expect(by([to("eth1"), to("eth0", { pref: "high" })])).toEqual(["eth0"]);
+    expect(by([to("eth1", { pref: "low" }), to("eth0")])).toEqual(["eth0"]);
+  });
+  test("several next hops stay several", () => {
+    const both = {
+      ...to("eth0"),
+      dev: undefined,
+      nexthops: [hop("eth0"), hop("eth1")].map((h) => ({ ...h, gateway: "2001:db8:98::9" })),
+    };
+    expect(by([both])).toEqual(["eth0", "eth1"]);
+  });
+});
+
+describe("rules of policy routing", () => {
+  const rule = (priority: number, more: Json = {}) => ({ priority, src: "all", ...more });
+  const USUAL = [
+    rule(0, { table: "local" }),
+    rule(32766, { table: "main" }),
+    rule(32767, { table: "default" }),
+  ];
+  const ROUTES = [
+    ...OWN,
+    ...NEAR,
+    ...["eth0", "eth1", "eth2"].map((dev, i) => ({ dst: "default", dev, table: `10${i}` })),
+    { dst: "198.51.100.0/24", dev: "eth2" },
+  ];
+  const TO: PacketJson = { in: "eth0", src: "203.0.113.7", dst: "198.51.100.9" };
+  const out = (rules: Json[], packet: Partial<PacketJson> = {}, given: Given = {}) =>
+    ways(run({ route: ROUTES, ...given, rule: [...USUAL, ...rules] }, { ...TO, ...packet }))
+      .map((o) => o ?? "none")
+      .join(" ");
+
+  test("tos looks at three bits for IPv4", () => {
+    const rules = [rule(10, { tos: "0x10", table: "101" })];
+    expect([0x10, 0x12, 0x30, 0x18, 0].map((tos) => out(rules, { tos }))).toEqual([
+      ...["eth1", "eth1", "eth1", "eth2", "eth2"],
+    ]);
+  });
+  test("tos and dscp look at six otherwise", () => {
+    for (const asked of [{ dscp: "EF" }, { dscp: "46" }, { dscp: "0x2e" }]) {
+      const rules = [rule(10, { ...asked, table: "101" })];
+      expect([0xb8, 0xbb, 0x18, 0].map((tos) => out(rules, { tos }))).toEqual([
+        "eth1",
+        "eth1",
+        "eth2",
+        "eth2",
+      ]);
+    }
+    const rule6 = [
+      rule(0, { table: "local" }),
+      rule(10, { tos: "EF", table: "101" }),
+      rule(32766, { table: "main" }),
+    ];
+    const route = [
+      ...own6,
+      { dst: "::/0", dev: "eth0", metric: 1024 },
+      { dst: "::/0", dev: "eth1", metric: 1024, table: "101" },
+    ];
+    const packet = { in: "eth2", src: "2001:db8:98::7", dst: "2001:db8:50::9" };
+    expect([0xb8, 0xbb, 0x18].map((tos) => ways(run({ route, rule: rule6 }, { ...packet, tos })))).toEqual([
+      ...[["eth1"], ["eth1"], ["eth0"]],
+    ]);
+  });
+  test("a TOS by a name that nobody knows is undecided", () => {
+    expect(out([rule(10, { tos: "somewhat", table: "101" })])).toBe("eth1 eth2");
+  });
+  test("goto leads past rules, and nowhere where nobody has its priority", () => {
+    const rules = [
+      rule(10, { iif: "eth0", goto: 30 }),
+      rule(20, { table: "101" }),
+      rule(30, { nop: null }),
+      rule(40, { table: "100" }),
+    ];
+    expect(out(rules)).toBe("eth0");
+    expect(out(rules, { in: "eth2", src: "10.98.0.7" })).toBe("eth1");
+    expect(out([rule(10, { goto: 15, unresolved: null }), rule(20, { table: "101" })])).toBe("eth1");
+    expect(out([rule(10, { goto: "none" }), rule(20, { table: "101" })])).toBe("eth1");
+  });
+  test("a goto that is passed over leads nowhere", () => {
+    const rules = [
+      rule(10, { goto: 40 }),
+      rule(20, { goto: 60 }),
+      rule(40, { table: "101" }),
+      rule(60, { table: "100" }),
+    ];
+    expect(out(rules)).toBe("eth1");
+  });
+  test("owners count for the host's own packets until OUTPUT changes them; all else is root's", () => {
+    const rules = [rule(10, { uid_start: 1000, uid_end: 2000, table: "101" })];
+    const own = { in: null, src: "203.0.113.1" };
+    expect([999, 1000, 2000, 2001].map((uid) => out(rules, { ...own, uid }))).toEqual([
+      ...["eth2", "eth1", "eth1", "eth2"],
+    ]);
+    expect(out(rules, own)).toBe("eth1 eth2");
+    expect(out(rules)).toBe("eth2");
+    expect(out([rule(10, { uid_start: 0, uid_end: 5, table: "101" })])).toBe("eth1");
+    const save = `*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-xmark 0x1/0x1\nCOMMIT\n${SAVE}`;
+    expect(out(rules, { ...own, uid: 1000 }, { save })).toBe("eth2");
+  });
+  test("what leads out by an interface of a group is passed over", () => {
+    const rules = [
+      rule(10, { table: "101", suppress_ifgroup: "2" }),
+      rule(20, { table: "100", suppress_ifgroup: "2" }),
+    ];
+    expect(out(rules)).toBe("eth0");
+    const addr = ADDR.map((each) => ({ ...each, group: "some" }));
+    expect(out(rules, {}, { addr })).toBe("eth1 eth0 eth2");
+  });
+  test("what refuses is not suppressed", () => {
+    const route = [...ROUTES, { type: "blackhole", dst: "default", table: "103" }];
+    expect(out([rule(10, { table: "103", suppress_prefixlength: 0 })], {}, { route })).toBe("none");
+    expect(out([rule(10, { table: "101", suppress_prefixlength: 0 })], {}, { route })).toBe("eth2");
+  });
+  test("a route for a TOS comes before the others of its prefix", () => {
+    const route = [
+      ...ROUTES,
+      { dst: "198.51.100.0/24", dev: "eth1", tos: "0x10", metric: 5 },
+      { dst: "198.51.100.0/25", dev: "eth0", tos: "0x08" },
+    ];
+    expect([0, 0x10, 0x08, 0x12].map((tos) => out([], { tos }, { route }))).toEqual([
+      ...["eth2", "eth1", "eth0", "eth1"],
+    ]);
+  });
+  test("realms decide nothing, l3mdev nothing where there is no VRF, tun_id is not followed", () => {
+    expect(out([rule(10, { flow_to: "4", table: "101" })])).toBe("eth1");
+    expect(out([rule(10, { l3mdev: null })])).toBe("eth2");
+    expect(out([rule(10, { tun_id: 5, table: "101" })])).toBe("eth1 eth2");
+  });
+});
+
+describe("masters of other kinds than bridges", () => {
+  const port = (name: string, master: string) => device(name, [], { master });
+  const to = (addr: readonly Json[], packet: PacketJson, save = SAVE) =>
+    run({ addr: [...ADDR, ...addr], save }, packet);
+  const SEEN = `*mangle\n:PREROUTING ACCEPT [0:0]\n${["bond0", "eth5", "br0"].map((n) => `-A PREROUTING -i ${n}\n`).join("")}-A PREROUTING -m physdev --physdev-in bond0\nCOMMIT\n${SAVE}`;
+  const rules = (answer: Answer) =>
+    answer.path.flatMap((s) => (s.step === "rule" && s.chain === "PREROUTING" ? [s.rule] : []));
+  const packet: PacketJson = { in: "eth5", src: "172.20.0.7", dst: "172.20.0.1" };
+
+  test("a bond's port never shows", () => {
+    for (const more of [
+      { flags: ["MASTER", "UP"] },
+      { linkinfo: { info_kind: "bond" } },
+      { linkinfo: { info_kind: "team" } },
+    ]) {
+      const addr = [device("bond0", ["172.20.0.1/24"], more), port("eth5", "bond0")];
+      expect(rules(to(addr, packet, SEEN))).toEqual([1]);
+      // Nothing is switched from one port to another.
+      expect(to(addr, { ...packet, dst: "172.20.0.9" })).toMatchObject({ out: "bond0", delivery: "forward" });
+    }
+  });
+  test("a bond may be a port of a bridge", () => {
+    const addr = [
+      device("br0", ["172.20.0.1/24"]),
+      device("bond0", [], { flags: ["MASTER", "UP"], master: "br0" }),
+      port("eth5", "bond0"),
+    ];
+    expect(rules(to(addr, packet, SEEN))).toEqual([3, 4]);
+  });
+  test("a VRF is not followed, in nor out", () => {
+    for (const more of [{ flags: ["MASTER", "NOARP", "UP"] }, { linkinfo: { info_kind: "vrf" } }]) {
+      const addr = [device("blue", [], more), device("eth5", ["172.20.0.1/24"], { master: "blue" })];
+      for (const name of ["eth5", "blue"])
+        expect(to(addr, { ...packet, in: name })).toMatchObject({
+          verdict: "undecided",
+          reason: "what the VRF blue makes of its packets is not followed",
+        });
+      // Its addresses are none of the host's for the others.
+      expect(to(addr, { ...packet, in: "eth0", src: "203.0.113.7" }).delivery).toBe("forward");
+    }
+  });
+  test("what leaves by a VRF is undecided once the rules let it out", () => {
+    const addr = [...ADDR, device("blue", [], { flags: ["MASTER", "NOARP", "UP"] })];
+    const route = [...OWN, ...NEAR, { dst: "198.51.100.0/24", dev: "blue" }];
+    expect(run({ addr, route }, FORTH).verdict).toBe("undecided");
+    const save = SAVE.replace("FORWARD ACCEPT", "FORWARD DROP");
+    expect(run({ addr, route, save }, FORTH).verdict).toBe("drop");
+  });
+  test("what is neither is undecided, and told", () => {
+    const addr = [device("ovs-system", []), port("eth5", "ovs-system")];
+    const listed = [{ name: "addr", text: JSON.stringify([...ADDR, ...addr]) }];
+    expect(to(addr, packet).verdict).toBe("undecided");
+    expect(readHost({ addr: listed }, []).doubts).toEqual([
+      "what comes and goes by ovs-system, neither a bridge nor a bond, is not followed",
+    ]);
+  });
+  test("`ip -d link` beside `ip addr` tells of a team", () => {
+    const text = (of: readonly Json[]) => ({ name: "addr", text: JSON.stringify(of) });
+    const link = { ifname: "team0", linkinfo: { info_kind: "team" } };
+    const host = readHost({ addr: [text([...ADDR, device("team0", ["172.20.0.1/24"])]), text([link])] }, []);
+    expect(host.interfaces.filter((i) => i.name === "team0")).toMatchObject([
+      { masters: "bond", addresses: [{ address: 0xac14_0001 }] },
+    ]);
+  });
+});
+
+describe("settings of an interface", () => {
+  const TO: PacketJson = { in: "eth0", src: "203.0.113.7", dst: "203.0.113.1" };
+  test("force_forwarding forwards IPv6 where all else does not", () => {
+    const sysctl = "net.ipv6.conf.all.forwarding = 0\nnet.ipv6.conf.eth1.force_forwarding = 1\n";
+    const to: PacketJson = { in: "eth1", src: "2001:db8:99::7", dst: "2001:db8:1::7" };
+    expect(run({ route: own6, sysctl }, to)).toMatchObject({ verdict: "accept", out: "eth0" });
+    const back: PacketJson = { in: "eth0", src: "2001:db8:1::7", dst: "2001:db8:99::7" };
+    expect(run({ route: own6, sysctl }, back).reason).toBe("forwarding is switched off (sysctl)");
+  });
+  test("disable_ipv6 takes nothing in", () => {
+    const sysctl = "net.ipv6.conf.eth1.disable_ipv6 = 1\n";
+    const to: PacketJson = { in: "eth1", src: "2001:db8:99::7", dst: "2001:db8:1::1" };
+    expect(run({ route: own6, sysctl }, to)).toMatchObject({ verdict: "drop", path: [] });
+    expect(run({ route: own6, sysctl }, { ...to, in: "eth0" }).verdict).toBe("accept");
+  });
+  test("drop_unicast_in_l2_multicast drops what is for one in a frame for many", () => {
+    for (const name of ["all", "eth0"]) {
+      const sysctl = `net.ipv4.conf.${name}.drop_unicast_in_l2_multicast = 1\n`;
+      const verdicts = (dst: string) =>
+        [0, 1, 2].map((pkttype) => run({ sysctl }, { ...TO, dst, pkttype }).verdict);
+      expect(verdicts("203.0.113.1")).toEqual(["accept", "drop", "drop"]);
+      expect(verdicts("203.0.113.255")).toEqual(["accept", "accept", "accept"]);
+    }
+    const sysctl = "net.ipv6.conf.eth0.drop_unicast_in_l2_multicast = 1\n";
+    const six = (dst: string, pkttype: number) =>
+      run(
+        { route: [...own6, { type: "multicast", dst: "ff00::/8", dev: "eth0", table: "local" }], sysctl },
+        { in: "eth0", src: "2001:db8:1::7", dst, pkttype },
+      ).verdict;
+    expect([six("2001:db8:1::1", 0), six("2001:db8:1::1", 1), six("ff02::1", 2)]).toEqual([
+      ...["accept", "drop", "accept"],
+    ]);
+  });
+  test("bc_forwarding forwards to everybody on another link, where all and the interface say so", () => {
+    const to = (all: number, one: number) =>
+      run(
+        { sysctl: `net.ipv4.conf.all.bc_forwarding = ${all}\nnet.ipv4.conf.eth0.bc_forwarding = ${one}\n` },
+        { ...TO, dst: "10.99.0.255" },
+      );
+    expect(to(1, 1)).toMatchObject({ delivery: "forward", out: "eth1" });
+    expect([to(0, 1).delivery, to(1, 0).delivery]).toEqual(["local", "local"]);
+  });
+});
+
+test("an IPv6 route for some sources is for no others", () => {
+  const route = [
+    ...own6,
+    { dst: "2001:db8:50::/48", from: "2001:db8:99::/64", dev: "eth2", metric: 1024 },
+    { dst: "::/0", dev: "eth0", metric: 1024 },
+  ];
+  expect(ways(run({ route }, FORTH6))).toEqual(["eth2"]);
+  expect(ways(run({ route }, { ...FORTH6, in: "eth0", src: "2001:db8:1::7" }))).toEqual(["eth0"]);
+});
+
+describe("MASQUERADE takes", () => {
+  const save = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n";
+  const scoped = (ifname: string, ...infos: [string, number, string][]): Json => ({
+    ...device(ifname, []),
+    addr_info: infos.map(([address, prefixlen, scope]) => ({
+      family: "inet",
+      local: address,
+      prefixlen,
+      scope,
+    })),
+  });
+  const from = (addr: readonly Json[], more: Json = {}) =>
+    run(
+      {
+        addr: [...ADDR, ...addr],
+        save,
+        route: [...OWN, ...NEAR, { dst: "198.51.100.0/24", dev: "eth5", ...more }],
+      },
+      FORTH,
+    ).sent?.src;
+  const two: [string, number, string][] = [
+    ["172.20.0.1", 24, "global"],
+    ["172.21.0.1", 24, "global"],
+  ];
+  test("the address whose subnet holds the gateway", () => {
+    expect(from([scoped("eth5", ...two)])).toBe("172.20.0.1");
+    expect(from([scoped("eth5", ...two)], { gateway: "172.21.0.9" })).toBe("172.21.0.1");
+    const nexthops = [{ dev: "eth5", gateway: "172.21.0.9", weight: 1, flags: [] }, hop("eth5")];
+    expect(from([scoped("eth5", ...two)], { dev: undefined, nexthops })).toBe("172.21.0.1");
+  });
+  test("none of the link's own", () => {
+    expect(from([scoped("eth5", ["172.19.0.1", 32, "link"], ...two)])).toBe("172.20.0.1");
+  });
+  test("one of another interface where there is none, the loopback's before others", () => {
+    expect(from([scoped("eth5", ["172.19.0.1", 32, "link"])])).toBe("203.0.113.1");
+    const lo = scoped("lo", ["127.0.0.1", 8, "host"], ["192.0.2.77", 32, "global"]);
+    expect(from([scoped("eth5"), lo])).toBe("192.0.2.77");
+  });
+});
+
+describe("where a packet may come from without rp_filter", () => {
+  const route = [
+    ...OWN,
+    ...NEAR,
+    { type: "broadcast", dst: "203.0.113.255", dev: "eth0", table: "local" },
+    { dst: "198.51.100.0/24", dev: "eth1" },
+  ];
+  const sysctl = "net.ipv4.conf.all.rp_filter = 0\n";
+  const verdict = (given: Given) =>
+    run({ sysctl, route, ...given }, { in: "eth0", src: "203.0.113.255", dst: "203.0.113.1" }).verdict;
+  const rules = [
+    { priority: 0, src: "all", table: "local" },
+    { priority: 32766, src: "all", table: "main" },
+    { priority: 32767, src: "all", table: "default" },
+  ];
+  test("is asked of the tables where there are realms, or rules of policy routing, be they the usual once more", () => {
+    expect([verdict({}), verdict({ rule: rules })]).toEqual(["accept", "accept"]);
+    expect(verdict({ rule: [...rules, rules[1]!] })).toBe("drop");
+    const realm = { dst: "192.0.2.0/24", dev: "eth1", flow: { to: "5" } };
+    expect(verdict({ route: [...route, realm] })).toBe("drop");
+    // Realms have even those asked that may come from the host's own addresses.
+    const accept = `${sysctl}net.ipv4.conf.all.accept_local = 1\n`;
+    expect(verdict({ route: [...route, realm], sysctl: accept })).toBe("drop");
+    expect(verdict({ rule: [...rules, rules[1]!], sysctl: accept })).toBe("accept");
+  });
+});
+
+describe("listings of rules", () => {
+  const source = (priorities: readonly number[], more: Json = {}, table = "100", family?: 4 | 6) => ({
+    ...{ name: "rule", ...(family === undefined ? {} : { family }) },
+    text: JSON.stringify(priorities.map((priority) => ({ priority, src: "all", table, ...more }))),
+  });
+  const families = (...rule: ReturnType<typeof source>[]) =>
+    readHost({ rule }, []).rules?.map((r) => r.family);
+  test("are of the family that an address or the table default tells, or that is left", () => {
+    expect(families(source([1], { src: "10.0.0.0", srclen: 8 }), source([1]))).toEqual([4, 6]);
+    expect(families(source([1]), source([1], { src: "fd00::", srclen: 8 }))).toEqual([4, 6]);
+    expect(families(source([1]), source([1], {}, "default"))).toEqual([6, 4]);
+    expect(families(source([1]), source([1]))).toEqual([4, 6]);
+    expect(families(source([1], {}, "100", 4))).toEqual([4]);
+  });
+  test("that do not tell are IPv6's, and that is named", () => {
+    const host = readHost({ rule: [source([1])] }, []);
+    expect(host.rules?.map((r) => r.family)).toEqual([6]);
+    expect(host.inferred.join()).toContain("the rules of policy routing are taken for IPv6's");
+  });
+  test("without the rule for the table default that one is not asked", () => {
+    const rule = [
+      { priority: 0, src: "all", table: "local" },
+      { priority: 32766, src: "all", table: "main" },
+    ];
+    const route = [...OWN, ...NEAR, { dst: "198.51.100.0/24", dev: "eth1", table: "default" }];
+    expect(run({ route, rule }, FORTH).verdict).toBe("drop");
+    expect(run({ route }, FORTH).verdict).toBe("accept");
+  });
+});
