@@ -370,6 +370,18 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
     locals(),
   ];
   yield [
+    "rp_filter of what is sent to many, where policy routing asks for the host's own addresses",
+    {
+      policy: ["from 10.99.0.0/24 prohibit priority 96"],
+      sysctls: { "net.ipv4.conf.eth1.rp_filter": 1 },
+      rules: { filter: ["-A INPUT -p udp -j ACCEPT"] },
+    },
+    ["10.99.0.1", "10.99.0.255", "255.255.255.255", "224.0.0.1", OUT].flatMap((dst, i) => [
+      udp("eth1", "10.99.0.7", 40_000 + i, dst, 9),
+      udp("eth1", OUT, 41_000 + i, dst, 9),
+    ]),
+  ];
+  yield [
     "the same with policy routing",
     {
       routes: ["local 10.99.0.0/16 dev lo", "local 192.0.2.128/25 dev lo", "local default dev lo table 100"],

@@ -132,6 +132,35 @@ describe("rpfilter", () => {
   });
 });
 
+test("rp_filter asks of a broadcast where its source is, and not whom it was sent to", () => {
+  const save = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
+  const { rulesets } = readRuleset([{ name: "save", text: save }]);
+  const rule = (priority: number, more: object) => ({ priority, src: "all", ...more });
+  const host = readHost(
+    {
+      addr: [{ name: "addr", text: ADDR }],
+      sysctl: [{ name: "sysctl", text: "net.ipv4.conf.eth1.rp_filter = 1\n" }],
+      rule: [
+        {
+          name: "rule",
+          text: JSON.stringify([
+            ...[rule(0, { table: "local" }), rule(32766, { table: "main" })],
+            rule(100, { src: "10.99.0.0", srclen: 24, action: "prohibit" }),
+          ]),
+        },
+      ],
+    },
+    rulesets,
+  );
+  const to = (dst: string) => {
+    const packet = readPacket({ in: "eth1", src: "10.99.0.7", dst, proto: "udp", sport: 5, dport: 53 });
+    if (typeof packet === "string") throw new Error(packet);
+    return simulate(rulesets, host, packet).verdict;
+  };
+  expect(to("10.99.0.255")).toBe("accept");
+  expect(to("10.99.0.1")).toBe("drop");
+});
+
 test("a fragment for everybody waits for the rest", () => {
   const save = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
   const to = (dst: string, fragment: number) =>
