@@ -381,6 +381,7 @@ def sender(p):
         libc.setfsgid(0)
         if IP6:
             known.setsockopt(socket.IPPROTO_IPV6, 36, 1)  # IPV6_HDRINCL
+            known.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND: an anycast address is one to send from, too
         if mark:
             known.setsockopt(socket.SOL_SOCKET, 36, mark)  # SO_MARK
         try:
