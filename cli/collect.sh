@@ -74,7 +74,8 @@ settings() {
     /proc/sys/net/ipv4/conf/*/route_localnet /proc/sys/net/ipv4/conf/*/accept_local \
     /proc/sys/net/ipv4/conf/*/src_valid_mark /proc/sys/net/ipv6/conf/*/forwarding \
     /proc/sys/net/ipv6/conf/*/disable_ipv6 /proc/sys/net/bridge/bridge-nf-* \
-    /proc/sys/net/netfilter/nf_conntrack_tcp_loose /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal; do
+    /proc/sys/net/netfilter/nf_conntrack_tcp_loose /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal \
+    /proc/sys/net/ipv6/conf/*/use_tempaddr; do
     [ ! -r "$file" ] || printf '%s\0' "$file"
   done | xargs -0 grep -s '' /dev/null | sed 's|^/proc/sys/||; s|:| = |; y|./|/.|'
 }

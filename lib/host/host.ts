@@ -18,6 +18,10 @@ export interface InterfaceAddress {
   readonly prefix: Prefix;
   /** Its subnet's broadcast address where one is set, else `null`. */
   readonly broadcast: Address | null;
+  /** Its time to be preferred is over (IPv6): others are sent from first. */
+  readonly deprecated?: boolean;
+  /** The kernel made it for a while, so that nobody knows the host by it (RFC 8981). */
+  readonly temporary?: boolean;
   /** Made up by fwcheck to stand for whatever address the host has. */
   readonly invented?: boolean;
 }

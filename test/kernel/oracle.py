@@ -84,9 +84,11 @@ for n, each in enumerate(HOST["interfaces"]):
         write(f"/proc/sys/net/ipv6/conf/{each_device}/accept_dad", 0)
         write(f"/proc/sys/net/ipv6/conf/{each_device}/router_solicitations", 0)
         write(f"/proc/sys/net/ipv6/conf/{each_device}/addr_gen_mode", 1)
-    for address in each["addresses"]:
-        lines.append(f"addr add {address} dev {name}{' nodad' if ':' in address else ''}")
+    given = [f"addr add {address} dev {name}{' nodad' if ':' in address else ''}" for address in each["addresses"]]
+    lines += [address for address in given if "mngtmpaddr" not in address]
     lines.append(f"link set {name} up txqueuelen 5000 group {each.get('group', 0)}")
+    # The kernel makes temporary addresses beside one while the interface is up.
+    lines += [address for address in given if "mngtmpaddr" in address]
 ip = ("ip", *(["-6"] if IP6 else []), "-batch", "-")
 run(*ip, text="\n".join(lines) + "\n")
 if stations:
@@ -147,7 +149,7 @@ def sysctls():
     wanted = ["rp_filter", "accept_local", "route_localnet", "forwarding", "send_redirects", "src_valid_mark", "bc_forwarding"]
     paths = [p for v in "46" for n in wanted for p in glob.glob(f"/proc/sys/net/ipv{v}/conf/*/{n}")]
     paths += glob.glob("/proc/sys/net/ipv4/ip_forward") + glob.glob("/proc/sys/net/bridge/bridge-nf-call-ip*")
-    paths += glob.glob("/proc/sys/net/netfilter/nf_conntrack_tcp_loose")
+    paths += glob.glob("/proc/sys/net/netfilter/nf_conntrack_tcp_loose") + glob.glob("/proc/sys/net/ipv6/conf/*/use_tempaddr")
     return "".join(f"{p[10:].replace('/', '.')} = {open(p).read().strip()}\n" for p in sorted(paths))
 
 

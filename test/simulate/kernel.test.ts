@@ -55,6 +55,27 @@ describe("MASQUERADE for IPv6", () => {
   test("takes the address with the destination's label", () => {
     expect(from("fd00:99::9").sent?.src).toBe("fd00:99::1");
   });
+
+  test("takes one that is preferred, and a temporary one where the interface is told to", () => {
+    const info = (local: string, more = {}) => ({ family: "inet6", local, prefixlen: 64, ...more });
+    const addr_info = [
+      info("2001:db8:1::7", { deprecated: true }),
+      ...[info("2001:db8:1::1:5"), info("2001:db8:1::1:6", { temporary: true })],
+    ];
+    const source = (tempaddr: number) => {
+      const { rulesets } = readRuleset([{ name: "save", text: nat6("-A POSTROUTING -j MASQUERADE") }]);
+      const sources = {
+        addr: [{ name: "addr", text: JSON.stringify([{ ifname: "eth0", addr_info }]) }],
+        sysctl: [{ name: "sysctl", text: `net.ipv6.conf.eth0.use_tempaddr = ${tempaddr}\n` }],
+      };
+      const packet = readPacket({
+        ...{ in: "eth1", src: "fd00:99::7", dst: "2001:db8:1::9", proto: "udp", sport: 5, dport: 443 },
+      });
+      if (typeof packet === "string") throw new Error(packet);
+      return simulate(rulesets, readHost(sources, rulesets), packet).sent?.src;
+    };
+    expect([0, 1, 2].map(source)).toEqual(["2001:db8:1::1:5", "2001:db8:1::1:5", "2001:db8:1::1:6"]);
+  });
 });
 
 describe("what OUTPUT changes", () => {

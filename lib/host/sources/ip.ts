@@ -21,7 +21,13 @@ export function readAddresses(source: string): Interface[] {
         mask: prefixMask(family === 4 ? 32 : 128, family),
       };
       const broadcast = family === 4 ? parseAddress(text(property(info, "broadcast")) ?? "", 4) : undefined;
-      return [{ family, address, prefix, broadcast: broadcast ?? null }];
+      const flags = (["deprecated", "temporary"] as const).filter((flag) => property(info, flag) === true);
+      return [
+        {
+          ...{ family, address, prefix, broadcast: broadcast ?? null },
+          ...Object.fromEntries(flags.map((flag) => [flag, true])),
+        },
+      ];
     });
     const link = text(property(entry, "link_type"));
     const group = text(property(entry, "group"));
