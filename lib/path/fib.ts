@@ -197,7 +197,7 @@ export function conf(
 
 /** Where nobody listed the kernel's own table, it holds what the addresses make it hold. */
 function implied(host: Host, family: Family): Route[] {
-  const devices = new Map<string, string>();
+  const devices = new Map<string, string>(family === 6 ? [["1", "lo"]] : []);
   for (const { name, addresses } of host.interfaces)
     for (const a of addresses) {
       devices.set(String(a.address), name);
@@ -285,9 +285,13 @@ function tableCases(
   return [...groups.values()].flatMap((group): Case<Found>[] => {
     const [first] = group;
     if (by === null) return at(first!, ANY);
-    // IPv6 looks for link-local and multicast addresses on the interface alone (rt6_need_strict).
-    const strict = isScoped(first!.to.address as bigint);
-    const unscoped = holdsScoped(first!.to) && !strict ? not(within(towards, SCOPED)) : ANY;
+    // IPv6 looks for link-local and multicast addresses on the interface alone, and of what comes in for ::1, too
+    // (rt6_need_strict, but for ip6_route_me_harder).
+    const scoped = by === "in" ? [...LOOPBACK, ...SCOPED] : SCOPED;
+    const [from, to] = prefixRange(first!.to);
+    const strict = scoped.some(([lo, hi]) => lo <= from && to <= hi);
+    const holds = scoped.some(([lo, hi]) => lo <= to && hi >= from);
+    const unscoped = holds && !strict ? not(within(towards, scoped)) : ANY;
     const devices = new Set(group.flatMap((r) => (r.dev === null ? [] : [r.dev])));
     const near = [...devices].flatMap((dev) => at(group.find((r) => r.dev === dev)!, is(by, dev)));
     // A route by no interface, like one that refuses, is there on all of them.
@@ -300,12 +304,4 @@ function tableCases(
 }
 
 const SCOPED: readonly Range[] = prefixes(6, "fe80::/10", "ff00::/8");
-
-/** Whether a prefix holds link-local or multicast addresses besides others. */
-const holdsScoped = (to: Prefix): boolean => {
-  const [lo, hi] = prefixRange(to);
-  return SCOPED.some(([first, last]) => lo <= last && hi >= first);
-};
-
-/** fe80::/10 and ff00::/8. */
-const isScoped = (address: bigint): boolean => address >> 118n === 0x3fan || address >> 120n === 0xffn;
+const LOOPBACK: readonly Range[] = prefixes(6, "::1/128");

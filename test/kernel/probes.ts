@@ -811,6 +811,23 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
       udp("eth1", "2001:db8:99::9", 40_000, OUT6, 53),
     ],
   ];
+  yield [
+    "DNAT to the loopback address, which is looked for on the interface that a packet came by",
+    {
+      rules: {
+        nat: [
+          "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination ::1",
+          "-A OUTPUT -p tcp -m tcp --dport 80 -j DNAT --to-destination ::1",
+        ],
+      },
+    },
+    [
+      tcp("eth0", OUT6, 40_000, HERE6, 80),
+      tcp("eth1", LAN6, 40_001, HERE6, 80),
+      tcp("veth1", BOX6, 40_002, OUT6, 80),
+      tcp(null, HERE6, 40_003, OUT6, 80),
+    ],
+  ];
   for (const temporary of [0, 1, 2])
     yield [
       `MASQUERADE among addresses that are not preferred any more, or are temporary, use_tempaddr ${temporary}`,

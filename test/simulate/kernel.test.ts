@@ -46,6 +46,16 @@ describe("IPv6 addresses that end like IPv4's", () => {
   });
 });
 
+test("what comes in is looked up for ::1 on its own interface: no DNAT leads to the loopback address", () => {
+  const to = (by: string) =>
+    run(nat6("-A PREROUTING -p udp -j DNAT --to-destination ::1"), {
+      ...{ in: by, src: "fd00:99::7", dst: "2001:db8:1::1", proto: "udp", sport: 5, dport: 443 },
+    });
+  expect(to("eth1")).toMatchObject({ verdict: "drop", reason: "no route leads there" });
+  // The default route is by eth0.
+  expect(to("eth0")).toMatchObject({ verdict: "accept", out: "eth0" });
+});
+
 describe("MASQUERADE for IPv6", () => {
   const from = (dst: string) =>
     run(nat6("-A POSTROUTING -j MASQUERADE"), {
