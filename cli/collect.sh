@@ -76,7 +76,8 @@ settings() {
     /proc/sys/net/ipv4/conf/*/bc_forwarding /proc/sys/net/ipv[46]/conf/*/drop_unicast_in_l2_multicast \
     /proc/sys/net/ipv6/conf/*/forwarding /proc/sys/net/ipv6/conf/*/force_forwarding \
     /proc/sys/net/ipv6/conf/*/disable_ipv6 /proc/sys/net/bridge/bridge-nf-* \
-    /proc/sys/net/netfilter/nf_conntrack_tcp_loose /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal; do
+    /proc/sys/net/netfilter/nf_conntrack_tcp_loose /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal \
+    /proc/sys/net/ipv6/conf/*/use_tempaddr; do
     [ ! -r "$file" ] || printf '%s\0' "$file"
   done | xargs -0 grep -s '' /dev/null | sed 's|^/proc/sys/||; s|:| = |; y|./|/.|'
 }

@@ -6,8 +6,9 @@ import type { Host } from "../host/host.ts";
 import { prefixRange, within } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
-import { chainOf, type Ruleset } from "../rules/ruleset.ts";
+import { chainOf, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { publishing } from "./docker.ts";
+import { purposeOf } from "./purpose.ts";
 
 /** What could not be settled, a sentence each. */
 export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
@@ -44,6 +45,11 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
         `IPv${ruleset.family}: the rules have no table filter; what the firewall says cannot be told (was the whole of iptables-save given?)`,
       );
   }
+  for (const ruleset of rulesets)
+    for (const by of strangers(ruleset))
+      out.push(
+        `IPv${ruleset.family}: ${by} publishes ports by rules of its own, and only Docker's are audited: nothing is said of what its containers expose`,
+      );
   for (const network of host.networks)
     if (network.driver === "macvlan" || network.driver === "ipvlan")
       out.push(
@@ -57,6 +63,19 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
       "there is no IPv6 ruleset among the inputs, and containers have IPv6 addresses: nothing is said of what they expose in IPv6",
     );
   return out;
+}
+
+/** Chains in which others than Docker publish what containers and pods listen on. */
+const PUBLISHING = /^(CNI-|NETAVARK|KUBE-|cali-)/;
+
+/** Who else publishes ports by translations of its own. */
+function strangers(ruleset: Ruleset): ReadonlySet<string> {
+  const chains = [...(ruleset.tables.get("nat")?.chains.values() ?? [])];
+  return new Set(
+    chains
+      .filter(({ name, rules }) => PUBLISHING.test(name) && rules.some((r) => targetName(r) === "DNAT"))
+      .map(({ name }) => purposeOf("nat", name)!.by),
+  );
 }
 
 /** Whether containers have IPv6 addresses of more than their own link. */

@@ -6,7 +6,7 @@ import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { containerAt, type Host, outsideInterfaces } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Address, type Family, hasPorts, protoName } from "../packet/field.ts";
-import { is } from "../packet/predicate.ts";
+import { and, is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/diagram.ts";
 import { type Rule, targetName } from "../rules/ruleset.ts";
 import { listsOf, wholeWays } from "./list.ts";
@@ -180,10 +180,13 @@ class Writer {
     return [...bySet, ...rules, ...this.spared(bridges), ...others.flatMap((each) => this.bridge(each))];
   }
 
-  /** Endpoints that are open as they should be, in front of a rule that closes all the rest of their bridge. */
+  /**
+   * Endpoints that are open as they should be at their own address, in front of a rule that closes all the rest of their
+   * bridge; what was translated that rule lets alone.
+   */
   private spared(bridges: ReadonlySet<string | null>): string[] {
     return this.ways.flatMap((way) =>
-      way.endpoint !== null && way.blocked === EMPTY && bridges.has(way.bridge)
+      way.endpoint !== null && way.blocked === EMPTY && bridges.has(way.bridge) && this.isDirect(way)
         ? [`${this.guard(way, true)} -j RETURN`]
         : [],
     );
@@ -227,8 +230,10 @@ class Writer {
     const address = this.audit.family === 6 && port !== null ? `[${printAddress(ip)}]` : printAddress(ip);
     const label = `${container === null ? "" : `${container.name} `}${address}${port === null ? "" : `:${port}`}/${proto}`;
     const key = (each: Closed): string => policyKey(verdicts(each.policy));
-    const all = this.ways.filter(
-      (w) => w.endpoint?.ip === ip && w.endpoint.port === port && w.proto === way.proto,
+    const all = this.ways.filter((w) =>
+      w.endpoint === null
+        ? this.leadsTo(w, way)
+        : w.endpoint.ip === ip && w.endpoint.port === port && w.proto === way.proto,
     );
     // A way that is open as it should be, or is left open, is told apart from those that are closed, too.
     const same = closed.length === all.length && closed.every((each) => key(each) === key(closed[0]!));
@@ -304,6 +309,18 @@ class Writer {
     const container = containerAt(this.host, ip);
     // Where Docker may give the container another address, a guard by address would let the rule go stale.
     return container !== null && !container.fixed ? `${p.trim()} ${original}` : `${here} ${original}`;
+  }
+
+  /** Whether among what goes to a bridge for no endpoint that Docker's filter names some goes to this one all the same. */
+  private leadsTo({ kind, all }: Way, { endpoint, proto }: Way): boolean {
+    const { ip, port } = endpoint!;
+    const { domain } = this.audit;
+    const here = and(
+      is("dst", ip),
+      ...(proto === null ? [] : [is("proto", proto)]),
+      ...(port === null ? [] : [is("dport", port)]),
+    );
+    return kind === "direct-bypass" && domain.diagrams.mask(all, domain.set(here)) !== EMPTY;
   }
 
   /** A way that needs no translation: its packets already carry the container's address. */

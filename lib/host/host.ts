@@ -20,6 +20,10 @@ export interface InterfaceAddress {
   readonly broadcast: Address | null;
   /** It is of the link or the host alone (`scope`): others are not sent to from it. */
   readonly narrow?: boolean;
+  /** Its time to be preferred is over (IPv6): others are sent from first. */
+  readonly deprecated?: boolean;
+  /** The kernel made it for a while, so that nobody knows the host by it (RFC 8981). */
+  readonly temporary?: boolean;
   /** Made up by fwcheck to stand for whatever address the host has. */
   readonly invented?: boolean;
 }

@@ -296,7 +296,7 @@ function implied(whole: Host, family: Family): Route[] {
   // A VRF's ports have theirs in its own table.
   const vrfs = whole.interfaces.filter((i) => i.masters === "vrf").map((i) => i.name);
   const host = { ...whole, interfaces: whole.interfaces.filter((i) => !vrfs.includes(i.master ?? "")) };
-  const devices = new Map<string, string>();
+  const devices = new Map<string, string>(family === 6 ? [["1", "lo"]] : []);
   for (const { name, addresses } of host.interfaces)
     for (const a of addresses) {
       devices.set(String(a.address), name);
@@ -427,9 +427,13 @@ function tableCases(
   /** IPv6, where it is told an interface. */
   function scoped(group: readonly Route[], by: Field): Case<Found>[] {
     const [first] = group as readonly [Route];
-    // IPv6 looks for link-local and multicast addresses on the interface alone (rt6_need_strict).
-    const strict = isScoped(first.to.address as bigint);
-    const unscoped = holdsScoped(first.to) && !strict ? not(within(towards, SCOPED)) : ANY;
+    // IPv6 looks for link-local and multicast addresses on the interface alone, and of what comes in for ::1, too
+    // (rt6_need_strict, but for ip6_route_me_harder).
+    const linked = by === "in" ? [...LOOPBACK, ...SCOPED] : SCOPED;
+    const [from, to] = prefixRange(first.to);
+    const strict = linked.some(([lo, hi]) => lo <= from && to <= hi);
+    const holds = linked.some(([lo, hi]) => lo <= to && hi >= from);
+    const unscoped = holds && !strict ? not(within(towards, linked)) : ANY;
     const near = [...new Set(group.flatMap(devicesOf))].flatMap((dev) =>
       at(group.find((r) => devicesOf(r).includes(dev))!, is(by, dev), dev),
     );
@@ -510,12 +514,4 @@ function hopKey({ to, table, tos }: Route, dev: string, hop: Lookup["hop"]): str
 const WHICH_HOP = "which of a route's next hops the kernel takes is not known";
 
 const SCOPED: readonly Range[] = prefixes(6, "fe80::/10", "ff00::/8");
-
-/** Whether a prefix holds link-local or multicast addresses besides others. */
-const holdsScoped = (to: Prefix): boolean => {
-  const [lo, hi] = prefixRange(to);
-  return SCOPED.some(([first, last]) => lo <= last && hi >= first);
-};
-
-/** fe80::/10 and ff00::/8. */
-const isScoped = (address: bigint): boolean => address >> 118n === 0x3fan || address >> 120n === 0xffn;
+const LOOPBACK: readonly Range[] = prefixes(6, "::1/128");

@@ -1,5 +1,5 @@
 /** Which header a translation gives, as far as it can be foretold (net/netfilter/nf_nat_core.c). */
-import type { Host } from "../host/host.ts";
+import { type Host, sysctl } from "../host/host.ts";
 import { within as lies, maskBits, prefixRange } from "../packet/address.ts";
 import { type Address, type Family, type Range, tracksPorts } from "../packet/field.ts";
 import { ANY, is, within } from "../packet/predicate.ts";
@@ -279,8 +279,9 @@ const labelOf = (a: bigint): number =>
 function sourceAddress(host: Host, device: string, towards: bigint): Address | undefined {
   const scope = scopeOf(towards);
   let best: { address: bigint; score: readonly number[] } | undefined;
-  for (const { name, addresses } of host.interfaces)
-    for (const { family, address: a, prefix } of addresses) {
+  for (const { name, addresses } of host.interfaces) {
+    const hides = sysctl(host, `net.ipv6.conf.${name}.use_tempaddr`, 0) >= 2;
+    for (const { family, address: a, prefix, deprecated = false, temporary = false } of addresses) {
       // Towards the link or a group only its own interface is asked.
       if (family !== 6 || ((scope <= 2 || towards >> 120n === 0xffn) && name !== device)) continue;
       const address = a as bigint;
@@ -290,12 +291,15 @@ function sourceAddress(host: Host, device: string, towards: bigint): Address | u
       const score = [
         address === towards ? 1 : 0,
         own >= scope ? -own : own - 128,
+        deprecated ? 0 : 1,
         name === device ? 1 : 0,
         labelOf(address) === labelOf(towards) ? 1 : 0,
+        temporary === hides ? 1 : 0,
         Math.min(common, maskBits(prefix.mask) ?? 128),
       ];
       const at = best === undefined ? 0 : score.findIndex((n, i) => n !== best!.score[i]);
       if (best === undefined || (at >= 0 && score[at]! > best.score[at]!)) best = { address, score };
     }
+  }
   return best?.address;
 }

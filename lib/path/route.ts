@@ -229,6 +229,17 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   const full = counted || custom(host, 4) || localRoutes(host);
   const martian = "one of the host's own addresses as source, from outside (martian source)";
   const wrong = "its source is not reached by the interface it came in by (rp_filter)";
+  // The source of what is sent to many is looked up as if it answered nobody (ip_mc_validate_source, brd_input).
+  const toMany = or(
+    within("dst", [...MULTICAST[4], [EVERYBODY, EVERYBODY]]),
+    decide(
+      (custom(host, 4) ? fibCases(host, 4, FORTH) : []).map(({ when, outcome: { kind } }) => ({
+        when,
+        outcome: kind === "broadcast" ? ANY : NEVER,
+      })),
+    ),
+  );
+  const backwards = fibCases(host, 4, { ...back(host), alone: toMany });
   const bare = within(
     "in",
     host.interfaces
@@ -241,7 +252,7 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
     ...(counted ? [] : [{ when: and(unfiltered, accepts), outcome: null }]),
     ...(full ? [] : [{ when: and(unfiltered, within("src", own)), outcome: martian }]),
     ...(full ? [] : [{ when: unfiltered, outcome: null }]),
-    ...fibCases(host, 4, back(host)).flatMap(({ when, outcome: found }): Case<string | null>[] => {
+    ...backwards.flatMap(({ when, outcome: found }): Case<string | null>[] => {
       if (found.kind === "unicast")
         return [
           {

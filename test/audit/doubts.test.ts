@@ -100,6 +100,23 @@ const CASES: [string, string[], unknown[], RegExp][] = [
     /^IPv4: the rules have no table filter/,
   ],
   [
+    "Podman's containers, published by its own rules",
+    [
+      [
+        "*nat",
+        ":PREROUTING ACCEPT [0:0]",
+        ":NETAVARK-HOSTPORT-DNAT - [0:0]",
+        ":NETAVARK-DN-1 - [0:0]",
+        "-A PREROUTING -m addrtype --dst-type LOCAL -j NETAVARK-HOSTPORT-DNAT",
+        "-A NETAVARK-HOSTPORT-DNAT -p tcp -m tcp --dport 8080 -j NETAVARK-DN-1",
+        "-A NETAVARK-DN-1 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.88.0.2:80",
+        `COMMIT\n${EMPTY}`,
+      ].join("\n"),
+    ],
+    [],
+    /^IPv4: Podman \(netavark\) publishes ports by rules of its own/,
+  ],
+  [
     "a network of ipvlan",
     [save({})],
     [[{ Name: "wire", Id: "x", Driver: "ipvlan", IPAM: {} }]],

@@ -93,3 +93,20 @@ test("what conntrack makes nothing of and OUTPUT lets out, containers may send, 
     "-j DROP",
   ]);
 });
+
+describe("a swarm whose containers Docker does not guard in raw, as before 28", () => {
+  const swarm = { nets: [], swarm: [3000], guard: false, interfaces: { eth1: "10.99.0.1/24" } };
+
+  test("what is open to all as it is published stays closed by the container's own address", () => {
+    const result = fixOf({ ...swarm, input: ["-p tcp -m tcp --dport 3000 -j ACCEPT"] });
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect(result.rules4).toContain("-A FWCHECK -o docker_gwbridge -m conntrack ! --ctstate DNAT -j DROP");
+    expect(result.rules4.filter((rule) => rule.includes("172.19.0.2"))).toEqual([]);
+  });
+
+  test("who may come as it is published may not by the container's own address", () => {
+    const result = fixOf({ ...swarm, input: ["-s 10.99.0.0/24 -p tcp -m tcp --dport 3000 -j ACCEPT"] });
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect(result.rules4.find((rule) => rule.includes("172.19.0.2"))).toContain("--ctorigdstport 3000");
+  });
+});

@@ -205,13 +205,19 @@ export class Aim {
   draw(): LabPacket {
     for (;;) {
       const packet = this.any();
-      if (packet.in !== null || !(GROUP.test(packet.dst) || GROUP.test(packet.src)))
-        return framed(packet, this.family, this.host);
+      // Nor is what it sends from ::1 to others.
+      const strange =
+        GROUP.test(packet.dst) || GROUP.test(packet.src) || (packet.src === "::1" && packet.dst !== "::1");
+      if (packet.in !== null || !strange) return framed(packet, this.family, this.host);
     }
   }
 
-  /** A new packet, or the next of a flow. */
+  /** A new packet, the next of a flow, or one that is like it and yet another. */
   private any(): LabPacket {
+    if (this.flows.length > 0 && this.next() < 0.05) {
+      const end = pick(this.next, pick(this.next, this.flows).ends);
+      if (end !== undefined) return this.alike(end.from);
+    }
     if (this.flows.length > 0 && this.next() < 0.45) {
       const flow =
         this.flows[this.flows.length - 1 - Math.floor(this.next() ** 2 * Math.min(this.flows.length, 40))]!;
@@ -263,6 +269,32 @@ export class Aim {
     }
     this.fresh = this.fresh > 60_000 ? 20_000 : this.fresh;
     return sized(packet, family);
+  }
+
+  /** A packet of a flow that comes elsewhere, from or to another, or the other way round. */
+  private alike(packet: LabPacket): LabPacket {
+    const { next } = this;
+    const { src, dst, sport, dport } = packet;
+    const n = next();
+    const changes: Partial<LabPacket> =
+      n < 0.3 && packet.in !== null
+        ? { in: pick(next, this.devices) }
+        : n < 0.5 && packet.in !== null
+          ? { src: this.address("src", packet.in!) }
+          : n < 0.6
+            ? { dst: this.address("dst", packet.in ?? null) }
+            : n < 0.7 && packet.in !== null
+              ? { src: dst, dst: src, ...(sport === undefined ? {} : { sport: dport!, dport: sport }) }
+              : n < 0.85
+                ? { tos: pick(next, [0, 0x10, 0x28, 3]), ttl: pick(next, [2, 64]) }
+                : dport === undefined
+                  ? { id: this.fresh++ & 0xffff }
+                  : { dport: this.number("dport", [22, 53, 80, 443, 8080, 9]) };
+    const flags = packet.flags === undefined || next() < 0.5 ? {} : { flags: "S" };
+    const { mac: _, pkttype: __, ...plain } = packet;
+    const made: LabPacket = { ...plain, ...changes, ...flags };
+    const ether = this.host.interfaces.find((i) => i.name === made.in)?.link === "ether";
+    return sized(ether ? { ...made, mac: "02:00:00:00:00:99" } : made, this.family);
   }
 
   private subject(): NonNullable<LabPacket["about"]> {

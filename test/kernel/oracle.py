@@ -84,9 +84,11 @@ for n, each in enumerate(HOST["interfaces"]):
         write(f"/proc/sys/net/ipv6/conf/{each_device}/accept_dad", 0)
         write(f"/proc/sys/net/ipv6/conf/{each_device}/router_solicitations", 0)
         write(f"/proc/sys/net/ipv6/conf/{each_device}/addr_gen_mode", 1)
-    for address in each["addresses"]:
-        lines.append(f"addr add {address} dev {name}{' nodad' if ':' in address else ''}")
+    given = [f"addr add {address} dev {name}{' nodad' if ':' in address else ''}" for address in each["addresses"]]
+    lines += [address for address in given if "mngtmpaddr" not in address]
     lines.append(f"link set {name} up txqueuelen 5000 group {each.get('group', 0)}")
+    # The kernel makes temporary addresses beside one while the interface is up.
+    lines += [address for address in given if "mngtmpaddr" in address]
 ip = ("ip", *(["-6"] if IP6 else []), "-batch", "-")
 run(*ip, text="\n".join(lines) + "\n")
 if stations:
@@ -161,7 +163,7 @@ def sysctls():
     wanted += ["force_forwarding", "disable_ipv6", "drop_unicast_in_l2_multicast"]
     paths = [p for v in "46" for n in wanted for p in glob.glob(f"/proc/sys/net/ipv{v}/conf/*/{n}")]
     paths += glob.glob("/proc/sys/net/ipv4/ip_forward") + glob.glob("/proc/sys/net/bridge/bridge-nf-call-ip*")
-    paths += glob.glob("/proc/sys/net/netfilter/nf_conntrack_tcp_loose")
+    paths += glob.glob("/proc/sys/net/netfilter/nf_conntrack_tcp_loose") + glob.glob("/proc/sys/net/ipv6/conf/*/use_tempaddr")
     return "".join(f"{p[10:].replace('/', '.')} = {open(p).read().strip()}\n" for p in sorted(paths))
 
 
@@ -395,6 +397,7 @@ def sender(p):
         libc.setfsgid(0)
         if IP6:
             known.setsockopt(socket.IPPROTO_IPV6, 36, 1)  # IPV6_HDRINCL
+            known.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND: an anycast address is one to send from, too
         # What routes are asked with is the socket's, not the header's.
         known.setsockopt(*((socket.IPPROTO_IPV6, 67) if IP6 else (socket.IPPROTO_IP, 1)), tos)  # IPV6_TCLASS, IP_TOS
         if mark:

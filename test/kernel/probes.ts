@@ -393,6 +393,18 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
     locals(),
   ];
   yield [
+    "rp_filter of what is sent to many, where policy routing asks for the host's own addresses",
+    {
+      policy: ["from 10.99.0.0/24 prohibit priority 96"],
+      sysctls: { "net.ipv4.conf.eth1.rp_filter": 1 },
+      rules: { filter: ["-A INPUT -p udp -j ACCEPT"] },
+    },
+    ["10.99.0.1", "10.99.0.255", "255.255.255.255", "224.0.0.1", OUT].flatMap((dst, i) => [
+      udp("eth1", "10.99.0.7", 40_000 + i, dst, 9),
+      udp("eth1", OUT, 41_000 + i, dst, 9),
+    ]),
+  ];
+  yield [
     "the same with policy routing",
     {
       routes: ["local 10.99.0.0/16 dev lo", "local 192.0.2.128/25 dev lo", "local default dev lo table 100"],
@@ -1011,6 +1023,52 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
       udp("eth1", "2001:db8:99::9", 40_000, OUT6, 53),
     ],
   ];
+  yield [
+    "DNAT to the loopback address, which is looked for on the interface that a packet came by",
+    {
+      rules: {
+        nat: [
+          "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination ::1",
+          "-A OUTPUT -p tcp -m tcp --dport 80 -j DNAT --to-destination ::1",
+        ],
+      },
+    },
+    [
+      tcp("eth0", OUT6, 40_000, HERE6, 80),
+      tcp("eth1", LAN6, 40_001, HERE6, 80),
+      tcp("veth1", BOX6, 40_002, OUT6, 80),
+      tcp(null, HERE6, 40_003, OUT6, 80),
+    ],
+  ];
+  for (const temporary of [0, 1, 2])
+    yield [
+      `MASQUERADE among addresses that are not preferred any more, or are temporary, use_tempaddr ${temporary}`,
+      {
+        interfaces: [
+          {
+            name: "eth0",
+            addresses: [
+              "2001:db8:1::1/64 preferred_lft 0",
+              "2001:db8:1::5/64 mngtmpaddr",
+              "fd11::1/64",
+              "fd11::2/64 preferred_lft 0",
+            ],
+            ethernet: true,
+          },
+          { name: "eth1", addresses: ["2001:db8:99::1/64", "fd99::1/64 preferred_lft 0", "fe80::1/64"] },
+          { name: "eth2", addresses: ["2001:db8:5::1/64 preferred_lft 0"] },
+        ],
+        sysctls: { "net.ipv6.conf.default.use_tempaddr": temporary },
+        rules: { nat: ["-A POSTROUTING -j MASQUERADE"] },
+        routes: ["2001:db8:6::/48 dev eth2", "2001:db8:5555::/48 dev eth1"],
+      },
+      [OUT6, "2001:db8:99::7", "2001:db8:6::7", "2001:db8:5555::7", "fd11::7", "fd99::7", "2001:db8:5::7"]
+        .flatMap((dst, i) => [udp("eth1", LAN6, 40_000 + i, dst, 9), udp("eth0", OUT6, 41_000 + i, dst, 9)])
+        .concat(
+          udp("eth0", "fd11::9", 42_000, "2606:4700::1111", 9),
+          udp("eth1", LAN6, 42_001, "fd12::1", 9),
+        ),
+    ];
   yield [
     "hairpin, NETMAP in a chain of somebody's own, and shifted ports",
     {

@@ -12,6 +12,7 @@ import { Cover } from "./cover.ts";
 import { generate, INTERFACES, type Random } from "./generate.ts";
 import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
 import { closed, Lab, type LabPacket, ROUTER, type Scenario } from "./lab.ts";
+import { layouts } from "./layouts.ts";
 import { probes } from "./probes.ts";
 import { routes } from "./routes.ts";
 import { shrink } from "./shrink.ts";
@@ -213,6 +214,7 @@ function interfacesOf(save: string): Scenario["interfaces"] {
 }
 
 function* scenarios(): Generator<Scenario> {
+  yield* layouts();
   for (const folder of ["examples", "../shared/captures"]) {
     const at = join(ROOT, folder);
     if (!existsSync(at)) continue;

@@ -47,6 +47,16 @@ describe("IPv6 addresses that end like IPv4's", () => {
   });
 });
 
+test("what comes in is looked up for ::1 on its own interface: no DNAT leads to the loopback address", () => {
+  const to = (by: string) =>
+    run(nat6("-A PREROUTING -p udp -j DNAT --to-destination ::1"), {
+      ...{ in: by, src: "fd00:99::7", dst: "2001:db8:1::1", proto: "udp", sport: 5, dport: 443 },
+    });
+  expect(to("eth1")).toMatchObject({ verdict: "drop", reason: "no route leads there" });
+  // The default route is by eth0.
+  expect(to("eth0")).toMatchObject({ verdict: "accept", out: "eth0" });
+});
+
 describe("MASQUERADE for IPv6", () => {
   const from = (dst: string) =>
     run(nat6("-A POSTROUTING -j MASQUERADE"), {
@@ -55,6 +65,27 @@ describe("MASQUERADE for IPv6", () => {
 
   test("takes the address with the destination's label", () => {
     expect(from("fd00:99::9").sent?.src).toBe("fd00:99::1");
+  });
+
+  test("takes one that is preferred, and a temporary one where the interface is told to", () => {
+    const info = (local: string, more = {}) => ({ family: "inet6", local, prefixlen: 64, ...more });
+    const addr_info = [
+      info("2001:db8:1::7", { deprecated: true }),
+      ...[info("2001:db8:1::1:5"), info("2001:db8:1::1:6", { temporary: true })],
+    ];
+    const source = (tempaddr: number) => {
+      const { rulesets } = readRuleset([{ name: "save", text: nat6("-A POSTROUTING -j MASQUERADE") }]);
+      const sources = {
+        addr: [{ name: "addr", text: JSON.stringify([{ ifname: "eth0", addr_info }]) }],
+        sysctl: [{ name: "sysctl", text: `net.ipv6.conf.eth0.use_tempaddr = ${tempaddr}\n` }],
+      };
+      const packet = readPacket({
+        ...{ in: "eth1", src: "fd00:99::7", dst: "2001:db8:1::9", proto: "udp", sport: 5, dport: 443 },
+      });
+      if (typeof packet === "string") throw new Error(packet);
+      return simulate(rulesets, readHost(sources, rulesets), packet).sent?.src;
+    };
+    expect([0, 1, 2].map(source)).toEqual(["2001:db8:1::1:5", "2001:db8:1::1:5", "2001:db8:1::1:6"]);
   });
 });
 
@@ -131,6 +162,35 @@ describe("rpfilter", () => {
   test("is not known where no routes were given", () => {
     expect(verdict("", "192.0.2.7", false)).toBe("undecided");
   });
+});
+
+test("rp_filter asks of a broadcast where its source is, and not whom it was sent to", () => {
+  const save = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
+  const { rulesets } = readRuleset([{ name: "save", text: save }]);
+  const rule = (priority: number, more: object) => ({ priority, src: "all", ...more });
+  const host = readHost(
+    {
+      addr: [{ name: "addr", text: ADDR }],
+      sysctl: [{ name: "sysctl", text: "net.ipv4.conf.eth1.rp_filter = 1\n" }],
+      rule: [
+        {
+          name: "rule",
+          text: JSON.stringify([
+            ...[rule(0, { table: "local" }), rule(32766, { table: "main" })],
+            rule(100, { src: "10.99.0.0", srclen: 24, action: "prohibit" }),
+          ]),
+        },
+      ],
+    },
+    rulesets,
+  );
+  const to = (dst: string) => {
+    const packet = readPacket({ in: "eth1", src: "10.99.0.7", dst, proto: "udp", sport: 5, dport: 53 });
+    if (typeof packet === "string") throw new Error(packet);
+    return simulate(rulesets, host, packet).verdict;
+  };
+  expect(to("10.99.0.255")).toBe("accept");
+  expect(to("10.99.0.1")).toBe("drop");
 });
 
 test("a fragment for everybody waits for the rest", () => {

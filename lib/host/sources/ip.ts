@@ -43,8 +43,17 @@ export function readAddresses(source: string): Interface[] {
       };
       const broadcast = family === 4 ? parseAddress(text(property(info, "broadcast")) ?? "", 4) : undefined;
       const scope = property(info, "scope");
-      const narrow = scope === "link" || scope === "host";
-      return [{ family, address, prefix, broadcast: broadcast ?? null, ...(narrow ? { narrow } : {}) }];
+      const flags = {
+        narrow: scope === "link" || scope === "host",
+        deprecated: property(info, "deprecated") === true,
+        temporary: property(info, "temporary") === true,
+      };
+      return [
+        {
+          ...{ family, address, prefix, broadcast: broadcast ?? null },
+          ...Object.fromEntries(Object.entries(flags).filter(([, set]) => set)),
+        },
+      ];
     });
     const link = text(property(entry, "link_type"));
     const group = groupNumber(text(property(entry, "group")));
