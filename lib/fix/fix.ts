@@ -192,7 +192,14 @@ function beforeUs({ actual: { path } }: Finding): string | null {
 }
 
 /** Whether the chains of a fix are there as it would write them. */
-const isInForce = ({ ruleset, after }: Part): boolean => printRuleset(ruleset) === printRuleset(after);
+const isInForce = ({ ruleset, after }: Part): boolean =>
+  rulesIn(ruleset) === rulesIn(after) && printRuleset(ruleset) === printRuleset(after);
+
+const rulesIn = ({ tables }: Ruleset): number => {
+  let count = 0;
+  for (const { chains } of tables.values()) for (const { rules } of chains.values()) count += rules.length;
+  return count;
+};
 
 function warningsOf(lifted: Lifted, { family }: FamilyAudit, host: Host, left: readonly string[]): string[] {
   const changing = new Set(

@@ -127,11 +127,13 @@ function changes(
 ): { readonly changed: Changed[]; readonly cost: Cost; readonly passing: boolean } {
   const programs = [Program.of(before, host), Program.of(after, then)] as const;
   const arriving = comesIn(host);
-  // Where the domain of the audit cannot tell apart all that either ruleset can, the intent is worked out anew.
-  const vocabularies = (): Vocabulary[] => [...programs.map(vocabularyOf), foreseen(host, before.family)];
-  const audited = found.domain.covers(Domain.of(before.family, vocabularies()))
+  // Where the domain of the audit cannot tell apart what the new ruleset can, the intent is worked out anew.
+  const more = (): Vocabulary => vocabularyOf(programs[1]);
+  const audited = found.domain.covers(Domain.of(before.family, [more()]))
     ? found
-    : auditFamily(before, host, vocabularies(), { detail: open.size > 0 ? "findings" : "sets" });
+    : auditFamily(before, host, [more(), foreseen(host, before.family)], {
+        detail: open.size > 0 ? "findings" : "sets",
+      });
   const { domain } = audited;
   const { diagrams } = domain;
   // Where both translate alike, what leaves FORWARD alike leaves the host alike.
