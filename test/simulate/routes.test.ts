@@ -514,3 +514,24 @@ describe("listings of rules", () => {
     expect(run({ route }, FORTH).verdict).toBe("accept");
   });
 });
+
+describe("where no routes were given", () => {
+  const to = (addr: readonly Json[], packet: Partial<PacketJson> = {}) =>
+    run({ addr }, { ...FORTH, ...packet });
+  const [lo, eth0, ...others] = ADDR as [Json, Json, ...Json[]];
+  test("nothing is routed by an interface that is down", () => {
+    const down = { ...eth0, flags: ["BROADCAST"] };
+    expect(to(ADDR).out).toBe("eth0");
+    expect(to([lo, down, ...others]).out).toBe("eth1");
+    expect(to([lo, down, ...others], { dst: "203.0.113.7" }).out).toBe("eth1");
+    // Its address is still the host's.
+    expect(to([lo, down, ...others], { dst: "203.0.113.1" }).delivery).toBe("local");
+    const host = readHost({ addr: [{ name: "addr", text: JSON.stringify([lo, down]) }] }, []);
+    expect(host.inferred.join()).toContain("eth0 is down: nothing is routed by it");
+  });
+  test("the default route leads by no port and by no VRF, but by a bond", () => {
+    const bond = device("bond0", ["192.0.2.1/24"], { flags: ["MASTER", "UP"] });
+    const blue = device("blue", [], { flags: ["MASTER", "NOARP", "UP"] });
+    expect(to([lo, device("eth7", [], { master: "bond0" }), blue, bond, ...others]).out).toBe("bond0");
+  });
+});
