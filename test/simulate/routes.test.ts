@@ -1,5 +1,15 @@
 /** The routing tables as the kernel asks them: what `ip -j` lists, and where a packet goes. */
-import { type Answer, type PacketJson, readHost, readPacket, readRuleset, Simulator } from "fwcheck";
+import {
+  type Answer,
+  audit,
+  type PacketJson,
+  readHost,
+  readPacket,
+  readRuleset,
+  Simulator,
+  VERDICTS,
+  verdicts,
+} from "fwcheck";
 import { describe, expect, test } from "vitest";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -533,5 +543,36 @@ describe("where no routes were given", () => {
     const bond = device("bond0", ["192.0.2.1/24"], { flags: ["MASTER", "UP"] });
     const blue = device("blue", [], { flags: ["MASTER", "NOARP", "UP"] });
     expect(to([lo, device("eth7", [], { master: "bond0" }), blue, bond, ...others]).out).toBe("bond0");
+  });
+});
+
+describe("many packets at once", () => {
+  const source = (name: string, of: unknown) => [{ name, text: JSON.stringify(of) }];
+  const save = SAVE.replace("COMMIT", "-A FORWARD -o eth0 -j DROP\nCOMMIT");
+  const { rulesets } = readRuleset([{ name: "save", text: save }]);
+  const said = (addr: readonly Json[], route: readonly Json[]) => {
+    const host = readHost({ addr: source("addr", addr), route: source("route", route) }, rulesets);
+    const dst = [0xc633_6409, 0x0a63_0007, 0xcb00_7107];
+    const codes = verdicts(rulesets, host, {
+      family: 4,
+      in: "eth2",
+      src: 0x0a62_0007,
+      dst,
+      proto: 17,
+      sport: 5,
+      dport: 9,
+    });
+    return { host, codes: [...codes].map((code) => VERDICTS[code]) };
+  };
+  test("are undecided where a next hop decides", () => {
+    const { codes } = said(ADDR, hops(hop("eth0"), hop("eth1")));
+    expect(codes).toEqual(["undecided", "accept", "drop"]);
+  });
+  test("are undecided beyond a VRF, which the audit names", () => {
+    const blue = device("blue", [], { flags: ["MASTER", "NOARP", "UP"] });
+    const addr = ADDR.map((each) => (each.ifname === "eth2" ? { ...each, master: "blue" } : each));
+    const { codes, host } = said([...addr, blue], hops(hop("eth1")));
+    expect(codes).toEqual(["undecided", "undecided", "undecided"]);
+    expect(audit(rulesets, host).inconclusive.join()).toContain("blue, a VRF, is not followed");
   });
 });
