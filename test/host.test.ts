@@ -1,5 +1,5 @@
 /** What is known of a host, from its files and by inference. */
-import { readHost, readPacket, readRuleset, Simulator } from "fwcheck";
+import { readHost, readPacket, readRuleset, readSnapshot, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 
 const rules = (text: string) => readRuleset([{ name: "rules", text }]).rulesets;
@@ -61,4 +61,23 @@ describe("what nobody gave is inferred, and named", () => {
     );
     expect([answer.out, answer.sent?.src]).toEqual(["ens3", "192.0.2.1"]);
   });
+});
+
+test("a snapshot tells a team by `ip -d link`, and whose the rules of policy routing are by how they were asked for", () => {
+  const part = (title: string, of: object[], kind = title.split(" ").at(-1)!) =>
+    `B begin ${kind} ${title}\n${JSON.stringify(of)}\nB end 0\n`;
+  const local = { priority: 0, src: "all", table: "local" };
+  const text = [
+    "fwcheck-snapshot 1 B\n",
+    part("ip -j addr", [
+      { ifname: "team0", addr_info: [{ family: "inet", local: "192.0.2.1", prefixlen: 24 }] },
+    ]),
+    part("ip -d -j link", [{ ifname: "team0", linkinfo: { info_kind: "team" } }]),
+    part("ip -j -4 rule", [local]),
+    part("ip -j -6 rule", [local]),
+    "B done\n",
+  ].join("");
+  const host = readHost(readSnapshot({ name: "snapshot", text }).sources, []);
+  expect(host.interfaces).toMatchObject([{ name: "team0", masters: "bond", addresses: [{ family: 4 }] }]);
+  expect(host.rules?.map((r) => r.family)).toEqual([4, 6]);
 });

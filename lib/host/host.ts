@@ -41,6 +41,8 @@ export interface Interface {
    * its own, a VRF routes it by tables of its own.
    */
   readonly masters?: "bridge" | "bond" | "vrf" | "other";
+  /** It is switched off. */
+  readonly down?: boolean;
   /** Its group, where that is known. */
   readonly group?: number;
   /** Its kind of link as `ip -j addr` names it (`ether`, `loopback`, `none`), where that is known. */

@@ -203,11 +203,19 @@ export function inferRoutes(
     routes.push({ family, type: "unicast", to, dev, table: "main", metric: 0, source, inferred });
   };
   const vrfs = interfaces.filter((i) => i.masters === "vrf").map((i) => i.name);
-  for (const each of interfaces)
-    for (const a of each.addresses)
-      if (vrfs.includes(each.master ?? ""))
-        say(`${each.name} is a port of the VRF ${each.master}: its subnets stand in that one's table`);
-      else if (!a.invented || bridges.includes(each.name)) route(a.family, a.prefix, each.name, a.address);
+  for (const each of interfaces) {
+    const within = vrfs.find((name) => name === each.master);
+    const why =
+      each.down === true
+        ? "is down: nothing is routed by it"
+        : within === undefined
+          ? null
+          : `is a port of the VRF ${within}: its subnets stand in that one's table`;
+    if (why === null) {
+      for (const a of each.addresses)
+        if (!a.invented || bridges.includes(each.name)) route(a.family, a.prefix, each.name, a.address);
+    } else if (each.addresses.length > 0) say(`${each.name} ${why}`);
+  }
   for (const [name, { subnets, endpoints }] of dockerBridges(rulesets))
     if (subnets.size === 0)
       for (const endpoint of endpoints.values())
@@ -217,7 +225,9 @@ export function inferRoutes(
       i.name !== "lo" &&
       !TUNNEL.test(i.name) &&
       !bridges.includes(i.name) &&
-      !(i.master !== null && bridges.includes(i.master)),
+      i.master === null &&
+      i.down !== true &&
+      i.masters !== "vrf",
   );
   if (main !== undefined) {
     for (const family of [4, 6] as const)

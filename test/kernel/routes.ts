@@ -356,6 +356,11 @@ const ways6 = (): LabPacket[] => [
 function* six(): Generator<[string, Host, readonly LabPacket[]]> {
   yield ["several next hops", { routes: PATHS6, rules: seen }, ways6()];
   yield [
+    "several next hops of a host that forwards nothing",
+    { routes: PATHS6, rules: seen, sysctls: { "net.ipv6.conf.all.forwarding": 0 } },
+    ways6(),
+  ];
+  yield [
     "several next hops, asked by rpfilter",
     {
       routes: PATHS6,

@@ -1,5 +1,15 @@
 /** The routing tables as the kernel asks them: what `ip -j` lists, and where a packet goes. */
-import { type Answer, type PacketJson, readHost, readPacket, readRuleset, Simulator } from "fwcheck";
+import {
+  type Answer,
+  audit,
+  type PacketJson,
+  readHost,
+  readPacket,
+  readRuleset,
+  Simulator,
+  VERDICTS,
+  verdicts,
+} from "fwcheck";
 import { describe, expect, test } from "vitest";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -512,5 +522,57 @@ describe("listings of rules", () => {
     const route = [...OWN, ...NEAR, { dst: "198.51.100.0/24", dev: "eth1", table: "default" }];
     expect(run({ route, rule }, FORTH).verdict).toBe("drop");
     expect(run({ route }, FORTH).verdict).toBe("accept");
+  });
+});
+
+describe("where no routes were given", () => {
+  const to = (addr: readonly Json[], packet: Partial<PacketJson> = {}) =>
+    run({ addr }, { ...FORTH, ...packet });
+  const [lo, eth0, ...others] = ADDR as [Json, Json, ...Json[]];
+  test("nothing is routed by an interface that is down", () => {
+    const down = { ...eth0, flags: ["BROADCAST"] };
+    expect(to(ADDR).out).toBe("eth0");
+    expect(to([lo, down, ...others]).out).toBe("eth1");
+    expect(to([lo, down, ...others], { dst: "203.0.113.7" }).out).toBe("eth1");
+    // Its address is still the host's.
+    expect(to([lo, down, ...others], { dst: "203.0.113.1" }).delivery).toBe("local");
+    const host = readHost({ addr: [{ name: "addr", text: JSON.stringify([lo, down]) }] }, []);
+    expect(host.inferred.join()).toContain("eth0 is down: nothing is routed by it");
+  });
+  test("the default route leads by no port and by no VRF, but by a bond", () => {
+    const bond = device("bond0", ["192.0.2.1/24"], { flags: ["MASTER", "UP"] });
+    const blue = device("blue", [], { flags: ["MASTER", "NOARP", "UP"] });
+    expect(to([lo, device("eth7", [], { master: "bond0" }), blue, bond, ...others]).out).toBe("bond0");
+  });
+});
+
+describe("many packets at once", () => {
+  const source = (name: string, of: unknown) => [{ name, text: JSON.stringify(of) }];
+  const save = SAVE.replace("COMMIT", "-A FORWARD -o eth0 -j DROP\nCOMMIT");
+  const { rulesets } = readRuleset([{ name: "save", text: save }]);
+  const said = (addr: readonly Json[], route: readonly Json[]) => {
+    const host = readHost({ addr: source("addr", addr), route: source("route", route) }, rulesets);
+    const dst = [0xc633_6409, 0x0a63_0007, 0xcb00_7107];
+    const codes = verdicts(rulesets, host, {
+      family: 4,
+      in: "eth2",
+      src: 0x0a62_0007,
+      dst,
+      proto: 17,
+      sport: 5,
+      dport: 9,
+    });
+    return { host, codes: [...codes].map((code) => VERDICTS[code]) };
+  };
+  test("are undecided where a next hop decides", () => {
+    const { codes } = said(ADDR, hops(hop("eth0"), hop("eth1")));
+    expect(codes).toEqual(["undecided", "accept", "drop"]);
+  });
+  test("are undecided beyond a VRF, which the audit names", () => {
+    const blue = device("blue", [], { flags: ["MASTER", "NOARP", "UP"] });
+    const addr = ADDR.map((each) => (each.ifname === "eth2" ? { ...each, master: "blue" } : each));
+    const { codes, host } = said([...addr, blue], hops(hop("eth1")));
+    expect(codes).toEqual(["undecided", "undecided", "undecided"]);
+    expect(audit(rulesets, host).inconclusive.join()).toContain("blue, a VRF, is not followed");
   });
 });

@@ -58,10 +58,12 @@ export function readAddresses(source: string): Interface[] {
     const link = text(property(entry, "link_type"));
     const group = groupNumber(text(property(entry, "group")));
     const master = masterOf(name, entry);
+    const flags = list(property(entry, "flags"));
     return [
       {
         ...{ name, addresses, master: text(property(entry, "master")) ?? null },
         ...(master === undefined ? {} : { masters: master }),
+        ...(flags.length === 0 || flags.includes("UP") ? {} : { down: true }),
         ...(group === undefined ? {} : { group }),
         ...(link === undefined ? {} : { link }),
       },
