@@ -146,6 +146,9 @@ export function protoNumber(name: string): number | undefined {
       : undefined;
 }
 
+/** Numbers of IPv6 extension headers (ipv6_ext_hdr): of a packet that has one, the protocol is what stands behind it. */
+export const isExtension = (proto: number): boolean => [0, 43, 44, 51, 60].includes(proto);
+
 /** Whether the header of a protocol, by its number, carries ports where TCP and UDP have them. */
 export const hasPorts = (proto: number): boolean =>
   proto === PROTO.tcp ||

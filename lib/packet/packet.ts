@@ -2,7 +2,17 @@
  * One packet as it is given to the simulator, and its spelling in the contract's JSON.
  */
 import { parseAddress, printAddress } from "./address.ts";
-import { type Address, CT, type CtState, type Family, protoName, protoNumber, TCP_FLAGS } from "./field.ts";
+import {
+  type Address,
+  CT,
+  type CtState,
+  type Family,
+  isExtension,
+  PROTO,
+  protoName,
+  protoNumber,
+  TCP_FLAGS,
+} from "./field.ts";
 
 const FLAG_LETTERS = "FSRPAUEC";
 /** Reads `S`, `SA`, `FIN,ACK` or `SYN`. @returns `undefined` for anything else. */
@@ -48,7 +58,7 @@ export interface Packet {
   readonly src: Address;
   /** Destination address, before any translation. */
   readonly dst: Address;
-  /** Protocol number (IANA); 1 and 58 for ICMP. */
+  /** Protocol number (IANA); 1 and 58 for ICMP. Of IPv6 the one behind all extension headers. */
   readonly proto: number;
   /** Source port of TCP, UDP, UDP-Lite, SCTP and DCCP; where it is not given, what asks for it is unknown. */
   readonly sport?: number;
@@ -69,7 +79,7 @@ export interface Packet {
   readonly tos?: number;
   /** Time to live, or hop limit; 64 where it is not given. */
   readonly ttl?: number;
-  /** Length of the whole packet in bytes; unknown where it is not given. */
+  /** Length of the whole packet in bytes, its headers whole; unknown where it is not given. */
   readonly length?: number;
   /** Owner of the socket that sends it, for packets of the host itself. */
   readonly uid?: number;
@@ -79,7 +89,7 @@ export interface Packet {
   readonly mac?: number;
   /** Bridge port it arrives by. */
   readonly physin?: string;
-  /** 1 for a fragment behind the first. */
+  /** 1 for a fragment behind the first; of TCP in IPv4 one that begins behind byte 8. */
   readonly fragment?: number;
   /** Link-layer kind, see FIELDS; 0 where it is not given, what is addressed to the host. */
   readonly pkttype?: number;
@@ -177,6 +187,24 @@ export interface PacketJson {
   state?: CtState;
 }
 
+/** How long the header of a protocol is at least, in bytes. */
+const HEADERS: ReadonlyMap<number, number> = new Map([
+  [PROTO.tcp, 20],
+  [PROTO.udp, 8],
+  [PROTO.icmp, 8],
+  [PROTO.icmpv6, 8],
+  [PROTO.sctp, 12],
+  [PROTO.dccp, 12],
+  [PROTO.udplite, 8],
+  [PROTO.gre, 4],
+  [PROTO.esp, 8],
+  [PROTO.ah, 12],
+]);
+
+/** The least length of a packet that has its headers whole; a fragment behind the first has IP's alone. */
+const leastLength = ({ family, proto, fragment }: Packet): number =>
+  (family === 4 ? 20 : 40) + (fragment === 1 ? 0 : (HEADERS.get(proto) ?? 0));
+
 const NUMBERS = {
   sport: 0xffff,
   dport: 0xffff,
@@ -222,6 +250,8 @@ export function readPacket(json: unknown): Packet | string {
   const proto = protoNumber(String(given.proto ?? "tcp"));
   if (proto === undefined)
     return `"proto" must be tcp, udp, icmp, icmpv6 or a number from 0 to 255, not ${JSON.stringify(given.proto)}`;
+  if (family === 6 && isExtension(proto))
+    return `"proto" must be the protocol behind all IPv6 extension headers, which ${proto} is one of`;
   const packet: { -readonly [K in keyof Packet]: Packet[K] } = { family, in: input, src, dst, proto };
   for (const [key, max] of NUMBER_LIST) {
     const value = given[key];
@@ -230,6 +260,8 @@ export function readPacket(json: unknown): Packet | string {
       return `${JSON.stringify(key)} must be a whole number from 0 to ${max}, not ${JSON.stringify(value)}`;
     packet[key] = value;
   }
+  if (packet.length !== undefined && packet.length < leastLength(packet))
+    return `"length" must be at least ${leastLength(packet)}: a packet is described with its headers whole`;
   if (given.flags !== undefined) {
     const flags = parseFlags(text(given.flags) ?? "?");
     if (flags === undefined)

@@ -19,7 +19,7 @@ export interface Part<S, T> {
   readonly state: S;
   readonly outcome: T;
   /** Why it is so, where neither a rule nor a policy says it. */
-  readonly why?: string;
+  readonly why?: string | undefined;
 }
 
 /** A state at the end of its last hook, and why its connection could not be entered: the packet is dropped then. */
@@ -162,7 +162,7 @@ class Walk<S> {
 
   /** What a table stops. */
   private stopped({ state, outcome: verdict, why }: Part<S, Decision>, hook: Hook): void {
-    this.endings.push({ ...NOWHERE, state, verdict, why: why ?? null, hook });
+    this.endings.push({ state, verdict, delivery: "none", out: null, why: why ?? null, hook });
   }
 
   /** What is not followed any further. */

@@ -7,6 +7,7 @@ import {
   type Family,
   type Field,
   hasPorts,
+  isExtension,
   LAST_NAME,
   PROTO,
   type Range,
@@ -636,6 +637,17 @@ export interface Witness {
 /** Values a person would choose, tried in order where the set allows them. */
 export type Preferences = Partial<Record<Field, readonly Scalar[]>>;
 
+/** A value out of several that a packet can have: `readPacket` takes no length without headers, and no header for a protocol. */
+function plausible(field: Field, [least, most]: readonly [Scalar, Scalar], family: Family): Scalar {
+  if (field === "length") return Math.min(most as number, Math.max(least as number, PLAUSIBLE_LENGTH));
+  if (field !== "proto" || family === 4) return least;
+  let proto = least as number;
+  while (proto < (most as number) && isExtension(proto)) proto++;
+  return proto;
+}
+
+const PLAUSIBLE_LENGTH = 100;
+
 /** One concrete packet of a set that is not empty: anybody can send it. */
 export function witness(domain: Domain, set: Node, preferences: Preferences): Witness {
   const { diagrams } = domain;
@@ -661,7 +673,7 @@ export function witness(domain: Domain, set: Node, preferences: Preferences): Wi
       if (done || kid === EMPTY) return;
       done = true;
       at = kid;
-      values.set(field, domain.interval(level, first)[0]);
+      values.set(field, plausible(field, domain.interval(level, first), domain.family));
     });
   };
   const seen = new Set<Field>();

@@ -144,7 +144,7 @@ function run(
         }
     }
   }
-  out.push({ state: state.walked(trail), outcome, ...(why === undefined ? {} : { why }) });
+  out.push({ state: state.walked(trail), outcome, why });
 }
 
 /**

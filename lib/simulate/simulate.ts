@@ -272,9 +272,10 @@ class PacketEngine implements Engine<PacketState> {
   ) {}
 
   table(state: PacketState, table: TableName, hook: Hook): Part<PacketState, Decision>[] {
-    return runChain(state, this.program, table, hook).map(({ outcome, ...part }) => ({
-      ...part,
+    return runChain(state, this.program, table, hook).map(({ state: after, outcome, why }) => ({
+      state: after,
       outcome: typeof outcome === "string" ? outcome : "accept",
+      why,
     }));
   }
 
@@ -381,11 +382,11 @@ class PacketEngine implements Engine<PacketState> {
       return [{ state: this.translated(state, connection, side), outcome: "accept" }];
     }
     return runChain(state, this.program, "nat", hook).flatMap(
-      ({ state: after, outcome, ...why }): Part<PacketState, Decision>[] => {
+      ({ state: after, outcome, why }): Part<PacketState, Decision>[] => {
         const now = after.connection ?? connection;
         const asked = withStatus(now, now.status | done);
         if (typeof outcome === "string" && outcome !== "accept")
-          return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, ...why }];
+          return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, why }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
         return this.bind(after, asked, nat, side, true);
       },

@@ -33,7 +33,7 @@ export interface Trail<T> {
 }
 
 /** Unknowns about IPv6 extension headers: one packet is described without them, so it has none. */
-const EXTENSION_HEADER = /^(rt|hbh|dst|frag|mh|srh)\(/;
+const EXTENSION_HEADER = /^(ah|rt|hbh|dst|frag|srh)\(/;
 
 /** The truth of an unknown, as far as truths that were given tell it, or that a packet has no extension header. */
 export function settled(truths: ReadonlyMap<string, boolean>, key: string): boolean | undefined {

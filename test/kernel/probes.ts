@@ -1123,6 +1123,22 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
     { rules: THROWN },
     [...others(OUT6, LAN6), ...others(OUT6, HERE6), ...others(OUT6, LAN6).map((p) => ({ ...p, tos: 4 }))],
   ];
+  yield [
+    "what stands behind extension headers, and where none is",
+    {
+      rules: {
+        mangle: [
+          "-A PREROUTING -p ah -j DROP",
+          "-A PREROUTING ! -p ipv6-frag -j MARK --set-xmark 0x1/0x1",
+          "-A PREROUTING -m ah -j DROP",
+          "-A PREROUTING -m frag --fragfirst -j DROP",
+          "-A PREROUTING -p ipv6-mh -m mh -j MARK --set-xmark 0x2/0x2",
+        ],
+        filter: ["-A FORWARD -p ipv6-mh -m mh --mh-type 1 -j DROP"],
+      },
+    },
+    [...others(OUT6, LAN6), bare(135, "eth0", OUT6, LAN6), bare(135, "eth0", OUT6, HERE6)],
+  ];
   yield ["ports for what has none", ...portless(6)];
   yield ["queues that nobody reads", { rules: QUEUED }, queued(OUT6, LAN6, HERE6)];
   yield [

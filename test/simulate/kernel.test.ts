@@ -438,7 +438,7 @@ test("UDP-Lite and GRE are ASSURED with the packet after the first reply", () =>
 
 test("a SYN that TCPMSS may have made longer has no certain length", () => {
   const save = (target: string): string =>
-    `*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --tcp-flags SYN,RST SYN -j ${target}\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m length --length 29:42 -j DROP\nCOMMIT\n`;
+    `*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --tcp-flags SYN,RST SYN -j ${target}\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m length --length 29:46 -j DROP\nCOMMIT\n`;
   const verdict = (target: string, length: number, flags = "S"): string =>
     run(save(target), {
       ...{
@@ -453,10 +453,10 @@ test("a SYN that TCPMSS may have made longer has no certain length", () => {
       },
     }).verdict;
   expect(verdict("MARK --set-mark 1", 40)).toBe("drop");
-  expect(verdict("TCPMSS --set-mss 1200", 40)).toBe("undecided");
-  expect(verdict("TCPMSS --set-mss 1200", 36)).toBe("drop");
+  expect(verdict("TCPMSS --set-mss 1200", 44)).toBe("undecided");
+  expect(verdict("TCPMSS --set-mss 1200", 40)).toBe("drop");
   expect(verdict("TCPMSS --set-mss 1200", 60)).toBe("accept");
-  expect(verdict("TCPMSS --set-mss 1200", 40, "A")).toBe("drop");
+  expect(verdict("TCPMSS --set-mss 1200", 44, "A")).toBe("drop");
 });
 
 const filter6 = (...rules: string[]): string =>
@@ -620,4 +620,35 @@ describe("ports for what has none", () => {
     const mine = "-A POSTROUTING -p udp -j SNAT --to-source 203.0.113.1:7-9/1";
     expect(sent(mine, { proto: "udp", sport: 40_001, dport: 9 })?.sport).toBe(9);
   });
+});
+
+describe("IPv6 extension headers", () => {
+  const packet = { in: "eth0", src: "2001:db8:1::7", dst: "fd00:99::2" };
+
+  test("are no protocol of a packet, and no rule finds one", () => {
+    expect(readPacket({ ...packet, proto: "ah" })).toMatch(/behind all IPv6 extension headers/);
+    expect(readPacket({ ...packet, src: "192.0.2.1", dst: "192.0.2.2", proto: "ah" })).toMatchObject({
+      proto: 51,
+    });
+    const udp = { ...packet, proto: "udp" };
+    expect(run(filter6("-A FORWARD ! -p ipv6-frag -j DROP"), udp).verdict).toBe("drop");
+    expect(run(filter6("-A FORWARD -p tcp -m ah -j DROP"), packet).branches).toBeUndefined();
+  });
+
+  test("a mobility header may be thrown away, or of any type", () => {
+    const answer = run(filter6("-A FORWARD -p ipv6-mh -m mh --mh-type 1 -j REJECT"), {
+      ...packet,
+      proto: 135,
+    });
+    expect(answer.branches?.map((b) => b.verdict).sort()).toEqual(["accept", "drop", "reject"]);
+  });
+});
+
+test("a packet has its headers whole", () => {
+  const length = (more: PacketJson & { length: number }) => typeof readPacket(more) !== "string";
+  const four = { src: "192.0.2.1", dst: "192.0.2.2" };
+  expect([39, 40].map((n) => length({ ...four, length: n }))).toEqual([false, true]);
+  expect([27, 28].map((n) => length({ ...four, proto: "udp", length: n }))).toEqual([false, true]);
+  expect(length({ ...four, fragment: 1, length: 20 })).toBe(true);
+  expect([59, 60].map((n) => length({ src: "::1", dst: "::2", length: n }))).toEqual([false, true]);
 });

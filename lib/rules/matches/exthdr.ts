@@ -4,7 +4,7 @@
  */
 
 import type { Address } from "../../packet/field.ts";
-import { and, opaque, type Predicate } from "../../packet/predicate.ts";
+import { and, is, opaque, type Predicate } from "../../packet/predicate.ts";
 import {
   address,
   flag,
@@ -18,6 +18,7 @@ import {
 import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
 import { sharedKey } from "../facts.ts";
 import { protocolNumber } from "../names.ts";
+import { MISHEADED } from "./hotdrop.ts";
 
 const why = "IPv6 extension headers are not part of the packet that is described";
 const MAX = 0xffff_ffff;
@@ -201,7 +202,8 @@ export const mh = match({
   needs: [135],
   opaque: "the type of a mobility header is not part of the packet that is described",
   options: { type: { ...negatable("--mh-type", mobilityTypes), silent: [0, 255] as const } },
-  ask: (values) => (values.type === undefined ? and() : unknown("mh", values)),
+  ask: (values) => and(is("fragment", 0), values.type === undefined ? and() : unknown("mh", values)),
+  hotdrop: () => MISHEADED,
 });
 
 export const srh = match({

@@ -1,7 +1,7 @@
 /** What a rule asks without any match: protocol, addresses, interfaces, fragments (iptables(8), PARAMETERS). */
 import type { Prefix } from "../../packet/address.ts";
-import type { Field } from "../../packet/field.ts";
-import { and, bits, is, negate, type Predicate, within } from "../../packet/predicate.ts";
+import { type Field, isExtension } from "../../packet/field.ts";
+import { and, bits, is, NEVER, negate, type Predicate, within } from "../../packet/predicate.ts";
 import { contiguous, device, deviceRange, flag, prefix, protocol } from "../codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
 
@@ -54,13 +54,16 @@ export const header = match({
       ...(fragment === undefined ? {} : { fragment }),
     };
   },
-  ask({ src, dst, in: input, out, proto, fragment }) {
+  ask({ src, dst, in: input, out, proto, fragment }, { family }) {
+    // Of IPv6 the protocol behind all extension headers is asked, which is never one of theirs (ip6_packet_match).
+    const protocol = (value: number): Predicate =>
+      family === 6 && isExtension(value) ? NEVER : is("proto", value);
     return and(
       src === undefined ? and() : negate(src.not, inPrefix("src", src.value)),
       dst === undefined ? and() : negate(dst.not, inPrefix("dst", dst.value)),
       named("in", input),
       named("out", out),
-      proto === undefined ? and() : negate(proto.not, is("proto", proto.value)),
+      proto === undefined ? and() : negate(proto.not, protocol(proto.value)),
       fragment === undefined ? and() : negate(fragment.not, is("fragment", 1)),
     );
   },

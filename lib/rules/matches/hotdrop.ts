@@ -32,3 +32,13 @@ export const GARBLED: Hotdrop = {
   when: and(is("fragment", 1), opaque("tcpmss-fragment", "what a fragment begins with is not known")),
   why: "a fragment that does not look like a header",
 };
+
+/** A mobility header that says something follows it, which nothing may. */
+export const MISHEADED: Hotdrop = {
+  when: and(
+    is("proto", 135),
+    is("fragment", 0),
+    opaque("mh-payload", "whether a mobility header says that another follows is not known"),
+  ),
+  why: "a mobility header that another follows",
+};
