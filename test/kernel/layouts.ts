@@ -978,6 +978,207 @@ add cali40this-host 127.0.0.1
 -A FORWARD -i eth1 -o eth1 -m conntrack ! --ctstate DNAT -j REJECT --reject-with icmp-net-unreachable
 `,
   },
+  "connections that are not picked up in the middle": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    sysctls: { "net.netfilter.nf_conntrack_tcp_loose": 0 },
+    rules: `
+*filter
+-A FORWARD -m conntrack --ctstate INVALID -j DROP
+-A INPUT -m conntrack --ctstate INVALID -j DROP
+*nat
+-A POSTROUTING -o eth0 -j MASQUERADE
+`,
+  },
+  "marks that are shifted": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    rules: `
+*mangle
+-A PREROUTING -p tcp -j MARK --set-xmark 0x3/0xffffffff
+-A PREROUTING -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff --left-shift-mark 4
+-A FORWARD -j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff0 --right-shift-mark 2
+-A FORWARD -m mark --mark 0xc/0xff
+-A FORWARD -m connmark --mark 0x30
+-A POSTROUTING -j CONNMARK --set-xmark 0x5/0x0 --left-shift-mark 1
+-A POSTROUTING -m connmark --mark 0x6a
+`,
+  },
+  "sets that are asked with flags": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    sysctls: { "net.bridge.bridge-nf-call-iptables": 1 },
+    sets: `create nets hash:net counters
+add nets 203.0.113.0/24
+add nets 203.0.113.0/29 nomatch
+add nets 203.0.113.7
+add nets 10.99.0.0/30
+create ifs hash:net,iface
+add ifs 10.99.0.0/24,eth1
+add ifs 203.0.113.0/25,eth0 nomatch
+add ifs 203.0.113.0/24,eth0
+add ifs 172.17.0.0/24,physdev:v1
+add ifs 172.17.0.0/16,br0
+create ports bitmap:port range 0-1024
+add ports 53-60
+create ipn hash:ip,port,net
+add ipn 203.0.113.1,udp:53,203.0.113.0/24
+add ipn 203.0.113.1,tcp:20-25,0.0.0.0/1
+create lst list:set
+add lst nets
+add lst ifs
+`,
+    rules: `
+*filter
+-A FORWARD -m set --match-set nets src --return-nomatch -j ACCEPT
+-A FORWARD -m set ! --match-set nets dst ! --update-counters -j DROP
+-A FORWARD -m set --match-set ifs src,dst -j ACCEPT
+-A FORWARD -m set --match-set ifs dst,src -j DROP
+-A FORWARD -m set --match-set ports dst -j DROP
+-A INPUT -m set --match-set ipn dst,src,dst -j DROP
+-A FORWARD -m set --match-set lst src,src -j DROP
+`,
+  },
+  "forwarding that one interface has switched off": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    sysctls: {
+      "net.ipv4.conf.eth0.forwarding": 0,
+      "net.ipv4.conf.eth1.rp_filter": 1,
+      "net.ipv4.conf.br0.accept_local": 1,
+    },
+    rules: `
+*filter
+-A FORWARD -j ACCEPT
+*nat
+-A PREROUTING -i eth0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.99.0.2
+`,
+  },
+  "all is untracked but the web": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    rules: `
+*raw
+-A PREROUTING -p tcp -m tcp --dport 80 -j RETURN
+-A PREROUTING -p tcp -m tcp --sport 80 -j RETURN
+-A PREROUTING -j CT --notrack
+-A OUTPUT -j CT --notrack
+*nat
+-A PREROUTING -p tcp -j DNAT --to-destination 10.99.0.2:81
+-A POSTROUTING -o eth0 -j MASQUERADE
+*filter
+-A FORWARD -m conntrack --ctstate DNAT,SNAT -j ACCEPT
+-A FORWARD -m conntrack ! --ctstate UNTRACKED -j DROP
+-A OUTPUT -m state --state UNTRACKED -j ACCEPT
+`,
+  },
+  "translations to nobody and to everybody": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    sysctls: { "net.ipv4.conf.eth1.route_localnet": 1 },
+    rules: `
+*nat
+-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 0.0.0.0
+-A PREROUTING -p tcp -m tcp --dport 81 -j DNAT --to-destination 255.255.255.255
+-A PREROUTING -p tcp -m tcp --dport 82 -j DNAT --to-destination 224.0.0.1
+-A PREROUTING -p tcp -m tcp --dport 83 -j DNAT --to-destination 127.0.0.1
+-A PREROUTING -p tcp -m tcp --dport 84 -j DNAT --to-destination 10.99.0.255
+-A PREROUTING -p tcp -m tcp --dport 85 -j DNAT --to-destination 240.0.0.1
+-A POSTROUTING -p udp -m udp --dport 80 -j SNAT --to-source 0.0.0.0
+-A POSTROUTING -p udp -m udp --dport 81 -j SNAT --to-source 127.0.0.1
+-A POSTROUTING -p udp -m udp --dport 82 -j SNAT --to-source 224.0.0.1
+-A INPUT -p udp -m udp --dport 83 -j SNAT --to-source 203.0.113.1
+-A INPUT -p udp -m udp --dport 84 -j SNAT --to-source 0.0.0.0
+`,
+  },
+  "the host's own packets translated to where they cannot go": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    routes: ["default via 203.0.113.254 dev eth0", "blackhole 10.66.0.0/16"],
+    sysctls: { "net.ipv4.conf.eth1.route_localnet": 1 },
+    rules: `
+*nat
+-A OUTPUT -p tcp -m tcp --dport 83 -j DNAT --to-destination 127.0.0.1
+-A OUTPUT -p tcp -m tcp --dport 85 -j DNAT --to-destination 240.0.0.1
+-A OUTPUT -p tcp -m tcp --dport 86 -j DNAT --to-destination 10.66.0.1
+-A OUTPUT -p tcp -m tcp --dport 87 -j DNAT --to-destination 172.17.0.3:80
+-A OUTPUT -d 127.0.0.0/8 -p udp -j DNAT --to-destination 10.99.0.7
+-A POSTROUTING -s 127.0.0.0/8 -o eth1 -j MASQUERADE
+*filter
+-A OUTPUT -o lo -j ACCEPT
+-A OUTPUT -d 10.99.0.7/32 -j ACCEPT
+`,
+  },
+  "crowded ports": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    rules: `
+*nat
+-A PREROUTING -p udp -m udp --dport 53 -j DNAT --to-destination 10.99.0.2:5353
+-A PREROUTING -p udp -m udp --dport 54 -j DNAT --to-destination 10.99.0.2:5353
+-A PREROUTING -p udp -m udp --dport 55:56 -j DNAT --to-destination 10.99.0.2-10.99.0.3:5353
+-A POSTROUTING -o eth1 -p udp -j SNAT --to-source 10.99.0.1:40000-40002
+-A POSTROUTING -o eth0 -p udp -m udp --sport 40000 -j SNAT --to-source 203.0.113.1:40000
+-A POSTROUTING -o eth0 -j MASQUERADE
+-A POSTROUTING -p icmp -j SNAT --to-source 10.99.0.1
+`,
+  },
+  "a bridge that filters and translates": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    sysctls: { "net.bridge.bridge-nf-call-iptables": 1 },
+    rules: `
+*raw
+-A PREROUTING -m physdev --physdev-in v1 -j MARK --set-xmark 0x1/0x1
+*mangle
+-A FORWARD -m physdev --physdev-in v1 --physdev-out v2 -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff
+-A PREROUTING -i br0 -p tcp -m tcp --dport 81 -j TTL --ttl-set 1
+-A POSTROUTING -m physdev --physdev-is-out -j DSCP --set-dscp 0x08
+*nat
+-A PREROUTING -i br0 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 3128
+-A PREROUTING -i br0 -p udp -m udp --dport 53 -j DNAT --to-destination 172.17.0.77
+-A POSTROUTING -o br0 -p udp -j SNAT --to-source 172.17.0.66
+*filter
+-A FORWARD -i br0 -o br0 -m conntrack --ctstate NEW -m physdev --physdev-in v2 --physdev-is-bridged -j REJECT
+-A FORWARD -o br0 -m mac --mac-source 02:42:ac:11:00:02 -j DROP
+-A INPUT -m physdev --physdev-in v1 -j ACCEPT
+-A INPUT -i br0 -j DROP
+`,
+  },
+  "strict rp_filter, a VPN, and ways back that differ": {
+    interfaces: [WAN, LAN, tunnel("t0", "10.5.5.5/24")],
+    routes: [
+      "default via 203.0.113.254 dev eth0",
+      "192.0.2.0/24 dev t0",
+      "default dev t0 table 7",
+      "10.99.0.0/24 dev eth1 table 7",
+    ],
+    policy: [
+      "fwmark 7 table 7 priority 7",
+      "to 198.51.100.0/24 table 7 priority 8",
+      "from 10.5.5.5 table 7 priority 9",
+    ],
+    sysctls: {
+      "net.ipv4.conf.all.rp_filter": 1,
+      "net.ipv4.conf.t0.src_valid_mark": 1,
+      "net.ipv4.conf.eth1.accept_local": 1,
+    },
+    rules: `
+*nat
+-A POSTROUTING -o t0 -j SNAT --to-source 10.5.5.5
+-A PREROUTING -i t0 -p tcp -j DNAT --to-destination 10.99.0.2
+-A PREROUTING -i eth0 -p udp -j DNAT --to-destination 10.5.5.9
+*mangle
+-A PREROUTING -i t0 -j CONNMARK --set-xmark 0x7/0xffffffff
+-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
+`,
+  },
+  "no tracking at all": {
+    interfaces: [WAN, LAN, bridge("br0", ["v1", "v2"], "172.17.0.1/16")],
+    routes: ["default via 203.0.113.254 dev eth0", "default via 10.99.0.254 dev eth1 table 7"],
+    policy: ["fwmark 7 table 7 priority 7"],
+    rules: `
+*mangle
+-A PREROUTING -p tcp -m tcp --dport 80 -j MARK --set-xmark 0x7/0xffffffff
+-A OUTPUT -p tcp -m tcp --sport 80 -j TOS --set-tos 0x10/0xff
+*filter
+-A FORWARD -p tcp -m tcp ! --syn -j DROP
+-A FORWARD -f -j DROP
+-A INPUT -p icmp -m icmp --icmp-type any -j ACCEPT
+-A INPUT -p tcp -m tcp --tcp-option 2 -j DROP
+`,
+  },
 };
 
 const WAN6 = wire("eth0", "2001:db8:1::1/64", "fe80::1/64");
@@ -1095,6 +1296,84 @@ const six: Readonly<Record<string, Host>> = {
 -A FORWARD -m mark --mark 0x40000/0xff0000 -j ACCEPT
 -A FORWARD -s fd7a:115c:a1e0::/48 -o tailscale0 -j DROP
 -A OUTPUT ! -o wg0 -m mark ! --mark 0xca6c -m addrtype ! --dst-type LOCAL -j REJECT --reject-with icmp6-adm-prohibited
+`,
+  },
+  "a mark of raw that counts once mangle changes the hop limit": {
+    interfaces: [
+      wire("eth0", "2001:db8:1::1/64"),
+      wire("eth1", "2001:db8:99::1/64"),
+      bridge("br0", ["v1", "v2"], "fd00:17::1/64"),
+    ],
+    routes: ["default via 2001:db8:1::fe dev eth0", "default via 2001:db8:99::fe dev eth1 table 7"],
+    policy: ["fwmark 2 table 7 priority 7"],
+    rules: `
+*raw
+-A OUTPUT -p udp -j MARK --set-xmark 0x2/0xffffffff
+*mangle
+-A OUTPUT -p udp -m udp --dport 53 -j HL --hl-dec 1
+-A OUTPUT -p udp -m udp --dport 54 -j DSCP --set-dscp 0x10
+*nat
+-A OUTPUT -p udp -m udp --dport 55 -j DNAT --to-destination [2001:db8:99::7]:55
+`,
+  },
+  "translations to addresses of the host, the link and an anycast group": {
+    interfaces: [
+      wire("eth0", "2001:db8:1::1/64"),
+      wire("eth1", "2001:db8:99::1/64"),
+      bridge("br0", ["v1", "v2"], "fd00:17::1/64"),
+    ],
+    rules: `
+*nat
+-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination ::1
+-A PREROUTING -p tcp -m tcp --dport 82 -j DNAT --to-destination fe80::7
+-A PREROUTING -p tcp -m tcp --dport 83 -j DNAT --to-destination 2001:db8:99::
+-A PREROUTING -p udp -m udp --dport 80 -j REDIRECT
+-A POSTROUTING -p udp -m udp --dport 81 -j SNAT --to-source ::1
+-A POSTROUTING -p udp -m udp --dport 82 -j SNAT --to-source fe80::9
+-A INPUT -p udp -m udp --dport 83 -j SNAT --to-source 2001:db8:1::1
+-A OUTPUT -p tcp -m tcp --dport 80 -j DNAT --to-destination ::1
+-A OUTPUT -p udp -m udp --dport 85 -j DNAT --to-destination fd00:17::9
+-A POSTROUTING -o br0 -j MASQUERADE
+`,
+  },
+  "crowded ports": {
+    interfaces: [
+      wire("eth0", "2001:db8:1::1/64"),
+      wire("eth1", "2001:db8:99::1/64"),
+      bridge("br0", ["v1", "v2"], "fd00:17::1/64"),
+    ],
+    rules: `
+*nat
+-A PREROUTING -p udp -m udp --dport 53 -j DNAT --to-destination [2001:db8:99::2]:5353
+-A PREROUTING -p udp -m udp --dport 54 -j DNAT --to-destination [2001:db8:99::2]:5353
+-A PREROUTING -p tcp -m tcp --dport 55:56 -j DNAT --to-destination [2001:db8:99::2-2001:db8:99::3]:5353
+-A POSTROUTING -o eth1 -p udp -j SNAT --to-source [2001:db8:99::1]:40000-40002
+-A POSTROUTING -o eth0 -j SNAT --to-source 2001:db8:1::10-2001:db8:1::13
+-A POSTROUTING -p ipv6-icmp -j SNAT --to-source 2001:db8:99::1
+-A INPUT -p tcp -j SNAT --to-source 2001:db8:77::1-2001:db8:77::3
+`,
+  },
+  "a bridge that filters and translates": {
+    interfaces: [
+      wire("eth0", "2001:db8:1::1/64"),
+      wire("eth1", "2001:db8:99::1/64"),
+      bridge("br0", ["v1", "v2"], "fd00:17::1/64"),
+    ],
+    sysctls: { "net.bridge.bridge-nf-call-ip6tables": 1 },
+    rules: `
+*mangle
+-A FORWARD -m physdev --physdev-in v1 --physdev-out v2 -j MARK --set-xmark 0x3/0xff
+-A PREROUTING -i br0 -p tcp -m tcp --dport 81 -j HL --hl-set 1
+*nat
+-A PREROUTING -i br0 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 3128
+-A PREROUTING -i br0 -p udp -m udp --dport 53 -j DNAT --to-destination fd00:17::77
+-A PREROUTING -i br0 -p udp -m udp --dport 54 -j DNAT --to-destination 2001:db8:99::7
+-A POSTROUTING -o br0 -p udp -j MASQUERADE
+*filter
+-A FORWARD -i br0 -o br0 -m physdev --physdev-in v2 -j REJECT
+-A FORWARD -m mark --mark 0x3/0xff -j ACCEPT
+-A INPUT -m physdev --physdev-in v1 -j ACCEPT
+-A INPUT -i br0 -j DROP
 `,
   },
 };
