@@ -62,7 +62,13 @@ const hostile = fc
     ),
     { minLength: 1, maxLength: 3 },
   )
-  .map((parts) => parts.join(" ").slice(0, 29));
+  // A log's prefix has 29 bytes at most.
+  .map((parts) =>
+    Buffer.from(parts.join(" "))
+      .subarray(0, 29)
+      .toString()
+      .replace(/\ufffd$/, ""),
+  );
 
 /** A host on which everything that can have a name has a hostile one. */
 function named(name: string): { fix: Fix; host: Host; save: string } {
