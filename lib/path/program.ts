@@ -25,6 +25,7 @@ import { kindsOf } from "./kind.ts";
 import { reversePath } from "./reverse.ts";
 import {
   ENDED,
+  groupCases,
   heldCases,
   type RouteCase,
   refusedCases,
@@ -102,6 +103,7 @@ export class Program {
   private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
   private readonly stopsMade = new Map<Hook, readonly Stop[]>();
   private entriesMade: readonly Case<Entry>[] | undefined;
+  private groupsMade: readonly Case<string | null>[] | undefined;
   private acrossMade: readonly Case<boolean>[] | undefined;
   private refusedMade: readonly Case<string | null>[] | undefined;
   private endedMade: readonly Case<string | null>[] | undefined;
@@ -214,6 +216,12 @@ export class Program {
   get entries(): readonly Case<Entry>[] {
     this.entriesMade ??= entryCases(this.host, this.ruleset.family);
     return this.entriesMade;
+  }
+
+  /** What of a bridge's translations is not followed: why, else `null`. */
+  get groups(): readonly Case<string | null>[] {
+    this.groupsMade ??= groupCases(this.ruleset.family);
+    return this.groupsMade;
   }
 
   /** Whether what came in by a bridge is for another of its ports. */

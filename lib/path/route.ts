@@ -386,6 +386,19 @@ export const heldCases = (tracks: boolean): Case<string | null>[] => [
   { when: ANY, outcome: null },
 ];
 
+/** What a bridge makes of a packet once it is translated and is not followed: IPv6's groups go to its ports. */
+export const groupCases = (family: Family): Case<string | null>[] => [
+  ...(family === 6
+    ? [
+        {
+          when: within("dst", MULTICAST[6]),
+          outcome: "what a bridge makes of a translation to a group is not followed",
+        },
+      ]
+    : []),
+  { when: ANY, outcome: null },
+];
+
 /** PACKET_OTHERHOST (linux/if_packet.h). */
 const OTHER_HOST = 3;
 

@@ -179,6 +179,15 @@ class Walk<S> {
     return through;
   }
 
+  /** The parts that are followed; where a case says why not, the walk has ended. */
+  private followed(start: S, cases: readonly Case<string | null>[]): S[] {
+    const through: S[] = [];
+    for (const { state: part, outcome: why } of this.engine.choose(start, cases))
+      if (why === null) through.push(part);
+      else this.left(part, why, "PREROUTING");
+    return through;
+  }
+
   /** What the host takes in: PREROUTING, and where the routing decision sends it. */
   private received(start: S): void {
     const { program } = this;
@@ -203,9 +212,10 @@ class Walk<S> {
         }
         // What was routed in the bridge counts as come in where it goes out: its source may be of any link.
         const stopped = moved ? program.ended : program.stopped;
-        for (const { state: on, outcome: out } of this.routed(state))
-          if (moved && out === bridge.name) this.switched(on, bridge);
-          else for (const own of this.passed(on, program.refused)) this.onwards(own, out, stopped);
+        for (const known of moved ? this.followed(state, program.groups) : [state])
+          for (const { state: on, outcome: out } of this.routed(known))
+            if (moved && out === bridge.name) this.switched(on, bridge);
+            else for (const own of this.passed(on, program.refused)) this.onwards(own, out, stopped);
       }
   }
 

@@ -105,6 +105,7 @@ function* predicatesOf(program: Program): Generator<Predicate> {
   yield* translations(program);
   for (const { when } of program.entries) yield when;
   for (const { when } of program.across) yield when;
+  for (const { when } of program.groups) yield when;
   for (const { when } of program.stopped) yield when;
   for (const { when } of program.refused) yield when;
   for (const { when } of program.sources) yield when;
