@@ -103,6 +103,7 @@ export {
   type Table,
   type TableName,
 } from "./rules/ruleset.ts";
+export type { Answer, Outcome, Sent, Trace, Way } from "./simulate/answer.ts";
 export {
   type BatchOptions,
   type Column,
@@ -113,16 +114,6 @@ export {
 } from "./simulate/batch.ts";
 export { type Connection, Connections, type Found, type Tuple } from "./simulate/conntrack.ts";
 export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
-export {
-  type Answer,
-  type Header,
-  type Outcome,
-  type Sent,
-  type SimulateOptions,
-  Simulator,
-  simulate,
-  type Trace,
-  type Way,
-} from "./simulate/simulate.ts";
-export type { Supposition } from "./simulate/state.ts";
+export { type SimulateOptions, Simulator, simulate } from "./simulate/simulate.ts";
+export type { Header, Supposition } from "./simulate/state.ts";
 export type { Change, Moment } from "./simulate/trace.ts";

@@ -19,7 +19,7 @@ import {
   type TableName,
   targetName,
 } from "../rules/ruleset.ts";
-import type { Trace } from "../simulate/simulate.ts";
+import type { Trace } from "../simulate/answer.ts";
 import { type Author, chainAuthor, ruleAuthor } from "./author.ts";
 import { counted, packetText } from "./text.ts";
 

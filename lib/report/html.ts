@@ -6,7 +6,8 @@ import type { Host } from "../host/host.ts";
 import { type PacketJson, readPacket } from "../packet/packet.ts";
 import { readRuleset } from "../rules/load.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { Simulator, type Trace } from "../simulate/simulate.ts";
+import type { Trace } from "../simulate/answer.ts";
+import { Simulator } from "../simulate/simulate.ts";
 import {
   aboutPort,
   container,

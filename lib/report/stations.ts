@@ -3,7 +3,7 @@ import { hasUfw, ufwCommand } from "../audit/ufw.ts";
 import { STOPS } from "../path/hooks.ts";
 import type { Step } from "../path/program.ts";
 import { HOOKS, type Hook, type TableName } from "../rules/ruleset.ts";
-import type { Outcome, Way } from "../simulate/simulate.ts";
+import type { Outcome, Way } from "../simulate/answer.ts";
 import type { Change, Moment } from "../simulate/trace.ts";
 import { safe } from "./style.ts";
 import { changeText, type Page, routeText, ruleAt, ruleText, trackText } from "./trace.ts";

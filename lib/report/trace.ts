@@ -6,9 +6,9 @@ import { type Address, CT_STATUS, PREPARED, protoName, type Scalar, tracksPorts 
 import type { Step } from "../path/program.ts";
 import { printBody } from "../rules/print.ts";
 import { chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
+import type { Outcome, Trace, Way } from "../simulate/answer.ts";
 import type { Connection } from "../simulate/conntrack.ts";
 import type { Flow, FlowPacket } from "../simulate/flow.ts";
-import type { Outcome, Trace, Way } from "../simulate/simulate.ts";
 import type { Supposition } from "../simulate/state.ts";
 import type { Change, Moment } from "../simulate/trace.ts";
 import { columns, PLAIN, type Style, safe } from "./style.ts";

@@ -2,7 +2,7 @@
 import { containerAt } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
 import type { Hook } from "../rules/ruleset.ts";
-import type { Trace, Way } from "../simulate/simulate.ts";
+import type { Trace, Way } from "../simulate/answer.ts";
 import { Markup, markup, type Part } from "./markup.ts";
 import { type Course, course, type Line, type Meant, type Station } from "./stations.ts";
 import { PLAIN, safe, wrapped } from "./style.ts";

@@ -7,8 +7,10 @@ import { prefixes, within } from "../packet/address.ts";
 import { type Address, type Family, PROTO, TCP_FLAGS } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Decision } from "../path/walk.ts";
+import type { Trace, Way } from "./answer.ts";
 import { invert, REPLY_TYPES, tupleOf } from "./conntrack.ts";
-import type { Header, Simulator, Trace, Way } from "./simulate.ts";
+import type { Simulator } from "./simulate.ts";
+import type { Header } from "./state.ts";
 
 /** One packet of a flow. */
 export interface FlowPacket {

@@ -49,14 +49,14 @@ type Own = Exclude<Field, `ct${string}`>;
  * The fields as they are now: another header has other values. Each has all of them, `undefined` for what the packet
  * does not have, so that one is made of another by copying memory.
  */
-type Header = { readonly [F in Own]: Scalar | undefined };
-type Writable = { -readonly [F in Own]: Header[F] };
+type Fields = { readonly [F in Own]: Scalar | undefined };
+type Writable = { -readonly [F in Own]: Fields[F] };
 
 export class PacketState implements Reading {
   private constructor(
     /** The packet as it was given. */
     readonly packet: Packet,
-    readonly header: Header,
+    readonly header: Fields,
     /** conntrack's word for it. */
     readonly ctstate: number,
     readonly connection: Connection | null,
@@ -77,7 +77,7 @@ export class PacketState implements Reading {
 
   /** The state of a packet before anything happened to it. */
   static of(packet: Packet, truths: ReadonlyMap<string, boolean>): PacketState {
-    const header: Header = {
+    const header: Fields = {
       in: packet.in ?? "",
       out: "",
       physin: packet.physin ?? "",
@@ -177,7 +177,7 @@ export class PacketState implements Reading {
     return toArray(this.assumed).filter((a) => typeof a !== "string");
   }
 
-  private headed(header: Header): PacketState {
+  private headed(header: Fields): PacketState {
     const { packet, ctstate, connection, reply, trail, assumed, truths, confirmed } = this;
     return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
@@ -249,3 +249,44 @@ function toArray<T>(trail: Trail<T> | null): T[] {
   for (let at = trail; at !== null; at = at.before) out.push(at.last);
   return out.reverse();
 }
+
+/** What of a packet's header tells its flow. */
+export interface Header {
+  /** IP protocol number. */
+  readonly proto: number;
+  /** Source address. */
+  readonly src: Address;
+  /** Destination address. */
+  readonly dst: Address;
+  /** Source port, where the protocol has ports. */
+  readonly sport: number | undefined;
+  /** Destination port, likewise. */
+  readonly dport: number | undefined;
+  /** ICMP type. */
+  readonly type: number | undefined;
+  /** ICMP code. */
+  readonly code: number | undefined;
+  /** Identifier of an ICMP echo. */
+  readonly id: number | undefined;
+}
+
+/** What of its header, as it is now, tells a packet's flow. */
+export const headerOf = ({ header, packet }: PacketState): Header => ({
+  proto: header.proto as number,
+  src: header.src as Address,
+  dst: header.dst as Address,
+  sport: header.sport as number | undefined,
+  dport: header.dport as number | undefined,
+  type: header.type as number | undefined,
+  code: header.code as number | undefined,
+  id: packet.id,
+});
+
+/** Whether the packet is an ICMP error that quotes another packet. */
+export const isError = (state: PacketState): boolean => {
+  if (state.packet.about === undefined) return false;
+  const proto = state.field("proto");
+  const type = state.field("type") as number | undefined;
+  if (type === undefined) return false;
+  return proto === PROTO.icmp ? [3, 4, 5, 11, 12].includes(type) : proto === PROTO.icmpv6 && type < 128;
+};

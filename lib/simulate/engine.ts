@@ -1,0 +1,222 @@
+/** The engine that walks a single packet: chains rule by rule, conntrack's table, and what is not known both ways. */
+
+import type { Host } from "../host/host.ts";
+import { Classifier } from "../packet/classifier.ts";
+import { CT, CT_STATUS, type Field, PROTO, type Scalar } from "../packet/field.ts";
+import type { Quoted } from "../packet/packet.ts";
+import { evaluate } from "../packet/predicate.ts";
+import type { Case } from "../path/case.ts";
+import type { Program } from "../path/program.ts";
+import { GROUPS } from "../path/route.ts";
+import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
+import type { Hook, TableName } from "../rules/ruleset.ts";
+import { runChain } from "./chain.ts";
+import {
+  type Connection,
+  type Connections,
+  type Found,
+  invert,
+  type Tuple,
+  tupleOf,
+  withStatus,
+} from "./conntrack.ts";
+import { headerOf, isError, type PacketState } from "./state.ts";
+import { segment, validFlags } from "./tcp.ts";
+import { Translator } from "./translate.ts";
+
+export class PacketEngine implements Engine<PacketState> {
+  private readonly translator: Translator;
+
+  constructor(
+    private readonly program: Program,
+    host: Host,
+    private readonly connections: Connections,
+  ) {
+    this.translator = new Translator(program, host, connections);
+  }
+
+  table(state: PacketState, table: TableName, hook: Hook): Part<PacketState, Decision>[] {
+    return runChain(state, this.program, table, hook).map(({ state: after, outcome, why }) => ({
+      state: after,
+      outcome: typeof outcome === "string" ? outcome : "accept",
+      why,
+    }));
+  }
+
+  track(state: PacketState): PacketState[] {
+    if (!this.program.tracks) return [state];
+    // Seen before on the way out through loopback, or told not to be tracked.
+    if (state.connection !== null || state.ctstate === CT.UNTRACKED) return [state];
+    const { given } = state;
+    if (given === "INVALID" || given === "UNTRACKED") return [state.with("ctstate", CT[given])];
+    const { about } = state.packet;
+    if (about !== undefined && isError(state)) return [this.related(state, about)];
+    const tuple = tupleOf(headerOf(state));
+    const found = this.connections.find(tuple);
+    if (found !== undefined && given === undefined && tuple.proto === PROTO.tcp) {
+      const after = this.segment(state, found);
+      if (after !== null) return [after];
+    } else if (found !== undefined) return [this.known(state, found.connection, found.reply)];
+    return this.opening(state, tuple);
+  }
+
+  /** A packet that belongs to no connection: the first of one, or nothing that makes sense. */
+  private opening(state: PacketState, tuple: Tuple): PacketState[] {
+    return this.choose(state, this.program.fresh).map(({ state: each, outcome }) => {
+      const word = state.given ?? outcome;
+      if (word === "INVALID" || word === "UNTRACKED") return each.with("ctstate", CT[word]);
+      const first =
+        tuple.proto === PROTO.tcp ? segment(undefined, state.field("flags") as number, false, false) : null;
+      const connection: Connection = {
+        original: tuple,
+        reply: invert(tuple),
+        status: 0,
+        mark: 0,
+        tcp: first?.kind === "accept" ? first.tcp : undefined,
+        masqueraded: undefined,
+        chosen: undefined,
+        instead: undefined,
+        refused: false,
+        over: false,
+      };
+      return each.carried(connection, false, CT[word]);
+    });
+  }
+
+  /** A packet of a connection that is known. */
+  private known(state: PacketState, connection: Connection, reply: boolean): PacketState {
+    const replied = reply || (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
+    const word = state.given ?? (replied ? "ESTABLISHED" : "NEW");
+    // Once there was a reply the next packet makes these what UDP becomes in time only.
+    const assured =
+      (connection.status & CT_STATUS.SEEN_REPLY) !== 0 && ASSURED_AT_ONCE.includes(connection.original.proto);
+    const status = connection.status | (reply ? CT_STATUS.SEEN_REPLY : 0) | (assured ? CT_STATUS.ASSURED : 0);
+    return state.carried(withStatus(connection, status), reply, CT[word]);
+  }
+
+  /** A TCP segment of a connection that is known; `null` where it opens it anew. */
+  private segment(state: PacketState, { connection, reply }: Found): PacketState | null {
+    const flags = state.field("flags") as number;
+    if (!validFlags(flags)) return state.with("ctstate", CT.INVALID);
+    const seen = (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
+    const what = segment(connection.tcp, flags, reply, seen);
+    switch (what.kind) {
+      case "invalid":
+        return state.with("ctstate", CT.INVALID);
+      case "reopen":
+        this.connections.forget(connection);
+        return null;
+      case "last":
+        this.connections.forget(connection);
+        return this.known(state, { ...connection, tcp: what.tcp, over: true }, reply);
+      case "accept": {
+        const status = what.assured ? connection.status | CT_STATUS.ASSURED : connection.status;
+        return this.known(state, { ...connection, status, tcp: what.tcp }, reply);
+      }
+    }
+  }
+
+  /** An ICMP error: it belongs to the connection of the packet it quotes (nf_conntrack_inet_error). */
+  private related(state: PacketState, about: Quoted): PacketState {
+    const inner = invert(tupleOf(about));
+    const found = this.connections.find(inner);
+    if (found === undefined || inner.dst !== state.field("dst")) return state.with("ctstate", CT.INVALID);
+    return state.carried(found.connection, found.reply, CT.RELATED);
+  }
+
+  nat(state: PacketState, hook: Hook, side: "dst" | "src"): Part<PacketState, Decision>[] {
+    const { connection } = state;
+    // Without a nat table in the rules nothing of it is switched on.
+    if (connection === null || !this.program.ruleset.tables.has("nat")) return [{ state, outcome: "accept" }];
+    const fresh = state.ctstate === CT.NEW && !state.reply;
+    const done = side === "dst" ? CT_STATUS.DST_NAT_DONE : CT_STATUS.SRC_NAT_DONE;
+    if (!fresh || (connection.status & done) !== 0) {
+      const { masqueraded } = connection;
+      if (
+        hook === "POSTROUTING" &&
+        masqueraded !== undefined &&
+        !state.reply &&
+        masqueraded !== state.field("out") &&
+        !isError(state)
+      ) {
+        this.connections.forget(connection);
+        const why = `masqueraded for ${masqueraded}, and routed to another interface now: the connection is cut`;
+        return [{ state: state.assume(why), outcome: "drop" }];
+      }
+      return [{ state: this.translator.translated(state, connection, side), outcome: "accept" }];
+    }
+    return runChain(state, this.program, "nat", hook).flatMap(
+      ({ state: after, outcome, why }): Part<PacketState, Decision>[] => {
+        const now = after.connection ?? connection;
+        const asked = withStatus(now, now.status | done);
+        if (typeof outcome === "string" && outcome !== "accept")
+          return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, why }];
+        const nat = typeof outcome === "string" ? null : outcome.nat;
+        return this.translator.bind(after, asked, nat, side, true);
+      },
+    );
+  }
+
+  choose<T>(state: PacketState, cases: readonly Case<T>[]): Part<PacketState, T>[] {
+    if (cases[0]?.when.kind === "any") return [{ state, outcome: cases[0].outcome }];
+    const classifier = Classifier.of(cases);
+    for (let at = 0; ; at++) {
+      const found = classifier.next(state, state, at);
+      at = found >> 1;
+      if (at === cases.length) return [];
+      const { when, outcome } = cases[at]!;
+      const holds = (found & 1) === 0 || evaluate(when, state);
+      if (holds === true) return [{ state, outcome }];
+      if (holds === false) continue;
+      if (holds.key === GROUPS)
+        return this.choose(
+          state.settle(GROUPS, true).assume("the host is taken to have joined the multicast group"),
+          cases,
+        );
+      return [
+        ...this.choose(state.suppose({ ...holds, truth: true, at: null }), cases),
+        ...this.choose(state.suppose({ ...holds, truth: false, at: null }), cases),
+      ];
+    }
+  }
+
+  assign(state: PacketState, field: Field, value: Scalar): PacketState {
+    return state.field(field) === value ? state : state.with(field, value);
+  }
+
+  aged(state: PacketState): PacketState {
+    return state.with("ttl", Math.max(0, (state.header.ttl as number) - 1));
+  }
+
+  confirm(state: PacketState): Confirmed<PacketState> {
+    const { connection } = state;
+    if (connection === null || connection.status & CT_STATUS.CONFIRMED)
+      return { state: state.confirm(connection), why: null };
+    // Two connections whose replies nobody could tell apart: the second is not let through.
+    const other = this.connections.find(connection.reply)?.connection;
+    if (connection.refused || (other !== undefined && other !== connection.instead))
+      return { state, why: "another connection already expects the same replies" };
+    const confirmed = withStatus(connection, connection.status | CT_STATUS.CONFIRMED);
+    return { state: state.confirm(confirmed), why: null };
+  }
+
+  rerouted(before: PacketState, after: PacketState, stop: "mangle" | "nat"): boolean {
+    if (stop === "nat") {
+      const { connection } = after;
+      if (connection === null || isError(after)) return before.field("dst") !== after.field("dst");
+      // Every packet of a flow that goes elsewhere is looked up again (nf_nat_ipv4_local_fn).
+      const [mine, other] = after.reply
+        ? [connection.reply, connection.original]
+        : [connection.original, connection.reply];
+      return this.program.ruleset.tables.has("nat") && mine.dst !== other.src;
+    }
+    const fields: readonly Field[] =
+      this.program.ruleset.family === 4
+        ? ["src", "dst", "mark", "tos"]
+        : ["src", "dst", "mark", "tos", "ttl"];
+    return fields.some((field) => before.field(field) !== after.field(field));
+  }
+}
+
+/** nf_conntrack_proto_gre.c, and UDP-Lite's part of nf_conntrack_proto_udp.c. */
+const ASSURED_AT_ONCE: readonly number[] = [PROTO.gre, PROTO.udplite];
