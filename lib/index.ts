@@ -104,14 +104,8 @@ export {
   type TableName,
 } from "./rules/ruleset.ts";
 export type { Answer, Outcome, Sent, Trace, Way } from "./simulate/answer.ts";
-export {
-  type BatchOptions,
-  type Column,
-  type PacketColumns,
-  packetAt,
-  VERDICTS,
-  verdicts,
-} from "./simulate/batch.ts";
+export { type BatchOptions, VERDICTS, verdicts } from "./simulate/batch.ts";
+export { type Column, type PacketColumns, packetAt } from "./simulate/columns.ts";
 export { type Connection, Connections, type Found, type Tuple } from "./simulate/conntrack.ts";
 export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
 export { type SimulateOptions, Simulator, simulate } from "./simulate/simulate.ts";

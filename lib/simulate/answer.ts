@@ -1,5 +1,4 @@
 /** What becomes of a packet, as the contract's JSON has it, and how it came about. */
-
 import { printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
 import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";

@@ -1,5 +1,4 @@
 /** The engine that walks a single packet: chains rule by rule, conntrack's table, and what is not known both ways. */
-
 import type { Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
 import { CT, CT_STATUS, type Field, PROTO, type Scalar } from "../packet/field.ts";

@@ -1,5 +1,4 @@
 /** One packet after the other through a host, and what becomes of each. */
-
 import type { Host } from "../host/host.ts";
 import { CT_STATUS } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";

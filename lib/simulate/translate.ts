@@ -2,7 +2,6 @@
  * Sets up translations: which address and port a connection gets in place of its own, where several want the same
  * (net/netfilter/nf_nat_core.c). What nobody can foretell is named, or goes each way that the rules tell apart.
  */
-
 import type { Host } from "../host/host.ts";
 import { type Address, CT, CT_STATUS, PROTO, tracksPorts } from "../packet/field.ts";
 import { type Translated, translate } from "../path/nat.ts";

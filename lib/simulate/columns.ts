@@ -1,0 +1,109 @@
+/** Packets in columns, as they are given: a list for each field, or one value for all. */
+import { type Family, hasPorts, PROTO } from "../packet/field.ts";
+import type { Packet } from "../packet/packet.ts";
+
+/** The values of a field: one for all packets, or one each, in order. */
+export type Column<T> = T | ArrayLike<T>;
+
+/**
+ * Packets in columns, all of one family. Typed arrays are the fastest, plain arrays will do. A field that is not
+ * given, or that the protocol of a packet does not have, the packet does not say.
+ */
+export interface PacketColumns {
+  /** 4 for IPv4, 6 for IPv6. */
+  readonly family: Family;
+  /** Interface each arrives on; `null` where the host itself sends it. */
+  readonly in: string | null | readonly (string | null)[];
+  /** Source addresses: numbers from 0 to 2^32-1 for IPv4, bigints for IPv6. */
+  readonly src: Column<number> | Column<bigint>;
+  /** Destination addresses, as `src`. */
+  readonly dst: Column<number> | Column<bigint>;
+  /** IP protocol numbers, 0 to 255. */
+  readonly proto: Column<number>;
+  /** Source ports, 0 to 65535, of TCP, UDP, UDP-Lite, SCTP and DCCP. */
+  readonly sport?: Column<number>;
+  /** Destination ports. */
+  readonly dport?: Column<number>;
+  /** TCP flags, bits as in `parseFlags`; a SYN alone where they are not given. */
+  readonly flags?: Column<number>;
+  /** ICMP and ICMPv6 types, 0 to 255. */
+  readonly type?: Column<number>;
+  /** ICMP and ICMPv6 codes, 0 to 255. */
+  readonly code?: Column<number>;
+  /** Packet marks, 0 to 2^32-1; 0 where they are not given. */
+  readonly mark?: Column<number>;
+  /** IPv4 TOS or IPv6 traffic class, the whole byte; 0 where it is not given. */
+  readonly tos?: Column<number>;
+  /** TTL or hop limit, 0 to 255; 64 where it is not given. */
+  readonly ttl?: Column<number>;
+  /** Length of the whole packet in bytes, 0 to 65535. */
+  readonly length?: Column<number>;
+}
+
+/** Fields that a column may give, with their greatest value and whose they are. */
+export const NUMBERS = {
+  proto: { most: 0xff, of: 0, usual: 0 },
+  sport: { most: 0xffff, of: 1, usual: undefined },
+  dport: { most: 0xffff, of: 1, usual: undefined },
+  flags: { most: 0xff, of: 2, usual: 2 },
+  type: { most: 0xff, of: 4, usual: undefined },
+  code: { most: 0xff, of: 4, usual: undefined },
+  mark: { most: 0xffff_ffff, of: 0, usual: 0 },
+  tos: { most: 0xff, of: 0, usual: 0 },
+  ttl: { most: 0xff, of: 0, usual: 64 },
+  length: { most: 0xffff, of: 0, usual: undefined },
+} as const;
+export type NumberField = keyof typeof NUMBERS;
+
+/** What a packet has, as bits: ports, TCP flags, ICMP type and code, and a connection. */
+export const HAS = Uint8Array.from({ length: 256 }, (_, proto) =>
+  hasPorts(proto) ? (proto === PROTO.tcp ? 3 : 1) : proto === PROTO.icmp || proto === PROTO.icmpv6 ? 4 : 0,
+);
+export const CONNECTION = 8;
+
+/**
+ * One packet out of the columns, as `Simulator.packet` takes it.
+ * @param index from 0
+ */
+export function packetAt(packets: PacketColumns, index: number): Packet {
+  const proto = valueAt<number>(packets.proto, index);
+  const fields: Partial<Record<NumberField, number>> = {};
+  for (const field of Object.keys(NUMBERS) as NumberField[]) {
+    const column = packets[field];
+    const { of } = NUMBERS[field];
+    if (column !== undefined && (of === 0 || (HAS[proto]! & of) !== 0))
+      fields[field] = valueAt(column, index);
+  }
+  return {
+    ...fields,
+    family: packets.family,
+    in: valueAt<string | null>(packets.in, index),
+    src: valueAt<number | bigint>(packets.src as Column<number | bigint>, index),
+    dst: valueAt<number | bigint>(packets.dst as Column<number | bigint>, index),
+    proto,
+  };
+}
+
+export const isList = <T>(column: Column<T>): column is ArrayLike<T> =>
+  typeof column === "object" && column !== null;
+
+export const valueAt = <T>(column: Column<T>, index: number): T => (isList(column) ? column[index]! : column);
+
+const COLUMNS = ["in", "src", "dst", ...(Object.keys(NUMBERS) as NumberField[])] as const;
+
+/** How many packets there are. */
+export function sizeOf(packets: PacketColumns): number {
+  let size: number | undefined;
+  for (const name of COLUMNS) {
+    const column = packets[name] as Column<unknown>;
+    if (!isList(column)) continue;
+    if (size !== undefined && column.length !== size)
+      throw new RangeError(`column ${name} has ${column.length} values, others have ${size}`);
+    size = column.length;
+  }
+  if (size === undefined) throw new RangeError("one of the columns must be a list");
+  return size;
+}
+
+export const wrong = (name: string, index: number, value: unknown): RangeError =>
+  new RangeError(`${name} of packet ${index} cannot be ${String(value)}`);
