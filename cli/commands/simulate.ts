@@ -133,6 +133,8 @@ function one(args: SimulateArgs): Packet {
     throw new Refused("simulate needs --src and --dst (or --packets FILE)");
   if (args.in === undefined && args.local !== true)
     throw new Refused("simulate needs --in INTERFACE, or --local for a packet the host itself sends");
+  if (args.in === "null")
+    throw new Refused("--in null is no interface: --local is for a packet the host itself sends");
   if (args.in !== undefined && args.local === true) throw new Refused("--in and --local exclude each other");
   if (args.flow === true && (args.tcpFlags !== undefined || args.state !== undefined))
     throw new Refused(

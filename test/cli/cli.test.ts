@@ -258,6 +258,12 @@ describe("bad input: a sentence with file, line, column and the text, and no sta
       2,
       /--in is given 2 times, and only one/,
     ],
+    [
+      "an interface that is none",
+      () => ["simulate", HOST, "--in", "null", "--src", "192.0.2.1", "--dst", "192.0.2.2"],
+      2,
+      /--in null is no interface: --local is for a packet the host itself sends/,
+    ],
     ["a word too many", () => ["parse", HOST, "more"], 2, /parse has no use for the word "more"/],
     [
       "a typo in a file's name",
