@@ -326,7 +326,7 @@ function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
 export function factsOf(
   host: Host,
   family: Family,
-): Omit<Facts, "reversePath" | "changing" | "addressIs" | "lengthens"> {
+): Omit<Facts, "reversePath" | "changing" | "addressIs" | "lengthens" | "rewritesOptions"> {
   return {
     family,
     interfaces: host.interfaces.map((i) => i.name),

@@ -428,8 +428,8 @@ function tableCases(
   function scoped(group: readonly Route[], by: Field): Case<Found>[] {
     const [first] = group as readonly [Route];
     // IPv6 looks for link-local and multicast addresses on the interface alone, and of what comes in for ::1, too
-    // (rt6_need_strict, but for ip6_route_me_harder).
-    const linked = by === "in" ? [...LOOPBACK, ...SCOPED] : SCOPED;
+    // (rt6_need_strict, which neither ip6_route_me_harder nor rpfilter asks).
+    const linked = by === "in" && towards === "dst" ? [...LOOPBACK, ...SCOPED] : SCOPED;
     const [from, to] = prefixRange(first.to);
     const strict = linked.some(([lo, hi]) => lo <= from && to <= hi);
     const holds = linked.some(([lo, hi]) => lo <= to && hi >= from);

@@ -91,6 +91,9 @@ const TRACKING_TARGETS = new Set([
 ]);
 
 const PROXY = new Set(["TPROXY"]);
+const MSS = new Set(["TCPMSS"]);
+/** What changes TCP's options. */
+const OPTIONS = new Set(["TCPMSS", "TCPOPTSTRIP"]);
 /** What looks for the socket of a packet. */
 const SOCKETS = new Set(["TPROXY", "socket"]);
 
@@ -135,11 +138,8 @@ export class Program {
     this.facts = {
       ...factsOf(host, family),
       addressIs: kindsOf(host, family),
-      lengthens: [...ruleset.tables.values()].some(({ chains }) =>
-        [...chains.values()].some(({ rules }) =>
-          rules.some(({ target }) => target.kind === "extension" && target.extension.name === "TCPMSS"),
-        ),
-      ),
+      lengthens: this.has(MSS),
+      rewritesOptions: this.has(OPTIONS),
       reversePath: (how) => reversePath(host, family, how),
       changing: changingSets(ruleset, host),
     };

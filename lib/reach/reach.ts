@@ -35,7 +35,7 @@ import { changed, ends, forks, type Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
-import { EMPTY, type Node } from "./diagram.ts";
+import { BudgetExceeded, EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
 import { sameUnknowns } from "./same.ts";
 import {
@@ -58,7 +58,7 @@ export const vocabularyOf = (program: Program): Vocabulary => ({
   same: sameUnknowns(program),
 });
 
-/** More different marks than this are not followed. */
+/** More different marks than this are not followed: nothing is said then. */
 const MOST_MARKS = 4096;
 
 /** All values that marks can come to have: none, and whatever the rules make of those they already gave. */
@@ -75,7 +75,9 @@ function marksOf(program: Program): Map<Field, Set<number>> {
       for (const old of [...into])
         for (const other of from) {
           const value = changed(old, change, other)!;
-          if (into.has(value) || into.size >= MOST_MARKS) continue;
+          if (into.has(value)) continue;
+          // To follow some of them alone would be to say of the others what is not so.
+          if (into.size >= MOST_MARKS) throw new BudgetExceeded(MOST_MARKS, "the values of marks");
           into.add(value);
           grew = true;
         }
@@ -124,6 +126,9 @@ const mappedField = ({ side, to, ports }: Nat): Field | null =>
 
 const portOf = (side: Nat["side"]): Field => (side === "dst" ? "dport" : "sport");
 
+/** Of all rules together. */
+const MOST_MAPPED_BY_ALL = 8 * MOST_MAPPED;
+
 /** The values that the rule of such a translation asks for, each by itself. */
 function* mappings(when: Predicate, field: Field): Generator<Predicate> {
   const asked: Range[] = [];
@@ -141,6 +146,7 @@ function* translations(program: Program): Generator<Predicate> {
   const { host, ruleset } = program;
   const { family } = ruleset;
   const interfaces = new Set<Nat["side"]>();
+  let mapped = 0;
   const effects = [...rulesOf(program)].flatMap(({ when, effect }) =>
     [...ends(effect)].map((end) => [when, end] as const),
   );
@@ -148,7 +154,8 @@ function* translations(program: Program): Generator<Predicate> {
     if (effect.kind !== "nat") continue;
     const { to, ports, side } = effect;
     const field = mappedField(effect);
-    if (field !== null) yield* mappings(when, field);
+    if (field !== null)
+      for (const value of mappings(when, field)) if (mapped++ < MOST_MAPPED_BY_ALL) yield value;
     const port = side === "dst" ? "dport" : "sport";
     if (to.kind === "range") yield is(side, to.first);
     if (to.kind === "interface") interfaces.add(side);

@@ -3,7 +3,7 @@
  * rule, and which rules in front of it take those that it asks for.
  */
 import type { Field } from "../packet/field.ts";
-import { leaves, type Predicate } from "../packet/predicate.ts";
+import { ANY, and, leaves, or, type Predicate } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import { ends, usual } from "../rules/effect.ts";
 import { BUILT_IN, type Rule, type TableName } from "../rules/ruleset.ts";
@@ -29,7 +29,7 @@ const MOST_NAMED = 4;
 
 /**
  * The rules of a table that no packet meets, each with the reason; rules of chains to which nothing comes at all are
- * not among them. What is not known may go either way, and so may what rules of the table change.
+ * not among them. What is not known may go either way, and so may marks and what rules of the table change.
  * @throws BudgetExceeded
  */
 export const shadows = (program: Program, table: TableName): ReadonlyMap<Rule, Shadow> =>
@@ -38,8 +38,8 @@ export const shadows = (program: Program, table: TableName): ReadonlyMap<Rule, S
 class Search {
   readonly found = new Map<Rule, Shadow>();
   private readonly domain: Domain;
-  /** Levels of the fields that rules of the table change. */
-  private readonly changed: ReadonlySet<number>;
+  /** What may be anything: what rules of the table change, and marks, which others give, too (sockets, tc, NFQUEUE). */
+  private readonly free = new Set<Field>(["mark", "ctmark"]);
   /** What each caller sends to a chain. */
   private readonly sent = new Map<BoundChain, Node[]>();
   private readonly decisions = new Map<BoundChain, Node>();
@@ -53,11 +53,9 @@ class Search {
     this.domain = Domain.of(program.ruleset.family, [vocabularyOf(program)]);
     const names = [...(program.ruleset.tables.get(table)?.chains.keys() ?? [])];
     const chains = names.map((name) => program.chain(table, name)!);
-    const fields = new Set<Field>();
     for (const { rules } of chains)
       for (const { effect } of rules)
-        for (const end of ends(effect)) if (end.kind === "assign") fields.add(end.field);
-    this.changed = new Set([...fields].flatMap((field) => this.domain.levelOf(field) ?? []));
+        for (const end of ends(effect)) if (end.kind === "assign") this.free.add(end.field);
     const order = called(chains, program);
     for (const chain of order) this.decisions.set(chain, this.decide(chain));
     for (const chain of chains)
@@ -180,19 +178,25 @@ class Search {
     return { kind: "taken", by, more: left !== EMPTY };
   }
 
-  /** Whether nothing that the table changes has a say in it. */
+  /** Whether nothing that may be anything has a say in it. */
   private isSure(when: Predicate): boolean {
     let sure = true;
     leaves(when, (leaf) => {
-      if (leaf.kind !== "opaque" && this.changed.has(this.domain.levelOf(leaf.field) ?? -1)) sure = false;
+      if (leaf.kind !== "opaque" && this.free.has(leaf.field)) sure = false;
     });
     return sure;
   }
 
   /** Packets that may be what is asked. */
   private may(when: Predicate): Node {
-    const set = this.domain.set(when);
-    return this.isSure(when) ? set : this.domain.diagrams.exists(set, this.changed);
+    return this.domain.set(this.isSure(when) ? when : this.relaxed(when));
+  }
+
+  /** What is asked but for what may be anything. */
+  private relaxed(when: Predicate): Predicate {
+    if (when.kind === "and") return and(...when.all.map((part) => this.relaxed(part)));
+    if (when.kind === "or") return or(...when.some.map((part) => this.relaxed(part)));
+    return this.isSure(when) ? when : ANY;
   }
 }
 

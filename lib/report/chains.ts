@@ -34,7 +34,10 @@ export function explainText(explanation: Explanation, options: ExplainTextOption
       "",
     );
   }
-  for (const chain of chains) out.push(...chainLines(chain, on), "");
+  for (const chain of chains) {
+    for (const line of chainLines(chain, on)) out.push(line);
+    out.push("");
+  }
   for (const sentence of explanation.inferred) out.push(...labelled("inferred:", sentence, on, on.style.dim));
   return `${out.join("\n").trimEnd()}\n`;
 }

@@ -41,6 +41,8 @@ export interface Facts {
   changing(set: string): boolean;
   /** Whether a rule sets the maximum segment size of TCP, and so may make a packet longer. */
   readonly lengthens: boolean;
+  /** Whether a rule changes TCP's options: then each rule that asks for them may get another answer. */
+  readonly rewritesOptions: boolean;
   /** What `-m rpfilter` asks, or `undefined` when the routes are not known. */
   reversePath(options: { loose: boolean; validmark: boolean; acceptLocal: boolean }): Predicate | undefined;
 }

@@ -107,6 +107,13 @@ const sameTuple = (a: Tuple, b: Tuple): boolean =>
   a.dport === b.dport && a.sport === b.sport && a.src === b.src && a.dst === b.dst && a.proto === b.proto;
 const sameSource = (a: Tuple, b: Tuple): boolean =>
   a.sport === b.sport && a.src === b.src && a.proto === b.proto;
+/** Whether two descriptions of a connection say the same. */
+export const sameState = (a: Connection, b: Connection): boolean =>
+  sameTuple(a.original, b.original) &&
+  sameTuple(a.reply, b.reply) &&
+  a.status === b.status &&
+  a.mark === b.mark &&
+  a.tcp?.state === b.tcp?.state;
 const tupleIn = ({ connection, reply }: Found): Tuple => (reply ? connection.reply : connection.original);
 
 /** Numbers that nobody can foretell: packets cannot be made to have the same hash. */
@@ -135,6 +142,35 @@ export class Connections {
   private readonly byTuple = new Map<number, Slot>();
   /** By what the original direction comes from: translations are shared among them (nf_nat_bysource). */
   private readonly bySource = new Map<number, Kin>();
+
+  /** Connections that may be there or not, by either of their tuples and by what they come from. */
+  private readonly doubtful = new Map<number, Connection[]>();
+
+  /** A packet that is undecided may have opened this connection, or made it what it is here. */
+  doubt(connection: Connection): void {
+    const { original, reply } = connection;
+    if (this.doubts(original).some((known) => sameState(known.connection, connection))) return;
+    for (const hash of new Set([hashTuple(original), hashTuple(reply), hashSource(original)])) {
+      const known = this.doubtful.get(hash);
+      if (known === undefined) this.doubtful.set(hash, [connection]);
+      else known.push(connection);
+    }
+  }
+
+  /** The connections that a tuple may belong to and of which nobody knows whether they are there. */
+  doubts(tuple: Tuple): Found[] {
+    if (this.doubtful.size === 0) return [];
+    return (this.doubtful.get(hashTuple(tuple)) ?? []).flatMap((connection) => {
+      const reply = !sameTuple(connection.original, tuple);
+      return reply && !sameTuple(connection.reply, tuple) ? [] : [{ connection, reply }];
+    });
+  }
+
+  /** Whether there may be such a connection from the same address and port. */
+  isDoubtfulFrom(tuple: Tuple): boolean {
+    if (this.doubtful.size === 0) return false;
+    return (this.doubtful.get(hashSource(tuple)) ?? []).some((c) => sameSource(c.original, tuple));
+  }
 
   /** The connection this tuple belongs to, either way round. */
   find(tuple: Tuple): Found | undefined {
@@ -193,6 +229,7 @@ export class Connections {
     const copy = new Connections();
     for (const [hash, slot] of this.byTuple) copy.byTuple.set(hash, slot);
     for (const [hash, kin] of this.bySource) copy.bySource.set(hash, kin);
+    for (const [hash, some] of this.doubtful) copy.doubtful.set(hash, [...some]);
     return copy;
   }
 

@@ -51,7 +51,32 @@ export class PacketEngine implements Engine<PacketState> {
     const { about } = state.packet;
     if (about !== undefined && isError(state)) return [this.related(state, about)];
     const tuple = tupleOf(headerOf(state));
-    const found = this.connections.find(tuple);
+    const doubts = this.connections.doubts(tuple);
+    return doubts.length === 0
+      ? this.belonging(state, tuple, this.connections.find(tuple))
+      : this.doubtful(state, tuple, doubts);
+  }
+
+  /** A packet of a connection of which nobody knows whether it is there: both ways, for each that it may be. */
+  private doubtful(state: PacketState, tuple: Tuple, doubts: readonly Found[]): PacketState[] {
+    const states: PacketState[] = [];
+    let rest = state;
+    for (const [i, found] of doubts.entries()) {
+      const key = `${EARLIER}(${i + 1})`;
+      const told = state.settled(key);
+      const why =
+        "whether an earlier packet, which is undecided, left a connection that this one belongs to is not known";
+      const suppose = (truth: boolean): PacketState =>
+        told === undefined ? rest.suppose({ key, truth, why, at: null }) : rest;
+      if (told !== false) states.push(...this.belonging(suppose(true), tuple, found));
+      if (told === true) return states;
+      rest = suppose(false);
+    }
+    return [...states, ...this.belonging(rest, tuple, this.connections.find(tuple))];
+  }
+
+  private belonging(state: PacketState, tuple: Tuple, found: Found | undefined): PacketState[] {
+    const { given } = state;
     if (found !== undefined && given === undefined && tuple.proto === PROTO.tcp) {
       const after = this.segment(state, found);
       if (after !== null) return [after];
@@ -151,7 +176,13 @@ export class PacketEngine implements Engine<PacketState> {
         if (typeof outcome === "string" && outcome !== "accept")
           return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, why }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
-        return this.translator.bind(after, asked, nat, side, true);
+        const { connections } = this;
+        const kin = nat !== null && side === "src" && connections.isDoubtfulFrom(asked.original);
+        return this.translator.bind(after, asked, nat, side, true).map((part) => {
+          const reply = part.state.connection?.reply;
+          const sure = !kin && (reply === undefined || connections.doubts(reply).length === 0);
+          return sure || part.outcome !== "accept" ? part : { ...part, outcome: "undecided", why: WHY_KIN };
+        });
       },
     );
   }
@@ -219,3 +250,8 @@ export class PacketEngine implements Engine<PacketState> {
 
 /** nf_conntrack_proto_gre.c, and UDP-Lite's part of nf_conntrack_proto_udp.c. */
 const ASSURED_AT_ONCE: readonly number[] = [PROTO.gre, PROTO.udplite];
+
+/** Unknown: what became of an earlier packet. */
+const EARLIER = "earlier-connection";
+const WHY_KIN =
+  "an earlier packet, which is undecided, may have left a connection that has what this one would get";

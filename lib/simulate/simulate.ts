@@ -7,7 +7,7 @@ import { arrive, deliver, type Ending, send } from "../path/walk.ts";
 import type { Given } from "../rules/extension.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type Answer, answer, branch, type Outcome, type Trace, type Way } from "./answer.ts";
-import { Connections, tupleOf, withStatus } from "./conntrack.ts";
+import { type Connection, Connections, sameState, tupleOf, withStatus } from "./conntrack.ts";
 import { PacketEngine } from "./engine.ts";
 import { headerOf, PacketState } from "./state.ts";
 import { closed } from "./tcp.ts";
@@ -72,7 +72,7 @@ export class Simulator {
 
   private answered(packet: Packet, endings: readonly Ending<PacketState>[], program: Program): Answer {
     const said = answer(packet, endings);
-    if (said.branches === undefined) for (const ending of endings.slice(0, 1)) this.remember(ending, program);
+    this.remember(endings, said.verdict !== "undecided", program);
     if (program.ruleset.tables.size > 0) return said;
     const none = `no rules for IPv${packet.family} were given: they are taken to be empty`;
     return { ...said, assumptions: [none, ...said.assumptions] };
@@ -97,20 +97,34 @@ export class Simulator {
     return outcome;
   }
 
+  /** Keeps what conntrack keeps of a packet; of one that is undecided, that it may be so. */
+  private remember(endings: readonly Ending<PacketState>[], decided: boolean, program: Program): void {
+    const kept = endings.map((ending) => this.kept(ending, program));
+    const [first] = kept;
+    const chosen = kept.some((connection) => connection?.chosen !== undefined);
+    if (first === undefined) return;
+    const alike = kept.every((c) => c === first || (c !== null && first !== null && sameState(c, first)));
+    const open = endings.some(
+      ({ verdict, state }) => verdict === "undecided" && !isConfirmed(state.connection),
+    );
+    if ((alike && !open) || (decided && chosen)) {
+      if (first?.instead !== undefined) this.connections.forget(first.instead);
+      if (first !== null) this.connections.confirm(first);
+    } else for (const connection of kept) if (connection !== null) this.connections.doubt(connection);
+  }
+
   /**
    * What conntrack keeps of a packet: what it saw of a connection it knows, whatever the rules then said; a new one
-   * only if the packet got to the end of its last hook.
+   * only if the packet got to the end of its last hook, or where nobody knows whether it did.
    */
-  private remember({ state, verdict }: Ending<PacketState>, program: Program): void {
+  private kept({ state, verdict }: Ending<PacketState>, program: Program): Connection | null {
     const { connection } = state;
-    if (connection === null || connection.over) return;
-    if ((connection.status & CT_STATUS.CONFIRMED) === 0 && !state.confirmed) return;
-    if (state.confirmed || this.connections.find(connection.original) !== undefined) {
-      // A reset that the host answers with closes the connection, too.
-      const reset = verdict === "reject" && connection.tcp !== undefined && answeredByReset(state, program);
-      if (connection.instead !== undefined) this.connections.forget(connection.instead);
-      this.connections.confirm(reset ? { ...connection, tcp: closed(connection.tcp!) } : connection);
-    }
+    if (connection === null || connection.over) return null;
+    const known = this.connections.find(connection.original) !== undefined;
+    if (!state.confirmed && !(isConfirmed(connection) && known) && verdict !== "undecided") return null;
+    // A reset that the host answers with closes the connection, too.
+    const reset = verdict === "reject" && connection.tcp !== undefined && answeredByReset(state, program);
+    return reset ? { ...connection, tcp: closed(connection.tcp!) } : connection;
   }
 
   /** What PREROUTING and INPUT say of a packet as if it were for this host. No connection is remembered. */
@@ -158,6 +172,9 @@ export function simulate(
 ): Answer {
   return new Simulator(rulesets, host, options).packet(packet);
 }
+
+const isConfirmed = (connection: Connection | null): boolean =>
+  connection !== null && (connection.status & CT_STATUS.CONFIRMED) !== 0;
 
 /** Whether the last rule of the path was a REJECT with a TCP reset. */
 function answeredByReset(state: PacketState, program: Program): boolean {

@@ -272,3 +272,18 @@ describe("what could not be read is never all clear", () => {
     ]);
   });
 });
+
+test("more marks than can be followed: nothing is said, and never that all is well", () => {
+  const bits = Array.from({ length: 13 }, (_, i) => {
+    const bit = `0x${(1 << i).toString(16)}`;
+    return `-p tcp -m tcp --sport ${i + 1} -j MARK --set-xmark ${bit}/${bit}`;
+  });
+  const text = save({
+    mangle: [...bits, "-j MARK --set-xmark 0x2000/0x2000"],
+    user: ["-m mark --mark 0x2000/0x2000 -j RETURN", "-j DROP"],
+  });
+  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const result = audit(rulesets, readHost({}, rulesets));
+  expect(result.findings).toEqual([]);
+  expect(result.inconclusive.join()).toContain("the values of marks");
+});

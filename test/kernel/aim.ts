@@ -208,8 +208,16 @@ export class Aim {
       // Nor is what it sends from ::1 to others.
       const strange =
         GROUP.test(packet.dst) || GROUP.test(packet.src) || (packet.src === "::1" && packet.dst !== "::1");
-      if (packet.in !== null || !strange) return framed(packet, this.family, this.host);
+      if ((packet.in !== null || !strange) && !this.guesses(packet))
+        return framed(packet, this.family, this.host);
     }
+  }
+
+  /** Whether a packet has by chance the port that stands for one which the kernel chose at random. */
+  private guesses(packet: LabPacket): boolean {
+    const read = readPacket(packet);
+    const found = typeof read === "string" ? undefined : this.simulator.connections.find(tupleOf(read));
+    return found?.reply === true && found.connection.chosen !== undefined;
   }
 
   /** A new packet, the next of a flow, or one that is like it and yet another. */

@@ -137,28 +137,56 @@ describe("a rule is dead", () => {
     expect(told(rules)).toEqual(dead);
   });
 
-  test("not because of a mark that a rule of the same table may change", () => {
-    const rules = [
-      "-A PREROUTING -m mark --mark 1 -j ACCEPT",
-      "-A PREROUTING -p tcp -j MARK --set-xmark 0x1/0xffffffff",
-      "-A PREROUTING -m mark --mark 1 -j DROP",
-    ];
-    expect(told(rules, "mangle")).toEqual([]);
-    expect(told([rules[0]!, rules[2]!], "mangle")).toEqual(["PREROUTING 2 by 1"]);
+  test("not because of a mark, which others give and rules change, nor of what a rule of the table changes", () => {
     const marked = "-j MARK --set-xmark 0x1/0xffffffff";
-    const two = [
-      rules[0]!,
-      `-A PREROUTING ${marked}`,
-      "-A PREROUTING -m mark ! --mark 1 -j DROP",
-      "-A PREROUTING -p tcp -j ACCEPT",
+    const one = "-A PREROUTING -m mark --mark 1 -j ACCEPT";
+    const tables: readonly (readonly string[])[] = [
+      [one, `-A PREROUTING -p tcp ${marked}`, "-A PREROUTING -m mark --mark 1 -j DROP"],
+      [
+        one,
+        `-A PREROUTING ${marked}`,
+        "-A PREROUTING -m mark ! --mark 1 -j DROP",
+        "-A PREROUTING -p tcp -j ACCEPT",
+      ],
+      [`-A own ${marked}`, "-A own -m mark --mark 1 -j DROP", "-A PREROUTING -m mark --mark 2 -j own"],
+      [
+        "-A PREROUTING -m mark --mark 0xca6c -j ACCEPT",
+        "-A PREROUTING -m connmark --mark 0x80000/0xff0000 -j DROP",
+      ],
+      [
+        "-A PREROUTING -m mark ! --mark 0x2/0x2 -j NFQUEUE --queue-num 0",
+        "-A PREROUTING -p tcp -m tcp --dport 22 -j DROP",
+        "-A PREROUTING -p tcp -j ACCEPT",
+      ],
+      [
+        "-A own -m mark --mark 1 -j DROP",
+        `-A own ${marked}`,
+        "-A own -m mark ! --mark 1 -j DROP",
+        "-A PREROUTING -j own",
+        "-A PREROUTING -p tcp -j ACCEPT",
+      ],
+      [
+        "-A own -m mark --mark 1 -g far",
+        "-A own -j DROP",
+        "-A far -p sctp -j DROP",
+        `-A PREROUTING ${marked}`,
+        "-A PREROUTING -j own",
+        "-A PREROUTING -p tcp -j ACCEPT",
+      ],
+      [
+        "-A PREROUTING -m ttl --ttl-eq 64 -j ACCEPT",
+        "-A PREROUTING -j TTL --ttl-set 64",
+        "-A PREROUTING -m ttl --ttl-eq 64 -j DROP",
+      ],
     ];
-    expect(told(two, "mangle")).toEqual([]);
-    const called = [
-      `-A own ${marked}`,
-      "-A own -m mark --mark 1 -j DROP",
-      "-A PREROUTING -m mark --mark 2 -j own",
-    ];
-    expect(told(called, "mangle")).toEqual([]);
+    for (const rules of tables) expect(told(rules, "mangle"), rules.join("\n")).toEqual([]);
+  });
+
+  test("not because of TCP options that a rule rewrites", () => {
+    const asks = (then: string) => `-A FORWARD -p tcp -m tcp ! --tcp-option 4 -j ${then}`;
+    const strip = "-A FORWARD -p tcp -j TCPOPTSTRIP --strip-options sack-permitted";
+    expect(told([asks("ACCEPT"), strip, asks("DROP")], "mangle")).toEqual([]);
+    expect(told([asks("ACCEPT"), asks("DROP")], "mangle")).toEqual(["FORWARD 2 by 1"]);
   });
 
   test("as the sets are now", () => {

@@ -17,6 +17,7 @@ const facts = (family: Family): Facts => ({
   bare: () => false,
   changing: () => false,
   lengthens: false,
+  rewritesOptions: false,
   reversePath: () => undefined,
 });
 

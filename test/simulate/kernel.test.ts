@@ -582,6 +582,69 @@ describe("a bridge that calls iptables", () => {
   });
 });
 
+describe("what follows a packet that is undecided", () => {
+  const save = (rule: string) =>
+    `*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 10.99.0.0/24 -o eth0 -j MASQUERADE\nCOMMIT\n*filter\n:FORWARD DROP [0:0]\n${rule}\n-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n`;
+  const first = { in: "eth1", src: "10.99.0.7", dst: "198.51.100.9", proto: "udp", sport: 5000, dport: 53 };
+  const back = { in: "eth0", src: "198.51.100.9", dst: "203.0.113.1", proto: "udp", sport: 53, dport: 5000 };
+  const verdicts = (rule: string, packets: readonly PacketJson[], assume?: readonly [string, boolean][]) => {
+    const { rulesets } = readRuleset([{ name: "save", text: save(rule) }]);
+    const host = readHost({ addr: [{ name: "addr", text: ADDR }] }, rulesets);
+    const simulator = new Simulator(rulesets, host, { assume: new Map(assume) });
+    return packets.map((json) => {
+      const packet = readPacket(json);
+      if (typeof packet === "string") throw new Error(packet);
+      const { verdict, delivery, branches } = simulator.packet(packet);
+      return [verdict, delivery, ...(branches ?? []).flatMap((b) => b.assume ?? [])].join(" ");
+    });
+  };
+  const unknown = "-A FORWARD -i eth1 -m string --algo bm --string x -j ACCEPT";
+
+  test("is undecided where it depends on whether that one left a connection", () => {
+    expect(verdicts(unknown, [first, back])[1]).toBe(
+      "undecided none earlier-connection(1)=match earlier-connection(1)=no-match",
+    );
+    expect(verdicts(unknown, [first, back], [["string", true]])).toEqual([
+      "accept forward",
+      "accept forward",
+    ]);
+    expect(verdicts(unknown, [first, back], [["string", false]])[1]).toBe("accept local");
+    // A packet of another flow is what it was.
+    expect(verdicts(unknown, [first, { ...back, sport: 54 }])[1]).toBe("accept local");
+  });
+
+  test("is undecided where that one may have its ports", () => {
+    const other = { ...first, src: "10.99.0.8" };
+    const both = `${unknown}\n-A FORWARD -i eth1 -s 10.99.0.8 -j ACCEPT`;
+    expect(verdicts(both, [first, other])[1]).toMatch(/^undecided/);
+    expect(verdicts(both, [first, { ...other, sport: 5001 }])[1]).toBe("accept forward");
+  });
+
+  test("goes on with a connection that was known, whatever the rules then said", () => {
+    const rules = `-A FORWARD -i eth1 -m conntrack --ctstate NEW -j ACCEPT\n${unknown}`;
+    expect(verdicts(rules, [first, back, first, back])).toEqual(Array(4).fill("accept forward"));
+  });
+});
+
+describe("TCP options that a rule rewrites", () => {
+  test("may be asked again with another answer", () => {
+    const asks = (then: string) => `-A FORWARD -p tcp -m tcp ! --tcp-option 4 -j ${then}`;
+    const strip = "-A FORWARD -p tcp -j TCPOPTSTRIP --strip-options sack-permitted";
+    const save = (rules: readonly string[]) =>
+      `*mangle\n:FORWARD ACCEPT [0:0]\n${rules.join("\n")}\nCOMMIT\n`;
+    const packet = {
+      in: "eth1",
+      src: "10.99.0.7",
+      dst: "198.51.100.9",
+      proto: "tcp",
+      sport: 5000,
+      dport: 53,
+    };
+    expect(run(save([asks("ACCEPT"), strip, asks("DROP")]), packet).verdict).toBe("undecided");
+    expect(run(save([asks("ACCEPT"), asks("DROP")]), packet).verdict).toBe("accept");
+  });
+});
+
 describe("what a bridge translates to a group", () => {
   const verdict = (family: 4 | 6, to: string) => {
     const [src, dst, own, bits, inet] =

@@ -576,3 +576,13 @@ describe("many packets at once", () => {
     expect(audit(rulesets, host).inconclusive.join()).toContain("blue, a VRF, is not followed");
   });
 });
+
+test("a rule with a port that is none is not followed, and nothing falls over it", () => {
+  const { rulesets } = readRuleset([{ name: "save", text: "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n" }]);
+  for (const port of [70_000, -1, "Infinity", {}, 1.5]) {
+    const text = JSON.stringify([{ priority: 10, src: "10.0.0.0", srclen: 8, dport: port, table: "100" }]);
+    const host = readHost({ rule: [{ name: "rule", text }] }, rulesets);
+    expect(host.rules?.[0]).toMatchObject({ dport: null, beyond: "dport" });
+    expect(() => audit(rulesets, host)).not.toThrow();
+  }
+});

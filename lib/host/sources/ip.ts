@@ -215,14 +215,19 @@ export function readRules(source: string, family: Family): RoutingRule[] {
       if (address === undefined || address === "all") return null;
       return parsePrefix(`${address}/${property(entry, `${key}len`) ?? addressBits(family)}`, family) ?? null;
     };
-    const number = (key: string): number | undefined => {
+    const odd: string[] = [];
+    const number = (key: string, most = 0xffff_ffff): number | undefined => {
       const value = property(entry, key);
-      return value === undefined || Number.isNaN(Number(value)) ? undefined : Number(value);
+      if (value === undefined) return undefined;
+      const whole = typeof value === "number" || typeof value === "string" ? Number(value) : Number.NaN;
+      if (Number.isInteger(whole) && whole >= 0 && whole <= most) return whole;
+      odd.push(key);
+      return undefined;
     };
     const range = (key: string): readonly [number, number] | null => {
-      const one = number(key);
+      const one = number(key, 0xffff);
       if (one !== undefined) return [one, one];
-      const [lo, hi] = [number(`${key}_start`), number(`${key}_end`)];
+      const [lo, hi] = [number(`${key}_start`, 0xffff), number(`${key}_end`, 0xffff)];
       return lo === undefined || hi === undefined ? null : [lo, hi];
     };
     const mark = number("fwmark");
@@ -233,7 +238,10 @@ export function readRules(source: string, family: Family): RoutingRule[] {
     const [first, last] = [number("uid_start"), number("uid_end")];
     const tos = tosOf(entry, family);
     const group = groupNumber(text(property(entry, "suppress_ifgroup")));
+    const [sport, dport] = [range("sport"), range("dport")];
+    const mask = number("fwmask") ?? 0xffff_ffff;
     const unread = [
+      ...odd,
       ...(tos === undefined ? ["tos"] : []),
       ...(group === undefined && property(entry, "suppress_ifgroup") !== undefined
         ? ["suppress_ifgroup"]
@@ -250,13 +258,13 @@ export function readRules(source: string, family: Family): RoutingRule[] {
         to: prefix("dst"),
         iif: text(property(entry, "iif")) ?? null,
         oif: text(property(entry, "oif")) ?? null,
-        mark: mark === undefined ? null : { value: mark, mask: number("fwmask") ?? 0xffff_ffff },
+        mark: mark === undefined ? null : { value: mark, mask },
         vrf: property(entry, "l3mdev") !== undefined,
         tos: tos ?? null,
         uid: first === undefined || last === undefined ? null : [first, last],
         proto: protoNumber(String(property(entry, "ipproto") ?? "")) ?? null,
-        sport: range("sport"),
-        dport: range("dport"),
+        sport,
+        dport,
         action:
           self !== undefined
             ? { kind: self }

@@ -13,7 +13,7 @@ import {
 } from "../../packet/predicate.ts";
 import { ALL_PORTS, flag, portList, ports, positive } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, type OptionSpec, Unreadable } from "../extension.ts";
-import { sharedKey } from "../facts.ts";
+import { sharedKey, siteKey } from "../facts.ts";
 
 interface Flags {
   readonly mask: number;
@@ -90,7 +90,8 @@ export const tcp = match({
     if (values.flags !== undefined) return new Unreadable("either --syn or --tcp-flags");
     return { ...values, flags: { not: syn.not, value: { mask: 0x17, set: TCP_FLAGS.SYN } } };
   },
-  ask({ sport, dport, option, flags }) {
+  ask({ sport, dport, option, flags }, { rewritesOptions }, site) {
+    const options = String(option?.value);
     return and(
       first,
       asked("sport", sport),
@@ -100,7 +101,7 @@ export const tcp = match({
         : negate(
             option.not,
             opaque(
-              sharedKey("tcp-option", String(option.value)),
+              rewritesOptions ? siteKey("tcp-option", site) : sharedKey("tcp-option", options),
               "TCP options are not part of the packet that is described",
             ),
           ),

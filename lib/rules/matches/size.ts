@@ -99,6 +99,10 @@ export const tcpmss = match({
   opaque: why,
   options: { mss: negatable("--mss", range) },
   normalize: (values) => (values.mss === undefined ? new Unreadable("--mss") : values),
-  ask: ({ mss }) => negate(mss!.not, opaque(sharedKey("tcpmss", mss!.value.join(":")), why)),
+  ask: ({ mss }, { rewritesOptions }, site) =>
+    negate(
+      mss!.not,
+      opaque(rewritesOptions ? siteKey("tcpmss", site) : sharedKey("tcpmss", mss!.value.join(":")), why),
+    ),
   hotdrop: (_values, { family }) => (family === 4 ? GARBLED : undefined),
 });
