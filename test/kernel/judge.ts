@@ -72,7 +72,8 @@ export class Judge {
     const found = ways.map((way) => difference(packet, way, deed, this.tables));
     if (found.includes(null)) return null;
     // Ways that end alike are not told one by one: the first is as good as any, and the path may be another's.
-    if (several(answer) && found.every((f) => f === "path")) return null;
+    const alike = answer.branches === undefined && answer.verdict === "undecided";
+    if (several(answer) && (alike || found.every((f) => f === "path"))) return null;
     return [...new Set(found)].join(", ");
   }
 }
