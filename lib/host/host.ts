@@ -261,6 +261,10 @@ const mute = (host: Host): string[] => [
   ...host.interfaces.filter((i) => i.master !== null).map((i) => i.name),
 ];
 
+/** Names of the interfaces that are this to their ports. */
+export const mastersOf = (interfaces: readonly Interface[], what: Interface["masters"]): string[] =>
+  interfaces.filter((i) => i.masters === what).map((i) => i.name);
+
 /** Whether a packet comes in at all, from outsiders or from containers. */
 export const comesIn = (host: Host): Predicate => not(named(mute(host)));
 

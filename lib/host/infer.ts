@@ -13,7 +13,7 @@ import {
 import type { Address, Family } from "../packet/field.ts";
 import type { Given, Options, Values } from "../rules/extension.ts";
 import type { Rule, Ruleset } from "../rules/ruleset.ts";
-import type { Interface, InterfaceAddress, Network, Route } from "./host.ts";
+import { type Interface, type InterfaceAddress, mastersOf, type Network, type Route } from "./host.ts";
 
 /** The options of `-s -d -i -o` of a rule, typed. */
 export interface HeaderValues {
@@ -202,7 +202,7 @@ export function inferRoutes(
     const inferred = true;
     routes.push({ family, type: "unicast", to, dev, table: "main", metric: 0, source, inferred });
   };
-  const vrfs = interfaces.filter((i) => i.masters === "vrf").map((i) => i.name);
+  const vrfs = mastersOf(interfaces, "vrf");
   for (const each of interfaces) {
     const within = vrfs.find((name) => name === each.master);
     const why =

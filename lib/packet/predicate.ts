@@ -168,6 +168,15 @@ export function leaves(
   }
 }
 
+/** What is missing for an unknown that a predicate asks for; `null` where it asks for none. */
+export function whyUnknown(p: Predicate): string | null {
+  let why: string | null = null;
+  leaves(p, (leaf) => {
+    if (leaf.kind === "opaque") why = leaf.why;
+  });
+  return why;
+}
+
 const conjuncts = (p: Predicate): readonly Extract<Predicate, { kind: "in" }>[] =>
   p.kind === "and" ? p.all.flatMap(conjuncts) : p.kind === "in" ? [p] : [];
 

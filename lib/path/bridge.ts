@@ -3,7 +3,7 @@
  * it passes iptables only where br_netfilter is loaded and told to call it (net/bridge/br_netfilter_hooks.c). A bond's
  * port never shows (bond_handle_frame). A VRF has its packets pass PREROUTING once more (vrf_l3_rcv), which is not followed.
  */
-import { type Host, type Interface, sysctl } from "../host/host.ts";
+import { type Host, mastersOf, sysctl } from "../host/host.ts";
 import { prefixRange } from "../packet/address.ts";
 import { type Family, type Field, type Range, type Scalar, SOME_PORT } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
@@ -27,12 +27,11 @@ export interface Bridge {
   readonly physout: string;
 }
 
-const mastersOf = (host: Host, what: Interface["masters"]): string[] =>
-  host.interfaces.filter((i) => i.masters === what).map((i) => i.name);
-
 /** The bridges of a host and their ports, as far as they are known. */
 function portsOf(host: Host): Map<string, string[]> {
-  const others = new Set((["bond", "vrf", "other"] as const).flatMap((what) => mastersOf(host, what)));
+  const others = new Set(
+    (["bond", "vrf", "other"] as const).flatMap((what) => mastersOf(host.interfaces, what)),
+  );
   const ports = new Map(host.bridges.map((name): [string, string[]] => [name, []]));
   for (const { name, master } of host.interfaces)
     if (master !== null && !others.has(master)) ports.set(master, [...(ports.get(master) ?? []), name]);
@@ -42,10 +41,10 @@ function portsOf(host: Host): Map<string, string[]> {
 /** The interfaces that a packet can come or go by and not be followed: VRFs and their like, and why. */
 export function unfollowedOf(host: Host): ReadonlyMap<string, string> {
   return new Map([
-    ...mastersOf(host, "vrf").map(
+    ...mastersOf(host.interfaces, "vrf").map(
       (name) => [name, `what the VRF ${name} makes of its packets is not followed`] as const,
     ),
-    ...mastersOf(host, "other").map(
+    ...mastersOf(host.interfaces, "other").map(
       (name) =>
         [
           name,
@@ -64,7 +63,7 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
   /** Why what comes by an interface is not followed. */
   const beyond = (name: string): string | null =>
     unfollowed.get(name) ?? unfollowed.get(master.get(name) ?? "") ?? null;
-  const bonds = new Set(mastersOf(host, "bond"));
+  const bonds = new Set(mastersOf(host.interfaces, "bond"));
   /** Each interface by its bond's name, so that a bond may be a port of a bridge. */
   const top = (name: string): string => {
     const above = master.get(name);

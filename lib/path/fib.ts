@@ -2,7 +2,15 @@
  * The routing tables as a list of cases, first one that holds: policy rules in order, in each table the longest prefix
  * (net/core/fib_rules.c fib_rules_lookup, net/ipv4/fib_trie.c, net/ipv6/ip6_fib.c).
  */
-import { type Host, ownAddresses, type Route, type RoutingRule, sysctl, TOS_MASK } from "../host/host.ts";
+import {
+  type Host,
+  mastersOf,
+  ownAddresses,
+  type Route,
+  type RoutingRule,
+  sysctl,
+  TOS_MASK,
+} from "../host/host.ts";
 import {
   addressBits,
   maskBits,
@@ -294,7 +302,7 @@ export function conf(
 /** Where nobody listed the kernel's own table, it holds what the addresses make it hold. */
 function implied(whole: Host, family: Family): Route[] {
   // A VRF's ports have theirs in its own table.
-  const vrfs = whole.interfaces.filter((i) => i.masters === "vrf").map((i) => i.name);
+  const vrfs = mastersOf(whole.interfaces, "vrf");
   const host = { ...whole, interfaces: whole.interfaces.filter((i) => !vrfs.includes(i.master ?? "")) };
   const devices = new Map<string, string>(family === 6 ? [["1", "lo"]] : []);
   for (const { name, addresses } of host.interfaces)

@@ -94,8 +94,6 @@ const PROXY = new Set(["TPROXY"]);
 const MSS = new Set(["TCPMSS"]);
 /** What changes TCP's options. */
 const OPTIONS = new Set(["TCPMSS", "TCPOPTSTRIP"]);
-/** What looks for the socket of a packet. */
-const SOCKETS = new Set(["TPROXY", "socket"]);
 
 export class Program {
   /** What the matches ask of the host. */
@@ -255,17 +253,15 @@ export class Program {
       : [];
   }
 
-  /** Whether any rule has one of these matches or targets. */
-  private has(names: ReadonlySet<string>): boolean {
+  private any(test: (rule: Rule) => boolean): boolean {
     return [...this.ruleset.tables.values()].some(({ chains }) =>
-      [...chains.values()].some(({ rules }) =>
-        rules.some(
-          ({ matches, target }) =>
-            matches.some((m) => names.has(m.extension.name)) ||
-            (target.kind === "extension" && names.has(target.extension.name)),
-        ),
-      ),
+      [...chains.values()].some(({ rules }) => rules.some(test)),
     );
+  }
+
+  /** Whether any rule has one of these targets. */
+  private has(names: ReadonlySet<string>): boolean {
+    return this.any(({ target }) => target.kind === "extension" && names.has(target.extension.name));
   }
 
   /** What the host does not take before all of it is there. */
@@ -279,7 +275,11 @@ export class Program {
 
   /** Whether fragments are put together before any table (nf_defrag): for connection tracking, and to look for a socket. */
   private get gathers(): boolean {
-    return this.tracks || this.has(SOCKETS);
+    return (
+      this.tracks ||
+      this.has(PROXY) ||
+      this.any(({ matches }) => matches.some((m) => m.extension.name === "socket"))
+    );
   }
 
   /** What conntrack says of a packet that belongs to no connection it knows. */
@@ -299,16 +299,12 @@ export class Program {
    * no packet comes to the nat table either (nf_ct_netns_get, nf_nat_inet_fn).
    */
   get tracks(): boolean {
-    this.tracksMade ??= [...this.ruleset.tables.values()].some(({ chains }) =>
-      [...chains.values()].some(({ rules }) =>
-        rules.some(
-          ({ matches, target }) =>
-            matches.some((m) => TRACKING_MATCHES.has(m.extension.name)) ||
-            (target.kind === "extension" &&
-              (TRACKING_TARGETS.has(target.extension.name) ||
-                (target.extension.name === "CT" && target.values.notrack === undefined))),
-        ),
-      ),
+    this.tracksMade ??= this.any(
+      ({ matches, target }) =>
+        matches.some((m) => TRACKING_MATCHES.has(m.extension.name)) ||
+        (target.kind === "extension" &&
+          (TRACKING_TARGETS.has(target.extension.name) ||
+            (target.extension.name === "CT" && target.values.notrack === undefined))),
     );
     return this.tracksMade;
   }

@@ -147,21 +147,19 @@ function* translations(program: Program): Generator<Predicate> {
   const { family } = ruleset;
   const interfaces = new Set<Nat["side"]>();
   let mapped = 0;
-  const effects = [...rulesOf(program)].flatMap(({ when, effect }) =>
-    [...ends(effect)].map((end) => [when, end] as const),
-  );
-  for (const [when, effect] of effects) {
-    if (effect.kind !== "nat") continue;
-    const { to, ports, side } = effect;
-    const field = mappedField(effect);
-    if (field !== null)
-      for (const value of mappings(when, field)) if (mapped++ < MOST_MAPPED_BY_ALL) yield value;
-    const port = side === "dst" ? "dport" : "sport";
-    if (to.kind === "range") yield is(side, to.first);
-    if (to.kind === "interface") interfaces.add(side);
-    if (ports !== null) yield is(port, ports.first);
-    if (ports !== null) yield between(port, ports.first, ports.last);
-  }
+  for (const { when, effect } of rulesOf(program))
+    for (const nat of ends(effect)) {
+      if (nat.kind !== "nat") continue;
+      const { to, ports, side } = nat;
+      const field = mappedField(nat);
+      if (field !== null)
+        for (const value of mappings(when, field)) if (mapped++ < MOST_MAPPED_BY_ALL) yield value;
+      const port = portOf(side);
+      if (to.kind === "range") yield is(side, to.first);
+      if (to.kind === "interface") interfaces.add(side);
+      if (ports !== null) yield is(port, ports.first);
+      if (ports !== null) yield between(port, ports.first, ports.last);
+    }
   for (const side of interfaces) {
     for (const each of host.interfaces) {
       yield is(side === "src" ? "out" : "in", each.name);

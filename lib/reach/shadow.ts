@@ -81,10 +81,15 @@ class Search {
         const when = this.domain.set(bound.when);
         if (kind === "decides") return diagrams.mask(when, DECIDED);
         if (kind !== "jump" && kind !== "goto") return EMPTY;
-        const decided = diagrams.where(this.decisions.get(this.program.target(bound))!, 1);
+        const decided = this.decidedBy(bound);
         return diagrams.mask(when, kind === "jump" ? decided : diagrams.over(decided, RETURNED));
       }),
     );
+  }
+
+  /** What the chain surely decides that a rule calls. */
+  private decidedBy(call: BoundRule): Node {
+    return this.domain.diagrams.where(this.decisions.get(this.program.target(call))!, 1);
   }
 
   /** Looks at rules from one on to another: `set` gets to the first of them, `all` to the chain. By halves, which keeps the sets small. */
@@ -145,15 +150,15 @@ class Search {
     return node;
   }
 
+  /** What a rule surely keeps from those behind it. */
   private stops(bound: BoundRule): Node {
     const kind = decisionOf(bound);
     if (kind === "goes on" || !this.isSure(bound.when)) return EMPTY;
     const when = this.domain.set(bound.when);
-    if (kind !== "jump") return when;
-    const { diagrams } = this.domain;
-    return diagrams.mask(when, diagrams.where(this.decisions.get(this.program.target(bound))!, 1));
+    return kind === "jump" ? this.domain.diagrams.mask(when, this.decidedBy(bound)) : when;
   }
 
+  /** Why no packet meets a rule. */
   private why(chain: BoundChain, at: number, all: Node): Shadow {
     const { diagrams } = this.domain;
     const asked = this.may(chain.rules[at]!.when);

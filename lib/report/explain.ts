@@ -11,7 +11,7 @@ import type { Host } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
 import { printAddress, printPrefix } from "../packet/address.ts";
 import { type Address, type Family, protoName, SOME_PORT } from "../packet/field.ts";
-import { leaves, opaque, type Predicate } from "../packet/predicate.ts";
+import { opaque, type Predicate, whyUnknown } from "../packet/predicate.ts";
 import { STOPS } from "../path/hooks.ts";
 import { type BoundRule, Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/diagram.ts";
@@ -379,12 +379,8 @@ class Teller {
     const { family } = this.ruleset;
     // What no words can tell, or too many, is said as the rule spells it.
     const told = (p: Predicate, text: string): Form => {
-      let why: string | null = null;
       const form = formOf(p, family, () => text);
-      leaves(p, (leaf) => {
-        if (leaf.kind === "opaque") why = leaf.why;
-      });
-      const spelled: Leaf = { kind: "spelled", text, why, not: false };
+      const spelled: Leaf = { kind: "spelled", text, why: whyUnknown(p), not: false };
       const odd = (leaf: Leaf): boolean => leaf.kind === "in" && leaf.ranges.some(([lo]) => lo === SOME_PORT);
       if (size(form) > 8 || depth(form) > 2 || has(form, odd)) return spelled;
       const unknown = (part: Form): boolean => has(part, (leaf) => leaf.kind === "spelled");

@@ -15,7 +15,7 @@ import {
   type Scalar,
   TCP_FLAGS,
 } from "../packet/field.ts";
-import { leaves, normalizeRanges } from "../packet/predicate.ts";
+import { normalizeRanges, whyUnknown } from "../packet/predicate.ts";
 import { type Effect, ends, type Nat } from "../rules/effect.ts";
 import type { AddressType, Facts } from "../rules/facts.ts";
 import { icmpName } from "../rules/matches/icmp.ts";
@@ -469,10 +469,7 @@ export function verb(
     case "opaque":
       return `may end here or not: ${target.text} decides, and no ruleset tells how (${effect.why})`;
     case "fork": {
-      let why: string | null = null;
-      leaves(effect.when, (leaf) => {
-        if (leaf.kind === "opaque") why = leaf.why;
-      });
+      const why = whyUnknown(effect.when);
       if (why !== null)
         return `may end here or not: ${target.text} decides, and no ruleset tells how (${why})`;
       const [stolen] = [...ends(effect)].flatMap((end) => (end.kind === "stolen" ? [end.why] : []));

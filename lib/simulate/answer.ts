@@ -112,21 +112,14 @@ export function branch(ending: Ending<PacketState>): Outcome {
 /** As `--assume` takes it. */
 const assumption = ({ key, truth }: Supposition): string => `${key}=${truth ? "match" : "no-match"}`;
 
+const UNDECIDED = { verdict: "undecided", delivery: "none", out: null, sent: null } as const;
+
 /** What becomes of a packet, of all the ways that it can go. */
 export function answer(packet: Packet, endings: readonly Ending<PacketState>[]): Answer {
   const branches = endings.map(branch);
   const [first] = branches;
   const json = packetJson(packet);
-  if (first === undefined)
-    return {
-      packet: json,
-      verdict: "undecided",
-      delivery: "none",
-      out: null,
-      sent: null,
-      path: [],
-      assumptions: [],
-    };
+  if (first === undefined) return { packet: json, ...UNDECIDED, path: [], assumptions: [] };
   if (branches.length === 1) return { packet: json, ...first };
   // Ports that the kernel chooses are nobody's to foretell: one stands for all.
   const chosen = endings.some(({ state }) => state.connection?.chosen !== undefined);
@@ -146,10 +139,7 @@ export function answer(packet: Packet, endings: readonly Ending<PacketState>[]):
   }
   return {
     packet: json,
-    verdict: "undecided",
-    delivery: "none",
-    out: null,
-    sent: null,
+    ...UNDECIDED,
     path: first.path,
     assumptions: [...new Set(branches.flatMap((b) => b.assumptions))],
     branches: branches.map((b, i) => ({ ...b, assume: endings[i]!.state.suppositions.map(assumption) })),

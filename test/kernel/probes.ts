@@ -705,23 +705,7 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
       udp("eth0", OUT, 1, BOX, 9),
     ],
   ];
-  yield ["ports for what has none", ...portless(4)];
-  yield ["queues that nobody reads", { rules: QUEUED }, queued(OUT, LAN, HERE)];
-  yield [
-    "a transparent proxy, and routes that lead to it",
-    {
-      routes: ["local default dev lo table 100"],
-      policy: ["fwmark 1/1 table 100 priority 100"],
-      proxies: [7000],
-      rules: PROXIED,
-    },
-    proxied(OUT, LAN, HERE),
-  ];
-  yield [
-    "a handshake that the firewall answers",
-    { sysctls: { "net.netfilter.nf_conntrack_tcp_loose": 0 }, rules: SHIELDED },
-    shielded(OUT, LAN, HERE),
-  ];
+  yield* handed(4, OUT, LAN, HERE);
 }
 
 /** Protocols that have neither ports nor a type, or whose ports few ask for; 59 is IPv6's "no next header". */
@@ -901,6 +885,32 @@ const OTHER6 = "2001:db8:1::8";
 const LAN6 = "2001:db8:99::2";
 const BOX6 = "fd00:17::2";
 const HERE6 = "2001:db8:1::1";
+
+/** What is handed to somebody else, or has no ports to be told by. */
+function* handed(
+  family: Family,
+  out: string,
+  lan: string,
+  here: string,
+): Generator<[string, Host, readonly LabPacket[]]> {
+  yield ["ports for what has none", ...portless(family)];
+  yield ["queues that nobody reads", { rules: QUEUED }, queued(out, lan, here)];
+  yield [
+    "a transparent proxy, and routes that lead to it",
+    {
+      routes: ["local default dev lo table 100"],
+      policy: ["fwmark 1/1 table 100 priority 100"],
+      proxies: [7000],
+      rules: PROXIED,
+    },
+    proxied(out, lan, here),
+  ];
+  yield [
+    "a handshake that the firewall answers",
+    { sysctls: { "net.netfilter.nf_conntrack_tcp_loose": 0 }, rules: SHIELDED },
+    shielded(out, lan, here),
+  ];
+}
 
 function* six(): Generator<[string, Host, readonly LabPacket[]]> {
   const kinds = (more: Host): Host => ({
@@ -1139,23 +1149,7 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
     },
     [...others(OUT6, LAN6), bare(135, "eth0", OUT6, LAN6), bare(135, "eth0", OUT6, HERE6)],
   ];
-  yield ["ports for what has none", ...portless(6)];
-  yield ["queues that nobody reads", { rules: QUEUED }, queued(OUT6, LAN6, HERE6)];
-  yield [
-    "a transparent proxy, and routes that lead to it",
-    {
-      routes: ["local default dev lo table 100"],
-      policy: ["fwmark 1/1 table 100 priority 100"],
-      proxies: [7000],
-      rules: PROXIED,
-    },
-    proxied(OUT6, LAN6, HERE6),
-  ];
-  yield [
-    "a handshake that the firewall answers",
-    { sysctls: { "net.netfilter.nf_conntrack_tcp_loose": 0 }, rules: SHIELDED },
-    shielded(OUT6, LAN6, HERE6),
-  ];
+  yield* handed(6, OUT6, LAN6, HERE6);
 }
 
 export const built = (family: Family, from: Iterable<[string, Host, readonly LabPacket[]]>): Probe[] =>
