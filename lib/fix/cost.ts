@@ -8,6 +8,7 @@ import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { Domain } from "../reach/domain.ts";
 import type { Reach } from "../reach/reach.ts";
 import { bind, type Form, type SetState } from "../reach/state.ts";
+import { usual } from "../rules/effect.ts";
 
 /** Rules that packets of one kind pass in the filter table's FORWARD, jumps included. */
 export interface Passed {
@@ -107,7 +108,7 @@ function count(program: Program, packet: Reading): number {
       const bound = rules[at];
       if (bound === undefined) return { passed: rules.length + called, ends: false };
       if ((found & 1) !== 0 && evaluate(bound.when, packet) !== true) continue;
-      const { kind } = bound.effect;
+      const { kind } = usual(bound.effect);
       if (kind === "note" || kind === "assign") continue;
       const passed = at + 1 + called;
       if (kind !== "jump" && kind !== "goto") return { passed, ends: kind !== "return" };
