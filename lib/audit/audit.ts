@@ -47,6 +47,8 @@ export interface FamilyAudit {
   readonly passing: Node;
   /** Those of them that the intent blocks: what a fix may change. */
   readonly blocked: Node;
+  /** Those that pass at the address they were sent to or by the owner's own translation, by the interface they leave by. */
+  readonly straight: ReadonlyMap<string, Node>;
   /** Each published or directly reached endpoint with the packets that come its way: what a fix is made of. */
   readonly ways: readonly Way[];
   readonly exposures: readonly Exposure[];
@@ -115,6 +117,7 @@ export function auditFamily(
     ways,
     passing: q.domain.diagrams.overAll(flows.map((f) => f.passing)),
     blocked: q.domain.diagrams.overAll(flows.map((f) => f.blocked)),
+    straight: inward.straight,
     exposures,
     inconclusive: [...q.inconclusive],
     remarks: remarks(q, ways, exposures),

@@ -11,7 +11,7 @@ import type { Question } from "./question.ts";
 export function egress(q: Question, bridge: string): Flow {
   const { diagrams } = q.domain;
   const device = q.host.interfaces.find((i) => i.name === bridge);
-  if (device === undefined) return { ways: [], passing: EMPTY, blocked: EMPTY };
+  if (device === undefined) return { ways: [], passing: EMPTY, blocked: EMPTY, straight: new Map() };
   const from = is("in", bridge);
   const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(from)));
   const leaving = seen.endings.filter(
@@ -55,7 +55,12 @@ export function egress(q: Question, bridge: string): Flow {
     finding,
   };
   const passing = q.union(leaving);
-  return { ways: all === EMPTY ? [] : [way], passing, blocked: diagrams.minus(passing, intent) };
+  return {
+    ways: all === EMPTY ? [] : [way],
+    passing,
+    blocked: diagrams.minus(passing, intent),
+    straight: new Map(),
+  };
 }
 
 /** Neighbours on the outside interfaces: where a container's packet would really go. */

@@ -162,6 +162,8 @@ export interface Flow {
   /** Every packet, first of a connection or not, that passes, and those of them that the intent blocks. */
   readonly passing: Node;
   readonly blocked: Node;
+  /** Those that pass at the address they were sent to or by the owner's own translation, by the interface they leave by. */
+  readonly straight: ReadonlyMap<string, Node>;
 }
 
 export interface Group {

@@ -66,6 +66,9 @@ export function ingress(q: Question, exposures: Exposure[]): Flow {
   const [toPorts, elsewhere] = [q.union(translated), q.union(straight)];
   return {
     ways,
+    straight: new Map(
+      [...new Set(straight.map((e) => e.out!))].map((out) => [out, q.union(straight, (e) => e.out === out)]),
+    ),
     passing: diagrams.over(toPorts, elsewhere),
     blocked: diagrams.over(diagrams.minus(toPorts, intent), diagrams.minus(elsewhere, routed)),
   };

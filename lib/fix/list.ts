@@ -42,14 +42,14 @@ type Steps = Map<number, Step[]>;
  * The ways with all that goes by them: a finding is about first packets, but what conntrack makes nothing of
  * (INVALID) goes by the intent as well.
  */
-export function wholeWays({ domain, ways, passing, blocked }: FamilyAudit): readonly Way[] {
+export function wholeWays({ domain, ways, passing, blocked, straight }: FamilyAudit): readonly Way[] {
   const { diagrams } = domain;
   const more = diagrams.minus(passing, diagrams.overAll(ways.map((way) => way.all)));
   if (more === EMPTY) return ways;
   const told = ways.filter(
     ({ endpoint, listen, kind }) => (endpoint !== null && listen === null) || kind === "egress-bypass",
   );
-  const { parts } = domain.partition(
+  const { parts, rest } = domain.partition(
     more,
     told.map(({ endpoint, proto, bridge }) =>
       endpoint === null
@@ -61,7 +61,15 @@ export function wholeWays({ domain, ways, passing, blocked }: FamilyAudit): read
           ),
     ),
   );
-  const wider = new Map([...domain.diagrams.split(parts)].map(([part, set]) => [told[part - 1]!, set]));
+  const wider = new Map([...diagrams.split(parts)].map(([part, set]) => [told[part - 1]!, set]));
+  // A way for all the rest of an interface takes what no way by address took.
+  for (const way of ways)
+    if (
+      way.endpoint === null &&
+      way.bridge !== null &&
+      ["direct-bypass", "forward-bypass"].includes(way.kind)
+    )
+      wider.set(way, diagrams.mask(rest, straight.get(way.bridge) ?? EMPTY));
   return ways.map((way) => {
     const set = wider.get(way);
     return set === undefined

@@ -110,3 +110,28 @@ describe("a swarm whose containers Docker does not guard in raw, as before 28", 
     expect(result.rules4.find((rule) => rule.includes("172.19.0.2"))).toContain("--ctorigdstport 3000");
   });
 });
+
+describe("networks that let in more than ports", () => {
+  // What ufw writes into ufw-before-forward; the answers to a connection that conntrack does not know are INVALID.
+  const behind = [3, 11, 12, 8].map((type) => `-p icmp -m icmp --icmp-type ${type} -j ACCEPT`);
+
+  test.each(["routed", "nat-unprotected"] as const)(
+    "%s: ICMP that FORWARD accepts is accepted, whatever conntrack says of it",
+    (mode) => {
+      const result = fixOf({
+        nets: [{ bridge: "br-x", prefix: "172.20.0", mode, ports: { 8080: 80 } }],
+        behind,
+      });
+      expect([result.holds, result.failed, result.proof.remaining, result.proof.changed]).toEqual([
+        true,
+        [],
+        [],
+        [],
+      ]);
+      expect(policy(result.rules4, /-o br-x -m conntrack ! --ctstate DNAT/)).toEqual([
+        ...[3, 11, 12, 8].map((type) => `-p icmp -m icmp --icmp-type ${type} -j RETURN`),
+        "-j DROP",
+      ]);
+    },
+  );
+});
