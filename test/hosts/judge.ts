@@ -1,0 +1,266 @@
+/**
+ * Compares the answers of fwcheck on one host with connections that clients really opened there: each line of a
+ * truth.ndjson against simulate, audit and fix.
+ */
+import { readFileSync } from "node:fs";
+import {
+  type Address,
+  type Answer,
+  type Audit,
+  type Finding,
+  type Fix,
+  type Host,
+  type HostSources,
+  type Packet,
+  type Ruleset,
+  readHost,
+  readPacket,
+  readRuleset,
+  readSnapshot,
+  Simulator,
+} from "fwcheck";
+import { parseAddress, prefixRange, printAddress, within } from "../../lib/packet/address.ts";
+import { covers, familyOf, type Sent, type Tried } from "./covers.ts";
+
+export type Real = "open" | "refused" | "closed";
+
+/** One line of a truth.ndjson. */
+export type Line = {
+  /** Verdict of the owner's own firewall; `null` or absent where nothing measures it. */
+  readonly wanted?: Real | null;
+  /** Result of the connection with the containers running. */
+  readonly real: Real;
+} & (
+  | { readonly kind: "published" | "direct"; readonly container?: string; readonly packet: Sent }
+  | {
+      readonly kind: "egress";
+      readonly from: string;
+      readonly dst: string;
+      readonly proto: string;
+      readonly dport: number;
+    }
+);
+
+/** Runs the command line. */
+export type Fwcheck = (
+  args: readonly string[],
+  input?: string,
+) => { readonly code: number | null; readonly out: string; readonly err: string };
+
+/** The answers for one host, counted. */
+export interface Judgement {
+  readonly lines: number;
+  readonly simulate: { equal: number; undecided: number; wrong: number };
+  /** Lines that are open against the owner's rules: named by a finding, covered by `inconclusive` only, missed. */
+  readonly audit: { found: number; doubted: number; missed: number; exit: number | null };
+  /** Certain findings that contradict a line. */
+  falseMust: number;
+  readonly fix: { holds: boolean; failed: number; left: number; exit: number | null };
+  /** Each contradiction in one sentence. */
+  readonly wrong: string[];
+  /** Output of `fix --format script --json`, where there is one. */
+  rules: Fix | null;
+}
+
+/** A host as a snapshot describes it. */
+export class Snapshot {
+  readonly sources: HostSources;
+  readonly rulesets: readonly Ruleset[];
+  readonly host: Host;
+
+  constructor(readonly path: string) {
+    const text = readFileSync(path, "utf8");
+    const { rules, sources } = readSnapshot({ name: path, text });
+    this.sources = sources;
+    this.rulesets = readRuleset(rules).rulesets;
+    this.host = readHost(sources, this.rulesets);
+  }
+
+  /** The connection that a line describes; `null` for a sender that Docker does not list. */
+  tried(line: Line, sport: number): Tried | null {
+    if (line.kind !== "egress") {
+      const { kind, packet } = line;
+      const own = this.host.containers.find((c) => c.name === line.container)?.addresses ?? [];
+      const dst = parseAddress(packet.dst, familyOf(packet.dst))!;
+      const ends = (kind === "direct" ? [dst] : own).filter((a) => typeof a === typeof dst);
+      return { kind, packet, ends: ends.map(printAddress), bridges: ends.flatMap((a) => this.bridges(a)) };
+    }
+    const { from, dst, proto, dport } = line;
+    // Docker's default route is by the first network by name that is not internal (libnetwork, endpoint.Less).
+    const [network] = this.host.networks
+      .filter((n) => n.bridge !== null && n.endpoints.some((e) => e.name === from))
+      .sort((a, b) => Number(a.internal) - Number(b.internal) || (a.name < b.name ? -1 : 1));
+    const src = network?.endpoints.find(
+      ({ name, address }) => name === from && (typeof address === "number" ? 4 : 6) === familyOf(dst),
+    );
+    if (network?.bridge == null || src === undefined) return null;
+    const flags = proto === "tcp" ? { flags: "S" } : {};
+    const packet = { in: network.bridge, src: printAddress(src.address), dst, proto, sport, dport, ...flags };
+    return { kind: "egress", packet, ends: [dst], bridges: [] };
+  }
+
+  private bridges(address: Address): string[] {
+    return this.host.interfaces
+      .filter(
+        ({ name, addresses }) =>
+          this.host.bridges.includes(name) &&
+          addresses.some(
+            (a) => typeof a.address === typeof address && within(address, [prefixRange(a.prefix)]),
+          ),
+      )
+      .map(({ name }) => name);
+  }
+}
+
+/**
+ * Judges all answers of fwcheck on one host.
+ * @param path of a snapshot
+ */
+export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): Judgement {
+  const snapshot = new Snapshot(path);
+  const wrong: string[] = [];
+  const tries = lines.flatMap((line, i) => {
+    const tried = snapshot.tried(line, 41_000 + i);
+    if (tried === null) wrong.push(`${nameOf(line)}: no network of the container is in the snapshot`);
+    return tried === null ? [] : [{ line, tried, name: nameOf(line) }];
+  });
+
+  const sent = tries.map(({ tried }) => JSON.stringify(tried.packet)).join("\n");
+  const trial = fwcheck(["simulate", path, "--packets", "-", "--json"], `${sent}\n`);
+  const answers = trial.out
+    .trim()
+    .split("\n")
+    .map((text) => JSON.parse(text) as Answer);
+  if (answers.length !== tries.length)
+    wrong.push(`simulate: ${answers.length} answers for ${tries.length} packets: ${trial.err}`);
+  const simulate = { equal: 0, undecided: 0, wrong: 0 };
+  const simulated = tries.map(({ line }, i) => compared(answers[i]!, line.real));
+  for (const [i, { line, name }] of tries.entries()) {
+    const answer = answers[i]!;
+    const how = simulated[i]!;
+    simulate[how]++;
+    if (how === "wrong")
+      wrong.push(`${name}: real ${line.real}, simulate ${answer.verdict} (${answer.delivery})`);
+    if (how === "undecided" && answer.assumptions.length === 0 && answer.reason === undefined)
+      wrong.push(`${name}: simulate is undecided without a reason`);
+  }
+
+  const bypasses = tries.map(({ line }, i) => bypassed(line) && !routed(answers[i]!));
+  const run = fwcheck(["audit", path, "--json"]);
+  const report = JSON.parse(run.out) as Audit;
+  const audit = { found: 0, doubted: 0, missed: 0, exit: run.code };
+  let falseMust = 0;
+  const covering = tries.map(({ tried }) =>
+    report.findings.filter((finding) => covers(finding, tried) !== false),
+  );
+  for (const [i, { line, tried, name }] of tries.entries()) {
+    if (bypasses[i]) {
+      if (covering[i]!.length > 0) audit.found++;
+      else if (report.inconclusive.length > 0) audit.doubted++;
+      else {
+        audit.missed++;
+        wrong.push(`${name}: real open, wanted ${line.wanted}: no finding, nothing inconclusive`);
+      }
+    }
+    const contradicts = (finding: Finding): boolean =>
+      line.real !== "open" ||
+      (line.kind === "published" && line.wanted === "open" && shows(finding, tried.packet));
+    for (const finding of report.findings)
+      if (finding.certainty === "must" && covers(finding, tried) === true && contradicts(finding)) {
+        falseMust++;
+        wrong.push(`${name}: real ${line.real}, wanted ${line.wanted}, but must: ${finding.id}`);
+      }
+  }
+  if (run.code === 0 && bypasses.includes(true))
+    wrong.push("audit exits 0 on a host that is open against its owner's rules");
+
+  const fixing = fwcheck(["fix", path, "--format", "script", "--json"]);
+  const rules = fixing.out === "" ? null : (JSON.parse(fixing.out) as Fix);
+  const fix = { holds: rules?.holds === true, failed: rules?.failed.length ?? 0, left: 0, exit: fixing.code };
+  if (fix.holds === false) wrong.push(`fix holds no proof: ${rules?.failed.join("; ") ?? fixing.err}`);
+  else {
+    const { rulesets } = readRuleset([{ name: "fixed", text: rules!.saved }]);
+    const fixed = rulesets.length === 0 ? snapshot.rulesets : rulesets;
+    const host = readHost(snapshot.sources, fixed);
+    for (const [i, { line, tried, name }] of tries.entries()) {
+      const { verdict } = new Simulator(fixed, host).packet(readPacket(tried.packet) as Packet);
+      if (bypasses[i] && verdict !== "drop" && verdict !== "reject") {
+        fix.left++;
+        if (
+          !named(rules!.failed, covering[i]!, report) &&
+          (verdict === "accept" || covering[i]!.length === 0)
+        )
+          wrong.push(`${name}: still ${verdict} with the fix, which does not name it`);
+      }
+      // Where nothing measured what the owner wants of egress, the audit's own finding says it.
+      const allowed =
+        line.kind === "egress" && line.wanted == null
+          ? covering[i]!.length === 0
+          : line.kind !== "direct" && line.wanted === "open";
+      if (
+        line.real === "open" &&
+        simulated[i] === "equal" &&
+        allowed &&
+        (verdict === "drop" || verdict === "reject")
+      )
+        wrong.push(`${name}: real and wanted open, ${verdict} with the fix`);
+    }
+    if (fix.left > 0 && fix.exit === 0) wrong.push("fix exits 0 and leaves lines open");
+  }
+  return { lines: lines.length, simulate, audit, falseMust, fix, wrong, rules };
+}
+
+/** Open although the owner's own rules say no. */
+export const bypassed = ({ real, wanted }: Line): boolean =>
+  real === "open" && (wanted === "closed" || wanted === "refused");
+
+/** Whether the witness is this packet; `by` alone is a projection that forgets source ports, lengths and the like. */
+function shows({ witness, assume }: Finding, packet: Sent): boolean {
+  const { sport, ttl, flags, ...rest } = witness;
+  const { sport: _, flags: __, ...same } = packet;
+  return (
+    assume === undefined &&
+    sport !== undefined &&
+    Number(sport) >= 1024 &&
+    Object.keys(rest).length === Object.keys(same).length &&
+    Object.entries(same).every(([key, value]) => rest[key as keyof typeof rest] === value)
+  );
+}
+
+/** Whether what is left open names a finding that covers the line, or the doubt about the host that covers it. */
+const named = (failed: readonly string[], findings: readonly Finding[], { inconclusive }: Audit): boolean =>
+  failed.some((sentence) =>
+    findings.length > 0
+      ? findings.some(({ id }) => sentence.includes(id))
+      : inconclusive.some((doubt) => sentence.includes(doubt)),
+  );
+
+/** Whether a `ufw route` rule lets it pass: what a listener on the host itself cannot measure. */
+const routed = ({ path, verdict }: Answer): boolean =>
+  verdict === "accept" &&
+  /^ufw6?-user-forward$/.test(path.findLast((s) => s.table === "filter" && s.step === "rule")?.chain ?? "");
+
+function compared(answer: Answer, real: Real): "equal" | "undecided" | "wrong" {
+  if (answer.verdict === "undecided") return "undecided";
+  if (answer.verdict !== "accept") return real === "open" ? "wrong" : "equal";
+  // A packet that is delivered to a socket nobody opened is answered by a reset or an ICMP error.
+  return real === "open" || (real === "refused" && answer.delivery === "local") ? "equal" : "wrong";
+}
+
+/** A line in a few words. */
+export function nameOf(line: Line): string {
+  if (line.kind === "egress") return `${line.from} -> ${line.dst} ${line.proto}/${line.dport}`;
+  const { packet } = line;
+  return `${line.kind} ${packet.in} ${packet.src} -> ${packet.dst} ${packet.proto}/${packet.dport}`;
+}
+
+/** A row of the table of hosts. */
+export const row = (name: string, j: Judgement): string =>
+  `| ${[
+    ...[name, j.lines, `${j.simulate.equal}/${j.simulate.undecided}/${j.simulate.wrong}`],
+    ...[`${j.audit.found}/${j.audit.doubted}/${j.audit.missed}`, j.falseMust, j.audit.exit],
+    `${j.fix.holds ? "holds" : "none"}/${j.fix.failed}/${j.fix.left}/${j.fix.exit}`,
+  ].join(" | ")} |`;
+
+export const HEAD =
+  "| host | lines | simulate equal/undecided/wrong | audit found/inconclusive/missed | false must | audit exit | fix proof/failed/left open/exit |\n|---|---|---|---|---|---|---|";
