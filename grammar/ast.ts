@@ -203,6 +203,8 @@ export interface Table {
   readonly line: number;
   /** As written behind the `*`; that it is one of iptables(8) is not checked here. */
   readonly name: string;
+  /** The text has no line with its name: rules outside any table are read as table filter, as iptables(8) does. */
+  readonly implied?: true;
   /** All that stands in it, in the order of the text. */
   readonly entries: readonly (ChainLine | Rule | CommandLine | Comment)[];
   /** Line of its COMMIT; `null` when the text ends or another table starts without one. */

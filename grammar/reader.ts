@@ -19,6 +19,7 @@ type Place = Pick<Diagnostic, "line" | "column" | "found">;
 const UNREADABLE = "expected a rule, a chain, a comment or COMMIT";
 const TOO_LONG = `expected a line of at most ${LONGEST_LINE} characters`;
 const IMPLIED = "rules outside a table: read as table filter";
+const NO_START = "COMMIT outside a table: the table's beginning is missing";
 const NO_TABLE = "no table found: this is not iptables-save output";
 const EMPTY = "no table found: the text is empty";
 
@@ -39,8 +40,6 @@ export class Reader {
   private readonly diagnostics: Diagnostic[] = [];
   private table: Open | null = null;
   private tables = 0;
-  /** The open table was not named by the text. */
-  private implied = false;
   /** Rules were found outside a table, and that was said. */
   private warned = false;
   /** Text outside any table that is being skipped: where it starts, and how many lines so far. */
@@ -111,14 +110,13 @@ export class Reader {
 
   /** A line that cannot be read and need not be of the language: within a table that is an error. */
   private foreign(message: string, place: Place, line = place): void {
-    if (this.table !== null && !this.implied) this.report("error", message, place);
+    if (this.table !== null && this.table.implied !== true) this.report("error", message, place);
     else if (this.skipped === null) this.skipped = { place: { ...line, column: 1 }, count: 1 };
     else this.skipped.count++;
   }
 
   private open(name: string, line: number, implied: boolean): void {
-    this.table = { kind: "table", line, name, entries: [], commit: null };
-    this.implied = implied;
+    this.table = { kind: "table", line, name, ...(implied ? { implied } : {}), entries: [], commit: null };
     this.tables++;
     this.entries.push(this.table);
   }
@@ -131,7 +129,7 @@ export class Reader {
   }
 
   private commit(place: Place): void {
-    if (this.table === null) this.foreign(UNREADABLE, place);
+    if (this.table === null) this.report("error", NO_START, place);
     else {
       this.settle();
       this.table.commit = place.line;
@@ -141,7 +139,7 @@ export class Reader {
 
   /** Ends a table that has no COMMIT. */
   private close(line: number): void {
-    if (this.table !== null && !this.implied) {
+    if (this.table !== null && this.table.implied !== true) {
       const message = `missing COMMIT: table ${cut(this.table.name)} of line ${this.table.line} ends here`;
       this.report("warning", message, { line, column: 1, found: "" });
     }

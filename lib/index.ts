@@ -92,7 +92,13 @@ export { graphSvg, type SvgOptions } from "./report/svg.ts";
 export { fixText, packetFlags, packetText } from "./report/text.ts";
 export { type Detail, flowText, type TraceOptions, traceText, verdictText } from "./report/trace.ts";
 export { WAY_STYLE, type WayOptions, waySvg } from "./report/way.ts";
-export { type Loaded, readRuleset, type SourceDiagnostic } from "./rules/load.ts";
+export {
+  type Conflict,
+  type Loaded,
+  readRuleset,
+  type SourceDiagnostic,
+  type TablePlace,
+} from "./rules/load.ts";
 export { printRule, printRuleset } from "./rules/print.ts";
 export {
   type Chain,

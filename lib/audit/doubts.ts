@@ -13,8 +13,8 @@ import { purposeOf } from "./purpose.ts";
 /** What could not be settled, a sentence each. */
 export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
   const out: string[] = [...host.doubts];
-  for (const { family, elsewhere } of rulesets)
-    out.push(...(elsewhere ?? []).map((sentence) => `IPv${family}: ${sentence}`));
+  for (const { family, doubts } of rulesets)
+    out.push(...doubts.map((sentence) => `IPv${family}: ${sentence}`));
   const publishes = host.containers.some((c) => c.published.length > 0);
   const docker =
     publishes ||

@@ -522,7 +522,7 @@ class Drawing {
   }
 
   private notes(): string[] {
-    const out = [...(this.ruleset.elsewhere ?? [])];
+    const out = [...this.ruleset.doubts];
     let [empty, uncalled, folded] = [0, 0, 0];
     for (const [table, { chains }] of this.ruleset.tables)
       for (const chain of chains.values()) {

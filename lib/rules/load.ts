@@ -14,8 +14,9 @@ import {
 } from "../../grammar/index.ts";
 import type { Family } from "../packet/field.ts";
 import { Chains, OpenChain, reportLoops } from "./chains.ts";
-import type { Release } from "./extension.ts";
-import { LoadedRule, Loader, PROTO_NAMES, type RuleReport } from "./plan.ts";
+import { TextDoubts } from "./doubts.ts";
+import { familySign } from "./family.ts";
+import { LoadedRule, Loader, type RuleReport } from "./plan.ts";
 import { BUILT_IN, type Chain, isTableName, type Ruleset, type Table, type TableName } from "./ruleset.ts";
 
 /** A diagnostic with the name of the file it is about. */
@@ -24,41 +25,74 @@ export interface SourceDiagnostic extends Diagnostic {
   readonly source: string;
 }
 
+/** Where a table is declared. */
+export interface TablePlace {
+  /** Name of the file. */
+  readonly source: string;
+  /** 1-based line of its `*name`. */
+  readonly line: number;
+}
+
+/** A table that the texts give twice, with different rules: which of them the kernel runs is unknown. */
+export interface Conflict {
+  /** 4 for iptables, 6 for ip6tables. */
+  readonly family: Family;
+  /** Which table it is. */
+  readonly table: TableName;
+  /** The two places, in the order of the texts. */
+  readonly places: readonly [TablePlace, TablePlace];
+}
+
 /** What was read from one or more texts: at most one ruleset a family. */
 export interface Loaded {
   /** At most one a family, IPv4 first. */
   readonly rulesets: readonly Ruleset[];
   /** In the order of the files and their lines, syntax before meaning. */
   readonly diagnostics: readonly SourceDiagnostic[];
+  /** Tables that are given twice with different rules. The ruleset holds the later one, and a doubt names both. */
+  readonly conflicts: readonly Conflict[];
 }
 
 type Report = (severity: "error" | "warning", message: string, line: number, found?: string) => void;
 
+/** A table with the text it was read from. */
+interface ReadTable {
+  readonly place: TablePlace;
+  readonly table: Table;
+  /** Its lines without counters: two captures of one host differ in them. */
+  body(): string;
+}
+
 /**
  * Reads rulesets from the texts of iptables-save and ip6tables-save. The family of each dump is told from its own
- * comment line or its contents. Where a table comes twice in one family, the later one counts, as for
- * iptables-restore(8), and a warning says so.
+ * comment line or its contents. Whatever makes a text unreliable is a sentence in the ruleset's `doubts`.
  *
- * @param inputs texts with the names under which diagnostics speak of them
+ * @param inputs texts with the names that diagnostics use
  * @returns at most one ruleset a family (4 first), and what is wrong with the texts; it never throws on a text
  */
 export function readRuleset(
   inputs: readonly { readonly name: string; readonly text: string; readonly family?: Family }[],
 ): Loaded {
   const diagnostics: SourceDiagnostic[] = [];
-  const tables = new Map<Family, { source: string; tables: Map<TableName, Table> }>();
-  const backends = new Backends();
+  const conflicts: Conflict[] = [];
+  const tables = new Map<Family, Map<TableName, ReadTable>>();
+  const doubts = new TextDoubts();
   for (const input of inputs) {
     const { document, diagnostics: found } = parse(input.text);
-    for (const d of found) diagnostics.push({ ...d, source: input.name });
-    const lost = new Set(found.flatMap((d) => (d.severity === "error" ? [d.line] : [])));
-    const families = new Set<Family>();
     const lines = new LazyLines(input.text);
-    backends.read(document, input.family);
-    for (const [family, syntax] of byFamily(document, input.family)) {
+    /** Lines of which nothing is kept. */
+    const lost = new Set<number>();
+    for (const d of found) {
+      diagnostics.push({ ...d, source: input.name });
+      if (d.severity === "error") lost.add(d.line);
+    }
+    const families = new Set<Family>(input.family === undefined ? [] : [input.family]);
+    doubts.comments(document, input.family);
+    for (const { family, syntax, contradicted } of byFamily(document, input.family)) {
       const report: Report = (severity, message, line, text = "") => {
         const column = Math.max(0, text === "" ? 0 : lines.at(line).indexOf(text)) + 1;
         diagnostics.push({ severity, message, line, column, found: text.slice(0, 80), source: input.name });
+        if (severity === "error") doubts.fault(family, input.name, line, message);
       };
       const ruleReport = (rule: RuleSyntax, message: string, text: string, option?: ShapeOption): void => {
         const line = lines.at(rule.line);
@@ -69,11 +103,12 @@ export function readRuleset(
           severity: "error",
           message,
           line: rule.line,
-          // A value that was quoted does not stand there as it reads; its option does.
+          // A quoted value differs from its text; its option does not.
           column: (at < 0 ? from : at) + 1,
           found: (at < 0 ? (option?.name ?? "") : text).slice(0, 80),
           source: input.name,
         });
+        doubts.fault(family, input.name, rule.line, message);
       };
       families.add(family);
       if (!isTableName(syntax.name)) {
@@ -86,42 +121,63 @@ export function readRuleset(
         );
         continue;
       }
-      let into = tables.get(family);
-      if (into === undefined) tables.set(family, (into = { source: input.name, tables: new Map() }));
-      if (into.tables.has(syntax.name))
+      if (contradicted)
         report(
-          "warning",
-          `table ${syntax.name} of IPv${family} was already read; this later one counts`,
+          "error",
+          `table ${syntax.name} holds rules of IPv${family === 4 ? 6 : 4}, but the text is of IPv${family}`,
           syntax.line,
           `*${syntax.name}`,
         );
+      doubts.table(family, input.name, syntax);
+      let into = tables.get(family);
+      if (into === undefined) tables.set(family, (into = new Map()));
       const loader = new TableLoader(syntax.name, family, report, ruleReport, lost);
-      into.tables.set(syntax.name, loader.load(syntax));
+      const read: ReadTable = {
+        place: { source: input.name, line: syntax.line },
+        table: loader.load(syntax),
+        body: () =>
+          syntax.entries
+            .map((e) =>
+              lines
+                .at(e.line)
+                .replace(/\[\d+:\d+\]/g, "")
+                .trim(),
+            )
+            .join("\n"),
+      };
+      const before = into.get(syntax.name);
+      into.set(syntax.name, read);
+      if (before === undefined) continue;
+      const same = before.body() === read.body();
+      const first = `${before.place.source}:${before.place.line}`;
+      report(
+        same ? "warning" : "error",
+        `table ${syntax.name} of IPv${family} is given twice, first at ${first}, with ${same ? "the same rules" : "other rules; which of them the kernel runs is not known"}`,
+        syntax.line,
+        `*${syntax.name}`,
+      );
+      if (same) continue;
+      conflicts.push({ family, table: syntax.name, places: [before.place, read.place] });
+      doubts.conflict(family, syntax.name, first, `${input.name}:${syntax.line}`);
     }
-    let first = Number.POSITIVE_INFINITY;
-    for (const line of lost) first = Math.min(first, line);
-    if (lost.size > 0)
-      for (const family of families)
-        backends.say(
-          family,
-          `${lost.size === 1 ? "a line" : `${lost.size} lines`} of ${input.name} could not be read (${lost.size === 1 ? "" : "the first is "}line ${first}): what stands there is not known`,
-        );
+    doubts.lost(families, input.name, lost, (line) => lines.at(line));
   }
   const rulesets = ([4, 6] as const).flatMap((family): Ruleset[] => {
     const into = tables.get(family);
     if (into === undefined) return [];
-    const elsewhere = backends.said(family);
-    const release = backends.releases.get(family);
+    const release = doubts.releases.get(family);
+    const [first] = into.values();
     return [
       {
         family,
-        ...into,
+        source: first!.place.source,
+        tables: new Map([...into].map(([name, { table }]) => [name, table])),
+        doubts: doubts.of(family),
         ...(release === undefined ? {} : { release }),
-        ...(elsewhere.length === 0 ? {} : { elsewhere }),
       },
     ];
   });
-  return { rulesets, diagnostics };
+  return { rulesets, diagnostics, conflicts };
 }
 
 /** Column (from 0) where an option of a rule stands in its line: the n-th time its name stands there as a word. */
@@ -150,83 +206,38 @@ class LazyLines {
   }
 }
 
-/**
- * What the comments of the save programs say of other rules: a packet meets those of both backends, and what belongs to
- * nftables alone is in neither's output (iptables/xshared.c, iptables/xtables-save.c).
- */
-class Backends {
-  private readonly sentences = new Map<Family, Set<string>>([
-    [4, new Set()],
-    [6, new Set()],
-  ]);
-  private readonly printed = new Map<Family, Set<string>>();
-  /** Of the program that printed last. */
-  readonly releases = new Map<Family, Release>();
-
-  read(document: Document, given: Family | undefined): void {
-    let family: Family = given ?? 4;
-    for (const { kind, ...entry } of document.entries) {
-      if (kind !== "comment" || !("text" in entry)) continue;
-      const { text } = entry;
-      const program =
-        /Generated by (ip6?tables|xtables)(-nft|-legacy)?-save v(\d+)\.(\d+)\.(\d+)( \(nf_tables\))?/.exec(
-          text,
-        );
-      if (program !== null) {
-        family = given ?? (program[1] === "ip6tables" ? 6 : 4);
-        const nft = program[1] === "xtables" || program[2] === "-nft" || program[6] !== undefined;
-        this.releases.set(family, [Number(program[3]), Number(program[4]), Number(program[5])]);
-        this.printed.set(family, (this.printed.get(family) ?? new Set()).add(nft ? "nft" : "legacy"));
-      }
-      const legacy = /Warning: ip(6?)tables-legacy tables present/.exec(text);
-      if (legacy !== null)
-        this.say(
-          given ?? (legacy[1] === "6" ? 6 : 4),
-          "the rules were printed by iptables-nft, and iptables-legacy has rules, too: a packet meets both, and those of iptables-legacy are not here (iptables-legacy-save prints them)",
-        );
-      const native = /Table `(\S+)' (?:is incompatible|contains incompatible)/.exec(text);
-      if (native !== null)
-        this.say(
-          family,
-          `table ${native[1]} has chains or rules that only nft can print: a packet meets them, and they are not here (nft list ruleset prints them)`,
-        );
-    }
-  }
-
-  said(family: Family): string[] {
-    const both = (this.printed.get(family)?.size ?? 0) > 1;
-    return [
-      ...this.sentences.get(family)!,
-      ...(both
-        ? [
-            "the inputs hold rules of iptables-nft and of iptables-legacy: a packet meets both, and of each table only the later one was read",
-          ]
-        : []),
-    ];
-  }
-
-  say(family: Family, sentence: string): void {
-    this.sentences.get(family)!.add(sentence);
-  }
+/** A table with the family it is read as. */
+interface FamilyTable {
+  readonly family: Family;
+  readonly syntax: TableSyntax;
+  /** Its rules can only be of the other family. */
+  readonly contradicted: boolean;
 }
 
-/** Tells the family of each table: by the comment of the program that printed it, else by what the dump holds. */
-function byFamily(document: Document, given: Family | undefined): [Family, TableSyntax][] {
-  if (given !== undefined)
-    return document.entries.flatMap((e) => (e.kind === "table" ? [[given, e] as [Family, TableSyntax]] : []));
-  const out: [Family, TableSyntax][] = [];
+/**
+ * Finds the family of each table: the given one, else that of the program in the comment above it, else that of its
+ * rules.
+ */
+function byFamily(document: Document, given: Family | undefined): FamilyTable[] {
+  const out: FamilyTable[] = [];
   let dump: TableSyntax[] = [];
   const names = new Set<string>();
   let said: Family | undefined;
   const flush = (): void => {
-    const family = said ?? (dump.some(looksLikeIPv6) ? 6 : 4);
-    for (const table of dump) out.push([family, table]);
+    const printed = given ?? said;
+    const family = printed ?? (dump.some((t) => familySign(t, "likely") === 6) ? 6 : 4);
+    for (const syntax of dump) {
+      const sign = familySign(syntax, "certain");
+      // The program's own comment against the family that the caller gives.
+      const other = given !== undefined && said !== undefined && said !== given;
+      out.push({ family, syntax, contradicted: other || (sign !== undefined && sign !== family) });
+    }
     dump = [];
     names.clear();
   };
   for (const entry of document.entries) {
     if (entry.kind === "table") {
-      // The same table again without a word between: another dump, perhaps of the other family.
+      // The same table again without a comment between them: another dump, perhaps of the other family.
       if (names.has(entry.name)) flush();
       dump.push(entry);
       names.add(entry.name);
@@ -242,27 +253,6 @@ function byFamily(document: Document, given: Family | undefined): [Family, Table
   }
   flush();
   return out;
-}
-
-const V6_NAMES = new Set(["icmp6", "rt", "hl", "eui64", "frag", "hbh", "dst", "mh", "ipv6header", "srh"]);
-const ADDRESS_NAMES = new Set(["-s", "-d", "--source", "--destination", "--src", "--dst"]);
-
-/** Whether the rules of a table can only be ip6tables'; the first address settles it. */
-function looksLikeIPv6(table: TableSyntax): boolean {
-  for (const entry of table.entries) {
-    if (entry.kind !== "rule") continue;
-    for (const o of entry.shape.options) {
-      const value = o.count === 0 ? "" : entry.value(o.at);
-      if (ADDRESS_NAMES.has(o.name)) {
-        if (value.includes(":")) return true;
-        if (value.includes(".")) return false;
-      }
-      if (PROTO_NAMES.has(o.name) && (value === "ipv6-icmp" || value === "icmpv6")) return true;
-      if (o.name === "-m" && V6_NAMES.has(value)) return true;
-      if (o.name === "--reject-with" && value.startsWith("icmp6")) return true;
-    }
-  }
-  return false;
 }
 
 /** Reads one table, entry by entry. */
@@ -357,7 +347,7 @@ class TableLoader {
     const before = this.chains.all.get(entry.name);
     if (before === undefined) this.declare(entry.name, policy, entry.counters, entry.line);
     else if (entry.command === "-P") before.policy = policy;
-    else this.report("warning", `chain ${entry.name} is declared twice`, entry.line, entry.name);
+    else this.report("error", `chain ${entry.name} is declared twice`, entry.line, entry.name);
   }
 
   private isBuiltIn(chain: string): boolean {

@@ -105,10 +105,10 @@ export interface Ruleset {
   /** By name. */
   readonly tables: ReadonlyMap<TableName, Table>;
   /**
-   * Where a packet meets other rules besides these: the text says so, or lines of it could not be read. A sentence each;
-   * absent where there is nothing to say.
+   * Why these may not be all the rules that a packet meets, or not as the kernel has them: the text names other rules,
+   * lines of it could not be read, it is cut off, or a table is given twice. A sentence each.
    */
-  readonly elsewhere?: readonly string[];
+  readonly doubts: readonly string[];
 }
 
 /** A chain by its table and name. */

@@ -63,7 +63,7 @@ export function verdicts(
   const codes = new Uint8Array(size).fill(VERDICTS.indexOf("undecided"));
   const truths = options.assume ?? new Map<string, boolean>();
   const ruleset = rulesets.find((r) => r.family === packets.family) ?? {
-    ...{ family: packets.family, source: "", tables: new Map() },
+    ...{ family: packets.family, source: "", tables: new Map(), doubts: [] },
   };
   const engine = new BatchEngine(Program.of(ruleset, host), truths);
   for (let first = 0; first < size; first += TOGETHER) {

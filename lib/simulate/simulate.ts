@@ -138,7 +138,7 @@ export class Simulator {
     let program = this.programs.get(packet.family);
     if (program === undefined) {
       // A family without rules: the kernel lets everything through.
-      program = Program.of({ family: packet.family, source: "", tables: new Map() }, this.host);
+      program = Program.of({ family: packet.family, source: "", tables: new Map(), doubts: [] }, this.host);
       this.programs.set(packet.family, program);
     }
     return program;

@@ -193,7 +193,8 @@ describe("a text", () => {
       "nat 1",
       [
         "warning 1:1 skipped a line of text outside any table | $ su",
-        "warning 7:1 skipped 4 lines of text outside any table | $ ls",
+        "warning 7:1 skipped 3 lines of text outside any table | $ ls",
+        "error 10:1 COMMIT outside a table: the table's beginning is missing | COMMIT",
       ],
     ],
     [

@@ -2,7 +2,10 @@ import type { Document, Table } from "fwcheck/grammar";
 
 type Entry = Document["entries"][number] | Table["entries"][number];
 
-/** A document as plain data; without lines, so that what was printed anew can be compared. */
+/**
+ * A document as plain data; without lines and without what printing adds, so that
+ * what was printed anew can be compared.
+ */
 export function plain(document: Document, { lines = false } = {}): unknown {
   const shown = (line: number): object => (lines ? { line } : {});
   const entry = (e: Entry): unknown => {
@@ -12,8 +15,9 @@ export function plain(document: Document, { lines = false } = {}): unknown {
     }
     const { line, ...rest } = e;
     if (rest.kind !== "table") return { ...rest, ...shown(line) };
-    const { commit, ...table } = rest;
-    return { ...table, ...shown(line), ...(lines ? { commit } : {}), entries: rest.entries.map(entry) };
+    const { commit, implied, ...table } = rest;
+    const lost = lines ? { commit, implied } : {};
+    return { ...table, ...shown(line), ...lost, entries: rest.entries.map(entry) };
   };
   return document.entries.map(entry);
 }

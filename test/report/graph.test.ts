@@ -158,8 +158,8 @@ test("a chain of fwcheck's own, and one that a stranger named alike in another t
 
 test("rules that stand elsewhere are told", () => {
   const { ruleset, host } = read(filter([]));
-  const elsewhere = ["nftables has rules, too"];
-  expect(chainGraph({ ...ruleset, elsewhere }, host, { all: true }).notes).toEqual(elsewhere);
+  const doubts = ["nftables has rules, too"];
+  expect(chainGraph({ ...ruleset, doubts }, host, { all: true }).notes).toEqual(doubts);
 });
 
 test("a chain with a hook's name in a table that does not hang on it is nobody's", () => {
