@@ -1,6 +1,5 @@
 /** Rules of the owner's that allow what Docker drops before they can speak. */
-import { prefixRange } from "../packet/address.ts";
-import { is, within } from "../packet/predicate.ts";
+import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { type States, valueIn } from "../reach/state.ts";
@@ -23,7 +22,7 @@ export function ineffective(q: Question, seen: Seen, wanted: Seen): Way[] {
   const allowed = diagrams.mask(wanted.allowed, q.union(q.firsts(wanted.endings), isAccepted));
   const dead = diagrams.minus(diagrams.mask(allowed, stopped), served(q, seen));
   return q.host.bridges.flatMap((bridge): Way[] => {
-    const set = diagrams.mask(subnetsOf(q, bridge), dead);
+    const set = diagrams.mask(q.set(q.subnets(bridge)), dead);
     const group: Group = {
       kind: "ineffective-allow",
       listen: null,
@@ -68,12 +67,4 @@ function served(q: Question, { endings, allowed }: Seen): Node {
       });
     }),
   );
-}
-
-/** Packets for the addresses behind a bridge. */
-function subnetsOf(q: Question, bridge: string): Node {
-  const ranges = q.host.routes
-    .filter((r) => r.family === q.ruleset.family && r.dev === bridge && r.type === "unicast")
-    .map((r) => prefixRange(r.to));
-  return ranges.length === 0 ? EMPTY : q.set(within("dst", ranges));
 }

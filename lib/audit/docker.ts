@@ -102,6 +102,21 @@ export function gatewayMode(ruleset: Ruleset, bridge: string): "nat" | "nat-unpr
 export const publishing = (program: Program): readonly BoundRule[] =>
   ["DOCKER", "DOCKER-INGRESS"].flatMap((chain) => program.chain("nat", chain)?.rules ?? []);
 
+/** Host ports that Docker's DNAT rules publish, as `PROTOCOL PORT` (`17 53`): a rule can name a range. */
+export function servedPorts(program: Program): ReadonlySet<string> {
+  const served = new Set<string>();
+  for (const { rule, effect } of publishing(program)) {
+    if (effect.kind !== "nat") continue;
+    const proto = headerOf(rule).proto?.value;
+    for (const { values } of rule.matches) {
+      const ports = values.dport?.value as readonly [number, number] | undefined;
+      for (let port = ports?.[0] ?? 1; ports !== undefined && port <= ports[1]; port++)
+        served.add(`${proto} ${port}`);
+    }
+  }
+  return served;
+}
+
 /** The ruleset as if Docker had written no rule. */
 export const withoutDocker = (ruleset: Ruleset, host: Host): Ruleset =>
   without(ruleset, (rule) => isDockerRule(rule, host));

@@ -7,7 +7,7 @@ import { prefixRange, within } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, targetName } from "../rules/ruleset.ts";
-import { publishing } from "./docker.ts";
+import { servedPorts } from "./docker.ts";
 import { purposeOf } from "./purpose.ts";
 
 /** What could not be settled, a sentence each. */
@@ -93,16 +93,7 @@ export function unpublished(program: Program, host: Host): string[] {
   const { family } = program.ruleset;
   if (family === 6) return []; // docker-proxy serves IPv6 where the container has none, and INPUT governs it.
   if (host.daemon.backend === "nftables" || host.daemon.iptables === false) return [];
-  const served = new Set<string>();
-  for (const { rule, effect } of publishing(program)) {
-    if (effect.kind !== "nat") continue;
-    const proto = rule.matches[0]?.values.proto?.value;
-    for (const match of rule.matches) {
-      const ports = match.values.dport?.value as readonly [number, number] | undefined;
-      for (let port = ports?.[0] ?? 1; ports !== undefined && port <= ports[1]; port++)
-        served.add(`${proto} ${port}`);
-    }
-  }
+  const served = servedPorts(program);
   // A routed network has no DNAT: its ports are published at the containers' own addresses.
   const routed = host.networks
     .filter((n) => n.gateway[family] === "routed")

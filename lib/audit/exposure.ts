@@ -5,7 +5,7 @@ import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import type { States } from "../reach/state.ts";
-import { publishing } from "./docker.ts";
+import { servedPorts } from "./docker.ts";
 import { type Endpoint, type Exposure, endpointOf, type Listen, type Means } from "./finding.ts";
 import { isAccepted } from "./intent.ts";
 import type { Question } from "./question.ts";
@@ -24,7 +24,8 @@ export function exposure(q: Question, port: Port, all: Node): Exposure {
   const { means, proto, endpoint, listen, target } = port;
   const unexpected = q.expected === null ? EMPTY : diagrams.minus(diagrams.mask(q.known, all), q.expected);
   const of = (set: Node): Pick<Exposure, "in" | "from" | "by" | "witness"> => {
-    const by = q.words.who(set, q.outside);
+    // A port that listens on all addresses can be open on some of them only.
+    const by = q.words.who(set, q.outside, listen.address === null);
     const inputs = q.outside.filter((name) => by.some((who) => who.in.includes(name)));
     const { packet } = q.witness(set, by[0]?.in[0] ?? null, target);
     return { in: inputs, from: q.words.from(set), by, witness: packetJson(packet) };
@@ -47,7 +48,7 @@ export function proxied(q: Question, endings: readonly Ending<States>[], exposur
   if (ports.length === 0) return;
   const local = q.union(q.firsts(endings), (e) => isAccepted(e) && e.delivery === "local");
   for (const { proto, port, ip } of ports) {
-    const all = diagrams.mask(q.set(is("proto", proto), is("dport", port)), local);
+    const all = diagrams.mask(q.set(is("proto", proto), is("dport", port), q.unicast), local);
     if (diagrams.mask(q.known, all) === EMPTY) continue;
     const target = { proto: [proto], dport: [port] };
     const listen = { address: null, port };
@@ -68,19 +69,12 @@ export interface ProxyPort {
 export function proxyPorts(q: Question): ProxyPort[] {
   const { family } = q.ruleset;
   if (family !== 6 || q.host.daemon.proxy === false || q.host.daemon.backend === "nftables") return [];
-  const served = new Set(
-    publishing(q.full.program).flatMap(({ rule }) =>
-      rule.matches.flatMap(({ values }) => {
-        const ports = values.dport?.value as readonly [number, number] | undefined;
-        return ports === undefined ? [] : [ports[0]];
-      }),
-    ),
-  );
+  const served = servedPorts(q.full.program);
   return q.host.containers.flatMap((c) =>
     c.hostNetwork || c.addresses[0] === undefined
       ? []
       : c.published
-          .filter((p) => p.family === family && !served.has(p.hostPort))
+          .filter((p) => p.family === family && !served.has(`${p.proto} ${p.hostPort}`))
           .map((p) => ({ proto: p.proto, port: p.hostPort, ip: c.addresses[0]! })),
   );
 }

@@ -20,6 +20,26 @@ const SENDABLE: Readonly<Record<Family, Predicate>> = {
   6: not(within("src", prefixes(6, "::/127", "fe80::/10"))),
 };
 
+const MULTICAST: Readonly<Record<Family, readonly Range[]>> = {
+  4: prefixes(4, "224.0.0.0/4"),
+  6: prefixes(6, "ff00::/8"),
+};
+
+/** Packets for the host's own addresses with a source that others can have. */
+function sendable(host: Host, family: Family): Predicate {
+  const own = host.interfaces.flatMap((i) => i.addresses).filter((a) => a.family === family);
+  const here = within(
+    "dst",
+    own.map((a): Range => [a.address, a.address]),
+  );
+  return and(
+    comesIn(host),
+    SENDABLE[family],
+    own.length === 0 ? ANY : here,
+    not(within("src", ownAddresses(host, family).broadcast)),
+  );
+}
+
 /** What to hold the host against, and how much it may cost. */
 export interface AuditOptions {
   /** The published ports that may be open, and to whom: every other exposure is marked as unexpected. */
@@ -43,6 +63,10 @@ export class Question {
   readonly full: Reach;
   readonly mine: Reach;
   readonly inconclusive = new Set<string>();
+  /** Packets for one address, not for a group. */
+  readonly unicast: Predicate;
+  /** Packets for the host's own addresses with a source that others can have. */
+  private readonly sendable: Predicate;
   /** Packets that come in by one of the interfaces that the host has. */
   readonly known: Node;
   /** Packets whose exposure is expected; `null` where nobody said what is. */
@@ -66,14 +90,22 @@ export class Question {
     const mine = Program.of(this.owner, host);
     const named = [fromOutside(host), ...[...this.outside, ...host.bridges].map((name) => is("in", name))];
     const ports = host.containers.flatMap((c) => c.published.map((p) => is("dport", p.hostPort)));
-    const protocols = Object.values(PROTO).map((number) => is("proto", number));
+    const protocols = [
+      ...Object.values(PROTO),
+      ...host.containers.flatMap((c) => c.published.map((p) => p.proto)),
+    ].map((number) => is("proto", number));
+    this.sendable = sendable(host, ruleset.family);
+    this.unicast = not(within("dst", MULTICAST[ruleset.family]));
     this.domain = Domain.of(
       ruleset.family,
       [
         vocabularyOf(full),
         vocabularyOf(mine),
         {
-          predicates: [...named, ...protocols, ...ports, is("sport", 40000), is("flags", 2)],
+          predicates: [
+            ...[...named, ...protocols, ...ports, is("sport", 40000), is("flags", 2)],
+            ...[this.sendable, this.unicast, ...host.bridges.map((name) => this.subnets(name))],
+          ],
           given: new Map(),
         },
         { predicates: expect?.map((e) => expected(e, ruleset.family)) ?? [], given: new Map() },
@@ -89,6 +121,17 @@ export class Question {
     this.known = this.domain.diagrams.overAll(this.outside.map((name) => this.domain.set(is("in", name))));
     this.expected =
       expect === undefined ? null : this.domain.set(or(...expect.map((e) => expected(e, ruleset.family))));
+  }
+
+  /** Packets for the addresses that the routes have on a bridge. */
+  subnets(bridge: string): Predicate {
+    const routes = this.host.routes.filter(
+      (r) => r.family === this.ruleset.family && r.dev === bridge && r.type === "unicast",
+    );
+    return within(
+      "dst",
+      routes.map((r) => prefixRange(r.to)),
+    );
   }
 
   set(...all: Predicate[]): Node {
@@ -152,22 +195,8 @@ export class Question {
 
   /** Packets for the host itself whose source the kernel takes (no rule is asked): who can send anything at all. */
   private possible(): Node {
-    const own = this.host.interfaces
-      .flatMap((i) => i.addresses)
-      .filter((a) => a.family === this.ruleset.family);
-    const here = within(
-      "dst",
-      own.map((a): Range => [a.address, a.address]),
-    );
     const { full } = this;
-    const start = full.start(
-      and(
-        comesIn(this.host),
-        SENDABLE[this.ruleset.family],
-        own.length === 0 ? ANY : here,
-        not(within("src", ownAddresses(this.host, this.ruleset.family).broadcast)),
-      ),
-    );
+    const start = full.start(this.sendable);
     const taken = full
       .choose(alone(start), full.program.refused)
       .flatMap(({ state, outcome }) => (outcome === null ? full.choose(state, full.program.routesIn) : []))

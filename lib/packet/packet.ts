@@ -202,7 +202,11 @@ const HEADERS: ReadonlyMap<number, number> = new Map([
 ]);
 
 /** The least length of a packet that has its headers whole; a fragment behind the first has IP's alone. */
-const leastLength = ({ family, proto, fragment }: Packet): number =>
+export const leastLength = ({
+  family,
+  proto,
+  fragment,
+}: Pick<Packet, "family" | "proto" | "fragment">): number =>
   (family === 4 ? 20 : 40) + (fragment === 1 ? 0 : (HEADERS.get(proto) ?? 0));
 
 const NUMBERS = {

@@ -15,7 +15,7 @@ import {
   successor,
   tracksPorts,
 } from "../packet/field.ts";
-import type { Packet } from "../packet/packet.ts";
+import { leastLength, type Packet } from "../packet/packet.ts";
 import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { freshCases, loose } from "../path/fresh.ts";
@@ -643,13 +643,29 @@ export interface Witness {
 /** Values a person would choose, tried in order where the set allows them. */
 export type Preferences = Partial<Record<Field, readonly Scalar[]>>;
 
-/** A value out of several that a packet can have: `readPacket` takes no length without headers, and no header for a protocol. */
-function plausible(field: Field, [least, most]: readonly [Scalar, Scalar], family: Family): Scalar {
-  if (field === "length") return Math.min(most as number, Math.max(least as number, PLAUSIBLE_LENGTH));
-  if (field !== "proto" || family === 4) return least;
+/**
+ * A value of an interval that `readPacket` accepts: no length without headers, no IPv6 extension header as protocol, and
+ * no interface name with control characters. `undefined` where the interval holds none.
+ */
+function plausible(
+  field: Field,
+  [least, most]: readonly [Scalar, Scalar],
+  packet: Pick<Packet, "family" | "proto">,
+): Scalar | undefined {
+  if (typeof least === "string") {
+    const [base] = least.replaceAll(LAST_NAME, "").split("\0") as [string];
+    return [base, `${base}0`, `${base}x`].find(
+      (name) => name >= least && (name < most || most === LAST_NAME),
+    );
+  }
+  if (field === "length") {
+    const length = Math.max(least as number, Math.min(most as number, PLAUSIBLE_LENGTH));
+    return length < leastLength(packet) ? undefined : length;
+  }
+  if (field !== "proto" || packet.family === 4) return least;
   let proto = least as number;
-  while (proto < (most as number) && isExtension(proto)) proto++;
-  return proto;
+  while (proto <= (most as number) && isExtension(proto)) proto++;
+  return proto > (most as number) ? undefined : proto;
 }
 
 const PLAUSIBLE_LENGTH = 100;
@@ -673,14 +689,20 @@ export function witness(domain: Domain, set: Node, preferences: Preferences): Wi
       at = kid;
       return;
     }
-    let done = false;
-    const node = at;
-    diagrams.edges(node, (kid, first) => {
-      if (done || kid === EMPTY) return;
-      done = true;
-      at = kid;
-      values.set(field, plausible(field, domain.interval(level, first), domain.family));
+    const packet = { family: domain.family, proto: (values.get("proto") as number | undefined) ?? PROTO.tcp };
+    let found: { readonly kid: Node; readonly value: Scalar; readonly accepted: boolean } | undefined;
+    diagrams.edges(at, (kid, first, last) => {
+      if (kid === EMPTY) return;
+      for (let ordinal = first; ordinal <= last && found?.accepted !== true; ordinal++) {
+        const interval = domain.interval(level, ordinal);
+        const value = plausible(field, interval, packet);
+        if (value !== undefined) found = { kid, value, accepted: true };
+        else found ??= { kid, value: interval[0], accepted: false };
+      }
     });
+    if (found === undefined) return;
+    at = found.kid;
+    values.set(field, found.value);
   };
   const seen = new Set<Field>();
   domain.variables.forEach((variable, level) => {

@@ -1,0 +1,59 @@
+/** Hosts whose routing tables are not whole: every entry left out, one at a time, and the audit gives an answer. */
+import { readFileSync } from "node:fs";
+import { audit, type HostSources, type Ruleset, readHost, readRuleset } from "fwcheck";
+import { expect, test } from "vitest";
+import { examples, hostSources } from "../capture.ts";
+
+const CAPTURE = `${examples}ufw-docker-28.5`;
+
+/** The sources of a host with one of its listings changed. */
+type Edit = (entries: readonly Record<string, unknown>[]) => readonly unknown[];
+
+function changed(
+  sources: HostSources,
+  kind: "route" | "addr" | "rule",
+  which: number,
+  edit: Edit,
+): HostSources {
+  const listings = (sources[kind] ?? []).map((source, i) =>
+    i === which ? { ...source, text: JSON.stringify(edit(JSON.parse(source.text))) } : source,
+  );
+  return { ...sources, [kind]: listings };
+}
+
+/** Every edit of a host: each listing without one of its entries, and without all of one type. */
+function* edits(sources: HostSources): Generator<readonly [string, HostSources]> {
+  for (const kind of ["route", "addr", "rule"] as const)
+    for (const [which, source] of (sources[kind] ?? []).entries()) {
+      const entries = JSON.parse(source.text) as Record<string, unknown>[];
+      for (const [at, entry] of entries.entries())
+        yield [
+          `${kind} without ${JSON.stringify(entry).slice(0, 90)}`,
+          changed(sources, kind, which, (all) => all.filter((_, i) => i !== at)),
+        ];
+      if (kind !== "route") continue;
+      for (const type of ["local", "broadcast", "anycast", "multicast"])
+        yield [
+          `route ${which} without type ${type}`,
+          changed(sources, kind, which, (all) => all.filter((e) => e.type !== type)),
+        ];
+    }
+}
+
+/** Edits of a host that the audit gives no answer for, with the error's message. */
+function failures(rulesets: readonly Ruleset[], sources: HostSources): string[] {
+  return [...edits(sources)].flatMap(([what, edited]) => {
+    try {
+      audit(rulesets, readHost(edited, rulesets));
+      return [];
+    } catch (error) {
+      return [`${what}: ${error instanceof Error ? error.message : error}`];
+    }
+  });
+}
+
+test("every entry of the routing tables and addresses may be missing", () => {
+  const files = ["iptables-save.txt", "ip6tables-save.txt"].map((name) => `${CAPTURE}/${name}`);
+  const sources = files.map((name) => ({ name, text: readFileSync(name, "utf8") }));
+  expect(failures(readRuleset(sources).rulesets, hostSources(CAPTURE))).toEqual([]);
+}, 120_000);
