@@ -19,10 +19,9 @@ export function egress(q: Question, bridge: string): Flow {
   );
   // Only what the rules on the way out say counts: a route that is missing is nobody's word, and what comes back in by
   // loopback is INPUT's business.
-  const no = q.union(
-    q.mine.send(q.mine.start(from)),
-    (e) => !isAccepted(e) && (e.hook === "OUTPUT" || e.hook === "POSTROUTING"),
-  );
+  const sent = q.mine.send(q.mine.start(from));
+  q.heed(sent.filter((e) => e.verdict === "undecided"));
+  const no = q.union(sent, (e) => !isAccepted(e) && (e.hook === "OUTPUT" || e.hook === "POSTROUTING"));
   const intent = diagrams.over(diagrams.minus(diagrams.not(no), seen.denied), seen.allowed);
   const all = q.union(q.firsts(leaving));
   const blocked = diagrams.minus(all, intent);

@@ -6,7 +6,7 @@ import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
 import type { Step } from "../path/program.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
-import type { Answer } from "../simulate/answer.ts";
+import type { Answer, Outcome } from "../simulate/answer.ts";
 import { type SimulateOptions, Simulator } from "../simulate/simulate.ts";
 import { type RuleNote, ruleNote } from "./note.ts";
 import type { Question } from "./question.ts";
@@ -193,7 +193,7 @@ export function describe(
   // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
   const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);
   const part = rest === EMPTY ? set : rest;
-  const must = q.must(part);
+  const must = q.must(q.domain.diagrams.minus(part, q.undecided));
   const certain = must !== EMPTY;
   const about = certain ? must : part;
   // Of a list that is not given nobody knows whom it holds.
@@ -218,7 +218,7 @@ export function describe(
         ? listed
         : from;
   const opens = group.kind !== "ineffective-allow";
-  if ((actual.verdict === "accept") !== opens || (wish.verdict === "accept") === opens)
+  if (contradicts(actual, opens) || contradicts(wish, !opens))
     q.inconclusive.add(
       `IPv${q.ruleset.family}: the sets and the simulator disagree about ${group.kind} ${proto} ${JSON.stringify(packetJson(packet))}; please report this`,
     );
@@ -239,8 +239,8 @@ export function describe(
       : {
           bans: { by: group.banned.by, from: listed ?? q.words.from(group.banned.set), only: rest === EMPTY },
         }),
-    intended: { verdict: wish.verdict, rule: decider(wish, q.owner), path: wish.path },
-    actual: { verdict: actual.verdict, path: actual.path },
+    intended: { verdict: verdictOf(wish), rule: decider(wish, q.owner), path: wish.path },
+    actual: { verdict: verdictOf(actual), path: actual.path },
     witness: packetJson(packet),
     ...(assume.size === 0
       ? {}
@@ -249,6 +249,24 @@ export function describe(
     depends: q.depends(set),
   };
 }
+
+/** The branches of an answer, or the answer itself where nothing divides it. */
+const outcomesOf = (answer: Answer): readonly Outcome[] => answer.branches ?? [answer];
+
+/**
+ * The verdict of all branches where they share one. An unknown that decides only how the packet is translated makes an
+ * answer undecided, but not its verdict.
+ */
+function verdictOf(answer: Answer): Answer["verdict"] {
+  const [first, ...others] = outcomesOf(answer);
+  return first !== undefined && others.every(({ verdict }) => verdict === first.verdict)
+    ? first.verdict
+    : answer.verdict;
+}
+
+/** Whether a branch has the other verdict than the sets give. A branch that the simulator does not decide has neither. */
+const contradicts = (answer: Answer, accepted: boolean): boolean =>
+  outcomesOf(answer).some(({ verdict }) => verdict !== "undecided" && (verdict === "accept") !== accepted);
 
 /** What the owner's rules say of a packet, as if Docker had written none. */
 function wished(
@@ -264,10 +282,11 @@ function wished(
     asked === "input"
       ? owner().delivered(packet)
       : owner().packet(asked === "output" ? { ...packet, in: null } : packet);
-  if (asked === "routed" || said.verdict !== "accept" || !blocked || actual.sent === null) return said;
+  const sent = outcomesOf(actual).find((outcome) => outcome.sent !== null)?.sent ?? null;
+  if (asked === "routed" || verdictOf(said) !== "accept" || !blocked || sent === null) return said;
   // It is a `ufw route` rule that says no: of the packet as FORWARD sees it.
-  const { dport } = actual.sent;
-  const dst = asked === "input" ? (parseAddress(actual.sent.dst, packet.family) ?? packet.dst) : packet.dst;
+  const { dport } = sent;
+  const dst = asked === "input" ? (parseAddress(sent.dst, packet.family) ?? packet.dst) : packet.dst;
   return owner().packet({ ...packet, dst, ...(asked === "input" && dport !== null ? { dport } : {}) });
 }
 

@@ -33,10 +33,12 @@ export function ingress(q: Question, exposures: Exposure[]): Flow {
   const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(outside)));
   const wanted = explicit(q, q.mine, () => q.mine.arrive(q.mine.start(outside)));
   // An explicit route rule about the translated packet overrides what INPUT says of the untranslated one.
-  const input = q.union(q.mine.deliver(q.mine.start(outside)), isAccepted);
+  const delivered = q.mine.deliver(q.mine.start(outside));
+  const input = q.union(delivered, isAccepted);
   const intent = diagrams.over(diagrams.minus(input, seen.denied), seen.allowed);
   const routed = q.union(wanted.endings, isAccepted);
   q.heed(seen.endings);
+  q.heed([...delivered, ...wanted.endings].filter((e) => e.verdict === "undecided"));
   const through = seen.endings.filter((e) => passes(e) && e.delivery === "forward" && e.out !== null);
   const publisher = (form: Form): Rule | undefined =>
     valueIn(form, "dst") === undefined

@@ -67,6 +67,8 @@ export class Question {
   readonly unicast: Predicate;
   /** Packets for the host's own addresses with a source that others can have. */
   private readonly sendable: Predicate;
+  /** Packets that some walk leaves undecided: nothing certain can be reported about them. */
+  undecided: Node = EMPTY;
   /** Packets that come in by one of the interfaces that the host has. */
   readonly known: Node;
   /** Packets whose exposure is expected; `null` where nobody said what is. */
@@ -140,6 +142,9 @@ export class Question {
 
   /** What is not decided of packets leaves the answer open. */
   heed(endings: readonly Ending<States>[]): void {
+    const { diagrams } = this.domain;
+    const open = this.union(endings, (e) => e.verdict === "undecided");
+    this.undecided = diagrams.over(this.undecided, open);
     for (const { state } of endings)
       for (const { unsure } of state.forms.values())
         for (const why of unsure) this.inconclusive.add(`IPv${this.ruleset.family}: ${why}`);
