@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 /** Runs `run.ts` of a folder under test/ with the environment that `env` makes of its places; returns its exit code. */
 export function run(name, env) {
   const here = join(root, "test", name, "/");
-  const folder = mkdtempSync(join(tmpdir(), `fwcheck-${name}-`));
+  const folder = mkdtempSync(join(tmpdir(), `fwcheck-${name.replaceAll("/", "-")}-`));
   const outfile = join(folder, "run.mjs");
   try {
     buildSync({

@@ -57,14 +57,26 @@ export function must(script: string, input = ""): string {
 }
 
 export function fwcheck(...args: string[]): Ran {
+  return piped(args, "");
+}
+
+/** The same, with a text on standard input. */
+export function piped(args: readonly string[], input: string): Ran {
   const run = spawnSync(process.execPath, [join(ROOT, "dist/cli/main.js"), ...args], {
     encoding: "utf8",
+    input,
     maxBuffer: 1 << 26,
   });
   return { code: run.status ?? 1, out: run.stdout, err: run.stderr };
 }
 
-export type Where = "outside" | "lan" | "host" | { readonly container: string };
+export type Where =
+  | "outside"
+  | "lan"
+  | "host"
+  | { readonly container: string }
+  /** A namespace of the lab, by what follows the prefix of its name. */
+  | { readonly netns: string };
 
 /** One connection that is tried. */
 export interface Probe {
@@ -76,17 +88,21 @@ export interface Probe {
   readonly port: number;
   /** Tried after those before it, one by one. */
   readonly order?: boolean;
+  /** Seconds to wait for an answer. */
+  readonly wait?: number;
 }
 
-const PYTHON = `python3 "${join(HERE, "net.py")}"`;
-const inside = (where: Where): string =>
+export const PYTHON = `python3 "${join(HERE, "net.py")}"`;
+export const inside = (where: Where): string =>
   where === "outside"
     ? 'ip netns exec "$OUT"'
     : where === "lan"
       ? 'ip netns exec "$LAN"'
       : where === "host"
         ? 'ip netns exec "$FW"'
-        : `nsenter -n -t "$(d inspect -f '{{.State.Pid}}' ${where.container})"`;
+        : "netns" in where
+          ? `ip netns exec "$PFX-${where.netns}"`
+          : `nsenter -n -t "$(d inspect -f '{{.State.Pid}}' ${where.container})"`;
 
 /** What each of many connections came to, all tried at once. */
 export function tried(probes: readonly Probe[]): Map<string, string> {

@@ -24,13 +24,8 @@ import { covers, familyOf, type Sent, type Tried } from "./covers.ts";
 
 export type Real = "open" | "refused" | "closed";
 
-/** One line of a truth.ndjson. */
-export type Line = {
-  /** Verdict of the owner's own firewall; `null` or absent where nothing measures it. */
-  readonly wanted?: Real | null;
-  /** Result of the connection with the containers running. */
-  readonly real: Real;
-} & (
+/** A connection that a client or a container opens. */
+export type Connection =
   | { readonly kind: "published" | "direct"; readonly container?: string; readonly packet: Sent }
   | {
       readonly kind: "egress";
@@ -38,8 +33,15 @@ export type Line = {
       readonly dst: string;
       readonly proto: string;
       readonly dport: number;
-    }
-);
+    };
+
+/** One line of a truth.ndjson. */
+export type Line = Connection & {
+  /** Verdict of the owner's own firewall; `null` or absent where nothing measures it. */
+  readonly wanted?: Real | null;
+  /** Result of the connection with the containers running. */
+  readonly real: Real;
+};
 
 /** Runs the command line. */
 export type Fwcheck = (
@@ -54,12 +56,14 @@ export interface Judgement {
   /** Lines that are open against the owner's rules: named by a finding, covered by `inconclusive` only, missed. */
   readonly audit: { found: number; doubted: number; missed: number; exit: number | null };
   /** Certain findings that contradict a line. */
-  falseMust: number;
+  readonly falseMust: number;
   readonly fix: { holds: boolean; failed: number; left: number; exit: number | null };
   /** Each contradiction in one sentence. */
   readonly wrong: string[];
-  /** Output of `fix --format script --json`, where there is one. */
-  rules: Fix | null;
+  /** Output of `fix --format script --json`; `null` where it prints none. */
+  readonly rules: Fix | null;
+  /** By line: the answer of simulate with the fix in force; `undefined` where no fix holds. */
+  readonly fixed: readonly (Answer | undefined)[];
 }
 
 /** A host as a snapshot describes it. */
@@ -77,7 +81,7 @@ export class Snapshot {
   }
 
   /** The connection that a line describes; `null` for a sender that Docker does not list. */
-  tried(line: Line, sport: number): Tried | null {
+  tried(line: Connection, sport: number): Tried | null {
     if (line.kind !== "egress") {
       const { kind, packet } = line;
       const own = this.host.containers.find((c) => c.name === line.container)?.addresses ?? [];
@@ -177,13 +181,16 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
   const fixing = fwcheck(["fix", path, "--format", "script", "--json"]);
   const rules = fixing.out === "" ? null : (JSON.parse(fixing.out) as Fix);
   const fix = { holds: rules?.holds === true, failed: rules?.failed.length ?? 0, left: 0, exit: fixing.code };
+  const fixed = new Map<Line, Answer>();
   if (fix.holds === false) wrong.push(`fix holds no proof: ${rules?.failed.join("; ") ?? fixing.err}`);
   else {
     const { rulesets } = readRuleset([{ name: "fixed", text: rules!.saved }]);
-    const fixed = rulesets.length === 0 ? snapshot.rulesets : rulesets;
-    const host = readHost(snapshot.sources, fixed);
+    const after = rulesets.length === 0 ? snapshot.rulesets : rulesets;
+    const host = readHost(snapshot.sources, after);
     for (const [i, { line, tried, name }] of tries.entries()) {
-      const { verdict } = new Simulator(fixed, host).packet(readPacket(tried.packet) as Packet);
+      const answer = new Simulator(after, host).packet(readPacket(tried.packet) as Packet);
+      fixed.set(line, answer);
+      const { verdict } = answer;
       if (bypasses[i] && verdict !== "drop" && verdict !== "reject") {
         fix.left++;
         if (
@@ -207,7 +214,16 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
     }
     if (fix.left > 0 && fix.exit === 0) wrong.push("fix exits 0 and leaves lines open");
   }
-  return { lines: lines.length, simulate, audit, falseMust, fix, wrong, rules };
+  return {
+    lines: lines.length,
+    simulate,
+    audit,
+    falseMust,
+    fix,
+    wrong,
+    rules,
+    fixed: lines.map((l) => fixed.get(l)),
+  };
 }
 
 /** Open although the owner's own rules say no. */
@@ -240,7 +256,8 @@ const routed = ({ path, verdict }: Answer): boolean =>
   verdict === "accept" &&
   /^ufw6?-user-forward$/.test(path.findLast((s) => s.table === "filter" && s.step === "rule")?.chain ?? "");
 
-function compared(answer: Answer, real: Real): "equal" | "undecided" | "wrong" {
+/** Compares an answer with a real connection. */
+export function compared(answer: Answer, real: Real): "equal" | "undecided" | "wrong" {
   if (answer.verdict === "undecided") return "undecided";
   if (answer.verdict !== "accept") return real === "open" ? "wrong" : "equal";
   // A packet that is delivered to a socket nobody opened is answered by a reset or an ICMP error.
@@ -248,7 +265,7 @@ function compared(answer: Answer, real: Real): "equal" | "undecided" | "wrong" {
 }
 
 /** A line in a few words. */
-export function nameOf(line: Line): string {
+export function nameOf(line: Connection): string {
   if (line.kind === "egress") return `${line.from} -> ${line.dst} ${line.proto}/${line.dport}`;
   const { packet } = line;
   return `${line.kind} ${packet.in} ${packet.src} -> ${packet.dst} ${packet.proto}/${packet.dport}`;
