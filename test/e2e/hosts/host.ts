@@ -36,7 +36,7 @@ export interface HostRecord {
   readonly run: readonly (readonly [name: string, args: string, ...listen: string[]])[];
   /** Commands in the lab with the containers running. */
   readonly after?: string;
-  /** Ports that are published by other means than `-p`: `9999/tcp`. */
+  /** Ports that are published by other means than `-p`, with the container where Docker knows it: `9999/tcp web`. */
   readonly ports?: readonly string[];
   /** More addresses of the host that clients try, by family. */
   readonly addresses?: Readonly<Partial<Record<4 | 6, readonly string[]>>>;
@@ -195,7 +195,10 @@ export class LabHost {
   /** What clients reach of listeners on the host itself: what the owner's INPUT rules say. */
   private wanted(): ReadonlyMap<string, Real> {
     const ports = [
-      ...new Set([...this.record.run.flatMap(([, args]) => published(args)), ...(this.record.ports ?? [])]),
+      ...new Set([
+        ...this.record.run.flatMap(([, args]) => published(args)),
+        ...(this.record.ports ?? []).map((text) => text.split(" ")[0]!),
+      ]),
     ];
     const inward = this.families.flatMap((family) => ports.flatMap((port) => this.toPort(family, port)));
     listen([["outside", SERVED], ["lan", SERVED], ...(ports.length > 0 ? [["host", ports] as const] : [])]);
@@ -236,7 +239,10 @@ export class LabHost {
         })),
       ),
     );
-    const owners = (this.record.ports ?? []).map((port) => ({ family: 4 as const, port, name: undefined }));
+    const owners = (this.record.ports ?? []).map((text) => {
+      const [port = "", name] = text.split(" ");
+      return { family: 4 as const, port, name };
+    });
     const unique = new Map([...ports, ...owners].map((p) => [`${p.family} ${p.port}`, p]));
     const knocks = [...unique.values()].filter(({ family }) => this.families.includes(family));
     const hosts = list.filter(({ Name }) => this.record.quietly?.includes(Name.slice(1)) !== true);

@@ -139,7 +139,7 @@ NFT`,
     name: "owner's DNAT to a container",
     ufw: [...DENY, ON],
     run: [["web", "-p 127.0.0.1:8080:80", "80/tcp", "81/tcp"]],
-    ports: ["9999/tcp", "9998/tcp"],
+    ports: ["9999/tcp web", "9998/tcp web"],
     after: `h iptables -t nat -I PREROUTING -i eth0 -p tcp --dport 9999 -j DNAT --to-destination 172.17.0.2:80
 h iptables -t nat -I PREROUTING -i eth0 -p tcp --dport 9998 -j DNAT --to-destination 172.17.0.2:81`,
   },
@@ -155,7 +155,7 @@ h iptables -t nat -I PREROUTING -i eth0 -p tcp --dport 9998 -j DNAT --to-destina
     name: "DNAT in a table of nftables",
     ufw: [...DENY, ON],
     run: [["web", "", "80/tcp"]],
-    ports: ["9999/tcp"],
+    ports: ["9999/tcp web"],
     after: `h nft -f - <<'NFT'
 table ip mynat {
  chain pre {
