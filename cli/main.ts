@@ -5,9 +5,6 @@ import { safe } from "../lib/index.ts";
 import manifest from "../package.json" with { type: "json" };
 import { hostFlags, STDIN } from "./flags.ts";
 import { tell } from "./output.ts";
-import { bePatient } from "./patience.ts";
-
-bePatient();
 
 const rules = {
   describe:

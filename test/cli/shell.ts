@@ -52,6 +52,8 @@ export class Shell {
       `{"in":"eth0","src":"203.0.113.2","dst":"203.0.113.1","proto":"tcp","sport":40000,"dport":22}\n`,
     );
     const save = `cat '${host}/iptables-save.txt'`;
+    // Policy routing as every host has it: the sample's captures have no listing of their own.
+    const rules = `echo '[{"priority":0,"src":"all","table":"local"},{"priority":32766,"src":"all","table":"main"}]'`;
     const stands: Readonly<Record<string, string>> = {
       fwcheck: `exec '${process.execPath}' '${folder}/cli/main.js' "$@"`,
       // ssh HOST COMMAND: that host is the sample's.
@@ -65,7 +67,11 @@ export class Shell {
       "ip6tables-save": `cat '${host}/ip6tables-save.txt'`,
       "iptables-restore": `test "$1" = --noflush && cat >/dev/null`,
       "ip6tables-restore": `test "$1" = --noflush && cat >/dev/null`,
-      ufw: `test "$1" = reload`,
+      nft: QUIET,
+      ipset: QUIET,
+      ss: QUIET,
+      ip: `case "$*" in *' rule'*) ${rules};; *link*) echo '[]';; *-6*) cat '${host}/route6.json';; *route*) cat '${host}/route4.json';; *) cat '${host}/addr.json';; esac`,
+      ufw: `test "$1" = reload || test "$1" = status`,
       systemctl: QUIET,
       docker: QUIET,
       npm: QUIET,
