@@ -31,23 +31,41 @@ program() {
 }
 here() { program "$1" >/dev/null; }
 
-# part KIND TITLE COMMAND...: what a command prints on both of its outputs, and how it ended
+# part KIND TITLE COMMAND...: what a command prints on both of its outputs, and how it ended. Both outputs are read up to
+# a line of our own, not up to their end: a child that goes into a session of its own escapes the time limit and may keep
+# them open for ever.
 part() {
   kind=$1 title=$2
   shift 2
   say "begin $kind $title"
-  # Not in one line: dash and BusyBox would take the code of what ran before.
   {
-    errors=$("$@" 2>&1 >&3 3>&-)
-    code=$?
-  } 3>&1
-  printf '\n'
-  say "end $code"
+    errors=$({ {
+      "$@" 2>&3 3>&- 5>&-
+      code=$?
+      ended "$code"
+      ended "$code" >&3
+    } | sed "$until_ended" >&5; } 3>&1 | sed "$until_ended")
+  } 5>&1
+  code=${errors##* }
+  errors=$(printf '%s' "${errors%"$boundary end $code"}")
   if [ -n "$errors" ]; then
     say "begin errors $title"
     printf '%s\n' "$errors"
     say "end 0"
   fi
+  return "$code"
+}
+# BusyBox's sed reads the next line before it quits at this one: there is one.
+ended() { printf '\n%s end %s\n\n' "$boundary" "$1"; }
+
+# output COMMAND...: puts what a command prints into $printed, with the same care
+output() {
+  printed=$({
+    "$@" 3>&- 5>&-
+    ended "$?"
+  } | sed "$until_ended")
+  code=${printed##* }
+  printed=$(printf '%s' "${printed%"$boundary end $code"}")
   return "$code"
 }
 
@@ -92,6 +110,13 @@ native() {
     /^  [[] (lookup|dynset|objref) / && chain != "" && !seen[chain]++ { print chain }'
 }
 
+# addresses OPTION... OBJECT: interfaces without their aliases (ip link set alias), which are free text
+addresses() {
+  # shellcheck disable=SC2086
+  output $limit "$(program ip)" -j "$@" || { code=$? && printf '%s\n' "$printed" && return "$code"; }
+  printf '%s\n' "$printed" | sed -E 's/"ifalias":"([^"\\]|\\.)*"/"ifalias":null/g'
+}
+
 labels=
 for label in com.docker.compose.project com.docker.compose.service com.docker.swarm.service.name; do
   labels="$labels,\"$label\":{{json (index .Config.Labels \"$label\")}}"
@@ -124,18 +149,18 @@ described() {
 
 # twice COMMAND...: what it prints; again if it fails, since a container may go between its being listed and described
 twice() {
-  printed=$("$@") || printed=$("$@") || return
+  output "$@" || output "$@" || return
   printf '%s\n' "$printed"
 }
 # shellcheck disable=SC2086
-containers() { ids=$($limit docker ps -q --no-trunc) && described "$ids" "$container" docker inspect; }
+containers() { output $limit docker ps -q --no-trunc && described "$printed" "$container" docker inspect; }
 # shellcheck disable=SC2086
-networks() { ids=$($limit docker network ls -q --no-trunc) && described "$ids" "$network" docker network inspect; }
+networks() { output $limit docker network ls -q --no-trunc && described "$printed" "$network" docker network inspect; }
 
 # Which backend it uses (since Docker 29), and of its settings those that are about the firewall.
 daemon() {
   # shellcheck disable=SC2086
-  info=$($limit docker info --format '{"FirewallBackend":{{json .FirewallBackend}}}' 2>/dev/null) && printf '%s\n' "$info"
+  output $limit docker info --format '{"FirewallBackend":{{json .FirewallBackend}}}' 2>/dev/null && printf '%s\n' "$printed"
   [ -r /etc/docker/daemon.json ] || return 0
   settings=$(grep -oE '"(iptables|ip6tables|userland-proxy|firewall-backend)"[[:space:]]*:[[:space:]]*(true|false|"[a-z]*")' \
     /etc/docker/daemon.json | tr '\n' ',')
@@ -145,6 +170,7 @@ daemon() {
 collect() {
   # Nobody who names a container or writes a comment can guess it, so that no text can end its own part.
   boundary=$(cat /proc/sys/kernel/random/uuid) || exit 1
+  until_ended="/^$boundary end /q"
   # A daemon that hangs shall not keep the rest from being seen. Old ones of BusyBox take their words otherwise.
   limit=
   if here timeout && timeout -s KILL 9 true 2>/dev/null; then limit="timeout -s KILL 60"; fi
@@ -162,8 +188,10 @@ collect() {
     if $limit nft list tables 2>/dev/null | grep -q 'docker-bridges'; then have nft nft list ruleset; fi
   fi
   have ipset ipset save
-  have addr ip -j addr
-  have link ip -d -j link
+  if here ip; then
+    part addr "ip -j addr" addresses addr
+    part link "ip -d -j link" addresses -d link
+  else say "missing addr ip"; fi
   have route ip -j -4 route show table all
   have route ip -j -6 route show table all
   have rule ip -j -4 rule

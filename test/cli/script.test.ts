@@ -235,6 +235,32 @@ describe.skipIf(SHELLS.length === 0)(`a host where something is amiss${skipped}`
     expect(endings(out).get("ufw ufw status verbose")).toBe("137");
   });
 
+  test.each(SHELLS)("a child in a session of its own does not hold it up (%s)", async (shell) => {
+    const PATH = programs("leaves", {
+      ufw: "setsid sleep 100 & echo Status: active; echo $! >&2",
+      docker: "setsid sleep 100 & echo '\"1\"'; echo $! >&2",
+    });
+    const before = Date.now();
+    const { code, out } = await collect(shell, { env: { PATH } });
+    const children = [...out.matchAll(/^\S{36} begin errors (?:ufw|docker)[^\n]*\n(\d+)$/gm)].map((m) =>
+      Number(m[1]),
+    );
+    for (const child of children) process.kill(child);
+    expect(children.length).toBeGreaterThanOrEqual(2);
+    expect(Date.now() - before).toBeLessThan(50_000);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^\S{36} begin ufw ufw status verbose\nStatus: active\n\n\S{36} end 0$/m);
+  });
+
+  test.each(SHELLS)("aliases of interfaces stay on the host (%s)", async (shell) => {
+    const before = `ip link add name a0 type bridge; ip link set a0 alias 'of "SECRET", \\ and more'`;
+    const { out } = await collect(shell, { before });
+    expect(out).toContain('"ifname":"a0"');
+    expect(out).not.toContain("SECRET");
+    const [addresses] = taken(out).sources.addr!;
+    expect(JSON.parse(addresses!.text).map((i: { ifname: string }) => i.ifname)).toContain("a0");
+  });
+
   test.each(SHELLS)("a program that reads standard input does not eat the script (%s)", async (shell) => {
     const PATH = programs("reads", { ipset: "cat", ufw: "cat >&2", docker: "cat" });
     const { code, out } = await collect(shell, { env: { PATH } });
