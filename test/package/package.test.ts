@@ -75,6 +75,35 @@ describe("the tarball", () => {
     expect(size).toBeLessThanOrEqual(10e6);
   });
 
+  test("the modes are the same whatever the umask is", () => {
+    const modes = (umask: string): string => {
+      const folder = join(scratch, umask);
+      mkdirSync(folder);
+      const pack = `umask ${umask} && npm pack --loglevel=error --pack-destination '${folder}' >&2 && tar tvf '${folder}'/*.tgz`;
+      return execFileSync("sh", ["-c", pack], { cwd: root, encoding: "utf8" });
+    };
+    const listing = modes("077");
+    expect([...new Set(listing.match(/^\S+/gm))].sort()).toEqual(["-rw-r--r--", "-rwxr-xr-x"]);
+    expect(listing.match(/^-rwx.*$/gm)!.map((line) => line.split(" ").at(-1))).toEqual([
+      "package/dist/cli/main.js",
+    ]);
+  });
+
+  test("an SBOM names each package that is bundled, for scanners", () => {
+    const sbom = JSON.parse(readFileSync(join(installed, "dist/sbom.cdx.json"), "utf8"));
+    expect([sbom.bomFormat, sbom.specVersion]).toEqual(["CycloneDX", "1.5"]);
+    const listed = sbom.components.map(({ name, version }: Record<string, string>) => `${name} ${version}`);
+    const licences = readFileSync(join(installed, "dist/LICENSES.txt"), "utf8");
+    const named = [...licences.matchAll(/^(\S+ [\d.]+) \(\S+\)$/gm)].map((m) => m[1]);
+    expect(listed).toEqual(named);
+    expect(listed.length).toBeGreaterThan(8);
+    const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
+    for (const { name, version, purl } of sbom.components) {
+      expect(lock[`node_modules/${name}`]?.version).toBe(version);
+      expect(purl).toBe(`pkg:npm/${name.replace("@", "%40")}@${version}`);
+    }
+  });
+
   test("nothing in it that only its makers need", () => {
     const names = readdirSync(installed, { recursive: true }).map(String);
     expect(
@@ -193,7 +222,7 @@ describe("a program that imports it type-checks, its own types included", () => 
     });
 });
 
-/** Node as npm's own packages bring it: the oldest that `engines` allows, and the newest. */
+/** Node as npm's own packages bring it. */
 function node(version: string): string | null {
   const name = `node-${process.platform}-${process.arch}`;
   try {
@@ -219,15 +248,16 @@ const CALLS: Readonly<Record<string, { args: readonly string[]; code: number; pr
   completion: { args: ["bash"], code: 0, prints: /^complete /m },
 };
 
-const oldest = manifest.engines.node.replace(">=", "");
-for (const [what, version] of [
-  ["the oldest Node that it takes", oldest],
-  ["the newest Node", "latest"],
-] as const) {
+/** The oldest Node that `engines` allows, the releases with long-term support behind it, and the newest. */
+const VERSIONS = [manifest.engines.node.replace(">=", ""), "22", "24", "latest"];
+/** What each command prints on stderr, by the first Node that ran it. */
+const messages = new Map<string, string>();
+
+for (const version of VERSIONS) {
   const binary = node(version);
   const running = binary === null ? "" : execFileSync(binary, ["--version"], { encoding: "utf8" }).trim();
   const title = binary === null ? `${version} (skipped: the npm registry does not give it)` : running;
-  describe.skipIf(binary === null)(`${what}, ${title}`, () => {
+  describe.skipIf(binary === null)(`Node ${title}`, () => {
     const env = {
       ...process.env,
       NO_COLOR: "1",
@@ -240,8 +270,8 @@ for (const [what, version] of [
     const fwcheck = (...args: string[]) => run(join(home, "node_modules/.bin/fwcheck"), args);
 
     test("is what it should be", () => {
-      if (version !== "latest") expect(running).toBe(`v${version}`);
-      else expect(Number(/\d+/.exec(running))).toBeGreaterThanOrEqual(24);
+      if (version === "latest") expect(Number(/\d+/.exec(running))).toBeGreaterThanOrEqual(25);
+      else expect(`${running}.`.startsWith(`v${version}.`)).toBe(true);
     });
     test("fwcheck --version", () => {
       expect(fwcheck("--version")).toEqual({ code: 0, out: `${manifest.version}\n`, err: "" });
@@ -252,7 +282,9 @@ for (const [what, version] of [
     });
     test.each(Object.entries(CALLS))("fwcheck %s", (name, { args, code, prints }) => {
       const ran = fwcheck(name, ...args);
-      expect(ran.err).not.toMatch(/Warning|^\s+at /m);
+      expect(ran.err).not.toMatch(/Warning|^Error|^\s+at /m);
+      if (!messages.has(name)) messages.set(name, ran.err);
+      expect(ran.err).toBe(messages.get(name));
       expect(ran.out).toMatch(prints);
       expect(ran.code).toBe(code);
     });
