@@ -17,8 +17,33 @@ export const width = (): number => Math.min(100, Math.max(40, process.stdout.col
 
 export const print = (text: string): void => void process.stdout.write(text);
 
+/** Text that waits until the result is known; `null` where nothing waits. */
+let held: string[] | null = null;
+
 /** Says something on stderr. Whatever it holds of strangers' text speaks to nobody's terminal. */
-export const tell = (text: string): void => void process.stderr.write(safeLines(text));
+export const tell = (text: string): void =>
+  void (held === null ? process.stderr.write(safeLines(text)) : held.push(text));
+
+/**
+ * Holds back what is written to stderr until `work` returns or throws.
+ * @returns its result, and what writes the text that was held back
+ */
+export function later<T>(work: () => T): { readonly result: T; readonly release: () => void } {
+  const texts: string[] = [];
+  held = texts;
+  const release = (): void => {
+    held = null;
+    texts.splice(0).forEach(tell);
+  };
+  try {
+    const result = work();
+    held = null;
+    return { result, release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
 
 /**
  * Prints what a program is to read, like a ruleset. A file and a pipe get it byte for byte; a terminal, as all other text,

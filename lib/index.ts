@@ -19,7 +19,7 @@ export type { Lint, LintKind } from "./audit/lint.ts";
 export type { RuleNote } from "./audit/note.ts";
 export type { Who } from "./audit/words.ts";
 export type { Cost, Passed } from "./fix/cost.ts";
-export { type Fix, type FixOptions, fix } from "./fix/fix.ts";
+export { type Coverage, type Fix, type FixOptions, fix } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
 export { type Kind, kindOf } from "./host/classify.ts";
@@ -89,7 +89,7 @@ export { type ReportOptions, report, type Texts } from "./report/report.ts";
 export { sarif } from "./report/sarif.ts";
 export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/style.ts";
 export { graphSvg, type SvgOptions } from "./report/svg.ts";
-export { fixText, packetFlags, packetText } from "./report/text.ts";
+export { fixSummary, fixText, packetFlags, packetText } from "./report/text.ts";
 export { type Detail, flowText, type TraceOptions, traceText, verdictText } from "./report/trace.ts";
 export { WAY_STYLE, type WayOptions, waySvg } from "./report/way.ts";
 export {

@@ -1,6 +1,6 @@
 import { type Family, type Fix, fix, fixText, PLAIN, type Strategy } from "../../lib/index.ts";
 import { type HostArgs, inputs, missingFamily } from "../inputs.ts";
-import { json, tell, verbatim } from "../output.ts";
+import { json, later, tell, verbatim } from "../output.ts";
 
 type Format = "restore" | "script" | "ufw" | "systemd" | "save";
 
@@ -16,20 +16,25 @@ interface FixArgs extends HostArgs {
  * when it does not or when something is left open.
  */
 export function run(args: FixArgs): number {
-  const { rulesets, host, sources } = inputs(args);
-  missingFamily(rulesets);
-  const sets = args.format === "script" || args.format === "systemd";
-  const result = fix(rulesets, host, { strategy: args.strategy, sets, inputs: sources });
+  // The first line on stderr is the result; warnings about the inputs follow.
+  const { result, release } = later(() => {
+    const { rulesets, host, sources } = inputs(args);
+    missingFamily(rulesets);
+    const sets = args.format === "script" || args.format === "systemd";
+    return fix(rulesets, host, { strategy: args.strategy, sets, inputs: sources });
+  });
   const code = result.holds && result.failed.length === 0 ? 0 : 1;
   if (args.json === true) {
+    release();
     json(result.holds ? result : withoutRules(result));
     return code;
   }
   tell(fixText(result, PLAIN));
+  release();
   if (!result.holds) return 1;
   if (args.format === "save") verbatim(result.saved);
-  else if (result.rules4.length + result.rules6.length === 0) tell(code === 0 ? "Nothing to fix.\n" : "");
-  else return form(result, args.format, args.family) ? code : 1;
+  else if (result.rules4.length + result.rules6.length > 0)
+    return form(result, args.format, args.family) ? code : 1;
   return code;
 }
 

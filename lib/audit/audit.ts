@@ -49,6 +49,8 @@ export interface FamilyAudit {
   readonly blocked: Node;
   /** Those that pass at the address they were sent to or by the owner's own translation, by the interface they leave by. */
   readonly straight: ReadonlyMap<string, Node>;
+  /** Packets that pass with a header that is not followed to the end: why is in `inconclusive`. */
+  readonly unsure: Node;
   /** Each published or directly reached endpoint with the packets that come its way: what a fix is made of. */
   readonly ways: readonly Way[];
   readonly exposures: readonly Exposure[];
@@ -118,6 +120,7 @@ export function auditFamily(
     passing: q.domain.diagrams.overAll(flows.map((f) => f.passing)),
     blocked: q.domain.diagrams.overAll(flows.map((f) => f.blocked)),
     straight: inward.straight,
+    unsure: q.unsure,
     exposures,
     inconclusive: [...q.inconclusive],
     remarks: remarks(q, ways, exposures),

@@ -60,7 +60,7 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
     out.push("there is no IPv4 ruleset among the inputs");
   if (rulesets.length > 0 && runs && !rulesets.some((r) => r.family === 6) && sixth(host))
     out.push(
-      "there is no IPv6 ruleset among the inputs, and containers have IPv6 addresses: nothing is said of what they expose in IPv6",
+      "there is no IPv6 ruleset among the inputs, and the host or its containers have IPv6 addresses: nothing is said of what is open in IPv6",
     );
   return out;
 }
@@ -78,13 +78,13 @@ function strangers(ruleset: Ruleset): ReadonlySet<string> {
   );
 }
 
-/** Whether containers have IPv6 addresses of more than their own link. */
+/** Whether the host or containers have IPv6 addresses of more than their own link. */
 function sixth(host: Host): boolean {
   const wide = (address: Address): boolean => typeof address === "bigint" && address >> 118n !== 0x3fan;
   return (
     host.networks.some((n) => n.subnets.some((s) => wide(s.address))) ||
     host.containers.some((c) => !c.hostNetwork && c.addresses.some(wide)) ||
-    host.interfaces.some((i) => host.bridges.includes(i.name) && i.addresses.some((a) => wide(a.address)))
+    host.interfaces.some((i) => i.name !== "lo" && i.addresses.some((a) => wide(a.address)))
   );
 }
 

@@ -69,6 +69,8 @@ export class Question {
   private readonly sendable: Predicate;
   /** Packets that some walk leaves undecided: nothing certain can be reported about them. */
   undecided: Node = EMPTY;
+  /** Packets that pass with a header that is not followed to the end: why is in `inconclusive`. */
+  unsure: Node = EMPTY;
   /** Packets that come in by one of the interfaces that the host has. */
   readonly known: Node;
   /** Packets whose exposure is expected; `null` where nobody said what is. */
@@ -148,6 +150,11 @@ export class Question {
     for (const { state } of endings)
       for (const { unsure } of state.forms.values())
         for (const why of unsure) this.inconclusive.add(`IPv${this.ruleset.family}: ${why}`);
+    const unsure = this.only(endings, (form) => form.unsure.length > 0);
+    this.unsure = diagrams.over(
+      this.unsure,
+      this.union(unsure, (e) => e.verdict !== "undecided"),
+    );
   }
 
   /** Only first packets of connections are asked about; what follows them goes where they went. */

@@ -1,19 +1,22 @@
 /** From findings to rules: lifted, applied to the model as printed, proved, and only then given out. */
 import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
-import { doubts } from "../audit/doubts.ts";
+import { doubts, unpublished as unpublishedPorts } from "../audit/doubts.ts";
 import type { Finding } from "../audit/finding.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import type { Source } from "../host/read.ts";
 import type { Address, Family } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
+import { Program } from "../path/program.ts";
+import { BudgetExceeded } from "../reach/diagram.ts";
 import { readRuleset } from "../rules/load.ts";
 import { printBody, printRuleset } from "../rules/print.ts";
-import type { Ruleset } from "../rules/ruleset.ts";
+import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../rules/ruleset.ts";
 import { restored, withoutFix } from "./apply.ts";
 import type { Cost } from "./cost.ts";
 import { cutsOf } from "./cut.ts";
 import { type FamilyRules, restore, script, setsText, ufwBlock, ufwUndo, undo, unit } from "./emit.ts";
 import { type Choice, type IpSet, type Lifted, lift, type Strategy } from "./lift.ts";
+import { nameOf, wayKey } from "./list.ts";
 import { foreseen, type Proof, prove } from "./prove.ts";
 
 /** How to fix. */
@@ -59,18 +62,26 @@ export interface Fix {
   readonly proof: Proof;
   /** By family: what packets pass before and with the fix; `null` where nothing is changed. */
   readonly cost: { readonly ipv4: Cost | null; readonly ipv6: Cost | null };
-  /** What is left open, and why and what would close it; a sentence each. */
+  /** By family: what became of its findings. */
+  readonly families: { readonly ipv4: Coverage; readonly ipv6: Coverage };
+  /** What is left open, and why and what would close it; a sentence each. Nothing is settled that stands here. */
   readonly failed: readonly string[];
   /** What to know of the fix; a sentence each. */
   readonly warnings: readonly string[];
   /** Whether these rules are in force already. */
   readonly inForce: boolean;
   /**
-   * Whether the proof holds: every finding is closed or named in `failed`, and nothing else is changed. A fix that
-   * does not hold is not to be used.
+   * Whether the proof holds: the printed rules close what `proof.closed` names, every other finding is named in
+   * `failed`, and nothing else is changed. A fix that does not hold is not to be used.
    */
   readonly holds: boolean;
 }
+
+/**
+ * What became of the findings of a family: there were none, all are closed, some are left open, no rules are printed,
+ * or its rules were not given.
+ */
+export type Coverage = "clean" | "closed" | "open" | "refused" | "absent";
 
 /** One family's part. */
 interface Part extends FamilyRules {
@@ -79,20 +90,23 @@ interface Part extends FamilyRules {
   readonly choices: readonly Choice[];
   readonly failed: readonly string[];
   readonly warnings: readonly string[];
+  readonly coverage: Coverage;
   readonly holds: boolean;
   readonly after: Ruleset;
 }
 
 /**
  * Writes rules for DOCKER-USER that close every finding that rules there can close, and proves that they do and
- * change nothing else.
+ * change nothing else. What cannot be closed is named in `failed`, and keeps nothing else open.
  * @param rulesets at most one a family
- * @throws BudgetExceeded when the host is too large for the diagrams' budget
  */
 export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOptions = {}): Fix {
-  const parts = rulesets.map((ruleset) => family(ruleset, host, options));
+  const unpublished = new Map(rulesets.map((r) => [r, unpublishedPorts(Program.of(r, host), host)]));
+  const parts = rulesets.map((ruleset) =>
+    family(ruleset, host, options, (unpublished.get(ruleset) ?? []).length > 0),
+  );
   const of = (family: Family): Part | undefined => parts.find((p) => p.family === family);
-  const spelled = (family: Family): string[] =>
+  const printed = (family: Family): string[] =>
     [...(of(family)?.chains ?? [])].flatMap(([chain, rules]) => rules.map((rule) => `-A ${chain} ${rule}`));
   const text = (family: Family): string => (of(family) === undefined ? "" : restore(of(family)!));
   const block = (family: Family): { text: string; why: string | null } => {
@@ -102,9 +116,14 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
   };
   const [after, after6] = [block(4), block(6)];
   const some = parts.some((p) => p.chains.size > 0);
+  const failed = [
+    ...parts.flatMap((p) => p.failed),
+    ...doubts(rulesets, host),
+    ...[...unpublished.values()].flat(),
+  ];
   return {
-    rules4: spelled(4),
-    rules6: spelled(6),
+    rules4: printed(4),
+    rules6: printed(6),
     restore: text(4),
     restore6: text(6),
     sets: setsText(parts.flatMap((p) => p.sets)),
@@ -130,54 +149,154 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
       changed: parts.flatMap((p) => p.proof.changed),
     },
     cost: { ipv4: of(4)?.cost ?? null, ipv6: of(6)?.cost ?? null },
-    failed: [...parts.flatMap((p) => p.failed), ...doubts(rulesets, host)],
+    families: { ipv4: of(4)?.coverage ?? "absent", ipv6: of(6)?.coverage ?? "absent" },
+    failed: [...new Set(failed)],
     warnings: parts.flatMap((p) => p.warnings),
     inForce: some && parts.every((p) => p.chains.size === 0 || isInForce(p)),
     holds: parts.every((p) => p.holds),
   };
 }
 
-function family(live: Ruleset, host: Host, { strategy = "auto", sets = false, inputs }: FixOptions): Part {
-  const ruleset = withoutFix(live);
-  const audited = auditFamily(ruleset, host, [foreseen(host, ruleset.family)], { detail: "findings" });
-  const lifted = lift(audited, host, strategy, sets);
-  const { family } = ruleset;
-  const { cuts, left } = cutsOf(audited, host, lifted.closed);
-  const rules: FamilyRules = {
-    family,
-    chains: canonical(lifted.chains, family),
-    sets: lifted.sets,
-    ruleset: live,
-    input: inputs?.find((source) => source.name === live.source)?.text ?? null,
-    cuts,
-  };
-  const after = restored(live, restore(rules));
-  const open = new Map(lifted.open);
-  let proof: Proof = { closed: [], remaining: findingsOf(audited).map((f) => f.id), changed: [] };
-  let cost: Cost | null = null;
-  if (rules.chains.size > 0) {
-    const then = withSets(host, lifted.sets);
-    const proved = prove(ruleset, after, host, audited, then, new Set(open.keys()));
-    ({ proof, cost } = proved);
-    for (const finding of proved.left) {
-      const why = open.has(finding.id) ? null : beforeUs(finding);
-      if (why !== null) open.set(finding.id, why);
-    }
+/** One family's fix. A host that is too large for it keeps the other family's. */
+function family(live: Ruleset, host: Host, options: FixOptions, translations: boolean): Part {
+  const why = unsafe(live, host);
+  if (why !== null) return without(live, `IPv${live.family}: ${why}: no rules are printed for this family`);
+  try {
+    return repaired(live, host, options, translations);
+  } catch (error) {
+    if (!(error instanceof BudgetExceeded)) throw error;
+    return without(
+      live,
+      `IPv${live.family}: ${error.message}: no rules are printed for this family; put long lists of addresses in the rules into ipsets`,
+    );
   }
-  const failed = [...open].map(([id, why]) => `${id}: ${why}`);
-  return {
-    ...rules,
-    after,
-    proof,
-    cost,
-    choices: lifted.choices,
-    failed: [...audited.inconclusive, ...failed],
-    warnings: warningsOf(lifted, audited, host, left),
-    holds:
-      audited.inconclusive.length === 0 &&
-      proof.changed.length === 0 &&
-      proof.remaining.every((id) => open.has(id)),
-  };
+}
+
+/**
+ * Why rules made of this input could close what the owner allows; `null` where they cannot. A policy is the owner's
+ * whole INPUT: made of a part of it, it drops what the missing rules accept.
+ */
+function unsafe(ruleset: Ruleset, host: Host): string | null {
+  const docker = (table: TableName): boolean => chainOf(ruleset, table, "DOCKER") !== undefined;
+  if (docker("filter") && !docker("nat") && host.containers.some((c) => c.published.length > 0))
+    return "Docker's chains of table nat are missing, so a rule for a container's address could close a port that the firewall allows";
+  if (docker("nat") && !ruleset.tables.has("filter"))
+    return "table filter is missing, so what the firewall allows is not known";
+  return null;
+}
+
+/** A family for which no rules are printed. */
+const without = (live: Ruleset, why: string): Part => ({
+  family: live.family,
+  chains: new Map(),
+  sets: [],
+  ruleset: live,
+  input: null,
+  cuts: [],
+  after: live,
+  proof: { closed: [], remaining: [], changed: [] },
+  cost: null,
+  choices: [],
+  failed: [why],
+  warnings: [],
+  coverage: "refused",
+  holds: true,
+});
+
+/** More attempts than this, each with fewer ways, are a sign that something is not understood: all are left open. */
+const MOST_ATTEMPTS = 8;
+
+function repaired(live: Ruleset, host: Host, options: FixOptions, translations: boolean): Part {
+  const { strategy = "auto", sets = false, inputs } = options;
+  const { family } = live;
+  const ruleset = withoutFix(live);
+  const unsettled = auditFamily(ruleset, host, [foreseen(host, family)], { detail: "findings" });
+  const followed = withoutOpaque(ruleset, host);
+  const audited =
+    followed === ruleset
+      ? unsettled
+      : auditFamily(followed, host, [foreseen(host, family)], { detail: "findings" });
+  const left = new Map<string, string>();
+  for (let attempt = 1; ; attempt++) {
+    const lifted = lift(audited, host, strategy, sets, { open: left, translations });
+    const { cuts, left: uncut } = cutsOf(audited, host, lifted.closed);
+    const rules: FamilyRules = {
+      family,
+      chains: canonical(lifted.chains, family),
+      sets: lifted.sets,
+      ruleset: live,
+      input: inputs?.find((source) => source.name === live.source)?.text ?? null,
+      cuts,
+    };
+    const after = restored(live, restore(rules));
+    const open = new Map(lifted.open.map(({ way, why }) => [nameOf(way, family), why]));
+    let proof: Proof = { closed: [], remaining: findingsOf(audited).map((f) => f.id), changed: [] };
+    let cost: Cost | null = null;
+    if (rules.chains.size > 0) {
+      const proved = prove(followed, withoutOpaque(after, host), host, audited, withSets(host, lifted.sets), {
+        closed: new Set(lifted.closed.map(wayKey)),
+        open: new Set(lifted.open.map(({ way }) => wayKey(way))),
+      });
+      if (proved.breaking.size > 0 || proved.proof.changed.length > 0) {
+        const { proof } = proved;
+        for (const [key, { packet, why }] of proved.breaking)
+          left.set(key, `the proof fails for its rules: ${why}: ${JSON.stringify(packet)}`);
+        // Where no way is to blame, or ever more are, none of the rules is trusted.
+        if (proved.breaking.size === 0 || attempt === MOST_ATTEMPTS)
+          for (const way of lifted.closed)
+            left.set(
+              wayKey(way),
+              `the proof fails for the rules as a whole: ${proof.changed[0]!.why}: ${JSON.stringify(proof.changed[0]!.packet)}; please report this`,
+            );
+        continue;
+      }
+      ({ proof, cost } = proved);
+      for (const finding of proved.left)
+        if (!open.has(finding.id)) open.set(finding.id, beforeUs(finding) ?? STILL);
+    }
+    for (const id of proof.remaining) if (!open.has(id)) open.set(id, STILL);
+    return {
+      ...rules,
+      after,
+      proof,
+      cost,
+      choices: lifted.choices,
+      failed: [...unsettled.inconclusive, ...[...open].map(([name, why]) => `${name}: ${why}`)],
+      warnings: warningsOf(lifted, audited, host, uncut),
+      coverage:
+        open.size > 0 || proof.remaining.length > 0 ? "open" : proof.closed.length > 0 ? "closed" : "clean",
+      holds: proof.changed.length === 0,
+    };
+  }
+}
+
+/** Why a finding is left for which there is no other reason. */
+const STILL = "the audit of the rules with the fix still finds it; please report this";
+
+/**
+ * The ruleset with the targets of raw and mangle that are not followed (`CT --zone`, unknown ones) doing nothing. The
+ * rest of the path is the same for packets that meet them: a proof holds for them, too, unless the target rewrites
+ * the packet. The first packet in a zone of conntrack is NEW as anywhere (nf_conntrack_in).
+ */
+function withoutOpaque(ruleset: Ruleset, host: Host): Ruleset {
+  const program = Program.of(ruleset, host);
+  const tables = new Map(ruleset.tables);
+  for (const name of ["raw", "mangle"] as const) {
+    const table = ruleset.tables.get(name);
+    if (table === undefined) continue;
+    const chains = new Map<string, Chain>();
+    for (const [key, chain] of table.chains) {
+      const opaque = new Set<Rule>();
+      for (const { rule, effect } of program.chain(name, key)?.rules ?? [])
+        if (effect.kind === "opaque") opaque.add(rule);
+      if (opaque.size > 0)
+        chains.set(key, { ...chain, rules: chain.rules.filter((rule) => !opaque.has(rule)) });
+    }
+    if (chains.size > 0) tables.set(name, { ...table, chains: new Map([...table.chains, ...chains]) });
+  }
+  return [...tables].every(([name, table]) => table === ruleset.tables.get(name))
+    ? ruleset
+    : { ...ruleset, tables };
 }
 
 /**

@@ -9,7 +9,7 @@ import { type Address, type Family, hasPorts, protoName } from "../packet/field.
 import { and, is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/diagram.ts";
 import { type Rule, targetName } from "../rules/ruleset.ts";
-import { listsOf, wholeWays } from "./list.ts";
+import { listsOf, wayKey, wholeWays } from "./list.ts";
 import { type Line, PLAIN, policyKey, Speller, Unspelled, verdicts } from "./spell.ts";
 
 /** The chain that DOCKER-USER jumps to; a stranger's rules there stay untouched. */
@@ -59,10 +59,17 @@ export interface Lifted {
   readonly chains: ReadonlyMap<string, readonly string[]>;
   readonly sets: readonly IpSet[];
   readonly choices: readonly Choice[];
-  /** Findings that are left open, by id, and why and what would close them. */
-  readonly open: ReadonlyMap<string, string>;
+  /** The ways that are left open. */
+  readonly open: readonly Open[];
   /** The ways that are closed. */
   readonly closed: readonly Way[];
+}
+
+/** A way that is left open. */
+export interface Open {
+  readonly way: Way;
+  /** The reason, and what would close it. */
+  readonly why: string;
 }
 
 /** A way with its policy. */
@@ -71,17 +78,31 @@ interface Closed {
   readonly policy: readonly Line[];
 }
 
+/** What a fix has to do without. */
+export interface Limits {
+  /** Ways that are left open, by `wayKey`, with the reason. */
+  readonly open?: ReadonlyMap<string, string>;
+  /** Whether packets may be translated to addresses that the model does not know: no rule may match by address alone. */
+  readonly translations?: boolean;
+}
+
 /**
  * Writes the chains for one family.
  * @param sets whether the form that is asked for can bring ipsets with it
  */
-export function lift(audit: FamilyAudit, host: Host, wanted: Strategy | "auto", sets: boolean): Lifted {
-  return new Writer(audit, host, wanted, sets).write();
+export function lift(
+  audit: FamilyAudit,
+  host: Host,
+  wanted: Strategy | "auto",
+  sets: boolean,
+  limits: Limits = {},
+): Lifted {
+  return new Writer(audit, host, wanted, sets, limits).write();
 }
 
 class Writer {
   private readonly choices: Choice[] = [];
-  private readonly open = new Map<string, string>();
+  private readonly open: Open[] = [];
   private readonly closed: Way[] = [];
   private readonly chains = new Map<string, readonly string[]>();
   private readonly numbers = new Map<string, string>();
@@ -97,6 +118,7 @@ class Writer {
     private readonly host: Host,
     private readonly wanted: Strategy | "auto",
     private readonly mayHaveSets: boolean,
+    private readonly limits: Limits,
   ) {
     this.ways = wholeWays(audit);
     this.speller = new Speller(audit);
@@ -113,13 +135,13 @@ class Writer {
         );
       return this.done();
     }
-    for (const { kind, finding } of this.ways)
-      if (kind === "ineffective-allow" && finding !== null)
-        this.open.set(
-          finding.id,
+    for (const way of this.ways)
+      if (way.kind === "ineffective-allow" && way.finding !== null)
+        this.leave(
+          way,
           "Docker drops these packets, before DOCKER-USER or behind it, and no rule there can let them in; publish the port (docker run -p), and the fix will hold it to the policy",
         );
-    const closed = this.policies(ways);
+    const closed = this.policies(ways.filter((way) => this.mayClose(way)));
     const out: string[] = [];
     for (const { way, policy } of closed.filter(({ way }) => way.kind === "egress-bypass"))
       out.push(...this.egress(way, policy));
@@ -143,7 +165,24 @@ class Writer {
   }
 
   private leave(way: Way, why: string): void {
-    if (way.finding !== null) this.open.set(way.finding.id, why);
+    this.open.push({ way, why });
+  }
+
+  /** Whether a way may be closed; leaves it open by name where not. */
+  private mayClose(way: Way): boolean {
+    const { diagrams } = this.audit.domain;
+    const why =
+      this.limits.open?.get(wayKey(way)) ??
+      (diagrams.mask(way.all, this.audit.unsure) === EMPTY
+        ? undefined
+        : `the way of some of its packets is not followed to the end (${this.audit.inconclusive.join("; ")}), so nothing can be proven of a rule for them`);
+    if (why !== undefined) this.leave(way, why);
+    return why === undefined;
+  }
+
+  /** Whether packets may be translated to addresses that the model does not know. */
+  private get translations(): boolean {
+    return this.limits.translations === true || this.audit.unsure !== EMPTY;
   }
 
   /** The ways whose lists can be written down. */
@@ -171,7 +210,7 @@ class Writer {
         endpoints.set(key, [...(endpoints.get(key) ?? []), each]);
       }
     }
-    const many = this.wanted === "auto" && this.mayHaveSets && endpoints.size >= MANY;
+    const many = this.wanted === "auto" && this.mayHaveSets && endpoints.size >= MANY && !this.translations;
     const rules = [...endpoints.values()].flatMap((ways) => this.endpoint(ways, many));
     const bySet = [...this.sets.values()].map(
       ({ name, policy }) => `-m set --match-set ${name} dst,dst ${this.handOver(policy)}`,
@@ -250,13 +289,21 @@ class Writer {
         );
       return [];
     }
-    if (!same || asked === "conntrack") {
+    if (this.translations && (asked === "internal-ip" || asked === "ipset")) {
+      for (const each of closed)
+        this.leave(
+          each.way,
+          `other packets may be translated to ${label} than those that the model knows, and a rule by address would close them, too; use --strategy conntrack`,
+        );
+      return [];
+    }
+    if (!same || asked === "conntrack" || this.translations) {
       const survives =
         container !== null && !container.fixed ? "; it holds when the container gets another address" : "";
       take(
         "conntrack",
         same
-          ? `asked for: each way is told by its original destination${survives}`
+          ? `${this.translations && asked === null ? "other packets may be translated to it than those that the model knows" : "asked for"}: each way is told by its original destination${survives}`
           : `${all.length} ways with different intents lead to it, which only conntrack can tell apart${survives}`,
       );
       return closed.map(

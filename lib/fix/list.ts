@@ -5,6 +5,8 @@
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { ufwForwardChain } from "../audit/ufw.ts";
 import { fromOutside, type Host } from "../host/host.ts";
+import { printAddress } from "../packet/address.ts";
+import { type Family, protoName } from "../packet/field.ts";
 import { and, is, or } from "../packet/predicate.ts";
 import type { BoundChain } from "../path/program.ts";
 import { assigned } from "../reach/chain.ts";
@@ -42,7 +44,27 @@ type Steps = Map<number, Step[]>;
  * The ways with all that goes by them: a finding is about first packets, but what conntrack makes nothing of
  * (INVALID) goes by the intent as well.
  */
-export function wholeWays({ domain, ways, passing, blocked, straight }: FamilyAudit): readonly Way[] {
+export function wholeWays(audit: FamilyAudit): readonly Way[] {
+  let ways = whole.get(audit);
+  if (ways === undefined) whole.set(audit, (ways = widened(audit)));
+  return ways;
+}
+
+const whole = new WeakMap<FamilyAudit, readonly Way[]>();
+
+/** Identifies a way in every audit of the same rules, whatever its domain. */
+export const wayKey = ({ kind, proto, endpoint, listen, bridge }: Way): string =>
+  [kind, proto, endpoint?.ip, endpoint?.port, listen?.address, listen?.port, bridge].join(" ");
+
+/** What messages call a way: its finding, or its endpoint where only packets that open no connection are blocked. */
+export function nameOf({ kind, proto, endpoint, bridge, finding }: Way, family: Family): string {
+  if (finding !== null) return finding.id;
+  const place =
+    endpoint === null ? (bridge ?? "any") : `${printAddress(endpoint.ip)}/${endpoint.port ?? "any"}`;
+  return `${kind}/${family}/${protoName(proto ?? 0)}/${place}`;
+}
+
+function widened({ domain, ways, passing, blocked, straight }: FamilyAudit): readonly Way[] {
   const { diagrams } = domain;
   const more = diagrams.minus(passing, diagrams.overAll(ways.map((way) => way.all)));
   if (more === EMPTY) return ways;

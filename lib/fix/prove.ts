@@ -18,7 +18,7 @@ import type { Ruleset, Target } from "../rules/ruleset.ts";
 import { drop } from "../rules/targets/verdicts.ts";
 import { type Cost, costOf } from "./cost.ts";
 import { CHAIN } from "./lift.ts";
-import { wholeWays } from "./list.ts";
+import { nameOf, wayKey, wholeWays } from "./list.ts";
 
 /** A packet to which the fix would do what it must not. */
 export interface Changed {
@@ -26,6 +26,8 @@ export interface Changed {
   readonly packet: PacketJson;
   /** What happens to it now, and what happened before. */
   readonly why: string;
+  /** The finding whose rules break the proof there; `null` where the packet belongs to none that the fix closes. */
+  readonly finding: string | null;
 }
 
 /** What a fix does, over all packets. */
@@ -42,15 +44,24 @@ export interface Proof {
 export interface Proved {
   readonly proof: Proof;
   readonly cost: Cost;
-  /** The findings that are left. */
+  /** The findings that are left; none where ways break the proof. */
   readonly left: readonly Finding[];
+  /** Closed ways whose rules break the proof, by `wayKey`, each with a packet that shows it. */
+  readonly breaking: ReadonlyMap<string, Changed>;
 }
+
+/** What a fix closes and what it does not try to close, by `wayKey`. */
+export interface Claim {
+  readonly closed: ReadonlySet<string>;
+  readonly open: ReadonlySet<string>;
+}
+
+const NOTHING: Claim = { closed: new Set(), open: new Set() };
 
 /**
  * Proves a fix of one family.
  * @param audited what was found before
  * @param then the host with what the fix brings besides rules
- * @param open findings that the fix does not try to close, by id
  * @throws BudgetExceeded
  */
 export function prove(
@@ -59,12 +70,14 @@ export function prove(
   host: Host,
   audited: FamilyAudit,
   then: Host = host,
-  open: ReadonlySet<string> = new Set(),
+  claim: Claim = NOTHING,
 ): Proved {
-  const { changed, cost, passing } = changes(before, after, host, then, open, audited);
+  const { changed, cost, passing, breaking } = changes(before, after, host, then, claim, audited);
   // Where nothing that is blocked comes through, no finding can be left; else they are looked for, to be named.
   const left =
-    passing || open.size > 0 ? findingsOf(auditFamily(after, then, [], { detail: "findings" })) : [];
+    breaking.size === 0 && (passing || claim.open.size > 0)
+      ? findingsOf(auditFamily(after, then, [], { detail: "findings" }))
+      : [];
   const remaining = new Set(left.map((f) => f.id));
   const findings = findingsOf(audited).map((f) => f.id);
   return {
@@ -75,6 +88,7 @@ export function prove(
     },
     cost,
     left,
+    breaking,
   };
 }
 
@@ -122,9 +136,9 @@ function changes(
   after: Ruleset,
   host: Host,
   then: Host,
-  open: ReadonlySet<string>,
+  { closed, open }: Claim,
   found: FamilyAudit,
-): { readonly changed: Changed[]; readonly cost: Cost; readonly passing: boolean } {
+): Pick<Proved, "breaking" | "cost"> & { readonly changed: Changed[]; readonly passing: boolean } {
   const programs = [Program.of(before, host), Program.of(after, then)] as const;
   const arriving = comesIn(host);
   // Where the domain of the audit cannot tell apart what the new ruleset can, the intent is worked out anew.
@@ -132,7 +146,7 @@ function changes(
   const audited = found.domain.covers(Domain.of(before.family, [more()]))
     ? found
     : auditFamily(before, host, [more(), foreseen(host, before.family)], {
-        detail: open.size > 0 ? "findings" : "sets",
+        detail: "sets",
       });
   const { domain } = audited;
   const { diagrams } = domain;
@@ -141,16 +155,30 @@ function changes(
   const old = sent ? new Reach(programs[0], domain) : audited.full;
   const now = new Reach(programs[1], domain, sent);
   const changed: Changed[] = [];
+  const breaking = new Map<string, Changed>();
   let passing = false;
-  const report = (set: Node, why: string): void => {
-    if (set === EMPTY) return;
+  const add = (set: Node, why: string, finding: string | null): Changed => {
     const { packet } = witness(domain, set, {
       in: host.interfaces.map((i): Scalar => i.name),
       sport: [40000],
       proto: [6, 17],
       flags: [2],
     });
-    changed.push({ packet: packetJson(packet), why });
+    const one = { packet: packetJson(packet), why, finding };
+    changed.push(one);
+    return one;
+  };
+  const names = new Map(wholeWays(found).map((way) => [wayKey(way), nameOf(way, before.family)]));
+  const claimed = wholeWays(audited).filter((way) => closed.has(wayKey(way)));
+  const report = (set: Node, why: string): void => {
+    if (set === EMPTY) return;
+    const broken = claimed.filter((way) => diagrams.mask(way.all, set) !== EMPTY);
+    for (const way of broken) {
+      const key = wayKey(way);
+      if (breaking.has(key)) continue;
+      breaking.set(key, add(diagrams.mask(way.all, set), why, names.get(key) ?? null));
+    }
+    if (broken.length === 0) add(set, why, null);
   };
   const ways: [string, (reach: Reach) => Ending<States>[], Node][] = [
     ["a packet that comes in", (reach) => reach.arrive(reach.start(arriving)), audited.blocked],
@@ -164,9 +192,7 @@ function changes(
       const out = [...becomes].filter(([how]) => how.startsWith("accept") || how.startsWith("undecided"));
       const through = diagrams.mask(may, diagrams.overAll(out.map(([, set]) => set)));
       passing ||= through !== EMPTY;
-      const named = wholeWays(audited).flatMap((way) =>
-        open.has(way.finding?.id ?? "") ? [way.blocked] : [],
-      );
+      const named = wholeWays(audited).flatMap((way) => (open.has(wayKey(way)) ? [way.blocked] : []));
       const leak = diagrams.minus(through, diagrams.overAll(named));
       if (leak !== EMPTY) {
         const tight = new Reach(Program.of(sealed(after), then), domain, sent);
@@ -206,7 +232,7 @@ function changes(
         `a packet of a flow that is ${state} would fare otherwise`,
       );
   }
-  return { changed, cost: costOf(audited, old, now, host), passing };
+  return { changed, cost: costOf(audited, old, now, host), passing, breaking };
 }
 
 function byOutcome(endings: readonly Ending<States>[], { chains, domain }: Reach): Map<string, Node> {

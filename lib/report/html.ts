@@ -25,7 +25,7 @@ import { chainGraph } from "./graph.ts";
 import { Markup, markup, type Part } from "./markup.ts";
 import { LINTS } from "./sarif.ts";
 import { graphSvg } from "./svg.ts";
-import { packetFlags, packetText } from "./text.ts";
+import { fixSummary, packetFlags, packetText } from "./text.ts";
 import { conclusion, page, ruleAt, ruleText, traceText } from "./trace.ts";
 import { wayMarkup } from "./way.ts";
 
@@ -298,7 +298,7 @@ function fixPart({ fix, audit }: Contents): Markup | null {
   if (typeof fix === "string") return section("fix", "The fix", markup`<p class="none">${fix}</p>`);
   const rules = fix.rules4.length + fix.rules6.length > 0;
   if (!rules && audit.findings.length === 0) return null;
-  const { closed, remaining, changed } = fix.proof;
+  const { changed } = fix.proof;
   const costs = (
     [
       ["IPv4", fix.cost.ipv4],
@@ -319,7 +319,7 @@ function fixPart({ fix, audit }: Contents): Markup | null {
     "fix",
     "The fix",
     fix.holds
-      ? markup`<p class="proof good"><strong>The proof holds, over all packets.</strong> ${count(closed.length, "finding")} closed, ${remaining.length} remaining, ${changed.length} packets changed that should not be.${fix.inForce ? " These rules are in force already." : null}</p>`
+      ? markup`<p class="proof good"><strong>The proof holds, over all packets${fix.failed.length === 0 ? null : ", for what is closed"}.</strong> ${fixSummary(fix)} ${changed.length} packets changed that should not be.${fix.inForce ? " These rules are in force already." : null}</p>`
       : markup`<p class="proof bad"><strong>The proof does not hold, so no rules are given.</strong></p>`,
     fix.failed.length === 0
       ? null

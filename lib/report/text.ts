@@ -35,11 +35,53 @@ export function packetFlags(p: PacketJson): string {
   return out.join(" ");
 }
 
+/** `a, b and 2 more`. */
+function listed(names: readonly string[], most: number): string {
+  const more = names.length - most;
+  return more > 0 ? `${names.slice(0, most).join(", ")} (and ${more} more)` : names.join(", ");
+}
+
+/** What a fix leaves that is about its inputs, not about one finding. */
+const unsettledIn = ({ failed, proof }: Fix): string[] =>
+  failed.filter((text) => !proof.remaining.some((id) => text.startsWith(`${id}: `)));
+
+/**
+ * The result of a fix in one line: how many findings it closes, what stays open, in which family, and whether anything
+ * is not settled.
+ */
+export function fixSummary(fix: Fix): string {
+  const { proof, families, failed, holds } = fix;
+  if (!holds) return "No rules are printed: the proof does not hold.";
+  const { closed, remaining } = proof;
+  const total = new Set([...closed, ...remaining]).size;
+  const out: string[] = [];
+  if (total > 0)
+    out.push(
+      remaining.length === 0
+        ? `${counted(total, "finding")} closed`
+        : `${closed.length} of ${counted(total, "finding")} closed; left open: ${listed(remaining, 3)}`,
+    );
+  else out.push(failed.length === 0 ? "No findings, nothing to fix" : "No findings, and not all is settled");
+  for (const [family, coverage] of [
+    ["IPv4", families.ipv4],
+    ["IPv6", families.ipv6],
+  ] as const) {
+    if (coverage === "refused") out.push(`${family} is not fixed: no rules are printed for it`);
+    if (coverage === "open") out.push(`${family} stays open in part`);
+    if (coverage === "absent") out.push(`${family} is not fixed: its rules were not given`);
+  }
+  const unsettled = unsettledIn(fix);
+  if (unsettled.length > 0) out.push(`Not settled: ${listed(unsettled, 1)}`);
+  return `${out.map(safe).join(". ")}.`;
+}
+
 /** What a fix does, why, and what its proof says; the rules themselves are printed in their own form. */
 export function fixText(fix: Fix, style: Style = PLAIN): string {
-  const out: string[] = [];
+  const out: string[] = [fixSummary(fix)];
   for (const c of fix.choices) out.push(`${style.bold(safe(c.endpoint))}: ${c.strategy}; ${safe(c.because)}`);
-  for (const f of fix.failed) out.push(`${style.red("left open:")} ${safe(f)}`);
+  const unsettled = unsettledIn(fix);
+  for (const f of fix.failed)
+    out.push(`${style.red(unsettled.includes(f) ? "not settled:" : "left open:")} ${safe(f)}`);
   const { closed, remaining, changed } = fix.proof;
   out.push(
     `proof: ${closed.length} finding${closed.length === 1 ? "" : "s"} closed, ${remaining.length} remaining, ${changed.length} packets changed that should not be`,

@@ -1,5 +1,5 @@
 /** The command line as a user meets it: what it prints, where, and how it ends; bad input above all. */
-import { chmodSync } from "node:fs";
+import { chmodSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { examples } from "../capture.ts";
@@ -150,7 +150,21 @@ describe("exit codes and streams", () => {
     const run = fwcheck(["fix", HOST]);
     expect(run.code).toBe(0);
     expect(run.out).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP");
+    expect(run.err).toMatch(/^9 findings closed\.\n/);
     expect(run.err).toContain("The proof holds");
+  });
+  test("the first line of fix says what is not settled, in front of every warning, and exits 1", () => {
+    const v4 = join(HOST, "iptables-save.txt");
+    const broken = file("broken.save", `${readFileSync(v4, "utf8")}*filter\n-A INPUT -m frob -j DROP\n`);
+    for (const args of [
+      [v4, "--addr", join(HOST, "addr.json")],
+      [broken, join(HOST, "addr.json")],
+    ]) {
+      const run = fwcheck(["fix", ...args]);
+      expect(run.code).toBe(1);
+      expect(run.err.split("\n")[0]).toContain("Not settled: ");
+      expect(JSON.parse(fwcheck(["fix", ...args, "--json"]).out).failed.length).toBeGreaterThan(0);
+    }
   });
   test("a fix that leaves something open exits 1, names it, and prints the rules for the rest", () => {
     const wanted = file(

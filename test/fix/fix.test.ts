@@ -2,6 +2,7 @@
 import {
   audit,
   fix,
+  fixText,
   type Host,
   type PacketJson,
   printRuleset,
@@ -12,7 +13,8 @@ import {
 import { describe, expect, test } from "vitest";
 import { auditFamily } from "../../lib/audit/audit.ts";
 import { restored } from "../../lib/fix/apply.ts";
-import { prove } from "../../lib/fix/prove.ts";
+import { wayKey } from "../../lib/fix/list.ts";
+import { type Claim, prove } from "../../lib/fix/prove.ts";
 import { capture, examples } from "../capture.ts";
 
 const open = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean => {
@@ -162,11 +164,42 @@ describe("the owner's own policy, not a fixed one", () => {
   });
 });
 
+describe("what stays open", () => {
+  const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
+  const v4 = rulesets.filter((r) => r.family === 4);
+
+  test("a family that was not given is not fixed, and the first line says it", () => {
+    const result = fix(v4, host);
+    expect(result.families).toEqual({ ipv4: "closed", ipv6: "absent" });
+    expect(result.rules4.length).toBeGreaterThan(0);
+    expect(result.failed.join()).toContain("there is no IPv6 ruleset among the inputs");
+    expect(fixText(result).split("\n")[0]).toMatch(
+      /^9 findings closed\. IPv6 is not fixed: .* Not settled: /,
+    );
+  });
+  test("all that is open is closed, and the first line says no more than that", () => {
+    const result = fix(rulesets, host);
+    expect([result.failed, result.families]).toEqual([[], { ipv4: "closed", ipv6: "clean" }]);
+    expect(fixText(result).split("\n")[0]).toBe("9 findings closed.");
+  });
+  test("without Docker's table nat no rule is printed: it could close a port that the firewall allows", () => {
+    const part = v4.map((r) => ({
+      ...r,
+      tables: new Map([...r.tables].filter(([name]) => name !== "nat")),
+    }));
+    const result = fix(part, host);
+    expect([result.rules4, result.families.ipv4]).toEqual([[], "refused"]);
+    expect(fixText(result).split("\n")[0]).toContain("IPv4 is not fixed: no rules are printed for it");
+    expect(result.failed[0]).toContain("Docker's chains of table nat are missing");
+  });
+});
+
 describe("the proof sees a wrong fix", () => {
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
   const v4 = rulesets[0]!;
   const audited = auditFamily(v4, host);
-  const proof = (...rules: string[]) =>
+  const proof = (...rules: string[]) => proved(undefined, ...rules).proof;
+  const proved = (claim: Claim | undefined, ...rules: string[]) =>
     prove(
       v4,
       restored(
@@ -175,8 +208,26 @@ describe("the proof sees a wrong fix", () => {
       ),
       host,
       audited,
-    ).proof;
+      host,
+      claim,
+    );
 
+  test("it names the endpoint whose rules break it, with a packet of its own", () => {
+    const { breaking } = proved(
+      { closed: new Set(audited.ways.map(wayKey)), open: new Set() },
+      "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+      "-i docker0 -j RETURN",
+      "-d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP",
+      "-s 10.0.0.0/8 -d 172.17.0.3/32 -p tcp -m tcp --dport 80 -j DROP",
+    );
+    const named = [...breaking.values()].map(({ finding, why, packet }) => [finding, why, packet.dport]);
+    expect(named).toContainEqual([
+      "ingress-bypass/4/tcp/any/8443",
+      "a packet that comes in that should be stopped is not",
+      8443,
+    ]);
+    expect(named.map(([finding]) => finding)).not.toContain("ingress-bypass/4/tcp/any/8080");
+  });
   test("one that matches the host port after DNAT closes nothing", () => {
     expect(proof("-p tcp -m tcp --dport 8080 -j DROP").remaining).toContain("ingress-bypass/4/tcp/any/8080");
   });

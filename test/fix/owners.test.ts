@@ -135,3 +135,48 @@ describe("networks that let in more than ports", () => {
     },
   );
 });
+
+describe("what is not followed keeps nothing else open", () => {
+  const two = { nets: [{ bridge: "docker0", prefix: "172.17.0", ports: { 8080: 80, 8081: 81 } }] };
+
+  test("one rule that puts connections into a zone of conntrack", () => {
+    const result = fixOf({
+      ...two,
+      raw: ["-i eth0 -p tcp -m tcp --dport 8081 -j CT --zone 5"],
+      input: ["-s 198.51.100.0/24 -p tcp -m tcp --dport 8081 -j ACCEPT"],
+    });
+    expect(result).toMatchObject({
+      holds: true,
+      proof: { remaining: [], changed: [] },
+      failed: ["IPv4: connections in zones are not followed"],
+    });
+    // The first packet in a zone is NEW as anywhere: the policy holds for it, and lets in whom the owner lets in.
+    expect(policy(result.rules4, /--dport 81/)).toEqual(["-s 198.51.100.0/24 -j RETURN", "-j DROP"]);
+    expect(result.rules4).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP");
+  });
+
+  test("a target of the owner's INPUT that nobody can foresee: that port is left open by name", () => {
+    const result = fixOf({ ...two, input: ["-p tcp -m tcp --dport 8081 -j NFQUEUE --queue-num 1"] });
+    expect(result.holds).toBe(true);
+    expect(result.proof).toEqual({
+      closed: ["ingress-bypass/4/tcp/any/8080"],
+      remaining: ["ingress-bypass/4/tcp/any/8081"],
+      changed: [],
+    });
+    expect(result.failed).toEqual([expect.stringMatching(/^ingress-bypass\/4\/tcp\/any\/8081: .*NFQUEUE/)]);
+    expect(result.families.ipv4).toBe("open");
+  });
+
+  test("where the kernel chooses the address of a translation, no rule matches by address alone", () => {
+    const result = fixOf({
+      ...two,
+      guard: false,
+      nat: ["-i eth0 -p tcp -m tcp --dport 9999 -j DNAT --to-destination 172.17.0.2-172.17.0.9:80"],
+      behind: ["-o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"],
+    });
+    expect([result.holds, result.failed]).toEqual([true, ["IPv4: the kernel chooses the address"]]);
+    const byAddress = result.rules4.filter((rule) => rule.includes(" -d "));
+    expect(byAddress.length).toBeGreaterThan(0);
+    for (const rule of byAddress) expect(rule).toMatch(/--ctstate DNAT /);
+  });
+});
