@@ -93,6 +93,12 @@ export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
     const other: Side = from === "client" ? server : client;
     const why = misfit(way, at, other);
     if (why !== null) return end("drop", why);
+    // Uplinks may lead to the same network; a bridge of containers leads to nothing but its ports.
+    if (at !== other.at && other.at !== null && host.bridges.includes(other.at))
+      return end(
+        "drop",
+        `it leaves by ${at}, although its receiver is behind ${other.at}, a bridge of this host`,
+      );
     if (at !== other.at) {
       const note = `the ${from}'s packets leave by ${at}, but the ${from === "client" ? "server" : "client"}'s come in by ${other.at}`;
       if (!notes.includes(note)) notes.push(note);

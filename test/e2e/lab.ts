@@ -1,6 +1,6 @@
 /** The lab's handles: programs on the host and beside it, real connections, and fwcheck upon what is collected. */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
@@ -92,7 +92,8 @@ export interface Probe {
   readonly wait?: number;
 }
 
-export const PYTHON = `python3 "${join(HERE, "net.py")}"`;
+// A wrapper of a version manager in front of python3 would cost more than what is run.
+export const PYTHON = `${existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3"} "${join(HERE, "net.py")}"`;
 export const inside = (where: Where): string =>
   where === "outside"
     ? 'ip netns exec "$OUT"'

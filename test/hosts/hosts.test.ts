@@ -6,7 +6,8 @@ import { shared } from "../capture.ts";
 import { Program } from "../cli/program.ts";
 import { HEAD, judge, type Line, row } from "./judge.ts";
 
-const folder = join(shared, "hosts");
+// HOSTS_FOLDER: hosts that `HOSTS_KEEP=FOLDER npm run test:hosts` kept.
+const folder = process.env.HOSTS_FOLDER ?? join(shared, "hosts");
 const hosts = existsSync(folder)
   ? readdirSync(folder).filter((name) => existsSync(join(folder, name, "truth.ndjson")))
   : [];

@@ -9,9 +9,11 @@ import {
   type Audit,
   type Finding,
   type Fix,
+  flow,
   type Host,
   type HostSources,
   type Packet,
+  printRuleset,
   type Ruleset,
   readHost,
   readPacket,
@@ -103,6 +105,29 @@ export class Snapshot {
     return { kind: "egress", packet, ends: [dst], bridges: [] };
   }
 
+  /** Whether the reply to a packet reaches its sender. */
+  answered(sent: Sent): boolean {
+    const { verdict } = flow(new Simulator(this.rulesets, this.host), this.host, readPacket(sent) as Packet);
+    return verdict === "accept";
+  }
+
+  /**
+   * Whether a `ufw route` rule decides on a packet: a listener on the host itself cannot measure that. Docker's rules in
+   * FORWARD often accept before ufw's are evaluated, so that FORWARD here has nothing but ufw's chain.
+   */
+  routed(sent: Sent): boolean {
+    const texts = this.rulesets.map((ruleset) => ({
+      name: `${ruleset.family}`,
+      text: printRuleset(ruleset)
+        .replace(/^-A (FORWARD|DOCKER-USER) .*\n/gm, "")
+        .replace(/^:(ufw6?-user-forward) .*$/m, (line, chain) => `${line}\n-A FORWARD -j ${chain}`),
+    }));
+    const { rulesets } = readRuleset(texts);
+    const { path } = new Simulator(rulesets, this.host).packet(readPacket(sent) as Packet);
+    const last = path.findLast((s) => s.table === "filter" && s.step === "rule" && s.chain !== "FORWARD");
+    return /^ufw6?-user-forward$/.test(last?.chain ?? "");
+  }
+
   private bridges(address: Address): string[] {
     return this.host.interfaces
       .filter(
@@ -138,7 +163,11 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
   if (answers.length !== tries.length)
     wrong.push(`simulate: ${answers.length} answers for ${tries.length} packets: ${trial.err}`);
   const simulate = { equal: 0, undecided: 0, wrong: 0 };
-  const simulated = tries.map(({ line }, i) => compared(answers[i]!, line.real));
+  const simulated = tries.map(({ line, tried }, i) => {
+    const how = compared(answers[i]!, line.real);
+    // The first packet passes and the reply does not: that is a closed connection, too.
+    return how === "wrong" && line.real !== "open" && !snapshot.answered(tried.packet) ? "equal" : how;
+  });
   for (const [i, { line, name }] of tries.entries()) {
     const answer = answers[i]!;
     const how = simulated[i]!;
@@ -149,7 +178,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
       wrong.push(`${name}: simulate is undecided without a reason`);
   }
 
-  const bypasses = tries.map(({ line }, i) => bypassed(line) && !routed(answers[i]!));
+  const bypasses = tries.map(({ line, tried }) => bypassed(line) && !snapshot.routed(tried.packet));
   const run = fwcheck(["audit", path, "--json"]);
   const report = JSON.parse(run.out) as Audit;
   const audit = { found: 0, doubted: 0, missed: 0, exit: run.code };
@@ -166,9 +195,15 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
         wrong.push(`${name}: real open, wanted ${line.wanted}: no finding, nothing inconclusive`);
       }
     }
+    // `everyone` is every source that the kernel lets in; a route check comes before any rule (rp_filter).
+    const outside = answers[i]!.verdict === "drop" && answers[i]!.reason !== undefined;
     const contradicts = (finding: Finding): boolean =>
-      line.real !== "open" ||
-      (line.kind === "published" && line.wanted === "open" && shows(finding, tried.packet));
+      line.real !== "open"
+        ? !outside
+        : line.kind === "published" &&
+          line.wanted === "open" &&
+          shows(finding, tried.packet) &&
+          !snapshot.routed(tried.packet);
     for (const finding of report.findings)
       if (finding.certainty === "must" && covers(finding, tried) === true && contradicts(finding)) {
         falseMust++;
@@ -203,7 +238,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
       const allowed =
         line.kind === "egress" && line.wanted == null
           ? covering[i]!.length === 0
-          : line.kind !== "direct" && line.wanted === "open";
+          : line.kind !== "direct" && line.wanted === "open" && !snapshot.routed(tried.packet);
       if (
         line.real === "open" &&
         simulated[i] === "equal" &&
@@ -232,11 +267,11 @@ export const bypassed = ({ real, wanted }: Line): boolean =>
 
 /** Whether the witness is this packet; `by` alone is a projection that forgets source ports, lengths and the like. */
 function shows({ witness, assume }: Finding, packet: Sent): boolean {
-  const { sport, ttl, flags, ...rest } = witness;
-  const { sport: _, flags: __, ...same } = packet;
+  const { sport, ttl = 64, ...rest } = witness;
+  const { sport: _, ...same } = packet;
   return (
     assume === undefined &&
-    sport !== undefined &&
+    ttl === 64 &&
     Number(sport) >= 1024 &&
     Object.keys(rest).length === Object.keys(same).length &&
     Object.entries(same).every(([key, value]) => rest[key as keyof typeof rest] === value)
@@ -250,11 +285,6 @@ const named = (failed: readonly string[], findings: readonly Finding[], { inconc
       ? findings.some(({ id }) => sentence.includes(id))
       : inconclusive.some((doubt) => sentence.includes(doubt)),
   );
-
-/** Whether a `ufw route` rule lets it pass: what a listener on the host itself cannot measure. */
-const routed = ({ path, verdict }: Answer): boolean =>
-  verdict === "accept" &&
-  /^ufw6?-user-forward$/.test(path.findLast((s) => s.table === "filter" && s.step === "rule")?.chain ?? "");
 
 /** Compares an answer with a real connection. */
 export function compared(answer: Answer, real: Real): "equal" | "undecided" | "wrong" {

@@ -145,3 +145,51 @@ test("what is not known ends the connection as undecided", () => {
   const played = play({ filter }, OUTSIDE);
   expect([played.verdict, played.packets.length]).toEqual(["undecided", 1]);
 });
+
+test("an answer for a container that leaves by an uplink does not arrive", () => {
+  const text = `*mangle
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -i eth1 -j MARK --set-xmark 0x2/0xffffffff
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER -i docker0 -j RETURN
+COMMIT
+`;
+  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const route = (table: string, dst: string, dev: string) => ({ table, dst, dev });
+  const routes = [
+    ...[route("102", "default", "eth1"), route("main", "default", "eth0")],
+    ...[route("main", "10.99.0.0/24", "eth1"), route("main", "172.17.0.0/16", "docker0")],
+  ];
+  const rules = [
+    { priority: 0, src: "all", table: "local" },
+    { priority: 100, src: "all", fwmark: "0x2", table: "102" },
+    { priority: 32766, src: "all", table: "main" },
+  ];
+  const source = (name: string, json: unknown) => [{ name, text: JSON.stringify(json) }];
+  const sources = { addr: [{ name: "addr", text: ADDR }], route: source("route", routes) };
+  const first = readPacket({
+    in: "docker0",
+    src: "172.17.0.2",
+    dst: "10.99.0.2",
+    proto: "tcp",
+    sport: 40000,
+    dport: 80,
+  });
+  if (typeof first === "string") throw new Error(first);
+  const played = (policy: readonly unknown[]): Flow => {
+    const host = readHost({ ...sources, rule: [{ ...source("rule", policy)[0]!, family: 4 }] }, rulesets);
+    return flow(new Simulator(rulesets, host), host, first);
+  };
+  // Measured: the connection times out.
+  expect(played(rules)).toMatchObject({
+    verdict: "drop",
+    broken: "it leaves by eth1, although its receiver is behind docker0, a bridge of this host",
+  });
+  expect(played(rules.filter((rule) => rule.fwmark === undefined)).verdict).toBe("accept");
+});

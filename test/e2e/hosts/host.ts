@@ -38,6 +38,12 @@ export interface HostRecord {
   readonly after?: string;
   /** Ports that are published by other means than `-p`, with the container where Docker knows it: `9999/tcp web`. */
   readonly ports?: readonly string[];
+  /** Of these, what the owner wants is not INPUT's answer: his own rules in FORWARD let them pass. */
+  readonly unmeasured?: readonly string[];
+  /** ufw is there before Docker and takes all of ip6tables: dockerd starts again after it. */
+  readonly restart?: boolean;
+  /** Kind of link that the kernel may not have. */
+  readonly link?: string;
   /** More addresses of the host that clients try, by family. */
   readonly addresses?: Readonly<Partial<Record<4 | 6, readonly string[]>>>;
   /** The interface that packets of a client come in by, where it is not the usual one. */
@@ -141,6 +147,7 @@ export class LabHost {
       lab("policies");
     }
     if (record.owner !== undefined) lab("h sh -es", record.owner);
+    if (record.restart === true) lab('docker_down; DOCKER_FLAGS=$(cat "$E2E/flags") docker_up');
     const wanted = this.wanted();
     const networks = Object.entries(record.networks ?? {}).map(([name, args]) => {
       const bridge = /-d |bridge\.name/.test(args) ? "" : `-o com.docker.network.bridge.name=br-${name}`;
@@ -160,6 +167,8 @@ export class LabHost {
     if (record.again === true) serve();
     const connections = [...this.inward(), ...this.outward()];
     const real = this.open(connections);
+    for (const port of record.unmeasured ?? [])
+      for (const key of [...wanted.keys()]) if (key.endsWith(` ${port}`)) wanted.delete(key);
     return connections.map((connection, i) => ({
       ...(connection.kind === "egress"
         ? connection
@@ -171,6 +180,7 @@ export class LabHost {
 
   /** Opens connections, all at once. */
   open(connections: readonly Connection[]): Real[] {
+    if (connections.length === 0) return [];
     lab(
       'h sh -c \'for f in /proc/net/xt_recent/*; do [ ! -e "$f" ] || echo / >"$f"; done; conntrack -F >/dev/null 2>&1 || :\'',
     );
@@ -193,7 +203,7 @@ export class LabHost {
   }
 
   /** What clients reach of listeners on the host itself: what the owner's INPUT rules say. */
-  private wanted(): ReadonlyMap<string, Real> {
+  private wanted(): Map<string, Real> {
     const ports = [
       ...new Set([
         ...this.record.run.flatMap(([, args]) => published(args)),

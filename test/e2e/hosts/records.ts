@@ -396,6 +396,7 @@ iptables -A INPUT -j REJECT --reject-with icmp-host-prohibited`,
   },
   {
     name: "ufw IPV6=no",
+    restart: true,
     topology: `sed 's/^IPV6=.*/IPV6=no/' "$E2E/ufw/default.first" >"$E2E/ufw/default"`,
     ufw: [...DENY, "deny 8080/tcp", ON],
     networks: { six: SIX },
@@ -533,6 +534,7 @@ ip -n "$LAN" addr add 172.17.0.99/16 dev eth0`,
     ufw: [...DENY, "allow 8080/tcp", ON],
     run: [web(8080)],
     ports: ["8081/tcp"],
+    unmeasured: ["8081/tcp"],
     after: `h iptables -t nat -I PREROUTING -p tcp --dport 8081 -m addrtype --dst-type LOCAL -j DNAT --to 10.88.0.9:80
 h iptables -I FORWARD -d 10.88.0.9 -p tcp --dport 80 -j ACCEPT
 h iptables -I FORWARD -i podbr -j ACCEPT`,
@@ -581,6 +583,7 @@ iptables -A INPUT -s 192.0.2.1 -j DROP`,
     after: `h iptables -I INPUT 1 -j NFQUEUE --queue-bypass
 h iptables -I FORWARD 1 -j NFQUEUE --queue-bypass`,
     families: [4],
+    direct: null,
   },
   {
     name: "sets of ports, negations, ctorigdst",
@@ -701,6 +704,7 @@ ip netns exec "$FW" sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.
   },
   {
     name: "VLAN on the second NIC",
+    link: "vlan id 9",
     topology: `ip -n "$FW" addr flush dev eth1
 ip -n "$FW" link add link eth1 name eth1.100 type vlan id 100
 ip -n "$FW" addr add 10.99.0.1/24 dev eth1.100
@@ -730,7 +734,7 @@ ip -n "$LAN" route replace default via 10.99.0.1`,
   {
     name: "a range of ports, a part of it allowed",
     ufw: [...DENY, "allow 8003:8005/tcp", "deny from 198.51.100.0/24 to any port 8004 proto tcp", ON],
-    run: [["many", "-p 8000-8010:8000-8010", "8000/tcp", "8004/tcp", "8010/tcp"]],
+    run: [["many", "-p 8000-8010:8000-8010", ...Array.from({ length: 11 }, (_, i) => `${8000 + i}/tcp`)]],
     families: [4],
     direct: null,
   },
@@ -777,6 +781,7 @@ ip -n "$LAN" route replace default via 10.99.0.1`,
   },
   {
     name: "ipvlan beside a bridge",
+    link: "ipvlan",
     ufw: [...DENY, ON],
     networks: {
       ipv: "-d ipvlan --subnet 203.0.113.0/24 --gateway 203.0.113.1 --ip-range 203.0.113.64/28 -o parent=eth0",
@@ -934,6 +939,7 @@ RULES`,
   },
   {
     name: "own accepts in front of DOCKER-USER",
+    direct: null,
     ufw: [...DENY, ON],
     run: [web(8080, 8081)],
     after: `h sh -es <<'RULES'

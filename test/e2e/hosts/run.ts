@@ -37,6 +37,15 @@ function version(): number {
   return Number(/version (\d+)/.exec(run.stdout ?? "")?.[1] ?? 0);
 }
 
+/** Whether the kernel makes links of a type; tried in a namespace that ends with the command. */
+const hasLink = (type: string): boolean =>
+  spawnSync("unshare", [
+    "-n",
+    "sh",
+    "-c",
+    `ip link add d0 type dummy || ip link add d0 type veth peer name d1; ip link add link d0 name x0 type ${type}`,
+  ]).status === 0;
+
 const flagsOf = (record: HostRecord, docker: number): string =>
   [record.plain === true || docker >= 28 ? "" : "--experimental --ip6tables", record.dockerd ?? ""]
     .join(" ")
@@ -142,13 +151,23 @@ async function main(): Promise<void> {
   const docker = version();
   const only = new RegExp(process.env.HOSTS_ONLY ?? "");
   const backends = (process.env.HOSTS_BACKEND ?? "nft legacy").split(" ") as Backend[];
-  const jobs = RECORDS.filter(
-    (r) => only.test(r.name) && docker >= (r.since ?? 0) && docker <= (r.until ?? Number.POSITIVE_INFINITY),
-  ).flatMap((record) =>
-    backends
-      .filter((backend) => (record.backend ?? backend) === backend)
-      .map((backend): Job => ({ name: record.name, backend, dockerd: flagsOf(record, docker) })),
-  );
+  const chosen = RECORDS.filter((r) => only.test(r.name));
+  const lacking = [...new Set(chosen.flatMap(({ link }) => link ?? []))].filter((link) => !hasLink(link));
+  for (const { name, link = "" } of chosen)
+    if (lacking.includes(link))
+      process.stdout.write(`left out: ${name}: this kernel makes no link of type ${link}\n`);
+  const jobs = chosen
+    .filter(
+      (r) =>
+        !lacking.includes(r.link ?? "") &&
+        docker >= (r.since ?? 0) &&
+        docker <= (r.until ?? Number.POSITIVE_INFINITY),
+    )
+    .flatMap((record) =>
+      backends
+        .filter((backend) => (record.backend ?? backend) === backend)
+        .map((backend): Job => ({ name: record.name, backend, dockerd: flagsOf(record, docker) })),
+    );
   const started = Date.now();
   const done: Done[] = [];
   const image = join(FOLDER, "image.tar");
