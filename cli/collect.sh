@@ -167,6 +167,17 @@ daemon() {
   printf '{%s}\n' "${settings%,}"
 }
 
+# What listens, and for each of its processes that runs in a container the line that names it (proc(5), cgroups(7)).
+listening() {
+  # shellcheck disable=SC2086
+  sockets=$($limit "$(program ss)" -H -l -n -t -u -p) || return
+  printf '%s\n' "$sockets"
+  printf '%s\n' "$sockets" | grep -o 'pid=[0-9]*' | sort -u | while IFS== read -r _ pid; do
+    grep -sE '^[0-9]+:[^:]*:/(.*/)?docker[-/][0-9a-f]{64}' "/proc/$pid/cgroup" /dev/null
+  done
+  return 0
+}
+
 collect() {
   # Nobody who names a container or writes a comment can guess it, so that no text can end its own part.
   boundary=$(cat /proc/sys/kernel/random/uuid) || exit 1
@@ -207,7 +218,7 @@ collect() {
   for file in /etc/ufw/user.rules /etc/ufw/user6.rules; do
     [ ! -r "$file" ] || part text "$file" cat "$file"
   done
-  have listening ss -H -l -n -t -u -p
+  if here ss; then part listening "ss -H -l -n -t -u -p" listening; else say "missing listening ss"; fi
   say "done"
 }
 

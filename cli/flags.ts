@@ -35,4 +35,11 @@ export const hostFlags = {
     requiresArg: true,
     nargs: 1,
   },
+  listening: {
+    type: "string",
+    array: true,
+    describe: "sockets of the host itself: ss -H -l -n -t -u -p",
+    requiresArg: true,
+    nargs: 1,
+  },
 } as const;

@@ -27,7 +27,7 @@ export class Refused extends Error {
 }
 
 /** The flags that tell of one host. */
-export const HOST_KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl"] as const;
+export const HOST_KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"] as const;
 type HostKind = (typeof HOST_KINDS)[number];
 
 export interface HostArgs {
@@ -38,6 +38,7 @@ export interface HostArgs {
   readonly ipset?: readonly string[] | undefined;
   readonly docker?: readonly string[] | undefined;
   readonly sysctl?: readonly string[] | undefined;
+  readonly listening?: readonly string[] | undefined;
 }
 
 /** The text of a file, or of standard input for `STDIN`. @throws Refused */
@@ -137,6 +138,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
     ipset: [],
     docker: [],
     sysctl: [],
+    listening: [],
   };
   const doubts: string[] = [];
   const take = (source: Source, kind: Kind | undefined): void => {

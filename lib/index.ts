@@ -16,6 +16,7 @@ export type {
   Means,
 } from "./audit/finding.ts";
 export type { Lint, LintKind } from "./audit/lint.ts";
+export type { Listening, Open } from "./audit/listening.ts";
 export type { RuleNote } from "./audit/note.ts";
 export type { Who } from "./audit/words.ts";
 export type { Cost, Passed } from "./fix/cost.ts";
@@ -31,8 +32,10 @@ export type {
   InterfaceAddress,
   Network,
   NextHop,
+  Process,
   Route,
   RoutingRule,
+  Socket,
 } from "./host/host.ts";
 export type { Hint } from "./host/infer.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";

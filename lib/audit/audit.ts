@@ -14,6 +14,7 @@ import { egress } from "./egress.ts";
 import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
+import { type Listening, unaudited } from "./listening.ts";
 import { type AuditOptions, Question } from "./question.ts";
 import { hostNetwork, remarks } from "./remarks.ts";
 
@@ -26,6 +27,8 @@ export interface Audit {
   readonly inferred: readonly string[];
   /** What is reachable from outside, whether it should be or not. */
   readonly exposures: readonly Exposure[];
+  /** What listens on the host itself, and who reaches it from outside; `null` where the inputs do not say what listens. */
+  readonly listening: readonly Listening[] | null;
   /** Where containers bypass what the owner wrote. */
   readonly findings: readonly Finding[];
   /** Rules in DOCKER-USER that do not do what they seem to. */
@@ -54,6 +57,8 @@ export interface FamilyAudit {
   /** Each published or directly reached endpoint with the packets that come its way: what a fix is made of. */
   readonly ways: readonly Way[];
   readonly exposures: readonly Exposure[];
+  /** The sockets of the host itself. */
+  readonly listening: readonly Listening[];
   readonly inconclusive: readonly string[];
   readonly remarks: readonly string[];
 }
@@ -82,6 +87,12 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
   return {
     inferred: host.inferred,
     exposures: families.flatMap((f) => f.exposures),
+    listening:
+      host.listening === undefined
+        ? null
+        : ([4, 6] as const).flatMap(
+            (family) => families.find((f) => f.family === family)?.listening ?? unaudited(host, family),
+          ),
     findings: families.flatMap((f) => findingsOf(f)),
     lint: rulesets.flatMap((ruleset) => lint(Program.of(ruleset, host))),
     inconclusive: [...inconclusive, ...families.flatMap((f) => f.inconclusive)],
@@ -122,6 +133,7 @@ export function auditFamily(
     straight: inward.straight,
     unsure: q.unsure,
     exposures,
+    listening: inward.listening,
     inconclusive: [...q.inconclusive],
     remarks: remarks(q, ways, exposures),
   };

@@ -298,7 +298,7 @@ function outwards(q: Question, set: Node, { to }: Group): string {
 }
 
 /** The rule or policy that decided: the last step of a path. */
-function decider(answer: Answer, ruleset: Ruleset): Intended["rule"] {
+export function decider(answer: Answer, ruleset: Ruleset): Intended["rule"] {
   const last = answer.path.at(-1);
   if (answer.reason !== undefined || last === undefined) return { policy: answer.reason ?? "no rule" };
   // ufw's rules end in chains of their own: the one that the owner wrote is the last in a ufw-user chain.

@@ -24,10 +24,16 @@ import {
   type Way,
 } from "./finding.ts";
 import { explicit, isAccepted, passes } from "./intent.ts";
+import { type Listening, listening } from "./listening.ts";
 import type { Question } from "./question.ts";
 
+/** Packets from outside, and what of the host itself they reach. */
+export interface Inward extends Flow {
+  readonly listening: readonly Listening[];
+}
+
 /** Packets from outside: to published ports, to the containers' own addresses, and through Docker's rules elsewhere. */
-export function ingress(q: Question, exposures: Exposure[]): Flow {
+export function ingress(q: Question, exposures: Exposure[]): Inward {
   const { diagrams } = q.domain;
   const outside = fromOutside(q.host);
   const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(outside)));
@@ -71,6 +77,7 @@ export function ingress(q: Question, exposures: Exposure[]): Flow {
     straight: new Map(
       [...new Set(straight.map((e) => e.out!))].map((out) => [out, q.union(straight, (e) => e.out === out)]),
     ),
+    listening: q.detail === "all" ? listening(q, seen.endings, exposures) : [],
     passing: diagrams.over(toPorts, elsewhere),
     blocked: diagrams.over(diagrams.minus(toPorts, intent), diagrams.minus(elsewhere, routed)),
   };

@@ -79,6 +79,7 @@ export class Question {
   readonly detail: Detail;
   private readonly unknowns: ReadonlySet<number>;
   private told: Words | undefined;
+  private deliverable: Node | undefined;
   private readonly usual = new Map<string | null, Preferences>();
 
   constructor(
@@ -201,12 +202,17 @@ export class Question {
 
   /** Sets told in words. */
   get words(): Words {
-    this.told ??= new Words(this.domain, this.possible());
+    this.told ??= new Words(this.domain, this.possible);
     return this.told;
   }
 
-  /** Packets for the host itself whose source the kernel takes (no rule is asked): who can send anything at all. */
-  private possible(): Node {
+  /** Packets for the host itself whose source the kernel takes (no rule is evaluated): who can send anything at all. */
+  get possible(): Node {
+    this.deliverable ??= this.delivered();
+    return this.deliverable;
+  }
+
+  private delivered(): Node {
     const { full } = this;
     const start = full.start(this.sendable);
     const taken = full

@@ -1,8 +1,9 @@
 /** Tells what a file is from its contents, so that a folder of files can be given as it lies. */
 import { arrays, list, property } from "./sources/json.ts";
+import { listsSockets } from "./sources/ss.ts";
 
 /** What a file can be: each is an option of `HostSources`, `rules` the dump itself. */
-export type Kind = "rules" | "addr" | "route" | "rule" | "docker" | "ipset" | "sysctl";
+export type Kind = "rules" | "addr" | "route" | "rule" | "docker" | "ipset" | "sysctl" | "listening";
 
 /**
  * Tells by its contents what a file is.
@@ -14,6 +15,7 @@ export function kindOf(text: string): Kind | undefined {
   if (/^\*(raw|mangle|nat|filter|security)\s*$/m.test(text)) return "rules";
   if (/^(create|add) \S+ /m.test(text)) return "ipset";
   if (/^(net|kernel|vm)[./]\S+\s*=/m.test(text)) return "sysctl";
+  if (listsSockets(text)) return "listening";
   return undefined;
 }
 

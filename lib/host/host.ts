@@ -182,6 +182,8 @@ export interface Daemon {
 export interface Container {
   /** As Docker knows it, without the slash. */
   readonly name: string;
+  /** Docker's own id of it; absent where it was not given. */
+  readonly id?: string;
   /** Its Compose project, else `null`. */
   readonly project: string | null;
   /** Its Compose service, or the service of a swarm, else `null`. */
@@ -198,6 +200,32 @@ export interface Container {
   }[];
   /** Whether each address was asked for with `--ip`, and so stays. */
   readonly fixed: boolean;
+}
+
+/** A process that holds a socket. */
+export interface Process {
+  /** What it calls itself (its `comm`, 15 bytes at most): any text. */
+  readonly name: string;
+  /** Its number on the host. */
+  readonly pid: number;
+  /** Docker's id of the container that it runs in; absent where it is not known to run in one. */
+  readonly container?: string;
+}
+
+/** A socket of the host itself that takes packets from anybody: TCP that listens, UDP that is not connected. */
+export interface Socket {
+  /** 4 or 6: a socket that serves both is two. */
+  readonly family: Family;
+  /** Protocol number: TCP or UDP. */
+  readonly proto: number;
+  /** The address that it is bound to; `null` for every address of the host. */
+  readonly address: Address | null;
+  /** The interface that it is bound to; `null` for any. */
+  readonly device: string | null;
+  /** Its port. */
+  readonly port: number;
+  /** The processes that hold it; none where `ss` does not name them (without root, or in another namespace). */
+  readonly processes: readonly Process[];
 }
 
 /** What is known of a host, given or inferred. */
@@ -218,6 +246,8 @@ export interface Host {
   readonly containers: readonly Container[];
   /** What is known of the Docker daemon itself. */
   readonly daemon: Daemon;
+  /** The sockets that listen on the host itself; absent where they were not given. */
+  readonly listening?: readonly Socket[];
   /** Bridges whose traffic is Docker's business: from the networks, or from Docker's rules. */
   readonly bridges: readonly string[];
   /** Membership in an ipset, `undefined` when the set is not known. */

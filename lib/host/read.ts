@@ -6,6 +6,7 @@ import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.
 import { readDocker } from "./sources/docker.ts";
 import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
 import { readIpsets } from "./sources/ipset.ts";
+import { readSockets } from "./sources/ss.ts";
 import { readSysctls } from "./sources/sysctl.ts";
 
 /** A file's text under the name that messages use. */
@@ -32,6 +33,8 @@ export interface HostSources {
   readonly docker?: readonly Source[];
   /** `sysctl -a`. */
   readonly sysctl?: readonly Source[];
+  /** `ss -H -l -n -t -u -p`; an empty text where nothing listens. */
+  readonly listening?: readonly Source[];
   /** Why the inputs may not be all that decides on packets, a sentence each; a snapshot tells. */
   readonly doubts?: readonly string[];
 }
@@ -127,6 +130,9 @@ export function readHost(
     networks,
     containers,
     daemon,
+    ...(sources.listening === undefined
+      ? {}
+      : { listening: each(sources.listening, "ss -H -l -n -t -u -p", readSockets).flat() }),
     bridges: [...bridges],
     member: (set, sides, family) => sets.member(set, sides, family),
     parts: (set) => sets.parts(set),

@@ -36,7 +36,7 @@ interface Part {
   readonly code: number | null;
 }
 
-const KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl"] as const;
+const KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"] as const;
 
 /** What is missed where it fails. */
 const WANTED: readonly string[] = [...KINDS, "tables", "native"];
@@ -50,7 +50,9 @@ const familyOf = (title: string): 4 | 6 => (title.startsWith("ip6") ? 6 : 4);
 export function readSnapshot(source: Source): Snapshot {
   const parts = partsOf(source);
   const errors = new Map(parts.filter((p) => p.kind === "errors").map((p) => [p.title, p.text.trim()]));
-  const good = (part: Part): boolean => part.code === 0 && part.text.trim() !== "";
+  // A host on which nothing listens prints nothing.
+  const good = ({ kind, code, text }: Part): boolean =>
+    code === 0 && (text.trim() !== "" || kind === "listening");
   const of = (kind: string): Source[] =>
     parts
       .filter((p) => p.kind === kind && good(p))

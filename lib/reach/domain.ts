@@ -3,6 +3,7 @@
  * and one of two values for each unknown. An IPv6 address costs what an IPv4 address costs.
  */
 import {
+  type Address,
   type Family,
   FIELDS,
   type Field,
@@ -11,7 +12,7 @@ import {
   type Scalar,
   successor,
 } from "../packet/field.ts";
-import { leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
+import { between, leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
 import { Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import type { Same } from "./same.ts";
 
@@ -308,6 +309,17 @@ export class Domain {
       else hi = middle - 1;
     }
     return lo;
+  }
+
+  /**
+   * The set of packets whose field has a value that the domain does not tell from this one: all of them go where one goes.
+   * Unlike `set`, it takes a value that no predicate names.
+   */
+  alike(field: Field, value: Address): Node {
+    const level = this.levels.get(field);
+    if (level === undefined) return FULL;
+    const [first, last] = this.interval(level, this.ordinal(level, value)) as readonly [Address, Address];
+    return this.set(between(field, first, last));
   }
 
   /** First and last value of an elementary interval; for names the last is the start of the next, not included. */

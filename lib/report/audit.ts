@@ -1,6 +1,7 @@
 /** The audit as people read it: a table of what is published, then the findings, those alike together. */
 import type { Audit } from "../audit/audit.ts";
 import type { Exposure, Finding } from "../audit/finding.ts";
+import type { Listening, Open } from "../audit/listening.ts";
 import type { Step } from "../path/program.ts";
 import { indented, PLAIN, type Style, safe, table, WIDTH, wrapped } from "./style.ts";
 import { at, packetFlags, packetText } from "./text.ts";
@@ -25,7 +26,7 @@ const PLURAL: Readonly<Record<Finding["kind"], string>> = {
   "ineffective-allow": KINDS["ineffective-allow"],
 };
 
-/** Endpoints of one group that are told one by one. */
+/** Endpoints of one group, and sockets that are closed, that are listed one by one. */
 const MOST = 24;
 
 const BANNED = "whoever is banned still reaches a published port";
@@ -57,7 +58,7 @@ export function who({ by, from }: Pick<Finding, "by" | "from">, spoken: readonly
 }
 
 /** What the owner's rules say, as a ufw command where it is one. */
-export function intendedText({ rule }: Finding["intended"]): string {
+export function intendedText({ rule }: Pick<Finding["intended"], "rule">): string {
   if ("policy" in rule)
     return safe(/\((ufw default .*)\)$/.exec(rule.policy)?.[1] ?? rule.policy.replace(/^filter /, ""));
   return rule.ufw !== undefined ? `ufw ${safe(rule.ufw)}` : safe(rule.text);
@@ -101,7 +102,7 @@ export const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | 
 /** The audit as a person reads it, at 80 columns. */
 export function auditText(audit: Audit, style: Style = PLAIN): string {
   const { findings, inconclusive, inferred, remarks } = audit;
-  const out = [...portsText(audit, style), ...unexpectedText(audit, style)];
+  const out = [...portsText(audit, style), ...unexpectedText(audit, style), ...listeningText(audit, style)];
   const groups = grouped(findings);
   let number = 0;
   for (const group of groups) {
@@ -289,4 +290,89 @@ function endpointText(f: Finding, label: (name: string, text: string) => string[
       ? ""
       : `${place}${container(f.container)}${f.listen === null ? `/${f.proto}` : ""}: `;
   return label(f.container === null ? "way" : "container", `${name}${way(f)}`);
+}
+
+/** A socket that packets from outside reach, or may reach, in the words of a table. */
+export interface ListeningRow {
+  readonly port: string;
+  readonly process: string;
+  readonly openTo: string;
+  readonly firewall: string;
+  readonly certain: boolean;
+}
+
+/** Sockets that are not open, by why. */
+export interface ListeningList {
+  readonly heading: string;
+  readonly items: readonly string[];
+}
+
+const CLOSED: readonly (readonly [Open, string])[] = [
+  ["no", "Closed by the firewall"],
+  ["translated", "A translation takes these packets elsewhere"],
+  ["local", "No packet from outside has this address"],
+];
+
+/** What is open on the host itself. */
+export function openRows(sockets: readonly Listening[]): readonly ListeningRow[] {
+  const open = sockets
+    .filter((l) => l.open === "yes" || l.open === "maybe")
+    .sort((a, b) => a.family - b.family || a.listen.port! - b.listen.port!);
+  const all = [...new Set(open.flatMap((l) => l.in))];
+  return open.map((l) => ({
+    port: portText(l),
+    process: processText(l),
+    openTo: l.by.length === 0 ? l.from : who(l, all),
+    firewall: l.rule === null ? "not known" : ruleText(l.rule),
+    certain: l.open === "yes",
+  }));
+}
+
+/** What is not. */
+export const closedLists = (sockets: readonly Listening[]): readonly ListeningList[] =>
+  CLOSED.flatMap(([open, heading]) => {
+    const texts = [
+      ...new Set(sockets.filter((l) => l.open === open).map((l) => `${portText(l)} (${processText(l)})`)),
+    ];
+    if (texts.length === 0) return [];
+    const more = texts.length > MOST ? [`and ${texts.length - MOST} more, which --json lists`] : [];
+    return [{ heading, items: [...texts.slice(0, MOST), ...more] }];
+  });
+
+/** The part of the audit's text about the host itself; nothing where the inputs do not say what listens. */
+export function listeningText({ listening }: Audit, style: Style): string[] {
+  if (listening === null) return [];
+  const rows = openRows(listening);
+  const out = wrapped(
+    "What the host itself exposes (by ss), who reaches it, and which rule lets them",
+    WIDTH,
+  );
+  const lines = out.map((line) => style.bold(line));
+  if (rows.length === 0) lines.push("No socket of the host itself is reached from outside.");
+  else {
+    const [head, ...body] = table([
+      ["", "PORT", "PROCESS", "OPEN TO", "FIREWALL"],
+      ...rows.map((r) => [r.certain ? "" : "?", r.port, r.process, r.openTo, r.firewall]),
+    ]);
+    lines.push(...head!.map((line) => style.dim(line)), ...body.flat());
+  }
+  for (const { heading, items } of closedLists(listening))
+    lines.push(...indented(style.dim(`${heading}:`), items.join(", ")));
+  return [...lines, ""];
+}
+
+/** A rule as its ufw command, a policy, or its place: its text would fill the table. */
+const ruleText = (rule: Finding["intended"]["rule"]): string =>
+  "policy" in rule || rule.ufw !== undefined
+    ? intendedText({ rule })
+    : `${safe(rule.chain)} rule ${rule.rule} (line ${rule.line})`;
+
+function portText({ proto, family, listen, device, as }: Listening): string {
+  const at = published({ proto, family, listen });
+  return `${at}${device === undefined ? "" : ` on ${safe(device)}`}${as === undefined ? "" : ` (also sent to ${as})`}`;
+}
+
+function processText({ processes, container }: Listening): string {
+  const names = processes.length === 0 ? "not named" : processes.map((name) => safe(name)).join(", ");
+  return container === null ? names : `${names}, container ${safe(container)}`;
 }

@@ -10,10 +10,13 @@ import type { Trace } from "../simulate/answer.ts";
 import { Simulator } from "../simulate/simulate.ts";
 import {
   aboutPort,
+  closedLists,
   container,
   grouped,
   groupTitle,
   intendedText,
+  type ListeningRow,
+  openRows,
   place,
   published,
   says,
@@ -64,6 +67,7 @@ export function body(contents: Contents): Markup {
   const sections: Section[] = [
     ["summary", "Summary", summaryPart(contents)],
     ["open", "What is open", exposuresPart(contents.audit)],
+    ["host", "The host itself", listeningPart(contents.audit)],
     ["findings", "Findings", findingsPart(contents)],
     ["fix", "The fix", fixPart(contents)],
     ["more", "Also to know", morePart(contents)],
@@ -168,6 +172,31 @@ function exposuresPart({ exposures, findings }: Audit): Markup | null {
     exposures.length > ROWS
       ? markup`<p>And ${exposures.length - ROWS} more, which <code>fwcheck audit --json</code> lists.</p>`
       : null,
+  );
+}
+
+/** What listens on the host itself, and who reaches it. */
+function listeningPart({ listening }: Audit): Markup | null {
+  if (listening === null) return null;
+  const rows = openRows(listening);
+  const heads = ["Port", "Process", "Open to", "Let in by"] as const;
+  const cell = (i: number, part: Part): Markup =>
+    markup`<td role="cell" data-head="${heads[i]!}">${part}</td>`;
+  const row = ({ port, process, openTo, firewall, certain }: ListeningRow): Markup =>
+    markup`<tr role="row" class="${certain ? "" : "unsure"}"><th role="rowheader" scope="row"><code>${port}</code></th>
+      ${cell(1, process)}${cell(2, `${openTo}${certain ? "" : " (possibly)"}`)}${cell(3, markup`<code>${firewall}</code>`)}</tr>`;
+  return section(
+    "host",
+    "What the host itself exposes",
+    rows.length === 0
+      ? markup`<p class="none">No socket of the host itself is reached from outside.</p>`
+      : markup`<table role="table" class="cards"><caption>What listens on the host itself, and who reaches it</caption>
+      <thead role="rowgroup"><tr role="row">${heads.map((head) => markup`<th role="columnheader" scope="col">${head}</th>`)}</tr></thead>
+      <tbody role="rowgroup">${rows.slice(0, ROWS).map(row)}</tbody></table>`,
+    rows.length > ROWS
+      ? markup`<p>And ${rows.length - ROWS} more, which <code>fwcheck audit --json</code> lists.</p>`
+      : null,
+    closedLists(listening).map(({ heading, items }) => markup`<p>${heading}: ${items.join(", ")}</p>`),
   );
 }
 

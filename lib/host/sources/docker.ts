@@ -59,7 +59,9 @@ function container(entry: unknown): Container {
   });
   const label = (name: string): string | null =>
     text(property(property(property(entry, "Config"), "Labels"), name)) ?? null;
+  const id = text(property(entry, "Id"));
   return {
+    ...(id === undefined ? {} : { id }),
     name: (text(property(entry, "Name")) ?? text(property(entry, "Id")) ?? "?").replace(/^\//, ""),
     project: label("com.docker.compose.project"),
     service: label("com.docker.compose.service") ?? label("com.docker.swarm.service.name"),

@@ -1,0 +1,234 @@
+/**
+ * What the host itself exposes: for each socket that listens on it, who reaches it from outside. The set is that of all
+ * packets that the whole way in (raw, mangle, nat, routing, INPUT) delivers to the socket's address and port.
+ */
+import { type Host, ownAddresses, type Process, type Socket } from "../host/host.ts";
+import { printAddress, within } from "../packet/address.ts";
+import { type Address, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
+import { is } from "../packet/predicate.ts";
+import type { Step } from "../path/program.ts";
+import type { Ending } from "../path/walk.ts";
+import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
+import type { SetState, States } from "../reach/state.ts";
+import type { Answer } from "../simulate/answer.ts";
+import { Simulator } from "../simulate/simulate.ts";
+import { proxyPorts } from "./exposure.ts";
+import { decider, type Exposure, type Intended, type Listen } from "./finding.ts";
+import { isAccepted, passes } from "./intent.ts";
+import type { Question } from "./question.ts";
+import type { Who } from "./words.ts";
+
+/**
+ * Who can send a packet to a socket: somebody outside (`yes`), that depends on what the inputs do not hold (`maybe`),
+ * the rules drop all such packets (`no`), a translation takes all of them elsewhere (`translated`), or no packet from
+ * outside can have its address (`local`).
+ */
+export type Open = "yes" | "maybe" | "no" | "translated" | "local";
+
+/** A socket that listens on the host itself, and who reaches it from outside. */
+export interface Listening {
+  /** 4 or 6. */
+  readonly family: 4 | 6;
+  /** Name of the protocol. */
+  readonly proto: string;
+  /** Where it listens: the address that it is bound to, and its port. */
+  readonly listen: Listen;
+  /** The interface that it is bound to; absent for any. */
+  readonly device?: string;
+  /** Names of the processes that hold it; none where `ss` does not name them. */
+  readonly processes: readonly string[];
+  /** The container on the host's own network that holds it; `null` where none is known to. */
+  readonly container: string | null;
+  /** Whether packets from outside reach it. */
+  readonly open: Open;
+  /** The interfaces that they come in by. */
+  readonly in: readonly string[];
+  /** Who can send them, in words. */
+  readonly from: string;
+  /** The same by interface. */
+  readonly by: readonly Who[];
+  /** Other ports that a translation brings here, as clients send to them; absent where there are none. */
+  readonly as?: string;
+  /** The rule or policy that lets one such packet in or stops it; `null` where none decides. */
+  readonly rule: Intended["rule"] | null;
+}
+
+/** In place of addresses of the host, for packets to many hosts. */
+const MANY = "broadcast or multicast";
+
+/** Who reaches what listens at one place. */
+type Reached = Pick<Listening, "open" | "in" | "from" | "by" | "as" | "rule">;
+
+/** The sockets of one family, except those of docker-proxy that the published ports name already. */
+export function listening(
+  q: Question,
+  endings: readonly Ending<States>[],
+  exposures: readonly Exposure[],
+): Listening[] {
+  const sockets = (q.host.listening ?? []).filter(({ family }) => family === q.ruleset.family);
+  if (sockets.length === 0) return [];
+  const search = new Search(q, endings);
+  const published = new Set([
+    ...exposures.map(({ proto, listen }) => `${proto} ${listen.port}`),
+    ...proxyPorts(q).map(({ proto, port }) => `${protoName(proto)} ${port}`),
+  ]);
+  const governed = new Set(
+    exposures.filter((e) => e.means === "proxy").map(({ proto, listen }) => `${proto} ${listen.port}`),
+  );
+  return sockets.flatMap((socket) => {
+    const reached = search.reached(socket);
+    const port = `${protoName(socket.proto)} ${socket.port}`;
+    const proxy = socket.processes.every(({ name }) => name === "docker-proxy");
+    // docker-proxy is the exposure's own, unless clients get to it past the translation.
+    const itself = ["yes", "maybe"].includes(reached.open) && !governed.has(port);
+    const named = socket.processes.length > 0;
+    const aside = itself ? named && reached.by.every(({ to }) => to === MANY) : published.has(port);
+    return proxy && aside ? [] : [{ ...described(q.host, socket), ...reached }];
+  });
+}
+
+/** Sockets of a family of which no rules were audited: nothing is known of who reaches them. */
+export const unaudited = (host: Host, family: 4 | 6): Listening[] =>
+  (host.listening ?? [])
+    .filter((socket) => socket.family === family)
+    .map((socket) => ({
+      ...described(host, socket),
+      ...{ open: "maybe", in: [], by: [], rule: null },
+      from: `not known (no IPv${family} rules were audited)`,
+    }));
+
+/** A socket without the packets that reach it. */
+function described(host: Host, socket: Socket): Omit<Listening, keyof Reached> {
+  const { family, proto, address, device, port, processes } = socket;
+  return {
+    family,
+    proto: protoName(proto),
+    listen: { address: address === null ? null : printAddress(address), port },
+    ...(device === null ? {} : { device }),
+    processes: [...new Set(processes.map(({ name }) => name))],
+    container: containerOf(host, processes),
+  };
+}
+
+/** The container that holds a socket. */
+function containerOf(host: Host, processes: readonly Process[]): string | null {
+  for (const { container } of processes) {
+    const known = container === undefined ? undefined : host.containers.find((c) => c.id === container);
+    if (known !== undefined) return known.name;
+  }
+  return null;
+}
+
+class Search {
+  /** What the host takes in, by form; and the same with what is undecided. */
+  private readonly accepted: readonly SetState[];
+  private readonly passed: readonly SetState[];
+  private readonly known = new Map<string, Reached>();
+  private readonly own: Node;
+  private readonly local: ReturnType<typeof ownAddresses>["local"];
+
+  constructor(
+    private readonly q: Question,
+    endings: readonly Ending<States>[],
+  ) {
+    const firsts = q.firsts(endings.filter((e) => e.delivery === "local" || e.verdict === "undecided"));
+    this.accepted = q.full.apart(firsts.filter((e) => isAccepted(e) && e.delivery === "local")).map(stateOf);
+    this.passed = q.full.apart(firsts.filter(passes)).map(stateOf);
+    this.local = ownAddresses(q.host, q.ruleset.family).local;
+    this.own = q.domain.diagrams.overAll(
+      q.host.interfaces
+        .flatMap((i) => i.addresses)
+        .filter((a) => a.family === q.ruleset.family)
+        .map((a) => q.domain.alike("dst", a.address)),
+    );
+  }
+
+  /** Who reaches a socket. Ports that no rule tells from each other are one. */
+  reached({ proto, address, device, port }: Socket): Reached {
+    const { domain } = this.q;
+    const key = `${proto} ${address} ${device} ${domain.alike("dport", port)}`;
+    let reached = this.known.get(key);
+    if (reached === undefined) {
+      reached = this.search(proto, address, device, port);
+      this.known.set(key, reached);
+    }
+    return reached;
+  }
+
+  private search(proto: number, address: Address | null, device: string | null, port: number): Reached {
+    const { q, own } = this;
+    const { domain } = q;
+    const { diagrams } = domain;
+    const bound = address !== null && within(address, this.local);
+    const here = [
+      domain.alike("proto", proto),
+      domain.alike("dport", port),
+      // A connection begins with SYN alone (RFC 9293); what else is accepted opens none.
+      ...(proto === PROTO.tcp ? [domain.alike("flags", 2)] : []),
+      ...(bound ? [domain.alike("dst", address)] : []),
+      ...(device === null ? [] : [q.outside.includes(device) ? q.set(is("in", device)) : EMPTY]),
+    ].reduce((all, part) => diagrams.mask(all, part), FULL);
+    const among = (states: readonly SetState[], what: Node): Node =>
+      diagrams.mask(q.known, diagrams.overAll(states.map((state) => q.full.chains.where(state, what))));
+    const target = {
+      proto: [proto],
+      dport: [port],
+      ...(address === null ? {} : { dst: [address] }),
+    };
+    // What goes to many hosts (broadcast, multicast) opens no connection, and counts only where nothing else gets in.
+    const one = address === null ? diagrams.mask(own, here) : here;
+    const direct = among(this.accepted, one);
+    const set = direct === EMPTY && proto === PROTO.udp ? among(this.accepted, here) : direct;
+    const sure = q.must(set);
+    // An address that is not among the host's may be one all the same: a list that is old, or was inferred.
+    const certain = sure !== EMPTY && (bound || address === null);
+    const all = set === EMPTY ? among(this.passed, one) : set;
+    if (all === EMPTY) return this.closed(here, target);
+    // Sent to none of the host's addresses: to many hosts, or to an address that a translation makes one of them.
+    const others = direct === EMPTY && set !== EMPTY ? MANY : this.spans(all, "dst", printAddress);
+    const by = q.words
+      .who(all, q.outside, address === null)
+      .map((who): Who => (who.to === "" ? { ...who, to: others } : who));
+    const inputs = q.outside.filter((name) => by.some((who) => who.in.includes(name)));
+    const { packet, assume } = q.witness(sure === EMPTY ? all : sure, by[0]?.in[0] ?? null, target);
+    const answer = new Simulator([q.ruleset], q.host, { assume }).packet(packet);
+    const moved = diagrams.minus(all, domain.alike("dport", port));
+    return {
+      open: certain ? "yes" : "maybe",
+      in: inputs,
+      from: q.words.from(all),
+      by,
+      ...(moved === EMPTY ? {} : { as: this.spans(moved, "dport", String) }),
+      rule: decidedBy(answer, "filter", q),
+    };
+  }
+
+  /** The values of a field that packets of a set were sent with. */
+  private spans(set: Node, field: Field, print: (value: never) => string): string {
+    const ranges = this.q.domain.spans(set, field);
+    return ranges.map(([a, b]) => [...new Set([a, b])].map((v) => print(v as never)).join("-")).join(", ");
+  }
+
+  /** Why nothing from outside reaches a place. */
+  private closed(here: Node, target: Partial<Record<"proto" | "dport" | "dst", readonly Scalar[]>>): Reached {
+    const { q } = this;
+    const nobody = { in: [], from: "nobody", by: [] } as const;
+    const knocking = q.domain.diagrams.mask(here, q.possible);
+    const [input] = q.inputs(knocking, q.outside);
+    if (input === undefined) return { ...nobody, open: "local", rule: null };
+    const { packet, assume } = q.witness(knocking, input, target);
+    const answer = new Simulator([q.ruleset], q.host, { assume }).packet(packet);
+    // The host takes the packet or sends it on, but no such packet is for this socket in the end.
+    const open = answer.verdict === "accept" ? "translated" : "no";
+    return { ...nobody, open, rule: decidedBy(answer, open === "translated" ? "nat" : "filter", q) };
+  }
+}
+
+/** The rule or policy that counts: of a packet that is accepted, the last one of a table; else the one that stops it. */
+function decidedBy(answer: Answer, table: "filter" | "nat", q: Question): Intended["rule"] {
+  const counts = (s: Step): boolean => s.table === table && (table === "filter" || s.step === "rule");
+  const last = answer.verdict === "accept" ? answer.path.findLastIndex(counts) : -1;
+  return decider(last < 0 ? answer : { ...answer, path: answer.path.slice(0, last + 1) }, q.ruleset);
+}
+
+const stateOf = ({ state }: Ending<SetState>): SetState => state;

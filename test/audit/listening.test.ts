@@ -1,0 +1,270 @@
+/** What the host itself exposes: sockets as ss lists them, against the whole way in. */
+import { existsSync, readFileSync } from "node:fs";
+import { audit, auditText, kindOf, type Listening, readHost, readRuleset, readSnapshot } from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { readSockets } from "../../lib/host/sources/ss.ts";
+import { shared } from "../capture.ts";
+
+const line = (proto: string, local: string, users = "", peer = "0.0.0.0:*"): string =>
+  `${proto.padEnd(3)} ${proto === "tcp" ? "LISTEN" : "UNCONN"} 0      128    ${local} ${peer} ${users}`;
+
+describe("ss -H -l -n -t -u -p", () => {
+  const places = (text: string) =>
+    readSockets(text).map(({ family, address, device, port }) => [family, address, device, port]);
+
+  // What iproute2 6.1 printed on a host with such sockets.
+  test("addresses of both families, and sockets that serve both", () => {
+    expect(places(line("tcp", "0.0.0.0:22"))).toEqual([[4, null, null, 22]]);
+    expect(places(line("tcp", "*:8081", "", "*:*"))).toEqual([
+      [4, null, null, 8081],
+      [6, null, null, 8081],
+    ]);
+    expect(places(line("tcp", "[::]:8082", "", "[::]:*"))).toEqual([[6, null, null, 8082]]);
+    expect(places(line("tcp", "[::ffff:127.0.0.1]:8083", "", "*:*"))).toEqual([[4, 0x7f00_0001, null, 8083]]);
+    expect(places(line("udp", "127.0.0.53%lo:53"))).toEqual([[4, 0x7f00_0035, "lo", 53]]);
+    expect(places(line("udp", "[fe80::1]%eth0:546", "", "[::]:*"))).toEqual([
+      [6, 0xfe80_0000_0000_0000_0000_0000_0000_0001n, "eth0", 546],
+    ]);
+  });
+
+  test("before 4.13, * is IPv4 and :: is both", () => {
+    const old = `${line("tcp", "*:22", "", "*:*")}\n${line("tcp", ":::23", "", ":::*")}\n`;
+    expect(places(old)).toEqual([
+      [4, null, null, 22],
+      [4, null, null, 23],
+      [6, null, null, 23],
+    ]);
+  });
+
+  test("names of processes are data", () => {
+    const users = `users:(("a","b c",pid=7,fd=3),("x")) ("y",pid=8,fd=4))`;
+    const [socket] = readSockets(line("tcp", "0.0.0.0:22", users));
+    expect(socket!.processes).toEqual([
+      { name: 'a","b c', pid: 7 },
+      { name: 'x")) ("y', pid: 8 },
+    ]);
+  });
+
+  test("workers of one socket are one, and a container's cgroup names it", () => {
+    const id = "0123456789abcdef".repeat(4);
+    const text = [
+      line("tcp", "0.0.0.0:80", `users:(("nginx",pid=5,fd=3))`),
+      line("tcp", "0.0.0.0:80", `users:(("nginx",pid=6,fd=3))`),
+      `/proc/6/cgroup:0::/system.slice/docker-${id}.scope`,
+      `/proc/5/cgroup:12:memory:/docker/${id}/docker/${"f".repeat(64)}`,
+    ].join("\n");
+    const sockets = readSockets(text);
+    expect(sockets.length).toBe(1);
+    expect(sockets[0]!.processes.map((p) => p.container)).toEqual([id, id]);
+  });
+
+  test("what is none is refused, and so are names of ports", () => {
+    expect(() => readSockets("[]\n")).toThrow("no line of it is a socket that listens");
+    expect(() => readSockets(line("tcp", "0.0.0.0:ssh"))).toThrow("was -n left out?");
+    expect(readSockets("\n")).toEqual([]);
+  });
+
+  test("a folder's file is known by its lines", () => {
+    expect(kindOf(line("udp", "0.0.0.0:68"))).toBe("listening");
+    expect(kindOf("udp LISTEN to this\n")).toBeUndefined();
+  });
+});
+
+const ADDR = JSON.stringify(
+  [
+    ["lo", "127.0.0.1", 8],
+    ["eth0", "203.0.113.1", 24],
+    ["eth1", "10.9.0.1", 24],
+    ["docker0", "172.17.0.1", 16],
+  ].map(([ifname, local, prefixlen]) => ({
+    ifname,
+    addr_info: [{ family: "inet", local, prefixlen, scope: ifname === "lo" ? "host" : "global" }],
+  })),
+);
+
+/** What is said of sockets behind rules of tables raw, nat and filter. */
+function host(
+  filter: string,
+  sockets: string,
+  { raw = "", nat = "", docker }: { raw?: string; nat?: string; docker?: string } = {},
+) {
+  const text = `*raw\n:PREROUTING ACCEPT [0:0]\n${raw}COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n${nat}COMMIT\n*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n${filter}COMMIT\n`;
+  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const sources = {
+    addr: [{ name: "addr", text: ADDR }],
+    listening: [{ name: "ss", text: sockets }],
+    ...(docker === undefined ? {} : { docker: [{ name: "docker", text: docker }] }),
+  };
+  return audit(rulesets, readHost(sources, rulesets));
+}
+const one = (filter: string, local: string, tables: { raw?: string; nat?: string } = {}): Listening =>
+  host(filter, line("tcp", local, `users:(("it",pid=1,fd=3))`), tables).listening![0]!;
+const said = ({ open, from, by, as }: Listening) => [
+  open,
+  from,
+  by.map((who) => `${who.in.join("+")}${who.to === undefined ? "" : ` to ${who.to}`}`).join("; "),
+  ...(as === undefined ? [] : [as]),
+];
+
+describe("who reaches a socket", () => {
+  // Each line held for real sockets and real clients on Linux 6.18 in network namespaces.
+  const table: readonly [string, string, string, string[], { raw?: string; nat?: string }?][] = [
+    [
+      "allowed",
+      "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n",
+      "0.0.0.0:22",
+      ["yes", "everyone", "eth0+eth1"],
+    ],
+    [
+      "from one network",
+      "-A INPUT -s 203.0.113.8/32 -p tcp -m tcp --dport 22 -j ACCEPT\n",
+      "0.0.0.0:22",
+      ["yes", "203.0.113.8", "eth0+eth1"],
+    ],
+    [
+      "by one interface",
+      "-A INPUT -i eth1 -p tcp -m tcp --dport 22 -j ACCEPT\n",
+      "0.0.0.0:22",
+      ["yes", "everyone", "eth1"],
+    ],
+    [
+      "at one address",
+      "-A INPUT -d 10.9.0.1/32 -p tcp -m tcp --dport 22 -j ACCEPT\n",
+      "0.0.0.0:22",
+      ["yes", "everyone", "eth0+eth1 to 10.9.0.1"],
+    ],
+    [
+      "bound to the other address",
+      "-A INPUT -d 10.9.0.1/32 -p tcp -m tcp --dport 22 -j ACCEPT\n",
+      "203.0.113.1:22",
+      ["no", "nobody", ""],
+    ],
+    [
+      "bound to an interface",
+      "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n",
+      "0.0.0.0%eth1:22",
+      ["yes", "everyone", "eth1"],
+    ],
+    ["on loopback", "-A INPUT -j ACCEPT\n", "127.0.0.1:22", ["local", "nobody", ""]],
+    [
+      "all but a first packet",
+      "-A INPUT -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT\n",
+      "0.0.0.0:22",
+      ["no", "nobody", ""],
+    ],
+    ["only for many hosts", "-A INPUT -d 224.0.0.0/4 -j ACCEPT\n", "0.0.0.0:22", ["no", "nobody", ""]],
+    [
+      "dropped in raw",
+      "-A INPUT -j ACCEPT\n",
+      "0.0.0.0:22",
+      ["no", "nobody", ""],
+      { raw: "-A PREROUTING -p tcp -m tcp --dport 22 -j DROP\n" },
+    ],
+    [
+      "redirected to",
+      "-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n",
+      "0.0.0.0:8080",
+      ["yes", "everyone", "eth0+eth1", "80"],
+      { nat: "-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\n" },
+    ],
+    [
+      "sent to another address",
+      "-A INPUT -m conntrack --ctstate DNAT -j ACCEPT\n",
+      "0.0.0.0:8080",
+      ["yes", "everyone", "eth0+eth1 to 198.51.100.50", "80"],
+      {
+        nat: "-A PREROUTING -d 198.51.100.50/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 203.0.113.1:8080\n",
+      },
+    ],
+    [
+      "redirected away",
+      "-A INPUT -j ACCEPT\n",
+      "0.0.0.0:80",
+      ["translated", "nobody", ""],
+      { nat: "-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\n" },
+    ],
+    [
+      "at an address that is not listed",
+      "-A INPUT -j ACCEPT\n",
+      "192.0.2.77:22",
+      ["maybe", "everyone", "eth0+eth1"],
+    ],
+    [
+      "as a match of unknown outcome says",
+      "-A INPUT -p tcp -m tcp --dport 22 -m string --string x --algo bm -j ACCEPT\n",
+      "0.0.0.0:22",
+      ["maybe", "everyone", "eth0+eth1"],
+    ],
+  ];
+  test.each(table)("%s", (_, filter, local, expected, tables) => {
+    expect(said(one(filter, local, tables))).toEqual(expected);
+  });
+
+  test("the rule that lets in, and the one that stops", () => {
+    const open = one("-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", "0.0.0.0:22").rule;
+    expect(open).toMatchObject({ chain: "INPUT", rule: 1 });
+    const closed = one("-A INPUT -p tcp -m tcp --dport 22 -j REJECT\n", "0.0.0.0:22").rule;
+    expect(closed).toMatchObject({ chain: "INPUT", rule: 1 });
+    expect(one("", "0.0.0.0:22").rule).toEqual({ policy: "filter INPUT policy DROP" });
+  });
+
+  test("a container on the host's network is named", () => {
+    const id = "c".repeat(64);
+    const docker = JSON.stringify([
+      { Id: id, Name: "/web", NetworkSettings: {}, HostConfig: { NetworkMode: "host" } },
+    ]);
+    const sockets = `${line("tcp", "0.0.0.0:80", `users:(("nginx",pid=5,fd=3))`)}\n/proc/5/cgroup:0::/system.slice/docker-${id}.scope\n`;
+    const result = host("-A INPUT -j ACCEPT\n", sockets, { docker });
+    expect(result.listening).toMatchObject([{ container: "web", processes: ["nginx"], open: "yes" }]);
+    expect(auditText(result)).toMatch(/80\/tcp +nginx, container web +everyone/);
+  });
+
+  test("a published port is told once, and what a translation takes elsewhere is not open", () => {
+    const nat =
+      "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n";
+    const filter =
+      "-A INPUT -j ACCEPT\n-A FORWARD -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT\n";
+    const proxy = line("tcp", "0.0.0.0:8080", `users:(("docker-proxy",pid=1,fd=3))`);
+    const other = line("tcp", "203.0.113.1:8080", `users:(("apache2",pid=2,fd=3))`);
+    const { exposures, listening } = host(filter, `${proxy}\n${other}\n`, { nat });
+    expect(exposures.length).toBe(1);
+    expect(listening).toMatchObject([{ processes: ["apache2"], open: "translated", from: "nobody" }]);
+  });
+
+  test("what is not known is not claimed", () => {
+    const { rulesets } = readRuleset([{ name: "r", text: "*filter\n:INPUT DROP [0:0]\nCOMMIT\n" }]);
+    const none = audit(rulesets, readHost({}, rulesets));
+    expect(none.listening).toBeNull();
+    expect(auditText(none)).not.toContain("What the host itself exposes");
+    const six = { listening: [{ name: "ss", text: line("tcp", "[::]:22", "", "[::]:*") }] };
+    expect(audit(rulesets, readHost(six, rulesets)).listening).toMatchObject([
+      { family: 6, open: "maybe", from: "not known (no IPv6 rules were audited)" },
+    ]);
+  });
+
+  test("300 sockets cost about what one costs", () => {
+    const filter = Array.from(
+      { length: 50 },
+      (_, i) => `-A INPUT -p tcp -m tcp --dport ${i + 1} -j ACCEPT\n`,
+    );
+    const sockets = Array.from({ length: 300 }, (_, i) => line("tcp", `0.0.0.0:${i + 1}`)).join("\n");
+    const { listening } = host(filter.join(""), sockets);
+    expect(listening!.filter((l) => l.open === "yes").length).toBe(50);
+    expect(listening!.filter((l) => l.open === "no").length).toBe(250);
+  });
+});
+
+describe.skipIf(!existsSync(`${shared}hosts`))("a real host", () => {
+  test("its listener on 9000 is closed by ufw, in both families", () => {
+    const text = readFileSync(`${shared}hosts/a2-multinet-shared-ns/host.snap`, "utf8");
+    const { rules, sources } = readSnapshot({ name: "host.snap", text });
+    const { rulesets } = readRuleset(rules);
+    const { listening } = audit(rulesets, readHost(sources, rulesets));
+    expect(
+      listening!.map(({ family, listen, processes, open }) => [family, listen.port, processes, open]),
+    ).toEqual([
+      [4, 9000, ["python3"], "no"],
+      [6, 9000, ["python3"], "no"],
+    ]);
+  });
+});
