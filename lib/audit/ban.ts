@@ -81,7 +81,8 @@ export const boundRules = (program: Program, { rules }: Ban): BoundRule[] => {
   );
 };
 
-const bannerOf = (chain: string): string | undefined => CHAINS.find(([name]) => name.test(chain))?.[1];
+/** The program that fills a chain with bans; `undefined` where the name is no such program's. */
+export const bannerOf = (chain: string): string | undefined => CHAINS.find(([name]) => name.test(chain))?.[1];
 
 /** The set a rule asks for the sender, where it asks for one. */
 function blocklist(rule: Rule): string | undefined {

@@ -45,6 +45,7 @@ export function cutsOf(
     ),
   ]);
   for (const way of ways) {
+    if (way.blocked === EMPTY) continue;
     const must = diagrams.forall(way.blocked, domain.unknownLevels);
     const may = diagrams.minus(way.blocked, must);
     const id = way.finding?.id ?? way.kind;

@@ -20,6 +20,8 @@ export interface FamilyRules {
   readonly input: string | null;
   /** Flows that the intent forbids. */
   readonly cuts: readonly Cut[];
+  /** Chains of table filter and ipsets of the owner's that the rules name: at boot they may not exist yet. */
+  readonly needs: { readonly chains: readonly string[]; readonly sets: readonly string[] };
 }
 
 const tool = (family: Family): string => (family === 4 ? "iptables" : "ip6tables");

@@ -10,7 +10,14 @@ import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/diagram.ts";
 import { readRuleset } from "../rules/load.ts";
 import { printBody, printRuleset } from "../rules/print.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../rules/ruleset.ts";
+import {
+  type Chain,
+  chainOf,
+  type Rule,
+  type Ruleset,
+  type TableName,
+  targetName,
+} from "../rules/ruleset.ts";
 import { restored, withoutFix } from "./apply.ts";
 import type { Cost } from "./cost.ts";
 import { cutsOf } from "./cut.ts";
@@ -193,6 +200,7 @@ const without = (live: Ruleset, why: string): Part => ({
   ruleset: live,
   input: null,
   cuts: [],
+  needs: { chains: [], sets: [] },
   after: live,
   proof: { closed: [], remaining: [], changed: [] },
   cost: null,
@@ -220,9 +228,11 @@ function repaired(live: Ruleset, host: Host, options: FixOptions, translations: 
   for (let attempt = 1; ; attempt++) {
     const lifted = lift(audited, host, strategy, sets, { open: left, translations });
     const { cuts, left: uncut } = cutsOf(audited, host, lifted.closed);
+    const { chains, needs } = canonical(lifted, family);
     const rules: FamilyRules = {
       family,
-      chains: canonical(lifted.chains, family),
+      chains,
+      needs,
       sets: lifted.sets,
       ruleset: live,
       input: inputs?.find((source) => source.name === live.source)?.text ?? null,
@@ -339,6 +349,10 @@ function warningsOf(lifted: Lifted, { family }: FamilyAudit, host: Host, left: r
           `IPv${family}: connections that are there already live on, UDP's as long as packets come; sh fix.sh --cut (--format script) ends those that the policy forbids`,
         ]
       : []),
+    ...lifted.copied.map(
+      (chain) =>
+        `IPv${family}: the bans of chain ${chain} are copied as they are now, since rules behind the translation cannot call it with the same effect: run fwcheck fix again when they change`,
+    ),
     ...left.map((sentence) => `IPv${family}: --cut leaves flows: ${sentence}`),
   ];
 }
@@ -369,12 +383,12 @@ function withSets(host: Host, sets: readonly IpSet[]): Host {
   };
 }
 
-/** The rules as iptables-save will print them once they are in force. */
-function canonical(chains: Lifted["chains"], family: Family): Map<string, readonly string[]> {
-  if (chains.size === 0) return new Map();
+/** The rules as iptables-save will print them once they are in force, and what they name of the owner's. */
+function canonical({ chains, called, sets }: Lifted, family: Family): Pick<FamilyRules, "chains" | "needs"> {
+  if (chains.size === 0) return { chains: new Map(), needs: { chains: [], sets: [] } };
   const text = [
     "*filter",
-    ...[...chains.keys()].map((chain) => `:${chain} - [0:0]`),
+    ...[...chains.keys(), ...called].map((chain) => `:${chain} - [0:0]`),
     ...[...chains].flatMap(([chain, rules]) => rules.map((rule) => `-A ${chain} ${rule}`)),
     "COMMIT\n",
   ].join("\n");
@@ -382,9 +396,24 @@ function canonical(chains: Lifted["chains"], family: Family): Map<string, readon
   const wrong = diagnostics.find((d) => d.severity === "error");
   if (wrong !== undefined)
     throw new Error(`fwcheck cannot read its own rules: ${wrong.message}: ${wrong.found}`);
-  return new Map(
-    [...rulesets[0]!.tables.get("filter")!.chains.values()]
-      .filter((chain) => chains.has(chain.name))
-      .map((chain) => [chain.name, chain.rules.map((rule) => printBody(rule, { family }).trimStart())]),
+  const ours = [...rulesets[0]!.tables.get("filter")!.chains.values()].filter(({ name }) => chains.has(name));
+  const matched = ours.flatMap(({ rules }) =>
+    rules.flatMap(({ matches }) =>
+      matches.flatMap(({ extension, values }) =>
+        extension.name === "set" ? [(values.set!.value as { readonly set: string }).set] : [],
+      ),
+    ),
   );
+  const own = new Set(sets.map(({ name }) => name));
+  return {
+    chains: new Map(
+      ours.map((chain) => [chain.name, chain.rules.map((rule) => printBody(rule, { family }).trimStart())]),
+    ),
+    needs: {
+      chains: called.filter((name) =>
+        ours.some(({ rules }) => rules.some((rule) => targetName(rule) === name)),
+      ),
+      sets: [...new Set(matched)].filter((name) => !own.has(name)),
+    },
+  };
 }

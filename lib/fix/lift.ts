@@ -3,6 +3,7 @@
  * after DNAT. One rule tells the endpoint and hands its packets to the policy; equal policies share their rules.
  */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
+import { bansOf } from "../audit/ban.ts";
 import { containerAt, type Host, outsideInterfaces } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Address, type Family, hasPorts, protoName } from "../packet/field.ts";
@@ -61,8 +62,11 @@ export interface Lifted {
   readonly choices: readonly Choice[];
   /** The ways that are left open. */
   readonly open: readonly Open[];
-  /** The ways that are closed. */
+  /** The ways that are closed, and those whose bans are followed. */
   readonly closed: readonly Way[];
+  /** Chains of the owner's ban programs that the rules call, and those whose bans they copy as they are now. */
+  readonly called: readonly string[];
+  readonly copied: readonly string[];
 }
 
 /** A way that is left open. */
@@ -142,6 +146,7 @@ class Writer {
           "Docker drops these packets, before DOCKER-USER or behind it, and no rule there can let them in; publish the port (docker run -p), and the fix will hold it to the policy",
         );
     const closed = this.policies(ways.filter((way) => this.mayClose(way)));
+    if (closed.length > 0) closed.push(...this.banning());
     const out: string[] = [];
     for (const { way, policy } of closed.filter(({ way }) => way.kind === "egress-bypass"))
       out.push(...this.egress(way, policy));
@@ -161,7 +166,8 @@ class Writer {
     const main = this.chains.get(CHAIN);
     const chains = new Map(main === undefined ? [] : [[CHAIN, main], ...this.chains]);
     const sets = [...this.sets.values()].map(({ name, entries }) => ({ name, entries, family }));
-    return { chains, sets, choices, open, closed };
+    const { called, copied } = this.speller;
+    return { chains, sets, choices, open, closed, called: [...called], copied: [...copied] };
   }
 
   private leave(way: Way, why: string): void {
@@ -195,6 +201,27 @@ class Writer {
         return [];
       }
       return [{ way, policy }];
+    });
+  }
+
+  /**
+   * Published ports that are open as they should be, but look senders up in lists of bans: whoever is banned next must
+   * not reach them either.
+   */
+  private banning(): Closed[] {
+    const { program } = this.audit.full;
+    if (bansOf(program.ruleset).length === 0) return [];
+    const ways = this.ways.filter(
+      (way) =>
+        way.blocked === EMPTY &&
+        way.listen !== null &&
+        way.endpoint !== null &&
+        !(this.limits.open?.has(wayKey(way)) ?? false),
+    );
+    const lists = listsOf(this.audit, this.host, ways);
+    return ways.flatMap((way) => {
+      const policy = this.speller.lines(way, lists.get(way)!);
+      return policy instanceof Unspelled || policy.length === 0 ? [] : [{ way, policy }];
     });
   }
 
@@ -238,8 +265,9 @@ class Writer {
   private handOver(policy: readonly Line[], proto: number | null = null): string {
     const [only, ...more] = policy;
     const named = proto === null ? "" : ` -p ${protoName(proto)}`;
-    if (only !== undefined && more.length === 0 && only.does !== "ask" && ["", named].includes(only.when))
-      return only.action;
+    // A chain that is called returns: what falls off it must leave our chain, too.
+    const ends = only !== undefined && !["ask", "call", "note"].includes(only.does);
+    if (ends && more.length === 0 && ["", named].includes(only.when)) return only.action;
     return `-g ${this.chainOf(policy)}`;
   }
 

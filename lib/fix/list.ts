@@ -3,6 +3,7 @@
  * decision lists that a fix lifts onto the containers.
  */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
+import { bannerOf } from "../audit/ban.ts";
 import { ufwForwardChain } from "../audit/ufw.ts";
 import { fromOutside, type Host } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
@@ -13,7 +14,7 @@ import { assigned } from "../reach/chain.ts";
 import { EMPTY, type Node, terminal } from "../reach/diagram.ts";
 import type { Reach } from "../reach/reach.ts";
 import type { SetState } from "../reach/state.ts";
-import type { Hook, Rule } from "../rules/ruleset.ts";
+import type { Hook, Match, Rule } from "../rules/ruleset.ts";
 
 /** Where a list was read: the packets as its rules see them. */
 export interface Place {
@@ -31,11 +32,13 @@ export interface Step {
   readonly rule: Rule | null;
   /** The rules whose jumps led here, outermost first. */
   readonly by: readonly Rule[];
-  readonly does: "note" | "accept" | "drop" | "reject" | "ask" | "unclear";
-  /** The packets of the way that it does it to. */
+  readonly does: "note" | "accept" | "drop" | "reject" | "ask" | "call" | "unclear";
+  /** The packets of the way that it does it to; `call`: those that enter the chain. */
   readonly set: Node;
-  /** `ask`: a jump whose condition must not be asked twice, and what is done behind it. */
+  /** `ask`: a jump whose condition must not be asked twice, and what is done behind it. `call`: what the chain does now. */
   readonly inner: readonly Step[];
+  /** The packets that meet all matches but those by an ipset, whose members change; absent where there are none. */
+  readonly asked?: Node;
 }
 
 type Steps = Map<number, Step[]>;
@@ -173,7 +176,7 @@ function decided(diagrams: Diagrams, tagged: Node, lists: Steps): Node {
 
 /** The packets that a step lets go of. */
 export const endedBy = ({ does, set, inner }: Step): Node[] =>
-  does === "note" ? [] : does === "ask" ? inner.flatMap(endedBy) : [set];
+  does === "note" ? [] : does === "ask" || does === "call" ? inner.flatMap(endedBy) : [set];
 
 /** Goes through chains with the packets of all ways at once: each packet carries the number of its way. */
 class Follower {
@@ -216,11 +219,12 @@ class Follower {
       if (states.length === 0) break;
       if (effect.kind === "note" && !isSaid(rule)) continue;
       const { matched, rest } = this.split(states, this.place.reach.domain.set(when));
-      if (matched.length === 0) continue;
+      const asked = effect.kind === "verdict" ? this.asked(states, rule) : EMPTY;
+      if (matched.length === 0 && asked === EMPTY) continue;
       const all = this.diagrams.overAll(matched.map((s) => s.set));
       switch (effect.kind) {
         case "verdict":
-          this.add(lists, all, { rule, by, does: effect.verdict });
+          this.add(lists, all, { rule, by, does: effect.verdict }, new Map(), asked);
           states = rest;
           break;
         case "return":
@@ -235,6 +239,10 @@ class Follower {
             const inner: Steps = new Map();
             after = this.follow(matched, callee, [], inner);
             this.add(lists, all, { rule, by, does: "ask" }, inner);
+          } else if (effect.kind === "jump" && this.bans(callee)) {
+            const inner: Steps = new Map();
+            after = this.follow(matched, callee, [], inner);
+            this.add(lists, all, { rule, by, does: "call" }, inner);
           } else after = this.follow(matched, callee, [...by, rule], lists);
           if (effect.kind === "jump") states = this.joined([...rest, ...after]);
           else {
@@ -259,6 +267,37 @@ class Follower {
       }
     }
     return this.joined([...states, ...back]);
+  }
+
+  /** Packets that meet all matches of a rule but those by an ipset; none where it has no such match. */
+  private asked(states: readonly SetState[], rule: Rule): Node {
+    const isSet = (match: Match): boolean => match.extension.name === "set";
+    if (!rule.matches.some(isSet)) return EMPTY;
+    const { domain, program } = this.place.reach;
+    const site = { table: rule.table, chain: rule.chain, index: rule.index };
+    const others = rule.matches.filter((match) => !isSet(match));
+    const when = and(...others.map(({ extension, values }) => extension.ask(values, program.facts, site)));
+    return this.diagrams.overAll(this.split(states, domain.set(when)).matched.map((s) => s.set));
+  }
+
+  /**
+   * Whether a chain holds the bans of a program that is known (fail2ban, CrowdSec, SSHGuard), and can be called from
+   * FORWARD: it stops packets by their sender alone, and accepts none.
+   */
+  private bans({ chain, rules }: BoundChain, nested = false): boolean {
+    return (
+      (nested || bannerOf(chain.name) !== undefined) &&
+      rules.every(({ rule, effect }) => {
+        if (!rule.matches.every(isBySender)) return false;
+        if (effect.kind === "jump") {
+          const callee = this.place.reach.program.chain(rule.table, effect.chain)!;
+          return callee.chain.name !== chain.name && this.bans(callee, true);
+        }
+        return effect.kind === "verdict"
+          ? effect.verdict !== "accept"
+          : effect.kind === "return" || effect.kind === "note";
+      })
+    );
   }
 
   private split(states: readonly SetState[], node: Node): { matched: SetState[]; rest: SetState[] } {
@@ -299,14 +338,31 @@ class Follower {
     tagged: Node,
     step: Pick<Step, "rule" | "by" | "does">,
     inner: Steps = new Map(),
+    asked: Node = EMPTY,
   ): void {
-    if (tagged === EMPTY) return;
-    for (const [tag, set] of this.diagrams.split(tagged)) {
+    const sets = this.diagrams.split(tagged);
+    const entered = this.diagrams.split(asked);
+    for (const tag of new Set([...sets.keys(), ...entered.keys()])) {
       const list = lists.get(tag) ?? [];
-      list.push({ ...step, place: this.place, set, inner: inner.get(tag) ?? [] });
+      const met = entered.get(tag);
+      list.push({
+        ...step,
+        place: this.place,
+        set: sets.get(tag) ?? EMPTY,
+        inner: inner.get(tag) ?? [],
+        ...(met === undefined ? {} : { asked: met }),
+      });
       lists.set(tag, list);
     }
   }
+}
+
+/** Matches of ban lists: a source, a set of sources, a protocol, a comment. */
+function isBySender({ extension: { name }, values }: Match): boolean {
+  if (name === "comment") return true;
+  if (name === "set")
+    return (values.set!.value as { readonly sides: readonly string[] }).sides.every((side) => side === "src");
+  return name === "" && Object.keys(values).every((key) => key === "src" || key === "proto");
 }
 
 /** A rule that ends nothing and is lifted all the same: it logs, or enters an address into a list. */

@@ -1,6 +1,7 @@
 /** Writes the steps of a decision list as rules that hold where Docker's packets pass: in FORWARD, after translation. */
 import { quote } from "../../grammar/index.ts";
 import type { FamilyAudit, Way } from "../audit/audit.ts";
+import { bannerOf } from "../audit/ban.ts";
 import { printAddressRange } from "../packet/address.ts";
 import {
   type Family,
@@ -15,7 +16,7 @@ import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { SetState } from "../reach/state.ts";
 import type { Options, Values } from "../rules/extension.ts";
 import { printMatch, printRule, printTarget, ruleProtocol } from "../rules/print.ts";
-import type { Match, Rule } from "../rules/ruleset.ts";
+import { type Match, type Rule, targetName } from "../rules/ruleset.ts";
 import { endedBy, type Place, type Step } from "./list.ts";
 
 /** Interface names that mean nothing to a shell, to iptables-restore, or to a reader. */
@@ -28,7 +29,7 @@ const MOST_BOXES = 128;
 export interface Line {
   /** Its matches, each with a blank in front; `""` for all packets. */
   readonly when: string;
-  readonly does: "note" | "accept" | "drop" | "reject" | "ask";
+  readonly does: "note" | "accept" | "drop" | "reject" | "ask" | "call";
   /** `-j ...`, or `""` where the matches do all there is to do. */
   readonly action: string;
   /** `ask`: the rules behind the jump, which let nothing come back. */
@@ -54,6 +55,10 @@ interface Piece {
 }
 
 export class Speller {
+  /** The owner's chains that lines call. */
+  readonly called = new Set<string>();
+  /** Chains of bans that are copied as they are now. */
+  readonly copied = new Set<string>();
   private readonly pieces = new Map<Rule, readonly Piece[]>();
 
   constructor(private readonly audit: FamilyAudit) {}
@@ -68,17 +73,24 @@ export class Speller {
     const { diagrams } = this.audit.domain;
     const out: Line[] = [];
     let left = all;
+    for (const rule of steps.flatMap(({ by }) => by))
+      if (bannerOf(targetName(rule)) !== undefined) this.copied.add(targetName(rule));
     // What is only let through behind the last rule that stops anything falls off the end.
     const last = steps.findLastIndex(
       (step) => step.does !== "accept" && (step.does !== "note" || isEntry(step)),
     );
     for (const step of steps.slice(0, last + 1)) {
-      if (diagrams.mask(left, step.set) === EMPTY) continue;
+      if (diagrams.mask(left, step.asked ?? step.set) === EMPTY) continue;
       const lines = this.step(way, left, step);
       if (lines instanceof Unspelled) {
         // What only logs may be left out: it stops nobody.
         if (step.does === "note" && !isEntry(step)) continue;
-        return lines;
+        if (step.does !== "call") return lines;
+        const copy = this.copy(way, left, step);
+        if (copy instanceof Unspelled) return copy;
+        out.push(...copy);
+        left = diagrams.minus(left, diagrams.overAll(endedBy(step)));
+        continue;
       }
       out.push(...lines);
       left = diagrams.minus(left, diagrams.overAll(endedBy(step)));
@@ -86,11 +98,32 @@ export class Speller {
     return out;
   }
 
+  /** What a chain of bans does now, where the lines cannot tell whom it is called for. */
+  private copy(way: Way, left: Node, { rule, inner }: Step): Line[] | Unspelled {
+    const { diagrams } = this.audit.domain;
+    const out: Line[] = [];
+    let rest = left;
+    for (const step of inner) {
+      if (diagrams.mask(rest, step.set) === EMPTY) continue;
+      const lines = this.step(way, rest, step);
+      if (lines instanceof Unspelled) return lines;
+      out.push(...lines);
+      rest = diagrams.minus(rest, diagrams.overAll(endedBy(step)));
+    }
+    this.copied.add(targetName(rule!));
+    return out;
+  }
+
   private step(way: Way, left: Node, step: Step): Line[] | Unspelled {
     const { rule, does, inner } = step;
     if (does === "unclear") return new Unspelled(`what this does is not known: ${this.text(rule)}`);
-    const whens = this.whens(way, left, step);
+    const whens = this.bySet(way, left, step) ?? this.whens(way, left, step);
     if (whens instanceof Unspelled) return whens;
+    if (does === "call") {
+      const chain = targetName(rule!);
+      this.called.add(chain);
+      return whens.map((when) => ({ when, does, action: `-j ${chain}`, inner: [] }));
+    }
     if (does !== "ask") {
       const action = this.action(step);
       const proto = action.includes("tcp-reset") ? " -p tcp" : "";
@@ -122,11 +155,16 @@ export class Speller {
   }
 
   /** The matches that take, of the packets that are left, exactly those of the step. */
-  private whens(way: Way, left: Node, step: Step): string[] | Unspelled {
+  private whens(
+    way: Way,
+    left: Node,
+    step: Step,
+    may: (piece: Piece) => boolean = () => true,
+  ): string[] | Unspelled {
     const { diagrams } = this.audit.domain;
     const set = diagrams.mask(left, step.set);
     if (set === left && !isEntry(step)) return [""];
-    const own = step.rule === null ? [] : this.of(step.rule);
+    const own = step.rule === null ? [] : this.of(step.rule).filter(may);
     const callers = step.by.flatMap((rule) => this.of(rule));
     const counts = step.does === "note";
     for (const tried of callers.length === 0 ? [own] : [own, [...callers, ...own]]) {
@@ -154,6 +192,20 @@ export class Speller {
         ? `no rule behind the translation can ask the same as: ${this.text(step.rule)}`
         : `what ${counting.match.extension.name} finds is known to that rule alone, and a copy of it may decide otherwise; write a rule into DOCKER-USER yourself for: ${this.text(step.rule)}`,
     );
+  }
+
+  /**
+   * The matches of a rule that looks senders up in ipsets: the sets are matched whatever they hold now. `null` where the
+   * other matches do not tell whom it looks up.
+   */
+  private bySet(way: Way, left: Node, step: Step): string[] | null {
+    if (step.asked === undefined) return null;
+    const sets = this.of(step.rule!).filter(({ match }) => match.extension.name === "set");
+    const texts = sets.map((piece) => this.spelled(piece, step.place, false));
+    const { asked } = step;
+    const others = this.whens(way, left, { ...step, set: asked }, (piece) => !sets.includes(piece));
+    if (texts.includes(null) || others instanceof Unspelled) return step.set === EMPTY ? [] : null;
+    return others.map((when) => `${when}${texts.map((text) => ` ${text}`).join("")}`);
   }
 
   /** The packets of a set for which all pieces hold, said of them as they were sent. */

@@ -1,7 +1,8 @@
 /** Policies that owners really have, found in the wild: each is lifted as it is meant, and the proof holds. */
-import { fix } from "fwcheck";
+import { audit, fix, printRuleset, readPacket, readRuleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { type Layout, read } from "../audit/layout.ts";
+import { restored } from "../../lib/fix/apply.ts";
+import { jail, type Layout, read } from "../audit/layout.ts";
 
 const fixOf = (layout: Layout) => {
   const { rulesets, host } = read(layout);
@@ -132,6 +133,96 @@ describe("networks that let in more than ports", () => {
         ...[3, 11, 12, 8].map((type) => `-p icmp -m icmp --icmp-type ${type} -j RETURN`),
         "-j DROP",
       ]);
+    },
+  );
+});
+
+describe("bans", () => {
+  const ports = {
+    nets: [{ bridge: "docker0", prefix: "172.17.0", ports: { 8080: 80, 8081: 81, 8082: 82 } }],
+  };
+  const input = [
+    "-p tcp -m multiport --dports 443,8080:8081 -j f2b-web",
+    "-p tcp -m tcp --dport 8080 -j ACCEPT",
+    "-s 10.99.0.0/24 -p tcp -m tcp --dport 8081 -j ACCEPT",
+  ];
+  const chains = (...banned: string[]) => ({ "f2b-web": jail(...banned) });
+  const needs = (layout: Layout) => {
+    const { rulesets, host } = read(layout);
+    return { host, before: rulesets[0]!, result: fix(rulesets, host) };
+  };
+
+  test.each([[[]], [["198.51.100.77"]]])(
+    "a chain of fail2ban that holds %j is called, not copied",
+    (banned) => {
+      const result = fixOf({ ...ports, input, chains: chains(...banned) });
+      expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+      expect(policy(result.rules4, /--dport 80 /)).toEqual(["-j f2b-web"]);
+      expect(policy(result.rules4, /--dport 81 /)).toEqual([
+        "-j f2b-web",
+        "-s 10.99.0.0/24 -j RETURN",
+        "-j DROP",
+      ]);
+      expect(result.rules4).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 82 -j DROP");
+      expect(result.rules4.join()).not.toContain("198.51.100.77");
+    },
+  );
+
+  test("who is banned once the fix is in force reaches nothing, and who is no longer banned does", () => {
+    const { host, before, result } = needs({ ...ports, input, chains: chains("198.51.100.77") });
+    const now = restored(before, result.restore);
+    const text = printRuleset(now).replace("-s 198.51.100.77/32", "-s 198.51.100.78/32");
+    const { rulesets } = readRuleset([{ name: "later", text }]);
+    expect(audit(rulesets, host).findings).toEqual([]);
+    const open = (src: string): string => {
+      const packet = readPacket({
+        in: "eth0",
+        src,
+        dst: "203.0.113.1",
+        proto: "tcp",
+        sport: 40000,
+        dport: 8080,
+        flags: "S",
+      });
+      if (typeof packet === "string") throw new Error(packet);
+      return new Simulator(rulesets, host).packet(packet).verdict;
+    };
+    expect([open("198.51.100.77"), open("198.51.100.78")]).toEqual(["accept", "reject"]);
+  });
+
+  test("a chain that matches the port of the host is copied, and the warning says it", () => {
+    const result = fixOf({
+      ...ports,
+      input,
+      chains: { "f2b-web": ["-s 198.51.100.77/32 -p tcp -m tcp --dport 8080 -j DROP", "-j RETURN"] },
+    });
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect(policy(result.rules4, /--dport 80 /)).toEqual(["-s 198.51.100.77/32 -j DROP"]);
+    expect(result.warnings.join()).toContain("the bans of chain f2b-web are copied as they are now");
+  });
+
+  test.each(["", "add blk 198.51.100.9\nadd office 203.0.113.7\n"])(
+    "ipsets are matched whatever they hold now: %j",
+    (members) => {
+      const made = ["blk", "office"].map(
+        (set) => `create ${set} hash:ip family inet hashsize 1024 maxelem 65536\n`,
+      );
+      const result = fixOf({
+        ...ports,
+        ipset: made.join("") + members,
+        input: [
+          "-m set --match-set blk src -j DROP",
+          "-p tcp -m tcp --dport 8080 -m set --match-set office src -j ACCEPT",
+          "-p tcp -m tcp --dport 8081 -j ACCEPT",
+        ],
+      });
+      expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+      expect(policy(result.rules4, /--dport 80 /)).toEqual([
+        "-m set --match-set blk src -j DROP",
+        "-m set --match-set office src -j RETURN",
+        "-j DROP",
+      ]);
+      expect(policy(result.rules4, /--dport 81 /)).toEqual(["-m set --match-set blk src -j DROP"]);
     },
   );
 });

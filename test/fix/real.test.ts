@@ -82,6 +82,7 @@ test.skipIf(!able)("IPv6 without DOCKER-USER: it is made and hooked, and the und
     ruleset,
     input: null,
     cuts: [],
+    needs: { chains: [], sets: [] },
   } as const;
   writeFileSync(join(folder, "before6"), readFileSync(`${folder6}/ip6tables-save.txt`));
   writeFileSync(join(folder, "fix6"), restore(made));
