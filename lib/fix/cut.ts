@@ -115,7 +115,7 @@ function minus(ranges: readonly Range[], holes: readonly Range[]): Range[] {
 }
 
 /** The fewest prefixes that make up a range. */
-function cover([lo, hi]: Range, family: Family): string[] {
+export function cover([lo, hi]: Range, family: Family): string[] {
   const bits = family === 4 ? 32 : 128;
   const narrow = (n: bigint): Address => (family === 4 ? Number(n) : n);
   const out: string[] = [];

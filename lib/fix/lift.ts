@@ -4,13 +4,14 @@
  */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { bansOf } from "../audit/ban.ts";
-import { containerAt, type Host, outsideInterfaces } from "../host/host.ts";
+import { containerAt, fromOutside, type Host, outsideInterfaces } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
-import { type Address, type Family, hasPorts, protoName } from "../packet/field.ts";
+import { type Address, type Family, type Field, hasPorts, protoName, type Scalar } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/diagram.ts";
+import { valueIn } from "../reach/state.ts";
 import { type Rule, targetName } from "../rules/ruleset.ts";
-import { listsOf, wayKey, wholeWays } from "./list.ts";
+import { listsOf, seen, wayKey, wholeWays } from "./list.ts";
 import { type Line, PLAIN, policyKey, Speller, Unspelled, verdicts } from "./spell.ts";
 
 /** The chain that DOCKER-USER jumps to; a stranger's rules there stay untouched. */
@@ -125,7 +126,7 @@ class Writer {
     private readonly limits: Limits,
   ) {
     this.ways = wholeWays(audit);
-    this.speller = new Speller(audit);
+    this.speller = new Speller(audit, host);
   }
 
   write(): Lifted {
@@ -413,10 +414,44 @@ class Writer {
     }
     this.closed.push(way);
     if (this.host.bridges.includes(bridge))
-      return [`-o ${bridge} -m conntrack ! --ctstate DNAT ${this.handOver(policy)}`];
+      return [
+        ...this.translated(way).map((guard) => `${guard} ${this.handOver(policy)}`),
+        `-o ${bridge} -m conntrack ! --ctstate DNAT ${this.handOver(policy)}`,
+      ];
     const boxes = this.speller.boxes(way.blocked, false, way.all);
     if (boxes !== null) return boxes.map((box) => `${`${box} -o ${bridge}`.trim()} -j DROP`);
     return [`-o ${bridge} ${this.handOver(policy)}`];
+  }
+
+  /** What tells the packets of a bridge that the owner's own rules translate. */
+  private translated(way: Way): string[] {
+    const { family, full, domain } = this.audit;
+    const guards = new Set<string>();
+    for (const state of seen(full, "FORWARD", () => full.arrive(full.start(fromOutside(this.host))))) {
+      const set = domain.diagrams.mask(state.set, way.all);
+      const dst = valueIn(state, "dst");
+      if (set === EMPTY || dst === undefined) continue;
+      const one = (field: Field): Scalar | undefined => {
+        const [span, ...more] = domain.spans(set, field);
+        return span !== undefined && more.length === 0 && span[0] === span[1] ? span[0] : undefined;
+      };
+      const [proto, port, address] = [one("proto"), one("dport"), one("dst")];
+      const to = valueIn(state, "dport") ?? port;
+      const ports = proto !== undefined && to !== undefined && hasPorts(proto as number);
+      const name = proto === undefined ? "" : protoName(proto as number);
+      guards.add(
+        [
+          `-d ${printAddress(dst as Address)}/${family === 4 ? 32 : 128}`,
+          ...(proto === undefined ? [] : [`-p ${name}`]),
+          ...(ports ? [`-m ${name} --dport ${to}`] : []),
+          "-m conntrack --ctstate DNAT",
+          ...(address === undefined ? [] : [`--ctorigdst ${printAddress(address as Address)}`]),
+          ...(port === undefined ? [] : [`--ctorigdstport ${port}`]),
+          "--ctdir ORIGINAL",
+        ].join(" "),
+      );
+    }
+    return [...guards];
   }
 
   /** What containers behind a bridge may not send; to other containers they may. */

@@ -14,7 +14,7 @@ import { assigned } from "../reach/chain.ts";
 import { EMPTY, type Node, terminal } from "../reach/diagram.ts";
 import type { Reach } from "../reach/reach.ts";
 import type { SetState } from "../reach/state.ts";
-import type { Hook, Match, Rule } from "../rules/ruleset.ts";
+import type { Hook, Match, Rule, TableName } from "../rules/ruleset.ts";
 
 /** Where a list was read: the packets as its rules see them. */
 export interface Place {
@@ -141,9 +141,26 @@ export function listsOf(
   };
   const main = (of: Node, reach: Reach, hook: Hook, before: boolean, walk: () => unknown): void => {
     if (of === EMPTY) return;
-    const states = within(diagrams, seen(reach, hook, walk), of);
-    const place = { reach, states, before };
+    const at = (table: TableName): Place => ({
+      reach,
+      states: within(diagrams, seen(reach, hook, walk, table), of),
+      before,
+    });
+    const place = at("filter");
+    const heads: Steps = new Map();
+    // A packet has to pass these tables of the hook as well; FORWARD's it passes with the fix, too.
+    if (hook !== "FORWARD")
+      for (const table of ["mangle", "security"] as const)
+        new Follower(at(table), heads, blocked).stops(table, hook);
+    for (const [tag, steps] of heads) lists.set(tag, [...(lists.get(tag) ?? []), ...steps]);
     new Follower(place, lists, blocked).whole(of, hook);
+    for (const [tag, set] of diagrams.split(of)) {
+      const steps = lists.get(tag) ?? [];
+      const ended = steps.filter(({ does }) => does !== "accept").flatMap(endedBy);
+      const missing = diagrams.minus(diagrams.mask(set, blocked), diagrams.overAll(ended));
+      if (missing !== EMPTY)
+        lists.set(tag, [{ place, rule: null, by: [], does: "drop", set: missing, inner: [] }, ...steps]);
+    }
   };
   main(rest(published), mine, "INPUT", true, () => mine.deliver(mine.start(outside)));
   main(straight, mine, "FORWARD", false, () => mine.arrive(mine.start(outside)));
@@ -151,11 +168,11 @@ export function listsOf(
   return new Map([...tags].map(([tag, way]) => [way, lists.get(tag) ?? []]));
 }
 
-/** The states in which packets come to a hook's filter table. */
-function seen(reach: Reach, at: Hook, walk: () => unknown): SetState[] {
+/** The states in which packets come to a table of a hook. */
+export function seen(reach: Reach, at: Hook, walk: () => unknown, of: TableName = "filter"): SetState[] {
   const states: SetState[] = [];
   reach.observe = (some, table, hook) => {
-    if (table === "filter" && hook === at) states.push(...reach.chains.apart(some));
+    if (table === of && hook === at) states.push(...reach.chains.apart(some));
   };
   walk();
   reach.observe = undefined;
@@ -204,6 +221,21 @@ class Follower {
     const left = chain === undefined ? states : this.follow(states, chain, []);
     const does = chain?.policy === "drop" ? "drop" : "accept";
     this.add(this.lists, this.diagrams.overAll(left.map((s) => s.set)), { rule: null, by: [], does });
+  }
+
+  /** What another table of the hook stops; what it accepts goes on to the next table. */
+  stops(table: TableName, hook: Hook): void {
+    const { states, reach } = this.place;
+    const chain = reach.program.chain(table, hook);
+    if (chain === undefined || states.length === 0) return;
+    const all: Steps = new Map();
+    const left = this.follow(states, chain, [], all);
+    if (chain.policy === "drop")
+      this.add(all, this.diagrams.overAll(left.map((s) => s.set)), { rule: null, by: [], does: "drop" });
+    for (const [tag, steps] of all) {
+      const stopping = steps.filter(({ does }) => does !== "accept" && does !== "note");
+      this.lists.set(tag, [...(this.lists.get(tag) ?? []), ...stopping]);
+    }
   }
 
   /** @returns the states that fall off the chain or return from it */

@@ -2,7 +2,8 @@
 import { quote } from "../../grammar/index.ts";
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { bannerOf } from "../audit/ban.ts";
-import { printAddressRange } from "../packet/address.ts";
+import { comesIn, type Host, readPrefix } from "../host/host.ts";
+import { prefixRange, printAddressRange } from "../packet/address.ts";
 import {
   type Family,
   type Field,
@@ -17,13 +18,17 @@ import type { SetState } from "../reach/state.ts";
 import type { Options, Values } from "../rules/extension.ts";
 import { printMatch, printRule, printTarget, ruleProtocol } from "../rules/print.ts";
 import { type Match, type Rule, targetName } from "../rules/ruleset.ts";
-import { endedBy, type Place, type Step } from "./list.ts";
+import { cover } from "./cut.ts";
+import { endedBy, type Place, type Step, seen } from "./list.ts";
 
 /** Interface names that mean nothing to a shell, to iptables-restore, or to a reader. */
 export const PLAIN = /^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}$/;
 
 /** More rules than this for one step are a sign that something is not understood. */
 const MOST_BOXES = 128;
+
+/** More prefixes than this for one range of destinations make too many rules. */
+const MOST_PREFIXES = 16;
 
 /** A rule of a policy, without the chain and without what tells the endpoint. */
 export interface Line {
@@ -61,7 +66,10 @@ export class Speller {
   readonly copied = new Set<string>();
   private readonly pieces = new Map<Rule, readonly Piece[]>();
 
-  constructor(private readonly audit: FamilyAudit) {}
+  constructor(
+    private readonly audit: FamilyAudit,
+    private readonly host: Host,
+  ) {}
 
   /** A way's list as the rules of a policy; what the last rule lets through falls off its end. */
   lines(way: Way, steps: readonly Step[]): readonly Line[] | Unspelled {
@@ -177,6 +185,7 @@ export class Speller {
       );
       const texts = needed.map((piece) => this.spelled(piece, step.place, counts));
       if (texts.some((t) => t === null)) continue;
+      if (!needed.every((piece) => this.holdsThere(piece, step.place, left))) continue;
       if (this.all(step.place, left, needed) !== set) continue;
       const proto = needed.map((p) => p.proto).find((p) => p !== undefined);
       const named = needed.some((p) => p.match.extension.name === "" && p.match.values.proto !== undefined);
@@ -219,6 +228,28 @@ export class Speller {
         ),
       ),
     );
+  }
+
+  /** The packets as FORWARD's rules see them, where the lines are matched. */
+  private get forward(): readonly SetState[] {
+    const { full } = this.audit;
+    this.arrived ??= seen(full, "FORWARD", () => full.arrive(full.start(comesIn(this.host))));
+    return this.arrived;
+  }
+
+  private arrived: readonly SetState[] | undefined;
+
+  /** Whether a match of what rules write onto packets (marks, TOS) holds in FORWARD for the packets for which it holds here. */
+  private holdsThere({ node, about }: Piece, place: Place, set: Node): boolean {
+    const { domain } = this.audit;
+    const written = domain.diagrams.support(node).some((level) => {
+      const variable = domain.variables[level]!;
+      return variable.kind === "field" && WRITTEN.has(variable.field);
+    });
+    if (about !== "sender" || !written) return true;
+    const holds = (states: readonly SetState[]): Node =>
+      this.all({ ...place, reach: this.audit.full, states }, set, [{ node } as Piece]);
+    return this.all(place, set, [{ node } as Piece]) === holds(this.forward);
   }
 
   private readonly flats = new WeakMap<SetState, Node>();
@@ -368,6 +399,9 @@ export class Speller {
   }
 }
 
+/** Fields that rules may write, so that INPUT and FORWARD may see different values. */
+const WRITTEN: ReadonlySet<Field> = new Set(["mark", "ctmark", "tos"]);
+
 /** Matches whose options ask each for themselves. */
 const SPLIT = new Set(["", "tcp", "udp", "udplite", "dccp", "sctp", "multiport", "iprange"]);
 
@@ -478,6 +512,16 @@ function spell(box: ReadonlyMap<Field, Asked>, family: Family, before: boolean):
     if (!SPELLED.has(field)) return null;
     if (!("but" in one)) asked.set(field, one);
   }
+  // Conntrack compares the original destination with a prefix, not with a range.
+  const aimed = before ? asked.get("dst") : undefined;
+  if (aimed !== undefined && printAddressRange(aimed).includes("-")) {
+    const prefixes = cover(aimed, family);
+    if (prefixes.length > MOST_PREFIXES) return null;
+    const lines = prefixes.map((prefix) =>
+      spell(new Map([...box, ["dst", prefixRange(readPrefix(prefix)!.prefix)]]), family, before),
+    );
+    return lines.includes(null) ? null : lines.flatMap((texts) => texts!);
+  }
   for (const [field, option] of [
     ["in", "-i"],
     ["out", "-o"],
@@ -496,10 +540,8 @@ function spell(box: ReadonlyMap<Field, Asked>, family: Family, before: boolean):
     const range = asked.get(field);
     if (range === undefined) continue;
     const printed = printAddressRange(range);
-    if (field === "dst" && before) {
-      if (printed.includes("-")) return null;
-      text += ` -m conntrack --ctorigdst ${printed} --ctdir ORIGINAL`;
-    } else text += printed.includes("-") ? ` -m iprange ${long} ${printed}` : ` ${short} ${printed}`;
+    if (field === "dst" && before) text += ` -m conntrack --ctorigdst ${printed} --ctdir ORIGINAL`;
+    else text += printed.includes("-") ? ` -m iprange ${long} ${printed}` : ` ${short} ${printed}`;
   }
   const span = ([first, last]: Range): string => (first === last ? String(first) : `${first}:${last}`);
   const original = asked.get("dport");
@@ -543,6 +585,9 @@ const TOLD: readonly (readonly Field[])[] = [
   ["dst"],
   ["proto", "dport", "type"],
   ["dst", "proto", "dport", "type"],
+  ["src", "dst"],
+  ["in", "src", "dst"],
+  ["dst", "proto", "sport"],
   ["in", "src", "dst", "proto", "sport", "dport", "type"],
 ];
 

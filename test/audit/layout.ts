@@ -37,6 +37,10 @@ export interface Layout {
   readonly interfaces?: Readonly<Record<string, string>>;
   readonly ipset?: string;
   readonly docker?: unknown;
+  /** Rules of other built-in chains by table, such as `-A INPUT ...` of table security. */
+  readonly tables?: Readonly<Partial<Record<"mangle" | "security", readonly string[]>>>;
+  /** Policy of INPUT in table nat; ACCEPT unless said. */
+  readonly natInput?: "ACCEPT" | "DROP";
 }
 
 const NAT: Net = { bridge: "docker0", prefix: "172.17.0", ports: { 8080: 80 } };
@@ -56,6 +60,8 @@ export function save({
   mangle = [],
   nat = [],
   guard = true,
+  tables = {},
+  natInput = "ACCEPT",
 }: Layout): string {
   const all: Net[] =
     swarm.length === 0 ? [...nets] : [...nets, { bridge: "docker_gwbridge", prefix: "172.19.0" }];
@@ -142,7 +148,7 @@ export function save({
     "COMMIT",
     "*nat",
     ":PREROUTING ACCEPT [0:0]",
-    ":INPUT ACCEPT [0:0]",
+    `:INPUT ${natInput} [0:0]`,
     ":OUTPUT ACCEPT [0:0]",
     ":POSTROUTING ACCEPT [0:0]",
     ...["DOCKER", ...ingress].map((name) => `:${name} - [0:0]`),
@@ -158,6 +164,13 @@ export function save({
     ),
     ...ingress.map((name) => `-A ${name} -j RETURN`),
     "COMMIT",
+    ...Object.entries(tables).flatMap(([table, rules]) => [
+      `*${table}`,
+      ...["INPUT", "FORWARD", "OUTPUT"].map((name) => `:${name} ACCEPT [0:0]`),
+      ...(table === "mangle" ? [":PREROUTING ACCEPT [0:0]", ":POSTROUTING ACCEPT [0:0]"] : []),
+      ...rules,
+      "COMMIT",
+    ]),
     "",
   ].join("\n");
 }

@@ -227,6 +227,77 @@ describe("bans", () => {
   );
 });
 
+describe("what INPUT's other tables say", () => {
+  const ports = {
+    nets: [{ bridge: "docker0", prefix: "172.17.0", ports: { 8080: 80, 8081: 81 } }],
+    input: ["-m mark --mark 0x1 -j ACCEPT", "-p tcp -m tcp --dport 8081 -j ACCEPT"],
+  };
+  const mark = "-s 198.51.100.0/24 -p tcp -m tcp --dport 8080 -j MARK --set-xmark 0x1/0xffffffff";
+  const closed = (layout: Layout) => {
+    const result = fixOf(layout);
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    return result.rules4;
+  };
+
+  test("a mark that mangle sets before the translation is matched behind it", () => {
+    const rules = closed({ ...ports, tables: { mangle: [`-A PREROUTING ${mark}`] } });
+    expect(policy(rules, /--dport 80 /)).toEqual(["-m mark --mark 0x1 -j RETURN", "-j DROP"]);
+  });
+  test.each([
+    ["only INPUT sees", [`-A INPUT ${mark}`]],
+    ["FORWARD no longer sees", [`-A PREROUTING ${mark}`, "-A FORWARD -j MARK --set-xmark 0x0/0xffffffff"]],
+  ])("a mark that %s is told by who gets it", (_what, mangle) => {
+    const rules = closed({ ...ports, tables: { mangle } });
+    expect(policy(rules, /--dport 80 /)).toEqual(["-s 198.51.100.0/24 -j RETURN", "-j DROP"]);
+  });
+  test.each(["mangle", "security"] as const)("what INPUT of table %s drops is dropped", (table) => {
+    const rules = closed({
+      ...ports,
+      tables: {
+        [table]: ["-A INPUT -m set --match-set bad src -j DROP", "-A INPUT -s 192.0.2.0/24 -j DROP"],
+      },
+    });
+    expect(policy(rules, /--dport 81 /)).toEqual([
+      "-m set --match-set bad src -j DROP",
+      "-s 192.0.2.0/24 -j DROP",
+    ]);
+  });
+  test("what security accepts first it does not drop", () => {
+    const rules = closed({
+      ...ports,
+      tables: {
+        security: ["-A INPUT -s 10.0.0.0/8 -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 8081 -j DROP"],
+      },
+    });
+    expect(policy(rules, /--dport 81 /).join()).not.toContain("-j RETURN");
+    expect(policy(rules, /--dport 81 /).every((rule) => rule.endsWith("-j DROP"))).toBe(true);
+  });
+  test("a policy of nat's INPUT that drops closes all ports", () => {
+    const rules = closed({ ...ports, natInput: "DROP" });
+    expect(rules).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 81 -j DROP");
+  });
+});
+
+test("an owner's translation into a network that takes all is closed by its original port", () => {
+  const result = fixOf({
+    nets: [{ bridge: "br-x", prefix: "172.20.0", mode: "nat-unprotected", ports: { 8080: 80 } }],
+    nat: ["-i eth0 -p tcp -m tcp --dport 9999 -j DNAT --to-destination 172.20.0.2:81"],
+  });
+  expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+  expect(result.rules4).toContain(
+    "-A FWCHECK -d 172.20.0.2/32 -p tcp -m tcp --dport 81 -m conntrack --ctstate DNAT --ctorigdstport 9999 --ctdir ORIGINAL -j DROP",
+  );
+});
+
+test("a range of destinations before the translation becomes prefixes", () => {
+  const result = fixOf({
+    interfaces: { eth1: "10.99.0.1/24", eth2: "10.99.1.4/24", eth3: "10.99.2.4/24" },
+    input: ["-m iprange --dst-range 10.99.0.1-10.99.1.9 -j ACCEPT"],
+  });
+  expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+  expect(policy(result.rules4, /--dport 80 /).filter((rule) => rule.includes("--ctorigdst ")).length).toBe(2);
+});
+
 describe("what is not followed keeps nothing else open", () => {
   const two = { nets: [{ bridge: "docker0", prefix: "172.17.0", ports: { 8080: 80, 8081: 81 } }] };
 
