@@ -15,6 +15,7 @@ import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
 import { type Listening, unaudited } from "./listening.ts";
+import { ownerRules } from "./owner-rules.ts";
 import { type AuditOptions, Question } from "./question.ts";
 import { hostNetwork, remarks } from "./remarks.ts";
 
@@ -84,6 +85,14 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
       return [];
     }
   });
+  const linted = rulesets.map((ruleset) => {
+    const program = Program.of(ruleset, host);
+    const [user, owners] = [lint(program), ownerRules(program)];
+    // A rule behind an unconditional one in DOCKER-USER is shadowed, and named once.
+    const behind = new Set(user.flatMap((l) => (l.kind === "behind-return" ? [l.rule!.line] : [])));
+    const others = owners.lint.filter((l) => l.kind !== "shadowed" || !behind.has(l.rule!.line));
+    return { lint: [...user, ...others], unsearched: owners.unsearched };
+  });
   return {
     inferred: host.inferred,
     exposures: families.flatMap((f) => f.exposures),
@@ -94,9 +103,13 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
             (family) => families.find((f) => f.family === family)?.listening ?? unaudited(host, family),
           ),
     findings: families.flatMap((f) => findingsOf(f)),
-    lint: rulesets.flatMap((ruleset) => lint(Program.of(ruleset, host))),
+    lint: linted.flatMap((each) => each.lint),
     inconclusive: [...inconclusive, ...families.flatMap((f) => f.inconclusive)],
-    remarks: [...hostNetwork(host), ...families.flatMap((f) => f.remarks)],
+    remarks: [
+      ...hostNetwork(host),
+      ...families.flatMap((f) => f.remarks),
+      ...linted.flatMap((each) => each.unsearched),
+    ],
   };
 }
 

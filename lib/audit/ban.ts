@@ -114,7 +114,7 @@ function dropping(chain: Chain, ruleset: Ruleset, seen = new Set<Chain>()): Rule
 }
 
 /** The chains that a built-in chain of table filter leads to, itself included. */
-function below(ruleset: Ruleset, start: string): Set<Chain> {
+export function below(ruleset: Ruleset, start: string): Set<Chain> {
   const found = new Set<Chain>();
   const first = chainOf(ruleset, "filter", start);
   if (first !== undefined) found.add(first);

@@ -1,19 +1,24 @@
 /** Rules in DOCKER-USER that do not do what they seem to, each with the reason. */
 import { headerOf } from "../host/infer.ts";
 import type { Program } from "../path/program.ts";
-import { chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
-import { missed } from "./ban.ts";
+import { type Chain, chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
+import { below, missed } from "./ban.ts";
 import { publishing } from "./docker.ts";
 import { type RuleNote, ruleNote } from "./note.ts";
+import { purposeOf } from "./purpose.ts";
+import { ufwForwardChain } from "./ufw.ts";
 
-/** What can be wrong with DOCKER-USER. */
+/** What can be wrong with DOCKER-USER, its chains, and the owner's other rules. */
 export type LintKind =
   | "host-port-after-dnat"
   | "original-port-unguarded"
   | "behind-return"
   | "docker-user-not-first"
   | "docker-user-not-called"
-  | "ban-misses-containers";
+  | "ban-misses-containers"
+  | "shadowed"
+  | "chain-not-called"
+  | "dnat-past-deny";
 
 /** One rule, and what is wrong with it. */
 export interface Lint {
@@ -25,15 +30,19 @@ export interface Lint {
   readonly rule: RuleNote | null;
   /** What happens, and what to write instead. */
   readonly message: string;
+  /** The rules that make it so; absent where no other rule does. */
+  readonly by?: readonly RuleNote[];
 }
 
 type PortRange = readonly [number, number];
 
-/** Looks at DOCKER-USER and its place in FORWARD. */
+type Say = (kind: LintKind, rule: Rule | null, message: string) => void;
+
+/** Looks at DOCKER-USER, the owner's chains that it calls, and its place in FORWARD. */
 export function lint(program: Program): Lint[] {
   const { ruleset } = program;
   const out: Lint[] = [];
-  const say = (kind: LintKind, rule: Rule | null, message: string): void => {
+  const say: Say = (kind, rule, message) => {
     out.push({ kind, family: ruleset.family, rule: rule === null ? null : ruleNote(rule, ruleset), message });
   };
   const published = publishedPorts(program);
@@ -41,58 +50,108 @@ export function lint(program: Program): Lint[] {
   const user = chainOf(ruleset, "filter", "DOCKER-USER");
   if (user === undefined) return out;
   place(ruleset, say);
-  let ended = false;
-  let established = false;
-  for (const rule of user.rules) {
-    if (ended)
-      say(
-        "behind-return",
-        rule,
-        "an unconditional rule stands in front of this one; no packet ever comes here",
-      );
-    const conntrack = rule.matches.find((m) => m.extension.name === "conntrack")?.values;
-    const states = conntrack?.state?.value as readonly string[] | undefined;
-    if (
-      states?.includes("ESTABLISHED") &&
-      !conntrack?.state?.not &&
-      ["RETURN", "ACCEPT"].includes(targetName(rule))
-    )
-      established = true;
-    for (const [first, last] of destinationPorts(rule)) {
-      const host = [...published.host].filter((p) => p >= first && p <= last && !published.container.has(p));
-      if (host.length > 0)
-        say(
-          "host-port-after-dnat",
-          rule,
-          `DOCKER-USER sees packets after DNAT, with the container's port: port ${host.join(", ")} of the host is never seen here; match the container's port, or use -m conntrack --ctorigdstport ${host[0]} --ctdir ORIGINAL`,
-        );
-    }
-    if (conntrack?.origdstport !== undefined && ["DROP", "REJECT"].includes(targetName(rule))) {
-      const { in: input } = headerOf(rule);
-      const dnat = states?.includes("DNAT") && !conntrack.state?.not;
-      const guarded =
-        conntrack.dir !== undefined ||
-        dnat === true ||
-        conntrack.origdst !== undefined ||
-        input !== undefined;
-      if (!guarded)
-        say(
-          "original-port-unguarded",
-          rule,
-          "without --ctdir ORIGINAL and a guard (--ctstate DNAT, --ctorigdst or -i) this also cuts the containers' own connections to that port of others",
-        );
-      else if (conntrack.dir === undefined && !established)
-        say(
-          "original-port-unguarded",
-          rule,
-          "without --ctdir ORIGINAL, or a RELATED,ESTABLISHED return in front, this also cuts the replies of flows that are there",
-        );
-    }
-    if (isUnconditional(rule) && ["RETURN", "ACCEPT", "DROP", "REJECT"].includes(targetName(rule)))
-      ended = true;
-  }
+  new UserChains(ruleset, published, say).look(user, false);
   return out;
 }
+
+/** DOCKER-USER and the owner's chains below it: all of them see packets after DNAT. */
+class UserChains {
+  private readonly seen = new Set<Chain>();
+  /** Chains that see packets for the host itself, too, before DNAT. */
+  private readonly shared: ReadonlySet<Chain>;
+
+  constructor(
+    private readonly ruleset: Ruleset,
+    private readonly published: Published,
+    private readonly say: Say,
+  ) {
+    this.shared = new Set([...below(ruleset, "INPUT"), ...below(ruleset, "OUTPUT")]);
+  }
+
+  /**
+   * Looks at a chain and those that it calls.
+   * @param established whether packets of connections that are there came back before
+   * @returns the same at its end
+   */
+  look(chain: Chain, established: boolean): boolean {
+    if (this.seen.has(chain)) return established;
+    this.seen.add(chain);
+    let ended: Rule | null = null;
+    for (const rule of chain.rules) {
+      if (ended !== null)
+        this.say(
+          "behind-return",
+          rule,
+          `rule ${ended.index} (line ${ended.line}) in front of this one is unconditional; no packet ever comes here`,
+        );
+      if (passesEstablished(rule)) established = true;
+      if (!this.shared.has(chain)) this.hostPorts(rule);
+      this.originalPorts(rule, established);
+      const called = this.called(rule);
+      if (called !== undefined) established = this.look(called, established);
+      if (isUnconditional(rule) && ENDS.includes(targetName(rule))) ended ??= rule;
+    }
+    return established;
+  }
+
+  /** The chain that a rule calls, where the owner fills it. */
+  private called({ table, target }: Rule): Chain | undefined {
+    if (target.kind !== "jump" && target.kind !== "goto") return undefined;
+    const by = purposeOf(table, target.chain)?.by;
+    const own = by === undefined || by === "you" || target.chain === ufwForwardChain(this.ruleset);
+    return own ? chainOf(this.ruleset, table, target.chain) : undefined;
+  }
+
+  private hostPorts(rule: Rule): void {
+    const { host, container } = this.published;
+    const where = rule.chain === "DOCKER-USER" ? rule.chain : `${rule.chain}, which DOCKER-USER calls,`;
+    for (const [first, last] of destinationPorts(rule)) {
+      const ports = [...host].filter((p) => p >= first && p <= last && !container.has(p));
+      if (ports.length > 0)
+        this.say(
+          "host-port-after-dnat",
+          rule,
+          `${where} sees packets after DNAT, with the container's port: port ${ports.join(", ")} of the host is never seen here; match the container's port, or use -m conntrack --ctorigdstport ${ports[0]} --ctdir ORIGINAL`,
+        );
+    }
+  }
+
+  private originalPorts(rule: Rule, established: boolean): void {
+    const conntrack = conntrackOf(rule);
+    if (conntrack?.origdstport === undefined || !["DROP", "REJECT"].includes(targetName(rule))) return;
+    const { in: input } = headerOf(rule);
+    const dnat = statesOf(rule)?.includes("DNAT") && !conntrack.state?.not;
+    const guarded =
+      conntrack.dir !== undefined || dnat === true || conntrack.origdst !== undefined || input !== undefined;
+    if (!guarded)
+      this.say(
+        "original-port-unguarded",
+        rule,
+        "without --ctdir ORIGINAL and a guard (--ctstate DNAT, --ctorigdst or -i) this also cuts the containers' own connections to that port of others",
+      );
+    else if (conntrack.dir === undefined && !established)
+      this.say(
+        "original-port-unguarded",
+        rule,
+        "without --ctdir ORIGINAL, or a RELATED,ESTABLISHED return in front, this also cuts the replies of flows that are there",
+      );
+  }
+}
+
+/** Targets behind which no rule of the chain is evaluated. */
+const ENDS = ["RETURN", "ACCEPT", "DROP", "REJECT"];
+
+const conntrackOf = (rule: Rule): Rule["matches"][number]["values"] | undefined =>
+  rule.matches.find((m) => m.extension.name === "conntrack")?.values;
+
+const statesOf = (rule: Rule): readonly string[] | undefined =>
+  conntrackOf(rule)?.state?.value as readonly string[] | undefined;
+
+/** Whether a rule lets through packets of connections that are there. */
+const passesEstablished = (rule: Rule): boolean =>
+  statesOf(rule)?.includes("ESTABLISHED") === true &&
+  conntrackOf(rule)?.state?.not !== true &&
+  ["RETURN", "ACCEPT"].includes(targetName(rule));
 
 /** Whether a rule asks nothing of a packet. */
 const isUnconditional = (rule: Rule): boolean =>
@@ -100,7 +159,7 @@ const isUnconditional = (rule: Rule): boolean =>
   rule.matches.every((m) => m.extension.name === "comment" || Object.keys(m.values).length === 0);
 
 /** Whether DOCKER-USER is asked before anything accepts. */
-function place(ruleset: Ruleset, say: (kind: LintKind, rule: Rule | null, message: string) => void): void {
+function place(ruleset: Ruleset, say: Say): void {
   const forward = chainOf(ruleset, "filter", "FORWARD")?.rules ?? [];
   const at = forward.findIndex((rule) => targetName(rule) === "DOCKER-USER");
   if (at < 0) {
@@ -128,11 +187,7 @@ function author(chain: string): string {
 }
 
 /** Bans that are asked for packets to the host and not for those to containers. */
-function banned(
-  ruleset: Ruleset,
-  published: ReadonlySet<number>,
-  say: (kind: LintKind, rule: Rule | null, message: string) => void,
-): void {
+function banned(ruleset: Ruleset, published: ReadonlySet<number>, say: Say): void {
   for (const { by, entry, list } of missed(ruleset)) {
     const asked = destinationPorts(entry);
     const ports = [...published].filter(
@@ -162,7 +217,8 @@ function accepts(rule: Rule, ruleset: Ruleset, seen: Set<string>): boolean {
   );
 }
 
-function destinationPorts(rule: Rule): PortRange[] {
+/** The destination ports that a rule matches: first and last of each range. */
+export function destinationPorts(rule: Rule): PortRange[] {
   return rule.matches.flatMap(({ extension, values }): PortRange[] => {
     if (extension.name === "multiport")
       return values.dports === undefined || values.dports.not
@@ -172,8 +228,13 @@ function destinationPorts(rule: Rule): PortRange[] {
   });
 }
 
+interface Published {
+  readonly host: ReadonlySet<number>;
+  readonly container: ReadonlySet<number>;
+}
+
 /** Ports that DNAT rules listen on, and those they lead to. */
-function publishedPorts(program: Program): { host: ReadonlySet<number>; container: ReadonlySet<number> } {
+function publishedPorts(program: Program): Published {
   const host = new Set<number>();
   const container = new Set<number>();
   for (const { rule, effect } of publishing(program)) {

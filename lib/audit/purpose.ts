@@ -96,6 +96,8 @@ const OTHERS: readonly (readonly [RegExp, string, string, string?])[] = [
   [/^(WEAVE|CILIUM)/, "a network plugin", "is the pod network's"],
   [/^NETAVARK/, "Podman (netavark)", "connects and publishes Podman's containers"],
   [/^LIBVIRT_/, "libvirt", "connects virtual machines"],
+  [/^neutron-/, "OpenStack (Neutron)", "is OpenStack's, for the ports of its virtual machines"],
+  [/^zone_\w+/, "OpenWrt", "holds the rules of a zone", "Change /etc/config/firewall."],
   [/^nm-sh-/, "NetworkManager", "shares a connection"],
   [
     /^((INPUT|FORWARD|PREROUTING|POSTROUTING|OUTPUT)_(direct|ZONES|IN_ZONES|OUT_ZONES)|(IN|FWDI|FWDO|FWD|PRE|POST)_\w+)/,

@@ -7,9 +7,9 @@ import { ANY, and, leaves, or, type Predicate } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import { ends, usual } from "../rules/effect.ts";
 import { BUILT_IN, type Rule, type TableName } from "../rules/ruleset.ts";
-import { EMPTY, FULL, type Node, terminal } from "./diagram.ts";
+import { BudgetExceeded, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import { Domain } from "./domain.ts";
-import { vocabularyOf } from "./reach.ts";
+import { sameUnknowns } from "./same.ts";
 
 /** Why no packet meets a rule. */
 export type Shadow =
@@ -32,8 +32,35 @@ const MOST_NAMED = 4;
  * not among them. What is not known may go either way, and so may marks and what rules of the table change.
  * @throws BudgetExceeded
  */
-export const shadows = (program: Program, table: TableName): ReadonlyMap<Rule, Shadow> =>
-  new Search(program, table).found;
+export function shadows(program: Program, table: TableName, budget?: number): ReadonlyMap<Rule, Shadow> {
+  let known = made.get(program);
+  if (known === undefined) made.set(program, (known = new Map<TableName, ReadonlyMap<Rule, Shadow>>()));
+  let found = known.get(table);
+  if (found === undefined) known.set(table, (found = new Search(program, table, budget).found));
+  return found;
+}
+
+/** What was found, for whoever needs it again. */
+const made = new WeakMap<Program, Map<TableName, ReadonlyMap<Rule, Shadow>>>();
+
+/** The same of a ruleset that is not too large for it; `null` of one that is. */
+export function shadowsWithin(
+  program: Program,
+  table: TableName,
+  most: number,
+  budget: number,
+): ReadonlyMap<Rule, Shadow> | null {
+  let rules = 0;
+  for (const { chains } of program.ruleset.tables.values())
+    for (const chain of chains.values()) rules += chain.rules.length;
+  if (rules > most) return null;
+  try {
+    return shadows(program, table, budget);
+  } catch (error) {
+    if (error instanceof BudgetExceeded) return null;
+    throw error;
+  }
+}
 
 class Search {
   readonly found = new Map<Rule, Shadow>();
@@ -49,10 +76,14 @@ class Search {
   constructor(
     private readonly program: Program,
     table: TableName,
+    budget?: number,
   ) {
-    this.domain = Domain.of(program.ruleset.family, [vocabularyOf(program)]);
     const names = [...(program.ruleset.tables.get(table)?.chains.keys() ?? [])];
     const chains = names.map((name) => program.chain(table, name)!);
+    // Marks may be anything, so no value of theirs is told from another.
+    const predicates = chains.flatMap(({ rules }) => rules.map(({ when }) => when));
+    const vocabulary = { predicates, given: new Map(), same: sameUnknowns(program) };
+    this.domain = Domain.of(program.ruleset.family, [vocabulary], budget);
     for (const { rules } of chains)
       for (const { effect } of rules)
         for (const end of ends(effect)) if (end.kind === "assign") this.free.add(end.field);

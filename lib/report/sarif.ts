@@ -14,6 +14,9 @@ export const LINTS: Readonly<Record<LintKind, string>> = {
   "docker-user-not-first": "Something accepts packets before DOCKER-USER is asked.",
   "docker-user-not-called": "FORWARD never asks DOCKER-USER.",
   "ban-misses-containers": "A ban holds for the host and not for its containers.",
+  shadowed: "No packet matches an allow or deny, since rules in front of it take them all.",
+  "chain-not-called": "No rule calls a chain.",
+  "dnat-past-deny": "A translation opens a port that a rule of INPUT denies.",
 };
 
 const SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json";

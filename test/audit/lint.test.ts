@@ -1,7 +1,10 @@
-/** Rules in DOCKER-USER that do not do what they seem to. */
-import { audit } from "fwcheck";
-import { expect, test } from "vitest";
-import { capture, examples } from "../capture.ts";
+/** Rules in DOCKER-USER, and the owner's other rules, that do not do what they seem to. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { audit, readHost, readRuleset, readSnapshot } from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { ownerRules } from "../../lib/audit/owner-rules.ts";
+import { Program } from "../../lib/path/program.ts";
+import { capture, examples, shared } from "../capture.ts";
 
 const withRules = (...rules: string[]) => {
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
@@ -49,4 +52,175 @@ test("what accepts before DOCKER-USER is asked", () => {
   expect(audit(rulesets, host).lint).toMatchObject([
     { kind: "docker-user-not-first", rule: { chain: "FORWARD", rule: 1 } },
   ]);
+});
+
+describe("chains that DOCKER-USER calls (1Panel: DOCKER-USER -> 1PANEL_DOCKER)", () => {
+  const panel = (chain: string[], user: string[] = ["-j 1PANEL_DOCKER"], more = "") => {
+    const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
+      save.replace(
+        /(\[0:0\] -A DOCKER-USER -j RETURN)/,
+        `:1PANEL_DOCKER - [0:0]\n${[
+          ...chain.map((r) => `-A 1PANEL_DOCKER ${r}\n`),
+          ...user.map((r) => `-A DOCKER-USER ${r}\n`),
+        ].join("")}${more}$1`,
+      ),
+    );
+    return audit(rulesets, host).lint.map(({ kind, rule }) => [kind, rule?.chain, rule?.rule]);
+  };
+
+  test("the host's port is never seen there either, and the rule is named", () => {
+    expect(panel(["-s 203.0.113.9/32 -j DROP", "-p tcp -m tcp --dport 8080 -j DROP"])).toEqual([
+      ["host-port-after-dnat", "1PANEL_DOCKER", 2],
+    ]);
+  });
+  test("a chain that INPUT calls, too, sees the host's port", () => {
+    expect(panel(["-p tcp -m tcp --dport 8080 -j DROP"], undefined, "-A INPUT -j 1PANEL_DOCKER\n")).toEqual(
+      [],
+    );
+  });
+  test("an original port needs its guard, unless established flows went back before the call", () => {
+    const drop = "-i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP";
+    expect(panel([drop])).toEqual([["original-port-unguarded", "1PANEL_DOCKER", 1]]);
+    const back = "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN";
+    expect(panel([drop], [back, "-j 1PANEL_DOCKER"])).toEqual([]);
+    // What returns from the called chain only ends that chain, but ESTABLISHED packets end in both.
+    expect(panel([back, drop])).toEqual([]);
+  });
+  test("rules behind an unconditional one", () => {
+    expect(panel(["-j RETURN", "-s 203.0.113.9/32 -j DROP"])).toEqual([
+      ["behind-return", "1PANEL_DOCKER", 2],
+    ]);
+  });
+  test("a chain of another program is its own business", () => {
+    const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
+      save.replace(
+        /(\[0:0\] -A DOCKER-USER -j RETURN)/,
+        ":f2b-web - [0:0]\n-A f2b-web -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER -j f2b-web\n$1",
+      ),
+    );
+    expect(audit(rulesets, host).lint).toEqual([]);
+  });
+});
+
+describe("the owner's other rules", () => {
+  const lints = (text: string) => {
+    const { rulesets } = readRuleset([{ name: "rules", text }]);
+    const addr = JSON.stringify(
+      ["203.0.113.1", "10.9.0.1"].map((local, i) => ({
+        ifname: `eth${i}`,
+        addr_info: [{ family: "inet", local, prefixlen: 24, scope: "global" }],
+      })),
+    );
+    const { lint, remarks } = audit(rulesets, readHost({ addr: [{ name: "addr", text: addr }] }, rulesets));
+    return {
+      lint: lint.map((l) => [l.kind, l.rule?.line, l.by?.map((b) => b.line)]),
+      first: lint[0],
+      remarks,
+    };
+  };
+  const input = (...rules: string[]) =>
+    lints(`*filter\n:INPUT ACCEPT [0:0]\n:it - [0:0]\n${rules.map((r) => `-A ${r}\n`).join("")}COMMIT\n`);
+
+  test("a deny behind an allow of the same packets, both lines named", () => {
+    const { lint, first } = input(
+      "INPUT -p tcp -m tcp --dport 8000:8100 -j ACCEPT",
+      "INPUT -p tcp -m tcp --dport 8080 -j DROP",
+    );
+    expect(lint).toEqual([["shadowed", 5, [4]]]);
+    expect(first!.message).toContain("no packet ever matches this deny");
+    expect(first!.message).toContain(
+      "line 4 (-A INPUT -p tcp -m tcp --dport 8000:8100 -j ACCEPT) says otherwise",
+    );
+  });
+  test("an allow that two denies take together", () => {
+    expect(
+      input(
+        "INPUT -s 10.0.0.0/9 -j DROP",
+        "INPUT -s 10.128.0.0/9 -j DROP",
+        "INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT",
+      ).lint,
+    ).toEqual([["shadowed", 6, [4, 5]]]);
+  });
+  test("what a called chain decides", () => {
+    expect(input("it -j DROP", "INPUT -j it", "INPUT -p tcp -m tcp --dport 22 -j ACCEPT").lint).toEqual([
+      ["shadowed", 6, [5]],
+    ]);
+  });
+  test("many rules behind one are one lint", () => {
+    const many = Array.from({ length: 9 }, (_, i) => `INPUT -p tcp -m tcp --dport ${i + 1} -j ACCEPT`);
+    const { lint, first } = input("INPUT -j DROP", ...many);
+    expect(lint).toEqual([["shadowed", 5, [4]]]);
+    expect(first!.message).toContain("nor the rules of lines 6, 7, 8, 9, 10, 11 and 2 more");
+  });
+  test.each([
+    ["a second allow of the same", ["INPUT -s 10.0.0.0/8 -j ACCEPT", "INPUT -s 10.1.0.0/16 -j ACCEPT"]],
+    ["a part that is left", ["INPUT -s 10.1.0.0/16 -j DROP", "INPUT -s 10.0.0.0/8 -j ACCEPT"]],
+    [
+      "established flows",
+      [
+        "INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "INPUT -p tcp -m tcp --dport 22 -j DROP",
+      ],
+    ],
+    [
+      "a deny of the same behind established flows",
+      [
+        "INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "INPUT -p tcp -m tcp --dport 22 -j DROP",
+        "INPUT -p tcp -m tcp --dport 22 -j DROP",
+      ],
+    ],
+    [
+      "what a limit lets by",
+      ["INPUT -m limit --limit 1/sec -j ACCEPT", "INPUT -p tcp -m tcp --dport 22 -j DROP"],
+    ],
+    ["a chain that others fill", ["INPUT -j ACCEPT", "f2b-x -s 192.0.2.1/32 -j DROP", "INPUT -j f2b-x"]],
+  ])("no lint of %s", (_, rules) => {
+    const text = `*filter\n:INPUT ACCEPT [0:0]\n:f2b-x - [0:0]\n${rules.map((r) => `-A ${r}\n`).join("")}${rules.some((r) => r.includes("f2b-x")) ? "" : "-A INPUT -j f2b-x\n"}COMMIT\n`;
+    expect(lints(text).lint).toEqual([]);
+  });
+
+  test("chains that no rule calls, bans among them", () => {
+    const { lint, first } = lints(
+      "*filter\n:INPUT ACCEPT [0:0]\n:mine - [0:0]\n:f2b-sshd - [0:0]\n:empty - [0:0]\n:used - [0:0]\n-A used -j DROP\n-A INPUT -j used\n-A mine -s 192.0.2.9/32 -j DROP\n-A f2b-sshd -s 192.0.2.1/32 -j REJECT\nCOMMIT\n",
+    );
+    expect(lint).toEqual([["chain-not-called", 9, undefined]]);
+    expect(first!.message).toContain(
+      "calls chains mine, f2b-sshd: no packet ever meets these rules, and bans",
+    );
+  });
+
+  test("a DNAT of the owner's past an explicit deny", () => {
+    const rules = (deny: string) =>
+      `*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 203.0.113.1/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.9.0.5:80\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n${deny}COMMIT\n`;
+    const { lint, first } = lints(rules("-A INPUT -p tcp -m tcp --dport 8080 -j DROP\n"));
+    expect(lint).toEqual([["dnat-past-deny", 3, [8]]]);
+    expect(first!.message).toContain(
+      "opens port 8080 although line 8 (-A INPUT -p tcp -m tcp --dport 8080 -j DROP)",
+    );
+    // What no rule of INPUT names is forwarded on purpose.
+    expect(lints(rules("")).lint).toEqual([]);
+    expect(lints(rules("-A INPUT -j DROP\n")).lint).toEqual([]);
+  });
+
+  test("of very many rules it says that it did not look", () => {
+    const many = Array.from({ length: 3001 }, (_, i) => `INPUT -s 10.${i >> 8}.${i & 255}.0/24 -j DROP`);
+    const { lint, remarks } = input(...many, "INPUT -s 10.0.0.0/24 -j ACCEPT");
+    expect(lint).toEqual([]);
+    expect(remarks.join()).toContain("rules that never match were not looked for");
+  });
+});
+
+describe.skipIf(!existsSync(`${shared}hosts`))("real hosts", () => {
+  test("no rule of ufw's or Docker's own is called dead", () => {
+    for (const name of readdirSync(`${shared}hosts`).filter((n) =>
+      existsSync(`${shared}hosts/${n}/host.snap`),
+    )) {
+      const text = readFileSync(`${shared}hosts/${name}/host.snap`, "utf8");
+      const { rules, sources } = readSnapshot({ name, text });
+      const { rulesets } = readRuleset(rules);
+      const host = readHost(sources, rulesets);
+      for (const ruleset of rulesets) expect(ownerRules(Program.of(ruleset, host)).lint, name).toEqual([]);
+    }
+  }, 60_000);
 });
