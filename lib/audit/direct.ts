@@ -1,4 +1,5 @@
 /** Packets for the containers' own addresses, and those Docker's rules let through to somewhere else. */
+import { callsIptables, tellsPorts } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
 import { prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, hasPorts, PROTO, type Scalar } from "../packet/field.ts";
@@ -54,7 +55,7 @@ export function direct(
           listen: null,
           container: null,
           to: `out of ${bridge}`,
-          target: { dst: beyond(q, bridge) },
+          target: { dst: behindDevice(q, bridge) },
         },
         null,
         null,
@@ -112,7 +113,7 @@ export function direct(
         listen: null,
         container: one === null ? null : endpointOf(q, one, null),
         to: behindText(q, bridge),
-        target: { dst: [...known, ...behind.map(({ ip }) => ip), ...beyond(q, bridge)] },
+        target: { dst: [...known, ...behind.map(({ ip }) => ip), ...behindDevice(q, bridge)] },
       },
       null,
       null,
@@ -121,8 +122,41 @@ export function direct(
   return ways;
 }
 
+/**
+ * Packets from outside ports of container bridges that no rule tells from others of the bridge: frames for a container may
+ * be bridged past all rules, and what the host routes comes in by the bridge like its containers' packets.
+ */
+export function unseen(q: Question, endings: readonly Ending<States>[], intent: Node): Way[] {
+  const { diagrams } = q.domain;
+  const ports = [...q.ports].filter(([, bridge]) => !tellsPorts(q.host, bridge, q.ruleset.family));
+  const names = ports.map(([port]) => port);
+  const calls = ports.every(([, bridge]) => callsIptables(q.host, bridge, q.ruleset.family));
+  const setting = `net.bridge.bridge-nf-call-${q.ruleset.family === 4 ? "iptables" : "ip6tables"}`;
+  const why = calls
+    ? `its bridge has several ports that are no container's (${names.join(", ")}), and no rule tells frames for a container from frames between those: take all but one off the bridge, and run fwcheck fix again`
+    : `it comes by a port of a container bridge (${names.join(", ")}) that does not hand its frames to iptables (${setting} is 0 or br_netfilter is not loaded): frames for containers pass no rule. Take the port off the bridge, or load br_netfilter, set ${setting} to 1 and run fwcheck fix again`;
+  const beyond = { inputs: names, why };
+  return [...new Set(endings.map((e) => e.out!))].map((out): Way => {
+    const all = q.union(endings, (e) => e.out === out);
+    const blocked = diagrams.minus(all, intent);
+    const bridge = q.host.bridges.includes(out);
+    const kind: FindingKind = bridge ? "direct-bypass" : "forward-bypass";
+    const group: Group = {
+      kind,
+      place: `${out}/${names.join("+")}`,
+      listen: null,
+      container: null,
+      inputs: names,
+      to: bridge ? behindText(q, out) : `out of ${out}`,
+      target: { dst: [...q.host.containers.flatMap((c) => c.addresses), ...behindDevice(q, out)] },
+    };
+    const finding = describe(q, group, blocked, diagrams.mask(all, intent), "routed");
+    return { kind, proto: null, endpoint: null, listen: null, bridge: out, all, blocked, finding, beyond };
+  });
+}
+
 /** Whom packets that leave by an interface may go to: a neighbour there, or anybody. */
-const beyond = (q: Question, name: string): Scalar[] => [
+const behindDevice = (q: Question, name: string): Scalar[] => [
   ...q.host.interfaces
     .filter((i) => i.name === name)
     .flatMap((i) => i.addresses.filter((a) => a.family === q.ruleset.family))

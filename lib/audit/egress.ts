@@ -1,7 +1,7 @@
 /** Packets that containers send out of the host. */
+import { containerInputs, fromContainers } from "../host/host.ts";
 import { prefixRange, within } from "../packet/address.ts";
 import type { Scalar } from "../packet/field.ts";
-import { is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/diagram.ts";
 import { describe, endpointOf, type Flow, type Group, type Way } from "./finding.ts";
 import { explicit, isAccepted, passes } from "./intent.ts";
@@ -12,7 +12,7 @@ export function egress(q: Question, bridge: string): Flow {
   const { diagrams } = q.domain;
   const device = q.host.interfaces.find((i) => i.name === bridge);
   if (device === undefined) return { ways: [], passing: EMPTY, blocked: EMPTY, straight: new Map() };
-  const from = is("in", bridge);
+  const from = fromContainers(q.host, bridge);
   const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(from)));
   const leaving = seen.endings.filter(
     (e) => passes(e) && e.delivery === "forward" && q.outside.includes(e.out ?? ""),
@@ -38,7 +38,7 @@ export function egress(q: Question, bridge: string): Flow {
     listen: null,
     // What every container on the bridge may send is no one container's finding.
     container: containers.length === 1 ? endpointOf(q, containers[0]!, null) : null,
-    inputs: [bridge],
+    inputs: containerInputs(q.host, bridge),
     to: { among: all },
     target,
   };

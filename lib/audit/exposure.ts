@@ -26,9 +26,8 @@ export function exposure(q: Question, port: Port, all: Node): Exposure {
   const of = (set: Node): Pick<Exposure, "in" | "from" | "by" | "witness"> => {
     // A port that listens on all addresses can be open on some of them only.
     const by = q.words.who(set, q.outside, listen.address === null);
-    const inputs = q.outside.filter((name) => by.some((who) => who.in.includes(name)));
-    const { packet } = q.witness(set, by[0]?.in[0] ?? null, target);
-    return { in: inputs, from: q.words.from(set), by, witness: packetJson(packet) };
+    const { packet } = q.witness(set, q.input(set, q.outside, by), target);
+    return { in: q.seen(q.outside, by), from: q.words.from(set), by, witness: packetJson(packet) };
   };
   return {
     means,

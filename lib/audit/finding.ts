@@ -153,6 +153,8 @@ export interface Way {
   readonly all: Node;
   /** Those of them that the intent blocks. */
   readonly blocked: Node;
+  /** Interfaces that its packets come in by and why no rule can tell them, so that no fix closes it; absent where one can. */
+  readonly beyond?: { readonly inputs: readonly string[]; readonly why: string };
   /** The finding about it, where the intent blocks anything. */
   readonly finding: Finding | null;
 }
@@ -180,6 +182,9 @@ export interface Group {
   readonly target: Partial<Record<Field, readonly Scalar[]>>;
 }
 
+/** What a finding depends on that none of the host's interfaces has. */
+const LATER = "an interface that is not on the host now, such as a VPN that comes up later";
+
 /** Turns a set of bypassing packets into a finding, or into something inconclusive; `null` when the set is empty. */
 export function describe(
   q: Question,
@@ -193,7 +198,8 @@ export function describe(
   // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
   const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);
   const part = rest === EMPTY ? set : rest;
-  const must = q.must(q.domain.diagrams.minus(part, q.undecided));
+  const sure = group.kind === "egress-bypass" ? part : q.domain.diagrams.mask(part, q.sure);
+  const must = q.must(q.domain.diagrams.minus(sure, q.undecided));
   const certain = must !== EMPTY;
   const about = certain ? must : part;
   // Of a list that is not given nobody knows whom it holds.
@@ -204,8 +210,8 @@ export function describe(
   // A published port is one of all the host's addresses, unless it was asked for on one.
   const aimed = asked === "input" && group.listen?.address === null;
   const by = q.words.who(set, group.inputs, aimed);
-  const inputs = group.inputs.filter((name) => by.some((who) => who.in.includes(name)));
-  const first = q.words.who(about, group.inputs, aimed)[0]?.in[0] ?? null;
+  const inputs = q.seen(group.inputs, by);
+  const first = q.input(about, group.inputs, q.words.who(about, group.inputs, aimed));
   const { packet, assume } = q.witness(about, first, group.target);
   const options = { assume };
   const actual = new Simulator([q.ruleset], q.host, options).packet(packet);
@@ -246,7 +252,7 @@ export function describe(
       ? {}
       : { assume: [...assume].map(([key, truth]) => `${key}=${truth ? "match" : "no-match"}`) }),
     certainty: certain ? "must" : "may",
-    depends: q.depends(set),
+    depends: [...q.depends(set), ...(by.length === 0 ? [LATER] : [])],
   };
 }
 
@@ -277,7 +283,7 @@ function wished(
   options: SimulateOptions,
   blocked: boolean,
 ): Answer {
-  const owner = (): Simulator => new Simulator([q.owner], q.host, options);
+  const owner = (): Simulator => new Simulator([q.owner], q.asked, options);
   const said =
     asked === "input"
       ? owner().delivered(packet)
@@ -299,7 +305,11 @@ function outwards(q: Question, set: Node, { to }: Group): string {
 
 /** The rule or policy that decided: the last step of a path. */
 export function decider(answer: Answer, ruleset: Ruleset): Intended["rule"] {
-  const last = answer.path.at(-1);
+  // What is accepted was decided by the last step of table filter; nat and mangle only follow it.
+  const last =
+    answer.verdict === "accept"
+      ? (answer.path.findLast((s) => s.table === "filter") ?? answer.path.at(-1))
+      : answer.path.at(-1);
   if (answer.reason !== undefined || last === undefined) return { policy: answer.reason ?? "no rule" };
   // ufw's rules end in chains of their own: the one that the owner wrote is the last in a ufw-user chain.
   const own = answer.path.findLast(
@@ -307,11 +317,11 @@ export function decider(answer: Answer, ruleset: Ruleset): Intended["rule"] {
   );
   const decisive = own !== undefined && last.step === "rule" && /^ufw6?-user-/.test(last.chain) ? own : last;
   if (decisive.step === "policy") {
-    const where =
-      { INPUT: "incoming", OUTPUT: "outgoing", FORWARD: "routed" }[decisive.chain] ?? decisive.chain;
+    const where = { INPUT: "incoming", OUTPUT: "outgoing", FORWARD: "routed" }[decisive.chain];
     const verb = decisive.policy === "DROP" ? "deny" : "allow";
     const policy = `${decisive.table} ${decisive.chain} policy ${decisive.policy}`;
-    return { policy: hasUfw(ruleset) ? `${policy} (ufw default ${verb} ${where})` : policy };
+    const ufw = hasUfw(ruleset) && decisive.table === "filter" && where !== undefined;
+    return { policy: ufw ? `${policy} (ufw default ${verb} ${where})` : policy };
   }
   if (decisive.step === "return") return { policy: `end of chain ${decisive.chain}` };
   const rule = chainOf(ruleset, decisive.table, decisive.chain)?.rules.find((r) => r.index === decisive.rule);

@@ -11,7 +11,7 @@ import { type Form, valueIn } from "../reach/state.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import { ineffective } from "./allow.ts";
 import { bansOf, boundRules, withoutBans } from "./ban.ts";
-import { direct, isLoopback } from "./direct.ts";
+import { direct, isLoopback, unseen } from "./direct.ts";
 import { isDockerRule } from "./docker.ts";
 import { exposure, proxied } from "./exposure.ts";
 import {
@@ -52,6 +52,7 @@ export function ingress(q: Question, exposures: Exposure[]): Inward {
       : form.translated.find((r) => r.chain !== "POSTROUTING" && isDockerRule(r, q.host));
   const translated = q.only(through, (form) => publisher(form) !== undefined);
   const straight = q.only(through, (form) => publisher(form) === undefined);
+  const [visible, hidden] = q.split(q.firsts(straight));
   const banned = bannedBy(q, input);
   const ports = new Map<Rule, Port>();
   const numbered = q.firsts(translated).map(({ state, out }) => {
@@ -68,7 +69,7 @@ export function ingress(q: Question, exposures: Exposure[]): Inward {
   const ways = [...ports.values()].map((port) =>
     published(q, port, parts.get(port.number)!, banned, exposures),
   );
-  ways.push(...direct(q, q.firsts(straight), routed, exposures));
+  ways.push(...direct(q, visible, routed, exposures), ...unseen(q, hidden, routed));
   proxied(q, seen.endings, exposures);
   ways.push(...ineffective(q, seen, wanted));
   const [toPorts, elsewhere] = [q.union(translated), q.union(straight)];
@@ -97,7 +98,7 @@ function bannedBy(q: Question, input: Node): (set: Node) => Group["banned"] {
   const { diagrams } = q.domain;
   const bans = bansOf(q.owner);
   if (bans.length === 0) return () => undefined;
-  const program = Program.of(withoutBans(q.owner, bans), q.host);
+  const program = Program.of(withoutBans(q.owner, bans), q.asked);
   const reach = new Reach(program, q.domain);
   const freed = q.union(reach.deliver(reach.start(fromOutside(q.host))), isAccepted);
   const banned = diagrams.minus(freed, input);

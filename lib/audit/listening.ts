@@ -189,8 +189,9 @@ class Search {
     const by = q.words
       .who(all, q.outside, address === null)
       .map((who): Who => (who.to === "" ? { ...who, to: others } : who));
-    const inputs = q.outside.filter((name) => by.some((who) => who.in.includes(name)));
-    const { packet, assume } = q.witness(sure === EMPTY ? all : sure, by[0]?.in[0] ?? null, target);
+    const inputs = q.seen(q.outside, by);
+    const shown = sure === EMPTY ? all : sure;
+    const { packet, assume } = q.witness(shown, q.input(shown, q.outside, by), target);
     const answer = new Simulator([q.ruleset], q.host, { assume }).packet(packet);
     const moved = diagrams.minus(all, domain.alike("dport", port));
     return {
@@ -214,8 +215,8 @@ class Search {
     const { q } = this;
     const nobody = { in: [], from: "nobody", by: [] } as const;
     const knocking = q.domain.diagrams.mask(here, q.possible);
-    const [input] = q.inputs(knocking, q.outside);
-    if (input === undefined) return { ...nobody, open: "local", rule: null };
+    const input = q.input(knocking, q.outside);
+    if (input === null) return { ...nobody, open: "local", rule: null };
     const { packet, assume } = q.witness(knocking, input, target);
     const answer = new Simulator([q.ruleset], q.host, { assume }).packet(packet);
     // The host takes the packet or sends it on, but no such packet is for this socket in the end.

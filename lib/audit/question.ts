@@ -1,18 +1,28 @@
 /** Everything the audit of one family needs to ask its questions: both walks over one domain, and sets told in words. */
-import { comesIn, fromOutside, type Host, outsideInterfaces, ownAddresses } from "../host/host.ts";
-import { prefixes, prefixRange } from "../packet/address.ts";
+import {
+  comesIn,
+  containerInputs,
+  fromOutside,
+  type Host,
+  interfacesInferred,
+  outsideInterfaces,
+  outsidePorts,
+  ownAddresses,
+  tellsPorts,
+} from "../host/host.ts";
+import { maskBits, prefixes, prefixRange } from "../packet/address.ts";
 import { type Address, CT, type Family, PROTO, type Range, type Scalar } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
-import { EMPTY, type Node } from "../reach/diagram.ts";
+import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import { Domain, type Vocabulary } from "../reach/domain.ts";
 import { type Preferences, Reach, vocabularyOf, type Witness, witness } from "../reach/reach.ts";
 import { alone, type Form, type States, valueIn } from "../reach/state.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { withoutDocker } from "./docker.ts";
 import { type Expectation, expected } from "./expect.ts";
-import { Words } from "./words.ts";
+import { type Who, Words } from "./words.ts";
 
 /** Sources that are more than those of one link: no router forwards the others. */
 const SENDABLE: Readonly<Record<Family, Predicate>> = {
@@ -24,6 +34,16 @@ const MULTICAST: Readonly<Record<Family, readonly Range[]>> = {
   4: prefixes(4, "224.0.0.0/4"),
   6: prefixes(6, "ff00::/8"),
 };
+
+/** The host with br_netfilter, so that every frame between ports of a bridge passes FORWARD. */
+const calling = (host: Host): Host => ({
+  ...host,
+  sysctls: new Map([
+    ...host.sysctls,
+    ["net.bridge.bridge-nf-call-iptables", "1"],
+    ["net.bridge.bridge-nf-call-ip6tables", "1"],
+  ]),
+});
 
 /** Packets for the host's own addresses with a source that others can have. */
 function sendable(host: Host, family: Family): Predicate {
@@ -65,6 +85,8 @@ export class Question {
   readonly inconclusive = new Set<string>();
   /** Packets for one address, not for a group. */
   readonly unicast: Predicate;
+  /** Packets for addresses of more than one link. */
+  readonly wide: Predicate;
   /** Packets for the host's own addresses with a source that others can have. */
   private readonly sendable: Predicate;
   /** Packets that some walk leaves undecided: nothing certain can be reported about them. */
@@ -73,6 +95,14 @@ export class Question {
   unsure: Node = EMPTY;
   /** Packets that come in by one of the interfaces that the host has. */
   readonly known: Node;
+  /** Those of them by an interface that certainly takes packets in: all where the interfaces were inferred. */
+  readonly sure: Node;
+  /** Packets that come by an outside port of a container bridge and that no rule tells from others of the bridge (`tellsPorts`). */
+  readonly unseen: Node;
+  /** The host as the owner's rules are asked: with bridges that call iptables, so that FORWARD is asked for their frames, too. */
+  readonly asked: Host;
+  /** The bridge of each outside port. */
+  readonly ports: ReadonlyMap<string, string>;
   /** Packets whose exposure is expected; `null` where nobody said what is. */
   readonly expected: Node | null;
   readonly progress: (what: string) => void;
@@ -90,10 +120,16 @@ export class Question {
   ) {
     this.detail = detail;
     this.outside = outsideInterfaces(host);
+    this.ports = outsidePorts(host);
+    this.asked = this.ports.size === 0 ? host : calling(host);
     this.owner = withoutDocker(ruleset, host);
     const full = Program.of(ruleset, host);
-    const mine = Program.of(this.owner, host);
-    const named = [fromOutside(host), ...[...this.outside, ...host.bridges].map((name) => is("in", name))];
+    const mine = Program.of(this.owner, this.asked);
+    const inputs = [
+      ...this.outside,
+      ...host.bridges.flatMap((bridge) => [bridge, ...containerInputs(host, bridge)]),
+    ];
+    const named = [fromOutside(host), ...inputs.map((name) => is("in", name))];
     const ports = host.containers.flatMap((c) => c.published.map((p) => is("dport", p.hostPort)));
     const protocols = [
       ...Object.values(PROTO),
@@ -101,6 +137,7 @@ export class Question {
     ].map((number) => is("proto", number));
     this.sendable = sendable(host, ruleset.family);
     this.unicast = not(within("dst", MULTICAST[ruleset.family]));
+    this.wide = ruleset.family === 4 ? ANY : not(within("dst", prefixes(6, "fe80::/10")));
     this.domain = Domain.of(
       ruleset.family,
       [
@@ -109,7 +146,7 @@ export class Question {
         {
           predicates: [
             ...[...named, ...protocols, ...ports, is("sport", 40000), is("flags", 2)],
-            ...[this.sendable, this.unicast, ...host.bridges.map((name) => this.subnets(name))],
+            ...[this.sendable, this.unicast, this.wide, ...host.bridges.map((name) => this.subnets(name))],
           ],
           given: new Map(),
         },
@@ -123,7 +160,14 @@ export class Question {
     this.mine = new Reach(mine, this.domain, false);
     for (const { chains } of [this.full, this.mine]) chains.asking = this.progress;
     this.unknowns = this.domain.unknownLevels;
-    this.known = this.domain.diagrams.overAll(this.outside.map((name) => this.domain.set(is("in", name))));
+    const by = (names: readonly string[]): Node =>
+      this.domain.diagrams.overAll(names.map((name) => this.domain.set(is("in", name))));
+    this.known = by(this.outside);
+    const blocked = new Set(host.interfaces.filter((i) => i.blocked === true).map((i) => i.name));
+    this.sure = interfacesInferred(host) ? FULL : by(this.outside.filter((name) => !blocked.has(name)));
+    this.unseen = by(
+      [...this.ports].flatMap(([port, bridge]) => (tellsPorts(host, bridge, ruleset.family) ? [] : [port])),
+    );
     this.expected =
       expect === undefined ? null : this.domain.set(or(...expect.map((e) => expected(e, ruleset.family))));
   }
@@ -161,12 +205,16 @@ export class Question {
   /** Only first packets of connections are asked about; what follows them goes where they went. */
   firsts(endings: readonly Ending<States>[]): Ending<States>[] {
     this.heed(endings);
-    return this.only(endings, (form) => {
+    // Frames that are bridged past iptables never come to connection tracking.
+    const past = endings.filter((e) => e.hook === null);
+    const followed = past.length === 0 ? endings : endings.filter((e) => e.hook !== null);
+    const firsts = this.only(followed, (form) => {
       const state = valueIn(form, "ctstate");
       // Where nothing asks for connection tracking every packet is as good as the first.
       if (state === CT.INVALID) return !this.full.program.tracks;
       return state === CT.NEW || state === CT.UNTRACKED || state === undefined;
     });
+    return [...firsts, ...past];
   }
 
   /** Those of the packets whose form has a property. */
@@ -175,6 +223,17 @@ export class Question {
       const state = this.full.chains.sorted(e.state, has).get(true);
       return state === undefined ? [] : [{ ...e, state }];
     });
+  }
+
+  /** Packets that rules can tell by how they come in, and those that they cannot (`unseen`). */
+  split(endings: readonly Ending<States>[]): readonly [Ending<States>[], Ending<States>[]] {
+    const { diagrams } = this.domain;
+    const part = (by: Node): Ending<States>[] =>
+      endings.flatMap((e) => {
+        const set = diagrams.mask(by, e.state.set);
+        return set === EMPTY ? [] : [{ ...e, state: { ...e.state, set } }];
+      });
+    return this.unseen === EMPTY ? [[...endings], []] : [part(diagrams.not(this.unseen)), part(this.unseen)];
   }
 
   union(endings: readonly Ending<States>[], which: (e: Ending<States>) => boolean = () => true): Node {
@@ -195,14 +254,47 @@ export class Question {
     });
   }
 
-  /** Which of the interfaces a set's packets come in by. */
-  inputs(set: Node, names: readonly string[]): string[] {
-    return names.filter((name) => this.domain.diagrams.mask(set, this.set(is("in", name))) !== EMPTY);
+  /** The interface that iptables sees packets come in by, of one that they come in by: a port's bridge. */
+  private shown(name: string): string {
+    return (
+      this.ports.get(name) ??
+      this.host.bridges.find((bridge) => containerInputs(this.host, bridge).includes(name)) ??
+      name
+    );
+  }
+
+  /** Names of the interfaces that iptables sees packets come in by, in the order of the inputs. */
+  seen(inputs: readonly string[], by: readonly Who[]): string[] {
+    return [...new Set(inputs.map((name) => this.shown(name)))].filter((name) =>
+      by.some((who) => who.in.includes(name)),
+    );
+  }
+
+  /**
+   * Returns an interface by which packets of a set come in: one of the first group of sources where groups are given, and the
+   * one with the default route where it is among them.
+   */
+  input(set: Node, names: readonly string[], by?: readonly Who[]): string | null {
+    const there = names.filter(
+      (name) =>
+        (by === undefined || by[0]?.in.includes(this.shown(name)) === true) &&
+        this.domain.diagrams.mask(set, this.set(is("in", name))) !== EMPTY,
+    );
+    return there.find((name) => this.uplinks.includes(this.shown(name))) ?? there[0] ?? null;
+  }
+
+  /** The interfaces that default routes lead to. */
+  private get uplinks(): readonly string[] {
+    return this.host.routes.flatMap((r) =>
+      r.family === this.ruleset.family && r.table === "main" && maskBits(r.to.mask) === 0 && r.dev !== null
+        ? [r.dev]
+        : [],
+    );
   }
 
   /** Sets told in words. */
   get words(): Words {
-    this.told ??= new Words(this.domain, this.possible);
+    this.told ??= new Words(this.domain, this.possible, (name) => this.shown(name));
     return this.told;
   }
 
@@ -214,9 +306,14 @@ export class Question {
 
   private delivered(): Node {
     const { full } = this;
-    const start = full.start(this.sendable);
-    const taken = full
-      .choose(alone(start), full.program.refused)
+    const start = alone(full.start(this.sendable));
+    const entered = full
+      .choose(start, full.program.entries)
+      .map(({ state, outcome }) =>
+        outcome.changes.reduce((s, [field, value]) => full.assign(s, field, value), state),
+      );
+    const taken = entered
+      .flatMap((state) => full.choose(state, full.program.refused))
       .flatMap(({ state, outcome }) => (outcome === null ? full.choose(state, full.program.routesIn) : []))
       .flatMap(({ state, outcome }) =>
         outcome.kind === "local" ? full.choose(full.assign(state, "out", ""), full.program.sources) : [],
@@ -244,11 +341,16 @@ export class Question {
       this.host.interfaces
         .filter((i) => names.includes(i.name))
         .flatMap((i) => i.addresses.filter((a) => a.family === family));
-    const own = addresses([input]);
+    const own = addresses([input === null ? null : this.shown(input)]);
+    const containers = new Set(this.host.containers.flatMap((c) => c.addresses));
     const neighbour = own.flatMap((a): Scalar[] => {
       const [first, last] = prefixRange(a.prefix) as readonly [Address, Address];
-      const near = typeof first === "bigint" ? [first + 2n, first + 3n] : [first + 2, first + 3];
-      return near.filter((n) => n < last && n !== a.address);
+      const [next, other, before] =
+        typeof first === "bigint"
+          ? [first + 2n, first + 3n, (last as bigint) - 1n]
+          : [first + 2, first + 3, (last as number) - 1];
+      const near = [next, other, before];
+      return near.filter((n) => first < n && n < last && n !== a.address && !containers.has(n as Address));
     });
     const stranger: Scalar = family === 4 ? 0xc633_6407 : 0x2001_0db8_ffff_0000_0000_0000_0000_0007n;
     return {

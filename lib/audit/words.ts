@@ -7,8 +7,10 @@ import type { Domain } from "../reach/domain.ts";
 
 /** Interfaces by which the same sources come. */
 export interface Who {
-  /** Names of interfaces. */
+  /** Names of interfaces, as iptables sees them. */
   readonly in: readonly string[];
+  /** Ports of bridges among them by which the packets come; absent where they come by no such port. */
+  readonly ports?: readonly string[];
   /** The sources in words: `everyone`, networks, or `everyone but` networks. */
   readonly from: string;
   /** The host's addresses that it is true of; absent where it is of all. */
@@ -22,10 +24,14 @@ export class Words {
   private readonly projections = new Map<string, ReadonlySet<number>>();
   private readonly known = new Map<Node, readonly Who[]>();
 
-  /** @param possible packets that can come in at all: `everyone` is who of them is left */
+  /**
+   * @param possible packets that can come in at all: `everyone` is who of them is left
+   * @param shown the interface that iptables sees, of one that packets come in by: a port's bridge
+   */
   constructor(
     private readonly domain: Domain,
     private readonly possible: Node,
+    private readonly shown: (name: string) => string,
   ) {}
 
   /** Who sends a set's packets, whatever the interface. */
@@ -44,7 +50,7 @@ export class Words {
     const by = aimed ? this.onto(set, "in", "src", "dst") : this.onto(set, "in", "src");
     let known = this.known.get(by);
     if (known !== undefined) return known;
-    const groups = new Map<string, { in: string[]; from: string; to?: string }>();
+    const groups = new Map<string, { in: string[]; ports?: string[]; from: string; to?: string }>();
     for (const name of names) {
       const here = this.domain.set(is("in", name));
       const [some, all] = [diagrams.mask(here, by), diagrams.mask(here, this.possible)];
@@ -56,9 +62,13 @@ export class Words {
         aimed && diagrams.minus(own, spot) !== EMPTY
           ? list(this.domain.spans(spot, "dst").map(printAddressRange))
           : undefined;
-      const group = groups.get(`${from} ${to}`);
-      if (group !== undefined) group.in.push(name);
-      else groups.set(`${from} ${to}`, { in: [name], from, ...(to === undefined ? {} : { to }) });
+      const key = `${from} ${to}`;
+      let group = groups.get(key);
+      if (group === undefined)
+        groups.set(key, (group = { in: [], from, ...(to === undefined ? {} : { to }) }));
+      const seen = this.shown(name);
+      if (!group.in.includes(seen)) group.in.push(seen);
+      if (seen !== name) (group.ports ??= []).push(name);
     }
     const wide = ({ from, to }: Who): number =>
       (from === "everyone" ? 0 : from.startsWith("everyone") ? 1 : 2) + (to === undefined ? 0 : 3);

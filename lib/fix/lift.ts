@@ -4,7 +4,14 @@
  */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { bansOf } from "../audit/ban.ts";
-import { containerAt, fromOutside, type Host, outsideInterfaces } from "../host/host.ts";
+import {
+  bridgePorts,
+  containerAt,
+  fromOutside,
+  type Host,
+  outsideInterfaces,
+  tellsPorts,
+} from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Address, type Family, type Field, hasPorts, protoName, type Scalar } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";
@@ -154,7 +161,7 @@ class Writer {
     const inward = this.inward(closed.filter(({ way }) => way.kind !== "egress-bypass"));
     if (inward.length > 0) {
       // Containers among themselves are Docker's business: what comes from a bridge is none of the rules for outsiders.
-      out.push(...this.host.bridges.map((bridge) => `-i ${bridge} -j RETURN`), ...inward);
+      out.push(...this.host.bridges.map((bridge) => `${this.from(bridge)} -j RETURN`), ...inward);
     }
     if (out.length > 0)
       this.chains.set(CHAIN, ["-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN", ...out]);
@@ -179,6 +186,7 @@ class Writer {
   private mayClose(way: Way): boolean {
     const { diagrams } = this.audit.domain;
     const why =
+      way.beyond?.why ??
       this.limits.open?.get(wayKey(way)) ??
       (diagrams.mask(way.all, this.audit.unsure) === EMPTY
         ? undefined
@@ -458,6 +466,15 @@ class Writer {
   private egress(way: Way, policy: readonly Line[]): string[] {
     this.closed.push(way);
     const among = this.host.bridges.map((bridge) => `-o ${bridge} -j RETURN`);
-    return [`-i ${way.bridge} -g ${this.chainOf(policy, among)}`];
+    return [`${this.from(way.bridge!)} -g ${this.chainOf(policy, among)}`];
+  }
+
+  /** Matches what the containers of a bridge send, and nothing that comes by its outside port where rules can tell it. */
+  private from(bridge: string): string {
+    const { outside } = bridgePorts(this.host, bridge);
+    const others = tellsPorts(this.host, bridge, this.audit.family)
+      ? outside.map((port) => ` -m physdev ! --physdev-in ${port}`)
+      : [];
+    return `-i ${bridge}${others.join("")}`;
   }
 }

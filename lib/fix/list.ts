@@ -5,7 +5,7 @@
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { bannerOf } from "../audit/ban.ts";
 import { ufwForwardChain } from "../audit/ufw.ts";
-import { fromOutside, type Host } from "../host/host.ts";
+import { fromContainers, fromOutside, type Host } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
 import { and, is, or } from "../packet/predicate.ts";
@@ -56,8 +56,17 @@ export function wholeWays(audit: FamilyAudit): readonly Way[] {
 const whole = new WeakMap<FamilyAudit, readonly Way[]>();
 
 /** Identifies a way in every audit of the same rules, whatever its domain. */
-export const wayKey = ({ kind, proto, endpoint, listen, bridge }: Way): string =>
-  [kind, proto, endpoint?.ip, endpoint?.port, listen?.address, listen?.port, bridge].join(" ");
+export const wayKey = ({ kind, proto, endpoint, listen, bridge, beyond }: Way): string =>
+  [
+    kind,
+    proto,
+    endpoint?.ip,
+    endpoint?.port,
+    listen?.address,
+    listen?.port,
+    bridge,
+    ...(beyond?.inputs ?? []),
+  ].join(" ");
 
 /** What messages call a way: its finding, or its endpoint where only packets that open no connection are blocked. */
 export function nameOf({ kind, proto, endpoint, bridge, finding }: Way, family: Family): string {
@@ -67,10 +76,18 @@ export function nameOf({ kind, proto, endpoint, bridge, finding }: Way, family: 
   return `${kind}/${family}/${protoName(proto ?? 0)}/${place}`;
 }
 
-function widened({ domain, ways, passing, blocked, straight }: FamilyAudit): readonly Way[] {
+function widened({ domain, full, ways, passing, blocked, straight }: FamilyAudit): readonly Way[] {
   const { diagrams } = domain;
-  const more = diagrams.minus(passing, diagrams.overAll(ways.map((way) => way.all)));
+  let more = diagrams.minus(passing, diagrams.overAll(ways.map((way) => way.all)));
   if (more === EMPTY) return ways;
+  const wider = new Map<Way, Node>();
+  for (const way of ways) {
+    if (way.beyond === undefined || way.bridge === null) continue;
+    const by = domain.set(or(...way.beyond.inputs.map((name) => is("in", name))));
+    const set = diagrams.mask(diagrams.mask(more, by), straight.get(way.bridge) ?? EMPTY);
+    wider.set(way, set);
+    more = diagrams.minus(more, set);
+  }
   const told = ways.filter(
     ({ endpoint, listen, kind }) => (endpoint !== null && listen === null) || kind === "egress-bypass",
   );
@@ -78,7 +95,7 @@ function widened({ domain, ways, passing, blocked, straight }: FamilyAudit): rea
     more,
     told.map(({ endpoint, proto, bridge }) =>
       endpoint === null
-        ? is("in", bridge!)
+        ? fromContainers(full.program.host, bridge!)
         : and(
             is("dst", endpoint.ip),
             ...(proto === null ? [] : [is("proto", proto)]),
@@ -86,12 +103,13 @@ function widened({ domain, ways, passing, blocked, straight }: FamilyAudit): rea
           ),
     ),
   );
-  const wider = new Map([...diagrams.split(parts)].map(([part, set]) => [told[part - 1]!, set]));
+  for (const [part, set] of diagrams.split(parts)) wider.set(told[part - 1]!, set);
   // A way for all the rest of an interface takes what no way by address took.
   for (const way of ways)
     if (
       way.endpoint === null &&
       way.bridge !== null &&
+      way.beyond === undefined &&
       ["direct-bypass", "forward-bypass"].includes(way.kind)
     )
       wider.set(way, diagrams.mask(rest, straight.get(way.bridge) ?? EMPTY));
@@ -127,7 +145,7 @@ export function listsOf(
 
   const blocked = diagrams.overAll(ways.map((way) => way.blocked));
   const outside = fromOutside(host);
-  const bridges = or(...host.bridges.map((name) => is("in", name)));
+  const bridges = or(...host.bridges.map((name) => fromContainers(host, name)));
   const arrive = (reach: Reach, start = outside) =>
     seen(reach, "FORWARD", () => reach.arrive(reach.start(start)));
   // What `ufw route` says of the translated packet comes first, then what the owner says of the host's own traffic.

@@ -2,7 +2,7 @@
 import { quote } from "../../grammar/index.ts";
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { bannerOf } from "../audit/ban.ts";
-import { comesIn, type Host, readPrefix } from "../host/host.ts";
+import { comesIn, type Host, outsidePorts, readPrefix } from "../host/host.ts";
 import { prefixRange, printAddressRange } from "../packet/address.ts";
 import {
   type Family,
@@ -343,6 +343,11 @@ export class Speller {
 
   private forgotten: readonly ReadonlySet<number>[] | undefined;
 
+  /** Outside ports with their bridges: FORWARD sees the bridge, and br_netfilter remembers the port. */
+  private get ports(): ReadonlyMap<string, string> {
+    return outsidePorts(this.audit.full.program.host);
+  }
+
   /**
    * A set as a list of matches, each one path of the diagram; `null` when they are too many or cannot be spelled.
    * @param among the packets that the matches are asked of
@@ -354,7 +359,7 @@ export class Speller {
     const walk = (node: Node, asked: ReadonlyMap<Field, Asked>): boolean => {
       if (node === EMPTY) return true;
       if (node === FULL) {
-        const texts = spell(asked, family, before);
+        const texts = spell(asked, family, before, this.ports);
         out.push(...(texts ?? []));
         return texts !== null && out.length <= MOST_BOXES;
       }
@@ -505,7 +510,12 @@ export const verdicts = (lines: readonly Line[]): readonly Line[] =>
 type Asked = Range | { readonly but: string };
 
 /** One box as matches, with one text for each protocol where ports need one named; `null` when it cannot be spelled. */
-function spell(box: ReadonlyMap<Field, Asked>, family: Family, before: boolean): string[] | null {
+function spell(
+  box: ReadonlyMap<Field, Asked>,
+  family: Family,
+  before: boolean,
+  ports: ReadonlyMap<string, string>,
+): string[] | null {
   let text = "";
   const asked = new Map<Field, Range>();
   for (const [field, one] of box) {
@@ -518,7 +528,7 @@ function spell(box: ReadonlyMap<Field, Asked>, family: Family, before: boolean):
     const prefixes = cover(aimed, family);
     if (prefixes.length > MOST_PREFIXES) return null;
     const lines = prefixes.map((prefix) =>
-      spell(new Map([...box, ["dst", prefixRange(readPrefix(prefix)!.prefix)]]), family, before),
+      spell(new Map([...box, ["dst", prefixRange(readPrefix(prefix)!.prefix)]]), family, before, ports),
     );
     return lines.includes(null) ? null : lines.flatMap((texts) => texts!);
   }
@@ -531,7 +541,11 @@ function spell(box: ReadonlyMap<Field, Asked>, family: Family, before: boolean):
     if (!("but" in one) && one[0] === "" && one[1] === LAST_NAME) continue;
     const name = String("but" in one ? one.but : one[0]);
     if (!PLAIN.test(name) || !("but" in one || one[1] === successor(name))) return null;
-    text += `${"but" in one ? " !" : ""} ${option} ${quote(name)}`;
+    const bridge = field === "in" ? ports.get(name) : undefined;
+    if (bridge === undefined) text += `${"but" in one ? " !" : ""} ${option} ${quote(name)}`;
+    else if (!PLAIN.test(bridge)) return null;
+    else if ("but" in one) text += ` -m physdev ! --physdev-in ${quote(name)}`;
+    else text += ` -i ${quote(bridge)} -m physdev --physdev-in ${quote(name)}`;
   }
   for (const [field, short, long] of [
     ["src", "-s", "--src-range"],
@@ -547,22 +561,22 @@ function spell(box: ReadonlyMap<Field, Asked>, family: Family, before: boolean):
   const original = asked.get("dport");
   if (before && original !== undefined)
     text += ` -m conntrack --ctorigdstport ${span(original)} --ctdir ORIGINAL`;
-  const ports = (before ? (["sport"] as const) : (["sport", "dport"] as const)).flatMap((field) => {
+  const numbers = (before ? (["sport"] as const) : (["sport", "dport"] as const)).flatMap((field) => {
     const range = asked.get(field);
     return range === undefined ? [] : [` --${field} ${span(range)}`];
   });
   const type = asked.get("type");
   const proto = asked.get("proto");
-  if (proto === undefined) return ports.length === 0 && type === undefined ? [text] : null;
+  if (proto === undefined) return numbers.length === 0 && type === undefined ? [text] : null;
   const [lo, hi] = proto as readonly [number, number];
   if (lo !== hi) {
     // Some protocols without a name between two that have one: spelled only where few and nothing more is asked.
-    if (ports.length > 0 || type !== undefined || hi - lo > 8) return null;
+    if (numbers.length > 0 || type !== undefined || hi - lo > 8) return null;
     return Array.from({ length: hi - lo + 1 }, (_, i) => `${text} -p ${lo + i}`);
   }
-  if (ports.length > 0)
+  if (numbers.length > 0)
     return lo === PROTO.tcp || lo === PROTO.udp
-      ? [`${text} -p ${protoName(lo)} -m ${protoName(lo)}${ports.join("")}`]
+      ? [`${text} -p ${protoName(lo)} -m ${protoName(lo)}${numbers.join("")}`]
       : null;
   if (type !== undefined) {
     if (lo !== (family === 4 ? PROTO.icmp : PROTO.icmpv6)) return null;

@@ -47,6 +47,15 @@ export interface Interface {
   readonly group?: number;
   /** Its kind of link as `ip -j addr` names it (`ether`, `loopback`, `none`), where that is known. */
   readonly link?: string;
+  /**
+   * Its kind of device as `ip -d -j link` names it in `info_kind` (`veth`, `vlan`, `tun`), `physical` where it names none;
+   * absent where no detailed listing was given.
+   */
+  readonly kind?: string;
+  /** Whether its bridge forwards what comes by this port (`state` of `ip -d link`, STP); absent where it does or is not known. */
+  readonly blocked?: boolean;
+  /** Families whose iptables this bridge calls, whatever the sysctl says (`nf_call_iptables` of ip-link(8)). */
+  readonly calls?: readonly Family[];
 }
 
 /** What the kernel looks at of the TOS byte where it is asked for `tos` (INET_DSCP_MASK, IPTOS_TOS_MASK). */
@@ -272,11 +281,60 @@ export function sysctl(host: Host, name: string, fallback: number): number {
 export const containerAt = (host: Host, address: Address): Container | null =>
   host.containers.find((c) => c.addresses.includes(address)) ?? null;
 
-/** The interfaces that are neither container bridges nor ports of a bridge nor loopback: where outsiders come in. */
-export const outsideInterfaces = (host: Host): string[] =>
-  host.interfaces
-    .filter((i) => i.name !== "lo" && i.master === null && !host.bridges.includes(i.name))
+/** The ports of a container bridge, by what is at their other end. */
+export interface BridgePorts {
+  /** Containers of this Docker. */
+  readonly containers: readonly string[];
+  /** Anything else: the network of a physical device, a virtual machine, another network namespace. */
+  readonly outside: readonly string[];
+}
+
+/** The host's end of a container's link: `veth` and seven hexadecimal digits (libnetwork/netutils GenerateIfaceName, 1.7 to 29). */
+const DOCKER_VETH = /^veth[0-9a-f]{7}$/;
+
+/**
+ * Returns the ports of a bridge. A port is a container's when its name is one that Docker gives and its device is a veth,
+ * as far as the listing says; nothing comes in by a dummy device.
+ */
+export function bridgePorts(host: Pick<Host, "interfaces">, bridge: string): BridgePorts {
+  const ports = host.interfaces.filter((i) => i.master === bridge && i.kind !== "dummy");
+  const isContainer = ({ name, kind }: Interface): boolean =>
+    DOCKER_VETH.test(name) && (kind === undefined || kind === "veth");
+  const names = (which: boolean): string[] =>
+    ports.filter((i) => isContainer(i) === which).map((i) => i.name);
+  return { containers: names(true), outside: names(false) };
+}
+
+/** Ports of container bridges by which packets come in from outside, each with its bridge. */
+export const outsidePorts = (host: Host): ReadonlyMap<string, string> =>
+  new Map(
+    host.bridges.flatMap((bridge) =>
+      bridgePorts(host, bridge).outside.map((port) => [port, bridge] as const),
+    ),
+  );
+
+/**
+ * Interfaces by which packets of a bridge's containers come in. Where a bridge has outside ports, its own name does not
+ * tell containers from others, so its containers' ports are named.
+ */
+export function containerInputs(host: Host, bridge: string): readonly string[] {
+  const { containers, outside } = bridgePorts(host, bridge);
+  return outside.length === 0 ? [bridge] : containers;
+}
+
+/** Whether the interfaces were inferred, not listed. */
+export const interfacesInferred = (host: Host): boolean =>
+  host.interfaces.some((i) => i.addresses.some((a) => a.invented === true));
+
+/** The interfaces where outsiders come in: neither loopback nor container bridges, and no port but a container bridge's outside port. */
+export const outsideInterfaces = (host: Host): string[] => {
+  const ports = outsidePorts(host);
+  return host.interfaces
+    .filter(
+      (i) => i.name !== "lo" && !host.bridges.includes(i.name) && (i.master === null || ports.has(i.name)),
+    )
     .map((i) => i.name);
+};
 
 const named = (names: readonly string[]): Predicate =>
   within(
@@ -284,12 +342,22 @@ const named = (names: readonly string[]): Predicate =>
     names.map((name): Range => [name, name]),
   );
 
-/** By what no packet comes in: a port hands it to its bridge first, and what comes by loopback the host sent itself. */
-const mute = (host: Host): string[] => [
-  "",
-  "lo",
-  ...host.interfaces.filter((i) => i.master !== null).map((i) => i.name),
-];
+/**
+ * Interfaces by which no packet comes in: a port hands it to its bridge first, and what comes by loopback the host sent
+ * itself. A bridge with outside ports gives way to its ports, which tell its containers from others.
+ */
+function mute(host: Host): string[] {
+  const ports = outsidePorts(host);
+  const shared = new Set(ports.values());
+  return [
+    "",
+    "lo",
+    ...shared,
+    ...host.interfaces
+      .filter((i) => i.master !== null && (!shared.has(i.master) || i.kind === "dummy"))
+      .map((i) => i.name),
+  ];
+}
 
 /** Names of the interfaces that are this to their ports. */
 export const mastersOf = (interfaces: readonly Interface[], what: Interface["masters"]): string[] =>
@@ -298,11 +366,38 @@ export const mastersOf = (interfaces: readonly Interface[], what: Interface["mas
 /** Whether a packet comes in at all, from outsiders or from containers. */
 export const comesIn = (host: Host): Predicate => not(named(mute(host)));
 
+/** Whether a packet comes from a container of a bridge. */
+export const fromContainers = (host: Host, bridge: string): Predicate => named(containerInputs(host, bridge));
+
 /**
  * Whether a packet comes from an outsider: by any interface that is no container bridge, also by one that nobody
  * listed. A firewall's policy holds for the VPN that comes up tomorrow, too.
  */
-export const fromOutside = (host: Host): Predicate => not(named([...mute(host), ...host.bridges]));
+export const fromOutside = (host: Host): Predicate =>
+  not(
+    named([...mute(host), ...host.bridges.flatMap((bridge) => [bridge, ...containerInputs(host, bridge)])]),
+  );
+
+/** Whether a bridge hands its frames to iptables (br_netfilter): by the sysctl, or by its own setting. Yes where no sysctl is known. */
+export function callsIptables(host: Host, bridge: string, family: Family): boolean {
+  const name = family === 4 ? "net.bridge.bridge-nf-call-iptables" : "net.bridge.bridge-nf-call-ip6tables";
+  if (host.sysctls.size === 0) return true;
+  // The settings exist while the module br_netfilter is loaded; without it no bridge calls iptables.
+  if (!host.sysctls.has(name)) return false;
+  return (
+    sysctl(host, name, 0) !== 0 ||
+    (host.interfaces.find((i) => i.name === bridge)?.calls?.includes(family) ?? false)
+  );
+}
+
+/**
+ * Whether rules can tell what comes by a bridge's outside port from what its containers send. It takes br_netfilter, and one
+ * outside port at most: of several, no rule tells frames between them, which are no container's, from frames for a container.
+ */
+export function tellsPorts(host: Host, bridge: string, family: Family): boolean {
+  const { outside } = bridgePorts(host, bridge);
+  return outside.length === 0 || (outside.length === 1 && callsIptables(host, bridge, family));
+}
 
 const LOOPBACK = { 4: prefixes(4, "127.0.0.0/8"), 6: prefixes(6, "::1/128") } as const;
 

@@ -3,7 +3,7 @@
  * it passes iptables only where br_netfilter is loaded and told to call it (net/bridge/br_netfilter_hooks.c). A bond's
  * port never shows (bond_handle_frame). A VRF has its packets pass PREROUTING once more (vrf_l3_rcv), which is not followed.
  */
-import { type Host, mastersOf, sysctl } from "../host/host.ts";
+import { callsIptables, type Host, mastersOf } from "../host/host.ts";
 import { prefixRange } from "../packet/address.ts";
 import { type Family, type Field, type Range, type Scalar, SOME_PORT } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
@@ -56,8 +56,6 @@ export function unfollowedOf(host: Host): ReadonlyMap<string, string> {
 
 /** How packets come in, by their interface. br_netfilter is taken to call iptables where no sysctl was given. */
 export function entryCases(host: Host, family: Family): Case<Entry>[] {
-  const setting = family === 4 ? "net.bridge.bridge-nf-call-iptables" : "net.bridge.bridge-nf-call-ip6tables";
-  const calls = sysctl(host, setting, host.sysctls.size === 0 ? 1 : 0) !== 0;
   const unfollowed = unfollowedOf(host);
   const master = new Map(host.interfaces.map((i) => [i.name, i.master]));
   /** Why what comes by an interface is not followed. */
@@ -70,6 +68,7 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
     return above !== null && above !== undefined && bonds.has(above) ? above : name;
   };
   const cases = [...portsOf(host)].flatMap(([name, ports]): Case<Entry>[] => {
+    const calls = callsIptables(host, name, family);
     const entry = (in_: string, physin: string, more: Predicate): Case<Entry> => {
       const others = ports.filter((port) => port !== physin);
       const physout = ports.length === 2 && others.length === 1 ? others[0]! : SOME_PORT;

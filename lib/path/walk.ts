@@ -108,13 +108,7 @@ class Walk<S> {
 
   arrive(start: S): void {
     const { engine, program } = this;
-    for (const { state: came, outcome: entry } of engine.choose(start, program.entries)) {
-      const { changes, bridge, unfollowed } = entry;
-      if (unfollowed !== null) {
-        this.left(came, unfollowed, null);
-        continue;
-      }
-      const state = changes.reduce((s, [field, value]) => engine.assign(s, field, value), came);
+    for (const { state, outcome: bridge } of this.entered(start)) {
       if (bridge === null) this.received(state);
       else
         for (const { state: framed, outcome: across } of engine.choose(state, program.across))
@@ -129,7 +123,24 @@ class Walk<S> {
   }
 
   deliver(start: S): void {
-    for (const state of this.hook({ state: start, ...NOWHERE }, "PREROUTING")) this.input(state);
+    for (const { state: came } of this.entered(start))
+      for (const state of this.hook({ state: came, ...NOWHERE }, "PREROUTING")) this.input(state);
+  }
+
+  /** The packets as the hooks see them first, each with the bridge it comes by: a port hands them to its master. */
+  private entered(start: S): Part<S, Bridge | null>[] {
+    const { engine, program } = this;
+    const parts: Part<S, Bridge | null>[] = [];
+    for (const { state: came, outcome: entry } of engine.choose(start, program.entries)) {
+      const { changes, bridge, unfollowed } = entry;
+      if (unfollowed !== null) {
+        this.left(came, unfollowed, null);
+        continue;
+      }
+      const state = changes.reduce((s, [field, value]) => engine.assign(s, field, value), came);
+      parts.push({ state, outcome: bridge });
+    }
+    return parts;
   }
 
   send(start: S): void {

@@ -47,11 +47,16 @@ export function container(c: Finding["container"]): string {
   return `${name}${at(c.ip, c.port)}${service.length === 0 ? "" : ` (${service.join("/")})`}`;
 }
 
+/** The interfaces of a group of sources, with the ports of bridges that they come by. */
+const inputsText = ({ in: names, ports = [] }: Finding["by"][number]): string =>
+  `${names.map(safe).join(", ")}${ports.length === 0 ? "" : ` (port ${ports.map(safe).join(", ")})`}`;
+
 /** Who gets through, by interface where that matters: where it is not every one that is spoken of anyway. */
 export function who({ by, from }: Pick<Finding, "by" | "from">, spoken: readonly string[] = []): string {
   if (by.length === 0) return `${from}, by an interface that is not listed`;
   const each = by.map((group) => {
-    const via = group.in.join() === spoken.join() ? "" : ` via ${group.in.map(safe).join(", ")}`;
+    const known = group.in.join() === spoken.join() && group.ports === undefined;
+    const via = known ? "" : ` via ${inputsText(group)}`;
     return `${group.from}${via}${group.to === undefined ? "" : ` for ${group.to}`}`;
   });
   return each.join("; ");
@@ -72,7 +77,11 @@ export function findingSentence(f: Finding): string {
       : ` (container ${container(f.container)}${f.listen === null ? "" : `, published as ${published({ ...f, listen: f.listen })}`})`;
   const what = f.what === undefined ? "" : ` with ${f.what}`;
   const through =
-    f.by.length === 0 ? f.from : f.by.map((g) => `${g.from} gets through via ${g.in.join(", ")}`);
+    f.by.length === 0
+      ? `${f.from}, by an interface that is not listed`
+      : f.by.map(
+          (g) => `${g.from} gets through via ${inputsText(g)}${g.to === undefined ? "" : ` for ${g.to}`}`,
+        );
   return `${kind(f)}${about}: the firewall says ${f.intended.verdict} (${intendedText(f.intended)}), but ${[through].flat().join("; ")}${what}; for instance ${packetText(f.witness)}`;
 }
 

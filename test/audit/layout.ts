@@ -35,6 +35,12 @@ export interface Layout {
   readonly chains?: Readonly<Record<string, readonly string[]>>;
   /** Interfaces besides eth0 (203.0.113.1/24), with an address. */
   readonly interfaces?: Readonly<Record<string, string>>;
+  /** Ports of bridges, each with its bridge and what `ip -d -j link` names its kind. */
+  readonly ports?: Readonly<
+    Record<string, { readonly bridge: string; readonly kind?: string; readonly state?: string }>
+  >;
+  /** `net.bridge.bridge-nf-call-iptables`; the module is not loaded where it is absent. */
+  readonly calls?: 0 | 1;
   readonly ipset?: string;
   readonly docker?: unknown;
   /** Rules of other built-in chains by table, such as `-A INPUT ...` of table security. */
@@ -193,6 +199,14 @@ export function read(layout: Layout): { rulesets: readonly Ruleset[]; host: Host
     const [local, bits] = cidr.split("/");
     return { ifname, addr_info: [{ family: "inet", local, prefixlen: Number(bits) }] };
   });
+  const link = Object.entries(layout.ports ?? {}).map(([ifname, { bridge: master, kind, state }]) => ({
+    ...{ ifname, master, promiscuity: 1, addr_info: [] },
+    linkinfo: {
+      info_kind: kind,
+      info_slave_kind: "bridge",
+      info_slave_data: { state: state ?? "forwarding" },
+    },
+  }));
   const route = [
     { dst: "default", gateway: "203.0.113.2", dev: "eth0" },
     ...addresses.slice(1).map(([dev, cidr]) => ({ dst: cidr.replace(/\.\d+\//, ".0/"), dev, scope: "link" })),
@@ -202,9 +216,12 @@ export function read(layout: Layout): { rulesets: readonly Ruleset[]; host: Host
   ];
   const host = readHost(
     {
-      addr: source("addr", addr),
+      addr: source("addr", [...addr, ...link]),
       route: source("route", route),
-      sysctl: source("sysctl", "net.ipv4.ip_forward = 1\n"),
+      sysctl: source(
+        "sysctl",
+        `net.ipv4.ip_forward = 1\n${layout.calls === undefined ? "" : `net.bridge.bridge-nf-call-iptables = ${layout.calls}\n`}`,
+      ),
       ...(layout.ipset === undefined ? {} : { ipset: source("ipset", layout.ipset) }),
       ...(layout.docker === undefined ? {} : { docker: source("docker", layout.docker) }),
     },

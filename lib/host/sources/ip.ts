@@ -58,6 +58,15 @@ export function readAddresses(source: string): Interface[] {
     const link = text(property(entry, "link_type"));
     const group = groupNumber(text(property(entry, "group")));
     const master = masterOf(name, entry);
+    const info = property(entry, "linkinfo");
+    // `ip -d` alone prints how often an interface was made promiscuous.
+    const detailed = info !== undefined || property(entry, "promiscuity") !== undefined;
+    const kind = detailed ? (text(property(info, "info_kind")) ?? "physical") : undefined;
+    const state = text(property(property(info, "info_slave_data"), "state"));
+    const data = property(info, "info_data");
+    const calls = ([4, 6] as const).filter(
+      (family) => property(data, family === 4 ? "nf_call_iptables" : "nf_call_ip6tables") === 1,
+    );
     const flags = list(property(entry, "flags"));
     return [
       {
@@ -66,6 +75,9 @@ export function readAddresses(source: string): Interface[] {
         ...(flags.length === 0 || flags.includes("UP") ? {} : { down: true }),
         ...(group === undefined ? {} : { group }),
         ...(link === undefined ? {} : { link }),
+        ...(kind === undefined ? {} : { kind }),
+        ...(state === undefined || state === "forwarding" ? {} : { blocked: true }),
+        ...(calls.length === 0 ? {} : { calls }),
       },
     ];
   });
