@@ -189,15 +189,15 @@ const fix = (parser: Argv, name: string): Argv =>
             describe: "how endpoints are told",
           },
           format: {
-            choices: ["restore", "script", "ufw", "systemd", "save"] as const,
-            default: "restore" as const,
+            choices: ["script", "ufw", "systemd", "restore", "save"] as const,
+            default: "script" as const,
             describe:
-              "for iptables-restore, a shell script, ufw's after.rules, a unit that runs the script, or the whole ruleset with the fix in it",
+              "a shell script, a block for ufw's after.rules, a unit that runs the script, a file for iptables-restore, or the whole ruleset with the fix in it",
           },
           family: {
             type: "string",
             choices: FAMILIES,
-            describe: "which family --format restore and ufw print",
+            describe: "which family --format ufw and restore print; each takes a file of its own",
             requiresArg: true,
           },
           ...hostFlags,
@@ -206,18 +206,18 @@ const fix = (parser: Argv, name: string): Argv =>
         .epilogue(
           shown(
             [
-              ["Rules for iptables-restore --noflush", "fwcheck fix host.snap > fix.rules"],
-              [
-                "A script that applies, checks and undoes itself",
-                "fwcheck fix host.snap --format script > fix.sh",
-              ],
+              ["A script that applies, checks and undoes itself", "fwcheck fix host.snap > fix.sh"],
               [
                 "That holds when containers get other addresses",
-                "fwcheck fix host.snap --strategy conntrack > fix.rules",
+                "fwcheck fix host.snap --strategy conntrack > fix.sh",
+              ],
+              [
+                "At every boot, by ufw",
+                "fwcheck fix host.snap --format ufw --family 4 >> /etc/ufw/after.rules && ufw reload",
               ],
               ["What would be left with it", "fwcheck fix host.snap --format save | fwcheck audit -"],
             ],
-            "Exit code: 0; 1 when the proof does not hold or something is left open, which is named; 2 when the call or the input is wrong.",
+            "Exit code: 0; 1 when the proof does not hold, or something is left open or missing in the form, which is named; 2 when the call or the input is wrong.",
           ),
         ),
     async (args) => exit((await import("./commands/fix.js")).run({ ...args, family: familyOf(args) })),
@@ -462,7 +462,7 @@ function parserOf(words: readonly string[], called: string | null): Argv {
       shown([
         ["Gather what a host's firewall is, read-only", "fwcheck collect | ssh root@host sh -s > host.snap"],
         ["What is open although the firewall says no", "fwcheck audit host.snap"],
-        ["Close it", "fwcheck fix host.snap > fix.rules"],
+        ["Close it", "fwcheck fix host.snap > fix.sh"],
       ]),
     );
   for (const [name, command] of Object.entries(commands)) command(parser, name);

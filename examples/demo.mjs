@@ -47,7 +47,7 @@ const packet = ["--in", "eth0", "--src", "203.0.113.2", "--dst", "203.0.113.1", 
 fwcheck(["simulate", HOST, ...packet], { expected: 0 });
 
 say("The rules for DOCKER-USER that make ufw's word hold, printed because their proof holds.");
-fwcheck(["fix", HOST], { expected: 0 });
+fwcheck(["fix", HOST, "--format", "restore"], { expected: 0 });
 
 say("The same ruleset with the fix in it, audited: nothing left.");
 fwcheck(["fix", HOST, "--format", "save"], { expected: 0, save: "fixed.save" });

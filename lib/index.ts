@@ -23,6 +23,7 @@ export type { Cost, Passed } from "./fix/cost.ts";
 export { type Coverage, type Fix, type FixOptions, fix } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
+export { type LeftOut, leftOutText } from "./fix/write/ufw.ts";
 export { type Kind, kindOf } from "./host/classify.ts";
 export type {
   Container,

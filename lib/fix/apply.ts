@@ -1,7 +1,7 @@
 /** What `iptables-restore --noflush` makes of a ruleset and a text: the model's own way to apply what fwcheck prints. */
 import { parse } from "../../grammar/index.ts";
 import { readRuleset } from "../rules/load.ts";
-import { printChain } from "../rules/print.ts";
+import { printBody, printChain } from "../rules/print.ts";
 import {
   BUILT_IN,
   type Chain,
@@ -16,28 +16,47 @@ import {
 import { isHook, isOurs } from "./lift.ts";
 
 /**
- * The ruleset after a restore without flush: a declared user chain is emptied, a new one is made, rules are appended
- * or inserted, an emptied chain may be deleted. Rules that were there before keep their numbers, so that what names
- * them still does. A text that makes a chain which is there is refused as a whole, as the kernel refuses it.
+ * The ruleset after a restore without flush: a declared user chain is emptied, a new one is made, rules are appended,
+ * inserted or deleted, an emptied chain may be deleted. Rules that were there before keep their numbers, so that
+ * references to them stay right. A text that makes a chain which is there, deletes one that is called, or deletes a rule
+ * that is not there is refused as a whole, as the kernel refuses it.
  * @throws Error when the text is not one that fwcheck could have printed
  */
 export function restored(ruleset: Ruleset, text: string): Ruleset {
   if (text === "") return ruleset;
   const declared = new Set<string>();
   const deleted = new Set<string>();
+  const gone = new Set<Rule>();
   for (const table of parse(text).document.entries) {
     if (table.kind !== "table" || !isTableName(table.name)) continue;
+    const { name } = table;
     for (const entry of table.entries) {
       if (entry.kind === "chain") {
-        if (entry.command === "-N" && chainOf(ruleset, table.name, entry.name) !== undefined) return ruleset;
-        declared.add(`${table.name} ${entry.name}`);
-      } else if (entry.kind === "command" && entry.command === "-X")
-        deleted.add(`${table.name} ${entry.words[0]}`);
+        const key = `${name} ${entry.name}`;
+        const there = chainOf(ruleset, name, entry.name) !== undefined;
+        if (entry.command === "-N" && there && !deleted.has(key)) return ruleset;
+        declared.add(key);
+        deleted.delete(key);
+      } else if (entry.kind === "command" && entry.command === "-X") {
+        const [chain] = entry.words;
+        const left = [...(ruleset.tables.get(name)?.chains.values() ?? [])].filter(
+          (other) => !declared.has(`${name} ${other.name}`),
+        );
+        if (left.some(({ rules }) => rules.some((rule) => targetName(rule) === chain && !gone.has(rule))))
+          return ruleset;
+        deleted.add(`${name} ${chain}`);
+      } else if (entry.kind === "command" && entry.command === "-D") {
+        const [chain, ...words] = entry.words;
+        const rule = chainOf(ruleset, name, chain ?? "")?.rules.find(
+          (each) => !gone.has(each) && printBody(each, ruleset).trim() === words.join(" "),
+        );
+        if (rule === undefined) return ruleset;
+        gone.add(rule);
+      }
     }
   }
-  const { rulesets, diagnostics } = readRuleset([
-    { name: "fix", text: upon(ruleset, text, declared), family: ruleset.family },
-  ]);
+  const added = upon(ruleset, text, declared).replace(/^-D .*\n/gm, "");
+  const { rulesets, diagnostics } = readRuleset([{ name: "fix", text: added, family: ruleset.family }]);
   const wrong = diagnostics.find((d) => d.severity === "error");
   if (wrong !== undefined)
     throw new Error(`fwcheck cannot read its own rules: ${wrong.message}: ${wrong.found}`);
@@ -48,7 +67,10 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
       const builtIn = (BUILT_IN[name] as readonly string[]).includes(chain);
       const old = chains.get(chain);
       if (old === undefined || (declared.has(`${name} ${chain}`) && !builtIn)) chains.set(chain, change);
-      else chains.set(chain, { ...old, rules: merged(old.rules, change.rules) });
+      else {
+        const kept = old.rules.filter((rule) => !gone.has(rule));
+        chains.set(chain, { ...old, rules: merged(kept, change.rules) });
+      }
     }
     for (const chain of [...chains.keys()]) if (deleted.has(`${name} ${chain}`)) chains.delete(chain);
     tables.set(name, { name, chains });

@@ -10,21 +10,19 @@ import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/diagram.ts";
 import { readRuleset } from "../rules/load.ts";
 import { printBody, printRuleset } from "../rules/print.ts";
-import {
-  type Chain,
-  chainOf,
-  type Rule,
-  type Ruleset,
-  type TableName,
-  targetName,
-} from "../rules/ruleset.ts";
+import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../rules/ruleset.ts";
 import { restored, withoutFix } from "./apply.ts";
 import type { Cost } from "./cost.ts";
 import { cutsOf } from "./cut.ts";
-import { type FamilyRules, restore, script, setsText, ufwBlock, ufwUndo, undo, unit } from "./emit.ts";
 import { type Choice, type IpSet, type Lifted, lift, type Strategy } from "./lift.ts";
 import { nameOf, wayKey } from "./list.ts";
 import { foreseen, type Proof, prove } from "./prove.ts";
+import type { FamilyRules } from "./write/family.ts";
+import { restore, undo } from "./write/restore.ts";
+import { script } from "./write/script.ts";
+import { setsText } from "./write/sets.ts";
+import { type Block, type LeftOut, ufwBlock, ufwUndo } from "./write/ufw.ts";
+import { unit } from "./write/unit.ts";
 
 /** How to fix. */
 export interface FixOptions {
@@ -50,12 +48,16 @@ export interface Fix {
   readonly sets: string;
   /** A POSIX sh script for both families, with `--check`, `--undo` and `--cut`. */
   readonly script: string;
-  /** Blocks for ufw's after.rules and after6.rules, the lines that take them away, and why there is none. */
+  /**
+   * Blocks for ufw's after.rules and after6.rules, the lines that take them away, why there is none, and the rules that
+   * they leave out.
+   */
   readonly ufw: {
     readonly after: string;
     readonly after6: string;
     readonly undo: readonly string[];
     readonly cannot: readonly string[];
+    readonly leftOut: readonly LeftOut[];
   };
   /** A unit for systemd that applies the script after docker.service. */
   readonly unit: string;
@@ -116,12 +118,12 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
   const printed = (family: Family): string[] =>
     [...(of(family)?.chains ?? [])].flatMap(([chain, rules]) => rules.map((rule) => `-A ${chain} ${rule}`));
   const text = (family: Family): string => (of(family) === undefined ? "" : restore(of(family)!));
-  const block = (family: Family): { text: string; why: string | null } => {
+  const block = (family: Family): Block => {
     const part = of(family);
-    const made = part === undefined ? { text: "" } : ufwBlock(part);
-    return "why" in made ? { text: "", why: `IPv${family}: ${made.why}` } : { text: made.text, why: null };
+    return part === undefined ? { text: "", leftOut: [] } : ufwBlock(part);
   };
-  const [after, after6] = [block(4), block(6)];
+  const blocks = [block(4), block(6)] as const;
+  const [after, after6] = blocks.map((made) => ("text" in made ? made.text : "")) as [string, string];
   const some = parts.some((p) => p.chains.size > 0);
   const failed = [
     ...parts.flatMap((p) => p.failed),
@@ -136,10 +138,11 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
     sets: setsText(parts.flatMap((p) => p.sets)),
     script: some ? script(parts) : "",
     ufw: {
-      after: after.text,
-      after6: after6.text,
+      after,
+      after6,
       undo: ufwUndo(parts),
-      cannot: [after.why, after6.why].filter((why) => why !== null),
+      cannot: blocks.flatMap((made, i) => ("why" in made ? [`IPv${i === 0 ? 4 : 6}: ${made.why}`] : [])),
+      leftOut: blocks.flatMap((made) => made.leftOut),
     },
     unit: some ? unit(parts) : "",
     saved: parts
@@ -200,7 +203,6 @@ const without = (live: Ruleset, why: string): Part => ({
   ruleset: live,
   input: null,
   cuts: [],
-  needs: { chains: [], sets: [] },
   after: live,
   proof: { closed: [], remaining: [], changed: [] },
   cost: null,
@@ -228,11 +230,9 @@ function repaired(live: Ruleset, host: Host, options: FixOptions, translations: 
   for (let attempt = 1; ; attempt++) {
     const lifted = lift(audited, host, strategy, sets, { open: left, translations });
     const { cuts, left: uncut } = cutsOf(audited, host, lifted.closed);
-    const { chains, needs } = canonical(lifted, family);
     const rules: FamilyRules = {
       family,
-      chains,
-      needs,
+      chains: canonical(lifted, family),
       sets: lifted.sets,
       ruleset: live,
       input: inputs?.find((source) => source.name === live.source)?.text ?? null,
@@ -384,8 +384,8 @@ function withSets(host: Host, sets: readonly IpSet[]): Host {
 }
 
 /** The rules as iptables-save will print them once they are in force, and what they name of the owner's. */
-function canonical({ chains, called, sets }: Lifted, family: Family): Pick<FamilyRules, "chains" | "needs"> {
-  if (chains.size === 0) return { chains: new Map(), needs: { chains: [], sets: [] } };
+function canonical({ chains, called }: Lifted, family: Family): FamilyRules["chains"] {
+  if (chains.size === 0) return new Map();
   const text = [
     "*filter",
     ...[...chains.keys(), ...called].map((chain) => `:${chain} - [0:0]`),
@@ -397,23 +397,7 @@ function canonical({ chains, called, sets }: Lifted, family: Family): Pick<Famil
   if (wrong !== undefined)
     throw new Error(`fwcheck cannot read its own rules: ${wrong.message}: ${wrong.found}`);
   const ours = [...rulesets[0]!.tables.get("filter")!.chains.values()].filter(({ name }) => chains.has(name));
-  const matched = ours.flatMap(({ rules }) =>
-    rules.flatMap(({ matches }) =>
-      matches.flatMap(({ extension, values }) =>
-        extension.name === "set" ? [(values.set!.value as { readonly set: string }).set] : [],
-      ),
-    ),
+  return new Map(
+    ours.map((chain) => [chain.name, chain.rules.map((rule) => printBody(rule, { family }).trimStart())]),
   );
-  const own = new Set(sets.map(({ name }) => name));
-  return {
-    chains: new Map(
-      ours.map((chain) => [chain.name, chain.rules.map((rule) => printBody(rule, { family }).trimStart())]),
-    ),
-    needs: {
-      chains: called.filter((name) =>
-        ours.some(({ rules }) => rules.some((rule) => targetName(rule) === name)),
-      ),
-      sets: [...new Set(matched)].filter((name) => !own.has(name)),
-    },
-  };
 }

@@ -99,6 +99,12 @@ export interface Written {
 /** Spells an option out for `Extension.print`. */
 export const written = (name: string, ...words: readonly string[]): Written => ({ not: false, name, words });
 
+/** Something outside the rules that has to be there before the kernel takes a rule that names it. */
+export interface Named {
+  readonly kind: "ipset" | "accounting object" | "BPF object" | "cgroup" | "rate estimator";
+  readonly name: string;
+}
+
 /** What matches and targets have in common. */
 export interface Extension<O extends Options> {
   readonly name: string;
@@ -123,6 +129,8 @@ export interface Extension<O extends Options> {
    * options taken together (`one of --a and --b is needed`).
    */
   normalize?(values: Values<O>, spelling: Spelling): Values<O> | Unreadable;
+  /** What a rule with these options names that has to be there when the rule is loaded; nothing unless said. */
+  names?(values: Values<O>): readonly Named[];
   /** `normalize` refuses by which options are given, by `!` and `-p` alone, never by another option's value. */
   readonly steady?: boolean;
   /** Prints the options where their order or spelling is not that of `options`. */

@@ -84,8 +84,8 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
     });
     test("only its own chains and a jump from DOCKER-USER", () => {
       const lines = result.restore.trimEnd().split("\n");
-      expect(lines.slice(2, 4)).toEqual(["*filter", "-N FWCHECK"]);
-      const rest = lines.slice(3, -1).filter((l) => !/^-[AN] FWCHECK(-\d+)?( |$)/.test(l));
+      expect(lines.slice(3, 5)).toEqual(["*filter", ":FWCHECK - [0:0]"]);
+      const rest = lines.slice(4, -1).filter((l) => !/^(:|-[AX] )FWCHECK(-\d+)?( |$)/.test(l));
       expect(rest).toEqual(["-I DOCKER-USER 1 -j FWCHECK"]);
     });
     test("where it is in force, it says so, and writes the same rules again", () => {
@@ -94,8 +94,10 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
       expect(again).toMatchObject({ rules4: result.rules4, holds: true, inForce: true });
       expect(result.inForce).toBe(false);
       expect(printed(apply(once, again.restore))).toBe(printed(once));
-      // The first text again is refused as a whole, since it would make a chain that is there.
+      // The first text again is refused as a whole, since it deletes a chain that is called by now.
       expect(printed(apply(once, result.restore))).toBe(printed(once));
+      // The second one is refused where nothing calls the chain, as after a boot.
+      expect(printed(apply(rulesets, again.restore))).toBe(printed(rulesets));
     });
   });
 });

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { type Fix, fix, type Host, readRuleset } from "fwcheck";
+import { type Fix, fix, type Host, leftOutText, readRuleset } from "fwcheck";
 import { afterAll, describe, expect, test } from "vitest";
 import { quote } from "../../grammar/index.ts";
 import { capture, examples } from "../capture.ts";
@@ -106,7 +106,7 @@ test("hostile names are data in every form", { timeout: 240_000 }, () => {
       // In iptables-restore's words each line is one of ours, and reads back as the rule it was written for.
       for (const line of result.restore.trimEnd().split("\n"))
         expect(line).toMatch(
-          /^(# (fwcheck|Apply): |\*filter$|COMMIT$|-N FWCHECK|-I DOCKER-USER 1 -j FWCHECK$|-A FWCHECK(-\d+)? )/,
+          /^(# (fwcheck: |Apply: |Holds only )|\*filter$|COMMIT$|(:|-X )FWCHECK|-I DOCKER-USER 1 -j FWCHECK$|-A FWCHECK(-\d+)? )/,
         );
       const text = result.restore.replace("*filter\n", "*filter\n:DOCKER-USER - [0:0]\n");
       const { rulesets, diagnostics } = readRuleset([{ name: "back", text, family: 4 }]);
@@ -184,18 +184,21 @@ describe("what stands above each form", () => {
   const digest = createHash("sha256").update(`text of ${rulesets[0]!.source}`).digest("hex");
 
   test.each([
-    ["restore", result.restore, 0],
-    ["script", result.script, 1],
-    ["ufw", result.ufw.after, 1],
-    ["systemd", result.unit, 0],
-  ] as const)("%s: what it does, from which input, how to check and undo it", (_form, text, first) => {
-    const lines = text.split("\n");
-    expect(lines[first]).toBe(
-      `# fwcheck: the firewall's own policy, made to hold for containers (iptables-save of sha256 ${digest}).`,
-    );
-    expect(lines[first + 1]).toMatch(/^# .*Check: .*Undo: /);
-    expect(lines[first + 2]).not.toMatch(/^# /);
-  });
+    ["restore", result.restore, 0, 1],
+    ["script", result.script, 1, 0],
+    ["ufw", result.ufw.after, 1, 0],
+    ["systemd", result.unit, 0, 0],
+  ] as const)(
+    "%s: what it does, from which input, how to check and undo it",
+    (_form, text, first, limits) => {
+      const lines = text.split("\n");
+      expect(lines[first]).toBe(
+        `# fwcheck: the firewall's own policy, made to hold for containers (iptables-save of sha256 ${digest}).`,
+      );
+      expect(lines[first + 1]).toMatch(/^# .*Check: .*Undo: /);
+      expect(lines.slice(first + 2).findIndex((line) => !line.startsWith("# "))).toBe(limits);
+    },
+  );
   test("the block brings the owner's other rules in DOCKER-USER with it", () => {
     expect(result.ufw.after).toMatch(
       /^:DOCKER-USER - \[0:0\]$[\s\S]*^-A DOCKER-USER -j FWCHECK\n-A DOCKER-USER -j RETURN$/m,
@@ -209,5 +212,74 @@ describe("what stands above each form", () => {
       after: "",
       cannot: [expect.stringContaining("ufw loads its rules when no ipset is there yet")],
     });
+  });
+});
+
+describe("what is not there at boot", () => {
+  /** The host with more rules in DOCKER-USER, and with chains and rules that those name. */
+  const withRules = (chains: string, rules: string): Fix => {
+    const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
+      save
+        .replace(/^:DOCKER-USER .*\n/m, (line) => `${line}${chains}`)
+        .replace(/^(\[\d+:\d+\] )?-A DOCKER-USER -j RETURN\n/m, (line) => `${rules}${line}`),
+    );
+    return fix(rulesets, host);
+  };
+  const carried = (block: string): string[] =>
+    block.split("\n").filter((line) => line.startsWith("-A DOCKER-USER "));
+
+  test("a rule that names a chain or a set is left out by name, and the rest stays", () => {
+    const { ufw } = withRules(
+      ":f2b-web - [0:0]\n:MINE - [0:0]\n",
+      [
+        "-A DOCKER-USER -p tcp -m multiport --dports 80,443 -j f2b-web",
+        "-A DOCKER-USER -m set --match-set blk src -j DROP",
+        "-A DOCKER-USER -m set ! --match-set friends src -g MINE",
+        "-A DOCKER-USER -s 192.0.2.0/24 -j RETURN",
+        "-A DOCKER-USER -m nfacct --nfacct-name all",
+        "-A f2b-web -s 192.0.2.7/32 -j REJECT --reject-with icmp-port-unreachable",
+        "-A MINE -s 192.0.2.8/32 -j ACCEPT",
+        "",
+      ].join("\n"),
+    );
+    expect(carried(ufw.after)).toEqual([
+      "-A DOCKER-USER -j FWCHECK",
+      "-A DOCKER-USER -s 192.0.2.0/24 -j RETURN",
+      "-A DOCKER-USER -j RETURN",
+    ]);
+    expect(ufw.after).not.toMatch(/^[^#]*(f2b-web|blk|friends|MINE|nfacct)/m);
+    const owners = ufw.leftOut.filter(({ rule }) => rule.startsWith("-A DOCKER-USER "));
+    expect(owners.map(({ needs, effect, by }) => [needs.join(), effect, by])).toEqual([
+      ["chain f2b-web", "denies", "fail2ban"],
+      ["ipset blk", "denies", null],
+      ["ipset friends,chain MINE", "allows", null],
+      ["accounting object all", "other", null],
+    ]);
+    for (const each of ufw.leftOut) expect(ufw.after).toContain(`\n# Left out: ${leftOutText(each)}\n`);
+    expect(leftOutText(owners[0]!)).toContain("until fail2ban adds it again");
+    expect(leftOutText(owners[1]!)).toContain("what it denies passes until you add it again");
+    // The lifted policy names the set, too.
+    const ours = ufw.leftOut.filter((each) => !owners.includes(each));
+    expect(ours.every(({ rule }) => /^-A FWCHECK(-\d+)? /.test(rule))).toBe(true);
+    expect(ours.flatMap(({ needs }) => needs)).toContain("ipset friends");
+    expect(leftOutText(ours[0]!)).toContain("use --format systemd");
+  });
+
+  test("a chain of ufw that comes later is declared, one of an add-on is brought along", () => {
+    const { ufw } = withRules(
+      ":ufw-docker-logging-deny - [0:0]\n",
+      [
+        "-A DOCKER-USER -j ufw-user-forward",
+        "-A DOCKER-USER -d 10.0.0.0/8 -p tcp -j ufw-docker-logging-deny",
+        "-A ufw-docker-logging-deny -j DROP",
+        "",
+      ].join("\n"),
+    );
+    expect(ufw.leftOut).toEqual([]);
+    expect(carried(ufw.after)).toHaveLength(4);
+    expect(ufw.after).toMatch(/^:ufw-user-forward - \[0:0\]$/m);
+    expect(ufw.after).toMatch(/^:ufw-docker-logging-deny - \[0:0\]$/m);
+    expect(ufw.after).toMatch(/^-A ufw-docker-logging-deny -j DROP$/m);
+    expect(ufw.after).not.toMatch(/^-A ufw-user-forward/m);
   });
 });

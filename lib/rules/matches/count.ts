@@ -91,5 +91,6 @@ export const nfacct = match({
   opaque: whyAccount,
   options: { name: option("--nfacct-name", string(31, "the name of an accounting object", 1)) },
   normalize: (v) => (v.name === undefined ? new Unreadable("--nfacct-name") : v),
+  names: ({ name }) => (name === undefined ? [] : [{ kind: "accounting object", name: name.value }]),
   ask: (_values, _facts, site) => opaque(siteKey("nfacct", site), whyAccount),
 });

@@ -139,6 +139,7 @@ export const bpf = match({
     (v.code === undefined) === (v.pinned === undefined)
       ? new Unreadable("exactly one of --bytecode and --object-pinned")
       : v,
+  names: ({ pinned }) => (pinned === undefined ? [] : [{ kind: "BPF object", name: pinned.value }]),
   ask: (_values, _facts, site) => opaque(siteKey("bpf", site), why),
 });
 

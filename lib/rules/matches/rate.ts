@@ -269,6 +269,10 @@ export const rateest = match({
     if (v.bps1 === undefined && v.pps1 === undefined) return new Unreadable("--rateest-bps or --rateest-pps");
     return v;
   },
+  names: ({ one, two }) =>
+    [one, two].flatMap((given) =>
+      given === undefined ? [] : [{ kind: "rate estimator", name: given.value }],
+    ),
   print(v, spelling) {
     const name = v.lt !== undefined ? "lt" : v.gt !== undefined ? "gt" : "eq";
     const how: Written = { not: (v.lt ?? v.gt ?? v.eq)!.not, name: `--rateest-${name}`, words: [] };

@@ -43,6 +43,7 @@ export const set = match({
     bytesGt: option("--bytes-gt", number64),
   },
   normalize: (values) => (values.set === undefined ? new Unreadable("--match-set") : values),
+  names: ({ set }) => (set === undefined ? [] : [{ kind: "ipset", name: set.value.set }]),
   ask(v, facts, site) {
     const { set: name, sides } = v.set!.value;
     if (facts.changing(name))

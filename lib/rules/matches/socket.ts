@@ -87,5 +87,6 @@ export const cgroup = match({
     (v.path === undefined) === (v.id === undefined)
       ? new Unreadable("exactly one of --path and --cgroup")
       : v,
+  names: ({ path }) => (path === undefined ? [] : [{ kind: "cgroup", name: path.value }]),
   ask: (v, _facts, site) => negate((v.path ?? v.id)!.not, opaque(siteKey("cgroup", site), whyCgroup)),
 });

@@ -30,6 +30,10 @@ export const set = target({
       return new Unreadable("--map-set with --map-mark, --map-prio or --map-queue");
     return v;
   },
+  names: ({ add, del, map }) =>
+    [add, del, map].flatMap((given) =>
+      given === undefined ? [] : [{ kind: "ipset", name: given.value.set }],
+    ),
   act: ({ map, mark }, _facts, site) =>
     map !== undefined && mark !== undefined ? { kind: "opaque", key: siteKey("SET", site), why } : NOTE,
 });

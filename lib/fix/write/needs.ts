@@ -1,0 +1,33 @@
+/** What has to be in the kernel before it takes a rule: chains that the rule calls, sets and other objects. */
+import type { Named } from "../../rules/extension.ts";
+import { chainOf, type Rule } from "../../rules/ruleset.ts";
+import { restored } from "../apply.ts";
+import { isOurs } from "../lift.ts";
+import type { FamilyRules } from "./family.ts";
+import { restore } from "./restore.ts";
+
+/** One thing that a rule needs. */
+export interface Need {
+  readonly kind: "chain" | Named["kind"];
+  readonly name: string;
+}
+
+export function needsOf({ matches, target }: Rule): Need[] {
+  const names = matches.flatMap(({ extension, values }) => extension.names?.(values) ?? []);
+  if (target.kind === "extension") names.push(...(target.extension.names?.(target.values) ?? []));
+  return target.kind === "jump" || target.kind === "goto"
+    ? [...names, { kind: "chain", name: target.chain }]
+    : names;
+}
+
+/** Our rules, in the order in which the forms print them. */
+export function ourRules(part: FamilyRules): Rule[] {
+  const fixed = restored(part.ruleset, restore(part));
+  return [...part.chains.keys()].flatMap((chain) => chainOf(fixed, "filter", chain)?.rules ?? []);
+}
+
+/** What a rule of ours needs that the fix does not bring along. */
+export const foreign = (rule: Rule, { sets }: FamilyRules): Need[] =>
+  needsOf(rule).filter(({ kind, name }) =>
+    kind === "chain" ? !isOurs(name) : kind !== "ipset" || !sets.some((set) => set.name === name),
+  );

@@ -1,0 +1,63 @@
+/** The fix as one transaction for `iptables-restore --noflush`, and the commands that undo it. */
+import { chainOf } from "../../rules/ruleset.ts";
+import { CHAIN, HOOK } from "../lift.ts";
+import { appended, callsOf, type FamilyRules, heading, stale, tool, WAIT } from "./family.ts";
+
+/**
+ * The text for `iptables-restore --noflush` (`ip6tables-restore` for family 6): one transaction.
+ *
+ * iptables-restore has no "unless it is there": `-I` adds the call of our chain once more, and `-D` fails where there is
+ * none. So the text holds for one of two states, and the kernel refuses it as a whole in the other:
+ * - the analysed rules do not call our chain: `-X` fails where a rule calls it by now;
+ * - they call it: `-D` fails where no rule calls it any more, as after a boot.
+ */
+export function restore(part: FamilyRules): string {
+  const { chains, ruleset, family } = part;
+  if (chains.size === 0) return "";
+  const { user, docker, hooks, jumps } = callsOf(ruleset);
+  const declare = (chain: string): string => `:${chain} - [0:0]`;
+  const old = stale(part);
+  return `${[
+    ...heading(
+      [part],
+      `Apply: ${tool(family)}-restore --wait=${WAIT} --noflush < THIS. Check: ${tool(family)}-save | fwcheck audit -. Undo: ${undo(part).join("; ")}`,
+      [
+        jumps.length > 0
+          ? "Holds only where FWCHECK is in force: after a boot or a flush it fails and changes nothing. --format script has no such limit."
+          : "Holds only where Docker runs and FWCHECK is not in force: else it fails and changes nothing. --format script has no such limit.",
+      ],
+    ),
+    "*filter",
+    ...(user ? [] : ["-N DOCKER-USER"]),
+    ...(jumps.length > 0
+      ? [declare(CHAIN)]
+      : // A hook of ours may be there wherever the chain is, and a second one would count each packet twice.
+        docker
+        ? [declare(CHAIN), `-X ${CHAIN}`, declare(CHAIN)]
+        : [chainOf(ruleset, "filter", CHAIN) === undefined ? `-N ${CHAIN}` : declare(CHAIN)]),
+    ...[...chains.keys()].filter((chain) => chain !== CHAIN).map(declare),
+    ...old.map(declare),
+    ...hooks.map((hook) => `-D FORWARD ${hook}`),
+    ...(docker ? [] : [`-I FORWARD 1 ${HOOK}`]),
+    ...jumps.map((jump) => `-D DOCKER-USER ${jump}`),
+    `-I DOCKER-USER 1 -j ${CHAIN}`,
+    ...appended(chains),
+    ...old.map((chain) => `-X ${chain}`),
+    "COMMIT",
+  ].join("\n")}\n`;
+}
+
+/** The commands that take the fix away again. */
+export function undo({ family, ruleset, chains, sets }: FamilyRules): string[] {
+  if (chains.size === 0) return [];
+  const { user, docker, hooks } = callsOf(ruleset);
+  const run = `${tool(family)} -w ${WAIT}`;
+  return [
+    ...(!docker || hooks.length > 0 ? [`${run} -D FORWARD ${HOOK}`] : []),
+    `${run} -D DOCKER-USER -j ${CHAIN}`,
+    ...[...chains.keys()].map((chain) => `${run} -F ${chain}`),
+    ...[...chains.keys()].map((chain) => `${run} -X ${chain}`),
+    ...(!user || hooks.length > 0 ? [`${run} -X DOCKER-USER`] : []),
+    ...sets.map((set) => `ipset destroy ${set.name}`),
+  ];
+}

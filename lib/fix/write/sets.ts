@@ -1,0 +1,26 @@
+/** The fix's own ipsets as `ipset restore` reads them. */
+import { printAddress } from "../../packet/address.ts";
+import { type Family, protoName } from "../../packet/field.ts";
+import type { IpSet } from "../lift.ts";
+
+const word = (family: Family): string => (family === 4 ? "inet" : "inet6");
+
+/** What `ipset restore` reads: each set is filled under another name and swapped in, so that it is never half full. */
+export const setsText = (sets: readonly IpSet[]): string =>
+  sets
+    .flatMap(({ name, family, entries }) => {
+      const made = `hash:ip,port family ${word(family)} maxelem ${Math.max(65536, entries.length)}`;
+      return [
+        `create ${name} ${made} -exist`,
+        `create ${name}-new ${made} -exist`,
+        `flush ${name}-new`,
+        ...entries.map((entry) => `add ${name}-new ${entryText(entry)}`),
+        `swap ${name}-new ${name}`,
+        `destroy ${name}-new`,
+      ];
+    })
+    .map((line) => `${line}\n`)
+    .join("");
+
+const entryText = ({ ip, proto, port }: IpSet["entries"][number]): string =>
+  `${printAddress(ip)},${protoName(proto)}:${port}`;

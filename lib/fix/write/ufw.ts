@@ -1,0 +1,160 @@
+/** The fix as blocks for ufw's after.rules and after6.rules. */
+import { purposeOf } from "../../audit/purpose.ts";
+import type { Family } from "../../packet/field.ts";
+import { printRule } from "../../rules/print.ts";
+import { type Chain, chainOf, type Rule, targetName } from "../../rules/ruleset.ts";
+import { CHAIN, isOurs } from "../lift.ts";
+import { callsOf, type FamilyRules, heading, stale, tool } from "./family.ts";
+import { foreign, type Need, ourRules } from "./needs.ts";
+import { undo } from "./restore.ts";
+
+/** A rule that a block leaves out, since what it names is not there when ufw loads its rules. */
+export interface LeftOut {
+  /** 4 or 6. */
+  readonly family: Family;
+  /** The rule in the words of iptables-save. */
+  readonly rule: string;
+  /** What it names: `chain f2b-web`, `ipset blk`. */
+  readonly needs: readonly string[];
+  /** What is missing without it: `denies`, `allows` or `other`. */
+  readonly effect: "denies" | "allows" | "other";
+  /** The program that adds the rule again when it starts; `null` where none is known. */
+  readonly by: string | null;
+}
+
+/** A block, with the rules that it leaves out, or why there is none. */
+export type Block =
+  | { readonly text: string; readonly leftOut: readonly LeftOut[] }
+  | { readonly why: string; readonly leftOut: readonly LeftOut[] };
+
+/** Why ufw cannot keep a fix; `null` where it can. */
+function noBlock({ ruleset, family, sets }: FamilyRules): string | null {
+  const { user, docker, hooks } = callsOf(ruleset);
+  if (!user || !docker || hooks.length > 0)
+    return `Docker does not hook DOCKER-USER into ${tool(family)}'s FORWARD here, and a block in ${afterRules(family)} cannot keep it in front of Docker's rules; use --format systemd`;
+  if (sets.length > 0)
+    return "ufw loads its rules when no ipset is there yet; use --strategy internal-ip or conntrack";
+  return null;
+}
+
+/**
+ * A block for `/etc/ufw/after.rules` (`after6.rules` for family 6). ufw loads it before Docker starts and again at each
+ * reload; it declares DOCKER-USER, which empties it, and so contains the owner's other rules of that chain. A rule that
+ * names a chain or a set which is not there yet would make ufw fail at boot, so it is left out by name.
+ */
+export function ufwBlock(part: FamilyRules): Block {
+  const { chains, ruleset, family } = part;
+  if (chains.size === 0) return { text: "", leftOut: [] };
+  const why = noBlock(part);
+  if (why !== null) return { why, leftOut: [] };
+  const owners = (chainOf(ruleset, "filter", "DOCKER-USER")?.rules ?? []).filter(
+    (rule) => !isOurs(targetName(rule)),
+  );
+  const { brought, lacking } = loadable(part);
+  const [kept, leftOut] = [[] as Rule[], [] as LeftOut[]];
+  for (const rule of [...owners, ...ourRules(part)]) {
+    const missing = lacking(rule);
+    if (missing.length === 0) kept.push(rule);
+    else leftOut.push(leave(rule, missing, part));
+  }
+  const carried = [...brought.values()];
+  const old = stale(part);
+  return {
+    leftOut,
+    text: `${[
+      `# BEGIN fwcheck IPv${family}`,
+      ...heading(
+        [part],
+        `Append to ${afterRules(family)}, then: ufw reload. Check: ${tool(family)}-save | fwcheck audit -. Undo: ${ufwUndo([part]).join("; ")}`,
+        leftOut.map((each) => `Left out: ${leftOutText(each)}`),
+      ),
+      "*filter",
+      ":DOCKER-USER - [0:0]",
+      ...[...chains.keys(), ...carried.map((chain) => chain.name), ...old].map(
+        (chain) => `:${chain} - [0:0]`,
+      ),
+      `-A DOCKER-USER -j ${CHAIN}`,
+      ...kept.map((rule) => printRule(rule, ruleset)),
+      ...carried.flatMap((chain) => chain.rules.map((rule) => printRule(rule, ruleset))),
+      ...old.map((chain) => `-X ${chain}`),
+      "COMMIT",
+      `# END fwcheck IPv${family}`,
+    ].join("\n")}\n`,
+  };
+}
+
+/** Chains that ufw makes before it loads after.rules (ufw-init-functions, `ufw_start`; before.rules). */
+const EARLY =
+  /^ufw6?-((before|after)-(logging-)?|(reject|track|skip-to-policy)-)(input|output|forward)$|^ufw6?-(logging-deny|logging-allow|not-local)$/;
+
+/** Chains that ufw empties and fills after after.rules, from user.rules. */
+const LATER = /^ufw6?-user-/;
+
+/** Which rules ufw can load, and the chains of ufw and its add-ons that the block has to declare for them. */
+function loadable(part: FamilyRules): {
+  readonly brought: ReadonlyMap<string, Chain>;
+  readonly lacking: (rule: Rule) => Need[];
+} {
+  const brought = new Map<string, Chain>();
+  const lacking = (rule: Rule): Need[] => foreign(rule, part).filter((need) => !provided(need));
+  const provided = ({ kind, name }: Need): boolean => {
+    if (kind !== "chain") return false;
+    if (EARLY.test(name) || brought.has(name)) return true;
+    const chain = chainOf(part.ruleset, "filter", name);
+    if (chain === undefined || !/^ufw6?-/.test(name)) return false;
+    const carried = LATER.test(name) ? { ...chain, rules: [] } : chain;
+    brought.set(name, carried);
+    if (carried.rules.every((rule) => lacking(rule).length === 0)) return true;
+    brought.delete(name);
+    return false;
+  };
+  return { brought, lacking };
+}
+
+/** Describes a rule that is left out. */
+function leave(rule: Rule, missing: readonly Need[], { ruleset, family }: FamilyRules): LeftOut {
+  const programs = missing.map(({ name }) => purposeOf("filter", name)?.by ?? null);
+  const [by] = programs;
+  const inChain = (target: string): LeftOut["effect"] => {
+    if (["DROP", "REJECT", "TARPIT"].includes(target)) return "denies";
+    if (["ACCEPT", "RETURN"].includes(target)) return "allows";
+    const called = chainOf(ruleset, "filter", target);
+    if (called?.rules.some((each) => ["DROP", "REJECT"].includes(targetName(each)))) return "denies";
+    return called?.rules.some((each) => targetName(each) === "ACCEPT") ? "allows" : "other";
+  };
+  return {
+    family,
+    rule: printRule(rule, ruleset),
+    needs: missing.map(({ kind, name }) => `${kind} ${name}`),
+    effect: inChain(targetName(rule)),
+    // Programs put their own rules back; what they do not know is a rule of ours that names their chain.
+    by: !isOurs(rule.chain) && by !== undefined && programs.every((each) => each === by) ? by : null,
+  };
+}
+
+const EFFECT = {
+  denies: "what it denies passes",
+  allows: "what it allows is held to the policy",
+  other: "what it does is missing",
+} as const;
+
+/** What is left out, what it means and what to do, in one line. */
+export function leftOutText({ family, rule, needs, effect, by }: LeftOut): string {
+  const until = isOurs(rule.split(" ")[1] ?? "")
+    ? "in containers; use --format systemd, which adds it as soon as that is there"
+    : by === null
+      ? "until you add it again, after each boot and each ufw reload; or use --format systemd"
+      : `until ${by} adds it again when it starts; after a ufw reload restart ${by}`;
+  return `IPv${family} ${rule} (needs ${needs.join(" and ")}, which is not there at boot): ${EFFECT[effect]} ${until}`;
+}
+
+const afterRules = (family: Family): string => `/etc/ufw/after${family === 4 ? "" : "6"}.rules`;
+
+/** The commands that take the blocks and what they loaded away again. */
+export const ufwUndo = (parts: readonly FamilyRules[]): string[] =>
+  parts
+    .filter((part) => part.chains.size > 0 && noBlock(part) === null)
+    .flatMap((part) => [
+      `sed -i '/^# BEGIN fwcheck IPv${part.family}$/,/^# END fwcheck IPv${part.family}$/d' ${afterRules(part.family)}`,
+      ...undo(part),
+    ]);
