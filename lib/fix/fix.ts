@@ -187,6 +187,8 @@ function family(live: Ruleset, host: Host, options: FixOptions, translations: bo
  * whole INPUT: made of a part of it, it drops what the missing rules accept.
  */
 function unsafe(ruleset: Ruleset, host: Host): string | null {
+  if (ruleset.damaged === true)
+    return "some of its rules may be missing, and a policy made of the others could close what they allow";
   const docker = (table: TableName): boolean => chainOf(ruleset, table, "DOCKER") !== undefined;
   if (docker("filter") && !docker("nat") && host.containers.some((c) => c.published.length > 0))
     return "Docker's chains of table nat are missing, so a rule for a container's address could close a port that the firewall allows";

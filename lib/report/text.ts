@@ -61,7 +61,8 @@ export function fixSummary(fix: Fix): string {
         ? `${counted(total, "finding")} closed`
         : `${closed.length} of ${counted(total, "finding")} closed; left open: ${listed(remaining, 3)}`,
     );
-  else out.push(failed.length === 0 ? "No findings, nothing to fix" : "No findings, and not all is settled");
+  else if (families.ipv4 !== "refused" && families.ipv6 !== "refused")
+    out.push(failed.length === 0 ? "No findings, nothing to fix" : "No findings, and not all is settled");
   for (const [family, coverage] of [
     ["IPv4", families.ipv4],
     ["IPv6", families.ipv6],

@@ -21,6 +21,8 @@ export class TextDoubts {
   /** Backends whose programs printed the texts. */
   private readonly printed = new Map<Family, Set<string>>();
   private readonly faults = new Map<string, Faults>();
+  /** Families of whose rules some may be missing. */
+  readonly damaged = new Set<Family>();
   /** Release of the program that printed the last text. */
   readonly releases = new Map<Family, Release>();
 
@@ -60,6 +62,7 @@ export class TextDoubts {
 
   /** A table whose text is not whole. */
   table(family: Family, source: string, { name, line, implied, commit }: TableSyntax): void {
+    if (implied === true || commit === null) this.damaged.add(family);
     if (implied === true)
       this.say(
         family,
@@ -74,6 +77,7 @@ export class TextDoubts {
 
   /** A table that is given twice with different rules. */
   conflict(family: Family, table: TableName, first: string, second: string): void {
+    this.damaged.add(family);
     this.say(
       family,
       `table ${table} is given twice with different rules, at ${first} and ${second}: which of them the kernel runs is not known, and only the later one is followed`,
@@ -102,6 +106,7 @@ export class TextDoubts {
     const sorted = [...lines].sort((a, b) => a - b);
     const open = sorted.find((line) => endsInQuote(textOf(line)));
     for (const family of families) {
+      this.damaged.add(family);
       for (const line of lines) this.faults.get(`${family} ${source}`)?.messages.delete(line);
       this.say(
         family,

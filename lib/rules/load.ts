@@ -173,6 +173,7 @@ export function readRuleset(
         source: first!.place.source,
         tables: new Map([...into].map(([name, { table }]) => [name, table])),
         doubts: doubts.of(family),
+        ...(doubts.damaged.has(family) ? { damaged: true } : {}),
         ...(release === undefined ? {} : { release }),
       },
     ];

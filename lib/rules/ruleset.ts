@@ -109,6 +109,8 @@ export interface Ruleset {
    * lines of it could not be read, it is cut off, or a table is given twice. A sentence each.
    */
   readonly doubts: readonly string[];
+  /** Whether rules may be missing: the text is cut off, lines of it cannot be read, or a table is given twice. */
+  readonly damaged?: boolean;
 }
 
 /** A chain by its table and name. */

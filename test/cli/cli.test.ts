@@ -155,7 +155,11 @@ describe("exit codes and streams", () => {
   });
   test("the first line of fix says what is not settled, in front of every warning, and exits 1", () => {
     const v4 = join(HOST, "iptables-save.txt");
-    const broken = file("broken.save", `${readFileSync(v4, "utf8")}*filter\n-A INPUT -m frob -j DROP\n`);
+    const unknown = "-A ufw-user-input -m frob -j ACCEPT\n";
+    const broken = file(
+      "broken.save",
+      readFileSync(v4, "utf8").replace(/^(\[0:0\] )?-A ufw-user-input /m, `${unknown}$&`),
+    );
     for (const args of [
       [v4, "--addr", join(HOST, "addr.json")],
       [broken, join(HOST, "addr.json")],

@@ -184,6 +184,15 @@ describe("what stays open", () => {
     expect([result.failed, result.families]).toEqual([[], { ipv4: "closed", ipv6: "clean" }]);
     expect(fixText(result).split("\n")[0]).toBe("9 findings closed.");
   });
+  test.each([
+    ["cut off", (save: string) => save.slice(0, save.lastIndexOf("COMMIT"))],
+    ["with a line that cannot be read", (save: string) => save.replace(/^(:INPUT .*)$/m, '$1\n-A INPUT (("')],
+  ])("rules that are %s make no policy: what is missing could allow more", (_what, edit) => {
+    const damaged = capture(`${examples}ufw-docker-20.10`, edit);
+    const result = fix(damaged.rulesets, damaged.host);
+    expect([result.rules4, result.families.ipv4]).toEqual([[], "refused"]);
+    expect(result.failed[0]).toContain("some of its rules may be missing");
+  });
   test("without Docker's table nat no rule is printed: it could close a port that the firewall allows", () => {
     const part = v4.map((r) => ({
       ...r,
