@@ -190,7 +190,9 @@ function unsafe(ruleset: Ruleset, host: Host): string | null {
   if (ruleset.damaged === true)
     return "some of its rules may be missing, and a policy made of the others could close what they allow";
   const docker = (table: TableName): boolean => chainOf(ruleset, table, "DOCKER") !== undefined;
-  if (docker("filter") && !docker("nat") && host.containers.some((c) => c.published.length > 0))
+  const published = host.containers.some((c) => c.published.length > 0) || !ruleset.tables.has("nat");
+  const endpoints = chainOf(ruleset, "filter", "DOCKER")?.rules.length ?? 0;
+  if (endpoints > 0 && !docker("nat") && published)
     return "Docker's chains of table nat are missing, so a rule for a container's address could close a port that the firewall allows";
   if (docker("nat") && !ruleset.tables.has("filter"))
     return "table filter is missing, so what the firewall allows is not known";

@@ -16,7 +16,7 @@ import { printAddress } from "../packet/address.ts";
 import { type Address, type Family, type Field, hasPorts, protoName, type Scalar } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/diagram.ts";
-import { valueIn } from "../reach/state.ts";
+import { type SetState, valueIn } from "../reach/state.ts";
 import { type Rule, targetName } from "../rules/ruleset.ts";
 import { listsOf, seen, wayKey, wholeWays } from "./list.ts";
 import { type Line, PLAIN, policyKey, Speller, Unspelled, verdicts } from "./spell.ts";
@@ -431,11 +431,22 @@ class Writer {
     return [`-o ${bridge} ${this.handOver(policy)}`];
   }
 
+  /** Packets from outside whose destination is translated, as FORWARD sees them. */
+  private get forwarded(): readonly SetState[] {
+    const { full } = this.audit;
+    this.arrived ??= seen(full, "FORWARD", () => full.arrive(full.start(fromOutside(this.host)))).filter(
+      (state) => valueIn(state, "dst") !== undefined,
+    );
+    return this.arrived;
+  }
+
+  private arrived: readonly SetState[] | undefined;
+
   /** What tells the packets of a bridge that the owner's own rules translate. */
   private translated(way: Way): string[] {
-    const { family, full, domain } = this.audit;
+    const { family, domain } = this.audit;
     const guards = new Set<string>();
-    for (const state of seen(full, "FORWARD", () => full.arrive(full.start(fromOutside(this.host))))) {
+    for (const state of this.forwarded) {
       const set = domain.diagrams.mask(state.set, way.all);
       const dst = valueIn(state, "dst");
       if (set === EMPTY || dst === undefined) continue;

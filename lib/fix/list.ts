@@ -169,7 +169,8 @@ export function listsOf(
     // A packet has to pass these tables of the hook as well; FORWARD's it passes with the fix, too.
     if (hook !== "FORWARD")
       for (const table of ["mangle", "security"] as const)
-        new Follower(at(table), heads, blocked).stops(table, hook);
+        if (canStop(reach.program.chain(table, hook)))
+          new Follower(at(table), heads, blocked).stops(table, hook);
     for (const [tag, steps] of heads) lists.set(tag, [...(lists.get(tag) ?? []), ...steps]);
     new Follower(place, lists, blocked).whole(of, hook);
     for (const [tag, set] of diagrams.split(of)) {
@@ -185,6 +186,10 @@ export function listsOf(
   main(rest(outgoing, bridges), mine, "OUTPUT", false, () => mine.send(mine.start(bridges)));
   return new Map([...tags].map(([tag, way]) => [way, lists.get(tag) ?? []]));
 }
+
+/** Whether a built-in chain may stop anything. */
+const canStop = (chain: BoundChain | undefined): boolean =>
+  chain !== undefined && (chain.policy === "drop" || chain.rules.length > 0);
 
 /** The states in which packets come to a table of a hook. */
 export function seen(reach: Reach, at: Hook, walk: () => unknown, of: TableName = "filter"): SetState[] {

@@ -22,7 +22,7 @@ const REPAIRED_NEXT = [
 describe.skipIf(hosts.length === 0)("hosts where clients really connected", () => {
   const program = new Program();
   const rows: string[] = [];
-  beforeAll(() => program.build());
+  beforeAll(() => program.build(), 60_000);
   afterAll(() => {
     program.remove();
     process.stdout.write(`${HEAD}\n${rows.join("\n")}\n`);
