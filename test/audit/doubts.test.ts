@@ -126,7 +126,7 @@ const CASES: [string, string[], unknown[], RegExp][] = [
     "containers with IPv6, and no rules of IPv6",
     [save({})],
     [[{ Name: "six", Id: "y", Driver: "bridge", IPAM: { Config: [{ Subnet: "fd00:6::/64" }] } }]],
-    /^there is no IPv6 ruleset among the inputs, and containers have IPv6 addresses/,
+    /^there is no IPv6 ruleset among the inputs, and the host or its containers have IPv6 addresses/,
   ],
 ];
 
