@@ -1,7 +1,7 @@
 /** Many hosts in one call: each in a process of its own, so that none can hide or stop another. */
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readdirSync, readSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
 import { extname, join } from "node:path";
 import { type Audit, isSnapshot, SNAPSHOT_START, safe } from "../lib/index.ts";
 import { STDIN } from "./flags.ts";
@@ -47,11 +47,13 @@ function isSnapshotFile(path: string): boolean {
   if (path === STDIN) return false;
   let file: number;
   try {
-    file = openSync(path, "r");
+    // Without O_NONBLOCK a FIFO that nobody writes to would hold up all hosts.
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch {
     return false; // Whoever reads it says why it cannot be read.
   }
   try {
+    if (!fstatSync(file).isFile()) return false;
     const start = Buffer.alloc(SNAPSHOT_START);
     return isSnapshot(start.subarray(0, readSync(file, start)).toString("latin1"));
   } catch {
@@ -62,37 +64,40 @@ function isSnapshotFile(path: string): boolean {
 }
 
 /**
- * Audits hosts on all cores and prints a line for each, in their order: text, or with `json` the contract's document
- * with the host's path and its exit code.
+ * Audits hosts, some at the same time, and prints a line for each as soon as it is there: text, or with `json` the
+ * contract's document with the host's path and its exit code.
  * @param flags what each of them is audited with
- * @returns 1 if any of them has bad news, else 2 if any could not be settled, else 0
+ * @param limit seconds after which an audit is ended
+ * @returns 1 if any of them has bad news, else 2 if any could not be settled or not be finished, else 0
  */
 export async function fleet(
   paths: readonly string[],
   flags: readonly string[],
-  json: boolean,
+  { json, limit }: { readonly json: boolean; readonly limit: number },
 ): Promise<number> {
   const width = Math.max(...paths.map((path) => safe(path).length));
-  const ended = paths.map(() => later<Ended>());
-  let next = 0;
+  const codes = new Set<number>();
+  const waiting = paths.values();
   const work = async (): Promise<void> => {
-    while (next < paths.length) {
-      const i = next++;
-      ended[i]!.resolve(await alone(["audit", paths[i]!, "--json", ...flags]));
+    for (const path of waiting) {
+      const { code, out, err } = await alone(["audit", path, "--json", ...flags], limit);
+      const result = read(out);
+      const exit = result === null ? 2 : code;
+      codes.add(exit);
+      if (json) line({ host: path, exit, ...(result ?? { error: err.trim() }) });
+      else print(`${safe(path).padEnd(width)}  ${result === null ? failure(err) : summary(result)}\n`);
     }
   };
-  const working = Promise.all(Array.from({ length: availableParallelism() }, work));
-  const codes: number[] = [];
-  for (const [i, path] of paths.entries()) {
-    const { code, out, err } = await ended[i]!.promise;
-    const result = read(out);
-    codes.push(result === null ? 2 : code);
-    if (json) line({ host: path, exit: codes[i], ...(result ?? { error: err.trim() }) });
-    else print(`${safe(path).padEnd(width)}  ${result === null ? failure(err) : summary(result)}\n`);
-  }
-  await working;
-  return codes.includes(1) ? 1 : codes.includes(2) ? 2 : 0;
+  await Promise.all(Array.from({ length: together() }, work));
+  return codes.has(1) ? 1 : codes.has(2) ? 2 : 0;
 }
+
+/** Memory that an audit may need, in bytes. */
+const AN_AUDIT = 2 ** 31;
+
+/** How many audits run at the same time: as many as there are cores and memory for. */
+const together = (): number =>
+  Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / AN_AUDIT)));
 
 /** What an audit printed; `null` where it was ended before it had printed all. */
 function read(out: string): Audit | null {
@@ -127,28 +132,39 @@ function summary({ exposures, findings, inconclusive }: Audit): string {
 const failure = (err: string): string =>
   style().red(`failed: ${safe(err.trim().split("\n").at(-1) || "it printed nothing")}`);
 
-/** A command of fwcheck in a process of its own. */
-function alone(args: readonly string[]): Promise<Ended> {
+/** The longest time that a timer takes, in milliseconds. */
+const LONGEST = 2 ** 31 - 1;
+
+/** A command of fwcheck in a process of its own, which is ended with this one, and after a number of seconds. */
+function alone(args: readonly string[], limit: number): Promise<Ended> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [process.argv[1]!, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1" },
     });
     const text = { out: "", err: "" };
+    let late = false;
+    const kill = (): boolean => child.kill("SIGKILL");
+    const timer = setTimeout(
+      () => {
+        late = true;
+        kill();
+      },
+      Math.min(limit * 1000, LONGEST),
+    );
+    process.on("exit", kill);
+    const end = (ended: Ended): void => {
+      clearTimeout(timer);
+      process.off("exit", kill);
+      resolve(ended);
+    };
     child.stdout.setEncoding("utf8").on("data", (part: string) => (text.out += part));
     child.stderr.setEncoding("utf8").on("data", (part: string) => (text.err += part));
-    child.on("error", (error) => resolve({ code: 2, out: "", err: error.message }));
-    child.on("close", (code, signal) =>
-      resolve(code === null ? { code: 2, out: "", err: `ended by ${signal}` } : { code, ...text }),
-    );
+    child.on("error", (error) => end({ code: 2, out: "", err: error.message }));
+    child.on("close", (code, signal) => {
+      if (late) end({ code: 2, out: "", err: `not finished within ${limit} s` });
+      else if (code === null) end({ code: 2, out: "", err: `ended by ${signal}` });
+      else end({ code, ...text });
+    });
   });
-}
-
-/** A promise that is resolved from elsewhere. */
-function later<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
-  let resolve!: (value: T) => void;
-  const promise = new Promise<T>((r) => {
-    resolve = r;
-  });
-  return { promise, resolve };
 }

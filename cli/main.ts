@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import yargs, { type Argv, type FallbackCompletionFunction } from "yargs";
 import { hideBin } from "yargs/helpers";
-import { safe } from "../lib/index.ts";
 import manifest from "../package.json" with { type: "json" };
+import { end, Failed, Misused } from "./ending.ts";
 import { hostFlags, STDIN } from "./flags.ts";
 import { tell } from "./output.ts";
 
@@ -39,7 +39,7 @@ const judging = {
   },
   budget: {
     type: "number",
-    describe: "how many intervals the sets of packets may have (100 million, about 2 GB)",
+    describe: "how many intervals the sets of packets may have (50 million, about 1 GB)",
     requiresArg: true,
   },
 } as const;
@@ -55,6 +55,11 @@ const audit = (parser: Argv, name: string): Argv =>
           ...hostFlags,
           json: asJson,
           sarif: { type: "boolean", describe: "print SARIF 2.1.0, for code scanning" },
+          timeout: {
+            type: "number",
+            describe: "seconds that each of several hosts may take (120)",
+            requiresArg: true,
+          },
           ...judging,
         })
         .epilogue(
@@ -76,7 +81,7 @@ const audit = (parser: Argv, name: string): Argv =>
             "Exit code: 0; 1 when something is found; 2 when the call or the input is wrong, or when nothing was found but not everything could be settled.",
           ),
         ),
-    async (args) => exit(await (await import("./commands/audit.js")).run(args)),
+    async (args) => perform(async () => (await import("./commands/audit.js")).run(args)),
   );
 
 const simulate = (parser: Argv, name: string): Argv =>
@@ -172,7 +177,7 @@ const simulate = (parser: Argv, name: string): Argv =>
 Exit code: 0; 1 when --expect is not met; 2 when the call or the input is wrong.`,
           ),
         ),
-    async (args) => exit((await import("./commands/simulate.js")).run(args)),
+    async (args) => perform(async () => (await import("./commands/simulate.js")).run(args)),
   );
 
 const fix = (parser: Argv, name: string): Argv =>
@@ -220,7 +225,8 @@ const fix = (parser: Argv, name: string): Argv =>
             "Exit code: 0; 1 when the proof does not hold, or something is left open or missing in the form, which is named; 2 when the call or the input is wrong.",
           ),
         ),
-    async (args) => exit((await import("./commands/fix.js")).run({ ...args, family: familyOf(args) })),
+    async (args) =>
+      perform(async () => (await import("./commands/fix.js")).run({ ...args, family: familyOf(args) })),
   );
 
 const report = (parser: Argv, name: string): Argv =>
@@ -258,7 +264,7 @@ const report = (parser: Argv, name: string): Argv =>
 Exit code, as of audit: 0; 1 when there are findings (--fail-on, --expect); 2 when the call or the input is wrong, or when nothing was found but something could not be settled. The file is written whatever was found.`,
           ),
         ),
-    async (args) => exit(await (await import("./commands/report.js")).run(args)),
+    async (args) => perform(async () => (await import("./commands/report.js")).run(args)),
   );
 
 const graph = (parser: Argv, name: string): Argv =>
@@ -316,7 +322,8 @@ const graph = (parser: Argv, name: string): Argv =>
 Exit code: 0; 2 when the call or the input is wrong.`,
           ),
         ),
-    async (args) => exit((await import("./commands/graph.js")).run({ ...args, family: familyOf(args) })),
+    async (args) =>
+      perform(async () => (await import("./commands/graph.js")).run({ ...args, family: familyOf(args) })),
   );
 
 const collect = (parser: Argv, name: string): Argv =>
@@ -330,7 +337,7 @@ const collect = (parser: Argv, name: string): Argv =>
           ["Here", "fwcheck collect --live > host.snap"],
         ]),
       ),
-    async (args) => exit(await (await import("./commands/collect.js")).run(args)),
+    async (args) => perform(async () => (await import("./commands/collect.js")).run(args)),
   );
 
 const parse = (parser: Argv, name: string): Argv =>
@@ -347,7 +354,7 @@ const parse = (parser: Argv, name: string): Argv =>
             ["As a document for a program", "ssh root@host iptables-save | fwcheck parse - --json"],
           ]),
         ),
-    async (args) => exit((await import("./commands/parse.js")).run(args)),
+    async (args) => perform(async () => (await import("./commands/parse.js")).run(args)),
   );
 
 const explain = (parser: Argv, name: string): Argv => {
@@ -379,7 +386,8 @@ const explain = (parser: Argv, name: string): Argv => {
             ],
           ]),
         ),
-    async (args) => exit((await import("./commands/explain.js")).run({ ...args, family: familyOf(args) })),
+    async (args) =>
+      perform(async () => (await import("./commands/explain.js")).run({ ...args, family: familyOf(args) })),
   );
 };
 
@@ -401,7 +409,7 @@ const completion = (parser: Argv, name: string): Argv =>
             ["Once", "fwcheck completion fish > ~/.config/fish/completions/fwcheck.fish"],
           ]),
         ),
-    async (args) => exit((await import("./commands/completion.js")).run(args)),
+    async (args) => perform(async () => (await import("./commands/completion.js")).run(args)),
   );
 
 /** Each command by its name. They are modules of their own in the package, loaded when they are called. */
@@ -484,32 +492,47 @@ async function run(words: readonly string[]): Promise<void> {
     const name = calledBy(words);
     const help = await parserOf(name === null ? [] : [name], null).getHelp();
     const { complaint } = await import("./complaint.js");
-    throw new Error(complaint(error.message, { name, words, commands: Object.keys(commands), help }));
+    const said = complaint(error.message, { name, words, commands: Object.keys(commands), help });
+    // yargs gives a line to each value that is none of its choices; lines in what was typed are no lines of ours.
+    throw new Misused(said.replaceAll(/\n {2}Argument: /g, " argument "));
   }
 }
 
-function exit(code: number): void {
-  process.exitCode = code;
+/** Runs a command and keeps its exit code; what it throws is no complaint of yargs about the command line. */
+async function perform(command: () => Promise<number>): Promise<void> {
+  try {
+    process.exitCode = await command();
+  } catch (error) {
+    throw new Failed(error);
+  }
 }
 
-// A reader that stops early (`fwcheck ... | head`) is no error of ours.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(process.exitCode ?? 0);
-  throw error;
+process.on("uncaughtException", (error) => {
+  end(error);
+  process.exit();
+});
+
+/** Ends the call where standard output did not take all. */
+function lost({ code }: NodeJS.ErrnoException): void {
+  // A reader that stops early (`fwcheck ... | head`) is no error of ours.
+  if (code === "EPIPE") process.exit(process.exitCode ?? 2);
+  tell(`fwcheck: standard output cannot be written (${code}): what was printed is not whole\n`);
+  process.exit(2);
+}
+process.stdout.on("error", lost);
+// yargs exits by itself behind --help and --version, before the error is there.
+process.on("exit", (code) => {
+  if (code === 0 && process.stdout.errored) lost(process.stdout.errored);
+});
+
+process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+  // Notes that are lost could change what the answer means.
+  if (error.code !== "EPIPE") process.exit(2);
 });
 
 try {
   // yargs loses a lone dash among several positionals.
   await run(hideBin(process.argv).map((word) => (word === "-" ? STDIN : word)));
 } catch (error) {
-  process.exitCode = 2;
-  const known = error instanceof Error && ["Refused", "YError", "Error"].includes(error.name);
-  // yargs gives a line to each value that is none of its choices; lines in what was typed are no lines of ours.
-  const said = error instanceof Error ? error.message : String(error);
-  const message = safe(said.replaceAll(/\n {2}Argument: /g, " argument "));
-  tell(
-    known
-      ? `fwcheck: ${message}\n`
-      : `fwcheck: this should not have happened, please report it: ${message}\n`,
-  );
+  end(error);
 }

@@ -1,4 +1,20 @@
-/** Writes results to stdout: text with colours for a terminal, JSON for programs. */
+/** Writes results to stdout or a file: text with colours for a terminal, JSON for programs. */
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, resolve } from "node:path";
 import { COLOUR, PLAIN, type Style, safe, safeLines } from "../lib/index.ts";
 
 /**
@@ -141,4 +157,51 @@ export function progress(quiet: boolean): { say(what: string): void; end(): void
       if (shown) process.stderr.write("\r\x1b[K");
     },
   };
+}
+
+/**
+ * Writes a file as a whole or not at all: beside it under another name, which then takes its place. A symbolic link stays
+ * one, and an existing file keeps its permissions and its owner. What is no regular file, like a FIFO, is written as it is.
+ */
+export function writeWhole(path: string, text: string): void {
+  const target = resolved(path);
+  const old = statSync(target, { throwIfNoEntry: false });
+  if (old !== undefined && !old.isFile()) {
+    writeFileSync(target, text);
+    return;
+  }
+  const beside = `${dirname(target)}/.${basename(target).slice(0, 200)}.${process.pid}.tmp`;
+  const file = openSync(beside, "wx");
+  try {
+    try {
+      writeFileSync(file, text);
+      if (old !== undefined) keep(beside, old);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(beside, target);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
+}
+
+/** Where a path leads, also where the last of its links leads to a file that is not there yet. */
+function resolved(path: string): string {
+  const link = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  if (!link) return path;
+  return statSync(path, { throwIfNoEntry: false }) === undefined
+    ? resolve(dirname(path), readlinkSync(path))
+    : realpathSync(path);
+}
+
+/** Gives a file the permissions and the owner of the one whose place it takes. */
+function keep(path: string, { mode, uid, gid }: Stats): void {
+  try {
+    chownSync(path, uid, gid);
+  } catch {
+    // Only root gives files away; the file then is the caller's.
+  }
+  chmodSync(path, mode & 0o7777);
 }

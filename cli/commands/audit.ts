@@ -11,7 +11,11 @@ interface AuditArgs extends HostArgs {
   readonly failOn?: string | undefined;
   readonly expect?: string | undefined;
   readonly budget?: number | undefined;
+  readonly timeout?: number | undefined;
 }
+
+/** Seconds that the audit of one of several hosts may take. */
+const LIMIT = 120;
 
 /**
  * `fwcheck audit`: 1 when something is found that `--fail-on` names, or exposed that `--expect` does not; 2 when nothing
@@ -32,7 +36,9 @@ function many(paths: readonly string[], args: AuditArgs): Promise<number> {
     ...(args.expect === undefined ? [] : ["--expect", args.expect]),
     ...(args.budget === undefined ? [] : ["--budget", String(args.budget)]),
   ];
-  return fleet(paths, flags, args.json === true);
+  const limit = args.timeout ?? LIMIT;
+  if (!(limit > 0)) throw new Refused("--timeout takes a number of seconds above 0");
+  return fleet(paths, flags, { json: args.json === true, limit });
 }
 
 function one(args: AuditArgs): number {

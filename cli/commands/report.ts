@@ -1,4 +1,3 @@
-import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { audit, report, safe } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
@@ -6,7 +5,7 @@ import { STDIN } from "../flags.ts";
 import { hosts } from "../fleet.ts";
 import { type HostArgs, inputs, Refused } from "../inputs.ts";
 import { expectations, judged } from "../judge.ts";
-import { print, progress } from "../output.ts";
+import { print, progress, writeWhole } from "../output.ts";
 
 interface ReportArgs extends HostArgs {
   readonly output?: string | undefined;
@@ -44,15 +43,25 @@ export async function run(args: ReportArgs): Promise<number> {
 /** What a host is called, after its file or folder. */
 const named = (path: string): string => (path === STDIN ? "standard input" : basename(path));
 
+/** Why a file cannot be written, by the error's code. */
+const UNWRITABLE: Readonly<Record<string, string>> = {
+  ENOENT: "no such folder",
+  ENOTDIR: "no such folder",
+  EISDIR: "is a folder",
+  EACCES: "no permission to write in its folder",
+  EROFS: "its file system is read-only",
+  ENOSPC: "no space left on its file system; what was there is left as it was",
+  EDQUOT: "no space left within the quota; what was there is left as it was",
+};
+
 /** @throws Refused */
 function write(path: string, text: string): void {
   try {
-    writeFileSync(path, text);
+    writeWhole(path, text);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const why =
-      { ENOENT: "no such folder", EISDIR: "is a folder", EACCES: "no permission to write it" }[code ?? ""] ??
-      String(code);
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    const why = UNWRITABLE[code] ?? `cannot be written (${code} in ${syscall})`;
     throw new Refused(`${safe(path)}: ${why}`);
   }
 }

@@ -1,7 +1,16 @@
 /** `fwcheck report` and what it leaves behind. */
-import { mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
 import { examples } from "../capture.ts";
 import { Program } from "./program.ts";
@@ -50,6 +59,37 @@ test("where it cannot be written, it says so in a line", () => {
     const run = program.run(["report", HOST, "-o", join(program.folder, path)]);
     expect([run.code, run.out, run.err]).toEqual([2, "", `fwcheck: ${join(program.folder, path)}: ${why}\n`]);
   }
+});
+
+describe("a file is written as a whole or not at all", () => {
+  const report = (path: string, options = {}) => program.run(["report", HOST, "-o", path], options);
+
+  test("its permissions stay, a link stays a link, and nothing is left beside it", () => {
+    const folder = join(program.folder, "whole");
+    mkdirSync(folder);
+    const [old, link, dangling] = ["old.html", "link.html", "dangling.html"].map((name) =>
+      join(folder, name),
+    );
+    writeFileSync(old!, "old");
+    chmodSync(old!, 0o640);
+    symlinkSync("old.html", link!);
+    symlinkSync("new.html", dangling!);
+    expect(report(link!).code).toBe(1);
+    expect(lstatSync(link!).isSymbolicLink()).toBe(true);
+    expect(readFileSync(old!, "utf8")).toMatch(/^<!doctype html>/);
+    expect(statSync(old!).mode & 0o7777).toBe(0o640);
+    expect(report(dangling!).code).toBe(1);
+    expect(readFileSync(join(folder, "new.html"), "utf8")).toMatch(/^<!doctype html>/);
+    expect(readdirSync(folder).sort()).toEqual(["dangling.html", "link.html", "new.html", "old.html"]);
+  });
+
+  test("a device is written as it is, and one that is full leaves a sentence", () => {
+    expect(report("/dev/null")).toMatchObject({ code: 1, err: "" });
+    expect(report("/dev/full")).toMatchObject({
+      code: 2,
+      err: "fwcheck: /dev/full: no space left on its file system; what was there is left as it was\n",
+    });
+  });
 });
 
 test("no other command carries the page", () => {
