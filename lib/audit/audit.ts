@@ -80,7 +80,7 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
     } catch (error) {
       if (!(error instanceof BudgetExceeded)) throw error;
       inconclusive.push(
-        `IPv${ruleset.family}: ${error.message}, and nothing is said of this family: give it a greater --budget, or put long lists of addresses in the rules into ipsets`,
+        `IPv${ruleset.family}: ${error.message}, and nothing is said of this family: ${error.remedy}`,
       );
       return [];
     }

@@ -102,22 +102,19 @@ function jumped(rule: Rule, ruleset: Ruleset): Chain | undefined {
     : undefined;
 }
 
-/** The rules of a chain, and of those it calls, that drop. */
-function dropping(chain: Chain, ruleset: Ruleset, seen = new Set<Chain>()): Rule[] {
-  if (seen.has(chain)) return [];
-  seen.add(chain);
-  return chain.rules.flatMap((rule) => {
-    if (stops(rule)) return [rule];
-    const called = jumped(rule, ruleset);
-    return called === undefined ? [] : dropping(called, ruleset, seen);
-  });
-}
+/** The rules of a chain, and of those it leads to, that drop. */
+const dropping = (chain: Chain, ruleset: Ruleset): Rule[] =>
+  [...reached(chain, ruleset)].flatMap(({ rules }) => rules.filter(stops));
 
 /** The chains that a built-in chain of table filter leads to, itself included. */
 export function below(ruleset: Ruleset, start: string): Set<Chain> {
-  const found = new Set<Chain>();
   const first = chainOf(ruleset, "filter", start);
-  if (first !== undefined) found.add(first);
+  return first === undefined ? new Set() : reached(first, ruleset);
+}
+
+/** A chain of table filter, and the chains that it leads to. */
+function reached(first: Chain, ruleset: Ruleset): Set<Chain> {
+  const found = new Set([first]);
   for (const chain of found)
     for (const rule of chain.rules) {
       const called = jumped(rule, ruleset);

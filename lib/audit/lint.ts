@@ -167,7 +167,7 @@ function place(ruleset: Ruleset, say: Say): void {
     return;
   }
   for (const rule of forward.slice(0, at)) {
-    if (!accepts(rule, ruleset, new Set())) continue;
+    if (!accepts(rule, ruleset)) continue;
     const who = author(targetName(rule));
     say(
       "docker-user-not-first",
@@ -206,15 +206,18 @@ function banned(ruleset: Ruleset, published: ReadonlySet<number>, say: Say): voi
   }
 }
 
-/** Whether a rule, or a chain it jumps to, has an ACCEPT. */
-function accepts(rule: Rule, ruleset: Ruleset, seen: Set<string>): boolean {
-  if (targetName(rule) === "ACCEPT") return true;
-  const { target } = rule;
-  if ((target.kind !== "jump" && target.kind !== "goto") || seen.has(target.chain)) return false;
-  seen.add(target.chain);
-  return (
-    chainOf(ruleset, "filter", target.chain)?.rules.some((inner) => accepts(inner, ruleset, seen)) ?? false
-  );
+/** Whether a rule, or a chain that it leads to, has an ACCEPT. */
+function accepts(rule: Rule, ruleset: Ruleset): boolean {
+  const names = new Set<string>();
+  const isAccept = (each: Rule): boolean => {
+    const { target } = each;
+    if (target.kind === "jump" || target.kind === "goto") names.add(target.chain);
+    return targetName(each) === "ACCEPT";
+  };
+  if (isAccept(rule)) return true;
+  // The set grows while it is gone through: chains may be nested deeper than JavaScript's own stack.
+  for (const name of names) if (chainOf(ruleset, "filter", name)?.rules.some(isAccept) === true) return true;
+  return false;
 }
 
 /** The destination ports that a rule matches: first and last of each range. */

@@ -98,27 +98,47 @@ function reading(domain: Domain, ordinals: readonly number[], { bound }: Form): 
   };
 }
 
+/** What a chain does with one packet: how many rules it is held against, and whether it does not come back. */
+interface Count {
+  readonly passed: number;
+  readonly ends: boolean;
+}
+
 /** The rules that one packet is held against. */
 function count(program: Program, packet: Reading): number {
-  const run = ({ rules, classifier }: BoundChain): { passed: number; ends: boolean } => {
-    let called = 0;
-    for (let at = 0; ; at++) {
-      const found = classifier.next(packet, packet, at);
-      at = found >> 1;
-      const bound = rules[at];
-      if (bound === undefined) return { passed: rules.length + called, ends: false };
+  const start = program.chain("filter", "FORWARD");
+  if (start === undefined) return 0;
+  // Each chain is counted once, with a stack of our own: chains may call others often, and be nested deep.
+  const known = new Map<BoundChain, Count>();
+  const open = [{ chain: start, at: 0, called: 0 }];
+  const next = (frame: (typeof open)[number]): Count | BoundChain => {
+    const { rules, classifier } = frame.chain;
+    for (; ; frame.at++) {
+      const found = classifier.next(packet, packet, frame.at);
+      frame.at = found >> 1;
+      const bound = rules[frame.at];
+      if (bound === undefined) return { passed: rules.length + frame.called, ends: false };
       if ((found & 1) !== 0 && evaluate(bound.when, packet) !== true) continue;
       const { kind } = usual(bound.effect);
       if (kind === "note" || kind === "assign") continue;
-      const passed = at + 1 + called;
+      const passed = frame.at + 1 + frame.called;
       if (kind !== "jump" && kind !== "goto") return { passed, ends: kind !== "return" };
-      const inner = run(program.target(bound));
+      const to = program.target(bound);
+      const inner = known.get(to);
+      if (inner === undefined) return to;
       if (inner.ends || kind === "goto") return { passed: passed + inner.passed, ends: inner.ends };
-      called += inner.passed;
+      frame.called += inner.passed;
     }
   };
-  const chain = program.chain("filter", "FORWARD");
-  return chain === undefined ? 0 : run(chain).passed;
+  while (open.length > 0) {
+    const frame = open.at(-1)!;
+    const found = next(frame);
+    if ("passed" in found) {
+      known.set(frame.chain, found);
+      open.pop();
+    } else open.push({ chain: found, at: 0, called: 0 });
+  }
+  return known.get(start)!.passed;
 }
 
 /** One packet of a set. */

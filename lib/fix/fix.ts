@@ -175,10 +175,7 @@ function family(live: Ruleset, host: Host, options: FixOptions, translations: bo
     return repaired(live, host, options, translations);
   } catch (error) {
     if (!(error instanceof BudgetExceeded)) throw error;
-    return without(
-      live,
-      `IPv${live.family}: ${error.message}: no rules are printed for this family; put long lists of addresses in the rules into ipsets`,
-    );
+    return without(live, `IPv${live.family}: ${error.message}: no rules are printed for this family`);
   }
 }
 

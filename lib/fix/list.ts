@@ -9,9 +9,9 @@ import { fromContainers, fromOutside, type Host } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
 import { and, is, or } from "../packet/predicate.ts";
-import type { BoundChain } from "../path/program.ts";
+import { type BoundChain, MOST_NESTED } from "../path/program.ts";
 import { assigned } from "../reach/chain.ts";
-import { EMPTY, type Node, terminal } from "../reach/diagram.ts";
+import { BudgetExceeded, EMPTY, type Node, terminal } from "../reach/diagram.ts";
 import type { Reach } from "../reach/reach.ts";
 import type { SetState } from "../reach/state.ts";
 import type { Hook, Match, Rule, TableName } from "../rules/ruleset.ts";
@@ -218,9 +218,13 @@ function decided(diagrams: Diagrams, tagged: Node, lists: Steps): Node {
 export const endedBy = ({ does, set, inner }: Step): Node[] =>
   does === "note" ? [] : does === "ask" || does === "call" ? inner.flatMap(endedBy) : [set];
 
+/** A chain is read again for each rule that calls it; of more calls than this no list is made. */
+const MOST_VISITS = 20_000;
+
 /** Goes through chains with the packets of all ways at once: each packet carries the number of its way. */
 class Follower {
   private readonly diagrams: Diagrams;
+  private visits = 0;
 
   constructor(
     private readonly place: Place,
@@ -268,6 +272,9 @@ class Follower {
     by: readonly Rule[],
     lists: Steps = this.lists,
   ): SetState[] {
+    const name = `${chain.chain.table} ${chain.chain.name}`;
+    if (++this.visits > MOST_VISITS) throw new BudgetExceeded(MOST_VISITS, name, "calls of chains");
+    if (by.length > MOST_NESTED) throw new BudgetExceeded(MOST_NESTED, name, "levels of chains");
     let states = [...start];
     const back: SetState[] = [];
     for (const { rule, when, effect } of chain.rules) {

@@ -5,7 +5,7 @@ import { factsOf, type Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
 import { and, apart, is, leaves, opaque, or, type Predicate } from "../packet/predicate.ts";
-import { type Effect, forks, PREPARE, type Verdict } from "../rules/effect.ts";
+import { type Effect, ends, forks, PREPARE, type Verdict } from "../rules/effect.ts";
 import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
 import type { SetMatch } from "../rules/matches/set.ts";
@@ -90,6 +90,12 @@ const TRACKING_TARGETS = new Set([
   ...["CONNMARK", "CONNSECMARK", "SYNPROXY", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"],
 ]);
 
+/** nft refuses more than 16 levels of jumps (NFT_JUMP_STACK_SIZE); iptables-legacy has no limit. */
+export const MOST_NESTED = 256;
+
+/** Why the analysis of sets does not follow a chain that `isDeep`. */
+export const TOO_DEEP = `chains nested more than ${MOST_NESTED} deep that change packets are not followed`;
+
 const PROXY = new Set(["TPROXY"]);
 const MSS = new Set(["TCPMSS"]);
 /** What changes TCP's options. */
@@ -102,6 +108,8 @@ export class Program {
   readonly unfollowed: ReadonlyMap<string, string>;
   private readonly chains = new Map<Chain, BoundChain>();
   private readonly loops = new Map<TableName, ReadonlySet<Rule>>();
+  /** Levels of chains below each: 0 for a chain that calls none. */
+  private readonly levels = new Map<BoundChain, number>();
   private readonly stopsMade = new Map<Hook, readonly Stop[]>();
   private entriesMade: readonly Case<Entry>[] | undefined;
   private groupsMade: readonly Case<string | null>[] | undefined;
@@ -171,6 +179,46 @@ export class Program {
     const { table, target } = bound.rule;
     bound.to ??= this.chain(table, target.kind === "jump" || target.kind === "goto" ? target.chain : "")!;
     return bound.to;
+  }
+
+  /** The chains that the rules of a chain call. */
+  private *called({ rules }: BoundChain): Generator<BoundChain> {
+    for (const bound of rules)
+      for (const { kind } of ends(bound.effect))
+        if (kind === "jump" || kind === "goto") yield this.target(bound);
+  }
+
+  /** Some chains and all that they call, each behind those that it calls. */
+  calleesFirst(chains: Iterable<BoundChain>): BoundChain[] {
+    const order: BoundChain[] = [];
+    const entered = new Set<BoundChain>();
+    // An explicit stack: chains may be nested deeper than JavaScript's own.
+    const stack: { readonly chain: BoundChain; readonly called: Generator<BoundChain> }[] = [];
+    const enter = (chain: BoundChain): void => {
+      if (entered.has(chain)) return;
+      entered.add(chain);
+      stack.push({ chain, called: this.called(chain) });
+    };
+    for (const start of chains) {
+      enter(start);
+      while (stack.length > 0) {
+        const next = stack.at(-1)!.called.next();
+        if (next.done === true) order.push(stack.pop()!.chain);
+        else enter(next.value);
+      }
+    }
+    return order;
+  }
+
+  /** Whether a chain has too many levels of chains below it to be followed by recursion. */
+  isDeep(chain: BoundChain): boolean {
+    if (!this.levels.has(chain))
+      for (const each of this.calleesFirst([chain])) {
+        let levels = 0;
+        for (const callee of this.called(each)) levels = Math.max(levels, this.levels.get(callee)! + 1);
+        this.levels.set(each, levels);
+      }
+    return this.levels.get(chain)! > MOST_NESTED;
   }
 
   /** Where a hook stops a packet, in order: what the rules do not have is passed by, but for filter's, which are watched. */

@@ -6,7 +6,7 @@ import { CT, type Field, PREPARED } from "../packet/field.ts";
 import { ANY, and, is, not, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/case.ts";
 import { fixed, type Header } from "../path/nat.ts";
-import type { BoundChain, BoundRule, Program } from "../path/program.ts";
+import { type BoundChain, type BoundRule, type Program, TOO_DEEP } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import { type Change, changed, type Effect, ends, type Nat } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
@@ -70,12 +70,20 @@ class Outcomes {
   }
 }
 
+/** States of the same forms are joined where there are more than this. */
+const FEW_STATES = 8;
+
+/** A chain that parts packets into more states than this by what it writes onto them is not followed. */
+const MOST_STATES = 4096;
+
 const NOBODY: States = { set: EMPTY, forms: new Map() };
 
 export class Chains {
   private readonly outcomes = new Outcomes();
   private readonly diagrams = new Map<BoundChain, Node>();
   private readonly pureness = new Map<BoundChain, boolean>();
+  /** What chains that change packets made of states, by their set and forms: a chain is followed once for each. */
+  private readonly followed = new Map<BoundChain, Map<string, Part<States, Outcome | null>[]>>();
   private readonly cases = new WeakMap<readonly Case<unknown>[], Node>();
   /** What diagrams are to forms, by what the fields that they ask about have become. */
   private readonly substituted = new Map<Node, Map<string, Node>>();
@@ -113,7 +121,7 @@ export class Chains {
   /** Runs any chain on its own: `null` is what falls off its end. */
   chain(states: States, chain: BoundChain): Part<States, Outcome | null>[] {
     return within(nameOf(chain), () =>
-      this.pure(chain) ? this.decide(states, chain) : this.follow(states, chain),
+      this.pure(chain) ? this.decide(states, chain) : this.followOnce(states, chain),
     );
   }
 
@@ -296,14 +304,15 @@ export class Chains {
 
   /** From headers to outcomes; 0 is what falls off the end. Never called on a chain that leads back to itself. */
   private diagram(chain: BoundChain): Node {
-    let node = this.diagrams.get(chain);
-    if (node === undefined) {
-      node = within(nameOf(chain), () =>
-        this.domain.diagrams.overAll(chain.rules.map((rule) => this.rule(rule))),
-      );
-      this.diagrams.set(chain, node);
-    }
-    return node;
+    if (!this.diagrams.has(chain))
+      for (const each of this.program.calleesFirst([chain])) {
+        if (this.diagrams.has(each)) continue;
+        const node = within(nameOf(each), () =>
+          this.domain.diagrams.overAll(each.rules.map((rule) => this.rule(rule))),
+        );
+        this.diagrams.set(each, node);
+      }
+    return this.diagrams.get(chain)!;
   }
 
   private rule({ rule, when, effect }: Pick<BoundRule, "rule" | "when" | "effect">): Node {
@@ -345,22 +354,38 @@ export class Chains {
 
   /** Whether no rule of a chain, nor of those it calls, changes the packet. */
   private pure(chain: BoundChain): boolean {
-    let pure = this.pureness.get(chain);
-    if (pure === undefined) {
-      pure = chain.rules.every(({ rule, effect }) => {
-        for (const end of ends(effect)) {
-          if (end.kind === "assign") return false;
-          if (
-            (end.kind === "jump" || end.kind === "goto") &&
-            !this.pure(this.program.chain(rule.table, end.chain)!)
-          )
-            return false;
-        }
-        return true;
-      });
-      this.pureness.set(chain, pure);
-    }
-    return pure;
+    if (!this.pureness.has(chain))
+      for (const each of this.program.calleesFirst([chain]))
+        this.pureness.set(
+          each,
+          each.rules.every(({ rule, effect }) =>
+            [...ends(effect)].every(
+              (end) =>
+                end.kind !== "assign" &&
+                ((end.kind !== "jump" && end.kind !== "goto") ||
+                  this.pureness.get(this.program.chain(rule.table, end.chain)!)!),
+            ),
+          ),
+        );
+    return this.pureness.get(chain)!;
+  }
+
+  /** Chains that call the next one twice would otherwise be followed as often as there are ways through them. */
+  private followOnce(start: States, chain: BoundChain): Part<States, Outcome | null>[] {
+    if (chain.policy !== null) return this.follow(start, chain);
+    if (this.program.isDeep(chain))
+      return [
+        {
+          state: doubted(start, `${nameOf(chain)}: ${TOO_DEEP}`),
+          outcome: { kind: "undecided", why: TOO_DEEP },
+        },
+      ];
+    let known = this.followed.get(chain);
+    if (known === undefined) this.followed.set(chain, (known = new Map()));
+    const key = `${start.set}|${formsKey(start)}`;
+    let parts = known.get(key);
+    if (parts === undefined) known.set(key, (parts = this.follow(start, chain)));
+    return parts;
   }
 
   /** Rule by rule: each splits the states in what it matches and what goes on. */
@@ -376,10 +401,23 @@ export class Chains {
       ))
         if (matches === 0) on.push(here);
         else this.apply(effect, rule, here, on, out);
-      all = on;
+      all = on.length > FEW_STATES ? this.joined(on) : on;
+      if (all.length > MOST_STATES) throw new BudgetExceeded(MOST_STATES, nameOf(chain), "states");
     }
     for (const state of all) out.push({ state, outcome: null });
     return out;
+  }
+
+  /** States of the same forms as one. */
+  private joined(states: readonly States[]): States[] {
+    const byForms = new Map<string, States>();
+    for (const state of states) {
+      const key = formsKey(state);
+      const before = byForms.get(key);
+      const set = before === undefined ? state.set : this.domain.diagrams.over(before.set, state.set);
+      byForms.set(key, { set, forms: state.forms });
+    }
+    return [...byForms.values()];
   }
 
   /** Does to packets of a rule what it does: they go on behind it, or are out of the chain. */
@@ -426,6 +464,19 @@ const isHeader = (side: Nat["side"], { address, port }: Header): Predicate =>
   );
 
 const nameOf = ({ chain }: BoundChain): string => `${chain.table} ${chain.name}`;
+
+/** Forms as a text: equal texts are equal forms. */
+const formsKey = ({ forms }: States): string =>
+  JSON.stringify(
+    [...forms].map(([id, { bound, translated, asked, unsure }]) => [
+      id,
+      Object.entries(bound).sort(([a], [b]) => (a < b ? -1 : 1)),
+      translated.map(({ table, chain, index }) => [table, chain, index]),
+      asked,
+      unsure,
+    ]),
+    distinct,
+  );
 
 /** Works with a chain or a decision: should the diagrams outgrow their budget, it is named. */
 function within<T>(name: string, work: () => T): T {

@@ -15,28 +15,51 @@ export const EMPTY: Node = terminal(0);
 export const FULL: Node = terminal(1);
 
 /** The diagrams' nodes may have so many intervals in all, of some 20 bytes each: then the analysis stops and says so. */
-export const DEFAULT_BUDGET = 100_000_000;
+export const DEFAULT_BUDGET = 50_000_000;
+
+/** Operations recurse by level; more levels in one diagram could outgrow JavaScript's stack. */
+const MOST_LEVELS = 1000;
+
+/** The diagrams may visit so many intervals for each one of their budget: a bound on time that is the same everywhere. */
+const VISITS_PER_INTERVAL = 6;
 
 /** The diagrams outgrew their budget: no answer, and never a wrong one. */
 export class BudgetExceeded extends Error {
   /** Tells it from other errors. */
   override readonly name = "BudgetExceeded";
 
-  /** @param by who was being asked: a chain, as `filter FORWARD`, or the routing decision; `null` for all together */
+  /** @param by what was evaluated: a chain, as `filter FORWARD`, or the routing decision; `null` for all together */
   constructor(
-    /** How many intervals there may be. */
+    /** The limit, in units. */
     readonly budget: number,
-    /** Who was being asked, `null` for all together. */
+    /** What was evaluated, `null` for all together. */
     readonly by: string | null = null,
+    /** What is limited: `--budget` sets the limit of intervals and steps, the others are fixed. */
+    readonly unit:
+      | "intervals"
+      | "steps"
+      | "states"
+      | "calls of chains"
+      | "levels of chains"
+      | "unknown matches"
+      | "unknown matches at once"
+      | "values of marks" = "intervals",
   ) {
     super(
-      `the sets of packets that ${by ?? "all chains together"} can tell apart need more than ${budget} intervals`,
+      `the sets of packets that ${by ?? "all chains together"} can tell apart need more than ${budget} ${unit}`,
     );
   }
 
-  /** The same, with who was being asked where that was not known. */
+  /** The same, with what was evaluated where that was not known. */
   in(by: string): BudgetExceeded {
-    return this.by === null ? new BudgetExceeded(this.budget, by) : this;
+    return this.by === null ? new BudgetExceeded(this.budget, by, this.unit) : this;
+  }
+
+  /** What the user can do. */
+  get remedy(): string {
+    return this.unit === "intervals" || this.unit === "steps"
+      ? "give it a greater --budget, or put long lists of addresses in the rules into ipsets"
+      : "this limit is fixed; simulate and explain read such rules";
   }
 }
 
@@ -82,6 +105,8 @@ export class Diagrams {
   private readonly buffers: Room[] = [];
   private readonly rebuilding: Room[] = [];
   private rebuilt = 0;
+  /** Intervals visited so far. */
+  private visits = 0;
   private readonly joining: Room[] = [];
 
   /**
@@ -147,6 +172,13 @@ export class Diagrams {
       b = (b + 1) & mask;
     }
     return this.add(level, starts, kids, k, h, b);
+  }
+
+  /** Counts visits of intervals. @throws BudgetExceeded */
+  private spend(visits: number): void {
+    this.visits += visits;
+    const most = VISITS_PER_INTERVAL * this.budget;
+    if (this.visits > most) throw new BudgetExceeded(most, null, "steps");
   }
 
   private same(x: Node, starts: Int32Array, kids: Int32Array, k: number): boolean {
@@ -278,6 +310,7 @@ export class Diagrams {
     const slot = (h & ((1 << this.cacheBits) - 1)) * 3;
     const { cache } = this;
     if (cache[slot] === f && cache[slot + 1] === keyG) return cache[slot + 2]!;
+    if (depth > MOST_LEVELS) throw new BudgetExceeded(MOST_LEVELS, null, "unknown matches at once");
     const levelF = f < 0 ? 0xffff : this.level[f]!;
     const levelG = g < 0 ? 0xffff : this.level[g]!;
     const result =
@@ -295,6 +328,7 @@ export class Diagrams {
     const node = inF ? f : g;
     const k = this.size[node]!;
     const o = this.offset[node]!;
+    this.spend(k);
     const b = room(this.buffers, depth, k);
     for (let i = 0; i < k; i++) {
       const kid = this.pool[o + k + i]!;
@@ -312,6 +346,7 @@ export class Diagrams {
     const og = this.offset[g]!;
     const end = this.domains[level]!;
     const b = room(this.buffers, depth, kf + kg);
+    this.spend(kf + kg);
     let i = 0;
     let j = 0;
     let length = 0;
@@ -383,6 +418,7 @@ export class Diagrams {
   private rebuild(x: Node, child: (kid: Node) => Node): Node {
     const k = this.size[x]!;
     const o = this.offset[x]!;
+    this.spend(k);
     const b = room(this.rebuilding, this.rebuilt++, k);
     for (let i = 0; i < k; i++) {
       b.starts[i] = this.pool[o + i]!;
@@ -495,6 +531,7 @@ export class Diagrams {
       if (x >= 0) {
         if (this.stamps[x] === this.pass) continue;
         this.stamps[x] = this.pass;
+        this.spend(this.size[x]!);
         const first = this.offset[x]! + this.size[x]!;
         for (let i = first + this.size[x]! - 1; i >= first; i--) open.push(this.pool[i]!);
       }
@@ -553,6 +590,7 @@ export class Diagrams {
       }
     let total = 0;
     const from: number[] = [];
+    this.spend(places.size);
     for (let place = 0; place < ends.length; place++) {
       from.push(total);
       total += ends[place]!;

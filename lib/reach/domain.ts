@@ -13,7 +13,7 @@ import {
   successor,
 } from "../packet/field.ts";
 import { between, leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
-import { Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
+import { BudgetExceeded, Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import type { Same } from "./same.ts";
 
 /**
@@ -71,6 +71,9 @@ const TWINS: readonly (readonly Field[])[] = [
   ["proto", "ctproto"],
   ["in", "out", "physin", "physout"],
 ];
+
+/** More unknowns than this are not followed: each is a level of the diagrams, whose numbers have 16 bits. */
+const MOST_UNKNOWNS = 60_000;
 
 /** A mask with this many scattered bits makes more intervals than anybody wants. */
 const MOST_SCATTERED = 1 << 16;
@@ -134,7 +137,10 @@ export class Domain {
     this.unknownLevels = new Set(this.unknowns.values());
   }
 
-  /** The domain that can tell apart what these vocabularies tell apart. */
+  /**
+   * The domain that can tell apart what these vocabularies tell apart.
+   * @throws BudgetExceeded where they have too many unknowns
+   */
   static of(family: Family, vocabularies: readonly Vocabulary[], budget?: number): Domain {
     const cuts = new Map<Field, Set<Scalar>>();
     const unknowns = new Map<string, string>();
@@ -184,10 +190,14 @@ export class Domain {
       });
     }
     const heads = new Map<number, Variable[]>();
-    for (const [key, keys] of joined(unknowns.keys(), vocabularies)) {
-      const place = Math.max(...keys.map((k) => places.get(k) ?? LAST));
+    const groups = joined(unknowns.keys(), vocabularies);
+    if (groups.size > MOST_UNKNOWNS) throw new BudgetExceeded(MOST_UNKNOWNS, null, "unknown matches");
+    for (const [key, keys] of groups) {
+      const place = keys.reduce((most, k) => Math.max(most, places.get(k) ?? LAST), 0);
       const variable: Variable = { kind: "unknown", key, keys, why: unknowns.get(keys[0]!)! };
-      heads.set(place, [...(heads.get(place) ?? []), variable]);
+      const head = heads.get(place);
+      if (head === undefined) heads.set(place, [variable]);
+      else head.push(variable);
     }
     const variables: Variable[] = [];
     for (const [place, field] of LEVELS.entries()) {
@@ -472,7 +482,9 @@ function joined(keys: Iterable<string>, vocabularies: readonly Vocabulary[]): Ma
     const name = apart.has(key) ? undefined : names.get(key);
     const head = name === undefined ? key : (first.get(name) ?? key);
     if (name !== undefined) first.set(name, head);
-    out.set(head, [...(out.get(head) ?? []), key]);
+    const group = out.get(head);
+    if (group === undefined) out.set(head, [key]);
+    else group.push(key);
   }
   return out;
 }

@@ -77,7 +77,7 @@ function marksOf(program: Program): Map<Field, Set<number>> {
           const value = changed(old, change, other)!;
           if (into.has(value)) continue;
           // To follow some of them alone would be to say of the others what is not so.
-          if (into.size >= MOST_MARKS) throw new BudgetExceeded(MOST_MARKS, "the values of marks");
+          if (into.size >= MOST_MARKS) throw new BudgetExceeded(MOST_MARKS, null, "values of marks");
           into.add(value);
           grew = true;
         }

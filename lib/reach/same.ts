@@ -21,7 +21,7 @@ const PATHS: readonly (readonly Hook[])[] = [
   ["OUTPUT", "POSTROUTING", "PREROUTING", "INPUT"],
 ];
 
-/** More chains than this are not followed: every unknown is kept apart then. */
+/** More chains than this, and chains that are nested too deep, are not followed: every unknown is kept apart then. */
 const MOST_VISITS = 20_000;
 
 /** A rule that asks or changes a list of `recent`. */
@@ -108,7 +108,7 @@ class Lists {
   /** Goes through a chain with what may have written to lists before; what may have when the chain is left. */
   visit(chain: BoundChain, met: ReadonlySet<Listed>): ReadonlySet<Listed> {
     if (!this.touches(chain)) return met;
-    if (++this.visits > MOST_VISITS) {
+    if (++this.visits > MOST_VISITS || this.program.isDeep(chain)) {
       for (const { bound } of this.rules.values()) this.same.set(this.key(bound.rule), null);
       return met;
     }
@@ -152,19 +152,20 @@ class Lists {
   }
 
   private touches(chain: BoundChain): boolean {
-    let touches = this.touching.get(chain);
-    if (touches === undefined) {
-      touches = chain.rules.some(
-        ({ rule, effect }) =>
-          this.rules.has(rule) ||
-          [...ends(effect)].some(
-            (end) =>
-              (end.kind === "jump" || end.kind === "goto") &&
-              this.touches(this.program.chain(rule.table, end.chain)!),
+    if (!this.touching.has(chain))
+      for (const each of this.program.calleesFirst([chain]))
+        this.touching.set(
+          each,
+          each.rules.some(
+            ({ rule, effect }) =>
+              this.rules.has(rule) ||
+              [...ends(effect)].some(
+                (end) =>
+                  (end.kind === "jump" || end.kind === "goto") &&
+                  this.touching.get(this.program.chain(rule.table, end.chain)!)!,
+              ),
           ),
-      );
-      this.touching.set(chain, touches);
-    }
-    return touches;
+        );
+    return this.touching.get(chain)!;
   }
 }

@@ -87,7 +87,7 @@ class Search {
     for (const { rules } of chains)
       for (const { effect } of rules)
         for (const end of ends(effect)) if (end.kind === "assign") this.free.add(end.field);
-    const order = called(chains, program);
+    const order = program.calleesFirst(chains);
     for (const chain of order) this.decisions.set(chain, this.decide(chain));
     for (const chain of chains)
       if ((BUILT_IN[table] as readonly string[]).includes(chain.chain.name)) this.sent.set(chain, [FULL]);
@@ -245,25 +245,3 @@ function decisionOf({ effect }: BoundRule): "decides" | "return" | "jump" | "got
 }
 
 const calls = (bound: BoundRule): boolean => ["jump", "goto"].includes(decisionOf(bound));
-
-/** Chains in an order in which each stands behind those that it calls. */
-function called(chains: readonly BoundChain[], program: Program): BoundChain[] {
-  const order: BoundChain[] = [];
-  const seen = new Set<BoundChain>();
-  // An explicit stack: chains may be nested deeper than JavaScript's own.
-  for (const start of chains) {
-    const stack = seen.has(start) ? [] : [{ chain: start, next: 0 }];
-    seen.add(start);
-    while (stack.length > 0) {
-      const top = stack.at(-1)!;
-      const bound = top.chain.rules[top.next++];
-      if (bound === undefined) order.push(stack.pop()!.chain);
-      else if (calls(bound)) {
-        const to = program.target(bound);
-        if (!seen.has(to)) stack.push({ chain: to, next: 0 });
-        seen.add(to);
-      }
-    }
-  }
-  return order;
-}

@@ -96,6 +96,9 @@ function counted({ counters }: RuleExplained): string {
   return ` (${counters.packets.toLocaleString("en")} packet${counters.packets === 1 ? "" : "s"} so far)`;
 }
 
+/** Chains that are nested deeper than this stand below each other. */
+const MOST_INDENTED = 16;
+
 /** Every chain with a line about it, under the chain that calls it first. */
 export function chainsText(explanation: Explanation, options: ExplainTextOptions = {}): string {
   const on = page(options);
@@ -106,14 +109,20 @@ export function chainsText(explanation: Explanation, options: ExplainTextOptions
     for (const table of [...new Set(mine.map((c) => c.table))]) {
       const chains = mine.filter((c) => c.table === table);
       out.push(style.bold(`${table}, IPv${family}`));
+      const byName = new Map(chains.map((chain) => [chain.chain, chain]));
       const shown = new Set<ChainExplained>();
-      const show = (chain: ChainExplained, depth: number): void => {
-        if (shown.has(chain)) return;
-        shown.add(chain);
-        out.push(...mapLines(chain, depth, on));
-        for (const call of chain.calls) {
-          const called = chains.find((c) => c.chain === call);
-          if (called !== undefined) show(called, depth + 1);
+      const show = (first: ChainExplained, level: number): void => {
+        // An explicit stack: chains may be nested deeper than JavaScript's own.
+        const open = [{ chain: first, depth: level }];
+        for (let next = open.pop(); next !== undefined; next = open.pop()) {
+          const { chain, depth } = next;
+          if (shown.has(chain)) continue;
+          shown.add(chain);
+          out.push(...mapLines(chain, Math.min(depth, MOST_INDENTED), on));
+          for (const call of chain.calls.toReversed()) {
+            const called = byName.get(call);
+            if (called !== undefined) open.push({ chain: called, depth: depth + 1 });
+          }
         }
       };
       for (const chain of chains) if (chain.policy !== null) show(chain, 1);

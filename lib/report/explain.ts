@@ -195,6 +195,7 @@ class Teller {
   private readonly remarks = new Map<string, string[]>();
   private readonly endless = new Map<Chain, boolean>();
   private readonly calls = new Map<TableName, Map<string, Rule[]>>();
+  private readonly hooks = new Map<TableName, Map<string, Hook[]>>();
   private readonly dead = new Map<TableName, ReadonlyMap<Rule, Shadow>>();
 
   constructor(private readonly program: Program) {
@@ -419,32 +420,28 @@ class Teller {
   /** Whether no packet comes past a rule. */
   private takesAll({ effect, rule, when }: BoundRule): boolean {
     if (when.kind !== "any") return false;
-    if (effect.kind === "jump") {
-      const to = chainOf(this.ruleset, rule.table, effect.chain);
-      return to !== undefined && this.decides(to);
-    }
+    if (effect.kind === "jump") return this.decides(chainOf(this.ruleset, rule.table, effect.chain)!);
     return ["verdict", "return", "goto", "nat"].includes(effect.kind);
   }
 
   /** Whether no packet comes back out of a chain. */
   private decides(chain: Chain): boolean {
-    let known = this.endless.get(chain);
-    if (known !== undefined) return known;
-    this.endless.set(chain, false); // A loop decides nothing.
-    known = false;
-    for (const bound of this.program.chain(chain.table, chain.name)!.rules) {
-      const { effect } = bound;
-      const to = effect.kind === "goto" ? chainOf(this.ruleset, chain.table, effect.chain) : undefined;
-      const leaks =
-        effect.kind === "return" || (effect.kind === "goto" && (to === undefined || !this.decides(to)));
-      if (leaks) break;
-      if (this.takesAll(bound)) {
-        known = true;
-        break;
+    if (!this.endless.has(chain))
+      for (const { chain: each, rules } of this.program.calleesFirst([
+        this.program.chain(chain.table, chain.name)!,
+      ])) {
+        const leaks = ({ effect }: BoundRule): boolean =>
+          effect.kind === "return" ||
+          (effect.kind === "goto" && !this.endless.get(this.called(each, effect))!);
+        const end = rules.find((bound) => leaks(bound) || this.takesAll(bound));
+        this.endless.set(each, end !== undefined && !leaks(end));
       }
-    }
-    this.endless.set(chain, known);
-    return known;
+    return this.endless.get(chain)!;
+  }
+
+  /** The chain that a rule of another leads to. */
+  private called({ table }: Chain, { chain }: { readonly chain: string }): Chain {
+    return chainOf(this.ruleset, table, chain)!;
   }
 
   /** The rules that jump or go to a chain. */
@@ -465,15 +462,23 @@ class Teller {
   }
 
   /** The hooks from which a chain is reached. */
-  private hooksOf(chain: Chain): Hook[] {
-    const seen = new Set<Chain>([chain]);
-    for (const each of seen)
-      for (const call of this.callers(each)) {
-        const caller = chainOf(this.ruleset, call.table, call.chain);
-        if (caller !== undefined) seen.add(caller);
+  private hooksOf(chain: Chain): readonly Hook[] {
+    let hooks = this.hooks.get(chain.table);
+    if (hooks === undefined) {
+      this.hooks.set(chain.table, (hooks = new Map<string, Hook[]>()));
+      for (const hook of HOOKS.filter((each) => BUILT_IN[chain.table].includes(each))) {
+        const names = new Set<string>([hook]);
+        // The set grows while it is gone through.
+        for (const name of names) {
+          const known = hooks.get(name);
+          if (known === undefined) hooks.set(name, [hook]);
+          else known.push(hook);
+          for (const { target } of chainOf(this.ruleset, chain.table, name)?.rules ?? [])
+            if (target.kind === "jump" || target.kind === "goto") names.add(target.chain);
+        }
       }
-    const names = new Set([...seen].map((c) => c.name));
-    return HOOKS.filter((hook) => BUILT_IN[chain.table].includes(hook) && names.has(hook));
+    }
+    return hooks.get(chain.name) ?? [];
   }
 
   private place(chain: Chain, hooks: readonly Hook[]): string[] {

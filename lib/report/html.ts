@@ -37,8 +37,7 @@ export interface Contents {
   readonly rulesets: readonly Ruleset[];
   readonly host: Host;
   readonly audit: Audit;
-  /** The fix, or why there is none. */
-  readonly fix: Fix | string;
+  readonly fix: Fix;
   /** What the host is called. */
   readonly title: string;
   /** When and by what it was made, in a few words. */
@@ -119,11 +118,9 @@ function summaryPart({ audit, fix, unread }: Contents): Markup {
   const tile = (n: number, word: string, href: string, kind = ""): Markup =>
     markup`<li class="${n > 0 ? kind : ""}"><a class="tile" href="#${href}"><strong>${n}</strong> ${word}</a></li>`;
   const next =
-    typeof fix === "string"
-      ? null
-      : fix.holds && fix.rules4.length + fix.rules6.length > 0
-        ? markup`<p><a href="#fix">The fix</a> closes ${fix.proof.remaining.length === 0 ? "all of them" : `${fix.proof.closed.length} of them`}, proven over all packets.</p>`
-        : null;
+    fix.holds && fix.rules4.length + fix.rules6.length > 0
+      ? markup`<p><a href="#fix">The fix</a> closes ${fix.proof.remaining.length === 0 ? "all of them" : `${fix.proof.closed.length} of them`}, proven over all packets.</p>`
+      : null;
   return markup`<section id="summary" class="part summary ${mood}" aria-labelledby="summary-heading">
     <h2 id="summary-heading">${sentence.replace(/\.?$/, ".")}</h2>
     ${open && mood === "bad" ? markup`<p>Not everything could be settled: <a href="#more">what is not</a>.</p>` : null}
@@ -219,8 +216,7 @@ const assumed = (words: readonly string[]): ReadonlyMap<string, boolean> =>
 function findingsPart(contents: Contents): Markup {
   const { audit, fix } = contents;
   const groups = grouped(audit.findings);
-  const fixed =
-    typeof fix === "string" || !fix.holds ? null : readRuleset([{ name: "fixed", text: fix.saved }]).rulesets;
+  const fixed = !fix.holds ? null : readRuleset([{ name: "fixed", text: fix.saved }]).rulesets;
   let number = 0;
   const articles = groups.map((group, i) => {
     const first = number + 1;
@@ -306,7 +302,7 @@ function closedPart(
   { fix, host }: Contents,
   fixed: readonly Ruleset[] | null,
 ): Markup | null {
-  if (typeof fix === "string" || fixed === null) return null;
+  if (fixed === null) return null;
   const closed = group.filter((f) => fix.proof.closed.includes(f.id));
   const failed = group.flatMap((f) => fix.failed.filter((text) => text.startsWith(`${f.id}: `)));
   if (closed.length === 0)
@@ -324,7 +320,6 @@ function closedPart(
 }
 
 function fixPart({ fix, audit }: Contents): Markup | null {
-  if (typeof fix === "string") return section("fix", "The fix", markup`<p class="none">${fix}</p>`);
   const rules = fix.rules4.length + fix.rules6.length > 0;
   if (!rules && audit.findings.length === 0) return null;
   const { changed } = fix.proof;

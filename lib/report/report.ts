@@ -6,7 +6,6 @@ import { type Fix, fix } from "../fix/fix.ts";
 import type { Host } from "../host/host.ts";
 import type { HostSources } from "../host/read.ts";
 import { networkPart } from "../host/sources/docker.ts";
-import { BudgetExceeded } from "../reach/diagram.ts";
 import { readRuleset } from "../rules/load.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { body, outcome } from "./html.ts";
@@ -63,7 +62,7 @@ export async function report(
   const content = body({
     ...{ rulesets, host, title },
     audit: audited,
-    fix: options.fix ?? fixOf(rulesets, host, texts),
+    fix: options.fix ?? fix(rulesets, host, texts === undefined ? {} : { inputs: texts.rules }),
     made: made.join(", "),
     live: texts !== undefined,
     unread,
@@ -101,16 +100,6 @@ const unreadIn = (texts: Texts | undefined): string[] =>
           ({ source, line, message, found }) =>
             `${source}:${line}: ${message}${found === "" ? "" : `: ${found}`}`,
         );
-
-/** The fix, or why there is none. */
-function fixOf(rulesets: readonly Ruleset[], host: Host, texts: Texts | undefined): Fix | string {
-  try {
-    return fix(rulesets, host, texts === undefined ? {} : { inputs: texts.rules });
-  } catch (error) {
-    if (!(error instanceof BudgetExceeded)) throw error;
-    return `The host is too large to prove a fix here: ${error.message}.`;
-  }
-}
 
 /** What of the texts goes into a file that is handed on: all that is read, and nothing else of Docker's and the system's. */
 const shareable = ({ rules, host }: Texts): Texts => ({

@@ -116,6 +116,9 @@ function codeOf(effect: Effect): number {
   }
 }
 
+/** A packet that meets more rules than this in one hook is simulated by itself, where its work is bounded. */
+const MOST_STEPS = 1 << 16;
+
 /** A chain, as packets in columns run through it. */
 interface Chain {
   readonly bound: BoundChain;
@@ -257,8 +260,8 @@ class BatchEngine implements Engine<Selection> {
     let depth = 0;
     let chain = top;
     let next = 0;
-    for (let at = first; ; at = this.lookup.search(chain.asked, next)) {
-      if (at < 0) return OTHER;
+    for (let at = first, steps = 0; ; at = this.lookup.search(chain.asked, next), steps++) {
+      if (at < 0 || steps > MOST_STEPS) return OTHER;
       let code = chain.codes[at]!;
       let effect: Effect | null = null;
       if (code === FORK) {

@@ -21,8 +21,44 @@ interface Frame {
   readonly below: Frame | null;
 }
 
-/** More branches than this and the simulation gives up on the packet. */
+/** A packet that goes more ways than this in one chain is undecided. */
 const MOST_BRANCHES = 256;
+/** A packet that goes more ways than this in all chains together is undecided. */
+const MOST_WAYS = 4096;
+/** A packet that meets more rules and ends of chains than this, on all its ways together, is undecided. */
+const MOST_STEPS = 1 << 21;
+/** A packet that is held against more rules than this is undecided; some 0.2 s. */
+const MOST_RULES = 1 << 26;
+
+/** The work that one packet has cost so far. */
+export class Effort {
+  private ways = 0;
+  private steps = 0;
+  private rules = 0;
+
+  /** Counts a way that the packet may go besides. */
+  branch(): void {
+    this.ways++;
+  }
+
+  /** Counts a step, and the rules that were passed to find it. */
+  step(passed: number): void {
+    this.steps++;
+    this.rules += passed;
+  }
+
+  /** Why the packet is not followed any further, `null` while it is. */
+  get exceeded(): string | null {
+    if (this.ways > MOST_WAYS) return TOO_MANY;
+    if (this.steps > MOST_STEPS)
+      return `the packet meets more than ${MOST_STEPS} rules and ends of chains, which are not followed`;
+    return this.rules > MOST_RULES
+      ? `the packet is held against more than ${MOST_RULES} rules, which are not followed`
+      : null;
+  }
+}
+
+const TOO_MANY = "too many unknown matches to follow every branch";
 
 /** Whether an unknown is a `limit`, which is taken to match, as within its burst. */
 export const isWithinBurst = (key: string): boolean => key.startsWith("limit@");
@@ -33,6 +69,7 @@ export function runChain(
   program: Program,
   table: TableName,
   name: string,
+  effort: Effort,
 ): Part<PacketState, Result>[] {
   const chain = program.chain(table, name);
   if (chain === undefined) return [{ state: start, outcome: "accept" }];
@@ -42,14 +79,7 @@ export function runChain(
   ];
   while (open.length > 0) {
     const { state, frame } = open.pop()!;
-    if (out.length + open.length > MOST_BRANCHES) {
-      out.push({
-        state: state.assume("too many unknown matches to follow every branch"),
-        outcome: "undecided",
-      });
-      continue;
-    }
-    run(state, frame, program, out, open);
+    run(state, frame, program, out, open, effort);
   }
   return out;
 }
@@ -60,6 +90,7 @@ function run(
   program: Program,
   out: Part<PacketState, Result>[],
   open: { state: PacketState; frame: Frame }[],
+  effort: Effort,
 ): void {
   let state = from;
   let { trail } = from;
@@ -68,8 +99,15 @@ function run(
   let why: string | undefined;
   while (outcome === undefined) {
     const { chain, rules, classifier } = frame.chain;
+    const { exceeded } = effort;
+    if (exceeded !== null) {
+      state = state.assume(exceeded);
+      outcome = "undecided";
+      break;
+    }
     const found = classifier.next(state, state, frame.next);
     const bound = rules[found >> 1];
+    effort.step((found >> 1) - frame.next);
     if (bound === undefined) {
       trail = { last: frame.chain.end, before: trail };
       if (frame.below !== null) frame = frame.below;
@@ -94,8 +132,12 @@ function run(
         state = state
           .settle(matches.key, true)
           .assume(`${place}: limit is taken to match, as within its burst`);
-      else {
+      else if (out.length + open.length >= MOST_BRANCHES) {
+        state = state.assume(TOO_MANY);
+        outcome = "undecided";
+      } else {
         const at = { table: chain.table, chain: chain.name, rule: bound.rule.index };
+        effort.branch();
         open.push({ state: state.walked(trail).suppose({ ...matches, truth: false, at }), frame });
         state = state.suppose({ ...matches, truth: true, at });
       }

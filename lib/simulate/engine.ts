@@ -9,7 +9,7 @@ import type { Program } from "../path/program.ts";
 import { GROUPS } from "../path/route.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { Hook, TableName } from "../rules/ruleset.ts";
-import { runChain } from "./chain.ts";
+import { Effort, runChain } from "./chain.ts";
 import {
   type Connection,
   type Connections,
@@ -25,7 +25,9 @@ import { Translator } from "./translate.ts";
 
 export class PacketEngine implements Engine<PacketState> {
   private readonly translator: Translator;
+  private readonly effort = new Effort();
 
+  /** An engine for one packet: its work is bounded. */
   constructor(
     private readonly program: Program,
     host: Host,
@@ -35,7 +37,7 @@ export class PacketEngine implements Engine<PacketState> {
   }
 
   table(state: PacketState, table: TableName, hook: Hook): Part<PacketState, Decision>[] {
-    return runChain(state, this.program, table, hook).map(({ state: after, outcome, why }) => ({
+    return runChain(state, this.program, table, hook, this.effort).map(({ state: after, outcome, why }) => ({
       state: after,
       outcome: typeof outcome === "string" ? outcome : "accept",
       why,
@@ -169,7 +171,7 @@ export class PacketEngine implements Engine<PacketState> {
       }
       return [{ state: this.translator.translated(state, connection, side), outcome: "accept" }];
     }
-    return runChain(state, this.program, "nat", hook).flatMap(
+    return runChain(state, this.program, "nat", hook, this.effort).flatMap(
       ({ state: after, outcome, why }): Part<PacketState, Decision>[] => {
         const now = after.connection ?? connection;
         const asked = withStatus(now, now.status | done);

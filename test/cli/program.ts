@@ -29,6 +29,7 @@ export class Program {
     const { input = "", cwd, env = {}, uid } = options;
     const run = spawnSync(process.execPath, [join(this.folder, "cli/main.js"), ...args], {
       encoding: "utf8",
+      maxBuffer: Number.POSITIVE_INFINITY,
       input,
       cwd,
       uid,

@@ -115,11 +115,7 @@ export class Ipsets {
    */
   member(name: string, sides: readonly Side[], family: Family): Predicate | undefined {
     const key = `${family} ${sides.join(",")} ${name}`;
-    if (!this.predicates.has(key)) {
-      // A list that holds itself does not exist; this keeps a forged one from running on.
-      this.predicates.set(key, undefined);
-      this.predicates.set(key, this.ask(name, sides, family));
-    }
+    if (!this.predicates.has(key)) this.predicates.set(key, this.ask(name, sides, family));
     return this.predicates.get(key);
   }
 
@@ -135,7 +131,10 @@ export class Ipsets {
     if (sides.length < set.dimensions.length) return NEVER;
     if (set.family !== null && set.family !== family) return NEVER;
     if (set.type === "list:set") {
-      const members = set.elements.map((e) => this.member(e.member, sides, family));
+      // The kernel refuses a list in a list (IPSET_ERR_LOOP): what such a text means is not known.
+      const members = set.elements.map(({ member }) =>
+        this.sets.get(member)?.type === "list:set" ? undefined : this.member(member, sides, family),
+      );
       return members.includes(undefined) ? undefined : or(...(members as Predicate[]));
     }
     return membership(set, sides, family);
