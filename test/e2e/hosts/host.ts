@@ -55,6 +55,8 @@ export interface HostRecord {
   readonly pod?: readonly string[];
   /** Containers whose packets do not pass the host. */
   readonly quietly?: readonly string[];
+  /** What containers connect to, where not all of the usual servers are there. */
+  readonly servers?: readonly string[];
   /** More that containers connect to: `web 203.0.113.1 8080/tcp`. */
   readonly reach?: readonly string[];
   /** Containers came back in `after`, so that their programs have to start again. */
@@ -286,9 +288,9 @@ export class LabHost {
     const usual = this.record.run
       .filter(([name, , ...ports]) => ports.length > 0 && this.record.quietly?.includes(name) !== true)
       .flatMap(([name]) =>
-        SERVERS.filter((dst) => familyOf(dst) === 4 || six.has(name)).flatMap((dst) =>
-          SERVED.map((port) => sent(name, dst, port)),
-        ),
+        (this.record.servers ?? SERVERS)
+          .filter((dst) => familyOf(dst) === 4 || six.has(name))
+          .flatMap((dst) => SERVED.map((port) => sent(name, dst, port))),
       );
     return [...usual, ...more];
   }
@@ -335,4 +337,4 @@ function sent(from: string, dst: string, port: string): Extract<Connection, { ki
 const place = (c: Connection): string =>
   c.kind === "egress"
     ? `${c.dst} ${c.proto}/${c.dport}`
-    : `${c.packet.src} ${c.packet.dst} ${c.packet.proto}/${c.packet.dport}`;
+    : `${c.packet.src} ${c.packet.dst} ${c.packet.dport}/${c.packet.proto}`;

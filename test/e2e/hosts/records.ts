@@ -512,6 +512,7 @@ ip -n "$LAN" addr flush dev eth0 scope global
 ip -n "$LAN" addr add 172.17.0.99/16 dev eth0`,
     inputs: { lan: "docker0" },
     sources: { lan: "172.17.0.99" },
+    servers: ["203.0.113.2"],
     families: [4],
   },
   {

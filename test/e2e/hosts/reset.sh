@@ -36,6 +36,7 @@ ALT
   ip -n "$FW" route add default via 203.0.113.2
   ip -n "$LAN" route add default via 2001:db8:99::1
   ip netns exec "$FW" sysctl -qw net.ipv4.ip_forward=0
+  echo "$*" >"$E2E/flags"
   DOCKER_FLAGS="$*" docker_up || return 1
   cp "$HOSTS_IMAGE" "$E2E/img.tar"
   d import -c 'CMD ["/bin/sleep","3600"]' "$E2E/img.tar" bb:1 >/dev/null || return 1
@@ -87,7 +88,7 @@ settle() { # the host as `start` left it
   c=$(d ps -aq)
   # shellcheck disable=SC2086
   [ -z "$c" ] || d rm -f $c >/dev/null
-  for n in $(d network ls -f type=custom -q); do d network rm "$n" >/dev/null; done
+  d network prune -f >/dev/null
   for n in "$VPN" "$POD"; do ip netns del "$n" 2>/dev/null; done
   for l in $(ip -n "$FW" -o link | sed -E 's/^[0-9]+: ([^:@]+).*/\1/'); do
     case $l in lo | eth0 | eth1 | docker0) ;; *) ip -n "$FW" link del "$l" 2>/dev/null ;; esac

@@ -57,12 +57,20 @@ const rules = (): string =>
     .replace(/^#.*\n/gm, "")
     .replace(/\[\d+:\d+\]/g, "");
 
+let script: string | undefined;
+
+/** The script that `fwcheck collect` prints. */
+const collector = (): string => {
+  script ??= fwcheck("collect").out;
+  return script;
+};
+
 /** Builds one host and judges every answer and the fix. */
 function work(record: HostRecord, { name, backend }: Job): Omit<Done, "seconds"> {
   const path = join(FOLDER, `${name}.snap`);
   const host = new LabHost(record);
   const lines = host.build();
-  const collected = attempt('h env DOCKER_HOST="unix://$SOCK" sh', fwcheck("collect").out);
+  const collected = attempt('h env DOCKER_HOST="unix://$SOCK" sh', collector());
   writeFileSync(path, collected.out);
   if (process.env.HOSTS_KEEP !== undefined) keep(process.env.HOSTS_KEEP, `${name}-${backend}`, path, lines);
   const judgement = judge(path, lines, (args, input = "") => piped(args, input));
