@@ -1,5 +1,5 @@
 /** Evaluates the words of a finding on one packet: the JSON of an audit describes sets, a test needs membership. */
-import type { Family, Finding } from "fwcheck";
+import type { Exposure, Family, Finding } from "fwcheck";
 import { parseAddress, parsePrefix, prefixRange, within } from "../../lib/packet/address.ts";
 
 export const familyOf = (address: string): Family => (address.includes(":") ? 6 : 4);
@@ -80,13 +80,9 @@ export interface Tried {
   readonly bridges: readonly string[];
 }
 
-/** Whether the set of packets that a finding describes contains a packet; `undefined` where the JSON does not say. */
-export function covers(finding: Finding, { kind, packet, ends, bridges }: Tried): Truth {
-  if (finding.kind === "ineffective-allow") return false;
-  if ((kind === "egress") !== (finding.kind === "egress-bypass")) return false;
-  if (finding.family !== familyOf(packet.dst)) return false;
-  const who = either(
-    finding.by.map(({ in: inputs, from, to }) =>
+const whoHolds = (by: Finding["by"], packet: Sent): Truth =>
+  either(
+    by.map(({ in: inputs, from, to }) =>
       both([
         inputs.includes(packet.in),
         placeHolds(from, packet.src),
@@ -94,6 +90,20 @@ export function covers(finding: Finding, { kind, packet, ends, bridges }: Tried)
       ]),
     ),
   );
+
+/** Whether a row of the exposure table contains a packet. */
+export function exposes({ family, proto, listen, by }: Exposure, { kind, packet }: Tried): Truth {
+  if (kind === "egress" || family !== familyOf(packet.dst) || proto !== packet.proto) return false;
+  if (listen.port !== packet.dport || (listen.address ?? packet.dst) !== packet.dst) return false;
+  return whoHolds(by, packet);
+}
+
+/** Whether the set of packets that a finding describes contains a packet; `undefined` where the JSON does not say. */
+export function covers(finding: Finding, { kind, packet, ends, bridges }: Tried): Truth {
+  if (finding.kind === "ineffective-allow") return false;
+  if ((kind === "egress") !== (finding.kind === "egress-bypass")) return false;
+  if (finding.family !== familyOf(packet.dst)) return false;
+  const who = whoHolds(finding.by, packet);
   const { listen, container, what } = finding;
   if (kind === "egress") {
     const cut = what?.lastIndexOf(" to ") ?? -1;

@@ -22,7 +22,7 @@ import {
   Simulator,
 } from "fwcheck";
 import { parseAddress, prefixRange, printAddress, within } from "../../lib/packet/address.ts";
-import { covers, familyOf, type Sent, type Tried } from "./covers.ts";
+import { covers, exposes, familyOf, type Sent, type Tried } from "./covers.ts";
 
 export type Real = "open" | "refused" | "closed";
 
@@ -195,6 +195,11 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
         wrong.push(`${name}: real open, wanted ${line.wanted}: no finding, nothing inconclusive`);
       }
     }
+    const rows = report.exposures.map((exposure) => exposes(exposure, tried));
+    const known = line.kind === "published" && line.container !== undefined;
+    if (line.kind === "published" && known && line.real === "open" && rows.every((holds) => holds === false))
+      if (covering[i]!.length === 0)
+        wrong.push(`${name}: real open, and no row of the exposure table says so`);
     // `everyone` is every source that the kernel lets in; a route check comes before any rule (rp_filter).
     const outside = answers[i]!.verdict === "drop" && answers[i]!.reason !== undefined;
     const contradicts = (finding: Finding): boolean =>

@@ -3,7 +3,8 @@
  * answers of fwcheck are compared with what they reached. The fix is then applied, every connection is tried again, and
  * after the undo the rules are what they were.
  *
- * HOSTS_ONLY=NAME (a regular expression) for some, HOSTS_BACKEND=nft or legacy for one, HOSTS_WORKERS=1 for one at a time,
+ * HOSTS_ONLY=NAME (a regular expression) for some, HOSTS_BACKEND=nft or legacy for one, HOSTS_WORKERS=1 for one at a time (4, since
+ * most of the time is spent on waiting for connections that time out),
  * HOSTS_KEEP=FOLDER for snapshots and truths, E2E_ROOTFS=FOLDER for the Docker of another Debian (../root.sh).
  */
 import { type ChildProcess, fork, spawnSync } from "node:child_process";
@@ -187,7 +188,7 @@ async function main(): Promise<void> {
     });
   const total = jobs.length;
   await Promise.all(
-    Array.from({ length: Math.min(Number(process.env.HOSTS_WORKERS ?? 2), total) }, (_, n) => {
+    Array.from({ length: Math.min(Number(process.env.HOSTS_WORKERS ?? 4), total) }, (_, n) => {
       const folder = join(FOLDER, `w${n}`);
       mkdirSync(folder);
       return new Promise<void>((resolve) => {
