@@ -109,7 +109,7 @@ function read(out: string): Audit | null {
 }
 
 /** One line on what an audit found. */
-function summary({ exposures, findings, inconclusive }: Audit): string {
+function summary({ exposures, findings, inconclusive, looked }: Audit): string {
   const { red, yellow, green } = style();
   const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
   const kinds = [...new Set(findings.map((f) => f.kind))].map(
@@ -123,7 +123,7 @@ function summary({ exposures, findings, inconclusive }: Audit): string {
         : "no findings so far"
       : red(`${count(findings.length, "finding")} (${kinds.join(", ")})`),
     ...(unexpected > 0 ? [red(count(unexpected, "unexpected exposure"))] : []),
-    count(exposures.length, "exposure"),
+    looked.engines.length === 0 ? "no container engine" : count(exposures.length, "exposure"),
     ...(inconclusive.length > 0 ? [yellow(`${inconclusive.length} not settled`)] : []),
   ];
   return parts.join(", ");

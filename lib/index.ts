@@ -17,6 +17,7 @@ export type {
 } from "./audit/finding.ts";
 export type { Lint, LintKind } from "./audit/lint.ts";
 export type { Listening, Open } from "./audit/listening.ts";
+export type { Looked, LookedFamily } from "./audit/looked.ts";
 export type { RuleNote } from "./audit/note.ts";
 export type { Who } from "./audit/words.ts";
 export type { Cost, Passed } from "./fix/cost.ts";

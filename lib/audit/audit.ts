@@ -15,6 +15,7 @@ import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
 import { type Listening, unaudited } from "./listening.ts";
+import { type Looked, lookedAt, lookedRemarks, unauditedEngines } from "./looked.ts";
 import { ownerRules } from "./owner-rules.ts";
 import { type AuditOptions, Question } from "./question.ts";
 import { hostNetwork, remarks } from "./remarks.ts";
@@ -24,6 +25,8 @@ export type { AuditOptions } from "./question.ts";
 
 /** What an audit found; the contract's JSON. */
 export interface Audit {
+  /** What it looked at: rules, container engines, ports. */
+  readonly looked: Looked;
   /** What of the host was not given but inferred, a sentence each. */
   readonly inferred: readonly string[];
   /** What is reachable from outside, whether it should be or not. */
@@ -85,17 +88,20 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
       return [];
     }
   });
-  const linted = rulesets.map((ruleset) => {
-    const program = Program.of(ruleset, host);
+  const programs = rulesets.map((ruleset) => Program.of(ruleset, host));
+  const linted = programs.map((program) => {
     const [user, owners] = [lint(program), ownerRules(program)];
     // A rule behind an unconditional one in DOCKER-USER is shadowed, and named once.
     const behind = new Set(user.flatMap((l) => (l.kind === "behind-return" ? [l.rule!.line] : [])));
     const others = owners.lint.filter((l) => l.kind !== "shadowed" || !behind.has(l.rule!.line));
     return { lint: [...user, ...others], unsearched: owners.unsearched };
   });
+  const looked = lookedAt(programs, host);
+  const exposures = families.flatMap((f) => f.exposures);
   return {
+    looked,
     inferred: host.inferred,
-    exposures: families.flatMap((f) => f.exposures),
+    exposures,
     listening:
       host.listening === undefined
         ? null
@@ -104,11 +110,16 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
           ),
     findings: families.flatMap((f) => findingsOf(f)),
     lint: linted.flatMap((each) => each.lint),
-    inconclusive: [...inconclusive, ...families.flatMap((f) => f.inconclusive)],
+    inconclusive: [
+      ...inconclusive,
+      ...unauditedEngines(looked, programs),
+      ...families.flatMap((f) => f.inconclusive),
+    ],
     remarks: [
       ...hostNetwork(host),
       ...families.flatMap((f) => f.remarks),
       ...linted.flatMap((each) => each.unsearched),
+      ...lookedRemarks(looked, programs, exposures, host),
     ],
   };
 }

@@ -69,7 +69,7 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
 const PUBLISHING = /^(CNI-|NETAVARK|KUBE-|cali-)/;
 
 /** Who else publishes ports by translations of its own. */
-function strangers(ruleset: Ruleset): ReadonlySet<string> {
+export function strangers(ruleset: Ruleset): ReadonlySet<string> {
   const chains = [...(ruleset.tables.get("nat")?.chains.values() ?? [])];
   return new Set(
     chains

@@ -2,6 +2,7 @@
 import type { Audit } from "../audit/audit.ts";
 import type { Exposure, Finding } from "../audit/finding.ts";
 import type { Listening, Open } from "../audit/listening.ts";
+import type { Looked } from "../audit/looked.ts";
 import type { Step } from "../path/program.ts";
 import { indented, PLAIN, type Style, safe, table, WIDTH, wrapped } from "./style.ts";
 import { at, packetFlags, packetText } from "./text.ts";
@@ -125,13 +126,15 @@ export function auditText(audit: Audit, style: Style = PLAIN): string {
   for (const sentence of inconclusive) out.push(...indented(style.yellow("inconclusive:"), safe(sentence)));
   for (const sentence of remarks) out.push(...indented(style.green("note:"), safe(sentence)));
   for (const sentence of inferred) out.push(...indented(style.dim("inferred:"), safe(sentence)));
-  if (inconclusive.length + inferred.length + remarks.length + audit.lint.length > 0) out.push("");
+  if (findings.length === 0) out.push(...indented(style.dim("looked at:"), lookedText(audit.looked)));
+  if (inconclusive.length + inferred.length + remarks.length + audit.lint.length > 0 || findings.length === 0)
+    out.push("");
   out.push(verdict(audit, style));
   return `${out.join("\n")}\n`;
 }
 
 /** How an audit came out, and the sentence that says so; what could not be settled is never `good`. */
-export function summary({ findings, inconclusive, exposures }: Audit): {
+export function summary({ findings, inconclusive, exposures, looked }: Audit): {
   readonly mood: "bad" | "unsure" | "good";
   readonly sentence: string;
   /** Whether something could not be settled. */
@@ -142,11 +145,31 @@ export function summary({ findings, inconclusive, exposures }: Audit): {
   if (findings.length > 0)
     return { mood: "bad", sentence: `${count}: the firewall does not govern these packets.`, open };
   if (open) return { mood: "unsure", sentence: "No findings, but not everything could be settled", open };
+  if (looked.engines.length === 0)
+    return {
+      mood: "good",
+      sentence: "No container engine was found in these rules: nothing was audited for containers.",
+      open,
+    };
   const sentence =
     exposures.length === 0
       ? "No findings: no packet reaches a container without the firewall's consent."
       : "No findings: every packet that reaches a container does so with the firewall's consent.";
   return { mood: "good", sentence, open };
+}
+
+/** What there was to be audited, in a line. */
+export function lookedText({ families, engines, bridges, containers, published }: Looked): string {
+  const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
+  const rules = families.map(
+    (f) =>
+      `IPv${f.family} (INPUT ${f.input ?? "ACCEPT"}, FORWARD ${f.forward ?? "ACCEPT"}, ${f.forwards ? "forwards packets" : "forwards no packets"})`,
+  );
+  const engine =
+    engines.length === 0
+      ? "no container engine (no chain, bridge, network or container of one)"
+      : `${engines.map(safe).join(", ")}: ${bridges.length === 0 ? "no bridges" : `bridge${bridges.length === 1 ? "" : "s"} ${bridges.map(safe).join(", ")}`}, ${count(containers, "container")}, ${count(published, "rule")} that publish${published === 1 ? "es" : ""} ports`;
+  return `${rules.join(", ")}; ${engine}`;
 }
 
 function verdict(audit: Audit, style: Style): string {

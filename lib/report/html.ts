@@ -16,6 +16,7 @@ import {
   groupTitle,
   intendedText,
   type ListeningRow,
+  lookedText,
   openRows,
   place,
   published,
@@ -227,7 +228,8 @@ function findingsPart(contents: Contents): Markup {
   return section(
     "findings",
     "Findings",
-    markup`<p class="none">${audit.inconclusive.length + contents.unread.length === 0 ? "None: over all packets, the rules let nothing through to or from a container that your own rules block." : "None so far: not everything could be settled."}</p>`,
+    markup`<p class="none">${audit.inconclusive.length + contents.unread.length > 0 ? "None so far: not everything could be settled." : audit.looked.engines.length === 0 ? "None: there is no container engine in these rules, so nothing was audited for containers." : "None: over all packets, the rules let nothing through to or from a container that your own rules block."}</p>
+    <p>Looked at: ${lookedText(audit.looked)}</p>`,
   );
 }
 

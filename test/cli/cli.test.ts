@@ -32,8 +32,10 @@ describe("exit codes and streams", () => {
     const run = fwcheck(["audit", HOST, "--json"]);
     expect([run.code, run.err]).toEqual([1, ""]);
     expect(Object.keys(JSON.parse(run.out))).toEqual([
+      "looked",
       "inferred",
       "exposures",
+      "listening",
       "findings",
       "lint",
       "inconclusive",

@@ -1,0 +1,73 @@
+/** What is said where there is nothing to be found: what was looked at, and of what nothing is known. */
+import { audit, auditText, type HostSources, readHost, readRuleset } from "fwcheck";
+import { expect, test } from "vitest";
+import { capture, examples } from "../capture.ts";
+
+const BARE = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+const audited = (text: string, sources: HostSources = {}) => {
+  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  return audit(rulesets, readHost(sources, rulesets));
+};
+const source = (text: string) => [{ name: "it", text }];
+const NONE = "No container engine was found in these rules: nothing was audited for containers";
+const flat = (text: string) => text.replace(/\s+/g, " ");
+
+test("no engine: the sentence of consent is not said, and what was looked at is", () => {
+  const result = audited(BARE, { sysctl: source("net.ipv4.ip_forward = 0\n") });
+  expect(result.looked).toEqual({
+    families: [{ family: 4, input: "ACCEPT", forward: "ACCEPT", forwards: false }],
+    engines: [],
+    bridges: [],
+    containers: 0,
+    published: 0,
+  });
+  // Whatever else is not known of rules that were given alone.
+  const text = flat(auditText({ ...result, inconclusive: [] }));
+  expect(text).toContain(NONE);
+  expect(text).not.toContain("consent");
+  expect(text).toContain(
+    "looked at: IPv4 (INPUT ACCEPT, FORWARD ACCEPT, forwards no packets); no container engine (no chain, bridge, network or container of one)",
+  );
+  expect(result.remarks.join()).toContain("what listens on the host was not given");
+});
+
+test("with what listens, the host's own open ports are listed instead", () => {
+  const result = audited(BARE, {
+    listening: source(`tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=1,fd=3))\n`),
+  });
+  expect(result.remarks.join()).not.toContain("what listens");
+  expect(auditText(result)).toMatch(/22\/tcp +sshd +everyone +INPUT policy ACCEPT/);
+});
+
+test("another engine is no engine that is audited, with or without ports that it publishes", () => {
+  const nat = (rule: string) =>
+    `*nat\n:PREROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n${rule}COMMIT\n${BARE}`;
+  for (const rule of [
+    "",
+    "-A KUBE-SERVICES -p tcp -m tcp --dport 30080 -j DNAT --to-destination 10.244.0.2:80\n",
+  ]) {
+    const { looked, inconclusive } = audited(nat(rule));
+    expect(looked.engines).toEqual(["Kubernetes"]);
+    expect(inconclusive.filter((sentence) => sentence.includes("Kubernetes")).length).toBe(1);
+  }
+});
+
+test("Docker without a finding keeps its sentence, and says what was looked at", () => {
+  const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
+  const result = audit(rulesets, host);
+  expect(result.looked).toMatchObject({ engines: ["Docker"], containers: 5 });
+  expect(auditText(result)).not.toContain("looked at:"); // It has findings.
+  const text = flat(auditText({ ...result, findings: [], inconclusive: [] }));
+  expect(text).toContain("with the firewall's consent");
+  expect(text).toMatch(
+    /looked at: IPv4 \(INPUT DROP, FORWARD DROP, forwards packets\), .*; Docker: bridges? .*docker0/,
+  );
+});
+
+test("a host that forwards nothing serves published ports by docker-proxy alone, and says so", () => {
+  const { rulesets } = capture(`${examples}ufw-docker-20.10`);
+  const host = readHost({ sysctl: source("net.ipv4.ip_forward = 0\n") }, rulesets);
+  const { exposures, findings, remarks } = audit(rulesets, host);
+  expect([...exposures, ...findings].filter((e) => e.family === 4)).toEqual([]);
+  expect(remarks.join()).toContain("IPv4: the host forwards no packets (net.ipv4.ip_forward = 0)");
+});
