@@ -63,6 +63,46 @@ describe("what nobody gave is inferred, and named", () => {
   });
 });
 
+describe("the way to the world where neither addresses nor routes were given", () => {
+  const dump = (nat: readonly string[], filter: readonly string[] = []) =>
+    rules(
+      [
+        ...["*filter", ":INPUT DROP", ":FORWARD DROP", ":ufw-user-input -"],
+        // The first interface that the rules name is that of the local network.
+        ...["-A INPUT -i eth1 -p tcp --dport 22 -j ACCEPT", ...filter, "COMMIT"],
+        ...["*nat", ":PREROUTING ACCEPT", ":POSTROUTING ACCEPT", ...nat, "COMMIT", ""],
+      ].join("\n"),
+    );
+
+  // One line a case: what names the uplink, the rules of nat and of filter.
+  test.each<[string, string[], string[]?]>([
+    ["MASQUERADE", ["-A POSTROUTING -o ens3 -j MASQUERADE"]],
+    ["SNAT", ["-A POSTROUTING -s 10.0.0.0/8 -o ens3 -j SNAT --to-source 203.0.113.1"]],
+    ["a DNAT of the owner's", ["-A PREROUTING -i ens3 -p tcp --dport 80 -j DNAT --to-destination 10.0.0.2"]],
+    ["ufw", [], ["-A ufw-user-input -i ens3 -p tcp --dport 443 -j ACCEPT"]],
+    // What leaves by a tunnel is translated, too, and the tunnel needs a way of its own.
+    [
+      "MASQUERADE beside a VPN's",
+      ["-A POSTROUTING -o wg0 -j MASQUERADE", "-A POSTROUTING -o ens3 -j MASQUERADE"],
+    ],
+  ])("is what %s names", (_, nat, filter) => {
+    const host = readHost({}, dump(nat, filter));
+    expect(host.routes.filter((r) => r.to.mask === 0).map((r) => r.dev)).toEqual(["ens3"]);
+    expect(host.interfaces.find((i) => i.name === "ens3")?.addresses).toMatchObject([{ invented: true }]);
+  });
+
+  test("is the first that the rules name where nothing says more", () => {
+    const [route] = readHost({}, dump([])).routes.filter((r) => r.to.mask === 0);
+    expect(route?.dev).toBe("eth1");
+  });
+
+  test("is named by the rules where the addresses were given and the routes were not", () => {
+    const addr = [{ name: "addr", text: JSON.stringify([{ ifname: "eth1" }, { ifname: "ens3" }]) }];
+    const host = readHost({ addr }, dump(["-A POSTROUTING -o ens3 -j MASQUERADE"]));
+    expect(host.routes.filter((r) => r.to.mask === 0).map((r) => r.dev)).toEqual(["ens3"]);
+  });
+});
+
 test("a snapshot tells a team by `ip -d link`, and whose the rules of policy routing are by how they were asked for", () => {
   const part = (title: string, of: object[], kind = title.split(" ").at(-1)!) =>
     `B begin ${kind} ${title}\n${JSON.stringify(of)}\nB end 0\n`;

@@ -3,7 +3,7 @@ import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { type States, valueIn } from "../reach/state.ts";
-import { describe, type Group, type Way } from "./finding.ts";
+import { describe, type Finding, type Way } from "./finding.ts";
 import { isAccepted, passes } from "./intent.ts";
 import type { Question } from "./question.ts";
 
@@ -21,30 +21,38 @@ export function ineffective(q: Question, seen: Seen, wanted: Seen): Way[] {
   const stopped = q.union(seen.endings, (e) => e.verdict === "drop" || e.verdict === "reject");
   const allowed = diagrams.mask(wanted.allowed, q.union(q.firsts(wanted.endings), isAccepted));
   const dead = diagrams.minus(diagrams.mask(allowed, stopped), served(q, seen));
-  return q.host.bridges.flatMap((bridge): Way[] => {
+  const described = (set: Node, place?: string): Finding | null =>
+    describe(
+      q,
+      {
+        ...{ kind: "ineffective-allow", listen: null, container: null, inputs: q.outside, target: {} },
+        ...(place === undefined ? {} : { place }),
+      },
+      set,
+      set,
+      "routed",
+    );
+  // One command can be about all bridges, and is one finding.
+  const groups = new Map<string, { readonly bridges: string[]; readonly port: number | "any"; set: Node }>();
+  for (const bridge of q.host.bridges) {
     const set = diagrams.mask(q.set(q.subnets(bridge)), dead);
-    const group: Group = {
-      kind: "ineffective-allow",
-      listen: null,
-      container: null,
-      inputs: q.outside,
-      target: {},
+    const finding = described(set);
+    if (finding === null) continue;
+    const key = JSON.stringify(finding.intended.rule);
+    const group = groups.get(key);
+    if (group === undefined)
+      groups.set(key, { bridges: [bridge], port: finding.witness.dport ?? "any", set });
+    else {
+      group.bridges.push(bridge);
+      group.set = diagrams.over(group.set, set);
+    }
+  }
+  return [...groups.values()].map(({ bridges, port, set }): Way => {
+    const finding = described(set, `${bridges.join("+")}/${port}`);
+    return {
+      ...{ kind: "ineffective-allow", proto: null, endpoint: null, listen: null, bridge: bridges[0]! },
+      ...{ all: set, blocked: EMPTY, finding },
     };
-    const finding = describe(q, group, set, set, "routed");
-    return finding === null
-      ? []
-      : [
-          {
-            kind: group.kind,
-            proto: null,
-            endpoint: null,
-            listen: null,
-            bridge,
-            all: set,
-            blocked: EMPTY,
-            finding,
-          },
-        ];
   });
 }
 

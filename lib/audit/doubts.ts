@@ -9,6 +9,7 @@ import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { servedPorts } from "./docker.ts";
 import { purposeOf } from "./purpose.ts";
+import { unbridged } from "./unbridged.ts";
 
 /** What could not be settled, a sentence each. */
 export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
@@ -55,6 +56,12 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
       out.push(
         `network ${network.name} is ${network.driver}: its containers are on the wire themselves, and no iptables rule of this host governs them`,
       );
+  out.push(
+    ...unbridged(
+      host,
+      rulesets.map((r) => r.family),
+    ),
+  );
   const runs = docker || rulesets.some((r) => filter(r) || nat(r));
   if (rulesets.length > 0 && runs && !rulesets.some((r) => r.family === 4))
     out.push("there is no IPv4 ruleset among the inputs");

@@ -188,12 +188,19 @@ const LATER = "an interface that is not on the host now, such as a VPN that come
 /** Turns a set of bypassing packets into a finding, or into something inconclusive; `null` when the set is empty. */
 export function describe(
   q: Question,
-  group: Group,
-  set: Node,
-  allowed: Node,
+  whole: Group,
+  found: Node,
+  granted: Node,
   asked: "input" | "routed" | "output",
 ): Finding | null {
-  if (set === EMPTY || q.detail === "sets") return null;
+  if (found === EMPTY || q.detail === "sets") return null;
+  // What only packets with extension headers do is no finding: a rule against those decides nothing of ordinary packets.
+  const [set, allowed] = [q.plain(found), q.plain(granted)];
+  if (set === EMPTY) return null;
+  const group =
+    whole.banned === undefined
+      ? whole
+      : { ...whole, banned: { ...whole.banned, set: q.plain(whole.banned.set) } };
   q.progress(group.place === undefined ? group.kind : `${group.kind} ${group.place}`);
   // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
   const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);
@@ -212,7 +219,7 @@ export function describe(
   const by = q.words.who(set, group.inputs, aimed);
   const inputs = q.seen(group.inputs, by);
   const first = q.input(about, group.inputs, q.words.who(about, group.inputs, aimed));
-  const { packet, assume } = q.witness(about, first, group.target);
+  const { packet, assume } = q.witness(q.domain.diagrams.mask(q.ordinary, about), first, group.target);
   const options = { assume };
   const actual = new Simulator([q.ruleset], q.host, options).packet(packet);
   const wish = wished(q, packet, actual, asked, options, group.kind !== "ineffective-allow");

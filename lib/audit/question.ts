@@ -108,6 +108,9 @@ export class Question {
   readonly progress: (what: string) => void;
   readonly detail: Detail;
   private readonly unknowns: ReadonlySet<number>;
+  private readonly rare: ReadonlySet<number>;
+  /** Packets that satisfy no unknown which is rare, such as those without IPv6 extension headers. */
+  readonly ordinary: Node;
   private told: Words | undefined;
   private deliverable: Node | undefined;
   private readonly usual = new Map<string | null, Preferences>();
@@ -160,6 +163,12 @@ export class Question {
     this.mine = new Reach(mine, this.domain, false);
     for (const { chains } of [this.full, this.mine]) chains.asking = this.progress;
     this.unknowns = this.domain.unknownLevels;
+    this.rare = this.domain.rareLevels;
+    const { diagrams } = this.domain;
+    this.ordinary = [...this.rare].reduce<Node>(
+      (all, level) => diagrams.mask(all, diagrams.range(level, [[0, 0]])),
+      FULL,
+    );
     const by = (names: readonly string[]): Node =>
       this.domain.diagrams.overAll(names.map((name) => this.domain.set(is("in", name))));
     this.known = by(this.outside);
@@ -239,6 +248,12 @@ export class Question {
   union(endings: readonly Ending<States>[], which: (e: Ending<States>) => boolean = () => true): Node {
     const { diagrams } = this.domain;
     return diagrams.overAll(endings.filter(which).map((e) => diagrams.members(e.state.set)));
+  }
+
+  /** The ordinary packets of a set, which then depends on no rare unknown. */
+  plain(set: Node): Node {
+    const { diagrams } = this.domain;
+    return this.rare.size === 0 ? set : diagrams.exists(diagrams.mask(this.ordinary, set), this.rare);
   }
 
   /** In whatever way the unknowns turn out. */

@@ -12,7 +12,7 @@ import {
 } from "../packet/address.ts";
 import type { Address, Family } from "../packet/field.ts";
 import type { Given, Options, Values } from "../rules/extension.ts";
-import type { Rule, Ruleset } from "../rules/ruleset.ts";
+import { type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { type Interface, type InterfaceAddress, mastersOf, type Network, type Route } from "./host.ts";
 
 /** The options of `-s -d -i -o` of a rule, typed. */
@@ -98,6 +98,30 @@ export interface Hint {
 const TUNNEL =
   /^(tailscale|wg|tun|tap|zt|nordlynx|ppp|ipsec|gre|sit|veth|virbr|lxc|lxd|cni|flannel|cali|kube|weave|vmnet|vboxnet)/;
 
+/**
+ * Returns the interfaces that the rules name as a way to the world, the best evidence first: what leaves by them is
+ * translated (`-o X -j MASQUERADE` or SNAT), what comes in by them is (`-i X -j DNAT`), or ufw has rules for them.
+ */
+function uplinks(rulesets: readonly Ruleset[], bridges: ReadonlySet<string>): string[] {
+  const found: [Set<string>, Set<string>, Set<string>] = [new Set(), new Set(), new Set()];
+  for (const { tables } of rulesets)
+    for (const [table, { chains }] of tables)
+      for (const { rules } of chains.values())
+        for (const rule of rules) {
+          const { in: input, out } = headerOf(rule);
+          const target = targetName(rule);
+          if (table === "nat" && ["MASQUERADE", "SNAT"].includes(target)) found[0].add(plain(out) ?? "");
+          if (table === "nat" && target === "DNAT") found[1].add(plain(input) ?? "");
+          if (/^ufw6?-user-input$/.test(rule.chain)) found[2].add(plain(input) ?? "");
+        }
+  return found
+    .flatMap((names) => [...names])
+    .filter(
+      (name) =>
+        name !== "" && name !== "lo" && !/[+]$/.test(name) && !bridges.has(name) && !TUNNEL.test(name),
+    );
+}
+
 /** Interfaces and addresses where no `ip addr` was given. */
 export function inferInterfaces(
   rulesets: readonly Ruleset[],
@@ -156,7 +180,9 @@ export function inferInterfaces(
   const by = hints.length === 0 ? "named by the rules" : "named by the rules or the packet";
   // Rules that name tunnels only say nothing of the interface that the tunnels themselves go through.
   if (named.every((name) => TUNNEL.test(name))) outside.add("eth0");
-  const main = [...outside].find((name) => !TUNNEL.test(name));
+  const main =
+    uplinks(rulesets, new Set(bridges.keys())).find((name) => outside.has(name)) ??
+    [...outside].find((name) => !TUNNEL.test(name));
   const families = new Set(rulesets.map((r) => r.family));
   for (const name of outside) add(name);
   for (const family of families) {
@@ -220,7 +246,7 @@ export function inferRoutes(
     if (subnets.size === 0)
       for (const endpoint of endpoints.values())
         route(typeof endpoint.address === "number" ? 4 : 6, endpoint, name);
-  const main = interfaces.find(
+  const ways = interfaces.filter(
     (i) =>
       i.name !== "lo" &&
       !TUNNEL.test(i.name) &&
@@ -229,6 +255,12 @@ export function inferRoutes(
       i.down !== true &&
       i.masters !== "vrf",
   );
+  const [uplink] = uplinks(rulesets, new Set(bridges)).filter((name) => ways.some((i) => i.name === name));
+  // Where no addresses were given, the interface that got one is the one that the rules name.
+  const main =
+    ways.find((i) => i.name === uplink) ??
+    ways.find((i) => i.addresses.some((a) => a.invented === true)) ??
+    ways[0];
   if (main !== undefined) {
     for (const family of [4, 6] as const)
       route(

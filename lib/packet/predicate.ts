@@ -17,8 +17,11 @@ export type Predicate =
   | { readonly kind: "and"; readonly all: readonly Predicate[] }
   | { readonly kind: "or"; readonly some: readonly Predicate[] }
   | { readonly kind: "not"; readonly not: Predicate }
-  /** The inputs do not tell; `key` names the unknown (the same key is the same unknown), `why` says what is missing. */
-  | { readonly kind: "opaque"; readonly key: string; readonly why: string };
+  /**
+   * The inputs do not tell; `key` names the unknown (the same key is the same unknown), `why` says what is missing. `rare`:
+   * ordinary packets do not satisfy it, such as those without the header that it looks for.
+   */
+  | { readonly kind: "opaque"; readonly key: string; readonly why: string; readonly rare?: true };
 
 /** True of every packet. */
 export const ANY: Predicate = { kind: "any" };
@@ -45,7 +48,12 @@ export function bits(field: Field, mask: Scalar, value: Scalar): Predicate {
   return { kind: "bits", field, mask, value };
 }
 /** An unknown: the same `key` anywhere in a ruleset is the same unknown. */
-export const opaque = (key: string, why: string): Predicate => ({ kind: "opaque", key, why });
+export const opaque = (key: string, why: string, rare = false): Predicate => ({
+  kind: "opaque",
+  key,
+  why,
+  ...(rare ? { rare } : {}),
+});
 
 /** Holds when all hold; drops what is always true, and is never true when one is. */
 export function and(...all: readonly Predicate[]): Predicate {

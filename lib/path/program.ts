@@ -4,7 +4,7 @@
 import { factsOf, type Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
-import { and, apart, is, leaves, opaque, or, type Predicate } from "../packet/predicate.ts";
+import { ANY, and, apart, is, leaves, opaque, or, type Predicate } from "../packet/predicate.ts";
 import { type Effect, ends, forks, PREPARE, type Verdict } from "../rules/effect.ts";
 import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
@@ -22,6 +22,7 @@ import type { Case } from "./case.ts";
 import { freshCases, loose } from "./fresh.ts";
 import { STOPS, type Stop } from "./hooks.ts";
 import { kindsOf } from "./kind.ts";
+import { neighbourCases } from "./neighbours.ts";
 import { reversePath } from "./reverse.ts";
 import {
   ENDED,
@@ -116,6 +117,7 @@ export class Program {
   private acrossMade: readonly Case<boolean>[] | undefined;
   private refusedMade: readonly Case<string | null>[] | undefined;
   private endedMade: readonly Case<string | null>[] | undefined;
+  private neighboursMade: readonly Case<string | null>[] | undefined;
   private stoppedMade: readonly Case<string | null>[] | undefined;
   private tracksMade: boolean | undefined;
   private heldMade: readonly Case<string | null>[] | undefined;
@@ -286,6 +288,12 @@ export class Program {
   get refused(): readonly Case<string | null>[] {
     this.refusedMade ??= refusedCases(this.host, this.ruleset.family, this.gathers);
     return this.refusedMade;
+  }
+
+  /** What cannot be sent since its neighbour cannot be found: why, else `null`. */
+  get neighbours(): readonly Case<string | null>[] {
+    this.neighboursMade ??= [...neighbourCases(this), { when: ANY, outcome: null }];
+    return this.neighboursMade;
   }
 
   /** The same for what a bridge has routed already. */

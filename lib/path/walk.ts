@@ -4,6 +4,7 @@
  * chain decides a state, and a state that decides in several ways comes back in parts.
  */
 import type { Field, Scalar } from "../packet/field.ts";
+import { ANY } from "../packet/predicate.ts";
 import type { Verdict } from "../rules/effect.ts";
 import type { Hook, TableName } from "../rules/ruleset.ts";
 import type { Bridge } from "./bridge.ts";
@@ -265,15 +266,18 @@ class Walk<S> {
     const state = engine.assign(engine.assign(start, "out", name), "physout", physout);
     const leg = { state, delivery: "forward", out: name } as const;
     // Behind FORWARD a bridge tells nobody where it came in (br_nf_post_routing).
-    for (const on of this.hook(leg, "FORWARD")) this.leave({ ...leg, state: engine.assign(on, "in", "") });
+    for (const on of this.hook(leg, "FORWARD"))
+      this.leave({ ...leg, state: engine.assign(on, "in", "") }, ADDRESSED);
   }
 
   private forward(leg: Leg<S>): void {
     for (const state of this.hook(leg, "FORWARD")) this.leave({ ...leg, state });
   }
 
-  private leave(leg: Leg<S>): void {
-    for (const end of this.hook(leg, "POSTROUTING")) this.end(leg, end, "POSTROUTING");
+  /** @param unsent what cannot be sent since its neighbour cannot be found: of what the host routes */
+  private leave(leg: Leg<S>, unsent = this.program.neighbours): void {
+    for (const end of this.hook(leg, "POSTROUTING"))
+      for (const sent of this.passed(end, unsent)) this.end(leg, sent, "POSTROUTING");
   }
 
   /** The end of the last hook. */
@@ -356,6 +360,9 @@ class Walk<S> {
     }
   }
 }
+
+/** A bridge sends frames on with the link-layer address that they have. */
+const ADDRESSED: readonly Case<string | null>[] = [{ when: ANY, outcome: null }];
 
 /** Where a packet is before it goes anywhere. */
 const NOWHERE = { delivery: "none", out: null } as const;

@@ -111,6 +111,8 @@ export type Variable =
       /** All keys that it is asked by. */
       readonly keys: readonly string[];
       readonly why: string;
+      /** Ordinary packets do not satisfy it. */
+      readonly rare: boolean;
     };
 
 export class Domain {
@@ -144,6 +146,7 @@ export class Domain {
   static of(family: Family, vocabularies: readonly Vocabulary[], budget?: number): Domain {
     const cuts = new Map<Field, Set<Scalar>>();
     const unknowns = new Map<string, string>();
+    const rare = new Set<string>();
     const places = new Map<string, number>();
     const masks = new Set<string>();
     const group = new Map<Field, Set<Scalar>>();
@@ -167,6 +170,7 @@ export class Domain {
       leaves(predicate, (leaf) => {
         if (leaf.kind === "opaque") {
           unknowns.set(leaf.key, leaf.why);
+          if (leaf.rare === true) rare.add(leaf.key);
           place ??= lowest(predicate);
           places.set(leaf.key, Math.max(places.get(leaf.key) ?? 0, place));
           return;
@@ -194,7 +198,10 @@ export class Domain {
     if (groups.size > MOST_UNKNOWNS) throw new BudgetExceeded(MOST_UNKNOWNS, null, "unknown matches");
     for (const [key, keys] of groups) {
       const place = keys.reduce((most, k) => Math.max(most, places.get(k) ?? LAST), 0);
-      const variable: Variable = { kind: "unknown", key, keys, why: unknowns.get(keys[0]!)! };
+      const variable: Variable = {
+        ...{ kind: "unknown", key, keys, why: unknowns.get(keys[0]!)! },
+        rare: keys.every((k) => rare.has(k)),
+      };
       const head = heads.get(place);
       if (head === undefined) heads.set(place, [variable]);
       else head.push(variable);
@@ -238,6 +245,12 @@ export class Domain {
 
   /** Levels of all unknowns. */
   readonly unknownLevels: ReadonlySet<number>;
+
+  /** Levels of the unknowns that ordinary packets do not satisfy. */
+  get rareLevels(): ReadonlySet<number> {
+    return new Set(this.variables.flatMap((v, i) => (v.kind === "unknown" && v.rare ? [i] : [])));
+  }
+
   private readonly allBut = new Map<Field, ReadonlySet<number>>();
 
   /**

@@ -109,6 +109,7 @@ function* predicatesOf(program: Program): Generator<Predicate> {
   for (const { when } of program.across) yield when;
   for (const { when } of program.groups) yield when;
   for (const { when } of program.stopped) yield when;
+  for (const { when } of program.neighbours) yield when;
   for (const { when } of program.refused) yield when;
   for (const { when } of program.sources) yield when;
   for (const { when } of program.routesIn) yield when;

@@ -23,12 +23,15 @@ import { MISHEADED } from "./hotdrop.ts";
 const why = "IPv6 extension headers are not part of the packet that is described";
 const MAX = 0xffff_ffff;
 
-/** One unknown for all rules that give the same options the same values. */
-function unknown(name: string, values: object): Predicate {
+/**
+ * One unknown for all rules that give the same options the same values.
+ * @param rare packets without the header do not match, with negated options neither (ip6t_rt.c and its like)
+ */
+function unknown(name: string, values: object, rare = false): Predicate {
   const text = JSON.stringify(values, (_key, value: unknown) =>
     typeof value === "bigint" ? value.toString() : value,
   );
-  return opaque(sharedKey(name, text), why);
+  return opaque(sharedKey(name, text), why, rare);
 }
 
 const numbers = numberRange(MAX, "a number, or two as first:last");
@@ -50,7 +53,7 @@ export const frag = match({
     values.more !== undefined && values.last !== undefined
       ? new Unreadable("either --fragmore or --fraglast")
       : values,
-  ask: (values) => unknown("frag", values),
+  ask: (values) => unknown("frag", values, true),
 });
 
 /** `type[:length],...`, as hbh and dst take them. */
@@ -85,7 +88,7 @@ export const hbh = match({
   family: 6,
   opaque: why,
   options: { length: negatable("--hbh-len", number(MAX)), opts: option("--hbh-opts", headerOptions) },
-  ask: (values) => unknown("hbh", values),
+  ask: (values) => unknown("hbh", values, true),
 });
 
 export const dst = match({
@@ -93,7 +96,7 @@ export const dst = match({
   family: 6,
   opaque: why,
   options: { length: negatable("--dst-len", number(MAX)), opts: option("--dst-opts", headerOptions) },
-  ask: (values) => unknown("dst", values),
+  ask: (values) => unknown("dst", values, true),
 });
 
 /** Addresses of a type 0 routing header. */
@@ -123,7 +126,7 @@ export const rt = match({
     (values.type === undefined || values.type.not || values.type.value !== 0)
       ? new Unreadable("--rt-type 0 for its --rt-0 options")
       : values,
-  ask: (values) => unknown("rt", values),
+  ask: (values) => unknown("rt", values, true),
 });
 
 /** Headers in the order of their bits, by the names iptables-save prints, with other names and numbers for them. */
@@ -226,5 +229,5 @@ export const srh = match({
     nsid: negatable("--srh-nsid", looseAddress),
     lsid: negatable("--srh-lsid", looseAddress),
   },
-  ask: (values) => unknown("srh", values),
+  ask: (values) => unknown("srh", values, true),
 });
