@@ -419,9 +419,12 @@ class Follower {
   }
 }
 
-/** Matches of ban lists: a source, a set of sources, a protocol, a comment. */
+/**
+ * Matches of ban lists: a source, a set of sources, a protocol, a comment, a limit. A call asks the rule itself, and so
+ * the account that its limit keeps.
+ */
 function isBySender({ extension: { name }, values }: Match): boolean {
-  if (name === "comment") return true;
+  if (name === "comment" || name === "limit") return true;
   if (name === "set")
     return (values.set!.value as { readonly sides: readonly string[] }).sides.every((side) => side === "src");
   return name === "" && Object.keys(values).every((key) => key === "src" || key === "proto");

@@ -68,7 +68,7 @@ export function fixSummary(fix: Fix): string {
     ["IPv6", families.ipv6],
   ] as const) {
     if (coverage === "refused") out.push(`${family} is not fixed: no rules are printed for it`);
-    if (coverage === "open") out.push(`not all of ${family} is fixed`);
+    if (coverage === "open") out.push(`Not all of ${family} is fixed`);
     if (coverage === "absent") out.push(`${family} is not fixed: its rules were not given`);
   }
   const unsettled = unsettledIn(fix);

@@ -190,6 +190,17 @@ describe("bans", () => {
     expect([open("198.51.100.77"), open("198.51.100.78")]).toEqual(["accept", "reject"]);
   });
 
+  test("a chain of bans that limits is called, and so keeps one account", () => {
+    const bans = ["-s 198.51.100.77/32 -m limit --limit 1/sec -j DROP"];
+    const result = fixOf({
+      ...ports,
+      input: ["-p tcp -j sshguard", ...input.slice(1)],
+      chains: { sshguard: bans },
+    });
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect(policy(result.rules4, /--dport 80 /)).toEqual(["-j sshguard"]);
+  });
+
   test("a chain that matches the port of the host is copied, and the warning says it", () => {
     const result = fixOf({
       ...ports,
