@@ -1,11 +1,11 @@
 /** Many hosts in one call: each in a process of its own, so that none can hide or stop another. */
 import { spawn } from "node:child_process";
-import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
-import { extname, join } from "node:path";
+import { extname } from "node:path";
 import { type Audit, isSnapshot, SNAPSHOT_START, safe } from "../lib/index.ts";
+import { filesOf, isFolder, Refused } from "./files.ts";
 import { STDIN } from "./flags.ts";
-import { isFolder, Refused } from "./inputs.ts";
 import { line, print, style } from "./output.ts";
 
 /** How one host's audit ended. */
@@ -30,12 +30,18 @@ export function hosts(paths: readonly string[]): readonly string[] | null {
   return units;
 }
 
+/** Refuses several hosts where a command works on one. @throws Refused */
+export function oneHost(paths: readonly string[] | undefined, command: string): void {
+  const several = hosts(paths ?? []);
+  if (several !== null)
+    throw new Refused(
+      `${command} works on one host, and several are named: ${several.map(safe).join(", ")}. Call it once for each.`,
+    );
+}
+
 /** The snapshots of a folder, or the folder as one host. */
 function folder(path: string): readonly string[] {
-  const files = readdirSync(path)
-    .sort()
-    .map((name) => join(path, name))
-    .filter((file) => !isFolder(file));
+  const files = filesOf(path);
   const snapshots = files.filter(isSnapshotFile);
   // A snapshot that came out empty, or as an error message, is known by its name.
   const kinds = new Set(snapshots.map((file) => extname(file)));

@@ -1,9 +1,9 @@
-/** Reads what the command line names: files, folders, standard input. The only place that touches the file system. */
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+/** Puts together what the command line names: rules and host, from files, folders and standard input. */
 import {
+  damageOf,
   type Host,
   type HostSources,
+  isFragment,
   isSnapshot,
   type Kind,
   kindOf,
@@ -17,18 +17,11 @@ import {
   SourceError,
   safe,
 } from "../lib/index.ts";
-import { STDIN } from "./flags.ts";
+import { filesOf, isFolder, Refused, read } from "./files.ts";
 import { tell } from "./output.ts";
-import { guess } from "./suggest.ts";
-
-/** The call or the input is wrong: one message, exit code 2. */
-export class Refused extends Error {
-  override readonly name = "Refused";
-}
 
 /** The flags that tell of one host. */
 export const HOST_KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"] as const;
-type HostKind = (typeof HOST_KINDS)[number];
 
 export interface HostArgs {
   readonly rules?: readonly string[] | undefined;
@@ -39,35 +32,8 @@ export interface HostArgs {
   readonly docker?: readonly string[] | undefined;
   readonly sysctl?: readonly string[] | undefined;
   readonly listening?: readonly string[] | undefined;
-}
-
-/** The text of a file, or of standard input for `STDIN`. @throws Refused */
-export function read(path: string): Source {
-  try {
-    return {
-      name: path === STDIN ? "standard input" : path,
-      text: readFileSync(path === STDIN ? 0 : path, "utf8"),
-    };
-  } catch (error) {
-    throw new Refused(`${safe(path)}: ${unreadable(path, (error as NodeJS.ErrnoException).code)}`);
-  }
-}
-
-/** Why a file could not be read, and what to do about it. */
-function unreadable(path: string, code: string | undefined): string {
-  if (code === "ENOENT") return `no such file.${guess(basename(path), beside(path))}`;
-  if (code === "EISDIR") return "is a folder, and a file is needed here.";
-  if (code === "EACCES") return "no permission to read it. Run fwcheck as a user who may, or copy the file.";
-  return `cannot be read (${code}).`;
-}
-
-/** The files beside a path. */
-function beside(path: string): string[] {
-  try {
-    return readdirSync(dirname(path));
-  } catch {
-    return [];
-  }
+  /** `complete`: nothing else filters on the host. */
+  readonly assume?: readonly string[] | undefined;
 }
 
 /** What a text may be that somebody took for a ruleset: how it looks, and what it is. */
@@ -96,18 +62,10 @@ const MISTAKEN: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-const mistaken = (text: string): string =>
-  MISTAKEN.find(([look]) => look.test(text))?.[1] ??
-  "this is not what iptables-save prints, nor a snapshot of fwcheck collect.";
+const mistake = (text: string): string | undefined => MISTAKEN.find(([look]) => look.test(text))?.[1];
 
-/** Whether a folder stands there. */
-export function isFolder(path: string): boolean {
-  try {
-    return path !== STDIN && statSync(path).isDirectory();
-  } catch {
-    return false; // Whoever reads it says why it cannot be read.
-  }
-}
+const mistaken = (text: string): string =>
+  mistake(text) ?? "this is not what iptables-save prints, nor a snapshot of fwcheck collect.";
 
 /** Tells what is wrong with a line of the input. */
 export function complain(d: SourceDiagnostic): void {
@@ -127,11 +85,43 @@ export interface Inputs {
 /**
  * Reads rulesets and host; diagnostics go to stderr.
  * @param hints packets that will be simulated, for what has to be inferred
- * @throws Refused when there is no ruleset to speak of
+ * @throws Refused when there is no ruleset, or when the inputs are of several hosts
  */
 export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
-  const rules: Source[] = [];
-  const sources: Record<HostKind, Source[]> = {
+  const taken = new Taken();
+  for (const path of args.rules ?? []) {
+    if (isFolder(path)) taken.folder(path);
+    else taken.file(read(path));
+  }
+  for (const kind of HOST_KINDS) taken.sources[kind].push(...(args[kind] ?? []).map(read));
+  const { rules } = taken;
+  if (rules.length === 0)
+    throw new Refused(
+      `no iptables-save output found in ${(args.rules ?? []).map(safe).join(", ")}: files about a host say nothing without its rules. Add what iptables-save printed there.`,
+    );
+  const { rulesets, diagnostics, conflicts } = readRuleset(rules);
+  diagnostics.forEach(complain);
+  if (rulesets.length === 0)
+    throw new Refused(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);
+  const [conflict] = conflicts;
+  if (conflict !== undefined) {
+    const [first, second] = conflict.places.map(({ source, line }) => `${safe(source)}:${line}`);
+    throw new Refused(
+      `table ${conflict.table} of IPv${conflict.family} is given twice, with different rules: ${first} and ${second}. Two dumps are two hosts, or two times of one: give one of them, or audit a folder for each host.`,
+    );
+  }
+  const some = Object.fromEntries(Object.entries(taken.sources).filter(([, list]) => list.length > 0));
+  const complete = taken.snapshot !== null || args.assume?.includes("complete") === true;
+  const given = { ...some, doubts: taken.doubts, complete };
+  const host = orRefuse(() => readHost(given, rulesets, hints));
+  host.diagnostics.forEach(complain);
+  return { sources: rules, given, rulesets, host };
+}
+
+/** The inputs as they are read, each by its contents. */
+class Taken {
+  readonly rules: Source[] = [];
+  readonly sources: Record<Exclude<Kind, "rules">, Source[]> = {
     addr: [],
     route: [],
     rule: [],
@@ -139,68 +129,80 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
     docker: [],
     sysctl: [],
     listening: [],
+    tables: [],
   };
-  const doubts: string[] = [];
-  const take = (source: Source, kind: Kind | undefined): void => {
-    if (isSnapshot(source.text)) {
-      const snapshot = orRefuse(() => readSnapshot(source));
-      if (snapshot.rules.length === 0)
-        throw new Refused(
-          `${safe(source.name)}: ${snapshot.doubts.map(safe).join("; ") || "the host has no iptables rules, so whatever it serves is open"}`,
-        );
-      rules.push(...snapshot.rules);
-      for (const kind of HOST_KINDS) sources[kind].push(...(snapshot.sources[kind] ?? []));
-      doubts.push(...snapshot.doubts);
-      for (const warning of [...snapshot.doubts, ...snapshot.warnings])
-        tell(`fwcheck: ${safe(source.name)}: ${safe(warning)}\n`);
-    } else if (kind === "rules") rules.push(source);
-    else if (kind !== undefined) sources[kind].push(source);
-  };
-  for (const path of args.rules ?? []) {
-    if (!isFolder(path)) {
-      // A file that was named is told from its contents like one of a folder; what it is must be clear, though.
-      const source = read(path);
-      const kind = kindOf(source.text);
-      if (kind !== undefined || isSnapshot(source.text)) take(source, kind);
-      else {
-        const { rulesets, diagnostics } = readRuleset([source]);
-        if (rulesets.length === 0) {
-          diagnostics.forEach(complain);
-          throw new Refused(`${safe(source.name)}: ${mistaken(source.text)}`);
-        }
-        tell(`warning: ${safe(source.name)}: ${mistaken(source.text)}\n`);
-        take(source, "rules");
-      }
-    } else
-      for (const name of readdirSync(path).sort()) {
-        const file = join(path, name);
-        if (isFolder(file)) continue;
-        const source = read(file);
-        take(source, kindOf(source.text));
-      }
+  readonly doubts: string[] = [];
+  /** Name of the snapshot among the inputs. */
+  snapshot: string | null = null;
+
+  /** A file that was named: what it is must be clear. @throws Refused */
+  file(source: Source): void {
+    const kind = kindOf(source.text);
+    if (kind !== undefined || isSnapshot(source.text)) {
+      this.take(source, kind);
+      return;
+    }
+    const { rulesets, diagnostics } = readRuleset([source]);
+    if (rulesets.length === 0) {
+      diagnostics.forEach(complain);
+      throw new Refused(`${safe(source.name)}: ${mistaken(source.text)}`);
+    }
+    tell(`warning: ${safe(source.name)}: ${mistaken(source.text)}\n`);
+    this.take(source, "rules");
   }
-  for (const kind of HOST_KINDS) sources[kind].push(...(args[kind] ?? []).map(read));
-  if (rules.length === 0)
-    throw new Refused(
-      `there are no rules in ${(args.rules ?? []).map(safe).join(", ")}: what is known of a host says nothing without them. Add what iptables-save printed there.`,
-    );
-  const { rulesets, diagnostics } = readRuleset(rules);
-  diagnostics.forEach(complain);
-  if (rulesets.length === 0)
-    throw new Refused(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);
-  const some = Object.fromEntries(Object.entries(sources).filter(([, list]) => list.length > 0));
-  const given = { ...some, doubts };
-  const host = orRefuse(() => readHost(given, rulesets, hints));
-  host.diagnostics.forEach(complain);
-  return { sources: rules, given, rulesets, host };
+
+  /** All files of a folder that are of a kind that is read. @throws Refused */
+  folder(path: string): void {
+    for (const file of filesOf(path)) {
+      const source = read(file);
+      const kind = kindOf(source.text);
+      const known = kind !== undefined || isSnapshot(source.text);
+      const damage = known ? undefined : (damageOf(source.text) ?? mistake(source.text));
+      if (kind === "rules" && isFragment(source.text))
+        tell(
+          `note: ${safe(file)} is left out: it is a file for iptables-restore --noflush, as ufw's user.rules and before.rules are, and not what the kernel runs\n`,
+        );
+      else if (damage !== undefined)
+        this.doubts.push(`${file} is left out: ${damage.replace(/\.$/, "")}; what it says is not known`);
+      else if (known) this.take(source, kind);
+    }
+  }
+
+  private take(source: Source, kind: Kind | undefined): void {
+    if (isSnapshot(source.text)) this.shot(source);
+    else if (kind === "rules") {
+      if (this.snapshot !== null) twoHosts(this.snapshot, source.name);
+      this.rules.push(source);
+    } else if (kind !== undefined) this.sources[kind].push(source);
+  }
+
+  private shot(source: Source): void {
+    const before = this.snapshot ?? this.rules[0]?.name;
+    if (before !== undefined) twoHosts(before, source.name);
+    const { rules, sources, doubts } = orRefuse(() => readSnapshot(source));
+    if (rules.length === 0)
+      throw new Refused(
+        `${safe(source.name)}: ${doubts.map(safe).join("; ") || "the host has no iptables rules, so whatever it serves is open"}`,
+      );
+    this.snapshot = source.name;
+    this.rules.push(...rules);
+    for (const each of HOST_KINDS) this.sources[each].push(...(sources[each] ?? []));
+    this.doubts.push(...doubts);
+  }
 }
 
-/** Says that a family was not given: what holds for the other says nothing of it. */
-export function missingFamily(rulesets: readonly Ruleset[]): void {
-  if (rulesets.some((r) => r.family === 6)) return;
-  tell(
-    "note: no IPv6 rules were given, so nothing is said of IPv6, where ports may be open that are closed here. Give what ip6tables-save prints, too; fwcheck collect gathers both.\n",
+/** A snapshot has all rules of its host: others beside it are another host's. @throws Refused */
+function twoHosts(one: string, other: string): never {
+  throw new Refused(
+    `${safe(one)} and ${safe(other)} are two hosts, or two times of one, and this command works on one: call it once for each.`,
   );
+}
+
+/** What makes an answer about a packet of these rules unsure, on stderr. */
+export function doubtful({ rulesets, host }: Pick<Inputs, "rulesets" | "host">): readonly string[] {
+  const found = [...host.doubts, ...rulesets.flatMap((r) => r.doubts.map((d) => `IPv${r.family}: ${d}`))];
+  for (const sentence of found) tell(`warning: ${safe(sentence)}\n`);
+  return found;
 }
 
 /** What a function gives; a source that cannot be read is the caller's to put right. @throws Refused */

@@ -1,6 +1,6 @@
 /** What an audit's result means for the exit code, by what the command line asks for. */
 import { type Audit, type Expectation, ExpectationError, readExpectations, safe } from "../lib/index.ts";
-import { Refused, read } from "./inputs.ts";
+import { Refused, read } from "./files.ts";
 
 /** The ports that a file says may be open. @throws Refused */
 export function expectations(path: string): Expectation[] {

@@ -24,6 +24,19 @@ const familyOf = (args: { family?: "4" | "6" | undefined }): 4 | 6 | undefined =
 const shown = (examples: readonly (readonly [what: string, command: string])[], more = ""): string =>
   `Examples:\n\n${examples.map(([what, command]) => `${what}:\n  ${command}`).join("\n")}${more === "" ? "" : `\n\n${more}`}`;
 
+/** What the caller knows that the inputs do not say. */
+const assuming = {
+  assume: {
+    type: "string",
+    array: true,
+    nargs: 1,
+    choices: ["complete"] as const,
+    describe:
+      "complete: the given rules are all that filters on the host, with no nftables tables and no rules of the other backend or family",
+    requiresArg: true,
+  },
+} as const;
+
 /** What of an audit makes the exit code, and how much it may cost. */
 const judging = {
   expect: {
@@ -61,6 +74,7 @@ const audit = (parser: Argv, name: string): Argv =>
             requiresArg: true,
           },
           ...judging,
+          ...assuming,
         })
         .epilogue(
           shown(
@@ -174,7 +188,7 @@ const simulate = (parser: Argv, name: string): Argv =>
             ],
             `--packets prints an answer a line, each as --json prints one; the packets share one connection table, in order.
 --flow --json prints {verdict, broken, notes, packets}: the packets are such answers, each with its step and from (client or server); verdict is accept when all of them arrive.
-Exit code: 0; 1 when --expect is not met; 2 when the call or the input is wrong.`,
+Exit code: 0; 1 when --expect is not met; 2 when the call or the input is wrong, or when --expect is met by rules or files that are in doubt.`,
           ),
         ),
     async (args) => perform(async () => (await import("./commands/simulate.js")).run(args)),
@@ -205,6 +219,7 @@ const fix = (parser: Argv, name: string): Argv =>
             describe: "which family --format ufw and restore print; each takes a file of its own",
             requiresArg: true,
           },
+          ...assuming,
           ...hostFlags,
           json: asJson,
         })
@@ -220,7 +235,10 @@ const fix = (parser: Argv, name: string): Argv =>
                 "At every boot, by ufw",
                 "fwcheck fix host.snap --format ufw --family 4 >> /etc/ufw/after.rules && ufw reload",
               ],
-              ["What would be left with it", "fwcheck fix host.snap --format save | fwcheck audit -"],
+              [
+                "What would be left with it",
+                "fwcheck fix host.snap --format save | fwcheck audit - --assume complete",
+              ],
             ],
             "Exit code: 0; 1 when the proof does not hold, or something is left open or missing in the form, which is named; 2 when the call or the input is wrong.",
           ),
@@ -249,6 +267,7 @@ const report = (parser: Argv, name: string): Argv =>
             requiresArg: true,
           },
           ...judging,
+          ...assuming,
           ...hostFlags,
         })
         .epilogue(

@@ -25,7 +25,7 @@ export { type Coverage, type Fix, type FixOptions, fix } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
 export { type LeftOut, leftOutText } from "./fix/write/ufw.ts";
-export { type Kind, kindOf } from "./host/classify.ts";
+export { damageOf, isFragment, type Kind, kindOf } from "./host/classify.ts";
 export type {
   Container,
   Daemon,
@@ -64,6 +64,7 @@ export {
 export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/route.ts";
 export { BudgetExceeded } from "./reach/diagram.ts";
+export { type Unknowns, unknownsOf } from "./reach/unknowns.ts";
 export { auditText } from "./report/audit.ts";
 export type { Author } from "./report/author.ts";
 export { chainsText, type ExplainTextOptions, explainText } from "./report/chains.ts";

@@ -17,6 +17,9 @@ export function hostSources(folder: string): HostSources {
     route: sources(folder, "route4.json", "route6.json"),
     docker: sources(folder, "docker-inspect.json", "docker-network-inspect.json"),
     sysctl: sources(folder, "sysctl.txt"),
+    // Of captures without the list it is known that nothing else filtered there.
+    tables: sources(folder, "nft-tables.txt"),
+    complete: true,
   };
 }
 

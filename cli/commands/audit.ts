@@ -1,7 +1,8 @@
 import { audit, auditText, sarif } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { Refused } from "../files.ts";
 import { fleet, hosts } from "../fleet.ts";
-import { HOST_KINDS, type HostArgs, inputs, missingFamily, Refused } from "../inputs.ts";
+import { HOST_KINDS, type HostArgs, inputs } from "../inputs.ts";
 import { expectations, judged } from "../judge.ts";
 import { json, print, progress, style } from "../output.ts";
 
@@ -32,6 +33,7 @@ function many(paths: readonly string[], args: AuditArgs): Promise<number> {
   if (owned !== undefined) throw new Refused(`--${owned} belongs to one host, and several are named`);
   if (args.sarif === true) throw new Refused("--sarif takes one host, and several are named");
   const flags = [
+    ...(args.assume ?? []).flatMap((word) => ["--assume", word]),
     ...(args.failOn === undefined ? [] : ["--fail-on", args.failOn]),
     ...(args.expect === undefined ? [] : ["--expect", args.expect]),
     ...(args.budget === undefined ? [] : ["--budget", String(args.budget)]),
@@ -43,7 +45,6 @@ function many(paths: readonly string[], args: AuditArgs): Promise<number> {
 
 function one(args: AuditArgs): number {
   const { rulesets, host } = inputs(args);
-  missingFamily(rulesets);
   const expect = args.expect === undefined ? undefined : expectations(args.expect);
   if (args.budget !== undefined && !(args.budget > 0)) throw new Refused("--budget takes a number above 0");
   const { say, end } = progress(args.json === true && process.stdout.isTTY !== true);

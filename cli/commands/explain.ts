@@ -1,5 +1,7 @@
 import { chainsText, type Explanation, explain, explainText, type Family, safe } from "../../lib/index.ts";
-import { type HostArgs, inputs, Refused } from "../inputs.ts";
+import { Refused } from "../files.ts";
+import { oneHost } from "../fleet.ts";
+import { doubtful, type HostArgs, inputs } from "../inputs.ts";
 import { json, print, style, width } from "../output.ts";
 import { guess } from "../suggest.ts";
 
@@ -17,7 +19,9 @@ export function run({ chain, rule, family, ...args }: ExplainArgs): number {
     throw new Refused("--rule takes the number of a rule, from 1, as iptables -L --line-numbers counts");
   if (rule !== undefined && chain === undefined)
     throw new Refused("--rule needs --chain: numbers count in a chain");
+  oneHost(args.rules, "explain");
   const { rulesets, host } = inputs(args);
+  doubtful({ rulesets, host });
   const found = explain(rulesets, host, {
     chain,
     rule,

@@ -1,5 +1,6 @@
 import { type Family, type Fix, fix, fixText, leftOutText, PLAIN, type Strategy } from "../../lib/index.ts";
-import { type HostArgs, inputs, missingFamily } from "../inputs.ts";
+import { oneHost } from "../fleet.ts";
+import { type HostArgs, inputs } from "../inputs.ts";
 import { json, later, tell, verbatim } from "../output.ts";
 
 type Format = "restore" | "script" | "ufw" | "systemd" | "save";
@@ -16,10 +17,10 @@ interface FixArgs extends HostArgs {
  * when it does not, when something is left open, or when the form cannot hold a part of the fix.
  */
 export function run(args: FixArgs): number {
+  oneHost(args.rules, "fix");
   // The first line on stderr is the result; warnings about the inputs follow.
   const { result, release } = later(() => {
     const { rulesets, host, sources } = inputs(args);
-    missingFamily(rulesets);
     const sets = args.format === "script" || args.format === "systemd";
     return fix(rulesets, host, { strategy: args.strategy, sets, inputs: sources });
   });

@@ -14,8 +14,9 @@ import {
   TABLES,
   type TableName,
 } from "../../lib/index.ts";
-import { hosts } from "../fleet.ts";
-import { type HostArgs, inputs, Refused } from "../inputs.ts";
+import { Refused } from "../files.ts";
+import { oneHost } from "../fleet.ts";
+import { type HostArgs, inputs } from "../inputs.ts";
 import { print, tell } from "../output.ts";
 
 interface GraphArgs extends HostArgs {
@@ -28,9 +29,7 @@ interface GraphArgs extends HostArgs {
 
 /** `fwcheck graph`: the picture of one family's rules on stdout; what it leaves out, and the rest, on stderr. */
 export function run(args: GraphArgs): number {
-  const several = hosts(args.rules ?? []);
-  if (several !== null)
-    throw new Refused(`graph draws one host, and several are named: ${several.map(safe).join(", ")}`);
+  oneHost(args.rules, "graph");
   const packet = args.packet === undefined ? null : packetOf(args.packet);
   const { rulesets, host } = inputs(args, packet === null ? [] : [packet]);
   const family = args.family ?? packet?.family;
@@ -45,7 +44,8 @@ export function run(args: GraphArgs): number {
   };
   const graph = chainGraph(ruleset, host, options);
   const note = (words: string): void => tell(`note: ${words}\n`);
-  for (const each of graph.notes) note(safe(each));
+  // The rules' own doubts are among the notes.
+  for (const each of [...host.doubts, ...graph.notes]) note(safe(each));
   if (args.format === "svg") print(graphSvg(graph));
   else if (args.format === "dot") print(graphDot(graph));
   else {

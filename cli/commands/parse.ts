@@ -1,14 +1,18 @@
 import { parse } from "../../grammar/index.ts";
 import { printRuleset, readRuleset } from "../../lib/index.ts";
-import { complain, read } from "../inputs.ts";
+import { read } from "../files.ts";
+import { complain } from "../inputs.ts";
 import { json, verbatim } from "../output.ts";
 
-/** `fwcheck parse`: what was read, in canonical spelling or as a document; 2 when there were errors. */
+/**
+ * `fwcheck parse`: what was read, in canonical spelling or as a document; 2 when the text has errors or is not whole.
+ */
 export function run(args: { file: string; json?: boolean | undefined }): number {
   const source = read(args.file);
   const { rulesets, diagnostics } = readRuleset([source]);
   diagnostics.forEach(complain);
   if (args.json === true) json(parse(source.text).document);
   else verbatim(rulesets.map((ruleset) => printRuleset(ruleset)).join(""));
-  return diagnostics.some((d) => d.severity === "error") ? 2 : 0;
+  const doubted = rulesets.some((ruleset) => ruleset.doubts.length > 0);
+  return doubted || diagnostics.some((d) => d.severity === "error") ? 2 : 0;
 }

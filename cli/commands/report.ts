@@ -1,9 +1,10 @@
 import { basename } from "node:path";
 import { audit, report, safe } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { Refused } from "../files.ts";
 import { STDIN } from "../flags.ts";
-import { hosts } from "../fleet.ts";
-import { type HostArgs, inputs, Refused } from "../inputs.ts";
+import { oneHost } from "../fleet.ts";
+import { type HostArgs, inputs } from "../inputs.ts";
 import { expectations, judged } from "../judge.ts";
 import { print, progress, writeWhole } from "../output.ts";
 
@@ -21,9 +22,7 @@ export async function run(args: ReportArgs): Promise<number> {
     throw new Refused(
       "the report is a page for a browser: name a file with -o report.html, or send it into one",
     );
-  const several = hosts(args.rules ?? []);
-  if (several !== null)
-    throw new Refused(`a report is of one host, and several are named: ${several.map(safe).join(", ")}`);
+  oneHost(args.rules, "report");
   if (args.budget !== undefined && !(args.budget > 0)) throw new Refused("--budget takes a number above 0");
   const { rulesets, host, sources, given } = inputs(args);
   const expect = args.expect === undefined ? undefined : expectations(args.expect);

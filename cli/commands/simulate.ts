@@ -7,14 +7,18 @@ import {
   type Packet,
   type PacketJson,
   protoNumber,
+  type Ruleset,
   readPacket,
   Simulator,
   safe,
   type TraceOptions,
   traceText,
+  unknownsOf,
   waySvg,
 } from "../../lib/index.ts";
-import { type HostArgs, inputs, Refused, read } from "../inputs.ts";
+import { Refused, read } from "../files.ts";
+import { oneHost } from "../fleet.ts";
+import { doubtful, type HostArgs, inputs } from "../inputs.ts";
 import { json, Lines, print, style, tell, width } from "../output.ts";
 import { guess } from "../suggest.ts";
 
@@ -32,7 +36,6 @@ interface SimulateArgs extends HostArgs {
   readonly local?: boolean | undefined;
   readonly flow?: boolean | undefined;
   readonly packets?: string | undefined;
-  readonly assume?: readonly string[] | undefined;
   readonly expect?: "accept" | "drop" | "reject" | undefined;
   readonly short?: boolean | undefined;
   readonly verbose?: boolean | undefined;
@@ -54,17 +57,26 @@ const OF_ONE = [
   "mark",
 ] as const;
 
-/** `fwcheck simulate`: the way of one packet, of a connection, or of a packet a line; 1 when `--expect` is not met. */
+/**
+ * `fwcheck simulate`: the way of one packet, of a connection, or of a packet a line; 1 when `--expect` is not met, 2 when
+ * it is met by rules or host data that are in doubt.
+ */
 export function run(args: SimulateArgs): number {
   if (args.svg === true) onlyPicture(args);
   const packets = args.packets === undefined ? [one(args)] : batch(args, args.packets);
+  oneHost(args.rules, "simulate");
   const { rulesets, host } = inputs(args, packets);
+  const doubts = doubtful({ rulesets, host });
   unknownInterfaces(packets, host);
-  const simulator = new Simulator(rulesets, host, { assume: assumed(args.assume ?? []) });
-  const full = (answer: Answer): Answer => ({
+  const assume = assumed(args.assume ?? [], rulesets, host);
+  const simulator = new Simulator(rulesets, host, { assume });
+  const full = (answer: Answer): Answer & { readonly doubts?: readonly string[] } => ({
     ...answer,
     assumptions: [...host.inferred, ...answer.assumptions],
+    ...(doubts.length === 0 ? {} : { doubts }),
   });
+  const code = (isMet: boolean): number =>
+    !isMet ? 1 : args.expect !== undefined && doubts.length > 0 ? 2 : 0;
   const met = (verdict: Answer["verdict"]): boolean => args.expect === undefined || verdict === args.expect;
   if (args.packets !== undefined) {
     let all = true;
@@ -75,7 +87,7 @@ export function run(args: SimulateArgs): number {
       all = met(answer.verdict) && all;
     }
     lines.end();
-    return all ? 0 : 1;
+    return code(all);
   }
   const detail = args.short === true ? "short" : args.verbose === true ? "all" : "usual";
   const options: TraceOptions = { rulesets, host, style: style(), width: width(), detail };
@@ -89,13 +101,15 @@ export function run(args: SimulateArgs): number {
         packets: played.packets.map(({ step, from, trace }) => ({ step, from, ...full(trace.answer) })),
       });
     else print(flowText(played, options));
-    return ended(args, met(verdict), verdict);
+    tellUnmet(args, met(verdict), verdict);
+    return code(met(verdict));
   }
   const trace = simulator.trace(packet);
   if (args.json === true) json(full(trace.answer));
   else if (args.svg === true) print(`${waySvg(trace, options)}\n`);
   else print(traceText(trace, options));
-  return ended(args, met(trace.answer.verdict), trace.answer.verdict);
+  tellUnmet(args, met(trace.answer.verdict), trace.answer.verdict);
+  return code(met(trace.answer.verdict));
 }
 
 /** A picture shows one packet, and all of its way. */
@@ -117,9 +131,8 @@ function unknownInterfaces(packets: readonly Packet[], host: Host): void {
     );
 }
 
-function ended({ expect, json: quiet }: SimulateArgs, met: boolean, verdict: string): number {
+function tellUnmet({ expect, json: quiet }: SimulateArgs, met: boolean, verdict: string): void {
   if (!met && quiet !== true) tell(`expected ${expect}, but the verdict is ${verdict}\n`);
-  return met ? 0 : 1;
 }
 
 /** What a packet's field is called on the command line. */
@@ -215,12 +228,25 @@ function batch(args: SimulateArgs, path: string): Packet[] {
   return out;
 }
 
-function assumed(list: readonly string[]): Map<string, boolean> {
+/** The truths of `--assume NAME=match`, each of a name that some rule may have. @throws Refused */
+function assumed(
+  list: readonly string[],
+  rulesets: readonly Ruleset[],
+  host: Host,
+): ReadonlyMap<string, boolean> {
   const out = new Map<string, boolean>();
-  for (const each of list) {
+  const words = list.filter((word) => word !== "complete");
+  if (words.length === 0) return out;
+  const names = unknownsOf(rulesets, host);
+  for (const each of words) {
     const m = /^(.+)=(match|no-match)$/s.exec(each);
     if (m === null) throw new Refused(`--assume needs NAME=match or NAME=no-match, not ${safe(each)}`);
-    out.set(m[1]!, m[2] === "match");
+    const name = m[1]!;
+    if (!names.here.has(name) && !names.anywhere.has(name))
+      throw new Refused(
+        `--assume: nothing is called ${safe(JSON.stringify(name))}.${guess(name, [...names.here, ...names.anywhere])} ${names.here.size === 0 ? "These rules have no unknown" : `Unknown in these rules: ${[...names.here].slice(0, 12).map(safe).join(", ")}`}`,
+      );
+    out.set(name, m[2] === "match");
   }
   return out;
 }

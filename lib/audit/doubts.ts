@@ -8,6 +8,7 @@ import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { servedPorts } from "./docker.ts";
+import { inputDoubts } from "./input-doubts.ts";
 import { purposeOf } from "./purpose.ts";
 import { unbridged } from "./unbridged.ts";
 
@@ -62,6 +63,7 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
       rulesets.map((r) => r.family),
     ),
   );
+  out.push(...inputDoubts(rulesets, host));
   const runs = docker || rulesets.some((r) => filter(r) || nat(r));
   if (rulesets.length > 0 && runs && !rulesets.some((r) => r.family === 4))
     out.push("there is no IPv4 ruleset among the inputs");

@@ -267,6 +267,8 @@ export interface Host {
   readonly inferred: readonly string[];
   /** Why this may not be all that decides on packets, a sentence each; never to be left out of an answer. */
   readonly doubts: readonly string[];
+  /** The given rules are all that filters on the host: a snapshot or the caller says so. */
+  readonly complete: boolean;
   /** Lines of the host's files that could not be read. */
   readonly diagnostics: readonly SourceDiagnostic[];
 }

@@ -216,15 +216,17 @@ export function inferInterfaces(
 
 const inside = (address: Address, prefix: Prefix): boolean => within(address, [prefixRange(prefix)]);
 
-/** Routes where no `ip route` was given: the subnets of the interfaces, single containers, and a default route. */
+/** Routes of the families of which no `ip route` was given: the subnets of the interfaces, single containers, and a default route. */
 export function inferRoutes(
   rulesets: readonly Ruleset[],
   interfaces: readonly Interface[],
   bridges: readonly string[],
+  families: readonly Family[],
   say: (sentence: string) => void,
 ): Route[] {
   const routes: Route[] = [];
   const route = (family: Family, to: Prefix, dev: string, source: Address | null = null): void => {
+    if (!families.includes(family)) return;
     const inferred = true;
     routes.push({ family, type: "unicast", to, dev, table: "main", metric: 0, source, inferred });
   };
@@ -269,7 +271,8 @@ export function inferRoutes(
         main.name,
         main.addresses.find((a) => a.family === family)?.address ?? null,
       );
-    say(`the default route leads out of ${main.name} (no --route was given)`);
+    const which = families.length === 1 ? ` of IPv${families[0]}` : "";
+    say(`the default route${which} leads out of ${main.name} (no --route${which} was given)`);
   }
   return routes;
 }

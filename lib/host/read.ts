@@ -1,8 +1,10 @@
 /** Puts a host together from what was given, and infers the rest. */
 import type { Family } from "../packet/field.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
+import { type Kind, kindOf } from "./classify.ts";
 import type { Container, Daemon, Host, Interface, Network, Route } from "./host.ts";
 import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
+import { tablesBeside } from "./nft-tables.ts";
 import { readDocker } from "./sources/docker.ts";
 import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
 import { readIpsets } from "./sources/ipset.ts";
@@ -15,7 +17,7 @@ export interface Source {
   readonly name: string;
   /** The whole text. */
   readonly text: string;
-  /** Whose it is, where the text may not tell: rules of policy routing look alike. */
+  /** Whose it is, where the text may not tell: rules of policy routing look alike, and a list of routes may be empty. */
   readonly family?: Family;
 }
 
@@ -35,11 +37,18 @@ export interface HostSources {
   readonly sysctl?: readonly Source[];
   /** `ss -H -l -n -t -u -p`; an empty text where nothing listens. */
   readonly listening?: readonly Source[];
+  /** `nft list tables`: with it, rules of both families count as complete. */
+  readonly tables?: readonly Source[];
   /** Why the inputs may not be all that decides on packets, a sentence each; a snapshot tells. */
   readonly doubts?: readonly string[];
+  /**
+   * The given rules are all that filters on this host: no nftables tables, no rules of the other iptables backend, none
+   * of a family that is not given. A snapshot names each of these that it could not read, and counts as complete.
+   */
+  readonly complete?: boolean;
 }
 
-/** A source that cannot be read at all. */
+/** A source that cannot be read at all, or holds nothing of its kind. */
 export class SourceError extends Error {
   /** Tells it from other errors. */
   override readonly name = "SourceError";
@@ -48,7 +57,7 @@ export class SourceError extends Error {
   }
 }
 
-/** Why it is not: what somebody forgot says more than what a parser stumbled over. */
+/** The reason. A likely mistake of the caller says more than the parser's error. */
 function reasonOf(text: string, program: string, cause: unknown): string {
   if (text.trim() === "") return "it is empty";
   const json = /^\s*[[{]/.test(text);
@@ -57,13 +66,45 @@ function reasonOf(text: string, program: string, cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-function each<T>(sources: readonly Source[] | undefined, program: string, read: (text: string) => T): T[] {
+/** The program that prints each kind of text. */
+const PROGRAMS: Readonly<Record<Kind, string>> = {
+  rules: "iptables-save",
+  addr: "ip -j addr",
+  route: "ip -j route",
+  rule: "ip -j rule",
+  docker: "docker inspect",
+  ipset: "ipset save",
+  sysctl: "sysctl -a",
+  listening: "ss -H -l -n -t -u -p",
+  tables: "nft list tables",
+};
+
+/**
+ * Reads each source of a kind.
+ * @param isNothing whether a source that was read holds nothing of its kind
+ * @throws SourceError for one that cannot be read, or holds nothing
+ */
+function each<T>(
+  sources: readonly Source[] | undefined,
+  kind: Kind,
+  read: (text: string) => T,
+  isNothing: (value: T, source: Source) => boolean,
+): T[] {
   return (sources ?? []).map((source) => {
+    let value: T;
     try {
-      return read(source.text);
+      value = read(source.text);
     } catch (error) {
-      throw new SourceError(source, program, error);
+      throw new SourceError(source, PROGRAMS[kind], error);
     }
+    if (!isNothing(value, source)) return value;
+    const other = kindOf(source.text);
+    const of = source.family === undefined ? "" : ` of IPv${source.family}`;
+    const why =
+      other === undefined || other === kind
+        ? `it lists nothing${of}`
+        : `it is what ${PROGRAMS[other]} prints`;
+    throw new SourceError(source, PROGRAMS[kind], why);
   });
 }
 
@@ -81,29 +122,51 @@ export function readHost(
   const say = (sentence: string): void => {
     inferred.push(sentence);
   };
-  const docker = each(sources.docker, "docker inspect", readDocker);
+  const docker = each(sources.docker, "docker", readDocker, ({ nothing }) => nothing);
   const containers: Container[] = docker.flatMap((d) => d.containers);
   const networks: Network[] = docker.flatMap((d) => d.networks);
   const daemon: Daemon = Object.assign({}, ...docker.map((d) => d.daemon));
   // Sets may name one another across files, so they are read as one text.
+  each(sources.ipset, "ipset", kindOf, (kind, { text }) => kind !== "ipset" && text.trim() !== "");
   const ipsets = readIpsets((sources.ipset ?? []).map((source) => source.text).join("\n"));
   const sets = ipsets.sets;
-  const sysctls = new Map(each(sources.sysctl, "sysctl -a", readSysctls).flatMap((map) => [...map]));
+  const sysctls = new Map(
+    each(sources.sysctl, "sysctl", readSysctls, (map) => ![...map.keys()].some(isNetSetting)).flatMap(
+      (map) => [...map],
+    ),
+  );
   const interfaces: Interface[] =
     sources.addr === undefined
       ? inferInterfaces(rulesets, networks, hints, say)
-      : merged(each(sources.addr, "ip -j addr", readAddresses).flat());
+      : merged(each(sources.addr, "addr", readAddresses, (list) => list.length === 0).flat());
   const bridges = new Set([
     ...dockerBridges(rulesets).keys(),
     ...networks.flatMap((n) => (n.bridge === null ? [] : [n.bridge])),
     // The default bridge is Docker's even where no rule speaks of it.
     ...interfaces.flatMap((i) => (/^docker(0|_gwbridge)$/.test(i.name) ? [i.name] : [])),
   ]);
-  const routes: Route[] =
-    sources.route === undefined
-      ? inferRoutes(rulesets, interfaces, [...bridges], say)
-      : each(sources.route, "ip -j route", readRoutes).flat();
-  const families = each(sources.rule, "ip -j rule", familyOfRules).map(
+  const listed = each(
+    sources.route,
+    "route",
+    readRoutes,
+    // A host without IPv6 has no routes of it: a snapshot knows whose list is empty.
+    (list, { family }) =>
+      list.length === 0
+        ? family === undefined
+        : family !== undefined && list.every((r) => r.family !== family),
+  ).flat();
+  /** Families whose routes were given, be they none. */
+  const routed = ([4, 6] as const).filter(
+    (f) => sources.route?.some((s) => s.family === f) === true || listed.some((r) => r.family === f),
+  );
+  const unrouted = ([4, 6] as const).filter(
+    (f) => !routed.includes(f) && (sources.route === undefined || rulesets.some((r) => r.family === f)),
+  );
+  const routes: readonly Route[] =
+    unrouted.length === 0
+      ? listed
+      : [...listed, ...inferRoutes(rulesets, interfaces, [...bridges], unrouted, say)];
+  const families = each(sources.rule, "rule", familyOfRules, (_, { text }) => kindOf(text) !== "rule").map(
     (f, i) => sources.rule![i]!.family ?? f,
   );
   // What does not tell its family is of the one that is left; IPv6's usual rules are such.
@@ -123,8 +186,7 @@ export function readHost(
   return {
     interfaces,
     routes,
-    routed:
-      sources.route === undefined ? [] : ([4, 6] as const).filter((f) => routes.some((r) => r.family === f)),
+    routed: routed.filter((f) => listed.some((r) => r.family === f)),
     rules,
     sysctls,
     networks,
@@ -132,15 +194,42 @@ export function readHost(
     daemon,
     ...(sources.listening === undefined
       ? {}
-      : { listening: each(sources.listening, "ss -H -l -n -t -u -p", readSockets).flat() }),
+      : { listening: each(sources.listening, "listening", readSockets, () => false).flat() }),
     bridges: [...bridges],
     member: (set, sides, family) => sets.member(set, sides, family),
     parts: (set) => sets.parts(set),
     inferred,
-    doubts: [...(sources.doubts ?? []), ...foreign(interfaces)],
+    doubts: [
+      ...(sources.doubts ?? []),
+      ...cutOff(sources),
+      ...tablesBeside((sources.tables ?? []).map(({ text }) => text)),
+      ...(sources.addr === undefined ? [] : missingBridges([...bridges], interfaces)),
+      ...foreign(interfaces),
+    ],
+    complete: sources.complete === true || ((sources.tables ?? []).length > 0 && rulesets.length === 2),
     diagnostics: ipsets.diagnostics.map((d) => ({ ...d, source: sources.ipset?.[0]?.name ?? "" })),
   };
 }
+
+const isNetSetting = (name: string): boolean => name.startsWith("net.");
+
+/** Texts of lines that end inside a line: what is behind their end is lost, and nothing else tells. */
+const cutOff = ({ ipset, sysctl, tables }: HostSources): string[] =>
+  [...(ipset ?? []), ...(sysctl ?? []), ...(tables ?? [])]
+    .filter(({ text }) => text.trim() !== "" && !text.endsWith("\n"))
+    .map(
+      ({ name }) =>
+        `${name}: the text ends inside a line, so it is cut off: what is behind its end is not known`,
+    );
+
+/** Container bridges that the list of interfaces does not have. */
+const missingBridges = (bridges: readonly string[], interfaces: readonly Interface[]): string[] =>
+  bridges
+    .filter((name) => interfaces.every((i) => i.name !== name))
+    .map(
+      (name) =>
+        `Docker's rules or networks name the bridge ${name}, and the list of interfaces (ip -j addr) does not have it: it is not whole or of another time, and what passes by ${name} is not known`,
+    );
 
 /** Interfaces that were listed several times, by family or by `ip -d link`: what one listing does not tell another may. */
 function merged(interfaces: readonly Interface[]): Interface[] {

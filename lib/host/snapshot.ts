@@ -5,6 +5,8 @@
  * login shell says before that is passed over. Every line that starts with the boundary is the collector's own:
  * `begin KIND TITLE`, `end EXIT-CODE`, `missing KIND PROGRAM`, and `done`.
  */
+import { kindOf } from "./classify.ts";
+import { tablesBeside } from "./nft-tables.ts";
 import { type HostSources, type Source, SourceError } from "./read.ts";
 
 /** What a snapshot holds. */
@@ -15,8 +17,6 @@ export interface Snapshot {
   readonly sources: HostSources;
   /** Why this may not be all that decides on packets, or not all of the host, a sentence each. */
   readonly doubts: readonly string[];
-  /** What else failed on the host, so that something has to be inferred, a sentence each. */
-  readonly warnings: readonly string[];
 }
 
 const START = /^fwcheck-snapshot (\d+) (\S+)\r?$/m;
@@ -38,8 +38,35 @@ interface Part {
 
 const KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"] as const;
 
-/** What is missed where it fails. */
-const WANTED: readonly string[] = [...KINDS, "tables", "native"];
+/** Kinds of parts that nothing reads, so that nothing depends on how their programs ended. */
+const UNREAD: readonly string[] = ["text", "ufw", "errors"];
+
+/**
+ * What every snapshot has, unless the program is not on the host. The text of each is never empty, except where a
+ * program may have nothing to print.
+ */
+const EXPECTED: readonly {
+  readonly kind: string;
+  readonly title: RegExp;
+  readonly program: string;
+  readonly maybeEmpty?: true;
+}[] = [
+  // A kernel without tables prints nothing.
+  { kind: "rules", title: /^iptables/, program: "iptables-save", maybeEmpty: true },
+  { kind: "rules", title: /^ip6tables/, program: "ip6tables-save", maybeEmpty: true },
+  { kind: "tables", title: /^nft/, program: "nft list tables", maybeEmpty: true },
+  { kind: "native", title: /^chains/, program: "the chains of iptables with sets of nft", maybeEmpty: true },
+  { kind: "ipset", title: /^ipset/, program: "ipset save", maybeEmpty: true },
+  { kind: "addr", title: /^ip /, program: "ip -j addr" },
+  { kind: "link", title: /^ip /, program: "ip -d -j link" },
+  { kind: "route", title: / -4 /, program: "ip -j -4 route" },
+  { kind: "route", title: / -6 /, program: "ip -j -6 route" },
+  { kind: "rule", title: / -4 /, program: "ip -j -4 rule" },
+  { kind: "rule", title: / -6 /, program: "ip -j -6 rule" },
+  { kind: "sysctl", title: /^settings/, program: "the settings of /proc/sys/net" },
+  { kind: "docker", title: /^docker inspect/, program: "docker inspect", maybeEmpty: true },
+  { kind: "docker", title: /^docker network inspect/, program: "docker network inspect" },
+];
 
 const familyOf = (title: string): 4 | 6 => (title.startsWith("ip6") ? 6 : 4);
 
@@ -51,28 +78,30 @@ export function readSnapshot(source: Source): Snapshot {
   const parts = partsOf(source);
   const errors = new Map(parts.filter((p) => p.kind === "errors").map((p) => [p.title, p.text.trim()]));
   // A host on which nothing listens prints nothing.
-  const good = ({ kind, code, text }: Part): boolean =>
-    code === 0 && (text.trim() !== "" || kind === "listening");
+  const good = (part: Part): boolean => part.code === 0 && (!isEmpty(part) || part.kind === "listening");
   const of = (kind: string): Source[] =>
     parts
-      .filter((p) => p.kind === kind && good(p))
+      .filter((p) => p.kind === kind && good(p) && (kind !== "docker" || isOfDocker(p)))
       .map(({ title, text }) => ({
         ...{ name: source.name, text },
-        ...(kind === "rule" ? { family: / -6 /.test(title) ? (6 as const) : (4 as const) } : {}),
+        ...(kind === "rule" || kind === "route" ? { family: sideOf(title) } : {}),
       }));
   const doubts: string[] = [];
-  const warnings: string[] = [];
   for (const { kind, title, code } of parts) {
     if (code === null && kind === "rules")
       doubts.push(`${title} is not on the host: what becomes of IPv${familyOf(title)} packets is not known`);
     else if (code === null && kind === "tables")
-      warnings.push(`${title} is not on the host: tables of nftables beside iptables would not be seen`);
-    else if (code !== null && code !== 0 && (kind === "rules" || WANTED.includes(kind)))
-      (kind === "rules" ? doubts : warnings).push(
+      doubts.push(`${title} is not on the host: tables of nftables beside iptables would not be seen`);
+    else if (code !== null && code !== 0 && !UNREAD.includes(kind))
+      doubts.push(
         `${title} failed on the host: ${errors.get(title) || (code === 137 ? "it took longer than a minute" : `exit code ${code}`)}`,
       );
   }
+  doubts.push(...missing(parts));
   const rules = parts.filter((p) => p.kind === "rules" && good(p));
+  const odd = rules.find((p) => kindOf(p.text) !== "rules");
+  if (odd !== undefined) throw new SourceError({ ...source, text: odd.text }, odd.title, "it has no table");
+  doubts.push(...unlisted(parts, rules));
   const sources: HostSources = Object.fromEntries(
     KINDS.map((kind) => {
       const found = of(kind);
@@ -88,39 +117,98 @@ export function readSnapshot(source: Source): Snapshot {
         doubts.push(
           `both ${filled.map((p) => p.title.split(" ")[0]).join(" and ")} print rules: a packet has to pass both, and only those of ${docker(filled).title.split(" ")[0]} are followed`,
         );
+      const printed = parts.some((p) => p.kind === "rules" && p.code === 0 && familyOf(p.title) === family);
+      if (own.length === 0 && printed)
+        doubts.push(
+          `the host has no IPv${family} rules: the save programs print nothing, so whatever it serves in IPv${family} is open, and nothing is said of it`,
+        );
       const read = filled.length === 0 ? own.slice(0, 1) : [docker(filled)];
-      return read.map((p) => ({ name: source.name, text: p.text }));
+      return read.map((p) => ({ name: source.name, text: p.text, family: familyOf(p.title) }));
     }),
-    sources,
+    // Whatever of it is not known has a doubt of its own.
+    sources: { ...sources, complete: true },
     doubts: [...doubts, ...beside(parts)],
-    warnings,
   };
+}
+
+/** A part without contents: no text, or an empty list where a host always has something to list. */
+const isEmpty = ({ kind, text }: Part): boolean =>
+  text.trim() === "" || (["addr", "link", "rule"].includes(kind) && /^\s*\[[\s{}]*\]\s*$/.test(text));
+
+/** The family of a list by the option of its program: `ip -j -6 route`. */
+const sideOf = (title: string): 4 | 6 => (/ -6 /.test(title) ? 6 : 4);
+
+/** Whether a part says something of containers, networks or the daemon's settings: its version does not. */
+const isOfDocker = ({ title, text }: Part): boolean =>
+  /^docker (network )?inspect/.test(title) || kindOf(text) === "docker";
+
+/**
+ * Tables that iptables-nft-save prints and `nft list tables` does not have: the one of them is not whole. And the dump
+ * of one backend without the other's, where both programs are on the host.
+ */
+function unlisted(parts: readonly Part[], rules: readonly Part[]): string[] {
+  const out: string[] = [];
+  const lists = parts.filter((p) => p.kind === "tables" && p.code === 0);
+  const listed = new Set(lists.flatMap((p) => p.text.split("\n").map((line) => line.trim())));
+  for (const { title, text } of rules) {
+    if (lists.length === 0 || !/^# Generated by .*(nft-save|\(nf_tables\))/m.test(text)) continue;
+    const ip = familyOf(title) === 6 ? "ip6" : "ip";
+    const lost = [...text.matchAll(/^\*(\w+)\s*$/gm)].find(([, name]) => !listed.has(`table ${ip} ${name}`));
+    if (lost !== undefined)
+      out.push(
+        `nft list tables does not have table ${ip} ${lost[1]}, which ${title} prints: its list is not whole, and tables of nftables beside iptables may be missing from it`,
+      );
+  }
+  const titles = parts.filter((p) => p.kind === "rules").map((p) => p.title.split(" ")[0]!);
+  for (const program of titles) {
+    const other = program.replace(/-(legacy|nft)-/, (_, one) => (one === "nft" ? "-legacy-" : "-nft-"));
+    if (!titles.includes(other))
+      out.push(`the snapshot has the output of ${program} and none of ${other}: what it prints is not known`);
+  }
+  return out;
+}
+
+/** Expected parts that are not there, and those that are empty though their program always prints something. */
+function missing(parts: readonly Part[]): string[] {
+  const absent: string[] = [];
+  const empty: string[] = [];
+  for (const { kind, title, program, maybeEmpty } of EXPECTED) {
+    const own = parts.filter((p) => p.kind === kind);
+    // The program is not on the host, or it failed, which is a doubt by itself.
+    if (own.some((p) => p.code === null) || (kind === "docker" && own.some((p) => p.code !== 0))) continue;
+    if (kind === "native" && parts.some((p) => p.kind === "tables" && p.code === null)) continue;
+    const found = own.filter((p) => title.test(p.title));
+    if (found.length === 0) absent.push(program);
+    else if (maybeEmpty !== true && found.every((p) => p.code === 0 && isEmpty(p))) empty.push(program);
+  }
+  return [
+    ...(absent.length === 0
+      ? []
+      : [
+          `the snapshot has no output of ${absent.join(", ")}: what they print is not known; take it again with this fwcheck`,
+        ]),
+    ...(empty.length === 0
+      ? []
+      : [
+          `${empty.join(", ")} printed nothing on the host, and a whole snapshot has something there: take it again`,
+        ]),
+  ];
 }
 
 /** The dump that Docker writes to; the last one where it writes to none. */
 const docker = (dumps: readonly Part[]): Part =>
   dumps.find((p) => /^:DOCKER /m.test(p.text)) ?? dumps[dumps.length - 1]!;
 
-/** Tables that iptables-nft makes are printed by iptables-save; what stands in others is not. */
-const OWN = /^table (?:ip6? (?:raw|mangle|nat|filter|security)|arp filter|bridge (?:filter|nat|broute))$/;
-
 /** Firewalls beside iptables, which nothing here reads, and what of them iptables-save prints as what it is not. */
 function beside(parts: readonly Part[]): string[] {
+  const tables = parts.filter((p) => p.kind === "tables").map((p) => p.text);
   const native = parts.filter((p) => p.kind === "native").flatMap((p) => p.text.split("\n").filter(Boolean));
   if (native.length > 0)
     return [
       `nft's own sets or maps are asked in ${native.join(", ")}: iptables-save prints those rules without them`,
-      ...tablesBeside(parts),
+      ...tablesBeside(tables),
     ];
-  return tablesBeside(parts);
-}
-
-function tablesBeside(parts: readonly Part[]): string[] {
-  const lines = parts.filter((p) => p.kind === "tables").flatMap((p) => p.text.split("\n"));
-  const tables = lines.filter((line) => line.startsWith("table ") && !OWN.test(line));
-  if (tables.length === 0) return [];
-  const names = tables.map((t) => t.slice(6)).join(", ");
-  return [`nftables holds tables of its own, which may drop what these rules accept: ${names}`];
+  return tablesBeside(tables);
 }
 
 /** The parts in their order, each with as many line feeds in front of it as there are lines above. */

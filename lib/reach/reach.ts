@@ -101,7 +101,7 @@ function* questions(program: Program): Generator<Predicate> {
 }
 
 /** Every predicate that a program can ask. */
-function* predicatesOf(program: Program): Generator<Predicate> {
+export function* predicatesOf(program: Program): Generator<Predicate> {
   if (asksPorts(program)) for (const { when } of portCases(program.ruleset.family)) yield when;
   yield* questions(program);
   yield* translations(program);

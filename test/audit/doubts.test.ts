@@ -18,7 +18,10 @@ const PUBLISHED = {
 const doubts = (texts: readonly string[], ...docker: unknown[]): string[] => {
   const { rulesets } = readRuleset(texts.map((text, i) => ({ name: `rules ${i}`, text })));
   const sources = docker.map((value, i) => ({ name: `docker ${i}`, text: JSON.stringify(value) }));
-  const result = audit(rulesets, readHost(sources.length === 0 ? {} : { docker: sources }, rulesets));
+  const result = audit(
+    rulesets,
+    readHost({ complete: true, ...(sources.length === 0 ? {} : { docker: sources }) }, rulesets),
+  );
   if (result.findings.length === 0 && result.inconclusive.length > 0)
     expect(auditText(result)).toContain("No findings, but not everything could be settled");
   return [...result.inconclusive];
@@ -133,7 +136,8 @@ const CASES: [string, string[], unknown[], RegExp][] = [
 describe("no findings is not all clear", () => {
   test.each(CASES)("%s", (_name, texts, docker, said) => {
     const found = doubts(texts, ...docker);
-    expect(found[0] ?? "").toMatch(said);
+    if (said.source === "^$") expect(found).toEqual([]);
+    else expect(found).toContainEqual(expect.stringMatching(said));
   });
   test("a whole host with nothing odd about it has none", () => {
     expect(
@@ -153,7 +157,10 @@ describe("no findings is not all clear", () => {
     const addr = JSON.stringify([
       { ifname: "docker0", addr_info: [{ family: "inet", local: "172.17.0.1", prefixlen: 16 }] },
     ]);
-    const result = audit(rulesets, readHost({ addr: [{ name: "addr", text: addr }] }, rulesets));
+    const result = audit(
+      rulesets,
+      readHost({ complete: true, addr: [{ name: "addr", text: addr }] }, rulesets),
+    );
     expect(result.inconclusive.join()).toContain("the rules have no DOCKER chain");
   });
   test("a port that Docker publishes and no rule serves", () => {
@@ -167,7 +174,10 @@ describe("no findings is not all clear", () => {
   test("a network that goes past iptables", () => {
     const docker = JSON.stringify([{ Name: "wire", Id: "x", Driver: "macvlan", IPAM: { Config: [] } }]);
     const { rulesets } = capture(`${examples}ufw-docker-20.10`);
-    const result = audit(rulesets, readHost({ docker: [{ name: "docker", text: docker }] }, rulesets));
+    const result = audit(
+      rulesets,
+      readHost({ complete: true, docker: [{ name: "docker", text: docker }] }, rulesets),
+    );
     expect(result.inconclusive.join()).toContain("network wire is macvlan");
   });
 });
@@ -206,7 +216,7 @@ describe("what INPUT governs after all is no finding, and said", () => {
       name: `docker ${i}`,
       text: JSON.stringify(value),
     }));
-    return audit(rulesets, readHost({ docker: sources }, rulesets));
+    return audit(rulesets, readHost({ complete: true, docker: sources }, rulesets));
   };
   test("docker-proxy in IPv6: closed where INPUT says so", () => {
     const result = six("DROP");
@@ -247,7 +257,7 @@ test("rules that name tunnels only still leave an interface to the world", () =>
     EMPTY.replace("COMMIT", `-A INPUT -i ${name} -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT`);
   const outside = (name: string): string[] => {
     const { rulesets } = readRuleset([{ name: "rules", text: rules(name) }]);
-    return readHost({}, rulesets).interfaces.map((i) => i.name);
+    return readHost({ complete: true }, rulesets).interfaces.map((i) => i.name);
   };
   expect([outside("tailscale0"), outside("ens3")]).toEqual([
     ["lo", "tailscale0", "eth0"],
@@ -265,7 +275,7 @@ describe("what could not be read is never all clear", () => {
     ["a table", `${text("")}*unheard\nCOMMIT\n`, "a line of save could not be read (line 7)"],
   ])("%s", (_, save, says) => {
     const { rulesets } = readRuleset([{ name: "save", text: save }]);
-    const { findings, inconclusive } = audit(rulesets, readHost({}, rulesets));
+    const { findings, inconclusive } = audit(rulesets, readHost({ complete: true }, rulesets));
     expect(findings).toEqual([]);
     expect(inconclusive.filter((s) => s.includes("could not be read"))).toEqual([
       `IPv4: ${says}: what stands there is not known`,
@@ -283,7 +293,7 @@ test("more marks than can be followed: nothing is said, and never that all is we
     user: ["-m mark --mark 0x2000/0x2000 -j RETURN", "-j DROP"],
   });
   const { rulesets } = readRuleset([{ name: "rules", text }]);
-  const result = audit(rulesets, readHost({}, rulesets));
+  const result = audit(rulesets, readHost({ complete: true }, rulesets));
   expect(result.findings).toEqual([]);
   expect(result.inconclusive.join()).toContain("4096 values of marks");
 });

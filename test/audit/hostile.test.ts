@@ -46,7 +46,7 @@ test("a port published in IPv6 alone, and refused there to all but a network", (
     },
   );
   const { rulesets } = readRuleset([{ name: "ip6tables-save", text: `${text.join("\n")}\n` }]);
-  const host = readHost({ addr: [{ name: "addr", text: JSON.stringify(addr) }] }, rulesets);
+  const host = readHost({ complete: true, addr: [{ name: "addr", text: JSON.stringify(addr) }] }, rulesets);
   const { findings, inconclusive } = audit(rulesets, host);
   expect(findings.map((f) => [f.kind, f.family, f.listen?.port, f.from, f.certainty])).toEqual([
     ["ingress-bypass", 6, 8080, "everyone but 2001:db8:5::/48", "must"],

@@ -216,6 +216,7 @@ export function read(layout: Layout): { rulesets: readonly Ruleset[]; host: Host
   ];
   const host = readHost(
     {
+      complete: true,
       addr: source("addr", [...addr, ...link]),
       route: source("route", route),
       sysctl: source(

@@ -87,7 +87,7 @@ describe("a swarm's ingress", () => {
   test.runIf(existsSync(SWARM))("a real one's rules are all Docker's own", () => {
     const text = readFileSync(SWARM, "utf8").replace(/:(INPUT|FORWARD) ACCEPT/g, ":$1 DROP");
     const { rulesets } = readRuleset([{ name: "swarm", text }]);
-    const host = readHost({}, rulesets);
+    const host = readHost({ complete: true }, rulesets);
     const ids = audit(rulesets, host).findings.map((f) => f.id);
     expect(ids).toEqual(
       expect.arrayContaining(["ingress-bypass/4/tcp/any/3000", "ingress-bypass/4/udp/any/3001"]),
@@ -199,7 +199,7 @@ describe("what a container sends", () => {
         ),
       },
     ]);
-    const host = readHost({}, rulesets);
+    const host = readHost({ complete: true }, rulesets);
     expect(audit(rulesets, host).findings.filter((f) => f.kind === "egress-bypass")).toEqual([]);
   });
 });

@@ -72,7 +72,12 @@ describe("what may hide something is told", () => {
   const table: readonly [name: string, text: string, code: number, words: string][] = [
     ["cut off", snapshot(parts, ""), 2, "it is cut off; take it again"],
     ["of a later version", snapshot(parts).replace("snapshot 1", "snapshot 2"), 2, "version 2 is not read"],
-    ["without any rules", snapshot([]), 2, "the host has no iptables rules, so whatever it serves is open"],
+    [
+      "without any rules",
+      snapshot([]),
+      2,
+      "the snapshot has no output of iptables-save, ip6tables-save, nft list tables",
+    ],
     [
       "where iptables-save failed",
       replaced(
@@ -81,7 +86,7 @@ describe("what may hide something is told", () => {
         { kind: "errors", title: v4.title, text: "Permission denied (you must be root)" },
       ),
       2,
-      "iptables-nft-save -c failed on the host: Permission denied (you must be root)",
+      "iptables-save -c failed on the host: Permission denied (you must be root)",
     ],
     [
       "of a host without ip6tables",
@@ -94,14 +99,19 @@ describe("what may hide something is told", () => {
     ],
     [
       "with sets of nft in iptables' tables",
-      snapshot([...parts, { kind: "native", title: "chains", text: "ip filter INPUT\nip nat OUTPUT" }]),
+      replaced("native", {
+        kind: "native",
+        title: "chains of iptables with sets of nft",
+        text: "ip filter INPUT\nip nat OUTPUT",
+      }),
       1,
       "nft's own sets or maps are asked in ip filter INPUT, ip nat OUTPUT: iptables-save prints those rules without them",
     ],
     [
       "with rules in both backends",
       snapshot([
-        ...parts,
+        ...parts.map((p) => ({ ...p, title: p.title.replace(/^(ip6?tables)-save/, "$1-nft-save") })),
+        { kind: "rules", title: "ip6tables-legacy-save -c", text: "" },
         {
           ...v4,
           title: "iptables-legacy-save -c",
@@ -113,10 +123,9 @@ describe("what may hide something is told", () => {
     ],
     [
       "with tables of nftables",
-      snapshot([
-        ...parts,
-        { kind: "tables", title: "nft list tables", text: "table ip filter\ntable inet fw\u001b[2J" },
-      ]),
+      snapshot(
+        parts.map((p) => (p.kind === "tables" ? { ...p, text: `${p.text}table inet fw\u001b[2J\n` } : p)),
+      ),
       1,
       "nftables holds tables of its own, which may drop what these rules accept: inet fw\\u001b[2J",
     ],
@@ -132,7 +141,7 @@ describe("what may hide something is told", () => {
   ];
   test.each(table)("a snapshot %s", (_, text, code, words) => {
     const ran = fwcheck(["audit", file("doubt.snap", text)]);
-    expect(ran.err).toContain(words);
+    expect(`${ran.err}${ran.out.replaceAll(/\s+/g, " ")}`).toContain(words);
     expect(ran.code).toBe(code);
     if (code === 1)
       expect(
@@ -174,7 +183,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
       [join(program.folder, "missing.snap"), /failed: .*missing\.snap: no such file\./],
       [
         file("rules.save", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"),
-        /no findings, 0 exposures$/,
+        /no findings so far, 0 exposures, 1 not settled$/,
       ],
     ];
     for (const [path, says] of broken) {
@@ -190,7 +199,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
         .map((l) => JSON.parse(l));
       expect(new Map(ndjson.map((h) => [h.host, [h.exit, h.findings?.length ?? 0]]))).toEqual(
         new Map([
-          [path, [path.endsWith("rules.save") ? 0 : 2, 0]],
+          [path, [2, 0]],
           [good, [1, 9]],
           [other, [1, 9]],
         ]),
@@ -280,7 +289,9 @@ describe("the script, in a namespace of its own", () => {
         const { code, out, err } = live(shell);
         expect({ code, err }).toEqual({ code: 0, err: "" });
         const audit = audited(file("live.snap", out));
-        expect(audit.inconclusive).toEqual([]);
+        // No daemon runs there, and the rules' bridge br-app is made up.
+        const other = /docker version|the bridge br-app/;
+        expect(audit.inconclusive.filter((doubt: string) => !other.test(doubt))).toEqual([]);
         expect(audit.inferred).toEqual([]);
         const ports = audit.findings.filter((f) => f.kind === "ingress-bypass").map((f) => f.listen?.port);
         expect(ports).toEqual([8080, 8443, 8444, 9080]);

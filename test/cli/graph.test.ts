@@ -74,7 +74,7 @@ test("a family that is not there", () => {
 
 test("several hosts in one call are refused", () => {
   const { code, err } = program.run(["graph", "ufw-docker-20.10", HOST], { cwd: examples });
-  const why = `graph draws one host, and several are named: ufw-docker-20.10, ${HOST}`;
+  const why = `graph works on one host, and several are named: ufw-docker-20.10, ${HOST}. Call it once for each.`;
   expect([code, err]).toEqual([2, `fwcheck: ${why}\n`]);
 });
 

@@ -107,7 +107,7 @@ test("no other command carries the page", () => {
 test("several hosts have a report each", () => {
   const run = program.run(["report", HOST, `${examples}ufw-docker-28.5`]);
   expect([run.code, run.out]).toEqual([2, ""]);
-  expect(run.err).toMatch(/^fwcheck: a report is of one host, and several are named: .*\n$/);
+  expect(run.err).toMatch(/^fwcheck: report works on one host, and several are named: .*\n$/);
 });
 
 test("nothing found, but something not settled, is 2, as of audit", () => {

@@ -67,13 +67,13 @@ export class Shell {
       "ip6tables-save": `cat '${host}/ip6tables-save.txt'`,
       "iptables-restore": `test "$1" = --noflush && cat >/dev/null`,
       "ip6tables-restore": `test "$1" = --noflush && cat >/dev/null`,
-      nft: QUIET,
+      nft: `case "$*" in *tables) cat '${host}/nft-tables.txt';; esac`,
       ipset: QUIET,
       ss: QUIET,
-      ip: `case "$*" in *' rule'*) ${rules};; *link*) echo '[]';; *-6*) cat '${host}/route6.json';; *route*) cat '${host}/route4.json';; *) cat '${host}/addr.json';; esac`,
+      ip: `case "$*" in *' rule'*) ${rules};; *-6*) cat '${host}/route6.json';; *route*) cat '${host}/route4.json';; *) cat '${host}/addr.json';; esac`,
       ufw: `test "$1" = reload || test "$1" = status`,
       systemctl: QUIET,
-      docker: QUIET,
+      docker: `case "$*" in 'ps -q'*|'network ls'*) echo 1;; *'network inspect'*) cat '${host}/docker-network-inspect.json';; inspect*) cat '${host}/docker-inspect.json';; esac`,
       npm: QUIET,
     };
     for (const [name, script] of Object.entries(stands)) {

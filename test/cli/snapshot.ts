@@ -23,18 +23,51 @@ const KINDS: Readonly<Record<string, readonly [kind: string, title: string]>> = 
   "addr.json": ["addr", "ip -j addr"],
   "docker-inspect.json": ["docker", "docker inspect, network fields"],
   "docker-network-inspect.json": ["docker", "docker network inspect"],
-  "ip6tables-save.txt": ["rules", "ip6tables-nft-save -c"],
-  "iptables-save.txt": ["rules", "iptables-nft-save -c"],
+  "ip6tables-save.txt": ["rules", "ip6tables-save -c"],
+  "iptables-save.txt": ["rules", "iptables-save -c"],
   "route4.json": ["route", "ip -j -4 route show table all"],
   "route6.json": ["route", "ip -j -6 route show table all"],
+  "nft-tables.txt": ["tables", "nft list tables"],
   "sysctl.txt": ["sysctl", "settings of /proc/sys/net"],
 };
-/** What a snapshot of a capture holds. */
-export const partsOf = (folder: string): readonly Part[] =>
-  readdirSync(folder)
+/** What a snapshot of a capture holds: its files, and what the other programs printed on such a host. */
+export function partsOf(folder: string): readonly Part[] {
+  const files = readdirSync(folder)
     .filter((name) => Object.hasOwn(KINDS, name))
     .map((name) => ({
       kind: KINDS[name]![0],
       title: KINDS[name]![1],
       text: readFileSync(join(folder, name), "utf8"),
     }));
+  const tables = files.flatMap(({ kind, title, text }) =>
+    kind !== "rules"
+      ? []
+      : [...text.matchAll(/^\*(\w+)/gm)].map(
+          ([, t]) => `table ${title.startsWith("ip6") ? "ip6" : "ip"} ${t}\n`,
+        ),
+  );
+  const rule = (priority: number, table: string) => ({ priority, src: "all", table });
+  const rules = (...list: object[]) => `${JSON.stringify(list)}\n`;
+  return [
+    ...files,
+    ...(files.some(({ kind }) => kind === "tables")
+      ? []
+      : [{ kind: "tables", title: "nft list tables", text: tables.join("") }]),
+    { kind: "native", title: "chains of iptables with sets of nft", text: "" },
+    { kind: "ipset", title: "ipset save", text: "" },
+    {
+      kind: "link",
+      title: "ip -d -j link",
+      text:
+        files
+          .find(({ kind }) => kind === "addr")
+          ?.text.replaceAll(/"addr_info":\[[^\]]*\]/g, '"addr_info":[]') ?? "",
+    },
+    {
+      kind: "rule",
+      title: "ip -j -4 rule",
+      text: rules(rule(0, "local"), rule(32766, "main"), rule(32767, "default")),
+    },
+    { kind: "rule", title: "ip -j -6 rule", text: rules(rule(0, "local"), rule(32766, "main")) },
+  ];
+}

@@ -188,7 +188,7 @@ test("an unknown is asked where its rule asks the rest: a list of senders by unk
       "",
     ];
     const { rulesets } = readRuleset([{ name: "rules", text: text.join("\n") }]);
-    const program = Program.of(rulesets[0]!, readHost({}, rulesets));
+    const program = Program.of(rulesets[0]!, readHost({ complete: true }, rulesets));
     const domain = Domain.of(4, [vocabularyOf(program)]);
     const reach = new Reach(program, domain);
     let sum = 0;

@@ -27,7 +27,7 @@ function said(rules: string, table = "filter", family = 4): string {
     },
   ]);
   expect(diagnostics).toEqual([]);
-  const found = explain(rulesets, readHost({}, rulesets), { chain: rules.split(" ")[1]! });
+  const found = explain(rulesets, readHost({ complete: true }, rulesets), { chain: rules.split(" ")[1]! });
   return found.chains.find((c) => c.rules.length > 0)!.rules[0]!.says;
 }
 
@@ -288,7 +288,7 @@ describe("what is easily misunderstood", () => {
         text: `${HEAD}-A mine -p tcp -j ACCEPT\n-A mine -j DROP\n-A INPUT -j mine\n-A INPUT -p udp -j ACCEPT\n-A yours -p tcp -j RETURN\n-A yours -j DROP\n-A FORWARD -j yours\n-A FORWARD -p tcp -j ACCEPT\nCOMMIT\n`,
       },
     ]);
-    const nobody = readHost({}, own);
+    const nobody = readHost({ complete: true }, own);
     const notes = (chain: string): string[] =>
       explain(own, nobody, { chain }).chains.flatMap((c) => c.rules.flatMap((r) => r.notes));
     expect(notes("INPUT")).toEqual(["No packet ever comes to this rule: rule 1 takes all that get there."]);
@@ -300,7 +300,9 @@ describe("what is easily misunderstood", () => {
 -A DOCKER-INGRESS -j RETURN\nCOMMIT\n`;
     const notes = (save: string): string => {
       const { rulesets: own } = readRuleset([{ name: "a", text: save }]);
-      return explain(own, readHost({}, own), { chain: "DOCKER-INGRESS" }).chains[0]!.notes.join();
+      return explain(own, readHost({ complete: true }, own), {
+        chain: "DOCKER-INGRESS",
+      }).chains[0]!.notes.join();
     };
     expect(notes(text)).toContain("a port and for no container");
     expect(notes(text.replace("-p tcp", "-d 172.19.0.2/32 -p tcp"))).not.toContain("no container");
@@ -309,7 +311,7 @@ describe("what is easily misunderstood", () => {
     const { rulesets: own } = readRuleset([
       { name: "a", text: `${HEAD}-A mine -j yours\n-A yours -j DROP\nCOMMIT\n` },
     ]);
-    const chains = explain(own, readHost({}, own)).chains;
+    const chains = explain(own, readHost({ complete: true }, own)).chains;
     expect(chains.find((c) => c.chain === "mine")!.place).toEqual([
       "No rule calls this chain: no packet ever comes here.",
     ]);
@@ -346,7 +348,7 @@ const NO_WORDS = /undefined|\bnull\b|NaN|\[object|\.\.|, ,| {2}(?=[a-z])| \(\)/;
 
 test.each(files.map(([name, text], i) => [`${i} ${name}`, text]))("every chain of %s", (name, text) => {
   const read = readRuleset([{ name, text }]);
-  const of = readHost({}, read.rulesets);
+  const of = readHost({ complete: true }, read.rulesets);
   const found = explain(read.rulesets, of);
   expect(found.chains.length).toBe(
     read.rulesets.reduce((sum, r) => sum + [...r.tables.values()].reduce((n, t) => n + t.chains.size, 0), 0),
@@ -381,7 +383,7 @@ test("names cannot speak to a terminal", () => {
       text: `${text}-A INPUT -i \u009bx -m comment --comment "\u001b]0;x\u0007" -j \u001b[31mred\nCOMMIT\n`,
     },
   ]);
-  const found = explain(hostile, readHost({}, hostile));
+  const found = explain(hostile, readHost({ complete: true }, hostile));
   expect(explainText(found) + chainsText(found)).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
   expect(explainText(found)).toContain("\\u001b[31mred");
 });
@@ -395,7 +397,7 @@ test("rules that no packet matches, in the map and by their chain", () => {
     "-A mine -p udp -j ACCEPT",
   ];
   const { rulesets } = readRuleset([{ name: "a.save", text: `${HEAD}${rules.join("\n")}\nCOMMIT\n` }]);
-  const host = readHost({}, rulesets);
+  const host = readHost({ complete: true }, rulesets);
   const [input] = explain(rulesets, host, { chain: "INPUT" }).chains;
   expect([input!.dead, input!.rules.map((r) => r.dead)]).toEqual([[3], [false, false, true, false]]);
   expect(input!.rules[2]!.notes).toEqual([

@@ -28,7 +28,7 @@ const find = (graph: ChainGraph, id: string): GraphChain => {
 };
 const read = (text: string): { ruleset: Ruleset; host: Host } => {
   const { rulesets } = readRuleset([{ name: "rules", text }]);
-  return { ruleset: rulesets[0]!, host: readHost({}, rulesets) };
+  return { ruleset: rulesets[0]!, host: readHost({ complete: true }, rulesets) };
 };
 const filter = (lines: readonly string[], chains: readonly string[] = []): string =>
   `${["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT ACCEPT [0:0]", ...chains.map((c) => `:${c} - [0:0]`), ...lines, "COMMIT"].join("\n")}\n`;

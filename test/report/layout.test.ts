@@ -71,7 +71,7 @@ describe.skipIf(!existsSync(folder))("real rulesets", () => {
   const names = existsSync(folder) ? readdirSync(folder).filter((name) => name !== "README.md") : [];
   test.each(names)("%s", (name) => {
     const { rulesets } = readRuleset([{ name, text: readFileSync(join(folder, name), "utf8") }]);
-    const host = readHost({}, rulesets);
+    const host = readHost({ complete: true }, rulesets);
     for (const ruleset of rulesets) stands(chainGraph(ruleset, host));
   });
 });
@@ -86,7 +86,7 @@ function crowd(count: number, calls: (i: number) => readonly number[]): ChainGra
     lines.push(`-A ${name} -j DROP`);
   }
   const { rulesets } = readRuleset([{ name: "crowd", text: `${[...lines, "COMMIT"].join("\n")}\n` }]);
-  return chainGraph(rulesets[0]!, readHost({}, rulesets), { all: true });
+  return chainGraph(rulesets[0]!, readHost({ complete: true }, rulesets), { all: true });
 }
 
 test.each([

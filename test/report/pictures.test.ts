@@ -79,7 +79,7 @@ COMMIT
 COMMIT
 `;
 const { rulesets } = readRuleset([{ name: "rules", text: RULES }]);
-const PLAIN = chainGraph(rulesets[0]!, readHost({}, rulesets));
+const PLAIN = chainGraph(rulesets[0]!, readHost({ complete: true }, rulesets));
 
 /** A graph in which every text is a stranger's: the worst that any reader of rules could let through. */
 function poisoned(next: () => string): ChainGraph {
@@ -266,7 +266,7 @@ test("names that a ruleset can hold come through the reader, too", () => {
       const { rulesets } = readRuleset([{ name: "x", text }]);
       for (const ruleset of rulesets)
         for (const all of [false, true]) {
-          const graph = chainGraph(ruleset, readHost({}, rulesets), { all });
+          const graph = chainGraph(ruleset, readHost({ complete: true }, rulesets), { all });
           const svg = graphSvg(graph);
           parseXml(svg);
           for (const out of [svg, graphDot(graph), graphMermaid(graph)]) expect(out).not.toMatch(UNSEEN);

@@ -114,7 +114,7 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
     const next = random(seed);
     const { save } = generate(next, family, String(seed));
     const { rulesets } = readRuleset([{ name: "generated", text: save }]);
-    const host = readHost({}, rulesets);
+    const host = readHost({ complete: true }, rulesets);
     const simulator = new Simulator(rulesets, host);
     const aim = new Aim(next, family, rulesets[0]!, host, simulator);
     for (let i = 0; i < 25; i++) {

@@ -8,6 +8,8 @@ export interface Docker {
   readonly containers: readonly Container[];
   readonly networks: readonly Network[];
   readonly daemon: Daemon;
+  /** No entry is a container, a network, or what says something of the daemon. */
+  readonly nothing: boolean;
 }
 
 /**
@@ -19,13 +21,31 @@ export function readDocker(source: string): Docker {
   const containers: Container[] = [];
   const networks: Network[] = [];
   let daemon: Daemon = {};
+  let nothing = true;
   for (const entry of arrays(source)) {
+    if (isDocker(entry)) nothing = false;
     if (property(entry, "NetworkSettings") !== undefined) containers.push(container(entry));
     else if (property(entry, "IPAM") !== undefined) networks.push(network(entry));
     else daemon = { ...daemon, ...settings(entry) };
   }
-  return { containers, networks, daemon };
+  return { containers, networks, daemon, nothing };
 }
+
+/** Names of what Docker prints and nobody else does: of a container, a network, the daemon, and daemon.json. */
+const NAMES = [
+  ...[
+    "NetworkSettings",
+    "IPAM",
+    "DockerRootDir",
+    "FirewallBackend",
+    "firewall-backend",
+    "userland-proxy",
+    "iptables",
+  ],
+];
+
+/** Whether an entry of a JSON text is Docker's. */
+export const isDocker = (entry: unknown): boolean => NAMES.some((key) => property(entry, key) !== undefined);
 
 /** `docker info` names the backend it uses, daemon.json what it was told (dockerd(8)). */
 function settings(entry: unknown): Daemon {

@@ -1,0 +1,280 @@
+/** What the command line refuses to read, what it leaves out, and what of it leaves a doubt. */
+import { spawnSync } from "node:child_process";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { run as runSimulate } from "../../cli/commands/simulate.ts";
+import { type HostArgs, inputs } from "../../cli/inputs.ts";
+import { judged } from "../../cli/judge.ts";
+import { audit, fix } from "../../lib/index.ts";
+import { examples } from "../capture.ts";
+import { partsOf, snapshot } from "./snapshot.ts";
+
+const HOST = `${examples}ufw-docker-20.10`;
+const root = mkdtempSync(join(tmpdir(), "fwcheck-inputs-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const file = (name: string, text: string): string => {
+  writeFileSync(join(root, name), text);
+  return join(root, name);
+};
+const of = (name: string): string => join(HOST, name);
+const textAt = (path: string): string => readFileSync(path, "utf8");
+const textOf = (name: string): string => textAt(of(name));
+let folders = 0;
+/** A folder with some files of the host, and others. */
+const folder = (names: readonly string[], more: Readonly<Record<string, string>> = {}): string => {
+  const path = join(root, `host${folders++}`);
+  mkdirSync(path);
+  for (const name of names) copyFileSync(of(name), join(path, name));
+  for (const [name, text] of Object.entries(more)) writeFileSync(join(path, name), text);
+  return path;
+};
+
+let stderr = "";
+beforeEach(() => {
+  stderr = "";
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+    stderr += String(text);
+    return true;
+  });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** What keeps an audit of these inputs from being settled. */
+const doubts = (args: HostArgs): string => {
+  const { rulesets, host } = inputs(args);
+  const result = audit(rulesets, host);
+  if (result.inconclusive.length > 0) expect(judged(result, undefined, undefined)).not.toBe(0);
+  return result.inconclusive.join("\n");
+};
+const RULES = ["iptables-save.txt", "ip6tables-save.txt"];
+const FILES = [...RULES, "addr.json", "route4.json", "route6.json", "sysctl.txt"];
+const whole: HostArgs = { rules: RULES.map(of), assume: ["complete"] };
+
+describe("a source that holds nothing of its kind is refused, with the kind that it is of", () => {
+  test.each<[what: string, args: HostArgs, says: RegExp]>([
+    ["--addr: empty file", { addr: [file("empty", "")] }, /not what ip -j addr prints: it is empty/],
+    ["--addr: []", { addr: [file("list", "[]\n")] }, /ip -j addr prints: it lists nothing/],
+    ["--addr: {}", { addr: [file("object", "{}\n")] }, /ip -j addr prints: it lists nothing/],
+    ["--addr: routes", { addr: [of("route4.json")] }, /ip -j addr prints: it is what ip -j route prints/],
+    ["--addr: containers", { addr: [of("docker-inspect.json")] }, /it is what docker inspect prints/],
+    ["--route: []", { route: [file("list", "[]\n")] }, /ip -j route prints: it lists nothing/],
+    ["--route: addresses", { route: [of("addr.json")] }, /ip -j route prints: it is what ip -j addr prints/],
+    ["--rule: routes", { rule: [of("route4.json")] }, /ip -j rule prints: it is what ip -j route prints/],
+    ["--docker: []", { docker: [file("list", "[]\n")] }, /docker inspect prints: it lists nothing/],
+    ["--docker: addresses", { docker: [of("addr.json")] }, /docker inspect prints: it is what ip -j addr/],
+    [
+      "--sysctl: sets",
+      { sysctl: [file("sets", "create a hash:ip\n")] },
+      /sysctl -a prints: it is what ipset save/,
+    ],
+    ["--ipset: settings", { ipset: [of("sysctl.txt")] }, /ipset save prints: it is what sysctl -a prints/],
+  ])("%s", (_, args, says) => {
+    expect(() => inputs({ ...whole, ...args })).toThrow(says);
+  });
+});
+
+describe("what is missing of the host is a doubt", () => {
+  const addr = (edit: (name: string) => boolean): string =>
+    JSON.stringify(
+      (JSON.parse(textOf("addr.json")) as { ifname: string }[]).filter(({ ifname }) => edit(ifname)),
+    );
+  test("nothing, where all is there", () => {
+    expect(doubts({ rules: [HOST] })).toBe("");
+  });
+  test("the list of interfaces without docker0: the bridge, and each port that is published behind it", () => {
+    const args = {
+      ...whole,
+      addr: [
+        file(
+          "addr.json",
+          addr((name) => name !== "docker0"),
+        ),
+      ],
+    };
+    expect(doubts(args)).toMatch(
+      /bridge docker0, and the list of interfaces \(ip -j addr\) does not have it/,
+    );
+    expect(doubts(args)).toMatch(
+      /IPv4: 172\.17\.0\.2:80\/tcp is published, and no route or container bridge/,
+    );
+    const { rulesets, host } = inputs(args);
+    expect(fix(rulesets, host).failed.join()).toContain("172.17.0.2:80/tcp is published");
+  });
+  test("routes that lead to no container", () => {
+    const route = file("default.json", '[{"dst":"default","gateway":"203.0.113.254","dev":"eth0"}]');
+    expect(doubts({ ...whole, addr: [of("addr.json")], route: [route] })).toMatch(
+      /172\.17\.0\.2:80\/tcp is published/,
+    );
+  });
+  test("routes of the other family alone: those of this one are inferred", () => {
+    const { host } = inputs({ ...whole, addr: [of("addr.json")], route: [of("route6.json")] });
+    expect(host.inferred.join()).toContain("the default route of IPv4 leads out of eth0");
+  });
+  test("rules alone, and what settles it", () => {
+    expect(doubts({ rules: [of("iptables-save.txt")] })).toMatch(
+      /only iptables rules were given: tables of nftables, rules of the other iptables backend and rules of IPv6/,
+    );
+    expect(doubts({ rules: [folder(FILES)] })).toMatch(
+      /only iptables rules were given: .*backend may filter/,
+    );
+    expect(doubts({ rules: [folder(FILES)], assume: ["complete"] })).toBe("");
+    expect(doubts({ rules: [folder([...FILES, "nft-tables.txt"])] })).toBe("");
+    expect(doubts({ rules: [folder(FILES, { tables: "table ip nat\ntable inet fw\n" })] })).toContain(
+      "inet fw",
+    );
+  });
+  test("a table raw that the Docker of these rules fills", () => {
+    const at28 = (name: string): string => `${examples}ufw-docker-28.5/${name}`;
+    const { rulesets, host } = inputs({ rules: [at28("iptables-save.txt")] });
+    expect(audit(rulesets, host).inconclusive.join()).not.toContain("table raw");
+    const filter = file("cut.save", textAt(at28("iptables-save.txt")).replace(/^\*raw[\s\S]*?^COMMIT$/m, ""));
+    expect(doubts({ rules: [filter] })).toMatch(/IPv4: the rules have no table raw, in which the Docker/);
+    expect(doubts({ rules: [of("iptables-save.txt")] })).not.toContain("table raw");
+  });
+  test.each<[what: string, text: string, says: string]>([
+    ["empty", "", "addr.json is left out: it is empty"],
+    ["cut off", '[{"ifname":"lo"', "addr.json is left out: it looks like JSON and cannot be parsed"],
+    ["of iptables -L", "Chain INPUT (policy ACCEPT)\n", "this is what iptables -L prints"],
+  ])("a file of a folder that is %s", (_, text, says) => {
+    expect(doubts({ rules: [folder(RULES, { "addr.json": text })], assume: ["complete"] })).toContain(says);
+  });
+  test("a list of sets that ends inside a line", () => {
+    const ipset = [file("sets", "create a hash:ip\nadd a 192.0.2")];
+    expect(doubts({ ...whole, ipset })).toContain("the text ends inside a line, so it is cut off");
+  });
+});
+
+describe("a snapshot's parts", () => {
+  const parts = partsOf(HOST);
+  const shot = (edit: (part: (typeof parts)[number]) => object | null): string =>
+    file("host.snap", snapshot(parts.flatMap((p) => edit(p) ?? []) as typeof parts));
+  const said = (edit: Parameters<typeof shot>[0]): string => doubts({ rules: [shot(edit)] });
+  test("all of them", () => {
+    expect(said((p) => p)).toBe("");
+  });
+  test.each<[what: string, kind: string, by: object | null, says: RegExp]>([
+    [
+      "routes that took too long",
+      "route",
+      { code: 137, text: "" },
+      /ip -j -4 route .* took longer than a minute/,
+    ],
+    ["addresses that are missing", "addr", null, /the snapshot has no output of ip -j addr/],
+    ["an empty list of addresses", "addr", { text: "[]" }, /ip -j addr printed nothing on the host/],
+    ["no list of nft's tables", "tables", { code: 1, text: "" }, /nft list tables failed on the host/],
+    [
+      "an empty list of nft's tables",
+      "tables",
+      { text: "" },
+      /nft list tables does not have table ip filter/,
+    ],
+    ["sets that failed", "ipset", { code: 1 }, /ipset save failed on the host/],
+  ])("%s", (_, kind, by, says) => {
+    expect(said((p) => (p.kind !== kind ? p : by === null ? null : { ...p, ...by }))).toMatch(says);
+  });
+  test("a family that prints nothing", () => {
+    expect(said((p) => (p.title.startsWith("ip6tables") ? { ...p, text: "" } : p))).toMatch(
+      /the host has no IPv6 rules/,
+    );
+  });
+  test("the dump of the other family", () => {
+    const v4 = parts.find((p) => p.title.startsWith("iptables"))!.text;
+    expect(said((p) => (p.title.startsWith("ip6tables") ? { ...p, text: v4 } : p))).toMatch(
+      /table filter holds rules of IPv4, but the text is of IPv6/,
+    );
+  });
+});
+
+describe("one host a call", () => {
+  const save = (port: number): string =>
+    `*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport ${port} -j ACCEPT\nCOMMIT\n`;
+  const snap = (): string => file("a.snap", snapshot(partsOf(HOST)));
+  test.each<[what: string, rules: () => string[], says: RegExp]>([
+    [
+      "two dumps",
+      () => [file("a", save(1)), file("b", save(2))],
+      /table filter of IPv4 is given twice, .*a:1 and .*b:1/,
+    ],
+    ["two dumps in one file", () => [file("ab", save(1) + save(2))], /table filter of IPv4 is given twice/],
+    ["a snapshot and rules", () => [snap(), file("a", save(1))], /are two hosts, or two times of one/],
+    ["rules and a snapshot", () => [file("a", save(1)), snap()], /are two hosts, or two times of one/],
+    ["two snapshots", () => [snap(), file("b.snap", snapshot(partsOf(HOST)))], /are two hosts/],
+  ])("%s are refused", (_, rules, says) => {
+    expect(() => inputs({ rules: rules() })).toThrow(says);
+  });
+  test("the same dump twice is one", () => {
+    expect(inputs({ rules: [file("a", save(1)), file("b", save(1))] }).rulesets[0]!.doubts).toEqual([]);
+    expect(stderr).toContain("is given twice, first at");
+  });
+  test("ufw's own files beside a dump are left out, and named", () => {
+    const user =
+      "*filter\n:ufw-user-input - [0:0]\n### RULES ###\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\nCOMMIT\n";
+    const { rulesets } = inputs({ rules: [folder(FILES, { "user.rules": user, "zz.rules": user })] });
+    expect(rulesets[0]!.tables.get("filter")!.chains.size).toBeGreaterThan(20);
+    expect(rulesets[0]!.doubts).toEqual([]);
+    expect(stderr).toMatch(/user\.rules is left out: it is a file for iptables-restore --noflush/);
+  });
+});
+
+describe("only regular files and pipes of the shell are read", () => {
+  const fifo = join(root, "fifo");
+  const made = spawnSync("mkfifo", [fifo]).status === 0;
+  test.skipIf(!made)("a named pipe is refused at once, also behind a symlink in a folder", () => {
+    expect(() => inputs({ rules: [fifo] })).toThrow(/fifo: is a named pipe, and only files are read/);
+    const path = folder(FILES);
+    symlinkSync(fifo, join(path, "ipset.txt"));
+    expect(() => inputs({ rules: [path] })).toThrow(/ipset\.txt: is a named pipe/);
+  });
+  test("a device is refused", () => {
+    expect(() => inputs({ rules: ["/dev/zero"] })).toThrow(/\/dev\/zero: is a device/);
+  });
+  test("a file over 512 MB is refused by its size", () => {
+    truncateSync(file("large", ""), 2 ** 40);
+    expect(() => inputs({ rules: [join(root, "large")] })).toThrow(/large: is larger than 512 MB/);
+  });
+});
+
+describe("simulate", () => {
+  const packet = { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", proto: "tcp", dport: 22 };
+  const simulated = (text: string, more: object = {}): { code: number; out: string } => {
+    let out = "";
+    vi.spyOn(process.stdout, "write").mockImplementation((part) => {
+      out += String(part);
+      return true;
+    });
+    const code = runSimulate({ rules: [file("s.save", text)], ...packet, ...more });
+    return { code, out };
+  };
+  const save =
+    "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -m recent --rcheck --name x -j ACCEPT\nCOMMIT\n";
+  const assume = ["recent=match"];
+  test("doubts are on stderr, in JSON, and in the exit code where --expect is met", () => {
+    const cut = save.replace("COMMIT\n", "");
+    const { code, out } = simulated(cut, { json: true, assume, expect: "accept" });
+    expect([code, JSON.parse(out).doubts]).toEqual([2, [expect.stringContaining("has no COMMIT")]]);
+    expect(stderr).toContain("warning: IPv4: ");
+    expect(simulated(cut, { short: true, assume }).code).toBe(0);
+    expect(simulated(cut, { short: true, assume, expect: "drop" }).code).toBe(1);
+    expect(simulated(save, { short: true, assume, expect: "accept" }).code).toBe(0);
+  });
+  test("--assume names what is unknown, or may be in other rules", () => {
+    expect(() => simulated(save, { assume: ["recnt=match"] })).toThrow(
+      /nothing is called "recnt"\. Did you mean recent\? Unknown in these rules: .*recent@filter\/INPUT\/1/,
+    );
+    for (const name of ["recent", "recent@filter/INPUT/1", "limit"])
+      expect(simulated(save, { short: true, assume: [`${name}=match`] }).code).toBe(0);
+  });
+});
