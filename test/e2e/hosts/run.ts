@@ -184,6 +184,8 @@ async function main(): Promise<void> {
   const children: ChildProcess[] = [];
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.on(signal, () => {
+      // A worker is busy until its host is done; then it gets no other.
+      jobs.length = 0;
       for (const child of children) child.kill("SIGTERM");
     });
   const total = jobs.length;
