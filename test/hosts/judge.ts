@@ -64,6 +64,8 @@ export interface Judgement {
   readonly wrong: string[];
   /** Output of `fix --format script --json`; `null` where it prints none. */
   readonly rules: Fix | null;
+  /** Lines that are open against the owner's rules, and that the fix does not name as left open. */
+  readonly closes: ReadonlySet<Line>;
   /** By line: the answer of simulate with the fix in force; `undefined` where no fix holds. */
   readonly fixed: readonly (Answer | undefined)[];
 }
@@ -86,10 +88,9 @@ export class Snapshot {
   tried(line: Connection, sport: number): Tried | null {
     if (line.kind !== "egress") {
       const { kind, packet } = line;
-      const own = this.host.containers.find((c) => c.name === line.container)?.addresses ?? [];
       const dst = parseAddress(packet.dst, familyOf(packet.dst))!;
-      const ends = (kind === "direct" ? [dst] : own).filter((a) => typeof a === typeof dst);
-      return { kind, packet, ends: ends.map(printAddress), bridges: ends.flatMap((a) => this.bridges(a)) };
+      // Where a published port leads is what simulate says of it.
+      return { kind, packet, ends: [packet.dst], bridges: kind === "direct" ? this.bridges(dst) : [] };
     }
     const { from, dst, proto, dport } = line;
     // Docker's default route is by the first network by name that is not internal (libnetwork, endpoint.Less).
@@ -162,6 +163,11 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
     .map((text) => JSON.parse(text) as Answer);
   if (answers.length !== tries.length)
     wrong.push(`simulate: ${answers.length} answers for ${tries.length} packets: ${trial.err}`);
+  for (const [i, one] of tries.entries()) {
+    const { sent: header, delivery, out } = answers[i] ?? {};
+    if (one.line.kind === "published" && header != null && delivery === "forward" && out != null)
+      one.tried = { ...one.tried, ends: [header.dst], bridges: [out] };
+  }
   const simulate = { equal: 0, undecided: 0, wrong: 0 };
   const simulated = tries.map(({ line, tried }, i) => {
     const how = compared(answers[i]!, line.real);
@@ -197,7 +203,14 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
     }
     const rows = report.exposures.map((exposure) => exposes(exposure, tried));
     const known = line.kind === "published" && line.container !== undefined;
-    if (line.kind === "published" && known && line.real === "open" && rows.every((holds) => holds === false))
+    const sure = report.inconclusive.length === 0;
+    if (
+      line.kind === "published" &&
+      known &&
+      sure &&
+      line.real === "open" &&
+      rows.every((holds) => holds === false)
+    )
       if (covering[i]!.length === 0)
         wrong.push(`${name}: real open, and no row of the exposure table says so`);
     // `everyone` is every source that the kernel lets in; a route check comes before any rule (rp_filter).
@@ -222,15 +235,20 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
   const rules = fixing.out === "" ? null : (JSON.parse(fixing.out) as Fix);
   const fix = { holds: rules?.holds === true, failed: rules?.failed.length ?? 0, left: 0, exit: fixing.code };
   const fixed = new Map<Line, Answer>();
+  const closes = new Set<Line>();
   if (fix.holds === false) wrong.push(`fix holds no proof: ${rules?.failed.join("; ") ?? fixing.err}`);
   else {
     const { rulesets } = readRuleset([{ name: "fixed", text: rules!.saved }]);
     const after = rulesets.length === 0 ? snapshot.rulesets : rulesets;
     const host = readHost(snapshot.sources, after);
     for (const [i, { line, tried, name }] of tries.entries()) {
-      const answer = new Simulator(after, host).packet(readPacket(tried.packet) as Packet);
+      // A packet that comes in by a bridge came in by one of its ports, which a rule of the fix may ask for (physdev).
+      const [port] = covering[i]!.flatMap(({ by }) => by.flatMap((who) => who.ports ?? []));
+      const packet = port === undefined ? tried.packet : { ...tried.packet, in: port };
+      const answer = new Simulator(after, host).packet(readPacket(packet) as Packet);
       fixed.set(line, answer);
       const { verdict } = answer;
+      if (bypasses[i] && !named(rules!.failed, covering[i]!, report)) closes.add(line);
       if (bypasses[i] && verdict !== "drop" && verdict !== "reject") {
         fix.left++;
         if (
@@ -262,6 +280,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
     fix,
     wrong,
     rules,
+    closes,
     fixed: lines.map((l) => fixed.get(l)),
   };
 }

@@ -76,7 +76,7 @@ function work(record: HostRecord, { name, backend }: Job): Omit<Done, "seconds">
   if (process.env.HOSTS_KEEP !== undefined) keep(process.env.HOSTS_KEEP, `${name}-${backend}`, path, lines);
   const judgement = judge(path, lines, (args, input = "") => piped(args, input));
   const wrong = [...judgement.wrong];
-  const { rules: fix, fixed } = judgement;
+  const { rules: fix, fixed, closes } = judgement;
   if (fix !== null && fix.script !== "" && judgement.fix.holds) {
     const before = rules();
     writeFileSync(join(FOLDER, "fix.sh"), fix.script);
@@ -84,7 +84,9 @@ function work(record: HostRecord, { name, backend }: Job): Omit<Done, "seconds">
     if (applied.code !== 0) wrong.push(`fix.sh: exit ${applied.code}: ${applied.err.trim().slice(-300)}`);
     const real = host.open(lines);
     for (const [i, line] of lines.entries())
-      if (fixed[i] !== undefined && compared(fixed[i]!, real[i]!) === "wrong" && line.real !== real[i])
+      if (closes.has(line) && real[i] === "open")
+        wrong.push(`${nameOf(line)}: open with the fix, which does not name it`);
+      else if (fixed[i] !== undefined && compared(fixed[i]!, real[i]!) === "wrong" && line.real !== real[i])
         wrong.push(
           `${nameOf(line)}: ${line.real} before, ${real[i]} with the fix, simulate ${fixed[i]!.verdict}`,
         );
