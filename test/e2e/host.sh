@@ -47,11 +47,17 @@ mount -t tmpfs tmpfs "$ROOTFS/run"
 cp -a "$ROOTFS/etc/ufw" "$E2E/ufw/etc"
 mount --bind "$E2E/ufw/etc" "$ROOTFS/etc/ufw"
 cp -a "$ROOTFS/etc/default/ufw" "$E2E/ufw/default"
+# All programs, dockerd and ufw included, find iptables by Debian's alternatives: those of E2E_BACKEND.
+cp -a "$ROOTFS/etc/alternatives" "$E2E/alternatives"
+for t in iptables ip6tables; do
+  for s in "" -save -restore; do ln -sfn "/usr/sbin/$t-$E2E_BACKEND$s" "$E2E/alternatives/$t$s"; done
+done
+mount --bind "$E2E/alternatives" "$ROOTFS/etc/alternatives"
 mount --bind "$E2E/ufw/default" "$ROOTFS/etc/default/ufw"
 echo $$ >"$E2E/pid"
 exec sleep 3600
 ANCHOR
-  env E2E="$E2E" ROOTFS="$ROOTFS" nsenter --net="/run/netns/$FW" unshare -m bash "$E2E/anchor.sh" >"$E2E/anchor.log" 2>&1 &
+  env E2E="$E2E" ROOTFS="$ROOTFS" E2E_BACKEND="${E2E_BACKEND:-nft}" nsenter --net="/run/netns/$FW" unshare -m bash "$E2E/anchor.sh" >"$E2E/anchor.log" 2>&1 &
   for _ in $(seq 100); do
     [ -s "$E2E/pid" ] && return 0
     sleep 0.1
@@ -123,6 +129,7 @@ down() {
     for p in $(ip netns pids "$n" 2>/dev/null); do kill -9 "$p" 2>/dev/null; done
     ip netns del "$n" 2>/dev/null
   done
+  rm -rf "$E2E"/{ufw,alternatives,data,exec,pid,docker.pid,img}
   for c in /sys/fs/cgroup/*/"$PFX" /sys/fs/cgroup/"$PFX"; do
     [ -d "$c" ] && find "$c" -depth -type d -exec rmdir {} \; 2>/dev/null
   done

@@ -211,7 +211,7 @@ const ufw = (commands: readonly string[]): void =>
 
 function solve(strategy: Strategy, folder = "host"): Fix | null {
   must(`rm -rf "$E2E/${folder}"; capture "$E2E/${folder}"`);
-  const run = fwcheck("fix", join(FOLDER, folder), "--strategy", strategy, "--format", "script", "--json");
+  const run = fwcheck("fix", join(FOLDER, folder), "--strategy", strategy, "--json");
   if (run.out === "") {
     process.stdout.write(run.err);
     return null;
@@ -245,7 +245,7 @@ function apply(fix: Fix, form: Form): void {
   const once = rules();
   const again = bash(`( set -e; ${lines[form]}\n) >/dev/null`);
   check(`${form} twice is as once`, rules() === once);
-  // The restore file says that it is in force already: its chains are there.
+  // The restore file is refused where its chain is called already.
   check(
     `${form} twice exits as it says`,
     form === "restore" ? again.code !== 0 : again.code === 0,
@@ -287,11 +287,16 @@ function judge(
 const run = (name: string, ...words: string[]): void =>
   void must(`d run -d --restart always --name ${name} ${words.join(" ")} >/dev/null`);
 
-async function main(): Promise<void> {
+type Backend = "nft" | "legacy";
+
+async function main(backend: Backend): Promise<void> {
+  process.env.E2E_BACKEND = backend;
   must("up");
   // As on a fresh host: dockerd switches forwarding on itself, and sets FORWARD's policy.
   must('ip netns exec "$FW" sysctl -qw net.ipv4.ip_forward=0');
   ufw(["default deny incoming", "allow 22/tcp", "--force enable"]);
+  // What is there before Docker starts: ufw alone.
+  must('h iptables-save >"$E2E/ufw4"; h ip6tables-save >"$E2E/ufw6"');
   must("docker_up; image");
   must('ip netns exec "$FW" sysctl -qw net.ipv6.conf.all.forwarding=1');
   must("d network create --subnet 172.30.0.0/24 -o com.docker.network.bridge.name=br-app app >/dev/null");
@@ -325,11 +330,13 @@ async function main(): Promise<void> {
   }
 
   const only = process.env.E2E_ONLY ?? "";
-  for (const policy of POLICIES.filter((p) => only === "" || p.name === only)) {
+  // The other backend runs each form under one policy; what a policy means is the same in both.
+  const policies = backend === "nft" ? POLICIES : POLICIES.slice(0, 1);
+  for (const policy of policies.filter((p) => only === "" || p.name === only)) {
     ufw(policy.commands);
     const solved = new Map<Strategy, Fix | null>();
     for (const [strategy, form] of policy.tries) {
-      const what = `${policy.name}, ${strategy}, ${form}`;
+      const what = `${backend}, ${policy.name}, ${strategy}, ${form}`;
       const bad = failed;
       const start = rules();
       if (!solved.has(strategy)) solved.set(strategy, solve(strategy));
@@ -355,14 +362,16 @@ async function main(): Promise<void> {
       if (end !== start) process.stdout.write(differences(start, end));
       const kinds = [...new Set(fix.choices.map((c) => c.strategy))].join(" and ");
       table.push(
-        `| ${policy.name} | ${strategy === "auto" ? `auto (${kinds})` : strategy} | ${form} | ${number + 1} | ${failed === bad ? "all as the policy says" : `${failed - bad} FAILED`} |`,
+        `| ${policy.name} | ${backend} | ${strategy === "auto" ? `auto (${kinds})` : strategy} | ${form} | ${number + 1} | ${failed === bad ? "all as the policy says" : `${failed - bad} FAILED`} |`,
       );
     }
     ufw(policy.back);
     process.stdout.write(`${policy.name}: done after ${since()}\n`);
   }
-  if (only === "" || only === "lifecycle") await lifecycle();
-  if (only === "" || only === "cut") await cutting();
+  if (only === "" || only === "states") states(backend);
+  if (only === "" || only === "boot") boot(backend);
+  if (backend === "nft" && (only === "" || only === "lifecycle")) await lifecycle();
+  if (backend === "nft" && (only === "" || only === "cut")) await cutting();
 }
 
 function differences(a: string, b: string): string {
@@ -374,7 +383,149 @@ function differences(a: string, b: string): string {
   ].join("\n");
 }
 
-/** What survives ufw's reload, Docker's restart, a boot, and a container that comes back with another address. */
+/** States in which a form may be applied, each made from the host with the script's fix in force. */
+const STATES = {
+  "nothing there": 'h sh "$E2E/fix.sh" --undo; h ip6tables-restore <"$E2E/fixed6"',
+  "our fix in force": ":",
+  "our chain not called": "h iptables -D DOCKER-USER -j FWCHECK",
+  "DOCKER-USER flushed": "h iptables -F DOCKER-USER",
+  "an older fix of ours":
+    "h iptables -N FWCHECK-99; h iptables -A FWCHECK-99 -j DROP; h iptables -A FWCHECK -s 192.0.2.9 -g FWCHECK-99; h iptables -A FWCHECK -j LOG",
+  "Docker not started": 'h iptables-restore <"$E2E/ufw4"; h iptables -t nat -F; h iptables -t nat -X',
+} as const;
+
+/** The forms: as a person applies them, and their exit code. */
+const APPLIED = {
+  "first restore file": 'h iptables-restore --wait=30 --noflush <"$E2E/fix4"',
+  "restore file made where it is in force": 'h iptables-restore --wait=30 --noflush <"$E2E/again4"',
+  script: 'h sh "$E2E/fix.sh"',
+  "script --force, as the unit runs it": 'h sh "$E2E/fix.sh" --force',
+  "ufw reload with the block": "h ufw reload",
+} as const;
+
+/** What became of each state with each form: by backend, state and form. */
+const became = new Map<string, string>();
+
+/** Puts each form into force in each state, and holds what it says against a real connection. */
+function states(backend: Backend): void {
+  const bad = failed;
+  ufw(["deny 8080/tcp"]);
+  const first = solve("auto")!;
+  writeFileSync(join(FOLDER, "fix.sh"), first.script);
+  writeFileSync(join(FOLDER, "fix4"), first.restore);
+  writeFileSync(join(FOLDER, "after"), first.ufw.after);
+  must('h sh "$E2E/fix.sh" >/dev/null');
+  writeFileSync(join(FOLDER, "again4"), solve("auto")!.restore);
+  must('h iptables-save >"$E2E/fixed4"; h ip6tables-save >"$E2E/fixed6"');
+  const probe: Probe = {
+    id: "8080",
+    from: "outside",
+    proto: "tcp",
+    dst: "203.0.113.1",
+    port: 8080,
+    wait: 0.5,
+  };
+  const block = '"$E2E/ufw/etc/after.rules"';
+  for (const [state, make] of Object.entries(STATES))
+    for (const [form, line] of Object.entries(APPLIED)) {
+      const what = `${backend}, ${state}, ${form}`;
+      must(`h iptables-restore <"$E2E/fixed4"; h ip6tables-restore <"$E2E/fixed6"; ${make}`);
+      const checked = (): number => bash('h sh "$E2E/fix.sh" --check').code;
+      const before = rules();
+      check(`${what}: --check before`, checked() === (state === "our fix in force" ? 0 : 1));
+      if (form.startsWith("ufw")) must(`cat "$E2E/after" >>${block}`);
+      const { code, err } = bash(`${line} >/dev/null`);
+      const same = rules() === before;
+      const after = checked();
+      const answer = tried([probe]).get(probe.id);
+      const there = state !== "Docker not started";
+      let result: string;
+      if (code === 0 && after === 0 && answer === "closed") result = "in force";
+      else if (code === 0 && after === 1 && !there) {
+        // Docker makes its call when it starts.
+        must("h iptables -I FORWARD -j DOCKER-USER");
+        result = checked() === 0 ? "in force when Docker starts" : "FAILED";
+      } else if (code !== 0 && same && after === (state === "our fix in force" ? 0 : 1))
+        result = "refused, nothing changed";
+      else result = `FAILED: exit ${code}, --check ${after}, port ${answer}: ${err}`;
+      check(what, !result.startsWith("FAILED"), result);
+      // The script and the block hold in every state; without --force the script refuses other rules.
+      const always = form.startsWith("ufw") || form.startsWith("script --force");
+      check(`${what}: it holds`, !always || result.startsWith("in force"), result);
+      became.set(what, result);
+      if (form.startsWith("ufw")) must(`sed -i '/^# BEGIN fwcheck/,/^# END fwcheck/d' ${block}`);
+    }
+  must('h iptables-restore <"$E2E/fixed4"; h ip6tables-restore <"$E2E/fixed6"; h sh "$E2E/fix.sh" --undo');
+  ufw(["--force delete deny 8080/tcp"]);
+  process.stdout.write(`states, ${backend}: ${failed - bad} failed, done after ${since()}\n`);
+}
+
+/** The table of the states by the forms, for both backends where they agree. */
+function stateTable(): string {
+  if (became.size === 0) return "";
+  const forms = Object.keys(APPLIED);
+  const cell = (state: string, form: string): string =>
+    [...new Set(["nft", "legacy"].flatMap((b) => became.get(`${b}, ${state}, ${form}`) ?? []))].join(" / ");
+  return `${[
+    `| state | ${forms.join(" | ")} |`,
+    `|---|${forms.map(() => "---|").join("")}`,
+    ...Object.keys(STATES).map(
+      (state) => `| ${state} | ${forms.map((form) => cell(state, form)).join(" | ")} |`,
+    ),
+  ].join("\n")}\n`;
+}
+
+/**
+ * A boot with rules of the owner's in DOCKER-USER that name fail2ban's chain and a set: nothing is left of any rule, ufw
+ * starts as at boot, then Docker. The block must load, and the port never open.
+ */
+function boot(backend: Backend): void {
+  const policy = POLICIES.find((p) => p.name === "allow from a subnet")!;
+  const besides = ["8081 on IPv6", "8081 on IPv6 from the office"];
+  const bad = failed;
+  ufw(policy.commands);
+  const start = rules();
+  const owners = [
+    "h ipset create blk hash:ip; h ipset add blk 192.0.2.7; h iptables -N f2b-web; h iptables -A f2b-web -s 192.0.2.8 -j REJECT",
+    "h iptables -A f2b-web -j RETURN; h iptables -I DOCKER-USER -p tcp -m multiport --dports 80,443 -j f2b-web",
+    "h iptables -I DOCKER-USER -m set --match-set blk src -j DROP",
+  ];
+  must(owners.join("; "));
+  const fix = solve("conntrack")!;
+  apply(fix, "ufw");
+  check(
+    `${backend}, boot: the block names what it leaves out`,
+    /^# Left out: .*chain f2b-web/m.test(fix.ufw.after),
+  );
+  check(`${backend}, boot: the set too`, /^# Left out: .*ipset blk/m.test(fix.ufw.after));
+  must("docker_down");
+  must(
+    "for t in filter nat mangle raw; do h iptables -t $t -F; h iptables -t $t -X; done; h iptables -P FORWARD ACCEPT; h ipset destroy",
+  );
+  const started = bash("h /lib/ufw/ufw-init start");
+  check(`${backend}, boot: ufw-init starts`, started.code === 0, started.out + started.err);
+  const seen = JSON.parse(
+    must(
+      `${watching({ proto: "tcp", dst: "203.0.113.1", port: 8080 }, 12)} >"$E2E/watched" & docker_up; wait %1; cat "$E2E/watched"`,
+    ),
+  ) as { open: number; tried: number };
+  check(`${backend}, boot: a denied port never opens while Docker starts`, seen.open === 0 && seen.tried > 5);
+  waitFor();
+  const number = judge(`${backend}, ufw, after a boot`, policy, besides) + seen.tried;
+  const reload = bash("h ufw reload");
+  check(`${backend}, boot: ufw reload`, reload.code === 0, reload.out + reload.err);
+  undo(fix, "ufw");
+  const end = rules();
+  check(`${backend}, boot: the undo leaves nothing of ours`, !/FWCHECK/.test(end));
+  if (process.env.E2E_ONLY === "boot") process.stdout.write(differences(start, end));
+  table.push(
+    `| a boot, and all the while Docker starts | ${backend} | conntrack | ufw | ${number} | ${failed === bad ? "all as the policy says" : `${failed - bad} FAILED`} |`,
+  );
+  ufw(policy.back);
+  process.stdout.write(`boot, ${backend}: done after ${since()}\n`);
+}
+
+/** What survives ufw's reload, Docker's restart, and a container that comes back with another address. */
 async function lifecycle(): Promise<void> {
   const policy = POLICIES.find((p) => p.name === "allow from a subnet")!;
   ufw(policy.commands);
@@ -384,7 +535,7 @@ async function lifecycle(): Promise<void> {
     const bad = failed;
     const number = run();
     table.push(
-      `| ${what} | ${strategy} | ${form} | ${number} | ${failed === bad ? "all as the policy says" : `${failed - bad} FAILED`} |`,
+      `| ${what} | nft | ${strategy} | ${form} | ${number} | ${failed === bad ? "all as the policy says" : `${failed - bad} FAILED`} |`,
     );
   };
   const user = (): string =>
@@ -409,22 +560,6 @@ async function lifecycle(): Promise<void> {
       moved();
       return judge(`${form}, after another address`, policy, besides);
     });
-    if (form === "ufw")
-      step("conntrack", form, "after a boot, and all the while Docker starts", () => {
-        must("docker_down");
-        // Nothing is left of any rule, as after a boot; ufw is first.
-        must(
-          "h iptables -t nat -F; h iptables -P FORWARD ACCEPT; for t in filter nat; do h iptables -t $t -F; h iptables -t $t -X; done; h ufw reload >/dev/null",
-        );
-        const seen = JSON.parse(
-          must(
-            `${watching({ proto: "tcp", dst: "203.0.113.1", port: 8080 }, 12)} >"$E2E/watched" & docker_up; wait %1; cat "$E2E/watched"`,
-          ),
-        ) as { open: number; tried: number };
-        check(`a port that is denied never opens while Docker starts (${seen.tried} tries)`, seen.open === 0);
-        waitFor();
-        return judge("ufw, after a boot", policy, besides) + seen.tried;
-      });
     undo(fix, form);
     check(`${form}: the undo leaves DOCKER-USER as it was`, user() === start, `${start}\n---\n${user()}`);
   }
@@ -486,7 +621,7 @@ async function cutting(): Promise<void> {
   undo(fix, "script");
   ufw([...policy.back, "--force delete allow from 198.51.100.0/24 to any port 8444 proto tcp"]);
   table.push(
-    `| flows that were there | auto | script --cut | 6 | ${failed === bad ? "all as the policy says" : "FAILED"} |`,
+    `| flows that were there | nft | auto | script --cut | 6 | ${failed === bad ? "all as the policy says" : "FAILED"} |`,
   );
 }
 
@@ -501,7 +636,12 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.exit(1);
   });
 try {
-  await main();
+  const wanted = process.env.E2E_BACKEND;
+  for (const backend of ["nft", "legacy"] as const) {
+    if (wanted !== undefined && wanted !== backend) continue;
+    await main(backend);
+    bash("down");
+  }
 } catch (error) {
   failed++;
   process.stdout.write(`FAILED: ${error instanceof Error ? error.stack : String(error)}\n`);
@@ -510,6 +650,6 @@ try {
   bash("down");
 }
 process.stdout.write(
-  `\n| policy | strategy | form | connections | |\n|---|---|---|---|---|\n${table.join("\n")}\n\n${passed} passed, ${failed} failed, ${since()}\n`,
+  `\n| policy | backend | strategy | form | connections | |\n|---|---|---|---|---|---|\n${table.join("\n")}\n\n${stateTable()}\n${passed} passed, ${failed} failed, ${since()}\n`,
 );
 process.exit(failed === 0 ? 0 : 1);
