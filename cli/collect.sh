@@ -55,8 +55,12 @@ part() {
   fi
   return "$code"
 }
-# BusyBox's sed reads the next line before it quits at this one: there is one.
-ended() { printf '\n%s end %s\n\n' "$boundary" "$1"; }
+# BusyBox's sed reads the next line before it quits at this one, so an empty line follows; bash writes that by itself, to a
+# pipe that may be closed by then.
+ended() {
+  trap '' PIPE
+  printf '\n%s end %s\n\n' "$boundary" "$1" 2>/dev/null
+}
 
 # output COMMAND...: puts what a command prints into $printed, with the same care
 output() {
@@ -172,7 +176,7 @@ listening() {
   # shellcheck disable=SC2086
   sockets=$($limit "$(program ss)" -H -l -n -t -u -p) || return
   printf '%s\n' "$sockets"
-  printf '%s\n' "$sockets" | grep -o 'pid=[0-9]*' | sort -u | while IFS== read -r _ pid; do
+  printf '%s\n' "$sockets" | grep -o 'pid=[0-9]*' | sort -u | while IFS='=' read -r _ pid; do
     grep -sE '^[0-9]+:[^:]*:/(.*/)?docker[-/][0-9a-f]{64}' "/proc/$pid/cgroup" /dev/null
   done
   return 0
