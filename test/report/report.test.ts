@@ -294,3 +294,13 @@ describe("what is handed on", () => {
     for (const text of texts) expect(readDocker(networkPart(text))).toEqual(readDocker(text));
   });
 });
+
+test("of the rules' texts only lines that were read are in the file", async () => {
+  const save =
+    "# SECRET-1\n*filter\n# SECRET-2\n:INPUT DROP [0:0]\n-A INPUT -s 192.0.2.7/32 -j ACCEPT\nCOMMIT\nSECRET-3\n";
+  const rules = [{ name: "v4", text: save }];
+  const { rulesets } = readRuleset(rules);
+  const html = await written({ rules, given: {}, rulesets, host: readHost({}, rulesets) });
+  expect(html).not.toMatch(/SECRET/);
+  expect(html).toContain("-A INPUT -s 192.0.2.7/32 -j ACCEPT");
+});

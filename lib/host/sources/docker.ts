@@ -174,6 +174,8 @@ const READ: Kept = {
     "com.docker.network.bridge.gateway_mode_ipv6": true,
   },
   Containers: { "*": { Name: true, IPv4Address: true, IPv6Address: true } },
+  // Tells what the text is.
+  DockerRootDir: {},
   FirewallBackend: { Driver: true },
   "firewall-backend": true,
   iptables: true,
