@@ -40,6 +40,7 @@ export class BudgetExceeded extends Error {
       | "steps"
       | "states"
       | "calls of chains"
+      | "rules"
       | "levels of chains"
       | "unknown matches"
       | "unknown matches at once"

@@ -165,7 +165,7 @@ export class Domain {
           cutsOf(field).add(value);
           if (value < (FIELDS[field] as number)) cutsOf(field).add(value + 1);
         }
-    for (const predicate of vocabularies.flatMap((v) => [...v.predicates])) {
+    const read = (predicate: Predicate): void => {
       let place: number | undefined;
       leaves(predicate, (leaf) => {
         if (leaf.kind === "opaque") {
@@ -192,7 +192,8 @@ export class Domain {
             if (COUNTED.includes(leaf.field) && successor(cut) <= last) set.add(successor(cut));
           }
       });
-    }
+    };
+    for (const { predicates } of vocabularies) for (const predicate of predicates) read(predicate);
     const heads = new Map<number, Variable[]>();
     const groups = joined(unknowns.keys(), vocabularies);
     if (groups.size > MOST_UNKNOWNS) throw new BudgetExceeded(MOST_UNKNOWNS, null, "unknown matches");

@@ -31,7 +31,7 @@ import {
   type Part,
   send,
 } from "../path/walk.ts";
-import { changed, ends, forks, type Nat } from "../rules/effect.ts";
+import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
 import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
@@ -52,11 +52,16 @@ import {
 } from "./state.ts";
 
 /** What a domain must be able to tell apart to follow a program. */
-export const vocabularyOf = (program: Program): Vocabulary => ({
-  predicates: predicatesOf(program),
-  given: marksOf(program),
-  same: sameUnknowns(program),
-});
+export function vocabularyOf(program: Program): Vocabulary {
+  let rules = 0;
+  for (const { chains } of program.ruleset.tables.values())
+    for (const chain of chains.values()) rules += chain.rules.length;
+  if (rules > MOST_RULES) throw new BudgetExceeded(MOST_RULES, null, "rules");
+  return { predicates: predicatesOf(program), given: marksOf(program), same: sameUnknowns(program) };
+}
+
+/** Rulesets with more rules than this are not followed as sets: it would take over 20 s and 2 GB. */
+const MOST_RULES = 300_000;
 
 /** More different marks than this are not followed: nothing is said then. */
 const MOST_MARKS = 4096;
@@ -64,9 +69,9 @@ const MOST_MARKS = 4096;
 /** All values that marks can come to have: none, and whatever the rules make of those they already gave. */
 function marksOf(program: Program): Map<Field, Set<number>> {
   const marks = new Map<Field, Set<number>>(GIVEN.map((field) => [field, new Set([0])]));
-  const changes = [...rulesOf(program)]
-    .flatMap(({ effect }) => [...ends(effect)])
-    .flatMap((end) => (end.kind === "assign" && marks.has(end.field) ? [end] : []));
+  const changes: Extract<Effect, { kind: "assign" }>[] = [];
+  for (const { effect } of rulesOf(program))
+    for (const end of ends(effect)) if (end.kind === "assign" && marks.has(end.field)) changes.push(end);
   for (let grew = true; grew; ) {
     grew = false;
     for (const { field, change } of changes) {
