@@ -1,6 +1,6 @@
 /** Rules in DOCKER-USER that do not do what they seem to, each with the reason. */
 import { headerOf } from "../host/infer.ts";
-import type { Program } from "../path/program.ts";
+import { MOST_NESTED, type Program } from "../path/program.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { below, missed } from "./ban.ts";
 import { publishing } from "./docker.ts";
@@ -73,8 +73,8 @@ class UserChains {
    * @param established whether packets of connections that are there came back before
    * @returns the same at its end
    */
-  look(chain: Chain, established: boolean): boolean {
-    if (this.seen.has(chain)) return established;
+  look(chain: Chain, established: boolean, depth = 0): boolean {
+    if (this.seen.has(chain) || depth > MOST_NESTED) return established;
     this.seen.add(chain);
     let ended: Rule | null = null;
     for (const rule of chain.rules) {
@@ -88,7 +88,7 @@ class UserChains {
       if (!this.shared.has(chain)) this.hostPorts(rule);
       this.originalPorts(rule, established);
       const called = this.called(rule);
-      if (called !== undefined) established = this.look(called, established);
+      if (called !== undefined) established = this.look(called, established, depth + 1);
       if (isUnconditional(rule) && ENDS.includes(targetName(rule))) ended ??= rule;
     }
     return established;
