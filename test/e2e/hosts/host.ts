@@ -186,7 +186,11 @@ export class LabHost {
     lab(
       'h sh -c \'for f in /proc/net/xt_recent/*; do [ ! -e "$f" ] || echo / >"$f"; done; conntrack -F >/dev/null 2>&1 || :\'',
     );
-    const answers = tried(connections.map((connection, i) => ({ ...this.probe(connection), id: `${i}` })));
+    const all = connections.map((connection, i) => ({ ...this.probe(connection), id: `${i}` }));
+    const answers = tried(all);
+    // Nothing sends a lost datagram again but the client.
+    const lost = all.filter(({ id, proto }) => proto === "udp" && answers.get(id) === "closed");
+    for (const [id, answer] of lost.length === 0 ? [] : tried(lost)) answers.set(id, answer);
     return connections.map((_, i) => answers.get(`${i}`) as Real);
   }
 
