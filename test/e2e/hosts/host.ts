@@ -108,7 +108,8 @@ const WAIT = 0.8;
 
 /** Programs that containers reach outside, and the address of each. */
 const SERVED: readonly string[] = ["8000/tcp", "8080/tcp", "53/udp"];
-const SERVERS = ["203.0.113.2", "10.99.0.2", "2001:db8:1::2"];
+// Each has one address of its family: a UDP server answers from the one that its routing prefers.
+const SERVERS = ["203.0.113.2", "10.99.0.2", "2001:db8:99::2"];
 
 /** Starts a program on ports of several places; `settle` ends it. */
 function listen(places: readonly (readonly [Where, readonly string[]])[]): void {
