@@ -104,14 +104,58 @@ settings() {
   done | xargs -0 grep -s '' /dev/null | sed 's|^/proc/sys/||; s|:| = |; y|./|/.|'
 }
 
-# The chains of iptables' tables in which rules ask nft's own sets and maps: iptables-save prints them without.
-native() {
+# Rules in iptables' tables with expressions of nft that no iptables writes: iptables-save prints such a rule without them.
+# Each by its chain and number, with all of its expressions; then how many rules those chains have.
+expressions() {
   # shellcheck disable=SC2086
   { $limit nft --debug=netlink list ruleset || echo failed; } | awk '
-    /^failed$/ { exit 1 }
-    /^ip6? (raw|mangle|nat|filter|security) [^@]/ { chain = $1 " " $2 " " $3; next }
-    /^$/ { chain = "" }
-    /^  [[] (lookup|dynset|objref) / && chain != "" && !seen[chain]++ { print chain }'
+    # A load of a field that iptables prints, and what it is compared with: iptables/nft-shared.c, nft-ipv4.c, nft-ipv6.c.
+    function plain(text, ip, same, equal) {
+      same = " => reg [0-9]+ []]([[] bitwise [^]]*[]])?"
+      equal = "[[] cmp (eq|neq) [^]]*[]]"
+      gsub(/[[] (counter|log) [^]]*[]]|[[] (match|target) name [^]]*[]]|[[] immediate reg 0 [^]]*[]]/, "", text)
+      gsub(/[[] limit rate [^]]* type packets flags 0x0 []]/, "", text)
+      gsub("[[] meta load (iifname|oifname|iif|oif|l4proto|mark)" same equal, "", text)
+      ip = family == "ip" ? "(1b @ network header [+] 9|[1-4]b @ network header [+] 1[26])" : \
+        "(1b @ network header [+] 6|[0-9]+b @ network header [+] (8|24))"
+      gsub("[[] payload load " ip same equal, "", text)
+      gsub("[[] payload load 2b @ network header [+] 6 => reg [0-9]+ []][[] bitwise [^]]* 0x0*(ff1f|1fff) [^]]*[]]" equal, "", text)
+      gsub("[[] payload load 2b @ transport header [+] [02]" same "(" equal \
+        "|[[] range (eq|neq) [^]]*[]]|[[] cmp gte [^]]*[]][[] cmp lte [^]]*[]])", "", text)
+      gsub("[[] payload load 1b @ transport header [+] 13" same equal, "", text)
+      return text == "" && !twice
+    }
+    function flush() {
+      if (chain != "" && text != "" && !plain(text)) {
+        printf "%s %d\n%s", chain, rules[chain], lines
+        shown[chain] = 1
+      }
+      chain = text = lines = ""
+    }
+    /^failed$/ { failed = 1; exit 1 }
+    /^ip6? (raw|mangle|nat|filter|security) [^@]/ {
+      flush()
+      family = $1; chain = $1 " " $2 " " $3; rules[chain]++; twice = 0
+      split("", loaded)
+      next
+    }
+    /^  [[] / && chain != "" {
+      lines = lines $0 "\n"
+      sub(/^  /, "")
+      text = text $0
+      # iptables-save prints one condition of a field, but each -m mark; l4proto comes with each extension.
+      if (/ load / && !/ (l4proto|mark) /) {
+        sub(/ => .*/, ""); sub(/ load [0-9]+b/, "")
+        if (loaded[$0]++) twice = 1
+      }
+      next
+    }
+    { flush() }
+    END {
+      if (failed) exit 1
+      flush()
+      for (each in shown) print each " of " rules[each]
+    }'
 }
 
 # addresses OPTION... OBJECT: interfaces without their aliases (ip link set alias), which are free text
@@ -120,6 +164,20 @@ addresses() {
   output $limit "$(program ip)" -j "$@" || { code=$? && printf '%s\n' "$printed" && return "$code"; }
   printf '%s\n' "$printed" | sed -E 's/"ifalias":"([^"\\]|\\.)*"/"ifalias":null/g'
 }
+
+# foreign: there are tables of nftables that iptables did not make
+foreign() {
+  # shellcheck disable=SC2086
+  $limit nft list tables 2>/dev/null | grep -qvE '^table ip6? (raw|mangle|nat|filter|security)$'
+}
+# again: what expressions printed before, and how it ended
+again() {
+  [ -z "$unprinted" ] || printf '%s\n' "$unprinted"
+  return "$ended_with"
+}
+
+# unloaded MODULE: the kernel can load it, and has not
+unloaded() { [ -r /proc/modules ] && ! grep -q "^$1 " /proc/modules && [ ! -d "/sys/module/$1" ]; }
 
 labels=
 for label in com.docker.compose.project com.docker.compose.service com.docker.swarm.service.name; do
@@ -196,11 +254,12 @@ collect() {
   part text "date, kernel, name" sh -c 'date -u +%Y-%m-%dT%H:%M:%SZ; uname -srm; uname -n'
   rules iptables
   rules ip6tables
-  have tables nft list tables
+  if here nft || ! unloaded nf_tables; then have tables nft list tables
+  else part tables "nf_tables is not loaded" true; fi
   if here nft; then
-    part native "chains of iptables with sets of nft" native
-    # shellcheck disable=SC2086
-    if $limit nft list tables 2>/dev/null | grep -q 'docker-bridges'; then have nft nft list ruleset; fi
+    unprinted=$(expressions 2>/dev/null) ended_with=$?
+    part expressions "expressions of nft in tables of iptables" again
+    if [ -n "$unprinted" ] || foreign; then have nft nft list ruleset; fi
   fi
   have ipset ipset save
   if here ip; then

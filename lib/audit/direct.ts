@@ -78,7 +78,7 @@ export function direct(
       if (port !== null && nat && !translated.has(`${ip} ${proto} ${port}`)) {
         const listen = { address: container.ip, port };
         exposures.push(
-          exposure(q, { means: "routed", proto, endpoint: container, listen, target }, part.all),
+          exposure(q, { means: "routed", proto, endpoint: container, listen, target }, part.all, part.inside),
         );
       }
       add(

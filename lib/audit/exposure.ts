@@ -18,10 +18,14 @@ interface Port {
   readonly target: Partial<Record<Field, readonly Scalar[]>>;
 }
 
-/** A port, with all packets that reach it. */
-export function exposure(q: Question, port: Port, all: Node): Exposure {
+/**
+ * A port, with all packets that reach it.
+ * @param allowed those of them that the owner's rules let through
+ */
+export function exposure(q: Question, port: Port, all: Node, allowed: Node = all): Exposure {
   const { diagrams } = q.domain;
   const { means, proto, endpoint, listen, target } = port;
+  const unread = q.unread(all, allowed);
   const unexpected = q.expected === null ? EMPTY : diagrams.minus(diagrams.mask(q.known, all), q.expected);
   const of = (set: Node): Pick<Exposure, "in" | "from" | "by" | "witness"> => {
     // A port that listens on all addresses can be open on some of them only.
@@ -36,6 +40,7 @@ export function exposure(q: Question, port: Port, all: Node): Exposure {
     endpoint,
     listen,
     ...of(all),
+    ...(unread.length === 0 ? {} : { unread }),
     ...(unexpected === EMPTY ? {} : { unexpected: of(unexpected) }),
   };
 }

@@ -92,6 +92,11 @@ export interface Finding {
   readonly certainty: "must" | "may";
   /** The unknowns it depends on. */
   readonly depends: readonly string[];
+  /**
+   * Firewalls that it depends on and that were not read: tables of nftables, the other backend of iptables, a missing
+   * table. Where `intended.verdict` is `undecided`, they alone may block these packets. Absent where there is none.
+   */
+  readonly unread?: readonly string[];
 }
 
 /** Who is banned and gets through. */
@@ -130,6 +135,8 @@ export interface Exposure {
   readonly by: readonly Who[];
   /** One such packet. */
   readonly witness: PacketJson;
+  /** Firewalls that were not read and that may block some of these packets; absent where there is none. */
+  readonly unread?: readonly string[];
   /** What of it no expectation speaks of; absent where there is nothing, or nothing was expected. */
   readonly unexpected?: {
     readonly in: readonly string[];
@@ -208,7 +215,10 @@ export function describe(
   const sure = group.kind === "egress-bypass" ? part : q.domain.diagrams.mask(part, q.sure);
   const must = q.must(q.domain.diagrams.minus(sure, q.undecided));
   const certain = must !== EMPTY;
-  const about = certain ? must : part;
+  // A packet that the rules themselves block, if there is one: not one that only an unread firewall may block.
+  const untouched = q.domain.diagrams.mask(part, q.untouched);
+  const about = certain ? must : untouched === EMPTY ? part : untouched;
+  const unread = q.unread(set);
   // Of a list that is not given nobody knows whom it holds.
   const listed =
     group.banned !== undefined && q.depends(group.banned.set).length > 0
@@ -252,7 +262,10 @@ export function describe(
       : {
           bans: { by: group.banned.by, from: listed ?? q.words.from(group.banned.set), only: rest === EMPTY },
         }),
-    intended: { verdict: verdictOf(wish), rule: decider(wish, q.owner), path: wish.path },
+    intended:
+      about === part && !certain && unread.length > 0
+        ? { verdict: "undecided", rule: { policy: `not read: ${unread.join(", ")}` }, path: wish.path }
+        : { verdict: verdictOf(wish), rule: decider(wish, q.owner), path: wish.path },
     actual: { verdict: verdictOf(actual), path: actual.path },
     witness: packetJson(packet),
     ...(assume.size === 0
@@ -260,6 +273,7 @@ export function describe(
       : { assume: [...assume].map(([key, truth]) => `${key}=${truth ? "match" : "no-match"}`) }),
     certainty: certain ? "must" : "may",
     depends: [...q.depends(set), ...(by.length === 0 ? [LATER] : [])],
+    ...(unread.length === 0 ? {} : { unread }),
   };
 }
 

@@ -130,7 +130,12 @@ function published(
   const container = ingress && named.name === null ? { ...named, name: "swarm ingress" } : named;
   if (q.detail === "all")
     exposures.push(
-      exposure(q, { means: ingress ? "ingress" : "dnat", proto, endpoint: container, listen, target }, all),
+      exposure(
+        q,
+        { means: ingress ? "ingress" : "dnat", proto, endpoint: container, listen, target },
+        all,
+        allowed,
+      ),
     );
   // Docker's rule takes a loopback address that comes from outside before the routing decision can refuse it.
   const loopback = listen.address !== null && isLoopback(headerOf(rule).dst!.value.address);

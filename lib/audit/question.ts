@@ -12,8 +12,8 @@ import {
 } from "../host/host.ts";
 import { maskBits, prefixes, prefixRange } from "../packet/address.ts";
 import { type Address, CT, type Family, PROTO, type Range, type Scalar } from "../packet/field.ts";
-import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
-import { Program } from "../path/program.ts";
+import { ANY, and, is, not, opaque, or, type Predicate, within } from "../packet/predicate.ts";
+import { Program, unreadKey } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import { Domain, type Vocabulary } from "../reach/domain.ts";
@@ -103,6 +103,10 @@ export class Question {
   readonly asked: Host;
   /** The bridge of each outside port. */
   readonly ports: ReadonlyMap<string, string>;
+  /** Packets that no base chain drops that was not read. */
+  readonly untouched: Node;
+  /** What holds each base chain that was not read, by the unknown whether it drops a packet. */
+  private readonly unreadBy: ReadonlyMap<string, string>;
   /** Packets whose exposure is expected; `null` where nobody said what is. */
   readonly expected: Node | null;
   readonly progress: (what: string) => void;
@@ -169,6 +173,8 @@ export class Question {
       (all, level) => diagrams.mask(all, diagrams.range(level, [[0, 0]])),
       FULL,
     );
+    this.unreadBy = new Map((ruleset.unread ?? []).map(({ hook, by }) => [unreadKey(hook, by), by]));
+    this.untouched = this.set(...[...this.unreadBy.keys()].map((key) => not(opaque(key, ""))));
     const by = (names: readonly string[]): Node =>
       this.domain.diagrams.overAll(names.map((name) => this.domain.set(is("in", name))));
     this.known = by(this.outside);
@@ -267,6 +273,12 @@ export class Question {
       const variable = this.domain.variables[level]!;
       return variable.kind === "unknown" ? [variable.key] : [];
     });
+  }
+
+  /** What holds the base chains that were not read and that sets depend on. */
+  unread(...sets: Node[]): string[] {
+    const names = sets.flatMap((set) => this.depends(set)).flatMap((key) => this.unreadBy.get(key) ?? []);
+    return [...new Set(names)];
   }
 
   /** The interface that iptables sees packets come in by, of one that they come in by: a port's bridge. */

@@ -112,7 +112,7 @@ interface Part extends FamilyRules {
 export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOptions = {}): Fix {
   const unpublished = new Map(rulesets.map((r) => [r, unpublishedPorts(Program.of(r, host), host)]));
   const parts = rulesets.map((ruleset) =>
-    family(ruleset, host, options, (unpublished.get(ruleset) ?? []).length > 0),
+    family(withoutUnread(ruleset), host, options, (unpublished.get(ruleset) ?? []).length > 0),
   );
   const of = (family: Family): Part | undefined => parts.find((p) => p.family === family);
   const printed = (family: Family): string[] =>
@@ -127,6 +127,7 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
   const some = parts.some((p) => p.chains.size > 0);
   const failed = [
     ...parts.flatMap((p) => p.failed),
+    ...rulesets.flatMap((ruleset) => notRead(ruleset, host)),
     ...doubts(rulesets, host),
     ...[...unpublished.values()].flat(),
   ];
@@ -165,6 +166,34 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
     inForce: some && parts.every((p) => p.chains.size === 0 || isInForce(p)),
     holds: parts.every((p) => p.holds),
   };
+}
+
+/**
+ * The ruleset without the base chains that were not read: a fix brings the policy of these rules to containers. What else
+ * may drop, drops with it as without it; `failed` names it.
+ */
+function withoutUnread(ruleset: Ruleset): Ruleset {
+  if (ruleset.unread === undefined) return ruleset;
+  const { unread: _, ...read } = ruleset;
+  return read;
+}
+
+/** What only a base chain that was not read may block: its policy is not known, so it cannot be lifted. */
+function notRead(ruleset: Ruleset, host: Host): string[] {
+  if (ruleset.unread === undefined) return [];
+  try {
+    const findings = findingsOf(auditFamily(ruleset, host, [], { detail: "findings" }));
+    return findings.flatMap(({ id, intended, unread }) =>
+      unread !== undefined && intended.verdict === "undecided"
+        ? [`${id}: only ${list(unread)} may block it, and its policy is not read`]
+        : [],
+    );
+  } catch (error) {
+    if (!(error instanceof BudgetExceeded)) throw error;
+    return [
+      `IPv${ruleset.family}: ${error.message}: what only a firewall that is not read may block is not known`,
+    ];
+  }
 }
 
 /** One family's fix. A host that is too large for it keeps the other family's. */

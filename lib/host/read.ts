@@ -1,6 +1,6 @@
 /** Puts a host together from what was given, and infers the rest. */
 import type { Family } from "../packet/field.ts";
-import type { Ruleset } from "../rules/ruleset.ts";
+import type { Beside, Ruleset } from "../rules/ruleset.ts";
 import { type Kind, kindOf } from "./classify.ts";
 import type { Container, Daemon, Host, Interface, Network, Route } from "./host.ts";
 import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
@@ -19,6 +19,8 @@ export interface Source {
   readonly text: string;
   /** Whose it is, where the text may not tell: rules of policy routing look alike, and a list of routes may be empty. */
   readonly family?: Family;
+  /** Of a dump in a snapshot: what else the snapshot knows of its rules. */
+  readonly beside?: Beside;
 }
 
 /** What may be given of a host; whatever is left out is inferred. */

@@ -5,9 +5,11 @@
  * login shell says before that is passed over. Every line that starts with the boundary is the collector's own:
  * `begin KIND TITLE`, `end EXIT-CODE`, `missing KIND PROGRAM`, and `done`.
  */
+import type { Beside as RulesBeside, Unread } from "../rules/ruleset.ts";
 import { kindOf } from "./classify.ts";
-import { tablesBeside } from "./nft-tables.ts";
 import { type HostSources, type Source, SourceError } from "./read.ts";
+import { suspectRules, unprintedRules } from "./unprinted.ts";
+import { foreignTables, unreadDump, unreadTables } from "./unread.ts";
 
 /** What a snapshot holds. */
 export interface Snapshot {
@@ -55,7 +57,6 @@ const EXPECTED: readonly {
   { kind: "rules", title: /^iptables/, program: "iptables-save", maybeEmpty: true },
   { kind: "rules", title: /^ip6tables/, program: "ip6tables-save", maybeEmpty: true },
   { kind: "tables", title: /^nft/, program: "nft list tables", maybeEmpty: true },
-  { kind: "native", title: /^chains/, program: "the chains of iptables with sets of nft", maybeEmpty: true },
   { kind: "ipset", title: /^ipset/, program: "ipset save", maybeEmpty: true },
   { kind: "addr", title: /^ip /, program: "ip -j addr" },
   { kind: "link", title: /^ip /, program: "ip -d -j link" },
@@ -91,7 +92,9 @@ export function readSnapshot(source: Source): Snapshot {
     if (code === null && kind === "rules")
       doubts.push(`${title} is not on the host: what becomes of IPv${familyOf(title)} packets is not known`);
     else if (code === null && kind === "tables")
-      doubts.push(`${title} is not on the host: tables of nftables beside iptables would not be seen`);
+      doubts.push(
+        `${title} is not on the host: whether tables of nftables filter beside iptables is not known; install nftables and take the snapshot again`,
+      );
     else if (code !== null && code !== 0 && !UNREAD.includes(kind))
       doubts.push(
         `${title} failed on the host: ${errors.get(title) || (code === 137 ? "it took longer than a minute" : `exit code ${code}`)}`,
@@ -109,25 +112,41 @@ export function readSnapshot(source: Source): Snapshot {
       return [kind, kind === "addr" && found.length > 0 ? [...found, ...of("link")] : found] as const;
     }).filter(([, list]) => list.length > 0),
   );
+  const others = beside(parts);
   return {
-    rules: [4, 6].flatMap((family) => {
-      const own = rules.filter((p) => familyOf(p.title) === family);
+    rules: ([4, 6] as const).flatMap((family): Source[] => {
+      const printed = parts.filter((p) => p.kind === "rules" && p.code === 0 && familyOf(p.title) === family);
+      const own = printed.filter(good);
       const filled = own.filter((p) => /^(\[\d+:\d+\] )?-A /m.test(p.text));
-      if (filled.length > 1)
-        doubts.push(
-          `both ${filled.map((p) => p.title.split(" ")[0]).join(" and ")} print rules: a packet has to pass both, and only those of ${docker(filled).title.split(" ")[0]} are followed`,
-        );
-      const printed = parts.some((p) => p.kind === "rules" && p.code === 0 && familyOf(p.title) === family);
-      if (own.length === 0 && printed)
+      if (own.length === 0 && printed.length > 0)
         doubts.push(
           `the host has no IPv${family} rules: the save programs print nothing, so whatever it serves in IPv${family} is open, and nothing is said of it`,
         );
-      const read = filled.length === 0 ? own.slice(0, 1) : [docker(filled)];
-      return read.map((p) => ({ name: source.name, text: p.text, family: familyOf(p.title) }));
+      const [read] = filled.length > 0 ? [docker(filled)] : own.length > 0 ? own : printed;
+      const unread = [...others.unread[family]];
+      // Without a rule of iptables the family matters only where other tables may filter it.
+      if (read === undefined || (own.length === 0 && unread.length === 0)) return [];
+      for (const other of own)
+        if (other !== read) unread.push(...unreadDump(other.text, family, backendOf(other)));
+      if (filled.length > 1)
+        doubts.push(
+          `both ${filled.map(programOf).join(" and ")} print rules: a packet has to pass both, and only those of ${programOf(read)} are followed`,
+        );
+      const listed = others.listed(family, read.text);
+      const suspect = isNft(read) && listed === null ? suspectRules(read.text, family) : [];
+      return [
+        {
+          ...{ name: source.name, text: read.text, family },
+          beside: {
+            unread: [...unread, ...(listed?.unread ?? [])],
+            unprinted: [...(listed?.unprinted ?? []), ...suspect],
+          },
+        },
+      ];
     }),
     // Whatever of it is not known has a doubt of its own.
     sources: { ...sources, complete: true },
-    doubts: [...doubts, ...beside(parts)],
+    doubts: [...doubts, ...others.doubts],
   };
 }
 
@@ -176,7 +195,6 @@ function missing(parts: readonly Part[]): string[] {
     const own = parts.filter((p) => p.kind === kind);
     // The program is not on the host, or it failed, which is a doubt by itself.
     if (own.some((p) => p.code === null) || (kind === "docker" && own.some((p) => p.code !== 0))) continue;
-    if (kind === "native" && parts.some((p) => p.kind === "tables" && p.code === null)) continue;
     const found = own.filter((p) => title.test(p.title));
     if (found.length === 0) absent.push(program);
     else if (maybeEmpty !== true && found.every((p) => p.code === 0 && isEmpty(p))) empty.push(program);
@@ -199,16 +217,54 @@ function missing(parts: readonly Part[]): string[] {
 const docker = (dumps: readonly Part[]): Part =>
   dumps.find((p) => /^:DOCKER /m.test(p.text)) ?? dumps[dumps.length - 1]!;
 
-/** Firewalls beside iptables, which nothing here reads, and what of them iptables-save prints as what it is not. */
-function beside(parts: readonly Part[]): string[] {
-  const tables = parts.filter((p) => p.kind === "tables").map((p) => p.text);
-  const native = parts.filter((p) => p.kind === "native").flatMap((p) => p.text.split("\n").filter(Boolean));
+/** The program that printed a dump. */
+const programOf = ({ title }: Part): string => title.split(" ")[0]!;
+
+/** `iptables-legacy` of `iptables-legacy-save -c`. */
+const backendOf = (part: Part): string => programOf(part).replace(/-save$/, "");
+
+/** Whether iptables-nft printed a dump, which has rules: nft can write to its tables, too. */
+const isNft = ({ title, text }: Part): boolean =>
+  /^(\[\d+:\d+\] )?-A /m.test(text) &&
+  (/-nft-save\b/.test(title) || /^# Generated by \S+ v\S+ \(nf_tables\)/m.test(text));
+
+/** What filters beside the rules of the save programs. */
+interface Beside {
+  readonly unread: Readonly<Record<4 | 6, readonly Unread[]>>;
+  /** What the list of expressions shows of a dump; `null` where the snapshot has no such list. */
+  listed(family: 4 | 6, dump: string): RulesBeside | null;
+  readonly doubts: readonly string[];
+}
+
+function beside(parts: readonly Part[]): Beside {
+  const text = (kind: string): string =>
+    parts.flatMap((p) => (p.kind === kind && p.code === 0 ? [p.text] : [])).join("\n");
+  const has = (kind: string): boolean => parts.some((p) => p.kind === kind && p.code === 0);
+  const doubts: string[] = [];
+  const native = text("native").split("\n").filter(Boolean);
   if (native.length > 0)
-    return [
-      `nft's own sets or maps are asked in ${native.join(", ")}: iptables-save prints those rules without them`,
-      ...tablesBeside(tables),
-    ];
-  return tablesBeside(tables);
+    doubts.push(
+      `rules in ${native.join(", ")} look up sets or maps of nft, and iptables-save prints them without that condition`,
+    );
+  const foreign = foreignTables(text("tables"));
+  const unread = unreadTables(foreign, has("nft") ? text("nft") : null);
+  const names = [
+    ...new Set([...unread[4], ...unread[6]].map(({ by }) => by.slice(by.indexOf("table ") + 6))),
+  ];
+  if (names.length > 0)
+    doubts.push(
+      `nftables holds tables of its own, which are not read and may drop what these rules accept: ${names.join(", ")}`,
+    );
+  const old = !has("expressions");
+  if (old && parts.some((p) => p.kind === "rules" && isNft(p)))
+    doubts.push(
+      "the snapshot was taken with an older fwcheck: conditions that nft added to rules of iptables, and that iptables-save does not print, would not be seen; take it again",
+    );
+  return {
+    unread,
+    listed: (family, dump) => (old ? null : unprintedRules(text("expressions"), family, dump)),
+    doubts,
+  };
 }
 
 /** The parts in their order, each with as many line feeds in front of it as there are lines above. */

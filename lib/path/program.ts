@@ -75,6 +75,9 @@ export type Step =
       readonly policy: "ACCEPT" | "DROP";
     };
 
+/** Name of the unknown whether a base chain that was not read drops a packet. */
+export const unreadKey = (hook: Hook, by: string): string => `unread(${hook}: ${by})`;
+
 /** The step of a rule that matched, the same for all packets. */
 export function stepOf(bound: BoundRule): Step {
   const { table, chain, index, line } = bound.rule;
@@ -124,6 +127,7 @@ export class Program {
   private freshMade: readonly Case<CtState>[] | undefined;
   private sourcesMade: readonly Case<string | null>[] | undefined;
   private portsMade: ReturnType<typeof portBounds> | undefined;
+  private readonly unreadMade = new Map<Hook, readonly Case<string | null>[]>();
   private routesMade: ReturnType<typeof routeCases> | undefined;
 
   private static readonly made = new WeakMap<Ruleset, WeakMap<Host, Program>>();
@@ -243,6 +247,25 @@ export class Program {
       case "nat":
         return tables.has("nat");
     }
+  }
+
+  /** What base chains that were not read may drop at a hook, by an unknown of their own: why, else `null`. */
+  unread(hook: Hook): readonly Case<string | null>[] {
+    let cases = this.unreadMade.get(hook);
+    if (cases === undefined) {
+      const chains = (this.ruleset.unread ?? []).filter((each) => each.hook === hook);
+      const drops = [...new Set(chains.map(({ by }) => by))].map((by): Case<string | null> => {
+        const when = chains.flatMap((each) => (each.by === by ? [each.when ?? ANY] : []));
+        const why = `${by} is not read, and it may drop the packet`;
+        return {
+          when: and(or(...when), opaque(unreadKey(hook, by), why)),
+          outcome: `${by}, which is not read`,
+        };
+      });
+      cases = drops.length === 0 ? [] : [...drops, { when: ANY, outcome: null }];
+      this.unreadMade.set(hook, cases);
+    }
+    return cases;
   }
 
   /** Routing decisions for packets that arrive, in the order in which they are tried. */

@@ -183,12 +183,18 @@ class Walk<S> {
   }
 
   /** The parts that no case refuses; what one does has ended. */
-  private passed(state: S, cases: readonly Case<string | null>[]): S[] {
+  private passed(state: S, cases: readonly Case<string | null>[], hook: Hook | null = null): S[] {
     const through: S[] = [];
     for (const { state: part, outcome: why } of this.engine.choose(state, cases))
       if (why === null) through.push(part);
-      else this.lost(part, why);
+      else this.lost(part, why, hook);
     return through;
+  }
+
+  /** What goes on to the tables of a hook: base chains that were not read may drop the rest. */
+  private unread(state: S, hook: Hook): S[] {
+    const cases = this.program.unread(hook);
+    return cases.length === 0 ? [state] : this.passed(state, cases, hook);
   }
 
   /** The parts that are followed; where a case says why not, the walk has ended. */
@@ -295,7 +301,7 @@ class Walk<S> {
    */
   private output(start: S, route: Taken): Part<S, Taken>[] {
     const { engine, program } = this;
-    let parts: Part<S, Taken>[] = [{ state: start, outcome: route }];
+    let parts = this.unread(start, "OUTPUT").map((state): Part<S, Taken> => ({ state, outcome: route }));
     for (const stop of program.stops("OUTPUT")) {
       const through: Part<S, Taken>[] = [];
       for (const { state: before, outcome: way } of parts)
@@ -337,7 +343,7 @@ class Walk<S> {
 
   /** Runs the stops of a hook; what comes through is returned, what does not has ended. */
   private hook(leg: Leg<S>, name: Hook): readonly S[] {
-    let states: readonly S[] = [leg.state];
+    let states: readonly S[] = this.unread(leg.state, name);
     for (const stop of this.program.stops(name)) {
       const through: S[] = [];
       for (const state of states)

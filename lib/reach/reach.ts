@@ -32,7 +32,7 @@ import {
   send,
 } from "../path/walk.ts";
 import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
-import { type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
+import { HOOKS, type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
 import { BudgetExceeded, EMPTY, type Node } from "./diagram.ts";
@@ -115,6 +115,7 @@ export function* predicatesOf(program: Program): Generator<Predicate> {
   for (const { when } of program.groups) yield when;
   for (const { when } of program.stopped) yield when;
   for (const { when } of program.neighbours) yield when;
+  for (const hook of HOOKS) for (const { when } of program.unread(hook)) yield when;
   for (const { when } of program.refused) yield when;
   for (const { when } of program.sources) yield when;
   for (const { when } of program.routesIn) yield when;

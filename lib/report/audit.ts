@@ -27,6 +27,20 @@ const PLURAL: Readonly<Record<Finding["kind"], string>> = {
   "ineffective-allow": KINDS["ineffective-allow"],
 };
 
+/** The same where only a firewall that was not read may block it. */
+const NOT_READ: Readonly<Record<Finding["kind"], string>> = {
+  "ingress-bypass": "a published port is open, and a firewall for it is not read",
+  "loopback-bypass": "a loopback port is reached from outside, and a firewall for it is not read",
+  "direct-bypass": "a container is reached by its own address, and a firewall is not read",
+  "egress-bypass": "a container sends packets, and a firewall for the host's own is not read",
+  "forward-bypass": "Docker's rules forward packets, and a firewall for them is not read",
+  "ineffective-allow": "a firewall that is not read may allow what Docker drops",
+};
+
+/** Whether only a firewall that was not read may block the packets of a finding. */
+export const isNotRead = (f: Finding): boolean =>
+  f.unread !== undefined && f.intended.verdict === "undecided";
+
 /** Endpoints of one group, and sockets that are closed, that are listed one by one. */
 const MOST = 24;
 
@@ -83,18 +97,30 @@ export function findingSentence(f: Finding): string {
       : f.by.map(
           (g) => `${g.from} gets through via ${inputsText(g)}${g.to === undefined ? "" : ` for ${g.to}`}`,
         );
-  return `${kind(f)}${about}: the firewall says ${f.intended.verdict} (${intendedText(f.intended)}), but ${[through].flat().join("; ")}${what}; for instance ${packetText(f.witness)}`;
+  const says = isNotRead(f)
+    ? `the firewall is ${intendedText(f.intended)}`
+    : `the firewall says ${f.intended.verdict} (${intendedText(f.intended)})`;
+  return `${kind(f)}${about}: ${says}, but ${[through].flat().join("; ")}${what}; for instance ${packetText(f.witness)}`;
 }
 
-const kind = (f: Finding): string => (f.bans?.only === true ? BANNED : KINDS[f.kind]);
+const kind = (f: Finding): string =>
+  f.bans?.only === true ? BANNED : isNotRead(f) ? NOT_READ[f.kind] : KINDS[f.kind];
 
 /** What the firewall says of a published port, in a few words. */
 export function says(f: Finding): string {
   const word = intendedText(f.intended);
   if (f.bans?.only === true) return `ban by ${f.bans.by.map(safe).join(", ")}`;
-  if (f.allowed === "nobody" || f.kind === "ineffective-allow") return word;
+  if (f.allowed === "nobody" || f.kind === "ineffective-allow" || isNotRead(f)) return word;
   return `${word}; lets in ${f.allowed}`;
 }
+
+/** What the firewall says of an exposure, with the finding about it. */
+export const firewall = (e: Exposure, finding: Finding | undefined): string =>
+  finding !== undefined
+    ? says(finding)
+    : e.unread === undefined
+      ? "allows"
+      : `not read: ${e.unread.map(safe).join(", ")}`;
 
 /** The finding about a published port. */
 export const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>
@@ -142,8 +168,12 @@ export function summary({ findings, inconclusive, exposures, looked }: Audit): {
 } {
   const open = inconclusive.length > 0;
   const count = `${findings.length} finding${findings.length === 1 ? "" : "s"}`;
-  if (findings.length > 0)
-    return { mood: "bad", sentence: `${count}: the firewall does not govern these packets.`, open };
+  if (findings.length > 0) {
+    const what = findings.every(isNotRead)
+      ? "the firewall that may govern these packets is not read."
+      : "the firewall does not govern these packets.";
+    return { mood: "bad", sentence: `${count}: ${what}`, open };
+  }
   if (open) return { mood: "unsure", sentence: "No findings, but not everything could be settled", open };
   if (looked.engines.length === 0)
     return {
@@ -188,13 +218,7 @@ function portsText({ exposures, findings }: Audit, style: Style): string[] {
     const means = { dnat: "", ingress: "", routed: " (routed)", proxy: " (proxy)" }[e.means];
     const mark = finding === undefined ? "" : finding.certainty === "must" ? "!" : "?";
     return {
-      cells: [
-        mark,
-        published(e),
-        container(e.endpoint),
-        who(e, all),
-        `${finding === undefined ? "allows" : says(finding)}${means}`,
-      ],
+      cells: [mark, published(e), container(e.endpoint), who(e, all), `${firewall(e, finding)}${means}`],
       bad: finding !== undefined,
     };
   });
@@ -281,7 +305,7 @@ export function place(rule: Finding["intended"]["rule"]): string {
 /** What findings that are alike have in common. */
 export function groupTitle(group: readonly Finding[]): string {
   const [f] = group as [Finding];
-  const title = f.bans?.only === true ? BANNED : group.length > 1 ? PLURAL[f.kind] : KINDS[f.kind];
+  const title = f.bans?.only === true || isNotRead(f) || group.length === 1 ? kind(f) : PLURAL[f.kind];
   return `${title[0]!.toUpperCase()}${title.slice(1)}`;
 }
 
@@ -298,8 +322,11 @@ function groupText(group: readonly Finding[], number: number, style: Style): str
   return [
     `${style.bold(`${numbers} ${title}`)}${sure}`,
     `   ${style.dim(f.kind)}${f.family === 6 ? style.dim(", IPv6") : ""}`,
-    ...label("firewall", `${f.intended.verdict}: ${intendedText(f.intended)}${line}`),
-    ...(f.allowed === "nobody" || f.kind === "ineffective-allow"
+    ...label(
+      "firewall",
+      `${isNotRead(f) ? "" : `${f.intended.verdict}: `}${intendedText(f.intended)}${line}`,
+    ),
+    ...(f.allowed === "nobody" || f.kind === "ineffective-allow" || isNotRead(f)
       ? []
       : label("lets in", f.kind === "egress-bypass" ? `${f.allowed} (outwards)` : f.allowed)),
     ...(f.bans === undefined ? [] : label("bans", `${f.bans.from}, by ${f.bans.by.map(safe).join(", ")}`)),

@@ -12,15 +12,16 @@ import {
   aboutPort,
   closedLists,
   container,
+  firewall,
   grouped,
   groupTitle,
   intendedText,
+  isNotRead,
   type ListeningRow,
   lookedText,
   openRows,
   place,
   published,
-  says,
   summary,
   way,
   who,
@@ -149,16 +150,20 @@ function exposuresPart({ exposures, findings }: Audit): Markup | null {
     const finding = aboutPort(e, findings);
     const state =
       finding === undefined
-        ? e.unexpected === undefined
-          ? (["good", "as you allow"] as const)
-          : (["bad", "not expected"] as const)
+        ? e.unread !== undefined
+          ? (["unsure", "firewall not read"] as const)
+          : e.unexpected === undefined
+            ? (["good", "as you allow"] as const)
+            : (["bad", "not expected"] as const)
         : finding.certainty === "must"
           ? (["bad", "open although blocked"] as const)
-          : (["unsure", "possibly open although blocked"] as const);
+          : isNotRead(finding)
+            ? (["unsure", "firewall not read"] as const)
+            : (["unsure", "possibly open although blocked"] as const);
     const means = { dnat: "", ingress: "", routed: " (routed)", proxy: " (proxy)" }[e.means];
     return markup`<tr role="row" class="${state[0]}"><th role="rowheader" scope="row"><code>${published(e)}</code></th>
       ${cell(1, container(e.endpoint))}${cell(2, who(e, all))}
-      ${cell(3, finding === undefined ? `allows${means}` : markup`<code>${says(finding)}</code>${means}`)}
+      ${cell(3, finding === undefined ? `${firewall(e, finding)}${means}` : markup`<code>${firewall(e, finding)}</code>${means}`)}
       ${cell(4, markup`<span class="state ${state[0]}">${state[1]}</span>`)}</tr>`;
   };
   return section(
@@ -256,7 +261,7 @@ function findingPart(
     <h3 id="${id}-heading"><span class="number">${group.length === 1 ? number : `${number} to ${last}`}</span> ${groupTitle(group)}</h3>
     <p class="tags"><span>${f.kind}</span> <span>IPv${f.family}</span> <span class="${f.certainty}">${f.certainty === "must" ? "certain" : "possible"}</span></p>
     <dl class="facts">
-    ${fact("Your firewall", markup`${said[f.intended.verdict]}: <code>${intendedText(f.intended)}</code><span class="where">${place(f.intended.rule)}</span>`)}
+    ${fact("Your firewall", markup`${isNotRead(f) ? "" : `${said[f.intended.verdict]}: `}<code>${intendedText(f.intended)}</code><span class="where">${place(f.intended.rule)}</span>`)}
     ${f.allowed === "nobody" || f.kind === "ineffective-allow" ? null : fact("It lets in", f.kind === "egress-bypass" ? `${f.allowed} (outwards)` : f.allowed)}
     ${f.bans === undefined ? null : fact("It bans", `${f.bans.from}, by ${f.bans.by.join(", ")}`)}
     ${fact(f.actual.verdict === "accept" ? "Gets through" : "Is stopped", `${who(f)}${f.what === undefined ? "" : `, with ${f.what}`}`)}

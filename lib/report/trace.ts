@@ -241,11 +241,17 @@ const deciding = (way: Way, ways: readonly Way[]): Supposition[] =>
 function supposedText({ key, truth, at: site }: Supposition, on: Page): string {
   const name = safe(key.replace(/[@(:].*$/s, "")) || "it";
   const what = key.startsWith("packet:") ? `what the packet says of its ${safe(key.slice(7))}` : name;
+  const [, hook, by] = UNREAD.exec(key) ?? [];
+  if (hook !== undefined)
+    return `${safe(by!)}, which is not read, ${truth ? "drops" : "does not drop"} it in ${hook}`;
   if (site === null) return `${what} ${truth ? "holds" : "does not hold"}`;
   const rule = ruleAt(site.table, site.chain, site.rule, on);
   const place = `${site.table} ${safe(site.chain)} rule ${site.rule}${rule === undefined || rule.line === 0 ? "" : ` (line ${rule.line})`}`;
   return `${what} ${truth ? "matches" : "does not match"} in ${place}`;
 }
+
+/** The key that `unreadKey` gives. */
+const UNREAD = /^unread\((\w+): (.*)\)$/s;
 
 /** The condition on which it goes this way. */
 export function when(way: Way, ways: readonly Way[], on: Page): string {
@@ -338,7 +344,7 @@ function sentence(outcome: Outcome | Way, on: Page): string {
     const why = assumptions.at(-1);
     return `UNDECIDED by ${decider(outcome, on)}${why === undefined ? "" : `: ${safe(why)}`}`;
   }
-  const routing = "moments" in outcome && outcome.moments.at(-1)?.kind === "route";
+  const routing = "moments" in outcome && outcome.hook === null && outcome.moments.at(-1)?.kind === "route";
   const because =
     reason === undefined
       ? ` by ${decider(outcome, on)}`

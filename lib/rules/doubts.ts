@@ -2,7 +2,7 @@
 import type { Document, Table as TableSyntax } from "../../grammar/index.ts";
 import type { Family } from "../packet/field.ts";
 import type { Release } from "./extension.ts";
-import type { TableName } from "./ruleset.ts";
+import { HOOKS, type TableName, type Unread } from "./ruleset.ts";
 
 /** Faults of one text; a text with 100,000 of them makes one sentence. */
 interface Faults {
@@ -20,6 +20,7 @@ export class TextDoubts {
   ]);
   /** Backends whose programs printed the texts. */
   private readonly printed = new Map<Family, Set<string>>();
+  private readonly unread = new Map<Family, Set<string>>();
   private readonly faults = new Map<string, Faults>();
   /** Families of whose rules some may be missing. */
   readonly damaged = new Set<Family>();
@@ -46,17 +47,22 @@ export class TextDoubts {
         this.printed.set(family, (this.printed.get(family) ?? new Set()).add(nft ? "nft" : "legacy"));
       }
       const legacy = /Warning: ip(6?)tables-legacy tables present/.exec(text);
-      if (legacy !== null)
+      if (legacy !== null) {
+        const other = given ?? (legacy[1] === "6" ? 6 : 4);
+        this.names(other, "iptables-legacy");
         this.say(
-          given ?? (legacy[1] === "6" ? 6 : 4),
+          other,
           "the rules were printed by iptables-nft, and iptables-legacy has rules, too: a packet meets both, and those of iptables-legacy are not here (iptables-legacy-save prints them)",
         );
+      }
       const native = /Table `(\S+)' (?:is incompatible|contains incompatible)/.exec(text);
-      if (native !== null)
+      if (native !== null) {
+        this.names(family, `nftables table ${family === 4 ? "ip" : "ip6"} ${native[1]}`);
         this.say(
           family,
           `table ${native[1]} has chains or rules that only nft can print: a packet meets them, and they are not here (nft list ruleset prints them)`,
         );
+      }
     }
   }
 
@@ -129,11 +135,26 @@ export class TextDoubts {
       const more = messages.size === 1 ? "" : ` (and ${messages.size - 1} more lines with errors)`;
       out.push(`${source}:${first[0]}: ${first[1]}${more}: what the kernel does there is not known`);
     }
-    if ((this.printed.get(family)?.size ?? 0) > 1)
+    if (this.isMixed(family))
       out.push(
         "the inputs hold rules of iptables-nft and of iptables-legacy: a packet meets both, and of each table only the later one was read",
       );
     return out;
+  }
+
+  /** Whether programs of both backends printed the texts. */
+  private isMixed(family: Family): boolean {
+    return (this.printed.get(family)?.size ?? 0) > 1;
+  }
+
+  /** Base chains that the comments name and the text does not hold: at which hooks they are is not known. */
+  unreadOf(family: Family): readonly Unread[] {
+    if (this.isMixed(family)) this.names(family, "the other backend of iptables");
+    return [...(this.unread.get(family) ?? [])].flatMap((by) => HOOKS.map((hook) => ({ hook, by })));
+  }
+
+  private names(family: Family, by: string): void {
+    this.unread.set(family, (this.unread.get(family) ?? new Set()).add(by));
   }
 
   private say(family: Family, sentence: string): void {

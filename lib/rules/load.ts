@@ -17,7 +17,18 @@ import { Chains, OpenChain, reportLoops } from "./chains.ts";
 import { TextDoubts } from "./doubts.ts";
 import { familySign } from "./family.ts";
 import { LoadedRule, Loader, type RuleReport } from "./plan.ts";
-import { BUILT_IN, type Chain, isTableName, type Ruleset, type Table, type TableName } from "./ruleset.ts";
+import {
+  type Beside,
+  BUILT_IN,
+  type Chain,
+  isTableName,
+  type Rule,
+  type Ruleset,
+  type Table,
+  type TableName,
+  type Unknown,
+  type Unprinted,
+} from "./ruleset.ts";
 
 /** A diagnostic with the name of the file it is about. */
 export interface SourceDiagnostic extends Diagnostic {
@@ -71,7 +82,12 @@ interface ReadTable {
  * @returns at most one ruleset a family (4 first), and what is wrong with the texts; it never throws on a text
  */
 export function readRuleset(
-  inputs: readonly { readonly name: string; readonly text: string; readonly family?: Family }[],
+  inputs: readonly {
+    readonly name: string;
+    readonly text: string;
+    readonly family?: Family;
+    readonly beside?: Beside;
+  }[],
 ): Loaded {
   const diagnostics: SourceDiagnostic[] = [];
   const conflicts: Conflict[] = [];
@@ -134,7 +150,7 @@ export function readRuleset(
       const loader = new TableLoader(syntax.name, family, report, ruleReport, lost);
       const read: ReadTable = {
         place: { source: input.name, line: syntax.line },
-        table: loader.load(syntax),
+        table: withUnprinted(loader.load(syntax), input.beside?.unprinted ?? []),
         body: () =>
           syntax.entries
             .map((e) =>
@@ -163,23 +179,62 @@ export function readRuleset(
     doubts.lost(families, input.name, lost, (line) => lines.at(line));
   }
   const rulesets = ([4, 6] as const).flatMap((family): Ruleset[] => {
-    const into = tables.get(family);
+    const beside = inputs.flatMap((input) => (input.family === family ? (input.beside?.unread ?? []) : []));
+    const unread = [...beside, ...doubts.unreadOf(family)];
+    // A family without rules of iptables may have rules that were not read.
+    const into = tables.get(family) ?? (beside.length > 0 ? new Map<TableName, ReadTable>() : undefined);
     if (into === undefined) return [];
     const release = doubts.releases.get(family);
     const [first] = into.values();
     return [
       {
         family,
-        source: first!.place.source,
+        source: first?.place.source ?? inputs.find((input) => input.family === family)?.name ?? "",
         tables: new Map([...into].map(([name, { table }]) => [name, table])),
         doubts: doubts.of(family),
         ...(doubts.damaged.has(family) ? { damaged: true } : {}),
+        ...(unread.length === 0 ? {} : { unread }),
         ...(release === undefined ? {} : { release }),
       },
     ];
   });
   return { rulesets, diagnostics, conflicts };
 }
+
+/** The table with an unknown match in each rule whose condition the text does not print in full. */
+function withUnprinted(table: Table, unprinted: readonly Unprinted[]): Table {
+  const here = new Map(
+    unprinted.flatMap((each) => (each.table === table.name ? [[`${each.chain} ${each.index}`, each]] : [])),
+  );
+  if (here.size === 0) return table;
+  const chains = new Map<string, Chain>();
+  for (const [name, chain] of table.chains)
+    chains.set(name, {
+      ...chain,
+      rules: chain.rules.map((rule) =>
+        here.has(`${name} ${rule.index}`) ? withUnknown(rule, UNPRINTED) : rule,
+      ),
+    });
+  return { ...table, chains };
+}
+
+/** The rule with one more part that is not known. A rule that was loaded reads its parts from its text when needed. */
+function withUnknown(rule: Rule, unknown: Unknown): Rule {
+  const { table, chain, index, line, counters, matches, target, syntax } = rule;
+  return {
+    table,
+    chain,
+    index,
+    line,
+    counters,
+    matches,
+    unknown: [...rule.unknown, unknown],
+    target,
+    syntax,
+  };
+}
+
+const UNPRINTED: Unknown = { what: "nft condition that iptables-save omits", words: [] };
 
 /** Column (from 0) where an option of a rule stands in its line: the n-th time its name stands there as a word. */
 function optionColumn(line: string, rule: RuleSyntax, option: ShapeOption): number {

@@ -5,6 +5,7 @@
  */
 import type { Counters, Rule as RuleSyntax } from "../../grammar/index.ts";
 import type { Family } from "../packet/field.ts";
+import type { Predicate } from "../packet/predicate.ts";
 import type { MatchExtension, Options, Release, TargetExtension, Values } from "./extension.ts";
 
 /** The tables of iptables(8), in the order in which a hook runs them (enum nf_ip_hook_priorities). */
@@ -94,6 +95,41 @@ export interface Table {
   readonly chains: ReadonlyMap<string, Chain>;
 }
 
+/**
+ * A base chain that packets pass and that the text does not hold: of a table of nftables, of the other backend of
+ * iptables, or of a table that is missing. Its verdict is unknown. It can only drop more: an accept is final in its own
+ * base chain alone (nft(8), VERDICT STATEMENTS).
+ */
+export interface Unread {
+  /** The hook that it is attached to. */
+  readonly hook: Hook;
+  /** Names what holds it: `nftables table inet filter`. */
+  readonly by: string;
+  /** Packets that it can drop; absent where it can drop any. */
+  readonly when?: Predicate;
+}
+
+/**
+ * A rule whose condition or effect the text does not print in full: nft expressions that iptables-save leaves out, or,
+ * in a snapshot of an older collector, may have left out.
+ */
+export interface Unprinted {
+  /** The table it is in. */
+  readonly table: TableName;
+  /** The chain it is in. */
+  readonly chain: string;
+  /** Number in its chain, from 1. */
+  readonly index: number;
+  /** The expressions as `nft --debug=netlink` prints them; `null` where they are not known. */
+  readonly expressions: readonly string[] | null;
+}
+
+/** What a snapshot knows of the rules beside their text. */
+export interface Beside {
+  readonly unread?: readonly Unread[];
+  readonly unprinted?: readonly Unprinted[];
+}
+
 /** All tables of one family. A table that the text does not have is not in the map: the kernel runs no rules there. */
 export interface Ruleset {
   /** 4 for iptables, 6 for ip6tables. */
@@ -104,6 +140,8 @@ export interface Ruleset {
   readonly release?: Release;
   /** By name. */
   readonly tables: ReadonlyMap<TableName, Table>;
+  /** Base chains that are not in `tables`; absent where none is known. */
+  readonly unread?: readonly Unread[];
   /**
    * Why these may not be all the rules that a packet meets, or not as the kernel has them: the text names other rules,
    * lines of it could not be read, it is cut off, or a table is given twice. A sentence each.

@@ -105,7 +105,7 @@ describe("what may hide something is told", () => {
         text: "ip filter INPUT\nip nat OUTPUT",
       }),
       1,
-      "nft's own sets or maps are asked in ip filter INPUT, ip nat OUTPUT: iptables-save prints those rules without them",
+      "rules in ip filter INPUT, ip nat OUTPUT look up sets or maps of nft, and iptables-save prints them without that condition",
     ],
     [
       "with rules in both backends",
@@ -127,7 +127,25 @@ describe("what may hide something is told", () => {
         parts.map((p) => (p.kind === "tables" ? { ...p, text: `${p.text}table inet fw\u001b[2J\n` } : p)),
       ),
       1,
-      "nftables holds tables of its own, which may drop what these rules accept: inet fw\\u001b[2J",
+      "nftables holds tables of its own, which are not read and may drop what these rules accept: inet fw\\u001b[2J",
+    ],
+    [
+      "of an older collector",
+      snapshot(parts.filter((p) => p.kind !== "expressions")),
+      1,
+      "the snapshot was taken with an older fwcheck: conditions that nft added",
+    ],
+    [
+      "of a host without nft",
+      snapshot(parts, `${BOUNDARY} missing tables nft\n${BOUNDARY} done\n`),
+      1,
+      "nft is not on the host: whether tables of nftables filter beside iptables is not known",
+    ],
+    [
+      "where nft failed",
+      snapshot([...parts, { kind: "tables", title: "nft list tables", text: "", code: 137 }]),
+      1,
+      "nft list tables failed on the host: it took longer than a minute",
     ],
     [
       "with Docker's nftables backend",
@@ -145,8 +163,8 @@ describe("what may hide something is told", () => {
     expect(ran.code).toBe(code);
     if (code === 1)
       expect(
-        JSON.parse(fwcheck(["audit", file("doubt.snap", text), "--json"]).out).inconclusive,
-      ).toHaveLength(1);
+        JSON.parse(fwcheck(["audit", file("doubt.snap", text), "--json"]).out).inconclusive.length,
+      ).toBeGreaterThan(0);
   });
 });
 

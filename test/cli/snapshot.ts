@@ -53,7 +53,7 @@ export function partsOf(folder: string): readonly Part[] {
     ...(files.some(({ kind }) => kind === "tables")
       ? []
       : [{ kind: "tables", title: "nft list tables", text: tables.join("") }]),
-    { kind: "native", title: "chains of iptables with sets of nft", text: "" },
+    { kind: "expressions", title: "expressions of nft in tables of iptables", text: "" },
     { kind: "ipset", title: "ipset save", text: "" },
     {
       kind: "link",

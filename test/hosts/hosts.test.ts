@@ -13,11 +13,7 @@ const hosts = existsSync(folder)
   : [];
 
 /** Hosts with answers that are known to be wrong and are being repaired: printed, not held. */
-const REPAIRED_NEXT = [
-  ...["01-nftables-conf-nft"],
-  ...["12-legacy-input-nft-docker", "b12-ufw-ipv6-no"],
-  ...["f1-firewalld-nftables", "y1-nft-expr-lost-sid"],
-];
+const REPAIRED_NEXT = ["b12-ufw-ipv6-no"];
 
 describe.skipIf(hosts.length === 0)("hosts where clients really connected", () => {
   const program = new Program();

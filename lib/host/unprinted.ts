@@ -1,0 +1,103 @@
+/**
+ * Rules of iptables-nft's tables that its save program does not print in full: somebody used nft on a table that
+ * iptables made, and iptables-save leaves out each expression that it does not know (measured with 1.8.9: `udp length`,
+ * `tcp window`, `icmp code`, set lookups, header writes).
+ */
+import { type Family, PROTO } from "../packet/field.ts";
+import { readRuleset } from "../rules/load.ts";
+import {
+  type Beside,
+  HOOKS,
+  isTableName,
+  type Rule,
+  type TableName,
+  targetName,
+  type Unprinted,
+  type Unread,
+} from "../rules/ruleset.ts";
+import { headerOf } from "./infer.ts";
+
+/** Expressions that change the packet, the connection or the way (libnftnl's names); a trace changes nothing. */
+const CHANGES =
+  /^\[ (?:(?:payload|exthdr) write|(?:meta|ct) set (?!nftrace)|notrack|nat|masq|redir|tproxy|queue|fwd|dup|reject|synproxy)\b/;
+
+/** A rule as the collector lists it. */
+interface Listed {
+  readonly table: TableName;
+  readonly chain: string;
+  readonly index: number;
+  readonly expressions: string[];
+}
+
+/**
+ * Reads the collector's list: `ip filter FORWARD 3` and the expressions of that rule, and `ip filter FORWARD of 7`, the
+ * number of rules of the chain when it was listed.
+ * @param dump what the save program printed of the same tables
+ */
+export function unprintedRules(text: string, family: Family, dump: string): Beside {
+  const { rules, sizes } = listedRules(text, family);
+  if (rules.length === 0) return {};
+  const ruleset = readRuleset([{ name: "", text: dump, family }]).rulesets[0];
+  const unread = rules.flatMap(({ table, chain, index, expressions }): Unread[] =>
+    expressions.some((each) => CHANGES.test(each))
+      ? HOOKS.map((hook) => ({ hook, by: `nft expressions of ${table} ${chain} rule ${index}` }))
+      : [],
+  );
+  const unprinted = rules.flatMap(({ table, chain, index, expressions }): Unprinted[] => {
+    const printed = ruleset?.tables.get(table)?.chains.get(chain)?.rules ?? [];
+    // The chain changed between the two programs: any of its rules may be the one.
+    if (printed.length !== sizes.get(`${table} ${chain}`))
+      return printed.map((rule) => ({ table, chain, index: rule.index, expressions: null }));
+    return [{ table, chain, index, expressions }];
+  });
+  return { unread, unprinted };
+}
+
+function listedRules(
+  text: string,
+  family: Family,
+): { readonly rules: readonly Listed[]; readonly sizes: ReadonlyMap<string, number> } {
+  const rules: Listed[] = [];
+  const sizes = new Map<string, number>();
+  let open: Listed | undefined;
+  for (const line of text.split(/\r?\n/)) {
+    if (line.startsWith("  [")) {
+      open?.expressions.push(line.trim());
+      continue;
+    }
+    open = undefined;
+    const [, ip, table, chain, of, number] = /^(ip6?) (\S+) (\S+) (of )?(\d+)$/.exec(line) ?? [];
+    if (ip !== (family === 4 ? "ip" : "ip6") || !isTableName(table!)) continue;
+    if (of !== undefined) sizes.set(`${table} ${chain}`, Number(number));
+    else rules.push((open = { table, chain: chain!, index: Number(number), expressions: [] }));
+  }
+  return { rules, sizes };
+}
+
+/**
+ * Rules of which a snapshot without that list cannot tell: those that name tcp, udp or ICMP and nothing else of its
+ * header. iptables-save prints `udp length > 512 drop` as `-p udp -j DROP`. The chains of Docker and ufw are left out:
+ * both write with iptables.
+ */
+export function suspectRules(dump: string, family: Family): Unprinted[] {
+  const ruleset = readRuleset([{ name: "", text: dump, family }]).rulesets[0];
+  return [...(ruleset?.tables.values() ?? [])].flatMap(({ name: table, chains }) =>
+    [...chains.values()].flatMap(({ name: chain, rules }) =>
+      WRITTEN.test(chain)
+        ? []
+        : rules.filter(isSuspect).map(({ index }) => ({ table, chain, index, expressions: null })),
+    ),
+  );
+}
+
+const WRITTEN = /^(?:ufw6?-|DOCKER(?!-USER$))/;
+
+function isSuspect(rule: Rule): boolean {
+  const { proto } = headerOf(rule);
+  const names = proto !== undefined && !proto.not && SAVED_HEADERS.includes(proto.value);
+  const verdict = rule.target.kind !== "extension" || ["ACCEPT", "DROP", "RETURN"].includes(targetName(rule));
+  return names && verdict && rule.matches.length === 1;
+}
+
+/** Protocols of whose header iptables-nft takes an expression without knowing all of its fields. */
+const SAVED_HEADERS: readonly number[] = [PROTO.tcp, PROTO.udp, PROTO.icmp, PROTO.icmpv6];

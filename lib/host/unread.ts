@@ -1,0 +1,175 @@
+/**
+ * Base chains that packets pass and whose rules are not followed: tables of nftables (nft(8)) and the dump of the other
+ * backend of iptables. Only the hooks are read here, and whether a chain can do anything at all.
+ */
+import type { Family } from "../packet/field.ts";
+import { readRuleset } from "../rules/load.ts";
+import { HOOKS, type Hook, type Ruleset, type Unread } from "../rules/ruleset.ts";
+
+/** Families of nftables whose tables see packets of IPv4 and IPv6. ARP is neither. */
+const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
+  ip: [4],
+  ip6: [6],
+  inet: [4, 6],
+  bridge: [4, 6],
+  netdev: [4, 6],
+};
+
+/**
+ * The hook of iptables at which a drop has the same result. A frame that a bridge drops before or behind its own routing
+ * decision is lost to PREROUTING or behind POSTROUTING (net/bridge/br_netfilter_hooks.c); ingress and egress likewise.
+ */
+const HOOK_OF: Readonly<Record<string, Readonly<Record<string, Hook>>>> = {
+  ip: {
+    ...{ ingress: "PREROUTING", prerouting: "PREROUTING", input: "INPUT", forward: "FORWARD" },
+    ...{ output: "OUTPUT", postrouting: "POSTROUTING", egress: "POSTROUTING" },
+  },
+  bridge: {
+    ...{ prerouting: "PREROUTING", input: "PREROUTING", forward: "FORWARD" },
+    ...{ output: "POSTROUTING", postrouting: "POSTROUTING" },
+  },
+};
+
+/** A table of nftables as `nft list tables` names it: family and name. */
+const TABLE = /^table (\S+) (\S+)/;
+
+/** Tables that iptables-nft makes: iptables-save prints them. */
+const OF_IPTABLES = /^ip6? (?:raw|mangle|nat|filter|security)$/;
+
+/** Tables that arptables-nft and ebtables-nft make, mostly without a rule; only a listing shows whether they have one. */
+const OF_ARPTABLES_AND_EBTABLES = /^(?:arp filter|bridge (?:filter|nat|broute))$/;
+
+/** Tables of Docker's own nftables backend (since 29): they are the engine's, not the owner's firewall. */
+export const isDockerTable = (table: string): boolean => /^\S+ docker-bridges$/.test(table);
+
+/** A chain of a listing. */
+interface Listed {
+  /** Its type, hook and policy; `null` for a chain that only jumps reach. */
+  base: { readonly type: string; readonly hook: string; readonly drops: boolean } | null;
+  /** The other lines, without what is in quotes. */
+  readonly rules: string[];
+}
+
+/** The tables of iptables-nft left out: the names of all others. */
+export const foreignTables = (list: string): string[] =>
+  list.split("\n").flatMap((line) => {
+    const [, family, name] = TABLE.exec(line) ?? [];
+    const table = `${family} ${name}`;
+    return family === undefined || OF_IPTABLES.test(table) ? [] : [table];
+  });
+
+/**
+ * The base chains of tables that are not of iptables.
+ * @param tables their names, as `foreignTables` gives them
+ * @param listing what `nft list ruleset` printed; without it a table may have a base chain at each hook
+ */
+export function unreadTables(
+  tables: readonly string[],
+  listing: string | null,
+): Readonly<Record<Family, Unread[]>> {
+  const listed = listing === null ? new Map<string, Map<string, Listed>>() : chainsOf(listing);
+  const out: Record<Family, Unread[]> = { 4: [], 6: [] };
+  for (const table of new Set(tables)) {
+    const [family] = table.split(" ");
+    const chains = listed.get(table);
+    if (isDockerTable(table) || (chains === undefined && OF_ARPTABLES_AND_EBTABLES.test(table))) continue;
+    const hooks =
+      chains === undefined ? HOOKS : hooksOf(chains, HOOK_OF[family === "bridge" ? "bridge" : "ip"]!);
+    for (const each of FAMILIES[family ?? ""] ?? [])
+      out[each].push(...hooks.map((hook): Unread => ({ hook, by: `nftables table ${table}` })));
+  }
+  return out;
+}
+
+/** The hooks at which a table may drop a packet, or change what rules at any hook see. */
+function hooksOf(
+  chains: ReadonlyMap<string, Listed>,
+  hookOf: Readonly<Record<string, Hook>>,
+): readonly Hook[] {
+  const hooks = new Set<Hook>();
+  for (const { base, rules } of chains.values()) {
+    if (base === null) continue;
+    const hook = hookOf[base.hook];
+    if (hook === undefined) return HOOKS;
+    const all = reached(rules, chains);
+    // What only translates sources, behind the last filter, stops nothing and changes nothing that a rule sees.
+    const idle = all.every((rule) => base.type === "nat" && base.hook === "postrouting" && SOURCE.test(rule));
+    if (idle && !base.drops) continue;
+    if (all.some((rule) => CHANGES.test(rule.replaceAll(NAMES, "")))) return HOOKS;
+    hooks.add(hook);
+  }
+  return HOOKS.filter((hook) => hooks.has(hook));
+}
+
+/** Statements of nft(8) that change a packet, its mark or its way. */
+const CHANGES = /\b(?:set|dnat|snat|masquerade|redirect|tproxy|notrack|dup|fwd|queue|synproxy|flow)\b/;
+/** What a statement names: a set, a map, a chain. */
+const NAMES = /@\S+|\b(?:jump|goto) \S+/g;
+const SOURCE = /\b(?:masquerade|snat)\b/;
+
+/** The rules of a base chain and of all chains that they lead to. A map of verdicts may lead to any of its table. */
+function reached(rules: readonly string[], chains: ReadonlyMap<string, Listed>): string[] {
+  const out = [...rules];
+  const seen = new Set<string>();
+  for (let i = 0; i < out.length; i++) {
+    const names = /\bvmap @/.test(out[i]!)
+      ? [...chains].flatMap(([name, { base }]) => (base === null ? [name] : []))
+      : [...out[i]!.matchAll(/\b(?:jump|goto) (\S+?)(?=[,\s}]|$)/g)].map(([, name]) => name!);
+    for (const name of names) {
+      if (seen.has(name)) continue;
+      seen.add(name);
+      out.push(...(chains.get(name)?.rules ?? ["drop"]));
+    }
+  }
+  return out;
+}
+
+/** The chains of each table of a listing (nft prints one tab for each level). */
+function chainsOf(listing: string): Map<string, Map<string, Listed>> {
+  const tables = new Map<string, Map<string, Listed>>();
+  let chains: Map<string, Listed> | undefined;
+  let chain: Listed | undefined;
+  for (const line of listing.split(/\r?\n/)) {
+    const [, family, name] = /^table (\S+) (\S+) \{/.exec(line) ?? [];
+    if (family !== undefined) tables.set(`${family} ${name}`, (chains = new Map()));
+    const [, opened] = /^\tchain (\S+) \{/.exec(line) ?? [];
+    if (opened !== undefined) chains?.set(opened, (chain = { base: null, rules: [] }));
+    else if (/^\t?\}/.test(line)) chain = undefined;
+    else if (chain !== undefined && line.startsWith("\t\t")) {
+      const [, type, hook, policy] = /^\t\ttype (\S+) hook (\S+) .*?(?:policy (\w+);)?$/.exec(line) ?? [];
+      if (type !== undefined) chain.base = { type, hook: hook!, drops: policy === "drop" };
+      else if (!/^\t\tcomment "/.test(line)) chain.rules.push(line.replaceAll(/"[^"]*"/g, '""'));
+    }
+  }
+  return tables;
+}
+
+/** The hooks at which the dump of the other backend has rules, or a policy that drops. */
+export function unreadDump(text: string, family: Family, by: string): Unread[] {
+  const ruleset = readRuleset([{ name: by, text, family }]).rulesets[0];
+  const hooks = ruleset === undefined ? [] : hooksOfDump(ruleset);
+  return hooks.map((hook) => ({ hook, by }));
+}
+
+/** Targets that change nothing a later rule sees. */
+const FINAL = new Set(["ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG"]);
+
+function hooksOfDump(ruleset: Ruleset): readonly Hook[] {
+  const hooks = new Set<Hook>();
+  for (const { name: table, chains } of ruleset.tables.values()) {
+    const changes = [...chains.values()].some(({ rules }) =>
+      rules.some(
+        ({ target }) =>
+          target.kind === "unknown" || (target.kind === "extension" && !FINAL.has(target.extension.name)),
+      ),
+    );
+    for (const { name, policy, rules } of chains.values()) {
+      if (policy === null || (rules.length === 0 && policy === "ACCEPT")) continue;
+      const sources = table === "nat" && (name === "POSTROUTING" || name === "INPUT");
+      if (sources && policy === "ACCEPT") continue;
+      if (changes) return HOOKS;
+      hooks.add(name as Hook);
+    }
+  }
+  return HOOKS.filter((hook) => hooks.has(hook));
+}

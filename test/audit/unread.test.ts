@@ -1,0 +1,258 @@
+/** Firewalls beside the rules that are read: tables of nftables, the other backend, conditions that are not printed. */
+import {
+  type Audit,
+  audit,
+  type Finding,
+  fix,
+  type Host,
+  type Packet,
+  type Ruleset,
+  readHost,
+  readPacket,
+  readRuleset,
+  readSnapshot,
+  simulate,
+} from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { capture, examples } from "../capture.ts";
+import { type Part, partsOf, snapshot } from "../cli/snapshot.ts";
+
+/** The recorded host, and a published port that ufw allows: 8443. */
+const allowing = (save: string): string =>
+  save.replace(/^(?=\S+ -A ufw-user-input )/m, "-A ufw-user-input -p tcp -m tcp --dport 8443 -j ACCEPT\n");
+const parts = partsOf(`${examples}ufw-docker-20.10`).map((p) =>
+  p.title.startsWith("iptables-nft") ? { ...p, text: allowing(p.text) } : p,
+);
+const plain = (({ rulesets, host }) => audit(rulesets, host))(
+  capture(`${examples}ufw-docker-20.10`, allowing),
+);
+
+function read(all: readonly Part[]): { readonly rulesets: readonly Ruleset[]; readonly host: Host } {
+  const { rules, sources, doubts } = readSnapshot({ name: "host.snap", text: snapshot(all) });
+  const { rulesets } = readRuleset(rules);
+  return { rulesets, host: readHost({ ...sources, doubts }, rulesets) };
+}
+function audited(...more: readonly Part[]): Audit {
+  const { rulesets, host } = read([...parts, ...more]);
+  return audit(rulesets, host);
+}
+const packetOf = (json: object): Packet =>
+  readPacket({ proto: "tcp", sport: 40000, flags: "S", ...json }) as Packet;
+const tables = (text: string): Part => ({ kind: "tables", title: "nft list tables", text });
+const listing = (text: string): Part => ({ kind: "nft", title: "nft list ruleset", text });
+const certain = (findings: readonly Finding[]): string[] =>
+  findings.filter((f) => f.certainty === "must").map((f) => f.id);
+const ids = ({ findings }: Audit): string[] => findings.map((f) => f.id);
+
+/** A table of nftables with one base chain. */
+const table = (name: string, hook: string, rules: string, type = "filter", policy = "accept"): string =>
+  `table ${name} {\n\tchain own {\n\t\ttype ${type} hook ${hook} priority 0; policy ${policy};\n${rules
+    .split("\n")
+    .map((rule) => `\t\t${rule}\n`)
+    .join("")}\t}\n}\n`;
+
+test("a table of which only the name is known may drop at every hook", () => {
+  const found = audited(tables("table ip filter\ntable inet filter"));
+  expect(ids(found)).toEqual(expect.arrayContaining(ids(plain)));
+  for (const f of found.findings)
+    expect([f.certainty, f.unread]).toEqual(["may", ["nftables table inet filter"]]);
+  for (const e of found.exposures) expect(e.unread).toEqual(["nftables table inet filter"]);
+  expect(found.inconclusive).toEqual([
+    "nftables holds tables of its own, which are not read and may drop what these rules accept: inet filter",
+  ]);
+  // What the rules that are read let through, only the other table may block.
+  const open = found.findings.filter((f) => !ids(plain).includes(f.id));
+  expect(open.map((f) => f.kind)).toContain("ingress-bypass");
+  for (const f of open)
+    expect(f.intended).toMatchObject({
+      verdict: "undecided",
+      rule: { policy: "not read: nftables table inet filter" },
+    });
+  for (const f of found.findings.filter((each) => ids(plain).includes(each.id)))
+    expect(f.intended.verdict).not.toBe("undecided");
+});
+
+describe("what a listing shows of a table", () => {
+  const withTable = (text: string): Audit => {
+    const names = [...text.matchAll(/^table \S+ \S+/gm)].map(([name]) => name).join("\n");
+    return audited(tables(names), listing(text));
+  };
+
+  test("bans at input leave what the rules block certain, and what they allow not read", () => {
+    const found = withTable(table("inet f2b-table", "input", "ip saddr @addr-set-sshd drop"));
+    expect(certain(found.findings)).toEqual(certain(plain.findings));
+    const open = found.findings.filter((f) => f.certainty === "may");
+    expect(open.length).toBeGreaterThan(0);
+    for (const f of open) expect([f.kind, f.intended.verdict]).toEqual(["ingress-bypass", "undecided"]);
+    expect(found.inconclusive).toHaveLength(1);
+  });
+
+  test.each([
+    ["forward", table("inet fw", "forward", "tcp dport 22 accept", "filter", "drop")],
+    ["prerouting", table("ip guard", "prerouting", "fib saddr oif missing drop")],
+    ["postrouting", table("inet out", "postrouting", "oifname docker0 drop")],
+    ["ingress", table("netdev edge", 'ingress device "eth0"', "ip saddr 198.51.100.0/24 drop")],
+    ["a bridge's output", table("bridge guard", "output", "oifname veth0 drop")],
+    ["marks", table("inet vpn", "input", "meta mark set 5")],
+    ["translation", table("ip own", "prerouting", "tcp dport 8080 dnat to 172.17.0.9:80", "nat")],
+    [
+      "a jump",
+      `table ip own {\n\tchain other {\n\t\tmeta mark set 5\n\t}\n\tchain in {\n\t\ttype filter hook input priority 0; policy accept;\n\t\tjump other\n\t}\n}\n`,
+    ],
+    [
+      "a map of verdicts",
+      `table ip own {\n\tmap m {\n\t\ttype inet_service : verdict\n\t\telements = { 22 : jump other }\n\t}\n\tchain other {\n\t\tnotrack\n\t}\n\tchain in {\n\t\ttype filter hook input priority 0; policy accept;\n\t\ttcp dport vmap @m\n\t}\n}\n`,
+    ],
+    ["what is not listed", `table ip6 other {\n}\ntable inet gone`],
+  ])("%s: no finding is certain", (_, text) => {
+    const found = withTable(text);
+    expect(ids(found)).toEqual(expect.arrayContaining(ids(plain)));
+    expect(certain(found.findings)).toEqual([]);
+    expect(found.inconclusive).toHaveLength(1);
+  });
+
+  test.each([
+    ["no base chain", "table inet own {\n\tchain idle {\n\t\tdrop\n\t}\n}\n"],
+    ["empty base chains", table("inet own", "forward", "").replace("\t\t\n", "")],
+    ["masquerading", table("ip own", "postrouting", 'oifname "eth0" masquerade', "nat")],
+    ["ARP", table("arp own", "input", "drop")],
+  ])("%s: the table is passed by", (_, text) => {
+    const found = withTable(text);
+    expect(found.findings).toEqual(
+      plain.findings.map((f) => expect.objectContaining({ id: f.id, certainty: f.certainty })),
+    );
+    expect(found.inconclusive).toEqual([]);
+  });
+
+  test("a table of IPv6 makes nothing of IPv4 uncertain", () => {
+    const found = withTable(table("ip6 fw", "forward", "drop"));
+    expect(certain(found.findings.filter((f) => f.family === 4))).toEqual(certain(plain.findings));
+    expect(found.inconclusive).toHaveLength(1);
+  });
+
+  test("a comment in quotes is no statement", () => {
+    const text = table("inet own", "input", 'tcp dport 22 counter accept comment "meta mark set 5"');
+    expect(certain(withTable(text).findings)).toEqual(certain(plain.findings));
+  });
+});
+
+describe("the other backend", () => {
+  const legacy = (text: string): Part => ({ kind: "rules", title: "iptables-legacy-save -c", text });
+
+  test("its INPUT makes what is allowed not read, and leaves FORWARD certain", () => {
+    const found = audited(
+      legacy(
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n",
+      ),
+    );
+    expect(certain(found.findings)).toEqual(certain(plain.findings));
+    const open = found.findings.filter((f) => f.certainty === "may");
+    expect(open.map((f) => f.unread)).toEqual(open.map(() => ["iptables-legacy"]));
+    expect(open.map((f) => f.kind)).toContain("ingress-bypass");
+  });
+
+  test.each(["-A FORWARD -i eth0 -j DROP", "-A INPUT -j MARK --set-xmark 0x1/0x1", "-A INPUT -j FROB"])(
+    "%s: no finding is certain",
+    (rule) => {
+      const found = audited(legacy(`*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n${rule}\nCOMMIT\n`));
+      expect(certain(found.findings)).toEqual([]);
+    },
+  );
+
+  test("without a rule and with policies ACCEPT it is passed by", () => {
+    const found = audited(legacy("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"));
+    expect(certain(found.findings)).toEqual(certain(plain.findings));
+    expect(found.inconclusive).toEqual([]);
+  });
+});
+
+describe("conditions that iptables-save does not print", () => {
+  const dropped = (rule: string): readonly Part[] =>
+    parts.map((p) =>
+      p.title.startsWith("iptables-nft")
+        ? { ...p, text: p.text.replace(/^(?=\S+ -A DOCKER-USER )/m, `${rule}\n`) }
+        : p,
+    );
+  const expressions = (text: string): Part => ({ kind: "expressions", title: "expressions", text });
+  const without = (all: readonly Part[]): Part[] => all.filter((p) => p.kind !== "expressions");
+  const LOST =
+    "  [ meta load l4proto => reg 1 ]\n  [ cmp eq reg 1 0x00000006 ]\n  [ payload load 2b @ transport header + 14 => reg 1 ]\n  [ cmp eq reg 1 0x00000000 ]\n  [ immediate reg 0 drop ]\n";
+  const of = (all: readonly Part[]): Audit => {
+    const { rulesets, host } = read(all);
+    return audit(rulesets, host);
+  };
+
+  test("the rule is printed as one that closes all, and hides nothing", () => {
+    const all = without(dropped("-A DOCKER-USER -p tcp -j DROP"));
+    expect(of([...all, expressions("")]).findings.filter((f) => f.proto === "tcp")).toEqual([]);
+    const found = of([...all, expressions(`ip filter DOCKER-USER 1\n${LOST}ip filter DOCKER-USER of 2\n`)]);
+    expect(ids(found)).toEqual(ids(plain));
+    for (const f of found.findings.filter((each) => each.proto === "tcp"))
+      expect([f.certainty, f.depends]).toEqual([
+        "may",
+        ["nft condition that iptables-save omits@filter/DOCKER-USER/1"],
+      ]);
+  });
+
+  test("a chain that has changed between the two programs has no rule that is certain", () => {
+    const all = without(dropped("-A DOCKER-USER -p tcp -j DROP"));
+    const found = of([...all, expressions(`ip filter DOCKER-USER 7\n${LOST}ip filter DOCKER-USER of 9\n`)]);
+    expect(ids(found)).toEqual(ids(plain));
+  });
+
+  test("a statement that changes packets makes nothing certain", () => {
+    const write = "  [ immediate reg 1 0x04030201 ]\n  [ payload write reg 1 => 4b @ network header + 16 ]\n";
+    const found = of([...without(parts), expressions(`ip filter INPUT 1\n${write}ip filter INPUT of 6\n`)]);
+    expect(certain(found.findings)).toEqual([]);
+  });
+
+  test("an older snapshot does not show them: a rule that names a protocol alone may have one", () => {
+    const found = of(without(dropped("-A DOCKER-USER -p tcp -j DROP")));
+    expect(ids(found)).toEqual(ids(plain));
+    expect(found.inconclusive).toEqual([expect.stringContaining("taken with an older fwcheck")]);
+    // A rule with a port is taken as it is printed.
+    const ports = of(without(dropped("-A DOCKER-USER -p tcp -m tcp --dport 80 -j DROP")));
+    expect(ids(ports)).not.toEqual(ids(plain));
+  });
+});
+
+test("simulate is undecided about what an unread table may drop, and --assume settles it", () => {
+  const { rulesets, host } = read([
+    ...parts,
+    tables("table inet fw"),
+    listing(table("inet fw", "forward", "drop")),
+  ]);
+  const packet = packetOf({ in: "eth0", src: "203.0.113.7", dst: "203.0.113.1", dport: 8080 });
+  const answer = simulate(rulesets, host, packet);
+  expect(answer.verdict).toBe("undecided");
+  expect(answer.branches?.map((b) => [b.verdict, b.assume])).toEqual([
+    ["drop", ["unread(FORWARD: nftables table inet fw)=match"]],
+    ["accept", ["unread(FORWARD: nftables table inet fw)=no-match"]],
+  ]);
+  const assume = new Map([["unread(FORWARD: nftables table inet fw)", true]]);
+  expect(simulate(rulesets, host, packet, { assume }).verdict).toBe("drop");
+  const out = packetOf({ src: "203.0.113.1", dst: "203.0.113.7", dport: 443 });
+  expect(simulate(rulesets, host, out)).toMatchObject({ verdict: "accept" });
+});
+
+test("a fix closes what the rules that are read block, and names what is not read", () => {
+  const { rulesets, host } = read([...parts, tables("table inet fw")]);
+  const fixed = fix(rulesets, host);
+  expect(fixed.holds).toBe(true);
+  expect(fixed.proof.closed).toEqual(ids(plain));
+  for (const sentence of fixed.failed) expect(sentence).toContain("inet fw");
+  expect(fixed.failed).toContain(
+    "ingress-bypass/4/tcp/any/8443: only nftables table inet fw may block it, and its policy is not read",
+  );
+});
+
+test("comments of iptables-nft-save name what it does not print", () => {
+  const { rulesets, host } = capture(
+    `${examples}ufw-docker-20.10`,
+    (text) =>
+      `# Warning: iptables-legacy tables present, use iptables-legacy-save to see them\n${allowing(text)}`,
+  );
+  const found = audit(rulesets, host);
+  expect(ids(found)).toEqual(expect.arrayContaining(ids(plain)));
+  expect(certain(found.findings)).toEqual([]);
+});
