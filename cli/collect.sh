@@ -110,9 +110,11 @@ expressions() {
   # shellcheck disable=SC2086
   { $limit nft --debug=netlink list ruleset || echo failed; } | awk '
     # A load of a field that iptables prints, and what it is compared with: iptables/nft-shared.c, nft-ipv4.c, nft-ipv6.c.
-    function plain(text, ip, same, equal) {
+    function plain(text, ip, same, equal, ports) {
       same = " => reg [0-9]+ []]([[] bitwise [^]]*[]])?"
       equal = "[[] cmp (eq|neq) [^]]*[]]"
+      # Ports of TCP and UDP alone; 1.8.13 compares both at once where a rule has both.
+      ports = text ~ /(l4proto|network header [+] [69]) => reg [0-9]+ []][[] cmp eq reg [0-9]+ 0x0*(6|11)0* []]/
       gsub(/[[] (counter|log) [^]]*[]]|[[] (match|target) name [^]]*[]]|[[] immediate reg 0 [^]]*[]]/, "", text)
       gsub(/[[] limit rate [^]]* type packets flags 0x0 []]/, "", text)
       gsub("[[] meta load (iifname|oifname|iif|oif|l4proto|mark)" same equal, "", text)
@@ -120,9 +122,11 @@ expressions() {
         "(1b @ network header [+] 6|[0-9]+b @ network header [+] (8|24))"
       gsub("[[] payload load " ip same equal, "", text)
       gsub("[[] payload load 2b @ network header [+] 6 => reg [0-9]+ []][[] bitwise [^]]* 0x0*(ff1f|1fff) [^]]*[]]" equal, "", text)
-      gsub("[[] payload load 2b @ transport header [+] [02]" same "(" equal \
-        "|[[] range (eq|neq) [^]]*[]]|[[] cmp gte [^]]*[]][[] cmp lte [^]]*[]])", "", text)
-      gsub("[[] payload load 1b @ transport header [+] 13" same equal, "", text)
+      if (ports) {
+        gsub("[[] payload load 2b @ transport header [+] [02]" same "(" equal \
+          "|[[] range (eq|neq) [^]]*[]]|[[] cmp gte [^]]*[]][[] cmp lte [^]]*[]])", "", text)
+        gsub("[[] payload load (4b @ transport header [+] 0|1b @ transport header [+] 13)" same equal, "", text)
+      }
       return text == "" && !twice
     }
     function flush() {

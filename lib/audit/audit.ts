@@ -15,7 +15,11 @@ import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
 import { type Listening, unaudited } from "./listening.ts";
+
 import { type Looked, lookedAt, lookedRemarks, unauditedEngines } from "./looked.ts";
+
+import { withMissing } from "./missing.ts";
+
 import { ownerRules } from "./owner-rules.ts";
 import { type AuditOptions, Question } from "./question.ts";
 import { hostNetwork, remarks } from "./remarks.ts";
@@ -79,7 +83,7 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
   ];
   const families = rulesets.flatMap((ruleset) => {
     try {
-      return [auditFamily(ruleset, host, [], options)];
+      return [auditFamily(withMissing(ruleset, host), host, [], options)];
     } catch (error) {
       if (!(error instanceof BudgetExceeded)) throw error;
       inconclusive.push(

@@ -263,7 +263,7 @@ export function describe(
           bans: { by: group.banned.by, from: listed ?? q.words.from(group.banned.set), only: rest === EMPTY },
         }),
     intended:
-      about === part && !certain && unread.length > 0
+      untouched === EMPTY && unread.length > 0
         ? { verdict: "undecided", rule: { policy: `not read: ${unread.join(", ")}` }, path: wish.path }
         : { verdict: verdictOf(wish), rule: decider(wish, q.owner), path: wish.path },
     actual: { verdict: verdictOf(actual), path: actual.path },

@@ -256,3 +256,32 @@ test("comments of iptables-nft-save name what it does not print", () => {
   expect(ids(found)).toEqual(expect.arrayContaining(ids(plain)));
   expect(certain(found.findings)).toEqual([]);
 });
+
+describe("table raw, which Docker fills since 28", () => {
+  const HOST = `${examples}ufw-docker-28.5`;
+  const cut = (save: string): string => save.replace(/^\*raw\n[\s\S]*?^COMMIT\n/m, "");
+  const of = (edit?: (save: string) => string): Audit => {
+    const { rulesets, host } = capture(HOST, edit);
+    return audit(rulesets, host);
+  };
+
+  test("what it may drop is possible where it is missing, and the rest is as certain as before", () => {
+    const found = of(cut);
+    const direct = found.findings.filter((f) => f.unread !== undefined);
+    expect(direct.length).toBeGreaterThan(0);
+    for (const f of direct) {
+      expect(f.kind).toMatch(/^(direct|loopback)-bypass$/);
+      expect([f.certainty, f.unread]).toEqual(["may", ["table raw, which is missing"]]);
+      expect(f.intended.verdict).toBe("drop");
+    }
+    const known = of();
+    expect(certain(found.findings)).toEqual(certain(known.findings));
+    expect(known.findings.every((f) => f.unread === undefined)).toBe(true);
+  });
+
+  test("Docker 20.10 has none", () => {
+    const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
+    expect(rulesets[0]!.tables.has("raw")).toBe(false);
+    expect(audit(rulesets, host).findings.every((f) => f.certainty === "must")).toBe(true);
+  });
+});

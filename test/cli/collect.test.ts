@@ -317,3 +317,25 @@ describe("the script, in a namespace of its own", () => {
     );
   }
 });
+
+describe("rules that nft wrote into iptables' tables", () => {
+  const RULES = `
+    set -e
+    iptables-nft -A FORWARD -i eth0 -p tcp -m tcp --sport 1024:65535 --dport 22 -m conntrack --ctstate NEW -j ACCEPT
+    iptables-nft -A FORWARD -s 10.0.0.0/9 ! -d 10.1.0.0/16 -m mark --mark 1 -m mark ! --mark 2 -m limit --limit 3/min -j LOG
+    nft add rule ip filter FORWARD udp dport 53 udp length '>' 512 drop
+    nft add rule ip filter FORWARD ip saddr 10.0.0.0/8 ip saddr != 10.1.0.0/16 drop
+    nft add rule ip filter FORWARD 'iifname { "eth0", "eth1" }' drop
+    nft add rule ip filter FORWARD ip daddr set 192.0.2.1
+    exec sh cli/collect.sh`;
+  const here = able("nft");
+  test.skipIf(!here)(`are listed${here ? "" : " (skipped: it needs root, iptables and nft)"}`, () => {
+    const { stdout } = spawnSync("unshare", ["-n", "sh", "-c", RULES], { encoding: "utf8", timeout: 60_000 });
+    const part = /begin expressions .*\n([\s\S]*?)\n\S+ end 0/.exec(stdout)?.[1] ?? "";
+    expect(part.split("\n").filter((line) => line.startsWith("ip"))).toEqual([
+      ...["ip filter FORWARD 3", "ip filter FORWARD 4", "ip filter FORWARD 5", "ip filter FORWARD 6"],
+      "ip filter FORWARD of 6",
+    ]);
+    expect(stdout).toContain("begin nft nft list ruleset");
+  });
+});
