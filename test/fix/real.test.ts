@@ -82,6 +82,7 @@ test.skipIf(!able)("IPv6 without DOCKER-USER: it is made and hooked, and the und
     family: 6,
     chains: new Map([["FWCHECK", ["-i docker0 -j RETURN"]]]),
     sets: [],
+    banChains: [],
     ruleset,
     input: null,
     cuts: [],

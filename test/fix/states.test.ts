@@ -138,6 +138,7 @@ describe.each(["nft", "legacy"])("iptables-%s", (backend) => {
         ["FWCHECK", ["-j f2b-web", "-m set --match-set blk src -j DROP", "-s 192.0.2.1/32 -j DROP"]],
       ]),
       sets: [],
+      banChains: [],
       ruleset: readRuleset([
         {
           name: "x",

@@ -13,6 +13,8 @@ export interface FamilyRules {
   /** Our chains with their rules, each without `-A CHAIN`; none where nothing has to be closed. */
   readonly chains: ReadonlyMap<string, readonly string[]>;
   readonly sets: readonly IpSet[];
+  /** Chains of fail2ban, CrowdSec or SSHGuard that our rules call; none whose bans our rules copy. */
+  readonly banChains: readonly string[];
   /** The rules that are in force, with a fix of ours where there is one already. */
   readonly ruleset: Ruleset;
   /** The text they were read from, where it is known. */

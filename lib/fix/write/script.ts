@@ -44,7 +44,9 @@ export function script(families: readonly FamilyRules[]): string {
     ...choose("rules", (part) => here(appended(part.chains))),
     "# What rules need that is not ours: the number of the rule above, the kind and the name.",
     ...choose("needs", (part) => here(needsText(part))),
-    "# Digest of the rules that were analysed: every rule in its place, but for ours.",
+    "# Chains of bans that the rules above call: their bans may change.",
+    ...choose("ban_chains", (part) => here(part.banChains.map((chain) => `-N ${chain}`))),
+    "# Digest of the rules that were analysed: every rule in its place, but for ours and bans.",
     ...choose("analysed", (part) => [`    echo ${analysed(part)}`]),
     "# Who makes FORWARD call DOCKER-USER.",
     ...choose("hooked_by", (part) => [`    echo ${callsOf(part.ruleset).docker ? "docker" : "fwcheck"}`]),
@@ -130,10 +132,17 @@ const cutText = ({ proto, dst, port, container, how, sources }: Cut): string =>
 const LAST = "-A DOCKER-USER -j RETURN";
 
 /**
- * The digest that the script compares with the live rules: every rule in its place, but for ours, what calls them and
- * Docker's own last rule of DOCKER-USER, and every policy that drops.
+ * A ban as fail2ban (action.d/iptables.conf) and SSHGuard write it: it stops a source, and can accept nothing. A regular
+ * expression of JavaScript and of awk, mawk's included.
  */
-export function analysed({ ruleset, input }: FamilyRules): string {
+const BAN = "^-A [^ ]+ -s [0-9a-f.:/]+( -p [0-9a-z-]+)? -j (DROP|REJECT( --reject-with [0-9a-z-]+)?)$";
+
+/**
+ * The digest that the script compares with the live rules: every rule in its place, but for ours, what calls them, the
+ * bans in chains that ours call and Docker's own last rule of DOCKER-USER, and every policy that drops.
+ */
+export function analysed({ ruleset, input, banChains }: FamilyRules): string {
+  const ban = new RegExp(BAN);
   const lines = input?.split(/\r?\n/);
   const out: string[] = [];
   for (const [table, { chains }] of ruleset.tables)
@@ -141,8 +150,9 @@ export function analysed({ ruleset, input }: FamilyRules): string {
       if (chain.policy === "DROP") out.push(`${table} :${chain.name} DROP`);
       const rules = chain.rules.flatMap((rule) => {
         if (table === "filter" && (isOurs(chain.name) || isOurs(targetName(rule)) || isHook(rule))) return [];
-        const text = printRule(rule, ruleset);
-        return [lines?.[rule.line - 1]?.replace(/^\[\d+:\d+\] /, "").trimEnd() ?? text];
+        const line = lines?.[rule.line - 1]?.replace(/^\[\d+:\d+\] /, "").trimEnd();
+        const text = line ?? printRule(rule, ruleset);
+        return table === "filter" && banChains.includes(chain.name) && ban.test(text) ? [] : [text];
       });
       if (table === "filter" && rules.at(-1) === LAST) rules.pop();
       for (const [i, rule] of rules.entries())
@@ -168,21 +178,26 @@ const COMMON = `
 load() { # every rule of a family, read once; iptables-save takes no lock
   saved=$("$1-save") || { echo "fwcheck: $1-save failed" >&2; return 1; }
 }
-live() { # every rule in its place, but for ours, what calls them and Docker's own last rule of DOCKER-USER
-  awk '/^[*]/ { t = substr($1, 2) }
+live() { # every rule in its place, but for ours, what calls them, bans and Docker's own last rule of DOCKER-USER
+  {
+    ban_chains "$1"
+    cat <<SAVED
+$saved
+SAVED
+  } | awk 't == "" && /^-N / { bans[$2]; next }
+    /^[*]/ { t = substr($1, 2) }
     /^:/ && $2 == "DROP" { print t, $1, "DROP" }
     { sub(/^[[][0-9]+:[0-9]+[]] /, ""); sub(/[ \\t]+$/, "") }
     /^-A / {
       if (t == "filter" && ($2 ~ /^${OURS}$/ || / -[jg] ${OURS}$/ || $0 == "-A FORWARD ${HOOK}")) next
+      if (t == "filter" && $2 in bans && $0 ~ "${BAN}") next
       if (held && t == "filter" && $2 == "DOCKER-USER") { printf "%s %s %06d %s\\n", t, $2, held, "${LAST}"; held = 0 }
       n[t, $2]++
       if (t == "filter" && $0 == "${LAST}") { held = n[t, $2]; next }
       printf "%s %s %06d %s\\n", t, $2, n[t, $2], $0
-    }' <<SAVED | sort | sha256sum | sed 's/ .*//'
-$saved
-SAVED
+    }' | sort | sha256sum | sed 's/ .*//'
 }
-match() { [ "$(live)" = "$(analysed "$1")" ]; }
+match() { [ "$(live "$1")" = "$(analysed "$1")" ]; }
 changed() { echo "fwcheck: the rules of $1 are not the ones that were analysed: run fwcheck fix again" >&2; }
 approve() { # TOOL [--force]
   if ! load "$1"; then
