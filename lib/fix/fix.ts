@@ -15,7 +15,7 @@ import { restored, withoutFix } from "./apply.ts";
 import type { Cost } from "./cost.ts";
 import { cutsOf } from "./cut.ts";
 import { type Choice, type IpSet, type Lifted, lift, type Strategy } from "./lift.ts";
-import { nameOf, wayKey } from "./list.ts";
+import { nameOf, setVocabulary, wayKey } from "./list.ts";
 import { foreseen, type Proof, prove } from "./prove.ts";
 import type { FamilyRules } from "./write/family.ts";
 import { restore, undo } from "./write/restore.ts";
@@ -251,12 +251,11 @@ function repaired(live: Ruleset, host: Host, options: FixOptions, translations: 
   const { strategy = "auto", sets = false, inputs } = options;
   const { family } = live;
   const ruleset = withoutFix(live);
-  const unsettled = auditFamily(ruleset, host, [foreseen(host, family)], { detail: "findings" });
+  const more = [foreseen(host, family), setVocabulary(Program.of(ruleset, host))];
+  const unsettled = auditFamily(ruleset, host, more, { detail: "findings" });
   const followed = withoutOpaque(ruleset, host);
   const audited =
-    followed === ruleset
-      ? unsettled
-      : auditFamily(followed, host, [foreseen(host, family)], { detail: "findings" });
+    followed === ruleset ? unsettled : auditFamily(followed, host, more, { detail: "findings" });
   const left = new Map<string, string>();
   for (let attempt = 1; ; attempt++) {
     const lifted = lift(audited, host, strategy, sets, { open: left, translations });

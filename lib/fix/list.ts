@@ -8,10 +8,11 @@ import { ufwForwardChain } from "../audit/ufw.ts";
 import { fromContainers, fromOutside, type Host } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
-import { and, is, or } from "../packet/predicate.ts";
-import { type BoundChain, MOST_NESTED } from "../path/program.ts";
+import { and, is, or, type Predicate } from "../packet/predicate.ts";
+import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
 import { assigned } from "../reach/chain.ts";
 import { BudgetExceeded, EMPTY, type Node, terminal } from "../reach/diagram.ts";
+import type { Vocabulary } from "../reach/domain.ts";
 import type { Reach } from "../reach/reach.ts";
 import type { SetState } from "../reach/state.ts";
 import type { Hook, Match, Rule, TableName } from "../rules/ruleset.ts";
@@ -39,6 +40,8 @@ export interface Step {
   readonly inner: readonly Step[];
   /** The packets that meet all matches but those by an ipset, whose members change; absent where there are none. */
   readonly asked?: Node;
+  /** The jumps of `by` whose ipsets contain none of the packets: `asked` leaves out their matches by an ipset, too. */
+  readonly lookups?: readonly Rule[];
 }
 
 type Steps = Map<number, Step[]>;
@@ -281,7 +284,10 @@ class Follower {
       if (states.length === 0) break;
       if (effect.kind === "note" && !isSaid(rule)) continue;
       const { matched, rest } = this.split(states, this.place.reach.domain.set(when));
-      const asked = effect.kind === "verdict" ? this.asked(states, rule) : EMPTY;
+      const jumps = effect.kind === "jump" || effect.kind === "goto";
+      if (matched.length === 0 && jumps) this.lookUp(states, rule, effect.chain, by, lists);
+      const asked =
+        effect.kind === "verdict" ? this.diagrams.overAll(this.asked(states, rule).map((s) => s.set)) : EMPTY;
       if (matched.length === 0 && asked === EMPTY) continue;
       const all = this.diagrams.overAll(matched.map((s) => s.set));
       switch (effect.kind) {
@@ -332,14 +338,31 @@ class Follower {
   }
 
   /** Packets that meet all matches of a rule but those by an ipset; none where it has no such match. */
-  private asked(states: readonly SetState[], rule: Rule): Node {
-    const isSet = (match: Match): boolean => match.extension.name === "set";
-    if (!rule.matches.some(isSet)) return EMPTY;
+  private asked(states: readonly SetState[], rule: Rule): readonly SetState[] {
+    if (!rule.matches.some(isSet)) return [];
     const { domain, program } = this.place.reach;
-    const site = { table: rule.table, chain: rule.chain, index: rule.index };
-    const others = rule.matches.filter((match) => !isSet(match));
-    const when = and(...others.map(({ extension, values }) => extension.ask(values, program.facts, site)));
-    return this.diagrams.overAll(this.split(states, domain.set(when)).matched.map((s) => s.set));
+    return this.split(states, domain.set(besidesSets(rule, program))).matched;
+  }
+
+  /**
+   * Adds what the chain behind a jump does to the packets that its ipsets will contain once they have members. Nothing is
+   * added where a step of the chain cannot be matched with the sets of the jump in front.
+   */
+  private lookUp(states: readonly SetState[], rule: Rule, chain: string, by: readonly Rule[], lists: Steps) {
+    const entered = this.asked(states, rule);
+    if (entered.length === 0) return;
+    const inner: Steps = new Map();
+    this.follow(entered, this.place.reach.program.chain(rule.table, chain)!, [...by, rule], inner);
+    for (const [tag, steps] of inner) {
+      if (steps.some(({ does }) => ["ask", "call", "unclear"].includes(does))) continue;
+      const later = steps.map((step) => ({
+        ...step,
+        set: EMPTY,
+        asked: step.asked ?? step.set,
+        lookups: [rule, ...(step.lookups ?? [])],
+      }));
+      lists.set(tag, [...(lists.get(tag) ?? []), ...later]);
+    }
   }
 
   /**
@@ -418,6 +441,24 @@ class Follower {
     }
   }
 }
+
+const isSet = ({ extension }: Match): boolean => extension.name === "set";
+
+/** The matches of a rule but those by an ipset. */
+function besidesSets(rule: Rule, { facts }: Program): Predicate {
+  const site = { table: rule.table, chain: rule.chain, index: rule.index };
+  const others = rule.matches.filter((match) => !isSet(match));
+  return and(...others.map(({ extension, values }) => extension.ask(values, facts, site)));
+}
+
+/** What rules with a match by an ipset match besides; a program contains no such rule where the set is known to be empty. */
+export const setVocabulary = (program: Program): Vocabulary => ({
+  predicates: [...program.ruleset.tables.values()]
+    .flatMap(({ chains }) => [...chains.values()])
+    .flatMap(({ rules }) => rules.filter(({ matches }) => matches.some(isSet)))
+    .map((rule) => besidesSets(rule, program)),
+  given: new Map(),
+});
 
 /**
  * Matches of ban lists: a source, a set of sources, a protocol, a comment, a limit. A call asks the rule itself, and so

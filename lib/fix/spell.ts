@@ -173,7 +173,7 @@ export class Speller {
     const set = diagrams.mask(left, step.set);
     if (set === left && !isEntry(step)) return [""];
     const own = step.rule === null ? [] : this.of(step.rule).filter(may);
-    const callers = step.by.flatMap((rule) => this.of(rule));
+    const callers = step.by.flatMap((rule) => this.of(rule)).filter(may);
     const counts = step.does === "note";
     for (const tried of callers.length === 0 ? [own] : [own, [...callers, ...own]]) {
       const needed = tried.filter(
@@ -209,12 +209,20 @@ export class Speller {
    */
   private bySet(way: Way, left: Node, step: Step): string[] | null {
     if (step.asked === undefined) return null;
-    const sets = this.of(step.rule!).filter(({ match }) => match.extension.name === "set");
-    const texts = sets.map((piece) => this.spelled(piece, step.place, false));
+    const setsOf = (rules: readonly Rule[]): Piece[] =>
+      rules.flatMap((rule) => this.of(rule)).filter(({ match }) => match.extension.name === "set");
+    const [jumps, own] = [setsOf(step.lookups ?? []), setsOf([step.rule!])];
+    const sets = [...jumps, ...own];
+    const [first, last] = [jumps, own].map((pieces) =>
+      pieces.map((piece) => this.spelled(piece, step.place, false)),
+    ) as [(string | null)[], (string | null)[]];
     const { asked } = step;
     const others = this.whens(way, left, { ...step, set: asked }, (piece) => !sets.includes(piece));
-    if (texts.includes(null) || others instanceof Unspelled) return step.set === EMPTY ? [] : null;
-    return others.map((when) => `${when}${texts.map((text) => ` ${text}`).join("")}`);
+    if ([...first, ...last].includes(null) || others instanceof Unspelled)
+      return step.set === EMPTY ? [] : null;
+    // A limit counts only what matches in front of it, and the jump is in front.
+    const text = (texts: readonly (string | null)[]): string => texts.map((each) => ` ${each}`).join("");
+    return others.map((when) => `${text(first)}${when}${text(last)}`);
   }
 
   /** The packets of a set for which all pieces hold, said of them as they were sent. */

@@ -236,6 +236,49 @@ describe("bans", () => {
       expect(policy(result.rules4, /--dport 81 /)).toEqual(["-m set --match-set blk src -j DROP"]);
     },
   );
+
+  const logged = '-m limit --limit 3/min -j LOG --log-prefix "blk "';
+  const LISTED = "-m set --match-set blk src";
+  test.each([
+    ["", "-j LOGDROP", [`${LISTED} ${logged}`, `${LISTED} -j DROP`]],
+    ["add blk 198.51.100.9\n", "-j LOGDROP", [`${LISTED} ${logged}`, `${LISTED} -j DROP`]],
+    ["", "-g LOGDROP", [`${LISTED} ${logged}`, `${LISTED} -j DROP`]],
+    [
+      "",
+      "-p tcp -m tcp --sport 1024:65535 -j LOGDROP",
+      [logged, "-j DROP"].map((end) => `-p tcp ${LISTED} -m tcp --sport 1024:65535 ${end}`),
+    ],
+    ["", "-p tcp -m tcp --sport 1000:2000 -j DROP", [`-p tcp -m tcp --sport 1000:2000 ${LISTED} -j DROP`]],
+    // A rule for other packets than the way's is none of its policy.
+    ["", "-p udp -j LOGDROP", undefined],
+  ])("a chain behind an ipset is lifted whatever the set holds now: %j, %s", (members, rest, rules) => {
+    const result = fixOf({
+      ...ports,
+      ipset: `create blk hash:ip family inet hashsize 1024 maxelem 65536\n${members}`,
+      input: [
+        `${LISTED} ${rest}`.replace(/(-m set.*) (-p .*) (-j)/, "$2 $1 $3"),
+        "-p tcp -m tcp --dport 8081 -j ACCEPT",
+      ],
+      chains: { LOGDROP: [logged, "-j DROP"] },
+    });
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    const closed = policy(result.rules4, /--dport 81 /);
+    expect(closed).toEqual(rules ?? []);
+  });
+
+  test("in a chain behind an ipset that excepts senders, the rest of the set is dropped", () => {
+    const result = fixOf({
+      ...ports,
+      ipset: "create blk hash:ip family inet hashsize 1024 maxelem 65536\n",
+      input: [`${LISTED} -j CHECK`, "-p tcp -m tcp --dport 8081 -j ACCEPT"],
+      chains: { CHECK: ["-s 10.0.0.0/8 -j RETURN", "-j DROP"] },
+    });
+    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect(policy(result.rules4, /--dport 81 /)).toEqual([
+      `${LISTED} -m iprange --src-range 0.0.0.0-9.255.255.255 -j DROP`,
+      `${LISTED} -m iprange --src-range 11.0.0.0-255.255.255.255 -j DROP`,
+    ]);
+  });
 });
 
 describe("what INPUT's other tables say", () => {
