@@ -53,7 +53,8 @@ export function complaint(said: string, { name, words, commands, help }: Called)
     const texts = choices.split(", ").map((choice) => choice.replaceAll('"', ""));
     const word = given.replaceAll('"', "");
     const flag = argument === "shell" ? "completion" : `--${argument}`;
-    return `${flag} takes ${texts.slice(0, -1).join(", ")} or ${texts.at(-1)}, not ${JSON.stringify(word)}.${guess(word, texts)}`;
+    const either = texts.length === 1 ? texts[0] : `${texts.slice(0, -1).join(", ")} or ${texts.at(-1)}`;
+    return `${flag} takes ${either}, not ${JSON.stringify(word)}.${guess(word, texts)}`;
   }
   if (said.startsWith("name a command")) return `${said}. fwcheck --help says what each is for.`;
   return said;

@@ -158,7 +158,7 @@ class Taken {
       const kind = kindOf(source.text);
       const known = kind !== undefined || isSnapshot(source.text);
       const damage = known ? undefined : (damageOf(source.text) ?? mistake(source.text));
-      if (kind === "rules" && isFragment(source.text))
+      if (kind === "rules" && !isSnapshot(source.text) && isFragment(source.text))
         tell(
           `note: ${safe(file)} is left out: it is a file for iptables-restore --noflush, as ufw's user.rules and before.rules are, and not what the kernel runs\n`,
         );

@@ -23,6 +23,9 @@ export interface Snapshot {
 
 const START = /^fwcheck-snapshot (\d+) (\S+)\r?$/m;
 
+/** Begins another snapshot or dump. What login shells print around a snapshot has no such line. */
+const OTHER_RULES = /^(fwcheck-snapshot \d|\*\w+\s*$|-[APN] \S)/;
+
 /** How far the beginning may be from that of the text, in characters. */
 export const SNAPSHOT_START = 4096;
 
@@ -275,6 +278,14 @@ function partsOf({ name, text }: Source): Part[] {
   const broken = (why: string): SourceError => new SourceError({ name, text }, "fwcheck collect", why);
   if (boundary === undefined) throw broken("no line of it is fwcheck-snapshot 1 ...");
   if (version !== "1") throw broken(`version ${version} is not read by this fwcheck`);
+  const outside = (from: number, to?: number): void => {
+    const at = lines.slice(from, to).findIndex((line) => OTHER_RULES.test(line));
+    if (at !== -1)
+      throw broken(
+        `line ${from + at + 1} begins other rules, outside the snapshot; give each host a file of its own`,
+      );
+  };
+  outside(0, first);
   const parts: Part[] = [];
   let open: { readonly kind: string; readonly title: string; readonly at: number } | null = null;
   for (const [i, line] of lines.entries()) {
@@ -292,7 +303,10 @@ function partsOf({ name, text }: Source): Part[] {
       open = null;
     } else if (word === "missing")
       parts.push({ kind: rest[0] ?? "", title: rest.slice(1).join(" "), text: "", code: null });
-    else if (word === "done") return parts;
+    else if (word === "done") {
+      outside(i + 1);
+      return parts;
+    }
   }
   throw broken("it is cut off; take it again");
 }

@@ -228,7 +228,7 @@ function portsText({ exposures, findings }: Audit, style: Style): string[] {
   ]);
   return [
     ...wrapped(
-      `What is published, who reaches it by ${all.map(safe).join(", ")}, what the firewall says`,
+      `What is published, who reaches it${all.length === 0 ? "" : ` by ${all.map(safe).join(", ")}`}, what the firewall says`,
       WIDTH,
     ).map((line) => style.bold(line)),
     ...head!.map((line) => style.dim(line)),

@@ -169,7 +169,7 @@ function exposuresPart({ exposures, findings }: Audit): Markup | null {
   return section(
     "open",
     "What is open",
-    markup`<table role="table" class="cards"><caption>What is published, and who reaches it by ${all.join(", ")}</caption>
+    markup`<table role="table" class="cards"><caption>What is published, and who reaches it${all.length === 0 ? "" : ` by ${all.join(", ")}`}</caption>
       <thead role="rowgroup"><tr role="row">${heads.map((head) => markup`<th role="columnheader" scope="col">${head}</th>`)}</tr></thead>
       <tbody role="rowgroup">${exposures.slice(0, ROWS).map(row)}</tbody></table>`,
     exposures.length > ROWS

@@ -273,6 +273,12 @@ describe("bad input: a sentence with file, line, column and the text, and no sta
       /--strategy takes auto, internal-ip, conntrack or ipset, not "contrack"\. Did you mean conntrack\?/,
     ],
     [
+      "a value that is not the only choice",
+      () => ["audit", HOST, "--assume", "all"],
+      2,
+      /--assume takes complete, not "all"\./,
+    ],
+    [
       "a flag given twice",
       () => ["simulate", HOST, "--in", "a", "--in", "b"],
       2,

@@ -71,6 +71,14 @@ describe("what may hide something is told", () => {
   const v4 = parts.find((p) => p.title.startsWith("iptables"))!;
   const table: readonly [name: string, text: string, code: number, words: string][] = [
     ["cut off", snapshot(parts, ""), 2, "it is cut off; take it again"],
+    [
+      "with another snapshot after it",
+      snapshot(parts) + snapshot(parts),
+      2,
+      "begins other rules, outside the snapshot; give each host a file of its own",
+    ],
+    ["with a dump after it", `${snapshot(parts)}${v4.text}`, 2, "begins other rules, outside the snapshot"],
+    ["with a dump in front", `*filter\nCOMMIT\n${snapshot(parts)}`, 2, "line 1 begins other rules"],
     ["of a later version", snapshot(parts).replace("snapshot 1", "snapshot 2"), 2, "version 2 is not read"],
     [
       "without any rules",
@@ -201,7 +209,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
       [join(program.folder, "missing.snap"), /failed: .*missing\.snap: no such file\./],
       [
         file("rules.save", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"),
-        /no findings so far, 0 exposures, 1 not settled$/,
+        /no findings so far, no container engine, 1 not settled$/,
       ],
     ];
     for (const [path, says] of broken) {

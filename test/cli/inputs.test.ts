@@ -211,6 +211,18 @@ describe("one host a call", () => {
     ["two dumps in one file", () => [file("ab", save(1) + save(2))], /table filter of IPv4 is given twice/],
     ["a snapshot and rules", () => [snap(), file("a", save(1))], /are two hosts, or two times of one/],
     ["rules and a snapshot", () => [file("a", save(1)), snap()], /are two hosts, or two times of one/],
+    [
+      "a snapshot with ufw's own files among the files of a host",
+      () => [
+        folder(FILES, {
+          "web.snap": snapshot([
+            ...partsOf(HOST),
+            { kind: "text", title: "/etc/ufw/user.rules", text: "*filter\n:ufw-user-input - [0:0]\nCOMMIT" },
+          ]),
+        }),
+      ],
+      /are two hosts, or two times of one/,
+    ],
     ["two snapshots", () => [snap(), file("b.snap", snapshot(partsOf(HOST)))], /are two hosts/],
   ])("%s are refused", (_, rules, says) => {
     expect(() => inputs({ rules: rules() })).toThrow(says);
