@@ -13,7 +13,7 @@ import {
 import { maskBits, prefixes, prefixRange } from "../packet/address.ts";
 import { type Address, CT, type Family, PROTO, type Range, type Scalar } from "../packet/field.ts";
 import { ANY, and, is, not, opaque, or, type Predicate, within } from "../packet/predicate.ts";
-import { Program, unreadKey } from "../path/program.ts";
+import { changedKey, Program, unreadKey } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import { Domain, type Vocabulary } from "../reach/domain.ts";
@@ -103,9 +103,9 @@ export class Question {
   readonly asked: Host;
   /** The bridge of each outside port. */
   readonly ports: ReadonlyMap<string, string>;
-  /** Packets that no base chain drops that was not read. */
+  /** Packets that no base chain drops or changes that was not read. */
   readonly untouched: Node;
-  /** What holds each base chain that was not read, by the unknown whether it drops a packet. */
+  /** What holds each base chain that was not read, by the unknowns whether it drops or changes a packet. */
   private readonly unreadBy: ReadonlyMap<string, string>;
   /** Packets whose exposure is expected; `null` where nobody said what is. */
   readonly expected: Node | null;
@@ -173,7 +173,12 @@ export class Question {
       (all, level) => diagrams.mask(all, diagrams.range(level, [[0, 0]])),
       FULL,
     );
-    this.unreadBy = new Map((ruleset.unread ?? []).map(({ hook, by }) => [unreadKey(hook, by), by]));
+    this.unreadBy = new Map(
+      (ruleset.unread ?? []).flatMap(({ hook, by, changes }) => [
+        [unreadKey(hook, by), by],
+        ...(changes === true ? [[changedKey(by), by] as const] : []),
+      ]),
+    );
     this.untouched = this.set(...[...this.unreadBy.keys()].map((key) => not(opaque(key, ""))));
     const by = (names: readonly string[]): Node =>
       this.domain.diagrams.overAll(names.map((name) => this.domain.set(is("in", name))));

@@ -7,13 +7,13 @@ import { type Family, PROTO } from "../packet/field.ts";
 import { readRuleset } from "../rules/load.ts";
 import {
   type Beside,
-  HOOKS,
   isTableName,
   type Rule,
   type TableName,
   targetName,
   type Unprinted,
   type Unread,
+  unknownChains,
 } from "../rules/ruleset.ts";
 import { headerOf } from "./infer.ts";
 
@@ -40,7 +40,7 @@ export function unprintedRules(text: string, family: Family, dump: string): Besi
   const ruleset = readRuleset([{ name: "", text: dump, family }]).rulesets[0];
   const unread = rules.flatMap(({ table, chain, index, expressions }): Unread[] =>
     expressions.some((each) => CHANGES.test(each))
-      ? HOOKS.map((hook) => ({ hook, by: `nft expressions of ${table} ${chain} rule ${index}` }))
+      ? unknownChains(`nft expressions of ${table} ${chain} rule ${index}`)
       : [],
   );
   const unprinted = rules.flatMap(({ table, chain, index, expressions }): Unprinted[] => {

@@ -4,7 +4,7 @@
  */
 import type { Family } from "../packet/field.ts";
 import { readRuleset } from "../rules/load.ts";
-import { HOOKS, type Hook, type Ruleset, type Unread } from "../rules/ruleset.ts";
+import { HOOKS, type Hook, type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
 
 /** Families of nftables whose tables see packets of IPv4 and IPv6. ARP is neither. */
 const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
@@ -73,33 +73,39 @@ export function unreadTables(
     const [family] = table.split(" ");
     const chains = listed.get(table);
     if (isDockerTable(table) || (chains === undefined && OF_ARPTABLES_AND_EBTABLES.test(table))) continue;
-    const hooks =
-      chains === undefined ? HOOKS : hooksOf(chains, HOOK_OF[family === "bridge" ? "bridge" : "ip"]!);
-    for (const each of FAMILIES[family ?? ""] ?? [])
-      out[each].push(...hooks.map((hook): Unread => ({ hook, by: `nftables table ${table}` })));
+    const by = `nftables table ${table}`;
+    const unread =
+      chains === undefined
+        ? unknownChains(by)
+        : unreadChains(chains, HOOK_OF[family === "bridge" ? "bridge" : "ip"]!, by);
+    for (const each of FAMILIES[family ?? ""] ?? []) out[each].push(...unread);
   }
   return out;
 }
 
-/** The hooks at which a table may drop a packet, or change what rules at any hook see. */
-function hooksOf(
+/** The hooks at which a table may drop a packet; where it changes packets, what rules at any hook see may be changed. */
+function unreadChains(
   chains: ReadonlyMap<string, Listed>,
   hookOf: Readonly<Record<string, Hook>>,
-): readonly Hook[] {
+  by: string,
+): Unread[] {
   const hooks = new Set<Hook>();
   for (const { base, rules } of chains.values()) {
     if (base === null) continue;
     const hook = hookOf[base.hook];
-    if (hook === undefined) return HOOKS;
+    if (hook === undefined) return unknownChains(by);
     const all = reached(rules, chains);
     // What only translates sources, behind the last filter, stops nothing and changes nothing that a rule sees.
     const idle = all.every((rule) => base.type === "nat" && base.hook === "postrouting" && SOURCE.test(rule));
     if (idle && !base.drops) continue;
-    if (all.some((rule) => CHANGES.test(rule.replaceAll(NAMES, "")))) return HOOKS;
+    if (all.some((rule) => CHANGES.test(rule.replaceAll(NAMES, "")))) return unknownChains(by);
     hooks.add(hook);
   }
-  return HOOKS.filter((hook) => hooks.has(hook));
+  return dropping(hooks, by);
 }
+
+const dropping = (hooks: ReadonlySet<Hook>, by: string): Unread[] =>
+  HOOKS.flatMap((hook) => (hooks.has(hook) ? [{ hook, by }] : []));
 
 /** Statements of nft(8) that change a packet, its mark or its way. */
 const CHANGES = /\b(?:set|dnat|snat|masquerade|redirect|tproxy|notrack|dup|fwd|queue|synproxy|flow)\b/;
@@ -147,14 +153,13 @@ function chainsOf(listing: string): Map<string, Map<string, Listed>> {
 /** The hooks at which the dump of the other backend has rules, or a policy that drops. */
 export function unreadDump(text: string, family: Family, by: string): Unread[] {
   const ruleset = readRuleset([{ name: by, text, family }]).rulesets[0];
-  const hooks = ruleset === undefined ? [] : hooksOfDump(ruleset);
-  return hooks.map((hook) => ({ hook, by }));
+  return ruleset === undefined ? [] : unreadRules(ruleset, by);
 }
 
 /** Targets that change nothing a later rule sees. */
 const FINAL = new Set(["ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG"]);
 
-function hooksOfDump(ruleset: Ruleset): readonly Hook[] {
+function unreadRules(ruleset: Ruleset, by: string): Unread[] {
   const hooks = new Set<Hook>();
   for (const { name: table, chains } of ruleset.tables.values()) {
     const changes = [...chains.values()].some(({ rules }) =>
@@ -167,9 +172,9 @@ function hooksOfDump(ruleset: Ruleset): readonly Hook[] {
       if (policy === null || (rules.length === 0 && policy === "ACCEPT")) continue;
       const sources = table === "nat" && (name === "POSTROUTING" || name === "INPUT");
       if (sources && policy === "ACCEPT") continue;
-      if (changes) return HOOKS;
+      if (changes) return unknownChains(by);
       hooks.add(name as Hook);
     }
   }
-  return HOOKS.filter((hook) => hooks.has(hook));
+  return dropping(hooks, by);
 }

@@ -78,6 +78,15 @@ export type Step =
 /** Name of the unknown whether a base chain that was not read drops a packet. */
 export const unreadKey = (hook: Hook, by: string): string => `unread(${hook}: ${by})`;
 
+/** Name of the unknown whether a firewall that was not read changes or translates a packet, the same at all hooks. */
+export const changedKey = (by: string): string => `changed(${by})`;
+
+/** How a packet ends at a base chain that was not read. */
+export interface UnreadEnd {
+  readonly verdict: "drop" | "undecided";
+  readonly why: string;
+}
+
 /** The step of a rule that matched, the same for all packets. */
 export function stepOf(bound: BoundRule): Step {
   const { table, chain, index, line } = bound.rule;
@@ -127,7 +136,7 @@ export class Program {
   private freshMade: readonly Case<CtState>[] | undefined;
   private sourcesMade: readonly Case<string | null>[] | undefined;
   private portsMade: ReturnType<typeof portBounds> | undefined;
-  private readonly unreadMade = new Map<Hook, readonly Case<string | null>[]>();
+  private readonly unreadMade = new Map<Hook, readonly Case<UnreadEnd | null>[]>();
   private routesMade: ReturnType<typeof routeCases> | undefined;
 
   private static readonly made = new WeakMap<Ruleset, WeakMap<Host, Program>>();
@@ -249,20 +258,29 @@ export class Program {
     }
   }
 
-  /** What base chains that were not read may drop at a hook, by an unknown of their own: why, else `null`. */
-  unread(hook: Hook): readonly Case<string | null>[] {
+  /**
+   * What base chains that were not read may do at a hook, each by unknowns of its own: drop a packet, or change it, so
+   * that its further way is unknown. `null` for a packet that they leave alone.
+   */
+  unread(hook: Hook): readonly Case<UnreadEnd | null>[] {
     let cases = this.unreadMade.get(hook);
     if (cases === undefined) {
       const chains = (this.ruleset.unread ?? []).filter((each) => each.hook === hook);
-      const drops = [...new Set(chains.map(({ by }) => by))].map((by): Case<string | null> => {
-        const when = chains.flatMap((each) => (each.by === by ? [each.when ?? ANY] : []));
-        const why = `${by} is not read, and it may drop the packet`;
-        return {
-          when: and(or(...when), opaque(unreadKey(hook, by), why)),
-          outcome: `${by}, which is not read`,
+      const names = new Set(chains.map(({ by }) => by));
+      const ends = [...names].flatMap((by): Case<UnreadEnd>[] => {
+        const own = chains.filter((each) => each.by === by);
+        const when = or(...own.map((each) => each.when ?? ANY));
+        const drops = `${by} is not read, and it may drop the packet`;
+        const changes = `${by} is not read, and it may change or translate the packet`;
+        const drop: Case<UnreadEnd> = {
+          when: and(when, opaque(unreadKey(hook, by), drops)),
+          outcome: { verdict: "drop", why: `${by}, which is not read` },
         };
+        if (!own.some((each) => each.changes === true)) return [drop];
+        const outcome: UnreadEnd = { verdict: "undecided", why: changes };
+        return [drop, { when: opaque(changedKey(by), changes), outcome }];
       });
-      cases = drops.length === 0 ? [] : [...drops, { when: ANY, outcome: null }];
+      cases = ends.length === 0 ? [] : [...ends, { when: ANY, outcome: null }];
       this.unreadMade.set(hook, cases);
     }
     return cases;

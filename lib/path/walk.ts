@@ -191,10 +191,16 @@ class Walk<S> {
     return through;
   }
 
-  /** What goes on to the tables of a hook: base chains that were not read may drop the rest. */
+  /** What goes on to the tables of a hook: base chains that were not read may drop or change the rest. */
   private unread(state: S, hook: Hook): S[] {
     const cases = this.program.unread(hook);
-    return cases.length === 0 ? [state] : this.passed(state, cases, hook);
+    if (cases.length === 0) return [state];
+    const through: S[] = [];
+    for (const { state: part, outcome: end } of this.engine.choose(state, cases))
+      if (end === null) through.push(part);
+      else if (end.verdict === "drop") this.lost(part, end.why, hook);
+      else this.left(part, end.why, hook);
+    return through;
   }
 
   /** The parts that are followed; where a case says why not, the walk has ended. */

@@ -244,6 +244,9 @@ function supposedText({ key, truth, at: site }: Supposition, on: Page): string {
   const [, hook, by] = UNREAD.exec(key) ?? [];
   if (hook !== undefined)
     return `${safe(by!)}, which is not read, ${truth ? "drops" : "does not drop"} it in ${hook}`;
+  const [, changer] = CHANGED.exec(key) ?? [];
+  if (changer !== undefined)
+    return `${safe(changer)}, which is not read, ${truth ? "changes" : "does not change"} it`;
   if (site === null) return `${what} ${truth ? "holds" : "does not hold"}`;
   const rule = ruleAt(site.table, site.chain, site.rule, on);
   const place = `${site.table} ${safe(site.chain)} rule ${site.rule}${rule === undefined || rule.line === 0 ? "" : ` (line ${rule.line})`}`;
@@ -252,6 +255,8 @@ function supposedText({ key, truth, at: site }: Supposition, on: Page): string {
 
 /** The key that `unreadKey` gives. */
 const UNREAD = /^unread\((\w+): (.*)\)$/s;
+/** The key that `changedKey` gives. */
+const CHANGED = /^changed\((.*)\)$/s;
 
 /** The condition on which it goes this way. */
 export function when(way: Way, ways: readonly Way[], on: Page): string {

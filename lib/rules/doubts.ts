@@ -2,7 +2,7 @@
 import type { Document, Table as TableSyntax } from "../../grammar/index.ts";
 import type { Family } from "../packet/field.ts";
 import type { Release } from "./extension.ts";
-import { HOOKS, type TableName, type Unread } from "./ruleset.ts";
+import { type TableName, type Unread, unknownChains } from "./ruleset.ts";
 
 /** Faults of one text; a text with 100,000 of them makes one sentence. */
 interface Faults {
@@ -150,7 +150,7 @@ export class TextDoubts {
   /** Base chains that the comments name and the text does not hold: at which hooks they are is not known. */
   unreadOf(family: Family): readonly Unread[] {
     if (this.isMixed(family)) this.names(family, "the other backend of iptables");
-    return [...(this.unread.get(family) ?? [])].flatMap((by) => HOOKS.map((hook) => ({ hook, by })));
+    return [...(this.unread.get(family) ?? [])].flatMap(unknownChains);
   }
 
   private names(family: Family, by: string): void {

@@ -107,7 +107,12 @@ export interface Unread {
   readonly by: string;
   /** Packets that it can drop; absent where it can drop any. */
   readonly when?: Predicate;
+  /** Whether it can also translate a packet, or change it or its mark: what becomes of such a packet is unknown. */
+  readonly changes?: boolean;
 }
+
+/** Base chains of which only the holder is known: they may drop and change packets at every hook. */
+export const unknownChains = (by: string): Unread[] => HOOKS.map((hook) => ({ hook, by, changes: true }));
 
 /**
  * A rule whose condition or effect the text does not print in full: nft expressions that iptables-save leaves out, or,

@@ -231,6 +231,56 @@ test("simulate is undecided about what an unread table may drop, and --assume se
   expect(simulate(rulesets, host, out)).toMatchObject({ verdict: "accept" });
 });
 
+describe("simulate of a packet that the rules that are read drop", () => {
+  const packet = packetOf({ in: "eth0", src: "203.0.113.7", dst: "203.0.113.1", dport: 9999 });
+  const of = (text: string): ReturnType<typeof read> => {
+    const [name = "", ...chains] = text.split(" {");
+    return read([...parts, tables(name), ...(chains.length === 0 ? [] : [listing(text)])]);
+  };
+
+  test.each([
+    ["dnat at prerouting", table("ip own", "prerouting", "tcp dport 9999 dnat to 172.17.0.2:80", "nat")],
+    ["redirect by a map", table("ip own", "prerouting", "redirect to tcp dport map @ports", "nat")],
+    ["a mark", table("ip own", "prerouting", "meta mark set 5")],
+    ["a table of which only the name is known", "table ip own"],
+  ])("%s: it is undecided, and --assume settles it", (_, text) => {
+    const { rulesets, host } = of(text);
+    const answer = simulate(rulesets, host, packet);
+    expect(answer.verdict).toBe("undecided");
+    expect(answer.branches).toContainEqual(
+      expect.objectContaining({
+        verdict: "undecided",
+        reason: "nftables table ip own is not read, and it may change or translate the packet",
+        assume: [
+          "unread(PREROUTING: nftables table ip own)=no-match",
+          "changed(nftables table ip own)=match",
+        ],
+      }),
+    );
+    const assume = new Map([["changed(nftables table ip own)", false]]);
+    expect(simulate(rulesets, host, packet, { assume }).verdict).toBe("drop");
+  });
+
+  test.each([
+    ["drops at forward", table("ip own", "forward", "drop")],
+    ["drops at input", table("ip own", "input", "tcp dport 22 drop")],
+    ["masquerading", table("ip own", "postrouting", 'oifname "eth0" masquerade', "nat")],
+  ])("%s: it is dropped", (_, text) => {
+    const { rulesets, host } = of(text);
+    expect(simulate(rulesets, host, packet).verdict).toBe("drop");
+  });
+
+  test("DNAT of the other backend: it is undecided", () => {
+    const dump =
+      "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j DNAT --to-destination 172.17.0.2\nCOMMIT\n";
+    const { rulesets, host } = read([
+      ...parts,
+      { kind: "rules", title: "iptables-legacy-save -c", text: dump },
+    ]);
+    expect(simulate(rulesets, host, packet).verdict).toBe("undecided");
+  });
+});
+
 test("a fix closes what the rules that are read block, and names what is not read", () => {
   const { rulesets, host } = read([...parts, tables("table inet fw")]);
   const fixed = fix(rulesets, host);
