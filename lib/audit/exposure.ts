@@ -1,9 +1,10 @@
 /** Published ports that packets from outside reach, whether the owner's rules have a say in it or not. */
-import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
+import { prefixRange, printAddress, within } from "../packet/address.ts";
+import { type Address, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
 import { packetJson } from "../packet/packet.ts";
 import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
-import { EMPTY, type Node } from "../reach/diagram.ts";
+import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { States } from "../reach/state.ts";
 import { servedPorts } from "./docker.ts";
 import { type Endpoint, type Exposure, endpointOf, type Listen, type Means } from "./finding.ts";
@@ -45,40 +46,95 @@ export function exposure(q: Question, port: Port, all: Node, allowed: Node = all
   };
 }
 
-/** Ports that docker-proxy serves since no DNAT rule does: packets for the host itself, which INPUT governs. */
+/**
+ * Ports that docker-proxy serves: packets for the host itself, which INPUT governs. That is all of IPv6 where the container
+ * has no such address, and whatever a DNAT rule does not get: the owner accepts it before Docker's rules, it is not
+ * tracked, or it comes in by the container's own bridge.
+ */
 export function proxied(q: Question, endings: readonly Ending<States>[], exposures: Exposure[]): void {
-  const { diagrams } = q.domain;
-  const ports = proxyPorts(q);
+  const { domain } = q;
+  const { diagrams } = domain;
+  const local = q.firsts(endings.filter((e) => isAccepted(e) && e.delivery === "local"));
+  const sent = diagrams.mask(q.known, q.union(local));
+  // What a translation brings from another port is told of the socket (`listening`).
+  const ports = proxyPorts(q).flatMap((p) => {
+    const knocking = diagrams.mask(q.set(is("proto", p.proto), is("dport", p.port), q.unicast), sent);
+    return knocking === EMPTY ? [] : [{ ...p, knocking }];
+  });
   if (ports.length === 0) return;
-  const local = q.union(q.firsts(endings), (e) => isAccepted(e) && e.delivery === "local");
-  for (const { proto, port, ip } of ports) {
-    const all = diagrams.mask(q.set(is("proto", proto), is("dport", port), q.unicast), local);
-    if (diagrams.mask(q.known, all) === EMPTY) continue;
-    const target = { proto: [proto], dport: [port] };
-    const listen = { address: null, port };
+  const states = q.full.apart(local).map(({ state }) => state);
+  // What goes to many hosts (broadcast, multicast) opens no connection.
+  const own = ownDestinations(q);
+  for (const { proto, port, address, ip, knocking } of ports) {
+    const here = [
+      ...[q.set(is("proto", proto), is("dport", port)), own],
+      // A connection begins with SYN alone (RFC 9293).
+      ...(proto === PROTO.tcp ? [domain.alike("flags", 2)] : []),
+      ...(address === null ? [] : [domain.alike("dst", address)]),
+    ].reduce((all, part) => diagrams.mask(all, part), FULL);
+    const arrived = diagrams.overAll(states.map((state) => q.full.chains.where(state, here)));
+    const all = diagrams.mask(knocking, arrived);
+    if (all === EMPTY) continue;
+    const target = { proto: [proto], dport: [port], ...(address === null ? {} : { dst: [address] }) };
+    const listen = { address: address === null ? null : printAddress(address), port };
     exposures.push(
       exposure(q, { means: "proxy", proto, endpoint: endpointOf(q, ip, null), listen, target }, all),
     );
   }
 }
 
+/** Packets for one of the host's addresses as they are delivered; all where none is known. */
+export function ownDestinations(q: Question): Node {
+  const own = q.host.interfaces.flatMap((i) => i.addresses).filter((a) => a.family === q.ruleset.family);
+  if (own.length === 0) return FULL;
+  return q.domain.diagrams.overAll(own.map((a) => q.domain.alike("dst", a.address)));
+}
+
 export interface ProxyPort {
   readonly proto: number;
   readonly port: number;
+  /** Where docker-proxy listens; `null` for every address of the host. */
+  readonly address: Address | null;
   /** The container's address, of whatever family. */
   readonly ip: Address;
 }
 
-/** Ports that Docker publishes in IPv6 where no DNAT rule does: docker-proxy, unless Docker was told to start none. */
+/**
+ * Ports on which docker-proxy listens: those that Docker publishes, unless it was told to start none. Where the sockets of
+ * the host are known, those of docker-proxy among them (or of processes that `ss` does not name).
+ */
 export function proxyPorts(q: Question): ProxyPort[] {
   const { family } = q.ruleset;
-  if (family !== 6 || q.host.daemon.proxy === false || q.host.daemon.backend === "nftables") return [];
+  const { daemon, listening, networks } = q.host;
+  if (daemon.proxy === false || daemon.backend === "nftables") return [];
+  // A routed network's ports are published at the containers' own addresses, and docker-proxy is not started.
+  const routed = networks
+    .filter((n) => n.gateway[family] === "routed")
+    .flatMap((n) => n.subnets.map(prefixRange));
+  const ports = new Map<string, ProxyPort>();
+  for (const c of q.host.containers) {
+    const ip = c.addresses.find((a) => typeof a === (family === 4 ? "number" : "bigint")) ?? c.addresses[0];
+    if (c.hostNetwork || ip === undefined) continue;
+    for (const { proto, hostPort, address, ...p } of c.published) {
+      if (p.family !== family) continue;
+      const listens =
+        listening?.some(
+          (s) =>
+            s.family === family &&
+            s.proto === proto &&
+            s.port === hostPort &&
+            s.address === address &&
+            (s.processes.length === 0 || s.processes.some(({ name }) => name === "docker-proxy")),
+        ) ?? !c.addresses.some((a) => within(a, routed));
+      if (listens) ports.set(`${proto} ${hostPort} ${address}`, { proto, port: hostPort, address, ip });
+    }
+  }
+  return [...ports.values()];
+}
+
+/** Those of them in IPv6 that no DNAT rule publishes: the container has no IPv6 address, and nothing but docker-proxy serves. */
+export function proxiedOnly(q: Question): ProxyPort[] {
+  if (q.ruleset.family !== 6) return [];
   const served = servedPorts(q.full.program);
-  return q.host.containers.flatMap((c) =>
-    c.hostNetwork || c.addresses[0] === undefined
-      ? []
-      : c.published
-          .filter((p) => p.family === family && !served.has(`${p.proto} ${p.hostPort}`))
-          .map((p) => ({ proto: p.proto, port: p.hostPort, ip: c.addresses[0]! })),
-  );
+  return proxyPorts(q).filter(({ proto, port }) => !served.has(`${proto} ${port}`));
 }

@@ -12,7 +12,7 @@ import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { SetState, States } from "../reach/state.ts";
 import type { Answer } from "../simulate/answer.ts";
 import { Simulator } from "../simulate/simulate.ts";
-import { proxyPorts } from "./exposure.ts";
+import { ownDestinations, proxiedOnly } from "./exposure.ts";
 import { decider, type Exposure, type Intended, type Listen } from "./finding.ts";
 import { isAccepted, passes } from "./intent.ts";
 import type { Question } from "./question.ts";
@@ -70,7 +70,7 @@ export function listening(
   const search = new Search(q, endings);
   const published = new Set([
     ...exposures.map(({ proto, listen }) => `${proto} ${listen.port}`),
-    ...proxyPorts(q).map(({ proto, port }) => `${protoName(proto)} ${port}`),
+    ...proxiedOnly(q).map(({ proto, port }) => `${protoName(proto)} ${port}`),
   ]);
   const governed = new Set(
     exposures.filter((e) => e.means === "proxy").map(({ proto, listen }) => `${proto} ${listen.port}`),
@@ -80,7 +80,8 @@ export function listening(
     const port = `${protoName(socket.proto)} ${socket.port}`;
     const proxy = socket.processes.every(({ name }) => name === "docker-proxy");
     // docker-proxy is the exposure's own, unless clients get to it past the translation.
-    const itself = ["yes", "maybe"].includes(reached.open) && !governed.has(port);
+    const more = !governed.has(port) || reached.as !== undefined;
+    const itself = ["yes", "maybe"].includes(reached.open) && more;
     const named = socket.processes.length > 0;
     const aside = itself ? named && reached.by.every(({ to }) => to === MANY) : published.has(port);
     return proxy && aside ? [] : [{ ...described(q.host, socket), ...reached }];
@@ -135,12 +136,7 @@ class Search {
     this.accepted = q.full.apart(firsts.filter((e) => isAccepted(e) && e.delivery === "local")).map(stateOf);
     this.passed = q.full.apart(firsts.filter(passes)).map(stateOf);
     this.local = ownAddresses(q.host, q.ruleset.family).local;
-    this.own = q.domain.diagrams.overAll(
-      q.host.interfaces
-        .flatMap((i) => i.addresses)
-        .filter((a) => a.family === q.ruleset.family)
-        .map((a) => q.domain.alike("dst", a.address)),
-    );
+    this.own = ownDestinations(q);
   }
 
   /** Who reaches a socket. Ports that no rule tells from each other are one. */

@@ -5,7 +5,7 @@ import { printPrefix } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
 import { EMPTY } from "../reach/diagram.ts";
 import { chainOf, targetName } from "../rules/ruleset.ts";
-import { proxyPorts } from "./exposure.ts";
+import { proxiedOnly } from "./exposure.ts";
 import type { Exposure, Way } from "./finding.ts";
 import type { Question } from "./question.ts";
 
@@ -64,7 +64,7 @@ function proxies(q: Question, exposures: readonly Exposure[]): string[] {
   const open = new Set(
     exposures.filter((e) => e.means === "proxy").map((e) => `${e.listen.port}/${e.proto}`),
   );
-  const closed = proxyPorts(q)
+  const closed = proxiedOnly(q)
     .map(({ port, proto }) => `${port}/${protoName(proto)}`)
     .filter((port) => !open.has(port));
   return closed.length === 0

@@ -206,6 +206,8 @@ export interface Container {
     readonly family: Family;
     readonly proto: number;
     readonly hostPort: number;
+    /** The address of the host it is published on; `null` for every one. */
+    readonly address: Address | null;
   }[];
   /** Whether each address was asked for with `--ip`, and so stays. */
   readonly fixed: boolean;

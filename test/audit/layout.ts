@@ -43,6 +43,8 @@ export interface Layout {
   readonly calls?: 0 | 1;
   readonly ipset?: string;
   readonly docker?: unknown;
+  /** What `ss` lists. */
+  readonly sockets?: string;
   /** Rules of other built-in chains by table, such as `-A INPUT ...` of table security. */
   readonly tables?: Readonly<Partial<Record<"mangle" | "security", readonly string[]>>>;
   /** Policy of INPUT in table nat; ACCEPT unless said. */
@@ -225,6 +227,7 @@ export function read(layout: Layout): { rulesets: readonly Ruleset[]; host: Host
       ),
       ...(layout.ipset === undefined ? {} : { ipset: source("ipset", layout.ipset) }),
       ...(layout.docker === undefined ? {} : { docker: source("docker", layout.docker) }),
+      ...(layout.sockets === undefined ? {} : { listening: source("ss", layout.sockets) }),
     },
     rulesets,
   );

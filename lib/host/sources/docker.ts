@@ -100,9 +100,11 @@ function published(port: string, bindings: readonly unknown[]): Container["publi
   return bindings.flatMap((binding) => {
     const hostPort = Number(text(property(binding, "HostPort")) ?? Number.NaN);
     if (proto === undefined || !Number.isInteger(hostPort)) return [];
-    return [
-      { family: (text(property(binding, "HostIp")) ?? "").includes(":") ? 6 : 4, proto, hostPort } as const,
-    ];
+    const ip = text(property(binding, "HostIp")) ?? "";
+    const family = ip.includes(":") ? 6 : 4;
+    // 0.0.0.0 and :: are every address.
+    const address = parseAddress(ip, family) || null;
+    return [{ family, proto, hostPort, address } as const];
   });
 }
 
