@@ -5,6 +5,9 @@ import manifest from "../package.json" with { type: "json" };
 import { end, Failed, Misused } from "./ending.ts";
 import { hostFlags, STDIN } from "./flags.ts";
 import { tell } from "./output.ts";
+import { bePatient } from "./patience.ts";
+
+bePatient();
 
 const rules = {
   describe:

@@ -11,7 +11,9 @@ const runs = Number(process.env.BENCH_RUNS ?? 3);
 
 const program = `
   import { readFileSync } from "node:fs";
+  import { bePatient } from "./cli/patience.ts";
   import { audit, fix, readHost, readRuleset } from "./lib/index.ts";
+  bePatient();
   const [, , strategy, ...names] = process.argv;
   const [save, addr, route] = names.map((name) => ({ name, text: readFileSync(name, "utf8") }));
   const { rulesets } = readRuleset([save]);

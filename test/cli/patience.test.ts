@@ -1,0 +1,26 @@
+/** The flag of V8 that the CLI sets: only where V8 knows it, since any other prints an error at every call. */
+import { spawnSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import { patience } from "../../cli/patience.ts";
+
+describe("V8's flag", () => {
+  test.each([
+    ["11.3.244.8-node.33", "--interrupt-budget=500000"],
+    ["11.8.172.17-node.19", null],
+    ["12.4.254.21-node.26", null],
+    ["13.6.233.10-node.18", null],
+    ["113.0.0", null],
+  ])("of V8 %s is %s", (version, flag) => {
+    expect(patience(version)).toBe(flag);
+  });
+
+  test("is known to the V8 that runs", () => {
+    const printed = (flag: string): string => {
+      const code = `require("node:v8").setFlagsFromString(${JSON.stringify(flag)})`;
+      const { stdout, stderr } = spawnSync(process.execPath, ["-e", code], { encoding: "utf8" });
+      return stdout + stderr;
+    };
+    expect(printed(patience(process.versions.v8) ?? "")).toBe("");
+    expect(printed("--no-such-flag=1")).toContain("unrecognized flag");
+  });
+});
