@@ -35,7 +35,7 @@ function fails({ findings, lint }: Audit, wanted: string): boolean {
   return findings.some((f) => kinds.includes(f.kind)) || (kinds.includes("lint") && lint.length > 0);
 }
 
-/** The exit code: 1 for bad news, 2 where nothing was found but something could not be settled, else 0. */
+/** Returns the exit code: 1 for what `--fail-on` and `--expect` count, else 2 if something is not settled, else 0. */
 export function judged(
   result: Audit,
   failOn: string | undefined,
@@ -43,5 +43,5 @@ export function judged(
 ): number {
   if (result.exposures.some((e) => e.unexpected !== undefined)) return 1;
   if (fails(result, failOn ?? (expect === undefined ? "any" : "none"))) return 1;
-  return result.findings.length === 0 && result.inconclusive.length > 0 ? 2 : 0;
+  return result.inconclusive.length > 0 ? 2 : 0;
 }

@@ -19,8 +19,8 @@ interface AuditArgs extends HostArgs {
 const LIMIT = 120;
 
 /**
- * `fwcheck audit`: 1 when something is found that `--fail-on` names, or exposed that `--expect` does not; 2 when nothing
- * was found but not all could be settled; else 0. With `--expect`, findings count only where `--fail-on` asks for them.
+ * `fwcheck audit`: 1 when something is found that `--fail-on` names, or exposed that `--expect` does not; else 2 when
+ * not all could be settled; else 0. With `--expect`, findings count only where `--fail-on` asks for them.
  */
 export function run(args: AuditArgs): number | Promise<number> {
   const several = hosts(args.rules ?? []);

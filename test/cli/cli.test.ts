@@ -48,6 +48,8 @@ describe("exit codes and streams", () => {
     expect(fwcheck(["audit", HOST, "--fail-on", "frob"]).err).toContain(
       "--fail-on takes any, must, none, or some of",
     );
+    const rules = join(HOST, "iptables-save.txt");
+    expect(fwcheck(["audit", rules, "--fail-on", "none"]).code).toBe(2);
   });
   test("--expect fails on any exposure that the file does not name, and on nothing else", () => {
     const yaml = (name: string, ports: string): string =>
