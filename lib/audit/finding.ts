@@ -1,8 +1,9 @@
 /** What an audit finds: its shapes, and how a set of packets becomes a finding with one packet that proves it. */
 import { containerAt } from "../host/host.ts";
 import { parseAddress, printAddress } from "../packet/address.ts";
-import { type Address, type Family, type Field, protoName, type Scalar } from "../packet/field.ts";
+import { type Address, type Family, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
 import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
+import { is, not } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
@@ -217,7 +218,7 @@ export function describe(
   const certain = must !== EMPTY;
   // A packet that the rules themselves block, if there is one: not one that only an unread firewall may block.
   const untouched = q.domain.diagrams.mask(part, q.untouched);
-  const about = certain ? must : untouched === EMPTY ? part : untouched;
+  const about = opening(q, certain ? must : untouched === EMPTY ? part : untouched);
   const unread = q.unread(set);
   // Of a list that is not given nobody knows whom it holds.
   const listed =
@@ -275,6 +276,12 @@ export function describe(
     depends: [...q.depends(set), ...(by.length === 0 ? [LATER] : [])],
     ...(unread.length === 0 ? {} : { unread }),
   };
+}
+
+/** Those packets of a set that can open a connection, where there are any: of TCP, SYN alone does (RFC 9293). */
+function opening(q: Question, set: Node): Node {
+  const opens = q.domain.diagrams.minus(set, q.set(is("proto", PROTO.tcp), not(is("flags", 2))));
+  return opens === EMPTY ? set : opens;
 }
 
 /** The branches of an answer, or the answer itself where nothing divides it. */

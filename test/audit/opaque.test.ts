@@ -119,3 +119,20 @@ test("a packet that an unknown target gets is a possible finding", () => {
   for (const f of findings) expect([f.id, f.certainty]).toEqual([f.id, "may"]);
   expect(inconclusive).toContain("IPv4: fwcheck does not know the target FROB");
 });
+
+test("a finding that is certain by one interface alone has its witness there, and one that opens a connection", () => {
+  const rate =
+    "-A DOCKER-USER -i eth0 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m hashlimit --hashlimit-above 2/hour --hashlimit-burst 1 --hashlimit-mode srcip --hashlimit-name web -j DROP";
+  const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (text) =>
+    text.replace(/^(?=(\[\d+:\d+\] )?-A DOCKER-USER )/m, `${rate}\n`),
+  );
+  const findings = audit(rulesets, host).findings.filter(
+    (f) => f.proto === "tcp" && f.kind === "ingress-bypass" && f.in.length > 1,
+  );
+  expect(findings.length).toBeGreaterThan(0);
+  for (const { certainty, depends, witness } of findings) {
+    expect([certainty, depends]).toEqual(["must", ["hashlimit@filter/DOCKER-USER/1"]]);
+    expect(witness.in).not.toBe("eth0");
+    expect(witness.flags).toBe("S");
+  }
+});
