@@ -46,24 +46,31 @@ function folder(path: string): readonly string[] {
   // A snapshot that came out empty, or as an error message, is known by its name.
   const kinds = new Set(snapshots.map((file) => extname(file)));
   const hosts = files.filter((file) => snapshots.includes(file) || kinds.has(extname(file)));
-  return snapshots.length > 0 && hosts.length > 1 ? hosts : [path];
+  if (snapshots.length === 0 || hosts.length === 1) return [path];
+  return files.filter((file) => hosts.includes(file) || DUMP.test(startOf(file)));
 }
 
-function isSnapshotFile(path: string): boolean {
-  if (path === STDIN) return false;
+/** A table in the output of a save program: beside snapshots, it is another host. */
+const DUMP = /^\*\w+\s*$/m;
+
+const isSnapshotFile = (path: string): boolean => isSnapshot(startOf(path));
+
+/** Returns the first `SNAPSHOT_START` bytes of a regular file, or `""`. */
+function startOf(path: string): string {
+  if (path === STDIN) return "";
   let file: number;
   try {
     // Without O_NONBLOCK a FIFO that nobody writes to would hold up all hosts.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch {
-    return false; // Whoever reads it says why it cannot be read.
+    return ""; // Whoever reads it says why it cannot be read.
   }
   try {
-    if (!fstatSync(file).isFile()) return false;
+    if (!fstatSync(file).isFile()) return "";
     const start = Buffer.alloc(SNAPSHOT_START);
-    return isSnapshot(start.subarray(0, readSync(file, start)).toString("latin1"));
+    return start.subarray(0, readSync(file, start)).toString("latin1");
   } catch {
-    return false;
+    return "";
   } finally {
     closeSync(file);
   }

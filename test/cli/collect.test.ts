@@ -234,6 +234,14 @@ describe("a fleet: a line a host, as soon as it is there", () => {
     expect(fwcheck(["audit", "-", good, other], snapshot(parts))).toMatchObject({ code: 2, out: "" });
   });
 
+  test("a folder of snapshots: a dump beside them is a host, too", () => {
+    const path = join(program.folder, "dump-beside");
+    mkdirSync(path);
+    for (const name of ["a.snap", "b.snap"]) writeFileSync(join(path, name), snapshot(parts));
+    writeFileSync(join(path, "mail.txt"), parts.find((p) => p.title.startsWith("iptables"))!.text);
+    expect(fwcheck(["audit", path]).out).toMatch(/mail\.txt +9 findings/);
+  });
+
   test("a folder of snapshots: an empty one is told, a note beside them is none", () => {
     const folder = join(program.folder, "fleet");
     mkdirSync(folder);
