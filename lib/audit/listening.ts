@@ -180,11 +180,11 @@ class Search {
     const certain = sure !== EMPTY && (bound || address === null);
     const all = set === EMPTY ? among(this.passed, one) : set;
     if (all === EMPTY) return this.closed(here, target);
-    // Sent to none of the host's addresses: to many hosts, or to an address that a translation makes one of them.
-    const others = direct === EMPTY && set !== EMPTY ? MANY : this.spans(all, "dst", printAddress);
-    const by = q.words
-      .who(all, q.outside, address === null)
-      .map((who): Who => (who.to === "" ? { ...who, to: others } : who));
+    const many = direct === EMPTY && set !== EMPTY;
+    const by = q.words.who(all, q.outside, address === null).flatMap((who): Who[] => {
+      if (many) return [who.to === "" ? { ...who, to: MANY } : who];
+      return bound || address === null ? this.aimed(who, all) : [who];
+    });
     const inputs = q.seen(q.outside, by);
     const shown = sure === EMPTY ? all : sure;
     const { packet, assume } = q.witness(shown, q.input(shown, q.outside, by), target);
@@ -198,6 +198,39 @@ class Search {
       ...(moved === EMPTY ? {} : { as: this.spans(moved, "dport", String) }),
       rule: decidedBy(answer, "filter", q),
     };
+  }
+
+  /** Who sends a set's packets to which addresses, where a translation makes others than the host's own lead here. */
+  private aimed(who: Who, all: Node): Who[] {
+    const { q } = this;
+    const { diagrams } = q.domain;
+    const groups = new Map<string | undefined, Who>();
+    for (const name of who.in) {
+      const ports = who.ports?.filter((port) => q.ports.get(port) === name) ?? [];
+      const by = diagrams.overAll([name, ...ports].map((input) => q.set(is("in", input))));
+      const to = this.addressed(diagrams.mask(by, all), who.to);
+      const { in: inputs = [], ports: others = [] } = groups.get(to) ?? {};
+      const through = [...others, ...ports];
+      groups.set(to, {
+        in: [...inputs, name],
+        ...(through.length === 0 ? {} : { ports: through }),
+        from: who.from,
+        ...(to === undefined ? {} : { to }),
+      });
+    }
+    return [...groups.values()];
+  }
+
+  /** The addresses that packets were sent to; as told already where a translation takes those for any, or for no others. */
+  private addressed(set: Node, told: string | undefined): string | undefined {
+    const { q, own } = this;
+    const { diagrams } = q.domain;
+    const others = diagrams.minus(set, own);
+    if (others === EMPTY) return told;
+    const text = q.words.to(others, diagrams.not(own));
+    if (text.startsWith("anywhere")) return told === "" ? text : told;
+    const mine = told ?? this.spans(diagrams.mask(set, own), "dst", printAddress);
+    return mine === "" ? text : `${mine}, ${text}`;
   }
 
   /** The values of a field that packets of a set were sent with. */

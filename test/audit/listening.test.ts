@@ -177,6 +177,24 @@ describe("who reaches a socket", () => {
       },
     ],
     [
+      "sent to another address, or to its own",
+      "-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n",
+      "203.0.113.1:8080",
+      ["yes", "everyone", "eth0+eth1 to 203.0.113.1, 198.51.100.50"],
+      {
+        nat: "-A PREROUTING -d 198.51.100.50/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 203.0.113.1\n",
+      },
+    ],
+    [
+      "sent to another address by one interface, or to any of the host's",
+      "-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n",
+      "0.0.0.0:8080",
+      ["yes", "everyone", "eth0; eth1 to 10.9.0.1, 172.17.0.1, 203.0.113.1, 198.51.100.50"],
+      {
+        nat: "-A PREROUTING -i eth1 -d 198.51.100.50/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 203.0.113.1\n",
+      },
+    ],
+    [
       "redirected away",
       "-A INPUT -j ACCEPT\n",
       "0.0.0.0:80",
