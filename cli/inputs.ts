@@ -69,7 +69,9 @@ const mistaken = (text: string): string =>
 
 /** Tells what is wrong with a line of the input. */
 export function complain(d: SourceDiagnostic): void {
-  const found = d.found === "" ? "" : `: ${JSON.stringify(safe(d.found))}`;
+  // A no-break space looks like a space, and is the usual fault of a text that was copied from a page.
+  const shown = safe(d.found).replaceAll("\u00a0", "\\u00a0");
+  const found = shown === "" ? "" : `: "${shown}"`;
   tell(`${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`);
 }
 
@@ -94,6 +96,12 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
     else taken.file(read(path));
   }
   for (const kind of HOST_KINDS) taken.sources[kind].push(...(args[kind] ?? []).map(read));
+  // A snapshot's list may be empty, since a host may have no sockets; a file that is named is not.
+  const empty = (args.listening ?? []).find(
+    (_path, i) => taken.sources.listening.at(-1 - i)?.text.trim() === "",
+  );
+  if (empty !== undefined)
+    throw new Refused(`${safe(empty)}: it is empty, and ss prints a line for each socket.`);
   const { rules } = taken;
   if (rules.length === 0)
     throw new Refused(
@@ -147,7 +155,9 @@ class Taken {
       diagnostics.forEach(complain);
       throw new Refused(`${safe(source.name)}: ${mistaken(source.text)}`);
     }
-    tell(`warning: ${safe(source.name)}: ${mistaken(source.text)}\n`);
+    const why = `${source.name}: ${mistaken(source.text)}`;
+    this.doubts.push(why);
+    tell(`warning: ${safe(why)}\n`);
     this.take(source, "rules");
   }
 

@@ -14,12 +14,9 @@ import { egress } from "./egress.ts";
 import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
-import { type Listening, unaudited } from "./listening.ts";
-
-import { type Looked, lookedAt, lookedRemarks, unauditedEngines } from "./looked.ts";
-
+import { type Listening, unaudited, unauditedDoubt } from "./listening.ts";
+import { type Looked, lookedAt, lookedRemarks, nothingAudited, unauditedEngines } from "./looked.ts";
 import { withMissing } from "./missing.ts";
-
 import { ownerRules } from "./owner-rules.ts";
 import { type AuditOptions, Question } from "./question.ts";
 import { hostNetwork, remarks } from "./remarks.ts";
@@ -116,6 +113,11 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
     lint: linted.flatMap((each) => each.lint),
     inconclusive: [
       ...inconclusive,
+      ...nothingAudited(looked),
+      ...unauditedDoubt(
+        host,
+        ([4, 6] as const).filter((family) => families.every((f) => f.family !== family)),
+      ),
       ...unauditedEngines(looked, programs),
       ...families.flatMap((f) => f.inconclusive),
     ],

@@ -67,7 +67,7 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
   const runs = docker || rulesets.some((r) => filter(r) || nat(r));
   if (rulesets.length > 0 && runs && !rulesets.some((r) => r.family === 4))
     out.push("there is no IPv4 ruleset among the inputs");
-  if (rulesets.length > 0 && runs && !rulesets.some((r) => r.family === 6) && sixth(host))
+  if (rulesets.length > 0 && runs && !rulesets.some((r) => r.family === 6) && usesIpv6(host))
     out.push(
       "there is no IPv6 ruleset among the inputs, and the host or its containers have IPv6 addresses: nothing is said of what is open in IPv6",
     );
@@ -88,7 +88,7 @@ export function strangers(ruleset: Ruleset): ReadonlySet<string> {
 }
 
 /** Whether the host or containers have IPv6 addresses of more than their own link. */
-function sixth(host: Host): boolean {
+export function usesIpv6(host: Host): boolean {
   const wide = (address: Address): boolean => typeof address === "bigint" && address >> 118n !== 0x3fan;
   return (
     host.networks.some((n) => n.subnets.some((s) => wide(s.address))) ||

@@ -12,7 +12,7 @@ export function inputDoubts(rulesets: readonly Ruleset[], host: Host): string[] 
   const out = scope(rulesets, host);
   for (const ruleset of rulesets) {
     const { family } = ruleset;
-    if (missingTables(ruleset, host).includes("raw"))
+    if (missingTables(ruleset).includes("raw"))
       out.push(
         `IPv${family}: the rules have no table raw, in which the Docker that wrote them drops what is sent to the containers' own addresses: whether it does is not known (was the whole of iptables-save given?)`,
       );
@@ -45,13 +45,13 @@ function scope(rulesets: readonly Ruleset[], host: Host): string[] {
  * Tables that the Docker which wrote these rules fills, and that the text does not have: a file of `iptables-save -t
  * filter`, or of `iptables -S`. Docker publishes in table nat; since 28.0 it drops in table raw what is sent to the address
  * of a container with published ports, except in networks of gateway mode nat-unprotected or routed.
- * @returns raw only where the text may not be whole: a complete one that has no raw is of a Docker that was told so
+ * @returns raw only where the text may lack tables: in a snapshot it is missing where Docker was told to write none
  */
-export function missingTables(ruleset: Ruleset, host: Host): readonly TableName[] {
+export function missingTables(ruleset: Ruleset): readonly TableName[] {
   const { tables } = ruleset;
   if (chainOf(ruleset, "filter", "DOCKER") === undefined) return [];
   const out: TableName[] = tables.has("nat") ? [] : ["nat"];
-  if (!host.complete && !tables.has("raw") && isSince28(ruleset) && publishesBehindNat(ruleset))
+  if (ruleset.whole !== true && !tables.has("raw") && isSince28(ruleset) && publishesBehindNat(ruleset))
     out.push("raw");
   return out;
 }

@@ -98,6 +98,17 @@ export const unaudited = (host: Host, family: 4 | 6): Listening[] =>
       from: `not known (no IPv${family} rules were audited)`,
     }));
 
+/** A doubt about sockets of a family without rules; none where no socket serves it. */
+export const unauditedDoubt = (host: Host, families: readonly (4 | 6)[]): string[] =>
+  families.flatMap((family) => {
+    const count = unaudited(host, family).length;
+    return count === 0
+      ? []
+      : [
+          `IPv${family}: ${count === 1 ? "a socket listens" : `${count} sockets listen`} on the host, and no IPv${family} rules were audited: who reaches them is not known`,
+        ];
+  });
+
 /** A socket without the packets that reach it. */
 function described(host: Host, socket: Socket): Omit<Listening, keyof Reached> {
   const { family, proto, address, device, port, processes } = socket;

@@ -74,6 +74,14 @@ function forwards(host: Host, family: Family): boolean {
   return names.length === 0 ? sysctl(host, all, 1) !== 0 : names.some((name) => own(name) !== 0);
 }
 
+/** An audit of a host without a container engine has no subject, whatever its result. A sentence, or none. */
+export const nothingAudited = ({ engines }: Looked): string[] =>
+  engines.length > 0
+    ? []
+    : [
+        "no container engine was found in these rules, so nothing was audited for containers: give a snapshot of the host that runs them (fwcheck collect)",
+      ];
+
 /** Engines of which no rule is audited, where Docker is not there, a sentence each; those that publish have one already. */
 export function unauditedEngines(looked: Looked, programs: readonly Program[]): string[] {
   const named = new Set(programs.flatMap(({ ruleset }) => [...strangers(ruleset)]));

@@ -1,4 +1,4 @@
-/** What table raw may drop where the rules lack it and the Docker that wrote them fills it. */
+/** What rules that the text lacks may drop: those of a table raw that Docker fills, and those of lines that are lost. */
 import type { Host } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
 import { prefixRange } from "../packet/address.ts";
@@ -7,22 +7,29 @@ import { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, type Unread } from "../rules/ruleset.ts";
 import { isLoopback } from "./direct.ts";
 import { gatewayMode, publishing } from "./docker.ts";
-import { dockerLayout } from "./purpose.ts";
+import { missingTables } from "./input-doubts.ts";
+
+/** The ruleset with base chains in place of what its text lacks: their verdict is unknown, so findings are `may`. */
+export function withMissing(ruleset: Ruleset, host: Host): Ruleset {
+  const unread = [...missingRaw(ruleset, host), ...missingLines(ruleset)];
+  return unread.length === 0 ? ruleset : { ...ruleset, unread: [...(ruleset.unread ?? []), ...unread] };
+}
 
 /**
- * The ruleset with the drops that table raw may have. Since 28.0 Docker drops there what is sent to the address of a
- * container with published ports in a network of gateway mode nat, and to a port published on a loopback address
- * (moby, libnetwork/drivers/bridge/internal/iptabler). A file of `iptables-save -t filter` or of `iptables -S` lacks it.
+ * The drops that table raw may have. Since 28.0 Docker drops there what is sent to the address of a container with
+ * published ports in a network of gateway mode nat, and to a port published on a loopback address (moby,
+ * libnetwork/drivers/bridge/internal/iptabler). A file of `iptables-save -t filter` or of `iptables -S` lacks it.
  */
-export function withMissing(ruleset: Ruleset, host: Host): Ruleset {
-  if (ruleset.tables.has("raw") || !/^(28|29)/.test(dockerLayout(ruleset) ?? "")) return ruleset;
+function missingRaw(ruleset: Ruleset, host: Host): Unread[] {
+  if (!missingTables(ruleset).includes("raw")) return [];
   const protectedOnes = [...containerAddresses(ruleset), ...loopbackPorts(ruleset, host)];
-  if (protectedOnes.length === 0) return ruleset;
-  const raw: Unread = {
-    ...{ hook: "PREROUTING", by: "table raw, which is missing", when: or(...protectedOnes) },
-  };
-  return { ...ruleset, unread: [...(ruleset.unread ?? []), raw] };
+  if (protectedOnes.length === 0) return [];
+  return [{ hook: "PREROUTING", by: "table raw, which is missing", when: or(...protectedOnes) }];
 }
+
+/** Rules of lines that are cut off or cannot be read: any of them may drop what the others let through. */
+const missingLines = ({ damaged }: Ruleset): Unread[] =>
+  damaged === true ? [{ hook: "FORWARD", by: "lines that are missing or cannot be read" }] : [];
 
 const containerAddresses = (ruleset: Ruleset): Predicate[] =>
   (chainOf(ruleset, "filter", "DOCKER")?.rules ?? []).flatMap((rule) => {

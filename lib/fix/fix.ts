@@ -1,6 +1,6 @@
 /** From findings to rules: lifted, applied to the model as printed, proved, and only then given out. */
 import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
-import { doubts, unpublished as unpublishedPorts } from "../audit/doubts.ts";
+import { doubts, unpublished as unpublishedPorts, usesIpv6 } from "../audit/doubts.ts";
 import type { Finding } from "../audit/finding.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import type { Source } from "../host/read.ts";
@@ -160,7 +160,11 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
       changed: parts.flatMap((p) => p.proof.changed),
     },
     cost: { ipv4: of(4)?.cost ?? null, ipv6: of(6)?.cost ?? null },
-    families: { ipv4: of(4)?.coverage ?? "absent", ipv6: of(6)?.coverage ?? "absent" },
+    families: {
+      ipv4: of(4)?.coverage ?? "absent",
+      // A caller who says that the inputs are complete says that nothing filters IPv6; without it there is nothing to fix.
+      ipv6: of(6)?.coverage ?? (host.complete && !usesIpv6(host) ? "clean" : "absent"),
+    },
     failed: [...new Set(failed)],
     warnings: parts.flatMap((p) => p.warnings),
     inForce: some && parts.every((p) => p.chains.size === 0 || isInForce(p)),

@@ -80,7 +80,9 @@ const familyOf = (title: string): 4 | 6 => (title.startsWith("ip6") ? 6 : 4);
  */
 export function readSnapshot(source: Source): Snapshot {
   const parts = partsOf(source);
-  const errors = new Map(parts.filter((p) => p.kind === "errors").map((p) => [p.title, p.text.trim()]));
+  const errors = new Map(
+    parts.filter((p) => p.kind === "errors").map((p) => [p.title, p.text.trim().split("\n")[0]]),
+  );
   // A host on which nothing listens prints nothing.
   const good = (part: Part): boolean => part.code === 0 && (!isEmpty(part) || part.kind === "listening");
   const of = (kind: string): Source[] =>

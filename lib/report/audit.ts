@@ -174,13 +174,13 @@ export function summary({ findings, inconclusive, exposures, looked }: Audit): {
       : "the firewall does not govern these packets.";
     return { mood: "bad", sentence: `${count}: ${what}`, open };
   }
-  if (open) return { mood: "unsure", sentence: "No findings, but not everything could be settled", open };
   if (looked.engines.length === 0)
     return {
-      mood: "good",
-      sentence: "No container engine was found in these rules: nothing was audited for containers.",
+      mood: "unsure",
+      sentence: "No container engine was found in these rules, so nothing was audited for containers",
       open,
     };
+  if (open) return { mood: "unsure", sentence: "No findings, but not everything could be settled", open };
   const sentence =
     exposures.length === 0
       ? "No findings: no packet reaches a container without the firewall's consent."

@@ -233,7 +233,7 @@ function findingsPart(contents: Contents): Markup {
   return section(
     "findings",
     "Findings",
-    markup`<p class="none">${audit.inconclusive.length + contents.unread.length > 0 ? "None so far: not everything could be settled." : audit.looked.engines.length === 0 ? "None: there is no container engine in these rules, so nothing was audited for containers." : "None: over all packets, the rules let nothing through to or from a container that your own rules block."}</p>
+    markup`<p class="none">${audit.looked.engines.length === 0 ? "None: there is no container engine in these rules, so nothing was audited for containers." : audit.inconclusive.length + contents.unread.length > 0 ? "None so far: not everything could be settled." : "None: over all packets, the rules let nothing through to or from a container that your own rules block."}</p>
     <p>Looked at: ${lookedText(audit.looked)}</p>`,
   );
 }

@@ -94,6 +94,8 @@ export function readRuleset(
   const tables = new Map<Family, Map<TableName, ReadTable>>();
   const doubts = new TextDoubts();
   for (const input of inputs) {
+    // A snapshot says by itself that a save program printed nothing.
+    if (input.beside !== undefined && input.text.trim() === "") continue;
     const { document, diagnostics: found } = parse(input.text);
     const lines = new LazyLines(input.text);
     /** Lines of which nothing is kept. */
@@ -192,6 +194,9 @@ export function readRuleset(
         source: first?.place.source ?? inputs.find((input) => input.family === family)?.name ?? "",
         tables: new Map([...into].map(([name, { table }]) => [name, table])),
         doubts: doubts.of(family),
+        ...(inputs.some((input) => input.family === family && input.beside !== undefined)
+          ? { whole: true }
+          : {}),
         ...(doubts.damaged.has(family) ? { damaged: true } : {}),
         ...(unread.length === 0 ? {} : { unread }),
         ...(release === undefined ? {} : { release }),

@@ -152,6 +152,8 @@ export interface Ruleset {
    * lines of it could not be read, it is cut off, or a table is given twice. A sentence each.
    */
   readonly doubts: readonly string[];
+  /** Whether the text has all tables of the family: that of a snapshot, for which the save program runs without `-t`. */
+  readonly whole?: boolean;
   /** Whether rules may be missing: the text is cut off, lines of it cannot be read, or a table is given twice. */
   readonly damaged?: boolean;
 }

@@ -23,7 +23,9 @@ const doubts = (texts: readonly string[], ...docker: unknown[]): string[] => {
     readHost({ complete: true, ...(sources.length === 0 ? {} : { docker: sources }) }, rulesets),
   );
   if (result.findings.length === 0 && result.inconclusive.length > 0)
-    expect(auditText(result)).toContain("No findings, but not everything could be settled");
+    expect(auditText(result)).toMatch(
+      /No findings, but not everything could be settled|nothing was audited for containers/,
+    );
   return [...result.inconclusive];
 };
 
@@ -136,7 +138,7 @@ const CASES: [string, string[], unknown[], RegExp][] = [
 describe("no findings is not all clear", () => {
   test.each(CASES)("%s", (_name, texts, docker, said) => {
     const found = doubts(texts, ...docker);
-    if (said.source === "^$") expect(found).toEqual([]);
+    if (said.source === "^$") expect(found.filter((d) => !d.startsWith("no container engine"))).toEqual([]);
     else expect(found).toContainEqual(expect.stringMatching(said));
   });
   test("a whole host with nothing odd about it has none", () => {

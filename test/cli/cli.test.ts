@@ -195,7 +195,7 @@ describe("exit codes and streams", () => {
 
 test("files of a host may be named one by one, whatever each is", () => {
   const names = ["iptables-save.txt", "ip6tables-save.txt", "addr.json", "docker-inspect.json", "sysctl.txt"];
-  names.push("docker-network-inspect.json", "route4.json", "route6.json");
+  names.push("docker-network-inspect.json", "route4.json", "route6.json", "nft-tables.txt");
   const run = fwcheck(["audit", ...names.map((name) => join(HOST, name)), "--json"]);
   expect([run.code, run.err]).toEqual([1, ""]);
   expect(run.out.replaceAll(HOST, "")).toBe(fwcheck(["audit", HOST, "--json"]).out.replaceAll(HOST, ""));

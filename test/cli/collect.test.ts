@@ -209,7 +209,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
       [join(program.folder, "missing.snap"), /failed: .*missing\.snap: no such file\./],
       [
         file("rules.save", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"),
-        /no findings so far, no container engine, 1 not settled$/,
+        /no findings so far, no container engine, 2 not settled$/,
       ],
     ];
     for (const [path, says] of broken) {

@@ -290,3 +290,43 @@ describe("simulate", () => {
       expect(simulated(save, { short: true, assume: [`${name}=match`] }).code).toBe(0);
   });
 });
+
+describe("a capture behind or in front of a snapshot is another host's", () => {
+  const shot = snapshot(partsOf(HOST));
+  const dump = textOf("iptables-save.txt");
+  test.each<[what: string, text: string]>([
+    ["two snapshots in one file", `${shot}${shot}`],
+    ["a dump behind a snapshot", `${shot}${dump}`],
+    ["a dump in front of a snapshot", `*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n${shot}`],
+  ])("%s", (_, text) => {
+    expect(() => inputs({ rules: [file("two.snap", text)] })).toThrow(/outside the snapshot/);
+  });
+  test("blank lines behind it and a login message in front of it are none", () => {
+    expect(inputs({ rules: [file("one.snap", `Welcome to web-1\n${shot}\n\n`)] }).rulesets).toHaveLength(2);
+  });
+  test("a snapshot in a folder of captured files is refused, also where it holds ufw's own files", () => {
+    const ufw = "*filter\n:ufw-user-input - [0:0]\n### RULES ###\nCOMMIT\n";
+    const withUfw = snapshot([
+      ...partsOf(HOST),
+      { kind: "text", title: "/etc/ufw/user.rules", text: ufw, code: 0 },
+    ]);
+    expect(() => inputs({ rules: [folder(FILES, { "z.snap": withUfw })] })).toThrow(/two hosts/);
+  });
+});
+
+test("a list of sockets that is empty is refused", () => {
+  expect(() => inputs({ ...whole, listening: [file("none", "\n")] })).toThrow(/none: it is empty/);
+});
+
+test("sockets of a family without rules are a doubt", () => {
+  const sockets = file("ss", "tcp LISTEN 0 128 [::]:80 [::]:*\n");
+  const four: HostArgs = { rules: [of("iptables-save.txt")], assume: ["complete"], listening: [sockets] };
+  expect(doubts(four)).toContain("IPv6: a socket listens on the host, and no IPv6 rules were audited");
+  expect(doubts({ ...four, rules: RULES.map(of) })).not.toContain("socket");
+});
+
+test("a no-break space is shown as an escape", () => {
+  const rules = file("page", `*filter\n:FORWARD ACCEPT [0:0]\n-A\u00a0FORWARD -j ACCEPT\nCOMMIT\n`);
+  expect(doubts({ rules: [rules] })).not.toBe("");
+  expect(stderr).toContain("-A\\u00a0FORWARD");
+});
