@@ -16,6 +16,7 @@ import {
   type SourceDiagnostic,
   SourceError,
   safe,
+  withTables,
 } from "../lib/index.ts";
 import { filesOf, isFolder, Refused, read } from "./files.ts";
 import { tell } from "./output.ts";
@@ -107,7 +108,8 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
     throw new Refused(
       `no iptables-save output found in ${(args.rules ?? []).map(safe).join(", ")}: files about a host say nothing without its rules. Add what iptables-save printed there.`,
     );
-  const { rulesets, diagnostics, conflicts } = readRuleset(rules);
+  const { rulesets: loaded, diagnostics, conflicts } = readRuleset(rules);
+  const rulesets = withTables(loaded, taken.sources.tables);
   diagnostics.forEach(complain);
   if (rulesets.length === 0)
     throw new Refused(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);

@@ -42,6 +42,7 @@ export type {
 export type { Hint } from "./host/infer.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
+export { withTables } from "./host/unread.ts";
 export type { Prefix } from "./packet/address.ts";
 export {
   type Address,

@@ -1,8 +1,8 @@
 /** Tells what a file is from its contents, so that a folder of files can be given as it lies. */
-import { isTableList } from "./nft-tables.ts";
 import { isDocker } from "./sources/docker.ts";
 import { arrays, list, property } from "./sources/json.ts";
 import { listsSockets } from "./sources/ss.ts";
+import { isTableList } from "./unread.ts";
 
 /** What a file can be: each is an option of `HostSources`, `rules` the dump itself. */
 export type Kind =

@@ -4,12 +4,12 @@ import type { Beside, Ruleset } from "../rules/ruleset.ts";
 import { type Kind, kindOf } from "./classify.ts";
 import type { Container, Daemon, Host, Interface, Network, Route } from "./host.ts";
 import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
-import { tablesBeside } from "./nft-tables.ts";
 import { readDocker } from "./sources/docker.ts";
 import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
 import { readIpsets } from "./sources/ipset.ts";
 import { readSockets } from "./sources/ss.ts";
 import { readSysctls } from "./sources/sysctl.ts";
+import { listDoubts } from "./unread.ts";
 
 /** A file's text under the name that messages use. */
 export interface Source {
@@ -39,7 +39,7 @@ export interface HostSources {
   readonly sysctl?: readonly Source[];
   /** `ss -H -l -n -t -u -p`; an empty text where nothing listens. */
   readonly listening?: readonly Source[];
-  /** `nft list tables`: with it, rules of both families count as complete. */
+  /** `nft list tables`: with it, rules of both families count as complete. Give it to `withTables`, too. */
   readonly tables?: readonly Source[];
   /** Why the inputs may not be all that decides on packets, a sentence each; a snapshot tells. */
   readonly doubts?: readonly string[];
@@ -204,7 +204,7 @@ export function readHost(
     doubts: [
       ...(sources.doubts ?? []),
       ...cutOff(sources),
-      ...tablesBeside((sources.tables ?? []).map(({ text }) => text)),
+      ...listDoubts(sources.tables ?? []),
       ...(sources.addr === undefined ? [] : missingBridges([...bridges], interfaces)),
       ...foreign(interfaces),
     ],

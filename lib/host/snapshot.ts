@@ -9,7 +9,7 @@ import type { Beside as RulesBeside, Unread } from "../rules/ruleset.ts";
 import { kindOf } from "./classify.ts";
 import { type HostSources, type Source, SourceError } from "./read.ts";
 import { suspectRules, unprintedRules } from "./unprinted.ts";
-import { foreignTables, unreadDump, unreadTables } from "./unread.ts";
+import { foreignTables, tableDoubts, unreadDump, unreadTables } from "./unread.ts";
 
 /** What a snapshot holds. */
 export interface Snapshot {
@@ -256,10 +256,7 @@ function beside(parts: readonly Part[]): Beside {
   const names = [
     ...new Set([...unread[4], ...unread[6]].map(({ by }) => by.slice(by.indexOf("table ") + 6))),
   ];
-  if (names.length > 0)
-    doubts.push(
-      `nftables holds tables of its own, which are not read and may drop what these rules accept: ${names.join(", ")}`,
-    );
+  doubts.push(...tableDoubts(names));
   const old = !has("expressions");
   if (old && parts.some((p) => p.kind === "rules" && isNft(p)))
     doubts.push(

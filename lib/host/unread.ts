@@ -50,6 +50,14 @@ interface Listed {
   readonly rules: string[];
 }
 
+/** Whether a text is what `nft list tables` prints: every line names a table. */
+export function isTableList(text: string): boolean {
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  return (
+    lines.length > 0 && lines.every((line) => /^table (?:ip6?|inet|arp|bridge|netdev) \S+\s*$/.test(line))
+  );
+}
+
 /** The tables of iptables-nft left out: the names of all others. */
 export const foreignTables = (list: string): string[] =>
   list.split("\n").flatMap((line) => {
@@ -57,6 +65,41 @@ export const foreignTables = (list: string): string[] =>
     const table = `${family} ${name}`;
     return family === undefined || OF_IPTABLES.test(table) ? [] : [table];
   });
+
+/** The doubt about tables of nftables that are not read; none where there are no such tables. */
+export const tableDoubts = (tables: readonly string[]): string[] =>
+  tables.length === 0
+    ? []
+    : [
+        `nftables holds tables of its own, which are not read and may drop what these rules accept: ${tables.join(", ")}`,
+      ];
+
+/** The doubt about the tables of `nft list tables`, which shows no rule of them. */
+export const listDoubts = (lists: readonly { readonly text: string }[]): string[] =>
+  tableDoubts(
+    lists
+      .flatMap(({ text }) => foreignTables(text))
+      .filter((table) => !OF_ARPTABLES_AND_EBTABLES.test(table)),
+  );
+
+/**
+ * Adds to rulesets the base chains that tables of nftables may have, at every hook, since `nft list tables` has no rules.
+ * Rulesets of a snapshot already have theirs.
+ * @param lists what `nft list tables` printed
+ */
+export function withTables(
+  rulesets: readonly Ruleset[],
+  lists: readonly { readonly text: string }[],
+): readonly Ruleset[] {
+  const beside = unreadTables(
+    lists.flatMap(({ text }) => foreignTables(text)),
+    null,
+  );
+  return rulesets.map((ruleset) => {
+    const more = beside[ruleset.family];
+    return more.length === 0 ? ruleset : { ...ruleset, unread: [...(ruleset.unread ?? []), ...more] };
+  });
+}
 
 /**
  * The base chains of tables that are not of iptables.

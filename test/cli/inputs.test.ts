@@ -132,9 +132,13 @@ describe("what is missing of the host is a doubt", () => {
     );
     expect(doubts({ rules: [folder(FILES)], assume: ["complete"] })).toBe("");
     expect(doubts({ rules: [folder([...FILES, "nft-tables.txt"])] })).toBe("");
-    expect(doubts({ rules: [folder(FILES, { tables: "table ip nat\ntable inet fw\n" })] })).toContain(
-      "inet fw",
-    );
+    const tables = { rules: [folder(FILES, { tables: "table ip nat\ntable inet fw\n" })] };
+    expect(doubts(tables)).toContain("inet fw");
+    const { rulesets, host } = inputs(tables);
+    const { findings } = audit(rulesets, host);
+    expect(findings.length).toBeGreaterThan(0);
+    for (const { certainty, unread } of findings)
+      expect([certainty, unread]).toEqual(["may", ["nftables table inet fw"]]);
   });
   test("a table raw that the Docker of these rules fills", () => {
     const at28 = (name: string): string => `${examples}ufw-docker-28.5/${name}`;
