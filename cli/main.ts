@@ -95,7 +95,7 @@ const audit = (parser: Argv, name: string): Argv =>
               ["Nothing open but what a file names", "fwcheck audit host.snap --expect exposure.yaml"],
               ["Many hosts, a line each", "fwcheck audit web1.snap web2.snap db.snap"],
             ],
-            "Exit code: 0; 1 when something is found; 2 when the call or the input is wrong, or when nothing was found but not everything could be settled.",
+            "Exit code: 0; 1 when something is found; 2 when the call or the input is wrong, or when nothing that counts was found and something is not settled.",
           ),
         ),
     async (args) => perform(async () => (await import("./commands/audit.js")).run(args)),
@@ -283,7 +283,7 @@ const report = (parser: Argv, name: string): Argv =>
               ],
             ],
             `The file needs no network and asks for nothing: it can be mailed, archived, printed. The rules, addresses and routes stand in it, and of Docker's output what tells of networks: no environment, no labels but Compose's.
-Exit code, as of audit: 0; 1 when there are findings (--fail-on, --expect); 2 when the call or the input is wrong, or when nothing was found but something could not be settled. The file is written whatever was found.`,
+Exit code, as of audit: 0; 1 when there are findings (--fail-on, --expect); 2 when the call or the input is wrong, or when nothing that counts was found and something is not settled. The file is written whatever was found.`,
           ),
         ),
     async (args) => perform(async () => (await import("./commands/report.js")).run(args)),

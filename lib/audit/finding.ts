@@ -213,7 +213,8 @@ export function describe(
   // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
   const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);
   const part = rest === EMPTY ? set : rest;
-  const sure = group.kind === "egress-bypass" ? part : q.domain.diagrams.mask(part, q.sure);
+  const named = group.kind === "egress-bypass" || q.domain.diagrams.mask(part, q.known) !== EMPTY;
+  const sure = group.kind === "egress-bypass" ? part : named ? q.domain.diagrams.mask(part, q.sure) : EMPTY;
   const must = q.must(q.domain.diagrams.minus(sure, q.undecided));
   const certain = must !== EMPTY;
   // A packet that the rules themselves block, if there is one: not one that only an unread firewall may block.

@@ -207,3 +207,15 @@ describe("of every recorded host and layout", () => {
     expect(new Set(lines(result)).size).toBe(result.findings.length);
   });
 });
+
+test("rules alone: an interface that no rule names is no certain way in", () => {
+  const text = readFileSync(`${examples}ufw-docker-20.10/iptables-save.txt`, "utf8").replace(
+    "-A DOCKER-USER -j RETURN",
+    "-A DOCKER-USER -i eth0 -j DROP\n-A DOCKER-USER -j RETURN",
+  );
+  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const { findings } = audit(rulesets, readHost({ complete: true }, rulesets));
+  const unlisted = findings.filter((f) => f.by.length === 0);
+  expect(unlisted.length).toBeGreaterThan(0);
+  expect(new Set(unlisted.map((f) => f.certainty))).toEqual(new Set(["may"]));
+});
