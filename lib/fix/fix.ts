@@ -10,7 +10,14 @@ import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/diagram.ts";
 import { readRuleset } from "../rules/load.ts";
 import { printBody, printRuleset } from "../rules/print.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../rules/ruleset.ts";
+import {
+  type Chain,
+  chainOf,
+  type Match,
+  type Rule,
+  type Ruleset,
+  type TableName,
+} from "../rules/ruleset.ts";
 import { restored, withoutFix } from "./apply.ts";
 import type { Cost } from "./cost.ts";
 import { cutsOf } from "./cut.ts";
@@ -433,6 +440,28 @@ function canonical({ chains, called }: Lifted, family: Family): FamilyRules["cha
     throw new Error(`fwcheck cannot read its own rules: ${wrong.message}: ${wrong.found}`);
   const ours = [...rulesets[0]!.tables.get("filter")!.chains.values()].filter(({ name }) => chains.has(name));
   return new Map(
-    ours.map((chain) => [chain.name, chain.rules.map((rule) => printBody(rule, { family }).trimStart())]),
+    ours.map((chain) => [
+      chain.name,
+      chain.rules.map((rule) => printBody(withOneMatch(rule), { family }).trimStart()),
+    ]),
   );
+}
+
+/**
+ * The rule with one match of a protocol's header: a lifted rule has those of all rules that it is made of. iptables-nft
+ * turns them into expressions of nft and prints them as one, so that the rule would not be found again as it was loaded.
+ */
+function withOneMatch(rule: Rule): Rule {
+  const matches: Match[] = [];
+  for (const match of rule.matches) {
+    const { protocol } = match.extension;
+    const at = protocol === undefined ? -1 : matches.findIndex((m) => m.extension === match.extension);
+    const before = matches[at];
+    if (before === undefined || Object.keys(match.values).some((key) => Object.hasOwn(before.values, key)))
+      matches.push(match);
+    else matches[at] = { ...before, values: { ...before.values, ...match.values } };
+  }
+  // A rule that was loaded reads its parts from its text when they are needed: a spread would not copy them.
+  const { table, chain, index, line, counters, unknown, target, syntax } = rule;
+  return { table, chain, index, line, counters, matches, unknown, target, syntax };
 }

@@ -129,7 +129,12 @@ export function readHost(
   const networks: Network[] = docker.flatMap((d) => d.networks);
   const daemon: Daemon = Object.assign({}, ...docker.map((d) => d.daemon));
   // Sets may name one another across files, so they are read as one text.
-  each(sources.ipset, "ipset", kindOf, (kind, { text }) => kind !== "ipset" && text.trim() !== "");
+  each(
+    sources.ipset,
+    "ipset",
+    (text) => text,
+    (text) => text.trim() !== "" && !/^(create|add) \S+ \S/m.test(text),
+  );
   const ipsets = readIpsets((sources.ipset ?? []).map((source) => source.text).join("\n"));
   const sets = ipsets.sets;
   const sysctls = new Map(

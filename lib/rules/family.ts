@@ -6,7 +6,8 @@ import { PROTO_NAMES } from "./plan.ts";
 /** Matches that only ip6tables has (ip6tables-extensions(8)). */
 const V6_NAMES = new Set(["icmp6", "rt", "hl", "eui64", "frag", "hbh", "dst", "mh", "ipv6header", "srh"]);
 const ADDRESS_NAMES = new Set(["-s", "-d", "--source", "--destination", "--src", "--dst"]);
-const ADDRESS_4 = /^\d+\.\d+\.\d+\.\d+($|\/)/;
+/** An address of IPv4. ip6tables accepts 0.0.0.0/0, too, for every address. */
+const ADDRESS_4 = /^(?!0\.0\.0\.0\/0$)\d+\.\d+\.\d+\.\d+($|\/)/;
 
 /**
  * Finds the first rule that only one family's program prints.

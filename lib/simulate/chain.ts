@@ -26,7 +26,7 @@ const MOST_BRANCHES = 256;
 /** A packet that goes more ways than this in all chains together is undecided. */
 const MOST_WAYS = 4096;
 /** A packet that meets more rules and ends of chains than this, on all its ways together, is undecided. */
-const MOST_STEPS = 1 << 21;
+const MOST_STEPS = 1 << 16;
 /** A packet that is held against more rules than this is undecided; some 0.2 s. */
 const MOST_RULES = 1 << 26;
 

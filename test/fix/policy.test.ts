@@ -135,6 +135,19 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
   });
 });
 
+test("a rule has one match of a protocol's header: iptables-nft prints no second one", () => {
+  const { rulesets, host } = withRules(
+    "20.10",
+    ":odd - [0:0]",
+    "-A odd -p tcp -m tcp --sport 1024:65535 -j ACCEPT",
+    "-A ufw-user-input -p tcp -m tcp --tcp-flags SYN,ACK SYN -j odd",
+  );
+  const { rules4, holds } = fix(rulesets, host);
+  expect(holds).toBe(true);
+  expect(rules4.join("\n")).toContain("-m tcp --sport 1024:65535 --tcp-flags SYN,ACK SYN ");
+  expect(rules4.filter((rule) => (rule.match(/ -m tcp /g)?.length ?? 0) > 1)).toEqual([]);
+});
+
 test("egress: OUTPUT's rules hold for containers, and only on the way out", () => {
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
     save

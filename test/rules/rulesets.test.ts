@@ -21,7 +21,7 @@ describe.skipIf(files.length === 0)(
         [...r.tables.values()].flatMap((t) => [...t.chains.values()].flatMap((c) => c.rules)),
       );
       // What a later dump replaced is gone on purpose, and a list of addresses makes several rules of one.
-      const replaced = diagnostics.some((d) => d.message.includes("was already read"));
+      const replaced = diagnostics.some((d) => d.message.includes("is given twice"));
       const written = document.entries.flatMap((e) =>
         e.kind === "table" ? e.entries.filter((r) => r.kind === "rule") : [],
       );
