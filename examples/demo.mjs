@@ -67,7 +67,8 @@ const flags = {
   sysctl: "--sysctl",
 };
 const known = host.flatMap((file) => [flags[file.split(/[.-]/)[0]], `${HOST}/${file}`]);
-fwcheck(["audit", join(scratch, "fixed.save"), ...known], { expected: 0 });
+// The capture lists the tables of nftables, and a ruleset alone does not: nothing else filters on this host.
+fwcheck(["audit", join(scratch, "fixed.save"), ...known, "--assume", "complete"], { expected: 0 });
 
 say("And the packet again: dropped by the new rule.");
 fwcheck(["simulate", join(scratch, "fixed.save"), ...packet, ...known, "--expect", "drop"], { expected: 0 });
