@@ -30,6 +30,7 @@ export class Shell {
       "home",
       "home/etc/ufw",
       "home/etc/systemd/system",
+      "home/usr/local/sbin",
       "home/.config/fish/completions",
       "home/hosts",
     ])
@@ -89,7 +90,7 @@ export class Shell {
       copyFileSync(join(this.program.folder, "sample.snap"), join(this.home, name));
     const { status, stdout, stderr } = spawnSync(
       "bash",
-      ["-c", line.replaceAll(/(?<![\w.])\/etc\//g, `${this.home}/etc/`)],
+      ["-c", line.replaceAll(/(?<![\w.])\/(etc|usr\/local\/sbin)\//g, `${this.home}/$1/`)],
       {
         cwd: this.home,
         encoding: "utf8",
