@@ -112,7 +112,7 @@ export const filesOf = (path: string): string[] =>
     .map((name) => join(path, name))
     .filter((file) => !isFolder(file));
 
-/** Whether a folder stands there. */
+/** Whether the path is a folder. */
 export function isFolder(path: string): boolean {
   try {
     return path !== STDIN && statSync(path).isDirectory();

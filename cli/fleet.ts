@@ -60,7 +60,7 @@ function startOf(path: string): string {
   if (path === STDIN) return "";
   let file: number;
   try {
-    // Without O_NONBLOCK a FIFO that nobody writes to would hold up all hosts.
+    // Opening a FIFO without a writer blocks; O_NONBLOCK prevents that.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch {
     return ""; // Whoever reads it says why it cannot be read.

@@ -20,7 +20,7 @@ const LIMIT = 120;
 
 /**
  * `fwcheck audit`: 1 when something is found that `--fail-on` names, or exposed that `--expect` does not; else 2 when
- * not all could be settled; else 0. With `--expect`, findings count only where `--fail-on` asks for them.
+ * something is not settled; else 0. With `--expect`, findings count only where `--fail-on` asks for them.
  */
 export function run(args: AuditArgs): number | Promise<number> {
   const several = hosts(args.rules ?? []);

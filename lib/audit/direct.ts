@@ -123,7 +123,7 @@ export function direct(
 }
 
 /**
- * Packets from outside ports of container bridges that no rule tells from others of the bridge: frames for a container may
+ * Packets from outside ports of container bridges that no rule can match separately: frames for a container may
  * be bridged past all rules, and what the host routes comes in by the bridge like its containers' packets.
  */
 export function unseen(q: Question, endings: readonly Ending<States>[], intent: Node): Way[] {

@@ -56,7 +56,7 @@ export function proxied(q: Question, endings: readonly Ending<States>[], exposur
   const { diagrams } = domain;
   const local = q.firsts(endings.filter((e) => isAccepted(e) && e.delivery === "local"));
   const sent = diagrams.mask(q.known, q.union(local));
-  // What a translation brings from another port is told of the socket (`listening`).
+  // Packets that a translation brings from another port are listed at the socket (`listening`).
   const ports = proxyPorts(q).flatMap((p) => {
     const knocking = diagrams.mask(q.set(is("proto", p.proto), is("dport", p.port), q.unicast), sent);
     return knocking === EMPTY ? [] : [{ ...p, knocking }];
@@ -100,7 +100,7 @@ export interface ProxyPort {
 }
 
 /**
- * Ports on which docker-proxy listens: those that Docker publishes, unless it was told to start none. Where the sockets of
+ * Ports on which docker-proxy listens: those that Docker publishes, unless userland-proxy is off. Where the sockets of
  * the host are known, those of docker-proxy among them (or of processes that `ss` does not name).
  */
 export function proxyPorts(q: Question): ProxyPort[] {

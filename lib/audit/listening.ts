@@ -19,7 +19,7 @@ import type { Question } from "./question.ts";
 import type { Who } from "./words.ts";
 
 /**
- * Who can send a packet to a socket: somebody outside (`yes`), that depends on what the inputs do not hold (`maybe`),
+ * Whether packets from outside reach a socket: they do (`yes`), it depends on unknown inputs (`maybe`),
  * the rules drop all such packets (`no`), a translation takes all of them elsewhere (`translated`), or no packet from
  * outside can have its address (`local`).
  */

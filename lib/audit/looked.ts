@@ -8,7 +8,7 @@ import { strangers } from "./doubts.ts";
 import type { Exposure } from "./finding.ts";
 import { purposeOf } from "./purpose.ts";
 
-/** One family's firewall, as far as one line tells it. */
+/** Policies and forwarding of one family's firewall. */
 export interface LookedFamily {
   /** 4 or 6. */
   readonly family: Family;

@@ -64,7 +64,7 @@ function sendable(host: Host, family: Family): Predicate {
 export interface AuditOptions {
   /** The published ports that may be open, and to whom: every other exposure is marked as unexpected. */
   readonly expect?: readonly Expectation[] | undefined;
-  /** How many intervals the diagrams of a family may have, of some 20 bytes each; 50 million unless said. */
+  /** Most intervals that the diagrams of one family may have, about 20 bytes each. Default: 50 million. */
   readonly budget?: number | undefined;
   /** Called again and again with what is being done, in a few words. */
   readonly progress?: ((what: string) => void) | undefined;

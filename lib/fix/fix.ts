@@ -80,7 +80,7 @@ export interface Fix {
   readonly cost: { readonly ipv4: Cost | null; readonly ipv6: Cost | null };
   /** By family: what became of its findings. */
   readonly families: { readonly ipv4: Coverage; readonly ipv6: Coverage };
-  /** What is left open, and why and what would close it; a sentence each. Nothing is settled that stands here. */
+  /** Findings that stay open and doubts about the inputs, a sentence each, with the reason and the remedy. */
   readonly failed: readonly string[];
   /** What to know of the fix; a sentence each. */
   readonly warnings: readonly string[];

@@ -1,5 +1,4 @@
 /** A fix whose rules call a chain of bans: the script holds while fail2ban bans and unbans. */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,9 +7,11 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { FamilyRules } from "../../lib/fix/write/family.ts";
 import { analysed, script } from "../../lib/fix/write/script.ts";
 import { jail, read, save } from "../audit/layout.ts";
+import { backends } from "./backend.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-bans-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const inside = backends(folder);
 const put = (name: string, text: string): void => writeFileSync(join(folder, name), text);
 
 const layout = (...banned: string[]) => ({
@@ -51,22 +52,6 @@ describe("the digest of the analysed rules", () => {
     expect(digest(added(rule))).not.toBe(digest(before));
   });
 });
-
-/** Runs a script in fresh namespaces, where `iptables` is the one of a backend. */
-const inside = (backend: string, text: string) => {
-  const links = ["iptables", "ip6tables"].flatMap((tool) =>
-    ["", "-save", "-restore"].map(
-      (end) => `ln -s "$(command -v ${tool}-${backend}${end})" /run/x/${tool}${end}`,
-    ),
-  );
-  const prepared = `mount --make-rprivate /; mount -t tmpfs tmpfs /run; mkdir /run/x; ${links.join("; ")}; PATH=/run/x:$PATH`;
-  const run = spawnSync("unshare", ["-n", "-m", "sh", "-uc", `${prepared}\n${text}`], {
-    cwd: folder,
-    encoding: "utf8",
-    timeout: 60_000,
-  });
-  return { code: run.status, out: run.stdout ?? "", err: run.stderr ?? "" };
-};
 
 /** The host of the layout, a client outside and a container, each a namespace; `client` sends from an address to a port. */
 const NETWORK = `

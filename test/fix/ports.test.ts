@@ -2,33 +2,18 @@
  * A fix on a container bridge with an outside port (a network card), judged by real packets by each port, on both
  * backends: with br_netfilter `-m physdev` tells the ports apart, without it bridged frames pass no rule.
  */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fix } from "fwcheck";
 import { afterAll, describe, expect, test } from "vitest";
 import { type Layout, read, save } from "../audit/layout.ts";
+import { backends } from "./backend.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-ports-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const inside = backends(folder);
 const put = (name: string, text: string): void => writeFileSync(join(folder, name), text);
-
-/** Runs a script in fresh namespaces, where `iptables` is the one of a backend. */
-const inside = (backend: string, text: string) => {
-  const links = ["iptables", "ip6tables"].flatMap((tool) =>
-    ["", "-save", "-restore"].map(
-      (end) => `ln -s "$(command -v ${tool}-${backend}${end})" /run/x/${tool}${end}`,
-    ),
-  );
-  const prepared = `mount --make-rprivate /; mount -t tmpfs tmpfs /run; mkdir /run/x; ${links.join("; ")}; PATH=/run/x:$PATH`;
-  const run = spawnSync("unshare", ["-n", "-m", "sh", "-uc", `${prepared}\n${text}`], {
-    cwd: folder,
-    encoding: "utf8",
-    timeout: 60_000,
-  });
-  return { code: run.status, out: run.stdout ?? "", err: run.stderr ?? "" };
-};
 
 const layout = (calls: 0 | 1): Layout => ({
   ports: {

@@ -2,7 +2,6 @@
  * The forms on the real iptables, both backends, in every state in which they may be applied: the fix ends up in force, or
  * the form fails and changes nothing; `--check` and `--undo` answer for the state as it is.
  */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,25 +10,11 @@ import { afterAll, describe, expect, test } from "vitest";
 import { needsOf } from "../../lib/fix/write/needs.ts";
 import { script } from "../../lib/fix/write/script.ts";
 import { capture, examples } from "../capture.ts";
+import { backends } from "./backend.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-states-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-/** Runs a script in fresh namespaces, where `iptables` is the one of a backend. */
-const inside = (backend: string, text: string) => {
-  const links = ["iptables", "ip6tables"].flatMap((tool) =>
-    ["", "-save", "-restore"].map(
-      (end) => `ln -s "$(command -v ${tool}-${backend}${end})" /run/x/${tool}${end}`,
-    ),
-  );
-  const prepared = `mount --make-rprivate /; mount -t tmpfs tmpfs /run; mkdir /run/x; ${links.join("; ")}; PATH=/run/x:$PATH`;
-  const run = spawnSync("unshare", ["-n", "-m", "sh", "-uc", `${prepared}\n${text}`], {
-    cwd: folder,
-    encoding: "utf8",
-    timeout: 60_000,
-  });
-  return { code: run.status, out: run.stdout ?? "", err: run.stderr ?? "" };
-};
+const inside = backends(folder);
 
 const { rulesets, host } = capture(`${examples}ufw-docker-28.5`);
 const result: Fix = fix(rulesets, host);
