@@ -236,9 +236,9 @@ daemon() {
 # What listens, and for each of its processes that runs in a container the line that names it (proc(5), cgroups(7)).
 listening() {
   # shellcheck disable=SC2086
-  sockets=$($limit "$(program ss)" -H -l -n -t -u -p) || return
-  printf '%s\n' "$sockets"
-  printf '%s\n' "$sockets" | grep -o 'pid=[0-9]*' | sort -u | while IFS='=' read -r _ pid; do
+  output $limit "$(program ss)" -H -l -n -t -u -p || return
+  printf '%s\n' "$printed"
+  printf '%s\n' "$printed" | grep -o 'pid=[0-9]*' | sort -u | while IFS='=' read -r _ pid; do
     grep -sE '^[0-9]+:[^:]*:/(.*/)?docker[-/][0-9a-f]{64}' "/proc/$pid/cgroup" /dev/null
   done
   return 0

@@ -96,13 +96,8 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
     if (isFolder(path)) taken.folder(path);
     else taken.file(read(path));
   }
-  for (const kind of HOST_KINDS) taken.sources[kind].push(...(args[kind] ?? []).map(read));
-  // A snapshot's list may be empty, since a host may have no sockets; a file that is named is not.
-  const empty = (args.listening ?? []).find(
-    (_path, i) => taken.sources.listening.at(-1 - i)?.text.trim() === "",
-  );
-  if (empty !== undefined)
-    throw new Refused(`${safe(empty)}: it is empty, and ss prints a line for each socket.`);
+  for (const kind of HOST_KINDS)
+    taken.sources[kind].push(...(args[kind] ?? []).map((path) => named(path, kind)));
   const { rules } = taken;
   if (rules.length === 0)
     throw new Refused(
@@ -128,6 +123,18 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   return { sources: rules, given, rulesets, host };
 }
 
+/** A file of a kind. Only a snapshot may list no socket: its host may have none. @throws Refused */
+function named(path: string, kind: Kind): Source {
+  const source = read(path);
+  if (kind === "listening" && source.text.trim() === "")
+    throw new Refused(`${safe(source.name)}: it is empty, and ss prints a line for each socket.`);
+  return source;
+}
+
+/** What a text is by its contents; `undefined` for one that is not read. */
+const whatIs = (text: string): Kind | "snapshot" | undefined =>
+  isSnapshot(text) ? "snapshot" : kindOf(text);
+
 /** The inputs as they are read, each by its contents. */
 class Taken {
   readonly rules: Source[] = [];
@@ -147,8 +154,8 @@ class Taken {
 
   /** A file that was named: what it is must be clear. @throws Refused */
   file(source: Source): void {
-    const kind = kindOf(source.text);
-    if (kind !== undefined || isSnapshot(source.text)) {
+    const kind = whatIs(source.text);
+    if (kind !== undefined) {
       this.take(source, kind);
       return;
     }
@@ -167,25 +174,25 @@ class Taken {
   folder(path: string): void {
     for (const file of filesOf(path)) {
       const source = read(file);
-      const kind = kindOf(source.text);
-      const known = kind !== undefined || isSnapshot(source.text);
-      const damage = known ? undefined : (damageOf(source.text) ?? mistake(source.text));
-      if (kind === "rules" && !isSnapshot(source.text) && isFragment(source.text))
+      const kind = whatIs(source.text);
+      if (kind === undefined) {
+        const damage = damageOf(source.text) ?? mistake(source.text);
+        if (damage !== undefined)
+          this.doubts.push(`${file} is left out: ${damage.replace(/\.$/, "")}; what it says is not known`);
+      } else if (kind === "rules" && isFragment(source.text))
         tell(
           `note: ${safe(file)} is left out: it is a file for iptables-restore --noflush, as ufw's user.rules and before.rules are, and not what the kernel runs\n`,
         );
-      else if (damage !== undefined)
-        this.doubts.push(`${file} is left out: ${damage.replace(/\.$/, "")}; what it says is not known`);
-      else if (known) this.take(source, kind);
+      else this.take(source, kind);
     }
   }
 
-  private take(source: Source, kind: Kind | undefined): void {
-    if (isSnapshot(source.text)) this.shot(source);
+  private take(source: Source, kind: Kind | "snapshot"): void {
+    if (kind === "snapshot") this.shot(source);
     else if (kind === "rules") {
       if (this.snapshot !== null) twoHosts(this.snapshot, source.name);
       this.rules.push(source);
-    } else if (kind !== undefined) this.sources[kind].push(source);
+    } else this.sources[kind].push(source);
   }
 
   private shot(source: Source): void {

@@ -6,6 +6,7 @@ import { type Address, protoName } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
 import { gatewayMode, publishing } from "./docker.ts";
+import { isSince28 } from "./purpose.ts";
 
 /** Doubts about the inputs, a sentence each. */
 export function inputDoubts(rulesets: readonly Ruleset[], host: Host): string[] {
@@ -55,16 +56,6 @@ export function missingTables(ruleset: Ruleset): readonly TableName[] {
     out.push("raw");
   return out;
 }
-
-/** Docker 28.0 asks the sets of its bridges in FORWARD, and 28.0.1 and later have a chain for them. */
-const isSince28 = (ruleset: Ruleset): boolean =>
-  chainOf(ruleset, "filter", "DOCKER-FORWARD") !== undefined ||
-  (chainOf(ruleset, "filter", "FORWARD")?.rules ?? []).some(({ matches }) =>
-    matches.some(
-      ({ values }) =>
-        (values.set?.value as { set?: string } | undefined)?.set?.startsWith("docker-ext-bridges") ?? false,
-    ),
-  );
 
 /** Docker accepts packets for a container of a network that it protects: a port of it is published. */
 const publishesBehindNat = (ruleset: Ruleset): boolean =>

@@ -140,15 +140,19 @@ export function dockerLayout(ruleset: Ruleset): string | null {
   const has = (chain: string): boolean => chainOf(ruleset, "filter", chain) !== undefined;
   if (has("DOCKER-INTERNAL")) return "29 or newer";
   if (has("DOCKER-FORWARD")) return "28";
-  if (has("DOCKER-ISOLATION-STAGE-1")) {
-    const sets = chainOf(ruleset, "filter", "FORWARD")?.rules.some((rule) =>
-      rule.matches.some(
-        (m) =>
-          (m.values.set?.value as { set?: string } | undefined)?.set?.startsWith("docker-ext-bridges") ??
-          false,
-      ),
-    );
-    return sets === true ? "28.0.0" : "27 or older";
-  }
+  if (has("DOCKER-ISOLATION-STAGE-1")) return matchesBridges(ruleset) ? "28.0.0" : "27 or older";
   return has("DOCKER-ISOLATION") ? "older than 20.10" : null;
 }
+
+/** Docker 28.0.0, and no other, matches the set of its bridges in FORWARD. */
+const matchesBridges = (ruleset: Ruleset): boolean =>
+  (chainOf(ruleset, "filter", "FORWARD")?.rules ?? []).some(({ matches }) =>
+    matches.some(
+      ({ values }) =>
+        (values.set?.value as { set?: string } | undefined)?.set?.startsWith("docker-ext-bridges") ?? false,
+    ),
+  );
+
+/** The rules are of Docker 28.0 or later, which protects containers in table raw. */
+export const isSince28 = (ruleset: Ruleset): boolean =>
+  chainOf(ruleset, "filter", "DOCKER-FORWARD") !== undefined || matchesBridges(ruleset);

@@ -319,7 +319,9 @@ describe("a capture behind or in front of a snapshot is another host's", () => {
 });
 
 test("a list of sockets that is empty is refused", () => {
-  expect(() => inputs({ ...whole, listening: [file("none", "\n")] })).toThrow(/none: it is empty/);
+  const sockets = file("some", "tcp LISTEN 0 128 0.0.0.0:80 0.0.0.0:*\n");
+  expect(() => inputs({ ...whole, listening: [file("none", "\n"), sockets] })).toThrow(/none: it is empty/);
+  expect(() => inputs({ ...whole, listening: [sockets, file("none", "\n")] })).toThrow(/none: it is empty/);
 });
 
 test("sockets of a family without rules are a doubt", () => {
