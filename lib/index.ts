@@ -21,7 +21,7 @@ export type { Looked, LookedFamily } from "./audit/looked.ts";
 export type { RuleNote } from "./audit/note.ts";
 export type { Who } from "./audit/words.ts";
 export type { Cost, Passed } from "./fix/cost.ts";
-export { type Coverage, type Fix, type FixOptions, fix } from "./fix/fix.ts";
+export { type Coverage, type Fix, type FixOptions, fix, type Left } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
 export { type LeftOut, leftOutText } from "./fix/write/ufw.ts";

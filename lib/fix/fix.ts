@@ -82,6 +82,8 @@ export interface Fix {
   readonly families: { readonly ipv4: Coverage; readonly ipv6: Coverage };
   /** Findings that stay open and doubts about the inputs, a sentence each, with the reason and the remedy. */
   readonly failed: readonly string[];
+  /** The same as data: what each sentence is about. */
+  readonly left: readonly Left[];
   /** What to know of the fix; a sentence each. */
   readonly warnings: readonly string[];
   /** Whether these rules are in force already. */
@@ -92,6 +94,18 @@ export interface Fix {
    */
   readonly holds: boolean;
 }
+
+/** What a fix leaves. */
+export interface Left {
+  /** Id of the finding that stays open, or name of the packets for which there is no finding; `null` for a doubt. */
+  readonly finding: string | null;
+  /** The reason and, where there is one, the remedy. */
+  readonly why: string;
+}
+
+const doubt = (why: string): Left => ({ finding: null, why });
+/** What a fix leaves, as `failed` has it. */
+export const leftText = ({ finding, why }: Left): string => (finding === null ? why : `${finding}: ${why}`);
 
 /**
  * What became of the findings of a family: there were none, all are closed, some are left open, no rules are printed,
@@ -104,7 +118,7 @@ interface Part extends FamilyRules {
   readonly proof: Proof;
   readonly cost: Cost | null;
   readonly choices: readonly Choice[];
-  readonly failed: readonly string[];
+  readonly left: readonly Left[];
   readonly warnings: readonly string[];
   readonly coverage: Coverage;
   readonly holds: boolean;
@@ -132,12 +146,12 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
   const blocks = [block(4), block(6)] as const;
   const [after, after6] = blocks.map((made) => ("text" in made ? made.text : "")) as [string, string];
   const some = parts.some((p) => p.chains.size > 0);
-  const failed = [
-    ...parts.flatMap((p) => p.failed),
+  const all = [
+    ...parts.flatMap((p) => p.left),
     ...rulesets.flatMap((ruleset) => notRead(ruleset, host)),
-    ...doubts(rulesets, host),
-    ...[...unpublished.values()].flat(),
+    ...[...doubts(rulesets, host), ...[...unpublished.values()].flat()].map(doubt),
   ];
+  const left = [...new Map(all.map((each) => [leftText(each), each])).values()];
   return {
     rules4: printed(4),
     rules6: printed(6),
@@ -172,7 +186,8 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
       // A caller who says that the inputs are complete says that nothing filters IPv6; without it there is nothing to fix.
       ipv6: of(6)?.coverage ?? (host.complete && !usesIpv6(host) ? "clean" : "absent"),
     },
-    failed: [...new Set(failed)],
+    failed: left.map(leftText),
+    left,
     warnings: parts.flatMap((p) => p.warnings),
     inForce: some && parts.every((p) => p.chains.size === 0 || isInForce(p)),
     holds: parts.every((p) => p.holds),
@@ -190,19 +205,21 @@ function withoutUnread(ruleset: Ruleset): Ruleset {
 }
 
 /** What only a base chain that was not read may block: its policy is not known, so it cannot be lifted. */
-function notRead(ruleset: Ruleset, host: Host): string[] {
+function notRead(ruleset: Ruleset, host: Host): Left[] {
   if (ruleset.unread === undefined) return [];
   try {
     const findings = findingsOf(auditFamily(ruleset, host, [], { detail: "findings" }));
     return findings.flatMap(({ id, intended, unread }) =>
       unread !== undefined && intended.verdict === "undecided"
-        ? [`${id}: only ${list(unread)} may block it, and its policy is not read`]
+        ? [{ finding: id, why: `only ${list(unread)} may block it, and its policy is not read` }]
         : [],
     );
   } catch (error) {
     if (!(error instanceof BudgetExceeded)) throw error;
     return [
-      `IPv${ruleset.family}: ${error.message}: what only a firewall that is not read may block is not known`,
+      doubt(
+        `IPv${ruleset.family}: ${error.message}: what only a firewall that is not read may block is not known`,
+      ),
     ];
   }
 }
@@ -249,7 +266,7 @@ const without = (live: Ruleset, why: string): Part => ({
   proof: { closed: [], remaining: [], changed: [] },
   cost: null,
   choices: [],
-  failed: [why],
+  left: [doubt(why)],
   warnings: [],
   coverage: "refused",
   holds: true,
@@ -313,7 +330,10 @@ function repaired(live: Ruleset, host: Host, options: FixOptions, translations: 
       proof,
       cost,
       choices: lifted.choices,
-      failed: [...unsettled.inconclusive, ...[...open].map(([name, why]) => `${name}: ${why}`)],
+      left: [
+        ...unsettled.inconclusive.map(doubt),
+        ...[...open].map(([finding, why]): Left => ({ finding, why })),
+      ],
       warnings: warningsOf(lifted, audited, host, uncut),
       coverage:
         open.size > 0 || proof.remaining.length > 0 ? "open" : proof.closed.length > 0 ? "closed" : "clean",

@@ -1,7 +1,7 @@
 /** The report as a page: its parts, top to bottom. What stands in it is plain HTML that needs no script to be read. */
 import type { Audit } from "../audit/audit.ts";
 import type { Exposure, Finding } from "../audit/finding.ts";
-import type { Fix } from "../fix/fix.ts";
+import { type Fix, leftText } from "../fix/fix.ts";
 import type { Host } from "../host/host.ts";
 import { type PacketJson, readPacket } from "../packet/packet.ts";
 import { readRuleset } from "../rules/load.ts";
@@ -311,7 +311,7 @@ function closedPart(
 ): Markup | null {
   if (fixed === null) return null;
   const closed = group.filter((f) => fix.proof.closed.includes(f.id));
-  const failed = group.flatMap((f) => fix.failed.filter((text) => text.startsWith(`${f.id}: `)));
+  const failed = group.flatMap((f) => fix.left.filter(({ finding }) => finding === f.id).map(leftText));
   if (closed.length === 0)
     return failed.length === 0
       ? null

@@ -1,5 +1,5 @@
 /** What people read: a packet, the fix. */
-import type { Fix } from "../fix/fix.ts";
+import { type Fix, type Left, leftText } from "../fix/fix.ts";
 import type { PacketJson } from "../packet/packet.ts";
 import { PLAIN, type Style, safe } from "./style.ts";
 
@@ -41,9 +41,9 @@ function listed(names: readonly string[], most: number): string {
   return more > 0 ? `${names.slice(0, most).join(", ")} (and ${more} more)` : names.join(", ");
 }
 
-/** What a fix leaves that is about its inputs, not about one finding. */
-const unsettledIn = ({ failed, proof }: Fix): string[] =>
-  failed.filter((text) => !proof.remaining.some((id) => text.startsWith(`${id}: `)));
+/** Whether what a fix leaves is about its inputs, not about a finding that remains. */
+const isUnsettled = ({ proof }: Fix, { finding }: Left): boolean =>
+  finding === null || !proof.remaining.includes(finding);
 
 /**
  * The result of a fix in one line: how many findings it closes, what stays open, in which family, and whether anything
@@ -71,7 +71,7 @@ export function fixSummary(fix: Fix): string {
     if (coverage === "open") out.push(`Not all of ${family} is fixed`);
     if (coverage === "absent") out.push(`${family} is not fixed: its rules were not given`);
   }
-  const unsettled = unsettledIn(fix);
+  const unsettled = fix.left.filter((each) => isUnsettled(fix, each)).map(leftText);
   if (unsettled.length > 0) out.push(`Not settled: ${listed(unsettled, 1)}`);
   return `${out.map(safe).join(". ")}.`;
 }
@@ -80,9 +80,8 @@ export function fixSummary(fix: Fix): string {
 export function fixText(fix: Fix, style: Style = PLAIN): string {
   const out: string[] = [fixSummary(fix)];
   for (const c of fix.choices) out.push(`${style.bold(safe(c.endpoint))}: ${c.strategy}; ${safe(c.because)}`);
-  const unsettled = unsettledIn(fix);
-  for (const f of fix.failed)
-    out.push(`${style.red(unsettled.includes(f) ? "not settled:" : "left open:")} ${safe(f)}`);
+  for (const each of fix.left)
+    out.push(`${style.red(isUnsettled(fix, each) ? "not settled:" : "left open:")} ${safe(leftText(each))}`);
   const { closed, remaining, changed } = fix.proof;
   out.push(
     `proof: ${closed.length} finding${closed.length === 1 ? "" : "s"} closed, ${remaining.length} remaining, ${changed.length} packets changed that should not be`,
