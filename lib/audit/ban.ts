@@ -2,6 +2,7 @@
  * Bans: what fail2ban, CrowdSec and blocklists drop by who sends it. They hang off INPUT, so whoever is banned still
  * reaches published ports.
  */
+import { purposeOf } from "../host/purpose.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { without } from "./docker.ts";
@@ -17,13 +18,6 @@ export interface Ban {
   /** The rules that drop. */
   readonly rules: readonly Rule[];
 }
-
-/** Chains whose name says that they hold bans (jail.conf(5); cs-firewall-bouncer; sshguard-setup(7)). */
-const CHAINS: readonly (readonly [RegExp, string])[] = [
-  [/^(f2b|fail2ban)-/i, "fail2ban"],
-  [/^crowdsec/i, "CrowdSec"],
-  [/^sshguard/i, "SSHGuard"],
-];
 
 const STOPS = ["DROP", "REJECT", "TARPIT"];
 const stops = (rule: Rule): boolean => STOPS.includes(targetName(rule));
@@ -82,7 +76,10 @@ export const boundRules = (program: Program, { rules }: Ban): BoundRule[] => {
 };
 
 /** The program that fills a chain with bans; `undefined` where the name is no such program's. */
-export const bannerOf = (chain: string): string | undefined => CHAINS.find(([name]) => name.test(chain))?.[1];
+export function bannerOf(chain: string): string | undefined {
+  const purpose = purposeOf("filter", chain);
+  return purpose?.role === "bans" ? purpose.by : undefined;
+}
 
 /** The set a rule asks for the sender, where it asks for one. */
 function blocklist(rule: Rule): string | undefined {

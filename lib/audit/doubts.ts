@@ -3,13 +3,13 @@
  * iptables. Said plainly, so that "no findings" is never taken for "all clear".
  */
 import type { Host } from "../host/host.ts";
+import { purposeOf } from "../host/purpose.ts";
 import { prefixRange, within } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { servedPorts } from "./docker.ts";
 import { inputDoubts } from "./input-doubts.ts";
-import { purposeOf } from "./purpose.ts";
 import { unbridged } from "./unbridged.ts";
 
 /** What could not be settled, a sentence each. */
@@ -74,17 +74,15 @@ export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
   return out;
 }
 
-/** Chains in which others than Docker publish what containers and pods listen on. */
-const PUBLISHING = /^(CNI-|NETAVARK|KUBE-|cali-)/;
-
 /** Who else publishes ports by translations of its own. */
 export function strangers(ruleset: Ruleset): ReadonlySet<string> {
-  const chains = [...(ruleset.tables.get("nat")?.chains.values() ?? [])];
-  return new Set(
-    chains
-      .filter(({ name, rules }) => PUBLISHING.test(name) && rules.some((r) => targetName(r) === "DNAT"))
-      .map(({ name }) => purposeOf("nat", name)!.by),
-  );
+  const found = new Set<string>();
+  for (const { name, rules } of ruleset.tables.get("nat")?.chains.values() ?? []) {
+    const purpose = purposeOf("nat", name);
+    if (purpose?.role === "engine" && purpose.by !== "Docker" && rules.some((r) => targetName(r) === "DNAT"))
+      found.add(purpose.by);
+  }
+  return found;
 }
 
 /** Whether the host or containers have IPv6 addresses of more than their own link. */

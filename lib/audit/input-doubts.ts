@@ -1,12 +1,12 @@
 /** What the inputs do not say, or say of another time, so that an audit of them may not be one of the host. */
 import type { Host } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
+import { isSince28 } from "../host/purpose.ts";
 import { prefixRange, printAddress, within } from "../packet/address.ts";
 import { type Address, protoName } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
 import { gatewayMode, publishing } from "./docker.ts";
-import { isSince28 } from "./purpose.ts";
 
 /** Doubts about the inputs, a sentence each. */
 export function inputDoubts(rulesets: readonly Ruleset[], host: Host): string[] {

@@ -1,11 +1,11 @@
 /** Rules in DOCKER-USER that do not do what they seem to, each with the reason. */
 import { headerOf } from "../host/infer.ts";
+import { purposeOf } from "../host/purpose.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { below, missed } from "./ban.ts";
 import { publishing } from "./docker.ts";
 import { type RuleNote, ruleNote } from "./note.ts";
-import { purposeOf } from "./purpose.ts";
 import { ufwForwardChain } from "./ufw.ts";
 
 /** What can be wrong with DOCKER-USER, its chains, and the owner's other rules. */

@@ -1,12 +1,12 @@
 /** What an audit had before it: "no findings" says little where there was nothing to find. */
 import { type Host, outsideInterfaces, sysctl } from "../host/host.ts";
+import { purposeOf } from "../host/purpose.ts";
 import type { Family } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
 import { publishing } from "./docker.ts";
 import { strangers } from "./doubts.ts";
 import type { Exposure } from "./finding.ts";
-import { purposeOf } from "./purpose.ts";
 
 /** Policies and forwarding of one family's firewall. */
 export interface LookedFamily {
@@ -34,19 +34,17 @@ export interface Looked {
   readonly published: number;
 }
 
-/** Chains of those who run containers or pods. */
-const ENGINES = /^(DOCKER|CNI-|FLANNEL|NETAVARK|KUBE-|cali-|WEAVE|CILIUM)/;
-
 /** What is before an audit. */
 export function lookedAt(programs: readonly Program[], host: Host): Looked {
   const engines = new Set<string>();
   for (const { ruleset } of programs)
     for (const [table, { chains }] of ruleset.tables)
       for (const name of chains.keys())
-        if (name.startsWith("DOCKER")) engines.add("Docker");
-        else if (ENGINES.test(name)) engines.add(purposeOf(table, name)?.by ?? name);
+        if (purposeOf(table, name)?.role === "engine") engines.add(purposeOf(table, name)!.by);
   const { bridges, containers, daemon, networks } = host;
-  const docker = bridges.length + containers.length + networks.length > 0 || Object.keys(daemon).length > 0;
+  const hooked = programs.some(({ ruleset }) => chainOf(ruleset, "filter", "DOCKER-USER") !== undefined);
+  const docker =
+    hooked || bridges.length + containers.length + networks.length > 0 || Object.keys(daemon).length > 0;
   if (docker) engines.add("Docker");
   return {
     families: programs.map(({ ruleset }) => ({

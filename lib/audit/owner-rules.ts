@@ -4,16 +4,17 @@
  */
 import { type Host, outsideInterfaces } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
+import { purposeOf } from "../host/purpose.ts";
 import { hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";
 import { type Shadow, shadowsWithin } from "../reach/shadow.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, TABLES, targetName } from "../rules/ruleset.ts";
 import { Simulator } from "../simulate/simulate.ts";
+import { bannerOf } from "./ban.ts";
 import { isDockerChain, isDockerRule } from "./docker.ts";
 import { destinationPorts, type Lint, type LintKind } from "./lint.ts";
 import { type RuleNote, ruleNote } from "./note.ts";
-import { purposeOf } from "./purpose.ts";
 
 /** Of more rules than this the shadowed ones are not looked for: they would cost more than the rest of the audit. */
 const MOST_RULES = 3000;
@@ -171,7 +172,7 @@ function uncalled({ ruleset }: Program): Lint[] {
   });
 }
 
-const isBans = (chain: string): boolean => /^(f2b|fail2ban)-/i.test(chain);
+const isBans = (chain: string): boolean => bannerOf(chain) === "fail2ban";
 
 /** A DNAT of the owner's whose packets an explicit deny of INPUT names, and never sees. */
 function pastDeny(program: Program): Lint[] {

@@ -16,6 +16,7 @@ import {
   unknownChains,
 } from "../rules/ruleset.ts";
 import { headerOf } from "./infer.ts";
+import { purposeOf } from "./purpose.ts";
 
 /** Expressions that change the packet, the connection or the way (libnftnl's names); a trace changes nothing. */
 const CHANGES =
@@ -83,14 +84,15 @@ export function suspectRules(dump: string, family: Family): Unprinted[] {
   const ruleset = readRuleset([{ name: "", text: dump, family }]).rulesets[0];
   return [...(ruleset?.tables.values() ?? [])].flatMap(({ name: table, chains }) =>
     [...chains.values()].flatMap(({ name: chain, rules }) =>
-      WRITTEN.test(chain)
+      BY_IPTABLES.includes(purposeOf(table, chain)?.by ?? "")
         ? []
         : rules.filter(isSuspect).map(({ index }) => ({ table, chain, index, expressions: null })),
     ),
   );
 }
 
-const WRITTEN = /^(?:ufw6?-|DOCKER(?!-USER$))/;
+/** Programs that write their chains with iptables. */
+const BY_IPTABLES: readonly string[] = ["Docker", "ufw"];
 
 function isSuspect(rule: Rule): boolean {
   const { proto } = headerOf(rule);

@@ -5,10 +5,10 @@
 
 import { isDockerRule, publishing } from "../audit/docker.ts";
 import { lint } from "../audit/lint.ts";
-import { dockerLayout, purposeOf } from "../audit/purpose.ts";
 import { hasUfw, ufwCommand } from "../audit/ufw.ts";
 import type { Host } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
+import { dockerLayout, purposeOf } from "../host/purpose.ts";
 import { printAddress, printPrefix } from "../packet/address.ts";
 import { type Address, type Family, protoName, SOME_PORT } from "../packet/field.ts";
 import { opaque, type Predicate, whyUnknown } from "../packet/predicate.ts";

@@ -1,5 +1,5 @@
 /** The fix as blocks for ufw's after.rules and after6.rules. */
-import { purposeOf } from "../../audit/purpose.ts";
+import { purposeOf } from "../../host/purpose.ts";
 import type { Family } from "../../packet/field.ts";
 import { printRule } from "../../rules/print.ts";
 import { type Chain, chainOf, type Rule, targetName } from "../../rules/ruleset.ts";

@@ -10,8 +10,10 @@ export interface Purpose {
   readonly by: string;
   /** What the chain is for, a clause without a subject: `publishes the ports of containers`. */
   readonly what: string;
-  /** Where to change what stands in it, a sentence; absent where there is nothing to be said. */
+  /** Where to change its rules, a sentence; absent where there is nothing to change. */
   readonly change?: string;
+  /** A container engine (or pod network) fills it, or a program that bans senders; absent for other programs. */
+  readonly role?: "engine" | "bans";
 }
 
 const DOCKER =
@@ -78,40 +80,88 @@ const UFW_OTHERS: Readonly<Record<string, string>> = {
 };
 
 /** Other programs by the names of their chains; the first that fits. */
-const OTHERS: readonly (readonly [RegExp, string, string, string?])[] = [
-  [
-    /^FWCHECK(-\d+)?$/,
-    "fwcheck fix",
-    "makes the firewall's own policy hold for containers",
-    "Do not edit it: run fwcheck fix again when the policy or the containers change.",
-  ],
-  [/^(f2b|fail2ban)-/i, "fail2ban", "drops or rejects whom a jail has banned", "Use fail2ban-client."],
-  [/^crowdsec/i, "CrowdSec", "drops whom CrowdSec has banned", "Use cscli decisions."],
-  [/^sshguard/i, "SSHGuard", "drops whom SSHGuard has banned"],
-  [/^ufw-docker-/, "the script ufw-docker", "logs and drops what it keeps from containers"],
-  [/^ts-/, "Tailscale", "lets in and out what belongs to the tailnet"],
-  [/^KUBE-/, "Kubernetes", "is kube-proxy's or the kubelet's, for services and pods"],
-  [/^(CNI-|FLANNEL)/, "a network plugin (CNI)", "connects and publishes pods or containers"],
-  [/^cali-/, "Calico", "is Calico's, for the policies and addresses of pods"],
-  [/^(WEAVE|CILIUM)/, "a network plugin", "is the pod network's"],
-  [/^NETAVARK/, "Podman (netavark)", "connects and publishes Podman's containers"],
-  [/^LIBVIRT_/, "libvirt", "connects virtual machines"],
-  [/^neutron-/, "OpenStack (Neutron)", "is OpenStack's, for the ports of its virtual machines"],
-  [/^zone_\w+/, "OpenWrt", "holds the rules of a zone", "Change /etc/config/firewall."],
-  [/^nm-sh-/, "NetworkManager", "shares a connection"],
-  [
-    /^((INPUT|FORWARD|PREROUTING|POSTROUTING|OUTPUT)_(direct|ZONES|IN_ZONES|OUT_ZONES)|(IN|FWDI|FWDO|FWD|PRE|POST)_\w+)/,
-    "firewalld",
-    "holds the rules of a zone",
-    "Use firewall-cmd.",
-  ],
+const OTHERS: readonly { readonly name: RegExp; readonly purpose: Purpose }[] = [
+  {
+    name: /^FWCHECK(-\d+)?$/,
+    purpose: {
+      by: "fwcheck fix",
+      what: "makes the firewall's own policy hold for containers",
+      change: "Do not edit it: run fwcheck fix again when the policy or the containers change.",
+    },
+  },
+  {
+    name: /^(f2b|fail2ban)-/i,
+    purpose: {
+      by: "fail2ban",
+      what: "drops or rejects whom a jail has banned",
+      change: "Use fail2ban-client.",
+      role: "bans",
+    },
+  },
+  {
+    name: /^crowdsec/i,
+    purpose: {
+      by: "CrowdSec",
+      what: "drops whom CrowdSec has banned",
+      change: "Use cscli decisions.",
+      role: "bans",
+    },
+  },
+  { name: /^sshguard/i, purpose: { by: "SSHGuard", what: "drops whom SSHGuard has banned", role: "bans" } },
+  {
+    name: /^ufw-docker-/,
+    purpose: { by: "the script ufw-docker", what: "logs and drops what it keeps from containers" },
+  },
+  { name: /^ts-/, purpose: { by: "Tailscale", what: "lets in and out what belongs to the tailnet" } },
+  {
+    name: /^KUBE-/,
+    purpose: {
+      by: "Kubernetes",
+      what: "is kube-proxy's or the kubelet's, for services and pods",
+      role: "engine",
+    },
+  },
+  {
+    name: /^(CNI-|FLANNEL)/,
+    purpose: {
+      by: "a network plugin (CNI)",
+      what: "connects and publishes pods or containers",
+      role: "engine",
+    },
+  },
+  {
+    name: /^cali-/,
+    purpose: { by: "Calico", what: "is Calico's, for the policies and addresses of pods", role: "engine" },
+  },
+  {
+    name: /^(WEAVE|CILIUM)/,
+    purpose: { by: "a network plugin", what: "is the pod network's", role: "engine" },
+  },
+  {
+    name: /^NETAVARK/,
+    purpose: { by: "Podman (netavark)", what: "connects and publishes Podman's containers", role: "engine" },
+  },
+  { name: /^LIBVIRT_/, purpose: { by: "libvirt", what: "connects virtual machines" } },
+  {
+    name: /^neutron-/,
+    purpose: { by: "OpenStack (Neutron)", what: "is OpenStack's, for the ports of its virtual machines" },
+  },
+  {
+    name: /^zone_\w+/,
+    purpose: { by: "OpenWrt", what: "holds the rules of a zone", change: "Change /etc/config/firewall." },
+  },
+  { name: /^nm-sh-/, purpose: { by: "NetworkManager", what: "shares a connection" } },
+  {
+    name: /^((INPUT|FORWARD|PREROUTING|POSTROUTING|OUTPUT)_(direct|ZONES|IN_ZONES|OUT_ZONES)|(IN|FWDI|FWDO|FWD|PRE|POST)_\w+)/,
+    purpose: { by: "firewalld", what: "holds the rules of a zone", change: "Use firewall-cmd." },
+  },
 ];
 
 /** Who fills a chain and what for; `null` where its name does not tell. */
 export function purposeOf(table: TableName, chain: string): Purpose | null {
   const docker = DOCKERS[table];
   if (docker !== undefined && Object.hasOwn(docker, chain))
-    return { by: "Docker", what: docker[chain]!, change: DOCKER };
+    return { by: "Docker", what: docker[chain]!, change: DOCKER, role: "engine" };
   if (table === "filter" && chain === "DOCKER-USER")
     return {
       by: "you",
@@ -130,9 +180,7 @@ export function purposeOf(table: TableName, chain: string): Purpose | null {
       };
     }
   }
-  for (const [name, by, what, change] of OTHERS)
-    if (name.test(chain)) return { by, what, ...(change === undefined ? {} : { change }) };
-  return null;
+  return OTHERS.find(({ name }) => name.test(chain))?.purpose ?? null;
 }
 
 /** The versions of Docker that lay their rules out as these are, `null` where there is none of it. */
