@@ -1,6 +1,7 @@
 /** Puts together what the command line names: rules and host, from files, folders and standard input. */
 import {
   damageOf,
+  doubtsOf,
   type Host,
   type HostSources,
   isFragment,
@@ -219,7 +220,7 @@ function twoHosts(one: string, other: string): never {
 
 /** What makes an answer about a packet of these rules unsure, on stderr. */
 export function doubtful({ rulesets, host }: Pick<Inputs, "rulesets" | "host">): readonly string[] {
-  const found = [...host.doubts, ...rulesets.flatMap((r) => r.doubts.map((d) => `IPv${r.family}: ${d}`))];
+  const found = [...host.doubts, ...rulesets.flatMap(doubtsOf)];
   for (const sentence of found) tell(`warning: ${safe(sentence)}\n`);
   return found;
 }

@@ -109,6 +109,7 @@ export {
 export { printRule, printRuleset } from "./rules/print.ts";
 export {
   type Chain,
+  doubtsOf,
   type Hook,
   type Rule,
   type Ruleset,

@@ -7,16 +7,14 @@ import { purposeOf } from "../host/purpose.ts";
 import { prefixRange, within } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
-import { chainOf, type Ruleset, targetName } from "../rules/ruleset.ts";
+import { chainOf, doubtsOf, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { servedPorts } from "./docker.ts";
 import { inputDoubts } from "./input-doubts.ts";
 import { unbridged } from "./unbridged.ts";
 
 /** What could not be settled, a sentence each. */
 export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {
-  const out: string[] = [...host.doubts];
-  for (const { family, doubts } of rulesets)
-    out.push(...doubts.map((sentence) => `IPv${family}: ${sentence}`));
+  const out: string[] = [...host.doubts, ...rulesets.flatMap(doubtsOf)];
   const publishes = host.containers.some((c) => c.published.length > 0);
   const docker =
     publishes ||

@@ -1,6 +1,6 @@
 /** Published ports that packets from outside reach, whether the owner's rules have a say in it or not. */
 import { prefixRange, printAddress, within } from "../packet/address.ts";
-import { type Address, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
+import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
 import { packetJson } from "../packet/packet.ts";
 import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
@@ -68,8 +68,7 @@ export function proxied(q: Question, endings: readonly Ending<States>[], exposur
   for (const { proto, port, address, ip, knocking } of ports) {
     const here = [
       ...[q.set(is("proto", proto), is("dport", port)), own],
-      // A connection begins with SYN alone (RFC 9293).
-      ...(proto === PROTO.tcp ? [domain.alike("flags", 2)] : []),
+      q.opening,
       ...(address === null ? [] : [domain.alike("dst", address)]),
     ].reduce((all, part) => diagrams.mask(all, part), FULL);
     const arrived = diagrams.overAll(states.map((state) => q.full.chains.where(state, here)));

@@ -1,9 +1,8 @@
 /** What an audit finds: its shapes, and how a set of packets becomes a finding with one packet that proves it. */
 import { containerAt } from "../host/host.ts";
 import { parseAddress, printAddress } from "../packet/address.ts";
-import { type Address, type Family, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
+import { type Address, type Family, type Field, protoName, type Scalar } from "../packet/field.ts";
 import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
-import { is, not } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
@@ -279,9 +278,9 @@ export function describe(
   };
 }
 
-/** Those packets of a set that can open a connection, where there are any: of TCP, SYN alone does (RFC 9293). */
+/** Those packets of a set that can open a connection, where there are any. */
 function opening(q: Question, set: Node): Node {
-  const opens = q.domain.diagrams.minus(set, q.set(is("proto", PROTO.tcp), not(is("flags", 2))));
+  const opens = q.domain.diagrams.mask(set, q.opening);
   return opens === EMPTY ? set : opens;
 }
 

@@ -170,8 +170,7 @@ class Search {
     const here = [
       domain.alike("proto", proto),
       domain.alike("dport", port),
-      // A connection begins with SYN alone (RFC 9293); what else is accepted opens none.
-      ...(proto === PROTO.tcp ? [domain.alike("flags", 2)] : []),
+      q.opening,
       ...(bound ? [domain.alike("dst", address)] : []),
       ...(device === null ? [] : [q.outside.includes(device) ? q.set(is("in", device)) : EMPTY]),
     ].reduce((all, part) => diagrams.mask(all, part), FULL);

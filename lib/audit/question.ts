@@ -85,6 +85,8 @@ export class Question {
   readonly inconclusive = new Set<string>();
   /** Packets for one address, not for a group. */
   readonly unicast: Predicate;
+  /** Packets that can open a connection: of TCP, a SYN alone (RFC 9293). */
+  readonly opening: Node;
   /** Packets for addresses of more than one link. */
   readonly wide: Predicate;
   /** Packets for the host's own addresses with a source that others can have. */
@@ -183,6 +185,7 @@ export class Question {
     const by = (names: readonly string[]): Node =>
       this.domain.diagrams.overAll(names.map((name) => this.domain.set(is("in", name))));
     this.known = by(this.outside);
+    this.opening = this.set(or(not(is("proto", PROTO.tcp)), is("flags", 2)));
     const blocked = new Set(host.interfaces.filter((i) => i.blocked === true).map((i) => i.name));
     this.sure = interfacesInferred(host) ? FULL : by(this.outside.filter((name) => !blocked.has(name)));
     this.unseen = by(

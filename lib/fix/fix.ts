@@ -13,6 +13,7 @@ import { printBody, printRuleset } from "../rules/print.ts";
 import {
   type Chain,
   chainOf,
+  countRules,
   type Match,
   type Rule,
   type Ruleset,
@@ -384,13 +385,7 @@ function beforeUs({ actual: { path } }: Finding): string | null {
 
 /** Whether the chains of a fix are there as it would write them. */
 const isInForce = ({ ruleset, after }: Part): boolean =>
-  rulesIn(ruleset) === rulesIn(after) && printRuleset(ruleset) === printRuleset(after);
-
-const rulesIn = ({ tables }: Ruleset): number => {
-  let count = 0;
-  for (const { chains } of tables.values()) for (const { rules } of chains.values()) count += rules.length;
-  return count;
-};
+  countRules(ruleset) === countRules(after) && printRuleset(ruleset) === printRuleset(after);
 
 function warningsOf(lifted: Lifted, { family }: FamilyAudit, host: Host, left: readonly string[]): string[] {
   const changing = new Set(

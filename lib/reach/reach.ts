@@ -32,7 +32,7 @@ import {
   send,
 } from "../path/walk.ts";
 import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
-import { HOOKS, type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
+import { countRules, HOOKS, type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
 import { BudgetExceeded, EMPTY, type Node } from "./diagram.ts";
@@ -53,10 +53,7 @@ import {
 
 /** What a domain must be able to tell apart to follow a program. */
 export function vocabularyOf(program: Program): Vocabulary {
-  let rules = 0;
-  for (const { chains } of program.ruleset.tables.values())
-    for (const chain of chains.values()) rules += chain.rules.length;
-  if (rules > MOST_RULES) throw new BudgetExceeded(MOST_RULES, null, "rules");
+  if (countRules(program.ruleset) > MOST_RULES) throw new BudgetExceeded(MOST_RULES, null, "rules");
   return { predicates: predicatesOf(program), given: marksOf(program), same: sameUnknowns(program) };
 }
 

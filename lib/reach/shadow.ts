@@ -6,7 +6,7 @@ import type { Field } from "../packet/field.ts";
 import { ANY, and, leaves, or, type Predicate } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import { ends, usual } from "../rules/effect.ts";
-import { BUILT_IN, type Rule, type TableName } from "../rules/ruleset.ts";
+import { BUILT_IN, countRules, type Rule, type TableName } from "../rules/ruleset.ts";
 import { BudgetExceeded, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import { Domain } from "./domain.ts";
 import { sameUnknowns } from "./same.ts";
@@ -50,10 +50,7 @@ export function shadowsWithin(
   most: number,
   budget: number,
 ): ReadonlyMap<Rule, Shadow> | null {
-  let rules = 0;
-  for (const { chains } of program.ruleset.tables.values())
-    for (const chain of chains.values()) rules += chain.rules.length;
-  if (rules > most) return null;
+  if (countRules(program.ruleset) > most) return null;
   try {
     return shadows(program, table, budget);
   } catch (error) {

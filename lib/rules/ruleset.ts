@@ -162,6 +162,17 @@ export interface Ruleset {
 export const chainOf = (ruleset: Ruleset, table: TableName, name: string): Chain | undefined =>
   ruleset.tables.get(table)?.chains.get(name);
 
+/** Number of rules in all tables. */
+export function countRules({ tables }: Ruleset): number {
+  let count = 0;
+  for (const { chains } of tables.values()) for (const { rules } of chains.values()) count += rules.length;
+  return count;
+}
+
+/** Doubts of a ruleset, each with its family. */
+export const doubtsOf = ({ family, doubts }: Ruleset): string[] =>
+  doubts.map((sentence) => `IPv${family}: ${sentence}`);
+
 /** Name of a rule's target as the trace and the listings print it; `""` when there is none. */
 export function targetName(rule: Rule): string {
   switch (rule.target.kind) {
