@@ -39,8 +39,10 @@ export function lookedAt(programs: readonly Program[], host: Host): Looked {
   const engines = new Set<string>();
   for (const { ruleset } of programs)
     for (const [table, { chains }] of ruleset.tables)
-      for (const name of chains.keys())
-        if (purposeOf(table, name)?.role === "engine") engines.add(purposeOf(table, name)!.by);
+      for (const name of chains.keys()) {
+        const purpose = purposeOf(table, name);
+        if (purpose?.role === "engine") engines.add(purpose.by);
+      }
   const { bridges, containers, daemon, networks } = host;
   const hooked = programs.some(({ ruleset }) => chainOf(ruleset, "filter", "DOCKER-USER") !== undefined);
   const docker =
