@@ -3,46 +3,45 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where each bundle's esbuild wrote what went into it (`--metafile`). */
-const METAFILES = "node_modules/.cache/fwcheck-build";
-
 const json = (...path) => JSON.parse(readFileSync(join(...path), "utf8"));
 
 /** `node_modules/a/node_modules/@b/c` of a file in it; `undefined` for our own. */
 const packageOf = (file) => /^(.*node_modules\/(?:@[^/]+\/)?[^/.][^/]*)\//.exec(file)?.[1];
 
-const folders = new Set(
-  readdirSync(METAFILES)
-    .map((name) => json(METAFILES, name))
-    .flatMap(({ outputs }) => Object.values(outputs))
-    .flatMap(({ inputs }) => Object.entries(inputs))
-    .flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? (packageOf(file) ?? []) : [])),
-);
-const bundled = [...folders].sort().map((folder) => {
-  const { name, version, license } = json(folder, "package.json");
-  const files = readdirSync(folder).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file));
-  if (files.length === 0) throw new Error(`${name} has no licence that could go with it`);
-  return { name, version, license, texts: files.map((file) => readFileSync(join(folder, file), "utf8").trim()) };
-});
+/** Writes both files. @param metafiles what esbuild tells of each bundle (`metafile`) */
+export function listBundled(metafiles) {
+  const folders = new Set(
+    metafiles
+      .flatMap(({ outputs }) => Object.values(outputs))
+      .flatMap(({ inputs }) => Object.entries(inputs))
+      .flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? (packageOf(file) ?? []) : [])),
+  );
+  const bundled = [...folders].sort().map((folder) => {
+    const { name, version, license } = json(folder, "package.json");
+    const files = readdirSync(folder).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file));
+    if (files.length === 0) throw new Error(`${name} has no licence that could go with it`);
+    return { name, version, license, texts: files.map((file) => readFileSync(join(folder, file), "utf8").trim()) };
+  });
 
-const sections = bundled.map(({ name, version, license, texts }) =>
-  [`${name} ${version} (${license})`, ...texts].join("\n\n"),
-);
-writeFileSync(
-  "dist/LICENSES.txt",
-  `fwcheck is under the licence in LICENSE. Its bundles contain code of these packages:\n\n${sections.join(`\n\n${"-".repeat(80)}\n\n`)}\n`,
-);
+  const sections = bundled.map(({ name, version, license, texts }) =>
+    [`${name} ${version} (${license})`, ...texts].join("\n\n"),
+  );
+  writeFileSync(
+    "dist/LICENSES.txt",
+    `fwcheck is under the licence in LICENSE. Its bundles contain code of these packages:\n\n${sections.join(`\n\n${"-".repeat(80)}\n\n`)}\n`,
+  );
 
-const component = (type, { name, version, license }) => {
-  const purl = `pkg:npm/${name.replace("@", "%40")}@${version}`;
-  return { type, "bom-ref": purl, name, version, licenses: [{ expression: license }], purl };
-};
-const sbom = {
-  $schema: "http://cyclonedx.org/schema/bom-1.5.schema.json",
-  bomFormat: "CycloneDX",
-  specVersion: "1.5",
-  version: 1,
-  metadata: { component: component("application", json("package.json")) },
-  components: bundled.map((each) => component("library", each)),
-};
-writeFileSync("dist/sbom.cdx.json", `${JSON.stringify(sbom, null, 2)}\n`);
+  const component = (type, { name, version, license }) => {
+    const purl = `pkg:npm/${name.replace("@", "%40")}@${version}`;
+    return { type, "bom-ref": purl, name, version, licenses: [{ expression: license }], purl };
+  };
+  const sbom = {
+    $schema: "http://cyclonedx.org/schema/bom-1.5.schema.json",
+    bomFormat: "CycloneDX",
+    specVersion: "1.5",
+    version: 1,
+    metadata: { component: component("application", json("package.json")) },
+    components: bundled.map((each) => component("library", each)),
+  };
+  writeFileSync("dist/sbom.cdx.json", `${JSON.stringify(sbom, null, 2)}\n`);
+}

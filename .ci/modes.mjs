@@ -3,10 +3,12 @@
 import { chmodSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
-const packed = ["package.json", "README.md", "LICENSE", "CHANGELOG.md"];
-for (const entry of readdirSync("dist", { recursive: true, withFileTypes: true })) {
-  const path = join(entry.parentPath, entry.name);
-  if (entry.isDirectory()) chmodSync(path, 0o755);
-  else packed.push(path);
+export function setModes() {
+  const packed = ["package.json", "README.md", "LICENSE", "CHANGELOG.md"];
+  for (const entry of readdirSync("dist", { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isDirectory()) chmodSync(path, 0o755);
+    else packed.push(path);
+  }
+  for (const path of packed) chmodSync(path, path === join("dist", "cli", "main.js") ? 0o755 : 0o644);
 }
-for (const path of packed) chmodSync(path, path === join("dist", "cli", "main.js") ? 0o755 : 0o644);

@@ -2,10 +2,10 @@
 import yargs, { type Argv, type FallbackCompletionFunction } from "yargs";
 import { hideBin } from "yargs/helpers";
 import manifest from "../package.json" with { type: "json" };
-import { end, Failed, Misused } from "./ending.ts";
+import { end, Failed, Misused } from "./failure.ts";
 import { hostFlags, STDIN } from "./flags.ts";
 import { tell } from "./output.ts";
-import { bePatient } from "./patience.ts";
+import { bePatient } from "./v8-flags.ts";
 
 bePatient();
 
@@ -513,7 +513,7 @@ async function run(words: readonly string[]): Promise<void> {
     if (!(error instanceof Error) || !["YError", "Error"].includes(error.name)) throw error;
     const name = calledBy(words);
     const help = await parserOf(name === null ? [] : [name], null).getHelp();
-    const { complaint } = await import("./complaint.js");
+    const { complaint } = await import("./usage-errors.js");
     const said = complaint(error.message, { name, words, commands: Object.keys(commands), help });
     // yargs gives a line to each value that is none of its choices; lines in what was typed are no lines of ours.
     throw new Misused(said.replaceAll(/\n {2}Argument: /g, " argument "));

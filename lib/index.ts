@@ -2,9 +2,10 @@
  * fwcheck as a library. Everything here is a pure function of its inputs: texts in, plain data out; no file, no
  * process, no clock.
  */
-export type { Diagnostic } from "../grammar/index.ts";
+export type { Diagnostic } from "iptables-parser-ts";
 export { type Audit, type AuditOptions, audit } from "./audit/audit.ts";
-export { type Expectation, ExpectationError, readExpectations } from "./audit/expect.ts";
+export type { Looked, LookedFamily } from "./audit/coverage.ts";
+export { type Expectation, ExpectationError, readExpectations } from "./audit/expectations.ts";
 export type {
   Banned,
   Endpoint,
@@ -17,9 +18,8 @@ export type {
 } from "./audit/finding.ts";
 export type { Lint, LintKind } from "./audit/lint.ts";
 export type { Listening, Open } from "./audit/listening.ts";
-export type { Looked, LookedFamily } from "./audit/looked.ts";
-export type { RuleNote } from "./audit/note.ts";
-export type { Who } from "./audit/words.ts";
+export type { RuleNote } from "./audit/rule-note.ts";
+export type { Who } from "./audit/set-description.ts";
 export type { Cost, Passed } from "./fix/cost.ts";
 export { type Coverage, type Fix, type FixOptions, fix, type Left } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
@@ -43,6 +43,14 @@ export type { Hint } from "./host/infer.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
 export { withTables } from "./host/unread.ts";
+export {
+  type Conflict,
+  type Loaded,
+  readRuleset,
+  type SourceDiagnostic,
+  type TablePlace,
+} from "./iptables/load.ts";
+export { printRule, printRuleset } from "./iptables/print.ts";
 export type { Prefix } from "./packet/address.ts";
 export {
   type Address,
@@ -66,17 +74,16 @@ export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/route.ts";
 export { BudgetExceeded } from "./reach/diagram.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknowns.ts";
-export { auditText } from "./report/audit.ts";
-export type { Author } from "./report/author.ts";
-export { chainsText, type ExplainTextOptions, explainText } from "./report/chains.ts";
-export { graphDot } from "./report/dot.ts";
+export type { Author } from "./report/explain/author.ts";
+export { chainsText, type ExplainTextOptions, explainText } from "./report/explain/chains-text.ts";
 export {
   type ChainExplained,
   type ExplainOptions,
   type Explanation,
   explain,
   type RuleExplained,
-} from "./report/explain.ts";
+} from "./report/explain/explain.ts";
+export { graphDot } from "./report/graph/dot.ts";
 export {
   type ChainGraph,
   type ChainName,
@@ -90,23 +97,22 @@ export {
   type GraphStep,
   type GraphStop,
   type Place,
-} from "./report/graph.ts";
-export { graphMermaid, MERMAID_LIMITS } from "./report/mermaid.ts";
-export { type ReportOptions, report, type Texts } from "./report/report.ts";
-export { sarif } from "./report/sarif.ts";
-export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/style.ts";
-export { graphSvg, type SvgOptions } from "./report/svg.ts";
-export { fixSummary, fixText, packetFlags, packetText } from "./report/text.ts";
-export { type Detail, flowText, type TraceOptions, traceText, verdictText } from "./report/trace.ts";
-export { WAY_STYLE, type WayOptions, waySvg } from "./report/way.ts";
+} from "./report/graph/graph.ts";
+export { graphMermaid, MERMAID_LIMITS } from "./report/graph/mermaid.ts";
+export { graphSvg, type SvgOptions } from "./report/graph/svg.ts";
+export { type ReportOptions, report, type Texts } from "./report/html/report.ts";
+export { WAY_STYLE, type WayOptions, waySvg } from "./report/packet/path-svg.ts";
 export {
-  type Conflict,
-  type Loaded,
-  readRuleset,
-  type SourceDiagnostic,
-  type TablePlace,
-} from "./rules/load.ts";
-export { printRule, printRuleset } from "./rules/print.ts";
+  type Detail,
+  flowText,
+  type TraceOptions,
+  traceText,
+  verdictText,
+} from "./report/packet/trace-text.ts";
+export { sarif } from "./report/sarif.ts";
+export { auditText } from "./report/text/audit-text.ts";
+export { fixSummary, fixText, packetFlags, packetText } from "./report/text/packet-text.ts";
+export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/text/terminal.ts";
 export {
   type Chain,
   doubtsOf,

@@ -4,7 +4,7 @@ import ts from "typescript";
 /** What can be imported from where. */
 const ENTRIES = [
   ["fwcheck", "lib/index.ts"],
-  ["fwcheck/grammar", "grammar/index.ts"],
+  ["fwcheck/grammar", "grammar/iptables/index.ts"],
 ] as const;
 
 const HEAD = `# The library

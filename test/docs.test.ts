@@ -4,7 +4,7 @@ import ts from "typescript";
 import { expect, test } from "vitest";
 import { reference } from "./api.ts";
 
-const ENTRIES = ["lib/index.ts", "grammar/index.ts"];
+const ENTRIES = ["lib/index.ts", "grammar/iptables/index.ts"];
 
 /** What can be imported and has no doc comment, by name. */
 function undocumented(): { readonly missing: readonly string[]; readonly seen: number } {

@@ -1,9 +1,9 @@
 import { audit, auditText, sarif } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { expectations, judged } from "../exit-code.ts";
 import { Refused } from "../files.ts";
 import { fleet, hosts } from "../fleet.ts";
 import { HOST_KINDS, type HostArgs, inputs } from "../inputs.ts";
-import { expectations, judged } from "../judge.ts";
 import { json, print, progress, style } from "../output.ts";
 
 interface AuditArgs extends HostArgs {

@@ -1,4 +1,4 @@
-import { parse } from "../../grammar/index.ts";
+import { parse } from "iptables-parser-ts";
 import { printRuleset, readRuleset } from "../../lib/index.ts";
 import { read } from "../files.ts";
 import { complain } from "../inputs.ts";

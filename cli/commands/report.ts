@@ -1,11 +1,11 @@
 import { basename } from "node:path";
 import { audit, report, safe } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { expectations, judged } from "../exit-code.ts";
 import { Refused } from "../files.ts";
 import { STDIN } from "../flags.ts";
 import { oneHost } from "../fleet.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
-import { expectations, judged } from "../judge.ts";
 import { print, progress, writeWhole } from "../output.ts";
 
 interface ReportArgs extends HostArgs {

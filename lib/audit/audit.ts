@@ -9,20 +9,20 @@ import { BudgetExceeded, type Node } from "../reach/diagram.ts";
 import type { Domain, Vocabulary } from "../reach/domain.ts";
 import type { Reach } from "../reach/reach.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
+import { type AuditOptions, Question } from "./context.ts";
+import { type Looked, lookedAt, lookedRemarks, nothingAudited, unauditedEngines } from "./coverage.ts";
 import { doubts, unpublished } from "./doubts.ts";
 import { egress } from "./egress.ts";
 import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import { type Lint, lint } from "./lint.ts";
 import { type Listening, unaudited, unauditedDoubt } from "./listening.ts";
-import { type Looked, lookedAt, lookedRemarks, nothingAudited, unauditedEngines } from "./looked.ts";
-import { withMissing } from "./missing.ts";
+import { withMissing } from "./missing-tables.ts";
 import { ownerRules } from "./owner-rules.ts";
-import { type AuditOptions, Question } from "./question.ts";
 import { hostNetwork, remarks } from "./remarks.ts";
 
+export type { AuditOptions } from "./context.ts";
 export type { Way } from "./finding.ts";
-export type { AuditOptions } from "./question.ts";
 
 /** What an audit found; the contract's JSON. */
 export interface Audit {

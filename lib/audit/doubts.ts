@@ -8,9 +8,9 @@ import { prefixRange, within } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, doubtsOf, type Ruleset, targetName } from "../rules/ruleset.ts";
-import { servedPorts } from "./docker.ts";
+import { servedPorts } from "./docker-rules.ts";
 import { inputDoubts } from "./input-doubts.ts";
-import { unbridged } from "./unbridged.ts";
+import { unbridged } from "./unbridged-containers.ts";
 
 /** What could not be settled, a sentence each. */
 export function doubts(rulesets: readonly Ruleset[], host: Host): string[] {

@@ -3,9 +3,9 @@ import { containerInputs, fromContainers } from "../host/host.ts";
 import { prefixRange, within } from "../packet/address.ts";
 import type { Scalar } from "../packet/field.ts";
 import { EMPTY } from "../reach/diagram.ts";
+import type { Question } from "./context.ts";
 import { describe, endpointOf, type Flow, type Group, type Way } from "./finding.ts";
 import { explicit, isAccepted, passes } from "./intent.ts";
-import type { Question } from "./question.ts";
 
 /** Packets that containers behind a bridge send out of the host. */
 export function egress(q: Question, bridge: string): Flow {

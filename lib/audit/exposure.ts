@@ -6,10 +6,10 @@ import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { States } from "../reach/state.ts";
-import { servedPorts } from "./docker.ts";
+import type { Question } from "./context.ts";
+import { servedPorts } from "./docker-rules.ts";
 import { type Endpoint, type Exposure, endpointOf, type Listen, type Means } from "./finding.ts";
 import { isAccepted } from "./intent.ts";
-import type { Question } from "./question.ts";
 
 interface Port {
   readonly means: Means;

@@ -8,10 +8,10 @@ import { EMPTY, type Node } from "../reach/diagram.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
 import { type SimulateOptions, Simulator } from "../simulate/simulate.ts";
-import { type RuleNote, ruleNote } from "./note.ts";
-import type { Question } from "./question.ts";
-import { hasUfw } from "./ufw.ts";
-import type { Who } from "./words.ts";
+import type { Question } from "./context.ts";
+import { type RuleNote, ruleNote } from "./rule-note.ts";
+import type { Who } from "./set-description.ts";
+import { hasUfw } from "./ufw-rules.ts";
 
 /** Which way the owner's rules are bypassed; `ineffective-allow`: they allow what Docker drops. */
 export type FindingKind =

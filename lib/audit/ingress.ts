@@ -9,10 +9,10 @@ import type { Divided } from "../reach/domain.ts";
 import { Reach } from "../reach/reach.ts";
 import { type Form, valueIn } from "../reach/state.ts";
 import type { Rule } from "../rules/ruleset.ts";
-import { ineffective } from "./allow.ts";
-import { bansOf, boundRules, withoutBans } from "./ban.ts";
-import { direct, isLoopback, unseen } from "./direct.ts";
-import { isDockerRule } from "./docker.ts";
+import { bansOf, boundRules, withoutBans } from "./bans.ts";
+import type { Question } from "./context.ts";
+import { direct, isLoopback, unseen } from "./direct-access.ts";
+import { isDockerRule } from "./docker-rules.ts";
 import { exposure, proxied } from "./exposure.ts";
 import {
   describe,
@@ -23,9 +23,9 @@ import {
   type Listen,
   type Way,
 } from "./finding.ts";
+import { ineffective } from "./ineffective-allow.ts";
 import { explicit, isAccepted, passes } from "./intent.ts";
 import { type Listening, listening } from "./listening.ts";
-import type { Question } from "./question.ts";
 
 /** Packets from outside, and what of the host itself they reach. */
 export interface Inward extends Flow {

@@ -6,7 +6,7 @@ import { prefixRange, printAddress, within } from "../packet/address.ts";
 import { type Address, protoName } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
-import { gatewayMode, publishing } from "./docker.ts";
+import { gatewayMode, publishing } from "./docker-rules.ts";
 
 /** Doubts about the inputs, a sentence each. */
 export function inputDoubts(rulesets: readonly Ruleset[], host: Host): string[] {

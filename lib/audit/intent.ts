@@ -3,8 +3,8 @@ import type { Ending } from "../path/walk.ts";
 import type { Node } from "../reach/diagram.ts";
 import type { Reach } from "../reach/reach.ts";
 import type { States } from "../reach/state.ts";
-import type { Question } from "./question.ts";
-import { ufwForwardChain } from "./ufw.ts";
+import type { Question } from "./context.ts";
+import { ufwForwardChain } from "./ufw-rules.ts";
 
 /** What the owner's `ufw route` rules say of the packets as FORWARD sees them: both sets over packets as sent. */
 export function explicit(

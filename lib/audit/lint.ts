@@ -3,10 +3,10 @@ import { headerOf } from "../host/infer.ts";
 import { purposeOf } from "../host/purpose.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
-import { below, missed } from "./ban.ts";
-import { publishing } from "./docker.ts";
-import { type RuleNote, ruleNote } from "./note.ts";
-import { ufwForwardChain } from "./ufw.ts";
+import { below, missed } from "./bans.ts";
+import { publishing } from "./docker-rules.ts";
+import { type RuleNote, ruleNote } from "./rule-note.ts";
+import { ufwForwardChain } from "./ufw-rules.ts";
 
 /** What can be wrong with DOCKER-USER, its chains, and the owner's other rules. */
 export type LintKind =

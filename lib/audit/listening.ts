@@ -12,11 +12,11 @@ import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { SetState, States } from "../reach/state.ts";
 import type { Answer } from "../simulate/answer.ts";
 import { Simulator } from "../simulate/simulate.ts";
+import type { Question } from "./context.ts";
 import { ownDestinations, proxiedOnly } from "./exposure.ts";
 import { decider, type Exposure, type Intended, type Listen } from "./finding.ts";
 import { isAccepted, passes } from "./intent.ts";
-import type { Question } from "./question.ts";
-import type { Who } from "./words.ts";
+import type { Who } from "./set-description.ts";
 
 /**
  * Whether packets from outside reach a socket: they do (`yes`), it depends on unknown inputs (`maybe`),

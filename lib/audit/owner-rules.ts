@@ -11,10 +11,10 @@ import type { Program, Step } from "../path/program.ts";
 import { type Shadow, shadowsWithin } from "../reach/shadow.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, TABLES, targetName } from "../rules/ruleset.ts";
 import { Simulator } from "../simulate/simulate.ts";
-import { bannerOf } from "./ban.ts";
-import { isDockerChain, isDockerRule } from "./docker.ts";
+import { bannerOf } from "./bans.ts";
+import { isDockerChain, isDockerRule } from "./docker-rules.ts";
 import { destinationPorts, type Lint, type LintKind } from "./lint.ts";
-import { type RuleNote, ruleNote } from "./note.ts";
+import { type RuleNote, ruleNote } from "./rule-note.ts";
 
 /** Of more rules than this the shadowed ones are not looked for: they would cost more than the rest of the audit. */
 const MOST_RULES = 3000;

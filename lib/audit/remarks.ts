@@ -5,9 +5,9 @@ import { printPrefix } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
 import { EMPTY } from "../reach/diagram.ts";
 import { chainOf, targetName } from "../rules/ruleset.ts";
+import type { Question } from "./context.ts";
 import { proxiedOnly } from "./exposure.ts";
 import type { Exposure, Way } from "./finding.ts";
-import type { Question } from "./question.ts";
 
 /** Remarks on one family, a sentence each. */
 export function remarks(q: Question, ways: readonly Way[], exposures: readonly Exposure[]): string[] {

@@ -4,12 +4,12 @@ import { doubts, unpublished as unpublishedPorts, usesIpv6 } from "../audit/doub
 import type { Finding } from "../audit/finding.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import type { Source } from "../host/read.ts";
+import { readRuleset } from "../iptables/load.ts";
+import { printBody, printRuleset } from "../iptables/print.ts";
 import type { Address, Family } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/diagram.ts";
-import { readRuleset } from "../rules/load.ts";
-import { printBody, printRuleset } from "../rules/print.ts";
 import {
   type Chain,
   chainOf,
@@ -19,11 +19,11 @@ import {
   type Ruleset,
   type TableName,
 } from "../rules/ruleset.ts";
-import { restored, withoutFix } from "./apply.ts";
+import { restored, withoutFix } from "./apply-restore.ts";
 import type { Cost } from "./cost.ts";
-import { cutsOf } from "./cut.ts";
+import { nameOf, setVocabulary, wayKey } from "./decision-lists.ts";
+import { cutsOf } from "./established-flows.ts";
 import { type Choice, type IpSet, type Lifted, lift, type Strategy } from "./lift.ts";
-import { nameOf, setVocabulary, wayKey } from "./list.ts";
 import { foreseen, type Proof, prove } from "./prove.ts";
 import type { FamilyRules } from "./write/family.ts";
 import { restore, undo } from "./write/restore.ts";

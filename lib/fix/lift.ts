@@ -3,7 +3,7 @@
  * after DNAT. One rule tells the endpoint and hands its packets to the policy; equal policies share their rules.
  */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
-import { bansOf } from "../audit/ban.ts";
+import { bansOf } from "../audit/bans.ts";
 import {
   bridgePorts,
   containerAt,
@@ -18,8 +18,8 @@ import { and, is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/diagram.ts";
 import { type SetState, valueIn } from "../reach/state.ts";
 import { type Rule, targetName } from "../rules/ruleset.ts";
-import { listsOf, seen, wayKey, wholeWays } from "./list.ts";
-import { type Line, PLAIN, policyKey, Speller, Unspelled, verdicts } from "./spell.ts";
+import { listsOf, seen, wayKey, wholeWays } from "./decision-lists.ts";
+import { type Line, PLAIN, policyKey, Speller, Unspelled, verdicts } from "./rule-writer.ts";
 
 /** The chain that DOCKER-USER jumps to; a stranger's rules there stay untouched. */
 export const CHAIN = "FWCHECK";

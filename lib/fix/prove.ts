@@ -5,6 +5,7 @@
 import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
 import type { Finding } from "../audit/finding.ts";
 import { comesIn, type Host } from "../host/host.ts";
+import { drop } from "../iptables/targets/verdicts.ts";
 import { CT, CT_STATUS, type Family, type Field, type Scalar } from "../packet/field.ts";
 import { type PacketJson, packetJson } from "../packet/packet.ts";
 import { ANY, bits, is } from "../packet/predicate.ts";
@@ -15,10 +16,9 @@ import { Domain, type Vocabulary } from "../reach/domain.ts";
 import { Reach, vocabularyOf, witness } from "../reach/reach.ts";
 import { alone, type Form, type States } from "../reach/state.ts";
 import type { Ruleset, Target } from "../rules/ruleset.ts";
-import { drop } from "../rules/targets/verdicts.ts";
 import { type Cost, costOf } from "./cost.ts";
+import { nameOf, wayKey, wholeWays } from "./decision-lists.ts";
 import { CHAIN } from "./lift.ts";
-import { nameOf, wayKey, wholeWays } from "./list.ts";
 
 /** A packet to which the fix would do what it must not. */
 export interface Changed {

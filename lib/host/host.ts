@@ -2,11 +2,12 @@
  * The host that the rules live on: interfaces, addresses, routes, sysctls, ipsets, containers. Whatever was not given
  * is inferred, and each inference is a sentence in `inferred`.
  */
+
+import type { SourceDiagnostic } from "../iptables/load.ts";
 import { familyOf, type Prefix, parsePrefix, prefixes, prefixRange } from "../packet/address.ts";
 import type { Address, Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges, not, type Predicate, within } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
-import type { SourceDiagnostic } from "../rules/load.ts";
 
 /** An address of an interface. */
 export interface InterfaceAddress {

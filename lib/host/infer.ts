@@ -2,6 +2,8 @@
  * What can be worked out of the rules where nothing was said of the host: Docker's bridges and subnets from its
  * MASQUERADE and DNAT rules, the outside interfaces from the rules that name them. Each inference is a sentence.
  */
+
+import type { Given, Options, Values } from "../iptables/extension.ts";
 import {
   type Prefix,
   parsePrefix,
@@ -11,7 +13,6 @@ import {
   within,
 } from "../packet/address.ts";
 import type { Address, Family } from "../packet/field.ts";
-import type { Given, Options, Values } from "../rules/extension.ts";
 import { type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { type Interface, type InterfaceAddress, mastersOf, type Network, type Route } from "./host.ts";
 

@@ -3,8 +3,9 @@
  * iptables made, and iptables-save leaves out each expression that it does not know (measured with 1.8.9: `udp length`,
  * `tcp window`, `icmp code`, set lookups, header writes).
  */
+
+import { readRuleset } from "../iptables/load.ts";
 import { type Family, PROTO } from "../packet/field.ts";
-import { readRuleset } from "../rules/load.ts";
 import {
   type Beside,
   isTableName,

@@ -2,8 +2,9 @@
  * Base chains that packets pass and whose rules are not followed: tables of nftables (nft(8)) and the dump of the other
  * backend of iptables. Only the hooks are read here, and whether a chain can do anything at all.
  */
+
+import { readRuleset } from "../iptables/load.ts";
 import type { Family } from "../packet/field.ts";
-import { readRuleset } from "../rules/load.ts";
 import { HOOKS, type Hook, type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
 
 /** Families of nftables whose tables see packets of IPv4 and IPv6. ARP is neither. */

@@ -7,7 +7,7 @@ import { callsIptables, type Host, mastersOf } from "../host/host.ts";
 import { prefixRange } from "../packet/address.ts";
 import { type Family, type Field, type Range, type Scalar, SOME_PORT } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
-import type { Case } from "./case.ts";
+import type { Case } from "./decision-list.ts";
 
 /** How a packet comes in. */
 export interface Entry {

@@ -35,7 +35,7 @@ import {
   type Predicate,
   within,
 } from "../packet/predicate.ts";
-import type { Case } from "./case.ts";
+import type { Case } from "./decision-list.ts";
 
 /** What the tables say of an address. */
 export type Found =

@@ -4,7 +4,7 @@ import { within as lies, maskBits, prefixRange } from "../packet/address.ts";
 import { type Address, type Family, type Range, tracksPorts } from "../packet/field.ts";
 import { ANY, is, within } from "../packet/predicate.ts";
 import type { Nat } from "../rules/effect.ts";
-import type { Case } from "./case.ts";
+import type { Case } from "./decision-list.ts";
 
 /** A new address and port; `null` keeps the old one. */
 export interface Header {

@@ -2,13 +2,13 @@
  * A ruleset on a host: every rule as a predicate and an effect, worked out when its chain is first asked for.
  */
 import { factsOf, type Host } from "../host/host.ts";
+import type { Given } from "../iptables/extension.ts";
+import type { SetMatch } from "../iptables/matches/ipset.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
 import { ANY, and, apart, is, leaves, opaque, or, type Predicate } from "../packet/predicate.ts";
 import { type Effect, ends, forks, PREPARE, type Verdict } from "../rules/effect.ts";
-import type { Given } from "../rules/extension.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
-import type { SetMatch } from "../rules/matches/set.ts";
 import {
   type Chain,
   type Hook,
@@ -17,13 +17,13 @@ import {
   type TableName,
   targetName,
 } from "../rules/ruleset.ts";
+import { kindsOf } from "./address-types.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
-import type { Case } from "./case.ts";
-import { freshCases, loose } from "./fresh.ts";
+import type { Case } from "./decision-list.ts";
 import { STOPS, type Stop } from "./hooks.ts";
-import { kindsOf } from "./kind.ts";
-import { neighbourCases } from "./neighbours.ts";
-import { reversePath } from "./reverse.ts";
+import { neighbourCases } from "./neighbour-discovery.ts";
+import { freshCases, loose } from "./new-connection.ts";
+import { reversePath } from "./reverse-path.ts";
 import {
   ENDED,
   groupCases,

@@ -19,7 +19,7 @@ import {
   type Predicate,
   within,
 } from "../packet/predicate.ts";
-import { type Case, decide } from "./case.ts";
+import { type Case, decide } from "./decision-list.ts";
 import {
   AGAIN,
   back,

@@ -8,7 +8,7 @@ import { ANY } from "../packet/predicate.ts";
 import type { Verdict } from "../rules/effect.ts";
 import type { Hook, TableName } from "../rules/ruleset.ts";
 import type { Bridge } from "./bridge.ts";
-import type { Case } from "./case.ts";
+import type { Case } from "./decision-list.ts";
 import type { Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
 import type { RouteCase } from "./route.ts";

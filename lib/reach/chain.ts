@@ -4,7 +4,7 @@
  */
 import { CT, type Field, PREPARED } from "../packet/field.ts";
 import { ANY, and, is, not, type Predicate } from "../packet/predicate.ts";
-import type { Case } from "../path/case.ts";
+import type { Case } from "../path/decision-list.ts";
 import { fixed, type Header } from "../path/nat.ts";
 import { type BoundChain, type BoundRule, type Program, TOO_DEEP } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";

@@ -14,7 +14,7 @@ import {
 } from "../packet/field.ts";
 import { between, leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
 import { BudgetExceeded, Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
-import type { Same } from "./same.ts";
+import type { Same } from "./shared-unknowns.ts";
 
 /**
  * Order of the levels, best first by measurement: interfaces, state, what is asked for, who asks. An unknown comes right

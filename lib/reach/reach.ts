@@ -17,9 +17,9 @@ import {
 } from "../packet/field.ts";
 import { leastLength, type Packet } from "../packet/packet.ts";
 import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../packet/predicate.ts";
-import type { Case } from "../path/case.ts";
-import { freshCases, loose } from "../path/fresh.ts";
+import type { Case } from "../path/decision-list.ts";
 import { destinations, fixed, isNobody, translate } from "../path/nat.ts";
+import { freshCases, loose } from "../path/new-connection.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import {
   arrive,
@@ -37,7 +37,7 @@ import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
 import { BudgetExceeded, EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
-import { sameUnknowns } from "./same.ts";
+import { sameUnknowns } from "./shared-unknowns.ts";
 import {
   alone,
   type Bindings,

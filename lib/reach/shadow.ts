@@ -9,7 +9,7 @@ import { ends, usual } from "../rules/effect.ts";
 import { BUILT_IN, countRules, type Rule, type TableName } from "../rules/ruleset.ts";
 import { BudgetExceeded, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import { Domain } from "./domain.ts";
-import { sameUnknowns } from "./same.ts";
+import { sameUnknowns } from "./shared-unknowns.ts";
 
 /** Why no packet meets a rule. */
 export type Shadow =

@@ -1,8 +1,8 @@
 /** Names of what the inputs do not determine, as `--assume` takes them. */
 import type { Host } from "../host/host.ts";
+import { MATCHES, TARGETS } from "../iptables/extensions.ts";
 import { leaves } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
-import { MATCHES, TARGETS } from "../rules/extensions.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { predicatesOf } from "./reach.ts";
 

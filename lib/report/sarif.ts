@@ -2,8 +2,8 @@
 import type { Audit } from "../audit/audit.ts";
 import type { Finding, FindingKind } from "../audit/finding.ts";
 import type { Lint, LintKind } from "../audit/lint.ts";
-import { findingSentence, KINDS } from "./audit.ts";
-import { safe } from "./style.ts";
+import { findingSentence, KINDS } from "./text/audit-text.ts";
+import { safe } from "./text/terminal.ts";
 
 /** What each kind of lint means, in a sentence. */
 export const LINTS: Readonly<Record<LintKind, string>> = {

@@ -3,10 +3,10 @@
  *
  * A chain is known by its table and its name, never by its name alone.
  */
-import type { Counters, Rule as RuleSyntax } from "../../grammar/index.ts";
+import type { Counters, Rule as RuleSyntax } from "iptables-parser-ts";
+import type { MatchExtension, Options, Release, TargetExtension, Values } from "../iptables/extension.ts";
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
-import type { MatchExtension, Options, Release, TargetExtension, Values } from "./extension.ts";
 
 /** The tables of iptables(8), in the order in which a hook runs them (enum nf_ip_hook_priorities). */
 export const TABLES = ["raw", "mangle", "nat", "filter", "security"] as const;

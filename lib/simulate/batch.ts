@@ -6,7 +6,7 @@
 import type { Host } from "../host/host.ts";
 import { CT, CT_STATUS, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import { evaluate } from "../packet/predicate.ts";
-import type { Case } from "../path/case.ts";
+import type { Case } from "../path/decision-list.ts";
 import { type BoundChain, Program } from "../path/program.ts";
 import {
   arrive,
@@ -19,9 +19,9 @@ import {
 } from "../path/walk.ts";
 import { changed, type Effect } from "../rules/effect.ts";
 import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
+import { type Asked, Lookup, OTHER } from "./batch-lookup.ts";
+import { Lanes, TOGETHER } from "./column-state.ts";
 import { CONNECTION, type PacketColumns, packetAt, sizeOf } from "./columns.ts";
-import { Lanes, TOGETHER } from "./lanes.ts";
-import { type Asked, Lookup, OTHER } from "./lookup.ts";
 import { Simulator } from "./simulate.ts";
 
 /** What a code that `verdicts` gives stands for: `VERDICTS[code]`. */

@@ -4,7 +4,7 @@ import { Classifier } from "../packet/classifier.ts";
 import { CT, CT_STATUS, type Field, PROTO, type Scalar } from "../packet/field.ts";
 import type { Quoted } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
-import type { Case } from "../path/case.ts";
+import type { Case } from "../path/decision-list.ts";
 import type { Program } from "../path/program.ts";
 import { GROUPS } from "../path/route.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";

@@ -1,10 +1,10 @@
 /** One packet after the other through a host, and what becomes of each. */
 import type { Host } from "../host/host.ts";
+import type { Given } from "../iptables/extension.ts";
 import { CT_STATUS } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import { Program } from "../path/program.ts";
 import { arrive, deliver, type Ending, send } from "../path/walk.ts";
-import type { Given } from "../rules/extension.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type Answer, answer, branch, type Outcome, type Trace, type Way } from "./answer.ts";
 import { type Connection, Connections, sameState, tupleOf, withStatus } from "./conntrack.ts";

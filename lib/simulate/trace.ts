@@ -3,7 +3,7 @@
  * came of it. The kernel's TRACE tells the rules; this also tells conntrack's word, the route, and what changed.
  */
 import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
-import type { Case } from "../path/case.ts";
+import type { Case } from "../path/decision-list.ts";
 import type { Program, Step } from "../path/program.ts";
 import type { RouteDecision } from "../path/route.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";

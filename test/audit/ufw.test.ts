@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { ufwCommand } from "../../lib/audit/ufw.ts";
+import { ufwCommand } from "../../lib/audit/ufw-rules.ts";
 
 const COMMANDS = `
 deny 8080/tcp

@@ -1,7 +1,7 @@
 /** The flag of V8 that the CLI sets: only where V8 knows it, since any other prints an error at every call. */
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { patience } from "../../cli/patience.ts";
+import { patience } from "../../cli/v8-flags.ts";
 
 describe("V8's flag", () => {
   test.each([

@@ -12,8 +12,8 @@ import {
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { auditFamily } from "../../lib/audit/audit.ts";
-import { restored } from "../../lib/fix/apply.ts";
-import { wayKey } from "../../lib/fix/list.ts";
+import { restored } from "../../lib/fix/apply-restore.ts";
+import { wayKey } from "../../lib/fix/decision-lists.ts";
 import { type Claim, prove } from "../../lib/fix/prove.ts";
 import { capture, examples } from "../capture.ts";
 

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { type Fix, fix, type Host, leftOutText, readRuleset } from "fwcheck";
+import { quote } from "iptables-parser-ts";
 import { afterAll, describe, expect, test } from "vitest";
-import { quote } from "../../grammar/index.ts";
 import { capture, examples } from "../capture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-forms-"));

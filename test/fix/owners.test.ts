@@ -1,7 +1,7 @@
 /** Policies that owners really have, found in the wild: each is lifted as it is meant, and the proof holds. */
 import { audit, fix, printRuleset, readPacket, readRuleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { restored } from "../../lib/fix/apply.ts";
+import { restored } from "../../lib/fix/apply-restore.ts";
 import { jail, type Layout, read } from "../audit/layout.ts";
 
 const fixOf = (layout: Layout) => {

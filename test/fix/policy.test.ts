@@ -1,7 +1,7 @@
 /** The owner's policy, rule for rule: what is lifted, what is shared, and what is said of the rest. */
 import { fix, type PacketJson, type Ruleset, readPacket, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { restored } from "../../lib/fix/apply.ts";
+import { restored } from "../../lib/fix/apply-restore.ts";
 import { capture, examples } from "../capture.ts";
 
 /** Rules of the owner's in front of the one that allows ssh. */

@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
-import { parse, print } from "../../grammar/index.ts";
+import { parse, print } from "iptables-parser-ts";
 import { readRuleset } from "../../lib/index.ts";
 import { flat, kube, ufw } from "../bench/generate.ts";
 import { mutated, text } from "./arbitrary.ts";

@@ -2,8 +2,8 @@ import { Lexer } from "chevrotain";
 import fc from "fast-check";
 import { parse } from "fwcheck/grammar";
 import { expect, test } from "vitest";
-import { LineParser } from "../../grammar/parser.ts";
-import { vocabulary } from "../../grammar/tokens.ts";
+import { LineParser } from "../../grammar/iptables/parser.ts";
+import { vocabulary } from "../../grammar/iptables/tokens.ts";
 
 // Chevrotain's checks want Object.groupBy, which Node 20 does not have.
 if (!("groupBy" in Object))

@@ -13,9 +13,9 @@ import {
   readHost,
   readRuleset,
 } from "fwcheck";
-import { withoutDocker } from "../../lib/audit/docker.ts";
+import { withoutDocker } from "../../lib/audit/docker-rules.ts";
+import { printRuleset } from "../../lib/iptables/print.ts";
 import { printAddress, printPrefix } from "../../lib/packet/address.ts";
-import { printRuleset } from "../../lib/rules/print.ts";
 import { chainOf } from "../../lib/rules/ruleset.ts";
 import { HOSTILE } from "../audit/hostile.ts";
 import { LAYOUTS, type Layout, read } from "../audit/layout.ts";

@@ -2,7 +2,7 @@
 import type { Host, Packet } from "fwcheck";
 import { type Family, type Field, fieldRange, hasPorts, type Scalar } from "../../lib/packet/field.ts";
 import type { Domain } from "../../lib/reach/domain.ts";
-import type { Same } from "../../lib/reach/same.ts";
+import type { Same } from "../../lib/reach/shared-unknowns.ts";
 
 export interface Drawn {
   readonly packet: Packet;

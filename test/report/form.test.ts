@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Field, Scalar } from "../../lib/packet/field.ts";
 import { evaluate, masked, type Predicate } from "../../lib/packet/predicate.ts";
-import { type Form, formOf } from "../../lib/report/form.ts";
+import { type Form, formOf } from "../../lib/report/explain/predicate-form.ts";
 
 const FIELDS = ["in", "src", "dport", "ctstate", "flags"] as const;
 const value = (field: Field): fc.Arbitrary<Scalar> =>

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ChainGraph, chainGraph, graphSvg, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { type Box, layout, type PlacedHook } from "../../lib/report/layout.ts";
+import { type Box, layout, type PlacedHook } from "../../lib/report/graph/layout.ts";
 import { capture, examples, shared } from "../capture.ts";
 
 const over = (a: Box, b: Box): boolean =>

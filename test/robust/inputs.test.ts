@@ -14,9 +14,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { judged } from "../../cli/exit-code.ts";
 import { Refused } from "../../cli/files.ts";
 import { inputs } from "../../cli/inputs.ts";
-import { judged } from "../../cli/judge.ts";
 import { doubts } from "../../lib/audit/doubts.ts";
 import { type Audit, audit, safe } from "../../lib/index.ts";
 import { examples, shared } from "../capture.ts";

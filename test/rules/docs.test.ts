@@ -1,8 +1,8 @@
 /** docs/extensions.md is made from the extensions themselves; `UPDATE=1` writes it anew. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import type { MatchExtension, TargetExtension } from "../../lib/rules/extension.ts";
-import { MATCHES, TARGETS } from "../../lib/rules/extensions.ts";
+import type { MatchExtension, TargetExtension } from "../../lib/iptables/extension.ts";
+import { MATCHES, TARGETS } from "../../lib/iptables/extensions.ts";
 
 const file = new URL("../../docs/extensions.md", import.meta.url);
 

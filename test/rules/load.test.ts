@@ -1,8 +1,8 @@
 /** From text to the chain graph: what is expanded, kept, refused, and where a diagnostic points. */
 import { describe, expect, test } from "vitest";
+import { readRuleset } from "../../lib/iptables/load.ts";
+import { printRuleset } from "../../lib/iptables/print.ts";
 import type { Family } from "../../lib/packet/field.ts";
-import { readRuleset } from "../../lib/rules/load.ts";
-import { printRuleset } from "../../lib/rules/print.ts";
 
 const read = (text: string, family?: Family) =>
   readRuleset([{ name: "t", text, ...(family === undefined ? {} : { family }) }]);

@@ -1,11 +1,11 @@
 /** What matches ask and targets do, where the kernel's answer is not the obvious one. */
 import { describe, expect, test } from "vitest";
+import { readRuleset } from "../../lib/iptables/load.ts";
 import { parseAddress } from "../../lib/packet/address.ts";
 import { CT, CT_STATUS, type Family, type Field, type Scalar } from "../../lib/packet/field.ts";
 import { and, evaluate } from "../../lib/packet/predicate.ts";
 import { type Effect, PREPARE } from "../../lib/rules/effect.ts";
 import type { Facts } from "../../lib/rules/facts.ts";
-import { readRuleset } from "../../lib/rules/load.ts";
 import type { TableName } from "../../lib/rules/ruleset.ts";
 
 const facts = (family: Family): Facts => ({

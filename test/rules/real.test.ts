@@ -5,9 +5,9 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { readRuleset } from "../../lib/iptables/load.ts";
+import { printRuleset } from "../../lib/iptables/print.ts";
 import type { Family } from "../../lib/packet/field.ts";
-import { readRuleset } from "../../lib/rules/load.ts";
-import { printRuleset } from "../../lib/rules/print.ts";
 import { GROUPS, LOSSY } from "./cases.ts";
 import {
   closed,

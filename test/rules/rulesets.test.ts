@@ -1,9 +1,9 @@
 /** Real rulesets of the world, kept outside this repository: every rule of them lands in the ruleset. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { parse } from "iptables-parser-ts";
 import { describe, expect, test } from "vitest";
-import { parse } from "../../grammar/index.ts";
-import { readRuleset } from "../../lib/rules/load.ts";
-import { printRuleset } from "../../lib/rules/print.ts";
+import { readRuleset } from "../../lib/iptables/load.ts";
+import { printRuleset } from "../../lib/iptables/print.ts";
 
 const folder = new URL("../../../shared/rulesets/", import.meta.url);
 const files = existsSync(folder) ? readdirSync(folder).filter((name) => !name.startsWith("README")) : [];

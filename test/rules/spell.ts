@@ -1,7 +1,8 @@
 /** One rule through fwcheck: read, and printed again. */
+
+import { readRuleset } from "../../lib/iptables/load.ts";
+import { printBody } from "../../lib/iptables/print.ts";
 import type { Family } from "../../lib/packet/field.ts";
-import { readRuleset } from "../../lib/rules/load.ts";
-import { printBody } from "../../lib/rules/print.ts";
 import type { TableName } from "../../lib/rules/ruleset.ts";
 import { header } from "./lab.ts";
 

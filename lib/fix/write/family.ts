@@ -1,10 +1,10 @@
 /** The rules of one family as every form prints them, and the calls that lead from FORWARD to them. */
 import { sha256 as hash } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { printBody } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
-import { printBody } from "../../rules/print.ts";
 import { chainOf, type Rule, type Ruleset, targetName } from "../../rules/ruleset.ts";
-import type { Cut } from "../cut.ts";
+import type { Cut } from "../established-flows.ts";
 import { CHAIN, type IpSet, isHook, isOurs } from "../lift.ts";
 
 /** The rules of one family. */

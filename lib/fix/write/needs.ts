@@ -1,7 +1,7 @@
 /** What has to be in the kernel before it takes a rule: chains that the rule calls, sets and other objects. */
-import type { Named } from "../../rules/extension.ts";
+import type { Named } from "../../iptables/extension.ts";
 import { chainOf, type Rule } from "../../rules/ruleset.ts";
-import { restored } from "../apply.ts";
+import { restored } from "../apply-restore.ts";
 import { isOurs } from "../lift.ts";
 import type { FamilyRules } from "./family.ts";
 import { restore } from "./restore.ts";

@@ -1,8 +1,9 @@
 /** The fix as a POSIX shell script for both families, with `--check`, `--undo` and `--cut`. */
+
+import { printRule } from "../../iptables/print.ts";
 import { protoName } from "../../packet/field.ts";
-import { printRule } from "../../rules/print.ts";
 import { targetName } from "../../rules/ruleset.ts";
-import type { Cut } from "../cut.ts";
+import type { Cut } from "../established-flows.ts";
 import { HOOK, isHook, isOurs } from "../lift.ts";
 import { appended, callsOf, type FamilyRules, heading, sha256, tool, WAIT } from "./family.ts";
 import { foreign, ourRules } from "./needs.ts";

@@ -1,7 +1,7 @@
 /** The fix as blocks for ufw's after.rules and after6.rules. */
 import { purposeOf } from "../../host/purpose.ts";
+import { printRule } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
-import { printRule } from "../../rules/print.ts";
 import { type Chain, chainOf, type Rule, targetName } from "../../rules/ruleset.ts";
 import { CHAIN, isOurs } from "../lift.ts";
 import { callsOf, type FamilyRules, heading, stale, tool } from "./family.ts";

@@ -1,7 +1,8 @@
 /** `ip -j addr` and `ip -j route` (iproute2's JSON). */
+
+import { codeClass } from "../../iptables/matches/tos.ts";
 import { addressBits, type Prefix, parseAddress, parsePrefix, prefixMask } from "../../packet/address.ts";
 import { type Family, protoNumber } from "../../packet/field.ts";
-import { codeClass } from "../../rules/matches/tos.ts";
 import {
   type Interface,
   type InterfaceAddress,

@@ -4,6 +4,9 @@
  * A set is asked with one side of the packet for each of its dimensions, as `--match-set NAME src,dst` does: the
  * answer is a predicate over the packet's fields. An element with a timeout is taken to be there still.
  */
+
+import { wholeNumber } from "../../iptables/codecs.ts";
+import { protocolNumber } from "../../iptables/system-names.ts";
 import { maskBits, parseAddress, parsePrefix, prefixRange } from "../../packet/address.ts";
 import { type Address, type Family, type Field, LAST_NAME, PROTO, type Range } from "../../packet/field.ts";
 import {
@@ -19,8 +22,6 @@ import {
   type Predicate,
   within,
 } from "../../packet/predicate.ts";
-import { wholeNumber } from "../../rules/codecs.ts";
-import { protocolNumber } from "../../rules/names.ts";
 
 /** What one dimension of a set holds. */
 type Dimension = "ip" | "net" | "port" | "mac" | "mark" | "iface" | "set";

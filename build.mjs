@@ -1,0 +1,95 @@
+// Builds dist/: the library, the command line, the type declarations, and the list of bundled packages.
+// `--js` builds the JavaScript alone, `--watch` builds it anew after each change, `--outdir=DIR` puts it elsewhere.
+
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { build, context } from "esbuild";
+import { listBundled } from "./.ci/bundled.mjs";
+import { setModes } from "./.ci/modes.mjs";
+import { pagePlugin } from "./lib/report/html/page/bundle.mjs";
+
+/** The script of the report, which is bundled by itself. */
+const PAGE = join("lib", "report", "html", "page");
+const scriptsOnly = process.argv.includes("--js");
+const outdir = process.argv.find((word) => word.startsWith("--outdir="))?.slice("--outdir=".length) ?? "dist";
+const watch = process.argv.includes("--watch");
+
+const common = {
+  bundle: true,
+  format: "esm",
+  platform: "neutral",
+  mainFields: ["module", "main"],
+  target: "node20",
+  external: ["node:*", "assert", "fs", "path", "url", "util"],
+  outbase: ".",
+  outdir,
+  legalComments: "none",
+  metafile: true,
+  logLevel: "warning",
+  plugins: [pagePlugin],
+};
+
+/** TypeScript files of a folder and its subfolders, but for declarations. */
+const sources = (folder) =>
+  readdirSync(folder, { recursive: true })
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"))
+    .map((name) => join(folder, name));
+
+/** Each entry point becomes a chunk, so that a user's bundler drops the rooms that the user does not import. */
+const library = {
+  ...common,
+  splitting: true,
+  entryPoints: [
+    "lib/index.ts",
+    "lib/packet/packet.ts",
+    "lib/iptables/load.ts",
+    "lib/host/read.ts",
+    "lib/simulate/simulate.ts",
+    "lib/audit/audit.ts",
+    "lib/audit/expectations.ts",
+    "lib/fix/fix.ts",
+    ...sources("lib/report").filter((file) => !file.startsWith(PAGE)),
+    "grammar/iptables/index.ts",
+  ],
+};
+
+/** Each command is a file of its own, so that a call loads the code of one command only. */
+const commandLine = {
+  ...common,
+  entryPoints: ["cli/main.ts", ...sources("cli/commands")],
+  alias: { "string-width": "./cli/string-width.ts" },
+  loader: { ".sh": "text" },
+  external: [...common.external, "./commands/*"],
+  minifyWhitespace: true,
+  minifySyntax: true,
+};
+
+/** Calls the TypeScript compiler of this project. */
+const tsc = (...args) =>
+  execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", ...args], { stdio: "inherit" });
+
+/** Points the declarations' imports of the workspace, which users do not install, to its declarations in dist/. */
+function inlineWorkspace() {
+  for (const name of readdirSync("dist", { recursive: true }).filter((name) => name.endsWith(".d.ts"))) {
+    const text = readFileSync(join("dist", name), "utf8");
+    const to = relative(dirname(name), "grammar/iptables/index.js");
+    writeFileSync(
+      join("dist", name),
+      text.replaceAll('"iptables-parser-ts"', `"${to.startsWith(".") ? to : `./${to}`}"`),
+    );
+  }
+}
+
+if (watch) {
+  for (const options of [library, commandLine]) await (await context(options)).watch();
+} else {
+  if (!scriptsOnly) rmSync("dist", { recursive: true, force: true });
+  const built = await Promise.all([build(library), build(commandLine)]);
+  if (!scriptsOnly) {
+    tsc("--project", "tsconfig.json", "--declaration", "--emitDeclarationOnly", "--outDir", "dist");
+    inlineWorkspace();
+    listBundled(built.map(({ metafile }) => metafile));
+    setModes();
+  }
+}

@@ -1,0 +1,45 @@
+/** What rules that the text lacks may drop: those of a table raw that Docker fills, and those of lines that are lost. */
+import type { Host } from "../host/host.ts";
+import { headerOf } from "../host/infer.ts";
+import { prefixRange } from "../packet/address.ts";
+import { or, type Predicate, within } from "../packet/predicate.ts";
+import { Program } from "../path/program.ts";
+import { chainOf, type Ruleset, type Unread } from "../rules/ruleset.ts";
+import { isLoopback } from "./direct-access.ts";
+import { gatewayMode, publishing } from "./docker-rules.ts";
+import { missingTables } from "./input-doubts.ts";
+
+/** The ruleset with base chains in place of what its text lacks: their verdict is unknown, so findings are `may`. */
+export function withMissing(ruleset: Ruleset, host: Host): Ruleset {
+  const unread = [...missingRaw(ruleset, host), ...missingLines(ruleset)];
+  return unread.length === 0 ? ruleset : { ...ruleset, unread: [...(ruleset.unread ?? []), ...unread] };
+}
+
+/**
+ * The drops that table raw may have. Since 28.0 Docker drops there what is sent to the address of a container with
+ * published ports in a network of gateway mode nat, and to a port published on a loopback address (moby,
+ * libnetwork/drivers/bridge/internal/iptabler). A file of `iptables-save -t filter` or of `iptables -S` lacks it.
+ */
+function missingRaw(ruleset: Ruleset, host: Host): Unread[] {
+  if (!missingTables(ruleset).includes("raw")) return [];
+  const protectedOnes = [...containerAddresses(ruleset), ...loopbackPorts(ruleset, host)];
+  if (protectedOnes.length === 0) return [];
+  return [{ hook: "PREROUTING", by: "table raw, which is missing", when: or(...protectedOnes) }];
+}
+
+/** Rules of lines that are cut off or cannot be read: any of them may drop what the others let through. */
+const missingLines = ({ damaged }: Ruleset): Unread[] =>
+  damaged === true ? [{ hook: "FORWARD", by: "lines that are missing or cannot be read" }] : [];
+
+const containerAddresses = (ruleset: Ruleset): Predicate[] =>
+  (chainOf(ruleset, "filter", "DOCKER")?.rules ?? []).flatMap((rule) => {
+    const { dst, out } = headerOf(rule);
+    if (dst === undefined || out === undefined || gatewayMode(ruleset, out.value) !== "nat") return [];
+    return [within("dst", [prefixRange(dst.value)])];
+  });
+
+const loopbackPorts = (ruleset: Ruleset, host: Host): Predicate[] =>
+  publishing(Program.of(ruleset, host)).flatMap(({ rule, when }) => {
+    const { dst } = headerOf(rule);
+    return dst !== undefined && !dst.not && isLoopback(dst.value.address) ? [when] : [];
+  });

@@ -1,0 +1,70 @@
+/** What kind of address it is to this host (net/netfilter/xt_addrtype.c). */
+import { and, is, negate, or, type Predicate } from "../../packet/predicate.ts";
+import type { AddressType, Facts } from "../../rules/facts.ts";
+import { flag, someOf } from "../codecs.ts";
+import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
+
+const TYPES = [
+  "UNSPEC",
+  "UNICAST",
+  "LOCAL",
+  "BROADCAST",
+  "ANYCAST",
+  "MULTICAST",
+  "BLACKHOLE",
+  "UNREACHABLE",
+  "PROHIBIT",
+  "THROW",
+  "NAT",
+  "XRESOLVE",
+] as const satisfies readonly AddressType[];
+
+/** Types that IPv6 looks up as a route; one of those given will do. The others must all hold (match_type6). */
+const ROUTED: readonly AddressType[] = ["LOCAL", "ANYCAST", "UNREACHABLE"];
+/** Types that IPv6 knows by the address alone. What is in neither list it does not ask about. */
+const PLAIN: readonly AddressType[] = ["MULTICAST", "UNICAST", "UNSPEC"];
+
+function inside(
+  field: "src" | "dst",
+  types: readonly AddressType[],
+  facts: Facts,
+  device?: string,
+): Predicate {
+  const each = (list: readonly AddressType[]): Predicate[] =>
+    types.filter((type) => list.includes(type)).map((type) => facts.addressIs(field, type, device));
+  if (facts.family === 4) return or(...each(TYPES));
+  const routed = each(ROUTED);
+  return and(...each(PLAIN), routed.length === 0 ? and() : or(...routed));
+}
+
+export const addrtype = match({
+  name: "addrtype",
+  except: "UNREACHABLE for IPv6, where the routes of the host are not given",
+  steady: true,
+  options: {
+    src: negatable("--src-type", someOf(TYPES, { fold: true, prefix: true })),
+    dst: negatable("--dst-type", someOf(TYPES, { fold: true, prefix: true })),
+    limitIn: option("--limit-iface-in", flag),
+    limitOut: option("--limit-iface-out", flag),
+  },
+  normalize(values) {
+    if (values.src === undefined && values.dst === undefined)
+      return new Unreadable("--src-type or --dst-type");
+    if (values.limitIn !== undefined && values.limitOut !== undefined)
+      return new Unreadable("either --limit-iface-in or --limit-iface-out");
+    return values;
+  },
+  ask({ src, dst, limitIn, limitOut }, facts) {
+    const ask = (field: "src" | "dst", given: Given<readonly AddressType[]> | undefined): Predicate => {
+      if (given === undefined) return and();
+      const by = limitIn !== undefined ? "in" : limitOut !== undefined ? "out" : undefined;
+      const types = given.value;
+      const holds =
+        by === undefined
+          ? inside(field, types, facts)
+          : or(...facts.interfaces.map((name) => and(is(by, name), inside(field, types, facts, name))));
+      return negate(given.not, holds);
+    };
+    return and(ask("src", src), ask("dst", dst));
+  },
+});

@@ -1,0 +1,61 @@
+/** Ports of a bridge (net/netfilter/xt_physdev.c); all that is known of them is physin and physout. */
+import { SOME_PORT } from "../../packet/field.ts";
+import { and, is, NEVER, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
+import { sharedKey } from "../../rules/facts.ts";
+import { device, deviceRange, flag } from "../codecs.ts";
+import { type Given, match, negatable, Unreadable } from "../extension.ts";
+
+/** The packet came in by a bridge port, or goes out by one. */
+const hasIn = not(is("physin", ""));
+const hasOut = not(is("physout", ""));
+
+/** Whether the port has this name; of one that nobody named only a pattern for all names says so. */
+const called = (field: "physin" | "physout", name: string): Predicate =>
+  or(
+    within(field, [deviceRange(name)]),
+    and(
+      is(field, SOME_PORT),
+      opaque(sharedKey("physdev", `${field} ${name}`), "the port of the bridge is not known"),
+    ),
+  );
+
+export const physdev = match({
+  name: "physdev",
+  except: "which port of a bridge a packet comes by or goes to, where the host's ports do not tell",
+  options: {
+    isIn: negatable("--physdev-is-in", flag),
+    in: negatable("--physdev-in", device),
+    isOut: negatable("--physdev-is-out", flag),
+    out: negatable("--physdev-out", device),
+    bridged: negatable("--physdev-is-bridged", flag),
+  },
+  normalize: (values) =>
+    Object.keys(values).length > 0 ? values : new Unreadable("at least one of its options"),
+  ask(v) {
+    const given: readonly (Given<unknown> | undefined)[] = [v.isIn, v.in, v.isOut, v.out, v.bridged];
+    // What no bridge has seen matches where every option is negated.
+    const unbridged = given.every((g) => g === undefined || g.not) ? and() : NEVER;
+    const flagged = (g: Given<true> | undefined, p: Predicate): Predicate =>
+      g === undefined ? and() : negate(g.not, p);
+    const named = (
+      field: "physin" | "physout",
+      g: Given<string> | undefined,
+      absent: Predicate,
+    ): Predicate =>
+      g === undefined
+        ? and()
+        : or(and(is(field, ""), absent), and(not(is(field, "")), negate(g.not, called(field, g.value))));
+    return or(
+      and(not(or(hasIn, hasOut)), unbridged),
+      and(
+        or(hasIn, hasOut),
+        flagged(v.bridged, hasOut),
+        flagged(v.isIn, hasIn),
+        flagged(v.isOut, hasOut),
+        // Without a port there, --physdev-in is not asked, and --physdev-out fails.
+        named("physin", v.in, and()),
+        named("physout", v.out, NEVER),
+      ),
+    );
+  },
+});

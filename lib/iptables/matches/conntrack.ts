@@ -1,0 +1,155 @@
+/** What connection tracking says of a packet: conntrack and state (net/netfilter/xt_conntrack.c, xt_state.c). */
+import type { Prefix } from "../../packet/address.ts";
+import { CT, CT_STATUS, type Field } from "../../packet/field.ts";
+import {
+  and,
+  between,
+  bits,
+  is,
+  negate,
+  not,
+  opaque,
+  or,
+  type Predicate,
+  within,
+} from "../../packet/predicate.ts";
+import { siteKey } from "../../rules/facts.ts";
+import { flag, numberRange, oneOf, ports, protocolDigits, shortPrefix, someOf, string } from "../codecs.ts";
+import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { inPrefix } from "./rule-header.ts";
+
+/** The order of the bits, which is the order in which iptables-save prints them. */
+const STATES = ["INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT"] as const;
+const STATUSES = ["EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"] as const;
+
+type State = (typeof STATES)[number];
+
+/** Tracked packets are those that carry a connection; INVALID and UNTRACKED ones carry none. */
+export const tracked: Predicate = within("ctstate", [
+  [CT.NEW, CT.NEW],
+  [CT.ESTABLISHED, CT.ESTABLISHED],
+  [CT.RELATED, CT.RELATED],
+]);
+
+const inState = (states: readonly State[]): Predicate =>
+  or(
+    ...states.map((state) => {
+      if (state === "SNAT") return and(tracked, bits("ctstatus", CT_STATUS.SRC_NAT, CT_STATUS.SRC_NAT));
+      if (state === "DNAT") return and(tracked, bits("ctstatus", CT_STATUS.DST_NAT, CT_STATUS.DST_NAT));
+      return is("ctstate", CT[state]);
+    }),
+  );
+
+/** A beginning of a word stands for it, and case does not count. */
+const BEGUN = { fold: true, prefix: true };
+
+const statuses: Codec<readonly string[]> = {
+  ...someOf([...STATUSES, "NONE"], BEGUN),
+  // NONE is no bit: beside another it says nothing.
+  write: (items) => [items.filter((s) => s !== "NONE").join(",") || "NONE"],
+};
+
+const address = (field: Field, given: Given<Prefix> | undefined): Predicate =>
+  given === undefined ? and() : negate(given.not, inPrefix(field, given.value));
+const port = (field: Field, given: Given<readonly [number, number]> | undefined): Predicate =>
+  given === undefined ? and() : negate(given.not, between(field, given.value[0], given.value[1]));
+
+export const conntrack = match({
+  name: "conntrack",
+  steady: true,
+  options: {
+    state: negatable("--ctstate", someOf(STATES, BEGUN)),
+    proto: negatable("--ctproto", protocolDigits),
+    origsrc: negatable("--ctorigsrc", shortPrefix),
+    origdst: negatable("--ctorigdst", shortPrefix),
+    replsrc: negatable("--ctreplsrc", shortPrefix),
+    repldst: negatable("--ctrepldst", shortPrefix),
+    origsrcport: negatable("--ctorigsrcport", ports),
+    origdstport: negatable("--ctorigdstport", ports),
+    replsrcport: negatable("--ctreplsrcport", ports),
+    repldstport: negatable("--ctrepldstport", ports),
+    status: negatable("--ctstatus", statuses),
+    expire: negatable("--ctexpire", numberRange(0xffff_ffff, "seconds, or two numbers as first:last")),
+    dir: option("--ctdir", oneOf(["ORIGINAL", "REPLY"], BEGUN)),
+  },
+  except: "--ctexpire: how long a connection still lives is not known",
+  normalize: (values) =>
+    Object.keys(values).length > 0 ? values : new Unreadable("at least one of its options"),
+  ask(v, _facts, site) {
+    const rest = and(
+      v.dir === undefined ? and() : is("ctdir", v.dir.value === "ORIGINAL" ? 0 : 1),
+      v.proto === undefined ? and() : negate(v.proto.not, is("ctproto", v.proto.value)),
+      address("ctorigsrc", v.origsrc),
+      address("ctorigdst", v.origdst),
+      address("ctreplsrc", v.replsrc),
+      address("ctrepldst", v.repldst),
+      port("ctorigsrcport", v.origsrcport),
+      port("ctorigdstport", v.origdstport),
+      port("ctreplsrcport", v.replsrcport),
+      port("ctrepldstport", v.repldstport),
+      v.status === undefined
+        ? and()
+        : negate(
+            v.status.not,
+            v.status.value.includes("NONE") && v.status.value.length === 1
+              ? // info->status_mask is 0 then, and the kernel asks !!(status & 0).
+                or()
+              : or(
+                  ...v.status.value
+                    .filter((s) => s !== "NONE")
+                    .map((s) => {
+                      const bit = CT_STATUS[s as (typeof STATUSES)[number]];
+                      return bits("ctstatus", bit, bit);
+                    }),
+                ),
+          ),
+      v.expire === undefined
+        ? and()
+        : negate(
+            v.expire.not,
+            opaque(siteKey("conntrack-expire", site), "how long a connection still lives is not known"),
+          ),
+    );
+    if (v.state === undefined) return and(tracked, rest);
+    // Without a connection the kernel asks for the state alone and skips everything else.
+    return and(negate(v.state.not, inState(v.state.value)), or(not(tracked), rest));
+  },
+});
+
+export const state = match({
+  name: "state",
+  steady: true,
+  options: {
+    state: negatable("--state", someOf(["INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED"], BEGUN)),
+  },
+  normalize: (values) => (values.state === undefined ? new Unreadable("--state") : values),
+  ask: (v) => (v.state === undefined ? and() : negate(v.state.not, inState(v.state.value))),
+});
+
+export const helper = match({
+  name: "helper",
+  opaque: "which conntrack helper a connection has is not known",
+  options: { helper: negatable("--helper", string(29, "the name of a helper, at most 29 bytes")) },
+  normalize: (values) => (values.helper === undefined ? new Unreadable("--helper") : values),
+  // Only a connection can have one: without it the match is as if it had another (xt_helper.c).
+  ask: ({ helper: given }, _facts, site) =>
+    negate(
+      given!.not,
+      and(tracked, opaque(siteKey("helper", site), "which conntrack helper a connection has is not known")),
+    ),
+});
+
+export const connlabel = match({
+  name: "connlabel",
+  opaque: "the labels of connections are not known",
+  options: {
+    label: negatable("--label", string(255, "the number or name of a label")),
+    set: option("--set", flag),
+  },
+  normalize: (values) => (values.label === undefined ? new Unreadable("--label") : values),
+  ask: ({ label }, _facts, site) =>
+    negate(
+      label!.not,
+      and(tracked, opaque(siteKey("connlabel", site), "the labels of connections are not known")),
+    ),
+});

@@ -1,0 +1,96 @@
+/**
+ * How much has passed: connbytes, connlimit, quota, nfacct (net/netfilter/xt_connbytes.c, xt_connlimit.c, xt_quota.c,
+ * xt_nfacct.c). The counters are the kernel's, and no input holds them.
+ */
+import { and, negate, opaque } from "../../packet/predicate.ts";
+import { siteKey } from "../../rules/facts.ts";
+import { bigNumber, flag, MAX64, number, number64, oneOf, string, word } from "../codecs.ts";
+import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
+import { tracked } from "./conntrack.ts";
+import { HEADLESS } from "./hotdrop.ts";
+
+/** `from[:to]`; a range without an end is printed without one. */
+const amount: Codec<readonly [bigint, bigint]> = word(
+  "a number, or two as from:to",
+  (text) => {
+    const [a, b, more] = text.split(":");
+    const from = a === "" ? 0n : bigNumber(a!, MAX64);
+    // `0` as an end is none (xt_connbytes).
+    const to = b === undefined || b === "" ? MAX64 : bigNumber(b, MAX64);
+    if (from === undefined || to === undefined || more !== undefined) return undefined;
+    const end = to === 0n ? MAX64 : to;
+    return from <= end ? ([from, end] as const) : undefined;
+  },
+  ([from, to]) => (to === MAX64 ? String(from) : `${from}:${to}`),
+);
+
+const whyBytes = "how much a connection has carried is not known";
+
+export const connbytes = match({
+  name: "connbytes",
+  opaque: whyBytes,
+  options: {
+    amount: negatable("--connbytes", amount),
+    mode: option("--connbytes-mode", oneOf(["packets", "bytes", "avgpkt"])),
+    dir: option("--connbytes-dir", oneOf(["original", "reply", "both"])),
+  },
+  normalize: (v) =>
+    v.amount === undefined || v.mode === undefined || v.dir === undefined
+      ? new Unreadable("--connbytes, --connbytes-mode and --connbytes-dir")
+      : v,
+  ask: (v, _facts, site) => and(tracked, negate(v.amount!.not, opaque(siteKey("connbytes", site), whyBytes))),
+});
+
+const whyLimit = "how many connections there are is not known";
+
+export const connlimit = match({
+  name: "connlimit",
+  opaque: whyLimit,
+  options: {
+    upto: negatable("--connlimit-upto", number(0xffff_ffff)),
+    above: negatable("--connlimit-above", number(0xffff_ffff)),
+    mask: option("--connlimit-mask", number(128, "a prefix length")),
+    source: option("--connlimit-saddr", flag),
+    destination: option("--connlimit-daddr", flag),
+  },
+  normalize({ upto, above, mask, source, destination }, { family }) {
+    if ((upto === undefined) === (above === undefined))
+      return new Unreadable("exactly one of --connlimit-upto and --connlimit-above");
+    const width = family === 4 ? 32 : 128;
+    if (mask !== undefined && mask.value > width)
+      return new Unreadable(`a --connlimit-mask of at most ${width}`);
+    const { not, value } = (upto ?? above)!;
+    const kept = { not: false, value };
+    return {
+      ...((above !== undefined) !== not ? { above: kept } : { upto: kept }),
+      mask: mask ?? { not: false, value: width },
+      ...(destination === undefined
+        ? { source: source ?? { not: false, value: true as const } }
+        : { destination }),
+    };
+  },
+  ask: (_values, _facts, site) => opaque(siteKey("connlimit", site), whyLimit),
+  // What nf_ct_get_tuplepr reads nothing of; fragments do not come here, since it switches connection tracking on.
+  hotdrop: (_values, { family }) => (family === 4 ? undefined : HEADLESS),
+});
+
+const whyQuota = "how many bytes passed before is not known";
+
+export const quota = match({
+  name: "quota",
+  opaque: whyQuota,
+  options: { quota: negatable("--quota", number64) },
+  normalize: (v) => (v.quota === undefined ? new Unreadable("--quota") : v),
+  ask: (v, _facts, site) => negate(v.quota!.not, opaque(siteKey("quota", site), whyQuota)),
+});
+
+const whyAccount = "whether an accounting object has a quota, and how much of it is used, is not known";
+
+export const nfacct = match({
+  name: "nfacct",
+  opaque: whyAccount,
+  options: { name: option("--nfacct-name", string(31, "the name of an accounting object", 1)) },
+  normalize: (v) => (v.name === undefined ? new Unreadable("--nfacct-name") : v),
+  names: ({ name }) => (name === undefined ? [] : [{ kind: "accounting object", name: name.value }]),
+  ask: (_values, _facts, site) => opaque(siteKey("nfacct", site), whyAccount),
+});

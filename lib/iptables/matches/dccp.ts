@@ -1,0 +1,39 @@
+/** DCCP: ports, and packet types and options, which no packet is described with (net/netfilter/xt_dccp.c). */
+import { PROTO } from "../../packet/field.ts";
+import { and, negate, opaque } from "../../packet/predicate.ts";
+import { sharedKey } from "../../rules/facts.ts";
+import { positive, someOf } from "../codecs.ts";
+import { match, negatable } from "../extension.ts";
+import { asked, destinationPort, first, sourcePort } from "./ports.ts";
+
+const TYPES = [
+  ...(["REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC"] as const),
+  ...(["SYNCACK", "INVALID"] as const),
+];
+
+const why = "DCCP packet types and options are not part of the packet that is described";
+
+export const dccp = match({
+  name: "dccp",
+  protocol: PROTO.dccp,
+  needs: [PROTO.dccp],
+  except: `--dccp-types, --dccp-option: ${why}`,
+  options: {
+    sport: sourcePort,
+    dport: destinationPort,
+    types: negatable("--dccp-types", someOf(TYPES, { fold: true })),
+    option: negatable("--dccp-option", positive(255, "the number of a DCCP option, 1 to 255")),
+  },
+  ask: ({ sport, dport, types, option }) =>
+    and(
+      first,
+      asked("sport", sport),
+      asked("dport", dport),
+      types === undefined
+        ? and()
+        : negate(types.not, opaque(sharedKey("dccp-types", types.value.join(",")), why)),
+      option === undefined
+        ? and()
+        : negate(option.not, opaque(sharedKey("dccp-option", String(option.value)), why)),
+    ),
+});

@@ -1,0 +1,70 @@
+/** Groups of interfaces and routing realms (net/netfilter/xt_devgroup.c, xt_realm.c). */
+import type { Range } from "../../packet/field.ts";
+import { and, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
+import { sharedKey, siteKey } from "../../rules/facts.ts";
+import { hex, type Masked, readMasked, word } from "../codecs.ts";
+import { type Codec, type Given, inDigits, match, negatable, Unreadable } from "../extension.ts";
+
+const MAX = 0xffff_ffff;
+
+/** A number with an optional mask; 0 has a name in the files of iproute2, which lie elsewhere since Debian 13. */
+const numbered = (what: string, zero: string): Codec<Masked> =>
+  word(
+    what,
+    (text) => (text === zero ? { value: 0, mask: MAX } : readMasked(text, MAX)),
+    ({ value, mask }, spelling) => {
+      if (mask !== MAX) return `${hex(value)}/${hex(mask)}`;
+      return value === 0 && !inDigits(spelling) ? zero : hex(value);
+    },
+  );
+
+const why = "the groups of interfaces are not known";
+const group = numbered("an interface group, by number, value/mask, or default", "default");
+
+export const devgroup = match({
+  name: "devgroup",
+  except: "interfaces whose group `ip -j addr` does not tell by number",
+  options: { src: negatable("--src-group", group), dst: negatable("--dst-group", group) },
+  normalize: (values) =>
+    values.src === undefined && values.dst === undefined
+      ? new Unreadable("--src-group or --dst-group")
+      : values,
+  ask({ src, dst }, facts, site) {
+    const names = (test: (group: number) => boolean): Range[] =>
+      facts.interfaces.flatMap((name): Range[] => {
+        const known = facts.groupOf(name);
+        return known !== undefined && test(known) ? [[name, name]] : [];
+      });
+    const asked = (field: "in" | "out", given: Given<Masked> | undefined, key: string): Predicate => {
+      if (given === undefined) return and();
+      const { value, mask } = given.value;
+      const inside = within(
+        field,
+        names((known) => ((known ^ value) & mask) === 0),
+      );
+      const unknown = not(
+        within(
+          field,
+          names(() => true),
+        ),
+      );
+      return negate(given.not, or(inside, and(unknown, opaque(key, why))));
+    };
+    // Where it came in is one thing all the way; where it goes out is known only after routing.
+    const text = ({ value, mask }: Masked): string => `${value}/${mask}`;
+    return and(
+      asked("in", src, src === undefined ? "" : sharedKey("devgroup", text(src.value))),
+      asked("out", dst, siteKey("devgroup", site)),
+    );
+  },
+});
+
+export const realm = match({
+  name: "realm",
+  family: 4,
+  opaque: "routing realms are not known",
+  options: { realm: negatable("--realm", numbered("a routing realm, by number or value/mask", "cosmos")) },
+  normalize: (values) => (values.realm === undefined ? new Unreadable("--realm") : values),
+  ask: ({ realm: given }, _facts, site) =>
+    negate(given!.not, opaque(siteKey("realm", site), "routing realms are not known")),
+});

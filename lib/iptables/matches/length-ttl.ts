@@ -1,0 +1,108 @@
+/** How long and how old: length, ttl, hl, tcpmss (net/netfilter/xt_length.c, xt_hl.c, xt_tcpmss.c). */
+import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
+import {
+  and,
+  between,
+  bits,
+  is,
+  negate,
+  not,
+  opaque,
+  or,
+  type Predicate,
+  within,
+} from "../../packet/predicate.ts";
+import { type Site, sharedKey, siteKey } from "../../rules/facts.ts";
+import { number, numberRange } from "../codecs.ts";
+import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { GARBLED } from "./hotdrop.ts";
+
+const range = numberRange(0xffff, "a number from 0 to 65535, or two as first:last");
+
+/** What the kernel adds to a SYN that has no maximum segment size of its own (tcpmss_mangle_packet). */
+const OPTION = 4;
+const OPENS = and(is("proto", PROTO.tcp), bits("flags", TCP_FLAGS.SYN, TCP_FLAGS.SYN));
+
+/** A length in a range, whether or not the packet was made longer. */
+const longer = (lo: number, hi: number, site: Site): Predicate =>
+  or(
+    hi - OPTION < lo ? or() : between("length", lo, hi - OPTION),
+    and(
+      between("length", Math.max(0, lo - OPTION), hi),
+      opaque(siteKey("length", site), "whether TCPMSS made the packet longer is not known"),
+    ),
+  );
+
+export const length = match({
+  name: "length",
+  except: "of a SYN where a rule sets its maximum segment size, which may make it longer",
+  options: { length: negatable("--length", range) },
+  normalize: (values) => (values.length === undefined ? new Unreadable("--length") : values),
+  ask({ length: given }, facts, site) {
+    const [lo, hi] = given!.value;
+    const inside = between("length", lo, hi);
+    return negate(
+      given!.not,
+      facts.lengthens ? or(and(OPENS, longer(lo, hi, site)), and(not(OPENS), inside)) : inside,
+    );
+  },
+});
+
+interface Hops {
+  readonly eq?: Given<number>;
+  readonly lt?: Given<number>;
+  readonly gt?: Given<number>;
+}
+
+const one =
+  (name: string) =>
+  <V extends Hops>(values: V): V | Unreadable =>
+    Object.keys(values).length === 1
+      ? values
+      : new Unreadable(`exactly one of --${name}-eq, --${name}-lt and --${name}-gt`);
+
+function hops({ eq, lt, gt }: Hops): Predicate {
+  if (eq !== undefined) return negate(eq.not, is("ttl", eq.value));
+  if (lt !== undefined) return within("ttl", lt.value === 0 ? [] : [[0, lt.value - 1]]);
+  return within("ttl", gt!.value === 255 ? [] : [[gt!.value + 1, 255]]);
+}
+
+export const ttl = match({
+  name: "ttl",
+  family: 4,
+  options: {
+    eq: negatable("--ttl-eq", number(255), "--ttl"),
+    lt: option("--ttl-lt", number(255)),
+    gt: option("--ttl-gt", number(255)),
+  },
+  normalize: one("ttl"),
+  ask: hops,
+});
+
+export const hl = match({
+  name: "hl",
+  family: 6,
+  options: {
+    eq: negatable("--hl-eq", number(255), "--hl"),
+    lt: option("--hl-lt", number(255)),
+    gt: option("--hl-gt", number(255)),
+  },
+  normalize: one("hl"),
+  ask: hops,
+});
+
+const why = "the maximum segment size is not part of the packet that is described";
+
+export const tcpmss = match({
+  name: "tcpmss",
+  needs: [PROTO.tcp],
+  opaque: why,
+  options: { mss: negatable("--mss", range) },
+  normalize: (values) => (values.mss === undefined ? new Unreadable("--mss") : values),
+  ask: ({ mss }, { rewritesOptions }, site) =>
+    negate(
+      mss!.not,
+      opaque(rewritesOptions ? siteKey("tcpmss", site) : sharedKey("tcpmss", mss!.value.join(":")), why),
+    ),
+  hotdrop: (_values, { family }) => (family === 4 ? GARBLED : undefined),
+});

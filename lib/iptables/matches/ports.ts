@@ -1,0 +1,140 @@
+/** Ports: tcp, udp and multiport (iptables-extensions(8); net/netfilter/xt_tcpudp.c, xt_multiport.c). */
+import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
+import {
+  and,
+  between,
+  bits,
+  is,
+  negate,
+  opaque,
+  or,
+  type Predicate,
+  within,
+} from "../../packet/predicate.ts";
+import { sharedKey, siteKey } from "../../rules/facts.ts";
+import { ALL_PORTS, flag, portList, ports, positive } from "../codecs.ts";
+import { type Codec, type Given, match, negatable, type OptionSpec, Unreadable } from "../extension.ts";
+
+interface Flags {
+  readonly mask: number;
+  readonly set: number;
+}
+
+const FLAG_NAMES = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"] as const;
+type FlagName = (typeof FLAG_NAMES)[number];
+
+function readFlags(text: string): number | undefined {
+  let flags = 0;
+  for (const part of text.split(",")) {
+    const name = part.toUpperCase();
+    if (name === "ALL") flags |= 0x3f;
+    else if (name !== "NONE") {
+      if (!(FLAG_NAMES as readonly string[]).includes(name)) return undefined;
+      flags |= TCP_FLAGS[name as FlagName];
+    }
+  }
+  return flags;
+}
+
+const writeFlags = (flags: number): string =>
+  flags === 0 ? "NONE" : FLAG_NAMES.filter((name) => flags & TCP_FLAGS[name]).join(",");
+
+const tcpFlags: Codec<Flags> = {
+  words: 2,
+  expects: "two lists of SYN, ACK, FIN, RST, URG, PSH, ALL or NONE: which to look at, which must be set",
+  read(words) {
+    const mask = readFlags(words[0]!);
+    const set = readFlags(words[1]!);
+    if (mask === undefined || set === undefined)
+      return new Unreadable(tcpFlags.expects, mask === undefined ? 0 : 1);
+    return { mask, set };
+  },
+  write: ({ mask, set }) => [writeFlags(mask), writeFlags(set)],
+};
+
+type Ports = readonly [number, number];
+
+/** `--sport`, which iptables-save leaves out where it is every port. */
+export const sourcePort: OptionSpec<Ports> = {
+  ...negatable("--sport", ports, "--source-port"),
+  silent: ALL_PORTS,
+};
+/** `--dport`. */
+export const destinationPort: OptionSpec<Ports> = {
+  ...negatable("--dport", ports, "--destination-port"),
+  silent: ALL_PORTS,
+};
+
+/** What `--sport` and `--dport` ask. */
+export const asked = (field: "sport" | "dport", given: Given<Ports> | undefined): Predicate =>
+  given === undefined ? and() : negate(given.not, between(field, given.value[0], given.value[1]));
+
+/** The packet carries a whole header: fragments behind the first never match. */
+export const first: Predicate = is("fragment", 0);
+
+export const tcp = match({
+  name: "tcp",
+  except: "--tcp-option: TCP options are not part of the packet that is described",
+  steady: true,
+  protocol: PROTO.tcp,
+  needs: [PROTO.tcp],
+  options: {
+    sport: sourcePort,
+    dport: destinationPort,
+    option: negatable("--tcp-option", positive(255, "the number of a TCP option, 1 to 255")),
+    flags: { ...negatable("--tcp-flags", tcpFlags), silent: { mask: 0, set: 0 } },
+    syn: negatable("--syn", flag),
+  },
+  normalize({ syn, ...values }) {
+    if (syn === undefined) return values;
+    if (values.flags !== undefined) return new Unreadable("either --syn or --tcp-flags");
+    return { ...values, flags: { not: syn.not, value: { mask: 0x17, set: TCP_FLAGS.SYN } } };
+  },
+  ask({ sport, dport, option, flags }, { rewritesOptions }, site) {
+    const options = String(option?.value);
+    return and(
+      first,
+      asked("sport", sport),
+      asked("dport", dport),
+      option === undefined
+        ? and()
+        : negate(
+            option.not,
+            opaque(
+              rewritesOptions ? siteKey("tcp-option", site) : sharedKey("tcp-option", options),
+              "TCP options are not part of the packet that is described",
+            ),
+          ),
+      flags === undefined ? and() : negate(flags.not, bits("flags", flags.value.mask, flags.value.set)),
+    );
+  },
+});
+
+export const udp = match({
+  name: "udp",
+  protocol: PROTO.udp,
+  needs: [PROTO.udp],
+  options: { sport: sourcePort, dport: destinationPort },
+  ask: ({ sport, dport }) => and(first, asked("sport", sport), asked("dport", dport)),
+});
+
+export const multiport = match({
+  name: "multiport",
+  steady: true,
+  needs: [PROTO.tcp, PROTO.udp, PROTO.udplite, PROTO.sctp, PROTO.dccp],
+  options: {
+    sports: negatable("--sports", portList, "--source-ports"),
+    dports: negatable("--dports", portList, "--destination-ports"),
+    ports: negatable("--ports", portList),
+  },
+  normalize: (values) =>
+    Object.keys(values).length === 1
+      ? values
+      : new Unreadable("exactly one of --sports, --dports and --ports"),
+  ask({ sports, dports, ports: either }) {
+    if (sports !== undefined) return and(first, negate(sports.not, within("sport", sports.value)));
+    if (dports !== undefined) return and(first, negate(dports.not, within("dport", dports.value)));
+    const some = or(within("sport", either!.value), within("dport", either!.value));
+    return and(first, negate(either!.not, some));
+  },
+});

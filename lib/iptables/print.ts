@@ -1,0 +1,134 @@
+/** Prints rules and rulesets in iptables-save's canonical spelling, from their typed form. */
+import { type Counters, quote } from "iptables-parser-ts";
+import { BUILT_IN, type Chain, type Match, type Rule, type Ruleset, type Target } from "../rules/ruleset.ts";
+import type { Extension, Options, Spelling, Values, Written } from "./extension.ts";
+
+/** The options of an extension as iptables-save prints them, in its order, their words not yet quoted. */
+export function optionsOf(
+  extension: Extension<Options>,
+  values: Values<Options>,
+  spelling: Spelling,
+): readonly Written[] {
+  if (extension.print !== undefined) return extension.print(values, spelling);
+  const out: Written[] = [];
+  for (const key of Object.keys(extension.options)) {
+    const spec = extension.options[key]!;
+    const given = values[key];
+    if (given === undefined) continue;
+    const words = spec.codec.write(given.value, spelling);
+    if (spec.silent !== undefined && !given.not) {
+      const silent = spec.codec.write(spec.silent, spelling);
+      if (words.length === silent.length && words.every((word, i) => word === silent[i])) continue;
+    }
+    out.push({ not: given.not, name: spec.name, words });
+  }
+  return out;
+}
+
+function push(out: string[], options: readonly Written[], owner: string): void {
+  for (const { not, name, words } of options) {
+    if (not) out.push("!");
+    out.push(name);
+    for (const word of words) out.push(quote(word, name, owner));
+  }
+}
+
+/** Words of an option that fwcheck does not know, as they were written. */
+function pushUnknown(out: string[], words: readonly string[]): void {
+  let option = "";
+  let owner = "";
+  for (const word of words) {
+    if (word === "!" || /^--?[A-Za-z]/.test(word)) {
+      if (word !== "!") option = word;
+      out.push(word);
+    } else {
+      if (option === "-m" || option === "-j") owner = word;
+      out.push(quote(word, option, owner));
+    }
+  }
+}
+
+/** The protocol a rule asks for with `-p`, where it is one and not negated. */
+export function ruleProtocol(matches: readonly Match[]): number | undefined {
+  const given = matches[0]?.extension.name === "" ? matches[0].values.proto : undefined;
+  return given === undefined || given.not ? undefined : (given.value as number);
+}
+
+/** What of a ruleset its rules are printed by. */
+type Printed = Pick<Ruleset, "family" | "release">;
+
+/** A rule without its counters: `-A CHAIN ...`. */
+export function printRule(rule: Rule, ruleset: Printed): string {
+  return `-A ${quote(rule.chain)}${printBody(rule, ruleset)}`;
+}
+
+/** What stands behind the chain's name, with a blank in front when there is anything. */
+export function printBody(rule: Rule, { family, release }: Printed): string {
+  const { matches, unknown, target } = rule;
+  const spelling: Spelling = { family, proto: ruleProtocol(matches), release };
+  const out: string[] = [];
+  for (const match of matches) pushMatch(out, match, spelling);
+  for (const each of unknown) pushUnknown(out, each.words);
+  pushTarget(out, target, spelling);
+  return out.length === 0 ? "" : ` ${out.join(" ")}`;
+}
+
+function pushMatch(out: string[], { extension, values }: Match, spelling: Spelling): void {
+  if (extension.name !== "") out.push("-m", extension.name);
+  push(out, optionsOf(extension, values, spelling), extension.name);
+}
+
+function pushTarget(out: string[], target: Target, spelling: Spelling): void {
+  if (target.kind === "jump") out.push("-j", quote(target.chain));
+  else if (target.kind === "goto") out.push("-g", quote(target.chain));
+  else if (target.kind === "unknown") pushUnknown(out, ["-j", target.name, ...target.words]);
+  else if (target.kind === "extension") {
+    out.push("-j", target.extension.name);
+    push(out, optionsOf(target.extension, target.values, spelling), target.extension.name);
+  }
+}
+
+/** One match as iptables-save prints it: `-m tcp --dport 80`. */
+export function printMatch(match: Match, spelling: Spelling): string {
+  const out: string[] = [];
+  pushMatch(out, match, spelling);
+  return out.join(" ");
+}
+
+/** A target as iptables-save prints it: `-j REJECT --reject-with tcp-reset`. */
+export function printTarget(target: Target, spelling: Spelling): string {
+  const out: string[] = [];
+  pushTarget(out, target, spelling);
+  return out.join(" ");
+}
+
+const counted = (counters: Counters | null): string =>
+  counters === null ? "[0:0]" : `[${counters[0]}:${counters[1]}]`;
+
+/** `:NAME POLICY [0:0]`. */
+export const printChain = (chain: Chain): string =>
+  `:${chain.name} ${chain.policy ?? "-"} ${counted(chain.counters)}`;
+
+/**
+ * The whole ruleset as iptables-save prints it, without its comment lines: the tables in the order of the text; in
+ * each the built-in chains first, then the others in the order of the text.
+ * @param options.counters prints each rule's counters in front of it (`iptables-save -c`) where the text had them
+ */
+export function printRuleset(ruleset: Ruleset, { counters = true }: { counters?: boolean } = {}): string {
+  const out: string[] = [];
+  for (const [name, table] of ruleset.tables) {
+    out.push(`*${name}`);
+    const order = BUILT_IN[name] as readonly string[];
+    const place = (chain: Chain): number =>
+      chain.policy === null ? order.length : order.indexOf(chain.name);
+    const chains = [...table.chains.values()].sort((a, b) => place(a) - place(b));
+    for (const chain of chains) out.push(printChain(chain));
+    for (const chain of chains)
+      for (const rule of chain.rules)
+        out.push(
+          `${counters && rule.counters !== null ? `${counted(rule.counters)} ` : ""}${printRule(rule, ruleset)}`,
+        );
+    out.push("COMMIT");
+  }
+  return out.length === 0 ? "" : `${out.join("\n")}\n`;
+}

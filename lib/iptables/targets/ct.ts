@@ -1,0 +1,53 @@
+/** Targets that tell conntrack what to do: CT and NOTRACK (net/netfilter/xt_CT.c). */
+import { CT } from "../../packet/field.ts";
+import { type Effect, PREPARE } from "../../rules/effect.ts";
+import { siteKey } from "../../rules/facts.ts";
+import { flag, someOf, string, wholeNumber, word } from "../codecs.ts";
+import { type Codec, option, target, Unreadable } from "../extension.ts";
+
+const UNTRACK: Effect = {
+  kind: "assign",
+  field: "ctstate",
+  change: { kind: "bits", clear: 7, xor: CT.UNTRACKED },
+};
+
+const zone: Codec<number | "mark"> = word<number | "mark">(
+  "the id of a zone, or mark",
+  (text) => (text === "mark" ? "mark" : wholeNumber(text, 0xffff)),
+  String,
+);
+
+const EVENTS = [
+  ...(["new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark"] as const),
+  ...(["natseqinfo", "secmark"] as const),
+];
+
+export const ct = target({
+  name: "CT",
+  does: "tells conntrack how to treat their connection",
+  tables: ["raw"],
+  except: "connections in zones are not followed",
+  options: {
+    notrack: option("--notrack", flag),
+    helper: option("--helper", string(15, "the name of a helper", 1)),
+    timeout: option("--timeout", string(31, "the name of a timeout policy", 1)),
+    ctevents: option("--ctevents", someOf(EVENTS)),
+    expevents: option("--expevents", someOf(["new"])),
+    zoneOrig: option("--zone-orig", zone),
+    zoneReply: option("--zone-reply", zone),
+    zone: option("--zone", zone),
+  },
+  normalize: (v) =>
+    v.zone !== undefined && (v.zoneOrig !== undefined || v.zoneReply !== undefined)
+      ? new Unreadable("either --zone or --zone-orig or --zone-reply")
+      : v,
+  // A helper or a timeout changes what is remembered of a connection; of this packet only that it is tracked. A zone hides
+  // connections from one another, and which packets then belong to one is not followed.
+  act({ notrack, zone, zoneOrig, zoneReply }, _facts, site) {
+    if (notrack !== undefined) return UNTRACK;
+    if ([zone, zoneOrig, zoneReply].every((z) => z === undefined || z.value === 0)) return PREPARE;
+    return { kind: "opaque", key: siteKey("CT", site), why: "connections in zones are not followed" };
+  },
+});
+
+export const notrack = target({ name: "NOTRACK", tables: ["raw"], options: {}, act: () => UNTRACK });

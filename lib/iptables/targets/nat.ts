@@ -1,0 +1,204 @@
+/**
+ * Address translation: DNAT, SNAT, MASQUERADE, REDIRECT, NETMAP (net/netfilter/xt_nat.c, xt_MASQUERADE.c,
+ * xt_REDIRECT.c, xt_NETMAP.c).
+ */
+import { parseAddress, printAddress } from "../../packet/address.ts";
+import { type Address, PROTO } from "../../packet/field.ts";
+import type { Effect, Nat } from "../../rules/effect.ts";
+import { flag, isPort, isQuad, prefix, readPort, word } from "../codecs.ts";
+import { type Codec, option, type Spelling, target, Unreadable } from "../extension.ts";
+
+const COLON = 58;
+
+interface Ports {
+  readonly first: number;
+  readonly last: number;
+  readonly base?: number;
+}
+
+interface Destination {
+  readonly addresses: readonly [Address, Address] | null;
+  readonly ports: Ports | null;
+}
+
+function readPorts(text: string, spelling: Spelling): Ports | undefined {
+  const m = /^([^/]+?)(?:-([^/-]+)(?:\/([^/]+))?)?$/.exec(text);
+  if (m === null) return undefined;
+  // The name of a service may hold a dash itself.
+  const whole = m[3] === undefined ? readPort(text, spelling) : undefined;
+  if (whole !== undefined) return { first: whole, last: whole };
+  const first = readPort(m[1]!, spelling);
+  const last = m[2] === undefined ? first : readPort(m[2], spelling);
+  const base = m[3] === undefined ? undefined : readPort(m[3], spelling);
+  if (first === undefined || last === undefined || last < first) return undefined;
+  if (m[3] !== undefined && base === undefined) return undefined;
+  return base === undefined ? { first, last } : { first, last, base };
+}
+
+const writePorts = ({ first, last, base }: Ports): string =>
+  `${first}${last === first ? "" : `-${last}`}${base === undefined ? "" : `/${base}`}`;
+
+const portRange: Codec<Ports> = word("a port, or two as first-last", readPorts, writePorts);
+/** The same without a base. */
+const unshifted: Codec<Ports> = {
+  ...portRange,
+  read: ([text], spelling) =>
+    text!.includes("/") ? new Unreadable(portRange.expects) : portRange.read([text!], spelling),
+};
+
+/** Of a source the base gets lost: iptables has no place for it, and prints a 0 that it does not take back. */
+const rebased = (ports: Ports | null): Ports | null =>
+  ports?.base === undefined ? ports : { ...ports, base: 0 };
+
+/** `address[-address][:port[-port[/base]]]`; IPv6 addresses stand in brackets when ports follow. */
+const destination: Codec<Destination> = {
+  ...word(
+    "an address, addresses as first-last, and ports behind a colon",
+    (text, spelling) => {
+      const m =
+        spelling.family === 4
+          ? /^([^:]*)(?::(.+))?$/.exec(text)
+          : (/^(?:\[([^\]]+)\])?:([^:]+)$/.exec(text) ??
+            /^\[([^\]]+)\]()$/.exec(text) ??
+            /^([^[\]]*)()$/.exec(text));
+      if (m === null) return undefined;
+      const ports = m[2] === undefined || m[2] === "" ? null : readPorts(m[2], spelling);
+      if (ports === undefined) return undefined;
+      if (m[1] === undefined || m[1] === "") return ports === null ? undefined : { addresses: null, ports };
+      const [a, b, more] = m[1].split("-");
+      const first = parseAddress(a!, spelling.family);
+      const last = b === undefined ? first : parseAddress(b, spelling.family);
+      if (first === undefined || last === undefined || more !== undefined) return undefined;
+      return { addresses: [first, last], ports };
+    },
+    ({ addresses, ports }, { family }) => {
+      let text = "";
+      if (addresses !== null) {
+        text =
+          addresses[0] === addresses[1] ? printAddress(addresses[0]) : addresses.map(printAddress).join("-");
+        if (family === 6 && ports !== null) text = `[${text}]`;
+      }
+      return ports === null ? text : `${text}:${writePorts(ports)}`;
+    },
+  ),
+  // With a protocol that has ports, nothing is wrong with a port.
+  sure(text, start, end, { family, proto }) {
+    if (family !== 4) return false;
+    let port = end;
+    while (port > start && text.charCodeAt(port - 1) !== COLON) port--;
+    if (port === start) return isQuad(text, start, end, false);
+    return (
+      (proto === PROTO.tcp || proto === PROTO.udp) &&
+      isPort(text, port, end) &&
+      isQuad(text, start, port - 1, false)
+    );
+  },
+};
+
+const translation = (side: Nat["side"], to: Destination, random: boolean, persistent: boolean): Nat => ({
+  kind: "nat",
+  side,
+  to:
+    to.addresses === null
+      ? { kind: "keep" }
+      : { kind: "range", first: to.addresses[0], last: to.addresses[1] },
+  ports: to.ports,
+  random,
+  persistent,
+});
+
+const choice = {
+  random: option("--random", flag),
+  randomFully: option("--random-fully", flag),
+  persistent: option("--persistent", flag),
+};
+
+const PORTED: readonly number[] = [PROTO.tcp, PROTO.udp, PROTO.sctp, PROTO.dccp, PROTO.icmp];
+
+/** Ports need one of these behind `-p`; iptables does not look for the `!` before it, nor for the family (portok). */
+function portless(ports: Ports | null | undefined, { proto, unlike }: Spelling): Unreadable | undefined {
+  if (ports === null || ports === undefined || PORTED.includes((proto ?? unlike)!)) return undefined;
+  return new Unreadable("-p tcp, udp, sctp, dccp or icmp for a port");
+}
+
+export const dnat = target({
+  name: "DNAT",
+  steady: true,
+  tables: ["nat"],
+  options: {
+    to: option("--to-destination", destination),
+    random: choice.random,
+    persistent: choice.persistent,
+  },
+  normalize: (v, spelling) =>
+    v.to === undefined ? new Unreadable("--to-destination") : (portless(v.to.value.ports, spelling) ?? v),
+  act: ({ to, random, persistent }) =>
+    translation("dst", to!.value, random !== undefined, persistent !== undefined),
+});
+
+export const snat = target({
+  name: "SNAT",
+  steady: true,
+  tables: ["nat"],
+  options: { to: option("--to-source", destination), ...choice },
+  normalize: (v, spelling) =>
+    v.to === undefined ? new Unreadable("--to-source") : (portless(v.to.value.ports, spelling) ?? v),
+  act: ({ to, random, randomFully, persistent }) =>
+    translation(
+      "src",
+      { addresses: to!.value.addresses, ports: rebased(to!.value.ports) },
+      random !== undefined || randomFully !== undefined,
+      persistent !== undefined,
+    ),
+});
+
+const fromInterface = (side: Nat["side"], ports: Ports | undefined, random: boolean): Nat => ({
+  kind: "nat",
+  side,
+  to: { kind: "interface" },
+  ports: ports ?? null,
+  random,
+});
+
+export const masquerade = target({
+  name: "MASQUERADE",
+  tables: ["nat"],
+  options: { ports: option("--to-ports", portRange), random: choice.random, randomFully: choice.randomFully },
+  normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
+  // The kernel shifts by a base that nobody has set (nf_nat_masquerade_ipv4).
+  act({ ports, random, randomFully }) {
+    const chosen = random !== undefined || randomFully !== undefined || ports?.value.base !== undefined;
+    if (ports === undefined) return fromInterface("src", undefined, chosen);
+    const { first, last } = ports.value;
+    return fromInterface("src", { first, last }, chosen);
+  },
+});
+
+export const redirect = target({
+  name: "REDIRECT",
+  tables: ["nat"],
+  options: { ports: option("--to-ports", unshifted), random: choice.random },
+  normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
+  act: ({ ports, random }) => fromInterface("dst", ports?.value, random !== undefined),
+});
+
+/** The side that a hook's NAT changes (HOOK2MANIP). */
+const SIDES: ReadonlyMap<string, Nat["side"]> = new Map([
+  ["PREROUTING", "dst"],
+  ["OUTPUT", "dst"],
+  ["INPUT", "src"],
+  ["POSTROUTING", "src"],
+]);
+
+export const netmap = target({
+  name: "NETMAP",
+  tables: ["nat"],
+  options: { to: option("--to", prefix) },
+  normalize: (v) => (v.to === undefined ? new Unreadable("--to") : v),
+  // In a chain of somebody's own the hook that calls it decides what is changed, and whoever binds it knows the hook.
+  act({ to }, _facts, site): Effect {
+    const { address, mask } = to!.value;
+    const side = SIDES.get(site.chain) ?? "src";
+    return { kind: "nat", side, to: { kind: "netmap", address, mask }, ports: null, random: false };
+  },
+});

@@ -1,0 +1,165 @@
+/**
+ * Targets that rewrite the header: TOS, DSCP, ECN, TTL, HL, TCPMSS, TCPOPTSTRIP, SNPT, DNPT
+ * (net/netfilter/xt_DSCP.c, xt_HL.c, xt_TCPMSS.c, xt_TCPOPTSTRIP.c, net/ipv4/netfilter/ipt_ECN.c,
+ * net/ipv6/netfilter/ip6t_NPT.c).
+ */
+import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
+import { type Change, type Effect, NOTE } from "../../rules/effect.ts";
+import { siteKey } from "../../rules/facts.ts";
+import { flag, type Masked, number, prefix, wholeNumber, word } from "../codecs.ts";
+import { type Codec, type Given, option, target, Unreadable } from "../extension.ts";
+import { codeClass, codePoint, tosValue } from "../matches/tos.ts";
+
+const assign = (field: "tos" | "ttl" | "flags", change: Change): Effect => ({
+  kind: "assign",
+  field,
+  change,
+});
+const given = (value: number, mask: number): Given<Masked> => ({
+  not: false,
+  value: { value, mask: mask & 0xff },
+});
+const bits = number(0xff);
+
+export const tos = target({
+  name: "TOS",
+  tables: ["mangle"],
+  options: {
+    set: option("--set-tos", tosValue),
+    and: option("--and-tos", bits),
+    or: option("--or-tos", bits),
+    xor: option("--xor-tos", bits),
+  },
+  normalize({ set, and, or, xor }) {
+    const all = [
+      set,
+      and === undefined ? undefined : given(0, ~and.value),
+      or === undefined ? undefined : given(or.value, or.value),
+      xor === undefined ? undefined : given(xor.value, 0),
+    ].filter((g) => g !== undefined);
+    return all.length === 1
+      ? { set: all[0]! }
+      : new Unreadable("exactly one of --set-tos, --and-tos, --or-tos and --xor-tos");
+  },
+  act: ({ set }) => assign("tos", { kind: "bits", clear: set!.value.mask, xor: set!.value.value }),
+});
+
+export const dscp = target({
+  name: "DSCP",
+  tables: ["mangle"],
+  options: { set: option("--set-dscp", codePoint), named: option("--set-dscp-class", codeClass) },
+  normalize: ({ set, named }) =>
+    (set === undefined) === (named === undefined)
+      ? new Unreadable("exactly one of --set-dscp and --set-dscp-class")
+      : { set: (set ?? named)! },
+  act: ({ set }) => assign("tos", { kind: "bits", clear: 0xfc, xor: set!.value << 2 }),
+});
+
+export const ecn = target({
+  name: "ECN",
+  family: 4,
+  tables: ["mangle"],
+  needs: [PROTO.tcp],
+  options: { remove: option("--ecn-tcp-remove", flag) },
+  normalize: (v) => (v.remove === undefined ? new Unreadable("--ecn-tcp-remove") : v),
+  act: () => assign("flags", { kind: "bits", clear: TCP_FLAGS.ECE | TCP_FLAGS.CWR, xor: 0 }),
+});
+
+interface Hops {
+  readonly set?: Given<number>;
+  readonly dec?: Given<number>;
+  readonly inc?: Given<number>;
+}
+
+const one =
+  (name: string) =>
+  <V extends Hops>(values: V): V | Unreadable => {
+    if (Object.keys(values).length !== 1)
+      return new Unreadable(`exactly one of --${name}-set, --${name}-dec and --${name}-inc`);
+    return (values.dec ?? values.inc)?.value === 0 ? new Unreadable("a change of at least 1") : values;
+  };
+
+function hops({ set, dec, inc }: Hops): Effect {
+  if (set !== undefined) return assign("ttl", { kind: "bits", clear: 0xff, xor: set.value });
+  return assign("ttl", { kind: "add", by: inc === undefined ? -dec!.value : inc.value });
+}
+
+export const ttl = target({
+  name: "TTL",
+  family: 4,
+  tables: ["mangle"],
+  options: {
+    set: option("--ttl-set", bits),
+    dec: option("--ttl-dec", bits),
+    inc: option("--ttl-inc", bits),
+  },
+  normalize: one("ttl"),
+  act: hops,
+});
+
+export const hl = target({
+  name: "HL",
+  family: 6,
+  tables: ["mangle"],
+  options: { set: option("--hl-set", bits), dec: option("--hl-dec", bits), inc: option("--hl-inc", bits) },
+  normalize: one("hl"),
+  act: hops,
+});
+
+export const tcpmss = target({
+  name: "TCPMSS",
+  does: "changes the maximum segment size that TCP agrees on",
+  needs: [PROTO.tcp],
+  options: { set: option("--set-mss", number(0xffff)), clamp: option("--clamp-mss-to-pmtu", flag) },
+  normalize: (v) =>
+    (v.set === undefined) === (v.clamp === undefined)
+      ? new Unreadable("exactly one of --set-mss and --clamp-mss-to-pmtu")
+      : v,
+  act: () => NOTE,
+});
+
+const TCP_OPTIONS: ReadonlyMap<string, number> = new Map([
+  ["wscale", 3],
+  ["mss", 2],
+  ["sack-permitted", 4],
+  ["sack", 5],
+  ["timestamp", 8],
+  ["md5", 19],
+]);
+
+/** Numbers of TCP options, kept as a bitmap, so printed in order. */
+const tcpOptions: Codec<readonly number[]> = word(
+  `TCP options, 2 to 255 or one of ${[...TCP_OPTIONS.keys()].join(", ")}, separated by commas`,
+  (text) => {
+    const list = text.split(",").map((part) => TCP_OPTIONS.get(part) ?? wholeNumber(part, 255));
+    if (list.some((n) => n === undefined || n < 2)) return undefined;
+    return [...new Set(list as number[])].sort((a, b) => a - b);
+  },
+  (list) => list.join(","),
+);
+
+export const tcpoptstrip = target({
+  name: "TCPOPTSTRIP",
+  does: "takes TCP options out",
+  tables: ["mangle"],
+  needs: [PROTO.tcp],
+  options: { strip: option("--strip-options", tcpOptions) },
+  act: () => NOTE,
+});
+
+const whyPrefix =
+  "the prefix is translated with a checksum-neutral change of the address, which is not worked out";
+const npt = (name: "SNPT" | "DNPT") =>
+  target({
+    name,
+    family: 6,
+    tables: ["mangle"],
+    opaque: whyPrefix,
+    options: { from: option("--src-pfx", prefix), to: option("--dst-pfx", prefix) },
+    normalize: (v) =>
+      v.from === undefined || v.to === undefined ? new Unreadable("--src-pfx and --dst-pfx") : v,
+    act: (_values, _facts, site) => ({ kind: "opaque", key: siteKey(name, site), why: whyPrefix }),
+  });
+
+export const snpt = npt("SNPT");
+export const dnpt = npt("DNPT");

@@ -1,0 +1,180 @@
+/**
+ * What kind of address `-m addrtype` finds one to be: IPv4 by the table of local addresses (net/ipv4/fib_frontend.c
+ * __inet_dev_addr_type), IPv6 by the address alone or by where it leads (net/netfilter/xt_addrtype.c match_type6).
+ */
+import type { Host, Route } from "../host/host.ts";
+import { within as lies, maskBits, maxAddress, prefixes } from "../packet/address.ts";
+import type { Address, Family, Range } from "../packet/field.ts";
+import {
+  evaluate,
+  is,
+  leaves,
+  NEVER,
+  normalizeRanges,
+  not,
+  opaque,
+  or,
+  type Predicate,
+  type Reading,
+  within,
+} from "../packet/predicate.ts";
+import { type AddressType, sharedKey } from "../rules/facts.ts";
+import type { Case } from "./decision-list.ts";
+import { alone, type Found, fibCases, localCases } from "./fib.ts";
+
+type Side = "src" | "dst";
+
+/** Whether an address of a packet is of a type, asked for one interface, or for the whole host where that is `undefined`. */
+export type Kinds = (side: Side, type: AddressType, device: string | undefined) => Predicate;
+
+/** What kinds of addresses there are on a host. What the tables say is worked out once. */
+export function kindsOf(host: Host, family: Family): Kinds {
+  const four = kept((side) => spansOf(cases4(host, side), side, 4));
+  const six = kept((side, device) => spansOf(fibCases(host, 6, alone(side, device)), side, 6));
+  return (side, type, device) =>
+    family === 4
+      ? kind4(four(side, undefined), side, type, device)
+      : kind6(() => six(side, device), host, side, type, device);
+}
+
+/** A function that works nothing out twice. */
+function kept<T>(make: (side: Side, device: string | undefined) => T): typeof make {
+  const made = new Map<string, T>();
+  return (side, device) => {
+    const key = `${side} ${device ?? ""}`;
+    if (!made.has(key)) made.set(key, make(side, device));
+    return made.get(key)!;
+  };
+}
+
+const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
+/** No network, and everybody: IPv4 does not look for them. */
+const BROADCAST = prefixes(4, "0.0.0.0/32", "255.255.255.255/32");
+/** No address, and IPv4's in disguise. */
+const NO_UNICAST = prefixes(6, "::/128", "::ffff:0:0/96");
+
+/** Addresses next to each other that fare alike; `undefined` where no case holds. */
+interface Span<T> {
+  readonly range: Range;
+  readonly outcome: T | undefined;
+}
+
+/** The type of an IPv4 address, and the interface that has it; `undefined` where it is the same for all. */
+interface Typed {
+  readonly type: string;
+  readonly dev: string | undefined;
+}
+
+const cases4 = (host: Host, side: Side): Case<Typed>[] => [
+  { when: within(side, BROADCAST), outcome: { type: "BROADCAST", dev: undefined } },
+  { when: within(side, MULTICAST[4]), outcome: { type: "MULTICAST", dev: undefined } },
+  ...localCases(host, alone(side)).map(({ when, outcome: found }) => ({
+    when,
+    outcome:
+      found.kind === "refused"
+        ? { type: "UNICAST", dev: undefined }
+        : { type: found.kind.toUpperCase(), dev: found.dev ?? "lo" },
+  })),
+];
+
+/** What another interface has, and what is refused or not found, is an address like any other. */
+const kind4 = (
+  spans: readonly Span<Typed>[] | undefined,
+  side: Side,
+  type: AddressType,
+  device: string | undefined,
+): Predicate =>
+  spans === undefined
+    ? unknown(side, type, UNFOLLOWED)
+    : within(
+        side,
+        normalizeRanges(
+          spans
+            .filter(({ outcome }) =>
+              outcome === undefined ||
+              (device !== undefined && outcome.dev !== undefined && outcome.dev !== device)
+                ? type === "UNICAST"
+                : outcome.type === type,
+            )
+            .map(({ range }) => range),
+        ),
+      );
+
+const UNFOLLOWED = "where addresses lead depends on a rule of policy routing that is not followed";
+const unknown = (side: Side, type: AddressType, why: string): Predicate =>
+  opaque(sharedKey("addrtype", `${side} ${type}`), why);
+
+function kind6(
+  ask: () => readonly Span<Found>[] | undefined,
+  host: Host,
+  side: Side,
+  type: AddressType,
+  device: string | undefined,
+): Predicate {
+  switch (type) {
+    case "MULTICAST":
+      return within(side, MULTICAST[6]);
+    case "UNICAST":
+      return not(within(side, [...MULTICAST[6], ...NO_UNICAST]));
+    case "UNSPEC":
+      return is(side, 0n);
+    case "LOCAL":
+    case "ANYCAST":
+    case "UNREACHABLE":
+      break;
+    default:
+      return NEVER;
+  }
+  const spans = ask();
+  if (spans === undefined) return unknown(side, type, UNFOLLOWED);
+  // Not all routes are known: what has none may be unreachable.
+  const open = type === "UNREACHABLE" && !host.routed.includes(6);
+  const own = host.interfaces.find((i) => i.name === device)?.addresses ?? [];
+  const ranges = spans.flatMap(({ range, outcome: found }): readonly Range[] => {
+    const [lo] = range;
+    if (type === "UNREACHABLE")
+      return found === undefined ? (open ? [] : [range]) : found.kind === "refused" ? [range] : [];
+    if (found === undefined || found.kind === "refused") return [];
+    if (type === "ANYCAST")
+      return found.kind === "anycast" ? [range] : firstOf(found.route) === lo ? [[lo, lo]] : [];
+    if (device === undefined) return found.kind === "local" ? [range] : [];
+    return own
+      .filter((a) => a.family === 6 && lies(a.address, [range]))
+      .map((a): Range => [a.address, a.address]);
+  });
+  const listed = within(side, normalizeRanges(ranges));
+  return open
+    ? or(listed, unknown(side, type, "which addresses have no route is not known (ip -j route)"))
+    : listed;
+}
+
+/** The first address of a subnet that is reached without a gateway stands for its routers (ipv6_anycast_destination). */
+const firstOf = ({ to, gateway }: Route): Address | undefined =>
+  gateway !== true && (maskBits(to.mask) ?? 128) < 127 ? to.address : undefined;
+
+/** The addresses, cut where cases begin and end; `undefined` where something else decides, too. */
+function spansOf<T>(cases: readonly Case<T>[], side: Side, family: Family): readonly Span<T>[] | undefined {
+  const max = maxAddress(family);
+  const [zero, one] = (family === 4 ? [0, 1] : [0n, 1n]) as [never, never];
+  const bounds = new Set<Address>([zero]);
+  let known = true;
+  for (const { when } of cases)
+    leaves(when, (leaf) => {
+      if (leaf.kind !== "in" || leaf.field !== side) known = false;
+      else
+        for (const [lo, hi] of leaf.ranges) {
+          bounds.add(lo as Address);
+          if ((hi as Address) < max) bounds.add(((hi as number) + one) as Address);
+        }
+    });
+  if (!known) return undefined;
+  const sorted = [...bounds].sort((a, b) => (a < b ? -1 : 1));
+  return sorted.map((lo, i): Span<T> => {
+    const next = sorted[i + 1];
+    const packet: Reading = { field: () => lo, settled: () => undefined };
+    return {
+      range: [lo, next === undefined ? max : (((next as number) - one) as Address)],
+      outcome: cases.find(({ when }) => evaluate(when, packet) === true)?.outcome,
+    };
+  });
+}

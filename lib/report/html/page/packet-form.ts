@@ -1,0 +1,171 @@
+/** The packet form: what is typed is followed through the rules of the report by the library itself. */
+import { readHost } from "../../../host/read.ts";
+import { readRuleset } from "../../../iptables/load.ts";
+import { type PacketJson, readPacket } from "../../../packet/packet.ts";
+import type { Ruleset } from "../../../rules/ruleset.ts";
+import type { Trace } from "../../../simulate/answer.ts";
+import { Simulator } from "../../../simulate/simulate.ts";
+import { waySvg } from "../../packet/path-svg.ts";
+import { traceText, verdictText } from "../../packet/trace-text.ts";
+import { PLAIN } from "../../text/terminal.ts";
+import type { Texts } from "../report.ts";
+import { play } from "./path-player.ts";
+
+/** Milliseconds after which what is typed is followed. */
+const PAUSE = 250;
+
+/** What the form says: a packet and what is supposed, or what is wrong with a field. */
+type Asked =
+  | { readonly packet: PacketJson; readonly assume: ReadonlyMap<string, boolean> }
+  | { readonly wrong: string; readonly field: string };
+
+/** Makes the form work, where there is one. */
+export function trial(): void {
+  const form = document.querySelector<HTMLFormElement>("#packet");
+  const data = document.querySelector("#texts");
+  if (form === null || data === null) return;
+  new Trial(form, JSON.parse(data.textContent!) as Texts).start();
+}
+
+class Trial {
+  private rulesets: readonly Ruleset[] | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly verdict = this.part("#verdict");
+  private readonly way = this.part("#way");
+  private readonly words = this.part("#words");
+  private readonly again = this.part("#again");
+
+  constructor(
+    private readonly form: HTMLFormElement,
+    private readonly texts: Texts,
+  ) {}
+
+  start(): void {
+    this.form.hidden = false;
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.follow(true);
+    });
+    this.form.addEventListener("input", () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.follow(false), PAUSE);
+    });
+    this.again.addEventListener("click", () => play(this.way));
+    for (const button of document.querySelectorAll<HTMLElement>(".follow")) {
+      button.hidden = false;
+      button.addEventListener("click", () => this.take(button.dataset));
+    }
+  }
+
+  private part(name: string): HTMLElement {
+    return document.querySelector<HTMLElement>(name)!;
+  }
+
+  private control(name: string): HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement {
+    return this.form.elements.namedItem(name) as HTMLInputElement;
+  }
+
+  private value = (name: string): string => this.control(name).value.trim();
+
+  /** Takes a packet of the report into the form, and follows it. */
+  private take({ packet, assume }: DOMStringMap): void {
+    const given = JSON.parse(packet!) as PacketJson;
+    const set = (name: string, value: unknown): void => {
+      this.control(name).value = value === undefined || value === null ? "" : String(value);
+    };
+    const input = this.control("in") as HTMLSelectElement;
+    const name = given.in ?? "";
+    if (![...input.options].some((option) => option.value === name)) input.append(new Option(name, name));
+    set("in", name);
+    for (const field of ["src", "dst", "sport", "dport", "state"] as const) set(field, given[field]);
+    set("proto", given.proto === "icmpv6" ? "icmp" : (given.proto ?? "tcp"));
+    set("flags", given.flags ?? "S");
+    set("assume", assume);
+    this.part("#try").scrollIntoView();
+    this.follow(true);
+    this.verdict.tabIndex = -1;
+    this.verdict.focus({ preventScroll: true });
+  }
+
+  private asked(): Asked {
+    const { value } = this;
+    const six = value("dst").includes(":");
+    const proto = value("proto") === "icmp" && six ? "icmpv6" : value("proto");
+    const packet: PacketJson = { in: value("in") || null, src: value("src"), dst: value("dst"), proto };
+    if (proto === "icmp" || proto === "icmpv6") packet.type = six ? 128 : 8;
+    else
+      for (const field of ["sport", "dport"] as const) {
+        const text = value(field);
+        if (!/^\d+$/.test(text)) return { wrong: "a port is a number from 0 to 65535", field };
+        packet[field] = Number(text);
+      }
+    if (proto === "tcp") packet.flags = value("flags");
+    const state = value("state");
+    if (state !== "") packet.state = state as NonNullable<PacketJson["state"]>;
+    const assume = new Map<string, boolean>();
+    for (const line of value("assume")
+      .split("\n")
+      .filter((each) => each !== "")) {
+      const [, name, word] = /^(.+)=(match|no-match)$/.exec(line.trim()) ?? [];
+      if (name === undefined)
+        return { wrong: "suppose NAME=match or NAME=no-match, one a line", field: "assume" };
+      assume.set(name, word === "match");
+    }
+    return { packet, assume };
+  }
+
+  /** @param asked whether somebody asked for it, and did not only type */
+  private follow(asked: boolean): void {
+    clearTimeout(this.timer);
+    for (const wrong of this.form.querySelectorAll("[aria-invalid]")) wrong.removeAttribute("aria-invalid");
+    const said = this.asked();
+    if ("wrong" in said) {
+      this.refuse(said.wrong, said.field);
+      return;
+    }
+    const packet = readPacket(said.packet);
+    if (typeof packet === "string") {
+      this.refuse(packet, /"([a-z]+)"/.exec(packet)?.[1] ?? "");
+      return;
+    }
+    this.rulesets ??= readRuleset(this.texts.rules).rulesets;
+    const host = readHost(this.texts.host, this.rulesets, [packet]);
+    const trace = new Simulator(this.rulesets, host, { assume: said.assume }).trace(packet);
+    const options = { rulesets: this.rulesets, host, style: PLAIN };
+    this.show(trace, verdictText(trace, options), traceText(trace, options));
+    this.way.innerHTML = waySvg(trace, { ...options, id: "tried", bare: true, mute: true });
+    if (asked) play(this.way);
+  }
+
+  private show({ answer }: Trace, sentence: string, words: string): void {
+    const [verdict, ...notes] = sentence.split("\n");
+    this.verdict.className = answer.verdict;
+    // What is the same is not said again.
+    if (this.verdict.dataset.said !== sentence) {
+      this.verdict.dataset.said = sentence;
+      this.verdict.replaceChildren(verdict!, ...notes.map(noted));
+    }
+    this.words.querySelector("pre")!.textContent = words;
+    for (const part of [this.way, this.words, this.again]) part.hidden = false;
+  }
+
+  private refuse(why: string, field: string): void {
+    const control = this.form.elements.namedItem(field);
+    if (control instanceof HTMLElement) {
+      control.setAttribute("aria-invalid", "true");
+      control.setAttribute("aria-describedby", "verdict");
+    }
+    this.verdict.className = "refused";
+    this.verdict.dataset.said = "";
+    this.verdict.textContent = `No packet yet: ${why}.`;
+    for (const part of [this.way, this.words, this.again]) part.hidden = true;
+  }
+}
+
+/** A sentence that stands behind the verdict. */
+function noted(sentence: string): HTMLElement {
+  const out = document.createElement("span");
+  out.className = "noted";
+  out.textContent = sentence;
+  return out;
+}

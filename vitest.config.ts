@@ -1,0 +1,29 @@
+import { defineConfig } from "vitest/config";
+import { page } from "./lib/report/html/page/bundle.mjs";
+
+/** The report's page, made where a test asks for it. */
+const pages = {
+  name: "page",
+  enforce: "pre" as const,
+  resolveId: (id: string) => (id === "#page" ? "\0page" : null),
+  load: (id: string) => (id === "\0page" ? `export default ${JSON.stringify(page())}` : null),
+};
+
+export default defineConfig({
+  plugins: [pages],
+  resolve: {
+    alias: [
+      { find: /^fwcheck$/, replacement: new URL("./lib/index.ts", import.meta.url).pathname },
+      {
+        find: /^(fwcheck\/grammar|iptables-parser-ts)$/,
+        replacement: new URL("./grammar/iptables/index.ts", import.meta.url).pathname,
+      },
+    ],
+  },
+  test: {
+    root: new URL(".", import.meta.url).pathname,
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/kernel/**", "test/e2e/**", "test/bench/**", "test/browser/**", "test/package/**"],
+    testTimeout: 60_000,
+  },
+});
