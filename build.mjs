@@ -1,5 +1,6 @@
 // Builds dist/: the library, the command line, the type declarations, and the list of bundled packages.
-// `--js` builds the JavaScript alone, `--watch` builds it anew after each change, `--outdir=DIR` puts it elsewhere.
+// `--js` builds the JavaScript alone, `--cli` the command line alone, `--watch` rebuilds after each change;
+// `--outdir=DIR` replaces dist/.
 
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,7 +12,8 @@ import { pagePlugin } from "./lib/report/html/page/bundle.mjs";
 
 /** The script of the report, which is bundled by itself. */
 const PAGE = join("lib", "report", "html", "page");
-const scriptsOnly = process.argv.includes("--js");
+const cliOnly = process.argv.includes("--cli");
+const scriptsOnly = cliOnly || process.argv.includes("--js");
 const outdir = process.argv.find((word) => word.startsWith("--outdir="))?.slice("--outdir=".length) ?? "dist";
 const watch = process.argv.includes("--watch");
 
@@ -65,6 +67,8 @@ const commandLine = {
   minifySyntax: true,
 };
 
+const bundles = cliOnly ? [commandLine] : [library, commandLine];
+
 /** Calls the TypeScript compiler of this project. */
 const tsc = (...args) =>
   execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", ...args], { stdio: "inherit" });
@@ -82,10 +86,10 @@ function inlineWorkspace() {
 }
 
 if (watch) {
-  for (const options of [library, commandLine]) await (await context(options)).watch();
+  for (const options of bundles) await (await context(options)).watch();
 } else {
   if (!scriptsOnly) rmSync("dist", { recursive: true, force: true });
-  const built = await Promise.all([build(library), build(commandLine)]);
+  const built = await Promise.all(bundles.map((options) => build(options)));
   if (!scriptsOnly) {
     tsc("--project", "tsconfig.json", "--declaration", "--emitDeclarationOnly", "--outDir", "dist");
     inlineWorkspace();

@@ -54,7 +54,7 @@ export async function bundle(contents: string, outfile: string): Promise<string>
 
 /** Builds the command line as the package has it, and says where its entry is. */
 export function commandLine(folder: string): string {
-  const built = spawnSync(process.execPath, ["build.mjs", "--js", `--outdir=${folder}`], {
+  const built = spawnSync(process.execPath, ["build.mjs", "--cli", `--outdir=${folder}`], {
     encoding: "utf8",
   });
   if (built.status !== 0) throw new Error(built.stderr);

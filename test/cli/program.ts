@@ -16,8 +16,8 @@ export class Program {
   /** @throws what the build printed */
   build(): void {
     const cwd = new URL("../..", import.meta.url).pathname;
-    const args = ["run", "--silent", "build:cli", "--", `--outdir=${this.folder}`];
-    const { status, stderr } = spawnSync("npm", args, { cwd, encoding: "utf8" });
+    const args = ["build.mjs", "--cli", `--outdir=${this.folder}`];
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd, encoding: "utf8" });
     if (status !== 0 || stderr !== "") throw new Error(stderr);
     this.file("package.json", `{"type":"module"}`);
   }
