@@ -20,7 +20,12 @@ export function listBundled(metafiles) {
     const { name, version, license } = json(folder, "package.json");
     const files = readdirSync(folder).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file));
     if (files.length === 0) throw new Error(`${name} has no licence that could go with it`);
-    return { name, version, license, texts: files.map((file) => readFileSync(join(folder, file), "utf8").trim()) };
+    return {
+      name,
+      version,
+      license,
+      texts: files.map((file) => readFileSync(join(folder, file), "utf8").trim()),
+    };
   });
 
   const sections = bundled.map(({ name, version, license, texts }) =>
