@@ -113,10 +113,10 @@ export { sarif } from "./report/sarif.ts";
 export { auditText } from "./report/text/audit-text.ts";
 export { fixSummary, fixText, packetFlags, packetText } from "./report/text/packet-text.ts";
 export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/text/terminal.ts";
+export type { Hook } from "./rules/base-chain.ts";
 export {
   type Chain,
   doubtsOf,
-  type Hook,
   type Rule,
   type Ruleset,
   TABLES,

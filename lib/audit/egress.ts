@@ -13,7 +13,7 @@ export function egress(q: Question, bridge: string): Flow {
   const device = q.host.interfaces.find((i) => i.name === bridge);
   if (device === undefined) return { ways: [], passing: EMPTY, blocked: EMPTY, straight: new Map() };
   const from = fromContainers(q.host, bridge);
-  const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(from)));
+  const seen = explicit(q, q.full, (observe) => q.full.arrive(q.full.start(from), observe));
   const leaving = seen.endings.filter(
     (e) => passes(e) && e.delivery === "forward" && q.outside.includes(e.out ?? ""),
   );

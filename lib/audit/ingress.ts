@@ -36,8 +36,8 @@ export interface Inward extends Flow {
 export function ingress(q: Question, exposures: Exposure[]): Inward {
   const { diagrams } = q.domain;
   const outside = fromOutside(q.host);
-  const seen = explicit(q, q.full, () => q.full.arrive(q.full.start(outside)));
-  const wanted = explicit(q, q.mine, () => q.mine.arrive(q.mine.start(outside)));
+  const seen = explicit(q, q.full, (observe) => q.full.arrive(q.full.start(outside), observe));
+  const wanted = explicit(q, q.mine, (observe) => q.mine.arrive(q.mine.start(outside), observe));
   // An explicit route rule about the translated packet overrides what INPUT says of the untranslated one.
   const delivered = q.mine.deliver(q.mine.start(outside));
   const input = q.union(delivered, isAccepted);

@@ -1,5 +1,5 @@
 /** What the owner meant: what their own rules say of packets, as if Docker had written none. */
-import type { Ending } from "../path/walk.ts";
+import type { Ending, Observer } from "../path/walk.ts";
 import type { Node } from "../reach/diagram.ts";
 import type { Reach } from "../reach/reach.ts";
 import type { States } from "../reach/state.ts";
@@ -10,22 +10,20 @@ import { ufwForwardChain } from "./ufw-rules.ts";
 export function explicit(
   q: Question,
   reach: Reach,
-  walk: () => Ending<States>[],
+  walk: (observe: Observer<States>) => Ending<States>[],
 ): { endings: Ending<States>[]; allowed: Node; denied: Node } {
   const { diagrams } = q.domain;
   const chain = reach.program.chain("filter", ufwForwardChain(q.ruleset));
   const allowed: Node[] = [];
   const denied: Node[] = [];
-  reach.observe = (states, table, hook) => {
+  const endings = walk((states, { table, hook }) => {
     if (chain === undefined || table !== "filter" || hook !== "FORWARD") return;
     for (const { state, outcome } of reach.chains.chain(states, chain)) {
       const kind = outcome?.kind;
       if (kind === "accept") allowed.push(reach.chains.members(state.set));
       if (kind === "drop" || kind === "reject") denied.push(reach.chains.members(state.set));
     }
-  };
-  const endings = walk();
-  reach.observe = undefined;
+  });
   return { endings, allowed: diagrams.overAll(allowed), denied: diagrams.overAll(denied) };
 }
 

@@ -1,9 +1,9 @@
 /** What `iptables-restore --noflush` makes of a ruleset and a text: the model's own way to apply what fwcheck prints. */
 import { parse } from "iptables-parser-ts";
+import { isBuiltIn } from "../iptables/base-chains.ts";
 import { readRuleset } from "../iptables/load.ts";
 import { printBody, printChain } from "../iptables/print.ts";
 import {
-  BUILT_IN,
   type Chain,
   chainOf,
   isTableName,
@@ -64,7 +64,7 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
   for (const [name, changes] of rulesets[0]?.tables ?? []) {
     const chains = new Map<string, Chain>(tables.get(name)?.chains);
     for (const [chain, change] of changes.chains) {
-      const builtIn = (BUILT_IN[name] as readonly string[]).includes(chain);
+      const builtIn = isBuiltIn(name, chain);
       const old = chains.get(chain);
       if (old === undefined || (declared.has(`${name} ${chain}`) && !builtIn)) chains.set(chain, change);
       else {

@@ -52,11 +52,9 @@ export function costOf({ domain, ways }: FamilyAudit, before: Reach, after: Reac
 
 function atForward(reach: Reach, start: SetState): SetState[] {
   const states: SetState[] = [];
-  reach.observe = (some, table, hook) => {
+  reach.arrive(start, (some, { table, hook }) => {
     if (table === "filter" && hook === "FORWARD") states.push(...reach.chains.apart(some));
-  };
-  reach.arrive(start);
-  reach.observe = undefined;
+  });
   return states;
 }
 

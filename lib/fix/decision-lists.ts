@@ -2,6 +2,7 @@
  * What the owner's rules do to the packets of each way, rule by rule, in the order in which they are asked: the
  * decision lists that a fix lifts onto the containers.
  */
+
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { bannerOf } from "../audit/bans.ts";
 import { ufwForwardChain } from "../audit/ufw-rules.ts";
@@ -10,12 +11,14 @@ import { printAddress } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
 import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
+import type { Observer } from "../path/walk.ts";
 import { assigned } from "../reach/chain.ts";
 import { BudgetExceeded, EMPTY, type Node, terminal } from "../reach/diagram.ts";
 import type { Vocabulary } from "../reach/domain.ts";
 import type { Reach } from "../reach/reach.ts";
-import type { SetState } from "../reach/state.ts";
-import type { Hook, Match, Rule, TableName } from "../rules/ruleset.ts";
+import type { SetState, States } from "../reach/state.ts";
+import type { Hook } from "../rules/base-chain.ts";
+import type { Match, Rule, TableName } from "../rules/ruleset.ts";
 
 /** Where a list was read: the packets as its rules see them. */
 export interface Place {
@@ -150,7 +153,7 @@ export function listsOf(
   const outside = fromOutside(host);
   const bridges = or(...host.bridges.map((name) => fromContainers(host, name)));
   const arrive = (reach: Reach, start = outside) =>
-    seen(reach, "FORWARD", () => reach.arrive(reach.start(start)));
+    seen(reach, "FORWARD", (observe) => reach.arrive(reach.start(start), observe));
   // What `ufw route` says of the translated packet comes first, then what the owner says of the host's own traffic.
   const route = full.program.chain("filter", ufwForwardChain(full.program.ruleset));
   const rest = (of: Node, start = outside): Node => {
@@ -160,7 +163,13 @@ export function listsOf(
     new Follower(place, lists, blocked).follow(place.states, route, []);
     return decided(diagrams, of, lists);
   };
-  const main = (of: Node, reach: Reach, hook: Hook, before: boolean, walk: () => unknown): void => {
+  const main = (
+    of: Node,
+    reach: Reach,
+    hook: Hook,
+    before: boolean,
+    walk: (observe: Observer<States>) => unknown,
+  ): void => {
     if (of === EMPTY) return;
     const at = (table: TableName): Place => ({
       reach,
@@ -184,9 +193,9 @@ export function listsOf(
         lists.set(tag, [{ place, rule: null, by: [], does: "drop", set: missing, inner: [] }, ...steps]);
     }
   };
-  main(rest(published), mine, "INPUT", true, () => mine.deliver(mine.start(outside)));
-  main(straight, mine, "FORWARD", false, () => mine.arrive(mine.start(outside)));
-  main(rest(outgoing, bridges), mine, "OUTPUT", false, () => mine.send(mine.start(bridges)));
+  main(rest(published), mine, "INPUT", true, (observe) => mine.deliver(mine.start(outside), observe));
+  main(straight, mine, "FORWARD", false, (observe) => mine.arrive(mine.start(outside), observe));
+  main(rest(outgoing, bridges), mine, "OUTPUT", false, (observe) => mine.send(mine.start(bridges), observe));
   return new Map([...tags].map(([tag, way]) => [way, lists.get(tag) ?? []]));
 }
 
@@ -195,13 +204,16 @@ const canStop = (chain: BoundChain | undefined): boolean =>
   chain !== undefined && (chain.policy === "drop" || chain.rules.length > 0);
 
 /** The states in which packets come to a table of a hook. */
-export function seen(reach: Reach, at: Hook, walk: () => unknown, of: TableName = "filter"): SetState[] {
+export function seen(
+  reach: Reach,
+  at: Hook,
+  walk: (observe: Observer<States>) => unknown,
+  of: TableName = "filter",
+): SetState[] {
   const states: SetState[] = [];
-  reach.observe = (some, table, hook) => {
+  walk((some, { table, hook }) => {
     if (table === of && hook === at) states.push(...reach.chains.apart(some));
-  };
-  walk();
-  reach.observe = undefined;
+  });
   return states;
 }
 

@@ -434,9 +434,9 @@ class Writer {
   /** Packets from outside whose destination is translated, as FORWARD sees them. */
   private get forwarded(): readonly SetState[] {
     const { full } = this.audit;
-    this.arrived ??= seen(full, "FORWARD", () => full.arrive(full.start(fromOutside(this.host)))).filter(
-      (state) => valueIn(state, "dst") !== undefined,
-    );
+    this.arrived ??= seen(full, "FORWARD", (observe) =>
+      full.arrive(full.start(fromOutside(this.host)), observe),
+    ).filter((state) => valueIn(state, "dst") !== undefined);
     return this.arrived;
   }
 

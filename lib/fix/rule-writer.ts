@@ -241,7 +241,7 @@ export class Speller {
   /** The packets as FORWARD's rules see them, where the lines are matched. */
   private get forward(): readonly SetState[] {
     const { full } = this.audit;
-    this.arrived ??= seen(full, "FORWARD", () => full.arrive(full.start(comesIn(this.host))));
+    this.arrived ??= seen(full, "FORWARD", (observe) => full.arrive(full.start(comesIn(this.host)), observe));
     return this.arrived;
   }
 

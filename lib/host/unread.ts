@@ -5,7 +5,8 @@
 
 import { readRuleset } from "../iptables/load.ts";
 import type { Family } from "../packet/field.ts";
-import { HOOKS, type Hook, type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
+import { HOOKS, type Hook } from "../rules/base-chain.ts";
+import { type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
 
 /** Families of nftables whose tables see packets of IPv4 and IPv6. ARP is neither. */
 const FAMILIES: Readonly<Record<string, readonly Family[]>> = {

@@ -15,7 +15,6 @@ import {
 import type { Family } from "../packet/field.ts";
 import {
   type Beside,
-  BUILT_IN,
   type Chain,
   isTableName,
   type Rule,
@@ -25,6 +24,7 @@ import {
   type Unknown,
   type Unprinted,
 } from "../rules/ruleset.ts";
+import { isBuiltIn } from "./base-chains.ts";
 import { familySign } from "./family-sign.ts";
 import { Chains, OpenChain, reportLoops } from "./open-chain.ts";
 import { LoadedRule, Loader, type RuleReport } from "./rule-loader.ts";
@@ -412,7 +412,7 @@ class TableLoader {
   }
 
   private isBuiltIn(chain: string): boolean {
-    return (BUILT_IN[this.name] as readonly string[]).includes(chain);
+    return isBuiltIn(this.name, chain);
   }
 
   private command({ command, words, line }: CommandLine): void {

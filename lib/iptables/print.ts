@@ -1,6 +1,7 @@
 /** Prints rules and rulesets in iptables-save's canonical spelling, from their typed form. */
 import { type Counters, quote } from "iptables-parser-ts";
-import { BUILT_IN, type Chain, type Match, type Rule, type Ruleset, type Target } from "../rules/ruleset.ts";
+import type { Chain, Match, Rule, Ruleset, Target } from "../rules/ruleset.ts";
+import { BUILT_IN } from "./base-chains.ts";
 import type { Extension, Options, Spelling, Values, Written } from "./extension.ts";
 
 /** The options of an extension as iptables-save prints them, in its order, their words not yet quoted. */

@@ -1,21 +1,37 @@
-/** The hooks and what hangs on each, in priority order (enum nf_ip_hook_priorities, linux/netfilter_ipv4.h). */
-import type { Hook, TableName } from "../rules/ruleset.ts";
+/** What the kernel runs at each hook, in the order of priorities. */
+import { type BaseChain, HOOKS, type Hook } from "../rules/base-chain.ts";
 
-/** A stop on the way: a table's chain, connection tracking, or translation by the nat table. */
+/** Which address a chain of type nat translates. */
+export type NatSide = "dst" | "src";
+
+/** One thing that a hook runs. */
 export type Stop =
-  | { readonly kind: "table"; readonly table: Exclude<TableName, "nat"> }
+  | { readonly kind: "chain"; readonly chain: BaseChain }
+  /** Connection tracking. */
   | { readonly kind: "track" }
-  | { readonly kind: "nat"; readonly side: "dst" | "src" };
+  /** Translation: the mapping of a known connection, or the chain for the first packet of a connection. */
+  | { readonly kind: "nat"; readonly chain: BaseChain; readonly side: NatSide };
 
-const table = (name: Exclude<TableName, "nat">): Stop => ({ kind: "table", table: name });
-const TRACK: Stop = { kind: "track" };
-const NAT_DST: Stop = { kind: "nat", side: "dst" };
-const NAT_SRC: Stop = { kind: "nat", side: "src" };
+/** NF_IP_PRI_CONNTRACK: connection tracking runs at two hooks (nf_conntrack_proto.c, ipv4_conntrack_ops). */
+const TRACK_PRIORITY = -200;
+const TRACKING_HOOKS: readonly Hook[] = ["PREROUTING", "OUTPUT"];
 
-export const STOPS: Readonly<Record<Hook, readonly Stop[]>> = {
-  PREROUTING: [table("raw"), TRACK, table("mangle"), NAT_DST],
-  INPUT: [table("mangle"), table("filter"), table("security"), NAT_SRC],
-  FORWARD: [table("mangle"), table("filter"), table("security")],
-  OUTPUT: [table("raw"), TRACK, table("mangle"), NAT_DST, table("filter"), table("security")],
-  POSTROUTING: [table("mangle"), NAT_SRC],
-};
+/** A chain of type nat translates destinations at these hooks, and sources at the others (HOOK2MANIP, nf_nat.h). */
+const isDestinationHook = (hook: Hook): boolean => hook === "PREROUTING" || hook === "OUTPUT";
+
+const stopOf = (chain: BaseChain): Stop =>
+  chain.type === "nat"
+    ? { kind: "nat", chain, side: isDestinationHook(chain.hook) ? "dst" : "src" }
+    : { kind: "chain", chain };
+
+/** Returns what each hook runs with these base chains. */
+export function stopsOf(chains: readonly BaseChain[]): Readonly<Record<Hook, readonly Stop[]>> {
+  const stops = HOOKS.map((hook): [Hook, readonly Stop[]] => {
+    const own = chains.filter((chain) => chain.hook === hook).sort((a, b) => a.priority - b.priority);
+    const before = own.filter(({ priority }) => priority < TRACK_PRIORITY).map(stopOf);
+    const after = own.filter(({ priority }) => priority >= TRACK_PRIORITY).map(stopOf);
+    const track: Stop[] = TRACKING_HOOKS.includes(hook) ? [{ kind: "track" }] : [];
+    return [hook, [...before, ...track, ...after]];
+  });
+  return Object.fromEntries(stops) as Record<Hook, readonly Stop[]>;
+}

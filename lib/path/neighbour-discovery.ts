@@ -53,7 +53,8 @@ function stops(program: Program, name: string): boolean {
       .stops(hook)
       .some(
         (stop) =>
-          stop.kind === "table" && decide(program, program.chain(stop.table, hook), packet) === "drop",
+          stop.kind === "chain" &&
+          decide(program, program.chain(stop.chain.table, stop.chain.name), packet) === "drop",
       );
   const usual = {
     ...{

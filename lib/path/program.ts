@@ -2,25 +2,20 @@
  * A ruleset on a host: every rule as a predicate and an effect, worked out when its chain is first asked for.
  */
 import { factsOf, type Host } from "../host/host.ts";
+import { BASE_CHAINS } from "../iptables/base-chains.ts";
 import type { Given } from "../iptables/extension.ts";
 import type { SetMatch } from "../iptables/matches/ipset.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
 import { ANY, and, apart, is, leaves, opaque, or, type Predicate } from "../packet/predicate.ts";
+import type { Hook } from "../rules/base-chain.ts";
 import { type Effect, ends, forks, PREPARE, type Verdict } from "../rules/effect.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
-import {
-  type Chain,
-  type Hook,
-  type Rule,
-  type Ruleset,
-  type TableName,
-  targetName,
-} from "../rules/ruleset.ts";
+import { type Chain, type Rule, type Ruleset, type TableName, targetName } from "../rules/ruleset.ts";
 import { kindsOf } from "./address-types.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
-import { STOPS, type Stop } from "./hooks.ts";
+import { type Stop, stopsOf } from "./hooks.ts";
 import { neighbourCases } from "./neighbour-discovery.ts";
 import { freshCases, loose } from "./new-connection.ts";
 import { reversePath } from "./reverse-path.ts";
@@ -95,6 +90,9 @@ export function stepOf(bound: BoundRule): Step {
   });
   return bound.step;
 }
+
+/** What each hook can run for iptables. */
+export const STOPS = stopsOf(BASE_CHAINS);
 
 const TRACKING_MATCHES = new Set([
   ...["cluster", "connbytes", "connlabel", "connlimit", "connmark", "conntrack", "helper", "state"],
@@ -240,22 +238,18 @@ export class Program {
   stops(hook: Hook): readonly Stop[] {
     let stops = this.stopsMade.get(hook);
     if (stops === undefined) {
-      stops = STOPS[hook].filter((stop) => this.stopsAt(stop, hook));
+      stops = STOPS[hook].filter((stop) => this.isActive(stop));
       this.stopsMade.set(hook, stops);
     }
     return stops;
   }
 
-  private stopsAt(stop: Stop, hook: Hook): boolean {
-    const { tables } = this.ruleset;
-    switch (stop.kind) {
-      case "table":
-        return stop.table === "filter" || tables.get(stop.table)?.chains.has(hook) === true;
-      case "track":
-        return this.tracks;
-      case "nat":
-        return tables.has("nat");
-    }
+  private isActive(stop: Stop): boolean {
+    if (stop.kind === "track") return this.tracks;
+    const { table, name } = stop.chain;
+    // One chain of type nat switches translation on at all hooks (nf_nat_register_fn).
+    if (stop.kind === "nat") return this.ruleset.tables.has(table);
+    return table === "filter" || this.ruleset.tables.get(table)?.chains.has(name) === true;
   }
 
   /**

@@ -5,11 +5,11 @@
  */
 import type { Field, Scalar } from "../packet/field.ts";
 import { ANY } from "../packet/predicate.ts";
+import type { BaseChain, Hook } from "../rules/base-chain.ts";
 import type { Verdict } from "../rules/effect.ts";
-import type { Hook, TableName } from "../rules/ruleset.ts";
 import type { Bridge } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
-import type { Stop } from "./hooks.ts";
+import type { NatSide, Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
 import type { RouteCase } from "./route.ts";
 
@@ -30,12 +30,12 @@ export interface Confirmed<S> {
 }
 
 export interface Engine<S> {
-  /** Runs a table's built-in chain, policy included. */
-  table(state: S, table: TableName, hook: Hook): readonly Part<S, Decision>[];
+  /** Evaluates a base chain, policy included. */
+  chain(state: S, chain: BaseChain): readonly Part<S, Decision>[];
   /** Connection tracking: looks the packet up, or opens a connection. */
   track(state: S, hook: Hook): readonly S[];
-  /** Translation by the nat table; what it drops comes back as such. */
-  nat(state: S, hook: Hook, side: "dst" | "src"): readonly Part<S, Decision>[];
+  /** Translation by a base chain of type nat; a packet that it drops comes back with that verdict. */
+  nat(state: S, chain: BaseChain, side: NatSide): readonly Part<S, Decision>[];
   /** The first case that holds. Cases that do not cover the state leave the rest out. */
   choose<T>(state: S, cases: readonly Case<T>[]): readonly Part<S, T>[];
   /** The state with a field of its current header changed. */
@@ -45,11 +45,29 @@ export interface Engine<S> {
   /** The end of the last hook: a connection that the packet opened is entered now (nf_confirm), or why it is not. */
   confirm(state: S): Confirmed<S>;
   /**
-   * Whether the routing decision has to be made again since a stop of OUTPUT changed what it looks at
-   * (ip_route_me_harder): mangle looks for addresses, mark and TOS, translation for the address it goes to.
+   * Returns true if the route has to be looked up again because a base chain of OUTPUT changed what it depends on
+   * (ip_route_me_harder): addresses, mark and TOS for a chain of type route, the destination for one of type nat.
    */
-  rerouted(before: S, after: S, stop: "mangle" | "nat"): boolean;
+  rerouted(before: S, after: S, type: "route" | "nat"): boolean;
 }
+
+/** Called with each state that reaches a base chain. */
+export type Observer<S> = (state: S, chain: BaseChain) => void;
+
+/** Returns an engine that calls `observe` before it evaluates a base chain of a type other than nat. */
+export const observed = <S>(engine: Engine<S>, observe: Observer<S>): Engine<S> => ({
+  chain: (state, chain) => {
+    observe(state, chain);
+    return engine.chain(state, chain);
+  },
+  track: (state, hook) => engine.track(state, hook),
+  nat: (state, chain, side) => engine.nat(state, chain, side),
+  choose: (state, cases) => engine.choose(state, cases),
+  assign: (state, field, value) => engine.assign(state, field, value),
+  aged: (state) => engine.aged(state),
+  confirm: (state) => engine.confirm(state),
+  rerouted: (before, after, type) => engine.rerouted(before, after, type),
+});
 
 /** Where a walk ended. */
 export interface Ending<S> {
@@ -317,9 +335,8 @@ class Walk<S> {
             this.stopped(part, "OUTPUT");
             continue;
           }
-          const kind =
-            stop.kind === "nat" ? "nat" : stop.kind === "table" && stop.table === "mangle" ? "mangle" : null;
-          if (kind === null || !engine.rerouted(before, after, kind)) {
+          const type = stop.kind === "track" ? "filter" : stop.chain.type;
+          if (type === "filter" || !engine.rerouted(before, after, type)) {
             through.push({ state: after, outcome: way });
             continue;
           }
@@ -363,10 +380,10 @@ class Walk<S> {
 
   private at(state: S, stop: Stop, name: Hook): readonly Part<S, Decision>[] {
     switch (stop.kind) {
-      case "table":
-        return this.engine.table(state, stop.table, name);
+      case "chain":
+        return this.engine.chain(state, stop.chain);
       case "nat":
-        return this.engine.nat(state, name, stop.side);
+        return this.engine.nat(state, stop.chain, stop.side);
       case "track":
         return this.engine.track(state, name).map((tracked) => ({ state: tracked, outcome: "accept" }));
     }

@@ -1,4 +1,5 @@
 /** All packets at once: the engine that walks a set of packets, on the same way as the simulator's single one. */
+
 import {
   type Address,
   CT,
@@ -18,6 +19,7 @@ import {
 import { leastLength, type Packet } from "../packet/packet.ts";
 import { ANY, and, between, is, leaves, NEVER, or, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
+import type { NatSide } from "../path/hooks.ts";
 import { destinations, fixed, isNobody, translate } from "../path/nat.ts";
 import { freshCases, loose } from "../path/new-connection.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
@@ -28,11 +30,15 @@ import {
   deliver,
   type Ending,
   type Engine,
+  type Observer,
+  observed,
   type Part,
   send,
 } from "../path/walk.ts";
+import type { BaseChain } from "../rules/base-chain.ts";
+import { HOOKS } from "../rules/base-chain.ts";
 import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
-import { countRules, HOOKS, type Hook, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
+import { countRules, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
 import { BudgetExceeded, EMPTY, type Node } from "./diagram.ts";
@@ -253,8 +259,6 @@ const asksPorts = (program: Program): boolean => {
 
 export class Reach implements Engine<States> {
   readonly chains: Chains;
-  /** What is called with the state at each table of each hook: how an analysis looks at the way, not only its end. */
-  observe: ((states: States, table: TableName, hook: Hook) => void) | undefined;
   private readonly fresh: readonly Case<CtState>[];
   /** Where the rules ask for the ports of connections, those of packets that have none. */
   private readonly ports: readonly Case<Bindings>[] | null;
@@ -293,26 +297,30 @@ export class Reach implements Engine<States> {
     };
   }
 
-  /** Where packets end that come in from outside. */
-  arrive(start: SetState): Ending<States>[] {
-    return start.set === EMPTY ? [] : arrive(alone(start), this.program, this);
+  /** Endings of packets that arrive from outside. */
+  arrive(start: SetState, observe?: Observer<States>): Ending<States>[] {
+    return start.set === EMPTY ? [] : arrive(alone(start), this.program, this.engine(observe));
   }
 
-  /** What PREROUTING and INPUT say of packets as if all were for this host. */
-  deliver(start: SetState): Ending<States>[] {
-    return start.set === EMPTY ? [] : deliver(alone(start), this.program, this);
+  /** Endings in PREROUTING and INPUT of packets as if all were for this host. */
+  deliver(start: SetState, observe?: Observer<States>): Ending<States>[] {
+    return start.set === EMPTY ? [] : deliver(alone(start), this.program, this.engine(observe));
   }
 
-  /** Where packets end that the host sends. */
-  send(start: SetState): Ending<States>[] {
+  /** Endings of packets that the host sends. */
+  send(start: SetState, observe?: Observer<States>): Ending<States>[] {
     if (start.set === EMPTY) return [];
     const sent = bind(start, { in: { value: "" }, socket: { value: 1 } });
-    return send(alone(sent), this.program, this);
+    return send(alone(sent), this.program, this.engine(observe));
   }
 
-  /** What a table's built-in chain says of packets of one form. */
-  decide(start: SetState, table: TableName, hook: Hook): Part<SetState, Decision>[] {
-    return this.table(alone(start), table, hook).flatMap(({ state, outcome }) =>
+  private engine(observe: Observer<States> | undefined): Engine<States> {
+    return observe === undefined ? this : observed(this, observe);
+  }
+
+  /** Evaluates a base chain for packets of one form. */
+  decide(start: SetState, table: TableName, chain: string): Part<SetState, Decision>[] {
+    return this.evaluate(alone(start), table, chain).flatMap(({ state, outcome }) =>
       this.chains.apart(state).map((each) => ({ state: each, outcome })),
     );
   }
@@ -324,10 +332,13 @@ export class Reach implements Engine<States> {
     );
   }
 
-  table(states: States, table: TableName, hook: Hook): Part<States, Decision>[] {
-    this.observe?.(states, table, hook);
+  chain(states: States, { table, name }: BaseChain): Part<States, Decision>[] {
+    return this.evaluate(states, table, name);
+  }
+
+  private evaluate(states: States, table: TableName, chain: string): Part<States, Decision>[] {
     return this.chains
-      .run(states, table, hook)
+      .run(states, table, chain)
       .map(({ state, outcome }) => ({ state, outcome: decision(outcome) }));
   }
 
@@ -352,13 +363,13 @@ export class Reach implements Engine<States> {
     );
   }
 
-  nat(states: States, hook: Hook, side: "dst" | "src"): Part<States, Decision>[] {
-    const chain = this.program.chain("nat", hook);
+  nat(states: States, base: BaseChain, side: NatSide): Part<States, Decision>[] {
+    const chain = this.program.chain(base.table, base.name);
     const passed = (form: Form): boolean =>
       chain === undefined ||
       valueIn(form, "ctstate") !== CT.NEW ||
       form.asked[side] ||
-      (!this.sent && hook === "POSTROUTING" && this.isOpen(String(valueIn(form, "out"))));
+      (!this.sent && base.hook === "POSTROUTING" && this.isOpen(String(valueIn(form, "out"))));
     return [...this.chains.sorted(states, passed)].flatMap(([past, some]): Part<States, Decision>[] =>
       past || chain === undefined
         ? [{ state: some, outcome: "accept" }]
@@ -607,8 +618,8 @@ export class Reach implements Engine<States> {
     return { state, why: null };
   }
 
-  rerouted(before: States, after: States, stop: "mangle" | "nat"): boolean {
-    const fields: readonly Field[] = stop === "nat" ? ["dst"] : ["src", "dst", "mark", "tos"];
+  rerouted(before: States, after: States, type: "route" | "nat"): boolean {
+    const fields: readonly Field[] = type === "nat" ? ["dst"] : ["src", "dst", "mark", "tos"];
     const known = new Map(
       fields.map((field) => [field, new Set([...before.forms.values()].map((f) => f.bound[field]))]),
     );

@@ -2,11 +2,13 @@
  * Rules that no packet meets. Over all packets, whatever comes to a table's built-in chains: which of them get to each
  * rule, and which rules in front of it take those that it asks for.
  */
+
+import { isBuiltIn } from "../iptables/base-chains.ts";
 import type { Field } from "../packet/field.ts";
 import { ANY, and, leaves, or, type Predicate } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import { ends, usual } from "../rules/effect.ts";
-import { BUILT_IN, countRules, type Rule, type TableName } from "../rules/ruleset.ts";
+import { countRules, type Rule, type TableName } from "../rules/ruleset.ts";
 import { BudgetExceeded, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
 import { Domain } from "./domain.ts";
 import { sameUnknowns } from "./shared-unknowns.ts";
@@ -86,8 +88,7 @@ class Search {
         for (const end of ends(effect)) if (end.kind === "assign") this.free.add(end.field);
     const order = program.calleesFirst(chains);
     for (const chain of order) this.decisions.set(chain, this.decide(chain));
-    for (const chain of chains)
-      if ((BUILT_IN[table] as readonly string[]).includes(chain.chain.name)) this.sent.set(chain, [FULL]);
+    for (const chain of chains) if (isBuiltIn(table, chain.chain.name)) this.sent.set(chain, [FULL]);
     // Callers first: what comes to a chain is known when its rules are looked at.
     for (const chain of order.reverse()) {
       const sent = this.sent.get(chain);

@@ -8,9 +8,10 @@
 import { optionsOf } from "../iptables/print.ts";
 import { apart } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
+import type { Hook } from "../rules/base-chain.ts";
 import { ends } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
-import { type Hook, type Match, type Rule, TABLES } from "../rules/ruleset.ts";
+import { type Match, type Rule, TABLES } from "../rules/ruleset.ts";
 
 /** An unknown's key, and the name that it shares with others; `null` where it must be kept apart. */
 export type Same = ReadonlyMap<string, string | null>;

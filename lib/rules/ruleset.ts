@@ -7,24 +7,12 @@ import type { Counters, Rule as RuleSyntax } from "iptables-parser-ts";
 import type { MatchExtension, Options, Release, TargetExtension, Values } from "../iptables/extension.ts";
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
+import { HOOKS, type Hook } from "./base-chain.ts";
 
 /** The tables of iptables(8), in the order in which a hook runs them (enum nf_ip_hook_priorities). */
 export const TABLES = ["raw", "mangle", "nat", "filter", "security"] as const;
 /** Name of a table of iptables(8). */
 export type TableName = (typeof TABLES)[number];
-
-export const HOOKS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"] as const;
-/** Where on a packet's way the kernel asks tables (iptables(8)). */
-export type Hook = (typeof HOOKS)[number];
-
-/** The built-in chains of each table. */
-export const BUILT_IN: Readonly<Record<TableName, readonly Hook[]>> = {
-  raw: ["PREROUTING", "OUTPUT"],
-  mangle: ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
-  nat: ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
-  filter: ["INPUT", "FORWARD", "OUTPUT"],
-  security: ["INPUT", "FORWARD", "OUTPUT"],
-};
 
 export const isTableName = (name: string): name is TableName => (TABLES as readonly string[]).includes(name);
 

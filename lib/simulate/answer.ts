@@ -4,7 +4,7 @@ import { protoName } from "../packet/field.ts";
 import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
 import type { Step } from "../path/program.ts";
 import type { Decision, Ending } from "../path/walk.ts";
-import type { Hook } from "../rules/ruleset.ts";
+import type { Hook } from "../rules/base-chain.ts";
 import { type Header, headerOf, type PacketState, type Supposition } from "./state.ts";
 import type { Moment } from "./trace.ts";
 

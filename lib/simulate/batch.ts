@@ -3,10 +3,12 @@
  * selection of them: each stop is made once for thousands of packets, and the selection parts where they fare
  * differently. What asks for more than a header, a translation or something that is not known, is simulated by itself.
  */
+
 import type { Host } from "../host/host.ts";
 import { CT, CT_STATUS, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
+import type { NatSide } from "../path/hooks.ts";
 import { type BoundChain, Program } from "../path/program.ts";
 import {
   arrive,
@@ -17,8 +19,9 @@ import {
   type Part,
   send,
 } from "../path/walk.ts";
+import type { BaseChain } from "../rules/base-chain.ts";
 import { changed, type Effect } from "../rules/effect.ts";
-import type { Hook, Ruleset, TableName } from "../rules/ruleset.ts";
+import type { Ruleset } from "../rules/ruleset.ts";
 import { type Asked, Lookup, OTHER } from "./batch-lookup.ts";
 import { Lanes, TOGETHER } from "./column-state.ts";
 import { CONNECTION, type PacketColumns, packetAt, sizeOf } from "./columns.ts";
@@ -198,7 +201,7 @@ class BatchEngine implements Engine<Selection> {
       .map(({ state: each, outcome }) => ({ state: each, outcome: cases[outcome]!.outcome }));
   }
 
-  private chain(bound: BoundChain): Chain {
+  private compiled(bound: BoundChain): Chain {
     let chain = this.chains.get(bound);
     if (chain === undefined) {
       const codes = Int8Array.from([...bound.rules.map(({ effect }) => codeOf(effect)), RETURN]);
@@ -210,19 +213,19 @@ class BatchEngine implements Engine<Selection> {
 
   /** The chain that a rule jumps to. */
   private target(from: Chain, at: number): Chain {
-    const chain = this.chain(this.program.target(from.bound.rules[at]!));
+    const chain = this.compiled(this.program.target(from.bound.rules[at]!));
     from.to[at] = chain;
     return chain;
   }
 
-  table(state: Selection, table: TableName, hook: Hook): Part<Selection, Decision>[] {
-    const bound = this.program.chain(table, hook);
+  chain(state: Selection, base: BaseChain): Part<Selection, Decision>[] {
+    const bound = this.program.chain(base.table, base.name);
     if (bound === undefined) return [{ state, outcome: "accept" }];
     if (bound.rules.length === 0) return [{ state, outcome: bound.policy ?? "accept" }];
-    const chain = this.chain(bound);
+    const chain = this.compiled(bound);
     const { lanes } = state;
     const kinds = VERDICTS.length;
-    const watched = table === "mangle" && hook === "OUTPUT" ? this.routed() : null;
+    const watched = base.type === "route" ? this.routed() : null;
     const { keys } = this.lookup;
     const alike = this.lookup.firsts(chain.asked, lanes);
     const code = keys[0]! < 0 ? OTHER : chain.codes[keys[0]!]!;
@@ -354,13 +357,13 @@ class BatchEngine implements Engine<Selection> {
     return this.part(state, 1).map((each) => each.state);
   }
 
-  nat(state: Selection, hook: Hook, side: "dst" | "src"): Part<Selection, Decision>[] {
+  nat(state: Selection, base: BaseChain, side: NatSide): Part<Selection, Decision>[] {
     // A table that the rules do not have translates nothing; and a connection asks it once a side.
     if (!this.program.ruleset.tables.has("nat") || state.asked[side]) return [{ state, outcome: "accept" }];
-    const bound = this.program.chain("nat", hook);
+    const bound = this.program.chain(base.table, base.name);
     const asked: Selection = { ...state, asked: { ...state.asked, [side]: true } };
     if (bound === undefined) return [{ state: asked, outcome: "accept" }];
-    const chain = this.chain(bound);
+    const chain = this.compiled(bound);
     const { lanes } = state;
     const { keys } = this.lookup;
     this.lookup.firsts(chain.asked, lanes);
@@ -402,9 +405,9 @@ class BatchEngine implements Engine<Selection> {
     return { state, why: null };
   }
 
-  rerouted(_before: Selection, after: Selection, stop: "mangle" | "nat"): boolean {
-    // What a translation changes is simulated by itself.
-    return stop === "mangle" && after.moved;
+  rerouted(_before: Selection, after: Selection, type: "route" | "nat"): boolean {
+    // A packet that a translation changes is simulated by itself.
+    return type === "route" && after.moved;
   }
 }
 

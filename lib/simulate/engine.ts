@@ -1,14 +1,16 @@
 /** The engine that walks a single packet: chains rule by rule, conntrack's table, and what is not known both ways. */
+
 import type { Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
 import { CT, CT_STATUS, type Field, PROTO, type Scalar } from "../packet/field.ts";
 import type { Quoted } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
+import type { NatSide } from "../path/hooks.ts";
 import type { Program } from "../path/program.ts";
 import { GROUPS } from "../path/route.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
-import type { Hook, TableName } from "../rules/ruleset.ts";
+import type { BaseChain } from "../rules/base-chain.ts";
 import { Effort, runChain } from "./chain.ts";
 import {
   type Connection,
@@ -36,8 +38,8 @@ export class PacketEngine implements Engine<PacketState> {
     this.translator = new Translator(program, host, connections);
   }
 
-  table(state: PacketState, table: TableName, hook: Hook): Part<PacketState, Decision>[] {
-    return runChain(state, this.program, table, hook, this.effort).map(({ state: after, outcome, why }) => ({
+  chain(state: PacketState, { table, name }: BaseChain): Part<PacketState, Decision>[] {
+    return runChain(state, this.program, table, name, this.effort).map(({ state: after, outcome, why }) => ({
       state: after,
       outcome: typeof outcome === "string" ? outcome : "accept",
       why,
@@ -150,7 +152,7 @@ export class PacketEngine implements Engine<PacketState> {
     return state.carried(found.connection, found.reply, CT.RELATED);
   }
 
-  nat(state: PacketState, hook: Hook, side: "dst" | "src"): Part<PacketState, Decision>[] {
+  nat(state: PacketState, base: BaseChain, side: NatSide): Part<PacketState, Decision>[] {
     const { connection } = state;
     // Without a nat table in the rules nothing of it is switched on.
     if (connection === null || !this.program.ruleset.tables.has("nat")) return [{ state, outcome: "accept" }];
@@ -159,7 +161,7 @@ export class PacketEngine implements Engine<PacketState> {
     if (!fresh || (connection.status & done) !== 0) {
       const { masqueraded } = connection;
       if (
-        hook === "POSTROUTING" &&
+        base.hook === "POSTROUTING" &&
         masqueraded !== undefined &&
         !state.reply &&
         masqueraded !== state.field("out") &&
@@ -171,7 +173,7 @@ export class PacketEngine implements Engine<PacketState> {
       }
       return [{ state: this.translator.translated(state, connection, side), outcome: "accept" }];
     }
-    return runChain(state, this.program, "nat", hook, this.effort).flatMap(
+    return runChain(state, this.program, base.table, base.name, this.effort).flatMap(
       ({ state: after, outcome, why }): Part<PacketState, Decision>[] => {
         const now = after.connection ?? connection;
         const asked = withStatus(now, now.status | done);
@@ -232,8 +234,8 @@ export class PacketEngine implements Engine<PacketState> {
     return { state: state.confirm(confirmed), why: null };
   }
 
-  rerouted(before: PacketState, after: PacketState, stop: "mangle" | "nat"): boolean {
-    if (stop === "nat") {
+  rerouted(before: PacketState, after: PacketState, type: "route" | "nat"): boolean {
+    if (type === "nat") {
       const { connection } = after;
       if (connection === null || isError(after)) return before.field("dst") !== after.field("dst");
       // Every packet of a flow that goes elsewhere is looked up again (nf_nat_ipv4_local_fn).

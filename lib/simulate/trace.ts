@@ -2,12 +2,15 @@
  * What happens to a packet on its way, in order: an engine that hands every question on to another one and notes what
  * came of it. The kernel's TRACE tells the rules; this also tells conntrack's word, the route, and what changed.
  */
+
 import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import type { Case } from "../path/decision-list.ts";
+import type { NatSide } from "../path/hooks.ts";
 import type { Program, Step } from "../path/program.ts";
 import type { RouteDecision } from "../path/route.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
-import type { Hook, TableName } from "../rules/ruleset.ts";
+import type { BaseChain, Hook } from "../rules/base-chain.ts";
+import type { TableName } from "../rules/ruleset.ts";
 import { changedBy } from "./chain.ts";
 import type { Connection } from "./conntrack.ts";
 import type { PacketState } from "./state.ts";
@@ -91,18 +94,17 @@ export class Tracer implements Engine<Traced> {
     private readonly program: Program,
   ) {}
 
-  table(traced: Traced, table: TableName, hook: Hook): Part<Traced, Decision>[] {
-    return this.ran(traced, table, hook, this.engine.table(traced.state, table, hook));
+  chain(traced: Traced, base: BaseChain): Part<Traced, Decision>[] {
+    return this.ran(traced, base, this.engine.chain(traced.state, base));
   }
 
-  nat(traced: Traced, hook: Hook, side: "dst" | "src"): Part<Traced, Decision>[] {
-    return this.ran(traced, "nat", hook, this.engine.nat(traced.state, hook, side));
+  nat(traced: Traced, base: BaseChain, side: NatSide): Part<Traced, Decision>[] {
+    return this.ran(traced, base, this.engine.nat(traced.state, base, side));
   }
 
   private ran(
     traced: Traced,
-    table: TableName,
-    hook: Hook,
+    { table, hook }: BaseChain,
     parts: readonly Part<PacketState, Decision>[],
   ): Part<Traced, Decision>[] {
     const known = traced.state.path.length;
@@ -154,7 +156,7 @@ export class Tracer implements Engine<Traced> {
     return { state: traced.now(state, null), why };
   }
 
-  rerouted(before: Traced, after: Traced, stop: "mangle" | "nat"): boolean {
-    return this.engine.rerouted(before.state, after.state, stop);
+  rerouted(before: Traced, after: Traced, type: "route" | "nat"): boolean {
+    return this.engine.rerouted(before.state, after.state, type);
   }
 }

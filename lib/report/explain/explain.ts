@@ -9,22 +9,20 @@ import { hasUfw, ufwCommand } from "../../audit/ufw-rules.ts";
 import type { Host } from "../../host/host.ts";
 import { headerOf } from "../../host/infer.ts";
 import { dockerLayout, purposeOf } from "../../host/purpose.ts";
+import { BUILT_IN } from "../../iptables/base-chains.ts";
 import { printBody, printMatch, printTarget, ruleProtocol } from "../../iptables/print.ts";
 import { printAddress, printPrefix } from "../../packet/address.ts";
 import { type Address, type Family, protoName, SOME_PORT } from "../../packet/field.ts";
 import { opaque, type Predicate, whyUnknown } from "../../packet/predicate.ts";
-import { STOPS } from "../../path/hooks.ts";
-import { type BoundRule, Program } from "../../path/program.ts";
+import { type BoundRule, Program, STOPS } from "../../path/program.ts";
 import { BudgetExceeded } from "../../reach/diagram.ts";
 import { type Shadow, shadows } from "../../reach/shadow.ts";
+import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { type Effect, usual } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import {
-  BUILT_IN,
   type Chain,
   chainOf,
-  HOOKS,
-  type Hook,
   isTableName,
   type Rule,
   type Ruleset,
@@ -161,9 +159,7 @@ const COMES: Readonly<Record<Hook, string>> = {
 
 /** The hooks' tables in order, with the one that is spoken of marked. */
 function order(hook: Hook, table: TableName): string {
-  const stops = STOPS[hook].map((stop) =>
-    stop.kind === "table" ? stop.table : stop.kind === "track" ? "connection tracking" : "nat",
-  );
+  const stops = STOPS[hook].map((stop) => (stop.kind === "track" ? "connection tracking" : stop.chain.table));
   const at = stops.lastIndexOf(table);
   const [before, behind] = [stops.slice(0, at), stops.slice(at + 1)];
   const parts = [

@@ -1,5 +1,5 @@
 /** The words that stand in a picture of the chain graph, whatever draws it. */
-import type { Hook } from "../../rules/ruleset.ts";
+import type { Hook } from "../../rules/base-chain.ts";
 import type { Author } from "../explain/author.ts";
 import { counted } from "../text/packet-text.ts";
 import type { GraphChain, Place } from "./graph.ts";

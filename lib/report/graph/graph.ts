@@ -5,15 +5,14 @@
  */
 import { ufwCommand } from "../../audit/ufw-rules.ts";
 import type { Host } from "../../host/host.ts";
+import { BUILT_IN } from "../../iptables/base-chains.ts";
 import { optionsOf, printBody, printTarget, ruleProtocol } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
-import { STOPS } from "../../path/hooks.ts";
+import { STOPS } from "../../path/program.ts";
+import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import {
-  BUILT_IN,
   type Chain,
   chainOf,
-  HOOKS,
-  type Hook,
   type Rule,
   type Ruleset,
   type TableName,
@@ -324,7 +323,7 @@ class Drawing {
   private stops(hook: Hook): GraphStop[] {
     return STOPS[hook].flatMap((stop): GraphStop[] => {
       if (stop.kind === "track") return this.focus === null ? [{ table: null, chains: [] }] : [];
-      const table = stop.kind === "nat" ? "nat" : stop.table;
+      const { table } = stop.chain;
       const chain = chainOf(this.ruleset, table, hook);
       if (chain === undefined) return [];
       if (this.focus !== null && !this.focus.has(`${table}/${hook}`)) return [];

@@ -4,7 +4,7 @@
  * beside them. All lengths are in pixels of the picture.
  */
 import { layout as dagre, Graph } from "@dagrejs/dagre";
-import type { Hook } from "../../rules/ruleset.ts";
+import type { Hook } from "../../rules/base-chain.ts";
 import { safe } from "../text/terminal.ts";
 import { noteOf } from "./captions.ts";
 import type {

@@ -1,8 +1,9 @@
 /** A packet's way as stations: what each hook of netfilter has to say of it, and which hooks it never meets. */
 import { hasUfw, ufwCommand } from "../../audit/ufw-rules.ts";
-import { STOPS } from "../../path/hooks.ts";
 import type { Step } from "../../path/program.ts";
-import { HOOKS, type Hook, type TableName } from "../../rules/ruleset.ts";
+import { STOPS } from "../../path/program.ts";
+import { HOOKS, type Hook } from "../../rules/base-chain.ts";
+import type { TableName } from "../../rules/ruleset.ts";
 import type { Outcome, Way } from "../../simulate/answer.ts";
 import type { Change, Moment } from "../../simulate/trace.ts";
 import { safe } from "../text/terminal.ts";
@@ -88,7 +89,7 @@ export function course(way: Way, sent: boolean, meant: Meant | null, on: Page): 
       hook,
       met: hooks.includes(hook),
       stops: STOPS[hook].flatMap((stop): Stop[] => {
-        const name = stop.kind === "table" ? stop.table : stop.kind === "nat" ? "nat" : "conntrack";
+        const name = stop.kind === "track" ? "conntrack" : stop.chain.table;
         if (name !== "conntrack" && on.ruleset?.tables.has(name) !== true) return [];
         const said = moments.some((m) =>
           m.kind === "table" ? m.table === name && !isQuiet(m) : m.kind === "track" && name === "conntrack",

@@ -1,7 +1,7 @@
 /** One packet's way as a picture: netfilter's hooks in their places, what each said, and those that were never asked. */
 import { containerAt } from "../../host/host.ts";
 import { printAddress } from "../../packet/address.ts";
-import type { Hook } from "../../rules/ruleset.ts";
+import type { Hook } from "../../rules/base-chain.ts";
 import type { Trace, Way } from "../../simulate/answer.ts";
 import { Markup, markup, type Part } from "../html/markup.ts";
 import { at, packetText } from "../text/packet-text.ts";
