@@ -75,6 +75,7 @@ export type { RouteDecision } from "./path/route.ts";
 export { BudgetExceeded } from "./reach/diagram.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknowns.ts";
 export type { Author } from "./report/explain/author.ts";
+export type { ChainCaller, ChainEnd, ChainLocation, HookStage } from "./report/explain/chain-facts.ts";
 export { chainsText, type ExplainTextOptions, explainText } from "./report/explain/chains-text.ts";
 export {
   type ChainExplained,
@@ -83,6 +84,9 @@ export {
   explain,
   type RuleExplained,
 } from "./report/explain/explain.ts";
+export type { ChainPitfall, DeadRule, RulePitfall } from "./report/explain/pitfalls.ts";
+export type { PublishedPortNote } from "./report/explain/published-ports.ts";
+export type { NewAddress, ReturnPoint, RuleAction } from "./report/explain/rule-action.ts";
 export { graphDot } from "./report/graph/dot.ts";
 export {
   type ChainGraph,

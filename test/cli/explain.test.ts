@@ -1,4 +1,4 @@
-/** What `fwcheck explain` prints of a real host, beside its capture (UPDATE=1 writes it anew), and what it refuses. */
+/** `fwcheck explain`: its output for real hosts, recorded in examples/ (UPDATE=1 records it again), and its errors. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { examples } from "../capture.ts";
@@ -10,32 +10,33 @@ afterAll(() => program.remove());
 
 const explain = (args: string) => program.run(["explain", ...args.split(" ")], { cwd: examples });
 
-const ASKED: readonly [title: string, args: string][] = [
+const COMMANDS: readonly [title: string, args: string][] = [
   ["Your chain", "ufw-docker-20.10 --chain DOCKER-USER --family 4"],
   ["Docker's rules that publish a port", "ufw-docker-20.10 --chain nat/DOCKER --rule 4"],
-  ["A ufw rule that Docker's packets never meet", "ufw-docker-20.10 --chain ufw-user-input --rule 2"],
+  ["A ufw rule that packets to a container never reach", "ufw-docker-20.10 --chain ufw-user-input --rule 2"],
   ["The whole of FORWARD, Docker 28", "ufw-docker-28.5 --chain filter/FORWARD --family 4"],
-  ["What Docker 28 added", "ufw-docker-28.5 --chain raw/PREROUTING"],
-  ["What ufw does before your rules", "ufw-docker-20.10 --chain ufw-before-input"],
+  ["Rules that Docker 28 added", "ufw-docker-28.5 --chain raw/PREROUTING"],
+  ["Rules of ufw before your own", "ufw-docker-20.10 --chain ufw-before-input"],
   ["A map of all chains", "ufw-docker-28.5 --family 4"],
 ];
 
-test("a real host", () => {
-  const said = ASKED.map(([title, args]) => {
+test("real hosts", () => {
+  const recorded = COMMANDS.map(([title, args]) => {
     const run = explain(args);
     expect([run.code, run.err], title).toEqual([0, ""]);
     expect(run.out).not.toMatch(/[^\n]{81}/);
     return `--- ${title}\n\n$ fwcheck explain ${args}\n${run.out}`;
   }).join("\n");
   const path = `${examples}ufw-docker.explain.txt`;
-  if (process.env.UPDATE === "1") writeFileSync(path, said);
-  expect(said).toBe(readFileSync(path, "utf8"));
+  if (process.env.UPDATE === "1") writeFileSync(path, recorded);
+  expect(recorded).toBe(readFileSync(path, "utf8"));
 }, 60_000);
 
-test("--json is one document with everything in it", () => {
+test("--json prints one document with sentences and codes", () => {
   const { code, out, err } = explain("ufw-docker-20.10 --chain DOCKER --rule 4 --family 4 --json");
   expect([code, err]).toEqual([0, ""]);
-  const { inferred, chains } = JSON.parse(out);
+  const { version, inferred, chains } = JSON.parse(out);
+  expect(version).toBe(1);
   expect(inferred).toEqual([]);
   expect(chains.map((c: { table: string; chain: string }) => `${c.table} ${c.chain}`)).toEqual([
     "nat DOCKER",
@@ -47,9 +48,17 @@ test("--json is one document with everything in it", () => {
       line: 150,
       text: "! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80",
       by: "Docker",
-      says: "TCP packets to port 8080 that come in by any interface but docker0 are sent on to 172.17.0.2:80 (container web): this and every later packet of the connection.",
+      says: "TCP packets to port 8080 that arrive on any interface except docker0 have their destination rewritten to 172.17.0.2:80 (container web), for the whole connection.",
+      action: {
+        code: "translate",
+        side: "dst",
+        to: { kind: "range", first: "172.17.0.2", last: "172.17.0.2", container: "web" },
+        ports: { first: 80, last: 80 },
+        random: false,
+      },
       dead: false,
       notes: [],
+      pitfalls: [],
       counters: { packets: 0, bytes: 0 },
     },
   ]);

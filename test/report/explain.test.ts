@@ -1,4 +1,4 @@
-/** Chains and rules in plain words: the wording case by case, and on every ruleset there is no word that is none. */
+/** Explanations of chains and rules: the wording case by case, and complete sentences for every recorded ruleset. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ChainExplained, chainsText, explain, explainText, readHost, readRuleset } from "fwcheck";
@@ -13,8 +13,8 @@ const HEAD = `*filter
 :yours - [0:0]
 `;
 
-/** What is said of the first rule of a text in iptables-save's spelling. */
-function said(rules: string, table = "filter", family = 4): string {
+/** Explains the first rule of a text in the format of iptables-save. */
+function explained(rules: string, table = "filter", family = 4): string {
   const text =
     table === "filter"
       ? HEAD
@@ -31,20 +31,26 @@ function said(rules: string, table = "filter", family = 4): string {
   return found.chains.find((c) => c.rules.length > 0)!.rules[0]!.says;
 }
 
-describe("one wording a field and an effect", () => {
-  // One line a case: the rule, and what is said of it.
+describe("one wording per field and effect", () => {
+  // One case per line: the rule and its explanation.
   const cases: [string, string][] = [
-    ["-A INPUT -j ACCEPT", "All that get this far are accepted."],
-    ["-A INPUT -i eth0 -j DROP", "Packets that come in by eth0 are silently dropped."],
-    ["-A INPUT ! -i lo -j DROP", "Packets that come in by any interface but lo are silently dropped."],
-    ["-A INPUT -i tun+ -j ACCEPT", "Packets that come in by tun+ (any that begins so) are accepted."],
-    ["-A FORWARD -i a -o b -j ACCEPT", "Packets that come in by a and leave by b are accepted."],
+    ["-A INPUT -j ACCEPT", "All packets that reach this rule are accepted."],
+    ["-A INPUT -i eth0 -j DROP", "Packets that arrive on eth0 are dropped without a reply."],
+    [
+      "-A INPUT ! -i lo -j DROP",
+      "Packets that arrive on any interface except lo are dropped without a reply.",
+    ],
+    ["-A INPUT -i tun+ -j ACCEPT", "Packets that arrive on tun+ (any name with this prefix) are accepted."],
+    ["-A FORWARD -i a -o b -j ACCEPT", "Packets that arrive on a and leave through b are accepted."],
     ["-A INPUT -s 10.0.0.0/8 -j ACCEPT", "Packets from 10.0.0.0/8 are accepted."],
     [
       "-A INPUT ! -d 127.0.0.0/8 -j DROP",
-      "Packets to any address but 127.0.0.0/8 (loopback) are silently dropped.",
+      "Packets to any address except 127.0.0.0/8 (loopback) are dropped without a reply.",
     ],
-    ["-A INPUT -d 10.0.0.1/255.0.0.255 -j DROP", "Packets to 10.0.0.1/255.0.0.255 are silently dropped."],
+    [
+      "-A INPUT -d 10.0.0.1/255.0.0.255 -j DROP",
+      "Packets to 10.0.0.1/255.0.0.255 are dropped without a reply.",
+    ],
     ["-A INPUT -p udp -j ACCEPT", "UDP packets are accepted."],
     ["-A INPUT ! -p udp -j ACCEPT", "Packets that are not UDP are accepted."],
     ["-A INPUT -p 47 -j ACCEPT", "GRE packets are accepted."],
@@ -52,7 +58,7 @@ describe("one wording a field and an effect", () => {
     ["-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT", "TCP packets to port 22 are accepted."],
     [
       "-A INPUT -p tcp -m tcp ! --dport 22 -j DROP",
-      "TCP packets to any port but port 22 are silently dropped.",
+      "TCP packets to any port except 22 are dropped without a reply.",
     ],
     [
       "-A INPUT -p udp -m udp --sport 67:68 --dport 67 -j ACCEPT",
@@ -68,11 +74,11 @@ describe("one wording a field and an effect", () => {
     ],
     [
       "-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP",
-      "TCP packets that have the TCP flags SYN set and FIN, RST and ACK not set are silently dropped.",
+      "TCP packets that have the TCP flags SYN set and FIN, RST and ACK not set are dropped without a reply.",
     ],
     [
       "-A INPUT -p tcp -m tcp ! --tcp-flags SYN,RST SYN -j DROP",
-      "TCP packets that do not have the TCP flags SYN set and RST not set are silently dropped.",
+      "TCP packets that do not have the TCP flags SYN set and RST not set are dropped without a reply.",
     ],
     ["-A INPUT -p icmp -m icmp --icmp-type 8 -j ACCEPT", "ICMP echo-request packets are accepted."],
     [
@@ -81,158 +87,170 @@ describe("one wording a field and an effect", () => {
     ],
     [
       "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-      "Packets that belong to a connection that is there or are related to one (RELATED,ESTABLISHED) are accepted.",
+      "Packets that belong to or are related to an existing connection (RELATED,ESTABLISHED) are accepted.",
     ],
     [
       "-A INPUT -m conntrack --ctstate INVALID -j DROP",
-      "Packets that fit no connection (INVALID) are silently dropped.",
+      "Packets that are INVALID (belong to no valid connection) are dropped without a reply.",
     ],
     [
       "-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT",
-      "Packets that belong to a connection whose destination is translated (DNAT) are accepted.",
+      "Packets that belong to a connection with a translated destination (DNAT) are accepted.",
     ],
     [
       "-A FORWARD -m conntrack ! --ctstate DNAT -j DROP",
-      "Packets that either conntrack knows nothing of (INVALID,UNTRACKED) or belong to a connection whose destination is not translated are silently dropped.",
+      "Packets that either belong to no tracked connection (INVALID,UNTRACKED) or belong to a connection without a translated destination are dropped without a reply.",
     ],
     [
       "-A FORWARD -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 --ctdir ORIGINAL -j DROP",
-      "TCP packets that belong to a connection whose destination is translated (DNAT), go the way in which the connection was opened and belong to a connection that was addressed to port 8080 at first, before any translation are silently dropped.",
+      "TCP packets that belong to a connection with a translated destination (DNAT), go in the original direction and belong to a connection with original destination port 8080 are dropped without a reply.",
     ],
-    ["-A INPUT -m mark --mark 0x1 -j ACCEPT", "Packets that carry the mark 1 are accepted."],
+    ["-A INPUT -m mark --mark 0x1 -j ACCEPT", "Packets that have the mark 1 are accepted."],
     [
       "-A INPUT -m mark --mark 0x4000/0x4000 -j ACCEPT",
-      "Packets that carry a mark with bit 0x4000 are accepted.",
+      "Packets that have a mark with bit 0x4000 are accepted.",
     ],
     [
       "-A INPUT -m mark ! --mark 0x0/0xff00 -j ACCEPT",
-      "Packets that carry a mark with any of the bits 0xff00 are accepted.",
+      "Packets that have a mark with any of the bits 0xff00 are accepted.",
     ],
     ["-A INPUT -m dscp --dscp 0x2e -j ACCEPT", "Packets that have DSCP 46 are accepted."],
-    ["-A INPUT -m ttl --ttl-lt 5 -j DROP", "Packets that have a TTL of 0 to 4 are silently dropped."],
+    ["-A INPUT -m ttl --ttl-lt 5 -j DROP", "Packets that have a TTL of 0 to 4 are dropped without a reply."],
     [
       "-A INPUT -m length --length 100:200 -j DROP",
-      "Packets that are 100 to 200 bytes long are silently dropped.",
+      "Packets that are 100 to 200 bytes long are dropped without a reply.",
     ],
     [
       "-A INPUT -m mac --mac-source 02:00:00:00:00:01 -j DROP",
-      "Packets that come in by any interface but lo and come from MAC address 02:00:00:00:00:01 are silently dropped.",
+      "Packets that arrive on any interface except lo and come from MAC address 02:00:00:00:00:01 are dropped without a reply.",
     ],
     [
       "-A OUTPUT -m owner --uid-owner 1000 -j DROP",
-      "Packets that were sent by user id 1000 are silently dropped.",
+      "Packets that were sent by user id 1000 are dropped without a reply.",
     ],
     [
       "-A INPUT -m pkttype --pkt-type broadcast -j DROP",
-      "Packets that either were sent as a broadcast on the wire or were sent by this host to itself and are to any address but multicast addresses are silently dropped.",
+      "Packets that either were sent as a link-layer broadcast or were sent by this host to itself and are to any address except multicast addresses are dropped without a reply.",
     ],
     [
       "-A INPUT -m addrtype --dst-type MULTICAST -j DROP",
-      "Packets to multicast addresses are silently dropped.",
+      "Packets to multicast addresses are dropped without a reply.",
     ],
     ["-A INPUT -m addrtype --dst-type LOCAL -j ACCEPT", "Packets to this host's own addresses are accepted."],
     [
       "-A INPUT -m limit --limit 3/min -j ACCEPT",
-      "All that get this far are accepted, but only where -m limit --limit 3/min matches. No ruleset tells whether: how many packets matched before is not known.",
+      "All packets that reach this rule are accepted, but only if -m limit --limit 3/min matches. The result is unknown: how many packets matched before is not known.",
     ],
     [
       "-A INPUT -p tcp -m set ! --match-set friends src -j DROP",
-      "TCP packets are silently dropped, but only where -m set ! --match-set friends src matches. No ruleset tells whether: the ipset friends is not known (give it with --ipset).",
+      "TCP packets are dropped without a reply, but only if -m set ! --match-set friends src matches. The result is unknown: the ipset friends is not known (give it with --ipset).",
     ],
     [
       "-A INPUT -p tcp -m tcp --dport 80 --tcp-option 5 -j DROP",
-      "TCP packets to port 80 are silently dropped, but only where -m tcp --dport 80 --tcp-option 5 matches. No ruleset tells whether: TCP options are not part of the packet that is described.",
+      "TCP packets to port 80 are dropped without a reply, but only if -m tcp --dport 80 --tcp-option 5 matches. The result is unknown: TCP options are not part of the packet that is described.",
     ],
     [
       "-A INPUT -j REJECT --reject-with icmp-host-prohibited",
-      "All that get this far are rejected, and their sender is told.",
+      "All packets that reach this rule are rejected with an error to the sender.",
     ],
     [
       '-A INPUT -j LOG --log-prefix "a b"',
-      `All that get this far go on: LOG --log-prefix "a b" writes a line to the kernel's log.`,
+      `All packets that reach this rule continue with the next rule: LOG --log-prefix "a b" writes a line to the kernel's log.`,
     ],
-    ["-A INPUT -s 10.1.1.1/32", "Packets from 10.1.1.1 are counted, and go on."],
+    ["-A INPUT -s 10.1.1.1/32", "Packets from 10.1.1.1 are counted and continue with the next rule."],
     [
       "-A INPUT -j NFQUEUE --queue-num 3",
-      "All that get this far may end here or not: NFQUEUE --queue-num 3 decides, and no ruleset tells how (a program in user space decides).",
+      "All packets that reach this rule may end here or continue: the verdict of NFQUEUE --queue-num 3 is unknown (a program in user space decides).",
     ],
-    ["-A INPUT -j mine", "All that get this far go through chain mine, which is empty."],
-    ["-A INPUT -g mine", "All that get this far go over for good to chain mine, which is empty."],
-    ["-A INPUT -s 10.1.1.1/32 -j RETURN", "Packets from 10.1.1.1 meet the policy of INPUT, ACCEPT."],
+    ["-A INPUT -j mine", "All packets that reach this rule jump to chain mine, which is empty."],
+    [
+      "-A INPUT -g mine",
+      "All packets that reach this rule go to chain mine, which is empty, and do not return to this chain.",
+    ],
+    ["-A INPUT -s 10.1.1.1/32 -j RETURN", "Packets from 10.1.1.1 get the policy of INPUT, ACCEPT."],
     [
       "-A mine -j RETURN\n-A INPUT -j mine\n-A INPUT -j yours",
-      "All that get this far go back to INPUT, to its rule 2.",
+      "All packets that reach this rule return to INPUT, rule 2.",
     ],
     [
       "-A mine -j RETURN\n-A INPUT -j mine",
-      "All that get this far go back to INPUT, to its end: the policy, ACCEPT.",
+      "All packets that reach this rule return to the end of INPUT (policy ACCEPT).",
     ],
     [
       "-A mine -j RETURN\n-A INPUT -j mine\n-A OUTPUT -j mine",
-      "All that get this far go back to the chain that called, to its next rule.",
+      "All packets that reach this rule return to the next rule of the chain that called.",
     ],
   ];
   test.each(cases)("%s", (rule, words) => {
-    expect(said(rule)).toBe(words);
+    expect(explained(rule)).toBe(words);
   });
 
   const translations: [string, string][] = [
     [
       "-A PREROUTING -s 10.1.1.1/32 -j ACCEPT",
-      "Packets from 10.1.1.1 stay as they are: table nat is done with them and with all later packets of the connection.",
+      "Packets from 10.1.1.1 are not translated by table nat, and neither are later packets of the connection.",
     ],
     [
       "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080",
-      "TCP packets to port 80 are sent on to 10.0.0.2:8080: this and every later packet of the connection.",
+      "TCP packets to port 80 have their destination rewritten to 10.0.0.2:8080, for the whole connection.",
     ],
     [
       "-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 3128",
-      "TCP packets to port 80 are sent on to this host itself, port 3128: this and every later packet of the connection.",
+      "TCP packets to port 80 have their destination rewritten to this host itself, port 3128, for the whole connection.",
     ],
     [
       "-A POSTROUTING -s 10.0.0.0/8 -o eth0 -j MASQUERADE",
-      "Packets from 10.0.0.0/8 that leave by eth0 go out as if they came from the address of the interface they leave by: this and every later packet of the connection.",
+      "Packets from 10.0.0.0/8 that leave through eth0 have their source rewritten to the address of the outgoing interface, for the whole connection.",
     ],
     [
       "-A POSTROUTING -j SNAT --to-source 192.0.2.1-192.0.2.6 --random",
-      "All that get this far go out as if they came from 192.0.2.1-192.0.2.6, chosen at random: this and every later packet of the connection.",
+      "All packets that reach this rule have their source rewritten to 192.0.2.1-192.0.2.6 (chosen at random), for the whole connection.",
     ],
     [
       "-A PREROUTING -d 10.1.0.0/16 -j NETMAP --to 10.2.0.0/16",
-      "Packets to 10.1.0.0/16 are sent on to the same place in 10.2.0.0/16: this and every later packet of the connection.",
+      "Packets to 10.1.0.0/16 have their destination rewritten to the same host part in 10.2.0.0/16, for the whole connection.",
     ],
   ];
   test.each(translations)("%s", (rule, words) => {
-    expect(said(rule, "nat")).toBe(words);
+    expect(explained(rule, "nat")).toBe(words);
   });
 
   const changes: [string, string][] = [
-    ["-A PREROUTING -j MARK --set-xmark 0x7/0xffffffff", "All that get this far get the mark 7, and go on."],
+    [
+      "-A PREROUTING -j MARK --set-xmark 0x7/0xffffffff",
+      "All packets that reach this rule get the mark 7 and continue with the next rule.",
+    ],
     [
       "-A PREROUTING -j MARK --set-xmark 0x4000/0x4000",
-      "All that get this far get the bits 0x4000 set in their mark, and go on.",
+      "All packets that reach this rule have the bits 0x4000 of their mark set and continue with the next rule.",
     ],
     [
       "-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
-      "All that get this far get the mark of their connection, and go on.",
+      "All packets that reach this rule get the connection mark as their mark and continue with the next rule.",
     ],
     [
       "-A PREROUTING -s 10.1.1.1/32 -j ACCEPT",
-      "Packets from 10.1.1.1 are done with table mangle, and go on.",
+      "Packets from 10.1.1.1 leave table mangle and continue with the next table.",
     ],
-    ["-A PREROUTING -j TTL --ttl-dec 1", "All that get this far get a TTL 1 lower, and go on."],
-    ["-A PREROUTING -j DSCP --set-dscp 0x2e", "All that get this far get DSCP 46, and go on."],
+    [
+      "-A PREROUTING -j TTL --ttl-dec 1",
+      "All packets that reach this rule get a TTL 1 lower and continue with the next rule.",
+    ],
+    [
+      "-A PREROUTING -j DSCP --set-dscp 0x2e",
+      "All packets that reach this rule get DSCP 46 and continue with the next rule.",
+    ],
   ];
   test.each(changes)("%s", (rule, words) => {
-    expect(said(rule, "mangle")).toBe(words);
+    expect(explained(rule, "mangle")).toBe(words);
   });
   test("raw: not tracked", () => {
-    expect(said("-A PREROUTING -p udp -j NOTRACK", "raw")).toMatch(/^UDP packets are not tracked/);
+    expect(explained("-A PREROUTING -p udp -j NOTRACK", "raw")).toMatch(/^UDP packets are not tracked/);
   });
   test("IPv6", () => {
-    expect(said("-A INPUT -s fe80::/10 -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j ACCEPT", "filter", 6)).toBe(
-      "ICMPv6 neighbor-solicitation packets from fe80::/10 are accepted.",
-    );
+    expect(
+      explained("-A INPUT -s fe80::/10 -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j ACCEPT", "filter", 6),
+    ).toBe("ICMPv6 neighbor-solicitation packets from fe80::/10 are accepted.");
   });
 });
 
@@ -240,8 +258,8 @@ const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
 const of = (chain: string, rule?: number): readonly ChainExplained[] =>
   explain(rulesets, host, { chain, rule, family: 4 }).chains;
 
-describe("what is easily misunderstood", () => {
-  test("a name that two tables have stands for both, table/name for one", () => {
+describe("pitfalls", () => {
+  test("a name selects the chains of all tables, table/name one chain", () => {
     expect(of("DOCKER").map((c) => c.table)).toEqual(["nat", "filter"]);
     expect(of("nat/DOCKER").map((c) => c.table)).toEqual(["nat"]);
     expect(of("nat/FORWARD")).toEqual([]);
@@ -253,7 +271,7 @@ describe("what is easily misunderstood", () => {
       [6, "filter"],
     ]);
   });
-  test("a map is the same without the rules", () => {
+  test("a map has everything but the rules", () => {
     const whole = explain(rulesets, host);
     expect(whole.chains.some((c) => c.rules.length > 0)).toBe(true);
     expect(explain(rulesets, host, { map: true })).toEqual({
@@ -261,19 +279,19 @@ describe("what is easily misunderstood", () => {
       chains: whole.chains.map((c) => ({ ...c, rules: [] })),
     });
   });
-  test("Docker's chains are not to be edited, DOCKER-USER is the owner's", () => {
+  test("Docker maintains its chains, the owner maintains DOCKER-USER", () => {
     expect(of("filter/DOCKER")[0]).toMatchObject({ by: "Docker", docker: "27 or older" });
     expect(of("filter/DOCKER")[0]!.notes.join()).toContain("do not edit it");
     expect(of("DOCKER-USER")[0]).toMatchObject({ by: "you" });
     expect(of("DOCKER-USER")[0]!.notes.join()).toMatch(
-      /is here for 172\.17\.0\.2, port 80.*appended \(-A\)/s,
+      /have the destination 172\.17\.0\.2, port 80.*appended \(-A\)/s,
     );
     const newer = capture(`${examples}ufw-docker-28.5`);
     expect(explain(newer.rulesets, newer.host, { chain: "DOCKER-USER" }).chains[0]).toMatchObject({
       docker: "28",
     });
   });
-  test("a rule of ufw's about a published port is never asked for it, any other is", () => {
+  test("only a ufw rule about a published port misses packets", () => {
     const [chain] = of("ufw-user-input");
     expect(chain!.rules.map((r) => [r.ufw, r.notes.length])).toEqual([
       ["allow 22/tcp", 0],
@@ -281,20 +299,22 @@ describe("what is easily misunderstood", () => {
     ]);
     expect(chain!.rules[1]!.notes[0]).toContain("nat DOCKER rule 4 (line 150)");
   });
-  test("what is behind a rule that takes everything is dead, also behind a jump that never comes back", () => {
+  test("rules after a final rule are dead, also after a jump to a chain that never returns", () => {
     const { rulesets: own } = readRuleset([
       {
         name: "a",
         text: `${HEAD}-A mine -p tcp -j ACCEPT\n-A mine -j DROP\n-A INPUT -j mine\n-A INPUT -p udp -j ACCEPT\n-A yours -p tcp -j RETURN\n-A yours -j DROP\n-A FORWARD -j yours\n-A FORWARD -p tcp -j ACCEPT\nCOMMIT\n`,
       },
     ]);
-    const nobody = readHost({ complete: true }, own);
+    const bare = readHost({ complete: true }, own);
     const notes = (chain: string): string[] =>
-      explain(own, nobody, { chain }).chains.flatMap((c) => c.rules.flatMap((r) => r.notes));
-    expect(notes("INPUT")).toEqual(["No packet ever comes to this rule: rule 1 takes all that get there."]);
+      explain(own, bare, { chain }).chains.flatMap((c) => c.rules.flatMap((r) => r.notes));
+    expect(notes("INPUT")).toEqual([
+      "No packet reaches this rule: rule 1 decides every packet that reaches it.",
+    ]);
     expect(notes("FORWARD")).toEqual([]);
   });
-  test("what a swarm publishes passes to anybody", () => {
+  test("ports of a swarm are accepted for every destination", () => {
     const text = `${HEAD.replace(":mine", ":DOCKER-INGRESS")}-A FORWARD -j DOCKER-INGRESS
 -A DOCKER-INGRESS -p tcp -m tcp --dport 3000 -j ACCEPT
 -A DOCKER-INGRESS -j RETURN\nCOMMIT\n`;
@@ -304,20 +324,20 @@ describe("what is easily misunderstood", () => {
         chain: "DOCKER-INGRESS",
       }).chains[0]!.notes.join();
     };
-    expect(notes(text)).toContain("a port and for no container");
+    expect(notes(text)).toContain("match a port and no container");
     expect(notes(text.replace("-p tcp", "-d 172.19.0.2/32 -p tcp"))).not.toContain("no container");
   });
-  test("a chain that nothing calls says so", () => {
+  test("a chain that no rule calls", () => {
     const { rulesets: own } = readRuleset([
       { name: "a", text: `${HEAD}-A mine -j yours\n-A yours -j DROP\nCOMMIT\n` },
     ]);
     const chains = explain(own, readHost({ complete: true }, own)).chains;
     expect(chains.find((c) => c.chain === "mine")!.place).toEqual([
-      "No rule calls this chain: no packet ever comes here.",
+      "No rule calls this chain: no packet reaches it.",
     ]);
-    expect(chains.find((c) => c.chain === "yours")!.place[0]).toContain("nothing calls that chain");
+    expect(chains.find((c) => c.chain === "yours")!.place[0]).toContain("no rule calls that chain");
   });
-  test("lint of DOCKER-USER stands at its rule", () => {
+  test("a lint finding is a note of its rule", () => {
     const wrong = capture(`${examples}ufw-docker-20.10`, (save) =>
       save.replace(
         "-A DOCKER-USER -j RETURN",
@@ -343,8 +363,8 @@ const files = ((): [string, string][] => {
     .filter(([, text]) => /^\*(filter|nat|mangle|raw|security)\b/m.test(text));
 })();
 
-/** What a sentence must not hold: what code leaves where a word is missing. */
-const NO_WORDS = /undefined|\bnull\b|NaN|\[object|\.\.|, ,| {2}(?=[a-z])| \(\)/;
+/** Traces of a missing value in a sentence. */
+const MISSING_VALUE = /undefined|\bnull\b|NaN|\[object|\.\.|, ,| {2}(?=[a-z])| \(\)/;
 
 test.each(files.map(([name, text], i) => [`${i} ${name}`, text]))("every chain of %s", (name, text) => {
   const read = readRuleset([{ name, text }]);
@@ -356,6 +376,8 @@ test.each(files.map(([name, text], i) => [`${i} ${name}`, text]))("every chain o
   const odd: string[] = [];
   for (const chain of found.chains) {
     expect(chain.rules.length).toBe(chain.length);
+    expect(() => JSON.stringify(chain)).not.toThrow();
+    expect(chain.pitfalls.length).toBe(chain.notes.length);
     const sentences = [
       ...chain.place,
       ...chain.notes,
@@ -363,8 +385,10 @@ test.each(files.map(([name, text], i) => [`${i} ${name}`, text]))("every chain o
       ...(chain.what === null ? [] : [chain.what]),
       ...chain.rules.flatMap((r) => [r.says, ...r.notes]),
     ];
-    // Asked of all at once, since there are tens of thousands.
-    odd.push(...sentences.filter((sentence) => !/^[A-Z-].*[.?]$/s.test(sentence) || NO_WORDS.test(sentence)));
+    // One assertion for all: there are tens of thousands of sentences.
+    odd.push(
+      ...sentences.filter((sentence) => !/^[A-Z-].*[.?]$/s.test(sentence) || MISSING_VALUE.test(sentence)),
+    );
   }
   expect(odd).toEqual([]);
   for (const text of [explainText(found), chainsText(found)])
@@ -375,7 +399,7 @@ test.each(files.map(([name, text], i) => [`${i} ${name}`, text]))("every chain o
     ).toEqual([]);
 });
 
-test("names cannot speak to a terminal", () => {
+test("names cannot control a terminal", () => {
   const text = HEAD.replace(":mine", ":\u001b[31mred");
   const { rulesets: hostile } = readRuleset([
     {
@@ -388,7 +412,7 @@ test("names cannot speak to a terminal", () => {
   expect(explainText(found)).toContain("\\u001b[31mred");
 });
 
-test("rules that no packet matches, in the map and by their chain", () => {
+test("rules that no packet matches, in the map and in their chain", () => {
   const rules = [
     "-A INPUT -s 10.0.0.0/8 -j DROP",
     "-A INPUT -p tcp -j mine",
@@ -401,11 +425,15 @@ test("rules that no packet matches, in the map and by their chain", () => {
   const [input] = explain(rulesets, host, { chain: "INPUT" }).chains;
   expect([input!.dead, input!.rules.map((r) => r.dead)]).toEqual([[3], [false, false, true, false]]);
   expect(input!.rules[2]!.notes).toEqual([
-    "No packet that it asks for ever comes to this rule: rule 1 takes them all.",
+    "No packet matches this rule: rule 1 decides all packets that would match.",
   ]);
   const [mine] = explain(rulesets, host, { chain: "mine" }).chains;
-  expect(mine!.rules[0]!.notes).toContain("What it asks for never comes to this chain.");
+  expect(mine!.rules[0]!.notes).toContain("No packet that reaches this chain matches this rule.");
+  expect([input!.rules[2]!.pitfalls, mine!.rules[0]!.pitfalls]).toEqual([
+    [{ code: "covered", by: [1], more: false }],
+    [{ code: "no-such-traffic" }],
+  ]);
   const map = chainsText(explain(rulesets, host, { map: true }));
-  expect(map).toContain("note: no packet ever matches rule 3\n");
-  expect(map).toContain("note: no packet ever matches rule 1\n");
+  expect(map).toContain("note: no packet matches rule 3\n");
+  expect(map).toContain("note: no packet matches rule 1\n");
 });

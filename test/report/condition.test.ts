@@ -1,9 +1,9 @@
-/** A form that is said holds for the same packets as the predicate it was made of. */
+/** A condition holds for the same packets as the predicate it is made from. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Field, Scalar } from "../../lib/packet/field.ts";
 import { evaluate, masked, type Predicate } from "../../lib/packet/predicate.ts";
-import { type Form, formOf } from "../../lib/report/explain/predicate-form.ts";
+import { type Condition, conditionOf } from "../../lib/report/explain/condition.ts";
 
 const FIELDS = ["in", "src", "dport", "ctstate", "flags"] as const;
 const value = (field: Field): fc.Arbitrary<Scalar> =>
@@ -47,22 +47,22 @@ const packet = fc.record({
 });
 
 function holds(
-  form: Form,
+  condition: Condition,
   fields: Readonly<Record<string, Scalar>>,
   settled: Readonly<Record<string, boolean>>,
 ): boolean {
-  switch (form.kind) {
+  switch (condition.kind) {
     case "all":
-      return form.of.every((part) => holds(part, fields, settled));
+      return condition.parts.every((part) => holds(part, fields, settled));
     case "some":
-      return form.of.some((part) => holds(part, fields, settled));
-    case "spelled":
-      return settled[form.text]! !== form.not;
+      return condition.parts.some((part) => holds(part, fields, settled));
+    case "text":
+      return settled[condition.text]! !== condition.not;
     case "bits":
-      return (masked(fields[form.field]!, form.mask) === form.value) !== form.not;
+      return (masked(fields[condition.field]!, condition.mask) === condition.value) !== condition.not;
     case "in": {
-      const value = fields[form.field]!;
-      return form.ranges.some(([lo, hi]) => value >= lo && value <= hi) !== form.not;
+      const value = fields[condition.field]!;
+      return condition.ranges.some(([lo, hi]) => value >= lo && value <= hi) !== condition.not;
     }
   }
 }
@@ -70,12 +70,12 @@ function holds(
 test("on random predicates and packets", () => {
   fc.assert(
     fc.property(predicate, packet, (p, { fields, settled }) => {
-      const form = formOf(p, 4, (key) => key);
+      const condition = conditionOf(p, 4, (key) => key);
       const reading = {
         field: (field: Field) => (fields as Record<string, Scalar>)[field],
         settled: (key: string) => (settled as Record<string, boolean>)[key],
       };
-      expect(holds(form, fields as Record<string, Scalar>, settled)).toBe(evaluate(p, reading));
+      expect(holds(condition, fields as Record<string, Scalar>, settled)).toBe(evaluate(p, reading));
     }),
     { numRuns: 20_000 },
   );

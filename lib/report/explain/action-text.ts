@@ -1,0 +1,139 @@
+/** Prints the action of a rule as a verb phrase about packets: `are dropped`, `jump to chain DOCKER-USER`. */
+import { purposeOf } from "../../host/purpose.ts";
+import type { Field } from "../../packet/field.ts";
+import type { Change } from "../../rules/effect.ts";
+import type { TableName } from "../../rules/ruleset.ts";
+import { list } from "../text/list.ts";
+import { at } from "../text/packet-text.ts";
+import { flagNames, hex } from "./field-text.ts";
+import type { NewAddress, ReturnPoint, RuleAction } from "./rule-action.ts";
+
+type Translation = Extract<RuleAction, { code: "translate" }>;
+
+/** Tables in which ACCEPT ends one table only: later tables can still drop the packet. */
+const ACCEPTED: Partial<Record<TableName, string>> = {
+  raw: "leave table raw and continue with the next table",
+  mangle: "leave table mangle and continue with the next table",
+  nat: "are not translated by table nat, and neither are later packets of the connection",
+};
+
+/** Returns the verb phrase of an action. */
+export function actionText(action: RuleAction, table: TableName): string {
+  switch (action.code) {
+    case "jump":
+      return `jump to ${chainText(table, action)}`;
+    case "goto":
+      return `go to ${chainText(table, action)}, and do not return to this chain`;
+    case "return":
+      return returnText(action.to);
+    case "verdict":
+      return {
+        accept: ACCEPTED[table] ?? "are accepted",
+        drop: "are dropped without a reply",
+        reject: "are rejected with an error to the sender",
+      }[action.verdict];
+    case "translate":
+      return translationText(action);
+    case "continue":
+      if (action.target === "") return "are counted and continue with the next rule";
+      return `continue with the next rule: ${action.target} ${action.sideEffect ?? "has no verdict"}`;
+    case "unknown":
+      return `may end here or continue: the verdict of ${action.target} is unknown (${action.why})`;
+    case "may-keep":
+      return `continue with the next rule, or the kernel keeps them: ${action.why}`;
+    case "drop":
+      return `are dropped: ${action.why}`;
+    case "set":
+      return `${changeText(action.field, action.change)} and continue with the next rule`;
+  }
+}
+
+function chainText(table: TableName, { chain, empty }: { readonly chain: string; readonly empty: boolean }) {
+  if (empty) return `chain ${chain}, which is empty`;
+  const purpose = purposeOf(table, chain);
+  return purpose === null ? `chain ${chain}` : `chain ${chain}, which ${purpose.what}`;
+}
+
+/** Returns the verb phrase of packets that return from a chain. */
+export function returnText(to: ReturnPoint): string {
+  switch (to.code) {
+    case "not-called":
+      return "return, but no rule calls this chain";
+    case "several-callers":
+      return "return to the next rule of the chain that called";
+    case "caller-of":
+      return `return to the chain that called ${to.chain}`;
+    case "rule":
+      return `return to ${to.chain}, rule ${to.rule}`;
+    case "end":
+      return `return to the end of ${to.chain}${to.policy === null ? "" : ` (policy ${to.policy})`}`;
+    case "policy":
+      return `get the policy of ${to.chain}, ${to.policy}`;
+  }
+}
+
+const translationText = (action: Translation): string =>
+  `have their ${action.side === "dst" ? "destination" : "source"} rewritten to ${newEndpoint(action)}${action.random ? " (chosen at random)" : ""}, for the whole connection`;
+
+function newEndpoint({ side, to, ports }: Translation): string {
+  const port =
+    ports === null
+      ? null
+      : ports.first === ports.last
+        ? String(ports.first)
+        : `${ports.first}-${ports.last}${ports.base === undefined ? "" : ` (counted from ${ports.base})`}`;
+  if (to.kind === "unchanged") return port === null ? "the same address" : `port ${port} of the same address`;
+  if (to.kind !== "range" || to.first !== to.last || ports === null || ports.first !== ports.last)
+    return `${addressText(to, side)}${port === null ? "" : `, port ${port}`}${containerText(to)}`;
+  return `${at(to.first, ports.first)}${containerText(to)}`;
+}
+
+function addressText(to: Exclude<NewAddress, { kind: "unchanged" }>, side: Translation["side"]): string {
+  switch (to.kind) {
+    case "interface":
+      return side === "dst" ? "this host itself" : "the address of the outgoing interface";
+    case "prefix":
+      return `the same host part in ${to.prefix}`;
+    case "range":
+      return to.first === to.last ? to.first : `${to.first}-${to.last}`;
+  }
+}
+
+const containerText = (to: NewAddress): string =>
+  to.kind === "range" && to.container !== null ? ` (container ${to.container})` : "";
+
+/** Names of fields that targets change; others have the name of the field. */
+const FIELD_NAMES: Partial<Record<Field, string>> = {
+  mark: "mark",
+  ctmark: "connection mark",
+  tos: "TOS",
+  ttl: "TTL",
+};
+
+function changeText(field: Field, change: Change): string {
+  if (field === "ctstate") return "are not tracked by conntrack, are not translated,";
+  const name = FIELD_NAMES[field] ?? field;
+  switch (change.kind) {
+    case "add":
+      return `get a ${name} ${Math.abs(change.by)} ${change.by < 0 ? "lower" : "higher"}`;
+    case "copy":
+      return field === "ctmark"
+        ? "have their mark saved as the connection mark"
+        : "get the connection mark as their mark";
+    case "bits":
+      return bitsText(field, name, change);
+  }
+}
+
+/** `(old & ~clear) ^ xor` as iptables' set, or, and, xor. */
+function bitsText(field: Field, name: string, { clear, xor }: Extract<Change, { kind: "bits" }>): string {
+  if (field === "flags") return `have the TCP flags ${list(flagNames(clear), "and")} cleared`;
+  if (clear === 0xffff_ffff || (clear === 0xff && field !== "mark"))
+    return `get the ${name} ${field === "ttl" ? xor : hex(xor)}`;
+  if (field === "tos" && clear === 0xfc) return `get DSCP ${xor >>> 2}`;
+  if (clear === xor) return `have the bits ${hex(xor)} of their ${name} set`;
+  if (xor === 0) return `have the bits ${hex(clear)} of their ${name} cleared`;
+  if (clear === 0) return `have the bits ${hex(xor)} of their ${name} flipped`;
+  if ((xor & ~clear) === 0) return `have the bits ${hex(clear)} of their ${name} set to ${hex(xor)}`;
+  return `get the ${name} (old & ~${hex(clear)}) ^ ${hex(xor)}`;
+}

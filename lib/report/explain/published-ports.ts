@@ -1,0 +1,71 @@
+/** Ports that the DNAT rules of Docker publish. */
+import { publishing } from "../../audit/docker-rules.ts";
+import { headerOf } from "../../host/infer.ts";
+import { printAddress, printPrefix } from "../../packet/address.ts";
+import { type Address, protoName } from "../../packet/field.ts";
+import type { BoundRule, Program } from "../../path/program.ts";
+import type { Rule } from "../../rules/ruleset.ts";
+
+/** One published port or port range, and the container port that it is translated to. */
+export interface PublishedPort {
+  readonly rule: Rule;
+  readonly proto: number;
+  readonly first: number;
+  readonly last: number;
+  /** Address and port of the container. */
+  readonly address: Address;
+  readonly port: number;
+}
+
+/** A published port in the results. */
+export interface PublishedPortNote {
+  /** `8080/tcp`, `8000-8010/udp of 192.0.2.1`. */
+  readonly published: string;
+  /** Address of the container. */
+  readonly container: string;
+  /** Port of the container. */
+  readonly containerPort: number;
+  /** First published port. */
+  readonly firstPort: number;
+  /** Chain of the DNAT rule, in table nat. */
+  readonly chain: string;
+  /** Number of the DNAT rule. */
+  readonly rule: number;
+  /** Line of the DNAT rule. */
+  readonly line: number;
+}
+
+/** Returns the ports that rules of the program publish to one container address. */
+export const publishedPorts = (program: Program): readonly PublishedPort[] =>
+  publishing(program).flatMap(portOf);
+
+function portOf({ rule, effect }: BoundRule): PublishedPort[] {
+  if (effect.kind !== "nat" || effect.to.kind !== "range" || effect.to.first !== effect.to.last) return [];
+  const { to, ports } = effect;
+  const proto = headerOf(rule).proto?.value;
+  for (const { values } of rule.matches) {
+    const given = values.dport;
+    if (given === undefined || given.not || proto === undefined) continue;
+    const [first, last] = given.value as readonly [number, number];
+    return [{ rule, proto, first, last, address: to.first, port: ports?.first ?? first }];
+  }
+  return [];
+}
+
+function portText({ rule, first, last, proto }: PublishedPort): string {
+  const { dst } = headerOf(rule);
+  const address =
+    dst === undefined || dst.not ? "" : ` of ${printPrefix(dst.value).replace(/\/(32|128)$/, "")}`;
+  return `${first === last ? first : `${first}-${last}`}/${protoName(proto)}${address}`;
+}
+
+/** Returns the data of a published port that results contain. */
+export const publishedPortNote = (port: PublishedPort): PublishedPortNote => ({
+  published: portText(port),
+  container: printAddress(port.address),
+  containerPort: port.port,
+  firstPort: port.first,
+  chain: port.rule.chain,
+  rule: port.rule.index,
+  line: port.rule.line,
+});

@@ -1,0 +1,240 @@
+/** Facts about one rule: its condition, its action, its author, and what is easily misunderstood about it. */
+import { isDockerRule } from "../../audit/docker-rules.ts";
+import { ufwCommand } from "../../audit/ufw-rules.ts";
+import { headerOf } from "../../host/infer.ts";
+import { purposeOf } from "../../host/purpose.ts";
+import type { Spelling } from "../../iptables/extension.ts";
+import { printBody, printMatch, printTarget, ruleProtocol } from "../../iptables/print.ts";
+import { SOME_PORT } from "../../packet/field.ts";
+import { opaque, type Predicate, whyUnknown } from "../../packet/predicate.ts";
+import type { BoundRule } from "../../path/program.ts";
+import type { Shadow } from "../../reach/shadow.ts";
+import type { Hook } from "../../rules/base-chain.ts";
+import { calledChain } from "../../rules/call-graph.ts";
+import { usual } from "../../rules/effect.ts";
+import { type Site, siteKey } from "../../rules/facts.ts";
+import { type Chain, chainOf, type Rule } from "../../rules/ruleset.ts";
+import {
+  type Condition,
+  conditionOf,
+  conjunction,
+  conjuncts,
+  countTests,
+  depth,
+  type FieldTest,
+  hasTest,
+  isAlways,
+  isNever,
+  requiredPorts,
+  requiredProtocol,
+} from "./condition.ts";
+import type { DeadRule, RulePitfall } from "./pitfalls.ts";
+import { type PublishedPort, publishedPortNote } from "./published-ports.ts";
+import { returnPoint } from "./return-point.ts";
+import { actionOf, type PrintedTarget, type RuleAction } from "./rule-action.ts";
+import type { RulesetIndex } from "./ruleset-index.ts";
+
+/** Facts about a rule. */
+export interface RuleFacts {
+  readonly rule: Rule;
+  /** As iptables-save prints it, without its chain. */
+  readonly text: string;
+  /** Program that wrote the rule; `null` if unknown. */
+  readonly by: string | null;
+  /** The ufw command that wrote the rule; `null` for any other rule. */
+  readonly ufw: string | null;
+  readonly condition: Condition;
+  readonly action: RuleAction;
+  /** Why no packet matches the rule; `null` if packets may match it. */
+  readonly dead: DeadRule | null;
+  readonly pitfalls: readonly RulePitfall[];
+}
+
+/** At most this many published ports are listed. */
+export const MOST_PORTS = 6;
+
+/**
+ * Returns the facts about a rule.
+ * @param hooks the hooks from which its chain is reached
+ * @param final the first rule of its chain that decides every packet
+ */
+export function ruleFacts(
+  bound: BoundRule,
+  chain: Chain,
+  hooks: readonly Hook[],
+  final: BoundRule | undefined,
+  index: RulesetIndex,
+): RuleFacts {
+  const { rule } = bound;
+  const condition = ruleCondition(rule, index);
+  const dead = deadRule(rule, final, index.shadowsOf(rule.table).get(rule));
+  return {
+    rule,
+    text: printBody(rule, index.ruleset).trim(),
+    by: writer(bound, condition, index),
+    ufw: ufwCommand(rule, index.ruleset),
+    condition,
+    action: ruleAction(bound, chain, index),
+    dead,
+    pitfalls: [
+      ...(dead === null ? [] : [dead]),
+      ...statefulMatches(rule, index),
+      ...lintPitfalls(rule, dead, index),
+      ...seenPorts(rule, condition, hooks, index),
+      ...missedPorts(rule, condition, hooks, index),
+    ],
+  };
+}
+
+/** Returns true for the unconditional RETURN that Docker up to 28.1 appends to DOCKER-USER. */
+export const isFinalReturn = ({ rule, effect }: BoundRule, condition: Condition): boolean =>
+  rule.table === "filter" && rule.chain === "DOCKER-USER" && effect.kind === "return" && isAlways(condition);
+
+function writer(bound: BoundRule, condition: Condition, { host }: RulesetIndex): string | null {
+  const { rule } = bound;
+  if (isFinalReturn(bound, condition)) return "Docker";
+  const byChain = purposeOf(rule.table, rule.chain)?.by;
+  if (byChain !== undefined) return byChain;
+  if (isDockerRule(rule, host)) return "Docker";
+  const called = calledChain(rule);
+  const byCall = called === null ? null : (purposeOf(rule.table, called)?.by ?? null);
+  // Docker writes the jump to the chain whose rules are the owner's.
+  return byCall === "you" ? "Docker" : byCall;
+}
+
+function ruleAction(bound: BoundRule, chain: Chain, index: RulesetIndex): RuleAction {
+  const { rule } = bound;
+  const effect = usual(bound.effect);
+  if (effect.kind === "jump" || effect.kind === "goto") {
+    const empty = (chainOf(index.ruleset, rule.table, effect.chain)?.rules.length ?? 0) === 0;
+    return { code: effect.kind, chain: effect.chain, empty };
+  }
+  if (effect.kind === "return") return { code: "return", to: returnPoint(chain, index) };
+  return actionOf(effect, printedTarget(rule, index), index.host);
+}
+
+function printedTarget({ target, matches }: Rule, { ruleset }: RulesetIndex): PrintedTarget {
+  return {
+    text:
+      target.kind === "none" ? "" : printTarget(target, spellingOf(matches, ruleset)).replace(/^-[jg] /, ""),
+    sideEffect: target.kind === "extension" ? (target.extension.does ?? null) : null,
+  };
+}
+
+const spellingOf = (matches: Rule["matches"], { family }: RulesetIndex["ruleset"]): Spelling => ({
+  family,
+  proto: ruleProtocol(matches),
+});
+
+const siteOf = ({ table, chain, index }: Rule): Site => ({ table, chain, index });
+
+/** Conditions with more tests or levels than this are printed as the rule writes them. */
+const MOST_TESTS = 8;
+const MOST_DEPTH = 2;
+
+/** Returns the conjunction of a rule's matches. */
+export function ruleCondition(rule: Rule, { ruleset, program }: RulesetIndex): Condition {
+  const site = siteOf(rule);
+  const spelling = spellingOf(rule.matches, ruleset);
+  const readable = (p: Predicate, text: string): Condition => {
+    const condition = conditionOf(p, ruleset.family, () => text);
+    const asWritten: FieldTest = { kind: "text", text, why: whyUnknown(p), not: false };
+    const isUnprintable = (test: FieldTest): boolean =>
+      test.kind === "in" && test.ranges.some(([lo]) => lo === SOME_PORT);
+    if (
+      countTests(condition) > MOST_TESTS ||
+      depth(condition) > MOST_DEPTH ||
+      hasTest(condition, isUnprintable)
+    )
+      return asWritten;
+    const isUnknown = (part: Condition): boolean => hasTest(part, (test) => test.kind === "text");
+    if (!isUnknown(condition)) return condition;
+    return conjunction([...conjuncts(condition).filter((part) => !isUnknown(part)), asWritten]);
+  };
+  return conjunction([
+    ...rule.matches.map((match) =>
+      readable(match.extension.ask(match.values, program.facts, site), printMatch(match, spelling)),
+    ),
+    ...rule.unknown.map(({ what, words }) =>
+      readable(opaque(siteKey(what, site), `fwcheck does not know the ${what}`), words.join(" ")),
+    ),
+  ]);
+}
+
+function deadRule(rule: Rule, final: BoundRule | undefined, shadow: Shadow | undefined): DeadRule | null {
+  if (final !== undefined && rule.index > final.rule.index)
+    return { code: "after-final-rule", rule: final.rule.index };
+  switch (shadow?.kind) {
+    case undefined:
+      return null;
+    case "contradiction":
+      return { code: "contradiction" };
+    case "elsewhere":
+      return { code: "no-such-traffic" };
+    case "taken":
+      return { code: "covered", by: shadow.by.map((each) => each.index), more: shadow.more };
+  }
+}
+
+/** Matches that hold for every packet and update state, such as `recent --set`. */
+function statefulMatches(rule: Rule, { program, ruleset }: RulesetIndex): RulePitfall[] {
+  return rule.matches.flatMap((match): RulePitfall[] => {
+    if (match.extension.opaque === undefined) return [];
+    if (match.extension.ask(match.values, program.facts, siteOf(rule)).kind !== "any") return [];
+    return [{ code: "stateful-match", match: printMatch(match, spellingOf(rule.matches, ruleset)) }];
+  });
+}
+
+function lintPitfalls(rule: Rule, dead: DeadRule | null, index: RulesetIndex): RulePitfall[] {
+  return index.lintOf(rule).flatMap(({ kind, message }): RulePitfall[] =>
+    // The rule after an unconditional one is reported as dead already.
+    kind === "behind-return" && dead?.code === "after-final-rule" ? [] : [{ code: "lint", kind, message }],
+  );
+}
+
+/** Published ports whose packets the rule can match under the address of the container. */
+function seenPorts(
+  rule: Rule,
+  condition: Condition,
+  hooks: readonly Hook[],
+  { published }: RulesetIndex,
+): RulePitfall[] {
+  if (rule.table === "nat" || rule.table === "raw" || !hooks.includes("FORWARD")) return [];
+  const { dst } = headerOf(rule);
+  if (dst === undefined || dst.not) return [];
+  const proto = requiredProtocol(condition);
+  const ports = requiredPorts(condition);
+  const seen = published.filter(
+    (p) =>
+      dst.value.address === p.address &&
+      (proto === undefined || p.proto === proto) &&
+      (ports === undefined || ports.some(([lo, hi]) => p.port >= lo && p.port <= hi)),
+  );
+  if (seen.length === 0 || seen.length > MOST_PORTS) return [];
+  return [{ code: "sees-published", ports: seen.map(publishedPortNote) }];
+}
+
+/** Published ports that a rule of INPUT matches by number although their packets are forwarded. */
+function missedPorts(
+  rule: Rule,
+  condition: Condition,
+  hooks: readonly Hook[],
+  { published }: RulesetIndex,
+): RulePitfall[] {
+  if (rule.table !== "filter" || !hooks.includes("INPUT") || hooks.length > 1) return [];
+  const proto = requiredProtocol(condition);
+  const ports = requiredPorts(condition);
+  if (ports === undefined || isNever(condition)) return [];
+  const isMatched = (p: PublishedPort): boolean =>
+    (proto === undefined || p.proto === proto) && ports.some(([lo, hi]) => p.first >= lo && p.last <= hi);
+  const missed = published.filter(isMatched);
+  if (missed.length === 0) return [];
+  const listed = missed.slice(0, MOST_PORTS);
+  return [
+    {
+      code: "misses-published",
+      ports: listed.map(publishedPortNote),
+      more: missed.length - listed.length,
+    },
+  ];
+}

@@ -1,0 +1,78 @@
+/** Facts about a ruleset that the explanations of several chains need; computed once, on demand. */
+import { type Lint, lint } from "../../audit/lint.ts";
+import type { Host } from "../../host/host.ts";
+import { type BoundRule, Program } from "../../path/program.ts";
+import { BudgetExceeded } from "../../reach/diagram.ts";
+import { type Shadow, shadows } from "../../reach/shadow.ts";
+import { CallGraph } from "../../rules/call-graph.ts";
+import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
+import { type PublishedPort, publishedPorts } from "./published-ports.ts";
+
+export class RulesetIndex {
+  readonly program: Program;
+  readonly calls: CallGraph;
+  readonly published: readonly PublishedPort[];
+  private readonly lintByRule = new Map<string, Lint[]>();
+  private readonly shadowsByTable = new Map<TableName, ReadonlyMap<Rule, Shadow>>();
+  private readonly finalChains = new Map<Chain, boolean>();
+
+  constructor(
+    readonly ruleset: Ruleset,
+    readonly host: Host,
+  ) {
+    this.program = Program.of(ruleset, host);
+    this.calls = new CallGraph(ruleset);
+    this.published = publishedPorts(this.program);
+    for (const each of lint(this.program)) {
+      if (each.rule === null) continue;
+      const key = `${each.rule.table}/${each.rule.chain}/${each.rule.rule}`;
+      this.lintByRule.set(key, [...(this.lintByRule.get(key) ?? []), each]);
+    }
+  }
+
+  /** Findings of the audit about a rule. */
+  lintOf(rule: Rule): readonly Lint[] {
+    return this.lintByRule.get(`${rule.table}/${rule.chain}/${rule.index}`) ?? [];
+  }
+
+  /** Rules of a table that no packet matches; empty if the analysis exceeds its budget. */
+  shadowsOf(table: TableName): ReadonlyMap<Rule, Shadow> {
+    let found = this.shadowsByTable.get(table);
+    if (found === undefined) {
+      try {
+        found = shadows(this.program, table);
+      } catch (error) {
+        if (!(error instanceof BudgetExceeded)) throw error;
+        found = new Map();
+      }
+      this.shadowsByTable.set(table, found);
+    }
+    return found;
+  }
+
+  /** Returns true if no packet that reaches the rule continues with the next rule. */
+  isFinal({ effect, rule, when }: BoundRule): boolean {
+    if (when.kind !== "any") return false;
+    if (effect.kind === "jump") return this.isFinalChain(this.callee(rule.table, effect.chain));
+    return ["verdict", "return", "goto", "nat"].includes(effect.kind);
+  }
+
+  /** Returns true if no packet returns from the chain. */
+  private isFinalChain(chain: Chain): boolean {
+    if (!this.finalChains.has(chain)) {
+      const start = this.program.chain(chain.table, chain.name)!;
+      for (const { chain: each, rules } of this.program.calleesFirst([start])) {
+        const returns = ({ effect }: BoundRule): boolean =>
+          effect.kind === "return" ||
+          (effect.kind === "goto" && !this.finalChains.get(this.callee(each.table, effect.chain))!);
+        const last = rules.find((bound) => returns(bound) || this.isFinal(bound));
+        this.finalChains.set(each, last !== undefined && !returns(last));
+      }
+    }
+    return this.finalChains.get(chain)!;
+  }
+
+  private callee(table: TableName, name: string): Chain {
+    return chainOf(this.ruleset, table, name)!;
+  }
+}
