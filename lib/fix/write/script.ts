@@ -178,6 +178,10 @@ const OURS = "FWCHECK(-[0-9]+)?";
 const COMMON = `
 load() { # every rule of a family, read once; iptables-save takes no lock
   saved=$("$1-save") || { echo "fwcheck: $1-save failed" >&2; return 1; }
+  case $saved in *"*filter"*) return 0 ;; esac
+  # iptables-legacy-save lists no table where /proc is missing or unreadable (/proc/net/ip_tables_names).
+  saved="$saved
+$("$1-save" -t filter)" || { echo "fwcheck: $1-save failed" >&2; return 1; }
 }
 live() { # every rule in its place, but for ours, what calls them, bans and Docker's own last rule of DOCKER-USER
   {
