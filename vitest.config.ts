@@ -22,7 +22,7 @@ export default defineConfig({
   },
   test: {
     root: new URL(".", import.meta.url).pathname,
-    include: ["test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "grammar/*/test/**/*.test.ts"],
     exclude: ["test/kernel/**", "test/e2e/**", "test/bench/**", "test/browser/**", "test/package/**"],
     testTimeout: 60_000,
   },

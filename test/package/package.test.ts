@@ -222,6 +222,58 @@ describe("a program that imports it type-checks, its own types included", () => 
     });
 });
 
+describe("the workspace iptables-parser-ts", () => {
+  const parser = project("parser");
+  const [packed] = JSON.parse(
+    npm(["pack", "--json", "--workspace", "iptables-parser-ts", "--pack-destination", scratch], root),
+  );
+  const program = `
+    import { type Diagnostic, type Document, parse, print } from "iptables-parser-ts";
+    const { document, diagnostics }: { document: Document; diagnostics: readonly Diagnostic[] } = parse("*filter\\nCOMMIT\\n");
+    console.log(print(document), diagnostics.length);
+    // @ts-expect-error a document is not text
+    export const wrong: Document = "*filter";`;
+
+  test("is no dependency of fwcheck", () => {
+    expect(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })).toEqual([]);
+    expect(JSON.stringify(manifest.devDependencies)).not.toContain("iptables-parser-ts");
+  });
+
+  test("publint reports nothing, and the types are right wherever ECMAScript modules are resolved", async () => {
+    const file = join(scratch, packed.filename);
+    const { buffer } = new Uint8Array(readFileSync(file));
+    const { messages } = await publint({ pack: { tarball: buffer }, strict: true });
+    expect(messages.map((message) => message.code)).toEqual([]);
+    const args = [file, "--profile", "esm-only", "--no-definitely-typed", "--no-emoji", "--no-color"];
+    const run = spawnSync(join(root, "node_modules/.bin/attw"), args, { encoding: "utf8" });
+    expect(run.status, run.stdout + run.stderr).toBe(0);
+  });
+
+  test("runs in a project of its own, with types", ({ skip }) => {
+    try {
+      npm(["install", "--prefer-offline", join(scratch, packed.filename)], parser);
+    } catch {
+      skip("the npm registry cannot be reached for its dependency");
+    }
+    writeFileSync(join(parser, "main.ts"), program);
+    const tsc = [
+      join(root, "node_modules/.bin/tsc"),
+      "--module",
+      "nodenext",
+      "--target",
+      "es2022",
+      "--strict",
+    ];
+    const compiled = spawnSync(process.execPath, [...tsc, "main.ts"], {
+      cwd: parser,
+      encoding: "utf8",
+    });
+    expect(compiled.stdout).toBe("");
+    const run = spawnSync(process.execPath, ["main.js"], { cwd: parser, encoding: "utf8" });
+    expect(run).toMatchObject({ stdout: "*filter\nCOMMIT\n 0\n", stderr: "", status: 0 });
+  });
+});
+
 /** Node as npm's own packages bring it. */
 function node(version: string): string | null {
   const name = `node-${process.platform}-${process.arch}`;

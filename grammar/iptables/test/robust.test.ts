@@ -1,7 +1,7 @@
-import { parse, print } from "fwcheck/grammar";
+import { parse, print } from "iptables-parser-ts";
 import { describe, expect, test } from "vitest";
-import { Scanner } from "../../grammar/iptables/scanner.ts";
-import { type Node, Shapes } from "../../grammar/iptables/shapes.ts";
+import { Scanner } from "../scanner.ts";
+import { type Node, Shapes } from "../shapes.ts";
 
 const repeated = (n: number, line: (i: number) => string): string =>
   `*filter\n${Array.from({ length: n }, (_, i) => line(i)).join("\n")}\nCOMMIT\n`;

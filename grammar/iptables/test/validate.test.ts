@@ -1,9 +1,9 @@
 import { Lexer } from "chevrotain";
 import fc from "fast-check";
-import { parse } from "fwcheck/grammar";
+import { parse } from "iptables-parser-ts";
 import { expect, test } from "vitest";
-import { LineParser } from "../../grammar/iptables/parser.ts";
-import { vocabulary } from "../../grammar/iptables/tokens.ts";
+import { LineParser } from "../parser.ts";
+import { vocabulary } from "../tokens.ts";
 
 // Chevrotain's checks want Object.groupBy, which Node 20 does not have.
 if (!("groupBy" in Object))

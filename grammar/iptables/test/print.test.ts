@@ -1,4 +1,4 @@
-import { type Document, parse, print, quote, Rule } from "fwcheck/grammar";
+import { type Document, parse, print, quote, Rule } from "iptables-parser-ts";
 import { describe, expect, test } from "vitest";
 
 /** Prints what one line of a table becomes. */

@@ -7,10 +7,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { parse, print } from "iptables-parser-ts";
+import { mutated, text } from "../../grammar/iptables/test/arbitrary.ts";
+import { plain, sharing } from "../../grammar/iptables/test/plain.ts";
 import { readRuleset } from "../../lib/index.ts";
 import { flat, kube, ufw } from "../bench/generate.ts";
-import { mutated, text } from "./arbitrary.ts";
-import { plain, sharing } from "./plain.ts";
 
 const inputs = Number(process.argv[2] ?? process.env.FUZZ_RUNS ?? 200_000);
 const seed = Number(process.argv[3] ?? process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);

@@ -1,4 +1,4 @@
-import { type Document, type Option, parse, Rule, type Table } from "fwcheck/grammar";
+import { type Document, type Option, parse, Rule, type Table } from "iptables-parser-ts";
 import { describe, expect, test } from "vitest";
 import { plain } from "./plain.ts";
 

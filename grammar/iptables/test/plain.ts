@@ -1,4 +1,4 @@
-import type { Document, Table } from "fwcheck/grammar";
+import type { Document, Table } from "iptables-parser-ts";
 
 type Entry = Document["entries"][number] | Table["entries"][number];
 

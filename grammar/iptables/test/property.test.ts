@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import { parse, print } from "fwcheck/grammar";
+import { parse, print } from "iptables-parser-ts";
 import { expect, test } from "vitest";
-import { flat, kube, ufw } from "../bench/generate.ts";
+import { flat, kube, ufw } from "../../../test/bench/generate.ts";
 import { mutated, runs, text, written } from "./arbitrary.ts";
 import { plain, sharing } from "./plain.ts";
 

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parse, print } from "fwcheck/grammar";
+import { parse, print } from "iptables-parser-ts";
 import { describe, expect, test } from "vitest";
 import { plain } from "./plain.ts";
 
-const captures = new URL("../../../shared/captures", import.meta.url).pathname;
-const rulesets = new URL("../../../shared/rulesets", import.meta.url).pathname;
+const captures = new URL("../../../../shared/captures", import.meta.url).pathname;
+const rulesets = new URL("../../../../shared/rulesets", import.meta.url).pathname;
 const without = (folder: string): string => (existsSync(folder) ? "" : " (skipped: the folder is absent)");
 const files = (folder: string): string[] =>
   existsSync(folder)
