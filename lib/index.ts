@@ -72,6 +72,7 @@ export {
 } from "./packet/packet.ts";
 export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/route.ts";
+export type { Tuple } from "./path/tuple.ts";
 export { BudgetExceeded } from "./reach/diagram.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknowns.ts";
 export type { Author } from "./report/explain/author.ts";
@@ -130,7 +131,7 @@ export {
 export type { Answer, Outcome, Sent, Trace, Way } from "./simulate/answer.ts";
 export { type BatchOptions, VERDICTS, verdicts } from "./simulate/batch.ts";
 export { type Column, type PacketColumns, packetAt } from "./simulate/columns.ts";
-export { type Connection, Connections, type Found, type Tuple } from "./simulate/conntrack.ts";
+export { type Connection, Connections, type Found } from "./simulate/conntrack.ts";
 export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
 export { type SimulateOptions, Simulator, simulate } from "./simulate/simulate.ts";
 export type { Header, Supposition } from "./simulate/state.ts";

@@ -23,6 +23,7 @@ import type { NatSide } from "../path/hooks.ts";
 import { destinations, fixed, isNobody, translate } from "../path/nat.ts";
 import { freshCases, loose } from "../path/new-connection.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
+import { invertTuple, tupleOf } from "../path/tuple.ts";
 import {
   arrive,
   type Confirmed,
@@ -39,7 +40,6 @@ import type { BaseChain } from "../rules/base-chain.ts";
 import { HOOKS } from "../rules/base-chain.ts";
 import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
 import { countRules, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
-import { invert, tupleOf } from "../simulate/conntrack.ts";
 import { Chains, type Outcome, type Translation } from "./chain.ts";
 import { BudgetExceeded, EMPTY, type Node } from "./diagram.ts";
 import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
@@ -225,7 +225,7 @@ function portCases(family: Family): Case<Bindings>[] {
   const [proto, types] = family === 4 ? [PROTO.icmp, [8, 13, 15, 17]] : [PROTO.icmpv6, [128, 139]];
   const bound = (type?: number): Bindings => {
     const { sport, dport } = tupleOf({ proto: type === undefined ? 0 : proto, src: 0, dst: 0, type });
-    const reply = invert(tupleOf({ proto: type === undefined ? 0 : proto, src: 0, dst: 0, type }));
+    const reply = invertTuple(tupleOf({ proto: type === undefined ? 0 : proto, src: 0, dst: 0, type }));
     return {
       ctorigsrcport: { value: sport },
       ctorigdstport: { value: dport },

@@ -1,20 +1,7 @@
 /** The connection table of a simulation: what conntrack remembers of the flows that were let through. */
-import { type Address, CT_STATUS, PROTO, tracksPorts } from "../packet/field.ts";
+import { type Address, CT_STATUS } from "../packet/field.ts";
+import type { Tuple } from "../path/tuple.ts";
 import type { Tcp } from "./tcp.ts";
-
-/** One direction of a connection. ICMP keeps its identifier, and type and code, where others have ports. */
-export interface Tuple {
-  /** Protocol number. */
-  readonly proto: number;
-  /** Source address. */
-  readonly src: Address;
-  /** Destination address. */
-  readonly dst: Address;
-  /** Source port; 0 where the protocol has none. */
-  readonly sport: number;
-  /** Destination port; 0 where the protocol has none. */
-  readonly dport: number;
-}
 
 /** A connection as conntrack keeps it. */
 export interface Connection {
@@ -44,44 +31,6 @@ export interface Connection {
 export function withStatus(from: Connection, status: number): Connection {
   const { original, reply, mark, tcp, masqueraded, chosen, instead, refused, over } = from;
   return { original, reply, status, mark, tcp, masqueraded, chosen, instead, refused, over };
-}
-
-/** ICMP types that ask, and the types that answer them. */
-export const REPLY_TYPES: ReadonlyMap<number, number> = new Map<number, number>([
-  [8, 0],
-  [13, 14],
-  [15, 16],
-  [17, 18],
-  [128, 129],
-  [139, 140],
-]);
-
-/** The tuple that answers this one. */
-export function invert(t: Tuple): Tuple {
-  if (t.proto === PROTO.icmp || t.proto === PROTO.icmpv6) {
-    const type = t.dport >> 8;
-    const other = REPLY_TYPES.get(type) ?? [...REPLY_TYPES].find(([, reply]) => reply === type)?.[0] ?? type;
-    return { ...t, src: t.dst, dst: t.src, dport: (other << 8) | (t.dport & 0xff) };
-  }
-  return { proto: t.proto, src: t.dst, dst: t.src, sport: t.dport, dport: t.sport };
-}
-
-/** The tuple of a header. */
-export function tupleOf(h: {
-  proto: number;
-  src: Address;
-  dst: Address;
-  sport?: number | undefined;
-  dport?: number | undefined;
-  type?: number | undefined;
-  code?: number | undefined;
-  id?: number | undefined;
-}): Tuple {
-  const { proto, src, dst } = h;
-  if (tracksPorts(proto)) return { proto, src, dst, sport: h.sport ?? 0, dport: h.dport ?? 0 };
-  if (proto === PROTO.icmp || proto === PROTO.icmpv6)
-    return { proto, src, dst, sport: h.id ?? 0, dport: ((h.type ?? 0) << 8) | (h.code ?? 0) };
-  return { proto, src, dst, sport: 0, dport: 0 };
 }
 
 /** A connection that a packet belongs to, and in which direction it goes. */

@@ -9,18 +9,11 @@ import type { Case } from "../path/decision-list.ts";
 import type { NatSide } from "../path/hooks.ts";
 import type { Program } from "../path/program.ts";
 import { GROUPS } from "../path/route.ts";
+import { invertTuple, type Tuple, tupleOf } from "../path/tuple.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
 import { Effort, runChain } from "./chain.ts";
-import {
-  type Connection,
-  type Connections,
-  type Found,
-  invert,
-  type Tuple,
-  tupleOf,
-  withStatus,
-} from "./conntrack.ts";
+import { type Connection, type Connections, type Found, withStatus } from "./conntrack.ts";
 import { headerOf, isError, type PacketState } from "./state.ts";
 import { segment, validFlags } from "./tcp.ts";
 import { Translator } from "./translate.ts";
@@ -97,7 +90,7 @@ export class PacketEngine implements Engine<PacketState> {
         tuple.proto === PROTO.tcp ? segment(undefined, state.field("flags") as number, false, false) : null;
       const connection: Connection = {
         original: tuple,
-        reply: invert(tuple),
+        reply: invertTuple(tuple),
         status: 0,
         mark: 0,
         tcp: first?.kind === "accept" ? first.tcp : undefined,
@@ -146,7 +139,7 @@ export class PacketEngine implements Engine<PacketState> {
 
   /** An ICMP error: it belongs to the connection of the packet it quotes (nf_conntrack_inet_error). */
   private related(state: PacketState, about: Quoted): PacketState {
-    const inner = invert(tupleOf(about));
+    const inner = invertTuple(tupleOf(about));
     const found = this.connections.find(inner);
     if (found === undefined || inner.dst !== state.field("dst")) return state.with("ctstate", CT.INVALID);
     return state.carried(found.connection, found.reply, CT.RELATED);

@@ -6,9 +6,9 @@ import { type Host, ownAddresses } from "../host/host.ts";
 import { prefixes, within } from "../packet/address.ts";
 import { type Address, type Family, PROTO, TCP_FLAGS } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
+import { invertTuple, REPLY_TYPES, tupleOf } from "../path/tuple.ts";
 import type { Decision } from "../path/walk.ts";
 import type { Trace, Way } from "./answer.ts";
-import { invert, REPLY_TYPES, tupleOf } from "./conntrack.ts";
 import type { Simulator } from "./simulate.ts";
 import type { Header } from "./state.ts";
 
@@ -124,7 +124,7 @@ const isGroup = (address: Address, family: Family, host: Host): boolean =>
 /** What answers a packet, as it leaves the one who got it. */
 function answered(first: Packet, got: Header, at: Place): Packet {
   const { family, proto, id } = first;
-  const t = invert(tupleOf(got));
+  const t = invertTuple(tupleOf(got));
   const icmp = proto === PROTO.icmp || proto === PROTO.icmpv6;
   return {
     ...{ family, in: at, src: t.src, dst: t.dst, proto },
@@ -141,7 +141,7 @@ function misfit({ header }: Way, at: Place, other: Side): string | null {
     return at === null
       ? "it is delivered to the host itself, which is not who it is for"
       : `it leaves by ${at}, although it is for the host itself`;
-  const awaited = invert(tupleOf(other.packet));
+  const awaited = invertTuple(tupleOf(other.packet));
   const got = tupleOf(header);
   const fits =
     got.src === awaited.src &&

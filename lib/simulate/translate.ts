@@ -6,9 +6,10 @@ import type { Host } from "../host/host.ts";
 import { type Address, CT, CT_STATUS, PROTO, tracksPorts } from "../packet/field.ts";
 import { type Translated, translate } from "../path/nat.ts";
 import type { Program } from "../path/program.ts";
+import { invertTuple, type Tuple } from "../path/tuple.ts";
 import type { Decision, Part } from "../path/walk.ts";
 import type { Nat } from "../rules/effect.ts";
-import { type Connection, type Connections, invert, type Tuple } from "./conntrack.ts";
+import type { Connection, Connections } from "./conntrack.ts";
 import { isError, type PacketState } from "./state.ts";
 import { isOver } from "./tcp.ts";
 
@@ -71,7 +72,7 @@ export class Translator {
     // Nothing to translate, and nobody in the way: all stays as it is.
     if (nat === null && connection.chosen === undefined && !this.isTaken(connection.reply))
       return [{ state: state.carried(connection, false, CT.NEW), outcome: "accept" }];
-    const now = invert(connection.reply);
+    const now = invertTuple(connection.reply);
     const device = String(state.field(side === "src" ? "out" : "in") ?? "");
     const old =
       side === "dst"
@@ -178,7 +179,7 @@ export class Translator {
   private usual(connection: Connection, nat: Nat, address: Address | null): Translated | null {
     if (nat.random) return null;
     const { to, ports } = nat;
-    const now = invert(connection.reply);
+    const now = invertTuple(connection.reply);
     const fits = (a: Address, port: number): boolean =>
       (to.kind === "keep" || (to.kind === "range" ? a >= to.first && a <= to.last : a === address)) &&
       // Of GRE the kernel looks for a key, too, and it is 0 (l4proto_in_range).
@@ -190,7 +191,7 @@ export class Translator {
     if (fits(now.src, now.sport))
       return open(now.src, now.sport) ? { address: now.src, port: now.sport, choice: null } : null;
     for (const kin of this.connections.from(connection.original)) {
-      const { src, sport } = invert(kin.reply);
+      const { src, sport } = invertTuple(kin.reply);
       if (fits(src, sport))
         return open(src, sport) ? { address: src, port: sport, choice: kin.chosen ?? null } : null;
     }
@@ -245,7 +246,7 @@ export class Translator {
   translated(state: PacketState, connection: Connection, side: "dst" | "src"): PacketState {
     const mine = (side === "dst") !== state.reply ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
     if ((connection.status & mine) === 0) return state;
-    const goal = invert(state.reply ? connection.original : connection.reply);
+    const goal = invertTuple(state.reply ? connection.original : connection.reply);
     const ports = tracksPorts(goal.proto) && !isError(state);
     return side === "dst"
       ? state.translated(side, goal.dst, ports ? goal.dport : undefined)

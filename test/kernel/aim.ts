@@ -12,8 +12,8 @@ import {
 import { printMac, readPacket } from "../../lib/packet/packet.ts";
 import { leaves } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
+import { tupleOf } from "../../lib/path/tuple.ts";
 import type { Answer } from "../../lib/simulate/answer.ts";
-import { tupleOf } from "../../lib/simulate/conntrack.ts";
 import { ADDRESSES, pick, type Random } from "./generate.ts";
 import type { LabPacket } from "./lab.ts";
 
