@@ -128,11 +128,11 @@ export {
   type Table,
   type TableName,
 } from "./rules/ruleset.ts";
-export type { Answer, Outcome, Sent, Trace, Way } from "./simulate/answer.ts";
+export type { Answer, Outcome, Sent, Trace, TracedBranch } from "./simulate/answer.ts";
 export { type BatchOptions, VERDICTS, verdicts } from "./simulate/batch.ts";
 export { type Column, type PacketColumns, packetAt } from "./simulate/columns.ts";
-export { type Connection, Connections, type Found } from "./simulate/conntrack.ts";
+export { type Connection, type ConnectionRef, Connections } from "./simulate/conntrack.ts";
 export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
 export { type SimulateOptions, Simulator, simulate } from "./simulate/simulate.ts";
-export type { Header, Supposition } from "./simulate/state.ts";
-export type { Change, Moment } from "./simulate/trace.ts";
+export type { FlowHeader, Supposition } from "./simulate/state.ts";
+export type { FieldChange, TraceEvent } from "./simulate/trace.ts";

@@ -7,7 +7,7 @@ import type { Family } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded, type Node } from "../reach/diagram.ts";
 import type { Domain, Vocabulary } from "../reach/domain.ts";
-import type { Reach } from "../reach/reach.ts";
+import type { SetEngine } from "../reach/reach.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type AuditOptions, Question } from "./context.ts";
 import { type Looked, lookedAt, lookedRemarks, nothingAudited, unauditedEngines } from "./coverage.ts";
@@ -49,8 +49,8 @@ export interface FamilyAudit {
   readonly family: Family;
   readonly domain: Domain;
   /** The way through all rules, and through the owner's alone. */
-  readonly full: Reach;
-  readonly mine: Reach;
+  readonly full: SetEngine;
+  readonly mine: SetEngine;
   /** Every packet, first of a connection or not, that passes to or from a container. */
   readonly passing: Node;
   /** Those of them that the intent blocks: what a fix may change. */
@@ -158,8 +158,8 @@ export function auditFamily(
     full: q.full,
     mine: q.mine,
     ways,
-    passing: q.domain.diagrams.overAll(flows.map((f) => f.passing)),
-    blocked: q.domain.diagrams.overAll(flows.map((f) => f.blocked)),
+    passing: q.domain.diagrams.unionAll(flows.map((f) => f.passing)),
+    blocked: q.domain.diagrams.unionAll(flows.map((f) => f.blocked)),
     straight: inward.straight,
     unsure: q.unsure,
     exposures,

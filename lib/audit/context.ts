@@ -17,8 +17,8 @@ import { changedKey, Program, unreadKey } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import { Domain, type Vocabulary } from "../reach/domain.ts";
-import { type Preferences, Reach, vocabularyOf, type Witness, witness } from "../reach/reach.ts";
-import { alone, type Form, type States, valueIn } from "../reach/state.ts";
+import { type Preferences, SetEngine, vocabularyOf, type Witness, witness } from "../reach/reach.ts";
+import { type HeaderState, type SetStates, singleState, valueIn } from "../reach/state.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { withoutDocker } from "./docker-rules.ts";
 import { type Expectation, expected } from "./expectations.ts";
@@ -80,8 +80,8 @@ export class Question {
   readonly outside: readonly string[];
   readonly owner: Ruleset;
   readonly domain: Domain;
-  readonly full: Reach;
-  readonly mine: Reach;
+  readonly full: SetEngine;
+  readonly mine: SetEngine;
   readonly inconclusive = new Set<string>();
   /** Packets for one address, not for a group. */
   readonly unicast: Predicate;
@@ -157,22 +157,22 @@ export class Question {
             ...[...named, ...protocols, ...ports, is("sport", 40000), is("flags", 2)],
             ...[this.sendable, this.unicast, this.wide, ...host.bridges.map((name) => this.subnets(name))],
           ],
-          given: new Map(),
+          markValues: new Map(),
         },
-        { predicates: expect?.map((e) => expected(e, ruleset.family)) ?? [], given: new Map() },
+        { predicates: expect?.map((e) => expected(e, ruleset.family)) ?? [], markValues: new Map() },
         ...more,
       ],
       budget,
     );
     this.progress = (what) => progress?.(`IPv${ruleset.family}: ${what}`);
-    this.full = new Reach(full, this.domain, false);
-    this.mine = new Reach(mine, this.domain, false);
-    for (const { chains } of [this.full, this.mine]) chains.asking = this.progress;
+    this.full = new SetEngine(full, this.domain, false);
+    this.mine = new SetEngine(mine, this.domain, false);
+    for (const { chains } of [this.full, this.mine]) chains.onBaseChain = this.progress;
     this.unknowns = this.domain.unknownLevels;
     this.rare = this.domain.rareLevels;
     const { diagrams } = this.domain;
     this.ordinary = [...this.rare].reduce<Node>(
-      (all, level) => diagrams.mask(all, diagrams.range(level, [[0, 0]])),
+      (all, level) => diagrams.intersect(all, diagrams.range(level, [[0, 0]])),
       FULL,
     );
     this.unreadBy = new Map(
@@ -183,7 +183,7 @@ export class Question {
     );
     this.untouched = this.set(...[...this.unreadBy.keys()].map((key) => not(opaque(key, ""))));
     const by = (names: readonly string[]): Node =>
-      this.domain.diagrams.overAll(names.map((name) => this.domain.set(is("in", name))));
+      this.domain.diagrams.unionAll(names.map((name) => this.domain.set(is("in", name))));
     this.known = by(this.outside);
     this.opening = this.set(or(not(is("proto", PROTO.tcp)), is("flags", 2)));
     const blocked = new Set(host.interfaces.filter((i) => i.blocked === true).map((i) => i.name));
@@ -211,22 +211,22 @@ export class Question {
   }
 
   /** What is not decided of packets leaves the answer open. */
-  heed(endings: readonly Ending<States>[]): void {
+  heed(endings: readonly Ending<SetStates>[]): void {
     const { diagrams } = this.domain;
     const open = this.union(endings, (e) => e.verdict === "undecided");
-    this.undecided = diagrams.over(this.undecided, open);
+    this.undecided = diagrams.union(this.undecided, open);
     for (const { state } of endings)
-      for (const { unsure } of state.forms.values())
+      for (const { unsure } of state.headers.values())
         for (const why of unsure) this.inconclusive.add(`IPv${this.ruleset.family}: ${why}`);
     const unsure = this.only(endings, (form) => form.unsure.length > 0);
-    this.unsure = diagrams.over(
+    this.unsure = diagrams.union(
       this.unsure,
       this.union(unsure, (e) => e.verdict !== "undecided"),
     );
   }
 
   /** Only first packets of connections are asked about; what follows them goes where they went. */
-  firsts(endings: readonly Ending<States>[]): Ending<States>[] {
+  firsts(endings: readonly Ending<SetStates>[]): Ending<SetStates>[] {
     this.heed(endings);
     // Frames that are bridged past iptables never come to connection tracking.
     const past = endings.filter((e) => e.hook === null);
@@ -241,33 +241,35 @@ export class Question {
   }
 
   /** Those of the packets whose form has a property. */
-  only(endings: readonly Ending<States>[], has: (form: Form) => boolean): Ending<States>[] {
+  only(endings: readonly Ending<SetStates>[], has: (form: HeaderState) => boolean): Ending<SetStates>[] {
     return endings.flatMap((e) => {
-      const state = this.full.chains.sorted(e.state, has).get(true);
+      const state = this.full.chains.groupByHeader(e.state, has).get(true);
       return state === undefined ? [] : [{ ...e, state }];
     });
   }
 
   /** Packets that rules can tell by how they come in, and those that they cannot (`unseen`). */
-  split(endings: readonly Ending<States>[]): readonly [Ending<States>[], Ending<States>[]] {
+  split(endings: readonly Ending<SetStates>[]): readonly [Ending<SetStates>[], Ending<SetStates>[]] {
     const { diagrams } = this.domain;
-    const part = (by: Node): Ending<States>[] =>
+    const part = (by: Node): Ending<SetStates>[] =>
       endings.flatMap((e) => {
-        const set = diagrams.mask(by, e.state.set);
+        const set = diagrams.intersect(by, e.state.set);
         return set === EMPTY ? [] : [{ ...e, state: { ...e.state, set } }];
       });
-    return this.unseen === EMPTY ? [[...endings], []] : [part(diagrams.not(this.unseen)), part(this.unseen)];
+    return this.unseen === EMPTY
+      ? [[...endings], []]
+      : [part(diagrams.complement(this.unseen)), part(this.unseen)];
   }
 
-  union(endings: readonly Ending<States>[], which: (e: Ending<States>) => boolean = () => true): Node {
+  union(endings: readonly Ending<SetStates>[], which: (e: Ending<SetStates>) => boolean = () => true): Node {
     const { diagrams } = this.domain;
-    return diagrams.overAll(endings.filter(which).map((e) => diagrams.members(e.state.set)));
+    return diagrams.unionAll(endings.filter(which).map((e) => diagrams.members(e.state.set)));
   }
 
   /** The ordinary packets of a set, which then depends on no rare unknown. */
   plain(set: Node): Node {
     const { diagrams } = this.domain;
-    return this.rare.size === 0 ? set : diagrams.exists(diagrams.mask(this.ordinary, set), this.rare);
+    return this.rare.size === 0 ? set : diagrams.project(diagrams.intersect(this.ordinary, set), this.rare);
   }
 
   /** In whatever way the unknowns turn out. */
@@ -313,7 +315,7 @@ export class Question {
     const there = names.filter(
       (name) =>
         (by === undefined || by[0]?.in.includes(this.shown(name)) === true) &&
-        this.domain.diagrams.mask(set, this.set(is("in", name))) !== EMPTY,
+        this.domain.diagrams.intersect(set, this.set(is("in", name))) !== EMPTY,
     );
     return there.find((name) => this.uplinks.includes(this.shown(name))) ?? there[0] ?? null;
   }
@@ -341,7 +343,7 @@ export class Question {
 
   private delivered(): Node {
     const { full } = this;
-    const start = alone(full.start(this.sendable));
+    const start = singleState(full.start(this.sendable));
     const entered = full
       .choose(start, full.program.entries)
       .map(({ state, outcome }) =>
@@ -353,12 +355,12 @@ export class Question {
       .flatMap(({ state, outcome }) =>
         outcome.kind === "local" ? full.choose(full.assign(state, "out", ""), full.program.sources) : [],
       );
-    return this.domain.diagrams.overAll(taken.flatMap((p) => (p.outcome === null ? [p.state.set] : [])));
+    return this.domain.diagrams.unionAll(taken.flatMap((p) => (p.outcome === null ? [p.state.set] : [])));
   }
 
   /** A packet of the set that a person would send. */
   witness(set: Node, input: string | null, target: Preferences): Witness {
-    const here = input === null ? set : this.domain.diagrams.mask(set, this.set(is("in", input)));
+    const here = input === null ? set : this.domain.diagrams.intersect(set, this.set(is("in", input)));
     let usual = this.usual.get(input);
     if (usual === undefined) this.usual.set(input, (usual = this.sentBy(input)));
     const { dst } = target;

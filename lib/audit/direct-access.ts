@@ -7,7 +7,7 @@ import { and, is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import type { Divided } from "../reach/domain.ts";
-import { type States, valueIn } from "../reach/state.ts";
+import { type SetStates, valueIn } from "../reach/state.ts";
 import { chainOf, type Rule } from "../rules/ruleset.ts";
 import type { Question } from "./context.ts";
 import { gatewayMode, publishing } from "./docker-rules.ts";
@@ -25,7 +25,7 @@ import {
 /** Packets for the containers' own addresses, and those Docker's rules let through to somewhere else. */
 export function direct(
   q: Question,
-  endings: readonly Ending<States>[],
+  endings: readonly Ending<SetStates>[],
   intent: Node,
   exposures: Exposure[],
 ): Way[] {
@@ -49,7 +49,11 @@ export function direct(
     if (!q.host.bridges.includes(bridge)) {
       add(
         "forward-bypass",
-        { all: through, inside: diagrams.mask(through, intent), outside: diagrams.minus(through, intent) },
+        {
+          all: through,
+          inside: diagrams.intersect(through, intent),
+          outside: diagrams.subtract(through, intent),
+        },
         {
           place: `${bridge}/any`,
           listen: null,
@@ -89,16 +93,16 @@ export function direct(
         proto,
       );
     }
-    const blocked = diagrams.minus(rest, intent);
+    const blocked = diagrams.subtract(rest, intent);
     if (rest === EMPTY) continue;
     // Where the owner's rules translate, it is not the address that was asked for.
     const made = new Set(
       endings.flatMap((e) =>
-        e.out === bridge ? [...e.state.forms.values()].map((f) => valueIn(f, "dst")) : [],
+        e.out === bridge ? [...e.state.headers.values()].map((f) => valueIn(f, "dst")) : [],
       ),
     );
     const spans = made.has(undefined)
-      ? q.domain.spans(blocked, "dst")
+      ? q.domain.valueRanges(blocked, "dst")
       : [...made].map((to) => [to!, to!] as const);
     const one =
       made.size === 1 && spans.length === 1 && spans[0]![0] === spans[0]![1]
@@ -107,7 +111,7 @@ export function direct(
     const known = q.host.containers.flatMap((c) => c.addresses);
     add(
       "direct-bypass",
-      { all: rest, inside: diagrams.mask(rest, intent), outside: blocked },
+      { all: rest, inside: diagrams.intersect(rest, intent), outside: blocked },
       {
         place: `${bridge}/any`,
         listen: null,
@@ -126,7 +130,7 @@ export function direct(
  * Packets from outside ports of container bridges that no rule can match separately: frames for a container may
  * be bridged past all rules, and what the host routes comes in by the bridge like its containers' packets.
  */
-export function unseen(q: Question, endings: readonly Ending<States>[], intent: Node): Way[] {
+export function unseen(q: Question, endings: readonly Ending<SetStates>[], intent: Node): Way[] {
   const { diagrams } = q.domain;
   const ports = [...q.ports].filter(([, bridge]) => !tellsPorts(q.host, bridge, q.ruleset.family));
   const names = ports.map(([port]) => port);
@@ -138,7 +142,7 @@ export function unseen(q: Question, endings: readonly Ending<States>[], intent: 
   const beyond = { inputs: names, why };
   return [...new Set(endings.map((e) => e.out!))].map((out): Way => {
     const all = q.union(endings, (e) => e.out === out);
-    const blocked = diagrams.minus(all, intent);
+    const blocked = diagrams.subtract(all, intent);
     const bridge = q.host.bridges.includes(out);
     const kind: FindingKind = bridge ? "direct-bypass" : "forward-bypass";
     const group: Group = {
@@ -150,7 +154,7 @@ export function unseen(q: Question, endings: readonly Ending<States>[], intent: 
       to: bridge ? behindText(q, out) : `out of ${out}`,
       target: { dst: [...q.host.containers.flatMap((c) => c.addresses), ...behindDevice(q, out)] },
     };
-    const finding = describe(q, group, blocked, diagrams.mask(all, intent), "routed");
+    const finding = describe(q, group, blocked, diagrams.intersect(all, intent), "routed");
     return { kind, proto: null, endpoint: null, listen: null, bridge: out, all, blocked, finding, beyond };
   });
 }

@@ -22,9 +22,9 @@ export function egress(q: Question, bridge: string): Flow {
   const sent = q.mine.send(q.mine.start(from));
   q.heed(sent.filter((e) => e.verdict === "undecided"));
   const no = q.union(sent, (e) => !isAccepted(e) && (e.hook === "OUTPUT" || e.hook === "POSTROUTING"));
-  const intent = diagrams.over(diagrams.minus(diagrams.not(no), seen.denied), seen.allowed);
+  const intent = diagrams.union(diagrams.subtract(diagrams.complement(no), seen.denied), seen.allowed);
   const all = q.union(q.firsts(leaving));
-  const blocked = diagrams.minus(all, intent);
+  const blocked = diagrams.subtract(all, intent);
   const subnets = device.addresses
     .filter((a) => a.family === q.ruleset.family)
     .map((a) => prefixRange(a.prefix));
@@ -42,7 +42,7 @@ export function egress(q: Question, bridge: string): Flow {
     to: { among: all },
     target,
   };
-  const finding = describe(q, group, blocked, diagrams.mask(all, intent), "output");
+  const finding = describe(q, group, blocked, diagrams.intersect(all, intent), "output");
   const way: Way = {
     kind: "egress-bypass",
     proto: null,
@@ -57,7 +57,7 @@ export function egress(q: Question, bridge: string): Flow {
   return {
     ways: all === EMPTY ? [] : [way],
     passing,
-    blocked: diagrams.minus(passing, intent),
+    blocked: diagrams.subtract(passing, intent),
     straight: new Map(),
   };
 }

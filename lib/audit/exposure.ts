@@ -5,7 +5,7 @@ import { packetJson } from "../packet/packet.ts";
 import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
-import type { States } from "../reach/state.ts";
+import type { SetStates } from "../reach/state.ts";
 import type { Question } from "./context.ts";
 import { servedPorts } from "./docker-rules.ts";
 import { type Endpoint, type Exposure, endpointOf, type Listen, type Means } from "./finding.ts";
@@ -27,7 +27,8 @@ export function exposure(q: Question, port: Port, all: Node, allowed: Node = all
   const { diagrams } = q.domain;
   const { means, proto, endpoint, listen, target } = port;
   const unread = q.unread(all, allowed);
-  const unexpected = q.expected === null ? EMPTY : diagrams.minus(diagrams.mask(q.known, all), q.expected);
+  const unexpected =
+    q.expected === null ? EMPTY : diagrams.subtract(diagrams.intersect(q.known, all), q.expected);
   const of = (set: Node): Pick<Exposure, "in" | "from" | "by" | "witness"> => {
     // A port that listens on all addresses can be open on some of them only.
     const by = q.words.who(set, q.outside, listen.address === null);
@@ -51,28 +52,28 @@ export function exposure(q: Question, port: Port, all: Node, allowed: Node = all
  * has no such address, and whatever a DNAT rule does not get: the owner accepts it before Docker's rules, it is not
  * tracked, or it comes in by the container's own bridge.
  */
-export function proxied(q: Question, endings: readonly Ending<States>[], exposures: Exposure[]): void {
+export function proxied(q: Question, endings: readonly Ending<SetStates>[], exposures: Exposure[]): void {
   const { domain } = q;
   const { diagrams } = domain;
   const local = q.firsts(endings.filter((e) => isAccepted(e) && e.delivery === "local"));
-  const sent = diagrams.mask(q.known, q.union(local));
+  const sent = diagrams.intersect(q.known, q.union(local));
   // Packets that a translation brings from another port are listed at the socket (`listening`).
   const ports = proxyPorts(q).flatMap((p) => {
-    const knocking = diagrams.mask(q.set(is("proto", p.proto), is("dport", p.port), q.unicast), sent);
+    const knocking = diagrams.intersect(q.set(is("proto", p.proto), is("dport", p.port), q.unicast), sent);
     return knocking === EMPTY ? [] : [{ ...p, knocking }];
   });
   if (ports.length === 0) return;
-  const states = q.full.apart(local).map(({ state }) => state);
+  const states = q.full.splitEndings(local).map(({ state }) => state);
   // What goes to many hosts (broadcast, multicast) opens no connection.
   const own = ownDestinations(q);
   for (const { proto, port, address, ip, knocking } of ports) {
     const here = [
       ...[q.set(is("proto", proto), is("dport", port)), own],
       q.opening,
-      ...(address === null ? [] : [domain.alike("dst", address)]),
-    ].reduce((all, part) => diagrams.mask(all, part), FULL);
-    const arrived = diagrams.overAll(states.map((state) => q.full.chains.where(state, here)));
-    const all = diagrams.mask(knocking, arrived);
+      ...(address === null ? [] : [domain.sameInterval("dst", address)]),
+    ].reduce((all, part) => diagrams.intersect(all, part), FULL);
+    const arrived = diagrams.unionAll(states.map((state) => q.full.chains.intersectCurrent(state, here)));
+    const all = diagrams.intersect(knocking, arrived);
     if (all === EMPTY) continue;
     const target = { proto: [proto], dport: [port], ...(address === null ? {} : { dst: [address] }) };
     const listen = { address: address === null ? null : printAddress(address), port };
@@ -86,7 +87,7 @@ export function proxied(q: Question, endings: readonly Ending<States>[], exposur
 export function ownDestinations(q: Question): Node {
   const own = q.host.interfaces.flatMap((i) => i.addresses).filter((a) => a.family === q.ruleset.family);
   if (own.length === 0) return FULL;
-  return q.domain.diagrams.overAll(own.map((a) => q.domain.alike("dst", a.address)));
+  return q.domain.diagrams.unionAll(own.map((a) => q.domain.sameInterval("dst", a.address)));
 }
 
 export interface ProxyPort {

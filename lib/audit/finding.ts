@@ -210,14 +210,15 @@ export function describe(
       : { ...whole, banned: { ...whole.banned, set: q.plain(whole.banned.set) } };
   q.progress(group.place === undefined ? group.kind : `${group.kind} ${group.place}`);
   // Whoever is banned is the smaller part of those who are blocked, unless nobody else is.
-  const rest = group.banned === undefined ? set : q.domain.diagrams.minus(set, group.banned.set);
+  const rest = group.banned === undefined ? set : q.domain.diagrams.subtract(set, group.banned.set);
   const part = rest === EMPTY ? set : rest;
-  const named = group.kind === "egress-bypass" || q.domain.diagrams.mask(part, q.known) !== EMPTY;
-  const sure = group.kind === "egress-bypass" ? part : named ? q.domain.diagrams.mask(part, q.sure) : EMPTY;
-  const must = q.must(q.domain.diagrams.minus(sure, q.undecided));
+  const named = group.kind === "egress-bypass" || q.domain.diagrams.intersect(part, q.known) !== EMPTY;
+  const sure =
+    group.kind === "egress-bypass" ? part : named ? q.domain.diagrams.intersect(part, q.sure) : EMPTY;
+  const must = q.must(q.domain.diagrams.subtract(sure, q.undecided));
   const certain = must !== EMPTY;
   // A packet that the rules themselves block, if there is one: not one that only an unread firewall may block.
-  const untouched = q.domain.diagrams.mask(part, q.untouched);
+  const untouched = q.domain.diagrams.intersect(part, q.untouched);
   const about = opening(q, certain ? must : untouched === EMPTY ? part : untouched);
   const unread = q.unread(set);
   // Of a list that is not given nobody knows whom it holds.
@@ -230,7 +231,7 @@ export function describe(
   const by = q.words.who(set, group.inputs, aimed);
   const inputs = q.seen(group.inputs, by);
   const first = q.input(about, group.inputs, q.words.who(about, group.inputs, aimed));
-  const { packet, assume } = q.witness(q.domain.diagrams.mask(q.ordinary, about), first, group.target);
+  const { packet, assume } = q.witness(q.domain.diagrams.intersect(q.ordinary, about), first, group.target);
   const options = { assume };
   const actual = new Simulator([q.ruleset], q.host, options).packet(packet);
   const wish = wished(q, packet, actual, asked, options, group.kind !== "ineffective-allow");
@@ -280,7 +281,7 @@ export function describe(
 
 /** Those packets of a set that can open a connection, where there are any. */
 function opening(q: Question, set: Node): Node {
-  const opens = q.domain.diagrams.mask(set, q.opening);
+  const opens = q.domain.diagrams.intersect(set, q.opening);
   return opens === EMPTY ? set : opens;
 }
 

@@ -2,14 +2,14 @@
 import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
-import { type States, valueIn } from "../reach/state.ts";
+import { type SetStates, valueIn } from "../reach/state.ts";
 import type { Question } from "./context.ts";
 import { describe, type Finding, type Way } from "./finding.ts";
 import { isAccepted, passes } from "./intent.ts";
 
 /** What became of packets, and which of them the owner's route rules allow as FORWARD sees them. */
 interface Seen {
-  readonly endings: readonly Ending<States>[];
+  readonly endings: readonly Ending<SetStates>[];
   readonly allowed: Node;
 }
 
@@ -19,8 +19,8 @@ export function ineffective(q: Question, seen: Seen, wanted: Seen): Way[] {
   if (wanted.allowed === EMPTY) return [];
   // In raw nobody knows yet what is a first packet: the walk through the owner's own rules does.
   const stopped = q.union(seen.endings, (e) => e.verdict === "drop" || e.verdict === "reject");
-  const allowed = diagrams.mask(wanted.allowed, q.union(q.firsts(wanted.endings), isAccepted));
-  const dead = diagrams.minus(diagrams.mask(allowed, stopped), served(q, seen));
+  const allowed = diagrams.intersect(wanted.allowed, q.union(q.firsts(wanted.endings), isAccepted));
+  const dead = diagrams.subtract(diagrams.intersect(allowed, stopped), served(q, seen));
   const described = (set: Node, place?: string): Finding | null =>
     describe(
       q,
@@ -35,7 +35,7 @@ export function ineffective(q: Question, seen: Seen, wanted: Seen): Way[] {
   // One command can be about all bridges, and is one finding.
   const groups = new Map<string, { readonly bridges: string[]; readonly port: number | "any"; set: Node }>();
   for (const bridge of q.host.bridges) {
-    const set = diagrams.mask(q.set(q.subnets(bridge)), dead);
+    const set = diagrams.intersect(q.set(q.subnets(bridge)), dead);
     const finding = described(set);
     if (finding === null) continue;
     const key = JSON.stringify(finding.intended.rule);
@@ -44,7 +44,7 @@ export function ineffective(q: Question, seen: Seen, wanted: Seen): Way[] {
       groups.set(key, { bridges: [bridge], port: finding.witness.dport ?? "any", set });
     else {
       group.bridges.push(bridge);
-      group.set = diagrams.over(group.set, set);
+      group.set = diagrams.union(group.set, set);
     }
   }
   return [...groups.values()].map(({ bridges, port, set }): Way => {
@@ -62,16 +62,19 @@ export function ineffective(q: Question, seen: Seen, wanted: Seen): Way[] {
  */
 function served(q: Question, { endings, allowed }: Seen): Node {
   const { diagrams } = q.domain;
-  return diagrams.overAll(
+  return diagrams.unionAll(
     endings.filter(passes).flatMap(({ state, delivery }) => {
       if (delivery !== "forward") return [];
-      return [...diagrams.split(diagrams.mask(allowed, state.set))].flatMap(([id, set]) => {
-        const form = state.forms.get(id)!;
+      return [...diagrams.split(diagrams.intersect(allowed, state.set))].flatMap(([id, set]) => {
+        const form = state.headers.get(id)!;
         const [dst, dport] = [valueIn(form, "dst"), valueIn(form, "dport")];
         if (dst === undefined) return [];
         const there = q.set(is("dst", dst), ...(dport === undefined ? [] : [is("dport", dport)]));
-        const alike = dport === undefined ? [q.domain.only(set, "dport")] : [];
-        return [q.domain.only(set, "proto"), ...alike].reduce((all, part) => diagrams.mask(all, part), there);
+        const alike = dport === undefined ? [q.domain.projectOnto(set, "dport")] : [];
+        return [q.domain.projectOnto(set, "proto"), ...alike].reduce(
+          (all, part) => diagrams.intersect(all, part),
+          there,
+        );
       });
     }),
   );

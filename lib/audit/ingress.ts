@@ -6,8 +6,8 @@ import { type Address, PROTO } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import type { Divided } from "../reach/domain.ts";
-import { Reach } from "../reach/reach.ts";
-import { type Form, valueIn } from "../reach/state.ts";
+import { SetEngine } from "../reach/reach.ts";
+import { type HeaderState, valueIn } from "../reach/state.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import { bansOf, boundRules, withoutBans } from "./bans.ts";
 import type { Question } from "./context.ts";
@@ -41,12 +41,12 @@ export function ingress(q: Question, exposures: Exposure[]): Inward {
   // An explicit route rule about the translated packet overrides what INPUT says of the untranslated one.
   const delivered = q.mine.deliver(q.mine.start(outside));
   const input = q.union(delivered, isAccepted);
-  const intent = diagrams.over(diagrams.minus(input, seen.denied), seen.allowed);
+  const intent = diagrams.union(diagrams.subtract(input, seen.denied), seen.allowed);
   const routed = q.union(wanted.endings, isAccepted);
   q.heed(seen.endings);
   q.heed([...delivered, ...wanted.endings].filter((e) => e.verdict === "undecided"));
   const through = seen.endings.filter((e) => passes(e) && e.delivery === "forward" && e.out !== null);
-  const publisher = (form: Form): Rule | undefined =>
+  const publisher = (form: HeaderState): Rule | undefined =>
     valueIn(form, "dst") === undefined
       ? undefined
       : form.translated.find((r) => r.chain !== "POSTROUTING" && isDockerRule(r, q.host));
@@ -57,15 +57,15 @@ export function ingress(q: Question, exposures: Exposure[]): Inward {
   const ports = new Map<Rule, Port>();
   const numbered = q.firsts(translated).map(({ state, out }) => {
     const numbers = new Map<number, number>();
-    for (const [id, form] of state.forms) {
+    for (const [id, form] of state.headers) {
       const rule = publisher(form)!;
       let port = ports.get(rule);
       if (port === undefined) ports.set(rule, (port = { number: ports.size + 1, rule, form, out }));
       numbers.set(id, port.number);
     }
-    return diagrams.map(state.set, (id) => numbers.get(id) ?? 0);
+    return diagrams.mapTerminals(state.set, (id) => numbers.get(id) ?? 0);
   });
-  const parts = q.domain.divide(diagrams.overAll(numbered), intent);
+  const parts = q.domain.divide(diagrams.unionAll(numbered), intent);
   const ways = [...ports.values()].map((port) =>
     published(q, port, parts.get(port.number)!, banned, exposures),
   );
@@ -79,8 +79,8 @@ export function ingress(q: Question, exposures: Exposure[]): Inward {
       [...new Set(straight.map((e) => e.out!))].map((out) => [out, q.union(straight, (e) => e.out === out)]),
     ),
     listening: q.detail === "all" ? listening(q, seen.endings, exposures) : [],
-    passing: diagrams.over(toPorts, elsewhere),
-    blocked: diagrams.over(diagrams.minus(toPorts, intent), diagrams.minus(elsewhere, routed)),
+    passing: diagrams.union(toPorts, elsewhere),
+    blocked: diagrams.union(diagrams.subtract(toPorts, intent), diagrams.subtract(elsewhere, routed)),
   };
 }
 
@@ -88,7 +88,7 @@ export function ingress(q: Question, exposures: Exposure[]): Inward {
 interface Port {
   readonly number: number;
   readonly rule: Rule;
-  readonly form: Form;
+  readonly form: HeaderState;
   /** The interface they leave by. */
   readonly out: string | null;
 }
@@ -99,17 +99,20 @@ function bannedBy(q: Question, input: Node): (set: Node) => Group["banned"] {
   const bans = bansOf(q.owner);
   if (bans.length === 0) return () => undefined;
   const program = Program.of(withoutBans(q.owner, bans), q.asked);
-  const reach = new Reach(program, q.domain);
+  const reach = new SetEngine(program, q.domain);
   const freed = q.union(reach.deliver(reach.start(fromOutside(q.host))), isAccepted);
-  const banned = diagrams.minus(freed, input);
+  const banned = diagrams.subtract(freed, input);
   const lists = bans.map((ban) => ({
     by: ban.by,
-    set: diagrams.overAll(boundRules(q.mine.program, ban).map(({ when }) => q.domain.set(when))),
+    set: diagrams.unionAll(boundRules(q.mine.program, ban).map(({ when }) => q.domain.set(when))),
   }));
   return (blocked) => {
-    const set = diagrams.mask(banned, blocked);
+    const set = diagrams.intersect(banned, blocked);
     if (set === EMPTY) return undefined;
-    return { set, by: lists.filter((list) => diagrams.mask(list.set, set) !== EMPTY).map((list) => list.by) };
+    return {
+      set,
+      by: lists.filter((list) => diagrams.intersect(list.set, set) !== EMPTY).map((list) => list.by),
+    };
   };
 }
 
@@ -157,7 +160,7 @@ function published(
 /** Where a DNAT rule listens: its `-d` address, and the port it asks for. */
 function listenOf(q: Question, rule: Rule, set: Node): Listen {
   const { dst } = headerOf(rule);
-  const ports = q.domain.spans(set, "dport");
+  const ports = q.domain.valueRanges(set, "dport");
   const port = ports.length === 1 && ports[0]![0] === ports[0]![1] ? (ports[0]![0] as number) : null;
   return { address: dst === undefined || dst.not ? null : printAddress(dst.value.address), port };
 }

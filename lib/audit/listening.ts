@@ -9,7 +9,7 @@ import { is } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
-import type { SetState, States } from "../reach/state.ts";
+import type { SetState, SetStates } from "../reach/state.ts";
 import type { Answer } from "../simulate/answer.ts";
 import { Simulator } from "../simulate/simulate.ts";
 import type { Question } from "./context.ts";
@@ -62,7 +62,7 @@ type Reached = Pick<Listening, "open" | "in" | "from" | "by" | "as" | "rule">;
 /** The sockets of one family, except those of docker-proxy that the published ports name already. */
 export function listening(
   q: Question,
-  endings: readonly Ending<States>[],
+  endings: readonly Ending<SetStates>[],
   exposures: readonly Exposure[],
 ): Listening[] {
   const sockets = (q.host.listening ?? []).filter(({ family }) => family === q.ruleset.family);
@@ -141,11 +141,13 @@ class Search {
 
   constructor(
     private readonly q: Question,
-    endings: readonly Ending<States>[],
+    endings: readonly Ending<SetStates>[],
   ) {
     const firsts = q.firsts(endings.filter((e) => e.delivery === "local" || e.verdict === "undecided"));
-    this.accepted = q.full.apart(firsts.filter((e) => isAccepted(e) && e.delivery === "local")).map(stateOf);
-    this.passed = q.full.apart(firsts.filter(passes)).map(stateOf);
+    this.accepted = q.full
+      .splitEndings(firsts.filter((e) => isAccepted(e) && e.delivery === "local"))
+      .map(stateOf);
+    this.passed = q.full.splitEndings(firsts.filter(passes)).map(stateOf);
     this.local = ownAddresses(q.host, q.ruleset.family).local;
     this.own = ownDestinations(q);
   }
@@ -153,7 +155,7 @@ class Search {
   /** Who reaches a socket. Ports that no rule tells from each other are one. */
   reached({ proto, address, device, port }: Socket): Reached {
     const { domain } = this.q;
-    const key = `${proto} ${address} ${device} ${domain.alike("dport", port)}`;
+    const key = `${proto} ${address} ${device} ${domain.sameInterval("dport", port)}`;
     let reached = this.known.get(key);
     if (reached === undefined) {
       reached = this.search(proto, address, device, port);
@@ -168,21 +170,24 @@ class Search {
     const { diagrams } = domain;
     const bound = address !== null && within(address, this.local);
     const here = [
-      domain.alike("proto", proto),
-      domain.alike("dport", port),
+      domain.sameInterval("proto", proto),
+      domain.sameInterval("dport", port),
       q.opening,
-      ...(bound ? [domain.alike("dst", address)] : []),
+      ...(bound ? [domain.sameInterval("dst", address)] : []),
       ...(device === null ? [] : [q.outside.includes(device) ? q.set(is("in", device)) : EMPTY]),
-    ].reduce((all, part) => diagrams.mask(all, part), FULL);
+    ].reduce((all, part) => diagrams.intersect(all, part), FULL);
     const among = (states: readonly SetState[], what: Node): Node =>
-      diagrams.mask(q.known, diagrams.overAll(states.map((state) => q.full.chains.where(state, what))));
+      diagrams.intersect(
+        q.known,
+        diagrams.unionAll(states.map((state) => q.full.chains.intersectCurrent(state, what))),
+      );
     const target = {
       proto: [proto],
       dport: [port],
       ...(address === null ? {} : { dst: [address] }),
     };
     // What goes to many hosts (broadcast, multicast) opens no connection, and counts only where nothing else gets in.
-    const one = address === null ? diagrams.mask(own, here) : here;
+    const one = address === null ? diagrams.intersect(own, here) : here;
     const direct = among(this.accepted, one);
     const set = direct === EMPTY && proto === PROTO.udp ? among(this.accepted, here) : direct;
     const sure = q.must(set);
@@ -199,7 +204,7 @@ class Search {
     const shown = sure === EMPTY ? all : sure;
     const { packet, assume } = q.witness(shown, q.input(shown, q.outside, by), target);
     const answer = new Simulator([q.ruleset], q.host, { assume }).packet(packet);
-    const moved = diagrams.minus(all, domain.alike("dport", port));
+    const moved = diagrams.subtract(all, domain.sameInterval("dport", port));
     return {
       open: certain ? "yes" : "maybe",
       in: inputs,
@@ -217,8 +222,8 @@ class Search {
     const groups = new Map<string | undefined, Who>();
     for (const name of who.in) {
       const ports = who.ports?.filter((port) => q.ports.get(port) === name) ?? [];
-      const by = diagrams.overAll([name, ...ports].map((input) => q.set(is("in", input))));
-      const to = this.addressed(diagrams.mask(by, all), who.to);
+      const by = diagrams.unionAll([name, ...ports].map((input) => q.set(is("in", input))));
+      const to = this.addressed(diagrams.intersect(by, all), who.to);
       const { in: inputs = [], ports: others = [] } = groups.get(to) ?? {};
       const through = [...others, ...ports];
       groups.set(to, {
@@ -235,17 +240,17 @@ class Search {
   private addressed(set: Node, told: string | undefined): string | undefined {
     const { q, own } = this;
     const { diagrams } = q.domain;
-    const others = diagrams.minus(set, own);
+    const others = diagrams.subtract(set, own);
     if (others === EMPTY) return told;
-    const text = q.words.to(others, diagrams.not(own));
+    const text = q.words.to(others, diagrams.complement(own));
     if (text.startsWith("anywhere")) return told === "" ? text : told;
-    const mine = told ?? this.spans(diagrams.mask(set, own), "dst", printAddress);
+    const mine = told ?? this.spans(diagrams.intersect(set, own), "dst", printAddress);
     return mine === "" ? text : `${mine}, ${text}`;
   }
 
   /** The values of a field that packets of a set were sent with. */
   private spans(set: Node, field: Field, print: (value: never) => string): string {
-    const ranges = this.q.domain.spans(set, field);
+    const ranges = this.q.domain.valueRanges(set, field);
     return ranges.map(([a, b]) => [...new Set([a, b])].map((v) => print(v as never)).join("-")).join(", ");
   }
 
@@ -253,7 +258,7 @@ class Search {
   private closed(here: Node, target: Partial<Record<"proto" | "dport" | "dst", readonly Scalar[]>>): Reached {
     const { q } = this;
     const nobody = { in: [], from: "nobody", by: [] } as const;
-    const knocking = q.domain.diagrams.mask(here, q.possible);
+    const knocking = q.domain.diagrams.intersect(here, q.possible);
     const input = q.input(knocking, q.outside);
     if (input === null) return { ...nobody, open: "local", rule: null };
     const { packet, assume } = q.witness(knocking, input, target);

@@ -8,7 +8,7 @@ import { purposeOf } from "../host/purpose.ts";
 import { hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";
-import { type Shadow, shadowsWithin } from "../reach/shadow.ts";
+import { type Shadow, shadowedRulesWithin } from "../reach/shadow.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, TABLES, targetName } from "../rules/ruleset.ts";
 import { Simulator } from "../simulate/simulate.ts";
 import { bannerOf } from "./bans.ts";
@@ -36,7 +36,7 @@ function isOwnersChain(table: Chain["table"], name: string): boolean {
 
 /** What is wrong with the owner's rules; `unsearched` says which of it was not looked for. */
 export function ownerRules(program: Program): { lint: Lint[]; unsearched: string[] } {
-  const dead = shadowsWithin(program, "filter", MOST_RULES, BUDGET);
+  const dead = shadowedRulesWithin(program, "filter", MOST_RULES, BUDGET);
   const unsearched =
     dead !== null
       ? []
@@ -186,8 +186,11 @@ function pastDeny(program: Program): Lint[] {
   return dnats.slice(0, MOST_TRIED).flatMap((rule): Lint[] => {
     const packet = sample(rule, program);
     if (packet === null) return [];
-    const { answer, passed } = simulator.trace(packet);
-    const deny = passed?.verdict === "drop" || passed?.verdict === "reject" ? passed.path.at(-1) : undefined;
+    const { answer, skippedInput } = simulator.trace(packet);
+    const deny =
+      skippedInput?.verdict === "drop" || skippedInput?.verdict === "reject"
+        ? skippedInput.path.at(-1)
+        : undefined;
     if (answer.verdict !== "accept" || answer.delivery !== "forward" || deny === undefined) return [];
     if (!translatedBy(answer.path, rule) || deny.step !== "rule") return [];
     const by = chainOf(ruleset, deny.table, deny.chain)?.rules.find((r) => r.index === deny.rule);

@@ -47,7 +47,7 @@ function internal(q: Question, ways: readonly Way[]): string[] {
       (way) =>
         way.bridge === bridge &&
         way.kind !== "ineffective-allow" &&
-        (way.kind === "egress-bypass" ? way.all : diagrams.mask(q.known, way.all)) !== EMPTY,
+        (way.kind === "egress-bypass" ? way.all : diagrams.intersect(q.known, way.all)) !== EMPTY,
     );
     const [into, out] = [
       open.some((w) => w.kind !== "egress-bypass"),

@@ -53,14 +53,14 @@ export class Words {
     const groups = new Map<string, { in: string[]; ports?: string[]; from: string; to?: string }>();
     for (const name of names) {
       const here = this.domain.set(is("in", name));
-      const [some, all] = [diagrams.mask(here, by), diagrams.mask(here, this.possible)];
+      const [some, all] = [diagrams.intersect(here, by), diagrams.intersect(here, this.possible)];
       if (some === EMPTY) continue;
       const from = this.addresses(this.onto(some, "src"), this.onto(all, "src"));
       const own = this.onto(all, "dst");
-      const spot = diagrams.mask(own, this.onto(some, "dst"));
+      const spot = diagrams.intersect(own, this.onto(some, "dst"));
       const to =
-        aimed && diagrams.minus(own, spot) !== EMPTY
-          ? list(this.domain.spans(spot, "dst").map(printAddressRange))
+        aimed && diagrams.subtract(own, spot) !== EMPTY
+          ? list(this.domain.valueRanges(spot, "dst").map(printAddressRange))
           : undefined;
       const key = `${from} ${to}`;
       let group = groups.get(key);
@@ -91,9 +91,9 @@ export class Words {
     // The other family's ICMP is nothing that anybody speaks.
     const spoken = this.domain.set(not(is("proto", this.domain.family === 4 ? PROTO.icmpv6 : PROTO.icmp)));
     const onto = (packets: Node): Node =>
-      this.domain.diagrams.mask(spoken, this.onto(packets, "proto", "dport"));
+      this.domain.diagrams.intersect(spoken, this.onto(packets, "proto", "dport"));
     const [some, whole] = [onto(set), onto(all)];
-    const rest = this.domain.diagrams.minus(whole, some);
+    const rest = this.domain.diagrams.subtract(whole, some);
     if (rest === EMPTY)
       return all === this.possible || whole === spoken ? "anything" : list(this.ports(some));
     const [yes, no] = [this.ports(some), this.ports(rest)];
@@ -111,12 +111,12 @@ export class Words {
   private addresses(some: Node, all: Node, field: "src" | "dst" = "src"): string {
     const { diagrams } = this.domain;
     if (some === EMPTY) return "nobody";
-    const rest = diagrams.minus(all, some);
+    const rest = diagrams.subtract(all, some);
     if (rest === EMPTY) return "everyone";
     // Addresses that nobody can send from (the host's own, loopback) need not be cut out of a network.
     const whole = (part: Node): string[] => {
-      const filled = this.domain.spans(diagrams.over(part, diagrams.not(all)), field);
-      return this.domain.spans(part, field).map(([lo, hi]) => {
+      const filled = this.domain.valueRanges(diagrams.union(part, diagrams.complement(all)), field);
+      return this.domain.valueRanges(part, field).map(([lo, hi]) => {
         const wide = filled.find(([a, b]) => a <= lo && b >= hi);
         const text = wide === undefined ? "-" : printAddressRange(wide);
         return text.includes("-") ? printAddressRange([lo, hi]) : text;
@@ -128,7 +128,7 @@ export class Words {
 
   private size(set: Node, field: Field): bigint {
     return this.domain
-      .spans(set, field)
+      .valueRanges(set, field)
       .reduce((sum, [a, b]) => sum + BigInt(b as Address) - BigInt(a as Address) + 1n, 0n);
   }
 
@@ -169,7 +169,7 @@ export class Words {
       others = new Set(this.domain.variables.map((_, i) => i).filter((i) => !levels.has(i)));
       this.projections.set(key, others);
     }
-    return this.domain.diagrams.exists(set, others);
+    return this.domain.diagrams.project(set, others);
   }
 }
 

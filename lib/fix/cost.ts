@@ -6,8 +6,8 @@ import { ANY, evaluate, type Reading } from "../packet/predicate.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { Domain } from "../reach/domain.ts";
-import type { Reach } from "../reach/reach.ts";
-import { bind, type Form, type SetState } from "../reach/state.ts";
+import type { SetEngine } from "../reach/reach.ts";
+import { bindFields, type HeaderState, type SetState } from "../reach/state.ts";
 import { usual } from "../rules/effect.ts";
 
 /** Rules that packets of one kind pass in the filter table's FORWARD, jumps included. */
@@ -38,36 +38,36 @@ interface Cell {
 }
 
 /** Rules passed on both walks, over a domain that can tell apart what either asks. */
-export function costOf({ domain, ways }: FamilyAudit, before: Reach, after: Reach, host: Host): Cost {
+export function costOf({ domain, ways }: FamilyAudit, before: SetEngine, after: SetEngine, host: Host): Cost {
   const { diagrams } = domain;
   const taken = ways.filter((way) => way.all !== EMPTY);
   const every = Math.max(1, Math.ceil(taken.length / MOST_WAYS));
   const cells = taken.filter((_, i) => i % every === 0).map((way) => cellOf(domain, way.all, host));
   // And one packet that is routed past all containers.
-  const routed = diagrams.overAll(atForward(before, before.start(fromOutside(host))).map((s) => s.set));
-  const stranger = diagrams.minus(routed, diagrams.overAll(taken.map((way) => way.all)));
+  const routed = diagrams.unionAll(atForward(before, before.start(fromOutside(host))).map((s) => s.set));
+  const stranger = diagrams.subtract(routed, diagrams.unionAll(taken.map((way) => way.all)));
   if (stranger !== EMPTY) cells.push(cellOf(domain, stranger, host));
   return { before: passed(before, cells), after: passed(after, cells) };
 }
 
-function atForward(reach: Reach, start: SetState): SetState[] {
+function atForward(reach: SetEngine, start: SetState): SetState[] {
   const states: SetState[] = [];
   reach.arrive(start, (some, { table, hook }) => {
-    if (table === "filter" && hook === "FORWARD") states.push(...reach.chains.apart(some));
+    if (table === "filter" && hook === "FORWARD") states.push(...reach.chains.splitByHeader(some));
   });
   return states;
 }
 
-function passed(reach: Reach, cells: readonly Cell[]): Passed {
+function passed(reach: SetEngine, cells: readonly Cell[]): Passed {
   const { domain, program } = reach;
-  const start = { ...reach.start(ANY), set: domain.diagrams.overAll(cells.map(({ set }) => set)) };
+  const start = { ...reach.start(ANY), set: domain.diagrams.unionAll(cells.map(({ set }) => set)) };
   const states = atForward(reach, start);
   const first: number[] = [];
   let established = 0;
   for (const { set, ordinals } of cells)
     for (const state of states) {
-      if (domain.diagrams.mask(state.set, set) === EMPTY) continue;
-      const later = bind(state, { ctstate: { value: CT.ESTABLISHED } });
+      if (domain.diagrams.intersect(state.set, set) === EMPTY) continue;
+      const later = bindFields(state, { ctstate: { value: CT.ESTABLISHED } });
       first.push(count(program, reading(domain, ordinals, state)));
       established = Math.max(established, count(program, reading(domain, ordinals, later)));
     }
@@ -76,18 +76,20 @@ function passed(reach: Reach, cells: readonly Cell[]): Passed {
 }
 
 /** The packet of a cell in the form that it has come to have. */
-function reading(domain: Domain, ordinals: readonly number[], { bound }: Form): Reading {
+function reading(domain: Domain, ordinals: readonly number[], { bindings }: HeaderState): Reading {
   const sent = (field: Field): Scalar | undefined => {
     const level = domain.levelOf(field);
     return level === undefined ? undefined : domain.interval(level, ordinals[level]!)[0];
   };
   return {
     field(field) {
-      const to = bound[field];
+      const to = bindings[field];
       if (to === undefined) return sent(field);
       if ("value" in to) return to.value;
       const was = sent(to.variable);
-      return to.less === undefined || was === undefined ? was : Math.max(0, (was as number) - to.less);
+      return to.decrement === undefined || was === undefined
+        ? was
+        : Math.max(0, (was as number) - to.decrement);
     },
     settled(key) {
       const level = domain.levelOfUnknown(key);
@@ -165,7 +167,7 @@ function cellOf(domain: Domain, set: Node, host: Host): Cell {
       }
       at = diagrams.child(at, ordinal);
     }
-    cell = diagrams.mask(diagrams.range(level, [[ordinal, ordinal]]), cell);
+    cell = diagrams.intersect(diagrams.range(level, [[ordinal, ordinal]]), cell);
     return ordinal;
   });
   return { set: cell, ordinals };

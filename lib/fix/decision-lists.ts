@@ -12,17 +12,17 @@ import { type Family, protoName } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
 import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
 import type { Observer } from "../path/walk.ts";
-import { assigned } from "../reach/chain.ts";
+import { assignField } from "../reach/chain.ts";
 import { BudgetExceeded, EMPTY, type Node, terminal } from "../reach/diagram.ts";
 import type { Vocabulary } from "../reach/domain.ts";
-import type { Reach } from "../reach/reach.ts";
-import type { SetState, States } from "../reach/state.ts";
+import type { SetEngine } from "../reach/reach.ts";
+import type { SetState, SetStates } from "../reach/state.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import type { Match, Rule, TableName } from "../rules/ruleset.ts";
 
 /** Where a list was read: the packets as its rules see them. */
 export interface Place {
-  readonly reach: Reach;
+  readonly reach: SetEngine;
   /** States at the chain's head; their sets are said of the packets as they were sent. */
   readonly states: readonly SetState[];
   /** Whether its rules see the header before Docker's translation, which a rule in FORWARD does not. */
@@ -84,15 +84,15 @@ export function nameOf({ kind, proto, endpoint, bridge, finding }: Way, family: 
 
 function widened({ domain, full, ways, passing, blocked, straight }: FamilyAudit): readonly Way[] {
   const { diagrams } = domain;
-  let more = diagrams.minus(passing, diagrams.overAll(ways.map((way) => way.all)));
+  let more = diagrams.subtract(passing, diagrams.unionAll(ways.map((way) => way.all)));
   if (more === EMPTY) return ways;
   const wider = new Map<Way, Node>();
   for (const way of ways) {
     if (way.beyond === undefined || way.bridge === null) continue;
     const by = domain.set(or(...way.beyond.inputs.map((name) => is("in", name))));
-    const set = diagrams.mask(diagrams.mask(more, by), straight.get(way.bridge) ?? EMPTY);
+    const set = diagrams.intersect(diagrams.intersect(more, by), straight.get(way.bridge) ?? EMPTY);
     wider.set(way, set);
-    more = diagrams.minus(more, set);
+    more = diagrams.subtract(more, set);
   }
   const told = ways.filter(
     ({ endpoint, listen, kind }) => (endpoint !== null && listen === null) || kind === "egress-bypass",
@@ -118,15 +118,15 @@ function widened({ domain, full, ways, passing, blocked, straight }: FamilyAudit
       way.beyond === undefined &&
       ["direct-bypass", "forward-bypass"].includes(way.kind)
     )
-      wider.set(way, diagrams.mask(rest, straight.get(way.bridge) ?? EMPTY));
+      wider.set(way, diagrams.intersect(rest, straight.get(way.bridge) ?? EMPTY));
   return ways.map((way) => {
     const set = wider.get(way);
     return set === undefined
       ? way
       : {
           ...way,
-          all: diagrams.over(way.all, set),
-          blocked: diagrams.over(way.blocked, diagrams.mask(blocked, set)),
+          all: diagrams.union(way.all, set),
+          blocked: diagrams.union(way.blocked, diagrams.intersect(blocked, set)),
         };
   });
 }
@@ -141,18 +141,18 @@ export function listsOf(
   const { diagrams } = domain;
   const tags = new Map(ways.map((way, i) => [i + 1, way]));
   const tagged = (which: (way: Way) => boolean): Node =>
-    diagrams.overAll(
-      [...tags].map(([tag, way]) => (which(way) ? diagrams.mask(way.all, terminal(tag)) : EMPTY)),
+    diagrams.unionAll(
+      [...tags].map(([tag, way]) => (which(way) ? diagrams.intersect(way.all, terminal(tag)) : EMPTY)),
     );
   const published = tagged((way) => way.listen !== null);
   const outgoing = tagged((way) => way.kind === "egress-bypass");
   const straight = tagged((way) => way.listen === null && way.kind !== "egress-bypass");
   const lists: Steps = new Map();
 
-  const blocked = diagrams.overAll(ways.map((way) => way.blocked));
+  const blocked = diagrams.unionAll(ways.map((way) => way.blocked));
   const outside = fromOutside(host);
   const bridges = or(...host.bridges.map((name) => fromContainers(host, name)));
-  const arrive = (reach: Reach, start = outside) =>
+  const arrive = (reach: SetEngine, start = outside) =>
     seen(reach, "FORWARD", (observe) => reach.arrive(reach.start(start), observe));
   // What `ufw route` says of the translated packet comes first, then what the owner says of the host's own traffic.
   const route = full.program.chain("filter", ufwForwardChain(full.program.ruleset));
@@ -165,10 +165,10 @@ export function listsOf(
   };
   const main = (
     of: Node,
-    reach: Reach,
+    reach: SetEngine,
     hook: Hook,
     before: boolean,
-    walk: (observe: Observer<States>) => unknown,
+    walk: (observe: Observer<SetStates>) => unknown,
   ): void => {
     if (of === EMPTY) return;
     const at = (table: TableName): Place => ({
@@ -188,7 +188,7 @@ export function listsOf(
     for (const [tag, set] of diagrams.split(of)) {
       const steps = lists.get(tag) ?? [];
       const ended = steps.filter(({ does }) => does !== "accept").flatMap(endedBy);
-      const missing = diagrams.minus(diagrams.mask(set, blocked), diagrams.overAll(ended));
+      const missing = diagrams.subtract(diagrams.intersect(set, blocked), diagrams.unionAll(ended));
       if (missing !== EMPTY)
         lists.set(tag, [{ place, rule: null, by: [], does: "drop", set: missing, inner: [] }, ...steps]);
     }
@@ -205,28 +205,28 @@ const canStop = (chain: BoundChain | undefined): boolean =>
 
 /** The states in which packets come to a table of a hook. */
 export function seen(
-  reach: Reach,
+  reach: SetEngine,
   at: Hook,
-  walk: (observe: Observer<States>) => unknown,
+  walk: (observe: Observer<SetStates>) => unknown,
   of: TableName = "filter",
 ): SetState[] {
   const states: SetState[] = [];
   walk((some, { table, hook }) => {
-    if (table === of && hook === at) states.push(...reach.chains.apart(some));
+    if (table === of && hook === at) states.push(...reach.chains.splitByHeader(some));
   });
   return states;
 }
 
-type Diagrams = Reach["domain"]["diagrams"];
+type Diagrams = SetEngine["domain"]["diagrams"];
 
 const within = (diagrams: Diagrams, states: readonly SetState[], tagged: Node): SetState[] =>
   states
-    .map((state) => ({ ...state, set: diagrams.mask(state.set, tagged) }))
+    .map((state) => ({ ...state, set: diagrams.intersect(state.set, tagged) }))
     .filter((state) => state.set !== EMPTY);
 
 /** What of tagged packets no step decided yet. */
 function decided(diagrams: Diagrams, tagged: Node, lists: Steps): Node {
-  return diagrams.minus(tagged, diagrams.overAll([...lists.values()].flat().flatMap(endedBy)));
+  return diagrams.subtract(tagged, diagrams.unionAll([...lists.values()].flat().flatMap(endedBy)));
 }
 
 /** The packets that a step lets go of. */
@@ -253,16 +253,20 @@ class Follower {
   /** A built-in chain with its policy, and what does not get to it at all. */
   whole(tagged: Node, hook: Hook): void {
     const { states, reach } = this.place;
-    const arrived = this.diagrams.overAll(states.map((s) => this.flat(s.set)));
+    const arrived = this.diagrams.unionAll(states.map((s) => this.flat(s.set)));
     // What does not get there is stopped by the owner's rules in front, or by none: the intent says which.
-    const before = this.diagrams.minus(tagged, arrived);
-    const stopped = this.diagrams.mask(this.blocked, before);
+    const before = this.diagrams.subtract(tagged, arrived);
+    const stopped = this.diagrams.intersect(this.blocked, before);
     this.add(this.lists, stopped, { rule: null, by: [], does: "drop" });
-    this.add(this.lists, this.diagrams.minus(before, this.blocked), { rule: null, by: [], does: "accept" });
+    this.add(this.lists, this.diagrams.subtract(before, this.blocked), {
+      rule: null,
+      by: [],
+      does: "accept",
+    });
     const chain = reach.program.chain("filter", hook);
     const left = chain === undefined ? states : this.follow(states, chain, []);
     const does = chain?.policy === "drop" ? "drop" : "accept";
-    this.add(this.lists, this.diagrams.overAll(left.map((s) => s.set)), { rule: null, by: [], does });
+    this.add(this.lists, this.diagrams.unionAll(left.map((s) => s.set)), { rule: null, by: [], does });
   }
 
   /** What another table of the hook stops; what it accepts goes on to the next table. */
@@ -273,7 +277,7 @@ class Follower {
     const all: Steps = new Map();
     const left = this.follow(states, chain, [], all);
     if (chain.policy === "drop")
-      this.add(all, this.diagrams.overAll(left.map((s) => s.set)), { rule: null, by: [], does: "drop" });
+      this.add(all, this.diagrams.unionAll(left.map((s) => s.set)), { rule: null, by: [], does: "drop" });
     for (const [tag, steps] of all) {
       const stopping = steps.filter(({ does }) => does !== "accept" && does !== "note");
       this.lists.set(tag, [...(this.lists.get(tag) ?? []), ...stopping]);
@@ -299,9 +303,11 @@ class Follower {
       const jumps = effect.kind === "jump" || effect.kind === "goto";
       if (matched.length === 0 && jumps) this.lookUp(states, rule, effect.chain, by, lists);
       const asked =
-        effect.kind === "verdict" ? this.diagrams.overAll(this.asked(states, rule).map((s) => s.set)) : EMPTY;
+        effect.kind === "verdict"
+          ? this.diagrams.unionAll(this.asked(states, rule).map((s) => s.set))
+          : EMPTY;
       if (matched.length === 0 && asked === EMPTY) continue;
-      const all = this.diagrams.overAll(matched.map((s) => s.set));
+      const all = this.diagrams.unionAll(matched.map((s) => s.set));
       switch (effect.kind) {
         case "verdict":
           this.add(lists, all, { rule, by, does: effect.verdict }, new Map(), asked);
@@ -336,9 +342,9 @@ class Follower {
           break;
         case "assign": {
           // What rules write onto a packet matters to those behind them that ask for it, and stays theirs to write.
-          const after = matched.map((state) => assigned(state, effect.field, effect.change));
+          const after = matched.map((state) => assignField(state, effect.field, effect.change));
           const unsure = after.filter((state, i) => state.unsure.length > matched[i]!.unsure.length);
-          this.add(lists, this.diagrams.overAll(unsure.map((s) => s.set)), { rule, by, does: "unclear" });
+          this.add(lists, this.diagrams.unionAll(unsure.map((s) => s.set)), { rule, by, does: "unclear" });
           states = this.joined([...rest, ...after]);
           break;
         }
@@ -401,13 +407,13 @@ class Follower {
     const matched: SetState[] = [];
     const rest: SetState[] = [];
     for (const state of states) {
-      const yes = this.place.reach.chains.where(state, node);
+      const yes = this.place.reach.chains.intersectCurrent(state, node);
       if (yes === EMPTY) {
         rest.push(state);
         continue;
       }
-      matched.push({ ...state, set: this.diagrams.mask(yes, state.set) });
-      const no = this.diagrams.minus(state.set, yes);
+      matched.push({ ...state, set: this.diagrams.intersect(yes, state.set) });
+      const no = this.diagrams.subtract(state.set, yes);
       if (no !== EMPTY) rest.push({ ...state, set: no });
     }
     return { matched, rest };
@@ -415,19 +421,19 @@ class Follower {
 
   /** States with the same header, as one. */
   private joined(states: readonly SetState[]): SetState[] {
-    const byHeader = new Map<SetState["bound"], SetState>();
+    const byHeader = new Map<SetState["bindings"], SetState>();
     for (const state of states) {
-      const before = byHeader.get(state.bound);
+      const before = byHeader.get(state.bindings);
       byHeader.set(
-        state.bound,
-        before === undefined ? state : { ...before, set: this.diagrams.over(before.set, state.set) },
+        state.bindings,
+        before === undefined ? state : { ...before, set: this.diagrams.union(before.set, state.set) },
       );
     }
     return [...byHeader.values()];
   }
 
   private flat(tagged: Node): Node {
-    return this.diagrams.map(tagged, (value) => Math.min(value, 1));
+    return this.diagrams.mapTerminals(tagged, (value) => Math.min(value, 1));
   }
 
   private add(
@@ -469,7 +475,7 @@ export const setVocabulary = (program: Program): Vocabulary => ({
     .flatMap(({ chains }) => [...chains.values()])
     .flatMap(({ rules }) => rules.filter(({ matches }) => matches.some(isSet)))
     .map((rule) => besidesSets(rule, program)),
-  given: new Map(),
+  markValues: new Map(),
 });
 
 /**

@@ -47,7 +47,7 @@ export function cutsOf(
   for (const way of ways) {
     if (way.blocked === EMPTY) continue;
     const must = diagrams.forall(way.blocked, domain.unknownLevels);
-    const may = diagrams.minus(way.blocked, must);
+    const may = diagrams.subtract(way.blocked, must);
     const id = way.finding?.id ?? way.kind;
     if (must === EMPTY) {
       left.push(`${id}: which of its flows the policy forbids depends on what the rules do not tell`);
@@ -58,8 +58,8 @@ export function cutsOf(
       continue;
     }
     // A flow's entry does not say by which interface it came: only who is blocked on all of them is surely forbidden.
-    const allowed = domain.spans(diagrams.over(diagrams.minus(way.all, way.blocked), may), "src");
-    const blocked = domain.spans(must, "src");
+    const allowed = domain.valueRanges(diagrams.union(diagrams.subtract(way.all, way.blocked), may), "src");
+    const blocked = domain.valueRanges(must, "src");
     const forbidden = minus(blocked, allowed);
     if (sum(forbidden) < sum(blocked))
       left.push(

@@ -188,7 +188,7 @@ class Writer {
     const why =
       way.beyond?.why ??
       this.limits.open?.get(wayKey(way)) ??
-      (diagrams.mask(way.all, this.audit.unsure) === EMPTY
+      (diagrams.intersect(way.all, this.audit.unsure) === EMPTY
         ? undefined
         : `the way of some of its packets is not followed to the end (${this.audit.inconclusive.join("; ")}), so nothing can be proven of a rule for them`);
     if (why !== undefined) this.leave(way, why);
@@ -404,13 +404,13 @@ class Writer {
       ...(proto === null ? [] : [is("proto", proto)]),
       ...(port === null ? [] : [is("dport", port)]),
     );
-    return kind === "direct-bypass" && domain.diagrams.mask(all, domain.set(here)) !== EMPTY;
+    return kind === "direct-bypass" && domain.diagrams.intersect(all, domain.set(here)) !== EMPTY;
   }
 
   /** A way that needs no translation: its packets already carry the container's address. */
   private isDirect(way: Way): boolean {
     const { diagrams } = this.audit.domain;
-    return diagrams.minus(way.all, this.audit.domain.set(is("dst", way.endpoint!.ip))) === EMPTY;
+    return diagrams.subtract(way.all, this.audit.domain.set(is("dst", way.endpoint!.ip))) === EMPTY;
   }
 
   /** Packets that Docker lets into a bridge for no endpoint that its rules name, or out of it to somewhere else. */
@@ -447,11 +447,11 @@ class Writer {
     const { family, domain } = this.audit;
     const guards = new Set<string>();
     for (const state of this.forwarded) {
-      const set = domain.diagrams.mask(state.set, way.all);
+      const set = domain.diagrams.intersect(state.set, way.all);
       const dst = valueIn(state, "dst");
       if (set === EMPTY || dst === undefined) continue;
       const one = (field: Field): Scalar | undefined => {
-        const [span, ...more] = domain.spans(set, field);
+        const [span, ...more] = domain.valueRanges(set, field);
         return span !== undefined && more.length === 0 && span[0] === span[1] ? span[0] : undefined;
       };
       const [proto, port, address] = [one("proto"), one("dport"), one("dst")];

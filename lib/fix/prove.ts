@@ -13,8 +13,8 @@ import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { Domain, type Vocabulary } from "../reach/domain.ts";
-import { Reach, vocabularyOf, witness } from "../reach/reach.ts";
-import { alone, type Form, type States } from "../reach/state.ts";
+import { SetEngine, vocabularyOf, witness } from "../reach/reach.ts";
+import { type HeaderState, type SetStates, singleState } from "../reach/state.ts";
 import type { Ruleset, Target } from "../rules/ruleset.ts";
 import { type Cost, costOf } from "./cost.ts";
 import { nameOf, wayKey, wholeWays } from "./decision-lists.ts";
@@ -105,12 +105,12 @@ function sealed(ruleset: Ruleset): Ruleset {
 const DROP: Target = { kind: "extension", extension: drop, values: {} };
 
 /** What a walk's end amounts to: the verdict, the interface, and the header, spelled. */
-function outcome(ending: Ending<States>, form: Form): string {
+function outcome(ending: Ending<SetStates>, form: HeaderState): string {
   // Dropped or rejected, a packet does not come through: which of the two is the owner's word to say.
   if (ending.verdict === "drop" || ending.verdict === "reject") return "stopped";
   const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map(
     (field) => {
-      const bound = form.bound[field];
+      const bound = form.bindings[field];
       return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
     },
   );
@@ -127,7 +127,7 @@ export const foreseen = (host: Host, family: Family): Vocabulary => ({
     is("ctorigdst", family === 4 ? 0 : 0n),
     is("ctorigdstport", 0),
   ],
-  given: new Map(),
+  markValues: new Map(),
 });
 
 /** Packets for which the two rulesets differ, but for those that the intent blocks and the new one stops. */
@@ -143,7 +143,7 @@ function changes(
   const arriving = comesIn(host);
   // Where the domain of the audit cannot tell apart what the new ruleset can, the intent is worked out anew.
   const more = (): Vocabulary => vocabularyOf(programs[1]);
-  const audited = found.domain.covers(Domain.of(before.family, [more()]))
+  const audited = found.domain.refines(Domain.of(before.family, [more()]))
     ? found
     : auditFamily(before, host, [more(), foreseen(host, before.family)], {
         detail: "sets",
@@ -152,8 +152,8 @@ function changes(
   const { diagrams } = domain;
   // Where both translate alike, what leaves FORWARD alike leaves the host alike.
   const sent = before.tables.get("nat") !== after.tables.get("nat");
-  const old = sent ? new Reach(programs[0], domain) : audited.full;
-  const now = new Reach(programs[1], domain, sent);
+  const old = sent ? new SetEngine(programs[0], domain) : audited.full;
+  const now = new SetEngine(programs[1], domain, sent);
   const changed: Changed[] = [];
   const breaking = new Map<string, Changed>();
   let passing = false;
@@ -172,15 +172,15 @@ function changes(
   const claimed = wholeWays(audited).filter((way) => closed.has(wayKey(way)));
   const report = (set: Node, why: string): void => {
     if (set === EMPTY) return;
-    const broken = claimed.filter((way) => diagrams.mask(way.all, set) !== EMPTY);
+    const broken = claimed.filter((way) => diagrams.intersect(way.all, set) !== EMPTY);
     for (const way of broken) {
       const key = wayKey(way);
       if (breaking.has(key)) continue;
-      breaking.set(key, add(diagrams.mask(way.all, set), why, names.get(key) ?? null));
+      breaking.set(key, add(diagrams.intersect(way.all, set), why, names.get(key) ?? null));
     }
     if (broken.length === 0) add(set, why, null);
   };
-  const ways: [string, (reach: Reach) => Ending<States>[], Node][] = [
+  const ways: [string, (reach: SetEngine) => Ending<SetStates>[], Node][] = [
     ["a packet that comes in", (reach) => reach.arrive(reach.start(arriving)), audited.blocked],
     ["a packet that the host sends", (reach) => reach.send(reach.start(ANY)), EMPTY],
   ];
@@ -190,32 +190,32 @@ function changes(
     if (may !== EMPTY) {
       // What the intent blocks and still comes through: only what is left open by name, and what never came to us.
       const out = [...becomes].filter(([how]) => how.startsWith("accept") || how.startsWith("undecided"));
-      const through = diagrams.mask(may, diagrams.overAll(out.map(([, set]) => set)));
+      const through = diagrams.intersect(may, diagrams.unionAll(out.map(([, set]) => set)));
       passing ||= through !== EMPTY;
       const named = wholeWays(audited).flatMap((way) => (open.has(wayKey(way)) ? [way.blocked] : []));
-      const leak = diagrams.minus(through, diagrams.overAll(named));
+      const leak = diagrams.subtract(through, diagrams.unionAll(named));
       if (leak !== EMPTY) {
-        const tight = new Reach(Program.of(sealed(after), then), domain, sent);
+        const tight = new SetEngine(Program.of(sealed(after), then), domain, sent);
         const past = byOutcome(walk(tight), tight);
         const unseen = [...past].flatMap(([how, set]) => (how === "stopped" ? [] : [set]));
-        report(diagrams.minus(leak, diagrams.overAll(unseen)), `${what} that should be stopped is not`);
+        report(diagrams.subtract(leak, diagrams.unionAll(unseen)), `${what} that should be stopped is not`);
       }
     }
     for (const [how, set] of was) {
-      const differs = diagrams.minus(set, becomes.get(how) ?? EMPTY);
-      report(diagrams.minus(differs, may), `${what} would fare otherwise, and nothing blocks it`);
+      const differs = diagrams.subtract(set, becomes.get(how) ?? EMPTY);
+      report(diagrams.subtract(differs, may), `${what} would fare otherwise, and nothing blocks it`);
       const stopped = becomes.get("stopped") ?? EMPTY;
-      report(diagrams.minus(diagrams.mask(differs, may), stopped), `${what} would go elsewhere`);
+      report(diagrams.subtract(diagrams.intersect(differs, may), stopped), `${what} would go elsewhere`);
     }
   }
   // Flows that are already there: whatever conntrack says of them but NEW, FORWARD must decide as it did.
   for (const state of ["ESTABLISHED", "RELATED"] as const) {
-    const decide = (reach: Reach): Map<string, Node> => {
+    const decide = (reach: SetEngine): Map<string, Node> => {
       const bound = { ctstate: { value: CT[state] }, mark: { value: 0 } };
       const start = { ...reach.start(ANY), bound };
       return byOutcome(
-        reach.decide(start, "filter", "FORWARD").map((p) => ({
-          state: alone(p.state),
+        reach.decideTable(start, "filter", "FORWARD").map((p) => ({
+          state: singleState(p.state),
           verdict: p.outcome,
           delivery: "forward",
           out: null,
@@ -228,21 +228,21 @@ function changes(
     const becomes = decide(now);
     for (const [how, set] of decide(old))
       report(
-        diagrams.minus(set, becomes.get(how) ?? EMPTY),
+        diagrams.subtract(set, becomes.get(how) ?? EMPTY),
         `a packet of a flow that is ${state} would fare otherwise`,
       );
   }
   return { changed, cost: costOf(audited, old, now, host), passing, breaking };
 }
 
-function byOutcome(endings: readonly Ending<States>[], { chains, domain }: Reach): Map<string, Node> {
+function byOutcome(endings: readonly Ending<SetStates>[], { chains, domain }: SetEngine): Map<string, Node> {
   const { diagrams } = domain;
   const parts = new Map<string, Node[]>();
   for (const ending of endings)
-    for (const [how, { set }] of chains.sorted(ending.state, (form) => outcome(ending, form))) {
+    for (const [how, { set }] of chains.groupByHeader(ending.state, (form) => outcome(ending, form))) {
       const list = parts.get(how);
       if (list === undefined) parts.set(how, [diagrams.members(set)]);
       else list.push(diagrams.members(set));
     }
-  return new Map([...parts].map(([how, sets]) => [how, diagrams.overAll(sets)]));
+  return new Map([...parts].map(([how, sets]) => [how, diagrams.unionAll(sets)]));
 }

@@ -88,7 +88,7 @@ export class Speller {
       (step) => step.does !== "accept" && (step.does !== "note" || isEntry(step)),
     );
     for (const step of steps.slice(0, last + 1)) {
-      if (diagrams.mask(left, step.asked ?? step.set) === EMPTY) continue;
+      if (diagrams.intersect(left, step.asked ?? step.set) === EMPTY) continue;
       const lines = this.step(way, left, step);
       if (lines instanceof Unspelled) {
         // What only logs may be left out: it stops nobody.
@@ -97,11 +97,11 @@ export class Speller {
         const copy = this.copy(way, left, step);
         if (copy instanceof Unspelled) return copy;
         out.push(...copy);
-        left = diagrams.minus(left, diagrams.overAll(endedBy(step)));
+        left = diagrams.subtract(left, diagrams.unionAll(endedBy(step)));
         continue;
       }
       out.push(...lines);
-      left = diagrams.minus(left, diagrams.overAll(endedBy(step)));
+      left = diagrams.subtract(left, diagrams.unionAll(endedBy(step)));
     }
     return out;
   }
@@ -112,11 +112,11 @@ export class Speller {
     const out: Line[] = [];
     let rest = left;
     for (const step of inner) {
-      if (diagrams.mask(rest, step.set) === EMPTY) continue;
+      if (diagrams.intersect(rest, step.set) === EMPTY) continue;
       const lines = this.step(way, rest, step);
       if (lines instanceof Unspelled) return lines;
       out.push(...lines);
-      rest = diagrams.minus(rest, diagrams.overAll(endedBy(step)));
+      rest = diagrams.subtract(rest, diagrams.unionAll(endedBy(step)));
     }
     this.copied.add(targetName(rule!));
     return out;
@@ -145,7 +145,7 @@ export class Speller {
     const behind = this.list(way, step.set, inner);
     if (behind instanceof Unspelled) return behind;
     const { diagrams } = this.audit.domain;
-    const back = diagrams.minus(step.set, diagrams.overAll(endedBy(step)));
+    const back = diagrams.subtract(step.set, diagrams.unionAll(endedBy(step)));
     // Behind a goto, what falls off goes on with DOCKER-USER: nothing may be left that has to come back to this list.
     if (back !== EMPTY || whens.length !== 1)
       return new Unspelled(`some packets come back from what this jumps to: ${this.text(rule)}`);
@@ -170,7 +170,7 @@ export class Speller {
     may: (piece: Piece) => boolean = () => true,
   ): string[] | Unspelled {
     const { diagrams } = this.audit.domain;
-    const set = diagrams.mask(left, step.set);
+    const set = diagrams.intersect(left, step.set);
     if (set === left && !isEntry(step)) return [""];
     const own = step.rule === null ? [] : this.of(step.rule).filter(may);
     const callers = step.by.flatMap((rule) => this.of(rule)).filter(may);
@@ -228,11 +228,12 @@ export class Speller {
   /** The packets of a set for which all pieces hold, said of them as they were sent. */
   private all({ states, reach }: Place, set: Node, pieces: readonly Piece[]): Node {
     const { diagrams } = this.audit.domain;
-    return diagrams.overAll(
+    return diagrams.unionAll(
       states.map((state) =>
         pieces.reduce(
-          (rest, piece) => (rest === EMPTY ? EMPTY : reach.chains.where({ ...state, set: rest }, piece.node)),
-          diagrams.mask(this.flat(state), set),
+          (rest, piece) =>
+            rest === EMPTY ? EMPTY : reach.chains.intersectCurrent({ ...state, set: rest }, piece.node),
+          diagrams.intersect(this.flat(state), set),
         ),
       ),
     );
@@ -265,7 +266,7 @@ export class Speller {
   private flat(state: SetState): Node {
     let flat = this.flats.get(state);
     if (flat === undefined) {
-      flat = this.audit.domain.diagrams.map(state.set, (value) => Math.min(value, 1));
+      flat = this.audit.domain.diagrams.mapTerminals(state.set, (value) => Math.min(value, 1));
       this.flats.set(state, flat);
     }
     return flat;
@@ -274,7 +275,7 @@ export class Speller {
   private implied(place: Place, set: Node, piece: Piece): boolean {
     if (piece.match.extension.name === "comment") return true;
     const { diagrams } = this.audit.domain;
-    const here = diagrams.overAll(place.states.map((state) => diagrams.mask(this.flat(state), set)));
+    const here = diagrams.unionAll(place.states.map((state) => diagrams.intersect(this.flat(state), set)));
     return this.all(place, set, [piece]) === here;
   }
 
@@ -329,12 +330,12 @@ export class Speller {
   /** Matches by the fewest fields that tell a set from the rest of what is left. */
   private told(set: Node, left: Node, before: boolean): string[] | null {
     const { diagrams } = this.audit.domain;
-    const rest = diagrams.minus(left, set);
+    const rest = diagrams.subtract(left, set);
     for (const others of this.projections) {
-      const [yes, no] = [diagrams.exists(set, others), diagrams.exists(rest, others)];
-      if (diagrams.mask(yes, no) !== EMPTY) continue;
+      const [yes, no] = [diagrams.project(set, others), diagrams.project(rest, others)];
+      if (diagrams.intersect(yes, no) !== EMPTY) continue;
       // What is neither in the one nor in the other may be taken either way: the shorter list wins.
-      const [a, b] = [this.boxes(yes, before, left), this.boxes(diagrams.not(no), before, left)];
+      const [a, b] = [this.boxes(yes, before, left), this.boxes(diagrams.complement(no), before, left)];
       if (a !== null || b !== null) return a === null ? b : b === null || a.length <= b.length ? a : b;
     }
     return null;
@@ -399,7 +400,7 @@ export class Speller {
         diagrams.edges(of, (kid, first, last) => void kids.fill(kid, first, last + 1));
       return kids;
     };
-    const occurs = at(domain.only(among, field)).map((kid) => kid !== EMPTY);
+    const occurs = at(domain.projectOnto(among, field)).map((kid) => kid !== EMPTY);
     const kids = at(node);
     const out = new Map<Node, string>();
     for (const kid of new Set(kids)) {

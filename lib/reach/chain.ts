@@ -12,20 +12,28 @@ import { type Change, changed, type Effect, ends, type Nat } from "../rules/effe
 import type { Rule, TableName } from "../rules/ruleset.ts";
 import { BudgetExceeded, EMPTY, type Node, terminal } from "./diagram.ts";
 import type { Domain } from "./domain.ts";
-import { alone, bind, type Form, reformed, type SetState, type States, valueIn } from "./state.ts";
+import {
+  bindFields,
+  type HeaderState,
+  mapHeaders,
+  type SetState,
+  type SetStates,
+  singleState,
+  valueIn,
+} from "./state.ts";
 
 /** How a built-in chain let go of packets. */
-export type Outcome =
+export type ChainOutcome =
   | { readonly kind: "accept" | "drop" | "reject" | "return" }
   | { readonly kind: "undecided"; readonly why: string }
   /** `idle`: the packets have the header already that the translation gives. */
   | { readonly kind: "nat"; readonly nat: Nat; readonly rule: Rule; readonly idle: boolean };
 
-export type Translation = Extract<Outcome, { kind: "nat" }>;
+export type Translation = Extract<ChainOutcome, { kind: "nat" }>;
 
 /** Outcomes as terminals: whole numbers from 1, since 0 is "not decided yet". */
-class Outcomes {
-  private readonly list: Outcome[] = [];
+class OutcomeTable {
+  private readonly list: ChainOutcome[] = [];
   private readonly byRule = new Map<Effect, number>();
   private readonly idleByRule = new Map<Effect, number>();
   readonly accept = this.add({ kind: "accept" });
@@ -33,12 +41,12 @@ class Outcomes {
   readonly reject = this.add({ kind: "reject" });
   readonly return = this.add({ kind: "return" });
 
-  private add(outcome: Outcome): number {
+  private add(outcome: ChainOutcome): number {
     this.list.push(outcome);
     return this.list.length;
   }
 
-  get(value: number): Outcome {
+  get(value: number): ChainOutcome {
     return this.list[value - 1]!;
   }
 
@@ -71,34 +79,35 @@ class Outcomes {
 }
 
 /** States of the same forms are joined where there are more than this. */
-const FEW_STATES = 8;
+const MERGE_ABOVE = 8;
 
 /** A chain that parts packets into more states than this by what it writes onto them is not followed. */
 const MOST_STATES = 4096;
 
-const NOBODY: States = { set: EMPTY, forms: new Map() };
+const NO_STATES: SetStates = { set: EMPTY, headers: new Map() };
 
-export class Chains {
-  private readonly outcomes = new Outcomes();
+export class ChainEvaluator {
+  private readonly outcomes = new OutcomeTable();
   private readonly diagrams = new Map<BoundChain, Node>();
   private readonly pureness = new Map<BoundChain, boolean>();
   /** What chains that change packets made of states, by their set and forms: a chain is followed once for each. */
-  private readonly followed = new Map<BoundChain, Map<string, Part<States, Outcome | null>[]>>();
+  private readonly followed = new Map<BoundChain, Map<string, Part<SetStates, ChainOutcome | null>[]>>();
   private readonly cases = new WeakMap<readonly Case<unknown>[], Node>();
   /** What diagrams are to forms, by what the fields that they ask about have become. */
   private readonly substituted = new Map<Node, Map<string, Node>>();
 
   /** Called with the name of each built-in chain that is asked: long work shows where it is. */
-  asking: ((chain: string) => void) | undefined;
+  onBaseChain: ((chain: string) => void) | undefined;
 
-  private static readonly made = new WeakMap<Domain, Map<Program, Chains>>();
+  private static readonly made = new WeakMap<Domain, Map<Program, ChainEvaluator>>();
 
   /** The chains of a program in a domain, made once however many ask. */
-  static of(program: Program, domain: Domain): Chains {
-    let byProgram = Chains.made.get(domain);
-    if (byProgram === undefined) Chains.made.set(domain, (byProgram = new Map<Program, Chains>()));
+  static of(program: Program, domain: Domain): ChainEvaluator {
+    let byProgram = ChainEvaluator.made.get(domain);
+    if (byProgram === undefined)
+      ChainEvaluator.made.set(domain, (byProgram = new Map<Program, ChainEvaluator>()));
     let chains = byProgram.get(program);
-    if (chains === undefined) byProgram.set(program, (chains = new Chains(program, domain)));
+    if (chains === undefined) byProgram.set(program, (chains = new ChainEvaluator(program, domain)));
     return chains;
   }
 
@@ -108,20 +117,20 @@ export class Chains {
   ) {}
 
   /** Runs a built-in chain, policy included. A chain the ruleset does not have accepts. */
-  run(states: States, table: TableName, name: string): Part<States, Outcome>[] {
+  evaluateBaseChain(states: SetStates, table: TableName, name: string): Part<SetStates, ChainOutcome>[] {
     const chain = this.program.chain(table, name);
     if (chain === undefined) return [{ state: states, outcome: { kind: "accept" } }];
-    this.asking?.(nameOf(chain));
-    return this.chain(states, chain).map(({ state, outcome }) => ({
+    this.onBaseChain?.(chainLabel(chain));
+    return this.evaluateChain(states, chain).map(({ state, outcome }) => ({
       state,
-      outcome: outcome === null || outcome.kind === "return" ? policyOf(chain) : outcome,
+      outcome: outcome === null || outcome.kind === "return" ? policyOutcome(chain) : outcome,
     }));
   }
 
   /** Runs any chain on its own: `null` is what falls off its end. */
-  chain(states: States, chain: BoundChain): Part<States, Outcome | null>[] {
-    return within(nameOf(chain), () =>
-      this.pure(chain) ? this.decide(states, chain) : this.followOnce(states, chain),
+  evaluateChain(states: SetStates, chain: BoundChain): Part<SetStates, ChainOutcome | null>[] {
+    return nameOverrun(chainLabel(chain), () =>
+      this.isPure(chain) ? this.decide(states, chain) : this.followMemoized(states, chain),
     );
   }
 
@@ -129,49 +138,49 @@ export class Chains {
    * Runs a chain of the nat table on packets of one form. What its rules translate stays together, a form a rule.
    * @param translated the form that a rule's translation gives; `null` where it does not give one form to all packets
    */
-  translate(
+  splitTranslations(
     state: SetState,
     chain: BoundChain,
-    translated: (outcome: Translation) => Form | null,
-  ): { readonly states: States; readonly others: Part<SetState, Outcome>[] } {
+    translated: (outcome: Translation) => HeaderState | null,
+  ): { readonly states: SetStates; readonly others: Part<SetState, ChainOutcome>[] } {
     const { diagrams } = this.domain;
-    if (!this.pure(chain)) return { states: NOBODY, others: this.plain(state, chain) };
-    this.asking?.(nameOf(chain));
-    const decided = within(nameOf(chain), () =>
-      diagrams.mask(state.set, this.current(state, this.diagram(chain))),
+    if (!this.isPure(chain)) return { states: NO_STATES, others: this.evaluateOneHeader(state, chain) };
+    this.onBaseChain?.(chainLabel(chain));
+    const decided = nameOverrun(chainLabel(chain), () =>
+      diagrams.intersect(state.set, this.onOriginalHeader(state, this.chainDiagram(chain))),
     );
-    const forms = new Map<number, Form>();
+    const forms = new Map<number, HeaderState>();
     for (const id of diagrams.terminals(decided)) {
       const outcome = this.outcomes.get(id);
       const form = outcome.kind === "nat" ? translated(outcome) : null;
       if (form !== null) forms.set(id, form);
     }
-    if (forms.size === 0) return { states: NOBODY, others: this.plain(state, chain) };
-    const set = diagrams.map(decided, (id) => (forms.has(id) ? id : 0));
-    const rest = diagrams.minus(state.set, set);
+    if (forms.size === 0) return { states: NO_STATES, others: this.evaluateOneHeader(state, chain) };
+    const set = diagrams.mapTerminals(decided, (id) => (forms.has(id) ? id : 0));
+    const rest = diagrams.subtract(state.set, set);
     return {
-      states: { set, forms },
-      others: rest === EMPTY ? [] : this.plain({ ...state, set: rest }, chain),
+      states: { set, headers: forms },
+      others: rest === EMPTY ? [] : this.evaluateOneHeader({ ...state, set: rest }, chain),
     };
   }
 
   /** What a chain decides for packets of one form. */
-  private plain(state: SetState, chain: BoundChain): Part<SetState, Outcome>[] {
-    return this.chain(alone(state), chain).flatMap(({ state: after, outcome }) =>
-      this.apart(after).map((each) => ({
+  private evaluateOneHeader(state: SetState, chain: BoundChain): Part<SetState, ChainOutcome>[] {
+    return this.evaluateChain(singleState(state), chain).flatMap(({ state: after, outcome }) =>
+      this.splitByHeader(after).map((each) => ({
         state: each,
-        outcome: outcome === null || outcome.kind === "return" ? policyOf(chain) : outcome,
+        outcome: outcome === null || outcome.kind === "return" ? policyOutcome(chain) : outcome,
       })),
     );
   }
 
   /** Each form by itself. */
-  apart(states: States): SetState[] {
+  splitByHeader(states: SetStates): SetState[] {
     const { diagrams } = this.domain;
-    if (states.forms.size === 1)
-      for (const [id, form] of states.forms)
+    if (states.headers.size === 1)
+      for (const [id, form] of states.headers)
         return [{ ...form, set: id === 1 ? states.set : this.members(states.set) }];
-    return [...diagrams.split(states.set)].map(([id, set]) => ({ ...states.forms.get(id)!, set }));
+    return [...diagrams.split(states.set)].map(([id, set]) => ({ ...states.headers.get(id)!, set }));
   }
 
   /** All packets of whatever form. */
@@ -180,9 +189,9 @@ export class Chains {
   }
 
   /** The states by a property of their forms. */
-  sorted<K>(states: States, property: (form: Form) => K): Map<K, States> {
-    const groups = new Map<K, Map<number, Form>>();
-    for (const [id, form] of states.forms) {
+  groupByHeader<K>(states: SetStates, property: (form: HeaderState) => K): Map<K, SetStates> {
+    const groups = new Map<K, Map<number, HeaderState>>();
+    for (const [id, form] of states.headers) {
       const key = property(form);
       const group = groups.get(key);
       if (group === undefined) groups.set(key, new Map([[id, form]]));
@@ -195,59 +204,60 @@ export class Chains {
     keys.forEach((key, i) => {
       for (const id of groups.get(key)!.keys()) number.set(id, i + 1);
     });
-    const sets = diagrams.split(diagrams.map(states.set, (id) => number.get(id) ?? 0));
-    const out = new Map<K, States>();
+    const sets = diagrams.split(diagrams.mapTerminals(states.set, (id) => number.get(id) ?? 0));
+    const out = new Map<K, SetStates>();
     keys.forEach((key, i) => {
       const set = sets.get(i + 1);
-      if (set !== undefined) out.set(key, { set: diagrams.mask(set, states.set), forms: groups.get(key)! });
+      if (set !== undefined)
+        out.set(key, { set: diagrams.intersect(set, states.set), headers: groups.get(key)! });
     });
     return out;
   }
 
   /** The part of the states that is a set of theirs. */
-  private inside(states: States, set: Node): States {
+  private restrict(states: SetStates, set: Node): SetStates {
     const { diagrams } = this.domain;
-    if (states.forms.size === 1 && states.forms.has(1)) return { set, forms: states.forms };
-    const inside = diagrams.mask(set, states.set);
-    if (states.forms.size === 1 || inside === states.set) return { set: inside, forms: states.forms };
-    const forms = new Map(diagrams.terminals(inside).map((id) => [id, states.forms.get(id)!]));
-    return { set: inside, forms };
+    if (states.headers.size === 1 && states.headers.has(1)) return { set, headers: states.headers };
+    const inside = diagrams.intersect(set, states.set);
+    if (states.headers.size === 1 || inside === states.set) return { set: inside, headers: states.headers };
+    const forms = new Map(diagrams.terminals(inside).map((id) => [id, states.headers.get(id)!]));
+    return { set: inside, headers: forms };
   }
 
   /** The first of the cases that holds; those that come to the same are one part. */
-  choose<T>(states: States, cases: readonly Case<T>[]): Part<States, T>[] {
+  choose<T>(states: SetStates, cases: readonly Case<T>[]): Part<SetStates, T>[] {
     let node = this.cases.get(cases);
     if (node === undefined) {
       const { diagrams } = this.domain;
       const first = new Map<string, number>();
-      node = diagrams.overAll(
+      node = diagrams.unionAll(
         cases.map(({ when, outcome }, i) => {
-          const key = JSON.stringify(outcome, distinct);
+          const key = JSON.stringify(outcome, outcomeReplacer);
           if (!first.has(key)) first.set(key, i + 1);
-          return diagrams.mask(this.domain.set(when), terminal(first.get(key)!));
+          return diagrams.intersect(this.domain.set(when), terminal(first.get(key)!));
         }),
       );
       this.cases.set(cases, node);
     }
-    const parts = within("the routing decision", () => this.parts(states, node));
+    const parts = nameOverrun("the routing decision", () => this.splitByTerminal(states, node));
     return parts.flatMap(({ state, outcome }) =>
       outcome === 0 ? [] : [{ state, outcome: cases[outcome - 1]!.outcome }],
     );
   }
 
   /** The packets of one form as they were sent, for which a predicate holds of the header as it is now. */
-  where(state: SetState, node: Node): Node {
-    return this.domain.diagrams.mask(state.set, this.current(state, node));
+  intersectCurrent(state: SetState, node: Node): Node {
+    return this.domain.diagrams.intersect(state.set, this.onOriginalHeader(state, node));
   }
 
   /** A diagram over the header as it is now, said of the packets as they were sent. */
-  private current(form: Form, node: Node): Node {
+  private onOriginalHeader(form: HeaderState, node: Node): Node {
     const { domain } = this;
     let key = "";
     const changes = new Map<number, { ordinal: number } | { level: number; through?: readonly number[] }>();
     for (const level of domain.diagrams.support(node)) {
       const variable = domain.variables[level]!;
-      const to = variable.kind === "field" ? form.bound[variable.field] : undefined;
+      const to = variable.kind === "field" ? form.bindings[variable.field] : undefined;
       if (to === undefined) {
         key += ",";
         continue;
@@ -259,10 +269,10 @@ export class Chains {
         continue;
       }
       const other = domain.levelOf(to.variable);
-      key += `${to.variable} ${to.less},`;
+      key += `${to.variable} ${to.decrement},`;
       if (other === undefined) continue;
-      if (to.less !== undefined)
-        changes.set(level, { level: other, through: domain.lessened(other, to.less) });
+      if (to.decrement !== undefined)
+        changes.set(level, { level: other, through: domain.decrementedOrdinals(other, to.decrement) });
       else if (other !== level) changes.set(level, { level: other });
     }
     if (changes.size === 0) return node;
@@ -274,86 +284,90 @@ export class Chains {
   }
 
   /** The states in parts, by the terminals that a diagram over their present header gives, 0 included. */
-  private parts(states: States, node: Node): Part<States, number>[] {
+  private splitByTerminal(states: SetStates, node: Node): Part<SetStates, number>[] {
     const { diagrams } = this.domain;
-    const parts: Part<States, number>[] = [];
-    for (const [now, group] of this.sorted(states, (form) => this.current(form, node))) {
+    const parts: Part<SetStates, number>[] = [];
+    for (const [now, group] of this.groupByHeader(states, (form) => this.onOriginalHeader(form, node))) {
       if (now < 0) {
         parts.push({ state: group, outcome: ~now });
         continue;
       }
-      const decided = diagrams.mask(group.set, now);
+      const decided = diagrams.intersect(group.set, now);
       for (const [outcome, set] of diagrams.split(decided))
-        parts.push({ state: this.inside(group, set), outcome });
-      const rest = diagrams.minus(group.set, decided);
-      if (rest !== EMPTY) parts.push({ state: this.inside(group, rest), outcome: 0 });
+        parts.push({ state: this.restrict(group, set), outcome });
+      const rest = diagrams.subtract(group.set, decided);
+      if (rest !== EMPTY) parts.push({ state: this.restrict(group, rest), outcome: 0 });
     }
     return parts;
   }
 
-  private decide(states: States, chain: BoundChain): Part<States, Outcome | null>[] {
-    return this.parts(states, this.diagram(chain)).map(({ state, outcome: id }) =>
-      id === 0 ? { state, outcome: null } : this.ended(state, id),
+  private decide(states: SetStates, chain: BoundChain): Part<SetStates, ChainOutcome | null>[] {
+    return this.splitByTerminal(states, this.chainDiagram(chain)).map(({ state, outcome: id }) =>
+      id === 0 ? { state, outcome: null } : this.partOfTerminal(state, id),
     );
   }
 
-  private ended(state: States, id: number): Part<States, Outcome> {
+  private partOfTerminal(state: SetStates, id: number): Part<SetStates, ChainOutcome> {
     const outcome = this.outcomes.get(id);
-    return { state: outcome.kind === "undecided" ? doubted(state, outcome.why) : state, outcome };
+    return { state: outcome.kind === "undecided" ? withDoubt(state, outcome.why) : state, outcome };
   }
 
   /** From headers to outcomes; 0 is what falls off the end. Never called on a chain that leads back to itself. */
-  private diagram(chain: BoundChain): Node {
+  private chainDiagram(chain: BoundChain): Node {
     if (!this.diagrams.has(chain))
       for (const each of this.program.calleesFirst([chain])) {
         if (this.diagrams.has(each)) continue;
-        const node = within(nameOf(each), () =>
-          this.domain.diagrams.overAll(each.rules.map((rule) => this.rule(rule))),
+        const node = nameOverrun(chainLabel(each), () =>
+          this.domain.diagrams.unionAll(each.rules.map((rule) => this.ruleDiagram(rule))),
         );
         this.diagrams.set(each, node);
       }
     return this.diagrams.get(chain)!;
   }
 
-  private rule({ rule, when, effect }: Pick<BoundRule, "rule" | "when" | "effect">): Node {
+  private ruleDiagram({ rule, when, effect }: Pick<BoundRule, "rule" | "when" | "effect">): Node {
     const { diagrams } = this.domain;
     switch (effect.kind) {
       case "fork":
-        return diagrams.over(
-          this.rule({ rule, when: and(when, effect.when), effect: effect.yes }),
-          this.rule({ rule, when: and(when, not(effect.when)), effect: effect.no }),
+        return diagrams.union(
+          this.ruleDiagram({ rule, when: and(when, effect.when), effect: effect.yes }),
+          this.ruleDiagram({ rule, when: and(when, not(effect.when)), effect: effect.no }),
         );
       case "note":
         return EMPTY;
       case "jump": {
         // A return from the called chain goes on here: not decided.
-        const called = diagrams.map(this.diagram(this.program.chain(rule.table, effect.chain)!), (v) =>
-          v === this.outcomes.return ? 0 : v,
+        const called = diagrams.mapTerminals(
+          this.chainDiagram(this.program.chain(rule.table, effect.chain)!),
+          (v) => (v === this.outcomes.return ? 0 : v),
         );
-        return diagrams.mask(this.domain.set(when), called);
+        return diagrams.intersect(this.domain.set(when), called);
       }
       case "goto": {
-        const called = this.diagram(this.program.chain(rule.table, effect.chain)!);
-        return diagrams.mask(this.domain.set(when), diagrams.over(called, terminal(this.outcomes.return)));
+        const called = this.chainDiagram(this.program.chain(rule.table, effect.chain)!);
+        return diagrams.intersect(
+          this.domain.set(when),
+          diagrams.union(called, terminal(this.outcomes.return)),
+        );
       }
       case "nat": {
-        const all = this.domain.inside(when, terminal(this.outcomes.of(effect, rule)));
+        const all = this.domain.terminalWhere(when, terminal(this.outcomes.of(effect, rule)));
         const header = fixed(effect);
         const idle =
-          header === null ? EMPTY : diagrams.mask(this.domain.set(isHeader(effect.side, header)), all);
+          header === null ? EMPTY : diagrams.intersect(this.domain.set(hasHeader(effect.side, header)), all);
         if (idle === EMPTY) return all;
-        return diagrams.over(
-          diagrams.map(idle, (id) => (id === 0 ? 0 : this.outcomes.of(effect, rule, true))),
+        return diagrams.union(
+          diagrams.mapTerminals(idle, (id) => (id === 0 ? 0 : this.outcomes.of(effect, rule, true))),
           all,
         );
       }
       default:
-        return this.domain.inside(when, terminal(this.outcomes.of(effect, rule)));
+        return this.domain.terminalWhere(when, terminal(this.outcomes.of(effect, rule)));
     }
   }
 
   /** Whether no rule of a chain, nor of those it calls, changes the packet. */
-  private pure(chain: BoundChain): boolean {
+  private isPure(chain: BoundChain): boolean {
     if (!this.pureness.has(chain))
       for (const each of this.program.calleesFirst([chain]))
         this.pureness.set(
@@ -371,130 +385,132 @@ export class Chains {
   }
 
   /** Chains that call the next one twice would otherwise be followed as often as there are ways through them. */
-  private followOnce(start: States, chain: BoundChain): Part<States, Outcome | null>[] {
+  private followMemoized(start: SetStates, chain: BoundChain): Part<SetStates, ChainOutcome | null>[] {
     if (chain.policy !== null) return this.follow(start, chain);
     if (this.program.isDeep(chain))
       return [
         {
-          state: doubted(start, `${nameOf(chain)}: ${TOO_DEEP}`),
+          state: withDoubt(start, `${chainLabel(chain)}: ${TOO_DEEP}`),
           outcome: { kind: "undecided", why: TOO_DEEP },
         },
       ];
     let known = this.followed.get(chain);
     if (known === undefined) this.followed.set(chain, (known = new Map()));
-    const key = `${start.set}|${formsKey(start)}`;
+    const key = `${start.set}|${headersKey(start)}`;
     let parts = known.get(key);
     if (parts === undefined) known.set(key, (parts = this.follow(start, chain)));
     return parts;
   }
 
   /** Rule by rule: each splits the states in what it matches and what goes on. */
-  private follow(start: States, chain: BoundChain): Part<States, Outcome | null>[] {
-    const out: Part<States, Outcome | null>[] = [];
+  private follow(start: SetStates, chain: BoundChain): Part<SetStates, ChainOutcome | null>[] {
+    const out: Part<SetStates, ChainOutcome | null>[] = [];
     let all = [start];
     for (const { rule, when, effect } of chain.rules) {
       if (all.length === 0) break;
       if (effect.kind === "note") continue;
-      const on: States[] = [];
+      const on: SetStates[] = [];
       for (const { state: here, outcome: matches } of all.flatMap((each) =>
-        this.parts(each, this.domain.set(when)),
+        this.splitByTerminal(each, this.domain.set(when)),
       ))
         if (matches === 0) on.push(here);
-        else this.apply(effect, rule, here, on, out);
-      all = on.length > FEW_STATES ? this.joined(on) : on;
-      if (all.length > MOST_STATES) throw new BudgetExceeded(MOST_STATES, nameOf(chain), "states");
+        else this.applyEffect(effect, rule, here, on, out);
+      all = on.length > MERGE_ABOVE ? this.mergeEqualHeaders(on) : on;
+      if (all.length > MOST_STATES) throw new BudgetExceeded(MOST_STATES, chainLabel(chain), "states");
     }
     for (const state of all) out.push({ state, outcome: null });
     return out;
   }
 
   /** States of the same forms as one. */
-  private joined(states: readonly States[]): States[] {
-    const byForms = new Map<string, States>();
+  private mergeEqualHeaders(states: readonly SetStates[]): SetStates[] {
+    const byForms = new Map<string, SetStates>();
     for (const state of states) {
-      const key = formsKey(state);
+      const key = headersKey(state);
       const before = byForms.get(key);
-      const set = before === undefined ? state.set : this.domain.diagrams.over(before.set, state.set);
-      byForms.set(key, { set, forms: state.forms });
+      const set = before === undefined ? state.set : this.domain.diagrams.union(before.set, state.set);
+      byForms.set(key, { set, headers: state.headers });
     }
     return [...byForms.values()];
   }
 
   /** Does to packets of a rule what it does: they go on behind it, or are out of the chain. */
-  private apply(
+  private applyEffect(
     effect: Effect,
     rule: Rule,
-    here: States,
-    on: States[],
-    out: Part<States, Outcome | null>[],
+    here: SetStates,
+    on: SetStates[],
+    out: Part<SetStates, ChainOutcome | null>[],
   ): void {
     switch (effect.kind) {
       case "note":
         on.push(here);
         break;
       case "fork":
-        for (const { state, outcome: matches } of this.parts(here, this.domain.set(effect.when)))
-          this.apply(matches === 0 ? effect.no : effect.yes, rule, state, on, out);
+        for (const { state, outcome: matches } of this.splitByTerminal(here, this.domain.set(effect.when)))
+          this.applyEffect(matches === 0 ? effect.no : effect.yes, rule, state, on, out);
         break;
       case "assign": {
-        const after = reformed(here, (form) => assigned(form, effect.field, effect.change));
+        const after = mapHeaders(here, (form) => assignField(form, effect.field, effect.change));
         if (effect.next === undefined) on.push(after);
-        else this.apply(effect.next, rule, after, on, out);
+        else this.applyEffect(effect.next, rule, after, on, out);
         break;
       }
       case "jump":
       case "goto":
-        for (const part of this.chain(here, this.program.chain(rule.table, effect.chain)!)) {
+        for (const part of this.evaluateChain(here, this.program.chain(rule.table, effect.chain)!)) {
           const back = part.outcome === null || part.outcome.kind === "return";
           if (back && effect.kind === "jump") on.push(part.state);
           else out.push(back ? { state: part.state, outcome: { kind: "return" } } : part);
         }
         break;
       default:
-        out.push(this.ended(here, this.outcomes.of(effect, rule)));
+        out.push(this.partOfTerminal(here, this.outcomes.of(effect, rule)));
     }
   }
 }
 
 /** Asks whether a header stands on a side already. */
-const isHeader = (side: Nat["side"], { address, port }: Header): Predicate =>
+const hasHeader = (side: Nat["side"], { address, port }: Header): Predicate =>
   and(
     address === null ? ANY : is(side, address),
     port === null ? ANY : is(side === "dst" ? "dport" : "sport", port),
   );
 
-const nameOf = ({ chain }: BoundChain): string => `${chain.table} ${chain.name}`;
+const chainLabel = ({ chain }: BoundChain): string => `${chain.table} ${chain.name}`;
 
 /** Forms as a text: equal texts are equal forms. */
-const formsKey = ({ forms }: States): string =>
+const headersKey = ({ headers }: SetStates): string =>
   JSON.stringify(
-    [...forms].map(([id, { bound, translated, asked, unsure }]) => [
+    [...headers].map(([id, { bindings, translated, natDone, unsure }]) => [
       id,
-      Object.entries(bound).sort(([a], [b]) => (a < b ? -1 : 1)),
+      Object.entries(bindings).sort(([a], [b]) => (a < b ? -1 : 1)),
       translated.map(({ table, chain, index }) => [table, chain, index]),
-      asked,
+      natDone,
       unsure,
     ]),
-    distinct,
+    outcomeReplacer,
   );
 
 /** Works with a chain or a decision: should the diagrams outgrow their budget, it is named. */
-function within<T>(name: string, work: () => T): T {
+function nameOverrun<T>(name: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw error instanceof BudgetExceeded ? error.in(name) : error;
+    throw error instanceof BudgetExceeded ? error.withContext(name) : error;
   }
 }
 
-const policyOf = (chain: BoundChain): Outcome => ({ kind: chain.policy === "drop" ? "drop" : "accept" });
+const policyOutcome = (chain: BoundChain): ChainOutcome => ({
+  kind: chain.policy === "drop" ? "drop" : "accept",
+});
 
 /** The states with a reason why they are not decided. */
-export const doubted = (states: States, why: string): States =>
-  reformed(states, (form) => ({ ...form, unsure: [...form.unsure, why] }));
+export const withDoubt = (states: SetStates, why: string): SetStates =>
+  mapHeaders(states, (form) => ({ ...form, unsure: [...form.unsure, why] }));
 
 /** A field after a change; what cannot be worked out from a single value is said to be unsure. */
-export function assigned<F extends Form>(form: F, field: Field, change: Change): F {
+export function assignField<F extends HeaderState>(form: F, field: Field, change: Change): F {
   // What has a connection already keeps it, and what a rule has said of it (xt_ct_target).
   if (field === "ctstate" && valueIn(form, "ctstate") !== CT.INVALID) return form;
   // Without a connection there is no mark to write or to copy (xt_connmark).
@@ -502,7 +518,7 @@ export function assigned<F extends Form>(form: F, field: Field, change: Change):
   if (!tracked && (field === "ctmark" || (change.kind === "copy" && change.from === "ctmark"))) return form;
   const old = valueIn(form, field);
   const value = changed(old, change, change.kind === "copy" ? valueIn(form, change.from) : undefined);
-  if (value !== undefined) return bind(form, { [field]: { value } });
+  if (value !== undefined) return bindFields(form, { [field]: { value } });
   return {
     ...form,
     unsure: [...form.unsure, `what ${field} is after a rule changed it is not followed`],
@@ -510,5 +526,5 @@ export function assigned<F extends Form>(form: F, field: Field, change: Change):
 }
 
 /** What tells outcomes apart: a route explains a decision and makes no difference to what becomes of the packet. */
-const distinct = (key: string, value: unknown): unknown =>
+const outcomeReplacer = (key: string, value: unknown): unknown =>
   key === "route" ? undefined : typeof value === "bigint" ? `${value}n` : value;

@@ -52,7 +52,7 @@ export class BudgetExceeded extends Error {
   }
 
   /** The same, with what was evaluated where that was not known. */
-  in(by: string): BudgetExceeded {
+  withContext(by: string): BudgetExceeded {
     return this.by === null ? new BudgetExceeded(this.budget, by, this.unit) : this;
   }
 
@@ -74,11 +74,11 @@ export type Substitution = ReadonlyMap<
 >;
 
 /** Operations on two diagrams; the numbers tell them apart in the cache. */
-const OVER = 0;
-const MASK = 1;
-const MINUS = 2;
-const WHERE = 3;
-type Operation = typeof OVER | typeof MASK | typeof MINUS | typeof WHERE;
+const UNION = 0;
+const INTERSECT = 1;
+const SUBTRACT = 2;
+const PREIMAGE = 3;
+type Operation = typeof UNION | typeof INTERSECT | typeof SUBTRACT | typeof PREIMAGE;
 
 /** To so many terminals a diagram is split one by one; more of them are told apart in one pass. */
 const FEW_TERMINALS = 8;
@@ -96,19 +96,19 @@ export class Diagrams {
   private readonly cacheBits = 18;
   private readonly cache = new Int32Array(3 << 18).fill(-0x8000_0000);
   /** What `exists` found, by the set of levels it was asked about: callers keep those sets. */
-  private readonly quantified = new WeakMap<ReadonlySet<number>, Map<Node, Node>>();
+  private readonly projections = new WeakMap<ReadonlySet<number>, Map<Node, Node>>();
   private readonly supports = new Map<Node, readonly number[]>();
   /** What a pass over a diagram made of each node: good where the stamp is that of the pass. */
   private stamps = new Uint32Array(1 << 12);
-  private made = new Int32Array(1 << 12);
+  private passResults = new Int32Array(1 << 12);
   private pass = 0;
   /** Room for the edges of nodes in the making, by how deep the recursion is. */
-  private readonly buffers: Room[] = [];
-  private readonly rebuilding: Room[] = [];
-  private rebuilt = 0;
+  private readonly applyBuffers: EdgeBuffer[] = [];
+  private readonly rebuildBuffers: EdgeBuffer[] = [];
+  private rebuildDepth = 0;
   /** Intervals visited so far. */
   private visits = 0;
-  private readonly joining: Room[] = [];
+  private readonly splitBuffers: EdgeBuffer[] = [];
 
   /**
    * @param domains number of ordinals of each variable, by level
@@ -140,7 +140,7 @@ export class Diagrams {
   }
 
   /** A node from its edges: `starts[0]` is 0, neighbours with one child are joined, a single child stands alone. */
-  make(level: number, starts: Int32Array, kids: Int32Array, length: number): Node {
+  makeNode(level: number, starts: Int32Array, kids: Int32Array, length: number): Node {
     let k = 0;
     for (let i = 1; i < length; i++)
       if (kids[i] !== kids[k]) {
@@ -167,7 +167,7 @@ export class Diagrams {
         this.hashes[x] === h &&
         this.size[x] === k &&
         this.level[x] === level &&
-        this.same(x, starts, kids, k)
+        this.equalsNode(x, starts, kids, k)
       )
         return x;
       b = (b + 1) & mask;
@@ -176,13 +176,13 @@ export class Diagrams {
   }
 
   /** Counts visits of intervals. @throws BudgetExceeded */
-  private spend(visits: number): void {
+  private countVisits(visits: number): void {
     this.visits += visits;
     const most = VISITS_PER_INTERVAL * this.budget;
     if (this.visits > most) throw new BudgetExceeded(most, null, "steps");
   }
 
-  private same(x: Node, starts: Int32Array, kids: Int32Array, k: number): boolean {
+  private equalsNode(x: Node, starts: Int32Array, kids: Int32Array, k: number): boolean {
     const o = this.offset[x]!;
     for (let i = 0; i < k; i++)
       if (this.pool[o + i] !== starts[i] || this.pool[o + k + i] !== kids[i]) return false;
@@ -233,7 +233,7 @@ export class Diagrams {
 
   /** The set of packets whose variable lies in one of the ranges of ordinals (sorted, disjoint). */
   range(level: number, ranges: readonly (readonly [number, number])[], inside: Node = FULL): Node {
-    const { starts, kids } = room(this.rebuilding, this.rebuilt, ranges.length * 2 + 1);
+    const { starts, kids } = scratchBuffer(this.rebuildBuffers, this.rebuildDepth, ranges.length * 2 + 1);
     let k = 0;
     const end = this.domains[level]!;
     let at = 0;
@@ -250,57 +250,57 @@ export class Diagrams {
       starts[k] = at;
       kids[k++] = EMPTY;
     }
-    return this.make(level, starts, kids, k);
+    return this.makeNode(level, starts, kids, k);
   }
 
   /** `f` where `f` decides (is not 0), else `g`: associative, so chains fold in any grouping. On sets: union. */
-  over(f: Node, g: Node): Node {
-    return this.apply(OVER, f, g, 0);
+  union(f: Node, g: Node): Node {
+    return this.apply(UNION, f, g, 0);
   }
 
   /** `f` where the other decides (is not 0), else 0. On sets: intersection. */
-  mask(by: Node, f: Node): Node {
-    return this.apply(MASK, by, f, 0);
+  intersect(by: Node, f: Node): Node {
+    return this.apply(INTERSECT, by, f, 0);
   }
 
   /** The set of packets to which a diagram gives any terminal but 0. */
   members(f: Node): Node {
-    return this.mask(f, FULL);
+    return this.intersect(f, FULL);
   }
 
   /** The first that decides, of many: by balanced halves, which keeps the intermediate diagrams small. */
-  overAll(list: readonly Node[]): Node {
+  unionAll(list: readonly Node[]): Node {
     const fold = (from: number, to: number): Node => {
       if (to - from === 0) return EMPTY;
       if (to - from === 1) return list[from]!;
       const middle = (from + to) >> 1;
-      return this.over(fold(from, middle), fold(middle, to));
+      return this.union(fold(from, middle), fold(middle, to));
     };
     return fold(0, list.length);
   }
 
-  not(set: Node): Node {
-    return this.minus(FULL, set);
+  complement(set: Node): Node {
+    return this.subtract(FULL, set);
   }
 
   /** `a` where `b` does not decide (is 0), else 0. On sets: difference. */
-  minus(a: Node, b: Node): Node {
-    return this.apply(MINUS, a, b, 0);
+  subtract(a: Node, b: Node): Node {
+    return this.apply(SUBTRACT, a, b, 0);
   }
 
   /** The set of packets to which a diagram gives this terminal. */
-  where(f: Node, value: number): Node {
-    return this.apply(WHERE, f, terminal(value), 0);
+  preimage(f: Node, value: number): Node {
+    return this.apply(PREIMAGE, f, terminal(value), 0);
   }
 
   private apply(op: Operation, f: Node, g: Node, depth: number): Node {
-    if (op === OVER) {
+    if (op === UNION) {
       if (f === EMPTY) return g;
       if (f < 0 || g === EMPTY || f === g) return f;
-    } else if (op === MASK) {
+    } else if (op === INTERSECT) {
       if (f === EMPTY || g === EMPTY) return EMPTY;
       if (f < 0) return g;
-    } else if (op === MINUS) {
+    } else if (op === SUBTRACT) {
       if (f === EMPTY || f === g) return EMPTY;
       if (g < 0) return g === EMPTY ? f : EMPTY;
     } else if (f < 0) return f === g ? FULL : EMPTY;
@@ -316,8 +316,8 @@ export class Diagrams {
     const levelG = g < 0 ? 0xffff : this.level[g]!;
     const result =
       levelF === levelG
-        ? this.both(op, f, g, levelF, depth)
-        : this.one(op, f, g, Math.min(levelF, levelG), levelF < levelG, depth);
+        ? this.applyBelowBoth(op, f, g, levelF, depth)
+        : this.applyBelowOne(op, f, g, Math.min(levelF, levelG), levelF < levelG, depth);
     cache[slot] = f;
     cache[slot + 1] = keyG;
     cache[slot + 2] = result;
@@ -325,29 +325,29 @@ export class Diagrams {
   }
 
   /** Descends in the one that asks about the higher variable. */
-  private one(op: Operation, f: Node, g: Node, level: number, inF: boolean, depth: number): Node {
+  private applyBelowOne(op: Operation, f: Node, g: Node, level: number, inF: boolean, depth: number): Node {
     const node = inF ? f : g;
     const k = this.size[node]!;
     const o = this.offset[node]!;
-    this.spend(k);
-    const b = room(this.buffers, depth, k);
+    this.countVisits(k);
+    const b = scratchBuffer(this.applyBuffers, depth, k);
     for (let i = 0; i < k; i++) {
       const kid = this.pool[o + k + i]!;
       b.starts[i] = this.pool[o + i]!;
       b.kids[i] = inF ? this.apply(op, kid, g, depth + 1) : this.apply(op, f, kid, depth + 1);
     }
-    return this.make(level, b.starts, b.kids, k);
+    return this.makeNode(level, b.starts, b.kids, k);
   }
 
   /** Walks the intervals of both side by side; where one alone decides, past those of the other. */
-  private both(op: Operation, f: Node, g: Node, level: number, depth: number): Node {
+  private applyBelowBoth(op: Operation, f: Node, g: Node, level: number, depth: number): Node {
     const kf = this.size[f]!;
     const kg = this.size[g]!;
     const of = this.offset[f]!;
     const og = this.offset[g]!;
     const end = this.domains[level]!;
-    const b = room(this.buffers, depth, kf + kg);
-    this.spend(kf + kg);
+    const b = scratchBuffer(this.applyBuffers, depth, kf + kg);
+    this.countVisits(kf + kg);
     let i = 0;
     let j = 0;
     let length = 0;
@@ -357,9 +357,9 @@ export class Diagrams {
       const kidG = this.pool[og + kg + j]!;
       const nextF = i + 1 < kf ? this.pool[of + i + 1]! : end;
       const nextG = j + 1 < kg ? this.pool[og + j + 1]! : end;
-      const byF = op === OVER ? kidF < 0 && kidF !== EMPTY : kidF === EMPTY;
-      const byG = !byF && (op === MASK ? kidG === EMPTY : op === MINUS && kidG < 0 && kidG !== EMPTY);
-      const kid = byF || byG ? (op === OVER ? kidF : EMPTY) : this.apply(op, kidF, kidG, depth + 1);
+      const byF = op === UNION ? kidF < 0 && kidF !== EMPTY : kidF === EMPTY;
+      const byG = !byF && (op === INTERSECT ? kidG === EMPTY : op === SUBTRACT && kidG < 0 && kidG !== EMPTY);
+      const kid = byF || byG ? (op === UNION ? kidF : EMPTY) : this.apply(op, kidF, kidG, depth + 1);
       if (length === 0 || b.kids[length - 1] !== kid) {
         b.starts[length] = at;
         b.kids[length++] = kid;
@@ -369,7 +369,7 @@ export class Diagrams {
       i = nextF === at ? i + 1 : nextF < at ? this.edgeAt(of, kf, i + 1, at) : i;
       j = nextG === at ? j + 1 : nextG < at ? this.edgeAt(og, kg, j + 1, at) : j;
     }
-    return this.make(level, b.starts, b.kids, length);
+    return this.makeNode(level, b.starts, b.kids, length);
   }
 
   /** Of the intervals that start at `offset` in the pool, the one an ordinal lies in; not before `from`. */
@@ -393,24 +393,24 @@ export class Diagrams {
   }
 
   /** Begins a pass over diagrams that are there now: nothing is made of their nodes yet. Passes do not nest. */
-  private begin(): void {
+  private beginPass(): void {
     if (this.stamps.length < this.level.length) {
       this.stamps = new Uint32Array(this.level.length);
-      this.made = new Int32Array(this.level.length);
+      this.passResults = new Int32Array(this.level.length);
       this.pass = 0;
     }
     this.pass++;
   }
 
   /** The diagram with each terminal replaced. */
-  map(f: Node, change: (value: number) => number): Node {
-    this.begin();
+  mapTerminals(f: Node, change: (value: number) => number): Node {
+    this.beginPass();
     const go = (x: Node): Node => {
       if (x < 0) return terminal(change(~x));
-      if (this.stamps[x] === this.pass) return this.made[x]!;
+      if (this.stamps[x] === this.pass) return this.passResults[x]!;
       const y = this.rebuild(x, go);
       this.stamps[x] = this.pass;
-      return (this.made[x] = y);
+      return (this.passResults[x] = y);
     };
     return go(f);
   }
@@ -419,14 +419,14 @@ export class Diagrams {
   private rebuild(x: Node, child: (kid: Node) => Node): Node {
     const k = this.size[x]!;
     const o = this.offset[x]!;
-    this.spend(k);
-    const b = room(this.rebuilding, this.rebuilt++, k);
+    this.countVisits(k);
+    const b = scratchBuffer(this.rebuildBuffers, this.rebuildDepth++, k);
     for (let i = 0; i < k; i++) {
       b.starts[i] = this.pool[o + i]!;
       b.kids[i] = child(this.pool[o + k + i]!);
     }
-    this.rebuilt--;
-    return this.make(this.level[x]!, b.starts, b.kids, k);
+    this.rebuildDepth--;
+    return this.makeNode(this.level[x]!, b.starts, b.kids, k);
   }
 
   /**
@@ -436,33 +436,33 @@ export class Diagrams {
    */
   substitute(f: Node, bound: Substitution): Node {
     if (bound.size === 0) return f;
-    this.begin();
+    this.beginPass();
     const go = (x: Node): Node => {
       if (x < 0) return x;
-      if (this.stamps[x] === this.pass) return this.made[x]!;
+      if (this.stamps[x] === this.pass) return this.passResults[x]!;
       const to = bound.get(this.level[x]!);
       const y =
         to === undefined
-          ? this.lifted(x, go, bound)
+          ? this.rebuildOrdered(x, go, bound)
           : "ordinal" in to
             ? go(this.child(x, to.ordinal))
-            : this.asked(x, to, go);
+            : this.substituteLevel(x, to, go);
       this.stamps[x] = this.pass;
-      return (this.made[x] = y);
+      return (this.passResults[x] = y);
     };
     return go(f);
   }
 
   /** Rebuilds a node whose children may now ask about variables above it. */
-  private lifted(x: Node, go: (kid: Node) => Node, bound: Substitution): Node {
+  private rebuildOrdered(x: Node, go: (kid: Node) => Node, bound: Substitution): Node {
     const level = this.level[x]!;
     for (const to of bound.values())
-      if ("level" in to && to.level <= level) return this.asked(x, { level }, go);
+      if ("level" in to && to.level <= level) return this.substituteLevel(x, { level }, go);
     return this.rebuild(x, go);
   }
 
   /** The node's cases asked of another variable, wherever that stands. */
-  private asked(
+  private substituteLevel(
     x: Node,
     { level, through }: { level: number; through?: readonly number[] },
     go: (kid: Node) => Node,
@@ -470,11 +470,11 @@ export class Diagrams {
     const cases: Node[] = [];
     const add = (kid: Node, first: number, last: number): void => {
       const inner = go(kid);
-      if (inner !== EMPTY) cases.push(this.mask(this.range(level, [[first, last]]), inner));
+      if (inner !== EMPTY) cases.push(this.intersect(this.range(level, [[first, last]]), inner));
     };
     if (through === undefined) this.edges(x, add);
     else for (const [then, now] of through.entries()) add(this.child(x, now), then, then);
-    return this.overAll(cases);
+    return this.unionAll(cases);
   }
 
   /** The child that an ordinal leads to. */
@@ -485,9 +485,9 @@ export class Diagrams {
   }
 
   /** The set of packets that a value of these variables makes a member. */
-  exists(set: Node, levels: ReadonlySet<number>): Node {
-    let memo = this.quantified.get(levels);
-    if (memo === undefined) this.quantified.set(levels, (memo = new Map<Node, Node>()));
+  project(set: Node, levels: ReadonlySet<number>): Node {
+    let memo = this.projections.get(levels);
+    if (memo === undefined) this.projections.set(levels, (memo = new Map<Node, Node>()));
     const last = Math.max(-1, ...levels);
     const go = (x: Node): Node => {
       if (x < 0) return x;
@@ -497,7 +497,7 @@ export class Diagrams {
       if (levels.has(this.level[x]!)) {
         const kids: Node[] = [];
         this.edges(x, (kid) => kids.push(go(kid)));
-        y = this.overAll(kids);
+        y = this.unionAll(kids);
       } else y = this.rebuild(x, go);
       memo.set(x, y);
       return y;
@@ -507,7 +507,7 @@ export class Diagrams {
 
   /** The set of packets that every value of these variables leaves a member. */
   forall(set: Node, levels: ReadonlySet<number>): Node {
-    return this.not(this.exists(this.not(set), levels));
+    return this.complement(this.project(this.complement(set), levels));
   }
 
   /** The levels a diagram asks about. */
@@ -525,14 +525,14 @@ export class Diagrams {
 
   /** Calls `see` for each node of a diagram once, and for each terminal as often as an edge leads to it. */
   private visit(f: Node, see: (x: Node) => void): void {
-    this.begin();
+    this.beginPass();
     const open = [f];
     while (open.length > 0) {
       const x = open.pop()!;
       if (x >= 0) {
         if (this.stamps[x] === this.pass) continue;
         this.stamps[x] = this.pass;
-        this.spend(this.size[x]!);
+        this.countVisits(this.size[x]!);
         const first = this.offset[x]! + this.size[x]!;
         for (let i = first + this.size[x]! - 1; i >= first; i--) open.push(this.pool[i]!);
       }
@@ -552,18 +552,18 @@ export class Diagrams {
   /** The set of packets for each terminal but 0. */
   split(f: Node): Map<number, Node> {
     const found = this.terminals(f);
-    if (found.length <= FEW_TERMINALS) return new Map(found.map((value) => [value, this.where(f, value)]));
+    if (found.length <= FEW_TERMINALS) return new Map(found.map((value) => [value, this.preimage(f, value)]));
     const memo = new Map<Node, Split>();
     const places = new Map<number, number>();
     const go = (x: Node): Split => {
-      if (x < 0) return x === EMPTY ? NOTHING : { values: [~x], sets: [FULL] };
+      if (x < 0) return x === EMPTY ? NO_TERMINALS : { values: [~x], sets: [FULL] };
       let split = memo.get(x);
       if (split === undefined) {
         const k = this.size[x]!;
         const o = this.offset[x]!;
         const parts: Split[] = [];
         for (let i = 0; i < k; i++) parts.push(go(this.pool[o + k + i]!));
-        memo.set(x, (split = this.joined(x, parts, places)));
+        memo.set(x, (split = this.mergeSplits(x, parts, places)));
       }
       return split;
     };
@@ -572,7 +572,7 @@ export class Diagrams {
   }
 
   /** A node for each terminal below one, of what its children are for it. Counted first, so that all lie in one room. */
-  private joined(x: Node, parts: readonly Split[], places: Map<number, number>): Split {
+  private mergeSplits(x: Node, parts: readonly Split[], places: Map<number, number>): Split {
     const level = this.level[x]!;
     const domain = this.domains[level]!;
     const o = this.offset[x]!;
@@ -591,13 +591,13 @@ export class Diagrams {
       }
     let total = 0;
     const from: number[] = [];
-    this.spend(places.size);
+    this.countVisits(places.size);
     for (let place = 0; place < ends.length; place++) {
       from.push(total);
       total += ends[place]!;
       ends[place] = from[place]!;
     }
-    const { starts, kids } = room(this.joining, 0, total);
+    const { starts, kids } = scratchBuffer(this.splitBuffers, 0, total);
     for (let i = 0; i < parts.length; i++) {
       const part = parts[i]!;
       const first = this.pool[o + i]!;
@@ -622,13 +622,13 @@ export class Diagrams {
     for (let place = 0; place < values.length; place++) {
       const [begin, end] = [from[place]!, ends[place]!];
       const length = (starts[end - 1] === domain ? end - 1 : end) - begin;
-      sets.push(this.make(level, starts.subarray(begin, end), kids.subarray(begin, end), length));
+      sets.push(this.makeNode(level, starts.subarray(begin, end), kids.subarray(begin, end), length));
     }
     return { values, sets };
   }
 
   /** Where one packet leads: the terminal's value. `ordinal` gives the packet's ordinal of a variable. */
-  at(f: Node, ordinal: (level: number) => number): number {
+  evaluate(f: Node, ordinal: (level: number) => number): number {
     let x = f;
     while (x >= 0) x = this.child(x, ordinal(this.level[x]!));
     return ~x;
@@ -640,16 +640,16 @@ interface Split {
   readonly values: readonly number[];
   readonly sets: readonly Node[];
 }
-const NOTHING: Split = { values: [], sets: [] };
+const NO_TERMINALS: Split = { values: [], sets: [] };
 
 /** Edges of a node in the making. */
-interface Room {
+interface EdgeBuffer {
   readonly starts: Int32Array;
   readonly kids: Int32Array;
 }
 
 /** Room for so many edges, which are those of nobody else at that depth. */
-function room(list: Room[], depth: number, length: number): Room {
+function scratchBuffer(list: EdgeBuffer[], depth: number, length: number): EdgeBuffer {
   const found = list[depth];
   if (found !== undefined && found.starts.length >= length) return found;
   const size = Math.max(64, length * 2);

@@ -14,13 +14,13 @@ import {
 } from "../packet/field.ts";
 import { between, leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
 import { BudgetExceeded, Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
-import type { Same } from "./shared-unknowns.ts";
+import type { SharedUnknowns } from "./shared-unknowns.ts";
 
 /**
  * Order of the levels, best first by measurement: interfaces, state, what is asked for, who asks. An unknown comes right
  * behind the fields that its rules ask with it: `-s A -m mac ...` is settled where A is. One that is asked alone comes last.
  */
-const ORDER: readonly Field[] = [
+const MEASURED_ORDER: readonly Field[] = [
   "in",
   "out",
   "physin",
@@ -49,19 +49,19 @@ const ORDER: readonly Field[] = [
   "code",
 ];
 
-const LEVELS: readonly Field[] = [
-  ...ORDER,
-  ...(Object.keys(FIELDS) as Field[]).filter((field) => !ORDER.includes(field)),
+const FIELD_ORDER: readonly Field[] = [
+  ...MEASURED_ORDER,
+  ...(Object.keys(FIELDS) as Field[]).filter((field) => !MEASURED_ORDER.includes(field)),
 ];
-const LAST = LEVELS.length;
+const LAST_LEVEL = FIELD_ORDER.length;
 
 /** The lowest level of the fields that a predicate asks for, `LAST` where it asks for none. */
-function lowest(predicate: Predicate): number {
+function lowestLevel(predicate: Predicate): number {
   let place = -1;
   leaves(predicate, (leaf) => {
-    if (leaf.kind !== "opaque") place = Math.max(place, LEVELS.indexOf(leaf.field));
+    if (leaf.kind !== "opaque") place = Math.max(place, FIELD_ORDER.indexOf(leaf.field));
   });
-  return place < 0 ? LAST : place;
+  return place < 0 ? LAST_LEVEL : place;
 }
 
 /** Fields that hold the same kind of value as another one before translation, and so share its cuts. */
@@ -76,25 +76,25 @@ const TWINS: readonly (readonly Field[])[] = [
 const MOST_UNKNOWNS = 60_000;
 
 /** A mask with this many scattered bits makes more intervals than anybody wants. */
-const MOST_SCATTERED = 1 << 16;
+const MOST_MASK_RANGES = 1 << 16;
 
 /**
  * Fields whose value is always one that the rules gave, or none: they are cut at those values, and a mask is asked of
  * each of them.
  */
-export const GIVEN = ["mark", "ctmark"] as const satisfies readonly Field[];
-const isGiven = (field: Field): boolean => (GIVEN as readonly Field[]).includes(field);
+export const MARK_FIELDS = ["mark", "ctmark"] as const satisfies readonly Field[];
+const isMark = (field: Field): boolean => (MARK_FIELDS as readonly Field[]).includes(field);
 
 /** Fields that are counted down by one on the way: they are cut so that one can tell what they were before. */
-const COUNTED: readonly Field[] = ["ttl"];
+const DECREMENTED: readonly Field[] = ["ttl"];
 
 /** What a domain must be able to tell apart. */
 export interface Vocabulary {
   readonly predicates: Iterable<Predicate>;
   /** All values that the fields of `GIVEN` can have. */
-  readonly given: ReadonlyMap<Field, ReadonlySet<number>>;
+  readonly markValues: ReadonlyMap<Field, ReadonlySet<number>>;
   /** Which unknowns are one; what one vocabulary keeps apart stays apart. */
-  readonly same?: Same;
+  readonly shared?: SharedUnknowns;
 }
 
 /** One variable. */
@@ -121,7 +121,7 @@ export class Domain {
   private readonly unknowns: ReadonlyMap<string, number>;
   private readonly compiled = new Map<Predicate, Node>();
   /** What masks ask, which is many times the same. */
-  private readonly masks = new Map<string, Question>();
+  private readonly masks = new Map<string, VariableRanges>();
 
   private constructor(
     readonly family: Family,
@@ -159,8 +159,8 @@ export class Domain {
       if (set === undefined) cuts.set(field, (set = group.get(field) ?? new Set()));
       return set;
     };
-    for (const { given } of vocabularies)
-      for (const [field, values] of given)
+    for (const { markValues } of vocabularies)
+      for (const [field, values] of markValues)
         for (const value of values) {
           cutsOf(field).add(value);
           if (value < (FIELDS[field] as number)) cutsOf(field).add(value + 1);
@@ -171,34 +171,34 @@ export class Domain {
         if (leaf.kind === "opaque") {
           unknowns.set(leaf.key, leaf.why);
           if (leaf.rare === true) rare.add(leaf.key);
-          place ??= lowest(predicate);
+          place ??= lowestLevel(predicate);
           places.set(leaf.key, Math.max(places.get(leaf.key) ?? 0, place));
           return;
         }
         const set = cutsOf(leaf.field);
         if (leaf.kind === "bits") {
-          const name = scattered(leaf);
-          if (isGiven(leaf.field) || masks.has(name)) return;
+          const name = maskKey(leaf);
+          if (isMark(leaf.field) || masks.has(name)) return;
           masks.add(name);
         }
         const last = fieldRange(leaf.field, family)[1];
         const ranges =
           leaf.kind === "in" ? leaf.ranges : bitRanges(leaf.field, leaf.mask, leaf.value, family);
         if (leaf.kind === "bits" && ranges === undefined)
-          unknowns.set(scattered(leaf), "the mask has too many holes to follow");
+          unknowns.set(maskKey(leaf), "the mask has too many holes to follow");
         for (const [lo, hi] of ranges ?? [])
           for (const cut of [lo, successor(hi)]) {
             if (cut <= last) set.add(cut);
-            if (COUNTED.includes(leaf.field) && successor(cut) <= last) set.add(successor(cut));
+            if (DECREMENTED.includes(leaf.field) && successor(cut) <= last) set.add(successor(cut));
           }
       });
     };
     for (const { predicates } of vocabularies) for (const predicate of predicates) read(predicate);
     const heads = new Map<number, Variable[]>();
-    const groups = joined(unknowns.keys(), vocabularies);
+    const groups = groupUnknowns(unknowns.keys(), vocabularies);
     if (groups.size > MOST_UNKNOWNS) throw new BudgetExceeded(MOST_UNKNOWNS, null, "unknown matches");
     for (const [key, keys] of groups) {
-      const place = keys.reduce((most, k) => Math.max(most, places.get(k) ?? LAST), 0);
+      const place = keys.reduce((most, k) => Math.max(most, places.get(k) ?? LAST_LEVEL), 0);
       const variable: Variable = {
         ...{ kind: "unknown", key, keys, why: unknowns.get(keys[0]!)! },
         rare: keys.every((k) => rare.has(k)),
@@ -208,7 +208,7 @@ export class Domain {
       else head.push(variable);
     }
     const variables: Variable[] = [];
-    for (const [place, field] of LEVELS.entries()) {
+    for (const [place, field] of FIELD_ORDER.entries()) {
       const twins = TWINS.find((t) => t.includes(field));
       if (!cuts.has(field) && !(twins?.some((t) => cuts.has(t)) ?? false)) continue;
       const [first, last] = fieldRange(field, family);
@@ -216,12 +216,12 @@ export class Domain {
       variables.push({ kind: "field", field, starts, last });
       variables.push(...(heads.get(place) ?? []));
     }
-    variables.push(...(heads.get(LAST) ?? []));
+    variables.push(...(heads.get(LAST_LEVEL) ?? []));
     return new Domain(family, variables, budget);
   }
 
   /** Whether it can tell apart what another can, its unknowns no less and no more. */
-  covers(other: Domain): boolean {
+  refines(other: Domain): boolean {
     return other.variables.every((its) => {
       if (its.kind === "unknown") {
         const mine = this.variables[this.unknowns.get(its.key) ?? -1];
@@ -260,42 +260,42 @@ export class Domain {
    */
   partition(set: Node, predicates: readonly Predicate[]): { readonly parts: Node; readonly rest: Node } {
     const { diagrams } = this;
-    const parts = diagrams.mask(
+    const parts = diagrams.intersect(
       set,
-      diagrams.overAll(predicates.map((p, i) => this.inside(p, terminal(i + 1)))),
+      diagrams.unionAll(predicates.map((p, i) => this.terminalWhere(p, terminal(i + 1)))),
     );
-    return { parts, rest: diagrams.minus(set, parts) };
+    return { parts, rest: diagrams.subtract(set, parts) };
   }
 
   /** Of each part what lies inside and outside of a set, all in one pass: one by one, each would walk the whole set. */
   divide(parts: Node, by: Node): Map<number, Divided> {
     const { diagrams } = this;
-    const inside = diagrams.split(diagrams.mask(by, parts));
-    const outside = diagrams.split(diagrams.minus(parts, by));
+    const inside = diagrams.split(diagrams.intersect(by, parts));
+    const outside = diagrams.split(diagrams.subtract(parts, by));
     const numbers = [...new Set([...inside.keys(), ...outside.keys()])].sort((a, b) => a - b);
     return new Map(
       numbers.map((number) => {
         const [yes, no] = [inside.get(number) ?? EMPTY, outside.get(number) ?? EMPTY];
-        return [number, { all: diagrams.over(yes, no), inside: yes, outside: no }];
+        return [number, { all: diagrams.union(yes, no), inside: yes, outside: no }];
       }),
     );
   }
 
   /** A set over one field alone: which of its values some member has. */
-  only(set: Node, field: Field): Node {
+  projectOnto(set: Node, field: Field): Node {
     let others = this.allBut.get(field);
     if (others === undefined) {
       const level = this.levels.get(field);
       others = new Set(this.variables.map((_, i) => i).filter((i) => i !== level));
       this.allBut.set(field, others);
     }
-    return this.diagrams.exists(set, others);
+    return this.diagrams.project(set, others);
   }
 
   /** The values of one field that some member of a set has, as ranges. */
-  spans(set: Node, field: Field): Range[] {
+  valueRanges(set: Node, field: Field): Range[] {
     const level = this.levels.get(field);
-    const only = this.only(set, field);
+    const only = this.projectOnto(set, field);
     if (only === EMPTY || level === undefined) return [];
     const last = this.diagrams.domains[level]! - 1;
     if (only === FULL) return [[this.interval(level, 0)[0], this.interval(level, last)[1]]];
@@ -307,9 +307,9 @@ export class Domain {
   }
 
   /** The values of one field that members of a set have, as far as the domain tells each of them from all others. */
-  values(set: Node, field: Field, most: number): Scalar[] {
+  singleValues(set: Node, field: Field, most: number): Scalar[] {
     const level = this.levels.get(field);
-    const only = this.only(set, field);
+    const only = this.projectOnto(set, field);
     const out: Scalar[] = [];
     if (level === undefined || only < 0) return out;
     this.diagrams.edges(only, (kid, first, end) => {
@@ -339,7 +339,7 @@ export class Domain {
    * The set of packets whose field has a value that the domain does not tell from this one: all of them go where one goes.
    * Unlike `set`, it takes a value that no predicate names.
    */
-  alike(field: Field, value: Address): Node {
+  sameInterval(field: Field, value: Address): Node {
     const level = this.levels.get(field);
     if (level === undefined) return FULL;
     const [first, last] = this.interval(level, this.ordinal(level, value)) as readonly [Address, Address];
@@ -356,7 +356,7 @@ export class Domain {
   }
 
   /** By the ordinal that a number has now, the one that it has when it is less by so much; never less than 0. */
-  lessened(level: number, less: number): number[] {
+  decrementedOrdinals(level: number, less: number): number[] {
     const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
     return starts.map((start) => this.ordinal(level, Math.max(0, (start as number) - less)));
   }
@@ -367,37 +367,38 @@ export class Domain {
       case "any":
         return FULL;
       case "not":
-        return this.diagrams.not(this.set(predicate.not));
+        return this.diagrams.complement(this.set(predicate.not));
       case "and":
       case "or": {
         let node = this.compiled.get(predicate);
         if (node === undefined) {
           node =
             predicate.kind === "and"
-              ? this.inside(predicate, FULL)
-              : this.diagrams.overAll(predicate.some.map((p) => this.set(p)));
+              ? this.terminalWhere(predicate, FULL)
+              : this.diagrams.unionAll(predicate.some.map((p) => this.set(p)));
           this.compiled.set(predicate, node);
         }
         return node;
       }
       default: {
-        const { level, ranges } = this.leaf(predicate);
+        const { level, ranges } = this.compileLeaf(predicate);
         return this.diagrams.range(level, ranges);
       }
     }
   }
 
   /** A terminal for the packets that satisfy a predicate, 0 for all others. */
-  inside(predicate: Predicate, value: Node): Node {
+  terminalWhere(predicate: Predicate, value: Node): Node {
     const { diagrams } = this;
     // Questions of single variables are stacked from the lowest level up; what is left is laid over them.
-    const questions: Question[] = [];
+    const questions: VariableRanges[] = [];
     let rest = FULL;
     const take = (part: Predicate): void => {
       if (part.kind === "and") for (const each of part.all) take(each);
-      else if (isLeaf(part)) questions.push(this.leaf(part));
-      else if (part.kind === "not" && isLeaf(part.not)) questions.push(this.otherwise(this.leaf(part.not)));
-      else rest = diagrams.mask(rest, this.set(part));
+      else if (isLeaf(part)) questions.push(this.compileLeaf(part));
+      else if (part.kind === "not" && isLeaf(part.not))
+        questions.push(this.complementRanges(this.compileLeaf(part.not)));
+      else rest = diagrams.intersect(rest, this.set(part));
     };
     take(predicate);
     questions.sort((a, b) => b.level - a.level);
@@ -405,13 +406,13 @@ export class Domain {
     for (const { level, ranges } of questions)
       node =
         diagrams.levelOf(node) === level
-          ? diagrams.mask(diagrams.range(level, ranges), node)
+          ? diagrams.intersect(diagrams.range(level, ranges), node)
           : diagrams.range(level, ranges, node);
-    return diagrams.mask(rest, node);
+    return diagrams.intersect(rest, node);
   }
 
   /** The ordinals of a range. A range that no vocabulary spoke of would silently grow to its interval: refused. */
-  private cut(level: number, lo: Scalar, hi: Scalar): readonly [number, number] {
+  private ordinalRange(level: number, lo: Scalar, hi: Scalar): readonly [number, number] {
     const { starts, last, field } = this.variables[level] as Extract<Variable, { kind: "field" }>;
     const [first, end] = [this.ordinal(level, lo), this.ordinal(level, hi)];
     if (starts[first] !== lo || (end + 1 < starts.length ? starts[end + 1] !== successor(hi) : hi !== last))
@@ -420,11 +421,11 @@ export class Domain {
   }
 
   /** What a part of a predicate asks of its variable. */
-  private leaf(leaf: Leaf): Question {
-    if (leaf.kind === "opaque") return this.unknown(leaf.key);
+  private compileLeaf(leaf: Leaf): VariableRanges {
+    if (leaf.kind === "opaque") return this.unknownRanges(leaf.key);
     const level = this.levels.get(leaf.field)!;
-    if (leaf.kind === "in") return this.ranges(level, leaf.ranges);
-    if (isGiven(leaf.field)) {
+    if (leaf.kind === "in") return this.fieldRanges(level, leaf.ranges);
+    if (isMark(leaf.field)) {
       // A mask is asked of each value that the field can have.
       const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
       const holds = starts.flatMap((start, i) =>
@@ -432,18 +433,18 @@ export class Domain {
       );
       return { level, ranges: holds };
     }
-    const name = scattered(leaf);
+    const name = maskKey(leaf);
     let question = this.masks.get(name);
     if (question === undefined) {
       const ranges = bitRanges(leaf.field, leaf.mask, leaf.value, this.family);
-      question = ranges === undefined ? this.unknown(name) : this.ranges(level, ranges);
+      question = ranges === undefined ? this.unknownRanges(name) : this.fieldRanges(level, ranges);
       this.masks.set(name, question);
     }
     return question;
   }
 
   /** The other ordinals of the same variable. */
-  private otherwise({ level, ranges }: Question): Question {
+  private complementRanges({ level, ranges }: VariableRanges): VariableRanges {
     const others: [number, number][] = [];
     let at = 0;
     for (const [lo, hi] of ranges) {
@@ -455,13 +456,13 @@ export class Domain {
     return { level, ranges: others };
   }
 
-  private unknown(key: string): Question {
+  private unknownRanges(key: string): VariableRanges {
     return { level: this.unknowns.get(key)!, ranges: [[1, 1]] };
   }
 
-  private ranges(level: number, ranges: readonly Range[]): Question {
+  private fieldRanges(level: number, ranges: readonly Range[]): VariableRanges {
     const sorted = ranges.length > 1 ? normalizeRanges(ranges) : ranges;
-    return { level, ranges: sorted.map(([lo, hi]) => this.cut(level, lo, hi)) };
+    return { level, ranges: sorted.map(([lo, hi]) => this.ordinalRange(level, lo, hi)) };
   }
 }
 
@@ -470,7 +471,7 @@ type Leaf = Extract<Predicate, { kind: "in" | "bits" | "opaque" }>;
 const isLeaf = (p: Predicate): p is Leaf => p.kind === "in" || p.kind === "bits" || p.kind === "opaque";
 
 /** Which ordinals of a variable are asked for, sorted and disjoint. */
-interface Question {
+interface VariableRanges {
   readonly level: number;
   readonly ranges: readonly (readonly [number, number])[];
 }
@@ -483,11 +484,11 @@ export interface Divided {
 }
 
 /** The unknowns by the key of the first of those that are one. */
-function joined(keys: Iterable<string>, vocabularies: readonly Vocabulary[]): Map<string, string[]> {
+function groupUnknowns(keys: Iterable<string>, vocabularies: readonly Vocabulary[]): Map<string, string[]> {
   const apart = new Set<string>();
   const names = new Map<string, string>();
-  for (const { same } of vocabularies)
-    for (const [key, name] of same ?? [])
+  for (const { shared } of vocabularies)
+    for (const [key, name] of shared ?? [])
       if (name === null) apart.add(key);
       else names.set(key, name);
   const first = new Map<string, string>();
@@ -503,7 +504,7 @@ function joined(keys: Iterable<string>, vocabularies: readonly Vocabulary[]): Ma
   return out;
 }
 
-const scattered = (leaf: { field: Field; mask: Scalar; value: Scalar }): string =>
+const maskKey = (leaf: { field: Field; mask: Scalar; value: Scalar }): string =>
   `bits:${leaf.field}&${leaf.mask}=${leaf.value}`;
 
 /** The values with `value & mask === wanted`, as ranges; `undefined` when there are too many. */
@@ -518,7 +519,7 @@ export function bitRanges(field: Field, mask: Scalar, wanted: Scalar, family: Fa
   while ((free >> low) & 1n) low++;
   const high: bigint[] = [];
   for (let bit = low; 1n << bit <= max; bit++) if ((free >> bit) & 1n) high.push(1n << bit);
-  if (1 << Math.min(high.length, 30) > MOST_SCATTERED) return undefined;
+  if (1 << Math.min(high.length, 30) > MOST_MASK_RANGES) return undefined;
   const span = (1n << low) - 1n;
   const base = BigInt(wanted as number | bigint);
   const out: Range[] = [];

@@ -40,38 +40,42 @@ import type { BaseChain } from "../rules/base-chain.ts";
 import { HOOKS } from "../rules/base-chain.ts";
 import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
 import { countRules, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
-import { Chains, type Outcome, type Translation } from "./chain.ts";
+import { ChainEvaluator, type ChainOutcome, type Translation } from "./chain.ts";
 import { BudgetExceeded, EMPTY, type Node } from "./diagram.ts";
-import { type Domain, GIVEN, type Vocabulary } from "./domain.ts";
-import { sameUnknowns } from "./shared-unknowns.ts";
+import { type Domain, MARK_FIELDS, type Vocabulary } from "./domain.ts";
+import { sharedUnknowns } from "./shared-unknowns.ts";
 import {
-  alone,
+  type Binding,
   type Bindings,
-  type Bound,
-  bind,
-  type Form,
-  formOf,
-  reformed,
+  bindFields,
+  type HeaderState,
+  headerStateOf,
+  mapHeaders,
   type SetState,
-  type States,
+  type SetStates,
+  singleState,
   valueIn,
 } from "./state.ts";
 
 /** What a domain must be able to tell apart to follow a program. */
 export function vocabularyOf(program: Program): Vocabulary {
-  if (countRules(program.ruleset) > MOST_RULES) throw new BudgetExceeded(MOST_RULES, null, "rules");
-  return { predicates: predicatesOf(program), given: marksOf(program), same: sameUnknowns(program) };
+  if (countRules(program.ruleset) > MOST_SET_RULES) throw new BudgetExceeded(MOST_SET_RULES, null, "rules");
+  return {
+    predicates: predicatesOf(program),
+    markValues: possibleMarks(program),
+    shared: sharedUnknowns(program),
+  };
 }
 
 /** Rulesets with more rules than this are not followed as sets: it would take over 20 s and 2 GB. */
-const MOST_RULES = 300_000;
+const MOST_SET_RULES = 300_000;
 
 /** More different marks than this are not followed: nothing is said then. */
 const MOST_MARKS = 4096;
 
 /** All values that marks can come to have: none, and whatever the rules make of those they already gave. */
-function marksOf(program: Program): Map<Field, Set<number>> {
-  const marks = new Map<Field, Set<number>>(GIVEN.map((field) => [field, new Set([0])]));
+function possibleMarks(program: Program): Map<Field, Set<number>> {
+  const marks = new Map<Field, Set<number>>(MARK_FIELDS.map((field) => [field, new Set([0])]));
   const changes: Extract<Effect, { kind: "assign" }>[] = [];
   for (const { effect } of rulesOf(program))
     for (const end of ends(effect)) if (end.kind === "assign" && marks.has(end.field)) changes.push(end);
@@ -101,7 +105,7 @@ function* rulesOf(program: Program, tables: readonly TableName[] = TABLES): Gene
 }
 
 /** What the rules ask, and what decides between the ends of their effects. */
-function* questions(program: Program): Generator<Predicate> {
+function* rulePredicates(program: Program): Generator<Predicate> {
   for (const { when, effect } of rulesOf(program)) {
     yield when;
     yield* forks(effect);
@@ -110,9 +114,9 @@ function* questions(program: Program): Generator<Predicate> {
 
 /** Every predicate that a program can ask. */
 export function* predicatesOf(program: Program): Generator<Predicate> {
-  if (asksPorts(program)) for (const { when } of portCases(program.ruleset.family)) yield when;
-  yield* questions(program);
-  yield* translations(program);
+  if (readsTuplePorts(program)) for (const { when } of tuplePortCases(program.ruleset.family)) yield when;
+  yield* rulePredicates(program);
+  yield* translationPredicates(program);
   for (const { when } of program.entries) yield when;
   for (const { when } of program.across) yield when;
   for (const { when } of program.groups) yield when;
@@ -132,15 +136,15 @@ const MOST_MAPPED = 1024;
 
 /** The field whose every value becomes another one, or `null` where all become the same. */
 const mappedField = ({ side, to, ports }: Nat): Field | null =>
-  to.kind === "netmap" ? side : ports?.base === undefined ? null : portOf(side);
+  to.kind === "netmap" ? side : ports?.base === undefined ? null : portField(side);
 
-const portOf = (side: Nat["side"]): Field => (side === "dst" ? "dport" : "sport");
+const portField = (side: Nat["side"]): Field => (side === "dst" ? "dport" : "sport");
 
 /** Of all rules together. */
 const MOST_MAPPED_BY_ALL = 8 * MOST_MAPPED;
 
 /** The values that the rule of such a translation asks for, each by itself. */
-function* mappings(when: Predicate, field: Field): Generator<Predicate> {
+function* mappedValues(when: Predicate, field: Field): Generator<Predicate> {
   const asked: Range[] = [];
   leaves(when, (leaf) => {
     if (leaf.kind === "in" && leaf.field === field) asked.push(...leaf.ranges);
@@ -152,7 +156,7 @@ function* mappings(when: Predicate, field: Field): Generator<Predicate> {
 }
 
 /** What translations turn headers into: the sets must be able to tell whether a header is that already. */
-function* translations(program: Program): Generator<Predicate> {
+function* translationPredicates(program: Program): Generator<Predicate> {
   const { host, ruleset } = program;
   const { family } = ruleset;
   const interfaces = new Set<Nat["side"]>();
@@ -163,8 +167,8 @@ function* translations(program: Program): Generator<Predicate> {
       const { to, ports, side } = nat;
       const field = mappedField(nat);
       if (field !== null)
-        for (const value of mappings(when, field)) if (mapped++ < MOST_MAPPED_BY_ALL) yield value;
-      const port = portOf(side);
+        for (const value of mappedValues(when, field)) if (mapped++ < MOST_MAPPED_BY_ALL) yield value;
+      const port = portField(side);
       if (to.kind === "range") yield is(side, to.first);
       if (to.kind === "interface") interfaces.add(side);
       if (ports !== null) yield is(port, ports.first);
@@ -176,20 +180,20 @@ function* translations(program: Program): Generator<Predicate> {
       for (const a of each.addresses) if (a.family === family) yield is(side, a.address);
     }
     for (const { when } of destinations[family]) yield when;
-    yield is("src", ZERO[family]);
+    yield is("src", ZERO_ADDRESS[family]);
     if (side === "dst") yield is(side, family === 4 ? 0x7f00_0001 : 1n);
   }
 }
 
 /** Packets that come from no address, and all others. */
-const SOMEBODY: readonly Case<boolean>[] = [{ when: ANY, outcome: false }];
-const NOBODY: readonly Case<boolean>[] = [{ when: is("src", 0), outcome: true }, ...SOMEBODY];
+const ANY_SOURCE: readonly Case<boolean>[] = [{ when: ANY, outcome: false }];
+const ZERO_SOURCE: readonly Case<boolean>[] = [{ when: is("src", 0), outcome: true }, ...ANY_SOURCE];
 
-const ZERO: Readonly<Record<Family, Address>> = { 4: 0, 6: 0n };
-const ANYBODY: Readonly<Record<Family, Address>> = { 4: 1, 6: 1n };
+const ZERO_ADDRESS: Readonly<Record<Family, Address>> = { 4: 0, 6: 0n };
+const NONZERO_ADDRESS: Readonly<Record<Family, Address>> = { 4: 1, 6: 1n };
 
 /** A fresh packet: nothing is marked, nothing is known of it. */
-const FRESH: Bindings = {
+const INITIAL_BINDINGS: Bindings = {
   out: { value: "" },
   physin: { value: "" },
   physout: { value: "" },
@@ -206,7 +210,7 @@ const FRESH: Bindings = {
   ctdir: { value: 0 },
 };
 
-const TRACKED: Bindings = {
+const TRACKED_BINDINGS: Bindings = {
   ctproto: { variable: "proto" },
   ctorigsrc: { variable: "src" },
   ctorigdst: { variable: "dst" },
@@ -218,10 +222,10 @@ const TRACKED: Bindings = {
   ctrepldstport: { variable: "sport" },
 };
 
-const PORTS: readonly Field[] = ["ctorigsrcport", "ctorigdstport", "ctreplsrcport", "ctrepldstport"];
+const TUPLE_PORTS: readonly Field[] = ["ctorigsrcport", "ctorigdstport", "ctreplsrcport", "ctrepldstport"];
 
 /** What stands in a connection's tuple in place of ports, for protocols that have none: 0, or the type of an ICMP query. */
-function portCases(family: Family): Case<Bindings>[] {
+function tuplePortCases(family: Family): Case<Bindings>[] {
   const [proto, types] = family === 4 ? [PROTO.icmp, [8, 13, 15, 17]] : [PROTO.icmpv6, [128, 139]];
   const bound = (type?: number): Bindings => {
     const { sport, dport } = tupleOf({ proto: type === undefined ? 0 : proto, src: 0, dst: 0, type });
@@ -248,17 +252,17 @@ function portCases(family: Family): Case<Bindings>[] {
 }
 
 /** Whether the rules ask for the ports of connections. */
-const asksPorts = (program: Program): boolean => {
+const readsTuplePorts = (program: Program): boolean => {
   let asks = false;
-  for (const asked of questions(program))
+  for (const asked of rulePredicates(program))
     leaves(asked, (leaf) => {
-      if (leaf.kind !== "opaque" && PORTS.includes(leaf.field)) asks = true;
+      if (leaf.kind !== "opaque" && TUPLE_PORTS.includes(leaf.field)) asks = true;
     });
   return asks;
 };
 
-export class Reach implements Engine<States> {
-  readonly chains: Chains;
+export class SetEngine implements Engine<SetStates> {
+  readonly chains: ChainEvaluator;
   private readonly fresh: readonly Case<CtState>[];
   /** Where the rules ask for the ports of connections, those of packets that have none. */
   private readonly ports: readonly Case<Bindings>[] | null;
@@ -266,8 +270,8 @@ export class Reach implements Engine<States> {
   private readonly devices: Readonly<Record<"dst" | "src", readonly Case<string>[]>>;
 
   /** By interface, whether every packet that goes out by it comes through the nat table. */
-  private readonly open = new Map<string, boolean>();
-  private stopsMade: readonly Nat[] | null | undefined;
+  private readonly cannotDrop = new Map<string, boolean>();
+  private sourceNatsMade: readonly Nat[] | null | undefined;
 
   /**
    * @param sent whether the header that packets leave with is asked for: else they are not divided by the source
@@ -278,11 +282,11 @@ export class Reach implements Engine<States> {
     readonly domain: Domain,
     private readonly sent = true,
   ) {
-    this.chains = Chains.of(program, domain);
+    this.chains = ChainEvaluator.of(program, domain);
     this.fresh = freshCases(program.ruleset.family, loose(program.host));
     const each = (field: Field): Case<string>[] =>
       program.host.interfaces.map(({ name }) => ({ when: is(field, name), outcome: name }));
-    this.ports = asksPorts(program) ? portCases(program.ruleset.family) : null;
+    this.ports = readsTuplePorts(program) ? tuplePortCases(program.ruleset.family) : null;
     this.devices = { dst: each("in"), src: each("out") };
   }
 
@@ -290,135 +294,138 @@ export class Reach implements Engine<States> {
   start(predicate: Predicate): SetState {
     return {
       set: this.domain.set(predicate),
-      bound: FRESH,
+      bindings: INITIAL_BINDINGS,
       translated: [],
-      asked: { dst: false, src: false },
+      natDone: { dst: false, src: false },
       unsure: [],
     };
   }
 
   /** Endings of packets that arrive from outside. */
-  arrive(start: SetState, observe?: Observer<States>): Ending<States>[] {
-    return start.set === EMPTY ? [] : arrive(alone(start), this.program, this.engine(observe));
+  arrive(start: SetState, observe?: Observer<SetStates>): Ending<SetStates>[] {
+    return start.set === EMPTY ? [] : arrive(singleState(start), this.program, this.engine(observe));
   }
 
   /** Endings in PREROUTING and INPUT of packets as if all were for this host. */
-  deliver(start: SetState, observe?: Observer<States>): Ending<States>[] {
-    return start.set === EMPTY ? [] : deliver(alone(start), this.program, this.engine(observe));
+  deliver(start: SetState, observe?: Observer<SetStates>): Ending<SetStates>[] {
+    return start.set === EMPTY ? [] : deliver(singleState(start), this.program, this.engine(observe));
   }
 
   /** Endings of packets that the host sends. */
-  send(start: SetState, observe?: Observer<States>): Ending<States>[] {
+  send(start: SetState, observe?: Observer<SetStates>): Ending<SetStates>[] {
     if (start.set === EMPTY) return [];
-    const sent = bind(start, { in: { value: "" }, socket: { value: 1 } });
-    return send(alone(sent), this.program, this.engine(observe));
+    const sent = bindFields(start, { in: { value: "" }, socket: { value: 1 } });
+    return send(singleState(sent), this.program, this.engine(observe));
   }
 
-  private engine(observe: Observer<States> | undefined): Engine<States> {
+  private engine(observe: Observer<SetStates> | undefined): Engine<SetStates> {
     return observe === undefined ? this : observed(this, observe);
   }
 
   /** Evaluates a base chain for packets of one form. */
-  decide(start: SetState, table: TableName, chain: string): Part<SetState, Decision>[] {
-    return this.evaluate(alone(start), table, chain).flatMap(({ state, outcome }) =>
-      this.chains.apart(state).map((each) => ({ state: each, outcome })),
+  decideTable(start: SetState, table: TableName, chain: string): Part<SetState, Decision>[] {
+    return this.evaluate(singleState(start), table, chain).flatMap(({ state, outcome }) =>
+      this.chains.splitByHeader(state).map((each) => ({ state: each, outcome })),
     );
   }
 
   /** Endings form by form. */
-  apart(endings: readonly Ending<States>[]): Ending<SetState>[] {
+  splitEndings(endings: readonly Ending<SetStates>[]): Ending<SetState>[] {
     return endings.flatMap((ending) =>
-      this.chains.apart(ending.state).map((state): Ending<SetState> => ({ ...ending, state })),
+      this.chains.splitByHeader(ending.state).map((state): Ending<SetState> => ({ ...ending, state })),
     );
   }
 
-  chain(states: States, { table, name }: BaseChain): Part<States, Decision>[] {
+  chain(states: SetStates, { table, name }: BaseChain): Part<SetStates, Decision>[] {
     return this.evaluate(states, table, name);
   }
 
-  private evaluate(states: States, table: TableName, chain: string): Part<States, Decision>[] {
+  private evaluate(states: SetStates, table: TableName, chain: string): Part<SetStates, Decision>[] {
     return this.chains
-      .run(states, table, chain)
-      .map(({ state, outcome }) => ({ state, outcome: decision(outcome) }));
+      .evaluateBaseChain(states, table, chain)
+      .map(({ state, outcome }) => ({ state, outcome: decisionOfOutcome(outcome) }));
   }
 
-  track(states: States): States[] {
+  track(states: SetStates): SetStates[] {
     if (!this.program.tracks) return [states];
-    const done = (form: Form): boolean => {
+    const done = (form: HeaderState): boolean => {
       const known = valueIn(form, "ctstate");
       return known === CT.UNTRACKED || known === CT.NEW;
     };
-    return [...this.chains.sorted(states, done)].flatMap(([known, some]) =>
+    return [...this.chains.groupByHeader(states, done)].flatMap(([known, some]) =>
       known
         ? [some]
         : this.choose(some, this.fresh).flatMap(({ state, outcome }) => {
-            const word = { ctstate: { value: CT[outcome] }, ...(outcome === "NEW" ? TRACKED : {}) };
-            const tracked = reformed(state, (form) => bind(form, word));
+            const word = { ctstate: { value: CT[outcome] }, ...(outcome === "NEW" ? TRACKED_BINDINGS : {}) };
+            const tracked = mapHeaders(state, (form) => bindFields(form, word));
             return outcome === "NEW" && this.ports !== null
               ? this.choose(tracked, this.ports).map((part) =>
-                  reformed(part.state, (form) => bind(form, part.outcome)),
+                  mapHeaders(part.state, (form) => bindFields(form, part.outcome)),
                 )
               : [tracked];
           }),
     );
   }
 
-  nat(states: States, base: BaseChain, side: NatSide): Part<States, Decision>[] {
+  nat(states: SetStates, base: BaseChain, side: NatSide): Part<SetStates, Decision>[] {
     const chain = this.program.chain(base.table, base.name);
-    const passed = (form: Form): boolean =>
+    const passed = (form: HeaderState): boolean =>
       chain === undefined ||
       valueIn(form, "ctstate") !== CT.NEW ||
-      form.asked[side] ||
-      (!this.sent && base.hook === "POSTROUTING" && this.isOpen(String(valueIn(form, "out"))));
-    return [...this.chains.sorted(states, passed)].flatMap(([past, some]): Part<States, Decision>[] =>
-      past || chain === undefined
-        ? [{ state: some, outcome: "accept" }]
-        : this.chains.apart(some).flatMap((state) => this.translate(state, chain, side)),
+      form.natDone[side] ||
+      (!this.sent && base.hook === "POSTROUTING" && this.natCannotDrop(String(valueIn(form, "out"))));
+    return [...this.chains.groupByHeader(states, passed)].flatMap(
+      ([past, some]): Part<SetStates, Decision>[] =>
+        past || chain === undefined
+          ? [{ state: some, outcome: "accept" }]
+          : this.chains.splitByHeader(some).flatMap((state) => this.translate(state, chain, side)),
     );
   }
 
   /** Asks a chain of the nat table about packets of one form. */
-  private translate(state: SetState, chain: BoundChain, side: "dst" | "src"): Part<States, Decision>[] {
-    const asked = { ...state, asked: { ...state.asked, [side]: true } };
-    const { states, others } = this.chains.translate(asked, chain, (outcome) => this.fixed(asked, outcome));
+  private translate(state: SetState, chain: BoundChain, side: "dst" | "src"): Part<SetStates, Decision>[] {
+    const asked = { ...state, asked: { ...state.natDone, [side]: true } };
+    const { states, others } = this.chains.splitTranslations(asked, chain, (outcome) =>
+      this.fixedTranslation(asked, outcome),
+    );
     const parts = others.flatMap(({ state: after, outcome }): Part<SetState, Decision>[] => {
-      if (outcome.kind === "nat") return this.translated(after, outcome.nat, outcome.rule, side);
-      const how = decision(outcome);
+      if (outcome.kind === "nat") return this.translatePackets(after, outcome.nat, outcome.rule, side);
+      const how = decisionOfOutcome(outcome);
       return [{ state: after, outcome: how === "reject" ? "drop" : how }];
     });
     return [
       ...(states.set === EMPTY ? [] : [{ state: states, outcome: "accept" as const }]),
-      ...parts.map((part) => ({ state: alone(part.state), outcome: part.outcome })),
+      ...parts.map((part) => ({ state: singleState(part.state), outcome: part.outcome })),
     ];
   }
 
   /** The form after a translation that gives every packet the same header; one that has it already is not translated. */
-  private fixed(state: SetState, { nat, rule, idle }: Translation): Form | null {
+  private fixedTranslation(state: SetState, { nat, rule, idle }: Translation): HeaderState | null {
     const header = fixed(nat);
     if (header === null) return null;
-    const after = noted(state, rule);
-    return formOf(idle ? after : this.rebound(after, nat.side, header.address, header.port));
+    const after = withTranslation(state, rule);
+    return headerStateOf(idle ? after : this.bindHeader(after, nat.side, header.address, header.port));
   }
 
   /** Whether nothing in the nat table can stop what goes out by an interface; what comes back in by it is another thing. */
-  private isOpen(out: string): boolean {
-    let open = this.open.get(out);
+  private natCannotDrop(out: string): boolean {
+    let open = this.cannotDrop.get(out);
     if (open === undefined) {
       const { host, ruleset } = this.program;
-      const old = { address: ANYBODY[ruleset.family], port: undefined };
+      const old = { address: NONZERO_ADDRESS[ruleset.family], port: undefined };
       const has = (nat: Nat): boolean =>
         destinations[ruleset.family].every(
           ({ outcome: dst }) => translate(nat, old, PROTO.tcp, out, dst, host, ruleset.family) !== null,
         );
-      open = out !== "lo" && this.stops !== null && this.stops.every(has);
-      this.open.set(out, open);
+      open = out !== "lo" && this.sourceNats !== null && this.sourceNats.every(has);
+      this.cannotDrop.set(out, open);
     }
     return open;
   }
 
   /** What can stop packets in the nat table, an effect of a kind; `null` where more than a missing address can. */
-  private get stops(): readonly Nat[] | null {
-    if (this.stopsMade === undefined) {
+  private get sourceNats(): readonly Nat[] | null {
+    if (this.sourceNatsMade === undefined) {
       const effects = [...rulesOf(this.program, ["nat"])].flatMap(({ effect }) => [...ends(effect)]);
       const policies = [...(this.program.ruleset.tables.get("nat")?.chains.values() ?? [])];
       const stopped =
@@ -430,30 +437,35 @@ export class Reach implements Engine<States> {
         );
       const nats = effects.flatMap((e) => (e.kind === "nat" && e.side === "src" ? [e] : []));
       const kinds = new Map(nats.map((nat) => [nat.to.kind, nat]));
-      this.stopsMade = stopped ? null : [...kinds.values()];
+      this.sourceNatsMade = stopped ? null : [...kinds.values()];
     }
-    return this.stopsMade;
+    return this.sourceNatsMade;
   }
 
-  private translated(state: SetState, nat: Nat, rule: Rule, side: "dst" | "src"): Part<SetState, Decision>[] {
-    const after = noted(state, rule);
+  private translatePackets(
+    state: SetState,
+    nat: Nat,
+    rule: Rule,
+    side: "dst" | "src",
+  ): Part<SetState, Decision>[] {
+    const after = withTranslation(state, rule);
     const { family } = this.program.ruleset;
-    if (nat.to.kind !== "interface") return this.spread(after, nat, side, "", ZERO[family]);
-    const sources = isNobody(nat, family) ? NOBODY : SOMEBODY;
-    return this.among(after, sources).flatMap(
+    if (nat.to.kind !== "interface") return this.translatePorts(after, nat, side, "", ZERO_ADDRESS[family]);
+    const sources = isNobody(nat, family) ? ZERO_SOURCE : ANY_SOURCE;
+    return this.chooseForOne(after, sources).flatMap(
       ({ state: from, outcome: nobody }): Part<SetState, Decision>[] =>
         nobody
           ? [{ state: from, outcome: "accept" }]
-          : this.among(from, this.devices[side]).flatMap(({ state: part, outcome: device }) =>
-              this.among(part, destinations[family]).flatMap(({ state: towards, outcome: dst }) =>
-                this.spread(towards, nat, side, device, dst),
+          : this.chooseForOne(from, this.devices[side]).flatMap(({ state: part, outcome: device }) =>
+              this.chooseForOne(part, destinations[family]).flatMap(({ state: towards, outcome: dst }) =>
+                this.translatePorts(towards, nat, side, device, dst),
               ),
             ),
     );
   }
 
   /** Ports within the rule's range are kept; of the others the kernel chooses one, which nobody can foretell. */
-  private spread(
+  private translatePorts(
     state: SetState,
     nat: Nat,
     side: "dst" | "src",
@@ -462,16 +474,17 @@ export class Reach implements Engine<States> {
   ): Part<SetState, Decision>[] {
     const { ports } = nat;
     const mapped = mappedField(nat);
-    if (mapped !== null) return this.mapped(state, nat, mapped, device, towards);
-    if (ports === null || ports.first === ports.last) return this.bound(state, nat, side, device, towards);
-    const field = portOf(side);
+    if (mapped !== null) return this.translateEachValue(state, nat, mapped, device, towards);
+    if (ports === null || ports.first === ports.last)
+      return this.bindTranslation(state, nat, side, device, towards);
+    const field = portField(side);
     const cases: Case<boolean>[] = [
       { when: nat.random ? NEVER : between(field, ports.first, ports.last), outcome: true },
       { when: ANY, outcome: false },
     ];
-    return this.among(state, cases).flatMap(({ state: part, outcome: kept }) =>
-      this.bound(
-        kept ? part : chosen(part, side, "the kernel chooses the port"),
+    return this.chooseForOne(state, cases).flatMap(({ state: part, outcome: kept }) =>
+      this.bindTranslation(
+        kept ? part : withKernelChoice(part, side, "the kernel chooses the port"),
         { ...nat, ports: kept ? null : ports },
         side,
         device,
@@ -481,7 +494,7 @@ export class Reach implements Engine<States> {
   }
 
   /** Packets by the value that is mapped, each by itself. */
-  private mapped(
+  private translateEachValue(
     state: SetState,
     nat: Nat,
     field: Field,
@@ -491,16 +504,16 @@ export class Reach implements Engine<States> {
     const { side } = nat;
     const to = (part: SetState, value: Scalar): Part<SetState, Decision>[] => {
       const was = field === side ? { address: value as Address } : { port: value as number };
-      return this.bound(part, nat, side, device, towards, was);
+      return this.bindTranslation(part, nat, side, device, towards, was);
     };
     const known = valueIn(state, field);
     if (known !== undefined) return to(state, known);
     const { diagrams } = this.domain;
     const parts: Part<SetState, Decision>[] = [];
     let { set } = state;
-    for (const value of this.domain.values(set, field, MOST_MAPPED)) {
-      const one = diagrams.mask(this.domain.set(is(field, value)), set);
-      set = diagrams.minus(set, one);
+    for (const value of this.domain.singleValues(set, field, MOST_MAPPED)) {
+      const one = diagrams.intersect(this.domain.set(is(field, value)), set);
+      set = diagrams.subtract(set, one);
       parts.push(...to({ ...state, set: one }, value));
     }
     if (set === EMPTY) return parts;
@@ -513,7 +526,7 @@ export class Reach implements Engine<States> {
    * @param towards an address that stands for the destinations of the packets
    * @param was what they are now, where the translation makes something else of each
    */
-  private bound(
+  private bindTranslation(
     state: SetState,
     nat: Nat,
     side: "dst" | "src",
@@ -522,10 +535,10 @@ export class Reach implements Engine<States> {
     was: { readonly address?: Address; readonly port?: number } = {},
   ): Part<SetState, Decision>[] {
     const { host, ruleset } = this.program;
-    const port = portOf(side);
+    const port = portField(side);
     const old = {
       // Nobody's address is dealt with before; what any other is makes no difference.
-      address: (valueIn(state, side) as Address | undefined) ?? ANYBODY[ruleset.family],
+      address: (valueIn(state, side) as Address | undefined) ?? NONZERO_ADDRESS[ruleset.family],
       port: valueIn(state, port) as number | undefined,
       ...was,
     };
@@ -540,8 +553,8 @@ export class Reach implements Engine<States> {
     );
     if (to === null) return [{ state, outcome: "drop" }];
     if (nat.to.kind === "range" && nat.to.first !== nat.to.last)
-      return this.bound(
-        chosen(state, side, "the kernel chooses the address"),
+      return this.bindTranslation(
+        withKernelChoice(state, side, "the kernel chooses the address"),
         { ...nat, to: { ...nat.to, last: nat.to.first } },
         side,
         device,
@@ -554,20 +567,20 @@ export class Reach implements Engine<States> {
       if (value === null || value === known) return;
       same =
         known === undefined
-          ? this.chains.where({ ...state, set: same }, this.domain.set(is(what, value)))
+          ? this.chains.intersectCurrent({ ...state, set: same }, this.domain.set(is(what, value)))
           : EMPTY;
     };
     among(side, was.address, to.address);
     among(port, was.port, to.port);
-    const other = { ...state, set: this.domain.diagrams.minus(state.set, same) };
+    const other = { ...state, set: this.domain.diagrams.subtract(state.set, same) };
     return [
       { state: { ...state, set: same }, outcome: "accept" as const },
-      { state: this.rebound(other, side, to.address, to.port), outcome: "accept" as const },
+      { state: this.bindHeader(other, side, to.address, to.port), outcome: "accept" as const },
     ].filter((part) => part.state.set !== EMPTY);
   }
 
   /** A state whose translated fields are bound to what they become. */
-  private rebound(
+  private bindHeader(
     state: SetState,
     side: "dst" | "src",
     address: Address | null,
@@ -575,71 +588,72 @@ export class Reach implements Engine<States> {
   ): SetState {
     const bit = side === "dst" ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
     const status = ((valueIn(state, "ctstatus") as number | undefined) ?? 0) | bit;
-    const changes: { [F in Field]?: Bound } = { ctstatus: { value: status } };
+    const changes: { [F in Field]?: Binding } = { ctstatus: { value: status } };
     if (address !== null)
       changes[side] = changes[side === "dst" ? "ctreplsrc" : "ctrepldst"] = { value: address };
     if (port !== null)
       changes[side === "dst" ? "dport" : "sport"] = changes[
         side === "dst" ? "ctreplsrcport" : "ctrepldstport"
       ] = { value: port };
-    return bind(state, changes);
+    return bindFields(state, changes);
   }
 
   /** The first case that holds, for packets of one form. */
-  private among<T>(state: SetState, cases: readonly Case<T>[]): Part<SetState, T>[] {
-    return this.choose(alone(state), cases).flatMap(({ state: part, outcome }) =>
-      this.chains.apart(part).map((each) => ({ state: each, outcome })),
+  private chooseForOne<T>(state: SetState, cases: readonly Case<T>[]): Part<SetState, T>[] {
+    return this.choose(singleState(state), cases).flatMap(({ state: part, outcome }) =>
+      this.chains.splitByHeader(part).map((each) => ({ state: each, outcome })),
     );
   }
 
-  choose<T>(states: States, cases: readonly Case<T>[]): Part<States, T>[] {
+  choose<T>(states: SetStates, cases: readonly Case<T>[]): Part<SetStates, T>[] {
     return this.chains.choose(states, cases);
   }
 
-  assign(states: States, field: Field, value: Scalar): States {
-    return reformed(states, (form) => bind(form, { [field]: { value } }));
+  assign(states: SetStates, field: Field, value: Scalar): SetStates {
+    return mapHeaders(states, (form) => bindFields(form, { [field]: { value } }));
   }
 
-  aged(states: States): States {
-    return reformed(states, (form) => {
-      const { ttl } = form.bound;
-      if (ttl !== undefined && "value" in ttl) return bind(form, { ttl: { value: Number(ttl.value) - 1 } });
-      return bind(form, { ttl: { variable: "ttl", less: (ttl?.less ?? 0) + 1 } });
+  aged(states: SetStates): SetStates {
+    return mapHeaders(states, (form) => {
+      const { ttl } = form.bindings;
+      if (ttl !== undefined && "value" in ttl)
+        return bindFields(form, { ttl: { value: Number(ttl.value) - 1 } });
+      return bindFields(form, { ttl: { variable: "ttl", decrement: (ttl?.decrement ?? 0) + 1 } });
     });
   }
 
-  confirm(states: States): Confirmed<States> {
-    const state = reformed(states, (form) => {
+  confirm(states: SetStates): Confirmed<SetStates> {
+    const state = mapHeaders(states, (form) => {
       const status = valueIn(form, "ctstatus");
       return valueIn(form, "ctstate") === CT.NEW && typeof status === "number"
-        ? bind(form, { ctstatus: { value: status | CT_STATUS.CONFIRMED } })
+        ? bindFields(form, { ctstatus: { value: status | CT_STATUS.CONFIRMED } })
         : form;
     });
     return { state, why: null };
   }
 
-  rerouted(before: States, after: States, type: "route" | "nat"): boolean {
+  rerouted(before: SetStates, after: SetStates, type: "route" | "nat"): boolean {
     const fields: readonly Field[] = type === "nat" ? ["dst"] : ["src", "dst", "mark", "tos"];
     const known = new Map(
-      fields.map((field) => [field, new Set([...before.forms.values()].map((f) => f.bound[field]))]),
+      fields.map((field) => [field, new Set([...before.headers.values()].map((f) => f.bindings[field]))]),
     );
-    return [...after.forms.values()].some((form) =>
-      fields.some((field) => !known.get(field)!.has(form.bound[field])),
+    return [...after.headers.values()].some((form) =>
+      fields.some((field) => !known.get(field)!.has(form.bindings[field])),
     );
   }
 }
 
 /** A state with a rule that translated it. */
-const noted = (state: SetState, rule: Rule): SetState => ({
+const withTranslation = (state: SetState, rule: Rule): SetState => ({
   ...state,
   translated: [...state.translated, rule],
 });
 
 /** Where a translation's choice decides what the filter sees, the answer is not sure; of sources it sees nothing. */
-const chosen = (state: SetState, side: "dst" | "src", why: string): SetState =>
+const withKernelChoice = (state: SetState, side: "dst" | "src", why: string): SetState =>
   side === "src" ? state : { ...state, unsure: [...state.unsure, why] };
 
-const decision = (outcome: Outcome): Decision => {
+const decisionOfOutcome = (outcome: ChainOutcome): Decision => {
   switch (outcome.kind) {
     case "return":
     case "nat":

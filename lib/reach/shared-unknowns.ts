@@ -14,7 +14,7 @@ import { siteKey } from "../rules/facts.ts";
 import { type Match, type Rule, TABLES } from "../rules/ruleset.ts";
 
 /** An unknown's key, and the name that it shares with others; `null` where it must be kept apart. */
-export type Same = ReadonlyMap<string, string | null>;
+export type SharedUnknowns = ReadonlyMap<string, string | null>;
 
 /** The hooks that one packet can pass, in order. */
 const PATHS: readonly (readonly Hook[])[] = [
@@ -24,10 +24,10 @@ const PATHS: readonly (readonly Hook[])[] = [
 ];
 
 /** More chains than this, and chains that are nested too deep, are not followed: every unknown is kept apart then. */
-const MOST_VISITS = 20_000;
+const MOST_CHAIN_VISITS = 20_000;
 
 /** A rule that asks or changes a list of `recent`. */
-interface Listed {
+interface RecentRule {
   readonly bound: BoundRule;
   readonly list: string;
   /** Asks, and how; `null` for a rule that only writes. */
@@ -37,11 +37,11 @@ interface Listed {
   readonly writes: boolean;
 }
 
-export function sameUnknowns(program: Program): Same {
-  const lists = new Lists(program);
+export function sharedUnknowns(program: Program): SharedUnknowns {
+  const lists = new RecentLists(program);
   if (!lists.any) return new Map();
   for (const path of PATHS) {
-    let met: ReadonlySet<Listed> = new Set();
+    let met: ReadonlySet<RecentRule> = new Set();
     for (const hook of path)
       for (const table of TABLES) {
         const chain = program.chain(table, hook);
@@ -51,10 +51,10 @@ export function sameUnknowns(program: Program): Same {
   return lists.same;
 }
 
-class Lists {
+class RecentLists {
   readonly same = new Map<string, string | null>();
   readonly any: boolean;
-  private readonly rules = new Map<Rule, Listed>();
+  private readonly rules = new Map<Rule, RecentRule>();
   private readonly touching = new Map<BoundChain, boolean>();
   private visits = 0;
 
@@ -70,7 +70,7 @@ class Lists {
     this.any = this.rules.size > 0;
   }
 
-  private read(chain: BoundChain, at: number, found: readonly Match[]): Listed {
+  private read(chain: BoundChain, at: number, found: readonly Match[]): RecentRule {
     const bound = chain.rules[at]!;
     const [{ values }] = found as [Match];
     const list = String(values.name?.value);
@@ -108,14 +108,14 @@ class Lists {
   }
 
   /** Goes through a chain with what may have written to lists before; what may have when the chain is left. */
-  visit(chain: BoundChain, met: ReadonlySet<Listed>): ReadonlySet<Listed> {
+  visit(chain: BoundChain, met: ReadonlySet<RecentRule>): ReadonlySet<RecentRule> {
     if (!this.touches(chain)) return met;
-    if (++this.visits > MOST_VISITS || this.program.isDeep(chain)) {
+    if (++this.visits > MOST_CHAIN_VISITS || this.program.isDeep(chain)) {
       for (const { bound } of this.rules.values()) this.same.set(this.key(bound.rule), null);
       return met;
     }
     let now = met;
-    const left = new Set<Listed>();
+    const left = new Set<RecentRule>();
     for (const { rule, effect } of chain.rules) {
       const listed = this.rules.get(rule);
       if (listed !== undefined) {
@@ -133,7 +133,7 @@ class Lists {
     return left.size === 0 ? now : new Set([...now, ...left]);
   }
 
-  private judge(listed: Listed, met: ReadonlySet<Listed>): void {
+  private judge(listed: RecentRule, met: ReadonlySet<RecentRule>): void {
     const { bound, list, question, primer } = listed;
     const key = this.key(bound.rule);
     const counted = [...met].some(

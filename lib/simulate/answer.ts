@@ -5,8 +5,8 @@ import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
 import type { Step } from "../path/program.ts";
 import type { Decision, Ending } from "../path/walk.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import { type Header, headerOf, type PacketState, type Supposition } from "./state.ts";
-import type { Moment } from "./trace.ts";
+import { type FlowHeader, flowHeaderOf, type PacketState, type Supposition } from "./state.ts";
+import type { TraceEvent } from "./trace.ts";
 
 /** The header of a packet as it leaves. */
 export interface Sent {
@@ -57,13 +57,13 @@ export interface Outcome extends Omit<Answer, "packet" | "branches"> {
 }
 
 /** One way that a packet can go, and what happens to it there. */
-export interface Way extends Outcome {
+export interface TracedBranch extends Outcome {
   /** What happened, in order. */
-  readonly moments: readonly Moment[];
+  readonly events: readonly TraceEvent[];
   /** The unknowns that were taken one way or the other to come here. */
   readonly suppositions: readonly Supposition[];
   /** The header at the end, wherever that is; the host itself gets it when `delivery` is `local`. */
-  readonly header: Header;
+  readonly header: FlowHeader;
   /** The hook in which it ended; `null` where it ended between hooks, or met none. */
   readonly hook: Hook | null;
 }
@@ -73,17 +73,17 @@ export interface Trace {
   /** What becomes of the packet. */
   readonly answer: Answer;
   /** The way it goes, or each way it can go where an unknown was asked. */
-  readonly ways: readonly Way[];
+  readonly branches: readonly TracedBranch[];
   /**
    * What INPUT would have said of a first packet for this host that a translation took elsewhere, so that INPUT is
    * never asked; `null` for any other packet.
    */
-  readonly passed: Outcome | null;
+  readonly skippedInput: Outcome | null;
 }
 
-function sentHeader(ending: Ending<PacketState>): Sent | null {
+function sentHeaderOf(ending: Ending<PacketState>): Sent | null {
   if (ending.verdict !== "accept" || ending.delivery === "local" || ending.delivery === "none") return null;
-  const h = headerOf(ending.state);
+  const h = flowHeaderOf(ending.state);
   return {
     src: printAddress(h.src),
     dst: printAddress(h.dst),
@@ -97,12 +97,12 @@ function sentHeader(ending: Ending<PacketState>): Sent | null {
 }
 
 /** How one way ends. */
-export function branch(ending: Ending<PacketState>): Outcome {
+export function outcomeOf(ending: Ending<PacketState>): Outcome {
   return {
     verdict: ending.verdict,
     delivery: ending.verdict === "accept" ? ending.delivery : "none",
     out: ending.verdict === "accept" ? ending.out : null,
-    sent: sentHeader(ending),
+    sent: sentHeaderOf(ending),
     path: ending.state.path,
     assumptions: ending.state.assumptions,
     ...(ending.why === null ? {} : { reason: ending.why }),
@@ -116,13 +116,13 @@ const UNDECIDED = { verdict: "undecided", delivery: "none", out: null, sent: nul
 
 /** What becomes of a packet, of all the ways that it can go. */
 export function answer(packet: Packet, endings: readonly Ending<PacketState>[]): Answer {
-  const branches = endings.map(branch);
+  const branches = endings.map(outcomeOf);
   const [first] = branches;
   const json = packetJson(packet);
   if (first === undefined) return { packet: json, ...UNDECIDED, path: [], assumptions: [] };
   if (branches.length === 1) return { packet: json, ...first };
   // Ports that the kernel chooses are nobody's to foretell: one stands for all.
-  const chosen = endings.some(({ state }) => state.connection?.chosen !== undefined);
+  const chosen = endings.some(({ state }) => state.connection?.kernelChoice !== undefined);
   const sent = (b: Outcome): string =>
     JSON.stringify(b.sent, (key, value) => (chosen && /^[sd]port$/.test(key) ? null : value));
   const same = branches.every(

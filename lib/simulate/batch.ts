@@ -22,9 +22,9 @@ import {
 import type { BaseChain } from "../rules/base-chain.ts";
 import { changed, type Effect } from "../rules/effect.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { type Asked, Lookup, OTHER } from "./batch-lookup.ts";
-import { Lanes, TOGETHER } from "./column-state.ts";
-import { CONNECTION, type PacketColumns, packetAt, sizeOf } from "./columns.ts";
+import { BatchLookup, type CompiledList, UNKNOWN_RESULT } from "./batch-lookup.ts";
+import { BATCH_SIZE, PacketBatch } from "./column-state.ts";
+import { CONNECTION_BIT, type PacketColumns, packetAt, packetCount } from "./columns.ts";
 import { Simulator } from "./simulate.ts";
 
 /** What a code that `verdicts` gives stands for: `VERDICTS[code]`. */
@@ -62,21 +62,21 @@ export function verdicts(
   packets: PacketColumns,
   options: BatchOptions = {},
 ): Uint8Array {
-  const size = sizeOf(packets);
+  const size = packetCount(packets);
   const codes = new Uint8Array(size).fill(VERDICTS.indexOf("undecided"));
   const truths = options.assume ?? new Map<string, boolean>();
   const ruleset = rulesets.find((r) => r.family === packets.family) ?? {
     ...{ family: packets.family, source: "", tables: new Map(), doubts: [] },
   };
   const engine = new BatchEngine(Program.of(ruleset, host), truths);
-  for (let first = 0; first < size; first += TOGETHER) {
-    const count = Math.min(TOGETHER, size - first);
-    engine.take(packets, first, count);
+  for (let first = 0; first < size; first += BATCH_SIZE) {
+    const count = Math.min(BATCH_SIZE, size - first);
+    engine.load(packets, first, count);
     for (const { state, verdict } of engine.walk()) {
       const code = VERDICTS.indexOf(verdict);
       for (const lane of state.lanes) codes[first + lane] = code;
     }
-    for (const lane of engine.others) {
+    for (const lane of engine.fallback) {
       const alone = new Simulator([ruleset], host, { assume: truths });
       codes[first + lane] = VERDICTS.indexOf(alone.packet(packetAt(packets, first + lane)).verdict);
     }
@@ -85,25 +85,25 @@ export function verdicts(
 }
 
 /** Packets that have gone the same way so far. */
-interface Selection {
+interface BatchState {
   /** Their places among those that go together. */
   readonly lanes: Int32Array;
   /** Which sides the nat table has been asked for. */
-  readonly asked: { readonly dst: boolean; readonly src: boolean };
+  readonly natDone: { readonly dst: boolean; readonly src: boolean };
   /** mangle changed what the route depends on. */
   readonly moved: boolean;
 }
 
 /** What a rule does to a packet: an index into VERDICTS, or one of these. */
-const NAT = VERDICTS.length;
-const NOTE = NAT + 1;
-const ASSIGN = NAT + 2;
-const JUMP = NAT + 3;
-const GOTO = NAT + 4;
-const RETURN = NAT + 5;
-const FORK = NAT + 6;
+const NAT_CODE = VERDICTS.length;
+const NOTE_CODE = NAT_CODE + 1;
+const ASSIGN_CODE = NAT_CODE + 2;
+const JUMP_CODE = NAT_CODE + 3;
+const GOTO_CODE = NAT_CODE + 4;
+const RETURN_CODE = NAT_CODE + 5;
+const FORK_CODE = NAT_CODE + 6;
 
-function codeOf(effect: Effect): number {
+function effectCode(effect: Effect): number {
   switch (effect.kind) {
     case "verdict":
       return VERDICTS.indexOf(effect.verdict);
@@ -113,58 +113,65 @@ function codeOf(effect: Effect): number {
     case "opaque":
       return VERDICTS.indexOf("undecided");
     case "assign":
-      return effect.next === undefined ? ASSIGN : OTHER;
+      return effect.next === undefined ? ASSIGN_CODE : UNKNOWN_RESULT;
     default:
-      return { nat: NAT, note: NOTE, jump: JUMP, goto: GOTO, return: RETURN, fork: FORK }[effect.kind];
+      return {
+        nat: NAT_CODE,
+        note: NOTE_CODE,
+        jump: JUMP_CODE,
+        goto: GOTO_CODE,
+        return: RETURN_CODE,
+        fork: FORK_CODE,
+      }[effect.kind];
   }
 }
 
 /** A packet that meets more rules than this in one hook is simulated by itself, where its work is bounded. */
-const MOST_STEPS = 1 << 16;
+const MOST_BATCH_STEPS = 1 << 16;
 
 /** A chain, as packets in columns run through it. */
-interface Chain {
+interface BatchChain {
   readonly bound: BoundChain;
-  readonly asked: Asked;
+  readonly compiled: CompiledList;
   readonly codes: Int8Array;
   /** Where each jump leads. */
-  readonly to: (Chain | null)[];
+  readonly to: (BatchChain | null)[];
 }
 
-class BatchEngine implements Engine<Selection> {
+class BatchEngine implements Engine<BatchState> {
   /** Packets that have to be simulated by themselves. */
-  readonly others: number[] = [];
-  private readonly packets: Lanes;
-  private readonly lookup: Lookup;
-  private readonly chains = new Map<BoundChain, Chain>();
-  private readonly back: Chain[] = [];
-  private readonly backTo: number[] = [];
+  readonly fallback: number[] = [];
+  private readonly packets: PacketBatch;
+  private readonly lookup: BatchLookup;
+  private readonly chains = new Map<BoundChain, BatchChain>();
+  private readonly returnChains: BatchChain[] = [];
+  private readonly returnRules: number[] = [];
 
   constructor(
     private readonly program: Program,
     truths: ReadonlyMap<string, boolean>,
   ) {
-    this.packets = new Lanes(program.ruleset.family, truths);
-    this.lookup = new Lookup(this.packets);
+    this.packets = new PacketBatch(program.ruleset.family, truths);
+    this.lookup = new BatchLookup(this.packets);
   }
 
   /** Takes up the packets from `first` on. */
-  take(packets: PacketColumns, first: number, count: number): void {
-    this.others.length = 0;
-    this.packets.take(packets, first, count);
+  load(packets: PacketColumns, first: number, count: number): void {
+    this.fallback.length = 0;
+    this.packets.load(packets, first, count);
   }
 
   /** Leads them through the host. */
-  walk(): Ending<Selection>[] {
-    const all = { lanes: ALL.subarray(0, this.packets.count), asked: NONE, moved: false };
-    this.lookup.keys.set(this.packets.column("socket").list);
-    return this.part(all, 2).flatMap(({ state, outcome: sent }) =>
+  walk(): Ending<BatchState>[] {
+    const all = { lanes: ALL_LANES.subarray(0, this.packets.count), natDone: NAT_NOT_DONE, moved: false };
+    this.lookup.keys.set(this.packets.column("socket").values);
+    return this.split(all, 2).flatMap(({ state, outcome: sent }) =>
       sent === 1 ? send(state, this.program, this) : arrive(state, this.program, this),
     );
   }
 
   /** Parts a selection by the key of each packet; those whose key is `OTHER` leave it. */
-  private part(from: Selection, kinds: number): Part<Selection, number>[] {
+  private split(from: BatchState, kinds: number): Part<BatchState, number>[] {
     const { lanes } = from;
     const { keys } = this.lookup;
     const counts = new Int32Array(kinds);
@@ -172,11 +179,11 @@ class BatchEngine implements Engine<Selection> {
     for (let i = 0; i < lanes.length; i++) {
       const key = keys[i]!;
       if (key < 0) {
-        this.others.push(lanes[i]!);
+        this.fallback.push(lanes[i]!);
         rest++;
       } else counts[key]!++;
     }
-    const parts: Part<Selection, number>[] = [];
+    const parts: Part<BatchState, number>[] = [];
     for (let key = 0; key < kinds && rest < lanes.length; key++) {
       const count = counts[key]!;
       if (count === 0) continue;
@@ -189,114 +196,119 @@ class BatchEngine implements Engine<Selection> {
     return parts;
   }
 
-  choose<T>(state: Selection, cases: readonly Case<T>[]): Part<Selection, T>[] {
+  choose<T>(state: BatchState, cases: readonly Case<T>[]): Part<BatchState, T>[] {
     if (cases[0]?.when.kind === "any") return [{ state, outcome: cases[0].outcome }];
-    const asked = this.lookup.ask(cases);
-    const alike = this.lookup.firsts(asked, state.lanes);
+    const asked = this.lookup.compile(cases);
+    const alike = this.lookup.findAll(asked, state.lanes);
     const [first] = this.lookup.keys;
     if (alike && first! >= 0)
       return first === cases.length ? [] : [{ state, outcome: cases[first!]!.outcome }];
-    return this.part(state, cases.length + 1)
+    return this.split(state, cases.length + 1)
       .filter(({ outcome }) => outcome < cases.length)
       .map(({ state: each, outcome }) => ({ state: each, outcome: cases[outcome]!.outcome }));
   }
 
-  private compiled(bound: BoundChain): Chain {
+  private compiled(bound: BoundChain): BatchChain {
     let chain = this.chains.get(bound);
     if (chain === undefined) {
-      const codes = Int8Array.from([...bound.rules.map(({ effect }) => codeOf(effect)), RETURN]);
-      chain = { bound, asked: this.lookup.ask(bound.rules), codes, to: new Array(codes.length).fill(null) };
+      const codes = Int8Array.from([...bound.rules.map(({ effect }) => effectCode(effect)), RETURN_CODE]);
+      chain = {
+        bound,
+        compiled: this.lookup.compile(bound.rules),
+        codes,
+        to: new Array(codes.length).fill(null),
+      };
       this.chains.set(bound, chain);
     }
     return chain;
   }
 
   /** The chain that a rule jumps to. */
-  private target(from: Chain, at: number): Chain {
+  private target(from: BatchChain, at: number): BatchChain {
     const chain = this.compiled(this.program.target(from.bound.rules[at]!));
     from.to[at] = chain;
     return chain;
   }
 
-  chain(state: Selection, base: BaseChain): Part<Selection, Decision>[] {
+  chain(state: BatchState, base: BaseChain): Part<BatchState, Decision>[] {
     const bound = this.program.chain(base.table, base.name);
     if (bound === undefined) return [{ state, outcome: "accept" }];
     if (bound.rules.length === 0) return [{ state, outcome: bound.policy ?? "accept" }];
     const chain = this.compiled(bound);
     const { lanes } = state;
     const kinds = VERDICTS.length;
-    const watched = base.type === "route" ? this.routed() : null;
+    const watched = base.type === "route" ? this.routeColumns() : null;
     const { keys } = this.lookup;
-    const alike = this.lookup.firsts(chain.asked, lanes);
-    const code = keys[0]! < 0 ? OTHER : chain.codes[keys[0]!]!;
-    if (alike && code >= 0 && code <= NAT)
-      return [{ state: told(state, false), outcome: VERDICTS[code === NAT ? 0 : code]! }];
+    const alike = this.lookup.findAll(chain.compiled, lanes);
+    const code = keys[0]! < 0 ? UNKNOWN_RESULT : chain.codes[keys[0]!]!;
+    if (alike && code >= 0 && code <= NAT_CODE)
+      return [{ state: withMoved(state, false), outcome: VERDICTS[code === NAT_CODE ? 0 : code]! }];
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
       const before = watched?.map((column) => column[lane]);
       const way = this.decide(lane, chain, keys[i]!);
       const moved = watched?.some((column, n) => column[lane] !== before![n]) === true;
-      keys[i] = (way === NAT ? 0 : way) + (moved && way !== OTHER ? kinds : 0);
+      keys[i] = (way === NAT_CODE ? 0 : way) + (moved && way !== UNKNOWN_RESULT ? kinds : 0);
     }
-    return this.part(state, 2 * kinds).map(({ state: some, outcome }) => ({
-      state: told(some, outcome >= kinds),
+    return this.split(state, 2 * kinds).map(({ state: some, outcome }) => ({
+      state: withMoved(some, outcome >= kinds),
       outcome: VERDICTS[outcome % kinds]!,
     }));
   }
 
   /** What mangle can change of that on which the route of the host's own packets depends. */
-  private routed(): Int32Array[] {
+  private routeColumns(): Int32Array[] {
     const fields: readonly Field[] =
       this.program.ruleset.family === 4 ? ["mark", "tos"] : ["mark", "tos", "ttl"];
-    return fields.map((field) => this.packets.column(field).list);
+    return fields.map((field) => this.packets.column(field).values);
   }
 
   /**
    * What a built-in chain makes of a packet: an index into VERDICTS, `NAT` or `OTHER`.
    * @param first the first rule that matches, as `firsts` gives it
    */
-  private decide(lane: number, top: Chain, first: number): number {
-    if (first < 0) return OTHER;
-    if (top.codes[first]! <= NAT) return top.codes[first]!;
-    this.packets.read(lane);
-    const { back, backTo } = this;
+  private decide(lane: number, top: BatchChain, first: number): number {
+    if (first < 0) return UNKNOWN_RESULT;
+    if (top.codes[first]! <= NAT_CODE) return top.codes[first]!;
+    this.packets.select(lane);
+    const { returnChains, returnRules } = this;
     let depth = 0;
     let chain = top;
     let next = 0;
-    for (let at = first, steps = 0; ; at = this.lookup.search(chain.asked, next), steps++) {
-      if (at < 0 || steps > MOST_STEPS) return OTHER;
+    for (let at = first, steps = 0; ; at = this.lookup.findOne(chain.compiled, next), steps++) {
+      if (at < 0 || steps > MOST_BATCH_STEPS) return UNKNOWN_RESULT;
       let code = chain.codes[at]!;
       let effect: Effect | null = null;
-      if (code === FORK) {
-        effect = this.end(chain.bound.rules[at]!.effect);
-        code = effect === null ? OTHER : codeOf(effect);
+      if (code === FORK_CODE) {
+        effect = this.resolveFork(chain.bound.rules[at]!.effect);
+        code = effect === null ? UNKNOWN_RESULT : effectCode(effect);
       }
-      if (code <= NAT) return code;
+      if (code <= NAT_CODE) return code;
       next = at + 1;
       switch (code) {
-        case ASSIGN:
-          if (!this.assigned(effect ?? chain.bound.rules[at]!.effect)) return OTHER;
+        case ASSIGN_CODE:
+          if (!this.applyAssignment(effect ?? chain.bound.rules[at]!.effect)) return UNKNOWN_RESULT;
           break;
-        case JUMP:
-          back[depth] = chain;
-          backTo[depth++] = next;
+        case JUMP_CODE:
+          returnChains[depth] = chain;
+          returnRules[depth++] = next;
           chain = chain.to[at] ?? this.target(chain, at);
           next = 0;
           break;
-        case GOTO:
+        case GOTO_CODE:
           chain = chain.to[at] ?? this.target(chain, at);
           next = 0;
           break;
-        case RETURN:
+        case RETURN_CODE:
           if (depth === 0) return VERDICTS.indexOf(top.bound.policy ?? "accept");
-          chain = back[--depth]!;
-          next = backTo[depth]!;
+          chain = returnChains[--depth]!;
+          next = returnRules[depth]!;
       }
     }
   }
 
   /** What an effect comes to; `null` where that is not known. */
-  private end(effect: Effect): Effect | null {
+  private resolveFork(effect: Effect): Effect | null {
     let end = effect;
     while (end.kind === "fork") {
       const way = evaluate(end.when, this.packets);
@@ -307,116 +319,117 @@ class BatchEngine implements Engine<Selection> {
   }
 
   /** Changes a field as far as the kernel lets it (see chain.ts); `false` for a field that is not kept here. */
-  private assigned(effect: Effect): boolean {
+  private applyAssignment(effect: Effect): boolean {
     if (effect.kind !== "assign") return false;
     const { field, change } = effect;
     const { lane } = this.packets;
-    const tracked = (this.packets.has[lane]! & CONNECTION) !== 0;
+    const tracked = (this.packets.headerBits[lane]! & CONNECTION_BIT) !== 0;
     if (field === "ctstate" && (tracked || this.packets.field("ctstate") !== CT.INVALID)) return true;
     const ofConnection = field === "ctmark" || (change.kind === "copy" && change.from === "ctmark");
     if (ofConnection && !tracked) return true;
-    if (!CHANGEABLE.has(field)) return false;
+    if (!BATCH_FIELDS.has(field)) return false;
     const from = change.kind === "copy" ? (this.packets.field(change.from) ?? 0) : undefined;
     const values = this.packets.column(field);
     const value = changed(this.packets.field(field) ?? 0, change, from)!;
-    if (value === values.list[lane]! >>> 0) return true;
-    this.packets.differ(values);
-    values.list[lane] = value;
-    this.packets.reading++;
+    if (value === values.values[lane]! >>> 0) return true;
+    this.packets.markVarying(values);
+    values.values[lane] = value;
+    this.packets.selection++;
     return true;
   }
 
-  track(state: Selection): Selection[] {
+  track(state: BatchState): BatchState[] {
     if (!this.program.tracks) return [state];
     const ctstate = this.packets.column("ctstate");
     const { fresh } = this.program;
-    const asked = this.lookup.ask(fresh);
+    const asked = this.lookup.compile(fresh);
     // Seen before on the way out through loopback, or told not to be tracked.
     const tracked = (lane: number): boolean =>
-      (this.packets.has[lane]! & CONNECTION) !== 0 || ctstate.list[lane] === CT.UNTRACKED;
+      (this.packets.headerBits[lane]! & CONNECTION_BIT) !== 0 || ctstate.values[lane] === CT.UNTRACKED;
     const { lanes } = state;
     const { keys } = this.lookup;
-    this.lookup.firsts(asked, lanes);
+    this.lookup.findAll(asked, lanes);
     let word = -1;
     let same = lanes.length === this.packets.count;
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
       const at = keys[i]!;
       if (tracked(lane)) keys[i] = 0;
-      else if (at < 0 || at === fresh.length) keys[i] = OTHER;
+      else if (at < 0 || at === fresh.length) keys[i] = UNKNOWN_RESULT;
       else {
         keys[i] = 0;
-        ctstate.list[lane] = CT[fresh[at]!.outcome];
-        if (OPENS.has(fresh[at]!.outcome)) this.packets.has[lane]! |= CONNECTION;
+        ctstate.values[lane] = CT[fresh[at]!.outcome];
+        if (TRACKED_STATES.has(fresh[at]!.outcome)) this.packets.headerBits[lane]! |= CONNECTION_BIT;
       }
-      if (i === 0) word = ctstate.list[lane]!;
-      else same &&= ctstate.list[lane] === word;
+      if (i === 0) word = ctstate.values[lane]!;
+      else same &&= ctstate.values[lane] === word;
     }
-    ctstate.same = same;
+    ctstate.uniform = same;
     this.packets.version++;
-    return this.part(state, 1).map((each) => each.state);
+    return this.split(state, 1).map((each) => each.state);
   }
 
-  nat(state: Selection, base: BaseChain, side: NatSide): Part<Selection, Decision>[] {
+  nat(state: BatchState, base: BaseChain, side: NatSide): Part<BatchState, Decision>[] {
     // A table that the rules do not have translates nothing; and a connection asks it once a side.
-    if (!this.program.ruleset.tables.has("nat") || state.asked[side]) return [{ state, outcome: "accept" }];
+    if (!this.program.ruleset.tables.has("nat") || state.natDone[side]) return [{ state, outcome: "accept" }];
     const bound = this.program.chain(base.table, base.name);
-    const asked: Selection = { ...state, asked: { ...state.asked, [side]: true } };
+    const asked: BatchState = { ...state, natDone: { ...state.natDone, [side]: true } };
     if (bound === undefined) return [{ state: asked, outcome: "accept" }];
     const chain = this.compiled(bound);
     const { lanes } = state;
     const { keys } = this.lookup;
-    this.lookup.firsts(chain.asked, lanes);
+    this.lookup.findAll(chain.compiled, lanes);
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
-      const way = (this.packets.has[lane]! & CONNECTION) === 0 ? 0 : this.decide(lane, chain, keys[i]!);
-      keys[i] = way === NAT ? OTHER : way;
+      const way =
+        (this.packets.headerBits[lane]! & CONNECTION_BIT) === 0 ? 0 : this.decide(lane, chain, keys[i]!);
+      keys[i] = way === NAT_CODE ? UNKNOWN_RESULT : way;
     }
-    return this.part(asked, VERDICTS.length).map(({ state: each, outcome }) => {
+    return this.split(asked, VERDICTS.length).map(({ state: each, outcome }) => {
       const verdict = VERDICTS[outcome]!;
       return { state: each, outcome: verdict === "reject" ? "drop" : verdict };
     });
   }
 
-  assign(state: Selection, field: Field, value: Scalar): Selection {
-    const number = typeof value === "string" ? this.packets.id(value) : Number(value);
+  assign(state: BatchState, field: Field, value: Scalar): BatchState {
+    const number = typeof value === "string" ? this.packets.nameId(value) : Number(value);
     if (state.lanes.length === this.packets.count) {
       this.packets.fill(field, number);
       return state;
     }
     const values = this.packets.column(field);
-    this.packets.differ(values);
-    for (const lane of state.lanes) values.list[lane] = number;
+    this.packets.markVarying(values);
+    for (const lane of state.lanes) values.values[lane] = number;
     return state;
   }
 
-  aged(state: Selection): Selection {
+  aged(state: BatchState): BatchState {
     const ttl = this.packets.column("ttl");
-    this.packets.differ(ttl);
-    for (const lane of state.lanes) ttl.list[lane] = Math.max(0, ttl.list[lane]! - 1);
+    this.packets.markVarying(ttl);
+    for (const lane of state.lanes) ttl.values[lane] = Math.max(0, ttl.values[lane]! - 1);
     return state;
   }
 
-  confirm(state: Selection): Confirmed<Selection> {
+  confirm(state: BatchState): Confirmed<BatchState> {
     const status = this.packets.column("ctstatus");
-    this.packets.differ(status);
+    this.packets.markVarying(status);
     for (const lane of state.lanes)
-      if ((this.packets.has[lane]! & CONNECTION) !== 0) status.list[lane] = CT_STATUS.CONFIRMED;
+      if ((this.packets.headerBits[lane]! & CONNECTION_BIT) !== 0) status.values[lane] = CT_STATUS.CONFIRMED;
     return { state, why: null };
   }
 
-  rerouted(_before: Selection, after: Selection, type: "route" | "nat"): boolean {
+  rerouted(_before: BatchState, after: BatchState, type: "route" | "nat"): boolean {
     // A packet that a translation changes is simulated by itself.
     return type === "route" && after.moved;
   }
 }
 
 /** What of conntrack's words for a first packet says that there is a connection. */
-const OPENS: ReadonlySet<CtState> = new Set(["NEW", "ESTABLISHED", "RELATED"]);
+const TRACKED_STATES: ReadonlySet<CtState> = new Set(["NEW", "ESTABLISHED", "RELATED"]);
 /** A selection that mangle did, or did not, take off its route. */
-const told = (state: Selection, moved: boolean): Selection =>
+const withMoved = (state: BatchState, moved: boolean): BatchState =>
   state.moved === moved ? state : { ...state, moved };
-const ALL = Int32Array.from({ length: TOGETHER }, (_, i) => i);
-const NONE = { dst: false, src: false };
+const ALL_LANES = Int32Array.from({ length: BATCH_SIZE }, (_, i) => i);
+const NAT_NOT_DONE = { dst: false, src: false };
 /** Fields that a rule may change while the packet stays in its column. */
-const CHANGEABLE: ReadonlySet<Field> = new Set(["mark", "tos", "ttl", "ctstate", "ctmark"]);
+const BATCH_FIELDS: ReadonlySet<Field> = new Set(["mark", "tos", "ttl", "ctstate", "ctmark"]);

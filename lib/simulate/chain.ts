@@ -12,7 +12,7 @@ import type { Rule, TableName } from "../rules/ruleset.ts";
 import type { PacketState } from "./state.ts";
 
 /** How a built-in chain let go of a packet. */
-export type Result = Verdict | "undecided" | { readonly nat: Nat; readonly rule: Rule };
+export type ChainResult = Verdict | "undecided" | { readonly nat: Nat; readonly rule: Rule };
 
 /** Where to go on after a chain: the rule behind the jump. */
 interface Frame {
@@ -22,46 +22,46 @@ interface Frame {
 }
 
 /** A packet that goes more ways than this in one chain is undecided. */
-const MOST_BRANCHES = 256;
+const MOST_CHAIN_BRANCHES = 256;
 /** A packet that goes more ways than this in all chains together is undecided. */
-const MOST_WAYS = 4096;
+const MOST_PACKET_BRANCHES = 4096;
 /** A packet that meets more rules and ends of chains than this, on all its ways together, is undecided. */
-const MOST_STEPS = 1 << 16;
+const MOST_PACKET_STEPS = 1 << 16;
 /** A packet that is held against more rules than this is undecided; some 0.2 s. */
-const MOST_RULES = 1 << 26;
+const MOST_RULES_TRIED = 1 << 26;
 
 /** The work that one packet has cost so far. */
-export class Effort {
-  private ways = 0;
+export class WorkLimit {
+  private branches = 0;
   private steps = 0;
   private rules = 0;
 
   /** Counts a way that the packet may go besides. */
-  branch(): void {
-    this.ways++;
+  countBranch(): void {
+    this.branches++;
   }
 
   /** Counts a step, and the rules that were passed to find it. */
-  step(passed: number): void {
+  countStep(passed: number): void {
     this.steps++;
     this.rules += passed;
   }
 
   /** Why the packet is not followed any further, `null` while it is. */
   get exceeded(): string | null {
-    if (this.ways > MOST_WAYS) return TOO_MANY;
-    if (this.steps > MOST_STEPS)
-      return `the packet meets more than ${MOST_STEPS} rules and ends of chains, which are not followed`;
-    return this.rules > MOST_RULES
-      ? `the packet is held against more than ${MOST_RULES} rules, which are not followed`
+    if (this.branches > MOST_PACKET_BRANCHES) return TOO_MANY_BRANCHES;
+    if (this.steps > MOST_PACKET_STEPS)
+      return `the packet meets more than ${MOST_PACKET_STEPS} rules and ends of chains, which are not followed`;
+    return this.rules > MOST_RULES_TRIED
+      ? `the packet is held against more than ${MOST_RULES_TRIED} rules, which are not followed`
       : null;
   }
 }
 
-const TOO_MANY = "too many unknown matches to follow every branch";
+const TOO_MANY_BRANCHES = "too many unknown matches to follow every branch";
 
 /** Whether an unknown is a `limit`, which is taken to match, as within its burst. */
-export const isWithinBurst = (key: string): boolean => key.startsWith("limit@");
+export const isLimitKey = (key: string): boolean => key.startsWith("limit@");
 
 /** Runs a built-in chain. A chain that the ruleset does not have accepts. */
 export function runChain(
@@ -69,33 +69,33 @@ export function runChain(
   program: Program,
   table: TableName,
   name: string,
-  effort: Effort,
-): Part<PacketState, Result>[] {
+  effort: WorkLimit,
+): Part<PacketState, ChainResult>[] {
   const chain = program.chain(table, name);
   if (chain === undefined) return [{ state: start, outcome: "accept" }];
-  const out: Part<PacketState, Result>[] = [];
+  const out: Part<PacketState, ChainResult>[] = [];
   const open: { state: PacketState; frame: Frame }[] = [
     { state: start, frame: { chain, next: 0, below: null } },
   ];
   while (open.length > 0) {
     const { state, frame } = open.pop()!;
-    run(state, frame, program, out, open, effort);
+    runUntilDecided(state, frame, program, out, open, effort);
   }
   return out;
 }
 
-function run(
+function runUntilDecided(
   from: PacketState,
   at: Frame,
   program: Program,
-  out: Part<PacketState, Result>[],
+  out: Part<PacketState, ChainResult>[],
   open: { state: PacketState; frame: Frame }[],
-  effort: Effort,
+  effort: WorkLimit,
 ): void {
   let state = from;
   let { trail } = from;
   let frame: Frame = at;
-  let outcome: Result | undefined;
+  let outcome: ChainResult | undefined;
   let why: string | undefined;
   while (outcome === undefined) {
     const { chain, rules, classifier } = frame.chain;
@@ -107,7 +107,7 @@ function run(
     }
     const found = classifier.next(state, state, frame.next);
     const bound = rules[found >> 1];
-    effort.step((found >> 1) - frame.next);
+    effort.countStep((found >> 1) - frame.next);
     if (bound === undefined) {
       trail = { last: frame.chain.end, before: trail };
       if (frame.below !== null) frame = frame.below;
@@ -128,24 +128,24 @@ function run(
     }
     if (matches !== true) {
       const place = `${chain.table} ${chain.name} rule ${bound.rule.index}`;
-      if (isWithinBurst(matches.key))
+      if (isLimitKey(matches.key))
         state = state
           .settle(matches.key, true)
           .assume(`${place}: limit is taken to match, as within its burst`);
-      else if (out.length + open.length >= MOST_BRANCHES) {
-        state = state.assume(TOO_MANY);
+      else if (out.length + open.length >= MOST_CHAIN_BRANCHES) {
+        state = state.assume(TOO_MANY_BRANCHES);
         outcome = "undecided";
       } else {
         const at = { table: chain.table, chain: chain.name, rule: bound.rule.index };
-        effort.branch();
-        open.push({ state: state.walked(trail).suppose({ ...matches, truth: false, at }), frame });
+        effort.countBranch();
+        open.push({ state: state.withTrail(trail).suppose({ ...matches, truth: false, at }), frame });
         state = state.suppose({ ...matches, truth: true, at });
       }
       continue;
     }
     if (effect.kind !== "hotdrop") trail = { last: stepOf(bound), before: trail };
     while (effect.kind === "assign") {
-      state = assigned(state, effect.field, effect.change);
+      state = assignPacketField(state, effect.field, effect.change);
       if (effect.next === undefined) break;
       effect = effect.next;
     }
@@ -176,7 +176,10 @@ function run(
         // A goto leaves no way back: the end of the other chain returns to whoever called this one.
         frame = { chain: program.target(bound), next: 0, below: frame.below };
         if (frame.below === null)
-          frame = { ...frame, below: { chain: at0(at), next: at0(at).rules.length, below: null } };
+          frame = {
+            ...frame,
+            below: { chain: bottomChain(at), next: bottomChain(at).rules.length, below: null },
+          };
         break;
       case "return":
         if (frame.below !== null) frame = frame.below;
@@ -186,23 +189,23 @@ function run(
         }
     }
   }
-  out.push({ state: state.walked(trail), outcome, why });
+  out.push({ state: state.withTrail(trail), outcome, why });
 }
 
 /**
  * A packet as an effect has changed it.
  * @param settled the packet as it went on, with what was taken to be so
  */
-export function changedBy(effect: Effect, start: PacketState, settled: PacketState): PacketState {
+export function applyAssignments(effect: Effect, start: PacketState, settled: PacketState): PacketState {
   let state = start;
   let rest: Effect | undefined = effect;
   while (rest?.kind === "fork") rest = evaluate(rest.when, settled) === true ? rest.yes : rest.no;
-  for (; rest?.kind === "assign"; rest = rest.next) state = assigned(state, rest.field, rest.change);
+  for (; rest?.kind === "assign"; rest = rest.next) state = assignPacketField(state, rest.field, rest.change);
   return state;
 }
 
 /** A field changed by a rule, as far as the kernel lets it. */
-export function assigned(state: PacketState, field: Field, change: Change): PacketState {
+export function assignPacketField(state: PacketState, field: Field, change: Change): PacketState {
   const { connection } = state;
   // What has a connection already keeps it, and what a rule has said of it (xt_ct_target).
   if (field === "ctstate" && (connection !== null || state.field("ctstate") !== CT.INVALID)) return state;
@@ -215,7 +218,7 @@ export function assigned(state: PacketState, field: Field, change: Change): Pack
 }
 
 /** The built-in chain a stack of frames began with. */
-function at0(frame: Frame): BoundChain {
+function bottomChain(frame: Frame): BoundChain {
   let bottom = frame;
   while (bottom.below !== null) bottom = bottom.below;
   return bottom.chain;

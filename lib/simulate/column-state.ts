@@ -5,52 +5,52 @@
 import { CT, type Family, type Field, type Scalar } from "../packet/field.ts";
 import type { Reading } from "../packet/predicate.ts";
 import { GROUPS } from "../path/route.ts";
-import { isWithinBurst } from "./chain.ts";
+import { isLimitKey } from "./chain.ts";
 import {
-  CONNECTION,
+  badValue,
+  CONNECTION_BIT,
   type Column,
-  HAS,
+  HEADER_BITS,
   isList,
-  NUMBERS,
-  type NumberField,
+  NUMBER_FIELDS,
+  type NumberFieldName,
   type PacketColumns,
   valueAt,
-  wrong,
 } from "./columns.ts";
-import { settled } from "./state.ts";
+import { settledTruth } from "./state.ts";
 
 /** What a first packet's connection says is what its header says, as long as nothing was translated. */
-const OF_CONNECTION: Partial<Record<Field, { readonly like: Field; readonly of: number }>> = {
-  ctproto: { like: "proto", of: CONNECTION },
-  ctorigsrc: { like: "src", of: CONNECTION },
-  ctorigdst: { like: "dst", of: CONNECTION },
-  ctreplsrc: { like: "dst", of: CONNECTION },
-  ctrepldst: { like: "src", of: CONNECTION },
-  ctorigsrcport: { like: "sport", of: CONNECTION | 1 },
-  ctorigdstport: { like: "dport", of: CONNECTION | 1 },
-  ctreplsrcport: { like: "dport", of: CONNECTION | 1 },
-  ctrepldstport: { like: "sport", of: CONNECTION | 1 },
-  ctdir: { like: "ctdir", of: CONNECTION },
-  ctmark: { like: "ctmark", of: CONNECTION },
+const CONNECTION_FIELDS: Partial<Record<Field, { readonly source: Field; readonly required: number }>> = {
+  ctproto: { source: "proto", required: CONNECTION_BIT },
+  ctorigsrc: { source: "src", required: CONNECTION_BIT },
+  ctorigdst: { source: "dst", required: CONNECTION_BIT },
+  ctreplsrc: { source: "dst", required: CONNECTION_BIT },
+  ctrepldst: { source: "src", required: CONNECTION_BIT },
+  ctorigsrcport: { source: "sport", required: CONNECTION_BIT | 1 },
+  ctorigdstport: { source: "dport", required: CONNECTION_BIT | 1 },
+  ctreplsrcport: { source: "dport", required: CONNECTION_BIT | 1 },
+  ctrepldstport: { source: "sport", required: CONNECTION_BIT | 1 },
+  ctdir: { source: "ctdir", required: CONNECTION_BIT },
+  ctmark: { source: "ctmark", required: CONNECTION_BIT },
 };
 
 /** Packets that go through the host together; few enough to stay in the processor's cache. */
-export const TOGETHER = 4096;
+export const BATCH_SIZE = 4096;
 
 /** The values of a field. */
-export interface Values {
-  readonly list: Int32Array;
+export interface BatchColumn {
+  readonly values: Int32Array;
   /** All packets have the same. */
-  same: boolean;
+  uniform: boolean;
 }
 
 /** The packets that go through the host together. */
-export class Lanes implements Reading {
-  private readonly columns = new Map<Field, Values>();
+export class PacketBatch implements Reading {
+  private readonly columns = new Map<Field, BatchColumn>();
   /** IPv6 addresses. */
   private readonly wide: { readonly src: Scalar[]; readonly dst: Scalar[] } = { src: [], dst: [] };
   /** What each packet has, as bits. */
-  readonly has = new Uint8Array(TOGETHER);
+  readonly headerBits = new Uint8Array(BATCH_SIZE);
   /** Names by their numbers, which stand in columns. */
   readonly names: string[] = [""];
   private readonly ids = new Map<string, number>([["", 0]]);
@@ -58,7 +58,7 @@ export class Lanes implements Reading {
   count = 0;
   /** The packet that is being read, and how often one was or changed. */
   lane = 0;
-  reading = 0;
+  selection = 0;
   /** How often it changed which columns differ, and what the others hold. */
   version = 0;
 
@@ -68,35 +68,35 @@ export class Lanes implements Reading {
   ) {}
 
   /** Takes up the packets from `first` on. */
-  take(packets: PacketColumns, first: number, count: number): void {
+  load(packets: PacketColumns, first: number, count: number): void {
     this.count = count;
     this.version++;
     const input = packets.in;
     if (isList(input)) {
       const names = this.column("in");
       const sockets = this.column("socket");
-      this.differ(names);
-      this.differ(sockets);
+      this.markVarying(names);
+      this.markVarying(sockets);
       for (let i = 0; i < count; i++) {
         const name = input[first + i];
-        if (typeof name !== "string" && name !== null) throw wrong("in", first + i, name);
-        names.list[i] = this.id(name ?? "");
-        sockets.list[i] = name === null ? 1 : 0;
+        if (typeof name !== "string" && name !== null) throw badValue("in", first + i, name);
+        names.values[i] = this.nameId(name ?? "");
+        sockets.values[i] = name === null ? 1 : 0;
       }
     } else {
-      this.fill("in", this.id((input as string | null) ?? ""));
+      this.fill("in", this.nameId((input as string | null) ?? ""));
       this.fill("socket", input === null ? 1 : 0);
     }
     for (const field of ["src", "dst"] as const)
-      if (this.family === 4) this.numbers(field, packets[field] as Column<number>, 0xffff_ffff, first);
-      else this.addresses(this.wide[field], field, packets[field] as Column<bigint>, first);
-    for (const field of Object.keys(NUMBERS) as NumberField[]) {
-      const { most, usual } = NUMBERS[field];
+      if (this.family === 4) this.loadNumbers(field, packets[field] as Column<number>, 0xffff_ffff, first);
+      else this.loadAddresses(this.wide[field], field, packets[field] as Column<bigint>, first);
+    for (const field of Object.keys(NUMBER_FIELDS) as NumberFieldName[]) {
+      const { most, usual } = NUMBER_FIELDS[field];
       const given = packets[field] ?? usual;
-      if (given !== undefined) this.numbers(field, given, most, first);
+      if (given !== undefined) this.loadNumbers(field, given, most, first);
     }
-    const proto = this.column("proto").list;
-    for (let i = 0; i < count; i++) this.has[i] = HAS[proto[i]!]!;
+    const proto = this.column("proto").values;
+    for (let i = 0; i < count; i++) this.headerBits[i] = HEADER_BITS[proto[i]!]!;
     for (const field of [
       "out",
       "physin",
@@ -111,65 +111,68 @@ export class Lanes implements Reading {
     this.fill("ctstate", CT.INVALID);
   }
 
-  private numbers(field: Field, from: Column<number>, most: number, first: number): void {
+  private loadNumbers(field: Field, from: Column<number>, most: number, first: number): void {
     if (!isList(from)) {
-      if (typeof from !== "number" || from >>> 0 !== from || from > most) throw wrong(field, first, from);
+      if (typeof from !== "number" || from >>> 0 !== from || from > most) throw badValue(field, first, from);
       this.fill(field, from);
       return;
     }
     const { count } = this;
-    const values = this.column(field);
-    this.differ(values);
-    const { list } = values;
+    const column = this.column(field);
+    this.markVarying(column);
+    const { values } = column;
     // What cannot hold a wrong value need not be looked at.
-    if (ArrayBuffer.isView(from) && (FITTING.get(from.constructor) ?? Number.POSITIVE_INFINITY) <= most) {
-      list.set((from as unknown as Uint32Array).subarray(first, first + count));
+    if (
+      ArrayBuffer.isView(from) &&
+      (ARRAY_MAXIMA.get(from.constructor) ?? Number.POSITIVE_INFINITY) <= most
+    ) {
+      values.set((from as unknown as Uint32Array).subarray(first, first + count));
       return;
     }
     for (let i = 0; i < count; i++) {
       const value = from[first + i]!;
       if (typeof value !== "number" || value >>> 0 !== value || value > most)
-        throw wrong(field, first + i, value);
-      list[i] = value;
+        throw badValue(field, first + i, value);
+      values[i] = value;
     }
   }
 
-  private addresses(column: Scalar[], field: Field, from: Column<bigint>, first: number): void {
-    this.differ(this.column(field));
+  private loadAddresses(column: Scalar[], field: Field, from: Column<bigint>, first: number): void {
+    this.markVarying(this.column(field));
     for (let i = 0; i < this.count; i++) {
       const value = valueAt(from, first + i);
       if (typeof value !== "bigint" || value < 0n || value >> 128n !== 0n)
-        throw wrong(field, first + i, value);
+        throw badValue(field, first + i, value);
       column[i] = value;
     }
   }
 
   /** The values of a field, made where nobody spoke of it yet. */
-  column(field: Field): Values {
+  column(field: Field): BatchColumn {
     let values = this.columns.get(field);
     if (values === undefined)
-      this.columns.set(field, (values = { list: new Int32Array(TOGETHER), same: false }));
+      this.columns.set(field, (values = { values: new Int32Array(BATCH_SIZE), uniform: false }));
     return values;
   }
 
   /** All packets have the same in a field. */
   fill(field: Field, value: number): void {
     const values = this.column(field);
-    if (values.same && values.list[0] === (value | 0)) return;
-    values.list.fill(value);
-    values.same = true;
+    if (values.uniform && values.values[0] === (value | 0)) return;
+    values.values.fill(value);
+    values.uniform = true;
     this.version++;
   }
 
   /** From now on packets may differ in a field. */
-  differ(values: Values): void {
-    if (!values.same) return;
-    values.same = false;
+  markVarying(values: BatchColumn): void {
+    if (!values.uniform) return;
+    values.uniform = false;
     this.version++;
   }
 
   /** The number of a name. */
-  id(name: string): number {
+  nameId(name: string): number {
     let id = this.ids.get(name);
     if (id === undefined) {
       this.ids.set(name, (id = this.names.length));
@@ -179,46 +182,48 @@ export class Lanes implements Reading {
   }
 
   /** Where a field is read, and what a packet must have for it; `undefined` for what no packet has. */
-  source(field: Field): { values: Values; wide: readonly Scalar[] | null; of: number } | undefined {
-    const { like, of } = OF_CONNECTION[field] ?? {
-      like: field,
-      of: Object.hasOwn(NUMBERS, field) ? NUMBERS[field as NumberField].of : 0,
+  source(
+    field: Field,
+  ): { column: BatchColumn; wide: readonly Scalar[] | null; required: number } | undefined {
+    const { source, required } = CONNECTION_FIELDS[field] ?? {
+      source: field,
+      required: Object.hasOwn(NUMBER_FIELDS, field) ? NUMBER_FIELDS[field as NumberFieldName].required : 0,
     };
-    const values = this.columns.get(like);
-    if (values === undefined) return undefined;
+    const column = this.columns.get(source);
+    if (column === undefined) return undefined;
     return {
-      values,
-      wide: this.family === 6 && (like === "src" || like === "dst") ? this.wide[like] : null,
-      of,
+      column,
+      wide: this.family === 6 && (source === "src" || source === "dst") ? this.wide[source] : null,
+      required,
     };
   }
 
   field(field: Field): Scalar | undefined {
     const source = this.source(field);
-    if (source === undefined || (source.of & ~this.has[this.lane]!) !== 0) return undefined;
+    if (source === undefined || (source.required & ~this.headerBits[this.lane]!) !== 0) return undefined;
     if (source.wide !== null) return source.wide[this.lane];
-    const value = source.values.list[this.lane]!;
-    return NAMES.has(field) ? this.names[value] : value >>> 0;
+    const value = source.column.values[this.lane]!;
+    return NAME_FIELDS.has(field) ? this.names[value] : value >>> 0;
   }
 
   settled(key: string): boolean | undefined {
     // What these packets do not say here the simulator may know.
     if (key.startsWith("packet:")) return undefined;
-    return settled(this.truths, key) ?? (isWithinBurst(key) || key === GROUPS ? true : undefined);
+    return settledTruth(this.truths, key) ?? (isLimitKey(key) || key === GROUPS ? true : undefined);
   }
 
   /** Another packet is read from now on. */
-  read(lane: number): void {
+  select(lane: number): void {
     this.lane = lane;
-    this.reading++;
+    this.selection++;
   }
 }
 
 /** The greatest values that lists of numbers can hold. */
-const FITTING: ReadonlyMap<unknown, number> = new Map<unknown, number>([
+const ARRAY_MAXIMA: ReadonlyMap<unknown, number> = new Map<unknown, number>([
   [Uint8Array, 0xff],
   [Uint16Array, 0xffff],
   [Uint32Array, 0xffff_ffff],
 ]);
 
-const NAMES: ReadonlySet<Field> = new Set(["in", "out", "physin", "physout"]);
+const NAME_FIELDS: ReadonlySet<Field> = new Set(["in", "out", "physin", "physout"]);

@@ -41,25 +41,25 @@ export interface PacketColumns {
 }
 
 /** Fields that a column may give, with their greatest value and whose they are. */
-export const NUMBERS = {
-  proto: { most: 0xff, of: 0, usual: 0 },
-  sport: { most: 0xffff, of: 1, usual: undefined },
-  dport: { most: 0xffff, of: 1, usual: undefined },
-  flags: { most: 0xff, of: 2, usual: 2 },
-  type: { most: 0xff, of: 4, usual: undefined },
-  code: { most: 0xff, of: 4, usual: undefined },
-  mark: { most: 0xffff_ffff, of: 0, usual: 0 },
-  tos: { most: 0xff, of: 0, usual: 0 },
-  ttl: { most: 0xff, of: 0, usual: 64 },
-  length: { most: 0xffff, of: 0, usual: undefined },
+export const NUMBER_FIELDS = {
+  proto: { most: 0xff, required: 0, usual: 0 },
+  sport: { most: 0xffff, required: 1, usual: undefined },
+  dport: { most: 0xffff, required: 1, usual: undefined },
+  flags: { most: 0xff, required: 2, usual: 2 },
+  type: { most: 0xff, required: 4, usual: undefined },
+  code: { most: 0xff, required: 4, usual: undefined },
+  mark: { most: 0xffff_ffff, required: 0, usual: 0 },
+  tos: { most: 0xff, required: 0, usual: 0 },
+  ttl: { most: 0xff, required: 0, usual: 64 },
+  length: { most: 0xffff, required: 0, usual: undefined },
 } as const;
-export type NumberField = keyof typeof NUMBERS;
+export type NumberFieldName = keyof typeof NUMBER_FIELDS;
 
 /** What a packet has, as bits: ports, TCP flags, ICMP type and code, and a connection. */
-export const HAS = Uint8Array.from({ length: 256 }, (_, proto) =>
+export const HEADER_BITS = Uint8Array.from({ length: 256 }, (_, proto) =>
   hasPorts(proto) ? (proto === PROTO.tcp ? 3 : 1) : proto === PROTO.icmp || proto === PROTO.icmpv6 ? 4 : 0,
 );
-export const CONNECTION = 8;
+export const CONNECTION_BIT = 8;
 
 /**
  * One packet out of the columns, as `Simulator.packet` takes it.
@@ -67,11 +67,11 @@ export const CONNECTION = 8;
  */
 export function packetAt(packets: PacketColumns, index: number): Packet {
   const proto = valueAt<number>(packets.proto, index);
-  const fields: Partial<Record<NumberField, number>> = {};
-  for (const field of Object.keys(NUMBERS) as NumberField[]) {
+  const fields: Partial<Record<NumberFieldName, number>> = {};
+  for (const field of Object.keys(NUMBER_FIELDS) as NumberFieldName[]) {
     const column = packets[field];
-    const { of } = NUMBERS[field];
-    if (column !== undefined && (of === 0 || (HAS[proto]! & of) !== 0))
+    const { required } = NUMBER_FIELDS[field];
+    if (column !== undefined && (required === 0 || (HEADER_BITS[proto]! & required) !== 0))
       fields[field] = valueAt(column, index);
   }
   return {
@@ -89,10 +89,10 @@ export const isList = <T>(column: Column<T>): column is ArrayLike<T> =>
 
 export const valueAt = <T>(column: Column<T>, index: number): T => (isList(column) ? column[index]! : column);
 
-const COLUMNS = ["in", "src", "dst", ...(Object.keys(NUMBERS) as NumberField[])] as const;
+const COLUMNS = ["in", "src", "dst", ...(Object.keys(NUMBER_FIELDS) as NumberFieldName[])] as const;
 
 /** How many packets there are. */
-export function sizeOf(packets: PacketColumns): number {
+export function packetCount(packets: PacketColumns): number {
   let size: number | undefined;
   for (const name of COLUMNS) {
     const column = packets[name] as Column<unknown>;
@@ -105,5 +105,5 @@ export function sizeOf(packets: PacketColumns): number {
   return size;
 }
 
-export const wrong = (name: string, index: number, value: unknown): RangeError =>
+export const badValue = (name: string, index: number, value: unknown): RangeError =>
   new RangeError(`${name} of packet ${index} cannot be ${String(value)}`);

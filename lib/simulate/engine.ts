@@ -12,15 +12,15 @@ import { GROUPS } from "../path/route.ts";
 import { invertTuple, type Tuple, tupleOf } from "../path/tuple.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
-import { Effort, runChain } from "./chain.ts";
-import { type Connection, type Connections, type Found, withStatus } from "./conntrack.ts";
-import { headerOf, isError, type PacketState } from "./state.ts";
-import { segment, validFlags } from "./tcp.ts";
-import { Translator } from "./translate.ts";
+import { runChain, WorkLimit } from "./chain.ts";
+import { type Connection, type ConnectionRef, type Connections, withStatus } from "./conntrack.ts";
+import { flowHeaderOf, isError, type PacketState } from "./state.ts";
+import { hasValidFlags, trackTcp } from "./tcp.ts";
+import { NatBinder } from "./translate.ts";
 
 export class PacketEngine implements Engine<PacketState> {
-  private readonly translator: Translator;
-  private readonly effort = new Effort();
+  private readonly natBinder: NatBinder;
+  private readonly workLimit = new WorkLimit();
 
   /** An engine for one packet: its work is bounded. */
   constructor(
@@ -28,99 +28,102 @@ export class PacketEngine implements Engine<PacketState> {
     host: Host,
     private readonly connections: Connections,
   ) {
-    this.translator = new Translator(program, host, connections);
+    this.natBinder = new NatBinder(program, host, connections);
   }
 
   chain(state: PacketState, { table, name }: BaseChain): Part<PacketState, Decision>[] {
-    return runChain(state, this.program, table, name, this.effort).map(({ state: after, outcome, why }) => ({
-      state: after,
-      outcome: typeof outcome === "string" ? outcome : "accept",
-      why,
-    }));
+    return runChain(state, this.program, table, name, this.workLimit).map(
+      ({ state: after, outcome, why }) => ({
+        state: after,
+        outcome: typeof outcome === "string" ? outcome : "accept",
+        why,
+      }),
+    );
   }
 
   track(state: PacketState): PacketState[] {
     if (!this.program.tracks) return [state];
     // Seen before on the way out through loopback, or told not to be tracked.
     if (state.connection !== null || state.ctstate === CT.UNTRACKED) return [state];
-    const { given } = state;
-    if (given === "INVALID" || given === "UNTRACKED") return [state.with("ctstate", CT[given])];
+    const { givenState } = state;
+    if (givenState === "INVALID" || givenState === "UNTRACKED")
+      return [state.with("ctstate", CT[givenState])];
     const { about } = state.packet;
-    if (about !== undefined && isError(state)) return [this.related(state, about)];
-    const tuple = tupleOf(headerOf(state));
-    const doubts = this.connections.doubts(tuple);
+    if (about !== undefined && isError(state)) return [this.trackError(state, about)];
+    const tuple = tupleOf(flowHeaderOf(state));
+    const doubts = this.connections.uncertainMatches(tuple);
     return doubts.length === 0
-      ? this.belonging(state, tuple, this.connections.find(tuple))
-      : this.doubtful(state, tuple, doubts);
+      ? this.trackFound(state, tuple, this.connections.find(tuple))
+      : this.trackUncertain(state, tuple, doubts);
   }
 
   /** A packet of a connection of which nobody knows whether it is there: both ways, for each that it may be. */
-  private doubtful(state: PacketState, tuple: Tuple, doubts: readonly Found[]): PacketState[] {
+  private trackUncertain(state: PacketState, tuple: Tuple, doubts: readonly ConnectionRef[]): PacketState[] {
     const states: PacketState[] = [];
     let rest = state;
     for (const [i, found] of doubts.entries()) {
-      const key = `${EARLIER}(${i + 1})`;
+      const key = `${EARLIER_CONNECTION}(${i + 1})`;
       const told = state.settled(key);
       const why =
         "whether an earlier packet, which is undecided, left a connection that this one belongs to is not known";
       const suppose = (truth: boolean): PacketState =>
         told === undefined ? rest.suppose({ key, truth, why, at: null }) : rest;
-      if (told !== false) states.push(...this.belonging(suppose(true), tuple, found));
+      if (told !== false) states.push(...this.trackFound(suppose(true), tuple, found));
       if (told === true) return states;
       rest = suppose(false);
     }
-    return [...states, ...this.belonging(rest, tuple, this.connections.find(tuple))];
+    return [...states, ...this.trackFound(rest, tuple, this.connections.find(tuple))];
   }
 
-  private belonging(state: PacketState, tuple: Tuple, found: Found | undefined): PacketState[] {
-    const { given } = state;
-    if (found !== undefined && given === undefined && tuple.proto === PROTO.tcp) {
-      const after = this.segment(state, found);
+  private trackFound(state: PacketState, tuple: Tuple, found: ConnectionRef | undefined): PacketState[] {
+    const { givenState } = state;
+    if (found !== undefined && givenState === undefined && tuple.proto === PROTO.tcp) {
+      const after = this.trackSegment(state, found);
       if (after !== null) return [after];
-    } else if (found !== undefined) return [this.known(state, found.connection, found.reply)];
-    return this.opening(state, tuple);
+    } else if (found !== undefined) return [this.carryConnection(state, found.connection, found.reply)];
+    return this.openConnection(state, tuple);
   }
 
   /** A packet that belongs to no connection: the first of one, or nothing that makes sense. */
-  private opening(state: PacketState, tuple: Tuple): PacketState[] {
+  private openConnection(state: PacketState, tuple: Tuple): PacketState[] {
     return this.choose(state, this.program.fresh).map(({ state: each, outcome }) => {
-      const word = state.given ?? outcome;
+      const word = state.givenState ?? outcome;
       if (word === "INVALID" || word === "UNTRACKED") return each.with("ctstate", CT[word]);
       const first =
-        tuple.proto === PROTO.tcp ? segment(undefined, state.field("flags") as number, false, false) : null;
+        tuple.proto === PROTO.tcp ? trackTcp(undefined, state.field("flags") as number, false, false) : null;
       const connection: Connection = {
         original: tuple,
         reply: invertTuple(tuple),
         status: 0,
         mark: 0,
         tcp: first?.kind === "accept" ? first.tcp : undefined,
-        masqueraded: undefined,
-        chosen: undefined,
-        instead: undefined,
+        masqueradedOn: undefined,
+        kernelChoice: undefined,
+        replaces: undefined,
         refused: false,
-        over: false,
+        ended: false,
       };
-      return each.carried(connection, false, CT[word]);
+      return each.withConnection(connection, false, CT[word]);
     });
   }
 
   /** A packet of a connection that is known. */
-  private known(state: PacketState, connection: Connection, reply: boolean): PacketState {
+  private carryConnection(state: PacketState, connection: Connection, reply: boolean): PacketState {
     const replied = reply || (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
-    const word = state.given ?? (replied ? "ESTABLISHED" : "NEW");
+    const word = state.givenState ?? (replied ? "ESTABLISHED" : "NEW");
     // Once there was a reply the next packet makes these what UDP becomes in time only.
     const assured =
       (connection.status & CT_STATUS.SEEN_REPLY) !== 0 && ASSURED_AT_ONCE.includes(connection.original.proto);
     const status = connection.status | (reply ? CT_STATUS.SEEN_REPLY : 0) | (assured ? CT_STATUS.ASSURED : 0);
-    return state.carried(withStatus(connection, status), reply, CT[word]);
+    return state.withConnection(withStatus(connection, status), reply, CT[word]);
   }
 
   /** A TCP segment of a connection that is known; `null` where it opens it anew. */
-  private segment(state: PacketState, { connection, reply }: Found): PacketState | null {
+  private trackSegment(state: PacketState, { connection, reply }: ConnectionRef): PacketState | null {
     const flags = state.field("flags") as number;
-    if (!validFlags(flags)) return state.with("ctstate", CT.INVALID);
+    if (!hasValidFlags(flags)) return state.with("ctstate", CT.INVALID);
     const seen = (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
-    const what = segment(connection.tcp, flags, reply, seen);
+    const what = trackTcp(connection.tcp, flags, reply, seen);
     switch (what.kind) {
       case "invalid":
         return state.with("ctstate", CT.INVALID);
@@ -129,20 +132,20 @@ export class PacketEngine implements Engine<PacketState> {
         return null;
       case "last":
         this.connections.forget(connection);
-        return this.known(state, { ...connection, tcp: what.tcp, over: true }, reply);
+        return this.carryConnection(state, { ...connection, tcp: what.tcp, ended: true }, reply);
       case "accept": {
         const status = what.assured ? connection.status | CT_STATUS.ASSURED : connection.status;
-        return this.known(state, { ...connection, status, tcp: what.tcp }, reply);
+        return this.carryConnection(state, { ...connection, status, tcp: what.tcp }, reply);
       }
     }
   }
 
   /** An ICMP error: it belongs to the connection of the packet it quotes (nf_conntrack_inet_error). */
-  private related(state: PacketState, about: Quoted): PacketState {
+  private trackError(state: PacketState, about: Quoted): PacketState {
     const inner = invertTuple(tupleOf(about));
     const found = this.connections.find(inner);
     if (found === undefined || inner.dst !== state.field("dst")) return state.with("ctstate", CT.INVALID);
-    return state.carried(found.connection, found.reply, CT.RELATED);
+    return state.withConnection(found.connection, found.reply, CT.RELATED);
   }
 
   nat(state: PacketState, base: BaseChain, side: NatSide): Part<PacketState, Decision>[] {
@@ -152,21 +155,21 @@ export class PacketEngine implements Engine<PacketState> {
     const fresh = state.ctstate === CT.NEW && !state.reply;
     const done = side === "dst" ? CT_STATUS.DST_NAT_DONE : CT_STATUS.SRC_NAT_DONE;
     if (!fresh || (connection.status & done) !== 0) {
-      const { masqueraded } = connection;
+      const { masqueradedOn } = connection;
       if (
         base.hook === "POSTROUTING" &&
-        masqueraded !== undefined &&
+        masqueradedOn !== undefined &&
         !state.reply &&
-        masqueraded !== state.field("out") &&
+        masqueradedOn !== state.field("out") &&
         !isError(state)
       ) {
         this.connections.forget(connection);
-        const why = `masqueraded for ${masqueraded}, and routed to another interface now: the connection is cut`;
+        const why = `masqueraded for ${masqueradedOn}, and routed to another interface now: the connection is cut`;
         return [{ state: state.assume(why), outcome: "drop" }];
       }
-      return [{ state: this.translator.translated(state, connection, side), outcome: "accept" }];
+      return [{ state: this.natBinder.applyMapping(state, connection, side), outcome: "accept" }];
     }
-    return runChain(state, this.program, base.table, base.name, this.effort).flatMap(
+    return runChain(state, this.program, base.table, base.name, this.workLimit).flatMap(
       ({ state: after, outcome, why }): Part<PacketState, Decision>[] => {
         const now = after.connection ?? connection;
         const asked = withStatus(now, now.status | done);
@@ -174,11 +177,13 @@ export class PacketEngine implements Engine<PacketState> {
           return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, why }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
         const { connections } = this;
-        const kin = nat !== null && side === "src" && connections.isDoubtfulFrom(asked.original);
-        return this.translator.bind(after, asked, nat, side, true).map((part) => {
+        const kin = nat !== null && side === "src" && connections.hasUncertainFrom(asked.original);
+        return this.natBinder.bind(after, asked, nat, side, true).map((part) => {
           const reply = part.state.connection?.reply;
-          const sure = !kin && (reply === undefined || connections.doubts(reply).length === 0);
-          return sure || part.outcome !== "accept" ? part : { ...part, outcome: "undecided", why: WHY_KIN };
+          const sure = !kin && (reply === undefined || connections.uncertainMatches(reply).length === 0);
+          return sure || part.outcome !== "accept"
+            ? part
+            : { ...part, outcome: "undecided", why: MAY_SHARE_SOURCE };
         });
       },
     );
@@ -221,7 +226,7 @@ export class PacketEngine implements Engine<PacketState> {
       return { state: state.confirm(connection), why: null };
     // Two connections whose replies nobody could tell apart: the second is not let through.
     const other = this.connections.find(connection.reply)?.connection;
-    if (connection.refused || (other !== undefined && other !== connection.instead))
+    if (connection.refused || (other !== undefined && other !== connection.replaces))
       return { state, why: "another connection already expects the same replies" };
     const confirmed = withStatus(connection, connection.status | CT_STATUS.CONFIRMED);
     return { state: state.confirm(confirmed), why: null };
@@ -249,6 +254,6 @@ export class PacketEngine implements Engine<PacketState> {
 const ASSURED_AT_ONCE: readonly number[] = [PROTO.gre, PROTO.udplite];
 
 /** Unknown: what became of an earlier packet. */
-const EARLIER = "earlier-connection";
-const WHY_KIN =
+const EARLIER_CONNECTION = "earlier-connection";
+const MAY_SHARE_SOURCE =
   "an earlier packet, which is undecided, may have left a connection that has what this one would get";

@@ -8,9 +8,9 @@ import { type Address, type Family, PROTO, TCP_FLAGS } from "../packet/field.ts"
 import type { Packet } from "../packet/packet.ts";
 import { invertTuple, REPLY_TYPES, tupleOf } from "../path/tuple.ts";
 import type { Decision } from "../path/walk.ts";
-import type { Trace, Way } from "./answer.ts";
+import type { Trace, TracedBranch } from "./answer.ts";
 import type { Simulator } from "./simulate.ts";
-import type { Header } from "./state.ts";
+import type { FlowHeader } from "./state.ts";
 
 /** One packet of a flow. */
 export interface FlowPacket {
@@ -36,13 +36,13 @@ export interface Flow {
 
 const { FIN, SYN, PSH, ACK } = TCP_FLAGS;
 
-interface Turn {
+interface FlowStep {
   readonly step: string;
   readonly from: "client" | "server";
   readonly flags?: number;
 }
 
-const HANDSHAKE: readonly Turn[] = [
+const HANDSHAKE: readonly FlowStep[] = [
   { step: "SYN", from: "client", flags: SYN },
   { step: "SYN/ACK", from: "server", flags: SYN | ACK },
   { step: "ACK", from: "client", flags: ACK },
@@ -52,17 +52,17 @@ const HANDSHAKE: readonly Turn[] = [
   { step: "FIN", from: "server", flags: FIN | ACK },
   { step: "last ACK", from: "client", flags: ACK },
 ];
-const REQUEST: readonly Turn[] = [
+const REQUEST: readonly FlowStep[] = [
   { step: "request", from: "client" },
   { step: "reply", from: "server" },
 ];
 
 /** Where a side of the connection is: behind an interface, or on the host itself (`null`). */
-type Place = string | null;
+type Location = string | null;
 
 /** What one side sends to reach the other. */
-interface Side {
-  readonly at: Place;
+interface Peer {
+  readonly at: Location;
   readonly packet: Packet;
 }
 
@@ -73,25 +73,25 @@ interface Side {
 export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
   const packets: FlowPacket[] = [];
   const notes: string[] = [];
-  const client: Side = { at: first.in, packet: first };
-  let server: Side | null = null;
+  const client: Peer = { at: first.in, packet: first };
+  let server: Peer | null = null;
   const end = (verdict: Decision, broken: string | null = null): Flow => ({
     ...{ verdict, broken, notes, packets },
   });
-  for (const { step, from, flags } of turns(first, host)) {
-    const side: Side = from === "client" || server === null ? client : server;
+  for (const { step, from, flags } of flowSteps(first, host)) {
+    const side: Peer = from === "client" || server === null ? client : server;
     const packet = flags === undefined ? side.packet : { ...side.packet, flags };
     const trace = simulator.trace(packet);
     packets.push({ step, from, trace });
-    const [way] = trace.ways;
+    const [way] = trace.branches;
     if (trace.answer.verdict !== "accept" || way === undefined) return end(trace.answer.verdict);
-    const at: Place = way.delivery === "local" ? null : way.out;
+    const at: Location = way.delivery === "local" ? null : way.out;
     if (server === null) {
-      server = { at, packet: answered(first, way.header, at) };
+      server = { at, packet: replyPacket(first, way.header, at) };
       continue;
     }
-    const other: Side = from === "client" ? server : client;
-    const why = misfit(way, at, other);
+    const other: Peer = from === "client" ? server : client;
+    const why = mismatch(way, at, other);
     if (why !== null) return end("drop", why);
     // Uplinks may lead to the same network; a bridge of containers leads to nothing but its ports.
     if (at !== other.at && other.at !== null && host.bridges.includes(other.at))
@@ -108,21 +108,21 @@ export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
 }
 
 /** The packets of a connection, by its protocol; one that nobody answers is the only one. */
-function turns(first: Packet, host: Host): readonly Turn[] {
+function flowSteps(first: Packet, host: Host): readonly FlowStep[] {
   if (first.proto === PROTO.tcp) return HANDSHAKE;
   const icmp = first.proto === PROTO.icmp || first.proto === PROTO.icmpv6;
   const unasked = icmp && !REPLY_TYPES.has(first.type ?? 0);
-  return unasked || isGroup(first.dst, first.family, host) ? REQUEST.slice(0, 1) : REQUEST;
+  return unasked || isMulticastOrBroadcast(first.dst, first.family, host) ? REQUEST.slice(0, 1) : REQUEST;
 }
 
-const GROUPS = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
+const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
 
 /** Whether an address is a multicast group's or everybody's. */
-const isGroup = (address: Address, family: Family, host: Host): boolean =>
-  within(address, GROUPS[family]) || within(address, ownAddresses(host, family).broadcast);
+const isMulticastOrBroadcast = (address: Address, family: Family, host: Host): boolean =>
+  within(address, MULTICAST[family]) || within(address, ownAddresses(host, family).broadcast);
 
 /** What answers a packet, as it leaves the one who got it. */
-function answered(first: Packet, got: Header, at: Place): Packet {
+function replyPacket(first: Packet, got: FlowHeader, at: Location): Packet {
   const { family, proto, id } = first;
   const t = invertTuple(tupleOf(got));
   const icmp = proto === PROTO.icmp || proto === PROTO.icmpv6;
@@ -136,7 +136,7 @@ function answered(first: Packet, got: Header, at: Place): Packet {
 }
 
 /** Why a packet that came through is none of the connection to the one it is for; `null` when it is. */
-function misfit({ header }: Way, at: Place, other: Side): string | null {
+function mismatch({ header }: TracedBranch, at: Location, other: Peer): string | null {
   if ((other.at === null) !== (at === null))
     return at === null
       ? "it is delivered to the host itself, which is not who it is for"

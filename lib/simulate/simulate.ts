@@ -7,12 +7,12 @@ import { Program } from "../path/program.ts";
 import { tupleOf } from "../path/tuple.ts";
 import { arrive, deliver, type Ending, send } from "../path/walk.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { type Answer, answer, branch, type Outcome, type Trace, type Way } from "./answer.ts";
-import { type Connection, Connections, sameState, withStatus } from "./conntrack.ts";
+import { type Answer, answer, type Outcome, outcomeOf, type Trace, type TracedBranch } from "./answer.ts";
+import { type Connection, Connections, isSameConnection, withStatus } from "./conntrack.ts";
 import { PacketEngine } from "./engine.ts";
-import { headerOf, PacketState } from "./state.ts";
-import { closed } from "./tcp.ts";
-import { Traced, Tracer } from "./trace.ts";
+import { flowHeaderOf, PacketState } from "./state.ts";
+import { closedByReset } from "./tcp.ts";
+import { TracedState, TracingEngine } from "./trace.ts";
 
 /** How to simulate. */
 export interface SimulateOptions {
@@ -43,35 +43,39 @@ export class Simulator {
   /** What becomes of a packet; a connection it opens is known to the packets that follow. */
   packet(packet: Packet): Answer {
     const program = this.program(packet);
-    if (packet.state === "ESTABLISHED" || packet.state === "RELATED") this.opened(packet, program);
+    if (packet.state === "ESTABLISHED" || packet.state === "RELATED") this.openEstablished(packet, program);
     const engine = new PacketEngine(program, this.host, this.connections);
     const start = PacketState.of(packet, this.truths);
     const endings = packet.in === null ? send(start, program, engine) : arrive(start, program, engine);
-    return this.answered(packet, endings, program);
+    return this.answerAndRemember(packet, endings, program);
   }
 
   /** What `packet` says, and what happened on the way; the connection is remembered likewise. */
   trace(packet: Packet): Trace {
     const program = this.program(packet);
-    if (packet.state === "ESTABLISHED" || packet.state === "RELATED") this.opened(packet, program);
-    const tracer = new Tracer(new PacketEngine(program, this.host, this.connections), program);
-    const start = new Traced(PacketState.of(packet, this.truths));
+    if (packet.state === "ESTABLISHED" || packet.state === "RELATED") this.openEstablished(packet, program);
+    const tracer = new TracingEngine(new PacketEngine(program, this.host, this.connections), program);
+    const start = new TracedState(PacketState.of(packet, this.truths));
     const traced = packet.in === null ? send(start, program, tracer) : arrive(start, program, tracer);
     const endings = traced.map((ending) => ({ ...ending, state: ending.state.state }));
-    const ways = traced.map(
-      ({ state }, i): Way => ({
-        ...branch(endings[i]!),
-        moments: state.moments,
+    const branches = traced.map(
+      ({ state }, i): TracedBranch => ({
+        ...outcomeOf(endings[i]!),
+        events: state.events,
         suppositions: state.state.suppositions,
-        header: headerOf(state.state),
+        header: flowHeaderOf(state.state),
         hook: endings[i]!.hook,
       }),
     );
-    const passed = this.passed(packet, ways, program);
-    return { answer: this.answered(packet, endings, program), ways, passed };
+    const skippedInput = this.skippedInput(packet, branches, program);
+    return { answer: this.answerAndRemember(packet, endings, program), branches, skippedInput };
   }
 
-  private answered(packet: Packet, endings: readonly Ending<PacketState>[], program: Program): Answer {
+  private answerAndRemember(
+    packet: Packet,
+    endings: readonly Ending<PacketState>[],
+    program: Program,
+  ): Answer {
     const said = answer(packet, endings);
     this.remember(endings, said.verdict !== "undecided", program);
     if (program.ruleset.tables.size > 0) return said;
@@ -80,12 +84,12 @@ export class Simulator {
   }
 
   /** See `Trace.passed`. Asked without the nat table, since INPUT is meant to judge the packet as it was sent. */
-  private passed(packet: Packet, ways: readonly Way[], program: Program): Outcome | null {
+  private skippedInput(packet: Packet, ways: readonly TracedBranch[], program: Program): Outcome | null {
     const taken = ways.every(
-      ({ moments }) =>
-        moments.some((m) => m.kind === "track" && m.state === "NEW") &&
-        moments.some((m) => m.kind === "table" && m.hook === "PREROUTING" && m.changes.length > 0) &&
-        moments.some((m) => m.kind === "route" && m.decision.kind === "via"),
+      ({ events }) =>
+        events.some((m) => m.kind === "track" && m.state === "NEW") &&
+        events.some((m) => m.kind === "table" && m.hook === "PREROUTING" && m.changes.length > 0) &&
+        events.some((m) => m.kind === "route" && m.decision.kind === "via"),
     );
     if (packet.in === null || !taken || ways.length === 0) return null;
     const engine = new PacketEngine(program, this.host, this.connections);
@@ -100,32 +104,34 @@ export class Simulator {
 
   /** Keeps what conntrack keeps of a packet; of one that is undecided, that it may be so. */
   private remember(endings: readonly Ending<PacketState>[], decided: boolean, program: Program): void {
-    const kept = endings.map((ending) => this.kept(ending, program));
+    const kept = endings.map((ending) => this.connectionKept(ending, program));
     const [first] = kept;
-    const chosen = kept.some((connection) => connection?.chosen !== undefined);
+    const chosen = kept.some((connection) => connection?.kernelChoice !== undefined);
     if (first === undefined) return;
-    const alike = kept.every((c) => c === first || (c !== null && first !== null && sameState(c, first)));
+    const alike = kept.every(
+      (c) => c === first || (c !== null && first !== null && isSameConnection(c, first)),
+    );
     const open = endings.some(
       ({ verdict, state }) => verdict === "undecided" && !isConfirmed(state.connection),
     );
     if ((alike && !open) || (decided && chosen)) {
-      if (first?.instead !== undefined) this.connections.forget(first.instead);
+      if (first?.replaces !== undefined) this.connections.forget(first.replaces);
       if (first !== null) this.connections.confirm(first);
-    } else for (const connection of kept) if (connection !== null) this.connections.doubt(connection);
+    } else for (const connection of kept) if (connection !== null) this.connections.addUncertain(connection);
   }
 
   /**
    * What conntrack keeps of a packet: what it saw of a connection it knows, whatever the rules then said; a new one
    * only if the packet got to the end of its last hook, or where nobody knows whether it did.
    */
-  private kept({ state, verdict }: Ending<PacketState>, program: Program): Connection | null {
+  private connectionKept({ state, verdict }: Ending<PacketState>, program: Program): Connection | null {
     const { connection } = state;
-    if (connection === null || connection.over) return null;
+    if (connection === null || connection.ended) return null;
     const known = this.connections.find(connection.original) !== undefined;
     if (!state.confirmed && !(isConfirmed(connection) && known) && verdict !== "undecided") return null;
     // A reset that the host answers with closes the connection, too.
-    const reset = verdict === "reject" && connection.tcp !== undefined && answeredByReset(state, program);
-    return reset ? { ...connection, tcp: closed(connection.tcp!) } : connection;
+    const reset = verdict === "reject" && connection.tcp !== undefined && isRejectedByReset(state, program);
+    return reset ? { ...connection, tcp: closedByReset(connection.tcp!) } : connection;
   }
 
   /** What PREROUTING and INPUT say of a packet as if it were for this host. No connection is remembered. */
@@ -146,7 +152,7 @@ export class Simulator {
   }
 
   /** A packet said to be ESTABLISHED belongs to a connection that these nat rules set up, whatever else filters say. */
-  private opened(packet: Packet, program: Program): void {
+  private openEstablished(packet: Packet, program: Program): void {
     if (this.connections.find(tupleOf(packet)) !== undefined) return;
     const { state: _, ...first } = packet;
     const tables = new Map([...program.ruleset.tables].filter(([name]) => name === "nat"));
@@ -178,7 +184,7 @@ const isConfirmed = (connection: Connection | null): boolean =>
   connection !== null && (connection.status & CT_STATUS.CONFIRMED) !== 0;
 
 /** Whether the last rule of the path was a REJECT with a TCP reset. */
-function answeredByReset(state: PacketState, program: Program): boolean {
+function isRejectedByReset(state: PacketState, program: Program): boolean {
   const last = state.path.at(-1);
   if (last?.step !== "rule") return false;
   const target = program.chain(last.table, last.chain)?.rules[last.rule - 1]?.rule.target;

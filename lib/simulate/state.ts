@@ -36,27 +36,27 @@ export interface Trail<T> {
 const EXTENSION_HEADER = /^(ah|rt|hbh|dst|frag|srh)\(/;
 
 /** The truth of an unknown, as far as truths that were given tell it, or that a packet has no extension header. */
-export function settled(truths: ReadonlyMap<string, boolean>, key: string): boolean | undefined {
+export function settledTruth(truths: ReadonlyMap<string, boolean>, key: string): boolean | undefined {
   // `--assume recent=match` speaks of every match of that extension, `recent@filter/INPUT/3=match` of one.
   const told = truths.get(key) ?? truths.get(key.replace(/[@:].*$/s, ""));
   return told ?? (EXTENSION_HEADER.test(key) ? false : undefined);
 }
 
 /** What a packet says of itself, and the kernel beside it; what conntrack says of it is read from its connection. */
-type Own = Exclude<Field, `ct${string}`>;
+type HeaderField = Exclude<Field, `ct${string}`>;
 
 /**
  * The fields as they are now: another header has other values. Each has all of them, `undefined` for what the packet
  * does not have, so that one is made of another by copying memory.
  */
-type Fields = { readonly [F in Own]: Scalar | undefined };
-type Writable = { -readonly [F in Own]: Fields[F] };
+type HeaderFields = { readonly [F in HeaderField]: Scalar | undefined };
+type MutableHeader = { -readonly [F in HeaderField]: HeaderFields[F] };
 
 export class PacketState implements Reading {
   private constructor(
     /** The packet as it was given. */
     readonly packet: Packet,
-    readonly header: Fields,
+    readonly header: HeaderFields,
     /** conntrack's word for it. */
     readonly ctstate: number,
     readonly connection: Connection | null,
@@ -71,13 +71,13 @@ export class PacketState implements Reading {
   ) {}
 
   /** conntrack's word where somebody gave it. */
-  get given(): CtState | undefined {
+  get givenState(): CtState | undefined {
     return this.packet.state;
   }
 
   /** The state of a packet before anything happened to it. */
   static of(packet: Packet, truths: ReadonlyMap<string, boolean>): PacketState {
-    const header: Fields = {
+    const header: HeaderFields = {
       in: packet.in ?? "",
       out: "",
       physin: packet.physin ?? "",
@@ -106,62 +106,65 @@ export class PacketState implements Reading {
   }
 
   field(field: Field): Scalar | undefined {
-    return field in this.header ? this.header[field as Own] : this.tracked(field);
+    return field in this.header ? this.header[field as HeaderField] : this.conntrackField(field);
   }
 
   settled(key: string): boolean | undefined {
-    return settled(this.truths, key);
+    return settledTruth(this.truths, key);
   }
 
   /** The state with a field changed; a connection's mark is kept where there is a connection. */
   with(field: Field, value: Scalar): PacketState {
     const { connection, reply, ctstate, confirmed } = this;
-    if (field === "ctstate") return this.said(connection, reply, value as number, confirmed);
+    if (field === "ctstate") return this.withTracking(connection, reply, value as number, confirmed);
     if (field === "ctmark")
       return connection === null
         ? this
-        : this.said({ ...connection, mark: value as number }, reply, ctstate, confirmed);
-    const header: Writable = { ...this.header };
-    header[field as Own] = value;
-    return this.headed(header);
+        : this.withTracking({ ...connection, mark: value as number }, reply, ctstate, confirmed);
+    const header: MutableHeader = { ...this.header };
+    header[field as HeaderField] = value;
+    return this.withHeader(header);
   }
 
   /** The state with a side of its header translated; `port` is left where it is `undefined`. */
-  translated(side: "src" | "dst", address: Address, port: number | undefined): PacketState {
-    const header: Writable = { ...this.header };
+  withTranslation(side: "src" | "dst", address: Address, port: number | undefined): PacketState {
+    const header: MutableHeader = { ...this.header };
     header[side] = address;
     if (port !== undefined) header[side === "src" ? "sport" : "dport"] = port;
-    return this.headed(header);
+    return this.withHeader(header);
   }
 
   /** The state with its last steps, as a chain has let go of it. */
-  walked(trail: Trail<Step> | null): PacketState {
+  withTrail(trail: Trail<Step> | null): PacketState {
     const { packet, header, ctstate, connection, reply, assumed, truths, confirmed } = this;
     return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
 
   assume(sentence: string): PacketState {
-    return this.noted({ last: sentence, before: this.assumed }, this.truths);
+    return this.withAssumed({ last: sentence, before: this.assumed }, this.truths);
   }
 
   /** Takes an unknown one way, and remembers that it might go the other. */
   suppose(supposition: Supposition): PacketState {
     const { key, truth } = supposition;
-    return this.noted({ last: supposition, before: this.assumed }, new Map(this.truths).set(key, truth));
+    return this.withAssumed(
+      { last: supposition, before: this.assumed },
+      new Map(this.truths).set(key, truth),
+    );
   }
 
   settle(key: string, truth: boolean): PacketState {
-    return this.noted(this.assumed, new Map(this.truths).set(key, truth));
+    return this.withAssumed(this.assumed, new Map(this.truths).set(key, truth));
   }
 
   /** The state as a packet of a connection, with conntrack's word for it. */
-  carried(connection: Connection, reply: boolean, ctstate: number): PacketState {
-    return this.said(connection, reply, ctstate, this.confirmed);
+  withConnection(connection: Connection, reply: boolean, ctstate: number): PacketState {
+    return this.withTracking(connection, reply, ctstate, this.confirmed);
   }
 
   /** The state at the end of its last hook, and its connection there. */
   confirm(connection: Connection | null): PacketState {
-    return this.said(connection, this.reply, this.ctstate, true);
+    return this.withTracking(connection, this.reply, this.ctstate, true);
   }
 
   get path(): Step[] {
@@ -170,19 +173,19 @@ export class PacketState implements Reading {
 
   get assumptions(): string[] {
     if (this.assumed === null) return [];
-    return [...new Set(toArray(this.assumed).map((a) => (typeof a === "string" ? a : supposed(a))))];
+    return [...new Set(toArray(this.assumed).map((a) => (typeof a === "string" ? a : suppositionText(a))))];
   }
 
   get suppositions(): Supposition[] {
     return toArray(this.assumed).filter((a) => typeof a !== "string");
   }
 
-  private headed(header: Fields): PacketState {
+  private withHeader(header: HeaderFields): PacketState {
     const { packet, ctstate, connection, reply, trail, assumed, truths, confirmed } = this;
     return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
 
-  private said(
+  private withTracking(
     connection: Connection | null,
     reply: boolean,
     ctstate: number,
@@ -192,7 +195,7 @@ export class PacketState implements Reading {
     return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
 
-  private noted(
+  private withAssumed(
     assumed: Trail<string | Supposition> | null,
     truths: ReadonlyMap<string, boolean>,
   ): PacketState {
@@ -201,16 +204,16 @@ export class PacketState implements Reading {
   }
 
   /** What conntrack says of the packet. */
-  private tracked(field: Field): Scalar | undefined {
+  private conntrackField(field: Field): Scalar | undefined {
     const { connection } = this;
     if (field === "ctstate") return this.ctstate;
     if (field === "ctstatus") return connection === null ? 0 : connection.status;
-    return connection === null ? undefined : ofConnection(field, connection, this.reply);
+    return connection === null ? undefined : connectionField(field, connection, this.reply);
   }
 }
 
 /** What a packet's connection says. */
-function ofConnection(field: Field, connection: Connection, reply: boolean): Scalar | undefined {
+function connectionField(field: Field, connection: Connection, reply: boolean): Scalar | undefined {
   switch (field) {
     case "ctmark":
       return connection.mark;
@@ -239,7 +242,7 @@ function ofConnection(field: Field, connection: Connection, reply: boolean): Sca
   }
 }
 
-const supposed = ({ key, truth, why, at }: Supposition): string =>
+const suppositionText = ({ key, truth, why, at }: Supposition): string =>
   at === null
     ? `${key} taken ${truth ? "to hold" : "not to hold"} (${why})`
     : `${at.table} ${at.chain} rule ${at.rule}: ${key} taken ${truth ? "to match" : "not to match"} (${why})`;
@@ -251,7 +254,7 @@ function toArray<T>(trail: Trail<T> | null): T[] {
 }
 
 /** What of a packet's header tells its flow. */
-export interface Header {
+export interface FlowHeader {
   /** IP protocol number. */
   readonly proto: number;
   /** Source address. */
@@ -271,7 +274,7 @@ export interface Header {
 }
 
 /** What of its header, as it is now, tells a packet's flow. */
-export const headerOf = ({ header, packet }: PacketState): Header => ({
+export const flowHeaderOf = ({ header, packet }: PacketState): FlowHeader => ({
   proto: header.proto as number,
   src: header.src as Address,
   dst: header.dst as Address,

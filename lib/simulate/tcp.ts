@@ -5,7 +5,7 @@
 import { TCP_FLAGS } from "../packet/field.ts";
 
 /** States in the order of enum tcp_conntrack. */
-const STATES = [
+const TCP_STATES = [
   "none",
   "syn-sent",
   "syn-recv",
@@ -17,13 +17,13 @@ const STATES = [
   "close",
   "syn-sent2",
 ] as const;
-type State = (typeof STATES)[number];
+type TcpStateName = (typeof TCP_STATES)[number];
 
 /** Kinds of segment in the order of enum tcp_bit_set. */
-const KINDS = ["syn", "synack", "fin", "ack", "rst", "none"] as const;
-type Kind = (typeof KINDS)[number];
+const SEGMENT_KINDS = ["syn", "synack", "fin", "ack", "rst", "none"] as const;
+type SegmentKind = (typeof SEGMENT_KINDS)[number];
 
-const SHORT: Readonly<Record<string, State | "invalid" | "ignore">> = {
+const STATE_CODES: Readonly<Record<string, TcpStateName | "invalid" | "ignore">> = {
   SS: "syn-sent",
   SR: "syn-recv",
   ES: "established",
@@ -38,7 +38,7 @@ const SHORT: Readonly<Record<string, State | "invalid" | "ignore">> = {
 };
 
 /** tcp_conntracks: for each direction and kind of segment the next state, by the state before. */
-const TABLE = [
+const TRANSITIONS = [
   [
     "SS SS IG IG IG IG IG SS SS S2",
     "IV IV SR IV IV IV IV IV IV SR",
@@ -55,12 +55,12 @@ const TABLE = [
     "IV CL CL CL CL CL CL CL CL CL",
     "IV IV IV IV IV IV IV IV IV IV",
   ],
-].map((direction) => direction.map((row) => row.split(" ").map((word) => SHORT[word]!)));
+].map((direction) => direction.map((row) => row.split(" ").map((word) => STATE_CODES[word]!)));
 
 /** What conntrack remembers of a TCP connection. */
-export interface Tcp {
-  readonly state: State;
-  readonly last: Kind;
+export interface TcpState {
+  readonly state: TcpStateName;
+  readonly last: SegmentKind;
   readonly lastReply: boolean;
   /** One side began to close. */
   readonly closing: boolean;
@@ -70,24 +70,24 @@ export interface Tcp {
   readonly challenge: boolean;
 }
 
-const FRESH: Tcp = {
+const NO_STATE: TcpState = {
   ...{ state: "none", last: "none", lastReply: false },
   ...{ closing: false, simultaneous: false, challenge: false },
 };
 
 /** What a segment does to its connection. */
-export type Segment =
-  | { readonly kind: "accept"; readonly tcp: Tcp; readonly assured: boolean }
+export type SegmentResult =
+  | { readonly kind: "accept"; readonly tcp: TcpState; readonly assured: boolean }
   /** The only reply is a reset: the connection is forgotten, the segment still belongs to it. */
-  | { readonly kind: "last"; readonly tcp: Tcp }
+  | { readonly kind: "last"; readonly tcp: TcpState }
   | { readonly kind: "invalid" }
   /** The connection is over and the segment opens another. */
   | { readonly kind: "reopen" };
 
-const UNCOUNTED = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
+const IGNORED_FLAGS = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
 const { FIN, SYN, RST, ACK, URG } = TCP_FLAGS;
 /** tcp_valid_flags. */
-const VALID = new Set([
+const VALID_FLAGS = new Set([
   SYN,
   SYN | URG,
   SYN | ACK,
@@ -100,9 +100,9 @@ const VALID = new Set([
 ]);
 
 /** Whether the flags can stand together at all (tcp_error). */
-export const validFlags = (flags: number): boolean => VALID.has(flags & ~UNCOUNTED);
+export const hasValidFlags = (flags: number): boolean => VALID_FLAGS.has(flags & ~IGNORED_FLAGS);
 
-const kindOf = (flags: number): Kind =>
+const segmentKind = (flags: number): SegmentKind =>
   flags & RST
     ? "rst"
     : flags & SYN
@@ -119,12 +119,17 @@ const kindOf = (flags: number): Kind =>
  * A segment of a connection.
  * @param tcp what is remembered; `undefined` for the first segment
  */
-export function segment(tcp: Tcp | undefined, flags: number, reply: boolean, seenReply: boolean): Segment {
-  const before = tcp ?? FRESH;
-  const kind = kindOf(flags);
-  let next = TABLE[reply ? 1 : 0]![KINDS.indexOf(kind)]![STATES.indexOf(before.state)]!;
+export function trackTcp(
+  tcp: TcpState | undefined,
+  flags: number,
+  reply: boolean,
+  seenReply: boolean,
+): SegmentResult {
+  const before = tcp ?? NO_STATE;
+  const kind = segmentKind(flags);
+  let next = TRANSITIONS[reply ? 1 : 0]![SEGMENT_KINDS.indexOf(kind)]![TCP_STATES.indexOf(before.state)]!;
   let { simultaneous, challenge } = before;
-  const ignored = (): Segment => ({
+  const ignored = (): SegmentResult => ({
     kind: "accept",
     assured: false,
     tcp: {
@@ -155,8 +160,8 @@ export function segment(tcp: Tcp | undefined, flags: number, reply: boolean, see
     return { kind: "accept", assured: false, tcp: { ...before, challenge: false } };
   if (next === "syn-sent2") simultaneous = true;
   if (next === "syn-recv" && reply && kind === "ack" && simultaneous) next = "established";
-  const after: Tcp = {
-    state: next as State,
+  const after: TcpState = {
+    state: next as TcpStateName,
     last: kind,
     lastReply: reply,
     closing: before.closing || (next === "fin-wait" && before.state !== "fin-wait"),
@@ -170,9 +175,9 @@ export function segment(tcp: Tcp | undefined, flags: number, reply: boolean, see
 }
 
 /** The host answers with a reset: the connection is closing (nf_conntrack_tcp_set_closing). */
-export const closed = (tcp: Tcp): Tcp =>
+export const closedByReset = (tcp: TcpState): TcpState =>
   ["last-ack", "time-wait", "close"].includes(tcp.state) ? tcp : { ...tcp, state: "close" };
 
 /** Whether a connection has ended, and is kept for stragglers alone (nf_nat_may_kill). */
-export const isOver = (tcp: Tcp | undefined): boolean =>
-  tcp !== undefined && STATES.indexOf(tcp.state) >= STATES.indexOf("time-wait");
+export const isEnded = (tcp: TcpState | undefined): boolean =>
+  tcp !== undefined && TCP_STATES.indexOf(tcp.state) >= TCP_STATES.indexOf("time-wait");

@@ -11,12 +11,12 @@ import type { RouteDecision } from "../path/route.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain, Hook } from "../rules/base-chain.ts";
 import type { TableName } from "../rules/ruleset.ts";
-import { changedBy } from "./chain.ts";
+import { applyAssignments } from "./chain.ts";
 import type { Connection } from "./conntrack.ts";
 import type { PacketState } from "./state.ts";
 
 /** A field of the header, or what the kernel notes about the packet, before and after. */
-export interface Change {
+export interface FieldChange {
   /** What changed. */
   readonly field: Field;
   /** Its value before; `undefined` where the packet has none. */
@@ -26,7 +26,7 @@ export interface Change {
 }
 
 /** One thing that happened. */
-export type Moment =
+export type TraceEvent =
   /** Connection tracking took the packet for something. */
   | {
       readonly kind: "track";
@@ -40,43 +40,53 @@ export type Moment =
       readonly kind: "table";
       readonly table: TableName;
       readonly hook: Hook;
-      readonly steps: readonly { readonly step: Step; readonly changes: readonly Change[] }[];
+      readonly steps: readonly { readonly step: Step; readonly changes: readonly FieldChange[] }[];
       /** What changed once the chain had decided: a translation. */
-      readonly changes: readonly Change[];
+      readonly changes: readonly FieldChange[];
     }
   | { readonly kind: "route"; readonly decision: RouteDecision }
   /** Forwarded: its time to live was counted down. */
-  | { readonly kind: "aged"; readonly changes: readonly Change[] };
+  | { readonly kind: "aged"; readonly changes: readonly FieldChange[] };
 
 interface Trail {
-  readonly last: Moment;
+  readonly last: TraceEvent;
   readonly before: Trail | null;
 }
 
 /** A packet on its way and what has happened to it. */
-export class Traced {
+export class TracedState {
   constructor(
     readonly state: PacketState,
     private readonly trail: Trail | null = null,
   ) {}
 
-  get moments(): Moment[] {
-    const out: Moment[] = [];
+  get events(): TraceEvent[] {
+    const out: TraceEvent[] = [];
     for (let at = this.trail; at !== null; at = at.before) out.push(at.last);
     return out.reverse();
   }
 
   /** The packet as it is now, after something happened or, with `null`, nothing worth a word. */
-  now(state: PacketState, moment: Moment | null): Traced {
-    return new Traced(state, moment === null ? this.trail : { last: moment, before: this.trail });
+  next(state: PacketState, moment: TraceEvent | null): TracedState {
+    return new TracedState(state, moment === null ? this.trail : { last: moment, before: this.trail });
   }
 }
 
-const WATCHED: readonly Field[] = ["src", "sport", "dst", "dport", "mark", "tos", "ttl", "ctmark", "ctstate"];
+const TRACED_FIELDS: readonly Field[] = [
+  "src",
+  "sport",
+  "dst",
+  "dport",
+  "mark",
+  "tos",
+  "ttl",
+  "ctmark",
+  "ctstate",
+];
 /** What a translation changes. */
-const HEADER: readonly Field[] = ["src", "sport", "dst", "dport"];
+const NAT_FIELDS: readonly Field[] = ["src", "sport", "dst", "dport"];
 
-function changes(before: PacketState, after: PacketState, fields: readonly Field[]): Change[] {
+function fieldChanges(before: PacketState, after: PacketState, fields: readonly Field[]): FieldChange[] {
   return fields.flatMap((field) => {
     const [from, to] = [before.field(field), after.field(field)];
     return from === to ? [] : [{ field, from, to }];
@@ -88,25 +98,25 @@ const isRoute = (outcome: unknown): outcome is RouteDecision =>
   typeof outcome === "object" && outcome !== null && "kind" in outcome;
 
 /** Asks another engine, and notes what came of it. */
-export class Tracer implements Engine<Traced> {
+export class TracingEngine implements Engine<TracedState> {
   constructor(
     private readonly engine: Engine<PacketState>,
     private readonly program: Program,
   ) {}
 
-  chain(traced: Traced, base: BaseChain): Part<Traced, Decision>[] {
-    return this.ran(traced, base, this.engine.chain(traced.state, base));
+  chain(traced: TracedState, base: BaseChain): Part<TracedState, Decision>[] {
+    return this.traceChain(traced, base, this.engine.chain(traced.state, base));
   }
 
-  nat(traced: Traced, base: BaseChain, side: NatSide): Part<Traced, Decision>[] {
-    return this.ran(traced, base, this.engine.nat(traced.state, base, side));
+  nat(traced: TracedState, base: BaseChain, side: NatSide): Part<TracedState, Decision>[] {
+    return this.traceChain(traced, base, this.engine.nat(traced.state, base, side));
   }
 
-  private ran(
-    traced: Traced,
+  private traceChain(
+    traced: TracedState,
     { table, hook }: BaseChain,
     parts: readonly Part<PacketState, Decision>[],
-  ): Part<Traced, Decision>[] {
+  ): Part<TracedState, Decision>[] {
     const known = traced.state.path.length;
     return parts.map(({ state: after, ...ended }) => {
       let now = traced.state;
@@ -115,48 +125,48 @@ export class Tracer implements Engine<Traced> {
           step.step === "rule" ? this.program.chain(step.table, step.chain)?.rules[step.rule - 1] : undefined;
         if (rule === undefined) return { step, changes: [] };
         const before = now;
-        now = changedBy(rule.effect, before, after);
-        return { step, changes: now === before ? [] : changes(before, now, WATCHED) };
+        now = applyAssignments(rule.effect, before, after);
+        return { step, changes: now === before ? [] : fieldChanges(before, now, TRACED_FIELDS) };
       });
-      const rest = changes(now, after, HEADER);
+      const rest = fieldChanges(now, after, NAT_FIELDS);
       const quiet = steps.length === 0 && rest.length === 0 && ended.why === undefined;
-      const moment: Moment = { kind: "table", table, hook, steps, changes: rest };
-      return { state: traced.now(after, quiet ? null : moment), ...ended };
+      const moment: TraceEvent = { kind: "table", table, hook, steps, changes: rest };
+      return { state: traced.next(after, quiet ? null : moment), ...ended };
     });
   }
 
-  track(traced: Traced, hook: Hook): Traced[] {
+  track(traced: TracedState, hook: Hook): TracedState[] {
     return this.engine.track(traced.state, hook).map((after) => {
       if (after === traced.state) return traced;
       const { connection, reply } = after;
       const word = after.field("ctstate");
       const state = (Object.keys(CT) as CtState[]).find((name) => CT[name] === word) ?? "INVALID";
-      return traced.now(after, { kind: "track", state, connection, reply });
+      return traced.next(after, { kind: "track", state, connection, reply });
     });
   }
 
-  choose<T>(traced: Traced, cases: readonly Case<T>[]): Part<Traced, T>[] {
+  choose<T>(traced: TracedState, cases: readonly Case<T>[]): Part<TracedState, T>[] {
     return this.engine.choose(traced.state, cases).map(({ state, outcome }) => ({
-      state: traced.now(state, isRoute(outcome) ? { kind: "route", decision: outcome } : null),
+      state: traced.next(state, isRoute(outcome) ? { kind: "route", decision: outcome } : null),
       outcome,
     }));
   }
 
-  assign(traced: Traced, field: Field, value: Scalar): Traced {
-    return traced.now(this.engine.assign(traced.state, field, value), null);
+  assign(traced: TracedState, field: Field, value: Scalar): TracedState {
+    return traced.next(this.engine.assign(traced.state, field, value), null);
   }
 
-  aged(traced: Traced): Traced {
+  aged(traced: TracedState): TracedState {
     const after = this.engine.aged(traced.state);
-    return traced.now(after, { kind: "aged", changes: changes(traced.state, after, ["ttl"]) });
+    return traced.next(after, { kind: "aged", changes: fieldChanges(traced.state, after, ["ttl"]) });
   }
 
-  confirm(traced: Traced): Confirmed<Traced> {
+  confirm(traced: TracedState): Confirmed<TracedState> {
     const { state, why } = this.engine.confirm(traced.state);
-    return { state: traced.now(state, null), why };
+    return { state: traced.next(state, null), why };
   }
 
-  rerouted(before: Traced, after: Traced, type: "route" | "nat"): boolean {
+  rerouted(before: TracedState, after: TracedState, type: "route" | "nat"): boolean {
     return this.engine.rerouted(before.state, after.state, type);
   }
 }

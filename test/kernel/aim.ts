@@ -217,7 +217,7 @@ export class Aim {
   private guesses(packet: LabPacket): boolean {
     const read = readPacket(packet);
     const found = typeof read === "string" ? undefined : this.simulator.connections.find(tupleOf(read));
-    return found?.reply === true && found.connection.chosen !== undefined;
+    return found?.reply === true && found.connection.kernelChoice !== undefined;
   }
 
   /** A new packet, the next of a flow, or one that is like it and yet another. */

@@ -6,7 +6,7 @@ import { ANY } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { BudgetExceeded, Diagrams, EMPTY, FULL, type Node, terminal } from "../../lib/reach/diagram.ts";
 import { Domain } from "../../lib/reach/domain.ts";
-import { Reach, vocabularyOf } from "../../lib/reach/reach.ts";
+import { SetEngine, vocabularyOf } from "../../lib/reach/reach.ts";
 import { capture, examples } from "../capture.ts";
 
 const SIZES = [3, 7, 2, 12];
@@ -39,14 +39,14 @@ const truth = (list: readonly Rule[], packet: readonly number[]): number =>
     ?.value ?? 0;
 
 const made = (d: Diagrams, list: readonly Rule[]): Node =>
-  d.overAll(
+  d.unionAll(
     list.map(({ ranges, value }) =>
       ranges.reduceRight<Node>((inside, range, level) => d.range(level, [range], inside), terminal(value)),
     ),
   );
 
 const at = (d: Diagrams, node: Node, packet: readonly number[]): number =>
-  d.at(node, (level) => packet[level]!);
+  d.evaluate(node, (level) => packet[level]!);
 const same = (d: Diagrams, node: Node, wanted: (packet: readonly number[]) => number): void => {
   for (const packet of PACKETS)
     if (at(d, node, packet) !== wanted(packet))
@@ -62,22 +62,22 @@ describe("what a diagram says of each packet", () => {
         const set = d.members(g);
         const [of, og] = [(p: readonly number[]) => truth(a, p), (p: readonly number[]) => truth(b, p)];
         same(d, f, of);
-        same(d, d.over(f, g), (p) => of(p) || og(p));
+        same(d, d.union(f, g), (p) => of(p) || og(p));
         same(d, set, (p) => Math.min(og(p), 1));
-        same(d, d.mask(set, f), (p) => (og(p) > 0 ? of(p) : 0));
-        same(d, d.minus(f, set), (p) => (og(p) > 0 ? 0 : of(p)));
-        same(d, d.minus(f, g), (p) => (og(p) > 0 ? 0 : of(p)));
-        same(d, d.not(set), (p) => (og(p) > 0 ? 0 : 1));
+        same(d, d.intersect(set, f), (p) => (og(p) > 0 ? of(p) : 0));
+        same(d, d.subtract(f, set), (p) => (og(p) > 0 ? 0 : of(p)));
+        same(d, d.subtract(f, g), (p) => (og(p) > 0 ? 0 : of(p)));
+        same(d, d.complement(set), (p) => (og(p) > 0 ? 0 : 1));
         same(
           d,
-          d.map(f, (v) => (v % 3 === 0 ? 0 : v % 3)),
+          d.mapTerminals(f, (v) => (v % 3 === 0 ? 0 : v % 3)),
           (p) => of(p) % 3,
         );
         const split = d.split(f);
         expect([...split.keys()].sort()).toEqual([...new Set(PACKETS.map(of))].filter((v) => v > 0).sort());
         for (const [value, part] of split) {
           same(d, part, (p) => (of(p) === value ? 1 : 0));
-          expect(d.where(f, value)).toBe(part);
+          expect(d.preimage(f, value)).toBe(part);
         }
       }),
       { numRuns: 150 },
@@ -95,10 +95,10 @@ describe("what a diagram says of each packet", () => {
           const f = made(d, a);
           const any = (p: readonly number[]): boolean[] =>
             [0, 1, 2, 3, 4, 5, 6].map((o) => truth(a, [p[0]!, o, p[2]!, p[3]!]) === 1);
-          same(d, d.exists(f, new Set([1])), (p) => (any(p).includes(true) ? 1 : 0));
+          same(d, d.project(f, new Set([1])), (p) => (any(p).includes(true) ? 1 : 0));
           same(d, d.forall(f, new Set([1])), (p) => (any(p).includes(false) ? 0 : 1));
           for (const level of [0, 1, 2, 3])
-            if (!d.support(f).includes(level)) expect(d.exists(f, new Set([level]))).toBe(f);
+            if (!d.support(f).includes(level)) expect(d.project(f, new Set([level]))).toBe(f);
           same(d, d.substitute(f, new Map([[3, { ordinal: fixed }]])), (p) =>
             truth(a, [p[0]!, p[1]!, p[2]!, fixed]),
           );
@@ -125,17 +125,17 @@ describe("what a diagram says of each packet", () => {
       fc.property(rules(1), rules(1), rules(1), (a, b, c) => {
         const d = new Diagrams(SIZES);
         const [x, y, z] = [made(d, a), made(d, b), made(d, c)];
-        const and = (p: Node, q: Node): Node => d.mask(p, q);
-        const or = (p: Node, q: Node): Node => d.over(p, q);
+        const and = (p: Node, q: Node): Node => d.intersect(p, q);
+        const or = (p: Node, q: Node): Node => d.union(p, q);
         expect(and(x, y)).toBe(and(y, x));
         expect(or(x, y)).toBe(or(y, x));
         expect(and(x, or(y, z))).toBe(or(and(x, y), and(x, z)));
         expect(or(x, and(y, z))).toBe(and(or(x, y), or(x, z)));
-        expect(d.not(and(x, y))).toBe(or(d.not(x), d.not(y)));
-        expect(d.minus(x, y)).toBe(and(x, d.not(y)));
-        expect(d.not(d.not(x))).toBe(x);
-        expect(or(x, d.not(x))).toBe(FULL);
-        expect(and(x, d.not(x))).toBe(EMPTY);
+        expect(d.complement(and(x, y))).toBe(or(d.complement(x), d.complement(y)));
+        expect(d.subtract(x, y)).toBe(and(x, d.complement(y)));
+        expect(d.complement(d.complement(x))).toBe(x);
+        expect(or(x, d.complement(x))).toBe(FULL);
+        expect(and(x, d.complement(x))).toBe(EMPTY);
         expect(or(or(x, y), z)).toBe(or(x, or(y, z)));
       }),
       { numRuns: 300 },
@@ -190,9 +190,9 @@ test("an unknown is asked where its rule asks the rest: a list of senders by unk
     const { rulesets } = readRuleset([{ name: "rules", text: text.join("\n") }]);
     const program = Program.of(rulesets[0]!, readHost({ complete: true }, rulesets));
     const domain = Domain.of(4, [vocabularyOf(program)]);
-    const reach = new Reach(program, domain);
+    const reach = new SetEngine(program, domain);
     let sum = 0;
-    for (const { state } of reach.decide({ ...reach.start(ANY), bound: {} }, "filter", "FORWARD")) {
+    for (const { state } of reach.decideTable({ ...reach.start(ANY), bindings: {} }, "filter", "FORWARD")) {
       const seen = new Set<Node>();
       const visit = (node: Node): void => {
         if (node < 0 || seen.has(node)) return;

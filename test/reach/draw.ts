@@ -2,7 +2,7 @@
 import type { Host, Packet } from "fwcheck";
 import { type Family, type Field, fieldRange, hasPorts, type Scalar } from "../../lib/packet/field.ts";
 import type { Domain } from "../../lib/reach/domain.ts";
-import type { Same } from "../../lib/reach/shared-unknowns.ts";
+import type { SharedUnknowns } from "../../lib/reach/shared-unknowns.ts";
 
 export interface Drawn {
   readonly packet: Packet;
@@ -11,7 +11,13 @@ export interface Drawn {
 }
 
 /** A packet aimed at what the domain can tell apart: the bounds of its elementary intervals. */
-export function draw(domain: Domain, host: Host, family: Family, same: Same, next: () => number): Drawn {
+export function draw(
+  domain: Domain,
+  host: Host,
+  family: Family,
+  same: SharedUnknowns,
+  next: () => number,
+): Drawn {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
   const values = new Map<Field, Scalar>();
   const assume = new Map<string, boolean>();

@@ -11,7 +11,7 @@ import { packetJson } from "../../lib/packet/packet.ts";
 import { ANY } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { Domain } from "../../lib/reach/domain.ts";
-import { Reach, vocabularyOf } from "../../lib/reach/reach.ts";
+import { SetEngine, vocabularyOf } from "../../lib/reach/reach.ts";
 import { valueIn } from "../../lib/reach/state.ts";
 import { capture, examples, shared } from "../capture.ts";
 import { generate } from "../kernel/generate.ts";
@@ -33,17 +33,17 @@ function law(rulesets: readonly Ruleset[], host: Host, packets: number, seed: nu
     const program = Program.of(ruleset, host);
     const vocabulary = vocabularyOf(program);
     const domain = Domain.of(ruleset.family, [vocabulary]);
-    const reach = new Reach(program, domain);
-    const endings = reach.apart(reach.arrive(reach.start(ANY)));
+    const reach = new SetEngine(program, domain);
+    const endings = reach.splitEndings(reach.arrive(reach.start(ANY)));
     for (let i = 0; i < packets; i++) {
       const { packet, assume, ordinal } = draw(
         domain,
         host,
         ruleset.family,
-        vocabulary.same ?? new Map(),
+        vocabulary.shared ?? new Map(),
         next,
       );
-      const homes = endings.filter((e) => domain.diagrams.at(e.state.set, ordinal) === 1);
+      const homes = endings.filter((e) => domain.diagrams.evaluate(e.state.set, ordinal) === 1);
       const answer = new Simulator([ruleset], host, { assume }).packet(packet);
       const where = () =>
         JSON.stringify({

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { Program } from "../../lib/path/program.ts";
 import { Domain } from "../../lib/reach/domain.ts";
 import { vocabularyOf } from "../../lib/reach/reach.ts";
-import { type Shadow, shadows } from "../../lib/reach/shadow.ts";
+import { type Shadow, shadowedRules } from "../../lib/reach/shadow.ts";
 import { type Rule, TABLES, type TableName } from "../../lib/rules/ruleset.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";
@@ -19,7 +19,7 @@ function read(rules: readonly string[], table: TableName, text = ""): [Ruleset, 
   ]);
   expect(diagnostics).toEqual([]);
   const host = readHost({ ipset: text === "" ? [] : [{ name: "sets", text }] }, rulesets);
-  return [rulesets[0]!, new Map(shadows(Program.of(rulesets[0]!, host), table))];
+  return [rulesets[0]!, new Map(shadowedRules(Program.of(rulesets[0]!, host), table))];
 }
 
 /** Each rule that is dead, and why, in short. */
@@ -218,14 +218,20 @@ test("no packet ever meets one, in rulesets drawn by chance", () => {
     const program = Program.of(rulesets[0]!, host);
     const found = new Set<string>();
     for (const table of TABLES)
-      for (const rule of shadows(program, table).keys()) {
+      for (const rule of shadowedRules(program, table).keys()) {
         found.add(`${rule.table} ${rule.chain} ${rule.index}`);
         dead++;
       }
     const vocabulary = vocabularyOf(program);
     const domain = Domain.of(rulesets[0]!.family, [vocabulary]);
     for (let n = 0; n < 250; n++) {
-      const { packet, assume } = draw(domain, host, rulesets[0]!.family, vocabulary.same ?? new Map(), next);
+      const { packet, assume } = draw(
+        domain,
+        host,
+        rulesets[0]!.family,
+        vocabulary.shared ?? new Map(),
+        next,
+      );
       const sent = next() < 0.3 ? { ...packet, in: null } : packet;
       for (const step of new Simulator(rulesets, host, { assume }).packet(sent).path) {
         if (step.step !== "rule") continue;

@@ -31,7 +31,7 @@ test.each<[string, 4 | 6, Predicate, Record<string, unknown>]>([
     { in: "eth00" },
   ],
 ])("%s", (_, family, predicate, has) => {
-  const domain = Domain.of(family, [{ predicates: [predicate], given: new Map() }]);
+  const domain = Domain.of(family, [{ predicates: [predicate], markValues: new Map() }]);
   const { packet } = witness(domain, domain.set(predicate), { in: ["eth0"], proto: [6, 17] });
   const json = packetJson(packet);
   expect(json).toMatchObject(has);

@@ -299,7 +299,7 @@ describe("what is many is folded and counted", () => {
 
 /** Where a way's moments say that the packet came by: its rules, policies, and chains, by hook. */
 function steps(trace: Trace): { rules: string[]; policies: string[] } {
-  const moments = trace.ways.flatMap(({ moments }) => moments);
+  const moments = trace.branches.flatMap(({ events }) => events);
   const of = (kind: "rule" | "policy"): string[] => [
     ...new Set(
       moments.flatMap((m) =>

@@ -131,7 +131,7 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
         continue;
       }
       const { met } = stations(svg);
-      const way = trace.ways[0]!;
+      const way = trace.branches[0]!;
       for (const { chain, ...step } of way.path)
         if (["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"].includes(chain))
           expect(met, `seed ${seed}, packet ${i}: ${JSON.stringify(step)}`).toHaveProperty(chain);

@@ -1,5 +1,5 @@
 /** A trace says what the simulator says, and everything that changed: played back, it gives the header at the end. */
-import { readHost, readPacket, readRuleset, Simulator, type Way } from "fwcheck";
+import { readHost, readPacket, readRuleset, Simulator, type TracedBranch } from "fwcheck";
 import { expect, test } from "vitest";
 import { printAddress } from "../../lib/packet/address.ts";
 import { Aim } from "../kernel/aim.ts";
@@ -10,9 +10,9 @@ const SEEDS = 15;
 const PACKETS = 80;
 
 /** The fields that a way's moments leave behind. */
-function played(way: Way, start: Map<string, unknown>): Map<string, unknown> {
+function played(way: TracedBranch, start: Map<string, unknown>): Map<string, unknown> {
   const now = new Map(start);
-  for (const moment of way.moments) {
+  for (const moment of way.events) {
     const changes =
       moment.kind === "table"
         ? [...moment.steps.flatMap((s) => s.changes), ...moment.changes]
@@ -59,8 +59,8 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
       const trace = tracing.trace(packet);
       expect(trace.answer, `seed ${seed}, packet ${i}`).toEqual(answer);
       if (answer.verdict !== "undecided") aim.saw(drawn, answer);
-      for (const way of trace.ways) {
-        const steps = way.moments.flatMap((m) => (m.kind === "table" ? m.steps.map((s) => s.step) : []));
+      for (const way of trace.branches) {
+        const steps = way.events.flatMap((m) => (m.kind === "table" ? m.steps.map((s) => s.step) : []));
         expect(steps).toEqual(way.path);
         const start = new Map<string, unknown>([
           ...(["src", "sport", "dst", "dport"] as const).map((f) => [f, packet[f]] as const),
@@ -76,8 +76,8 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
         expect(Object.fromEntries(end)).toEqual(header);
         if (way.sent === null) continue;
         expect(way.sent.dst).toBe(printAddress(dst));
-        if (way.moments.some((m) => m.kind === "table" && m.changes.length > 0)) seen.changes++;
-        if (way.moments.some((m) => m.kind === "track" && m.reply)) seen.replies++;
+        if (way.events.some((m) => m.kind === "table" && m.changes.length > 0)) seen.changes++;
+        if (way.events.some((m) => m.kind === "track" && m.reply)) seen.replies++;
       }
     }
   }
@@ -88,9 +88,9 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
 const KEPT = new Set(["src", "sport", "dst", "dport", "mark", "tos", "ttl"]);
 
 /** A way without the changes of what conntrack says. */
-const ignoring = (way: Way): Way => ({
+const ignoring = (way: TracedBranch): TracedBranch => ({
   ...way,
-  moments: way.moments.map((m) =>
+  events: way.events.map((m) =>
     m.kind === "table"
       ? {
           ...m,

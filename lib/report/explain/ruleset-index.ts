@@ -3,7 +3,7 @@ import { type Lint, lint } from "../../audit/lint.ts";
 import type { Host } from "../../host/host.ts";
 import { type BoundRule, Program } from "../../path/program.ts";
 import { BudgetExceeded } from "../../reach/diagram.ts";
-import { type Shadow, shadows } from "../../reach/shadow.ts";
+import { type Shadow, shadowedRules } from "../../reach/shadow.ts";
 import { CallGraph } from "../../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
 import { type PublishedPort, publishedPorts } from "./published-ports.ts";
@@ -40,7 +40,7 @@ export class RulesetIndex {
     let found = this.shadowsByTable.get(table);
     if (found === undefined) {
       try {
-        found = shadows(this.program, table);
+        found = shadowedRules(this.program, table);
       } catch (error) {
         if (!(error instanceof BudgetExceeded)) throw error;
         found = new Map();

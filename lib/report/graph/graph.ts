@@ -642,13 +642,13 @@ class Marks {
   private readonly chains = new Map<string, { readonly rules: Set<number>; policy: boolean }>();
 
   constructor(trace: Trace | undefined, ruleset: Ruleset) {
-    for (const way of trace?.ways ?? []) {
+    for (const way of trace?.branches ?? []) {
       const local = (trace!.answer.packet.in ?? null) === null;
       this.places.add(local ? "programs" : "network").add(local ? "OUTPUT" : "PREROUTING");
       if (way.delivery === "local") this.places.add("INPUT").add("programs");
       if (way.delivery === "forward") this.places.add("FORWARD");
       if (way.out !== null) this.places.add("POSTROUTING").add("out");
-      for (const moment of way.moments) {
+      for (const moment of way.events) {
         if (moment.kind === "route" && this.places.has("PREROUTING")) this.places.add("routing");
         if (moment.kind !== "table") continue;
         this.places.add(moment.hook);

@@ -319,7 +319,7 @@ function closedPart(
   const f = closed[0]!;
   const trace = traced(f, fixed, host);
   const on = page(f.witness.dst, { rulesets: fixed, host, width: Number.POSITIVE_INFINITY });
-  const last = trace?.ways.length === 1 ? trace.answer.path.at(-1) : undefined;
+  const last = trace?.branches.length === 1 ? trace.answer.path.at(-1) : undefined;
   const rule = last?.step === "rule" ? ruleAt(last.table, last.chain, last.rule, on) : undefined;
   const sentence = trace === null || trace.answer.branches !== undefined ? null : conclusion(trace, on)[0]!;
   return markup`<div class="closed good"><p><a href="#fix">The fix</a> closes ${closed.length === group.length ? (group.length === 1 ? "it" : "all of them") : `${closed.length} of them`}, proven over all packets.${sentence === null ? null : markup` This one then ends in <q>${sentence}</q>${rule === undefined || last?.step !== "rule" ? null : markup` <code>${`${last.chain} ${ruleText(last, rule, on)}`}</code>`}`}</p>

@@ -4,8 +4,8 @@ import type { Step } from "../../path/program.ts";
 import { STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import type { TableName } from "../../rules/ruleset.ts";
-import type { Outcome, Way } from "../../simulate/answer.ts";
-import type { Change, Moment } from "../../simulate/trace.ts";
+import type { Outcome, TracedBranch } from "../../simulate/answer.ts";
+import type { FieldChange, TraceEvent } from "../../simulate/trace.ts";
 import { safe } from "../text/terminal.ts";
 import { changeText, type Page, routeText, ruleAt, ruleText, trackText } from "./trace-text.ts";
 
@@ -64,7 +64,7 @@ interface Run {
   readonly steps: readonly Step[];
 }
 
-type Said = Extract<Moment, { kind: "table" }>["steps"][number];
+type Said = Extract<TraceEvent, { kind: "table" }>["steps"][number];
 
 const plain = (kind: LineKind, text: string, at: number | null = null): Line => ({
   ...{ kind, text, at, whole: text, depth: 0 },
@@ -75,7 +75,7 @@ const plain = (kind: LineKind, text: string, at: number | null = null): Line => 
  * @param sent the host itself sends the packet
  * @param meant what the owner's own rules say of it; `null` where that is not told apart
  */
-export function course(way: Way, sent: boolean, meant: Meant | null, on: Page): Course {
+export function course(way: TracedBranch, sent: boolean, meant: Meant | null, on: Page): Course {
   const hooks = met(way, sent);
   const first = sent ? "OUTPUT" : "PREROUTING";
   const wishes = meant === null ? [] : runs(meant.path);
@@ -84,7 +84,7 @@ export function course(way: Way, sent: boolean, meant: Meant | null, on: Page): 
   const word =
     meant?.verdict === "accept" ? (wishes.findLast((run) => run.table === "filter") ?? last) : last;
   const station = (hook: Hook): Station => {
-    const moments = way.moments.filter((m) => (m.kind === "table" ? m.hook : first) === hook);
+    const moments = way.events.filter((m) => (m.kind === "table" ? m.hook : first) === hook);
     return {
       hook,
       met: hooks.includes(hook),
@@ -97,7 +97,7 @@ export function course(way: Way, sent: boolean, meant: Meant | null, on: Page): 
         return [{ name, said }];
       }),
       lines: hooks.includes(hook)
-        ? orNothing(moments.flatMap((m) => momentLines(m, m === way.moments.at(-1) ? way : null, on)))
+        ? orNothing(moments.flatMap((m) => momentLines(m, m === way.events.at(-1) ? way : null, on)))
         : unmet(hook, on),
       wish: wishes.flatMap((run) => {
         if (run.hook !== hook || (run !== word && run.steps.every(isPolicy))) return [];
@@ -153,8 +153,8 @@ function before(hook: Hook | null, sent: boolean): Hook[] {
 }
 
 /** The hooks that a way met. Not all of them say something: one without rules is met in silence. */
-function met(way: Way, sent: boolean): Hook[] {
-  const spoke = way.moments.map((m) => (m.kind === "table" ? m.hook : sent ? null : "PREROUTING"));
+function met(way: TracedBranch, sent: boolean): Hook[] {
+  const spoke = way.events.map((m) => (m.kind === "table" ? m.hook : sent ? null : "PREROUTING"));
   const ways = [way.hook, ...spoke].map((hook) => before(hook, sent));
   return ways.reduce((longest, each) => (each.length > longest.length ? each : longest), []);
 }
@@ -177,11 +177,11 @@ function runs(path: readonly Step[]): Run[] {
 const isPolicy = (step: Step): boolean => step.step === "policy";
 
 /** A table that let the packet pass without a rule that matched. */
-const isQuiet = (m: Extract<Moment, { kind: "table" }>): boolean =>
+const isQuiet = (m: Extract<TraceEvent, { kind: "table" }>): boolean =>
   m.changes.length === 0 && m.steps.every(({ step }) => step.step === "policy" && step.policy === "ACCEPT");
 
 /** @param ended the way, where this is the last that happened on it */
-function momentLines(moment: Moment, ended: Way | null, on: Page): Line[] {
+function momentLines(moment: TraceEvent, ended: TracedBranch | null, on: Page): Line[] {
   switch (moment.kind) {
     case "aged":
       return [];
@@ -305,5 +305,5 @@ function itemLines(
   ];
 }
 
-const changed = (changes: readonly Change[]): Line[] =>
+const changed = (changes: readonly FieldChange[]): Line[] =>
   changeText(changes).map((text) => plain("change", text));

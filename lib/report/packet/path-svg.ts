@@ -2,7 +2,7 @@
 import { containerAt } from "../../host/host.ts";
 import { printAddress } from "../../packet/address.ts";
 import type { Hook } from "../../rules/base-chain.ts";
-import type { Trace, Way } from "../../simulate/answer.ts";
+import type { Trace, TracedBranch } from "../../simulate/answer.ts";
 import { Markup, markup, type Part } from "../html/markup.ts";
 import { at, packetText } from "../text/packet-text.ts";
 import { PLAIN, safe, wrapped } from "../text/terminal.ts";
@@ -97,9 +97,9 @@ export function wayMarkup(trace: Trace, options: WayOptions): Markup {
   const on = page(answer.packet.dst, { ...options, style: PLAIN, width: Number.POSITIVE_INFINITY });
   const id = options.id ?? "way";
   const sent = answer.packet.in === null || answer.packet.in === undefined;
-  const meant = options.intended ?? trace.passed;
+  const meant = options.intended ?? trace.skippedInput;
   const branches = answer.branches !== undefined;
-  const ways = branches ? outcomes(trace.ways) : trace.ways.slice(0, 1);
+  const ways = branches ? outcomes(trace.branches) : trace.branches.slice(0, 1);
   const said = packetText(answer.packet);
   let y = 12;
   const parts: Part[] = [
@@ -109,7 +109,7 @@ export function wayMarkup(trace: Trace, options: WayOptions): Markup {
   const told: string[] = [said];
   for (const [i, way] of ways.entries()) {
     if (branches) {
-      const lead = `${letter(i)}. ${when(way, trace.ways, on)}`;
+      const lead = `${letter(i)}. ${when(way, trace.branches, on)}`;
       told.push(lead);
       for (const row of wrapped(lead, 112))
         parts.push(markup`<text class="verdict undecided" x="${EDGE}" y="${(y += 20)}">${row}</text>`);
@@ -171,7 +171,7 @@ type Boxes = Readonly<Record<Hook, Box>>;
 
 /** What a map shows. */
 interface Scene {
-  readonly way: Way;
+  readonly way: TracedBranch;
   readonly course: Course;
   readonly meant: Meant | null;
   /** The interface that the packet comes in by; `null` where the host sends it. */
@@ -397,7 +397,7 @@ const legend = ({ x, y }: Point): Markup =>
     <path class="wish-line" d="M${x + 34} ${y + 68}h34"/><text x="${x + 78}" y="${y + 72}">what your own rules say</text>`;
 
 /** How it ends there: a tick, a cross or a question mark, in a circle. */
-function sign({ x, y }: Point, verdict: Way["verdict"], more = ""): Markup {
+function sign({ x, y }: Point, verdict: TracedBranch["verdict"], more = ""): Markup {
   const shape = {
     accept: `M${x - 4.5} ${y + 0.5}L${x - 1} ${y + 4}L${x + 5} ${y - 4}`,
     drop: `M${x - 4} ${y - 4}L${x + 4} ${y + 4}M${x + 4} ${y - 4}L${x - 4} ${y + 4}`,

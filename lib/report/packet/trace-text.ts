@@ -13,11 +13,11 @@ import {
 } from "../../packet/field.ts";
 import type { Step } from "../../path/program.ts";
 import { chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
-import type { Outcome, Trace, Way } from "../../simulate/answer.ts";
+import type { Outcome, Trace, TracedBranch } from "../../simulate/answer.ts";
 import type { Connection } from "../../simulate/conntrack.ts";
 import type { Flow, FlowPacket } from "../../simulate/flow.ts";
 import type { Supposition } from "../../simulate/state.ts";
-import type { Change, Moment } from "../../simulate/trace.ts";
+import type { FieldChange, TraceEvent } from "../../simulate/trace.ts";
 import { at, packetText } from "../text/packet-text.ts";
 import { columns, PLAIN, type Style, safe } from "../text/terminal.ts";
 import { wrap } from "../text/wrap.ts";
@@ -132,9 +132,9 @@ const title = ({ step, from }: FlowPacket): string => `${step} from the ${from}`
 /** A line a packet: who sends what, from where to where, what conntrack takes it for, and what is translated. */
 function table({ packets }: Flow, { style }: Page): string[] {
   const lines = columns(
-    packets.map(({ step, from, trace: { answer, ways } }, i) => {
+    packets.map(({ step, from, trace: { answer, branches } }, i) => {
       const { packet: p, verdict, delivery, out } = answer;
-      const header = ways[0]?.header;
+      const header = branches[0]?.header;
       const source = p.in === null || p.in === undefined ? "the host" : safe(p.in);
       const goal = delivery === "local" ? "the host" : safe(out ?? "");
       const become = (side: string, before: string, after: string): string[] =>
@@ -151,7 +151,7 @@ function table({ packets }: Flow, { style }: Page): string[] {
         from,
         step,
         verdict === "accept" ? `${source} -> ${goal}` : `${source} -> ${verdict.toUpperCase()}`,
-        ways[0]?.moments.find((m) => m.kind === "track")?.state ?? "",
+        branches[0]?.events.find((m) => m.kind === "track")?.state ?? "",
         translated.join(", "),
       ];
     }),
@@ -177,8 +177,8 @@ function flowConclusion(flow: Flow, on: Page): string[] {
 }
 
 /** Who gets the first packet: an address, and whose it is. */
-function serverText({ answer, ways }: Trace, { host }: Page): string {
-  const header = ways[0]?.header;
+function serverText({ answer, branches }: Trace, { host }: Page): string {
+  const header = branches[0]?.header;
   if (header === undefined) return "the server";
   const container = containerAt(host, header.dst);
   const who =
@@ -200,7 +200,7 @@ const sourceOf = ({ ruleset, style }: Page): string[] =>
 
 /** The way or the ways: where they part, what they have in common stands first and once. */
 function body(trace: Trace, on: Page): string[] {
-  const shown = trace.answer.branches === undefined ? trace.ways.slice(0, 1) : outcomes(trace.ways);
+  const shown = trace.answer.branches === undefined ? trace.branches.slice(0, 1) : outcomes(trace.branches);
   const all = shown.map((way) => rows(way, on));
   const margin = Math.max(2, ...all.flat().map((r) => (r.line === null ? 0 : String(r.line).length)));
   const print = (list: readonly Row[]): string[] => list.flatMap((row) => printed(row, margin, on));
@@ -213,7 +213,7 @@ function body(trace: Trace, on: Page): string[] {
   all.forEach((list, i) => {
     const way = shown[i]!;
     const rest = list.slice(common);
-    out.push("", ...paragraph(`${letter(i)}. ${when(way, trace.ways, on)}`, on, on.style.yellow));
+    out.push("", ...paragraph(`${letter(i)}. ${when(way, trace.branches, on)}`, on, on.style.yellow));
     if (head !== undefined && rest[0]?.head !== true)
       out.push(...printed({ ...head, text: `${head.text} (continued)`, paint: on.style.dim }, margin, on));
     out.push(...print(rest));
@@ -225,8 +225,8 @@ export const letter = (i: number): string => String.fromCharCode(65 + i);
 const same = (a: Row, b: Row): boolean => a.line === b.line && a.depth === b.depth && a.text === b.text;
 
 /** One way for each outcome, the one that had to suppose least. */
-export function outcomes(ways: readonly Way[]): Way[] {
-  const found = new Map<string, Way>();
+export function outcomes(ways: readonly TracedBranch[]): TracedBranch[] {
+  const found = new Map<string, TracedBranch>();
   for (const way of ways) {
     const key = outcomeKey(way);
     const before = found.get(key);
@@ -239,7 +239,7 @@ const outcomeKey = ({ verdict, delivery, out, sent }: Outcome): string =>
   JSON.stringify([verdict, delivery, out, sent]);
 
 /** What was supposed on this way and otherwise on another: what decides. */
-const deciding = (way: Way, ways: readonly Way[]): Supposition[] =>
+const deciding = (way: TracedBranch, ways: readonly TracedBranch[]): Supposition[] =>
   way.suppositions.filter(({ key, truth }) =>
     ways.some((other) => other.suppositions.some((s) => s.key === key && s.truth !== truth)),
   );
@@ -266,13 +266,13 @@ const UNREAD = /^unread\((\w+): (.*)\)$/s;
 const CHANGED = /^changed\((.*)\)$/s;
 
 /** The condition on which it goes this way. */
-export function when(way: Way, ways: readonly Way[], on: Page): string {
+export function when(way: TracedBranch, ways: readonly TracedBranch[], on: Page): string {
   const parts = deciding(way, ways).map((s) => supposedText(s, on));
   return parts.length === 0 ? "otherwise" : `if ${parts.join(", and ")}`;
 }
 
 /** The arguments that settle it this way. */
-function assumeText(way: Way, ways: readonly Way[]): string {
+function assumeText(way: TracedBranch, ways: readonly TracedBranch[]): string {
   const more = ways.filter((w) => outcomeKey(w) === outcomeKey(way)).length - 1;
   const settled = deciding(way, ways).map(
     ({ key, truth }) => `--assume ${quoted(`${key}=${truth ? "match" : "no-match"}`)}`,
@@ -288,8 +288,8 @@ const quoted = (text: string): string => `'${safe(text).replaceAll("'", "'\\''")
  * What was assumed or is to be noted, apart from the unknowns that part the ways: they are shown with them, or make no
  * difference.
  */
-export function noted({ answer, ways }: Trace, on: Page): string[] {
-  const asked = new Map(ways.flatMap((w) => w.suppositions.map((s) => [s.key, s] as const)));
+export function noted({ answer, branches }: Trace, on: Page): string[] {
+  const asked = new Map(branches.flatMap((w) => w.suppositions.map((s) => [s.key, s] as const)));
   const rest = answer.assumptions.filter((sentence) => ![...asked.keys()].some((k) => sentence.includes(k)));
   if (answer.branches !== undefined) return rest;
   return [
@@ -301,18 +301,18 @@ export function noted({ answer, ways }: Trace, on: Page): string[] {
 }
 
 export function conclusion(trace: Trace, on: Page): string[] {
-  const { answer, ways } = trace;
+  const { answer, branches } = trace;
   if (answer.branches !== undefined) return undecided(trace, on);
-  const said = sentence(ways[0] ?? answer, on);
-  const lead = ways.length > 1 ? `Either way ${answer.verdict}; as shown, ${said}` : said;
+  const said = sentence(branches[0] ?? answer, on);
+  const lead = branches.length > 1 ? `Either way ${answer.verdict}; as shown, ${said}` : said;
   const out = paragraph(`${lead}.`, on, colourOf(answer.verdict, on.style));
   return [...out, ...passedBy(trace, on)];
 }
 
-function undecided({ ways }: Trace, on: Page): string[] {
-  const shown = outcomes(ways);
-  const hidden = new Set(ways.map(outcomeKey)).size - shown.length;
-  const verdicts = [...new Set(ways.map((w) => w.verdict))];
+function undecided({ branches }: Trace, on: Page): string[] {
+  const shown = outcomes(branches);
+  const hidden = new Set(branches.map(outcomeKey)).size - shown.length;
+  const verdicts = [...new Set(branches.map((w) => w.verdict))];
   const what =
     verdicts.length === 1
       ? `${verdicts[0]}, but how it ends`
@@ -320,14 +320,14 @@ function undecided({ ways }: Trace, on: Page): string[] {
   const lead = `UNDECIDED: ${what} depends on what the inputs do not tell. --assume settles it:`;
   const out = paragraph(lead, on, on.style.yellow);
   shown.forEach((way, i) => {
-    const how = assumeText(way, ways);
+    const how = assumeText(way, branches);
     const lead = `${letter(i)}. ${sentence(way, on)}${how === "" ? "" : `: ${how}`}`;
     out.push(...paragraph(lead, on, on.style.yellow, "  "));
   });
   if (hidden > 0) out.push(`  and ${hidden} more outcome${hidden === 1 ? "" : "s"}, not shown`);
   const why = new Set(
     shown.flatMap((w) =>
-      deciding(w, ways).map(({ key, why: reason }) => `${key.replace(/[@(].*$/s, "")}: ${reason}`),
+      deciding(w, branches).map(({ key, why: reason }) => `${key.replace(/[@(].*$/s, "")}: ${reason}`),
     ),
   );
   for (const reason of why) out.push(...paragraph(safe(reason), on, on.style.dim, "  "));
@@ -335,28 +335,28 @@ function undecided({ ways }: Trace, on: Page): string[] {
 }
 
 /** That INPUT was not asked, what it would have said, and what took the packet past it. */
-function passedBy({ answer, ways, passed }: Trace, on: Page): string[] {
-  const [way] = ways;
-  if (passed === null || way === undefined || passed.verdict === "undecided") return [];
-  if ((passed.verdict === "accept") === (answer.verdict === "accept")) return [];
-  const said = { accept: "let it in", drop: "dropped it", reject: "rejected it" }[passed.verdict];
-  const nat = way.moments.find(
+function passedBy({ answer, branches, skippedInput }: Trace, on: Page): string[] {
+  const [way] = branches;
+  if (skippedInput === null || way === undefined || skippedInput.verdict === "undecided") return [];
+  if ((skippedInput.verdict === "accept") === (answer.verdict === "accept")) return [];
+  const said = { accept: "let it in", drop: "dropped it", reject: "rejected it" }[skippedInput.verdict];
+  const nat = way.events.find(
     (m) => m.kind === "table" && m.table === "nat" && m.hook === "PREROUTING" && m.changes.length > 0,
   );
   const last = nat?.kind === "table" ? nat.steps.at(-1)?.step : undefined;
   const by = last?.step === "rule" ? `${safe(last.target)} (line ${last.line})` : "a translation";
-  const text = `INPUT is not asked: there, ${decider(passed, on)} would have ${said}, but ${by} sends it on to FORWARD.`;
+  const text = `INPUT is not asked: there, ${decider(skippedInput, on)} would have ${said}, but ${by} sends it on to FORWARD.`;
   return paragraph(text, on, on.style.yellow);
 }
 
 /** The verdict and its reason. */
-function sentence(outcome: Outcome | Way, on: Page): string {
+function sentence(outcome: Outcome | TracedBranch, on: Page): string {
   const { verdict, delivery, out, sent, reason, assumptions } = outcome;
   if (verdict === "undecided") {
     const why = assumptions.at(-1);
     return `UNDECIDED by ${decider(outcome, on)}${why === undefined ? "" : `: ${safe(why)}`}`;
   }
-  const routing = "moments" in outcome && outcome.hook === null && outcome.moments.at(-1)?.kind === "route";
+  const routing = "events" in outcome && outcome.hook === null && outcome.events.at(-1)?.kind === "route";
   const because =
     reason === undefined
       ? ` by ${decider(outcome, on)}`
@@ -420,7 +420,7 @@ export function ruleAt(
 }
 
 /** The lines of one way. */
-function rows(way: Way, on: Page): Row[] {
+function rows(way: TracedBranch, on: Page): Row[] {
   const out: Row[] = [];
   const { style } = on;
   let quiet: string[] = [];
@@ -429,7 +429,7 @@ function rows(way: Way, on: Page): Row[] {
       out.push({ ...line(0, `${quiet.join(", ")}: no rule matched`, style.dim), hang: 2 });
     quiet = [];
   };
-  for (const moment of way.moments) {
+  for (const moment of way.events) {
     if (moment.kind === "aged") {
       if (on.detail === "all")
         out.push(...moment.changes.map((c) => line(0, changeText([c])[0]!, style.dim)));
@@ -454,10 +454,10 @@ const line = (depth: number, text: string, paint: Row["paint"], of: number | nul
 });
 
 /** A table that let the packet pass without a rule that matched. */
-const isQuiet = (m: Extract<Moment, { kind: "table" }>): boolean =>
+const isQuiet = (m: Extract<TraceEvent, { kind: "table" }>): boolean =>
   m.changes.length === 0 && m.steps.every(({ step }) => step.step === "policy" && step.policy === "ACCEPT");
 
-function tableRows(moment: Extract<Moment, { kind: "table" }>, on: Page): Row[] {
+function tableRows(moment: Extract<TraceEvent, { kind: "table" }>, on: Page): Row[] {
   const { style } = on;
   const { steps } = moment;
   const translated = changeText(moment.changes);
@@ -539,7 +539,7 @@ function connectionText({ original: o }: Connection): string {
   return `${protoName(o.proto)} ${ends(o.src, sport)} -> ${ends(o.dst, dport)}`;
 }
 
-export function trackText({ state, connection, reply }: Extract<Moment, { kind: "track" }>): string {
+export function trackText({ state, connection, reply }: Extract<TraceEvent, { kind: "track" }>): string {
   const about = connection === null ? "" : connectionText(connection);
   const known = connection !== null && (connection.status & CT_STATUS.CONFIRMED) !== 0;
   const what = {
@@ -552,7 +552,7 @@ export function trackText({ state, connection, reply }: Extract<Moment, { kind: 
   return `conntrack: ${state}, ${what}`;
 }
 
-export function routeText(decision: Extract<Moment, { kind: "route" }>["decision"]): string {
+export function routeText(decision: Extract<TraceEvent, { kind: "route" }>["decision"]): string {
   if (decision.kind === "none") return `routing: ${safe(decision.why)}`;
   const { route } = decision;
   if (decision.kind === "local") {
@@ -573,7 +573,7 @@ const hex = (value: Scalar | undefined): string =>
   typeof value !== "number" ? "?" : value < 10 ? String(value) : `0x${value.toString(16)}`;
 
 /** Changes as a person says them: an address with its port where both changed. */
-export function changeText(changes: readonly Change[]): string[] {
+export function changeText(changes: readonly FieldChange[]): string[] {
   const of = new Map(changes.map((c) => [c.field, c]));
   const out: string[] = [];
   for (const [address, port] of [
