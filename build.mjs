@@ -47,7 +47,7 @@ const library = {
     "lib/packet/packet.ts",
     "lib/iptables/load.ts",
     "lib/host/read.ts",
-    "lib/simulate/simulate.ts",
+    "lib/simulate/simulator.ts",
     "lib/audit/audit.ts",
     "lib/audit/expectations.ts",
     "lib/fix/fix.ts",

@@ -74,7 +74,7 @@ export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/route.ts";
 export type { Tuple } from "./path/tuple.ts";
 export { BudgetExceeded } from "./reach/diagram.ts";
-export { type Unknowns, unknownsOf } from "./reach/unknowns.ts";
+export { type Unknowns, unknownsOf } from "./reach/unknown-names.ts";
 export type { Author } from "./report/explain/author.ts";
 export type { ChainCaller, ChainEnd, ChainLocation, HookStage } from "./report/explain/chain-facts.ts";
 export { chainsText, type ExplainTextOptions, explainText } from "./report/explain/chains-text.ts";
@@ -129,10 +129,10 @@ export {
   type TableName,
 } from "./rules/ruleset.ts";
 export type { Answer, Outcome, Sent, Trace, TracedBranch } from "./simulate/answer.ts";
-export { type BatchOptions, VERDICTS, verdicts } from "./simulate/batch.ts";
-export { type Column, type PacketColumns, packetAt } from "./simulate/columns.ts";
-export { type Connection, type ConnectionRef, Connections } from "./simulate/conntrack.ts";
+export { type BatchOptions, VERDICTS, verdicts } from "./simulate/batch-engine.ts";
+export { type Connection, type ConnectionRef, Connections } from "./simulate/connection-table.ts";
 export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
-export { type SimulateOptions, Simulator, simulate } from "./simulate/simulate.ts";
-export type { FlowHeader, Supposition } from "./simulate/state.ts";
+export { type Column, type PacketColumns, packetAt } from "./simulate/packet-columns.ts";
+export type { FlowHeader, Supposition } from "./simulate/packet-state.ts";
+export { type SimulateOptions, Simulator, simulate } from "./simulate/simulator.ts";
 export type { FieldChange, TraceEvent } from "./simulate/trace.ts";

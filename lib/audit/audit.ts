@@ -7,7 +7,7 @@ import type { Family } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded, type Node } from "../reach/diagram.ts";
 import type { Domain, Vocabulary } from "../reach/domain.ts";
-import type { SetEngine } from "../reach/reach.ts";
+import type { SetEngine } from "../reach/set-engine.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type AuditOptions, Question } from "./context.ts";
 import { type Looked, lookedAt, lookedRemarks, nothingAudited, unauditedEngines } from "./coverage.ts";

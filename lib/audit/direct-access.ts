@@ -7,7 +7,7 @@ import { and, is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import type { Divided } from "../reach/domain.ts";
-import { type SetStates, valueIn } from "../reach/state.ts";
+import { type SetStates, valueIn } from "../reach/set-state.ts";
 import { chainOf, type Rule } from "../rules/ruleset.ts";
 import type { Question } from "./context.ts";
 import { gatewayMode, publishing } from "./docker-rules.ts";

@@ -5,7 +5,7 @@ import { packetJson } from "../packet/packet.ts";
 import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
-import type { SetStates } from "../reach/state.ts";
+import type { SetStates } from "../reach/set-state.ts";
 import type { Question } from "./context.ts";
 import { servedPorts } from "./docker-rules.ts";
 import { type Endpoint, type Exposure, endpointOf, type Listen, type Means } from "./finding.ts";

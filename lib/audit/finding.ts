@@ -7,7 +7,7 @@ import type { Step } from "../path/program.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
-import { type SimulateOptions, Simulator } from "../simulate/simulate.ts";
+import { type SimulateOptions, Simulator } from "../simulate/simulator.ts";
 import type { Question } from "./context.ts";
 import { type RuleNote, ruleNote } from "./rule-note.ts";
 import type { Who } from "./set-description.ts";

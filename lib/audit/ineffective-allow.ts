@@ -2,7 +2,7 @@
 import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/diagram.ts";
-import { type SetStates, valueIn } from "../reach/state.ts";
+import { type SetStates, valueIn } from "../reach/set-state.ts";
 import type { Question } from "./context.ts";
 import { describe, type Finding, type Way } from "./finding.ts";
 import { isAccepted, passes } from "./intent.ts";

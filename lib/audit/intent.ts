@@ -1,8 +1,8 @@
 /** What the owner meant: what their own rules say of packets, as if Docker had written none. */
 import type { Ending, Observer } from "../path/walk.ts";
 import type { Node } from "../reach/diagram.ts";
-import type { SetEngine } from "../reach/reach.ts";
-import type { SetStates } from "../reach/state.ts";
+import type { SetEngine } from "../reach/set-engine.ts";
+import type { SetStates } from "../reach/set-state.ts";
 import type { Question } from "./context.ts";
 import { ufwForwardChain } from "./ufw-rules.ts";
 

@@ -6,8 +6,8 @@ import { ANY, evaluate, type Reading } from "../packet/predicate.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { Domain } from "../reach/domain.ts";
-import type { SetEngine } from "../reach/reach.ts";
-import { bindFields, type HeaderState, type SetState } from "../reach/state.ts";
+import type { SetEngine } from "../reach/set-engine.ts";
+import { bindFields, type HeaderState, type SetState } from "../reach/set-state.ts";
 import { usual } from "../rules/effect.ts";
 
 /** Rules that packets of one kind pass in the filter table's FORWARD, jumps included. */

@@ -12,11 +12,11 @@ import { type Family, protoName } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
 import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
 import type { Observer } from "../path/walk.ts";
-import { assignField } from "../reach/chain.ts";
+import { assignField } from "../reach/chain-evaluator.ts";
 import { BudgetExceeded, EMPTY, type Node, terminal } from "../reach/diagram.ts";
 import type { Vocabulary } from "../reach/domain.ts";
-import type { SetEngine } from "../reach/reach.ts";
-import type { SetState, SetStates } from "../reach/state.ts";
+import type { SetEngine } from "../reach/set-engine.ts";
+import type { SetState, SetStates } from "../reach/set-state.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import type { Match, Rule, TableName } from "../rules/ruleset.ts";
 

@@ -16,7 +16,7 @@ import {
   successor,
 } from "../packet/field.ts";
 import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
-import type { SetState } from "../reach/state.ts";
+import type { SetState } from "../reach/set-state.ts";
 import { type Match, type Rule, targetName } from "../rules/ruleset.ts";
 import { endedBy, type Place, type Step, seen } from "./decision-lists.ts";
 import { cover } from "./established-flows.ts";

@@ -5,7 +5,7 @@ import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
 import type { Step } from "../path/program.ts";
 import type { Decision, Ending } from "../path/walk.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import { type FlowHeader, flowHeaderOf, type PacketState, type Supposition } from "./state.ts";
+import { type FlowHeader, flowHeaderOf, type PacketState, type Supposition } from "./packet-state.ts";
 import type { TraceEvent } from "./trace.ts";
 
 /** The header of a packet as it leaves. */

@@ -6,7 +6,7 @@ import { Classifier, type Coder, type Group, isByte } from "../packet/classifier
 import type { Field, Scalar } from "../packet/field.ts";
 import type { Intervals } from "../packet/intervals.ts";
 import { evaluate, type Predicate } from "../packet/predicate.ts";
-import { BATCH_SIZE, type BatchColumn, type PacketBatch } from "./column-state.ts";
+import { BATCH_SIZE, type BatchColumn, type PacketBatch } from "./packet-batch.ts";
 
 /** It is not known which: the packet has to be simulated by itself. */
 export const UNKNOWN_RESULT = -1;

@@ -9,8 +9,8 @@ import type { Packet } from "../packet/packet.ts";
 import { invertTuple, REPLY_TYPES, tupleOf } from "../path/tuple.ts";
 import type { Decision } from "../path/walk.ts";
 import type { Trace, TracedBranch } from "./answer.ts";
-import type { Simulator } from "./simulate.ts";
-import type { FlowHeader } from "./state.ts";
+import type { FlowHeader } from "./packet-state.ts";
+import type { Simulator } from "./simulator.ts";
 
 /** One packet of a flow. */
 export interface FlowPacket {

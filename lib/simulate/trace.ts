@@ -11,9 +11,9 @@ import type { RouteDecision } from "../path/route.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain, Hook } from "../rules/base-chain.ts";
 import type { TableName } from "../rules/ruleset.ts";
-import { applyAssignments } from "./chain.ts";
-import type { Connection } from "./conntrack.ts";
-import type { PacketState } from "./state.ts";
+import { applyAssignments } from "./chain-run.ts";
+import type { Connection } from "./connection-table.ts";
+import type { PacketState } from "./packet-state.ts";
 
 /** A field of the header, or what the kernel notes about the packet, before and after. */
 export interface FieldChange {

@@ -6,7 +6,7 @@ import { ANY } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { BudgetExceeded, Diagrams, EMPTY, FULL, type Node, terminal } from "../../lib/reach/diagram.ts";
 import { Domain } from "../../lib/reach/domain.ts";
-import { SetEngine, vocabularyOf } from "../../lib/reach/reach.ts";
+import { SetEngine, vocabularyOf } from "../../lib/reach/set-engine.ts";
 import { capture, examples } from "../capture.ts";
 
 const SIZES = [3, 7, 2, 12];

@@ -8,7 +8,7 @@ import { printBody, printMatch, printTarget, ruleProtocol } from "../../iptables
 import { SOME_PORT } from "../../packet/field.ts";
 import { opaque, type Predicate, whyUnknown } from "../../packet/predicate.ts";
 import type { BoundRule } from "../../path/program.ts";
-import type { Shadow } from "../../reach/shadow.ts";
+import type { Shadow } from "../../reach/shadowed-rules.ts";
 import type { Hook } from "../../rules/base-chain.ts";
 import { calledChain } from "../../rules/call-graph.ts";
 import { usual } from "../../rules/effect.ts";

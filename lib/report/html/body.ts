@@ -7,7 +7,7 @@ import { readRuleset } from "../../iptables/load.ts";
 import { type PacketJson, readPacket } from "../../packet/packet.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
-import { Simulator } from "../../simulate/simulate.ts";
+import { Simulator } from "../../simulate/simulator.ts";
 import { chainGraph } from "../graph/graph.ts";
 import { graphSvg } from "../graph/svg.ts";
 import { wayMarkup } from "../packet/path-svg.ts";

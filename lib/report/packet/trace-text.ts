@@ -14,9 +14,9 @@ import {
 import type { Step } from "../../path/program.ts";
 import { chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
 import type { Outcome, Trace, TracedBranch } from "../../simulate/answer.ts";
-import type { Connection } from "../../simulate/conntrack.ts";
+import type { Connection } from "../../simulate/connection-table.ts";
 import type { Flow, FlowPacket } from "../../simulate/flow.ts";
-import type { Supposition } from "../../simulate/state.ts";
+import type { Supposition } from "../../simulate/packet-state.ts";
 import type { FieldChange, TraceEvent } from "../../simulate/trace.ts";
 import { at, packetText } from "../text/packet-text.ts";
 import { columns, PLAIN, type Style, safe } from "../text/terminal.ts";

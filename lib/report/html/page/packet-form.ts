@@ -4,7 +4,7 @@ import { readRuleset } from "../../../iptables/load.ts";
 import { type PacketJson, readPacket } from "../../../packet/packet.ts";
 import type { Ruleset } from "../../../rules/ruleset.ts";
 import type { Trace } from "../../../simulate/answer.ts";
-import { Simulator } from "../../../simulate/simulate.ts";
+import { Simulator } from "../../../simulate/simulator.ts";
 import { waySvg } from "../../packet/path-svg.ts";
 import { traceText, verdictText } from "../../packet/trace-text.ts";
 import { PLAIN } from "../../text/terminal.ts";

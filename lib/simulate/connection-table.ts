@@ -1,7 +1,7 @@
 /** The connection table of a simulation: what conntrack remembers of the flows that were let through. */
 import { type Address, CT_STATUS } from "../packet/field.ts";
 import type { Tuple } from "../path/tuple.ts";
-import type { TcpState } from "./tcp.ts";
+import type { TcpState } from "./tcp-tracking.ts";
 
 /** A connection as conntrack keeps it. */
 export interface Connection {

@@ -40,10 +40,9 @@ import type { BaseChain } from "../rules/base-chain.ts";
 import { HOOKS } from "../rules/base-chain.ts";
 import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
 import { countRules, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
-import { ChainEvaluator, type ChainOutcome, type Translation } from "./chain.ts";
+import { ChainEvaluator, type ChainOutcome, type Translation } from "./chain-evaluator.ts";
 import { BudgetExceeded, EMPTY, type Node } from "./diagram.ts";
 import { type Domain, MARK_FIELDS, type Vocabulary } from "./domain.ts";
-import { sharedUnknowns } from "./shared-unknowns.ts";
 import {
   type Binding,
   type Bindings,
@@ -55,7 +54,8 @@ import {
   type SetStates,
   singleState,
   valueIn,
-} from "./state.ts";
+} from "./set-state.ts";
+import { sharedUnknowns } from "./shared-unknowns.ts";
 
 /** What a domain must be able to tell apart to follow a program. */
 export function vocabularyOf(program: Program): Vocabulary {

@@ -20,7 +20,7 @@ import {
   type SetStates,
   singleState,
   valueIn,
-} from "./state.ts";
+} from "./set-state.ts";
 
 /** How a built-in chain let go of packets. */
 export type ChainOutcome =

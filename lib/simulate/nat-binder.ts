@@ -9,9 +9,9 @@ import type { Program } from "../path/program.ts";
 import { invertTuple, type Tuple } from "../path/tuple.ts";
 import type { Decision, Part } from "../path/walk.ts";
 import type { Nat } from "../rules/effect.ts";
-import type { Connection, Connections } from "./conntrack.ts";
-import { isError, type PacketState } from "./state.ts";
-import { isEnded } from "./tcp.ts";
+import type { Connection, Connections } from "./connection-table.ts";
+import { isError, type PacketState } from "./packet-state.ts";
+import { isEnded } from "./tcp-tracking.ts";
 
 export class NatBinder {
   constructor(

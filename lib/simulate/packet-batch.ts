@@ -5,7 +5,7 @@
 import { CT, type Family, type Field, type Scalar } from "../packet/field.ts";
 import type { Reading } from "../packet/predicate.ts";
 import { GROUPS } from "../path/route.ts";
-import { isLimitKey } from "./chain.ts";
+import { isLimitKey } from "./chain-run.ts";
 import {
   badValue,
   CONNECTION_BIT,
@@ -16,8 +16,8 @@ import {
   type NumberFieldName,
   type PacketColumns,
   valueAt,
-} from "./columns.ts";
-import { settledTruth } from "./state.ts";
+} from "./packet-columns.ts";
+import { settledTruth } from "./packet-state.ts";
 
 /** What a first packet's connection says is what its header says, as long as nothing was translated. */
 const CONNECTION_FIELDS: Partial<Record<Field, { readonly source: Field; readonly required: number }>> = {

@@ -23,9 +23,9 @@ import type { BaseChain } from "../rules/base-chain.ts";
 import { changed, type Effect } from "../rules/effect.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { BatchLookup, type CompiledList, UNKNOWN_RESULT } from "./batch-lookup.ts";
-import { BATCH_SIZE, PacketBatch } from "./column-state.ts";
-import { CONNECTION_BIT, type PacketColumns, packetAt, packetCount } from "./columns.ts";
-import { Simulator } from "./simulate.ts";
+import { BATCH_SIZE, PacketBatch } from "./packet-batch.ts";
+import { CONNECTION_BIT, type PacketColumns, packetAt, packetCount } from "./packet-columns.ts";
+import { Simulator } from "./simulator.ts";
 
 /** What a code that `verdicts` gives stands for: `VERDICTS[code]`. */
 export const VERDICTS = ["accept", "drop", "reject", "undecided"] as const satisfies readonly Decision[];

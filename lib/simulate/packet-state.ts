@@ -12,7 +12,7 @@ import type { Packet } from "../packet/packet.ts";
 import type { Reading } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
 import type { TableName } from "../rules/ruleset.ts";
-import type { Connection } from "./conntrack.ts";
+import type { Connection } from "./connection-table.ts";
 
 /** An unknown that was taken one way, and the rule that asked, where a rule did. */
 export interface Supposition {

@@ -12,11 +12,11 @@ import { GROUPS } from "../path/route.ts";
 import { invertTuple, type Tuple, tupleOf } from "../path/tuple.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
-import { runChain, WorkLimit } from "./chain.ts";
-import { type Connection, type ConnectionRef, type Connections, withStatus } from "./conntrack.ts";
-import { flowHeaderOf, isError, type PacketState } from "./state.ts";
-import { hasValidFlags, trackTcp } from "./tcp.ts";
-import { NatBinder } from "./translate.ts";
+import { runChain, WorkLimit } from "./chain-run.ts";
+import { type Connection, type ConnectionRef, type Connections, withStatus } from "./connection-table.ts";
+import { NatBinder } from "./nat-binder.ts";
+import { flowHeaderOf, isError, type PacketState } from "./packet-state.ts";
+import { hasValidFlags, trackTcp } from "./tcp-tracking.ts";
 
 export class PacketEngine implements Engine<PacketState> {
   private readonly natBinder: NatBinder;

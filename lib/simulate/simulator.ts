@@ -8,10 +8,10 @@ import { tupleOf } from "../path/tuple.ts";
 import { arrive, deliver, type Ending, send } from "../path/walk.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type Answer, answer, type Outcome, outcomeOf, type Trace, type TracedBranch } from "./answer.ts";
-import { type Connection, Connections, isSameConnection, withStatus } from "./conntrack.ts";
-import { PacketEngine } from "./engine.ts";
-import { flowHeaderOf, PacketState } from "./state.ts";
-import { closedByReset } from "./tcp.ts";
+import { type Connection, Connections, isSameConnection, withStatus } from "./connection-table.ts";
+import { PacketEngine } from "./packet-engine.ts";
+import { flowHeaderOf, PacketState } from "./packet-state.ts";
+import { closedByReset } from "./tcp-tracking.ts";
 import { TracedState, TracingEngine } from "./trace.ts";
 
 /** How to simulate. */

@@ -9,7 +9,7 @@ import { type BoundChain, type Program, stepOf } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import { type Change, changed, type Effect, type Nat, type Verdict } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
-import type { PacketState } from "./state.ts";
+import type { PacketState } from "./packet-state.ts";
 
 /** How a built-in chain let go of a packet. */
 export type ChainResult = Verdict | "undecided" | { readonly nat: Nat; readonly rule: Rule };
