@@ -73,7 +73,7 @@ export {
 export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/route.ts";
 export type { Tuple } from "./path/tuple.ts";
-export { BudgetExceeded } from "./reach/diagram.ts";
+export { BudgetExceeded } from "./reach/budget.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknown-names.ts";
 export type { Author } from "./report/explain/author.ts";
 export type { ChainCaller, ChainEnd, ChainLocation, HookStage } from "./report/explain/chain-facts.ts";

@@ -5,8 +5,9 @@
 import type { Host } from "../host/host.ts";
 import type { Family } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
-import { BudgetExceeded, type Node } from "../reach/diagram.ts";
+import { BudgetExceeded } from "../reach/budget.ts";
 import type { Domain, Vocabulary } from "../reach/domain.ts";
+import type { Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type AuditOptions, Question } from "./context.ts";

@@ -2,7 +2,7 @@
 import { containerInputs, fromContainers } from "../host/host.ts";
 import { prefixRange, within } from "../packet/address.ts";
 import type { Scalar } from "../packet/field.ts";
-import { EMPTY } from "../reach/diagram.ts";
+import { EMPTY } from "../reach/node-store.ts";
 import type { Question } from "./context.ts";
 import { describe, endpointOf, type Flow, type Group, type Way } from "./finding.ts";
 import { explicit, isAccepted, passes } from "./intent.ts";

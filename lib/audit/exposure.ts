@@ -4,7 +4,7 @@ import { type Address, type Field, protoName, type Scalar } from "../packet/fiel
 import { packetJson } from "../packet/packet.ts";
 import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
-import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
+import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import type { SetStates } from "../reach/set-state.ts";
 import type { Question } from "./context.ts";
 import { servedPorts } from "./docker-rules.ts";

@@ -4,7 +4,7 @@ import { parseAddress, printAddress } from "../packet/address.ts";
 import { type Address, type Family, type Field, protoName, type Scalar } from "../packet/field.ts";
 import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
 import type { Step } from "../path/program.ts";
-import { EMPTY, type Node } from "../reach/diagram.ts";
+import { EMPTY, type Node } from "../reach/node-store.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
 import { type SimulateOptions, Simulator } from "../simulate/simulator.ts";

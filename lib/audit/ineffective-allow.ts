@@ -1,7 +1,7 @@
 /** Rules of the owner's that allow what Docker drops before they can speak. */
 import { is } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
-import { EMPTY, type Node } from "../reach/diagram.ts";
+import { EMPTY, type Node } from "../reach/node-store.ts";
 import { type SetStates, valueIn } from "../reach/set-state.ts";
 import type { Question } from "./context.ts";
 import { describe, type Finding, type Way } from "./finding.ts";

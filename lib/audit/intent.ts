@@ -1,6 +1,6 @@
 /** What the owner meant: what their own rules say of packets, as if Docker had written none. */
 import type { Ending, Observer } from "../path/walk.ts";
-import type { Node } from "../reach/diagram.ts";
+import type { Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetStates } from "../reach/set-state.ts";
 import type { Question } from "./context.ts";

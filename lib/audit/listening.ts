@@ -8,7 +8,7 @@ import { type Address, type Field, PROTO, protoName, type Scalar } from "../pack
 import { is } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
-import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
+import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import type { SetState, SetStates } from "../reach/set-state.ts";
 import type { Answer } from "../simulate/answer.ts";
 import { Simulator } from "../simulate/simulator.ts";

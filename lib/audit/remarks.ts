@@ -3,7 +3,7 @@ import type { Host } from "../host/host.ts";
 import { headerOf } from "../host/infer.ts";
 import { printPrefix } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
-import { EMPTY } from "../reach/diagram.ts";
+import { EMPTY } from "../reach/node-store.ts";
 import { chainOf, targetName } from "../rules/ruleset.ts";
 import type { Question } from "./context.ts";
 import { proxiedOnly } from "./exposure.ts";

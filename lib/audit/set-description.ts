@@ -2,8 +2,8 @@
 import { printAddressRange } from "../packet/address.ts";
 import { type Address, type Field, PROTO, protoName } from "../packet/field.ts";
 import { is, not } from "../packet/predicate.ts";
-import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
 import type { Domain } from "../reach/domain.ts";
+import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 
 /** Interfaces by which the same sources come. */
 export interface Who {

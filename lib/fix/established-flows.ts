@@ -4,7 +4,7 @@ import type { Host } from "../host/host.ts";
 import { maxAddress, prefixMask, prefixRange, printAddress, printPrefix } from "../packet/address.ts";
 import type { Address, Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges } from "../packet/predicate.ts";
-import { EMPTY } from "../reach/diagram.ts";
+import { EMPTY } from "../reach/node-store.ts";
 
 /** Flows by their original direction, and by the container's address, which is the source of their replies. */
 export interface Cut {

@@ -9,7 +9,7 @@ import { printBody, printRuleset } from "../iptables/print.ts";
 import type { Address, Family } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
-import { BudgetExceeded } from "../reach/diagram.ts";
+import { BudgetExceeded } from "../reach/budget.ts";
 import {
   type Chain,
   chainOf,

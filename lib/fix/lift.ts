@@ -15,7 +15,7 @@ import {
 import { printAddress } from "../packet/address.ts";
 import { type Address, type Family, type Field, hasPorts, protoName, type Scalar } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";
-import { EMPTY } from "../reach/diagram.ts";
+import { EMPTY } from "../reach/node-store.ts";
 import { type SetState, valueIn } from "../reach/set-state.ts";
 import { type Rule, targetName } from "../rules/ruleset.ts";
 import { listsOf, seen, wayKey, wholeWays } from "./decision-lists.ts";

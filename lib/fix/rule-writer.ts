@@ -15,7 +15,7 @@ import {
   type Range,
   successor,
 } from "../packet/field.ts";
-import { EMPTY, FULL, type Node } from "../reach/diagram.ts";
+import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import type { SetState } from "../reach/set-state.ts";
 import { type Match, type Rule, targetName } from "../rules/ruleset.ts";
 import { endedBy, type Place, type Step, seen } from "./decision-lists.ts";

@@ -10,8 +10,9 @@ import { type BoundChain, type BoundRule, type Program, TOO_DEEP } from "../path
 import type { Part } from "../path/walk.ts";
 import { type Change, changed, type Effect, ends, type Nat } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
-import { BudgetExceeded, EMPTY, type Node, terminal } from "./diagram.ts";
+import { BudgetExceeded } from "./budget.ts";
 import type { Domain } from "./domain.ts";
+import { EMPTY, type Node, terminal } from "./node-store.ts";
 import {
   bindFields,
   type HeaderState,

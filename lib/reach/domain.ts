@@ -13,7 +13,9 @@ import {
   successor,
 } from "../packet/field.ts";
 import { between, leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
-import { BudgetExceeded, Diagrams, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
+import { BudgetExceeded } from "./budget.ts";
+import { Diagrams } from "./diagram.ts";
+import { EMPTY, FULL, type Node, terminal } from "./node-store.ts";
 import type { SharedUnknowns } from "./shared-unknowns.ts";
 
 /**

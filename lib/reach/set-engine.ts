@@ -40,9 +40,10 @@ import type { BaseChain } from "../rules/base-chain.ts";
 import { HOOKS } from "../rules/base-chain.ts";
 import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
 import { countRules, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
+import { BudgetExceeded } from "./budget.ts";
 import { ChainEvaluator, type ChainOutcome, type Translation } from "./chain-evaluator.ts";
-import { BudgetExceeded, EMPTY, type Node } from "./diagram.ts";
 import { type Domain, MARK_FIELDS, type Vocabulary } from "./domain.ts";
+import { EMPTY, type Node } from "./node-store.ts";
 import {
   type Binding,
   type Bindings,

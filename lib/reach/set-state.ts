@@ -5,7 +5,7 @@
  */
 import type { Field, Scalar } from "../packet/field.ts";
 import type { Rule } from "../rules/ruleset.ts";
-import type { Node } from "./diagram.ts";
+import type { Node } from "./node-store.ts";
 
 export type Binding =
   | { readonly value: Scalar }

@@ -9,8 +9,9 @@ import { ANY, and, leaves, or, type Predicate } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import { ends, usual } from "../rules/effect.ts";
 import { countRules, type Rule, type TableName } from "../rules/ruleset.ts";
-import { BudgetExceeded, EMPTY, FULL, type Node, terminal } from "./diagram.ts";
+import { BudgetExceeded } from "./budget.ts";
 import { Domain } from "./domain.ts";
+import { EMPTY, FULL, type Node, terminal } from "./node-store.ts";
 import { sharedUnknowns } from "./shared-unknowns.ts";
 
 /** Why no packet meets a rule. */

@@ -21,9 +21,7 @@ describe("exit codes and streams", () => {
   test("audit that outgrows its budget exits 2 and never says that there is nothing", () => {
     const run = fwcheck(["audit", HOST, "--budget", "3000"]);
     expect(run.code).toBe(2);
-    expect(run.out).toMatch(
-      /inconclusive: IPv4: the sets of packets that [^:]* need more than 3000 intervals/s,
-    );
+    expect(run.out).toMatch(/inconclusive: IPv4: the packet sets of [^:]* need more than 3000 intervals/s);
     expect(run.out).toContain("not everything could be settled");
     expect(fwcheck(["audit", HOST, "--budget", "0"])).toMatchObject({ code: 2, out: "" });
   });

@@ -4,8 +4,10 @@ import { audit, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { ANY } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
-import { BudgetExceeded, Diagrams, EMPTY, FULL, type Node, terminal } from "../../lib/reach/diagram.ts";
+import { BudgetExceeded } from "../../lib/reach/budget.ts";
+import { Diagrams } from "../../lib/reach/diagram.ts";
 import { Domain } from "../../lib/reach/domain.ts";
+import { EMPTY, FULL, type Node, terminal } from "../../lib/reach/node-store.ts";
 import { SetEngine, vocabularyOf } from "../../lib/reach/set-engine.ts";
 import { capture, examples } from "../capture.ts";
 
@@ -53,8 +55,8 @@ const same = (d: Diagrams, node: Node, wanted: (packet: readonly number[]) => nu
       expect([packet, at(d, node, packet)]).toEqual([packet, wanted(packet)]);
 };
 
-describe("what a diagram says of each packet", () => {
-  test("over, mask, minus, not, where, members, map and split", () => {
+describe("operations agree with a table of all packets", () => {
+  test("union, intersect, subtract, complement, preimage, members, mapTerminals and split", () => {
     fc.assert(
       fc.property(rules(20), rules(20), (a, b) => {
         const d = new Diagrams(SIZES);
@@ -84,7 +86,7 @@ describe("what a diagram says of each packet", () => {
     );
   });
 
-  test("exists, forall, support and substitute", () => {
+  test("project, forall, support and substitute", () => {
     fc.assert(
       fc.property(
         rules(1),
@@ -120,7 +122,7 @@ describe("what a diagram says of each packet", () => {
     );
   });
 
-  test("equal sets are the same node, however they came about", () => {
+  test("equal sets are the same node, whatever operations made them", () => {
     fc.assert(
       fc.property(rules(1), rules(1), rules(1), (a, b, c) => {
         const d = new Diagrams(SIZES);
@@ -143,20 +145,20 @@ describe("what a diagram says of each packet", () => {
   });
 });
 
-describe("a budget that is not enough", () => {
+describe("a budget that is too small", () => {
   test("stops the diagrams", () => {
     const d = new Diagrams([1000, 1000], 10);
     const grow = () => Array.from({ length: 100 }, (_, i) => d.range(0, [[i, i]], d.range(1, [[i, i]])));
     expect(grow).toThrow(BudgetExceeded);
   });
 
-  test("makes the audit inconclusive: it names the chain and says what to do", () => {
+  test("makes the audit inconclusive; the reason names the chain and the remedy", () => {
     const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
     const { findings, exposures, inconclusive } = audit(rulesets, host, { budget: 1000 });
     expect([findings, exposures]).toEqual([[], []]);
     expect(
       inconclusive.filter((line) =>
-        /^IPv4: the sets of packets that \w+ [A-Z]+ can tell apart need more than 1000 intervals, and nothing is said of this family: .*--budget/.test(
+        /^IPv4: the packet sets of \w+ [A-Z]+ need more than 1000 intervals, and nothing is said of this family: .*--budget/.test(
           line,
         ),
       ),
@@ -164,7 +166,7 @@ describe("a budget that is not enough", () => {
   });
 });
 
-test("an unknown is asked where its rule asks the rest: a list of senders by unknowns does not multiply what follows", () => {
+test("an unknown has the level next to the fields of its rule: a list of senders with unknowns does not multiply later rules", () => {
   const edges = (senders: number): number => {
     const list = Array.from({ length: senders }, (_, i) => {
       const from = `-s 10.0.${i >> 8}.${i & 255}/32`;

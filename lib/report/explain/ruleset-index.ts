@@ -2,7 +2,7 @@
 import { type Lint, lint } from "../../audit/lint.ts";
 import type { Host } from "../../host/host.ts";
 import { type BoundRule, Program } from "../../path/program.ts";
-import { BudgetExceeded } from "../../reach/diagram.ts";
+import { BudgetExceeded } from "../../reach/budget.ts";
 import { type Shadow, shadowedRules } from "../../reach/shadowed-rules.ts";
 import { CallGraph } from "../../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";

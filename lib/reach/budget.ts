@@ -1,0 +1,48 @@
+/** Limits of the analysis of packet sets. A ruleset that exceeds one gets no answer, never a wrong one. */
+
+/** Thrown if the packet sets of a ruleset exceed a limit. */
+export class BudgetExceeded extends Error {
+  /** Distinguishes this error from others. */
+  override readonly name = "BudgetExceeded";
+
+  constructor(
+    /** The limit, in `unit`s. */
+    readonly budget: number,
+    /** What was being evaluated: a chain, such as `filter FORWARD`, or the routing decision; `null` if it is not known. */
+    readonly by: string | null = null,
+    /** What is limited. `--budget` sets the limit of intervals and steps; the other limits are fixed. */
+    readonly unit:
+      | "intervals"
+      | "steps"
+      | "states"
+      | "calls of chains"
+      | "rules"
+      | "levels of chains"
+      | "unknown matches"
+      | "unknown matches at once"
+      | "values of marks" = "intervals",
+  ) {
+    super(`the packet sets of ${by ?? "all chains together"} need more than ${budget} ${unit}`);
+  }
+
+  /** Returns the error with the name of what was being evaluated, if it has none yet. */
+  withContext(by: string): BudgetExceeded {
+    return this.by === null ? new BudgetExceeded(this.budget, by, this.unit) : this;
+  }
+
+  /** What the user can do about it. */
+  get remedy(): string {
+    return this.unit === "intervals" || this.unit === "steps"
+      ? "raise --budget, or move long lists of addresses from rules to ipsets"
+      : "this limit is fixed; simulate and explain accept such rules";
+  }
+}
+
+/** Evaluates something; a BudgetExceeded that it throws names it. */
+export function withBudgetContext<T>(name: string, evaluate: () => T): T {
+  try {
+    return evaluate();
+  } catch (error) {
+    throw error instanceof BudgetExceeded ? error.withContext(name) : error;
+  }
+}
