@@ -21,10 +21,21 @@ export type { Listening, Open } from "./audit/listening.ts";
 export type { RuleNote } from "./audit/rule-note.ts";
 export type { Who } from "./audit/set-description.ts";
 export type { Cost, Passed } from "./fix/cost.ts";
-export { type Coverage, type Fix, type FixOptions, fix, type Left } from "./fix/fix.ts";
+export { type Coverage, type Fix, type FixOptions, fix, type Left, type UfwFix } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
-export { type LeftOut, leftOutText } from "./fix/write/ufw.ts";
+export type {
+  CopyFailure,
+  CutFailure,
+  Difference,
+  FamilyRefusal,
+  FixDoubt,
+  FixNote,
+  Limit,
+  OpenReason,
+  StrategyReason,
+} from "./fix/reasons.ts";
+export { type LeftOut, leftOutText, type UfwRefusal } from "./fix/write/ufw.ts";
 export { damageOf, isFragment, type Kind, kindOf } from "./host/classify.ts";
 export type {
   Container,
@@ -85,9 +96,13 @@ export {
   explain,
   type RuleExplained,
 } from "./report/explain/explain.ts";
+
 export type { ChainPitfall, DeadRule, RulePitfall } from "./report/explain/pitfalls.ts";
 export type { PublishedPortNote } from "./report/explain/published-ports.ts";
 export type { NewAddress, ReturnPoint, RuleAction } from "./report/explain/rule-action.ts";
+
+export { type FixJson, fixJson } from "./report/fix-json.ts";
+
 export { graphDot } from "./report/graph/dot.ts";
 export {
   type ChainGraph,
@@ -116,7 +131,18 @@ export {
 } from "./report/packet/trace-text.ts";
 export { sarif } from "./report/sarif.ts";
 export { auditText } from "./report/text/audit-text.ts";
-export { fixSummary, fixText, packetFlags, packetText } from "./report/text/packet-text.ts";
+export {
+  differenceText,
+  fixDoubtText,
+  fixNoteText,
+  fixSummary,
+  fixText,
+  leftText,
+  openReasonText,
+  strategyReasonText,
+  ufwRefusalText,
+} from "./report/text/fix-text.ts";
+export { packetFlags, packetText } from "./report/text/packet-text.ts";
 export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/text/terminal.ts";
 export type { Hook } from "./rules/base-chain.ts";
 export {

@@ -1,4 +1,14 @@
-import { type Family, type Fix, fix, fixText, leftOutText, PLAIN, type Strategy } from "../../lib/index.ts";
+import {
+  type Family,
+  type Fix,
+  fix,
+  fixJson,
+  fixText,
+  leftOutText,
+  PLAIN,
+  type Strategy,
+  ufwRefusalText,
+} from "../../lib/index.ts";
 import { oneHost } from "../fleet.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
 import { json, later, tell, verbatim } from "../output.ts";
@@ -13,21 +23,22 @@ interface FixArgs extends HostArgs {
 }
 
 /**
- * `fwcheck fix`: the rules on stdout and the argument for them on stderr; no rules when the proof does not hold, and 1
- * when it does not, when something is left open, or when the form cannot hold a part of the fix.
+ * Runs `fwcheck fix`: writes the rules to stdout, and the reasons and the proof to stderr. Without a proof that holds it
+ * prints no rules.
+ * @returns 1 if the proof does not hold, something stays open, or the form cannot contain a part of the fix; else 0
  */
 export function run(args: FixArgs): number {
   oneHost(args.rules, "fix");
-  // The first line on stderr is the result; warnings about the inputs follow.
+  // The first line of stderr is the result; warnings about the inputs follow.
   const { result, release } = later(() => {
     const { rulesets, host, sources } = inputs(args);
     const sets = args.format === "script" || args.format === "systemd";
     return fix(rulesets, host, { strategy: args.strategy, sets, inputs: sources });
   });
-  const code = result.holds && result.failed.length === 0 ? 0 : 1;
+  const code = result.holds && result.left.length === 0 ? 0 : 1;
   if (args.json === true) {
     release();
-    json(result.holds ? result : withoutRules(result));
+    json(fixJson(result.holds ? result : withoutRules(result)));
     return code;
   }
   tell(fixText(result, PLAIN));
@@ -35,69 +46,72 @@ export function run(args: FixArgs): number {
   if (!result.holds) return 1;
   if (args.format === "save") verbatim(result.saved);
   else if (result.rules4.length + result.rules6.length > 0)
-    return form(result, args.format, args.family) ? code : 1;
+    return printForm(result, args.format, args.family) ? code : 1;
   return code;
 }
 
-/** How to use what was printed. */
-const USE: Readonly<Record<Exclude<Format, "save">, (family: Family) => string>> = {
-  script: () =>
-    "Save it as fix.sh and run it as root on the host: sh fix.sh; then sh fix.sh --check, --undo or --cut. It holds until the next boot; --format ufw and systemd hold at every boot.",
-  systemd: () =>
-    "Save it as /etc/systemd/system/fwcheck-fix.service, and the output of --format script as /usr/local/sbin/fwcheck-fix; then systemctl daemon-reload; systemctl enable --now fwcheck-fix.",
-  ufw: (family) =>
-    `Append it to /etc/ufw/after${family === 4 ? "" : "6"}.rules in place of an earlier block of fwcheck, then ufw reload.`,
-  restore: (family) =>
-    `Apply it as root on the host: ${family === 4 ? "iptables" : "ip6tables"}-restore --wait=30 --noflush < FILE. Its third line says where it holds.`,
-};
-
-/** Prints one form; `false`, and why on stderr, where there is none or where a part of the fix is not in it. */
-function form(result: Fix, format: Exclude<Format, "save">, wanted: Family | undefined): boolean {
-  const both = result.rules4.length > 0 && result.rules6.length > 0;
-  const family = wanted ?? (result.rules4.length > 0 ? 4 : 6);
+/** Prints one form with its instructions; returns whether it contains the whole fix. */
+function printForm(result: Fix, format: Exclude<Format, "save">, requested: Family | undefined): boolean {
   if (format === "script" || format === "systemd") {
     verbatim(format === "script" ? result.script : result.unit);
-    tell(`${USE[format](family)}\n`);
+    tell(`${INSTRUCTIONS[format]}\n`);
     return true;
   }
-  let whole = true;
-  const refused =
-    format === "ufw"
-      ? result.ufw.cannot.filter((why) => why.startsWith(`IPv${family}:`))
-      : result.sets !== ""
-        ? ["an iptables-restore file cannot bring ipsets with it; use --format script or systemd"]
-        : [];
-  if (refused.length > 0) {
-    for (const why of refused) tell(`cannot: ${why}\n`);
-    whole = false;
-  } else {
-    const texts =
-      format === "ufw"
-        ? { 4: result.ufw.after, 6: result.ufw.after6 }
-        : { 4: result.restore, 6: result.restore6 };
-    verbatim(texts[family]);
-    if (texts[family] === "") {
-      tell(
-        `nothing is printed: IPv${family} needs no rules; run again with --family ${family === 4 ? 6 : 4}\n`,
-      );
-      return false;
-    }
-    const left = format === "ufw" ? result.ufw.leftOut.filter((each) => each.family === family) : [];
-    for (const each of left) {
-      tell(`left out: ${leftOutText(each)}\n`);
-      // What its own program adds again is not missing for long.
-      if (each.by === null) whole = false;
-    }
-    tell(`${USE[format](family)}\n`);
-  }
-  if (both && wanted === undefined) {
-    tell(
-      `IPv6 is not in it and stays open: run again with --family 6 for its rules, which ${format === "ufw" ? "/etc/ufw/after6.rules" : "ip6tables-restore"} takes.\n`,
-    );
-    whole = false;
-  }
-  return whole;
+  const both = result.rules4.length > 0 && result.rules6.length > 0;
+  const family = requested ?? (result.rules4.length > 0 ? 4 : 6);
+  const printed = format === "ufw" ? printUfw(result, family) : printRestore(result, family);
+  if (printed === "nothing") return false;
+  if (!both || requested !== undefined) return printed === "whole";
+  const reader = format === "ufw" ? "/etc/ufw/after6.rules" : "ip6tables-restore";
+  tell(`This form contains no IPv6 rules; run again with --family 6 for those, which are for ${reader}.\n`);
+  return false;
 }
+
+/** Whether a form was printed with all rules, with a part of them, or not because the family needs none. */
+type Printed = "whole" | "part" | "nothing";
+
+function printUfw({ ufw }: Fix, family: Family): Printed {
+  const refusals = ufw.refusals.filter((each) => each.family === family);
+  for (const each of refusals) tell(`cannot: ${ufwRefusalText(each)}\n`);
+  if (refusals.length > 0) return "part";
+  const text = family === 4 ? ufw.after : ufw.after6;
+  verbatim(text);
+  if (text === "") return needsNothing(family);
+  const leftOut = ufw.leftOut.filter((each) => each.family === family);
+  for (const each of leftOut) tell(`left out: ${leftOutText(each)}\n`);
+  tell(
+    `Append it to /etc/ufw/after${family === 4 ? "" : "6"}.rules in place of an earlier block of fwcheck, then ufw reload.\n`,
+  );
+  // A program that adds its own rule again closes the gap as soon as it starts.
+  return leftOut.some((each) => each.by === null) ? "part" : "whole";
+}
+
+function printRestore(result: Fix, family: Family): Printed {
+  if (result.sets !== "") {
+    tell("cannot: an iptables-restore file cannot create ipsets; use --format script or systemd\n");
+    return "part";
+  }
+  const text = family === 4 ? result.restore : result.restore6;
+  verbatim(text);
+  if (text === "") return needsNothing(family);
+  tell(
+    `Apply it as root on the host: ${family === 4 ? "iptables" : "ip6tables"}-restore --wait=30 --noflush < FILE. Its third line states when it applies.\n`,
+  );
+  return "whole";
+}
+
+function needsNothing(family: Family): "nothing" {
+  tell(`nothing is printed: IPv${family} needs no rules; run again with --family ${family === 4 ? 6 : 4}\n`);
+  return "nothing";
+}
+
+/** Instructions for the forms that contain both families. */
+const INSTRUCTIONS = {
+  script:
+    "Save it as fix.sh and run it as root on the host: sh fix.sh; then sh fix.sh --check, --undo or --cut. It holds until the next boot; --format ufw and systemd hold at every boot.",
+  systemd:
+    "Save it as /etc/systemd/system/fwcheck-fix.service, and the output of --format script as /usr/local/sbin/fwcheck-fix; then systemctl daemon-reload; systemctl enable --now fwcheck-fix.",
+} as const;
 
 const withoutRules = (result: Fix): Fix => ({
   ...result,
@@ -107,7 +121,7 @@ const withoutRules = (result: Fix): Fix => ({
   restore6: "",
   sets: "",
   script: "",
-  ufw: { after: "", after6: "", undo: [], cannot: [], leftOut: [] },
+  ufw: { after: "", after6: "", undo: [], refusals: [], leftOut: [] },
   unit: "",
   saved: "",
   undo: [],

@@ -13,7 +13,7 @@ import {
   type TableName,
   targetName,
 } from "../rules/ruleset.ts";
-import { isHook, isOurs } from "./lift.ts";
+import { isHook, isOurs } from "./chain-names.ts";
 
 /**
  * The ruleset after a restore without flush: a declared user chain is emptied, a new one is made, rules are appended,

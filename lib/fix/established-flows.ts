@@ -5,6 +5,7 @@ import { maxAddress, prefixMask, prefixRange, printAddress, printPrefix } from "
 import type { Address, Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/node-store.ts";
+import type { CutFailure } from "./reasons.ts";
 
 /** Flows by their original direction, and by the container's address, which is the source of their replies. */
 export interface Cut {
@@ -19,19 +20,25 @@ export interface Cut {
   readonly sources: readonly string[];
 }
 
-/** More prefixes than this for one way are not told one by one: its flows are left alone, and said to be. */
+/** More prefixes than this for one way are not told one by one: its flows are left singleState, and said to be. */
 const MOST = 256;
 
-/** The cuts for the ways that a fix closes. */
+/** Flows of a finding that `--cut` does not end. */
+export interface UncutFlows {
+  readonly finding: string;
+  readonly reason: CutFailure;
+}
+
+/** Returns the flows that `--cut` ends, and those that it leaves, for the ways that a fix closes. */
 export function cutsOf(
   audit: FamilyAudit,
   host: Host,
   ways: readonly Way[],
-): { readonly cuts: readonly Cut[]; readonly left: readonly string[] } {
+): { readonly cuts: readonly Cut[]; readonly left: readonly UncutFlows[] } {
   const { domain, family } = audit;
   const { diagrams } = domain;
   const cuts: Cut[] = [];
-  const left: string[] = [];
+  const left: UncutFlows[] = [];
   const known = new Map<string, Pick<Cut, "how" | "sources">>();
   // Containers and the host itself reach published ports as they always did.
   const inside = normalizeRanges([
@@ -48,23 +55,21 @@ export function cutsOf(
     if (way.blocked === EMPTY) continue;
     const must = diagrams.forall(way.blocked, domain.unknownLevels);
     const may = diagrams.subtract(way.blocked, must);
-    const id = way.finding?.id ?? way.kind;
+    const leave = (code: CutFailure["code"]): void =>
+      void left.push({ finding: way.finding?.id ?? way.kind, reason: { code } });
     if (must === EMPTY) {
-      left.push(`${id}: which of its flows the policy forbids depends on what the rules do not tell`);
+      leave("unknown-senders");
       continue;
     }
     if (way.endpoint === null || way.proto === null) {
-      left.push(`${id}: its flows cannot be told by a port`);
+      leave("no-port");
       continue;
     }
     // A flow's entry does not say by which interface it came: only who is blocked on all of them is surely forbidden.
     const allowed = domain.valueRanges(diagrams.union(diagrams.subtract(way.all, way.blocked), may), "src");
     const blocked = domain.valueRanges(must, "src");
     const forbidden = minus(blocked, allowed);
-    if (sum(forbidden) < sum(blocked))
-      left.push(
-        `${id}: of senders that are blocked on one interface and not on another the flows live on, since they do not say by which they came`,
-      );
+    if (sum(forbidden) < sum(blocked)) leave("blocked-by-interface");
     if (forbidden.length === 0) continue;
     // Ports of one host are mostly closed to the same people.
     const key = `${forbidden.join(" ")}|${allowed.join(" ")}`;
@@ -78,7 +83,7 @@ export function cutsOf(
     }
     const { how, sources } = told;
     if (sources.length > MOST) {
-      left.push(`${id}: too many networks are blocked to tell its flows by them`);
+      leave("too-many-prefixes");
       continue;
     }
     const { ip, port } = way.endpoint;

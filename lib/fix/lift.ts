@@ -17,26 +17,10 @@ import { type Address, type Family, type Field, hasPorts, protoName, type Scalar
 import { and, is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import { type SetState, valueIn } from "../reach/set-state.ts";
-import { type Rule, targetName } from "../rules/ruleset.ts";
+import { CHAIN, policyChain } from "./chain-names.ts";
 import { listsOf, seen, wayKey, wholeWays } from "./decision-lists.ts";
+import type { OpenReason, StrategyReason } from "./reasons.ts";
 import { type Line, PLAIN, policyKey, Speller, Unspelled, verdicts } from "./rule-writer.ts";
-
-/** The chain that DOCKER-USER jumps to; a stranger's rules there stay untouched. */
-export const CHAIN = "FWCHECK";
-
-/** The chain of a policy. */
-export const policyChain = (number: number): string => `${CHAIN}-${number}`;
-
-export const isOurs = (chain: string): boolean => chain === CHAIN || /^FWCHECK-\d+$/.test(chain);
-
-/** What hooks DOCKER-USER into FORWARD where Docker does not: told from Docker's own hook by its comment. */
-export const HOOK = "-m comment --comment fwcheck -j DOCKER-USER";
-
-/** Whether a rule is the hook that a fix made. */
-export const isHook = (rule: Rule): boolean =>
-  rule.chain === "FORWARD" &&
-  targetName(rule) === "DOCKER-USER" &&
-  rule.matches.some((m) => m.extension.name === "comment" && m.values.comment?.value === "fwcheck");
 
 /** What a rule knows a packet by: the internal address, the original one that conntrack remembers, or a set of them. */
 export type Strategy = "internal-ip" | "conntrack" | "ipset";
@@ -52,8 +36,8 @@ export interface Choice {
   readonly endpoint: string;
   /** How. */
   readonly strategy: Strategy;
-  /** Why so, in one sentence. */
-  readonly because: string;
+  /** Why this strategy. */
+  readonly reason: StrategyReason;
 }
 
 /** Endpoints that one rule tells, whatever their number: an ipset of type hash:ip,port. */
@@ -80,8 +64,7 @@ export interface Lifted {
 /** A way that is left open. */
 export interface Open {
   readonly way: Way;
-  /** The reason, and what would close it. */
-  readonly why: string;
+  readonly reason: OpenReason;
 }
 
 /** A way with its policy. */
@@ -93,8 +76,8 @@ interface Closed {
 /** What a fix has to do without. */
 export interface Limits {
   /** Ways that are left open, by `wayKey`, with the reason. */
-  readonly open?: ReadonlyMap<string, string>;
-  /** Whether packets may be translated to addresses that the model does not know: no rule may match by address alone. */
+  readonly open?: ReadonlyMap<string, OpenReason>;
+  /** Whether packets may be translated to addresses that the model does not know: no rule may match by address singleState. */
   readonly translations?: boolean;
 }
 
@@ -140,19 +123,12 @@ class Writer {
     const bad = [...outsideInterfaces(this.host), ...this.host.bridges].find((name) => !PLAIN.test(name));
     const ways = this.ways.filter((way) => way.blocked !== EMPTY && way.kind !== "ineffective-allow");
     if (bad !== undefined) {
-      for (const way of ways)
-        this.leave(
-          way,
-          `the interface name ${JSON.stringify(bad)} is not one that can be written into a rule safely`,
-        );
+      for (const way of ways) this.leave(way, { code: "unsafe-interface-name", name: bad });
       return this.done();
     }
     for (const way of this.ways)
       if (way.kind === "ineffective-allow" && way.finding !== null)
-        this.leave(
-          way,
-          "Docker drops these packets, before DOCKER-USER or behind it, and no rule there can let them in; publish the port (docker run -p), and the fix will hold it to the policy",
-        );
+        this.leave(way, { code: "dropped-by-docker" });
     const closed = this.policies(ways.filter((way) => this.mayClose(way)));
     if (closed.length > 0) closed.push(...this.banning());
     const out: string[] = [];
@@ -178,21 +154,22 @@ class Writer {
     return { chains, sets, choices, open, closed, called: [...called], copied: [...copied] };
   }
 
-  private leave(way: Way, why: string): void {
-    this.open.push({ way, why });
+  private leave(way: Way, reason: OpenReason): void {
+    this.open.push({ way, reason });
   }
 
   /** Whether a way may be closed; leaves it open by name where not. */
   private mayClose(way: Way): boolean {
     const { diagrams } = this.audit.domain;
-    const why =
-      way.beyond?.why ??
-      this.limits.open?.get(wayKey(way)) ??
-      (diagrams.intersect(way.all, this.audit.unsure) === EMPTY
-        ? undefined
-        : `the way of some of its packets is not followed to the end (${this.audit.inconclusive.join("; ")}), so nothing can be proven of a rule for them`);
-    if (why !== undefined) this.leave(way, why);
-    return why === undefined;
+    const reason: OpenReason | undefined =
+      way.beyond !== undefined
+        ? { code: "not-matchable", text: way.beyond.why }
+        : (this.limits.open?.get(wayKey(way)) ??
+          (diagrams.intersect(way.all, this.audit.unsure) === EMPTY
+            ? undefined
+            : { code: "not-followed", doubts: this.audit.inconclusive }));
+    if (reason !== undefined) this.leave(way, reason);
+    return reason === undefined;
   }
 
   /** Whether packets may be translated to addresses that the model does not know. */
@@ -206,7 +183,7 @@ class Writer {
     return ways.flatMap((way) => {
       const policy = this.speller.lines(way, lists.get(way)!);
       if (policy instanceof Unspelled) {
-        this.leave(way, policy.why);
+        this.leave(way, policy.reason);
         return [];
       }
       return [{ way, policy }];
@@ -257,7 +234,7 @@ class Writer {
 
   /**
    * Endpoints that are open as they should be at their own address, in front of a rule that closes all the rest of their
-   * bridge; what was translated that rule lets alone.
+   * bridge; what was translated that rule lets singleState.
    */
   private spared(bridges: ReadonlySet<string | null>): string[] {
     return this.ways.flatMap((way) =>
@@ -313,35 +290,28 @@ class Writer {
     );
     // A way that is open as it should be, or is left open, is told apart from those that are closed, too.
     const same = closed.length === all.length && closed.every((each) => key(each) === key(closed[0]!));
-    const take = (strategy: Strategy, because: string): void => {
-      this.choices.push({ family: this.audit.family, endpoint: label, strategy, because });
+    const take = (strategy: Strategy, reason: StrategyReason): void => {
+      this.choices.push({ family: this.audit.family, endpoint: label, strategy, reason });
       this.closed.push(...closed.map((each) => each.way));
     };
     const asked = this.wanted === "auto" ? null : this.wanted;
     if (!same && asked === "internal-ip") {
-      for (const each of closed)
-        this.leave(
-          each.way,
-          `the ways to ${label} have different intents, which rules by internal address cannot tell apart; use --strategy conntrack`,
-        );
+      for (const each of closed) this.leave(each.way, { code: "different-intents", endpoint: label });
       return [];
     }
     if (this.translations && (asked === "internal-ip" || asked === "ipset")) {
-      for (const each of closed)
-        this.leave(
-          each.way,
-          `other packets may be translated to ${label} than those that the model knows, and a rule by address would close them, too; use --strategy conntrack`,
-        );
+      for (const each of closed) this.leave(each.way, { code: "unknown-translations", endpoint: label });
       return [];
     }
     if (!same || asked === "conntrack" || this.translations) {
-      const survives =
-        container !== null && !container.fixed ? "; it holds when the container gets another address" : "";
+      const keepsAddress = container === null || container.fixed;
       take(
         "conntrack",
-        same
-          ? `${this.translations && asked === null ? "other packets may be translated to it than those that the model knows" : "asked for"}: each way is told by its original destination${survives}`
-          : `${all.length} ways with different intents lead to it, which only conntrack can tell apart${survives}`,
+        !same
+          ? { code: "different-intents", paths: all.length, keepsAddress }
+          : this.translations && asked === null
+            ? { code: "unknown-translations", keepsAddress }
+            : { code: "conntrack-requested", keepsAddress },
       );
       return closed.map(
         (each) => `${this.guard(each.way, false)} ${this.handOver(each.policy, each.way.proto)}`,
@@ -349,23 +319,11 @@ class Writer {
     }
     const set = asked === "ipset" || many;
     if (set && port !== null && way.proto !== null && hasPorts(way.proto)) {
-      take(
-        "ipset",
-        asked === "ipset"
-          ? "asked for: a set tells any number of endpoints with one rule"
-          : "so many endpoints are told by one set with one rule",
-      );
+      take("ipset", { code: asked === "ipset" ? "ipset-requested" : "many-endpoints" });
       this.enter(policy, { ip, proto: way.proto, port });
       return [];
     }
-    take(
-      "internal-ip",
-      set
-        ? "it has no port that a set could hold, so a rule by address tells it"
-        : closed.length === 1
-          ? "one way leads to it, and a rule by address is the cheapest"
-          : `all ${closed.length} ways to it have the same intent, so one rule by address serves them all`,
-    );
+    take("internal-ip", set ? { code: "no-port" } : { code: "one-intent", paths: closed.length });
     return [`${this.guard(way, true)} ${this.handOver(policy, way.proto)}`];
   }
 
@@ -379,7 +337,7 @@ class Writer {
     set.entries.push(entry);
   }
 
-  /** What tells the packets of a way, by the endpoint's address alone or by where they were sent to. */
+  /** What tells the packets of a way, by the endpoint's address singleState or by where they were sent to. */
   private guard(way: Way, byAddress: boolean): string {
     const { ip, port } = way.endpoint!;
     const { proto, listen } = way;
@@ -417,7 +375,7 @@ class Writer {
   private bridge({ way, policy }: Closed): string[] {
     const { bridge } = way;
     if (bridge === null || !PLAIN.test(bridge)) {
-      this.leave(way, "the interface it leaves by cannot be written into a rule");
+      this.leave(way, { code: "unsafe-output-interface" });
       return [];
     }
     this.closed.push(way);

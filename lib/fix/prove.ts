@@ -16,16 +16,17 @@ import { EMPTY, type Node } from "../reach/node-store.ts";
 import { SetEngine, vocabularyOf, witness } from "../reach/set-engine.ts";
 import { type HeaderState, type SetStates, singleState } from "../reach/set-state.ts";
 import type { Ruleset, Target } from "../rules/ruleset.ts";
+import { CHAIN } from "./chain-names.ts";
 import { type Cost, costOf } from "./cost.ts";
 import { nameOf, wayKey, wholeWays } from "./decision-lists.ts";
-import { CHAIN } from "./lift.ts";
+import type { Difference, Direction } from "./reasons.ts";
 
-/** A packet to which the fix would do what it must not. */
+/** A packet that the fix treats as it must not. */
 export interface Changed {
   /** The packet. */
   readonly packet: PacketJson;
-  /** What happens to it now, and what happened before. */
-  readonly why: string;
+  /** What the fix changes for it. */
+  readonly difference: Difference;
   /** The finding whose rules break the proof there; `null` where the packet belongs to none that the fix closes. */
   readonly finding: string | null;
 }
@@ -157,34 +158,34 @@ function changes(
   const changed: Changed[] = [];
   const breaking = new Map<string, Changed>();
   let passing = false;
-  const add = (set: Node, why: string, finding: string | null): Changed => {
+  const add = (set: Node, difference: Difference, finding: string | null): Changed => {
     const { packet } = witness(domain, set, {
       in: host.interfaces.map((i): Scalar => i.name),
       sport: [40000],
       proto: [6, 17],
       flags: [2],
     });
-    const one = { packet: packetJson(packet), why, finding };
+    const one = { packet: packetJson(packet), difference, finding };
     changed.push(one);
     return one;
   };
   const names = new Map(wholeWays(found).map((way) => [wayKey(way), nameOf(way, before.family)]));
   const claimed = wholeWays(audited).filter((way) => closed.has(wayKey(way)));
-  const report = (set: Node, why: string): void => {
+  const report = (set: Node, difference: Difference): void => {
     if (set === EMPTY) return;
     const broken = claimed.filter((way) => diagrams.intersect(way.all, set) !== EMPTY);
     for (const way of broken) {
       const key = wayKey(way);
       if (breaking.has(key)) continue;
-      breaking.set(key, add(diagrams.intersect(way.all, set), why, names.get(key) ?? null));
+      breaking.set(key, add(diagrams.intersect(way.all, set), difference, names.get(key) ?? null));
     }
-    if (broken.length === 0) add(set, why, null);
+    if (broken.length === 0) add(set, difference, null);
   };
-  const ways: [string, (reach: SetEngine) => Ending<SetStates>[], Node][] = [
-    ["a packet that comes in", (reach) => reach.arrive(reach.start(arriving)), audited.blocked],
-    ["a packet that the host sends", (reach) => reach.send(reach.start(ANY)), EMPTY],
+  const ways: [Direction, (reach: SetEngine) => Ending<SetStates>[], Node][] = [
+    ["in", (reach) => reach.arrive(reach.start(arriving)), audited.blocked],
+    ["out", (reach) => reach.send(reach.start(ANY)), EMPTY],
   ];
-  for (const [what, walk, may] of ways) {
+  for (const [direction, walk, may] of ways) {
     const was = byOutcome(walk(old), old);
     const becomes = byOutcome(walk(now), now);
     if (may !== EMPTY) {
@@ -198,14 +199,17 @@ function changes(
         const tight = new SetEngine(Program.of(sealed(after), then), domain, sent);
         const past = byOutcome(walk(tight), tight);
         const unseen = [...past].flatMap(([how, set]) => (how === "stopped" ? [] : [set]));
-        report(diagrams.subtract(leak, diagrams.unionAll(unseen)), `${what} that should be stopped is not`);
+        report(diagrams.subtract(leak, diagrams.unionAll(unseen)), { code: "not-stopped", direction });
       }
     }
     for (const [how, set] of was) {
       const differs = diagrams.subtract(set, becomes.get(how) ?? EMPTY);
-      report(diagrams.subtract(differs, may), `${what} would fare otherwise, and nothing blocks it`);
+      report(diagrams.subtract(differs, may), { code: "allowed-changed", direction });
       const stopped = becomes.get("stopped") ?? EMPTY;
-      report(diagrams.subtract(diagrams.intersect(differs, may), stopped), `${what} would go elsewhere`);
+      report(diagrams.subtract(diagrams.intersect(differs, may), stopped), {
+        code: "blocked-redirected",
+        direction,
+      });
     }
   }
   // Flows that are already there: whatever conntrack says of them but NEW, FORWARD must decide as it did.
@@ -227,10 +231,7 @@ function changes(
     };
     const becomes = decide(now);
     for (const [how, set] of decide(old))
-      report(
-        diagrams.subtract(set, becomes.get(how) ?? EMPTY),
-        `a packet of a flow that is ${state} would fare otherwise`,
-      );
+      report(diagrams.subtract(set, becomes.get(how) ?? EMPTY), { code: "flow-changed", state });
   }
   return { changed, cost: costOf(audited, old, now, host), passing, breaking };
 }

@@ -20,6 +20,7 @@ import type { SetState } from "../reach/set-state.ts";
 import { type Match, type Rule, targetName } from "../rules/ruleset.ts";
 import { endedBy, type Place, type Step, seen } from "./decision-lists.ts";
 import { cover } from "./established-flows.ts";
+import type { CopyFailure } from "./reasons.ts";
 
 /** Interface names that mean nothing to a shell, to iptables-restore, or to a reader. */
 export const PLAIN = /^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}$/;
@@ -41,9 +42,9 @@ export interface Line {
   readonly inner: readonly Line[];
 }
 
-/** What cannot be written down: why, in a clause. */
+/** Result for a rule that cannot be copied. */
 export class Unspelled {
-  constructor(readonly why: string) {}
+  constructor(readonly reason: CopyFailure) {}
 }
 
 /** A part of a rule's matches that can stand by itself. */
@@ -124,7 +125,7 @@ export class Speller {
 
   private step(way: Way, left: Node, step: Step): Line[] | Unspelled {
     const { rule, does, inner } = step;
-    if (does === "unclear") return new Unspelled(`what this does is not known: ${this.text(rule)}`);
+    if (does === "unclear") return new Unspelled({ code: "unknown-effect", rule: this.text(rule) });
     const whens = this.bySet(way, left, step) ?? this.whens(way, left, step);
     if (whens instanceof Unspelled) return whens;
     if (does === "call") {
@@ -148,12 +149,12 @@ export class Speller {
     const back = diagrams.subtract(step.set, diagrams.unionAll(endedBy(step)));
     // Behind a goto, what falls off goes on with DOCKER-USER: nothing may be left that has to come back to this list.
     if (back !== EMPTY || whens.length !== 1)
-      return new Unspelled(`some packets come back from what this jumps to: ${this.text(rule)}`);
+      return new Unspelled({ code: "chain-returns", rule: this.text(rule) });
     return [{ when: whens[0]!, does, action: "", inner: pruned(behind) }];
   }
 
-  private text(rule: Rule | null): string {
-    return rule === null ? "a policy" : printRule(rule, { family: this.audit.family });
+  private text(rule: Rule | null): string | null {
+    return rule === null ? null : printRule(rule, { family: this.audit.family });
   }
 
   private action({ rule, does }: Step): string {
@@ -196,10 +197,11 @@ export class Speller {
     const boxes = this.told(set, left, step.place.before);
     if (boxes !== null) return boxes;
     const counting = [...own, ...callers].find(({ node }) => this.isUnknown(node));
+    const rule = this.text(step.rule);
     return new Unspelled(
       counting === undefined
-        ? `no rule behind the translation can ask the same as: ${this.text(step.rule)}`
-        : `what ${counting.match.extension.name} finds is known to that rule alone, and a copy of it may decide otherwise; write a rule into DOCKER-USER yourself for: ${this.text(step.rule)}`,
+        ? { code: "no-equivalent-match", rule }
+        : { code: "stateful-match", match: counting.match.extension.name, rule },
     );
   }
 

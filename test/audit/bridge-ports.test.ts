@@ -1,5 +1,5 @@
 /** Bridges of containers with ports that are no container's: what comes in by such a port is outside traffic. */
-import { audit, fix, readRuleset, simulate } from "fwcheck";
+import { audit, fix, fixJson, readRuleset, simulate } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { parseAddress } from "../../lib/packet/address.ts";
 import { audited, type Layout, read } from "./layout.ts";
@@ -29,7 +29,7 @@ describe("a physical port of a bridge that calls iptables", () => {
   test("is closed by the fix, and its containers' own packets are not", () => {
     const { rulesets, host } = read(shared(1));
     const result = fix(rulesets, host);
-    expect([result.failed, result.holds]).toEqual([[], true]);
+    expect([result.left, result.holds]).toEqual([[], true]);
     expect(result.rules4).toContain("-A FWCHECK -i docker0 -m physdev ! --physdev-in eth1 -j RETURN");
     const fixed = readRuleset([{ name: "fixed", text: result.saved }]).rulesets;
     expect(audit(fixed, host).findings).toEqual([]);
@@ -63,7 +63,7 @@ describe.each([
 
   test("is left open by name, and the rest is closed", () => {
     const { rulesets, host } = read(shared(calls));
-    const { failed, holds, proof } = fix(rulesets, host);
+    const { failed, holds, proof } = fixJson(fix(rulesets, host));
     expect(holds).toBe(true);
     expect(proof.closed).toEqual([INGRESS]);
     expect(failed).toHaveLength(2);
@@ -73,7 +73,7 @@ describe.each([
 
 test("of two such ports no rule tells frames between them: they are left open by name", () => {
   const { rulesets, host } = read(shared(1, { tap0: { bridge: "docker0", kind: "tun" } }));
-  const { failed, holds, rules4 } = fix(rulesets, host);
+  const { failed, holds, rules4 } = fixJson(fix(rulesets, host));
   expect(holds).toBe(true);
   expect(failed.join("\n")).toContain("several ports that are no container's (eth1, tap0)");
   expect(rules4).toContain("-A FWCHECK -i docker0 -j RETURN");

@@ -16,7 +16,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vit
 import { run as runSimulate } from "../../cli/commands/simulate.ts";
 import { judged } from "../../cli/exit-code.ts";
 import { type HostArgs, inputs } from "../../cli/inputs.ts";
-import { audit, fix } from "../../lib/index.ts";
+import { audit, fix, fixJson } from "../../lib/index.ts";
 import { examples } from "../capture.ts";
 import { partsOf, snapshot } from "./snapshot.ts";
 
@@ -111,7 +111,7 @@ describe("what is missing of the host is a doubt", () => {
       /IPv4: 172\.17\.0\.2:80\/tcp is published, and no route or container bridge/,
     );
     const { rulesets, host } = inputs(args);
-    expect(fix(rulesets, host).failed.join()).toContain("172.17.0.2:80/tcp is published");
+    expect(fixJson(fix(rulesets, host)).failed.join()).toContain("172.17.0.2:80/tcp is published");
   });
   test("routes that lead to no container", () => {
     const route = file("default.json", '[{"dst":"default","gateway":"203.0.113.254","dev":"eth0"}]');

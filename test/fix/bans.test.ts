@@ -94,8 +94,8 @@ describe.each(["nft", "legacy"])("iptables-%s", (backend) => {
 
   test.skipIf(!able)("a ban cuts a client off, an unban lets it in, and the script still holds", () => {
     const { rulesets, host } = read(layout("203.0.113.5"));
-    const { script: text, failed, holds } = fix(rulesets, host);
-    expect([holds, failed]).toEqual([true, []]);
+    const { script: text, left, holds } = fix(rulesets, host);
+    expect([holds, left]).toEqual([true, []]);
     put("save", save(layout("203.0.113.5")));
     put("fix.sh", text);
     const ban = "f2b-web -s 203.0.113.77 -j REJECT --reject-with icmp-port-unreachable";

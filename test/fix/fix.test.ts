@@ -2,6 +2,7 @@
 import {
   audit,
   fix,
+  fixJson,
   fixText,
   type Host,
   type PacketJson,
@@ -137,12 +138,10 @@ describe("the owner's own policy, not a fixed one", () => {
     );
     const part = fix(rulesets, host, { strategy: "internal-ip" });
     expect(part.holds).toBe(true);
-    expect(part.failed.join()).toMatch(
+    expect(fixJson(part).failed.join()).toMatch(
       /web 172\.17\.0\.2:80\/tcp have different intents.*use --strategy conntrack/,
     );
-    expect([...part.proof.remaining].sort()).toEqual(
-      part.failed.map((sentence) => sentence.split(": ")[0]!).sort(),
-    );
+    expect([...part.proof.remaining].sort()).toEqual(part.left.map(({ finding }) => finding).sort());
   });
   test("an interface that ufw allows stays allowed", () => {
     const { rulesets, host } = withUfw("-A ufw-user-input -i eth1 -p tcp -m tcp --dport 8443 -j ACCEPT");
@@ -174,14 +173,14 @@ describe("what stays open", () => {
     const result = fix(v4, host);
     expect(result.families).toEqual({ ipv4: "closed", ipv6: "absent" });
     expect(result.rules4.length).toBeGreaterThan(0);
-    expect(result.failed.join()).toContain("there is no IPv6 ruleset among the inputs");
+    expect(fixJson(result).failed.join()).toContain("there is no IPv6 ruleset among the inputs");
     expect(fixText(result).split("\n")[0]).toMatch(
       /^9 findings closed\. IPv6 is not fixed: .* Not settled: /,
     );
   });
   test("all that is open is closed, and the first line says no more than that", () => {
     const result = fix(rulesets, host);
-    expect([result.failed, result.families]).toEqual([[], { ipv4: "closed", ipv6: "clean" }]);
+    expect([result.left, result.families]).toEqual([[], { ipv4: "closed", ipv6: "clean" }]);
     expect(fixText(result).split("\n")[0]).toBe("9 findings closed.");
   });
   test.each([
@@ -191,7 +190,7 @@ describe("what stays open", () => {
     const damaged = capture(`${examples}ufw-docker-20.10`, edit);
     const result = fix(damaged.rulesets, damaged.host);
     expect([result.rules4, result.families.ipv4]).toEqual([[], "refused"]);
-    expect(result.failed[0]).toContain("some of its rules may be missing");
+    expect(result.left[0]).toMatchObject({ finding: null, reason: { code: "damaged-ruleset", family: 4 } });
   });
   test("without Docker's table nat no rule is printed: it could close a port that the firewall allows", () => {
     const part = v4.map((r) => ({
@@ -201,7 +200,10 @@ describe("what stays open", () => {
     const result = fix(part, host);
     expect([result.rules4, result.families.ipv4]).toEqual([[], "refused"]);
     expect(fixText(result).split("\n")[0]).toContain("IPv4 is not fixed: no rules are printed for it");
-    expect(result.failed[0]).toContain("Docker's chains of table nat are missing");
+    expect(result.left[0]).toMatchObject({
+      finding: null,
+      reason: { code: "docker-nat-missing", family: 4 },
+    });
   });
 });
 
@@ -231,10 +233,14 @@ describe("the proof sees a wrong fix", () => {
       "-d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP",
       "-s 10.0.0.0/8 -d 172.17.0.3/32 -p tcp -m tcp --dport 80 -j DROP",
     );
-    const named = [...breaking.values()].map(({ finding, why, packet }) => [finding, why, packet.dport]);
+    const named = [...breaking.values()].map(({ finding, difference, packet }) => [
+      finding,
+      difference,
+      packet.dport,
+    ]);
     expect(named).toContainEqual([
       "ingress-bypass/4/tcp/any/8443",
-      "a packet that comes in that should be stopped is not",
+      { code: "not-stopped", direction: "in" },
       8443,
     ]);
     expect(named.map(([finding]) => finding)).not.toContain("ingress-bypass/4/tcp/any/8080");
@@ -253,9 +259,7 @@ describe("the proof sees a wrong fix", () => {
   });
   test("one without an ESTABLISHED return in front changes flows that are there", () => {
     expect(
-      proof("-d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP")
-        .changed.map((c) => c.why)
-        .join(),
-    ).toContain("ESTABLISHED");
+      proof("-d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP").changed.map((c) => c.difference),
+    ).toContainEqual({ code: "flow-changed", state: "ESTABLISHED" });
   });
 });

@@ -95,7 +95,7 @@ test("hostile names are data in every form", { timeout: 240_000 }, () => {
   fc.assert(
     fc.property(hostile, (name) => {
       const { fix: result } = named(name);
-      expect([result.holds, result.failed]).toEqual([true, []]);
+      expect([result.holds, result.left]).toEqual([true, []]);
       // The script is the same whatever the names, but for its here-documents and two digests.
       const plain = named("plain").fix;
       const bare = (script: string): string => outside(script).replaceAll(/[0-9a-f]{64}/g, "D");
@@ -207,10 +207,10 @@ describe("what stands above each form", () => {
       "sed -i '/^# BEGIN fwcheck IPv4$/,/^# END fwcheck IPv4$/d' /etc/ufw/after.rules",
     );
   });
-  test("ufw cannot bring an ipset", () => {
+  test("ufw cannot load a fix that needs an ipset", () => {
     expect(fix(rulesets, host, { strategy: "ipset" }).ufw).toMatchObject({
       after: "",
-      cannot: [expect.stringContaining("ufw loads its rules when no ipset is there yet")],
+      refusals: [{ code: "sets-needed", family: 4 }],
     });
   });
 });

@@ -1,7 +1,7 @@
 /** The fix of each recorded host: it closes or names every finding, and the audit of the fixed rules says the same. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { audit, fix, fixText, readHost, readRuleset } from "fwcheck";
+import { audit, fix, fixJson, fixText, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { shared } from "../capture.ts";
 import { Snapshot } from "../hosts/judge.ts";
@@ -18,17 +18,17 @@ describe.skipIf(hosts.length === 0)("recorded hosts", () => {
     const result = fix(rulesets, host);
     expect(result.holds).toBe(true);
     expect(result.proof.changed).toEqual([]);
-    const named = (id: string): boolean => result.failed.some((text) => text.startsWith(`${id}: `));
+    const named = (id: string): boolean => result.left.some(({ finding }) => finding === id);
     const unnamed = found.findings.map((f) => f.id).filter((id) => !result.proof.closed.includes(id));
     expect(unnamed.filter((id) => !named(id))).toEqual([]);
     // Whatever the audit could not settle its fix does not settle either.
-    for (const doubt of found.inconclusive) expect(result.failed).toContain(doubt);
+    for (const doubt of found.inconclusive) expect(fixJson(result).failed).toContain(doubt);
     if (found.findings.length === 0) expect(result.rules4.length + result.rules6.length).toBe(0);
 
     const after = readRuleset([{ name: "fixed", text: result.saved }]).rulesets;
     const left = audit(after, readHost(sources, after)).findings.map((f) => f.id);
     expect(left.filter((id) => !named(id))).toEqual([]);
     expect([...new Set(left)].sort()).toEqual([...new Set(result.proof.remaining)].sort());
-    if (result.failed.length === 0) expect(fixText(result).split("\n")[0]).not.toMatch(/open|settled/i);
+    if (result.left.length === 0) expect(fixText(result).split("\n")[0]).not.toMatch(/open|settled/i);
   });
 });

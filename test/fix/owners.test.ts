@@ -1,5 +1,5 @@
 /** Policies that owners really have, found in the wild: each is lifted as it is meant, and the proof holds. */
-import { audit, fix, printRuleset, readPacket, readRuleset, Simulator } from "fwcheck";
+import { audit, fix, fixJson, printRuleset, readPacket, readRuleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { restored } from "../../lib/fix/apply-restore.ts";
 import { jail, type Layout, read } from "../audit/layout.ts";
@@ -38,7 +38,7 @@ describe("Tailscale", () => {
       input: ["-j ts-input", "-i eth1 -j ACCEPT"],
       behind: ["-j ts-forward"],
     });
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     expect(policy(result.rules4, /--dport 80/)).toEqual([
       "! -i tailscale0 -m iprange --src-range 100.64.0.0-100.115.91.255 -j DROP",
       "! -i tailscale0 -m iprange --src-range 100.115.94.0-100.127.255.255 -j DROP",
@@ -55,7 +55,7 @@ describe("Tailscale", () => {
       nets: [{ bridge: "docker0", prefix: "172.17.0", mode: "routed", ports: { 8080: 80 } }],
       behind: ["-j ts-forward"],
     });
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     expect(policy(result.rules4, /-d 172\.17\.0\.2\/32 .*--dport 80/)).toEqual([
       "-i tailscale0 -j RETURN",
       "-j DROP",
@@ -72,7 +72,7 @@ describe("Tailscale", () => {
       nets: [{ bridge: "docker0", prefix: "172.17.0", mode: "routed", ports: { 8080: 80 } }],
       behind: ["-j ts-forward"],
     });
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     expect(policy(result.rules4, /-d 172\.17\.0\.2\/32 .*--dport 80/)).toEqual([
       "-s 198.51.100.0/24 -j RETURN",
       "-j DROP",
@@ -86,7 +86,7 @@ test("what conntrack makes nothing of and OUTPUT lets out, containers may send, 
     output: ["-p udp -m udp --dport 53 -j ACCEPT", "-p icmp -m icmp --icmp-type 0 -j ACCEPT"],
     input: ["-p tcp -m tcp --dport 8080 -j ACCEPT"],
   });
-  expect([result.holds, result.failed, result.proof.changed]).toEqual([true, [], []]);
+  expect([result.holds, result.left, result.proof.changed]).toEqual([true, [], []]);
   expect(policy(result.rules4, /^-A FWCHECK -i docker0 -g/)).toEqual([
     "-o docker0 -j RETURN",
     "-p udp -m udp --dport 53 -j RETURN",
@@ -100,14 +100,14 @@ describe("a swarm whose containers Docker does not guard in raw, as before 28", 
 
   test("what is open to all as it is published stays closed by the container's own address", () => {
     const result = fixOf({ ...swarm, input: ["-p tcp -m tcp --dport 3000 -j ACCEPT"] });
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     expect(result.rules4).toContain("-A FWCHECK -o docker_gwbridge -m conntrack ! --ctstate DNAT -j DROP");
     expect(result.rules4.filter((rule) => rule.includes("172.19.0.2"))).toEqual([]);
   });
 
   test("who may come as it is published may not by the container's own address", () => {
     const result = fixOf({ ...swarm, input: ["-s 10.99.0.0/24 -p tcp -m tcp --dport 3000 -j ACCEPT"] });
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     expect(result.rules4.find((rule) => rule.includes("172.19.0.2"))).toContain("--ctorigdstport 3000");
   });
 });
@@ -123,7 +123,7 @@ describe("networks that let in more than ports", () => {
         nets: [{ bridge: "br-x", prefix: "172.20.0", mode, ports: { 8080: 80 } }],
         behind,
       });
-      expect([result.holds, result.failed, result.proof.remaining, result.proof.changed]).toEqual([
+      expect([result.holds, result.left, result.proof.remaining, result.proof.changed]).toEqual([
         true,
         [],
         [],
@@ -156,7 +156,7 @@ describe("bans", () => {
     "a chain of fail2ban that holds %j is called, not copied",
     (banned) => {
       const result = fixOf({ ...ports, input, chains: chains(...banned) });
-      expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+      expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
       expect(policy(result.rules4, /--dport 80 /)).toEqual(["-j f2b-web"]);
       expect(policy(result.rules4, /--dport 81 /)).toEqual([
         "-j f2b-web",
@@ -197,7 +197,7 @@ describe("bans", () => {
       input: ["-p tcp -j sshguard", ...input.slice(1)],
       chains: { sshguard: bans },
     });
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     expect(policy(result.rules4, /--dport 80 /)).toEqual(["-j sshguard"]);
   });
 
@@ -207,9 +207,9 @@ describe("bans", () => {
       input,
       chains: { "f2b-web": ["-s 198.51.100.77/32 -p tcp -m tcp --dport 8080 -j DROP", "-j RETURN"] },
     });
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     expect(policy(result.rules4, /--dport 80 /)).toEqual(["-s 198.51.100.77/32 -j DROP"]);
-    expect(result.warnings.join()).toContain("the bans of chain f2b-web are copied as they are now");
+    expect(result.notes).toContainEqual({ code: "bans-copied", family: 4, chain: "f2b-web" });
   });
 
   test.each(["", "add blk 198.51.100.9\nadd office 203.0.113.7\n"])(
@@ -227,7 +227,7 @@ describe("bans", () => {
           "-p tcp -m tcp --dport 8081 -j ACCEPT",
         ],
       });
-      expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+      expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
       expect(policy(result.rules4, /--dport 80 /)).toEqual([
         "-m set --match-set blk src -j DROP",
         "-m set --match-set office src -j RETURN",
@@ -261,7 +261,7 @@ describe("bans", () => {
       ],
       chains: { LOGDROP: [logged, "-j DROP"] },
     });
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     const closed = policy(result.rules4, /--dport 81 /);
     expect(closed).toEqual(rules ?? []);
   });
@@ -273,7 +273,7 @@ describe("bans", () => {
       input: [`${LISTED} -j CHECK`, "-p tcp -m tcp --dport 8081 -j ACCEPT"],
       chains: { CHECK: ["-s 10.0.0.0/8 -j RETURN", "-j DROP"] },
     });
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     expect(policy(result.rules4, /--dport 81 /)).toEqual([
       `${LISTED} -m iprange --src-range 0.0.0.0-9.255.255.255 -j DROP`,
       `${LISTED} -m iprange --src-range 11.0.0.0-255.255.255.255 -j DROP`,
@@ -289,7 +289,7 @@ describe("what INPUT's other tables say", () => {
   const mark = "-s 198.51.100.0/24 -p tcp -m tcp --dport 8080 -j MARK --set-xmark 0x1/0xffffffff";
   const closed = (layout: Layout) => {
     const result = fixOf(layout);
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     return result.rules4;
   };
 
@@ -337,7 +337,7 @@ test("an owner's translation into a network that takes all is closed by its orig
     nets: [{ bridge: "br-x", prefix: "172.20.0", mode: "nat-unprotected", ports: { 8080: 80 } }],
     nat: ["-i eth0 -p tcp -m tcp --dport 9999 -j DNAT --to-destination 172.20.0.2:81"],
   });
-  expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+  expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
   expect(result.rules4).toContain(
     "-A FWCHECK -d 172.20.0.2/32 -p tcp -m tcp --dport 81 -m conntrack --ctstate DNAT --ctorigdstport 9999 --ctdir ORIGINAL -j DROP",
   );
@@ -348,7 +348,7 @@ test("a range of destinations before the translation becomes prefixes", () => {
     interfaces: { eth1: "10.99.0.1/24", eth2: "10.99.1.4/24", eth3: "10.99.2.4/24" },
     input: ["-m iprange --dst-range 10.99.0.1-10.99.1.9 -j ACCEPT"],
   });
-  expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+  expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
   expect(policy(result.rules4, /--dport 80 /).filter((rule) => rule.includes("--ctorigdst ")).length).toBe(2);
 });
 
@@ -364,7 +364,9 @@ describe("what is not followed keeps nothing else open", () => {
     expect(result).toMatchObject({
       holds: true,
       proof: { remaining: [], changed: [] },
-      failed: ["IPv4: connections in zones are not followed"],
+      left: [
+        { finding: null, reason: { code: "audit", text: "IPv4: connections in zones are not followed" } },
+      ],
     });
     // The first packet in a zone is NEW as anywhere: the policy holds for it, and lets in whom the owner lets in.
     expect(policy(result.rules4, /--dport 81/)).toEqual(["-s 198.51.100.0/24 -j RETURN", "-j DROP"]);
@@ -379,7 +381,9 @@ describe("what is not followed keeps nothing else open", () => {
       remaining: ["ingress-bypass/4/tcp/any/8081"],
       changed: [],
     });
-    expect(result.failed).toEqual([expect.stringMatching(/^ingress-bypass\/4\/tcp\/any\/8081: .*NFQUEUE/)]);
+    expect(fixJson(result).failed).toEqual([
+      expect.stringMatching(/^ingress-bypass\/4\/tcp\/any\/8081: .*NFQUEUE/),
+    ]);
     expect(result.families.ipv4).toBe("open");
   });
 
@@ -390,7 +394,7 @@ describe("what is not followed keeps nothing else open", () => {
       nat: ["-i eth0 -p tcp -m tcp --dport 9999 -j DNAT --to-destination 172.17.0.2-172.17.0.9:80"],
       behind: ["-o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"],
     });
-    expect([result.holds, result.failed]).toEqual([true, ["IPv4: the kernel chooses the address"]]);
+    expect([result.holds, fixJson(result).failed]).toEqual([true, ["IPv4: the kernel chooses the address"]]);
     const byAddress = result.rules4.filter((rule) => rule.includes(" -d "));
     expect(byAddress.length).toBeGreaterThan(0);
     for (const rule of byAddress) expect(rule).toMatch(/--ctstate DNAT /);

@@ -29,7 +29,7 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
   test("ufw limit: the same list, the same numbers, and the proof holds whatever the list says", () => {
     const { rulesets, host } = withRules(version, ...limit(8443));
     const result = fix(rulesets, host);
-    expect([result.holds, result.failed, result.proof.remaining]).toEqual([true, [], []]);
+    expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
     const policy = policyOf(result.rules4, /--ctorigdstport 8443|-d 172\.17\.0\.3/);
     expect(policy).toEqual([
       `-m conntrack --ctstate NEW -m recent --set ${RECENT}`,
@@ -50,7 +50,7 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
     const own = limit(8444).map((rule) => rule.replaceAll("--name DEFAULT", "--name other"));
     const { rulesets, host } = withRules(version, ...limit(8443), ...limit(9080), ...own);
     const result = fix(rulesets, host);
-    expect([result.holds, result.failed]).toEqual([true, []]);
+    expect([result.holds, result.left]).toEqual([true, []]);
     const of = (port: number): string =>
       / -g (\S+)$/.exec(
         result.rules4.find(
@@ -78,10 +78,8 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
     );
     const result = fix(rulesets, host);
     expect(result.holds).toBe(true);
-    expect(result.failed).toEqual([
-      expect.stringMatching(
-        /^ingress-bypass\/4\/tcp\/any\/8443: what limit finds is known to that rule alone/,
-      ),
+    expect(result.left).toMatchObject([
+      { finding: "ingress-bypass/4/tcp/any/8443", reason: { code: "stateful-match", match: "limit" } },
     ]);
     expect(result.proof.remaining).toEqual(["ingress-bypass/4/tcp/any/8443"]);
     expect(result.rules4.join("\n")).toContain("172.17.0.2");
@@ -95,7 +93,7 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
       "-A ufw-user-input -p tcp -m tcp --dport 8443 -j ACCEPT",
     );
     const result = fix(rulesets, host);
-    expect([result.holds, result.failed]).toEqual([true, []]);
+    expect([result.holds, result.left]).toEqual([true, []]);
     expect(result.rules4.join("\n")).toContain("-m set --match-set banned src -j DROP");
   });
 
@@ -105,7 +103,7 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
       "-A ufw-user-input -d 203.0.113.1/32 -p tcp -m tcp --dport 8443 -j ACCEPT",
     );
     const result = fix(rulesets, host);
-    expect([result.holds, result.failed]).toEqual([true, []]);
+    expect([result.holds, result.left]).toEqual([true, []]);
     expect(result.rules4.join("\n")).toContain(
       "-m conntrack --ctorigdst 203.0.113.1 --ctdir ORIGINAL -j RETURN",
     );
@@ -128,8 +126,8 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
     expect(result.holds).toBe(true);
     expect(result.proof.changed).toEqual([]);
     for (const id of result.proof.remaining)
-      expect(result.failed.find((f) => f.startsWith(`${id}: `))).toMatch(
-        /accepts the rest before DOCKER-USER is asked/,
+      expect(result.left.find(({ finding }) => finding === id)?.reason.code).toBe(
+        "accepted-before-docker-user",
       );
     expect(result.proof.remaining.length).toBeGreaterThan(0);
   });
@@ -159,7 +157,7 @@ test("egress: OUTPUT's rules hold for containers, and only on the way out", () =
       ),
   );
   const result = fix(rulesets, host);
-  expect([result.holds, result.failed]).toEqual([true, []]);
+  expect([result.holds, result.left]).toEqual([true, []]);
   expect(policyOf(result.rules4, /-i docker0 -g/)).toEqual([
     "-o br-app -j RETURN",
     "-o docker0 -j RETURN",

@@ -8,7 +8,7 @@ import {
   type Answer,
   type Audit,
   type Finding,
-  type Fix,
+  type FixJson,
   flow,
   type Host,
   type HostSources,
@@ -63,7 +63,7 @@ export interface Judgement {
   /** Each contradiction in one sentence. */
   readonly wrong: string[];
   /** Output of `fix --format script --json`; `null` where it prints none. */
-  readonly rules: Fix | null;
+  readonly rules: FixJson | null;
   /** Lines that are open against the owner's rules, and that the fix does not name as left open. */
   readonly closes: ReadonlySet<Line>;
   /** By line: the answer of simulate with the fix in force; `undefined` where no fix holds. */
@@ -249,7 +249,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
     wrong.push("audit exits 0 on a host that is open against its owner's rules");
 
   const fixing = fwcheck(["fix", path, "--format", "script", "--json"]);
-  const rules = fixing.out === "" ? null : (JSON.parse(fixing.out) as Fix);
+  const rules = fixing.out === "" ? null : (JSON.parse(fixing.out) as FixJson);
   const fix = { holds: rules?.holds === true, failed: rules?.failed.length ?? 0, left: 0, exit: fixing.code };
   const fixed = new Map<Line, Answer>();
   const closes = new Set<Line>();

@@ -4,8 +4,9 @@ import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { printBody } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
 import { chainOf, type Rule, type Ruleset, targetName } from "../../rules/ruleset.ts";
+import { CHAIN, isHook, isOurs } from "../chain-names.ts";
 import type { Cut } from "../established-flows.ts";
-import { CHAIN, type IpSet, isHook, isOurs } from "../lift.ts";
+import type { IpSet } from "../lift.ts";
 
 /** The rules of one family. */
 export interface FamilyRules {

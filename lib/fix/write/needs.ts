@@ -2,7 +2,7 @@
 import type { Named } from "../../iptables/extension.ts";
 import { chainOf, type Rule } from "../../rules/ruleset.ts";
 import { restored } from "../apply-restore.ts";
-import { isOurs } from "../lift.ts";
+import { isOurs } from "../chain-names.ts";
 import type { FamilyRules } from "./family.ts";
 import { restore } from "./restore.ts";
 

@@ -1,6 +1,6 @@
 /** The fix as one transaction for `iptables-restore --noflush`, and the commands that undo it. */
 import { chainOf } from "../../rules/ruleset.ts";
-import { CHAIN, HOOK } from "../lift.ts";
+import { CHAIN, HOOK } from "../chain-names.ts";
 import { appended, callsOf, type FamilyRules, heading, stale, tool, WAIT } from "./family.ts";
 
 /**

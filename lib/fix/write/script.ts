@@ -3,8 +3,8 @@
 import { printRule } from "../../iptables/print.ts";
 import { protoName } from "../../packet/field.ts";
 import { targetName } from "../../rules/ruleset.ts";
+import { HOOK, isHook, isOurs } from "../chain-names.ts";
 import type { Cut } from "../established-flows.ts";
-import { HOOK, isHook, isOurs } from "../lift.ts";
 import { appended, callsOf, type FamilyRules, heading, sha256, tool, WAIT } from "./family.ts";
 import { foreign, ourRules } from "./needs.ts";
 import { setsText } from "./sets.ts";

@@ -3,7 +3,7 @@ import { purposeOf } from "../../host/purpose.ts";
 import { printRule } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
 import { type Chain, chainOf, type Rule, targetName } from "../../rules/ruleset.ts";
-import { CHAIN, isOurs } from "../lift.ts";
+import { CHAIN, isOurs } from "../chain-names.ts";
 import { callsOf, type FamilyRules, heading, stale, tool } from "./family.ts";
 import { foreign, type Need, ourRules } from "./needs.ts";
 import { undo } from "./restore.ts";
@@ -22,19 +22,30 @@ export interface LeftOut {
   readonly by: string | null;
 }
 
-/** A block, with the rules that it leaves out, or why there is none. */
-export type Block =
-  | { readonly text: string; readonly leftOut: readonly LeftOut[] }
-  | { readonly why: string; readonly leftOut: readonly LeftOut[] };
+/** Reason why ufw cannot load a family's fix. */
+export interface UfwRefusal {
+  /**
+   * `docker-user-not-called`: Docker does not call DOCKER-USER from FORWARD, and ufw's files cannot keep a call in front
+   * of Docker's rules. `sets-needed`: ufw loads its rules before ipsets exist.
+   */
+  readonly code: "docker-user-not-called" | "sets-needed";
+  /** 4 or 6. */
+  readonly family: Family;
+}
 
-/** Why ufw cannot keep a fix; `null` where it can. */
-function noBlock({ ruleset, family, sets }: FamilyRules): string | null {
+/** A block for one of ufw's files, or the reason why there is none. */
+export interface UfwBlock {
+  /** `""` where there is no block. */
+  readonly text: string;
+  readonly leftOut: readonly LeftOut[];
+  readonly refusal: UfwRefusal | null;
+}
+
+/** Returns the reason why ufw cannot load a fix; `null` where it can. */
+function refusalOf({ ruleset, family, sets }: FamilyRules): UfwRefusal | null {
   const { user, docker, hooks } = callsOf(ruleset);
-  if (!user || !docker || hooks.length > 0)
-    return `Docker does not hook DOCKER-USER into ${tool(family)}'s FORWARD here, and a block in ${afterRules(family)} cannot keep it in front of Docker's rules; use --format systemd`;
-  if (sets.length > 0)
-    return "ufw loads its rules when no ipset is there yet; use --strategy internal-ip or conntrack";
-  return null;
+  if (!user || !docker || hooks.length > 0) return { code: "docker-user-not-called", family };
+  return sets.length > 0 ? { code: "sets-needed", family } : null;
 }
 
 /**
@@ -42,11 +53,11 @@ function noBlock({ ruleset, family, sets }: FamilyRules): string | null {
  * reload; it declares DOCKER-USER, which empties it, and so contains the owner's other rules of that chain. A rule that
  * names a chain or a set which is not there yet would make ufw fail at boot, so it is left out by name.
  */
-export function ufwBlock(part: FamilyRules): Block {
+export function ufwBlock(part: FamilyRules): UfwBlock {
   const { chains, ruleset, family } = part;
-  if (chains.size === 0) return { text: "", leftOut: [] };
-  const why = noBlock(part);
-  if (why !== null) return { why, leftOut: [] };
+  if (chains.size === 0) return { text: "", leftOut: [], refusal: null };
+  const refusal = refusalOf(part);
+  if (refusal !== null) return { text: "", leftOut: [], refusal };
   const owners = (chainOf(ruleset, "filter", "DOCKER-USER")?.rules ?? []).filter(
     (rule) => !isOurs(targetName(rule)),
   );
@@ -61,6 +72,7 @@ export function ufwBlock(part: FamilyRules): Block {
   const old = stale(part);
   return {
     leftOut,
+    refusal,
     text: `${[
       `# BEGIN fwcheck IPv${family}`,
       ...heading(
@@ -153,7 +165,7 @@ const afterRules = (family: Family): string => `/etc/ufw/after${family === 4 ? "
 /** The commands that take the blocks and what they loaded away again. */
 export const ufwUndo = (parts: readonly FamilyRules[]): string[] =>
   parts
-    .filter((part) => part.chains.size > 0 && noBlock(part) === null)
+    .filter((part) => part.chains.size > 0 && refusalOf(part) === null)
     .flatMap((part) => [
       `sed -i '/^# BEGIN fwcheck IPv${part.family}$/,/^# END fwcheck IPv${part.family}$/d' ${afterRules(part.family)}`,
       ...undo(part),

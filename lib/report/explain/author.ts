@@ -1,6 +1,6 @@
 /** Who wrote a chain or a rule, as far as its name and form tell. */
 import { isDockerChain, isDockerRule } from "../../audit/docker-rules.ts";
-import { isHook, isOurs } from "../../fix/lift.ts";
+import { isHook, isOurs } from "../../fix/chain-names.ts";
 import type { Host } from "../../host/host.ts";
 import { type Rule, type TableName, targetName } from "../../rules/ruleset.ts";
 

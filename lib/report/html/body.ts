@@ -1,7 +1,7 @@
 /** The report as a page: its parts, top to bottom. What stands in it is plain HTML that needs no script to be read. */
 import type { Audit } from "../../audit/audit.ts";
 import type { Exposure, Finding } from "../../audit/finding.ts";
-import { type Fix, leftText } from "../../fix/fix.ts";
+import type { Fix } from "../../fix/fix.ts";
 import type { Host } from "../../host/host.ts";
 import { readRuleset } from "../../iptables/load.ts";
 import { type PacketJson, readPacket } from "../../packet/packet.ts";
@@ -31,7 +31,8 @@ import {
   way,
   who,
 } from "../text/audit-text.ts";
-import { fixSummary, packetFlags, packetText } from "../text/packet-text.ts";
+import { fixNoteText, fixSummary, leftText, strategyReasonText } from "../text/fix-text.ts";
+import { packetFlags, packetText } from "../text/packet-text.ts";
 import { Markup, markup, type Part } from "./markup.ts";
 
 /** What the parts are made of. */
@@ -350,11 +351,11 @@ function fixPart({ fix, audit }: Contents): Markup | null {
     "fix",
     "The fix",
     fix.holds
-      ? markup`<p class="proof good"><strong>The proof holds, over all packets${fix.failed.length === 0 ? null : ", for what is closed"}.</strong> ${fixSummary(fix)} ${changed.length} packets changed that should not be.${fix.inForce ? " These rules are in force already." : null}</p>`
+      ? markup`<p class="proof good"><strong>The proof holds, over all packets${fix.left.length === 0 ? null : ", for what is closed"}.</strong> ${fixSummary(fix)} ${changed.length} packets changed that should not be.${fix.inForce ? " These rules are in force already." : null}</p>`
       : markup`<p class="proof bad"><strong>The proof does not hold, so no rules are given.</strong></p>`,
-    fix.failed.length === 0
+    fix.left.length === 0
       ? null
-      : markup`<h3>Left open</h3><ul class="notes">${fix.failed.map((text) => markup`<li>${text}</li>`)}</ul>`,
+      : markup`<h3>Left open</h3><ul class="notes">${fix.left.map((each) => markup`<li>${leftText(each)}</li>`)}</ul>`,
     fix.holds && rules
       ? markup`<p>Rules for <code>DOCKER-USER</code>, in a chain of their own; Docker’s chains are not touched.</p>
         ${form(true, "IPv4, for iptables-restore", fix.restore, markup`As root: <code>iptables-restore --noflush &lt; fix.rules</code>`)}
@@ -366,11 +367,11 @@ function fixPart({ fix, audit }: Contents): Markup | null {
       : null,
     fix.choices.length === 0
       ? null
-      : markup`<h3>How each endpoint is told</h3><ul class="notes">${fix.choices.slice(0, ROWS).map((c) => markup`<li><strong>${c.endpoint}</strong> ${c.strategy}: ${c.because}</li>`)}</ul>`,
+      : markup`<h3>How each endpoint is told</h3><ul class="notes">${fix.choices.slice(0, ROWS).map((c) => markup`<li><strong>${c.endpoint}</strong> ${c.strategy}: ${strategyReasonText(c.reason)}</li>`)}</ul>`,
     costs.length === 0 ? null : markup`<h3>What it costs</h3><ul class="notes">${costs}</ul>`,
-    fix.warnings.length === 0
+    fix.notes.length === 0
       ? null
-      : markup`<h3>To know before</h3><ul class="notes">${fix.warnings.map((text) => markup`<li>${text}</li>`)}</ul>`,
+      : markup`<h3>To know before</h3><ul class="notes">${fix.notes.map((note) => markup`<li>${fixNoteText(note)}</li>`)}</ul>`,
   );
 }
 

@@ -1,0 +1,52 @@
+/** Prints generated rules as iptables-save prints them once they are loaded. */
+import { readRuleset } from "../iptables/load.ts";
+import { printBody } from "../iptables/print.ts";
+import type { Family } from "../packet/field.ts";
+import type { Match, Rule } from "../rules/ruleset.ts";
+
+/** Chains with their rules, each without `-A CHAIN`. */
+export type ChainTexts = ReadonlyMap<string, readonly string[]>;
+
+/**
+ * Loads and prints chains, so that a later iptables-save shows the same text.
+ * @param called chains of the owner that the rules call
+ */
+export function canonicalRules(chains: ChainTexts, called: readonly string[], family: Family): ChainTexts {
+  if (chains.size === 0) return new Map();
+  const text = [
+    "*filter",
+    ...[...chains.keys(), ...called].map((chain) => `:${chain} - [0:0]`),
+    ...[...chains].flatMap(([chain, rules]) => rules.map((rule) => `-A ${chain} ${rule}`)),
+    "COMMIT\n",
+  ].join("\n");
+  const { rulesets, diagnostics } = readRuleset([{ name: "fix", text, family }]);
+  const error = diagnostics.find((d) => d.severity === "error");
+  if (error !== undefined)
+    throw new Error(`fwcheck cannot read its own rules: ${error.message}: ${error.found}`);
+  const ours = [...rulesets[0]!.tables.get("filter")!.chains.values()].filter(({ name }) => chains.has(name));
+  return new Map(
+    ours.map((chain) => [
+      chain.name,
+      chain.rules.map((rule) => printBody(mergeMatches(rule), { family }).trimStart()),
+    ]),
+  );
+}
+
+/**
+ * Merges matches of one protocol header into one. A generated rule has the matches of several rules. iptables-nft
+ * converts them to nft expressions and prints one match, so two matches would differ from the live rule.
+ */
+function mergeMatches(rule: Rule): Rule {
+  const matches: Match[] = [];
+  for (const match of rule.matches) {
+    const { protocol } = match.extension;
+    const at = protocol === undefined ? -1 : matches.findIndex((m) => m.extension === match.extension);
+    const before = matches[at];
+    if (before === undefined || Object.keys(match.values).some((key) => Object.hasOwn(before.values, key)))
+      matches.push(match);
+    else matches[at] = { ...before, values: { ...before.values, ...match.values } };
+  }
+  // Properties of a loaded rule are lazy getters of its prototype, which a spread does not copy.
+  const { table, chain, index, line, counters, unknown, target, syntax } = rule;
+  return { table, chain, index, line, counters, matches, unknown, target, syntax };
+}

@@ -1,0 +1,74 @@
+/** The JSON document of `fwcheck fix --json`: the data of a fix, with a sentence beside each code. */
+import type { Fix, UfwFix } from "../fix/fix.ts";
+import type { Choice } from "../fix/lift.ts";
+import type { Changed, Proof } from "../fix/prove.ts";
+import type { FixDoubt, OpenReason } from "../fix/reasons.ts";
+import {
+  differenceText,
+  fixDoubtText,
+  fixNoteText,
+  fixSummary,
+  leftText,
+  openReasonText,
+  strategyReasonText,
+  ufwRefusalText,
+} from "./text/fix-text.ts";
+
+/** A fix as JSON. Sentences may change between releases; codes and fields change only with `version`. */
+export interface FixJson extends Omit<Fix, "ufw" | "choices" | "proof" | "left"> {
+  /** Version of this format. */
+  readonly version: 1;
+  /** The result in one line. */
+  readonly summary: string;
+  /** The fix for ufw. */
+  readonly ufw: UfwFix & {
+    /** `refusals` as sentences. */
+    readonly cannot: readonly string[];
+  };
+  /** How each endpoint is matched, and why. */
+  readonly choices: readonly (Choice & {
+    /** `reason` as a sentence. */
+    readonly because: string;
+  })[];
+  /** Effect of the fix, over all packets. */
+  readonly proof: Omit<Proof, "changed"> & {
+    readonly changed: readonly (Changed & {
+      /** `difference` as a sentence. */
+      readonly why: string;
+    })[];
+  };
+  /** `left` as sentences, with the finding's id in front. */
+  readonly failed: readonly string[];
+  /** Findings that stay open, and doubts. */
+  readonly left: readonly {
+    readonly finding: string | null;
+    readonly reason: OpenReason | FixDoubt;
+    /** `reason` as a sentence. */
+    readonly why: string;
+  }[];
+  /** `notes` as sentences. */
+  readonly warnings: readonly string[];
+}
+
+/** Returns the JSON document of a fix. */
+export function fixJson(fix: Fix): FixJson {
+  const { ufw, choices, proof, left, notes, ...rest } = fix;
+  return {
+    version: 1,
+    summary: fixSummary(fix),
+    ...rest,
+    ufw: { ...ufw, cannot: ufw.refusals.map(ufwRefusalText) },
+    choices: choices.map((choice) => ({ ...choice, because: strategyReasonText(choice.reason) })),
+    proof: {
+      ...proof,
+      changed: proof.changed.map((each) => ({ ...each, why: differenceText(each.difference) })),
+    },
+    failed: left.map(leftText),
+    left: left.map((each) => ({
+      ...each,
+      why: each.finding === null ? fixDoubtText(each.reason) : openReasonText(each.reason),
+    })),
+    notes,
+    warnings: notes.map(fixNoteText),
+  };
+}
