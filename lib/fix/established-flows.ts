@@ -20,7 +20,7 @@ export interface Cut {
   readonly sources: readonly string[];
 }
 
-/** More prefixes than this for one way are not told one by one: its flows are left singleState, and said to be. */
+/** More prefixes than this for one way are not told one by one: its flows are left alone, and said to be. */
 const MOST = 256;
 
 /** Flows of a finding that `--cut` does not end. */

@@ -77,7 +77,7 @@ interface Closed {
 export interface Limits {
   /** Ways that are left open, by `wayKey`, with the reason. */
   readonly open?: ReadonlyMap<string, OpenReason>;
-  /** Whether packets may be translated to addresses that the model does not know: no rule may match by address singleState. */
+  /** Whether packets may be translated to addresses that the model does not know: no rule may match by address alone. */
   readonly translations?: boolean;
 }
 
@@ -234,7 +234,7 @@ class Writer {
 
   /**
    * Endpoints that are open as they should be at their own address, in front of a rule that closes all the rest of their
-   * bridge; what was translated that rule lets singleState.
+   * bridge; what was translated that rule lets alone.
    */
   private spared(bridges: ReadonlySet<string | null>): string[] {
     return this.ways.flatMap((way) =>
@@ -337,7 +337,7 @@ class Writer {
     set.entries.push(entry);
   }
 
-  /** What tells the packets of a way, by the endpoint's address singleState or by where they were sent to. */
+  /** What tells the packets of a way, by the endpoint's address alone or by where they were sent to. */
   private guard(way: Way, byAddress: boolean): string {
     const { ip, port } = way.endpoint!;
     const { proto, listen } = way;
