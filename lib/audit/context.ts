@@ -15,10 +15,11 @@ import { type Address, CT, type Family, PROTO, type Range, type Scalar } from ".
 import { ANY, and, is, not, opaque, or, type Predicate, within } from "../packet/predicate.ts";
 import { changedKey, Program, unreadKey } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";
-import { Domain, type Vocabulary } from "../reach/domain.ts";
+import { Domain } from "../reach/domain.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import { type Preferences, SetEngine, vocabularyOf, type Witness, witness } from "../reach/set-engine.ts";
 import { type HeaderState, type SetStates, singleState, valueIn } from "../reach/set-state.ts";
+import type { Vocabulary } from "../reach/variables.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { withoutDocker } from "./docker-rules.ts";
 import { type Expectation, expected } from "./expectations.ts";

@@ -14,10 +14,10 @@ import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
 import type { Observer } from "../path/walk.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
 import { assignField } from "../reach/chain-evaluator.ts";
-import type { Vocabulary } from "../reach/domain.ts";
 import { EMPTY, type Node, terminal } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetState, SetStates } from "../reach/set-state.ts";
+import type { Vocabulary } from "../reach/variables.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import type { Match, Rule, TableName } from "../rules/ruleset.ts";
 

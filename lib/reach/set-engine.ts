@@ -42,7 +42,7 @@ import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts"
 import { countRules, type Rule, TABLES, type TableName } from "../rules/ruleset.ts";
 import { BudgetExceeded } from "./budget.ts";
 import { ChainEvaluator, type ChainOutcome, type Translation } from "./chain-evaluator.ts";
-import { type Domain, MARK_FIELDS, type Vocabulary } from "./domain.ts";
+import type { Domain } from "./domain.ts";
 import { EMPTY, type Node } from "./node-store.ts";
 import {
   type Binding,
@@ -57,6 +57,7 @@ import {
   valueIn,
 } from "./set-state.ts";
 import { sharedUnknowns } from "./shared-unknowns.ts";
+import { MARK_FIELDS, type Vocabulary } from "./variables.ts";
 
 /** What a domain must be able to tell apart to follow a program. */
 export function vocabularyOf(program: Program): Vocabulary {
