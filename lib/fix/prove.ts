@@ -14,7 +14,7 @@ import type { Ending } from "../path/walk.ts";
 import { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { SetEngine, vocabularyOf, witness } from "../reach/set-engine.ts";
-import { type HeaderState, type SetStates, singleState } from "../reach/set-state.ts";
+import { type HeaderState, type SetState, type SetStates, singleState } from "../reach/set-state.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import type { Ruleset, Target } from "../rules/ruleset.ts";
 import { CHAIN } from "./chain-names.ts";
@@ -217,7 +217,7 @@ function changes(
   for (const state of ["ESTABLISHED", "RELATED"] as const) {
     const decide = (reach: SetEngine): Map<string, Node> => {
       const bound = { ctstate: { value: CT[state] }, mark: { value: 0 } };
-      const start = { ...reach.start(ANY), bound };
+      const start: SetState = { ...reach.start(ANY), bindings: bound };
       return byOutcome(
         reach.decideTable(start, "filter", "FORWARD").map((p) => ({
           state: singleState(p.state),

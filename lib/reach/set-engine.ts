@@ -386,7 +386,7 @@ export class SetEngine implements Engine<SetStates> {
 
   /** Asks a chain of the nat table about packets of one form. */
   private translate(state: SetState, chain: BoundChain, side: "dst" | "src"): Part<SetStates, Decision>[] {
-    const asked = { ...state, asked: { ...state.natDone, [side]: true } };
+    const asked: SetState = { ...state, natDone: { ...state.natDone, [side]: true } };
     const { states, others } = this.chains.splitTranslations(asked, chain, (outcome) =>
       this.fixedTranslation(asked, outcome),
     );

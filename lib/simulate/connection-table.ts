@@ -147,7 +147,7 @@ export class Connections {
   /** Enters a connection whose first packet came through, or replaces what was known of it. */
   confirm(connection: Connection): void {
     const { replaces, status } = connection;
-    const its = replaces === undefined ? connection : { ...connection, instead: undefined };
+    const its: Connection = replaces === undefined ? connection : { ...connection, replaces: undefined };
     const confirmed =
       (status & CT_STATUS.CONFIRMED) !== 0 ? its : withStatus(its, status | CT_STATUS.CONFIRMED);
     const { original, reply } = connection;
