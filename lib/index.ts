@@ -104,20 +104,21 @@ export type { NewAddress, ReturnPoint, RuleAction } from "./report/explain/rule-
 export { type FixJson, fixJson } from "./report/fix-json.ts";
 
 export { graphDot } from "./report/graph/dot.ts";
-export {
-  type ChainGraph,
-  type ChainName,
-  chainGraph,
-  type Deed,
-  type GraphCall,
-  type GraphChain,
-  type GraphHook,
-  type GraphOptions,
-  type GraphRow,
-  type GraphStep,
-  type GraphStop,
-  type Place,
-} from "./report/graph/graph.ts";
+export { chainGraph } from "./report/graph/graph.ts";
+export type {
+  ChainGraph,
+  ChainName,
+  GraphCall,
+  GraphChain,
+  GraphHook,
+  GraphOmissions,
+  GraphOptions,
+  GraphRow,
+  GraphStage,
+  GraphStep,
+  PathPoint,
+  RowAction,
+} from "./report/graph/graph-model.ts";
 export { graphMermaid, MERMAID_LIMITS } from "./report/graph/mermaid.ts";
 export { graphSvg, type SvgOptions } from "./report/graph/svg.ts";
 export { type ReportOptions, report, type Texts } from "./report/html/report.ts";

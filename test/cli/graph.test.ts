@@ -1,4 +1,4 @@
-/** `fwcheck graph` as it is called: the picture on stdout, all else on stderr. */
+/** `fwcheck graph`: the picture on stdout, notes and errors on stderr. */
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -14,9 +14,9 @@ const HOST = "ufw-docker-28.5";
 const graph = (...args: string[]) => program.run(["graph", HOST, ...args], { cwd: examples });
 const PACKET = '{"in":"eth0","src":"203.0.113.2","dst":"203.0.113.1","dport":8080}';
 
-test("each form, and what it leaves out on stderr", () => {
+test("each format, with notes about omissions on stderr", () => {
   const notes =
-    "note: not drawn: 13 chains without rules and 8 chains that nothing calls (--all draws them)\n" +
+    "note: not drawn: 13 chains without rules and 8 uncalled chains (--all draws them)\n" +
     "note: there are rules for IPv6, too: run again with --family 6\n";
   for (const [args, start] of [
     [[], "<svg "],
@@ -41,7 +41,7 @@ test("--family, --all and --chain", () => {
   expect([...one.out.matchAll(/data-chain="([^"]*)"/g)].map((m) => m[1])).toEqual(["FORWARD", "DOCKER-USER"]);
 });
 
-test("--packet marks its way and draws its family", () => {
+test("--packet marks its path and draws its family", () => {
   const { code, out } = graph("--packet", PACKET);
   expect(code).toBe(0);
   expect(out).toContain("tcp 203.0.113.2 -&gt; 203.0.113.1:8080 in eth0: accept, out of docker0");
@@ -66,7 +66,7 @@ test.each([
   expect(err).toContain(`fwcheck: ${why}`);
 });
 
-test("a family that is not there", () => {
+test("a family without rules", () => {
   const rules = program.file("v4.save", "*filter\n:FORWARD DROP [0:0]\nCOMMIT\n");
   const { code, err } = program.run(["graph", rules, "--family", "6"]);
   expect([code, err]).toEqual([2, "fwcheck: there are no rules for IPv6\n"]);
@@ -78,7 +78,7 @@ test("several hosts in one call are refused", () => {
   expect([code, err]).toEqual([2, `fwcheck: ${why}\n`]);
 });
 
-test("a flowchart beyond Mermaid's own limits is told", () => {
+test("a flowchart beyond the limits of Mermaid has a note", () => {
   const chains = Array.from({ length: 450 }, (_, i) => `${"abcdefgh"[i % 8]}${i}x`);
   const rules = program.file(
     "wide.save",
@@ -94,11 +94,11 @@ test("a flowchart beyond Mermaid's own limits is told", () => {
   expect(err).toContain("this is more than Mermaid draws unless it is told to");
 });
 
-/** Words of a line as a shell takes them, quotes and all that is redirected left out. */
+/** Splits a command line as a shell does, without quotes and redirections. */
 const words = (line: string): string[] =>
   [...line.replace(/ > .*$/, "").matchAll(/'([^']*)'|(\S+)/g)].map((m) => m[1] ?? m[2]!);
 
-test("what --help shows runs", () => {
+test("the examples of --help run", () => {
   const { out: help } = program.run(["graph", "--help"]);
   const shown = [...help.matchAll(/^ +fwcheck (graph host\/ .*)$/gm)].map((m) => words(m[1]!));
   expect(shown.length).toBe(5);
@@ -110,7 +110,7 @@ test("what --help shows runs", () => {
   }
 });
 
-test("docs/graph.svg is what it draws now", () => {
+test("docs/graph.svg is up to date", () => {
   const folder = `examples/${HOST}`;
   const { out } = program.run(["graph", folder, "--packet", PACKET], { cwd: root });
   const path = join(root, "docs/graph.svg");

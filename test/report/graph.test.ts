@@ -1,4 +1,4 @@
-/** The chain graph shows what the rules say: every rule once where its chain stands, every call that it draws, the packet's steps. */
+/** The chain graph agrees with the ruleset: every rule is in one row, every drawn call exists, and a trace is marked. */
 import { join } from "node:path";
 import {
   type ChainGraph,
@@ -38,8 +38,8 @@ const packet = (given: object): Packet => {
   return found;
 };
 
-/** What holds of every graph. */
-function holds(graph: ChainGraph, ruleset: Ruleset): void {
+/** Checks what is true of every graph. */
+function checkGraph(graph: ChainGraph, ruleset: Ruleset): void {
   const chains = chainsOf(graph);
   const ids = new Set(chains.map(({ id }) => id));
   expect(ids.size).toBe(chains.length);
@@ -64,7 +64,7 @@ function holds(graph: ChainGraph, ruleset: Ruleset): void {
     const of = find(graph, from).rows[row]!;
     expect([of.to, of.last - of.first + 1, of.does]).toEqual([to, rules, kind]);
   }
-  // Nothing but built-in chains stands there uncalled.
+  // Every other chain of a hook is called.
   const called = new Set(graph.calls.map(({ to }) => to));
   for (const { id, policy, hook } of chains)
     if (hook !== null) expect(policy !== null || called.has(id)).toBe(true);
@@ -72,24 +72,23 @@ function holds(graph: ChainGraph, ruleset: Ruleset): void {
 
 describe.each(["ufw-docker-20.10", "ufw-docker-28.5"])("%s", (name) => {
   const { rulesets, host } = capture(join(examples, name));
-  test.each(rulesets)("IPv$family: rows and calls are the rules'", (ruleset) => {
-    for (const all of [false, true]) holds(chainGraph(ruleset, host, { all }), ruleset);
+  test.each(rulesets)("IPv$family: rows and calls agree with the rules", (ruleset) => {
+    for (const all of [false, true]) checkGraph(chainGraph(ruleset, host, { all }), ruleset);
   });
 
-  test.each(rulesets)("IPv$family: --all draws every chain, and every rule by itself", (ruleset) => {
+  test.each(rulesets)("IPv$family: --all draws every chain and a row per rule", (ruleset) => {
     const graph = chainGraph(ruleset, host, { all: true });
     const drawn = new Set(chainsOf(graph).map((c) => `${c.table}/${c.name}`));
     const there = [...ruleset.tables].flatMap(([t, { chains }]) =>
       [...chains.keys()].map((c) => `${t}/${c}`),
     );
-    // INPUT of nat is a hook of the kernel's, too.
     expect([...drawn].sort()).toEqual(there.sort());
     for (const { rows, size } of chainsOf(graph)) expect(rows.length).toBe(size);
     expect(graph.notes).toEqual([]);
   });
 });
 
-test("who wrote what, and what a hook asks, of Docker 28 beside ufw", () => {
+test("tables of each hook, and authors of rules, of Docker 28 and ufw", () => {
   const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"));
   const graph = chainGraph(rulesets[0]!, host);
   expect(graph.hooks.map(({ hook, stops }) => [hook, stops.map(({ table }) => table)])).toEqual([
@@ -112,11 +111,14 @@ test("who wrote what, and what a hook asks, of Docker 28 beside ufw", () => {
     ["ufw", "ufw-reject-forward ∅", false],
     ["ufw", "ufw-track-forward ∅", false],
   ]);
-  // The same chain at two hooks, each of which says so of the other.
+  // A chain that two hooks reach names the other hook.
   expect(find(graph, "PREROUTING/nat/DOCKER").also).toEqual(["OUTPUT"]);
   expect(find(graph, "OUTPUT/nat/DOCKER").also).toEqual(["PREROUTING"]);
   expect(find(graph, "PREROUTING/nat/DOCKER").rows.at(-1)).toMatchObject({
-    ...{ asks: "! -i docker0 tcp dport 8444", does: "nat", target: "DNAT 172.17.0.5:7", author: "docker" },
+    asks: "! -i docker0 tcp dport 8444",
+    does: "nat",
+    target: "DNAT 172.17.0.5:7",
+    author: "docker",
   });
   expect(find(graph, "INPUT/filter/ufw-user-input").rows.map(({ asks, does }) => [asks, does])).toEqual([
     ["ufw allow 22/tcp", "accept"],
@@ -124,11 +126,11 @@ test("who wrote what, and what a hook asks, of Docker 28 beside ufw", () => {
   ]);
   expect(find(graph, "FORWARD/filter/DOCKER-USER").author).toBe("owner");
   expect(graph.notes).toEqual([
-    "not drawn: 13 chains without rules and 8 chains that nothing calls (--all draws them)",
+    "not drawn: 13 chains without rules and 8 uncalled chains (--all draws them)",
   ]);
 });
 
-test("the way between the hooks is the kernel's", () => {
+test("the packet path between the hooks", () => {
   const { ruleset, host } = read(filter([]));
   expect(chainGraph(ruleset, host).way.map(({ from, to }) => `${from} ${to}`)).toEqual([
     "network PREROUTING",
@@ -143,7 +145,7 @@ test("the way between the hooks is the kernel's", () => {
   ]);
 });
 
-test("a chain of fwcheck's own, and one that a stranger named alike in another table", () => {
+test("a chain of fwcheck, and one with the same name in another table", () => {
   const { ruleset, host } = read(
     `*nat\n:PREROUTING ACCEPT [0:0]\n:FWCHECK - [0:0]\n-A PREROUTING -j FWCHECK\n-A FWCHECK -j RETURN\nCOMMIT\n${filter(
       ["-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j FWCHECK", "-A FWCHECK -d 172.17.0.2 -j DROP"],
@@ -156,13 +158,13 @@ test("a chain of fwcheck's own, and one that a stranger named alike in another t
   expect(find(graph, "PREROUTING/nat/FWCHECK").author).toBe("owner");
 });
 
-test("rules that stand elsewhere are told", () => {
+test("doubts about the rules are notes", () => {
   const { ruleset, host } = read(filter([]));
   const doubts = ["nftables has rules, too"];
   expect(chainGraph({ ...ruleset, doubts }, host, { all: true }).notes).toEqual(doubts);
 });
 
-test("a chain with a hook's name in a table that does not hang on it is nobody's", () => {
+test("a user chain with the name of a hook is not a base chain", () => {
   const { ruleset, host } = read(
     "*raw\n:PREROUTING ACCEPT [0:0]\n:FORWARD - [0:0]\n-A FORWARD -j DROP\nCOMMIT\n",
   );
@@ -178,7 +180,7 @@ describe("one chain", () => {
   const only = (name: string): string[] =>
     chainsOf(chainGraph(rulesets[0]!, host, { chain: { table: "filter", name } })).map(({ id }) => id);
 
-  test("what leads to it and what it calls", () => {
+  test("chains above and below it", () => {
     expect(only("DOCKER-ISOLATION-STAGE-1")).toEqual([
       "FORWARD/filter/FORWARD",
       "FORWARD/filter/DOCKER-FORWARD",
@@ -187,7 +189,7 @@ describe("one chain", () => {
     ]);
   });
 
-  test("at every hook that leads there", () => {
+  test("at every hook that reaches it", () => {
     const graph = chainGraph(rulesets[0]!, host, { chain: { table: "nat", name: "DOCKER" } });
     expect(graph.part).toBe(true);
     expect(chainsOf(graph).map(({ id }) => id)).toEqual([
@@ -198,11 +200,11 @@ describe("one chain", () => {
     ]);
   });
 
-  test("one that nothing calls stands by itself", () => {
+  test("an uncalled chain", () => {
     expect(only("ufw-logging-allow")).toEqual(["-/filter/ufw-logging-allow"]);
   });
 
-  test("shows each of its rules, however many", () => {
+  test("shows each of its rules, whatever their number", () => {
     const rules = Array.from({ length: 50 }, (_, i) => `-A web -s 10.0.0.${i} -j ACCEPT`);
     const { ruleset, host } = read(filter(["-A FORWARD -j web", ...rules], ["web"]));
     const rows = (options: GraphOptions): number =>
@@ -212,7 +214,7 @@ describe("one chain", () => {
   });
 });
 
-describe("what is many is folded and counted", () => {
+describe("many rules or chains are folded and counted", () => {
   const names = Array.from({ length: 1000 }, (_, i) => `ct-${i}`);
   const { ruleset, host } = read(
     filter(
@@ -224,16 +226,19 @@ describe("what is many is folded and counted", () => {
     ),
   );
 
-  test("a chain for each container", () => {
+  test("a chain per container", () => {
     const graph = chainGraph(ruleset, host);
-    holds(graph, ruleset);
+    checkGraph(graph, ruleset);
     expect(chainsOf(graph).map(({ name }) => name)).toEqual(["INPUT", "FORWARD", "ct-0", "ct-1", "OUTPUT"]);
     expect(find(graph, "FORWARD/filter/FORWARD").rows.at(-1)).toMatchObject({
-      ...{ first: 3, last: 1000, asks: "998 rules", target: "998 chains", to: null, does: "jump" },
+      first: 3,
+      last: 1000,
+      asks: "998 rules",
+      target: "998 chains",
+      to: null,
+      does: "jump",
     });
-    expect(graph.notes).toEqual([
-      "folded: 998 chains of many that are alike or far below (--chain draws one)",
-    ]);
+    expect(graph.notes).toEqual(["folded: 998 chains, similar or deeply nested (--chain draws one)"]);
   });
 
   const last = `*filter\n:FORWARD DROP [0:0]\n:deep - [0:0]\n${names.map((name) => `:${name} - [0:0]\n`).join("")}${names
@@ -242,26 +247,26 @@ describe("what is many is folded and counted", () => {
       "",
     )}${names.map((name) => `-A ${name} -j ${name === "ct-700" ? "deep" : "DROP"}\n`).join("")}-A deep -j ACCEPT\nCOMMIT\n`;
 
-  test("but not the way to a chain that is asked for", () => {
+  test("but not the calls that lead to a selected chain", () => {
     const { ruleset, host } = read(last);
     const graph = chainGraph(ruleset, host, { chain: { table: "filter", name: "deep" } });
-    holds(graph, ruleset);
+    checkGraph(graph, ruleset);
     expect(chainsOf(graph).map(({ name }) => name)).toEqual(["FORWARD", "ct-700", "deep"]);
   });
 
-  test("nor what a packet met", () => {
+  test("nor chains on the path of a traced packet", () => {
     const { ruleset, host } = read(last);
     const given = packet({ in: "eth0", src: "192.0.2.9", dst: "172.18.2.188", dport: 80 });
     const trace = new Simulator([ruleset], host).trace(given);
     const graph = chainGraph(ruleset, host, { trace });
-    holds(graph, ruleset);
+    checkGraph(graph, ruleset);
     expect(marked(graph)).toEqual(steps(trace));
     expect(find(graph, "FORWARD/filter/deep").passed).toBe(true);
   });
 
-  test("also where all are asked for, past a limit", () => {
+  test("with --all, only beyond the limits", () => {
     const graph = chainGraph(ruleset, host, { all: true });
-    holds(graph, ruleset);
+    checkGraph(graph, ruleset);
     expect(chainsOf(graph).length).toBeLessThan(500);
     expect(graph.notes.join()).toMatch(/^folded: 6\d\d chains/);
   });
@@ -280,7 +285,20 @@ describe("what is many is folded and counted", () => {
     expect(find(chainGraph(ruleset, host), "PREROUTING/nat/DOCKER").rows.length).toBe(rows);
   });
 
-  test("rules that do the same, but not across one that does something else", () => {
+  test("rules without a target are counted", () => {
+    const rules = [
+      ...Array.from({ length: 20 }, (_, i) => `-A INPUT -s 10.1.0.${i}/32`),
+      ...Array.from({ length: 20 }, (_, i) => [
+        `-A INPUT -s 10.2.0.${i}/32 -j ACCEPT`,
+        `-A INPUT -s 10.3.0.${i}/32`,
+      ]).flat(),
+    ];
+    const { ruleset, host } = read(filter(rules));
+    const { rows } = find(chainGraph(ruleset, host), "INPUT/filter/INPUT");
+    expect(rows.map(({ target }) => target)).toEqual(["40 count, 20 ACCEPT"]);
+  });
+
+  test("consecutive rules with the same action, but not across another rule", () => {
     const rules = [
       ...Array.from({ length: 10 }, (_, i) => `-A INPUT -p tcp -m tcp --dport ${i + 1} -j ACCEPT`),
       "-A INPUT -i eth1 -j DROP",
@@ -297,7 +315,7 @@ describe("what is many is folded and counted", () => {
   });
 });
 
-/** Where a way's moments say that the packet came by: its rules, policies, and chains, by hook. */
+/** Rules and policies on the path of a trace, by hook. */
 function steps(trace: Trace): { rules: string[]; policies: string[] } {
   const moments = trace.branches.flatMap(({ events }) => events);
   const of = (kind: "rule" | "policy"): string[] => [
@@ -316,7 +334,7 @@ function steps(trace: Trace): { rules: string[]; policies: string[] } {
   return { rules: of("rule").sort(), policies: of("policy").sort() };
 }
 
-/** What a graph marks. */
+/** Rules and policies that a graph marks. */
 function marked(graph: ChainGraph): { rules: string[]; policies: string[] } {
   const chains = chainsOf(graph);
   return {
@@ -333,26 +351,32 @@ function marked(graph: ChainGraph): { rules: string[]; policies: string[] } {
   };
 }
 
-describe("a packet's way", () => {
+describe("a traced packet", () => {
   const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"));
   const trace = (given: object): Trace => new Simulator(rulesets, host).trace(packet(given));
 
-  test("to a published port: past INPUT", () => {
+  test("to a published port skips INPUT", () => {
     const way = trace({ in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 8080 });
     const graph = chainGraph(rulesets[0]!, host, { trace: way });
     expect(marked(graph)).toEqual({ ...steps(way), policies: expect.any(Array) });
     expect(graph.hooks.filter(({ passed }) => passed).map(({ hook }) => hook)).toEqual([
-      ...["PREROUTING", "FORWARD", "POSTROUTING"],
+      "PREROUTING",
+      "FORWARD",
+      "POSTROUTING",
     ]);
     expect(graph.way.filter(({ passed }) => passed).map(({ to }) => to)).toEqual([
-      ...["PREROUTING", "routing", "FORWARD", "POSTROUTING", "out"],
+      "PREROUTING",
+      "routing",
+      "FORWARD",
+      "POSTROUTING",
+      "out",
     ]);
     expect(graph.traced).toBe("tcp 203.0.113.2 -> 203.0.113.1:8080 in eth0: accept, out of docker0");
     expect(find(graph, "FORWARD/filter/DOCKER-USER").passed).toBe(true);
     expect(chainsOf(graph).some(({ hook, passed }) => hook === "INPUT" && passed)).toBe(false);
   });
 
-  test("to the host itself: no further than the rule that drops it", () => {
+  test("to the host itself ends at the rule that drops it", () => {
     const way = trace({ in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 23 });
     const graph = chainGraph(rulesets[0]!, host, { trace: way });
     expect(way.answer.verdict).toBe("drop");
@@ -365,7 +389,7 @@ describe("a packet's way", () => {
     ]);
   });
 
-  test("that the host sends", () => {
+  test("sent by the host", () => {
     const way = trace({ in: null, src: "203.0.113.1", dst: "203.0.113.2", proto: "udp", dport: 53 });
     const graph = chainGraph(rulesets[0]!, host, { trace: way });
     expect(graph.way.filter(({ passed }) => passed).map(({ to }) => to)).toEqual([
@@ -375,7 +399,7 @@ describe("a packet's way", () => {
     ]);
   });
 
-  test("of generated rulesets: what is marked is what the trace says", () => {
+  test("generated rulesets: the marks agree with the trace", () => {
     let seen = 0;
     for (let seed = 1; seed <= 40; seed++) {
       const next = random(seed);
@@ -386,7 +410,7 @@ describe("a packet's way", () => {
         const out = host.interfaces[Math.floor(next() * host.interfaces.length)]!.name;
         const way = simulator.trace(packet({ in: out, src: "10.1.0.9", dst: "192.0.2.1", dport }));
         const graph = chainGraph(ruleset, host, { all: true, trace: way });
-        holds(graph, ruleset);
+        checkGraph(graph, ruleset);
         expect(marked(graph)).toEqual(steps(way));
         seen += steps(way).rules.length;
       }
@@ -395,9 +419,9 @@ describe("a packet's way", () => {
   });
 });
 
-test.each([4, 6] as const)("IPv%i: of generated rulesets, rows and calls are the rules'", (family) => {
+test.each([4, 6] as const)("IPv%i: generated rulesets: rows and calls agree with the rules", (family) => {
   for (let seed = 1; seed <= 40; seed++) {
     const { ruleset, host } = read(generate(random(seed), family, String(seed)).save);
-    for (const all of [false, true]) holds(chainGraph(ruleset, host, { all }), ruleset);
+    for (const all of [false, true]) checkGraph(chainGraph(ruleset, host, { all }), ruleset);
   }
 });

@@ -1,9 +1,10 @@
-/** Where things stand: the hooks as a packet meets them, nothing on top of anything else. */
+/** The layout of a chain graph: hooks in the order of the packet path, and no overlaps. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ChainGraph, chainGraph, graphSvg, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { type Box, layout, type PlacedHook } from "../../lib/report/graph/layout.ts";
+import { layout } from "../../lib/report/graph/layout.ts";
+import type { Box, PlacedHook } from "../../lib/report/graph/placed.ts";
 import { capture, examples, shared } from "../capture.ts";
 
 const over = (a: Box, b: Box): boolean =>
@@ -17,22 +18,22 @@ function overlaps(boxes: readonly Box[]): number {
   return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) => over(a, b))).length;
 }
 
-function stands(graph: ChainGraph): void {
+function checkLayout(graph: ChainGraph): void {
   const placed = layout(graph);
   const page = { x: 0, y: 0, width: placed.width, height: placed.height };
-  expect(overlaps([...placed.hooks, ...placed.places])).toBe(0);
-  for (const box of [...placed.hooks, ...placed.places]) expect(inside(box, page)).toBe(true);
+  expect(overlaps([...placed.hooks, ...placed.points])).toBe(0);
+  for (const box of [...placed.hooks, ...placed.points]) expect(inside(box, page)).toBe(true);
   for (const hook of placed.hooks) {
-    const cards = hook.stops.flatMap(({ chains }) => chains);
+    const cards = hook.stages.flatMap(({ chains }) => chains);
     expect(overlaps(cards)).toBe(0);
     for (const card of cards) {
       expect(inside(card, hook)).toBe(true);
       for (const { y } of card.rows) expect(y > card.y && y < bottom(card)).toBe(true);
     }
-    // Tables stand below each other, in the order in which they are run.
-    for (const [i, stop] of hook.stops.entries())
-      if (i > 0) expect(stop.y).toBeGreaterThanOrEqual(bottom(hook.stops[i - 1]!));
-    for (const { call, pieces } of hook.stops.flatMap(({ calls }) => calls)) {
+    // Tables are below each other, in the order of evaluation.
+    for (const [i, stage] of hook.stages.entries())
+      if (i > 0) expect(stage.y).toBeGreaterThanOrEqual(bottom(hook.stages[i - 1]!));
+    for (const { call, pieces } of hook.stages.flatMap(({ calls }) => calls)) {
       const [from, to] = [call.from, call.to].map((id) => cards.find(({ chain }) => chain.id === id)!);
       expect(pieces[0]![0]).toEqual([from!.x + from!.width, from!.rows[call.row]!.y]);
       const [x, y] = pieces.at(-1)![1];
@@ -40,11 +41,11 @@ function stands(graph: ChainGraph): void {
       expect(y > to!.y && y < bottom(to!)).toBe(true);
     }
   }
-  inOrder(placed.hooks, new Map(placed.places.map((p) => [p.place, p])));
+  inOrder(placed.hooks, new Map(placed.points.map((p) => [p.point, p])));
 }
 
-function inOrder(hooks: readonly PlacedHook[], places: ReadonlyMap<string, Box>): void {
-  const of = (name: string): Box => hooks.find(({ hook }) => hook.hook === name) ?? places.get(name)!;
+function inOrder(hooks: readonly PlacedHook[], points: ReadonlyMap<string, Box>): void {
+  const of = (name: string): Box => hooks.find(({ hook }) => hook.hook === name) ?? points.get(name)!;
   const below = (...names: string[]): void => {
     for (const [i, name] of names.entries())
       if (i > 0)
@@ -52,7 +53,7 @@ function inOrder(hooks: readonly PlacedHook[], places: ReadonlyMap<string, Box>)
   };
   below("network", "PREROUTING", "routing", "INPUT", "programs", "OUTPUT", "POSTROUTING", "out");
   below("routing", "FORWARD", "POSTROUTING");
-  // INPUT and FORWARD are two ways: side by side, and what the host sends goes where INPUT is.
+  // INPUT and FORWARD are alternatives, side by side; OUTPUT is in the column of INPUT.
   expect(of("INPUT").y).toBe(of("FORWARD").y);
   expect(of("INPUT").x + of("INPUT").width).toBeLessThan(of("FORWARD").x);
   expect(Math.abs(middle(of("INPUT")) - middle(of("OUTPUT")))).toBeLessThanOrEqual(1);
@@ -61,8 +62,8 @@ function inOrder(hooks: readonly PlacedHook[], places: ReadonlyMap<string, Box>)
 describe.each(["ufw-docker-20.10", "ufw-docker-28.5"])("%s", (name) => {
   const { rulesets, host } = capture(join(examples, name));
   test.each(rulesets)("IPv$family", (ruleset) => {
-    stands(chainGraph(ruleset, host));
-    stands(chainGraph(ruleset, host, { all: true }));
+    checkLayout(chainGraph(ruleset, host));
+    checkLayout(chainGraph(ruleset, host, { all: true }));
   });
 });
 
@@ -72,12 +73,12 @@ describe.skipIf(!existsSync(folder))("real rulesets", () => {
   test.each(names)("%s", (name) => {
     const { rulesets } = readRuleset([{ name, text: readFileSync(join(folder, name), "utf8") }]);
     const host = readHost({ complete: true }, rulesets);
-    for (const ruleset of rulesets) stands(chainGraph(ruleset, host));
+    for (const ruleset of rulesets) checkLayout(chainGraph(ruleset, host));
   });
 });
 
-/** Chains that call each other in many ways, more than can be laid out. */
-function crowd(count: number, calls: (i: number) => readonly number[]): ChainGraph {
+/** A graph with more calls than the layout has time for. */
+function crowdedGraph(count: number, calls: (i: number) => readonly number[]): ChainGraph {
   const names = Array.from({ length: count }, (_, i) => `${"abcdefgh"[i % 8]}${"xyz"[i % 3]}-${i}`);
   const lines = ["*filter", ":FORWARD DROP [0:0]", ...names.map((name) => `:${name} - [0:0]`)];
   lines.push(`-A FORWARD -j ${names[0]}`);
@@ -90,19 +91,23 @@ function crowd(count: number, calls: (i: number) => readonly number[]): ChainGra
 }
 
 test.each([
-  ["each calls all that follow", 100, (i: number) => Array.from({ length: 100 - i }, (_, k) => i + k + 1)],
-  ["each calls the next", 500, (i: number) => [i + 1]],
-  ["each calls three far away", 420, (i: number) => [2 * i + 1, 2 * i + 2, i + 97]],
+  [
+    "each chain calls all later chains",
+    100,
+    (i: number) => Array.from({ length: 100 - i }, (_, k) => i + k + 1),
+  ],
+  ["each chain calls the next", 500, (i: number) => [i + 1]],
+  ["each chain calls three distant chains", 420, (i: number) => [2 * i + 1, 2 * i + 2, i + 97]],
 ] as const)(
-  "%s: drawn as far as there is time for it",
+  "%s: drawn within the limits",
   (_, count, calls) => {
-    const graph = crowd(count, calls);
+    const graph = crowdedGraph(count, calls);
     const start = performance.now();
     const svg = graphSvg(graph);
     expect(performance.now() - start).toBeLessThan(60_000);
     expect(svg.length).toBeLessThan(8_000_000);
     expect(graph.notes.join()).toMatch(/without a line|folded/);
-    stands(graph);
+    checkLayout(graph);
   },
   120_000,
 );

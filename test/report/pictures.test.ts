@@ -1,4 +1,4 @@
-/** Whatever names and comments hold, a picture stays a picture: no markup, no syntax, no escape gets out of its text. */
+/** Hostile names and comments: no markup, syntax or escape sequence leaves the text of a picture. */
 import { Graphviz } from "@hpcc-js/wasm-graphviz";
 import { parseXml, type XmlElement, XmlText } from "@rgrove/parse-xml";
 import fc from "fast-check";
@@ -13,7 +13,7 @@ import {
 } from "fwcheck";
 import { beforeAll, describe, expect, test } from "vitest";
 
-/** Strings that mean something to what reads pictures. */
+/** Strings that are syntax in SVG, DOT or Mermaid. */
 const PAYLOADS = [
   '"><script>alert(1)</script>',
   "</text></svg><img src=x onerror=alert(1)>",
@@ -81,7 +81,7 @@ COMMIT
 const { rulesets } = readRuleset([{ name: "rules", text: RULES }]);
 const PLAIN = chainGraph(rulesets[0]!, readHost({ complete: true }, rulesets));
 
-/** A graph in which every text is a stranger's: the worst that any reader of rules could let through. */
+/** A graph with hostile text everywhere: the worst that a reader of rules could let through. */
 function poisoned(next: () => string): ChainGraph {
   return {
     ...PLAIN,
@@ -108,7 +108,7 @@ const graphs = fc.array(hostile, { minLength: 1, maxLength: 40 }).map((texts) =>
 });
 
 const RUNS = { numRuns: 100 };
-/** Control characters but the end of a line, what turns the direction of writing, what nobody sees, halves of pairs. */
+/** Control characters except line feeds, bidirectional controls, invisible characters, lone surrogates. */
 const UNSEEN =
   /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
@@ -117,7 +117,7 @@ describe("SVG", () => {
   const ATTRIBUTES =
     /^(xmlns|class|viewBox|width|height|role|aria-label|aria-hidden|transform|x|y|rx|d|data-[a-z]+)$/;
 
-  /** Elements and attributes, without what strangers may choose: texts, and values that hold their names. */
+  /** Elements and attributes, without text and values from the ruleset. */
   function shape(svg: string): string[] {
     const out: string[] = [];
     const walk = (element: XmlElement): void => {
@@ -126,7 +126,7 @@ describe("SVG", () => {
       out.push(`${element.name} ${element.attributes.class ?? ""} ${Object.keys(element.attributes).join()}`);
       for (const child of element.children) {
         if (child instanceof XmlText) {
-          // Only what is for text holds text.
+          // Only these elements contain text.
           if (child.text.trim() !== "") expect(["title", "desc", "style", "text"]).toContain(element.name);
         } else walk(child as XmlElement);
       }
@@ -137,7 +137,7 @@ describe("SVG", () => {
     return out;
   }
 
-  test("is well-formed XML of a few elements and attributes, the same whatever the names are", () => {
+  test("is well-formed XML with the same elements and attributes for all names", () => {
     const style = /<style>[^<]*<\/style>/;
     const usual = shape(graphSvg(poisoned(() => "name")));
     fc.assert(
@@ -145,7 +145,7 @@ describe("SVG", () => {
         const svg = graphSvg(graph);
         expect(svg).not.toMatch(UNSEEN);
         expect(svg.match(style)![0]).toBe(graphSvg(PLAIN).match(style)![0]);
-        // A text without a character is left out, and a long note takes several lines.
+        // Empty texts are left out, and long notes have several lines.
         const texts = (shapes: string[]): string[] => shapes.filter((each) => !each.startsWith("text"));
         expect(texts(shape(svg))).toEqual(texts(usual));
       }),
@@ -153,12 +153,12 @@ describe("SVG", () => {
     );
   });
 
-  test("loads nothing, runs nothing, and has no identities", () => {
+  test("has no links, scripts or ids", () => {
     expect(graphSvg(PLAIN)).not.toMatch(/\s(href|id|src|on[a-z]+)=/);
     expect(graphSvg(PLAIN)).not.toMatch(/url\(|@import|https?:(?!\/\/www\.w3\.org\/2000\/svg")/);
   });
 
-  test("its names are the chains' own where a page looks for them", () => {
+  test("data-chain is the name of the chain", () => {
     fc.assert(
       fc.property(hostile, (name) => {
         const found: string[] = [];
@@ -174,7 +174,7 @@ describe("SVG", () => {
     );
   });
 
-  test("a long name does not make the picture wider than a page can bear", () => {
+  test("a long name does not make the picture wide", () => {
     const width = Number(/width="(\d+)"/.exec(graphSvg(poisoned(() => "W".repeat(100_000))))![1]);
     expect(width).toBeLessThan(6000);
   });
@@ -195,7 +195,7 @@ describe("DOT", () => {
     return { nodes: read.objects.map(({ name }) => name).sort(), edges: read.edges.length };
   }
 
-  test("Graphviz reads the same nodes and edges whatever the names are", () => {
+  test("Graphviz reads the same nodes and edges for all names", () => {
     const usual = shape(graphDot(poisoned(() => "name")));
     fc.assert(
       fc.property(graphs, (graph) => {
@@ -207,7 +207,7 @@ describe("DOT", () => {
     );
   });
 
-  test("Graphviz lays it out, labels and all", () => {
+  test("Graphviz renders it", () => {
     for (const payload of PAYLOADS) {
       const svg = graphviz.layout(graphDot(poisoned(() => payload)), "svg", "dot");
       expect(svg).toContain("</svg>");
@@ -217,7 +217,7 @@ describe("DOT", () => {
 });
 
 describe("Mermaid", () => {
-  // The language of a label: nothing but letters, digits, harmless marks and `#code;`.
+  // A label contains letters, digits, harmless marks and `#code;` only.
   const LABEL = String.raw`"(?:[A-Za-z0-9 .,:/!=+-]|#\d+;|<b>|</b>|<br/>)*"`;
   const LINES = [
     String.raw`%%\{init: \{"flowchart": \{"wrappingWidth": \d+\}\}\}%%`,
@@ -235,7 +235,7 @@ describe("Mermaid", () => {
     "  %% .*",
   ].map((line) => new RegExp(`^${line}$`));
 
-  test("has only lines of the kinds that it is made of, the same whatever the names are", () => {
+  test("has the same lines of known form for all names", () => {
     const usual = graphMermaid(poisoned(() => "name"))
       .slice(0, -1)
       .split("\n").length;
@@ -251,14 +251,14 @@ describe("Mermaid", () => {
     );
   });
 
-  test("a name is there, spelt so that it is read as it was", () => {
+  test("a name is encoded and can be decoded", () => {
     const name = 'a"<b>#';
     const [line] = graphMermaid(poisoned(() => name)).match(/^ {4}c0\[.*$/m)!;
     expect(line.replace(/#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)))).toContain(name);
   });
 });
 
-test("names that a ruleset can hold come through the reader, too", () => {
+test("hostile names of a parsed ruleset", () => {
   fc.assert(
     fc.property(fc.array(hostile, { minLength: 3, maxLength: 3 }), (texts) => {
       const [chain, input, comment] = texts.map((text) => JSON.stringify(text.replace(/[\n\r\u0000]/g, "")));

@@ -1,101 +1,108 @@
-/** The chain graph as a Mermaid flowchart (mermaid.js.org/syntax/flowchart.html), which GitHub and GitLab draw in Markdown. */
-
+/** The chain graph as a Mermaid flowchart (mermaid.js.org/syntax/flowchart.html), which GitHub and GitLab render. */
 import { safe } from "../text/terminal.ts";
-import { HOOK_SAYS, noteOf, PLACE_SAYS } from "./captions.ts";
-import type { ChainGraph, GraphChain, GraphRow } from "./graph.ts";
-import { cut } from "./layout.ts";
+import { chainCaption, HOOK_CAPTIONS, POINT_CAPTIONS, rowNumbers, UNCALLED_CAPTION } from "./captions.ts";
+import type { ChainGraph, GraphChain, GraphHook } from "./graph-model.ts";
+import { cut } from "./text-width.ts";
 
-/** Mermaid's own limits (maxTextSize, maxEdges): past them it draws nothing unless it is told to. */
+/** Default limits of Mermaid (maxTextSize, maxEdges): it does not render larger flowcharts. */
 export const MERMAID_LIMITS = { characters: 50_000, edges: 500 } as const;
 
-/** Columns of a rule's text, and rows of a chain: a flowchart's boxes are to be small. */
-const MOST = 32;
+/** Columns of a rule's text, and rows of a chain: boxes of a flowchart are small. */
+const COLUMNS = 32;
 const ROWS = 10;
 
-/**
- * Text between quotes: whatever is no letter, digit or harmless mark becomes Mermaid's `#code;`, so that no text of a
- * ruleset is ever syntax, HTML or Markdown there.
- */
+/** Letters, digits and marks that Mermaid shows as they are. */
+const PLAIN_CHARACTER = /^[A-Za-z0-9 .,:/!=+-]$/;
+
+/** Returns a label: all other characters become `#code;`, so text of a ruleset is never syntax, HTML or Markdown. */
 const label = (text: string): string =>
-  Array.from(safe(text), (c) =>
-    /^[A-Za-z0-9 .,:/!=+-]$/.test(c)
-      ? c
-      : `#${c.codePointAt(0)! >= 0xd800 && c.length === 1 && c <= "\udfff" ? 0xfffd : c.codePointAt(0)};`,
-  ).join("");
+  Array.from(safe(text), (c) => (PLAIN_CHARACTER.test(c) ? c : `#${codePoint(c)};`)).join("");
+
+/** Code point of a character; a lone surrogate becomes U+FFFD. */
+function codePoint(character: string): number {
+  const code = character.codePointAt(0)!;
+  return code >= 0xd800 && code <= 0xdfff ? 0xfffd : code;
+}
 
 /**
- * The chain graph for Mermaid. Names in it are numbers; hooks are subgraphs, each with a node of its own that leads to
- * its tables in order.
+ * Returns the chain graph for Mermaid. Node names are numbers; each hook is a subgraph that begins with a node with
+ * edges to its tables, in order.
  */
 export function graphMermaid(graph: ChainGraph): string {
   const ids = new Map<string, string>();
   for (const { stops } of graph.hooks)
     for (const { chains } of stops) for (const { id } of chains) ids.set(id, `c${ids.size}`);
-  // A rule is one line of its box.
-  const out = [`%%{init: {"flowchart": {"wrappingWidth": 480}}}%%`, "flowchart LR"];
-  const passed: string[] = [];
-  for (const [place, words] of Object.entries(PLACE_SAYS))
-    out.push(`  ${place}(["${label(words)}"]):::place`);
-  for (const [number, { hook, stops, passed: here }] of graph.hooks.entries()) {
-    out.push(`  subgraph h${number}["${hook ?? "called by no hook"}"]`);
-    if (hook !== null) {
-      out.push(`    ${hook}[/"${label(HOOK_SAYS[hook])}"/]:::hook`);
-      if (here) passed.push(hook);
-    }
-    for (const { chains } of stops)
-      for (const chain of chains) {
-        const id = ids.get(chain.id)!;
-        out.push(`    ${id}["${boxOf(chain)}"]:::${chain.author ?? "base"}`);
-        if (chain.passed) passed.push(id);
-      }
-    for (const [i, { table, chains }] of stops.entries()) {
-      const first = chains[0];
-      if (hook === null) continue;
-      if (table === null || first === undefined)
-        out.push(`    ${hook} --- t${number}(["${i + 1} conntrack"])`);
-      else out.push(`    ${hook} -->|"${i + 1} ${table}"| ${ids.get(first.id)}`);
-    }
-    out.push("  end");
-  }
-  for (const [ends, rows] of callsOf(graph))
-    out.push(`  ${ends.replace(" ", ` ${rows.arrow}|"${label(cut(rows.words.join(", "), MOST))}"| `)}`);
-  for (const { from, to } of graph.way) out.push(`  ${from} ==> ${to}`);
-  out.push(...CLASSES);
-  if (passed.length > 0) out.push(`  class ${passed.join(",")} passed`);
-  if (graph.traced !== null) out.push(`  %% ${label(graph.traced)}`);
-  for (const note of graph.notes) out.push(`  %% ${label(note)}`);
-  return `${out.join("\n")}\n`;
-
-  /** Calls between the same two chains are one arrow. */
-  function callsOf({ calls, hooks }: ChainGraph) {
-    const chains = new Map(
-      hooks.flatMap(({ stops }) => stops.flatMap((s) => s.chains.map((c) => [c.id, c] as const))),
-    );
-    const by = new Map<string, { readonly arrow: string; readonly words: string[] }>();
-    for (const { from, to, kind, row } of calls) {
-      const ends = `${ids.get(from)} ${ids.get(to)}`;
-      const words = numbers(chains.get(from)!.rows[row]!);
-      const known = by.get(ends);
-      if (known !== undefined) known.words.push(words);
-      else by.set(ends, { arrow: kind === "goto" ? "-.->" : "-->", words: [words] });
-    }
-    return by;
-  }
+  const passed = graph.hooks.flatMap(({ hook, stops, passed: hookPassed }) => [
+    ...(hookPassed && hook !== null ? [hook] : []),
+    ...stops.flatMap(({ chains }) => chains.flatMap((chain) => (chain.passed ? [ids.get(chain.id)!] : []))),
+  ]);
+  return `${[
+    // Wide enough that each rule is one line of its box.
+    '%%{init: {"flowchart": {"wrappingWidth": 480}}}%%',
+    "flowchart LR",
+    ...Object.entries(POINT_CAPTIONS).map(([point, caption]) => `  ${point}(["${label(caption)}"]):::place`),
+    ...graph.hooks.flatMap((hook, number) => hookSubgraph(hook, number, ids)),
+    ...callArrows(graph, ids),
+    ...graph.way.map(({ from, to }) => `  ${from} ==> ${to}`),
+    ...CLASSES,
+    ...(passed.length > 0 ? [`  class ${passed.join(",")} passed`] : []),
+    ...(graph.traced === null ? [] : [`  %% ${label(graph.traced)}`]),
+    ...graph.notes.map((note) => `  %% ${label(note)}`),
+  ].join("\n")}\n`;
 }
 
-const numbers = ({ first, last }: GraphRow): string => (first === last ? `${first}` : `${first}-${last}`);
+function hookSubgraph(
+  { hook, stops }: GraphHook,
+  number: number,
+  ids: ReadonlyMap<string, string>,
+): string[] {
+  const out = [`  subgraph h${number}["${hook ?? UNCALLED_CAPTION}"]`];
+  if (hook !== null) out.push(`    ${hook}[/"${label(HOOK_CAPTIONS[hook])}"/]:::hook`);
+  for (const { chains } of stops)
+    for (const chain of chains)
+      out.push(`    ${ids.get(chain.id)}["${boxOf(chain)}"]:::${chain.author ?? "base"}`);
+  for (const [i, { table, chains }] of stops.entries()) {
+    const first = chains[0];
+    if (hook === null) continue;
+    if (table === null || first === undefined) out.push(`    ${hook} --- t${number}(["${i + 1} conntrack"])`);
+    else out.push(`    ${hook} -->|"${i + 1} ${table}"| ${ids.get(first.id)}`);
+  }
+  out.push("  end");
+  return out;
+}
 
-/** A chain's name, then the rules that call nothing. */
+/** One arrow per pair of chains, labelled with the numbers of the calling rules. */
+function callArrows({ calls, hooks }: ChainGraph, ids: ReadonlyMap<string, string>): string[] {
+  const chains = new Map(
+    hooks.flatMap(({ stops }) => stops.flatMap((stage) => stage.chains.map((c) => [c.id, c] as const))),
+  );
+  const arrows = new Map<string, { from: string; to: string; line: string; numbers: string[] }>();
+  for (const { from, to, kind, row } of calls) {
+    const key = `${ids.get(from)} ${ids.get(to)}`;
+    const numbers = rowNumbers(chains.get(from)!.rows[row]!);
+    const known = arrows.get(key);
+    if (known !== undefined) known.numbers.push(numbers);
+    else {
+      const line = kind === "goto" ? "-.->" : "-->";
+      arrows.set(key, { from: ids.get(from)!, to: ids.get(to)!, line, numbers: [numbers] });
+    }
+  }
+  return [...arrows.values()].map(
+    ({ from, to, line, numbers }) => `  ${from} ${line}|"${label(cut(numbers.join(", "), COLUMNS))}"| ${to}`,
+  );
+}
+
+/** Name of a chain, then its rules that call no drawn chain. */
 function boxOf(chain: GraphChain): string {
   const rows = chain.rows.filter(({ to }) => to === null);
   const lines = rows.slice(0, ROWS).map((row) =>
-    [numbers(row), cut(row.asks, MOST), cut(row.target, MOST)]
-      .filter((word) => word !== "")
+    [rowNumbers(row), cut(row.asks, COLUMNS), cut(row.target, COLUMNS)]
+      .filter((part) => part !== "")
       .map(label)
       .join(" "),
   );
   if (rows.length > ROWS) lines.push(label(`and ${rows.length - ROWS} more`));
-  return [`<b>${label(cut(chain.name, MOST))}</b>`, label(noteOf(chain)), ...lines].join("<br/>");
+  return [`<b>${label(cut(chain.name, COLUMNS))}</b>`, label(chainCaption(chain)), ...lines].join("<br/>");
 }
 
 const CLASSES = [

@@ -9,7 +9,7 @@ import type { HostSources } from "../../host/read.ts";
 import { networkPart } from "../../host/sources/docker.ts";
 import { readRuleset } from "../../iptables/load.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
-import { GRAPH_STYLE } from "../graph/svg.ts";
+import { GRAPH_STYLE } from "../graph/svg-style.ts";
 import { WAY_STYLE } from "../packet/path-svg.ts";
 import { body, outcome } from "./body.ts";
 import { embedded, Markup, markup } from "./markup.ts";
