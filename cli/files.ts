@@ -1,4 +1,4 @@
-/** Reads the files that the command line names. The only place that opens an input. */
+/** Reads the files that the command line names. No other module opens an input. */
 import {
   closeSync,
   fstatSync,
@@ -11,53 +11,49 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Source, safe } from "../lib/index.ts";
-import { STDIN } from "./flags.ts";
-import { guess } from "./suggest.ts";
+import { InputError } from "./errors.ts";
+import { STDIN } from "./stdin.ts";
+import { didYouMean } from "./suggestion.ts";
 
-/** The call or the input is wrong: one message, exit code 2. */
-export class Refused extends Error {
-  override readonly name = "Refused";
-}
-
-/** Size of the largest input, in bytes: V8 holds no longer text (String::kMaxLength). */
+/** Size of the largest input, in bytes: the longest string of V8 (String::kMaxLength). */
 const LARGEST = 512 * 2 ** 20 - 1024;
-const TOO_LARGE = "is larger than 512 MB. Give each table or each host a file of its own.";
+const TOO_LARGE = "is larger than 512 MB. Put each table or each host into a file of its own.";
 
 /**
- * The text of a file, or of standard input for `STDIN`. A pipe that the shell opened (`<(command)`) is read; a named
- * pipe, a socket or a device is refused, since reading it may never end.
- * @throws Refused
+ * Reads a file, or standard input for `STDIN`. Reads a pipe that the shell opened (`<(command)`); refuses a named pipe, a
+ * socket or a device, because reading it may never end.
+ * @throws InputError
  */
-export function read(path: string): Source {
+export function readSource(path: string): Source {
   const name = path === STDIN ? "standard input" : path;
   try {
-    if (path !== STDIN) regular(path, statSync(path));
-    return { name, text: path === STDIN || isShellPipe(path) ? piped(path) : readFileSync(path, "utf8") };
+    if (path !== STDIN) requireReadable(path, statSync(path));
+    return { name, text: path === STDIN || isShellPipe(path) ? readPipe(path) : readFileSync(path, "utf8") };
   } catch (error) {
-    if (error instanceof Refused) throw error;
-    throw new Refused(`${safe(name)}: ${unreadable(path, (error as NodeJS.ErrnoException).code)}`);
+    if (error instanceof InputError) throw error;
+    throw new InputError(`${safe(name)}: ${reasonUnreadable(path, (error as NodeJS.ErrnoException).code)}`);
   }
 }
 
-/** A pipe that the shell made for this call; its other end is open already, so reading it ends. */
+/** Returns true for a pipe that the shell opened; its writer exists already, so reading it ends. */
 const isShellPipe = (path: string): boolean => /^\/(dev|proc\/self)\/fd\/\d+$/.test(path);
 
-/** @throws Refused for what is neither a regular file nor a pipe of the shell, and for a file that is too large */
-function regular(path: string, stats: Stats): void {
-  if (stats.isDirectory()) throw new Refused(`${safe(path)}: is a folder, and a file is needed here.`);
+/** @throws InputError unless the path is a regular file of a readable size, or a pipe that the shell opened */
+function requireReadable(path: string, stats: Stats): void {
+  if (stats.isDirectory()) throw new InputError(`${safe(path)}: is a folder; a file is needed here.`);
   if (stats.isFIFO() && isShellPipe(path)) return;
   if (!stats.isFile())
-    throw new Refused(
-      `${safe(path)}: is ${stats.isFIFO() ? "a named pipe" : stats.isSocket() ? "a socket" : "a device"}, and only files are read. Give - for standard input.`,
+    throw new InputError(
+      `${safe(path)}: is ${stats.isFIFO() ? "a named pipe" : stats.isSocket() ? "a socket" : "a device"}; only regular files are read. Use - for standard input.`,
     );
-  if (stats.size > LARGEST) throw new Refused(`${safe(path)}: ${TOO_LARGE}`);
+  if (stats.size > LARGEST) throw new InputError(`${safe(path)}: ${TOO_LARGE}`);
 }
 
-/** All that a pipe gives, up to the largest size. */
-function piped(path: string): string {
+/** Reads a pipe to its end. @throws InputError if it is too large */
+function readPipe(path: string): string {
   const file = path === STDIN ? 0 : openSync(path, "r");
   try {
-    if (fstatSync(file).isDirectory()) throw new Refused("standard input: is a folder.");
+    if (fstatSync(file).isDirectory()) throw new InputError("standard input: is a folder.");
     const chunks: Buffer[] = [];
     let size = 0;
     for (;;) {
@@ -66,7 +62,7 @@ function piped(path: string): string {
       if (count === 0) return Buffer.concat(chunks).toString("utf8");
       size += count;
       if (size > LARGEST)
-        throw new Refused(`${path === STDIN ? "standard input" : safe(path)}: ${TOO_LARGE}`);
+        throw new InputError(`${path === STDIN ? "standard input" : safe(path)}: ${TOO_LARGE}`);
       chunks.push(chunk.subarray(0, count));
     }
   } finally {
@@ -74,7 +70,7 @@ function piped(path: string): string {
   }
 }
 
-/** Reads what is there; waits where the writer set the pipe not to block. 0 at its end. */
+/** Reads available bytes, and waits if the pipe is in non-blocking mode. @returns the count, 0 at the end */
 function readSome(file: number, into: Buffer): number {
   for (;;)
     try {
@@ -87,17 +83,18 @@ function readSome(file: number, into: Buffer): number {
     }
 }
 
-/** Why a file could not be read, and what to do about it. */
-function unreadable(path: string, code: string | undefined): string {
-  if (code === "ENOENT") return `no such file.${guess(basename(path), beside(path))}`;
-  if (code === "EISDIR") return "is a folder, and a file is needed here.";
-  if (code === "EACCES") return "no permission to read it. Run fwcheck as a user who may, or copy the file.";
+/** Returns why a file cannot be read, and what to do. */
+function reasonUnreadable(path: string, code: string | undefined): string {
+  if (code === "ENOENT") return `no such file.${didYouMean(basename(path), siblings(path))}`;
+  if (code === "EISDIR") return "is a folder; a file is needed here.";
+  if (code === "EACCES")
+    return "no permission to read it. Run fwcheck as a user who may read it, or copy the file.";
   if (code === "ERR_STRING_TOO_LONG" || code === "ERR_FS_FILE_TOO_LARGE") return TOO_LARGE;
   return `cannot be read (${code}).`;
 }
 
-/** The files beside a path. */
-function beside(path: string): string[] {
+/** Returns the names in the folder of a path. */
+function siblings(path: string): string[] {
   try {
     return readdirSync(dirname(path));
   } catch {
@@ -105,18 +102,18 @@ function beside(path: string): string[] {
   }
 }
 
-/** The files of a folder, by name; folders in it are left out. */
+/** Returns the files of a folder, sorted by name, without subfolders. */
 export const filesOf = (path: string): string[] =>
   readdirSync(path)
     .sort()
     .map((name) => join(path, name))
     .filter((file) => !isFolder(file));
 
-/** Whether the path is a folder. */
+/** Returns true if the path is a folder; false also if it cannot be read, which is reported when it is read. */
 export function isFolder(path: string): boolean {
   try {
     return path !== STDIN && statSync(path).isDirectory();
   } catch {
-    return false; // Whoever reads it says why it cannot be read.
+    return false;
   }
 }

@@ -1,56 +1,56 @@
-/** Many hosts in one call: each in a process of its own, so that none can hide or stop another. */
+/** Audits several hosts in one call, each in a process of its own, so that one failure does not affect the others. */
 import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { extname } from "node:path";
 import { type Audit, isSnapshot, SNAPSHOT_START, safe } from "../lib/index.ts";
-import { filesOf, isFolder, Refused } from "./files.ts";
-import { STDIN } from "./flags.ts";
-import { line, print, style } from "./output.ts";
+import { InputError } from "./errors.ts";
+import { filesOf, isFolder } from "./files.ts";
+import { print, printJsonLine, style } from "./output.ts";
+import { STDIN } from "./stdin.ts";
 
-/** How one host's audit ended. */
-interface Ended {
+/** Exit code and output of one host's audit. */
+interface ProcessResult {
   readonly code: number;
   readonly out: string;
   readonly err: string;
 }
 
 /**
- * The hosts that the command line names, if there are several: each path that it names, where one of them is a snapshot
- * or a folder of one host's files, and each snapshot of a folder of snapshots. What is empty or cannot be read among them
- * is a host, too, so that it is told and not missed.
- * @returns the path of each, or `null` where all that is named is one host
+ * Returns the path of each host if the paths name several hosts, else `null`. Several paths are several hosts if one of
+ * them is a snapshot or a folder; a folder of snapshots is one host per snapshot. An empty or unreadable file among them
+ * counts as a host, so that its failure is reported.
+ * @throws InputError
  */
-export function hosts(paths: readonly string[]): readonly string[] | null {
-  const units = paths.flatMap((path) => (isFolder(path) ? folder(path) : [path]));
-  const told = units.length > 1 && units.some((path) => isFolder(path) || isSnapshotFile(path));
-  if (!told) return null;
-  if (units.includes(STDIN))
-    throw new Refused("standard input is one host's: with several hosts, name a file for each");
-  return units;
+export function severalHosts(paths: readonly string[]): readonly string[] | null {
+  const hosts = paths.flatMap((path) => (isFolder(path) ? hostsOfFolder(path) : [path]));
+  if (hosts.length < 2 || !hosts.some((path) => isFolder(path) || isSnapshotFile(path))) return null;
+  if (hosts.includes(STDIN))
+    throw new InputError("standard input is the input of one host; with several hosts, name a file for each");
+  return hosts;
 }
 
-/** Refuses several hosts where a command works on one. @throws Refused */
-export function oneHost(paths: readonly string[] | undefined, command: string): void {
-  const several = hosts(paths ?? []);
+/** Refuses several hosts for a command that works on one. @throws InputError */
+export function requireOneHost(paths: readonly string[] | undefined, command: string): void {
+  const several = severalHosts(paths ?? []);
   if (several !== null)
-    throw new Refused(
-      `${command} works on one host, and several are named: ${several.map(safe).join(", ")}. Call it once for each.`,
+    throw new InputError(
+      `${command} works on one host, but several are named: ${several.map(safe).join(", ")}. Call it once for each.`,
     );
 }
 
-/** The snapshots of a folder, or the folder as one host. */
-function folder(path: string): readonly string[] {
+/** Returns the snapshots of a folder, or the folder itself if it holds the files of one host. */
+function hostsOfFolder(path: string): readonly string[] {
   const files = filesOf(path);
   const snapshots = files.filter(isSnapshotFile);
-  // A snapshot that came out empty, or as an error message, is known by its name.
-  const kinds = new Set(snapshots.map((file) => extname(file)));
-  const hosts = files.filter((file) => snapshots.includes(file) || kinds.has(extname(file)));
+  // A snapshot that is empty or holds an error message is recognized by its extension.
+  const extensions = new Set(snapshots.map((file) => extname(file)));
+  const hosts = files.filter((file) => snapshots.includes(file) || extensions.has(extname(file)));
   if (snapshots.length === 0 || hosts.length === 1) return [path];
   return files.filter((file) => hosts.includes(file) || DUMP.test(startOf(file)));
 }
 
-/** A table in the output of a save program: beside snapshots, it is another host. */
+/** Table header in the output of iptables-save; such a file next to snapshots is another host. */
 const DUMP = /^\*\w+\s*$/m;
 
 const isSnapshotFile = (path: string): boolean => isSnapshot(startOf(path));
@@ -63,7 +63,7 @@ function startOf(path: string): string {
     // Opening a FIFO without a writer blocks; O_NONBLOCK prevents that.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch {
-    return ""; // Whoever reads it says why it cannot be read.
+    return ""; // The error is reported when the file is read.
   }
   try {
     if (!fstatSync(file).isFile()) return "";
@@ -77,13 +77,13 @@ function startOf(path: string): string {
 }
 
 /**
- * Audits hosts, some at the same time, and prints a line for each as soon as it is there: text, or with `json` the
- * contract's document with the host's path and its exit code.
- * @param flags what each of them is audited with
- * @param limit seconds after which an audit is ended
- * @returns 1 if any of them has bad news, else 2 if any could not be settled or not be finished, else 0
+ * Audits hosts in parallel and prints one line per host when its audit ends: text, or with `json` the document of
+ * `audit --json` with the host's path and exit code.
+ * @param flags flags for each audit
+ * @param limit seconds after which an audit is killed
+ * @returns 1 if any host exits with 1, else 2 if any exits with 2 or fails, else 0
  */
-export async function fleet(
+export async function auditFleet(
   paths: readonly string[],
   flags: readonly string[],
   { json, limit }: { readonly json: boolean; readonly limit: number },
@@ -91,29 +91,29 @@ export async function fleet(
   const width = Math.max(...paths.map((path) => safe(path).length));
   const codes = new Set<number>();
   const waiting = paths.values();
-  const work = async (): Promise<void> => {
+  const auditNext = async (): Promise<void> => {
     for (const path of waiting) {
-      const { code, out, err } = await alone(["audit", path, "--json", ...flags], limit);
-      const result = read(out);
+      const { code, out, err } = await runInProcess(["audit", path, "--json", ...flags], limit);
+      const result = parseAudit(out);
       const exit = result === null ? 2 : code;
       codes.add(exit);
-      if (json) line({ host: path, exit, ...(result ?? { error: err.trim() }) });
+      if (json) printJsonLine({ host: path, exit, ...(result ?? { error: err.trim() }) });
       else print(`${safe(path).padEnd(width)}  ${result === null ? failure(err) : summary(result)}\n`);
     }
   };
-  await Promise.all(Array.from({ length: together() }, work));
+  await Promise.all(Array.from({ length: parallelAudits() }, auditNext));
   return codes.has(1) ? 1 : codes.has(2) ? 2 : 0;
 }
 
-/** Memory that an audit may need, in bytes. */
-const AN_AUDIT = 2 ** 31;
+/** Memory that one audit may need, in bytes. */
+const AUDIT_MEMORY = 2 ** 31;
 
-/** How many audits run at the same time: as many as there are cores and memory for. */
-const together = (): number =>
-  Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / AN_AUDIT)));
+/** Returns the number of audits to run in parallel: limited by cores and memory. */
+const parallelAudits = (): number =>
+  Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / AUDIT_MEMORY)));
 
-/** What an audit printed; `null` where it was ended before it had printed all. */
-function read(out: string): Audit | null {
+/** Parses the output of an audit; `null` if it is incomplete. */
+function parseAudit(out: string): Audit | null {
   try {
     return JSON.parse(out) as Audit;
   } catch {
@@ -121,7 +121,7 @@ function read(out: string): Audit | null {
   }
 }
 
-/** One line on what an audit found. */
+/** Returns one line about an audit. */
 function summary({ exposures, findings, inconclusive, looked }: Audit): string {
   const { red, yellow, green } = style();
   const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
@@ -137,46 +137,46 @@ function summary({ exposures, findings, inconclusive, looked }: Audit): string {
       : red(`${count(findings.length, "finding")} (${kinds.join(", ")})`),
     ...(unexpected > 0 ? [red(count(unexpected, "unexpected exposure"))] : []),
     looked.engines.length === 0 ? "no container engine" : count(exposures.length, "exposure"),
-    ...(inconclusive.length > 0 ? [yellow(`${inconclusive.length} not settled`)] : []),
+    ...(inconclusive.length > 0 ? [yellow(`${inconclusive.length} inconclusive`)] : []),
   ];
   return parts.join(", ");
 }
 
 const failure = (err: string): string =>
-  style().red(`failed: ${safe(err.trim().split("\n").at(-1) || "it printed nothing")}`);
+  style().red(`failed: ${safe(err.trim().split("\n").at(-1) || "no output")}`);
 
-/** The longest time that a timer takes, in milliseconds. */
-const LONGEST = 2 ** 31 - 1;
+/** Longest delay of setTimeout, in milliseconds. */
+const MAX_DELAY = 2 ** 31 - 1;
 
-/** A command of fwcheck in a process of its own, which is ended with this one, and after a number of seconds. */
-function alone(args: readonly string[], limit: number): Promise<Ended> {
+/** Runs a command of fwcheck in a process, which is killed when this one exits or after `limit` seconds. */
+function runInProcess(args: readonly string[], limit: number): Promise<ProcessResult> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [process.argv[1]!, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1" },
     });
     const text = { out: "", err: "" };
-    let late = false;
+    let timedOut = false;
     const kill = (): boolean => child.kill("SIGKILL");
     const timer = setTimeout(
       () => {
-        late = true;
+        timedOut = true;
         kill();
       },
-      Math.min(limit * 1000, LONGEST),
+      Math.min(limit * 1000, MAX_DELAY),
     );
     process.on("exit", kill);
-    const end = (ended: Ended): void => {
+    const end = (result: ProcessResult): void => {
       clearTimeout(timer);
       process.off("exit", kill);
-      resolve(ended);
+      resolve(result);
     };
     child.stdout.setEncoding("utf8").on("data", (part: string) => (text.out += part));
     child.stderr.setEncoding("utf8").on("data", (part: string) => (text.err += part));
     child.on("error", (error) => end({ code: 2, out: "", err: error.message }));
     child.on("close", (code, signal) => {
-      if (late) end({ code: 2, out: "", err: `not finished within ${limit} s` });
-      else if (code === null) end({ code: 2, out: "", err: `ended by ${signal}` });
+      if (timedOut) end({ code: 2, out: "", err: `not finished within ${limit} s` });
+      else if (code === null) end({ code: 2, out: "", err: `killed by ${signal}` });
       else end({ code, ...text });
     });
   });

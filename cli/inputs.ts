@@ -1,4 +1,4 @@
-/** Puts together what the command line names: rules and host, from files, folders and standard input. */
+/** Reads the rules and the host that the command line names, from files, folders and standard input. */
 import {
   damageOf,
   doubtsOf,
@@ -19,11 +19,12 @@ import {
   safe,
   withTables,
 } from "../lib/index.ts";
-import { filesOf, isFolder, Refused, read } from "./files.ts";
-import { tell } from "./output.ts";
+import { InputError } from "./errors.ts";
+import { filesOf, isFolder, readSource } from "./files.ts";
+import { writeStderr } from "./output.ts";
 
-/** The flags that tell of one host. */
-export const HOST_KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"] as const;
+/** Flags whose files describe one host. */
+export const HOST_FLAGS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"] as const;
 
 export interface HostArgs {
   readonly rules?: readonly string[] | undefined;
@@ -34,110 +35,110 @@ export interface HostArgs {
   readonly docker?: readonly string[] | undefined;
   readonly sysctl?: readonly string[] | undefined;
   readonly listening?: readonly string[] | undefined;
-  /** `complete`: nothing else filters on the host. */
+  /** `complete`: no other rules filter on the host. */
   readonly assume?: readonly string[] | undefined;
 }
 
-/** What a text may be that somebody took for a ruleset: how it looks, and what it is. */
-const MISTAKEN: readonly (readonly [RegExp, string])[] = [
-  [/^\s*$/, "it is empty. iptables-save prints nothing to a user who is not root: sudo iptables-save > FILE"],
+/** Texts that users pass in place of iptables-save output: a pattern, and the explanation. */
+const MISTAKES: readonly (readonly [RegExp, string])[] = [
+  [/^\s*$/, "it is empty. iptables-save prints nothing unless it runs as root: sudo iptables-save > FILE"],
   [
     /^Chain \S+ \((policy|\d+ references)/m,
-    "this is what iptables -L prints, of one table and not all of it. Give what iptables-save prints.",
+    "this is output of iptables -L, which shows one table and not all of each rule. Pass the output of iptables-save.",
   ],
   [
     /^-P (INPUT|FORWARD|OUTPUT|PREROUTING) (ACCEPT|DROP)/m,
-    "this is what iptables -S prints, of one table alone: where ports are published stands in another. Give what iptables-save prints.",
+    "this is output of iptables -S, which shows one table; published ports are in table nat. Pass the output of iptables-save.",
   ],
   [
     /^Status: (in)?active/m,
-    "this is what ufw status prints: what was asked for, not what the kernel does. Give what iptables-save prints.",
+    "this is output of ufw status, which shows ufw's settings and not the rules in the kernel. Pass the output of iptables-save.",
   ],
   [
     /^table (ip|ip6|inet|arp|bridge|netdev) \S+ \{/m,
-    "this is what nft list ruleset prints, which fwcheck does not read. Give what iptables-save prints.",
+    "this is output of nft list ruleset, which fwcheck does not read. Pass the output of iptables-save.",
   ],
-  [/^\u001f\ufffd|\u0000/, "this is no text. Is it compressed?"],
+  [/^\u001f\ufffd|\u0000/, "this is not text. Is it compressed?"],
   [
     /^(\[\d+:\d+\] )?-[AI] \S+ /m,
-    "these are rules without the line that names their table, such as *filter. Give all that iptables-save prints.",
+    "these are rules without the line that names their table, such as *filter. Pass the complete output of iptables-save.",
   ],
 ];
 
-const mistake = (text: string): string | undefined => MISTAKEN.find(([look]) => look.test(text))?.[1];
+const mistake = (text: string): string | undefined => MISTAKES.find(([look]) => look.test(text))?.[1];
 
-const mistaken = (text: string): string =>
-  mistake(text) ?? "this is not what iptables-save prints, nor a snapshot of fwcheck collect.";
+const explainMistake = (text: string): string =>
+  mistake(text) ?? "this is neither output of iptables-save nor a snapshot of fwcheck collect.";
 
-/** Tells what is wrong with a line of the input. */
-export function complain(d: SourceDiagnostic): void {
-  // A no-break space looks like a space, and is the usual fault of a text that was copied from a page.
+/** Prints a diagnostic to stderr, with file, line and column. */
+export function printDiagnostic(d: SourceDiagnostic): void {
+  // A no-break space looks like a space; texts that are copied from a web page often contain it.
   const shown = safe(d.found).replaceAll("\u00a0", "\\u00a0");
   const found = shown === "" ? "" : `: "${shown}"`;
-  tell(`${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`);
+  writeStderr(`${safe(d.source)}:${d.line}:${d.column}: ${d.severity}: ${safe(d.message)}${found}\n`);
 }
 
 export interface Inputs {
-  /** The texts the rulesets were read from. */
+  /** Texts of the rulesets. */
   readonly sources: readonly Source[];
-  /** The texts the host was read from. */
+  /** Texts of the host. */
   readonly given: HostSources;
   readonly rulesets: readonly Ruleset[];
   readonly host: Host;
 }
 
 /**
- * Reads rulesets and host; diagnostics go to stderr.
- * @param hints packets that will be simulated, for what has to be inferred
- * @throws Refused when there is no ruleset, or when the inputs are of several hosts
+ * Reads rulesets and host; prints diagnostics to stderr.
+ * @param hints packets to be simulated; missing parts of the host are inferred from them, too
+ * @throws InputError if there is no ruleset, or if the inputs belong to several hosts
  */
 export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
-  const taken = new Taken();
+  const collected = new InputCollection();
   for (const path of args.rules ?? []) {
-    if (isFolder(path)) taken.folder(path);
-    else taken.file(read(path));
+    if (isFolder(path)) collected.addFolder(path);
+    else collected.addFile(readSource(path));
   }
-  for (const kind of HOST_KINDS)
-    taken.sources[kind].push(...(args[kind] ?? []).map((path) => named(path, kind)));
-  const { rules } = taken;
+  for (const kind of HOST_FLAGS)
+    collected.sources[kind].push(...(args[kind] ?? []).map((path) => readSourceOfKind(path, kind)));
+  const { rules } = collected;
   if (rules.length === 0)
-    throw new Refused(
-      `no iptables-save output found in ${(args.rules ?? []).map(safe).join(", ")}: files about a host say nothing without its rules. Add what iptables-save printed there.`,
+    throw new InputError(
+      `no iptables-save output found in ${(args.rules ?? []).map(safe).join(", ")}; files about a host cannot be used without its rules. Add the output of iptables-save.`,
     );
   const { rulesets: loaded, diagnostics, conflicts } = readRuleset(rules);
-  const rulesets = withTables(loaded, taken.sources.tables);
-  diagnostics.forEach(complain);
+  const rulesets = withTables(loaded, collected.sources.tables);
+  diagnostics.forEach(printDiagnostic);
   if (rulesets.length === 0)
-    throw new Refused(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);
+    throw new InputError(`${rules.map((r) => safe(r.name)).join(", ")}: no ruleset could be read`);
   const [conflict] = conflicts;
   if (conflict !== undefined) {
     const [first, second] = conflict.places.map(({ source, line }) => `${safe(source)}:${line}`);
-    throw new Refused(
-      `table ${conflict.table} of IPv${conflict.family} is given twice, with different rules: ${first} and ${second}. Two dumps are two hosts, or two times of one: give one of them, or audit a folder for each host.`,
+    throw new InputError(
+      `table ${conflict.table} of IPv${conflict.family} is given twice, with different rules: ${first} and ${second}. They come from two hosts, or from one host at two times. Pass one of them, or audit a folder for each host.`,
     );
   }
-  const some = Object.fromEntries(Object.entries(taken.sources).filter(([, list]) => list.length > 0));
-  const complete = taken.snapshot !== null || args.assume?.includes("complete") === true;
-  const given = { ...some, doubts: taken.doubts, complete };
-  const host = orRefuse(() => readHost(given, rulesets, hints));
-  host.diagnostics.forEach(complain);
+  const sources = Object.fromEntries(Object.entries(collected.sources).filter(([, list]) => list.length > 0));
+  const complete = collected.snapshot !== null || args.assume?.includes("complete") === true;
+  const given = { ...sources, doubts: collected.doubts, complete };
+  const host = asInputError(() => readHost(given, rulesets, hints));
+  host.diagnostics.forEach(printDiagnostic);
   return { sources: rules, given, rulesets, host };
 }
 
-/** A file of a kind. Only a snapshot may list no socket: its host may have none. @throws Refused */
-function named(path: string, kind: Kind): Source {
-  const source = read(path);
+/** Reads a file of a kind. A list of sockets may be empty only in a snapshot. @throws InputError */
+function readSourceOfKind(path: string, kind: Kind): Source {
+  const source = readSource(path);
   if (kind === "listening" && source.text.trim() === "")
-    throw new Refused(`${safe(source.name)}: it is empty, and ss prints a line for each socket.`);
+    throw new InputError(`${safe(source.name)}: it is empty, but ss prints a line for each socket.`);
   return source;
 }
 
-/** What a text is by its contents; `undefined` for one that is not read. */
-const whatIs = (text: string): Kind | "snapshot" | undefined =>
+/** Returns the kind of a text by its contents; `undefined` for a text that fwcheck does not read. */
+const detectKind = (text: string): Kind | "snapshot" | undefined =>
   isSnapshot(text) ? "snapshot" : kindOf(text);
 
-/** The inputs as they are read, each by its contents. */
-class Taken {
+/** Inputs of one host, each classified by its contents. */
+class InputCollection {
   readonly rules: Source[] = [];
   readonly sources: Record<Exclude<Kind, "rules">, Source[]> = {
     addr: [],
@@ -150,87 +151,87 @@ class Taken {
     tables: [],
   };
   readonly doubts: string[] = [];
-  /** Name of the snapshot among the inputs. */
+  /** Name of the snapshot among the inputs, if there is one. */
   snapshot: string | null = null;
 
-  /** A file that was named: what it is must be clear. @throws Refused */
-  file(source: Source): void {
-    const kind = whatIs(source.text);
+  /** Adds a file that the user named. @throws InputError if its kind is not clear */
+  addFile(source: Source): void {
+    const kind = detectKind(source.text);
     if (kind !== undefined) {
-      this.take(source, kind);
+      this.add(source, kind);
       return;
     }
     const { rulesets, diagnostics } = readRuleset([source]);
     if (rulesets.length === 0) {
-      diagnostics.forEach(complain);
-      throw new Refused(`${safe(source.name)}: ${mistaken(source.text)}`);
+      diagnostics.forEach(printDiagnostic);
+      throw new InputError(`${safe(source.name)}: ${explainMistake(source.text)}`);
     }
-    const why = `${source.name}: ${mistaken(source.text)}`;
+    const why = `${source.name}: ${explainMistake(source.text)}`;
     this.doubts.push(why);
-    tell(`warning: ${safe(why)}\n`);
-    this.take(source, "rules");
+    writeStderr(`warning: ${safe(why)}\n`);
+    this.add(source, "rules");
   }
 
-  /** All files of a folder that are of a kind that is read. @throws Refused */
-  folder(path: string): void {
+  /** Adds the files of a folder that have a kind that fwcheck reads. @throws InputError */
+  addFolder(path: string): void {
     for (const file of filesOf(path)) {
-      const source = read(file);
-      const kind = whatIs(source.text);
+      const source = readSource(file);
+      const kind = detectKind(source.text);
       if (kind === undefined) {
         const damage = damageOf(source.text) ?? mistake(source.text);
         if (damage !== undefined)
-          this.doubts.push(`${file} is left out: ${damage.replace(/\.$/, "")}; what it says is not known`);
+          this.doubts.push(`${file} is ignored, and its contents are unknown: ${damage}`);
       } else if (kind === "rules" && isFragment(source.text))
-        tell(
-          `note: ${safe(file)} is left out: it is a file for iptables-restore --noflush, as ufw's user.rules and before.rules are, and not what the kernel runs\n`,
+        writeStderr(
+          `note: ${safe(file)} is ignored: it is a file for iptables-restore --noflush, such as ufw's user.rules and before.rules, and not the ruleset in the kernel\n`,
         );
-      else this.take(source, kind);
+      else this.add(source, kind);
     }
   }
 
-  private take(source: Source, kind: Kind | "snapshot"): void {
-    if (kind === "snapshot") this.shot(source);
+  private add(source: Source, kind: Kind | "snapshot"): void {
+    if (kind === "snapshot") this.addSnapshot(source);
     else if (kind === "rules") {
-      if (this.snapshot !== null) twoHosts(this.snapshot, source.name);
+      if (this.snapshot !== null) refuseSecondHost(this.snapshot, source.name);
       this.rules.push(source);
     } else this.sources[kind].push(source);
   }
 
-  private shot(source: Source): void {
+  private addSnapshot(source: Source): void {
     const before = this.snapshot ?? this.rules[0]?.name;
-    if (before !== undefined) twoHosts(before, source.name);
-    const { rules, sources, doubts } = orRefuse(() => readSnapshot(source));
+    if (before !== undefined) refuseSecondHost(before, source.name);
+    const { rules, sources, doubts } = asInputError(() => readSnapshot(source));
     if (rules.length === 0)
-      throw new Refused(
-        `${safe(source.name)}: ${doubts.map(safe).join("; ") || "the host has no iptables rules, so whatever it serves is open"}`,
+      throw new InputError(
+        `${safe(source.name)}: ${doubts.map(safe).join("; ") || "the host has no iptables rules, so every service on it is open"}`,
       );
     this.snapshot = source.name;
     this.rules.push(...rules);
-    for (const each of HOST_KINDS) this.sources[each].push(...(sources[each] ?? []));
+    for (const each of HOST_FLAGS) this.sources[each].push(...(sources[each] ?? []));
     this.doubts.push(...doubts);
   }
 }
 
-/** A snapshot has all rules of its host: others beside it are another host's. @throws Refused */
-function twoHosts(one: string, other: string): never {
-  throw new Refused(
-    `${safe(one)} and ${safe(other)} are two hosts, or two times of one, and this command works on one: call it once for each.`,
+/** A snapshot contains all rules of its host, so other rules belong to another host. @throws InputError */
+function refuseSecondHost(one: string, other: string): never {
+  throw new InputError(
+    `${safe(one)} and ${safe(other)} come from two hosts, or from one host at two times, but this command works on one. Call it once for each.`,
   );
 }
 
-/** What makes an answer about a packet of these rules unsure, on stderr. */
-export function doubtful({ rulesets, host }: Pick<Inputs, "rulesets" | "host">): readonly string[] {
-  const found = [...host.doubts, ...rulesets.flatMap(doubtsOf)];
-  for (const sentence of found) tell(`warning: ${safe(sentence)}\n`);
-  return found;
+/** Prints the doubts about rules and host to stderr, and returns them. */
+export function printDoubts({ rulesets, host }: Pick<Inputs, "rulesets" | "host">): readonly string[] {
+  const doubts = [...host.doubts, ...rulesets.flatMap(doubtsOf)];
+  for (const doubt of doubts) writeStderr(`warning: ${safe(doubt)}\n`);
+  return doubts;
 }
 
-/** What a function gives; a source that cannot be read is the caller's to put right. @throws Refused */
-function orRefuse<T>(get: () => T): T {
+/** Calls a function and turns its SourceError into an InputError. @throws InputError */
+function asInputError<T>(get: () => T): T {
   try {
     return get();
   } catch (error) {
-    if (error instanceof SourceError) throw new Refused(safe(error.message));
+    if (error instanceof SourceError) throw new InputError(safe(error.message));
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** Writes results to stdout or a file: text with colours for a terminal, JSON for programs. */
+/** Writes to stdout, stderr and files. Text from inputs is untrusted: a terminal gets no control characters of it. */
 import {
   chmodSync,
   chownSync,
@@ -18,8 +18,8 @@ import { basename, dirname, resolve } from "node:path";
 import { COLOUR, PLAIN, type Style, safe, safeLines } from "../lib/index.ts";
 
 /**
- * Colours where stdout is a terminal that knows them (no-color.org, force-color.org): never with NO_COLOR, always with
- * FORCE_COLOR, which `0` takes back.
+ * Returns the colours for stdout: colours for a terminal, none with NO_COLOR, always with FORCE_COLOR other than `0`
+ * (no-color.org, force-color.org).
  */
 export function style(): Style {
   const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
@@ -28,28 +28,28 @@ export function style(): Style {
   return process.stdout.isTTY && TERM !== "dumb" ? COLOUR : PLAIN;
 }
 
-/** Columns to wrap at: the terminal's, as long as lines stay easy to read; 80 where there is none. */
+/** Returns the columns to wrap at: those of the terminal, from 40 to 100; 80 without a terminal. */
 export const width = (): number => Math.min(100, Math.max(40, process.stdout.columns ?? 80));
 
 export const print = (text: string): void => void process.stdout.write(text);
 
-/** Text that waits until the result is known; `null` where nothing waits. */
+/** Texts for stderr that `holdStderr` keeps back; `null` outside of it. */
 let held: string[] | null = null;
 
-/** Says something on stderr. Whatever it holds of strangers' text speaks to nobody's terminal. */
-export const tell = (text: string): void =>
+/** Writes to stderr with control characters escaped. */
+export const writeStderr = (text: string): void =>
   void (held === null ? process.stderr.write(safeLines(text)) : held.push(text));
 
 /**
- * Holds back what is written to stderr until `work` returns or throws.
- * @returns its result, and what writes the text that was held back
+ * Keeps back what `work` writes to stderr; if it throws, the texts are written at once.
+ * @returns the result of `work`, and a function that writes the texts
  */
-export function later<T>(work: () => T): { readonly result: T; readonly release: () => void } {
+export function holdStderr<T>(work: () => T): { readonly result: T; readonly release: () => void } {
   const texts: string[] = [];
   held = texts;
   const release = (): void => {
     held = null;
-    texts.splice(0).forEach(tell);
+    texts.splice(0).forEach(writeStderr);
   };
   try {
     const result = work();
@@ -62,57 +62,58 @@ export function later<T>(work: () => T): { readonly result: T; readonly release:
 }
 
 /**
- * Prints what a program is to read, like a ruleset. A file and a pipe get it byte for byte; a terminal, as all other text,
- * without anything that it would obey.
+ * Prints text for another program, such as a ruleset: unchanged into a file or a pipe, with control characters escaped on
+ * a terminal.
  */
-export function verbatim(text: string): void {
+export function printVerbatim(text: string): void {
   const shown = safeLines(text);
   if (shown !== text)
-    tell(
+    writeStderr(
       process.stdout.isTTY
-        ? "warning: it holds control characters or invisible ones, shown here as \\uXXXX; a file or a pipe gets them as they are\n"
-        : "warning: it holds control characters or invisible ones, as the input does: a terminal obeys them\n",
+        ? "warning: the output contains control characters or invisible characters, shown here as \\uXXXX; a file or a pipe gets them unchanged\n"
+        : "warning: the output contains control characters or invisible characters of the input: do not print it on a terminal\n",
     );
   print(process.stdout.isTTY ? shown : text);
 }
 
-const plain = (_key: string, value: unknown): unknown =>
+/** Converts values that JSON does not have. */
+const toJson = (_key: string, value: unknown): unknown =>
   typeof value === "bigint" ? value.toString() : value instanceof Map ? [...value] : value;
 
-/** One JSON document; what a terminal would obey in it is escaped, as JSON can. */
-export const json = (value: unknown): void => print(`${safeLines(JSON.stringify(value, plain, 2))}\n`);
+/** Prints one JSON document; control characters are escaped as \\uXXXX. */
+export const printJson = (value: unknown): void => print(`${safeLines(JSON.stringify(value, toJson, 2))}\n`);
 
-/** One line of NDJSON. */
-export const line = (value: unknown): void => print(`${safeLines(JSON.stringify(value, plain))}\n`);
+/** Prints one line of NDJSON. */
+export const printJsonLine = (value: unknown): void => print(`${safeLines(JSON.stringify(value, toJson))}\n`);
 
-/** How much is written at once: a write for each line would take as long as making it. */
-const AT_ONCE = 1 << 16;
+/** Characters to collect before a write: one write per line would double the time. */
+const BUFFER_SIZE = 1 << 16;
 
-/** So many texts are remembered. */
-const MOST_KNOWN = 1 << 14;
+/** Largest number of memoized texts. */
+const MEMO_SIZE = 1 << 14;
 
 /**
- * Many lines of NDJSON, of values that are JSON already; what is put in is out once `end` was called. Most of such a line
- * is its path, whose steps are the same frozen objects in many lines, and words like verdicts: their text is made once.
+ * Prints many lines of NDJSON; call `flush` after the last one. The steps of a path are the same frozen objects in many
+ * lines, and verdicts the same strings: their JSON is memoized.
  */
-export class Lines {
-  private waiting = "";
-  private readonly known = new Map<unknown, string>();
+export class JsonLines {
+  private buffer = "";
+  private readonly memo = new Map<unknown, string>();
 
-  put(value: object): void {
+  add(value: object): void {
     let text = "{";
     for (const [key, member] of Object.entries(value)) {
       if (text !== "{") text += ",";
       text += `"${key}":`;
       text += Array.isArray(member) ? this.list(member) : this.text(member);
     }
-    this.waiting += `${text}}\n`;
-    if (this.waiting.length >= AT_ONCE) this.end();
+    this.buffer += `${text}}\n`;
+    if (this.buffer.length >= BUFFER_SIZE) this.flush();
   }
 
-  end(): void {
-    print(this.waiting);
-    this.waiting = "";
+  flush(): void {
+    print(this.buffer);
+    this.buffer = "";
   }
 
   private list(values: readonly unknown[]): string {
@@ -123,10 +124,10 @@ export class Lines {
 
   private text(value: unknown): string {
     if (typeof value === "object" && !Object.isFrozen(value)) return textOf(value);
-    let text = this.known.get(value);
+    let text = this.memo.get(value);
     if (text === undefined) {
       text = textOf(value);
-      if (this.known.size < MOST_KNOWN) this.known.set(value, text);
+      if (this.memo.size < MEMO_SIZE) this.memo.set(value, text);
     }
     return text;
   }
@@ -134,61 +135,61 @@ export class Lines {
 
 const textOf = (value: unknown): string => safe(JSON.stringify(value));
 
-/** Not more often than this is a line of progress written, in milliseconds. */
-const PAUSE = 300;
+/** Shortest time between two updates of the progress line, in milliseconds. */
+const INTERVAL = 300;
 
 /**
- * What long work is at, on one line of the terminal that the next thing said there takes the place of.
- * @param quiet say nothing; nor is anything said where stderr is no terminal
+ * Returns functions that show and clear a line of progress on stderr.
+ * @param quiet show nothing; without a terminal nothing is shown either
  */
-export function progress(quiet: boolean): { say(what: string): void; end(): void } {
-  if (quiet || process.stderr.isTTY !== true) return { say: () => undefined, end: () => undefined };
+export function progressLine(quiet: boolean): { show(what: string): void; clear(): void } {
+  if (quiet || process.stderr.isTTY !== true) return { show: () => undefined, clear: () => undefined };
   let last = Date.now();
   let shown = false;
   return {
-    say(what) {
+    show(what) {
       const now = Date.now();
-      if (now - last < PAUSE) return;
+      if (now - last < INTERVAL) return;
       last = now;
       shown = true;
       process.stderr.write(`\r\x1b[K${safe(what).slice(0, (process.stderr.columns || 80) - 1)}`);
     },
-    end() {
+    clear() {
       if (shown) process.stderr.write("\r\x1b[K");
     },
   };
 }
 
 /**
- * Writes a file as a whole or not at all: beside it under another name, which then takes its place. A symbolic link stays
- * one, and an existing file keeps its permissions and its owner. What is no regular file, like a FIFO, is written as it is.
+ * Writes a file completely or not at all: writes a temporary file in the same folder and renames it. Keeps symbolic
+ * links, permissions and the owner. A path that is not a regular file, such as a FIFO, is written directly.
  */
-export function writeWhole(path: string, text: string): void {
-  const target = resolved(path);
+export function writeFileAtomically(path: string, text: string): void {
+  const target = linkTarget(path);
   const old = statSync(target, { throwIfNoEntry: false });
   if (old !== undefined && !old.isFile()) {
     writeFileSync(target, text);
     return;
   }
-  const beside = `${dirname(target)}/.${basename(target).slice(0, 200)}.${process.pid}.tmp`;
-  const file = openSync(beside, "wx");
+  const temporary = `${dirname(target)}/.${basename(target).slice(0, 200)}.${process.pid}.tmp`;
+  const file = openSync(temporary, "wx");
   try {
     try {
       writeFileSync(file, text);
-      if (old !== undefined) keep(beside, old);
+      if (old !== undefined) copyMode(temporary, old);
       fsyncSync(file);
     } finally {
       closeSync(file);
     }
-    renameSync(beside, target);
+    renameSync(temporary, target);
   } catch (error) {
-    rmSync(beside, { force: true });
+    rmSync(temporary, { force: true });
     throw error;
   }
 }
 
-/** Where a path leads, also where the last of its links leads to a file that is not there yet. */
-function resolved(path: string): string {
+/** Follows symbolic links, also to a file that does not exist yet. */
+function linkTarget(path: string): string {
   const link = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   if (!link) return path;
   return statSync(path, { throwIfNoEntry: false }) === undefined
@@ -196,12 +197,12 @@ function resolved(path: string): string {
     : realpathSync(path);
 }
 
-/** Gives a file the permissions and the owner of the one whose place it takes. */
-function keep(path: string, { mode, uid, gid }: Stats): void {
+/** Gives a file the permissions and the owner of the file that it replaces. */
+function copyMode(path: string, { mode, uid, gid }: Stats): void {
   try {
     chownSync(path, uid, gid);
   } catch {
-    // Only root gives files away; the file then is the caller's.
+    // Only root may change the owner; otherwise the file belongs to the caller.
   }
   chmodSync(path, mode & 0o7777);
 }

@@ -1,10 +1,12 @@
 import { audit, auditText, sarif } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { expectations, judged } from "../exit-code.ts";
-import { Refused } from "../files.ts";
-import { fleet, hosts } from "../fleet.ts";
-import { HOST_KINDS, type HostArgs, inputs } from "../inputs.ts";
-import { json, print, progress, style } from "../output.ts";
+import { defineCommand } from "../command.ts";
+import { InputError } from "../errors.ts";
+import { auditExitCode, readExpectationFile } from "../exit-code.ts";
+import { assumptionFlags, auditFlags, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
+import { auditFleet, severalHosts } from "../fleet.ts";
+import { HOST_FLAGS, type HostArgs, inputs } from "../inputs.ts";
+import { print, printJson, progressLine, style } from "../output.ts";
 
 interface AuditArgs extends HostArgs {
   readonly json?: boolean | undefined;
@@ -15,44 +17,72 @@ interface AuditArgs extends HostArgs {
   readonly timeout?: number | undefined;
 }
 
-/** Seconds that the audit of one of several hosts may take. */
-const LIMIT = 120;
+/** Default of `--timeout`, in seconds. */
+const TIMEOUT = 120;
 
-/**
- * `fwcheck audit`: 1 when something is found that `--fail-on` names, or exposed that `--expect` does not; else 2 when
- * something is not settled; else 0. With `--expect`, findings count only where `--fail-on` asks for them.
- */
-export function run(args: AuditArgs): number | Promise<number> {
-  const several = hosts(args.rules ?? []);
-  return several === null ? one(args) : many(several, args);
+/** Runs `fwcheck audit` on one host or on several. @returns the exit code, see `auditExitCode` */
+function run(args: AuditArgs): number | Promise<number> {
+  const hosts = severalHosts(args.rules ?? []);
+  return hosts === null ? auditOne(args) : auditMany(hosts, args);
 }
 
-/** Several hosts: a line for each. */
-function many(paths: readonly string[], args: AuditArgs): Promise<number> {
-  const owned = HOST_KINDS.find((kind) => args[kind] !== undefined);
-  if (owned !== undefined) throw new Refused(`--${owned} belongs to one host, and several are named`);
-  if (args.sarif === true) throw new Refused("--sarif takes one host, and several are named");
+/** Audits several hosts and prints one line for each. */
+function auditMany(paths: readonly string[], args: AuditArgs): Promise<number> {
+  const hostFlag = HOST_FLAGS.find((kind) => args[kind] !== undefined);
+  if (hostFlag !== undefined) throw new InputError(`--${hostFlag} describes one host, but several are named`);
+  if (args.sarif === true) throw new InputError("--sarif takes one host, but several are named");
   const flags = [
     ...(args.assume ?? []).flatMap((word) => ["--assume", word]),
     ...(args.failOn === undefined ? [] : ["--fail-on", args.failOn]),
     ...(args.expect === undefined ? [] : ["--expect", args.expect]),
     ...(args.budget === undefined ? [] : ["--budget", String(args.budget)]),
   ];
-  const limit = args.timeout ?? LIMIT;
-  if (!(limit > 0)) throw new Refused("--timeout takes a number of seconds above 0");
-  return fleet(paths, flags, { json: args.json === true, limit });
+  const limit = args.timeout ?? TIMEOUT;
+  if (!(limit > 0)) throw new InputError("--timeout takes a number of seconds above 0");
+  return auditFleet(paths, flags, { json: args.json === true, limit });
 }
 
-function one(args: AuditArgs): number {
+function auditOne(args: AuditArgs): number {
   const { rulesets, host } = inputs(args);
-  const expect = args.expect === undefined ? undefined : expectations(args.expect);
-  if (args.budget !== undefined && !(args.budget > 0)) throw new Refused("--budget takes a number above 0");
-  const { say, end } = progress(args.json === true && process.stdout.isTTY !== true);
-  const result = audit(rulesets, host, { expect, budget: args.budget, progress: say });
-  end();
+  const expect = args.expect === undefined ? undefined : readExpectationFile(args.expect);
+  if (args.budget !== undefined && !(args.budget > 0))
+    throw new InputError("--budget takes a number above 0");
+  const { show, clear } = progressLine(args.json === true && process.stdout.isTTY !== true);
+  const result = audit(rulesets, host, { expect, budget: args.budget, progress: show });
+  clear();
   if (args.sarif === true)
-    json(sarif(result, new Map(rulesets.map((r) => [r.family, r.source])), manifest.version));
-  else if (args.json === true) json(result);
+    printJson(sarif(result, new Map(rulesets.map((r) => [r.family, r.source])), manifest.version));
+  else if (args.json === true) printJson(result);
   else print(auditText(result, style()));
-  return judged(result, args.failOn, expect);
+  return auditExitCode(result, args.failOn, expect);
 }
+
+export const command = defineCommand({
+  positionals: rulesPositional,
+  flags: {
+    ...hostFlags,
+    ...jsonFlag,
+    sarif: { type: "boolean", describe: "print SARIF 2.1.0, for code scanning" },
+    timeout: {
+      type: "number",
+      describe: "limit in seconds for each of several hosts (120)",
+      requiresArg: true,
+    },
+    ...auditFlags,
+    ...assumptionFlags,
+  },
+  examples: [
+    ["One host", "fwcheck audit host.snap"],
+    ["Only the rules, directly from the host", "ssh root@host iptables-save | fwcheck audit -"],
+    [
+      "Files that were captured one by one",
+      "fwcheck audit v4.save v6.save --addr addr.json --docker docker-inspect.json",
+    ],
+    ["In CI, for code scanning", "fwcheck audit host.snap --sarif --fail-on must > fwcheck.sarif"],
+    ["Fail on any open port that a file does not list", "fwcheck audit host.snap --expect exposure.yaml"],
+    ["Many hosts, one line each", "fwcheck audit web1.snap web2.snap db.snap"],
+  ],
+  notes:
+    "Exit code: 0 without findings; 1 with findings; 2 if the call or the input is wrong, or if no finding counts and something is inconclusive.",
+  run,
+});

@@ -1,9 +1,9 @@
+import { defineCommand } from "../command.ts";
 import { print } from "../output.ts";
 
 /**
- * What each shell is told. All of them ask fwcheck itself, whose answer is yargs' own, so that no script has to know a
- * command or a flag; and all of them go on to files where there is no answer. yargs describes what it offers for zsh
- * and fish, as SHELL tells it.
+ * Completion scripts. Each calls fwcheck for the candidates, so that no script lists commands or flags, and completes
+ * files if there are none. yargs adds descriptions if SHELL is zsh or fish.
  */
 const SCRIPTS = {
   bash: `# fwcheck's completion for bash, for instance: source <(fwcheck completion bash)
@@ -16,7 +16,7 @@ _fwcheck() {
 complete -o bashdefault -o default -F _fwcheck fwcheck
 `,
   zsh: `#compdef fwcheck
-# fwcheck's completion for zsh, for instance: source <(fwcheck completion zsh), behind compinit
+# fwcheck's completion for zsh, for instance: source <(fwcheck completion zsh), after compinit
 _fwcheck() {
   local -a found
   found=("\${(@f)$(SHELL=zsh fwcheck --get-yargs-completions "\${(@)words[1,CURRENT]}" 2>/dev/null)}")
@@ -47,8 +47,22 @@ complete -c fwcheck -f -a '(__fwcheck_complete)'
 `,
 } as const;
 
-/** `fwcheck completion`: the script for a shell. */
-export function run({ shell }: { readonly shell: keyof typeof SCRIPTS }): number {
-  print(SCRIPTS[shell]);
-  return 0;
-}
+export const command = defineCommand({
+  positionals: {
+    shell: {
+      choices: ["bash", "zsh", "fish"],
+      demandOption: true,
+      describe: "shell to print the script for",
+    },
+  },
+  flags: {},
+  examples: [
+    ["In ~/.bashrc", "source <(fwcheck completion bash)"],
+    ["In ~/.zshrc, after compinit", "source <(fwcheck completion zsh)"],
+    ["Once", "fwcheck completion fish > ~/.config/fish/completions/fwcheck.fish"],
+  ],
+  run: ({ shell }) => {
+    print(SCRIPTS[shell]);
+    return 0;
+  },
+});

@@ -1,11 +1,13 @@
 import { chainsText, type Explanation, explain, explainText, type Family, safe } from "../../lib/index.ts";
-import { Refused } from "../files.ts";
-import { oneHost } from "../fleet.ts";
-import { doubtful, type HostArgs, inputs } from "../inputs.ts";
-import { json, print, style, width } from "../output.ts";
-import { guess } from "../suggest.ts";
+import { defineCommand } from "../command.ts";
+import { InputError } from "../errors.ts";
+import { familyFlag, familyOf, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
+import { requireOneHost } from "../fleet.ts";
+import { type HostArgs, inputs, printDoubts } from "../inputs.ts";
+import { print, printJson, style, width } from "../output.ts";
+import { didYouMean } from "../suggestion.ts";
 
-/** `--rule` is the number of a rule here; policy routing changes nothing in what a rule says. */
+/** `--rule` is the number of a rule here; policy routing does not change the meaning of a rule. */
 interface ExplainArgs extends Omit<HostArgs, "rule"> {
   readonly chain?: string | undefined;
   readonly rule?: number | undefined;
@@ -13,15 +15,17 @@ interface ExplainArgs extends Omit<HostArgs, "rule"> {
   readonly json?: boolean | undefined;
 }
 
-/** `fwcheck explain`: what a chain or one of its rules does, in plain words; without `--chain`, a line a chain. */
-export function run({ chain, rule, family, ...args }: ExplainArgs): number {
+/** Runs `fwcheck explain`: describes a chain or one of its rules; without `--chain`, prints one line per chain. */
+function run({ chain, rule, family, ...args }: ExplainArgs): number {
   if (rule !== undefined && !(Number.isInteger(rule) && rule > 0))
-    throw new Refused("--rule takes the number of a rule, from 1, as iptables -L --line-numbers counts");
+    throw new InputError(
+      "--rule takes the number of a rule, counted from 1 as iptables -L --line-numbers does",
+    );
   if (rule !== undefined && chain === undefined)
-    throw new Refused("--rule needs --chain: numbers count in a chain");
-  oneHost(args.rules, "explain");
+    throw new InputError("--rule needs --chain, because rules are numbered per chain");
+  requireOneHost(args.rules, "explain");
   const { rulesets, host } = inputs(args);
-  doubtful({ rulesets, host });
+  printDoubts({ rulesets, host });
   const found = explain(rulesets, host, {
     chain,
     rule,
@@ -29,23 +33,49 @@ export function run({ chain, rule, family, ...args }: ExplainArgs): number {
     map: chain === undefined && args.json !== true,
   });
   if (chain !== undefined && found.chains.length === 0)
-    nothing(chain, rule, explain(rulesets, host, { family, map: true }));
+    refuseUnknown(chain, rule, explain(rulesets, host, { family, map: true }));
   const options = { style: style(), width: width() };
-  if (args.json === true) json(found);
+  if (args.json === true) printJson(found);
   else print(chain === undefined ? chainsText(found, options) : explainText(found, options));
   return 0;
 }
 
-/** Nothing fits: says what there is instead. @throws Refused */
-function nothing(chain: string, rule: number | undefined, { chains }: Explanation): never {
-  const there = chains.filter((c) => c.chain === chain || `${c.table}/${c.chain}` === chain);
-  if (there.length === 0)
-    throw new Refused(
-      `these rules have no chain ${safe(JSON.stringify(chain))}.${guess(chain, [...new Set(chains.flatMap((c) => [c.chain, `${c.table}/${c.chain}`]))])} fwcheck explain without --chain lists them all.`,
+/** Reports that the chain or the rule does not exist, and lists what exists. @throws InputError */
+function refuseUnknown(chain: string, rule: number | undefined, { chains }: Explanation): never {
+  const matching = chains.filter((c) => c.chain === chain || `${c.table}/${c.chain}` === chain);
+  if (matching.length === 0)
+    throw new InputError(
+      `there is no chain ${safe(JSON.stringify(chain))} in these rules.${didYouMean(chain, [...new Set(chains.flatMap((c) => [c.chain, `${c.table}/${c.chain}`]))])} fwcheck explain without --chain lists all chains.`,
     );
-  const long = there.map(
+  const lengths = matching.map(
     (c) =>
       `${c.table} ${safe(c.chain)} of IPv${c.family} has ${c.length || "no"} rule${c.length === 1 ? "" : "s"}`,
   );
-  throw new Refused(`there is no rule ${rule}: ${long.join(", ")}`);
+  throw new InputError(`there is no rule ${rule}: ${lengths.join(", ")}`);
 }
+
+const { rule: _policyRouting, ...explainHostFlags } = hostFlags;
+
+export const command = defineCommand({
+  positionals: rulesPositional,
+  flags: {
+    chain: {
+      type: "string",
+      describe: "name of a chain, or TABLE/CHAIN; without it, a list of all chains",
+      requiresArg: true,
+    },
+    rule: { type: "number", describe: "number of one rule of the chain, from 1", requiresArg: true },
+    ...familyFlag("address family, IPv4 or IPv6 (both)"),
+    ...explainHostFlags,
+    ...jsonFlag,
+  },
+  examples: [
+    ["A list of all chains", "fwcheck explain host.snap"],
+    ["The chain for your own rules about containers", "fwcheck explain host.snap --chain DOCKER-USER"],
+    [
+      "One rule of a chain whose name exists in two tables",
+      "fwcheck explain host.snap --chain nat/DOCKER --rule 4",
+    ],
+  ],
+  run: (args) => run({ ...args, family: familyOf(args) }),
+});

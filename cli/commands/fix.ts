@@ -9,9 +9,11 @@ import {
   type Strategy,
   ufwRefusalText,
 } from "../../lib/index.ts";
-import { oneHost } from "../fleet.ts";
+import { defineCommand } from "../command.ts";
+import { assumptionFlags, familyFlag, familyOf, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
+import { requireOneHost } from "../fleet.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
-import { json, later, tell, verbatim } from "../output.ts";
+import { holdStderr, printJson, printVerbatim, writeStderr } from "../output.ts";
 
 type Format = "restore" | "script" | "ufw" | "systemd" | "save";
 
@@ -27,10 +29,10 @@ interface FixArgs extends HostArgs {
  * prints no rules.
  * @returns 1 if the proof does not hold, something stays open, or the form cannot contain a part of the fix; else 0
  */
-export function run(args: FixArgs): number {
-  oneHost(args.rules, "fix");
+function run(args: FixArgs): number {
+  requireOneHost(args.rules, "fix");
   // The first line of stderr is the result; warnings about the inputs follow.
-  const { result, release } = later(() => {
+  const { result, release } = holdStderr(() => {
     const { rulesets, host, sources } = inputs(args);
     const sets = args.format === "script" || args.format === "systemd";
     return fix(rulesets, host, { strategy: args.strategy, sets, inputs: sources });
@@ -38,13 +40,13 @@ export function run(args: FixArgs): number {
   const code = result.holds && result.left.length === 0 ? 0 : 1;
   if (args.json === true) {
     release();
-    json(fixJson(result.holds ? result : withoutRules(result)));
+    printJson(fixJson(result.holds ? result : withoutRules(result)));
     return code;
   }
-  tell(fixText(result, PLAIN));
+  writeStderr(fixText(result, PLAIN));
   release();
   if (!result.holds) return 1;
-  if (args.format === "save") verbatim(result.saved);
+  if (args.format === "save") printVerbatim(result.saved);
   else if (result.rules4.length + result.rules6.length > 0)
     return printForm(result, args.format, args.family) ? code : 1;
   return code;
@@ -53,8 +55,8 @@ export function run(args: FixArgs): number {
 /** Prints one form with its instructions; returns whether it contains the whole fix. */
 function printForm(result: Fix, format: Exclude<Format, "save">, requested: Family | undefined): boolean {
   if (format === "script" || format === "systemd") {
-    verbatim(format === "script" ? result.script : result.unit);
-    tell(`${INSTRUCTIONS[format]}\n`);
+    printVerbatim(format === "script" ? result.script : result.unit);
+    writeStderr(`${INSTRUCTIONS[format]}\n`);
     return true;
   }
   const both = result.rules4.length > 0 && result.rules6.length > 0;
@@ -63,7 +65,9 @@ function printForm(result: Fix, format: Exclude<Format, "save">, requested: Fami
   if (printed === "nothing") return false;
   if (!both || requested !== undefined) return printed === "whole";
   const reader = format === "ufw" ? "/etc/ufw/after6.rules" : "ip6tables-restore";
-  tell(`This form contains no IPv6 rules; run again with --family 6 for those, which are for ${reader}.\n`);
+  writeStderr(
+    `This form contains no IPv6 rules; run again with --family 6 for those, which are for ${reader}.\n`,
+  );
   return false;
 }
 
@@ -72,14 +76,14 @@ type Printed = "whole" | "part" | "nothing";
 
 function printUfw({ ufw }: Fix, family: Family): Printed {
   const refusals = ufw.refusals.filter((each) => each.family === family);
-  for (const each of refusals) tell(`cannot: ${ufwRefusalText(each)}\n`);
+  for (const each of refusals) writeStderr(`cannot: ${ufwRefusalText(each)}\n`);
   if (refusals.length > 0) return "part";
   const text = family === 4 ? ufw.after : ufw.after6;
-  verbatim(text);
+  printVerbatim(text);
   if (text === "") return needsNothing(family);
   const leftOut = ufw.leftOut.filter((each) => each.family === family);
-  for (const each of leftOut) tell(`left out: ${leftOutText(each)}\n`);
-  tell(
+  for (const each of leftOut) writeStderr(`left out: ${leftOutText(each)}\n`);
+  writeStderr(
     `Append it to /etc/ufw/after${family === 4 ? "" : "6"}.rules in place of an earlier block of fwcheck, then ufw reload.\n`,
   );
   // A program that adds its own rule again closes the gap as soon as it starts.
@@ -88,20 +92,22 @@ function printUfw({ ufw }: Fix, family: Family): Printed {
 
 function printRestore(result: Fix, family: Family): Printed {
   if (result.sets !== "") {
-    tell("cannot: an iptables-restore file cannot create ipsets; use --format script or systemd\n");
+    writeStderr("cannot: an iptables-restore file cannot create ipsets; use --format script or systemd\n");
     return "part";
   }
   const text = family === 4 ? result.restore : result.restore6;
-  verbatim(text);
+  printVerbatim(text);
   if (text === "") return needsNothing(family);
-  tell(
+  writeStderr(
     `Apply it as root on the host: ${family === 4 ? "iptables" : "ip6tables"}-restore --wait=30 --noflush < FILE. Its third line states when it applies.\n`,
   );
   return "whole";
 }
 
 function needsNothing(family: Family): "nothing" {
-  tell(`nothing is printed: IPv${family} needs no rules; run again with --family ${family === 4 ? 6 : 4}\n`);
+  writeStderr(
+    `nothing is printed: IPv${family} needs no rules; run again with --family ${family === 4 ? 6 : 4}\n`,
+  );
   return "nothing";
 }
 
@@ -125,4 +131,44 @@ const withoutRules = (result: Fix): Fix => ({
   unit: "",
   saved: "",
   undo: [],
+});
+
+export const command = defineCommand({
+  positionals: rulesPositional,
+  flags: {
+    strategy: {
+      choices: ["auto", "internal-ip", "conntrack", "ipset"],
+      default: "auto",
+      describe:
+        "how to match an endpoint: internal-ip (the container's address), conntrack (the original destination) or ipset (one set for many)",
+    },
+    format: {
+      choices: ["script", "ufw", "systemd", "restore", "save"],
+      default: "script",
+      describe:
+        "script: a shell script; ufw: a block for ufw's after.rules; systemd: a unit that runs the script; restore: a file for iptables-restore; save: the whole ruleset including the fix",
+    },
+    ...familyFlag("address family for --format ufw and restore; each family needs a file of its own"),
+    ...assumptionFlags,
+    ...hostFlags,
+    ...jsonFlag,
+  },
+  examples: [
+    ["A script that applies, checks and undoes the fix", "fwcheck fix host.snap > fix.sh"],
+    [
+      "A fix that stays valid when containers get other addresses",
+      "fwcheck fix host.snap --strategy conntrack > fix.sh",
+    ],
+    [
+      "Applied by ufw at every boot",
+      "fwcheck fix host.snap --format ufw --family 4 >> /etc/ufw/after.rules && ufw reload",
+    ],
+    [
+      "What would still be open with the fix",
+      "fwcheck fix host.snap --format save | fwcheck audit - --assume complete",
+    ],
+  ],
+  notes:
+    "Exit code: 0; 1 if the proof does not hold, or if something stays open or is not part of the printed form, which is named on stderr; 2 if the call or the input is wrong.",
+  run: (args) => run({ ...args, family: familyOf(args) }),
 });

@@ -1,18 +1,37 @@
 import { parse } from "iptables-parser-ts";
 import { printRuleset, readRuleset } from "../../lib/index.ts";
-import { read } from "../files.ts";
-import { complain } from "../inputs.ts";
-import { json, verbatim } from "../output.ts";
+import { defineCommand } from "../command.ts";
+import { readSource } from "../files.ts";
+import { jsonFlag } from "../flags.ts";
+import { printDiagnostic } from "../inputs.ts";
+import { printJson, printVerbatim } from "../output.ts";
 
 /**
- * `fwcheck parse`: what was read, in canonical spelling or as a document; 2 when the text has errors or is not whole.
+ * Runs `fwcheck parse`: prints the ruleset in canonical form or as a document.
+ * @returns 2 if the text has errors or is incomplete, else 0
  */
-export function run(args: { file: string; json?: boolean | undefined }): number {
-  const source = read(args.file);
+function run(args: { readonly file: string; readonly json?: boolean | undefined }): number {
+  const source = readSource(args.file);
   const { rulesets, diagnostics } = readRuleset([source]);
-  diagnostics.forEach(complain);
-  if (args.json === true) json(parse(source.text).document);
-  else verbatim(rulesets.map((ruleset) => printRuleset(ruleset)).join(""));
-  const doubted = rulesets.some((ruleset) => ruleset.doubts.length > 0);
-  return doubted || diagnostics.some((d) => d.severity === "error") ? 2 : 0;
+  diagnostics.forEach(printDiagnostic);
+  if (args.json === true) printJson(parse(source.text).document);
+  else printVerbatim(rulesets.map((ruleset) => printRuleset(ruleset)).join(""));
+  const hasDoubts = rulesets.some((ruleset) => ruleset.doubts.length > 0);
+  return hasDoubts || diagnostics.some((d) => d.severity === "error") ? 2 : 0;
 }
+
+export const command = defineCommand({
+  positionals: {
+    file: {
+      type: "string",
+      demandOption: true,
+      describe: "a file of iptables-save, or - for standard input",
+    },
+  },
+  flags: jsonFlag,
+  examples: [
+    ["Check that fwcheck reads a file, and how", "fwcheck parse v4.save"],
+    ["A JSON document for a program", "ssh root@host iptables-save | fwcheck parse - --json"],
+  ],
+  run,
+});

@@ -1,12 +1,14 @@
 import { basename } from "node:path";
 import { audit, report, safe } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { expectations, judged } from "../exit-code.ts";
-import { Refused } from "../files.ts";
-import { STDIN } from "../flags.ts";
-import { oneHost } from "../fleet.ts";
+import { defineCommand } from "../command.ts";
+import { InputError } from "../errors.ts";
+import { auditExitCode, readExpectationFile } from "../exit-code.ts";
+import { assumptionFlags, auditFlags, hostFlags, rulesPositional } from "../flags.ts";
+import { requireOneHost } from "../fleet.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
-import { print, progress, writeWhole } from "../output.ts";
+import { print, progressLine, writeFileAtomically } from "../output.ts";
+import { STDIN } from "../stdin.ts";
 
 interface ReportArgs extends HostArgs {
   readonly output?: string | undefined;
@@ -16,51 +18,84 @@ interface ReportArgs extends HostArgs {
   readonly budget?: number | undefined;
 }
 
-/** `fwcheck report`: an audit as one HTML file; its exit code is the audit's. */
-export async function run(args: ReportArgs): Promise<number> {
+/** Runs `fwcheck report`: writes an audit as one HTML file. @returns the exit code of the audit */
+async function run(args: ReportArgs): Promise<number> {
   if (args.output === undefined && process.stdout.isTTY)
-    throw new Refused(
-      "the report is a page for a browser: name a file with -o report.html, or send it into one",
+    throw new InputError(
+      "the report is an HTML page; name a file with -o report.html, or redirect the output",
     );
-  oneHost(args.rules, "report");
-  if (args.budget !== undefined && !(args.budget > 0)) throw new Refused("--budget takes a number above 0");
+  requireOneHost(args.rules, "report");
+  if (args.budget !== undefined && !(args.budget > 0))
+    throw new InputError("--budget takes a number above 0");
   const { rulesets, host, sources, given } = inputs(args);
-  const expect = args.expect === undefined ? undefined : expectations(args.expect);
-  const { say, end } = progress(false);
-  const result = audit(rulesets, host, { expect, budget: args.budget, progress: say });
+  const expect = args.expect === undefined ? undefined : readExpectationFile(args.expect);
+  const { show, clear } = progressLine(false);
+  const result = audit(rulesets, host, { expect, budget: args.budget, progress: show });
   const html = await report(rulesets, host, {
-    ...{ audit: result, texts: { rules: sources, host: given }, version: manifest.version },
-    title: args.title ?? (args.rules ?? []).map(named).join(", "),
+    audit: result,
+    texts: { rules: sources, host: given },
+    version: manifest.version,
+    title: args.title ?? (args.rules ?? []).map(titleOf).join(", "),
     made: `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`,
   });
-  end();
+  clear();
   if (args.output === undefined) print(html);
-  else write(args.output, html);
-  return judged(result, args.failOn, expect);
+  else writeReport(args.output, html);
+  return auditExitCode(result, args.failOn, expect);
 }
 
-/** What a host is called, after its file or folder. */
-const named = (path: string): string => (path === STDIN ? "standard input" : basename(path));
+/** Returns the default title of a host: the name of its file or folder. */
+const titleOf = (path: string): string => (path === STDIN ? "standard input" : basename(path));
 
-/** Why a file cannot be written, by the error's code. */
+/** Reasons why a file cannot be written, by error code. */
 const UNWRITABLE: Readonly<Record<string, string>> = {
   ENOENT: "no such folder",
   ENOTDIR: "no such folder",
   EISDIR: "is a folder",
   EACCES: "no permission to write in its folder",
   EROFS: "its file system is read-only",
-  ENOSPC: "no space left on its file system; what was there is left as it was",
-  EDQUOT: "no space left within the quota; what was there is left as it was",
+  ENOSPC: "no space left on its file system; an existing file is unchanged",
+  EDQUOT: "no space left within the quota; an existing file is unchanged",
 };
 
-/** @throws Refused */
-function write(path: string, text: string): void {
+/** Writes the report. @throws InputError */
+function writeReport(path: string, text: string): void {
   try {
-    writeWhole(path, text);
+    writeFileAtomically(path, text);
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    const why = UNWRITABLE[code] ?? `cannot be written (${code} in ${syscall})`;
-    throw new Refused(`${safe(path)}: ${why}`);
+    const reason = UNWRITABLE[code] ?? `cannot be written (${code} in ${syscall})`;
+    throw new InputError(`${safe(path)}: ${reason}`);
   }
 }
+
+export const command = defineCommand({
+  positionals: rulesPositional,
+  flags: {
+    output: {
+      type: "string",
+      alias: "o",
+      describe: "file to write; an existing file is replaced (standard output)",
+      requiresArg: true,
+    },
+    title: {
+      type: "string",
+      describe: "name of the host in the report (name of the input)",
+      requiresArg: true,
+    },
+    ...auditFlags,
+    ...assumptionFlags,
+    ...hostFlags,
+  },
+  examples: [
+    ["The report of a host, for a browser", "fwcheck report host/ -o report.html"],
+    [
+      "Under another name, in a script that continues whatever the audit finds",
+      "fwcheck report host/ --title web-1 --fail-on none -o web-1.html",
+    ],
+  ],
+  notes: `The file works without a network and sends nothing: it can be mailed, archived and printed. It contains the rules, addresses and routes; of Docker's output it contains the networks, but no environment variables and no labels other than Compose's.
+Exit code, as for audit: 0; 1 with findings (--fail-on, --expect); 2 if the call or the input is wrong, or if no finding counts and something is inconclusive. The file is written in every case but a wrong call or input.`,
+  run,
+});

@@ -11,7 +11,7 @@ import { BOUNDARY, type Part, partsOf, snapshot } from "./snapshot.ts";
 const program = new Program();
 beforeAll(() => program.build(), 60_000);
 afterAll(() => program.remove());
-const fwcheck = (args: readonly string[], input = "") => program.run(args, { input });
+const fwcheck = (args: readonly string[], input = "") => program.spawn(args, { input });
 const file = (name: string, text: string) => program.file(name, text);
 const HOST = `${examples}ufw-docker-20.10`;
 const parts = partsOf(HOST);
@@ -204,12 +204,12 @@ describe("a fleet: a line a host, as soon as it is there", () => {
       [file("empty.snap", ""), /failed: .*it is empty\. /],
       [
         file("ssh.snap", "ssh: connect to host db port 22: Connection refused\n"),
-        /failed: .*this is not what iptables-save prints/,
+        /failed: .*this is neither output of iptables-save nor a snapshot/,
       ],
       [join(program.folder, "missing.snap"), /failed: .*missing\.snap: no such file\./],
       [
         file("rules.save", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"),
-        /no findings so far, no container engine, 2 not settled$/,
+        /no findings so far, no container engine, 2 inconclusive$/,
       ],
     ];
     for (const [path, says] of broken) {
@@ -265,9 +265,9 @@ describe("a fleet: a line a host, as soon as it is there", () => {
     const huge = `*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n${many.join("\n")}\nCOMMIT\n`;
     const path = file("huge.snap", snapshot([{ kind: "rules", title: "iptables-nft-save -c", text: huge }]));
     const env = { NODE_OPTIONS: "--max-old-space-size=60" };
-    const { code, out } = program.run(["audit", path, file("web.snap", snapshot(parts))], { env });
+    const { code, out } = program.spawn(["audit", path, file("web.snap", snapshot(parts))], { env });
     expect(out.trimEnd().split("\n").sort()).toEqual([
-      expect.stringMatching(/^\S+huge\.snap +failed: ended by SIG\w+$/),
+      expect.stringMatching(/^\S+huge\.snap +failed: killed by SIG\w+$/),
       expect.stringMatching(/^\S+web\.snap +9 findings/),
     ]);
     expect(code).toBe(1);

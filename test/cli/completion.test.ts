@@ -18,7 +18,7 @@ beforeAll(() => {
   chmodSync(join(bin, "fwcheck"), 0o755);
   program.file("home/rules-of-host.save", "");
   for (const shell of ["bash", "zsh", "fish"])
-    program.file(`complete.${shell}`, program.run(["completion", shell]).out);
+    program.file(`complete.${shell}`, program.spawn(["completion", shell]).out);
 }, 60_000);
 afterAll(() => program.remove());
 
@@ -110,10 +110,10 @@ describe("completion", () => {
   test("all commands, and no flag where a file may stand", () => {
     const ask = (...words: string[]): string[] =>
       program
-        .run(["--get-yargs-completions", "fwcheck", ...words], { env: { SHELL: "bash" } })
+        .spawn(["--get-yargs-completions", "fwcheck", ...words], { env: { SHELL: "bash" } })
         .out.trim()
         .split("\n");
-    const help = program.run(["--help"]).out;
+    const help = program.spawn(["--help"]).out;
     const commands = [...help.matchAll(/^ {2}fwcheck (\w+)(?: <\S+>)? {2,}/gm)].map((m) => m[1]!);
     expect(ask("")).toEqual(commands);
     expect(commands).toContain("explain");
@@ -121,6 +121,6 @@ describe("completion", () => {
     expect(ask("audit", "--")).toEqual(expect.arrayContaining(["--addr", "--sarif", "--fail-on"]));
   });
   test("another shell is refused", () => {
-    expect(program.run(["completion", "tcsh"])).toMatchObject({ code: 2, out: "" });
+    expect(program.spawn(["completion", "tcsh"])).toMatchObject({ code: 2, out: "" });
   });
 });

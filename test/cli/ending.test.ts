@@ -42,7 +42,7 @@ test
   ])("%j > /dev/full", (args) => {
   const { code, err } = shell('"$NODE" "$0" "$@" > /dev/full', args);
   expect(err).toContain(
-    "fwcheck: standard output cannot be written (ENOSPC): what was printed is not whole\n",
+    "fwcheck: standard output cannot be written (ENOSPC); what was printed is incomplete\n",
   );
   expect(err).not.toMatch(/^\s+at /m);
   expect(code).toBe(2);
@@ -61,7 +61,7 @@ test.skipIf(!able)("notes that cannot be written make no good end", () => {
 /** Runs a command in which a function of Node throws. */
 const broken = (how: string, args: readonly string[]) => {
   const file = program.file("broken.mjs", how);
-  return program.run(args, { env: { NODE_OPTIONS: `--import ${file}` } });
+  return program.spawn(args, { env: { NODE_OPTIONS: `--import ${file}` } });
 };
 
 test.each([
@@ -87,5 +87,7 @@ test("a text that outgrows the machine says what to do", () => {
   const how = 'JSON.stringify = () => "x".repeat(2 ** 29).repeat(2);';
   const { code, out, err } = broken(how, ["audit", HOST, "--json"]);
   expect([code, out]).toEqual([2, ""]);
-  expect(err).toMatch(/^fwcheck: the input is too large for this machine \(Invalid string length\): /);
+  expect(err).toMatch(
+    /^fwcheck: the input is too large for this machine \(Invalid string length\), so there is no answer\. /,
+  );
 });

@@ -1,11 +1,10 @@
 /** `fwcheck explain`: its output for real hosts, recorded in examples/ (UPDATE=1 records it again), and its errors. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { examples } from "../capture.ts";
 import { Program } from "./program.ts";
 
 const program = new Program();
-beforeAll(() => program.build(), 60_000);
 afterAll(() => program.remove());
 
 const explain = (args: string) => program.run(["explain", ...args.split(" ")], { cwd: examples });
@@ -20,20 +19,21 @@ const COMMANDS: readonly [title: string, args: string][] = [
   ["A map of all chains", "ufw-docker-28.5 --family 4"],
 ];
 
-test("real hosts", () => {
-  const recorded = COMMANDS.map(([title, args]) => {
-    const run = explain(args);
+test("real hosts", async () => {
+  const sections = COMMANDS.map(async ([title, args]) => {
+    const run = await explain(args);
     expect([run.code, run.err], title).toEqual([0, ""]);
     expect(run.out).not.toMatch(/[^\n]{81}/);
     return `--- ${title}\n\n$ fwcheck explain ${args}\n${run.out}`;
-  }).join("\n");
+  });
+  const recorded = (await Promise.all(sections)).join("\n");
   const path = `${examples}ufw-docker.explain.txt`;
   if (process.env.UPDATE === "1") writeFileSync(path, recorded);
   expect(recorded).toBe(readFileSync(path, "utf8"));
 }, 60_000);
 
-test("--json prints one document with sentences and codes", () => {
-  const { code, out, err } = explain("ufw-docker-20.10 --chain DOCKER --rule 4 --family 4 --json");
+test("--json prints one document with sentences and codes", async () => {
+  const { code, out, err } = await explain("ufw-docker-20.10 --chain DOCKER --rule 4 --family 4 --json");
   expect([code, err]).toEqual([0, ""]);
   const { version, inferred, chains } = JSON.parse(out);
   expect(version).toBe(1);
@@ -67,14 +67,14 @@ test("--json prints one document with sentences and codes", () => {
 test.each([
   [
     "ufw-docker-20.10 --chain DOKCER-USER",
-    /no chain "DOKCER-USER"\. Did you mean DOCKER-USER\? .* lists them all/,
+    /no chain "DOKCER-USER" in these rules\. Did you mean DOCKER-USER\? .* lists all chains/,
   ],
   ["ufw-docker-20.10 --chain filter/PREROUTING", /no chain "filter\/PREROUTING"/],
   ["ufw-docker-20.10 --chain DOCKER-USER --rule 7", /no rule 7: filter DOCKER-USER of IPv4 has 1 rule/],
-  ["ufw-docker-20.10 --chain DOCKER-USER --rule 0", /--rule takes the number of a rule, from 1/],
+  ["ufw-docker-20.10 --chain DOCKER-USER --rule 0", /--rule takes the number of a rule, counted from 1/],
   ["ufw-docker-20.10 --rule 1", /--rule needs --chain/],
-])("refuses %s", (args, message) => {
-  const { code, out, err } = explain(args);
+])("refuses %s", async (args, message) => {
+  const { code, out, err } = await explain(args);
   expect([code, out]).toEqual([2, ""]);
   expect(err).toMatch(message);
 });

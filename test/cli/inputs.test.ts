@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { run as runSimulate } from "../../cli/commands/simulate.ts";
-import { judged } from "../../cli/exit-code.ts";
+import { auditExitCode } from "../../cli/exit-code.ts";
 import { type HostArgs, inputs } from "../../cli/inputs.ts";
 import { audit, fix, fixJson } from "../../lib/index.ts";
 import { examples } from "../capture.ts";
@@ -56,7 +56,7 @@ afterEach(() => {
 const doubts = (args: HostArgs): string => {
   const { rulesets, host } = inputs(args);
   const result = audit(rulesets, host);
-  if (result.inconclusive.length > 0) expect(judged(result, undefined, undefined)).not.toBe(0);
+  if (result.inconclusive.length > 0) expect(auditExitCode(result, undefined, undefined)).not.toBe(0);
   return result.inconclusive.join("\n");
 };
 const RULES = ["iptables-save.txt", "ip6tables-save.txt"];
@@ -149,9 +149,13 @@ describe("what is missing of the host is a doubt", () => {
     expect(doubts({ rules: [of("iptables-save.txt")] })).not.toContain("table raw");
   });
   test.each<[what: string, text: string, says: string]>([
-    ["empty", "", "addr.json is left out: it is empty"],
-    ["cut off", '[{"ifname":"lo"', "addr.json is left out: it looks like JSON and cannot be parsed"],
-    ["of iptables -L", "Chain INPUT (policy ACCEPT)\n", "this is what iptables -L prints"],
+    ["empty", "", "addr.json is ignored, and its contents are unknown: it is empty"],
+    [
+      "cut off",
+      '[{"ifname":"lo"',
+      "addr.json is ignored, and its contents are unknown: it looks like JSON and cannot be parsed",
+    ],
+    ["of iptables -L", "Chain INPUT (policy ACCEPT)\n", "this is output of iptables -L"],
   ])("a file of a folder that is %s", (_, text, says) => {
     expect(doubts({ rules: [folder(RULES, { "addr.json": text })], assume: ["complete"] })).toContain(says);
   });
@@ -213,8 +217,16 @@ describe("one host a call", () => {
       /table filter of IPv4 is given twice, .*a:1 and .*b:1/,
     ],
     ["two dumps in one file", () => [file("ab", save(1) + save(2))], /table filter of IPv4 is given twice/],
-    ["a snapshot and rules", () => [snap(), file("a", save(1))], /are two hosts, or two times of one/],
-    ["rules and a snapshot", () => [file("a", save(1)), snap()], /are two hosts, or two times of one/],
+    [
+      "a snapshot and rules",
+      () => [snap(), file("a", save(1))],
+      /come from two hosts, or from one host at two times/,
+    ],
+    [
+      "rules and a snapshot",
+      () => [file("a", save(1)), snap()],
+      /come from two hosts, or from one host at two times/,
+    ],
     [
       "a snapshot with ufw's own files among the files of a host",
       () => [
@@ -225,9 +237,9 @@ describe("one host a call", () => {
           ]),
         }),
       ],
-      /are two hosts, or two times of one/,
+      /come from two hosts, or from one host at two times/,
     ],
-    ["two snapshots", () => [snap(), file("b.snap", snapshot(partsOf(HOST)))], /are two hosts/],
+    ["two snapshots", () => [snap(), file("b.snap", snapshot(partsOf(HOST)))], /come from two hosts/],
   ])("%s are refused", (_, rules, says) => {
     expect(() => inputs({ rules: rules() })).toThrow(says);
   });
@@ -241,7 +253,7 @@ describe("one host a call", () => {
     const { rulesets } = inputs({ rules: [folder(FILES, { "user.rules": user, "zz.rules": user })] });
     expect(rulesets[0]!.tables.get("filter")!.chains.size).toBeGreaterThan(20);
     expect(rulesets[0]!.doubts).toEqual([]);
-    expect(stderr).toMatch(/user\.rules is left out: it is a file for iptables-restore --noflush/);
+    expect(stderr).toMatch(/user\.rules is ignored: it is a file for iptables-restore --noflush/);
   });
 });
 
@@ -249,7 +261,7 @@ describe("only regular files and pipes of the shell are read", () => {
   const fifo = join(root, "fifo");
   const made = spawnSync("mkfifo", [fifo]).status === 0;
   test.skipIf(!made)("a named pipe is refused at once, also behind a symlink in a folder", () => {
-    expect(() => inputs({ rules: [fifo] })).toThrow(/fifo: is a named pipe, and only files are read/);
+    expect(() => inputs({ rules: [fifo] })).toThrow(/fifo: is a named pipe; only regular files are read/);
     const path = folder(FILES);
     symlinkSync(fifo, join(path, "ipset.txt"));
     expect(() => inputs({ rules: [path] })).toThrow(/ipset\.txt: is a named pipe/);
@@ -288,7 +300,7 @@ describe("simulate", () => {
   });
   test("--assume names what is unknown, or may be in other rules", () => {
     expect(() => simulated(save, { assume: ["recnt=match"] })).toThrow(
-      /nothing is called "recnt"\. Did you mean recent\? Unknown in these rules: .*recent@filter\/INPUT\/1/,
+      /there is no unknown "recnt"\. Did you mean recent\? Unknowns in these rules: .*recent@filter\/INPUT\/1/,
     );
     for (const name of ["recent", "recent@filter/INPUT/1", "limit"])
       expect(simulated(save, { short: true, assume: [`${name}=match`] }).code).toBe(0);

@@ -21,12 +21,12 @@ afterAll(() => program.remove());
 
 const HOST = `${examples}ufw-docker-20.10`;
 
-test("what --help shows runs, with the exit codes that it tells of", () => {
-  const help = program.run(["report", "--help"]).out;
+test("what --help shows runs, with the exit codes that it tells of", async () => {
+  const help = (await program.run(["report", "--help"])).out;
   const shown = [...help.matchAll(/^ +fwcheck (report host\/ .*)$/gm)].map((m) => m[1]!.split(" "));
   expect(shown.length).toBe(2);
   symlinkSync(HOST, join(program.folder, "host"));
-  const runs = shown.map((args) => program.run(args, { cwd: program.folder }));
+  const runs = await Promise.all(shown.map((args) => program.run(args, { cwd: program.folder })));
   expect(runs.map(({ code, out, err }) => [code, out, err])).toEqual([
     [1, "", ""],
     [0, "", ""],
@@ -40,23 +40,23 @@ test("what --help shows runs, with the exit codes that it tells of", () => {
   expect(one).toContain(`fwcheck ${manifest.version}, 20`);
 });
 
-test("a file that is there is replaced; standard output takes it, too", () => {
+test("a file that is there is replaced; standard output takes it, too", async () => {
   const file = program.file("old.html", "old");
-  expect(program.run(["report", HOST, "-o", file]).code).toBe(1);
+  expect((await program.run(["report", HOST, "-o", file])).code).toBe(1);
   const text = readFileSync(file, "utf8");
-  const run = program.run(["report", HOST]);
+  const run = await program.run(["report", HOST]);
   const undated = (html: string): string => html.replace(/20\d\d-\d\d-\d\d \d\d:\d\d UTC/, "");
   expect(undated(run.out)).toBe(undated(text));
   expect(run.err).toBe("");
 });
 
-test("where it cannot be written, it says so in a line", () => {
+test("where it cannot be written, it says so in a line", async () => {
   mkdirSync(join(program.folder, "folder"));
   for (const [path, why] of [
     ["none/report.html", "no such folder"],
     ["folder", "is a folder"],
   ] as const) {
-    const run = program.run(["report", HOST, "-o", join(program.folder, path)]);
+    const run = await program.run(["report", HOST, "-o", join(program.folder, path)]);
     expect([run.code, run.out, run.err]).toEqual([2, "", `fwcheck: ${join(program.folder, path)}: ${why}\n`]);
   }
 });
@@ -64,7 +64,7 @@ test("where it cannot be written, it says so in a line", () => {
 describe("a file is written as a whole or not at all", () => {
   const report = (path: string, options = {}) => program.run(["report", HOST, "-o", path], options);
 
-  test("its permissions stay, a link stays a link, and nothing is left beside it", () => {
+  test("its permissions stay, a link stays a link, and nothing is left beside it", async () => {
     const folder = join(program.folder, "whole");
     mkdirSync(folder);
     const [old, link, dangling] = ["old.html", "link.html", "dangling.html"].map((name) =>
@@ -74,25 +74,25 @@ describe("a file is written as a whole or not at all", () => {
     chmodSync(old!, 0o640);
     symlinkSync("old.html", link!);
     symlinkSync("new.html", dangling!);
-    expect(report(link!).code).toBe(1);
+    expect((await report(link!)).code).toBe(1);
     expect(lstatSync(link!).isSymbolicLink()).toBe(true);
     expect(readFileSync(old!, "utf8")).toMatch(/^<!doctype html>/);
     expect(statSync(old!).mode & 0o7777).toBe(0o640);
-    expect(report(dangling!).code).toBe(1);
+    expect((await report(dangling!)).code).toBe(1);
     expect(readFileSync(join(folder, "new.html"), "utf8")).toMatch(/^<!doctype html>/);
     expect(readdirSync(folder).sort()).toEqual(["dangling.html", "link.html", "new.html", "old.html"]);
   });
 
-  test("a device is written as it is, and one that is full leaves a sentence", () => {
-    expect(report("/dev/null")).toMatchObject({ code: 1, err: "" });
-    expect(report("/dev/full")).toMatchObject({
+  test("a device is written as it is, and one that is full leaves a sentence", async () => {
+    expect(await report("/dev/null")).toMatchObject({ code: 1, err: "" });
+    expect(await report("/dev/full")).toMatchObject({
       code: 2,
-      err: "fwcheck: /dev/full: no space left on its file system; what was there is left as it was\n",
+      err: "fwcheck: /dev/full: no space left on its file system; an existing file is unchanged\n",
     });
   });
 });
 
-test("no other command carries the page", () => {
+test("no other command carries the page", async () => {
   const files = [
     "cli/main.js",
     ...readdirSync(join(program.folder, "cli/commands")).map((name) => `cli/commands/${name}`),
@@ -104,13 +104,13 @@ test("no other command carries the page", () => {
   expect(files.length).toBeGreaterThan(5);
 });
 
-test("several hosts have a report each", () => {
-  const run = program.run(["report", HOST, `${examples}ufw-docker-28.5`]);
+test("several hosts have a report each", async () => {
+  const run = await program.run(["report", HOST, `${examples}ufw-docker-28.5`]);
   expect([run.code, run.out]).toEqual([2, ""]);
-  expect(run.err).toMatch(/^fwcheck: report works on one host, and several are named: .*\n$/);
+  expect(run.err).toMatch(/^fwcheck: report works on one host, but several are named: .*\n$/);
 });
 
-test("nothing found, but something not settled, is 2, as of audit", () => {
+test("nothing found, but something not settled, is 2, as of audit", async () => {
   const rules = program.file(
     "open.save",
     "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n",
@@ -122,8 +122,8 @@ test("nothing found, but something not settled, is 2, as of audit", () => {
     ]),
   );
   const args = [rules, "--addr", addr];
-  const audit = program.run(["audit", ...args]);
-  const report = program.run(["report", ...args, "-o", join(program.folder, "open.html")]);
+  const audit = await program.run(["audit", ...args]);
+  const report = await program.run(["report", ...args, "-o", join(program.folder, "open.html")]);
   expect([audit.code, report.code]).toEqual([2, 2]);
   expect(readFileSync(join(program.folder, "open.html"), "utf8")).toContain("This is no “all clear”");
 });

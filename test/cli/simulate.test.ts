@@ -4,12 +4,11 @@
  */
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { examples } from "../capture.ts";
 import { Program } from "./program.ts";
 
 const program = new Program();
-beforeAll(() => program.build(), 60_000);
 afterAll(() => program.remove());
 
 const HOST = `${examples}ufw-docker-20.10`;
@@ -39,26 +38,27 @@ const ASKED: readonly [title: string, args: string, code: number][] = [
   ["Every step", `--in eth0 ${FROM} --dport 22 -v`, 0],
 ];
 
-test("the ordinary ways of a real host", () => {
-  const said = ASKED.map(([title, args, code]) => {
-    const run = program.run(["simulate", "ufw-docker-20.10", ...words(args)], { cwd: examples });
+test("the ordinary ways of a real host", async () => {
+  const sections = ASKED.map(async ([title, args, code]) => {
+    const run = await program.run(["simulate", "ufw-docker-20.10", ...words(args)], { cwd: examples });
     expect(run.code, title).toBe(code);
     expect(run.out).not.toMatch(/[^\n]{81}/);
     return `--- ${title}\n\n$ fwcheck simulate ufw-docker-20.10 ${args}\n${run.out}${run.err}`;
-  }).join("\n");
+  });
+  const text = (await Promise.all(sections)).join("\n");
   const path = `${HOST}.simulate.txt`;
-  if (process.env.UPDATE === "1") writeFileSync(path, said);
-  expect(said).toBe(readFileSync(path, "utf8"));
+  if (process.env.UPDATE === "1") writeFileSync(path, text);
+  expect(text).toBe(readFileSync(path, "utf8"));
 }, 120_000);
 
-test("what --help shows runs, and means what it says", () => {
-  const help = program.run(["simulate", "--help"]).out;
+test("what --help shows runs, and means what it says", async () => {
+  const help = (await program.run(["simulate", "--help"])).out;
   const shown = [...help.matchAll(/^ +fwcheck (simulate host\/ --(?:in|local) .*?)(?: > \S+)?$/gm)].map((m) =>
     words(m[1]!),
   );
   expect(shown.length).toBe(6);
   symlinkSync(HOST, join(program.folder, "host"));
-  const runs = shown.map((args) => program.run(args, { cwd: program.folder }));
+  const runs = await Promise.all(shown.map((args) => program.run(args, { cwd: program.folder })));
   for (const run of runs) expect([run.code, run.err]).toEqual([0, ""]);
   const [published, whole, out, asked, picture, six] = runs as [(typeof runs)[0], ...typeof runs] &
     typeof runs;
@@ -70,19 +70,19 @@ test("what --help shows runs, and means what it says", () => {
   expect(JSON.parse(six!.out).verdict).toBe("accept");
 }, 60_000);
 
-test("--svg draws one packet, and nothing else", () => {
+test("--svg draws one packet, and nothing else", async () => {
   const packet = words(`--in eth0 ${FROM} --dport 8080 --svg`);
   for (const other of ["--flow", "--json", "--short", "--packets=x"]) {
-    const run = program.run([
+    const run = await program.run([
       "simulate",
       HOST,
       ...(other.startsWith("--packets") ? ["--svg"] : packet),
       other,
     ]);
     expect([run.code, run.out]).toEqual([2, ""]);
-    expect(run.err).toContain("--svg draws the way of one packet");
+    expect(run.err).toContain("--svg draws the path of one packet");
   }
-  const run = program.run(["simulate", HOST, ...packet, "--expect", "drop"]);
+  const run = await program.run(["simulate", HOST, ...packet, "--expect", "drop"]);
   expect(run.code).toBe(1);
   expect(run.err).toBe("expected drop, but the verdict is accept\n");
 });
@@ -98,8 +98,8 @@ describe("what the inputs do not tell", () => {
 -A guard -j ACCEPT
 COMMIT
 `;
-  test("each way with its rules, and the argument that settles it", () => {
-    const run = program.run(["simulate", program.file("open.save", rules), ...PACKET]);
+  test("each way with its rules, and the argument that settles it", async () => {
+    const run = await program.run(["simulate", program.file("open.save", rules), ...PACKET]);
     expect(
       run.out.replaceAll(`${program.folder}/`, ""),
     ).toBe(`tcp 198.51.100.7:40000 -> 192.0.2.1:22 [S] in eth0
@@ -146,19 +146,19 @@ UNDECIDED: drop, reject or accept, which depends on what the inputs do not tell.
   string: the bytes of a packet are not part of what is described
 `);
   });
-  test("and it does settle it", () => {
+  test("and it does settle it", async () => {
     const file = program.file("open.save", rules);
-    const said = program.run(["simulate", file, ...PACKET]).out;
+    const said = (await program.run(["simulate", file, ...PACKET])).out;
     const arms = [...said.matchAll(/^ {2}[A-C]\. ([A-Z]+)[^\n]*(?:\n {4}[^\n]*)*/gm)];
     expect(arms.map((m) => m[1])).toEqual(["DROP", "REJECT", "ACCEPT"]);
     for (const [text, verdict] of arms) {
       const assume = [...text.matchAll(/--assume '([^']*)'/g)].flatMap((m) => ["--assume", m[1]!]);
-      const settled = program.run(["simulate", file, ...PACKET, ...assume, "--json"]);
+      const settled = await program.run(["simulate", file, ...PACKET, ...assume, "--json"]);
       expect(JSON.parse(settled.out).verdict.toUpperCase()).toBe(verdict);
     }
   });
-  test("its JSON has what to assume, branch by branch", () => {
-    const run = program.run(["simulate", program.file("open.save", rules), ...PACKET, "--json"]);
+  test("its JSON has what to assume, branch by branch", async () => {
+    const run = await program.run(["simulate", program.file("open.save", rules), ...PACKET, "--json"]);
     const { branches } = JSON.parse(run.out) as { branches: { verdict: string; assume: string[] }[] };
     expect(branches.map((b) => [b.verdict, ...b.assume])).toEqual([
       ["drop", "recent@filter/guard/1=match"],
@@ -166,77 +166,83 @@ UNDECIDED: drop, reject or accept, which depends on what the inputs do not tell.
       ["accept", "recent@filter/guard/1=no-match", "string@filter/guard/2=no-match"],
     ]);
   });
-  test("what makes no difference is said to make none", () => {
+  test("what makes no difference is said to make none", async () => {
     const save = `${FILTER}-A INPUT -m recent --update --name x --mask 255.255.255.255 --rsource -j DROP\nCOMMIT\n`;
-    const run = program.run(["simulate", program.file("same.save", save), ...PACKET]);
+    const run = await program.run(["simulate", program.file("same.save", save), ...PACKET]);
     expect(run.out).toContain(
       "noted: it makes no difference whether recent matches in filter INPUT rule 1\n  (line 5)\n\nEither way drop; as shown, DROP by filter INPUT rule 1 (line 5).\n",
     );
   });
-  test("a family without rules is never a plain all clear", () => {
+  test("a family without rules is never a plain all clear", async () => {
     const file = program.file("open.save", rules);
     const six = words("--in eth0 --src 2001:db8::7 --dst 2001:db8::1");
-    expect(program.run(["simulate", file, ...six, "--short"]).out).toContain(
+    expect((await program.run(["simulate", file, ...six, "--short"])).out).toContain(
       "since no rules for its family were given",
     );
-    expect(JSON.parse(program.run(["simulate", file, ...six, "--json"]).out).assumptions).toContain(
+    expect(JSON.parse((await program.run(["simulate", file, ...six, "--json"])).out).assumptions).toContain(
       "no rules for IPv6 were given: they are taken to be empty",
     );
   });
-  test("a few outcomes are shown, the others counted", () => {
+  test("a few outcomes are shown, the others counted", async () => {
     const many = Array.from(
       { length: 6 },
       (_, i) =>
         `-A PREROUTING -p tcp -m string --string s${i} --algo bm --to 65535 -j DNAT --to-destination 10.0.0.${i}`,
     );
     const nat = `*nat\n:PREROUTING ACCEPT [0:0]\n${many.join("\n")}\nCOMMIT\n`;
-    const run = program.run(["simulate", program.file("many.save", `${nat}${FILTER}COMMIT\n`), ...PACKET]);
+    const run = await program.run([
+      "simulate",
+      program.file("many.save", `${nat}${FILTER}COMMIT\n`),
+      ...PACKET,
+    ]);
     expect(run.code).toBe(0);
     const forward = `${nat}${FILTER.replace("FORWARD DROP", "FORWARD ACCEPT")}COMMIT\n`;
-    const open = program.run(["simulate", program.file("many.save", forward), ...PACKET]).out;
+    const open = (await program.run(["simulate", program.file("many.save", forward), ...PACKET])).out;
     expect(open.match(/^ {2}[A-Z]\. /gm)?.length).toBe(4);
     expect(open).toContain("and 3 more outcomes, not shown");
   });
 });
 
-test("names and comments of strangers stay text", () => {
+test("names and comments of strangers stay text", async () => {
   const rules = `${FILTER}:\u001b[31mred - [0:0]
 -A INPUT -p tcp -j \u001b[31mred
 -A \u001b[31mred -m comment --comment "x\u202ey \u0007 \u061c\u200b" -j DROP
 COMMIT
 `;
-  const run = program.run(["simulate", program.file("hostile.save", rules), ...PACKET]);
+  const run = await program.run(["simulate", program.file("hostile.save", rules), ...PACKET]);
   expect(run.out + run.err).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b\u202e]/);
   expect(run.out).toContain("\\u001b[31mred");
   expect(run.out).toContain("\\u202ey");
 });
 
 describe("colours", () => {
-  const coloured = (env: NodeJS.ProcessEnv): boolean =>
-    program
-      .run(["simulate", program.file("c.save", `${FILTER}COMMIT\n`), ...PACKET], { env })
-      .out.includes("\u001b[");
+  const coloured = async (env: NodeJS.ProcessEnv): Promise<boolean> => {
+    const rules = program.file("c.save", `${FILTER}COMMIT\n`);
+    const run = await program.run(["simulate", rules, ...PACKET], { env });
+    return run.out.includes("\u001b[");
+  };
   test.each([
     ["none without a terminal", { NO_COLOR: "", FORCE_COLOR: "" }, false],
     ["FORCE_COLOR", { NO_COLOR: "", FORCE_COLOR: "1" }, true],
     ["FORCE_COLOR=0", { NO_COLOR: "", FORCE_COLOR: "0" }, false],
     ["NO_COLOR above all", { NO_COLOR: "1", FORCE_COLOR: "1" }, false],
-  ])("%s", (_what, env, expected) => expect(coloured(env)).toBe(expected));
+  ])("%s", async (_what, env, expected) => expect(await coloured(env)).toBe(expected));
 });
 
 describe("JSON", () => {
-  const ask = (args: string): { code: number | null; json: ReturnType<typeof JSON.parse> } => {
-    const run = program.run(["simulate", HOST, ...words(args), "--json"]);
+  const simulateJson = async (
+    args: string,
+  ): Promise<{ code: number | null; json: ReturnType<typeof JSON.parse> }> => {
+    const run = await program.run(["simulate", HOST, ...words(args), "--json"]);
     return { code: run.code, json: JSON.parse(run.out) };
   };
-  test("--flow is one document of answers, each what --packets says of it", () => {
-    const { code, json } = ask(`--in eth0 ${FROM} --dport 8080 --flow --expect accept`);
+  test("--flow is one document of answers, each what --packets says of it", async () => {
+    const { code, json } = await simulateJson(`--in eth0 ${FROM} --dport 8080 --flow --expect accept`);
     expect(code).toBe(0);
     expect(Object.keys(json)).toEqual(["verdict", "broken", "notes", "packets"]);
     const lines = json.packets.map((p: { packet: unknown }) => JSON.stringify(p.packet)).join("\n");
-    const batch = program
-      .run(["simulate", HOST, "--packets", "-"], { input: lines })
-      .out.trimEnd()
+    const batch = (await program.run(["simulate", HOST, "--packets", program.file("flow.ndjson", lines)])).out
+      .trimEnd()
       .split("\n");
     const answers = json.packets.map(({ step, from, ...answer }: { step: string; from: string }) => {
       expect([step, from].every((w) => w.length > 0)).toBe(true);
@@ -244,8 +250,8 @@ describe("JSON", () => {
     });
     expect(batch.map((l) => JSON.parse(l))).toEqual(answers);
   });
-  test("its verdict is the connection's", () => {
-    const { code, json } = ask(`--in eth0 ${FROM} --dport 23 --flow --expect accept`);
+  test("its verdict is the connection's", async () => {
+    const { code, json } = await simulateJson(`--in eth0 ${FROM} --dport 23 --flow --expect accept`);
     expect([code, json.verdict, json.packets.length]).toEqual([1, "drop", 1]);
   });
 });
@@ -261,45 +267,51 @@ describe("bad input", () => {
     [
       "a port for ICMP",
       `--in eth0 ${FROM} --proto icmp --dport 80`,
-      /--dport goes with tcp, udp .* not with --proto icmp/,
+      /--dport applies to tcp, udp .* not to --proto icmp/,
     ],
-    ["flags for UDP", `--in eth0 ${FROM} --proto udp --tcp-flags S`, /--tcp-flags goes with tcp/],
+    ["flags for UDP", `--in eth0 ${FROM} --proto udp --tcp-flags S`, /--tcp-flags applies to tcp/],
     ["flags that are none", `--in eth0 ${FROM} --tcp-flags SX`, /--tcp-flags must be TCP flag letters/],
     ["a protocol that is none", `--in eth0 ${FROM} --proto tpc`, /--proto must be tcp, udp, icmp/],
     ["ICMP of the other family", "--in eth0 --src ::2 --dst ::1 --proto icmp", /it is icmpv6/],
     [
       "a flow out of its state",
       `--in eth0 ${FROM} --flow --state ESTABLISHED`,
-      /--flow .* --state does not go with it/,
+      /--flow .* --state cannot be combined with it/,
     ],
-    ["a flow out of a file", "--packets p --flow", /--packets .* --flow does not go with it/],
-    ["a packet besides a file", `--packets p --tcp-flags S`, /--packets .* --tcp-flags does not go with it/],
+    ["a flow out of a file", "--packets p --flow", /--packets .* --flow cannot be combined with it/],
+    [
+      "a packet besides a file",
+      `--packets p --tcp-flags S`,
+      /--packets .* --tcp-flags cannot be combined with it/,
+    ],
     [
       "an assumption that is none",
       `--in eth0 ${FROM} --assume recent`,
-      /--assume needs NAME=match or NAME=no-match/,
+      /--assume takes NAME=match or NAME=no-match/,
     ],
   ];
-  test.each(cases)("%s", (_what, args, said) => {
-    const run = program.run(["simulate", HOST, ...words(args)]);
+  test.each(cases)("%s", async (_what, args, said) => {
+    const run = await program.run(["simulate", HOST, ...words(args)]);
     expect(run.err).toMatch(said);
     expect([run.code, run.out]).toEqual([2, ""]);
     expect(run.err).not.toMatch(/^\s+at /m);
   });
-  test("a line of packets: file, line and column", () => {
-    const line = (text: string): string =>
-      program.run(["simulate", HOST, "--packets", program.file("p.ndjson", text)]).err.replace(/^.*\//, "");
+  test("a line of packets: file, line and column", async () => {
+    const line = async (text: string): Promise<string> => {
+      const run = await program.run(["simulate", HOST, "--packets", program.file("p.ndjson", text)]);
+      return run.err.replace(/^.*\//, "");
+    };
     const good = `{"in":"eth0","src":"203.0.113.2","dst":"203.0.113.1"}`;
-    expect(line(`${good}\n\n{"in":"eth0","src":"203.0.113.2","dst":"nobody"}\n`)).toMatch(
+    expect(await line(`${good}\n\n{"in":"eth0","src":"203.0.113.2","dst":"nobody"}\n`)).toMatch(
       /^p\.ndjson:3:34: error: "dst" must be an IPv4 or IPv6 address, not "nobody"/,
     );
-    expect(line(`${good}\n[1]\n`)).toMatch(/^p\.ndjson:2:1: error: a packet is a JSON object/);
-    expect(line(`${good}\n{"in":\n`)).toMatch(/^p\.ndjson:2:\d+: error: a packet is a JSON object/);
+    expect(await line(`${good}\n[1]\n`)).toMatch(/^p\.ndjson:2:1: error: a packet is a JSON object/);
+    expect(await line(`${good}\n{"in":\n`)).toMatch(/^p\.ndjson:2:\d+: error: a packet is a JSON object/);
   });
-  test("an interface that the host does not have is warned of", () => {
-    const run = program.run(["simulate", HOST, ...words(`--in eth9 ${FROM} --short`)]);
+  test("an interface that the host does not have is warned of", async () => {
+    const run = await program.run(["simulate", HOST, ...words(`--in eth9 ${FROM} --short`)]);
     expect(run.err).toBe(
-      `warning: the host has no interface "eth9", so rules about those it has do not match. Did you mean eth0? It has lo, eth0, eth1, docker0, veth08363b9, veth37efffb, vethb85bf38, br-app, vethca5276d, veth57a5126\n`,
+      `warning: the host has no interface "eth9", so rules that name its interfaces do not match. Did you mean eth0? Its interfaces: lo, eth0, eth1, docker0, veth08363b9, veth37efffb, vethb85bf38, br-app, vethca5276d, veth57a5126\n`,
     );
     expect(run.code).toBe(0);
   });

@@ -27,7 +27,7 @@ describe.skipIf(hosts.length === 0)("hosts where clients really connected", () =
       .split("\n");
     const lines = truth.map((text) => JSON.parse(text) as Line);
     const result = judge(join(folder, name, "host.snap"), lines, (args, input) =>
-      program.run(args, input === undefined ? {} : { input }),
+      program.spawn(args, input === undefined ? {} : { input }),
     );
     rows.push(row(name, result));
     expect(result.wrong).toEqual([]);

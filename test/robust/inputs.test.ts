@@ -14,8 +14,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { judged } from "../../cli/exit-code.ts";
-import { Refused } from "../../cli/files.ts";
+import { InputError } from "../../cli/errors.ts";
+import { auditExitCode } from "../../cli/exit-code.ts";
 import { inputs } from "../../cli/inputs.ts";
 import { doubts } from "../../lib/audit/doubts.ts";
 import { type Audit, audit, safe } from "../../lib/index.ts";
@@ -149,9 +149,9 @@ function audited(rules: readonly string[]): { readonly code: number; readonly an
     // A doubt is enough for another exit code than 0: the rest of the audit only decides between 1 and 2.
     if (doubts(rulesets, host).length > 0) return { code: 2 };
     const result = audit(rulesets, host);
-    return { code: judged(result, undefined, undefined), answer: answer(result) };
+    return { code: auditExitCode(result, undefined, undefined), answer: answer(result) };
   } catch (error) {
-    if (error instanceof Refused) return { code: 2 };
+    if (error instanceof InputError) return { code: 2 };
     throw error;
   }
 }
@@ -201,7 +201,7 @@ describe("the same through the command", () => {
   const few = all.filter((_, i) => i % Math.ceil(all.length / 20) === 7 % Math.ceil(all.length / 20));
   test(`${few.length} cases`, () => {
     for (const each of few) {
-      const { code, err } = program.run([
+      const { code, err } = program.spawn([
         "audit",
         ...written(each.host, each.parts),
         "--assume",

@@ -1,7 +1,7 @@
 /** The flag of V8 that the CLI sets: only where V8 knows it, since any other prints an error at every call. */
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { patience } from "../../cli/v8-flags.ts";
+import { optimizationFlag } from "../../cli/v8-flags.ts";
 
 describe("V8's flag", () => {
   test.each([
@@ -11,7 +11,7 @@ describe("V8's flag", () => {
     ["13.6.233.10-node.18", null],
     ["113.0.0", null],
   ])("of V8 %s is %s", (version, flag) => {
-    expect(patience(version)).toBe(flag);
+    expect(optimizationFlag(version)).toBe(flag);
   });
 
   test("is known to the V8 that runs", () => {
@@ -20,7 +20,7 @@ describe("V8's flag", () => {
       const { stdout, stderr } = spawnSync(process.execPath, ["-e", code], { encoding: "utf8" });
       return stdout + stderr;
     };
-    expect(printed(patience(process.versions.v8) ?? "")).toBe("");
+    expect(printed(optimizationFlag(process.versions.v8) ?? "")).toBe("");
     expect(printed("--no-such-flag=1")).toContain("unrecognized flag");
   });
 });

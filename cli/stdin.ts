@@ -1,0 +1,2 @@
+/** Path of standard input, the meaning of `-`; yargs drops a lone dash among several positionals. */
+export const STDIN = "/dev/stdin";
