@@ -1,6 +1,5 @@
 /** Packets for the containers' own addresses, and those Docker's rules let through to somewhere else. */
 import { callsIptables, tellsPorts } from "../host/host.ts";
-import { headerOf } from "../host/infer.ts";
 import { prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, hasPorts, PROTO, type Scalar } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";
@@ -189,7 +188,7 @@ const translations = (q: Question): { readonly key: string; readonly rule: Rule 
       ? []
       : [
           {
-            key: `${effect.to.first} ${headerOf(rule).proto?.value ?? PROTO.tcp} ${effect.ports?.first ?? null}`,
+            key: `${effect.to.first} ${rule.reading.proto?.value ?? PROTO.tcp} ${effect.ports?.first ?? null}`,
             rule,
           },
         ],
@@ -200,7 +199,7 @@ function loopbackEndpoints(q: Question): Map<string, Listen> {
   const out = new Map<string, Listen>();
   const open = new Set<string>();
   for (const { key, rule } of translations(q)) {
-    const { dst } = headerOf(rule);
+    const { dst } = rule.reading;
     if (dst !== undefined && !dst.not && isLoopback(dst.value.address))
       out.set(key, { address: printAddress(dst.value.address), port: portOf(rule) });
     else open.add(key);
@@ -225,7 +224,7 @@ interface Behind {
 function endpointsBehind(q: Question, bridge: string): Behind[] {
   const out = new Map<string, Behind>();
   for (const rule of chainOf(q.ruleset, "filter", "DOCKER")?.rules ?? []) {
-    const { dst, out: to, proto } = headerOf(rule);
+    const { dst, out: to, proto } = rule.reading;
     if (to?.value !== bridge || dst === undefined || dst.not || proto === undefined) continue;
     const each = {
       ip: dst.value.address,

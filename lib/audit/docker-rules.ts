@@ -3,7 +3,6 @@
  * 20.10 to 29. Everything else, DOCKER-USER's rules included, is the owner's.
  */
 import type { Host } from "../host/host.ts";
-import { headerOf } from "../host/infer.ts";
 import { PROTO } from "../packet/field.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import {
@@ -44,7 +43,7 @@ export function isDockerRule(rule: Rule, host: Host): boolean {
   const { target } = rule;
   if ((target.kind === "jump" || target.kind === "goto") && isDockerChain(rule.table, target.chain))
     return true;
-  const { in: input, out, src, dst } = headerOf(rule);
+  const { in: input, out, src, dst } = rule.reading;
   const bridge = (name: string | undefined): boolean => name !== undefined && host.bridges.includes(name);
   const others = rule.matches.filter((m) => m.extension.name !== "");
   if (rule.table === "filter" && rule.chain === "FORWARD") {
@@ -89,7 +88,7 @@ export function isDockerRule(rule: Rule, host: Host): boolean {
  */
 export function gatewayMode(ruleset: Ruleset, bridge: string): "nat" | "nat-unprotected" | "routed" {
   for (const rule of chainOf(ruleset, "filter", "DOCKER")?.rules ?? []) {
-    const { in: input, out, dst, proto } = headerOf(rule);
+    const { in: input, out, dst, proto } = rule.reading;
     if (out?.value !== bridge || out.not || dst !== undefined || extension(rule) !== "ACCEPT") continue;
     if (input === undefined && (proto?.value === PROTO.icmp || proto?.value === PROTO.icmpv6))
       return "routed";
@@ -107,7 +106,7 @@ export function servedPorts(program: Program): ReadonlySet<string> {
   const served = new Set<string>();
   for (const { rule, effect } of publishing(program)) {
     if (effect.kind !== "nat") continue;
-    const proto = headerOf(rule).proto?.value;
+    const proto = rule.reading.proto?.value;
     for (const { values } of rule.matches) {
       const ports = values.dport?.value as readonly [number, number] | undefined;
       for (let port = ports?.[0] ?? 1; ports !== undefined && port <= ports[1]; port++)

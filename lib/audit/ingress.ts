@@ -1,6 +1,5 @@
 /** Packets from outside: to published ports, to the containers' own addresses, and through Docker's rules elsewhere. */
 import { fromOutside } from "../host/host.ts";
-import { headerOf } from "../host/infer.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Address, PROTO } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
@@ -123,7 +122,7 @@ function published(
   bannedBy: (set: Node) => Group["banned"],
   exposures: Exposure[],
 ): Way {
-  const proto = headerOf(rule).proto?.value ?? PROTO.tcp;
+  const proto = rule.reading.proto?.value ?? PROTO.tcp;
   const ip = valueIn(form, "dst") as Address;
   const port = (valueIn(form, "dport") as number | undefined) ?? null;
   const listen = listenOf(q, rule, all);
@@ -141,7 +140,7 @@ function published(
       ),
     );
   // Docker's rule takes a loopback address that comes from outside before the routing decision can refuse it.
-  const loopback = listen.address !== null && isLoopback(headerOf(rule).dst!.value.address);
+  const loopback = listen.address !== null && isLoopback(rule.reading.dst!.value.address);
   const banned = bannedBy(blocked);
   const place = `${listen.address ?? "any"}/${listen.port ?? "any"}`;
   const group: Group = {
@@ -159,7 +158,7 @@ function published(
 
 /** Where a DNAT rule listens: its `-d` address, and the port it asks for. */
 function listenOf(q: Question, rule: Rule, set: Node): Listen {
-  const { dst } = headerOf(rule);
+  const { dst } = rule.reading;
   const ports = q.domain.valueRanges(set, "dport");
   const port = ports.length === 1 && ports[0]![0] === ports[0]![1] ? (ports[0]![0] as number) : null;
   return { address: dst === undefined || dst.not ? null : printAddress(dst.value.address), port };

@@ -1,6 +1,5 @@
 /** What the inputs do not say, or say of another time, so that an audit of them may not be one of the host. */
 import type { Host } from "../host/host.ts";
-import { headerOf } from "../host/infer.ts";
 import { isSince28 } from "../host/purpose.ts";
 import { prefixRange, printAddress, within } from "../packet/address.ts";
 import { type Address, protoName } from "../packet/field.ts";
@@ -60,7 +59,7 @@ export function missingTables(ruleset: Ruleset): readonly TableName[] {
 /** Docker accepts packets for a container of a network that it protects: a port of it is published. */
 const publishesBehindNat = (ruleset: Ruleset): boolean =>
   (chainOf(ruleset, "filter", "DOCKER")?.rules ?? []).some((rule) => {
-    const { dst, out } = headerOf(rule);
+    const { dst, out } = rule.reading;
     return dst !== undefined && out !== undefined && gatewayMode(ruleset, out.value) === "nat";
   });
 
@@ -77,7 +76,7 @@ function publishedEndpoints(ruleset: Ruleset, host: Host): Published[] {
     if (effect.kind !== "nat" || effect.to.kind !== "range") continue;
     const ip = effect.to.first;
     const place = ruleset.family === 6 ? `[${printAddress(ip)}]` : printAddress(ip);
-    const proto = headerOf(rule).proto?.value;
+    const proto = rule.reading.proto?.value;
     const what = `${place}${effect.ports === null ? "" : `:${effect.ports.first}`}${proto === undefined ? "" : `/${protoName(proto)}`}`;
     found.set(what, { ip, what });
   }

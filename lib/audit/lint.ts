@@ -1,5 +1,4 @@
 /** Rules in DOCKER-USER that do not do what they seem to, each with the reason. */
-import { headerOf } from "../host/infer.ts";
 import { purposeOf } from "../host/purpose.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
@@ -119,7 +118,7 @@ class UserChains {
   private originalPorts(rule: Rule, established: boolean): void {
     const conntrack = conntrackOf(rule);
     if (conntrack?.origdstport === undefined || !["DROP", "REJECT"].includes(targetName(rule))) return;
-    const { in: input } = headerOf(rule);
+    const { in: input } = rule.reading;
     const dnat = statesOf(rule)?.includes("DNAT") && !conntrack.state?.not;
     const guarded =
       conntrack.dir !== undefined || dnat === true || conntrack.origdst !== undefined || input !== undefined;

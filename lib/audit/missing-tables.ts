@@ -1,6 +1,5 @@
 /** What rules that the text lacks may drop: those of a table raw that Docker fills, and those of lines that are lost. */
 import type { Host } from "../host/host.ts";
-import { headerOf } from "../host/infer.ts";
 import { prefixRange } from "../packet/address.ts";
 import { or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
@@ -33,13 +32,13 @@ const missingLines = ({ damaged }: Ruleset): Unread[] =>
 
 const containerAddresses = (ruleset: Ruleset): Predicate[] =>
   (chainOf(ruleset, "filter", "DOCKER")?.rules ?? []).flatMap((rule) => {
-    const { dst, out } = headerOf(rule);
+    const { dst, out } = rule.reading;
     if (dst === undefined || out === undefined || gatewayMode(ruleset, out.value) !== "nat") return [];
     return [within("dst", [prefixRange(dst.value)])];
   });
 
 const loopbackPorts = (ruleset: Ruleset, host: Host): Predicate[] =>
   publishing(Program.of(ruleset, host)).flatMap(({ rule, when }) => {
-    const { dst } = headerOf(rule);
+    const { dst } = rule.reading;
     return dst !== undefined && !dst.not && isLoopback(dst.value.address) ? [when] : [];
   });

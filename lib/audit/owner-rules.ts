@@ -3,7 +3,6 @@
  * packets, a chain that nothing calls, and a deny of a port that the owner's own DNAT leads past it.
  */
 import { type Host, outsideInterfaces } from "../host/host.ts";
-import { headerOf } from "../host/infer.ts";
 import { purposeOf } from "../host/purpose.ts";
 import { hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
@@ -208,7 +207,7 @@ const translatedBy = (path: readonly Step[], rule: Rule): boolean =>
 /** A packet that a DNAT rule may be about: from outside, to an address of the host, for the first port that it matches. */
 function sample(rule: Rule, { host, ruleset }: Program): Packet | null {
   const { family } = ruleset;
-  const { in: input, dst, proto } = headerOf(rule);
+  const { in: input, dst, proto } = rule.reading;
   const dport = destinationPorts(rule)[0]?.[0];
   const number = proto?.value ?? PROTO.tcp;
   if (dport === undefined || !hasPorts(number) || proto?.not === true) return null;

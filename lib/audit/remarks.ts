@@ -1,6 +1,5 @@
 /** What a reader may miss among the findings since nothing is wrong with it: closed networks, ports that INPUT governs. */
 import type { Host } from "../host/host.ts";
-import { headerOf } from "../host/infer.ts";
 import { printPrefix } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";
@@ -28,7 +27,7 @@ function internal(q: Question, ways: readonly Way[]): string[] {
   // ! -s SUBNET -o BRIDGE -j DROP (moby's bridge driver, setupInternalNetworkRules)
   for (const chain of ["DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL"])
     for (const rule of chainOf(q.ruleset, "filter", chain)?.rules ?? []) {
-      const { src, out } = headerOf(rule);
+      const { src, out } = rule.reading;
       if (targetName(rule) !== "DROP" || src?.not !== true || out === undefined || out.not) continue;
       const network = q.host.networks.find((n) => n.bridge === out.value);
       const name = network === undefined ? "a network" : `network ${network.name}`;

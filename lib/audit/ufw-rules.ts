@@ -1,6 +1,5 @@
 /** ufw's rules told as the commands that wrote them (ufw(8); its rules stand in the chains ufw-user-* and ufw6-user-*). */
 
-import { headerOf } from "../host/infer.ts";
 import type { Prefix } from "../packet/address.ts";
 import { maskBits, printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
@@ -97,7 +96,7 @@ function target({ on, from, to, sport, dport, proto, dapp, sapp }: Asked): strin
 }
 
 function askedBy(rule: Rule): Asked {
-  const header = headerOf(rule);
+  const header = rule.reading;
   const ports = (key: "sport" | "dport"): string | null => {
     for (const { extension, values } of rule.matches) {
       const single = values[key];

@@ -1,6 +1,8 @@
 /** Prints generated rules as iptables-save prints them once they are loaded. */
+
 import { readRuleset } from "../iptables/load.ts";
 import { printBody } from "../iptables/print.ts";
+import { withParts } from "../iptables/reading.ts";
 import type { Family } from "../packet/field.ts";
 import type { Match, Rule } from "../rules/ruleset.ts";
 
@@ -46,7 +48,5 @@ function mergeMatches(rule: Rule): Rule {
       matches.push(match);
     else matches[at] = { ...before, values: { ...before.values, ...match.values } };
   }
-  // Properties of a loaded rule are lazy getters of its prototype, which a spread does not copy.
-  const { table, chain, index, line, counters, unknown, target, syntax } = rule;
-  return { table, chain, index, line, counters, matches, unknown, target, syntax };
+  return withParts(rule, { matches });
 }

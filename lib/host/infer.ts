@@ -3,7 +3,6 @@
  * MASQUERADE and DNAT rules, the outside interfaces from the rules that name them. Each inference is a sentence.
  */
 
-import type { Given, Options, Values } from "../iptables/extension.ts";
 import {
   type Prefix,
   parsePrefix,
@@ -13,23 +12,9 @@ import {
   within,
 } from "../packet/address.ts";
 import type { Address, Family } from "../packet/field.ts";
-import { type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
+import { plain } from "../rules/reading.ts";
+import type { Ruleset } from "../rules/ruleset.ts";
 import { type Interface, type InterfaceAddress, mastersOf, type Network, type Route } from "./host.ts";
-
-/** The options of `-s -d -i -o` of a rule, typed. */
-export interface HeaderValues {
-  readonly src?: Given<Prefix>;
-  readonly dst?: Given<Prefix>;
-  readonly in?: Given<string>;
-  readonly out?: Given<string>;
-  readonly proto?: Given<number>;
-}
-
-export const headerOf = (rule: Rule): HeaderValues =>
-  (rule.matches[0]?.extension.name === "" ? rule.matches[0].values : {}) as Values<Options> as HeaderValues;
-
-const plain = <T>(given: Given<T> | undefined): T | undefined =>
-  given === undefined || given.not ? undefined : given.value;
 
 /** Addresses of documentation (RFC 5737, RFC 3849) that stand for the host's own when nobody said what those are. */
 const STAND_IN = { 4: "192.0.2.1", 6: "2001:db8::1" } as const;
@@ -49,11 +34,11 @@ export function dockerBridges(
     const filter = ruleset.tables.get("filter")?.chains;
     for (const rule of nat?.get("DOCKER")?.rules ?? []) {
       // `-i br -j RETURN` up to 28, `! -i br ... -j DNAT` in all.
-      const { in: input } = headerOf(rule);
+      const { in: input } = rule.reading;
       if (input !== undefined && !input.value.endsWith("+")) bridge(input.value);
     }
     for (const rule of filter?.get("DOCKER")?.rules ?? []) {
-      const { in: input, out, dst } = headerOf(rule);
+      const { in: input, out, dst } = rule.reading;
       const name = plain(out);
       if (name === undefined || input?.value !== name || !input.not) continue;
       const of = bridge(name);
@@ -68,12 +53,12 @@ export function dockerBridges(
       "DOCKER-CT",
     ])
       for (const rule of filter?.get(chain)?.rules ?? []) {
-        const { in: input, out } = headerOf(rule);
+        const { in: input, out } = rule.reading;
         const name = plain(input) ?? plain(out);
         if (name !== undefined && !name.endsWith("+")) bridge(name);
       }
     for (const rule of nat?.get("POSTROUTING")?.rules ?? []) {
-      const { src, out } = headerOf(rule);
+      const { src, out } = rule.reading;
       const subnet = plain(src);
       if (rule.target.kind !== "extension" || rule.target.extension.name !== "MASQUERADE") continue;
       if (subnet !== undefined && out?.not && (bridges.has(out.value) || /^(docker|br-)/.test(out.value)))
@@ -106,13 +91,12 @@ const TUNNEL =
 function uplinks(rulesets: readonly Ruleset[], bridges: ReadonlySet<string>): string[] {
   const found: [Set<string>, Set<string>, Set<string>] = [new Set(), new Set(), new Set()];
   for (const { tables } of rulesets)
-    for (const [table, { chains }] of tables)
+    for (const { chains } of tables.values())
       for (const { rules } of chains.values())
         for (const rule of rules) {
-          const { in: input, out } = headerOf(rule);
-          const target = targetName(rule);
-          if (table === "nat" && ["MASQUERADE", "SNAT"].includes(target)) found[0].add(plain(out) ?? "");
-          if (table === "nat" && target === "DNAT") found[1].add(plain(input) ?? "");
+          const { in: input, out, action } = rule.reading;
+          if (action === "masquerade" || action === "snat") found[0].add(plain(out) ?? "");
+          if (action === "dnat") found[1].add(plain(input) ?? "");
           if (/^ufw6?-user-input$/.test(rule.chain)) found[2].add(plain(input) ?? "");
         }
   return found
@@ -170,7 +154,7 @@ export function inferInterfaces(
     for (const table of ruleset.tables.values())
       for (const chain of table.chains.values())
         for (const rule of chain.rules) {
-          const { in: input, out } = headerOf(rule);
+          const { in: input, out } = rule.reading;
           for (const name of [input?.value, out?.value])
             if (name !== undefined && name !== "lo" && !name.endsWith("+") && !bridges.has(name))
               outside.add(name);

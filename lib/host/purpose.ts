@@ -194,11 +194,8 @@ export function dockerLayout(ruleset: Ruleset): string | null {
 
 /** Docker 28.0.0, and no other, matches the set of its bridges in FORWARD. */
 const matchesBridges = (ruleset: Ruleset): boolean =>
-  (chainOf(ruleset, "filter", "FORWARD")?.rules ?? []).some(({ matches }) =>
-    matches.some(
-      ({ values }) =>
-        (values.set?.value as { set?: string } | undefined)?.set?.startsWith("docker-ext-bridges") ?? false,
-    ),
+  (chainOf(ruleset, "filter", "FORWARD")?.rules ?? []).some(({ reading }) =>
+    reading.sets?.some(({ value }) => value.set.startsWith("docker-ext-bridges")),
   );
 
 /** The rules are of Docker 28.0 or later, which protects containers in table raw. */

@@ -6,17 +6,16 @@
 
 import { readRuleset } from "../iptables/load.ts";
 import { type Family, PROTO } from "../packet/field.ts";
+import type { Action } from "../rules/reading.ts";
 import {
   type Beside,
   isTableName,
   type Rule,
   type TableName,
-  targetName,
   type Unprinted,
   type Unread,
   unknownChains,
 } from "../rules/ruleset.ts";
-import { headerOf } from "./infer.ts";
 import { purposeOf } from "./purpose.ts";
 
 /** Expressions that change the packet, the connection or the way (libnftnl's names); a trace changes nothing. */
@@ -95,10 +94,13 @@ export function suspectRules(dump: string, family: Family): Unprinted[] {
 /** Programs that write their chains with iptables. */
 const BY_IPTABLES: readonly string[] = ["Docker", "ufw"];
 
+/** Actions that iptables-save prints in full. */
+const PLAIN_ACTIONS: readonly Action[] = ["accept", "drop", "return", "jump", "goto", "none"];
+
 function isSuspect(rule: Rule): boolean {
-  const { proto } = headerOf(rule);
+  const { proto, action } = rule.reading;
   const names = proto !== undefined && !proto.not && SAVED_HEADERS.includes(proto.value);
-  const verdict = rule.target.kind !== "extension" || ["ACCEPT", "DROP", "RETURN"].includes(targetName(rule));
+  const verdict = PLAIN_ACTIONS.includes(action) || rule.target.kind === "unknown";
   return names && verdict && rule.matches.length === 1;
 }
 

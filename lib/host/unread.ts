@@ -6,6 +6,7 @@
 import { readRuleset } from "../iptables/load.ts";
 import type { Family } from "../packet/field.ts";
 import { HOOKS, type Hook } from "../rules/base-chain.ts";
+import type { Action } from "../rules/reading.ts";
 import { type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
 
 /** Families of nftables whose tables see packets of IPv4 and IPv6. ARP is neither. */
@@ -201,17 +202,14 @@ export function unreadDump(text: string, family: Family, by: string): Unread[] {
   return ruleset === undefined ? [] : unreadRules(ruleset, by);
 }
 
-/** Targets that change nothing a later rule sees. */
-const FINAL = new Set(["ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG"]);
+/** Actions that change nothing a later rule matches. */
+const FINAL: readonly Action[] = ["accept", "drop", "reject", "return", "log", "jump", "goto", "none"];
 
 function unreadRules(ruleset: Ruleset, by: string): Unread[] {
   const hooks = new Set<Hook>();
   for (const { name: table, chains } of ruleset.tables.values()) {
     const changes = [...chains.values()].some(({ rules }) =>
-      rules.some(
-        ({ target }) =>
-          target.kind === "unknown" || (target.kind === "extension" && !FINAL.has(target.extension.name)),
-      ),
+      rules.some(({ reading }) => !FINAL.includes(reading.action)),
     );
     for (const { name, policy, rules } of chains.values()) {
       if (policy === null || (rules.length === 0 && policy === "ACCEPT")) continue;

@@ -6,6 +6,7 @@ import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Effect } from "../rules/effect.ts";
 import type { Facts, Site } from "../rules/facts.ts";
+import type { Action, Conditions, Needed, Negatable, Traits } from "../rules/reading.ts";
 
 /** What a codec may ask while it reads or writes a value. */
 export interface Spelling {
@@ -74,10 +75,7 @@ export interface OptionSpec<T> {
 export type Options = Record<string, OptionSpec<any>>;
 
 /** An option as given in a rule. */
-export interface Given<T> {
-  readonly not: boolean;
-  readonly value: T;
-}
+export type Given<T> = Negatable<T>;
 
 /** The options a rule gave, by the extension's own names for them. */
 export type Values<O extends Options> = {
@@ -98,12 +96,6 @@ export interface Written {
 
 /** Spells an option out for `Extension.print`. */
 export const written = (name: string, ...words: readonly string[]): Written => ({ not: false, name, words });
-
-/** Something outside the rules that has to be there before the kernel takes a rule that names it. */
-export interface Named {
-  readonly kind: "ipset" | "accounting object" | "BPF object" | "cgroup" | "rate estimator";
-  readonly name: string;
-}
 
 /** What matches and targets have in common. */
 export interface Extension<O extends Options> {
@@ -130,7 +122,9 @@ export interface Extension<O extends Options> {
    */
   normalize?(values: Values<O>, spelling: Spelling): Values<O> | Unreadable;
   /** What a rule with these options names that has to be there when the rule is loaded; nothing unless said. */
-  names?(values: Values<O>): readonly Named[];
+  names?(values: Values<O>): readonly Needed[];
+  /** Properties that its predicate or effect does not show. */
+  readonly traits?: Traits;
   /** `normalize` refuses by which options are given, by `!` and `-p` alone, never by another option's value. */
   readonly steady?: boolean;
   /** Prints the options where their order or spelling is not that of `options`. */
@@ -141,6 +135,8 @@ export interface Extension<O extends Options> {
 export interface MatchExtension<O extends Options = Options> extends Extension<O> {
   /** Loaded without `-m` when the rule says `-p` of this protocol and uses one of its options. */
   readonly protocol?: number;
+  /** Conditions for the reading of a rule, one for each option; a match without this method is none of them. */
+  conditions?(values: Values<O>): Conditions;
   /** What it asks. */
   ask(values: Values<O>, facts: Facts, site: Site): Predicate;
   /** Which packets it throws away instead when it is asked about them (`par->hotdrop`); none unless said. */
@@ -157,6 +153,12 @@ export interface Hotdrop {
 export interface TargetExtension<O extends Options = Options> extends Extension<O> {
   /** What it does beside the packet, where it decides nothing: `writes a line to the kernel's log`. */
   readonly does?: string;
+  /** `other` unless given. */
+  readonly action?: Action;
+  /** Traits that depend on the options. */
+  traitsOf?(values: Values<O>): Traits;
+  /** Answers with a TCP reset. */
+  resets?(values: Values<O>): boolean;
   /** Tables it may stand in; all unless said. */
   readonly tables?: readonly string[];
   /** What it does. */

@@ -2,6 +2,7 @@
  * From a document to the chain graph. Nothing is dropped in silence: what is unknown stays in the rule as an unknown,
  * everything else is still loaded, and a diagnostic says with line and column what cannot be read.
  */
+
 import {
   type ChainLine,
   type CommandLine,
@@ -17,7 +18,6 @@ import {
   type Beside,
   type Chain,
   isTableName,
-  type Rule,
   type Ruleset,
   type Table,
   type TableName,
@@ -27,6 +27,7 @@ import {
 import { isBuiltIn } from "./base-chains.ts";
 import { familySign } from "./family-sign.ts";
 import { Chains, OpenChain, reportLoops } from "./open-chain.ts";
+import { withParts } from "./reading.ts";
 import { LoadedRule, Loader, type RuleReport } from "./rule-loader.ts";
 import { TextDoubts } from "./text-doubts.ts";
 
@@ -217,26 +218,10 @@ function withUnprinted(table: Table, unprinted: readonly Unprinted[]): Table {
     chains.set(name, {
       ...chain,
       rules: chain.rules.map((rule) =>
-        here.has(`${name} ${rule.index}`) ? withUnknown(rule, UNPRINTED) : rule,
+        here.has(`${name} ${rule.index}`) ? withParts(rule, { unknown: [...rule.unknown, UNPRINTED] }) : rule,
       ),
     });
   return { ...table, chains };
-}
-
-/** The rule with one more part that is not known. A rule that was loaded reads its parts from its text when needed. */
-function withUnknown(rule: Rule, unknown: Unknown): Rule {
-  const { table, chain, index, line, counters, matches, target, syntax } = rule;
-  return {
-    table,
-    chain,
-    index,
-    line,
-    counters,
-    matches,
-    unknown: [...rule.unknown, unknown],
-    target,
-    syntax,
-  };
 }
 
 const UNPRINTED: Unknown = { what: "nft condition that iptables-save omits", words: [] };

@@ -4,6 +4,7 @@
  */
 import { type Counters, Rule as RuleSyntax, type Shape, type ShapeOption, VALUES } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
+import type { Reading, Traits } from "../rules/reading.ts";
 import type { Chain, Match, Rule, TableName, Target, Unknown } from "../rules/ruleset.ts";
 import {
   type Extension,
@@ -17,6 +18,7 @@ import {
   Unreadable,
 } from "./extension.ts";
 import { HEADER, implicitMatch, LONGEST_TARGET, matchByName, targetByName } from "./extensions.ts";
+import { readingOf, traitsOfRule } from "./reading.ts";
 import { protocolName, protocolNumber } from "./system-names.ts";
 
 /** One option of a shape, and where its value lies. */
@@ -82,6 +84,8 @@ interface Plan {
   readonly stray: readonly ShapeOption[];
   /** The family, and the protocol behind `-p`. */
   readonly spelling: Spelling;
+  /** Traits that do not depend on values; `undefined` until the first rule needs them. */
+  traits?: Traits;
 }
 
 /** The plans of one shape, by the word of `-p` and the extension behind `-j`. */
@@ -142,6 +146,7 @@ export class LoadedRule implements Rule {
   next: Home | null = null;
   private asked: readonly Match[] | null = null;
   private done: Target | null = null;
+  private readingMade: Reading | null = null;
 
   constructor(
     readonly home: Home,
@@ -205,6 +210,21 @@ export class LoadedRule implements Rule {
   get target(): Target {
     this.done ??= this.read();
     return this.done;
+  }
+
+  get reading(): Reading {
+    this.readingMade ??= readingOf(this);
+    return this.readingMade;
+  }
+
+  get traits(): Traits {
+    const { plan } = this;
+    if (
+      this.broken === null &&
+      (plan.target?.extension as TargetExtension | undefined)?.traitsOf === undefined
+    )
+      return (plan.traits ??= traitsOfRule(this));
+    return traitsOfRule(this);
   }
 
   private read(): Target {

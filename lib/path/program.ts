@@ -3,14 +3,13 @@
  */
 import { factsOf, type Host } from "../host/host.ts";
 import { BASE_CHAINS } from "../iptables/base-chains.ts";
-import type { Given } from "../iptables/extension.ts";
-import type { SetMatch } from "../iptables/matches/ipset.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
 import { ANY, and, apart, is, leaves, opaque, or, type Predicate } from "../packet/predicate.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import { type Effect, ends, forks, PREPARE, type Verdict } from "../rules/effect.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
+import type { Traits } from "../rules/reading.ts";
 import { type Chain, type Rule, type Ruleset, type TableName, targetName } from "../rules/ruleset.ts";
 import { kindsOf } from "./address-types.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
@@ -94,23 +93,11 @@ export function stepOf(bound: BoundRule): Step {
 /** What each hook can run for iptables. */
 export const STOPS = stopsOf(BASE_CHAINS);
 
-const TRACKING_MATCHES = new Set([
-  ...["cluster", "connbytes", "connlabel", "connlimit", "connmark", "conntrack", "helper", "state"],
-]);
-const TRACKING_TARGETS = new Set([
-  ...["CONNMARK", "CONNSECMARK", "SYNPROXY", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"],
-]);
-
 /** nft refuses more than 16 levels of jumps (NFT_JUMP_STACK_SIZE); iptables-legacy has no limit. */
 export const MOST_NESTED = 256;
 
 /** Why the analysis of sets does not follow a chain that `isDeep`. */
 export const TOO_DEEP = `chains nested more than ${MOST_NESTED} deep that change packets are not followed`;
-
-const PROXY = new Set(["TPROXY"]);
-const MSS = new Set(["TCPMSS"]);
-/** What changes TCP's options. */
-const OPTIONS = new Set(["TCPMSS", "TCPOPTSTRIP"]);
 
 export class Program {
   /** What the matches ask of the host. */
@@ -157,8 +144,8 @@ export class Program {
     this.facts = {
       ...factsOf(host, family),
       addressIs: kindsOf(host, family),
-      lengthens: this.has(MSS),
-      rewritesOptions: this.has(OPTIONS),
+      lengthens: this.has("lengthens"),
+      rewritesOptions: this.has("rewritesTcpOptions"),
       reversePath: (how) => reversePath(host, family, how),
       changing: changingSets(ruleset, host),
     };
@@ -339,7 +326,7 @@ export class Program {
 
   /** What TPROXY found a socket for is not sent on (ip_forward). */
   private get kept(): readonly Case<string | null>[] {
-    return this.has(PROXY)
+    return this.has("assignsSocket")
       ? [{ when: is("socket", 1), outcome: "TPROXY gave it to a socket, and no route leads to this host" }]
       : [];
   }
@@ -350,9 +337,9 @@ export class Program {
     );
   }
 
-  /** Whether any rule has one of these targets. */
-  private has(names: ReadonlySet<string>): boolean {
-    return this.any(({ target }) => target.kind === "extension" && names.has(target.extension.name));
+  /** Returns true if any rule has a trait. */
+  private has(trait: keyof Traits): boolean {
+    return this.any(({ traits }) => traits[trait] === true);
   }
 
   /** What the host does not take before all of it is there. */
@@ -366,11 +353,7 @@ export class Program {
 
   /** Whether fragments are put together before any table (nf_defrag): for connection tracking, and to look for a socket. */
   private get gathers(): boolean {
-    return (
-      this.tracks ||
-      this.has(PROXY) ||
-      this.any(({ matches }) => matches.some((m) => m.extension.name === "socket"))
-    );
+    return this.tracks || this.has("defragments");
   }
 
   /** What conntrack says of a packet that belongs to no connection it knows. */
@@ -390,13 +373,7 @@ export class Program {
    * no packet comes to the nat table either (nf_ct_netns_get, nf_nat_inet_fn).
    */
   get tracks(): boolean {
-    this.tracksMade ??= this.any(
-      ({ matches, target }) =>
-        matches.some((m) => TRACKING_MATCHES.has(m.extension.name)) ||
-        (target.kind === "extension" &&
-          (TRACKING_TARGETS.has(target.extension.name) ||
-            (target.extension.name === "CT" && target.values.notrack === undefined))),
-    );
+    this.tracksMade ??= this.has("needsConntrack") || this.has("preparesConnection");
     return this.tracksMade;
   }
 
@@ -412,11 +389,7 @@ export class Program {
   /** Whether rules of raw ask for connections, which are there in raw only if a rule prepared them. */
   private get asksInRaw(): boolean {
     return [...(this.ruleset.tables.get("raw")?.chains.values() ?? [])].some(({ rules }) =>
-      rules.some(
-        ({ matches, target }) =>
-          matches.some((m) => TRACKING_MATCHES.has(m.extension.name)) ||
-          (target.kind === "extension" && TRACKING_TARGETS.has(target.extension.name)),
-      ),
+      rules.some(({ traits }) => traits.needsConntrack === true),
     );
   }
 
@@ -530,14 +503,11 @@ function changingSets(ruleset: Ruleset, host: Host): (set: string) => boolean {
   const changed = new Set<string>();
   for (const table of ruleset.tables.values())
     for (const chain of table.chains.values())
-      for (const { target } of chain.rules)
-        if (target.kind === "extension" && target.extension.name === "SET")
-          for (const option of ["add", "del"]) {
-            const given = target.values[option] as Given<SetMatch> | undefined;
-            if (given === undefined) continue;
-            changed.add(given.value.set);
-            for (const part of host.parts(given.value.set)) changed.add(part);
-          }
+      for (const { traits } of chain.rules)
+        for (const set of traits.changesSets ?? []) {
+          changed.add(set);
+          for (const part of host.parts(set)) changed.add(part);
+        }
   return (set) => changed.has(set) || host.parts(set).some((part) => changed.has(part));
 }
 

@@ -8,6 +8,7 @@ import type { MatchExtension, Options, Release, TargetExtension, Values } from "
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import { HOOKS, type Hook } from "./base-chain.ts";
+import type { Reading, Traits } from "./reading.ts";
 
 /** The tables of iptables(8), in the order in which a hook runs them (enum nf_ip_hook_priorities). */
 export const TABLES = ["raw", "mangle", "nat", "filter", "security"] as const;
@@ -55,6 +56,10 @@ export interface Rule {
   readonly unknown: readonly Unknown[];
   /** Where a packet goes that it matches. */
   readonly target: Target;
+  /** Conditions and action for analyses. */
+  readonly reading: Reading;
+  /** Properties of its matches and its target. */
+  readonly traits: Traits;
   /** The rule as it is written. */
   readonly syntax: RuleSyntax;
 }

@@ -1,6 +1,5 @@
 /** One packet after the other through a host, and what becomes of each. */
 import type { Host } from "../host/host.ts";
-import type { Given } from "../iptables/extension.ts";
 import { CT_STATUS } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import { Program } from "../path/program.ts";
@@ -187,8 +186,5 @@ const isConfirmed = (connection: Connection | null): boolean =>
 function isRejectedByReset(state: PacketState, program: Program): boolean {
   const last = state.path.at(-1);
   if (last?.step !== "rule") return false;
-  const target = program.chain(last.table, last.chain)?.rules[last.rule - 1]?.rule.target;
-  return (
-    target?.kind === "extension" && (target.values.with as Given<string> | undefined)?.value === "tcp-reset"
-  );
+  return program.chain(last.table, last.chain)?.rules[last.rule - 1]?.rule.reading.resets === true;
 }

@@ -1,5 +1,5 @@
 /** What has to be in the kernel before it takes a rule: chains that the rule calls, sets and other objects. */
-import type { Named } from "../../iptables/extension.ts";
+import type { Needed } from "../../rules/reading.ts";
 import { chainOf, type Rule } from "../../rules/ruleset.ts";
 import { restored } from "../apply-restore.ts";
 import { isOurs } from "../chain-names.ts";
@@ -8,7 +8,7 @@ import { restore } from "./restore.ts";
 
 /** One thing that a rule needs. */
 export interface Need {
-  readonly kind: "chain" | Named["kind"];
+  readonly kind: "chain" | Needed["kind"];
   readonly name: string;
 }
 

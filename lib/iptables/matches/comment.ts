@@ -8,5 +8,6 @@ export const comment = match({
   steady: true,
   options: { comment: option("--comment", string(255, "a comment of at most 255 bytes")) },
   normalize: (values) => (values.comment === undefined ? new Unreadable("--comment") : values),
+  conditions: ({ comment: text }) => ({ comments: text === undefined ? undefined : [text.value] }),
   ask: () => ANY,
 });

@@ -16,6 +16,7 @@ import {
 import { siteKey } from "../../rules/facts.ts";
 import { flag, numberRange, oneOf, ports, protocolDigits, shortPrefix, someOf, string } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { oneRange } from "./ports.ts";
 import { inPrefix } from "./rule-header.ts";
 
 /** The order of the bits, which is the order in which iptables-save prints them. */
@@ -75,6 +76,13 @@ export const conntrack = match({
   except: "--ctexpire: how long a connection still lives is not known",
   normalize: (values) =>
     Object.keys(values).length > 0 ? values : new Unreadable("at least one of its options"),
+  traits: { needsConntrack: true },
+  conditions: (v) => ({
+    states: v.state,
+    originalDestination: v.origdst,
+    originalPorts: oneRange(v.origdstport),
+    direction: v.dir as Given<"ORIGINAL" | "REPLY"> | undefined,
+  }),
   ask(v, _facts, site) {
     const rest = and(
       v.dir === undefined ? and() : is("ctdir", v.dir.value === "ORIGINAL" ? 0 : 1),
@@ -123,11 +131,14 @@ export const state = match({
     state: negatable("--state", someOf(["INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED"], BEGUN)),
   },
   normalize: (values) => (values.state === undefined ? new Unreadable("--state") : values),
+  traits: { needsConntrack: true },
+  conditions: (v) => ({ states: v.state }),
   ask: (v) => (v.state === undefined ? and() : negate(v.state.not, inState(v.state.value))),
 });
 
 export const helper = match({
   name: "helper",
+  traits: { needsConntrack: true },
   opaque: "which conntrack helper a connection has is not known",
   options: { helper: negatable("--helper", string(29, "the name of a helper, at most 29 bytes")) },
   normalize: (values) => (values.helper === undefined ? new Unreadable("--helper") : values),
@@ -141,6 +152,7 @@ export const helper = match({
 
 export const connlabel = match({
   name: "connlabel",
+  traits: { needsConntrack: true },
   opaque: "the labels of connections are not known",
   options: {
     label: negatable("--label", string(255, "the number or name of a label")),

@@ -28,6 +28,7 @@ const whyBytes = "how much a connection has carried is not known";
 
 export const connbytes = match({
   name: "connbytes",
+  traits: { needsConntrack: true },
   opaque: whyBytes,
   options: {
     amount: negatable("--connbytes", amount),
@@ -45,6 +46,7 @@ const whyLimit = "how many connections there are is not known";
 
 export const connlimit = match({
   name: "connlimit",
+  traits: { needsConntrack: true },
   opaque: whyLimit,
   options: {
     upto: negatable("--connlimit-upto", number(0xffff_ffff)),

@@ -4,7 +4,7 @@ import { and, negate, opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { positive, someOf } from "../codecs.ts";
 import { match, negatable } from "../extension.ts";
-import { asked, destinationPort, first, sourcePort } from "./ports.ts";
+import { asked, destinationPort, first, portConditions, sourcePort } from "./ports.ts";
 
 const TYPES = [
   ...(["REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC"] as const),
@@ -24,6 +24,7 @@ export const dccp = match({
     types: negatable("--dccp-types", someOf(TYPES, { fold: true })),
     option: negatable("--dccp-option", positive(255, "the number of a DCCP option, 1 to 255")),
   },
+  conditions: portConditions,
   ask: ({ sport, dport, types, option }) =>
     and(
       first,

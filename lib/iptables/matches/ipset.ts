@@ -1,17 +1,12 @@
 /** Membership in an ipset (net/netfilter/xt_set.c, ipset(8)). */
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
+import type { SetLookup } from "../../rules/reading.ts";
 import { flag, number64 } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
 
-/** A set and the side of the packet that each of its dimensions is looked up by. */
-export interface SetMatch {
-  readonly set: string;
-  readonly sides: readonly ("src" | "dst")[];
-}
-
 /** `NAME src,dst`, for the match and the target alike. */
-export const setAndSides: Codec<SetMatch> = {
+export const setAndSides: Codec<SetLookup> = {
   words: 2,
   expects: "the name of an ipset and one to six of src and dst, separated by commas",
   read([set, sides]) {
@@ -43,6 +38,7 @@ export const set = match({
     bytesGt: option("--bytes-gt", number64),
   },
   normalize: (values) => (values.set === undefined ? new Unreadable("--match-set") : values),
+  conditions: ({ set }) => ({ sets: set === undefined ? undefined : [set] }),
   names: ({ set }) => (set === undefined ? [] : [{ kind: "ipset", name: set.value.set }]),
   ask(v, facts, site) {
     const { set: name, sides } = v.set!.value;

@@ -17,6 +17,7 @@ export const mark = match({
 
 export const connmark = match({
   name: "connmark",
+  traits: { needsConntrack: true },
   options: { mark: negatable("--mark", mark32) },
   normalize: (values) => (values.mark === undefined ? new Unreadable("--mark") : values),
   // Without a connection there is no mark to compare, and the match fails, negated or not.

@@ -12,6 +12,7 @@ import {
   within,
 } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
+import type { Conditions } from "../../rules/reading.ts";
 import { ALL_PORTS, flag, portList, ports, positive } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, type OptionSpec, Unreadable } from "../extension.ts";
 
@@ -65,6 +66,19 @@ export const destinationPort: OptionSpec<Ports> = {
   silent: ALL_PORTS,
 };
 
+/** The conditions of `--sport` and `--dport`. */
+export const portConditions = ({
+  sport,
+  dport,
+}: {
+  readonly sport?: Given<Ports>;
+  readonly dport?: Given<Ports>;
+}): Conditions => ({ sourcePorts: oneRange(sport), destinationPorts: oneRange(dport) });
+
+/** A range as a list of one. */
+export const oneRange = (given: Given<Ports> | undefined): Given<readonly Ports[]> | undefined =>
+  given === undefined ? undefined : { not: given.not, value: [given.value] };
+
 /** What `--sport` and `--dport` ask. */
 export const asked = (field: "sport" | "dport", given: Given<Ports> | undefined): Predicate =>
   given === undefined ? and() : negate(given.not, between(field, given.value[0], given.value[1]));
@@ -90,6 +104,7 @@ export const tcp = match({
     if (values.flags !== undefined) return new Unreadable("either --syn or --tcp-flags");
     return { ...values, flags: { not: syn.not, value: { mask: 0x17, set: TCP_FLAGS.SYN } } };
   },
+  conditions: portConditions,
   ask({ sport, dport, option, flags }, { rewritesOptions }, site) {
     const options = String(option?.value);
     return and(
@@ -115,6 +130,7 @@ export const udp = match({
   protocol: PROTO.udp,
   needs: [PROTO.udp],
   options: { sport: sourcePort, dport: destinationPort },
+  conditions: portConditions,
   ask: ({ sport, dport }) => and(first, asked("sport", sport), asked("dport", dport)),
 });
 
@@ -131,6 +147,7 @@ export const multiport = match({
     Object.keys(values).length === 1
       ? values
       : new Unreadable("exactly one of --sports, --dports and --ports"),
+  conditions: ({ sports, dports }) => ({ sourcePorts: sports, destinationPorts: dports }),
   ask({ sports, dports, ports: either }) {
     if (sports !== undefined) return and(first, negate(sports.not, within("sport", sports.value)));
     if (dports !== undefined) return and(first, negate(dports.not, within("dport", dports.value)));

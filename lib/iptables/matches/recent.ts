@@ -44,6 +44,12 @@ export const recent = match({
       ...(rdest === undefined ? { rsource: rsource ?? { not: false, value: true as const } } : { rdest }),
     };
   },
+  conditions: ({ set, update, remove, rcheck, rdest, name }) => {
+    const given = set ?? update ?? remove ?? rcheck;
+    const action = set !== undefined ? "set" : update !== undefined ? "update" : remove ? "remove" : "check";
+    const side = rdest === undefined ? "src" : "dst";
+    return { recents: [{ list: String(name?.value), side, action, not: given?.not === true }] };
+  },
   ask(values, _facts, site) {
     // --set always matches: it only notes the address.
     if (values.set !== undefined) return negate(values.set.not, ANY);

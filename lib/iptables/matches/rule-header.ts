@@ -54,6 +54,7 @@ export const header = match({
       ...(fragment === undefined ? {} : { fragment }),
     };
   },
+  conditions: ({ src, dst, in: input, out, proto }) => ({ src, dst, in: input, out, proto }),
   ask({ src, dst, in: input, out, proto, fragment }, { family }) {
     // Of IPv6 the protocol behind all extension headers is asked, which is never one of theirs (ip6_packet_match).
     const protocol = (value: number): Predicate =>

@@ -3,7 +3,7 @@ import { PROTO } from "../../packet/field.ts";
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { type Codec, match, negatable, Unreadable } from "../extension.ts";
-import { asked, destinationPort, first, sourcePort } from "./ports.ts";
+import { asked, destinationPort, first, portConditions, sourcePort } from "./ports.ts";
 
 /** Chunk types in the order of their numbers, with the letters of their flags. */
 const CHUNKS: readonly (readonly [name: string, flags?: string])[] = [
@@ -70,6 +70,7 @@ export const sctp = match({
   needs: [PROTO.sctp],
   except: `--chunk-types: ${why}`,
   options: { sport: sourcePort, dport: destinationPort, chunks: negatable("--chunk-types", chunks) },
+  conditions: portConditions,
   ask: ({ sport, dport, chunks: given }) =>
     and(
       first,

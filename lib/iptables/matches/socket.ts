@@ -65,6 +65,7 @@ const whySocket = "which sockets are open is not known";
 
 export const socket = match({
   name: "socket",
+  traits: { defragments: true },
   opaque: whySocket,
   options: {
     transparent: option("--transparent", flag),

@@ -63,6 +63,7 @@ const whyCluster = "the hash that chooses a node of the cluster is not worked ou
 
 export const cluster = match({
   name: "cluster",
+  traits: { needsConntrack: true },
   opaque: whyCluster,
   options: {
     mask: negatable("--cluster-local-nodemask", hexNumber(MAX, 8)),

@@ -41,6 +41,7 @@ export const ct = target({
     v.zone !== undefined && (v.zoneOrig !== undefined || v.zoneReply !== undefined)
       ? new Unreadable("either --zone or --zone-orig or --zone-reply")
       : v,
+  traitsOf: ({ notrack }) => (notrack === undefined ? { preparesConnection: true } : {}),
   // A helper or a timeout changes what is remembered of a connection; of this packet only that it is tracked. A zone hides
   // connections from one another, and which packets then belong to one is not followed.
   act({ notrack, zone, zoneOrig, zoneReply }, _facts, site) {

@@ -31,6 +31,9 @@ export const set = target({
       return new Unreadable("--map-set with --map-mark, --map-prio or --map-queue");
     return v;
   },
+  traitsOf: ({ add, del }) => ({
+    changesSets: [add, del].flatMap((given) => (given === undefined ? [] : [given.value.set])),
+  }),
   names: ({ add, del, map }) =>
     [add, del, map].flatMap((given) =>
       given === undefined ? [] : [{ kind: "ipset", name: given.value.set }],

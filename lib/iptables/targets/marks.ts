@@ -63,6 +63,7 @@ const shift = number(31);
 
 export const connmark = target({
   name: "CONNMARK",
+  traits: { needsConntrack: true },
   except: "--left-shift-mark and --right-shift-mark: no effect of fwcheck shifts bits",
   options: {
     ...SETTERS,
@@ -179,6 +180,7 @@ export const secmark = target({
 
 export const connsecmark = target({
   name: "CONNSECMARK",
+  traits: { needsConntrack: true },
   does: "keeps the security label with the connection",
   tables: ["mangle", "security"],
   options: { save: option("--save", flag), restore: option("--restore", flag) },

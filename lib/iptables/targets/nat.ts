@@ -123,6 +123,8 @@ function portless(ports: Ports | null | undefined, { proto, unlike }: Spelling):
 
 export const dnat = target({
   name: "DNAT",
+  action: "dnat",
+  traits: { needsConntrack: true },
   steady: true,
   tables: ["nat"],
   options: {
@@ -138,6 +140,8 @@ export const dnat = target({
 
 export const snat = target({
   name: "SNAT",
+  action: "snat",
+  traits: { needsConntrack: true },
   steady: true,
   tables: ["nat"],
   options: { to: option("--to-source", destination), ...choice },
@@ -162,6 +166,8 @@ const fromInterface = (side: Nat["side"], ports: Ports | undefined, random: bool
 
 export const masquerade = target({
   name: "MASQUERADE",
+  action: "masquerade",
+  traits: { needsConntrack: true },
   tables: ["nat"],
   options: { ports: option("--to-ports", portRange), random: choice.random, randomFully: choice.randomFully },
   normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
@@ -176,6 +182,8 @@ export const masquerade = target({
 
 export const redirect = target({
   name: "REDIRECT",
+  action: "redirect",
+  traits: { needsConntrack: true },
   tables: ["nat"],
   options: { ports: option("--to-ports", unshifted), random: choice.random },
   normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
@@ -192,6 +200,8 @@ const SIDES: ReadonlyMap<string, Nat["side"]> = new Map([
 
 export const netmap = target({
   name: "NETMAP",
+  action: "netmap",
+  traits: { needsConntrack: true },
   tables: ["nat"],
   options: { to: option("--to", prefix) },
   normalize: (v) => (v.to === undefined ? new Unreadable("--to") : v),

@@ -13,6 +13,7 @@ const whyTproxy = "which sockets are open is not known";
 
 export const tproxy = target({
   name: "TPROXY",
+  traits: { assignsSocket: true, defragments: true },
   tables: ["mangle"],
   needs: [PROTO.tcp, PROTO.udp],
   opaque: whyTproxy,
@@ -52,6 +53,7 @@ const handshake = or(bits("flags", 0x17, TCP_FLAGS.SYN), bits("flags", 0x17, TCP
 
 export const synproxy = target({
   name: "SYNPROXY",
+  traits: { needsConntrack: true },
   needs: [PROTO.tcp],
   except: "the connection that it opens itself is not followed",
   options: {

@@ -108,6 +108,7 @@ export const hl = target({
 
 export const tcpmss = target({
   name: "TCPMSS",
+  traits: { rewritesTcpOptions: true, lengthens: true },
   does: "changes the maximum segment size that TCP agrees on",
   needs: [PROTO.tcp],
   options: { set: option("--set-mss", number(0xffff)), clamp: option("--clamp-mss-to-pmtu", flag) },
@@ -140,6 +141,7 @@ const tcpOptions: Codec<readonly number[]> = word(
 
 export const tcpoptstrip = target({
   name: "TCPOPTSTRIP",
+  traits: { rewritesTcpOptions: true },
   does: "takes TCP options out",
   tables: ["mangle"],
   needs: [PROTO.tcp],

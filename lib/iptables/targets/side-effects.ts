@@ -47,6 +47,7 @@ const logPrefix = word(
 
 export const log = target({
   name: "LOG",
+  action: "log",
   does: "writes a line to the kernel's log",
   options: {
     prefix: option("--log-prefix", logPrefix),
@@ -64,6 +65,7 @@ const MAX = 0xffff_ffff;
 
 export const nflog = target({
   name: "NFLOG",
+  action: "log",
   does: "hands a copy to a program that logs",
   options: {
     prefix: option("--nflog-prefix", string(63, "a prefix of 1 to 63 bytes", 1)),

@@ -6,9 +6,14 @@ import { type Site, siteKey } from "../../rules/facts.ts";
 import { flag, number, oneOf, word } from "../codecs.ts";
 import { option, type Spelling, target, Unreadable } from "../extension.ts";
 
-export const accept = target({ name: "ACCEPT", options: {}, act: () => ACCEPT });
-export const drop = target({ name: "DROP", options: {}, act: () => DROP });
-export const returns = target({ name: "RETURN", options: {}, act: () => ({ kind: "return" }) });
+export const accept = target({ name: "ACCEPT", action: "accept", options: {}, act: () => ACCEPT });
+export const drop = target({ name: "DROP", action: "drop", options: {}, act: () => DROP });
+export const returns = target({
+  name: "RETURN",
+  action: "return",
+  options: {},
+  act: () => ({ kind: "return" }),
+});
 
 const V4 = [
   "icmp-net-unreachable",
@@ -57,6 +62,7 @@ const resets = (how: string, { proto }: Spelling): Unreadable | undefined =>
 
 export const reject4 = target({
   name: "REJECT",
+  action: "reject",
   family: 4,
   tables: ["filter"],
   options: { with: option("--reject-with", oneOf(V4, { fold: true, prefix: true, also: V4_ALIASES })) },
@@ -64,11 +70,13 @@ export const reject4 = target({
     resets(how?.value ?? "", spelling) ?? {
       with: how ?? { not: false, value: "icmp-port-unreachable" as const },
     },
+  resets: ({ with: how }) => how?.value === "tcp-reset",
   act: () => ({ kind: "verdict", verdict: "reject" }),
 });
 
 export const reject6 = target({
   name: "REJECT",
+  action: "reject",
   family: 6,
   tables: ["filter"],
   options: { with: option("--reject-with", oneOf(V6, { fold: true, prefix: true, also: V6_ALIASES })) },
@@ -76,6 +84,7 @@ export const reject6 = target({
     resets(how?.value ?? "", spelling) ?? {
       with: how ?? { not: false, value: "icmp6-port-unreachable" as const },
     },
+  resets: ({ with: how }) => how?.value === "tcp-reset",
   act: () => ({ kind: "verdict", verdict: "reject" }),
 });
 

@@ -1,6 +1,5 @@
 /** Ports that the DNAT rules of Docker publish. */
 import { publishing } from "../../audit/docker-rules.ts";
-import { headerOf } from "../../host/infer.ts";
 import { printAddress, printPrefix } from "../../packet/address.ts";
 import { type Address, protoName } from "../../packet/field.ts";
 import type { BoundRule, Program } from "../../path/program.ts";
@@ -42,7 +41,7 @@ export const publishedPorts = (program: Program): readonly PublishedPort[] =>
 function portOf({ rule, effect }: BoundRule): PublishedPort[] {
   if (effect.kind !== "nat" || effect.to.kind !== "range" || effect.to.first !== effect.to.last) return [];
   const { to, ports } = effect;
-  const proto = headerOf(rule).proto?.value;
+  const proto = rule.reading.proto?.value;
   for (const { values } of rule.matches) {
     const given = values.dport;
     if (given === undefined || given.not || proto === undefined) continue;
@@ -53,7 +52,7 @@ function portOf({ rule, effect }: BoundRule): PublishedPort[] {
 }
 
 function portText({ rule, first, last, proto }: PublishedPort): string {
-  const { dst } = headerOf(rule);
+  const { dst } = rule.reading;
   const address =
     dst === undefined || dst.not ? "" : ` of ${printPrefix(dst.value).replace(/\/(32|128)$/, "")}`;
   return `${first === last ? first : `${first}-${last}`}/${protoName(proto)}${address}`;

@@ -1,7 +1,6 @@
 /** Facts about one rule: its condition, its action, its author, and what is easily misunderstood about it. */
 import { isDockerRule } from "../../audit/docker-rules.ts";
 import { ufwCommand } from "../../audit/ufw-rules.ts";
-import { headerOf } from "../../host/infer.ts";
 import { purposeOf } from "../../host/purpose.ts";
 import type { Spelling } from "../../iptables/extension.ts";
 import { printBody, printMatch, printTarget, ruleProtocol } from "../../iptables/print.ts";
@@ -200,7 +199,7 @@ function seenPorts(
   { published }: RulesetIndex,
 ): RulePitfall[] {
   if (rule.table === "nat" || rule.table === "raw" || !hooks.includes("FORWARD")) return [];
-  const { dst } = headerOf(rule);
+  const { dst } = rule.reading;
   if (dst === undefined || dst.not) return [];
   const proto = requiredProtocol(condition);
   const ports = requiredPorts(condition);
