@@ -1,108 +1,48 @@
 /**
- * How a chain decides a set of packets. A chain that changes nothing is one diagram from headers to decisions, made
- * once by balanced halves and shared by all that call it; a chain that writes marks is followed rule by rule.
+ * Evaluates chains on packet sets. A chain that changes nothing is compiled once to a diagram from headers to outcomes,
+ * which all its callers share. A chain that assigns fields is followed rule by rule.
  */
-import { CT, type Field, PREPARED } from "../packet/field.ts";
 import { ANY, and, is, not, type Predicate } from "../packet/predicate.ts";
-import type { Case } from "../path/decision-list.ts";
 import { fixed, type Header } from "../path/nat.ts";
 import { type BoundChain, type BoundRule, type Program, TOO_DEEP } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
-import { type Change, changed, type Effect, ends, type Nat } from "../rules/effect.ts";
+import { type Effect, ends, type Nat } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
-import { BudgetExceeded } from "./budget.ts";
+import { BudgetExceeded, withBudgetContext } from "./budget.ts";
+import { type ChainOutcome, OutcomeTable, policyOutcome, type Translation } from "./chain-outcome.ts";
 import type { Domain } from "./domain.ts";
 import { EMPTY, type Node, terminal } from "./node-store.ts";
 import {
-  bindFields,
+  assignField,
   type HeaderState,
   mapHeaders,
   type SetState,
   type SetStates,
   singleState,
-  valueIn,
+  withDoubt,
 } from "./set-state.ts";
+import { headersKey, StateSplitter } from "./state-splitter.ts";
 
-/** How a built-in chain let go of packets. */
-export type ChainOutcome =
-  | { readonly kind: "accept" | "drop" | "reject" | "return" }
-  | { readonly kind: "undecided"; readonly why: string }
-  /** `idle`: the packets have the header already that the translation gives. */
-  | { readonly kind: "nat"; readonly nat: Nat; readonly rule: Rule; readonly idle: boolean };
-
-export type Translation = Extract<ChainOutcome, { kind: "nat" }>;
-
-/** Outcomes as terminals: whole numbers from 1, since 0 is "not decided yet". */
-class OutcomeTable {
-  private readonly list: ChainOutcome[] = [];
-  private readonly byRule = new Map<Effect, number>();
-  private readonly idleByRule = new Map<Effect, number>();
-  readonly accept = this.add({ kind: "accept" });
-  readonly drop = this.add({ kind: "drop" });
-  readonly reject = this.add({ kind: "reject" });
-  readonly return = this.add({ kind: "return" });
-
-  private add(outcome: ChainOutcome): number {
-    this.list.push(outcome);
-    return this.list.length;
-  }
-
-  get(value: number): ChainOutcome {
-    return this.list[value - 1]!;
-  }
-
-  of(effect: Effect, rule: Rule, idle = false): number {
-    switch (effect.kind) {
-      case "verdict":
-        return this[effect.verdict];
-      case "return":
-        return this.return;
-      case "hotdrop":
-        return this.drop;
-      default: {
-        const ids = idle ? this.idleByRule : this.byRule;
-        let id = ids.get(effect);
-        if (id === undefined) {
-          id = this.add(
-            effect.kind === "nat"
-              ? { kind: "nat", nat: effect, rule, idle }
-              : {
-                  kind: "undecided",
-                  why: effect.kind === "opaque" || effect.kind === "stolen" ? effect.why : "",
-                },
-          );
-          ids.set(effect, id);
-        }
-        return id;
-      }
-    }
-  }
-}
-
-/** States of the same forms are joined where there are more than this. */
+/** Above this many states, those with equal header states are merged. */
 const MERGE_ABOVE = 8;
 
-/** A chain that parts packets into more states than this by what it writes onto them is not followed. */
+/** Most states into which the assignments of one chain can split packets. */
 const MOST_STATES = 4096;
 
 const NO_STATES: SetStates = { set: EMPTY, headers: new Map() };
 
-export class ChainEvaluator {
+export class ChainEvaluator extends StateSplitter {
   private readonly outcomes = new OutcomeTable();
   private readonly diagrams = new Map<BoundChain, Node>();
   private readonly pureness = new Map<BoundChain, boolean>();
-  /** What chains that change packets made of states, by their set and forms: a chain is followed once for each. */
+  /** Memo of chains that assign fields, by set and header states. */
   private readonly followed = new Map<BoundChain, Map<string, Part<SetStates, ChainOutcome | null>[]>>();
-  private readonly cases = new WeakMap<readonly Case<unknown>[], Node>();
-  /** What diagrams are to forms, by what the fields that they ask about have become. */
-  private readonly substituted = new Map<Node, Map<string, Node>>();
-
-  /** Called with the name of each built-in chain that is asked: long work shows where it is. */
+  /** Called with the name of each base chain that is evaluated, to report progress. */
   onBaseChain: ((chain: string) => void) | undefined;
 
   private static readonly made = new WeakMap<Domain, Map<Program, ChainEvaluator>>();
 
-  /** The chains of a program in a domain, made once however many ask. */
+  /** Returns the evaluator of a program in a domain, memoized. */
   static of(program: Program, domain: Domain): ChainEvaluator {
     let byProgram = ChainEvaluator.made.get(domain);
     if (byProgram === undefined)
@@ -114,10 +54,12 @@ export class ChainEvaluator {
 
   private constructor(
     private readonly program: Program,
-    private readonly domain: Domain,
-  ) {}
+    domain: Domain,
+  ) {
+    super(domain);
+  }
 
-  /** Runs a built-in chain, policy included. A chain the ruleset does not have accepts. */
+  /** Evaluates a base chain, policy included. A chain that the ruleset does not contain accepts. */
   evaluateBaseChain(states: SetStates, table: TableName, name: string): Part<SetStates, ChainOutcome>[] {
     const chain = this.program.chain(table, name);
     if (chain === undefined) return [{ state: states, outcome: { kind: "accept" } }];
@@ -128,16 +70,17 @@ export class ChainEvaluator {
     }));
   }
 
-  /** Runs any chain on its own: `null` is what falls off its end. */
+  /** Evaluates any chain by itself; the outcome is `null` for packets that reach its end. */
   evaluateChain(states: SetStates, chain: BoundChain): Part<SetStates, ChainOutcome | null>[] {
-    return nameOverrun(chainLabel(chain), () =>
+    return withBudgetContext(chainLabel(chain), () =>
       this.isPure(chain) ? this.decide(states, chain) : this.followMemoized(states, chain),
     );
   }
 
   /**
-   * Runs a chain of the nat table on packets of one form. What its rules translate stays together, a form a rule.
-   * @param translated the form that a rule's translation gives; `null` where it does not give one form to all packets
+   * Evaluates a chain of type nat on packets with one header state. Translated packets stay in one diagram, with one
+   * header state for each rule.
+   * @param translated returns the header state after a translation; `null` if packets get different ones
    */
   splitTranslations(
     state: SetState,
@@ -147,25 +90,25 @@ export class ChainEvaluator {
     const { diagrams } = this.domain;
     if (!this.isPure(chain)) return { states: NO_STATES, others: this.evaluateOneHeader(state, chain) };
     this.onBaseChain?.(chainLabel(chain));
-    const decided = nameOverrun(chainLabel(chain), () =>
+    const decided = withBudgetContext(chainLabel(chain), () =>
       diagrams.intersect(state.set, this.onOriginalHeader(state, this.chainDiagram(chain))),
     );
-    const forms = new Map<number, HeaderState>();
+    const headers = new Map<number, HeaderState>();
     for (const id of diagrams.terminals(decided)) {
       const outcome = this.outcomes.get(id);
-      const form = outcome.kind === "nat" ? translated(outcome) : null;
-      if (form !== null) forms.set(id, form);
+      const header = outcome.kind === "nat" ? translated(outcome) : null;
+      if (header !== null) headers.set(id, header);
     }
-    if (forms.size === 0) return { states: NO_STATES, others: this.evaluateOneHeader(state, chain) };
-    const set = diagrams.mapTerminals(decided, (id) => (forms.has(id) ? id : 0));
+    if (headers.size === 0) return { states: NO_STATES, others: this.evaluateOneHeader(state, chain) };
+    const set = diagrams.mapTerminals(decided, (id) => (headers.has(id) ? id : 0));
     const rest = diagrams.subtract(state.set, set);
     return {
-      states: { set, headers: forms },
+      states: { set, headers: headers },
       others: rest === EMPTY ? [] : this.evaluateOneHeader({ ...state, set: rest }, chain),
     };
   }
 
-  /** What a chain decides for packets of one form. */
+  /** Evaluates a chain on packets with one header state. */
   private evaluateOneHeader(state: SetState, chain: BoundChain): Part<SetState, ChainOutcome>[] {
     return this.evaluateChain(singleState(state), chain).flatMap(({ state: after, outcome }) =>
       this.splitByHeader(after).map((each) => ({
@@ -173,133 +116,6 @@ export class ChainEvaluator {
         outcome: outcome === null || outcome.kind === "return" ? policyOutcome(chain) : outcome,
       })),
     );
-  }
-
-  /** Each form by itself. */
-  splitByHeader(states: SetStates): SetState[] {
-    const { diagrams } = this.domain;
-    if (states.headers.size === 1)
-      for (const [id, form] of states.headers)
-        return [{ ...form, set: id === 1 ? states.set : this.members(states.set) }];
-    return [...diagrams.split(states.set)].map(([id, set]) => ({ ...states.headers.get(id)!, set }));
-  }
-
-  /** All packets of whatever form. */
-  members(set: Node): Node {
-    return this.domain.diagrams.members(set);
-  }
-
-  /** The states by a property of their forms. */
-  groupByHeader<K>(states: SetStates, property: (form: HeaderState) => K): Map<K, SetStates> {
-    const groups = new Map<K, Map<number, HeaderState>>();
-    for (const [id, form] of states.headers) {
-      const key = property(form);
-      const group = groups.get(key);
-      if (group === undefined) groups.set(key, new Map([[id, form]]));
-      else group.set(id, form);
-    }
-    const keys = [...groups.keys()];
-    if (keys.length === 1) return new Map([[keys[0]!, states]]);
-    const { diagrams } = this.domain;
-    const number = new Map<number, number>();
-    keys.forEach((key, i) => {
-      for (const id of groups.get(key)!.keys()) number.set(id, i + 1);
-    });
-    const sets = diagrams.split(diagrams.mapTerminals(states.set, (id) => number.get(id) ?? 0));
-    const out = new Map<K, SetStates>();
-    keys.forEach((key, i) => {
-      const set = sets.get(i + 1);
-      if (set !== undefined)
-        out.set(key, { set: diagrams.intersect(set, states.set), headers: groups.get(key)! });
-    });
-    return out;
-  }
-
-  /** The part of the states that is a set of theirs. */
-  private restrict(states: SetStates, set: Node): SetStates {
-    const { diagrams } = this.domain;
-    if (states.headers.size === 1 && states.headers.has(1)) return { set, headers: states.headers };
-    const inside = diagrams.intersect(set, states.set);
-    if (states.headers.size === 1 || inside === states.set) return { set: inside, headers: states.headers };
-    const forms = new Map(diagrams.terminals(inside).map((id) => [id, states.headers.get(id)!]));
-    return { set: inside, headers: forms };
-  }
-
-  /** The first of the cases that holds; those that come to the same are one part. */
-  choose<T>(states: SetStates, cases: readonly Case<T>[]): Part<SetStates, T>[] {
-    let node = this.cases.get(cases);
-    if (node === undefined) {
-      const { diagrams } = this.domain;
-      const first = new Map<string, number>();
-      node = diagrams.unionAll(
-        cases.map(({ when, outcome }, i) => {
-          const key = JSON.stringify(outcome, outcomeReplacer);
-          if (!first.has(key)) first.set(key, i + 1);
-          return diagrams.intersect(this.domain.set(when), terminal(first.get(key)!));
-        }),
-      );
-      this.cases.set(cases, node);
-    }
-    const parts = nameOverrun("the routing decision", () => this.splitByTerminal(states, node));
-    return parts.flatMap(({ state, outcome }) =>
-      outcome === 0 ? [] : [{ state, outcome: cases[outcome - 1]!.outcome }],
-    );
-  }
-
-  /** The packets of one form as they were sent, for which a predicate holds of the header as it is now. */
-  intersectCurrent(state: SetState, node: Node): Node {
-    return this.domain.diagrams.intersect(state.set, this.onOriginalHeader(state, node));
-  }
-
-  /** A diagram over the header as it is now, said of the packets as they were sent. */
-  private onOriginalHeader(form: HeaderState, node: Node): Node {
-    const { domain } = this;
-    let key = "";
-    const changes = new Map<number, { ordinal: number } | { level: number; through?: readonly number[] }>();
-    for (const level of domain.diagrams.support(node)) {
-      const variable = domain.variables[level]!;
-      const to = variable.kind === "field" ? form.bindings[variable.field] : undefined;
-      if (to === undefined) {
-        key += ",";
-        continue;
-      }
-      if ("value" in to) {
-        const ordinal = domain.ordinal(level, to.value);
-        changes.set(level, { ordinal });
-        key += `${ordinal},`;
-        continue;
-      }
-      const other = domain.levelOf(to.variable);
-      key += `${to.variable} ${to.decrement},`;
-      if (other === undefined) continue;
-      if (to.decrement !== undefined)
-        changes.set(level, { level: other, through: domain.decrementedOrdinals(other, to.decrement) });
-      else if (other !== level) changes.set(level, { level: other });
-    }
-    if (changes.size === 0) return node;
-    let known = this.substituted.get(node);
-    if (known === undefined) this.substituted.set(node, (known = new Map<string, Node>()));
-    let now = known.get(key);
-    if (now === undefined) known.set(key, (now = domain.diagrams.substitute(node, changes)));
-    return now;
-  }
-
-  /** The states in parts, by the terminals that a diagram over their present header gives, 0 included. */
-  private splitByTerminal(states: SetStates, node: Node): Part<SetStates, number>[] {
-    const { diagrams } = this.domain;
-    const parts: Part<SetStates, number>[] = [];
-    for (const [now, group] of this.groupByHeader(states, (form) => this.onOriginalHeader(form, node))) {
-      if (now < 0) {
-        parts.push({ state: group, outcome: ~now });
-        continue;
-      }
-      const decided = diagrams.intersect(group.set, now);
-      for (const [outcome, set] of diagrams.split(decided))
-        parts.push({ state: this.restrict(group, set), outcome });
-      const rest = diagrams.subtract(group.set, decided);
-      if (rest !== EMPTY) parts.push({ state: this.restrict(group, rest), outcome: 0 });
-    }
-    return parts;
   }
 
   private decide(states: SetStates, chain: BoundChain): Part<SetStates, ChainOutcome | null>[] {
@@ -313,12 +129,12 @@ export class ChainEvaluator {
     return { state: outcome.kind === "undecided" ? withDoubt(state, outcome.why) : state, outcome };
   }
 
-  /** From headers to outcomes; 0 is what falls off the end. Never called on a chain that leads back to itself. */
+  /** Compiles a chain to a diagram from headers to outcomes, 0 at its end. Must not be called for a chain in a loop. */
   private chainDiagram(chain: BoundChain): Node {
     if (!this.diagrams.has(chain))
       for (const each of this.program.calleesFirst([chain])) {
         if (this.diagrams.has(each)) continue;
-        const node = nameOverrun(chainLabel(each), () =>
+        const node = withBudgetContext(chainLabel(each), () =>
           this.domain.diagrams.unionAll(each.rules.map((rule) => this.ruleDiagram(rule))),
         );
         this.diagrams.set(each, node);
@@ -337,7 +153,7 @@ export class ChainEvaluator {
       case "note":
         return EMPTY;
       case "jump": {
-        // A return from the called chain goes on here: not decided.
+        // A return from the called chain continues with the next rule: not decided.
         const called = diagrams.mapTerminals(
           this.chainDiagram(this.program.chain(rule.table, effect.chain)!),
           (v) => (v === this.outcomes.return ? 0 : v),
@@ -367,7 +183,7 @@ export class ChainEvaluator {
     }
   }
 
-  /** Whether no rule of a chain, nor of those it calls, changes the packet. */
+  /** Returns true if no rule of a chain, or of the chains that it calls, assigns a field. */
   private isPure(chain: BoundChain): boolean {
     if (!this.pureness.has(chain))
       for (const each of this.program.calleesFirst([chain]))
@@ -385,7 +201,7 @@ export class ChainEvaluator {
     return this.pureness.get(chain)!;
   }
 
-  /** Chains that call the next one twice would otherwise be followed as often as there are ways through them. */
+  /** Follows a chain, memoized: chains that call the next one twice would otherwise take exponential time. */
   private followMemoized(start: SetStates, chain: BoundChain): Part<SetStates, ChainOutcome | null>[] {
     if (chain.policy !== null) return this.follow(start, chain);
     if (this.program.isDeep(chain))
@@ -403,7 +219,7 @@ export class ChainEvaluator {
     return parts;
   }
 
-  /** Rule by rule: each splits the states in what it matches and what goes on. */
+  /** Evaluates rule by rule: each rule splits the states into packets that match and packets that do not. */
   private follow(start: SetStates, chain: BoundChain): Part<SetStates, ChainOutcome | null>[] {
     const out: Part<SetStates, ChainOutcome | null>[] = [];
     let all = [start];
@@ -423,19 +239,7 @@ export class ChainEvaluator {
     return out;
   }
 
-  /** States of the same forms as one. */
-  private mergeEqualHeaders(states: readonly SetStates[]): SetStates[] {
-    const byForms = new Map<string, SetStates>();
-    for (const state of states) {
-      const key = headersKey(state);
-      const before = byForms.get(key);
-      const set = before === undefined ? state.set : this.domain.diagrams.union(before.set, state.set);
-      byForms.set(key, { set, headers: state.headers });
-    }
-    return [...byForms.values()];
-  }
-
-  /** Does to packets of a rule what it does: they go on behind it, or are out of the chain. */
+  /** Applies an effect. Packets that continue with the next rule are added to `on`, the others to `out`. */
   private applyEffect(
     effect: Effect,
     rule: Rule,
@@ -452,7 +256,7 @@ export class ChainEvaluator {
           this.applyEffect(matches === 0 ? effect.no : effect.yes, rule, state, on, out);
         break;
       case "assign": {
-        const after = mapHeaders(here, (form) => assignField(form, effect.field, effect.change));
+        const after = mapHeaders(here, (header) => assignField(header, effect.field, effect.change));
         if (effect.next === undefined) on.push(after);
         else this.applyEffect(effect.next, rule, after, on, out);
         break;
@@ -471,7 +275,7 @@ export class ChainEvaluator {
   }
 }
 
-/** Asks whether a header stands on a side already. */
+/** Returns the predicate of packets that have this header on this side. */
 const hasHeader = (side: Nat["side"], { address, port }: Header): Predicate =>
   and(
     address === null ? ANY : is(side, address),
@@ -479,53 +283,3 @@ const hasHeader = (side: Nat["side"], { address, port }: Header): Predicate =>
   );
 
 const chainLabel = ({ chain }: BoundChain): string => `${chain.table} ${chain.name}`;
-
-/** Forms as a text: equal texts are equal forms. */
-const headersKey = ({ headers }: SetStates): string =>
-  JSON.stringify(
-    [...headers].map(([id, { bindings, translated, natDone, unsure }]) => [
-      id,
-      Object.entries(bindings).sort(([a], [b]) => (a < b ? -1 : 1)),
-      translated.map(({ table, chain, index }) => [table, chain, index]),
-      natDone,
-      unsure,
-    ]),
-    outcomeReplacer,
-  );
-
-/** Works with a chain or a decision: should the diagrams outgrow their budget, it is named. */
-function nameOverrun<T>(name: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw error instanceof BudgetExceeded ? error.withContext(name) : error;
-  }
-}
-
-const policyOutcome = (chain: BoundChain): ChainOutcome => ({
-  kind: chain.policy === "drop" ? "drop" : "accept",
-});
-
-/** The states with a reason why they are not decided. */
-export const withDoubt = (states: SetStates, why: string): SetStates =>
-  mapHeaders(states, (form) => ({ ...form, unsure: [...form.unsure, why] }));
-
-/** A field after a change; what cannot be worked out from a single value is said to be unsure. */
-export function assignField<F extends HeaderState>(form: F, field: Field, change: Change): F {
-  // What has a connection already keeps it, and what a rule has said of it (xt_ct_target).
-  if (field === "ctstate" && valueIn(form, "ctstate") !== CT.INVALID) return form;
-  // Without a connection there is no mark to write or to copy (xt_connmark).
-  const tracked = ![CT.INVALID, CT.UNTRACKED, PREPARED].includes(valueIn(form, "ctstate") as never);
-  if (!tracked && (field === "ctmark" || (change.kind === "copy" && change.from === "ctmark"))) return form;
-  const old = valueIn(form, field);
-  const value = changed(old, change, change.kind === "copy" ? valueIn(form, change.from) : undefined);
-  if (value !== undefined) return bindFields(form, { [field]: { value } });
-  return {
-    ...form,
-    unsure: [...form.unsure, `what ${field} is after a rule changed it is not followed`],
-  };
-}
-
-/** What tells outcomes apart: a route explains a decision and makes no difference to what becomes of the packet. */
-const outcomeReplacer = (key: string, value: unknown): unknown =>
-  key === "route" ? undefined : typeof value === "bigint" ? `${value}n` : value;

@@ -1,39 +1,39 @@
 /**
- * Sets of packets on their way. A set is always said of the packets as they were sent; what the host has since
- * changed or found out stands in `bound`: a field that now has one value, or that still holds what another field held
- * when the packet was sent.
+ * States of packet sets. A set is always over the packets as they were sent. `bindings` is the substitution from the
+ * current header to the original one: a field has a known value, or the value that some field had originally.
  */
-import type { Field, Scalar } from "../packet/field.ts";
+import { CT, type Field, PREPARED, type Scalar } from "../packet/field.ts";
+import { type Change, changed } from "../rules/effect.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import type { Node } from "./node-store.ts";
 
 export type Binding =
   | { readonly value: Scalar }
-  /** What the variable was when the packet was sent, less a number (and never below 0). */
+  /** The original value of a field, minus `decrement`, clamped at 0. */
   | { readonly variable: Field; readonly decrement?: number };
 
-/** What fields have become; one that is not named is still as it was sent. */
+/** Current values of fields. Other fields have their original value. */
 export type Bindings = Readonly<Partial<Record<Field, Binding>>>;
 
-/** What became of packets on their way, and what was found out about them. */
+/** Current header of packets, and what happened to them. */
 export interface HeaderState {
   readonly bindings: Bindings;
-  /** The rules that translated it, in order. */
+  /** Rules that translated the packets, in order. */
   readonly translated: readonly Rule[];
-  /** Which sides the nat table was asked for: once each, even on the second way through loopback. */
+  /** Sides for which the nat table was evaluated: at most once each, also if packets return through loopback. */
   readonly natDone: { readonly dst: boolean; readonly src: boolean };
-  /** Why a part of it is not decided, in words. */
+  /** Reasons why the result is not certain. */
   readonly unsure: readonly string[];
 }
 
-/** Packets of one form. */
+/** Packets with one header state. */
 export interface SetState extends HeaderState {
   readonly set: Node;
 }
 
 /**
- * Packets of many forms that go the same way: behind a thousand translations there are as many forms, and a chain
- * decides nearly all of them alike. The diagram gives each packet the number of its form, from 1, and 0 to all others.
+ * Packets with several header states on the same path. After a thousand translations there are as many header states, and
+ * most chains treat them alike. The diagram maps each packet to the number of its header state, from 1; 0 is no member.
  */
 export interface SetStates {
   readonly set: Node;
@@ -41,30 +41,53 @@ export interface SetStates {
 }
 
 export const headerStateOf = ({ bindings, translated, natDone, unsure }: HeaderState): HeaderState => ({
-  ...{ bindings, translated, natDone, unsure },
+  bindings,
+  translated,
+  natDone,
+  unsure,
 });
 
-/** A state as the only one of many. */
+/** Converts a state with one header state. */
 export const singleState = (state: SetState): SetStates => ({
   set: state.set,
   headers: new Map([[1, headerStateOf(state)]]),
 });
 
-/** The states with each form changed. */
-export function mapHeaders(states: SetStates, change: (form: HeaderState) => HeaderState): SetStates {
-  const forms = new Map<number, HeaderState>();
-  for (const [id, form] of states.headers) forms.set(id, change(form));
-  return { set: states.set, headers: forms };
+/** Replaces each header state. */
+export function mapHeaders(states: SetStates, change: (header: HeaderState) => HeaderState): SetStates {
+  const headers = new Map<number, HeaderState>();
+  for (const [id, header] of states.headers) headers.set(id, change(header));
+  return { set: states.set, headers };
 }
 
-/** A form with some fields bound anew. */
-export const bindFields = <F extends HeaderState>(form: F, changes: Bindings): F => ({
-  ...form,
-  bindings: { ...form.bindings, ...changes },
+/** Binds fields. */
+export const bindFields = <F extends HeaderState>(header: F, changes: Bindings): F => ({
+  ...header,
+  bindings: { ...header.bindings, ...changes },
 });
 
-/** The one value a field now has, where it has one. */
-export function valueIn(form: HeaderState, field: Field): Scalar | undefined {
-  const bound = form.bindings[field];
+/** Returns the value of a field if it is the same for all packets of the state. */
+export function valueIn(header: HeaderState, field: Field): Scalar | undefined {
+  const bound = header.bindings[field];
   return bound !== undefined && "value" in bound ? bound.value : undefined;
+}
+
+/** Adds a reason why the result is not certain. */
+export const withDoubt = (states: SetStates, why: string): SetStates =>
+  mapHeaders(states, (header) => ({ ...header, unsure: [...header.unsure, why] }));
+
+/** Assigns a field. If the new value depends on an unknown value, the result is not certain. */
+export function assignField<F extends HeaderState>(header: F, field: Field, change: Change): F {
+  // A packet with a connection, or with a template from an earlier rule, is left alone (xt_ct_target).
+  if (field === "ctstate" && valueIn(header, "ctstate") !== CT.INVALID) return header;
+  // Without a connection there is no mark to write or to copy (xt_connmark).
+  const tracked = ![CT.INVALID, CT.UNTRACKED, PREPARED].includes(valueIn(header, "ctstate") as never);
+  if (!tracked && (field === "ctmark" || (change.kind === "copy" && change.from === "ctmark"))) return header;
+  const old = valueIn(header, field);
+  const value = changed(old, change, change.kind === "copy" ? valueIn(header, change.from) : undefined);
+  if (value !== undefined) return bindFields(header, { [field]: { value } });
+  return {
+    ...header,
+    unsure: [...header.unsure, `the value of ${field} after a rule changed it is not tracked`],
+  };
 }

@@ -4,7 +4,7 @@ import { MATCHES, TARGETS } from "../iptables/extensions.ts";
 import { leaves } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { predicatesOf } from "./set-engine.ts";
+import { predicatesOf } from "./vocabulary.ts";
 
 /** Names that a simulation can be given a truth for. */
 export interface Unknowns {

@@ -8,7 +8,8 @@ import { BudgetExceeded } from "../../lib/reach/budget.ts";
 import { Diagrams } from "../../lib/reach/diagram.ts";
 import { Domain } from "../../lib/reach/domain.ts";
 import { EMPTY, FULL, type Node, terminal } from "../../lib/reach/node-store.ts";
-import { SetEngine, vocabularyOf } from "../../lib/reach/set-engine.ts";
+import { SetEngine } from "../../lib/reach/set-engine.ts";
+import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
 import { capture, examples } from "../capture.ts";
 
 const SIZES = [3, 7, 2, 12];

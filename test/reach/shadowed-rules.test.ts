@@ -3,8 +3,8 @@ import { printRule, type Ruleset, readHost, readRuleset, Simulator } from "fwche
 import { describe, expect, test } from "vitest";
 import { Program } from "../../lib/path/program.ts";
 import { Domain } from "../../lib/reach/domain.ts";
-import { vocabularyOf } from "../../lib/reach/set-engine.ts";
 import { type Shadow, shadowedRules } from "../../lib/reach/shadowed-rules.ts";
+import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
 import { type Rule, TABLES, type TableName } from "../../lib/rules/ruleset.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { packetJson } from "../../lib/packet/packet.ts";
 import { and, between, is, not, or, type Predicate } from "../../lib/packet/predicate.ts";
 import { Domain } from "../../lib/reach/domain.ts";
-import { witness } from "../../lib/reach/set-engine.ts";
+import { witness } from "../../lib/reach/witness.ts";
 
 const PORTS = or(is("proto", 6), is("proto", 17));
 

@@ -1,0 +1,77 @@
+/** Outcomes of a chain for packet sets, and their numbers as terminals of diagrams. */
+import type { BoundChain } from "../path/program.ts";
+import type { Decision } from "../path/walk.ts";
+import type { Effect, Nat } from "../rules/effect.ts";
+import type { Rule } from "../rules/ruleset.ts";
+
+/** Outcome of a chain for packets. */
+export type ChainOutcome =
+  | { readonly kind: "accept" | "drop" | "reject" | "return" }
+  | { readonly kind: "undecided"; readonly why: string }
+  /** `idle`: the packets already have the header that the translation gives. */
+  | { readonly kind: "nat"; readonly nat: Nat; readonly rule: Rule; readonly idle: boolean };
+
+export type Translation = Extract<ChainOutcome, { kind: "nat" }>;
+
+/** Numbers outcomes as terminals, from 1: 0 means not decided. */
+export class OutcomeTable {
+  private readonly list: ChainOutcome[] = [];
+  private readonly byRule = new Map<Effect, number>();
+  private readonly idleByRule = new Map<Effect, number>();
+  readonly accept = this.add({ kind: "accept" });
+  readonly drop = this.add({ kind: "drop" });
+  readonly reject = this.add({ kind: "reject" });
+  readonly return = this.add({ kind: "return" });
+
+  private add(outcome: ChainOutcome): number {
+    this.list.push(outcome);
+    return this.list.length;
+  }
+
+  get(value: number): ChainOutcome {
+    return this.list[value - 1]!;
+  }
+
+  of(effect: Effect, rule: Rule, idle = false): number {
+    switch (effect.kind) {
+      case "verdict":
+        return this[effect.verdict];
+      case "return":
+        return this.return;
+      case "hotdrop":
+        return this.drop;
+      default: {
+        const ids = idle ? this.idleByRule : this.byRule;
+        let id = ids.get(effect);
+        if (id === undefined) {
+          id = this.add(
+            effect.kind === "nat"
+              ? { kind: "nat", nat: effect, rule, idle }
+              : {
+                  kind: "undecided",
+                  why: effect.kind === "opaque" || effect.kind === "stolen" ? effect.why : "",
+                },
+          );
+          ids.set(effect, id);
+        }
+        return id;
+      }
+    }
+  }
+}
+
+/** Returns the outcome of a chain's policy; chains of users and missing policies accept. */
+export const policyOutcome = (chain: BoundChain): ChainOutcome => ({
+  kind: chain.policy === "drop" ? "drop" : "accept",
+});
+
+/** Returns the decision of a base chain of a type other than nat. */
+export const decisionOfOutcome = (outcome: ChainOutcome): Decision => {
+  switch (outcome.kind) {
+    case "return":
+    case "nat":
+      return "accept";
+    default:
+      return outcome.kind;
+  }
+};

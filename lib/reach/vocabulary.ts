@@ -1,0 +1,198 @@
+/** Vocabulary of a program: every predicate that its evaluation can test, and all values that marks can have. */
+import {
+  type Address,
+  type Family,
+  type Field,
+  PROTO,
+  type Range,
+  successor,
+  tracksPorts,
+} from "../packet/field.ts";
+import { ANY, and, between, is, leaves, or, type Predicate } from "../packet/predicate.ts";
+import type { Case } from "../path/decision-list.ts";
+import { destinations } from "../path/nat.ts";
+import { freshCases, loose } from "../path/new-connection.ts";
+import type { BoundRule, Program } from "../path/program.ts";
+import { invertTuple, tupleOf } from "../path/tuple.ts";
+import { HOOKS } from "../rules/base-chain.ts";
+import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
+import { countRules, TABLES, type TableName } from "../rules/ruleset.ts";
+import { BudgetExceeded } from "./budget.ts";
+import type { Bindings } from "./set-state.ts";
+import { sharedUnknowns } from "./shared-unknowns.ts";
+import { MARK_FIELDS, type Vocabulary } from "./variables.ts";
+
+/**
+ * Returns the vocabulary of a program.
+ * @throws BudgetExceeded if there are too many rules or marks
+ */
+export function vocabularyOf(program: Program): Vocabulary {
+  if (countRules(program.ruleset) > MOST_SET_RULES) throw new BudgetExceeded(MOST_SET_RULES, null, "rules");
+  return {
+    predicates: predicatesOf(program),
+    markValues: possibleMarks(program),
+    shared: sharedUnknowns(program),
+  };
+}
+
+/** With more rules than this the analysis would take over 20 s and 2 GB. */
+const MOST_SET_RULES = 300_000;
+
+/** Most different values of one mark. */
+const MOST_MARKS = 4096;
+
+/** Returns all values that marks can have: 0, closed under the assignments of the rules. */
+function possibleMarks(program: Program): Map<Field, Set<number>> {
+  const marks = new Map<Field, Set<number>>(MARK_FIELDS.map((field) => [field, new Set([0])]));
+  const changes: Extract<Effect, { kind: "assign" }>[] = [];
+  for (const { effect } of rulesOf(program))
+    for (const end of ends(effect)) if (end.kind === "assign" && marks.has(end.field)) changes.push(end);
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (const { field, change } of changes) {
+      const into = marks.get(field)!;
+      const from = change.kind === "copy" ? (marks.get(change.from) ?? [0]) : [0];
+      for (const old of [...into])
+        for (const other of from) {
+          const value = changed(old, change, other)!;
+          if (into.has(value)) continue;
+          // Tracking only some of the values would make the answer wrong for the rest; give up instead.
+          if (into.size >= MOST_MARKS) throw new BudgetExceeded(MOST_MARKS, null, "values of marks");
+          into.add(value);
+          grew = true;
+        }
+    }
+  }
+  return marks;
+}
+
+/** Yields the rules of these tables. */
+export function* rulesOf(program: Program, tables: readonly TableName[] = TABLES): Generator<BoundRule> {
+  for (const table of tables)
+    for (const name of program.ruleset.tables.get(table)?.chains.keys() ?? [])
+      yield* program.chain(table, name)!.rules;
+}
+
+/** Yields the predicates of the rules and of the forks of their effects. */
+function* rulePredicates(program: Program): Generator<Predicate> {
+  for (const { when, effect } of rulesOf(program)) {
+    yield when;
+    yield* forks(effect);
+  }
+}
+
+/** Yields every predicate that the evaluation of a program can test. */
+export function* predicatesOf(program: Program): Generator<Predicate> {
+  if (readsTuplePorts(program)) for (const { when } of tuplePortCases(program.ruleset.family)) yield when;
+  yield* rulePredicates(program);
+  yield* translationPredicates(program);
+  for (const { when } of program.entries) yield when;
+  for (const { when } of program.across) yield when;
+  for (const { when } of program.groups) yield when;
+  for (const { when } of program.stopped) yield when;
+  for (const { when } of program.neighbours) yield when;
+  for (const hook of HOOKS) for (const { when } of program.unread(hook)) yield when;
+  for (const { when } of program.refused) yield when;
+  for (const { when } of program.sources) yield when;
+  for (const { when } of program.routesIn) yield when;
+  for (const { when } of program.routesOut) yield when;
+  for (const { when } of program.routesAgain) yield when;
+  for (const { when } of freshCases(program.ruleset.family, loose(program.host))) yield when;
+}
+
+/** Most values of a field that one translation maps to values of their own. */
+export const MOST_MAPPED = 1024;
+
+/** Returns the field of which each value becomes another one; `null` if all values become the same. */
+export const mappedField = ({ side, to, ports }: Nat): Field | null =>
+  to.kind === "netmap" ? side : ports?.base === undefined ? null : portField(side);
+
+/** Returns the port that a translation of this side changes. */
+export const portField = (side: Nat["side"]): Field => (side === "dst" ? "dport" : "sport");
+
+/** Most such values of all rules together. */
+const MOST_MAPPED_BY_ALL = 8 * MOST_MAPPED;
+
+/** Yields a predicate for each single value of a field that a rule tests. */
+function* mappedValues(when: Predicate, field: Field): Generator<Predicate> {
+  const tested: Range[] = [];
+  leaves(when, (leaf) => {
+    if (leaf.kind === "in" && leaf.field === field) tested.push(...leaf.ranges);
+  });
+  for (const [first, last] of tested as (readonly [Address, Address])[]) {
+    if (BigInt(last) - BigInt(first) >= BigInt(MOST_MAPPED)) continue;
+    for (let value = first; value <= last; value = successor(value) as Address) yield is(field, value);
+  }
+}
+
+/** Yields predicates for the headers that translations produce: a packet that already has one is not translated. */
+function* translationPredicates(program: Program): Generator<Predicate> {
+  const { host, ruleset } = program;
+  const { family } = ruleset;
+  const interfaces = new Set<Nat["side"]>();
+  let mapped = 0;
+  for (const { when, effect } of rulesOf(program))
+    for (const nat of ends(effect)) {
+      if (nat.kind !== "nat") continue;
+      const { to, ports, side } = nat;
+      const field = mappedField(nat);
+      if (field !== null)
+        for (const value of mappedValues(when, field)) if (mapped++ < MOST_MAPPED_BY_ALL) yield value;
+      const port = portField(side);
+      if (to.kind === "range") yield is(side, to.first);
+      if (to.kind === "interface") interfaces.add(side);
+      if (ports !== null) yield is(port, ports.first);
+      if (ports !== null) yield between(port, ports.first, ports.last);
+    }
+  for (const side of interfaces) {
+    for (const each of host.interfaces) {
+      yield is(side === "src" ? "out" : "in", each.name);
+      for (const a of each.addresses) if (a.family === family) yield is(side, a.address);
+    }
+    for (const { when } of destinations[family]) yield when;
+    yield is("src", ZERO_ADDRESS[family]);
+    if (side === "dst") yield is(side, family === 4 ? 0x7f00_0001 : 1n);
+  }
+}
+
+const TUPLE_PORTS: readonly Field[] = ["ctorigsrcport", "ctorigdstport", "ctreplsrcport", "ctrepldstport"];
+
+/** Returns the ports of a tuple for each kind of protocol. Without ports they are 0, or type and code of an ICMP request. */
+export function tuplePortCases(family: Family): Case<Bindings>[] {
+  const [proto, types] = family === 4 ? [PROTO.icmp, [8, 13, 15, 17]] : [PROTO.icmpv6, [128, 139]];
+  const bound = (type?: number): Bindings => {
+    const { sport, dport } = tupleOf({ proto: type === undefined ? 0 : proto, src: 0, dst: 0, type });
+    const reply = invertTuple(tupleOf({ proto: type === undefined ? 0 : proto, src: 0, dst: 0, type }));
+    return {
+      ctorigsrcport: { value: sport },
+      ctorigdstport: { value: dport },
+      ctreplsrcport: { value: reply.sport },
+      ctrepldstport: { value: reply.dport },
+    };
+  };
+  return [
+    {
+      when: or(
+        ...Object.values(PROTO)
+          .filter(tracksPorts)
+          .map((n) => is("proto", n)),
+      ),
+      outcome: {},
+    },
+    ...types.map((t) => ({ when: and(is("proto", proto), is("type", t)), outcome: bound(t) })),
+    { when: ANY, outcome: bound() },
+  ];
+}
+
+/** Returns true if a rule tests the ports of a tuple. */
+export const readsTuplePorts = (program: Program): boolean => {
+  let found = false;
+  for (const predicate of rulePredicates(program))
+    leaves(predicate, (leaf) => {
+      if (leaf.kind !== "opaque" && TUPLE_PORTS.includes(leaf.field)) found = true;
+    });
+  return found;
+};
+
+/** The address 0.0.0.0 or ::. */
+export const ZERO_ADDRESS: Readonly<Record<Family, Address>> = { 4: 0, 6: 0n };
