@@ -8,9 +8,9 @@ export class BudgetExceeded extends Error {
   constructor(
     /** The limit, in `unit`s. */
     readonly budget: number,
-    /** What was being evaluated: a chain, such as `filter FORWARD`, or the routing decision; `null` if it is not known. */
+    /** Object of the evaluation: a chain, such as `filter FORWARD`, or the routing decision; `null` if it is not known. */
     readonly by: string | null = null,
-    /** What is limited. `--budget` sets the limit of intervals and steps; the other limits are fixed. */
+    /** Limited quantity. `--budget` sets the limit of intervals and steps; the other limits are fixed. */
     readonly unit:
       | "intervals"
       | "steps"
@@ -30,7 +30,7 @@ export class BudgetExceeded extends Error {
     return this.by === null ? new BudgetExceeded(this.budget, by, this.unit) : this;
   }
 
-  /** What the user can do about it. */
+  /** Advice for the user. */
   get remedy(): string {
     return this.unit === "intervals" || this.unit === "steps"
       ? "raise --budget, or move long lists of addresses from rules to ipsets"

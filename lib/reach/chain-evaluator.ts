@@ -103,7 +103,7 @@ export class ChainEvaluator extends StateSplitter {
     const set = diagrams.mapTerminals(decided, (id) => (headers.has(id) ? id : 0));
     const rest = diagrams.subtract(state.set, set);
     return {
-      states: { set, headers: headers },
+      states: { set, headers },
       others: rest === EMPTY ? [] : this.evaluateOneHeader({ ...state, set: rest }, chain),
     };
   }

@@ -261,7 +261,7 @@ export class Diagrams extends NodeStore {
     return this.rebuild(x, go);
   }
 
-  /** Returns the node with its cases tested on another variable, whatever the level of that variable. */
+  /** Returns the node with its cases tested on another variable; its level can be any. */
   private substituteLevel(
     x: Node,
     { level, through }: { level: number; through?: readonly number[] },
@@ -398,7 +398,7 @@ export class Diagrams extends NodeStore {
       for (let j = 0; j < part.values.length; j++) {
         const place = places.get(part.values[j]!)!;
         let end = ends[place]!;
-        // A gap, before the first interval or between two of them, leads to the empty set.
+        // A gap, before the first interval or between two intervals, leads to the empty set.
         if (end === from[place] && first > 0) {
           starts[end] = 0;
           kids[end++] = EMPTY;

@@ -133,7 +133,7 @@ export class Domain {
     return out;
   }
 
-  /** Returns the values of one field in a set that have an elementary interval of their own, at most `most` of them. */
+  /** Returns the values of one field in a set that have an elementary interval of their own, at most `most` values. */
   singleValues(set: Node, field: Field, most: number): Scalar[] {
     const level = this.levels.get(field);
     const only = this.projectOnto(set, field);
@@ -163,7 +163,7 @@ export class Domain {
   }
 
   /**
-   * Returns the set of packets whose field has a value in the elementary interval of this one. All of them take the same
+   * Returns the set of packets whose field has a value in the elementary interval of this one. All take the same
    * path. Unlike `set`, it accepts a value that no predicate contains.
    */
   sameInterval(field: Field, value: Address): Node {
@@ -253,7 +253,7 @@ export class Domain {
     const level = this.levels.get(leaf.field)!;
     if (leaf.kind === "in") return this.fieldRanges(level, leaf.ranges);
     if (isMark(leaf.field)) {
-      // The intervals of a mark are its possible values: evaluate the mask on each of them.
+      // The intervals of a mark are its possible values: evaluate the mask on each interval.
       const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
       const holds = starts.flatMap((start, i) =>
         masked(start, leaf.mask) === leaf.value ? [[i, i] as const] : [],

@@ -229,15 +229,15 @@ export class NatTranslation {
       );
     // A translation to the present header does not set the NAT status bits (nf_nat_setup_info).
     let same = state.set;
-    const among = (what: Field, known: Scalar | undefined, value: Scalar | null): void => {
+    const keepEqual = (what: Field, known: Scalar | undefined, value: Scalar | null): void => {
       if (value === null || value === known) return;
       same =
         known === undefined
           ? this.chains.intersectCurrent({ ...state, set: same }, this.domain.set(is(what, value)))
           : EMPTY;
     };
-    among(side, was.address, to.address);
-    among(port, was.port, to.port);
+    keepEqual(side, was.address, to.address);
+    keepEqual(port, was.port, to.port);
     const other = { ...state, set: this.domain.diagrams.subtract(state.set, same) };
     return [
       { state: { ...state, set: same }, outcome: "accept" as const },

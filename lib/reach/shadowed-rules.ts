@@ -1,6 +1,6 @@
 /**
- * Rules that no packet meets. Over all packets, whatever comes to a table's built-in chains: which of them get to each
- * rule, and which rules in front of it take those that it asks for.
+ * Shadowed rules: rules that no packet can match. The analysis starts with all packets in the base chains of a table, and
+ * computes which packets reach each rule and which earlier rules take them.
  */
 
 import { isBuiltIn } from "../iptables/base-chains.ts";
@@ -14,25 +14,25 @@ import { Domain } from "./domain.ts";
 import { EMPTY, FULL, type Node, terminal } from "./node-store.ts";
 import { sharedUnknowns } from "./shared-unknowns.ts";
 
-/** Why no packet meets a rule. */
+/** Why no packet matches a rule. */
 export type Shadow =
-  /** No packet is all that it asks at once. */
+  /** Its matches contradict each other. */
   | { readonly kind: "contradiction" }
-  /** Rules in front of it, in its own chain, take all packets that it asks for; the first of them. */
+  /** Earlier rules of its chain take all packets that it matches; `by` names the first such rules. */
   | { readonly kind: "taken"; readonly by: readonly Rule[]; readonly more: boolean }
-  /** What its chain is called for is never what it asks for. */
+  /** No packet that enters its chain matches it. */
   | { readonly kind: "elsewhere" };
 
-/** What a chain makes of a packet that comes to it, as terminals: 0 is what falls off its end. */
+/** Terminals: results of a chain for a packet; 0 means that the packet reaches the end of the chain. */
 const DECIDES = terminal(1);
 const RETURNS = terminal(2);
 
-/** Of more rules that stand in the way of one, the others are not named. */
+/** Most rules that a shadow names. */
 const MOST_NAMED_RULES = 4;
 
 /**
- * The rules of a table that no packet meets, each with the reason; rules of chains to which nothing comes at all are
- * not among them. What is not known may go either way, and so may marks and what rules of the table change.
+ * Returns the rules of a table that no packet can match, each with the reason. Leaves out rules of chains that nothing
+ * enters. Unknowns, marks and fields that rules of the table assign can have any value.
  * @throws BudgetExceeded
  */
 export function shadowedRules(
@@ -47,10 +47,10 @@ export function shadowedRules(
   return found;
 }
 
-/** What was found, for whoever needs it again. */
+/** Results by program and table. */
 const memo = new WeakMap<Program, Map<TableName, ReadonlyMap<Rule, Shadow>>>();
 
-/** The same of a ruleset that is not too large for it; `null` of one that is. */
+/** Returns the shadowed rules; `null` if the ruleset is too large. */
 export function shadowedRulesWithin(
   program: Program,
   table: TableName,
@@ -69,9 +69,9 @@ export function shadowedRulesWithin(
 class ShadowSearch {
   readonly found = new Map<Rule, Shadow>();
   private readonly domain: Domain;
-  /** What may be anything: what rules of the table change, and marks, which others give, too (sockets, tc, NFQUEUE). */
+  /** Fields that can have any value: those that rules assign, and marks, which sockets, tc and NFQUEUE also set. */
   private readonly variableFields = new Set<Field>(["mark", "ctmark"]);
-  /** What each caller sends to a chain. */
+  /** Packets that enter a chain, one set for each caller. */
   private readonly entering = new Map<BoundChain, Node[]>();
   private readonly decisions = new Map<BoundChain, Node>();
   private readonly matchableRanges = new Map<BoundChain, Map<string, Node>>();
@@ -84,7 +84,7 @@ class ShadowSearch {
   ) {
     const names = [...(program.ruleset.tables.get(table)?.chains.keys() ?? [])];
     const chains = names.map((name) => program.chain(table, name)!);
-    // Marks may be anything, so no value of theirs is told from another.
+    // Marks can have any value, so their values need no intervals.
     const predicates = chains.flatMap(({ rules }) => rules.map(({ when }) => when));
     const vocabulary = { predicates, markValues: new Map(), shared: sharedUnknowns(program) };
     this.domain = Domain.of(program.ruleset.family, [vocabulary], budget);
@@ -94,7 +94,7 @@ class ShadowSearch {
     const order = program.calleesFirst(chains);
     for (const chain of order) this.decisions.set(chain, this.decide(chain));
     for (const chain of chains) if (isBuiltIn(table, chain.chain.name)) this.entering.set(chain, [FULL]);
-    // Callers first: what comes to a chain is known when its rules are looked at.
+    // Callers first: the packets that enter a chain must be known before its rules are searched.
     for (const chain of order.reverse()) {
       const sent = this.entering.get(chain);
       if (sent === undefined) continue;
@@ -103,7 +103,7 @@ class ShadowSearch {
     }
   }
 
-  /** What a chain surely decides; all else may come back to its caller. */
+  /** Returns the packets that a chain certainly decides or returns; others may reach its end. */
   private decide({ rules }: BoundChain): Node {
     const { diagrams } = this.domain;
     return diagrams.unionAll(
@@ -121,44 +121,48 @@ class ShadowSearch {
     );
   }
 
-  /** What the chain surely decides that a rule calls. */
+  /** Returns the packets that the chain called by a rule certainly decides. */
   private decidedBy(call: BoundRule): Node {
     return this.domain.diagrams.preimage(this.decisions.get(this.program.target(call))!, 1);
   }
 
-  /** Looks at rules from one on to another: `set` gets to the first of them, `all` to the chain. By halves, which keeps the sets small. */
+  /**
+   * Searches the rules from `from` to before `to`. Halving the range keeps the sets small.
+   * @param set packets that reach the first rule
+   * @param all packets that enter the chain
+   */
   private search(chain: BoundChain, from: number, to: number, set: Node, all: Node): void {
     const { diagrams } = this.domain;
-    const asking = diagrams.intersect(this.matchable(chain, from, to), set);
+    const reaching = diagrams.intersect(this.matchable(chain, from, to), set);
     if (to - from > 1) {
       const middle = (from + to) >> 1;
-      this.search(chain, from, middle, asking, all);
-      const behind = diagrams.intersect(this.matchable(chain, middle, to), asking);
-      this.search(chain, middle, to, diagrams.subtract(behind, this.taken(chain, from, middle)), all);
+      this.search(chain, from, middle, reaching, all);
+      const later = diagrams.intersect(this.matchable(chain, middle, to), reaching);
+      this.search(chain, middle, to, diagrams.subtract(later, this.taken(chain, from, middle)), all);
       return;
     }
     const bound = chain.rules[from];
     if (bound === undefined) return;
-    if (asking === EMPTY) this.found.set(bound.rule, this.explain(chain, from, all));
+    if (reaching === EMPTY) this.found.set(bound.rule, this.explain(chain, from, all));
     else if (calls(bound)) {
       const next = this.program.target(bound);
       const sent = this.entering.get(next);
-      if (sent === undefined) this.entering.set(next, [asking]);
-      else sent.push(asking);
+      if (sent === undefined) this.entering.set(next, [reaching]);
+      else sent.push(reaching);
     }
   }
 
-  /** What rules of a chain may match, whatever stands in front of them. */
+  /** Returns the packets that rules of a range can match, earlier rules aside. */
   private matchable(chain: BoundChain, from: number, to: number): Node {
     return this.unionOfRange(this.matchableRanges, chain, from, to, (bound) => this.possible(bound.when));
   }
 
-  /** What rules of a chain surely keep from those behind them. */
+  /** Returns the packets that rules of a range certainly keep from later rules. */
   private taken(chain: BoundChain, from: number, to: number): Node {
     return this.unionOfRange(this.takenRanges, chain, from, to, (bound) => this.takenByRule(bound));
   }
 
-  /** Of rules from one on to another, by the halves that they are looked at in. */
+  /** Union of a set for each rule of a range, memoized for the halves in which ranges are searched. */
   private unionOfRange(
     known: Map<BoundChain, Map<string, Node>>,
     chain: BoundChain,
@@ -184,29 +188,29 @@ class ShadowSearch {
     return node;
   }
 
-  /** What a rule surely keeps from those behind it. */
+  /** Returns the packets that a rule certainly keeps from later rules. */
   private takenByRule(bound: BoundRule): Node {
     const kind = certainEffect(bound);
-    if (kind === "goes on" || !this.isCertain(bound.when)) return EMPTY;
+    if (kind === "continues" || !this.isCertain(bound.when)) return EMPTY;
     const when = this.domain.set(bound.when);
     return kind === "jump" ? this.domain.diagrams.intersect(when, this.decidedBy(bound)) : when;
   }
 
-  /** Why no packet meets a rule. */
+  /** Returns the reason why no packet matches a rule. */
   private explain(chain: BoundChain, at: number, all: Node): Shadow {
     const { diagrams } = this.domain;
-    const asked = this.possible(chain.rules[at]!.when);
-    if (asked === EMPTY) return { kind: "contradiction" };
-    let left = diagrams.intersect(asked, all);
+    const matched = this.possible(chain.rules[at]!.when);
+    if (matched === EMPTY) return { kind: "contradiction" };
+    let left = diagrams.intersect(matched, all);
     if (left === EMPTY) return { kind: "elsewhere" };
     const by: Rule[] = [];
     const search = (from: number, to: number): void => {
       if (from >= at || left === EMPTY || by.length === MOST_NAMED_RULES) return;
-      const kept = this.taken(chain, from, to);
-      if (diagrams.intersect(kept, left) === EMPTY) return;
+      const taken = this.taken(chain, from, to);
+      if (diagrams.intersect(taken, left) === EMPTY) return;
       if (to - from === 1) {
         by.push(chain.rules[from]!.rule);
-        left = diagrams.subtract(left, kept);
+        left = diagrams.subtract(left, taken);
         return;
       }
       const middle = (from + to) >> 1;
@@ -217,7 +221,7 @@ class ShadowSearch {
     return { kind: "taken", by, more: left !== EMPTY };
   }
 
-  /** Whether nothing that may be anything has a say in it. */
+  /** Returns true if the predicate tests no field that can have any value. */
   private isCertain(when: Predicate): boolean {
     let sure = true;
     leaves(when, (leaf) => {
@@ -226,12 +230,12 @@ class ShadowSearch {
     return sure;
   }
 
-  /** Packets that may be what is asked. */
+  /** Returns the packets that can satisfy a predicate. */
   private possible(when: Predicate): Node {
     return this.domain.set(this.isCertain(when) ? when : this.relax(when));
   }
 
-  /** What is asked but for what may be anything. */
+  /** Weakens a predicate: parts that test a field with any value become true. */
   private relax(when: Predicate): Predicate {
     if (when.kind === "and") return and(...when.all.map((part) => this.relax(part)));
     if (when.kind === "or") return or(...when.some.map((part) => this.relax(part)));
@@ -239,12 +243,12 @@ class ShadowSearch {
   }
 }
 
-/** What a rule surely does with what it matches; what a match throws away goes no further in any case. */
-function certainEffect({ effect }: BoundRule): "decides" | "return" | "jump" | "goto" | "goes on" {
+/** Returns what a rule certainly does with packets that it matches. A `hotdrop` stops packets in any case. */
+function certainEffect({ effect }: BoundRule): "decides" | "return" | "jump" | "goto" | "continues" {
   const { kind } = usual(effect);
   if (kind === "return" || kind === "jump" || kind === "goto") return kind;
   const all = [...ends(usual(effect))];
-  return all.every((end) => ["verdict", "nat", "stolen"].includes(end.kind)) ? "decides" : "goes on";
+  return all.every((end) => ["verdict", "nat", "stolen"].includes(end.kind)) ? "decides" : "continues";
 }
 
 const calls = (bound: BoundRule): boolean => ["jump", "goto"].includes(certainEffect(bound));

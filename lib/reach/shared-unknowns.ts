@@ -1,8 +1,8 @@
 /**
- * Which unknowns are one and the same. `-m recent --update --seconds 30 --hitcount 6` asks how often a list saw an
- * address: two rules that ask it alike of one packet get one answer, wherever they stand, as long as the packet has
- * entered the list as often before (net/netfilter/xt_recent.c). So `ufw limit`, and a copy of it that stands where
- * Docker's packets pass, are known to decide alike.
+ * Unknowns that always have the same value. `-m recent --update --seconds 30 --hitcount 6` tests how often a list
+ * contains an address. Two rules with equal options get the same result for one packet if it entered the list equally
+ * often before (net/netfilter/xt_recent.c). So `ufw limit`, and its copy in the path of Docker's packets, have the
+ * same result.
  */
 
 import { optionsOf } from "../iptables/print.ts";
@@ -13,26 +13,26 @@ import { ends } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
 import { type Match, type Rule, TABLES } from "../rules/ruleset.ts";
 
-/** An unknown's key, and the name that it shares with others; `null` where it must be kept apart. */
+/** Maps the key of an unknown to the name that unknowns with the same value share; `null` if it has a value of its own. */
 export type SharedUnknowns = ReadonlyMap<string, string | null>;
 
-/** The hooks that one packet can pass, in order. */
+/** Sequences of hooks that one packet can pass. */
 const PATHS: readonly (readonly Hook[])[] = [
   ["PREROUTING", "INPUT"],
   ["PREROUTING", "FORWARD", "POSTROUTING"],
   ["OUTPUT", "POSTROUTING", "PREROUTING", "INPUT"],
 ];
 
-/** More chains than this, and chains that are nested too deep, are not followed: every unknown is kept apart then. */
+/** Most visits of chains. Beyond them, or if chains are nested too deep, each unknown has a value of its own. */
 const MOST_CHAIN_VISITS = 20_000;
 
-/** A rule that asks or changes a list of `recent`. */
+/** A rule that tests or changes a list of `recent`. */
 interface RecentRule {
   readonly bound: BoundRule;
   readonly list: string;
-  /** Asks, and how; `null` for a rule that only writes. */
-  readonly question: string | null;
-  /** The rule in front of it that enters every packet into the list which this one asks about. */
+  /** Options with which it tests the list; `null` if it only writes. */
+  readonly test: string | null;
+  /** An earlier rule that enters every packet which this rule tests into the same list. */
   readonly primer: Rule | null;
   readonly writes: boolean;
 }
@@ -74,9 +74,9 @@ class RecentLists {
     const bound = chain.rules[at]!;
     const [{ values }] = found as [Match];
     const list = String(values.name?.value);
-    // A rule that asks two lists, or the address it goes to, has no like.
+    // Rules that test two lists or the destination address are not compared.
     const plain = found.length === 1 && values.rdest === undefined && values.set === undefined;
-    const asks = plain && values.remove === undefined;
+    const tests = plain && values.remove === undefined;
     const others = (rule: Rule): string =>
       rule.matches
         .filter((m) => m.extension.name !== "recent" && m.extension.name !== "comment")
@@ -96,9 +96,9 @@ class RecentLists {
     return {
       bound,
       list,
-      question: asks ? this.text(found[0]!) : null,
+      test: tests ? this.text(found[0]!) : null,
       primer: primer ?? null,
-      writes: !(asks && values.rcheck !== undefined),
+      writes: !(tests && values.rcheck !== undefined),
     };
   }
 
@@ -107,7 +107,11 @@ class RecentLists {
     return [extension.name, ...words.flatMap((o) => [o.not ? "!" : "", o.name, ...o.words])].join(" ");
   }
 
-  /** Goes through a chain with what may have written to lists before; what may have when the chain is left. */
+  /**
+   * Visits a chain and the chains that it calls.
+   * @param met rules that can have written to lists before the chain
+   * @returns the rules that can have written to lists after it
+   */
   visit(chain: BoundChain, met: ReadonlySet<RecentRule>): ReadonlySet<RecentRule> {
     if (!this.touches(chain)) return met;
     if (++this.visits > MOST_CHAIN_VISITS || this.program.isDeep(chain)) {
@@ -119,13 +123,13 @@ class RecentLists {
     for (const { rule, effect } of chain.rules) {
       const listed = this.rules.get(rule);
       if (listed !== undefined) {
-        this.judge(listed, now);
+        this.classify(listed, now);
         if (listed.writes) now = new Set([...now, listed]);
       }
       for (const end of ends(effect)) {
         if (end.kind !== "jump" && end.kind !== "goto") continue;
         const after = this.visit(this.program.chain(rule.table, end.chain)!, now);
-        // What a goto takes comes back to the caller of this chain, never to its next rule.
+        // After a goto the packet returns to the caller of this chain, not to the next rule.
         if (end.kind === "jump") now = after;
         else for (const each of after) left.add(each);
       }
@@ -133,20 +137,20 @@ class RecentLists {
     return left.size === 0 ? now : new Set([...now, ...left]);
   }
 
-  private judge(listed: RecentRule, met: ReadonlySet<RecentRule>): void {
-    const { bound, list, question, primer } = listed;
+  private classify(listed: RecentRule, met: ReadonlySet<RecentRule>): void {
+    const { bound, list, test, primer } = listed;
     const key = this.key(bound.rule);
     const counted = [...met].some(
       (other) =>
         other.list === list &&
         other.bound.rule !== primer &&
-        // Asked alike it writes only where it matched, and then this one does, too.
-        !(question !== null && other.question === question) &&
+        // A rule with equal options writes only if it matches, and then this one matches too.
+        !(test !== null && other.test === test) &&
         !apart(other.bound.when, bound.when),
     );
-    if (question === null || counted) this.same.set(key, null);
+    if (test === null || counted) this.same.set(key, null);
     else if (this.same.get(key) !== null)
-      this.same.set(key, primer === null ? question : `${question} (once entered)`);
+      this.same.set(key, primer === null ? test : `${test} (once entered)`);
   }
 
   private key({ table, chain, index }: Rule): string {

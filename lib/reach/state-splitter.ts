@@ -60,7 +60,7 @@ export class StateSplitter {
     const inside = diagrams.intersect(set, states.set);
     if (states.headers.size === 1 || inside === states.set) return { set: inside, headers: states.headers };
     const headers = new Map(diagrams.terminals(inside).map((id) => [id, states.headers.get(id)!]));
-    return { set: inside, headers: headers };
+    return { set: inside, headers };
   }
 
   /** Splits states by the first case that holds. Cases with equal outcomes give one part. */
@@ -142,14 +142,14 @@ export class StateSplitter {
 
   /** Merges states with equal header states. */
   protected mergeEqualHeaders(states: readonly SetStates[]): SetStates[] {
-    const byForms = new Map<string, SetStates>();
+    const byHeaders = new Map<string, SetStates>();
     for (const state of states) {
       const key = headersKey(state);
-      const before = byForms.get(key);
+      const before = byHeaders.get(key);
       const set = before === undefined ? state.set : this.domain.diagrams.union(before.set, state.set);
-      byForms.set(key, { set, headers: state.headers });
+      byHeaders.set(key, { set, headers: state.headers });
     }
-    return [...byForms.values()];
+    return [...byHeaders.values()];
   }
 }
 

@@ -1,4 +1,4 @@
-/** Names of what the inputs do not determine, as `--assume` takes them. */
+/** Names of unknowns, as `--assume` accepts them. */
 import type { Host } from "../host/host.ts";
 import { MATCHES, TARGETS } from "../iptables/extensions.ts";
 import { leaves } from "../packet/predicate.ts";
@@ -6,15 +6,15 @@ import { Program } from "../path/program.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { predicatesOf } from "./vocabulary.ts";
 
-/** Names that a simulation can be given a truth for. */
+/** Names of unknowns for which a simulation accepts a value. */
 export interface Unknowns {
-  /** Those of these rules and this host: each unknown by itself (`recent@filter/INPUT/3`), and by its kind (`recent`). */
+  /** Unknowns of these rules and this host, by rule (`recent@filter/INPUT/3`) and by extension (`recent`). */
   readonly here: ReadonlySet<string>;
-  /** Matches and targets of iptables that other rules may have. */
+  /** All matches and targets of iptables, which other rules can have. */
   readonly anywhere: ReadonlySet<string>;
 }
 
-/** Collects the unknowns that a packet may meet. */
+/** Collects the unknowns of the rules and of the path on this host. */
 export function unknownsOf(rulesets: readonly Ruleset[], host: Host): Unknowns {
   const here = new Set<string>();
   for (const ruleset of rulesets)
