@@ -45,5 +45,5 @@ export function auditExitCode(
 ): number {
   if (result.exposures.some((e) => e.unexpected !== undefined)) return 1;
   if (hasSelectedFinding(result, failOn ?? (expect === undefined ? "any" : "none"))) return 1;
-  return result.inconclusive.length > 0 ? 2 : 0;
+  return result.doubts.length > 0 ? 2 : 0;
 }

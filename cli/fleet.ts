@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { extname } from "node:path";
-import { type Audit, isSnapshot, SNAPSHOT_START, safe } from "../lib/index.ts";
+import { type AuditJson, isSnapshot, SNAPSHOT_START, safe } from "../lib/index.ts";
 import { InputError } from "./errors.ts";
 import { filesOf, isFolder } from "./files.ts";
 import { print, printJsonLine, style } from "./output.ts";
@@ -113,16 +113,16 @@ const parallelAudits = (): number =>
   Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / AUDIT_MEMORY)));
 
 /** Parses the output of an audit; `null` if it is incomplete. */
-function parseAudit(out: string): Audit | null {
+function parseAudit(out: string): AuditJson | null {
   try {
-    return JSON.parse(out) as Audit;
+    return JSON.parse(out) as AuditJson;
   } catch {
     return null;
   }
 }
 
 /** Returns one line about an audit. */
-function summary({ exposures, findings, inconclusive, looked }: Audit): string {
+function summary({ exposures, findings, inconclusive, looked }: AuditJson): string {
   const { red, yellow, green } = style();
   const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
   const kinds = [...new Set(findings.map((f) => f.kind))].map(

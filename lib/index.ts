@@ -4,22 +4,37 @@
  */
 export type { Diagnostic } from "iptables-parser-ts";
 export { type Audit, type AuditOptions, audit } from "./audit/audit.ts";
-export type { Looked, LookedFamily } from "./audit/coverage.ts";
+export type { BanList } from "./audit/bans.ts";
+export type { DecidedWithoutRule, Decider, DecidingRule } from "./audit/decision.ts";
+export type { Doubt, PublishedEndpoint } from "./audit/doubt.ts";
 export { type Expectation, ExpectationError, readExpectations } from "./audit/expectations.ts";
+export type { AuditDetail } from "./audit/family-model.ts";
 export type {
-  Banned,
+  BypassedBans,
   Endpoint,
   Exposure,
   Finding,
   FindingKind,
   Intended,
   Listen,
-  Means,
+  Permitted,
+  PublishedBy,
+  ReachedBy,
 } from "./audit/finding.ts";
-export type { Lint, LintKind } from "./audit/lint.ts";
+export type { Lint, LintDetail, LintKind, PrecedingRule } from "./audit/lint.ts";
 export type { Listening, Open } from "./audit/listening.ts";
+export type { AuditNote } from "./audit/notes.ts";
 export type { RuleNote } from "./audit/rule-note.ts";
-export type { Who } from "./audit/set-description.ts";
+export type { AuditScope, FamilyScope } from "./audit/scope.ts";
+export type {
+  Destination,
+  HostDestinations,
+  PartList,
+  SetDescription,
+  SourceGroup,
+  Sources,
+  Traffic,
+} from "./audit/set-description.ts";
 export type { Cost, Passed } from "./fix/cost.ts";
 export { type Coverage, type Fix, type FixOptions, fix, type Left, type UfwFix } from "./fix/fix.ts";
 export type { Choice, Strategy } from "./fix/lift.ts";
@@ -86,6 +101,18 @@ export type { RouteDecision } from "./path/route.ts";
 export type { Tuple } from "./path/tuple.ts";
 export { BudgetExceeded } from "./reach/budget.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknown-names.ts";
+export {
+  type AuditJson,
+  type AuditSummary,
+  auditJson,
+  type DeciderJson,
+  type ExposureJson,
+  type FindingJson,
+  type LintJson,
+  type ListeningJson,
+  type SourceGroupJson,
+  type SourceTexts,
+} from "./report/audit-json.ts";
 export type { Author } from "./report/explain/author.ts";
 export type { ChainCaller, ChainEnd, ChainLocation, HookStage } from "./report/explain/chain-facts.ts";
 export { chainsText, type ExplainTextOptions, explainText } from "./report/explain/chains-text.ts";
@@ -131,6 +158,7 @@ export {
   verdictText,
 } from "./report/packet/trace-text.ts";
 export { sarif } from "./report/sarif.ts";
+export { doubtText, lintText, noteText } from "./report/text/audit-sentences.ts";
 export { auditText } from "./report/text/audit-text.ts";
 export {
   differenceText,

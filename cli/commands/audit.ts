@@ -1,4 +1,4 @@
-import { audit, auditText, sarif } from "../../lib/index.ts";
+import { audit, auditJson, auditText, sarif } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { defineCommand } from "../command.ts";
 import { InputError } from "../errors.ts";
@@ -50,11 +50,12 @@ function auditOne(args: AuditArgs): number {
   const { show, clear } = progressLine(args.json === true && process.stdout.isTTY !== true);
   const result = audit(rulesets, host, { expect, budget: args.budget, progress: show });
   clear();
+  const exit = auditExitCode(result, args.failOn, expect);
   if (args.sarif === true)
     printJson(sarif(result, new Map(rulesets.map((r) => [r.family, r.source])), manifest.version));
-  else if (args.json === true) printJson(result);
+  else if (args.json === true) printJson(auditJson(result, exit));
   else print(auditText(result, style()));
-  return auditExitCode(result, args.failOn, expect);
+  return exit;
 }
 
 export const command = defineCommand({

@@ -1,6 +1,6 @@
 /**
- * Where the rules let packets through to or from a container that the owner's own rules block: over all packets, as
- * sets, each finding with one packet that proves it on the simulator.
+ * Audit: finds the packet sets that reach a container, or leave one, although the owner's own rules block them. Each finding
+ * has one packet that proves it on the simulator.
  */
 import type { Host } from "../host/host.ts";
 import type { Family } from "../packet/field.ts";
@@ -11,136 +11,150 @@ import type { Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { type AuditOptions, Question } from "./context.ts";
-import { type Looked, lookedAt, lookedRemarks, nothingAudited, unauditedEngines } from "./coverage.ts";
-import { doubts, unpublished } from "./doubts.ts";
+import { dockerUserLint } from "./docker-user-lint.ts";
+import { budgetDoubt, type Doubt, DoubtCollector } from "./doubt.ts";
 import { egress } from "./egress.ts";
+import { doubtsOf, portsWithoutRule } from "./engine-doubts.ts";
+import { type AuditOptions, FamilyModel } from "./family-model.ts";
 import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
-import { type Lint, lint } from "./lint.ts";
-import { type Listening, unaudited, unauditedDoubt } from "./listening.ts";
+import type { Lint } from "./lint.ts";
+import { type Listening, unauditedSocketDoubts, unauditedSockets } from "./listening.ts";
 import { withMissing } from "./missing-tables.ts";
-import { ownerRules } from "./owner-rules.ts";
-import { hostNetwork, remarks } from "./remarks.ts";
+import { type AuditNote, familyNotes, hostNetworkNotes } from "./notes.ts";
+import { ownerRuleLint } from "./owner-rules.ts";
+import { type AuditScope, scopeDoubts, scopeNotes, scopeOf } from "./scope.ts";
+import { Unsettled } from "./unsettled.ts";
 
-export type { AuditOptions } from "./context.ts";
+export type { AuditOptions } from "./family-model.ts";
 export type { Way } from "./finding.ts";
 
-/** What an audit found; the contract's JSON. */
+/** Result of an audit, as data; `auditJson` adds sentences, a version and a summary. */
 export interface Audit {
-  /** What it looked at: rules, container engines, ports. */
-  readonly looked: Looked;
-  /** What of the host was not given but inferred, a sentence each. */
+  /** Rules, engines and ports that the inputs contain. */
+  readonly looked: AuditScope;
+  /** Properties of the host that were inferred because they were not given, a sentence each. */
   readonly inferred: readonly string[];
-  /** What is reachable from outside, whether it should be or not. */
+  /** Published ports that packets from outside reach, intended or not. */
   readonly exposures: readonly Exposure[];
-  /** What listens on the host itself, and who reaches it from outside; `null` where the inputs do not say what listens. */
+  /** Sockets of the host itself and the packets that reach them; `null` where the inputs list no sockets. */
   readonly listening: readonly Listening[] | null;
-  /** Where containers bypass what the owner wrote. */
+  /** Packets that bypass the owner's rules. */
   readonly findings: readonly Finding[];
-  /** Rules in DOCKER-USER that do not do what they seem to. */
+  /** Rules of the owner that do not have the effect they seem to have. */
   readonly lint: readonly Lint[];
-  /** What could not be settled, a sentence each: never to be read as "all clear". */
-  readonly inconclusive: readonly string[];
-  /** What is governed or closed although one might doubt it, a sentence each. */
-  readonly remarks: readonly string[];
+  /** Reasons why the audit is inconclusive; while there are any, no findings does not mean "all clear". */
+  readonly doubts: readonly Doubt[];
+  /** Facts that are no findings but may be missed. */
+  readonly notes: readonly AuditNote[];
 }
 
-/** One family's audit with its sets. */
+/** Audit of one family, with the packet sets that fixes and proofs need. */
 export interface FamilyAudit {
   readonly family: Family;
   readonly domain: Domain;
-  /** The way through all rules, and through the owner's alone. */
+  /** Evaluates all rules. */
   readonly full: SetEngine;
+  /** Evaluates the owner's rules alone. */
   readonly mine: SetEngine;
-  /** Every packet, first of a connection or not, that passes to or from a container. */
+  /** Packets, first of a connection or not, that pass to or from a container. */
   readonly passing: Node;
-  /** Those of them that the intent blocks: what a fix may change. */
+  /** Those that the intent blocks: the packets that a fix may change. */
   readonly blocked: Node;
-  /** Those that pass at the address they were sent to or by the owner's own translation, by the interface they leave by. */
+  /** Those that no rule of Docker's translates, by the interface they leave by. */
   readonly straight: ReadonlyMap<string, Node>;
-  /** Packets that pass with a header that is not followed to the end: why is in `inconclusive`. */
-  readonly unsure: Node;
-  /** Each published or directly reached endpoint with the packets that come its way: what a fix is made of. */
+  /** Packets that pass with a header that is not followed to the end; `doubts` has the reasons. */
+  readonly notFollowed: Node;
+  /** Packets by endpoint or bridge, from which fixes are made. */
   readonly ways: readonly Way[];
   readonly exposures: readonly Exposure[];
-  /** The sockets of the host itself. */
   readonly listening: readonly Listening[];
-  readonly inconclusive: readonly string[];
-  readonly remarks: readonly string[];
+  readonly doubts: readonly Doubt[];
+  readonly notes: readonly AuditNote[];
 }
 
+const FAMILIES: readonly Family[] = [4, 6];
+
 /**
- * Finds every set of packets that reaches a container, or that one sends, although the owner's own rules say no, each with one
- * packet that proves it. What outgrows the budget or cannot be settled is a sentence in `inconclusive`, never an error.
- * @param rulesets at most one a family
+ * Finds every set of packets that reaches a container, or that one sends, although the owner's own rules block it. A family
+ * that exceeds the budget, and whatever else cannot be settled, becomes a doubt, never an error.
+ * @param rulesets at most one per family
  */
 export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOptions = {}): Audit {
-  const inconclusive = [
-    ...doubts(rulesets, host),
-    ...rulesets.flatMap((ruleset) => unpublished(Program.of(ruleset, host), host)),
-  ];
-  const families = rulesets.flatMap((ruleset) => {
-    try {
-      return [auditFamily(withMissing(ruleset, host), host, [], options)];
-    } catch (error) {
-      if (!(error instanceof BudgetExceeded)) throw error;
-      inconclusive.push(
-        `IPv${ruleset.family}: ${error.message}, and nothing is said of this family: ${error.remedy}`,
-      );
-      return [];
-    }
-  });
+  const doubts = new DoubtCollector();
   const programs = rulesets.map((ruleset) => Program.of(ruleset, host));
-  const linted = programs.map((program) => {
-    const [user, owners] = [lint(program), ownerRules(program)];
-    // A rule behind an unconditional one in DOCKER-USER is shadowed, and named once.
-    const behind = new Set(user.flatMap((l) => (l.kind === "behind-return" ? [l.rule!.line] : [])));
-    const others = owners.lint.filter((l) => l.kind !== "shadowed" || !behind.has(l.rule!.line));
-    return { lint: [...user, ...others], unsearched: owners.unsearched };
+  const looked = scopeOf(programs, host);
+  doubts.add(...doubtsOf(rulesets, host), ...programs.flatMap((p) => portsWithoutRule(p, host)));
+  const families = rulesets.flatMap((ruleset) => {
+    const result = auditWithinBudget(ruleset, host, options);
+    if (!(result instanceof BudgetExceeded)) return [result];
+    doubts.add(budgetDoubt(ruleset.family, result));
+    return [];
   });
-  const looked = lookedAt(programs, host);
+  const unaudited = FAMILIES.filter((family) => families.every((f) => f.family !== family));
+  doubts.add(
+    ...scopeDoubts(looked, programs),
+    ...unauditedSocketDoubts(host, unaudited),
+    ...families.flatMap((f) => f.doubts),
+  );
+  const linted = programs.map(lintProgram);
   const exposures = families.flatMap((f) => f.exposures);
   return {
     looked,
     inferred: host.inferred,
     exposures,
-    listening:
-      host.listening === undefined
-        ? null
-        : ([4, 6] as const).flatMap(
-            (family) => families.find((f) => f.family === family)?.listening ?? unaudited(host, family),
-          ),
-    findings: families.flatMap((f) => findingsOf(f)),
+    listening: host.listening === undefined ? null : allSockets(families, host),
+    findings: families.flatMap(findingsOf),
     lint: linted.flatMap((each) => each.lint),
-    inconclusive: [
-      ...inconclusive,
-      ...nothingAudited(looked),
-      ...unauditedDoubt(
-        host,
-        ([4, 6] as const).filter((family) => families.every((f) => f.family !== family)),
-      ),
-      ...unauditedEngines(looked, programs),
-      ...families.flatMap((f) => f.inconclusive),
-    ],
-    remarks: [
-      ...hostNetwork(host),
-      ...families.flatMap((f) => f.remarks),
-      ...linted.flatMap((each) => each.unsearched),
-      ...lookedRemarks(looked, programs, exposures, host),
+    doubts: doubts.all,
+    notes: [
+      ...hostNetworkNotes(host),
+      ...families.flatMap((f) => f.notes),
+      ...linted.flatMap((each) => each.notes),
+      ...scopeNotes(looked, programs, exposures, host),
     ],
   };
 }
 
-/** The findings of a family's audit. */
+function auditWithinBudget(
+  ruleset: Ruleset,
+  host: Host,
+  options: AuditOptions,
+): FamilyAudit | BudgetExceeded {
+  try {
+    return auditFamily(withMissing(ruleset, host), host, [], options);
+  } catch (error) {
+    if (error instanceof BudgetExceeded) return error;
+    throw error;
+  }
+}
+
+/** Returns the lint of one family, each shadowed rule once. */
+function lintProgram(program: Program): { readonly lint: Lint[]; readonly notes: AuditNote[] } {
+  const [user, owner] = [dockerUserLint(program), ownerRuleLint(program)];
+  // A rule after an unconditional one in DOCKER-USER is also shadowed; report it once.
+  const unreached = new Set(user.flatMap((l) => (l.kind === "behind-return" ? [l.rule!.line] : [])));
+  const others = owner.lint.filter((l) => l.kind !== "shadowed" || !unreached.has(l.rule!.line));
+  return {
+    lint: [...user, ...others],
+    notes: owner.skipped ? [{ code: "shadow-search-skipped", family: program.ruleset.family }] : [],
+  };
+}
+
+/** Returns the sockets of both families; those of a family that was not audited are `maybe` open. */
+const allSockets = (families: readonly FamilyAudit[], host: Host): Listening[] =>
+  FAMILIES.flatMap(
+    (family) => families.find((f) => f.family === family)?.listening ?? unauditedSockets(host, family),
+  );
+
+/** Returns the findings of a family's audit. */
 export const findingsOf = (family: FamilyAudit): Finding[] =>
   family.ways.flatMap((way) => (way.finding === null ? [] : [way.finding]));
 
 /**
  * Audits one family.
- * @param more what the domain must be able to tell apart besides, so that other rulesets can be held against this one
- * @param told how much of it is put into words; everything unless said
- * @throws BudgetExceeded when the diagrams outgrow their budget
+ * @param more predicates that the domain must distinguish as well, so that other rulesets can be compared with this one
+ * @throws BudgetExceeded when the diagrams exceed their budget
  */
 export function auditFamily(
   ruleset: Ruleset,
@@ -148,25 +162,26 @@ export function auditFamily(
   more: readonly Vocabulary[] = [],
   options: AuditOptions = {},
 ): FamilyAudit {
-  const q = new Question(ruleset, host, more, options);
-  const exposures: Exposure[] = [];
-  const inward = ingress(q, exposures);
-  const outward = q.host.bridges.map((bridge) => egress(q, bridge));
-  const flows = [inward, ...outward];
-  const ways = flows.flatMap((f) => f.ways);
+  const model = new FamilyModel(ruleset, host, more, options);
+  const doubts = new DoubtCollector();
+  const unsettled = new Unsettled(model, doubts);
+  const inbound = ingress(model, unsettled);
+  const flows = [inbound, ...host.bridges.map((bridge) => egress(model, bridge, unsettled))];
+  const ways = flows.flatMap((flow) => flow.ways);
+  const { domain, family, full, mine } = model;
   return {
-    family: ruleset.family,
-    domain: q.domain,
-    full: q.full,
-    mine: q.mine,
+    family,
+    domain,
+    full,
+    mine,
     ways,
-    passing: q.domain.diagrams.unionAll(flows.map((f) => f.passing)),
-    blocked: q.domain.diagrams.unionAll(flows.map((f) => f.blocked)),
-    straight: inward.straight,
-    unsure: q.unsure,
-    exposures,
-    listening: inward.listening,
-    inconclusive: [...q.inconclusive],
-    remarks: remarks(q, ways, exposures),
+    passing: domain.diagrams.unionAll(flows.map((flow) => flow.passing)),
+    blocked: domain.diagrams.unionAll(flows.map((flow) => flow.blocked)),
+    straight: inbound.straight,
+    notFollowed: unsettled.notFollowed,
+    exposures: inbound.exposures,
+    listening: inbound.listening,
+    doubts: doubts.all,
+    notes: familyNotes(model, ways, inbound.exposures),
   };
 }

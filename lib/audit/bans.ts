@@ -7,15 +7,22 @@ import type { BoundRule, Program } from "../path/program.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
 import { without } from "./docker-rules.ts";
 
-/** One ban list. */
+/** A list of banned sources: a chain or an ipset. */
+export interface BanList {
+  /** Program that fills it; `null` for a set of unknown origin. */
+  readonly program: string | null;
+  /** Whether the list is a chain or an ipset. */
+  readonly kind: "chain" | "ipset";
+  /** Name of the chain or set. */
+  readonly name: string;
+}
+
+/** A ban list that INPUT evaluates. */
 export interface Ban {
-  /** Who bans, and in which chain or set: `fail2ban (f2b-sshd)`. */
-  readonly by: string;
-  /** The chain or the ipset that holds the list. */
-  readonly list: string;
-  /** The rule that asks it on the way from INPUT. */
+  readonly list: BanList;
+  /** Rule in INPUT, or in a chain below it, that calls the chain or matches the set. */
   readonly entry: Rule;
-  /** The rules that drop. */
+  /** Rules that drop the sources. */
   readonly rules: readonly Rule[];
 }
 
@@ -32,8 +39,7 @@ export function bansOf(ruleset: Ruleset): Ban[] {
       const banner = called === undefined ? undefined : bannerOf(called.name);
       if (called !== undefined && banner !== undefined) {
         bans.push({
-          by: `${banner} (${called.name})`,
-          list: called.name,
+          list: { program: banner, kind: "chain", name: called.name },
           entry: rule,
           rules: dropping(called, ruleset),
         });
@@ -41,8 +47,8 @@ export function bansOf(ruleset: Ruleset): Ban[] {
       }
       const set = blocklist(rule);
       if (set === undefined || !(stops(rule) || called?.rules.some(stops) === true)) continue;
-      const by = /crowdsec/i.test(set) ? `CrowdSec (ipset ${set})` : `a blocklist (ipset ${set})`;
-      bans.push({ by, list: set, entry: rule, rules: [rule] });
+      const program = /crowdsec/i.test(set) ? "CrowdSec" : null;
+      bans.push({ list: { program, kind: "ipset", name: set }, entry: rule, rules: [rule] });
     }
   }
   return bans;
@@ -57,7 +63,7 @@ export function missed(ruleset: Ruleset): Ban[] {
       const set = blocklist(rule);
       if (set !== undefined) asked.add(set);
     }
-  return bansOf(ruleset).filter((ban) => !asked.has(ban.list));
+  return bansOf(ruleset).filter((ban) => !asked.has(ban.list.name));
 }
 
 /** The ruleset without its bans. */

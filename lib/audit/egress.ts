@@ -3,46 +3,51 @@ import { containerInputs, fromContainers } from "../host/host.ts";
 import { prefixRange, within } from "../packet/address.ts";
 import type { Scalar } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";
-import type { Question } from "./context.ts";
-import { describe, endpointOf, type Flow, type Group, type Way } from "./finding.ts";
-import { explicit, isAccepted, passes } from "./intent.ts";
+import { firstPackets, isAccepted, mayPass, packetsOf } from "./endings.ts";
+import type { FamilyModel } from "./family-model.ts";
+import type { Flow, Way } from "./finding.ts";
+import { buildFinding, endpointAt, type FindingSubject } from "./finding-builder.ts";
+import { routedWalk } from "./intent.ts";
+import type { Unsettled } from "./unsettled.ts";
 
-/** Packets that containers behind a bridge send out of the host. */
-export function egress(q: Question, bridge: string): Flow {
-  const { diagrams } = q.domain;
-  const device = q.host.interfaces.find((i) => i.name === bridge);
+/** Returns the packets that containers of a bridge send out of the host; the intent is that of OUTPUT. */
+export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled): Flow {
+  const { domain, full, host, mine, outside } = model;
+  const { diagrams } = domain;
+  const device = host.interfaces.find((i) => i.name === bridge);
   if (device === undefined) return { ways: [], passing: EMPTY, blocked: EMPTY, straight: new Map() };
-  const from = fromContainers(q.host, bridge);
-  const seen = explicit(q, q.full, (observe) => q.full.arrive(q.full.start(from), observe));
-  const leaving = seen.endings.filter(
-    (e) => passes(e) && e.delivery === "forward" && q.outside.includes(e.out ?? ""),
+  const from = fromContainers(host, bridge);
+  const walk = routedWalk(full, (observe) => full.arrive(full.start(from), observe));
+  const leaving = walk.endings.filter(
+    (e) => mayPass(e) && e.delivery === "forward" && outside.includes(e.out ?? ""),
   );
-  // Only what the rules on the way out say counts: a route that is missing is nobody's word, and what comes back in by
-  // loopback is INPUT's business.
-  const sent = q.mine.send(q.mine.start(from));
-  q.heed(sent.filter((e) => e.verdict === "undecided"));
-  const no = q.union(sent, (e) => !isAccepted(e) && (e.hook === "OUTPUT" || e.hook === "POSTROUTING"));
-  const intent = diagrams.union(diagrams.subtract(diagrams.complement(no), seen.denied), seen.allowed);
-  const all = q.union(q.firsts(leaving));
+  const sent = mine.send(mine.start(from));
+  unsettled.add(sent.filter((e) => e.verdict === "undecided"));
+  unsettled.add(leaving);
+  // Count only verdicts of OUTPUT and POSTROUTING; a missing route or loopback delivery is not policy.
+  const denied = packetsOf(
+    domain,
+    sent,
+    (e) => !isAccepted(e) && (e.hook === "OUTPUT" || e.hook === "POSTROUTING"),
+  );
+  const intent = diagrams.union(diagrams.subtract(diagrams.complement(denied), walk.denied), walk.allowed);
+  const all = packetsOf(domain, firstPackets(full, leaving));
   const blocked = diagrams.subtract(all, intent);
-  const subnets = device.addresses
-    .filter((a) => a.family === q.ruleset.family)
-    .map((a) => prefixRange(a.prefix));
-  const containers = q.host.containers.flatMap((c) => c.addresses).filter((a) => within(a, subnets));
-  const somebody = subnets.map(
+  const subnets = device.addresses.filter((a) => a.family === model.family).map((a) => prefixRange(a.prefix));
+  const containers = host.containers.flatMap((c) => c.addresses).filter((a) => within(a, subnets));
+  const unlisted = subnets.map(
     ([first]): Scalar => (typeof first === "bigint" ? first + 2n : (first as number) + 2),
   );
-  const target = { src: [...containers, ...somebody], dst: neighbours(q) };
-  const group: Group = {
+  const subject: FindingSubject = {
     kind: "egress-bypass",
     listen: null,
-    // What every container on the bridge may send is no one container's finding.
-    container: containers.length === 1 ? endpointOf(q, containers[0]!, null) : null,
-    inputs: containerInputs(q.host, bridge),
+    // Name a container only where the bridge has exactly one.
+    container: containers.length === 1 ? endpointAt(model, containers[0]!, null) : null,
+    inputs: containerInputs(host, bridge),
     to: { among: all },
-    target,
+    target: { src: [...containers, ...unlisted], dst: outsideNeighbours(model) },
   };
-  const finding = describe(q, group, blocked, diagrams.intersect(all, intent), "output");
+  const finding = buildFinding(model, unsettled, subject, blocked, diagrams.intersect(all, intent), "output");
   const way: Way = {
     kind: "egress-bypass",
     proto: null,
@@ -53,7 +58,7 @@ export function egress(q: Question, bridge: string): Flow {
     blocked,
     finding,
   };
-  const passing = q.union(leaving);
+  const passing = packetsOf(domain, leaving);
   return {
     ways: all === EMPTY ? [] : [way],
     passing,
@@ -62,9 +67,9 @@ export function egress(q: Question, bridge: string): Flow {
   };
 }
 
-/** Neighbours on the outside interfaces: where a container's packet would really go. */
-const neighbours = (q: Question): Scalar[] =>
-  q.host.interfaces
-    .filter((i) => q.outside.includes(i.name))
-    .flatMap((i) => i.addresses.filter((a) => a.family === q.ruleset.family))
+/** Returns an address next to each of the host's outside addresses, as destinations that are on the link. */
+const outsideNeighbours = ({ family, host, outside }: FamilyModel): Scalar[] =>
+  host.interfaces
+    .filter((i) => outside.includes(i.name))
+    .flatMap((i) => i.addresses.filter((a) => a.family === family))
     .map((a): Scalar => (typeof a.address === "number" ? a.address + 1 : a.address + 1n));

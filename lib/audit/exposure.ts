@@ -1,140 +1,163 @@
-/** Published ports that packets from outside reach, whether the owner's rules have a say in it or not. */
+/** Published ports that packets from outside reach, whether or not the owner's rules govern them. */
 import { prefixRange, printAddress, within } from "../packet/address.ts";
 import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
 import { packetJson } from "../packet/packet.ts";
 import { is } from "../packet/predicate.ts";
-import type { Ending } from "../path/walk.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
-import type { SetStates } from "../reach/set-state.ts";
-import type { Question } from "./context.ts";
 import { servedPorts } from "./docker-rules.ts";
-import { type Endpoint, type Exposure, endpointOf, type Listen, type Means } from "./finding.ts";
-import { isAccepted } from "./intent.ts";
+import { firstPackets, isAccepted, packetsOf, type SetEnding } from "./endings.ts";
+import type { FamilyModel } from "./family-model.ts";
+import type { Endpoint, Exposure, Listen, PublishedBy, ReachedBy } from "./finding.ts";
+import { endpointAt } from "./finding-builder.ts";
 
-interface Port {
-  readonly means: Means;
+/** A published port. */
+interface PublishedPort {
+  readonly means: PublishedBy;
   readonly proto: number;
   readonly endpoint: Endpoint;
   readonly listen: Listen;
+  /** Preferred values of the witness. */
   readonly target: Partial<Record<Field, readonly Scalar[]>>;
 }
 
 /**
- * A port, with all packets that reach it.
- * @param allowed those of them that the owner's rules let through
+ * Returns the exposure of a port.
+ * @param all packets that reach it
+ * @param permitted those that the owner's rules let through
  */
-export function exposure(q: Question, port: Port, all: Node, allowed: Node = all): Exposure {
-  const { diagrams } = q.domain;
+export function exposureOf(
+  model: FamilyModel,
+  port: PublishedPort,
+  all: Node,
+  permitted: Node = all,
+): Exposure {
+  const { certainty, describer, domain, inputs, outside, sets } = model;
+  const { diagrams } = domain;
   const { means, proto, endpoint, listen, target } = port;
-  const unread = q.unread(all, allowed);
+  const unread = certainty.unreadOf(all, permitted);
   const unexpected =
-    q.expected === null ? EMPTY : diagrams.subtract(diagrams.intersect(q.known, all), q.expected);
-  const of = (set: Node): Pick<Exposure, "in" | "from" | "by" | "witness"> => {
+    sets.expected === null ? EMPTY : diagrams.subtract(diagrams.intersect(sets.known, all), sets.expected);
+  const reachedBy = (set: Node): ReachedBy => {
     // A port that listens on all addresses can be open on some of them only.
-    const by = q.words.who(set, q.outside, listen.address === null);
-    const { packet } = q.witness(set, q.input(set, q.outside, by), target);
-    return { in: q.seen(q.outside, by), from: q.words.from(set), by, witness: packetJson(packet) };
+    const by = describer.sourceGroups(set, outside, listen.address === null);
+    const { packet } = model.witnesses.pick(set, inputs.pick(domain, set, outside, by), target);
+    return {
+      in: inputs.namesIn(outside, by),
+      sources: describer.sources(set),
+      by,
+      witness: packetJson(packet),
+    };
   };
   return {
     means,
-    family: q.ruleset.family,
+    family: model.family,
     proto: protoName(proto),
     endpoint,
     listen,
-    ...of(all),
+    ...reachedBy(all),
     ...(unread.length === 0 ? {} : { unread }),
-    ...(unexpected === EMPTY ? {} : { unexpected: of(unexpected) }),
+    ...(unexpected === EMPTY ? {} : { unexpected: reachedBy(unexpected) }),
   };
 }
 
 /**
- * Ports that docker-proxy serves: packets for the host itself, which INPUT governs. That is all of IPv6 where the container
- * has no such address, and whatever a DNAT rule does not get: the owner accepts it before Docker's rules, it is not
- * tracked, or it comes in by the container's own bridge.
+ * Returns the ports that docker-proxy serves, for packets to the host itself, which INPUT governs: all of IPv6 where the
+ * container has no IPv6 address, and packets without DNAT (accepted by the owner before Docker's rules, not tracked, or
+ * from the container's own bridge).
+ * @param endings walk of all packets from outside through all rules
  */
-export function proxied(q: Question, endings: readonly Ending<SetStates>[], exposures: Exposure[]): void {
-  const { domain } = q;
+export function proxyExposures(model: FamilyModel, endings: readonly SetEnding[]): Exposure[] {
+  const { domain, full } = model;
   const { diagrams } = domain;
-  const local = q.firsts(endings.filter((e) => isAccepted(e) && e.delivery === "local"));
-  const sent = diagrams.intersect(q.known, q.union(local));
-  // Packets that a translation brings from another port are listed at the socket (`listening`).
-  const ports = proxyPorts(q).flatMap((p) => {
-    const knocking = diagrams.intersect(q.set(is("proto", p.proto), is("dport", p.port), q.unicast), sent);
-    return knocking === EMPTY ? [] : [{ ...p, knocking }];
+  const local = firstPackets(
+    full,
+    endings.filter((e) => isAccepted(e) && e.delivery === "local"),
+  );
+  const accepted = diagrams.intersect(model.sets.known, packetsOf(domain, local));
+  // Packets that a translation redirects from another port are listed with the socket (listening.ts).
+  const ports = proxyPorts(model).flatMap((port) => {
+    const requested = diagrams.intersect(
+      model.set(is("proto", port.proto), is("dport", port.port), model.unicast),
+      accepted,
+    );
+    return requested === EMPTY ? [] : [{ ...port, requested }];
   });
-  if (ports.length === 0) return;
-  const states = q.full.splitEndings(local).map(({ state }) => state);
-  // What goes to many hosts (broadcast, multicast) opens no connection.
-  const own = ownDestinations(q);
-  for (const { proto, port, address, ip, knocking } of ports) {
-    const here = [
-      ...[q.set(is("proto", proto), is("dport", port)), own],
-      q.opening,
+  if (ports.length === 0) return [];
+  const states = full.splitEndings(local).map(({ state }) => state);
+  // Broadcast and multicast packets open no connection.
+  const own = ownDestinations(model);
+  return ports.flatMap(({ proto, port, address, ip, requested }) => {
+    const atPort = [
+      model.set(is("proto", proto), is("dport", port)),
+      own,
+      model.sets.opening,
       ...(address === null ? [] : [domain.sameInterval("dst", address)]),
     ].reduce((all, part) => diagrams.intersect(all, part), FULL);
-    const arrived = diagrams.unionAll(states.map((state) => q.full.chains.intersectCurrent(state, here)));
-    const all = diagrams.intersect(knocking, arrived);
-    if (all === EMPTY) continue;
+    const arrived = diagrams.unionAll(states.map((state) => full.chains.intersectCurrent(state, atPort)));
+    const all = diagrams.intersect(requested, arrived);
+    if (all === EMPTY) return [];
     const target = { proto: [proto], dport: [port], ...(address === null ? {} : { dst: [address] }) };
     const listen = { address: address === null ? null : printAddress(address), port };
-    exposures.push(
-      exposure(q, { means: "proxy", proto, endpoint: endpointOf(q, ip, null), listen, target }, all),
-    );
-  }
+    const endpoint = endpointAt(model, ip, null);
+    return [exposureOf(model, { means: "proxy", proto, endpoint, listen, target }, all)];
+  });
 }
 
-/** Packets for one of the host's addresses as they are delivered; all where none is known. */
-export function ownDestinations(q: Question): Node {
-  const own = q.host.interfaces.flatMap((i) => i.addresses).filter((a) => a.family === q.ruleset.family);
-  if (own.length === 0) return FULL;
-  return q.domain.diagrams.unionAll(own.map((a) => q.domain.sameInterval("dst", a.address)));
+/** Returns the packets that are delivered to one of the host's addresses; all where none is known. */
+export function ownDestinations({ host, family, domain }: FamilyModel): Node {
+  const own = host.interfaces.flatMap((i) => i.addresses).filter((a) => a.family === family);
+  return own.length === 0
+    ? FULL
+    : domain.diagrams.unionAll(own.map((a) => domain.sameInterval("dst", a.address)));
 }
 
+/** A port on which docker-proxy listens. */
 export interface ProxyPort {
   readonly proto: number;
   readonly port: number;
-  /** Where docker-proxy listens; `null` for every address of the host. */
+  /** Address that docker-proxy is bound to; `null` for every address of the host. */
   readonly address: Address | null;
-  /** The container's address, of whatever family. */
+  /** Address of the container, of either family. */
   readonly ip: Address;
 }
 
 /**
- * Ports on which docker-proxy listens: those that Docker publishes, unless userland-proxy is off. Where the sockets of
- * the host are known, those of docker-proxy among them (or of processes that `ss` does not name).
+ * Returns the ports on which docker-proxy listens: those that Docker publishes, unless userland-proxy is off. Where the
+ * host's sockets are given, only those held by docker-proxy or by processes that `ss` does not name.
  */
-export function proxyPorts(q: Question): ProxyPort[] {
-  const { family } = q.ruleset;
-  const { daemon, listening, networks } = q.host;
+export function proxyPorts({ family, host }: FamilyModel): ProxyPort[] {
+  const { daemon, listening, networks } = host;
   if (daemon.proxy === false || daemon.backend === "nftables") return [];
-  // A routed network's ports are published at the containers' own addresses, and docker-proxy is not started.
+  // Docker starts no docker-proxy for routed networks: their ports are published at the containers' own addresses.
   const routed = networks
     .filter((n) => n.gateway[family] === "routed")
     .flatMap((n) => n.subnets.map(prefixRange));
   const ports = new Map<string, ProxyPort>();
-  for (const c of q.host.containers) {
-    const ip = c.addresses.find((a) => typeof a === (family === 4 ? "number" : "bigint")) ?? c.addresses[0];
-    if (c.hostNetwork || ip === undefined) continue;
-    for (const { proto, hostPort, address, ...p } of c.published) {
-      if (p.family !== family) continue;
-      const listens =
+  for (const container of host.containers) {
+    const ip =
+      container.addresses.find((a) => typeof a === (family === 4 ? "number" : "bigint")) ??
+      container.addresses[0];
+    if (container.hostNetwork || ip === undefined) continue;
+    for (const { proto, hostPort, address, ...published } of container.published) {
+      if (published.family !== family) continue;
+      const isServed =
         listening?.some(
-          (s) =>
-            s.family === family &&
-            s.proto === proto &&
-            s.port === hostPort &&
-            s.address === address &&
-            (s.processes.length === 0 || s.processes.some(({ name }) => name === "docker-proxy")),
-        ) ?? !c.addresses.some((a) => within(a, routed));
-      if (listens) ports.set(`${proto} ${hostPort} ${address}`, { proto, port: hostPort, address, ip });
+          (socket) =>
+            socket.family === family &&
+            socket.proto === proto &&
+            socket.port === hostPort &&
+            socket.address === address &&
+            (socket.processes.length === 0 || socket.processes.some(({ name }) => name === "docker-proxy")),
+        ) ?? !container.addresses.some((a) => within(a, routed));
+      if (isServed) ports.set(`${proto} ${hostPort} ${address}`, { proto, port: hostPort, address, ip });
     }
   }
   return [...ports.values()];
 }
 
-/** Those of them in IPv6 that no DNAT rule publishes: the container has no IPv6 address, and nothing but docker-proxy serves. */
-export function proxiedOnly(q: Question): ProxyPort[] {
-  if (q.ruleset.family !== 6) return [];
-  const served = servedPorts(q.full.program);
-  return proxyPorts(q).filter(({ proto, port }) => !served.has(`${proto} ${port}`));
+/** Returns the proxy ports of IPv6 that no DNAT rule publishes: the container has no IPv6 address. */
+export function proxyOnlyPorts(model: FamilyModel): ProxyPort[] {
+  if (model.family !== 6) return [];
+  const served = servedPorts(model.full.program);
+  return proxyPorts(model).filter(({ proto, port }) => !served.has(`${proto} ${port}`));
 }

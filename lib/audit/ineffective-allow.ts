@@ -1,42 +1,57 @@
-/** Rules of the owner's that allow what Docker drops before they can speak. */
+/** Route rules of the owner that allow packets which Docker's rules drop first. */
 import { is } from "../packet/predicate.ts";
-import type { Ending } from "../path/walk.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
-import { type SetStates, valueIn } from "../reach/set-state.ts";
-import type { Question } from "./context.ts";
-import { describe, type Finding, type Way } from "./finding.ts";
-import { isAccepted, passes } from "./intent.ts";
+import { valueIn } from "../reach/set-state.ts";
+import { firstPackets, isAccepted, mayPass, packetsOf } from "./endings.ts";
+import type { FamilyModel } from "./family-model.ts";
+import type { Finding, Way } from "./finding.ts";
+import { buildFinding } from "./finding-builder.ts";
+import type { RoutedWalk } from "./intent.ts";
+import type { Unsettled } from "./unsettled.ts";
 
-/** What became of packets, and which of them the owner's route rules allow as FORWARD sees them. */
-interface Seen {
-  readonly endings: readonly Ending<SetStates>[];
-  readonly allowed: Node;
-}
-
-/** Rules of the owner's that allow what Docker drops before they can speak. */
-export function ineffective(q: Question, seen: Seen, wanted: Seen): Way[] {
-  const { diagrams } = q.domain;
-  if (wanted.allowed === EMPTY) return [];
-  // In raw nobody knows yet what is a first packet: the walk through the owner's own rules does.
-  const stopped = q.union(seen.endings, (e) => e.verdict === "drop" || e.verdict === "reject");
-  const allowed = diagrams.intersect(wanted.allowed, q.union(q.firsts(wanted.endings), isAccepted));
-  const dead = diagrams.subtract(diagrams.intersect(allowed, stopped), served(q, seen));
-  const described = (set: Node, place?: string): Finding | null =>
-    describe(
-      q,
+/**
+ * Returns the ways of packets that route rules allow and Docker's rules drop, one for each deciding rule.
+ * @param actual walk through all rules
+ * @param intended walk through the owner's rules alone
+ */
+export function ineffectiveAllows(
+  model: FamilyModel,
+  actual: RoutedWalk,
+  intended: RoutedWalk,
+  unsettled: Unsettled,
+): Way[] {
+  const { domain, full, host } = model;
+  const { diagrams } = domain;
+  if (intended.allowed === EMPTY) return [];
+  unsettled.add(intended.endings);
+  // Table raw precedes connection tracking; only the walk through the owner's rules knows which packets are first ones.
+  const stopped = packetsOf(domain, actual.endings, (e) => e.verdict === "drop" || e.verdict === "reject");
+  const allowed = diagrams.intersect(
+    intended.allowed,
+    packetsOf(domain, firstPackets(full, intended.endings), isAccepted),
+  );
+  const dead = diagrams.subtract(diagrams.intersect(allowed, stopped), publishedTargets(model, actual));
+  const findingOf = (set: Node, place?: string): Finding | null =>
+    buildFinding(
+      model,
+      unsettled,
       {
-        ...{ kind: "ineffective-allow", listen: null, container: null, inputs: q.outside, target: {} },
+        kind: "ineffective-allow",
+        listen: null,
+        container: null,
+        inputs: model.outside,
+        target: {},
         ...(place === undefined ? {} : { place }),
       },
       set,
       set,
-      "routed",
+      "forward",
     );
-  // One command can be about all bridges, and is one finding.
+  // A command without an interface concerns all bridges, and makes one finding.
   const groups = new Map<string, { readonly bridges: string[]; readonly port: number | "any"; set: Node }>();
-  for (const bridge of q.host.bridges) {
-    const set = diagrams.intersect(q.set(q.subnets(bridge)), dead);
-    const finding = described(set);
+  for (const bridge of host.bridges) {
+    const set = diagrams.intersect(model.set(model.bridgeSubnets(bridge)), dead);
+    const finding = findingOf(set);
     if (finding === null) continue;
     const key = JSON.stringify(finding.intended.rule);
     const group = groups.get(key);
@@ -47,34 +62,40 @@ export function ineffective(q: Question, seen: Seen, wanted: Seen): Way[] {
       group.set = diagrams.union(group.set, set);
     }
   }
-  return [...groups.values()].map(({ bridges, port, set }): Way => {
-    const finding = described(set, `${bridges.join("+")}/${port}`);
-    return {
-      ...{ kind: "ineffective-allow", proto: null, endpoint: null, listen: null, bridge: bridges[0]! },
-      ...{ all: set, blocked: EMPTY, finding },
-    };
-  });
+  return [...groups.values()].map(
+    ({ bridges, port, set }): Way => ({
+      kind: "ineffective-allow",
+      proto: null,
+      endpoint: null,
+      listen: null,
+      bridge: bridges[0]!,
+      all: set,
+      blocked: EMPTY,
+      finding: findingOf(set, `${bridges.join("+")}/${port}`),
+    }),
+  );
 }
 
 /**
- * Packets for endpoints that published ports lead to and route rules allow: there the rule does what it is for, since
- * ufw's users allow a published port by the container's own address and port.
+ * Returns packets for the endpoints that published ports lead to. A route rule for such an endpoint is effective: ufw's
+ * documentation allows a published port by the container's own address and port.
  */
-function served(q: Question, { endings, allowed }: Seen): Node {
-  const { diagrams } = q.domain;
+function publishedTargets(model: FamilyModel, { endings, allowed }: RoutedWalk): Node {
+  const { domain } = model;
+  const { diagrams } = domain;
   return diagrams.unionAll(
-    endings.filter(passes).flatMap(({ state, delivery }) => {
+    endings.filter(mayPass).flatMap(({ state, delivery }) => {
       if (delivery !== "forward") return [];
       return [...diagrams.split(diagrams.intersect(allowed, state.set))].flatMap(([id, set]) => {
         const form = state.headers.get(id)!;
         const [dst, dport] = [valueIn(form, "dst"), valueIn(form, "dport")];
         if (dst === undefined) return [];
-        const there = q.set(is("dst", dst), ...(dport === undefined ? [] : [is("dport", dport)]));
-        const alike = dport === undefined ? [q.domain.projectOnto(set, "dport")] : [];
-        return [q.domain.projectOnto(set, "proto"), ...alike].reduce(
-          (all, part) => diagrams.intersect(all, part),
-          there,
-        );
+        const endpoint = model.set(is("dst", dst), ...(dport === undefined ? [] : [is("dport", dport)]));
+        const kept = [
+          domain.projectOnto(set, "proto"),
+          ...(dport === undefined ? [domain.projectOnto(set, "dport")] : []),
+        ];
+        return [kept.reduce((all, part) => diagrams.intersect(all, part), endpoint)];
       });
     }),
   );

@@ -1,4 +1,4 @@
-/** Packets from outside: to published ports, to the containers' own addresses, and through Docker's rules elsewhere. */
+/** Packets from outside: to published ports, to the containers' own addresses, and forwarded elsewhere by Docker's rules. */
 import { fromOutside } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Address, PROTO } from "../packet/field.ts";
@@ -9,157 +9,218 @@ import { SetEngine } from "../reach/set-engine.ts";
 import { type HeaderState, valueIn } from "../reach/set-state.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import { bansOf, boundRules, withoutBans } from "./bans.ts";
-import type { Question } from "./context.ts";
-import { direct, isLoopback, unseen } from "./direct-access.ts";
+import { directAccess, indistinctAccess, isLoopback } from "./direct-access.ts";
 import { isDockerRule } from "./docker-rules.ts";
-import { exposure, proxied } from "./exposure.ts";
 import {
-  describe,
-  type Exposure,
-  endpointOf,
-  type Flow,
-  type Group,
-  type Listen,
-  type Way,
-} from "./finding.ts";
-import { ineffective } from "./ineffective-allow.ts";
-import { explicit, isAccepted, passes } from "./intent.ts";
-import { type Listening, listening } from "./listening.ts";
+  firstPackets,
+  isAccepted,
+  mayPass,
+  packetsOf,
+  restrict,
+  type SetEnding,
+  withForm,
+} from "./endings.ts";
+import { exposureOf, proxyExposures } from "./exposure.ts";
+import type { FamilyModel } from "./family-model.ts";
+import type { Exposure, Flow, Listen, Way } from "./finding.ts";
+import { buildFinding, endpointAt, type FindingSubject } from "./finding-builder.ts";
+import { ineffectiveAllows } from "./ineffective-allow.ts";
+import { routedWalk } from "./intent.ts";
+import { type Listening, listeningSockets } from "./listening.ts";
+import type { Unsettled } from "./unsettled.ts";
 
-/** Packets from outside, and what of the host itself they reach. */
-export interface Inward extends Flow {
+/** Packets from outside, with the exposures and the sockets of the host that they reach. */
+export interface Ingress extends Flow {
+  readonly exposures: readonly Exposure[];
   readonly listening: readonly Listening[];
 }
 
-/** Packets from outside: to published ports, to the containers' own addresses, and through Docker's rules elsewhere. */
-export function ingress(q: Question, exposures: Exposure[]): Inward {
-  const { diagrams } = q.domain;
-  const outside = fromOutside(q.host);
-  const seen = explicit(q, q.full, (observe) => q.full.arrive(q.full.start(outside), observe));
-  const wanted = explicit(q, q.mine, (observe) => q.mine.arrive(q.mine.start(outside), observe));
-  // An explicit route rule about the translated packet overrides what INPUT says of the untranslated one.
-  const delivered = q.mine.deliver(q.mine.start(outside));
-  const input = q.union(delivered, isAccepted);
-  const intent = diagrams.union(diagrams.subtract(input, seen.denied), seen.allowed);
-  const routed = q.union(wanted.endings, isAccepted);
-  q.heed(seen.endings);
-  q.heed([...delivered, ...wanted.endings].filter((e) => e.verdict === "undecided"));
-  const through = seen.endings.filter((e) => passes(e) && e.delivery === "forward" && e.out !== null);
-  const publisher = (form: HeaderState): Rule | undefined =>
-    valueIn(form, "dst") === undefined
-      ? undefined
-      : form.translated.find((r) => r.chain !== "POSTROUTING" && isDockerRule(r, q.host));
-  const translated = q.only(through, (form) => publisher(form) !== undefined);
-  const straight = q.only(through, (form) => publisher(form) === undefined);
-  const [visible, hidden] = q.split(q.firsts(straight));
-  const banned = bannedBy(q, input);
-  const ports = new Map<Rule, Port>();
-  const numbered = q.firsts(translated).map(({ state, out }) => {
+/** Audits the packets from outside of one family. */
+export function ingress(model: FamilyModel, unsettled: Unsettled): Ingress {
+  const { domain, full, host, mine } = model;
+  const { diagrams } = domain;
+  const outside = fromOutside(host);
+  const actual = routedWalk(full, (observe) => full.arrive(full.start(outside), observe));
+  const intended = routedWalk(mine, (observe) => mine.arrive(mine.start(outside), observe));
+  const delivered = mine.deliver(mine.start(outside));
+  unsettled.add(actual.endings);
+  unsettled.add([...delivered, ...intended.endings].filter((e) => e.verdict === "undecided"));
+  const input = packetsOf(domain, delivered, isAccepted);
+  // A route rule about the translated packet overrides the verdict of INPUT on the untranslated one.
+  const inputIntent = diagrams.union(diagrams.subtract(input, actual.denied), actual.allowed);
+  const forwardIntent = packetsOf(domain, intended.endings, isAccepted);
+
+  const forwarded = actual.endings.filter((e) => mayPass(e) && e.delivery === "forward" && e.out !== null);
+  const translated = withForm(full, forwarded, (form) => publisherOf(model, form) !== undefined);
+  const straight = withForm(full, forwarded, (form) => publisherOf(model, form) === undefined);
+  const published = publishedPorts(model, translated, inputIntent, input, unsettled);
+  const [distinct, indistinct] = splitByVisibility(model, firstPackets(full, straight));
+  const direct = directAccess(model, distinct, forwardIntent, unsettled);
+  const exposures = [...published.exposures, ...direct.exposures, ...proxyExposures(model, actual.endings)];
+  const ways = [
+    ...published.ways,
+    ...direct.ways,
+    ...indistinctAccess(model, indistinct, forwardIntent, unsettled),
+    ...ineffectiveAllows(model, actual, intended, unsettled),
+  ];
+  const [toPorts, elsewhere] = [packetsOf(domain, translated), packetsOf(domain, straight)];
+  return {
+    ways,
+    exposures,
+    listening: model.detail === "all" ? listeningSockets(model, actual.endings, exposures) : [],
+    straight: new Map(
+      [...new Set(straight.map((e) => e.out!))].map((out) => [
+        out,
+        packetsOf(domain, straight, (e) => e.out === out),
+      ]),
+    ),
+    passing: diagrams.union(toPorts, elsewhere),
+    blocked: diagrams.union(
+      diagrams.subtract(toPorts, inputIntent),
+      diagrams.subtract(elsewhere, forwardIntent),
+    ),
+  };
+}
+
+/** Returns the rule of Docker's that translated packets to a published port. */
+const publisherOf = ({ host }: FamilyModel, form: HeaderState): Rule | undefined =>
+  valueIn(form, "dst") === undefined
+    ? undefined
+    : form.translated.find((rule) => rule.chain !== "POSTROUTING" && isDockerRule(rule, host));
+
+/** Splits packets into those whose input interface rules can match, and those of `NamedSets.indistinct`. */
+function splitByVisibility(
+  { domain, sets }: FamilyModel,
+  endings: readonly SetEnding[],
+): readonly [readonly SetEnding[], readonly SetEnding[]] {
+  const { indistinct } = sets;
+  return indistinct === EMPTY
+    ? [endings, []]
+    : [
+        restrict(domain, endings, domain.diagrams.complement(indistinct)),
+        restrict(domain, endings, indistinct),
+      ];
+}
+
+/** A rule that publishes a port, and the header that it gives to packets. */
+interface PublishingRule {
+  readonly number: number;
+  readonly rule: Rule;
+  readonly form: HeaderState;
+  /** Interface that the packets leave by. */
+  readonly out: string | null;
+}
+
+/**
+ * Returns the ways and exposures of published ports.
+ * @param input packets that the owner's INPUT accepts
+ */
+function publishedPorts(
+  model: FamilyModel,
+  translated: readonly SetEnding[],
+  intent: Node,
+  input: Node,
+  unsettled: Unsettled,
+): { readonly ways: readonly Way[]; readonly exposures: readonly Exposure[] } {
+  const { diagrams } = model.domain;
+  const ports = new Map<Rule, PublishingRule>();
+  const numbered = firstPackets(model.full, translated).map(({ state, out }) => {
     const numbers = new Map<number, number>();
     for (const [id, form] of state.headers) {
-      const rule = publisher(form)!;
+      const rule = publisherOf(model, form)!;
       let port = ports.get(rule);
       if (port === undefined) ports.set(rule, (port = { number: ports.size + 1, rule, form, out }));
       numbers.set(id, port.number);
     }
     return diagrams.mapTerminals(state.set, (id) => numbers.get(id) ?? 0);
   });
-  const parts = q.domain.divide(diagrams.unionAll(numbered), intent);
-  const ways = [...ports.values()].map((port) =>
-    published(q, port, parts.get(port.number)!, banned, exposures),
-  );
-  ways.push(...direct(q, visible, routed, exposures), ...unseen(q, hidden, routed));
-  proxied(q, seen.endings, exposures);
-  ways.push(...ineffective(q, seen, wanted));
-  const [toPorts, elsewhere] = [q.union(translated), q.union(straight)];
+  const parts = model.domain.divide(diagrams.unionAll(numbered), intent);
+  const bannedPart = banAnalysis(model, input);
+  const ways: Way[] = [];
+  const exposures: Exposure[] = [];
+  for (const port of ports.values()) {
+    const part = parts.get(port.number)!;
+    const { subject, proto, ip, means } = publishedPort(model, port, part);
+    const { container, listen, target } = subject;
+    if (model.detail === "all")
+      exposures.push(
+        exposureOf(model, { means, proto, endpoint: container, listen, target }, part.all, part.inside),
+      );
+    const banned = bannedPart(part.outside);
+    const finding = buildFinding(
+      model,
+      unsettled,
+      banned === undefined ? subject : { ...subject, banned },
+      part.outside,
+      part.inside,
+      "input",
+    );
+    ways.push({
+      kind: subject.kind,
+      proto,
+      endpoint: { ip, port: container.port },
+      listen,
+      bridge: port.out,
+      all: part.all,
+      blocked: part.outside,
+      finding,
+    });
+  }
+  return { ways, exposures };
+}
+
+/** Returns the endpoint that a publishing rule leads to, and the address and port that it listens on. */
+function publishedPort(model: FamilyModel, { rule, form }: PublishingRule, { all }: Divided) {
+  const proto = rule.reading.proto?.value ?? PROTO.tcp;
+  const ip = valueIn(form, "dst") as Address;
+  const port = (valueIn(form, "dport") as number | undefined) ?? null;
+  const listen = listenOf(model, rule, all);
+  const isSwarm = rule.chain === "DOCKER-INGRESS";
+  const named = endpointAt(model, ip, port);
+  // Docker's rule translates a loopback address from outside before the routing decision can refuse it.
+  const isLoopbackPort = listen.address !== null && isLoopback(rule.reading.dst!.value.address);
   return {
-    ways,
-    straight: new Map(
-      [...new Set(straight.map((e) => e.out!))].map((out) => [out, q.union(straight, (e) => e.out === out)]),
-    ),
-    listening: q.detail === "all" ? listening(q, seen.endings, exposures) : [],
-    passing: diagrams.union(toPorts, elsewhere),
-    blocked: diagrams.union(diagrams.subtract(toPorts, intent), diagrams.subtract(elsewhere, routed)),
-  };
+    proto,
+    ip,
+    means: isSwarm ? "ingress" : "dnat",
+    subject: {
+      kind: isLoopbackPort ? "loopback-bypass" : "ingress-bypass",
+      place: `${listen.address ?? "any"}/${listen.port ?? "any"}`,
+      listen,
+      container: isSwarm && named.name === null ? { ...named, name: "swarm ingress" } : named,
+      inputs: model.outside,
+      target: { proto: [proto], ...(listen.port === null ? {} : { dport: [listen.port] }) },
+    } satisfies FindingSubject,
+  } as const;
 }
 
-/** A rule that publishes a port, and what becomes of the packets that it translates. */
-interface Port {
-  readonly number: number;
-  readonly rule: Rule;
-  readonly form: HeaderState;
-  /** The interface they leave by. */
-  readonly out: string | null;
-}
-
-/** Packets that the owner's INPUT lets through but for a ban, and which lists ban whom. */
-function bannedBy(q: Question, input: Node): (set: Node) => Group["banned"] {
-  const { diagrams } = q.domain;
-  const bans = bansOf(q.owner);
+/** Returns a function that finds, among blocked packets, those that INPUT would accept without its bans. */
+function banAnalysis(model: FamilyModel, input: Node): (blocked: Node) => FindingSubject["banned"] {
+  const { domain, host, mine, ownerHost, ownerRuleset } = model;
+  const { diagrams } = domain;
+  const bans = bansOf(ownerRuleset);
   if (bans.length === 0) return () => undefined;
-  const program = Program.of(withoutBans(q.owner, bans), q.asked);
-  const reach = new SetEngine(program, q.domain);
-  const freed = q.union(reach.deliver(reach.start(fromOutside(q.host))), isAccepted);
-  const banned = diagrams.subtract(freed, input);
-  const lists = bans.map((ban) => ({
-    by: ban.by,
-    set: diagrams.unionAll(boundRules(q.mine.program, ban).map(({ when }) => q.domain.set(when))),
+  const reach = new SetEngine(Program.of(withoutBans(ownerRuleset, bans), ownerHost), domain);
+  const withoutBan = packetsOf(domain, reach.deliver(reach.start(fromOutside(host))), isAccepted);
+  const banned = diagrams.subtract(withoutBan, input);
+  const lists = bans.map(({ list, ...ban }) => ({
+    list,
+    set: diagrams.unionAll(boundRules(mine.program, { list, ...ban }).map(({ when }) => domain.set(when))),
   }));
   return (blocked) => {
     const set = diagrams.intersect(banned, blocked);
     if (set === EMPTY) return undefined;
     return {
       set,
-      by: lists.filter((list) => diagrams.intersect(list.set, set) !== EMPTY).map((list) => list.by),
+      lists: lists.filter((each) => diagrams.intersect(each.set, set) !== EMPTY).map(({ list }) => list),
     };
   };
 }
 
-function published(
-  q: Question,
-  { rule, form, out }: Port,
-  { all, inside: allowed, outside: blocked }: Divided,
-  bannedBy: (set: Node) => Group["banned"],
-  exposures: Exposure[],
-): Way {
-  const proto = rule.reading.proto?.value ?? PROTO.tcp;
-  const ip = valueIn(form, "dst") as Address;
-  const port = (valueIn(form, "dport") as number | undefined) ?? null;
-  const listen = listenOf(q, rule, all);
-  const target = { proto: [proto], ...(listen.port === null ? {} : { dport: [listen.port] }) };
-  const ingress = rule.chain === "DOCKER-INGRESS";
-  const named = endpointOf(q, ip, port);
-  const container = ingress && named.name === null ? { ...named, name: "swarm ingress" } : named;
-  if (q.detail === "all")
-    exposures.push(
-      exposure(
-        q,
-        { means: ingress ? "ingress" : "dnat", proto, endpoint: container, listen, target },
-        all,
-        allowed,
-      ),
-    );
-  // Docker's rule takes a loopback address that comes from outside before the routing decision can refuse it.
-  const loopback = listen.address !== null && isLoopback(rule.reading.dst!.value.address);
-  const banned = bannedBy(blocked);
-  const place = `${listen.address ?? "any"}/${listen.port ?? "any"}`;
-  const group: Group = {
-    kind: loopback ? "loopback-bypass" : "ingress-bypass",
-    place,
-    listen,
-    container,
-    inputs: q.outside,
-    target,
-    ...(banned === undefined ? {} : { banned }),
-  };
-  const finding = describe(q, group, blocked, allowed, "input");
-  return { kind: group.kind, proto, endpoint: { ip, port }, listen, bridge: out, all, blocked, finding };
-}
-
-/** Where a DNAT rule listens: its `-d` address, and the port it asks for. */
-function listenOf(q: Question, rule: Rule, set: Node): Listen {
+/** Returns the address and port that a DNAT rule matches: its `-d`, and the one destination port of its packets. */
+function listenOf({ domain }: FamilyModel, rule: Rule, set: Node): Listen {
   const { dst } = rule.reading;
-  const ports = q.domain.valueRanges(set, "dport");
+  const ports = domain.valueRanges(set, "dport");
   const port = ports.length === 1 && ports[0]![0] === ports[0]![1] ? (ports[0]![0] as number) : null;
   return { address: dst === undefined || dst.not ? null : printAddress(dst.value.address), port };
 }

@@ -1,19 +1,28 @@
-/** What the owner meant: what their own rules say of packets, as if Docker had written none. */
-import type { Ending, Observer } from "../path/walk.ts";
+/** Verdicts of the owner's `ufw route` rules on packets of a walk. */
+import type { Observer } from "../path/walk.ts";
 import type { Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetStates } from "../reach/set-state.ts";
-import type { Question } from "./context.ts";
+import type { SetEnding } from "./endings.ts";
 import { ufwForwardChain } from "./ufw-rules.ts";
 
-/** What the owner's `ufw route` rules say of the packets as FORWARD sees them: both sets over packets as sent. */
-export function explicit(
-  q: Question,
+/** A walk, with the packets (as sent) that `ufw route` rules accept and drop when FORWARD evaluates them. */
+export interface RoutedWalk {
+  readonly endings: readonly SetEnding[];
+  readonly allowed: Node;
+  readonly denied: Node;
+}
+
+/**
+ * Walks packets and evaluates the chain of `ufw route` on those that reach table filter of FORWARD, whichever rule of
+ * Docker's decides there.
+ */
+export function routedWalk(
   reach: SetEngine,
-  walk: (observe: Observer<SetStates>) => Ending<SetStates>[],
-): { endings: Ending<SetStates>[]; allowed: Node; denied: Node } {
-  const { diagrams } = q.domain;
-  const chain = reach.program.chain("filter", ufwForwardChain(q.ruleset));
+  walk: (observe: Observer<SetStates>) => readonly SetEnding[],
+): RoutedWalk {
+  const { diagrams } = reach.domain;
+  const chain = reach.program.chain("filter", ufwForwardChain(reach.program.ruleset));
   const allowed: Node[] = [];
   const denied: Node[] = [];
   const endings = walk((states, { table, hook }) => {
@@ -26,6 +35,3 @@ export function explicit(
   });
   return { endings, allowed: diagrams.unionAll(allowed), denied: diagrams.unionAll(denied) };
 }
-
-export const isAccepted = (e: Ending<SetStates>): boolean => e.verdict === "accept";
-export const passes = (e: Ending<SetStates>): boolean => e.verdict === "accept" || e.verdict === "undecided";

@@ -1,116 +1,117 @@
 /**
- * What the host itself exposes: for each socket that listens on it, who reaches it from outside. The set is that of all
- * packets that the whole way in (raw, mangle, nat, routing, INPUT) delivers to the socket's address and port.
+ * Exposure of the host itself: for each socket that listens, the packets from outside which raw, mangle, nat, routing and
+ * INPUT deliver to its address and port.
  */
 import { type Host, ownAddresses, type Process, type Socket } from "../host/host.ts";
 import { printAddress, within } from "../packet/address.ts";
-import { type Address, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
+import { type Address, type Family, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
 import { is } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
-import type { Ending } from "../path/walk.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
-import type { SetState, SetStates } from "../reach/set-state.ts";
+import type { SetState } from "../reach/set-state.ts";
 import type { Answer } from "../simulate/answer.ts";
 import { Simulator } from "../simulate/simulator.ts";
-import type { Question } from "./context.ts";
-import { ownDestinations, proxiedOnly } from "./exposure.ts";
-import { decider, type Exposure, type Intended, type Listen } from "./finding.ts";
-import { isAccepted, passes } from "./intent.ts";
-import type { Who } from "./set-description.ts";
+import { type Decider, deciderOf } from "./decision.ts";
+import type { Doubt } from "./doubt.ts";
+import { firstPackets, isAccepted, mayPass, type SetEnding } from "./endings.ts";
+import { ownDestinations, proxyOnlyPorts } from "./exposure.ts";
+import type { FamilyModel } from "./family-model.ts";
+import type { Exposure, Listen } from "./finding.ts";
+import type { HostDestinations, SourceGroup, Sources } from "./set-description.ts";
 
 /**
- * Whether packets from outside reach a socket: they do (`yes`), it depends on unknown inputs (`maybe`),
- * the rules drop all such packets (`no`), a translation takes all of them elsewhere (`translated`), or no packet from
- * outside can have its address (`local`).
+ * Reachability of a socket from outside: packets reach it (`yes`), they do depending on unknowns (`maybe`), the rules drop
+ * all of them (`no`), a translation redirects all of them (`translated`), or no packet from outside can have its address
+ * as destination (`local`).
  */
 export type Open = "yes" | "maybe" | "no" | "translated" | "local";
 
-/** A socket that listens on the host itself, and who reaches it from outside. */
+/** A socket that listens on the host itself, and the packets from outside that reach it. */
 export interface Listening {
   /** 4 or 6. */
-  readonly family: 4 | 6;
+  readonly family: Family;
   /** Name of the protocol. */
   readonly proto: string;
-  /** Where it listens: the address that it is bound to, and its port. */
+  /** Address that the socket is bound to, and its port. */
   readonly listen: Listen;
-  /** The interface that it is bound to; absent for any. */
+  /** Interface that it is bound to; absent for any. */
   readonly device?: string;
-  /** Names of the processes that hold it; none where `ss` does not name them. */
+  /** Names of the processes that hold it; empty where `ss` names none. */
   readonly processes: readonly string[];
-  /** The container on the host's own network that holds it; `null` where none is known to. */
+  /** Container on the host's network that holds it; `null` where none is known. */
   readonly container: string | null;
-  /** Whether packets from outside reach it. */
+  /** Reachability from outside. */
   readonly open: Open;
-  /** The interfaces that they come in by. */
+  /** Interfaces that the packets arrive on. */
   readonly in: readonly string[];
-  /** Who can send them, in words. */
-  readonly from: string;
+  /** Sources of the packets; `unknown` where no rules of the family were audited. */
+  readonly sources: Sources;
   /** The same by interface. */
-  readonly by: readonly Who[];
-  /** Other ports that a translation brings here, as clients send to them; absent where there are none. */
-  readonly as?: string;
-  /** The rule or policy that lets one such packet in or stops it; `null` where none decides. */
-  readonly rule: Intended["rule"] | null;
+  readonly by: readonly SourceGroup[];
+  /** Other ports that a translation redirects here, as ranges; absent where there are none. */
+  readonly redirectedPorts?: readonly string[];
+  /** Rule or policy that accepts or drops one such packet; `null` where none decides. */
+  readonly rule: Decider | null;
 }
 
-/** In place of addresses of the host, for packets to many hosts. */
-const MANY = "broadcast or multicast";
+/** The part of `Listening` that depends on rules. */
+type SocketReach = Pick<Listening, "open" | "in" | "sources" | "by" | "redirectedPorts" | "rule">;
 
-/** Who reaches what listens at one place. */
-type Reached = Pick<Listening, "open" | "in" | "from" | "by" | "as" | "rule">;
-
-/** The sockets of one family, except those of docker-proxy that the published ports name already. */
-export function listening(
-  q: Question,
-  endings: readonly Ending<SetStates>[],
+/**
+ * Returns the sockets of one family, except those of docker-proxy that `exposures` names already.
+ * @param endings walk of all packets from outside through all rules
+ */
+export function listeningSockets(
+  model: FamilyModel,
+  endings: readonly SetEnding[],
   exposures: readonly Exposure[],
 ): Listening[] {
-  const sockets = (q.host.listening ?? []).filter(({ family }) => family === q.ruleset.family);
+  const sockets = (model.host.listening ?? []).filter(({ family }) => family === model.family);
   if (sockets.length === 0) return [];
-  const search = new Search(q, endings);
+  const analysis = new SocketAnalysis(model, endings);
   const published = new Set([
     ...exposures.map(({ proto, listen }) => `${proto} ${listen.port}`),
-    ...proxiedOnly(q).map(({ proto, port }) => `${protoName(proto)} ${port}`),
+    ...proxyOnlyPorts(model).map(({ proto, port }) => `${protoName(proto)} ${port}`),
   ]);
-  const governed = new Set(
+  const proxied = new Set(
     exposures.filter((e) => e.means === "proxy").map(({ proto, listen }) => `${proto} ${listen.port}`),
   );
   return sockets.flatMap((socket) => {
-    const reached = search.reached(socket);
+    const reach = analysis.reachOf(socket);
     const port = `${protoName(socket.proto)} ${socket.port}`;
-    const proxy = socket.processes.every(({ name }) => name === "docker-proxy");
-    // docker-proxy is the exposure's own, unless clients get to it past the translation.
-    const more = !governed.has(port) || reached.as !== undefined;
-    const itself = ["yes", "maybe"].includes(reached.open) && more;
-    const named = socket.processes.length > 0;
-    const aside = itself ? named && reached.by.every(({ to }) => to === MANY) : published.has(port);
-    return proxy && aside ? [] : [{ ...described(q.host, socket), ...reached }];
+    const isProxy = socket.processes.every(({ name }) => name === "docker-proxy");
+    // An exposure names the port of docker-proxy, unless clients reach the socket without the translation.
+    const isMore = !proxied.has(port) || reach.redirectedPorts !== undefined;
+    const isOpen = ["yes", "maybe"].includes(reach.open) && isMore;
+    const isNamed = socket.processes.length > 0;
+    const isGroupOnly = reach.by.every(({ destinations }) => destinations?.group === true);
+    const isRedundant = isOpen ? isNamed && isGroupOnly : published.has(port);
+    return isProxy && isRedundant ? [] : [{ ...described(model.host, socket), ...reach }];
   });
 }
 
-/** Sockets of a family of which no rules were audited: nothing is known of who reaches them. */
-export const unaudited = (host: Host, family: 4 | 6): Listening[] =>
+/** Returns the sockets of a family whose rules were not audited. */
+export const unauditedSockets = (host: Host, family: Family): Listening[] =>
   (host.listening ?? [])
     .filter((socket) => socket.family === family)
     .map((socket) => ({
       ...described(host, socket),
-      ...{ open: "maybe", in: [], by: [], rule: null },
-      from: `not known (no IPv${family} rules were audited)`,
+      open: "maybe",
+      in: [],
+      sources: { kind: "unknown" },
+      by: [],
+      rule: null,
     }));
 
-/** A doubt about sockets of a family without rules; none where no socket serves it. */
-export const unauditedDoubt = (host: Host, families: readonly (4 | 6)[]): string[] =>
+/** Returns a doubt for each family without rules in which sockets listen. */
+export const unauditedSocketDoubts = (host: Host, families: readonly Family[]): Doubt[] =>
   families.flatMap((family) => {
-    const count = unaudited(host, family).length;
-    return count === 0
-      ? []
-      : [
-          `IPv${family}: ${count === 1 ? "a socket listens" : `${count} sockets listen`} on the host, and no IPv${family} rules were audited: who reaches them is not known`,
-        ];
+    const count = unauditedSockets(host, family).length;
+    return count === 0 ? [] : [{ code: "unaudited-sockets", family, count }];
   });
 
-/** A socket without the packets that reach it. */
-function described(host: Host, socket: Socket): Omit<Listening, keyof Reached> {
+/** Returns the description of a socket without its reachability. */
+function described(host: Host, socket: Socket): Omit<Listening, keyof SocketReach> {
   const { family, proto, address, device, port, processes } = socket;
   return {
     family,
@@ -122,7 +123,7 @@ function described(host: Host, socket: Socket): Omit<Listening, keyof Reached> {
   };
 }
 
-/** The container that holds a socket. */
+/** Returns the name of the container that holds a socket. */
 function containerOf(host: Host, processes: readonly Process[]): string | null {
   for (const { container } of processes) {
     const known = container === undefined ? undefined : host.containers.find((c) => c.id === container);
@@ -131,149 +132,173 @@ function containerOf(host: Host, processes: readonly Process[]): string | null {
   return null;
 }
 
-class Search {
-  /** What the host takes in, by form; and the same with what is undecided. */
+/** Computes the reachability of sockets; memoizes by address and by ports that no rule distinguishes. */
+class SocketAnalysis {
+  /** Packets that the host accepts as input, by form. */
   private readonly accepted: readonly SetState[];
+  /** The same with undecided packets. */
   private readonly passed: readonly SetState[];
-  private readonly known = new Map<string, Reached>();
+  private readonly known = new Map<string, SocketReach>();
+  /** Packets that are delivered to one of the host's addresses. */
   private readonly own: Node;
   private readonly local: ReturnType<typeof ownAddresses>["local"];
 
   constructor(
-    private readonly q: Question,
-    endings: readonly Ending<SetStates>[],
+    private readonly model: FamilyModel,
+    endings: readonly SetEnding[],
   ) {
-    const firsts = q.firsts(endings.filter((e) => e.delivery === "local" || e.verdict === "undecided"));
-    this.accepted = q.full
-      .splitEndings(firsts.filter((e) => isAccepted(e) && e.delivery === "local"))
-      .map(stateOf);
-    this.passed = q.full.splitEndings(firsts.filter(passes)).map(stateOf);
-    this.local = ownAddresses(q.host, q.ruleset.family).local;
-    this.own = ownDestinations(q);
+    const { full, host, family } = model;
+    const firsts = firstPackets(
+      full,
+      endings.filter((e) => e.delivery === "local" || e.verdict === "undecided"),
+    );
+    const states = (of: readonly SetEnding[]): SetState[] => full.splitEndings(of).map(({ state }) => state);
+    this.accepted = states(firsts.filter((e) => isAccepted(e) && e.delivery === "local"));
+    this.passed = states(firsts.filter(mayPass));
+    this.local = ownAddresses(host, family).local;
+    this.own = ownDestinations(model);
   }
 
-  /** Who reaches a socket. Ports that no rule tells from each other are one. */
-  reached({ proto, address, device, port }: Socket): Reached {
-    const { domain } = this.q;
+  reachOf({ proto, address, device, port }: Socket): SocketReach {
+    const { domain } = this.model;
     const key = `${proto} ${address} ${device} ${domain.sameInterval("dport", port)}`;
-    let reached = this.known.get(key);
-    if (reached === undefined) {
-      reached = this.search(proto, address, device, port);
-      this.known.set(key, reached);
+    let reach = this.known.get(key);
+    if (reach === undefined) {
+      reach = this.analyze(proto, address, device, port);
+      this.known.set(key, reach);
     }
-    return reached;
+    return reach;
   }
 
-  private search(proto: number, address: Address | null, device: string | null, port: number): Reached {
-    const { q, own } = this;
-    const { domain } = q;
+  private analyze(proto: number, address: Address | null, device: string | null, port: number): SocketReach {
+    const { model } = this;
+    const { certainty, describer, domain, inputs, outside } = model;
     const { diagrams } = domain;
-    const bound = address !== null && within(address, this.local);
-    const here = [
+    const isOwnAddress = address !== null && within(address, this.local);
+    const atSocket = [
       domain.sameInterval("proto", proto),
       domain.sameInterval("dport", port),
-      q.opening,
-      ...(bound ? [domain.sameInterval("dst", address)] : []),
-      ...(device === null ? [] : [q.outside.includes(device) ? q.set(is("in", device)) : EMPTY]),
+      model.sets.opening,
+      ...(isOwnAddress ? [domain.sameInterval("dst", address)] : []),
+      ...(device === null ? [] : [outside.includes(device) ? model.set(is("in", device)) : EMPTY]),
     ].reduce((all, part) => diagrams.intersect(all, part), FULL);
-    const among = (states: readonly SetState[], what: Node): Node =>
-      diagrams.intersect(
-        q.known,
-        diagrams.unionAll(states.map((state) => q.full.chains.intersectCurrent(state, what))),
-      );
-    const target = {
-      proto: [proto],
-      dport: [port],
-      ...(address === null ? {} : { dst: [address] }),
-    };
-    // What goes to many hosts (broadcast, multicast) opens no connection, and counts only where nothing else gets in.
-    const one = address === null ? diagrams.intersect(own, here) : here;
-    const direct = among(this.accepted, one);
-    const set = direct === EMPTY && proto === PROTO.udp ? among(this.accepted, here) : direct;
-    const sure = q.must(set);
-    // An address that is not among the host's may be one all the same: a list that is old, or was inferred.
-    const certain = sure !== EMPTY && (bound || address === null);
-    const all = set === EMPTY ? among(this.passed, one) : set;
-    if (all === EMPTY) return this.closed(here, target);
-    const many = direct === EMPTY && set !== EMPTY;
-    const by = q.words.who(all, q.outside, address === null).flatMap((who): Who[] => {
-      if (many) return [who.to === "" ? { ...who, to: MANY } : who];
-      return bound || address === null ? this.aimed(who, all) : [who];
-    });
-    const inputs = q.seen(q.outside, by);
-    const shown = sure === EMPTY ? all : sure;
-    const { packet, assume } = q.witness(shown, q.input(shown, q.outside, by), target);
-    const answer = new Simulator([q.ruleset], q.host, { assume }).packet(packet);
-    const moved = diagrams.subtract(all, domain.sameInterval("dport", port));
+    const target = { proto: [proto], dport: [port], ...(address === null ? {} : { dst: [address] }) };
+    const unicast = address === null ? diagrams.intersect(this.own, atSocket) : atSocket;
+    const direct = this.sentTo(this.accepted, unicast);
+    // Broadcast and multicast open no connection; they count for UDP where no unicast packet is accepted.
+    const set = direct === EMPTY && proto === PROTO.udp ? this.sentTo(this.accepted, atSocket) : direct;
+    const certain = certainty.certainPart(set);
+    // The list of the host's addresses may be old or inferred, so an address outside it can still be the host's.
+    const isCertain = certain !== EMPTY && (isOwnAddress || address === null);
+    const all = set === EMPTY ? this.sentTo(this.passed, unicast) : set;
+    if (all === EMPTY) return this.closed(atSocket, target);
+    const isGroup = direct === EMPTY && set !== EMPTY;
+    const by = describer
+      .sourceGroups(all, outside, address === null)
+      .flatMap((group): readonly SourceGroup[] => {
+        if (isGroup)
+          return [
+            group.destinations?.parts.length === 0
+              ? { ...group, destinations: { ...group.destinations, group: true } }
+              : group,
+          ];
+        return isOwnAddress || address === null ? this.byDestination(group, all) : [group];
+      });
+    const shown = certain === EMPTY ? all : certain;
+    const { packet, assume } = model.witnesses.pick(shown, inputs.pick(domain, shown, outside, by), target);
+    const answer = new Simulator([model.ruleset], model.host, { assume }).packet(packet);
+    const redirected = diagrams.subtract(all, domain.sameInterval("dport", port));
     return {
-      open: certain ? "yes" : "maybe",
-      in: inputs,
-      from: q.words.from(all),
+      open: isCertain ? "yes" : "maybe",
+      in: inputs.namesIn(outside, by),
+      sources: describer.sources(all),
       by,
-      ...(moved === EMPTY ? {} : { as: this.spans(moved, "dport", String) }),
-      rule: decidedBy(answer, "filter", q),
+      ...(redirected === EMPTY ? {} : { redirectedPorts: this.ranges(redirected, "dport", String) }),
+      rule: deciderIn("filter", answer, model),
     };
   }
 
-  /** Who sends a set's packets to which addresses, where a translation makes others than the host's own lead here. */
-  private aimed(who: Who, all: Node): Who[] {
-    const { q } = this;
-    const { diagrams } = q.domain;
-    const groups = new Map<string | undefined, Who>();
-    for (const name of who.in) {
-      const ports = who.ports?.filter((port) => q.ports.get(port) === name) ?? [];
-      const by = diagrams.unionAll([name, ...ports].map((input) => q.set(is("in", input))));
-      const to = this.addressed(diagrams.intersect(by, all), who.to);
-      const { in: inputs = [], ports: others = [] } = groups.get(to) ?? {};
-      const through = [...others, ...ports];
-      groups.set(to, {
-        in: [...inputs, name],
-        ...(through.length === 0 ? {} : { ports: through }),
-        from: who.from,
-        ...(to === undefined ? {} : { to }),
+  /** Returns the packets, as sent on known interfaces, that are in a set after the walk. */
+  private sentTo(states: readonly SetState[], set: Node): Node {
+    const { domain, full, sets } = this.model;
+    const { diagrams } = domain;
+    return diagrams.intersect(
+      sets.known,
+      diagrams.unionAll(states.map((state) => full.chains.intersectCurrent(state, set))),
+    );
+  }
+
+  /** Divides a group by destination, where translations redirect packets for other addresses to the host. */
+  private byDestination(group: SourceGroup, all: Node): SourceGroup[] {
+    const { bridgeOf, domain } = this.model;
+    const { diagrams } = domain;
+    const groups = new Map<string, SourceGroup>();
+    for (const name of group.in) {
+      const ports = group.ports?.filter((port) => bridgeOf.get(port) === name) ?? [];
+      const arriving = diagrams.unionAll([name, ...ports].map((input) => this.model.set(is("in", input))));
+      const destinations = this.destinations(diagrams.intersect(arriving, all), group.destinations);
+      const key = JSON.stringify(destinations) ?? "";
+      const { in: names = [], ports: others = [] } = groups.get(key) ?? {};
+      const allPorts = [...others, ...ports];
+      groups.set(key, {
+        in: [...names, name],
+        ...(allPorts.length === 0 ? {} : { ports: allPorts }),
+        sources: group.sources,
+        ...(destinations === undefined ? {} : { destinations }),
       });
     }
     return [...groups.values()];
   }
 
-  /** The addresses that packets were sent to; as told already where a translation takes those for any, or for no others. */
-  private addressed(set: Node, told: string | undefined): string | undefined {
-    const { q, own } = this;
-    const { diagrams } = q.domain;
-    const others = diagrams.subtract(set, own);
-    if (others === EMPTY) return told;
-    const text = q.words.to(others, diagrams.complement(own));
-    if (text.startsWith("anywhere")) return told === "" ? text : told;
-    const mine = told ?? this.spans(diagrams.intersect(set, own), "dst", printAddress);
-    return mine === "" ? text : `${mine}, ${text}`;
+  /**
+   * Returns the destinations that packets were sent to, with those that a translation redirects to the host.
+   * @param own destinations of the host among them; `undefined` for all
+   */
+  private destinations(set: Node, own: HostDestinations | undefined): HostDestinations | undefined {
+    const { describer, domain } = this.model;
+    const { diagrams } = domain;
+    const others = diagrams.subtract(set, this.own);
+    if (others === EMPTY) return own;
+    const redirected = describer.destinations(others, diagrams.complement(this.own));
+    if (redirected.kind === "all" || redirected.kind === "all-but")
+      return own?.parts.length === 0 ? { ...own, redirected } : own;
+    const ownParts = own ?? {
+      parts: this.ranges(diagrams.intersect(set, this.own), "dst", printAddress),
+      more: 0,
+    };
+    return { ...ownParts, redirected };
   }
 
-  /** The values of a field that packets of a set were sent with. */
-  private spans(set: Node, field: Field, print: (value: never) => string): string {
-    const ranges = this.q.domain.valueRanges(set, field);
-    return ranges.map(([a, b]) => [...new Set([a, b])].map((v) => print(v as never)).join("-")).join(", ");
+  /** Returns the values of a field that packets of a set were sent with, as ranges. */
+  private ranges(set: Node, field: Field, print: (value: never) => string): string[] {
+    return this.model.domain
+      .valueRanges(set, field)
+      .map(([a, b]) => [...new Set([a, b])].map((value) => print(value as never)).join("-"));
   }
 
-  /** Why nothing from outside reaches a place. */
-  private closed(here: Node, target: Partial<Record<"proto" | "dport" | "dst", readonly Scalar[]>>): Reached {
-    const { q } = this;
-    const nobody = { in: [], from: "nobody", by: [] } as const;
-    const knocking = q.domain.diagrams.intersect(here, q.possible);
-    const input = q.input(knocking, q.outside);
-    if (input === null) return { ...nobody, open: "local", rule: null };
-    const { packet, assume } = q.witness(knocking, input, target);
-    const answer = new Simulator([q.ruleset], q.host, { assume }).packet(packet);
-    // The host takes the packet or sends it on, but no such packet is for this socket in the end.
-    const open = answer.verdict === "accept" ? "translated" : "no";
-    return { ...nobody, open, rule: decidedBy(answer, open === "translated" ? "nat" : "filter", q) };
+  /** Returns the result for a socket that no packet from outside reaches, with the reason. */
+  private closed(
+    atSocket: Node,
+    target: Partial<Record<"proto" | "dport" | "dst", readonly Scalar[]>>,
+  ): SocketReach {
+    const { model } = this;
+    const { domain, inputs, outside } = model;
+    const none = { in: [], sources: { kind: "none" }, by: [] } as const;
+    const requested = domain.diagrams.intersect(atSocket, model.deliverable);
+    const input = inputs.pick(domain, requested, outside);
+    if (input === null) return { ...none, open: "local", rule: null };
+    const { packet, assume } = model.witnesses.pick(requested, input, target);
+    const answer = new Simulator([model.ruleset], model.host, { assume }).packet(packet);
+    // An accepted packet is delivered elsewhere, since none reaches this socket.
+    return answer.verdict === "accept"
+      ? { ...none, open: "translated", rule: deciderIn("nat", answer, model) }
+      : { ...none, open: "no", rule: deciderIn("filter", answer, model) };
   }
 }
 
-/** The rule or policy that counts: of a packet that is accepted, the last one of a table; else the one that stops it. */
-function decidedBy(answer: Answer, table: "filter" | "nat", q: Question): Intended["rule"] {
+/** Returns the rule or policy that stops a packet, or for an accepted packet the last one of a table. */
+function deciderIn(table: "filter" | "nat", answer: Answer, { ruleset }: FamilyModel): Decider {
   const counts = (s: Step): boolean => s.table === table && (table === "filter" || s.step === "rule");
   const last = answer.verdict === "accept" ? answer.path.findLastIndex(counts) : -1;
-  return decider(last < 0 ? answer : { ...answer, path: answer.path.slice(0, last + 1) }, q.ruleset);
+  return deciderOf(last < 0 ? answer : { ...answer, path: answer.path.slice(0, last + 1) }, ruleset);
 }
-
-const stateOf = ({ state }: Ending<SetState>): SetState => state;

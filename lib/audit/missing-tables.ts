@@ -1,4 +1,4 @@
-/** What rules that the text lacks may drop: those of a table raw that Docker fills, and those of lines that are lost. */
+/** Unknown base chains in place of rules that the text lacks: those of a table raw that Docker fills, and lost lines. */
 import type { Host } from "../host/host.ts";
 import { prefixRange } from "../packet/address.ts";
 import { or, type Predicate, within } from "../packet/predicate.ts";
@@ -8,25 +8,25 @@ import { isLoopback } from "./direct-access.ts";
 import { gatewayMode, publishing } from "./docker-rules.ts";
 import { missingTables } from "./input-doubts.ts";
 
-/** The ruleset with base chains in place of what its text lacks: their verdict is unknown, so findings are `may`. */
+/** Returns the ruleset with a base chain of unknown verdict for what its text lacks, so that findings become `may`. */
 export function withMissing(ruleset: Ruleset, host: Host): Ruleset {
   const unread = [...missingRaw(ruleset, host), ...missingLines(ruleset)];
   return unread.length === 0 ? ruleset : { ...ruleset, unread: [...(ruleset.unread ?? []), ...unread] };
 }
 
 /**
- * The drops that table raw may have. Since 28.0 Docker drops there what is sent to the address of a container with
- * published ports in a network of gateway mode nat, and to a port published on a loopback address (moby,
+ * Returns the drops that a missing table raw may have. Since 28.0 Docker drops there packets to the address of a container
+ * with published ports in a network of gateway mode nat, and to a port published on a loopback address (moby,
  * libnetwork/drivers/bridge/internal/iptabler). A file of `iptables-save -t filter` or of `iptables -S` lacks it.
  */
 function missingRaw(ruleset: Ruleset, host: Host): Unread[] {
   if (!missingTables(ruleset).includes("raw")) return [];
-  const protectedOnes = [...containerAddresses(ruleset), ...loopbackPorts(ruleset, host)];
-  if (protectedOnes.length === 0) return [];
-  return [{ hook: "PREROUTING", by: "table raw, which is missing", when: or(...protectedOnes) }];
+  const mayDrop = [...containerAddresses(ruleset), ...loopbackPorts(ruleset, host)];
+  if (mayDrop.length === 0) return [];
+  return [{ hook: "PREROUTING", by: "table raw, which is missing", when: or(...mayDrop) }];
 }
 
-/** Rules of lines that are cut off or cannot be read: any of them may drop what the others let through. */
+/** Returns an unknown chain in FORWARD for lines that are cut off or unreadable: each may drop what other rules accept. */
 const missingLines = ({ damaged }: Ruleset): Unread[] =>
   damaged === true ? [{ hook: "FORWARD", by: "lines that are missing or cannot be read" }] : [];
 

@@ -1,167 +1,235 @@
-/** Sets of packets told in words: who sends them, by which interface, and what they are. */
+/** Descriptions of packet sets as data: sources by interface, traffic, and destinations. */
 import { printAddressRange } from "../packet/address.ts";
 import { type Address, type Field, PROTO, protoName } from "../packet/field.ts";
 import { is, not } from "../packet/predicate.ts";
 import type { Domain } from "../reach/domain.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 
-/** Interfaces by which the same sources come. */
-export interface Who {
-  /** Names of interfaces, as iptables sees them. */
-  readonly in: readonly string[];
-  /** Ports of bridges among them by which the packets come; absent where they come by no such port. */
-  readonly ports?: readonly string[];
-  /** The sources in words: `everyone`, networks, or `everyone but` networks. */
-  readonly from: string;
-  /** The host's addresses that it is true of; absent where it is of all. */
-  readonly to?: string;
+/** Members of a set as text, such as address ranges or `tcp 25`. */
+export interface PartList {
+  /** At most the first six members. */
+  readonly parts: readonly string[];
+  /** Number of members that `parts` omits. */
+  readonly more: number;
 }
 
-/** More than this many ranges or ports are counted, not listed. */
-const MOST = 6;
+/** A set within a universe, as the shorter of its members and its exceptions. */
+export type SetDescription =
+  | { readonly kind: "none" }
+  | { readonly kind: "all" }
+  | ({ readonly kind: "only" } & PartList)
+  | ({ readonly kind: "all-but" } & PartList);
 
-export class Words {
+/** Source addresses of packets: a set, the members of a ban list that is not given, or unknown. */
+export type Sources = SetDescription | { readonly kind: "listed" } | { readonly kind: "unknown" };
+
+/** Destination addresses of packets for the host itself. */
+export interface HostDestinations extends PartList {
+  /** Other destinations that a translation redirects to the host. */
+  readonly redirected?: SetDescription;
+  /** The packets are broadcast or multicast; `parts` is empty. */
+  readonly group?: true;
+}
+
+/** Interfaces that receive packets from the same sources. */
+export interface SourceGroup {
+  /** Names of interfaces, as iptables matches them; empty where the interface is not on the host. */
+  readonly in: readonly string[];
+  /** Bridge ports among them that receive the packets; absent where there are none. */
+  readonly ports?: readonly string[];
+  /** Source addresses. */
+  readonly sources: Sources;
+  /** Destination addresses of the host; absent for all of them. */
+  readonly destinations?: HostDestinations;
+}
+
+/** Destinations of packets that leave the host or enter a container network. */
+export type Destination =
+  | { readonly kind: "addresses"; readonly addresses: SetDescription }
+  /** Any address over an interface. */
+  | { readonly kind: "interface"; readonly name: string }
+  /** Any container of a bridge. */
+  | {
+      readonly kind: "network";
+      readonly bridge: string;
+      /** Name of Docker's network; `null` where it is unknown. */
+      readonly network: string | null;
+      /** Docker's gateway mode of the network. */
+      readonly mode: "nat" | "nat-unprotected" | "routed";
+    };
+
+/** Packets by protocol and port, and their destinations. */
+export interface Traffic {
+  /** Protocols with their ports, such as `tcp 25`. */
+  readonly protocols: SetDescription;
+  /** Destinations. */
+  readonly to: Destination;
+}
+
+/** More members than this are counted, not listed. */
+const MOST_PARTS = 6;
+
+/** Returns a list with the members that exceed the limit counted. */
+export const partList = (parts: readonly string[]): PartList => ({
+  parts: parts.slice(0, MOST_PARTS),
+  more: Math.max(0, parts.length - MOST_PARTS),
+});
+
+/** Describes packet sets of one domain; memoizes by diagram node. */
+export class SetDescriber {
   private readonly projections = new Map<string, ReadonlySet<number>>();
-  private readonly known = new Map<Node, readonly Who[]>();
+  private readonly groups = new Map<Node, readonly SourceGroup[]>();
 
   /**
-   * @param possible packets that can come in at all: `everyone` is who of them is left
-   * @param shown the interface that iptables sees, of one that packets come in by: a port's bridge
+   * @param possible packets that can arrive at all; "all" means all of these
+   * @param visibleName maps an interface to the name that iptables matches: a port's bridge
    */
   constructor(
     private readonly domain: Domain,
     private readonly possible: Node,
-    private readonly shown: (name: string) => string,
+    private readonly visibleName: (name: string) => string,
   ) {}
 
-  /** Who sends a set's packets, whatever the interface. */
-  from(set: Node): string {
-    const [all, some] = [this.onto(this.possible, "src"), this.onto(set, "src")];
-    return this.addresses(some, all);
+  /** Returns the sources of a set over all interfaces. */
+  sources(set: Node): SetDescription {
+    return this.addresses(this.project(set, "src"), this.project(this.possible, "src"), "src");
   }
 
   /**
-   * Who sends a set's packets, interfaces with the same sources together; the widest first.
-   * @param aimed whether to tell which of the host's addresses they are for, where it is not any
+   * Groups interfaces by the sources of a set's packets, widest sources first.
+   * @param names interfaces to look at
+   * @param withDestinations whether groups also differ by the host's addresses
    */
-  who(set: Node, names: readonly string[], aimed = false): readonly Who[] {
-    const { diagrams } = this.domain;
-    // Ports of one host are mostly open to the same people: the projection is one node, worked out once.
-    const by = aimed ? this.onto(set, "in", "src", "dst") : this.onto(set, "in", "src");
-    let known = this.known.get(by);
-    if (known !== undefined) return known;
-    const groups = new Map<string, { in: string[]; ports?: string[]; from: string; to?: string }>();
-    for (const name of names) {
-      const here = this.domain.set(is("in", name));
-      const [some, all] = [diagrams.intersect(here, by), diagrams.intersect(here, this.possible)];
-      if (some === EMPTY) continue;
-      const from = this.addresses(this.onto(some, "src"), this.onto(all, "src"));
-      const own = this.onto(all, "dst");
-      const spot = diagrams.intersect(own, this.onto(some, "dst"));
-      const to =
-        aimed && diagrams.subtract(own, spot) !== EMPTY
-          ? list(this.domain.valueRanges(spot, "dst").map(printAddressRange))
-          : undefined;
-      const key = `${from} ${to}`;
-      let group = groups.get(key);
-      if (group === undefined)
-        groups.set(key, (group = { in: [], from, ...(to === undefined ? {} : { to }) }));
-      const seen = this.shown(name);
-      if (!group.in.includes(seen)) group.in.push(seen);
-      if (seen !== name) (group.ports ??= []).push(name);
+  sourceGroups(set: Node, names: readonly string[], withDestinations = false): readonly SourceGroup[] {
+    // Ports of one host mostly have the same sources: their projections are one node.
+    const projected = withDestinations
+      ? this.project(set, "in", "src", "dst")
+      : this.project(set, "in", "src");
+    let known = this.groups.get(projected);
+    if (known === undefined) {
+      known = this.groupInputs(projected, names, withDestinations);
+      this.groups.set(projected, known);
     }
-    const wide = ({ from, to }: Who): number =>
-      (from === "everyone" ? 0 : from.startsWith("everyone") ? 1 : 2) + (to === undefined ? 0 : 3);
-    known = [...groups.values()].sort((a, b) => wide(a) - wide(b));
-    this.known.set(by, known);
     return known;
   }
 
-  /** The same in one line; the interfaces are left out where they are the ones that are spoken of. */
-  whom(set: Node, names: readonly string[], spoken: readonly string[]): string {
-    const groups = this.who(set, names);
-    const [first] = groups;
-    if (first === undefined) return this.from(set);
-    if (groups.length === 1 && first.in.join() === spoken.join()) return first.from;
-    return groups.map(({ from, in: inputs }) => `${from} via ${inputs.join(", ")}`).join("; ");
-  }
-
-  /** What a set's packets are: `tcp 25, udp 53`, `anything`, `everything but tcp 443`. */
-  traffic(set: Node, all: Node = this.possible): string {
-    // The other family's ICMP is nothing that anybody speaks.
-    const spoken = this.domain.set(not(is("proto", this.domain.family === 4 ? PROTO.icmpv6 : PROTO.icmp)));
-    const onto = (packets: Node): Node =>
-      this.domain.diagrams.intersect(spoken, this.onto(packets, "proto", "dport"));
-    const [some, whole] = [onto(set), onto(all)];
-    const rest = this.domain.diagrams.subtract(whole, some);
-    if (rest === EMPTY)
-      return all === this.possible || whole === spoken ? "anything" : list(this.ports(some));
-    const [yes, no] = [this.ports(some), this.ports(rest)];
-    return no.length < yes.length || yes.some((text) => text.startsWith("protocols"))
-      ? `everything but ${list(no)}`
-      : list(yes);
-  }
-
-  /** Where a set's packets are sent, of the places where any of `all` are. */
-  to(set: Node, all: Node): string {
-    const told = this.addresses(this.onto(set, "dst"), this.onto(all, "dst"), "dst");
-    return told.replace(/^everyone/, "anywhere");
-  }
-
-  private addresses(some: Node, all: Node, field: "src" | "dst" = "src"): string {
+  private groupInputs(projected: Node, names: readonly string[], withDestinations: boolean): SourceGroup[] {
     const { diagrams } = this.domain;
-    if (some === EMPTY) return "nobody";
-    const rest = diagrams.subtract(all, some);
-    if (rest === EMPTY) return "everyone";
-    // Addresses that nobody can send from (the host's own, loopback) need not be cut out of a network.
-    const whole = (part: Node): string[] => {
-      const filled = this.domain.valueRanges(diagrams.union(part, diagrams.complement(all)), field);
-      return this.domain.valueRanges(part, field).map(([lo, hi]) => {
-        const wide = filled.find(([a, b]) => a <= lo && b >= hi);
-        const text = wide === undefined ? "-" : printAddressRange(wide);
-        return text.includes("-") ? printAddressRange([lo, hi]) : text;
-      });
-    };
-    if (this.size(some, field) > this.size(rest, field)) return `everyone but ${list(unique(whole(rest)))}`;
-    return list(unique(whole(some)));
+    const groups = new Map<
+      string,
+      { in: string[]; ports?: string[]; sources: SetDescription; destinations?: PartList }
+    >();
+    for (const name of names) {
+      const here = this.domain.set(is("in", name));
+      const [some, all] = [diagrams.intersect(here, projected), diagrams.intersect(here, this.possible)];
+      if (some === EMPTY) continue;
+      const sources = this.addresses(this.project(some, "src"), this.project(all, "src"), "src");
+      const destinations = withDestinations ? this.ownDestinations(some, all) : undefined;
+      const key = JSON.stringify([sources, destinations]);
+      let group = groups.get(key);
+      if (group === undefined) {
+        group = { in: [], sources, ...(destinations === undefined ? {} : { destinations }) };
+        groups.set(key, group);
+      }
+      const visible = this.visibleName(name);
+      if (!group.in.includes(visible)) group.in.push(visible);
+      if (visible !== name) (group.ports ??= []).push(name);
+    }
+    return [...groups.values()].sort((a, b) => rank(a) - rank(b));
   }
 
-  private size(set: Node, field: Field): bigint {
+  /** Returns the destinations of `some`; `undefined` where they are all destinations of `all`. */
+  private ownDestinations(some: Node, all: Node): PartList | undefined {
+    const { diagrams } = this.domain;
+    const own = this.project(all, "dst");
+    const here = diagrams.intersect(own, this.project(some, "dst"));
+    return diagrams.subtract(own, here) === EMPTY
+      ? undefined
+      : partList(this.domain.valueRanges(here, "dst").map(printAddressRange));
+  }
+
+  /** Returns protocols and ports of a set, within those of `all`. */
+  protocols(set: Node, all: Node = this.possible): SetDescription {
+    const { diagrams } = this.domain;
+    // ICMP of the other family does not occur.
+    const valid = this.domain.set(not(is("proto", this.domain.family === 4 ? PROTO.icmpv6 : PROTO.icmp)));
+    const ports = (packets: Node): Node => diagrams.intersect(valid, this.project(packets, "proto", "dport"));
+    const [some, whole] = [ports(set), ports(all)];
+    const rest = diagrams.subtract(whole, some);
+    if (rest === EMPTY && (all === this.possible || whole === valid)) return { kind: "all" };
+    const members = this.protocolNames(some);
+    if (rest === EMPTY) return { kind: "only", ...partList(members.names) };
+    const exceptions = this.protocolNames(rest);
+    return exceptions.names.length < members.names.length || members.hasProtocolRange
+      ? { kind: "all-but", ...partList(exceptions.names) }
+      : { kind: "only", ...partList(members.names) };
+  }
+
+  /** Returns the destinations of a set, within those of `all`. */
+  destinations(set: Node, all: Node): SetDescription {
+    return this.addresses(this.project(set, "dst"), this.project(all, "dst"), "dst");
+  }
+
+  private addresses(some: Node, all: Node, field: "src" | "dst"): SetDescription {
+    const { diagrams } = this.domain;
+    if (some === EMPTY) return { kind: "none" };
+    const rest = diagrams.subtract(all, some);
+    if (rest === EMPTY) return { kind: "all" };
+    // A prefix stays one part where only addresses outside `all` (the host's own, loopback) interrupt it.
+    const ranges = (part: Node): string[] => {
+      const filled = this.domain.valueRanges(diagrams.union(part, diagrams.complement(all)), field);
+      const texts = this.domain.valueRanges(part, field).map(([first, last]) => {
+        const wide = filled.find(([a, b]) => a <= first && b >= last);
+        const text = wide === undefined ? "-" : printAddressRange(wide);
+        return text.includes("-") ? printAddressRange([first, last]) : text;
+      });
+      return [...new Set(texts)];
+    };
+    return this.count(some, field) > this.count(rest, field)
+      ? { kind: "all-but", ...partList(ranges(rest)) }
+      : { kind: "only", ...partList(ranges(some)) };
+  }
+
+  private count(set: Node, field: Field): bigint {
     return this.domain
       .valueRanges(set, field)
       .reduce((sum, [a, b]) => sum + BigInt(b as Address) - BigInt(a as Address) + 1n, 0n);
   }
 
-  private ports(set: Node): string[] {
+  /** Returns protocols with their ports; `hasProtocolRange` where one name is a range of protocol numbers. */
+  private protocolNames(set: Node): { readonly names: string[]; readonly hasProtocolRange: boolean } {
     const { domain } = this;
     const { diagrams } = domain;
     const [proto, dport] = [domain.levelOf("proto"), domain.levelOf("dport")];
-    const out: string[] = [];
-    const numbers = (node: Node, name: string): void => {
-      if (node === FULL) return void out.push(name);
+    const names: string[] = [];
+    let hasProtocolRange = false;
+    const addPorts = (node: Node, name: string): void => {
+      if (node === FULL) {
+        names.push(name);
+        return;
+      }
       diagrams.edges(node, (kid, first, last) => {
         if (kid === EMPTY || dport === undefined) return;
-        const [lo, hi] = [domain.interval(dport, first)[0], domain.interval(dport, last)[1]];
-        out.push(`${name} ${lo === hi ? lo : `${lo}-${hi}`}`);
+        const [low, high] = [domain.interval(dport, first)[0], domain.interval(dport, last)[1]];
+        names.push(`${name} ${low === high ? low : `${low}-${high}`}`);
       });
     };
     if (set < 0 || diagrams.levelOf(set) !== proto) {
-      if (set !== EMPTY) numbers(set, "port");
-      return out;
+      if (set !== EMPTY) addPorts(set, "port");
+      return { names, hasProtocolRange };
     }
     diagrams.edges(set, (kid, first, last) => {
       if (kid === EMPTY) return;
-      const [lo, hi] = [domain.interval(proto, first)[0], domain.interval(proto, last)[1]] as [
-        number,
-        number,
-      ];
-      numbers(kid, lo === hi ? protoName(lo) : `protocols ${lo}-${hi}`);
+      const low = domain.interval(proto, first)[0] as number;
+      const high = domain.interval(proto, last)[1] as number;
+      if (low !== high) hasProtocolRange = true;
+      addPorts(kid, low === high ? protoName(low) : `protocols ${low}-${high}`);
     });
-    return out;
+    return { names, hasProtocolRange };
   }
 
-  /** A set over some fields alone: which of their values some member has. */
-  private onto(set: Node, ...fields: Field[]): Node {
+  /** Projects a set onto some fields. */
+  private project(set: Node, ...fields: Field[]): Node {
     const key = fields.join();
     let others = this.projections.get(key);
     if (others === undefined) {
@@ -173,9 +241,6 @@ export class Words {
   }
 }
 
-const list = (texts: readonly string[]): string =>
-  texts.length > MOST
-    ? `${texts.slice(0, MOST).join(", ")} and ${texts.length - MOST} more`
-    : texts.join(", ");
-
-const unique = (texts: readonly string[]): string[] => [...new Set(texts)];
+/** Sort key of a group: wide sources first, groups limited to some destinations last. */
+const rank = ({ sources, destinations }: SourceGroup): number =>
+  (sources.kind === "all" ? 0 : sources.kind === "all-but" ? 1 : 2) + (destinations === undefined ? 0 : 3);

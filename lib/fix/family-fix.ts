@@ -157,7 +157,7 @@ function repair(live: Ruleset, host: Host, options: FixOptions, unknownTranslati
       cost: proved?.cost ?? null,
       choices: lifted.choices,
       left: [
-        ...unsettled.inconclusive.map((text): Left => ({ finding: null, reason: { code: "audit", text } })),
+        ...unsettled.doubts.map((doubt): Left => ({ finding: null, reason: { code: "audit", doubt } })),
         ...[...open].map(([finding, reason]): Left => ({ finding, reason })),
       ],
       notes: notesOf(lifted, family, host, uncut),

@@ -1,6 +1,6 @@
 /** Fixes both families: rules for DOCKER-USER that close the findings of an audit, in every printed form, with proof. */
 import { auditFamily, findingsOf } from "../audit/audit.ts";
-import { doubts, unpublished, usesIpv6 } from "../audit/doubts.ts";
+import { doubtsOf, portsWithoutRule, usesIpv6 } from "../audit/engine-doubts.ts";
 import type { Host } from "../host/host.ts";
 import { printRuleset } from "../iptables/print.ts";
 import type { Family } from "../packet/field.ts";
@@ -84,7 +84,7 @@ export interface UfwFix {
  * @param rulesets at most one per family
  */
 export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOptions = {}): Fix {
-  const unserved = new Map(rulesets.map((r) => [r, unpublished(Program.of(r, host), host)]));
+  const unserved = new Map(rulesets.map((r) => [r, portsWithoutRule(Program.of(r, host), host)]));
   const parts = rulesets.map((ruleset) =>
     fixFamily(withoutUnread(ruleset), host, options, (unserved.get(ruleset) ?? []).length > 0),
   );
@@ -116,8 +116,8 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
     left: distinct([
       ...parts.flatMap((part) => part.left),
       ...rulesets.flatMap((ruleset) => blockedByUnread(ruleset, host)),
-      ...[...doubts(rulesets, host), ...[...unserved.values()].flat()].map(
-        (text): Left => ({ finding: null, reason: { code: "audit", text } }),
+      ...[...doubtsOf(rulesets, host), ...[...unserved.values()].flat()].map(
+        (doubt): Left => ({ finding: null, reason: { code: "audit", doubt } }),
       ),
     ]),
     notes: parts.flatMap((part) => part.notes),

@@ -163,18 +163,18 @@ class Writer {
     const { diagrams } = this.audit.domain;
     const reason: OpenReason | undefined =
       way.beyond !== undefined
-        ? { code: "not-matchable", text: way.beyond.why }
+        ? { code: "not-matchable", ports: way.beyond }
         : (this.limits.open?.get(wayKey(way)) ??
-          (diagrams.intersect(way.all, this.audit.unsure) === EMPTY
+          (diagrams.intersect(way.all, this.audit.notFollowed) === EMPTY
             ? undefined
-            : { code: "not-followed", doubts: this.audit.inconclusive }));
+            : { code: "not-followed", doubts: this.audit.doubts }));
     if (reason !== undefined) this.leave(way, reason);
     return reason === undefined;
   }
 
   /** Whether packets may be translated to addresses that the model does not know. */
   private get translations(): boolean {
-    return this.limits.translations === true || this.audit.unsure !== EMPTY;
+    return this.limits.translations === true || this.audit.notFollowed !== EMPTY;
   }
 
   /** The ways whose lists can be written down. */

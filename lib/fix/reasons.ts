@@ -1,4 +1,6 @@
 /** Codes of everything that a fix reports; `lib/report/text/fix-text.ts` makes the sentences. */
+import type { Doubt } from "../audit/doubt.ts";
+import type { Unmatchable } from "../audit/finding.ts";
 import type { Family } from "../packet/field.ts";
 import type { PacketJson } from "../packet/packet.ts";
 import type { BudgetExceeded } from "../reach/budget.ts";
@@ -62,9 +64,9 @@ export type OpenReason =
   /** Docker's rules drop packets that the owner allows; a rule in DOCKER-USER cannot accept them. */
   | { readonly code: "dropped-by-docker" }
   /** Some of the packets are not followed to the end of their path. */
-  | { readonly code: "not-followed"; readonly doubts: readonly string[] }
+  | { readonly code: "not-followed"; readonly doubts: readonly Doubt[] }
   /** No rule can match the packets. */
-  | { readonly code: "not-matchable"; readonly text: string }
+  | { readonly code: "not-matchable"; readonly ports: Unmatchable }
   /** Paths to the endpoint have different intents, and a match by internal address covers all of them. */
   | { readonly code: "different-intents"; readonly endpoint: string }
   /** Packets that the model does not know may be translated to the endpoint's address. */
@@ -73,7 +75,7 @@ export type OpenReason =
 /** Reason why the fix of a family, or a part of it, is in doubt. */
 export type FixDoubt =
   /** A doubt of the audit. */
-  | { readonly code: "audit"; readonly text: string }
+  | { readonly code: "audit"; readonly doubt: Doubt }
   /** Findings that only an unread firewall may block were not searched for. */
   | { readonly code: "unread-not-searched"; readonly family: Family; readonly limit: Limit }
   | FamilyRefusal;

@@ -1,20 +1,20 @@
-/** An audit as SARIF 2.1.0 (OASIS), for code scanning: one result a finding or lint, at the rule it is about. */
+/** An audit as SARIF 2.1.0 (OASIS), for code scanning: one result for each finding and lint, at the line of its rule. */
 import type { Audit } from "../audit/audit.ts";
 import type { Finding, FindingKind } from "../audit/finding.ts";
 import type { Lint, LintKind } from "../audit/lint.ts";
-import { findingSentence, KINDS } from "./text/audit-text.ts";
+import { doubtText, lintText } from "./text/audit-sentences.ts";
+import { findingSentence, KINDS } from "./text/finding-text.ts";
 import { safe } from "./text/terminal.ts";
 
-/** What each kind of lint means, in a sentence. */
+/** Description of each kind of lint. */
 export const LINTS: Readonly<Record<LintKind, string>> = {
-  "host-port-after-dnat":
-    "A rule in DOCKER-USER matches the host's port, which the packet no longer carries there.",
-  "original-port-unguarded": "A rule by original destination port cuts more than it should.",
+  "host-port-after-dnat": "A rule in DOCKER-USER matches the host's port, which DNAT has already replaced.",
+  "original-port-unguarded": "A drop by original destination port also drops other packets.",
   "behind-return": "A rule that no packet reaches.",
-  "docker-user-not-first": "Something accepts packets before DOCKER-USER is asked.",
-  "docker-user-not-called": "FORWARD never asks DOCKER-USER.",
+  "docker-user-not-first": "A rule can accept packets before DOCKER-USER is evaluated.",
+  "docker-user-not-called": "FORWARD never calls DOCKER-USER.",
   "ban-misses-containers": "A ban holds for the host and not for its containers.",
-  shadowed: "No packet matches an allow or deny, since rules in front of it take them all.",
+  shadowed: "No packet matches an allow or deny, since rules in front of it match them all.",
   "chain-not-called": "No rule calls a chain.",
   "dnat-past-deny": "A translation opens a port that a rule of INPUT denies.",
 };
@@ -27,9 +27,9 @@ interface Place {
 }
 
 /**
- * An audit as a SARIF 2.1.0 log (OASIS), one result for each finding, at the line of the rule that is bypassed.
- * @param sources the name of each family's ruleset, for the locations
- * @param version fwcheck's own
+ * Returns an audit as a SARIF 2.1.0 log (OASIS), one result for each finding, at the line of the rule that is bypassed.
+ * @param sources name of each family's ruleset, for the locations
+ * @param version version of fwcheck
  */
 export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version: string): object {
   const kinds = Object.entries(KINDS) as [FindingKind, string][];
@@ -53,7 +53,6 @@ export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version
             })),
           },
         },
-        // Line and column of a result are those of the text that was read.
         columnKind: "utf16CodeUnits",
         results: [
           ...audit.findings.map((f) => findingResult(f, place)),
@@ -62,9 +61,9 @@ export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version
         invocations: [
           {
             executionSuccessful: true,
-            toolExecutionNotifications: audit.inconclusive.map((text) => ({
+            toolExecutionNotifications: audit.doubts.map((doubt) => ({
               level: "warning",
-              message: message(text),
+              message: message(doubtText(doubt)),
             })),
           },
         ],
@@ -74,9 +73,9 @@ export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version
 }
 
 function findingResult(f: Finding, place: (family: 4 | 6, line: number | undefined) => Place): object {
+  const { rule } = f.intended;
   const last = f.actual.path.findLast((s) => s.step === "rule");
-  const line =
-    "policy" in f.intended.rule ? (last?.step === "rule" ? last.line : undefined) : f.intended.rule.line;
+  const line = rule.code === "rule" ? rule.line : last?.step === "rule" ? last.line : undefined;
   return {
     ruleId: f.kind,
     level: f.certainty === "must" ? "error" : "warning",
@@ -90,7 +89,7 @@ function lintResult(l: Lint, place: (family: 4 | 6, line: number | undefined) =>
   return {
     ruleId: l.kind,
     level: "warning",
-    message: message(l.message),
+    message: message(lintText(l)),
     locations: [location(place(l.family, l.rule?.line))],
   };
 }
@@ -99,17 +98,14 @@ const location = ({ uri, line }: Place): object => ({
   physicalLocation: { artifactLocation: { uri }, region: { startLine: line } },
 });
 
-/**
- * Plain text: of `[words](place)` viewers make a link (3.11.6), and for `{0}` they look for an argument (3.11.5); a blank
- * keeps either from it.
- */
+/** Plain text. A blank prevents viewers from reading `[text](target)` as a link (3.11.6) and `{0}` as a placeholder (3.11.5). */
 const message = (text: string): object => ({
   text: safe(text)
     .replaceAll("](", "] (")
     .replaceAll(/\{(?=\d)/g, "{ "),
 });
 
-/** A file's name as a relative URI reference (RFC 3986): nothing in it can end the URI, name a scheme or a host. */
+/** Returns a file name as a relative URI reference (RFC 3986), encoded so that it cannot contain a scheme or a host. */
 const fileUri = (name: string): string =>
   (name === "" ? "ruleset" : name)
     .replaceAll(/\p{Cs}/gu, "\ufffd")

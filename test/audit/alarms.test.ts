@@ -1,8 +1,7 @@
 /** What is no bypass, or not certainly one: interfaces that are not there, packets that cannot be sent, rare packets. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import {
-  type Audit,
-  audit,
+  type AuditJson,
   type Host,
   type Ruleset,
   readHost,
@@ -14,6 +13,7 @@ import {
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples, shared } from "../capture.ts";
+import { auditOf } from "./json.ts";
 import { audited, LAYOUTS, type Layout, lines } from "./layout.ts";
 
 describe("rules in DOCKER-USER that name every interface of the host", () => {
@@ -34,7 +34,7 @@ describe("rules in DOCKER-USER that name every interface of the host", () => {
   test("lose nothing where the interfaces were inferred", () => {
     const { host, rulesets } = capture(`${examples}ufw-docker-28.5`);
     const inferred = readHost({}, rulesets);
-    const ids = (of: Host) => audit(rulesets, of).findings.map((f) => `${f.id} ${f.certainty}`);
+    const ids = (of: Host) => auditOf(rulesets, of).findings.map((f) => `${f.id} ${f.certainty}`);
     for (const id of ids(host)) expect(ids(inferred)).toContain(id);
   });
 });
@@ -73,13 +73,13 @@ function six(input: readonly string[], policies = { INPUT: "DROP", FORWARD: "DRO
   const packet = readPacket({ in: "eth0", src: "2001:db8:1::2", dst: "2001:db8:1::1", dport: 8080 });
   if (typeof packet === "string") throw new Error(packet);
   return {
-    result: audit(rulesets, host),
+    result: auditOf(rulesets, host),
     verdict: (options = {}) => simulate(rulesets, host, packet, options),
   };
 }
 
 describe("IPv6 where the rules drop neighbour discovery", () => {
-  const found = ({ findings }: Audit) => findings.map((f) => [f.kind, f.certainty, f.depends]);
+  const found = ({ findings }: AuditJson) => findings.map((f) => [f.kind, f.certainty, f.depends]);
   const certain = [
     ["ingress-bypass", "must", []],
     ["direct-bypass", "must", []],
@@ -174,14 +174,14 @@ function* recorded(): Generator<readonly [string, readonly Ruleset[], Host]> {
 }
 
 describe("of every recorded host and layout", () => {
-  const unique = (result: Audit): void => {
+  const unique = (result: AuditJson): void => {
     const ids = result.findings.map((f) => f.id);
     expect(ids).toEqual([...new Set(ids)]);
   };
 
   test("the findings' names are unique, and their packets are simulated as they say", () => {
     for (const [name, rulesets, host] of recorded()) {
-      const result = audit(rulesets, host);
+      const result = auditOf(rulesets, host);
       unique(result);
       for (const f of result.findings) {
         const packet = readPacket(f.witness);
@@ -214,7 +214,7 @@ test("rules alone: an interface that no rule names is no certain way in", () => 
     "-A DOCKER-USER -i eth0 -j DROP\n-A DOCKER-USER -j RETURN",
   );
   const { rulesets } = readRuleset([{ name: "rules", text }]);
-  const { findings } = audit(rulesets, readHost({ complete: true }, rulesets));
+  const { findings } = auditOf(rulesets, readHost({ complete: true }, rulesets));
   const unlisted = findings.filter((f) => f.by.length === 0);
   expect(unlisted.length).toBeGreaterThan(0);
   expect(new Set(unlisted.map((f) => f.certainty))).toEqual(new Set(["may"]));

@@ -75,7 +75,7 @@ test("of two such ports no rule tells frames between them: they are left open by
   const { rulesets, host } = read(shared(1, { tap0: { bridge: "docker0", kind: "tun" } }));
   const { failed, holds, rules4 } = fixJson(fix(rulesets, host));
   expect(holds).toBe(true);
-  expect(failed.join("\n")).toContain("several ports that are no container's (eth1, tap0)");
+  expect(failed.join("\n")).toContain("several ports that belong to no container (eth1, tap0)");
   expect(rules4).toContain("-A FWCHECK -i docker0 -j RETURN");
 });
 

@@ -1,7 +1,8 @@
 /** What the audit must say of real hosts, held against what a real client could reach there. */
-import { audit, type Finding, type FindingKind } from "fwcheck";
+import type { FindingJson, FindingKind } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
+import { auditOf } from "./json.ts";
 
 // One line a finding: kind, where, what the owner's rules say.
 type Line = [kind: FindingKind, where: string, said: string];
@@ -26,7 +27,7 @@ const TRUTH: Record<string, Line[]> = {
   "28.5": PUBLISHED,
 };
 
-const lineOf = (f: Finding): Line => [
+const lineOf = (f: FindingJson): Line => [
   f.kind,
   f.id.split("/").slice(3).join("/"),
   "policy" in f.intended.rule ? f.intended.rule.policy : (f.intended.rule.ufw ?? f.intended.rule.text),
@@ -34,7 +35,7 @@ const lineOf = (f: Finding): Line => [
 
 describe.each(Object.entries(TRUTH))("Docker %s with ufw", (version, truth) => {
   const { rulesets, host } = capture(`${examples}ufw-docker-${version}`);
-  const result = audit(rulesets, host);
+  const result = auditOf(rulesets, host);
 
   test("exactly these findings", () => {
     expect(result.findings.map(lineOf).sort()).toEqual([...truth].sort());
@@ -49,7 +50,7 @@ describe.each(Object.entries(TRUTH))("Docker %s with ufw", (version, truth) => {
         ["eth0", "eth1"],
         "must",
         "everyone",
-        "nobody",
+        "no one",
       ]);
   });
 
@@ -78,9 +79,9 @@ describe("what ufw says is held against Docker's rules, port by port", () => {
         `${rules.map((r) => `[0:0] ${r}\n`).join("")}$1`,
       ),
     );
-    return audit(rulesets, host);
+    return auditOf(rulesets, host);
   };
-  const of = (result: ReturnType<typeof audit>, port: number) =>
+  const of = (result: ReturnType<typeof auditOf>, port: number) =>
     result.findings.find((f) => f.id === `ingress-bypass/4/tcp/any/${port}`);
 
   test("an allowed port is no finding", () => {
@@ -124,7 +125,7 @@ describe("what ufw says is held against Docker's rules, port by port", () => {
         `[0:0] -A ufw-user-output -p tcp -m tcp --dport 25 -j DROP\n$1`,
       ),
     );
-    const found = audit(rulesets, host).findings.filter((f) => f.kind === "egress-bypass");
+    const found = auditOf(rulesets, host).findings.filter((f) => f.kind === "egress-bypass");
     expect(
       found.map((f) => [f.in, f.proto, f.witness.dport, "ufw" in f.intended.rule ? f.intended.rule.ufw : ""]),
     ).toEqual([
@@ -139,7 +140,7 @@ describe("what ufw says is held against Docker's rules, port by port", () => {
         `[0:0] -A ufw-user-forward -d 172.17.0.3/32 -p tcp -m tcp --dport 80 -j ACCEPT\n$1`,
       ),
     );
-    const ids = audit(rulesets, host).findings.map((f) => f.id);
+    const ids = auditOf(rulesets, host).findings.map((f) => f.id);
     expect(ids).not.toContain("ingress-bypass/4/tcp/any/8443");
     expect(ids).not.toContain("direct-bypass/4/tcp/172.17.0.3/80");
     expect(ids).toContain("ingress-bypass/4/tcp/any/8080");

@@ -1,11 +1,12 @@
 /** The ports that may be open, and to whom; whatever else is exposed is unexpected. */
-import { audit, ExpectationError, readExpectations } from "fwcheck";
+import { ExpectationError, readExpectations } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
+import { auditOf } from "./json.ts";
 
 const { rulesets, host } = capture(`${examples}ufw-docker-28.5`);
 const unexpected = (yaml: string) =>
-  audit(rulesets, host, { expect: readExpectations(yaml) }).exposures.flatMap((e) =>
+  auditOf(rulesets, host, { expect: readExpectations(yaml) }).exposures.flatMap((e) =>
     e.unexpected === undefined ? [] : [`${e.listen.port} ${e.unexpected.from} ${e.unexpected.in.join()}`],
   );
 

@@ -1,10 +1,14 @@
 /** The table of published ports: to which of the host's addresses each is open, and what docker-proxy serves. */
-import { audit, type Exposure, readHost, readRuleset } from "fwcheck";
+import { type ExposureJson, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { auditOf } from "./json.ts";
 import { audited, type Layout } from "./layout.ts";
 
 /** A host with IPv4 and IPv6 whose containers have IPv4 addresses only: docker-proxy serves their ports in IPv6. */
-function proxied(input: readonly string[], published: Readonly<Record<string, string>>): readonly Exposure[] {
+function proxied(
+  input: readonly string[],
+  published: Readonly<Record<string, string>>,
+): readonly ExposureJson[] {
   const six = ["*filter", ":INPUT DROP", ":FORWARD DROP", ":OUTPUT ACCEPT", ...input, "COMMIT", ""].join(
     "\n",
   );
@@ -32,7 +36,7 @@ function proxied(input: readonly string[], published: Readonly<Record<string, st
   }));
   const source = (value: unknown) => [{ name: "source", text: JSON.stringify(value) }];
   const host = readHost({ addr: source(addr), docker: source(docker) }, rulesets);
-  return audit(rulesets, host).exposures.filter((e) => e.means === "proxy");
+  return auditOf(rulesets, host).exposures.filter((e) => e.means === "proxy");
 }
 
 describe("the host's addresses that a published port is open on", () => {
@@ -43,7 +47,7 @@ describe("the host's addresses that a published port is open on", () => {
 
   test("are told where rules by the original destination close the others", () => {
     const { exposures, findings } = audited({ user: others, interfaces: { eth1: "10.99.0.1/24" } });
-    expect(exposures.map((e) => e.by)).toEqual([
+    expect(exposures.map((e) => e.by)).toMatchObject([
       [{ in: ["eth0", "eth1"], from: "everyone", to: "10.99.0.1" }],
     ]);
     expect(findings.map((f) => f.by)).toEqual(exposures.map((e) => e.by));
@@ -51,7 +55,7 @@ describe("the host's addresses that a published port is open on", () => {
 
   test("are left out where it is open on all of them", () => {
     expect(audited({ interfaces: { eth1: "10.99.0.1/24" } }).exposures.map((e) => e.by)).toEqual([
-      [{ in: ["eth0", "eth1"], from: "everyone" }],
+      [{ in: ["eth0", "eth1"], from: "everyone", sources: { kind: "all" } }],
     ]);
   });
 });
@@ -69,7 +73,7 @@ describe("docker-proxy in IPv6", () => {
     const group = ["-A INPUT -d ff02::fb/128 -p udp --dport 8080 -j ACCEPT"];
     expect(proxied(group, { "80/udp": "dns" })).toEqual([]);
     expect(proxied([...group, ...open], { "80/udp": "dns" }).map((e) => e.by)).toEqual([
-      [{ in: ["eth0"], from: "everyone" }],
+      [{ in: ["eth0"], from: "everyone", sources: { kind: "all" } }],
     ]);
   });
 });

@@ -1,7 +1,8 @@
 /** Hosts made to be judged wrongly. */
-import { audit, readHost, readRuleset } from "fwcheck";
+import { readHost, readRuleset } from "fwcheck";
 import { expect, test } from "vitest";
 import { HOSTILE } from "./hostile.ts";
+import { auditOf } from "./json.ts";
 import { audited, lines } from "./layout.ts";
 
 test.each(Object.entries(HOSTILE))("%s", (_name, { layout, finds, by = ["eth0"], ...more }) => {
@@ -47,7 +48,7 @@ test("a port published in IPv6 alone, and refused there to all but a network", (
   );
   const { rulesets } = readRuleset([{ name: "ip6tables-save", text: `${text.join("\n")}\n` }]);
   const host = readHost({ complete: true, addr: [{ name: "addr", text: JSON.stringify(addr) }] }, rulesets);
-  const { findings, inconclusive } = audit(rulesets, host);
+  const { findings, inconclusive } = auditOf(rulesets, host);
   expect(findings.map((f) => [f.kind, f.family, f.listen?.port, f.from, f.certainty])).toEqual([
     ["ingress-bypass", 6, 8080, "everyone but 2001:db8:5::/48", "must"],
     ["direct-bypass", 6, undefined, "everyone", "must"],

@@ -1,5 +1,6 @@
 /** A host as Docker 28 writes its rules, in each of the modes of its networks; by hand, after what it really writes. */
-import { type Audit, audit, type Host, type Ruleset, readHost, readRuleset } from "fwcheck";
+import { type AuditJson, type Host, type Ruleset, readHost, readRuleset } from "fwcheck";
+import { auditOf } from "./json.ts";
 
 export interface Net {
   readonly bridge: string;
@@ -234,13 +235,13 @@ export function read(layout: Layout): { rulesets: readonly Ruleset[]; host: Host
   return { rulesets, host };
 }
 
-export function audited(layout: Layout): Audit {
+export function audited(layout: Layout): AuditJson {
   const { rulesets, host } = read(layout);
-  return audit(rulesets, host);
+  return auditOf(rulesets, host);
 }
 
 /** One line a finding: its id, who gets through, and what. */
-export const lines = ({ findings }: Audit): string[] =>
+export const lines = ({ findings }: AuditJson): string[] =>
   findings.map((f) => [f.id, f.from, ...(f.what === undefined ? [] : [f.what])].join(": "));
 
 const TAILSCALE = {

@@ -1,10 +1,11 @@
 /** Rules in DOCKER-USER, and the owner's other rules, that do not do what they seem to. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { audit, readHost, readRuleset, readSnapshot } from "fwcheck";
+import { readHost, readRuleset, readSnapshot } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { ownerRules } from "../../lib/audit/owner-rules.ts";
+import { ownerRuleLint } from "../../lib/audit/owner-rules.ts";
 import { Program } from "../../lib/path/program.ts";
 import { capture, examples, shared } from "../capture.ts";
+import { auditOf } from "./json.ts";
 
 const withRules = (...rules: string[]) => {
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
@@ -13,7 +14,7 @@ const withRules = (...rules: string[]) => {
       `${rules.map((r) => `-A DOCKER-USER ${r}\n`).join("")}$1`,
     ),
   );
-  return audit(rulesets, host).lint.map((l) => l.kind);
+  return auditOf(rulesets, host).lint.map((l) => l.kind);
 };
 
 // One line a case: the rules in front of Docker's own RETURN, and what is said of them.
@@ -49,7 +50,7 @@ test("what accepts before DOCKER-USER is asked", () => {
       ":ts-forward - [0:0]\n-A ts-forward -i tailscale0 -j ACCEPT\n-A FORWARD -j ts-forward\n$1",
     ),
   );
-  expect(audit(rulesets, host).lint).toMatchObject([
+  expect(auditOf(rulesets, host).lint).toMatchObject([
     { kind: "docker-user-not-first", rule: { chain: "FORWARD", rule: 1 } },
   ]);
 });
@@ -65,7 +66,7 @@ describe("chains that DOCKER-USER calls (1Panel: DOCKER-USER -> 1PANEL_DOCKER)",
         ].join("")}${more}$1`,
       ),
     );
-    return audit(rulesets, host).lint.map(({ kind, rule }) => [kind, rule?.chain, rule?.rule]);
+    return auditOf(rulesets, host).lint.map(({ kind, rule }) => [kind, rule?.chain, rule?.rule]);
   };
 
   test("the host's port is never seen there either, and the rule is named", () => {
@@ -98,7 +99,7 @@ describe("chains that DOCKER-USER calls (1Panel: DOCKER-USER -> 1PANEL_DOCKER)",
         ":f2b-web - [0:0]\n-A f2b-web -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER -j f2b-web\n$1",
       ),
     );
-    expect(audit(rulesets, host).lint).toEqual([]);
+    expect(auditOf(rulesets, host).lint).toEqual([]);
   });
 });
 
@@ -111,9 +112,9 @@ describe("the owner's other rules", () => {
         addr_info: [{ family: "inet", local, prefixlen: 24, scope: "global" }],
       })),
     );
-    const { lint, remarks } = audit(rulesets, readHost({ addr: [{ name: "addr", text: addr }] }, rulesets));
+    const { lint, remarks } = auditOf(rulesets, readHost({ addr: [{ name: "addr", text: addr }] }, rulesets));
     return {
-      lint: lint.map((l) => [l.kind, l.rule?.line, l.by?.map((b) => b.line)]),
+      lint: lint.map((l) => [l.kind, l.rule?.line, "by" in l ? l.by.map((b) => b.line) : undefined]),
       first: lint[0],
       remarks,
     };
@@ -129,7 +130,7 @@ describe("the owner's other rules", () => {
     expect(lint).toEqual([["shadowed", 5, [4]]]);
     expect(first!.message).toContain("no packet ever matches this deny");
     expect(first!.message).toContain(
-      "line 4 (-A INPUT -p tcp -m tcp --dport 8000:8100 -j ACCEPT) says otherwise",
+      "line 4 (-A INPUT -p tcp -m tcp --dport 8000:8100 -j ACCEPT) decides otherwise",
     );
   });
   test("an allow that two denies take together", () => {
@@ -186,7 +187,7 @@ describe("the owner's other rules", () => {
     );
     expect(lint).toEqual([["chain-not-called", 9, undefined]]);
     expect(first!.message).toContain(
-      "calls chains mine, f2b-sshd: no packet ever meets these rules, and bans",
+      "calls chains mine, f2b-sshd: no packet ever reaches these rules, and bans",
     );
   });
 
@@ -207,7 +208,7 @@ describe("the owner's other rules", () => {
     const many = Array.from({ length: 3001 }, (_, i) => `INPUT -s 10.${i >> 8}.${i & 255}.0/24 -j DROP`);
     const { lint, remarks } = input(...many, "INPUT -s 10.0.0.0/24 -j ACCEPT");
     expect(lint).toEqual([]);
-    expect(remarks.join()).toContain("rules that never match were not looked for");
+    expect(remarks.join()).toContain("rules that never match were not searched");
   });
 });
 
@@ -220,7 +221,7 @@ describe.skipIf(!existsSync(`${shared}hosts`))("real hosts", () => {
       const { rules, sources } = readSnapshot({ name, text });
       const { rulesets } = readRuleset(rules);
       const host = readHost(sources, rulesets);
-      for (const ruleset of rulesets) expect(ownerRules(Program.of(ruleset, host)).lint, name).toEqual([]);
+      for (const ruleset of rulesets) expect(ownerRuleLint(Program.of(ruleset, host)).lint, name).toEqual([]);
     }
   }, 60_000);
 });

@@ -1,9 +1,10 @@
 /** What the host itself exposes: sockets as ss lists them, against the whole way in. */
 import { existsSync, readFileSync } from "node:fs";
-import { audit, auditText, kindOf, type Listening, readHost, readRuleset, readSnapshot } from "fwcheck";
+import { auditText, kindOf, type ListeningJson, readHost, readRuleset, readSnapshot } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { readSockets } from "../../lib/host/sources/ss.ts";
 import { shared } from "../capture.ts";
+import { auditOf } from "./json.ts";
 
 const line = (proto: string, local: string, users = "", peer = "0.0.0.0:*"): string =>
   `${proto.padEnd(3)} ${proto === "tcp" ? "LISTEN" : "UNCONN"} 0      128    ${local} ${peer} ${users}`;
@@ -95,11 +96,11 @@ function host(
     listening: [{ name: "ss", text: sockets }],
     ...(docker === undefined ? {} : { docker: [{ name: "docker", text: docker }] }),
   };
-  return audit(rulesets, readHost(sources, rulesets));
+  return auditOf(rulesets, readHost(sources, rulesets));
 }
-const one = (filter: string, local: string, tables: { raw?: string; nat?: string } = {}): Listening =>
+const one = (filter: string, local: string, tables: { raw?: string; nat?: string } = {}): ListeningJson =>
   host(filter, line("tcp", local, `users:(("it",pid=1,fd=3))`), tables).listening![0]!;
-const said = ({ open, from, by, as }: Listening) => [
+const said = ({ open, from, by, as }: ListeningJson) => [
   open,
   from,
   by.map((who) => `${who.in.join("+")}${who.to === undefined ? "" : ` to ${who.to}`}`).join("; "),
@@ -137,7 +138,7 @@ describe("who reaches a socket", () => {
       "bound to the other address",
       "-A INPUT -d 10.9.0.1/32 -p tcp -m tcp --dport 22 -j ACCEPT\n",
       "203.0.113.1:22",
-      ["no", "nobody", ""],
+      ["no", "no one", ""],
     ],
     [
       "bound to an interface",
@@ -145,19 +146,19 @@ describe("who reaches a socket", () => {
       "0.0.0.0%eth1:22",
       ["yes", "everyone", "eth1"],
     ],
-    ["on loopback", "-A INPUT -j ACCEPT\n", "127.0.0.1:22", ["local", "nobody", ""]],
+    ["on loopback", "-A INPUT -j ACCEPT\n", "127.0.0.1:22", ["local", "no one", ""]],
     [
       "all but a first packet",
       "-A INPUT -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT\n",
       "0.0.0.0:22",
-      ["no", "nobody", ""],
+      ["no", "no one", ""],
     ],
-    ["only for many hosts", "-A INPUT -d 224.0.0.0/4 -j ACCEPT\n", "0.0.0.0:22", ["no", "nobody", ""]],
+    ["only for many hosts", "-A INPUT -d 224.0.0.0/4 -j ACCEPT\n", "0.0.0.0:22", ["no", "no one", ""]],
     [
       "dropped in raw",
       "-A INPUT -j ACCEPT\n",
       "0.0.0.0:22",
-      ["no", "nobody", ""],
+      ["no", "no one", ""],
       { raw: "-A PREROUTING -p tcp -m tcp --dport 22 -j DROP\n" },
     ],
     [
@@ -198,7 +199,7 @@ describe("who reaches a socket", () => {
       "redirected away",
       "-A INPUT -j ACCEPT\n",
       "0.0.0.0:80",
-      ["translated", "nobody", ""],
+      ["translated", "no one", ""],
       { nat: "-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\n" },
     ],
     [
@@ -223,7 +224,10 @@ describe("who reaches a socket", () => {
     expect(open).toMatchObject({ chain: "INPUT", rule: 1 });
     const closed = one("-A INPUT -p tcp -m tcp --dport 22 -j REJECT\n", "0.0.0.0:22").rule;
     expect(closed).toMatchObject({ chain: "INPUT", rule: 1 });
-    expect(one("", "0.0.0.0:22").rule).toEqual({ policy: "filter INPUT policy DROP" });
+    expect(one("", "0.0.0.0:22").rule).toMatchObject({
+      code: "policy",
+      policy: "filter INPUT policy DROP",
+    });
   });
 
   test("a container on the host's network is named", () => {
@@ -246,16 +250,16 @@ describe("who reaches a socket", () => {
     const other = line("tcp", "203.0.113.1:8080", `users:(("apache2",pid=2,fd=3))`);
     const { exposures, listening } = host(filter, `${proxy}\n${other}\n`, { nat });
     expect(exposures.length).toBe(1);
-    expect(listening).toMatchObject([{ processes: ["apache2"], open: "translated", from: "nobody" }]);
+    expect(listening).toMatchObject([{ processes: ["apache2"], open: "translated", from: "no one" }]);
   });
 
   test("what is not known is not claimed", () => {
     const { rulesets } = readRuleset([{ name: "r", text: "*filter\n:INPUT DROP [0:0]\nCOMMIT\n" }]);
-    const none = audit(rulesets, readHost({}, rulesets));
+    const none = auditOf(rulesets, readHost({}, rulesets));
     expect(none.listening).toBeNull();
-    expect(auditText(none)).not.toContain("What the host itself exposes");
+    expect(auditText(none)).not.toContain("Sockets of the host itself");
     const six = { listening: [{ name: "ss", text: line("tcp", "[::]:22", "", "[::]:*") }] };
-    expect(audit(rulesets, readHost(six, rulesets)).listening).toMatchObject([
+    expect(auditOf(rulesets, readHost(six, rulesets)).listening).toMatchObject([
       { family: 6, open: "maybe", from: "not known (no IPv6 rules were audited)" },
     ]);
   });
@@ -277,7 +281,7 @@ describe.skipIf(!existsSync(`${shared}hosts`))("a real host", () => {
     const text = readFileSync(`${shared}hosts/a2-multinet-shared-ns/host.snap`, "utf8");
     const { rules, sources } = readSnapshot({ name: "host.snap", text });
     const { rulesets } = readRuleset(rules);
-    const { listening } = audit(rulesets, readHost(sources, rulesets));
+    const { listening } = auditOf(rulesets, readHost(sources, rulesets));
     expect(
       listening!.map(({ family, listen, processes, open }) => [family, listen.port, processes, open]),
     ).toEqual([

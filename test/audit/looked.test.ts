@@ -1,12 +1,13 @@
 /** What is said where there is nothing to be found: what was looked at, and of what nothing is known. */
-import { audit, auditText, type HostSources, readHost, readRuleset } from "fwcheck";
+import { auditText, type HostSources, readHost, readRuleset } from "fwcheck";
 import { expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
+import { auditOf } from "./json.ts";
 
 const BARE = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
 const audited = (text: string, sources: HostSources = {}) => {
   const { rulesets } = readRuleset([{ name: "rules", text }]);
-  return audit(rulesets, readHost(sources, rulesets));
+  return auditOf(rulesets, readHost(sources, rulesets));
 };
 const source = (text: string) => [{ name: "it", text }];
 const NONE = "No container engine was found in these rules, so nothing was audited for containers";
@@ -28,7 +29,7 @@ test("no engine: the sentence of consent is not said, and what was looked at is"
   expect(text).toContain(
     "looked at: IPv4 (INPUT ACCEPT, FORWARD ACCEPT, forwards no packets); no container engine (no chain, bridge, network or container of one)",
   );
-  expect(result.remarks.join()).toContain("what listens on the host was not given");
+  expect(result.remarks.join()).toContain("the sockets of the host were not given");
 });
 
 test("with what listens, the host's own open ports are listed instead", () => {
@@ -54,10 +55,10 @@ test("another engine is no engine that is audited, with or without ports that it
 
 test("Docker without a finding keeps its sentence, and says what was looked at", () => {
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
-  const result = audit(rulesets, host);
+  const result = auditOf(rulesets, host);
   expect(result.looked).toMatchObject({ engines: ["Docker"], containers: 5 });
   expect(auditText(result)).not.toContain("looked at:"); // It has findings.
-  const text = flat(auditText({ ...result, findings: [], inconclusive: [] }));
+  const text = flat(auditText({ ...result, findings: [], doubts: [] }));
   expect(text).toContain("with the firewall's consent");
   expect(text).toMatch(
     /looked at: IPv4 \(INPUT DROP, FORWARD DROP, forwards packets\), .*; Docker: bridges? .*docker0/,
@@ -67,7 +68,7 @@ test("Docker without a finding keeps its sentence, and says what was looked at",
 test("a host that forwards nothing serves published ports by docker-proxy alone, and says so", () => {
   const { rulesets } = capture(`${examples}ufw-docker-20.10`);
   const host = readHost({ sysctl: source("net.ipv4.ip_forward = 0\n") }, rulesets);
-  const { exposures, findings, remarks } = audit(rulesets, host);
+  const { exposures, findings, remarks } = auditOf(rulesets, host);
   expect([...exposures, ...findings].filter((e) => e.family === 4)).toEqual([]);
   expect(remarks.join()).toContain("IPv4: the host forwards no packets (net.ipv4.ip_forward = 0)");
 });

@@ -4,9 +4,9 @@
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { audit } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
+import { auditOf } from "./json.ts";
 
 /** Matches whose values the inputs do not determine. */
 const OPAQUE = [
@@ -61,7 +61,7 @@ for (const folder of readdirSync(examples).filter((n) => existsSync(join(example
     const path = join(examples, folder);
     const before = (() => {
       const { rulesets, host } = capture(path);
-      return audit(rulesets, host);
+      return auditOf(rulesets, host);
     })();
     let save = "";
     capture(path, (text) => (save = text));
@@ -77,7 +77,7 @@ for (const folder of readdirSync(examples).filter((n) => existsSync(join(example
         targets.forEach((target, j) => {
           const rule = `${OPAQUE[(i + j) % OPAQUE.length]!} -j ${target}`;
           const { rulesets, host } = capture(path, (text) => withRule(text, place, rule, (i + j) % 2 === 0));
-          const after = audit(rulesets, host);
+          const after = auditOf(rulesets, host);
           expect(
             after.inconclusive.filter((s) => s.includes("report this")),
             rule,
@@ -94,7 +94,7 @@ test("what an unknown may stop is possible, not certain", () => {
   const { rulesets, host } = capture(join(examples, "ufw-docker-20.10"), (text) =>
     withRule(text, place, "-m statistic --mode random --probability 0.5 -j DROP", true),
   );
-  const { findings } = audit(rulesets, host);
+  const { findings } = auditOf(rulesets, host);
   expect(findings.length).toBeGreaterThan(8);
   for (const f of findings) expect([f.id, f.certainty]).toEqual([f.id, "may"]);
 });
@@ -104,7 +104,7 @@ test("an unknown that decides only the translation leaves the verdict certain", 
   const { rulesets, host } = capture(join(examples, "ufw-docker-20.10"), (text) =>
     withRule(text, place, "-m statistic --mode random --probability 0.5 -j MASQUERADE", false),
   );
-  const { findings, inconclusive } = audit(rulesets, host);
+  const { findings, inconclusive } = auditOf(rulesets, host);
   expect(inconclusive).toEqual([]);
   expect(findings.map((f) => [f.certainty, f.actual.verdict])).toEqual(
     findings.map(() => ["must", "accept"]),
@@ -115,7 +115,7 @@ test("a packet that an unknown target gets is a possible finding", () => {
   const { rulesets, host } = capture(join(examples, "ufw-docker-20.10"), (text) =>
     withRule(text, { table: "filter", chain: "FORWARD" }, "-j FROB", true),
   );
-  const { findings, inconclusive } = audit(rulesets, host);
+  const { findings, inconclusive } = auditOf(rulesets, host);
   for (const f of findings) expect([f.id, f.certainty]).toEqual([f.id, "may"]);
   expect(inconclusive).toContain("IPv4: fwcheck does not know the target FROB");
 });
@@ -126,7 +126,7 @@ test("a finding that is certain by one interface alone has its witness there, an
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (text) =>
     text.replace(/^(?=(\[\d+:\d+\] )?-A DOCKER-USER )/m, `${rate}\n`),
   );
-  const findings = audit(rulesets, host).findings.filter(
+  const findings = auditOf(rulesets, host).findings.filter(
     (f) => f.proto === "tcp" && f.kind === "ingress-bypass" && f.in.length > 1,
   );
   expect(findings.length).toBeGreaterThan(0);

@@ -1,8 +1,9 @@
 /** Hosts whose routing tables are not whole: every entry left out, one at a time, and the audit gives an answer. */
 import { readFileSync } from "node:fs";
-import { audit, type HostSources, type Ruleset, readHost, readRuleset } from "fwcheck";
+import { type HostSources, type Ruleset, readHost, readRuleset } from "fwcheck";
 import { expect, test } from "vitest";
 import { examples, hostSources } from "../capture.ts";
+import { auditOf } from "./json.ts";
 
 const CAPTURE = `${examples}ufw-docker-28.5`;
 
@@ -44,7 +45,7 @@ function* edits(sources: HostSources): Generator<readonly [string, HostSources]>
 function failures(rulesets: readonly Ruleset[], sources: HostSources): string[] {
   return [...edits(sources)].flatMap(([what, edited]) => {
     try {
-      audit(rulesets, readHost(edited, rulesets));
+      auditOf(rulesets, readHost(edited, rulesets));
       return [];
     } catch (error) {
       return [`${what}: ${error instanceof Error ? error.message : error}`];

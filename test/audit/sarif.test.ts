@@ -5,9 +5,10 @@
 import schema from "@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json" with { type: "json" };
 import Ajv from "ajv";
 import draft from "ajv/lib/refs/json-schema-draft-04.json" with { type: "json" };
-import { audit, sarif } from "fwcheck";
+import { sarif } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
+import { auditOf } from "./json.ts";
 import { LAYOUTS, read } from "./layout.ts";
 
 type Check = (value: unknown, path: string) => string[];
@@ -97,7 +98,7 @@ const hosts = {
 describe("a log of SARIF 2.1.0", () => {
   test.each(Object.entries(hosts))("%s", (_name, host) => {
     const { rulesets, host: of } = host();
-    const result = audit(rulesets, of);
+    const result = auditOf(rulesets, of);
     const made = JSON.parse(
       JSON.stringify(sarif(result, new Map([[4, "a folder/it's 100%/v4?x#y.save"]]), "1.0.0")),
     );

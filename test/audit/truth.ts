@@ -3,8 +3,9 @@
  * that was tried there. `npm run truth` prints the table, truth.test.ts requires it to hold.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { type Audit, audit } from "fwcheck";
+import type { AuditJson } from "fwcheck";
 import { capture, examples, shared } from "../capture.ts";
+import { auditOf } from "./json.ts";
 
 /** A connection that a client tried, and whether it came about. */
 interface Probe {
@@ -111,7 +112,7 @@ function probesOf(text: string, section: string): Probe[] {
 }
 
 /** The findings that a probe would be one of. */
-const about = ({ findings }: Audit, p: Probe): string[] =>
+const about = ({ findings }: AuditJson, p: Probe): string[] =>
   findings
     .filter(
       (f) =>
@@ -141,7 +142,7 @@ function* withUfw(): Generator<Row> {
           `${rules.map((r) => `[0:0] -A DOCKER-USER ${r}\n`).join("")}$1`,
         ),
       );
-      const result = audit(rulesets, host);
+      const result = auditOf(rulesets, host);
       const against = probes.filter((p) => p.reached && denied(p));
       const tried = new Set(probes.flatMap((p) => about(result, p)));
       yield {
@@ -164,7 +165,7 @@ function* withoutUfw(): Generator<Row> {
     const folder = `${shared}captures/docker-${version}/`;
     if (!existsSync(folder)) continue;
     const { rulesets, host } = capture(`${folder}08-macvlan`);
-    const result = audit(rulesets, host);
+    const result = auditOf(rulesets, host);
     const probes = readFileSync(`${folder}reachability.txt`, "utf8")
       .split("\n")
       .flatMap((line): Probe[] => {

@@ -1,8 +1,7 @@
 /** Firewalls beside the rules that are read: tables of nftables, the other backend, conditions that are not printed. */
 import {
-  type Audit,
-  audit,
-  type Finding,
+  type AuditJson,
+  type FindingJson,
   fix,
   fixJson,
   type Host,
@@ -17,6 +16,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
 import { type Part, partsOf, snapshot } from "../cli/snapshot.ts";
+import { auditOf } from "./json.ts";
 
 /** The recorded host, and a published port that ufw allows: 8443. */
 const allowing = (save: string): string =>
@@ -29,18 +29,18 @@ function read(all: readonly Part[]): { readonly rulesets: readonly Ruleset[]; re
   const { rulesets } = readRuleset(rules);
   return { rulesets, host: readHost({ ...sources, doubts }, rulesets) };
 }
-const plain = (({ rulesets, host }) => audit(rulesets, host))(read(parts));
-function audited(...more: readonly Part[]): Audit {
+const plain = (({ rulesets, host }) => auditOf(rulesets, host))(read(parts));
+function audited(...more: readonly Part[]): AuditJson {
   const { rulesets, host } = read([...parts, ...more]);
-  return audit(rulesets, host);
+  return auditOf(rulesets, host);
 }
 const packetOf = (json: object): Packet =>
   readPacket({ proto: "tcp", sport: 40000, flags: "S", ...json }) as Packet;
 const tables = (text: string): Part => ({ kind: "tables", title: "nft list tables", text });
 const listing = (text: string): Part => ({ kind: "nft", title: "nft list ruleset", text });
-const certain = (findings: readonly Finding[]): string[] =>
+const certain = (findings: readonly FindingJson[]): string[] =>
   findings.filter((f) => f.certainty === "must").map((f) => f.id);
-const ids = ({ findings }: Audit): string[] => findings.map((f) => f.id);
+const ids = ({ findings }: AuditJson): string[] => findings.map((f) => f.id);
 
 /** A table of nftables with one base chain. */
 const table = (name: string, hook: string, rules: string, type = "filter", policy = "accept"): string =>
@@ -71,7 +71,7 @@ test("a table of which only the name is known may drop at every hook", () => {
 });
 
 describe("what a listing shows of a table", () => {
-  const withTable = (text: string): Audit => {
+  const withTable = (text: string): AuditJson => {
     const names = [...text.matchAll(/^table \S+ \S+/gm)].map(([name]) => name).join("\n");
     return audited(tables(names), listing(text));
   };
@@ -174,9 +174,9 @@ describe("conditions that iptables-save does not print", () => {
   const without = (all: readonly Part[]): Part[] => all.filter((p) => p.kind !== "expressions");
   const LOST =
     "  [ meta load l4proto => reg 1 ]\n  [ cmp eq reg 1 0x00000006 ]\n  [ payload load 2b @ transport header + 14 => reg 1 ]\n  [ cmp eq reg 1 0x00000000 ]\n  [ immediate reg 0 drop ]\n";
-  const of = (all: readonly Part[]): Audit => {
+  const of = (all: readonly Part[]): AuditJson => {
     const { rulesets, host } = read(all);
-    return audit(rulesets, host);
+    return auditOf(rulesets, host);
   };
 
   test("the rule is printed as one that closes all, and hides nothing", () => {
@@ -300,7 +300,7 @@ test("comments of iptables-nft-save name what it does not print", () => {
     (text) =>
       `# Warning: iptables-legacy tables present, use iptables-legacy-save to see them\n${allowing(text)}`,
   );
-  const found = audit(rulesets, host);
+  const found = auditOf(rulesets, host);
   expect(ids(found)).toEqual(expect.arrayContaining(ids(plain)));
   expect(certain(found.findings)).toEqual([]);
 });
@@ -308,9 +308,9 @@ test("comments of iptables-nft-save name what it does not print", () => {
 describe("table raw, which Docker fills since 28", () => {
   const HOST = `${examples}ufw-docker-28.5`;
   const cut = (save: string): string => save.replace(/^\*raw\n[\s\S]*?^COMMIT\n/m, "");
-  const of = (edit?: (save: string) => string): Audit => {
+  const of = (edit?: (save: string) => string): AuditJson => {
     const { rulesets, host } = capture(HOST, edit);
-    return audit(rulesets, host);
+    return auditOf(rulesets, host);
   };
 
   test("what it may drop is possible where it is missing, and the rest is as certain as before", () => {
@@ -330,6 +330,6 @@ describe("table raw, which Docker fills since 28", () => {
   test("Docker 20.10 has none", () => {
     const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
     expect(rulesets[0]!.tables.has("raw")).toBe(false);
-    expect(audit(rulesets, host).findings.every((f) => f.certainty === "must")).toBe(true);
+    expect(auditOf(rulesets, host).findings.every((f) => f.certainty === "must")).toBe(true);
   });
 });

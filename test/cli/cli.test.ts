@@ -30,6 +30,8 @@ describe("exit codes and streams", () => {
     const run = await fwcheck(["audit", HOST, "--json"]);
     expect([run.code, run.err]).toEqual([1, ""]);
     expect(Object.keys(JSON.parse(run.out))).toEqual([
+      "version",
+      "summary",
       "looked",
       "inferred",
       "exposures",
@@ -37,8 +39,14 @@ describe("exit codes and streams", () => {
       "findings",
       "lint",
       "inconclusive",
+      "doubts",
       "remarks",
+      "notes",
     ]);
+    expect(JSON.parse(run.out)).toMatchObject({
+      version: 1,
+      summary: { outcome: "findings", exit: { code: 1 } },
+    });
   });
   test("--fail-on says what is bad news", async () => {
     const code = async (wanted: string) => (await fwcheck(["audit", HOST, "--fail-on", wanted])).code;

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Audit } from "../../lib/index.ts";
+import type { AuditJson } from "../../lib/index.ts";
 import { examples } from "../capture.ts";
 import { Program } from "./program.ts";
 import { BOUNDARY, type Part, partsOf, snapshot } from "./snapshot.ts";
@@ -16,9 +16,9 @@ const file = (name: string, text: string) => program.file(name, text);
 const HOST = `${examples}ufw-docker-20.10`;
 const parts = partsOf(HOST);
 
-const audited = (path: string): Audit => JSON.parse(fwcheck(["audit", path, "--json"]).out);
+const audited = (path: string): AuditJson => JSON.parse(fwcheck(["audit", path, "--json"]).out);
 /** An audit without the numbers of lines, which count in the snapshot there and in each file here. */
-const lineless = (audit: Audit): unknown =>
+const lineless = (audit: AuditJson): unknown =>
   JSON.parse(JSON.stringify(audit, (key, value) => (key === "line" ? undefined : value)));
 
 describe("a snapshot is the files it is made of", () => {

@@ -16,7 +16,8 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vit
 import { run as runSimulate } from "../../cli/commands/simulate.ts";
 import { auditExitCode } from "../../cli/exit-code.ts";
 import { type HostArgs, inputs } from "../../cli/inputs.ts";
-import { audit, fix, fixJson } from "../../lib/index.ts";
+import { fix, fixJson } from "../../lib/index.ts";
+import { auditOf } from "../audit/json.ts";
 import { examples } from "../capture.ts";
 import { partsOf, snapshot } from "./snapshot.ts";
 
@@ -55,7 +56,7 @@ afterEach(() => {
 /** What keeps an audit of these inputs from being settled. */
 const doubts = (args: HostArgs): string => {
   const { rulesets, host } = inputs(args);
-  const result = audit(rulesets, host);
+  const result = auditOf(rulesets, host);
   if (result.inconclusive.length > 0) expect(auditExitCode(result, undefined, undefined)).not.toBe(0);
   return result.inconclusive.join("\n");
 };
@@ -135,7 +136,7 @@ describe("what is missing of the host is a doubt", () => {
     const tables = { rules: [folder(FILES, { tables: "table ip nat\ntable inet fw\n" })] };
     expect(doubts(tables)).toContain("inet fw");
     const { rulesets, host } = inputs(tables);
-    const { findings } = audit(rulesets, host);
+    const { findings } = auditOf(rulesets, host);
     expect(findings.length).toBeGreaterThan(0);
     for (const { certainty, unread } of findings)
       expect([certainty, unread]).toEqual(["may", ["nftables table inet fw"]]);
@@ -143,7 +144,7 @@ describe("what is missing of the host is a doubt", () => {
   test("a table raw that the Docker of these rules fills", () => {
     const at28 = (name: string): string => `${examples}ufw-docker-28.5/${name}`;
     const { rulesets, host } = inputs({ rules: [at28("iptables-save.txt")] });
-    expect(audit(rulesets, host).inconclusive.join()).not.toContain("table raw");
+    expect(auditOf(rulesets, host).inconclusive.join()).not.toContain("table raw");
     const filter = file("cut.save", textAt(at28("iptables-save.txt")).replace(/^\*raw[\s\S]*?^COMMIT$/m, ""));
     expect(doubts({ rules: [filter] })).toMatch(/IPv4: the rules have no table raw, in which the Docker/);
     expect(doubts({ rules: [of("iptables-save.txt")] })).not.toContain("table raw");

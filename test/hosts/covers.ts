@@ -1,10 +1,10 @@
-/** Evaluates the words of a finding on one packet: the JSON of an audit describes sets, a test needs membership. */
-import type { Exposure, Family, Finding } from "fwcheck";
+/** Membership of one packet in the set that a finding or exposure of an audit describes. */
+import type { Exposure, Family, Finding, HostDestinations, PartList, SetDescription, Sources } from "fwcheck";
 import { parseAddress, parsePrefix, prefixRange, within } from "../../lib/packet/address.ts";
 
 export const familyOf = (address: string): Family => (address.includes(":") ? 6 : 4);
 
-/** `undefined` where the words do not say (`and 3 more`). */
+/** `undefined` where the description does not decide: it counts some members instead of listing them. */
 export type Truth = boolean | undefined;
 
 const either = (truths: readonly Truth[]): Truth =>
@@ -13,12 +13,12 @@ const both = (truths: readonly Truth[]): Truth =>
   truths.includes(false) ? false : truths.includes(undefined) ? undefined : true;
 const negated = (truth: Truth): Truth => (truth === undefined ? undefined : !truth);
 
-/** Whether one item of a list (address, `a-b`, `prefix/length`) contains an address. */
-function itemHolds(item: string, text: string): Truth {
-  const family = familyOf(item);
+/** Whether an address, a range `a-b` or a prefix contains an address. */
+function rangeContains(range: string, text: string): Truth {
+  const family = familyOf(range);
   const address = parseAddress(text, familyOf(text));
-  const [low = "", high = low] = item.split("-");
-  const prefix = parsePrefix(item, family);
+  const [low = "", high = low] = range.split("-");
+  const prefix = parsePrefix(range, family);
   const [first, last] = [parseAddress(low, family), parseAddress(high, family)];
   if (address === undefined || (prefix === undefined && (first === undefined || last === undefined)))
     return undefined;
@@ -26,40 +26,48 @@ function itemHolds(item: string, text: string): Truth {
   return within(address, [prefix === undefined ? [first!, last!] : prefixRange(prefix)]);
 }
 
-const items = (list: string): { readonly texts: readonly string[]; readonly more: boolean } => {
-  const [, shown = list, more] = /^(.*?)(?: and (\d+) more)?$/.exec(list) ?? [];
-  return { texts: shown.split(", "), more: more !== undefined };
-};
+const listContains = ({ parts, more }: PartList, contains: (part: string) => Truth): Truth =>
+  either([...parts.map(contains), ...(more > 0 ? [undefined] : [])]);
 
-const listHolds = (list: string, holds: (item: string) => Truth): Truth => {
-  const { texts, more } = items(list);
-  return either([...texts.map(holds), ...(more ? [undefined] : [])]);
-};
-
-/** Whether `everyone`, `everyone but ...`, `anywhere` or a list of networks contains an address. */
-function placeHolds(words: string, address: string): Truth {
-  const [, everyone, but] = /^(everyone|anywhere|every container)(?: but (.*))?$/.exec(words) ?? [];
-  if (everyone !== undefined && but === undefined) return true;
-  const held = listHolds(but ?? words, (item) => itemHolds(item, address));
-  return but === undefined ? held : negated(held);
+function setContains(set: Sources, contains: (part: string) => Truth): Truth {
+  switch (set.kind) {
+    case "all":
+      return true;
+    case "none":
+      return false;
+    case "only":
+      return listContains(set, contains);
+    case "all-but":
+      return negated(listContains(set, contains));
+    case "listed":
+    case "unknown":
+      return undefined;
+  }
 }
 
-/** Whether `anything`, `everything but tcp 443` or `tcp 25, udp 53` contains a protocol and port. */
-function trafficHolds(words: string, proto: string, dport: number | null): Truth {
-  if (words === "anything") return true;
-  const [, but] = /^everything but (.*)$/.exec(words) ?? [];
-  const held = listHolds(but ?? words, (item) => {
-    const [name, ports] = item.split(" ");
+const addressesContain = (set: Sources, address: string): Truth =>
+  setContains(set, (range) => rangeContains(range, address));
+
+const destinationsContain = ({ redirected, group, ...own }: HostDestinations, address: string): Truth =>
+  group === true
+    ? undefined
+    : either([
+        listContains(own, (range) => rangeContains(range, address)),
+        ...(redirected === undefined ? [] : [addressesContain(redirected, address)]),
+      ]);
+
+/** Whether protocols with their ports (`tcp 25`) contain a protocol and port. */
+const protocolsContain = (set: SetDescription, proto: string, dport: number | null): Truth =>
+  setContains(set, (part) => {
+    const [name, ports] = part.split(" ");
     if (name === "protocols") return undefined;
     if (name !== "port" && name !== proto) return false;
     if (ports === undefined) return true;
     const [first, last = first] = ports.split("-").map(Number);
     return dport !== null && Number(first) <= dport && dport <= Number(last);
   });
-  return but === undefined ? held : negated(held);
-}
 
-/** The first packet of a connection, as `simulate --packets` takes it. */
+/** First packet of a connection, as `simulate --packets` takes it. */
 export interface Sent {
   readonly in: string;
   readonly src: string;
@@ -80,13 +88,13 @@ export interface Tried {
   readonly bridges: readonly string[];
 }
 
-const whoHolds = (by: Finding["by"], packet: Sent): Truth =>
+const groupsContain = (by: Finding["by"], packet: Sent): Truth =>
   either(
-    by.map(({ in: inputs, from, to }) =>
+    by.map(({ in: inputs, sources, destinations }) =>
       both([
         inputs.includes(packet.in),
-        placeHolds(from, packet.src),
-        to === undefined ? true : placeHolds(to, packet.dst),
+        addressesContain(sources, packet.src),
+        destinations === undefined ? true : destinationsContain(destinations, packet.dst),
       ]),
     ),
   );
@@ -95,31 +103,33 @@ const whoHolds = (by: Finding["by"], packet: Sent): Truth =>
 export function exposes({ family, proto, listen, by }: Exposure, { kind, packet }: Tried): Truth {
   if (kind === "egress" || family !== familyOf(packet.dst) || proto !== packet.proto) return false;
   if (listen.port !== packet.dport || (listen.address ?? packet.dst) !== packet.dst) return false;
-  return whoHolds(by, packet);
+  return groupsContain(by, packet);
 }
 
-/** Whether the set of packets that a finding describes contains a packet; `undefined` where the JSON does not say. */
+/** Whether the set of packets that a finding describes contains a packet; `undefined` where the data do not decide. */
 export function covers(finding: Finding, { kind, packet, ends, bridges }: Tried): Truth {
   if (finding.kind === "ineffective-allow") return false;
   if ((kind === "egress") !== (finding.kind === "egress-bypass")) return false;
   if (finding.family !== familyOf(packet.dst)) return false;
-  const who = whoHolds(finding.by, packet);
-  const { listen, container, what } = finding;
+  const sources = groupsContain(finding.by, packet);
+  const { listen, container, traffic } = finding;
   if (kind === "egress") {
-    const cut = what?.lastIndexOf(" to ") ?? -1;
-    if (what === undefined || cut < 0) return undefined;
-    const [traffic, aim] = [what.slice(0, cut), what.slice(cut + 4)];
-    return both([who, trafficHolds(traffic, packet.proto, packet.dport), placeHolds(aim, packet.dst)]);
+    if (traffic?.to.kind !== "addresses") return undefined;
+    return both([
+      sources,
+      protocolsContain(traffic.protocols, packet.proto, packet.dport),
+      addressesContain(traffic.to.addresses, packet.dst),
+    ]);
   }
-  if (what !== undefined) {
-    const [, traffic = ""] = /^(.*?) (?:to|out of) /.exec(what) ?? [];
-    const bridge = finding.id.split("/").at(-2) ?? "";
-    const there = container !== null ? ends.includes(container.ip) : bridges.includes(bridge);
-    return both([who, trafficHolds(traffic, packet.proto, packet.dport), there]);
+  if (traffic !== undefined) {
+    const { to } = traffic;
+    const bridge = to.kind === "network" ? to.bridge : to.kind === "interface" ? to.name : "";
+    const isThere = container !== null ? ends.includes(container.ip) : bridges.includes(bridge);
+    return both([sources, protocolsContain(traffic.protocols, packet.proto, packet.dport), isThere]);
   }
   if (finding.proto !== packet.proto) return false;
   if (listen !== null && kind === "published")
-    return listen.port === packet.dport && (listen.address ?? packet.dst) === packet.dst ? who : false;
+    return listen.port === packet.dport && (listen.address ?? packet.dst) === packet.dst ? sources : false;
   if (kind === "published" || finding.kind === "ingress-bypass" || container === null) return false;
-  return container.ip === packet.dst && (container.port ?? packet.dport) === packet.dport ? who : false;
+  return container.ip === packet.dst && (container.port ?? packet.dport) === packet.dport ? sources : false;
 }

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import {
   type Address,
   type Answer,
-  type Audit,
+  type AuditJson,
   type Finding,
   type FixJson,
   flow,
@@ -193,7 +193,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
 
   const bypasses = tries.map(({ line, tried }) => bypassed(line) && !snapshot.routed(tried.packet));
   const run = fwcheck(["audit", path, "--json"]);
-  const report = JSON.parse(run.out) as Audit;
+  const report = JSON.parse(run.out) as AuditJson;
   const audit = { found: 0, doubted: 0, missed: 0, exit: run.code };
   let falseMust = 0;
   const covering = tries.map(({ tried }) =>
@@ -329,7 +329,11 @@ function shows({ witness, assume }: Finding, packet: Sent): boolean {
 }
 
 /** Whether what is left open names a finding that covers the line, or the doubt about the host that covers it. */
-const named = (failed: readonly string[], findings: readonly Finding[], { inconclusive }: Audit): boolean =>
+const named = (
+  failed: readonly string[],
+  findings: readonly Finding[],
+  { inconclusive }: AuditJson,
+): boolean =>
   failed.some((sentence) =>
     findings.length > 0
       ? findings.some(({ id }) => sentence.includes(id))

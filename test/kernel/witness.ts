@@ -4,20 +4,13 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  audit,
-  type Finding,
-  type Host,
-  type HostSources,
-  type Ruleset,
-  readHost,
-  readRuleset,
-} from "fwcheck";
+import { type FindingJson, type Host, type HostSources, type Ruleset, readHost, readRuleset } from "fwcheck";
 import { withoutDocker } from "../../lib/audit/docker-rules.ts";
 import { printRuleset } from "../../lib/iptables/print.ts";
 import { printAddress, printPrefix } from "../../lib/packet/address.ts";
 import { chainOf } from "../../lib/rules/ruleset.ts";
 import { HOSTILE } from "../audit/hostile.ts";
+import { auditOf } from "../audit/json.ts";
 import { LAYOUTS, type Layout, read } from "../audit/layout.ts";
 import { type Deed, Lab, type LabPacket, ROUTER, type Scenario } from "./lab.ts";
 
@@ -41,7 +34,7 @@ export async function witnesses(root: string): Promise<Witnessed> {
   let hosts = 0;
   for (const { name, rulesets, host } of [...captures(root), ...layouts()]) {
     hosts++;
-    const { findings } = audit(rulesets, host);
+    const { findings } = auditOf(rulesets, host);
     for (const ruleset of rulesets) {
       // The lab's packets have no chunk, without which the kernel takes none of SCTP for the first of a connection.
       const own = findings.filter(
@@ -51,8 +44,8 @@ export async function witnesses(root: string): Promise<Witnessed> {
       sent += own.length;
       const owner = withoutDocker(ruleset, host);
       for (const [rules, judge] of [
-        [ruleset, (f: Finding, deed: Deed) => asSaid(f, deed, host)],
-        [owner, (f: Finding, deed: Deed) => asIntended(f, deed, owner)],
+        [ruleset, (f: FindingJson, deed: Deed) => asSaid(f, deed, host)],
+        [owner, (f: FindingJson, deed: Deed) => asIntended(f, deed, owner)],
       ] as const) {
         const lab = await Lab.open(scenario(name, rules, host));
         if (typeof lab === "string") {
@@ -81,14 +74,14 @@ export async function witnesses(root: string): Promise<Witnessed> {
  * Each from a port of its own: two ways to one endpoint are two connections. What comes in by a bridge comes by one of
  * its ports in the lab.
  */
-const packetOf = ({ witness }: Finding, i: number, { interfaces }: Host): LabPacket => ({
+const packetOf = ({ witness }: FindingJson, i: number, { interfaces }: Host): LabPacket => ({
   ...witness,
   in: interfaces.find((each) => each.master === witness.in)?.name ?? witness.in ?? null,
   ...(witness.sport === undefined ? {} : { sport: witness.sport + i }),
 });
 
 /** What the kernel did otherwise than a finding says, with all the rules. */
-function asSaid(f: Finding, { out }: Deed, host: Host): string | null {
+function asSaid(f: FindingJson, { out }: Deed, host: Host): string | null {
   if (f.kind === "ineffective-allow") return out.length === 0 ? null : "it came through";
   const [packet, ...more] = out;
   if (packet === undefined) return "it did not come through";
@@ -104,7 +97,7 @@ function asSaid(f: Finding, { out }: Deed, host: Host): string | null {
 }
 
 /** What the kernel did otherwise than the owner's rules are said to want, with those alone. */
-function asIntended(f: Finding, { out, path }: Deed, owner: Ruleset): string | null {
+function asIntended(f: FindingJson, { out, path }: Deed, owner: Ruleset): string | null {
   if (f.kind === "ineffective-allow")
     return out.length === 1 ? null : "the owner's rules do not let it through";
   // What containers send is held against what the host itself would be allowed to send; of a loopback address that

@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import {
-  audit,
   type FindingKind,
   type Host,
   type HostSources,
@@ -19,6 +18,7 @@ import {
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { networkPart, readDocker } from "../../lib/host/sources/docker.ts";
+import { auditOf } from "../audit/json.ts";
 import { audited, LAYOUTS, read } from "../audit/layout.ts";
 import { examples, hostSources } from "../capture.ts";
 import { elements } from "./elements.ts";
@@ -55,7 +55,7 @@ describe("of a real host", async () => {
   const html = await written(here);
   const all = elements(html);
   test("it has every finding, with the packet that proves it", () => {
-    const { findings, exposures } = audit(here.rulesets, here.host);
+    const { findings, exposures } = auditOf(here.rulesets, here.host);
     const packets = all.flatMap(({ attributes }) =>
       attributes["data-packet"] === undefined ? [] : [JSON.parse(attributes["data-packet"])],
     );
@@ -129,7 +129,7 @@ describe("each finding is drawn as it was found", () => {
   const layouts = { ...LAYOUTS, recent };
   test.each(Object.keys(layouts))("%s", async (name) => {
     const { rulesets, host } = read(layouts[name as keyof typeof layouts]);
-    const { findings } = audit(rulesets, host);
+    const { findings } = auditOf(rulesets, host);
     for (const f of findings) {
       const packet = readPacket(f.witness);
       if (typeof packet === "string") throw new Error(packet);
@@ -178,7 +178,7 @@ describe("never says all clear where something is open", () => {
   test("what could not be settled stands in the summary", async () => {
     // Without Docker's chains nobody knows what becomes of the published ports.
     const here = world("ufw-docker-28.5", (save) => save.replace(/^.*DOCKER.*\n/gm, ""));
-    const { inconclusive, findings } = audit(here.rulesets, here.host);
+    const { inconclusive, findings } = auditOf(here.rulesets, here.host);
     expect([findings.length, inconclusive.length > 0]).toEqual([0, true]);
     const text = seen(await written(here));
     expect(text).toContain("No findings, but not everything could be settled.");
@@ -203,7 +203,7 @@ describe("never says all clear where something is open", () => {
       user: ["-i eth0 -d 172.17.0.2/32 -m conntrack ! --ctstate DNAT -j DROP"],
     });
     const expected = { expect: readExpectations("open: []") };
-    expect(audit(rulesets, host, expected).findings).toEqual([]);
+    expect(auditOf(rulesets, host, expected).findings).toEqual([]);
     const html = await report(rulesets, host, expected);
     expect(seen(html)).toContain("No findings, but 1 port open that nobody expects.");
     expect(seen(html)).toContain("1 of them is not expected");

@@ -1,7 +1,6 @@
 /** The routing tables as the kernel asks them: what `ip -j` lists, and where a packet goes. */
 import {
   type Answer,
-  audit,
   type PacketJson,
   readHost,
   readPacket,
@@ -11,6 +10,7 @@ import {
   verdicts,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { auditOf } from "../audit/json.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -573,7 +573,7 @@ describe("many packets at once", () => {
     const addr = ADDR.map((each) => (each.ifname === "eth2" ? { ...each, master: "blue" } : each));
     const { codes, host } = said([...addr, blue], hops(hop("eth1")));
     expect(codes).toEqual(["undecided", "undecided", "undecided"]);
-    expect(audit(rulesets, host).inconclusive.join()).toContain("blue, a VRF, is not followed");
+    expect(auditOf(rulesets, host).inconclusive.join()).toContain("blue, a VRF, is not followed");
   });
 });
 
@@ -583,6 +583,6 @@ test("a rule with a port that is none is not followed, and nothing falls over it
     const text = JSON.stringify([{ priority: 10, src: "10.0.0.0", srclen: 8, dport: port, table: "100" }]);
     const host = readHost({ rule: [{ name: "rule", text }] }, rulesets);
     expect(host.rules?.[0]).toMatchObject({ dport: null, beyond: "dport" });
-    expect(() => audit(rulesets, host)).not.toThrow();
+    expect(() => auditOf(rulesets, host)).not.toThrow();
   }
 });

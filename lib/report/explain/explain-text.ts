@@ -2,6 +2,7 @@
 
 import type { Hook } from "../../rules/base-chain.ts";
 import type { TableName } from "../../rules/ruleset.ts";
+import { lintText } from "../text/audit-sentences.ts";
 import { list, sentence, shortList } from "../text/list.ts";
 import { counted } from "../text/packet-text.ts";
 import { actionText, returnText } from "./action-text.ts";
@@ -125,7 +126,7 @@ export function rulePitfallText(pitfall: RulePitfall): string {
     case "stateful-match":
       return `${pitfall.match} matches every packet: it updates state that other rules match.`;
     case "lint":
-      return sentence(pitfall.message);
+      return sentence(lintText(pitfall.lint));
     case "sees-published": {
       const ports = pitfall.ports.map((port) => `port ${port.published} (${ruleOf(port)})`);
       return `This rule also sees packets to ${list(ports, "and")}: they have the address of the container here.`;

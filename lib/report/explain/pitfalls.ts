@@ -1,5 +1,5 @@
 /** What is easily misunderstood about a rule or a chain, as data. */
-import type { LintKind } from "../../audit/lint.ts";
+import type { Lint } from "../../audit/lint.ts";
 import type { PublishedPortNote } from "./published-ports.ts";
 
 /** Why no packet matches a rule, although packets may reach it or its chain. */
@@ -19,7 +19,7 @@ export type RulePitfall =
   /** A match that holds for every packet and updates state that other rules match. */
   | { readonly code: "stateful-match"; readonly match: string }
   /** A finding of the audit about the rule. */
-  | { readonly code: "lint"; readonly kind: LintKind; readonly message: string }
+  | { readonly code: "lint"; readonly lint: Lint }
   /** The rule sees packets to these published ports with the address of the container. */
   | { readonly code: "sees-published"; readonly ports: readonly PublishedPortNote[] }
   /** The rule never sees packets to these published ports; `more` ports are not listed. */

@@ -185,9 +185,9 @@ function statefulMatches(rule: Rule, { program, ruleset }: RulesetIndex): RulePi
 }
 
 function lintPitfalls(rule: Rule, dead: DeadRule | null, index: RulesetIndex): RulePitfall[] {
-  return index.lintOf(rule).flatMap(({ kind, message }): RulePitfall[] =>
+  return index.lintOf(rule).flatMap((lint): RulePitfall[] =>
     // The rule after an unconditional one is reported as dead already.
-    kind === "behind-return" && dead?.code === "after-final-rule" ? [] : [{ code: "lint", kind, message }],
+    lint.kind === "behind-return" && dead?.code === "after-final-rule" ? [] : [{ code: "lint", lint }],
   );
 }
 

@@ -1,5 +1,6 @@
 /** Facts about a ruleset that the explanations of several chains need; computed once, on demand. */
-import { type Lint, lint } from "../../audit/lint.ts";
+import { dockerUserLint } from "../../audit/docker-user-lint.ts";
+import type { Lint } from "../../audit/lint.ts";
 import type { Host } from "../../host/host.ts";
 import { type BoundRule, Program } from "../../path/program.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
@@ -23,7 +24,7 @@ export class RulesetIndex {
     this.program = Program.of(ruleset, host);
     this.calls = new CallGraph(ruleset);
     this.published = publishedPorts(this.program);
-    for (const each of lint(this.program)) {
+    for (const each of dockerUserLint(this.program)) {
       if (each.rule === null) continue;
       const key = `${each.rule.table}/${each.rule.chain}/${each.rule.rule}`;
       this.lintByRule.set(key, [...(this.lintByRule.get(key) ?? []), each]);

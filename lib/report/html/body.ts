@@ -13,26 +13,27 @@ import { graphSvg } from "../graph/svg.ts";
 import { wayMarkup } from "../packet/path-svg.ts";
 import { conclusion, page, ruleAt, ruleText, traceText } from "../packet/trace-text.ts";
 import { LINTS } from "../sarif.ts";
+import { doubtText, lintText, noteText } from "../text/audit-sentences.ts";
+import { type AuditOutcome, auditOutcome, scopeText } from "../text/audit-text.ts";
 import {
   aboutPort,
-  closedLists,
+  allowedText,
+  banLists,
   container,
+  decidedBy,
   firewall,
   grouped,
   groupTitle,
-  intendedText,
   isNotRead,
-  type ListeningRow,
-  lookedText,
-  openRows,
-  place,
+  pathSummary,
+  placeOf,
   published,
-  summary,
-  way,
-  who,
-} from "../text/audit-text.ts";
+  sourcesByInterface,
+} from "../text/finding-text.ts";
 import { fixNoteText, fixSummary, leftText, strategyReasonText } from "../text/fix-text.ts";
+import { closedLists, type ListeningRow, openRows } from "../text/listening-text.ts";
 import { packetFlags, packetText } from "../text/packet-text.ts";
+import { permitsNoSource, sourcesText, trafficText } from "../text/set-text.ts";
 import { Markup, markup, type Part } from "./markup.ts";
 
 /** What the parts are made of. */
@@ -97,8 +98,8 @@ const scrolled = (label: string, part: Part): Markup =>
   markup`<div class="scroll" tabindex="0" role="group" aria-label="${label}">${part}</div>`;
 
 /** How it came out, and the sentence that says so: the audit's, unless the report knows something worse. */
-export function outcome({ audit, unread }: Pick<Contents, "audit" | "unread">): ReturnType<typeof summary> {
-  const said = summary(audit);
+export function outcome({ audit, unread }: Pick<Contents, "audit" | "unread">): AuditOutcome {
+  const said = auditOutcome(audit);
   const unexpected = audit.exposures.filter((e) => e.unexpected !== undefined).length;
   if (said.mood === "bad") return said;
   if (unexpected > 0)
@@ -135,7 +136,7 @@ function summaryPart({ audit, fix, unread }: Contents): Markup {
     ${tile(audit.exposures.length, audit.exposures.length === 1 ? "port published and reached" : "ports published and reached", audit.exposures.length > 0 ? "open" : "summary")}
     ${unexpected === 0 ? null : tile(unexpected, unexpected === 1 ? "of them is not expected" : "of them are not expected", "open", "bad")}
     ${audit.lint.length === 0 ? null : tile(audit.lint.length, audit.lint.length === 1 ? "rule that misses what it means" : "rules that miss what they mean", "more", "unsure")}
-    ${audit.inconclusive.length === 0 ? null : tile(audit.inconclusive.length, "not settled", "more", "unsure")}
+    ${audit.doubts.length === 0 ? null : tile(audit.doubts.length, "not settled", "more", "unsure")}
     ${unread.length === 0 ? null : tile(unread.length, unread.length === 1 ? "line that could not be read" : "lines that could not be read", "more", "unsure")}
     </ul></section>`;
 }
@@ -163,7 +164,7 @@ function exposuresPart({ exposures, findings }: Audit): Markup | null {
             : (["unsure", "possibly open although blocked"] as const);
     const means = { dnat: "", ingress: "", routed: " (routed)", proxy: " (proxy)" }[e.means];
     return markup`<tr role="row" class="${state[0]}"><th role="rowheader" scope="row"><code>${published(e)}</code></th>
-      ${cell(1, container(e.endpoint))}${cell(2, who(e, all))}
+      ${cell(1, container(e.endpoint))}${cell(2, sourcesByInterface(e, all))}
       ${cell(3, finding === undefined ? `${firewall(e, finding)}${means}` : markup`<code>${firewall(e, finding)}</code>${means}`)}
       ${cell(4, markup`<span class="state ${state[0]}">${state[1]}</span>`)}</tr>`;
   };
@@ -234,8 +235,8 @@ function findingsPart(contents: Contents): Markup {
   return section(
     "findings",
     "Findings",
-    markup`<p class="none">${audit.looked.engines.length === 0 ? "None: there is no container engine in these rules, so nothing was audited for containers." : audit.inconclusive.length + contents.unread.length > 0 ? "None so far: not everything could be settled." : "None: over all packets, the rules let nothing through to or from a container that your own rules block."}</p>
-    <p>Looked at: ${lookedText(audit.looked)}</p>`,
+    markup`<p class="none">${audit.looked.engines.length === 0 ? "None: there is no container engine in these rules, so nothing was audited for containers." : audit.doubts.length + contents.unread.length > 0 ? "None so far: not everything could be settled." : "None: over all packets, the rules let nothing through to or from a container that your own rules block."}</p>
+    <p>Looked at: ${scopeText(audit.looked)}</p>`,
   );
 }
 
@@ -262,10 +263,10 @@ function findingPart(
     <h3 id="${id}-heading"><span class="number">${group.length === 1 ? number : `${number} to ${last}`}</span> ${groupTitle(group)}</h3>
     <p class="tags"><span>${f.kind}</span> <span>IPv${f.family}</span> <span class="${f.certainty}">${f.certainty === "must" ? "certain" : "possible"}</span></p>
     <dl class="facts">
-    ${fact("Your firewall", markup`${isNotRead(f) ? "" : `${said[f.intended.verdict]}: `}<code>${intendedText(f.intended)}</code><span class="where">${place(f.intended.rule)}</span>`)}
-    ${f.allowed === "nobody" || f.kind === "ineffective-allow" ? null : fact("It lets in", f.kind === "egress-bypass" ? `${f.allowed} (outwards)` : f.allowed)}
-    ${f.bans === undefined ? null : fact("It bans", `${f.bans.from}, by ${f.bans.by.join(", ")}`)}
-    ${fact(f.actual.verdict === "accept" ? "Gets through" : "Is stopped", `${who(f)}${f.what === undefined ? "" : `, with ${f.what}`}`)}
+    ${fact("Your firewall", markup`${isNotRead(f) ? "" : `${said[f.intended.verdict]}: `}<code>${decidedBy(f.intended.rule)}</code><span class="where">${placeOf(f.intended.rule)}</span>`)}
+    ${permitsNoSource(f.permitted) || f.kind === "ineffective-allow" ? null : fact("It lets in", allowedText(f))}
+    ${f.bans === undefined ? null : fact("It bans", `${sourcesText(f.bans.sources)}, by ${banLists(f.bans)}`)}
+    ${fact(f.actual.verdict === "accept" ? "Gets through" : "Is stopped", `${sourcesByInterface(f)}${f.traffic === undefined ? "" : `, with ${trafficText(f.traffic)}`}`)}
     ${f.depends.length === 0 ? null : fact("Depends on", f.depends.join(", "))}
     </dl>
     ${endpointsPart(group, contents)}
@@ -280,7 +281,7 @@ function endpointsPart(group: readonly Finding[], { live }: Contents): Markup {
     const name =
       f.container === null ? null : `${container(f.container)}${f.listen === null ? `/${f.proto}` : ""}`;
     const label = `Follow it: a packet for ${port ?? name ?? f.witness.dst}`;
-    return markup`<li><span>${port === null ? null : markup`<code>${port}</code> → `}${name === null ? null : markup`<strong>${name}</strong>: `}${way(f)}</span>
+    return markup`<li><span>${port === null ? null : markup`<code>${port}</code> → `}${name === null ? null : markup`<strong>${name}</strong>: `}${pathSummary(f)}</span>
       ${live ? markup` <button type="button" class="follow" hidden data-packet="${JSON.stringify(f.witness)}" data-assume="${(f.assume ?? []).join("\n")}" aria-label="${label}">Follow it</button>` : null}</li>`;
   };
   const items = group.slice(0, ROWS).map(line);
@@ -377,16 +378,16 @@ function fixPart({ fix, audit }: Contents): Markup | null {
 
 /** What could not be settled, what rules miss what they mean, what was inferred, what else is to be said. */
 function morePart({ audit, unread }: Contents): Markup | null {
-  const { inconclusive, lint, inferred, remarks } = audit;
+  const { doubts, lint, inferred, notes } = audit;
   const list = (title: string, kind: string, items: readonly Part[]): Markup | null =>
     items.length === 0
       ? null
       : markup`<h3>${title}</h3><ul class="notes ${kind}">${items.map((item) => markup`<li>${item}</li>`)}</ul>`;
-  if (inconclusive.length + lint.length + inferred.length + remarks.length + unread.length === 0) return null;
+  if (doubts.length + lint.length + inferred.length + notes.length + unread.length === 0) return null;
   return section(
     "more",
     "Also to know",
-    list("Not settled: these may be open", "unsure", inconclusive),
+    list("Not settled: these may be open", "unsure", doubts.map(doubtText)),
     list("Lines that could not be read: fwcheck does not know what they do", "unsure", [
       ...unread.slice(0, UNREAD),
       ...(unread.length > UNREAD ? [`and ${unread.length - UNREAD} more`] : []),
@@ -395,12 +396,12 @@ function morePart({ audit, unread }: Contents): Markup | null {
       "Rules that miss what they mean",
       "unsure",
       lint.map(
-        ({ kind, rule, message }) =>
-          markup`<strong>${LINTS[kind]}</strong> ${message}${rule === null ? null : markup` <code>${rule.text}</code> (line ${rule.line})`}`,
+        (each) =>
+          markup`<strong>${LINTS[each.kind]}</strong> ${lintText(each)}${each.rule === null ? null : markup` <code>${each.rule.text}</code> (line ${each.rule.line})`}`,
       ),
     ),
     list("Inferred, since it was not given", "", inferred),
-    list("Governed or closed, although one might doubt it", "", remarks),
+    list("Governed or closed, although one might doubt it", "", notes.map(noteText)),
   );
 }
 

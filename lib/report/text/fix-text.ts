@@ -1,4 +1,5 @@
 /** Sentences about a fix: one for each code, and the summary that `fwcheck fix` writes to stderr. */
+
 import type { Cost } from "../../fix/cost.ts";
 import type { Fix, Left } from "../../fix/fix.ts";
 import type {
@@ -12,6 +13,7 @@ import type {
 } from "../../fix/reasons.ts";
 import type { UfwRefusal } from "../../fix/write/ufw.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
+import { doubtText, unmatchableText } from "./audit-sentences.ts";
 import { counted, packetText } from "./packet-text.ts";
 import { PLAIN, type Style, safe } from "./terminal.ts";
 
@@ -45,9 +47,9 @@ export function openReasonText(reason: OpenReason): string {
     case "dropped-by-docker":
       return "Docker's rules drop these packets, and no rule in DOCKER-USER can accept them; publish the port (docker run -p), and the fix applies the policy to it";
     case "not-followed":
-      return `some of its packets are not followed to the end of their path (${reason.doubts.join("; ")}), so nothing can be proven about a rule for them`;
+      return `some of its packets are not followed to the end of their path (${reason.doubts.map(doubtText).join("; ")}), so nothing can be proven about a rule for them`;
     case "not-matchable":
-      return reason.text;
+      return unmatchableText(reason.ports);
     case "different-intents":
       return `the paths to ${reason.endpoint} have different intents, and a rule by internal address matches them all; use --strategy conntrack`;
     case "unknown-translations":
@@ -59,7 +61,7 @@ const ruleText = (rule: string | null): string => rule ?? "the policy of a chain
 
 /** Returns the sentence of a doubt. */
 export function fixDoubtText(doubt: FixDoubt): string {
-  if (doubt.code === "audit") return doubt.text;
+  if (doubt.code === "audit") return doubtText(doubt.doubt);
   const prefix = `IPv${doubt.family}: `;
   const noRules = "no rules are printed for this family";
   switch (doubt.code) {

@@ -1,0 +1,95 @@
+/** The rule or policy that decides an answer of the simulator. */
+import type { Step } from "../path/program.ts";
+import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
+import type { Answer, Outcome } from "../simulate/answer.ts";
+import { type RuleNote, ruleNote } from "./rule-note.ts";
+import { hasUfw } from "./ufw-rules.ts";
+
+/** A rule that decides. */
+export interface DecidingRule extends RuleNote {
+  /** Code of the decision. */
+  readonly code: "rule";
+}
+
+/** What decides a packet where no rule of the ruleset does. */
+export type DecidedWithoutRule =
+  /** The policy of a base chain; `ufw` is the default that sets it, as an argument of `ufw`. */
+  | {
+      readonly code: "policy";
+      readonly table: TableName;
+      readonly chain: string;
+      readonly verdict: string;
+      readonly ufw?: string;
+    }
+  /** A packet that returns from the end of a chain. */
+  | { readonly code: "end-of-chain"; readonly chain: string }
+  /** A rule that the ruleset does not contain, by its number. */
+  | { readonly code: "unlisted-rule"; readonly chain: string; readonly number: number }
+  /** No rule and no policy was evaluated. */
+  | { readonly code: "no-rule" }
+  /** The path ends outside the rules, for example without a route; `text` is the simulator's reason. */
+  | { readonly code: "outside-rules"; readonly text: string }
+  /** Only firewalls that were not read may decide. */
+  | { readonly code: "not-read"; readonly by: readonly string[] };
+
+/** What decides a packet. */
+export type Decider = DecidingRule | DecidedWithoutRule;
+
+const UFW_DIRECTION: Readonly<Record<string, string>> = {
+  INPUT: "incoming",
+  OUTPUT: "outgoing",
+  FORWARD: "routed",
+};
+
+/** ufw's chains with the rules of ufw commands. */
+const UFW_USER_CHAIN = /^ufw6?-user-(input|output|forward)$/;
+
+/** Returns the rule or policy that decides an answer: the last step of its path. */
+export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
+  // Table filter decides what is accepted; nat and mangle only follow it.
+  const last =
+    answer.verdict === "accept"
+      ? (answer.path.findLast((s) => s.table === "filter") ?? answer.path.at(-1))
+      : answer.path.at(-1);
+  if (answer.reason !== undefined) return { code: "outside-rules", text: answer.reason };
+  if (last === undefined) return { code: "no-rule" };
+  // Rules of ufw commands jump to helper chains; name the command's own rule, the last one in a ufw-user chain.
+  const command = answer.path.findLast((s) => s.step === "rule" && UFW_USER_CHAIN.test(s.chain));
+  const decisive =
+    command !== undefined && last.step === "rule" && /^ufw6?-user-/.test(last.chain) ? command : last;
+  if (decisive.step === "policy") return policyDecider(decisive, ruleset);
+  if (decisive.step === "return") return { code: "end-of-chain", chain: decisive.chain };
+  const rule = chainOf(ruleset, decisive.table, decisive.chain)?.rules.find((r) => r.index === decisive.rule);
+  return rule === undefined
+    ? { code: "unlisted-rule", chain: decisive.chain, number: decisive.rule }
+    : { code: "rule", ...ruleNote(rule, ruleset) };
+}
+
+function policyDecider(
+  { table, chain, policy }: Extract<Step, { step: "policy" }>,
+  ruleset: Ruleset,
+): DecidedWithoutRule {
+  const direction = UFW_DIRECTION[chain];
+  const isUfws = hasUfw(ruleset) && table === "filter" && direction !== undefined;
+  return {
+    code: "policy",
+    table,
+    chain,
+    verdict: policy,
+    ...(isUfws ? { ufw: `default ${policy === "DROP" ? "deny" : "allow"} ${direction}` } : {}),
+  };
+}
+
+/** Returns the branches of an answer, or the answer itself where it has none. */
+export const outcomesOf = (answer: Answer): readonly Outcome[] => answer.branches ?? [answer];
+
+/**
+ * Returns the verdict that all branches share, else the answer's own. An unknown that only decides a translation makes
+ * the answer undecided, but not its verdict.
+ */
+export function sharedVerdict(answer: Answer): Answer["verdict"] {
+  const [first, ...others] = outcomesOf(answer);
+  return first !== undefined && others.every(({ verdict }) => verdict === first.verdict)
+    ? first.verdict
+    : answer.verdict;
+}

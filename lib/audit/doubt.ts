@@ -1,0 +1,105 @@
+/** Doubts: reasons why an audit is inconclusive, as codes with typed fields. `lib/report/text` makes sentences of them. */
+import type { Family } from "../packet/field.ts";
+import type { PacketJson } from "../packet/packet.ts";
+import type { BudgetExceeded } from "../reach/budget.ts";
+import type { Ruleset } from "../rules/ruleset.ts";
+import type { FindingKind } from "./finding.ts";
+
+/** Endpoint of a container as a DNAT rule names it. */
+export interface PublishedEndpoint {
+  /** Address as text. */
+  readonly ip: string;
+  /** Port; `null` where the rule keeps the port. */
+  readonly port: number | null;
+  /** Name of the protocol; `null` where the rule matches any. */
+  readonly proto: string | null;
+}
+
+/** Reason why an audit is inconclusive. */
+export type Doubt =
+  /** An input about the host is missing, contradictory or not understood; `text` says which. */
+  | { readonly code: "host"; readonly text: string }
+  /** The text of the rules is damaged or incomplete; `text` says where. */
+  | { readonly code: "ruleset"; readonly family: Family; readonly text: string }
+  /** Docker uses its nftables backend, whose tables are not read. */
+  | { readonly code: "docker-nftables" }
+  /** Docker runs with `"iptables": false`. */
+  | { readonly code: "docker-without-iptables" }
+  /** Containers publish ports (or Docker's bridges exist), and no ruleset has a chain DOCKER. */
+  | { readonly code: "no-docker-chain"; readonly evidence: "published-ports" | "bridges" }
+  /** Docker's chains of table filter are given without those of table nat. */
+  | { readonly code: "no-docker-nat"; readonly family: Family }
+  /** Docker's chains of table nat are given without table filter. */
+  | { readonly code: "no-filter-table"; readonly family: Family }
+  /** Docker's chains are given without table raw, which that release of Docker fills. */
+  | { readonly code: "no-raw-table"; readonly family: Family }
+  /** Another engine publishes ports by DNAT rules of its own. */
+  | { readonly code: "other-publisher"; readonly family: Family; readonly engine: string }
+  /** The rules contain chains of an engine other than Docker, and none of Docker's. */
+  | { readonly code: "other-engine"; readonly engine: string }
+  /** No container engine was found. */
+  | { readonly code: "no-engine" }
+  /** Containers of this network are attached to the wire, past iptables. */
+  | { readonly code: "unfiltered-network"; readonly network: string; readonly driver: "macvlan" | "ipvlan" }
+  /** A container's address is on none of the host's bridges. */
+  | { readonly code: "container-off-bridge"; readonly container: string; readonly ip: string }
+  /** Only iptables rules were given; other firewalls of the host are unknown. */
+  | { readonly code: "rules-only"; readonly missing: readonly Family[] }
+  /** A published endpoint is reached by no route over a container bridge. */
+  | { readonly code: "unreachable-endpoint"; readonly family: Family; readonly endpoint: PublishedEndpoint }
+  /** DNAT rules publish ports, and Docker's output names no container. */
+  | { readonly code: "no-containers"; readonly family: Family; readonly endpoint: PublishedEndpoint }
+  /** Docker publishes a port of a container, and no DNAT rule does. */
+  | { readonly code: "port-without-rule"; readonly container: string; readonly port: number }
+  /** No ruleset of this family was given. */
+  | { readonly code: "no-ruleset"; readonly family: Family }
+  /** Sockets listen in a family whose rules were not audited. */
+  | { readonly code: "unaudited-sockets"; readonly family: Family; readonly count: number }
+  /** The diagrams of a family exceed their budget. */
+  | {
+      readonly code: "budget-exceeded";
+      readonly family: Family;
+      readonly budget: number;
+      readonly unit: BudgetExceeded["unit"];
+      /** The chain or routing decision that was evaluated; `null` for all together. */
+      readonly by: string | null;
+    }
+  /** Some packets were not followed to the end; `text` says why. */
+  | { readonly code: "not-followed"; readonly family: Family; readonly text: string }
+  /** The simulator contradicts the sets: a bug of fwcheck. */
+  | {
+      readonly code: "engines-disagree";
+      readonly family: Family;
+      readonly kind: FindingKind;
+      readonly proto: string;
+      readonly packet: PacketJson;
+    };
+
+/** Collects doubts in order, each once. The only writer of `Audit.doubts`. */
+export class DoubtCollector {
+  private readonly byKey = new Map<string, Doubt>();
+
+  add(...doubts: readonly Doubt[]): void {
+    for (const doubt of doubts) {
+      const key = JSON.stringify(doubt);
+      if (!this.byKey.has(key)) this.byKey.set(key, doubt);
+    }
+  }
+
+  get all(): readonly Doubt[] {
+    return [...this.byKey.values()];
+  }
+}
+
+/** Returns the doubts that a ruleset's own text raises. */
+export const rulesetDoubts = ({ family, doubts }: Ruleset): Doubt[] =>
+  doubts.map((text) => ({ code: "ruleset", family, text }));
+
+/** Returns the doubt about a family whose diagrams exceed their budget. */
+export const budgetDoubt = (family: Family, { budget, unit, by }: BudgetExceeded): Doubt => ({
+  code: "budget-exceeded",
+  family,
+  budget,
+  unit,
+  by,
+});

@@ -1,0 +1,221 @@
+/** Builds a finding from a set of bypassing packets: descriptions, certainty, and one packet that proves it. */
+import { containerAt } from "../host/host.ts";
+import { parseAddress, printAddress } from "../packet/address.ts";
+import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
+import { type Packet, packetJson } from "../packet/packet.ts";
+import { EMPTY, type Node } from "../reach/node-store.ts";
+import type { Answer } from "../simulate/answer.ts";
+import { type SimulateOptions, Simulator } from "../simulate/simulator.ts";
+import type { BanList } from "./bans.ts";
+import { deciderOf, outcomesOf, sharedVerdict } from "./decision.ts";
+import type { FamilyModel } from "./family-model.ts";
+import type { BypassedBans, Endpoint, Finding, FindingKind, Intended, Listen, Permitted } from "./finding.ts";
+import type { Destination, SourceGroup, Sources, Traffic } from "./set-description.ts";
+import type { Unsettled } from "./unsettled.ts";
+
+/**
+ * Hook of the owner's rules that gives the intent: `input` for published ports (the packet before DNAT), `forward` for
+ * packets to other addresses, `output` for packets that containers send.
+ */
+export type IntentHook = "input" | "forward" | "output";
+
+/** Packets that one finding is about, apart from the sets. */
+export interface FindingSubject {
+  readonly kind: FindingKind;
+  /** Last part of the id, such as `any/8080`; without it the interfaces and the witness's port. */
+  readonly place?: string;
+  readonly listen: Listen | null;
+  readonly container: Endpoint | null;
+  /** Interfaces that the packets arrive on. */
+  readonly inputs: readonly string[];
+  /** Destination where no port describes the packets; `among` describes their addresses within a set. */
+  readonly to?: Exclude<Destination, { kind: "addresses" }> | { readonly among: Node };
+  /** Packets that only a ban blocks, and the lists that ban their sources. */
+  readonly banned?: { readonly set: Node; readonly lists: readonly BanList[] };
+  /** Preferred values of the witness. */
+  readonly target: Partial<Record<Field, readonly Scalar[]>>;
+}
+
+/** Name in `depends` of the unknown "an interface that the host does not have now". */
+const UNLISTED_INTERFACE = "an interface that is not on the host now, such as a VPN that comes up later";
+
+/**
+ * Returns the finding about a set of packets; `null` where the set has no ordinary packet, or no finding is wanted.
+ * @param bypassing packets that bypass the intent
+ * @param permitted packets of the same subject that the intent lets through
+ */
+export function buildFinding(
+  model: FamilyModel,
+  unsettled: Unsettled,
+  subject: FindingSubject,
+  bypassing: Node,
+  permitted: Node,
+  hook: IntentHook,
+): Finding | null {
+  if (bypassing === EMPTY || model.detail === "sets") return null;
+  const { certainty, describer, domain, family, inputs, sets } = model;
+  const { diagrams } = domain;
+  // Rules against IPv6 extension headers do not concern ordinary packets, so only ordinary packets make findings.
+  const [set, allowed] = [certainty.ordinaryPart(bypassing), certainty.ordinaryPart(permitted)];
+  if (set === EMPTY) return null;
+  const { kind, listen, place } = subject;
+  model.progress(place === undefined ? kind : `${kind} ${place}`);
+  const banned = subject.banned === undefined ? EMPTY : certainty.ordinaryPart(subject.banned.set);
+  // Banned sources are the smaller part; the finding is about the others unless there are none.
+  const unbanned = subject.banned === undefined ? set : diagrams.subtract(set, banned);
+  const bansOnly = unbanned === EMPTY;
+  const part = bansOnly ? set : unbanned;
+  const certain = certainPart(model, unsettled, part, kind);
+  // The witness should be blocked by the owner's rules themselves, not by a firewall that was not read.
+  const untouched = diagrams.intersect(part, sets.untouched);
+  const candidates = openingPart(model, certain !== EMPTY ? certain : untouched === EMPTY ? part : untouched);
+  const unread = certainty.unreadOf(set);
+  // The members of a list that is not given are unknown.
+  const unlisted = subject.banned !== undefined && certainty.unknownsOf(banned).length > 0;
+  const sourcesOf = (sources: Sources): Sources => (bansOnly && unlisted ? { kind: "listed" } : sources);
+  // A port published on all addresses can be open on some of them only.
+  const withDestinations = hook === "input" && listen?.address === null;
+  const groups = describer.sourceGroups(set, subject.inputs, withDestinations);
+  const names = inputs.namesIn(subject.inputs, groups);
+  const input = inputs.pick(
+    domain,
+    candidates,
+    subject.inputs,
+    describer.sourceGroups(candidates, subject.inputs, withDestinations),
+  );
+  const { packet, assume } = model.witnesses.pick(
+    diagrams.intersect(certainty.ordinary, candidates),
+    input,
+    subject.target,
+  );
+  const options = { assume };
+  const actual = new Simulator([model.ruleset], model.host, options).packet(packet);
+  const intent = intendedAnswer(model, packet, actual, hook, options, kind);
+  const proto = protoName(packet.proto);
+  const passes = kind !== "ineffective-allow";
+  if (contradicts(actual, passes) || contradicts(intent, !passes))
+    unsettled.doubts.add({ code: "engines-disagree", family, kind, proto, packet: packetJson(packet) });
+  const onlyUnreadBlocks = untouched === EMPTY && unread.length > 0;
+  const intended: Intended = onlyUnreadBlocks
+    ? { verdict: "undecided", rule: { code: "not-read", by: unread }, path: intent.path }
+    : {
+        verdict: sharedVerdict(intent),
+        rule: deciderOf(intent, model.ownerRuleset),
+        path: intent.path,
+      };
+  return {
+    id: `${kind}/${family}/${proto}/${place ?? `${names.join("+")}/${packet.dport ?? "any"}`}`,
+    kind,
+    family,
+    proto,
+    listen,
+    container: subject.container,
+    in: names,
+    sources: sourcesOf(describer.sources(set)),
+    by: groups.map((group) => ({ ...group, sources: sourcesOf(group.sources) })),
+    permitted: permittedOf(model, subject, allowed, hook),
+    ...(subject.to === undefined ? {} : { traffic: trafficOf(model, set, subject.to) }),
+    ...(subject.banned === undefined
+      ? {}
+      : {
+          bans: {
+            lists: subject.banned.lists,
+            sources: unlisted ? { kind: "listed" } : describer.sources(banned),
+            only: bansOnly,
+          } satisfies BypassedBans,
+        }),
+    intended,
+    actual: { verdict: sharedVerdict(actual), path: actual.path },
+    witness: packetJson(packet),
+    ...(assume.size === 0
+      ? {}
+      : { assume: [...assume].map(([key, truth]) => `${key}=${truth ? "match" : "no-match"}`) }),
+    certainty: certain === EMPTY ? "may" : "must",
+    depends: [...certainty.unknownsOf(set), ...(groups.length === 0 ? [UNLISTED_INTERFACE] : [])],
+    ...(unread.length === 0 ? {} : { unread }),
+  };
+}
+
+/** Returns the packets of a set that bypass the intent whatever the unknowns are, on an interface that receives. */
+function certainPart(model: FamilyModel, unsettled: Unsettled, set: Node, kind: FindingKind): Node {
+  const { diagrams } = model.domain;
+  const { known, receiving } = model.sets;
+  const arriving =
+    kind === "egress-bypass"
+      ? set
+      : diagrams.intersect(set, known) === EMPTY
+        ? EMPTY
+        : diagrams.intersect(set, receiving);
+  return model.certainty.certainPart(diagrams.subtract(arriving, unsettled.undecided));
+}
+
+/** Returns the packets of a set that can open a connection, or the whole set where none can. */
+function openingPart({ domain, sets }: FamilyModel, set: Node): Node {
+  const opening = domain.diagrams.intersect(set, sets.opening);
+  return opening === EMPTY ? set : opening;
+}
+
+/** Whether a branch of an answer has the opposite verdict of the sets; an undecided branch has neither. */
+const contradicts = (answer: Answer, accepted: boolean): boolean =>
+  outcomesOf(answer).some(({ verdict }) => verdict !== "undecided" && (verdict === "accept") !== accepted);
+
+/** Simulates a packet on the owner's rules, as if Docker had written none. */
+function intendedAnswer(
+  { ownerHost, ownerRuleset }: FamilyModel,
+  packet: Packet,
+  actual: Answer,
+  hook: IntentHook,
+  options: SimulateOptions,
+  kind: FindingKind,
+): Answer {
+  const simulator = (): Simulator => new Simulator([ownerRuleset], ownerHost, options);
+  const answer =
+    hook === "input"
+      ? simulator().delivered(packet)
+      : simulator().packet(hook === "output" ? { ...packet, in: null } : packet);
+  const sent = outcomesOf(actual).find((outcome) => outcome.sent !== null)?.sent ?? null;
+  const overridden = sharedVerdict(answer) === "accept" && kind !== "ineffective-allow";
+  if (hook === "forward" || !overridden || sent === null) return answer;
+  // A `ufw route` rule blocks the packet: simulate it with the header that FORWARD matches.
+  const { dport } = sent;
+  const dst = hook === "input" ? (parseAddress(sent.dst, packet.family) ?? packet.dst) : packet.dst;
+  return simulator().packet({ ...packet, dst, ...(hook === "input" && dport !== null ? { dport } : {}) });
+}
+
+function trafficOf({ describer }: FamilyModel, set: Node, to: NonNullable<FindingSubject["to"]>): Traffic {
+  if (!("among" in to)) return { protocols: describer.protocols(set), to };
+  return {
+    protocols: describer.protocols(set, to.among),
+    to: { kind: "addresses", addresses: describer.destinations(set, to.among) },
+  };
+}
+
+function permittedOf(
+  model: FamilyModel,
+  { inputs, to }: FindingSubject,
+  set: Node,
+  hook: IntentHook,
+): Permitted {
+  if (hook === "output")
+    return {
+      kind: "traffic",
+      traffic: to === undefined || set === EMPTY ? null : trafficOf(model, set, to),
+    };
+  const by: readonly SourceGroup[] = model.describer.sourceGroups(set, inputs);
+  return by.length === 0 && set !== EMPTY
+    ? { kind: "sources", by: [{ in: [], sources: model.describer.sources(set) }] }
+    : { kind: "sources", by };
+}
+
+/** Returns the endpoint with an address: a container, or another endpoint of Docker's networks. */
+export function endpointAt({ host }: FamilyModel, ip: Address, port: number | null): Endpoint {
+  const container = containerAt(host, ip);
+  const other = host.networks.flatMap((n) => n.endpoints).find((e) => e.address === ip);
+  return {
+    ip: printAddress(ip),
+    port,
+    name: container?.name ?? other?.name ?? null,
+    ...(container?.project == null ? {} : { project: container.project }),
+    ...(container?.service == null ? {} : { service: container.service }),
+  };
+}

@@ -1,0 +1,107 @@
+/** Notes: facts that are no findings but may be missed, such as closed networks and ports that INPUT governs. */
+import type { Host } from "../host/host.ts";
+import { printPrefix } from "../packet/address.ts";
+import { type Family, protoName } from "../packet/field.ts";
+import { EMPTY } from "../reach/node-store.ts";
+import { chainOf, targetName } from "../rules/ruleset.ts";
+import { proxyOnlyPorts } from "./exposure.ts";
+import type { FamilyModel } from "./family-model.ts";
+import type { Exposure, Way } from "./finding.ts";
+
+/** A fact about the host that is no finding. */
+export type AuditNote =
+  /** A container shares the host's network namespace: INPUT governs its ports. */
+  | { readonly code: "host-network"; readonly container: string }
+  /** An internal network, and whether packets enter or leave it. */
+  | {
+      readonly code: "internal-network";
+      /** Name of Docker's network; `null` where it is unknown. */
+      readonly network: string | null;
+      readonly bridge: string;
+      readonly subnets: readonly string[];
+      readonly state: "closed" | "entered" | "left";
+    }
+  /** Ports that docker-proxy serves and no packet from outside reaches. */
+  | {
+      readonly code: "proxy-closed";
+      readonly family: Family;
+      /** Ports as `PORT/PROTOCOL`. */
+      readonly ports: readonly string[];
+    }
+  /** Rules that never match were not searched, since the table has too many rules. */
+  | { readonly code: "shadow-search-skipped"; readonly family: Family }
+  /** Forwarding is off, so published ports reach no container. */
+  | { readonly code: "not-forwarding"; readonly family: Family; readonly sysctl: string }
+  /** The sockets of the host were not given. */
+  | { readonly code: "no-sockets-given" };
+
+/** Returns the notes on one family. */
+export const familyNotes = (
+  model: FamilyModel,
+  ways: readonly Way[],
+  exposures: readonly Exposure[],
+): AuditNote[] => [...internalNetworks(model, ways), ...closedProxyPorts(model, exposures)];
+
+/** Returns a note for each container that shares the host's network namespace. */
+export const hostNetworkNotes = (host: Host): AuditNote[] =>
+  host.containers.filter((c) => c.hostNetwork).map((c) => ({ code: "host-network", container: c.name }));
+
+interface InternalNetwork {
+  readonly network: string | null;
+  readonly bridge: string;
+  readonly subnets: readonly string[];
+}
+
+/** Returns a note for each network that is internal by Docker's output or by Docker's rules. */
+function internalNetworks(model: FamilyModel, ways: readonly Way[]): AuditNote[] {
+  const { diagrams } = model.domain;
+  const networks = new Map<string, InternalNetwork>();
+  for (const network of [...networksByRules(model), ...networksByDocker(model)])
+    if (!networks.has(network.bridge)) networks.set(network.bridge, network);
+  return [...networks.values()].map((network): AuditNote => {
+    const open = ways.filter(
+      (way) =>
+        way.bridge === network.bridge &&
+        way.kind !== "ineffective-allow" &&
+        (way.kind === "egress-bypass" ? way.all : diagrams.intersect(model.sets.known, way.all)) !== EMPTY,
+    );
+    const state = open.some((way) => way.kind !== "egress-bypass")
+      ? "entered"
+      : open.length > 0
+        ? "left"
+        : "closed";
+    return { code: "internal-network", ...network, state };
+  });
+}
+
+/** Returns networks with the rule `! -s SUBNET -o BRIDGE -j DROP` (moby's bridge driver, setupInternalNetworkRules). */
+function networksByRules({ host, ruleset }: FamilyModel): InternalNetwork[] {
+  const found = new Map<string, InternalNetwork>();
+  for (const chain of ["DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL"])
+    for (const rule of chainOf(ruleset, "filter", chain)?.rules ?? []) {
+      const { src, out } = rule.reading;
+      if (targetName(rule) !== "DROP" || src?.not !== true || out === undefined || out.not) continue;
+      const network = host.networks.find((n) => n.bridge === out.value)?.name ?? null;
+      found.set(out.value, { network, bridge: out.value, subnets: [printPrefix(src.value)] });
+    }
+  return [...found.values()];
+}
+
+const networksByDocker = ({ family, host }: FamilyModel): InternalNetwork[] =>
+  host.networks.flatMap(({ bridge, internal, name, subnets }) => {
+    const own = subnets.filter((s) => typeof s.address === (family === 4 ? "number" : "bigint"));
+    return internal && bridge !== null && own.length > 0
+      ? [{ network: name, bridge, subnets: own.map(printPrefix) }]
+      : [];
+  });
+
+/** Returns the note on ports that docker-proxy serves and no packet from outside reaches. */
+function closedProxyPorts(model: FamilyModel, exposures: readonly Exposure[]): AuditNote[] {
+  const open = new Set(
+    exposures.filter((e) => e.means === "proxy").map((e) => `${e.listen.port}/${e.proto}`),
+  );
+  const ports = proxyOnlyPorts(model)
+    .map(({ port, proto }) => `${port}/${protoName(proto)}`)
+    .filter((port) => !open.has(port));
+  return ports.length === 0 ? [] : [{ code: "proxy-closed", family: model.family, ports }];
+}

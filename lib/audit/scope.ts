@@ -1,0 +1,111 @@
+/** Scope of an audit: the rules, engines and ports that the inputs contain. "No findings" of an empty scope means little. */
+import { type Host, outsideInterfaces, sysctl } from "../host/host.ts";
+import { purposeOf } from "../host/purpose.ts";
+import type { Family } from "../packet/field.ts";
+import type { Program } from "../path/program.ts";
+import { chainOf, type Ruleset } from "../rules/ruleset.ts";
+import { publishing } from "./docker-rules.ts";
+import type { Doubt } from "./doubt.ts";
+import { otherPublishers } from "./engine-doubts.ts";
+import type { Exposure } from "./finding.ts";
+import type { AuditNote } from "./notes.ts";
+
+/** Policies and forwarding of one family's firewall. */
+export interface FamilyScope {
+  /** 4 or 6. */
+  readonly family: Family;
+  /** Policy of INPUT; `null` where the rules have no such chain, which accepts. */
+  readonly input: "ACCEPT" | "DROP" | null;
+  /** Policy of FORWARD. */
+  readonly forward: "ACCEPT" | "DROP" | null;
+  /** Whether the host forwards packets that arrive on an interface to outside (`ip_forward`, `forwarding`). */
+  readonly forwards: boolean;
+}
+
+/** Rules, engines and ports that an audit looked at. */
+export interface AuditScope {
+  /** Each family whose rules were given. */
+  readonly families: readonly FamilyScope[];
+  /** Container engines by their chains, bridges, networks or containers: `Docker`, `Podman (netavark)`. */
+  readonly engines: readonly string[];
+  /** Interfaces of container networks. */
+  readonly bridges: readonly string[];
+  /** Number of containers that Docker's output names. */
+  readonly containers: number;
+  /** Number of rules that publish ports of containers. */
+  readonly published: number;
+}
+
+export function scopeOf(programs: readonly Program[], host: Host): AuditScope {
+  const engines = new Set<string>();
+  for (const { ruleset } of programs)
+    for (const [table, { chains }] of ruleset.tables)
+      for (const name of chains.keys()) {
+        const purpose = purposeOf(table, name);
+        if (purpose?.role === "engine") engines.add(purpose.by);
+      }
+  const { bridges, containers, daemon, networks } = host;
+  const hasDockerUser = programs.some(
+    ({ ruleset }) => chainOf(ruleset, "filter", "DOCKER-USER") !== undefined,
+  );
+  const namesDocker =
+    bridges.length + containers.length + networks.length > 0 || Object.keys(daemon).length > 0;
+  if (hasDockerUser || namesDocker) engines.add("Docker");
+  return {
+    families: programs.map(({ ruleset }) => ({
+      family: ruleset.family,
+      input: policyOf(ruleset, "INPUT"),
+      forward: policyOf(ruleset, "FORWARD"),
+      forwards: forwards(host, ruleset.family),
+    })),
+    engines: [...engines],
+    bridges,
+    containers: containers.length,
+    published: programs.reduce((sum, program) => sum + publishing(program).length, 0),
+  };
+}
+
+const policyOf = (ruleset: Ruleset, chain: string): FamilyScope["input"] =>
+  chainOf(ruleset, "filter", chain)?.policy ?? null;
+
+/** The sysctl that enables forwarding on all interfaces. */
+const forwardingSysctl = (family: Family): string =>
+  family === 4 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding";
+
+/** Whether packets that arrive on some interface to outside are forwarded (ip-sysctl: conf/INTERFACE/forwarding). */
+function forwards(host: Host, family: Family): boolean {
+  const all = sysctl(host, forwardingSysctl(family), 1);
+  const names = outsideInterfaces(host);
+  return names.length === 0
+    ? all !== 0
+    : names.some((name) => sysctl(host, `net.ipv${family}.conf.${name}.forwarding`, all) !== 0);
+}
+
+/** Returns the doubts that follow from the scope: no engine, or only engines whose rules are not audited. */
+export function scopeDoubts({ engines }: AuditScope, programs: readonly Program[]): Doubt[] {
+  if (engines.length === 0) return [{ code: "no-engine" }];
+  if (engines.includes("Docker")) return [];
+  const named = new Set(programs.flatMap(({ ruleset }) => [...otherPublishers(ruleset)]));
+  return engines
+    .filter((engine) => !named.has(engine))
+    .map((engine): Doubt => ({ code: "other-engine", engine }));
+}
+
+/** Returns the notes that follow from the scope: forwarding is off, sockets were not given. */
+export function scopeNotes(
+  scope: AuditScope,
+  programs: readonly Program[],
+  exposures: readonly Exposure[],
+  host: Host,
+): AuditNote[] {
+  const notes = programs.flatMap((program): AuditNote[] => {
+    const { family } = program.ruleset;
+    const isForwarding = scope.families.find((f) => f.family === family)?.forwards ?? true;
+    const isOpen = exposures.some((e) => e.family === family && e.means !== "proxy");
+    return isForwarding || isOpen || publishing(program).length === 0
+      ? []
+      : [{ code: "not-forwarding", family, sysctl: forwardingSysctl(family) }];
+  });
+  if (scope.engines.length === 0 && host.listening === undefined) notes.push({ code: "no-sockets-given" });
+  return notes;
+}

@@ -1,0 +1,204 @@
+/** Sentences of an audit's codes. The texts hold names from the inputs; escape them before printing. */
+import type { BanList } from "../../audit/bans.ts";
+import type { Decider } from "../../audit/decision.ts";
+import type { Doubt, PublishedEndpoint } from "../../audit/doubt.ts";
+import type { Unmatchable } from "../../audit/finding.ts";
+import type { Lint, PrecedingRule } from "../../audit/lint.ts";
+import type { AuditNote } from "../../audit/notes.ts";
+import type { RuleNote } from "../../audit/rule-note.ts";
+import { BudgetExceeded } from "../../reach/budget.ts";
+
+/** Longer lists of lines, chains or ports are counted. */
+const MOST_LISTED = 6;
+
+const plural = (count: number, noun: string): string => `${noun}${count === 1 ? "" : "s"}`;
+
+const listed = (items: readonly (string | number)[]): string =>
+  items.length > MOST_LISTED
+    ? `${items.slice(0, MOST_LISTED).join(", ")} and ${items.length - MOST_LISTED} more`
+    : items.join(", ");
+
+/** Returns why an audit is inconclusive. */
+export function doubtText(doubt: Doubt): string {
+  switch (doubt.code) {
+    case "host":
+      return doubt.text;
+    case "ruleset":
+    case "not-followed":
+      return `IPv${doubt.family}: ${doubt.text}`;
+    case "docker-nftables":
+      return "Docker uses its nftables backend: its rules are in tables that iptables-save does not print, so the exposure of containers is unknown";
+    case "docker-without-iptables":
+      return 'Docker is configured to write no iptables rules ("iptables": false): docker-proxy serves the published ports, and other forwarding to containers is unknown';
+    case "no-docker-chain":
+      return `${doubt.evidence === "published-ports" ? "containers publish ports" : "the host has Docker's bridges"} but the rules have no DOCKER chain: Docker may use its nftables backend, or the other of iptables-legacy and iptables-nft holds its rules; the exposure of containers is unknown`;
+    case "no-docker-nat":
+      return `IPv${doubt.family}: the rules hold Docker's chains of table filter but not those of table nat, where ports are published: the open ports are unknown (was the whole of iptables-save given?)`;
+    case "no-filter-table":
+      return `IPv${doubt.family}: the rules have no table filter, so the firewall's verdicts are unknown (was the whole of iptables-save given?)`;
+    case "no-raw-table":
+      return `IPv${doubt.family}: the rules have no table raw, in which the Docker that wrote them drops packets to the containers' own addresses: whether it does is not known (was the whole of iptables-save given?)`;
+    case "other-publisher":
+      return `IPv${doubt.family}: ${doubt.engine} publishes ports by its own rules, and only Docker's are audited: the exposure of its containers is unknown`;
+    case "other-engine":
+      return `the rules hold chains of ${doubt.engine}, and only Docker's are audited: the exposure of its containers is unknown`;
+    case "no-engine":
+      return "no container engine was found in these rules, so nothing was audited for containers: give a snapshot of the host that runs them (fwcheck collect)";
+    case "unfiltered-network":
+      return `network ${doubt.network} is ${doubt.driver}: its containers are attached to the wire, and no iptables rule of this host governs them`;
+    case "container-off-bridge":
+      return `container ${doubt.container} has the address ${doubt.ip}, which is on none of this host's bridges: it may be on a macvlan, ipvlan or overlay network, whose containers no iptables rule of this host governs; add docker network inspect to the inputs`;
+    case "rules-only":
+      return rulesOnlyText(doubt.missing);
+    case "unreachable-endpoint":
+      return `IPv${doubt.family}: ${endpointText(doubt.endpoint)} is published, and no route or container bridge of the host leads to ${doubt.endpoint.ip}: addresses, routes and rules are from different times, or incomplete; its exposure is unknown`;
+    case "no-containers":
+      return `IPv${doubt.family}: the rules publish ${endpointText(doubt.endpoint)}, and Docker's output names no container: docker inspect is missing or empty; names, and ports that docker-proxy serves, are unknown`;
+    case "port-without-rule":
+      return `Docker publishes port ${doubt.port} of ${doubt.container}, but no DNAT rule does: other rules than these serve it`;
+    case "no-ruleset":
+      return doubt.family === 4
+        ? "there is no IPv4 ruleset among the inputs"
+        : "there is no IPv6 ruleset among the inputs, and the host or its containers have IPv6 addresses: open ports in IPv6 are unknown";
+    case "unaudited-sockets":
+      return `IPv${doubt.family}: ${doubt.count === 1 ? "a socket listens" : `${doubt.count} sockets listen`} on the host, and no IPv${doubt.family} rules were audited: their exposure is unknown`;
+    case "budget-exceeded": {
+      const error = new BudgetExceeded(doubt.budget, doubt.by, doubt.unit);
+      return `IPv${doubt.family}: ${error.message}, so this family was not audited: ${error.remedy}`;
+    }
+    case "engines-disagree":
+      return `IPv${doubt.family}: the sets and the simulator disagree about ${doubt.kind} ${doubt.proto} ${JSON.stringify(doubt.packet)}; please report this`;
+  }
+}
+
+function rulesOnlyText(missing: readonly number[]): string {
+  const parts = [
+    "tables of nftables",
+    "rules of the other iptables backend",
+    ...missing.map((family) => `rules of IPv${family}`),
+  ];
+  return `only iptables rules were given: ${parts.slice(0, -1).join(", ")} and ${parts.at(-1)} may filter or open more, and are not known; audit a snapshot (fwcheck collect), or pass --assume complete if there are none`;
+}
+
+function endpointText({ ip, port, proto }: PublishedEndpoint): string {
+  const address = ip.includes(":") ? `[${ip}]` : ip;
+  return `${address}${port === null ? "" : `:${port}`}${proto === null ? "" : `/${proto}`}`;
+}
+
+/** Returns a fact that is no finding. */
+export function noteText(note: AuditNote): string {
+  switch (note.code) {
+    case "host-network":
+      return `container ${note.container} uses the host's own network: INPUT governs its ports as any program's`;
+    case "internal-network": {
+      const { bridge, network, state, subnets } = note;
+      const name = `${network === null ? "a network" : `network ${network}`} (${bridge}, ${subnets.join(", ")})`;
+      if (state === "closed")
+        return `${name} is internal and closed: nothing from outside gets in, nothing gets out`;
+      return `${name} is internal, and yet ${state === "entered" ? "packets from outside get in" : "its containers get out"}`;
+    }
+    case "proxy-closed":
+      return `docker-proxy serves ${note.ports.join(", ")} in IPv${note.family}, and INPUT governs it: closed`;
+    case "shadow-search-skipped":
+      return `IPv${note.family}: rules that never match were not searched, since there are too many rules (fwcheck explain --chain searches one chain)`;
+    case "not-forwarding":
+      return `IPv${note.family}: the host forwards no packets (${note.sysctl} = 0), so the ports that Docker's rules publish reach no container; docker-proxy, a process of the host, still serves its own`;
+    case "no-sockets-given":
+      return "the sockets of the host were not given, so the exposure of the host itself is unknown: fwcheck collect gathers them, --listening takes them";
+  }
+}
+
+/** Returns what a rule does instead, and what to write. */
+export function lintText(lint: Lint): string {
+  switch (lint.kind) {
+    case "host-port-after-dnat": {
+      const chain = lint.chain === "DOCKER-USER" ? lint.chain : `${lint.chain}, which DOCKER-USER calls,`;
+      return `${chain} matches packets after DNAT, with the container's port: port ${lint.ports.join(", ")} of the host never occurs here; match the container's port, or use -m conntrack --ctorigdstport ${lint.ports[0]} --ctdir ORIGINAL`;
+    }
+    case "original-port-unguarded":
+      return lint.drops === "own-connections"
+        ? "without --ctdir ORIGINAL and a guard (--ctstate DNAT, --ctorigdst or -i) this also drops the containers' own connections to that port of other hosts"
+        : "without --ctdir ORIGINAL, or a RELATED,ESTABLISHED return in front, this also drops the replies of established flows";
+    case "behind-return": {
+      const [before] = lint.by;
+      return `rule ${before?.rule} (line ${before?.line}) in front of this one is unconditional, so no packet reaches this rule`;
+    }
+    case "docker-user-not-first":
+      return `${precedingText(lint.preceding)} precedes DOCKER-USER in FORWARD and can accept packets that DOCKER-USER would drop`;
+    case "docker-user-not-called":
+      return "FORWARD never jumps to DOCKER-USER, so its rules are never evaluated";
+    case "ban-misses-containers": {
+      const { list, ports } = lint;
+      const open =
+        ports.length > MOST_LISTED
+          ? `${ports.length} published ports`
+          : `published ${plural(ports.length, "port")} ${ports.join(", ")}`;
+      return `${banListText(list)} bans on INPUT alone: sources in ${list.name} still reach ${open}; evaluate it in DOCKER-USER, too`;
+    }
+    case "shadowed": {
+      const { alsoLines, by, chain, verdict } = lint;
+      const also =
+        alsoLines.length === 0
+          ? ""
+          : `, nor the rules of ${plural(alsoLines.length, "line")} ${listed(alsoLines)}`;
+      return `no packet ever matches this ${verdict}${also}: rules in front of it in ${chain} match all of its packets, and ${by.map(ruleNoteText).join(", ")} ${by.length > 1 ? "decide" : "decides"} otherwise; move it up or remove it`;
+    }
+    case "chain-not-called": {
+      const { bans, chains, table } = lint;
+      return `no rule of table ${table} calls ${plural(chains.length, "chain")} ${listed(chains)}: no packet ever reaches these rules${bans ? ", and bans in them have no effect" : ""}; call them or remove them`;
+    }
+    case "dnat-past-deny":
+      return `this translation opens port ${lint.port} although ${lint.by.map(ruleNoteText).join(", ")} denies it: packets that it rewrites pass FORWARD and never INPUT; deny them in FORWARD by their new destination, or remove the translation`;
+  }
+}
+
+const ruleNoteText = ({ line, text, ufw }: RuleNote): string =>
+  `line ${line} (${ufw === undefined ? text : `ufw ${ufw}`})`;
+
+function precedingText(preceding: PrecedingRule): string {
+  switch (preceding.kind) {
+    case "tailscale":
+      return `Tailscale's chain ${preceding.chain}`;
+    case "vpn":
+      return `the VPN's chain ${preceding.chain}`;
+    case "chain":
+      return `the chain ${preceding.chain}`;
+    case "rule":
+      return "this rule";
+  }
+}
+
+/** Returns a ban list with the program that fills it: `fail2ban (f2b-sshd)`. */
+export const banListText = ({ kind, name, program }: BanList): string =>
+  `${program ?? "a blocklist"} (${kind === "ipset" ? `ipset ${name}` : name})`;
+
+/** Returns what decides a packet, where no rule does: a policy with its chain, or the reason. */
+export function deciderText(decider: Exclude<Decider, { code: "rule" }>): string {
+  switch (decider.code) {
+    case "policy": {
+      const { chain, table, ufw, verdict } = decider;
+      return `${table} ${chain} policy ${verdict}${ufw === undefined ? "" : ` (ufw ${ufw})`}`;
+    }
+    case "end-of-chain":
+      return `end of chain ${decider.chain}`;
+    case "unlisted-rule":
+      return `${decider.chain} rule ${decider.number}`;
+    case "no-rule":
+      return "no rule";
+    case "outside-rules":
+      return decider.text;
+    case "not-read":
+      return `not read: ${decider.by.join(", ")}`;
+  }
+}
+
+/** Returns why no rule can match packets from these ports, and the remedy. */
+export function unmatchableText({ code, inputs, sysctl }: Unmatchable): string {
+  const ports = inputs.join(", ");
+  switch (code) {
+    case "several-ports":
+      return `its bridge has several ports that belong to no container (${ports}), and no rule distinguishes frames for a container from frames between those ports: remove all but one from the bridge, and run fwcheck fix again`;
+    case "no-br-netfilter":
+      return `it arrives on a port of a container bridge (${ports}) that does not pass its frames to iptables (${sysctl} is 0 or br_netfilter is not loaded): frames for containers pass no rule. Remove the port from the bridge, or load br_netfilter, set ${sysctl} to 1 and run fwcheck fix again`;
+  }
+}

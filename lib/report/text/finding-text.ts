@@ -1,0 +1,229 @@
+/** Findings and exposures in words, as the text, HTML and SARIF outputs share them. */
+import type { Decider } from "../../audit/decision.ts";
+import type { Exposure, Finding, ReachedBy } from "../../audit/finding.ts";
+import type { Step } from "../../path/program.ts";
+import { banListText, deciderText } from "./audit-sentences.ts";
+import { at, packetText } from "./packet-text.ts";
+import {
+  hostDestinationsText,
+  interfacesText,
+  permitsNoSource,
+  permittedText,
+  sourcesText,
+  trafficText,
+} from "./set-text.ts";
+import { safe } from "./terminal.ts";
+
+type KindTexts = Readonly<Record<Finding["kind"], string>>;
+
+/** Each kind of finding, in a clause. */
+export const KINDS: KindTexts = {
+  "ingress-bypass": "a published port is open although the firewall blocks it",
+  "loopback-bypass": "a port published on a loopback address is reached from outside",
+  "direct-bypass": "a container is reached by its own address although the firewall blocks it",
+  "egress-bypass": "a container sends what the firewall forbids the host",
+  "forward-bypass": "Docker's rules forward what the firewall blocks",
+  "ineffective-allow": "the firewall allows what Docker's rules drop first",
+};
+
+/** The same for several findings. */
+const PLURAL_KINDS: KindTexts = {
+  "ingress-bypass": "published ports are open although the firewall blocks them",
+  "loopback-bypass": "ports published on a loopback address are reached from outside",
+  "direct-bypass": "containers are reached by their own addresses, which the firewall blocks",
+  "egress-bypass": "containers send what the firewall forbids the host",
+  "forward-bypass": KINDS["forward-bypass"],
+  "ineffective-allow": KINDS["ineffective-allow"],
+};
+
+/** The same where only a firewall that was not read may block the packets. */
+const NOT_READ_KINDS: KindTexts = {
+  "ingress-bypass": "a published port is open, and a firewall for it is not read",
+  "loopback-bypass": "a loopback port is reached from outside, and a firewall for it is not read",
+  "direct-bypass": "a container is reached by its own address, and a firewall is not read",
+  "egress-bypass": "a container sends packets, and a firewall for the host's own is not read",
+  "forward-bypass": "Docker's rules forward packets, and a firewall for them is not read",
+  "ineffective-allow": "a firewall that is not read may allow what Docker's rules drop",
+};
+
+const BANNED = "banned sources still reach a published port";
+
+/** Whether only a firewall that was not read may block the packets of a finding. */
+export const isNotRead = (f: Finding): boolean =>
+  f.unread !== undefined && f.intended.verdict === "undecided";
+
+const kindText = (f: Finding): string =>
+  f.bans?.only === true ? BANNED : isNotRead(f) ? NOT_READ_KINDS[f.kind] : KINDS[f.kind];
+
+/** Returns the title of a group of similar findings. */
+export function groupTitle(group: readonly Finding[]): string {
+  const [f] = group as [Finding];
+  const title =
+    f.bans?.only === true || isNotRead(f) || group.length === 1 ? kindText(f) : PLURAL_KINDS[f.kind];
+  return `${title[0]!.toUpperCase()}${title.slice(1)}`;
+}
+
+type Published = Pick<Exposure, "listen" | "proto" | "family">;
+
+/** Returns a published port: `8080/tcp`, `192.0.2.1:8080/tcp`. */
+export const published = ({ listen, proto, family }: Published): string => {
+  const any = family === 6 ? "[::]:" : "";
+  const place = listen.address === null ? `${any}${listen.port ?? "any"}` : at(listen.address, listen.port);
+  return `${place}/${proto}`;
+};
+
+/** Returns a container by its name, address, and service of Compose or a swarm. */
+export function container(c: Finding["container"]): string {
+  if (c === null) return "";
+  const service = [c.project, c.service].filter((name) => name !== undefined).map(safe);
+  const name = c.name === null ? "" : `${safe(c.name)} `;
+  return `${name}${at(c.ip, c.port)}${service.length === 0 ? "" : ` (${service.join("/")})`}`;
+}
+
+/** Word for all sources of a finding. */
+const everySource = (kind: Finding["kind"] | undefined): string =>
+  kind === "egress-bypass" ? "every container" : "everyone";
+
+/**
+ * Returns sources by interface.
+ * @param inputs interfaces that need no mention where all sources arrive on them
+ */
+export function sourcesByInterface(
+  { by, sources, kind }: Pick<ReachedBy, "by" | "sources"> & { readonly kind?: Finding["kind"] },
+  inputs: readonly string[] = [],
+): string {
+  const all = everySource(kind);
+  if (by.length === 0) return `${sourcesText(sources, all)}, by an interface that is not listed`;
+  const texts = by.map((group) => {
+    const isKnown = group.in.join() === inputs.join() && group.ports === undefined;
+    const via = isKnown ? "" : ` via ${safe(interfacesText(group))}`;
+    const to = group.destinations === undefined ? "" : ` for ${hostDestinationsText(group.destinations)}`;
+    return `${sourcesText(group.sources, all)}${via}${to}`;
+  });
+  return texts.join("; ");
+}
+
+/** Returns the packets that the owner's rules let through. */
+export const allowedText = ({ permitted, in: inputs, kind }: Finding): string =>
+  `${safe(permittedText(permitted, inputs))}${kind === "egress-bypass" ? " (outwards)" : ""}`;
+
+/** Whether it is useful to name the packets that the owner's rules let through. */
+export const namesAllowed = (f: Finding): boolean =>
+  !permitsNoSource(f.permitted) && f.kind !== "ineffective-allow" && !isNotRead(f);
+
+/** Returns a rule as its ufw command or its text; a policy as the ufw default that sets it, or with its chain. */
+export function decidedBy(rule: Decider): string {
+  switch (rule.code) {
+    case "rule":
+      return rule.ufw !== undefined ? `ufw ${safe(rule.ufw)}` : safe(rule.text);
+    case "policy":
+      return rule.ufw !== undefined
+        ? `ufw ${safe(rule.ufw)}`
+        : `${rule.table === "filter" ? "" : `${rule.table} `}${safe(rule.chain)} policy ${rule.verdict}`;
+    default:
+      return safe(deciderText(rule));
+  }
+}
+
+/** Returns the position of a rule, or the policy that a ufw default sets, in parentheses; else nothing. */
+export function placeOf(rule: Decider): string {
+  if (rule.code === "rule")
+    return ` (line ${rule.line}${rule.ufw === undefined ? "" : `: ${safe(rule.text)}`})`;
+  if (rule.code !== "policy" || rule.ufw === undefined) return "";
+  const { ufw: _, ...policy } = rule;
+  return ` (${safe(deciderText(policy))})`;
+}
+
+/** Returns a finding in one sentence. */
+export function findingSentence(f: Finding): string {
+  const listen = f.listen === null ? "" : `, published as ${published({ ...f, listen: f.listen })}`;
+  const subject = f.container === null ? "" : ` (container ${container(f.container)}${listen})`;
+  const all = everySource(f.kind);
+  const through =
+    f.by.length === 0
+      ? [`${sourcesText(f.sources, all)}, by an interface that is not listed`]
+      : f.by.map((group) => {
+          const to =
+            group.destinations === undefined ? "" : ` for ${hostDestinationsText(group.destinations)}`;
+          return `${sourcesText(group.sources, all)} gets through via ${safe(interfacesText(group))}${to}`;
+        });
+  const rule = decidedBy(f.intended.rule);
+  const intent = isNotRead(f)
+    ? `the firewall is ${rule}`
+    : `the verdict of the firewall is ${f.intended.verdict} (${rule})`;
+  const traffic = f.traffic === undefined ? "" : ` with ${trafficText(f.traffic)}`;
+  return `${kindText(f)}${subject}: ${intent}, but ${through.join("; ")}${traffic}; for instance ${packetText(f.witness)}`;
+}
+
+/** Returns the lists whose bans a finding bypasses. */
+export const banLists = ({ lists }: NonNullable<Finding["bans"]>): string =>
+  lists.map((list) => safe(banListText(list))).join(", ");
+
+/** Returns the firewall's decision about a published port, in a few words. */
+function decision(f: Finding): string {
+  if (f.bans?.only === true) return `ban by ${banLists(f.bans)}`;
+  const rule = decidedBy(f.intended.rule);
+  return namesAllowed(f) ? `${rule}; lets in ${safe(permittedText(f.permitted, f.in))}` : rule;
+}
+
+/** Returns the firewall's decision about an exposure and the finding about it. */
+export const firewall = (e: Exposure, finding: Finding | undefined): string =>
+  finding !== undefined
+    ? decision(finding)
+    : e.unread === undefined
+      ? "allows"
+      : `not read: ${e.unread.map(safe).join(", ")}`;
+
+/** Returns the finding about a published port. */
+export const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>
+  findings.find(
+    (f) =>
+      f.family === e.family &&
+      f.proto === e.proto &&
+      (e.means === "routed"
+        ? f.kind === "direct-bypass" &&
+          f.container?.ip === e.endpoint.ip &&
+          f.container.port === e.endpoint.port
+        : f.listen !== null && f.listen.port === e.listen.port && f.listen.address === e.listen.address),
+  );
+
+/** Groups findings that differ only in their endpoint, in the order of the first of each group. */
+export function grouped(findings: readonly Finding[]): Finding[][] {
+  const groups = new Map<string, Finding[]>();
+  for (const f of findings) {
+    const { rule } = f.intended;
+    const alike = [
+      f.kind,
+      f.family,
+      rule.code === "rule" ? [rule.table, rule.chain, rule.rule] : rule,
+      permittedText(f.permitted, f.in),
+      f.certainty,
+      f.by,
+      f.traffic,
+      f.bans,
+      f.depends,
+      lastFilterRule(f.actual.path)?.chain,
+    ];
+    const key = JSON.stringify(alike);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [f]);
+    else group.push(f);
+  }
+  return [...groups.values()];
+}
+
+type RuleStep = Extract<Step, { step: "rule" }>;
+
+/** Returns the last rule of table filter on a path: the one that let the packet through. */
+const lastFilterRule = (path: readonly Step[]): RuleStep | undefined =>
+  path.findLast((s): s is RuleStep => s.step === "rule" && s.table === "filter");
+
+/** Returns the rules that translated a finding's packet and let it through or stopped it. */
+export function pathSummary({ actual: { path, verdict } }: Finding): string {
+  const place = (s: RuleStep): string => `${s.table} ${safe(s.chain)} ${s.rule} (line ${s.line})`;
+  const isRule = (s: Step): s is RuleStep => s.step === "rule";
+  const dnat = path.filter(isRule).find((s) => s.table === "nat" && s.target === "DNAT");
+  const last = verdict === "accept" ? lastFilterRule(path) : path.findLast(isRule);
+  const result = `${verdict === "accept" ? "accepted" : "stopped"} by ${last === undefined ? "the policy of FORWARD" : place(last)}`;
+  return dnat === undefined ? result : `translated by ${place(dnat)}, ${result}`;
+}
