@@ -1,75 +1,75 @@
 /**
- * What the grammar reads: a document that keeps everything that was written, in its order, and no meaning.
+ * The syntax tree: all that the text contains, in its order, without meaning.
  *
- * A rule is a *shape* (the sequence of its option words, shared by all rules written alike) and the values that fill
- * it. Real files have a few dozen shapes however many rules they hold, so whatever can be worked out from the shape
- * is worked out once.
+ * A rule consists of a *shape* (its options, shared by all rules with the same options) and of values. Real files have a
+ * few dozen shapes. A program that computes something per shape computes it a few dozen times.
  */
 
-import { type Counters, pair, type Words } from "./words.ts";
+import { type Counters, parseCounters } from "./counters.ts";
+import type { WordSpans } from "./word-spans.ts";
 
 export type { Counters };
 
-/** What a diagnostic weighs: an `error` lost something that was written, a `warning` lost nothing that counts. */
+/** `error`: a part of the text is missing in the document. `warning`: the document is complete. */
 export type Severity = "error" | "warning";
 
-/** One thing that is wrong with the text, and where. */
+/** One error or warning, with its position. */
 export interface Diagnostic {
-  /** What it weighs. */
+  /** Error or warning. */
   readonly severity: Severity;
-  /** A sentence in the field's words, without position: `expected a chain name after -A`. */
+  /** Message without position: `expected a chain name after -A`. */
   readonly message: string;
   /** 1-based line of the text. */
   readonly line: number;
   /** 1-based column in UTF-16 units. */
   readonly column: number;
-  /** The offending text as it stands there, at most 80 characters; `""` at the end of a line. */
+  /** The offending text, at most 80 characters; `""` at the end of a line. */
   readonly found: string;
 }
 
 /** `# ...`, without the `#`. */
 export interface Comment {
-  /** Tells a comment from the other entries. */
+  /** Node type. */
   readonly kind: "comment";
   /** 1-based line of the text. */
   readonly line: number;
-  /** What stands behind the `#`, leading blank included. */
+  /** Text after the `#`, leading blank included. */
   readonly text: string;
 }
 
-/** `:NAME POLICY [0:0]`, or `-N NAME` and `-P NAME POLICY` as scripts and `iptables -S` spell it. */
+/** `:NAME POLICY [0:0]`, or `-N NAME` and `-P NAME POLICY` as in scripts and in the output of `iptables -S`. */
 export interface ChainLine {
-  /** Tells a chain from the other entries. */
+  /** Node type. */
   readonly kind: "chain";
   /** 1-based line of the text. */
   readonly line: number;
-  /** How it is spelled: `:` in saved files, the others in scripts. */
+  /** `:` in saved files, the others in scripts. */
   readonly command: ":" | "-N" | "-P";
-  /** The chain, unquoted. */
+  /** Name of the chain, unquoted. */
   readonly name: string;
   /** `null` for a user chain (`-` in the text). */
   readonly policy: string | null;
-  /** `[packets:bytes]` of a policy; `null` where the text has none. */
+  /** `[packets:bytes]` of a policy; `null` if the text has none. */
   readonly counters: Counters | null;
 }
 
-/** A command that is not a rule: `-F INPUT`, `-X`, `-Z`, `-D ...`, `-R ...`, `-E ...`. */
+/** A command other than a rule or a chain: `-F INPUT`, `-X`, `-Z`, `-D ...`, `-R ...`, `-E ...`. */
 export interface CommandLine {
-  /** Tells a command from the other entries. */
+  /** Node type. */
   readonly kind: "command";
   /** 1-based line of the text. */
   readonly line: number;
-  /** The command as written: `-F`, `--flush`. */
+  /** The command in its short form: `-F` for `--flush`. */
   readonly command: string;
-  /** The words behind it, unquoted. */
+  /** The words after the command, unquoted. */
   readonly words: readonly string[];
 }
 
-/** One option of a shape: its word, whether `!` stands before it, and where its values lie in a rule's values. */
+/** One option of a shape. */
 export interface ShapeOption {
   /** As written: `-p`, `--dport`, `-m`, `-j`. */
   readonly name: string;
-  /** A `!` stands in front of it. */
+  /** True if a `!` precedes it. */
   readonly negated: boolean;
   /** Index of its first value in `Rule.values`. */
   readonly at: number;
@@ -78,99 +78,106 @@ export interface ShapeOption {
 }
 
 /**
- * The sequence of options that rules written alike share; equal shapes are one object within a parse. Rules of one
- * shape also agree in the names of their matches, and of their target if it is an extension: whether a rule jumps to
- * ACCEPT or to a user chain is not in its shape.
+ * Sequence of options. Within one parse, equal shapes are one object.
+ *
+ * Rules of one shape have the same matches. They also have the same target if it is an extension, such as DNAT. The names
+ * of chains and of standard targets, such as ACCEPT, are values.
  */
 export interface Shape {
-  /** In the order in which they are written. */
+  /** In the order of the text. */
   readonly options: readonly ShapeOption[];
 }
 
 /** An option of one rule, with its values unquoted. */
 export interface Option {
-  /** A `!` stands in front of it. */
+  /** True if a `!` precedes it. */
   readonly negated: boolean;
   /** As written: `-p`, `--dport`. */
   readonly name: string;
-  /** Its values without quotes; empty for a switch such as `--syn`. */
+  /** Its values without quotes; empty for an option without a value, such as `--syn`. */
   readonly values: readonly string[];
 }
 
-/** What fills a shape. */
-interface Filling {
+/** The part of a rule that its shape does not contain. */
+interface RuleContent {
   readonly chain: string;
   readonly values: readonly string[];
   readonly counters: Counters | null;
 }
 
-/** Where the places of a rule's counters stand, counted from the rule's own. */
-const COUNTERS = 0;
-/** Where the name of a rule's chain stands among the places of its `words`, counted from its `at`. */
-export const CHAIN = 2;
-/** Where a rule's first value stands among the places of its `words`, counted from its `at`; each takes two places. */
-export const VALUES = 4;
+/** Index of the span of the counters, relative to `Rule.at`. */
+const COUNTERS_SPAN = 0;
+/** Index of the span of the chain name in `Rule.spans`, relative to `Rule.at`. */
+export const CHAIN_SPAN = 2;
+/** Index of the span of the first value in `Rule.spans`, relative to `Rule.at`; each span takes two offsets. */
+export const VALUE_SPANS = 4;
 
 /** `[12:345] -A CHAIN options`. */
 export class Rule {
-  /** Tells a rule from the other entries. */
+  /** Node type. */
   readonly kind = "rule";
-  private filling: Filling | null;
+  private content: RuleContent | null;
 
   constructor(
     /** 1-based line of the text. */
     readonly line: number,
-    /** Appended or inserted. */
+    /** Append or insert. */
     readonly command: "-A" | "-I",
     chain: string,
-    /** Its options, shared with all rules written alike. */
+    /** Its options, shared with all rules that have the same options. */
     readonly shape: Shape,
     values: readonly string[],
     counters: Counters | null,
-    /** `-I CHAIN 3`: the place to insert at, from 1; `null` for `-A`. */
+    /** Rule number of `-I CHAIN 3`, from 1; `null` for `-A`. */
     readonly position: number | null,
-    /** Where the scanner found all this: the strings are cut when somebody asks, since for most rules nobody does. */
-    readonly words: Words | null = null,
-    /** Where in the places of these words it starts. */
+    /** Positions of the values if the scanner read the rule. The strings are cut when they are first read. */
+    readonly spans: WordSpans | null = null,
+    /** Index of the first span of this rule in `spans`. */
     readonly at = 0,
   ) {
-    this.filling = words === null ? { chain, values, counters } : null;
+    this.content = spans === null ? { chain, values, counters } : null;
   }
 
-  /** The chain it stands in, unquoted. */
+  /** Name of its chain, unquoted. */
   get chain(): string {
-    return this.filling === null ? this.words!.cut(this.at + CHAIN) : this.filling.chain;
+    return this.content === null ? this.spans!.wordAt(this.at + CHAIN_SPAN) : this.content.chain;
   }
 
   /** Values of all options, in the order of the text, quotes removed. */
   get values(): readonly string[] {
-    return this.filled.values;
+    return this.parsedContent.values;
   }
 
-  /** `[packets:bytes]` in front of it; `null` where the text has none. */
+  /** `[packets:bytes]` before the rule; `null` if the text has none. */
   get counters(): Counters | null {
-    return this.filled.counters;
+    return this.parsedContent.counters;
   }
 
-  private get filled(): Filling {
-    this.filling ??= this.cut(this.words!);
-    return this.filling;
+  private get parsedContent(): RuleContent {
+    this.content ??= this.cut(this.spans!);
+    return this.content;
   }
 
-  private cut(words: Words): Filling {
+  private cut(words: WordSpans): RuleContent {
     const last = this.shape.options.at(-1);
     const values = new Array<string>(last === undefined ? 0 : last.at + last.count);
-    for (let i = 0; i < values.length; i++) values[i] = words.cut(this.at + VALUES + 2 * i);
-    const counters = words.cut(this.at + COUNTERS);
-    return { chain: words.cut(this.at + CHAIN), values, counters: counters === "" ? null : pair(counters) };
+    for (let i = 0; i < values.length; i++) values[i] = words.wordAt(this.at + VALUE_SPANS + 2 * i);
+    const counters = words.wordAt(this.at + COUNTERS_SPAN);
+    return {
+      chain: words.wordAt(this.at + CHAIN_SPAN),
+      values,
+      counters: counters === "" ? null : parseCounters(counters),
+    };
   }
 
-  /** One of the values, for those who want no other. */
+  /** Returns one value without cutting the others from the text. */
   value(i: number): string {
-    return this.filling === null ? this.words!.cut(this.at + VALUES + 2 * i) : this.filling.values[i]!;
+    return this.content === null
+      ? this.spans!.wordAt(this.at + VALUE_SPANS + 2 * i)
+      : this.content.values[i]!;
   }
 
-  /** The options spelled out, made anew at each call. */
+  /** The options with their values, created anew by each read. */
   get options(): Option[] {
     const { values } = this;
     return this.shape.options.map((o) => ({
@@ -180,7 +187,7 @@ export class Rule {
     }));
   }
 
-  /** The rule for `JSON.stringify`: options with their values; a counter beyond 2^53 as text. */
+  /** Returns the rule for `JSON.stringify`: options with their values; a counter above 2^53 as text. */
   toJSON(): object {
     const { kind, line, command, chain, position, counters, options } = this;
     return {
@@ -197,21 +204,21 @@ export class Rule {
 
 /** `*filter` to `COMMIT`. */
 export interface Table {
-  /** Tells a table from a comment. */
+  /** Node type. */
   readonly kind: "table";
   /** 1-based line of its `*name`. */
   readonly line: number;
-  /** As written behind the `*`; that it is one of iptables(8) is not checked here. */
+  /** As written after the `*`. It may be a table that iptables(8) does not have. */
   readonly name: string;
-  /** The text has no line with its name: rules outside any table are read as table filter, as iptables(8) does. */
+  /** Present if the text has no `*name` line. Rules outside a table belong to table filter, as in iptables(8). */
   readonly implied?: true;
-  /** All that stands in it, in the order of the text. */
+  /** Lines of the table in the order of the text. */
   readonly entries: readonly (ChainLine | Rule | CommandLine | Comment)[];
-  /** Line of its COMMIT; `null` when the text ends or another table starts without one. */
+  /** Line of its COMMIT; `null` if the table has none. */
   readonly commit: number | null;
 }
 
-/** A whole file: comments and tables in their order; what is neither is in the diagnostics. */
+/** A whole file. Lines that are in no table and are not comments are reported as diagnostics. */
 export interface Document {
   /** In the order of the text. */
   readonly entries: readonly (Table | Comment)[];

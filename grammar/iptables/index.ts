@@ -1,31 +1,31 @@
 /**
- * `fwcheck/grammar`: iptables-save text into a document and back, without loss and without meaning.
+ * Parser and printer for the text of iptables-save: lossless, syntax only. fwcheck exports it as `fwcheck/grammar`.
  *
- * Runs wherever JavaScript does: it reads no file and asks nothing of its surroundings.
+ * It uses no API of Node and reads no files.
  */
 
 import type { Diagnostic, Document } from "./ast.ts";
-import { Reader } from "./reader.ts";
+import { DocumentReader } from "./document-reader.ts";
 
 export * from "./ast.ts";
-export { print, quote } from "./print.ts";
-export type { Words } from "./words.ts";
+export { print, quote } from "./document-printer.ts";
+export type { WordSpans } from "./word-spans.ts";
 
-/** How to parse. */
+/** Options of `parse`. */
 export interface ParseOptions {
-  /** Every line through the grammar, without the scanner that makes it fast: slower, and the same result. */
+  /** Parse every line with the grammar instead of the fast scanner. The result is the same. */
   readonly strict?: boolean;
 }
 
-/** What a text holds, and what is wrong with it. */
+/** Result of `parse`. */
 export interface Parsed {
-  /** What was read; what could not be is missing from it and told in the diagnostics. */
+  /** The lines that could be parsed. */
   readonly document: Document;
-  /** In the order of the text; empty for what iptables-save writes. */
+  /** Errors and warnings in the order of the text; empty for output of iptables-save. */
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Reads the text of iptables-save, ip6tables-save, `iptables -S` or a file for iptables-restore. Never throws. */
+/** Parses the output of iptables-save, ip6tables-save or `iptables -S`, or a file for iptables-restore. Never throws. */
 export function parse(text: string, options: ParseOptions = {}): Parsed {
-  return new Reader(text, options.strict ?? false).read();
+  return new DocumentReader(text, options.strict ?? false).read();
 }

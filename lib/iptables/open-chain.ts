@@ -1,5 +1,5 @@
 /** The chains of a table while it is read: found by their names, filled, and searched for loops. */
-import { CHAIN, type Rule as RuleSyntax, VALUES, type Words } from "iptables-parser-ts";
+import { CHAIN_SPAN, type Rule as RuleSyntax, VALUE_SPANS, type WordSpans } from "iptables-parser-ts";
 import type { Chain, TableName } from "../rules/ruleset.ts";
 import type { Home, LoadedRule, RuleReport } from "./rule-loader.ts";
 
@@ -120,31 +120,31 @@ export class Chains {
 
   /** The chain in which a rule stands. */
   of(rule: RuleSyntax): OpenChain | undefined {
-    if (rule.words === null) return this.all.get(rule.chain);
-    const place = rule.at + CHAIN;
+    if (rule.spans === null) return this.all.get(rule.chain);
+    const place = rule.at + CHAIN_SPAN;
     const { last } = this;
-    if (last !== undefined && isNamed(last, rule.words, place)) return last;
-    this.last = this.at(rule.words, place);
+    if (last !== undefined && isNamed(last, rule.spans, place)) return last;
+    this.last = this.at(rule.spans, place);
     return this.last;
   }
 
   /** The chain that one of a rule's values names. */
   named(rule: RuleSyntax, value: number): OpenChain | undefined {
-    if (rule.words === null) return this.all.get(rule.value(value));
-    return this.at(rule.words, rule.at + VALUES + 2 * value);
+    if (rule.spans === null) return this.all.get(rule.value(value));
+    return this.at(rule.spans, rule.at + VALUE_SPANS + 2 * value);
   }
 
-  private at(words: Words, place: number): OpenChain | undefined {
-    const { text, places } = words;
+  private at(words: WordSpans, place: number): OpenChain | undefined {
+    const { text, offsets: places } = words;
     const start = places[place]!;
     const end = places[place + 1]!;
     const chain = this.cache[this.slot(text, start, end)];
-    return chain !== undefined && isNamed(chain, words, place) ? chain : this.all.get(words.cut(place));
+    return chain !== undefined && isNamed(chain, words, place) ? chain : this.all.get(words.wordAt(place));
   }
 }
 
 /** `true` if the chain is there and the word at this place is its name. */
-function isNamed(chain: OpenChain, { text, places }: Words, place: number): boolean {
+function isNamed(chain: OpenChain, { text, offsets: places }: WordSpans, place: number): boolean {
   const start = places[place]!;
   return (
     !chain.gone && chain.name.length === places[place + 1]! - start && text.startsWith(chain.name, start)

@@ -2,7 +2,13 @@
  * How a rule is read: which extension owns each of its options, worked out once for all rules of a shape, and the
  * values, checked when the rule is loaded and spelled out when somebody asks.
  */
-import { type Counters, Rule as RuleSyntax, type Shape, type ShapeOption, VALUES } from "iptables-parser-ts";
+import {
+  type Counters,
+  Rule as RuleSyntax,
+  type Shape,
+  type ShapeOption,
+  VALUE_SPANS,
+} from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
 import type { Reading, Traits } from "../rules/reading.ts";
 import type { Chain, Match, Rule, TableName, Target, Unknown } from "../rules/ruleset.ts";
@@ -335,8 +341,8 @@ function testsOf({ matches, target }: Plan): Test[] {
 }
 
 const testOf = (at: number, count: number, sure: Sure | null): Test => ({
-  start: VALUES + 2 * at,
-  end: VALUES + 2 * (at + count) - 1,
+  start: VALUE_SPANS + 2 * at,
+  end: VALUE_SPANS + 2 * (at + count) - 1,
   sure,
   seen: [],
 });
@@ -347,24 +353,24 @@ const testOf = (at: number, count: number, sure: Sure | null): Test => ({
  *
  * One function on purpose, as in the scanner: this is asked of every rule of a large file.
  */
-function fitting({ words, at }: RuleSyntax, { proto, jump, several, last }: Plans): Plan | null {
+function fitting({ spans: words, at }: RuleSyntax, { proto, jump, several, last }: Plans): Plan | null {
   if (words === null || last === null || last.plan.tests === null) return null;
-  const { text, places } = words;
+  const { text, offsets: places } = words;
   const { plan } = last;
   if (proto !== null) {
-    const place = at + VALUES + 2 * proto.at;
+    const place = at + VALUE_SPANS + 2 * proto.at;
     const start = places[place]!;
     if (places[place + 1]! - start !== last.proto.length || !text.startsWith(last.proto, start)) return null;
   }
   if (jump !== null) {
-    const place = at + VALUES + 2 * jump.at;
+    const place = at + VALUE_SPANS + 2 * jump.at;
     const start = places[place]!;
     const length = places[place + 1]! - start;
     if (!last.chain || length <= LONGEST_TARGET)
       if (length !== last.word.length || !text.startsWith(last.word, start)) return null;
   }
   for (let i = 0; i < several.length; i++) {
-    const place = at + VALUES + 2 * several[i]!.at;
+    const place = at + VALUE_SPANS + 2 * several[i]!.at;
     const start = places[place]!;
     if ((places[place + 1] === start + 1 && text.startsWith("!", start)) !== last.old[i]) return null;
   }
@@ -384,10 +390,10 @@ function fitting({ words, at }: RuleSyntax, { proto, jump, several, last }: Plan
 }
 
 /** Remembers what stands in a rule that was read and is fine. */
-function remember({ words, at }: RuleSyntax, tests: readonly Test[]): void {
+function remember({ spans: words, at }: RuleSyntax, tests: readonly Test[]): void {
   if (words === null) return;
   for (const { start, end, seen } of tests) {
-    const text = words.text.slice(words.places[at + start], words.places[at + end]);
+    const text = words.text.slice(words.offsets[at + start], words.offsets[at + end]);
     // With escapes the same text may read differently, quoted and not.
     if (text.length > LONGEST_SEEN || text.includes("\\") || seen.includes(text)) continue;
     if (seen.unshift(text) > MOST_SEEN) seen.pop();

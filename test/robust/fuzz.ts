@@ -1,7 +1,7 @@
 /**
- * `npm run fuzz [INPUTS] [SEED]`: texts that were generated, and real files with pieces changed, cut, doubled and put
- * together. Nothing may throw, and nothing may take long. Of a share of them also: the scanner and the grammar agree,
- * and what is printed is read back as it was.
+ * `npm run fuzz [INPUTS] [SEED]`: parses and loads generated texts and mutated real files. No input may cause an exception
+ * or take long. For a share of the inputs the scanner and the grammar must give the same result, and parsing the printed
+ * document must give the same document.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
@@ -14,14 +14,14 @@ import { flat, kube, ufw } from "../bench/generate.ts";
 
 const inputs = Number(process.argv[2] ?? process.env.FUZZ_RUNS ?? 200_000);
 const seed = Number(process.argv[3] ?? process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
-/** Milliseconds that an input of a few KB may take, on a busy machine. */
+/** Milliseconds allowed for an input of a few KB on a busy machine. */
 const SLOW = 2000;
-/** One input of so many goes through the slow checks. */
+/** The slow checks run for one input in 8. */
 const SHARE = 8;
 
 const folders = ["examples", "../shared/rulesets", "../shared/captures"];
 
-/** Texts of the files of a folder that could be rulesets; none where it is absent. */
+/** Returns the texts of the files of a folder that look like rulesets; none if the folder is missing. */
 function files(folder: string): string[] {
   try {
     return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -36,7 +36,7 @@ function files(folder: string): string[] {
 const real = [...folders.flatMap(files), kube(200), ufw(20), flat(100)];
 const words = [...new Set(real.flatMap((file) => file.match(/\S+/g)?.slice(0, 5000) ?? []))];
 
-/** Names and words to put into files that are fine. */
+/** Words that replace words of valid files. */
 const odd = fc.oneof(
   fc.constantFrom(
     ...["__proto__", "constructor", "toString", "hasOwnProperty", "\u0000", "\u001b[31m", "\u2028"],
@@ -51,7 +51,7 @@ const odd = fc.oneof(
   fc.string({ unit: "binary", maxLength: 8 }),
 );
 
-/** A part of a real file, some words of it exchanged, some lines cut, doubled or moved. */
+/** Lines of a real file with some words replaced and some lines cut, repeated or moved. */
 const changed: fc.Arbitrary<string> = fc
   .tuple(
     fc.constantFrom(...real),
@@ -86,7 +86,7 @@ function same(a: unknown, b: unknown, what: string): void {
   if (!isDeepStrictEqual(a, b)) throw new Error(what);
 }
 
-/** Errors that say something about a document that was printed; that it is empty is none of them. */
+/** Errors other than "no table", which an empty document causes. */
 const faults = ({ diagnostics }: ReturnType<typeof parse>): unknown[] =>
   diagnostics.filter((d) => d.severity === "error" && !d.message.startsWith("no table"));
 
@@ -102,13 +102,17 @@ function check(input: string): void {
       for (const chain of chains.values()) counts.rules += chain.rules.length;
   if (counts.inputs % SHARE === 0) {
     const strict = parse(input, { strict: true });
-    same(parsed.diagnostics, strict.diagnostics, "the scanner and the grammar say different things");
+    same(parsed.diagnostics, strict.diagnostics, "the scanner and the grammar report different diagnostics");
     same(
       plain(parsed.document, { lines: true }),
       plain(strict.document, { lines: true }),
-      "they read differently",
+      "the scanner and the grammar give different documents",
     );
-    same(sharing(parsed.document), sharing(strict.document), "they share shapes differently");
+    same(
+      sharing(parsed.document),
+      sharing(strict.document),
+      "the scanner and the grammar share shapes differently",
+    );
     counts.compared++;
   }
   if (counts.inputs % SHARE === 1) {
@@ -118,9 +122,13 @@ function check(input: string): void {
           for (const rule of chain.rules) void [rule.matches, rule.unknown, rule.target, rule.counters];
     const printed = print(parsed.document);
     const again = parse(printed);
-    same(faults(again), [], "what was printed is not read without error");
-    same(plain(again.document), plain(parsed.document), "what was printed is read differently");
-    same(print(again.document), printed, "what was printed is printed differently");
+    same(faults(again), [], "the printed document has errors");
+    same(
+      plain(again.document),
+      plain(parsed.document),
+      "parsing the printed document gives another document",
+    );
+    same(print(again.document), printed, "printing the parsed document again gives another text");
     counts.printed++;
   }
   const took = performance.now() - start;

@@ -1,7 +1,7 @@
-/** Texts as they are, as they might be, and as nobody would write them. */
+/** Generators of rulesets: valid lines, lines with errors, and arbitrary text. */
 import fc from "fast-check";
 
-/** Small by default; `FUZZ_RUNS=200000` for a long one. */
+/** Number of runs per property; set `FUZZ_RUNS=200000` for a long test. */
 export const runs = { numRuns: Number(process.env.FUZZ_RUNS ?? 300) };
 
 const names = [
@@ -17,7 +17,7 @@ const names = [
 ];
 const chain = fc.constantFrom(...names);
 
-/** Values that invite trouble. */
+/** Values that are likely to be parsed or quoted wrongly. */
 export const value = fc.oneof(
   fc.constantFrom(
     "tcp",
@@ -63,31 +63,31 @@ export const value = fc.oneof(
   fc.string({ unit: "binary", maxLength: 6 }).map((s) => s.replaceAll("\n", "")),
 );
 
-/** The spelling that is always right. */
+/** Quotes a value, which is valid for all values. */
 const quoted = (word: string): string => `"${word.replace(/["\\]/g, "\\$&")}"`;
 const bare = (word: string): boolean => /^[\w.,:/|]+$/.test(word);
-const spelled = (word: string): fc.Arbitrary<string> =>
+const quotedOrBare = (word: string): fc.Arbitrary<string> =>
   bare(word) ? fc.constantFrom(word, word, word, quoted(word)) : fc.constant(quoted(word));
 
-/** An option as it should be read, and how it is written. */
-export interface Written {
+/** An option and its text. */
+export interface OptionText {
   readonly option: { readonly negated: boolean; readonly name: string; readonly values: readonly string[] };
   readonly text: string;
 }
 
-const option = (name: fc.Arbitrary<string>, count: { min: number; max: number }): fc.Arbitrary<Written> =>
+const option = (name: fc.Arbitrary<string>, count: { min: number; max: number }): fc.Arbitrary<OptionText> =>
   fc
     .tuple(fc.boolean(), name, fc.array(value, { minLength: count.min, maxLength: count.max }))
     .chain(([negated, word, values]) =>
-      fc.tuple(...values.map(spelled)).map((words) => ({
+      fc.tuple(...values.map(quotedOrBare)).map((words) => ({
         option: { negated, name: word, values },
         text: [...(negated ? ["!"] : []), word, ...words].join(" "),
       })),
     );
 
 const one = { min: 1, max: 1 };
-/** Any option, written rightly. */
-export const written: fc.Arbitrary<Written> = fc.oneof(
+/** Any option in valid syntax. */
+export const validOption: fc.Arbitrary<OptionText> = fc.oneof(
   option(fc.constantFrom("-p", "-s", "-i", "--dport", "--syn", "--tcp-flags", "-4", "--x-y", "-f"), {
     min: 0,
     max: 2,
@@ -115,63 +115,55 @@ const counters = fc.oneof(
   fc.nat().map((n) => `[${n}:${n}] `),
 );
 
-/** Pieces that break lines apart, or that only look as if. */
+/** Words with a syntactic meaning, or similar to such words. */
 const noise = fc.constantFrom(
-  ...[
-    "!",
-    "! 80",
-    "! -i",
-    "-m",
-    "-j",
-    '"',
-    'a"b',
-    '"a"b',
-    '--comment "x',
-    "--comment -foo",
-    "--comment !",
-    "# x",
-  ],
-  ...[
-    "--dport ! 80",
-    "--string ! x",
-    "--name ! -j",
-    "--dport=80",
-    '--comment="a b"',
-    "--a=",
-    "-c 1 2",
-    "-c 1,2",
-  ],
-  ...[
-    "-c 1",
-    "--set-counters 7 8",
-    "--set-counters=1",
-    "-j LOG",
-    '-j "LOG"',
-    "-g x",
-    "-5",
-    "--",
-    "-é",
-    "-4",
-    "-44",
-  ],
-  ...[
-    "  ",
-    "\t",
-    "\r",
-    "\u0000",
-    "ACCEPT",
-    "-A",
-    "COMMIT",
-    "[1:2]",
-    "-m -j",
-    '-m "-j"',
-    "-j -x",
-    '-foo"bar"',
-  ],
+  "!",
+  "! 80",
+  "! -i",
+  "-m",
+  "-j",
+  '"',
+  'a"b',
+  '"a"b',
+  '--comment "x',
+  "--comment -foo",
+  "--comment !",
+  "# x",
+  "--dport ! 80",
+  "--string ! x",
+  "--name ! -j",
+  "--dport=80",
+  '--comment="a b"',
+  "--a=",
+  "-c 1 2",
+  "-c 1,2",
+  "-c 1",
+  "--set-counters 7 8",
+  "--set-counters=1",
+  "-j LOG",
+  '-j "LOG"',
+  "-g x",
+  "-5",
+  "--",
+  "-é",
+  "-4",
+  "-44",
+  "  ",
+  "\t",
+  "\r",
+  "\u0000",
+  "ACCEPT",
+  "-A",
+  "COMMIT",
+  "[1:2]",
+  "-m -j",
+  '-m "-j"',
+  "-j -x",
+  '-foo"bar"',
 );
 const words = fc.array(
   fc.oneof(
-    written.map((w) => w.text),
+    validOption.map((w) => w.text),
     match,
     target,
     noise,
@@ -197,33 +189,40 @@ const chainLine = fc
   )
   .map((parts) => `:${parts.join(" ")}`);
 const otherLine = fc.constantFrom(
-  ...[
-    "*filter",
-    "*nat",
-    "COMMIT",
-    "",
-    "# comment",
-    "#",
-    "  # x",
-    "-N x",
-    "-P INPUT DROP",
-    "-P INPUT DROP -c 1 2",
-  ],
-  ...[
-    "-F",
-    "-X x",
-    '-D INPUT -p tcp -m comment --comment "a b" ! x',
-    "--flush",
-    "-E a b",
-    "-t nat",
-    "root@h:~# ls",
-  ],
-  ...["* a", "*", ":", ": x - ", "COMMIT x", "-A", "-N", "-P x", "[1:2] -F", "hello", "\ufeff*raw", "-A,-I"],
+  "*filter",
+  "*nat",
+  "COMMIT",
+  "",
+  "# comment",
+  "#",
+  "  # x",
+  "-N x",
+  "-P INPUT DROP",
+  "-P INPUT DROP -c 1 2",
+  "-F",
+  "-X x",
+  '-D INPUT -p tcp -m comment --comment "a b" ! x',
+  "--flush",
+  "-E a b",
+  "-t nat",
+  "root@h:~# ls",
+  "* a",
+  "*",
+  ":",
+  ": x - ",
+  "COMMIT x",
+  "-A",
+  "-N",
+  "-P x",
+  "[1:2] -F",
+  "hello",
+  "\ufeff*raw",
+  "-A,-I",
 );
 
-/** Lines of any kind. */
+/** A line of any kind. */
 export const line = fc.oneof({ weight: 4, arbitrary: ruleLine }, chainLine, otherLine);
-/** A text of such lines. */
+/** A text of several lines. */
 export const text = fc
   .tuple(
     fc.constantFrom("", "*filter\n", "*filter\n", "*nat\r\n"),
@@ -233,7 +232,7 @@ export const text = fc
   )
   .map(([head, lines, feed, tail]) => head + lines.join(feed) + tail);
 
-/** A text with a few characters changed, cut or doubled. */
+/** A text with up to four replaced ranges. */
 export const mutated = (texts: fc.Arbitrary<string>): fc.Arbitrary<string> =>
   fc
     .tuple(

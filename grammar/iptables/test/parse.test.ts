@@ -6,11 +6,11 @@ const tableOf = (lines: string): string => `*filter\n${lines}\nCOMMIT\n`;
 const firstTable = (document: Document): Table => document.entries.find((e) => e.kind === "table")!;
 const rules = (document: Document): Rule[] =>
   document.entries.flatMap((e) => (e.kind === "table" ? e.entries : [])).filter((e) => e instanceof Rule);
-const said = (text: string): string[] =>
+const diagnosticsOf = (text: string): string[] =>
   parse(text).diagnostics.map((d) => `${d.severity} ${d.line}:${d.column} ${d.message} | ${d.found}`);
 
-/** `! -p tcp` for an option, values in brackets. */
-const shown = ({ negated, name, values }: Option): string =>
+/** Prints an option as `! -p <tcp>`. */
+const printOption = ({ negated, name, values }: Option): string =>
   `${negated ? "! " : ""}${name}${values.map((v) => ` <${v}>`).join("")}`;
 
 describe("the options of a rule", () => {
@@ -52,7 +52,7 @@ describe("the options of a rule", () => {
   ])("%s", (text, options) => {
     const { document, diagnostics } = parse(tableOf(`-A INPUT ${text}`));
     expect(diagnostics).toEqual([]);
-    expect(rules(document)[0]!.options.map(shown).join(", ")).toBe(options);
+    expect(rules(document)[0]!.options.map(printOption).join(", ")).toBe(options);
   });
 });
 
@@ -102,8 +102,8 @@ describe("a line of a table", () => {
   });
 });
 
-describe("a line that cannot be read", () => {
-  test.each<[line: string, said: string]>([
+describe("a syntax error", () => {
+  test.each<[line: string, diagnostic: string]>([
     ["-A", "error 2:3 expected a chain name after -A | "],
     ["-A -p tcp", "error 2:4 expected a chain name after -A | -p"],
     ["-N", "error 2:3 expected a chain name after -N | "],
@@ -143,21 +143,21 @@ describe("a line that cannot be read", () => {
     ],
   ])("%s", (line, message) => {
     const text = `*filter\n${line}\n-A INPUT -j DROP\nCOMMIT\n`;
-    expect(said(text)).toEqual([message]);
+    expect(diagnosticsOf(text)).toEqual([message]);
     expect(rules(parse(text).document)).toHaveLength(1);
   });
 });
 
-describe("a text", () => {
+describe("a document", () => {
   const rule = "-A INPUT -j DROP";
   const implied = "rules outside a table: read as table filter";
-  test.each<[what: string, text: string, tables: string, said: string[]]>([
+  test.each<[what: string, text: string, tables: string, diagnostics: string[]]>([
     ["with CRLF", `*nat\r\n${rule}\r\nCOMMIT\r\n`, "nat 1", []],
-    ["without a last line feed", `*nat\n${rule}\nCOMMIT`, "nat 1", []],
+    ["without a final line feed", `*nat\n${rule}\nCOMMIT`, "nat 1", []],
     ["with a byte order mark", `\ufeff*nat\n${rule}\nCOMMIT\n`, "nat 1", []],
     ["with blank lines", `\n\n*nat\n \t\n${rule}\n\nCOMMIT\n\n`, "nat 1", []],
     [
-      "of several dumps",
+      "with several dumps",
       `*nat\n${rule}\nCOMMIT\n*nat\nCOMMIT\n*raw\n${rule}\nCOMMIT\n`,
       "nat 1, nat 0, raw 1",
       [],
@@ -169,7 +169,7 @@ describe("a text", () => {
       ["warning 3:1 missing COMMIT: table nat of line 1 ends here | "],
     ],
     [
-      "with a table that is not committed",
+      "with a table that has no COMMIT",
       `*nat\n${rule}\n*raw\nCOMMIT\n`,
       "nat 1, raw 0",
       ["warning 3:1 missing COMMIT: table nat of line 1 ends here | "],
@@ -182,13 +182,13 @@ describe("a text", () => {
       [`warning 3:1 ${implied} | ${rule}`],
     ],
     [
-      "with two places outside",
+      "with unrelated text in two places",
       `${rule}\n*nat\nCOMMIT\n${rule}\n`,
       "filter 1, nat 0, filter 1",
       [`warning 1:1 ${implied} | ${rule}`],
     ],
     [
-      "with a shell around it",
+      "copied from a shell",
       `$ su\n\n# iptables-save\n*nat\n${rule}\nCOMMIT\n$ ls\na b\n:c\nCOMMIT\n`,
       "nat 1",
       [
@@ -198,7 +198,7 @@ describe("a text", () => {
       ],
     ],
     [
-      "with a broken rule outside",
+      "with a syntax error outside a table",
       "-A INPUT x\n*nat\nCOMMIT\n",
       "nat 0",
       ["error 1:10 expected an option, a match or a target after INPUT | x"],
@@ -207,7 +207,7 @@ describe("a text", () => {
     ["of blanks", " \r\n\n", "", ["error 1:1 no table found: the text is empty | "]],
     ["of comments", "# x\n", "", ["error 1:1 no table found: this is not iptables-save output | # x"]],
     [
-      "of something else",
+      "in another language",
       "table ip filter {\n}\n",
       "",
       [
@@ -217,7 +217,7 @@ describe("a text", () => {
     ],
   ])("%s", (_, text, tables, messages) => {
     const { document } = parse(text);
-    expect(said(text)).toEqual(messages);
+    expect(diagnosticsOf(text)).toEqual(messages);
     const found = document.entries.flatMap((e) =>
       e.kind === "table" ? [`${e.name} ${e.entries.length}`] : [],
     );
@@ -225,7 +225,7 @@ describe("a text", () => {
   });
 });
 
-test("lines are counted from 1, and a table knows its COMMIT", () => {
+test("line numbers start at 1, and a table has the line of its COMMIT", () => {
   const { document } = parse("# a\n*nat\n:INPUT ACCEPT [0:0]\n\n-A INPUT\nCOMMIT\n");
   const table = firstTable(document);
   expect([document.entries[0]!.line, table.line, table.entries.map((e) => e.line), table.commit]).toEqual([
@@ -236,7 +236,7 @@ test("lines are counted from 1, and a table knows its COMMIT", () => {
   ]);
 });
 
-test("rules written alike share a shape, and those of another match or extension target do not", () => {
+test("rules share a shape only if their matches and extension targets are equal", () => {
   const alike = ["-p tcp -m tcp -j DROP", "-p udp -m tcp -j chain", '-p "6" -m "tcp" -j ACCEPT'];
   const others = [
     "-p tcp -m udp -j DROP",

@@ -2,10 +2,10 @@ import fc from "fast-check";
 import { parse, print } from "iptables-parser-ts";
 import { expect, test } from "vitest";
 import { flat, kube, ufw } from "../../../test/bench/generate.ts";
-import { mutated, runs, text, written } from "./arbitrary.ts";
+import { mutated, runs, text, validOption } from "./arbitrary.ts";
 import { plain, sharing } from "./plain.ts";
 
-function sameBothWays(input: string): void {
+function expectSameResult(input: string): void {
   const fast = parse(input);
   const strict = parse(input, { strict: true });
   expect(fast.diagnostics).toEqual(strict.diagnostics);
@@ -13,7 +13,7 @@ function sameBothWays(input: string): void {
   expect(sharing(fast.document)).toEqual(sharing(strict.document));
 }
 
-function printsAgain(input: string): void {
+function expectPrintRoundTrip(input: string): void {
   const { document } = parse(input);
   const printed = print(document);
   const again = parse(printed);
@@ -26,21 +26,21 @@ function printsAgain(input: string): void {
 
 const generated = fc.constantFrom(kube(60), ufw(6), flat(20));
 
-test("the scanner and the grammar agree on any text", () => {
-  fc.assert(fc.property(text, sameBothWays), runs);
+test("the scanner and the grammar give the same result for any text", () => {
+  fc.assert(fc.property(text, expectSameResult), runs);
 });
 
-test("the scanner and the grammar agree on mutated texts", () => {
-  fc.assert(fc.property(mutated(fc.oneof(text, generated)), sameBothWays), runs);
+test("the scanner and the grammar give the same result for mutated texts", () => {
+  fc.assert(fc.property(mutated(fc.oneof(text, generated)), expectSameResult), runs);
 });
 
-test("what is printed is read back as it was", () => {
-  fc.assert(fc.property(fc.oneof(text, mutated(generated)), printsAgain), runs);
+test("parsing the printed document gives the same document", () => {
+  fc.assert(fc.property(fc.oneof(text, mutated(generated)), expectPrintRoundTrip), runs);
 });
 
-test("an option that is written rightly is read as it was meant", () => {
+test("an option in valid syntax is parsed to its name and values", () => {
   fc.assert(
-    fc.property(fc.array(written, { maxLength: 6 }), (options) => {
+    fc.property(fc.array(validOption, { maxLength: 6 }), (options) => {
       const input = `*filter\n-A INPUT ${options.map((o) => o.text).join(" ")}\nCOMMIT\n`;
       const { document, diagnostics } = parse(input);
       expect(diagnostics).toEqual([]);

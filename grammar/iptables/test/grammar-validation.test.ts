@@ -2,10 +2,10 @@ import { Lexer } from "chevrotain";
 import fc from "fast-check";
 import { parse } from "iptables-parser-ts";
 import { expect, test } from "vitest";
-import { LineParser } from "../parser.ts";
+import { LineParser } from "../line-parser.ts";
 import { vocabulary } from "../tokens.ts";
 
-// Chevrotain's checks want Object.groupBy, which Node 20 does not have.
+// Chevrotain's validation needs Object.groupBy, which Node 20 does not have.
 if (!("groupBy" in Object))
   Object.defineProperty(Object, "groupBy", {
     value: <T>(items: Iterable<T>, key: (item: T, i: number) => PropertyKey): object => {
@@ -19,18 +19,18 @@ if (!("groupBy" in Object))
     },
   });
 
-// The parser that users get skips chevrotain's checks of its own grammar; they are made here.
-test("the grammar holds what chevrotain asks of it", () => {
+// The parser skips chevrotain's validation of the grammar at run time. It is done here.
+test("chevrotain finds no error in the grammar", () => {
   expect(() => new LineParser({ validate: true })).not.toThrow();
 });
 
-test("the tokens hold what chevrotain asks of them", () => {
+test("chevrotain finds no error in the tokens", () => {
   const { lexerDefinitionErrors } = new Lexer(vocabulary, { positionTracking: "onlyOffset" });
   expect(lexerDefinitionErrors).toEqual([]);
 });
 
-// The lexer finds a token by its first character, as told by hints; none may be forgotten.
-test("every character can start a word, a name and a line", () => {
+// The lexer selects tokens by their first character, which the hints list.
+test("every character can start words, names and lines", () => {
   const blanks = new Set([..." \t\r\n"].map((c) => c.charCodeAt(0)));
   const codes = Array.from({ length: 65_536 }, (_, code) => code).filter((c) => !blanks.has(c));
   for (let i = 0; i < codes.length; i += 1024) {
@@ -52,7 +52,7 @@ test("every character can start a word, a name and a line", () => {
   expect(diagnostics).toHaveLength(starts.length);
 });
 
-test("the hints leave no token out that its pattern finds", () => {
+test("the hints contain every first character that a pattern accepts", () => {
   const options = { positionTracking: "onlyOffset", skipValidations: true } as const;
   const hinted = new Lexer(vocabulary, options);
   const plain = new Lexer(vocabulary, { ...options, safeMode: true });

@@ -1,32 +1,18 @@
 /**
- * The grammar of one line, and the only authority on what a line means: the scanner of `shapes.ts` merely repeats
- * what this parser once said of a rule written alike.
+ * Grammar of one line. It defines the syntax: the scanner only accepts rules whose shape this parser has read before.
  *
- * A line is parsed on its own. That is the error recovery: whatever is wrong with a line, the next one starts afresh.
+ * Error recovery is by line: an error in one line does not affect the next line.
  */
 
-import {
-  EmbeddedActionsParser,
-  EOF,
-  type IParserErrorMessageProvider,
-  type IToken,
-  Lexer,
-  type TokenType,
-} from "chevrotain";
-import {
-  type ChainLine,
-  type CommandLine,
-  type Comment,
-  type Counters,
-  Rule,
-  type ShapeOption,
-} from "./ast.ts";
-import type { Shapes } from "./shapes.ts";
+import { EmbeddedActionsParser, EOF, type IToken, Lexer, type TokenType } from "chevrotain";
+import { type ChainLine, type CommandLine, type Comment, Rule, type ShapeOption } from "./ast.ts";
+import { type Counters, parseCounters } from "./counters.ts";
+import { type LineError, messages, type ParseStop, parseStop, toLineError } from "./line-error.ts";
+import type { ShapeTrie } from "./shape-trie.ts";
 import * as t from "./tokens.ts";
-import { pair } from "./words.ts";
 
-/** What a line can be; `null` is a blank one. */
-export type Line =
+/** Result for one line; `null` for a blank line. */
+export type ParsedLine =
   | { readonly kind: "table"; readonly line: number; readonly name: string }
   | { readonly kind: "commit"; readonly line: number }
   | { readonly kind: "text"; readonly line: number }
@@ -34,80 +20,20 @@ export type Line =
   | CommandLine
   | Comment
   | Rule
-  | Fault
+  | LineError
   | null;
 
-/** A line that cannot be read. */
-export interface Fault {
-  readonly kind: "fault";
-  readonly line: number;
-  /** 1-based, in UTF-16 units. */
-  readonly column: number;
-  readonly message: string;
-  readonly found: string;
-  /** The line starts with a command, so it was surely meant for iptables; otherwise it may be any text. */
-  readonly command: boolean;
-}
-
-/** Longest line that is read, in UTF-16 units. iptables-restore itself reads no more than 10,239 bytes of a line. */
+/** Longest line that is parsed, in UTF-16 units. iptables-restore accepts at most 10,239 bytes. */
 export const LONGEST_LINE = 65_536;
 
-const OPTION = "an option, a match or a target";
-
-/** What should stand behind a token, in the field's words. */
-const after: ReadonlyMap<TokenType, string> = new Map([
-  [t.Star, "a table name"],
-  [t.Colon, "a chain name"],
-  [t.Append, "a chain name"],
-  [t.Insert, "a chain name"],
-  [t.New, "a chain name"],
-  [t.Policy, "a chain name"],
-  [t.StartCounters, "-A or -I"],
-  [t.Match, "a match name"],
-  [t.Jump, "a target or a chain name"],
-  [t.Bang, OPTION],
-]);
-
-/** What is missing, where the grammar wants a token. */
-function wanted(ruleName: string, { tokenType: previous }: IToken, end: boolean): string {
-  if (ruleName === "setCounters") return previous === t.Digits ? "a byte count" : "packet and byte counts";
-  const next = after.get(previous);
-  if (next !== undefined) return next;
-  if (!end) return ruleName === "chain" || ruleName === "policy" ? "a policy" : "a value";
-  if (ruleName === "rule") return OPTION;
-  return previous === t.Name ? "counters or the end of the line" : "the end of the line";
-}
-
-/** Where the grammar stopped reading: the token it did not expect, the rule it was in, and whether that was to end. */
-interface Stop {
-  readonly at: number;
-  readonly rule: string;
-  readonly end: boolean;
-}
-
-/** Chevrotain asks for a message when it stops; that is told from this, when the line is at hand. */
-let stopped: Omit<Stop, "at"> = { rule: "", end: false };
-const stop = (rule: string, end: boolean): string => {
-  stopped = { rule, end };
-  return "";
-};
-
-const messages: IParserErrorMessageProvider = {
-  buildMismatchTokenMessage: ({ expected, ruleName }) => stop(ruleName, expected === EOF),
-  buildNoViableAltMessage: ({ ruleName }) => stop(ruleName, false),
-  // Every rule ends in EOF, and none asks for one or more: these two are never called.
-  buildNotAllInputParsedMessage: ({ ruleName }) => stop(ruleName, true),
-  buildEarlyExitMessage: ({ ruleName }) => stop(ruleName, false),
-};
-
-/** Kinds of faulty lines that are remembered, and of how many tokens at most. */
+/** Largest number of memoized errors, and the largest number of tokens of a memoized line. */
 const MOST_STOPS = 1024;
 const MOST_TOKENS = 64;
-/** What makes a number a position. */
+/** A rule number of `-I CHAIN NUMBER`. */
 const POSITION = /^[1-9]\d{0,8}$/;
 
-/** All of a line's tokens that the grammar looks at: lines of one kind are read alike, and stop at the same token. */
-function kindOf(tokens: readonly IToken[]): string {
+/** Returns a key of the token types of a line. The grammar stops at the same token in all lines with the same key. */
+function tokenKinds(tokens: readonly IToken[]): string {
   let kind = "";
   for (const { tokenType, image } of tokens) {
     kind += String.fromCharCode(tokenType.tokenTypeIdx!);
@@ -116,23 +42,17 @@ function kindOf(tokens: readonly IToken[]): string {
   return kind;
 }
 
-const FOUND = 80;
-/** At most 80 characters of what stands in the text. */
-export function cut(text: string): string {
-  return text.length > FOUND ? text.slice(0, FOUND) : text;
-}
-
-/** Chevrotain's parser of a line. Make one, and only when it is needed: building it costs more than a small file. */
+/** Parser of one line. Create it once and lazily: creation takes longer than parsing a small file. */
 export class LineParser extends EmbeddedActionsParser {
   private readonly lexer: Lexer;
-  private shapes!: Shapes;
+  private shapes!: ShapeTrie;
   private number = 0;
-  // The rule being read.
+  // Parts of the rule that is being parsed.
   private options: ShapeOption[] = [];
   private values: string[] = [];
   private counters: Counters | null = null;
-  /** Where the grammar stopped in lines of each kind. */
-  private readonly stops = new Map<string, Stop>();
+  /** Memo: the point at which the grammar stopped, by `tokenKinds`. */
+  private readonly stops = new Map<string, ParseStop>();
 
   constructor({ validate = false } = {}) {
     super(t.vocabulary, {
@@ -149,31 +69,31 @@ export class LineParser extends EmbeddedActionsParser {
   }
 
   /**
-   * Reads one line, without its line feed.
-   * @param strict nothing that was learned from lines before, and the same result
+   * Parses one line, without its line feed.
+   * @param strict use no memoized errors; the result is the same
    */
-  read(text: string, line: number, shapes: Shapes, strict: boolean): Line {
+  read(text: string, line: number, shapes: ShapeTrie, strict: boolean): ParsedLine {
     const { tokens } = this.lexer.tokenize(text);
-    // Chevrotain throws when it stops, which takes ten times as long as all the rest.
-    const kind = !strict && tokens.length <= MOST_TOKENS ? kindOf(tokens) : "";
+    // Chevrotain throws an exception at an error, which takes ten times as long as parsing a line. Memoize the errors.
+    const kind = !strict && tokens.length <= MOST_TOKENS ? tokenKinds(tokens) : "";
     const known = this.stops.get(kind);
-    if (known !== undefined) return fault(known, tokens, text, line);
+    if (known !== undefined) return toLineError(known, tokens, text, line);
     this.input = tokens;
     this.number = line;
     this.shapes = shapes;
     const result = this.line();
     const error = this.errors[0];
-    // The tokens would keep the text alive.
+    // Release the tokens, which keep the text alive.
     this.input = [];
     if (error === undefined) return result;
     const at = tokens.indexOf(error.token);
-    const stop = { ...stopped, at: at < 0 ? tokens.length : at };
+    const stop = parseStop(error.message, at < 0 ? tokens.length : at);
     if (kind !== "" && this.stops.size < MOST_STOPS) this.stops.set(kind, stop);
-    return fault(stop, tokens, text, line);
+    return toLineError(stop, tokens, text, line);
   }
 
-  private line = this.RULE("line", (): Line => {
-    let result: Line = null;
+  private line = this.RULE("line", (): ParsedLine => {
+    let result: ParsedLine = null;
     this.OPTION(() => {
       result = this.OR([
         { ALT: () => this.SUBRULE(this.table) },
@@ -183,9 +103,9 @@ export class LineParser extends EmbeddedActionsParser {
         { ALT: () => this.SUBRULE(this.policy) },
         { ALT: () => this.SUBRULE(this.command) },
         { ALT: () => this.SUBRULE(this.commit) },
-        { ALT: () => comment(this.CONSUME(t.Hash).image, this.number) },
+        { ALT: () => createComment(this.CONSUME(t.Hash).image, this.number) },
         {
-          ALT: (): Line => {
+          ALT: (): ParsedLine => {
             this.CONSUME(t.Text);
             return { kind: "text", line: this.number };
           },
@@ -196,7 +116,7 @@ export class LineParser extends EmbeddedActionsParser {
   });
 
   /** `*filter` */
-  private table = this.RULE("table", (): Line => {
+  private table = this.RULE("table", (): ParsedLine => {
     this.CONSUME(t.Star);
     const name = this.CONSUME(t.TableName).image;
     this.CONSUME(EOF);
@@ -204,7 +124,7 @@ export class LineParser extends EmbeddedActionsParser {
   });
 
   /** `:INPUT DROP [0:0]` */
-  private chain = this.RULE("chain", (): Line => {
+  private chain = this.RULE("chain", (): ParsedLine => {
     this.CONSUME(t.Colon);
     const name = this.CONSUME(t.Name).image;
     const policy = this.CONSUME2(t.Name).image;
@@ -212,7 +132,7 @@ export class LineParser extends EmbeddedActionsParser {
     this.OPTION(() => {
       const { image } = this.CONSUME(t.Counters);
       this.ACTION(() => {
-        counters = pair(image);
+        counters = parseCounters(image);
       });
     });
     this.CONSUME(EOF);
@@ -227,7 +147,7 @@ export class LineParser extends EmbeddedActionsParser {
   });
 
   /** `-N NAME` */
-  private create = this.RULE("create", (): Line => {
+  private create = this.RULE("create", (): ParsedLine => {
     this.CONSUME(t.New);
     const name = t.unquote(this.CONSUME(t.Value).image);
     this.CONSUME(EOF);
@@ -235,7 +155,7 @@ export class LineParser extends EmbeddedActionsParser {
   });
 
   /** `-P NAME POLICY`, with the `-c packets bytes` that `iptables -v -S` adds. */
-  private policy = this.RULE("policy", (): Line => {
+  private policy = this.RULE("policy", (): ParsedLine => {
     this.counters = null;
     this.CONSUME(t.Policy);
     const name = t.unquote(this.CONSUME(t.Value).image);
@@ -246,7 +166,7 @@ export class LineParser extends EmbeddedActionsParser {
   });
 
   /** `-F INPUT` */
-  private command = this.RULE("command", (): Line => {
+  private command = this.RULE("command", (): ParsedLine => {
     const { image } = this.CONSUME(t.Command);
     const words: string[] = [];
     this.MANY(() => {
@@ -257,14 +177,14 @@ export class LineParser extends EmbeddedActionsParser {
   });
 
   /** `COMMIT` */
-  private commit = this.RULE("commit", (): Line => {
+  private commit = this.RULE("commit", (): ParsedLine => {
     this.CONSUME(t.Commit);
     this.CONSUME(EOF);
     return { kind: "commit", line: this.number };
   });
 
   /** `[12:345] -A CHAIN options` */
-  private rule = this.RULE("rule", (): Line => {
+  private rule = this.RULE("rule", (): ParsedLine => {
     this.ACTION(() => {
       this.options = [];
       this.values = [];
@@ -273,7 +193,7 @@ export class LineParser extends EmbeddedActionsParser {
     this.OPTION1(() => {
       const { image } = this.CONSUME(t.StartCounters);
       this.ACTION(() => {
-        this.counters = pair(image);
+        this.counters = parseCounters(image);
       });
     });
     let position: number | null = null;
@@ -298,12 +218,12 @@ export class LineParser extends EmbeddedActionsParser {
     });
     this.CONSUME(EOF);
     return this.ACTION(
-      (): Line =>
+      (): ParsedLine =>
         new Rule(
           this.number,
           position === null ? "-A" : "-I",
           this.shapes.intern(chain),
-          this.shapes.of(this.options, this.values),
+          this.shapes.shapeOf(this.options, this.values),
           this.values,
           this.counters,
           position,
@@ -319,7 +239,7 @@ export class LineParser extends EmbeddedActionsParser {
       { ALT: () => `${this.CONSUME1(t.Digits).image},${this.CONSUME2(t.Digits).image}` },
     ]);
     this.ACTION(() => {
-      this.counters = pair(image);
+      this.counters = parseCounters(image);
     });
   });
 
@@ -352,7 +272,7 @@ export class LineParser extends EmbeddedActionsParser {
     return name;
   });
 
-  /** `--comment TEXT`, and `--string ! TEXT` as old scripts spell it. */
+  /** `--comment TEXT`, and `--string ! TEXT` as in old scripts. */
   private free = this.RULE("free", (): string => {
     const name = this.CONSUME(t.Free).image;
     const word = this.CONSUME(t.Any);
@@ -374,7 +294,7 @@ export class LineParser extends EmbeddedActionsParser {
     return image.slice(0, split);
   });
 
-  /** `--tcp-flags SYN,ACK SYN`, and `--dport ! 80` as old scripts spell it. */
+  /** `--tcp-flags SYN,ACK SYN`, and `--dport ! 80` as in old scripts. */
   private plain = this.RULE("plain", (): string => {
     const name = this.CONSUME(t.Option).image;
     this.OPTION({
@@ -396,27 +316,8 @@ export class LineParser extends EmbeddedActionsParser {
   }
 }
 
-const commands: ReadonlySet<TokenType> = new Set([t.Append, t.Insert, t.New, t.Policy, t.Command]);
-
-/** What to say of a line at which the grammar stopped. */
-function fault({ at, rule, end }: Stop, tokens: readonly IToken[], text: string, line: number): Fault {
-  const token = tokens[at];
-  const previous = tokens[at - 1]!;
-  return {
-    kind: "fault",
-    line,
-    column: (token?.startOffset ?? text.length) + 1,
-    message:
-      token?.tokenType === t.Unterminated
-        ? "unterminated quote"
-        : `expected ${wanted(rule, previous, end)} after ${cut(previous.image)}`,
-    found: cut(token?.image ?? ""),
-    command: commands.has(tokens[0]!.tokenType),
-  };
-}
-
-/** `# text`, without the carriage return that CRLF leaves. */
-export function comment(image: string, line: number): Comment {
+/** Creates a comment without the carriage return of a CRLF line end. */
+export function createComment(image: string, line: number): Comment {
   let end = image.length;
   while (image.charCodeAt(end - 1) === 13) end--;
   return { kind: "comment", line, text: image.slice(1, end) };

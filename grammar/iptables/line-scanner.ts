@@ -1,16 +1,16 @@
 /**
- * The fast reader of lines spelled as iptables-save spells them. Whatever looks otherwise it leaves to the grammar:
- * `undefined` means "ask the parser".
+ * Fast scanner for lines as iptables-save prints them. It returns `undefined` for all other lines, which the parser reads.
  *
- * It looks at the text through a window of character codes: reading bytes is quicker than `charCodeAt`, and compiles
- * to far less machine code, which saves a short-lived process a seventh of its time.
+ * It reads the text through a window of character codes. Reading bytes is faster than `charCodeAt` and compiles to less
+ * machine code, which saves a seventh of the CPU time of a short process.
  */
 
-import { type ChainLine, type Comment, type Counters, Rule } from "./ast.ts";
-import { comment, LONGEST_LINE } from "./parser.ts";
-import { MOST_VALUES, Next, type Node, type Shapes } from "./shapes.ts";
+import { type ChainLine, type Comment, Rule } from "./ast.ts";
+import { type Counters, parseCounters } from "./counters.ts";
+import { createComment, LONGEST_LINE } from "./line-parser.ts";
+import { ExpectedWord, MOST_VALUES, type ShapeTrie, type TrieNode } from "./shape-trie.ts";
 import { isExtensionTarget, LONGEST_EXTENSION } from "./tokens.ts";
-import { pair, Words } from "./words.ts";
+import { WordSpans } from "./word-spans.ts";
 
 const LF = 10;
 const CR = 13;
@@ -26,22 +26,22 @@ const COLON = 58;
 const OPEN = 91;
 const BACKSLASH = 92;
 const CLOSE = 93;
-/** Stands for every character beyond ASCII: they are letters, all of them. */
+/** Code for every character above ASCII. They have no meaning in the syntax. */
 const OTHER = 127;
 
-/** Holds a few of the longest lines. */
+/** Window size in UTF-16 units. */
 const WINDOW = 4 * LONGEST_LINE;
-/** Places are kept in blocks, each twice the one before it up to this: 400 KB. */
+/** Largest number of offsets in one block (400 KB). Each block is twice as large as the block before it. */
 const BLOCK = 100_000;
-/** Places of one rule: start and end of its counters, its chain and its values. */
-const MOST_PLACES = 2 * (MOST_VALUES + 2);
+/** Largest number of offsets of one rule: start and end of its counters, its chain and its values. */
+const MOST_OFFSETS = 2 * (MOST_VALUES + 2);
 
-/** Most chains were never met by a packet. */
+/** Shared by the many chains whose counters are zero. */
 const NONE: Counters = [0, 0];
 const NO_VALUES: readonly string[] = [];
 
-/** `true` for what cannot be a value: an option or a lone `!`; also for a few words that can, which are rare. */
-function isMark(codes: Uint8Array, start: number, end: number): boolean {
+/** Returns true for a lone `!`, for options, and for a few rare values that look like options. */
+function isOptionLike(codes: Uint8Array, start: number, end: number): boolean {
   if (codes[start] === BANG) return end === start + 1;
   if (codes[start] !== DASH || end === start + 1) return false;
   const second = codes[start + 1]!;
@@ -50,45 +50,48 @@ function isMark(codes: Uint8Array, start: number, end: number): boolean {
 
 const encoder = new TextEncoder();
 
-export class Scanner {
-  /** Where the line ends that was read last. */
+export class LineScanner {
+  /** Offset of the end of the line that was read last. */
   end = 0;
 
   private readonly text: string;
-  private readonly shapes: Shapes;
+  private readonly shapes: ShapeTrie;
 
-  /** The part of the text that is looked at, where it starts, and from where on a line may not fit. */
+  /** Text in the window, its offset, and the offset from which on a line may exceed the window. */
   private part = "";
   private base = 0;
   private limit = -1;
-  /** The codes of the part. Behind them a line feed at the text's end, else a 0, which belongs to no fast line. */
+  /** Character codes of the window, then a line feed at the end of the text, else a 0, which ends the fast path. */
   private readonly codes = new Uint8Array(WINDOW + 1);
 
-  /** How far the line is read. */
+  /** Index in the window of the next character. */
   private at = 0;
-  /** The places of the rules so far, and how many are taken. */
-  private words: Words;
-  private taken = 0;
+  /** Current block of word spans, and the number of offsets used in it. */
+  private spans: WordSpans;
+  private usedOffsets = 0;
 
-  constructor(text: string, shapes: Shapes) {
+  constructor(text: string, shapes: ShapeTrie) {
     this.text = text;
     this.shapes = shapes;
-    this.words = new Words(text, new Uint32Array(2 * MOST_PLACES));
+    this.spans = new WordSpans(text, new Uint32Array(2 * MOST_OFFSETS));
   }
 
-  /** Reads the line that starts at `at`; `null` if it is empty. */
+  /**
+   * Scans the line that starts at offset `at`.
+   * @returns `null` if it is empty, `undefined` if the parser must read it
+   */
   line(at: number, number: number): Rule | ChainLine | Comment | null | undefined {
-    if (at > this.limit) this.look(at);
+    if (at > this.limit) this.moveWindow(at);
     const start = at - this.base;
     this.at = start;
     const c = this.codes[start]!;
-    const item = c === OPEN || c === DASH ? this.rule(number) : this.other(c, number);
+    const item = c === OPEN || c === DASH ? this.rule(number) : this.chainOrComment(c, number);
     this.end = this.base + this.at;
     return this.at - start > LONGEST_LINE ? undefined : item;
   }
 
-  /** Moves the window. */
-  private look(at: number): void {
+  /** Moves the window to offset `at`. */
+  private moveWindow(at: number): void {
     const { text, codes } = this;
     const part = text.slice(at, at + WINDOW);
     const { read, written } = encoder.encodeInto(part, codes);
@@ -101,7 +104,7 @@ export class Scanner {
     this.limit = last ? text.length : at + WINDOW - LONGEST_LINE - 2;
   }
 
-  private other(c: number, number: number): ChainLine | Comment | null | undefined {
+  private chainOrComment(c: number, number: number): ChainLine | Comment | null | undefined {
     if (c === COLON) return this.chainLine(number);
     if (c === HASH) return this.comment(number);
     return c === LF ? null : undefined;
@@ -111,7 +114,7 @@ export class Scanner {
     const start = this.at;
     const feed = this.part.indexOf("\n", start);
     this.at = feed < 0 ? this.part.length : feed;
-    return comment(this.part.slice(start, this.at), number);
+    return createComment(this.part.slice(start, this.at), number);
   }
 
   /** `:NAME POLICY [0:0]` */
@@ -123,18 +126,18 @@ export class Scanner {
     const start = this.at;
     if (!this.counters()) return undefined;
     const counters = this.part.slice(start, this.at);
-    if (!this.ended()) return undefined;
+    if (!this.atLineEnd()) return undefined;
     return {
       kind: "chain",
       line: number,
       command: ":",
       name,
       policy: policy === "-" ? null : this.shapes.intern(policy),
-      counters: counters === "[0:0]" ? NONE : pair(counters),
+      counters: counters === "[0:0]" ? NONE : parseCounters(counters),
     };
   }
 
-  /** A word and the blank behind it; `""` if there is none, or counters. */
+  /** Scans a name and the blank after it; `""` if there is no name. */
   private name(): string {
     const start = this.at;
     const end = this.wordEnd(start);
@@ -143,15 +146,15 @@ export class Scanner {
   }
 
   /**
-   * `[12:345] -A CHAIN ...`: walks the trie to the end of the line; `undefined` if no rule went this way.
+   * `[12:345] -A CHAIN ...`: follows the trie to the end of the line; `undefined` if the trie does not contain the shape.
    *
-   * One function on purpose: cut up, V8 compiles the pieces into each other several times over, which costs a
-   * short-lived process more than the reading.
+   * One long function on purpose: V8 inlines smaller functions into each other several times. That compilation takes
+   * more time than the scan itself in a short process.
    */
   private rule(number: number): Rule | undefined {
-    if (this.taken + MOST_PLACES > this.words.places.length) this.makeRoom();
-    const { codes, base, words, taken } = this;
-    const { places } = words;
+    if (this.usedOffsets + MOST_OFFSETS > this.spans.offsets.length) this.startBlock();
+    const { codes, base, spans: words, usedOffsets: taken } = this;
+    const { offsets: places } = words;
     let at = this.at;
     let c = codes[at]!;
     places[taken] = base + at;
@@ -180,31 +183,31 @@ export class Scanner {
       while (c === BLANK) c = codes[++at]!;
       if (c === LF || c === CR) break;
       start = at;
-      const { next } = node;
+      const { expected: next } = node;
       let end: number;
-      let found: Node | null = null;
+      let found: TrieNode | null = null;
       if (c === QUOTE) {
-        if (next === Next.match || next === Next.jump) return undefined;
+        if (next === ExpectedWord.match || next === ExpectedWord.jump) return undefined;
         start++;
         while ((c = codes[++at]!) !== QUOTE) {
           if (c === BACKSLASH) c = codes[++at]!;
           if (c === LF || c === 0) return undefined;
         }
         end = at++;
-        found = node.value;
+        found = node.valueChild;
       } else {
         while (c > QUOTE || c === BANG) c = codes[++at]!;
         end = at;
-        const mark = next !== Next.free && isMark(codes, start, at);
-        if (mark || next > Next.free) found = node.find(codes, start, at);
+        const mark = next !== ExpectedWord.free && isOptionLike(codes, start, at);
+        if (mark || next > ExpectedWord.free) found = node.find(codes, start, at);
         if (found === null) {
-          found = node.value;
-          if (mark || (next === Next.jump && this.isExtension(start, at))) return undefined;
+          found = node.valueChild;
+          if (mark || (next === ExpectedWord.jump && this.isExtension(start, at))) return undefined;
         }
       }
       if (found === null) return undefined;
       c = codes[at]!;
-      if (count < 2 * MOST_VALUES && (next !== Next.any || found === node.value)) {
+      if (count < 2 * MOST_VALUES && (next !== ExpectedWord.any || found === node.valueChild)) {
         places[first + count++] = base + start;
         places[first + count++] = base + end;
       }
@@ -214,22 +217,22 @@ export class Scanner {
     this.at = at;
     const { shape } = node;
     if (c !== LF || shape === null) return undefined;
-    this.taken = first + count;
+    this.usedOffsets = first + count;
     return new Rule(number, "-A", "", shape, NO_VALUES, null, null, words, taken);
   }
 
-  /** Begins a block. */
-  private makeRoom(): void {
-    const { text, places } = this.words;
-    this.words = new Words(text, new Uint32Array(Math.min(2 * places.length, BLOCK)));
-    this.taken = 0;
+  /** Starts a new block of word spans. */
+  private startBlock(): void {
+    const { text, offsets: places } = this.spans;
+    this.spans = new WordSpans(text, new Uint32Array(Math.min(2 * places.length, BLOCK)));
+    this.usedOffsets = 0;
   }
 
   private isExtension(start: number, end: number): boolean {
     return end - start <= LONGEST_EXTENSION && isExtensionTarget(this.part.slice(start, end));
   }
 
-  /** Where the bare word ends that starts at `at`: at a blank, a quote, a control character or the end. */
+  /** Returns the end of the bare word that starts at `at`: a blank, a quote, a control character or the end. */
   private wordEnd(at: number): number {
     const { codes } = this;
     let end = at;
@@ -237,20 +240,20 @@ export class Scanner {
     return end;
   }
 
-  /** `true` if the line ends here, and then that is where we are. */
-  private ended(): boolean {
+  /** Returns true if the line ends here; a carriage return is skipped. */
+  private atLineEnd(): boolean {
     if (this.codes[this.at] === CR) this.at++;
     return this.codes[this.at] === LF;
   }
 
-  /** Reads over `[12:345]`. */
+  /** Skips `[12:345]`. */
   private counters(): boolean {
     const read = this.digits(OPEN, COLON) && this.digits(COLON, CLOSE);
     this.at++;
     return read;
   }
 
-  /** Reads over a number, from the character in front of it to the one behind it. */
+  /** Skips a number and the character before it; stops at the character after it. */
   private digits(open: number, close: number): boolean {
     const { codes } = this;
     const start = this.at + 1;

@@ -1,10 +1,11 @@
 import { type Document, parse, print, quote, Rule } from "iptables-parser-ts";
 import { describe, expect, test } from "vitest";
 
-/** Prints what one line of a table becomes. */
-const again = (line: string): string => print(parse(`*filter\n${line}\nCOMMIT\n`).document).split("\n")[1]!;
+/** Parses one line of a table and prints it. */
+const printLine = (line: string): string =>
+  print(parse(`*filter\n${line}\nCOMMIT\n`).document).split("\n")[1]!;
 
-describe("as iptables-save spells it", () => {
+describe("a line is printed as by iptables-save", () => {
   test.each<[text: string, printed?: string]>([
     ["[1:2] -A INPUT -p tcp -m tcp ! --dport 80 -j DROP"],
     ["-A INPUT -m comment --comment -foo"],
@@ -41,28 +42,28 @@ describe("as iptables-save spells it", () => {
     ["  # x", "# x"],
     [":a  ACCEPT", ":a ACCEPT"],
   ])("%s", (text, printed = text) => {
-    expect(again(text)).toBe(printed);
+    expect(printLine(text)).toBe(printed);
   });
 });
 
-test("a table without COMMIT gets one", () => {
+test("a table without COMMIT is printed with COMMIT", () => {
   expect(print(parse("*nat\n# x").document)).toBe("*nat\n# x\nCOMMIT\n");
 });
 
-test("an empty document is an empty text", () => {
+test("an empty document is printed as an empty text", () => {
   expect(print({ entries: [] })).toBe("");
 });
 
-describe("nothing breaks out of its place", () => {
+describe("a string that is no valid syntax in its place is refused", () => {
   const table = (entry: Rule | object): Document => ({
     entries: [{ kind: "table", line: 1, name: "filter", entries: [entry as Rule], commit: 2 }],
   });
   const shape = { options: [{ name: "-j", negated: false, at: 0, count: 1 }] };
   test.each<[what: string, document: Document]>([
     ["a line feed in a value", table(new Rule(1, "-A", "a", shape, ["x\n-A b"], null, null))],
-    ["a line feed in a chain of a rule", table(new Rule(1, "-A", "a\nb", shape, ["x"], null, null))],
+    ["a line feed in the chain of a rule", table(new Rule(1, "-A", "a\nb", shape, ["x"], null, null))],
     [
-      "a blank in a declared chain",
+      "a blank in the name of a chain",
       table({ kind: "chain", line: 1, command: ":", name: "a b", policy: null, counters: null }),
     ],
     [
@@ -71,11 +72,14 @@ describe("nothing breaks out of its place", () => {
     ],
     ["a line feed in a comment", table({ kind: "comment", line: 1, text: "\n-A x" })],
     [
-      "an option that is none",
+      "an invalid option",
       table(new Rule(1, "-A", "a", { options: [{ ...shape.options[0]!, name: "x y" }] }, ["x"], null, null)),
     ],
-    ["a command that is none", table({ kind: "command", line: 1, command: "rm -rf", words: [] })],
-    ["a table's name", { entries: [{ kind: "table", line: 1, name: "x\ny", entries: [], commit: 1 }] }],
+    ["an invalid command", table({ kind: "command", line: 1, command: "rm -rf", words: [] })],
+    [
+      "a line feed in the name of a table",
+      { entries: [{ kind: "table", line: 1, name: "x\ny", entries: [], commit: 1 }] },
+    ],
   ])("%s", (_, document) => {
     expect(() => print(document)).toThrow(RangeError);
   });
