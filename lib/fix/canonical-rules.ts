@@ -2,9 +2,10 @@
 
 import { readRuleset } from "../iptables/load.ts";
 import { printBody } from "../iptables/print.ts";
-import { withParts } from "../iptables/reading.ts";
+import type { Match } from "../iptables/rule.ts";
+import { withParts } from "../iptables/typed-rule.ts";
 import type { Family } from "../packet/field.ts";
-import type { Match, Rule } from "../rules/ruleset.ts";
+import type { Rule } from "../rules/ruleset.ts";
 
 /** Chains with their rules, each without `-A CHAIN`. */
 export type ChainTexts = ReadonlyMap<string, readonly string[]>;

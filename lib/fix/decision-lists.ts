@@ -7,6 +7,7 @@ import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { bannerOf } from "../audit/bans.ts";
 import { ufwForwardChain } from "../audit/ufw-rules.ts";
 import { fromContainers, fromOutside, type Host } from "../host/host.ts";
+import type { Match } from "../iptables/rule.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
@@ -19,7 +20,7 @@ import type { SetState, SetStates } from "../reach/set-state.ts";
 import { assignField } from "../reach/set-state.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import type { Match, Rule, TableName } from "../rules/ruleset.ts";
+import type { Rule, TableName } from "../rules/ruleset.ts";
 
 /** Where a list was read: the packets as its rules see them. */
 export interface Place {

@@ -5,7 +5,9 @@
 import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
 import type { Finding } from "../audit/finding.ts";
 import { comesIn, type Host } from "../host/host.ts";
+import type { Target } from "../iptables/rule.ts";
 import { drop } from "../iptables/targets/verdicts.ts";
+import { withParts } from "../iptables/typed-rule.ts";
 import { CT, CT_STATUS, type Family, type Field, type Scalar } from "../packet/field.ts";
 import { type PacketJson, packetJson } from "../packet/packet.ts";
 import { ANY, bits, is } from "../packet/predicate.ts";
@@ -18,7 +20,7 @@ import { type HeaderState, type SetState, type SetStates, singleState } from "..
 import type { Vocabulary } from "../reach/variables.ts";
 import { vocabularyOf } from "../reach/vocabulary.ts";
 import { witness } from "../reach/witness.ts";
-import type { Ruleset, Target } from "../rules/ruleset.ts";
+import type { Ruleset } from "../rules/ruleset.ts";
 import { CHAIN } from "./chain-names.ts";
 import { type Cost, costOf } from "./cost.ts";
 import { nameOf, wayKey, wholeWays } from "./decision-lists.ts";
@@ -101,7 +103,7 @@ function sealed(ruleset: Ruleset): Ruleset {
   const filter = ruleset.tables.get("filter");
   const chain = filter?.chains.get(CHAIN);
   if (filter === undefined || chain === undefined) return ruleset;
-  const all = { ...chain.rules[0]!, matches: [], unknown: [], target: DROP };
+  const all = withParts(chain.rules[0]!, { matches: [], unknown: [], target: DROP });
   const chains = new Map([...filter.chains, [CHAIN, { ...chain, rules: [all] }]]);
   return { ...ruleset, tables: new Map([...ruleset.tables, ["filter", { ...filter, chains }]]) };
 }

@@ -5,6 +5,7 @@ import { bannerOf } from "../audit/bans.ts";
 import { comesIn, type Host, outsidePorts, readPrefix } from "../host/host.ts";
 import type { Options, Values } from "../iptables/extension.ts";
 import { printMatch, printRule, printTarget, ruleProtocol } from "../iptables/print.ts";
+import type { Match } from "../iptables/rule.ts";
 import { prefixRange, printAddressRange } from "../packet/address.ts";
 import {
   type Family,
@@ -17,7 +18,7 @@ import {
 } from "../packet/field.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import type { SetState } from "../reach/set-state.ts";
-import { type Match, type Rule, targetName } from "../rules/ruleset.ts";
+import { type Rule, targetName } from "../rules/ruleset.ts";
 import { endedBy, type Place, type Step, seen } from "./decision-lists.ts";
 import { cover } from "./established-flows.ts";
 import type { CopyFailure } from "./reasons.ts";

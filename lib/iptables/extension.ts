@@ -6,7 +6,8 @@ import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Effect } from "../rules/effect.ts";
 import type { Facts, Site } from "../rules/facts.ts";
-import type { Action, Conditions, Needed, Negatable, Traits } from "../rules/reading.ts";
+import type { Action, KnownConditions, Needed, Negatable, Traits } from "../rules/reading.ts";
+import type { Release } from "../rules/ruleset.ts";
 
 /** What a codec may ask while it reads or writes a value. */
 export interface Spelling {
@@ -18,9 +19,6 @@ export interface Spelling {
   /** Of the iptables whose spelling it is; that of 1.8.9 where nobody says. */
   readonly release?: Release | undefined;
 }
-
-/** A release of iptables: 1.8.11 is `[1, 8, 11]`. */
-export type Release = readonly [number, number, number];
 
 /**
  * Whether names out of the system's files (protocols but for a few, groups, realms) are printed as numbers: iptables-save
@@ -135,8 +133,8 @@ export interface Extension<O extends Options> {
 export interface MatchExtension<O extends Options = Options> extends Extension<O> {
   /** Loaded without `-m` when the rule says `-p` of this protocol and uses one of its options. */
   readonly protocol?: number;
-  /** Conditions for the reading of a rule, one for each option; a match without this method is none of them. */
-  conditions?(values: Values<O>): Conditions;
+  /** KnownConditions for the reading of a rule, one for each option; a match without this method is none of them. */
+  conditions?(values: Values<O>): KnownConditions;
   /** What it asks. */
   ask(values: Values<O>, facts: Facts, site: Site): Predicate;
   /** Which packets it throws away instead when it is asked about them (`par->hotdrop`); none unless said. */

@@ -21,15 +21,15 @@ import {
   type Ruleset,
   type Table,
   type TableName,
-  type Unknown,
   type Unprinted,
 } from "../rules/ruleset.ts";
 import { isBuiltIn } from "./base-chains.ts";
 import { familySign } from "./family-sign.ts";
 import { Chains, OpenChain, reportLoops } from "./open-chain.ts";
-import { withParts } from "./reading.ts";
+import type { Unknown } from "./rule.ts";
 import { LoadedRule, Loader, type RuleReport } from "./rule-loader.ts";
 import { TextDoubts } from "./text-doubts.ts";
+import { withParts } from "./typed-rule.ts";
 
 /** A diagnostic with the name of the file it is about. */
 export interface SourceDiagnostic extends Diagnostic {

@@ -1,8 +1,9 @@
 /** Prints rules and rulesets in iptables-save's canonical spelling, from their typed form. */
 import { type Counters, quote } from "iptables-parser-ts";
-import type { Chain, Match, Rule, Ruleset, Target } from "../rules/ruleset.ts";
+import type { Chain, PrintFormat, Rule, Ruleset } from "../rules/ruleset.ts";
 import { BUILT_IN } from "./base-chains.ts";
 import type { Extension, Options, Spelling, Values, Written } from "./extension.ts";
+import type { IptablesRule, Match, Target } from "./rule.ts";
 
 /** The options of an extension as iptables-save prints them, in its order, their words not yet quoted. */
 export function optionsOf(
@@ -55,18 +56,25 @@ export function ruleProtocol(matches: readonly Match[]): number | undefined {
   return given === undefined || given.not ? undefined : (given.value as number);
 }
 
-/** What of a ruleset its rules are printed by. */
-type Printed = Pick<Ruleset, "family" | "release">;
+/** Returns the spelling in which a rule's options are printed. */
+export const spellingOf = (
+  { matches }: Pick<IptablesRule, "matches">,
+  { family, release }: PrintFormat,
+): Spelling => ({
+  family,
+  proto: ruleProtocol(matches),
+  release,
+});
 
 /** A rule without its counters: `-A CHAIN ...`. */
-export function printRule(rule: Rule, ruleset: Printed): string {
+export function printRule(rule: Rule, ruleset: PrintFormat): string {
   return `-A ${quote(rule.chain)}${printBody(rule, ruleset)}`;
 }
 
 /** What stands behind the chain's name, with a blank in front when there is anything. */
-export function printBody(rule: Rule, { family, release }: Printed): string {
+export function printBody(rule: Rule, format: PrintFormat): string {
   const { matches, unknown, target } = rule;
-  const spelling: Spelling = { family, proto: ruleProtocol(matches), release };
+  const spelling = spellingOf(rule, format);
   const out: string[] = [];
   for (const match of matches) pushMatch(out, match, spelling);
   for (const each of unknown) pushUnknown(out, each.words);

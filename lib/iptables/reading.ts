@@ -1,6 +1,6 @@
 /** Reads a rule of iptables: collects what its matches and its target declare. */
-import type { Conditions, Needed, Reading, Traits } from "../rules/reading.ts";
-import type { Rule } from "../rules/ruleset.ts";
+import type { KnownConditions, Needed, Reading, Traits } from "../rules/reading.ts";
+import type { IptablesRule } from "./rule.ts";
 
 /** Targets of packages that fwcheck does not know, and that drop the packet (xtables-addons(8)). */
 const FOREIGN_DROPS: readonly string[] = ["TARPIT"];
@@ -10,7 +10,7 @@ export function readingOf({
   matches,
   unknown,
   target,
-}: Pick<Rule, "matches" | "unknown" | "target">): Reading {
+}: Pick<IptablesRule, "matches" | "unknown" | "target">): Reading {
   const conditions: Record<string, unknown> = {};
   let others = unknown.length > 0;
   let given = 0;
@@ -34,7 +34,7 @@ export function readingOf({
   const needs: Needed[] = matches.flatMap((m) => m.extension.names?.(m.values) ?? []);
   if (own !== undefined) needs.push(...(own.extension.names?.(own.values) ?? []));
   return {
-    ...(conditions as Conditions),
+    ...(conditions as KnownConditions),
     others,
     unconditional: unknown.length === 0 && given === 0,
     action: actionOf(target),
@@ -44,7 +44,7 @@ export function readingOf({
   };
 }
 
-function actionOf(target: Rule["target"]): Reading["action"] {
+function actionOf(target: IptablesRule["target"]): Reading["action"] {
   switch (target.kind) {
     case "jump":
     case "goto":
@@ -58,30 +58,10 @@ function actionOf(target: Rule["target"]): Reading["action"] {
 }
 
 /** Returns the traits of a rule. */
-export const traitsOfRule = ({ matches, target }: Pick<Rule, "matches" | "target">): Traits =>
+export const traitsOfRule = ({ matches, target }: Pick<IptablesRule, "matches" | "target">): Traits =>
   Object.assign(
     {},
     ...matches.map(({ extension }) => extension.traits),
     target.kind === "extension" ? target.extension.traits : undefined,
     target.kind === "extension" ? target.extension.traitsOf?.(target.values) : undefined,
   ) as Traits;
-
-/** Returns a copy of a rule with other matches. A loaded rule computes its members when needed, so a spread copies none. */
-export function withParts(
-  rule: Rule,
-  { matches = rule.matches, unknown = rule.unknown }: Partial<Pick<Rule, "matches" | "unknown">>,
-): Rule {
-  const { table, chain, index, line, counters, syntax, target } = rule;
-  const parts = { matches, unknown, target };
-  return {
-    table,
-    chain,
-    index,
-    line,
-    counters,
-    syntax,
-    ...parts,
-    reading: readingOf(parts),
-    traits: traitsOfRule(parts),
-  };
-}

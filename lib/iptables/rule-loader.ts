@@ -10,8 +10,8 @@ import {
   VALUE_SPANS,
 } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
-import type { Reading, Traits } from "../rules/reading.ts";
-import type { Chain, Match, Rule, TableName, Target, Unknown } from "../rules/ruleset.ts";
+import type { Traits } from "../rules/reading.ts";
+import type { Chain, TableName } from "../rules/ruleset.ts";
 import {
   type Extension,
   type Given,
@@ -24,8 +24,10 @@ import {
   Unreadable,
 } from "./extension.ts";
 import { HEADER, implicitMatch, LONGEST_TARGET, matchByName, targetByName } from "./extensions.ts";
-import { readingOf, traitsOfRule } from "./reading.ts";
+import { traitsOfRule } from "./reading.ts";
+import type { Match, Target, Unknown } from "./rule.ts";
 import { protocolName, protocolNumber } from "./system-names.ts";
+import { TypedRule } from "./typed-rule.ts";
 
 /** One option of a shape, and where its value lies. */
 interface Slot {
@@ -146,13 +148,12 @@ export interface Home extends Chain {
  * A rule that was read. Its values are checked when it is loaded, and spelled out as typed matches only when somebody
  * asks: most rules of a large file are never looked at twice.
  */
-export class LoadedRule implements Rule {
+export class LoadedRule extends TypedRule {
   index = 0;
   /** The chain behind `-j` or `-g`, once it was looked for. */
   next: Home | null = null;
   private asked: readonly Match[] | null = null;
   private done: Target | null = null;
-  private readingMade: Reading | null = null;
 
   constructor(
     readonly home: Home,
@@ -160,7 +161,9 @@ export class LoadedRule implements Rule {
     readonly plan: Plan,
     /** Parts of which something cannot be read; they are kept as unknown. */
     private readonly broken: ReadonlySet<Part> | null,
-  ) {}
+  ) {
+    super();
+  }
 
   get table(): TableName {
     return this.home.table;
@@ -218,12 +221,7 @@ export class LoadedRule implements Rule {
     return this.done;
   }
 
-  get reading(): Reading {
-    this.readingMade ??= readingOf(this);
-    return this.readingMade;
-  }
-
-  get traits(): Traits {
+  override get traits(): Traits {
     const { plan } = this;
     if (
       this.broken === null &&

@@ -1,8 +1,7 @@
 /** Reasons why the texts of the save programs may not be the rules that the kernel runs, a sentence each. */
 import type { Document, Table as TableSyntax } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
-import { type TableName, type Unread, unknownChains } from "../rules/ruleset.ts";
-import type { Release } from "./extension.ts";
+import { type Release, type TableName, type Unread, unknownChains } from "../rules/ruleset.ts";
 
 /** Faults of one text; a text with 100,000 of them makes one sentence. */
 interface Faults {

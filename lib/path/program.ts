@@ -5,7 +5,7 @@ import { factsOf, type Host } from "../host/host.ts";
 import { BASE_CHAINS } from "../iptables/base-chains.ts";
 import { Classifier } from "../packet/classifier.ts";
 import type { CtState } from "../packet/field.ts";
-import { ANY, and, apart, is, leaves, opaque, or, type Predicate } from "../packet/predicate.ts";
+import { ANY, and, is, leaves, opaque, or, type Predicate } from "../packet/predicate.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import { type Effect, ends, forks, PREPARE, type Verdict } from "../rules/effect.ts";
 import { type Facts, siteKey } from "../rules/facts.ts";
@@ -399,71 +399,27 @@ export class Program {
   }
 
   private bind(rule: Rule): BoundRule {
-    const site = { table: rule.table, chain: rule.chain, index: rule.index };
-    const asked = rule.matches.map((m) => m.extension.ask(m.values, this.facts, site));
-    const unknown = rule.unknown.map((u) =>
-      opaque(siteKey(u.what, site), `fwcheck does not know the ${u.what}`),
-    );
-    let when = and(...asked, ...unknown);
-    let effect = this.effect(rule);
-    // The first match is asked first: it is the outermost. What is not known may stand before any of them.
-    for (let at = asked.length - 1; at >= 0; at--) {
-      const { extension, values } = rule.matches[at]!;
-      const hot = extension.hotdrop?.(values, this.facts);
-      if (hot === undefined) continue;
-      const before = and(...asked.slice(0, at), ...unknown);
-      if (apart(before, hot.when)) continue;
-      const lost = and(before, hot.when);
-      when = or(lost, when);
-      effect = {
-        ...{ kind: "fork", when: lost, no: effect },
-        yes: {
-          kind: "hotdrop",
-          why: `${rule.table} ${rule.chain} rule ${rule.index}: ${extension.name} throws away ${hot.why}`,
-        },
-      };
-    }
-    return { rule, when, effect, step: null, to: null };
+    const { when, effect } = rule.compile(this.facts);
+    return { rule, when, effect: this.resolve(rule, effect), step: null, to: null };
   }
 
-  private effect(rule: Rule): Effect {
-    const site = { table: rule.table, chain: rule.chain, index: rule.index };
-    const { target } = rule;
-    switch (target.kind) {
-      case "none":
-        return { kind: "note" };
-      case "extension": {
-        const effect = target.extension.act(target.values, this.facts, site);
-        return effect === PREPARE && this.asksInRaw
-          ? {
-              kind: "opaque",
-              key: siteKey("CT", site),
-              why: "what raw sees of a connection that it prepares is not followed",
-            }
-          : effect;
-      }
-      case "unknown":
-        return {
-          kind: "opaque",
-          key: siteKey(target.name, site),
-          why: `fwcheck does not know the target ${target.name}`,
-        };
-      case "jump":
-      case "goto":
-        if (!this.ruleset.tables.get(rule.table)?.chains.has(target.chain))
-          return {
-            kind: "opaque",
-            key: siteKey(target.chain, site),
-            why: `chain ${target.chain} is not declared`,
-          };
-        if (this.loopsOf(rule.table).has(rule))
-          return {
-            kind: "opaque",
-            key: siteKey(target.chain, site),
-            why: `a loop of jumps leads back to ${target.chain}`,
-          };
-        return { kind: target.kind, chain: target.chain };
-    }
+  /** Replaces the effect of a target that cannot be followed by an unknown. */
+  private resolve(rule: Rule, effect: Effect): Effect {
+    if (effect.kind === "fork" && effect.yes.kind === "hotdrop")
+      return { ...effect, no: this.resolve(rule, effect.no) };
+    const unknown = (name: string, why: string): Effect => ({
+      kind: "opaque",
+      key: siteKey(name, rule),
+      why,
+    });
+    if (effect === PREPARE && this.asksInRaw)
+      return unknown("CT", "what raw sees of a connection that it prepares is not followed");
+    if (effect.kind !== "jump" && effect.kind !== "goto") return effect;
+    const { chain } = effect;
+    if (!this.ruleset.tables.get(rule.table)?.chains.has(chain))
+      return unknown(chain, `chain ${chain} is not declared`);
+    if (this.loopsOf(rule.table).has(rule)) return unknown(chain, `a loop of jumps leads back to ${chain}`);
+    return effect;
   }
 
   /** The rules whose jumps close a loop: without them no chain leads back to itself. */

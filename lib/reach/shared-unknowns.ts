@@ -6,12 +6,13 @@
  */
 
 import { optionsOf } from "../iptables/print.ts";
+import type { Match } from "../iptables/rule.ts";
 import { apart } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import { ends } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
-import { type Match, type Rule, TABLES } from "../rules/ruleset.ts";
+import { type Rule, TABLES } from "../rules/ruleset.ts";
 
 /** Maps the key of an unknown to the name that unknowns with the same value share; `null` if it has a value of its own. */
 export type SharedUnknowns = ReadonlyMap<string, string | null>;

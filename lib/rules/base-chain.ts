@@ -1,5 +1,5 @@
 /** Base chains: chains that the kernel calls at a hook (struct nf_hook_ops, linux/netfilter.h). */
-import type { TableName } from "./ruleset.ts";
+import type { TableName } from "./table-name.ts";
 
 export const HOOKS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"] as const;
 /** A point on the path of a packet at which the kernel calls base chains (enum nf_inet_hooks). */

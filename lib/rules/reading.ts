@@ -30,7 +30,7 @@ export interface RecentLookup {
 }
 
 /** Conditions of a rule, one member for each option. An absent member is no condition. */
-export interface Conditions {
+export interface KnownConditions {
   readonly src?: Negatable<Prefix> | undefined;
   readonly dst?: Negatable<Prefix> | undefined;
   /** Incoming interface; a name that ends in `+` matches all names with that beginning. */
@@ -97,8 +97,8 @@ export interface Traits {
 }
 
 /** Reading of one rule. */
-export interface Reading extends Conditions {
-  /** Has conditions that are not members of `Conditions`, or that fwcheck does not know. */
+export interface Reading extends KnownConditions {
+  /** Has conditions that are not members of `KnownConditions`, or that fwcheck does not know. */
   readonly others: boolean;
   /** Has no condition but comments: every packet matches. */
   readonly unconditional: boolean;
@@ -119,11 +119,11 @@ export const plain = <T>(given: Negatable<T> | undefined): T | undefined =>
   given === undefined || given.not ? undefined : given.value;
 
 /** Returns true for a rule that has no conditions besides these. Comments never count. */
-export const hasOnly = (reading: Reading, ...allowed: readonly (keyof Conditions)[]): boolean =>
+export const hasOnly = (reading: Reading, ...allowed: readonly (keyof KnownConditions)[]): boolean =>
   !reading.others && CONDITIONS.every((key) => reading[key] === undefined || allowed.includes(key));
 
-/** All members of `Conditions` but for comments. */
-const CONDITIONS: readonly (keyof Conditions)[] = [
+/** All members of `KnownConditions` but for comments. */
+const CONDITIONS: readonly (keyof KnownConditions)[] = [
   "src",
   "dst",
   "in",

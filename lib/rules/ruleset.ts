@@ -3,65 +3,75 @@
  *
  * A chain is known by its table and its name, never by its name alone.
  */
-import type { Counters, Rule as RuleSyntax } from "iptables-parser-ts";
-import type { MatchExtension, Options, Release, TargetExtension, Values } from "../iptables/extension.ts";
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import { HOOKS, type Hook } from "./base-chain.ts";
-import type { Reading, Traits } from "./reading.ts";
+import type { Effect } from "./effect.ts";
+import type { Facts } from "./facts.ts";
+import type { KnownConditions, Reading, Traits } from "./reading.ts";
+import type { TableName } from "./table-name.ts";
 
-/** The tables of iptables(8), in the order in which a hook runs them (enum nf_ip_hook_priorities). */
-export const TABLES = ["raw", "mangle", "nat", "filter", "security"] as const;
-/** Name of a table of iptables(8). */
-export type TableName = (typeof TABLES)[number];
+export { isTableName, TABLES, type TableName } from "./table-name.ts";
 
-export const isTableName = (name: string): name is TableName => (TABLES as readonly string[]).includes(name);
+/** Packets and bytes. */
+export type Counters = readonly [packets: number | bigint, bytes: number | bigint];
 
-/** A match as a rule gives it. */
-export interface Match {
-  readonly extension: MatchExtension;
-  readonly values: Values<Options>;
+/** A release of the program that printed a ruleset: 1.8.11 is `[1, 8, 11]`. */
+export type Release = readonly [number, number, number];
+
+/** A ruleset's members that the text of its rules depends on. */
+export type PrintFormat = Pick<Ruleset, "family" | "release">;
+
+/** One condition of a rule. A rule matches a packet if all of its conditions do. */
+export interface Condition {
+  /** Name for messages: that of the match, `""` for the conditions before all matches. */
+  readonly name: string;
+  /** What it restricts, as far as analyses know. */
+  readonly reading: KnownConditions;
+  /** Its result may depend on more than the packet and the host. */
+  readonly opaque: boolean;
+  /** Prints it as the save program does. */
+  text(format: PrintFormat): string;
+  /** Compiles it alone. */
+  predicate(facts: Facts): Predicate;
 }
 
-/** A match, option or target that fwcheck does not know: kept as written, and opaque. */
-export interface Unknown {
-  /** `match frobnicate`, `option --frob of match tcp`, `target FROB`. */
-  readonly what: string;
-  readonly words: readonly string[];
+/** Meaning of a rule on a host. */
+export interface CompiledRule {
+  /** Packets that the effect applies to: those that match, and those that a match drops. */
+  readonly when: Predicate;
+  /** Effect of the target. Chains that it names may be missing. */
+  readonly effect: Effect;
 }
 
-/** Where a rule goes. */
-export type Target =
-  | { readonly kind: "jump" | "goto"; readonly chain: string }
-  | { readonly kind: "extension"; readonly extension: TargetExtension; readonly values: Values<Options> }
-  | { readonly kind: "unknown"; readonly name: string; readonly words: readonly string[] }
-  /** No `-j`: the rule counts, and the packet goes on. */
-  | { readonly kind: "none" };
-
-/** One rule in its chain. */
+/** One rule of a chain, in any rule language. */
 export interface Rule {
-  /** The table it stands in. */
+  /** Table that contains the chain. */
   readonly table: TableName;
-  /** The chain it stands in. */
+  /** Chain that contains the rule. */
   readonly chain: string;
   /** Number in its chain, from 1, as `iptables -L --line-numbers` counts. */
   readonly index: number;
-  /** Line in its source, from 1; 0 for a rule that no text holds. */
+  /** Line in its source, from 1; 0 for a rule that is in no text. */
   readonly line: number;
   /** Packets and bytes that it matched so far; `null` where the text has none. */
   readonly counters: Counters | null;
-  /** What it asks, all of which must hold. */
-  readonly matches: readonly Match[];
-  /** What of it fwcheck cannot read; such a rule is opaque. */
-  readonly unknown: readonly Unknown[];
-  /** Where a packet goes that it matches. */
-  readonly target: Target;
+  /** All of them must match. */
+  readonly conditions: readonly Condition[];
   /** Conditions and action for analyses. */
   readonly reading: Reading;
   /** Properties of its matches and its target. */
   readonly traits: Traits;
-  /** The rule as it is written. */
-  readonly syntax: RuleSyntax;
+  /** Name of its target as the kernel's trace and listings print it; `""` if it has none. */
+  readonly targetName: string;
+  /** Effect of its target on anything but the packet: `writes a line to the kernel's log`; `null` if it has none. */
+  readonly sideEffect: string | null;
+  /** Prints it as the save program does, without its chain and counters. */
+  text(format: PrintFormat): string;
+  /** Prints its target as the save program does; `""` if it has none. */
+  targetText(format: PrintFormat): string;
+  /** Compiles it on a host. */
+  compile(facts: Facts): CompiledRule;
 }
 
 /** A chain with its rules. */
@@ -166,17 +176,5 @@ export function countRules({ tables }: Ruleset): number {
 export const doubtsOf = ({ family, doubts }: Ruleset): string[] =>
   doubts.map((sentence) => `IPv${family}: ${sentence}`);
 
-/** Name of a rule's target as the trace and the listings print it; `""` when there is none. */
-export function targetName(rule: Rule): string {
-  switch (rule.target.kind) {
-    case "jump":
-    case "goto":
-      return rule.target.chain;
-    case "extension":
-      return rule.target.extension.name;
-    case "unknown":
-      return rule.target.name;
-    case "none":
-      return "";
-  }
-}
+/** Returns the name of a rule's target as the trace and the listings print it; `""` if it has none. */
+export const targetName = (rule: Rule): string => rule.targetName;

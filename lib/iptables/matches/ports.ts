@@ -12,7 +12,7 @@ import {
   within,
 } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
-import type { Conditions } from "../../rules/reading.ts";
+import type { KnownConditions } from "../../rules/reading.ts";
 import { ALL_PORTS, flag, portList, ports, positive } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, type OptionSpec, Unreadable } from "../extension.ts";
 
@@ -73,7 +73,7 @@ export const portConditions = ({
 }: {
   readonly sport?: Given<Ports>;
   readonly dport?: Given<Ports>;
-}): Conditions => ({ sourcePorts: oneRange(sport), destinationPorts: oneRange(dport) });
+}): KnownConditions => ({ sourcePorts: oneRange(sport), destinationPorts: oneRange(dport) });
 
 /** A range as a list of one. */
 export const oneRange = (given: Given<Ports> | undefined): Given<readonly Ports[]> | undefined =>

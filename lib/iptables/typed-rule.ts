@@ -1,0 +1,162 @@
+/** Rules of iptables with the members that lib/rules expects of a rule. */
+import type { Rule as RuleSyntax } from "iptables-parser-ts";
+import type { Predicate } from "../packet/predicate.ts";
+import type { Facts } from "../rules/facts.ts";
+import type { KnownConditions, Reading, Traits } from "../rules/reading.ts";
+import type { CompiledRule, Condition, PrintFormat, Rule } from "../rules/ruleset.ts";
+import { compileRule, unknownPredicate } from "./compile-rule.ts";
+import { printBody, printMatch, printTarget, spellingOf } from "./print.ts";
+import { readingOf, traitsOfRule } from "./reading.ts";
+import type { IptablesRule, Match, Target, Unknown } from "./rule.ts";
+
+/** Members that follow from the matches and the target of a rule. */
+export abstract class TypedRule implements IptablesRule {
+  abstract readonly table: Rule["table"];
+  abstract readonly chain: string;
+  abstract readonly index: number;
+  abstract readonly line: number;
+  abstract readonly counters: Rule["counters"];
+  abstract readonly matches: readonly Match[];
+  abstract readonly unknown: readonly Unknown[];
+  abstract readonly target: Target;
+  abstract readonly syntax: RuleSyntax;
+  private cachedReading: Reading | null = null;
+
+  get reading(): Reading {
+    this.cachedReading ??= readingOf(this);
+    return this.cachedReading;
+  }
+
+  get traits(): Traits {
+    return traitsOfRule(this);
+  }
+
+  get conditions(): readonly Condition[] {
+    return [
+      ...this.matches.map((match) => new MatchCondition(this, match)),
+      ...this.unknown.map((unknown) => new UnknownCondition(this, unknown)),
+    ];
+  }
+
+  get targetName(): string {
+    return nameOf(this.target);
+  }
+
+  get sideEffect(): string | null {
+    return this.target.kind === "extension" ? (this.target.extension.does ?? null) : null;
+  }
+
+  text(format: PrintFormat): string {
+    return printBody(this, format).trimStart();
+  }
+
+  targetText(format: PrintFormat): string {
+    return this.target.kind === "none" ? "" : printTarget(this.target, spellingOf(this, format));
+  }
+
+  compile(facts: Facts): CompiledRule {
+    return compileRule(this, facts);
+  }
+}
+
+/** A rule with matches, conditions or a target that its text does not have. */
+class EditedRule extends TypedRule {
+  readonly table: Rule["table"];
+  readonly chain: string;
+  readonly index: number;
+  readonly line: number;
+  readonly counters: Rule["counters"];
+  readonly syntax: RuleSyntax;
+  readonly matches: readonly Match[];
+  readonly unknown: readonly Unknown[];
+  readonly target: Target;
+
+  constructor(
+    { table, chain, index, line, counters, syntax }: IptablesRule,
+    { matches, unknown, target }: RuleParts,
+  ) {
+    super();
+    this.table = table;
+    this.chain = chain;
+    this.index = index;
+    this.line = line;
+    this.counters = counters;
+    this.syntax = syntax;
+    this.matches = matches;
+    this.unknown = unknown;
+    this.target = target;
+  }
+}
+
+type RuleParts = Pick<IptablesRule, "matches" | "unknown" | "target">;
+
+/** Returns a copy of a rule with other matches, unknown conditions or another target. A spread would copy no getters. */
+export function withParts(rule: Rule, parts: Partial<RuleParts>): IptablesRule {
+  const { matches, unknown, target } = rule;
+  return new EditedRule(rule, { matches, unknown, target, ...parts });
+}
+
+function nameOf(target: Target): string {
+  switch (target.kind) {
+    case "jump":
+    case "goto":
+      return target.chain;
+    case "extension":
+      return target.extension.name;
+    case "unknown":
+      return target.name;
+    case "none":
+      return "";
+  }
+}
+
+class MatchCondition implements Condition {
+  constructor(
+    private readonly rule: IptablesRule,
+    private readonly match: Match,
+  ) {}
+
+  get name(): string {
+    return this.match.extension.name;
+  }
+
+  get reading(): KnownConditions {
+    const { extension, values } = this.match;
+    return extension.conditions?.(values) ?? {};
+  }
+
+  get opaque(): boolean {
+    return this.match.extension.opaque !== undefined;
+  }
+
+  text(format: PrintFormat): string {
+    return printMatch(this.match, spellingOf(this.rule, format));
+  }
+
+  predicate(facts: Facts): Predicate {
+    const { extension, values } = this.match;
+    return extension.ask(values, facts, this.rule);
+  }
+}
+
+class UnknownCondition implements Condition {
+  readonly reading: KnownConditions = {};
+  readonly opaque = true;
+
+  constructor(
+    private readonly rule: IptablesRule,
+    private readonly unknown: Unknown,
+  ) {}
+
+  get name(): string {
+    return this.unknown.what;
+  }
+
+  text(): string {
+    return this.unknown.words.join(" ");
+  }
+
+  predicate(): Predicate {
+    return unknownPredicate(this.unknown, this.rule);
+  }
+}
