@@ -1,7 +1,7 @@
 /** The reference of the library, made of its types and doc comments: what can be imported, and what it is. */
 import ts from "typescript";
 
-/** What can be imported from where. */
+/** Exported names by entry point. */
 const ENTRIES = [
   ["fwcheck", "lib/index.ts"],
   ["fwcheck/grammar", "grammar/iptables/index.ts"],
@@ -152,7 +152,7 @@ class Reference {
       .join(" ");
   }
 
-  /** Parameters, result and errors, as far as something is said of them. */
+  /** Documented parameters, result and errors. */
   private tags(symbol: ts.Symbol): string {
     return symbol
       .getJsDocTags(this.checker)

@@ -1,4 +1,4 @@
-/** The public API explains itself: whatever can be imported, and each of its members, has a doc comment. */
+/** Every export of the public API, and each of its members, has a doc comment. */
 import { readFileSync, writeFileSync } from "node:fs";
 import ts from "typescript";
 import { expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { reference } from "./api.ts";
 
 const ENTRIES = ["lib/index.ts", "grammar/iptables/index.ts"];
 
-/** What can be imported and has no doc comment, by name. */
+/** Exports without a doc comment, by name. */
 function undocumented(): { readonly missing: readonly string[]; readonly seen: number } {
   const { config } = ts.readConfigFile("tsconfig.json", ts.sys.readFile);
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ".");
@@ -38,13 +38,13 @@ function undocumented(): { readonly missing: readonly string[]; readonly seen: n
   return { missing, seen: seen.size };
 }
 
-test("every export and every member of it has a doc comment", () => {
+test("every export and each of its members has a doc comment", () => {
   const { missing, seen } = undocumented();
   expect(seen).toBeGreaterThan(50);
   expect(missing).toEqual([]);
 }, 60_000);
 
-test("docs/api.md is made of them (UPDATE=1 writes it anew)", () => {
+test("docs/api.md is generated from the doc comments (UPDATE=1 writes it again)", () => {
   const text = reference();
   if (process.env.UPDATE === "1") writeFileSync("docs/api.md", text);
   expect(readFileSync("docs/api.md", "utf8")).toBe(text);

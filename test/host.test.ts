@@ -1,4 +1,4 @@
-/** What is known of a host, from its files and by inference. */
+/** Host state, read from files and inferred. */
 import { readHost, readPacket, readRuleset, readSnapshot, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 
@@ -34,7 +34,7 @@ describe("ipset save", () => {
   });
 });
 
-describe("what nobody gave is inferred, and named", () => {
+describe("missing data is inferred, and named", () => {
   const docker = rules(
     "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n" +
       "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n",
@@ -103,7 +103,7 @@ describe("the way to the world where neither addresses nor routes were given", (
   });
 });
 
-test("a snapshot tells a team by `ip -d link`, and whose the rules of policy routing are by how they were asked for", () => {
+test("a snapshot identifies a team by `ip -d link`, and the family of policy routing rules by their command", () => {
   const part = (title: string, of: object[], kind = title.split(" ").at(-1)!) =>
     `B begin ${kind} ${title}\n${JSON.stringify(of)}\nB end 0\n`;
   const local = { priority: 0, src: "all", table: "local" };

@@ -1,6 +1,6 @@
 /**
- * What the audit costs, each in a cold process, CPU time with start-up and reading; the least of `BENCH_RUNS` (3) runs.
- * Beside each figure stands what is asked of it, and the results are checked: speed is not that of an empty answer.
+ * Cost of the audit: CPU time of a cold process, start-up and reading included; the minimum of `BENCH_RUNS` (3) runs.
+ * Each figure is printed with its target, and the results are checked, so that no empty answer is timed.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
 /**
- * What a fix with its proof costs beside the audit of the same host, each in a cold process, CPU time with start-up and
+ * Cost of a fix with its proof, next to the audit of the same host: CPU time of a cold process, start-up and
  * reading; the least of `BENCH_RUNS` (3) runs, taken in turns.
  */
 import { mkdirSync, writeFileSync } from "node:fs";

@@ -152,7 +152,7 @@ export function flat(size: number, seed = 3): string {
   return save({ filter: { chains: ["INPUT ACCEPT", "FORWARD ACCEPT", "OUTPUT ACCEPT"], rules } });
 }
 
-/** A host with Docker and ufw on it, as its own tools print it, and how many findings an audit of it must make. */
+/** Listings of a host with Docker and ufw, and the number of findings that an audit must report. */
 export interface DockerHost {
   readonly save: string;
   /** `ip -j addr` and `ip -j route`. */
@@ -161,12 +161,12 @@ export interface DockerHost {
   readonly findings: number;
 }
 
-/** Docker's bridges: docker0 and user networks, each with a /16 behind it. */
+/** Docker's bridges: docker0 and user networks, each with a /16. */
 const BRIDGES = ["docker0", "br-4f1a9c07d2e3", "br-91b0c6e57a48", "br-c03d8aa1f5b6", "br-e7725d10994c"];
 
 /**
- * A host with Docker 20.10 and ufw: containers of one to four published ports over five bridges, a few of them
- * published on the loopback address only, and ufw rules of which half speak of published ports.
+ * A host with Docker 20.10 and ufw: containers of one to four published ports over five bridges, a few
+ * published on the loopback address only, and ufw rules half of which name published ports.
  */
 export function dockerHost(ports: number, rules = 300, seed = 4): DockerHost {
   const r = random(seed);
@@ -189,7 +189,7 @@ export function dockerHost(ports: number, rules = 300, seed = 4): DockerHost {
         local: r(20) === 0,
       });
   }
-  // INPUT lets everyone to a port that is allowed before any rule denies it to somebody.
+  // INPUT accepts a port for all sources if an allow precedes the deny for one source.
   const allowed = new Set<number>();
   const denied = new Set<number>();
   const user = Array.from({ length: rules }, (_, i) => {
@@ -224,7 +224,7 @@ export function dockerHost(ports: number, rules = 300, seed = 4): DockerHost {
       { dst: "10.99.0.0/24", dev: "eth1", prefsrc: "10.99.0.1" },
       ...bridges.map(({ name, net }) => ({ dst: `${net}.0.0/16`, dev: name, prefsrc: `${net}.0.1` })),
     ]),
-    // What is allowed to everyone is none; a container's own address is behind nothing but FORWARD's policy.
+    // A port that is open to everyone is no finding; a container's own address is protected by the policy of FORWARD alone.
     findings: published.filter(({ port }) => !allowed.has(port)).length + endpoints.size,
     save: save({
       filter: {
@@ -317,7 +317,7 @@ export function dockerHost(ports: number, rules = 300, seed = 4): DockerHost {
 
 /** A blocklist as they are: single addresses and networks of /16 to /24, some for one port alone. */
 export interface Blocklist {
-  /** What iptables-save prints of it. */
+  /** Output of iptables-save. */
   readonly text: string;
   /** First address and prefix length of each source. */
   readonly sources: readonly (readonly [address: number, bits: number])[];
@@ -352,7 +352,7 @@ export function blocklist(size: number, seed = 4): Blocklist {
   return { text, sources };
 }
 
-/** Packets for the host of a blocklist, in columns: half of them from what it lists, half from anywhere. */
+/** Packets for the host of a blocklist, in columns: half from listed sources, half from random ones. */
 export function sent({ sources }: Blocklist, count: number, seed: number) {
   const r = random(seed);
   const src = new Uint32Array(count);

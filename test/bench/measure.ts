@@ -1,4 +1,4 @@
-/** What a process costs, as a shell would see it. */
+/** Cost of a process, as a shell measures it. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * One packet and many: a rule that does not match, asked linearly; verdicts on a blocklist by the batch; and lines of
- * `--packets` on an ordinary host. In one process for the first two, whose figures stand beside what the same machine
+ * One packet and many: a rule that does not match, evaluated linearly; verdicts on a blocklist by the batch; and lines of
+ * `--packets` on an ordinary host. In one process for the first two, whose figures are printed next to what the same machine
  * takes for loads that miss its caches, and without the time to read rules.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { bundle, commandLine, cost, inFolder } from "./measure.ts";
 
 const rules = Number(process.env.BENCH_RULES ?? 100_000);
 const HOST = "examples/ufw-docker-20.10";
-/** What is printed is not what is measured, but it has to be printed. */
+/** Discards the output: printing is not part of the measurement. */
 const QUIET = `"$@" > /dev/null`;
 
 const child = `

@@ -1,4 +1,4 @@
-/** What a whole process costs beside `node -e 0` in the same run, as a user meets it: CPU time, start-up included. */
+/** Cost of a whole process relative to `node -e 0` in the same run: CPU time, start-up included. */
 import { commandLine, cost, inFolder } from "./measure.ts";
 
 const runs = Number(process.env.BENCH_RUNS ?? 15);

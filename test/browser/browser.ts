@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 const path = process.env.CHROMIUM ?? "/usr/bin/chromium";
-/** Whether there is a browser. Who names one that is not there means it, and the tests fail. */
+/** True if a browser is installed. If CHROMIUM names a missing one, the tests fail. */
 export const there = process.env.CHROMIUM !== undefined || existsSync(path);
 if (!there)
   process.stderr.write(
@@ -24,7 +24,7 @@ export class Desk {
   private readonly folder = mkdtempSync(join(tmpdir(), "fwcheck-browser-"));
   private readonly browser: Promise<Browser> = chromium.launch({
     executablePath: path,
-    // Nothing but the test's own file is asked for.
+    // The page may load its own file only.
     args: "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(
       " ",
     ),

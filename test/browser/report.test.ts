@@ -35,7 +35,7 @@ function world(folder: string): World {
 const written = ({ rules, given, rulesets }: World): Promise<string> =>
   report(rulesets, readHost(given, rulesets), { texts: { rules, host: given }, title: "web-1" });
 
-/** What the library says of a packet, as the page is to say it. */
+/** Verdict and text of the library for a packet, which the page must show. */
 function said({ given, rulesets }: World, packet: PacketJson): { verdict: string; words: string } {
   const read = readPacket(packet);
   if (typeof read === "string") throw new Error(read);
@@ -53,12 +53,12 @@ async function type(page: Page, packet: PacketJson): Promise<void> {
   if (packet.dport !== undefined) await page.fill("#packet-dport", String(packet.dport));
 }
 
-/** The verdict that stands there, a line a sentence. */
+/** The verdict on the page, one line for each sentence. */
 const verdict = (page: Page): Promise<string> =>
   page.$eval("#verdict", (p) => [...p.childNodes].map((n) => n.textContent).join("\n"));
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-/** What axe has to say, as far as it is wrong by the WCAG 2.2, level AA, or against good practice. */
+/** Violations of WCAG 2.2, level AA, and of good practice, by axe. */
 async function faults(page: Page): Promise<string[]> {
   await page.evaluate(axe);
   return page.evaluate(async () => {
@@ -285,7 +285,7 @@ describe.skipIf(!there)("the report", () => {
     expect(problems.filter((p) => p.startsWith("request:"))).toEqual([]);
   });
 
-  test("a dot goes the packet's way, and none for whoever wants no motion", async () => {
+  test("a dot moves along the packet's path, except with prefers-reduced-motion", async () => {
     const packet = { ...FROM, dport: 22 };
     for (const [reducedMotion, dots] of [
       ["no-preference", 1],
@@ -337,7 +337,7 @@ describe.skipIf(!there)("the report", () => {
     expect(problems).toEqual([]);
   });
 
-  test("the fix is copied as it stands there", async () => {
+  test("the fix is copied exactly", async () => {
     const { page } = await open(html, { permissions: ["clipboard-read", "clipboard-write"] });
     await page.locator("#fix details[open] .copy button").click();
     const text = await page.locator("#fix details[open] .copy pre").textContent();
@@ -437,7 +437,7 @@ describe.skipIf(!there)("the report", () => {
   });
 });
 
-/** A host with so many rules in INPUT, FORWARD and chains of its own, and Docker with a published port. */
+/** A host with `size` rules in INPUT, FORWARD and user chains, and Docker with a published port. */
 function large(size: number): World {
   const chains = Array.from({ length: 20 }, (_, i) => `zone-${i}`);
   const own = chains.flatMap((chain, c) =>

@@ -61,7 +61,7 @@ def rules(strategy, count):
 
 def load(strategy, count):
     tool = f"iptables-{BACKEND}"
-    # The last rule asks conntrack, so that it is on without our rules, too.
+    # The last rule needs conntrack, so that it is registered without our rules, too.
     user = "" if strategy is None else "-A DOCKER-USER -j FWCHECK\n" + "".join(
         f"-A FWCHECK {rule}\n" for rule in rules(strategy, count)
     )

@@ -105,7 +105,7 @@ export const inside = (where: Where): string =>
           ? `ip netns exec "$PFX-${where.netns}"`
           : `nsenter -n -t "$(d inspect -f '{{.State.Pid}}' ${where.container})"`;
 
-/** What each of many connections came to, all tried at once. */
+/** Results of many connections, tried in parallel. */
 export function tried(probes: readonly Probe[]): Map<string, string> {
   const places = new Map<string, Probe[]>();
   for (const probe of probes) {
@@ -147,7 +147,7 @@ export class Flow {
     return flow;
   }
 
-  /** Whether what is sent still comes back. */
+  /** Returns true if the flow still gets answers. */
   async lives(): Promise<boolean> {
     this.child.stdin.write("more\n");
     return (await this.lines.next()).value === "lives";

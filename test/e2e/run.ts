@@ -31,7 +31,7 @@ interface Policy {
   readonly commands: readonly string[];
   readonly back: readonly string[];
   readonly expect: Readonly<Record<string, Answer>>;
-  /** What is left open, by name: rules that nothing behind the hop count can ask. */
+  /** Findings that stay open: no rule after the TTL has changed can match the same packets. */
   readonly open?: RegExp;
   /** Probes of its own. */
   readonly probes?: readonly Probe[];
@@ -66,7 +66,7 @@ const ip = (container: string): string =>
 /** On a network of its own, with addresses that stay. */
 const [WEB, LO] = ["172.30.0.10", "172.30.0.11"];
 
-/** Everything that is tried under every policy, with what default deny makes of it. */
+/** Connections that are tried under every policy, with their results under default deny. */
 function connections(): [Probe, Answer][] {
   const out = (id: string, port: number, more: Partial<Probe> = {}): Probe => ({
     ...{ id, from: "outside", proto: "tcp", dst: "203.0.113.1", port },
@@ -97,13 +97,13 @@ function connections(): [Probe, Answer][] {
   ];
 }
 
-/** What the rules of a policy let through without any fix: the holes that the probes can see. */
+/** Connections that the rules of a policy accept without a fix. */
 const HOLES = [
   ...["8080", "8080 from the office", "9080, the same container", "8443", "5353/udp", "8080 from the LAN"],
   ...["the container by its address", "a port on 127.0.0.1 by the container's address", "8081 on IPv6"],
 ];
 
-/** Probes by a container's own address: since 28 Docker drops them in raw, and no rule behind it opens them again. */
+/** Probes by a container's own address: since 28 Docker drops them in raw, and no later rule can accept them. */
 const DIRECT = new Set([
   "the container by its address",
   "the container by its address, from the office",
@@ -405,7 +405,7 @@ const APPLIED = {
   "ufw reload with the block": "h ufw reload",
 } as const;
 
-/** What became of each state with each form: by backend, state and form. */
+/** Results by backend, state and form. */
 const became = new Map<string, string>();
 
 /** Puts each form into force in each state, and holds what it says against a real connection. */
@@ -527,7 +527,7 @@ function boot(backend: Backend): void {
   process.stdout.write(`boot, ${backend}: done after ${since()}\n`);
 }
 
-/** What survives ufw's reload, Docker's restart, and a container that comes back with another address. */
+/** Tests the fix after ufw's reload, Docker's restart, and a container's change of address. */
 async function lifecycle(): Promise<void> {
   const policy = POLICIES.find((p) => p.name === "allow from a subnet")!;
   ufw(policy.commands);
@@ -599,7 +599,7 @@ function waitFor(): void {
   );
 }
 
-/** What becomes of flows that are there already, and of the forbidden ones after `--cut`. */
+/** Tests established flows, and the forbidden flows after `--cut`. */
 async function cutting(): Promise<void> {
   const policy = POLICIES.find((p) => p.name === "allow from a subnet")!;
   ufw([...policy.commands, "allow from 198.51.100.0/24 to any port 8444 proto tcp"]);

@@ -1,4 +1,4 @@
-/** What fwcheck says of each capture in examples/ stands beside it; UPDATE=1 writes it anew. */
+/** Recorded output of fwcheck for each capture in examples/; UPDATE=1 writes it again. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { audit, auditText, fix, fixText } from "fwcheck";
 import { expect, test } from "vitest";

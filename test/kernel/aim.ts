@@ -1,4 +1,4 @@
-/** Random packets aimed at a ruleset: at the bounds of what its rules ask, at the host's own routes, and at flows under way. */
+/** Random packets aimed at a ruleset: at the bounds of its rules' conditions, at the host's own routes, and at known flows. */
 import type { Family, Host, Ruleset, Simulator } from "fwcheck";
 import { parseAddress, prefixRange, printAddress, within } from "../../lib/packet/address.ts";
 import {
@@ -35,7 +35,7 @@ const FIELDS = [
 ] as const;
 type Aimed = (typeof FIELDS)[number];
 
-/** The values at and around the bounds of everything the rules ask. */
+/** Values at and around the bounds of all conditions of the rules. */
 function bounds(ruleset: Ruleset, host: Host): ReadonlyMap<Aimed, readonly Scalar[]> {
   const program = Program.of(ruleset, host);
   const found = new Map<Aimed, Set<Scalar>>(FIELDS.map((f) => [f, new Set()]));
@@ -78,7 +78,7 @@ function bounds(ruleset: Ruleset, host: Host): ReadonlyMap<Aimed, readonly Scala
 
 /** A connection under way, as one of its ends sees it. */
 interface End {
-  /** How this end sends: where it comes in, and its header. */
+  /** Packet that this end sends: its interface and header. */
   readonly from: LabPacket;
   /** The next sequence number, and the highest acknowledgement that this end gave. */
   seq: number;
@@ -127,7 +127,7 @@ const STRAY = [
 /** Multicast, broadcast, and addresses of no host. */
 const GROUP = /^(22[4-9]|23\d|0)\.|^255\.255\.255\.255$|\.255$|^ff|^::$/;
 
-/** Protocols that few rules ask for. */
+/** Protocols that few rules match. */
 const OTHERS = {
   4: [33, 47, 50, 51, 59, 108, 132, 136, 253],
   6: [33, 47, 50, 59, 108, 132, 136, 253],
@@ -152,7 +152,7 @@ export class Aim {
     private readonly simulator: Simulator,
   ) {
     this.values = bounds(ruleset, host);
-    // A bridge is come by through its ports; behind the last of them are those that it sends to.
+    // Packets enter a bridge by its ports; the hosts that it sends to are connected to the last port.
     const masters = host.interfaces.map((i) => i.master);
     this.devices = host.interfaces.flatMap(({ name, master }, at) =>
       name === "lo" || masters.includes(name) || (master !== null && masters.lastIndexOf(master) === at)
@@ -213,7 +213,7 @@ export class Aim {
     }
   }
 
-  /** Whether a packet has by chance the port that stands for one which the kernel chose at random. */
+  /** Returns true if a packet happens to have the port that represents one chosen at random by the kernel. */
   private guesses(packet: LabPacket): boolean {
     const read = readPacket(packet);
     const found = typeof read === "string" ? undefined : this.simulator.connections.find(tupleOf(read));
@@ -261,7 +261,7 @@ export class Aim {
       packet.code = this.number("code", [0], 0.2);
       packet.id = this.fresh++ & 0xffff;
       const error = family === 4 ? [3, 4, 5, 11, 12].includes(packet.type) : packet.type < 128;
-      // An error speaks of a packet: of a flow that is known, or of nothing anybody knows.
+      // An ICMP error quotes a packet: of a known flow, or of none.
       if (error) packet.about = this.subject();
     }
     if (family === 4 && next() < 0.03) packet.fragment = 1;
@@ -323,7 +323,7 @@ export class Aim {
     };
   }
 
-  /** Tells the aim what became of a packet, so that it can be answered. */
+  /** Records the verdict of a packet, so that an answer can be drawn. */
   saw(packet: LabPacket, answer: Answer): void {
     if (answer.verdict !== "accept" || packet.fragment === 1 || packet.about !== undefined) return;
     if (GROUP.test(packet.src) || GROUP.test(packet.dst)) return;
@@ -372,7 +372,7 @@ export class Aim {
     if (this.flows.length > 400) this.flows.splice(0, 200);
   }
 
-  /** Where the answer comes in to what went out by an interface: by it, or by a port of a bridge. */
+  /** Returns the interface on which the answer to a packet arrives: the one it left by, or a port of that bridge. */
   private behind(out: string): string {
     const ports = this.devices.filter((name) => this.home(name) === out && name !== out);
     return ports.length === 0 ? out : pick(this.next, ports);
@@ -393,7 +393,7 @@ export class Aim {
     const other = flow.ends[1 - who]!;
     if (end === undefined || other === undefined) return undefined;
     const acks = flags.includes("A");
-    // A reset is in order only if it stands exactly where the other end has acknowledged.
+    // A reset is in order only if its sequence number is the one that the other end has acknowledged.
     const packet = {
       ...end.from,
       flags,

@@ -1,4 +1,4 @@
-/** What a run exercised: the matches and targets of the rules that packets met, and the kinds of packets. */
+/** Coverage of a run: the matches and targets of the rules that packets met, and the kinds of packets. */
 import type { Answer, Ruleset } from "fwcheck";
 import { chainOf, targetName } from "../../lib/rules/ruleset.ts";
 import type { LabPacket } from "./lab.ts";

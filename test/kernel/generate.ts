@@ -1,4 +1,4 @@
-/** Rulesets nobody wrote: every match and target that fwcheck models exactly, in deep calls, gotos and negations. */
+/** Random rulesets: every match and target that fwcheck models exactly, in deep calls, gotos and negations. */
 import type { Family } from "fwcheck";
 import type { Scenario } from "./lab.ts";
 
@@ -8,7 +8,7 @@ export const pick = <T>(next: Random, list: readonly T[]): T => list[Math.floor(
 const chance = (next: Random, p: number): boolean => next() < p;
 const whole = (next: Random, lo: number, hi: number): number => lo + Math.floor(next() * (hi - lo + 1));
 
-/** An Ethernet, one that carries bare packets, as tunnels do, and two bridges: of the other port of two one can tell. */
+/** An Ethernet interface, a tunnel-like one without link-layer headers, and two bridges with two ports each. */
 const KINDS = [
   { name: "eth0", ethernet: true, group: 1 },
   { name: "eth1", ethernet: false, group: 2 },
@@ -46,7 +46,7 @@ const NEIGHBOURS = { 4: ADDRESSES[4].slice(6, 13), 6: ADDRESSES[6].slice(6, 12) 
 const BITS = { 4: [8, 12, 16, 23, 24, 25, 28, 31, 32, 32, 32], 6: [16, 32, 48, 63, 64, 65, 120, 128, 128] };
 const PORTS = [22, 53, 80, 81, 443, 1023, 1024, 8000, 8005, 8010, 8080, 32768, 40000, 65535];
 
-/** What addrtype may be asked; IPv6 has no broadcast. */
+/** Address types for addrtype; IPv6 has no broadcast. */
 const TYPES = {
   4: [
     ...["LOCAL", "LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "LOCAL,BROADCAST", "UNICAST,MULTICAST"],
@@ -75,7 +75,7 @@ type Where = {
   readonly sets: readonly AnySet[];
 };
 
-/** A set that rules may ask: how many sides it wants, and whether ports are among them. */
+/** A set that rules may look up: its number of dimensions, and whether ports are among them. */
 interface AnySet {
   readonly name: string;
   readonly sides: number;
@@ -153,7 +153,7 @@ function range(next: Random, values: readonly number[]): string {
   return chance(next, 0.5) ? String(a) : `${Math.min(a, b)}:${Math.max(a, b)}`;
 }
 
-/** The words of a random match that may stand where the rule stands. */
+/** Returns the words of a random match that is valid in the rule's table and chain. */
 function match(next: Random, family: Family, at: Where): string {
   const address = (): string => pick(next, ADDRESSES[family]);
   const all: (() => string)[] = [
@@ -206,7 +206,7 @@ function match(next: Random, family: Family, at: Where): string {
     return () => `-m addrtype ${kinds("src")} ${kinds("dst")} ${limit}`.trimEnd();
   };
   all.push(typed(""));
-  // What nobody can tell from the outside is drawn seldom: of a packet that it decides both ways are compared.
+  // Unknown matches are drawn rarely: for a packet that depends on one, both outcomes are compared.
   if (chance(next, 0.05)) {
     const dirs = at.hook === "FORWARD" ? ["in", "out"] : /^PRE|^IN/.test(at.hook) ? ["in"] : ["out"];
     return pick(next, [...UNKNOWN, ...dirs.map((dir) => `-m policy --dir ${dir} --pol none`)]);
@@ -301,7 +301,7 @@ function match(next: Random, family: Family, at: Where): string {
 
 const PORTED = ["tcp", "udp", "udplite", "sctp", "dccp"];
 
-/** What the inputs do not tell; IPv6's "no next header" some of them throw away. */
+/** Matches that the inputs do not determine; some drop packets with IPv6's "no next header". */
 const UNKNOWN = [
   "-m recent --rcheck --name seen --rsource",
   "-m statistic --mode nth --every 3 --packet 0",
@@ -401,7 +401,7 @@ function target(next: Random, family: Family, at: Where, chains: readonly string
         `-j DNAT --to-destination ${ordered(next, family).join("-")}`,
         `-j DNAT --to-destination ${ordered(next, family).join("-")} --persistent`,
       );
-      // iptables takes what is excluded for what is asked: then ports are for whatever else comes.
+      // iptables accepts a negated protocol as if it were plain; the ports then apply to all other protocols.
       if (at.proto === undefined)
         own.push(
           `! -p tcp -j DNAT --to-destination ${bracket("80-85")}`,
@@ -504,7 +504,7 @@ function save(next: Random, family: Family, sets: readonly AnySet[]): string {
     for (const hook of hooks) {
       const strict = table === "filter" && chance(next, 0.4);
       heads.push(`:${hook} ${strict ? "DROP" : "ACCEPT"} [0:0]`);
-      // Chains of one hook only call those behind them, up to six deep.
+      // Chains of one hook only call later chains, up to six deep.
       const depth = table === "filter" ? 6 : table === "nat" ? 2 : 1;
       const names = Array.from({ length: whole(next, 0, depth) }, (_, i) => `${hook.slice(0, 4)}-${i}`);
       for (const name of names) heads.push(`:${name} - [0:0]`);
@@ -521,7 +521,7 @@ function save(next: Random, family: Family, sets: readonly AnySet[]): string {
 
 /** A scenario drawn from a seed. */
 export function generate(next: Random, family: Family, name: string): Scenario {
-  // What a raw socket sends finds an IPv6 route without a gateway as if it were one for its address alone, whatever
+  // A packet of a raw socket uses an IPv6 route without a gateway as if it were for its address alone, with any
   // prefix length a rule suppresses (FLOWI_FLAG_KNOWN_NH in ip6_pol_route): programs' sockets do not.
   const [first, other] =
     family === 4
@@ -543,7 +543,7 @@ export function generate(next: Random, family: Family, name: string): Scenario {
     if (chance(next, 0.2))
       rules.push(`to ${family === 4 ? "172.30.0.0/24" : "fd00:30::/64"} blackhole priority 140`);
   }
-  // Several next hops, routes for a TOS, and rules that ask for one, that lead past others, or pass over a group.
+  // Several next hops, routes for a TOS, and policy rules that match one, skip others (goto), or suppress a group.
   const gateways = family === 4 ? ["203.0.113.254", "10.99.0.254"] : ["2001:db8:1::fe", "2001:db8:99::fe"];
   if (chance(next, 0.1)) {
     const to = pick(
@@ -564,7 +564,7 @@ export function generate(next: Random, family: Family, name: string): Scenario {
       pick(next, ["table 102 suppress_ifgroup 2 priority 86", "table main suppress_ifgroup 1 priority 96"]),
     );
   }
-  // Local routes besides those of addresses: some hold a subnet, some are in a table for TPROXY.
+  // Local routes other than those of addresses: some cover a subnet, some are in a table for TPROXY.
   if (chance(next, 0.2))
     routes.push(
       ...(family === 4

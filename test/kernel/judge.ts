@@ -4,16 +4,16 @@ import type { Step } from "../../lib/path/program.ts";
 import { GROUPS } from "../../lib/path/route.ts";
 import type { Deed, Lab, LabPacket } from "./lab.ts";
 
-/** A packet, what the simulator says of it, and what the kernel did with it. */
+/** A packet with the verdict of the simulator and that of the kernel. */
 export interface Judged {
   readonly packet: LabPacket;
   readonly answer: Answer;
   readonly deed: Deed;
-  /** In what the two differ, in a word or two; `null` when they agree. */
+  /** The property in which the two differ; `null` when they agree. */
   readonly differs: string | null;
 }
 
-/** A step as the lab spells it. */
+/** Prints a step as the lab does. */
 export const spoken = (step: Step): string =>
   step.step === "rule"
     ? `${step.table} ${step.chain} ${step.rule}`
@@ -22,7 +22,7 @@ export const spoken = (step: Step): string =>
 /** The lab's interfaces listen to no group but those that all do. */
 const NO_GROUPS = new Map([[GROUPS, false]]);
 
-/** What has the same two ports may be of the same flow, translated or not. */
+/** Key of a flow: packets with the same two ports may belong to one flow, translated or not. */
 const flowOf = (p: LabPacket): string =>
   `${p.proto} ${[p.sport ?? p.id ?? 0, p.dport ?? 0].sort().join(" ")}`;
 
@@ -32,7 +32,7 @@ export class Judge {
   readonly simulator: Simulator;
   private readonly tables: ReadonlySet<string>;
   /**
-   * Flows whose fate the simulator leaves open, and whom they were for: the kernel's table may know more of them, and a
+   * Flows with an undecided packet, and their destinations: the kernel's table may contain more about them, and a
    * translation of another flow to the same end may have to avoid them.
    */
   private readonly open = new Set<string>();
@@ -42,7 +42,7 @@ export class Judge {
     this.tables = new Set<string>(lab.ruleset.tables.keys());
   }
 
-  /** What the simulator says of the next packet; `undefined` where it already left the packet's flow open. */
+  /** Returns the simulator's answer for the next packet; `undefined` if the packet's flow is undecided already. */
   foretell(packet: LabPacket): Answer | undefined {
     if (this.open.has(flowOf(packet)) || this.open.has(endOf(packet))) return undefined;
     const answer = this.said(packet);
@@ -50,7 +50,7 @@ export class Judge {
     return answer;
   }
 
-  /** What the simulator says of the next packet, whatever was left open. */
+  /** Returns the simulator's answer for the next packet, even if its flow is undecided. */
   said(packet: LabPacket): Answer {
     const { seq: _, ack: __, across: ___, ...plain } = packet;
     const read = readPacket(plain.in === null ? { uid: 0, gid: 0, ...plain } : plain);
@@ -71,18 +71,18 @@ export class Judge {
     const ways: readonly Branch[] = answer.branches ?? [answer];
     const found = ways.map((way) => difference(packet, way, deed, this.tables));
     if (found.includes(null)) return null;
-    // Ways that end alike are not told one by one: the first is as good as any, and the path may be another's.
+    // Branches with the same end are not listed: any branch will do, and the path may be that of another.
     const alike = answer.branches === undefined && answer.verdict === "undecided";
     if (several(answer) && (alike || found.every((f) => f === "path"))) return null;
     return [...new Set(found)].join(", ");
   }
 }
 
-/** Whether the answer names what it had to take one way or the other. */
+/** Returns true if the answer depends on assumptions. */
 export const several = (answer: Answer): boolean =>
   answer.assumptions.some((a) => a.includes(" taken not to ") || a.startsWith("nat-choice("));
 
-/** Whether the answer says all that becomes of the packet and of its connection. */
+/** Returns true if the answer determines the packet's verdict and its connection. */
 export const settled = (answer: Answer): boolean =>
   answer.verdict !== "undecided" &&
   !several(answer) &&
@@ -90,7 +90,7 @@ export const settled = (answer: Answer): boolean =>
 
 type Branch = Pick<Answer, "verdict" | "delivery" | "out" | "sent" | "path" | "assumptions">;
 
-/** What differs between what the kernel did and what one branch of the answer says; `null` when nothing does. */
+/** Returns the difference between the kernel and one branch of the answer; `null` if there is none. */
 function difference(
   packet: LabPacket,
   answer: Branch,
@@ -104,7 +104,7 @@ function difference(
   return ended(packet, answer, deed) ?? (path.join("; ") === kernel.join("; ") ? null : "path");
 }
 
-/** What differs in how it ends: what comes out, and by which interface. */
+/** Compares the ends: the packet that leaves, and its interface. */
 function ended(packet: LabPacket, answer: Branch, deed: Deed): string | null {
   const leaves = answer.verdict === "accept" && (answer.delivery === "forward" || answer.delivery === "out");
   if (!leaves) return deed.out.length === 0 ? null : "something came out";

@@ -20,24 +20,24 @@ export interface Scenario {
     /** The ports that make it a bridge. */
     readonly ports?: readonly string[];
   }[];
-  /** Words behind `ip nexthop add`. */
+  /** Arguments of `ip nexthop add`. */
   readonly hops?: readonly string[];
-  /** Words behind `ip route append`. */
+  /** Arguments of `ip route append`. */
   readonly routes: readonly string[];
-  /** Words behind `ip rule add`. */
+  /** Arguments of `ip rule add`. */
   readonly rules: readonly string[];
-  /** Words behind `ip`, when all else is there. */
+  /** Arguments of `ip`, run last. */
   readonly last?: readonly string[];
   readonly sysctls: Readonly<Record<string, string | number>>;
   /** UDP ports of all addresses that a transparent socket listens on, as a proxy's would. */
   readonly proxies?: readonly number[];
-  /** What `ipset restore` loads. */
+  /** Input of `ipset restore`. */
   readonly sets?: string;
-  /** What iptables-restore loads. */
+  /** Input of iptables-restore. */
   readonly save: string;
 }
 
-/** A host that forwards whatever comes, by whichever interface. */
+/** Sysctls of a host that forwards all packets between all interfaces. */
 export const ROUTER: Scenario["sysctls"] = {
   "net.ipv4.ip_forward": 1,
   "net.ipv6.conf.all.forwarding": 1,
@@ -56,7 +56,7 @@ export interface LabPacket extends PacketJson {
 /** One step, without what only the text knows. */
 export type Spoken = string;
 
-/** What the kernel did with one packet. */
+/** Treatment of one packet by the kernel. */
 export interface Deed {
   readonly path: readonly Spoken[];
   readonly out: readonly {
@@ -71,7 +71,7 @@ export interface Deed {
   }[];
 }
 
-/** What the oracle tells of the host that it built. */
+/** Listings that the oracle returns of the host that it built. */
 const TOLD = ["addr", "route", "rule", "sysctl", "ipset"] as const;
 type Told = (typeof TOLD)[number];
 
@@ -96,7 +96,7 @@ export function closed(): string | undefined {
   return undefined;
 }
 
-/** The interfaces, with two ports for each that Docker's rules tell to be a bridge; whoever changes the rules asks before. */
+/** Returns the interfaces, with two ports for each that Docker's rules use as a bridge; call it before the rules are changed. */
 export function bridged({ name, save, interfaces }: Scenario): Scenario["interfaces"] {
   const bridges = dockerBridges(readRuleset([{ name, text: save }]).rulesets);
   return interfaces.map((each, i) =>
@@ -106,7 +106,7 @@ export function bridged({ name, save, interfaces }: Scenario): Scenario["interfa
   );
 }
 
-/** The interpreter itself: what stands in PATH may be a script that looks for it anew each time. */
+/** Path of the interpreter itself: the one in PATH may be a wrapper script that searches for it on each call. */
 let python: string | undefined;
 
 export class Lab {
@@ -163,7 +163,7 @@ export class Lab {
   }
 
   /**
-   * A line of the trace as a step of the contract. The lab's own rules stand first in raw; an unconditional ACCEPT,
+   * A line of the trace as a step of the contract. The lab's own rules are the first of raw; an unconditional ACCEPT,
    * DROP or RETURN is printed as if it were the end of its chain, with its own number (trace_packet in ip_tables.c).
    */
   private spoken(line: string): Spoken[] {

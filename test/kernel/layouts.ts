@@ -1392,5 +1392,5 @@ const built = (family: Family, hosts: Readonly<Record<string, Host>>): Scenario[
     save: save(family, rules),
   }));
 
-/** All of them. */
+/** All layouts. */
 export const layouts = (): Scenario[] => [...built(4, four), ...built(6, six)];

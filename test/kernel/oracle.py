@@ -319,7 +319,7 @@ def header(data, device):
     return out
 
 
-# Who is behind the last port of a bridge: no host answers there, so the kernel is told.
+# Link-layer address at the last port of a bridge: no host answers there, so a permanent neighbour entry is added.
 STATION = b"\2\0\0\0\xaa\1"
 bridges = {socket.if_nametoindex(name) for name in bridge_of.values()}
 rtnetlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
@@ -398,7 +398,7 @@ def sender(p):
         if IP6:
             known.setsockopt(socket.IPPROTO_IPV6, 36, 1)  # IPV6_HDRINCL
             known.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND: an anycast address is one to send from, too
-        # What routes are asked with is the socket's, not the header's.
+        # The route lookup uses the TOS of the socket, not that of the header.
         known.setsockopt(*((socket.IPPROTO_IPV6, 67) if IP6 else (socket.IPPROTO_IP, 1)), tos)  # IPV6_TCLASS, IP_TOS
         if mark:
             known.setsockopt(socket.SOL_SOCKET, 36, mark)  # SO_MARK

@@ -1,4 +1,4 @@
-/** What a hostile tester would try first: hosts written by hand, and the packets that go to them in their order. */
+/** Adversarial hosts written by hand, and the packets that are sent to them in order. */
 import type { Family } from "fwcheck";
 import { INTERFACES } from "./generate.ts";
 import { type LabPacket, ROUTER, type Scenario } from "./lab.ts";
@@ -708,7 +708,7 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
   yield* handed(4, OUT, LAN, HERE);
 }
 
-/** Protocols that have neither ports nor a type, or whose ports few ask for; 59 is IPv6's "no next header". */
+/** Protocols that have neither ports nor a type, or whose ports few rules match; 59 is IPv6's "no next header". */
 const others = (src: string, dst: string): LabPacket[] => [
   ...["esp", "gre", "sctp", "udplite", "dccp", 59, 108, 253].map((proto, i) => ({
     ...bare(proto, "eth0", src, dst),
@@ -718,7 +718,7 @@ const others = (src: string, dst: string): LabPacket[] => [
   tcp("eth0", src, 40_000, dst, 80),
 ];
 
-/** Matches that throw away what they cannot read, each behind what keeps some packets from it. */
+/** Matches that drop packets they cannot read (hotdrop), each after a match that excludes some packets. */
 const THROWN: Host["rules"] = {
   raw: ["-A PREROUTING -p udplite -m connlimit --connlimit-above 100 -j NOTRACK"],
   mangle: [
@@ -738,7 +738,7 @@ const THROWN: Host["rules"] = {
   ],
 };
 
-/** Ports for whatever is not TCP: an identifier, or nothing at all where there is neither. A rule for each source. */
+/** Ports of protocols other than TCP: an identifier, or none. One rule for each source. */
 function portless(family: Family): [Host, readonly LabPacket[]] {
   const [wan, lan, here, own] =
     family === 4
@@ -792,7 +792,7 @@ function portless(family: Family): [Host, readonly LabPacket[]] {
   ];
 }
 
-/** Packets that a program decides about: nobody is there. */
+/** Packets for NFQUEUE without a program that listens. */
 const QUEUED: Host["rules"] = {
   mangle: [
     "-A PREROUTING -p udp -m udp --dport 53 -j NFQUEUE --queue-num 3",
@@ -823,7 +823,7 @@ const queued = (src: string, dst: string, own: string): LabPacket[] => [
   ...[25, 26, 27].map((port) => udp(null, own, 40_000 + port, src, port)),
 ];
 
-/** A proxy that UDP is for, and TCP would be if somebody listened. */
+/** Rules of TPROXY: UDP has a socket, TCP has no listener. */
 const PROXIED: Host["rules"] = {
   mangle: [
     ":divert",
@@ -845,7 +845,7 @@ const proxied = (src: string, dst: string, own: string): LabPacket[] =>
     tcp("eth0", src, 40_000 + i, to, 81),
   ]);
 
-/** What SYNPROXY takes, and what it leaves. */
+/** Packets that SYNPROXY takes and packets that it leaves alone. */
 const SHIELDED: Host["rules"] = {
   raw: ["-A PREROUTING -i eth0 -p tcp -m tcp --dport 80 --tcp-flags FIN,SYN,RST,ACK SYN -j CT --notrack"],
   filter: [
@@ -865,7 +865,7 @@ const shielded = (src: string, dst: string, own: string): LabPacket[] =>
     ),
   );
 
-/** To what a local route holds, from inside and from outside of it. */
+/** Packets to the subnet of a local route, from inside and outside the subnet. */
 const locals = (): LabPacket[] =>
   [
     ...["10.99.0.1", "10.99.0.5", "10.99.0.255", "10.99.7.7", "192.0.2.129", "192.0.2.200", "192.0.2.255"],
@@ -886,7 +886,7 @@ const LAN6 = "2001:db8:99::2";
 const BOX6 = "fd00:17::2";
 const HERE6 = "2001:db8:1::1";
 
-/** What is handed to somebody else, or has no ports to be told by. */
+/** Packets for NFQUEUE or TPROXY, and packets without ports. */
 function* handed(
   family: Family,
   out: string,
@@ -1155,5 +1155,5 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
 export const built = (family: Family, from: Iterable<[string, Host, readonly LabPacket[]]>): Probe[] =>
   [...from].map(([name, each, packets]) => ({ scenario: host(name, family, each), packets }));
 
-/** All of them. */
+/** All probes. */
 export const probes = (): Probe[] => [...built(4, four()), ...built(6, six())];

@@ -1,4 +1,4 @@
-/** What a hostile tester would try of the routing tables: hosts written by hand, as probes.ts has them. */
+/** Adversarial routing tables: hosts written by hand, in the form of probes.ts. */
 
 import type { LabPacket, Scenario } from "./lab.ts";
 import { built, type Host, type Probe, tcp, udp } from "./probes.ts";
@@ -396,7 +396,7 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
   ];
 }
 
-/** Addresses as nobody should have them. */
+/** Unusual addresses. */
 const ODD: Scenario["interfaces"] = [
   {
     ...{ name: "eth0", ethernet: true, group: 1 },
@@ -626,7 +626,7 @@ function* odd(): Generator<[string, Host, readonly LabPacket[]]> {
     ];
 }
 
-/** What has the kernel ask its tables for a source even where rp_filter does not. */
+/** Cases in which the kernel looks the source up although rp_filter is off. */
 function* sources(): Generator<[string, Host, readonly LabPacket[]]> {
   const from = [
     "203.0.113.255",
@@ -824,7 +824,7 @@ function* odd6(): Generator<[string, Host, readonly LabPacket[]]> {
   ];
 }
 
-/** All of them. */
+/** All routing probes. */
 export const routes = (): Probe[] => [
   ...built(4, four()),
   ...built(4, policy(4)),

@@ -23,7 +23,7 @@ const SEED = Number(process.env.KERNEL_SEED ?? 1);
 const ONLY = process.env.KERNEL_ONLY;
 /** Nothing is left out. */
 const WHOLE = ONLY === undefined;
-/** All but what is the same whatever the seed: the witnesses and the probes. */
+/** Everything that depends on the seed: all but the witnesses and the probes. */
 const DRAWN = "drawn";
 const BATCH = 50;
 /** Packets on one lab at most, so that no table of connections grows without end. */
@@ -32,7 +32,7 @@ const LARGEST = 1000;
 const MOST_DRAWN = PACKETS < 500_000 ? 400 : 800;
 /** Labs that are being opened while another is at work. */
 const AHEAD = 4;
-/** After so many differences a run ends; so many of them are shrunk, each with so many labs. */
+/** Limits: differences after which a run ends, differences that are shrunk, and labs for each of these. */
 const MOST_DIFFERENCES = 40;
 const MOST_SHRUNK = 4;
 const MOST_TRIES = Number(process.env.KERNEL_TRIES ?? 200);
@@ -46,7 +46,7 @@ interface Tally {
   labs: number;
 }
 
-/** A scenario, the chance that its packets are drawn by, and how many of them. */
+/** A scenario, the random generator of its packets, and their number. */
 interface Task {
   readonly scenario: Scenario;
   readonly next: Random;
@@ -85,7 +85,7 @@ async function judge({ scenario, next, packets }: Task, lab: Lab, tally: Tally):
   }
 }
 
-/** Sends what was written by hand, all of it whatever differs. */
+/** Sends all hand-written packets, even after a difference. */
 async function probed(): Promise<void> {
   for (const { scenario, packets } of [...probes(), ...routes()]) {
     if (ONLY !== undefined && !scenario.name.includes(ONLY)) continue;
@@ -201,7 +201,7 @@ const plain = (name: string, family: Family, save: string, interfaces: Scenario[
   save: untimed(save.slice(0, save.lastIndexOf("COMMIT") + 7)),
 });
 
-/** The interfaces that a ruleset speaks of, with addresses on some of them. */
+/** Returns the interfaces that a ruleset names, some with addresses. */
 function interfacesOf(save: string): Scenario["interfaces"] {
   const names = new Set([...save.matchAll(/ -[io] ([\w.@-]{1,15})(?= )/g)].map((m) => m[1]!));
   for (const usual of ["eth0", "eth1"]) names.add(usual);

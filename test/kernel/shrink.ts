@@ -10,7 +10,7 @@ export interface Found {
   readonly packets: readonly LabPacket[];
   /** The difference itself; `null` where it did not show a second time. */
   readonly judged: Judged | null;
-  /** How many labs were opened. */
+  /** Number of labs that were opened. */
   readonly tries: number;
 }
 
@@ -19,11 +19,11 @@ export interface Found {
  * @param most labs to open at most
  */
 export async function shrink(whole: Scenario, packets: readonly LabPacket[], most: number): Promise<Found> {
-  // What is a bridge stays one when the rules that told so are gone.
+  // A bridge stays one when the rules that identify it are removed.
   const scenario: Scenario = { ...whole, interfaces: bridged(whole) };
   let best: Found = { scenario, packets, judged: null, tries: 0 };
   let tries = 0;
-  /** Whether it still differs; what differs earlier is smaller still. */
+  /** Returns true if it still differs; an earlier difference is a smaller case. */
   const attempt = async (host: Scenario, sent: readonly LabPacket[]): Promise<boolean> => {
     if (tries >= most) return false;
     tries++;
@@ -84,7 +84,7 @@ const PLAIN = [
 const size = ({ scenario, packets }: Found): number =>
   JSON.stringify(scenario).length + JSON.stringify(packets).length;
 
-/** A rule, and a chain of somebody's own: what a save can do without. */
+/** Returns true for a line that can be removed: a rule, or the declaration of a user chain. */
 const spare = (line: string): boolean => /^-A |^:\S+ - /.test(line);
 
 /** The save with only these of its spare lines. */

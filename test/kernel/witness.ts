@@ -1,6 +1,6 @@
 /**
- * Whether the kernel does with each finding's witness what the finding says: it lets the packet through to the container
- * or out of the host; and with the owner's rules alone, as if Docker had written none, it does not.
+ * Checks each finding's witness in the kernel: with all rules the packet gets to the container
+ * or leaves the host, and with the owner's rules alone, as if Docker had written none, it does not.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ interface Subject {
   readonly host: Host;
 }
 
-/** What was sent, and what the kernel did otherwise than the findings say. */
+/** Number of packets sent, and the differences between kernel and findings. */
 export interface Witnessed {
   readonly hosts: number;
   readonly witnesses: number;
@@ -101,11 +101,11 @@ function asIntended(f: FindingJson, { out, path }: Deed, owner: Ruleset): string
   if (f.kind === "ineffective-allow")
     return out.length === 1 ? null : "the owner's rules do not let it through";
   // What containers send is held against what the host itself would be allowed to send; of a loopback address that
-  // comes from outside the kernel asks no rule.
+  // comes from outside the kernel evaluates no rule.
   if (f.kind === "egress-bypass" || f.witness.dst.startsWith("127.")) return null;
   if (out.length > 0) return "the owner's rules let it through";
   const { rule } = f.intended;
-  // Such a rule speaks of the packet that Docker translates; untranslated it is the host's own.
+  // Such a rule matches the packet that Docker translates; untranslated it is addressed to the host.
   if (f.kind === "ingress-bypass" && "chain" in rule && rule.chain === "ufw-user-forward") return null;
   const last = path.at(-1);
   if ("policy" in rule) {

@@ -1,4 +1,4 @@
-/** A program of somebody who has installed fwcheck; nothing here runs, it is compiled. */
+/** A program of a user who has installed fwcheck. It is compiled, not run. */
 import * as everything from "fwcheck";
 import {
   type Answer,

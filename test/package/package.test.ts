@@ -44,7 +44,7 @@ const home = project("project");
 npm(["install", "--offline", tarball], home);
 const installed = join(home, "node_modules/fwcheck");
 
-/** A host to ask about, as files beside the project. */
+/** A host, as files beside the project. */
 const host = join(home, "host");
 cpSync(join(root, "examples/ufw-docker-20.10"), host, { recursive: true });
 const save = join(host, "iptables-save.txt");
@@ -55,7 +55,7 @@ const bytes = (folder: string): number =>
     .reduce((sum, path) => sum + (statSync(path).isDirectory() ? bytes(path) : statSync(path).size), 0);
 
 describe("the tarball", () => {
-  test("publint has nothing to say of it", async () => {
+  test("publint finds no fault", async () => {
     const { buffer } = new Uint8Array(readFileSync(tarball));
     const { messages } = await publint({ pack: { tarball: buffer }, strict: true });
     expect(messages.map((message) => formatMessage(message, manifest))).toEqual([]);
@@ -75,7 +75,7 @@ describe("the tarball", () => {
     expect(size).toBeLessThanOrEqual(10e6);
   });
 
-  test("the modes are the same whatever the umask is", () => {
+  test("the modes do not depend on the umask", () => {
     const modes = (umask: string): string => {
       const folder = join(scratch, umask);
       mkdirSync(folder);
@@ -134,7 +134,7 @@ describe("a bundle for the browser", () => {
     expect(warnings).toEqual([]);
     return outputFiles[0]!.text;
   };
-  /** Words that stand in the code of one room each, and in no name that a bundler shortens. */
+  /** Texts that occur in the code of one room each, and not in names that a bundler shortens. */
   const ROOMS = {
     simulate: "loose pick-up|rp_filter",
     audit: "ingress-bypass",
@@ -145,7 +145,7 @@ describe("a bundle for the browser", () => {
   const rooms = (text: string): string[] =>
     Object.entries(ROOMS).flatMap(([room, words]) => (new RegExp(words).test(text) ? [room] : []));
 
-  test("holds all that is imported, and the words tell the rooms", async () => {
+  test("contains all that is imported, and the texts identify the rooms", async () => {
     const text = await bundled(`export * from "fwcheck"; export * from "fwcheck/grammar";`);
     console.log(`all: ${text.length} bytes`);
     expect(rooms(text)).toEqual(Object.keys(ROOMS));
@@ -286,7 +286,7 @@ function node(version: string): string | null {
   }
 }
 
-/** What each command is called with; a command that has no line here fails the test. */
+/** Arguments for each command; a command without a line fails the test. */
 const packet = ["--in", "eth0", "--src", "203.0.113.2", "--dst", "203.0.113.1", "--dport", "8080"];
 const CALLS: Readonly<Record<string, { args: readonly string[]; code: number; prints: RegExp }>> = {
   audit: { args: ["host"], code: 1, prints: /9 findings: the firewall does not govern/ },
@@ -300,9 +300,9 @@ const CALLS: Readonly<Record<string, { args: readonly string[]; code: number; pr
   completion: { args: ["bash"], code: 0, prints: /^complete /m },
 };
 
-/** The oldest Node that `engines` allows, the releases with long-term support behind it, and the newest. */
+/** The oldest Node that `engines` allows, the later releases with long-term support, and the newest. */
 const VERSIONS = [manifest.engines.node.replace(">=", ""), "22", "24", "latest"];
-/** What each command prints on stderr, by the first Node that ran it. */
+/** Output of each command on stderr, by the first Node that ran it. */
 const messages = new Map<string, string>();
 
 for (const version of VERSIONS) {

@@ -18,11 +18,11 @@ export interface HostRecord {
   readonly until?: number;
   /** Without `--experimental --ip6tables`, which Docker before 28 needs for IPv6 rules. */
   readonly plain?: boolean;
-  /** Flags of dockerd besides those that every host has. */
+  /** Additional flags of dockerd. */
   readonly dockerd?: string;
   /** The iptables backend that it is for; both where absent. */
   readonly backend?: "nft" | "legacy";
-  /** Name of an interface with a client behind it. */
+  /** Name of an interface that connects a client. */
   readonly vpn?: string;
   /** Commands in the lab before the firewall: links, sets, files of ufw. */
   readonly topology?: string;
@@ -55,17 +55,17 @@ export interface HostRecord {
   readonly pod?: readonly string[];
   /** Containers whose packets do not pass the host. */
   readonly quietly?: readonly string[];
-  /** What containers connect to, where not all of the usual servers are there. */
+  /** Servers that containers connect to, if not the usual ones. */
   readonly servers?: readonly string[];
   /** More that containers connect to: `web 203.0.113.1 8080/tcp`. */
   readonly reach?: readonly string[];
   /** Containers came back in `after`, so that their programs have to start again. */
   readonly again?: boolean;
-  /** What it leaves behind, `settle` does not put back. */
+  /** Its changes are not undone by `settle`. */
   readonly fresh?: boolean;
-  /** What the owner wants of containers' own addresses: `closed` unless said, `null` where nothing says it. */
+  /** The owner's intent for containers' own addresses: `closed` by default, `null` if undefined. */
   readonly direct?: Real | null;
-  /** What the host itself may send is measured before there are containers, and is what the owner wants of them. */
+  /** The owner's intent for outbound packets: measured with the host's own packets before there are containers. */
   readonly egress?: "measured";
 }
 
@@ -209,7 +209,7 @@ export class LabHost {
     return this.record.direct === undefined ? "closed" : this.record.direct;
   }
 
-  /** What clients reach of listeners on the host itself: what the owner's INPUT rules say. */
+  /** Results of clients that connect to listeners on the host itself: the verdicts of the owner's INPUT rules. */
   private wanted(): Map<string, Real> {
     const ports = [
       ...new Set([

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # One host after the other in the same namespaces: `settle` puts back the state that `start` left, so that dockerd and its
 # image are started once for many hosts. Sourced after ../host.sh.
-#   vpn 10.8.0.2 -- (link $1) host, as a client behind a tunnel; pod 10.88.0.9 -- podbr host, as another engine's container
+#   vpn 10.8.0.2 -- (link $1) host, as a client of a tunnel; pod 10.88.0.9 -- podbr host, as another engine's container
 VPN=$PFX-vpn POD=$PFX-pod
 
 files() { # files TAR: an image of one static program, without any registry

@@ -38,7 +38,7 @@ function version(): number {
   return Number(/version (\d+)/.exec(run.stdout ?? "")?.[1] ?? 0);
 }
 
-/** Whether the kernel makes links of a type; tried in a namespace that ends with the command. */
+/** Returns true if the kernel can create links of a type; tried in a namespace that ends with the command. */
 const hasLink = (type: string): boolean =>
   spawnSync("unshare", [
     "-n",
