@@ -149,14 +149,12 @@ export type {
 export { graphMermaid, MERMAID_LIMITS } from "./report/graph/mermaid.ts";
 export { graphSvg, type SvgOptions } from "./report/graph/svg.ts";
 export { type ReportOptions, report, type Texts } from "./report/html/report.ts";
-export { WAY_STYLE, type WayOptions, waySvg } from "./report/packet/path-svg.ts";
-export {
-  type Detail,
-  flowText,
-  type TraceOptions,
-  traceText,
-  verdictText,
-} from "./report/packet/trace-text.ts";
+export { flowText } from "./report/packet/flow-text.ts";
+export type { IntendedOutcome } from "./report/packet/hook-path.ts";
+export { PATH_STYLE } from "./report/packet/path-style.ts";
+export { type PathSvgOptions, pathSvg } from "./report/packet/path-svg.ts";
+export type { Detail, TraceOptions } from "./report/packet/text-context.ts";
+export { traceText, verdictText } from "./report/packet/trace-text.ts";
 export { sarif } from "./report/sarif.ts";
 export { doubtText, lintText, noteText } from "./report/text/audit-sentences.ts";
 export { auditText } from "./report/text/audit-text.ts";

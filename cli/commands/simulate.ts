@@ -4,13 +4,13 @@ import {
   flowText,
   type Host,
   type Packet,
+  pathSvg,
   type Ruleset,
   Simulator,
   safe,
   type TraceOptions,
   traceText,
   unknownsOf,
-  waySvg,
 } from "../../lib/index.ts";
 import { defineCommand } from "../command.ts";
 import { InputError } from "../errors.ts";
@@ -112,7 +112,7 @@ function printTrace(
   document: ToDocument,
 ): Verdict {
   if (args.json === true) printJson(document(trace.answer));
-  else if (args.svg === true) print(`${waySvg(trace, options)}\n`);
+  else if (args.svg === true) print(`${pathSvg(trace, options)}\n`);
   else print(traceText(trace, options));
   return trace.answer.verdict;
 }

@@ -1,6 +1,6 @@
 /** Dependence of packet sets on unknowns: which of their packets are certain, and which unknowns decide the others. */
 import { not, opaque, type Predicate } from "../packet/predicate.ts";
-import { changedKey, unreadKey } from "../path/program.ts";
+import { changedKey, unreadKey } from "../path/unknown-key.ts";
 import type { Domain } from "../reach/domain.ts";
 import { FULL, type Node } from "../reach/node-store.ts";
 import type { Ruleset } from "../rules/ruleset.ts";

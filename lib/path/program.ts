@@ -28,6 +28,7 @@ import {
   sourceCases,
   stoppedCases,
 } from "./route.ts";
+import { changedKey, unreadKey } from "./unknown-key.ts";
 
 /** A rule with its meaning on this host. */
 export interface BoundRule {
@@ -68,12 +69,6 @@ export type Step =
       readonly step: "policy";
       readonly policy: "ACCEPT" | "DROP";
     };
-
-/** Name of the unknown whether a base chain that was not read drops a packet. */
-export const unreadKey = (hook: Hook, by: string): string => `unread(${hook}: ${by})`;
-
-/** Name of the unknown whether a firewall that was not read changes or translates a packet, the same at all hooks. */
-export const changedKey = (by: string): string => `changed(${by})`;
 
 /** How a packet ends at a base chain that was not read. */
 export interface UnreadEnd {

@@ -62,6 +62,8 @@ export interface TracedBranch extends Outcome {
   readonly events: readonly TraceEvent[];
   /** The unknowns that were taken one way or the other to come here. */
   readonly suppositions: readonly Supposition[];
+  /** The assumptions that are not suppositions, a sentence each. */
+  readonly inferences: readonly string[];
   /** The header at the end, wherever that is; the host itself gets it when `delivery` is `local`. */
   readonly header: FlowHeader;
   /** The hook in which it ended; `null` where it ended between hooks, or met none. */

@@ -176,6 +176,11 @@ export class PacketState implements Reading {
     return [...new Set(toArray(this.assumed).map((a) => (typeof a === "string" ? a : suppositionText(a))))];
   }
 
+  /** The assumptions that are not suppositions, a sentence each. */
+  get inferences(): string[] {
+    return [...new Set(toArray(this.assumed).filter((a): a is string => typeof a === "string"))];
+  }
+
   get suppositions(): Supposition[] {
     return toArray(this.assumed).filter((a) => typeof a !== "string");
   }

@@ -62,6 +62,7 @@ export class Simulator {
         ...outcomeOf(endings[i]!),
         events: state.events,
         suppositions: state.state.suppositions,
+        inferences: [...noRules(packet, program), ...state.state.inferences],
         header: flowHeaderOf(state.state),
         hook: endings[i]!.hook,
       }),
@@ -77,9 +78,7 @@ export class Simulator {
   ): Answer {
     const said = answer(packet, endings);
     this.remember(endings, said.verdict !== "undecided", program);
-    if (program.ruleset.tables.size > 0) return said;
-    const none = `no rules for IPv${packet.family} were given: they are taken to be empty`;
-    return { ...said, assumptions: [none, ...said.assumptions] };
+    return { ...said, assumptions: [...noRules(packet, program), ...said.assumptions] };
   }
 
   /** See `Trace.passed`. Asked without the nat table, since INPUT is meant to judge the packet as it was sent. */
@@ -188,3 +187,7 @@ function isRejectedByReset(state: PacketState, program: Program): boolean {
   if (last?.step !== "rule") return false;
   return program.chain(last.table, last.chain)?.rules[last.rule - 1]?.rule.reading.resets === true;
 }
+
+/** The assumption about a family without rules; none for any other. */
+const noRules = ({ family }: Packet, { ruleset }: Program): string[] =>
+  ruleset.tables.size > 0 ? [] : [`no rules for IPv${family} were given: they are taken to be empty`];

@@ -62,11 +62,11 @@ test("what --help shows runs, and means what it says", async () => {
   for (const run of runs) expect([run.code, run.err]).toEqual([0, ""]);
   const [published, whole, out, asked, picture, six] = runs as [(typeof runs)[0], ...typeof runs] &
     typeof runs;
-  expect(published.out).toContain("INPUT is not asked: there, ufw deny 8080/tcp");
+  expect(published.out).toContain("The packet skips INPUT, where ufw deny 8080/tcp");
   expect(whole!.out.match(/^\d\. /gm)?.length).toBe(8);
   expect(out!.out).toContain("ACCEPT: forwarded out of eth0");
   expect(asked!.out).toContain("policy ACCEPT");
-  expect(picture!.out).toMatch(/^<svg [\s\S]*INPUT is not asked[\s\S]*<\/svg>\n$/);
+  expect(picture!.out).toMatch(/^<svg [\s\S]*The packet skips INPUT[\s\S]*<\/svg>\n$/);
   expect(JSON.parse(six!.out).verdict).toBe("accept");
 }, 60_000);
 
@@ -105,7 +105,7 @@ COMMIT
     ).toBe(`tcp 198.51.100.7:40000 -> 192.0.2.1:22 [S] in eth0
 line numbers of open.save
 
-    routing: for the host itself (192.0.2.1 on eth0)
+    routing: to the host itself (192.0.2.1 on eth0)
     filter INPUT
  6    1: -p tcp -m tcp --dport 22 -j guard
 
@@ -132,8 +132,8 @@ inferred: the default route leads out of eth0 (no --route was given)
 inferred: the host forwards packets (net.ipv4.ip_forward = 1; no --sysctl was
   given)
 
-UNDECIDED: drop, reject or accept, which depends on what the inputs do not tell.
-  --assume settles it:
+UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
+  contain. Decide with --assume:
   A. DROP by filter guard rule 1 (line 7):
     --assume 'recent@filter/guard/1=match'
   B. REJECT by filter guard rule 2 (line 8):
@@ -170,7 +170,7 @@ UNDECIDED: drop, reject or accept, which depends on what the inputs do not tell.
     const save = `${FILTER}-A INPUT -m recent --update --name x --mask 255.255.255.255 --rsource -j DROP\nCOMMIT\n`;
     const run = await program.run(["simulate", program.file("same.save", save), ...PACKET]);
     expect(run.out).toContain(
-      "noted: it makes no difference whether recent matches in filter INPUT rule 1\n  (line 5)\n\nEither way drop; as shown, DROP by filter INPUT rule 1 (line 5).\n",
+      "noted: the result is the same whether or not recent matches in filter INPUT\n  rule 1 (line 5)\n\nEither way drop; as shown, DROP by filter INPUT rule 1 (line 5).\n",
     );
   });
   test("a family without rules is never a plain all clear", async () => {

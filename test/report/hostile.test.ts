@@ -2,13 +2,13 @@
 import fc from "fast-check";
 import {
   type HostSources,
+  pathSvg,
   readHost,
   readPacket,
   readRuleset,
   report,
   Simulator,
   safe,
-  waySvg,
 } from "fwcheck";
 import { expect, test } from "vitest";
 import { elements } from "./elements.ts";
@@ -141,7 +141,7 @@ COMMIT
         proto: "tcp",
       });
       if (typeof packet === "string") return;
-      const svg = waySvg(new Simulator(rulesets, host).trace(packet), { rulesets, host });
+      const svg = pathSvg(new Simulator(rulesets, host).trace(packet), { rulesets, host });
       expect(escapes(svg)).toEqual([]);
       drawn++;
     }),

@@ -6,6 +6,7 @@ import {
   type FindingKind,
   type Host,
   type HostSources,
+  pathSvg,
   type Ruleset,
   readExpectations,
   readHost,
@@ -14,7 +15,6 @@ import {
   report,
   Simulator,
   type Source,
-  waySvg,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { networkPart, readDocker } from "../../lib/host/sources/docker.ts";
@@ -66,11 +66,11 @@ describe("of a real host", async () => {
     );
     expect(seen(html)).toContain("9 findings: the firewall does not govern these packets.");
   });
-  test("each group has its way drawn with what was meant beside it, and what the fix makes of it", () => {
+  test("each group has a picture with the intended verdict, and the result of the fix", () => {
     const articles = all.filter(({ tag }) => tag === "article");
     expect(articles.length).toBe(5);
     for (const { text } of articles) {
-      expect(text).toContain("what your own rules say");
+      expect(text).toContain("verdict of your own rules");
       expect(text).toMatch(
         /The fix closes (it|all of them), proven over all packets\. This one then ends in DROP by filter FWCHECK/,
       );
@@ -109,7 +109,7 @@ describe("of a real host", async () => {
   });
 });
 
-/** Where what was meant is asked for. */
+/** The hook that has the intended verdict. */
 const HOOKS: Readonly<Record<FindingKind, readonly string[]>> = {
   "ingress-bypass": ["INPUT"],
   "loopback-bypass": ["INPUT", "FORWARD"],
@@ -138,21 +138,21 @@ describe("each finding is drawn as it was found", () => {
       );
       const trace = new Simulator(rulesets, host, { assume }).trace(packet);
       expect([f.id, trace.answer.verdict]).toEqual([f.id, f.actual.verdict]);
-      const all = elements(waySvg(trace, { rulesets, host, intended: f.intended }));
+      const all = elements(pathSvg(trace, { rulesets, host, intended: f.intended }));
       const signs = all.flatMap(({ attributes: { class: kind = "" } }) =>
         kind.startsWith("end ") ? [kind] : [],
       );
-      expect(signs.sort()).toEqual([`end ${f.actual.verdict}`, `end ${f.intended.verdict} meant`].sort());
-      const stations = all.filter(({ attributes }) => attributes["data-hook"] !== undefined);
-      const meant = stations.flatMap(({ attributes, text }) =>
-        text.includes("what your own rules say") ? [attributes["data-hook"]!] : [],
+      expect(signs.sort()).toEqual([`end ${f.actual.verdict}`, `end ${f.intended.verdict} intended`].sort());
+      const hooks = all.filter(({ attributes }) => attributes["data-hook"] !== undefined);
+      const intendedHooks = hooks.flatMap(({ attributes, text }) =>
+        text.includes("verdict of your own rules") ? [attributes["data-hook"]!] : [],
       );
       const asked = f.intended.path.findLast((step) => step.table === "filter");
-      expect(HOOKS[f.kind]).toContain(meant.at(-1));
+      expect(HOOKS[f.kind]).toContain(intendedHooks.at(-1));
       if (asked?.step === "rule")
-        expect(stations.find(({ attributes }) => attributes["data-hook"] === meant.at(-1))!.text).toContain(
-          `(line ${asked.line})`,
-        );
+        expect(
+          hooks.find(({ attributes }) => attributes["data-hook"] === intendedHooks.at(-1))!.text,
+        ).toContain(`(line ${asked.line})`);
     }
     const text = seen(await report(rulesets, host));
     for (const f of findings) expect(text).toContain(f.kind);

@@ -10,8 +10,11 @@ import type { Trace } from "../../simulate/answer.ts";
 import { Simulator } from "../../simulate/simulator.ts";
 import { chainGraph } from "../graph/graph.ts";
 import { graphSvg } from "../graph/svg.ts";
-import { wayMarkup } from "../packet/path-svg.ts";
-import { conclusion, page, ruleAt, ruleText, traceText } from "../packet/trace-text.ts";
+import { ruleStepText } from "../packet/event-text.ts";
+import { pathMarkup } from "../packet/path-svg.ts";
+import { ruleAt, textContext } from "../packet/text-context.ts";
+import { traceText } from "../packet/trace-text.ts";
+import { conclusion } from "../packet/verdict-text.ts";
 import { LINTS } from "../sarif.ts";
 import { doubtText, lintText, noteText } from "../text/audit-sentences.ts";
 import { type AuditOutcome, auditOutcome, scopeText } from "../text/audit-text.ts";
@@ -34,7 +37,7 @@ import { fixNoteText, fixSummary, leftText, strategyReasonText } from "../text/f
 import { closedLists, type ListeningRow, openRows } from "../text/listening-text.ts";
 import { packetFlags, packetText } from "../text/packet-text.ts";
 import { permitsNoSource, sourcesText, trafficText } from "../text/set-text.ts";
-import { Markup, markup, type Part } from "./markup.ts";
+import { Markup, type MarkupContent, markup } from "./markup.ts";
 
 /** What the parts are made of. */
 export interface Contents {
@@ -86,7 +89,7 @@ export function body(contents: Contents): Markup {
     <footer><div class="wide"><p>Made by fwcheck from the host’s own rules. Nothing in this file is fetched from anywhere, and nothing is sent.</p></div></footer>`;
 }
 
-const section = (id: string, heading: Part, ...parts: readonly Part[]): Markup =>
+const section = (id: string, heading: MarkupContent, ...parts: readonly MarkupContent[]): Markup =>
   markup`<section id="${id}" class="part" aria-labelledby="${id}-heading"><h2 id="${id}-heading">${heading}</h2>${parts}</section>`;
 
 /** Text to be copied; the button is made by the script. */
@@ -94,7 +97,7 @@ const copyable = (text: string, label: string): Markup =>
   markup`<div class="copy" data-label="${label}"><pre tabindex="0" role="group" aria-label="${label}">${text}</pre></div>`;
 
 /** What is too wide for a narrow window is moved sideways in it, by keyboard, too. */
-const scrolled = (label: string, part: Part): Markup =>
+const scrolled = (label: string, part: MarkupContent): Markup =>
   markup`<div class="scroll" tabindex="0" role="group" aria-label="${label}">${part}</div>`;
 
 /** How it came out, and the sentence that says so: the audit's, unless the report knows something worse. */
@@ -146,7 +149,7 @@ function exposuresPart({ exposures, findings }: Audit): Markup | null {
   if (exposures.length === 0) return null;
   const all = [...new Set(exposures.flatMap((e) => e.in))];
   const heads = ["Published", "Container", "Open to", "Your firewall says", "So it is"] as const;
-  const cell = (i: number, part: Part): Markup =>
+  const cell = (i: number, part: MarkupContent): Markup =>
     markup`<td role="cell" data-head="${heads[i]!}">${part}</td>`;
   const row = (e: Exposure): Markup => {
     const finding = aboutPort(e, findings);
@@ -185,7 +188,7 @@ function listeningPart({ listening }: Audit): Markup | null {
   if (listening === null) return null;
   const rows = openRows(listening);
   const heads = ["Port", "Process", "Open to", "Let in by"] as const;
-  const cell = (i: number, part: Part): Markup =>
+  const cell = (i: number, part: MarkupContent): Markup =>
     markup`<td role="cell" data-head="${heads[i]!}">${part}</td>`;
   const row = ({ port, process, openTo, firewall, certain }: ListeningRow): Markup =>
     markup`<tr role="row" class="${certain ? "" : "unsure"}"><th role="rowheader" scope="row"><code>${port}</code></th>
@@ -251,7 +254,8 @@ function findingPart(
   const [f] = group as [Finding];
   const id = `finding-${number}`;
   const last = number + group.length - 1;
-  const fact = (name: string, part: Part): Markup => markup`<div><dt>${name}</dt><dd>${part}</dd></div>`;
+  const fact = (name: string, part: MarkupContent): Markup =>
+    markup`<div><dt>${name}</dt><dd>${part}</dd></div>`;
   const trace = draw ? traced(f, rulesets, host) : null;
   const said = {
     accept: "lets it through",
@@ -298,8 +302,8 @@ function figure(f: Finding, trace: Trace, id: string, { rulesets, host }: Conten
       (word) => `--assume ${/^[\w@/.:=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`}`,
     ),
   ].join(" ");
-  return markup`<figure>${scrolled("The packet’s way", wayMarkup(trace, { rulesets, host, intended: f.intended, id: `${id}-way`, bare: true }))}
-    <figcaption>One packet that shows it, drawn through netfilter’s hooks. The dashed line is what your own rules say of it, as if Docker had written none.</figcaption></figure>
+  return markup`<figure>${scrolled("The packet’s way", pathMarkup(trace, { rulesets, host, intended: f.intended, id: `${id}-way`, bare: true }))}
+    <figcaption>One packet that shows it, drawn through netfilter’s hooks. The dashed line is the verdict of your own rules, as if Docker had written none.</figcaption></figure>
     <details><summary>The same in words, and as a command</summary>
     ${copyable(command, "Command that follows this packet")}
     <pre class="words" tabindex="0" role="group" aria-label="The way in words">${traceText(trace, { rulesets, host })}</pre></details>`;
@@ -320,11 +324,11 @@ function closedPart(
       : markup`<div class="closed unsure"><p>The fix leaves this open.</p><ul>${failed.map((text) => markup`<li>${text}</li>`)}</ul></div>`;
   const f = closed[0]!;
   const trace = traced(f, fixed, host);
-  const on = page(f.witness.dst, { rulesets: fixed, host, width: Number.POSITIVE_INFINITY });
+  const on = textContext(f.witness.dst, { rulesets: fixed, host, width: Number.POSITIVE_INFINITY });
   const last = trace?.branches.length === 1 ? trace.answer.path.at(-1) : undefined;
   const rule = last?.step === "rule" ? ruleAt(last.table, last.chain, last.rule, on) : undefined;
   const sentence = trace === null || trace.answer.branches !== undefined ? null : conclusion(trace, on)[0]!;
-  return markup`<div class="closed good"><p><a href="#fix">The fix</a> closes ${closed.length === group.length ? (group.length === 1 ? "it" : "all of them") : `${closed.length} of them`}, proven over all packets.${sentence === null ? null : markup` This one then ends in <q>${sentence}</q>${rule === undefined || last?.step !== "rule" ? null : markup` <code>${`${last.chain} ${ruleText(last, rule, on)}`}</code>`}`}</p>
+  return markup`<div class="closed good"><p><a href="#fix">The fix</a> closes ${closed.length === group.length ? (group.length === 1 ? "it" : "all of them") : `${closed.length} of them`}, proven over all packets.${sentence === null ? null : markup` This one then ends in <q>${sentence}</q>${rule === undefined || last?.step !== "rule" ? null : markup` <code>${`${last.chain} ${ruleStepText(last, rule, on)}`}</code>`}`}</p>
     ${failed.length === 0 ? null : markup`<p>Left open:</p><ul>${failed.map((text) => markup`<li>${text}</li>`)}</ul>`}</div>`;
 }
 
@@ -344,7 +348,7 @@ function fixPart({ fix, audit }: Contents): Markup | null {
           markup`<li>${family} packets pass in FORWARD: of an established flow ${cost.before.established} rules before and ${cost.after.established} with it, the first for a container ${cost.before.fresh} and ${cost.after.fresh}, at worst ${cost.before.worst} and ${cost.after.worst}.</li>`,
         ],
   );
-  const form = (open: boolean, title: string, text: string, how: Part): Markup | null =>
+  const form = (open: boolean, title: string, text: string, how: MarkupContent): Markup | null =>
     text === ""
       ? null
       : markup`<details${open ? new Markup(" open") : null}><summary>${title}</summary><p>${how}</p>${copyable(text, title)}</details>`;
@@ -379,7 +383,7 @@ function fixPart({ fix, audit }: Contents): Markup | null {
 /** What could not be settled, what rules miss what they mean, what was inferred, what else is to be said. */
 function morePart({ audit, unread }: Contents): Markup | null {
   const { doubts, lint, inferred, notes } = audit;
-  const list = (title: string, kind: string, items: readonly Part[]): Markup | null =>
+  const list = (title: string, kind: string, items: readonly MarkupContent[]): Markup | null =>
     items.length === 0
       ? null
       : markup`<h3>${title}</h3><ul class="notes ${kind}">${items.map((item) => markup`<li>${item}</li>`)}</ul>`;

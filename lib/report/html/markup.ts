@@ -1,37 +1,34 @@
-/** HTML and SVG made of templates: what stands in the template is markup, whatever is put into it is text. */
+/** HTML and SVG from templates: the template is markup, inserted values are escaped text. */
 import { xml } from "./xml.ts";
 
-/** A piece of HTML or SVG that is whole by itself. */
+/** A complete piece of HTML or SVG. */
 export class Markup {
   constructor(readonly text: string) {}
 }
 
-/** What may be put into a template; `null` and `false` are nothing. */
-export type Part = string | number | Markup | null | false | readonly Part[];
+/** A value that can be inserted into a template; `null` and `false` are empty. */
+export type MarkupContent = string | number | Markup | null | false | readonly MarkupContent[];
 
-/** Text as it may stand between tags and in a quoted attribute; line ends stay. */
+/** Escapes text for use between tags and in a quoted attribute; line feeds are kept. */
 export const escaped = (text: string): string => text.split("\n").map(xml).join("\n");
 
-function spelled(part: Part): string {
-  if (part === null || part === false) return "";
-  if (part instanceof Markup) return part.text;
-  if (typeof part === "number") return String(part);
-  return typeof part === "string" ? escaped(part) : part.map(spelled).join("");
+function textOf(content: MarkupContent): string {
+  if (content === null || content === false) return "";
+  if (content instanceof Markup) return content.text;
+  if (typeof content === "number") return String(content);
+  return typeof content === "string" ? escaped(content) : content.map(textOf).join("");
 }
 
 /**
- * Markup from a template. Attributes that are put in stand in quotes: `<p title="${text}">`.
- * Blanks at the beginning of lines are left out.
+ * Returns markup from a template. Inserted attributes must be quoted: `<p title="${text}">`.
+ * Indentation of the template is removed.
  */
-export function markup(template: TemplateStringsArray, ...parts: readonly Part[]): Markup {
+export function markup(template: TemplateStringsArray, ...contents: readonly MarkupContent[]): Markup {
   const trimmed = template.map((text) => text.replace(/\n\s*/g, ""));
-  return new Markup(trimmed.map((text, i) => (i === 0 ? text : spelled(parts[i - 1]!) + text)).join(""));
+  return new Markup(trimmed.map((text, i) => (i === 0 ? text : textOf(contents[i - 1]!) + text)).join(""));
 }
 
-/**
- * A value as JSON for a `<script>` that is data: nothing in it can end the element. What this gives is markup; it is for
- * that one place.
- */
+/** Returns a value as JSON for a data `<script>`: nothing in it can end the element. Not for any other place. */
 export const embedded = (value: unknown): Markup =>
   new Markup(
     JSON.stringify(value)

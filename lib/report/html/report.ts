@@ -10,7 +10,7 @@ import { networkPart } from "../../host/sources/docker.ts";
 import { readRuleset } from "../../iptables/load.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
 import { GRAPH_STYLE } from "../graph/svg-style.ts";
-import { WAY_STYLE } from "../packet/path-svg.ts";
+import { PATH_STYLE } from "../packet/path-style.ts";
 import { body, outcome } from "./body.ts";
 import { embedded, Markup, markup } from "./markup.ts";
 
@@ -69,7 +69,7 @@ export async function report(
     unread,
   });
   const page = (await import("#page")).default;
-  const style = [page.style, WAY_STYLE, GRAPH_STYLE].join("\n");
+  const style = [page.style, PATH_STYLE, GRAPH_STYLE].join("\n");
   const policy = [
     "default-src 'none'",
     `script-src '${digest(page.script)}'`,

@@ -5,7 +5,7 @@ import { type PacketJson, readPacket } from "../../../packet/packet.ts";
 import type { Ruleset } from "../../../rules/ruleset.ts";
 import type { Trace } from "../../../simulate/answer.ts";
 import { Simulator } from "../../../simulate/simulator.ts";
-import { waySvg } from "../../packet/path-svg.ts";
+import { pathSvg } from "../../packet/path-svg.ts";
 import { traceText, verdictText } from "../../packet/trace-text.ts";
 import { PLAIN } from "../../text/terminal.ts";
 import type { Texts } from "../report.ts";
@@ -133,7 +133,7 @@ class Trial {
     const trace = new Simulator(this.rulesets, host, { assume: said.assume }).trace(packet);
     const options = { rulesets: this.rulesets, host, style: PLAIN };
     this.show(trace, verdictText(trace, options), traceText(trace, options));
-    this.way.innerHTML = waySvg(trace, { ...options, id: "tried", bare: true, mute: true });
+    this.way.innerHTML = pathSvg(trace, { ...options, id: "tried", bare: true, mute: true });
     if (asked) play(this.way);
   }
 

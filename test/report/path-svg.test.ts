@@ -1,13 +1,13 @@
-/** The picture of a way: the hooks it met and no others, where it ends, and what the trace says of it. */
+/** The picture of a packet path: it agrees with the trace about hooks, rules and verdict. */
 import {
+  PATH_STYLE,
   type PacketJson,
+  pathSvg,
   readHost,
   readPacket,
   readRuleset,
   Simulator,
   type Trace,
-  WAY_STYLE,
-  waySvg,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
@@ -18,14 +18,14 @@ import { type Element, elements } from "./elements.ts";
 
 const here = capture(`${examples}ufw-docker-20.10`);
 
-function asked(packet: PacketJson): Trace {
+function traceOf(packet: PacketJson): Trace {
   const read = readPacket(packet);
   if (typeof read === "string") throw new Error(read);
   return new Simulator(here.rulesets, here.host).trace(read);
 }
 
-/** The hooks that a picture shows as met or never asked, each with the text of its box. */
-function stations(svg: string): { met: Record<string, string>; unmet: Record<string, string> } {
+/** The hooks on the path and the skipped ones, each with the text of its box. */
+function hooksIn(svg: string): { met: Record<string, string>; unmet: Record<string, string> } {
   const out = { met: {} as Record<string, string>, unmet: {} as Record<string, string> };
   for (const { attributes, text } of elements(svg)) {
     const hook = attributes["data-hook"];
@@ -39,15 +39,15 @@ const CASES: readonly [
   title: string,
   packet: PacketJson,
   met: readonly string[],
-  says: Record<string, string>,
+  texts: Record<string, string>,
 ][] = [
   [
-    "past INPUT",
+    "skips INPUT",
     { ...CLIENT, dport: 8080 },
     ["FORWARD", "POSTROUTING", "PREROUTING"],
     {
       PREROUTING: "dst 203.0.113.1:8080",
-      INPUT: "ufw stands here; never asked",
+      INPUT: "skipped, with the rules of ufw",
       FORWARD:
         "DOCKER 1: -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT (line 70)",
       POSTROUTING: "no rule matched",
@@ -59,13 +59,13 @@ const CASES: readonly [
     "no route",
     { ...CLIENT, dst: "192.0.2.99", in: "docker0", src: "172.17.0.2", dport: 80 },
     ["PREROUTING"],
-    { PREROUTING: "no route leads there", FORWARD: "never asked" },
+    { PREROUTING: "no route leads there", FORWARD: "skipped" },
   ],
   [
     "from the host",
     { ...CLIENT, in: null, src: "203.0.113.1", dst: "203.0.113.2", dport: 80 },
     ["OUTPUT", "POSTROUTING"],
-    { OUTPUT: "1 ACCEPT", FORWARD: "never asked" },
+    { OUTPUT: "1 ACCEPT", FORWARD: "skipped" },
   ],
   [
     "from the host to itself",
@@ -75,27 +75,27 @@ const CASES: readonly [
   ],
 ];
 
-test.each(CASES)("%s", (_, packet, met, says) => {
-  const svg = waySvg(asked(packet), here);
-  const drawn = stations(svg);
+test.each(CASES)("%s", (_, packet, met, texts) => {
+  const svg = pathSvg(traceOf(packet), here);
+  const drawn = hooksIn(svg);
   expect(Object.keys(drawn.met).sort()).toEqual(met);
-  for (const [hook, text] of Object.entries(says))
+  for (const [hook, text] of Object.entries(texts))
     expect({ ...drawn.met, ...drawn.unmet }[hook]).toContain(text);
 });
 
-describe("what was meant", () => {
-  test("INPUT's word stands in INPUT, though it is never asked", () => {
-    const { unmet } = stations(waySvg(asked({ ...CLIENT, dport: 8080 }), here));
+describe("the intended verdict", () => {
+  test("of INPUT is in its box although the packet skips it", () => {
+    const { unmet } = hooksIn(pathSvg(traceOf({ ...CLIENT, dport: 8080 }), here));
     expect(unmet.INPUT).toContain("ufw deny 8080/tcp");
   });
-  test("nothing is told apart where INPUT is asked", () => {
-    expect(waySvg(asked({ ...CLIENT, dport: 22 }), { ...here, bare: true })).not.toContain("wish-box");
+  test("is not drawn if the packet passes INPUT", () => {
+    expect(pathSvg(traceOf({ ...CLIENT, dport: 22 }), { ...here, bare: true })).not.toContain("intended-box");
   });
 });
 
 const numbers = (text: string | undefined): number[] => (text?.match(/-?[\d.]+/g) ?? []).map(Number);
 
-/** Where a text is wider than what it stands in, at the widest that a fixed-width font's characters are. */
+/** Texts that leave the picture, with the widest characters of a fixed-width font. */
 function tooWide(all: readonly Element[], width: number): string[] {
   return all.flatMap(({ tag, attributes, text }) => {
     if (tag !== "text" || !attributes.class?.split(" ").includes("m")) return [];
@@ -108,7 +108,7 @@ function tooWide(all: readonly Element[], width: number): string[] {
   });
 }
 
-test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way", (family) => {
+test.each([4, 6] as const)("IPv%i: generated rulesets, with existing connections", (family) => {
   let branches = 0;
   for (let seed = 1; seed <= 12; seed++) {
     const next = random(seed);
@@ -122,7 +122,7 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
       const packet = readPacket(drawn);
       if (typeof packet === "string") throw new Error(packet);
       const trace = simulator.trace(packet);
-      const svg = waySvg(trace, { rulesets, host });
+      const svg = pathSvg(trace, { rulesets, host });
       const all = elements(svg);
       expect(tooWide(all, 960)).toEqual([]);
       expect([...new Set(all.map((e) => e.tag))].filter((tag) => !TAGS.includes(tag))).toEqual([]);
@@ -130,7 +130,7 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
         branches++;
         continue;
       }
-      const { met } = stations(svg);
+      const { met } = hooksIn(svg);
       const way = trace.branches[0]!;
       for (const { chain, ...step } of way.path)
         if (["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"].includes(chain))
@@ -154,18 +154,17 @@ function luminance(colour: string): number {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
-test("every colour of text can be read on every ground: 4.5 to 1, light, dark and on paper", () => {
-  const themes = [...WAY_STYLE.matchAll(/\.way\{(--ink[^}]*)\}/g)].map(
+test("every text colour has a contrast of 4.5 to 1: light, dark and printed", () => {
+  const themes = [...PATH_STYLE.matchAll(/\.way\{(--ink[^}]*)\}/g)].map(
     ([, all]) => new Map([...all!.matchAll(/--(\w+):(#\w+)/g)].map(([, name, colour]) => [name!, colour!])),
   );
   expect(themes.length).toBe(3);
   for (const theme of themes)
-    for (const name of ["ink", "dim", "go", "bad", "good", "warn", "wish"])
-      for (const ground of ["paper", "panel"]) {
-        const [a, b] = [luminance(theme.get(name)!), luminance(theme.get(ground)!)].sort((x, y) => y - x) as [
-          number,
-          number,
-        ];
-        expect((a + 0.05) / (b + 0.05), `${name} on ${ground}`).toBeGreaterThanOrEqual(4.5);
+    for (const name of ["ink", "dim", "go", "bad", "good", "warn", "intended"])
+      for (const background of ["paper", "panel"]) {
+        const [a, b] = [luminance(theme.get(name)!), luminance(theme.get(background)!)].sort(
+          (x, y) => y - x,
+        ) as [number, number];
+        expect((a + 0.05) / (b + 0.05), `${name} on ${background}`).toBeGreaterThanOrEqual(4.5);
       }
 });

@@ -1,0 +1,30 @@
+/** Keys of the unknowns that a verdict can depend on, as `--assume` takes them. */
+import type { Hook } from "../rules/base-chain.ts";
+
+/** Key of the unknown "a base chain that was not read drops the packet". */
+export const unreadKey = (hook: Hook, by: string): string => `unread(${hook}: ${by})`;
+
+/** Key of the unknown "a firewall that was not read changes or translates the packet", the same at all hooks. */
+export const changedKey = (by: string): string => `changed(${by})`;
+
+/** What a key stands for. */
+export type UnknownSubject =
+  | { readonly kind: "unread"; readonly hook: string; readonly by: string }
+  | { readonly kind: "changed"; readonly by: string }
+  /** A field that the description of the packet lacks (`packet:FIELD`). */
+  | { readonly kind: "field"; readonly field: string }
+  /** A match, or a decision of the host, by its name; the name may be empty. */
+  | { readonly kind: "match"; readonly name: string };
+
+/** Returns what a key stands for: the inverse of `unreadKey`, `changedKey`, `siteKey` and `sharedKey`. */
+export function unknownSubject(key: string): UnknownSubject {
+  const [, hook, by] = /^unread\((\w+): (.*)\)$/s.exec(key) ?? [];
+  if (hook !== undefined) return { kind: "unread", hook, by: by! };
+  const [, changer] = /^changed\((.*)\)$/s.exec(key) ?? [];
+  if (changer !== undefined) return { kind: "changed", by: changer };
+  if (key.startsWith("packet:")) return { kind: "field", field: key.slice("packet:".length) };
+  return { kind: "match", name: key.replace(/[@(:].*$/s, "") };
+}
+
+/** Returns the name in a key, without the rule or the text that it belongs to. */
+export const unknownName = (key: string): string => key.replace(/[@(].*$/s, "");
