@@ -87,6 +87,7 @@ function inlineWorkspace() {
 
 if (watch) {
   for (const options of bundles) await (await context(options)).watch();
+  console.log(`watching; each change rebuilds ${outdir}/`);
 } else {
   if (!scriptsOnly) rmSync("dist", { recursive: true, force: true });
   const built = await Promise.all(bundles.map((options) => build(options)));
