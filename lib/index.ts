@@ -36,8 +36,8 @@ export type {
   Traffic,
 } from "./audit/set-description.ts";
 export type { Cost, Passed } from "./fix/cost.ts";
+export type { Choice, Strategy } from "./fix/endpoint-rules.ts";
 export { type Coverage, type Fix, type FixOptions, fix, type Left, type UfwFix } from "./fix/fix.ts";
-export type { Choice, Strategy } from "./fix/lift.ts";
 export type { Changed, Proof } from "./fix/prove.ts";
 export type {
   CopyFailure,

@@ -11,11 +11,14 @@ import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "..
 import { restored, withoutFix } from "./apply-restore.ts";
 import { canonicalRules } from "./canonical-rules.ts";
 import type { Cost } from "./cost.ts";
-import { nameOf, setVocabulary, wayKey } from "./decision-lists.ts";
+import type { Choice, Strategy } from "./endpoint-rules.ts";
+import type { IpSet } from "./endpoint-sets.ts";
 import { cutsOf, type UncutFlows } from "./established-flows.ts";
-import { type Choice, type IpSet, type Lifted, lift, type Strategy } from "./lift.ts";
+import { type Lifted, lift } from "./lift.ts";
+import { setVocabulary } from "./policy-walker.ts";
 import { foreseen, type Proof, type Proved, prove } from "./prove.ts";
 import { type FamilyRefusal, type FixDoubt, type FixNote, limitOf, type OpenReason } from "./reasons.ts";
+import { wayKey, wayName } from "./whole-ways.ts";
 import type { FamilyRules } from "./write/family.ts";
 import { restore } from "./write/restore.ts";
 
@@ -122,7 +125,7 @@ function repair(live: Ruleset, host: Host, options: FixOptions, unknownTranslati
   const audited = followed === ruleset ? unsettled : audit(followed);
   const failed = new Map<string, OpenReason>();
   for (let attempt = 1; ; attempt++) {
-    const lifted = lift(audited, host, strategy, sets, { open: failed, translations: unknownTranslations });
+    const lifted = lift(audited, host, { strategy, sets, failed, unknownTranslations });
     const { cuts, left: uncut } = cutsOf(audited, host, lifted.closed);
     const rules: FamilyRules = {
       family,
@@ -192,7 +195,7 @@ function openFindings(
   { remaining }: Proof,
   family: Family,
 ): Map<string, OpenReason> {
-  const reasons = new Map(open.map(({ way, reason }) => [nameOf(way, family), reason]));
+  const reasons = new Map(open.map(({ way, reason }) => [wayName(way, family), reason]));
   for (const finding of proved?.left ?? [])
     if (!reasons.has(finding.id)) reasons.set(finding.id, acceptedBefore(finding) ?? { code: "still-found" });
   for (const id of remaining) if (!reasons.has(id)) reasons.set(id, { code: "still-found" });

@@ -23,8 +23,8 @@ import { witness } from "../reach/witness.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { CHAIN } from "./chain-names.ts";
 import { type Cost, costOf } from "./cost.ts";
-import { nameOf, wayKey, wholeWays } from "./decision-lists.ts";
 import type { Difference, Direction } from "./reasons.ts";
+import { wayKey, wayName, wholeWays } from "./whole-ways.ts";
 
 /** A packet that the fix treats as it must not. */
 export interface Changed {
@@ -174,7 +174,7 @@ function changes(
     changed.push(one);
     return one;
   };
-  const names = new Map(wholeWays(found).map((way) => [wayKey(way), nameOf(way, before.family)]));
+  const names = new Map(wholeWays(found).map((way) => [wayKey(way), wayName(way, before.family)]));
   const claimed = wholeWays(audited).filter((way) => closed.has(wayKey(way)));
   const report = (set: Node, difference: Difference): void => {
     if (set === EMPTY) return;

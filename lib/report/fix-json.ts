@@ -1,6 +1,7 @@
 /** The JSON document of `fwcheck fix --json`: the data of a fix, with a sentence beside each code. */
+
+import type { Choice } from "../fix/endpoint-rules.ts";
 import type { Fix, UfwFix } from "../fix/fix.ts";
-import type { Choice } from "../fix/lift.ts";
 import type { Changed, Proof } from "../fix/prove.ts";
 import type { FixDoubt, OpenReason } from "../fix/reasons.ts";
 import {

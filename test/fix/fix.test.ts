@@ -14,8 +14,8 @@ import {
 import { describe, expect, test } from "vitest";
 import { auditFamily } from "../../lib/audit/audit.ts";
 import { restored } from "../../lib/fix/apply-restore.ts";
-import { wayKey } from "../../lib/fix/decision-lists.ts";
 import { type Claim, prove } from "../../lib/fix/prove.ts";
+import { wayKey } from "../../lib/fix/whole-ways.ts";
 import { capture, examples } from "../capture.ts";
 
 const open = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean => {

@@ -5,8 +5,8 @@ import { printBody } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
 import { chainOf, type Rule, type Ruleset, targetName } from "../../rules/ruleset.ts";
 import { CHAIN, isHook, isOurs } from "../chain-names.ts";
+import type { IpSet } from "../endpoint-sets.ts";
 import type { Cut } from "../established-flows.ts";
-import type { IpSet } from "../lift.ts";
 
 /** The rules of one family. */
 export interface FamilyRules {

@@ -1,7 +1,7 @@
 /** The fix's own ipsets as `ipset restore` reads them. */
 import { printAddress } from "../../packet/address.ts";
 import { type Family, protoName } from "../../packet/field.ts";
-import type { IpSet } from "../lift.ts";
+import type { IpSet } from "../endpoint-sets.ts";
 
 const word = (family: Family): string => (family === 4 ? "inet" : "inet6");
 

@@ -1,0 +1,154 @@
+/** Rules of one endpoint: the strategy that matches it, and the rules that apply the policies of its ways. */
+import type { FamilyAudit, Way } from "../audit/audit.ts";
+import { containerAt, type Host } from "../host/host.ts";
+import { printAddress } from "../packet/address.ts";
+import { type Family, hasPorts, protoName } from "../packet/field.ts";
+import { and, is } from "../packet/predicate.ts";
+import { EMPTY } from "../reach/node-store.ts";
+import type { SetMember } from "./endpoint-sets.ts";
+import type { PolicyChains } from "./policy-chains.ts";
+import { type PolicyRule, policyKey, verdictsOf } from "./policy-printer.ts";
+import type { OpenReason, StrategyReason } from "./reasons.ts";
+import type { WayMatches } from "./way-matches.ts";
+
+/**
+ * How rules match an endpoint: by its internal address, by the original destination in conntrack, or by an ipset of
+ * endpoints.
+ */
+export type Strategy = "internal-ip" | "conntrack" | "ipset";
+
+/** The strategy of one endpoint. */
+export interface Choice {
+  /** 4 or 6. */
+  readonly family: Family;
+  /** Container, address, port and protocol. */
+  readonly endpoint: string;
+  /** How rules match it. */
+  readonly strategy: Strategy;
+  /** Why this strategy. */
+  readonly reason: StrategyReason;
+}
+
+/** A way with its policy. */
+export interface WayPolicy {
+  readonly way: Way;
+  readonly policy: readonly PolicyRule[];
+}
+
+/** Result for one endpoint. */
+export type EndpointRules =
+  | { readonly choice: Choice; readonly rules: readonly string[]; readonly member: SetMember | null }
+  /** The endpoint stays open. */
+  | { readonly open: OpenReason };
+
+/** Properties of all endpoints of a fix. */
+export interface EndpointOptions {
+  /** `null` to choose for each endpoint. */
+  readonly requested: Strategy | null;
+  /** Whether one set is cheaper than a rule for each endpoint. */
+  readonly manyEndpoints: boolean;
+  /** Whether unknown packets may be translated to endpoints, so that no rule may match by address alone. */
+  readonly unknownTranslations: boolean;
+}
+
+/**
+ * Returns the rules of one endpoint.
+ * @param group its ways that are closed, at least one
+ */
+export function endpointRules(
+  group: readonly WayPolicy[],
+  ways: readonly Way[],
+  { audit, host, matches }: { audit: FamilyAudit; host: Host; matches: WayMatches },
+  chains: PolicyChains,
+  options: EndpointOptions,
+): EndpointRules {
+  const [{ way, policy }] = group as [WayPolicy];
+  const { ip, port } = way.endpoint!;
+  const { family } = audit;
+  const container = containerAt(host, ip);
+  const label = endpointLabel(way, family, container?.name ?? null);
+  const all = ways.filter((other) => leadsTo(other, way, audit));
+  const key = (each: WayPolicy): string => policyKey(verdictsOf(each.policy));
+  const chosen = chooseStrategy(way, label, options, {
+    closedWays: group.length,
+    allWays: all.length,
+    // Ways that stay open, or are open as intended, need other rules than the closed ones.
+    sameIntent: group.length === all.length && group.every((each) => key(each) === key(group[0]!)),
+    keepsAddress: container === null || container.fixed,
+  });
+  if ("open" in chosen) return chosen;
+  const choice: Choice = { family, endpoint: label, ...chosen };
+  switch (choice.strategy) {
+    case "conntrack": {
+      const rules = group.map(
+        (each) =>
+          `${matches.byOriginalDestination(each.way)} ${chains.targetOf(each.policy, each.way.proto)}`,
+      );
+      return { choice, rules, member: null };
+    }
+    case "ipset":
+      return { choice, rules: [], member: { policy, entry: { ip, proto: way.proto!, port: port! } } };
+    case "internal-ip":
+      return {
+        choice,
+        rules: [`${matches.byAddress(way)} ${chains.targetOf(policy, way.proto)}`],
+        member: null,
+      };
+  }
+}
+
+function endpointLabel({ endpoint, proto }: Way, family: Family, container: string | null): string {
+  const { ip, port } = endpoint!;
+  const address = family === 6 && port !== null ? `[${printAddress(ip)}]` : printAddress(ip);
+  const name = container === null ? "" : `${container} `;
+  return `${name}${address}${port === null ? "" : `:${port}`}/${protoName(proto ?? 0)}`;
+}
+
+/** Returns whether packets of a way go to the endpoint of another one. */
+function leadsTo(way: Way, { endpoint, proto }: Way, { domain }: FamilyAudit): boolean {
+  const { ip, port } = endpoint!;
+  if (way.endpoint !== null)
+    return way.endpoint.ip === ip && way.endpoint.port === port && way.proto === proto;
+  const toEndpoint = and(
+    is("dst", ip),
+    ...(proto === null ? [] : [is("proto", proto)]),
+    ...(port === null ? [] : [is("dport", port)]),
+  );
+  return way.kind === "direct-bypass" && domain.diagrams.intersect(way.all, domain.set(toEndpoint)) !== EMPTY;
+}
+
+/** Properties of an endpoint that decide its strategy. */
+interface EndpointFacts {
+  readonly closedWays: number;
+  readonly allWays: number;
+  readonly sameIntent: boolean;
+  readonly keepsAddress: boolean;
+}
+
+function chooseStrategy(
+  { endpoint, proto }: Way,
+  label: string,
+  { requested, manyEndpoints, unknownTranslations }: EndpointOptions,
+  { closedWays, allWays, sameIntent, keepsAddress }: EndpointFacts,
+): { readonly strategy: Strategy; readonly reason: StrategyReason } | { readonly open: OpenReason } {
+  if (!sameIntent && requested === "internal-ip")
+    return { open: { code: "different-intents", endpoint: label } };
+  if (unknownTranslations && (requested === "internal-ip" || requested === "ipset"))
+    return { open: { code: "unknown-translations", endpoint: label } };
+  if (!sameIntent)
+    return { strategy: "conntrack", reason: { code: "different-intents", paths: allWays, keepsAddress } };
+  if (requested === "conntrack")
+    return { strategy: "conntrack", reason: { code: "conntrack-requested", keepsAddress } };
+  if (unknownTranslations)
+    return { strategy: "conntrack", reason: { code: "unknown-translations", keepsAddress } };
+  const useSet = requested === "ipset" || manyEndpoints;
+  if (useSet && endpoint!.port !== null && proto !== null && hasPorts(proto))
+    return {
+      strategy: "ipset",
+      reason: { code: requested === "ipset" ? "ipset-requested" : "many-endpoints" },
+    };
+  return {
+    strategy: "internal-ip",
+    reason: useSet ? { code: "no-port" } : { code: "one-intent", paths: closedWays },
+  };
+}

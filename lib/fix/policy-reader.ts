@@ -1,0 +1,141 @@
+/** Reads the owner's policy for the packets of each way from the hooks that express the intent. */
+import type { FamilyAudit, Way } from "../audit/audit.ts";
+import { ufwForwardChain } from "../audit/ufw-rules.ts";
+import { fromContainers, fromOutside, type Host } from "../host/host.ts";
+import { or, type Predicate } from "../packet/predicate.ts";
+import type { BoundChain } from "../path/program.ts";
+import type { Observer } from "../path/walk.ts";
+import { EMPTY, type Node, terminal } from "../reach/node-store.ts";
+import type { SetEngine } from "../reach/set-engine.ts";
+import type { SetState, SetStates } from "../reach/set-state.ts";
+import type { Hook } from "../rules/base-chain.ts";
+import type { TableName } from "../rules/ruleset.ts";
+import { append, decidedBy, type PolicyStep, type StepLists } from "./policy-step.ts";
+import { PolicyWalker } from "./policy-walker.ts";
+import { type ReadPoint, statesAt } from "./read-point.ts";
+
+/** Returns the policy steps of each way. */
+export function policySteps(
+  audit: FamilyAudit,
+  host: Host,
+  ways: readonly Way[],
+): ReadonlyMap<Way, readonly PolicyStep[]> {
+  const numbered = new Map(ways.map((way, i) => [i + 1, way]));
+  const reader = new PolicyReader(audit, host, ways);
+  reader.readInput(reader.tagged(numbered, (way) => way.listen !== null));
+  reader.readForward(reader.tagged(numbered, (way) => way.listen === null && way.kind !== "egress-bypass"));
+  reader.readOutput(reader.tagged(numbered, (way) => way.kind === "egress-bypass"));
+  return new Map([...numbered].map(([number, way]) => [way, reader.lists.get(number) ?? []]));
+}
+
+/** Reads the hooks that hold the intent. Packets of all ways are read together: terminals are the ways' numbers. */
+class PolicyReader {
+  readonly lists: StepLists = new Map();
+  private readonly blocked: Node;
+  private readonly outside: Predicate;
+
+  constructor(
+    private readonly audit: FamilyAudit,
+    private readonly host: Host,
+    ways: readonly Way[],
+  ) {
+    this.blocked = audit.domain.diagrams.unionAll(ways.map((way) => way.blocked));
+    this.outside = fromOutside(host);
+  }
+
+  /** Returns the packets of some ways; the terminal of each packet is the number of its way. */
+  tagged(numbered: ReadonlyMap<number, Way>, filter: (way: Way) => boolean): Node {
+    const { diagrams } = this.audit.domain;
+    return diagrams.unionAll(
+      [...numbered].map(([number, way]) =>
+        filter(way) ? diagrams.intersect(way.all, terminal(number)) : EMPTY,
+      ),
+    );
+  }
+
+  /** Published ports: rules of `ufw route` on the translated packet, then INPUT on the packet before DNAT. */
+  readInput(packets: Node): void {
+    const { mine } = this.audit;
+    this.readHook(this.readRoutedRules(packets, this.outside), mine, "INPUT", true, (observe) =>
+      mine.deliver(mine.start(this.outside), observe),
+    );
+  }
+
+  /** Packets to a container's own address: FORWARD. */
+  readForward(packets: Node): void {
+    const { mine } = this.audit;
+    this.readHook(packets, mine, "FORWARD", false, (observe) =>
+      mine.arrive(mine.start(this.outside), observe),
+    );
+  }
+
+  /** Packets from containers: rules of `ufw route`, then OUTPUT. */
+  readOutput(packets: Node): void {
+    const { mine } = this.audit;
+    const sources = or(...this.host.bridges.map((name) => fromContainers(this.host, name)));
+    this.readHook(this.readRoutedRules(packets, sources), mine, "OUTPUT", false, (observe) =>
+      mine.send(mine.start(sources), observe),
+    );
+  }
+
+  /** Reads the chain of `ufw route`; returns the packets that it does not decide. */
+  private readRoutedRules(packets: Node, start: Predicate): Node {
+    const { full, domain } = this.audit;
+    const { diagrams } = domain;
+    const chain = full.program.chain("filter", ufwForwardChain(full.program.ruleset));
+    if (chain === undefined || chain.rules.length === 0 || packets === EMPTY) return packets;
+    const states = statesAt(full, "FORWARD", (observe) => full.arrive(full.start(start), observe));
+    const readPoint = { engine: full, states: restrict(full, states, packets), beforeNat: false };
+    new PolicyWalker(readPoint, this.lists, this.blocked).walk(readPoint.states, chain, []);
+    return diagrams.subtract(packets, diagrams.unionAll([...this.lists.values()].flat().flatMap(decidedBy)));
+  }
+
+  private readHook(
+    packets: Node,
+    engine: SetEngine,
+    hook: Hook,
+    beforeNat: boolean,
+    walk: (observe: Observer<SetStates>) => unknown,
+  ): void {
+    if (packets === EMPTY) return;
+    const readPoint = (table: TableName): ReadPoint => ({
+      engine,
+      states: restrict(engine, statesAt(engine, hook, walk, table), packets),
+      beforeNat,
+    });
+    // A packet passes these tables of the hook too. Those of FORWARD it passes with the fix as well.
+    const stops: StepLists = new Map();
+    if (hook !== "FORWARD")
+      for (const table of ["mangle", "security"] as const)
+        if (mayStop(engine.program.chain(table, hook)))
+          new PolicyWalker(readPoint(table), stops, this.blocked).readStops(table, hook);
+    for (const [number, steps] of stops) append(this.lists, number, steps);
+    const filter = readPoint("filter");
+    new PolicyWalker(filter, this.lists, this.blocked).readFilter(packets, hook);
+    this.dropUndecided(packets, filter);
+  }
+
+  /** Prepends a drop of the packets that the intent blocks and that no step stops. */
+  private dropUndecided(packets: Node, readPoint: ReadPoint): void {
+    const { diagrams } = this.audit.domain;
+    for (const [number, set] of diagrams.split(packets)) {
+      const steps = this.lists.get(number) ?? [];
+      const stopped = steps.filter(({ kind }) => kind !== "accept").flatMap(decidedBy);
+      const missing = diagrams.subtract(diagrams.intersect(set, this.blocked), diagrams.unionAll(stopped));
+      if (missing === EMPTY) continue;
+      const drop: PolicyStep = { readPoint, rule: null, callers: [], kind: "drop", set: missing, inner: [] };
+      this.lists.set(number, [drop, ...steps]);
+    }
+  }
+}
+
+/** Returns whether a base chain may stop packets. */
+const mayStop = (chain: BoundChain | undefined): boolean =>
+  chain !== undefined && (chain.policy === "drop" || chain.rules.length > 0);
+
+/** Restricts states to some packets. */
+function restrict({ domain }: SetEngine, states: readonly SetState[], packets: Node): SetState[] {
+  return states
+    .map((state) => ({ ...state, set: domain.diagrams.intersect(state.set, packets) }))
+    .filter((state) => state.set !== EMPTY);
+}

@@ -1,0 +1,293 @@
+/** Evaluates the owner's chains with the packets of all ways, and records which rule decides which packets. */
+import { bannerOf } from "../audit/bans.ts";
+import { and, type Predicate } from "../packet/predicate.ts";
+import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
+import { BudgetExceeded } from "../reach/budget.ts";
+import { EMPTY, type Node } from "../reach/node-store.ts";
+import type { SetEngine } from "../reach/set-engine.ts";
+import { assignField, type SetState } from "../reach/set-state.ts";
+import type { Vocabulary } from "../reach/variables.ts";
+import type { Hook } from "../rules/base-chain.ts";
+import type { Rule, TableName } from "../rules/ruleset.ts";
+import { isSetMatch, keepsList, matchesSenderOnly } from "./match-traits.ts";
+import { append, type PolicyStep, type StepLists } from "./policy-step.ts";
+import type { ReadPoint } from "./read-point.ts";
+
+/** Limit of chain evaluations: a chain is evaluated again for each rule that calls it. */
+const MOST_VISITS = 20_000;
+
+type Diagrams = SetEngine["domain"]["diagrams"];
+
+/** A step to record, before it is split by way. */
+type StepTemplate = Pick<PolicyStep, "rule" | "callers" | "kind">;
+
+/** Walks chains at one read point and appends the steps to `lists`. */
+export class PolicyWalker {
+  private readonly diagrams: Diagrams;
+  private visits = 0;
+
+  /** @param blocked packets that the intent blocks */
+  constructor(
+    private readonly readPoint: ReadPoint,
+    private readonly lists: StepLists,
+    private readonly blocked: Node,
+  ) {
+    this.diagrams = readPoint.engine.domain.diagrams;
+  }
+
+  /** Reads a base chain of table filter with its policy, and the packets that do not reach it. */
+  readFilter(packets: Node, hook: Hook): void {
+    const { states, engine } = this.readPoint;
+    const arrived = this.diagrams.unionAll(states.map((s) => this.untagged(s.set)));
+    // Owner's rules in earlier tables stop these packets, or none do: the intent decides.
+    const absent = this.diagrams.subtract(packets, arrived);
+    const policyStep = (kind: "accept" | "drop"): StepTemplate => ({ rule: null, callers: [], kind });
+    this.record(this.lists, this.diagrams.intersect(this.blocked, absent), policyStep("drop"));
+    this.record(this.lists, this.diagrams.subtract(absent, this.blocked), policyStep("accept"));
+    const chain = engine.program.chain("filter", hook);
+    const left = chain === undefined ? states : this.walk(states, chain, []);
+    this.record(this.lists, this.unionOf(left), policyStep(chain?.policy === "drop" ? "drop" : "accept"));
+  }
+
+  /** Reads the rules of another table that stop packets. Packets that they accept go on to the next table. */
+  readStops(table: TableName, hook: Hook): void {
+    const { states, engine } = this.readPoint;
+    const chain = engine.program.chain(table, hook);
+    if (chain === undefined || states.length === 0) return;
+    const all: StepLists = new Map();
+    const left = this.walk(states, chain, [], all);
+    if (chain.policy === "drop")
+      this.record(all, this.unionOf(left), { rule: null, callers: [], kind: "drop" });
+    for (const [number, steps] of all)
+      append(
+        this.lists,
+        number,
+        steps.filter(({ kind }) => kind !== "accept" && kind !== "note"),
+      );
+  }
+
+  /** @returns the states at the end of the chain, and those that return from it */
+  walk(
+    start: readonly SetState[],
+    chain: BoundChain,
+    callers: readonly Rule[],
+    lists: StepLists = this.lists,
+  ): SetState[] {
+    this.countVisit(chain, callers);
+    let states = [...start];
+    const returned: SetState[] = [];
+    for (const { rule, when, effect } of chain.rules) {
+      if (states.length === 0) break;
+      if (effect.kind === "note" && !isCopiedNote(rule)) continue;
+      const { matched, rest } = this.split(states, this.readPoint.engine.domain.set(when));
+      const jumps = effect.kind === "jump" || effect.kind === "goto";
+      if (matched.length === 0 && jumps)
+        this.recordSetJump(this.candidates(states, rule), rule, effect.chain, callers, lists);
+      const candidates = effect.kind === "verdict" ? this.unionOf(this.candidates(states, rule)) : EMPTY;
+      if (matched.length === 0 && candidates === EMPTY) continue;
+      const set = this.unionOf(matched);
+      switch (effect.kind) {
+        case "verdict":
+          this.record(lists, set, { rule, callers, kind: effect.verdict }, new Map(), candidates);
+          states = rest;
+          break;
+        case "return":
+          returned.push(...matched);
+          states = rest;
+          break;
+        case "jump":
+        case "goto": {
+          const after = this.enter(matched, rule, effect, callers, lists);
+          if (effect.kind === "goto") returned.push(...after);
+          states = effect.kind === "goto" ? rest : this.mergeByHeader([...rest, ...after]);
+          break;
+        }
+        case "note":
+          this.record(lists, set, { rule, callers, kind: "note" });
+          break;
+        case "assign": {
+          // Later rules see the value that this rule writes. The owner's rule keeps writing it with the fix.
+          const after = matched.map((state) => assignField(state, effect.field, effect.change));
+          const unsure = after.filter((state, i) => state.unsure.length > matched[i]!.unsure.length);
+          this.record(lists, this.unionOf(unsure), { rule, callers, kind: "unknown" });
+          states = this.mergeByHeader([...rest, ...after]);
+          break;
+        }
+        default:
+          this.record(lists, set, { rule, callers, kind: "unknown" });
+      }
+    }
+    return this.mergeByHeader([...states, ...returned]);
+  }
+
+  private countVisit({ chain: { table, name } }: BoundChain, callers: readonly Rule[]): void {
+    const by = `${table} ${name}`;
+    if (++this.visits > MOST_VISITS) throw new BudgetExceeded(MOST_VISITS, by, "calls of chains");
+    if (callers.length > MOST_NESTED) throw new BudgetExceeded(MOST_NESTED, by, "levels of chains");
+  }
+
+  /** Walks the chain of a jump or goto; returns the states that return from it. */
+  private enter(
+    matched: readonly SetState[],
+    rule: Rule,
+    { kind, chain }: { readonly kind: "jump" | "goto"; readonly chain: string },
+    callers: readonly Rule[],
+    lists: StepLists,
+  ): SetState[] {
+    const callee = this.readPoint.engine.program.chain(rule.table, chain)!;
+    const stepKind = rule.matches.some(keepsList)
+      ? "once"
+      : kind === "jump" && this.isBanChain(callee)
+        ? "call"
+        : null;
+    if (stepKind === null) return this.walk(matched, callee, [...callers, rule], lists);
+    const inner: StepLists = new Map();
+    const after = this.walk(matched, callee, [], inner);
+    this.record(lists, this.unionOf(matched), { rule, callers, kind: stepKind }, inner);
+    return after;
+  }
+
+  /** Returns the packets that satisfy all matches of a rule except those by ipset; none without such a match. */
+  private candidates(states: readonly SetState[], rule: Rule): readonly SetState[] {
+    if (!rule.matches.some(isSetMatch)) return [];
+    const { domain, program } = this.readPoint.engine;
+    return this.split(states, domain.set(withoutSetMatches(rule, program))).matched;
+  }
+
+  /**
+   * Records the steps of a chain behind a jump whose ipsets contain none of the packets now, and may later. Ways with a
+   * step that cannot be combined with the set match of the jump get none.
+   */
+  private recordSetJump(
+    entered: readonly SetState[],
+    rule: Rule,
+    chain: string,
+    callers: readonly Rule[],
+    lists: StepLists,
+  ): void {
+    if (entered.length === 0) return;
+    const inner: StepLists = new Map();
+    const callee = this.readPoint.engine.program.chain(rule.table, chain)!;
+    this.walk(entered, callee, [...callers, rule], inner);
+    for (const [number, steps] of inner) {
+      if (steps.some(({ kind }) => kind === "once" || kind === "call" || kind === "unknown")) continue;
+      append(
+        lists,
+        number,
+        steps.map((step) => ({
+          ...step,
+          set: EMPTY,
+          candidates: step.candidates ?? step.set,
+          setJumps: [rule, ...(step.setJumps ?? [])],
+        })),
+      );
+    }
+  }
+
+  /**
+   * Returns whether a chain contains the bans of a known program (fail2ban, CrowdSec, SSHGuard) and can be called from
+   * FORWARD: it stops packets by sender alone, and accepts none.
+   */
+  private isBanChain({ chain, rules }: BoundChain, nested = false): boolean {
+    return (
+      (nested || bannerOf(chain.name) !== undefined) &&
+      rules.every(({ rule, effect }) => {
+        if (!rule.matches.every(matchesSenderOnly)) return false;
+        if (effect.kind === "jump") {
+          const callee = this.readPoint.engine.program.chain(rule.table, effect.chain)!;
+          return callee.chain.name !== chain.name && this.isBanChain(callee, true);
+        }
+        return effect.kind === "verdict"
+          ? effect.verdict !== "accept"
+          : effect.kind === "return" || effect.kind === "note";
+      })
+    );
+  }
+
+  private split(states: readonly SetState[], node: Node): { matched: SetState[]; rest: SetState[] } {
+    const matched: SetState[] = [];
+    const rest: SetState[] = [];
+    for (const state of states) {
+      const yes = this.readPoint.engine.chains.intersectCurrent(state, node);
+      if (yes === EMPTY) {
+        rest.push(state);
+        continue;
+      }
+      matched.push({ ...state, set: this.diagrams.intersect(yes, state.set) });
+      const no = this.diagrams.subtract(state.set, yes);
+      if (no !== EMPTY) rest.push({ ...state, set: no });
+    }
+    return { matched, rest };
+  }
+
+  /** Merges states that have the same header. */
+  private mergeByHeader(states: readonly SetState[]): SetState[] {
+    const merged = new Map<SetState["bindings"], SetState>();
+    for (const state of states) {
+      const before = merged.get(state.bindings);
+      merged.set(
+        state.bindings,
+        before === undefined ? state : { ...before, set: this.diagrams.union(before.set, state.set) },
+      );
+    }
+    return [...merged.values()];
+  }
+
+  private unionOf(states: readonly SetState[]): Node {
+    return this.diagrams.unionAll(states.map((state) => state.set));
+  }
+
+  /** Returns a set without the numbers of the ways. */
+  private untagged(packets: Node): Node {
+    return this.diagrams.mapTerminals(packets, (value) => Math.min(value, 1));
+  }
+
+  /** Records a step for each way that some of the packets belong to. */
+  private record(
+    lists: StepLists,
+    packets: Node,
+    step: StepTemplate,
+    inner: StepLists = new Map(),
+    candidates: Node = EMPTY,
+  ): void {
+    const sets = this.diagrams.split(packets);
+    const candidateSets = this.diagrams.split(candidates);
+    for (const number of new Set([...sets.keys(), ...candidateSets.keys()])) {
+      const list = lists.get(number) ?? [];
+      const own = candidateSets.get(number);
+      list.push({
+        ...step,
+        readPoint: this.readPoint,
+        set: sets.get(number) ?? EMPTY,
+        inner: inner.get(number) ?? [],
+        ...(own === undefined ? {} : { candidates: own }),
+      });
+      lists.set(number, list);
+    }
+  }
+}
+
+/** Returns the condition of a rule without its ipset matches. */
+function withoutSetMatches(rule: Rule, { facts }: Program): Predicate {
+  const site = { table: rule.table, chain: rule.chain, index: rule.index };
+  const others = rule.matches.filter((match) => !isSetMatch(match));
+  return and(...others.map(({ extension, values }) => extension.ask(values, facts, site)));
+}
+
+/**
+ * Returns the conditions of rules without their ipset matches, for the domain of an audit. A program omits rules whose
+ * set is empty, so the domain of the program alone may not distinguish these packets.
+ */
+export const setVocabulary = (program: Program): Vocabulary => ({
+  predicates: [...program.ruleset.tables.values()]
+    .flatMap(({ chains }) => [...chains.values()])
+    .flatMap(({ rules }) => rules.filter(({ matches }) => matches.some(isSetMatch)))
+    .map((rule) => withoutSetMatches(rule, program)),
+  markValues: new Map(),
+});
+
+/** Returns whether a rule that decides nothing is copied: it logs, or records an address in a list. */
+function isCopiedNote({ target, matches }: Rule): boolean {
+  if (target.kind === "extension") return ["LOG", "NFLOG"].includes(target.extension.name);
+  return target.kind === "none" && matches.some(keepsList);
+}

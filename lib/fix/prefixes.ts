@@ -1,0 +1,41 @@
+/** Sets of addresses as ranges and as prefixes. */
+import { addressBits, maxAddress, prefixMask, printPrefix } from "../packet/address.ts";
+import type { Family, Range, Scalar } from "../packet/field.ts";
+import { normalizeRanges } from "../packet/predicate.ts";
+
+const toBigInt = (value: Scalar): bigint => BigInt(value as number | bigint);
+
+/** Returns the number of addresses in some ranges. */
+export const countAddresses = (ranges: readonly Range[]): bigint =>
+  normalizeRanges(ranges).reduce((total, [lo, hi]) => total + toBigInt(hi) - toBigInt(lo) + 1n, 0n);
+
+/** Returns the addresses that are in the first ranges and not in the others. */
+export function subtractRanges(ranges: readonly Range[], others: readonly Range[]): Range[] {
+  const bounds = (some: readonly Range[]) =>
+    normalizeRanges(some).map(([lo, hi]) => [toBigInt(lo), toBigInt(hi)] as const);
+  let rest = bounds(ranges);
+  for (const [from, to] of bounds(others))
+    rest = rest.flatMap(([lo, hi]) => {
+      if (to < lo || from > hi) return [[lo, hi] as const];
+      return [...(from > lo ? [[lo, from - 1n] as const] : []), ...(to < hi ? [[to + 1n, hi] as const] : [])];
+    });
+  return rest as unknown as Range[];
+}
+
+/** Returns the fewest prefixes whose union is a range. */
+export function prefixesOf([first, last]: Range, family: Family): string[] {
+  const bits = addressBits(family);
+  const max = toBigInt(maxAddress(family));
+  const end = toBigInt(last) > max ? max : toBigInt(last);
+  const out: string[] = [];
+  for (let start = toBigInt(first); start <= end; ) {
+    let size = 0;
+    const fits = (n: number): boolean =>
+      start % (1n << BigInt(n)) === 0n && start + (1n << BigInt(n)) - 1n <= end;
+    while (size < bits && fits(size + 1)) size++;
+    const address = family === 4 ? Number(start) : start;
+    out.push(printPrefix({ address, mask: prefixMask(bits - size, family) }));
+    start += 1n << BigInt(size);
+  }
+  return out;
+}
