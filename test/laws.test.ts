@@ -1,0 +1,148 @@
+/** The laws on the structure of the code hold, but for the violations that are listed here. */
+import { resolve } from "node:path";
+import ts from "typescript";
+import { expect, test } from "vitest";
+import { MATCHES, TARGETS } from "../lib/iptables/extensions.ts";
+import { findCycles, findLanguageAccess, findUpwardImports, type Sources, type Violation } from "./laws.ts";
+
+/** Number of places in each file that read what only the room of a rule language may read. It may only shrink. */
+const LANGUAGE_ACCESS: Readonly<Record<string, number>> = {
+  "lib/audit/bans.ts": 4,
+  "lib/audit/direct-access.ts": 2,
+  "lib/audit/docker-rules.ts": 8,
+  "lib/audit/docker-user-lint.ts": 13,
+  "lib/audit/engine-doubts.ts": 1,
+  "lib/audit/notes.ts": 1,
+  "lib/audit/owner-rules.ts": 7,
+  "lib/audit/ufw-rules.ts": 9,
+  "lib/fix/canonical-rules.ts": 7,
+  "lib/fix/chain-names.ts": 3,
+  "lib/fix/decision-lists.ts": 15,
+  "lib/fix/rule-writer.ts": 25,
+  "lib/fix/write/needs.ts": 4,
+  "lib/fix/write/ufw.ts": 2,
+  "lib/host/infer.ts": 2,
+  "lib/reach/shared-unknowns.ts": 13,
+  "lib/report/explain/published-ports.ts": 1,
+  "lib/report/explain/rule-facts.ts": 6,
+  "lib/report/graph/fold-rules.ts": 1,
+  "lib/report/graph/graph.ts": 1,
+  "lib/report/graph/row-text.ts": 9,
+  "lib/report/packet/path-rows.ts": 4,
+};
+
+/** Number of imports in each file that do not point downwards. It may only shrink. */
+const UPWARD_IMPORTS: Readonly<Record<string, number>> = {};
+
+/** Groups of files that import each other. It may only shrink. */
+const CYCLES: readonly (readonly string[])[] = [["lib/path/neighbour-discovery.ts", "lib/path/program.ts"]];
+
+const root = resolve(import.meta.dirname, "..");
+const names = new Set([...MATCHES, ...TARGETS].map(({ name }) => name));
+
+function project(): Sources {
+  const path = resolve(root, "tsconfig.json");
+  const { options, fileNames } = ts.parseJsonConfigFileContent(
+    ts.readConfigFile(path, ts.sys.readFile).config,
+    ts.sys,
+    root,
+  );
+  return { program: ts.createProgram(fileNames, options), root };
+}
+
+/** Counts violations by file, with the places in the message of a failed assertion. */
+function expectExactly(violations: readonly Violation[], allowed: Readonly<Record<string, number>>): void {
+  const counts: Record<string, number> = {};
+  for (const { file } of violations) counts[file] = (counts[file] ?? 0) + 1;
+  const places = violations
+    .filter(({ file }) => counts[file] !== allowed[file])
+    .map(({ file, line, message }) => `${file}:${line} ${message}`);
+  expect(
+    counts,
+    `lower the number of a file that has fewer violations; repair new ones:\n${places.join("\n")}`,
+  ).toEqual(allowed);
+}
+
+const sources = project();
+
+test("only the rooms of a rule language read its extensions", () => {
+  expectExactly(findLanguageAccess(sources, names), LANGUAGE_ACCESS);
+}, 120_000);
+
+test("rooms import from rooms below them", () => {
+  expectExactly(findUpwardImports(sources), UPWARD_IMPORTS);
+});
+
+test("no files import each other", () => {
+  expect(findCycles(sources)).toEqual(CYCLES);
+});
+
+/** Compiles a program of files in memory. */
+function inMemory(files: Readonly<Record<string, string>>): Sources {
+  const options: ts.CompilerOptions = {
+    noLib: true,
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    allowImportingTsExtensions: true,
+  };
+  const host = ts.createCompilerHost(options);
+  const textOf = (name: string): string | undefined => files[name.replace("/memory/", "")];
+  const program = ts.createProgram({
+    rootNames: Object.keys(files).map((name) => `/memory/${name}`),
+    options,
+    host: {
+      ...host,
+      getCurrentDirectory: () => "/memory",
+      directoryExists: () => true,
+      fileExists: (name) => textOf(name) !== undefined,
+      readFile: textOf,
+      getSourceFile: (name, target) => {
+        const text = textOf(name);
+        return text === undefined ? undefined : ts.createSourceFile(name, text, target, true);
+      },
+    },
+  });
+  return { program, root: "/memory" };
+}
+
+const RULE = `
+export interface Extension { readonly name: string }
+export interface Match { readonly extension: Extension; readonly values: { readonly [key: string]: unknown } }
+export interface Rule { readonly first: Match; readonly targetName: string }
+export declare function targetName(rule: Rule): string;
+`;
+
+test.each([
+  ["a property of a match", "rule.first.extension;", 1],
+  ["a destructured match", "const { values } = rule.first;", 1],
+  ["a destructured parameter", "const read = ({ values: given }: Match) => given;", 1],
+  ["a comparison of a target", 'targetName(rule) === "DROP";', 1],
+  ["a comparison of a variable", 'const to = rule.targetName; to !== "DROP";', 1],
+  ["a list of targets", 'const ENDS = ["ACCEPT", "DROP"]; ENDS.includes(targetName(rule));', 1],
+  ["a switch", 'switch (rule.targetName) { case "DROP": }', 1],
+  ["a match that is named", 'const { name } = rule.first.extension; name === "set";', 2],
+  ["the name of a chain", 'targetName(rule) === "DOCKER-USER";', 0],
+  ["members of the same name elsewhere", "const other = { values: 1 }; other.values;", 0],
+])("the check of extensions finds %s", (_, code, count) => {
+  const text = `import { type Match, type Rule, targetName } from "../iptables/rule.ts";
+declare const rule: Rule;
+${code}`;
+  const memory = inMemory({ "lib/iptables/rule.ts": RULE, "lib/audit/planted.ts": text });
+  expect(findLanguageAccess(memory, new Set(["ACCEPT", "DROP", "set"])).map(({ line }) => line)).toEqual(
+    new Array(count).fill(3),
+  );
+});
+
+test("the checks of imports find an upward import, one between the engines and a cycle", () => {
+  const memory = inMemory({
+    "lib/rules/a.ts": 'import type { B } from "../audit/b.ts"; export type A = B;',
+    "lib/audit/b.ts": 'export type B = import("../rules/a.ts").A;',
+    "lib/reach/c.ts": 'export * from "../simulate/d.ts";',
+    "lib/simulate/d.ts": "export const d = 1;",
+  });
+  expect(findUpwardImports(memory)).toEqual([
+    { file: "lib/rules/a.ts", line: 1, message: "imports lib/audit/b.ts, which is not below lib/rules" },
+    { file: "lib/reach/c.ts", line: 1, message: "imports lib/simulate/d.ts, which is not below lib/reach" },
+  ]);
+  expect(findCycles(memory)).toEqual([["lib/audit/b.ts", "lib/rules/a.ts"]]);
+});
