@@ -182,8 +182,9 @@ export {
   type TableName,
 } from "./rules/ruleset.ts";
 export type { Answer, Outcome, Sent, Trace, TracedBranch } from "./simulate/answer.ts";
-export { type BatchOptions, VERDICTS, verdicts } from "./simulate/batch-engine.ts";
+export { type BatchOptions, verdicts } from "./simulate/batch-verdicts.ts";
 export { type Connection, type ConnectionRef, Connections } from "./simulate/connection-table.ts";
+export { VERDICTS } from "./simulate/effect-code.ts";
 export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
 export { type Column, type PacketColumns, packetAt } from "./simulate/packet-columns.ts";
 export type { FlowHeader, Supposition } from "./simulate/packet-state.ts";

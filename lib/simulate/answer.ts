@@ -1,4 +1,4 @@
-/** What becomes of a packet, as the contract's JSON has it, and how it came about. */
+/** Results of a simulation: the verdict as JSON, and the trace of how it came about. */
 import { printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
 import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
@@ -28,57 +28,57 @@ export interface Sent {
   readonly tos: number;
 }
 
-/** What becomes of a packet: the contract's JSON. */
+/** Result for a packet; `simulate --json` prints it. */
 export interface Answer {
   /** The packet as it was given. */
   readonly packet: PacketJson;
-  /** What becomes of it; `undecided` where that depends on what the inputs do not tell. */
+  /** Verdict; `undecided` if it depends on an unknown. */
   readonly verdict: Decision;
-  /** Forwarded, taken in by the host itself, sent by the host itself, or neither. */
+  /** Forwarded, delivered to the host itself, sent by the host itself, or none of these. */
   readonly delivery: "forward" | "local" | "out" | "none";
-  /** Interface it leaves by; `null` where it does not leave. */
+  /** Output interface; `null` if the packet does not leave. */
   readonly out: string | null;
-  /** The header that it leaves or is taken in with; `null` where it is neither. */
+  /** Header with which it leaves; `null` if it does not leave. */
   readonly sent: Sent | null;
-  /** What it met, in order: the steps of the kernel's TRACE target. */
+  /** Rules, returns and policies in order: the steps of the kernel's TRACE target. */
   readonly path: readonly Step[];
-  /** What was inferred or taken to be so, a sentence each. */
+  /** Inferences and assumptions, one sentence each. */
   readonly assumptions: readonly string[];
-  /** Why it went no further where no rule says it (no route, forwarding off); else absent. */
+  /** Reason of a verdict that no rule gave (no route, forwarding off); otherwise absent. */
   readonly reason?: string;
-  /** Where the verdict depends on what the inputs do not tell: each way it can go. */
+  /** One outcome for each branch, if the verdict depends on an unknown. */
   readonly branches?: readonly Outcome[];
 }
 
-/** An answer without its packet: how one way ends. */
+/** Outcome of one branch. */
 export interface Outcome extends Omit<Answer, "packet" | "branches"> {
-  /** Of a branch: what `--assume` has to be told for the packet to go this way, in order. */
+  /** Arguments of `--assume` that select this branch, in order. */
   readonly assume?: readonly string[];
 }
 
-/** One way that a packet can go, and what happens to it there. */
+/** One branch of a trace, with its events. */
 export interface TracedBranch extends Outcome {
-  /** What happened, in order. */
+  /** Events in order. */
   readonly events: readonly TraceEvent[];
-  /** The unknowns that were taken one way or the other to come here. */
+  /** Values of unknowns on this branch. */
   readonly suppositions: readonly Supposition[];
-  /** The assumptions that are not suppositions, a sentence each. */
+  /** The assumptions that are not suppositions, one sentence each. */
   readonly inferences: readonly string[];
-  /** The header at the end, wherever that is; the host itself gets it when `delivery` is `local`. */
+  /** Header at the end of the path; the host itself receives it if `delivery` is `local`. */
   readonly header: FlowHeader;
-  /** The hook in which it ended; `null` where it ended between hooks, or met none. */
+  /** Hook in which the path ended; `null` between hooks. */
   readonly hook: Hook | null;
 }
 
-/** An answer with all that happened. */
+/** An answer with all events. */
 export interface Trace {
-  /** What becomes of the packet. */
+  /** Result for the packet. */
   readonly answer: Answer;
-  /** The way it goes, or each way it can go where an unknown was asked. */
+  /** All branches; a single one if no unknown was evaluated. */
   readonly branches: readonly TracedBranch[];
   /**
-   * What INPUT would have said of a first packet for this host that a translation took elsewhere, so that INPUT is
-   * never asked; `null` for any other packet.
+   * Outcome that INPUT would give to the first packet of a connection to this host, if a translation redirects it so that
+   * INPUT is not evaluated; `null` for other packets.
    */
   readonly skippedInput: Outcome | null;
 }
@@ -98,7 +98,7 @@ function sentHeaderOf(ending: Ending<PacketState>): Sent | null {
   };
 }
 
-/** How one way ends. */
+/** Returns the outcome of one ending. */
 export function outcomeOf(ending: Ending<PacketState>): Outcome {
   return {
     verdict: ending.verdict,
@@ -111,19 +111,19 @@ export function outcomeOf(ending: Ending<PacketState>): Outcome {
   };
 }
 
-/** As `--assume` takes it. */
+/** Formats a supposition as an argument of `--assume`. */
 const assumption = ({ key, truth }: Supposition): string => `${key}=${truth ? "match" : "no-match"}`;
 
 const UNDECIDED = { verdict: "undecided", delivery: "none", out: null, sent: null } as const;
 
-/** What becomes of a packet, of all the ways that it can go. */
+/** Combines the endings of all branches. */
 export function answer(packet: Packet, endings: readonly Ending<PacketState>[]): Answer {
   const branches = endings.map(outcomeOf);
   const [first] = branches;
   const json = packetJson(packet);
   if (first === undefined) return { packet: json, ...UNDECIDED, path: [], assumptions: [] };
   if (branches.length === 1) return { packet: json, ...first };
-  // Ports that the kernel chooses are nobody's to foretell: one stands for all.
+  // A port chosen by the kernel is arbitrary: branches that differ only in such a port are equal.
   const chosen = endings.some(({ state }) => state.connection?.kernelChoice !== undefined);
   const sent = (b: Outcome): string =>
     JSON.stringify(b.sent, (key, value) => (chosen && /^[sd]port$/.test(key) ? null : value));
@@ -136,7 +136,7 @@ export function answer(packet: Packet, endings: readonly Ending<PacketState>[]):
         sent(b) === sent(first)),
   );
   if (same) {
-    // Where the outcome does not depend on it, an unknown is still named.
+    // All branches agree; the unknowns are still reported as assumptions.
     return { packet: json, ...first, assumptions: [...new Set(branches.flatMap((b) => b.assumptions))] };
   }
   return {

@@ -1,15 +1,13 @@
 /**
- * Verdicts of many packets at once. The packets stand in columns, and the state that walks through the host is a
- * selection of them: each stop is made once for thousands of packets, and the selection parts where they fare
- * differently. What asks for more than a header, a translation or something that is not known, is simulated by itself.
+ * Engine for a batch of packets. A state is a selection of lanes: each hook is evaluated once for thousands of packets,
+ * and the selection splits where their paths differ. Packets that need a translation, an unknown, or more than a header
+ * leave the batch and are simulated separately.
  */
-
-import type { Host } from "../host/host.ts";
 import { CT, CT_STATUS, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { NatSide } from "../path/hooks.ts";
-import { type BoundChain, Program } from "../path/program.ts";
+import type { BoundChain, Program } from "../path/program.ts";
 import {
   arrive,
   type Confirmed,
@@ -21,125 +19,44 @@ import {
 } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
 import { changed, type Effect } from "../rules/effect.ts";
-import type { Ruleset } from "../rules/ruleset.ts";
 import { BatchLookup, type CompiledList, UNKNOWN_RESULT } from "./batch-lookup.ts";
+import {
+  ASSIGN_CODE,
+  effectCode,
+  FORK_CODE,
+  GOTO_CODE,
+  JUMP_CODE,
+  NAT_CODE,
+  RETURN_CODE,
+  VERDICTS,
+} from "./effect-code.ts";
 import { BATCH_SIZE, PacketBatch } from "./packet-batch.ts";
-import { CONNECTION_BIT, type PacketColumns, packetAt, packetCount } from "./packet-columns.ts";
-import { Simulator } from "./simulator.ts";
+import { CONNECTION_BIT, type PacketColumns } from "./packet-columns.ts";
 
-/** What a code that `verdicts` gives stands for: `VERDICTS[code]`. */
-export const VERDICTS = ["accept", "drop", "reject", "undecided"] as const satisfies readonly Decision[];
-
-/** Settings of `verdicts`. */
-export interface BatchOptions {
-  /** Truths of unknown matches, as for `simulate`. */
-  readonly assume?: ReadonlyMap<string, boolean>;
-}
-
-/**
- * The verdict of each packet, exactly as a new simulator would give it: every packet is taken for the first of its
- * connection, none sees what another left behind. Nothing is made anew for a packet; rulesets, hosts and what was
- * worked out for them are remembered as long as they are kept, so packets may well come in several calls.
- *
- * ```ts
- * import { type Host, type Ruleset, VERDICTS, verdicts } from "fwcheck";
- * declare const rulesets: readonly Ruleset[];
- * declare const host: Host;
- * const codes = verdicts(rulesets, host, {
- *   family: 4, in: "eth0", src: Uint32Array.of(0xc0000201, 0xc0000202), dst: 0xcb007101, proto: 6, sport: 40000, dport: 22,
- * });
- * const blocked = codes.filter((code) => VERDICTS[code] !== "accept").length;
- * ```
- *
- * @param rulesets at most one a family; a family without one lets everything through
- * @param packets at least one of the columns must be a list; all lists have the same length
- * @returns a code for each packet, an index into `VERDICTS`: `undecided` where the verdict depends on an unknown
- * @throws RangeError where lists differ in length, or a value is none of its field
- */
-export function verdicts(
-  rulesets: readonly Ruleset[],
-  host: Host,
-  packets: PacketColumns,
-  options: BatchOptions = {},
-): Uint8Array {
-  const size = packetCount(packets);
-  const codes = new Uint8Array(size).fill(VERDICTS.indexOf("undecided"));
-  const truths = options.assume ?? new Map<string, boolean>();
-  const ruleset = rulesets.find((r) => r.family === packets.family) ?? {
-    ...{ family: packets.family, source: "", tables: new Map(), doubts: [] },
-  };
-  const engine = new BatchEngine(Program.of(ruleset, host), truths);
-  for (let first = 0; first < size; first += BATCH_SIZE) {
-    const count = Math.min(BATCH_SIZE, size - first);
-    engine.load(packets, first, count);
-    for (const { state, verdict } of engine.walk()) {
-      const code = VERDICTS.indexOf(verdict);
-      for (const lane of state.lanes) codes[first + lane] = code;
-    }
-    for (const lane of engine.fallback) {
-      const alone = new Simulator([ruleset], host, { assume: truths });
-      codes[first + lane] = VERDICTS.indexOf(alone.packet(packetAt(packets, first + lane)).verdict);
-    }
-  }
-  return codes;
-}
-
-/** Packets that have gone the same way so far. */
+/** Packets on the same path. */
 interface BatchState {
-  /** Their places among those that go together. */
+  /** Their lanes in the batch. */
   readonly lanes: Int32Array;
-  /** Which sides the nat table has been asked for. */
+  /** Sides for which the nat table was evaluated. */
   readonly natDone: { readonly dst: boolean; readonly src: boolean };
-  /** mangle changed what the route depends on. */
+  /** A chain of type route changed a field on which the route depends. */
   readonly moved: boolean;
 }
 
-/** What a rule does to a packet: an index into VERDICTS, or one of these. */
-const NAT_CODE = VERDICTS.length;
-const NOTE_CODE = NAT_CODE + 1;
-const ASSIGN_CODE = NAT_CODE + 2;
-const JUMP_CODE = NAT_CODE + 3;
-const GOTO_CODE = NAT_CODE + 4;
-const RETURN_CODE = NAT_CODE + 5;
-const FORK_CODE = NAT_CODE + 6;
-
-function effectCode(effect: Effect): number {
-  switch (effect.kind) {
-    case "verdict":
-      return VERDICTS.indexOf(effect.verdict);
-    case "hotdrop":
-    case "stolen":
-      return VERDICTS.indexOf("drop");
-    case "opaque":
-      return VERDICTS.indexOf("undecided");
-    case "assign":
-      return effect.next === undefined ? ASSIGN_CODE : UNKNOWN_RESULT;
-    default:
-      return {
-        nat: NAT_CODE,
-        note: NOTE_CODE,
-        jump: JUMP_CODE,
-        goto: GOTO_CODE,
-        return: RETURN_CODE,
-        fork: FORK_CODE,
-      }[effect.kind];
-  }
-}
-
-/** A packet that meets more rules than this in one hook is simulated by itself, where its work is bounded. */
+/** Most steps of a packet in one base chain; beyond them it is simulated separately, where its work is limited. */
 const MOST_BATCH_STEPS = 1 << 16;
 
-/** A chain, as packets in columns run through it. */
+/** A chain, compiled for a batch. */
 interface BatchChain {
   readonly bound: BoundChain;
   readonly compiled: CompiledList;
   readonly codes: Int8Array;
-  /** Where each jump leads. */
+  /** Target of each jump, once it was taken. */
   readonly to: (BatchChain | null)[];
 }
 
-class BatchEngine implements Engine<BatchState> {
-  /** Packets that have to be simulated by themselves. */
+export class BatchEngine implements Engine<BatchState> {
+  /** Lanes of packets that have to be simulated separately. */
   readonly fallback: number[] = [];
   private readonly packets: PacketBatch;
   private readonly lookup: BatchLookup;
@@ -155,13 +72,13 @@ class BatchEngine implements Engine<BatchState> {
     this.lookup = new BatchLookup(this.packets);
   }
 
-  /** Takes up the packets from `first` on. */
+  /** Loads `count` packets from index `first`. */
   load(packets: PacketColumns, first: number, count: number): void {
     this.fallback.length = 0;
     this.packets.load(packets, first, count);
   }
 
-  /** Leads them through the host. */
+  /** Walks the batch through the host. */
   walk(): Ending<BatchState>[] {
     const all = { lanes: ALL_LANES.subarray(0, this.packets.count), natDone: NAT_NOT_DONE, moved: false };
     this.lookup.keys.set(this.packets.column("socket").values);
@@ -170,7 +87,7 @@ class BatchEngine implements Engine<BatchState> {
     );
   }
 
-  /** Parts a selection by the key of each packet; those whose key is `OTHER` leave it. */
+  /** Splits a state by the key of each packet. Packets with UNKNOWN_RESULT leave the batch. */
   private split(from: BatchState, kinds: number): Part<BatchState, number>[] {
     const { lanes } = from;
     const { keys } = this.lookup;
@@ -198,10 +115,10 @@ class BatchEngine implements Engine<BatchState> {
 
   choose<T>(state: BatchState, cases: readonly Case<T>[]): Part<BatchState, T>[] {
     if (cases[0]?.when.kind === "any") return [{ state, outcome: cases[0].outcome }];
-    const asked = this.lookup.compile(cases);
-    const alike = this.lookup.findAll(asked, state.lanes);
+    const compiled = this.lookup.compile(cases);
+    const allEqual = this.lookup.findAll(compiled, state.lanes);
     const [first] = this.lookup.keys;
-    if (alike && first! >= 0)
+    if (allEqual && first! >= 0)
       return first === cases.length ? [] : [{ state, outcome: cases[first!]!.outcome }];
     return this.split(state, cases.length + 1)
       .filter(({ outcome }) => outcome < cases.length)
@@ -223,7 +140,7 @@ class BatchEngine implements Engine<BatchState> {
     return chain;
   }
 
-  /** The chain that a rule jumps to. */
+  /** Returns the chain that a rule jumps to. */
   private target(from: BatchChain, at: number): BatchChain {
     const chain = this.compiled(this.program.target(from.bound.rules[at]!));
     from.to[at] = chain;
@@ -239,9 +156,9 @@ class BatchEngine implements Engine<BatchState> {
     const kinds = VERDICTS.length;
     const watched = base.type === "route" ? this.routeColumns() : null;
     const { keys } = this.lookup;
-    const alike = this.lookup.findAll(chain.compiled, lanes);
+    const allEqual = this.lookup.findAll(chain.compiled, lanes);
     const code = keys[0]! < 0 ? UNKNOWN_RESULT : chain.codes[keys[0]!]!;
-    if (alike && code >= 0 && code <= NAT_CODE)
+    if (allEqual && code >= 0 && code <= NAT_CODE)
       return [{ state: withMoved(state, false), outcome: VERDICTS[code === NAT_CODE ? 0 : code]! }];
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
@@ -256,7 +173,7 @@ class BatchEngine implements Engine<BatchState> {
     }));
   }
 
-  /** What mangle can change of that on which the route of the host's own packets depends. */
+  /** Returns the columns that chains of type route can change and on which the route of local packets depends. */
   private routeColumns(): Int32Array[] {
     const fields: readonly Field[] =
       this.program.ruleset.family === 4 ? ["mark", "tos"] : ["mark", "tos", "ttl"];
@@ -264,8 +181,8 @@ class BatchEngine implements Engine<BatchState> {
   }
 
   /**
-   * What a built-in chain makes of a packet: an index into VERDICTS, `NAT` or `OTHER`.
-   * @param first the first rule that matches, as `firsts` gives it
+   * Evaluates a base chain on one packet. Returns an index into VERDICTS, NAT_CODE or UNKNOWN_RESULT.
+   * @param first the first rule that matches, from `BatchLookup.findAll`
    */
   private decide(lane: number, top: BatchChain, first: number): number {
     if (first < 0) return UNKNOWN_RESULT;
@@ -307,7 +224,7 @@ class BatchEngine implements Engine<BatchState> {
     }
   }
 
-  /** What an effect comes to; `null` where that is not known. */
+  /** Resolves forks of an effect for the selected packet; `null` if a fork is unknown. */
   private resolveFork(effect: Effect): Effect | null {
     let end = effect;
     while (end.kind === "fork") {
@@ -318,7 +235,7 @@ class BatchEngine implements Engine<BatchState> {
     return end;
   }
 
-  /** Changes a field as far as the kernel lets it (see chain.ts); `false` for a field that is not kept here. */
+  /** Assigns a field as assignPacketField does; returns false for a field that a batch does not track. */
   private applyAssignment(effect: Effect): boolean {
     if (effect.kind !== "assign") return false;
     const { field, change } = effect;
@@ -342,14 +259,14 @@ class BatchEngine implements Engine<BatchState> {
     if (!this.program.tracks) return [state];
     const ctstate = this.packets.column("ctstate");
     const { fresh } = this.program;
-    const asked = this.lookup.compile(fresh);
-    // Seen before on the way out through loopback, or told not to be tracked.
+    const compiled = this.lookup.compile(fresh);
+    // Already tracked before it returned through loopback, or exempt by NOTRACK.
     const tracked = (lane: number): boolean =>
       (this.packets.headerBits[lane]! & CONNECTION_BIT) !== 0 || ctstate.values[lane] === CT.UNTRACKED;
     const { lanes } = state;
     const { keys } = this.lookup;
-    this.lookup.findAll(asked, lanes);
-    let word = -1;
+    this.lookup.findAll(compiled, lanes);
+    let firstState = -1;
     let same = lanes.length === this.packets.count;
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
@@ -361,8 +278,8 @@ class BatchEngine implements Engine<BatchState> {
         ctstate.values[lane] = CT[fresh[at]!.outcome];
         if (TRACKED_STATES.has(fresh[at]!.outcome)) this.packets.headerBits[lane]! |= CONNECTION_BIT;
       }
-      if (i === 0) word = ctstate.values[lane]!;
-      else same &&= ctstate.values[lane] === word;
+      if (i === 0) firstState = ctstate.values[lane]!;
+      else same &&= ctstate.values[lane] === firstState;
     }
     ctstate.uniform = same;
     this.packets.version++;
@@ -370,11 +287,11 @@ class BatchEngine implements Engine<BatchState> {
   }
 
   nat(state: BatchState, base: BaseChain, side: NatSide): Part<BatchState, Decision>[] {
-    // A table that the rules do not have translates nothing; and a connection asks it once a side.
+    // Without a nat table nothing is translated; a connection evaluates it once for each side.
     if (!this.program.ruleset.tables.has("nat") || state.natDone[side]) return [{ state, outcome: "accept" }];
     const bound = this.program.chain(base.table, base.name);
-    const asked: BatchState = { ...state, natDone: { ...state.natDone, [side]: true } };
-    if (bound === undefined) return [{ state: asked, outcome: "accept" }];
+    const evaluated: BatchState = { ...state, natDone: { ...state.natDone, [side]: true } };
+    if (bound === undefined) return [{ state: evaluated, outcome: "accept" }];
     const chain = this.compiled(bound);
     const { lanes } = state;
     const { keys } = this.lookup;
@@ -385,7 +302,7 @@ class BatchEngine implements Engine<BatchState> {
         (this.packets.headerBits[lane]! & CONNECTION_BIT) === 0 ? 0 : this.decide(lane, chain, keys[i]!);
       keys[i] = way === NAT_CODE ? UNKNOWN_RESULT : way;
     }
-    return this.split(asked, VERDICTS.length).map(({ state: each, outcome }) => {
+    return this.split(evaluated, VERDICTS.length).map(({ state: each, outcome }) => {
       const verdict = VERDICTS[outcome]!;
       return { state: each, outcome: verdict === "reject" ? "drop" : verdict };
     });
@@ -424,12 +341,12 @@ class BatchEngine implements Engine<BatchState> {
   }
 }
 
-/** What of conntrack's words for a first packet says that there is a connection. */
+/** Conntrack states of a first packet that has a connection. */
 const TRACKED_STATES: ReadonlySet<CtState> = new Set(["NEW", "ESTABLISHED", "RELATED"]);
-/** A selection that mangle did, or did not, take off its route. */
+/** Returns the state with this value of `moved`. */
 const withMoved = (state: BatchState, moved: boolean): BatchState =>
   state.moved === moved ? state : { ...state, moved };
 const ALL_LANES = Int32Array.from({ length: BATCH_SIZE }, (_, i) => i);
 const NAT_NOT_DONE = { dst: false, src: false };
-/** Fields that a rule may change while the packet stays in its column. */
+/** Fields that rules can assign without the packet leaving the batch. */
 const BATCH_FIELDS: ReadonlySet<Field> = new Set(["mark", "tos", "ttl", "ctstate", "ctmark"]);

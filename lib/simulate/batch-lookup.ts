@@ -1,6 +1,6 @@
 /**
- * Which of a list of predicates is the first that holds, for many packets at once: those of a kind find the same, and a
- * long list is asked by its index.
+ * Finds the first predicate of a list that holds, for a whole batch of packets. Packets of one class have the same
+ * result; long lists are evaluated by their index.
  */
 import { Classifier, type Coder, type Group, isByte } from "../packet/classifier.ts";
 import type { Field, Scalar } from "../packet/field.ts";
@@ -8,91 +8,92 @@ import type { Intervals } from "../packet/intervals.ts";
 import { evaluate, type Predicate } from "../packet/predicate.ts";
 import { BATCH_SIZE, type BatchColumn, type PacketBatch } from "./packet-batch.ts";
 
-/** It is not known which: the packet has to be simulated by itself. */
+/** The result is unknown: the packet has to be simulated separately. */
 export const UNKNOWN_RESULT = -1;
 
-/** Where a classifier's register comes from. */
+/** Source of the values of a register of a classifier. */
 interface RegisterSource {
   readonly register: number;
-  /** The values; of IPv6 addresses, which are no 32-bit numbers, there are `wide` ones instead. */
+  /** Values; IPv6 addresses are in `wide` instead, since they are no 32-bit numbers. */
   readonly column: BatchColumn;
   readonly wide: readonly Scalar[] | null;
   readonly coder: Coder | null;
-  /** What stands in the register for each name. */
+  /** Value of the register for each name, memoized. */
   readonly names: number[];
-  /** What a packet must have for it, as bits. */
+  /** Bits of HEADER_BITS that a packet needs to have the field. */
   readonly required: number;
-  /** The kinds of its values that the list tells apart; each counts `step`, as a digit of the kind of packet. */
+  /** Intervals that the list distinguishes. Interval i adds i * step to the class of a packet. */
   classes: Intervals | null;
   step: number;
-  /** The digit of each value, where there are few: numbers up to 255, and names. */
+  /** i * step by value, for bytes and names. */
   digits: Int32Array | null;
 }
 
-/** Packets of a kind find the same: what they found, 2 more so that 0 is what nobody asked yet. */
+/** Most classes of a list for which results are memoized. */
 const MOST_CLASSES = 1 << 18;
 
-/** A list of predicates that is asked for packets in columns. */
+/** A list of predicates, compiled for the columns of a batch. */
 export interface CompiledList {
   readonly list: readonly { readonly when: Predicate }[];
   readonly classifier: Classifier;
-  readonly feeds: readonly RegisterSource[];
+  readonly sources: readonly RegisterSource[];
   /** Registers of fields that no packet has. */
   readonly absentRegisters: readonly number[];
-  /** All that its fields ask of a packet to have. */
+  /** Bits of HEADER_BITS that a packet needs to have all its fields. */
   readonly required: number;
-  /** What packets of each kind find; `null` where there are too many kinds. */
+  /** Memo per packet class: result + 2; 0 means not computed. `null` if there are too many classes. */
   readonly memo: Int32Array | null;
-  /** For which packet the registers are set. */
+  /** Value of `PacketBatch.selection` for which the registers are set. */
   loaded: number;
-  /** Those of its feeds that differ from packet to packet; the others' registers are set for all. */
+  /** Sources with varying columns; the registers of uniform ones are set once. */
   varying: readonly RegisterSource[];
-  /** For which state of the columns that was so. */
+  /** Value of `PacketBatch.version` for which `varying` holds. */
   version: number;
 }
 
-/** Asks lists about packets that stand in lanes. */
+/** Evaluates lists on the packets of a batch. */
 export class BatchLookup {
-  /** What the last question found, by the place of the packet in its selection. */
+  /** Results of the last evaluation, by the index of the packet in `lanes`. */
   readonly keys = new Int32Array(BATCH_SIZE);
+  /** Interval of each packet in the register of the current group. */
   private readonly intervalOf = new Int32Array(BATCH_SIZE);
   private readonly lists = new Map<object, CompiledList>();
 
   constructor(private readonly packets: PacketBatch) {}
 
-  /** The list as these packets are asked by it, worked out once. */
+  /** Compiles a list, memoized. */
   compile(list: readonly { readonly when: Predicate }[]): CompiledList {
-    let asked = this.lists.get(list);
-    if (asked === undefined) {
+    let compiled = this.lists.get(list);
+    if (compiled === undefined) {
       const classifier = Classifier.of(list);
       classifier.open();
-      const feeds: RegisterSource[] = [];
+      const sources: RegisterSource[] = [];
       const absentRegisters: number[] = [];
       classifier.fields.forEach((field, register) => {
-        const source = this.packets.source(field);
+        const input = this.packets.source(field);
         const coder = classifier.coders[register]!;
-        if (source === undefined) absentRegisters.push(register);
-        else feeds.push({ register, ...source, coder, names: [], classes: null, step: 0, digits: null });
+        if (input === undefined) absentRegisters.push(register);
+        else sources.push({ register, ...input, coder, names: [], classes: null, step: 0, digits: null });
       });
-      const required = feeds.reduce((all, each) => all | each.required, 0);
-      const memo = createMemo(classifier, feeds);
-      asked = {
+      const required = sources.reduce((all, each) => all | each.required, 0);
+      const memo = createMemo(classifier, sources);
+      compiled = {
         list,
         classifier,
-        feeds,
+        sources,
         absentRegisters,
         required,
         memo,
         loaded: 0,
-        varying: feeds,
+        varying: sources,
         version: -1,
       };
-      this.lists.set(list, asked);
+      this.lists.set(list, compiled);
     }
-    return asked;
+    return compiled;
   }
 
-  /** The number that stands in a register for a packet's value. */
+  /** Returns the value of a register for a packet. */
   private registerOf({ column, wide, coder, names }: RegisterSource, lane: number): number {
     if (coder === null) return column.values[lane]!;
     if (wide !== null) return coder.code(wide[lane]!);
@@ -100,69 +101,69 @@ export class BatchLookup {
     return (names[id] ??= coder.code(this.packets.names[id]!));
   }
 
-  /** Sets the registers of a classifier to the packet that is being read. */
-  private loadRegisters(asked: CompiledList): void {
-    if (asked.loaded === this.packets.selection) return;
-    asked.loaded = this.packets.selection;
+  /** Sets the registers of a classifier to the selected packet. */
+  private loadRegisters(compiled: CompiledList): void {
+    if (compiled.loaded === this.packets.selection) return;
+    compiled.loaded = this.packets.selection;
     const { lane } = this.packets;
-    const { registers, absent } = asked.classifier;
-    if (asked.version !== this.packets.version) {
-      asked.version = this.packets.version;
-      asked.classifier.open();
-      for (const feed of asked.feeds) registers[feed.register] = this.registerOf(feed, lane);
-      asked.varying = asked.feeds.filter((feed) => !feed.column.uniform);
+    const { registers, absent } = compiled.classifier;
+    if (compiled.version !== this.packets.version) {
+      compiled.version = this.packets.version;
+      compiled.classifier.open();
+      for (const source of compiled.sources) registers[source.register] = this.registerOf(source, lane);
+      compiled.varying = compiled.sources.filter((source) => !source.column.uniform);
     }
-    const { feeds, varying, absentRegisters } = asked;
+    const { sources, varying, absentRegisters } = compiled;
     for (let i = 0; i < varying.length; i++) {
-      const feed = varying[i]!;
-      registers[feed.register] =
-        feed.coder === null ? feed.column.values[lane]! : this.registerOf(feed, lane);
+      const source = varying[i]!;
+      registers[source.register] =
+        source.coder === null ? source.column.values[lane]! : this.registerOf(source, lane);
     }
-    const lacking = asked.required & ~this.packets.headerBits[lane]!;
-    asked.classifier.lacks = lacking !== 0 || absentRegisters.length > 0;
-    if (!asked.classifier.lacks) return;
+    const missingBits = compiled.required & ~this.packets.headerBits[lane]!;
+    compiled.classifier.lacks = missingBits !== 0 || absentRegisters.length > 0;
+    if (!compiled.classifier.lacks) return;
     absent.fill(0);
-    for (const each of feeds) if ((each.required & lacking) !== 0) absent[each.register] = 1;
+    for (const each of sources) if ((each.required & missingBits) !== 0) absent[each.register] = 1;
     for (const register of absentRegisters) absent[register] = 1;
   }
 
   /**
-   * For each packet of a selection the first predicate that holds: its index, the size for none, or `OTHER` where it is
-   * not known; into `keys`.
-   * @returns whether it is the same for all
+   * Finds the first predicate that holds for each packet of `lanes`. Stores its index in `keys`, or the size of the list
+   * if none holds, or UNKNOWN_RESULT.
+   * @returns true if all results are equal by construction
    */
-  findAll(asked: CompiledList, lanes: Int32Array): boolean {
-    const { memo, feeds } = asked;
+  findAll(compiled: CompiledList, lanes: Int32Array): boolean {
+    const { memo, sources } = compiled;
     const { keys } = this;
     const { headerBits } = this.packets;
     const count = lanes.length;
-    if (asked.required === 0 && feeds.every((feed) => feed.column.uniform)) {
-      // Where nothing differs that is asked for, one packet speaks for all.
+    if (compiled.required === 0 && sources.every((source) => source.column.uniform)) {
+      // All columns that the list tests are uniform.
       this.packets.select(lanes[0]!);
-      keys.fill(this.findOne(asked, 0), 0, count);
+      keys.fill(this.findOne(compiled, 0), 0, count);
       return true;
     }
     if (memo === null) {
-      const groups = asked.classifier.indexed(count);
-      if (groups !== null) this.findByIndex(asked, groups, lanes);
+      const groups = compiled.classifier.indexed(count);
+      if (groups !== null) this.findByIndex(compiled, groups, lanes);
       else
         for (let i = 0; i < count; i++) {
           this.packets.select(lanes[i]!);
-          keys[i] = this.findOne(asked, 0);
+          keys[i] = this.findOne(compiled, 0);
         }
       return false;
     }
     keys.fill(0, 0, count);
-    for (const feed of feeds) {
-      const { required, step, coder, wide } = feed;
-      const kinds = feed.classes!;
-      const { values } = feed.column;
-      const missing = step * kinds.size;
-      if (feed.column.uniform && required === 0) {
-        const digit = step * kinds.find(this.registerOf(feed, lanes[0]!) >>> 0);
+    for (const source of sources) {
+      const { required, step, coder, wide } = source;
+      const classes = source.classes!;
+      const { values } = source.column;
+      const missing = step * classes.size;
+      if (source.column.uniform && required === 0) {
+        const digit = step * classes.find(this.registerOf(source, lanes[0]!) >>> 0);
         if (digit > 0) for (let i = 0; i < count; i++) keys[i]! += digit;
-      } else if (feed.digits !== null) {
-        const digits = this.digitsOf(feed, feed.digits);
+      } else if (source.digits !== null) {
+        const digits = this.digitsOf(source, source.digits);
         if (required === 0) for (let i = 0; i < count; i++) keys[i]! += digits[values[lanes[i]!]!]!;
         else
           for (let i = 0; i < count; i++) {
@@ -176,7 +177,7 @@ export class BatchLookup {
           else
             keys[i]! +=
               step *
-              kinds.find((wide === null || coder === null ? values[lane]! : coder.code(wide[lane]!)) >>> 0);
+              classes.find((wide === null || coder === null ? values[lane]! : coder.code(wide[lane]!)) >>> 0);
         }
     }
     for (let i = 0; i < count; i++) {
@@ -184,38 +185,38 @@ export class BatchLookup {
       let known = memo[key]!;
       if (known === 0) {
         this.packets.select(lanes[i]!);
-        memo[key] = known = this.findOne(asked, 0) + 2;
+        memo[key] = known = this.findOne(compiled, 0) + 2;
       }
       keys[i] = known - 2;
     }
     return false;
   }
 
-  /** The same by the index, group by group for all packets, so that their ways through memory are under way at once. */
-  private findByIndex(asked: CompiledList, groups: readonly Group[], lanes: Int32Array): void {
+  /** Evaluates the index group by group for all packets, so that their memory accesses overlap. */
+  private findByIndex(compiled: CompiledList, groups: readonly Group[], lanes: Int32Array): void {
     const { keys } = this;
     const count = lanes.length;
     this.packets.select(NO_LANE);
-    // Until the last group has been asked a key is what `Classifier.find` would say.
-    keys.fill(2 * asked.classifier.size, 0, count);
+    // Until the last group is evaluated, a key is encoded as a result of `Classifier.find`.
+    keys.fill(2 * compiled.classifier.size, 0, count);
     for (const { register, least, intervals, rest } of groups)
-      if (intervals !== null) this.findInGroup(asked, register, least, intervals, lanes);
+      if (intervals !== null) this.findInGroup(compiled, register, least, intervals, lanes);
       else
         for (let i = 0; i < count; i++)
           for (let at = 0; at < rest.length && 2 * least < keys[i]!; at++)
-            if (this.improves(asked, rest[at]!, i, lanes[i]!)) break;
+            if (this.improves(compiled, rest[at]!, i, lanes[i]!)) break;
     for (let i = 0; i < count; i++) {
       const key = keys[i]!;
       if ((key & 1) === 0) keys[i] = key >> 1;
       else {
         this.packets.select(lanes[i]!);
-        keys[i] = this.findOne(asked, key >> 1);
+        keys[i] = this.findOne(compiled, key >> 1);
       }
     }
   }
 
   private findInGroup(
-    asked: CompiledList,
+    compiled: CompiledList,
     register: number,
     least: number,
     intervals: Intervals,
@@ -224,89 +225,87 @@ export class BatchLookup {
     const { keys, intervalOf } = this;
     const { headerBits } = this.packets;
     const count = lanes.length;
-    const feed = asked.feeds.find((each) => each.register === register);
-    const lacking = feed?.required ?? 0;
-    if (feed === undefined) intervalOf.fill(NO_INTERVAL, 0, count);
-    else if (feed.column.uniform && lacking === 0) {
-      const place = intervals.find(this.registerOf(feed, lanes[0]!) >>> 0);
-      if (intervals.entered(place) === 0) return;
-      intervalOf.fill(place, 0, count);
-    } else if (feed.coder === null) intervals.findAll(feed.column.values, lanes, intervalOf);
+    const source = compiled.sources.find((each) => each.register === register);
+    const missingBits = source?.required ?? 0;
+    if (source === undefined) intervalOf.fill(NO_INTERVAL, 0, count);
+    else if (source.column.uniform && missingBits === 0) {
+      const interval = intervals.find(this.registerOf(source, lanes[0]!) >>> 0);
+      if (intervals.entered(interval) === 0) return;
+      intervalOf.fill(interval, 0, count);
+    } else if (source.coder === null) intervals.findAll(source.column.values, lanes, intervalOf);
     else
-      for (let i = 0; i < count; i++) intervalOf[i] = intervals.find(this.registerOf(feed, lanes[i]!) >>> 0);
+      for (let i = 0; i < count; i++)
+        intervalOf[i] = intervals.find(this.registerOf(source, lanes[i]!) >>> 0);
     for (let i = 0; i < count; i++) {
       if (2 * least >= keys[i]!) continue;
       const lane = lanes[i]!;
-      const place = intervalOf[i]!;
-      if (place < 0 || (lacking & ~headerBits[lane]!) !== 0) {
-        // Any of them may depend on what the packet does not have: it is asked by itself.
+      const interval = intervalOf[i]!;
+      if (interval < 0 || (missingBits & ~headerBits[lane]!) !== 0) {
+        // A predicate of the group may depend on a missing field: evaluate the packet by itself.
         keys[i] = 1;
         continue;
       }
-      const entered = intervals.entered(place);
-      if (entered > 0) this.improves(asked, entered, i, lane);
+      const entered = intervals.entered(interval);
+      if (entered > 0) this.improves(compiled, entered, i, lane);
       else if (entered < 0) {
         const last = ~entered + intervals.listed(~entered);
         for (let at = ~entered + 1; at <= last; at++)
-          if (this.improves(asked, intervals.listed(at), i, lane)) break;
+          if (this.improves(compiled, intervals.listed(at), i, lane)) break;
       }
     }
   }
 
-  /** Whether a predicate of the index is the first so far that can hold of a packet, whose key says so then. */
-  private improves(asked: CompiledList, item: number, i: number, lane: number): boolean {
+  /** Stores a predicate of the index as the key of a packet, if it is the first so far that can hold. */
+  private improves(compiled: CompiledList, item: number, i: number, lane: number): boolean {
     const rule = (item >> 1) - 1;
     if (2 * rule >= this.keys[i]!) return false;
     let found = 2 * rule;
     if ((item & 1) === 0) {
       if (this.packets.lane !== lane) this.packets.select(lane);
-      this.loadRegisters(asked);
-      found = asked.classifier.holds(rule);
+      this.loadRegisters(compiled);
+      found = compiled.classifier.holds(rule);
       if (found < 0) return false;
     }
     this.keys[i] = found;
     return true;
   }
 
-  /** The digits of a feed, those of names that came up since included. */
-  private digitsOf(feed: RegisterSource, known: Int32Array): Int32Array {
-    if (feed.coder === null || known.length >= this.packets.names.length) return known;
-    feed.digits = Int32Array.from(
+  /** Returns the digits of a source, extended for new names. */
+  private digitsOf(source: RegisterSource, known: Int32Array): Int32Array {
+    if (source.coder === null || known.length >= this.packets.names.length) return known;
+    source.digits = Int32Array.from(
       this.packets.names,
-      (name) => feed.step * feed.classes!.find(feed.coder!.code(name)),
+      (name) => source.step * source.classes!.find(source.coder!.code(name)),
     );
-    return feed.digits;
+    return source.digits;
   }
 
-  /** The first that holds of the packet that is being read, from one on; `OTHER` where that is not known. */
-  findOne(asked: CompiledList, from: number): number {
-    this.loadRegisters(asked);
+  /** Returns the first predicate at `from` or after it that holds for the selected packet, or UNKNOWN_RESULT. */
+  findOne(compiled: CompiledList, from: number): number {
+    this.loadRegisters(compiled);
     for (let at = from; ; at++) {
-      const found = asked.classifier.find(at);
+      const found = compiled.classifier.find(at);
       at = found >> 1;
       if ((found & 1) === 0) return at;
-      const holds = evaluate(asked.list[at]!.when, this.packets);
+      const holds = evaluate(compiled.list[at]!.when, this.packets);
       if (holds === true) return at;
       if (holds !== false) return UNKNOWN_RESULT;
     }
   }
 }
 
-/**
- * Counts the kinds of packets that a list tells apart, where they are few: then what one of a kind found is what all of
- * them find.
- */
-function createMemo(classifier: Classifier, feeds: readonly RegisterSource[]): Int32Array | null {
-  const kinds = classifier.kinds();
-  if (kinds === null) return null;
+/** Counts the classes of packets that a list distinguishes, and creates their memo; `null` if there are too many. */
+function createMemo(classifier: Classifier, sources: readonly RegisterSource[]): Int32Array | null {
+  const classes = classifier.kinds();
+  if (classes === null) return null;
   let all = 1;
-  for (const feed of feeds) {
-    feed.classes = kinds[feed.register]!;
-    feed.step = all;
-    // One more for a packet without it.
-    all *= feed.classes.size + 1;
+  for (const source of sources) {
+    source.classes = classes[source.register]!;
+    source.step = all;
+    // One more for packets without the field.
+    all *= source.classes.size + 1;
     if (all > MOST_CLASSES) return null;
-    feed.digits = digitsOf(feed, classifier.fields[feed.register]!);
+    source.digits = digitsOf(source, classifier.fields[source.register]!);
   }
   return new Int32Array(all);
 }
@@ -317,6 +316,5 @@ function digitsOf({ coder, classes, step, wide }: RegisterSource, field: Field):
   return Int32Array.from({ length: 0x100 }, (_, value) => step * classes!.find(value));
 }
 
-/** No packet, and no interval. */
 const NO_LANE = -1;
 const NO_INTERVAL = -1;

@@ -1,6 +1,6 @@
 /**
- * How a chain decides one packet: rule after rule, with the kernel's own stack of jumps (net/ipv4/netfilter/ip_tables.c
- * ipt_do_table). Where the inputs do not tell whether a rule matches, the packet goes both ways.
+ * Evaluates a chain on one packet, rule by rule and with a stack of jumps as in the kernel (ipt_do_table in
+ * net/ipv4/netfilter/ip_tables.c). If a match is unknown, evaluation branches.
  */
 
 import { CT, type Field } from "../packet/field.ts";
@@ -10,60 +10,24 @@ import type { Part } from "../path/walk.ts";
 import { type Change, changed, type Effect, type Nat, type Verdict } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
 import type { PacketState } from "./packet-state.ts";
+import { TOO_MANY_BRANCHES, type WorkLimit } from "./work-limit.ts";
 
-/** How a built-in chain let go of a packet. */
+/** Outcome of a base chain for a packet. */
 export type ChainResult = Verdict | "undecided" | { readonly nat: Nat; readonly rule: Rule };
 
-/** Where to go on after a chain: the rule behind the jump. */
+/** A stack frame: the next rule of a chain, and the frame to return to. */
 interface Frame {
   readonly chain: BoundChain;
   readonly next: number;
   readonly below: Frame | null;
 }
 
-/** A packet that goes more ways than this in one chain is undecided. */
+/** Most branches of a packet in one base chain. */
 const MOST_CHAIN_BRANCHES = 256;
-/** A packet that goes more ways than this in all chains together is undecided. */
-const MOST_PACKET_BRANCHES = 4096;
-/** A packet that meets more rules and ends of chains than this, on all its ways together, is undecided. */
-const MOST_PACKET_STEPS = 1 << 16;
-/** A packet that is held against more rules than this is undecided; some 0.2 s. */
-const MOST_RULES_TRIED = 1 << 26;
-
-/** The work that one packet has cost so far. */
-export class WorkLimit {
-  private branches = 0;
-  private steps = 0;
-  private rules = 0;
-
-  /** Counts a way that the packet may go besides. */
-  countBranch(): void {
-    this.branches++;
-  }
-
-  /** Counts a step, and the rules that were passed to find it. */
-  countStep(passed: number): void {
-    this.steps++;
-    this.rules += passed;
-  }
-
-  /** Why the packet is not followed any further, `null` while it is. */
-  get exceeded(): string | null {
-    if (this.branches > MOST_PACKET_BRANCHES) return TOO_MANY_BRANCHES;
-    if (this.steps > MOST_PACKET_STEPS)
-      return `the packet meets more than ${MOST_PACKET_STEPS} rules and ends of chains, which are not followed`;
-    return this.rules > MOST_RULES_TRIED
-      ? `the packet is held against more than ${MOST_RULES_TRIED} rules, which are not followed`
-      : null;
-  }
-}
-
-const TOO_MANY_BRANCHES = "too many unknown matches to follow every branch";
-
-/** Whether an unknown is a `limit`, which is taken to match, as within its burst. */
+/** Returns true for unknowns of `-m limit`, which is assumed to match, as it does within its burst. */
 export const isLimitKey = (key: string): boolean => key.startsWith("limit@");
 
-/** Runs a built-in chain. A chain that the ruleset does not have accepts. */
+/** Evaluates a base chain. A chain that the ruleset does not contain accepts. */
 export function runChain(
   start: PacketState,
   program: Program,
@@ -131,7 +95,7 @@ function runUntilDecided(
       if (isLimitKey(matches.key))
         state = state
           .settle(matches.key, true)
-          .assume(`${place}: limit is taken to match, as within its burst`);
+          .assume(`${place}: limit is assumed to match, as it does within its burst`);
       else if (out.length + open.length >= MOST_CHAIN_BRANCHES) {
         state = state.assume(TOO_MANY_BRANCHES);
         outcome = "undecided";
@@ -173,7 +137,7 @@ function runUntilDecided(
         frame = { chain: program.target(bound), next: 0, below: next };
         break;
       case "goto":
-        // A goto leaves no way back: the end of the other chain returns to whoever called this one.
+        // A goto pushes no frame: the end of the other chain returns to the caller of this one.
         frame = { chain: program.target(bound), next: 0, below: frame.below };
         if (frame.below === null)
           frame = {
@@ -193,8 +157,8 @@ function runUntilDecided(
 }
 
 /**
- * A packet as an effect has changed it.
- * @param settled the packet as it went on, with what was taken to be so
+ * Applies the assignments of an effect to a packet.
+ * @param settled the packet after the rule, whose suppositions decide forks
  */
 export function applyAssignments(effect: Effect, start: PacketState, settled: PacketState): PacketState {
   let state = start;
@@ -204,20 +168,20 @@ export function applyAssignments(effect: Effect, start: PacketState, settled: Pa
   return state;
 }
 
-/** A field changed by a rule, as far as the kernel lets it. */
+/** Assigns a field, if the kernel allows it. */
 export function assignPacketField(state: PacketState, field: Field, change: Change): PacketState {
   const { connection } = state;
-  // What has a connection already keeps it, and what a rule has said of it (xt_ct_target).
+  // A packet with a connection, or with a template from an earlier rule, is left alone (xt_ct_target).
   if (field === "ctstate" && (connection !== null || state.field("ctstate") !== CT.INVALID)) return state;
   const ofConnection = field === "ctmark" || (change.kind === "copy" && change.from === "ctmark");
   if (ofConnection && connection === null) return state;
-  // What a packet does not say of itself counts as 0, so that the value is always known.
+  // A missing field counts as 0, so that the new value is always known.
   const from = change.kind === "copy" ? (state.field(change.from) ?? 0) : undefined;
   const value = changed(state.field(field) ?? 0, change, from)!;
   return state.with(field, value);
 }
 
-/** The built-in chain a stack of frames began with. */
+/** Returns the base chain at the bottom of a stack. */
 function bottomChain(frame: Frame): BoundChain {
   let bottom = frame;
   while (bottom.below !== null) bottom = bottom.below;

@@ -1,13 +1,13 @@
-/** The connection table of a simulation: what conntrack remembers of the flows that were let through. */
+/** The connection table of a simulation (nf_conntrack_core.c). */
 import { type Address, CT_STATUS } from "../packet/field.ts";
 import type { Tuple } from "../path/tuple.ts";
 import type { TcpState } from "./tcp-tracking.ts";
 
-/** A connection as conntrack keeps it. */
+/** A connection in the table. */
 export interface Connection {
-  /** Of the packet that opened it, as it was sent. */
+  /** Tuple of the packet that opened it, before translation. */
   readonly original: Tuple;
-  /** The tuple of replies: the original turned round, and translated. */
+  /** Tuple of replies: the inverted original tuple, translated. */
   readonly reply: Tuple;
   /** IPS_* bits. */
   readonly status: number;
@@ -15,38 +15,38 @@ export interface Connection {
   readonly mark: number;
   /** The state of a TCP connection. */
   readonly tcp: TcpState | undefined;
-  /** The interface it is masqueraded for: it ends when it is routed to another. */
+  /** Interface for which it is masqueraded. The connection ends if it is routed to another one. */
   readonly masqueradedOn: string | undefined;
-  /** What the kernel chose for it that nobody can foretell. */
+  /** Description of a random choice of the kernel for this connection. */
   readonly kernelChoice: string | undefined;
-  /** A connection that is forgotten once this one is entered, since it has the same replies. */
+  /** Connection with the same reply tuple that is removed when this one is confirmed. */
   readonly replaces: Connection | undefined;
-  /** It is not entered: another one turns out to have the same replies. */
+  /** It cannot be confirmed: another connection has the same reply tuple. */
   readonly refused: boolean;
-  /** It was forgotten when this packet came: nothing is to be remembered of it. */
+  /** This packet removed it from the table; it is not confirmed again. */
   readonly ended: boolean;
 }
 
-/** A connection with other IPS_* bits. Written out since packets have it made several times, and V8 is slow to spread. */
+/** Returns a copy with other IPS_* bits. Hot path: a literal is faster in V8 than a spread. */
 export function withStatus(from: Connection, status: number): Connection {
   const { original, reply, mark, tcp, masqueradedOn, kernelChoice, replaces, refused, ended } = from;
   return { original, reply, status, mark, tcp, masqueradedOn, kernelChoice, replaces, refused, ended };
 }
 
-/** A connection that a packet belongs to, and in which direction it goes. */
+/** The connection of a packet, and the direction of the packet. */
 export interface ConnectionRef {
-  /** What is known of it. */
+  /** The connection. */
   readonly connection: Connection;
-  /** It goes against the direction in which the connection was opened. */
+  /** The packet is a reply. */
   readonly reply: boolean;
 }
 
-/** What stands in a table for one tuple, and the next that has the same hash. */
+/** Entry of the table for one tuple, and the next entry with the same hash. */
 interface TupleEntry extends ConnectionRef {
   readonly next: TupleEntry | null;
 }
 
-/** The tuple of a connection that comes from somewhere, and the ones before it whose sources have the same hash. */
+/** Original tuple of a connection, and the next one whose source has the same hash. */
 interface SourceEntry {
   readonly original: Tuple;
   readonly next: SourceEntry | null;
@@ -56,7 +56,7 @@ const sameTuple = (a: Tuple, b: Tuple): boolean =>
   a.dport === b.dport && a.sport === b.sport && a.src === b.src && a.dst === b.dst && a.proto === b.proto;
 const sameSource = (a: Tuple, b: Tuple): boolean =>
   a.sport === b.sport && a.src === b.src && a.proto === b.proto;
-/** Whether two descriptions of a connection say the same. */
+/** Returns true if two versions of a connection are equal in tuples, status, mark and TCP state. */
 export const isSameConnection = (a: Connection, b: Connection): boolean =>
   sameTuple(a.original, b.original) &&
   sameTuple(a.reply, b.reply) &&
@@ -66,7 +66,7 @@ export const isSameConnection = (a: Connection, b: Connection): boolean =>
 const tupleIn = ({ connection, reply }: ConnectionRef): Tuple =>
   reply ? connection.reply : connection.original;
 
-/** Numbers that nobody can foretell: packets cannot be made to have the same hash. */
+/** Random seeds: packets cannot be crafted to collide. */
 const random = (): number => Math.floor(Math.random() * 2 ** 32) | 1;
 const SEEDS = [random(), random(), random(), random(), random()] as const;
 
@@ -74,7 +74,7 @@ const mix = (hash: number, word: number, seed: number): number => {
   const mixed = Math.imul(hash ^ word, seed);
   return mixed ^ (mixed >>> 15);
 };
-/** An address of IPv6 in two words that each depend on all of it. */
+/** Hashes the four words of an IPv6 address. */
 const hashWords = (a: bigint, seed: number): number =>
   mix(
     mix(Number(a & 0xffff_ffffn), Number((a >> 32n) & 0xffff_ffffn), seed),
@@ -87,16 +87,16 @@ const hashSource = (t: Tuple): number => hashAddress((t.sport << 8) ^ t.proto, t
 const hashTuple = (t: Tuple): number =>
   mix(hashAddress(mix(hashSource(t), t.dport, SEEDS[1]), t.dst, SEEDS[2]), 0, SEEDS[3]);
 
-/** The connection table (nf_conntrack_core.c): connections by both of their tuples. */
+/** Connections by both of their tuples. */
 export class Connections {
   private readonly byTuple = new Map<number, TupleEntry>();
-  /** By what the original direction comes from: translations are shared among them (nf_nat_bysource). */
+  /** Original tuples by source, for the reuse of translations (nf_nat_bysource). */
   private readonly bySource = new Map<number, SourceEntry>();
 
-  /** Connections that may be there or not, by either of their tuples and by what they come from. */
+  /** Connections that may exist, by both tuples and by source. */
   private readonly uncertain = new Map<number, Connection[]>();
 
-  /** A packet that is undecided may have opened this connection, or made it what it is here. */
+  /** Adds a connection that an undecided packet may have opened or changed. */
   addUncertain(connection: Connection): void {
     const { original, reply } = connection;
     if (this.uncertainMatches(original).some((known) => isSameConnection(known.connection, connection)))
@@ -108,7 +108,7 @@ export class Connections {
     }
   }
 
-  /** The connections that a tuple may belong to and of which nobody knows whether they are there. */
+  /** Returns the connections of a tuple that may exist. */
   uncertainMatches(tuple: Tuple): ConnectionRef[] {
     if (this.uncertain.size === 0) return [];
     return (this.uncertain.get(hashTuple(tuple)) ?? []).flatMap((connection) => {
@@ -117,20 +117,20 @@ export class Connections {
     });
   }
 
-  /** Whether there may be such a connection from the same address and port. */
+  /** Returns true if a connection from the same address and port may exist. */
   hasUncertainFrom(tuple: Tuple): boolean {
     if (this.uncertain.size === 0) return false;
     return (this.uncertain.get(hashSource(tuple)) ?? []).some((c) => sameSource(c.original, tuple));
   }
 
-  /** The connection this tuple belongs to, either way round. */
+  /** Returns the connection of a tuple, in either direction. */
   find(tuple: Tuple): ConnectionRef | undefined {
     for (let slot = this.byTuple.get(hashTuple(tuple)) ?? null; slot !== null; slot = slot.next)
       if (sameTuple(tupleIn(slot), tuple)) return slot;
     return undefined;
   }
 
-  /** The connections that come from the same address and port, the last one first. */
+  /** Yields the connections from the same address and port, the last one first. */
   *from(tuple: Tuple): Generator<Connection> {
     for (let kin = this.bySource.get(hashSource(tuple)) ?? null; kin !== null; kin = kin.next) {
       const its = sameSource(kin.original, tuple) ? this.findOriginal(kin.original) : undefined;
@@ -138,13 +138,13 @@ export class Connections {
     }
   }
 
-  /** All connections, each by both of its directions. */
+  /** Yields each connection twice, once for each tuple. */
   *all(): Generator<Connection> {
     for (const first of this.byTuple.values())
       for (let slot: TupleEntry | null = first; slot !== null; slot = slot.next) yield slot.connection;
   }
 
-  /** Enters a connection whose first packet came through, or replaces what was known of it. */
+  /** Adds a connection whose first packet was accepted, or replaces its older version. */
   confirm(connection: Connection): void {
     const { replaces, status } = connection;
     const its: Connection = replaces === undefined ? connection : { ...connection, replaces: undefined };
@@ -159,7 +159,7 @@ export class Connections {
     this.setEntry(reply, { connection: confirmed, reply: true });
   }
 
-  /** Forgets a connection. */
+  /** Removes a connection. */
   forget({ original, reply }: Connection): void {
     this.setEntry(original, null);
     this.setEntry(reply, null);
@@ -175,7 +175,7 @@ export class Connections {
       );
   }
 
-  /** A table that can go its own way. */
+  /** Returns an independent copy of the table. */
   copy(): Connections {
     const copy = new Connections();
     for (const [hash, slot] of this.byTuple) copy.byTuple.set(hash, slot);
@@ -184,13 +184,13 @@ export class Connections {
     return copy;
   }
 
-  /** The connection that a packet of this tuple opened. */
+  /** Returns the connection with this original tuple. */
   private findOriginal(tuple: Tuple): Connection | undefined {
     const connection = this.find(tuple)?.connection;
     return connection !== undefined && sameTuple(connection.original, tuple) ? connection : undefined;
   }
 
-  /** Puts something in the place of a tuple, or nothing. */
+  /** Replaces or removes the entry of a tuple. */
   private setEntry(tuple: Tuple, found: ConnectionRef | null): void {
     const hash = hashTuple(tuple);
     const first = this.byTuple.get(hash);

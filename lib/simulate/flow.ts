@@ -1,6 +1,6 @@
 /**
- * A whole connection played from its first packet: what the other side answers, where its answers come in and how they
- * are addressed follows from where each packet got to and with which header.
+ * Simulates a connection from its first packet. The replies, their input interface and their addresses follow from where
+ * each packet arrived and from its header there.
  */
 import { type Host, ownAddresses } from "../host/host.ts";
 import { prefixes, within } from "../packet/address.ts";
@@ -14,21 +14,21 @@ import type { Simulator } from "./simulator.ts";
 
 /** One packet of a flow. */
 export interface FlowPacket {
-  /** What it is to its connection: `SYN/ACK`, `data`, `reply`. */
+  /** Its role in the connection: `SYN/ACK`, `data`, `reply`. */
   readonly step: string;
-  /** Who sends it: the client opened the connection. */
+  /** Its sender; the client opened the connection. */
   readonly from: "client" | "server";
-  /** What becomes of it. */
+  /** Its trace. */
   readonly trace: Trace;
 }
 
 /** A connection from its first packet to its last, or to the one that does not arrive. */
 export interface Flow {
-  /** `accept` when every packet arrives where it should; else what became of the last one. */
+  /** `accept` if every packet arrives where it should; otherwise the verdict of the last one. */
   readonly verdict: Decision;
-  /** Why the last packet's receiver can do nothing with it, although no rule stopped it; else `null`. */
+  /** Reason why the receiver of the last packet cannot use it, although no rule dropped it; otherwise `null`. */
   readonly broken: string | null;
-  /** What is odd about it, though it may work. */
+  /** Peculiarities of a connection that can still work. */
   readonly notes: readonly string[];
   /** Its packets in order, up to the one that does not arrive. */
   readonly packets: readonly FlowPacket[];
@@ -57,18 +57,18 @@ const REQUEST: readonly FlowStep[] = [
   { step: "reply", from: "server" },
 ];
 
-/** Where a side of the connection is: behind an interface, or on the host itself (`null`). */
+/** Location of a peer: the interface that leads to it, or the host itself (`null`). */
 type Location = string | null;
 
-/** What one side sends to reach the other. */
+/** One peer: its location, and the packet with which it reaches the other. */
 interface Peer {
   readonly at: Location;
   readonly packet: Packet;
 }
 
 /**
- * Plays a connection on a simulator, whose connection table it shares.
- * @param first its first packet; TCP flags are those of the handshake whatever it says
+ * Simulates a connection on a simulator, whose connection table it shares.
+ * @param first its first packet; its TCP flags are replaced by those of the handshake
  */
 export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
   const packets: FlowPacket[] = [];
@@ -76,7 +76,10 @@ export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
   const client: Peer = { at: first.in, packet: first };
   let server: Peer | null = null;
   const end = (verdict: Decision, broken: string | null = null): Flow => ({
-    ...{ verdict, broken, notes, packets },
+    verdict,
+    broken,
+    notes,
+    packets,
   });
   for (const { step, from, flags } of flowSteps(first, host)) {
     const side: Peer = from === "client" || server === null ? client : server;
@@ -93,12 +96,9 @@ export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
     const other: Peer = from === "client" ? server : client;
     const why = mismatch(way, at, other);
     if (why !== null) return end("drop", why);
-    // Uplinks may lead to the same network; a bridge of containers leads to nothing but its ports.
+    // Two uplinks can lead to the same network; a container bridge leads only to its ports.
     if (at !== other.at && other.at !== null && host.bridges.includes(other.at))
-      return end(
-        "drop",
-        `it leaves by ${at}, although its receiver is behind ${other.at}, a bridge of this host`,
-      );
+      return end("drop", `it leaves by ${at}, but its receiver is on ${other.at}, a bridge of this host`);
     if (at !== other.at) {
       const note = `the ${from}'s packets leave by ${at}, but the ${from === "client" ? "server" : "client"}'s come in by ${other.at}`;
       if (!notes.includes(note)) notes.push(note);
@@ -107,27 +107,31 @@ export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
   return end("accept");
 }
 
-/** The packets of a connection, by its protocol; one that nobody answers is the only one. */
+/** Returns the packets of a connection of this protocol; only the first if there is no reply to it. */
 function flowSteps(first: Packet, host: Host): readonly FlowStep[] {
   if (first.proto === PROTO.tcp) return HANDSHAKE;
   const icmp = first.proto === PROTO.icmp || first.proto === PROTO.icmpv6;
-  const unasked = icmp && !REPLY_TYPES.has(first.type ?? 0);
-  return unasked || isMulticastOrBroadcast(first.dst, first.family, host) ? REQUEST.slice(0, 1) : REQUEST;
+  const noReply = icmp && !REPLY_TYPES.has(first.type ?? 0);
+  return noReply || isMulticastOrBroadcast(first.dst, first.family, host) ? REQUEST.slice(0, 1) : REQUEST;
 }
 
 const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
 
-/** Whether an address is a multicast group's or everybody's. */
+/** Returns true for multicast and broadcast addresses. */
 const isMulticastOrBroadcast = (address: Address, family: Family, host: Host): boolean =>
   within(address, MULTICAST[family]) || within(address, ownAddresses(host, family).broadcast);
 
-/** What answers a packet, as it leaves the one who got it. */
+/** Returns the reply to a packet, as its receiver sends it. */
 function replyPacket(first: Packet, got: FlowHeader, at: Location): Packet {
   const { family, proto, id } = first;
   const t = invertTuple(tupleOf(got));
   const icmp = proto === PROTO.icmp || proto === PROTO.icmpv6;
   return {
-    ...{ family, in: at, src: t.src, dst: t.dst, proto },
+    family,
+    in: at,
+    src: t.src,
+    dst: t.dst,
+    proto,
     ...(got.sport === undefined ? {} : { sport: t.sport }),
     ...(got.dport === undefined ? {} : { dport: t.dport }),
     ...(icmp ? { type: t.dport >> 8, code: t.dport & 0xff } : {}),
@@ -135,12 +139,12 @@ function replyPacket(first: Packet, got: FlowHeader, at: Location): Packet {
   };
 }
 
-/** Why a packet that came through is none of the connection to the one it is for; `null` when it is. */
+/** Returns the reason why the receiver cannot match an accepted packet to the connection; `null` if it can. */
 function mismatch({ header }: TracedBranch, at: Location, other: Peer): string | null {
   if ((other.at === null) !== (at === null))
     return at === null
-      ? "it is delivered to the host itself, which is not who it is for"
-      : `it leaves by ${at}, although it is for the host itself`;
+      ? "it is delivered to the host itself, but its receiver is elsewhere"
+      : `it leaves by ${at}, but its receiver is the host itself`;
   const awaited = invertTuple(tupleOf(other.packet));
   const got = tupleOf(header);
   const fits =
@@ -148,5 +152,5 @@ function mismatch({ header }: TracedBranch, at: Location, other: Peer): string |
     got.dst === awaited.dst &&
     got.sport === awaited.sport &&
     got.dport === awaited.dport;
-  return fits ? null : "its addresses are not those that its receiver knows the connection by";
+  return fits ? null : "its receiver has no connection with these addresses and ports";
 }

@@ -1,6 +1,7 @@
 /**
- * Sets up translations: which address and port a connection gets in place of its own, where several want the same
- * (net/netfilter/nf_nat_core.c). What nobody can foretell is named, or goes each way that the rules tell apart.
+ * Binds connections to translations: chooses addresses and ports, and avoids reply tuples that are in use
+ * (net/netfilter/nf_nat_core.c). A random choice of the kernel becomes an assumption, or a branch for each set of ports
+ * that later rules distinguish.
  */
 import type { Host } from "../host/host.ts";
 import { type Address, CT, CT_STATUS, PROTO, tracksPorts } from "../packet/field.ts";
@@ -21,8 +22,8 @@ export class NatBinder {
   ) {}
 
   /**
-   * A port that the kernel chooses, and rules behind tell apart from others: each way it can go. `null` where nothing
-   * behind asks for it. Of a source that is so only on the way back in by loopback.
+   * Branches on the port that the kernel chooses, if later rules distinguish ports; otherwise returns `null`. Later rules
+   * see a translated source port only if the packet returns through loopback.
    */
   private bindPortChoices(
     state: PacketState,
@@ -38,18 +39,21 @@ export class NatBinder {
     const pieces = this.program.pieces(side, first, last);
     if (pieces.length === 1) return null;
     if (pieces.length > MOST_PORT_CHOICES)
-      return [{ state: state.assume(`${choice}, which the rules tell apart`), outcome: "undecided" }];
-    const told = (piece: readonly [number, number]): boolean | undefined =>
+      return [{ state: state.assume(`${choice}, and later rules distinguish it`), outcome: "undecided" }];
+    const settled = (piece: readonly [number, number]): boolean | undefined =>
       state.settled(portChoiceKey(piece));
-    const known = pieces.find((piece) => told(piece) === true);
-    return (known === undefined ? pieces.filter((piece) => told(piece) !== false) : [known]).flatMap(
+    const known = pieces.find((piece) => settled(piece) === true);
+    return (known === undefined ? pieces.filter((piece) => settled(piece) !== false) : [known]).flatMap(
       (piece): Part<PacketState, Decision>[] => {
         const key = portChoiceKey(piece);
-        const why = `${choice}, and the rules tell it from others`;
+        const why = `${choice}, and later rules distinguish it`;
         const from = known === undefined ? state.suppose({ key, truth: true, why, at: null }) : state;
         const to = nat?.to ?? { kind: "keep" };
         const one: Nat = {
-          ...{ kind: "nat", side, to, random: true },
+          kind: "nat",
+          side,
+          to,
+          random: true,
           ports: { first: piece[0], last: piece[1] },
           ...(nat?.persistent === undefined ? {} : { persistent: nat.persistent }),
         };
@@ -59,18 +63,18 @@ export class NatBinder {
   }
 
   /**
-   * Sets up the translation a rule asks for, or none (a null binding): the reply tuple changes, and with it this
-   * packet's header. Where the tuple is taken another port is found (get_unique_tuple in nf_nat_core.c).
-   * @param apart whether to follow apart the ports that the kernel can choose, where rules tell them apart
+   * Binds a connection to the translation of a rule, or to none (a null binding): changes the reply tuple, and with it the
+   * header of this packet. If the tuple is in use, another port is chosen (get_unique_tuple in nf_nat_core.c).
+   * @param branches true to branch on a port that the kernel chooses, if later rules distinguish ports
    */
   bind(
     state: PacketState,
     connection: Connection,
     nat: Nat | null,
     side: "dst" | "src",
-    apart: boolean,
+    branches: boolean,
   ): Part<PacketState, Decision>[] {
-    // Nothing to translate, and nobody in the way: all stays as it is.
+    // A null binding whose reply tuple is free.
     if (nat === null && connection.kernelChoice === undefined && !this.isTaken(connection.reply))
       return [{ state: state.withConnection(connection, false, CT.NEW), outcome: "accept" }];
     const now = invertTuple(connection.reply);
@@ -91,9 +95,9 @@ export class NatBinder {
       usual === null
         ? this.uniquePort(connection, nat, side, old.port, address)
         : { port: usual.port!, choice: usual.choice };
-    const what = choice?.replace(/; \d+ stands for it$/, "");
+    const what = choice?.replace(/; \d+ is assumed$/, "");
     const ways =
-      what === undefined || !apart
+      what === undefined || !branches
         ? null
         : this.bindPortChoices(state, connection, nat, side, what, old.port);
     if (ways !== null) return ways;
@@ -120,17 +124,17 @@ export class NatBinder {
     const doubt = side === "src" ? this.replyConflict(connection, nat, reply) : undefined;
     if (doubt === undefined) return [part(noted, bound)];
     return [true, false].flatMap((truth): Part<PacketState, Decision>[] => {
-      const told = noted.settled(doubt.key);
-      if (told !== undefined && told !== truth) return [];
+      const settled = noted.settled(doubt.key);
+      if (settled !== undefined && settled !== truth) return [];
       const { key, why } = doubt;
-      const from = told === undefined ? noted.suppose({ key, truth, why, at: null }) : noted;
+      const from = settled === undefined ? noted.suppose({ key, truth, why, at: null }) : noted;
       return [
         part(from, truth ? { ...bound, replaces: doubt.other ?? undefined } : { ...bound, refused: true }),
       ];
     });
   }
 
-  /** What is not known about whether a connection is entered whose replies may be those of another. */
+  /** Returns the unknown whether a connection can be confirmed although another one may have its reply tuple. */
   private replyConflict(
     connection: Connection,
     nat: Nat | null,
@@ -138,7 +142,7 @@ export class NatBinder {
   ): { readonly key: string; readonly why: string; readonly other: Connection | null } | undefined {
     const found = this.connections.find(reply);
     const other = found?.connection ?? null;
-    const chance = "whether what the kernel chooses is what another connection has";
+    const chance = "whether the kernel chooses a port that another connection uses";
     if (other === null) {
       const forced = nat?.ports !== null && nat?.ports.first === nat?.ports.last;
       return forced && connection.kernelChoice !== undefined && this.mayMeet(reply)
@@ -147,22 +151,22 @@ export class NatBinder {
     }
     if (connection.kernelChoice !== undefined || other.kernelChoice !== undefined)
       return { key: NAT_CHOICE, why: chance, other };
-    // One that was translated, and has ended, makes place for a new one behind it (nf_nat_used_tuple_harder).
+    // A translated connection that has ended is replaced (nf_nat_used_tuple_harder).
     const place =
       found!.reply &&
       connection.tcp?.state === "syn-sent" &&
       (other.status & CT_STATUS.SRC_NAT) !== 0 &&
       isEnded(other.tcp);
-    const why = "whether a new connection's sequence number lies behind that of one that has ended";
+    const why = "whether the sequence number of a new connection is after that of an ended one";
     return place ? { key: SEQUENCE_ADVANCED, why, other } : undefined;
   }
 
-  /** Whether packets of a tuple belong to a connection already (nf_nat_used_tuple). */
+  /** Returns true if a connection has this tuple (nf_nat_used_tuple). */
   private isTaken(tuple: Tuple): boolean {
     return this.connections.find(tuple) !== undefined;
   }
 
-  /** Whether another connection expects replies that differ in no more than the port which a choice gave these. */
+  /** Returns true if a connection has a reply tuple that differs in one port at most. */
   private mayMeet(reply: Tuple): boolean {
     for (const { reply: its } of this.connections.all())
       if (
@@ -176,8 +180,8 @@ export class NatBinder {
   }
 
   /**
-   * A source that needs no new choice: one that the rule would allow as it is, or the one that the last connection from
-   * the same address and port got that the rule would allow (find_appropriate_src).
+   * Returns a source that needs no new choice: the present one if the rule allows it, or that of the last connection from
+   * the same address and port if the rule allows that (find_appropriate_src).
    */
   private reusableSource(connection: Connection, nat: Nat, address: Address | null): Translated | null {
     if (nat.random) return null;
@@ -185,7 +189,7 @@ export class NatBinder {
     const now = invertTuple(connection.reply);
     const fits = (a: Address, port: number): boolean =>
       (to.kind === "keep" || (to.kind === "range" ? a >= to.first && a <= to.last : a === address)) &&
-      // Of GRE the kernel looks for a key, too, and it is 0 (l4proto_in_range).
+      // The kernel compares the key of GRE too, which is 0 here (l4proto_in_range).
       (ports === null ||
         !(hasPortOrIdentifier(now.proto) || now.proto === PROTO.gre) ||
         (port >= ports.first && port <= ports.last));
@@ -202,8 +206,8 @@ export class NatBinder {
   }
 
   /**
-   * The port a translation ends up with, or the identifier of an ICMP query, and what the kernel chose there that nobody
-   * can foretell (get_unique_tuple, nf_nat_l4proto_unique_tuple).
+   * Returns the translated port or ICMP identifier, and a description if the kernel chooses it (get_unique_tuple,
+   * nf_nat_l4proto_unique_tuple).
    */
   private uniquePort(
     connection: Connection,
@@ -223,7 +227,7 @@ export class NatBinder {
         ? !taken(old)
         : ports.base === undefined && old >= first && old <= last && (first === last || !taken(old));
     if (kept && !random) return { port: old, choice: null };
-    // A destination's port is what the rule says, or stays.
+    // The kernel never chooses a destination port: it is that of the rule, or unchanged.
     if (ports === null && side === "dst" && !hasIdentifier(proto)) return { port: old, choice: null };
     const size = last - first + 1;
     const what = hasIdentifier(proto) ? "an identifier" : "a port";
@@ -235,17 +239,17 @@ export class NatBinder {
           : ports === null
             ? `another connection has ${hasIdentifier(proto) ? "identifier" : "port"} ${old}: the kernel chooses one`
             : `the kernel chooses ${what} from ${first} to ${last}`;
-    // 16 bits that wrap (u16 off).
+    // `off` is a u16 in the kernel and wraps.
     const start = ports?.base === undefined ? (random && kept ? old - first : 0) : old - ports.base;
     for (let i = 0; i < size; i++) {
       const port = first + (((start + i) & 0xffff) % size);
-      if (!taken(port)) return { port, choice: choice === null ? null : `${choice}; ${port} stands for it` };
+      if (!taken(port)) return { port, choice: choice === null ? null : `${choice}; ${port} is assumed` };
     }
-    // None is free: two connections have the same replies, and the second is not entered.
+    // No port is free: two connections have the same reply tuple, and the second cannot be confirmed.
     return { port: ports === null ? old : first, choice: null };
   }
 
-  /** The header with one side translated: what the other direction's tuple says, turned round (nf_nat_packet). */
+  /** Translates one side of the header to the inverted tuple of the other direction (nf_nat_packet). */
   applyMapping(state: PacketState, connection: Connection, side: "dst" | "src"): PacketState {
     const mine = (side === "dst") !== state.reply ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
     if ((connection.status & mine) === 0) return state;
@@ -257,31 +261,31 @@ export class NatBinder {
   }
 }
 
-/** Unknown: packets are described without sequence numbers. */
+/** Unknown: packets have no sequence numbers here. */
 const SEQUENCE_ADVANCED = "tcp-sequence";
-/** Unknown: what the kernel chose at random for one connection may stand in the way of another. */
+/** Unknown: a random choice for one connection may collide with another connection. */
 const NAT_CHOICE = "nat-choice";
 
-/** More ways than these are not followed. */
+/** Most branches on a port. */
 const MOST_PORT_CHOICES = 32;
 
-/** The unknown that a port chosen at random is one of these. */
+/** Key of the unknown that a port chosen by the kernel is in this range. */
 const portChoiceKey = ([first, last]: readonly [number, number]): string =>
   `nat-choice(${first === last ? first : `${first}-${last}`})`;
 
 const NO_TRANSLATION: Translated = { address: null, port: null, choice: null };
 
-/** Protocols whose connections are told apart by an identifier, the same in both directions. */
+/** Protocols with an identifier, which is the same in both directions, instead of ports. */
 const hasIdentifier = (proto: number): boolean => proto === PROTO.icmp || proto === PROTO.icmpv6;
 
-/** Whether there is anything besides addresses that a translation can change. */
+/** Returns true if a translation can change more than the addresses. */
 const hasPortOrIdentifier = (proto: number): boolean => tracksPorts(proto) || hasIdentifier(proto);
 
-/** What stands for a port, or for an identifier, when another connection has it: one of its like. */
+/** Returns the range in which the kernel looks for a free port or identifier (nf_nat_l4proto_unique_tuple). */
 const defaultRange = (proto: number, port: number): readonly [number, number] =>
   hasIdentifier(proto) ? [0, 65_535] : port < 512 ? [1, 511] : port < 1024 ? [600, 1023] : [1024, 65_535];
 
-/** The tuple of replies once a side is translated. */
+/** Returns the reply tuple after the translation of one side. */
 const replyTuple = (reply: Tuple, side: "dst" | "src", address: Address, port: number): Tuple => ({
   ...reply,
   ...(side === "dst" ? { src: address } : { dst: address }),

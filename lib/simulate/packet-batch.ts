@@ -1,6 +1,6 @@
 /**
- * Packets in columns on their way: what each field has become, a lane a packet. A column in which all packets have the
- * same says so; one packet at a time is read through it.
+ * A batch of packets on their path, in columns: one column per field, one lane per packet. A column is uniform if all its
+ * values are equal. Predicates are evaluated on one selected packet at a time.
  */
 import { CT, type Family, type Field, type Scalar } from "../packet/field.ts";
 import type { Reading } from "../packet/predicate.ts";
@@ -19,7 +19,7 @@ import {
 } from "./packet-columns.ts";
 import { settledTruth } from "./packet-state.ts";
 
-/** What a first packet's connection says is what its header says, as long as nothing was translated. */
+/** Conntrack's fields of the first packet of a connection equal its header: translated packets leave the batch. */
 const CONNECTION_FIELDS: Partial<Record<Field, { readonly source: Field; readonly required: number }>> = {
   ctproto: { source: "proto", required: CONNECTION_BIT },
   ctorigsrc: { source: "src", required: CONNECTION_BIT },
@@ -34,32 +34,33 @@ const CONNECTION_FIELDS: Partial<Record<Field, { readonly source: Field; readonl
   ctmark: { source: "ctmark", required: CONNECTION_BIT },
 };
 
-/** Packets that go through the host together; few enough to stay in the processor's cache. */
+/** Packets of a batch, few enough for the cache of the processor. */
 export const BATCH_SIZE = 4096;
 
-/** The values of a field. */
+/** The values of a field, by lane. */
 export interface BatchColumn {
   readonly values: Int32Array;
-  /** All packets have the same. */
+  /** All packets have the same value. */
   uniform: boolean;
 }
 
-/** The packets that go through the host together. */
+/** Packets that walk the path together. */
 export class PacketBatch implements Reading {
   private readonly columns = new Map<Field, BatchColumn>();
   /** IPv6 addresses. */
   private readonly wide: { readonly src: Scalar[]; readonly dst: Scalar[] } = { src: [], dst: [] };
-  /** What each packet has, as bits. */
+  /** HEADER_BITS and CONNECTION_BIT of each packet. */
   readonly headerBits = new Uint8Array(BATCH_SIZE);
-  /** Names by their numbers, which stand in columns. */
+  /** Names of interfaces by the numbers that columns contain. */
   readonly names: string[] = [""];
   private readonly ids = new Map<string, number>([["", 0]]);
-  /** How many packets there are. */
+  /** Number of packets. */
   count = 0;
-  /** The packet that is being read, and how often one was or changed. */
+  /** Lane of the selected packet. */
   lane = 0;
+  /** Incremented when another packet is selected, or when the selected one changes. */
   selection = 0;
-  /** How often it changed which columns differ, and what the others hold. */
+  /** Incremented when a column becomes uniform or varying, and when a uniform column changes. */
   version = 0;
 
   constructor(
@@ -67,7 +68,7 @@ export class PacketBatch implements Reading {
     private readonly truths: ReadonlyMap<string, boolean>,
   ) {}
 
-  /** Takes up the packets from `first` on. */
+  /** Loads `count` packets from index `first`. */
   load(packets: PacketColumns, first: number, count: number): void {
     this.count = count;
     this.version++;
@@ -121,7 +122,7 @@ export class PacketBatch implements Reading {
     const column = this.column(field);
     this.markVarying(column);
     const { values } = column;
-    // What cannot hold a wrong value need not be looked at.
+    // The type of the array excludes values that are too large.
     if (
       ArrayBuffer.isView(from) &&
       (ARRAY_MAXIMA.get(from.constructor) ?? Number.POSITIVE_INFINITY) <= most
@@ -147,7 +148,7 @@ export class PacketBatch implements Reading {
     }
   }
 
-  /** The values of a field, made where nobody spoke of it yet. */
+  /** Returns the column of a field, created on first use. */
   column(field: Field): BatchColumn {
     let values = this.columns.get(field);
     if (values === undefined)
@@ -155,7 +156,7 @@ export class PacketBatch implements Reading {
     return values;
   }
 
-  /** All packets have the same in a field. */
+  /** Sets a field of all packets. */
   fill(field: Field, value: number): void {
     const values = this.column(field);
     if (values.uniform && values.values[0] === (value | 0)) return;
@@ -164,14 +165,14 @@ export class PacketBatch implements Reading {
     this.version++;
   }
 
-  /** From now on packets may differ in a field. */
-  markVarying(values: BatchColumn): void {
-    if (!values.uniform) return;
-    values.uniform = false;
+  /** Marks a column as varying. */
+  markVarying(column: BatchColumn): void {
+    if (!column.uniform) return;
+    column.uniform = false;
     this.version++;
   }
 
-  /** The number of a name. */
+  /** Returns the number of a name. */
   nameId(name: string): number {
     let id = this.ids.get(name);
     if (id === undefined) {
@@ -181,7 +182,7 @@ export class PacketBatch implements Reading {
     return id;
   }
 
-  /** Where a field is read, and what a packet must have for it; `undefined` for what no packet has. */
+  /** Returns the column of a field and the bits that a packet needs for it; `undefined` if no packet has the field. */
   source(
     field: Field,
   ): { column: BatchColumn; wide: readonly Scalar[] | null; required: number } | undefined {
@@ -207,19 +208,19 @@ export class PacketBatch implements Reading {
   }
 
   settled(key: string): boolean | undefined {
-    // What these packets do not say here the simulator may know.
+    // A field that is missing here may be known to the simulator.
     if (key.startsWith("packet:")) return undefined;
     return settledTruth(this.truths, key) ?? (isLimitKey(key) || key === GROUPS ? true : undefined);
   }
 
-  /** Another packet is read from now on. */
+  /** Selects a packet. */
   select(lane: number): void {
     this.lane = lane;
     this.selection++;
   }
 }
 
-/** The greatest values that lists of numbers can hold. */
+/** Greatest values of typed arrays. */
 const ARRAY_MAXIMA: ReadonlyMap<unknown, number> = new Map<unknown, number>([
   [Uint8Array, 0xff],
   [Uint16Array, 0xffff],

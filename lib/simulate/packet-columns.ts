@@ -1,4 +1,4 @@
-/** Packets in columns, as they are given: a list for each field, or one value for all. */
+/** Packets in columns, as callers pass them: a list for each field, or one value for all packets. */
 import { type Family, hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 
@@ -6,8 +6,8 @@ import type { Packet } from "../packet/packet.ts";
 export type Column<T> = T | ArrayLike<T>;
 
 /**
- * Packets in columns, all of one family. Typed arrays are the fastest, plain arrays will do. A field that is not
- * given, or that the protocol of a packet does not have, the packet does not say.
+ * Packets in columns, all of one family. Typed arrays are faster than plain arrays. A field is missing if its column is
+ * missing, or if the protocol of the packet does not have it.
  */
 export interface PacketColumns {
   /** 4 for IPv4, 6 for IPv6. */
@@ -40,7 +40,7 @@ export interface PacketColumns {
   readonly length?: Column<number>;
 }
 
-/** Fields that a column may give, with their greatest value and whose they are. */
+/** Numeric fields: greatest value, bits of HEADER_BITS that a packet needs to have the field, and default. */
 export const NUMBER_FIELDS = {
   proto: { most: 0xff, required: 0, usual: 0 },
   sport: { most: 0xffff, required: 1, usual: undefined },
@@ -55,14 +55,15 @@ export const NUMBER_FIELDS = {
 } as const;
 export type NumberFieldName = keyof typeof NUMBER_FIELDS;
 
-/** What a packet has, as bits: ports, TCP flags, ICMP type and code, and a connection. */
+/** Parts of a packet by protocol, as bits: 1 ports, 2 TCP flags, 4 ICMP type and code. */
 export const HEADER_BITS = Uint8Array.from({ length: 256 }, (_, proto) =>
   hasPorts(proto) ? (proto === PROTO.tcp ? 3 : 1) : proto === PROTO.icmp || proto === PROTO.icmpv6 ? 4 : 0,
 );
+/** Bit of a packet with a connection. */
 export const CONNECTION_BIT = 8;
 
 /**
- * One packet out of the columns, as `Simulator.packet` takes it.
+ * Returns one packet of the columns, as `Simulator.packet` takes it.
  * @param index from 0
  */
 export function packetAt(packets: PacketColumns, index: number): Packet {
@@ -91,7 +92,10 @@ export const valueAt = <T>(column: Column<T>, index: number): T => (isList(colum
 
 const COLUMNS = ["in", "src", "dst", ...(Object.keys(NUMBER_FIELDS) as NumberFieldName[])] as const;
 
-/** How many packets there are. */
+/**
+ * Returns the number of packets.
+ * @throws RangeError if no column is a list, or if lists differ in length
+ */
 export function packetCount(packets: PacketColumns): number {
   let size: number | undefined;
   for (const name of COLUMNS) {

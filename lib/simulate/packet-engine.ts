@@ -1,4 +1,4 @@
-/** The engine that walks a single packet: chains rule by rule, conntrack's table, and what is not known both ways. */
+/** The engine that walks one packet: chains rule by rule, connection tracking with a table, and branches on unknowns. */
 
 import type { Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
@@ -12,17 +12,18 @@ import { GROUPS } from "../path/route.ts";
 import { invertTuple, type Tuple, tupleOf } from "../path/tuple.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
-import { runChain, WorkLimit } from "./chain-run.ts";
+import { runChain } from "./chain-run.ts";
 import { type Connection, type ConnectionRef, type Connections, withStatus } from "./connection-table.ts";
 import { NatBinder } from "./nat-binder.ts";
 import { flowHeaderOf, isError, type PacketState } from "./packet-state.ts";
 import { hasValidFlags, trackTcp } from "./tcp-tracking.ts";
+import { WorkLimit } from "./work-limit.ts";
 
+/** Engine for one packet, whose work is limited. */
 export class PacketEngine implements Engine<PacketState> {
   private readonly natBinder: NatBinder;
   private readonly workLimit = new WorkLimit();
 
-  /** An engine for one packet: its work is bounded. */
   constructor(
     private readonly program: Program,
     host: Host,
@@ -43,7 +44,7 @@ export class PacketEngine implements Engine<PacketState> {
 
   track(state: PacketState): PacketState[] {
     if (!this.program.tracks) return [state];
-    // Seen before on the way out through loopback, or told not to be tracked.
+    // Already tracked before it returned through loopback, or exempt by NOTRACK.
     if (state.connection !== null || state.ctstate === CT.UNTRACKED) return [state];
     const { givenState } = state;
     if (givenState === "INVALID" || givenState === "UNTRACKED")
@@ -57,19 +58,18 @@ export class PacketEngine implements Engine<PacketState> {
       : this.trackUncertain(state, tuple, doubts);
   }
 
-  /** A packet of a connection of which nobody knows whether it is there: both ways, for each that it may be. */
+  /** Tracks a packet whose connection may exist: branches on each such connection. */
   private trackUncertain(state: PacketState, tuple: Tuple, doubts: readonly ConnectionRef[]): PacketState[] {
     const states: PacketState[] = [];
     let rest = state;
     for (const [i, found] of doubts.entries()) {
       const key = `${EARLIER_CONNECTION}(${i + 1})`;
-      const told = state.settled(key);
-      const why =
-        "whether an earlier packet, which is undecided, left a connection that this one belongs to is not known";
+      const settled = state.settled(key);
+      const why = "an earlier packet is undecided, so it is unknown whether its connection exists";
       const suppose = (truth: boolean): PacketState =>
-        told === undefined ? rest.suppose({ key, truth, why, at: null }) : rest;
-      if (told !== false) states.push(...this.trackFound(suppose(true), tuple, found));
-      if (told === true) return states;
+        settled === undefined ? rest.suppose({ key, truth, why, at: null }) : rest;
+      if (settled !== false) states.push(...this.trackFound(suppose(true), tuple, found));
+      if (settled === true) return states;
       rest = suppose(false);
     }
     return [...states, ...this.trackFound(rest, tuple, this.connections.find(tuple))];
@@ -84,11 +84,11 @@ export class PacketEngine implements Engine<PacketState> {
     return this.openConnection(state, tuple);
   }
 
-  /** A packet that belongs to no connection: the first of one, or nothing that makes sense. */
+  /** Packet without a known connection: NEW, INVALID or UNTRACKED. */
   private openConnection(state: PacketState, tuple: Tuple): PacketState[] {
     return this.choose(state, this.program.fresh).map(({ state: each, outcome }) => {
-      const word = state.givenState ?? outcome;
-      if (word === "INVALID" || word === "UNTRACKED") return each.with("ctstate", CT[word]);
+      const ctstate = state.givenState ?? outcome;
+      if (ctstate === "INVALID" || ctstate === "UNTRACKED") return each.with("ctstate", CT[ctstate]);
       const first =
         tuple.proto === PROTO.tcp ? trackTcp(undefined, state.field("flags") as number, false, false) : null;
       const connection: Connection = {
@@ -103,22 +103,22 @@ export class PacketEngine implements Engine<PacketState> {
         refused: false,
         ended: false,
       };
-      return each.withConnection(connection, false, CT[word]);
+      return each.withConnection(connection, false, CT[ctstate]);
     });
   }
 
-  /** A packet of a connection that is known. */
+  /** Adds the connection to the state of a packet. */
   private carryConnection(state: PacketState, connection: Connection, reply: boolean): PacketState {
     const replied = reply || (connection.status & CT_STATUS.SEEN_REPLY) !== 0;
-    const word = state.givenState ?? (replied ? "ESTABLISHED" : "NEW");
-    // Once there was a reply the next packet makes these what UDP becomes in time only.
+    const ctstate = state.givenState ?? (replied ? "ESTABLISHED" : "NEW");
+    // GRE and UDP-Lite become ASSURED with the first packet after a reply (UDP needs time).
     const assured =
       (connection.status & CT_STATUS.SEEN_REPLY) !== 0 && ASSURED_AT_ONCE.includes(connection.original.proto);
     const status = connection.status | (reply ? CT_STATUS.SEEN_REPLY : 0) | (assured ? CT_STATUS.ASSURED : 0);
-    return state.withConnection(withStatus(connection, status), reply, CT[word]);
+    return state.withConnection(withStatus(connection, status), reply, CT[ctstate]);
   }
 
-  /** A TCP segment of a connection that is known; `null` where it opens it anew. */
+  /** Tracks a TCP segment of a connection; `null` if it opens a new connection. */
   private trackSegment(state: PacketState, { connection, reply }: ConnectionRef): PacketState | null {
     const flags = state.field("flags") as number;
     if (!hasValidFlags(flags)) return state.with("ctstate", CT.INVALID);
@@ -140,7 +140,7 @@ export class PacketEngine implements Engine<PacketState> {
     }
   }
 
-  /** An ICMP error: it belongs to the connection of the packet it quotes (nf_conntrack_inet_error). */
+  /** Tracks an ICMP error: it is RELATED to the connection of the packet that it quotes (nf_conntrack_inet_error). */
   private trackError(state: PacketState, about: Quoted): PacketState {
     const inner = invertTuple(tupleOf(about));
     const found = this.connections.find(inner);
@@ -150,7 +150,7 @@ export class PacketEngine implements Engine<PacketState> {
 
   nat(state: PacketState, base: BaseChain, side: NatSide): Part<PacketState, Decision>[] {
     const { connection } = state;
-    // Without a nat table in the rules nothing of it is switched on.
+    // Without a nat table the kernel registers no NAT hook.
     if (connection === null || !this.program.ruleset.tables.has("nat")) return [{ state, outcome: "accept" }];
     const fresh = state.ctstate === CT.NEW && !state.reply;
     const done = side === "dst" ? CT_STATUS.DST_NAT_DONE : CT_STATUS.SRC_NAT_DONE;
@@ -164,7 +164,7 @@ export class PacketEngine implements Engine<PacketState> {
         !isError(state)
       ) {
         this.connections.forget(connection);
-        const why = `masqueraded for ${masqueradedOn}, and routed to another interface now: the connection is cut`;
+        const why = `masqueraded for ${masqueradedOn} and now routed to another interface: the connection is removed`;
         return [{ state: state.assume(why), outcome: "drop" }];
       }
       return [{ state: this.natBinder.applyMapping(state, connection, side), outcome: "accept" }];
@@ -224,7 +224,7 @@ export class PacketEngine implements Engine<PacketState> {
     const { connection } = state;
     if (connection === null || connection.status & CT_STATUS.CONFIRMED)
       return { state: state.confirm(connection), why: null };
-    // Two connections whose replies nobody could tell apart: the second is not let through.
+    // Reply tuples must be unique: the second connection is dropped (nf_conntrack_confirm).
     const other = this.connections.find(connection.reply)?.connection;
     if (connection.refused || (other !== undefined && other !== connection.replaces))
       return { state, why: "another connection already expects the same replies" };
@@ -236,7 +236,7 @@ export class PacketEngine implements Engine<PacketState> {
     if (type === "nat") {
       const { connection } = after;
       if (connection === null || isError(after)) return before.field("dst") !== after.field("dst");
-      // Every packet of a flow that goes elsewhere is looked up again (nf_nat_ipv4_local_fn).
+      // Every packet of a connection with a translated destination is routed again (nf_nat_ipv4_local_fn).
       const [mine, other] = after.reply
         ? [connection.reply, connection.original]
         : [connection.original, connection.reply];
@@ -253,7 +253,7 @@ export class PacketEngine implements Engine<PacketState> {
 /** nf_conntrack_proto_gre.c, and UDP-Lite's part of nf_conntrack_proto_udp.c. */
 const ASSURED_AT_ONCE: readonly number[] = [PROTO.gre, PROTO.udplite];
 
-/** Unknown: what became of an earlier packet. */
+/** Unknown: the verdict of an earlier packet. */
 const EARLIER_CONNECTION = "earlier-connection";
 const MAY_SHARE_SOURCE =
-  "an earlier packet, which is undecided, may have left a connection that has what this one would get";
+  "an earlier packet is undecided, and its connection may have the address and port that this one would get";

@@ -1,4 +1,4 @@
-/** One packet on its way: its header as it is now, its connection, the rules it matched, and what had to be assumed. */
+/** State of one packet: current header, connection, rules that it matched, and assumptions. */
 import {
   type Address,
   CT,
@@ -14,68 +14,68 @@ import type { Step } from "../path/program.ts";
 import type { TableName } from "../rules/ruleset.ts";
 import type { Connection } from "./connection-table.ts";
 
-/** An unknown that was taken one way, and the rule that asked, where a rule did. */
+/** The value of an unknown on a branch, and the rule that contains the unknown. */
 export interface Supposition {
-  /** Its name, as `assume` and `--assume` take it. */
+  /** Name, as `assume` and `--assume` accept it. */
   readonly key: string;
-  /** Which way it was taken. */
+  /** Value on this branch. */
   readonly truth: boolean;
-  /** What is missing to know it. */
+  /** Reason why it is unknown. */
   readonly why: string;
-  /** The rule that asked, by its number from 1; `null` where the routing decision did. */
+  /** The rule, by its number from 1; `null` for an unknown of the routing decision. */
   readonly at: { readonly table: TableName; readonly chain: string; readonly rule: number } | null;
 }
 
-/** A list that grows at its end and is shared by the states that came from one. */
+/** A list that grows at its end; states that branch share its beginning. */
 export interface Trail<T> {
   readonly last: T;
   readonly before: Trail<T> | null;
 }
 
-/** Unknowns about IPv6 extension headers: one packet is described without them, so it has none. */
+/** Unknowns about IPv6 extension headers. A simulated packet has none. */
 const EXTENSION_HEADER = /^(ah|rt|hbh|dst|frag|srh)\(/;
 
-/** The truth of an unknown, as far as truths that were given tell it, or that a packet has no extension header. */
+/** Returns the value of an unknown: the given one, or false for extension headers. */
 export function settledTruth(truths: ReadonlyMap<string, boolean>, key: string): boolean | undefined {
-  // `--assume recent=match` speaks of every match of that extension, `recent@filter/INPUT/3=match` of one.
-  const told = truths.get(key) ?? truths.get(key.replace(/[@:].*$/s, ""));
-  return told ?? (EXTENSION_HEADER.test(key) ? false : undefined);
+  // `--assume recent=match` sets every match of that extension, `recent@filter/INPUT/3=match` a single one.
+  const given = truths.get(key) ?? truths.get(key.replace(/[@:].*$/s, ""));
+  return given ?? (EXTENSION_HEADER.test(key) ? false : undefined);
 }
 
-/** What a packet says of itself, and the kernel beside it; what conntrack says of it is read from its connection. */
+/** Fields of the header and of the sk_buff. Fields of conntrack are read from the connection. */
 type HeaderField = Exclude<Field, `ct${string}`>;
 
 /**
- * The fields as they are now: another header has other values. Each has all of them, `undefined` for what the packet
- * does not have, so that one is made of another by copying memory.
+ * Current values of all header fields, `undefined` for missing ones. All objects have the same shape, so that V8 copies
+ * them fast.
  */
 type HeaderFields = { readonly [F in HeaderField]: Scalar | undefined };
 type MutableHeader = { -readonly [F in HeaderField]: HeaderFields[F] };
 
 export class PacketState implements Reading {
   private constructor(
-    /** The packet as it was given. */
+    /** The packet as it was sent. */
     readonly packet: Packet,
     readonly header: HeaderFields,
-    /** conntrack's word for it. */
+    /** Value of CT. */
     readonly ctstate: number,
     readonly connection: Connection | null,
-    /** Direction of the packet within its connection. */
+    /** The packet is a reply. */
     readonly reply: boolean,
-    /** The rules it met, the last one first. */
+    /** Steps, the last one first. */
     readonly trail: Trail<Step> | null,
     private readonly assumed: Trail<string | Supposition> | null,
     private readonly truths: ReadonlyMap<string, boolean>,
-    /** Whether the packet got as far as the end of its last hook, so that a new connection is entered. */
+    /** The packet reached the end of its last hook, so that its connection is confirmed. */
     readonly confirmed: boolean,
   ) {}
 
-  /** conntrack's word where somebody gave it. */
+  /** Conntrack state that the input prescribes. */
   get givenState(): CtState | undefined {
     return this.packet.state;
   }
 
-  /** The state of a packet before anything happened to it. */
+  /** Returns the state of a packet as it is sent. */
   static of(packet: Packet, truths: ReadonlyMap<string, boolean>): PacketState {
     const header: HeaderFields = {
       in: packet.in ?? "",
@@ -113,7 +113,7 @@ export class PacketState implements Reading {
     return settledTruth(this.truths, key);
   }
 
-  /** The state with a field changed; a connection's mark is kept where there is a connection. */
+  /** Sets a field. The mark of a connection is ignored if there is no connection. */
   with(field: Field, value: Scalar): PacketState {
     const { connection, reply, ctstate, confirmed } = this;
     if (field === "ctstate") return this.withTracking(connection, reply, value as number, confirmed);
@@ -126,7 +126,7 @@ export class PacketState implements Reading {
     return this.withHeader(header);
   }
 
-  /** The state with a side of its header translated; `port` is left where it is `undefined`. */
+  /** Translates one side of the header; `port` is kept if it is `undefined`. */
   withTranslation(side: "src" | "dst", address: Address, port: number | undefined): PacketState {
     const header: MutableHeader = { ...this.header };
     header[side] = address;
@@ -134,7 +134,7 @@ export class PacketState implements Reading {
     return this.withHeader(header);
   }
 
-  /** The state with its last steps, as a chain has let go of it. */
+  /** Replaces the steps, at the end of a chain. */
   withTrail(trail: Trail<Step> | null): PacketState {
     const { packet, header, ctstate, connection, reply, assumed, truths, confirmed } = this;
     return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
@@ -144,7 +144,7 @@ export class PacketState implements Reading {
     return this.withAssumed({ last: sentence, before: this.assumed }, this.truths);
   }
 
-  /** Takes an unknown one way, and remembers that it might go the other. */
+  /** Sets an unknown on this branch. */
   suppose(supposition: Supposition): PacketState {
     const { key, truth } = supposition;
     return this.withAssumed(
@@ -153,27 +153,30 @@ export class PacketState implements Reading {
     );
   }
 
+  /** Sets an unknown for all branches. */
   settle(key: string, truth: boolean): PacketState {
     return this.withAssumed(this.assumed, new Map(this.truths).set(key, truth));
   }
 
-  /** The state as a packet of a connection, with conntrack's word for it. */
+  /** Adds the packet to a connection, with its conntrack state. */
   withConnection(connection: Connection, reply: boolean, ctstate: number): PacketState {
     return this.withTracking(connection, reply, ctstate, this.confirmed);
   }
 
-  /** The state at the end of its last hook, and its connection there. */
+  /** Marks the end of the last hook, with the connection there. */
   confirm(connection: Connection | null): PacketState {
     return this.withTracking(connection, this.reply, this.ctstate, true);
   }
 
   get path(): Step[] {
-    return toArray(this.trail);
+    return trailToArray(this.trail);
   }
 
   get assumptions(): string[] {
     if (this.assumed === null) return [];
-    return [...new Set(toArray(this.assumed).map((a) => (typeof a === "string" ? a : suppositionText(a))))];
+    return [
+      ...new Set(trailToArray(this.assumed).map((a) => (typeof a === "string" ? a : suppositionText(a)))),
+    ];
   }
 
   /** The assumptions that are not suppositions, a sentence each. */
@@ -182,7 +185,7 @@ export class PacketState implements Reading {
   }
 
   get suppositions(): Supposition[] {
-    return toArray(this.assumed).filter((a) => typeof a !== "string");
+    return trailToArray(this.assumed).filter((a) => typeof a !== "string");
   }
 
   private withHeader(header: HeaderFields): PacketState {
@@ -208,7 +211,7 @@ export class PacketState implements Reading {
     return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
 
-  /** What conntrack says of the packet. */
+  /** Returns a field of conntrack. */
   private conntrackField(field: Field): Scalar | undefined {
     const { connection } = this;
     if (field === "ctstate") return this.ctstate;
@@ -217,7 +220,7 @@ export class PacketState implements Reading {
   }
 }
 
-/** What a packet's connection says. */
+/** Returns a field of the connection of a packet. */
 function connectionField(field: Field, connection: Connection, reply: boolean): Scalar | undefined {
   switch (field) {
     case "ctmark":
@@ -249,16 +252,17 @@ function connectionField(field: Field, connection: Connection, reply: boolean): 
 
 const suppositionText = ({ key, truth, why, at }: Supposition): string =>
   at === null
-    ? `${key} taken ${truth ? "to hold" : "not to hold"} (${why})`
-    : `${at.table} ${at.chain} rule ${at.rule}: ${key} taken ${truth ? "to match" : "not to match"} (${why})`;
+    ? `${key} assumed ${truth ? "to hold" : "not to hold"} (${why})`
+    : `${at.table} ${at.chain} rule ${at.rule}: ${key} assumed ${truth ? "to match" : "not to match"} (${why})`;
 
-function toArray<T>(trail: Trail<T> | null): T[] {
+/** Returns the items of a trail, the first one first. */
+export function trailToArray<T>(trail: Trail<T> | null): T[] {
   const out: T[] = [];
   for (let at = trail; at !== null; at = at.before) out.push(at.last);
   return out.reverse();
 }
 
-/** What of a packet's header tells its flow. */
+/** Fields of a header that determine the tuple of a packet. */
 export interface FlowHeader {
   /** IP protocol number. */
   readonly proto: number;
@@ -268,7 +272,7 @@ export interface FlowHeader {
   readonly dst: Address;
   /** Source port, where the protocol has ports. */
   readonly sport: number | undefined;
-  /** Destination port, likewise. */
+  /** Destination port, where the protocol has ports. */
   readonly dport: number | undefined;
   /** ICMP type. */
   readonly type: number | undefined;
@@ -278,7 +282,7 @@ export interface FlowHeader {
   readonly id: number | undefined;
 }
 
-/** What of its header, as it is now, tells a packet's flow. */
+/** Returns the current values of the fields that determine the tuple. */
 export const flowHeaderOf = ({ header, packet }: PacketState): FlowHeader => ({
   proto: header.proto as number,
   src: header.src as Address,
@@ -290,7 +294,7 @@ export const flowHeaderOf = ({ header, packet }: PacketState): FlowHeader => ({
   id: packet.id,
 });
 
-/** Whether the packet is an ICMP error that quotes another packet. */
+/** Returns true if the packet is an ICMP error that quotes another packet. */
 export const isError = (state: PacketState): boolean => {
   if (state.packet.about === undefined) return false;
   const proto = state.field("proto");

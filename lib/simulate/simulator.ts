@@ -1,4 +1,4 @@
-/** One packet after the other through a host, and what becomes of each. */
+/** Simulates packets on a host, one after the other. */
 import type { Host } from "../host/host.ts";
 import { CT_STATUS } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
@@ -13,11 +13,11 @@ import { flowHeaderOf, PacketState } from "./packet-state.ts";
 import { closedByReset } from "./tcp-tracking.ts";
 import { TracedState, TracingEngine } from "./trace.ts";
 
-/** How to simulate. */
+/** Settings of a simulation. */
 export interface SimulateOptions {
-  /** The connection table to go on with; it is changed. A new one by default. */
+  /** Connection table; the simulation changes it. A new one by default. */
   readonly connections?: Connections;
-  /** Truths of unknown matches by key (`recent@filter/INPUT/3`) or extension (`recent`). */
+  /** Values of unknown matches by key (`recent@filter/INPUT/3`) or extension (`recent`). */
   readonly assume?: ReadonlyMap<string, boolean>;
 }
 
@@ -28,7 +28,7 @@ export class Simulator {
   readonly connections: Connections;
   private readonly truths: ReadonlyMap<string, boolean>;
 
-  /** A host that remembers no connection yet but those of the options; at most one ruleset a family. */
+  /** Starts with the connections of the options; there is at most one ruleset per family. */
   constructor(
     rulesets: readonly Ruleset[],
     private readonly host: Host,
@@ -39,7 +39,7 @@ export class Simulator {
     for (const ruleset of rulesets) this.programs.set(ruleset.family, Program.of(ruleset, host));
   }
 
-  /** What becomes of a packet; a connection it opens is known to the packets that follow. */
+  /** Simulates a packet. A connection that it opens is known to later packets. */
   packet(packet: Packet): Answer {
     const program = this.program(packet);
     if (packet.state === "ESTABLISHED" || packet.state === "RELATED") this.openEstablished(packet, program);
@@ -49,7 +49,7 @@ export class Simulator {
     return this.answerAndRemember(packet, endings, program);
   }
 
-  /** What `packet` says, and what happened on the way; the connection is remembered likewise. */
+  /** Simulates a packet as `packet` does, and records events. */
   trace(packet: Packet): Trace {
     const program = this.program(packet);
     if (packet.state === "ESTABLISHED" || packet.state === "RELATED") this.openEstablished(packet, program);
@@ -76,12 +76,12 @@ export class Simulator {
     endings: readonly Ending<PacketState>[],
     program: Program,
   ): Answer {
-    const said = answer(packet, endings);
-    this.remember(endings, said.verdict !== "undecided", program);
-    return { ...said, assumptions: [...noRules(packet, program), ...said.assumptions] };
+    const result = answer(packet, endings);
+    this.remember(endings, result.verdict !== "undecided", program);
+    return { ...result, assumptions: [...noRules(packet, program), ...result.assumptions] };
   }
 
-  /** See `Trace.passed`. Asked without the nat table, since INPUT is meant to judge the packet as it was sent. */
+  /** See `Trace.skippedInput`. Evaluated without the nat table: INPUT sees the packet as it was sent. */
   private skippedInput(packet: Packet, ways: readonly TracedBranch[], program: Program): Outcome | null {
     const taken = ways.every(
       ({ events }) =>
@@ -100,7 +100,7 @@ export class Simulator {
     return outcome;
   }
 
-  /** Keeps what conntrack keeps of a packet; of one that is undecided, that it may be so. */
+  /** Updates the connection table after a packet. If the packet is undecided, its connection only may exist. */
   private remember(endings: readonly Ending<PacketState>[], decided: boolean, program: Program): void {
     const kept = endings.map((ending) => this.connectionKept(ending, program));
     const [first] = kept;
@@ -119,20 +119,20 @@ export class Simulator {
   }
 
   /**
-   * What conntrack keeps of a packet: what it saw of a connection it knows, whatever the rules then said; a new one
-   * only if the packet got to the end of its last hook, or where nobody knows whether it did.
+   * Returns the connection to keep after a packet. A known connection is updated even if rules drop the packet. A new one
+   * is kept only if the packet reached the end of its last hook, or if that is undecided.
    */
   private connectionKept({ state, verdict }: Ending<PacketState>, program: Program): Connection | null {
     const { connection } = state;
     if (connection === null || connection.ended) return null;
     const known = this.connections.find(connection.original) !== undefined;
     if (!state.confirmed && !(isConfirmed(connection) && known) && verdict !== "undecided") return null;
-    // A reset that the host answers with closes the connection, too.
+    // A reset that the host sends in reply closes the connection too.
     const reset = verdict === "reject" && connection.tcp !== undefined && isRejectedByReset(state, program);
     return reset ? { ...connection, tcp: closedByReset(connection.tcp!) } : connection;
   }
 
-  /** What PREROUTING and INPUT say of a packet as if it were for this host. No connection is remembered. */
+  /** Evaluates PREROUTING and INPUT as if the packet were for this host. Keeps no connection. */
   delivered(packet: Packet): Answer {
     const program = this.program(packet);
     const engine = new PacketEngine(program, this.host, this.connections);
@@ -142,14 +142,14 @@ export class Simulator {
   private program(packet: Packet): Program {
     let program = this.programs.get(packet.family);
     if (program === undefined) {
-      // A family without rules: the kernel lets everything through.
+      // Without rules the kernel accepts everything.
       program = Program.of({ family: packet.family, source: "", tables: new Map(), doubts: [] }, this.host);
       this.programs.set(packet.family, program);
     }
     return program;
   }
 
-  /** A packet said to be ESTABLISHED belongs to a connection that these nat rules set up, whatever else filters say. */
+  /** Opens the connection of a packet that the input calls ESTABLISHED: evaluates only the nat table for a first packet. */
   private openEstablished(packet: Packet, program: Program): void {
     if (this.connections.find(tupleOf(packet)) !== undefined) return;
     const { state: _, ...first } = packet;
@@ -166,8 +166,8 @@ export class Simulator {
 }
 
 /**
- * What becomes of one packet on a host.
- * @param rulesets at most one a family; a family without one lets everything through
+ * Simulates one packet on a host.
+ * @param rulesets at most one a family; a family without one accepts everything
  */
 export function simulate(
   rulesets: readonly Ruleset[],
@@ -181,7 +181,7 @@ export function simulate(
 const isConfirmed = (connection: Connection | null): boolean =>
   connection !== null && (connection.status & CT_STATUS.CONFIRMED) !== 0;
 
-/** Whether the last rule of the path was a REJECT with a TCP reset. */
+/** Returns true if the last rule of the path is a REJECT with a TCP reset. */
 function isRejectedByReset(state: PacketState, program: Program): boolean {
   const last = state.path.at(-1);
   if (last?.step !== "rule") return false;
@@ -190,4 +190,4 @@ function isRejectedByReset(state: PacketState, program: Program): boolean {
 
 /** The assumption about a family without rules; none for any other. */
 const noRules = ({ family }: Packet, { ruleset }: Program): string[] =>
-  ruleset.tables.size > 0 ? [] : [`no rules for IPv${family} were given: they are taken to be empty`];
+  ruleset.tables.size > 0 ? [] : [`no rules for IPv${family} were given: they are assumed to be empty`];

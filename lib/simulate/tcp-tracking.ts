@@ -1,6 +1,6 @@
 /**
- * The life of a TCP connection as conntrack sees it (net/netfilter/nf_conntrack_proto_tcp.c). Sequence numbers are not
- * part of the packet that is described: every segment is taken to lie in its window.
+ * States of TCP connections in conntrack (net/netfilter/nf_conntrack_proto_tcp.c). Packets have no sequence numbers here:
+ * every segment is assumed to be in its window.
  */
 import { TCP_FLAGS } from "../packet/field.ts";
 
@@ -37,7 +37,7 @@ const STATE_CODES: Readonly<Record<string, TcpStateName | "invalid" | "ignore">>
   IG: "ignore",
 };
 
-/** tcp_conntracks: for each direction and kind of segment the next state, by the state before. */
+/** tcp_conntracks: next state by direction, kind of segment and present state. */
 const TRANSITIONS = [
   [
     "SS SS IG IG IG IG IG SS SS S2",
@@ -57,31 +57,35 @@ const TRANSITIONS = [
   ],
 ].map((direction) => direction.map((row) => row.split(" ").map((word) => STATE_CODES[word]!)));
 
-/** What conntrack remembers of a TCP connection. */
+/** State of a TCP connection (struct ip_ct_tcp). */
 export interface TcpState {
   readonly state: TcpStateName;
   readonly last: SegmentKind;
   readonly lastReply: boolean;
-  /** One side began to close. */
+  /** One side sent a FIN (IP_CT_TCP_FLAG_CLOSE_INIT). */
   readonly closing: boolean;
   /** Both sides sent a SYN. */
   readonly simultaneous: boolean;
-  /** A SYN came while the last ACK was awaited: its answer is a challenge, not that ACK (RFC 5961). */
+  /** A SYN arrived in last-ack: the reply to it is a challenge ACK, not the last ACK (RFC 5961). */
   readonly challenge: boolean;
 }
 
 const NO_STATE: TcpState = {
-  ...{ state: "none", last: "none", lastReply: false },
-  ...{ closing: false, simultaneous: false, challenge: false },
+  state: "none",
+  last: "none",
+  lastReply: false,
+  closing: false,
+  simultaneous: false,
+  challenge: false,
 };
 
-/** What a segment does to its connection. */
+/** Result of a segment for its connection. */
 export type SegmentResult =
   | { readonly kind: "accept"; readonly tcp: TcpState; readonly assured: boolean }
-  /** The only reply is a reset: the connection is forgotten, the segment still belongs to it. */
+  /** A reset before any reply: the connection is removed, and the segment still belongs to it. */
   | { readonly kind: "last"; readonly tcp: TcpState }
   | { readonly kind: "invalid" }
-  /** The connection is over and the segment opens another. */
+  /** The connection has ended, and the segment opens a new one. */
   | { readonly kind: "reopen" };
 
 const IGNORED_FLAGS = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
@@ -99,7 +103,7 @@ const VALID_FLAGS = new Set([
   ACK | URG,
 ]);
 
-/** Whether the flags can stand together at all (tcp_error). */
+/** Returns true if the combination of flags is valid (tcp_error). */
 export const hasValidFlags = (flags: number): boolean => VALID_FLAGS.has(flags & ~IGNORED_FLAGS);
 
 const segmentKind = (flags: number): SegmentKind =>
@@ -116,8 +120,8 @@ const segmentKind = (flags: number): SegmentKind =>
           : "none";
 
 /**
- * A segment of a connection.
- * @param tcp what is remembered; `undefined` for the first segment
+ * Tracks a segment of a connection.
+ * @param tcp present state; `undefined` for the first segment
  */
 export function trackTcp(
   tcp: TcpState | undefined,
@@ -145,7 +149,7 @@ export function trackTcp(
     return ignored();
   }
   if (next === "ignore") {
-    // The SYN that was ignored is answered: both ends are in step, and now conntrack is, too.
+    // The reply to a SYN that was ignored: both ends agree, so conntrack takes their state over.
     if (kind === "synack" && before.last === "syn" && before.lastReply !== reply) next = "syn-recv";
     else return ignored();
   }
@@ -174,10 +178,10 @@ export function trackTcp(
   return { kind: "accept", tcp: after, assured };
 }
 
-/** The host answers with a reset: the connection is closing (nf_conntrack_tcp_set_closing). */
+/** Returns the state after a reset that the host sends (nf_conntrack_tcp_set_closing). */
 export const closedByReset = (tcp: TcpState): TcpState =>
   ["last-ack", "time-wait", "close"].includes(tcp.state) ? tcp : { ...tcp, state: "close" };
 
-/** Whether a connection has ended, and is kept for stragglers alone (nf_nat_may_kill). */
+/** Returns true if a connection has ended and is kept only for late packets (nf_nat_may_kill). */
 export const isEnded = (tcp: TcpState | undefined): boolean =>
   tcp !== undefined && TCP_STATES.indexOf(tcp.state) >= TCP_STATES.indexOf("time-wait");

@@ -1,6 +1,6 @@
 /**
- * What happens to a packet on its way, in order: an engine that hands every question on to another one and notes what
- * came of it. The kernel's TRACE tells the rules; this also tells conntrack's word, the route, and what changed.
+ * Records events of a packet: an engine that delegates to another engine and records the results. The kernel's TRACE
+ * prints rules only; a trace here also contains the conntrack state, the route and changes of fields.
  */
 
 import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
@@ -13,11 +13,11 @@ import type { BaseChain, Hook } from "../rules/base-chain.ts";
 import type { TableName } from "../rules/ruleset.ts";
 import { applyAssignments } from "./chain-run.ts";
 import type { Connection } from "./connection-table.ts";
-import type { PacketState } from "./packet-state.ts";
+import { type PacketState, type Trail, trailToArray } from "./packet-state.ts";
 
-/** A field of the header, or what the kernel notes about the packet, before and after. */
+/** Change of a field of the header or of the sk_buff. */
 export interface FieldChange {
-  /** What changed. */
+  /** The field. */
   readonly field: Field;
   /** Its value before; `undefined` where the packet has none. */
   readonly from: Scalar | undefined;
@@ -25,48 +25,41 @@ export interface FieldChange {
   readonly to: Scalar | undefined;
 }
 
-/** One thing that happened. */
+/** One event. */
 export type TraceEvent =
-  /** Connection tracking took the packet for something. */
+  /** Connection tracking. */
   | {
       readonly kind: "track";
       readonly state: CtState;
       readonly connection: Connection | null;
-      /** The packet goes in the connection's reply direction. */
+      /** The packet is a reply. */
       readonly reply: boolean;
     }
-  /** A table's built-in chain was run; or, without a step, the connection's translation was applied to a later packet. */
+  /** A base chain was evaluated; without a step, the translation of the connection was applied to a later packet. */
   | {
       readonly kind: "table";
       readonly table: TableName;
       readonly hook: Hook;
       readonly steps: readonly { readonly step: Step; readonly changes: readonly FieldChange[] }[];
-      /** What changed once the chain had decided: a translation. */
+      /** Changes after the chain: a translation. */
       readonly changes: readonly FieldChange[];
     }
   | { readonly kind: "route"; readonly decision: RouteDecision }
-  /** Forwarded: its time to live was counted down. */
+  /** Forwarded: TTL or hop limit was decremented. */
   | { readonly kind: "aged"; readonly changes: readonly FieldChange[] };
 
-interface Trail {
-  readonly last: TraceEvent;
-  readonly before: Trail | null;
-}
-
-/** A packet on its way and what has happened to it. */
+/** State of a packet, and its events. */
 export class TracedState {
   constructor(
     readonly state: PacketState,
-    private readonly trail: Trail | null = null,
+    private readonly trail: Trail<TraceEvent> | null = null,
   ) {}
 
   get events(): TraceEvent[] {
-    const out: TraceEvent[] = [];
-    for (let at = this.trail; at !== null; at = at.before) out.push(at.last);
-    return out.reverse();
+    return trailToArray(this.trail);
   }
 
-  /** The packet as it is now, after something happened or, with `null`, nothing worth a word. */
+  /** Returns the next state, with an event unless it is `null`. */
   next(state: PacketState, moment: TraceEvent | null): TracedState {
     return new TracedState(state, moment === null ? this.trail : { last: moment, before: this.trail });
   }
@@ -83,7 +76,7 @@ const TRACED_FIELDS: readonly Field[] = [
   "ctmark",
   "ctstate",
 ];
-/** What a translation changes. */
+/** Fields that a translation changes. */
 const NAT_FIELDS: readonly Field[] = ["src", "sport", "dst", "dport"];
 
 function fieldChanges(before: PacketState, after: PacketState, fields: readonly Field[]): FieldChange[] {
@@ -93,11 +86,11 @@ function fieldChanges(before: PacketState, after: PacketState, fields: readonly 
   });
 }
 
-/** Of all that is chosen among, routes alone are more than a word. */
+/** Routes are the only outcomes of `choose` that are objects with a kind. */
 const isRoute = (outcome: unknown): outcome is RouteDecision =>
   typeof outcome === "object" && outcome !== null && "kind" in outcome;
 
-/** Asks another engine, and notes what came of it. */
+/** Delegates to another engine, and records events. */
 export class TracingEngine implements Engine<TracedState> {
   constructor(
     private readonly engine: Engine<PacketState>,
@@ -139,8 +132,8 @@ export class TracingEngine implements Engine<TracedState> {
     return this.engine.track(traced.state, hook).map((after) => {
       if (after === traced.state) return traced;
       const { connection, reply } = after;
-      const word = after.field("ctstate");
-      const state = (Object.keys(CT) as CtState[]).find((name) => CT[name] === word) ?? "INVALID";
+      const ctstate = after.field("ctstate");
+      const state = (Object.keys(CT) as CtState[]).find((name) => CT[name] === ctstate) ?? "INVALID";
       return traced.next(after, { kind: "track", state, connection, reply });
     });
   }

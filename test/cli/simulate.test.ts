@@ -180,7 +180,7 @@ UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
       "since no rules for its family were given",
     );
     expect(JSON.parse((await program.run(["simulate", file, ...six, "--json"])).out).assumptions).toContain(
-      "no rules for IPv6 were given: they are taken to be empty",
+      "no rules for IPv6 were given: they are assumed to be empty",
     );
   });
   test("a few outcomes are shown, the others counted", async () => {

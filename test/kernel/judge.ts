@@ -80,7 +80,7 @@ export class Judge {
 
 /** Returns true if the answer depends on assumptions. */
 export const several = (answer: Answer): boolean =>
-  answer.assumptions.some((a) => a.includes(" taken not to ") || a.startsWith("nat-choice("));
+  answer.assumptions.some((a) => a.includes(" assumed not to ") || a.startsWith("nat-choice("));
 
 /** Returns true if the answer determines the packet's verdict and its connection. */
 export const settled = (answer: Answer): boolean =>

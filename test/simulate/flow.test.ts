@@ -189,7 +189,7 @@ COMMIT
   // Measured: the connection times out.
   expect(played(rules)).toMatchObject({
     verdict: "drop",
-    broken: "it leaves by eth1, although its receiver is behind docker0, a bridge of this host",
+    broken: "it leaves by eth1, but its receiver is on docker0, a bridge of this host",
   });
   expect(played(rules.filter((rule) => rule.fwmark === undefined)).verdict).toBe("accept");
 });
