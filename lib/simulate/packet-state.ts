@@ -181,7 +181,7 @@ export class PacketState implements Reading {
 
   /** The assumptions that are not suppositions, a sentence each. */
   get inferences(): string[] {
-    return [...new Set(toArray(this.assumed).filter((a): a is string => typeof a === "string"))];
+    return [...new Set(trailToArray(this.assumed).filter((a): a is string => typeof a === "string"))];
   }
 
   get suppositions(): Supposition[] {
