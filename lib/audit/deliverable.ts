@@ -33,15 +33,15 @@ export function deliverablePackets(reach: SetEngine, host: Host, family: Family)
   const { program } = reach;
   const start = singleState(reach.start(sendable(host, family)));
   const entered = reach
-    .choose(start, program.entries)
+    .choose(start, program.entries())
     .map(({ state, outcome }) =>
       outcome.changes.reduce((s, [field, value]) => reach.assign(s, field, value), state),
     );
   const delivered = entered
-    .flatMap((state) => reach.choose(state, program.refused))
+    .flatMap((state) => reach.choose(state, program.refused()))
     .flatMap(({ state, outcome }) => (outcome === null ? reach.choose(state, program.routesIn) : []))
     .flatMap(({ state, outcome }) =>
-      outcome.kind === "local" ? reach.choose(reach.assign(state, "out", ""), program.sources) : [],
+      outcome.kind === "local" ? reach.choose(reach.assign(state, "out", ""), program.sources()) : [],
     );
   return reach.domain.diagrams.unionAll(
     delivered.flatMap(({ state, outcome }) => (outcome === null ? [state.set] : [])),

@@ -25,10 +25,10 @@ import { alone, type Found, fibCases, localCases } from "./fib.ts";
 type Side = "src" | "dst";
 
 /** Whether an address of a packet is of a type, asked for one interface, or for the whole host where that is `undefined`. */
-export type Kinds = (side: Side, type: AddressType, device: string | undefined) => Predicate;
+export type AddressTypes = (side: Side, type: AddressType, device: string | undefined) => Predicate;
 
 /** What kinds of addresses there are on a host. What the tables say is worked out once. */
-export function kindsOf(host: Host, family: Family): Kinds {
+export function addressTypes(host: Host, family: Family): AddressTypes {
   const four = kept((side) => spansOf(cases4(host, side), side, 4));
   const six = kept((side, device) => spansOf(fibCases(host, 6, alone(side, device)), side, 6));
   return (side, type, device) =>

@@ -1,10 +1,10 @@
-/** What the kernel runs at each hook, in the order of priorities. */
+/** Order in which the kernel runs base chains, connection tracking and translation at each hook. */
 import { type BaseChain, HOOKS, type Hook } from "../rules/base-chain.ts";
 
-/** Which address a chain of type nat translates. */
+/** The address that a chain of type nat translates. */
 export type NatSide = "dst" | "src";
 
-/** One thing that a hook runs. */
+/** One step of a hook. */
 export type Stop =
   | { readonly kind: "chain"; readonly chain: BaseChain }
   /** Connection tracking. */
@@ -16,15 +16,15 @@ export type Stop =
 const TRACK_PRIORITY = -200;
 const TRACKING_HOOKS: readonly Hook[] = ["PREROUTING", "OUTPUT"];
 
-/** A chain of type nat translates destinations at these hooks, and sources at the others (HOOK2MANIP, nf_nat.h). */
-const isDestinationHook = (hook: Hook): boolean => hook === "PREROUTING" || hook === "OUTPUT";
+/** Hooks at which a chain of type nat translates destinations; it translates sources at the others (HOOK2MANIP, nf_nat.h). */
+const DESTINATION_HOOKS: readonly Hook[] = ["PREROUTING", "OUTPUT"];
 
 const stopOf = (chain: BaseChain): Stop =>
   chain.type === "nat"
-    ? { kind: "nat", chain, side: isDestinationHook(chain.hook) ? "dst" : "src" }
+    ? { kind: "nat", chain, side: DESTINATION_HOOKS.includes(chain.hook) ? "dst" : "src" }
     : { kind: "chain", chain };
 
-/** Returns what each hook runs with these base chains. */
+/** Returns the stops of each hook in order of priority. */
 export function stopsOf(chains: readonly BaseChain[]): Readonly<Record<Hook, readonly Stop[]>> {
   const stops = HOOKS.map((hook): [Hook, readonly Stop[]] => {
     const own = chains.filter((chain) => chain.hook === hook).sort((a, b) => a.priority - b.priority);

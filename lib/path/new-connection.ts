@@ -1,23 +1,23 @@
 /**
- * What conntrack says of a packet that belongs to no connection it knows: the first packet of a new one, or nothing
- * it can make sense of (net/netfilter/nf_conntrack_proto_{tcp,icmp,icmpv6}.c).
+ * Connection state of a packet that belongs to no known connection: it opens one, or conntrack does not accept it
+ * (net/netfilter/nf_conntrack_proto_{tcp,icmp,icmpv6}.c).
  */
 import { type Host, sysctl } from "../host/host.ts";
 import { type CtState, type Family, PROTO, type Range, TCP_FLAGS } from "../packet/field.ts";
 import { ANY, and, bits, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Case } from "./decision-list.ts";
 
-/** PSH, ECE and CWR do not count (tcp_error). */
-const UNCOUNTED = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
+/** Flags that tcp_error ignores. */
+const IGNORED_FLAGS = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
 
-const flags = (value: number): Predicate => bits("flags", 0xff & ~UNCOUNTED, value);
+const flags = (value: number): Predicate => bits("flags", 0xff & ~IGNORED_FLAGS, value);
 
-/** A SYN opens a connection; a bare ACK picks one up in the middle (nf_conntrack_tcp_loose, on unless switched off). */
-const tcpNew = (loose: boolean): Predicate =>
+/** First packets of a TCP connection: SYN, and a bare ACK if conntrack picks connections up. */
+const tcpNew = (picksUp: boolean): Predicate =>
   or(
     flags(TCP_FLAGS.SYN),
     flags(TCP_FLAGS.SYN | TCP_FLAGS.URG),
-    ...(loose ? [flags(TCP_FLAGS.ACK), flags(TCP_FLAGS.ACK | TCP_FLAGS.URG)] : []),
+    ...(picksUp ? [flags(TCP_FLAGS.ACK), flags(TCP_FLAGS.ACK | TCP_FLAGS.URG)] : []),
   );
 
 const types = (...list: number[]): Predicate =>
@@ -26,31 +26,31 @@ const types = (...list: number[]): Predicate =>
     list.map((type): Range => [type, type]),
   );
 
-/** Whether conntrack takes up connections in their middle. */
-export const loose = (host: Host): boolean => sysctl(host, "net.netfilter.nf_conntrack_tcp_loose", 1) !== 0;
+/** IPv6's "no next header". */
+const NO_NEXT_HEADER = 59;
 
-/** The cases, first one that holds; they cover every packet. */
-export function freshCases(family: Family, takesUp: boolean): Case<CtState>[] {
+/** Returns true if conntrack picks up established connections (nf_conntrack_tcp_loose; on by default). */
+export const picksUpConnections = (host: Host): boolean =>
+  sysctl(host, "net.netfilter.nf_conntrack_tcp_loose", 1) !== 0;
+
+/** Returns the state of every packet that belongs to no known connection. */
+export function initialStateCases(family: Family, picksUp: boolean): Case<CtState>[] {
+  const at = (when: Predicate, outcome: CtState): Case<CtState> => ({ when, outcome });
   const tcp = is("proto", PROTO.tcp);
   const icmp = is("proto", family === 4 ? PROTO.icmp : PROTO.icmpv6);
-  // The other family's ICMP is nothing that conntrack could follow.
-  const foreign = is("proto", family === 4 ? PROTO.icmpv6 : PROTO.icmp);
+  const icmpOfOtherFamily = is("proto", family === 4 ? PROTO.icmpv6 : PROTO.icmp);
   return [
-    { when: foreign, outcome: "INVALID" },
-    // IPv6's "no next header": nothing follows that could be tracked.
-    ...(family === 4 ? [] : [{ when: is("proto", 59), outcome: "INVALID" as const }]),
-    { when: and(tcp, not(tcpNew(takesUp))), outcome: "INVALID" },
+    at(icmpOfOtherFamily, "INVALID"),
+    ...(family === 4 ? [] : [at(is("proto", NO_NEXT_HEADER), "INVALID")]),
+    at(and(tcp, not(tcpNew(picksUp))), "INVALID"),
     ...(family === 4
-      ? // valid_new: echo, timestamp, information and address mask requests. Errors without their connection are invalid.
-        [{ when: and(icmp, not(types(8, 13, 15, 17))), outcome: "INVALID" as const }]
+      ? // valid_new: requests for echo, timestamp, information and address mask. Errors without a connection are invalid.
+        [at(and(icmp, not(types(8, 13, 15, 17))), "INVALID")]
       : [
           // noct_valid_new: multicast listener, multicast router and neighbour discovery are never tracked.
-          {
-            when: and(icmp, types(130, 131, 132, 133, 134, 135, 136, 143, 151, 152)),
-            outcome: "UNTRACKED" as const,
-          },
-          { when: and(icmp, not(types(128, 139))), outcome: "INVALID" as const },
+          at(and(icmp, types(130, 131, 132, 133, 134, 135, 136, 143, 151, 152)), "UNTRACKED"),
+          at(and(icmp, not(types(128, 139))), "INVALID"),
         ]),
-    { when: ANY, outcome: "NEW" },
+    at(ANY, "NEW"),
   ];
 }

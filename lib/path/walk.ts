@@ -130,7 +130,7 @@ class Walk<S> {
     for (const { state, outcome: bridge } of this.entered(start)) {
       if (bridge === null) this.received(state);
       else
-        for (const { state: framed, outcome: across } of engine.choose(state, program.across))
+        for (const { state: framed, outcome: across } of engine.choose(state, program.across()))
           if (bridge.calls) this.bridged(framed, bridge, across);
           else if (!across) this.received(framed);
           else
@@ -150,7 +150,7 @@ class Walk<S> {
   private entered(start: S): Part<S, Bridge | null>[] {
     const { engine, program } = this;
     const parts: Part<S, Bridge | null>[] = [];
-    for (const { state: came, outcome: entry } of engine.choose(start, program.entries)) {
+    for (const { state: came, outcome: entry } of engine.choose(start, program.entries())) {
       const { changes, bridge, unfollowed } = entry;
       if (unfollowed !== null) {
         this.left(came, unfollowed, null);
@@ -164,7 +164,7 @@ class Walk<S> {
 
   send(start: S): void {
     const { engine, program } = this;
-    for (const held of this.passed(start, program.held))
+    for (const held of this.passed(start, program.held()))
       for (const { state, outcome: route } of engine.choose(held, program.routesOut)) {
         if (route.kind === "none") {
           this.lost(state, route.why);
@@ -233,9 +233,10 @@ class Walk<S> {
   /** What the host takes in: PREROUTING, and where the routing decision sends it. */
   private received(start: S): void {
     const { program } = this;
-    for (const taken of this.passed(start, program.refused))
+    for (const taken of this.passed(start, program.refused()))
       for (const state of this.hook({ state: taken, ...NOWHERE }, "PREROUTING"))
-        for (const { state: on, outcome: out } of this.routed(state)) this.onwards(on, out, program.stopped);
+        for (const { state: on, outcome: out } of this.routed(state))
+          this.onwards(on, out, program.stopped());
   }
 
   /**
@@ -245,7 +246,7 @@ class Walk<S> {
    */
   private bridged(start: S, bridge: Bridge, across: boolean): void {
     const { engine, program } = this;
-    for (const taken of this.passed(start, program.held))
+    for (const taken of this.passed(start, program.held()))
       for (const state of this.hook({ state: taken, ...NOWHERE }, "PREROUTING")) {
         const moved = engine.rerouted(taken, state, "nat");
         if (across && !moved) {
@@ -253,11 +254,11 @@ class Walk<S> {
           continue;
         }
         // What was routed in the bridge counts as come in where it goes out: its source may be of any link.
-        const stopped = moved ? program.ended : program.stopped;
-        for (const known of moved ? this.followed(state, program.groups) : [state])
+        const stopped = moved ? program.ended() : program.stopped();
+        for (const known of moved ? this.followed(state, program.groups()) : [state])
           for (const { state: on, outcome: out } of this.routed(known))
             if (moved && out === bridge.name) this.switched(on, bridge);
-            else for (const own of this.passed(on, program.refused)) this.onwards(own, out, stopped);
+            else for (const own of this.passed(on, program.refused())) this.onwards(own, out, stopped);
       }
   }
 
@@ -271,7 +272,7 @@ class Walk<S> {
         continue;
       }
       const out = route.kind === "via" ? route.out : "";
-      for (const on of this.passed(engine.assign(state, "out", out), program.sources))
+      for (const on of this.passed(engine.assign(state, "out", out), program.sources()))
         taken.push({ state: on, outcome: out });
     }
     return taken;
@@ -305,7 +306,7 @@ class Walk<S> {
   }
 
   /** @param unsent what cannot be sent since its neighbour cannot be found: of what the host routes */
-  private leave(leg: Leg<S>, unsent = this.program.neighbours): void {
+  private leave(leg: Leg<S>, unsent = this.program.neighbours()): void {
     for (const end of this.hook(leg, "POSTROUTING"))
       for (const sent of this.passed(end, unsent)) this.end(leg, sent, "POSTROUTING");
   }
@@ -313,7 +314,7 @@ class Walk<S> {
   /** The end of the last hook. */
   private end({ delivery, out }: Leg<S>, last: S, hook: Hook): void {
     const { state, why } = this.engine.confirm(last);
-    const beyond = this.program.unfollowed.get(out ?? "");
+    const beyond = this.program.unfollowed().get(out ?? "");
     if (why !== null) this.lost(state, why, hook);
     else if (beyond !== undefined) this.left(state, beyond, hook);
     else this.endings.push({ state, verdict: "accept", delivery, out, why, hook });

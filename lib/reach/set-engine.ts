@@ -3,7 +3,6 @@ import { CT, CT_STATUS, type CtState, type Field, type Scalar } from "../packet/
 import type { Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { NatSide } from "../path/hooks.ts";
-import { freshCases, loose } from "../path/new-connection.ts";
 import type { Program } from "../path/program.ts";
 import {
   arrive,
@@ -83,7 +82,7 @@ export class SetEngine implements Engine<SetStates> {
     private readonly sent = true,
   ) {
     this.chains = ChainEvaluator.of(program, domain);
-    this.fresh = freshCases(program.ruleset.family, loose(program.host));
+    this.fresh = program.initialStates();
     this.ports = readsTuplePorts(program) ? tuplePortCases(program.ruleset.family) : null;
     this.natTranslation = new NatTranslation(program, domain, this.chains);
   }

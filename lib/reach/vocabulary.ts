@@ -11,7 +11,6 @@ import {
 import { ANY, and, between, is, leaves, or, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import { destinations } from "../path/nat.ts";
-import { freshCases, loose } from "../path/new-connection.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { invertTuple, tupleOf } from "../path/tuple.ts";
 import { HOOKS } from "../rules/base-chain.ts";
@@ -86,18 +85,18 @@ export function* predicatesOf(program: Program): Generator<Predicate> {
   if (readsTuplePorts(program)) for (const { when } of tuplePortCases(program.ruleset.family)) yield when;
   yield* rulePredicates(program);
   yield* translationPredicates(program);
-  for (const { when } of program.entries) yield when;
-  for (const { when } of program.across) yield when;
-  for (const { when } of program.groups) yield when;
-  for (const { when } of program.stopped) yield when;
-  for (const { when } of program.neighbours) yield when;
+  for (const { when } of program.entries()) yield when;
+  for (const { when } of program.across()) yield when;
+  for (const { when } of program.groups()) yield when;
+  for (const { when } of program.stopped()) yield when;
+  for (const { when } of program.neighbours()) yield when;
   for (const hook of HOOKS) for (const { when } of program.unread(hook)) yield when;
-  for (const { when } of program.refused) yield when;
-  for (const { when } of program.sources) yield when;
+  for (const { when } of program.refused()) yield when;
+  for (const { when } of program.sources()) yield when;
   for (const { when } of program.routesIn) yield when;
   for (const { when } of program.routesOut) yield when;
   for (const { when } of program.routesAgain) yield when;
-  for (const { when } of freshCases(program.ruleset.family, loose(program.host))) yield when;
+  for (const { when } of program.initialStates()) yield when;
 }
 
 /** Most values of a field that one translation maps to values of their own. */

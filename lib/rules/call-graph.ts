@@ -6,8 +6,40 @@ import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "./
 export const calledChain = ({ target }: Rule): string | null =>
   target.kind === "jump" || target.kind === "goto" ? target.chain : null;
 
-/** Calls of all tables, indexed by the called chain. */
+/** Returns the jumps and gotos that close a loop of chains: without them no chain leads back to itself. */
+function loopClosingRules(chains: ReadonlyMap<string, Chain>): Set<Rule> {
+  const closing = new Set<Rule>();
+  const state = new Map<string, "open" | "done">();
+  for (const start of chains.values()) {
+    if (state.has(start.name)) continue;
+    // Depth first with an explicit stack: chains may be nested deeper than JavaScript's own stack.
+    const stack = [{ chain: start, next: 0 }];
+    state.set(start.name, "open");
+    while (stack.length > 0) {
+      const top = stack.at(-1)!;
+      const rule = top.chain.rules[top.next++];
+      if (rule === undefined) {
+        state.set(top.chain.name, "done");
+        stack.pop();
+        continue;
+      }
+      const name = calledChain(rule);
+      const to = name === null ? undefined : chains.get(name);
+      if (to === undefined || state.get(to.name) === "done") continue;
+      if (state.get(to.name) === "open") closing.add(rule);
+      else {
+        state.set(to.name, "open");
+        stack.push({ chain: to, next: 0 });
+      }
+    }
+  }
+  return closing;
+}
+
+/** Calls of all tables, indexed by caller and by callee. */
 export class CallGraph {
+  private readonly loopsByTable = new Map<TableName, ReadonlySet<Rule>>();
+  private readonly heights = new Map<Chain, number>();
   private readonly callersByTable = new Map<TableName, ReadonlyMap<string, readonly Rule[]>>();
   private readonly hooksByTable = new Map<TableName, ReadonlyMap<string, readonly Hook[]>>();
 
@@ -45,6 +77,58 @@ export class CallGraph {
     // The iteration includes names that are added during it.
     for (const at of seen) for (const rule of this.callers(table, at)) seen.add(rule.chain);
     return seen;
+  }
+
+  /** Returns true if the jump or goto of a rule closes a loop of chains. iptables refuses such rules. */
+  closesLoop(rule: Rule): boolean {
+    let loops = this.loopsByTable.get(rule.table);
+    if (loops === undefined) {
+      loops = loopClosingRules(this.ruleset.tables.get(rule.table)!.chains);
+      this.loopsByTable.set(rule.table, loops);
+    }
+    return loops.has(rule);
+  }
+
+  /** Returns chains and all chains below them, each after the chains that it calls. Jumps that close a loop are left out. */
+  calleesFirst(chains: Iterable<Chain>): Chain[] {
+    const order: Chain[] = [];
+    const entered = new Set<Chain>();
+    // An explicit stack: chains may be nested deeper than JavaScript's own stack.
+    const stack: { readonly chain: Chain; readonly callees: Iterator<Chain> }[] = [];
+    const enter = (chain: Chain): void => {
+      if (entered.has(chain)) return;
+      entered.add(chain);
+      stack.push({ chain, callees: this.callees(chain) });
+    };
+    for (const start of chains) {
+      enter(start);
+      while (stack.length > 0) {
+        const next = stack.at(-1)!.callees.next();
+        if (next.done === true) order.push(stack.pop()!.chain);
+        else enter(next.value);
+      }
+    }
+    return order;
+  }
+
+  /** Returns the number of levels of chains below a chain: 0 if it calls none. */
+  height(chain: Chain): number {
+    if (!this.heights.has(chain))
+      for (const each of this.calleesFirst([chain])) {
+        let height = 0;
+        for (const callee of this.callees(each)) height = Math.max(height, this.heights.get(callee)! + 1);
+        this.heights.set(each, height);
+      }
+    return this.heights.get(chain)!;
+  }
+
+  /** Chains that the rules of a chain call, without loops. */
+  private *callees({ table, rules }: Chain): Generator<Chain, undefined> {
+    for (const rule of rules) {
+      const name = calledChain(rule);
+      const callee = name === null ? undefined : chainOf(this.ruleset, table, name);
+      if (callee !== undefined && !this.closesLoop(rule)) yield callee;
+    }
   }
 
   private chains(table: TableName): Iterable<Chain> {

@@ -165,6 +165,11 @@ export interface Ruleset {
 export const chainOf = (ruleset: Ruleset, table: TableName, name: string): Chain | undefined =>
   ruleset.tables.get(table)?.chains.get(name);
 
+/** Yields the rules of all chains of all tables. */
+export function* allRules({ tables }: Ruleset): Generator<Rule, undefined> {
+  for (const { chains } of tables.values()) for (const { rules } of chains.values()) yield* rules;
+}
+
 /** Number of rules in all tables. */
 export function countRules({ tables }: Ruleset): number {
   let count = 0;

@@ -258,7 +258,7 @@ export class BatchEngine implements Engine<BatchState> {
   track(state: BatchState): BatchState[] {
     if (!this.program.tracks) return [state];
     const ctstate = this.packets.column("ctstate");
-    const { fresh } = this.program;
+    const fresh = this.program.initialStates();
     const compiled = this.lookup.compile(fresh);
     // Already tracked before it returned through loopback, or exempt by NOTRACK.
     const tracked = (lane: number): boolean =>

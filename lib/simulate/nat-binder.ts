@@ -36,7 +36,7 @@ export class NatBinder {
     const { proto } = connection.original;
     if (!tracksPorts(proto) || (side === "src" && state.field("out") !== "lo")) return null;
     const [first, last] = nat?.ports ? [nat.ports.first, nat.ports.last] : defaultRange(proto, old);
-    const pieces = this.program.pieces(side, first, last);
+    const pieces = this.program.portIntervals(side, first, last);
     if (pieces.length === 1) return null;
     if (pieces.length > MOST_PORT_CHOICES)
       return [{ state: state.assume(`${choice}, and later rules distinguish it`), outcome: "undecided" }];

@@ -86,7 +86,7 @@ export class PacketEngine implements Engine<PacketState> {
 
   /** Packet without a known connection: NEW, INVALID or UNTRACKED. */
   private openConnection(state: PacketState, tuple: Tuple): PacketState[] {
-    return this.choose(state, this.program.fresh).map(({ state: each, outcome }) => {
+    return this.choose(state, this.program.initialStates()).map(({ state: each, outcome }) => {
       const ctstate = state.givenState ?? outcome;
       if (ctstate === "INVALID" || ctstate === "UNTRACKED") return each.with("ctstate", CT[ctstate]);
       const first =
