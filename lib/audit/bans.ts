@@ -1,17 +1,15 @@
-/**
- * Bans: what fail2ban, CrowdSec and blocklists drop by who sends it. They hang off INPUT, so whoever is banned still
- * reaches published ports.
- */
+/** Ban lists of fail2ban, CrowdSec and blocklists: INPUT evaluates them, so banned sources still reach published ports. */
 import { purposeOf } from "../host/purpose.ts";
 import type { BoundRule, Program } from "../path/program.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
-import { without } from "./docker-rules.ts";
+import { CallGraph, calledChain } from "../rules/call-graph.ts";
+import { type Chain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
+import { withoutRules } from "./docker-rules.ts";
 
 /** A list of banned sources: a chain or an ipset. */
 export interface BanList {
   /** Program that fills it; `null` for a set of unknown origin. */
   readonly program: string | null;
-  /** Whether the list is a chain or an ipset. */
+  /** Kind of the list. */
   readonly kind: "chain" | "ipset";
   /** Name of the chain or set. */
   readonly name: string;
@@ -26,53 +24,47 @@ export interface Ban {
   readonly rules: readonly Rule[];
 }
 
-const STOPS = ["DROP", "REJECT", "TARPIT"];
-const stops = (rule: Rule): boolean => STOPS.includes(targetName(rule));
+const isDenying = ({ reading: { action } }: Rule): boolean => action === "drop" || action === "reject";
 
-/** The ban lists that INPUT asks. */
+/** Returns the ban lists that INPUT evaluates. */
 export function bansOf(ruleset: Ruleset): Ban[] {
-  const bans: Ban[] = [];
-  for (const chain of below(ruleset, "INPUT")) {
-    if (bannerOf(chain.name) !== undefined) continue;
-    for (const rule of chain.rules) {
-      const called = jumped(rule, ruleset);
-      const banner = called === undefined ? undefined : bannerOf(called.name);
-      if (called !== undefined && banner !== undefined) {
-        bans.push({
-          list: { program: banner, kind: "chain", name: called.name },
-          entry: rule,
-          rules: dropping(called, ruleset),
-        });
-        continue;
-      }
-      const set = blocklist(rule);
-      if (set === undefined || !(stops(rule) || called?.rules.some(stops) === true)) continue;
-      const program = /crowdsec/i.test(set) ? "CrowdSec" : null;
-      bans.push({ list: { program, kind: "ipset", name: set }, entry: rule, rules: [rule] });
-    }
+  return chainsBelow(ruleset, "INPUT").flatMap((chain) =>
+    banProgram(chain.name) === undefined ? chain.rules.flatMap((rule) => banOf(rule, ruleset)) : [],
+  );
+}
+
+/** Returns the ban list that a rule calls or matches, if it does. */
+function banOf(rule: Rule, ruleset: Ruleset): Ban[] {
+  const name = calledChain(rule);
+  const called = name === null ? undefined : chainOf(ruleset, "filter", name);
+  const program = called === undefined ? undefined : banProgram(called.name);
+  if (called !== undefined && program !== undefined) {
+    const rules = chainsBelow(ruleset, called.name).flatMap((chain) => chain.rules.filter(isDenying));
+    return [{ list: { program, kind: "chain", name: called.name }, entry: rule, rules }];
   }
-  return bans;
+  const set = sourceSet(rule);
+  if (set === undefined || !(isDenying(rule) || called?.rules.some(isDenying) === true)) return [];
+  const owner = /crowdsec/i.test(set) ? "CrowdSec" : null;
+  return [{ list: { program: owner, kind: "ipset", name: set }, entry: rule, rules: [rule] }];
 }
 
-/** Ban lists that nothing on the way to containers asks. */
-export function missed(ruleset: Ruleset): Ban[] {
-  const asked = new Set<string>();
-  for (const chain of below(ruleset, "FORWARD"))
-    for (const rule of chain.rules) {
-      asked.add(targetName(rule));
-      const set = blocklist(rule);
-      if (set !== undefined) asked.add(set);
-    }
-  return bansOf(ruleset).filter((ban) => !asked.has(ban.list.name));
+/** Returns the ban lists of INPUT that FORWARD does not evaluate. */
+export function bansMissingInForward(ruleset: Ruleset): Ban[] {
+  const evaluated = new Set<string>();
+  for (const chain of chainsBelow(ruleset, "FORWARD"))
+    for (const rule of chain.rules)
+      for (const name of [calledChain(rule), sourceSet(rule)])
+        if (name !== null && name !== undefined) evaluated.add(name);
+  return bansOf(ruleset).filter((ban) => !evaluated.has(ban.list.name));
 }
 
-/** The ruleset without its bans. */
+/** Returns the ruleset without the rules of its bans. */
 export function withoutBans(ruleset: Ruleset, bans: readonly Ban[]): Ruleset {
   const rules = new Set(bans.flatMap((ban) => ban.rules));
-  return without(ruleset, (rule) => rules.has(rule));
+  return withoutRules(ruleset, (rule) => rules.has(rule));
 }
 
-/** The rules of a ban as the program holds them. */
+/** Returns the rules of a ban, bound to a program. */
 export const boundRules = (program: Program, { rules }: Ban): BoundRule[] => {
   const wanted = new Set(rules);
   const chains = new Set(rules.map((rule) => rule.chain));
@@ -81,47 +73,16 @@ export const boundRules = (program: Program, { rules }: Ban): BoundRule[] => {
   );
 };
 
-/** The program that fills a chain with bans; `undefined` where the name is no such program's. */
-export function bannerOf(chain: string): string | undefined {
+/** Returns the program that fills a chain with bans; `undefined` for any other chain. */
+export function banProgram(chain: string): string | undefined {
   const purpose = purposeOf("filter", chain);
   return purpose?.role === "bans" ? purpose.by : undefined;
 }
 
-/** The set a rule asks for the sender, where it asks for one. */
-function blocklist(rule: Rule): string | undefined {
-  for (const { extension, values } of rule.matches) {
-    const asked = extension.name === "set" ? values.set : undefined;
-    if (asked === undefined || asked.not) continue;
-    const { set, sides } = asked.value as { set?: string; sides?: readonly string[] };
-    if (set !== undefined && sides?.[0] === "src") return set;
-  }
-  return undefined;
-}
+/** Returns the set that a rule looks the source address up in. */
+const sourceSet = ({ reading: { sets = [] } }: Rule): string | undefined =>
+  sets.find(({ not, value }) => !not && value.sides[0] === "src")?.value.set;
 
-function jumped(rule: Rule, ruleset: Ruleset): Chain | undefined {
-  const { target } = rule;
-  return target.kind === "jump" || target.kind === "goto"
-    ? chainOf(ruleset, "filter", target.chain)
-    : undefined;
-}
-
-/** The rules of a chain, and of those it leads to, that drop. */
-const dropping = (chain: Chain, ruleset: Ruleset): Rule[] =>
-  [...reached(chain, ruleset)].flatMap(({ rules }) => rules.filter(stops));
-
-/** The chains that a built-in chain of table filter leads to, itself included. */
-export function below(ruleset: Ruleset, start: string): Set<Chain> {
-  const first = chainOf(ruleset, "filter", start);
-  return first === undefined ? new Set() : reached(first, ruleset);
-}
-
-/** A chain of table filter, and the chains that it leads to. */
-function reached(first: Chain, ruleset: Ruleset): Set<Chain> {
-  const found = new Set([first]);
-  for (const chain of found)
-    for (const rule of chain.rules) {
-      const called = jumped(rule, ruleset);
-      if (called !== undefined) found.add(called);
-    }
-  return found;
-}
+/** Returns a chain of table filter and all chains below it. */
+export const chainsBelow = (ruleset: Ruleset, name: string): Chain[] =>
+  [...new CallGraph(ruleset).below("filter", name)].map((each) => chainOf(ruleset, "filter", each)!);

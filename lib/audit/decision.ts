@@ -1,4 +1,5 @@
 /** The rule or policy that decides an answer of the simulator. */
+import { ufwCommandDirection, ufwHelperRole } from "../host/purpose.ts";
 import type { Step } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
@@ -41,9 +42,6 @@ const UFW_DIRECTION: Readonly<Record<string, string>> = {
   FORWARD: "routed",
 };
 
-/** ufw's chains with the rules of ufw commands. */
-const UFW_USER_CHAIN = /^ufw6?-user-(input|output|forward)$/;
-
 /** Returns the rule or policy that decides an answer: the last step of its path. */
 export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
   // Table filter decides what is accepted; nat and mangle only follow it.
@@ -54,9 +52,9 @@ export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
   if (answer.reason !== undefined) return { code: "outside-rules", text: answer.reason };
   if (last === undefined) return { code: "no-rule" };
   // Rules of ufw commands jump to helper chains; name the command's own rule, the last one in a ufw-user chain.
-  const command = answer.path.findLast((s) => s.step === "rule" && UFW_USER_CHAIN.test(s.chain));
-  const decisive =
-    command !== undefined && last.step === "rule" && /^ufw6?-user-/.test(last.chain) ? command : last;
+  const command = answer.path.findLast((s) => s.step === "rule" && ufwCommandDirection(s.chain) !== null);
+  const isOfCommand = ufwCommandDirection(last.chain) !== null || ufwHelperRole(last.chain) !== null;
+  const decisive = command !== undefined && last.step === "rule" && isOfCommand ? command : last;
   if (decisive.step === "policy") return policyDecider(decisive, ruleset);
   if (decisive.step === "return") return { code: "end-of-chain", chain: decisive.chain };
   const rule = chainOf(ruleset, decisive.table, decisive.chain)?.rules.find((r) => r.index === decisive.rule);

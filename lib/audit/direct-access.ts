@@ -6,6 +6,7 @@ import { and, is } from "../packet/predicate.ts";
 import type { Divided } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { valueIn } from "../reach/set-state.ts";
+import { plainPorts } from "../rules/reading.ts";
 import { chainOf, type Rule } from "../rules/ruleset.ts";
 import { gatewayMode, publishing } from "./docker-rules.ts";
 import { packetsOf, type SetEnding } from "./endings.ts";
@@ -323,10 +324,7 @@ function publishedEndpoints({ full }: FamilyModel): PublishedEndpoints {
 }
 
 /** Returns the destination port that a rule matches, the first of a range. */
-const portOf = (rule: Rule): number | null =>
-  rule.matches.flatMap((m) =>
-    m.values.dport === undefined ? [] : [(m.values.dport.value as readonly [number, number])[0]],
-  )[0] ?? null;
+const portOf = ({ reading }: Rule): number | null => plainPorts(reading.destinationPorts)[0]?.[0] ?? null;
 
 /** Returns the endpoints that Docker's filter rules name on a bridge. */
 function bridgeEndpoints({ ruleset }: FamilyModel, bridge: string): BridgeEndpoint[] {

@@ -1,10 +1,13 @@
 /**
- * Which rules Docker writes itself, told by their chains and by the forms that moby's bridge driver has used from
- * 20.10 to 29. Everything else, DOCKER-USER's rules included, is the owner's.
+ * Rules that Docker writes, recognized by their chains and by the forms that moby's bridge driver used from 20.10 to 29.
+ * All other rules are the owner's, those in DOCKER-USER included.
  */
 import type { Host } from "../host/host.ts";
+import { isDockerBridgeSet, purposeOf } from "../host/purpose.ts";
 import { PROTO } from "../packet/field.ts";
 import type { BoundRule, Program } from "../path/program.ts";
+import { calledChain } from "../rules/call-graph.ts";
+import { hasOnly, plainPorts } from "../rules/reading.ts";
 import {
   type Chain,
   chainOf,
@@ -14,82 +17,82 @@ import {
   type TableName,
 } from "../rules/ruleset.ts";
 
-/** Chains that Docker fills: (table, name). DOCKER-USER is made by Docker and filled by the owner. */
-const CHAINS: Readonly<Partial<Record<TableName, readonly string[]>>> = {
-  nat: ["DOCKER", "DOCKER-INGRESS"],
-  filter: [
-    "DOCKER",
-    "DOCKER-BRIDGE",
-    "DOCKER-CT",
-    "DOCKER-FORWARD",
-    "DOCKER-INGRESS",
-    "DOCKER-INTERNAL",
-    "DOCKER-ISOLATION",
-    "DOCKER-ISOLATION-STAGE-1",
-    "DOCKER-ISOLATION-STAGE-2",
-  ],
-};
-
-/** Whether a chain is filled by Docker. */
+/** Whether Docker fills a chain; DOCKER-USER is created by Docker and filled by the owner. */
 export const isDockerChain = (table: TableName, chain: string): boolean =>
-  CHAINS[table]?.includes(chain) ?? false;
+  purposeOf(table, chain)?.by === "Docker";
 
-const extension = (rule: Rule): string =>
-  rule.target.kind === "extension" ? rule.target.extension.name : "";
-
-/** Whether Docker wrote this rule. */
+/** Whether Docker wrote a rule. */
 export function isDockerRule(rule: Rule, host: Host): boolean {
   if (isDockerChain(rule.table, rule.chain)) return true;
-  const { target } = rule;
-  if ((target.kind === "jump" || target.kind === "goto") && isDockerChain(rule.table, target.chain))
-    return true;
-  const { in: input, out, src, dst } = rule.reading;
-  const bridge = (name: string | undefined): boolean => name !== undefined && host.bridges.includes(name);
-  const others = rule.matches.filter((m) => m.extension.name !== "");
-  if (rule.table === "filter" && rule.chain === "FORWARD") {
-    if (src !== undefined || dst !== undefined) return false;
-    const verdict = ["ACCEPT", "DROP"].includes(extension(rule));
-    // -i BRIDGE ! -o BRIDGE -j ACCEPT; -i BRIDGE -o BRIDGE -j ACCEPT or DROP
-    if (verdict && bridge(input?.value) && input!.value === out?.value && !input!.not && others.length === 0)
-      return true;
-    // -o BRIDGE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT, and 28.0.0's form by ipset
-    const established =
-      others.length > 0 && others.every((m) => ["conntrack", "set"].includes(m.extension.name));
-    const byBridge =
-      bridge(out?.value) &&
-      !out!.not &&
-      input === undefined &&
-      others.every((m) => m.extension.name === "conntrack");
-    const bySet = others.some(
-      (m) =>
-        (m.values.set?.value as { set?: string } | undefined)?.set?.startsWith("docker-ext-bridges") ?? false,
-    );
-    return extension(rule) === "ACCEPT" && established && (byBridge || bySet);
+  const called = calledChain(rule);
+  if (called !== null && isDockerChain(rule.table, called)) return true;
+  switch (`${rule.table} ${rule.chain}`) {
+    case "filter FORWARD":
+      return isBridgeRule(rule, host) || isEstablishedRule(rule, host);
+    case "raw PREROUTING":
+      return isAddressGuard(rule, host);
+    case "nat POSTROUTING":
+      return isMasquerade(rule, host);
+    default:
+      return false;
   }
-  if (rule.table === "raw" && rule.chain === "PREROUTING")
-    // -d CONTAINER ! -i BRIDGE -j DROP, and -d 127.0.0.1 ! -i lo --dport PORT -j DROP
-    return (
-      extension(rule) === "DROP" &&
-      dst !== undefined &&
-      input?.not === true &&
-      (bridge(input.value) || input.value === "lo")
-    );
-  if (rule.table === "nat" && rule.chain === "POSTROUTING")
-    return (
-      extension(rule) === "MASQUERADE" &&
-      (bridge(out?.value) || (src !== undefined && src.value.address === dst?.value.address))
-    );
-  return false;
 }
 
+const isBridge = (name: string | undefined, host: Host): boolean =>
+  name !== undefined && host.bridges.includes(name);
+
+/** `-i BRIDGE ! -o BRIDGE -j ACCEPT`, and `-i BRIDGE -o BRIDGE -j ACCEPT` or `DROP`. */
+function isBridgeRule({ reading }: Rule, host: Host): boolean {
+  const { action, comments, in: input, out } = reading;
+  return (
+    (action === "accept" || action === "drop") &&
+    isBridge(input?.value, host) &&
+    input?.not === false &&
+    input.value === out?.value &&
+    comments === undefined &&
+    hasOnly(reading, "in", "out", "proto")
+  );
+}
+
+/** `-o BRIDGE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`; 28.0.0 matches a set instead of `-o`. */
+function isEstablishedRule({ reading }: Rule, host: Host): boolean {
+  const { action, comments, out, sets } = reading;
+  if (action !== "accept" || comments !== undefined) return false;
+  const connection = ["states", "originalDestination", "originalPorts", "direction"] as const;
+  const byBridge =
+    isBridge(out?.value, host) &&
+    out?.not === false &&
+    connection.some((key) => reading[key] !== undefined) &&
+    hasOnly(reading, "out", "proto", ...connection);
+  const bySet =
+    sets?.some(({ value }) => isDockerBridgeSet(value.set)) === true &&
+    hasOnly(reading, "in", "out", "proto", "sets", ...connection);
+  return byBridge || bySet;
+}
+
+/** `-d CONTAINER ! -i BRIDGE -j DROP`, and `-d 127.0.0.1 ! -i lo --dport PORT -j DROP`. */
+const isAddressGuard = ({ reading: { action, dst, in: input } }: Rule, host: Host): boolean =>
+  action === "drop" &&
+  dst !== undefined &&
+  input?.not === true &&
+  (isBridge(input.value, host) || input.value === "lo");
+
+/** `-s SUBNET ! -o BRIDGE -j MASQUERADE`, and hairpin NAT: source and destination are the same container. */
+const isMasquerade = ({ reading: { action, dst, out, src } }: Rule, host: Host): boolean =>
+  action === "masquerade" &&
+  (isBridge(out?.value, host) || (src !== undefined && src.value.address === dst?.value.address));
+
+/** Gateway mode of a network (docker-network-create(1), com.docker.network.bridge.gateway_mode_ipv4). */
+export type GatewayMode = "nat" | "nat-unprotected" | "routed";
+
 /**
- * What Docker does at a network's edge, told by its rules: a routed network takes ICMP, one that is unprotected takes
- * everything (moby's bridge driver, setup_ip_tables_linux.go).
+ * Returns the gateway mode of a network, recognized by its rules: Docker accepts ICMP for a routed network, and everything
+ * for an unprotected one (moby's bridge driver, setup_ip_tables_linux.go).
  */
-export function gatewayMode(ruleset: Ruleset, bridge: string): "nat" | "nat-unprotected" | "routed" {
-  for (const rule of chainOf(ruleset, "filter", "DOCKER")?.rules ?? []) {
-    const { in: input, out, dst, proto } = rule.reading;
-    if (out?.value !== bridge || out.not || dst !== undefined || extension(rule) !== "ACCEPT") continue;
+export function gatewayMode(ruleset: Ruleset, bridge: string): GatewayMode {
+  for (const { reading } of chainOf(ruleset, "filter", "DOCKER")?.rules ?? []) {
+    const { action, in: input, out, dst, proto } = reading;
+    if (out?.value !== bridge || out.not || dst !== undefined || action !== "accept") continue;
     if (input === undefined && (proto?.value === PROTO.icmp || proto?.value === PROTO.icmpv6))
       return "routed";
     if (input?.value === bridge && input.not && proto === undefined) return "nat-unprotected";
@@ -97,36 +100,33 @@ export function gatewayMode(ruleset: Ruleset, bridge: string): "nat" | "nat-unpr
   return "nat";
 }
 
-/** The rules that publish ports: those of containers, and those of a swarm's services. */
+/** Returns the rules that publish ports of containers and of a swarm's services. */
 export const publishing = (program: Program): readonly BoundRule[] =>
   ["DOCKER", "DOCKER-INGRESS"].flatMap((chain) => program.chain("nat", chain)?.rules ?? []);
 
-/** Host ports that Docker's DNAT rules publish, as `PROTOCOL PORT` (`17 53`): a rule can name a range. */
+/** Returns the host ports that Docker's DNAT rules publish, as `PROTOCOL PORT` (`17 53`); a rule can match a range. */
 export function servedPorts(program: Program): ReadonlySet<string> {
   const served = new Set<string>();
   for (const { rule, effect } of publishing(program)) {
     if (effect.kind !== "nat") continue;
-    const proto = rule.reading.proto?.value;
-    for (const { values } of rule.matches) {
-      const ports = values.dport?.value as readonly [number, number] | undefined;
-      for (let port = ports?.[0] ?? 1; ports !== undefined && port <= ports[1]; port++)
-        served.add(`${proto} ${port}`);
-    }
+    const { destinationPorts, proto } = rule.reading;
+    for (const [first, last] of plainPorts(destinationPorts))
+      for (let port = first; port <= last; port++) served.add(`${proto?.value} ${port}`);
   }
   return served;
 }
 
-/** The ruleset as if Docker had written no rule. */
+/** Returns the ruleset without Docker's rules. */
 export const withoutDocker = (ruleset: Ruleset, host: Host): Ruleset =>
-  without(ruleset, (rule) => isDockerRule(rule, host));
+  withoutRules(ruleset, (rule) => isDockerRule(rule, host));
 
-/** The ruleset without some rules. Those that stay keep their numbers, so whatever names them still does. */
-export function without(ruleset: Ruleset, leave: (rule: Rule) => boolean): Ruleset {
+/** Returns the ruleset without some rules; the others keep their numbers, so that references to them stay valid. */
+export function withoutRules(ruleset: Ruleset, isRemoved: (rule: Rule) => boolean): Ruleset {
   const tables = new Map<TableName, Table>();
   for (const [name, table] of ruleset.tables) {
     const chains = new Map<string, Chain>();
     for (const [key, chain] of table.chains)
-      chains.set(key, { ...chain, rules: chain.rules.filter((rule) => !leave(rule)) });
+      chains.set(key, { ...chain, rules: chain.rules.filter((rule) => !isRemoved(rule)) });
     tables.set(name, { ...table, chains });
   }
   return { ...ruleset, tables };

@@ -1,14 +1,14 @@
 /** Lint of DOCKER-USER, the owner's chains below it, its position in FORWARD, and bans that miss containers. */
-import { purposeOf } from "../host/purpose.ts";
+import { isVpnChain, purposeOf } from "../host/purpose.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
-import { below, missed } from "./bans.ts";
+import { calledChain } from "../rules/call-graph.ts";
+import { plain, plainPorts, type Reading } from "../rules/reading.ts";
+import { type Chain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
+import { bansMissingInForward, chainsBelow } from "./bans.ts";
 import { publishing } from "./docker-rules.ts";
 import { type Lint, type LintDetail, lintOf, type PrecedingRule } from "./lint.ts";
 import { ruleNote } from "./rule-note.ts";
 import { ufwForwardChain } from "./ufw-rules.ts";
-
-type PortRange = readonly [number, number];
 
 /** Returns the lint of one family's DOCKER-USER. */
 export function dockerUserLint(program: Program): Lint[] {
@@ -34,7 +34,7 @@ class UserChainLint {
     private readonly ruleset: Ruleset,
     private readonly published: PublishedPorts,
   ) {
-    this.shared = new Set([...below(ruleset, "INPUT"), ...below(ruleset, "OUTPUT")]);
+    this.shared = new Set([...chainsBelow(ruleset, "INPUT"), ...chainsBelow(ruleset, "OUTPUT")]);
   }
 
   lintOf(chain: Chain): readonly Lint[] {
@@ -64,85 +64,73 @@ class UserChainLint {
       this.checkOriginalPort(rule, isEstablished);
       const called = this.ownersChain(rule);
       if (called !== undefined) isEstablished = this.visit(called, isEstablished, depth + 1);
-      if (isUnconditional(rule) && TERMINATING.includes(targetName(rule))) terminator ??= rule;
+      if (rule.reading.unconditional && TERMINATING.includes(rule.reading.action)) terminator ??= rule;
     }
     return isEstablished;
   }
 
   /** Returns the chain that a rule calls if the owner fills it. */
-  private ownersChain({ table, target }: Rule): Chain | undefined {
-    if (target.kind !== "jump" && target.kind !== "goto") return undefined;
-    const by = purposeOf(table, target.chain)?.by;
-    const isOwners = by === undefined || by === "you" || target.chain === ufwForwardChain(this.ruleset);
-    return isOwners ? chainOf(this.ruleset, table, target.chain) : undefined;
+  private ownersChain(rule: Rule): Chain | undefined {
+    const called = calledChain(rule);
+    if (called === null) return undefined;
+    const by = purposeOf(rule.table, called)?.by;
+    const isOwners = by === undefined || by === "you" || called === ufwForwardChain(this.ruleset);
+    return isOwners ? chainOf(this.ruleset, rule.table, called) : undefined;
   }
 
   private checkHostPorts(rule: Rule): void {
     const { host, container } = this.published;
-    for (const [first, last] of destinationPorts(rule)) {
+    for (const [first, last] of plainPorts(rule.reading.destinationPorts)) {
       const ports = [...host].filter((p) => p >= first && p <= last && !container.has(p));
       if (ports.length > 0) this.add({ kind: "host-port-after-dnat", chain: rule.chain, ports }, rule);
     }
   }
 
   private checkOriginalPort(rule: Rule, established: boolean): void {
-    const conntrack = conntrackOf(rule);
-    if (conntrack?.origdstport === undefined || !["DROP", "REJECT"].includes(targetName(rule))) return;
-    const { in: input } = rule.reading;
-    const isDnat = statesOf(rule)?.includes("DNAT") === true && !conntrack.state?.not;
+    const { action, direction, in: input, originalDestination, originalPorts, states } = rule.reading;
+    if (originalPorts === undefined || (action !== "drop" && action !== "reject")) return;
+    const isDnat = plain(states)?.includes("DNAT") === true;
     const isGuarded =
-      conntrack.dir !== undefined || isDnat || conntrack.origdst !== undefined || input !== undefined;
+      direction !== undefined || isDnat || originalDestination !== undefined || input !== undefined;
     if (!isGuarded) this.add({ kind: "original-port-unguarded", drops: "own-connections" }, rule);
-    else if (conntrack.dir === undefined && !established)
+    else if (direction === undefined && !established)
       this.add({ kind: "original-port-unguarded", drops: "replies" }, rule);
   }
 }
 
-/** Targets after which an unconditional rule lets no packet reach the next rule of the chain. */
-const TERMINATING = ["RETURN", "ACCEPT", "DROP", "REJECT"];
+/** Actions after which an unconditional rule lets no packet reach the next rule of the chain. */
+const TERMINATING: readonly Reading["action"][] = ["return", "accept", "drop", "reject"];
 
-const conntrackOf = (rule: Rule): Rule["matches"][number]["values"] | undefined =>
-  rule.matches.find((m) => m.extension.name === "conntrack")?.values;
-
-const statesOf = (rule: Rule): readonly string[] | undefined =>
-  conntrackOf(rule)?.state?.value as readonly string[] | undefined;
-
-const passesEstablished = (rule: Rule): boolean =>
-  statesOf(rule)?.includes("ESTABLISHED") === true &&
-  conntrackOf(rule)?.state?.not !== true &&
-  ["RETURN", "ACCEPT"].includes(targetName(rule));
-
-/** Whether a rule matches every packet. */
-const isUnconditional = (rule: Rule): boolean =>
-  rule.unknown.length === 0 &&
-  rule.matches.every((m) => m.extension.name === "comment" || Object.keys(m.values).length === 0);
+const passesEstablished = ({ reading: { action, states } }: Rule): boolean =>
+  (action === "return" || action === "accept") && plain(states)?.includes("ESTABLISHED") === true;
 
 /** Returns the lint of rules in FORWARD that can accept packets before DOCKER-USER is evaluated. */
 function positionLint(ruleset: Ruleset): Lint[] {
   const forward = chainOf(ruleset, "filter", "FORWARD")?.rules ?? [];
-  const position = forward.findIndex((rule) => targetName(rule) === "DOCKER-USER");
+  const position = forward.findIndex((rule) => calledChain(rule) === "DOCKER-USER");
   if (position < 0) return [lintOf({ kind: "docker-user-not-called" }, null, ruleset)];
   return forward
     .slice(0, position)
     .filter((rule) => mayAccept(rule, ruleset))
-    .map((rule) =>
-      lintOf({ kind: "docker-user-not-first", preceding: precedingRule(targetName(rule)) }, rule, ruleset),
-    );
+    .map((rule) => lintOf({ kind: "docker-user-not-first", preceding: precedingRule(rule) }, rule, ruleset));
 }
 
 /** Returns the origin of a rule by the chain that it calls. */
-function precedingRule(chain: string): PrecedingRule {
-  if (/^ts-/.test(chain)) return { kind: "tailscale", chain };
-  if (/^(nm-|nordvpn|PROTONVPN|mullvad|wg|WG|wireguard|vpn|VPN|openvpn|OPENVPN)/.test(chain))
-    return { kind: "vpn", chain };
-  if (/^DOCKER|^KUBE-|^CNI-|^LIBVIRT_/.test(chain)) return { kind: "chain", chain };
-  return { kind: "rule" };
+function precedingRule(rule: Rule): PrecedingRule {
+  const chain = calledChain(rule);
+  if (chain === null) return { kind: "rule" };
+  const purpose = purposeOf(rule.table, chain);
+  if (purpose?.by === "Tailscale") return { kind: "tailscale", chain };
+  if (isVpnChain(chain)) return { kind: "vpn", chain };
+  return purpose?.role === "engine" || purpose?.by === "libvirt"
+    ? { kind: "chain", chain }
+    : { kind: "rule" };
 }
 
 /** Returns the lint of ban lists that only INPUT evaluates while containers publish ports. */
 function banLint(ruleset: Ruleset, published: ReadonlySet<number>): Lint[] {
-  return missed(ruleset).flatMap(({ entry, list }) => {
-    const banned = destinationPorts(entry);
+  return bansMissingInForward(ruleset).flatMap(({ entry, list }) => {
+    const banned = plainPorts(entry.reading.destinationPorts);
     const ports = [...published].filter(
       (port) => banned.length === 0 || banned.some(([first, last]) => port >= first && port <= last),
     );
@@ -152,27 +140,9 @@ function banLint(ruleset: Ruleset, published: ReadonlySet<number>): Lint[] {
 
 /** Whether a rule, or a chain below it, has an ACCEPT. */
 function mayAccept(rule: Rule, ruleset: Ruleset): boolean {
-  const names = new Set<string>();
-  const isAccept = (each: Rule): boolean => {
-    const { target } = each;
-    if (target.kind === "jump" || target.kind === "goto") names.add(target.chain);
-    return targetName(each) === "ACCEPT";
-  };
-  if (isAccept(rule)) return true;
-  // A worklist, since chains may be nested deeper than the JavaScript stack.
-  for (const name of names) if (chainOf(ruleset, "filter", name)?.rules.some(isAccept) === true) return true;
-  return false;
-}
-
-/** Returns the destination ports that a rule matches, as ranges. */
-export function destinationPorts(rule: Rule): PortRange[] {
-  return rule.matches.flatMap(({ extension, values }): PortRange[] => {
-    if (extension.name === "multiport")
-      return values.dports === undefined || values.dports.not
-        ? []
-        : [...(values.dports.value as PortRange[])];
-    return values.dport === undefined || values.dport.not ? [] : [values.dport.value as PortRange];
-  });
+  const called = calledChain(rule);
+  const below = called === null ? [] : chainsBelow(ruleset, called).flatMap(({ rules }) => rules);
+  return [rule, ...below].some(({ reading }) => reading.action === "accept");
 }
 
 interface PublishedPorts {
@@ -186,7 +156,8 @@ function publishedPorts(program: Program): PublishedPorts {
   const container = new Set<number>();
   for (const { rule, effect } of publishing(program)) {
     if (effect.kind !== "nat") continue;
-    for (const [first, last] of destinationPorts(rule)) if (first === last) host.add(first);
+    for (const [first, last] of plainPorts(rule.reading.destinationPorts))
+      if (first === last) host.add(first);
     if (effect.ports !== null) container.add(effect.ports.first);
   }
   return { host, container };

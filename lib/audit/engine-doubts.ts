@@ -7,7 +7,7 @@ import { purposeOf } from "../host/purpose.ts";
 import { prefixRange, within } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
-import { chainOf, type Ruleset, targetName } from "../rules/ruleset.ts";
+import { chainOf, type Ruleset } from "../rules/ruleset.ts";
 import { servedPorts } from "./docker-rules.ts";
 import { type Doubt, rulesetDoubts } from "./doubt.ts";
 import { inputDoubts } from "./input-doubts.ts";
@@ -82,7 +82,11 @@ export function otherPublishers(ruleset: Ruleset): ReadonlySet<string> {
   const engines = new Set<string>();
   for (const { name, rules } of ruleset.tables.get("nat")?.chains.values() ?? []) {
     const purpose = purposeOf("nat", name);
-    if (purpose?.role === "engine" && purpose.by !== "Docker" && rules.some((r) => targetName(r) === "DNAT"))
+    if (
+      purpose?.role === "engine" &&
+      purpose.by !== "Docker" &&
+      rules.some((r) => r.reading.action === "dnat")
+    )
       engines.add(purpose.by);
   }
   return engines;

@@ -3,7 +3,7 @@ import type { Host } from "../host/host.ts";
 import { printPrefix } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";
-import { chainOf, targetName } from "../rules/ruleset.ts";
+import { chainOf } from "../rules/ruleset.ts";
 import { proxyOnlyPorts } from "./exposure.ts";
 import type { FamilyModel } from "./family-model.ts";
 import type { Exposure, Way } from "./finding.ts";
@@ -79,8 +79,8 @@ function networksByRules({ host, ruleset }: FamilyModel): InternalNetwork[] {
   const found = new Map<string, InternalNetwork>();
   for (const chain of ["DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL"])
     for (const rule of chainOf(ruleset, "filter", chain)?.rules ?? []) {
-      const { src, out } = rule.reading;
-      if (targetName(rule) !== "DROP" || src?.not !== true || out === undefined || out.not) continue;
+      const { action, src, out } = rule.reading;
+      if (action !== "drop" || src?.not !== true || out === undefined || out.not) continue;
       const network = host.networks.find((n) => n.bridge === out.value)?.name ?? null;
       found.set(out.value, { network, bridge: out.value, subnets: [printPrefix(src.value)] });
     }

@@ -3,16 +3,17 @@
  * chains that no rule calls, and denies of a port that the owner's own DNAT bypasses.
  */
 import { type Host, outsideInterfaces } from "../host/host.ts";
-import { purposeOf } from "../host/purpose.ts";
+import { purposeOf, ufwCommandDirection } from "../host/purpose.ts";
 import { hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";
 import { type Shadow, shadowedRulesWithin } from "../reach/shadowed-rules.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, TABLES, targetName } from "../rules/ruleset.ts";
+import { CallGraph, calledChain } from "../rules/call-graph.ts";
+import { plain, plainPorts } from "../rules/reading.ts";
+import { type Chain, chainOf, type Rule, type Ruleset, TABLES } from "../rules/ruleset.ts";
 import { Simulator } from "../simulate/simulator.ts";
-import { bannerOf } from "./bans.ts";
+import { banProgram } from "./bans.ts";
 import { isDockerChain, isDockerRule } from "./docker-rules.ts";
-import { destinationPorts } from "./docker-user-lint.ts";
 import { type Lint, lintOf } from "./lint.ts";
 import { ruleNote } from "./rule-note.ts";
 
@@ -29,7 +30,7 @@ const isOwners = (rule: Rule, host: Host): boolean =>
 
 function isOwnersChain(table: Chain["table"], name: string): boolean {
   const by = purposeOf(table, name)?.by;
-  return by === undefined || by === "you" || /^ufw6?-user-(input|output|forward)$/.test(name);
+  return by === undefined || by === "you" || ufwCommandDirection(name) !== null;
 }
 
 /** Returns the lint of the owner's rules; `skipped` where shadowed rules were not searched. */
@@ -47,10 +48,8 @@ export function ownerRuleLint(program: Program): { readonly lint: Lint[]; readon
 
 type RuleVerdict = "allow" | "deny" | "other";
 
-const verdictOf = (rule: Rule): RuleVerdict => {
-  const target = targetName(rule);
-  return target === "ACCEPT" ? "allow" : target === "DROP" || target === "REJECT" ? "deny" : "other";
-};
+const verdictOf = ({ reading: { action } }: Rule): RuleVerdict =>
+  action === "accept" ? "allow" : action === "drop" || action === "reject" ? "deny" : "other";
 
 /** Rules of one chain that are shadowed for the same reason. */
 interface ShadowedGroup {
@@ -100,51 +99,38 @@ function shadowedRules({ ruleset, host }: Program, shadows: ReadonlyMap<Rule, Sh
 }
 
 /** Whether a rule matches only states other than NEW and UNTRACKED. */
-function isForKnownConnections(rule: Rule): boolean {
-  const states = rule.matches.flatMap(({ extension, values }) =>
-    ["conntrack", "state"].includes(extension.name) && values.state !== undefined ? [values.state] : [],
-  );
-  return states.some(
-    ({ not, value }) => !not && !(value as readonly string[]).some((s) => s === "NEW" || s === "UNTRACKED"),
-  );
+function isForKnownConnections({ reading }: Rule): boolean {
+  const states = plain(reading.states);
+  return states !== undefined && !states.some((state) => state === "NEW" || state === "UNTRACKED");
 }
 
-const mayDecideOtherwise = (rule: Rule, ruleset: Ruleset, verdict: RuleVerdict): boolean => {
+/** Whether a rule, or a rule of a chain below it, decides otherwise. */
+function mayDecideOtherwise(rule: Rule, ruleset: Ruleset, verdict: RuleVerdict): boolean {
   const verdicts = verdictsBelow(rule, ruleset);
   return verdicts.size > 1 || !verdicts.has(verdict);
-};
+}
 
 /** Returns the verdicts that a rule can reach, itself or in the chains that it calls. */
 function verdictsBelow(rule: Rule, ruleset: Ruleset): ReadonlySet<RuleVerdict> {
-  const { target } = rule;
-  if (target.kind !== "jump" && target.kind !== "goto") return new Set([verdictOf(rule)]);
-  const verdicts = new Set<RuleVerdict>();
-  // A worklist: the set grows while it is iterated.
-  const names = new Set([target.chain]);
-  for (const name of names)
-    for (const inner of chainOf(ruleset, rule.table, name)?.rules ?? []) {
-      const { target: to } = inner;
-      if (to.kind === "jump" || to.kind === "goto") names.add(to.chain);
-      else if (verdictOf(inner) !== "other") verdicts.add(verdictOf(inner));
-    }
-  return verdicts;
+  const called = calledChain(rule);
+  if (called === null) return new Set([verdictOf(rule)]);
+  const chains = [...new CallGraph(ruleset).below(rule.table, called)];
+  const verdicts = chains
+    .flatMap((name) => chainOf(ruleset, rule.table, name)?.rules ?? [])
+    .map(verdictOf)
+    .filter((verdict) => verdict !== "other");
+  return new Set(verdicts);
 }
 
 /** Returns the chains with an allow or deny that no rule calls, one lint for each table. */
 function uncalledChains({ ruleset }: Program): Lint[] {
+  const calls = new CallGraph(ruleset);
   return TABLES.flatMap((table): Lint[] => {
     const chains = [...(ruleset.tables.get(table)?.chains.values() ?? [])];
-    const called = new Set(
-      chains.flatMap(({ rules }) =>
-        rules.flatMap(({ target }) =>
-          target.kind === "jump" || target.kind === "goto" ? [target.chain] : [],
-        ),
-      ),
-    );
     const uncalled = chains.filter(
       ({ name, policy, rules }) =>
         policy === null &&
-        !called.has(name) &&
+        calls.callers(table, name).length === 0 &&
         rules.some((rule) => verdictOf(rule) !== "other") &&
         // DOCKER-USER has a lint of its own.
         name !== "DOCKER-USER" &&
@@ -163,14 +149,14 @@ function uncalledChains({ ruleset }: Program): Lint[] {
   });
 }
 
-const isBanChain = (chain: string): boolean => bannerOf(chain) === "fail2ban";
+const isBanChain = (chain: string): boolean => banProgram(chain) === "fail2ban";
 
 /** Returns DNAT rules of the owner whose packets an explicit deny of INPUT names but never matches. */
 function bypassedDenies(program: Program): Lint[] {
   const { ruleset, host } = program;
   const dnats = [...(ruleset.tables.get("nat")?.chains.values() ?? [])]
     .flatMap(({ rules }) => rules)
-    .filter((rule) => targetName(rule) === "DNAT" && !isDockerRule(rule, host));
+    .filter((rule) => rule.reading.action === "dnat" && !isDockerRule(rule, host));
   if (dnats.length === 0) return [];
   const simulator = new Simulator([ruleset], host);
   return dnats.slice(0, MOST_SIMULATED).flatMap((rule): Lint[] => {
@@ -183,7 +169,8 @@ function bypassedDenies(program: Program): Lint[] {
     if (!isTranslatedBy(answer.path, rule)) return [];
     const deny = chainOf(ruleset, last.table, last.chain)?.rules.find((r) => r.index === last.rule);
     // A deny without ports does not name this port.
-    if (deny === undefined || destinationPorts(deny).length === 0 || !isOwners(deny, host)) return [];
+    if (deny === undefined || plainPorts(deny.reading.destinationPorts).length === 0 || !isOwners(deny, host))
+      return [];
     return [
       lintOf({ kind: "dnat-past-deny", port: packet.dport!, by: [ruleNote(deny, ruleset)] }, rule, ruleset),
     ];
@@ -197,7 +184,7 @@ const isTranslatedBy = (path: readonly Step[], rule: Rule): boolean =>
 function samplePacket(rule: Rule, { host, ruleset }: Program): Packet | null {
   const { family } = ruleset;
   const { in: input, dst, proto } = rule.reading;
-  const dport = destinationPorts(rule)[0]?.[0];
+  const dport = plainPorts(rule.reading.destinationPorts)[0]?.[0];
   const number = proto?.value ?? PROTO.tcp;
   if (dport === undefined || !hasPorts(number) || proto?.not === true) return null;
   const outside = outsideInterfaces(host);

@@ -1,85 +1,88 @@
-/** ufw's rules told as the commands that wrote them (ufw(8); its rules stand in the chains ufw-user-* and ufw6-user-*). */
-
+/** Rules of ufw as the commands that wrote them (ufw(8)); the chains ufw-user-* and ufw6-user-* contain them. */
+import { type UfwDirection, ufwCommandDirection, ufwHelperRole } from "../host/purpose.ts";
 import type { Prefix } from "../packet/address.ts";
 import { maskBits, printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
-import { chainOf, type Rule, type Ruleset, targetName } from "../rules/ruleset.ts";
+import type { Negatable, PortRange } from "../rules/reading.ts";
+import { chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
 
-const DIRECTIONS = { input: "", output: "out ", forward: "" } as const;
-
-/** Whether ufw fills this ruleset. */
+/** Whether the ruleset contains chains of ufw. */
 export const hasUfw = (ruleset: Ruleset): boolean => {
   const chains = ruleset.tables.get("filter")?.chains;
   return chains !== undefined && (chains.has("ufw-user-input") || chains.has("ufw6-user-input"));
 };
 
-/** The chain that holds `ufw route` rules. */
+/** Returns the name of the chain that contains `ufw route` rules. */
 export const ufwForwardChain = (ruleset: Ruleset): string =>
   ruleset.family === 4 ? "ufw-user-forward" : "ufw6-user-forward";
 
-const address = (prefix: Prefix): string => {
-  const bits = maskBits(prefix.mask);
-  const full = typeof prefix.address === "number" ? 32 : 128;
-  return bits === full
-    ? printAddress(prefix.address)
-    : `${printAddress(prefix.address)}/${bits ?? printAddress(prefix.mask)}`;
-};
-
-/** What a rule asks, in ufw's words. */
-interface Asked {
-  readonly on: string;
+/** Conditions of a rule, as arguments of a ufw command. */
+interface UfwConditions {
+  readonly interfaces: string;
   readonly from: string | null;
   readonly to: string | null;
   readonly sport: string | null;
   readonly dport: string | null;
   readonly proto: string | null;
-  /** Application profiles, by the comments that ufw leaves: `dapp_` for the destination, `sapp_` for the source. */
+  /** Application profile of the destination, from the comment `dapp_NAME` that ufw writes. */
   readonly dapp: string | null;
+  /** Application profile of the source, from the comment `sapp_NAME`. */
   readonly sapp: string | null;
 }
 
 /**
- * The command without its first word, as `ufw show added` spells it: `deny 8080/tcp`; `null` when the rule is none of
- * ufw's own. Where ufw writes several rules for one command, each tells the whole of it.
+ * Returns the command that wrote a rule, as `ufw show added` prints it but without the word `ufw`: `deny 8080/tcp`. Returns
+ * `null` for a rule that no ufw command wrote. If one command wrote several rules, each of them gives the whole command.
  */
 export function ufwCommand(rule: Rule, ruleset: Ruleset): string | null {
-  const chain = /^ufw6?-user-(input|output|forward)$/.exec(rule.chain);
-  const verb = chain === null ? null : verbOf(targetName(rule));
-  if (chain === null || verb === null) return null;
+  const direction = ufwCommandDirection(rule.chain);
+  const verb = direction === null ? null : verbOf(rule);
+  if (direction === null || verb === null) return null;
   const siblings = chainOf(ruleset, "filter", rule.chain)?.rules ?? [];
-  const at = siblings.indexOf(rule);
-  const asked = askedBy(rule);
+  const position = siblings.indexOf(rule);
+  const conditions = conditionsOf(rule);
+  const log = logArgument(siblings, position, conditions, ruleset);
   // `allow 53` is one rule for TCP and one for UDP.
-  const twin = (other: Rule | undefined): boolean =>
-    other !== undefined &&
-    targetName(other) === targetName(rule) &&
-    alike({ ...askedBy(other), proto: null }, { ...asked, proto: null });
-  const first = asked.proto === "tcp" && twin(siblings[at + 1]) && askedBy(siblings[at + 1]!).proto === "udp";
-  const second =
-    asked.proto === "udp" && twin(siblings[at - 1]) && askedBy(siblings[at - 1]!).proto === "tcp";
-  const whole = first || second ? { ...asked, proto: null } : asked;
-  const direction = chain[1] as keyof typeof DIRECTIONS;
-  const on = whole.on !== "" && direction !== "forward" ? whole.on : `${DIRECTIONS[direction]}${whole.on}`;
-  const log = logged(siblings, at, asked, ruleset);
-  const words = [
-    ...(direction === "forward" ? ["route", verb, whole.on] : [verb, on.trim()]),
-    log,
-    target(whole),
-  ];
+  const whole = isProtocolPair(siblings, position) ? { ...conditions, proto: null } : conditions;
+  const words =
+    direction === "forward"
+      ? ["route", verb, whole.interfaces, log, endpointArguments(whole)]
+      : [verb, interfaceArguments(direction, whole), log, endpointArguments(whole)];
   return words.filter((word) => word !== "").join(" ");
 }
 
-function verbOf(target: string): string | null {
-  if (target === "ACCEPT") return "allow";
-  if (target === "DROP") return "deny";
-  if (target === "REJECT") return "reject";
-  return /^ufw6?-user-limit(-accept)?$/.test(target) ? "limit" : null;
+const interfaceArguments = (direction: UfwDirection, { interfaces }: UfwConditions): string =>
+  interfaces !== "" ? interfaces : direction === "output" ? "out" : "";
+
+/** Whether the rule at a position and its neighbour are the TCP and UDP rules of one command. */
+function isProtocolPair(siblings: readonly Rule[], position: number): boolean {
+  const isPair = (tcp: Rule | undefined, udp: Rule | undefined): boolean => {
+    if (tcp === undefined || udp === undefined || !hasSameTarget(tcp, udp)) return false;
+    const [first, second] = [conditionsOf(tcp), conditionsOf(udp)];
+    return (
+      first.proto === "tcp" &&
+      second.proto === "udp" &&
+      isSame({ ...first, proto: null }, { ...second, proto: null })
+    );
+  };
+  const [before, rule, after] = [siblings[position - 1], siblings[position], siblings[position + 1]];
+  return isPair(rule, after) || isPair(before, rule);
 }
 
-/** Everything behind the verb and the interfaces. */
-function target({ on, from, to, sport, dport, proto, dapp, sapp }: Asked): string {
+const hasSameTarget = ({ reading: a }: Rule, { reading: b }: Rule): boolean =>
+  a.action === b.action && a.chain === b.chain;
+
+function verbOf({ reading: { action, chain } }: Rule): string | null {
+  if (action === "accept") return "allow";
+  if (action === "drop") return "deny";
+  if (action === "reject") return "reject";
+  return chain !== undefined && ufwHelperRole(chain) === "limit" ? "limit" : null;
+}
+
+/** Returns the arguments after the verb and the interfaces. */
+function endpointArguments({ interfaces, from, to, sport, dport, proto, dapp, sapp }: UfwConditions): string {
   const suffix = proto === null ? "" : ` proto ${proto}`;
-  if (from === null && to === null && sport === null && sapp === null && on === "") {
+  if (from === null && to === null && sport === null && sapp === null && interfaces === "") {
     if (dapp !== null) return dapp;
     if (dport !== null) return `${dport}${proto === null ? "" : `/${proto}`}`;
     return `to any${suffix}`;
@@ -91,64 +94,68 @@ function target({ on, from, to, sport, dport, proto, dapp, sapp }: Asked): strin
           `${word} ${address ?? "any"}${app === null ? (port === null ? "" : ` port ${port}`) : ` app ${app}`}`,
         ];
   const words = [...side("from", from, sport, sapp), ...side("to", to, dport, dapp)].join(" ");
-  // The profile says which protocols it means.
+  // An application profile implies its protocols.
   return `${words}${dapp === null && sapp === null ? suffix : ""}`.trim();
 }
 
-function askedBy(rule: Rule): Asked {
-  const header = rule.reading;
-  const ports = (key: "sport" | "dport"): string | null => {
-    for (const { extension, values } of rule.matches) {
-      const single = values[key];
-      if (single !== undefined && !single.not) return range(single.value as readonly [number, number]);
-      const many = values[`${key}s`];
-      if (extension.name === "multiport" && many !== undefined)
-        return (many.value as readonly (readonly [number, number])[]).map(range).join(",");
-    }
-    return null;
-  };
-  const profile = (kind: "dapp" | "sapp"): string | null => {
-    for (const { extension, values } of rule.matches) {
-      const comment = extension.name === "comment" ? values.comment?.value : undefined;
-      const name = new RegExp(`${kind}_([^,']+)`).exec(typeof comment === "string" ? comment : "")?.[1];
-      if (name !== undefined) return quoted(name.replaceAll("%20", " "));
-    }
-    return null;
-  };
-  const on = [
-    header.in === undefined ? "" : `in on ${header.in.value}`,
-    header.out === undefined ? "" : `out on ${header.out.value}`,
+function conditionsOf({ reading }: Rule): UfwConditions {
+  const interfaces = [
+    ...(reading.in === undefined ? [] : [`in on ${reading.in.value}`]),
+    ...(reading.out === undefined ? [] : [`out on ${reading.out.value}`]),
   ];
   return {
-    on: on.filter((word) => word !== "").join(" "),
-    from: header.src === undefined ? null : address(header.src.value),
-    to: header.dst === undefined ? null : address(header.dst.value),
-    sport: ports("sport"),
-    dport: ports("dport"),
-    proto: header.proto === undefined ? null : protoName(header.proto.value),
-    dapp: profile("dapp"),
-    sapp: profile("sapp"),
+    interfaces: interfaces.join(" "),
+    from: reading.src === undefined ? null : addressText(reading.src.value),
+    to: reading.dst === undefined ? null : addressText(reading.dst.value),
+    sport: portsText(reading.sourcePorts),
+    dport: portsText(reading.destinationPorts),
+    proto: reading.proto === undefined ? null : protoName(reading.proto.value),
+    dapp: profileOf(reading.comments ?? [], "dapp"),
+    sapp: profileOf(reading.comments ?? [], "sapp"),
   };
 }
 
-const quoted = (name: string): string => (/^[\w.-]+$/.test(name) ? name : `'${name}'`);
+function addressText({ address, mask }: Prefix): string {
+  const bits = maskBits(mask);
+  const isHost = bits === (typeof address === "number" ? 32 : 128);
+  return isHost ? printAddress(address) : `${printAddress(address)}/${bits ?? printAddress(mask)}`;
+}
 
-const alike = (a: Asked, b: Asked): boolean => JSON.stringify(a) === JSON.stringify(b);
+const portsText = (ports: Negatable<readonly PortRange[]> | undefined): string | null =>
+  ports === undefined || ports.not
+    ? null
+    : ports.value.map(([first, last]) => (first === last ? String(first) : `${first}:${last}`)).join(",");
 
-/** `log` or `log-all`: ufw asks a chain of its own for the same packets, just before. */
-function logged(siblings: readonly Rule[], at: number, asked: Asked, ruleset: Ruleset): string {
-  // The profile's comment stands at the rule that decides, not at the one that logs.
-  const bare = { ...asked, dapp: null, sapp: null };
-  for (let i = at - 1; i >= 0; i--) {
+/** Returns the application profile that ufw names in a comment, quoted for a shell. */
+function profileOf(comments: readonly string[], kind: "dapp" | "sapp"): string | null {
+  for (const comment of comments) {
+    const name = new RegExp(`${kind}_([^,']+)`).exec(comment)?.[1]?.replaceAll("%20", " ");
+    if (name !== undefined) return /^[\w.-]+$/.test(name) ? name : `'${name}'`;
+  }
+  return null;
+}
+
+const isSame = (a: UfwConditions, b: UfwConditions): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+/** Returns `log` or `log-all` where a rule just before jumps to a logging chain with the same conditions. */
+function logArgument(
+  siblings: readonly Rule[],
+  position: number,
+  conditions: UfwConditions,
+  ruleset: Ruleset,
+): string {
+  // ufw writes the profile's comment to the deciding rule only.
+  const withoutProfiles = (each: UfwConditions): UfwConditions => ({ ...each, dapp: null, sapp: null });
+  const own = withoutProfiles(conditions);
+  for (let i = position - 1; i >= 0; i--) {
     const before = siblings[i]!;
-    if (!alike({ ...askedBy(before), dapp: null, sapp: null }, bare)) return "";
-    if (!/^ufw6?-user-logging-/.test(targetName(before))) continue;
-    const noted = chainOf(ruleset, "filter", targetName(before))?.rules.find(
-      (r) => targetName(r) === "LOG" && alike({ ...askedBy(r), dapp: null, sapp: null }, bare),
+    if (!isSame(withoutProfiles(conditionsOf(before)), own)) return "";
+    const { chain } = before.reading;
+    if (chain === undefined || ufwHelperRole(chain) !== "logging") continue;
+    const log = chainOf(ruleset, "filter", chain)?.rules.find(
+      (rule) => rule.reading.action === "log" && isSame(withoutProfiles(conditionsOf(rule)), own),
     );
-    return noted?.matches.some((m) => m.extension.name === "conntrack") === false ? "log-all" : "log";
+    return log !== undefined && log.reading.states === undefined ? "log-all" : "log";
   }
   return "";
 }
-
-const range = ([a, b]: readonly [number, number]): string => (a === b ? String(a) : `${a}:${b}`);

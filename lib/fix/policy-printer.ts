@@ -1,6 +1,6 @@
 /** Prints policy steps as rules for FORWARD, where Docker's packets pass after translation. */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
-import { bannerOf } from "../audit/bans.ts";
+import { banProgram } from "../audit/bans.ts";
 import { type Host, outsidePorts } from "../host/host.ts";
 import { printRule, printTarget, ruleProtocol } from "../iptables/print.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
@@ -77,7 +77,7 @@ class WayPrinter {
     const out: PolicyRule[] = [];
     let left = packets;
     for (const rule of steps.flatMap(({ callers }) => callers))
-      if (bannerOf(targetName(rule)) !== undefined) this.copied.add(targetName(rule));
+      if (banProgram(targetName(rule)) !== undefined) this.copied.add(targetName(rule));
     // Accepts after the last step that stops or records packets need no rule: such packets leave the chain.
     const last = steps.findLastIndex(
       (step) => step.kind !== "accept" && (step.kind !== "note" || recordsAddress(step)),

@@ -1,5 +1,5 @@
 /** Evaluates the owner's chains with the packets of all ways, and records which rule decides which packets. */
-import { bannerOf } from "../audit/bans.ts";
+import { banProgram } from "../audit/bans.ts";
 import { and, type Predicate } from "../packet/predicate.ts";
 import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
@@ -190,7 +190,7 @@ export class PolicyWalker {
    */
   private isBanChain({ chain, rules }: BoundChain, nested = false): boolean {
     return (
-      (nested || bannerOf(chain.name) !== undefined) &&
+      (nested || banProgram(chain.name) !== undefined) &&
       rules.every(({ rule, effect }) => {
         if (!rule.matches.every(matchesSenderOnly)) return false;
         if (effect.kind === "jump") {

@@ -201,3 +201,25 @@ const matchesBridges = (ruleset: Ruleset): boolean =>
 /** The rules are of Docker 28.0 or later, which protects containers in table raw. */
 export const isSince28 = (ruleset: Ruleset): boolean =>
   chainOf(ruleset, "filter", "DOCKER-FORWARD") !== undefined || matchesBridges(ruleset);
+
+/** Direction of packets that a chain of ufw commands holds rules for. */
+export type UfwDirection = "input" | "output" | "forward";
+
+/** Returns the direction of a chain with the rules of ufw commands; `null` for any other chain. */
+export const ufwCommandDirection = (chain: string): UfwDirection | null =>
+  (/^ufw6?-user-(input|output|forward)$/.exec(chain)?.[1] as UfwDirection | undefined) ?? null;
+
+/** Role of a chain that rules of ufw commands jump to: the limit of `ufw limit`, or logging; `null` for any other. */
+export const ufwHelperRole = (chain: string): "limit" | "logging" | null =>
+  /^ufw6?-user-limit(-accept)?$/.test(chain)
+    ? "limit"
+    : /^ufw6?-user-logging-/.test(chain)
+      ? "logging"
+      : null;
+
+/** Whether a chain has the name of a VPN program's chain other than Tailscale's. */
+export const isVpnChain = (chain: string): boolean =>
+  /^(nm-|nordvpn|PROTONVPN|mullvad|wg|WG|wireguard|vpn|VPN|openvpn|OPENVPN)/.test(chain);
+
+/** Whether a set has the name of Docker 28.0.0's set of bridge networks. */
+export const isDockerBridgeSet = (set: string): boolean => set.startsWith("docker-ext-bridges");

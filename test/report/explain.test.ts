@@ -345,7 +345,7 @@ describe("pitfalls", () => {
       ),
     );
     const [chain] = explain(wrong.rulesets, wrong.host, { chain: "DOCKER-USER", family: 4 }).chains;
-    expect(chain!.rules[0]!.notes.join()).toContain("port 8080 of the host is never seen here");
+    expect(chain!.rules[0]!.notes.join()).toContain("port 8080 of the host never occurs here");
   });
 });
 
