@@ -92,8 +92,8 @@ export {
   type PacketJson,
   packetJson,
   parseFlags,
-  type Quoted,
-  type QuotedJson,
+  type QuotedPacket,
+  type QuotedPacketJson,
   readPacket,
 } from "./packet/packet.ts";
 export type { Step } from "./path/program.ts";

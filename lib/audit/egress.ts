@@ -1,6 +1,6 @@
 /** Packets that containers send out of the host. */
 import { containerInputs, fromContainers } from "../host/host.ts";
-import { prefixRange, within } from "../packet/address.ts";
+import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Scalar } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import { firstPackets, isAccepted, mayPass, packetsOf } from "./endings.ts";
@@ -34,7 +34,7 @@ export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled)
   const all = packetsOf(domain, firstPackets(full, leaving));
   const blocked = diagrams.subtract(all, intent);
   const subnets = device.addresses.filter((a) => a.family === model.family).map((a) => prefixRange(a.prefix));
-  const containers = host.containers.flatMap((c) => c.addresses).filter((a) => within(a, subnets));
+  const containers = host.containers.flatMap((c) => c.addresses).filter((a) => isInRanges(a, subnets));
   const unlisted = subnets.map(
     ([first]): Scalar => (typeof first === "bigint" ? first + 2n : (first as number) + 2),
   );

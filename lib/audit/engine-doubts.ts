@@ -4,7 +4,7 @@
  */
 import type { Host } from "../host/host.ts";
 import { purposeOf } from "../host/purpose.ts";
-import { prefixRange, within } from "../packet/address.ts";
+import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
@@ -114,7 +114,7 @@ export function portsWithoutRule(program: Program, host: Host): Doubt[] {
     .filter((n) => n.gateway[family] === "routed")
     .flatMap((n) => n.subnets.map(prefixRange));
   return host.containers.flatMap((c) => {
-    if (c.hostNetwork || c.addresses.some((a) => within(a, routed))) return [];
+    if (c.hostNetwork || c.addresses.some((a) => isInRanges(a, routed))) return [];
     return c.published
       .filter((p) => p.family === family && !served.has(`${p.proto} ${p.hostPort}`))
       .map((p): Doubt => ({ code: "port-without-rule", container: c.name, port: p.hostPort }));

@@ -1,5 +1,5 @@
 /** Published ports that packets from outside reach, whether or not the owner's rules govern them. */
-import { prefixRange, printAddress, within } from "../packet/address.ts";
+import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
 import { packetJson } from "../packet/packet.ts";
 import { is } from "../packet/predicate.ts";
@@ -148,7 +148,7 @@ export function proxyPorts({ family, host }: FamilyModel): ProxyPort[] {
             socket.port === hostPort &&
             socket.address === address &&
             (socket.processes.length === 0 || socket.processes.some(({ name }) => name === "docker-proxy")),
-        ) ?? !container.addresses.some((a) => within(a, routed));
+        ) ?? !container.addresses.some((a) => isInRanges(a, routed));
       if (isServed) ports.set(`${proto} ${hostPort} ${address}`, { proto, port: hostPort, address, ip });
     }
   }

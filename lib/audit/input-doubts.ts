@@ -1,7 +1,7 @@
 /** Doubts about inputs that are missing, or were taken at different times. */
 import type { Host } from "../host/host.ts";
 import { isSince28 } from "../host/purpose.ts";
-import { prefixRange, printAddress, within } from "../packet/address.ts";
+import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, protoName } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
@@ -77,5 +77,5 @@ const isRouted = (ip: Address, host: Host): boolean =>
       dev !== null &&
       host.bridges.includes(dev) &&
       host.interfaces.some((i) => i.name === dev && i.down !== true) &&
-      within(ip, [prefixRange(to)]),
+      isInRanges(ip, [prefixRange(to)]),
   );

@@ -3,7 +3,7 @@
  * INPUT deliver to its address and port.
  */
 import { type Host, ownAddresses, type Process, type Socket } from "../host/host.ts";
-import { printAddress, within } from "../packet/address.ts";
+import { isInRanges, printAddress } from "../packet/address.ts";
 import { type Address, type Family, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
 import { is } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
@@ -174,7 +174,7 @@ class SocketAnalysis {
     const { model } = this;
     const { certainty, describer, domain, inputs, outside } = model;
     const { diagrams } = domain;
-    const isOwnAddress = address !== null && within(address, this.local);
+    const isOwnAddress = address !== null && isInRanges(address, this.local);
     const atSocket = [
       domain.sameInterval("proto", proto),
       domain.sameInterval("dport", port),

@@ -1,6 +1,6 @@
 /** Containers whose addresses are on none of the host's bridges. */
 import type { Host } from "../host/host.ts";
-import { maskBits, prefixRange, printAddress, within } from "../packet/address.ts";
+import { isInRanges, maskBits, prefixRange, printAddress } from "../packet/address.ts";
 import type { Family } from "../packet/field.ts";
 import type { Doubt } from "./doubt.ts";
 
@@ -20,7 +20,7 @@ export function containersOffBridge(host: Host, families: readonly Family[]): Do
   ].map(prefixRange);
   return host.containers.flatMap((c): Doubt[] => {
     const address = c.addresses.find(
-      (a) => families.includes(typeof a === "number" ? 4 : 6) && !within(a, known),
+      (a) => families.includes(typeof a === "number" ? 4 : 6) && !isInRanges(a, known),
     );
     return c.hostNetwork || address === undefined
       ? []

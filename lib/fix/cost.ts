@@ -2,7 +2,7 @@
 import type { FamilyAudit } from "../audit/audit.ts";
 import { fromOutside, type Host, outsideInterfaces } from "../host/host.ts";
 import { CT, type Field, type Scalar } from "../packet/field.ts";
-import { ANY, evaluate, type Reading } from "../packet/predicate.ts";
+import { ANY, evaluate, type PacketValues } from "../packet/predicate.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import type { Domain } from "../reach/domain.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
@@ -76,7 +76,7 @@ function passed(reach: SetEngine, cells: readonly Cell[]): Passed {
 }
 
 /** The packet of a cell in the form that it has come to have. */
-function reading(domain: Domain, ordinals: readonly number[], { bindings }: HeaderState): Reading {
+function reading(domain: Domain, ordinals: readonly number[], { bindings }: HeaderState): PacketValues {
   const sent = (field: Field): Scalar | undefined => {
     const level = domain.levelOf(field);
     return level === undefined ? undefined : domain.interval(level, ordinals[level]!)[0];
@@ -105,7 +105,7 @@ interface Count {
 }
 
 /** The rules that one packet is held against. */
-function count(program: Program, packet: Reading): number {
+function count(program: Program, packet: PacketValues): number {
   const start = program.chain("filter", "FORWARD");
   if (start === undefined) return 0;
   // Each chain is counted once, with a stack of our own: chains may call others often, and be nested deep.

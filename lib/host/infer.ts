@@ -4,12 +4,12 @@
  */
 
 import {
+  isInRanges,
   type Prefix,
   parsePrefix,
   prefixRange,
   printAddress,
   printPrefix,
-  within,
 } from "../packet/address.ts";
 import type { Address, Family } from "../packet/field.ts";
 import { plain } from "../rules/reading.ts";
@@ -199,7 +199,7 @@ export function inferInterfaces(
   return [...made].map(([name, addresses]) => ({ name, addresses, master: null }));
 }
 
-const inside = (address: Address, prefix: Prefix): boolean => within(address, [prefixRange(prefix)]);
+const inside = (address: Address, prefix: Prefix): boolean => isInRanges(address, [prefixRange(prefix)]);
 
 /** Routes of the families of which no `ip route` was given: the subnets of the interfaces, single containers, and a default route. */
 export function inferRoutes(

@@ -1,5 +1,5 @@
 /** Compiles a rule of iptables: the conjunction of its matches, and the effect of its target. */
-import { and, apart, opaque, or, type Predicate } from "../packet/predicate.ts";
+import { and, areDisjoint, opaque, or, type Predicate } from "../packet/predicate.ts";
 import type { Effect } from "../rules/effect.ts";
 import { type Facts, type Site, siteKey } from "../rules/facts.ts";
 import type { CompiledRule } from "../rules/ruleset.ts";
@@ -24,7 +24,7 @@ export function compileRule(rule: IptablesRule, facts: Facts): CompiledRule {
     const hotdrop = extension.hotdrop?.(values, facts);
     if (hotdrop === undefined) continue;
     const before = and(...known.slice(0, at), ...unknown);
-    if (apart(before, hotdrop.when)) continue;
+    if (areDisjoint(before, hotdrop.when)) continue;
     const dropped = and(before, hotdrop.when);
     when = or(dropped, when);
     const why = `${rule.table} ${rule.chain} rule ${rule.index}: ${extension.name} throws away ${hotdrop.why}`;

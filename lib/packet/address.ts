@@ -108,10 +108,10 @@ export function parsePrefix(text: string, family: Family): Prefix | undefined {
       mask = parsed;
     }
   }
-  return { address: and(address, mask), mask };
+  return { address: maskAddress(address, mask), mask };
 }
 
-function and(a: Address, b: Address): Address {
+function maskAddress(a: Address, b: Address): Address {
   return typeof a === "number" ? (a & (b as number)) >>> 0 : a & (b as bigint);
 }
 
@@ -143,13 +143,14 @@ export function printAddressRange([lo, hi]: Range): string {
   const family: Family = typeof a === "number" ? 4 : 6;
   for (let bits = 0; bits <= addressBits(family); bits++) {
     const mask = prefixMask(bits, family);
-    if (and(a, mask) === a && prefixRange({ address: a, mask })[1] === b) return `${printAddress(a)}/${bits}`;
+    if (maskAddress(a, mask) === a && prefixRange({ address: a, mask })[1] === b)
+      return `${printAddress(a)}/${bits}`;
   }
   return `${printAddress(a)}-${printAddress(b)}`;
 }
 
 /** Whether a scalar lies in one of the ranges. */
-export function within(value: Scalar, ranges: readonly Range[]): boolean {
+export function isInRanges(value: Scalar, ranges: readonly Range[]): boolean {
   for (const [lo, hi] of ranges) if (value >= lo && value <= hi) return true;
   return false;
 }

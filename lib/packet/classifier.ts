@@ -6,7 +6,7 @@
  */
 import { FIELDS, type Field, type Range, type Scalar, successor } from "./field.ts";
 import { Intervals } from "./intervals.ts";
-import { leaves, normalizeRanges, type Predicate, type Reading } from "./predicate.ts";
+import { normalizeRanges, type PacketValues, type Predicate, visitLeaves } from "./predicate.ts";
 
 const NONE = new Int32Array(0);
 
@@ -25,7 +25,7 @@ const OFTEN = 512;
 const MOST_RANGES = 64;
 
 /** The number that stands for a value of a field whose values are no 32-bit numbers: among which bounds it lies. */
-export class Coder {
+export class ValueCoder {
   private readonly known = new Map<Scalar, number>();
   constructor(private readonly bounds: readonly Scalar[]) {}
 
@@ -63,7 +63,7 @@ export class Classifier {
   private static readonly made = new WeakMap<object, Classifier>();
 
   /** The classifier of a list, made once however many ask for it. */
-  static of(list: readonly { readonly when: Predicate }[]): Classifier {
+  static forList(list: readonly { readonly when: Predicate }[]): Classifier {
     let classifier = Classifier.made.get(list);
     if (classifier === undefined) {
       classifier = new Classifier(list.map((each) => each.when));
@@ -77,21 +77,21 @@ export class Classifier {
   /** The fields that are asked for, one a register. */
   fields: readonly Field[] = [];
   /** What stands for the value of a field; `null` where the value itself does. */
-  coders: readonly (Coder | null)[] = [];
+  coders: readonly (ValueCoder | null)[] = [];
   /** The values of the fields, and which of them the packet does not have. */
   registers: Int32Array = NONE;
   absent = new Uint8Array(0);
   /** Whether any is absent. */
-  lacks = false;
+  hasAbsent = false;
 
-  private asked = 0;
-  private loaded: object | null = null;
+  private lookups = 0;
+  private loadedStamp: object | null = null;
   private code: Int32Array | null = null;
   private starts: Int32Array = NONE;
   /** The predicate that each test belongs to. */
   private owners: Int32Array = NONE;
-  private index: readonly Group[] | null = null;
-  private kindsMade: readonly Intervals[] | null | undefined;
+  private index: readonly IndexGroup[] | null = null;
+  private distinguished: readonly Intervals[] | null | undefined;
 
   private constructor(private readonly list: readonly Predicate[]) {
     this.size = list.length;
@@ -102,25 +102,25 @@ export class Classifier {
    * @param stamp another object whenever the packet's fields are others: what was read of it is kept that long
    * @returns its index, doubled, and 1 more where `evaluate` has to say whether it holds; twice the size for none
    */
-  next(packet: Reading, stamp: object, from: number): number {
+  next(packet: PacketValues, stamp: object, from: number): number {
     if (this.code === null) {
       if (from >= this.size) return 2 * this.size;
-      if (this.size < SHORT || ++this.asked < WORTH_COMPILING * this.size) return 2 * from + 1;
+      if (this.size < SHORT || ++this.lookups < WORTH_COMPILING * this.size) return 2 * from + 1;
       this.compile();
     }
-    if (this.loaded !== stamp) this.load(packet, stamp);
-    return this.find(from);
+    if (this.loadedStamp !== stamp) this.load(packet, stamp);
+    return this.findLoaded(from);
   }
 
-  private load(packet: Reading, stamp: object): void {
-    this.loaded = stamp;
-    this.lacks = false;
+  private load(packet: PacketValues, stamp: object): void {
+    this.loadedStamp = stamp;
+    this.hasAbsent = false;
     const { fields, coders, registers, absent } = this;
     for (let i = 0; i < fields.length; i++) {
       const value = packet.field(fields[i]!);
       if (value === undefined) {
         absent[i] = 1;
-        this.lacks = true;
+        this.hasAbsent = true;
       } else {
         absent[i] = 0;
         const coder = coders[i]!;
@@ -130,24 +130,24 @@ export class Classifier {
   }
 
   /** Makes the registers ready to be set by somebody who then calls `find`. */
-  open(): void {
+  prepareRegisters(): void {
     if (this.code === null) this.compile();
-    this.loaded = null;
+    this.loadedStamp = null;
   }
 
   /** The same as `next` of the registers as they are, once they were opened. */
-  find(from: number): number {
+  findLoaded(from: number): number {
     if (from >= this.size) return 2 * this.size;
-    const groups = this.indexed(1);
-    return groups === null ? this.run(this.starts[from]!, NOWHERE) : this.lookUp(groups, from);
+    const groups = this.indexFor(1);
+    return groups === null ? this.run(this.starts[from]!, NOWHERE) : this.searchIndex(groups, from);
   }
 
   /**
    * The index, for somebody who asks it for many packets at once; `null` as long as it is not worth making.
    * @param packets how many it is asked for now: what is asked once is asked by a person, what is asked often by a batch
    */
-  indexed(packets: number): readonly Group[] | null {
-    if (this.index === null && this.size > LONG && (this.asked += packets) > OFTEN)
+  indexFor(packets: number): readonly IndexGroup[] | null {
+    if (this.index === null && this.size > LONG && (this.lookups += packets) > OFTEN)
       this.index = this.grouped();
     return this.index;
   }
@@ -157,7 +157,7 @@ export class Classifier {
     let at = start;
     const code = this.code!;
     const { registers } = this;
-    if (this.lacks) return this.runWary(start, stop);
+    if (this.hasAbsent) return this.runWithAbsent(start, stop);
     while (at >= 0 && at !== stop)
       at =
         ((registers[code[at]!]! & code[at + 1]!) - code[at + 2]!) >>> 0 <= code[at + 3]! >>> 0
@@ -167,7 +167,7 @@ export class Classifier {
   }
 
   /** The same where a field is absent: the first predicate that asks for it is left to `evaluate`. */
-  private runWary(start: number, stop: number): number {
+  private runWithAbsent(start: number, stop: number): number {
     let at = start;
     const code = this.code!;
     const { registers, absent } = this;
@@ -181,7 +181,7 @@ export class Classifier {
     return ~at;
   }
 
-  private lookUp(groups: readonly Group[], from: number): number {
+  private searchIndex(groups: readonly IndexGroup[], from: number): number {
     let best = 2 * this.size;
     for (let i = 0; i < groups.length; i++) {
       const { register, least, intervals, rest } = groups[i]!;
@@ -196,16 +196,16 @@ export class Classifier {
         continue;
       }
       // Any of them may depend on a value that the packet does not have.
-      if (this.lacks && this.absent[register] === 1) return this.run(this.starts[from]!, NOWHERE);
-      const entered = intervals.entered(intervals.find(this.registers[register]! >>> 0));
+      if (this.hasAbsent && this.absent[register] === 1) return this.run(this.starts[from]!, NOWHERE);
+      const entered = intervals.assigned(intervals.find(this.registers[register]! >>> 0));
       if (entered > 0) {
         const found = this.test(entered, from, best);
         if (found >= 0) best = found;
       } else if (entered < 0) {
         const place = ~entered;
-        const last = place + intervals.listed(place);
+        const last = place + intervals.listEntry(place);
         for (let at = place + 1; at <= last; at++) {
-          const found = this.test(intervals.listed(at), from, best);
+          const found = this.test(intervals.listEntry(at), from, best);
           if (found < 0) continue;
           best = found;
           break;
@@ -219,11 +219,11 @@ export class Classifier {
   private test(item: number, from: number, best: number): number {
     const rule = (item >> 1) - 1;
     if (rule < from || 2 * rule >= best) return -1;
-    return (item & 1) === 1 ? 2 * rule : this.holds(rule);
+    return (item & 1) === 1 ? 2 * rule : this.testOne(rule);
   }
 
   /** What `find` says of one predicate; -1 where it does not hold. */
-  holds(rule: number): number {
+  testOne(rule: number): number {
     const start = this.starts[rule]!;
     const next = this.starts[rule + 1]!;
     if (start === next) return -1;
@@ -235,16 +235,16 @@ export class Classifier {
    * What the list can tell apart of each register: two packets of which every register lies in the same interval find
    * the same, and each is absent where the other's is. `null` where that is not so, for masks over many bits.
    */
-  kinds(): readonly Intervals[] | null {
-    if (this.kindsMade === undefined) this.kindsMade = this.toldApart();
-    return this.kindsMade;
+  distinguishedIntervals(): readonly Intervals[] | null {
+    if (this.distinguished === undefined) this.distinguished = this.toldApart();
+    return this.distinguished;
   }
 
   private toldApart(): readonly Intervals[] | null {
     const ranges = this.fields.map((): [number, number][] => []);
     let known = true;
     for (const predicate of this.list)
-      leaves(predicate, (leaf) => {
+      visitLeaves(predicate, (leaf) => {
         if (leaf.kind === "opaque" || (leaf.kind === "in" && leaf.ranges.length === 0)) return;
         const register = this.fields.indexOf(leaf.field);
         const coder = this.coders[register]!;
@@ -260,12 +260,12 @@ export class Classifier {
 
   /** Makes the program. */
   private compile(): void {
-    this.asked = 0;
+    this.lookups = 0;
     const registers = new Map<Field, number>();
     const constants = new Map<Field, Range[]>();
     let ipv6 = false;
     for (const predicate of this.list)
-      leaves(predicate, (leaf) => {
+      visitLeaves(predicate, (leaf) => {
         if (leaf.kind === "opaque" || (leaf.kind === "in" && leaf.ranges.length === 0)) return;
         if (!registers.has(leaf.field)) registers.set(leaf.field, registers.size);
         if (leaf.kind === "bits") ipv6 ||= typeof leaf.mask === "bigint";
@@ -278,7 +278,7 @@ export class Classifier {
       });
     this.fields = [...registers.keys()];
     this.coders = this.fields.map((field) =>
-      isPlain(field, ipv6) ? null : new Coder(boundsOf(constants.get(field) ?? [])),
+      isPlain(field, ipv6) ? null : new ValueCoder(boundsOf(constants.get(field) ?? [])),
     );
     this.registers = new Int32Array(registers.size);
     this.absent = new Uint8Array(registers.size);
@@ -297,7 +297,7 @@ export class Classifier {
   }
 
   /** Sorts the predicates by an interval that each asks a field to lie in; the rest stand by themselves. */
-  private grouped(): Group[] {
+  private grouped(): IndexGroup[] {
     const perField = new Map<number, { rule: number; ranges: Numbers }[]>();
     const choices = this.list.map((predicate, rule) => {
       const mine: { register: number; ranges: Numbers }[] = [];
@@ -343,7 +343,7 @@ export class Classifier {
       groups.set(each.register, list);
     }
     return [...groups]
-      .map(([register, list]): Group => {
+      .map(([register, list]): IndexGroup => {
         const least = list[0]!.rule;
         const items = list.map(({ rule, ranges, whole }) => ({
           item: 2 * (rule + 1) + (whole && register >= 0 ? 1 : 0),
@@ -352,7 +352,7 @@ export class Classifier {
         if (register < 0)
           return { register, least, intervals: null, rest: Int32Array.from(items, (each) => each.item) };
         const intervals = new Intervals(list.flatMap((l) => l.ranges));
-        intervals.enter(items);
+        intervals.assign(items);
         return { register, least, intervals, rest: NONE };
       })
       .sort((a, b) => a.least - b.least);
@@ -369,7 +369,7 @@ const conjuncts = (p: Predicate): readonly Predicate[] => (p.kind === "and" ? p.
  * Predicates that are found by one register, or (-1) those that are tried one by one. Each is a number: its index and 1
  * more, doubled, and 1 more where the interval says all that it asks.
  */
-export interface Group {
+export interface IndexGroup {
   readonly register: number;
   /** The least predicate among them. */
   readonly least: number;
@@ -393,7 +393,7 @@ class Writer {
 
   constructor(
     private readonly registers: ReadonlyMap<Field, number>,
-    private readonly coders: readonly (Coder | null)[],
+    private readonly coders: readonly (ValueCoder | null)[],
   ) {}
 
   /** @returns where the predicate starts: the place of a test, or what `~` makes of a result */
@@ -494,7 +494,7 @@ class Writer {
 function knownFirst(parts: readonly Predicate[]): readonly Predicate[] {
   const unknown = (p: Predicate): boolean => {
     let found = false;
-    leaves(p, (leaf) => (found ||= leaf.kind === "opaque"));
+    visitLeaves(p, (leaf) => (found ||= leaf.kind === "opaque"));
     return found;
   };
   const last = parts.filter(unknown);

@@ -83,7 +83,7 @@ export const FIELDS = {
 export type Field = keyof typeof FIELDS;
 
 /** A port of a bridge of which nobody knows the name; no interface can be called so. */
-export const SOME_PORT = ":";
+export const UNNAMED_BRIDGE_PORT = ":";
 
 /** The greatest string there is for a name field, so that `+` is the range from `""` to it. */
 export const LAST_NAME = "\uffff";
@@ -99,7 +99,7 @@ export function fieldRange(field: Field, family: Family): [Scalar, Scalar] {
 /** Values of `ctstate`, in the order of `--ctstate`'s bits (linux/netfilter/xt_conntrack.h). */
 export const CT = { INVALID: 0, NEW: 1, ESTABLISHED: 2, RELATED: 3, UNTRACKED: 4 } as const;
 /** What `ctstate` is in raw once a rule said how the connection is to be kept: it will be tracked, whatever else raw says. */
-export const PREPARED = 5;
+export const CT_TEMPLATE = 5;
 /** A state of conntrack as `--ctstate` spells it (iptables-extensions(8), conntrack). */
 export type CtState = keyof typeof CT;
 
@@ -147,7 +147,7 @@ export function protoNumber(name: string): number | undefined {
 }
 
 /** Numbers of IPv6 extension headers (ipv6_ext_hdr): of a packet that has one, the protocol is what stands behind it. */
-export const isExtension = (proto: number): boolean => [0, 43, 44, 51, 60].includes(proto);
+export const isIpv6ExtensionHeader = (proto: number): boolean => [0, 43, 44, 51, 60].includes(proto);
 
 /** Whether the header of a protocol, by its number, carries ports where TCP and UDP have them. */
 export const hasPorts = (proto: number): boolean =>

@@ -1,5 +1,5 @@
 /** So many bounds, which stand side by side, are tried one by one faster than halved. */
-const FEW = 8;
+const LINEAR_SCAN_LIMIT = 8;
 
 /**
  * The intervals that some ranges of 32-bit numbers cut the numbers into, and which of them a number lies in. A table
@@ -68,7 +68,7 @@ export class Intervals {
       }
       let low = table[place]!;
       let high = table[place + 1]!;
-      while (high - low > FEW) {
+      while (high - low > LINEAR_SCAN_LIMIT) {
         const middle = (low + high + 1) >>> 1;
         if (entries[2 * middle]! >>> 0 <= value) low = middle;
         else high = middle - 1;
@@ -79,7 +79,7 @@ export class Intervals {
   }
 
   /** Enters a number above 0 into all intervals that its ranges, sorted and apart, cover; the least come first. */
-  enter(
+  assign(
     items: readonly { readonly item: number; readonly ranges: readonly (readonly [number, number])[] }[],
   ): void {
     const counts = new Int32Array(this.size);
@@ -110,12 +110,12 @@ export class Intervals {
   }
 
   /** What was entered for an interval: 0 for nothing, the number, or `~` of where the list of the numbers begins. */
-  entered(interval: number): number {
+  assigned(interval: number): number {
     return this.entries[2 * interval + 1]!;
   }
 
   /** Of the list that begins at a place its length, or at the places behind the numbers. */
-  listed(place: number): number {
+  listEntry(place: number): number {
     return this.lists[place]!;
   }
 }

@@ -7,7 +7,7 @@ import {
   CT,
   type CtState,
   type Family,
-  isExtension,
+  isIpv6ExtensionHeader,
   PROTO,
   protoName,
   protoNumber,
@@ -96,13 +96,13 @@ export interface Packet {
   /** Identifier of an ICMP echo: a connection of its own. */
   readonly id?: number;
   /** The packet that an ICMP error quotes. */
-  readonly about?: Quoted;
+  readonly about?: QuotedPacket;
   /** Take conntrack's word to be this, instead of working it out from the connections seen so far. */
   readonly state?: CtState;
 }
 
 /** What an ICMP error quotes of the packet it is about: enough to find its connection. */
-export interface Quoted {
+export interface QuotedPacket {
   /** Source address. */
   readonly src: Address;
   /** Destination address. */
@@ -122,7 +122,7 @@ export interface Quoted {
 }
 
 /** A quoted packet in JSON. */
-export interface QuotedJson {
+export interface QuotedPacketJson {
   /** Source address as text. */
   src: string;
   /** Destination address as text. */
@@ -182,7 +182,7 @@ export interface PacketJson {
   /** Identifier of an ICMP echo. */
   id?: number;
   /** What an ICMP error quotes. */
-  about?: QuotedJson;
+  about?: QuotedPacketJson;
   /** Take conntrack's word to be this. */
   state?: CtState;
 }
@@ -254,7 +254,7 @@ export function readPacket(json: unknown): Packet | string {
   const proto = protoNumber(String(given.proto ?? "tcp"));
   if (proto === undefined)
     return `"proto" must be tcp, udp, icmp, icmpv6 or a number from 0 to 255, not ${JSON.stringify(given.proto)}`;
-  if (family === 6 && isExtension(proto))
+  if (family === 6 && isIpv6ExtensionHeader(proto))
     return `"proto" must be the protocol behind all IPv6 extension headers, which ${proto} is one of`;
   const packet: { -readonly [K in keyof Packet]: Packet[K] } = { family, in: input, src, dst, proto };
   for (const [key, max] of NUMBER_LIST) {

@@ -90,7 +90,7 @@ export interface Unknown {
 }
 
 /** What `evaluate` asks for: the packet's value of a field, and what is known of an opaque match. */
-export interface Reading {
+export interface PacketValues {
   /** The value of a field, or `undefined` when the packet does not say. */
   field(field: Field): Scalar | undefined;
   /** The truth of an unknown where somebody has settled it, else `undefined`. */
@@ -101,20 +101,20 @@ export interface Reading {
  * Evaluates a predicate on a packet: true, false, or the first unknown that the answer depends on. An unknown that
  * cannot change the answer (an `and` with a false part) is not reported.
  */
-export function evaluate(p: Predicate, packet: Reading): boolean | Unknown {
+export function evaluate(p: Predicate, packet: PacketValues): boolean | Unknown {
   switch (p.kind) {
     case "any":
       return true;
     case "in": {
       const value = packet.field(p.field);
-      if (value === undefined) return p.ranges.length > 0 && missing(p.field, packet);
+      if (value === undefined) return p.ranges.length > 0 && missingField(p.field, packet);
       for (const [lo, hi] of p.ranges) if (value >= lo && value <= hi) return true;
       return false;
     }
     case "bits": {
       const value = packet.field(p.field);
-      if (value === undefined) return missing(p.field, packet);
-      return masked(value, p.mask) === p.value;
+      if (value === undefined) return missingField(p.field, packet);
+      return applyMask(value, p.mask) === p.value;
     }
     case "not": {
       const inner = evaluate(p.not, packet);
@@ -144,18 +144,18 @@ export function evaluate(p: Predicate, packet: Reading): boolean | Unknown {
 }
 
 /** Bitwise and over whichever kind of number the field holds. */
-export function masked(value: Scalar, mask: Scalar): Scalar {
+export function applyMask(value: Scalar, mask: Scalar): Scalar {
   if (typeof value === "bigint") return value & BigInt(mask as number | bigint);
   return ((value as number) & (mask as number)) >>> 0;
 }
 
-function missing(field: Field, packet: Reading): boolean | Unknown {
+function missingField(field: Field, packet: PacketValues): boolean | Unknown {
   const key = `packet:${field}`;
   return packet.settled(key) ?? { key, why: `the packet does not say its ${field}` };
 }
 
 /** Calls `visit` for every part of a predicate that names a field or an unknown. */
-export function leaves(
+export function visitLeaves(
   p: Predicate,
   visit: (leaf: Extract<Predicate, { kind: "in" | "bits" | "opaque" }>) => void,
 ): void {
@@ -163,13 +163,13 @@ export function leaves(
     case "any":
       return;
     case "and":
-      for (const part of p.all) leaves(part, visit);
+      for (const part of p.all) visitLeaves(part, visit);
       return;
     case "or":
-      for (const part of p.some) leaves(part, visit);
+      for (const part of p.some) visitLeaves(part, visit);
       return;
     case "not":
-      leaves(p.not, visit);
+      visitLeaves(p.not, visit);
       return;
     default:
       visit(p);
@@ -179,7 +179,7 @@ export function leaves(
 /** What is missing for an unknown that a predicate asks for; `null` where it asks for none. */
 export function whyUnknown(p: Predicate): string | null {
   let why: string | null = null;
-  leaves(p, (leaf) => {
+  visitLeaves(p, (leaf) => {
     if (leaf.kind === "opaque") why = leaf.why;
   });
   return why;
@@ -189,7 +189,7 @@ const conjuncts = (p: Predicate): readonly Extract<Predicate, { kind: "in" }>[] 
   p.kind === "and" ? p.all.flatMap(conjuncts) : p.kind === "in" ? [p] : [];
 
 /** Whether surely no packet satisfies both: some field is asked for values that do not meet. */
-export function apart(a: Predicate, b: Predicate): boolean {
+export function areDisjoint(a: Predicate, b: Predicate): boolean {
   const others = conjuncts(b);
   return conjuncts(a).some((mine) =>
     others.some(

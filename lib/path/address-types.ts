@@ -3,19 +3,19 @@
  * __inet_dev_addr_type), IPv6 by the address alone or by where it leads (net/netfilter/xt_addrtype.c match_type6).
  */
 import type { Host, Route } from "../host/host.ts";
-import { within as lies, maskBits, maxAddress, prefixes } from "../packet/address.ts";
+import { isInRanges as lies, maskBits, maxAddress, prefixes } from "../packet/address.ts";
 import type { Address, Family, Range } from "../packet/field.ts";
 import {
   evaluate,
   is,
-  leaves,
   NEVER,
   normalizeRanges,
   not,
   opaque,
   or,
+  type PacketValues,
   type Predicate,
-  type Reading,
+  visitLeaves,
   within,
 } from "../packet/predicate.ts";
 import { type AddressType, sharedKey } from "../rules/facts.ts";
@@ -159,7 +159,7 @@ function spansOf<T>(cases: readonly Case<T>[], side: Side, family: Family): read
   const bounds = new Set<Address>([zero]);
   let known = true;
   for (const { when } of cases)
-    leaves(when, (leaf) => {
+    visitLeaves(when, (leaf) => {
       if (leaf.kind !== "in" || leaf.field !== side) known = false;
       else
         for (const [lo, hi] of leaf.ranges) {
@@ -171,7 +171,7 @@ function spansOf<T>(cases: readonly Case<T>[], side: Side, family: Family): read
   const sorted = [...bounds].sort((a, b) => (a < b ? -1 : 1));
   return sorted.map((lo, i): Span<T> => {
     const next = sorted[i + 1];
-    const packet: Reading = { field: () => lo, settled: () => undefined };
+    const packet: PacketValues = { field: () => lo, settled: () => undefined };
     return {
       range: [lo, next === undefined ? max : (((next as number) - one) as Address)],
       outcome: cases.find(({ when }) => evaluate(when, packet) === true)?.outcome,

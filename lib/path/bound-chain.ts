@@ -68,7 +68,7 @@ export function bindChain(chain: Chain, compile: (rule: Rule) => CompiledRule): 
   return {
     chain,
     rules,
-    classifier: Classifier.of(rules),
+    classifier: Classifier.forList(rules),
     policy: chain.policy === null ? null : chain.policy === "ACCEPT" ? "accept" : "drop",
     end: Object.freeze(endStep(chain)),
   };

@@ -5,7 +5,7 @@
  */
 import { callsIptables, type Host, mastersOf } from "../host/host.ts";
 import { prefixRange } from "../packet/address.ts";
-import { type Family, type Field, type Range, type Scalar, SOME_PORT } from "../packet/field.ts";
+import { type Family, type Field, type Range, type Scalar, UNNAMED_BRIDGE_PORT } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Case } from "./decision-list.ts";
 
@@ -71,7 +71,7 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
     const calls = callsIptables(host, name, family);
     const entry = (in_: string, physin: string, more: Predicate): Case<Entry> => {
       const others = ports.filter((port) => port !== physin);
-      const physout = ports.length === 2 && others.length === 1 ? others[0]! : SOME_PORT;
+      const physout = ports.length === 2 && others.length === 1 ? others[0]! : UNNAMED_BRIDGE_PORT;
       const changes = [["in", name] as const, ...(calls ? [["physin", physin] as const] : [])];
       return {
         when: and(is("in", in_), more),
@@ -84,7 +84,7 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
       ...bonded.filter((each) => ports.includes(top(each))).map((each) => entry(each, top(each), ANY)),
       // Where the bridge alone is named, its port may be, too.
       ...ports.map((port) => entry(name, port, is("physin", port))),
-      entry(name, SOME_PORT, ANY),
+      entry(name, UNNAMED_BRIDGE_PORT, ANY),
     ];
   });
   const others = host.interfaces.flatMap(({ name }): Case<Entry>[] => {

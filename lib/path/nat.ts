@@ -1,6 +1,6 @@
 /** Which header a translation gives, as far as it can be foretold (net/netfilter/nf_nat_core.c). */
 import { type Host, sysctl } from "../host/host.ts";
-import { within as lies, maskBits, prefixRange } from "../packet/address.ts";
+import { isInRanges as lies, maskBits, prefixRange } from "../packet/address.ts";
 import { type Address, type Family, type Range, tracksPorts } from "../packet/field.ts";
 import { ANY, is, within } from "../packet/predicate.ts";
 import type { Nat } from "../rules/effect.ts";

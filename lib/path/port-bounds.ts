@@ -1,5 +1,5 @@
 /** Ports at which predicates begin to hold or cease to hold. */
-import { leaves, type Predicate } from "../packet/predicate.ts";
+import { type Predicate, visitLeaves } from "../packet/predicate.ts";
 import type { PortRange } from "../rules/reading.ts";
 
 type Side = "dst" | "src";
@@ -19,7 +19,7 @@ const SIDES: Readonly<Record<string, Side>> = {
 export function portBounds(predicates: Iterable<Predicate>): PortBounds {
   const bounds = { dst: new Set<number>(), src: new Set<number>() };
   for (const predicate of predicates)
-    leaves(predicate, (leaf) => {
+    visitLeaves(predicate, (leaf) => {
       const side = leaf.kind === "in" && Object.hasOwn(SIDES, leaf.field) ? SIDES[leaf.field] : undefined;
       if (leaf.kind !== "in" || side === undefined) return;
       for (const [lo, hi] of leaf.ranges) bounds[side].add(lo as number).add((hi as number) + 1);

@@ -5,7 +5,7 @@
  */
 
 import { type Host, type Route, sysctl } from "../host/host.ts";
-import { within as lies, prefixes, prefixRange } from "../packet/address.ts";
+import { isInRanges as lies, prefixes, prefixRange } from "../packet/address.ts";
 import { type Family, PROTO, type Range } from "../packet/field.ts";
 import {
   ANY,

@@ -10,7 +10,7 @@ import {
   type Scalar,
   successor,
 } from "../packet/field.ts";
-import { between, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
+import { applyMask, between, normalizeRanges, type Predicate } from "../packet/predicate.ts";
 import { Diagrams } from "./diagram.ts";
 import { EMPTY, FULL, type Node, terminal } from "./node-store.ts";
 import { bitRanges, isMark, maskKey, type Variable, type Vocabulary, variablesOf } from "./variables.ts";
@@ -256,7 +256,7 @@ export class Domain {
       // The intervals of a mark are its possible values: evaluate the mask on each interval.
       const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
       const holds = starts.flatMap((start, i) =>
-        masked(start, leaf.mask) === leaf.value ? [[i, i] as const] : [],
+        applyMask(start, leaf.mask) === leaf.value ? [[i, i] as const] : [],
       );
       return { level, ranges: holds };
     }

@@ -2,7 +2,7 @@
  * States of packet sets. A set is always over the packets as they were sent. `bindings` is the substitution from the
  * current header to the original one: a field has a known value, or the value that some field had originally.
  */
-import { CT, type Field, PREPARED, type Scalar } from "../packet/field.ts";
+import { CT, CT_TEMPLATE, type Field, type Scalar } from "../packet/field.ts";
 import { type Change, changed } from "../rules/effect.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import type { Node } from "./node-store.ts";
@@ -81,7 +81,7 @@ export function assignField<F extends HeaderState>(header: F, field: Field, chan
   // A packet with a connection, or with a template from an earlier rule, is left alone (xt_ct_target).
   if (field === "ctstate" && valueIn(header, "ctstate") !== CT.INVALID) return header;
   // Without a connection there is no mark to write or to copy (xt_connmark).
-  const tracked = ![CT.INVALID, CT.UNTRACKED, PREPARED].includes(valueIn(header, "ctstate") as never);
+  const tracked = ![CT.INVALID, CT.UNTRACKED, CT_TEMPLATE].includes(valueIn(header, "ctstate") as never);
   if (!tracked && (field === "ctmark" || (change.kind === "copy" && change.from === "ctmark"))) return header;
   const old = valueIn(header, field);
   const value = changed(old, change, change.kind === "copy" ? valueIn(header, change.from) : undefined);

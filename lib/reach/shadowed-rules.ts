@@ -5,7 +5,7 @@
 
 import { isBuiltIn } from "../iptables/base-chains.ts";
 import type { Field } from "../packet/field.ts";
-import { ANY, and, leaves, or, type Predicate } from "../packet/predicate.ts";
+import { ANY, and, or, type Predicate, visitLeaves } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import { ends, usual } from "../rules/effect.ts";
 import { countRules, type Rule, type TableName } from "../rules/ruleset.ts";
@@ -224,7 +224,7 @@ class ShadowSearch {
   /** Returns true if the predicate tests no field that can have any value. */
   private isCertain(when: Predicate): boolean {
     let sure = true;
-    leaves(when, (leaf) => {
+    visitLeaves(when, (leaf) => {
       if (leaf.kind !== "opaque" && this.variableFields.has(leaf.field)) sure = false;
     });
     return sure;

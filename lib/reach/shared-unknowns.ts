@@ -7,7 +7,7 @@
 
 import { optionsOf } from "../iptables/print.ts";
 import type { Match } from "../iptables/rule.ts";
-import { apart } from "../packet/predicate.ts";
+import { areDisjoint } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import { ends } from "../rules/effect.ts";
@@ -147,7 +147,7 @@ class RecentLists {
         other.bound.rule !== primer &&
         // A rule with equal options writes only if it matches, and then this one matches too.
         !(test !== null && other.test === test) &&
-        !apart(other.bound.when, bound.when),
+        !areDisjoint(other.bound.when, bound.when),
     );
     if (test === null || counted) this.same.set(key, null);
     else if (this.same.get(key) !== null)

@@ -1,7 +1,7 @@
 /** Names of unknowns, as `--assume` accepts them. */
 import type { Host } from "../host/host.ts";
 import { MATCHES, TARGETS } from "../iptables/extensions.ts";
-import { leaves } from "../packet/predicate.ts";
+import { visitLeaves } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { predicatesOf } from "./vocabulary.ts";
@@ -19,7 +19,7 @@ export function unknownsOf(rulesets: readonly Ruleset[], host: Host): Unknowns {
   const here = new Set<string>();
   for (const ruleset of rulesets)
     for (const predicate of predicatesOf(Program.of(ruleset, host)))
-      leaves(predicate, (leaf) => {
+      visitLeaves(predicate, (leaf) => {
         if (leaf.kind === "opaque") here.add(leaf.key.replace(/[@:].*$/s, "")).add(leaf.key);
       });
   return { here, anywhere: new Set([...MATCHES, ...TARGETS].map(({ name }) => name)) };

@@ -11,7 +11,7 @@ import {
   type Scalar,
   successor,
 } from "../packet/field.ts";
-import { leaves, masked, normalizeRanges, type Predicate } from "../packet/predicate.ts";
+import { applyMask, normalizeRanges, type Predicate, visitLeaves } from "../packet/predicate.ts";
 import { BudgetExceeded } from "./budget.ts";
 import type { SharedUnknowns } from "./shared-unknowns.ts";
 
@@ -149,7 +149,7 @@ class Collector {
 
   addPredicate(predicate: Predicate): void {
     let level: number | undefined;
-    leaves(predicate, (leaf) => {
+    visitLeaves(predicate, (leaf) => {
       if (leaf.kind === "opaque") {
         this.unknowns.add(leaf.key);
         if (leaf.rare === true) this.rare.add(leaf.key);
@@ -225,7 +225,7 @@ type Leaf = Extract<Predicate, { kind: "in" | "bits" | "opaque" }>;
 /** Returns the lowest level of the fields of a predicate; `LAST_LEVEL` if it tests none. */
 function lowestLevel(predicate: Predicate): number {
   let level = -1;
-  leaves(predicate, (leaf) => {
+  visitLeaves(predicate, (leaf) => {
     if (leaf.kind !== "opaque") level = Math.max(level, FIELD_ORDER.indexOf(leaf.field));
   });
   return level < 0 ? LAST_LEVEL : level;
@@ -258,7 +258,7 @@ export const maskKey = (leaf: { field: Field; mask: Scalar; value: Scalar }): st
 
 /** Returns the values with `value & mask === wanted` as ranges; `undefined` if there are too many. */
 export function bitRanges(field: Field, mask: Scalar, wanted: Scalar, family: Family): Range[] | undefined {
-  if (masked(wanted, mask) !== wanted) return [];
+  if (applyMask(wanted, mask) !== wanted) return [];
   const [, last] = fieldRange(field, family);
   if (typeof last === "string") return undefined;
   const max = BigInt(last as number | bigint);

@@ -8,7 +8,7 @@ import {
   successor,
   tracksPorts,
 } from "../packet/field.ts";
-import { ANY, and, between, is, leaves, or, type Predicate } from "../packet/predicate.ts";
+import { ANY, and, between, is, or, type Predicate, visitLeaves } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import { destinations } from "../path/nat.ts";
 import type { BoundRule, Program } from "../path/program.ts";
@@ -115,7 +115,7 @@ const MOST_MAPPED_BY_ALL = 8 * MOST_MAPPED;
 /** Yields a predicate for each single value of a field that a rule tests. */
 function* mappedValues(when: Predicate, field: Field): Generator<Predicate> {
   const tested: Range[] = [];
-  leaves(when, (leaf) => {
+  visitLeaves(when, (leaf) => {
     if (leaf.kind === "in" && leaf.field === field) tested.push(...leaf.ranges);
   });
   for (const [first, last] of tested as (readonly [Address, Address])[]) {
@@ -187,7 +187,7 @@ export function tuplePortCases(family: Family): Case<Bindings>[] {
 export const readsTuplePorts = (program: Program): boolean => {
   let found = false;
   for (const predicate of rulePredicates(program))
-    leaves(predicate, (leaf) => {
+    visitLeaves(predicate, (leaf) => {
       if (leaf.kind !== "opaque" && TUPLE_PORTS.includes(leaf.field)) found = true;
     });
   return found;

@@ -3,7 +3,7 @@ import {
   type Address,
   type Field,
   hasPorts,
-  isExtension,
+  isIpv6ExtensionHeader,
   LAST_NAME,
   PROTO,
   type Scalar,
@@ -42,7 +42,7 @@ function plausible(
   }
   if (field !== "proto" || packet.family === 4) return least;
   let proto = least as number;
-  while (proto <= (most as number) && isExtension(proto)) proto++;
+  while (proto <= (most as number) && isIpv6ExtensionHeader(proto)) proto++;
   return proto > (most as number) ? undefined : proto;
 }
 

@@ -1,7 +1,7 @@
 /**
  * What a target does to a packet: a small closed set, as predicates are for matches.
  */
-import { type Address, type Field, PREPARED, type Scalar } from "../packet/field.ts";
+import { type Address, CT_TEMPLATE, type Field, type Scalar } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 
 /** How a walk ends, or how a table lets go of a packet. */
@@ -73,7 +73,7 @@ export const NOTE: Effect = { kind: "note" };
 export const PREPARE: Effect = {
   kind: "assign",
   field: "ctstate",
-  change: { kind: "bits", clear: 7, xor: PREPARED },
+  change: { kind: "bits", clear: 7, xor: CT_TEMPLATE },
 };
 
 /** All that an effect can come to, each by itself. */

@@ -2,7 +2,7 @@
  * Finds the first predicate of a list that holds, for a whole batch of packets. Packets of one class have the same
  * result; long lists are evaluated by their index.
  */
-import { Classifier, type Coder, type Group, isByte } from "../packet/classifier.ts";
+import { Classifier, type IndexGroup, isByte, type ValueCoder } from "../packet/classifier.ts";
 import type { Field, Scalar } from "../packet/field.ts";
 import type { Intervals } from "../packet/intervals.ts";
 import { evaluate, type Predicate } from "../packet/predicate.ts";
@@ -17,7 +17,7 @@ interface RegisterSource {
   /** Values; IPv6 addresses are in `wide` instead, since they are no 32-bit numbers. */
   readonly column: BatchColumn;
   readonly wide: readonly Scalar[] | null;
-  readonly coder: Coder | null;
+  readonly coder: ValueCoder | null;
   /** Value of the register for each name, memoized. */
   readonly names: number[];
   /** Bits of HEADER_BITS that a packet needs to have the field. */
@@ -65,8 +65,8 @@ export class BatchLookup {
   compile(list: readonly { readonly when: Predicate }[]): CompiledList {
     let compiled = this.lists.get(list);
     if (compiled === undefined) {
-      const classifier = Classifier.of(list);
-      classifier.open();
+      const classifier = Classifier.forList(list);
+      classifier.prepareRegisters();
       const sources: RegisterSource[] = [];
       const absentRegisters: number[] = [];
       classifier.fields.forEach((field, register) => {
@@ -109,7 +109,7 @@ export class BatchLookup {
     const { registers, absent } = compiled.classifier;
     if (compiled.version !== this.packets.version) {
       compiled.version = this.packets.version;
-      compiled.classifier.open();
+      compiled.classifier.prepareRegisters();
       for (const source of compiled.sources) registers[source.register] = this.registerOf(source, lane);
       compiled.varying = compiled.sources.filter((source) => !source.column.uniform);
     }
@@ -120,8 +120,8 @@ export class BatchLookup {
         source.coder === null ? source.column.values[lane]! : this.registerOf(source, lane);
     }
     const missingBits = compiled.required & ~this.packets.headerBits[lane]!;
-    compiled.classifier.lacks = missingBits !== 0 || absentRegisters.length > 0;
-    if (!compiled.classifier.lacks) return;
+    compiled.classifier.hasAbsent = missingBits !== 0 || absentRegisters.length > 0;
+    if (!compiled.classifier.hasAbsent) return;
     absent.fill(0);
     for (const each of sources) if ((each.required & missingBits) !== 0) absent[each.register] = 1;
     for (const register of absentRegisters) absent[register] = 1;
@@ -144,7 +144,7 @@ export class BatchLookup {
       return true;
     }
     if (memo === null) {
-      const groups = compiled.classifier.indexed(count);
+      const groups = compiled.classifier.indexFor(count);
       if (groups !== null) this.findByIndex(compiled, groups, lanes);
       else
         for (let i = 0; i < count; i++) {
@@ -193,7 +193,7 @@ export class BatchLookup {
   }
 
   /** Evaluates the index group by group for all packets, so that their memory accesses overlap. */
-  private findByIndex(compiled: CompiledList, groups: readonly Group[], lanes: Int32Array): void {
+  private findByIndex(compiled: CompiledList, groups: readonly IndexGroup[], lanes: Int32Array): void {
     const { keys } = this;
     const count = lanes.length;
     this.packets.select(NO_LANE);
@@ -230,7 +230,7 @@ export class BatchLookup {
     if (source === undefined) intervalOf.fill(NO_INTERVAL, 0, count);
     else if (source.column.uniform && missingBits === 0) {
       const interval = intervals.find(this.registerOf(source, lanes[0]!) >>> 0);
-      if (intervals.entered(interval) === 0) return;
+      if (intervals.assigned(interval) === 0) return;
       intervalOf.fill(interval, 0, count);
     } else if (source.coder === null) intervals.findAll(source.column.values, lanes, intervalOf);
     else
@@ -245,12 +245,12 @@ export class BatchLookup {
         keys[i] = 1;
         continue;
       }
-      const entered = intervals.entered(interval);
+      const entered = intervals.assigned(interval);
       if (entered > 0) this.improves(compiled, entered, i, lane);
       else if (entered < 0) {
-        const last = ~entered + intervals.listed(~entered);
+        const last = ~entered + intervals.listEntry(~entered);
         for (let at = ~entered + 1; at <= last; at++)
-          if (this.improves(compiled, intervals.listed(at), i, lane)) break;
+          if (this.improves(compiled, intervals.listEntry(at), i, lane)) break;
       }
     }
   }
@@ -263,7 +263,7 @@ export class BatchLookup {
     if ((item & 1) === 0) {
       if (this.packets.lane !== lane) this.packets.select(lane);
       this.loadRegisters(compiled);
-      found = compiled.classifier.holds(rule);
+      found = compiled.classifier.testOne(rule);
       if (found < 0) return false;
     }
     this.keys[i] = found;
@@ -284,7 +284,7 @@ export class BatchLookup {
   findOne(compiled: CompiledList, from: number): number {
     this.loadRegisters(compiled);
     for (let at = from; ; at++) {
-      const found = compiled.classifier.find(at);
+      const found = compiled.classifier.findLoaded(at);
       at = found >> 1;
       if ((found & 1) === 0) return at;
       const holds = evaluate(compiled.list[at]!.when, this.packets);
@@ -296,7 +296,7 @@ export class BatchLookup {
 
 /** Counts the classes of packets that a list distinguishes, and creates their memo; `null` if there are too many. */
 function createMemo(classifier: Classifier, sources: readonly RegisterSource[]): Int32Array | null {
-  const classes = classifier.kinds();
+  const classes = classifier.distinguishedIntervals();
   if (classes === null) return null;
   let all = 1;
   for (const source of sources) {

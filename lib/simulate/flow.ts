@@ -3,7 +3,7 @@
  * each packet arrived and from its header there.
  */
 import { type Host, ownAddresses } from "../host/host.ts";
-import { prefixes, within } from "../packet/address.ts";
+import { isInRanges, prefixes } from "../packet/address.ts";
 import { type Address, type Family, PROTO, TCP_FLAGS } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import { invertTuple, REPLY_TYPES, tupleOf } from "../path/tuple.ts";
@@ -119,7 +119,7 @@ const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } 
 
 /** Returns true for multicast and broadcast addresses. */
 const isMulticastOrBroadcast = (address: Address, family: Family, host: Host): boolean =>
-  within(address, MULTICAST[family]) || within(address, ownAddresses(host, family).broadcast);
+  isInRanges(address, MULTICAST[family]) || isInRanges(address, ownAddresses(host, family).broadcast);
 
 /** Returns the reply to a packet, as its receiver sends it. */
 function replyPacket(first: Packet, got: FlowHeader, at: Location): Packet {

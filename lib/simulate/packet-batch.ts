@@ -3,7 +3,7 @@
  * values are equal. Predicates are evaluated on one selected packet at a time.
  */
 import { CT, type Family, type Field, type Scalar } from "../packet/field.ts";
-import type { Reading } from "../packet/predicate.ts";
+import type { PacketValues } from "../packet/predicate.ts";
 import { GROUPS } from "../path/route.ts";
 import { isLimitKey } from "./chain-run.ts";
 import {
@@ -45,7 +45,7 @@ export interface BatchColumn {
 }
 
 /** Packets that walk the path together. */
-export class PacketBatch implements Reading {
+export class PacketBatch implements PacketValues {
   private readonly columns = new Map<Field, BatchColumn>();
   /** IPv6 addresses. */
   private readonly wide: { readonly src: Scalar[]; readonly dst: Scalar[] } = { src: [], dst: [] };

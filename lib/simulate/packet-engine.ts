@@ -3,7 +3,7 @@
 import type { Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
 import { CT, CT_STATUS, type Field, PROTO, type Scalar } from "../packet/field.ts";
-import type { Quoted } from "../packet/packet.ts";
+import type { QuotedPacket } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { NatSide } from "../path/hooks.ts";
@@ -141,7 +141,7 @@ export class PacketEngine implements Engine<PacketState> {
   }
 
   /** Tracks an ICMP error: it is RELATED to the connection of the packet that it quotes (nf_conntrack_inet_error). */
-  private trackError(state: PacketState, about: Quoted): PacketState {
+  private trackError(state: PacketState, about: QuotedPacket): PacketState {
     const inner = invertTuple(tupleOf(about));
     const found = this.connections.find(inner);
     if (found === undefined || inner.dst !== state.field("dst")) return state.with("ctstate", CT.INVALID);
@@ -191,7 +191,7 @@ export class PacketEngine implements Engine<PacketState> {
 
   choose<T>(state: PacketState, cases: readonly Case<T>[]): Part<PacketState, T>[] {
     if (cases[0]?.when.kind === "any") return [{ state, outcome: cases[0].outcome }];
-    const classifier = Classifier.of(cases);
+    const classifier = Classifier.forList(cases);
     for (let at = 0; ; at++) {
       const found = classifier.next(state, state, at);
       at = found >> 1;

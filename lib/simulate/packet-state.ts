@@ -9,7 +9,7 @@ import {
   TCP_FLAGS,
 } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
-import type { Reading } from "../packet/predicate.ts";
+import type { PacketValues } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
 import type { TableName } from "../rules/ruleset.ts";
 import type { Connection } from "./connection-table.ts";
@@ -52,7 +52,7 @@ type HeaderField = Exclude<Field, `ct${string}`>;
 type HeaderFields = { readonly [F in HeaderField]: Scalar | undefined };
 type MutableHeader = { -readonly [F in HeaderField]: HeaderFields[F] };
 
-export class PacketState implements Reading {
+export class PacketState implements PacketValues {
   private constructor(
     /** The packet as it was sent. */
     readonly packet: Packet,

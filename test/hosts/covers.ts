@@ -1,6 +1,6 @@
 /** Membership of one packet in the set that a finding or exposure of an audit describes. */
 import type { Exposure, Family, Finding, HostDestinations, PartList, SetDescription, Sources } from "fwcheck";
-import { parseAddress, parsePrefix, prefixRange, within } from "../../lib/packet/address.ts";
+import { isInRanges, parseAddress, parsePrefix, prefixRange } from "../../lib/packet/address.ts";
 
 export const familyOf = (address: string): Family => (address.includes(":") ? 6 : 4);
 
@@ -23,7 +23,7 @@ function rangeContains(range: string, text: string): Truth {
   if (address === undefined || (prefix === undefined && (first === undefined || last === undefined)))
     return undefined;
   if (family !== familyOf(text)) return false;
-  return within(address, [prefix === undefined ? [first!, last!] : prefixRange(prefix)]);
+  return isInRanges(address, [prefix === undefined ? [first!, last!] : prefixRange(prefix)]);
 }
 
 const listContains = ({ parts, more }: PartList, contains: (part: string) => Truth): Truth =>

@@ -21,7 +21,7 @@ import {
   readSnapshot,
   Simulator,
 } from "fwcheck";
-import { parseAddress, prefixRange, printAddress, within } from "../../lib/packet/address.ts";
+import { isInRanges, parseAddress, prefixRange, printAddress } from "../../lib/packet/address.ts";
 import { covers, exposes, familyOf, type Sent, type Tried } from "./covers.ts";
 
 export type Real = "open" | "refused" | "closed";
@@ -142,7 +142,7 @@ export class Snapshot {
         ({ name, addresses }) =>
           this.host.bridges.includes(name) &&
           addresses.some(
-            (a) => typeof a.address === typeof address && within(address, [prefixRange(a.prefix)]),
+            (a) => typeof a.address === typeof address && isInRanges(address, [prefixRange(a.prefix)]),
           ),
       )
       .map(({ name }) => name);

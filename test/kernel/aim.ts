@@ -1,6 +1,6 @@
 /** Random packets aimed at a ruleset: at the bounds of its rules' conditions, at the host's own routes, and at known flows. */
 import type { Family, Host, Ruleset, Simulator } from "fwcheck";
-import { parseAddress, prefixRange, printAddress, within } from "../../lib/packet/address.ts";
+import { isInRanges, parseAddress, prefixRange, printAddress } from "../../lib/packet/address.ts";
 import {
   type Address,
   type Field,
@@ -10,7 +10,7 @@ import {
   type Scalar,
 } from "../../lib/packet/field.ts";
 import { printMac, readPacket } from "../../lib/packet/packet.ts";
-import { leaves } from "../../lib/packet/predicate.ts";
+import { visitLeaves } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { tupleOf } from "../../lib/path/tuple.ts";
 import type { Answer } from "../../lib/simulate/answer.ts";
@@ -63,13 +63,13 @@ function bounds(ruleset: Ruleset, host: Host): ReadonlyMap<Aimed, readonly Scala
   for (const table of ruleset.tables.values())
     for (const chain of table.chains.values())
       for (const { when } of program.chain(chain.table, chain.name)!.rules)
-        leaves(when, (leaf) => {
+        visitLeaves(when, (leaf) => {
           if (leaf.kind === "in") for (const [lo, hi] of leaf.ranges.slice(0, 40)) around(leaf.field, lo, hi);
           else if (leaf.kind === "bits") add(leaf.field, leaf.value);
         });
   for (const cases of [program.routesIn, program.routesOut])
     for (const { when } of cases)
-      leaves(when, (leaf) => {
+      visitLeaves(when, (leaf) => {
         if (leaf.kind === "in") for (const [lo, hi] of leaf.ranges) around(leaf.field, lo, hi);
         else if (leaf.kind === "bits") add(leaf.field, leaf.value);
       });
@@ -420,7 +420,7 @@ export function framed(packet: LabPacket, family: Family, host: Host): LabPacket
   const near = own.some((a) => {
     // IPv4's last address is everybody's, IPv6's first the routers'.
     const apart = prefixRange(a.prefix)[family === 4 ? 1 : 0];
-    return a.family === family && within(dst, [prefixRange(a.prefix)]) && dst !== apart;
+    return a.family === family && isInRanges(dst, [prefixRange(a.prefix)]) && dst !== apart;
   });
   const across = bridge !== packet.in && near && own.every((a) => a.address !== dst);
   return across ? { ...plain, across } : plain;

@@ -85,7 +85,7 @@ test.each(Array.from({ length: 40 }, (_, i) => i + 1))("lists of predicates, see
   const { predicate, header } = maker(r, seed % 2 === 0 ? 4 : 6);
   const size = [1, 5, 30, 120][(seed % 8) >> 1]!;
   const list = Array.from({ length: size }, () => ({ when: predicate(3) }));
-  const classifier = Classifier.of(list);
+  const classifier = Classifier.forList(list);
   for (let i = 0; i < 2500; i++) {
     const h = header(r() < 0.7);
     const reading = { field: (f: Field) => h[f], settled: (key: string) => SETTLED.get(key) };
@@ -108,7 +108,7 @@ test.each(Array.from({ length: 40 }, (_, i) => i + 1))("lists of predicates, see
 
 test("one among many, asked often", () => {
   const ports = Array.from({ length: 3000 }, (_, i) => ({ when: within("dport", [[2 * i, 2 * i]]) }));
-  const classifier = Classifier.of(ports);
+  const classifier = Classifier.forList(ports);
   const found = (dport: number): number => {
     const reading = { field: (f: Field) => (f === "dport" ? dport : undefined), settled: () => undefined };
     for (let at = 0; ; at++) {

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Field, Scalar } from "../../lib/packet/field.ts";
-import { evaluate, masked, type Predicate } from "../../lib/packet/predicate.ts";
+import { applyMask, evaluate, type Predicate } from "../../lib/packet/predicate.ts";
 import { type Condition, conditionOf } from "../../lib/report/explain/condition.ts";
 
 const FIELDS = ["in", "src", "dport", "ctstate", "flags"] as const;
@@ -59,7 +59,7 @@ function holds(
     case "text":
       return settled[condition.text]! !== condition.not;
     case "bits":
-      return (masked(fields[condition.field]!, condition.mask) === condition.value) !== condition.not;
+      return (applyMask(fields[condition.field]!, condition.mask) === condition.value) !== condition.not;
     case "in": {
       const value = fields[condition.field]!;
       return condition.ranges.some(([lo, hi]) => value >= lo && value <= hi) !== condition.not;

@@ -15,7 +15,7 @@ import {
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { type Field, fieldRange, type Scalar } from "../../lib/packet/field.ts";
-import { leaves } from "../../lib/packet/predicate.ts";
+import { visitLeaves } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { capture, examples, shared } from "../capture.ts";
 import { generate } from "../kernel/generate.ts";
@@ -32,8 +32,8 @@ function draw(ruleset: Ruleset, host: Host, count: number, next: () => number): 
   const { family } = ruleset;
   const program = Program.of(ruleset, host);
   const bounds = new Map<Field, Scalar[]>();
-  const see = (when: Parameters<typeof leaves>[0]): void =>
-    leaves(when, (leaf) => {
+  const see = (when: Parameters<typeof visitLeaves>[0]): void =>
+    visitLeaves(when, (leaf) => {
       if (leaf.kind === "opaque") return;
       const field = LIKE[leaf.field] ?? leaf.field;
       const list = bounds.get(field) ?? [];

@@ -1,5 +1,5 @@
 /** Ports of a bridge (net/netfilter/xt_physdev.c); all that is known of them is physin and physout. */
-import { SOME_PORT } from "../../packet/field.ts";
+import { UNNAMED_BRIDGE_PORT } from "../../packet/field.ts";
 import { and, is, NEVER, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { device, deviceRange, flag } from "../codecs.ts";
@@ -14,7 +14,7 @@ const called = (field: "physin" | "physout", name: string): Predicate =>
   or(
     within(field, [deviceRange(name)]),
     and(
-      is(field, SOME_PORT),
+      is(field, UNNAMED_BRIDGE_PORT),
       opaque(sharedKey("physdev", `${field} ${name}`), "the port of the bridge is not known"),
     ),
   );

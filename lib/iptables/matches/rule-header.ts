@@ -1,6 +1,6 @@
 /** What a rule asks without any match: protocol, addresses, interfaces, fragments (iptables(8), PARAMETERS). */
 import type { Prefix } from "../../packet/address.ts";
-import { type Field, isExtension } from "../../packet/field.ts";
+import { type Field, isIpv6ExtensionHeader } from "../../packet/field.ts";
 import { and, bits, is, NEVER, negate, type Predicate, within } from "../../packet/predicate.ts";
 import { contiguous, device, deviceRange, flag, prefix, protocol } from "../codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
@@ -58,7 +58,7 @@ export const header = match({
   ask({ src, dst, in: input, out, proto, fragment }, { family }) {
     // Of IPv6 the protocol behind all extension headers is asked, which is never one of theirs (ip6_packet_match).
     const protocol = (value: number): Predicate =>
-      family === 6 && isExtension(value) ? NEVER : is("proto", value);
+      family === 6 && isIpv6ExtensionHeader(value) ? NEVER : is("proto", value);
     return and(
       src === undefined ? and() : negate(src.not, inPrefix("src", src.value)),
       dst === undefined ? and() : negate(dst.not, inPrefix("dst", dst.value)),

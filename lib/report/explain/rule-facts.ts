@@ -4,7 +4,7 @@ import { ufwCommand } from "../../audit/ufw-rules.ts";
 import { purposeOf } from "../../host/purpose.ts";
 import type { Spelling } from "../../iptables/extension.ts";
 import { printBody, printMatch, printTarget, ruleProtocol } from "../../iptables/print.ts";
-import { SOME_PORT } from "../../packet/field.ts";
+import { UNNAMED_BRIDGE_PORT } from "../../packet/field.ts";
 import { opaque, type Predicate, whyUnknown } from "../../packet/predicate.ts";
 import type { BoundRule } from "../../path/program.ts";
 import type { Shadow } from "../../reach/shadowed-rules.ts";
@@ -139,7 +139,7 @@ export function ruleCondition(rule: Rule, { ruleset, program }: RulesetIndex): C
     const condition = conditionOf(p, ruleset.family, () => text);
     const asWritten: FieldTest = { kind: "text", text, why: whyUnknown(p), not: false };
     const isUnprintable = (test: FieldTest): boolean =>
-      test.kind === "in" && test.ranges.some(([lo]) => lo === SOME_PORT);
+      test.kind === "in" && test.ranges.some(([lo]) => lo === UNNAMED_BRIDGE_PORT);
     if (
       countTests(condition) > MOST_TESTS ||
       depth(condition) > MOST_DEPTH ||

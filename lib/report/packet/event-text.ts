@@ -5,7 +5,7 @@ import { maskBits, printAddress, printPrefix } from "../../packet/address.ts";
 import {
   type Address,
   CT_STATUS,
-  PREPARED,
+  CT_TEMPLATE,
   protoName,
   type Scalar,
   tracksPorts,
@@ -95,7 +95,7 @@ export function changeTexts(changes: readonly FieldChange[]): string[] {
 
 function fieldText({ field, from, to }: FieldChange): string {
   if (field === "ctstate")
-    return to === PREPARED
+    return to === CT_TEMPLATE
       ? "conntrack: options of the connection set"
       : "conntrack: not tracked from here on";
   if (field === "ttl") return `ttl ${from} -> ${to}`;
