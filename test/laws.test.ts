@@ -15,12 +15,6 @@ const LANGUAGE_ACCESS: Readonly<Record<string, number>> = {
   "lib/fix/write/ufw.ts": 2,
   "lib/host/infer.ts": 2,
   "lib/reach/shared-unknowns.ts": 13,
-  "lib/report/explain/published-ports.ts": 1,
-  "lib/report/explain/rule-facts.ts": 6,
-  "lib/report/graph/fold-rules.ts": 1,
-  "lib/report/graph/graph.ts": 1,
-  "lib/report/graph/row-text.ts": 9,
-  "lib/report/packet/path-rows.ts": 4,
 };
 
 /** Number of imports in each file that do not point downwards. It may only shrink. */

@@ -51,7 +51,7 @@ function actionOf(target: IptablesRule["target"]): Reading["action"] {
     case "none":
       return target.kind;
     case "unknown":
-      return FOREIGN_DROPS.includes(target.name) ? "drop" : "other";
+      return FOREIGN_DROPS.includes(target.name) ? "drop" : "unknown";
     case "extension":
       return target.extension.action ?? "other";
   }

@@ -55,7 +55,10 @@ export interface KnownConditions {
   readonly comments?: readonly string[] | undefined;
 }
 
-/** Final or next step of a rule. `none` has no target and only counts; `other` is any target not named here. */
+/**
+ * Final or next step of a rule. `none` has no target and only counts; `unknown` is a target that fwcheck does not know;
+ * `other` is any target not named here.
+ */
 export type Action =
   | "accept"
   | "drop"
@@ -70,6 +73,7 @@ export type Action =
   | "netmap"
   | "log"
   | "none"
+  | "unknown"
   | "other";
 
 /** Something outside the ruleset that must exist before the kernel accepts a rule that names it. */

@@ -1,30 +1,35 @@
-/** Who wrote a chain or a rule, as far as its name and form tell. */
-import { isDockerChain, isDockerRule } from "../../audit/docker-rules.ts";
-import { isHook, isOurs } from "../../fix/chain-names.ts";
+/** Authors of chains and rules, as the chain graph shows them. */
+import { isDockerRule } from "../../audit/docker-rules.ts";
+import { isHook } from "../../fix/chain-names.ts";
 import type { Host } from "../../host/host.ts";
-import { type Rule, type TableName, targetName } from "../../rules/ruleset.ts";
+import { purposeOf } from "../../host/purpose.ts";
+import { calledChain } from "../../rules/call-graph.ts";
+import type { Rule, TableName } from "../../rules/ruleset.ts";
 
-/** Who wrote it: Docker, ufw, a fix of fwcheck's, or whoever owns the host. */
+/** Author of a rule: Docker, ufw, a fix of fwcheck, or the owner of the host (other programs included). */
 export type Author = "docker" | "ufw" | "fwcheck" | "owner";
 
-const isUfw = (name: string): boolean => /^ufw6?-/.test(name);
+/** Authors by the program that the registry names. */
+const AUTHORS: Readonly<Record<string, Author>> = { Docker: "docker", ufw: "ufw", "fwcheck fix": "fwcheck" };
 
-/** Who fills a user chain. DOCKER-USER is made by Docker and filled by the owner. */
+/** Returns the author of a user chain's rules. Docker creates DOCKER-USER, but its rules are the owner's. */
 export function chainAuthor(table: TableName, name: string): Author {
-  if (table === "filter" && isOurs(name)) return "fwcheck";
-  if (table === "filter" && isUfw(name)) return "ufw";
-  return isDockerChain(table, name) ? "docker" : "owner";
+  const by = purposeOf(table, name)?.by ?? "";
+  const author = Object.hasOwn(AUTHORS, by) ? AUTHORS[by]! : "owner";
+  // ufw and fwcheck use table filter only; the name in another table is a coincidence.
+  return author === "docker" || table === "filter" ? author : "owner";
 }
 
-/** Who wrote a rule, wherever it stands. */
+/** Returns the author of a rule, in any chain. */
 export function ruleAuthor(rule: Rule, host: Host): Author {
-  const inside = chainAuthor(rule.table, rule.chain);
-  if (inside !== "owner") return inside;
+  const byChain = chainAuthor(rule.table, rule.chain);
+  if (byChain !== "owner") return byChain;
   if (isDockerRule(rule, host)) return "docker";
   if (rule.table !== "filter") return "owner";
-  const to = targetName(rule);
-  if (isHook(rule) || isOurs(to)) return "fwcheck";
-  // Docker calls DOCKER-USER, though what stands in it is the owner's.
-  if (rule.chain === "FORWARD" && to === "DOCKER-USER") return "docker";
-  return isUfw(to) ? "ufw" : "owner";
+  if (isHook(rule)) return "fwcheck";
+  const callee = calledChain(rule);
+  if (callee === null) return "owner";
+  // Docker writes the call of the chain for the owner's rules.
+  if (rule.chain === "FORWARD" && callee === "DOCKER-USER") return "docker";
+  return chainAuthor(rule.table, callee);
 }

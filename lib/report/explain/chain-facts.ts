@@ -1,7 +1,7 @@
 /** Facts about one chain: its author, its position, its rules, its end, and what is easily misunderstood about it. */
 import { isDockerRule } from "../../audit/docker-rules.ts";
 import { hasUfw } from "../../audit/ufw-rules.ts";
-import { dockerLayout, type Purpose, purposeOf } from "../../host/purpose.ts";
+import { dockerLayout, type Purpose, purposeOf, ufwCommandDirection } from "../../host/purpose.ts";
 import { type BoundRule, STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { calledChain } from "../../rules/call-graph.ts";
@@ -167,11 +167,11 @@ function filterPitfalls(chain: Chain, bound: readonly BoundRule[], index: Rulese
     else if (isFinalReturn(last, conditionOf(last)))
       out.push({ code: "appended-unreachable", rule: chain.rules.length });
   }
-  if ((name === "INPUT" || /^ufw6?-user-input$/.test(name)) && published.length > 0) {
+  if ((name === "INPUT" || ufwCommandDirection(name) === "input") && published.length > 0) {
     const ports = published.map((port) => publishedPortNote(port).published);
     out.push({ code: "misses-published", ports: [...new Set(ports)] });
   }
-  if ((name === "OUTPUT" || /^ufw6?-user-output$/.test(name)) && host.bridges.length > 0)
+  if ((name === "OUTPUT" || ufwCommandDirection(name) === "output") && host.bridges.length > 0)
     out.push({ code: "misses-containers" });
   if (name === "FORWARD") out.push(...dockerBeforeUfw(chain, index));
   if (chain.policy === null && bound.some(({ effect }) => effect.kind === "verdict"))

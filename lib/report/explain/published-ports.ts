@@ -3,6 +3,7 @@ import { publishing } from "../../audit/docker-rules.ts";
 import { printAddress, printPrefix } from "../../packet/address.ts";
 import { type Address, protoName } from "../../packet/field.ts";
 import type { BoundRule, Program } from "../../path/program.ts";
+import { plainPorts } from "../../rules/reading.ts";
 import type { Rule } from "../../rules/ruleset.ts";
 
 /** One published port or port range, and the container port that it is translated to. */
@@ -42,13 +43,10 @@ function portOf({ rule, effect }: BoundRule): PublishedPort[] {
   if (effect.kind !== "nat" || effect.to.kind !== "range" || effect.to.first !== effect.to.last) return [];
   const { to, ports } = effect;
   const proto = rule.reading.proto?.value;
-  for (const { values } of rule.matches) {
-    const given = values.dport;
-    if (given === undefined || given.not || proto === undefined) continue;
-    const [first, last] = given.value as readonly [number, number];
-    return [{ rule, proto, first, last, address: to.first, port: ports?.first ?? first }];
-  }
-  return [];
+  const [range] = plainPorts(rule.reading.destinationPorts);
+  if (proto === undefined || range === undefined) return [];
+  const [first, last] = range;
+  return [{ rule, proto, first, last, address: to.first, port: ports?.first ?? first }];
 }
 
 function portText({ rule, first, last, proto }: PublishedPort): string {

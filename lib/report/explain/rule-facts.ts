@@ -2,16 +2,13 @@
 import { isDockerRule } from "../../audit/docker-rules.ts";
 import { ufwCommand } from "../../audit/ufw-rules.ts";
 import { purposeOf } from "../../host/purpose.ts";
-import type { Spelling } from "../../iptables/extension.ts";
-import { printBody, printMatch, printTarget, ruleProtocol } from "../../iptables/print.ts";
-import { UNNAMED_BRIDGE_PORT } from "../../packet/field.ts";
-import { opaque, type Predicate, whyUnknown } from "../../packet/predicate.ts";
+import { type Family, UNNAMED_BRIDGE_PORT } from "../../packet/field.ts";
+import { type Predicate, whyUnknown } from "../../packet/predicate.ts";
 import type { BoundRule } from "../../path/program.ts";
 import type { Shadow } from "../../reach/shadowed-rules.ts";
 import type { Hook } from "../../rules/base-chain.ts";
 import { calledChain } from "../../rules/call-graph.ts";
 import { usual } from "../../rules/effect.ts";
-import { type Site, siteKey } from "../../rules/facts.ts";
 import { type Chain, chainOf, type Rule } from "../../rules/ruleset.ts";
 import {
   type Condition,
@@ -69,7 +66,7 @@ export function ruleFacts(
   const dead = deadRule(rule, final, index.shadowsOf(rule.table).get(rule));
   return {
     rule,
-    text: printBody(rule, index.ruleset).trim(),
+    text: rule.text(index.ruleset),
     by: writer(bound, condition, index),
     ufw: ufwCommand(rule, index.ruleset),
     condition,
@@ -112,52 +109,38 @@ function ruleAction(bound: BoundRule, chain: Chain, index: RulesetIndex): RuleAc
   return actionOf(effect, printedTarget(rule, index), index.host);
 }
 
-function printedTarget({ target, matches }: Rule, { ruleset }: RulesetIndex): PrintedTarget {
-  return {
-    text:
-      target.kind === "none" ? "" : printTarget(target, spellingOf(matches, ruleset)).replace(/^-[jg] /, ""),
-    sideEffect: target.kind === "extension" ? (target.extension.does ?? null) : null,
-  };
-}
-
-const spellingOf = (matches: Rule["matches"], { family }: RulesetIndex["ruleset"]): Spelling => ({
-  family,
-  proto: ruleProtocol(matches),
+const printedTarget = (rule: Rule, { ruleset }: RulesetIndex): PrintedTarget => ({
+  text: rule.targetText(ruleset).replace(/^-[jg] /, ""),
+  sideEffect: rule.sideEffect,
 });
-
-const siteOf = ({ table, chain, index }: Rule): Site => ({ table, chain, index });
 
 /** Conditions with more tests or levels than this are printed as the rule writes them. */
 const MOST_TESTS = 8;
 const MOST_DEPTH = 2;
 
 /** Returns the conjunction of a rule's matches. */
-export function ruleCondition(rule: Rule, { ruleset, program }: RulesetIndex): Condition {
-  const site = siteOf(rule);
-  const spelling = spellingOf(rule.matches, ruleset);
-  const readable = (p: Predicate, text: string): Condition => {
-    const condition = conditionOf(p, ruleset.family, () => text);
-    const asWritten: FieldTest = { kind: "text", text, why: whyUnknown(p), not: false };
-    const isUnprintable = (test: FieldTest): boolean =>
-      test.kind === "in" && test.ranges.some(([lo]) => lo === UNNAMED_BRIDGE_PORT);
-    if (
-      countTests(condition) > MOST_TESTS ||
-      depth(condition) > MOST_DEPTH ||
-      hasTest(condition, isUnprintable)
-    )
-      return asWritten;
-    const isUnknown = (part: Condition): boolean => hasTest(part, (test) => test.kind === "text");
-    if (!isUnknown(condition)) return condition;
-    return conjunction([...conjuncts(condition).filter((part) => !isUnknown(part)), asWritten]);
-  };
-  return conjunction([
-    ...rule.matches.map((match) =>
-      readable(match.extension.ask(match.values, program.facts, site), printMatch(match, spelling)),
+export const ruleCondition = (rule: Rule, { ruleset, program }: RulesetIndex): Condition =>
+  conjunction(
+    rule.conditions.map((each) =>
+      readableCondition(each.predicate(program.facts), each.text(ruleset), ruleset.family),
     ),
-    ...rule.unknown.map(({ what, words }) =>
-      readable(opaque(siteKey(what, site), `fwcheck does not know the ${what}`), words.join(" ")),
-    ),
-  ]);
+  );
+
+/** Converts a predicate; parts that are unknown or hard to read are printed as the rule writes them. */
+function readableCondition(p: Predicate, text: string, family: Family): Condition {
+  const condition = conditionOf(p, family, () => text);
+  const asWritten: FieldTest = { kind: "text", text, why: whyUnknown(p), not: false };
+  const isUnprintable = (test: FieldTest): boolean =>
+    test.kind === "in" && test.ranges.some(([lo]) => lo === UNNAMED_BRIDGE_PORT);
+  if (
+    countTests(condition) > MOST_TESTS ||
+    depth(condition) > MOST_DEPTH ||
+    hasTest(condition, isUnprintable)
+  )
+    return asWritten;
+  const isUnknown = (part: Condition): boolean => hasTest(part, (test) => test.kind === "text");
+  if (!isUnknown(condition)) return condition;
+  return conjunction([...conjuncts(condition).filter((part) => !isUnknown(part)), asWritten]);
 }
 
 function deadRule(rule: Rule, final: BoundRule | undefined, shadow: Shadow | undefined): DeadRule | null {
@@ -177,11 +160,9 @@ function deadRule(rule: Rule, final: BoundRule | undefined, shadow: Shadow | und
 
 /** Matches that hold for every packet and update state, such as `recent --set`. */
 function statefulMatches(rule: Rule, { program, ruleset }: RulesetIndex): RulePitfall[] {
-  return rule.matches.flatMap((match): RulePitfall[] => {
-    if (match.extension.opaque === undefined) return [];
-    if (match.extension.ask(match.values, program.facts, siteOf(rule)).kind !== "any") return [];
-    return [{ code: "stateful-match", match: printMatch(match, spellingOf(rule.matches, ruleset)) }];
-  });
+  return rule.conditions
+    .filter((each) => each.opaque && each.predicate(program.facts).kind === "any")
+    .map((each) => ({ code: "stateful-match", match: each.text(ruleset) }));
 }
 
 function lintPitfalls(rule: Rule, dead: DeadRule | null, index: RulesetIndex): RulePitfall[] {

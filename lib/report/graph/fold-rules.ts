@@ -1,7 +1,7 @@
 /** Folds consecutive rules of a chain into rows, so that a long chain fits into the picture. */
 import type { Host } from "../../host/host.ts";
 import { calledChain } from "../../rules/call-graph.ts";
-import { type Rule, targetName } from "../../rules/ruleset.ts";
+import type { Rule } from "../../rules/ruleset.ts";
 import { chainAuthor, ruleAuthor } from "../explain/author.ts";
 
 /** Limits of the rows of one chain. */
@@ -46,7 +46,7 @@ export function foldRules(rules: readonly Rule[], folding: Folding): Rule[][] {
   }
   const equalKind = (rule: Rule): string => ruleKind(rule, folding);
   // Published ports keep rows of their own as long as possible.
-  const isPublished = (rule: Rule): boolean => targetName(rule) === "DNAT";
+  const isPublished = (rule: Rule): boolean => rule.reading.action === "dnat";
   if (rows.length > limits.unfolded) {
     const kind = (rule: Rule): string | null => (isPublished(rule) ? null : equalKind(rule));
     rows = fold(rows, { least: LEAST_EQUAL, isSingle, kind });
@@ -64,8 +64,8 @@ export function foldRules(rules: readonly Rule[], folding: Folding): Rule[][] {
 function ruleKind(rule: Rule, { host, callsDrawn }: Folding): string {
   const author = ruleAuthor(rule, host);
   const callee = calledChain(rule);
-  if (callee === null) return `${author} ${targetName(rule)}`;
-  return callsDrawn(rule) ? `${author} ${rule.target.kind} ${callee}` : `${author} nothing`;
+  if (callee === null) return `${author} ${rule.targetName}`;
+  return callsDrawn(rule) ? `${author} ${rule.reading.action} ${callee}` : `${author} nothing`;
 }
 
 /** Name of the called chain without its variable part; `null` for other rules and for chains of known programs. */

@@ -1,17 +1,9 @@
 /** Builds the chain graph of a ruleset. */
 import type { Host } from "../../host/host.ts";
-import { printBody } from "../../iptables/print.ts";
 import { STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { CallGraph, calledChain } from "../../rules/call-graph.ts";
-import {
-  type Chain,
-  chainOf,
-  type Rule,
-  type Ruleset,
-  type TableName,
-  targetName,
-} from "../../rules/ruleset.ts";
+import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import { chainAuthor, ruleAuthor } from "../explain/author.ts";
 import { counted, packetText } from "../text/packet-text.ts";
@@ -141,7 +133,7 @@ class GraphBuilder {
 
   private translatesDestinations(): boolean {
     return [...this.calls.below("nat", "PREROUTING")].some((name) =>
-      chainOf(this.ruleset, "nat", name)!.rules.some((rule) => targetName(rule) === "DNAT"),
+      chainOf(this.ruleset, "nat", name)!.rules.some((rule) => rule.reading.action === "dnat"),
     );
   }
 
@@ -269,7 +261,7 @@ class GraphBuilder {
       to: callee !== null && take(callee) ? chainId(hook, rule.table, callee.name) : null,
       author: authors.size === 1 ? [...authors][0]! : null,
       rules: [
-        ...rules.slice(0, PRINTED_RULES).map((each) => `${each.index}${printBody(each, this.ruleset)}`),
+        ...rules.slice(0, PRINTED_RULES).map((each) => `${each.index} ${each.text(this.ruleset)}`.trimEnd()),
         ...(rules.length > PRINTED_RULES ? [`and ${rules.length - PRINTED_RULES} more`] : []),
       ],
       passed,

@@ -1,6 +1,5 @@
 /** Texts of the events of a trace: tracking, routing, rules, changes of fields. */
 import { ufwCommand } from "../../audit/ufw-rules.ts";
-import { printBody } from "../../iptables/print.ts";
 import { maskBits, printAddress, printPrefix } from "../../packet/address.ts";
 import {
   type Address,
@@ -109,7 +108,7 @@ export function ruleStepText(
   { ruleset }: TextContext,
 ): string {
   if (rule === undefined || ruleset === undefined) return `${step.rule}: -j ${safe(step.target)}`;
-  const text = safe(printBody(rule, ruleset).trim());
+  const text = safe(rule.text(ruleset));
   const ufw = ufwCommand(rule, ruleset);
   return `${step.rule}: ${text === "" ? "(every packet, no target)" : text}${ufw === null ? "" : ` (ufw ${safe(ufw)})`}`;
 }

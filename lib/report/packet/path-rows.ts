@@ -97,9 +97,9 @@ function stepRows({ hook, steps, changes }: TableEvent, context: TextContext): T
     const next = steps[i + 1]?.step;
     const hadNoMatch =
       context.detail !== "all" &&
-      rule?.target.kind === "jump" &&
+      rule?.reading.action === "jump" &&
       next?.step === "return" &&
-      next.chain === rule.target.chain;
+      next.chain === rule.reading.chain;
     const text = `${ruleStepText(step, rule, context)}${hadNoMatch ? " (nothing matched)" : ""}`;
     const paint = hadNoMatch ? style.dim : ruleColour(rule, style);
     const line = step.line > 0 ? step.line : null;
@@ -126,10 +126,15 @@ const changeRows = (
   }));
 
 function ruleColour(rule: Rule | undefined, style: Style): (text: string) => string {
-  const plain = (text: string): string => text;
-  if (rule?.target.kind !== "extension") return plain;
-  const { name } = rule.target.extension;
-  return name === "ACCEPT" ? style.green : name === "DROP" || name === "REJECT" ? style.red : plain;
+  switch (rule?.reading.action) {
+    case "accept":
+      return style.green;
+    case "drop":
+    case "reject":
+      return style.red;
+    default:
+      return (text) => text;
+  }
 }
 
 /** Prints a row: the line number in the margin, the text wrapped after its indentation. */

@@ -1,6 +1,7 @@
 /** Sentences about the verdict of a trace: the reason, the unknowns it depends on, and rules of INPUT that were skipped. */
 import { hasUfw, ufwCommand } from "../../audit/ufw-rules.ts";
 import { containerAt } from "../../host/host.ts";
+import { ufwCommandDirection, ufwHelperRole } from "../../host/purpose.ts";
 import { familyOf, parseAddress, printAddress } from "../../packet/address.ts";
 import type { Address } from "../../packet/field.ts";
 import type { Step } from "../../path/program.ts";
@@ -202,8 +203,9 @@ function stepText(step: Step, outcome: Outcome, context: TextContext): string {
 
 /** The ufw command of a step. Rules of ufw may end in helper chains; then the last rule in a user chain has the command. */
 function ufwCommandOf(step: Step, { path }: Outcome, context: TextContext): string | null {
-  if (!/^ufw6?-user-/.test(step.chain) || context.ruleset === undefined) return null;
-  const own = path.findLast((s) => s.step === "rule" && /^ufw6?-user-(input|output|forward)$/.test(s.chain));
+  const isUfws = ufwCommandDirection(step.chain) !== null || ufwHelperRole(step.chain) !== null;
+  if (!isUfws || context.ruleset === undefined) return null;
+  const own = path.findLast((s) => s.step === "rule" && ufwCommandDirection(s.chain) !== null);
   const rule = own?.step === "rule" ? ruleAt(own.table, own.chain, own.rule, context) : undefined;
   return rule === undefined ? null : ufwCommand(rule, context.ruleset);
 }
