@@ -77,7 +77,7 @@ const FAMILIES: readonly Family[] = [4, 6];
 
 /**
  * Finds every set of packets that reaches a container, or that one sends, although the owner's own rules block it. A family
- * that exceeds the budget, and whatever else cannot be settled, becomes a doubt, never an error.
+ * that exceeds the budget becomes a doubt, never an error.
  * @param rulesets at most one per family
  */
 export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOptions = {}): Audit {

@@ -12,7 +12,7 @@ export interface DecidingRule extends RuleNote {
   readonly code: "rule";
 }
 
-/** What decides a packet where no rule of the ruleset does. */
+/** Policy or other cause that decides a packet where no rule of the ruleset does. */
 export type DecidedWithoutRule =
   /** The policy of a base chain; `ufw` is the default that sets it, as an argument of `ufw`. */
   | {
@@ -33,7 +33,7 @@ export type DecidedWithoutRule =
   /** Only firewalls that were not read may decide. */
   | { readonly code: "not-read"; readonly by: readonly string[] };
 
-/** What decides a packet. */
+/** Rule, policy or other cause that decides a packet. */
 export type Decider = DecidingRule | DecidedWithoutRule;
 
 const UFW_DIRECTION: Readonly<Record<string, string>> = {

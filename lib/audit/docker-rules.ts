@@ -17,11 +17,11 @@ import {
   type TableName,
 } from "../rules/ruleset.ts";
 
-/** Whether Docker fills a chain; DOCKER-USER is created by Docker and filled by the owner. */
+/** Returns true if Docker fills a chain; DOCKER-USER is created by Docker and filled by the owner. */
 export const isDockerChain = (table: TableName, chain: string): boolean =>
   purposeOf(table, chain)?.by === "Docker";
 
-/** Whether Docker wrote a rule. */
+/** Returns true if Docker wrote a rule. */
 export function isDockerRule(rule: Rule, host: Host): boolean {
   if (isDockerChain(rule.table, rule.chain)) return true;
   const called = calledChain(rule);

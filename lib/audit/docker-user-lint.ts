@@ -138,7 +138,7 @@ function banLint(ruleset: Ruleset, published: ReadonlySet<number>): Lint[] {
   });
 }
 
-/** Whether a rule, or a chain below it, has an ACCEPT. */
+/** Returns true if a rule, or a chain below it, has an ACCEPT. */
 function mayAccept(rule: Rule, ruleset: Ruleset): boolean {
   const called = calledChain(rule);
   const below = called === null ? [] : chainsBelow(ruleset, called).flatMap(({ rules }) => rules);

@@ -1,4 +1,4 @@
-/** Doubts: reasons why an audit is inconclusive, as codes with typed fields. `lib/report/text` makes sentences of them. */
+/** Doubts: reasons why an audit is inconclusive, as codes with typed fields. `lib/report/text` has the sentences. */
 import type { Family } from "../packet/field.ts";
 import type { PacketJson } from "../packet/packet.ts";
 import type { BudgetExceeded } from "../reach/budget.ts";

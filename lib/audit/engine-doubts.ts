@@ -46,7 +46,7 @@ const hasDockerChains = (rulesets: readonly Ruleset[]): boolean =>
 
 const publishesPorts = (host: Host): boolean => host.containers.some((c) => c.published.length > 0);
 
-/** Whether the host's own data show Docker: published ports, a bridge network, or a bridge of Docker's. */
+/** Returns true if the host's own data show Docker: published ports, a bridge network, or a bridge of Docker's. */
 const showsDocker = (host: Host): boolean =>
   publishesPorts(host) ||
   host.networks.some((n) => n.bridge !== null) ||
@@ -92,7 +92,7 @@ export function otherPublishers(ruleset: Ruleset): ReadonlySet<string> {
   return engines;
 }
 
-/** Whether the host or its containers have IPv6 addresses that are not link-local. */
+/** Returns true if the host or its containers have IPv6 addresses that are not link-local. */
 export function usesIpv6(host: Host): boolean {
   const isWide = (address: Address): boolean => typeof address === "bigint" && address >> 118n !== 0x3fan;
   return (

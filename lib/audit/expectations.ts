@@ -1,5 +1,5 @@
 /**
- * An expectations file: the published ports that may be open, and to whom. Whatever else is exposed is unexpected.
+ * Parser of expectation files: published ports that may be open, and their sources. Any other exposure is unexpected.
  *
  *     open:
  *       - port: 443
@@ -14,32 +14,32 @@ import { type Prefix, prefixRange } from "../packet/address.ts";
 import { type Family, protoNumber, type Range } from "../packet/field.ts";
 import { and, between, is, type Predicate, within } from "../packet/predicate.ts";
 
-/** One entry: packets for these ports, from these networks, by these interfaces. */
+/** One entry: packets to these ports, from these networks, on these interfaces. */
 export interface Expectation {
   /** Protocol number. */
   readonly proto: number;
   /** First and last port. */
   readonly ports: readonly [number, number];
-  /** `null` for everyone. */
+  /** Source networks; `null` for all sources. */
   readonly from: readonly { readonly family: Family; readonly prefix: Prefix }[] | null;
-  /** `null` for every interface. */
+  /** Interfaces; `null` for all. */
   readonly in: readonly string[] | null;
 }
 
-/** The file is not one of expectations; the message says which entry is wrong, and how. */
+/** Error in an expectations file; the message names the entry and the fault. */
 export class ExpectationError extends Error {
-  /** Tells it from other errors. */
+  /** Name of the error class. */
   override readonly name = "ExpectationError";
 }
 
-/** Reads an expectations file, YAML or JSON. @throws ExpectationError */
+/** Parses an expectations file, YAML or JSON. @throws ExpectationError */
 export function readExpectations(text: string): Expectation[] {
   let document: unknown;
   try {
     document = parse(text, { maxAliasCount: 0 });
   } catch (error) {
     throw new ExpectationError(
-      `no YAML: ${error instanceof Error ? error.message.split("\n")[0] : String(error)}`,
+      `not YAML: ${error instanceof Error ? error.message.split("\n")[0] : String(error)}`,
     );
   }
   const list = entries(document).get("open");
@@ -77,7 +77,7 @@ function expectation(entry: unknown, number: number): Expectation {
   return { proto, ports: [first, last], from: from ?? null, in: list("in") };
 }
 
-/** The packets an entry speaks of, in one family. */
+/** Returns the predicate of an entry in one family. */
 export function expected({ proto, ports, from, in: inputs }: Expectation, family: Family): Predicate {
   return and(
     is("proto", proto),

@@ -38,7 +38,7 @@ export function exposureOf(
   const unexpected =
     sets.expected === null ? EMPTY : diagrams.subtract(diagrams.intersect(sets.known, all), sets.expected);
   const reachedBy = (set: Node): ReachedBy => {
-    // A port that listens on all addresses can be open on some of them only.
+    // A port that listens on all addresses can be open on some addresses only.
     const by = describer.sourceGroups(set, outside, listen.address === null);
     const { packet } = model.witnesses.pick(set, inputs.pick(domain, set, outside, by), target);
     return {

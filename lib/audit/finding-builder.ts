@@ -73,7 +73,7 @@ export function buildFinding(
   // The members of a list that is not given are unknown.
   const unlisted = subject.banned !== undefined && certainty.unknownsOf(banned).length > 0;
   const sourcesOf = (sources: Sources): Sources => (bansOnly && unlisted ? { kind: "listed" } : sources);
-  // A port published on all addresses can be open on some of them only.
+  // A port published on all addresses can be open on some addresses only.
   const withDestinations = hook === "input" && listen?.address === null;
   const groups = describer.sourceGroups(set, subject.inputs, withDestinations);
   const names = inputs.namesIn(subject.inputs, groups);
@@ -136,7 +136,7 @@ export function buildFinding(
   };
 }
 
-/** Returns the packets of a set that bypass the intent whatever the unknowns are, on an interface that receives. */
+/** Returns the packets of a set that bypass the intent for all values of the unknowns, on an interface that receives. */
 function certainPart(model: FamilyModel, unsettled: Unsettled, set: Node, kind: FindingKind): Node {
   const { diagrams } = model.domain;
   const { known, receiving } = model.sets;
@@ -155,7 +155,7 @@ function openingPart({ domain, sets }: FamilyModel, set: Node): Node {
   return opening === EMPTY ? set : opening;
 }
 
-/** Whether a branch of an answer has the opposite verdict of the sets; an undecided branch has neither. */
+/** Returns true if a branch of an answer has the opposite verdict of the sets; an undecided branch has neither. */
 const contradicts = (answer: Answer, accepted: boolean): boolean =>
   outcomesOf(answer).some(({ verdict }) => verdict !== "undecided" && (verdict === "accept") !== accepted);
 

@@ -8,7 +8,7 @@ import type { BanList } from "./bans.ts";
 import type { Decider } from "./decision.ts";
 import type { SourceGroup, Sources, Traffic } from "./set-description.ts";
 
-/** How the owner's rules are bypassed; `ineffective-allow`: they allow packets that Docker's rules drop. */
+/** Kind of bypass of the owner's rules; `ineffective-allow`: they allow packets that Docker's rules drop. */
 export type FindingKind =
   | "ingress-bypass"
   | "egress-bypass"
@@ -106,7 +106,7 @@ export interface BypassedBans {
   readonly lists: readonly BanList[];
   /** Banned sources. */
   readonly sources: Sources;
-  /** Whether only banned sources are blocked. */
+  /** True if only banned sources are blocked. */
   readonly only: boolean;
 }
 

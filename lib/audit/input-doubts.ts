@@ -42,7 +42,7 @@ export function missingTables(ruleset: Ruleset): readonly TableName[] {
   return missing;
 }
 
-/** Whether Docker accepts packets for a container of a network in gateway mode nat: one of its ports is published. */
+/** Returns true if Docker accepts packets for a container of a network in gateway mode nat: one of its ports is published. */
 const publishesInNatNetwork = (ruleset: Ruleset): boolean =>
   (chainOf(ruleset, "filter", "DOCKER")?.rules ?? []).some((rule) => {
     const { dst, out } = rule.reading;
@@ -69,7 +69,7 @@ function publishedEndpoints(
   return [...found.values()];
 }
 
-/** Whether a route over one of the host's container bridges leads to an address. */
+/** Returns true if a route over one of the host's container bridges leads to an address. */
 const isRouted = (ip: Address, host: Host): boolean =>
   host.routes.some(
     ({ type, to, dev }) =>

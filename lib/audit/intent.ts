@@ -14,8 +14,7 @@ export interface RoutedWalk {
 }
 
 /**
- * Walks packets and evaluates the chain of `ufw route` on those that reach table filter of FORWARD, whichever rule of
- * Docker's decides there.
+ * Walks packets and evaluates the chain of `ufw route` on those that reach table filter of FORWARD, even if a rule of Docker's decides them first.
  */
 export function routedWalk(
   reach: SetEngine,

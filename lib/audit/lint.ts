@@ -37,7 +37,7 @@ export type LintDetail =
       readonly kind: "chain-not-called";
       readonly table: TableName;
       readonly chains: readonly string[];
-      /** Whether one of them is a ban list. */
+      /** True if a ban list is among them. */
       readonly bans: boolean;
     }
   /** A DNAT rule opens a port that the rule `by[0]` of INPUT denies. */

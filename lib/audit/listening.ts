@@ -20,9 +20,8 @@ import type { Exposure, Listen } from "./finding.ts";
 import type { HostDestinations, SourceGroup, Sources } from "./set-description.ts";
 
 /**
- * Reachability of a socket from outside: packets reach it (`yes`), they do depending on unknowns (`maybe`), the rules drop
- * all of them (`no`), a translation redirects all of them (`translated`), or no packet from outside can have its address
- * as destination (`local`).
+ * Reachability of a socket from outside: `yes`; `maybe`, depending on unknowns; `no`, dropped by the rules; `translated`,
+ * redirected to another address or port; or `local`, because no packet from outside can have its address as destination.
  */
 export type Open = "yes" | "maybe" | "no" | "translated" | "local";
 

@@ -24,7 +24,7 @@ const BUDGET = 3_000_000;
 /** DNAT rules of the owner that are simulated, one packet each. */
 const MOST_SIMULATED = 200;
 
-/** Whether the owner wrote a rule: in a chain of the owner's own, or by a ufw command. */
+/** Returns true if the owner wrote a rule: in a chain of the owner's own, or by a ufw command. */
 const isOwners = (rule: Rule, host: Host): boolean =>
   isOwnersChain(rule.table, rule.chain) && !isDockerRule(rule, host);
 
@@ -98,13 +98,13 @@ function shadowedRules({ ruleset, host }: Program, shadows: ReadonlyMap<Rule, Sh
   );
 }
 
-/** Whether a rule matches only states other than NEW and UNTRACKED. */
+/** Returns true if a rule matches only states other than NEW and UNTRACKED. */
 function isForKnownConnections({ reading }: Rule): boolean {
   const states = plain(reading.states);
   return states !== undefined && !states.some((state) => state === "NEW" || state === "UNTRACKED");
 }
 
-/** Whether a rule, or a rule of a chain below it, decides otherwise. */
+/** Returns true if a rule, or a rule of a chain below it, decides otherwise. */
 function mayDecideOtherwise(rule: Rule, ruleset: Ruleset, verdict: RuleVerdict): boolean {
   const verdicts = verdictsBelow(rule, ruleset);
   return verdicts.size > 1 || !verdicts.has(verdict);

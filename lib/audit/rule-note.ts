@@ -1,9 +1,9 @@
-/** A rule as results speak of it: its place, its text, and the ufw command that wrote it. */
+/** Description of a rule in results: its position, its text, and the ufw command that wrote it. */
 import { printRule } from "../iptables/print.ts";
 import type { Rule, Ruleset, TableName } from "../rules/ruleset.ts";
 import { ufwCommand } from "./ufw-rules.ts";
 
-/** A rule as results name it. */
+/** Description of a rule. */
 export interface RuleNote {
   /** Its table. */
   readonly table: TableName;
@@ -13,12 +13,13 @@ export interface RuleNote {
   readonly rule: number;
   /** Line in the input, from 1. */
   readonly line: number;
-  /** As iptables-save spells it. */
+  /** Text of the rule, as iptables-save prints it. */
   readonly text: string;
   /** The ufw command that wrote it, without the word `ufw`; absent for any other rule. */
   readonly ufw?: string;
 }
 
+/** Returns the description of a rule. */
 export function ruleNote(rule: Rule, ruleset: Ruleset): RuleNote {
   const ufw = ufwCommand(rule, ruleset);
   return {

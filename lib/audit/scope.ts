@@ -18,7 +18,7 @@ export interface FamilyScope {
   readonly input: "ACCEPT" | "DROP" | null;
   /** Policy of FORWARD. */
   readonly forward: "ACCEPT" | "DROP" | null;
-  /** Whether the host forwards packets that arrive on an interface to outside (`ip_forward`, `forwarding`). */
+  /** True if the host forwards packets that arrive on an interface to outside (`ip_forward`, `forwarding`). */
   readonly forwards: boolean;
 }
 
@@ -72,7 +72,7 @@ const policyOf = (ruleset: Ruleset, chain: string): FamilyScope["input"] =>
 const forwardingSysctl = (family: Family): string =>
   family === 4 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding";
 
-/** Whether packets that arrive on some interface to outside are forwarded (ip-sysctl: conf/INTERFACE/forwarding). */
+/** Returns true if packets that arrive on some interface to outside are forwarded (ip-sysctl: conf/INTERFACE/forwarding). */
 function forwards(host: Host, family: Family): boolean {
   const all = sysctl(host, forwardingSysctl(family), 1);
   const names = outsideInterfaces(host);

@@ -39,7 +39,7 @@ export interface SourceGroup {
   readonly ports?: readonly string[];
   /** Source addresses. */
   readonly sources: Sources;
-  /** Destination addresses of the host; absent for all of them. */
+  /** Destination addresses of the host; absent for all addresses. */
   readonly destinations?: HostDestinations;
 }
 

@@ -6,7 +6,7 @@ import { protoName } from "../packet/field.ts";
 import type { Negatable, PortRange } from "../rules/reading.ts";
 import { chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
 
-/** Whether the ruleset contains chains of ufw. */
+/** Returns true if the ruleset contains chains of ufw. */
 export const hasUfw = (ruleset: Ruleset): boolean => {
   const chains = ruleset.tables.get("filter")?.chains;
   return chains !== undefined && (chains.has("ufw-user-input") || chains.has("ufw6-user-input"));
@@ -32,7 +32,7 @@ interface UfwConditions {
 
 /**
  * Returns the command that wrote a rule, as `ufw show added` prints it but without the word `ufw`: `deny 8080/tcp`. Returns
- * `null` for a rule that no ufw command wrote. If one command wrote several rules, each of them gives the whole command.
+ * `null` for a rule that no ufw command wrote. If one command wrote several rules, each gives the whole command.
  */
 export function ufwCommand(rule: Rule, ruleset: Ruleset): string | null {
   const direction = ufwCommandDirection(rule.chain);
@@ -54,7 +54,7 @@ export function ufwCommand(rule: Rule, ruleset: Ruleset): string | null {
 const interfaceArguments = (direction: UfwDirection, { interfaces }: UfwConditions): string =>
   interfaces !== "" ? interfaces : direction === "output" ? "out" : "";
 
-/** Whether the rule at a position and its neighbour are the TCP and UDP rules of one command. */
+/** Returns true if the rule at a position and its neighbour are the TCP and UDP rules of one command. */
 function isProtocolPair(siblings: readonly Rule[], position: number): boolean {
   const isPair = (tcp: Rule | undefined, udp: Rule | undefined): boolean => {
     if (tcp === undefined || udp === undefined || !hasSameTarget(tcp, udp)) return false;

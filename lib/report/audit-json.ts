@@ -27,7 +27,7 @@ export interface SourceGroupJson extends SourceGroup {
   readonly to?: string;
 }
 
-/** What decides a packet; where it is no rule, `policy` has it in words. */
+/** Rule or policy that decides a packet; `policy` is its sentence where it is not a rule. */
 export type DeciderJson = DecidingRule | (DecidedWithoutRule & { readonly policy: string });
 
 /** A finding, with its sentences. */
@@ -161,7 +161,7 @@ function summaryOf({ doubts, exposures, findings, lint }: Audit, exit: number | 
   };
 }
 
-/** Returns the sentences of sources; `all` is the word for all of them. */
+/** Returns the sentences of sources; `all` is the word for all sources. */
 const sourceTexts = (
   { by, sources }: { readonly by: readonly SourceGroup[]; readonly sources: Sources },
   all?: string,

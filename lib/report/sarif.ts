@@ -14,7 +14,7 @@ export const LINTS: Readonly<Record<LintKind, string>> = {
   "docker-user-not-first": "A rule can accept packets before DOCKER-USER is evaluated.",
   "docker-user-not-called": "FORWARD never calls DOCKER-USER.",
   "ban-misses-containers": "A ban holds for the host and not for its containers.",
-  shadowed: "No packet matches an allow or deny, since rules in front of it match them all.",
+  shadowed: "No packet matches an allow or deny, since earlier rules match all of its packets.",
   "chain-not-called": "No rule calls a chain.",
   "dnat-past-deny": "A translation opens a port that a rule of INPUT denies.",
 };

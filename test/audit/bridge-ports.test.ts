@@ -1,4 +1,4 @@
-/** Bridges of containers with ports that are no container's: what comes in by such a port is outside traffic. */
+/** Container bridges with ports that belong to no container: packets that arrive on such a port are outside traffic. */
 import { audit, fix, fixJson, readRuleset, simulate } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { parseAddress } from "../../lib/packet/address.ts";
@@ -13,10 +13,10 @@ const shared = (calls: 0 | 1 | undefined, ports: Layout["ports"] = {}): Layout =
 const ids = (layout: Layout): string[] => audited(layout).findings.map((f) => f.id);
 const INGRESS = "ingress-bypass/4/tcp/any/8080";
 
-describe("a physical port of a bridge that calls iptables", () => {
+describe("a physical port of a bridge with br_netfilter", () => {
   const { findings } = audited(shared(1));
 
-  test("is outside: what it sends to containers and through the host is found", () => {
+  test("is outside: packets from it to containers and through the host make findings", () => {
     expect(findings.map((f) => [f.id, f.in, f.by[0]?.ports, f.certainty])).toEqual([
       [INGRESS, ["eth0"], undefined, "must"],
       ["forward-bypass/4/tcp/eth0/any", ["docker0"], ["eth1"], "must"],
@@ -26,7 +26,7 @@ describe("a physical port of a bridge that calls iptables", () => {
     expect(findings.at(-1)!.witness).toMatchObject({ in: "eth1" });
   });
 
-  test("is closed by the fix, and its containers' own packets are not", () => {
+  test("is closed by the fix, and packets of the bridge's containers still pass", () => {
     const { rulesets, host } = read(shared(1));
     const result = fix(rulesets, host);
     expect([result.left, result.holds]).toEqual([[], true]);
@@ -61,7 +61,7 @@ describe.each([
     ]);
   });
 
-  test("is left open by name, and the rest is closed", () => {
+  test("is named as left open, and the rest is closed", () => {
     const { rulesets, host } = read(shared(calls));
     const { failed, holds, proof } = fixJson(fix(rulesets, host));
     expect(holds).toBe(true);
@@ -71,7 +71,7 @@ describe.each([
   });
 });
 
-test("of two such ports no rule tells frames between them: they are left open by name", () => {
+test("no rule distinguishes frames between two such ports: the fix names them as left open", () => {
   const { rulesets, host } = read(shared(1, { tap0: { bridge: "docker0", kind: "tun" } }));
   const { failed, holds, rules4 } = fixJson(fix(rulesets, host));
   expect(holds).toBe(true);
@@ -79,7 +79,7 @@ test("of two such ports no rule tells frames between them: they are left open by
   expect(rules4).toContain("-A FWCHECK -i docker0 -j RETURN");
 });
 
-// One line a port: its name, its kind, and whether it is outside.
+// One line for each port: name, kind, outside or not.
 test.each<[name: string, kind: string | undefined, outside: boolean]>([
   ["enp3s0", undefined, true],
   ["wlan0", undefined, true],
@@ -98,7 +98,7 @@ test.each<[name: string, kind: string | undefined, outside: boolean]>([
   expect(ids({ ports: { veth0a1b2c3: CONTAINER, [name]: port }, calls: 1 }).length > 1).toBe(outside);
 });
 
-test("a port that its bridge does not forward from makes findings that may be so", () => {
+test("a port that its bridge does not forward from makes possible findings only", () => {
   const { findings } = audited({ ports: { eth1: { ...NIC, state: "disabled" } }, calls: 1 });
   expect(findings.map((f) => [f.in, f.certainty])).toEqual([
     [["eth0"], "must"],
@@ -108,13 +108,13 @@ test("a port that its bridge does not forward from makes findings that may be so
   ]);
 });
 
-test("the owner's INPUT is asked by the name of the bridge, not of its port", () => {
+test("the owner's INPUT matches the name of the bridge, not the name of its port", () => {
   const input = ["-i docker0 -p tcp -m tcp --dport 9000 -j ACCEPT"];
   const nets: Layout["nets"] = [
     { bridge: "docker0", prefix: "172.17.0" },
     { bridge: "br-x", prefix: "172.20.0", ports: { 9000: 90, 9001: 91 } },
   ];
-  // Docker isolates networks from each other; the owner's rule lets what comes by docker0 into the other one.
+  // Docker isolates networks from each other; the owner's rule accepts packets from docker0 into the other one.
   const before = ["-i docker0 -o br-x -j ACCEPT"];
   const { findings } = audited({ nets, input, before, ports: { eth1: NIC }, calls: 1 });
   const published = findings.filter((f) => f.kind === "ingress-bypass");

@@ -1,10 +1,10 @@
-/** What the audit must say of real hosts, held against what a real client could reach there. */
+/** Findings on captured hosts, compared with the connections that a real client could open there. */
 import type { FindingJson, FindingKind } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
 import { auditOf } from "./json.ts";
 
-// One line a finding: kind, where, what the owner's rules say.
+// One line for each finding: kind, endpoint, rule of the owner.
 type Line = [kind: FindingKind, where: string, said: string];
 
 const PUBLISHED: Line[] = [
@@ -15,7 +15,7 @@ const PUBLISHED: Line[] = [
 ];
 
 const TRUTH: Record<string, Line[]> = {
-  // Docker before 28 forwards to a container's own address, and takes a loopback address that comes from outside.
+  // Docker before 28 forwards to a container's own address, and accepts a loopback destination from outside.
   "20.10": [
     ...PUBLISHED,
     ["direct-bypass", "172.17.0.2/80", "filter FORWARD policy DROP (ufw default deny routed)"],
@@ -37,13 +37,13 @@ describe.each(Object.entries(TRUTH))("Docker %s with ufw", (version, truth) => {
   const { rulesets, host } = capture(`${examples}ufw-docker-${version}`);
   const result = auditOf(rulesets, host);
 
-  test("exactly these findings", () => {
+  test("has exactly these findings", () => {
     expect(result.findings.map(lineOf).sort()).toEqual([...truth].sort());
     expect(result.inconclusive).toEqual([]);
     expect(result.inferred).toEqual([]);
   });
 
-  test("each on every outside interface, certain, and open to everyone", () => {
+  test("each is certain and open to everyone on every outside interface", () => {
     for (const f of result.findings)
       expect([f.id, f.in, f.certainty, f.from, f.allowed]).toEqual([
         f.id,
@@ -54,7 +54,7 @@ describe.each(Object.entries(TRUTH))("Docker %s with ufw", (version, truth) => {
       ]);
   });
 
-  test("each told by the line that ufw wrote, and proved by a packet", () => {
+  test("each names the rule that ufw wrote, and a packet that proves it", () => {
     const deny = result.findings.find((f) => f.id === "ingress-bypass/4/tcp/any/8080")!;
     expect(deny.intended.rule).toMatchObject({
       table: "filter",
@@ -66,12 +66,12 @@ describe.each(Object.entries(TRUTH))("Docker %s with ufw", (version, truth) => {
     expect(deny.actual.path.at(-1)).toMatchObject({ table: "nat", chain: "POSTROUTING", step: "policy" });
   });
 
-  test("nothing of IPv6: docker-proxy answers there, and ufw governs it", () => {
+  test("has no finding in IPv6: docker-proxy serves the ports, and ufw governs it", () => {
     expect(result.findings.filter((f) => f.family === 6)).toEqual([]);
   });
 });
 
-describe("what ufw says is held against Docker's rules, port by port", () => {
+describe("ufw's rules against Docker's rules, port by port", () => {
   const withUfw = (...rules: string[]) => {
     const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
       save.replace(
@@ -87,7 +87,7 @@ describe("what ufw says is held against Docker's rules, port by port", () => {
   test("an allowed port is no finding", () => {
     expect(of(withUfw("-A ufw-user-input -p tcp -m tcp --dport 8443 -j ACCEPT"), 8443)).toBeUndefined();
   });
-  test("a port allowed from a network is open to the rest", () => {
+  test("a port allowed from a network is a finding for all other sources", () => {
     const finding = of(
       withUfw("-A ufw-user-input -s 198.51.100.0/24 -p tcp -m tcp --dport 8443 -j ACCEPT"),
       8443,
@@ -99,12 +99,12 @@ describe("what ufw says is held against Docker's rules, port by port", () => {
     ]);
     expect(finding.witness.src.startsWith("198.51.100.")).toBe(false);
   });
-  test("a port allowed on one interface is open on the other", () => {
+  test("a port allowed on one interface is a finding on the other", () => {
     expect(of(withUfw("-A ufw-user-input -i eth1 -p tcp -m tcp --dport 8443 -j ACCEPT"), 8443)!.in).toEqual([
       "eth0",
     ]);
   });
-  test("a limited port is open without the limit: possible, and named", () => {
+  test("a limited port is a possible finding that names the unknown", () => {
     const finding = of(
       withUfw(
         "-A ufw-user-input -p tcp -m tcp --dport 8443 -m conntrack --ctstate NEW -m recent --set --name DEFAULT --mask 255.255.255.255 --rsource",
@@ -118,7 +118,7 @@ describe("what ufw says is held against Docker's rules, port by port", () => {
       finding.depends.some((key) => key.startsWith("recent@filter/ufw-user-input/")),
     ]).toEqual(["may", true]);
   });
-  test("a denied outgoing port is left by containers all the same", () => {
+  test("containers still send to a denied outgoing port", () => {
     const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
       save.replace(
         /(\[0:0\] -A ufw-user-limit )/,
@@ -133,7 +133,7 @@ describe("what ufw says is held against Docker's rules, port by port", () => {
       [["docker0"], "tcp", 25, "deny out 25/tcp"],
     ]);
   });
-  test("a route rule about a container overrides what INPUT says", () => {
+  test("a route rule about a container overrides the verdict of INPUT", () => {
     const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
       save.replace(
         /(\[0:0\] -A ufw-user-input -p tcp -m tcp --dport 22 )/,

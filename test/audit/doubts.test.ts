@@ -1,4 +1,4 @@
-/** Hosts of which nothing, or not all, can be said: told plainly, and never "all clear". */
+/** Hosts whose audit is inconclusive: the result names the reason and is never "all clear". */
 import { auditText, kindOf, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
@@ -15,7 +15,7 @@ const PUBLISHED = {
   },
 };
 
-/** What is inconclusive of these texts, and of what Docker says. */
+/** Returns the reasons why an audit of these texts and of Docker's output is inconclusive. */
 const doubts = (texts: readonly string[], ...docker: unknown[]): string[] => {
   const { rulesets } = readRuleset(texts.map((text, i) => ({ name: `rules ${i}`, text })));
   const sources = docker.map((value, i) => ({ name: `docker ${i}`, text: JSON.stringify(value) }));
@@ -30,7 +30,7 @@ const doubts = (texts: readonly string[], ...docker: unknown[]): string[] => {
   return [...result.inconclusive];
 };
 
-// One line a case: what it is, the dumps, what Docker says, and what must be said.
+// One line for each case: title, dumps, Docker's output, expected reason.
 const CASES: [string, string[], unknown[], RegExp][] = [
   [
     "rules of iptables-legacy besides those of iptables-nft, by the warning that iptables-save prints",
@@ -48,7 +48,7 @@ const CASES: [string, string[], unknown[], RegExp][] = [
     "the same of ip6tables",
     [`# Warning: ip6tables-legacy tables present, use ip6tables-legacy-save to see them\n${DUMP}${EMPTY}`],
     [],
-    // There is no IPv6 ruleset that it could be about.
+    // There is no IPv6 ruleset.
     /^$/,
   ],
   [
@@ -142,7 +142,7 @@ describe("no findings is not all clear", () => {
     if (said.source === "^$") expect(found.filter((d) => !d.startsWith("no container engine"))).toEqual([]);
     else expect(found).toContainEqual(expect.stringMatching(said));
   });
-  test("a whole host with nothing odd about it has none", () => {
+  test("a complete host has no doubt", () => {
     expect(
       doubts([`${DUMP}${save({})}`], [PUBLISHED], {
         DockerRootDir: "/",
@@ -166,7 +166,7 @@ describe("no findings is not all clear", () => {
     );
     expect(result.inconclusive.join()).toContain("the rules have no DOCKER chain");
   });
-  test("a port that Docker publishes and no rule serves", () => {
+  test("a port that Docker publishes without a DNAT rule", () => {
     const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
       save.replace(/^.*--dport 8443 -j DNAT.*\n/m, ""),
     );
@@ -174,7 +174,7 @@ describe("no findings is not all clear", () => {
       "Docker publishes port 8443 of web2, but no DNAT rule does: other rules than these serve it",
     ]);
   });
-  test("a network that goes past iptables", () => {
+  test("a network that bypasses iptables", () => {
     const docker = JSON.stringify([{ Name: "wire", Id: "x", Driver: "macvlan", IPAM: { Config: [] } }]);
     const { rulesets } = capture(`${examples}ufw-docker-20.10`);
     const result = auditOf(
@@ -185,7 +185,7 @@ describe("no findings is not all clear", () => {
   });
 });
 
-describe("what INPUT governs after all is no finding, and said", () => {
+describe("ports that INPUT governs are notes, not findings", () => {
   test("a container on the host's network", () => {
     const { rulesets, host } = read({
       docker: [
@@ -221,7 +221,7 @@ describe("what INPUT governs after all is no finding, and said", () => {
     }));
     return auditOf(rulesets, readHost({ complete: true, docker: sources }, rulesets));
   };
-  test("docker-proxy in IPv6: closed where INPUT says so", () => {
+  test("docker-proxy in IPv6: closed if INPUT drops", () => {
     const result = six("DROP");
     expect([
       result.findings.filter((f) => f.family === 6),
@@ -229,18 +229,18 @@ describe("what INPUT governs after all is no finding, and said", () => {
     ]).toEqual([[], []]);
     expect(result.remarks).toEqual(["docker-proxy serves 8080/tcp in IPv6, and INPUT governs it: closed"]);
   });
-  test("docker-proxy in IPv6: exposed where INPUT lets it, and no finding", () => {
+  test("docker-proxy in IPv6: an exposure without a finding if INPUT accepts", () => {
     const result = six("ACCEPT");
     expect(result.findings.filter((f) => f.family === 6)).toEqual([]);
     expect(
       result.exposures.filter((e) => e.family === 6).map((e) => [e.means, e.listen.port, e.endpoint.name]),
     ).toEqual([["proxy", 8080, "web"]]);
-    // Where Docker starts no proxy nobody listens.
+    // Without docker-proxy no process listens.
     expect(six("ACCEPT", { "userland-proxy": false }).exposures.filter((e) => e.family === 6)).toEqual([]);
   });
 });
 
-test("what Docker says of its daemon is told from other files by its contents", () => {
+test("the output of docker info is recognized by its contents", () => {
   const texts = [
     { DockerRootDir: "/x" },
     { "firewall-backend": "nftables" },
@@ -255,7 +255,7 @@ test("what Docker says of its daemon is told from other files by its contents", 
   ]);
 });
 
-test("rules that name tunnels only still leave an interface to the world", () => {
+test("rules that name only tunnels still imply an interface to outside", () => {
   const rules = (name: string) =>
     EMPTY.replace("COMMIT", `-A INPUT -i ${name} -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT`);
   const outside = (name: string): string[] => {
@@ -268,7 +268,7 @@ test("rules that name tunnels only still leave an interface to the world", () =>
   ]);
 });
 
-describe("what could not be read is never all clear", () => {
+describe("unreadable inputs are never all clear", () => {
   const text = (more: string): string =>
     `*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n${more}\nCOMMIT\n`;
   test.each([
@@ -286,7 +286,7 @@ describe("what could not be read is never all clear", () => {
   });
 });
 
-test("more marks than can be followed: nothing is said, and never that all is well", () => {
+test("more mark values than the limit make the audit inconclusive", () => {
   const bits = Array.from({ length: 13 }, (_, i) => {
     const bit = `0x${(1 << i).toString(16)}`;
     return `-p tcp -m tcp --sport ${i + 1} -j MARK --set-xmark ${bit}/${bit}`;

@@ -1,4 +1,4 @@
-/** The table of published ports: to which of the host's addresses each is open, and what docker-proxy serves. */
+/** Exposures: addresses of the host on which a published port is open, and ports of docker-proxy. */
 import { type ExposureJson, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { auditOf } from "./json.ts";
@@ -45,7 +45,7 @@ describe("the host's addresses that a published port is open on", () => {
     "! -i docker0 -o docker0 -j DROP",
   ];
 
-  test("are told where rules by the original destination close the others", () => {
+  test("are named if rules by the original destination close the others", () => {
     const { exposures, findings } = audited({ user: others, interfaces: { eth1: "10.99.0.1/24" } });
     expect(exposures.map((e) => e.by)).toMatchObject([
       [{ in: ["eth0", "eth1"], from: "everyone", to: "10.99.0.1" }],
@@ -53,7 +53,7 @@ describe("the host's addresses that a published port is open on", () => {
     expect(findings.map((f) => f.by)).toEqual(exposures.map((e) => e.by));
   });
 
-  test("are left out where it is open on all of them", () => {
+  test("are omitted if it is open on all addresses", () => {
     expect(audited({ interfaces: { eth1: "10.99.0.1/24" } }).exposures.map((e) => e.by)).toEqual([
       [{ in: ["eth0", "eth1"], from: "everyone", sources: { kind: "all" } }],
     ]);
@@ -69,7 +69,7 @@ describe("docker-proxy in IPv6", () => {
     ).toEqual([["udp", "dns"]]);
   });
 
-  test("is not open to everyone by what INPUT lets in for a group", () => {
+  test("is not open to everyone because INPUT accepts multicast", () => {
     const group = ["-A INPUT -d ff02::fb/128 -p udp --dport 8080 -j ACCEPT"];
     expect(proxied(group, { "80/udp": "dns" })).toEqual([]);
     expect(proxied([...group, ...open], { "80/udp": "dns" }).map((e) => e.by)).toEqual([
@@ -90,7 +90,7 @@ describe("docker-proxy in IPv4", () => {
   ];
   const listens = (address: string, name: string): string =>
     `tcp LISTEN 0 4096 ${address}:8080 0.0.0.0:* users:(("${name}",pid=1,fd=4))\n`;
-  /** Port 8080 is the host's own to whom comes in by eth1, as the owner's rules say and INPUT allows. */
+  /** For packets on eth1, the owner's rules leave port 8080 to the host itself, and INPUT accepts it. */
   const kept: Layout = {
     interfaces: { eth1: "10.99.0.1/24" },
     nat: ["-i eth1 -p tcp -m tcp --dport 8080 -j ACCEPT"],
@@ -109,18 +109,18 @@ describe("docker-proxy in IPv4", () => {
   const dnat = ["dnat", null, 8080, "eth0 everyone"];
   const proxy = ["proxy", null, 8080, "eth1 everyone"];
 
-  test("serves what the owner keeps from Docker's DNAT and INPUT lets in", () => {
+  test("serves packets that the owner excludes from Docker's DNAT and INPUT accepts", () => {
     expect(rows({})).toEqual([dnat, proxy]);
     expect(rows({ input: [] })).toEqual([dnat]);
     expect(rows({ nat: [] })).toEqual([["dnat", null, 8080, "eth0+eth1 everyone"]]);
   });
 
-  test("serves what is not tracked", () => {
+  test("serves untracked packets", () => {
     const raw = ["-i eth1 -p tcp -m tcp --dport 8080 -j CT --notrack"];
     expect(rows({ nat: [], raw })).toEqual([dnat, proxy]);
   });
 
-  test("is what ss says that it is", () => {
+  test("is a socket that ss lists", () => {
     expect(rows({ sockets: listens("0.0.0.0", "docker-proxy") })).toEqual([dnat, proxy]);
     expect(rows({ sockets: listens("0.0.0.0", "dockerd") })).toEqual([dnat]);
     expect(rows({ sockets: "\n" })).toEqual([dnat]);
@@ -137,12 +137,12 @@ describe("docker-proxy in IPv4", () => {
     expect(rows({ docker: web("203.0.113.1", "10.99.0.1"), sockets }).length).toBe(2);
   });
 
-  test("does not get what the owner's own translation takes to another port", () => {
+  test("does not serve packets that the owner's own translation redirects to another port", () => {
     const nat = ["-i eth1 -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 9090"];
     expect(rows({ nat, input: ["-p tcp -j ACCEPT"] })).toEqual([dnat]);
   });
 
-  test("is told with the ports that a translation brings to it besides", () => {
+  test("names further ports that a translation redirects to it", () => {
     const { exposures, listening } = audited({
       ...kept,
       nat: [...kept.nat!, "-i eth1 -p tcp -m tcp --dport 81 -j REDIRECT --to-ports 8080"],
@@ -155,7 +155,7 @@ describe("docker-proxy in IPv4", () => {
     expect(listening!.map((l) => [l.processes, l.as])).toEqual([[["docker-proxy"], "81"]]);
   });
 
-  test("is in no remark where a DNAT rule publishes the port", () => {
+  test("has no note if a DNAT rule publishes the port", () => {
     expect(audited({ ...kept, input: [] }).remarks.join()).not.toContain("docker-proxy");
   });
 });

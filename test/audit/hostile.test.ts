@@ -1,4 +1,4 @@
-/** Hosts made to be judged wrongly. */
+/** Hosts on which a wrong result is likely. */
 import { readHost, readRuleset } from "fwcheck";
 import { expect, test } from "vitest";
 import { HOSTILE } from "./hostile.ts";
@@ -19,7 +19,7 @@ test.each(Object.entries(HOSTILE))("%s", (_name, { layout, finds, by = ["eth0"],
   expect(result.inconclusive).toEqual(more.inconclusive ?? []);
 });
 
-test("a port published in IPv6 alone, and refused there to all but a network", () => {
+test("a port published in IPv6 only, and refused to all sources but a network", () => {
   const text = [
     "*filter",
     ":INPUT DROP [0:0]",
@@ -53,6 +53,6 @@ test("a port published in IPv6 alone, and refused there to all but a network", (
     ["ingress-bypass", 6, 8080, "everyone but 2001:db8:5::/48", "must"],
     ["direct-bypass", 6, undefined, "everyone", "must"],
   ]);
-  // Of IPv4 nothing was given.
+  // No IPv4 rules are given.
   expect(inconclusive.join()).toContain("no IPv4 ruleset");
 });

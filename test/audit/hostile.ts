@@ -1,5 +1,5 @@
 /**
- * Hosts in which a wrong "all clear", or a wrong alarm, is near: what each should come to was worked out by hand, and
+ * Hosts on which a wrong "all clear" or a false alarm is likely. The expected findings were derived by hand;
  * `npm run test:kernel` sends the witnesses.
  */
 import type { Layout } from "./layout.ts";
@@ -8,9 +8,9 @@ export interface Hostile {
   readonly layout: Layout;
   /** The findings, as `lines` prints them. */
   readonly finds: readonly string[];
-  /** The interfaces of the first finding; that of the router unless said. */
+  /** Interfaces of the first finding. Default: the router's interface. */
   readonly by?: readonly string[];
-  /** The unknowns that the findings depend on, each by what it asks. */
+  /** Unknowns that the findings depend on, each by its match. */
   readonly depends?: readonly string[];
   readonly lint?: readonly string[];
   readonly inconclusive?: readonly string[];
@@ -25,7 +25,7 @@ const docker0 = (ports: Record<number, number>, more = {}) => ({
   ...{ bridge: "docker0", prefix: "172.17.0", ports },
   ...more,
 });
-/** ufw's chains for what is routed, as `ufw route` fills them. */
+/** ufw's chains for routed packets, with the rules of `ufw route`. */
 const route = (...rules: string[]): Layout => ({
   behind: ["-j ufw-user-forward"],
   chains: { "ufw-user-input": [], "ufw-user-forward": rules },

@@ -1,15 +1,15 @@
-/** A host as Docker 28 writes its rules, in each of the modes of its networks; by hand, after what it really writes. */
+/** Hosts with the rules that Docker 28 writes in each network mode, written by hand after real captures. */
 import { type AuditJson, type Host, type Ruleset, readHost, readRuleset } from "fwcheck";
 import { auditOf } from "./json.ts";
 
 export interface Net {
   readonly bridge: string;
-  /** A /24: the host is .1, the container .2. */
+  /** First three numbers of a /24: the host is .1, the container .2. */
   readonly prefix: string;
   readonly mode?: "nat" | "nat-unprotected" | "routed" | "internal";
   /** Container port by host port. */
   readonly ports?: Readonly<Record<number, number>>;
-  /** TCP unless said. */
+  /** Default: TCP. */
   readonly proto?: "tcp" | "udp" | "sctp";
 }
 
@@ -17,44 +17,44 @@ export interface Layout {
   readonly nets?: readonly Net[];
   /** Ports of a swarm's services. */
   readonly swarm?: readonly number[];
-  /** Rules of INPUT and policies; DROP unless said. */
+  /** Rules of INPUT, and policies. Default policy: DROP. */
   readonly input?: readonly string[];
   readonly policy?: Readonly<Partial<Record<"INPUT" | "FORWARD" | "OUTPUT", "ACCEPT" | "DROP">>>;
   /** Rules of OUTPUT. */
   readonly output?: readonly string[];
-  /** Rules that stand in FORWARD before Docker's, and behind them. */
+  /** Rules in FORWARD before and after Docker's. */
   readonly before?: readonly string[];
   readonly behind?: readonly string[];
   readonly user?: readonly string[];
-  /** Rules of the owner's in PREROUTING of these tables, before Docker's. */
+  /** Rules of the owner in PREROUTING of these tables, before Docker's. */
   readonly raw?: readonly string[];
   readonly mangle?: readonly string[];
   readonly nat?: readonly string[];
-  /** Whether Docker guards containers' addresses in table raw, as it does since 28. */
+  /** Docker drops packets to containers' addresses in table raw, as it does since 28. */
   readonly guard?: boolean;
   /** Further chains of table filter, with their rules. */
   readonly chains?: Readonly<Record<string, readonly string[]>>;
-  /** Interfaces besides eth0 (203.0.113.1/24), with an address. */
+  /** Interfaces other than eth0 (203.0.113.1/24), each with an address. */
   readonly interfaces?: Readonly<Record<string, string>>;
-  /** Ports of bridges, each with its bridge and what `ip -d -j link` names its kind. */
+  /** Ports of bridges, each with its bridge and its kind as `ip -d -j link` prints it. */
   readonly ports?: Readonly<
     Record<string, { readonly bridge: string; readonly kind?: string; readonly state?: string }>
   >;
-  /** `net.bridge.bridge-nf-call-iptables`; the module is not loaded where it is absent. */
+  /** `net.bridge.bridge-nf-call-iptables`; absent where br_netfilter is not loaded. */
   readonly calls?: 0 | 1;
   readonly ipset?: string;
   readonly docker?: unknown;
-  /** What `ss` lists. */
+  /** Output of `ss`. */
   readonly sockets?: string;
-  /** Rules of other built-in chains by table, such as `-A INPUT ...` of table security. */
+  /** Rules of other base chains by table, such as `-A INPUT ...` of table security. */
   readonly tables?: Readonly<Partial<Record<"mangle" | "security", readonly string[]>>>;
-  /** Policy of INPUT in table nat; ACCEPT unless said. */
+  /** Policy of INPUT in table nat. Default: ACCEPT. */
   readonly natInput?: "ACCEPT" | "DROP";
 }
 
 const NAT: Net = { bridge: "docker0", prefix: "172.17.0", ports: { 8080: 80 } };
 
-/** What iptables-save prints of it. */
+/** Returns the rules of a layout as iptables-save prints them. */
 export function save({
   nets = [NAT],
   swarm = [],
@@ -184,7 +184,7 @@ export function save({
   ].join("\n");
 }
 
-/** The ruleset and the host of a layout. */
+/** Returns the ruleset and the host of a layout. */
 export function read(layout: Layout): { rulesets: readonly Ruleset[]; host: Host } {
   const { rulesets, diagnostics } = readRuleset([{ name: "layout", text: save(layout) }]);
   if (diagnostics.length > 0) throw new Error(JSON.stringify(diagnostics[0]));
@@ -240,7 +240,7 @@ export function audited(layout: Layout): AuditJson {
   return auditOf(rulesets, host);
 }
 
-/** One line a finding: its id, who gets through, and what. */
+/** Returns one line for each finding: id, sources, traffic. */
 export const lines = ({ findings }: AuditJson): string[] =>
   findings.map((f) => [f.id, f.from, ...(f.what === undefined ? [] : [f.what])].join(": "));
 
@@ -265,7 +265,7 @@ const net = (mode: NonNullable<Net["mode"]>): Layout => ({
   nets: [{ bridge: "br-x", prefix: "172.20.0", mode, ports: { 8080: 80 } }],
 });
 
-/** Whom a jail of fail2ban has caught. */
+/** Returns the rules of a fail2ban jail that bans these addresses. */
 export const jail = (...banned: string[]): string[] => [
   ...banned.map((ip) => `-s ${ip}/32 -j REJECT --reject-with icmp-port-unreachable`),
   "-j RETURN",
@@ -273,7 +273,7 @@ export const jail = (...banned: string[]): string[] => [
 
 export const ALLOW = "-p tcp -m tcp --dport 8080 -j ACCEPT";
 
-/** Hosts that the audit must tell apart, each judged by the kernel, too. */
+/** Hosts with different expected results; the kernel tests run every one, too. */
 export const LAYOUTS = {
   plain: {},
   routed: net("routed"),

@@ -1,4 +1,4 @@
-/** Rules in DOCKER-USER, and the owner's other rules, that do not do what they seem to. */
+/** Lint of DOCKER-USER and of the owner's other rules. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { readHost, readRuleset, readSnapshot } from "fwcheck";
 import { describe, expect, test } from "vitest";
@@ -17,7 +17,7 @@ const withRules = (...rules: string[]) => {
   return auditOf(rulesets, host).lint.map((l) => l.kind);
 };
 
-// One line a case: the rules in front of Docker's own RETURN, and what is said of them.
+// One line for each case: rules before Docker's own RETURN, and the kinds of lint.
 const CASES: [string[], string[]][] = [
   [[], []],
   [["-i eth0 -p tcp -m tcp --dport 8080 -j DROP"], ["host-port-after-dnat"]],
@@ -43,7 +43,7 @@ test.each(CASES)("%j: %j", (rules, kinds) => {
   expect(withRules(...rules)).toEqual(kinds);
 });
 
-test("what accepts before DOCKER-USER is asked", () => {
+test("a chain that accepts before DOCKER-USER is evaluated", () => {
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
     save.replace(
       /(\[0:0\] -A FORWARD -j DOCKER-USER)/,
@@ -69,30 +69,30 @@ describe("chains that DOCKER-USER calls (1Panel: DOCKER-USER -> 1PANEL_DOCKER)",
     return auditOf(rulesets, host).lint.map(({ kind, rule }) => [kind, rule?.chain, rule?.rule]);
   };
 
-  test("the host's port is never seen there either, and the rule is named", () => {
+  test("the host's port never occurs there either, and the lint names the rule", () => {
     expect(panel(["-s 203.0.113.9/32 -j DROP", "-p tcp -m tcp --dport 8080 -j DROP"])).toEqual([
       ["host-port-after-dnat", "1PANEL_DOCKER", 2],
     ]);
   });
-  test("a chain that INPUT calls, too, sees the host's port", () => {
+  test("a chain that INPUT also calls sees the host's port", () => {
     expect(panel(["-p tcp -m tcp --dport 8080 -j DROP"], undefined, "-A INPUT -j 1PANEL_DOCKER\n")).toEqual(
       [],
     );
   });
-  test("an original port needs its guard, unless established flows went back before the call", () => {
+  test("a match of the original port needs a guard, unless established flows return before the call", () => {
     const drop = "-i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP";
     expect(panel([drop])).toEqual([["original-port-unguarded", "1PANEL_DOCKER", 1]]);
     const back = "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN";
     expect(panel([drop], [back, "-j 1PANEL_DOCKER"])).toEqual([]);
-    // What returns from the called chain only ends that chain, but ESTABLISHED packets end in both.
+    // RETURN ends only the called chain; ESTABLISHED packets return from both.
     expect(panel([back, drop])).toEqual([]);
   });
-  test("rules behind an unconditional one", () => {
+  test("rules after an unconditional one", () => {
     expect(panel(["-j RETURN", "-s 203.0.113.9/32 -j DROP"])).toEqual([
       ["behind-return", "1PANEL_DOCKER", 2],
     ]);
   });
-  test("a chain of another program is its own business", () => {
+  test("a chain of another program is not linted", () => {
     const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (save) =>
       save.replace(
         /(\[0:0\] -A DOCKER-USER -j RETURN)/,
@@ -122,7 +122,7 @@ describe("the owner's other rules", () => {
   const input = (...rules: string[]) =>
     lints(`*filter\n:INPUT ACCEPT [0:0]\n:it - [0:0]\n${rules.map((r) => `-A ${r}\n`).join("")}COMMIT\n`);
 
-  test("a deny behind an allow of the same packets, both lines named", () => {
+  test("a deny after an allow of the same packets names both lines", () => {
     const { lint, first } = input(
       "INPUT -p tcp -m tcp --dport 8000:8100 -j ACCEPT",
       "INPUT -p tcp -m tcp --dport 8080 -j DROP",
@@ -133,7 +133,7 @@ describe("the owner's other rules", () => {
       "line 4 (-A INPUT -p tcp -m tcp --dport 8000:8100 -j ACCEPT) decides otherwise",
     );
   });
-  test("an allow that two denies take together", () => {
+  test("an allow whose packets two denies match together", () => {
     expect(
       input(
         "INPUT -s 10.0.0.0/9 -j DROP",
@@ -142,12 +142,12 @@ describe("the owner's other rules", () => {
       ).lint,
     ).toEqual([["shadowed", 6, [4, 5]]]);
   });
-  test("what a called chain decides", () => {
+  test("the verdicts of a called chain count", () => {
     expect(input("it -j DROP", "INPUT -j it", "INPUT -p tcp -m tcp --dport 22 -j ACCEPT").lint).toEqual([
       ["shadowed", 6, [5]],
     ]);
   });
-  test("many rules behind one are one lint", () => {
+  test("many rules after one rule are one lint", () => {
     const many = Array.from({ length: 9 }, (_, i) => `INPUT -p tcp -m tcp --dport ${i + 1} -j ACCEPT`);
     const { lint, first } = input("INPUT -j DROP", ...many);
     expect(lint).toEqual([["shadowed", 5, [4]]]);
@@ -191,7 +191,7 @@ describe("the owner's other rules", () => {
     );
   });
 
-  test("a DNAT of the owner's past an explicit deny", () => {
+  test("a DNAT rule of the owner that bypasses an explicit deny", () => {
     const rules = (deny: string) =>
       `*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 203.0.113.1/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.9.0.5:80\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n${deny}COMMIT\n`;
     const { lint, first } = lints(rules("-A INPUT -p tcp -m tcp --dport 8080 -j DROP\n"));
@@ -199,12 +199,12 @@ describe("the owner's other rules", () => {
     expect(first!.message).toContain(
       "opens port 8080 although line 8 (-A INPUT -p tcp -m tcp --dport 8080 -j DROP)",
     );
-    // What no rule of INPUT names is forwarded on purpose.
+    // A port that no rule of INPUT names is forwarded on purpose.
     expect(lints(rules("")).lint).toEqual([]);
     expect(lints(rules("-A INPUT -j DROP\n")).lint).toEqual([]);
   });
 
-  test("of very many rules it says that it did not look", () => {
+  test("a note names a search that was skipped because of too many rules", () => {
     const many = Array.from({ length: 3001 }, (_, i) => `INPUT -s 10.${i >> 8}.${i & 255}.0/24 -j DROP`);
     const { lint, remarks } = input(...many, "INPUT -s 10.0.0.0/24 -j ACCEPT");
     expect(lint).toEqual([]);
@@ -213,7 +213,7 @@ describe("the owner's other rules", () => {
 });
 
 describe.skipIf(!existsSync(`${shared}hosts`))("real hosts", () => {
-  test("no rule of ufw's or Docker's own is called dead", () => {
+  test("no rule that ufw or Docker wrote is reported", () => {
     for (const name of readdirSync(`${shared}hosts`).filter((n) =>
       existsSync(`${shared}hosts/${n}/host.snap`),
     )) {

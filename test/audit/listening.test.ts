@@ -1,4 +1,4 @@
-/** What the host itself exposes: sockets as ss lists them, against the whole way in. */
+/** Exposure of the host itself: sockets that ss lists, against all rules on the path to them. */
 import { existsSync, readFileSync } from "node:fs";
 import { auditText, kindOf, type ListeningJson, readHost, readRuleset, readSnapshot } from "fwcheck";
 import { describe, expect, test } from "vitest";
@@ -13,7 +13,7 @@ describe("ss -H -l -n -t -u -p", () => {
   const places = (text: string) =>
     readSockets(text).map(({ family, address, device, port }) => [family, address, device, port]);
 
-  // What iproute2 6.1 printed on a host with such sockets.
+  // Output of iproute2 6.1 on a host with such sockets.
   test("addresses of both families, and sockets that serve both", () => {
     expect(places(line("tcp", "0.0.0.0:22"))).toEqual([[4, null, null, 22]]);
     expect(places(line("tcp", "*:8081", "", "*:*"))).toEqual([
@@ -28,7 +28,7 @@ describe("ss -H -l -n -t -u -p", () => {
     ]);
   });
 
-  test("before 4.13, * is IPv4 and :: is both", () => {
+  test("before 4.13, * means IPv4 and :: means both families", () => {
     const old = `${line("tcp", "*:22", "", "*:*")}\n${line("tcp", ":::23", "", ":::*")}\n`;
     expect(places(old)).toEqual([
       [4, null, null, 22],
@@ -59,13 +59,13 @@ describe("ss -H -l -n -t -u -p", () => {
     expect(sockets[0]!.processes.map((p) => p.container)).toEqual([id, id]);
   });
 
-  test("what is none is refused, and so are names of ports", () => {
+  test("other texts and names of ports are refused", () => {
     expect(() => readSockets("[]\n")).toThrow("no line of it is a socket that listens");
     expect(() => readSockets(line("tcp", "0.0.0.0:ssh"))).toThrow("was -n left out?");
     expect(readSockets("\n")).toEqual([]);
   });
 
-  test("a folder's file is known by its lines", () => {
+  test("a file of a folder is recognized by its lines", () => {
     expect(kindOf(line("udp", "0.0.0.0:68"))).toBe("listening");
     expect(kindOf("udp LISTEN to this\n")).toBeUndefined();
   });
@@ -83,7 +83,7 @@ const ADDR = JSON.stringify(
   })),
 );
 
-/** What is said of sockets behind rules of tables raw, nat and filter. */
+/** Returns the sockets of a host with rules of raw, nat and filter. */
 function host(
   filter: string,
   sockets: string,
@@ -107,8 +107,8 @@ const said = ({ open, from, by, as }: ListeningJson) => [
   ...(as === undefined ? [] : [as]),
 ];
 
-describe("who reaches a socket", () => {
-  // Each line held for real sockets and real clients on Linux 6.18 in network namespaces.
+describe("sources that reach a socket", () => {
+  // Each line was confirmed with real sockets and clients on Linux 6.18 in network namespaces.
   const table: readonly [string, string, string, string[], { raw?: string; nat?: string }?][] = [
     [
       "allowed",
@@ -219,7 +219,7 @@ describe("who reaches a socket", () => {
     expect(said(one(filter, local, tables))).toEqual(expected);
   });
 
-  test("the rule that lets in, and the one that stops", () => {
+  test("names the rule that accepts, and the rule that drops", () => {
     const open = one("-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", "0.0.0.0:22").rule;
     expect(open).toMatchObject({ chain: "INPUT", rule: 1 });
     const closed = one("-A INPUT -p tcp -m tcp --dport 22 -j REJECT\n", "0.0.0.0:22").rule;
@@ -230,7 +230,7 @@ describe("who reaches a socket", () => {
     });
   });
 
-  test("a container on the host's network is named", () => {
+  test("names a container on the host's network", () => {
     const id = "c".repeat(64);
     const docker = JSON.stringify([
       { Id: id, Name: "/web", NetworkSettings: {}, HostConfig: { NetworkMode: "host" } },
@@ -241,7 +241,7 @@ describe("who reaches a socket", () => {
     expect(auditText(result)).toMatch(/80\/tcp +nginx, container web +everyone/);
   });
 
-  test("a published port is told once, and what a translation takes elsewhere is not open", () => {
+  test("a published port is listed once, and a port whose packets a translation redirects is not open", () => {
     const nat =
       "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n";
     const filter =
@@ -253,7 +253,7 @@ describe("who reaches a socket", () => {
     expect(listening).toMatchObject([{ processes: ["apache2"], open: "translated", from: "no one" }]);
   });
 
-  test("what is not known is not claimed", () => {
+  test("unknown inputs give no claim", () => {
     const { rulesets } = readRuleset([{ name: "r", text: "*filter\n:INPUT DROP [0:0]\nCOMMIT\n" }]);
     const none = auditOf(rulesets, readHost({}, rulesets));
     expect(none.listening).toBeNull();
@@ -264,7 +264,7 @@ describe("who reaches a socket", () => {
     ]);
   });
 
-  test("300 sockets cost about what one costs", () => {
+  test("300 sockets cost about as much as one", () => {
     const filter = Array.from(
       { length: 50 },
       (_, i) => `-A INPUT -p tcp -m tcp --dport ${i + 1} -j ACCEPT\n`,

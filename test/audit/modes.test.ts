@@ -1,4 +1,4 @@
-/** What Docker, swarms, VPNs and ban lists make of a host, each layout with exactly what is found there. */
+/** Hosts with Docker networks in all modes, swarms, VPNs and ban lists, each with exactly the expected findings. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { auditText, readHost, readRuleset } from "fwcheck";
@@ -13,24 +13,24 @@ const ports = (layout: Parameters<typeof audited>[0]): string[] =>
   audited(layout).exposures.map((e) => `${e.means} ${e.listen.address ?? "any"}:${e.listen.port} ${e.from}`);
 
 describe("networks by the mode of their gateway", () => {
-  test("routed: published at the container's own address, and ICMP besides", () => {
+  test("routed: published at the container's own address, with ICMP", () => {
     expect(ports(LAYOUTS.routed)).toEqual(["routed 172.20.0.2:80 everyone"]);
     expect(lines(audited(LAYOUTS.routed))).toEqual([
       "direct-bypass/4/tcp/172.20.0.2/80: everyone",
       "direct-bypass/4/icmp/br-x/any: everyone: icmp to any container on br-x (routed)",
     ]);
-    // The owner's word is what FORWARD says: where it lets routed packets through, nothing is bypassed.
+    // The intent is the verdict of FORWARD: if it accepts routed packets, there is no finding.
     expect(lines(audited({ ...LAYOUTS.routed, policy: { FORWARD: "ACCEPT" } }))).toEqual([]);
   });
 
-  test("nat-unprotected: every port of every container, published or not", () => {
+  test("nat-unprotected: every port of every container is reached, published or not", () => {
     expect(lines(audited(LAYOUTS["nat-unprotected"]))).toEqual([
       "ingress-bypass/4/tcp/any/8080: everyone",
       "direct-bypass/4/tcp/br-x/any: everyone: anything to any container on br-x (nat-unprotected)",
     ]);
   });
 
-  test("internal: closed, and said to be", () => {
+  test("internal: closed, with a note", () => {
     const result = audited(LAYOUTS.internal);
     expect([lines(result), result.exposures, result.remarks]).toEqual([
       [],
@@ -39,7 +39,7 @@ describe("networks by the mode of their gateway", () => {
         "a network (br-x, 172.20.0.0/24) is internal and closed: nothing from outside gets in, nothing gets out",
       ],
     ]);
-    // What stands in front of Docker's rules opens it all the same, and is the owner's own word.
+    // Rules before Docker's open it all the same, and they are the owner's intent.
     const opened = audited({ ...LAYOUTS.internal, before: ["-i eth0 -o br-x -j ACCEPT"] });
     expect([lines(opened), opened.remarks]).toEqual([
       [],
@@ -51,7 +51,7 @@ describe("networks by the mode of their gateway", () => {
 describe("a swarm's ingress", () => {
   const { swarm } = LAYOUTS;
 
-  test("is a published port, and its rule forwards that port to anywhere", () => {
+  test("is a published port, and its rule forwards that port to any address", () => {
     expect(ports(swarm)).toEqual(["ingress any:3000 everyone"]);
     expect(lines(audited(swarm))).toEqual([
       "ingress-bypass/4/tcp/any/3000: everyone",
@@ -61,7 +61,7 @@ describe("a swarm's ingress", () => {
     ]);
   });
 
-  test("is named by the network's own list of endpoints, and without it as what it is", () => {
+  test("is named by the network's list of endpoints, else as swarm ingress", () => {
     const name = (docker?: unknown) =>
       audited({ ...swarm, ...(docker === undefined ? {} : { docker }) }).exposures[0]!.endpoint.name;
     expect(name()).toBe("swarm ingress");
@@ -76,7 +76,7 @@ describe("a swarm's ingress", () => {
     expect(name([gateway])).toBe("gateway_ingress-sbox");
   });
 
-  test("where the firewall allows the port and forwarding, nothing is found", () => {
+  test("has no finding if the firewall allows the port and forwarding", () => {
     const layout = {
       ...swarm,
       input: ["-p tcp -m tcp --dport 3000 -j ACCEPT"],
@@ -97,7 +97,7 @@ describe("a swarm's ingress", () => {
 });
 
 describe("several interfaces to the outside", () => {
-  test("who gets through is told by interface where it differs", () => {
+  test("sources are listed by interface if they differ", () => {
     const layout = LAYOUTS["several interfaces"];
     const [found] = audited(layout).findings;
     expect([found!.in, found!.by, found!.allowed]).toMatchObject([
@@ -114,17 +114,17 @@ describe("several interfaces to the outside", () => {
   });
 });
 
-describe("VPNs that stand above DOCKER-USER", () => {
-  test("Tailscale accepts before DOCKER-USER is asked: said by name", () => {
+describe("VPN chains before DOCKER-USER", () => {
+  test("Tailscale accepts before DOCKER-USER: the lint names it", () => {
     const first = audited(LAYOUTS["Tailscale first"]);
     expect(first.lint.map((l) => [l.kind, l.message.split(" precedes ")[0]])).toEqual([
       ["docker-user-not-first", "Tailscale's chain ts-forward"],
     ]);
     expect(audited(LAYOUTS["Tailscale behind"]).lint).toEqual([]);
-    // What comes by the tunnel is allowed by the owner's ts-input; only the rest is bypassing.
+    // The owner's ts-input accepts packets from the tunnel; only the others bypass the intent.
     expect(first.findings.map((f) => [f.id, f.in])).toEqual([["ingress-bypass/4/tcp/any/8080", ["eth0"]]]);
   });
-  test("a rule for WireGuard, and every such rule", () => {
+  test("a rule for WireGuard, and every similar rule", () => {
     const wireguard = audited(LAYOUTS.WireGuard);
     expect(wireguard.lint.map((l) => [l.kind, l.rule?.rule])).toEqual([
       ["docker-user-not-first", 1],
@@ -143,27 +143,27 @@ describe("bans that never reach containers", () => {
     ];
   };
 
-  test("fail2ban: the banned, by name", () => {
+  test("fail2ban: names the banned sources", () => {
     const layout = LAYOUTS.fail2ban;
     const banned = { by: ["fail2ban (f2b-recidive)"], from: "192.0.2.9", only: true };
     expect(said(layout)).toEqual([[["192.0.2.9", "must", banned]], ["ban-misses-containers 2"]]);
     expect(auditText(audited(layout))).toContain("Banned sources still reach a published port");
   });
-  test("a jail that is empty now, or for other ports", () => {
+  test("a jail that is empty, or for other ports", () => {
     const chains = { "f2b-recidive": jail(), "f2b-sshd": jail("192.0.2.7") };
     const input = ["-p tcp -m multiport --dports 22 -j f2b-sshd", "-p tcp -j f2b-recidive", ALLOW];
     expect(said({ input, chains })).toEqual([[], ["ban-misses-containers 3"]]);
   });
-  test("a ban among other refusals, told apart", () => {
+  test("a ban and other denies are separate", () => {
     const input = ["-p tcp -j f2b-recidive", "-s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j ACCEPT"];
     const [found] = audited({ input, chains: { "f2b-recidive": jail("192.0.2.9") } }).findings;
     expect([found!.from, found!.bans]).toMatchObject([
       "everyone but 192.0.2.0-192.0.2.8, 192.0.2.10-192.0.2.255",
       { by: ["fail2ban (f2b-recidive)"], from: "192.0.2.9", only: false },
     ]);
-    expect("text" in found!.intended.rule).toBe(false); // The policy is what speaks for most of them.
+    expect("text" in found!.intended.rule).toBe(false); // The policy decides most of these packets.
   });
-  test("CrowdSec, its list not given and given", () => {
+  test("CrowdSec, without and with its list", () => {
     const input = ["-j CROWDSEC_CHAIN", ALLOW];
     const chains = { CROWDSEC_CHAIN: ["-m set --match-set crowdsec-blacklists-0 src -j DROP"] };
     const by = ["CrowdSec (CROWDSEC_CHAIN)"];
@@ -181,20 +181,20 @@ describe("bans that never reach containers", () => {
     const banned = { by: ["a blocklist (ipset blocklist)"], from: "192.0.2.66", only: true };
     expect(said({ input, ipset })).toEqual([[["192.0.2.66", "must", banned]], ["ban-misses-containers 2"]]);
   });
-  test("a list that DOCKER-USER asks, too, misses nothing", () => {
+  test("a list that DOCKER-USER also evaluates gives no lint", () => {
     const input = ["-p tcp -j f2b-recidive", ALLOW];
     const chains = { "f2b-recidive": jail("192.0.2.9") };
     expect(said({ input, chains, user: ["-j f2b-recidive"] })).toEqual([[], []]);
   });
 });
 
-describe("what a container sends", () => {
-  test("is held against OUTPUT, and told by what it is", () => {
+describe("packets that a container sends", () => {
+  test("are compared with OUTPUT, and described by protocol and destination", () => {
     expect(lines(audited(LAYOUTS["output denied"]))).toEqual([
       "egress-bypass/4/tcp/docker0/80: every container: anything to anywhere",
     ]);
   });
-  test("a call to the host itself is not outwards, whatever its INPUT says", () => {
+  test("packets to the host itself are not outwards, for any verdict of INPUT", () => {
     const { rulesets } = readRuleset([
       {
         name: "owner's DNAT",
@@ -209,11 +209,11 @@ describe("what a container sends", () => {
   });
 });
 
-test("a route that the owner allows and Docker drops first", () => {
+test("packets that a route rule allows and Docker drops first", () => {
   expect(lines(audited(LAYOUTS["route allowed"])).at(-1)).toMatch(/^ineffective-allow/);
 });
 
-describe("a route rule for a container that Docker's raw table keeps from direct packets", () => {
+describe("a route rule for a container whose direct packets Docker drops in table raw", () => {
   const layout = (port: number): Layout => ({
     behind: ["-j ufw-user-forward"],
     chains: {
@@ -221,17 +221,17 @@ describe("a route rule for a container that Docker's raw table keeps from direct
       "ufw-user-forward": [`-s 198.51.100.0/24 -d 172.17.0.2/32 -p tcp -m tcp --dport ${port} -j ACCEPT`],
     },
   });
-  test("does what it is for where the port is published", () => {
+  test("is effective if the port is published", () => {
     const kinds = audited(layout(80)).findings.map((f) => f.kind);
     expect(kinds).not.toContain("ineffective-allow");
   });
-  test("does nothing where it is not", () => {
+  test("is ineffective if it is not", () => {
     const kinds = audited(layout(443)).findings.map((f) => f.kind);
     expect(kinds).toContain("ineffective-allow");
   });
 });
 
-test("names of Compose", () => {
+test("names the Compose project and service", () => {
   const container = {
     Name: "/shop-web-1",
     Config: { Labels: { "com.docker.compose.project": "shop", "com.docker.compose.service": "web" } },
@@ -248,7 +248,7 @@ test("names of Compose", () => {
   expect(auditText(result)).toContain("shop-web-1 172.17.0.2:80 (shop/web)");
 });
 
-test("a group that is long is cut, and says so", () => {
+test("a long group is cut, with the number of omitted findings", () => {
   const ports = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [8000 + i, 80 + i]));
   const text = auditText(audited({ nets: [{ bridge: "docker0", prefix: "172.17.0", ports }] }));
   expect(text).toContain("1-30. Published ports are open although the firewall blocks them");

@@ -1,6 +1,6 @@
 /**
  * A rule whose match has an unknown value, appended to or inserted in any chain: the sets and the simulator agree on
- * every finding, and no finding is lost. What the unknown may change is at most `may`.
+ * every finding, and no finding is lost. A finding that depends on the unknown is at most `may`.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -69,7 +69,7 @@ for (const folder of readdirSync(examples).filter((n) => existsSync(join(example
       "%s",
       (_, place, i) => {
         const all = TARGETS[place.table]!;
-        // One target of the table by turns, and every translation of the hook.
+        // One target of the table in turn, and every translation of the hook.
         const targets = [
           all[i % all.length]!,
           ...(place.table === "nat" ? (TRANSLATIONS[place.chain] ?? []) : []),
@@ -89,7 +89,7 @@ for (const folder of readdirSync(examples).filter((n) => existsSync(join(example
     );
   });
 
-test("what an unknown may stop is possible, not certain", () => {
+test("packets that an unknown may drop are possible findings, not certain ones", () => {
   const place = { table: "filter", chain: "FORWARD" };
   const { rulesets, host } = capture(join(examples, "ufw-docker-20.10"), (text) =>
     withRule(text, place, "-m statistic --mode random --probability 0.5 -j DROP", true),
@@ -111,7 +111,7 @@ test("an unknown that decides only the translation leaves the verdict certain", 
   );
 });
 
-test("a packet that an unknown target gets is a possible finding", () => {
+test("packets of an unknown target are a possible finding", () => {
   const { rulesets, host } = capture(join(examples, "ufw-docker-20.10"), (text) =>
     withRule(text, { table: "filter", chain: "FORWARD" }, "-j FROB", true),
   );
@@ -120,7 +120,7 @@ test("a packet that an unknown target gets is a possible finding", () => {
   expect(inconclusive).toContain("IPv4: fwcheck does not know the target FROB");
 });
 
-test("a finding that is certain by one interface alone has its witness there, and one that opens a connection", () => {
+test("a finding that is certain on one interface only has its witness there, and the witness opens a connection", () => {
   const rate =
     "-A DOCKER-USER -i eth0 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m hashlimit --hashlimit-above 2/hour --hashlimit-burst 1 --hashlimit-mode srcip --hashlimit-name web -j DROP";
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`, (text) =>

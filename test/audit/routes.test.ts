@@ -1,4 +1,4 @@
-/** Hosts whose routing tables are not whole: every entry left out, one at a time, and the audit gives an answer. */
+/** Hosts with incomplete routing tables: the audit gives an answer without any single entry. */
 import { readFileSync } from "node:fs";
 import { type HostSources, type Ruleset, readHost, readRuleset } from "fwcheck";
 import { expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { auditOf } from "./json.ts";
 
 const CAPTURE = `${examples}ufw-docker-28.5`;
 
-/** The sources of a host with one of its listings changed. */
+/** Returns the sources of a host with one listing changed. */
 type Edit = (entries: readonly Record<string, unknown>[]) => readonly unknown[];
 
 function changed(
@@ -22,7 +22,7 @@ function changed(
   return { ...sources, [kind]: listings };
 }
 
-/** Every edit of a host: each listing without one of its entries, and without all of one type. */
+/** Returns every edit of a host: each listing without one entry, and without all entries of one type. */
 function* edits(sources: HostSources): Generator<readonly [string, HostSources]> {
   for (const kind of ["route", "addr", "rule"] as const)
     for (const [which, source] of (sources[kind] ?? []).entries()) {
@@ -41,7 +41,7 @@ function* edits(sources: HostSources): Generator<readonly [string, HostSources]>
     }
 }
 
-/** Edits of a host that the audit gives no answer for, with the error's message. */
+/** Returns the edits of a host that make the audit throw, with the error message. */
 function failures(rulesets: readonly Ruleset[], sources: HostSources): string[] {
   return [...edits(sources)].flatMap(([what, edited]) => {
     try {

@@ -1,6 +1,6 @@
 /**
  * The SARIF log against the schema of SARIF 2.1.0, which Microsoft's package ships, and, stricter, by sections 3.13 to 3.58
- * of the standard: only what fwcheck writes is listed here, so anything else that it wrote would fail.
+ * of the standard: only members that fwcheck writes are listed here, so any other member fails the test.
  */
 import schema from "@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json" with { type: "json" };
 import Ajv from "ajv";
@@ -78,7 +78,7 @@ const log = object({ version: one("2.1.0"), runs: list(run) }, { $schema: text }
 const ajv = new Ajv({ schemaId: "auto", allErrors: true });
 ajv.addMetaSchema(draft);
 const validate = ajv.compile(schema);
-/** What the schema has against a log. */
+/** Returns the faults of a log by the schema. */
 const faults = (made: unknown): string[] =>
   validate(made) === true ? [] : (validate.errors ?? []).map((e) => `${e.dataPath} ${e.message}`);
 
@@ -109,11 +109,11 @@ describe("a log of SARIF 2.1.0", () => {
     expect(new Set(ids).size).toBe(ids.length);
     expect(results.map((r) => r.ruleId).filter((id) => !ids.includes(id))).toEqual([]);
     expect(results.length).toBe(result.findings.length + result.lint.length);
-    // What code scanning knows a finding by must be its own.
+    // Code scanning identifies a finding by its fingerprint, which must be unique.
     const prints = results.flatMap((r) => r.partialFingerprints?.["fwcheck/v1"] ?? []);
     expect(new Set(prints).size).toBe(prints.length);
   });
-  test("the checks would see a fault", () => {
+  test("the checks find a planted fault", () => {
     const wrong = { version: "2.0.0", runs: [], more: 1 };
     expect(log(wrong, "log").length).toBe(2);
     expect(faults(wrong).length).toBe(2);

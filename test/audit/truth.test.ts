@@ -1,4 +1,4 @@
-/** Everything that clients reached against ufw's will is found, and nothing that they could not reach. */
+/** Findings of the captures are exactly the ports that clients reached although ufw blocks them. */
 import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { shared } from "../capture.ts";
@@ -10,7 +10,7 @@ describe.runIf(existsSync(`${shared}captures`))("the records of real clients", (
     expect(row.probes).toBeGreaterThan(7);
     expect([row.missed, row.wrong]).toEqual([[], []]);
   });
-  test("with something to find in each, until a fix closes it", () => {
+  test("has findings in each record until a fix closes them", () => {
     console.log(tableOf(rows));
     expect(rows.map((row) => row.found).reduce((a, b) => a + b)).toBeGreaterThan(40);
   });

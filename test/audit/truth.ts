@@ -1,13 +1,12 @@
 /**
- * The audit against what real clients could reach: every probe of the captures' own records, before and after each fix
- * that was tried there. `npm run truth` prints the table, truth.test.ts requires it to hold.
+ * Compares the audit with every probe in the records of the captures, before and after each fix that was tried there. `npm run truth` prints the table, truth.test.ts requires it to hold.
  */
 import { existsSync, readFileSync } from "node:fs";
 import type { AuditJson } from "fwcheck";
 import { capture, examples, shared } from "../capture.ts";
 import { auditOf } from "./json.ts";
 
-/** A connection that a client tried, and whether it came about. */
+/** A connection that a client tried, with the result. */
 interface Probe {
   readonly label: string;
   readonly family: 4 | 6;
@@ -18,23 +17,23 @@ interface Probe {
   readonly reached: boolean;
 }
 
-/** One record held against the audit of the rules that were in force. */
+/** Comparison of one record with the audit of the rules that were in force. */
 export interface Row {
   readonly name: string;
   readonly probes: number;
   readonly reached: number;
-  /** Of those, how many ufw forbids; or, where there is no ufw, how many are published. */
+  /** Number of those that ufw blocks; without ufw, of those that are published. */
   readonly wanted: number;
   readonly found: number;
-  /** Reached against ufw's will, and not found. */
+  /** Reached although ufw blocks them, without a finding. */
   readonly missed: readonly string[];
-  /** Found, and not reached. */
+  /** Findings that were not reached. */
   readonly wrong: readonly string[];
   /** Findings that no client tried; the kernel judges their witnesses (`npm run test:kernel`). */
   readonly untried: readonly string[];
 }
 
-/** Rules that shared/lab/e2e.sh put into DOCKER-USER before it probed again, by the start of the section's title. */
+/** Rules that shared/lab/e2e.sh inserted into DOCKER-USER before the next probes, by the start of the section's title. */
 const FIXES: readonly (readonly [string, readonly string[]])[] = [
   ["no fix", []],
   [
@@ -67,7 +66,7 @@ const LOOPBACK = "172.17.0.4";
 const OWN = ["203.0.113.1", "10.99.0.1", "2001:db8:1::1"];
 const HERE = { 4: "203.0.113.1", 6: "2001:db8:1::1" } as const;
 
-// What the labels of results.txt say was tried; the host's own calls and those between containers are Docker's business.
+// Connections by label of results.txt. Connections of the host itself and between containers are not audited.
 const LABELS: readonly (readonly [RegExp, (port: string) => Omit<Probe, "label" | "reached" | "proto">])[] = [
   [/^outside -> host:(\d+)/, (port) => ({ family: 4, in: "eth0", dst: HERE[4], dport: Number(port) })],
   [/^outside -> \[v6 host\]:(\d+)/, (port) => ({ family: 6, in: "eth0", dst: HERE[6], dport: Number(port) })],
@@ -94,13 +93,13 @@ const LABELS: readonly (readonly [RegExp, (port: string) => Omit<Probe, "label" 
   [/^NEW connection to (\d+)/, (port) => ({ family: 4, in: "eth0", dst: HERE[4], dport: Number(port) })],
 ];
 
-/** The probes of one section of results.txt. */
+/** Returns the probes of one section of results.txt. */
 function probesOf(text: string, section: string): Probe[] {
   const part = text.split(/^== /m).find((s) => s.startsWith(section)) ?? "";
   return part.split("\n").flatMap((line): Probe[] => {
     const m = /^ {2}(.*\S)\s+(\d+)$/.exec(line);
     if (m === null) return [];
-    // After the first section the flow is one that was there before the rules were.
+    // After the first section, the flow existed before the rules.
     if (m[1]!.startsWith("established") && section !== "no fix") return [];
     for (const [label, read] of LABELS) {
       const port = label.exec(m[1]!)?.[1];
@@ -111,7 +110,7 @@ function probesOf(text: string, section: string): Probe[] {
   });
 }
 
-/** The findings that a probe would be one of. */
+/** Returns the findings that a probe belongs to. */
 const about = ({ findings }: AuditJson, p: Probe): string[] =>
   findings
     .filter(
@@ -125,7 +124,7 @@ const about = ({ findings }: AuditJson, p: Probe): string[] =>
     )
     .map((f) => f.id);
 
-/** ufw of these captures denies what comes in but for port 22, and what is routed. */
+/** In these captures ufw denies all incoming packets but port 22, and all routed ones. */
 const denied = (p: Probe): boolean => p.dport !== 22;
 
 function* withUfw(): Generator<Row> {
@@ -135,7 +134,7 @@ function* withUfw(): Generator<Row> {
     const text = readFileSync(record, "utf8");
     for (const [section, rules] of FIXES) {
       const probes = probesOf(text, section);
-      // What was inserted stood before Docker's own RETURN.
+      // The rules were inserted before Docker's own RETURN.
       const { rulesets, host } = capture(`${examples}ufw-docker-${version}`, (save) =>
         save.replace(
           /^(\[0:0\] -A FORWARD )/m,
@@ -159,7 +158,7 @@ function* withUfw(): Generator<Row> {
   }
 }
 
-/** Without ufw nothing that is published is forbidden: what was reached must stand in the table of what is published. */
+/** Without ufw no published port is blocked: every reached port must be an exposure. */
 function* withoutUfw(): Generator<Row> {
   for (const version of ["20.10", "28.5"]) {
     const folder = `${shared}captures/docker-${version}/`;
@@ -206,11 +205,11 @@ function* withoutUfw(): Generator<Row> {
           [null, p.dst].includes(e.listen.address) &&
           e.in.includes(p.in),
       );
-    // hostnet listens on 8085 as a program of the host does.
+    // hostnet listens on 8085 in the network namespace of the host.
     const governed = (p: Probe): boolean =>
       p.dport === 8085 && result.remarks.some((r) => r.includes("hostnet"));
     const published = probes.filter((p) => p.reached && !governed(p));
-    // Port 443 of a container is published although nothing listens there.
+    // Port 443 of a container is published, but no process listens there.
     const silent = (p: Probe): boolean => p.dport === 8443;
     yield {
       name: `no firewall, Docker ${version}`,
@@ -230,7 +229,7 @@ function* withoutUfw(): Generator<Row> {
 
 export const truth = (): Row[] => [...withUfw(), ...withoutUfw()];
 
-/** The table as text. */
+/** Returns the table as text. */
 export function tableOf(rows: readonly Row[]): string {
   const head = ["record", "probes", "reached", "forbidden*", "found", "missed", "wrong", "untried"];
   const cells = rows.map((r) =>

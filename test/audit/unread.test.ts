@@ -1,4 +1,4 @@
-/** Firewalls beside the rules that are read: tables of nftables, the other backend, conditions that are not printed. */
+/** Firewalls that are not read: tables of nftables, the other backend, conditions that iptables-save does not print. */
 import {
   type AuditJson,
   type FindingJson,
@@ -49,7 +49,7 @@ const table = (name: string, hook: string, rules: string, type = "filter", polic
     .map((rule) => `\t\t${rule}\n`)
     .join("")}\t}\n}\n`;
 
-test("a table of which only the name is known may drop at every hook", () => {
+test("a table known by name only may drop at every hook", () => {
   const found = audited(tables("table ip filter\ntable inet filter"));
   expect(ids(found)).toEqual(expect.arrayContaining(ids(plain)));
   for (const f of found.findings)
@@ -58,7 +58,7 @@ test("a table of which only the name is known may drop at every hook", () => {
   expect(found.inconclusive).toEqual([
     "nftables holds tables of its own, which are not read and may drop what these rules accept: inet filter",
   ]);
-  // What the rules that are read let through, only the other table may block.
+  // Only the other table may block packets that the rules accept.
   const open = found.findings.filter((f) => !ids(plain).includes(f.id));
   expect(open.map((f) => f.kind)).toContain("ingress-bypass");
   for (const f of open)
@@ -70,13 +70,13 @@ test("a table of which only the name is known may drop at every hook", () => {
     expect(f.intended.verdict).not.toBe("undecided");
 });
 
-describe("what a listing shows of a table", () => {
+describe("tables with a listing", () => {
   const withTable = (text: string): AuditJson => {
     const names = [...text.matchAll(/^table \S+ \S+/gm)].map(([name]) => name).join("\n");
     return audited(tables(names), listing(text));
   };
 
-  test("bans at input leave what the rules block certain, and what they allow not read", () => {
+  test("bans at input: blocked ports stay certain, allowed ports depend on the unread table", () => {
     const found = withTable(table("inet f2b-table", "input", "ip saddr @addr-set-sshd drop"));
     expect(certain(found.findings)).toEqual(certain(plain.findings));
     const open = found.findings.filter((f) => f.certainty === "may");
@@ -122,7 +122,7 @@ describe("what a listing shows of a table", () => {
     expect(found.inconclusive).toEqual([]);
   });
 
-  test("a table of IPv6 makes nothing of IPv4 uncertain", () => {
+  test("a table of IPv6 does not affect IPv4", () => {
     const found = withTable(table("ip6 fw", "forward", "drop"));
     expect(certain(found.findings.filter((f) => f.family === 4))).toEqual(certain(plain.findings));
     expect(found.inconclusive).toHaveLength(1);
@@ -137,7 +137,7 @@ describe("what a listing shows of a table", () => {
 describe("the other backend", () => {
   const legacy = (text: string): Part => ({ kind: "rules", title: "iptables-legacy-save -c", text });
 
-  test("its INPUT makes what is allowed not read, and leaves FORWARD certain", () => {
+  test("its INPUT affects allowed ports only, and FORWARD stays certain", () => {
     const found = audited(
       legacy(
         "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n",
@@ -157,7 +157,7 @@ describe("the other backend", () => {
     },
   );
 
-  test("without a rule and with policies ACCEPT it is passed by", () => {
+  test("has no effect without rules and with policies ACCEPT", () => {
     const found = audited(legacy("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"));
     expect(certain(found.findings)).toEqual(certain(plain.findings));
   });
@@ -179,7 +179,7 @@ describe("conditions that iptables-save does not print", () => {
     return auditOf(rulesets, host);
   };
 
-  test("the rule is printed as one that closes all, and hides nothing", () => {
+  test("the rule is printed as if it dropped everything, and hides no finding", () => {
     const all = without(dropped("-A DOCKER-USER -p tcp -j DROP"));
     expect(of([...all, expressions("")]).findings.filter((f) => f.proto === "tcp")).toEqual([]);
     const found = of([...all, expressions(`ip filter DOCKER-USER 1\n${LOST}ip filter DOCKER-USER of 2\n`)]);
@@ -191,29 +191,29 @@ describe("conditions that iptables-save does not print", () => {
       ]);
   });
 
-  test("a chain that has changed between the two programs has no rule that is certain", () => {
+  test("no rule of a chain that changed between the two programs is certain", () => {
     const all = without(dropped("-A DOCKER-USER -p tcp -j DROP"));
     const found = of([...all, expressions(`ip filter DOCKER-USER 7\n${LOST}ip filter DOCKER-USER of 9\n`)]);
     expect(ids(found)).toEqual(ids(plain));
   });
 
-  test("a statement that changes packets makes nothing certain", () => {
+  test("a statement that changes packets leaves no certain finding", () => {
     const write = "  [ immediate reg 1 0x04030201 ]\n  [ payload write reg 1 => 4b @ network header + 16 ]\n";
     const found = of([...without(parts), expressions(`ip filter INPUT 1\n${write}ip filter INPUT of 6\n`)]);
     expect(certain(found.findings)).toEqual([]);
   });
 
-  test("an older snapshot does not show them: a rule that names a protocol alone may have one", () => {
+  test("an older snapshot lacks them: a rule that matches only a protocol may have one", () => {
     const found = of(without(dropped("-A DOCKER-USER -p tcp -j DROP")));
     expect(ids(found)).toEqual(ids(plain));
     expect(found.inconclusive).toEqual([expect.stringContaining("taken with an older fwcheck")]);
-    // A rule with a port is taken as it is printed.
+    // A rule with a port has no hidden condition.
     const ports = of(without(dropped("-A DOCKER-USER -p tcp -m tcp --dport 80 -j DROP")));
     expect(ids(ports)).not.toEqual(ids(plain));
   });
 });
 
-test("simulate is undecided about what an unread table may drop, and --assume settles it", () => {
+test("simulate is undecided about packets that an unread table may drop, and --assume decides them", () => {
   const { rulesets, host } = read([
     ...parts,
     tables("table inet fw"),
@@ -232,7 +232,7 @@ test("simulate is undecided about what an unread table may drop, and --assume se
   expect(simulate(rulesets, host, out)).toMatchObject({ verdict: "accept" });
 });
 
-describe("simulate of a packet that the rules that are read drop", () => {
+describe("simulate of a packet that the known rules drop", () => {
   const packet = packetOf({ in: "eth0", src: "203.0.113.7", dst: "203.0.113.1", dport: 9999 });
   const of = (text: string): ReturnType<typeof read> => {
     const [name = "", ...chains] = text.split(" {");
@@ -271,7 +271,7 @@ describe("simulate of a packet that the rules that are read drop", () => {
     expect(simulate(rulesets, host, packet).verdict).toBe("drop");
   });
 
-  test("DNAT of the other backend: it is undecided", () => {
+  test("DNAT of the other backend: undecided", () => {
     const dump =
       "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j DNAT --to-destination 172.17.0.2\nCOMMIT\n";
     const { rulesets, host } = read([
@@ -282,7 +282,7 @@ describe("simulate of a packet that the rules that are read drop", () => {
   });
 });
 
-test("a fix closes what the rules that are read block, and names what is not read", () => {
+test("a fix closes ports that the known rules block, and names the unread firewall", () => {
   const { rulesets, host } = read([...parts, tables("table inet fw")]);
   const fixed = fix(rulesets, host);
   expect(fixed.holds).toBe(true);
@@ -294,7 +294,7 @@ test("a fix closes what the rules that are read block, and names what is not rea
   );
 });
 
-test("comments of iptables-nft-save name what it does not print", () => {
+test("comments of iptables-nft-save name tables that it does not print", () => {
   const { rulesets, host } = capture(
     `${examples}ufw-docker-20.10`,
     (text) =>
@@ -313,7 +313,7 @@ describe("table raw, which Docker fills since 28", () => {
     return auditOf(rulesets, host);
   };
 
-  test("what it may drop is possible where it is missing, and the rest is as certain as before", () => {
+  test("packets that it may drop are possible findings if it is missing; the others stay certain", () => {
     const found = of(cut);
     const direct = found.findings.filter((f) => f.unread !== undefined);
     expect(direct.length).toBeGreaterThan(0);

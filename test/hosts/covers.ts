@@ -13,7 +13,7 @@ const both = (truths: readonly Truth[]): Truth =>
   truths.includes(false) ? false : truths.includes(undefined) ? undefined : true;
 const negated = (truth: Truth): Truth => (truth === undefined ? undefined : !truth);
 
-/** Whether an address, a range `a-b` or a prefix contains an address. */
+/** Returns true if an address, a range `a-b` or a prefix contains an address. */
 function rangeContains(range: string, text: string): Truth {
   const family = familyOf(range);
   const address = parseAddress(text, familyOf(text));
@@ -56,7 +56,7 @@ const destinationsContain = ({ redirected, group, ...own }: HostDestinations, ad
         ...(redirected === undefined ? [] : [addressesContain(redirected, address)]),
       ]);
 
-/** Whether protocols with their ports (`tcp 25`) contain a protocol and port. */
+/** Returns true if protocols with their ports (`tcp 25`) contain a protocol and port. */
 const protocolsContain = (set: SetDescription, proto: string, dport: number | null): Truth =>
   setContains(set, (part) => {
     const [name, ports] = part.split(" ");
@@ -99,14 +99,14 @@ const groupsContain = (by: Finding["by"], packet: Sent): Truth =>
     ),
   );
 
-/** Whether a row of the exposure table contains a packet. */
+/** Returns true if a row of the exposure table contains a packet. */
 export function exposes({ family, proto, listen, by }: Exposure, { kind, packet }: Tried): Truth {
   if (kind === "egress" || family !== familyOf(packet.dst) || proto !== packet.proto) return false;
   if (listen.port !== packet.dport || (listen.address ?? packet.dst) !== packet.dst) return false;
   return groupsContain(by, packet);
 }
 
-/** Whether the set of packets that a finding describes contains a packet; `undefined` where the data do not decide. */
+/** Returns true if the set of packets that a finding describes contains a packet; `undefined` where the data do not decide. */
 export function covers(finding: Finding, { kind, packet, ends, bridges }: Tried): Truth {
   if (finding.kind === "ineffective-allow") return false;
   if ((kind === "egress") !== (finding.kind === "egress-bypass")) return false;

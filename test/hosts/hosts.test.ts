@@ -1,4 +1,4 @@
-/** fwcheck on hosts where clients really connected: each line of truth.ndjson against simulate, audit and fix. */
+/** Compares fwcheck with recorded connections: each line of truth.ndjson against simulate, audit and fix. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

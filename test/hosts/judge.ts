@@ -1,6 +1,6 @@
 /**
- * Compares the answers of fwcheck on one host with connections that clients really opened there: each line of a
- * truth.ndjson against simulate, audit and fix.
+ * Compares the answers of fwcheck on one host with recorded connections: each line of a truth.ndjson against simulate,
+ * audit and fix.
  */
 import { readFileSync } from "node:fs";
 import {
@@ -51,7 +51,7 @@ export type Fwcheck = (
   input?: string,
 ) => { readonly code: number | null; readonly out: string; readonly err: string };
 
-/** The answers for one host, counted. */
+/** Counts of the answers for one host. */
 export interface Judgement {
   readonly lines: number;
   readonly simulate: { equal: number; undecided: number; wrong: number };
@@ -89,7 +89,7 @@ export class Snapshot {
     if (line.kind !== "egress") {
       const { kind, packet } = line;
       const dst = parseAddress(packet.dst, familyOf(packet.dst))!;
-      // Where a published port leads is what simulate says of it.
+      // simulate gives the container that a published port leads to.
       return { kind, packet, ends: [packet.dst], bridges: kind === "direct" ? this.bridges(dst) : [] };
     }
     const { from, dst, proto, dport } = line;
@@ -106,13 +106,13 @@ export class Snapshot {
     return { kind: "egress", packet, ends: [dst], bridges: [] };
   }
 
-  /** Whether the reply to a packet reaches its sender. */
+  /** Returns true if the reply to a packet reaches its sender. */
   answered(sent: Sent): boolean {
     const { verdict } = flow(new Simulator(this.rulesets, this.host), this.host, readPacket(sent) as Packet);
     return verdict === "accept";
   }
 
-  /** Whether simulate decides the witness of a finding, whichever way the unknowns go. */
+  /** Returns true if simulate decides the witness of a finding for all values of the unknowns. */
   proven({ witness }: Finding): boolean {
     const answer = new Simulator(this.rulesets, this.host).packet(readPacket(witness) as Packet);
     const verdicts = new Set((answer.branches ?? [answer]).map(({ verdict }) => verdict));
@@ -120,7 +120,7 @@ export class Snapshot {
   }
 
   /**
-   * Whether a `ufw route` rule decides on a packet: a listener on the host itself cannot measure that. Docker's rules in
+   * Returns true if a `ufw route` rule decides a packet: a listener on the host itself cannot measure that. Docker's rules in
    * FORWARD often accept before ufw's are evaluated, so that FORWARD here has nothing but ufw's chain.
    */
   routed(sent: Sent): boolean {
@@ -178,7 +178,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
   const simulate = { equal: 0, undecided: 0, wrong: 0 };
   const simulated = tries.map(({ line, tried }, i) => {
     const how = compared(answers[i]!, line.real);
-    // The first packet passes and the reply does not: that is a closed connection, too.
+    // If the first packet passes and the reply does not, the connection is closed, too.
     return how === "wrong" && line.real !== "open" && !snapshot.answered(tried.packet) ? "equal" : how;
   });
   for (const [i, { line, name }] of tries.entries()) {
@@ -259,7 +259,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
     const after = rulesets.length === 0 ? snapshot.rulesets : rulesets;
     const host = readHost(snapshot.sources, after);
     for (const [i, { line, tried, name }] of tries.entries()) {
-      // A packet that comes in by a bridge came in by one of its ports, which a rule of the fix may ask for (physdev).
+      // A packet on a bridge arrived on one of its ports, which a rule of the fix may match (physdev).
       const [port] = covering[i]!.flatMap(({ by }) => by.flatMap((who) => who.ports ?? []));
       const packet = port === undefined ? tried.packet : { ...tried.packet, in: port };
       const answer = new Simulator(after, host).packet(readPacket(packet) as Packet);
@@ -274,7 +274,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
         )
           wrong.push(`${name}: still ${verdict} with the fix, which does not name it`);
       }
-      // Where nothing measured what the owner wants of egress, the audit's own finding says it.
+      // Without a measured intent of egress, the finding of the audit gives it.
       const allowed =
         line.kind === "egress" && line.wanted == null
           ? covering[i]!.length === 0
@@ -302,20 +302,20 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
   };
 }
 
-/** Open although the owner's own rules say no. */
+/** Returns true for a connection that is open although the owner's rules block it. */
 export const bypassed = ({ real, wanted }: Line): boolean =>
   real === "open" && (wanted === "closed" || wanted === "refused");
 
 /**
- * Whether the finding names everything that leaves a packet undecided, as a rate that the other clients may have used up.
- * It is certain of its witness then, not of this packet.
+ * Returns true if the finding names every unknown that leaves a packet undecided, such as a rate that other clients use up.
+ * The finding is then certain for its witness, not for this packet.
  */
 function depends(finding: Finding, { verdict, branches = [] }: Answer): boolean {
   const keys = branches.flatMap(({ assume = [] }) => assume.map((text) => text.replace(/=(no-)?match$/, "")));
   return verdict === "undecided" && keys.length > 0 && keys.every((key) => finding.depends.includes(key));
 }
 
-/** Whether the witness is this packet; `by` alone is a projection that forgets source ports, lengths and the like. */
+/** Returns true if the witness is this packet; `by` alone is a projection that forgets source ports, lengths and the like. */
 function shows({ witness, assume }: Finding, packet: Sent): boolean {
   const { sport, ttl = 64, ...rest } = witness;
   const { sport: _, ...same } = packet;
@@ -328,7 +328,7 @@ function shows({ witness, assume }: Finding, packet: Sent): boolean {
   );
 }
 
-/** Whether what is left open names a finding that covers the line, or the doubt about the host that covers it. */
+/** Returns true if the open items name a finding that covers the line, or a doubt about the host. */
 const named = (
   failed: readonly string[],
   findings: readonly Finding[],
@@ -344,18 +344,18 @@ const named = (
 export function compared(answer: Answer, real: Real): "equal" | "undecided" | "wrong" {
   if (answer.verdict === "undecided") return "undecided";
   if (answer.verdict !== "accept") return real === "open" ? "wrong" : "equal";
-  // A packet that is delivered to a socket nobody opened is answered by a reset or an ICMP error.
+  // A packet to a closed port of the host gets a reset or an ICMP error.
   return real === "open" || (real === "refused" && answer.delivery === "local") ? "equal" : "wrong";
 }
 
-/** A line in a few words. */
+/** Returns a short name of a line. */
 export function nameOf(line: Connection): string {
   if (line.kind === "egress") return `${line.from} -> ${line.dst} ${line.proto}/${line.dport}`;
   const { packet } = line;
   return `${line.kind} ${packet.in} ${packet.src} -> ${packet.dst} ${packet.proto}/${packet.dport}`;
 }
 
-/** A row of the table of hosts. */
+/** Returns a row of the table of hosts. */
 export const row = (name: string, j: Judgement): string =>
   `| ${[
     ...[name, j.lines, `${j.simulate.equal}/${j.simulate.undecided}/${j.simulate.wrong}`],

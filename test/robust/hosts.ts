@@ -1,6 +1,6 @@
 /**
- * Hosts made to use up time, memory or JavaScript's stack. Each is the README's host with rules that stand first in a
- * chain, or with sets.
+ * Hosts that could use up time, memory or the JavaScript stack. Each is the host of the README with rules inserted at the
+ * start of a chain, or with sets.
  */
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,15 +9,15 @@ import { examples } from "../capture.ts";
 const BASE = join(examples, "ufw-docker-20.10");
 const BASE_RULES = readFileSync(join(BASE, "iptables-save.txt"), "utf8");
 
-/** What a host has besides the README's. */
+/** Additions to the host of the README. */
 export interface Extra {
-  /** Rules that stand first in a chain of table filter, and the chains that they need. */
+  /** Rules at the start of a chain of table filter, and the chains that they need. */
   readonly chain?: string;
   readonly rules?: readonly string[];
   readonly declares?: readonly string[];
-  /** Rules that stand first in nat PREROUTING. */
+  /** Rules at the start of nat PREROUTING. */
   readonly nat?: readonly string[];
-  /** Rules of nat, mangle or raw as a table of their own, as text. */
+  /** Text of a table nat, mangle or raw. */
   readonly table?: string;
   readonly ipset?: string;
 }
@@ -29,7 +29,7 @@ export function writeHost(folder: string, extra: Extra): void {
   if (extra.ipset !== undefined) writeFileSync(join(folder, "sets.ipset"), extra.ipset);
 }
 
-/** The rules of a host as iptables-save prints them. */
+/** Returns the rules of a host as iptables-save prints them. */
 export function rulesOf({
   chain = "DOCKER-USER",
   rules = [],
@@ -62,7 +62,7 @@ export function rulesOf({
 const times = <T>(n: number, make: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => make(i));
 const names = (n: number): string[] => times(n, (i) => `c${i}`);
 
-/** Chains of which each has the same rules that call the next one; the last has another. */
+/** Returns chains that all have the same rules, which call the next chain; the last has a different one. */
 const calling = (chain: string, n: number, calls: (i: number) => string[], last: string): Extra => ({
   chain,
   declares: names(n),
@@ -117,7 +117,7 @@ const opaqueMixed = (chain: string, n: number): Extra => ({
       `-A ${chain} -s 10.${(k / 250) | 0}.${k % 250}.0/24 -p tcp -m tcp --dport ${1 + ((k * 7919) % 60_000)}:65000 -m foo${k} --bar ${k} -j ${k % 3 === 0 ? "ACCEPT" : "DROP"}`,
   ),
 });
-/** Every rule may set another bit of the mark. */
+/** Returns rules that may each set another bit of the mark. */
 const opaqueMarks = (chain: string, n: number): Extra => ({
   chain,
   rules: times(n, (k) => {
@@ -125,7 +125,7 @@ const opaqueMarks = (chain: string, n: number): Extra => ({
     return `-A ${chain} -m foo${k} --bar ${k} -j MARK --set-xmark ${bit}/${bit}`;
   }),
 });
-/** Rules that overlap, and all set the same bit of the mark. */
+/** Returns overlapping rules that all set the same bit of the mark. */
 const overlappingMarks = (n: number): Extra => ({
   table: `*mangle\n:PREROUTING ACCEPT [0:0]\n${times(
     n,
@@ -156,13 +156,13 @@ const logs = (chain: string, n: number): Extra => ({
   chain,
   rules: times(n, (k) => `-A ${chain} -m comment --comment ${k} -j LOG`),
 });
-/** Lists in lists, which the kernel refuses. */
+/** Returns nested lists, which the kernel refuses. */
 const lists = (n: number): Extra => ({
   rules: ["-A DOCKER-USER -m set --match-set l0 src -j DROP"],
   ipset: `${times(n, (i) => `create l${i} list:set size 8\n`).join("")}create z hash:ip\nadd z 192.0.2.1\nadd l${n - 1} z\n${times(n - 1, (i) => `add l${i} l${i + 1}\n`).join("")}`,
 });
 
-/** Some seconds in all. */
+/** Hosts that take some seconds in total. */
 export const SMALL: Readonly<Record<string, Extra>> = {
   "24 chains that call the next one twice, and may mark packets": twice("FORWARD", 24, MARK),
   "2,000 nested chains that mark packets": deep("INPUT", 2000, MARK),
@@ -172,7 +172,7 @@ export const SMALL: Readonly<Record<string, Extra>> = {
 
 const CHAINS = ["INPUT", "FORWARD", "DOCKER-USER"];
 
-/** The size that the rules of the issue have; some ten minutes. */
+/** Full size; takes about ten minutes. */
 export const FULL: Readonly<Record<string, Extra>> = Object.fromEntries([
   ...CHAINS.flatMap((chain): [string, Extra][] => [
     [`${chain}: 24 chains that call the next one twice`, twice(chain, 24)],

@@ -28,11 +28,11 @@ interface Part {
   readonly text: string;
 }
 
-/** A host's inputs, taken apart. */
+/** Inputs of a host, part by part. */
 interface Inputs {
   readonly name: string;
   readonly parts: readonly Part[];
-  /** Whether a part has to be there: rules and what says who else filters, where and how packets go. */
+  /** Returns true for a required part: rules, other firewalls, addresses and routes. */
   readonly isRead: (part: Part) => boolean;
   /** Writes the parts into a folder and returns what the command line names. */
   readonly write: (folder: string, parts: readonly Part[]) => string[];
@@ -45,7 +45,7 @@ const folders = (root: string): string[] =>
         .map((e) => join(root, e.name))
     : [];
 
-/** A folder of files, all of which filter on the host (`--assume complete`): the most that a user can claim. */
+/** Reads a folder of files with `--assume complete`, the strongest claim of a user. */
 const captured = (folder: string): Inputs => ({
   name: folder.split("/").slice(-2).join("/"),
   parts: readdirSync(folder)
@@ -98,7 +98,7 @@ interface Case {
   readonly parts: readonly Part[];
 }
 
-/** Half of a text, and never at the end of a line: a text of whole lines looks whole. */
+/** Returns half of a text, cut inside a line: a text of whole lines looks complete. */
 function half(text: string): string {
   let at = Math.floor(text.length / 2);
   while (at > 0 && (text[at - 1] === "\n" || text[at] === "\n" || text[at] === undefined)) at--;
@@ -126,7 +126,7 @@ function casesOf(host: Inputs): Case[] {
   return out;
 }
 
-/** What an audit says, without names and without the packets that show it. */
+/** Returns the result of an audit without names and witnesses. */
 const answer = ({ findings, exposures }: Audit): unknown => [
   findings.map((f) => f.id),
   exposures.map((e) => [e.family, e.proto, e.endpoint.ip, e.endpoint.port, e.listen, e.by]),
@@ -142,11 +142,11 @@ function written(host: Inputs, parts = host.parts): string[] {
   return host.write(into, parts);
 }
 
-/** The audit's exit code, as the command's, and its answer where that is 0. */
+/** Returns the exit code of the audit, and the result if that is 0. */
 function audited(rules: readonly string[]): { readonly code: number; readonly answer?: unknown } {
   try {
     const { rulesets, host } = inputs({ rules, assume: ["complete"] });
-    // A doubt is enough for another exit code than 0: the rest of the audit only decides between 1 and 2.
+    // A doubt excludes exit code 0; the rest of the audit only decides between 1 and 2.
     if (doubtsOf(rulesets, host).length > 0) return { code: 2 };
     const result = audit(rulesets, host);
     return { code: auditExitCode(result, undefined, undefined), answer: answer(result) };
@@ -160,7 +160,7 @@ const all = hosts.flatMap(casesOf);
 const step = Number(process.env.ROBUST ?? Math.max(1, Math.ceil(all.length / 150)));
 const chosen = all.filter((_, i) => i % step === 0);
 
-describe("one part of the inputs is not what it was", () => {
+describe("one part of the inputs is missing or damaged", () => {
   const whole = new Map<Inputs, unknown>();
   beforeEach(() => {
     vi.spyOn(process.stderr, "write").mockImplementation(() => true);

@@ -1,6 +1,6 @@
 /**
- * Every command ends in an answer or says that there is none, within bounds of CPU time and memory, whatever the rules.
- * `SCALE=full` takes all hosts in full size (tens of minutes), `SCALE=TEXT` those of them whose name contains the text.
+ * Every command gives an answer, or a reason for none, within limits of CPU time and memory, for all rules.
+ * `SCALE=full` takes all hosts in full size (tens of minutes), `SCALE=TEXT` those whose name contains the text.
  */
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";

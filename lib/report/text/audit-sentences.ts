@@ -141,7 +141,7 @@ export function lintText(lint: Lint): string {
         alsoLines.length === 0
           ? ""
           : `, nor the rules of ${plural(alsoLines.length, "line")} ${listed(alsoLines)}`;
-      return `no packet ever matches this ${verdict}${also}: rules in front of it in ${chain} match all of its packets, and ${by.map(ruleNoteText).join(", ")} ${by.length > 1 ? "decide" : "decides"} otherwise; move it up or remove it`;
+      return `no packet ever matches this ${verdict}${also}: earlier rules in ${chain} match all of its packets, and ${by.map(ruleNoteText).join(", ")} ${by.length > 1 ? "decide" : "decides"} otherwise; move it up or remove it`;
     }
     case "chain-not-called": {
       const { bans, chains, table } = lint;

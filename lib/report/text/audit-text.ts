@@ -56,7 +56,7 @@ export function auditText(audit: Audit, style: Style = PLAIN): string {
 export interface AuditOutcome {
   readonly mood: "bad" | "unsure" | "good";
   readonly sentence: string;
-  /** Whether the audit is inconclusive. */
+  /** True if the audit is inconclusive. */
   readonly open: boolean;
 }
 

@@ -48,7 +48,7 @@ const NOT_READ_KINDS: KindTexts = {
 
 const BANNED = "banned sources still reach a published port";
 
-/** Whether only a firewall that was not read may block the packets of a finding. */
+/** Returns true if only a firewall that was not read may block the packets of a finding. */
 export const isNotRead = (f: Finding): boolean =>
   f.unread !== undefined && f.intended.verdict === "undecided";
 
@@ -107,7 +107,7 @@ export function sourcesByInterface(
 export const allowedText = ({ permitted, in: inputs, kind }: Finding): string =>
   `${safe(permittedText(permitted, inputs))}${kind === "egress-bypass" ? " (outwards)" : ""}`;
 
-/** Whether it is useful to name the packets that the owner's rules let through. */
+/** Returns true if it is useful to name the packets that the owner's rules let through. */
 export const namesAllowed = (f: Finding): boolean =>
   !permitsNoSource(f.permitted) && f.kind !== "ineffective-allow" && !isNotRead(f);
 

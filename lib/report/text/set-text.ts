@@ -48,7 +48,7 @@ export function sourcesText(sources: Sources, all = "everyone"): string {
   }
 }
 
-/** Returns destinations of the host in words; absent destinations are all of them. */
+/** Returns destinations of the host in words; absent destinations mean all addresses. */
 export function hostDestinationsText({ redirected, group, ...own }: HostDestinations): string {
   if (group === true) return "broadcast or multicast";
   const texts = [listText(own), ...(redirected === undefined ? [] : [destinationsText(redirected)])];
@@ -92,7 +92,7 @@ export function permittedText(permitted: Permitted, inputs: readonly string[]): 
   return permitted.by.map((group) => `${sourcesText(group.sources)} via ${group.in.join(", ")}`).join("; ");
 }
 
-/** Whether the owner's rules let no source through. */
+/** Returns true if the owner's rules let no source through. */
 export const permitsNoSource = (permitted: Permitted): boolean =>
   permitted.kind === "sources" && permitted.by.length === 0;
 

@@ -1,4 +1,4 @@
-/** What is said where there is nothing to be found: what was looked at, and of what nothing is known. */
+/** Scope of an audit: results without findings name what the audit looked at. */
 import { auditText, type HostSources, readHost, readRuleset } from "fwcheck";
 import { expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
@@ -13,7 +13,7 @@ const source = (text: string) => [{ name: "it", text }];
 const NONE = "No container engine was found in these rules, so nothing was audited for containers";
 const flat = (text: string) => text.replace(/\s+/g, " ");
 
-test("no engine: the sentence of consent is not said, and what was looked at is", () => {
+test("no engine: the text does not mention consent, and names the scope", () => {
   const result = audited(BARE, { sysctl: source("net.ipv4.ip_forward = 0\n") });
   expect(result.looked).toEqual({
     families: [{ family: 4, input: "ACCEPT", forward: "ACCEPT", forwards: false }],
@@ -32,7 +32,7 @@ test("no engine: the sentence of consent is not said, and what was looked at is"
   expect(result.remarks.join()).toContain("the sockets of the host were not given");
 });
 
-test("with what listens, the host's own open ports are listed instead", () => {
+test("with sockets given, the host's own open ports are listed instead", () => {
   const result = audited(BARE, {
     listening: source(`tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=1,fd=3))\n`),
   });
@@ -40,7 +40,7 @@ test("with what listens, the host's own open ports are listed instead", () => {
   expect(auditText(result)).toMatch(/22\/tcp +sshd +everyone +INPUT policy ACCEPT/);
 });
 
-test("another engine is no engine that is audited, with or without ports that it publishes", () => {
+test("other engines are not audited, with or without ports that they publish", () => {
   const nat = (rule: string) =>
     `*nat\n:PREROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n${rule}COMMIT\n${BARE}`;
   for (const rule of [
@@ -53,7 +53,7 @@ test("another engine is no engine that is audited, with or without ports that it
   }
 });
 
-test("Docker without a finding keeps its sentence, and says what was looked at", () => {
+test("Docker without a finding keeps its sentence and names the scope", () => {
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
   const result = auditOf(rulesets, host);
   expect(result.looked).toMatchObject({ engines: ["Docker"], containers: 5 });
@@ -65,7 +65,7 @@ test("Docker without a finding keeps its sentence, and says what was looked at",
   );
 });
 
-test("a host that forwards nothing serves published ports by docker-proxy alone, and says so", () => {
+test("a note names a host without forwarding, on which only docker-proxy serves published ports", () => {
   const { rulesets } = capture(`${examples}ufw-docker-20.10`);
   const host = readHost({ sysctl: source("net.ipv4.ip_forward = 0\n") }, rulesets);
   const { exposures, findings, remarks } = auditOf(rulesets, host);

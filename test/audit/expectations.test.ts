@@ -1,4 +1,4 @@
-/** The ports that may be open, and to whom; whatever else is exposed is unexpected. */
+/** Expectations: ports that may be open, and their sources; any other exposure is unexpected. */
 import { ExpectationError, readExpectations } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
@@ -12,7 +12,7 @@ const unexpected = (yaml: string) =>
 
 const REST = ["8443 everyone eth0,eth1", "8444 everyone eth0,eth1", "9080 everyone eth0,eth1"];
 
-// One line a case: the file, and what is unexpected.
+// One line for each case: the file, and the unexpected exposures.
 test.each([
   ["open: []", ["8080 everyone eth0,eth1", ...REST]],
   ["open:\n  - port: 8080", REST],
@@ -26,19 +26,19 @@ test.each([
   ],
 ] as const)("%s", (yaml, lines) => {
   const found = unexpected(yaml);
-  // The host's own addresses and other martians cut holes that no expectation need name.
+  // The host's own addresses and other martians are exceptions that no expectation needs to name.
   if (yaml.includes("from"))
     expect(found.map((l) => l.split(" ")[0])).toEqual(lines.map((l) => l.split(" ")[0]));
   else expect(found.sort()).toEqual([...lines].sort());
 });
 
-describe("a file that is none is refused with the entry at fault", () => {
+describe("an invalid file is refused, and the message names the entry", () => {
   test.each([
     ["open", /expected a list under the key open/],
     ["open:\n  - port: 70000", /entry 1 of open: port must be/],
     ["open:\n  - port: 80\n  - {port: 81, from: nowhere}", /entry 2 of open: from must be/],
     ["open:\n  - {port: 80, form: 1.2.3.4}", /unknown key "form"/],
-    ["open: [", /no YAML/],
+    ["open: [", /not YAML/],
     ["open:\n  - {port: 80, __proto__: 1}", /unknown key "__proto__"/],
   ])("%s", (yaml, said) => {
     expect(() => readExpectations(yaml)).toThrow(ExpectationError);

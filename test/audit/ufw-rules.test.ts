@@ -1,6 +1,6 @@
 /**
- * The real ufw as the judge of how its rules are told: commands are run in namespaces of their own, with an /etc/ufw of
- * their own; what `ufw show added` lists must be what the rules in force are told as, no more and no less.
+ * Compares ufw commands with the real ufw, which runs in a namespace and with an /etc/ufw of its own: the commands
+ * derived from the rules in force must be exactly those that `ufw show added` lists.
  */
 import { spawnSync } from "node:child_process";
 import { readRuleset } from "fwcheck";
@@ -86,7 +86,7 @@ const why =
         .map((p) => `needs ${p}`)[0];
 
 describe.skipIf(why !== undefined)(`the real ufw${why === undefined ? "" : ` (${why})`}`, () => {
-  test("every command is told back as ufw itself spells it, and no other", { timeout: 120_000 }, () => {
+  test("the rules give every command as ufw prints it, and no other", { timeout: 120_000 }, () => {
     const run = spawnSync("unshare", ["-n", "-m", "bash", "-c", SCRIPT], {
       encoding: "utf8",
       input: COMMANDS,
