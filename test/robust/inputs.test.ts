@@ -64,14 +64,18 @@ function snapped(path: string): Inputs {
   const boundary = text.split("\n", 1)[0]!.split(" ")[2]!;
   const pieces = text.split(new RegExp(`^(?=${boundary} (?:begin|missing|done))`, "m"));
   const [head, ...rest] = pieces;
+  const parts = rest
+    .filter((piece) => piece.startsWith(`${boundary} begin`))
+    .map((piece) => ({
+      name: piece.split("\n", 1)[0]!.slice(boundary.length + 7),
+      text: piece.slice(piece.indexOf("\n") + 1, piece.lastIndexOf(`\n${boundary} end`)),
+    }));
+  // Snapshots of an older collector lack this part, and that doubt would hide the effect of every case.
+  if (!parts.some(({ name }) => name.startsWith("expressions ")))
+    parts.push({ name: "expressions expressions of nft in tables of iptables", text: "" });
   return {
     name: path.split("/").at(-2)!,
-    parts: rest
-      .filter((piece) => piece.startsWith(`${boundary} begin`))
-      .map((piece) => ({
-        name: piece.split("\n", 1)[0]!.slice(boundary.length + 7),
-        text: piece.slice(piece.indexOf("\n") + 1, piece.lastIndexOf(`\n${boundary} end`)),
-      })),
+    parts,
     isRead: ({ name }) => !/^(text|ufw|errors|native|nft) /.test(name),
     write(into, parts) {
       const file = join(into, "host.snap");
