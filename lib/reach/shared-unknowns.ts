@@ -5,13 +5,11 @@
  * same result.
  */
 
-import { optionsOf } from "../iptables/print.ts";
-import type { Match } from "../iptables/rule.ts";
+import { type RecentUse, recentUseOf } from "../iptables/recent-lists.ts";
 import { areDisjoint } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import { ends } from "../rules/effect.ts";
-import { siteKey } from "../rules/facts.ts";
 import { type Rule, TABLES } from "../rules/ruleset.ts";
 
 /** Maps the key of an unknown to the name that unknowns with the same value share; `null` if it has a value of its own. */
@@ -28,16 +26,11 @@ const PATHS: readonly (readonly Hook[])[] = [
 const MOST_CHAIN_VISITS = 20_000;
 
 /** A rule that tests or changes a list of `recent`. */
-interface RecentRule {
+interface RecentRule extends RecentUse {
   readonly bound: BoundRule;
-  readonly list: string;
-  /** Options with which it tests the list; `null` if it only writes. */
-  readonly test: string | null;
-  /** An earlier rule that enters every packet which this rule tests into the same list. */
-  readonly primer: Rule | null;
-  readonly writes: boolean;
 }
 
+/** Returns the unknowns of a program that share their value with others, or that must not. */
 export function sharedUnknowns(program: Program): SharedUnknowns {
   const lists = new RecentLists(program);
   if (!lists.any) return new Map();
@@ -63,49 +56,11 @@ class RecentLists {
     for (const table of TABLES)
       for (const chain of program.ruleset.tables.get(table)?.chains.values() ?? [])
         for (const [i, rule] of chain.rules.entries()) {
-          const found = rule.matches.filter((m) => m.extension.name === "recent");
-          if (found.length === 0) continue;
-          const listed = this.read(program.chain(table, chain.name)!, i, found);
-          this.rules.set(rule, listed);
+          const use = recentUseOf(chain.rules, i, program.ruleset.family);
+          if (use === null) continue;
+          this.rules.set(rule, { ...use, bound: program.chain(table, chain.name)!.rules[i]! });
         }
     this.any = this.rules.size > 0;
-  }
-
-  private read(chain: BoundChain, at: number, found: readonly Match[]): RecentRule {
-    const bound = chain.rules[at]!;
-    const [{ values }] = found as [Match];
-    const list = String(values.name?.value);
-    // Rules that test two lists or the destination address are not compared.
-    const plain = found.length === 1 && values.rdest === undefined && values.set === undefined;
-    const tests = plain && values.remove === undefined;
-    const others = (rule: Rule): string =>
-      rule.matches
-        .filter((m) => m.extension.name !== "recent" && m.extension.name !== "comment")
-        .map((m) => this.text(m))
-        .join(" ");
-    const primer = chain.chain.rules.slice(0, at).find((rule) => {
-      const sets = rule.matches.filter((m) => m.extension.name === "recent");
-      return (
-        sets.length === 1 &&
-        sets[0]!.values.set?.not === false &&
-        sets[0]!.values.name?.value === list &&
-        rule.unknown.length === 0 &&
-        rule.target.kind === "none" &&
-        others(rule) === others(bound.rule)
-      );
-    });
-    return {
-      bound,
-      list,
-      test: tests ? this.text(found[0]!) : null,
-      primer: primer ?? null,
-      writes: !(tests && values.rcheck !== undefined),
-    };
-  }
-
-  private text({ extension, values }: Match): string {
-    const words = optionsOf(extension, values, { family: this.program.ruleset.family, proto: undefined });
-    return [extension.name, ...words.flatMap((o) => [o.not ? "!" : "", o.name, ...o.words])].join(" ");
   }
 
   /**
@@ -116,7 +71,7 @@ class RecentLists {
   visit(chain: BoundChain, met: ReadonlySet<RecentRule>): ReadonlySet<RecentRule> {
     if (!this.touches(chain)) return met;
     if (++this.visits > MOST_CHAIN_VISITS || this.program.isDeep(chain)) {
-      for (const { bound } of this.rules.values()) this.same.set(this.key(bound.rule), null);
+      for (const { key } of this.rules.values()) this.same.set(key, null);
       return met;
     }
     let now = met;
@@ -139,8 +94,7 @@ class RecentLists {
   }
 
   private classify(listed: RecentRule, met: ReadonlySet<RecentRule>): void {
-    const { bound, list, test, primer } = listed;
-    const key = this.key(bound.rule);
+    const { bound, list, test, primer, key } = listed;
     const counted = [...met].some(
       (other) =>
         other.list === list &&
@@ -152,10 +106,6 @@ class RecentLists {
     if (test === null || counted) this.same.set(key, null);
     else if (this.same.get(key) !== null)
       this.same.set(key, primer === null ? test : `${test} (once entered)`);
-  }
-
-  private key({ table, chain, index }: Rule): string {
-    return siteKey("recent", { table, chain, index });
   }
 
   private touches(chain: BoundChain): boolean {
