@@ -1,4 +1,4 @@
-/** Diagrams against tables of all packets: every operation, on domains small enough to list. */
+/** Compares every operation of diagrams with a table of all packets, on small domains. */
 import fc from "fast-check";
 import { audit, auditJson, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
@@ -18,7 +18,7 @@ const PACKETS = SIZES.reduce(
   [[]] as number[][],
 );
 
-/** A rule: a range of ordinals a level, and the terminal it gives. */
+/** A rule: one range of ordinals per level, and a terminal. */
 interface Rule {
   readonly ranges: readonly (readonly [number, number])[];
   readonly value: number;
@@ -34,7 +34,7 @@ const rule = (most: number): fc.Arbitrary<Rule> =>
     ),
     value: fc.integer({ min: 1, max: most }),
   });
-/** Up to so many rules, the first that holds decides. */
+/** A list of rules; the first that matches decides. */
 const rules = (most: number): fc.Arbitrary<readonly Rule[]> => fc.array(rule(most), { maxLength: 14 });
 
 const truth = (list: readonly Rule[], packet: readonly number[]): number =>
@@ -105,7 +105,7 @@ describe("operations agree with a table of all packets", () => {
           same(d, d.substitute(f, new Map([[3, { ordinal: fixed }]])), (p) =>
             truth(a, [p[0]!, p[1]!, p[2]!, fixed]),
           );
-          // The last asks what the second says, while the second itself becomes another: all at once.
+          // Simultaneous: level 3 becomes a function of level 1, while level 1 becomes a constant.
           same(
             d,
             d.substitute(
@@ -123,7 +123,7 @@ describe("operations agree with a table of all packets", () => {
     );
   });
 
-  test("equal sets are the same node, whatever operations made them", () => {
+  test("equal sets are the same node, by any sequence of operations", () => {
     fc.assert(
       fc.property(rules(1), rules(1), rules(1), (a, b, c) => {
         const d = new Diagrams(SIZES);
@@ -147,7 +147,7 @@ describe("operations agree with a table of all packets", () => {
 });
 
 describe("a budget that is too small", () => {
-  test("stops the diagrams", () => {
+  test("throws BudgetExceeded", () => {
     const d = new Diagrams([1000, 1000], 10);
     const grow = () => Array.from({ length: 100 }, (_, i) => d.range(0, [[i, i]], d.range(1, [[i, i]])));
     expect(grow).toThrow(BudgetExceeded);
@@ -210,7 +210,7 @@ test("an unknown has the level next to the fields of its rule: a list of senders
     return sum;
   };
   const [few, many] = [edges(50), edges(200)];
-  // In proportion to the senders, and not senders times ports.
+  // Proportional to the senders, not to senders times ports.
   expect(many).toBeLessThan(6 * few);
   expect(many).toBeLessThan(200 * 50);
 });

@@ -1,4 +1,4 @@
-/** Packets for a ruleset, at the bounds of what it can tell apart. */
+/** Random packets at the bounds of the intervals that a ruleset distinguishes. */
 import type { Host, Packet } from "fwcheck";
 import { type Family, type Field, fieldRange, hasPorts, type Scalar } from "../../lib/packet/field.ts";
 import type { Domain } from "../../lib/reach/domain.ts";
@@ -10,7 +10,7 @@ export interface Drawn {
   readonly ordinal: (level: number) => number;
 }
 
-/** A packet aimed at what the domain can tell apart: the bounds of its elementary intervals. */
+/** Draws a packet from the bounds of the elementary intervals of a domain. */
 export function draw(
   domain: Domain,
   host: Host,
@@ -48,7 +48,7 @@ export function draw(
   }
   for (const variable of domain.variables)
     if (variable.kind === "unknown") assume.set(variable.key, next() < 0.5);
-  // What the sets know for one question, the simulator asks rule by rule.
+  // Shared unknowns are one variable in the sets, and one per rule in the simulator.
   const heads = new Map([...assume].map(([key, truth]) => [same.get(key) ?? key, truth]));
   for (const [key, name] of same) if (name !== null) assume.set(key, heads.get(name)!);
   return {

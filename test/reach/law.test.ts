@@ -1,7 +1,4 @@
-/**
- * The law that holds the two engines together: a packet is in the set for an outcome if and only if `simulate` gives
- * it that outcome.
- */
+/** Compares the two engines: a packet is in the set for an outcome if and only if `simulate` gives it that outcome. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Host, printRule, type Ruleset, readHost, readRuleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
@@ -20,7 +17,7 @@ import { random } from "../random.ts";
 import { draw } from "./draw.ts";
 
 const PACKETS = Number(process.env.LAW_PACKETS ?? 300);
-/** How many rulesets are drawn. */
+/** Number of random rulesets. */
 const DRAWN = Math.max(20, Math.min(200, Math.floor(PACKETS / 50)));
 const LONG = 7_200_000;
 const count = (packets: number): void => {
@@ -61,7 +58,7 @@ function law(rulesets: readonly Ruleset[], host: Host, packets: number, seed: nu
             h.state.translated.map((r) => printRule(r, ruleset)),
           ]),
         });
-      // Sets do not follow some translations; they say so and never give a verdict there.
+      // Sets mark some translations as uncertain and give no verdict for them.
       if (homes.some((h) => h.state.unsure.length > 0)) continue;
       expect(homes.length, where()).toBe(1);
       const [home] = homes;
@@ -79,7 +76,7 @@ function law(rulesets: readonly Ruleset[], host: Host, packets: number, seed: nu
         if (known !== undefined) expect(String(now), where()).toBe(asText(known));
       };
       if (sent !== null) {
-        // Of sources that the kernel chooses the sets name any: nothing behind asks for them.
+        // Sets contain any source that the kernel can choose: no later rule tests it.
         const chosen = home!.state.translated.some((r) =>
           / -j (SNAT|MASQUERADE)/.test(printRule(r, ruleset)),
         );
@@ -117,7 +114,7 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     expect(law(rulesets, host, PACKETS * 5, 3)).toBeGreaterThan(PACKETS);
   });
 
-  test("NETMAP both ways, and shifted ranges of ports", () => {
+  test("NETMAP in both directions, and shifted ranges of ports", () => {
     const rules: Record<string, readonly string[]> = {
       PREROUTING: [
         "-i wg0 -d 10.50.0.0/24 -j NETMAP --to 172.17.0.0/24",
@@ -147,7 +144,7 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
       ...{ ifname, addr_info: [{ family: "inet", local, prefixlen }] },
     }));
     const host = readHost({ addr: [{ name: "addr", text: JSON.stringify(addr) }] }, rulesets);
-    // A range that is too wide to be followed one by one is never given a verdict.
+    // A range that is too wide to map each value gets no verdict.
     expect(law(rulesets, host, PACKETS * 10, 5)).toBeGreaterThan(PACKETS * 5);
   });
 
@@ -168,7 +165,7 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     },
   );
 
-  test(`${DRAWN} rulesets drawn by chance`, { timeout: LONG }, () => {
+  test(`${DRAWN} random rulesets`, { timeout: LONG }, () => {
     const next = random(3);
     let checked = 0;
     for (let i = 0; i < DRAWN; i++) {

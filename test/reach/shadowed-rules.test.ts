@@ -1,4 +1,4 @@
-/** Rules that no packet meets: none of them is ever on a packet's way, and each is named with what stands in its way. */
+/** Shadowed rules: no packet matches one, and each has a reason. */
 import { printRule, type Ruleset, readHost, readRuleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { Program } from "../../lib/path/program.ts";
@@ -22,7 +22,7 @@ function read(rules: readonly string[], table: TableName, text = ""): [Ruleset, 
   return [rulesets[0]!, new Map(shadowedRules(Program.of(rulesets[0]!, host), table))];
 }
 
-/** Each rule that is dead, and why, in short. */
+/** Lists the shadowed rules with short reasons. */
 const told = (rules: readonly string[], table: TableName = "filter", sets = ""): string[] =>
   [...read(rules, table, sets)[1]].map(([{ chain, index }, why]) =>
     why.kind === "taken"
@@ -30,7 +30,7 @@ const told = (rules: readonly string[], table: TableName = "filter", sets = ""):
       : `${chain} ${index} ${why.kind}`,
   );
 
-describe("a rule is dead", () => {
+describe("a rule is shadowed", () => {
   test.each<[string, readonly string[], readonly string[]]>([
     ["behind one that takes all", ["-A INPUT -j DROP", "-A INPUT -s 10.0.0.1 -j ACCEPT"], ["INPUT 2 by 1"]],
     [
@@ -137,7 +137,7 @@ describe("a rule is dead", () => {
     expect(told(rules)).toEqual(dead);
   });
 
-  test("not because of a mark, which others give and rules change, nor of what a rule of the table changes", () => {
+  test("not by marks, nor by fields that rules of the table assign", () => {
     const marked = "-j MARK --set-xmark 0x1/0xffffffff";
     const one = "-A PREROUTING -m mark --mark 1 -j ACCEPT";
     const tables: readonly (readonly string[])[] = [
@@ -182,14 +182,14 @@ describe("a rule is dead", () => {
     for (const rules of tables) expect(told(rules, "mangle"), rules.join("\n")).toEqual([]);
   });
 
-  test("not because of TCP options that a rule rewrites", () => {
+  test("not by TCP options that a rule rewrites", () => {
     const asks = (then: string) => `-A FORWARD -p tcp -m tcp ! --tcp-option 4 -j ${then}`;
     const strip = "-A FORWARD -p tcp -j TCPOPTSTRIP --strip-options sack-permitted";
     expect(told([asks("ACCEPT"), strip, asks("DROP")], "mangle")).toEqual([]);
     expect(told([asks("ACCEPT"), asks("DROP")], "mangle")).toEqual(["FORWARD 2 by 1"]);
   });
 
-  test("as the sets are now", () => {
+  test("not by the present content of sets", () => {
     const rules = ["-A INPUT -m set --match-set bans src -j DROP", "-A INPUT -s 10.1.0.0/16 -j ACCEPT"];
     expect(told(rules, "filter", "create bans hash:net family inet\nadd bans 10.0.0.0/8\n")).toEqual([
       "INPUT 2 by 1",
@@ -198,7 +198,7 @@ describe("a rule is dead", () => {
     expect(told(rules)).toEqual([]);
   });
 
-  test("chains that call each other deeper than JavaScript's own stack", () => {
+  test("chains nested deeper than JavaScript's stack", () => {
     const rules = Array.from({ length: 20_000 }, (_, i) => `-A c${i} -j c${i + 1}`);
     expect(
       told([...rules, "-A c20000 -p tcp -j DROP", "-A c20000 -p tcp -j ACCEPT", "-A INPUT -j c0"]),
@@ -206,7 +206,7 @@ describe("a rule is dead", () => {
   });
 });
 
-test("no packet ever meets one, in rulesets drawn by chance", () => {
+test("no packet matches one, in random rulesets", () => {
   const next = random(17);
   let dead = 0;
   let met = 0;

@@ -1,4 +1,4 @@
-/** The packet that is taken out of a set is one that `readPacket` accepts, whatever else the set holds. */
+/** The witness of a set is a packet that `readPacket` accepts, if the set contains one. */
 import { readPacket } from "fwcheck";
 import { expect, test } from "vitest";
 import { packetJson } from "../../lib/packet/packet.ts";
@@ -8,7 +8,7 @@ import { witness } from "../../lib/reach/witness.ts";
 
 const PORTS = or(is("proto", 6), is("proto", 17));
 
-// One line a case: the set's packets, and what their packet has.
+// Each case: a predicate, and fields of its witness.
 test.each<[string, 4 | 6, Predicate, Record<string, unknown>]>([
   ["no extension header of IPv6 as protocol", 6, not(or(PORTS, is("proto", 1))), { proto: "igmp" }],
   [

@@ -1,4 +1,4 @@
-/** A batch gives every packet the verdict that a simulator of its own would give it. */
+/** A batch returns the verdicts that a new simulator returns for each packet. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import {
   type Family,
@@ -21,13 +21,13 @@ import { capture, examples, shared } from "../capture.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";
 
-/** What of a connection says what its header says. */
+/** Fields of conntrack with the same value as a field of the header. */
 const LIKE: Partial<Record<Field, Field>> = {
   ...{ ctorigsrc: "src", ctorigdst: "dst", ctreplsrc: "dst", ctrepldst: "src" },
   ...{ ctorigsrcport: "sport", ctorigdstport: "dport", ctproto: "proto" },
 };
 
-/** Packets at the bounds of what the rules and the routes ask. */
+/** Packets at the bounds of the ranges in rules and routes. */
 function draw(ruleset: Ruleset, host: Host, count: number, next: () => number): PacketColumns {
   const { family } = ruleset;
   const program = Program.of(ruleset, host);
@@ -86,7 +86,7 @@ function draw(ruleset: Ruleset, host: Host, count: number, next: () => number): 
   };
 }
 
-/** Holds a batch against simulators, and says how often each verdict came. */
+/** Compares a batch with simulators, and counts the verdicts. */
 function compare(
   rulesets: readonly Ruleset[],
   host: Host,
@@ -112,7 +112,7 @@ function compare(
   return seen;
 }
 
-describe("a batch gives the verdicts of a simulator a packet", () => {
+describe("a batch returns the verdicts of one simulator per packet", () => {
   test.each(["ufw-docker-20.10", "ufw-docker-28.5"])("%s", (name) => {
     const { rulesets, host } = capture(`${examples}${name}`);
     expect([...compare(rulesets, host, 2000, 1).keys()].sort()).toEqual(["accept", "drop", "undecided"]);
@@ -120,17 +120,21 @@ describe("a batch gives the verdicts of a simulator a packet", () => {
 
   const folder = `${shared}rulesets/`;
   const files = existsSync(folder) ? readdirSync(folder).filter((f) => f !== "README.md") : [];
-  test.skipIf(files.length === 0)(`${files.length} rulesets from the world`, { timeout: 600_000 }, () => {
-    for (const [i, name] of files.entries()) {
-      const text = readFileSync(folder + name, "utf8");
-      if (text.length > 200_000) continue;
-      const { rulesets } = readRuleset([{ name, text }]);
-      const assume = new Map(
-        i % 3 === 0 ? [["recent", i % 2 === 0] as const, ["limit", false] as const] : [],
-      );
-      compare(rulesets, readHost({}, rulesets), 300, i, assume);
-    }
-  });
+  test.skipIf(files.length === 0)(
+    `${files.length} rulesets from other projects`,
+    { timeout: 600_000 },
+    () => {
+      for (const [i, name] of files.entries()) {
+        const text = readFileSync(folder + name, "utf8");
+        if (text.length > 200_000) continue;
+        const { rulesets } = readRuleset([{ name, text }]);
+        const assume = new Map(
+          i % 3 === 0 ? [["recent", i % 2 === 0] as const, ["limit", false] as const] : [],
+        );
+        compare(rulesets, readHost({}, rulesets), 300, i, assume);
+      }
+    },
+  );
 
   test.each([4, 6] as const)("generated rulesets, IPv%i", { timeout: 600_000 }, (family) => {
     const seen = new Set<string>();
@@ -142,8 +146,8 @@ describe("a batch gives the verdicts of a simulator a packet", () => {
   });
 });
 
-describe("a long chain is asked by its index", () => {
-  /** Rules that overlap, of which each kind is found by another field, and some by none. */
+describe("a long chain is evaluated by its index", () => {
+  /** Overlapping rules: each kind is indexed by another field, and some kinds by none. */
   function long(family: Family, size: number, next: () => number): string {
     const below = (n: number): number => Math.floor(next() * n);
     const net = (): string =>
@@ -203,7 +207,7 @@ describe("a long chain is asked by its index", () => {
   });
 });
 
-/** A drawn host with drawn rules, as the kernel's tests have them, some with routes for a mark. */
+/** A random host with random rules, as in the kernel tests, some with routes for a mark. */
 function scenario(next: () => number, family: Family): { rulesets: readonly Ruleset[]; host: Host } {
   const { save, interfaces, sysctls, routes } = generate(next, family, "drawn");
   const addr = interfaces.map(({ name, addresses }) => ({
@@ -264,7 +268,7 @@ describe("columns", () => {
     dport: [22, 23, 8080],
   } as const;
 
-  test("a value may stand for all packets", () => {
+  test("a column can be one value for all packets", () => {
     const words = [...verdicts(rulesets, host, packets)].map((code) => VERDICTS[code]);
     const alone = packets.dport.map(
       (_, i) => new Simulator(rulesets, host).packet(packetAt(packets, i)).verdict,
@@ -272,18 +276,18 @@ describe("columns", () => {
     expect(words).toEqual(alone);
     expect(new Set(words).size).toBeGreaterThan(1);
   });
-  test("none sees what another left behind", () => {
+  test("packets do not affect each other", () => {
     const flow = { ...packets, dport: 8080, flags: [16, 2, 16], src: packets.src };
     const [before, , after] = verdicts(rulesets, host, flow);
     expect(before).toBe(after);
   });
-  test("more packets than go together, and no packet", () => {
+  test("more packets than a batch, and no packet", () => {
     const src = Uint32Array.from({ length: 5001 }, (_, i) => 0xcb007102 + (i % 7));
     const codes = verdicts(rulesets, host, { ...packets, src, dport: 8080 });
     expect(new Set(codes).size).toBe(1);
     expect(verdicts(rulesets, host, { ...packets, src: [], dport: 8080 })).toEqual(new Uint8Array(0));
   });
-  test("a family without rules lets everything through", () => {
+  test("a family without rules accepts everything", () => {
     const codes = verdicts([], host, { ...packets, dport: 8080 });
     expect([...codes].map((code) => VERDICTS[code])).toEqual(["accept", "accept", "accept"]);
   });
@@ -296,7 +300,7 @@ describe("columns", () => {
     [{ in: ["eth0", undefined, null] as never }, /in of packet 1 cannot be undefined/],
     [{ src: [1n, 2n, 3n] as never }, /src of packet 0 cannot be 1/],
     [{ family: 6 as const, src: [1n, -1n, 3n], dst: 1n }, /src of packet 1 cannot be -1/],
-  ])("what cannot be is refused: %#", (change, said) => {
+  ])("invalid columns throw: %#", (change, said) => {
     expect(() => verdicts(rulesets, host, { ...packets, ...change } as PacketColumns)).toThrow(said);
     expect(() => verdicts(rulesets, host, { ...packets, ...change } as PacketColumns)).toThrow(RangeError);
   });

@@ -1,4 +1,4 @@
-/** Whole connections: what is played, where the answers come from, and where a connection breaks. */
+/** Whole connections: their packets, the origin of replies, and where a connection breaks. */
 import { type Flow, flow, type PacketJson, readHost, readPacket, readRuleset, Simulator } from "fwcheck";
 import { expect, test } from "vitest";
 
@@ -17,7 +17,7 @@ const ADDR = JSON.stringify(
   })),
 );
 
-/** Plays a connection through rules of the tables nat, raw and filter. */
+/** Simulates a connection with rules of the tables nat, raw and filter. */
 function play(rules: { nat?: string[]; raw?: string[]; filter?: string[] }, packet: PacketJson): Flow {
   const table = (name: string, heads: string[], list: string[]): string =>
     [`*${name}`, ...heads.map((h) => `:${h} ACCEPT [0:0]`), ...list, "COMMIT", ""].join("\n");
@@ -34,7 +34,7 @@ function play(rules: { nat?: string[]; raw?: string[]; filter?: string[] }, pack
   return flow(new Simulator(rulesets, host), host, first);
 }
 
-/** The packets in a line each: who, what, where it came in and left, with which header. */
+/** One line per packet: sender, role, interfaces and header. */
 const told = (played: Flow): string[] =>
   played.packets.map(({ step, from, trace: { answer } }) => {
     const { packet: p, out, delivery, verdict, sent } = answer;
@@ -48,7 +48,7 @@ const OUTSIDE: PacketJson = {
   ...{ in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", proto: "tcp", sport: 40000, dport: 8080 },
 };
 
-test("a handshake, data and both ends' farewell, translated there and back", () => {
+test("handshake, data and FIN of both ends, translated in both directions", () => {
   const played = play({ nat: [WEB] }, OUTSIDE);
   expect(played.verdict).toBe("accept");
   expect(told(played)).toEqual([
@@ -66,7 +66,7 @@ test("a handshake, data and both ends' farewell, translated there and back", () 
   ]);
 });
 
-test("a masqueraded question is answered to the address it went out with", () => {
+test("a masqueraded request is answered to the translated address", () => {
   const nat = ["-A POSTROUTING -s 172.17.0.0/16 -o eth0 -j MASQUERADE"];
   const played = play(
     { nat },
@@ -79,7 +79,7 @@ test("a masqueraded question is answered to the address it went out with", () =>
   expect(played.packets[1]!.trace.answer.packet).toMatchObject({ in: "eth0", dst: "203.0.113.1" });
 });
 
-test("a container that calls itself by the host's port: hairpin, masqueraded to the bridge", () => {
+test("a container reaches itself by the host's port: hairpin, masqueraded to the bridge", () => {
   const nat = [WEB, "-A POSTROUTING -s 172.17.0.0/16 -o docker0 -j MASQUERADE"];
   const played = play({ nat }, { ...OUTSIDE, in: "docker0", src: "172.17.0.2" });
   expect(played.verdict).toBe("accept");
@@ -89,7 +89,7 @@ test("a container that calls itself by the host's port: hairpin, masqueraded to 
   ]);
 });
 
-test("the host answers what is delivered to it, the neighbour what the host sends", () => {
+test("the host replies to delivered packets, the neighbour to packets of the host", () => {
   const ping = { proto: "icmp", type: 8, id: 7 } as const;
   expect(told(play({}, { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", ...ping }))).toEqual([
     "client request eth0 > host",
@@ -106,47 +106,47 @@ test("the host answers what is delivered to it, the neighbour what the host send
   expect(six.verdict).toBe("accept");
 });
 
-test("to itself by loopback, redirected on the way", () => {
+test("to itself by loopback, redirected", () => {
   const nat = ["-A OUTPUT -d 127.0.0.1/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 3128"];
   const played = play({ nat }, { in: null, src: "127.0.0.1", dst: "127.0.0.1", sport: 5000, dport: 80 });
   expect(played.verdict).toBe("accept");
   expect(played.packets[1]!.trace.answer.packet).toMatchObject({ in: null, sport: 3128, dport: 5000 });
 });
 
-test("answers that no rule lets back break the connection at the answer", () => {
+test("replies that rules drop break the connection at the reply", () => {
   const played = play({ filter: ["-A FORWARD -i docker0 -j DROP"], nat: [WEB] }, OUTSIDE);
   expect([played.verdict, played.broken, played.packets.length]).toEqual(["drop", null, 2]);
   const rejected = play({ filter: ["-A INPUT -p tcp -j REJECT"] }, OUTSIDE);
   expect([rejected.verdict, rejected.packets.length]).toEqual(["reject", 1]);
 });
 
-test("answers that are not translated back reach a client that does not know them", () => {
+test("replies that are not translated back do not belong to the connection of the client", () => {
   const played = play({ nat: [WEB], raw: ["-A PREROUTING -i docker0 -j CT --notrack"] }, OUTSIDE);
   expect(played.verdict).toBe("drop");
   expect(played.broken).toContain("addresses");
   expect(played.packets.length).toBe(2);
 });
 
-test("answers that leave by another interface are told, and may do", () => {
+test("replies that leave by another interface are noted, and can work", () => {
   const played = play({}, { ...OUTSIDE, in: "eth1", src: "203.0.113.9" });
   expect(played.verdict).toBe("accept");
   expect(played.notes).toEqual(["the server's packets leave by eth0, but the client's come in by eth1"]);
 });
 
-test("nobody answers a group, everybody, or an ICMP error", () => {
+test("multicast, broadcast and ICMP errors have no reply", () => {
   const alone = (packet: PacketJson): number => play({}, packet).packets.length;
   expect(alone({ in: "eth0", src: "203.0.113.2", dst: "203.0.113.255", proto: "udp", dport: 67 })).toBe(1);
   expect(alone({ in: "eth0", src: "203.0.113.2", dst: "224.0.0.1", proto: "udp", dport: 5353 })).toBe(1);
   expect(alone({ in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", proto: "icmp", type: 3 })).toBe(1);
 });
 
-test("what is not known ends the connection as undecided", () => {
+test("an unknown ends the connection as undecided", () => {
   const filter = ["-A INPUT -m string --string x --algo bm --to 65535 -j DROP"];
   const played = play({ filter }, OUTSIDE);
   expect([played.verdict, played.packets.length]).toEqual(["undecided", 1]);
 });
 
-test("an answer for a container that leaves by an uplink does not arrive", () => {
+test("a reply to a container that leaves by an uplink does not arrive", () => {
   const text = `*mangle
 :PREROUTING ACCEPT [0:0]
 -A PREROUTING -i eth1 -j MARK --set-xmark 0x2/0xffffffff

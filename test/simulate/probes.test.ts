@@ -1,10 +1,10 @@
-/** Every probe that the lab made with real connections, before the fix and after each form of it. */
+/** Every connection that the lab tried, before the fix and after each variant of the fix. */
 import { readFileSync } from "node:fs";
 import { Connections, flow, type Host, type PacketJson, type Ruleset, readPacket, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
 
-// One line a probe: how results.txt names it, and the packet that makes it.
+// Name of each probe in results.txt, and its packet.
 const PROBES: [string, PacketJson][] = [
   ["outside -> host:8080", { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 8080 }],
   ["outside -> host:9080", { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 9080 }],
@@ -29,7 +29,7 @@ const PROBES: [string, PacketJson][] = [
 ];
 
 const RELATED = "-i eth0 -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN";
-/** What the lab put into DOCKER-USER, by the heading of its results. */
+/** Rules of the lab in DOCKER-USER, by the heading of the results. */
 const FIXES: Record<string, string[]> = {
   "no fix": [],
   "fix (i)": [
@@ -57,7 +57,7 @@ const packetOf = (json: PacketJson) => {
 const open = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean =>
   new Simulator(rulesets, host).packet(packetOf(json)).verdict === "accept";
 
-/** The whole connection, as the probe's client had it. */
+/** Simulates the whole connection of the probe. */
 const works = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean =>
   flow(new Simulator(rulesets, host), host, packetOf(json)).verdict === "accept";
 
@@ -69,7 +69,7 @@ for (const version of ["20.10", "28.5"]) {
     (heading, section) => {
       const rules = FIXES[Object.keys(FIXES).find((name) => heading.startsWith(name))!]!;
       const edited = capture(folder, (save) => {
-        // The rules of the fix stand in front of Docker's own RETURN.
+        // The rules of the fix precede Docker's own RETURN.
         const lines = save.split("\n");
         const at = lines.findIndex((l) => /-A DOCKER-USER -j RETURN/.test(l));
         const place = at >= 0 ? at : lines.indexOf("COMMIT", lines.indexOf("*filter"));

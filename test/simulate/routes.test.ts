@@ -1,4 +1,4 @@
-/** The routing tables as the kernel asks them: what `ip -j` lists, and where a packet goes. */
+/** Routing with tables and rules as `ip -j` lists them. */
 import {
   type Answer,
   type PacketJson,
@@ -64,7 +64,7 @@ function run(given: Given, json: PacketJson): Answer {
   return new Simulator(rulesets, host, { assume }).packet(packet);
 }
 
-/** The ways that an undecided packet goes, else the one. */
+/** Output interfaces of all branches of a packet. */
 const ways = (answer: Answer): (string | null)[] => (answer.branches ?? [answer]).map(({ out }) => out);
 
 const local = (dst: string, dev: string) => ({ type: "local", dst, dev, table: "local" });
@@ -79,7 +79,7 @@ const hops = (...nexthops: Json[]) => [...OWN, ...NEAR, { dst: "198.51.100.0/24"
 const FORTH: PacketJson = { in: "eth2", src: "10.98.0.7", dst: "198.51.100.9" };
 
 describe("several next hops", () => {
-  test("are all of them ways that a packet can go", () => {
+  test("give one branch each", () => {
     const answer = run({ route: hops(hop("eth0"), hop("eth1")) }, FORTH);
     expect(answer.verdict).toBe("undecided");
     expect(ways(answer)).toEqual(["eth0", "eth1"]);
@@ -89,19 +89,19 @@ describe("several next hops", () => {
     ]);
     expect(answer.assumptions.join()).toContain("which of a route's next hops the kernel takes is not known");
   });
-  test("of which --assume settles one", () => {
+  test("are selected by --assume", () => {
     const assume = { "next-hop(198.51.100.0/24, eth0)": false };
     const route = hops(hop("eth0"), hop("eth1"), hop("lo"));
     expect(ways(run({ route: hops(hop("eth0"), hop("eth1")), assume }, FORTH))).toEqual(["eth1"]);
     expect(ways(run({ route, assume }, FORTH))).toEqual(["eth1", "lo"]);
   });
-  test("by one interface are no question, nor are those that are dead", () => {
+  test("through one interface need no branch, and dead ones are ignored", () => {
     expect(ways(run({ route: hops(hop("eth1"), hop("eth1")) }, FORTH))).toEqual(["eth1"]);
     expect(ways(run({ route: hops(hop("eth0", "dead", "linkdown"), hop("eth1")) }, FORTH))).toEqual(["eth1"]);
-    // What has lost its carrier alone still counts.
+    // A next hop that only lost its carrier still counts.
     expect(ways(run({ route: hops(hop("eth0", "linkdown"), hop("eth1")) }, FORTH))).toEqual(["eth0", "eth1"]);
   });
-  test("a route that is dead altogether is none", () => {
+  test("a route with only dead next hops is ignored", () => {
     const route = hops(hop("eth0", "dead"), hop("eth1", "dead"));
     const wider = { dst: "198.51.0.0/16", dev: "eth0", flags: [] };
     expect(run({ route }, FORTH)).toMatchObject({ verdict: "drop", reason: "no route leads there" });
@@ -109,11 +109,11 @@ describe("several next hops", () => {
     const dead = { dst: "198.51.100.0/25", dev: "eth1", flags: ["dead", "linkdown"] };
     expect(ways(run({ route: [...OWN, ...NEAR, wider, dead] }, FORTH))).toEqual(["eth0"]);
   });
-  test("rules that do not tell the ways apart decide alike", () => {
+  test("rules that do not distinguish the branches give one verdict", () => {
     const save = SAVE.replace("FORWARD ACCEPT", "FORWARD DROP");
     expect(run({ save, route: hops(hop("eth0"), hop("eth1")) }, FORTH).verdict).toBe("drop");
   });
-  test("one packet takes one of them, in all that its route is looked up for", () => {
+  test("one packet uses one next hop in all lookups of its route", () => {
     const save = `*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -o eth0 -j DROP\nCOMMIT\n${SAVE}`;
     const answer = run(
       { save, route: hops(hop("eth0"), hop("eth1")) },
@@ -124,7 +124,7 @@ describe("several next hops", () => {
       ["accept", "eth1"],
     ]);
   });
-  test("what is looked up again may go another way", () => {
+  test("another lookup can choose another next hop", () => {
     const save = `*nat\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -d 198.51.100.9 -j DNAT --to-destination 198.51.100.10\nCOMMIT\n${SAVE}`;
     const answer = run(
       { save, route: hops(hop("eth0"), hop("eth1")) },
@@ -132,7 +132,7 @@ describe("several next hops", () => {
     );
     expect(ways(answer)).toEqual(["eth0", "eth1", "eth0", "eth1"]);
   });
-  test("rp_filter and rpfilter take any of them", () => {
+  test("rp_filter and rpfilter accept any next hop", () => {
     const sysctl = "net.ipv4.conf.all.rp_filter = 1\nnet.ipv4.ip_forward = 1\n";
     const save = `*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --invert -j DROP\nCOMMIT\n${SAVE}`;
     const from = (dev: string): PacketJson => ({ in: dev, src: "198.51.100.9", dst: "203.0.113.1" });
@@ -143,7 +143,7 @@ describe("several next hops", () => {
       ]);
     }
   });
-  test("default routes of one metric are such for what the host sends", () => {
+  test("default routes with one metric are alternatives for packets of the host", () => {
     const gateway = (dev: string, metric: number) => ({ dst: "default", gateway: "192.0.2.9", dev, metric });
     const route = [...OWN, ...NEAR, gateway("eth0", 5), gateway("eth1", 5), gateway("eth2", 9)];
     expect(ways(run({ route }, { ...FORTH, in: null, src: "10.98.0.1" }))).toEqual(["eth0", "eth1"]);
@@ -161,7 +161,7 @@ const own6 = [
   })),
 ];
 
-describe("IPv6 routes of one metric", () => {
+describe("IPv6 routes with one metric", () => {
   const to = (dev: string, more: Json = {}) => ({
     dst: "2001:db8:50::/48",
     dev,
@@ -171,17 +171,17 @@ describe("IPv6 routes of one metric", () => {
   });
   const by = (routes: Json[], packet: PacketJson = FORTH6) =>
     ways(run({ route: [...own6, ...routes] }, packet));
-  test("the one by which the packet came in comes first", () => {
+  test("the one of the input interface is first", () => {
     expect(by([to("eth0"), to("eth1")])).toEqual(["eth1"]);
     expect(by([to("eth0"), to("eth1")], { ...FORTH6, in: "eth2", src: "2001:db8:98::7" })).toEqual(["eth0"]);
     expect(by([to("eth0"), to("eth1", { metric: 2000 })])).toEqual(["eth0"]);
     expect(by([to("eth0"), to("eth1")], { ...FORTH6, in: null, src: "2001:db8:99::1" })).toEqual(["eth0"]);
   });
-  test("a preference counts for more", () => {
+  test("a preference has precedence", () => {
     expect(by([to("eth1"), to("eth0", { pref: "high" })])).toEqual(["eth0"]);
     expect(by([to("eth1", { pref: "low" }), to("eth0")])).toEqual(["eth0"]);
   });
-  test("several next hops stay several", () => {
+  test("several next hops stay alternatives", () => {
     const both = {
       ...to("eth0"),
       dev: undefined,
@@ -191,7 +191,7 @@ describe("IPv6 routes of one metric", () => {
   });
 });
 
-describe("rules of policy routing", () => {
+describe("policy rules", () => {
   const rule = (priority: number, more: Json = {}) => ({ priority, src: "all", ...more });
   const USUAL = [
     rule(0, { table: "local" }),
@@ -210,13 +210,13 @@ describe("rules of policy routing", () => {
       .map((o) => o ?? "none")
       .join(" ");
 
-  test("tos looks at three bits for IPv4", () => {
+  test("tos compares three bits in IPv4", () => {
     const rules = [rule(10, { tos: "0x10", table: "101" })];
     expect([0x10, 0x12, 0x30, 0x18, 0].map((tos) => out(rules, { tos }))).toEqual([
       ...["eth1", "eth1", "eth1", "eth2", "eth2"],
     ]);
   });
-  test("tos and dscp look at six otherwise", () => {
+  test("tos and dscp compare six bits otherwise", () => {
     for (const asked of [{ dscp: "EF" }, { dscp: "46" }, { dscp: "0x2e" }]) {
       const rules = [rule(10, { ...asked, table: "101" })];
       expect([0xb8, 0xbb, 0x18, 0].map((tos) => out(rules, { tos }))).toEqual([
@@ -241,10 +241,10 @@ describe("rules of policy routing", () => {
       ...[["eth1"], ["eth1"], ["eth0"]],
     ]);
   });
-  test("a TOS by a name that nobody knows is undecided", () => {
+  test("a TOS with an unknown name is undecided", () => {
     expect(out([rule(10, { tos: "somewhat", table: "101" })])).toBe("eth1 eth2");
   });
-  test("goto leads past rules, and nowhere where nobody has its priority", () => {
+  test("goto skips rules, and is ignored without a rule of its priority", () => {
     const rules = [
       rule(10, { iif: "eth0", goto: 30 }),
       rule(20, { table: "101" }),
@@ -256,7 +256,7 @@ describe("rules of policy routing", () => {
     expect(out([rule(10, { goto: 15, unresolved: null }), rule(20, { table: "101" })])).toBe("eth1");
     expect(out([rule(10, { goto: "none" }), rule(20, { table: "101" })])).toBe("eth1");
   });
-  test("a goto that is passed over leads nowhere", () => {
+  test("a goto whose conditions do not match is ignored", () => {
     const rules = [
       rule(10, { goto: 40 }),
       rule(20, { goto: 60 }),
@@ -265,7 +265,7 @@ describe("rules of policy routing", () => {
     ];
     expect(out(rules)).toBe("eth1");
   });
-  test("owners count for the host's own packets until OUTPUT changes them; all else is root's", () => {
+  test("the owner is that of the socket until OUTPUT changes the packet; otherwise root", () => {
     const rules = [rule(10, { uid_start: 1000, uid_end: 2000, table: "101" })];
     const own = { in: null, src: "203.0.113.1" };
     expect([999, 1000, 2000, 2001].map((uid) => out(rules, { ...own, uid }))).toEqual([
@@ -277,7 +277,7 @@ describe("rules of policy routing", () => {
     const save = `*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-xmark 0x1/0x1\nCOMMIT\n${SAVE}`;
     expect(out(rules, { ...own, uid: 1000 }, { save })).toBe("eth2");
   });
-  test("what leads out by an interface of a group is passed over", () => {
+  test("a route through an interface of a suppressed group is skipped", () => {
     const rules = [
       rule(10, { table: "101", suppress_ifgroup: "2" }),
       rule(20, { table: "100", suppress_ifgroup: "2" }),
@@ -286,12 +286,12 @@ describe("rules of policy routing", () => {
     const addr = ADDR.map((each) => ({ ...each, group: "some" }));
     expect(out(rules, {}, { addr })).toBe("eth1 eth0 eth2");
   });
-  test("what refuses is not suppressed", () => {
+  test("routes that reject are not suppressed", () => {
     const route = [...ROUTES, { type: "blackhole", dst: "default", table: "103" }];
     expect(out([rule(10, { table: "103", suppress_prefixlength: 0 })], {}, { route })).toBe("none");
     expect(out([rule(10, { table: "101", suppress_prefixlength: 0 })], {}, { route })).toBe("eth2");
   });
-  test("a route for a TOS comes before the others of its prefix", () => {
+  test("a route with a TOS precedes others with its prefix", () => {
     const route = [
       ...ROUTES,
       { dst: "198.51.100.0/24", dev: "eth1", tos: "0x10", metric: 5 },
@@ -301,14 +301,14 @@ describe("rules of policy routing", () => {
       ...["eth2", "eth1", "eth0", "eth1"],
     ]);
   });
-  test("realms decide nothing, l3mdev nothing where there is no VRF, tun_id is not followed", () => {
+  test("realms and l3mdev without a VRF have no effect, tun_id is undecided", () => {
     expect(out([rule(10, { flow_to: "4", table: "101" })])).toBe("eth1");
     expect(out([rule(10, { l3mdev: null })])).toBe("eth2");
     expect(out([rule(10, { tun_id: 5, table: "101" })])).toBe("eth1 eth2");
   });
 });
 
-describe("masters of other kinds than bridges", () => {
+describe("masters other than bridges", () => {
   const port = (name: string, master: string) => device(name, [], { master });
   const to = (addr: readonly Json[], packet: PacketJson, save = SAVE) =>
     run({ addr: [...ADDR, ...addr], save }, packet);
@@ -317,7 +317,7 @@ describe("masters of other kinds than bridges", () => {
     answer.path.flatMap((s) => (s.step === "rule" && s.chain === "PREROUTING" ? [s.rule] : []));
   const packet: PacketJson = { in: "eth5", src: "172.20.0.7", dst: "172.20.0.1" };
 
-  test("a bond's port never shows", () => {
+  test("the port of a bond is not visible", () => {
     for (const more of [
       { flags: ["MASTER", "UP"] },
       { linkinfo: { info_kind: "bond" } },
@@ -325,11 +325,11 @@ describe("masters of other kinds than bridges", () => {
     ]) {
       const addr = [device("bond0", ["172.20.0.1/24"], more), port("eth5", "bond0")];
       expect(rules(to(addr, packet, SEEN))).toEqual([1]);
-      // Nothing is switched from one port to another.
+      // A bond switches no frames between its ports.
       expect(to(addr, { ...packet, dst: "172.20.0.9" })).toMatchObject({ out: "bond0", delivery: "forward" });
     }
   });
-  test("a bond may be a port of a bridge", () => {
+  test("a bond can be a port of a bridge", () => {
     const addr = [
       device("br0", ["172.20.0.1/24"]),
       device("bond0", [], { flags: ["MASTER", "UP"], master: "br0" }),
@@ -337,7 +337,7 @@ describe("masters of other kinds than bridges", () => {
     ];
     expect(rules(to(addr, packet, SEEN))).toEqual([3, 4]);
   });
-  test("a VRF is not followed, in nor out", () => {
+  test("a VRF is undecided, in and out", () => {
     for (const more of [{ flags: ["MASTER", "NOARP", "UP"] }, { linkinfo: { info_kind: "vrf" } }]) {
       const addr = [device("blue", [], more), device("eth5", ["172.20.0.1/24"], { master: "blue" })];
       for (const name of ["eth5", "blue"])
@@ -345,18 +345,18 @@ describe("masters of other kinds than bridges", () => {
           verdict: "undecided",
           reason: "what the VRF blue makes of its packets is not followed",
         });
-      // Its addresses are none of the host's for the others.
+      // Its addresses are not local for other interfaces.
       expect(to(addr, { ...packet, in: "eth0", src: "203.0.113.7" }).delivery).toBe("forward");
     }
   });
-  test("what leaves by a VRF is undecided once the rules let it out", () => {
+  test("a packet that leaves by a VRF is undecided if rules accept it", () => {
     const addr = [...ADDR, device("blue", [], { flags: ["MASTER", "NOARP", "UP"] })];
     const route = [...OWN, ...NEAR, { dst: "198.51.100.0/24", dev: "blue" }];
     expect(run({ addr, route }, FORTH).verdict).toBe("undecided");
     const save = SAVE.replace("FORWARD ACCEPT", "FORWARD DROP");
     expect(run({ addr, route, save }, FORTH).verdict).toBe("drop");
   });
-  test("what is neither is undecided, and told", () => {
+  test("other masters are undecided, and reported", () => {
     const addr = [device("ovs-system", []), port("eth5", "ovs-system")];
     const listed = [{ name: "addr", text: JSON.stringify([...ADDR, ...addr]) }];
     expect(to(addr, packet).verdict).toBe("undecided");
@@ -364,7 +364,7 @@ describe("masters of other kinds than bridges", () => {
       "what comes and goes by ovs-system, neither a bridge nor a bond, is not followed",
     ]);
   });
-  test("`ip -d link` beside `ip addr` tells of a team", () => {
+  test("`ip -d link` in addition to `ip addr` identifies a team", () => {
     const text = (of: readonly Json[]) => ({ name: "addr", text: JSON.stringify(of) });
     const link = { ifname: "team0", linkinfo: { info_kind: "team" } };
     const host = readHost({ addr: [text([...ADDR, device("team0", ["172.20.0.1/24"])]), text([link])] }, []);
@@ -376,20 +376,20 @@ describe("masters of other kinds than bridges", () => {
 
 describe("settings of an interface", () => {
   const TO: PacketJson = { in: "eth0", src: "203.0.113.7", dst: "203.0.113.1" };
-  test("force_forwarding forwards IPv6 where all else does not", () => {
+  test("force_forwarding forwards IPv6 although other settings do not", () => {
     const sysctl = "net.ipv6.conf.all.forwarding = 0\nnet.ipv6.conf.eth1.force_forwarding = 1\n";
     const to: PacketJson = { in: "eth1", src: "2001:db8:99::7", dst: "2001:db8:1::7" };
     expect(run({ route: own6, sysctl }, to)).toMatchObject({ verdict: "accept", out: "eth0" });
     const back: PacketJson = { in: "eth0", src: "2001:db8:1::7", dst: "2001:db8:99::7" };
     expect(run({ route: own6, sysctl }, back).reason).toBe("forwarding is switched off (sysctl)");
   });
-  test("disable_ipv6 takes nothing in", () => {
+  test("disable_ipv6 accepts nothing", () => {
     const sysctl = "net.ipv6.conf.eth1.disable_ipv6 = 1\n";
     const to: PacketJson = { in: "eth1", src: "2001:db8:99::7", dst: "2001:db8:1::1" };
     expect(run({ route: own6, sysctl }, to)).toMatchObject({ verdict: "drop", path: [] });
     expect(run({ route: own6, sysctl }, { ...to, in: "eth0" }).verdict).toBe("accept");
   });
-  test("drop_unicast_in_l2_multicast drops what is for one in a frame for many", () => {
+  test("drop_unicast_in_l2_multicast drops unicast packets in multicast frames", () => {
     for (const name of ["all", "eth0"]) {
       const sysctl = `net.ipv4.conf.${name}.drop_unicast_in_l2_multicast = 1\n`;
       const verdicts = (dst: string) =>
@@ -407,7 +407,7 @@ describe("settings of an interface", () => {
       ...["accept", "drop", "accept"],
     ]);
   });
-  test("bc_forwarding forwards to everybody on another link, where all and the interface say so", () => {
+  test("bc_forwarding forwards broadcasts to another link if all and the interface enable it", () => {
     const to = (all: number, one: number) =>
       run(
         { sysctl: `net.ipv4.conf.all.bc_forwarding = ${all}\nnet.ipv4.conf.eth0.bc_forwarding = ${one}\n` },
@@ -418,7 +418,7 @@ describe("settings of an interface", () => {
   });
 });
 
-test("an IPv6 route for some sources is for no others", () => {
+test("an IPv6 route with a source prefix applies to no other source", () => {
   const route = [
     ...own6,
     { dst: "2001:db8:50::/48", from: "2001:db8:99::/64", dev: "eth2", metric: 1024 },
@@ -428,7 +428,7 @@ test("an IPv6 route for some sources is for no others", () => {
   expect(ways(run({ route }, { ...FORTH6, in: "eth0", src: "2001:db8:1::7" }))).toEqual(["eth0"]);
 });
 
-describe("MASQUERADE takes", () => {
+describe("MASQUERADE chooses", () => {
   const save = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n";
   const scoped = (ifname: string, ...infos: [string, number, string][]): Json => ({
     ...device(ifname, []),
@@ -458,17 +458,17 @@ describe("MASQUERADE takes", () => {
     const nexthops = [{ dev: "eth5", gateway: "172.21.0.9", weight: 1, flags: [] }, hop("eth5")];
     expect(from([scoped("eth5", ...two)], { dev: undefined, nexthops })).toBe("172.21.0.1");
   });
-  test("none of the link's own", () => {
+  test("no address with link scope", () => {
     expect(from([scoped("eth5", ["172.19.0.1", 32, "link"], ...two)])).toBe("172.20.0.1");
   });
-  test("one of another interface where there is none, the loopback's before others", () => {
+  test("one of another interface if there is none, first of loopback", () => {
     expect(from([scoped("eth5", ["172.19.0.1", 32, "link"])])).toBe("203.0.113.1");
     const lo = scoped("lo", ["127.0.0.1", 8, "host"], ["192.0.2.77", 32, "global"]);
     expect(from([scoped("eth5"), lo])).toBe("192.0.2.77");
   });
 });
 
-describe("where a packet may come from without rp_filter", () => {
+describe("sources without rp_filter", () => {
   const route = [
     ...OWN,
     ...NEAR,
@@ -483,38 +483,38 @@ describe("where a packet may come from without rp_filter", () => {
     { priority: 32766, src: "all", table: "main" },
     { priority: 32767, src: "all", table: "default" },
   ];
-  test("is asked of the tables where there are realms, or rules of policy routing, be they the usual once more", () => {
+  test("are looked up in the tables if there are realms or policy rules, even duplicates of the default ones", () => {
     expect([verdict({}), verdict({ rule: rules })]).toEqual(["accept", "accept"]);
     expect(verdict({ rule: [...rules, rules[1]!] })).toBe("drop");
     const realm = { dst: "192.0.2.0/24", dev: "eth1", flow: { to: "5" } };
     expect(verdict({ route: [...route, realm] })).toBe("drop");
-    // Realms have even those asked that may come from the host's own addresses.
+    // With realms even packets from the host's own addresses are looked up.
     const accept = `${sysctl}net.ipv4.conf.all.accept_local = 1\n`;
     expect(verdict({ route: [...route, realm], sysctl: accept })).toBe("drop");
     expect(verdict({ rule: [...rules, rules[1]!], sysctl: accept })).toBe("accept");
   });
 });
 
-describe("listings of rules", () => {
+describe("listings of policy rules", () => {
   const source = (priorities: readonly number[], more: Json = {}, table = "100", family?: 4 | 6) => ({
     ...{ name: "rule", ...(family === undefined ? {} : { family }) },
     text: JSON.stringify(priorities.map((priority) => ({ priority, src: "all", table, ...more }))),
   });
   const families = (...rule: ReturnType<typeof source>[]) =>
     readHost({ rule }, []).rules?.map((r) => r.family);
-  test("are of the family that an address or the table default tells, or that is left", () => {
+  test("have the family of an address or of the table default, or the remaining one", () => {
     expect(families(source([1], { src: "10.0.0.0", srclen: 8 }), source([1]))).toEqual([4, 6]);
     expect(families(source([1]), source([1], { src: "fd00::", srclen: 8 }))).toEqual([4, 6]);
     expect(families(source([1]), source([1], {}, "default"))).toEqual([6, 4]);
     expect(families(source([1]), source([1]))).toEqual([4, 6]);
     expect(families(source([1], {}, "100", 4))).toEqual([4]);
   });
-  test("that do not tell are IPv6's, and that is named", () => {
+  test("of unknown family are IPv6, with a note", () => {
     const host = readHost({ rule: [source([1])] }, []);
     expect(host.rules?.map((r) => r.family)).toEqual([6]);
     expect(host.inferred.join()).toContain("the rules of policy routing are taken for IPv6's");
   });
-  test("without the rule for the table default that one is not asked", () => {
+  test("without a rule for the table default do not use it", () => {
     const rule = [
       { priority: 0, src: "all", table: "local" },
       { priority: 32766, src: "all", table: "main" },
@@ -525,28 +525,28 @@ describe("listings of rules", () => {
   });
 });
 
-describe("where no routes were given", () => {
+describe("without routes", () => {
   const to = (addr: readonly Json[], packet: Partial<PacketJson> = {}) =>
     run({ addr }, { ...FORTH, ...packet });
   const [lo, eth0, ...others] = ADDR as [Json, Json, ...Json[]];
-  test("nothing is routed by an interface that is down", () => {
+  test("no packet is routed by an interface that is down", () => {
     const down = { ...eth0, flags: ["BROADCAST"] };
     expect(to(ADDR).out).toBe("eth0");
     expect(to([lo, down, ...others]).out).toBe("eth1");
     expect(to([lo, down, ...others], { dst: "203.0.113.7" }).out).toBe("eth1");
-    // Its address is still the host's.
+    // Its address is still local.
     expect(to([lo, down, ...others], { dst: "203.0.113.1" }).delivery).toBe("local");
     const host = readHost({ addr: [{ name: "addr", text: JSON.stringify([lo, down]) }] }, []);
     expect(host.inferred.join()).toContain("eth0 is down: nothing is routed by it");
   });
-  test("the default route leads by no port and by no VRF, but by a bond", () => {
+  test("the default route uses no port and no VRF, but a bond", () => {
     const bond = device("bond0", ["192.0.2.1/24"], { flags: ["MASTER", "UP"] });
     const blue = device("blue", [], { flags: ["MASTER", "NOARP", "UP"] });
     expect(to([lo, device("eth7", [], { master: "bond0" }), blue, bond, ...others]).out).toBe("bond0");
   });
 });
 
-describe("many packets at once", () => {
+describe("a batch of packets", () => {
   const source = (name: string, of: unknown) => [{ name, text: JSON.stringify(of) }];
   const save = SAVE.replace("COMMIT", "-A FORWARD -o eth0 -j DROP\nCOMMIT");
   const { rulesets } = readRuleset([{ name: "save", text: save }]);
@@ -564,11 +564,11 @@ describe("many packets at once", () => {
     });
     return { host, codes: [...codes].map((code) => VERDICTS[code]) };
   };
-  test("are undecided where a next hop decides", () => {
+  test("is undecided if the choice of a next hop decides", () => {
     const { codes } = said(ADDR, hops(hop("eth0"), hop("eth1")));
     expect(codes).toEqual(["undecided", "accept", "drop"]);
   });
-  test("are undecided beyond a VRF, which the audit names", () => {
+  test("is undecided after a VRF, which the audit names", () => {
     const blue = device("blue", [], { flags: ["MASTER", "NOARP", "UP"] });
     const addr = ADDR.map((each) => (each.ifname === "eth2" ? { ...each, master: "blue" } : each));
     const { codes, host } = said([...addr, blue], hops(hop("eth1")));
@@ -577,7 +577,7 @@ describe("many packets at once", () => {
   });
 });
 
-test("a rule with a port that is none is not followed, and nothing falls over it", () => {
+test("a policy rule with an invalid port is undecided, without an exception", () => {
   const { rulesets } = readRuleset([{ name: "save", text: "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n" }]);
   for (const port of [70_000, -1, "Infinity", {}, 1.5]) {
     const text = JSON.stringify([{ priority: 10, src: "10.0.0.0", srclen: 8, dport: port, table: "100" }]);

@@ -1,4 +1,4 @@
-/** A trace says what the simulator says, and everything that changed: played back, it gives the header at the end. */
+/** A trace has the verdict of the simulator and all changes: replayed, they give the header at the end. */
 import { readHost, readPacket, readRuleset, Simulator, type TracedBranch } from "fwcheck";
 import { expect, test } from "vitest";
 import { printAddress } from "../../lib/packet/address.ts";
@@ -9,7 +9,7 @@ import { random } from "../random.ts";
 const SEEDS = 15;
 const PACKETS = 80;
 
-/** The fields that a way's moments leave behind. */
+/** Replays the events of a branch. */
 function played(way: TracedBranch, start: Map<string, unknown>): Map<string, unknown> {
   const now = new Map(start);
   for (const moment of way.events) {
@@ -27,7 +27,7 @@ function played(way: TracedBranch, start: Map<string, unknown>): Map<string, unk
   return now;
 }
 
-test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way", (family) => {
+test.each([4, 6] as const)("IPv%i: generated rulesets, with existing flows", (family) => {
   const seen = { changes: 0, replies: 0 };
   for (let seed = 1; seed <= SEEDS; seed++) {
     const next = random(seed);
@@ -68,7 +68,7 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
           ["tos", packet.tos ?? 0],
           ["ttl", packet.ttl ?? 64],
         ]);
-        // What conntrack knows of the packet comes and goes by itself; only rules' changes of it are moments.
+        // Fields of conntrack change without an event; only assignments by rules are events.
         const end = played(ignoring(way), start);
         const { src, sport, dst, dport } = way.header;
         const [mark, tos, ttl] = (["mark", "tos", "ttl"] as const).map((f) => way.sent?.[f] ?? end.get(f));
@@ -87,7 +87,7 @@ test.each([4, 6] as const)("IPv%i: of generated rulesets, with flows under way",
 
 const KEPT = new Set(["src", "sport", "dst", "dport", "mark", "tos", "ttl"]);
 
-/** A way without the changes of what conntrack says. */
+/** Returns the changes of a branch without fields of conntrack. */
 const ignoring = (way: TracedBranch): TracedBranch => ({
   ...way,
   events: way.events.map((m) =>
