@@ -44,7 +44,7 @@ const library = {
   splitting: true,
   entryPoints: [
     "lib/index.ts",
-    "lib/packet/packet.ts",
+    "lib/packet/packet-json.ts",
     "lib/iptables/load.ts",
     "lib/host/read.ts",
     "lib/simulate/simulator.ts",

@@ -87,15 +87,14 @@ export {
   protoNumber,
   type Scalar,
 } from "./packet/field.ts";
+export type { Packet, QuotedPacket } from "./packet/packet.ts";
 export {
-  type Packet,
   type PacketJson,
   packetJson,
   parseFlags,
-  type QuotedPacket,
   type QuotedPacketJson,
   readPacket,
-} from "./packet/packet.ts";
+} from "./packet/packet-json.ts";
 export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/route.ts";
 export type { Tuple } from "./path/tuple.ts";

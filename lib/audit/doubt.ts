@@ -1,6 +1,6 @@
 /** Doubts: reasons why an audit is inconclusive, as codes with typed fields. `lib/report/text` has the sentences. */
 import type { Family } from "../packet/field.ts";
-import type { PacketJson } from "../packet/packet.ts";
+import type { PacketJson } from "../packet/packet-json.ts";
 import type { BudgetExceeded } from "../reach/budget.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import type { FindingKind } from "./finding.ts";

@@ -1,7 +1,7 @@
 /** Published ports that packets from outside reach, whether or not the owner's rules govern them. */
 import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
-import { packetJson } from "../packet/packet.ts";
+import { packetJson } from "../packet/packet-json.ts";
 import { is } from "../packet/predicate.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import { servedPorts } from "./docker-rules.ts";

@@ -2,7 +2,8 @@
 import { containerAt } from "../host/host.ts";
 import { parseAddress, printAddress } from "../packet/address.ts";
 import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
-import { type Packet, packetJson } from "../packet/packet.ts";
+import type { Packet } from "../packet/packet.ts";
+import { packetJson } from "../packet/packet-json.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { Answer } from "../simulate/answer.ts";
 import { type SimulateOptions, Simulator } from "../simulate/simulator.ts";

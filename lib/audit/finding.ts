@@ -1,6 +1,6 @@
 /** Results of an audit about packets: findings, exposures, and the paths to endpoints that fixes are made from. */
 import type { Address, Family } from "../packet/field.ts";
-import type { PacketJson } from "../packet/packet.ts";
+import type { PacketJson } from "../packet/packet-json.ts";
 import type { Step } from "../path/program.ts";
 import type { Node } from "../reach/node-store.ts";
 import type { Answer } from "../simulate/answer.ts";

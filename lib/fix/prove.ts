@@ -9,7 +9,7 @@ import type { Target } from "../iptables/rule.ts";
 import { drop } from "../iptables/targets/verdicts.ts";
 import { withParts } from "../iptables/typed-rule.ts";
 import { CT, CT_STATUS, type Family, type Field, type Scalar } from "../packet/field.ts";
-import { type PacketJson, packetJson } from "../packet/packet.ts";
+import { type PacketJson, packetJson } from "../packet/packet-json.ts";
 import { ANY, bits, is } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ending } from "../path/walk.ts";

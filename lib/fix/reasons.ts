@@ -2,7 +2,7 @@
 import type { Doubt } from "../audit/doubt.ts";
 import type { Unmatchable } from "../audit/finding.ts";
 import type { Family } from "../packet/field.ts";
-import type { PacketJson } from "../packet/packet.ts";
+import type { PacketJson } from "../packet/packet-json.ts";
 import type { BudgetExceeded } from "../reach/budget.ts";
 
 /** A limit of the analysis that was exceeded. */

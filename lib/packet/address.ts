@@ -11,7 +11,7 @@ import type { Address, Family, Range, Scalar } from "./field.ts";
 /** Width of an address in bits. */
 export const addressBits = (family: Family): 32 | 128 => (family === 4 ? 32 : 128);
 
-/** The highest address of a family. */
+/** Highest address of a family. */
 export const maxAddress = (family: Family): Address => (family === 4 ? 0xffff_ffff : (1n << 128n) - 1n);
 
 const IPV4_TEXT = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
@@ -24,7 +24,7 @@ export function parseAddress(text: string, family: Family): Address | undefined 
   return family === 4 ? parseIPv4(text) : parseIPv6(text);
 }
 
-/** Parses a dotted quad without objects: a ruleset contains hundreds of thousands of them. */
+/** Parses a dotted quad. It creates no objects, because a large ruleset contains hundreds of thousands of addresses. */
 function parseIPv4(text: string): number | undefined {
   const m = IPV4_TEXT.exec(text);
   if (m === null) return undefined;
@@ -72,13 +72,13 @@ export interface Prefix {
   readonly mask: Address;
 }
 
-/** The mask with `bits` leading ones. */
+/** Returns the mask with `bits` leading ones. */
 export function prefixMask(bits: number, family: Family): Address {
   if (family === 4) return bits === 0 ? 0 : (0xffff_ffff << (32 - bits)) >>> 0;
   return ((1n << BigInt(bits)) - 1n) << BigInt(128 - bits);
 }
 
-/** Number of leading ones of a contiguous mask, or `undefined` for a mask with holes. */
+/** Returns the prefix length of a mask, or `undefined` for a mask with holes. */
 export function maskBits(mask: Address): number | undefined {
   if (typeof mask === "number") {
     const bits = Math.clz32(~mask >>> 0);
@@ -90,8 +90,8 @@ export function maskBits(mask: Address): number | undefined {
 }
 
 /**
- * Reads `address`, `address/bits` or `address/mask`; host bits are cleared, as iptables(8) does.
- * @returns `undefined` when it is none of them.
+ * Parses `address`, `address/bits` or `address/mask`, and clears the host bits as iptables(8) does.
+ * @returns `undefined` if the text has another form
  */
 export function parsePrefix(text: string, family: Family): Prefix | undefined {
   const slash = text.indexOf("/");
@@ -115,19 +115,19 @@ function maskAddress(a: Address, b: Address): Address {
   return typeof a === "number" ? (a & (b as number)) >>> 0 : a & (b as bigint);
 }
 
-/** `10.0.0.0/8`, or `10.0.0.1/255.0.0.255` for a mask with holes: iptables-save's spelling, always with its length. */
+/** Prints `10.0.0.0/8`, or `10.0.0.1/255.0.0.255` for a mask with holes, as iptables-save does. */
 export function printPrefix(prefix: Prefix): string {
   return `${printAddress(prefix.address)}/${maskBits(prefix.mask) ?? printAddress(prefix.mask)}`;
 }
 
-/** First and last address of a prefix with a contiguous mask. */
+/** Returns the first and last address of a prefix with a contiguous mask. */
 export function prefixRange(prefix: Prefix): Range {
   const { address, mask } = prefix;
   if (typeof address === "number") return [address, (address | ~(mask as number)) >>> 0];
   return [address, address | ((mask as bigint) ^ (maxAddress(6) as bigint))];
 }
 
-/** The ranges of one or more prefixes given as text constants (trusted input: throws on a typing error). */
+/** Returns the ranges of prefixes that are constants in the code. Throws if one is invalid. */
 export function prefixes(family: Family, ...texts: string[]): Range[] {
   return texts.map((text) => {
     const prefix = parsePrefix(text, family);
@@ -136,7 +136,7 @@ export function prefixes(family: Family, ...texts: string[]): Range[] {
   });
 }
 
-/** Prints a range of addresses as a prefix when it is one, else as `first-last`. */
+/** Prints a range of addresses as a prefix if possible, else as `first-last`. */
 export function printAddressRange([lo, hi]: Range): string {
   const [a, b] = [lo as Address, hi as Address];
   if (a === b) return printAddress(a);
@@ -149,7 +149,7 @@ export function printAddressRange([lo, hi]: Range): string {
   return `${printAddress(a)}-${printAddress(b)}`;
 }
 
-/** Whether a scalar lies in one of the ranges. */
+/** Returns true if a value is in one of the ranges. */
 export function isInRanges(value: Scalar, ranges: readonly Range[]): boolean {
   for (const [lo, hi] of ranges) if (value >= lo && value <= hi) return true;
   return false;

@@ -1,17 +1,14 @@
-/**
- * The vocabulary of the engines: a packet's fields, the kinds of value they hold, and the numbers the kernel gives
- * to protocols and conntrack states.
- */
+/** Fields of a packet, the kinds of their values, and the kernel's numbers of protocols and conntrack states. */
 
-/** The address family of a ruleset, a packet or a table: 4 for iptables, 6 for ip6tables. */
+/** Address family of a ruleset, a packet or a table: 4 for iptables, 6 for ip6tables. */
 export type Family = 4 | 6;
 
-/** An address as the engines hold it: `number` for IPv4, `bigint` for IPv6. */
+/** An address: `number` for IPv4, `bigint` for IPv6. */
 export type Address = number | bigint;
 
 /**
- * A value of a field: a `number`, a `bigint` for IPv6 addresses, or a `string` for names. All three are ordered, and
- * a name pattern is a range like any other: `br-+` asks for a name from `"br-"` to `"br-\uffff"`.
+ * Value of a field: a `number`, a `bigint` for IPv6 addresses, or a `string` for names. All three are ordered. A name
+ * pattern is a range, too: `br-+` is the range from `"br-"` to `"br-\uffff"`.
  */
 export type Scalar = number | bigint | string;
 
@@ -19,15 +16,15 @@ export type Scalar = number | bigint | string;
 export type Range = readonly [lo: Scalar, hi: Scalar];
 
 /**
- * The fields of a packet on its way through the host. Names: the kernel's sk_buff, the headers' RFCs, and conntrack's
- * tuple; `in`/`out` are interface names and `""` where there is none (struct nf_hook_state).
+ * Fields of a packet on its path through the host. The names follow the kernel's sk_buff, the RFCs of the headers and
+ * conntrack's tuples. `in` and `out` are interface names, or `""` without an interface (struct nf_hook_state).
  */
 export const FIELDS = {
-  /** Interface the packet came in by; `""` on OUTPUT and POSTROUTING of local packets. */
+  /** Input interface; `""` on OUTPUT and on POSTROUTING of local packets. */
   in: "name",
-  /** Interface the packet goes out by; `""` before the routing decision and on INPUT. */
+  /** Output interface; `""` before the routing decision and on INPUT. */
   out: "name",
-  /** Bridge port it came in by and goes out by (bridged traffic under br_netfilter); `""` otherwise. */
+  /** Input and output bridge port (bridged traffic with br_netfilter); else `""`. */
   physin: "name",
   physout: "name",
   src: "address",
@@ -41,7 +38,7 @@ export const FIELDS = {
   /** ICMP or ICMPv6 type and code. */
   type: 0xff,
   code: 0xff,
-  /** 1 for a fragment that is not the first, as it is seen where nothing defragments. */
+  /** 1 for a fragment other than the first. Rules see fragments only if conntrack does not defragment. */
   fragment: 1,
   /** IPv4 TOS or IPv6 traffic class, whole byte. */
   tos: 0xff,
@@ -51,22 +48,22 @@ export const FIELDS = {
   length: 0xffff,
   /** Source hardware address as a 48-bit number. */
   mac: 0xffff_ffff_ffff,
-  /** Link-layer kind: 0 host, 1 broadcast, 2 multicast, 3 other host, as PACKET_* in linux/if_packet.h. */
+  /** Link-layer type: 0 host, 1 broadcast, 2 multicast, 3 other host, as PACKET_* in linux/if_packet.h. */
   pkttype: 7,
   mark: 0xffff_ffff,
   /** SPI of an AH or ESP header, CPI of an IPComp header. */
   spi: 0xffff_ffff,
-  /** 1 when a local socket sent it (sk_buff's `sk`), 0 for what came in by an interface. */
+  /** 1 if a local socket sent the packet (sk_buff's `sk`), 0 if it arrived on an interface. */
   socket: 1,
-  /** Owner of the local socket that sent it. */
+  /** Owner of the local socket that sent the packet. */
   uid: 0xffff_ffff,
   gid: 0xffff_ffff,
-  /** See CT: what conntrack says of this packet. */
+  /** State of the connection, see CT. */
   ctstate: 5,
   ctmark: 0xffff_ffff,
   /** 0 original, 1 reply direction. */
   ctdir: 1,
-  /** IPS_* bits of nf_conntrack_common.h, of which fwcheck keeps those in CT_STATUS. */
+  /** IPS_* bits of nf_conntrack_common.h; fwcheck models the bits of CT_STATUS. */
   ctstatus: 0xffff,
   ctproto: 0xff,
   ctorigsrc: "address",
@@ -82,13 +79,13 @@ export const FIELDS = {
 /** Name of a field of a packet: see FIELDS. */
 export type Field = keyof typeof FIELDS;
 
-/** A port of a bridge of which nobody knows the name; no interface can be called so. */
+/** Placeholder for a bridge port of unknown name. No interface can have this name. */
 export const UNNAMED_BRIDGE_PORT = ":";
 
-/** The greatest string there is for a name field, so that `+` is the range from `""` to it. */
+/** Greatest value of a name field: the pattern `+` is the range from `""` to this value. */
 export const LAST_NAME = "\uffff";
 
-/** First and last value of a field. */
+/** Returns the first and last value of a field. */
 export function fieldRange(field: Field, family: Family): [Scalar, Scalar] {
   const kind = FIELDS[field];
   if (kind === "name") return ["", LAST_NAME];
@@ -98,9 +95,9 @@ export function fieldRange(field: Field, family: Family): [Scalar, Scalar] {
 
 /** Values of `ctstate`, in the order of `--ctstate`'s bits (linux/netfilter/xt_conntrack.h). */
 export const CT = { INVALID: 0, NEW: 1, ESTABLISHED: 2, RELATED: 3, UNTRACKED: 4 } as const;
-/** What `ctstate` is in raw once a rule said how the connection is to be kept: it will be tracked, whatever else raw says. */
+/** `ctstate` in raw after target CT attached a template: the packet will be tracked, and NOTRACK has no effect. */
 export const CT_TEMPLATE = 5;
-/** A state of conntrack as `--ctstate` spells it (iptables-extensions(8), conntrack). */
+/** State of a connection, as in `--ctstate` (iptables-extensions(8), conntrack). */
 export type CtState = keyof typeof CT;
 
 /** Bits of `ctstatus` (enum ip_conntrack_status). */
@@ -111,12 +108,12 @@ export const CT_STATUS = {
   CONFIRMED: 8,
   SRC_NAT: 16,
   DST_NAT: 32,
-  /** The nat table was asked for that side; it is asked once a connection. */
+  /** Set after the nat table was evaluated for that direction, which happens once per connection. */
   SRC_NAT_DONE: 128,
   DST_NAT_DONE: 256,
 } as const;
 
-/** Protocol numbers that the code speaks of by name. */
+/** Numbers of the protocols that the code treats specially. */
 export const PROTO = {
   icmp: 1,
   igmp: 2,
@@ -133,10 +130,10 @@ export const PROTO = {
 
 const PROTO_NAMES = new Map<number, string>(Object.entries(PROTO).map(([name, number]) => [number, name]));
 
-/** Name of a protocol as the contract spells it, or its number in digits. */
+/** Returns the name of a protocol in the JSON format, or its number in digits. */
 export const protoName = (number: number): string => PROTO_NAMES.get(number) ?? String(number);
 
-/** Number of a protocol in the contract's spelling (`tcp`, `icmpv6`, `47`), or `undefined`. */
+/** Parses a protocol of the JSON format (`tcp`, `icmpv6`, `47`); `undefined` if it is unknown. */
 export function protoNumber(name: string): number | undefined {
   if (/^\d{1,3}$/.test(name)) return Number(name) <= 255 ? Number(name) : undefined;
   return Object.hasOwn(PROTO, name)
@@ -146,10 +143,10 @@ export function protoNumber(name: string): number | undefined {
       : undefined;
 }
 
-/** Numbers of IPv6 extension headers (ipv6_ext_hdr): of a packet that has one, the protocol is what stands behind it. */
+/** Returns true for IPv6 extension headers (ipv6_ext_hdr). They are not the protocol of a packet. */
 export const isIpv6ExtensionHeader = (proto: number): boolean => [0, 43, 44, 51, 60].includes(proto);
 
-/** Whether the header of a protocol, by its number, carries ports where TCP and UDP have them. */
+/** Returns true if the header of a protocol has ports at the same offsets as TCP and UDP. */
 export const hasPorts = (proto: number): boolean =>
   proto === PROTO.tcp ||
   proto === PROTO.udp ||
@@ -157,13 +154,13 @@ export const hasPorts = (proto: number): boolean =>
   proto === PROTO.dccp ||
   proto === PROTO.udplite;
 
-/** Those whose ports conntrack tells connections by: Linux 6.18 knows nothing of DCCP. */
+/** Returns true if conntrack identifies connections by ports. Linux 6.18 does not track DCCP. */
 export const tracksPorts = (proto: number): boolean => hasPorts(proto) && proto !== PROTO.dccp;
 
 /** TCP flags by name, in the order of the bits. */
 export const TCP_FLAGS = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16, URG: 32, ECE: 64, CWR: 128 } as const;
 
-/** The least value above another one of the same kind. */
+/** Returns the smallest value that is greater than the given one. */
 export function successor(value: Scalar): Scalar {
   if (typeof value === "number") return value + 1;
   if (typeof value === "bigint") return value + 1n;

@@ -1,25 +1,25 @@
-/** So many bounds, which stand side by side, are tried one by one faster than halved. */
+/** Below this many bounds a linear scan is faster than binary search. */
 const LINEAR_SCAN_LIMIT = 8;
 
 /**
- * The intervals that some ranges of 32-bit numbers cut the numbers into, and which of them a number lies in. A table
- * over the leading bits leads to the few bounds among which it is sought.
+ * The intervals between the bounds of a set of ranges of 32-bit numbers. A table over the leading bits narrows the search
+ * for the interval of a number to a few bounds.
  */
 export class Intervals {
-  /** How many intervals there are; they are counted from 0, and the first begins with 0. */
+  /** Number of intervals. They are numbered from 0; the first starts at value 0. */
   readonly size: number;
-  /** Where each begins, and next to it, to be found in one access to memory, what `enter` entered. */
+  /** For each interval its first value and its assignment, adjacent so that one memory access reads both. */
   private readonly entries: Int32Array;
   private readonly table: Int32Array;
   private readonly shift: number;
-  /** The lists of intervals that hold several, each with its length in front. */
+  /** Lists for intervals with several items; each list starts with its length. */
   private lists: Int32Array = new Int32Array(0);
 
   constructor(ranges: readonly (readonly [number, number])[]) {
     const all = new Float64Array(2 * ranges.length + 1);
     ranges.forEach(([lo, hi], i) => {
       all[2 * i + 1] = lo;
-      // Behind the last number nothing begins.
+      // No interval starts after the largest number.
       all[2 * i + 2] = hi === 0xffff_ffff ? 0 : hi + 1;
     });
     all.sort();
@@ -27,7 +27,7 @@ export class Intervals {
     this.size = bounds.length;
     this.entries = new Int32Array(2 * this.size);
     for (let i = 0; i < this.size; i++) this.entries[2 * i] = bounds[i]!;
-    // As many places in the table as bounds or so, so that few of them share one, and none beyond the last bound.
+    // About as many table entries as bounds, so that few bounds share an entry; no entries above the last bound.
     const width = 32 - Math.clz32(bounds[this.size - 1]!);
     const bits = Math.min(width, 16, 33 - Math.clz32(this.size));
     this.shift = width - bits;
@@ -40,7 +40,7 @@ export class Intervals {
     }
   }
 
-  /** The interval a number from 0 to 2^32-1 lies in. */
+  /** Returns the interval of a number from 0 to 2^32-1. */
   find(value: number): number {
     const { entries, table } = this;
     const place = value >>> this.shift;
@@ -55,7 +55,7 @@ export class Intervals {
     return low;
   }
 
-  /** The same of many: of the values that stand at `places`, in their order, into `found`. */
+  /** Finds the intervals of `values[places[i]]` and writes them to `found[i]`. */
   findAll(values: Int32Array, places: Int32Array, found: Int32Array): void {
     const { entries, table, shift } = this;
     const beyond = table.length - 1;
@@ -78,7 +78,7 @@ export class Intervals {
     }
   }
 
-  /** Enters a number above 0 into all intervals that its ranges, sorted and apart, cover; the least come first. */
+  /** Assigns each item (a number above 0) to all intervals in its ranges, which are sorted and disjoint. */
   assign(
     items: readonly { readonly item: number; readonly ranges: readonly (readonly [number, number])[] }[],
   ): void {
@@ -109,13 +109,13 @@ export class Intervals {
     });
   }
 
-  /** What was entered for an interval: 0 for nothing, the number, or `~` of where the list of the numbers begins. */
+  /** Returns the assignment of an interval: 0 for none, the item, or `~index` of a list of items. */
   assigned(interval: number): number {
     return this.entries[2 * interval + 1]!;
   }
 
-  /** Of the list that begins at a place its length, or at the places behind the numbers. */
-  listEntry(place: number): number {
-    return this.lists[place]!;
+  /** Returns the length of the list that starts at this index, or one of its items at the following indexes. */
+  listEntry(index: number): number {
+    return this.lists[index]!;
   }
 }

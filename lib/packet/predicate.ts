@@ -1,16 +1,15 @@
 /**
- * What a match asks of a packet: a small closed language over the packet's fields.
+ * Conditions on packets, in a small closed language.
  *
- * Every match of every extension says what it means in this language, once. The simulator evaluates a predicate on
- * one packet (`evaluate`); the packet sets compile the same predicate into a diagram. Nothing else knows what
- * `--dport` means.
+ * Every match of every extension is defined by a predicate. The simulator evaluates it for one packet (`evaluate`). The
+ * set engine compiles the same predicate into a decision diagram. No other code defines the meaning of `--dport`.
  */
 import { type Field, type Range, type Scalar, successor } from "./field.ts";
 
 export type Predicate =
-  /** Holds for every packet. */
+  /** True for every packet. */
   | { readonly kind: "any" }
-  /** The field's value lies in one of the ranges; no range at all is never true. */
+  /** True if the value of the field is in one of the ranges; never true without ranges. */
   | { readonly kind: "in"; readonly field: Field; readonly ranges: readonly Range[] }
   /** `(field & mask) === value`. */
   | { readonly kind: "bits"; readonly field: Field; readonly mask: Scalar; readonly value: Scalar }
@@ -18,36 +17,36 @@ export type Predicate =
   | { readonly kind: "or"; readonly some: readonly Predicate[] }
   | { readonly kind: "not"; readonly not: Predicate }
   /**
-   * The inputs do not tell; `key` names the unknown (the same key is the same unknown), `why` says what is missing. `rare`:
-   * ordinary packets do not satisfy it, such as those without the header that it looks for.
+   * Unknown: the inputs do not determine the result. Equal keys have the same result; `why` names the missing input.
+   * `rare`: false for ordinary packets, for example because it needs an unusual header.
    */
   | { readonly kind: "opaque"; readonly key: string; readonly why: string; readonly rare?: true };
 
-/** True of every packet. */
+/** True for every packet. */
 export const ANY: Predicate = { kind: "any" };
-/** True of no packet. */
+/** True for no packet. */
 export const NEVER: Predicate = { kind: "or", some: [] };
 
-/** The field has exactly this value. */
+/** True if the field has this value. */
 export const is = (field: Field, value: Scalar): Predicate => ({
   kind: "in",
   field,
   ranges: [[value, value]],
 });
-/** The field lies between two values, both included. */
+/** True if the field is in a range, ends included. */
 export const between = (field: Field, lo: Scalar, hi: Scalar): Predicate => ({
   kind: "in",
   field,
   ranges: [[lo, hi]],
 });
-/** The field lies in one of the ranges. */
+/** True if the field is in one of the ranges. */
 export const within = (field: Field, ranges: readonly Range[]): Predicate => ({ kind: "in", field, ranges });
-/** `(field & mask) === value`; a mask of zero decides at once. */
+/** True if `(field & mask) === value`. */
 export function bits(field: Field, mask: Scalar, value: Scalar): Predicate {
   if (mask === 0 || mask === 0n) return value === mask ? ANY : NEVER;
   return { kind: "bits", field, mask, value };
 }
-/** An unknown: the same `key` anywhere in a ruleset is the same unknown. */
+/** Unknown result; equal keys in one ruleset have the same result. */
 export const opaque = (key: string, why: string, rare = false): Predicate => ({
   kind: "opaque",
   key,
@@ -55,21 +54,21 @@ export const opaque = (key: string, why: string, rare = false): Predicate => ({
   ...(rare ? { rare } : {}),
 });
 
-/** Holds when all hold; drops what is always true, and is never true when one is. */
+/** Conjunction, simplified if a part is `ANY` or `NEVER`. */
 export function and(...all: readonly Predicate[]): Predicate {
   const rest = all.filter((p) => p.kind !== "any");
   if (rest.some(isNever)) return NEVER;
   return rest.length === 0 ? ANY : rest.length === 1 ? rest[0]! : { kind: "and", all: rest };
 }
 
-/** Holds when one holds; nothing to choose from is never true. */
+/** Disjunction, simplified if a part is `ANY` or `NEVER`; `NEVER` without parts. */
 export function or(...some: readonly Predicate[]): Predicate {
   const rest = some.filter((p) => !isNever(p));
   if (rest.some((p) => p.kind === "any")) return ANY;
   return rest.length === 1 ? rest[0]! : { kind: "or", some: rest };
 }
 
-/** Holds when the other does not. */
+/** Negation. */
 export function not(p: Predicate): Predicate {
   if (p.kind === "not") return p.not;
   if (p.kind === "any") return NEVER;
@@ -77,29 +76,29 @@ export function not(p: Predicate): Predicate {
   return { kind: "not", not: p };
 }
 
-/** `not(p)` when the flag is set: iptables' `!`. */
+/** Negates a predicate if the flag is set, for iptables' `!`. */
 export const negate = (negated: boolean, p: Predicate): Predicate => (negated ? not(p) : p);
 
 const isNever = (p: Predicate): boolean =>
   (p.kind === "or" && p.some.length === 0) || (p.kind === "in" && p.ranges.length === 0);
 
-/** Returned by `evaluate` instead of a truth value when the inputs do not tell. */
+/** Result of `evaluate` if the inputs do not determine it. */
 export interface Unknown {
   readonly key: string;
   readonly why: string;
 }
 
-/** What `evaluate` asks for: the packet's value of a field, and what is known of an opaque match. */
+/** Values of one packet, and assumed results of opaque matches. */
 export interface PacketValues {
-  /** The value of a field, or `undefined` when the packet does not say. */
+  /** Returns the value of a field, or `undefined` if the packet does not have one. */
   field(field: Field): Scalar | undefined;
-  /** The truth of an unknown where somebody has settled it, else `undefined`. */
+  /** Returns the assumed result of an unknown, or `undefined`. */
   settled(key: string): boolean | undefined;
 }
 
 /**
- * Evaluates a predicate on a packet: true, false, or the first unknown that the answer depends on. An unknown that
- * cannot change the answer (an `and` with a false part) is not reported.
+ * Evaluates a predicate for a packet.
+ * @returns the result, or the first unknown that can change it; an `and` with a false part is false
  */
 export function evaluate(p: Predicate, packet: PacketValues): boolean | Unknown {
   switch (p.kind) {
@@ -143,7 +142,7 @@ export function evaluate(p: Predicate, packet: PacketValues): boolean | Unknown 
   }
 }
 
-/** Bitwise and over whichever kind of number the field holds. */
+/** Bitwise and of two numbers or bigints. */
 export function applyMask(value: Scalar, mask: Scalar): Scalar {
   if (typeof value === "bigint") return value & BigInt(mask as number | bigint);
   return ((value as number) & (mask as number)) >>> 0;
@@ -151,10 +150,10 @@ export function applyMask(value: Scalar, mask: Scalar): Scalar {
 
 function missingField(field: Field, packet: PacketValues): boolean | Unknown {
   const key = `packet:${field}`;
-  return packet.settled(key) ?? { key, why: `the packet does not say its ${field}` };
+  return packet.settled(key) ?? { key, why: `the packet has no value for ${field}` };
 }
 
-/** Calls `visit` for every part of a predicate that names a field or an unknown. */
+/** Calls `visit` for every part of a predicate that depends on a field or is an unknown. */
 export function visitLeaves(
   p: Predicate,
   visit: (leaf: Extract<Predicate, { kind: "in" | "bits" | "opaque" }>) => void,
@@ -176,7 +175,7 @@ export function visitLeaves(
   }
 }
 
-/** What is missing for an unknown that a predicate asks for; `null` where it asks for none. */
+/** Returns the `why` of an unknown that a predicate contains, or `null`. */
 export function whyUnknown(p: Predicate): string | null {
   let why: string | null = null;
   visitLeaves(p, (leaf) => {
@@ -185,13 +184,17 @@ export function whyUnknown(p: Predicate): string | null {
   return why;
 }
 
-const conjuncts = (p: Predicate): readonly Extract<Predicate, { kind: "in" }>[] =>
-  p.kind === "and" ? p.all.flatMap(conjuncts) : p.kind === "in" ? [p] : [];
+/** Returns the parts of a conjunction, nested conjunctions included; a predicate of another kind is its only part. */
+export const conjuncts = (p: Predicate): readonly Predicate[] =>
+  p.kind === "and" ? p.all.flatMap(conjuncts) : [p];
 
-/** Whether surely no packet satisfies both: some field is asked for values that do not meet. */
+const rangeConjuncts = (p: Predicate): readonly Extract<Predicate, { kind: "in" }>[] =>
+  conjuncts(p).filter((part) => part.kind === "in");
+
+/** Returns true if the predicates are disjoint because they need different values of one field. False means unknown. */
 export function areDisjoint(a: Predicate, b: Predicate): boolean {
-  const others = conjuncts(b);
-  return conjuncts(a).some((mine) =>
+  const others = rangeConjuncts(b);
+  return rangeConjuncts(a).some((mine) =>
     others.some(
       (other) =>
         other.field === mine.field &&
@@ -200,7 +203,7 @@ export function areDisjoint(a: Predicate, b: Predicate): boolean {
   );
 }
 
-/** Sorts and joins ranges that touch or overlap. */
+/** Sorts ranges, and joins adjacent and overlapping ranges. */
 export function normalizeRanges(ranges: readonly Range[]): Range[] {
   const sorted = [...ranges].sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
   const out: [Scalar, Scalar][] = [];

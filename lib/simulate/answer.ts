@@ -1,7 +1,8 @@
 /** Results of a simulation: the verdict as JSON, and the trace of how it came about. */
 import { printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
-import { type Packet, type PacketJson, packetJson } from "../packet/packet.ts";
+import type { Packet } from "../packet/packet.ts";
+import { type PacketJson, packetJson } from "../packet/packet-json.ts";
 import type { Step } from "../path/program.ts";
 import type { Decision, Ending } from "../path/walk.ts";
 import type { Hook } from "../rules/base-chain.ts";

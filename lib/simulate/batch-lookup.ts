@@ -2,10 +2,12 @@
  * Finds the first predicate of a list that holds, for a whole batch of packets. Packets of one class have the same
  * result; long lists are evaluated by their index.
  */
-import { Classifier, type IndexGroup, isByte, type ValueCoder } from "../packet/classifier.ts";
+import { Classifier } from "../packet/classifier.ts";
 import type { Field, Scalar } from "../packet/field.ts";
 import type { Intervals } from "../packet/intervals.ts";
 import { evaluate, type Predicate } from "../packet/predicate.ts";
+import { type IndexGroup, isByte } from "../packet/predicate-index.ts";
+import type { ValueCoder } from "../packet/predicate-program.ts";
 import { BATCH_SIZE, type BatchColumn, type PacketBatch } from "./packet-batch.ts";
 
 /** The result is unknown: the packet has to be simulated separately. */
@@ -197,7 +199,7 @@ export class BatchLookup {
     const { keys } = this;
     const count = lanes.length;
     this.packets.select(NO_LANE);
-    // Until the last group is evaluated, a key is encoded as a result of `Classifier.find`.
+    // Until the last group is evaluated, a key is encoded as a result of `Classifier.findLoaded`.
     keys.fill(2 * compiled.classifier.size, 0, count);
     for (const { register, least, intervals, rest } of groups)
       if (intervals !== null) this.findInGroup(compiled, register, least, intervals, lanes);

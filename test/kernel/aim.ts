@@ -9,7 +9,7 @@ import {
   protoName,
   type Scalar,
 } from "../../lib/packet/field.ts";
-import { printMac, readPacket } from "../../lib/packet/packet.ts";
+import { printMac, readPacket } from "../../lib/packet/packet-json.ts";
 import { visitLeaves } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { tupleOf } from "../../lib/path/tuple.ts";

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { parseAddress, printAddress } from "../../lib/packet/address.ts";
 
-/** The URL standard's own reader of IPv6, as a second opinion on the value. */
+/** Parses an IPv6 address with the URL parser, for comparison. */
 const hexOf = (text: string): string =>
   new URL(`http://[${text}]/`).hostname
     .slice(1, -1)
@@ -26,7 +26,7 @@ const likely = fc.oneof(
   fc.stringMatching(/^[0-9a-f:.]{2,20}$/),
 );
 
-test("an IPv6 address is one when inet_pton(3) takes it, with the value that others read in it", () => {
+test("an IPv6 address is accepted if inet_pton(3) accepts it, and has the same value as in a URL", () => {
   fc.assert(
     fc.property(likely, (text) => {
       const address = parseAddress(text, 6);
@@ -51,7 +51,7 @@ test.each([
   "1::2::3",
   "::1 ",
   "::g",
-])("%j is no IPv6 address", (text) => {
+])("%j is not an IPv6 address", (text) => {
   expect(parseAddress(text, 6)).toBeUndefined();
   expect(isIPv6(text) && !text.includes("%")).toBe(false);
 });

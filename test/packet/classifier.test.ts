@@ -1,4 +1,4 @@
-/** A classifier finds what asking one predicate after the other finds, whichever way it goes about it. */
+/** Compares the classifier (evaluation, program, index) with evaluating the predicates one after the other. */
 import { expect, test } from "vitest";
 import { Classifier } from "../../lib/packet/classifier.ts";
 import { type Field, fieldRange, type Range, type Scalar } from "../../lib/packet/field.ts";
@@ -30,7 +30,7 @@ const FIELDS: readonly Field[] = [
 ];
 const NAMES = ["", "lo", "eth0", "eth1", "br-a", "br-b", "docker0"];
 
-/** What draws predicates and headers of one family; few different bounds, so that many of them meet. */
+/** Creates random predicates and headers of one family. They use few values, so that many ranges overlap. */
 function maker(r: () => number, family: 4 | 6) {
   const below = (n: number): number => Math.floor(r() * n);
   const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
@@ -56,7 +56,7 @@ function maker(r: () => number, family: 4 | 6) {
     if (depth > 0 && kind < 0.35) return and(...Array.from({ length: below(4) }, () => predicate(depth - 1)));
     if (depth > 0 && kind < 0.45) return or(...Array.from({ length: below(4) }, () => predicate(depth - 1)));
     if (kind < 0.55) return not(predicate(Math.max(0, depth - 1)));
-    if (kind < 0.6) return opaque(pick(["a", "b", "c"]), "nobody knows");
+    if (kind < 0.6) return opaque(pick(["a", "b", "c"]), "no input");
     if (kind < 0.62) return pick([ANY, NEVER]);
     const field = pick(FIELDS);
     if (kind < 0.7 && !["in", "out"].includes(field)) {
@@ -91,7 +91,7 @@ test.each(Array.from({ length: 40 }, (_, i) => i + 1))("lists of predicates, see
     const reading = { field: (f: Field) => h[f], settled: (key: string) => SETTLED.get(key) };
     const values = list.map(({ when }) => evaluate(when, reading));
     let from = 0;
-    // As a chain does it: on from each rule that is not false.
+    // As in a chain: continue after each rule that is not false.
     for (;;) {
       let found = classifier.next(reading, h, from);
       while (found >> 1 < size && (found & 1) === 1 && values[found >> 1] === false)
@@ -106,7 +106,7 @@ test.each(Array.from({ length: 40 }, (_, i) => i + 1))("lists of predicates, see
   }
 });
 
-test("one among many, asked often", () => {
+test("an index finds one of 3000 predicates", () => {
   const ports = Array.from({ length: 3000 }, (_, i) => ({ when: within("dport", [[2 * i, 2 * i]]) }));
   const classifier = Classifier.forList(ports);
   const found = (dport: number): number => {

@@ -1,15 +1,15 @@
-/** Which interval a number lies in, told of one number and of many, against counting the bounds below it. */
+/** Compares `find` and `findAll` with counting the bounds below a number. */
 import { expect, test } from "vitest";
 import { Intervals } from "../../lib/packet/intervals.ts";
 import { random } from "../random.ts";
 
 const TOP = 0xffff_ffff;
 
-test("one by one and all at once", () => {
+test("find and findAll return the interval of a number", () => {
   const next = random(1);
   const below = (n: number): number => Math.floor(next() * n);
   for (let round = 0; round < 60; round++) {
-    // Spread over all numbers, or so close together that many share a place of the table; with and without the ends.
+    // Bounds over all numbers, or so close that many share a table entry; with and without both ends.
     const base = below(2) === 0 ? 0 : 2 ** 31 + below(1000);
     const width = [100, 5000, 2 ** 20, TOP - base][round % 4]!;
     const ranges = Array.from({ length: 1 + below(600) }, (): [number, number] => {

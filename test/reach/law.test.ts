@@ -4,7 +4,7 @@ import { type Host, printRule, type Ruleset, readHost, readRuleset, Simulator } 
 import { describe, expect, test } from "vitest";
 import { printAddress } from "../../lib/packet/address.ts";
 import { type Address, type Field, hasPorts, type Scalar } from "../../lib/packet/field.ts";
-import { packetJson } from "../../lib/packet/packet.ts";
+import { packetJson } from "../../lib/packet/packet-json.ts";
 import { ANY } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { Domain } from "../../lib/reach/domain.ts";

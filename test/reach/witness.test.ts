@@ -1,7 +1,7 @@
 /** The witness of a set is a packet that `readPacket` accepts, if the set contains one. */
 import { readPacket } from "fwcheck";
 import { expect, test } from "vitest";
-import { packetJson } from "../../lib/packet/packet.ts";
+import { packetJson } from "../../lib/packet/packet-json.ts";
 import { and, between, is, not, or, type Predicate } from "../../lib/packet/predicate.ts";
 import { Domain } from "../../lib/reach/domain.ts";
 import { witness } from "../../lib/reach/witness.ts";

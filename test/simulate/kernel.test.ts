@@ -717,7 +717,7 @@ describe("IPv6 extension headers", () => {
   const packet = { in: "eth0", src: "2001:db8:1::7", dst: "fd00:99::2" };
 
   test("are not the protocol of a packet, and match no rule", () => {
-    expect(readPacket({ ...packet, proto: "ah" })).toMatch(/behind all IPv6 extension headers/);
+    expect(readPacket({ ...packet, proto: "ah" })).toMatch(/after all IPv6 extension headers/);
     expect(readPacket({ ...packet, src: "192.0.2.1", dst: "192.0.2.2", proto: "ah" })).toMatchObject({
       proto: 51,
     });

@@ -1,7 +1,7 @@
 /** The link layer: mac, pkttype and eui64 (net/netfilter/xt_mac.c, xt_pkttype.c, ipv6/netfilter/ip6t_eui64.c). */
 import { prefixes } from "../../packet/address.ts";
 import type { Range } from "../../packet/field.ts";
-import { parseMac, printMac } from "../../packet/packet.ts";
+import { parseMac, printMac } from "../../packet/packet-json.ts";
 import { and, is, negate, not, opaque, or, within } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { oneOf, word } from "../codecs.ts";

@@ -4,7 +4,7 @@ import type { Exposure, Finding } from "../../audit/finding.ts";
 import type { Fix } from "../../fix/fix.ts";
 import type { Host } from "../../host/host.ts";
 import { readRuleset } from "../../iptables/load.ts";
-import { type PacketJson, readPacket } from "../../packet/packet.ts";
+import { type PacketJson, readPacket } from "../../packet/packet-json.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import { Simulator } from "../../simulate/simulator.ts";

@@ -1,5 +1,5 @@
 /** Packets as text. */
-import type { PacketJson } from "../../packet/packet.ts";
+import type { PacketJson } from "../../packet/packet-json.ts";
 import { safe } from "./terminal.ts";
 
 /** `1 rule`, `2 rules`. */

@@ -1,7 +1,7 @@
 /** The packet form: what is typed is followed through the rules of the report by the library itself. */
 import { readHost } from "../../../host/read.ts";
 import { readRuleset } from "../../../iptables/load.ts";
-import { type PacketJson, readPacket } from "../../../packet/packet.ts";
+import { type PacketJson, readPacket } from "../../../packet/packet-json.ts";
 import type { Ruleset } from "../../../rules/ruleset.ts";
 import type { Trace } from "../../../simulate/answer.ts";
 import { Simulator } from "../../../simulate/simulator.ts";
