@@ -1,7 +1,6 @@
 /**
- * Whatever the manual and --help show is run here, as it stands there. A block of the manual whose kind this file does
- * not know fails; what cannot be run says so, with the reason, in a comment in front: `<!-- not run: needs root -->`.
- * `UPDATE=1` writes what commands print into the manual.
+ * Runs every command that the manual and `--help` show. A fenced block of an unknown language fails; a comment before a
+ * block excludes it, with the reason: `<!-- not run: needs root -->`. `UPDATE=1` records the output of commands in the manual.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,8 +26,8 @@ interface Block {
   readonly line: number;
   readonly kind: string;
   readonly text: string;
-  /** Why it is not run, where it says so. */
-  readonly not: string | null;
+  /** Reason for not running it, `null` if it is run. */
+  readonly notRun: string | null;
 }
 
 const FENCE = /(?:^<!-- not run: ([^\n]+?) -->\n+)?^( *)```([^\n]*)\n([\s\S]*?)^ *```$/gm;
@@ -40,55 +39,58 @@ const blocksOf = (page: string): Block[] => {
     line: text.slice(0, m.index).split("\n").length,
     kind: m[3]!.trim(),
     text: m[4]!.replaceAll(new RegExp(`^${m[2]}`, "gm"), ""),
-    not: m[1] ?? null,
+    notRun: m[1] ?? null,
   }));
 };
 
 const blocks = pages.flatMap(blocksOf);
-const of = (kind: string): Block[] => blocks.filter((b) => b.kind === kind && b.not === null);
+const of = (kind: string): Block[] => blocks.filter((b) => b.kind === kind && b.notRun === null);
 
-/** A command of ours ends well, or with bad news: never because it is wrong. */
-function expectRun(line: string, where: string): void {
-  const { code, err } = shell.run(line);
+/** Expects exit code 0 or 1 and no error message. */
+async function expectRun(line: string, where: string): Promise<void> {
+  const { code, err } = await shell.run(line);
   expect([0, 1], `${where}: ${line}\n${err}`).toContain(code);
   expect(err, `${where}: ${line}`).not.toMatch(/^fwcheck: |command not found|No such file|^warning: /m);
 }
 
-/** What a command prints; a message on stderr comes behind it. */
-function printed(command: string): string {
-  const { out, err } = shell.run(command);
+/** Returns the output of a command, stdout before stderr. */
+async function outputOf(command: string): Promise<string> {
+  const { out, err } = await shell.run(command);
   return [out, err].flatMap((text) => (text === "" ? [] : [text.trimEnd()])).join("\n");
 }
 
-/** A block that starts with `$ COMMAND`: the command, and what it prints. */
+/** A block with `$ COMMAND` and its output. */
 const CONSOLE = /```console\n\$ ([^\n]*)\n([\s\S]*?)```/g;
 
-describe("console: a command, and exactly what it prints", () => {
-  test.each(pages)("%s", (page) => {
+describe("console blocks match the output of their commands", () => {
+  test.each(pages)("%s", async (page) => {
     const text = readFileSync(join(root, page), "utf8");
+    const parts = [...text.matchAll(CONSOLE)];
+    const outputs = await Promise.all(parts.map(([, command]) => outputOf(command!)));
+    let next = 0;
     const now = text.replaceAll(
       CONSOLE,
-      (_, command: string) => `\`\`\`console\n$ ${command}\n${printed(command)}\n\`\`\``,
+      (_, command: string) => `\`\`\`console\n$ ${command}\n${outputs[next++]}\n\`\`\``,
     );
     if (process.env.UPDATE === "1") writeFileSync(join(root, page), now);
     expect(now).toBe(text);
   });
-  test("every block of the kind is one", () => {
+  test("every console block begins with a command", () => {
     for (const { page, line, text } of of("console")) expect(text, `${page}:${line}`).toMatch(/^\$ \S/);
     expect(of("console").length).toBeGreaterThanOrEqual(10);
   });
 });
 
 test.each(of("sh").map((b): [string, Block] => [`${b.page}:${b.line}`, b]))(
-  "sh: %s runs",
-  (where, { text }) => {
-    // A line that ends in a backslash goes on; a comment is none of the command's.
+  "sh block %s runs",
+  async (where, { text }) => {
+    // A backslash at the end of a line continues the command.
     for (const line of text.replaceAll(/\\\n\s*/g, " ").split("\n"))
-      if (line.trim() !== "" && !line.startsWith("#")) expectRun(line, where);
+      if (line.trim() !== "" && !line.startsWith("#")) await expectRun(line, where);
   },
 );
 
-/** Commands within a sentence or a table, where nothing in them stands for something else. */
+/** Complete commands in sentences and tables, without placeholders. */
 const inline = pages.flatMap((page) =>
   readFileSync(join(root, page), "utf8")
     .replaceAll(FENCE, "")
@@ -97,25 +99,27 @@ const inline = pages.flatMap((page) =>
       [...line.matchAll(/`([^`]*\bfwcheck (?:audit|simulate|explain|fix|collect|parse|completion)\b[^`]*)`/g)]
         .map((m) => m[1]!.replaceAll("\\|", "|"))
         .filter(
-          (command) => /fwcheck \w+ \S/.test(command) && !/\b[A-Z]{2,}\b|\.\.\.|…|[[\]{}]/.test(command),
+          (command) =>
+            /fwcheck (?:collect \S|\w+ [^-\s])/.test(command) &&
+            !/\b[A-Z]{2,}\b|\.\.\.|…|[[\]{}]/.test(command),
         )
         .map((command): [string, string] => [`${page}:${i + 1}: ${command}`, command]),
     ),
 );
-test.each(inline)("inline: %s runs", (where, command) => {
-  expectRun(command, where);
+test.each(inline)("inline command %s runs", async (where, command) => {
+  await expectRun(command, where);
 });
-test("there are such commands", () => {
+test("the manual has inline commands", () => {
   expect(inline.length).toBeGreaterThanOrEqual(8);
 });
 
 test.each(of("yaml").map((b): [string, Block] => [`${b.page}:${b.line}`, b]))(
-  "yaml: %s is what it says",
-  (where, { text }) => {
+  "yaml block %s is valid",
+  async (where, { text }) => {
     const value = parseYaml(text);
     if (Object.hasOwn(value, "open")) expect(readExpectations(text).length, where).toBeGreaterThan(0);
     else {
-      // A workflow or a playbook: the shell in it is run like any other.
+      // A workflow or a playbook: run the shell commands in it.
       const commands: string[] = [];
       const visit = (node: unknown, key: string): void => {
         if (typeof node === "string" && /^(run|shell|ansible\.builtin\.shell|cmd)$/.test(key))
@@ -128,12 +132,12 @@ test.each(of("yaml").map((b): [string, Block] => [`${b.page}:${b.line}`, b]))(
       expect(commands.length, where).toBeGreaterThan(0);
       for (const command of commands)
         if (/\bfwcheck\b/.test(command))
-          expectRun(command.replaceAll(/\{\{ inventory_hostname \}\}/g, "web1"), where);
+          await expectRun(command.replaceAll(/\{\{ inventory_hostname \}\}/g, "web1"), where);
     }
   },
 );
 
-test("ts: every block compiles against the package's own types", () => {
+test("ts blocks compile against the types of the package", () => {
   const files = new Map(
     of("ts").map((b, i) => [join(root, `test/manual-${i}.ts`), `${b.text}\nexport {};\n`]),
   );
@@ -153,37 +157,37 @@ test("ts: every block compiles against the package's own types", () => {
     { ...options, noEmit: true, noUnusedLocals: false },
     host,
   );
-  const said = ts
+  const diagnostics = ts
     .getPreEmitDiagnostics(program)
     .filter((d) => d.file !== undefined && files.has(d.file.fileName));
-  expect(said.map((d) => ts.flattenDiagnosticMessageText(d.messageText, "\n"))).toEqual([]);
+  expect(diagnostics.map((d) => ts.flattenDiagnosticMessageText(d.messageText, "\n"))).toEqual([]);
 }, 60_000);
 
 test.each(of("json").map((b): [string, Block] => [`${b.page}:${b.line}`, b]))(
-  "json: %s is JSON",
+  "json block %s is valid",
   (_where, { text }) => {
     JSON.parse(text);
   },
 );
 
-test("no block is of a kind that nobody runs, and a drawing holds no command", () => {
-  // `typescript` are declarations, which test/docs.test.ts makes of the sources.
+test("every block has a known language, and drawings contain no commands", () => {
+  // `typescript` blocks are declarations, which test/docs.test.ts generates.
   const known = ["console", "sh", "yaml", "ts", "typescript", "json", ""];
   const odd = blocks
-    .filter((b) => b.not === null && !known.includes(b.kind))
+    .filter((b) => b.notRun === null && !known.includes(b.kind))
     .map((b) => `${b.page}:${b.line}: ${b.kind}`);
   expect(odd).toEqual([]);
   const hidden = of("").filter((b) => /^\s*(\$ |fwcheck |npm |sh |sudo |iptables)/m.test(b.text));
   expect(hidden.map((b) => `${b.page}:${b.line}`)).toEqual([]);
 });
 
-test("what is not run has a reason, and there is little of it", () => {
-  const not = blocks.filter((b) => b.not !== null);
-  for (const { not: reason } of not) expect(reason).toMatch(/\w+ \w+/);
-  expect(not.length).toBeLessThanOrEqual(6);
+test("few blocks are not run, each for a reason", () => {
+  const notRun = blocks.filter((b) => b.notRun !== null);
+  for (const { notRun: reason } of notRun) expect(reason).toMatch(/\w+ \w+/);
+  expect(notRun.length).toBeLessThanOrEqual(6);
 });
 
-test("the translation has all that the original has", () => {
+test("the translation has the structure of the original", () => {
   const shapeOf = (page: string): unknown => {
     const text = readFileSync(join(root, page), "utf8");
     const prose = text.replaceAll(FENCE, "");
@@ -199,7 +203,7 @@ test("the translation has all that the original has", () => {
   expect(shapeOf("docs/docker-and-ufw.zh-TW.md")).toEqual(shapeOf("docs/docker-and-ufw.md"));
 });
 
-test("links within the manual lead somewhere", () => {
+test("links within the manual have a target", () => {
   const slug = (heading: string): string =>
     heading
       .toLowerCase()
@@ -234,20 +238,21 @@ test("links within the manual lead somewhere", () => {
   expect(broken).toEqual([]);
 });
 
-test("--help of every command shows examples, and they run", () => {
+test("--help of every command shows examples that run", async () => {
   const examples = (help: string): string[] => {
     const foot = help.slice(help.indexOf("\nExamples:"));
     return [...foot.matchAll(/^ {2}(\S.*)$/gm)].map((m) => m[1]!).filter((line) => line.includes("fwcheck "));
   };
-  const help = shell.run("fwcheck --help").out;
+  const help = (await shell.run("fwcheck --help")).out;
   const commands = [...help.matchAll(/^ {2}fwcheck (\w+)(?: <\S+>)? {2,}/gm)].map((m) => m[1]!);
   expect(commands).toEqual(
     expect.arrayContaining(["audit", "simulate", "explain", "fix", "collect", "parse"]),
   );
   for (const name of ["", ...commands]) {
-    const shown = examples(name === "" ? help : shell.run(`fwcheck ${name} --help`).out);
+    const shown = examples(name === "" ? help : (await shell.run(`fwcheck ${name} --help`)).out);
     expect(shown.length, `fwcheck ${name} --help shows examples`).toBeGreaterThanOrEqual(1);
-    // What is for zsh alone is run there, by completion.test.ts.
-    for (const line of shown) if (!line.includes("completion zsh")) expectRun(line, `fwcheck ${name} --help`);
+    // completion.test.ts runs the example for zsh.
+    for (const line of shown)
+      if (!line.includes("completion zsh")) await expectRun(line, `fwcheck ${name} --help`);
   }
 }, 120_000);

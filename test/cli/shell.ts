@@ -1,27 +1,27 @@
 /**
- * A place where the commands of the manual and of --help can be run as they are printed: with a host to speak of under
- * the names that the manual uses, and with stand-ins for programs that need root or another machine.
+ * Runs the commands of the manual and of `--help` as they are printed: in a folder with a sample host under the names that
+ * the manual uses, and with stubs for programs that need root or another machine.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { examples } from "../capture.ts";
 import { Program, type Run } from "./program.ts";
 import { partsOf, snapshot } from "./snapshot.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 
-/** Snapshots that the manual speaks of. */
+/** Names of snapshots in the manual. */
 const SNAPSHOTS = ["host.snap", "web1.snap", "web2.snap", "db.snap", "hosts/web1.snap", "hosts/web2.snap"];
 
-/** What stands for a program: it says nothing, and ends well. */
+/** Stub of a program: prints nothing and succeeds. */
 const QUIET = "exec cat >/dev/null </dev/null";
 
 export class Shell {
   readonly program = new Program();
   private readonly home = join(this.program.folder, "home");
 
-  /** Builds the CLI and lays out what the manual's commands name. */
+  /** Builds the command line and creates the files and stubs that the commands of the manual need. */
   build(): void {
     this.program.build();
     const { folder } = this.program;
@@ -53,11 +53,11 @@ export class Shell {
       `{"in":"eth0","src":"203.0.113.2","dst":"203.0.113.1","proto":"tcp","sport":40000,"dport":22}\n`,
     );
     const save = `cat '${host}/iptables-save.txt'`;
-    // Policy routing as every host has it: the sample's captures have no listing of their own.
+    // The default policy routing of Linux; the sample has no listing of its own.
     const rules = `echo '[{"priority":0,"src":"all","table":"local"},{"priority":32766,"src":"all","table":"main"}]'`;
-    const stands: Readonly<Record<string, string>> = {
+    const stubs: Readonly<Record<string, string>> = {
       fwcheck: `exec '${process.execPath}' '${folder}/cli/main.js' "$@"`,
-      // ssh HOST COMMAND: that host is the sample's.
+      // ssh HOST COMMAND: the host is the sample.
       ssh: `shift; [ "$1" != sudo ] || shift; case "$1" in sh) cat >/dev/null; cat '${folder}/sample.snap';; iptables-save) ${save};; *) exit 9;; esac`,
       sudo: `exec "$@"`,
       "iptables-save": save,
@@ -77,36 +77,61 @@ export class Shell {
       docker: `case "$*" in 'ps -q'*|'network ls'*) echo 1;; *'network inspect'*) cat '${host}/docker-network-inspect.json';; inspect*) cat '${host}/docker-inspect.json';; esac`,
       npm: QUIET,
     };
-    for (const [name, script] of Object.entries(stands)) {
+    for (const [name, script] of Object.entries(stubs)) {
       this.program.file(`bin/${name}`, `#!/bin/sh\n${script}\n`);
       chmodSync(join(folder, "bin", name), 0o755);
     }
   }
 
-  /** Runs a command line. Files of the system that it writes are those of the place. */
-  run(line: string): Run {
-    // Commands write files that the next one reads: each begins with the sample's.
+  /** Runs a command line; paths below /etc and /usr/local/sbin are mapped into the folder. */
+  async run(line: string): Promise<Run> {
+    // Commands write files that later commands read: every run begins with the sample's.
     for (const name of SNAPSHOTS)
       copyFileSync(join(this.program.folder, "sample.snap"), join(this.home, name));
-    const { status, stdout, stderr } = spawnSync(
-      "bash",
-      ["-c", line.replaceAll(/(?<![\w.])\/(etc|usr\/local\/sbin)\//g, `${this.home}/$1/`)],
-      {
-        cwd: this.home,
-        encoding: "utf8",
-        input: "",
-        env: {
-          PATH: `${join(this.program.folder, "bin")}:/usr/sbin:/usr/bin:/sbin:/bin`,
-          HOME: this.home,
-          NO_COLOR: "1",
-          LANG: "C.UTF-8",
-        },
+    const mapped = line.replaceAll(/(?<![\w.])\/(etc|usr\/local\/sbin)\//g, `${this.home}/$1/`);
+    const call = simpleCall(mapped);
+    if (call === null) return this.bash(mapped);
+    const run = await this.program.run(call.words, { cwd: this.home });
+    if (call.file === null) return run;
+    writeFileSync(resolve(this.home, call.file), run.out);
+    return { ...run, out: "" };
+  }
+
+  private bash(line: string): Run {
+    const { status, stdout, stderr } = spawnSync("bash", ["-c", line], {
+      cwd: this.home,
+      encoding: "utf8",
+      input: "",
+      env: {
+        PATH: `${join(this.program.folder, "bin")}:/usr/sbin:/usr/bin:/sbin:/bin`,
+        HOME: this.home,
+        NO_COLOR: "1",
+        LANG: "C.UTF-8",
       },
-    );
+    });
     return { code: status, out: stdout, err: stderr };
   }
 
   remove(): void {
     this.program.remove();
   }
+}
+
+interface SimpleCall {
+  /** Arguments of fwcheck. */
+  readonly words: readonly string[];
+  /** File that standard output is redirected to. */
+  readonly file: string | null;
+}
+
+/** Commands that need a process: they read standard input, or start processes themselves. */
+const NEEDS_PROCESS = /^fwcheck collect\b| - ?| -$|\.snap .*\.snap/;
+
+/** Parses a line that calls only fwcheck and needs no shell, `null` for any other line. */
+function simpleCall(line: string): SimpleCall | null {
+  const [, command = "", file = null] = /^(fwcheck .*?)(?: > (\S+))?$/.exec(line.trim()) ?? [];
+  if (command === "" || NEEDS_PROCESS.test(command)) return null;
+  if (/[|;&<>$`()*?~\\"]/.test(`${command} ${file}`.replaceAll(/'[^']*'/g, ""))) return null;
+  const words = [...command.matchAll(/'([^']*)'|(\S+)/g)].map((m) => m[1] ?? m[2]!);
+  return { words: words.slice(1), file };
 }
