@@ -1,11 +1,11 @@
 #!/bin/sh
-# fwcheck collect: prints all that fwcheck can use of this host as one text, a snapshot.
+# fwcheck collect: prints the state of this host's firewall as one text, a snapshot.
 #
-# It only reads, and it writes no file: the rules of iptables and ip6tables, ipsets, addresses, routes, the kernel's
-# settings that matter, Docker's networks and which container has which address and port, ufw's own rules, and
-# what listens. Of containers it takes names, addresses, ports and the names that Compose and swarms gave; no environment,
-# no command, no mount, no other label. It runs in dash, BusyBox sh and any other POSIX shell, and it wants root. Each
-# program has a minute. (A kernel may load nf_tables or ip_set to answer that they hold nothing.)
+# It only reads and writes no file. It reads the rules of iptables and ip6tables, ipsets, addresses, routes, kernel
+# settings, Docker's networks, addresses and ports of containers, ufw's own rules, and listening sockets. Of containers
+# it prints names, addresses, ports and the names from Compose and swarms; no environment, no command, no mount, no other
+# label. It runs in dash, BusyBox sh and any other POSIX shell, and needs root. Each program has one minute. (A kernel may
+# load nf_tables or ip_set in order to list that they are empty.)
 #
 #   fwcheck collect | ssh root@host sh -s > host.snap && fwcheck audit host.snap
 
@@ -16,7 +16,7 @@ export LC_ALL PATH
 
 say() { printf '%s %s\n' "$boundary" "$*"; }
 
-# program NAME: where it is; BusyBox's own ip, which a shell of BusyBox prefers, prints no JSON
+# program NAME: path of a program. BusyBox sh would prefer BusyBox's own ip, which prints no JSON.
 program() {
   IFS=:
   for folder in $PATH; do
@@ -31,9 +31,8 @@ program() {
 }
 here() { program "$1" >/dev/null; }
 
-# part KIND TITLE COMMAND...: what a command prints on both of its outputs, and how it ended. Both outputs are read up to
-# a line of our own, not up to their end: a child that goes into a session of its own escapes the time limit and may keep
-# them open for ever.
+# part KIND TITLE COMMAND...: prints both outputs of a command and its exit code. Reads both outputs up to a line of this
+# script and not to their end: a child in a session of its own escapes the time limit and may keep them open forever.
 part() {
   kind=$1 title=$2
   shift 2
@@ -55,14 +54,14 @@ part() {
   fi
   return "$code"
 }
-# BusyBox's sed reads the next line before it quits at this one, so an empty line follows; bash writes that by itself, to a
+# BusyBox's sed reads the next line before it quits at this one, so an empty line follows. bash writes it separately, to a
 # pipe that may be closed by then.
 ended() {
   trap '' PIPE
   printf '\n%s end %s\n\n' "$boundary" "$1" 2>/dev/null
 }
 
-# output COMMAND...: puts what a command prints into $printed, with the same care
+# output COMMAND...: stores the output of a command in $printed, read in the same way
 output() {
   printed=$({
     "$@" 3>&- 5>&-
@@ -73,7 +72,7 @@ output() {
   return "$code"
 }
 
-# have KIND COMMAND...: the same where the program is here
+# have KIND COMMAND...: a part if the program exists
 have() {
   if here "$2"; then
     kind=$1 found=$(program "$2")
@@ -90,7 +89,7 @@ rules() { # rules iptables|ip6tables: of both backends, where there are two
   else have rules "$1-save" -c; fi
 }
 
-# As sysctl(8) spells it: dots between the parts, and slashes for dots within them; no value has either.
+# In the form of sysctl(8): dots between the parts, and slashes for dots in a part; no value contains either.
 settings() {
   for file in /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv4/conf/*/rp_filter \
     /proc/sys/net/ipv4/conf/*/route_localnet /proc/sys/net/ipv4/conf/*/accept_local \
@@ -104,16 +103,16 @@ settings() {
   done | xargs -0 grep -s '' /dev/null | sed 's|^/proc/sys/||; s|:| = |; y|./|/.|'
 }
 
-# Rules in iptables' tables with expressions of nft that no iptables writes: iptables-save prints such a rule without them.
-# Each by its chain and number, with all of its expressions; then how many rules those chains have.
+# Prints rules in iptables' tables with nft expressions that iptables never writes, and that iptables-save omits: chain, number
+# and all expressions of each rule; then the number of rules of these chains.
 expressions() {
   # shellcheck disable=SC2086
   { $limit nft --debug=netlink list ruleset || echo failed; } | awk '
-    # A load of a field that iptables prints, and what it is compared with: iptables/nft-shared.c, nft-ipv4.c, nft-ipv6.c.
+    # A load of a field that iptables prints, and its comparison: iptables/nft-shared.c, nft-ipv4.c, nft-ipv6.c.
     function plain(text, ip, same, equal, ports) {
       same = " => reg [0-9]+ []]([[] bitwise [^]]*[]])?"
       equal = "[[] cmp (eq|neq) [^]]*[]]"
-      # Ports of TCP and UDP alone; 1.8.13 compares both at once where a rule has both.
+      # Only ports of TCP and UDP; 1.8.13 compares both ports at once if a rule has both.
       ports = text ~ /(l4proto|network header [+] [69]) => reg [0-9]+ []][[] cmp eq reg [0-9]+ 0x0*(6|11)0* []]/
       gsub(/[[] (counter|log) [^]]*[]]|[[] (match|target) name [^]]*[]]|[[] immediate reg 0 [^]]*[]]/, "", text)
       gsub(/[[] limit rate [^]]* type packets flags 0x0 []]/, "", text)
@@ -147,7 +146,7 @@ expressions() {
       lines = lines $0 "\n"
       sub(/^  /, "")
       text = text $0
-      # iptables-save prints one condition of a field, but each -m mark; l4proto comes with each extension.
+      # iptables-save prints one condition per field, but every -m mark; each extension adds l4proto.
       if (/ load / && !/ (l4proto|mark) /) {
         sub(/ => .*/, ""); sub(/ load [0-9]+b/, "")
         if (loaded[$0]++) twice = 1
@@ -162,32 +161,32 @@ expressions() {
     }'
 }
 
-# addresses OPTION... OBJECT: interfaces without their aliases (ip link set alias), which are free text
+# addresses OPTION... OBJECT: prints interfaces without their aliases (ip link set alias), which are free text
 addresses() {
   # shellcheck disable=SC2086
   output $limit "$(program ip)" -j "$@" || { code=$? && printf '%s\n' "$printed" && return "$code"; }
   printf '%s\n' "$printed" | sed -E 's/"ifalias":"([^"\\]|\\.)*"/"ifalias":null/g'
 }
 
-# foreign: there are tables of nftables that iptables did not make
+# foreign: succeeds if nftables has tables that iptables did not create
 foreign() {
   # shellcheck disable=SC2086
   $limit nft list tables 2>/dev/null | grep -qvE '^table ip6? (raw|mangle|nat|filter|security)$'
 }
-# again: what expressions printed before, and how it ended
+# again: prints the earlier output of expressions, with its exit code
 again() {
   [ -z "$unprinted" ] || printf '%s\n' "$unprinted"
   return "$ended_with"
 }
 
-# unloaded MODULE: the kernel can load it, and has not
+# unloaded MODULE: succeeds if the kernel can load the module and has not loaded it
 unloaded() { [ -r /proc/modules ] && ! grep -q "^$1 " /proc/modules && [ ! -d "/sys/module/$1" ]; }
 
 labels=
 for label in com.docker.compose.project com.docker.compose.service com.docker.swarm.service.name; do
   labels="$labels,\"$label\":{{json (index .Config.Labels \"$label\")}}"
 done
-# shellcheck disable=SC2016 # the dollars are the template's
+# shellcheck disable=SC2016 # dollars of the template
 container='{"Id":{{json .Id}},"Name":{{json .Name}},"Config":{"Labels":{'"${labels#,}"'}},
 "HostConfig":{"NetworkMode":{{json .HostConfig.NetworkMode}}},
 "NetworkSettings":{"Ports":{{json .NetworkSettings.Ports}},"Networks":{"":null{{range $name, $at := .NetworkSettings.Networks}},
@@ -205,7 +204,7 @@ for option in name gateway_mode_ipv4 gateway_mode_ipv6 host_binding_ipv4 enable_
 done
 network="$network}}"
 
-# described LIST FORMAT COMMAND...: what docker says of each thing in a list of ids
+# described LIST FORMAT COMMAND...: prints the format for each id of a list
 described() {
   ids=$1 format=$2
   shift 2
@@ -213,7 +212,7 @@ described() {
   [ -z "$ids" ] || printf '%s\n' "$ids" | xargs -n 100 $limit "$@" --format "$format"
 }
 
-# twice COMMAND...: what it prints; again if it fails, since a container may go between its being listed and described
+# twice COMMAND...: retries once, since a container may end after it was listed
 twice() {
   output "$@" || output "$@" || return
   printf '%s\n' "$printed"
@@ -223,7 +222,7 @@ containers() { output $limit docker ps -q --no-trunc && described "$printed" "$c
 # shellcheck disable=SC2086
 networks() { output $limit docker network ls -q --no-trunc && described "$printed" "$network" docker network inspect; }
 
-# Which backend it uses (since Docker 29), and of its settings those that are about the firewall.
+# Prints the firewall backend (since Docker 29), and the settings about the firewall.
 daemon() {
   # shellcheck disable=SC2086
   output $limit docker info --format '{"FirewallBackend":{{json .FirewallBackend}}}' 2>/dev/null && printf '%s\n' "$printed"
@@ -233,7 +232,7 @@ daemon() {
   printf '{%s}\n' "${settings%,}"
 }
 
-# What listens, and for each of its processes that runs in a container the line that names it (proc(5), cgroups(7)).
+# Prints listening sockets, and for each process in a container the line with its id (proc(5), cgroups(7)).
 listening() {
   # shellcheck disable=SC2086
   output $limit "$(program ss)" -H -l -n -t -u -p || return
@@ -245,14 +244,14 @@ listening() {
 }
 
 collect() {
-  # Nobody who names a container or writes a comment can guess it, so that no text can end its own part.
+  # The authors of container names and comments cannot guess it, so no text can end its part.
   boundary=$(cat /proc/sys/kernel/random/uuid) || exit 1
   until_ended="/^$boundary end /q"
-  # A daemon that hangs shall not keep the rest from being seen. Old ones of BusyBox take their words otherwise.
+  # A hanging daemon must not block the rest. Old versions of BusyBox have another syntax.
   limit=
   if here timeout && timeout -s KILL 9 true 2>/dev/null; then limit="timeout -s KILL 60"; fi
   [ "$(id -u)" = 0 ] ||
-    echo "fwcheck collect: not root, so most of it cannot be read (with sudo: fwcheck collect | ssh HOST sudo sh -s)" >&2
+    echo "fwcheck collect: not root, so most parts cannot be read. With sudo: fwcheck collect | ssh HOST sudo sh -s" >&2
 
   echo "fwcheck-snapshot 1 $boundary"
   part text "date, kernel, name" sh -c 'date -u +%Y-%m-%dT%H:%M:%SZ; uname -srm; uname -n'
@@ -289,5 +288,5 @@ collect() {
   say "done"
 }
 
-# What runs in it shall not read this script, which may be standard input.
+# The commands in it must not read this script, which may be standard input.
 collect </dev/null

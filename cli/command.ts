@@ -4,7 +4,7 @@ import type { ArgumentsCamelCase, InferredOptionTypes, Options, PositionalOption
 type Positionals = Readonly<Record<string, PositionalOptions>>;
 type Flags = Readonly<Record<string, Options>>;
 
-/** Purpose of an example, and its command line. A test runs every one of them. */
+/** Purpose of an example, and its command line. A test runs every example. */
 type Example = readonly [purpose: string, commandLine: string];
 
 export interface Command {

@@ -26,7 +26,7 @@ function sentence(error: unknown): string {
   if (FOR_USERS.includes(error.name)) return safe(error.message);
   // V8 throws a plain RangeError where its stack, a string or an array gets too large.
   if (error instanceof RangeError)
-    return `the input is too large for this machine (${safe(error.message)}), so there is no answer. Pass a part of it, such as one table or one family, or allow more memory: NODE_OPTIONS=--max-old-space-size=8192. If the host is an ordinary one, please report it`;
+    return `the input is too large for this machine (${safe(error.message)}), so there is no answer. Pass a part, such as one table or one family, or allow more memory: NODE_OPTIONS=--max-old-space-size=8192. If the host is an ordinary one, please report it`;
   return internal(error.message);
 }
 

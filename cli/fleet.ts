@@ -17,8 +17,8 @@ interface ProcessResult {
 }
 
 /**
- * Returns the path of each host if the paths name several hosts, else `null`. Several paths are several hosts if one of
- * them is a snapshot or a folder; a folder of snapshots is one host per snapshot. An empty or unreadable file among them
+ * Returns the path of each host if the paths name several hosts, else `null`. Several paths are several hosts if one
+ * is a snapshot or a folder; a folder of snapshots is one host per snapshot. An empty or unreadable file among them
  * counts as a host, so that its failure is reported.
  * @throws InputError
  */

@@ -114,7 +114,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   if (conflict !== undefined) {
     const [first, second] = conflict.places.map(({ source, line }) => `${safe(source)}:${line}`);
     throw new InputError(
-      `table ${conflict.table} of IPv${conflict.family} is given twice, with different rules: ${first} and ${second}. They come from two hosts, or from one host at two times. Pass one of them, or audit a folder for each host.`,
+      `table ${conflict.table} of IPv${conflict.family} is given twice, with different rules: ${first} and ${second}. They come from two hosts, or from one host at two times. Pass one, or audit a folder for each host.`,
     );
   }
   const sources = Object.fromEntries(Object.entries(collected.sources).filter(([, list]) => list.length > 0));

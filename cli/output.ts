@@ -1,4 +1,4 @@
-/** Writes to stdout, stderr and files. Text from inputs is untrusted: a terminal gets no control characters of it. */
+/** Writes to stdout, stderr and files. Text from inputs is untrusted: it is escaped for terminals. */
 import {
   chmodSync,
   chownSync,
@@ -33,7 +33,7 @@ export const width = (): number => Math.min(100, Math.max(40, process.stdout.col
 
 export const print = (text: string): void => void process.stdout.write(text);
 
-/** Texts for stderr that `holdStderr` keeps back; `null` outside of it. */
+/** Texts for stderr that `holdStderr` keeps back; `null` otherwise. */
 let held: string[] | null = null;
 
 /** Writes to stderr with control characters escaped. */

@@ -22,7 +22,7 @@ const NEEDED: Readonly<Record<string, string>> = {
 };
 
 export const missingCommand = (names: readonly string[]): string =>
-  `a command is missing: ${names.join(", ")}. fwcheck --help describes each of them.`;
+  `a command is missing: ${names.join(", ")}. fwcheck --help describes each command.`;
 
 export const unknownCommand = (word: string, names: readonly string[]): string =>
   `there is no command ${JSON.stringify(word)}.${didYouMean(word, names)} fwcheck --help lists them.`;

@@ -1,6 +1,6 @@
 /**
  * Replaces yargs' messages by codes: `yargs.updateStrings` maps each message key of yargs to NUL, a code, and the values,
- * separated by NUL, which no argument can contain. usage-errors.ts makes sentences of them.
+ * separated by NUL, which no argument can contain. usage-errors.ts turns codes into sentences.
  */
 
 /** yargs takes objects for keys with a plural; its types do not. */

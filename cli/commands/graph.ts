@@ -81,7 +81,7 @@ function chainOf(spec: string, ruleset: Ruleset): { readonly table: TableName; r
     );
   if (tables.length > 1)
     throw new InputError(
-      `there is a chain ${safe(name)} in tables ${tables.join(" and ")}; name one of them: ${tables[0]}/${safe(name)}`,
+      `there is a chain ${safe(name)} in tables ${tables.join(" and ")}; name one: ${tables[0]}/${safe(name)}`,
     );
   return { table: tables[0]!, name };
 }

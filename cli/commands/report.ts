@@ -91,7 +91,7 @@ export const command = defineCommand({
   examples: [
     ["The report of a host, for a browser", "fwcheck report host/ -o report.html"],
     [
-      "Under another name, in a script that continues whatever the audit finds",
+      "Under another name, in a script that continues with any result",
       "fwcheck report host/ --title web-1 --fail-on none -o web-1.html",
     ],
   ],

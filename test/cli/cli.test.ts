@@ -247,7 +247,7 @@ describe("bad input: a sentence with file, line, column and the text, and no sta
       /audit needs rules to work on: .* or - for standard input.*--live/,
     ],
     ["no file for parse", () => ["parse"], 2, /parse needs a file/],
-    ["no command", () => [], 2, /a command is missing: audit, .* --help describes each of them/],
+    ["no command", () => [], 2, /a command is missing: audit, .* --help describes each command/],
     [
       "an unknown command",
       () => ["frobnicate"],

@@ -54,7 +54,7 @@ test.each([
     "there is no chain nope in ufw-docker-28.5/iptables-save.txt; --chain takes TABLE/CHAIN",
   ],
   [["--chain", "nat/DOCKER-USER"], "there is no chain nat/DOCKER-USER in"],
-  [["--chain", "DOCKER"], "there is a chain DOCKER in tables nat and filter; name one of them: nat/DOCKER"],
+  [["--chain", "DOCKER"], "there is a chain DOCKER in tables nat and filter; name one: nat/DOCKER"],
   [["--chain", "a\u001b[31m"], "there is no chain a\\u001b[31m in"],
   [["--packet", "{"], "--packet takes a packet as JSON, in the form of simulate --packets, not {"],
   [["--packet", '{"src":"1.2.3.4"}'], '--packet: "dst"'],
