@@ -1,5 +1,5 @@
 /** Sets of addresses as ranges and as prefixes. */
-import { addressBits, maxAddress, prefixMask, printPrefix } from "../packet/address.ts";
+import { maxAddress, printPrefix, splitRange } from "../packet/address.ts";
 import type { Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges } from "../packet/predicate.ts";
 
@@ -24,18 +24,7 @@ export function subtractRanges(ranges: readonly Range[], others: readonly Range[
 
 /** Returns the fewest prefixes whose union is a range. */
 export function prefixesOf([first, last]: Range, family: Family): string[] {
-  const bits = addressBits(family);
   const max = toBigInt(maxAddress(family));
   const end = toBigInt(last) > max ? max : toBigInt(last);
-  const out: string[] = [];
-  for (let start = toBigInt(first); start <= end; ) {
-    let size = 0;
-    const fits = (n: number): boolean =>
-      start % (1n << BigInt(n)) === 0n && start + (1n << BigInt(n)) - 1n <= end;
-    while (size < bits && fits(size + 1)) size++;
-    const address = family === 4 ? Number(start) : start;
-    out.push(printPrefix({ address, mask: prefixMask(bits - size, family) }));
-    start += 1n << BigInt(size);
-  }
-  return out;
+  return splitRange([toBigInt(first), end], family).map(printPrefix);
 }

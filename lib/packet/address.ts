@@ -127,6 +127,27 @@ export function prefixRange(prefix: Prefix): Range {
   return [address, address | ((mask as bigint) ^ (maxAddress(6) as bigint))];
 }
 
+/** Returns the fewest prefixes whose union is a range, in ascending order (ip_set_range_to_cidr). */
+export function splitRange([first, last]: Range, family: Family): Prefix[] {
+  // Most ranges are one address.
+  if (first === last && typeof first === (family === 4 ? "number" : "bigint"))
+    return [{ address: first as Address, mask: maxAddress(family) }];
+  const bits = addressBits(family);
+  const end = BigInt(last);
+  const out: Prefix[] = [];
+  for (let lo = BigInt(first); lo <= end; ) {
+    let free = 0;
+    const fits = (n: number): boolean => {
+      const size = 1n << BigInt(n);
+      return (lo & (size - 1n)) === 0n && lo + size - 1n <= end;
+    };
+    while (free < bits && fits(free + 1)) free++;
+    out.push({ address: family === 4 ? Number(lo) : lo, mask: prefixMask(bits - free, family) });
+    lo += 1n << BigInt(free);
+  }
+  return out;
+}
+
 /** Returns the ranges of prefixes that are constants in the code. Throws if one is invalid. */
 export function prefixes(family: Family, ...texts: string[]): Range[] {
   return texts.map((text) => {

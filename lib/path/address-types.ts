@@ -3,7 +3,7 @@
  * __inet_dev_addr_type), IPv6 by the address alone or by where it leads (net/netfilter/xt_addrtype.c match_type6).
  */
 import type { Host, Route } from "../host/host.ts";
-import { isInRanges as lies, maskBits, maxAddress, prefixes } from "../packet/address.ts";
+import { isInRanges, maskBits, maxAddress, prefixes } from "../packet/address.ts";
 import type { Address, Family, Range } from "../packet/field.ts";
 import {
   evaluate,
@@ -20,7 +20,9 @@ import {
 } from "../packet/predicate.ts";
 import { type AddressType, sharedKey } from "../rules/facts.ts";
 import type { Case } from "./decision-list.ts";
-import { alone, type Found, fibCases, localCases } from "./fib.ts";
+import { fibCases, localCases } from "./fib.ts";
+import { addressLookup } from "./routing-lookup.ts";
+import type { RouteResult } from "./routing-table.ts";
 
 type Side = "src" | "dst";
 
@@ -30,7 +32,7 @@ export type AddressTypes = (side: Side, type: AddressType, device: string | unde
 /** What kinds of addresses there are on a host. What the tables say is worked out once. */
 export function addressTypes(host: Host, family: Family): AddressTypes {
   const four = kept((side) => spansOf(cases4(host, side), side, 4));
-  const six = kept((side, device) => spansOf(fibCases(host, 6, alone(side, device)), side, 6));
+  const six = kept((side, device) => spansOf(fibCases(host, 6, addressLookup(side, device)), side, 6));
   return (side, type, device) =>
     family === 4
       ? kind4(four(side, undefined), side, type, device)
@@ -68,7 +70,7 @@ interface Typed {
 const cases4 = (host: Host, side: Side): Case<Typed>[] => [
   { when: within(side, BROADCAST), outcome: { type: "BROADCAST", dev: undefined } },
   { when: within(side, MULTICAST[4]), outcome: { type: "MULTICAST", dev: undefined } },
-  ...localCases(host, alone(side)).map(({ when, outcome: found }) => ({
+  ...localCases(host, addressLookup(side)).map(({ when, outcome: found }) => ({
     when,
     outcome:
       found.kind === "refused"
@@ -105,7 +107,7 @@ const unknown = (side: Side, type: AddressType, why: string): Predicate =>
   opaque(sharedKey("addrtype", `${side} ${type}`), why);
 
 function kind6(
-  ask: () => readonly Span<Found>[] | undefined,
+  ask: () => readonly Span<RouteResult>[] | undefined,
   host: Host,
   side: Side,
   type: AddressType,
@@ -139,7 +141,7 @@ function kind6(
       return found.kind === "anycast" ? [range] : firstOf(found.route) === lo ? [[lo, lo]] : [];
     if (device === undefined) return found.kind === "local" ? [range] : [];
     return own
-      .filter((a) => a.family === 6 && lies(a.address, [range]))
+      .filter((a) => a.family === 6 && isInRanges(a.address, [range]))
       .map((a): Range => [a.address, a.address]);
   });
   const listed = within(side, normalizeRanges(ranges));

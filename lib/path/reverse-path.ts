@@ -1,43 +1,43 @@
-/** What `-m rpfilter` asks where the routes are known (net/ipv4/netfilter/ipt_rpfilter.c, ipv6/netfilter/ip6t_rpfilter.c). */
+/** Reverse path of a packet, as `-m rpfilter` tests it (net/ipv4/netfilter/ipt_rpfilter.c, ipv6/netfilter/ip6t_rpfilter.c). */
 import type { Host } from "../host/host.ts";
 import { prefixes } from "../packet/address.ts";
 import type { Family, Range } from "../packet/field.ts";
 import { ANY, and, is, NEVER, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
 import { decide } from "./decision-list.ts";
-import { type Found, fibCases, reverse } from "./fib.ts";
+import { fibCases } from "./fib.ts";
+import { rpfilterLookup } from "./routing-lookup.ts";
+import type { RouteResult } from "./routing-table.ts";
 
-/** PACKET_LOOPBACK: what the host sent to a group comes back to it. */
+/** PACKET_LOOPBACK: multicast of the host that loops back to it. */
 const LOOPED = or(is("in", "lo"), is("pkttype", 5));
 
-/** Sources that are not looked for: nobody could answer them, and DHCP's client and IPv6's neighbours send from there. */
-const UNASKED: Readonly<Record<Family, Predicate>> = {
+/** Packets whose source is not looked up, since it has no route: DHCP requests and duplicate address detection. */
+const SKIPPED: Readonly<Record<Family, Predicate>> = {
   4: and(is("src", 0), within("dst", prefixes(4, "255.255.255.255/32", "224.0.0.0/24"))),
   6: is("src", 0n),
 };
 
-/** Whether an answer would leave by the interface that the packet came in by; `undefined` where no routes were given. */
+/** Returns the packets that pass `-m rpfilter`; `undefined` if the routes are unknown. */
 export function reversePath(
   host: Host,
   family: Family,
   { loose, validmark, acceptLocal }: Parameters<Facts["reversePath"]>[0],
 ): Predicate | undefined {
   if (!host.routed.includes(family)) return undefined;
-  const holds = (found: Found): Predicate => {
-    if (found.kind === "unicast")
-      return loose
-        ? ANY
-        : within(
-            "in",
-            found.devs.map((dev): Range => [dev, dev]),
-          );
-    // To IPv6 a group's route is one like any other.
-    if (family === 6 && found.kind === "multicast")
-      return loose ? ANY : found.dev === null ? NEVER : is("in", found.dev);
-    if (found.kind !== "local" || !acceptLocal) return NEVER;
-    // IPv6 does not ask which interface has the address.
-    return loose || family === 6 ? ANY : found.dev === null ? NEVER : is("in", found.dev);
+  const arrivedBy = (dev: string | null): Predicate => (dev === null ? NEVER : is("in", dev));
+  const passes = (result: RouteResult): Predicate => {
+    if (result.kind === "unicast") {
+      const devices = result.devs.map((dev): Range => [dev, dev]);
+      return loose ? ANY : within("in", devices);
+    }
+    // IPv6 treats a multicast route like a unicast route.
+    if (family === 6 && result.kind === "multicast") return loose ? ANY : arrivedBy(result.dev);
+    if (result.kind !== "local" || !acceptLocal) return NEVER;
+    // IPv6 does not compare the interface of a local address.
+    return loose || family === 6 ? ANY : arrivedBy(result.dev);
   };
-  const cases = fibCases(host, family, reverse(family, validmark, loose));
-  return or(LOOPED, UNASKED[family], decide(cases.map((c) => ({ ...c, outcome: holds(c.outcome) }))));
+  const cases = fibCases(host, family, rpfilterLookup(family, validmark, loose));
+  const found = decide(cases.map(({ when, outcome }) => ({ when, outcome: passes(outcome) })));
+  return or(LOOPED, SKIPPED[family], found);
 }

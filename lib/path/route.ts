@@ -5,7 +5,7 @@
  */
 
 import { type Host, type Route, sysctl } from "../host/host.ts";
-import { isInRanges as lies, prefixes, prefixRange } from "../packet/address.ts";
+import { isInRanges, prefixes, prefixRange } from "../packet/address.ts";
 import { type Family, PROTO, type Range } from "../packet/field.ts";
 import {
   ANY,
@@ -20,19 +20,11 @@ import {
   within,
 } from "../packet/predicate.ts";
 import { type Case, decide } from "./decision-list.ts";
-import {
-  AGAIN,
-  back,
-  byInterface,
-  conf,
-  conf6,
-  custom,
-  FORTH,
-  type Found,
-  fibCases,
-  type Lookup,
-  OUT,
-} from "./fib.ts";
+import { fibCases } from "./fib.ts";
+import { byInterface, ipv4Setting, ipv6Setting } from "./interface-settings.ts";
+import { hasPolicyRouting } from "./policy-rules.ts";
+import { ARRIVING, LEAVING, type Lookup, REROUTED, sourceLookup } from "./routing-lookup.ts";
+import type { RouteResult } from "./routing-table.ts";
 
 /** What the routing decision makes of a packet. */
 export type RouteDecision =
@@ -65,7 +57,7 @@ export function routeCases(
 ): { readonly in: RouteCase[]; readonly out: RouteCase[]; readonly again: RouteCase[] } {
   const incoming = [...(family === 4 ? arriving4(host) : []), ...forwarded(host, family)];
   const leaving = family === 4 ? leaving4 : leaving6;
-  return { in: incoming, out: leaving(host, OUT), again: leaving(host, AGAIN[family]) };
+  return { in: incoming, out: leaving(host, LEAVING), again: leaving(host, REROUTED[family]) };
 }
 
 /** Unknown: only `ip maddr` tells. Key of the unknown that stands for it. */
@@ -85,7 +77,7 @@ function joined(host: Host, family: Family): Predicate {
 function arriving4(host: Host): RouteCase[] {
   const zero = within("src", ZERO);
   const multicast = within("dst", MULTICAST[4]);
-  const closed = not(byInterface(host, (name) => conf(host, "route_localnet", name, "or") !== 0));
+  const closed = not(byInterface(host, (name) => ipv4Setting(host, "route_localnet", name, "or") !== 0));
   const everybody = or(is("dst", EVERYBODY), and(is("src", 0), is("dst", 0)));
   return [
     refuse(
@@ -117,15 +109,16 @@ function forwarded(host: Host, family: Family): RouteCase[] {
       ? not(
           byInterface(
             host,
-            (name) => conf(host, "forwarding", name, "own", sysctl(host, "net.ipv4.ip_forward", 1)) !== 0,
+            (name) =>
+              ipv4Setting(host, "forwarding", name, "own", sysctl(host, "net.ipv4.ip_forward", 1)) !== 0,
           ),
         )
       : sysctl(host, "net.ipv6.conf.all.forwarding", 1) !== 0
         ? NEVER
-        : not(byInterface(host, (name) => conf6(host, "force_forwarding", name) !== 0));
+        : not(byInterface(host, (name) => ipv6Setting(host, "force_forwarding", name) !== 0));
   const off = none("forwarding is switched off (sysctl)");
-  const backwards = family === 4 ? fibCases(host, 4, back(host)) : [];
-  const accepts = byInterface(host, (name) => conf(host, "accept_local", name, "or") !== 0);
+  const backwards = family === 4 ? fibCases(host, 4, sourceLookup(host)) : [];
+  const accepts = byInterface(host, (name) => ipv4Setting(host, "accept_local", name, "or") !== 0);
   const notUnicast = decide(
     backwards.map(({ when, outcome: { kind } }) => ({
       when,
@@ -137,7 +130,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
     family === 4
       ? and(
           DISGUISED,
-          byInterface(host, (name) => conf(host, "drop_unicast_in_l2_multicast", name, "or") !== 0),
+          byInterface(host, (name) => ipv4Setting(host, "drop_unicast_in_l2_multicast", name, "or") !== 0),
         )
       : NEVER;
   /** Where packets for everybody on another link are forwarded: both settings have to say so. */
@@ -145,9 +138,9 @@ function forwarded(host: Host, family: Family): RouteCase[] {
     host,
     (name) =>
       sysctl(host, "net.ipv4.conf.all.bc_forwarding", 0) !== 0 &&
-      conf(host, "bc_forwarding", name, "own") !== 0,
+      ipv4Setting(host, "bc_forwarding", name, "own") !== 0,
   );
-  const sent = ({ when, outcome: found }: Case<Found>): RouteCase[] => {
+  const sent = ({ when, outcome: found }: Case<RouteResult>): RouteCase[] => {
     const here = (c: RouteCase): RouteCase => ({ when: and(when, c.when), outcome: c.outcome });
     switch (found.kind) {
       case "anycast":
@@ -190,7 +183,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
         ];
     }
   };
-  const cases = fibCases(host, family, FORTH).flatMap(sent);
+  const cases = fibCases(host, family, ARRIVING).flatMap(sent);
   return [...cases, refuse(ANY, "no route leads there")];
 }
 
@@ -204,7 +197,7 @@ const HIDDEN = "a packet for one in a frame for many (drop_unicast_in_l2_multica
 
 /** Where it leaves by the interface it came in by, the source is looked up in any case (send_redirects). */
 function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
-  return conf(host, "send_redirects", dev, "or", 1) === 0
+  return ipv4Setting(host, "send_redirects", dev, "or", 1) === 0
     ? []
     : [refuse(and(is("in", dev), notUnicast), "no unicast address as source (martian source)")];
 }
@@ -216,8 +209,8 @@ function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
 export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   const fine: Case<string | null> = { when: ANY, outcome: null };
   if (family === 6) return [fine];
-  const filter = (name: string): number => conf(host, "rp_filter", name, "max");
-  const accepts = byInterface(host, (name) => conf(host, "accept_local", name, "or") !== 0);
+  const filter = (name: string): number => ipv4Setting(host, "rp_filter", name, "max");
+  const accepts = byInterface(host, (name) => ipv4Setting(host, "accept_local", name, "or") !== 0);
   const unfiltered = byInterface(host, (name) => filter(name) === 0);
   const strict = byInterface(host, (name) => filter(name) === 1);
   const own = host.interfaces.flatMap((i) =>
@@ -226,20 +219,20 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   // With rules of policy routing or local routes of somebody's own the tables are asked even without rp_filter, and with
   // realms (fib_num_tclassid_users) even for what may come from anywhere.
   const counted = [...host.routes, ...(host.rules ?? [])].some((r) => r.family === 4 && r.realm === true);
-  const full = counted || custom(host, 4) || localRoutes(host);
+  const full = counted || hasPolicyRouting(host, 4) || localRoutes(host);
   const martian = "one of the host's own addresses as source, from outside (martian source)";
   const wrong = "its source is not reached by the interface it came in by (rp_filter)";
   // The source of what is sent to many is looked up as if it answered nobody (ip_mc_validate_source, brd_input).
   const toMany = or(
     within("dst", [...MULTICAST[4], [EVERYBODY, EVERYBODY]]),
     decide(
-      (custom(host, 4) ? fibCases(host, 4, FORTH) : []).map(({ when, outcome: { kind } }) => ({
+      (hasPolicyRouting(host, 4) ? fibCases(host, 4, ARRIVING) : []).map(({ when, outcome: { kind } }) => ({
         when,
         outcome: kind === "broadcast" ? ANY : NEVER,
       })),
     ),
   );
-  const backwards = fibCases(host, 4, { ...back(host), alone: toMany });
+  const backwards = fibCases(host, 4, { ...sourceLookup(host), alone: toMany });
   const bare = within(
     "in",
     host.interfaces
@@ -291,7 +284,7 @@ const localRoutes = (host: Host): boolean =>
   host.routes.some(({ family, type, to }) => {
     if (family !== 4 || type !== "local") return false;
     const [first, last] = prefixRange(to);
-    if (lies(first, LOOPBACK[4])) return false;
+    if (isInRanges(first, LOOPBACK[4])) return false;
     return first !== last || !host.interfaces.some((i) => i.addresses.some((a) => a.address === first));
   });
 
@@ -343,7 +336,7 @@ function leaving4(host: Host, lookup: Lookup): RouteCase[] {
       if ((found.kind !== "broadcast" && found.kind !== "unicast") || found.dev === null)
         return [{ when, outcome: decided(found) }];
       const { dev, route } = found;
-      const closed = conf(host, "route_localnet", dev, "or") === 0 && dev !== "lo";
+      const closed = ipv4Setting(host, "route_localnet", dev, "or") === 0 && dev !== "lo";
       return [
         ...(closed
           ? [refuse(and(when, within("src", LOOPBACK[4])), "a loopback address does not leave the host")]
@@ -364,7 +357,7 @@ const leaving6 = (host: Host, lookup: Lookup): RouteCase[] => [
   refuse(ANY, "no route leads there"),
 ];
 
-function decided(found: Found): RouteDecision {
+function decided(found: RouteResult): RouteDecision {
   switch (found.kind) {
     case "local":
     case "anycast":
@@ -404,7 +397,8 @@ const OTHER_HOST = 3;
 
 /** What is refused before any table: frames that only came by (ip_rcv_core), IPv6 headers that cannot come by a wire (ip6_rcv_core), and what is held back. */
 export function refusedCases(host: Host, family: Family, tracks: boolean): Case<string | null>[] {
-  const six = (name: string): Predicate => byInterface(host, (device) => conf6(host, name, device) !== 0);
+  const six = (name: string): Predicate =>
+    byInterface(host, (device) => ipv6Setting(host, name, device) !== 0);
   const outside = not(is("in", "lo"));
   const at = (when: Predicate, outcome: string): Case<string | null> => ({ when, outcome });
   return [

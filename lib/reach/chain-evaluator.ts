@@ -3,7 +3,7 @@
  * which all its callers share. A chain that assigns fields is followed rule by rule.
  */
 import { ANY, and, is, not, type Predicate } from "../packet/predicate.ts";
-import { fixed, type Header } from "../path/nat.ts";
+import { fixedHeader, type Header } from "../path/header-translation.ts";
 import { type BoundChain, type BoundRule, type Program, TOO_DEEP } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import { type Effect, ends, type Nat } from "../rules/effect.ts";
@@ -169,7 +169,7 @@ export class ChainEvaluator extends StateSplitter {
       }
       case "nat": {
         const all = this.domain.terminalWhere(when, terminal(this.outcomes.of(effect, rule)));
-        const header = fixed(effect);
+        const header = fixedHeader(effect);
         const idle =
           header === null ? EMPTY : diagrams.intersect(this.domain.set(hasHeader(effect.side, header)), all);
         if (idle === EMPTY) return all;

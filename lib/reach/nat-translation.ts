@@ -2,8 +2,9 @@
 import { type Address, CT_STATUS, type Family, type Field, PROTO, type Scalar } from "../packet/field.ts";
 import { ANY, between, is, NEVER } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
+import { fixedHeader, keepsZeroSource, translate } from "../path/header-translation.ts";
 import type { NatSide } from "../path/hooks.ts";
-import { destinations, fixed, isNobody, translate } from "../path/nat.ts";
+import { DESTINATION_CLASSES } from "../path/interface-address.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import type { Decision, Part } from "../path/walk.ts";
 import { ends, type Nat } from "../rules/effect.ts";
@@ -69,7 +70,7 @@ export class NatTranslation {
    * Packets that have that header already are not translated.
    */
   private fixedTranslation(state: SetState, { nat, rule, idle }: Translation): HeaderState | null {
-    const header = fixed(nat);
+    const header = fixedHeader(nat);
     if (header === null) return null;
     const after = withTranslation(state, rule);
     return headerStateOf(idle ? after : this.bindHeader(after, nat.side, header.address, header.port));
@@ -82,8 +83,8 @@ export class NatTranslation {
       const { host, ruleset } = this.program;
       const old = { address: NONZERO_ADDRESS[ruleset.family], port: undefined };
       const has = (nat: Nat): boolean =>
-        destinations[ruleset.family].every(
-          ({ outcome: dst }) => translate(nat, old, PROTO.tcp, out, dst, host, ruleset.family) !== null,
+        DESTINATION_CLASSES[ruleset.family].every(
+          ({ outcome: dst }) => translate(nat, { proto: PROTO.tcp, old, device: out, dst }, host) !== null,
         );
       open = out !== "lo" && this.sourceNats !== null && this.sourceNats.every(has);
       this.openInterfaces.set(out, open);
@@ -117,13 +118,13 @@ export class NatTranslation {
     const after = withTranslation(state, rule);
     const { family } = this.program.ruleset;
     if (nat.to.kind !== "interface") return this.translatePorts(after, nat, side, "", ZERO_ADDRESS[family]);
-    const sources = isNobody(nat, family) ? ZERO_SOURCE : ANY_SOURCE;
+    const sources = keepsZeroSource(nat, family) ? ZERO_SOURCE : ANY_SOURCE;
     return this.choose(after, sources).flatMap(
       ({ state: from, outcome: isZero }): Part<SetState, Decision>[] =>
         isZero
           ? [{ state: from, outcome: "accept" }]
           : this.choose(from, this.devices[side]).flatMap(({ state: part, outcome: device }) =>
-              this.choose(part, destinations[family]).flatMap(({ state: towards, outcome: dst }) =>
+              this.choose(part, DESTINATION_CLASSES[family]).flatMap(({ state: towards, outcome: dst }) =>
                 this.translatePorts(towards, nat, side, device, dst),
               ),
             ),
@@ -208,15 +209,8 @@ export class NatTranslation {
       port: valueIn(state, port) as number | undefined,
       ...was,
     };
-    const to = translate(
-      nat,
-      old,
-      PROTO.tcp,
-      device,
-      (valueIn(state, "dst") as Address | undefined) ?? towards,
-      host,
-      ruleset.family,
-    );
+    const dst = (valueIn(state, "dst") as Address | undefined) ?? towards;
+    const to = translate(nat, { proto: PROTO.tcp, old, device, dst }, host);
     if (to === null) return [{ state, outcome: "drop" }];
     if (nat.to.kind === "range" && nat.to.first !== nat.to.last)
       return this.bindTranslation(

@@ -10,7 +10,7 @@ import {
 } from "../packet/field.ts";
 import { ANY, and, between, is, or, type Predicate, visitLeaves } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
-import { destinations } from "../path/nat.ts";
+import { DESTINATION_CLASSES } from "../path/interface-address.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { invertTuple, tupleOf } from "../path/tuple.ts";
 import { HOOKS } from "../rules/base-chain.ts";
@@ -148,7 +148,7 @@ function* translationPredicates(program: Program): Generator<Predicate> {
       yield is(side === "src" ? "out" : "in", each.name);
       for (const a of each.addresses) if (a.family === family) yield is(side, a.address);
     }
-    for (const { when } of destinations[family]) yield when;
+    for (const { when } of DESTINATION_CLASSES[family]) yield when;
     yield is("src", ZERO_ADDRESS[family]);
     if (side === "dst") yield is(side, family === 4 ? 0x7f00_0001 : 1n);
   }

@@ -5,7 +5,7 @@
  */
 import type { Host } from "../host/host.ts";
 import { type Address, CT, CT_STATUS, PROTO, tracksPorts } from "../packet/field.ts";
-import { type Translated, translate } from "../path/nat.ts";
+import { type Translated, translate } from "../path/header-translation.ts";
 import type { Program } from "../path/program.ts";
 import { invertTuple, type Tuple } from "../path/tuple.ts";
 import type { Decision, Part } from "../path/walk.ts";
@@ -86,7 +86,7 @@ export class NatBinder {
     const made =
       nat === null
         ? NO_TRANSLATION
-        : translate(nat, old, now.proto, device, now.dst, this.host, this.program.ruleset.family, now.src);
+        : translate(nat, { proto: now.proto, old, device, dst: now.dst, src: now.src }, this.host);
     if (made === null)
       return [{ state: state.assume(`${device} has no address to translate to`), outcome: "drop" }];
     const usual = nat === null || side === "dst" ? null : this.reusableSource(connection, nat, made.address);

@@ -1,0 +1,105 @@
+/** Lookups in the routing tables: the address that is looked up, and the fields that routing rules can match. */
+import type { Host } from "../host/host.ts";
+import { prefixes } from "../packet/address.ts";
+import type { Family, Field } from "../packet/field.ts";
+import { ANY, is, NEVER, type Predicate, within } from "../packet/predicate.ts";
+import { byInterface, ipv4Setting } from "./interface-settings.ts";
+
+/** One lookup: the members of struct flowi that the kernel fills in for it. */
+export interface Lookup {
+  /** The address that is looked up; `from` of a rule or a route matches the other one. */
+  readonly towards: "dst" | "src";
+  /** Predicate of `iif NAME`. */
+  iif(name: string): Predicate;
+  /** Packets whose mark is part of the lookup; the mark of others is 0. */
+  readonly marked: Predicate;
+  /** Packets whose other address is not part of the lookup; `from` matches none of them. */
+  readonly alone: Predicate;
+  /** Header that `ipproto` and ports match: the packet's, that of its reply, its protocol only, or none. */
+  readonly header: "own" | "answer" | "protocol" | "none";
+  /** Field with the interface on which IPv6 looks link-local and multicast addresses up; `null` for a lookup without one. */
+  readonly scope: Field | null;
+  /** The packet's TOS is part of the lookup; else it is 0. */
+  readonly tos: boolean;
+  /** The owner of the sending socket is part of the lookup; else it is root. */
+  readonly owner: boolean;
+  /**
+   * Next hop of a multipath route: any, or the one that the kernel chooses by a hash that cannot be predicted. A second
+   * lookup may hash another header, so it depends on another unknown.
+   */
+  readonly hop: "any" | "first" | "again";
+  /** IPv6: among routes of one prefix, the route on the interface of `scope` comes first (rt6_device_match). */
+  readonly nearest: boolean;
+  /** Interface that the lookup is bound to: routes by others do not match. */
+  readonly only?: string;
+}
+
+const DEFAULTS = {
+  marked: ANY,
+  alone: NEVER,
+  header: "own",
+  scope: null,
+  tos: true,
+  owner: false,
+  hop: "any",
+  nearest: false,
+} as const;
+
+/** Input interface of the host's own packets: loopback. */
+export const ownIif = (name: string): Predicate => (name === "lo" ? ANY : NEVER);
+
+/** Destination of an arriving packet. */
+export const ARRIVING: Lookup = {
+  ...DEFAULTS,
+  towards: "dst",
+  iif: (name) => is("in", name),
+  scope: "in",
+  hop: "first",
+};
+
+/** Destination of a packet of the host. */
+export const LEAVING: Lookup = { ...DEFAULTS, towards: "dst", iif: ownIif, owner: true, hop: "first" };
+
+/**
+ * Destination of a packet of the host that OUTPUT changed. IPv4 no longer knows the socket's owner (ip_route_me_harder);
+ * IPv6 keeps a link-local address on its interface (ip6_route_me_harder).
+ */
+export const REROUTED: Readonly<Record<Family, Lookup>> = {
+  4: { ...LEAVING, owner: false, hop: "again" },
+  6: { ...LEAVING, scope: "out", hop: "again" },
+};
+
+/** Returns IPv4's lookup of the source of an arriving packet (fib_validate_source). */
+export const sourceLookup = (host: Host): Lookup => ({
+  ...DEFAULTS,
+  towards: "src",
+  // The kernel looks the source up as if the packet came by its output interface.
+  iif: (name) => is("out", name === "lo" ? "" : name),
+  marked: byInterface(host, (name) => ipv4Setting(host, "src_valid_mark", name, "or") !== 0),
+  header: "answer",
+});
+
+/** Returns the lookup of an address without any other property of the packet, as `-m addrtype` of IPv6 does. */
+export const addressLookup = (towards: "dst" | "src", only?: string): Lookup => ({
+  ...DEFAULTS,
+  towards,
+  iif: ownIif,
+  marked: NEVER,
+  alone: ANY,
+  header: "none",
+  tos: false,
+  ...(only === undefined ? {} : { only }),
+});
+
+/** Returns the lookup of a source by `-m rpfilter`. Multicast destinations are no source of the reply. */
+export const rpfilterLookup = (family: Family, validmark: boolean, loose: boolean): Lookup => ({
+  ...DEFAULTS,
+  towards: "src",
+  iif: ownIif,
+  marked: validmark ? ANY : NEVER,
+  ...(family === 4
+    ? { alone: within("dst", NO_SOURCE), header: "none", scope: null, nearest: false }
+    : { alone: within("dst", NO_UNICAST), header: "protocol", scope: "in", nearest: !loose }),
+});
+const NO_SOURCE = prefixes(4, "224.0.0.0/4", "255.255.255.255/32", "0.0.0.0/32");
+const NO_UNICAST = prefixes(6, "ff00::/8", "::/128", "::ffff:0:0/96");
