@@ -1,20 +1,21 @@
-/** The chains of a table while it is read: found by their names, filled, and searched for loops. */
+/** Chains of a table while it is loaded: filled with rules, looked up by name, searched for loops. */
 import { CHAIN_SPAN, type Rule as RuleSyntax, VALUE_SPANS, type WordSpans } from "iptables-parser-ts";
 import type { Chain, TableName } from "../rules/ruleset.ts";
-import type { Home, LoadedRule, RuleReport } from "./rule-loader.ts";
+import type { LoadedRule, LoadingChain } from "./loaded-rule.ts";
+import type { RuleReport } from "./rule-loader.ts";
 
 const NONE: LoadedRule[] = [];
 
-/** A chain while it is read. */
-export class OpenChain implements Home {
+/** A chain while its table is loaded. */
+export class OpenChain implements LoadingChain {
   rules: LoadedRule[] = NONE;
-  gone = false;
-  /** How many rules will be appended before anything else happens to the chain. */
-  private coming = 0;
-  /** How many rules stand in `rules`, which has room for those that come. */
+  deleted = false;
+  /** Number of rules to append before anything else changes the chain. */
+  private expected = 0;
+  /** Number of rules in `rules`, which is allocated for the expected ones. */
   private count = 0;
-  /** Takes over from `rules` when the first rule is inserted. */
-  private row: Row | null = null;
+  /** Replaces `rules` from the first insertion on. */
+  private blocks: RuleBlocks | null = null;
 
   constructor(
     readonly table: TableName,
@@ -24,48 +25,48 @@ export class OpenChain implements Home {
     readonly line: number,
   ) {}
 
-  /** @returns `true` if it will be the first */
+  /** Announces a rule. Returns true for the first rule of an empty chain. */
   expect(): boolean {
-    return this.coming++ === 0 && this.rules === NONE;
+    return this.expected++ === 0 && this.rules === NONE;
   }
 
   append(rule: LoadedRule): void {
-    if (this.row !== null) this.row.insert(Number.MAX_SAFE_INTEGER, rule);
+    if (this.blocks !== null) this.blocks.insert(Number.MAX_SAFE_INTEGER, rule);
     else {
-      // Most chains hold few rules, and an array that grows by itself makes room for many.
-      if (this.rules === NONE) this.rules = new Array(this.coming);
+      // Most chains have few rules; a growing array would reserve space for many.
+      if (this.rules === NONE) this.rules = new Array(this.expected);
       this.rules[this.count++] = rule;
     }
-    this.coming--;
+    this.expected--;
   }
 
-  /** @param position from 1; beyond the end is the end */
+  /** @param position from 1; a position after the end appends */
   insert(position: number, rule: LoadedRule): void {
-    this.row ??= new Row(this.rules);
-    this.row.insert(position, rule);
+    this.blocks ??= new RuleBlocks(this.rules);
+    this.blocks.insert(position, rule);
   }
 
   flush(): void {
     this.rules = NONE;
-    this.row = null;
+    this.blocks = null;
     this.count = 0;
   }
 
   close(): void {
-    if (this.row !== null) this.rules = this.row.rules;
-    this.row = null;
+    if (this.blocks !== null) this.rules = this.blocks.rules;
+    this.blocks = null;
   }
 }
 
-/** A row of rules in blocks, so that a hundred thousand `-I` in a text do not move each other. */
-class Row {
+/** Rules in blocks of limited length: an array would take quadratic time for 100,000 `-I`. */
+class RuleBlocks {
   private readonly blocks: LoadedRule[][] = [[]];
 
   constructor(rules: readonly LoadedRule[]) {
     for (const rule of rules) this.insert(Number.MAX_SAFE_INTEGER, rule);
   }
 
-  /** @param position from 1; beyond the end is the end */
+  /** @param position from 1; a position after the end appends */
   insert(position: number, rule: LoadedRule): void {
     let at = position - 1;
     let i = at < Number.MAX_SAFE_INTEGER - 1 ? 0 : this.blocks.length - 1;
@@ -80,17 +81,17 @@ class Row {
   }
 }
 
-/** Characters of a name that are hashed: the last ones, since tools put the same in front of all names. */
+/** Number of characters to hash, from the end: generated names share their beginning. */
 const HASHED = 10;
 
 /**
- * All chains of a table. Each rule names one or two, so beside the map stands a cache by the hash of a name, which is
- * asked without cutting the name out of the text; what has no place in it is in the map.
+ * Chains of a table by name. Each rule names one or two, so a cache by hash finds them without cutting the name out of
+ * the text. A name whose slot is taken is looked up in the map.
  */
-export class Chains {
+export class ChainIndex {
   readonly all = new Map<string, OpenChain>();
   private cache: (OpenChain | undefined)[] = new Array(64);
-  /** In which chain the last rule stood: saved files hold the rules of a chain together. */
+  /** Chain of the last rule: saved files keep the rules of a chain together. */
   private last: OpenChain | undefined;
 
   add(chain: OpenChain): void {
@@ -106,11 +107,11 @@ export class Chains {
   }
 
   delete(chain: OpenChain): void {
-    chain.gone = true;
+    chain.deleted = true;
     this.all.delete(chain.name);
   }
 
-  /** The slot of a name that stands in a text. */
+  /** Returns the cache slot of a name in a text. */
   private slot(text: string, start: number, end: number): number {
     let hash = end - start;
     for (let i = Math.max(start, end - HASHED); i < end; i++)
@@ -118,8 +119,8 @@ export class Chains {
     return (hash ^ (hash >>> 15)) & (this.cache.length - 1);
   }
 
-  /** The chain in which a rule stands. */
-  of(rule: RuleSyntax): OpenChain | undefined {
+  /** Returns the chain that contains a rule. */
+  containing(rule: RuleSyntax): OpenChain | undefined {
     if (rule.spans === null) return this.all.get(rule.chain);
     const place = rule.at + CHAIN_SPAN;
     const { last } = this;
@@ -128,61 +129,62 @@ export class Chains {
     return this.last;
   }
 
-  /** The chain that one of a rule's values names. */
+  /** Returns the chain that a value of a rule names. */
   named(rule: RuleSyntax, value: number): OpenChain | undefined {
     if (rule.spans === null) return this.all.get(rule.value(value));
     return this.at(rule.spans, rule.at + VALUE_SPANS + 2 * value);
   }
 
-  private at(words: WordSpans, place: number): OpenChain | undefined {
-    const { text, offsets: places } = words;
-    const start = places[place]!;
-    const end = places[place + 1]!;
+  private at(spans: WordSpans, place: number): OpenChain | undefined {
+    const { text, offsets } = spans;
+    const start = offsets[place]!;
+    const end = offsets[place + 1]!;
     const chain = this.cache[this.slot(text, start, end)];
-    return chain !== undefined && isNamed(chain, words, place) ? chain : this.all.get(words.wordAt(place));
+    return chain !== undefined && isNamed(chain, spans, place) ? chain : this.all.get(spans.wordAt(place));
   }
 }
 
-/** `true` if the chain is there and the word at this place is its name. */
-function isNamed(chain: OpenChain, { text, offsets: places }: WordSpans, place: number): boolean {
-  const start = places[place]!;
+/** Returns true if the word at this place is the name of the chain and the chain exists. */
+function isNamed(chain: OpenChain, { text, offsets }: WordSpans, place: number): boolean {
+  const start = offsets[place]!;
   return (
-    !chain.gone && chain.name.length === places[place + 1]! - start && text.startsWith(chain.name, start)
+    !chain.deleted && chain.name.length === offsets[place + 1]! - start && text.startsWith(chain.name, start)
   );
 }
 
-/** Finds jumps that lead back to their own chain, which the kernel refuses (ELOOP); each is reported once. */
-export function reportLoops(chains: Iterable<Home>, report: RuleReport): void {
-  /** How far the search is: on its way through a chain, or done with it. */
-  const searched = new Map<Home, "open" | "done">();
-  // An explicit stack: chains may be nested deeper than JavaScript's own.
-  const stack: Home[] = [];
-  const places: number[] = [];
-  const enter = (chain: Home): void => {
+/** Reports each jump that closes a loop; the kernel rejects the table with ELOOP. */
+export function reportLoops(chains: Iterable<LoadingChain>, report: RuleReport): void {
+  /** State of the depth-first search. */
+  const searched = new Map<LoadingChain, "open" | "done">();
+  // An explicit stack: chains may be nested deeper than the JavaScript stack.
+  const stack: LoadingChain[] = [];
+  /** Index of the next rule of each chain on the stack. */
+  const next: number[] = [];
+  const enter = (chain: LoadingChain): void => {
     searched.set(chain, "open");
     stack.push(chain);
-    places.push(0);
+    next.push(0);
   };
   for (const start of chains) {
     if (searched.has(start)) continue;
     enter(start);
     while (stack.length > 0) {
       const chain = stack.at(-1)!;
-      const rule = chain.rules[places[places.length - 1]!++];
+      const rule = chain.rules[next[next.length - 1]!++];
       if (rule === undefined) {
         searched.set(chain, "done");
         stack.pop();
-        places.pop();
+        next.pop();
         continue;
       }
-      const to = rule.next;
+      const to = rule.callee;
       if (to === null) continue;
       const state = searched.get(to);
       if (state === undefined) enter(to);
       else if (state === "open")
         report(
           rule.syntax,
-          `a loop of jumps: this rule of chain ${chain.name} leads back to ${to.name}; the kernel refuses such a table`,
+          `loop of jumps: this rule of chain ${chain.name} leads back to ${to.name}; the kernel rejects the table`,
           to.name,
           rule.plan.jump!.option,
         );

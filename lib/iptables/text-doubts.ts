@@ -1,9 +1,9 @@
-/** Reasons why the texts of the save programs may not be the rules that the kernel runs, a sentence each. */
+/** Reasons why the kernel may evaluate other rules than those of the texts, one sentence each. */
 import type { Document, Table as TableSyntax } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
 import { type Release, type TableName, type Unread, unknownChains } from "../rules/ruleset.ts";
 
-/** Faults of one text; a text with 100,000 of them makes one sentence. */
+/** Faults of one text. They make one sentence, however many there are. */
 interface Faults {
   readonly family: Family;
   readonly source: string;
@@ -21,14 +21,14 @@ export class TextDoubts {
   private readonly printed = new Map<Family, Set<string>>();
   private readonly unread = new Map<Family, Set<string>>();
   private readonly faults = new Map<string, Faults>();
-  /** Families of whose rules some may be missing. */
+  /** Families with rules that may be missing. */
   readonly damaged = new Set<Family>();
   /** Release of the program that printed the last text. */
   readonly releases = new Map<Family, Release>();
 
   /**
-   * Reads the comments of the save programs: which backend they print, and which rules they do not print. A packet meets
-   * the rules of both backends, and those of nftables (iptables/xshared.c, iptables/xtables-save.c).
+   * Reads the comments of the save programs, which name their backend and rules that they do not print. The kernel evaluates
+   * the rules of both backends and those of nftables (iptables/xshared.c, iptables/xtables-save.c).
    */
   comments(document: Document, given: Family | undefined): void {
     let family: Family = given ?? 4;
@@ -48,48 +48,48 @@ export class TextDoubts {
       const legacy = /Warning: ip(6?)tables-legacy tables present/.exec(text);
       if (legacy !== null) {
         const other = given ?? (legacy[1] === "6" ? 6 : 4);
-        this.names(other, "iptables-legacy");
-        this.say(
+        this.addUnread(other, "iptables-legacy");
+        this.add(
           other,
-          "the rules were printed by iptables-nft, and iptables-legacy has rules, too: a packet meets both, and those of iptables-legacy are not here (iptables-legacy-save prints them)",
+          "iptables-nft printed these rules, and iptables-legacy has rules, too: the kernel evaluates both, and those of iptables-legacy are missing here (iptables-legacy-save prints them)",
         );
       }
       const native = /Table `(\S+)' (?:is incompatible|contains incompatible)/.exec(text);
       if (native !== null) {
-        this.names(family, `nftables table ${family === 4 ? "ip" : "ip6"} ${native[1]}`);
-        this.say(
+        this.addUnread(family, `nftables table ${family === 4 ? "ip" : "ip6"} ${native[1]}`);
+        this.add(
           family,
-          `table ${native[1]} has chains or rules that only nft can print: a packet meets them, and they are not here (nft list ruleset prints them)`,
+          `table ${native[1]} has chains or rules that only nft can print: the kernel evaluates them, and they are missing here (nft list ruleset prints them)`,
         );
       }
     }
   }
 
-  /** A table whose text is not whole. */
+  /** Notes that the text of a table is not complete. */
   table(family: Family, source: string, { name, line, implied, commit }: TableSyntax): void {
     if (implied === true || commit === null) this.damaged.add(family);
     if (implied === true)
-      this.say(
+      this.add(
         family,
-        `${source}:${line}: these rules have no line that names their table, and are read as table ${name}: the beginning of the text is missing, or it is of iptables -S; give the whole output of iptables-save`,
+        `${source}:${line}: no line names the table of these rules, so they are loaded into table ${name}: the beginning of the text is missing, or iptables -S printed it; give the complete output of iptables-save`,
       );
     else if (commit === null)
-      this.say(
+      this.add(
         family,
-        `${source}:${line}: table ${name} has no COMMIT: the text is cut off, and the rules behind its end are not known; take it again`,
+        `${source}:${line}: table ${name} has no COMMIT: the text is cut off, and the rules after its end are unknown; capture it again`,
       );
   }
 
-  /** A table that is given twice with different rules. */
+  /** Notes that a table is given twice with different rules. */
   conflict(family: Family, table: TableName, first: string, second: string): void {
     this.damaged.add(family);
-    this.say(
+    this.add(
       family,
-      `table ${table} is given twice with different rules, at ${first} and ${second}: which of them the kernel runs is not known, and only the later one is followed`,
+      `table ${table} is given twice with different rules, at ${first} and ${second}: it is unknown which of them the kernel runs, and only the later one is evaluated`,
     );
   }
 
-  /** A rule or a chain with an error: what is unknown of it may decide about packets. */
+  /** Notes an error in a rule or a chain: its unknown part may decide the verdict. */
   fault(family: Family, source: string, line: number, message: string): void {
     const key = `${family} ${source}`;
     let known = this.faults.get(key);
@@ -98,8 +98,8 @@ export class TextDoubts {
   }
 
   /**
-   * Lines of a text of which nothing is kept.
-   * @param families those of its tables; where it has none, the lines belong to no ruleset
+   * Notes lines that were dropped.
+   * @param families those of the tables of the text; without tables the lines belong to no ruleset
    */
   lost(
     families: ReadonlySet<Family>,
@@ -113,55 +113,55 @@ export class TextDoubts {
     for (const family of families) {
       this.damaged.add(family);
       for (const line of lines) this.faults.get(`${family} ${source}`)?.messages.delete(line);
-      this.say(
+      this.add(
         family,
-        `${lines.size === 1 ? "a line" : `${lines.size} lines`} of ${source} could not be read (${lines.size === 1 ? "" : "the first is "}line ${sorted[0]}): what stands there is not known`,
+        `${lines.size === 1 ? "a line" : `${lines.size} lines`} of ${source} could not be read (${lines.size === 1 ? "" : "the first is "}line ${sorted[0]}): their content is unknown`,
       );
       if (open !== undefined)
-        this.say(
+        this.add(
           family,
-          `${source}:${open}: the line ends inside a quote, so the text is ambiguous: iptables-save prints a line feed in a comment as it is, and the lines below may be part of that comment instead of rules`,
+          `${source}:${open}: the line ends inside a quote, so the text is ambiguous: iptables-save does not escape a line feed in a comment, and the next lines may be part of that comment instead of rules`,
         );
     }
   }
 
-  /** All that was found for a family. */
+  /** Returns the doubts of a family. */
   of(family: Family): readonly string[] {
     const out = [...this.sentences.get(family)!];
-    for (const { family: of, source, messages } of this.faults.values()) {
+    for (const { family: own, source, messages } of this.faults.values()) {
       const [first] = messages;
-      if (of !== family || first === undefined) continue;
+      if (own !== family || first === undefined) continue;
       const more = messages.size === 1 ? "" : ` (and ${messages.size - 1} more lines with errors)`;
-      out.push(`${source}:${first[0]}: ${first[1]}${more}: what the kernel does there is not known`);
+      out.push(`${source}:${first[0]}: ${first[1]}${more}: the rules of the kernel may differ there`);
     }
     if (this.isMixed(family))
       out.push(
-        "the inputs hold rules of iptables-nft and of iptables-legacy: a packet meets both, and of each table only the later one was read",
+        "the inputs have rules of iptables-nft and of iptables-legacy: the kernel evaluates both, and only the later table of each name was loaded",
       );
     return out;
   }
 
-  /** Whether programs of both backends printed the texts. */
+  /** Returns true if programs of both backends printed the texts. */
   private isMixed(family: Family): boolean {
     return (this.printed.get(family)?.size ?? 0) > 1;
   }
 
-  /** Base chains that the comments name and the text does not hold: at which hooks they are is not known. */
+  /** Returns base chains that the comments name and the text does not have, at unknown hooks. */
   unreadOf(family: Family): readonly Unread[] {
-    if (this.isMixed(family)) this.names(family, "the other backend of iptables");
+    if (this.isMixed(family)) this.addUnread(family, "the other backend of iptables");
     return [...(this.unread.get(family) ?? [])].flatMap(unknownChains);
   }
 
-  private names(family: Family, by: string): void {
+  private addUnread(family: Family, by: string): void {
     this.unread.set(family, (this.unread.get(family) ?? new Set()).add(by));
   }
 
-  private say(family: Family, sentence: string): void {
+  private add(family: Family, sentence: string): void {
     this.sentences.get(family)!.add(sentence);
   }
 }
 
-/** A line with an opening quote that nothing closes; the quotes of iptables-restore (`add_param_to_argv`, xshared.c). */
+/** Returns true for a line with an unclosed quote, by the rules of iptables-restore (`add_param_to_argv`, xshared.c). */
 function endsInQuote(line: string): boolean {
   let inside = false;
   for (let i = 0; i < line.length; i++) {

@@ -36,7 +36,7 @@ const CASES: [string, string[], unknown[], RegExp][] = [
     "rules of iptables-legacy besides those of iptables-nft, by the warning that iptables-save prints",
     [`# Warning: iptables-legacy tables present, use iptables-legacy-save to see them\n${DUMP}${EMPTY}`],
     [],
-    /^IPv4: .*iptables-legacy has rules, too: a packet meets both/,
+    /^IPv4: .*iptables-legacy has rules, too: the kernel evaluates both/,
   ],
   [
     "the same behind the rules, without a newline",
@@ -55,7 +55,7 @@ const CASES: [string, string[], unknown[], RegExp][] = [
     "dumps of both backends",
     [`${DUMP}${EMPTY}`, `${DUMP.replace(" (nf_tables)", "")}${EMPTY}`],
     [],
-    /^IPv4: the inputs hold rules of iptables-nft and of iptables-legacy/,
+    /^IPv4: the inputs have rules of iptables-nft and of iptables-legacy/,
   ],
   [
     "chains that only nft can print",
@@ -281,7 +281,7 @@ describe("unreadable inputs are never all clear", () => {
     const { findings, inconclusive } = auditOf(rulesets, readHost({ complete: true }, rulesets));
     expect(findings).toEqual([]);
     expect(inconclusive.filter((s) => s.includes("could not be read"))).toEqual([
-      `IPv4: ${says}: what stands there is not known`,
+      `IPv4: ${says}: their content is unknown`,
     ]);
   });
 });

@@ -369,7 +369,7 @@ describe("bad input: a sentence with file, line, column and the text, and no sta
         ),
       ],
       2,
-      /l\.save:8:\d+: error: a loop of jumps: .* leads back to A/,
+      /l\.save:8:\d+: error: loop of jumps: .* leads back to A/,
     ],
     [
       "a port that is none",

@@ -202,7 +202,7 @@ describe("a snapshot's parts", () => {
   test("the dump of the other family", () => {
     const v4 = parts.find((p) => p.title.startsWith("iptables"))!.text;
     expect(said((p) => (p.title.startsWith("ip6tables") ? { ...p, text: v4 } : p))).toMatch(
-      /table filter holds rules of IPv4, but the text is of IPv6/,
+      /table filter contains rules of IPv4, but the text is of IPv6/,
     );
   });
 });

@@ -1,4 +1,4 @@
-/** From text to the chain graph: what is expanded, kept, refused, and where a diagnostic points. */
+/** Texts become rulesets: lists are expanded, unknowns kept, faults reported with their place. */
 import { describe, expect, test } from "vitest";
 import { readRuleset } from "../../lib/iptables/load.ts";
 import { printRuleset } from "../../lib/iptables/print.ts";
@@ -9,10 +9,10 @@ const read = (text: string, family?: Family) =>
 const filter = (...rules: string[]): string =>
   ["*filter", ":INPUT ACCEPT [0:0]", ...rules, "COMMIT", ""].join("\n");
 /** `line:column severity message [found]`. */
-const said = (text: string, family?: Family): string[] =>
+const diagnosticsOf = (text: string, family?: Family): string[] =>
   read(text, family).diagnostics.map((d) => `${d.line}:${d.column} ${d.severity} ${d.message} [${d.found}]`);
 
-describe("diagnostics say where, what was expected, and what stood there", () => {
+describe("diagnostics name the place, what was expected and what was found", () => {
   test.each([
     [
       "-A INPUT -s host.example -j DROP",
@@ -28,11 +28,11 @@ describe("diagnostics say where, what was expected, and what stood there", () =>
     ],
     [
       "-A INPUT -m frobnicate --frob 5 -j DROP",
-      '3:13 error unknown match "frobnicate"; the rule is kept, what it asks is not known [frobnicate]',
+      '3:13 error unknown match "frobnicate"; packets that reach this rule may be undecided [frobnicate]',
     ],
     [
       "-A INPUT -p tcp --frob 5 -j DROP",
-      "3:17 error unknown option --frob; the rule is kept, what it asks is not known [--frob]",
+      "3:17 error unknown option --frob; packets that reach this rule may be undecided [--frob]",
     ],
     [
       "-A INPUT -j NOWHERE",
@@ -44,45 +44,47 @@ describe("diagnostics say where, what was expected, and what stood there", () =>
     ],
     [
       "-A NOWHERE -j DROP",
-      '3:4 error chain "NOWHERE" is not declared in table filter; its rules are kept [NOWHERE]',
+      '3:4 error chain "NOWHERE" is not declared in table filter; its rules are loaded [NOWHERE]',
     ],
     ["-A INPUT -m tcp --dport 80 -j DROP", "3:13 error tcp needs -p tcp [tcp]"],
-    ["-A INPUT -j MASQUERADE", "3:13 error MASQUERADE can stand only in table nat [MASQUERADE]"],
+    ["-A INPUT -j MASQUERADE", "3:13 error MASQUERADE is valid only in table nat [MASQUERADE]"],
     ["-A INPUT -p tcp --dport 80 --dport 81 -j DROP", "3:28 error --dport is given twice [--dport]"],
     ["-A INPUT -m limit ! --limit 5/sec -j DROP", "3:19 error --limit cannot be negated with ! [!]"],
     ["-A INPUT -m state -j DROP", "3:13 error state needs --state [state]"],
     [
       "-A INPUT -p frob --frob 5 -j NOWHERE",
-      "3:18 error unknown option --frob; the rule is kept, what it asks is not known [--frob]",
+      "3:18 error unknown option --frob; packets that reach this rule may be undecided [--frob]",
     ],
   ])("%s", (rule, expected) => {
-    expect(said(filter(rule), 4)).toEqual([expected]);
+    expect(diagnosticsOf(filter(rule), 4)).toEqual([expected]);
     const { rulesets } = read(filter(rule), 4);
     expect([...rulesets[0]!.tables.get("filter")!.chains.values()].flatMap((c) => c.rules).length).toBe(1);
   });
 
   test("chains and policies", () => {
     expect(
-      said(
+      diagnosticsOf(
         "*filter\n:INPUT FROB [0:0]\n:user ACCEPT [0:0]\n:FORWARD - [0:0]\n:x - [0:0]\n:x - [0:0]\nCOMMIT\n",
       ),
     ).toEqual([
-      "2:8 error expected a policy, ACCEPT or DROP, or - for a user chain [FROB]",
-      "3:7 error user is no built-in chain of table filter, only those have a policy [ACCEPT]",
+      "2:8 error expected a policy, ACCEPT or DROP, or - for a user-defined chain [FROB]",
+      "3:7 error user is not a built-in chain of table filter; only built-in chains have a policy [ACCEPT]",
       "4:10 error expected a policy for the built-in chain FORWARD [-]",
       "6:2 error chain x is declared twice [x]",
     ]);
   });
 
-  test("a loop of jumps is said once", () => {
-    expect(said("*filter\n:a - [0:0]\n:b - [0:0]\n-A a -j b\n-A b -j a\n-A b -j b\nCOMMIT\n")).toEqual([
-      "5:9 error a loop of jumps: this rule of chain b leads back to a; the kernel refuses such a table [a]",
-      "6:9 error a loop of jumps: this rule of chain b leads back to b; the kernel refuses such a table [b]",
+  test("a loop of jumps is reported once", () => {
+    expect(
+      diagnosticsOf("*filter\n:a - [0:0]\n:b - [0:0]\n-A a -j b\n-A b -j a\n-A b -j b\nCOMMIT\n"),
+    ).toEqual([
+      "5:9 error loop of jumps: this rule of chain b leads back to a; the kernel rejects the table [a]",
+      "6:9 error loop of jumps: this rule of chain b leads back to b; the kernel rejects the table [b]",
     ]);
   });
 });
 
-describe("what is written by hand", () => {
+describe("syntax that only people write", () => {
   test("lists of addresses, inserts, and counters", () => {
     const { rulesets, diagnostics } = read(
       filter(
@@ -98,7 +100,7 @@ describe("what is written by hand", () => {
     expect(rules.map((r) => `${r.index} ${r.line}`)).toEqual(["1 4", "2 5", "3 5", "4 3", "5 3", "6 6"]);
     expect(printRuleset(rulesets[0]!).split("\n").slice(2, -2)).toEqual([
       "-A INPUT -j ACCEPT",
-      // As iptables does: each address is inserted at the place, so the last comes first.
+      // As in iptables, each address is inserted at the position, so the last one comes first.
       "-A INPUT -d 198.51.100.2/32 -j RETURN",
       "-A INPUT -d 198.51.100.1/32 -j RETURN",
       "-A INPUT -s 192.0.2.1/32 -j DROP",
@@ -107,7 +109,7 @@ describe("what is written by hand", () => {
     ]);
   });
 
-  test("the family is told from the text", () => {
+  test("the family follows from the text", () => {
     const both = `# Generated by ip6tables-save v1.8.9\n${filter()}# Generated by iptables-save v1.8.9\n${filter()}`;
     expect(read(both).rulesets.map((r) => r.family)).toEqual([4, 6]);
     expect(read(filter("-A INPUT -s 2001:db8::1 -j DROP")).rulesets.map((r) => r.family)).toEqual([6]);
@@ -115,19 +117,19 @@ describe("what is written by hand", () => {
     expect(read(filter("-A INPUT -s 192.0.2.1 -j DROP")).rulesets.map((r) => r.family)).toEqual([4]);
   });
 
-  test("names that JavaScript knows are names like any other", () => {
+  test("names of JavaScript properties are ordinary names", () => {
     const names = ["__proto__", "constructor", "toString", "hasOwnProperty"];
     const text = `*filter\n${names.map((n) => `:${n} - [0:0]\n`).join("")}${names.map((n) => `-A ${n} -m comment --comment ${n} -j RETURN\n`).join("")}-A ${names[0]} -j ${names[1]}\n-A constructor -m __proto__ -j constructor2\nCOMMIT\n`;
     const { rulesets, diagnostics } = read(text, 4);
     expect(diagnostics.map((d) => d.message)).toEqual([
-      'unknown match "__proto__"; the rule is kept, what it asks is not known',
+      'unknown match "__proto__"; packets that reach this rule may be undecided',
     ]);
     expect([...rulesets[0]!.tables.get("filter")!.chains.keys()]).toEqual(names);
     for (const option of names)
       expect(read(filter(`-A INPUT --${option} 5 -j DROP`), 4).diagnostics.length).toBe(1);
   });
 
-  test("an unknown target and an unreadable value leave the rule opaque, never matching less than it says", () => {
+  test("an unknown target and an unreadable value become unknowns of the rule", () => {
     const { rulesets } = read(filter("-A INPUT -p tcp -m frob --x 5 -m tcp --dport 99999 -j FROB --y 6"), 4);
     const [rule] = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!.rules;
     expect(rule!.unknown.map((u) => u.what)).toEqual(["match frob", "unreadable match tcp"]);
@@ -135,21 +137,21 @@ describe("what is written by hand", () => {
   });
 });
 
-describe("rules that are spelled alike share what was worked out for the first", () => {
-  /** What is asked of each rule, read one by one and all together. */
-  const asked = (...rules: string[]): [apart: unknown, together: unknown] => {
-    const told = (text: string): unknown[] => {
+describe("rules of one shape share a plan without a difference in meaning", () => {
+  /** Returns the contents of each rule, loaded one by one and all together. */
+  const load = (...rules: string[]): [apart: unknown, together: unknown] => {
+    const contents = (text: string): unknown[] => {
       const { rulesets, diagnostics } = read(text, 4);
       const { rules: all } = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!;
-      const meant = all.map((r) => [r.matches.map((m) => [m.extension.name, m.values]), r.unknown, r.target]);
-      return meant.map((m, i) => [m, ...diagnostics.filter((d) => d.line === i + 3).map((d) => d.message)]);
+      const parts = all.map((r) => [r.matches.map((m) => [m.extension.name, m.values]), r.unknown, r.target]);
+      return parts.map((m, i) => [m, ...diagnostics.filter((d) => d.line === i + 3).map((d) => d.message)]);
     };
-    return [rules.flatMap((rule) => told(filter(rule))), told(filter(...rules))];
+    return [rules.flatMap((rule) => contents(filter(rule))), contents(filter(...rules))];
   };
 
   test.each<[what: string, ...rules: string[]]>([
     [
-      "a ! behind the option",
+      "a ! after the option",
       "-A INPUT -p tcp --sport ! 80",
       "-A INPUT -p tcp --sport 80 90",
       "-A INPUT -p tcp --sport ! 90",
@@ -203,22 +205,22 @@ describe("rules that are spelled alike share what was worked out for the first",
       "-A INPUT -j RETURN",
     ],
     [
-      "values that only together are wrong",
+      "values that are invalid only together",
       "-A INPUT -m statistic --mode nth --every 3 --packet 1",
       "-A INPUT -m statistic --mode nth --every 3 --packet 3",
       "-A INPUT -m statistic --mode nth --every 4 --packet 3",
       "-A INPUT -m statistic --mode nth --every 3 --packet 1",
     ],
-    ["no protocol behind -p", "-A INPUT -p", "-A INPUT -p", "-A INPUT -p tcp"],
+    ["-p without a protocol", "-A INPUT -p", "-A INPUT -p", "-A INPUT -p tcp"],
   ])("%s", (_, ...rules) => {
-    const [apart, together] = asked(...rules, ...rules);
+    const [apart, together] = load(...rules, ...rules);
     expect(together).toEqual(apart);
   });
 
-  test("of very many options the first count, and the rest is opaque", () => {
+  test("options beyond the limit are unknown", () => {
     const { rulesets, diagnostics } = read(filter(`-A INPUT -p tcp${" --syn".repeat(300)} -j DROP`), 4);
     expect(diagnostics.map((d) => d.message)).toEqual([
-      "a rule has at most 255 options; this one is kept, what the rest asks is not known",
+      "a rule has at most 255 options; packets that reach this rule may be undecided",
     ]);
     const [rule] = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!.rules;
     expect(rule!.unknown.map((u) => u.what)).toEqual(["options beyond 255"]);
@@ -226,7 +228,7 @@ describe("rules that are spelled alike share what was worked out for the first",
   });
 });
 
-describe("a text that is not whole, or not clear, leaves a doubt", () => {
+describe("an incomplete or ambiguous text leaves a doubt", () => {
   const V4 = "# Generated by iptables-save v1.8.9 (nf_tables) on Mon Nov 23 21:00:00 2026\n";
   const [body, other] = [filter("-A INPUT -p tcp -j DROP"), filter("-A INPUT -p udp -j DROP")];
   test.each<[what: string, texts: string[], doubt: RegExp | null]>([
@@ -237,17 +239,13 @@ describe("a text that is not whole, or not clear, leaves a doubt", () => {
       /^t0:2: table filter has no COMMIT: the text is cut off/,
     ],
     ["another table before COMMIT", [`*raw\n${body}`], /^t0:1: table raw has no COMMIT/],
-    [
-      "the tail of a dump",
-      ["-A INPUT -j DROP\nCOMMIT\n"],
-      /^t0:1: these rules have no line that names their table/,
-    ],
+    ["the tail of a dump", ["-A INPUT -j DROP\nCOMMIT\n"], /^t0:1: no line names the table of these rules/],
     ["COMMIT alone, then a table", [`COMMIT\n${body}`], /^a line of t0 could not be read \(line 1\)/],
-    ["iptables -S", ["-P INPUT DROP\n-A INPUT -j DROP\n"], /of iptables -S/],
+    ["iptables -S", ["-P INPUT DROP\n-A INPUT -j DROP\n"], /iptables -S printed it/],
     [
       "a no-break space",
       [filter("-A INPUT -p tcp\u00a0--dport 22 -j ACCEPT")],
-      /^t0:3: .*what the kernel does there/,
+      /^t0:3: .*the rules of the kernel may differ there/,
     ],
     [
       "two of them",
@@ -259,7 +257,7 @@ describe("a text that is not whole, or not clear, leaves a doubt", () => {
     [
       "IPv6 rules below the comment of iptables-save",
       [V4 + filter("-A INPUT -s 2001:db8::/32 -j ACCEPT")],
-      /^t0:2: table filter holds rules of IPv6, but the text is of IPv4/,
+      /^t0:2: table filter contains rules of IPv6, but the text is of IPv4/,
     ],
     [
       "a line feed in a comment",
@@ -289,7 +287,7 @@ describe("a text that is not whole, or not clear, leaves a doubt", () => {
   test("a text of one family that is given as the other's", () => {
     const { rulesets } = readRuleset([{ name: "t", text: V4 + body, family: 6 }]);
     expect(rulesets[0]!.doubts).toEqual([
-      "t:2: table filter holds rules of IPv4, but the text is of IPv6: what the kernel does there is not known",
+      "t:2: table filter contains rules of IPv4, but the text is of IPv6: the rules of the kernel may differ there",
     ]);
   });
   test("a doubt about one family leaves the other alone", () => {
