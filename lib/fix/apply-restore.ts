@@ -11,9 +11,8 @@ import {
   type Ruleset,
   type Table,
   type TableName,
-  targetName,
 } from "../rules/ruleset.ts";
-import { isHook, isOurs } from "./chain-names.ts";
+import { callsOurs, isHook, isOurs } from "./chain-names.ts";
 
 /**
  * The ruleset after a restore without flush: a declared user chain is emptied, a new one is made, rules are appended,
@@ -42,7 +41,7 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
         const left = [...(ruleset.tables.get(name)?.chains.values() ?? [])].filter(
           (other) => !declared.has(`${name} ${other.name}`),
         );
-        if (left.some(({ rules }) => rules.some((rule) => targetName(rule) === chain && !gone.has(rule))))
+        if (left.some(({ rules }) => rules.some((rule) => rule.reading.chain === chain && !gone.has(rule))))
           return ruleset;
         deleted.add(`${name} ${chain}`);
       } else if (entry.kind === "command" && entry.command === "-D") {
@@ -87,7 +86,7 @@ export function withoutFix(ruleset: Ruleset): Ruleset {
     if (!isOurs(name))
       chains.set(name, {
         ...chain,
-        rules: chain.rules.filter((rule) => !isOurs(targetName(rule)) && !isHook(rule)),
+        rules: chain.rules.filter((rule) => !callsOurs(rule) && !isHook(rule)),
       });
   return { ...ruleset, tables: new Map([...ruleset.tables, ["filter", { ...filter, chains }]]) };
 }

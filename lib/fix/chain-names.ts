@@ -1,5 +1,5 @@
 /** Names of the chains and rules that a fix adds. */
-import { type Rule, targetName } from "../rules/ruleset.ts";
+import type { Rule } from "../rules/ruleset.ts";
 
 /** Chain that DOCKER-USER jumps to. A fix changes no other rules of DOCKER-USER. */
 export const CHAIN = "FWCHECK";
@@ -10,11 +10,14 @@ export const policyChain = (number: number): string => `${CHAIN}-${number}`;
 /** Returns whether a fix creates chains of this name. */
 export const isOurs = (chain: string): boolean => chain === CHAIN || /^FWCHECK-\d+$/.test(chain);
 
+/** Returns whether a rule jumps to a chain of ours. */
+export const callsOurs = ({ reading: { chain } }: Rule): boolean => chain !== undefined && isOurs(chain);
+
 /** Rule of FORWARD that calls DOCKER-USER where Docker adds no such call; the comment distinguishes it from Docker's. */
 export const HOOK = "-m comment --comment fwcheck -j DOCKER-USER";
 
 /** Returns whether a rule is the call of DOCKER-USER that a fix added. */
 export const isHook = (rule: Rule): boolean =>
   rule.chain === "FORWARD" &&
-  targetName(rule) === "DOCKER-USER" &&
-  rule.matches.some((m) => m.extension.name === "comment" && m.values.comment?.value === "fwcheck");
+  rule.reading.chain === "DOCKER-USER" &&
+  rule.reading.comments?.includes("fwcheck") === true;

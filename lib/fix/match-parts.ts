@@ -1,27 +1,20 @@
 /** Parts of rules' matches that can be copied into FORWARD one by one. */
 import type { FamilyAudit } from "../audit/audit.ts";
 import { comesIn, type Host } from "../host/host.ts";
-import { printMatch, ruleProtocol } from "../iptables/print.ts";
-import type { Match } from "../iptables/rule.ts";
 import { type Field, protoName } from "../packet/field.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { SetState } from "../reach/set-state.ts";
-import type { Rule } from "../rules/ruleset.ts";
-import { type CopyMode, copyMode, originalText, splitOptions } from "./match-traits.ts";
+import type { CopyPart, Rule } from "../rules/ruleset.ts";
+import { SAFE_NAME } from "./box-printer.ts";
 import { type ReadPoint, statesAt } from "./read-point.ts";
 
-/** A match, or one option of it where the options are independent conditions. */
-export interface MatchPart {
-  readonly match: Match;
+/** A condition, or one option of it, that can be copied alone. */
+export interface MatchPart extends Pick<CopyPart, "name" | "reading" | "copy" | "protocol"> {
   /** Packets that satisfy it. */
   readonly node: Node;
-  readonly copy: CopyMode;
-  /** Text of the match. */
   readonly text: string;
-  /** Text that matches the same packets by their header before DNAT; `null` where there is none. */
+  /** Text that matches the same packets by their header before DNAT; `null` if there is none. */
   readonly original: string | null;
-  /** Protocol that the rule has to match as well. */
-  readonly proto: number | undefined;
 }
 
 /** Computes the parts of rules, and on which packets they hold. Memoizes by rule. */
@@ -35,28 +28,29 @@ export class MatchParts {
     private readonly host: Host,
   ) {}
 
-  /** Returns the parts of a rule's matches. */
+  /** Returns the parts of a rule's conditions. */
   of(rule: Rule): readonly MatchPart[] {
     let parts = this.byRule.get(rule);
     if (parts === undefined) {
-      parts = rule.matches.flatMap((match) => splitOptions(match).map((part) => this.part(part, rule)));
+      parts = rule.conditions.flatMap((condition) => condition.parts().map((part) => this.part(part)));
       this.byRule.set(rule, parts);
     }
     return parts;
   }
 
-  private part(match: Match, rule: Rule): MatchPart {
-    const { family, domain } = this.audit;
-    const { extension, values } = match;
-    const site = { table: rule.table, chain: rule.chain, index: rule.index };
-    const context = { family, proto: ruleProtocol(rule.matches) };
+  private part(part: CopyPart): MatchPart {
+    const { domain, full, family } = this.audit;
+    const { name, reading, protocol } = part;
+    const interfaceName = reading.in ?? reading.out;
+    const unsafe = interfaceName !== undefined && !SAFE_NAME.test(interfaceName.value.replace(/\+$/, ""));
     return {
-      match,
-      node: domain.set(extension.ask(values, this.audit.full.program.facts, site)),
-      copy: copyMode(match),
-      text: printMatch(match, context),
-      original: originalText(match, context),
-      proto: extension.needs === undefined ? undefined : context.proto,
+      name,
+      reading,
+      protocol,
+      copy: unsafe ? "never" : part.copy,
+      node: domain.set(part.predicate(full.program.facts)),
+      text: part.text({ family }),
+      original: part.originalText({ family }),
     };
   }
 
@@ -76,7 +70,7 @@ export class MatchParts {
 
   /** Returns whether all packets of a set satisfy a part. */
   isImplied(readPoint: ReadPoint, set: Node, part: MatchPart): boolean {
-    if (part.match.extension.name === "comment") return true;
+    if (part.reading.comments !== undefined) return true;
     const { diagrams } = this.audit.domain;
     const present = diagrams.unionAll(
       readPoint.states.map((state) => diagrams.intersect(this.untagged(state), set)),
@@ -139,9 +133,9 @@ export function copiedText(
 
 /** Returns the parts as one text, with `-p` in front if one of them needs it and none gives it. */
 export function joinTexts(parts: readonly MatchPart[], texts: readonly (string | null)[]): string {
-  const proto = parts.find((part) => part.proto !== undefined)?.proto;
-  const given = parts.some((p) => p.match.extension.name === "" && p.match.values.proto !== undefined);
-  const prefix = proto === undefined || given ? "" : ` -p ${protoName(proto)}`;
+  const protocol = parts.find((part) => part.protocol !== undefined)?.protocol;
+  const given = parts.some(({ reading }) => reading.proto !== undefined);
+  const prefix = protocol === undefined || given ? "" : ` -p ${protoName(protocol)}`;
   return `${prefix}${[...new Set(texts)].map((text) => ` ${text}`).join("")}`;
 }
 

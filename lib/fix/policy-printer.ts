@@ -2,12 +2,11 @@
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { banProgram } from "../audit/bans.ts";
 import { type Host, outsidePorts } from "../host/host.ts";
-import { printRule, printTarget, ruleProtocol } from "../iptables/print.ts";
+import { printRule } from "../iptables/print.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
-import { type Rule, targetName } from "../rules/ruleset.ts";
+import type { Rule } from "../rules/ruleset.ts";
 import { BoxPrinter } from "./box-printer.ts";
 import { copiedText, joinTexts, type MatchPart, MatchParts } from "./match-parts.ts";
-import { isSetMatch, keepsList } from "./match-traits.ts";
 import { decidedBy, type PolicyStep } from "./policy-step.ts";
 import type { CopyFailure } from "./reasons.ts";
 
@@ -76,8 +75,9 @@ class WayPrinter {
     const { diagrams } = this.audit.domain;
     const out: PolicyRule[] = [];
     let left = packets;
-    for (const rule of steps.flatMap(({ callers }) => callers))
-      if (banProgram(targetName(rule)) !== undefined) this.copied.add(targetName(rule));
+    for (const { reading } of steps.flatMap(({ callers }) => callers))
+      if (reading.chain !== undefined && banProgram(reading.chain) !== undefined)
+        this.copied.add(reading.chain);
     // Accepts after the last step that stops or records packets need no rule: such packets leave the chain.
     const last = steps.findLastIndex(
       (step) => step.kind !== "accept" && (step.kind !== "note" || recordsAddress(step)),
@@ -107,7 +107,7 @@ class WayPrinter {
       out.push(...rules);
       left = diagrams.subtract(left, diagrams.unionAll(decidedBy(step)));
     }
-    this.copied.add(targetName(rule!));
+    this.copied.add(rule!.reading.chain!);
     return out;
   }
 
@@ -117,13 +117,13 @@ class WayPrinter {
     const matches = this.setMatches(left, step) ?? this.matches(left, step);
     if (failed(matches)) return matches;
     if (kind === "call") {
-      const chain = targetName(rule!);
+      const chain = rule!.reading.chain!;
       this.called.add(chain);
       return matches.map((text) => ({ matches: text, kind, target: `-j ${chain}`, inner: [] }));
     }
     if (kind === "once") return this.once(step, matches);
     const target = this.target(step);
-    const proto = target.includes("tcp-reset") ? " -p tcp" : "";
+    const proto = kind === "reject" && rule?.reading.resets === true ? " -p tcp" : "";
     return matches.map((text) => ({
       matches: proto !== "" && !text.includes(" -p tcp") ? `${proto}${text}` : text,
       kind,
@@ -151,7 +151,7 @@ class WayPrinter {
   private target({ rule, kind }: PolicyStep): string {
     if (kind === "accept") return "-j RETURN";
     if (rule === null || kind === "drop") return "-j DROP";
-    return printTarget(rule.target, { family: this.audit.family, proto: ruleProtocol(rule.matches) });
+    return rule.targetText({ family: this.audit.family });
   }
 
   /**
@@ -172,9 +172,9 @@ class WayPrinter {
     for (const parts of callers.length === 0 ? [own] : [own, [...callers, ...own]]) {
       const needed = parts.filter(
         (part) =>
-          keepsList(part.match) ||
+          part.reading.recents !== undefined ||
           // Only packets that open a connection are recorded.
-          (records && part.match.extension.name === "conntrack") ||
+          (records && part.name === "conntrack") ||
           !this.parts.isImplied(readPoint, this.way.all, part),
       );
       const texts = needed.map((part) => copiedText(part, readPoint, step.kind === "note"));
@@ -188,7 +188,7 @@ class WayPrinter {
     const stateful = [...own, ...callers].find((part) => this.parts.isUnknown(part));
     return stateful === undefined
       ? { code: "no-equivalent-match", rule }
-      : { code: "stateful-match", match: stateful.match.extension.name, rule };
+      : { code: "stateful-match", match: stateful.name, rule };
   }
 
   /**
@@ -199,7 +199,7 @@ class WayPrinter {
     const { candidates, readPoint } = step;
     if (candidates === undefined) return null;
     const setParts = (rules: readonly Rule[]): MatchPart[] =>
-      rules.flatMap((rule) => this.parts.of(rule)).filter(({ match }) => isSetMatch(match));
+      rules.flatMap((rule) => this.parts.of(rule)).filter(({ reading }) => reading.sets !== undefined);
     const [jumps, own] = [setParts(step.setJumps ?? []), setParts([step.rule!])];
     const used = new Set([...jumps, ...own]);
     const others = this.matches(left, { ...step, set: candidates }, (part) => !used.has(part));
@@ -214,7 +214,7 @@ class WayPrinter {
 }
 
 /** Returns whether a step records addresses in a list, so that it must not be left out. */
-const recordsAddress = ({ rule }: PolicyStep): boolean => rule?.matches.some(keepsList) ?? false;
+const recordsAddress = ({ rule }: PolicyStep): boolean => rule?.reading.recents !== undefined;
 
 /** Removes rules that decide nothing: accepts at the end, and stops in front of the same stop for all packets. */
 function prune(rules: readonly PolicyRule[]): readonly PolicyRule[] {

@@ -9,7 +9,6 @@ import { assignField, type SetState } from "../reach/set-state.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
-import { isSetMatch, keepsList, matchesSenderOnly } from "./match-traits.ts";
 import { append, type PolicyStep, type StepLists } from "./policy-step.ts";
 import type { ReadPoint } from "./read-point.ts";
 
@@ -135,11 +134,12 @@ export class PolicyWalker {
     lists: StepLists,
   ): SetState[] {
     const callee = this.readPoint.engine.program.chain(rule.table, chain)!;
-    const stepKind = rule.matches.some(keepsList)
-      ? "once"
-      : kind === "jump" && this.isBanChain(callee)
-        ? "call"
-        : null;
+    const stepKind =
+      rule.reading.recents !== undefined
+        ? "once"
+        : kind === "jump" && this.isBanChain(callee)
+          ? "call"
+          : null;
     if (stepKind === null) return this.walk(matched, callee, [...callers, rule], lists);
     const inner: StepLists = new Map();
     const after = this.walk(matched, callee, [], inner);
@@ -149,7 +149,7 @@ export class PolicyWalker {
 
   /** Returns the packets that satisfy all matches of a rule except those by ipset; none without such a match. */
   private candidates(states: readonly SetState[], rule: Rule): readonly SetState[] {
-    if (!rule.matches.some(isSetMatch)) return [];
+    if (rule.reading.sets === undefined) return [];
     const { domain, program } = this.readPoint.engine;
     return this.split(states, domain.set(withoutSetMatches(rule, program))).matched;
   }
@@ -192,7 +192,7 @@ export class PolicyWalker {
     return (
       (nested || banProgram(chain.name) !== undefined) &&
       rules.every(({ rule, effect }) => {
-        if (!rule.matches.every(matchesSenderOnly)) return false;
+        if (!matchesSenderOnly(rule)) return false;
         if (effect.kind === "jump") {
           const callee = this.readPoint.engine.program.chain(rule.table, effect.chain)!;
           return callee.chain.name !== chain.name && this.isBanChain(callee, true);
@@ -269,9 +269,8 @@ export class PolicyWalker {
 
 /** Returns the condition of a rule without its ipset matches. */
 function withoutSetMatches(rule: Rule, { facts }: Program): Predicate {
-  const site = { table: rule.table, chain: rule.chain, index: rule.index };
-  const others = rule.matches.filter((match) => !isSetMatch(match));
-  return and(...others.map(({ extension, values }) => extension.ask(values, facts, site)));
+  const others = rule.conditions.filter(({ reading }) => reading.sets === undefined);
+  return and(...others.map((condition) => condition.predicate(facts)));
 }
 
 /**
@@ -281,13 +280,25 @@ function withoutSetMatches(rule: Rule, { facts }: Program): Predicate {
 export const setVocabulary = (program: Program): Vocabulary => ({
   predicates: [...program.ruleset.tables.values()]
     .flatMap(({ chains }) => [...chains.values()])
-    .flatMap(({ rules }) => rules.filter(({ matches }) => matches.some(isSetMatch)))
+    .flatMap(({ rules }) => rules.filter(({ reading }) => reading.sets !== undefined))
     .map((rule) => withoutSetMatches(rule, program)),
   markValues: new Map(),
 });
 
+/**
+ * Returns whether a rule has only conditions that ban lists use: a source, a set of sources, a protocol, a comment, a
+ * limit. A call evaluates the owner's rule itself, so a limit keeps its own count.
+ */
+const matchesSenderOnly = ({ conditions }: Rule): boolean =>
+  conditions
+    .flatMap((condition) => condition.parts())
+    .every(
+      ({ reading: { src, proto, comments, sets }, copy }) =>
+        copy === "in-notes" ||
+        (src ?? proto ?? comments) !== undefined ||
+        sets?.every(({ value }) => value.sides.every((side) => side === "src")) === true,
+    );
+
 /** Returns whether a rule that decides nothing is copied: it logs, or records an address in a list. */
-function isCopiedNote({ target, matches }: Rule): boolean {
-  if (target.kind === "extension") return ["LOG", "NFLOG"].includes(target.extension.name);
-  return target.kind === "none" && matches.some(keepsList);
-}
+const isCopiedNote = ({ reading: { action, recents } }: Rule): boolean =>
+  action === "log" || (action === "none" && recents !== undefined);

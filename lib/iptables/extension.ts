@@ -6,7 +6,7 @@ import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Effect } from "../rules/effect.ts";
 import type { Facts, Site } from "../rules/facts.ts";
-import type { Action, KnownConditions, Needed, Negatable, Traits } from "../rules/reading.ts";
+import type { Action, CopyMode, KnownConditions, Needed, Negatable, Traits } from "../rules/reading.ts";
 import type { Release } from "../rules/ruleset.ts";
 
 /** What a codec may ask while it reads or writes a value. */
@@ -135,6 +135,12 @@ export interface MatchExtension<O extends Options = Options> extends Extension<O
   readonly protocol?: number;
   /** KnownConditions for the reading of a rule, one for each option; a match without this method is none of them. */
   conditions?(values: Values<O>): KnownConditions;
+  /** Its options are independent conditions, each of which can be copied alone. */
+  readonly independentOptions?: true;
+  /** How it can be copied into another chain; `never` unless given. With independent options: of one option. */
+  copy?(values: Values<O>): CopyMode;
+  /** Option of `-m conntrack` that matches the same field before DNAT, with the same value. */
+  originalOption?(values: Values<O>): "--ctorigdst" | "--ctorigdstport" | undefined;
   /** What it asks. */
   ask(values: Values<O>, facts: Facts, site: Site): Predicate;
   /** Which packets it throws away instead when it is asked about them (`par->hotdrop`); none unless said. */

@@ -2,10 +2,11 @@
 import type { Rule as RuleSyntax } from "iptables-parser-ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
-import type { KnownConditions, Reading, Traits } from "../rules/reading.ts";
-import type { CompiledRule, Condition, PrintFormat, Rule } from "../rules/ruleset.ts";
+import type { CopyMode, KnownConditions, Reading, Traits } from "../rules/reading.ts";
+import type { CompiledRule, Condition, CopyPart, PrintFormat, Rule } from "../rules/ruleset.ts";
 import { compileRule, unknownPredicate } from "./compile-rule.ts";
-import { printBody, printMatch, printTarget, spellingOf } from "./print.ts";
+import type { Options, Values } from "./extension.ts";
+import { printBody, printMatch, printTarget, ruleProtocol, spellingOf } from "./print.ts";
 import { readingOf, traitsOfRule } from "./reading.ts";
 import type { IptablesRule, Match, Target, Unknown } from "./rule.ts";
 
@@ -137,6 +138,56 @@ class MatchCondition implements Condition {
     const { extension, values } = this.match;
     return extension.ask(values, facts, this.rule);
   }
+
+  parts(): readonly CopyPart[] {
+    const { extension, values } = this.match;
+    if (extension.independentOptions !== true) return [new MatchPart(this.rule, this.match)];
+    return Object.entries(values).map(
+      ([key, value]) => new MatchPart(this.rule, { extension, values: { [key]: value } as Values<Options> }),
+    );
+  }
+}
+
+/** One option of a match, or the whole match where its options depend on each other. */
+class MatchPart implements CopyPart {
+  constructor(
+    private readonly rule: IptablesRule,
+    private readonly match: Match,
+  ) {}
+
+  get name(): string {
+    return this.match.extension.name;
+  }
+
+  get reading(): KnownConditions {
+    return this.match.extension.conditions?.(this.match.values) ?? {};
+  }
+
+  get copy(): CopyMode {
+    return this.match.extension.copy?.(this.match.values) ?? "never";
+  }
+
+  get protocol(): number | undefined {
+    return this.match.extension.needs === undefined ? undefined : ruleProtocol(this.rule.matches);
+  }
+
+  text(format: PrintFormat): string {
+    return printMatch(this.match, spellingOf(this.rule, format));
+  }
+
+  originalText(format: PrintFormat): string | null {
+    const { extension, values } = this.match;
+    const option = extension.originalOption?.(values);
+    if (option === undefined) return null;
+    const [given] = Object.values(values);
+    const value = this.text(format).split(" ").at(-1)!;
+    return `-m conntrack ${given?.not ? "! " : ""}${option} ${value} --ctdir ORIGINAL`;
+  }
+
+  predicate(facts: Facts): Predicate {
+    const { extension, values } = this.match;
+    return extension.ask(values, facts, this.rule);
+  }
 }
 
 class UnknownCondition implements Condition {
@@ -158,5 +209,9 @@ class UnknownCondition implements Condition {
 
   predicate(): Predicate {
     return unknownPredicate(this.unknown, this.rule);
+  }
+
+  parts(): readonly CopyPart[] {
+    return [];
   }
 }

@@ -76,6 +76,13 @@ export type Action =
   | "unknown"
   | "other";
 
+/**
+ * How a condition of a chain of the input or output hook can be copied into a chain of the forward hook. `unchanged`: it
+ * gives the same result there. `by-destination`: it depends on the destination, which DNAT changes. `in-notes`: it keeps
+ * state for each rule, so that a copy may only decide whether to log. `never`: no copy gives the same result.
+ */
+export type CopyMode = "unchanged" | "by-destination" | "in-notes" | "never";
+
 /** Something outside the ruleset that must exist before the kernel accepts a rule that names it. */
 export interface Needed {
   readonly kind: "ipset" | "accounting object" | "BPF object" | "cgroup" | "rate estimator";

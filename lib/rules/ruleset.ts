@@ -8,7 +8,7 @@ import type { Predicate } from "../packet/predicate.ts";
 import { HOOKS, type Hook } from "./base-chain.ts";
 import type { Effect } from "./effect.ts";
 import type { Facts } from "./facts.ts";
-import type { KnownConditions, Reading, Traits } from "./reading.ts";
+import type { CopyMode, KnownConditions, Reading, Traits } from "./reading.ts";
 import type { TableName } from "./table-name.ts";
 
 export { isTableName, TABLES, type TableName } from "./table-name.ts";
@@ -34,6 +34,17 @@ export interface Condition {
   text(format: PrintFormat): string;
   /** Compiles it alone. */
   predicate(facts: Facts): Predicate;
+  /** Splits it into conditions that can be copied one by one; none for a condition that fwcheck does not know. */
+  parts(): readonly CopyPart[];
+}
+
+/** A condition, or one option of it, that can be copied into another chain. */
+export interface CopyPart extends Omit<Condition, "opaque" | "parts"> {
+  readonly copy: CopyMode;
+  /** Protocol that a rule with this part has to match as well. */
+  readonly protocol: number | undefined;
+  /** Prints a condition that matches the same packets by their header before DNAT; `null` if there is none. */
+  originalText(format: PrintFormat): string | null;
 }
 
 /** Meaning of a rule on a host. */

@@ -3,7 +3,7 @@ import { sha256 as hash } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { printBody } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
-import { chainOf, type Rule, type Ruleset, targetName } from "../../rules/ruleset.ts";
+import { chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
 import { CHAIN, isHook, isOurs } from "../chain-names.ts";
 import type { IpSet } from "../endpoint-sets.ts";
 import type { Cut } from "../established-flows.ts";
@@ -44,7 +44,7 @@ export interface Calls {
 
 export function callsOf(ruleset: Ruleset): Calls {
   const calls = (from: string, to: string): readonly Rule[] =>
-    (chainOf(ruleset, "filter", from)?.rules ?? []).filter((rule) => targetName(rule) === to);
+    (chainOf(ruleset, "filter", from)?.rules ?? []).filter((rule) => rule.reading.chain === to);
   const body = (rule: Rule): string => printBody(rule, ruleset).trim();
   const forward = calls("FORWARD", "DOCKER-USER");
   const hooks = forward.filter(isHook);

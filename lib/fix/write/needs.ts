@@ -12,13 +12,9 @@ export interface Need {
   readonly name: string;
 }
 
-export function needsOf({ matches, target }: Rule): Need[] {
-  const names = matches.flatMap(({ extension, values }) => extension.names?.(values) ?? []);
-  if (target.kind === "extension") names.push(...(target.extension.names?.(target.values) ?? []));
-  return target.kind === "jump" || target.kind === "goto"
-    ? [...names, { kind: "chain", name: target.chain }]
-    : names;
-}
+/** Returns everything that has to exist before the kernel accepts a rule. */
+export const needsOf = ({ reading: { needs, chain } }: Rule): Need[] =>
+  chain === undefined ? [...needs] : [...needs, { kind: "chain", name: chain }];
 
 /** Our rules, in the order in which the forms print them. */
 export function ourRules(part: FamilyRules): Rule[] {

@@ -2,8 +2,7 @@
 
 import { printRule } from "../../iptables/print.ts";
 import { protoName } from "../../packet/field.ts";
-import { targetName } from "../../rules/ruleset.ts";
-import { HOOK, isHook, isOurs } from "../chain-names.ts";
+import { callsOurs, HOOK, isHook, isOurs } from "../chain-names.ts";
 import type { Cut } from "../established-flows.ts";
 import { appended, callsOf, type FamilyRules, heading, sha256, tool, WAIT } from "./family.ts";
 import { foreign, ourRules } from "./needs.ts";
@@ -150,7 +149,7 @@ export function analysed({ ruleset, input, banChains }: FamilyRules): string {
     for (const chain of chains.values()) {
       if (chain.policy === "DROP") out.push(`${table} :${chain.name} DROP`);
       const rules = chain.rules.flatMap((rule) => {
-        if (table === "filter" && (isOurs(chain.name) || isOurs(targetName(rule)) || isHook(rule))) return [];
+        if (table === "filter" && (isOurs(chain.name) || callsOurs(rule) || isHook(rule))) return [];
         const line = lines?.[rule.line - 1]?.replace(/^\[\d+:\d+\] /, "").trimEnd();
         const text = line ?? printRule(rule, ruleset);
         return table === "filter" && banChains.includes(chain.name) && ban.test(text) ? [] : [text];

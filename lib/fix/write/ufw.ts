@@ -2,8 +2,8 @@
 import { purposeOf } from "../../host/purpose.ts";
 import { printRule } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
-import { type Chain, chainOf, type Rule, targetName } from "../../rules/ruleset.ts";
-import { CHAIN, isOurs } from "../chain-names.ts";
+import { type Chain, chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
+import { CHAIN, callsOurs, isOurs } from "../chain-names.ts";
 import { callsOf, type FamilyRules, heading, stale, tool } from "./family.ts";
 import { foreign, type Need, ourRules } from "./needs.ts";
 import { undo } from "./restore.ts";
@@ -58,9 +58,7 @@ export function ufwBlock(part: FamilyRules): UfwBlock {
   if (chains.size === 0) return { text: "", leftOut: [], refusal: null };
   const refusal = refusalOf(part);
   if (refusal !== null) return { text: "", leftOut: [], refusal };
-  const owners = (chainOf(ruleset, "filter", "DOCKER-USER")?.rules ?? []).filter(
-    (rule) => !isOurs(targetName(rule)),
-  );
+  const owners = (chainOf(ruleset, "filter", "DOCKER-USER")?.rules ?? []).filter((rule) => !callsOurs(rule));
   const { brought, lacking } = loadable(part);
   const [kept, leftOut] = [[] as Rule[], [] as LeftOut[]];
   for (const rule of [...owners, ...ourRules(part)]) {
@@ -123,22 +121,23 @@ function loadable(part: FamilyRules): {
   return { brought, lacking };
 }
 
+/** Returns what a rule does: its own verdict, or the strictest one of the chain that it calls. */
+function effectOf({ reading: { action, chain } }: Rule, ruleset: Ruleset): LeftOut["effect"] {
+  if (action === "drop" || action === "reject") return "denies";
+  if (action === "accept" || action === "return") return "allows";
+  const called = new Set(chainOf(ruleset, "filter", chain ?? "")?.rules.map((rule) => rule.reading.action));
+  return called.has("drop") || called.has("reject") ? "denies" : called.has("accept") ? "allows" : "other";
+}
+
 /** Describes a rule that is left out. */
 function leave(rule: Rule, missing: readonly Need[], { ruleset, family }: FamilyRules): LeftOut {
   const programs = missing.map(({ name }) => purposeOf("filter", name)?.by ?? null);
   const [by] = programs;
-  const inChain = (target: string): LeftOut["effect"] => {
-    if (["DROP", "REJECT", "TARPIT"].includes(target)) return "denies";
-    if (["ACCEPT", "RETURN"].includes(target)) return "allows";
-    const called = chainOf(ruleset, "filter", target);
-    if (called?.rules.some((each) => ["DROP", "REJECT"].includes(targetName(each)))) return "denies";
-    return called?.rules.some((each) => targetName(each) === "ACCEPT") ? "allows" : "other";
-  };
   return {
     family,
     rule: printRule(rule, ruleset),
     needs: missing.map(({ kind, name }) => `${kind} ${name}`),
-    effect: inChain(targetName(rule)),
+    effect: effectOf(rule, ruleset),
     // Programs put their own rules back; what they do not know is a rule of ours that names their chain.
     by: !isOurs(rule.chain) && by !== undefined && programs.every((each) => each === by) ? by : null,
   };

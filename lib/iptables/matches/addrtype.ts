@@ -54,6 +54,7 @@ export const addrtype = match({
       return new Unreadable("either --limit-iface-in or --limit-iface-out");
     return values;
   },
+  copy: () => "by-destination",
   ask({ src, dst, limitIn, limitOut }, facts) {
     const ask = (field: "src" | "dst", given: Given<readonly AddressType[]> | undefined): Predicate => {
       if (given === undefined) return and();

@@ -77,6 +77,11 @@ export const conntrack = match({
   normalize: (values) =>
     Object.keys(values).length > 0 ? values : new Unreadable("at least one of its options"),
   traits: { needsConntrack: true },
+  copy: (values) =>
+    // A published packet has the state DNAT in FORWARD, and not in INPUT as the owner wrote it.
+    Object.keys(values).some((key) => key !== "state") || values.state!.value.some((name) => /NAT/.test(name))
+      ? "never"
+      : "unchanged",
   conditions: (v) => ({
     states: v.state,
     originalDestination: v.origdst,
@@ -132,6 +137,7 @@ export const state = match({
   },
   normalize: (values) => (values.state === undefined ? new Unreadable("--state") : values),
   traits: { needsConntrack: true },
+  copy: () => "unchanged",
   conditions: (v) => ({ states: v.state }),
   ask: (v) => (v.state === undefined ? and() : negate(v.state.not, inState(v.state.value))),
 });

@@ -24,6 +24,8 @@ export const dccp = match({
     types: negatable("--dccp-types", someOf(TYPES, { fold: true })),
     option: negatable("--dccp-option", positive(255, "the number of a DCCP option, 1 to 255")),
   },
+  independentOptions: true,
+  copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   conditions: portConditions,
   ask: ({ sport, dport, types, option }) =>
     and(

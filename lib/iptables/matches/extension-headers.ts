@@ -53,6 +53,7 @@ export const frag = match({
     values.more !== undefined && values.last !== undefined
       ? new Unreadable("either --fragmore or --fraglast")
       : values,
+  copy: () => "unchanged",
   ask: (values) => unknown("frag", values, true),
 });
 
@@ -88,6 +89,7 @@ export const hbh = match({
   family: 6,
   opaque: why,
   options: { length: negatable("--hbh-len", number(MAX)), opts: option("--hbh-opts", headerOptions) },
+  copy: () => "unchanged",
   ask: (values) => unknown("hbh", values, true),
 });
 
@@ -96,6 +98,7 @@ export const dst = match({
   family: 6,
   opaque: why,
   options: { length: negatable("--dst-len", number(MAX)), opts: option("--dst-opts", headerOptions) },
+  copy: () => "unchanged",
   ask: (values) => unknown("dst", values, true),
 });
 
@@ -126,6 +129,7 @@ export const rt = match({
     (values.type === undefined || values.type.not || values.type.value !== 0)
       ? new Unreadable("--rt-type 0 for its --rt-0 options")
       : values,
+  copy: () => "unchanged",
   ask: (values) => unknown("rt", values, true),
 });
 
@@ -159,6 +163,7 @@ export const ipv6header = match({
   opaque: why,
   options: { headers: negatable("--header", headers), soft: option("--soft", flag) },
   normalize: (values) => (values.headers === undefined ? new Unreadable("--header") : values),
+  copy: () => "unchanged",
   ask: (values) => unknown("ipv6header", values),
 });
 
@@ -205,6 +210,7 @@ export const mh = match({
   needs: [135],
   opaque: "the type of a mobility header is not part of the packet that is described",
   options: { type: { ...negatable("--mh-type", mobilityTypes), silent: [0, 255] as const } },
+  copy: () => "unchanged",
   ask: (values) => and(is("fragment", 0), values.type === undefined ? and() : unknown("mh", values)),
   hotdrop: () => MISHEADED,
 });
@@ -229,5 +235,6 @@ export const srh = match({
     nsid: negatable("--srh-nsid", looseAddress),
     lsid: negatable("--srh-lsid", looseAddress),
   },
+  copy: () => "unchanged",
   ask: (values) => unknown("srh", values, true),
 });

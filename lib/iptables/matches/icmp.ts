@@ -155,6 +155,7 @@ export const icmp = match({
   needs: [PROTO.icmp],
   normalize: needsType("--icmp-type"),
   options: { type: negatable("--icmp-type", icmpType(V4, 255)) },
+  copy: () => "unchanged",
   ask: ({ type }) =>
     and(is("fragment", 0), type === undefined ? and() : negate(type.not, ask(255, type.value))),
 });
@@ -167,6 +168,7 @@ export const icmp6 = match({
   needs: [PROTO.icmpv6],
   normalize: needsType("--icmpv6-type"),
   options: { type: negatable("--icmpv6-type", icmpType(V6, undefined)) },
+  copy: () => "unchanged",
   ask: ({ type }) =>
     and(is("fragment", 0), type === undefined ? and() : negate(type.not, ask(undefined, type.value))),
 });

@@ -20,5 +20,7 @@ export const iprange = match({
     values.src === undefined && values.dst === undefined
       ? new Unreadable("--src-range or --dst-range")
       : values,
+  independentOptions: true,
+  copy: ({ src }) => (src === undefined ? "by-destination" : "unchanged"),
   ask: ({ src, dst }) => and(inRange("src", src), inRange("dst", dst)),
 });

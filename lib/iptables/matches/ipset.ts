@@ -38,6 +38,7 @@ export const set = match({
     bytesGt: option("--bytes-gt", number64),
   },
   normalize: (values) => (values.set === undefined ? new Unreadable("--match-set") : values),
+  copy: ({ set }) => (set!.value.sides.every((side) => side === "src") ? "unchanged" : "by-destination"),
   conditions: ({ set }) => ({ sets: set === undefined ? undefined : [set] }),
   names: ({ set }) => (set === undefined ? [] : [{ kind: "ipset", name: set.value.set }]),
   ask(v, facts, site) {

@@ -38,6 +38,7 @@ export const length = match({
   except: "of a SYN where a rule sets its maximum segment size, which may make it longer",
   options: { length: negatable("--length", range) },
   normalize: (values) => (values.length === undefined ? new Unreadable("--length") : values),
+  copy: () => "unchanged",
   ask({ length: given }, facts, site) {
     const [lo, hi] = given!.value;
     const inside = between("length", lo, hi);
@@ -99,6 +100,7 @@ export const tcpmss = match({
   opaque: why,
   options: { mss: negatable("--mss", range) },
   normalize: (values) => (values.mss === undefined ? new Unreadable("--mss") : values),
+  copy: () => "unchanged",
   ask: ({ mss }, { rewritesOptions }, site) =>
     negate(
       mss!.not,

@@ -14,6 +14,7 @@ export const mac = match({
   options: { source: negatable("--mac-source", hardware) },
   normalize: (values) => (values.source === undefined ? new Unreadable("--mac-source") : values),
   // What has no MAC address matches neither way.
+  copy: () => "unchanged",
   ask({ source }, facts) {
     const bare = ["lo", ...facts.interfaces].filter((name) => facts.bare(name));
     const without = within(

@@ -11,6 +11,7 @@ export const mark = match({
   steady: true,
   options: { mark: negatable("--mark", mark32) },
   normalize: (values) => (values.mark === undefined ? new Unreadable("--mark") : values),
+  copy: () => "unchanged",
   ask: ({ mark }) =>
     mark === undefined ? and() : negate(mark.not, bits("mark", mark.value.mask, mark.value.value)),
 });
@@ -21,6 +22,7 @@ export const connmark = match({
   options: { mark: negatable("--mark", mark32) },
   normalize: (values) => (values.mark === undefined ? new Unreadable("--mark") : values),
   // Without a connection there is no mark to compare, and the match fails, negated or not.
+  copy: () => "unchanged",
   ask: ({ mark }) =>
     mark === undefined
       ? and()

@@ -104,6 +104,9 @@ export const tcp = match({
     if (values.flags !== undefined) return new Unreadable("either --syn or --tcp-flags");
     return { ...values, flags: { not: syn.not, value: { mask: 0x17, set: TCP_FLAGS.SYN } } };
   },
+  independentOptions: true,
+  copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
+  originalOption: ({ dport }) => (dport === undefined ? undefined : "--ctorigdstport"),
   conditions: portConditions,
   ask({ sport, dport, option, flags }, { rewritesOptions }, site) {
     const options = String(option?.value);
@@ -130,6 +133,9 @@ export const udp = match({
   protocol: PROTO.udp,
   needs: [PROTO.udp],
   options: { sport: sourcePort, dport: destinationPort },
+  independentOptions: true,
+  copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
+  originalOption: ({ dport }) => (dport === undefined ? undefined : "--ctorigdstport"),
   conditions: portConditions,
   ask: ({ sport, dport }) => and(first, asked("sport", sport), asked("dport", dport)),
 });
@@ -147,6 +153,8 @@ export const multiport = match({
     Object.keys(values).length === 1
       ? values
       : new Unreadable("exactly one of --sports, --dports and --ports"),
+  independentOptions: true,
+  copy: ({ sports }) => (sports === undefined ? "by-destination" : "unchanged"),
   conditions: ({ sports, dports }) => ({ sourcePorts: sports, destinationPorts: dports }),
   ask({ sports, dports, ports: either }) {
     if (sports !== undefined) return and(first, negate(sports.not, within("sport", sports.value)));

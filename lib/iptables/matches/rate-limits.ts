@@ -74,6 +74,7 @@ export const limit = match({
     rate: { not: false, value: { ticks: LIMIT_SCALE * 1200, unit: "hour" as const } },
     ...values,
   }),
+  copy: () => "in-notes",
   ask: (_values, _facts, site) => opaque(siteKey("limit", site), whyLimit),
 });
 

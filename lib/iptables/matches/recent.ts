@@ -44,6 +44,7 @@ export const recent = match({
       ...(rdest === undefined ? { rsource: rsource ?? { not: false, value: true as const } } : { rdest }),
     };
   },
+  copy: ({ rdest }) => (rdest === undefined ? "unchanged" : "never"),
   conditions: ({ set, update, remove, rcheck, rdest, name }) => {
     const given = set ?? update ?? remove ?? rcheck;
     const action = set !== undefined ? "set" : update !== undefined ? "update" : remove ? "remove" : "check";

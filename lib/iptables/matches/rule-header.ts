@@ -54,6 +54,14 @@ export const header = match({
       ...(fragment === undefined ? {} : { fragment }),
     };
   },
+  independentOptions: true,
+  copy: ({ src, dst, in: input, out, proto }) =>
+    src !== undefined || proto !== undefined || input !== undefined
+      ? "unchanged"
+      : dst !== undefined || out !== undefined
+        ? "by-destination"
+        : "never",
+  originalOption: ({ dst }) => (dst === undefined ? undefined : "--ctorigdst"),
   conditions: ({ src, dst, in: input, out, proto }) => ({ src, dst, in: input, out, proto }),
   ask({ src, dst, in: input, out, proto, fragment }, { family }) {
     // Of IPv6 the protocol behind all extension headers is asked, which is never one of theirs (ip6_packet_match).

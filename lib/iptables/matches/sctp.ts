@@ -70,6 +70,8 @@ export const sctp = match({
   needs: [PROTO.sctp],
   except: `--chunk-types: ${why}`,
   options: { sport: sourcePort, dport: destinationPort, chunks: negatable("--chunk-types", chunks) },
+  independentOptions: true,
+  copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   conditions: portConditions,
   ask: ({ sport, dport, chunks: given }) =>
     and(

@@ -122,5 +122,6 @@ export const time = match({
       ...(contiguous === undefined ? {} : { contiguous }),
     };
   },
+  copy: () => "unchanged",
   ask: (values) => opaque(sharedKey("time", JSON.stringify(values)), why),
 });

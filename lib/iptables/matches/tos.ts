@@ -49,6 +49,7 @@ export const tos = match({
   name: "tos",
   options: { tos: negatable("--tos", tosValue) },
   normalize: (values) => (values.tos === undefined ? new Unreadable("--tos") : values),
+  copy: () => "unchanged",
   ask: ({ tos: given }) => negate(given!.not, bits("tos", given!.value.mask, given!.value.value)),
 });
 
@@ -60,6 +61,7 @@ export const dscp = match({
       return new Unreadable("exactly one of --dscp and --dscp-class");
     return { dscp: given ?? named! };
   },
+  copy: () => "unchanged",
   ask: ({ dscp: given }) => negate(given!.not, bits("tos", 0xfc, given!.value << 2)),
 });
 
