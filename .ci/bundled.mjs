@@ -1,4 +1,4 @@
-// Names the packages that have code in the bundles: dist/LICENSES.txt has their licences, which they ask to go with it, and
+// Lists the packages whose code is in the bundles: dist/LICENSES.txt contains their licences, as these require, and
 // dist/sbom.cdx.json lists them for scanners (CycloneDX 1.5, https://cyclonedx.org/docs/1.5/json/).
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ const json = (...path) => JSON.parse(readFileSync(join(...path), "utf8"));
 /** `node_modules/a/node_modules/@b/c` of a file in it; `undefined` for our own. */
 const packageOf = (file) => /^(.*node_modules\/(?:@[^/]+\/)?[^/.][^/]*)\//.exec(file)?.[1];
 
-/** Writes both files. @param metafiles what esbuild tells of each bundle (`metafile`) */
+/** Writes both files. @param metafiles esbuild's `metafile` of each bundle */
 export function listBundled(metafiles) {
   const folders = new Set(
     metafiles
@@ -19,7 +19,7 @@ export function listBundled(metafiles) {
   const bundled = [...folders].sort().map((folder) => {
     const { name, version, license } = json(folder, "package.json");
     const files = readdirSync(folder).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file));
-    if (files.length === 0) throw new Error(`${name} has no licence that could go with it`);
+    if (files.length === 0) throw new Error(`${name} has no licence file`);
     return {
       name,
       version,

@@ -24,7 +24,7 @@ const DIALECT = [
   /\b(?:so many|a word)\b/gi,
 ];
 
-/** Rule 2: a doc comment starts with a verb or a noun. "So many" and "Nobody" are counted everywhere. */
+/** Rule 2: a doc comment starts with a verb or a noun. Its other words are counted everywhere. */
 const OPENING = /^\s*(?:What|Whether|Where|Who|How)\b/;
 const DOC_COMMENT = /\/\*\*/y;
 const WORD = /[A-Za-z][A-Za-z'’-]*/g;
