@@ -91,7 +91,7 @@ export interface AuditSummary {
   readonly exit?: { readonly code: number; readonly meaning: string };
 }
 
-/** The JSON document of `fwcheck audit --json`. */
+/** The JSON document of an audit (`--json`). */
 export interface AuditJson extends Audit {
   /** Version of the document's format. */
   readonly version: 1;
