@@ -1,4 +1,4 @@
-/** Reads HTML and SVG as a browser does, and lists what stands in it. */
+/** Parses HTML and SVG as a browser does, and lists the elements. */
 import { type DefaultTreeAdapterMap, parse, parseFragment } from "parse5";
 
 type Node = DefaultTreeAdapterMap["node"];
@@ -6,11 +6,11 @@ type Node = DefaultTreeAdapterMap["node"];
 export interface Element {
   readonly tag: string;
   readonly attributes: Readonly<Record<string, string>>;
-  /** Of the element itself and all below it. */
+  /** Text of the element and its descendants. */
   readonly text: string;
 }
 
-/** All elements of a document, or of a piece of one, in their order. */
+/** Returns all elements of a document or fragment, in order. */
 export function elements(html: string): Element[] {
   const out: Element[] = [];
   const visit = (node: Node): string => {

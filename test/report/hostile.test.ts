@@ -1,4 +1,4 @@
-/** Names are written by strangers: whatever they are, they stay text in the report and in the pictures. */
+/** Hostile names stay text in the report and in the pictures. */
 import fc from "fast-check";
 import {
   type HostSources,
@@ -28,7 +28,7 @@ const PAYLOADS = [
   "\ud800\ufffe",
   "<!--<script>",
 ];
-/** A name that no blank ends; a ruleset could not hold it otherwise. */
+/** A name without blanks and quotation marks, as a ruleset can contain it. */
 const name = (most: number): fc.Arbitrary<string> =>
   fc
     .oneof(
@@ -51,7 +51,7 @@ const TAGS = new Set(
   ),
 );
 
-/** What is wrong with a page, if a name got out of its place. */
+/** Elements and attributes of a page that a name has added. */
 function escapes(html: string): string[] {
   return elements(html).flatMap(({ tag, attributes }) => [
     ...(TAGS.has(tag) ? [] : [`<${tag}>`]),
@@ -62,10 +62,10 @@ function escapes(html: string): string[] {
   ]);
 }
 
-/** Characters that are shown as they are. */
+/** The printable ASCII characters of a text. */
 const shown = (text: string): string => [...text].filter((c) => /[ -~]/.test(c)).join("");
 
-test("no name leaves its place", async () => {
+test("names stay text", async () => {
   let drawn = 0;
   await fc.assert(
     fc.asyncProperty(hostile, async ({ chain, link, comment, container, source }) => {
@@ -128,7 +128,7 @@ COMMIT
       const scripts = all.filter(({ tag }) => tag === "script");
       expect(scripts.map(({ attributes }) => attributes.type)).toEqual(["application/json", undefined]);
       expect(all.filter(({ tag }) => tag === "style").length).toBe(1);
-      // What the page simulates on is what was read.
+      // The page simulates on the same rules.
       expect(JSON.parse(scripts[0]!.text).rules).toEqual(rules);
       const main = all.find(({ tag }) => tag === "main")!.text;
       expect(shown(main)).toContain(shown(safe(container.replace(/^\//, ""))));

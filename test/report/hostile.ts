@@ -1,69 +1,70 @@
-/** A host on which everything that can have a name has a hostile one. */
+/** A host with hostile text in every name. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { quote } from "fwcheck/grammar";
 import { examples } from "../capture.ts";
 
-/** What a terminal, a browser, a viewer of SARIF or Markdown, a shell or a spreadsheet would act upon. */
+/** Text that a terminal, a browser, a viewer of SARIF or Markdown, a shell or a spreadsheet interprets. */
 export const PAYLOADS: readonly string[] = [
-  ...[
-    "\u001b[2J",
-    "\u001b]8;;http://evil.test\u0007here\u001b]8;;\u0007",
-    "\u001b]0;title\u0007",
-    "\u001bP1$r\u001b\\",
-  ],
-  ...[
-    "\u009b31m",
-    "\u009d52;c;cm0=\u009c",
-    "\u0085INJECTED",
-    "\rINJECTED",
-    "\nINJECTED",
-    "\b\b\b\b",
-    "\u007f",
-    "\u0000",
-    "\u000e",
-  ],
-  ...["\u202egpj.exe", "\u2066x\u2069", "\u200f", "\u061c", "\u2028INJECTED", "\u2029INJECTED"],
-  ...[
-    "\u200b",
-    "\u00ad",
-    "\ufeff",
-    "\u2060",
-    "\u180e",
-    "\u3164",
-    "\u115f",
-    "\ufff9",
-    "\u206a",
-    "\u{e0041}\u{e007f}",
-    "\ud800",
-  ],
-  ...["<script>alert(1)</script>", "&lt;", '"><img src=x onerror=alert(1)>', "]]>", "-->"],
-  ...[
-    "[here](http://evil.test)",
-    "![x](http://evil.test)",
-    "](1)",
-    "**x**",
-    "`x`",
-    "| a | b |",
-    "{0}",
-    "{{0}}",
-    "%0a::error::x",
-  ],
-  ...[
-    "::error file=x::y",
-    "$(touch pwned)",
-    "`touch pwned`",
-    "'; touch pwned; '",
-    "=cmd|' /C calc'!A0",
-    "@SUM(1)",
-    "\\",
-    '"',
-  ],
-  ...["__proto__", "constructor", "toString"],
+  "\u001b[2J",
+  "\u001b]8;;http://evil.test\u0007here\u001b]8;;\u0007",
+  "\u001b]0;title\u0007",
+  "\u001bP1$r\u001b\\",
+  "\u009b31m",
+  "\u009d52;c;cm0=\u009c",
+  "\u0085INJECTED",
+  "\rINJECTED",
+  "\nINJECTED",
+  "\b\b\b\b",
+  "\u007f",
+  "\u0000",
+  "\u000e",
+  "\u202egpj.exe",
+  "\u2066x\u2069",
+  "\u200f",
+  "\u061c",
+  "\u2028INJECTED",
+  "\u2029INJECTED",
+  "\u200b",
+  "\u00ad",
+  "\ufeff",
+  "\u2060",
+  "\u180e",
+  "\u3164",
+  "\u115f",
+  "\ufff9",
+  "\u206a",
+  "\u{e0041}\u{e007f}",
+  "\ud800",
+  "<script>alert(1)</script>",
+  "&lt;",
+  '"><img src=x onerror=alert(1)>',
+  "]]>",
+  "-->",
+  "[here](http://evil.test)",
+  "![x](http://evil.test)",
+  "](1)",
+  "**x**",
+  "`x`",
+  "| a | b |",
+  "{0}",
+  "{{0}}",
+  "%0a::error::x",
+  "::error file=x::y",
+  "$(touch pwned)",
+  "`touch pwned`",
+  "'; touch pwned; '",
+  "=cmd|' /C calc'!A0",
+  "@SUM(1)",
+  "\\",
+  '"',
+  "__proto__",
+  "constructor",
+  "toString",
 ];
 
-/** Some of them, and whatever else characters can be. */
+/** Payloads, and random characters. */
 export const payload = fc
   .array(
     fc.oneof(
@@ -77,19 +78,19 @@ export const payload = fc
   )
   .map((parts) => parts.join("x"));
 
-/** All that must never be printed raw: what Unicode calls control, format, separator, ignorable, or half a character. */
+/** Characters that must be escaped: control, format, separator, default ignorable, lone surrogates (Unicode). */
 const RAW = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{DI}]/gu;
 
-/** What of a text in lines would speak to a terminal, and lines that the input has made. */
+/** Unescaped control characters of a text, and lines that the input has injected. */
 export const raw = (text: string): string[] => [
   ...(text.replaceAll("\n", "").match(RAW) ?? []).map((c) => `U+${c.codePointAt(0)!.toString(16)}`),
   ...(text.match(/^\W*INJECTED.*$/gm) ?? []),
 ];
 
-/** As a word of a rule, which ends at a blank or a quotation mark. */
+/** Makes an unquoted word of a rule: it ends at a blank or a quotation mark. */
 const word = (text: string): string => text.replaceAll(/[\s"!]/g, "_") || "_";
 
-/** Within a rule's quotation marks, which a line's end ends. */
+/** Makes the content of a quoted word of a rule: it ends at a line end. */
 const quoted = (text: string): string => text.replaceAll(/[\r\n]/g, "_");
 
 export interface Files {
@@ -101,7 +102,7 @@ export interface Files {
   readonly route: string;
 }
 
-/** The files of a host with ufw and Docker, a hostile name in every place that takes one. */
+/** Returns the files of a host with ufw and Docker, with this text in every name. */
 export function hostile(name: string): Files {
   const folder = `${examples}ufw-docker-20.10`;
   const file = (of: string): string => readFileSync(join(folder, of), "utf8");

@@ -1,4 +1,4 @@
-/** The report as a file: whole, honest about what is not known, and with nothing in it that should not be handed on. */
+/** The report as a file: complete, clear about unknowns, and without private data. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
@@ -43,7 +43,7 @@ function world(name: string, edit: (save: string) => string = (save) => save): W
 const written = ({ rules, given, rulesets, host }: World): Promise<string> =>
   report(rulesets, host, { texts: { rules, host: given }, title: "web-1", version: "0" });
 
-/** The text that a reader sees, one element a line. */
+/** The visible text, one line per element. */
 const seen = (html: string): string =>
   elements(html)
     .filter(({ tag }) => tag === "main")
@@ -54,7 +54,7 @@ describe("of a real host", async () => {
   const here = world("ufw-docker-20.10");
   const html = await written(here);
   const all = elements(html);
-  test("it has every finding, with the packet that proves it", () => {
+  test("every finding is in it, with its witness", () => {
     const { findings, exposures } = auditOf(here.rulesets, here.host);
     const packets = all.flatMap(({ attributes }) =>
       attributes["data-packet"] === undefined ? [] : [JSON.parse(attributes["data-packet"])],
@@ -72,11 +72,11 @@ describe("of a real host", async () => {
     for (const { text } of articles) {
       expect(text).toContain("verdict of your own rules");
       expect(text).toMatch(
-        /The fix closes (it|all of them), proven over all packets\. This one then ends in DROP by filter FWCHECK/,
+        /The fix closes (it|all), proven over all packets\. The example packet then ends in DROP by filter FWCHECK/,
       );
     }
   });
-  test("its policy names its own script and style sheet and nothing else", () => {
+  test("its policy allows its own script and style sheet only", () => {
     const digest = (tag: string): string => {
       const [, text] = new RegExp(`<${tag}>([\\s\\S]*?)</${tag}>`).exec(html) ?? [];
       return `'sha256-${createHash("sha256").update(text!).digest("base64")}'`;
@@ -86,7 +86,7 @@ describe("of a real host", async () => {
       `default-src 'none'; script-src ${digest("script")}; style-src ${digest("style")}; base-uri 'none'; form-action 'none'`,
     );
   });
-  test("nothing in it is fetched", () => {
+  test("it loads nothing", () => {
     const outward = all.flatMap(({ tag, attributes }) =>
       ["src", "href", "srcset", "action", "data", "style"].flatMap((name) =>
         attributes[name] === undefined || attributes[name].startsWith("#") ? [] : [`${tag} ${name}`],
@@ -99,7 +99,7 @@ describe("of a real host", async () => {
     );
     expect([...places].filter((id) => !all.some(({ attributes }) => attributes.id === id))).toEqual([]);
   });
-  test("no id is there twice, and each label has its field", () => {
+  test("ids are unique, and each label has its field", () => {
     const ids = all.flatMap(({ attributes }) => (attributes.id === undefined ? [] : [attributes.id]));
     expect(new Set(ids).size).toBe(ids.length);
     for (const { tag, attributes } of all) if (tag === "label") expect(ids).toContain(attributes.for);
@@ -119,7 +119,7 @@ const HOOKS: Readonly<Record<FindingKind, readonly string[]>> = {
   "ineffective-allow": ["FORWARD"],
 };
 
-describe("each finding is drawn as it was found", () => {
+describe("the picture of each finding agrees with it", () => {
   const recent = {
     input: [
       "-p tcp -m tcp --dport 8080 -m recent --name x --update --seconds 60 --hitcount 9 --rsource -j DROP",
@@ -161,7 +161,7 @@ describe("each finding is drawn as it was found", () => {
       expect(text).toContain("--assume recent@filter/INPUT");
     }
   });
-  test("kinds of every sort were among them", () => {
+  test("all kinds of findings occur", () => {
     const kinds = Object.values(LAYOUTS).flatMap((layout) => audited(layout).findings.map((f) => f.kind));
     for (const kind of [
       "ingress-bypass",
@@ -174,9 +174,9 @@ describe("each finding is drawn as it was found", () => {
   });
 });
 
-describe("never says all clear where something is open", () => {
-  test("what could not be settled stands in the summary", async () => {
-    // Without Docker's chains nobody knows what becomes of the published ports.
+describe("no all-clear if something is open", () => {
+  test("open questions are in the summary", async () => {
+    // Without Docker's chains, the state of published ports is unknown.
     const here = world("ufw-docker-28.5", (save) => save.replace(/^.*DOCKER.*\n/gm, ""));
     const { inconclusive, findings } = auditOf(here.rulesets, here.host);
     expect([findings.length, inconclusive.length > 0]).toEqual([0, true]);
@@ -185,7 +185,7 @@ describe("never says all clear where something is open", () => {
     expect(text).toContain("This is no “all clear”");
     for (const sentence of inconclusive) expect(text).toContain(sentence);
   });
-  test("nor where a rule could not be read", async () => {
+  test("if a rule could not be read", async () => {
     const save = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport x -j ACCEPT\nCOMMIT\n";
     const rules = [{ name: "v4", text: save }];
     const { rulesets } = readRuleset(rules);
@@ -196,8 +196,8 @@ describe("never says all clear where something is open", () => {
     expect(text).not.toContain("consent");
     expect(text).toContain("v4:3: ");
   });
-  test("nor where a port is open that nobody expects", async () => {
-    // ufw lets everybody in to 8080, so nothing is found; the file of expectations does not name it.
+  test("if an open port is not expected", async () => {
+    // ufw allows port 8080, so there is no finding, but the expectations do not list it.
     const { rulesets, host } = read({
       input: ["-p tcp -m tcp --dport 8080 -j ACCEPT"],
       user: ["-i eth0 -d 172.17.0.2/32 -m conntrack ! --ctstate DNAT -j DROP"],
@@ -205,8 +205,8 @@ describe("never says all clear where something is open", () => {
     const expected = { expect: readExpectations("open: []") };
     expect(auditOf(rulesets, host, expected).findings).toEqual([]);
     const html = await report(rulesets, host, expected);
-    expect(seen(html)).toContain("No findings, but 1 port open that nobody expects.");
-    expect(seen(html)).toContain("1 of them is not expected");
+    expect(seen(html)).toContain("No findings, but 1 unexpected open port.");
+    expect(seen(html)).toContain("1 unexpected open port");
     expect(html).toContain('class="part summary bad"');
   });
   test("a fix that would not hold is not printed", async () => {
@@ -219,7 +219,7 @@ describe("never says all clear where something is open", () => {
   });
 });
 
-describe("what is handed on", () => {
+describe("the embedded inputs", () => {
   const inspect = JSON.stringify([
     {
       Id: "c1",
@@ -239,7 +239,7 @@ describe("what is handed on", () => {
       },
     },
   ]);
-  test("of Docker nothing but what tells of networks, of the settings those of the network", async () => {
+  test("contain the network parts of Docker's output and the network sysctls only", async () => {
     const rules = [{ name: "v4", text: "*filter\n:INPUT DROP [0:0]\nCOMMIT\n" }];
     const { rulesets } = readRuleset(rules);
     const given: HostSources = {
@@ -251,7 +251,7 @@ describe("what is handed on", () => {
     expect(html).toContain("172.17.0.2");
     expect(html).toContain("net.ipv4.ip_forward");
   });
-  test("reads as the whole does, whatever the whole is", () => {
+  test("random output: the network part has the same result", () => {
     const words =
       `Id Name NetworkSettings IPAddress GlobalIPv6Address Networks IPAMConfig IPv4Address Ports 80/tcp HostIp
       HostPort HostConfig NetworkMode Config Labels com.docker.compose.project Driver Internal IPAM Subnet Options
@@ -280,7 +280,7 @@ describe("what is handed on", () => {
       { numRuns: 2000 },
     );
   });
-  test("reads as the whole does", () => {
+  test("recorded output: the network part has the same result", () => {
     const texts = [
       inspect,
       '{"FirewallBackend":{"Driver":"iptables+firewalld"}}\n{"userland-proxy":false}',
@@ -296,7 +296,7 @@ describe("what is handed on", () => {
   });
 });
 
-test("of the rules' texts only lines that were read are in the file", async () => {
+test("the file contains no lines of the inputs but rules", async () => {
   const save =
     "# SECRET-1\n*filter\n# SECRET-2\n:INPUT DROP [0:0]\n-A INPUT -s 192.0.2.7/32 -j ACCEPT\nCOMMIT\nSECRET-3\n";
   const rules = [{ name: "v4", text: save }];

@@ -1,4 +1,4 @@
-/** Text of strangers in all that people, terminals and viewers read: visible, and never obeyed. */
+/** Hostile text in everything that people, terminals and viewers read: escaped and visible. */
 
 import fc from "fast-check";
 import {
@@ -26,14 +26,14 @@ import {
 import { describe, expect, test } from "vitest";
 import { hostile, PAYLOADS, payload, raw } from "./hostile.ts";
 
-interface Seen {
+interface Inspected {
   readonly rulesets: readonly Ruleset[];
   readonly host: Host;
   readonly found: Audit;
   readonly repair: Fix;
 }
 
-function look(name: string): Seen {
+function inspect(name: string): Inspected {
   const files = hostile(name);
   const source = (text: string) => [{ name, text }];
   const { rulesets } = readRuleset([{ name, text: files.rules, family: 4 }]);
@@ -66,8 +66,8 @@ const packets = (host: Host): Packet[] =>
 
 const uncoloured = (text: string): string => text.replaceAll(/\u001b\[(?:0|1|2|3[1-6])m/g, "");
 
-/** The texts that are made of a host, by name. */
-const TEXTS: Readonly<Record<string, (seen: Seen) => readonly string[]>> = {
+/** Texts about a host, by name. */
+const TEXTS: Readonly<Record<string, (inspected: Inspected) => readonly string[]>> = {
   audit: ({ found }) => [auditText(found), uncoloured(auditText(found, COLOUR))],
   fix: ({ repair }) => [fixText(repair), uncoloured(fixText(repair, COLOUR))],
   simulate: ({ rulesets, host }) =>
@@ -87,30 +87,30 @@ const TEXTS: Readonly<Record<string, (seen: Seen) => readonly string[]>> = {
     ),
 };
 
-describe("a hostile name in every place that takes one", () => {
-  test("gets into the texts at all", () => {
-    const seen = look("\u001b[7mz");
-    expect(seen.found.findings.length).toBeGreaterThan(5);
+describe("hostile text in every name", () => {
+  test("is in the texts", () => {
+    const inspected = inspect("\u001b[7mz");
+    expect(inspected.found.findings.length).toBeGreaterThan(5);
     for (const [name, texts] of Object.entries(TEXTS))
-      expect([name, texts(seen).join("").includes("\\u001b[7mz")]).toEqual([name, true]);
-    expect(JSON.stringify(sarif(seen.found, new Map(), "1"))).toContain("\\\\u001b[7mz");
+      expect([name, texts(inspected).join("").includes("\\u001b[7mz")]).toEqual([name, true]);
+    expect(JSON.stringify(sarif(inspected.found, new Map(), "1"))).toContain("\\\\u001b[7mz");
   });
 
-  test.each(Object.entries(TEXTS))("speaks to no terminal: %s", { timeout: 240_000 }, (_name, texts) => {
+  test.each(Object.entries(TEXTS))("controls no terminal: %s", { timeout: 240_000 }, (_name, texts) => {
     fc.assert(
       fc.property(payload, (name) => {
-        expect(texts(look(name)).flatMap(raw)).toEqual([]);
+        expect(texts(inspect(name)).flatMap(raw)).toEqual([]);
       }),
       { numRuns: 12, examples: [[PAYLOADS.join("x")]] },
     );
   });
 
-  test("is plain text in SARIF: no link, no placeholder, no URI but a relative one", {
+  test("is plain text in SARIF: no links, no placeholders, relative URIs only", {
     timeout: 240_000,
   }, () => {
     fc.assert(
       fc.property(payload, (name) => {
-        const { found } = look(name);
+        const { found } = inspect(name);
         const log = sarif(found, new Map([[4, name]]), "1.0.0");
         const texts: string[] = [];
         JSON.stringify(log, (key, value) => {
@@ -133,7 +133,7 @@ describe("a hostile name in every place that takes one", () => {
 });
 
 describe("safe", () => {
-  test("leaves nothing that a terminal obeys, and all that people write", () => {
+  test("escapes control characters and keeps printable text", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (text) => {
         expect(raw(safe(text))).toEqual([]);
@@ -145,7 +145,7 @@ describe("safe", () => {
     expect(safe(people)).toBe(people);
     expect(safe("\u001b[2J\u009b\u{e0041}\n")).toBe("\\u001b[2J\\u009b\\udb40\\udc41\\u000a");
   });
-  test("of JSON is JSON that says the same", () => {
+  test("keeps the value of JSON", () => {
     fc.assert(
       fc.property(fc.jsonValue({ stringUnit: "binary" }), (value) => {
         const plain = JSON.stringify(value, null, 2);

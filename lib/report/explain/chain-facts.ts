@@ -14,10 +14,10 @@ import type { ReturnPoint } from "./rule-action.ts";
 import { isFinalReturn, type RuleFacts, ruleCondition, ruleFacts } from "./rule-facts.ts";
 import type { RulesetIndex } from "./ruleset-index.ts";
 
-/** What a hook runs. */
+/** A table, or connection tracking, at a hook. */
 export type HookStage = TableName | "connection tracking";
 
-/** How packets reach a chain. */
+/** Position of a chain: the ways in which packets reach it. */
 export type ChainLocation =
   /** The kernel evaluates the chain at a hook, after and before these other stages. */
   | {
@@ -40,7 +40,7 @@ export interface ChainCaller {
   readonly line: number;
 }
 
-/** What happens to packets that reach the end of a chain. */
+/** Result for packets that reach the end of a chain. */
 export type ChainEnd =
   /** No packet reaches the end: this rule decides every packet that reaches it. */
   | { readonly code: "not-reached"; readonly rule: number }
@@ -179,7 +179,7 @@ function filterPitfalls(chain: Chain, bound: readonly BoundRule[], index: Rulese
   return out;
 }
 
-/** Returns true if a rule accepts new connections whatever their destination is. */
+/** Returns true if a rule accepts new connections to every destination. */
 const acceptsAnywhere = ({ effect }: BoundRule, condition: Condition): boolean =>
   effect.kind === "verdict" &&
   effect.verdict === "accept" &&

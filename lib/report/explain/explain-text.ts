@@ -157,7 +157,7 @@ export function chainPitfallText(pitfall: ChainPitfall): string {
       return `DNAT comes first: packets to port ${published}, published by nat ${chain} rule ${rule}, have the destination ${container}, port ${containerPort}, here. Match that, or the original port in conntrack (--ctorigdstport ${firstPort} --ctdir ORIGINAL).`;
     }
     case "any-container":
-      return "These rules match a port and no container: every packet that this host forwards to such a port is accepted, whatever its destination.";
+      return "These rules match a port and no container: every packet that this host forwards to such a port is accepted, to every destination.";
     case "appended-unreachable":
       return `Rule ${pitfall.rule} returns every packet: rules that are appended (-A) after it are never evaluated. Insert your rules before it (-I).`;
     case "no-owner-rules":

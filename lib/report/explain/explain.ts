@@ -1,4 +1,4 @@
-/** Explains chains and rules: data with a code each, and the sentences of it. */
+/** Explains chains and rules: data with codes, and sentences. */
 import type { Host } from "../../host/host.ts";
 import type { Family } from "../../packet/field.ts";
 import type { Hook } from "../../rules/base-chain.ts";
@@ -33,11 +33,11 @@ export interface RuleExplained {
   readonly ufw?: string;
   /** The packets that match it and what happens to them, in a sentence or two. */
   readonly says: string;
-  /** What happens to packets that match it. */
+  /** Action on packets that match it. */
   readonly action: RuleAction;
   /** True if no packet can match it; one of the pitfalls has the reason. */
   readonly dead: boolean;
-  /** What is easily misunderstood about it, a sentence each. */
+  /** Pitfalls: facts that are easily misunderstood, a sentence each. */
   readonly notes: readonly string[];
   /** The same as data, in the same order. */
   readonly pitfalls: readonly RulePitfall[];
@@ -71,17 +71,17 @@ export interface ChainExplained {
   readonly location: ChainLocation;
   /** Called chains, in the order of the first call. */
   readonly calls: readonly string[];
-  /** Number of its rules; `rules` may contain only one of them, or none. */
+  /** Number of its rules; `rules` may contain fewer. */
   readonly length: number;
   /** Numbers of the rules that no packet can match. */
   readonly dead: readonly number[];
   /** Its rules, or the selected one. */
   readonly rules: readonly RuleExplained[];
-  /** What happens to packets that no rule decides, a sentence. */
+  /** Result for packets that no rule decides, a sentence. */
   readonly end: string;
   /** The same as data. */
   readonly endAction: ChainEnd;
-  /** What is easily misunderstood about the chain, a sentence each. */
+  /** Pitfalls: facts that are easily misunderstood, a sentence each. */
   readonly notes: readonly string[];
   /** The same as data, in the same order. */
   readonly pitfalls: readonly ChainPitfall[];
@@ -111,7 +111,7 @@ export interface ExplainOptions {
 
 /**
  * Explains chains or one rule. A name that several tables or both families contain selects all of these chains.
- * @returns no chains if no chain has the name, or none of them has the rule
+ * @returns no chains if no chain has the name and the rule
  */
 export function explain(
   rulesets: readonly Ruleset[],

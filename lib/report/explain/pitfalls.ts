@@ -1,4 +1,4 @@
-/** What is easily misunderstood about a rule or a chain, as data. */
+/** Pitfalls as data: facts about a rule or a chain that are easily misunderstood. */
 import type { Lint } from "../../audit/lint.ts";
 import type { PublishedPortNote } from "./published-ports.ts";
 

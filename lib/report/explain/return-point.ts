@@ -1,4 +1,4 @@
-/** Where evaluation continues after a packet returns from a chain. */
+/** The point at which evaluation continues after a packet returns from a chain. */
 import { type Chain, chainOf } from "../../rules/ruleset.ts";
 import type { ReturnPoint } from "./rule-action.ts";
 import type { RulesetIndex } from "./ruleset-index.ts";

@@ -5,7 +5,7 @@ import type { Field } from "../../packet/field.ts";
 import { whyUnknown } from "../../packet/predicate.ts";
 import { type Change, type Effect, ends, type Nat, type Verdict } from "../../rules/effect.ts";
 
-/** Where evaluation continues after a chain ends or a rule returns. */
+/** Point at which evaluation continues after a chain ends or a rule returns. */
 export type ReturnPoint =
   /** No rule calls the chain. */
   | { readonly code: "not-called" }
@@ -33,7 +33,7 @@ export type NewAddress =
       readonly container: string | null;
     };
 
-/** What a rule does with the packets that match it. */
+/** Action of a rule on the packets that match it. */
 export type RuleAction =
   | { readonly code: "jump" | "goto"; readonly chain: string; readonly empty: boolean }
   | { readonly code: "return"; readonly to: ReturnPoint }

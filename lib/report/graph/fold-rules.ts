@@ -12,7 +12,7 @@ export interface RowLimits {
   readonly rows: number;
 }
 
-/** How rules are folded. */
+/** Parameters of folding. */
 export interface Folding {
   readonly limits: RowLimits;
   /** Similar calls are folded as well: those to chains that a program creates per container, service or jail. */
@@ -33,7 +33,7 @@ const KEPT_CALLS = 2;
 /** From this many equal rules on, they have one row. */
 const LEAST_EQUAL = 3;
 
-/** Kind of rules that are folded whatever they do. */
+/** Kind of rules that are folded with all others. */
 const ANY = "any";
 
 /** Returns the rules of each row, in order. Each step folds more, until the rows are within the limits. */

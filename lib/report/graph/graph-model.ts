@@ -9,7 +9,7 @@ import type { TableName } from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import type { Author } from "../explain/author.ts";
 
-/** What a row does with a packet that matches; `several` for rules with different actions. */
+/** Action of a row on a packet that matches; `several` for rules with different actions. */
 export type RowAction =
   | "accept"
   | "drop"
@@ -31,7 +31,7 @@ export interface GraphRow {
   readonly last: number;
   /** Condition of its rule, shortened; empty if every packet matches; the number of rules if there are several. */
   readonly asks: string;
-  /** What it does. */
+  /** Its action. */
   readonly does: RowAction;
   /** Its target, shortened: `ACCEPT`, `DNAT 172.17.0.2:80`, the name of a chain. */
   readonly target: string;
@@ -73,7 +73,7 @@ export interface GraphChain {
   readonly ended: boolean;
 }
 
-/** What a hook runs: connection tracking (`table` is `null`), or a table. */
+/** A stage of a hook: connection tracking (`table` is `null`), or a table. */
 export interface GraphStage {
   /** The table; `null` for connection tracking. */
   readonly table: TableName | null;
@@ -81,7 +81,7 @@ export interface GraphStage {
   readonly chains: readonly GraphChain[];
 }
 
-/** A hook and what it runs; with the hook `null`, the chains that no hook reaches. */
+/** A hook with its stages; with the hook `null`, the chains that no hook reaches. */
 export interface GraphHook {
   /** The hook; `null` for the chains that no hook reaches. */
   readonly hook: Hook | null;
@@ -152,7 +152,7 @@ export interface ChainGraph {
   readonly part: boolean;
   /** The traced packet and its verdict; `null` without a trace. */
   readonly traced: string | null;
-  /** What is left out, as numbers. */
+  /** Numbers of chains and calls that are left out. */
   readonly omitted: GraphOmissions;
   /** Doubts about the rules, and what is left out with the option that draws it; a sentence each. */
   readonly notes: readonly string[];
@@ -166,7 +166,7 @@ export interface ChainName {
   readonly name: string;
 }
 
-/** What to draw. */
+/** Selects what is drawn. */
 export interface GraphOptions {
   /** Draws every chain and every rule, including empty and uncalled chains. */
   readonly all?: boolean;

@@ -61,7 +61,7 @@ const PATH: readonly (readonly [PathPoint, PathPoint])[] = [
 
 /**
  * Returns the chain graph of a ruleset.
- * @param host its bridges tell Docker's rules from others
+ * @param host its bridges identify rules of Docker
  */
 export function chainGraph(ruleset: Ruleset, host: Host, options: GraphOptions = {}): ChainGraph {
   return new GraphBuilder(ruleset, host, options).graph();
@@ -137,7 +137,7 @@ class GraphBuilder {
     );
   }
 
-  /** What a hook runs, without tables that let every packet pass. */
+  /** Stages of a hook, without tables that accept every packet. */
   private stages(hook: Hook): GraphStage[] {
     return STOPS[hook].flatMap((stop): GraphStage[] => {
       if (stop.kind === "track") return this.selected === null ? [{ table: null, chains: [] }] : [];
@@ -279,7 +279,7 @@ class GraphBuilder {
       }
     const calls = this.omittedCalls;
     if (this.selected !== null) return { empty: 0, uncalled: 0, folded: 0, calls };
-    // All of them are drawn unless a limit is reached, which `folded` reports.
+    // Such chains are drawn unless a limit is reached, which `folded` reports.
     if (this.options.all === true) return { empty: 0, uncalled: 0, folded, calls };
     return { empty, uncalled, folded, calls };
   }

@@ -37,7 +37,7 @@ export function conditionText(rule: Rule, ruleset: Ruleset): string {
     .join(" ");
 }
 
-/** A quoted word with its quotes, or a word without blanks. */
+/** A quoted string, or text without blanks. */
 const WORD = /"(?:[^"\\]|\\.)*"|\S+/g;
 
 /** Words of a condition without `-m NAME`, `-p`, dashes and the prefix lengths of single addresses. */

@@ -21,7 +21,7 @@ import { at, classes, round, roundedLine, text, title } from "./svg-elements.ts"
 import { graphStyle } from "./svg-style.ts";
 import { cut } from "./text-width.ts";
 
-/** How to draw. */
+/** Options of the picture. */
 export interface SvgOptions {
   /** The theme; follows the reader's system by default. */
   readonly theme?: "light" | "dark";

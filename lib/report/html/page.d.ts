@@ -1,4 +1,4 @@
-/** The page's script and style sheet, which the build bundles from page/ in place of this import. */
+/** Script and style sheet of the page, bundled from page/ by the build. */
 declare module "#page" {
   const page: { readonly script: string; readonly style: string };
   export default page;

@@ -1,4 +1,4 @@
-/** The report: one file that holds all of an audit, opens from disk, and asks nobody for anything. */
+/** The report: one HTML file with the whole audit, which opens from disk and loads nothing. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { parse } from "iptables-parser-ts";
@@ -11,41 +11,41 @@ import { readRuleset } from "../../iptables/load.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
 import { GRAPH_STYLE } from "../graph/svg-style.ts";
 import { PATH_STYLE } from "../packet/path-style.ts";
-import { body, outcome } from "./body.ts";
+import { body } from "./body.ts";
 import { embedded, Markup, markup } from "./markup.ts";
+import { reportOutcome } from "./report-contents.ts";
 
-/** The texts that a host was read from. */
+/** Inputs from which a host was read. */
 export interface Texts {
-  /** Of iptables-save and ip6tables-save, as `readRuleset` takes them. */
+  /** Output of iptables-save and ip6tables-save, as for `readRuleset`. */
   readonly rules: Parameters<typeof readRuleset>[0];
-  /** The rest, as `readHost` takes it. */
+  /** All other inputs, as for `readHost`. */
   readonly host: HostSources;
 }
 
-/** How to report. */
+/** Options of a report. */
 export interface ReportOptions extends AuditOptions {
-  /** The audit, where it is there already. */
+  /** Result of `audit`, to avoid computing it again. */
   readonly audit?: Audit;
-  /** The fix, where it is there already. */
+  /** Result of `fix`, to avoid computing it again. */
   readonly fix?: Fix;
   /**
-   * What the host was read from: with it, whoever opens the report can try packets of their own. Of Docker's output
-   * only what tells of networks goes into the file, of the settings only those of the network.
+   * Inputs from which the host was read. With them, readers of the report can simulate packets. The file contains only
+   * the network parts of Docker's output, and only the sysctls of the network.
    */
   readonly texts?: Texts;
-  /** What the host is called; the name of its ruleset unless given. */
+  /** Name of the host; the name of its ruleset by default. */
   readonly title?: string;
-  /** When the report was made, as it shall stand there; absent unless given. */
+  /** Time of the report, printed as given. */
   readonly made?: string;
-  /** fwcheck's own version, as it shall stand there. */
+  /** Version of fwcheck, printed as given. */
   readonly version?: string;
 }
 
 /**
- * A report as one HTML file: what is open, each finding with its packet's way, the fix and its proof, the chains, and
- * a form in which packets can be tried. It needs no network; its Content-Security-Policy lets nothing run but its own
- * script.
- * @param rulesets at most one a family
+ * Returns a report as one HTML file: open ports, each finding with the path of a packet, the fix and its proof, the
+ * chains, and a form that simulates packets. It needs no network; its Content-Security-Policy allows its own script only.
+ * @param rulesets at most one per family
  */
 export async function report(
   rulesets: readonly Ruleset[],
@@ -61,7 +61,9 @@ export async function report(
   const title = options.title ?? rulesets[0]?.source ?? "host";
   const unread = unreadIn(texts);
   const content = body({
-    ...{ rulesets, host, title },
+    rulesets,
+    host,
+    title,
     audit: audited,
     fix: options.fix ?? fix(rulesets, host, texts === undefined ? {} : { inputs: texts.rules }),
     made: made.join(", "),
@@ -81,17 +83,17 @@ export async function report(
     <meta http-equiv="Content-Security-Policy" content="${new Markup(policy)}">
     <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
     <meta name="robots" content="noindex"><meta name="referrer" content="no-referrer">
-    <title>${`${title}: ${outcome({ audit: audited, unread }).sentence}`}</title>
+    <title>${`${title}: ${reportOutcome({ audit: audited, unread }).sentence}`}</title>
     <style>${new Markup(style)}</style></head><body>${content}
     ${texts === undefined ? null : markup`<script type="application/json" id="texts">${embedded(shareable(texts))}</script>`}
     <script>${new Markup(page.script)}</script></body></html>`;
   return `<!doctype html>\n${html.text}\n`;
 }
 
-/** As a Content-Security-Policy names a script or a style sheet. */
+/** Hash of a script or a style sheet for a Content-Security-Policy. */
 const digest = (text: string): string => `sha256-${btoa(String.fromCharCode(...sha256(utf8ToBytes(text))))}`;
 
-/** Lines of the rules that are wrong, a sentence each. */
+/** Lines of the rules with errors, a sentence each. */
 const unreadIn = (texts: Texts | undefined): string[] =>
   texts === undefined
     ? []
@@ -102,14 +104,15 @@ const unreadIn = (texts: Texts | undefined): string[] =>
             `${source}:${line}: ${message}${found === "" ? "" : `: ${found}`}`,
         );
 
-/** Comments of the save programs; others say nothing to fwcheck. */
-const SAVED = /^ (?:Generated by|Completed on|Warning: ip|Table `)/;
+/** Comments of the save programs that fwcheck reads. */
+const SAVE_COMMENT = /^ (?:Generated by|Completed on|Warning: ip|Table `)/;
 
-/** The lines of a ruleset's text that were read, each at its place, and nothing of any other line. */
-function readLines(text: string): string {
+/** Removes the content of lines that are not rules: they may be private. Line numbers stay the same. */
+function withoutOtherLines(text: string): string {
   const kept = new Set<number>();
   for (const entry of parse(text).document.entries) {
-    if (entry.kind === "comment" ? SAVED.test(entry.text) : entry.implied !== true) kept.add(entry.line);
+    if (entry.kind === "comment" ? SAVE_COMMENT.test(entry.text) : entry.implied !== true)
+      kept.add(entry.line);
     if (entry.kind !== "table") continue;
     if (entry.commit !== null) kept.add(entry.commit);
     for (const { kind, line } of entry.entries) if (kind !== "comment") kept.add(line);
@@ -121,27 +124,25 @@ function readLines(text: string): string {
     .join("\n");
 }
 
-/** What of the texts goes into a file that is handed on: all that is read, and nothing else. */
-const shareable = ({ rules, host: { listening: _, ...host } }: Texts): Texts => ({
-  rules: rules.map(({ name, text, family }) => ({
-    ...{ name, text: readLines(text) },
-    ...(family === undefined ? {} : { family }),
-  })),
-  host: {
-    ...host,
-    ...(host.docker === undefined
-      ? {}
-      : { docker: host.docker.map(({ name, text }) => ({ name, text: networkPart(text) })) }),
-    ...(host.sysctl === undefined
-      ? {}
-      : {
-          sysctl: host.sysctl.map(({ name, text }) => ({
-            name,
-            text: `${text
-              .split("\n")
-              .filter((line) => /^net[./]\S+\s*=/.test(line))
-              .join("\n")}\n`,
-          })),
-        }),
-  },
-});
+/** Removes everything from the inputs that fwcheck does not read: a report may be passed on. */
+function shareable({ rules, host: { listening: _, docker, sysctl, ...host } }: Texts): Texts {
+  return {
+    rules: rules.map((source) => ({ ...source, text: withoutOtherLines(source.text) })),
+    host: {
+      ...host,
+      ...(docker === undefined
+        ? {}
+        : { docker: docker.map(({ name, text }) => ({ name, text: networkPart(text) })) }),
+      ...(sysctl === undefined
+        ? {}
+        : { sysctl: sysctl.map(({ name, text }) => ({ name, text: networkSettings(text) })) }),
+    },
+  };
+}
+
+/** The sysctls of the network. */
+const networkSettings = (text: string): string =>
+  `${text
+    .split("\n")
+    .filter((line) => /^net[./]\S+\s*=/.test(line))
+    .join("\n")}\n`;

@@ -1,10 +1,10 @@
-/** Text of strangers in XML, HTML and what else is written with tags. */
+/** Escapes untrusted text for XML and HTML. */
 import { safe } from "../text/terminal.ts";
 
-/** What cannot be shown is spelt out, what means something to XML is escaped; for text and for attributes alike. */
+/** Escapes markup and control characters, for text and for quoted attributes. */
 export const xml = (text: string): string =>
   safe(text)
-    // Halves of surrogate pairs and the last two of the plane are no characters of XML.
+    // Lone surrogates, U+FFFE and U+FFFF are not characters of XML (XML 1.0, 2.2).
     .replace(
       /[\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g,
       "\ufffd",
@@ -15,14 +15,15 @@ export const xml = (text: string): string =>
     .replaceAll('"', "&quot;")
     .replaceAll("'", "&#39;");
 
-/** An element; attributes are escaped, what is inside is markup already. */
+/** Returns an element. Attributes are escaped; the content is markup. */
 export function tag(
   name: string,
   attributes: Readonly<Record<string, string | number>>,
   inside = "",
 ): string {
-  const words = Object.entries(attributes).map(
+  const printed = Object.entries(attributes).map(
     ([key, value]) => ` ${key}="${typeof value === "number" ? Math.round(value * 10) / 10 : xml(value)}"`,
   );
-  return inside === "" ? `<${name}${words.join("")}/>` : `<${name}${words.join("")}>${inside}</${name}>`;
+  const start = `<${name}${printed.join("")}`;
+  return inside === "" ? `${start}/>` : `${start}>${inside}</${name}>`;
 }

@@ -1,4 +1,4 @@
-/** A whole connection as text: the paths of its packets, a table of them, and whether the connection works. */
+/** A whole connection as text: the paths of its packets, a table of packets, and the result. */
 import { containerAt } from "../../host/host.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import type { Flow, FlowPacket } from "../../simulate/flow.ts";

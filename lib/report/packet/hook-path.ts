@@ -39,7 +39,7 @@ export interface HookLine {
 /** A table, or connection tracking, of a hook. */
 export interface HookTable {
   readonly name: TableName | "conntrack";
-  /** A rule of it matched, or it changed something. */
+  /** One of its rules matched, or it changed the packet. */
   readonly hadEffect: boolean;
 }
 
@@ -49,7 +49,7 @@ export interface HookVisit {
   /** The packet passed the hook. */
   readonly isOnPath: boolean;
   readonly tables: readonly HookTable[];
-  /** What happened; for a hook that the packet skips, whether it has rules. */
+  /** Events; for a hook that the packet skips, a line about its rules. */
   readonly lines: readonly HookLine[];
   /** The verdict of the owner's rules at this hook; empty if it is the same. */
   readonly intended: readonly HookLine[];
@@ -101,7 +101,7 @@ export function hookPath(
   const hooks = hooksOnPath(branch, isSent);
   const runs = intended === null ? [] : tableRuns(intended.path);
   const last = runs.at(-1);
-  // Table filter accepts a packet, whatever tables run after it.
+  // The verdict of table filter decides; later tables do not accept a packet.
   const deciding =
     intended?.verdict === "accept" ? (runs.findLast((run) => run.table === "filter") ?? last) : last;
   const visit = (hook: Hook): HookVisit => {

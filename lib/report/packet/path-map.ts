@@ -24,7 +24,7 @@ import {
 } from "./path-layout.ts";
 import type { TextContext } from "./text-context.ts";
 
-/** What a map shows. */
+/** Data of a map. */
 export interface MapContent {
   readonly branch: TracedBranch;
   readonly path: HookPath;
@@ -70,13 +70,13 @@ function rails(layout: MapLayout): Markup[] {
   return [forwarded, local].map((rail) => markup`<path class="rail" d="${pathData(rail)}"/>`);
 }
 
-/** Where the packet arrives; `null` if it is stopped. */
+/** Point at which the packet arrives; `null` if it is stopped. */
 function goalOf({ branch }: MapContent, { host, exit }: MapLayout): Anchor | null {
   if (branch.verdict !== "accept") return null;
   return branch.delivery === "local" ? host : exit;
 }
 
-/** Where the packet is stopped; `null` if it arrives. */
+/** Point at which the packet is stopped; `null` if it arrives. */
 function stopOf({ branch, path }: MapContent, { boxes, fork, source }: MapLayout): Anchor | null {
   if (branch.verdict === "accept") return null;
   const last = path.hooks.at(-1);

@@ -11,7 +11,7 @@ import { PATH_STYLE } from "./path-style.ts";
 import { type TraceOptions, textContext } from "./text-context.ts";
 import { branchCondition, conclusion } from "./verdict-text.ts";
 
-/** How a path is drawn. */
+/** Options of the picture of a path. */
 export interface PathSvgOptions extends Pick<TraceOptions, "rulesets" | "host"> {
   /** Verdict of the owner's rules, drawn next to the actual path; by default the verdict of INPUT if it is skipped. */
   readonly intended?: IntendedOutcome;

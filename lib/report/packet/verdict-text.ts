@@ -104,7 +104,7 @@ function assumeOptions(branch: TracedBranch, branches: readonly TracedBranch[]):
   return `${options.join(" ")}${more > 0 ? ` (and ${counted(more, "more path")} with the same result)` : ""}`;
 }
 
-/** Quotes a word for a shell, without control characters. */
+/** Quotes an argument for a shell, without control characters. */
 const shellQuoted = (text: string): string => `'${safe(text).replaceAll("'", "'\\''")}'`;
 
 /** Returns assumptions that no branch depends on: inferences, and unknowns that do not change the result. */

@@ -1,5 +1,5 @@
-/** A button at each text that is there to be copied. */
-export function copies(): void {
+/** Adds a button to each text that can be copied. */
+export function addCopyButtons(): void {
   for (const box of document.querySelectorAll<HTMLElement>(".copy")) {
     const button = document.createElement("button");
     button.type = "button";
@@ -7,7 +7,7 @@ export function copies(): void {
     button.setAttribute("aria-label", `Copy: ${box.dataset.label ?? ""}`);
     button.addEventListener("click", async () => {
       const text = box.querySelector("pre")!;
-      button.textContent = (await copied(text)) ? "Copied" : "Selected: press Ctrl+C";
+      button.textContent = (await copy(text)) ? "Copied" : "Selected: press Ctrl+C";
       setTimeout(() => {
         button.textContent = "Copy";
       }, 2000);
@@ -16,8 +16,8 @@ export function copies(): void {
   }
 }
 
-/** Puts the text on the clipboard; where the browser does not let that be, it is selected. */
-async function copied(from: HTMLElement): Promise<boolean> {
+/** Copies the text to the clipboard; selects it if the browser refuses that. */
+async function copy(from: HTMLElement): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(from.textContent ?? "");
     return true;

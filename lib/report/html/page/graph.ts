@@ -1,6 +1,6 @@
-/** The chain graph: moved and zoomed with mouse, fingers or keys, and searched. */
+/** Moves, zooms and searches a chain graph with mouse, fingers or keys. */
 
-/** A picture's part that is to be seen, in its own units. */
+/** The visible part of a picture, in its own units. */
 interface View {
   x: number;
   y: number;
@@ -8,14 +8,14 @@ interface View {
   h: number;
 }
 
-const spelled = ({ x, y, w, h }: View): string => `${x} ${y} ${w} ${h}`;
+const viewBox = ({ x, y, w, h }: View): string => `${x} ${y} ${w} ${h}`;
 
-/** Makes every chain graph of the page work. */
-export function graphs(): void {
-  for (const box of document.querySelectorAll<HTMLElement>(".graph")) new Graph(box).start();
+/** Starts every chain graph of the page. */
+export function startGraphs(): void {
+  for (const box of document.querySelectorAll<HTMLElement>(".graph")) new GraphView(box).start();
 }
 
-class Graph {
+class GraphView {
   private readonly canvas: HTMLElement;
   private readonly svg: SVGSVGElement;
   private readonly whole: View;
@@ -49,11 +49,11 @@ class Graph {
     find.addEventListener("keydown", (event) => {
       if (event.key === "Enter") this.next(event.shiftKey ? -1 : 1);
     });
-    // On paper nobody can move it.
-    addEventListener("beforeprint", () => this.svg.setAttribute("viewBox", spelled(this.whole)));
+    // A printed picture cannot be moved, so it shows everything.
+    addEventListener("beforeprint", () => this.svg.setAttribute("viewBox", viewBox(this.whole)));
     addEventListener("afterprint", () => this.show(this.view));
     this.canvas.addEventListener("keydown", (event) => this.key(event));
-    // Without a key the wheel moves the page, as everywhere.
+    // The wheel alone scrolls the page.
     this.canvas.addEventListener(
       "wheel",
       (event) => {
@@ -75,7 +75,7 @@ class Graph {
       });
   }
 
-  /** The place where packets come in, at a size that can be read. */
+  /** Shows PREROUTING, at a readable size. */
   private home(): void {
     const { clientWidth: w, clientHeight: h } = this.canvas;
     const first = this.svg.querySelector<SVGGraphicsElement>(".hookbox");
@@ -91,7 +91,7 @@ class Graph {
 
   private show(view: View): void {
     this.view = view;
-    this.svg.setAttribute("viewBox", spelled(view));
+    this.svg.setAttribute("viewBox", viewBox(view));
   }
 
   /** @param at the point of the picture that stays where it is; the middle unless given */
@@ -108,10 +108,10 @@ class Graph {
     this.show({ x: x + dx, y: y + dy, w, h });
   }
 
-  /** A place of the window in the picture's units. */
+  /** Converts a position in the window to units of the picture. */
   private point({ clientX, clientY }: MouseEvent): { x: number; y: number } {
-    const place = new DOMPoint(clientX, clientY).matrixTransform(this.svg.getScreenCTM()!.inverse());
-    return { x: place.x, y: place.y };
+    const position = new DOMPoint(clientX, clientY).matrixTransform(this.svg.getScreenCTM()!.inverse());
+    return { x: position.x, y: position.y };
   }
 
   private drag(event: PointerEvent): void {
@@ -132,7 +132,7 @@ class Graph {
 
   private key(event: KeyboardEvent): void {
     const step = this.view.w / 12;
-    const act: Record<string, () => void> = {
+    const actions: Record<string, () => void> = {
       ArrowLeft: () => this.move(-step, 0),
       ArrowRight: () => this.move(step, 0),
       ArrowUp: () => this.move(0, -step),
@@ -142,16 +142,16 @@ class Graph {
       "-": () => this.zoom(1.4),
       "0": () => this.show(this.whole),
     };
-    const does = event.ctrlKey || event.metaKey || event.altKey ? undefined : act[event.key];
-    if (does === undefined) return;
+    const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key];
+    if (action === undefined) return;
     event.preventDefault();
-    does();
+    action();
   }
 
   private found: SVGGElement[] = [];
   private at = 0;
 
-  /** Marks the chains whose name or rules hold a text, and goes to the first. */
+  /** Marks the chains whose name or rules contain a text, and shows the first one. */
   private find(text: string): void {
     const word = text.trim().toLowerCase();
     const chains = [...this.svg.querySelectorAll<SVGGElement>(".chain")];
@@ -160,31 +160,31 @@ class Graph {
       word === ""
         ? []
         : chains.filter((c) => name(c).includes(word) || c.textContent?.toLowerCase().includes(word));
-    // Chains of that name come before those that only speak of it.
+    // Chains with that name come before chains that mention it.
     this.found.sort((a, b) => Number(name(b).includes(word)) - Number(name(a).includes(word)));
     for (const chain of chains) chain.classList.toggle("hit-chain", this.found.includes(chain));
     this.svg.classList.toggle("searching", word !== "");
     this.at = 0;
-    this.told(word);
-    if (this.found.length > 0) this.go();
+    this.showCount(word);
+    if (this.found.length > 0) this.showResult();
   }
 
-  private told(word: string): void {
+  private showCount(word: string): void {
     const n = this.found.length;
-    const said = word === "" ? "" : n === 0 ? "nothing found" : `${this.at + 1} of ${n}`;
-    this.box.querySelector(".found")!.textContent = said;
+    const text = word === "" ? "" : n === 0 ? "nothing found" : `${this.at + 1} of ${n}`;
+    this.box.querySelector(".found")!.textContent = text;
   }
 
   private next(by: number): void {
     const n = this.found.length;
     if (n === 0) return;
     this.at = (this.at + by + n) % n;
-    this.told("next");
-    this.go();
+    this.showCount("next");
+    this.showResult();
   }
 
-  /** Brings a chain that was found into the middle. */
-  private go(): void {
+  /** Moves the current result to the middle. */
+  private showResult(): void {
     const box = this.found[this.at]!.getBoundingClientRect();
     const middle = this.point({
       clientX: box.x + box.width / 2,

@@ -1,9 +1,9 @@
-/** The report's script: packets tried in the page, chains to move about in, texts to copy. The rest needs none. */
-import { copies } from "./copy-button.ts";
-import { graphs } from "./graph.ts";
-import { trial } from "./packet-form.ts";
+/** The script of the report: simulated packets, movable chain graphs, buttons that copy. */
+import { addCopyButtons } from "./copy-button.ts";
+import { startGraphs } from "./graph.ts";
+import { startPacketForm } from "./packet-form.ts";
 
 document.documentElement.classList.add("live");
-copies();
-graphs();
-trial();
+addCopyButtons();
+startGraphs();
+startPacketForm();

@@ -1,4 +1,4 @@
-/** The packet form: what is typed is followed through the rules of the report by the library itself. */
+/** The packet form: simulates the entered packet with the library, in the page. */
 import { readHost } from "../../../host/read.ts";
 import { readRuleset } from "../../../iptables/load.ts";
 import { type PacketJson, readPacket } from "../../../packet/packet-json.ts";
@@ -11,23 +11,23 @@ import { PLAIN } from "../../text/terminal.ts";
 import type { Texts } from "../report.ts";
 import { play } from "./path-player.ts";
 
-/** Milliseconds after which what is typed is followed. */
+/** Milliseconds without input after which the packet is simulated. */
 const PAUSE = 250;
 
-/** What the form says: a packet and what is supposed, or what is wrong with a field. */
-type Asked =
+/** Input of the form: a packet with assumptions, or an error in a field. */
+type FormInput =
   | { readonly packet: PacketJson; readonly assume: ReadonlyMap<string, boolean> }
-  | { readonly wrong: string; readonly field: string };
+  | { readonly error: string; readonly field: string };
 
-/** Makes the form work, where there is one. */
-export function trial(): void {
+/** Starts the form, if the page has one. */
+export function startPacketForm(): void {
   const form = document.querySelector<HTMLFormElement>("#packet");
   const data = document.querySelector("#texts");
   if (form === null || data === null) return;
-  new Trial(form, JSON.parse(data.textContent!) as Texts).start();
+  new PacketForm(form, JSON.parse(data.textContent!) as Texts).start();
 }
 
-class Trial {
+class PacketForm {
   private rulesets: readonly Ruleset[] | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly verdict = this.part("#verdict");
@@ -44,16 +44,16 @@ class Trial {
     this.form.hidden = false;
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.follow(true);
+      this.simulate(true);
     });
     this.form.addEventListener("input", () => {
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.follow(false), PAUSE);
+      this.timer = setTimeout(() => this.simulate(false), PAUSE);
     });
     this.again.addEventListener("click", () => play(this.way));
     for (const button of document.querySelectorAll<HTMLElement>(".follow")) {
       button.hidden = false;
-      button.addEventListener("click", () => this.take(button.dataset));
+      button.addEventListener("click", () => this.fill(button.dataset));
     }
   }
 
@@ -67,8 +67,8 @@ class Trial {
 
   private value = (name: string): string => this.control(name).value.trim();
 
-  /** Takes a packet of the report into the form, and follows it. */
-  private take({ packet, assume }: DOMStringMap): void {
+  /** Fills the form with a packet of the report, and simulates it. */
+  private fill({ packet, assume }: DOMStringMap): void {
     const given = JSON.parse(packet!) as PacketJson;
     const set = (name: string, value: unknown): void => {
       this.control(name).value = value === undefined || value === null ? "" : String(value);
@@ -82,12 +82,12 @@ class Trial {
     set("flags", given.flags ?? "S");
     set("assume", assume);
     this.part("#try").scrollIntoView();
-    this.follow(true);
+    this.simulate(true);
     this.verdict.tabIndex = -1;
     this.verdict.focus({ preventScroll: true });
   }
 
-  private asked(): Asked {
+  private input(): FormInput {
     const { value } = this;
     const six = value("dst").includes(":");
     const proto = value("proto") === "icmp" && six ? "icmpv6" : value("proto");
@@ -96,7 +96,7 @@ class Trial {
     else
       for (const field of ["sport", "dport"] as const) {
         const text = value(field);
-        if (!/^\d+$/.test(text)) return { wrong: "a port is a number from 0 to 65535", field };
+        if (!/^\d+$/.test(text)) return { error: "a port is a number from 0 to 65535", field };
         packet[field] = Number(text);
       }
     if (proto === "tcp") packet.flags = value("flags");
@@ -108,62 +108,62 @@ class Trial {
       .filter((each) => each !== "")) {
       const [, name, word] = /^(.+)=(match|no-match)$/.exec(line.trim()) ?? [];
       if (name === undefined)
-        return { wrong: "suppose NAME=match or NAME=no-match, one a line", field: "assume" };
+        return { error: "write NAME=match or NAME=no-match, one per line", field: "assume" };
       assume.set(name, word === "match");
     }
     return { packet, assume };
   }
 
-  /** @param asked whether somebody asked for it, and did not only type */
-  private follow(asked: boolean): void {
+  /** @param isSubmitted true after a click or Enter, false while typing */
+  private simulate(isSubmitted: boolean): void {
     clearTimeout(this.timer);
-    for (const wrong of this.form.querySelectorAll("[aria-invalid]")) wrong.removeAttribute("aria-invalid");
-    const said = this.asked();
-    if ("wrong" in said) {
-      this.refuse(said.wrong, said.field);
+    for (const field of this.form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    const input = this.input();
+    if ("error" in input) {
+      this.showError(input.error, input.field);
       return;
     }
-    const packet = readPacket(said.packet);
+    const packet = readPacket(input.packet);
     if (typeof packet === "string") {
-      this.refuse(packet, /"([a-z]+)"/.exec(packet)?.[1] ?? "");
+      this.showError(packet, /"([a-z]+)"/.exec(packet)?.[1] ?? "");
       return;
     }
     this.rulesets ??= readRuleset(this.texts.rules).rulesets;
     const host = readHost(this.texts.host, this.rulesets, [packet]);
-    const trace = new Simulator(this.rulesets, host, { assume: said.assume }).trace(packet);
+    const trace = new Simulator(this.rulesets, host, { assume: input.assume }).trace(packet);
     const options = { rulesets: this.rulesets, host, style: PLAIN };
     this.show(trace, verdictText(trace, options), traceText(trace, options));
     this.way.innerHTML = pathSvg(trace, { ...options, id: "tried", bare: true, mute: true });
-    if (asked) play(this.way);
+    if (isSubmitted) play(this.way);
   }
 
   private show({ answer }: Trace, sentence: string, words: string): void {
     const [verdict, ...notes] = sentence.split("\n");
     this.verdict.className = answer.verdict;
-    // What is the same is not said again.
-    if (this.verdict.dataset.said !== sentence) {
-      this.verdict.dataset.said = sentence;
-      this.verdict.replaceChildren(verdict!, ...notes.map(noted));
+    // A screen reader announces every change of the element, so an equal verdict is not written again.
+    if (this.verdict.dataset.text !== sentence) {
+      this.verdict.dataset.text = sentence;
+      this.verdict.replaceChildren(verdict!, ...notes.map(noteElement));
     }
     this.words.querySelector("pre")!.textContent = words;
     for (const part of [this.way, this.words, this.again]) part.hidden = false;
   }
 
-  private refuse(why: string, field: string): void {
+  private showError(error: string, field: string): void {
     const control = this.form.elements.namedItem(field);
     if (control instanceof HTMLElement) {
       control.setAttribute("aria-invalid", "true");
       control.setAttribute("aria-describedby", "verdict");
     }
     this.verdict.className = "refused";
-    this.verdict.dataset.said = "";
-    this.verdict.textContent = `No packet yet: ${why}.`;
+    this.verdict.dataset.text = "";
+    this.verdict.textContent = `No packet yet: ${error}.`;
     for (const part of [this.way, this.words, this.again]) part.hidden = true;
   }
 }
 
-/** A sentence that stands behind the verdict. */
-function noted(sentence: string): HTMLElement {
+/** A sentence after the verdict. */
+function noteElement(sentence: string): HTMLElement {
   const out = document.createElement("span");
   out.className = "noted";
   out.textContent = sentence;

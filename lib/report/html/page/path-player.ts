@@ -1,9 +1,9 @@
-/** A dot that goes a packet's way; whoever wants no motion sees the whole way at once. */
+/** Moves a dot along the path of a packet, unless the reader prefers reduced motion. */
 
-/** Units of the picture a second. */
+/** Units of the picture per second. */
 const SPEED = 900;
 
-/** Plays the ways of the picture in an element, one after the other. */
+/** Plays the paths of the picture in an element, one after the other. */
 export function play(within: HTMLElement): void {
   const svg = within.querySelector<SVGSVGElement>("svg");
   if (svg === null || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
