@@ -7,7 +7,7 @@ import { purposeOf, ufwCommandDirection } from "../host/purpose.ts";
 import { hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";
-import { type Shadow, shadowedRulesWithin } from "../reach/shadowed-rules.ts";
+import { findShadowedRulesWithin, type Shadow } from "../reach/shadowed-rules.ts";
 import { CallGraph, calledChain } from "../rules/call-graph.ts";
 import { plain, plainPorts } from "../rules/reading.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, TABLES } from "../rules/ruleset.ts";
@@ -35,7 +35,7 @@ function isOwnersChain(table: Chain["table"], name: string): boolean {
 
 /** Returns the lint of the owner's rules; `skipped` where shadowed rules were not searched. */
 export function ownerRuleLint(program: Program): { readonly lint: Lint[]; readonly skipped: boolean } {
-  const shadows = shadowedRulesWithin(program, "filter", MOST_RULES, BUDGET);
+  const shadows = findShadowedRulesWithin(program, "filter", MOST_RULES, BUDGET);
   return {
     lint: [
       ...(shadows === null ? [] : shadowedRules(program, shadows)),

@@ -8,7 +8,7 @@ import { ANY, and, bits, is, not, or, type Predicate, within } from "../packet/p
 import type { Case } from "./decision-list.ts";
 
 /** Flags that tcp_error ignores. */
-const IGNORED_FLAGS = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
+export const IGNORED_FLAGS = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
 
 const flags = (value: number): Predicate => bits("flags", 0xff & ~IGNORED_FLAGS, value);
 

@@ -9,7 +9,7 @@ import type { Part } from "../path/walk.ts";
 import { type Effect, ends, type Nat } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
 import { BudgetExceeded, withBudgetContext } from "./budget.ts";
-import { type ChainOutcome, OutcomeTable, policyOutcome, type Translation } from "./chain-outcome.ts";
+import { type ChainOutcome, type NatOutcome, OutcomeTable, policyOutcome } from "./chain-outcome.ts";
 import type { Domain } from "./domain.ts";
 import { EMPTY, type Node, terminal } from "./node-store.ts";
 import {
@@ -40,13 +40,13 @@ export class ChainEvaluator extends StateSplitter {
   /** Called with the name of each base chain that is evaluated, to report progress. */
   onBaseChain: ((chain: string) => void) | undefined;
 
-  private static readonly made = new WeakMap<Domain, Map<Program, ChainEvaluator>>();
+  private static readonly evaluators = new WeakMap<Domain, Map<Program, ChainEvaluator>>();
 
   /** Returns the evaluator of a program in a domain, memoized. */
   static of(program: Program, domain: Domain): ChainEvaluator {
-    let byProgram = ChainEvaluator.made.get(domain);
+    let byProgram = ChainEvaluator.evaluators.get(domain);
     if (byProgram === undefined)
-      ChainEvaluator.made.set(domain, (byProgram = new Map<Program, ChainEvaluator>()));
+      ChainEvaluator.evaluators.set(domain, (byProgram = new Map<Program, ChainEvaluator>()));
     let chains = byProgram.get(program);
     if (chains === undefined) byProgram.set(program, (chains = new ChainEvaluator(program, domain)));
     return chains;
@@ -85,7 +85,7 @@ export class ChainEvaluator extends StateSplitter {
   splitTranslations(
     state: SetState,
     chain: BoundChain,
-    translated: (outcome: Translation) => HeaderState | null,
+    translated: (outcome: NatOutcome) => HeaderState | null,
   ): { readonly states: SetStates; readonly others: Part<SetState, ChainOutcome>[] } {
     const { diagrams } = this.domain;
     if (!this.isPure(chain)) return { states: NO_STATES, others: this.evaluateOneHeader(state, chain) };

@@ -11,7 +11,7 @@ export type ChainOutcome =
   /** `idle`: the packets already have the header that the translation gives. */
   | { readonly kind: "nat"; readonly nat: Nat; readonly rule: Rule; readonly idle: boolean };
 
-export type Translation = Extract<ChainOutcome, { kind: "nat" }>;
+export type NatOutcome = Extract<ChainOutcome, { kind: "nat" }>;
 
 /** Numbers outcomes as terminals, from 1: 0 means not decided. */
 export class OutcomeTable {

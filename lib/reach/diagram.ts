@@ -347,7 +347,7 @@ export class Diagrams extends NodeStore {
     const found = this.terminals(f);
     if (found.length <= FEW_TERMINALS) return new Map(found.map((value) => [value, this.preimage(f, value)]));
     const memo = new Map<Node, Split>();
-    const places = new Map<number, number>();
+    const slots = new Map<number, number>();
     const go = (x: Node): Split => {
       if (x < 0) return x === EMPTY ? NO_TERMINALS : { values: [~x], sets: [FULL] };
       let split = memo.get(x);
@@ -356,7 +356,7 @@ export class Diagrams extends NodeStore {
         const o = this.offset[x]!;
         const parts: Split[] = [];
         for (let i = 0; i < k; i++) parts.push(go(this.pool[o + k + i]!));
-        memo.set(x, (split = this.mergeSplits(x, parts, places)));
+        memo.set(x, (split = this.mergeSplits(x, parts, slots)));
       }
       return split;
     };
@@ -365,30 +365,30 @@ export class Diagrams extends NodeStore {
   }
 
   /** Combines the splits of a node's children. Counts the intervals first, so that all results share one buffer. */
-  private mergeSplits(x: Node, parts: readonly Split[], places: Map<number, number>): Split {
+  private mergeSplits(x: Node, parts: readonly Split[], slots: Map<number, number>): Split {
     const level = this.level[x]!;
     const domain = this.domains[level]!;
     const o = this.offset[x]!;
-    places.clear();
+    slots.clear();
     const values: number[] = [];
     const ends: number[] = [];
     for (const part of parts)
       for (const value of part.values) {
-        const place = places.get(value);
-        if (place !== undefined) ends[place]! += 2;
+        const slot = slots.get(value);
+        if (slot !== undefined) ends[slot]! += 2;
         else {
-          places.set(value, values.length);
+          slots.set(value, values.length);
           values.push(value);
           ends.push(3);
         }
       }
     let total = 0;
     const from: number[] = [];
-    this.countVisits(places.size);
-    for (let place = 0; place < ends.length; place++) {
+    this.countVisits(slots.size);
+    for (let slot = 0; slot < ends.length; slot++) {
       from.push(total);
-      total += ends[place]!;
-      ends[place] = from[place]!;
+      total += ends[slot]!;
+      ends[slot] = from[slot]!;
     }
     const { starts, kids } = scratchBuffer(this.splitBuffers, 0, total);
     for (let i = 0; i < parts.length; i++) {
@@ -396,24 +396,24 @@ export class Diagrams extends NodeStore {
       const first = this.pool[o + i]!;
       const next = i + 1 < parts.length ? this.pool[o + i + 1]! : domain;
       for (let j = 0; j < part.values.length; j++) {
-        const place = places.get(part.values[j]!)!;
-        let end = ends[place]!;
+        const slot = slots.get(part.values[j]!)!;
+        let end = ends[slot]!;
         // A gap, before the first interval or between two intervals, leads to the empty set.
-        if (end === from[place] && first > 0) {
+        if (end === from[slot] && first > 0) {
           starts[end] = 0;
           kids[end++] = EMPTY;
         }
-        if (end > from[place]! && starts[end - 1] === first) end--;
+        if (end > from[slot]! && starts[end - 1] === first) end--;
         starts[end] = first;
         kids[end++] = part.sets[j]!;
         starts[end] = next;
         kids[end++] = EMPTY;
-        ends[place] = end;
+        ends[slot] = end;
       }
     }
     const sets: Node[] = [];
-    for (let place = 0; place < values.length; place++) {
-      const [begin, end] = [from[place]!, ends[place]!];
+    for (let slot = 0; slot < values.length; slot++) {
+      const [begin, end] = [from[slot]!, ends[slot]!];
       const length = (starts[end - 1] === domain ? end - 1 : end) - begin;
       sets.push(this.makeNode(level, starts.subarray(begin, end), kids.subarray(begin, end), length));
     }

@@ -13,7 +13,15 @@ import {
 import { applyMask, between, normalizeRanges, type Predicate } from "../packet/predicate.ts";
 import { Diagrams } from "./diagram.ts";
 import { EMPTY, FULL, type Node, terminal } from "./node-store.ts";
-import { bitRanges, isMark, maskKey, type Variable, type Vocabulary, variablesOf } from "./variables.ts";
+import {
+  bitRanges,
+  isMark,
+  type Leaf,
+  maskKey,
+  type Variable,
+  type Vocabulary,
+  variablesOf,
+} from "./variables.ts";
 
 export class Domain {
   readonly diagrams: Diagrams;
@@ -49,15 +57,15 @@ export class Domain {
 
   /** Returns true if each set of the other domain is a set of this one, and both combine unknowns alike. */
   refines(other: Domain): boolean {
-    return other.variables.every((its) => {
-      if (its.kind === "unknown") {
-        const mine = this.variables[this.unknowns.get(its.key) ?? -1];
-        return mine?.kind === "unknown" && mine.keys.join("\n") === its.keys.join("\n");
+    return other.variables.every((theirs) => {
+      if (theirs.kind === "unknown") {
+        const mine = this.variables[this.unknowns.get(theirs.key) ?? -1];
+        return mine?.kind === "unknown" && mine.keys.join("\n") === theirs.keys.join("\n");
       }
-      const level = this.levels.get(its.field);
+      const level = this.levels.get(theirs.field);
       if (level === undefined) return false;
       const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;
-      return its.starts.every((start) => starts[this.ordinal(level, start)] === start);
+      return theirs.starts.every((start) => starts[this.ordinal(level, start)] === start);
     });
   }
 
@@ -292,8 +300,6 @@ export class Domain {
     return { level, ranges: sorted.map(([lo, hi]) => this.ordinalRange(level, lo, hi)) };
   }
 }
-
-type Leaf = Extract<Predicate, { kind: "in" | "bits" | "opaque" }>;
 
 const isLeaf = (p: Predicate): p is Leaf => p.kind === "in" || p.kind === "bits" || p.kind === "opaque";
 

@@ -10,7 +10,7 @@ import type { Decision, Part } from "../path/walk.ts";
 import { ends, type Nat } from "../rules/effect.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import type { ChainEvaluator } from "./chain-evaluator.ts";
-import { decisionOfOutcome, type Translation } from "./chain-outcome.ts";
+import { decisionOfOutcome, type NatOutcome } from "./chain-outcome.ts";
 import type { Domain } from "./domain.ts";
 import { EMPTY } from "./node-store.ts";
 import {
@@ -23,7 +23,7 @@ import {
   singleState,
   valueIn,
 } from "./set-state.ts";
-import { MOST_MAPPED, mappedField, portField, rulesOf, ZERO_ADDRESS } from "./vocabulary.ts";
+import { MOST_MAPPED, mappedField, rulesOf, translatedPort, ZERO_ADDRESS } from "./vocabulary.ts";
 
 const ANY_SOURCE: readonly Case<boolean>[] = [{ when: ANY, outcome: false }];
 const ZERO_SOURCE: readonly Case<boolean>[] = [{ when: is("src", 0), outcome: true }, ...ANY_SOURCE];
@@ -69,7 +69,7 @@ export class NatTranslation {
    * Returns the header state after a translation that gives every packet the same header; `null` for other translations.
    * Packets that have that header already are not translated.
    */
-  private fixedTranslation(state: SetState, { nat, rule, idle }: Translation): HeaderState | null {
+  private fixedTranslation(state: SetState, { nat, rule, idle }: NatOutcome): HeaderState | null {
     const header = fixedHeader(nat);
     if (header === null) return null;
     const after = withTranslation(state, rule);
@@ -144,7 +144,7 @@ export class NatTranslation {
     if (mapped !== null) return this.translateEachValue(state, nat, mapped, device, towards);
     if (ports === null || ports.first === ports.last)
       return this.bindTranslation(state, nat, side, device, towards);
-    const field = portField(side);
+    const field = translatedPort(side);
     const cases: Case<boolean>[] = [
       { when: nat.random ? NEVER : between(field, ports.first, ports.last), outcome: true },
       { when: ANY, outcome: false },
@@ -202,7 +202,7 @@ export class NatTranslation {
     was: { readonly address?: Address; readonly port?: number } = {},
   ): Part<SetState, Decision>[] {
     const { host, ruleset } = this.program;
-    const port = portField(side);
+    const port = translatedPort(side);
     const old = {
       // A zero source is handled by the caller; any other source gives the same result.
       address: (valueIn(state, side) as Address | undefined) ?? NONZERO_ADDRESS[ruleset.family],

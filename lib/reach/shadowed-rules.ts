@@ -35,23 +35,24 @@ const MOST_NAMED_RULES = 4;
  * enters. Unknowns, marks and fields that rules of the table assign can have any value.
  * @throws BudgetExceeded
  */
-export function shadowedRules(
+export function findShadowedRules(
   program: Program,
   table: TableName,
   budget?: number,
 ): ReadonlyMap<Rule, Shadow> {
-  let known = memo.get(program);
-  if (known === undefined) memo.set(program, (known = new Map<TableName, ReadonlyMap<Rule, Shadow>>()));
+  let known = shadowsByProgram.get(program);
+  if (known === undefined)
+    shadowsByProgram.set(program, (known = new Map<TableName, ReadonlyMap<Rule, Shadow>>()));
   let found = known.get(table);
   if (found === undefined) known.set(table, (found = new ShadowSearch(program, table, budget).found));
   return found;
 }
 
 /** Results by program and table. */
-const memo = new WeakMap<Program, Map<TableName, ReadonlyMap<Rule, Shadow>>>();
+const shadowsByProgram = new WeakMap<Program, Map<TableName, ReadonlyMap<Rule, Shadow>>>();
 
 /** Returns the shadowed rules; `null` if the ruleset is too large. */
-export function shadowedRulesWithin(
+export function findShadowedRulesWithin(
   program: Program,
   table: TableName,
   most: number,
@@ -59,7 +60,7 @@ export function shadowedRulesWithin(
 ): ReadonlyMap<Rule, Shadow> | null {
   if (countRules(program.ruleset) > most) return null;
   try {
-    return shadowedRules(program, table, budget);
+    return findShadowedRules(program, table, budget);
   } catch (error) {
     if (error instanceof BudgetExceeded) return null;
     throw error;

@@ -220,7 +220,8 @@ class Collector {
   }
 }
 
-type Leaf = Extract<Predicate, { kind: "in" | "bits" | "opaque" }>;
+/** A part of a predicate that tests a field or an unknown. */
+export type Leaf = Extract<Predicate, { kind: "in" | "bits" | "opaque" }>;
 
 /** Returns the lowest level of the fields of a predicate; `LAST_LEVEL` if it tests none. */
 function lowestLevel(predicate: Predicate): number {

@@ -104,10 +104,10 @@ export const MOST_MAPPED = 1024;
 
 /** Returns the field of which each value becomes another one; `null` if all values become the same. */
 export const mappedField = ({ side, to, ports }: Nat): Field | null =>
-  to.kind === "netmap" ? side : ports?.base === undefined ? null : portField(side);
+  to.kind === "netmap" ? side : ports?.base === undefined ? null : translatedPort(side);
 
 /** Returns the port that a translation of this side changes. */
-export const portField = (side: Nat["side"]): Field => (side === "dst" ? "dport" : "sport");
+export const translatedPort = (side: Nat["side"]): Field => (side === "dst" ? "dport" : "sport");
 
 /** Most such values of all rules together. */
 const MOST_MAPPED_BY_ALL = 8 * MOST_MAPPED;
@@ -137,7 +137,7 @@ function* translationPredicates(program: Program): Generator<Predicate> {
       const field = mappedField(nat);
       if (field !== null)
         for (const value of mappedValues(when, field)) if (mapped++ < MOST_MAPPED_BY_ALL) yield value;
-      const port = portField(side);
+      const port = translatedPort(side);
       if (to.kind === "range") yield is(side, to.first);
       if (to.kind === "interface") interfaces.add(side);
       if (ports !== null) yield is(port, ports.first);

@@ -163,9 +163,9 @@ export class BatchEngine implements Engine<BatchState> {
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
       const before = watched?.map((column) => column[lane]);
-      const way = this.decide(lane, chain, keys[i]!);
+      const code = this.decide(lane, chain, keys[i]!);
       const moved = watched?.some((column, n) => column[lane] !== before![n]) === true;
-      keys[i] = (way === NAT_CODE ? 0 : way) + (moved && way !== UNKNOWN_RESULT ? kinds : 0);
+      keys[i] = (code === NAT_CODE ? 0 : code) + (moved && code !== UNKNOWN_RESULT ? kinds : 0);
     }
     return this.split(state, 2 * kinds).map(({ state: some, outcome }) => ({
       state: withMoved(some, outcome >= kinds),
@@ -228,9 +228,9 @@ export class BatchEngine implements Engine<BatchState> {
   private resolveFork(effect: Effect): Effect | null {
     let end = effect;
     while (end.kind === "fork") {
-      const way = evaluate(end.when, this.packets);
-      if (typeof way !== "boolean") return null;
-      end = way ? end.yes : end.no;
+      const holds = evaluate(end.when, this.packets);
+      if (typeof holds !== "boolean") return null;
+      end = holds ? end.yes : end.no;
     }
     return end;
   }
@@ -298,9 +298,9 @@ export class BatchEngine implements Engine<BatchState> {
     this.lookup.findAll(chain.compiled, lanes);
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[i]!;
-      const way =
+      const code =
         (this.packets.headerBits[lane]! & CONNECTION_BIT) === 0 ? 0 : this.decide(lane, chain, keys[i]!);
-      keys[i] = way === NAT_CODE ? UNKNOWN_RESULT : way;
+      keys[i] = code === NAT_CODE ? UNKNOWN_RESULT : code;
     }
     return this.split(evaluated, VERDICTS.length).map(({ state: each, outcome }) => {
       const verdict = VERDICTS[outcome]!;

@@ -82,20 +82,20 @@ function runUntilDecided(
     let matches = (found & 1) === 0 || evaluate(bound.when, state);
     let { effect } = bound;
     while (matches === true && effect.kind === "fork") {
-      const way = evaluate(effect.when, state);
-      if (typeof way === "boolean") effect = way ? effect.yes : effect.no;
-      else matches = way;
+      const holds = evaluate(effect.when, state);
+      if (typeof holds === "boolean") effect = holds ? effect.yes : effect.no;
+      else matches = holds;
     }
     if (matches === false) {
       frame = next;
       continue;
     }
     if (matches !== true) {
-      const place = `${chain.table} ${chain.name} rule ${bound.rule.index}`;
+      const ruleName = `${chain.table} ${chain.name} rule ${bound.rule.index}`;
       if (isLimitKey(matches.key))
         state = state
           .settle(matches.key, true)
-          .assume(`${place}: limit is assumed to match, as it does within its burst`);
+          .assume(`${ruleName}: limit is assumed to match, as it does within its burst`);
       else if (out.length + open.length >= MOST_CHAIN_BRANCHES) {
         state = state.assume(TOO_MANY_BRANCHES);
         outcome = "undecided";

@@ -70,8 +70,8 @@ const tupleIn = ({ connection, reply }: ConnectionRef): Tuple =>
 const random = (): number => Math.floor(Math.random() * 2 ** 32) | 1;
 const SEEDS = [random(), random(), random(), random(), random()] as const;
 
-const mix = (hash: number, word: number, seed: number): number => {
-  const mixed = Math.imul(hash ^ word, seed);
+const mix = (hash: number, value: number, seed: number): number => {
+  const mixed = Math.imul(hash ^ value, seed);
   return mixed ^ (mixed >>> 15);
 };
 /** Hashes the four words of an IPv6 address. */
@@ -132,8 +132,8 @@ export class Connections {
 
   /** Yields the connections from the same address and port, the last one first. */
   *from(tuple: Tuple): Generator<Connection> {
-    for (let kin = this.bySource.get(hashSource(tuple)) ?? null; kin !== null; kin = kin.next) {
-      const its = sameSource(kin.original, tuple) ? this.findOriginal(kin.original) : undefined;
+    for (let entry = this.bySource.get(hashSource(tuple)) ?? null; entry !== null; entry = entry.next) {
+      const its = sameSource(entry.original, tuple) ? this.findOriginal(entry.original) : undefined;
       if (its !== undefined) yield its;
     }
   }
@@ -165,8 +165,8 @@ export class Connections {
     this.setEntry(reply, null);
     const hash = hashSource(original);
     const rest: Tuple[] = [];
-    for (let kin = this.bySource.get(hash) ?? null; kin !== null; kin = kin.next)
-      if (!sameTuple(kin.original, original)) rest.push(kin.original);
+    for (let entry = this.bySource.get(hash) ?? null; entry !== null; entry = entry.next)
+      if (!sameTuple(entry.original, original)) rest.push(entry.original);
     if (rest.length === 0) this.bySource.delete(hash);
     else
       this.bySource.set(
@@ -179,7 +179,7 @@ export class Connections {
   copy(): Connections {
     const copy = new Connections();
     for (const [hash, slot] of this.byTuple) copy.byTuple.set(hash, slot);
-    for (const [hash, kin] of this.bySource) copy.bySource.set(hash, kin);
+    for (const [hash, entry] of this.bySource) copy.bySource.set(hash, entry);
     for (const [hash, some] of this.uncertain) copy.uncertain.set(hash, [...some]);
     return copy;
   }

@@ -86,15 +86,15 @@ export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
     const packet = flags === undefined ? side.packet : { ...side.packet, flags };
     const trace = simulator.trace(packet);
     packets.push({ step, from, trace });
-    const [way] = trace.branches;
-    if (trace.answer.verdict !== "accept" || way === undefined) return end(trace.answer.verdict);
-    const at: Location = way.delivery === "local" ? null : way.out;
+    const [branch] = trace.branches;
+    if (trace.answer.verdict !== "accept" || branch === undefined) return end(trace.answer.verdict);
+    const at: Location = branch.delivery === "local" ? null : branch.out;
     if (server === null) {
-      server = { at, packet: replyPacket(first, way.header, at) };
+      server = { at, packet: replyPacket(first, branch.header, at) };
       continue;
     }
     const other: Peer = from === "client" ? server : client;
-    const why = mismatch(way, at, other);
+    const why = mismatch(branch, at, other);
     if (why !== null) return end("drop", why);
     // Two uplinks can lead to the same network; a container bridge leads only to its ports.
     if (at !== other.at && other.at !== null && host.bridges.includes(other.at))
@@ -115,11 +115,12 @@ function flowSteps(first: Packet, host: Host): readonly FlowStep[] {
   return noReply || isMulticastOrBroadcast(first.dst, first.family, host) ? REQUEST.slice(0, 1) : REQUEST;
 }
 
-const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
+const MULTICAST_PREFIXES = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
 
 /** Returns true for multicast and broadcast addresses. */
 const isMulticastOrBroadcast = (address: Address, family: Family, host: Host): boolean =>
-  isInRanges(address, MULTICAST[family]) || isInRanges(address, ownAddresses(host, family).broadcast);
+  isInRanges(address, MULTICAST_PREFIXES[family]) ||
+  isInRanges(address, ownAddresses(host, family).broadcast);
 
 /** Returns the reply to a packet, as its receiver sends it. */
 function replyPacket(first: Packet, got: FlowHeader, at: Location): Packet {

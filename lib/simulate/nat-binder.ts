@@ -83,24 +83,25 @@ export class NatBinder {
       side === "dst"
         ? { address: now.dst, port: hasIdentifier(now.proto) ? now.sport : now.dport }
         : { address: now.src, port: now.sport };
-    const made =
+    const translation =
       nat === null
         ? NO_TRANSLATION
         : translate(nat, { proto: now.proto, old, device, dst: now.dst, src: now.src }, this.host);
-    if (made === null)
+    if (translation === null)
       return [{ state: state.assume(`${device} has no address to translate to`), outcome: "drop" }];
-    const usual = nat === null || side === "dst" ? null : this.reusableSource(connection, nat, made.address);
-    const address = (usual ?? made).address ?? old.address;
+    const reused =
+      nat === null || side === "dst" ? null : this.reusableSource(connection, nat, translation.address);
+    const address = (reused ?? translation).address ?? old.address;
     const { port, choice } =
-      usual === null
+      reused === null
         ? this.uniquePort(connection, nat, side, old.port, address)
-        : { port: usual.port!, choice: usual.choice };
+        : { port: reused.port!, choice: reused.choice };
     const what = choice?.replace(/; \d+ is assumed$/, "");
-    const ways =
+    const branched =
       what === undefined || !branches
         ? null
         : this.bindPortChoices(state, connection, nat, side, what, old.port);
-    if (ways !== null) return ways;
+    if (branched !== null) return branched;
     const reply = replyTuple(connection.reply, side, address, port);
     const { reply: before } = connection;
     const changes =
@@ -152,13 +153,13 @@ export class NatBinder {
     if (connection.kernelChoice !== undefined || other.kernelChoice !== undefined)
       return { key: NAT_CHOICE, why: chance, other };
     // A translated connection that has ended is replaced (nf_nat_used_tuple_harder).
-    const place =
+    const isReplaced =
       found!.reply &&
       connection.tcp?.state === "syn-sent" &&
       (other.status & CT_STATUS.SRC_NAT) !== 0 &&
       isEnded(other.tcp);
     const why = "whether the sequence number of a new connection is after that of an ended one";
-    return place ? { key: SEQUENCE_ADVANCED, why, other } : undefined;
+    return isReplaced ? { key: SEQUENCE_ADVANCED, why, other } : undefined;
   }
 
   /** Returns true if a connection has this tuple (nf_nat_used_tuple). */
@@ -197,10 +198,10 @@ export class NatBinder {
       !this.isTaken(replyTuple(connection.reply, "src", a, port));
     if (fits(now.src, now.sport))
       return open(now.src, now.sport) ? { address: now.src, port: now.sport, choice: null } : null;
-    for (const kin of this.connections.from(connection.original)) {
-      const { src, sport } = invertTuple(kin.reply);
+    for (const other of this.connections.from(connection.original)) {
+      const { src, sport } = invertTuple(other.reply);
       if (fits(src, sport))
-        return open(src, sport) ? { address: src, port: sport, choice: kin.kernelChoice ?? null } : null;
+        return open(src, sport) ? { address: src, port: sport, choice: other.kernelChoice ?? null } : null;
     }
     return null;
   }

@@ -90,7 +90,7 @@ export const isList = <T>(column: Column<T>): column is ArrayLike<T> =>
 
 export const valueAt = <T>(column: Column<T>, index: number): T => (isList(column) ? column[index]! : column);
 
-const COLUMNS = ["in", "src", "dst", ...(Object.keys(NUMBER_FIELDS) as NumberFieldName[])] as const;
+const COLUMN_NAMES = ["in", "src", "dst", ...(Object.keys(NUMBER_FIELDS) as NumberFieldName[])] as const;
 
 /**
  * Returns the number of packets.
@@ -98,7 +98,7 @@ const COLUMNS = ["in", "src", "dst", ...(Object.keys(NUMBER_FIELDS) as NumberFie
  */
 export function packetCount(packets: PacketColumns): number {
   let size: number | undefined;
-  for (const name of COLUMNS) {
+  for (const name of COLUMN_NAMES) {
     const column = packets[name] as Column<unknown>;
     if (!isList(column)) continue;
     if (size !== undefined && column.length !== size)

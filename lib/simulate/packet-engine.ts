@@ -172,15 +172,17 @@ export class PacketEngine implements Engine<PacketState> {
     return runChain(state, this.program, base.table, base.name, this.workLimit).flatMap(
       ({ state: after, outcome, why }): Part<PacketState, Decision>[] => {
         const now = after.connection ?? connection;
-        const asked = withStatus(now, now.status | done);
+        const evaluated = withStatus(now, now.status | done);
         if (typeof outcome === "string" && outcome !== "accept")
           return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, why }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
         const { connections } = this;
-        const kin = nat !== null && side === "src" && connections.hasUncertainFrom(asked.original);
-        return this.natBinder.bind(after, asked, nat, side, true).map((part) => {
+        const sharesSource =
+          nat !== null && side === "src" && connections.hasUncertainFrom(evaluated.original);
+        return this.natBinder.bind(after, evaluated, nat, side, true).map((part) => {
           const reply = part.state.connection?.reply;
-          const sure = !kin && (reply === undefined || connections.uncertainMatches(reply).length === 0);
+          const sure =
+            !sharesSource && (reply === undefined || connections.uncertainMatches(reply).length === 0);
           return sure || part.outcome !== "accept"
             ? part
             : { ...part, outcome: "undecided", why: MAY_SHARE_SOURCE };

@@ -175,7 +175,7 @@ export class PacketState implements PacketValues {
   get assumptions(): string[] {
     if (this.assumed === null) return [];
     return [
-      ...new Set(trailToArray(this.assumed).map((a) => (typeof a === "string" ? a : suppositionText(a)))),
+      ...new Set(trailToArray(this.assumed).map((a) => (typeof a === "string" ? a : describeSupposition(a)))),
     ];
   }
 
@@ -250,7 +250,7 @@ function connectionField(field: Field, connection: Connection, reply: boolean): 
   }
 }
 
-const suppositionText = ({ key, truth, why, at }: Supposition): string =>
+const describeSupposition = ({ key, truth, why, at }: Supposition): string =>
   at === null
     ? `${key} assumed ${truth ? "to hold" : "not to hold"} (${why})`
     : `${at.table} ${at.chain} rule ${at.rule}: ${key} assumed ${truth ? "to match" : "not to match"} (${why})`;

@@ -82,14 +82,14 @@ export class Simulator {
   }
 
   /** See `Trace.skippedInput`. Evaluated without the nat table: INPUT sees the packet as it was sent. */
-  private skippedInput(packet: Packet, ways: readonly TracedBranch[], program: Program): Outcome | null {
-    const taken = ways.every(
+  private skippedInput(packet: Packet, branches: readonly TracedBranch[], program: Program): Outcome | null {
+    const taken = branches.every(
       ({ events }) =>
         events.some((m) => m.kind === "track" && m.state === "NEW") &&
         events.some((m) => m.kind === "table" && m.hook === "PREROUTING" && m.changes.length > 0) &&
         events.some((m) => m.kind === "route" && m.decision.kind === "via"),
     );
-    if (packet.in === null || !taken || ways.length === 0) return null;
+    if (packet.in === null || !taken || branches.length === 0) return null;
     const engine = new PacketEngine(program, this.host, this.connections);
     const sent = PacketState.of(packet, this.truths);
     if (!engine.choose(sent, program.routesIn).every(({ outcome }) => outcome.kind === "local")) return null;

@@ -3,6 +3,7 @@
  * every segment is assumed to be in its window.
  */
 import { TCP_FLAGS } from "../packet/field.ts";
+import { IGNORED_FLAGS } from "../path/new-connection.ts";
 
 /** States in the order of enum tcp_conntrack. */
 const TCP_STATES = [
@@ -55,7 +56,7 @@ const TRANSITIONS = [
     "IV CL CL CL CL CL CL CL CL CL",
     "IV IV IV IV IV IV IV IV IV IV",
   ],
-].map((direction) => direction.map((row) => row.split(" ").map((word) => STATE_CODES[word]!)));
+].map((direction) => direction.map((row) => row.split(" ").map((code) => STATE_CODES[code]!)));
 
 /** State of a TCP connection (struct ip_ct_tcp). */
 export interface TcpState {
@@ -88,7 +89,6 @@ export type SegmentResult =
   /** The connection has ended, and the segment opens a new one. */
   | { readonly kind: "reopen" };
 
-const IGNORED_FLAGS = TCP_FLAGS.PSH | TCP_FLAGS.ECE | TCP_FLAGS.CWR;
 const { FIN, SYN, RST, ACK, URG } = TCP_FLAGS;
 /** tcp_valid_flags. */
 const VALID_FLAGS = new Set([

@@ -3,7 +3,7 @@ import { printRule, type Ruleset, readHost, readRuleset, Simulator } from "fwche
 import { describe, expect, test } from "vitest";
 import { Program } from "../../lib/path/program.ts";
 import { Domain } from "../../lib/reach/domain.ts";
-import { type Shadow, shadowedRules } from "../../lib/reach/shadowed-rules.ts";
+import { findShadowedRules, type Shadow } from "../../lib/reach/shadowed-rules.ts";
 import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
 import { type Rule, TABLES, type TableName } from "../../lib/rules/ruleset.ts";
 import { generate } from "../kernel/generate.ts";
@@ -19,7 +19,7 @@ function read(rules: readonly string[], table: TableName, text = ""): [Ruleset, 
   ]);
   expect(diagnostics).toEqual([]);
   const host = readHost({ ipset: text === "" ? [] : [{ name: "sets", text }] }, rulesets);
-  return [rulesets[0]!, new Map(shadowedRules(Program.of(rulesets[0]!, host), table))];
+  return [rulesets[0]!, new Map(findShadowedRules(Program.of(rulesets[0]!, host), table))];
 }
 
 /** Lists the shadowed rules with short reasons. */
@@ -218,7 +218,7 @@ test("no packet matches one, in random rulesets", () => {
     const program = Program.of(rulesets[0]!, host);
     const found = new Set<string>();
     for (const table of TABLES)
-      for (const rule of shadowedRules(program, table).keys()) {
+      for (const rule of findShadowedRules(program, table).keys()) {
         found.add(`${rule.table} ${rule.chain} ${rule.index}`);
         dead++;
       }

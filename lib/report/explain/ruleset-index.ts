@@ -4,7 +4,7 @@ import type { Lint } from "../../audit/lint.ts";
 import type { Host } from "../../host/host.ts";
 import { type BoundRule, Program } from "../../path/program.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
-import { type Shadow, shadowedRules } from "../../reach/shadowed-rules.ts";
+import { findShadowedRules, type Shadow } from "../../reach/shadowed-rules.ts";
 import { CallGraph } from "../../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
 import { type PublishedPort, publishedPorts } from "./published-ports.ts";
@@ -41,7 +41,7 @@ export class RulesetIndex {
     let found = this.shadowsByTable.get(table);
     if (found === undefined) {
       try {
-        found = shadowedRules(this.program, table);
+        found = findShadowedRules(this.program, table);
       } catch (error) {
         if (!(error instanceof BudgetExceeded)) throw error;
         found = new Map();
