@@ -96,11 +96,10 @@ export class NatBinder {
       reused === null
         ? this.uniquePort(connection, nat, side, old.port, address)
         : { port: reused.port!, choice: reused.choice };
-    const what = choice?.replace(/; \d+ is assumed$/, "");
     const branched =
-      what === undefined || !branches
+      choice === null || !branches
         ? null
-        : this.bindPortChoices(state, connection, nat, side, what, old.port);
+        : this.bindPortChoices(state, connection, nat, side, choice, old.port);
     if (branched !== null) return branched;
     const reply = replyTuple(connection.reply, side, address, port);
     const { reply: before } = connection;
@@ -117,7 +116,7 @@ export class NatBinder {
       kernelChoice: choice ?? connection.kernelChoice,
       masqueradedOn: nat?.to.kind === "interface" && side === "src" ? device : connection.masqueradedOn,
     };
-    const noted = choice === null ? state : state.assume(choice);
+    const noted = choice === null ? state : state.assume(`${choice}; ${port} is assumed`);
     const part = (from: PacketState, whole: Connection): Part<PacketState, Decision> => ({
       state: this.applyMapping(from.withConnection(whole, false, CT.NEW), whole, side),
       outcome: "accept",
@@ -244,7 +243,7 @@ export class NatBinder {
     const start = ports?.base === undefined ? (random && kept ? old - first : 0) : old - ports.base;
     for (let i = 0; i < size; i++) {
       const port = first + (((start + i) & 0xffff) % size);
-      if (!taken(port)) return { port, choice: choice === null ? null : `${choice}; ${port} is assumed` };
+      if (!taken(port)) return { port, choice };
     }
     // No port is free: two connections have the same reply tuple, and the second cannot be confirmed.
     return { port: ports === null ? old : first, choice: null };
