@@ -1,4 +1,4 @@
-/** The command line as a user meets it: what it prints, where, and how it ends; bad input above all. */
+/** The command line: its output on both streams, its exit codes, and its messages for bad input. */
 import { chmodSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -18,7 +18,7 @@ const SAVE = `*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT 
 const PACKET = ["--in", "eth0", "--src", "198.51.100.7", "--dst", "192.0.2.1"];
 
 describe("exit codes and streams", () => {
-  test("audit that outgrows its budget exits 2 and never says that there is nothing", async () => {
+  test("an audit beyond its budget exits 2 and is inconclusive", async () => {
     const run = await fwcheck(["audit", HOST, "--budget", "3000"]);
     expect(run.code).toBe(2);
     expect(run.out).toMatch(/inconclusive: IPv4: the packet sets of [^:]* need more than 3000\s+intervals/s);
@@ -26,7 +26,7 @@ describe("exit codes and streams", () => {
     expect(await fwcheck(["audit", HOST, "--budget", "0"])).toMatchObject({ code: 2, out: "" });
   });
 
-  test("audit of a host with findings exits 1, and its JSON is one document", async () => {
+  test("an audit with findings exits 1, and its JSON is one document", async () => {
     const run = await fwcheck(["audit", HOST, "--json"]);
     expect([run.code, run.err]).toEqual([1, ""]);
     expect(Object.keys(JSON.parse(run.out))).toEqual([
@@ -48,7 +48,7 @@ describe("exit codes and streams", () => {
       summary: { outcome: "findings", exit: { code: 1 } },
     });
   });
-  test("--fail-on says what is bad news", async () => {
+  test("--fail-on selects the findings that exit 1", async () => {
     const code = async (wanted: string) => (await fwcheck(["audit", HOST, "--fail-on", wanted])).code;
     const wanted = ["any", "must", "direct-bypass", "egress-bypass,lint", "none"];
     expect(await Promise.all(wanted.map(code))).toEqual([1, 1, 1, 0, 0]);
@@ -58,7 +58,7 @@ describe("exit codes and streams", () => {
     const rules = join(HOST, "iptables-save.txt");
     expect((await fwcheck(["audit", rules, "--fail-on", "none"])).code).toBe(2);
   });
-  test("--expect fails on any exposure that the file does not name, and on nothing else", async () => {
+  test("--expect fails only on an exposure that the file does not list", async () => {
     const yaml = (name: string, ports: string): string =>
       file(name, `open:\n  - {port: ${ports}}\n  - {port: 9090}\n`);
     expect((await fwcheck(["audit", HOST, "--expect", yaml("all.yaml", "8000-9080")])).code).toBe(0);
@@ -70,7 +70,7 @@ describe("exit codes and streams", () => {
       out: "",
     });
   });
-  test("--sarif prints a result a finding, at the line of the rule that should have spoken", async () => {
+  test("--sarif prints one result per finding, at the line of the rule that should have decided", async () => {
     const log = JSON.parse((await fwcheck(["audit", HOST, "--sarif"])).out);
     expect([log.version, log.runs.length, log.runs[0].tool.driver.name]).toEqual(["2.1.0", 1, "fwcheck"]);
     const { results, tool } = log.runs[0];
@@ -87,7 +87,7 @@ describe("exit codes and streams", () => {
     );
     expect(deny.locations[0].physicalLocation.region.startLine).toBe(126);
   });
-  test("simulate answers in the contract's shape", async () => {
+  test("simulate --json has the documented fields", async () => {
     const run = await fwcheck([
       "simulate",
       HOST,
@@ -124,7 +124,7 @@ describe("exit codes and streams", () => {
       policy: "ACCEPT",
     });
   });
-  test("--expect that is not met exits 1", async () => {
+  test("an unmet --expect exits 1", async () => {
     expect(
       (await fwcheck(["simulate", file("a.save", SAVE), ...PACKET, "--dport", "22", "--expect", "accept"]))
         .code,
@@ -134,7 +134,7 @@ describe("exit codes and streams", () => {
         .code,
     ).toBe(1);
   });
-  test("packets a line share one connection table, answers are NDJSON", async () => {
+  test("--packets: packets share one connection table, answers are NDJSON", async () => {
     const packets = file(
       "p.ndjson",
       `{"in":null,"src":"192.0.2.1","dst":"198.51.100.7","proto":"udp","sport":5000,"dport":53}\n{"in":"eth0","src":"198.51.100.7","dst":"192.0.2.1","proto":"udp","sport":53,"dport":5000}\n`,
@@ -151,22 +151,22 @@ describe("exit codes and streams", () => {
         .map((l) => JSON.parse(l).verdict),
     ).toEqual(["accept", "accept"]);
   });
-  test("standard input is a file like any other", async () => {
+  test("- reads standard input", async () => {
     expect(program.spawn(["simulate", "-", ...PACKET, "--dport", "22"], { input: SAVE }).code).toBe(0);
   });
-  test("parse prints the canonical save", async () => {
+  test("parse prints the canonical form", async () => {
     expect(
       await fwcheck(["parse", file("c.save", SAVE.replace("-p tcp -m tcp --dport 22", "-p 6 --dport ssh"))]),
     ).toEqual({ code: 0, out: SAVE, err: "" });
   });
-  test("fix prints rules on stdout and the argument for them on stderr", async () => {
+  test("fix prints rules on stdout and the proof on stderr", async () => {
     const run = await fwcheck(["fix", HOST]);
     expect(run.code).toBe(0);
     expect(run.out).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP");
     expect(run.err).toMatch(/^9 findings closed\.\n/);
     expect(run.err).toContain("The proof holds");
   });
-  test("the first line of fix says what is not settled, in front of every warning, and exits 1", async () => {
+  test("the first line of fix names what is inconclusive, before all warnings; exit code 1", async () => {
     const v4 = join(HOST, "iptables-save.txt");
     const unknown = "-A ufw-user-input -m frob -j ACCEPT\n";
     const broken = file(
@@ -183,7 +183,7 @@ describe("exit codes and streams", () => {
       expect(JSON.parse((await fwcheck(["fix", ...args, "--json"])).out).failed.length).toBeGreaterThan(0);
     }
   });
-  test("a fix that leaves something open exits 1, names it, and prints the rules for the rest", async () => {
+  test("a fix that leaves something open names it, prints the other rules, and exits 1", async () => {
     const wanted = file(
       "d.save",
       (await fwcheck(["fix", HOST, "--format", "save"])).out
@@ -202,7 +202,7 @@ describe("exit codes and streams", () => {
   });
 });
 
-test("files of a host may be named one by one, whatever each is", async () => {
+test("files of one host can be passed one by one", async () => {
   const names = ["iptables-save.txt", "ip6tables-save.txt", "addr.json", "docker-inspect.json", "sysctl.txt"];
   names.push("docker-network-inspect.json", "route4.json", "route6.json", "nft-tables.txt");
   const run = await fwcheck(["audit", ...names.map((name) => join(HOST, name)), "--json"]);
@@ -212,10 +212,10 @@ test("files of a host may be named one by one, whatever each is", async () => {
   );
 });
 
-test("a file that may not be read", async () => {
+test("an unreadable file", async () => {
   const path = file("secret.save", SAVE);
   chmodSync(path, 0);
-  // Root may read anything: somebody else tries.
+  // Root may read every file, so run as another user.
   chmodSync(program.folder, 0o755);
   const uid = process.getuid?.() === 0 ? 65534 : undefined;
   expect(program.spawn(["audit", path], { uid, cwd: program.folder })).toMatchObject({
@@ -224,8 +224,8 @@ test("a file that may not be read", async () => {
   });
 });
 
-describe("bad input: a sentence with file, line, column and the text, and no stack trace", () => {
-  // One line a case: what it is, the arguments, the exit code, what stderr must say.
+describe("bad input: a message with file, line, column and text, and no stack trace", () => {
+  // Title, arguments, exit code, pattern on stderr.
   const cases: [string, () => string[], number, RegExp][] = [
     ["a missing file", () => ["audit", join(folder, "nothing-here")], 2, /nothing-here: no such file/],
     [
@@ -408,14 +408,14 @@ describe("bad input: a sentence with file, line, column and the text, and no sta
       /bad\.ndjson:1:1: error: "dst" must be/,
     ],
   ];
-  test.each(cases)("%s", async (_what, args, code, said) => {
+  test.each(cases)("%s", async (_title, args, code, message) => {
     const run = await fwcheck(args());
-    expect(run.err).toMatch(said);
+    expect(run.err).toMatch(message);
     expect(run.err).not.toMatch(/^\s+at /m);
     expect(run.code).toBe(code);
   });
 
-  test("what is unknown is named in the answer, and everything else still analysed", async () => {
+  test("an unknown match is named, and the other rules are analysed", async () => {
     const rules = file(
       "u.save",
       SAVE.replace("-A INPUT", "-A INPUT -m frobnicate --frob 3 -j DROP\n-A INPUT"),
@@ -428,7 +428,7 @@ describe("bad input: a sentence with file, line, column and the text, and no sta
       JSON.parse((await fwcheck(["simulate", rules, ...PACKET, "--dport", "23", "--json"])).out).verdict,
     ).toBe("drop");
   });
-  test("a chain name cannot speak to the terminal", async () => {
+  test("control characters in a chain name are escaped", async () => {
     const rules = file(
       "t.save",
       SAVE.replace("-A INPUT", ":\u001b[31mred - [0:0]\n-A INPUT -j \u001b[31mred\n-A INPUT"),

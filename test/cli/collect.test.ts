@@ -1,4 +1,4 @@
-/** Snapshots: gathered by the script in real shells, taken apart again, and audited like the files they are made of. */
+/** Snapshots: collected by the script in real shells, parsed, and audited like the files that they consist of; audits of several hosts. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,40 +16,41 @@ const file = (name: string, text: string) => program.file(name, text);
 const HOST = `${examples}ufw-docker-20.10`;
 const parts = partsOf(HOST);
 
-const audited = (path: string): AuditJson => JSON.parse(fwcheck(["audit", path, "--json"]).out);
-/** An audit without the numbers of lines, which count in the snapshot there and in each file here. */
+const audited = async (path: string): Promise<AuditJson> =>
+  JSON.parse((await program.run(["audit", path, "--json"])).out);
+/** Removes line numbers: a snapshot and its files number lines differently. */
 const lineless = (audit: AuditJson): unknown =>
   JSON.parse(JSON.stringify(audit, (key, value) => (key === "line" ? undefined : value)));
 
-describe("a snapshot is the files it is made of", () => {
-  test("the audit is that of the folder, and lines are the snapshot's", () => {
+describe("a snapshot is read like its files", () => {
+  test("the audit equals that of the folder, with the line numbers of the snapshot", async () => {
     const path = file("host.snap", snapshot(parts));
-    const audit = audited(path);
+    const audit = await audited(path);
     expect(audit.findings.length).toBe(9);
-    expect(lineless(audit)).toEqual(lineless(audited(HOST)));
+    expect(lineless(audit)).toEqual(lineless(await audited(HOST)));
     const lines = readFileSync(path, "utf8").split("\n");
     for (const { intended } of audit.findings)
       if ("line" in intended.rule)
         expect(lines[intended.rule.line - 1]!.replace(/^\[\d+:\d+\] /, "")).toBe(intended.rule.text);
   });
 
-  test("with CRLF, as a terminal makes of it", () => {
+  test("with the CRLF of a terminal", async () => {
     const path = file("crlf.snap", snapshot(parts).replaceAll("\n", "\r\n"));
-    expect(lineless(audited(path))).toEqual(lineless(audited(HOST)));
+    expect(lineless(await audited(path))).toEqual(lineless(await audited(HOST)));
   });
 
-  test("among other files of a folder, and on standard input", () => {
+  test("from standard input", async () => {
     expect(fwcheck(["audit", "-"], snapshot(parts)).out).toBe(
-      fwcheck(["audit", file("a", snapshot(parts))]).out,
+      (await program.run(["audit", file("a", snapshot(parts))])).out,
     );
   });
 
-  test("behind what a login shell says", () => {
+  test("after the message of a login shell", async () => {
     const path = file("banner.snap", `Welcome to web1!\nstdin: is not a tty\n${snapshot(parts)}`);
-    expect(lineless(audited(path))).toEqual(lineless(audited(HOST)));
+    expect(lineless(await audited(path))).toEqual(lineless(await audited(HOST)));
   });
 
-  test("no text within a part ends it", () => {
+  test("no text in a part ends the part", async () => {
     const rules = parts.map((p) =>
       p.kind === "rules"
         ? {
@@ -61,11 +62,11 @@ describe("a snapshot is the files it is made of", () => {
           }
         : p,
     );
-    expect(audited(file("hostile.snap", snapshot(rules))).findings.length).toBe(9);
+    expect((await audited(file("hostile.snap", snapshot(rules)))).findings.length).toBe(9);
   });
 });
 
-describe("what may hide something is told", () => {
+describe("missing and contradictory parts are reported", () => {
   const replaced = (kind: string, ...by: Part[]): string =>
     snapshot([...parts.filter((p) => p.kind !== kind), ...by]);
   const v4 = parts.find((p) => p.title.startsWith("iptables"))!;
@@ -165,22 +166,23 @@ describe("what may hide something is told", () => {
       "",
     ],
   ];
-  test.each(table)("a snapshot %s", (_, text, code, words) => {
-    const ran = fwcheck(["audit", file("doubt.snap", text)]);
+  test.each(table)("a snapshot %s", async (_, text, code, words) => {
+    const ran = await program.run(["audit", file("doubt.snap", text)]);
     expect(`${ran.err}${ran.out.replaceAll(/\s+/g, " ")}`).toContain(words);
     expect(ran.code).toBe(code);
     if (code === 1)
       expect(
-        JSON.parse(fwcheck(["audit", file("doubt.snap", text), "--json"]).out).inconclusive.length,
+        JSON.parse((await program.run(["audit", file("doubt.snap", text), "--json"])).out).inconclusive
+          .length,
       ).toBeGreaterThan(0);
   });
 });
 
-/** Takes longer to read than a process takes to start. */
+/** Ruleset that takes longer to read than a process to start. */
 const SLOW = `*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n${Array.from({ length: 400_000 }, (_, i) => `-A INPUT -s 10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}/32 -j DROP\n`).join("")}COMMIT\n`;
 
-describe("a fleet: a line a host, as soon as it is there", () => {
-  test("none hides another", () => {
+describe("several hosts: one line each when its audit ends", () => {
+  test("a failure does not affect other hosts", () => {
     const good = file("web.snap", snapshot(parts));
     const bad = file("db.snap", snapshot(parts, ""));
     const ran = fwcheck(["audit", good, bad, `${examples}ufw-docker-28.5`]);
@@ -197,7 +199,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
     expect(ran.code).toBe(1);
   });
 
-  test("nor does one that is empty, missing, an error message, or no snapshot at all", () => {
+  test("an empty or missing file, an error message and a plain ruleset count as hosts", () => {
     const good = file("web.snap", snapshot(parts));
     const other = file("other.snap", snapshot(parts));
     const broken: readonly [path: string, says: RegExp][] = [
@@ -234,7 +236,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
     expect(fwcheck(["audit", "-", good, other], snapshot(parts))).toMatchObject({ code: 2, out: "" });
   });
 
-  test("a folder of snapshots: a dump beside them is a host, too", () => {
+  test("a folder of snapshots: a ruleset next to them is a host", () => {
     const path = join(program.folder, "dump-beside");
     mkdirSync(path);
     for (const name of ["a.snap", "b.snap"]) writeFileSync(join(path, name), snapshot(parts));
@@ -242,7 +244,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
     expect(fwcheck(["audit", path]).out).toMatch(/mail\.txt +9 findings/);
   });
 
-  test("a folder of snapshots: an empty one is told, a note beside them is none", () => {
+  test("a folder of snapshots: an empty one is reported, a note is ignored", () => {
     const folder = join(program.folder, "fleet");
     mkdirSync(folder);
     writeFileSync(join(folder, "a.snap"), snapshot(parts));
@@ -256,7 +258,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
     expect(code).toBe(1);
   });
 
-  test("one that outgrows its memory fails alone", { timeout: 120_000 }, () => {
+  test("an audit that exceeds its memory fails alone", { timeout: 120_000 }, () => {
     const many = Array.from(
       { length: 200_000 },
       (_, i) =>
@@ -273,7 +275,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
     expect(code).toBe(1);
   });
 
-  test("one that takes too long is ended, and delays no other", { timeout: 120_000 }, () => {
+  test("an audit that exceeds --timeout is killed and delays no other", { timeout: 120_000 }, () => {
     const slow = file("slow.snap", snapshot([{ kind: "rules", title: "iptables-nft-save -c", text: SLOW }]));
     const good = file("web.snap", snapshot(parts));
     const { code, out, err } = fwcheck(["audit", slow, good, "--timeout", "0.2", "--json"]);
@@ -290,7 +292,7 @@ describe("a fleet: a line a host, as soon as it is there", () => {
   });
 });
 
-/** A namespace with an interface, Docker's bridge and the rules of a capture; then the collector in some shell. */
+/** Creates an interface, Docker's bridge and the rules of a capture in a namespace, then runs the collector in a shell. */
 const LIVE = `
   set -e
   echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
@@ -314,16 +316,16 @@ const able = (command: string): boolean =>
   spawnSync("unshare", ["-n", "sh", "-c", `command -v ${command} && iptables-nft-save && ip -j addr`])
     .status === 0;
 
-describe("the script, in a namespace of its own", () => {
+describe("the script in a network namespace", () => {
   for (const shell of ["dash", "busybox sh", "bash --posix"]) {
     const here = able(shell.split(" ")[0]!);
     test.skipIf(!here)(
       `${shell}${here ? "" : " (skipped: it needs root, iptables, iproute2 and this shell)"}`,
-      () => {
+      async () => {
         const { code, out, err } = live(shell);
         expect({ code, err }).toEqual({ code: 0, err: "" });
-        const audit = audited(file("live.snap", out));
-        // No daemon runs there, and the rules' bridge br-app is made up.
+        const audit = await audited(file("live.snap", out));
+        // No daemon runs in the namespace, and bridge br-app of the rules does not exist.
         const other = /docker version|the bridge br-app/;
         expect(audit.inconclusive.filter((doubt: string) => !other.test(doubt))).toEqual([]);
         expect(audit.inferred).toEqual([]);
@@ -334,7 +336,7 @@ describe("the script, in a namespace of its own", () => {
   }
 });
 
-describe("rules that nft wrote into iptables' tables", () => {
+describe("rules that nft added to iptables' tables", () => {
   const RULES = `
     set -e
     iptables-nft -A FORWARD -i eth0 -p tcp -m tcp --sport 1024:65535 --dport 22 -m conntrack --ctstate NEW -j ACCEPT

@@ -1,4 +1,4 @@
-/** What a key of a real shell makes of a line that was begun. A shell that is not there is skipped, and said. */
+/** Completion by the tab key in real shells; missing shells are skipped, with the reason in the title. */
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ afterAll(() => program.remove());
 const here = (name: string): boolean => spawnSync(name, ["--version"]).status === 0;
 const env = { PATH: `${bin}:/usr/bin:/bin`, HOME: home, TERM: "xterm", LANG: "C.UTF-8", PS1: "$ " };
 
-/** What stands on the line behind a key press, case by case. */
+/** The line before and after the key press. */
 const CASES: readonly [begun: string, completed: string][] = [
   ["fwcheck aud", "fwcheck audit "],
   ["fwcheck fix host.save --strat", "fwcheck fix host.save --strategy "],
@@ -39,7 +39,7 @@ const CASES: readonly [begun: string, completed: string][] = [
   ],
 ];
 
-/** Types each line and a tab into an interactive shell on a terminal, then a key by which it writes the line down. */
+/** Types each line and a tab into an interactive shell on a terminal, then a key that is bound to record the line. */
 async function typed(shell: string, setup: string): Promise<string[]> {
   const out = join(folder, "lines");
   writeFileSync(out, "");
@@ -49,7 +49,7 @@ async function typed(shell: string, setup: string): Promise<string[]> {
     env,
     stdio: ["pipe", "ignore", "ignore"],
   });
-  // What is typed while the shell is not reading a line would be the terminal's to edit, so each waits for the one before.
+  // The terminal would edit keys that are typed while the shell does not read, so each waits for the one before.
   const type = async (keys: string): Promise<void> => {
     const before = lines().length;
     child.stdin.write(keys);
@@ -107,7 +107,7 @@ describe("completion", () => {
     90_000,
   );
 
-  test("all commands, and no flag where a file may stand", () => {
+  test("all commands; no flags where a file is possible", () => {
     const ask = (...words: string[]): string[] =>
       program
         .spawn(["--get-yargs-completions", "fwcheck", ...words], { env: { SHELL: "bash" } })
@@ -120,7 +120,7 @@ describe("completion", () => {
     expect(ask("audit", "")).toEqual([""]);
     expect(ask("audit", "--")).toEqual(expect.arrayContaining(["--addr", "--sarif", "--fail-on"]));
   });
-  test("another shell is refused", () => {
+  test("an unknown shell is refused", () => {
     expect(program.spawn(["completion", "tcsh"])).toMatchObject({ code: 2, out: "" });
   });
 });

@@ -1,4 +1,4 @@
-/** How calls end that cannot write, or that fail inside: a sentence, exit code 2, and no stack trace. */
+/** Calls that cannot write their output, and internal errors: one sentence, exit code 2, no stack trace. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ afterAll(() => program.remove());
 const HOST = `${examples}ufw-docker-20.10`;
 const PACKET = ["--in", "eth0", "--src", "203.0.113.2", "--dst", "203.0.113.1"];
 
-/** Runs a command of a shell with the program as `$0` and its arguments behind. */
+/** Runs a shell command with the program as `$0` and its arguments as `$@`. */
 const shell = (script: string, args: readonly string[]) => {
   const run = spawnSync("bash", ["-c", script, join(program.folder, "cli/main.js"), ...args], {
     encoding: "utf8",
@@ -48,17 +48,17 @@ test
   expect(code).toBe(2);
 });
 
-test.skipIf(!able)("a reader that stops early ends the call in silence", () => {
+test.skipIf(!able)("a reader that stops early ends the call without a message", () => {
   const { out, err } = shell('"$NODE" "$0" "$@" | head -n 1; echo "$PIPESTATUS"', ["audit", HOST]);
   expect([out.trimEnd().split("\n").at(-1), err]).toEqual(["1", ""]);
 });
 
-test.skipIf(!able)("notes that cannot be written make no good end", () => {
+test.skipIf(!able)("lost notes on stderr exit with 2", () => {
   const save = program.file("v4.save", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n");
   expect(shell('"$NODE" "$0" "$@" 2> /dev/full', ["audit", save]).code).toBe(2);
 });
 
-/** Runs a command in which a function of Node throws. */
+/** Runs a command after replacing a function of Node. */
 const broken = (how: string, args: readonly string[]) => {
   const file = program.file("broken.mjs", how);
   return program.spawn(args, { env: { NODE_OPTIONS: `--import ${file}` } });
@@ -66,16 +66,13 @@ const broken = (how: string, args: readonly string[]) => {
 
 test.each([
   ["an error", 'JSON.stringify = () => { throw new Error("the cat\\nwas here"); };'],
-  ["something else", 'JSON.stringify = () => { throw "the cat"; };'],
+  ["a thrown string", 'JSON.stringify = () => { throw "the cat"; };'],
   [
-    "an error behind the command's back",
+    "an error in a callback",
     'JSON.stringify = () => { setImmediate(() => { throw new Error("the cat"); }); return ""; };',
   ],
-  [
-    "a promise that fails",
-    'JSON.stringify = () => { Promise.reject(new TypeError("the cat")); return ""; };',
-  ],
-])("inside: %s", (_what, how) => {
+  ["a rejected promise", 'JSON.stringify = () => { Promise.reject(new TypeError("the cat")); return ""; };'],
+])("internal error: %s", (_what, how) => {
   const { code, err } = broken(how, ["audit", HOST, "--json"]);
   expect(err).toMatch(
     /^fwcheck: internal error: the cat.*; there is no answer\. Please report it with the input\n$/,
@@ -83,7 +80,7 @@ test.each([
   expect(code).toBe(2);
 });
 
-test("a text that outgrows the machine says what to do", () => {
+test("a text beyond the limits of V8 has advice in its message", () => {
   const how = 'JSON.stringify = () => "x".repeat(2 ** 29).repeat(2);';
   const { code, out, err } = broken(how, ["audit", HOST, "--json"]);
   expect([code, out]).toEqual([2, ""]);

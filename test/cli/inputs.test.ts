@@ -1,4 +1,4 @@
-/** What the command line refuses to read, what it leaves out, and what of it leaves a doubt. */
+/** Inputs that the command line refuses, that it ignores, and that make an audit inconclusive. */
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
@@ -32,7 +32,7 @@ const of = (name: string): string => join(HOST, name);
 const textAt = (path: string): string => readFileSync(path, "utf8");
 const textOf = (name: string): string => textAt(of(name));
 let folders = 0;
-/** A folder with some files of the host, and others. */
+/** Creates a folder with some files of the host, and others. */
 const folder = (names: readonly string[], more: Readonly<Record<string, string>> = {}): string => {
   const path = join(root, `host${folders++}`);
   mkdirSync(path);
@@ -53,7 +53,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** What keeps an audit of these inputs from being settled. */
+/** Returns the reasons why an audit of the inputs is inconclusive. */
 const doubts = (args: HostArgs): string => {
   const { rulesets, host } = inputs(args);
   const result = auditOf(rulesets, host);
@@ -64,7 +64,7 @@ const RULES = ["iptables-save.txt", "ip6tables-save.txt"];
 const FILES = [...RULES, "addr.json", "route4.json", "route6.json", "sysctl.txt"];
 const whole: HostArgs = { rules: RULES.map(of), assume: ["complete"] };
 
-describe("a source that holds nothing of its kind is refused, with the kind that it is of", () => {
+describe("a source of the wrong kind is refused, and its kind is named", () => {
   test.each<[what: string, args: HostArgs, says: RegExp]>([
     ["--addr: empty file", { addr: [file("empty", "")] }, /not what ip -j addr prints: it is empty/],
     ["--addr: []", { addr: [file("list", "[]\n")] }, /ip -j addr prints: it lists nothing/],
@@ -87,15 +87,15 @@ describe("a source that holds nothing of its kind is refused, with the kind that
   });
 });
 
-describe("what is missing of the host is a doubt", () => {
+describe("a missing part of the host makes the audit inconclusive", () => {
   const addr = (edit: (name: string) => boolean): string =>
     JSON.stringify(
       (JSON.parse(textOf("addr.json")) as { ifname: string }[]).filter(({ ifname }) => edit(ifname)),
     );
-  test("nothing, where all is there", () => {
+  test("no reason if nothing is missing", () => {
     expect(doubts({ rules: [HOST] })).toBe("");
   });
-  test("the list of interfaces without docker0: the bridge, and each port that is published behind it", () => {
+  test("the list of interfaces without docker0: the bridge, and each port published on it", () => {
     const args = {
       ...whole,
       addr: [
@@ -114,17 +114,17 @@ describe("what is missing of the host is a doubt", () => {
     const { rulesets, host } = inputs(args);
     expect(fixJson(fix(rulesets, host)).failed.join()).toContain("172.17.0.2:80/tcp is published");
   });
-  test("routes that lead to no container", () => {
+  test("routes without one to a container", () => {
     const route = file("default.json", '[{"dst":"default","gateway":"203.0.113.254","dev":"eth0"}]');
     expect(doubts({ ...whole, addr: [of("addr.json")], route: [route] })).toMatch(
       /172\.17\.0\.2:80\/tcp is published/,
     );
   });
-  test("routes of the other family alone: those of this one are inferred", () => {
+  test("routes of only one family: those of the other are inferred", () => {
     const { host } = inputs({ ...whole, addr: [of("addr.json")], route: [of("route6.json")] });
     expect(host.inferred.join()).toContain("the default route of IPv4 leads out of eth0");
   });
-  test("rules alone, and what settles it", () => {
+  test("only rules, and the inputs that complete them", () => {
     expect(doubts({ rules: [of("iptables-save.txt")] })).toMatch(
       /only iptables rules were given: tables of nftables, rules of the other iptables backend and rules of IPv6/,
     );
@@ -141,7 +141,7 @@ describe("what is missing of the host is a doubt", () => {
     for (const { certainty, unread } of findings)
       expect([certainty, unread]).toEqual(["may", ["nftables table inet fw"]]);
   });
-  test("a table raw that the Docker of these rules fills", () => {
+  test("a missing table raw, which this version of Docker fills", () => {
     const at28 = (name: string): string => `${examples}ufw-docker-28.5/${name}`;
     const { rulesets, host } = inputs({ rules: [at28("iptables-save.txt")] });
     expect(auditOf(rulesets, host).inconclusive.join()).not.toContain("table raw");
@@ -160,18 +160,18 @@ describe("what is missing of the host is a doubt", () => {
   ])("a file of a folder that is %s", (_, text, says) => {
     expect(doubts({ rules: [folder(RULES, { "addr.json": text })], assume: ["complete"] })).toContain(says);
   });
-  test("a list of sets that ends inside a line", () => {
+  test("a list of sets that ends within a line", () => {
     const ipset = [file("sets", "create a hash:ip\nadd a 192.0.2")];
     expect(doubts({ ...whole, ipset })).toContain("the text ends inside a line, so it is cut off");
   });
 });
 
-describe("a snapshot's parts", () => {
+describe("missing parts of a snapshot", () => {
   const parts = partsOf(HOST);
   const shot = (edit: (part: (typeof parts)[number]) => object | null): string =>
     file("host.snap", snapshot(parts.flatMap((p) => edit(p) ?? []) as typeof parts));
   const said = (edit: Parameters<typeof shot>[0]): string => doubts({ rules: [shot(edit)] });
-  test("all of them", () => {
+  test("no reason if nothing is missing", () => {
     expect(said((p) => p)).toBe("");
   });
   test.each<[what: string, kind: string, by: object | null, says: RegExp]>([
@@ -194,12 +194,12 @@ describe("a snapshot's parts", () => {
   ])("%s", (_, kind, by, says) => {
     expect(said((p) => (p.kind !== kind ? p : by === null ? null : { ...p, ...by }))).toMatch(says);
   });
-  test("a family that prints nothing", () => {
+  test("a family without output", () => {
     expect(said((p) => (p.title.startsWith("ip6tables") ? { ...p, text: "" } : p))).toMatch(
       /the host has no IPv6 rules/,
     );
   });
-  test("the dump of the other family", () => {
+  test("the ruleset of the other family", () => {
     const v4 = parts.find((p) => p.title.startsWith("iptables"))!.text;
     expect(said((p) => (p.title.startsWith("ip6tables") ? { ...p, text: v4 } : p))).toMatch(
       /table filter contains rules of IPv4, but the text is of IPv6/,
@@ -207,7 +207,7 @@ describe("a snapshot's parts", () => {
   });
 });
 
-describe("one host a call", () => {
+describe("one host per call", () => {
   const save = (port: number): string =>
     `*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport ${port} -j ACCEPT\nCOMMIT\n`;
   const snap = (): string => file("a.snap", snapshot(partsOf(HOST)));
@@ -244,11 +244,11 @@ describe("one host a call", () => {
   ])("%s are refused", (_, rules, says) => {
     expect(() => inputs({ rules: rules() })).toThrow(says);
   });
-  test("the same dump twice is one", () => {
+  test("the same ruleset twice is accepted", () => {
     expect(inputs({ rules: [file("a", save(1)), file("b", save(1))] }).rulesets[0]!.doubts).toEqual([]);
     expect(stderr).toContain("is given twice, first at");
   });
-  test("ufw's own files beside a dump are left out, and named", () => {
+  test("ufw's own files next to a ruleset are ignored with a note", () => {
     const user =
       "*filter\n:ufw-user-input - [0:0]\n### RULES ###\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\nCOMMIT\n";
     const { rulesets } = inputs({ rules: [folder(FILES, { "user.rules": user, "zz.rules": user })] });
@@ -258,10 +258,10 @@ describe("one host a call", () => {
   });
 });
 
-describe("only regular files and pipes of the shell are read", () => {
+describe("only regular files and pipes of the shell are accepted", () => {
   const fifo = join(root, "fifo");
   const made = spawnSync("mkfifo", [fifo]).status === 0;
-  test.skipIf(!made)("a named pipe is refused at once, also behind a symlink in a folder", () => {
+  test.skipIf(!made)("a named pipe is refused at once, also through a symbolic link in a folder", () => {
     expect(() => inputs({ rules: [fifo] })).toThrow(/fifo: is a named pipe; only regular files are read/);
     const path = folder(FILES);
     symlinkSync(fifo, join(path, "ipset.txt"));
@@ -290,7 +290,7 @@ describe("simulate", () => {
   const save =
     "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -m recent --rcheck --name x -j ACCEPT\nCOMMIT\n";
   const assume = ["recent=match"];
-  test("doubts are on stderr, in JSON, and in the exit code where --expect is met", () => {
+  test("doubts are on stderr, in JSON, and in the exit code if --expect is met", () => {
     const cut = save.replace("COMMIT\n", "");
     const { code, out } = simulated(cut, { json: true, assume, expect: "accept" });
     expect([code, JSON.parse(out).doubts]).toEqual([2, [expect.stringContaining("has no COMMIT")]]);
@@ -299,7 +299,7 @@ describe("simulate", () => {
     expect(simulated(cut, { short: true, assume, expect: "drop" }).code).toBe(1);
     expect(simulated(save, { short: true, assume, expect: "accept" }).code).toBe(0);
   });
-  test("--assume names what is unknown, or may be in other rules", () => {
+  test("--assume accepts unknowns of these rules and of others", () => {
     expect(() => simulated(save, { assume: ["recnt=match"] })).toThrow(
       /there is no unknown "recnt"\. Did you mean recent\? Unknowns in these rules: .*recent@filter\/INPUT\/1/,
     );
@@ -308,20 +308,20 @@ describe("simulate", () => {
   });
 });
 
-describe("a capture behind or in front of a snapshot is another host's", () => {
+describe("rules before or after a snapshot belong to another host", () => {
   const shot = snapshot(partsOf(HOST));
   const dump = textOf("iptables-save.txt");
   test.each<[what: string, text: string]>([
     ["two snapshots in one file", `${shot}${shot}`],
-    ["a dump behind a snapshot", `${shot}${dump}`],
-    ["a dump in front of a snapshot", `*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n${shot}`],
+    ["a ruleset after a snapshot", `${shot}${dump}`],
+    ["a ruleset before a snapshot", `*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n${shot}`],
   ])("%s", (_, text) => {
     expect(() => inputs({ rules: [file("two.snap", text)] })).toThrow(/outside the snapshot/);
   });
-  test("blank lines behind it and a login message in front of it are none", () => {
+  test("blank lines and a login message are ignored", () => {
     expect(inputs({ rules: [file("one.snap", `Welcome to web-1\n${shot}\n\n`)] }).rulesets).toHaveLength(2);
   });
-  test("a snapshot in a folder of captured files is refused, also where it holds ufw's own files", () => {
+  test("a snapshot in a folder of captured files is refused, even with ufw's own files in it", () => {
     const ufw = "*filter\n:ufw-user-input - [0:0]\n### RULES ###\nCOMMIT\n";
     const withUfw = snapshot([
       ...partsOf(HOST),
@@ -331,20 +331,20 @@ describe("a capture behind or in front of a snapshot is another host's", () => {
   });
 });
 
-test("a list of sockets that is empty is refused", () => {
+test("an empty list of sockets is refused", () => {
   const sockets = file("some", "tcp LISTEN 0 128 0.0.0.0:80 0.0.0.0:*\n");
   expect(() => inputs({ ...whole, listening: [file("none", "\n"), sockets] })).toThrow(/none: it is empty/);
   expect(() => inputs({ ...whole, listening: [sockets, file("none", "\n")] })).toThrow(/none: it is empty/);
 });
 
-test("sockets of a family without rules are a doubt", () => {
+test("sockets of a family without rules make the audit inconclusive", () => {
   const sockets = file("ss", "tcp LISTEN 0 128 [::]:80 [::]:*\n");
   const four: HostArgs = { rules: [of("iptables-save.txt")], assume: ["complete"], listening: [sockets] };
   expect(doubts(four)).toContain("IPv6: a socket listens on the host, and no IPv6 rules were audited");
   expect(doubts({ ...four, rules: RULES.map(of) })).not.toContain("socket");
 });
 
-test("a no-break space is shown as an escape", () => {
+test("a no-break space is escaped", () => {
   const rules = file("page", `*filter\n:FORWARD ACCEPT [0:0]\n-A\u00a0FORWARD -j ACCEPT\nCOMMIT\n`);
   expect(doubts({ rules: [rules] })).not.toBe("");
   expect(stderr).toContain("-A\\u00a0FORWARD");

@@ -1,4 +1,4 @@
-/** `fwcheck report` and what it leaves behind. */
+/** `fwcheck report`: the written file, errors and exit codes. */
 import {
   chmodSync,
   lstatSync,
@@ -21,7 +21,7 @@ afterAll(() => program.remove());
 
 const HOST = `${examples}ufw-docker-20.10`;
 
-test("what --help shows runs, with the exit codes that it tells of", async () => {
+test("the examples of --help run, with the documented exit codes", async () => {
   const help = (await program.run(["report", "--help"])).out;
   const shown = [...help.matchAll(/^ +fwcheck (report host\/ .*)$/gm)].map((m) => m[1]!.split(" "));
   expect(shown.length).toBe(2);
@@ -40,7 +40,7 @@ test("what --help shows runs, with the exit codes that it tells of", async () =>
   expect(one).toContain(`fwcheck ${manifest.version}, 20`);
 });
 
-test("a file that is there is replaced; standard output takes it, too", async () => {
+test("an existing file is replaced; standard output works too", async () => {
   const file = program.file("old.html", "old");
   expect((await program.run(["report", HOST, "-o", file])).code).toBe(1);
   const text = readFileSync(file, "utf8");
@@ -50,7 +50,7 @@ test("a file that is there is replaced; standard output takes it, too", async ()
   expect(run.err).toBe("");
 });
 
-test("where it cannot be written, it says so in a line", async () => {
+test("a path that cannot be written has a message of one line", async () => {
   mkdirSync(join(program.folder, "folder"));
   for (const [path, why] of [
     ["none/report.html", "no such folder"],
@@ -61,10 +61,10 @@ test("where it cannot be written, it says so in a line", async () => {
   }
 });
 
-describe("a file is written as a whole or not at all", () => {
+describe("a file is written completely or not at all", () => {
   const report = (path: string, options = {}) => program.run(["report", HOST, "-o", path], options);
 
-  test("its permissions stay, a link stays a link, and nothing is left beside it", async () => {
+  test("keeps permissions and links, and leaves no temporary file", async () => {
     const folder = join(program.folder, "whole");
     mkdirSync(folder);
     const [old, link, dangling] = ["old.html", "link.html", "dangling.html"].map((name) =>
@@ -83,7 +83,7 @@ describe("a file is written as a whole or not at all", () => {
     expect(readdirSync(folder).sort()).toEqual(["dangling.html", "link.html", "new.html", "old.html"]);
   });
 
-  test("a device is written as it is, and one that is full leaves a sentence", async () => {
+  test("a device is written directly; a full one has a message", async () => {
     expect(await report("/dev/null")).toMatchObject({ code: 1, err: "" });
     expect(await report("/dev/full")).toMatchObject({
       code: 2,
@@ -92,7 +92,7 @@ describe("a file is written as a whole or not at all", () => {
   });
 });
 
-test("no other command carries the page", async () => {
+test("only the report contains the page", async () => {
   const files = [
     "cli/main.js",
     ...readdirSync(join(program.folder, "cli/commands")).map((name) => `cli/commands/${name}`),
@@ -104,13 +104,13 @@ test("no other command carries the page", async () => {
   expect(files.length).toBeGreaterThan(5);
 });
 
-test("several hosts have a report each", async () => {
+test("several hosts are refused", async () => {
   const run = await program.run(["report", HOST, `${examples}ufw-docker-28.5`]);
   expect([run.code, run.out]).toEqual([2, ""]);
   expect(run.err).toMatch(/^fwcheck: report works on one host, but several are named: .*\n$/);
 });
 
-test("nothing found, but something not settled, is 2, as of audit", async () => {
+test("an inconclusive audit without findings exits 2, as with audit", async () => {
   const rules = program.file(
     "open.save",
     "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n",

@@ -1,4 +1,4 @@
-/** What the command line prints of hostile names, on both of its outputs, into a pipe and on a terminal. */
+/** Escaping of hostile names on stdout and stderr, into a pipe and on a terminal. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,31 +11,29 @@ const program = new Program();
 beforeAll(() => program.build(), 60_000);
 afterAll(() => program.remove());
 
-/** Short enough for the name of a file. */
+/** Hostile text that is short enough for a file name. */
 const NAME = [
-  ...[
-    "\u001b[2J",
-    "\u001b]8;;http:x\u0007x\u001b]8;;\u0007",
-    "\u001b]0;t\u0007",
-    "\b\u007f",
-    "\u009b31m",
-    "\u0085",
-    "\rINJECTED",
-  ],
-  ...[
-    "\nINJECTED",
-    "\u2028INJECTED",
-    "\u202e",
-    "\u2066",
-    "\u200b",
-    "\u00ad",
-    "\u{e0041}",
-    "\u3164",
-    "<b>",
-    "[x](1)",
-    "{0}",
-  ],
-  ...["$(id)", "`id`", "'\""],
+  "\u001b[2J",
+  "\u001b]8;;http:x\u0007x\u001b]8;;\u0007",
+  "\u001b]0;t\u0007",
+  "\b\u007f",
+  "\u009b31m",
+  "\u0085",
+  "\rINJECTED",
+  "\nINJECTED",
+  "\u2028INJECTED",
+  "\u202e",
+  "\u2066",
+  "\u200b",
+  "\u00ad",
+  "\u{e0041}",
+  "\u3164",
+  "<b>",
+  "[x](1)",
+  "{0}",
+  "$(id)",
+  "`id`",
+  "'\"",
 ].join("");
 
 const host = (name: string): string => {
@@ -53,7 +51,7 @@ const host = (name: string): string => {
 };
 const PACKET = ["--in", "eth0", "--src", "198.51.100.9", "--dst", "203.0.113.1", "--dport", "8080"];
 
-/** What is called, of a host with such a name; and whether it prints what a program is to read, byte for byte. */
+/** Calls with the hostile name; `verbatim` calls print text for programs, which a pipe gets unchanged. */
 const CALLS: readonly [what: string, args: (name: string) => string[], verbatim?: boolean][] = [
   ["audit", (n) => ["audit", host(n)]],
   ["audit --json", (n) => ["audit", host(n), "--json"]],
@@ -131,11 +129,10 @@ const CALLS: readonly [what: string, args: (name: string) => string[], verbatim?
   ],
   ["fix", (n) => ["fix", host(n)], true],
   ["fix --json", (n) => ["fix", host(n), "--json"]],
-  ...["script", "ufw", "systemd", "save"].map((format): [string, (n: string) => string[], boolean] => [
-    `fix --format ${format}`,
-    (n) => ["fix", host(n), "--format", format],
-    true,
-  ]),
+  ["fix --format script", (n) => ["fix", host(n), "--format", "script"], true],
+  ["fix --format ufw", (n) => ["fix", host(n), "--format", "ufw"], true],
+  ["fix --format systemd", (n) => ["fix", host(n), "--format", "systemd"], true],
+  ["fix --format save", (n) => ["fix", host(n), "--format", "save"], true],
   ["parse", (n) => ["parse", join(host(n), `${n}.save`)], true],
   ["parse --json", (n) => ["parse", join(host(n), `${n}.save`), "--json"]],
 ];
@@ -151,7 +148,7 @@ test.each(CALLS)("%s", async (what, args, verbatim) => {
   else if (raw(out).length > 0) expect(err).toMatch(/^warning: the output contains control characters/m);
 });
 
-/** Runs the program with a terminal for its output; what it prints there. */
+/** Runs the program on a terminal and returns its output. */
 const onTerminal = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Run => {
   const script = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
   const run = spawnSync(
@@ -169,7 +166,7 @@ describe.skipIf(!python)(`on a terminal${python ? "" : " (skipped: it needs pyth
     expect(out.length).toBeGreaterThan(100);
     expect(raw(out)).toEqual([]);
   });
-  test("parse prints there, but for what it would obey, what it prints into a pipe", async () => {
+  test("parse prints the same as into a pipe, with escapes", async () => {
     const file = program.file("tame.save", hostile("tame").rules);
     expect(onTerminal(["parse", file]).out).toContain((await program.run(["parse", file])).out);
     const evil = program.file("evil.save", hostile(NAME).rules);
@@ -177,7 +174,7 @@ describe.skipIf(!python)(`on a terminal${python ? "" : " (skipped: it needs pyth
     expect(piped).toContain("\u001b[2J");
     expect(onTerminal(["parse", evil]).out).toContain(safeLines(piped));
   });
-  test("collect --live shows there what programs print, and not what they say to it", async () => {
+  test("collect --live escapes the output of programs", async () => {
     const bin = join(program.folder, "bin");
     mkdirSync(bin);
     writeFileSync(join(bin, "ipset"), "#!/bin/sh\nprintf 'create \\033[2Jx hash:ip\\n'\n", { mode: 0o755 });

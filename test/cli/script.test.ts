@@ -22,7 +22,7 @@ interface Collected {
   readonly err: string;
 }
 
-/** Runs the script as `ssh host sh -s` does, from standard input, after what `before` does to the namespace. */
+/** Runs the script from standard input, as `ssh host sh -s` does, after running `before` in the namespace. */
 function collect(
   shell: string,
   {
@@ -42,7 +42,7 @@ function collect(
 }
 
 const taken = (out: string): Snapshot => readSnapshot({ name: "snapshot", text: out });
-/** The parts of a snapshot as the script wrote them: kind and title, and how each ended. */
+/** Returns the parts of a snapshot: kind, title and exit code. */
 const endings = (out: string): Map<string, string> =>
   new Map(
     [...out.matchAll(/^\S{36} (?:begin (.*)\n[\s\S]*?^\S{36} end (\d+)|(missing .*))$/gm)].map((m) =>
@@ -56,13 +56,13 @@ const able = (...programs: string[]): boolean =>
 const SHELLS = ["dash", "busybox sh", "bash --posix"].filter((shell) => able(shell.split(" ")[0]!, "ip"));
 const skipped = SHELLS.length === 0 ? " (skipped: it needs root and iproute2)" : "";
 
-/** Doubts but for that of a Docker client without a daemon, which the machine may have. */
+/** Returns the doubts, without that of a Docker client without a daemon, which this machine may have. */
 const settled = (doubts: readonly string[]): string[] =>
   doubts.filter((doubt) => !doubt.startsWith("docker version "));
 const NO_IPV6 =
   "the host has no IPv6 rules: the save programs print nothing, so whatever it serves in IPv6 is open, and nothing is said of it";
 
-/** A folder of programs that stand in for the host's own. */
+/** Creates a folder of programs that replace those of the host. */
 function programs(name: string, texts: Readonly<Record<string, string>>): string {
   const folder = join(scratch, name);
   mkdirSync(folder, { recursive: true });
@@ -73,7 +73,7 @@ function programs(name: string, texts: Readonly<Record<string, string>>): string
   return `${folder}:${process.env.PATH}`;
 }
 
-/** What a daemon knows of a container; all that is called SECRET has to stay there. */
+/** The daemon's data about a container; text with SECRET must not leave the host. */
 const container = (id: string, name: string, label: string) => ({
   Id: id,
   Created: "2026-01-01T00:00:00Z",
@@ -146,7 +146,7 @@ const network = {
   Options: { "com.docker.network.bridge.name": "br-app", "com.example.password": "SECRET" },
   Labels: { password: "SECRET" },
 };
-/** Awkward for a shell, for JSON, for a template and for a line. */
+/** Special characters of shells, JSON, templates and lines. */
 const NAMES = ["web", "a b'\"`$(id)\\", "{{.Config.Env}}", "ü\u001b[31m"];
 
 describe.skipIf(SHELLS.length === 0 || !able("docker"))(
@@ -154,7 +154,7 @@ describe.skipIf(SHELLS.length === 0 || !able("docker"))(
   () => {
     const socket = join(scratch, "docker.sock");
     let server: Server;
-    /** Listed, and gone before it is described: once, then never again. */
+    /** A container that ends after it was listed, once. */
     let ghosts = 0;
     const all = NAMES.map((name, i) => container(`c${i + 1}`, `/${name}`, name));
     beforeAll(async () => {
@@ -212,8 +212,8 @@ describe.skipIf(SHELLS.length === 0 || !able("docker"))(
   },
 );
 
-describe.skipIf(SHELLS.length === 0)(`a host where something is amiss${skipped}`, () => {
-  test.each(SHELLS)("iptables-save fails: its code is told (%s)", async (shell) => {
+describe.skipIf(SHELLS.length === 0)(`a host with failing programs${skipped}`, () => {
+  test.each(SHELLS)("iptables-save fails: its exit code is reported (%s)", async (shell) => {
     const fails = "echo 'you must be root' >&2; echo '*filter'; exit 4";
     const PATH = programs(
       "fails",
@@ -231,7 +231,7 @@ describe.skipIf(SHELLS.length === 0)(`a host where something is amiss${skipped}`
     expect(doubts).toContain("ip6tables-legacy-save -c failed on the host: you must be root");
   });
 
-  test.each(SHELLS)("docker hangs, and so does ufw: the rest is told (%s)", async (shell) => {
+  test.each(SHELLS)("docker and ufw hang: the other parts are complete (%s)", async (shell) => {
     const PATH = programs("hangs", { docker: "exec sleep 30", ufw: "exec sleep 30" });
     const before = Date.now();
     const { code, out } = await collect(shell, { script: quick, env: { PATH } });
@@ -241,7 +241,7 @@ describe.skipIf(SHELLS.length === 0)(`a host where something is amiss${skipped}`
     expect(endings(out).get("ufw ufw status verbose")).toBe("137");
   });
 
-  test.each(SHELLS)("a child in a session of its own does not hold it up (%s)", async (shell) => {
+  test.each(SHELLS)("a child in a session of its own does not delay the script (%s)", async (shell) => {
     const PATH = programs("leaves", {
       ufw: "setsid sleep 100 & echo Status: active; echo $! >&2",
       docker: "setsid sleep 100 & echo '\"1\"'; echo $! >&2",
@@ -267,7 +267,7 @@ describe.skipIf(SHELLS.length === 0)(`a host where something is amiss${skipped}`
     expect(JSON.parse(addresses!.text).map((i: { ifname: string }) => i.ifname)).toContain("a0");
   });
 
-  test.each(SHELLS)("a program that reads standard input does not eat the script (%s)", async (shell) => {
+  test.each(SHELLS)("a program that reads standard input does not consume the script (%s)", async (shell) => {
     const PATH = programs("reads", { ipset: "cat", ufw: "cat >&2", docker: "cat" });
     const { code, out } = await collect(shell, { env: { PATH } });
     expect(code).toBe(0);
@@ -316,7 +316,7 @@ describe.skipIf(SHELLS.length === 0)(`a host where something is amiss${skipped}`
     expect(sources.sysctl![0]!.text).toMatch(/^net\.ipv4\.conf\.lo\.rp_filter = \d$/m);
   });
 
-  test("interfaces with awkward names, hundreds of them", async () => {
+  test("hundreds of interfaces with special characters in their names", async () => {
     const names = ["eth0.100", "a'b", 'a"b', "$(id)", "-x", "*", "a\\b"];
     const many = Array.from({ length: 300 }, (_, i) => `v${i}`);
     const word = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
@@ -333,13 +333,13 @@ describe.skipIf(SHELLS.length === 0 || !able("nft", "iptables-nft-save"))(
   () => {
     const NATIVE = `nft add table ip filter; nft 'add chain ip filter INPUT { type filter hook input priority 0; policy drop; }'
     nft 'add rule ip filter INPUT tcp dport { 22, 80 } accept'`;
-    test.each(SHELLS)("are a doubt: iptables-save prints them without their sets (%s)", async (shell) => {
+    test.each(SHELLS)("make the audit inconclusive: iptables-save omits their sets (%s)", async (shell) => {
       const { out } = await collect(shell, { before: NATIVE });
       const { rules, doubts } = taken(out);
       expect(settled(doubts)).toEqual([NO_IPV6]);
       expect(rules[0]!.beside!.unprinted).toMatchObject([{ table: "filter", chain: "INPUT", index: 1 }]);
     });
-    test("what iptables writes is none", async () => {
+    test("rules of iptables do not", async () => {
       const before = `iptables-nft -A INPUT -p tcp -m multiport --dports 22,80 -m comment --comment 'a @b { lookup' -j ACCEPT
       iptables-nft -t nat -A PREROUTING -p tcp -m multiport --dports 1,2 -m addrtype --dst-type LOCAL -j DNAT --to 192.0.2.1`;
       const { out } = await collect("dash", { before });
@@ -350,7 +350,7 @@ describe.skipIf(SHELLS.length === 0 || !able("nft", "iptables-nft-save"))(
   },
 );
 
-/** A host with the real ufw and a real ipset; what they write to disk is this mount namespace's own. */
+/** A host with the real ufw and a real ipset, which write to disk only within this mount namespace. */
 const REAL = `set -e
   mount --make-rprivate /; mkdir -p "$COPY"
   cp -a /etc/ufw "$COPY/etc"; mount --bind "$COPY/etc" /etc/ufw
@@ -366,7 +366,7 @@ const ufw = able("ufw", "ipset", "iptables-nft", "python3");
 describe.skipIf(SHELLS.length === 0 || !ufw)(
   `a host with ufw and an ipset${ufw ? skipped : " (skipped: it needs ufw, ipset and iptables-nft)"}`,
   () => {
-    test.each(SHELLS)("is read whole, and asked as it would answer (%s)", async (shell) => {
+    test.each(SHELLS)("is read completely (%s)", async (shell) => {
       const COPY = join(scratch, `ufw-${shell.replaceAll(" ", "")}`);
       const { code, out } = await collect(shell, { before: REAL, env: { COPY } });
       expect(code).toBe(0);
@@ -392,7 +392,7 @@ describe.skipIf(SHELLS.length === 0 || !ufw)(
     const rule = "-A INPUT -p tcp -m tcp --dport 9999 -j DROP";
     const legacy = spawnSync("unshare", ["-n", "iptables-legacy", ...rule.split(" ")]).status === 0;
     const why = legacy ? "" : " (skipped: it needs iptables-legacy and its kernel modules)";
-    test.skipIf(!legacy)(`rules of iptables-legacy besides are told${why}`, async () => {
+    test.skipIf(!legacy)(`additional rules of iptables-legacy are reported${why}`, async () => {
       const before = `${REAL}\niptables-legacy ${rule}`;
       const { code, out } = await collect("dash", { before, env: { COPY: join(scratch, "ufw-both") } });
       expect(code).toBe(0);

@@ -1,6 +1,6 @@
 /**
- * What `fwcheck simulate` prints, as a person meets it: the ordinary ways of a real host beside its capture
- * (`examples/*.simulate.txt`, UPDATE=1 writes them anew), the rarer ones here, word for word.
+ * Output of `fwcheck simulate`: common paths of a real host, recorded in `examples/*.simulate.txt` (UPDATE=1 records them
+ * again), and rarer ones here.
  */
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,8 +15,8 @@ const HOST = `${examples}ufw-docker-20.10`;
 const words = (line: string): string[] => line.split(" ").filter((w) => w !== "");
 
 const FROM = "--src 203.0.113.2 --dst 203.0.113.1";
-/** What is asked, and how the answer must end. */
-const ASKED: readonly [title: string, args: string, code: number][] = [
+/** Recorded calls and their exit codes. */
+const CALLS: readonly [title: string, args: string, code: number][] = [
   ["A published port, reachable although ufw denies it", `--in eth0 ${FROM} --dport 8080`, 0],
   ["A port that nobody opened", `--in eth0 ${FROM} --dport 23`, 0],
   ["A port that ufw allows", `--in eth0 ${FROM} --dport 22 --short`, 0],
@@ -38,8 +38,8 @@ const ASKED: readonly [title: string, args: string, code: number][] = [
   ["Every step", `--in eth0 ${FROM} --dport 22 -v`, 0],
 ];
 
-test("the ordinary ways of a real host", async () => {
-  const sections = ASKED.map(async ([title, args, code]) => {
+test("common paths of a real host", async () => {
+  const sections = CALLS.map(async ([title, args, code]) => {
     const run = await program.run(["simulate", "ufw-docker-20.10", ...words(args)], { cwd: examples });
     expect(run.code, title).toBe(code);
     expect(run.out).not.toMatch(/[^\n]{81}/);
@@ -51,7 +51,7 @@ test("the ordinary ways of a real host", async () => {
   expect(text).toBe(readFileSync(path, "utf8"));
 }, 120_000);
 
-test("what --help shows runs, and means what it says", async () => {
+test("the examples of --help run and show what they claim", async () => {
   const help = (await program.run(["simulate", "--help"])).out;
   const shown = [...help.matchAll(/^ +fwcheck (simulate host\/ --(?:in|local) .*?)(?: > \S+)?$/gm)].map((m) =>
     words(m[1]!),
@@ -70,7 +70,7 @@ test("what --help shows runs, and means what it says", async () => {
   expect(JSON.parse(six!.out).verdict).toBe("accept");
 }, 60_000);
 
-test("--svg draws one packet, and nothing else", async () => {
+test("--svg draws one packet and excludes other outputs", async () => {
   const packet = words(`--in eth0 ${FROM} --dport 8080 --svg`);
   for (const other of ["--flow", "--json", "--short", "--packets=x"]) {
     const run = await program.run([
@@ -90,7 +90,7 @@ test("--svg draws one packet, and nothing else", async () => {
 const PACKET = words("--in eth0 --src 198.51.100.7 --dst 192.0.2.1 --dport 22");
 const FILTER = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n";
 
-describe("what the inputs do not tell", () => {
+describe("unknown matches", () => {
   const rules = `${FILTER}:guard - [0:0]
 -A INPUT -p tcp -m tcp --dport 22 -j guard
 -A guard -m recent --update --seconds 60 --hitcount 4 --name ssh --mask 255.255.255.255 --rsource -j DROP
@@ -98,7 +98,7 @@ describe("what the inputs do not tell", () => {
 -A guard -j ACCEPT
 COMMIT
 `;
-  test("each way with its rules, and the argument that settles it", async () => {
+  test("each path with its rules, and the --assume that selects it", async () => {
     const run = await program.run(["simulate", program.file("open.save", rules), ...PACKET]);
     expect(
       run.out.replaceAll(`${program.folder}/`, ""),
@@ -146,7 +146,7 @@ UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
   string: the bytes of a packet are not part of what is described
 `);
   });
-  test("and it does settle it", async () => {
+  test("the printed --assume selects the path", async () => {
     const file = program.file("open.save", rules);
     const said = (await program.run(["simulate", file, ...PACKET])).out;
     const arms = [...said.matchAll(/^ {2}[A-C]\. ([A-Z]+)[^\n]*(?:\n {4}[^\n]*)*/gm)];
@@ -157,7 +157,7 @@ UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
       expect(JSON.parse(settled.out).verdict.toUpperCase()).toBe(verdict);
     }
   });
-  test("its JSON has what to assume, branch by branch", async () => {
+  test("JSON contains the --assume of each branch", async () => {
     const run = await program.run(["simulate", program.file("open.save", rules), ...PACKET, "--json"]);
     const { branches } = JSON.parse(run.out) as { branches: { verdict: string; assume: string[] }[] };
     expect(branches.map((b) => [b.verdict, ...b.assume])).toEqual([
@@ -166,14 +166,14 @@ UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
       ["accept", "recent@filter/guard/1=no-match", "string@filter/guard/2=no-match"],
     ]);
   });
-  test("what makes no difference is said to make none", async () => {
+  test("an unknown without effect is noted", async () => {
     const save = `${FILTER}-A INPUT -m recent --update --name x --mask 255.255.255.255 --rsource -j DROP\nCOMMIT\n`;
     const run = await program.run(["simulate", program.file("same.save", save), ...PACKET]);
     expect(run.out).toContain(
       "noted: the result is the same whether or not recent matches in filter INPUT\n  rule 1 (line 5)\n\nEither way drop; as shown, DROP by filter INPUT rule 1 (line 5).\n",
     );
   });
-  test("a family without rules is never a plain all clear", async () => {
+  test("a family without rules is named in the answer", async () => {
     const file = program.file("open.save", rules);
     const six = words("--in eth0 --src 2001:db8::7 --dst 2001:db8::1");
     expect((await program.run(["simulate", file, ...six, "--short"])).out).toContain(
@@ -183,7 +183,7 @@ UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
       "no rules for IPv6 were given: they are assumed to be empty",
     );
   });
-  test("a few outcomes are shown, the others counted", async () => {
+  test("four outcomes are shown, the others counted", async () => {
     const many = Array.from(
       { length: 6 },
       (_, i) =>
@@ -203,7 +203,7 @@ UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
   });
 });
 
-test("names and comments of strangers stay text", async () => {
+test("control characters in names and comments are escaped", async () => {
   const rules = `${FILTER}:\u001b[31mred - [0:0]
 -A INPUT -p tcp -j \u001b[31mred
 -A \u001b[31mred -m comment --comment "x\u202ey \u0007 \u061c\u200b" -j DROP
@@ -236,7 +236,7 @@ describe("JSON", () => {
     const run = await program.run(["simulate", HOST, ...words(args), "--json"]);
     return { code: run.code, json: JSON.parse(run.out) };
   };
-  test("--flow is one document of answers, each what --packets says of it", async () => {
+  test("--flow is one document of answers, equal to those of --packets", async () => {
     const { code, json } = await simulateJson(`--in eth0 ${FROM} --dport 8080 --flow --expect accept`);
     expect(code).toBe(0);
     expect(Object.keys(json)).toEqual(["verdict", "broken", "notes", "packets"]);
@@ -250,7 +250,7 @@ describe("JSON", () => {
     });
     expect(batch.map((l) => JSON.parse(l))).toEqual(answers);
   });
-  test("its verdict is the connection's", async () => {
+  test("the verdict is that of the connection", async () => {
     const { code, json } = await simulateJson(`--in eth0 ${FROM} --dport 23 --flow --expect accept`);
     expect([code, json.verdict, json.packets.length]).toEqual([1, "drop", 1]);
   });
@@ -290,13 +290,13 @@ describe("bad input", () => {
       /--assume takes NAME=match or NAME=no-match/,
     ],
   ];
-  test.each(cases)("%s", async (_what, args, said) => {
+  test.each(cases)("%s", async (_title, args, message) => {
     const run = await program.run(["simulate", HOST, ...words(args)]);
-    expect(run.err).toMatch(said);
+    expect(run.err).toMatch(message);
     expect([run.code, run.out]).toEqual([2, ""]);
     expect(run.err).not.toMatch(/^\s+at /m);
   });
-  test("a line of packets: file, line and column", async () => {
+  test("a line of --packets: file, line and column", async () => {
     const line = async (text: string): Promise<string> => {
       const run = await program.run(["simulate", HOST, "--packets", program.file("p.ndjson", text)]);
       return run.err.replace(/^.*\//, "");
@@ -308,7 +308,7 @@ describe("bad input", () => {
     expect(await line(`${good}\n[1]\n`)).toMatch(/^p\.ndjson:2:1: error: a packet is a JSON object/);
     expect(await line(`${good}\n{"in":\n`)).toMatch(/^p\.ndjson:2:\d+: error: a packet is a JSON object/);
   });
-  test("an interface that the host does not have is warned of", async () => {
+  test("an interface that the host does not have gets a warning", async () => {
     const run = await program.run(["simulate", HOST, ...words(`--in eth9 ${FROM} --short`)]);
     expect(run.err).toBe(
       `warning: the host has no interface "eth9", so rules that name its interfaces do not match. Did you mean eth0? Its interfaces: lo, eth0, eth1, docker0, veth08363b9, veth37efffb, vethb85bf38, br-app, vethca5276d, veth57a5126\n`,

@@ -1,4 +1,4 @@
-/** Snapshots as `fwcheck collect` prints them, made of the files of a capture. */
+/** Builds snapshots, as `fwcheck collect` prints them, from the files of a capture. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -30,7 +30,7 @@ const KINDS: Readonly<Record<string, readonly [kind: string, title: string]>> = 
   "nft-tables.txt": ["tables", "nft list tables"],
   "sysctl.txt": ["sysctl", "settings of /proc/sys/net"],
 };
-/** What a snapshot of a capture holds: its files, and what the other programs printed on such a host. */
+/** Returns the parts of a snapshot of a capture: its files, and plausible output of the other programs. */
 export function partsOf(folder: string): readonly Part[] {
   const files = readdirSync(folder)
     .filter((name) => Object.hasOwn(KINDS, name))

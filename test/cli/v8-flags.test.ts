@@ -1,4 +1,4 @@
-/** The flag of V8 that the CLI sets: only where V8 knows it, since any other prints an error at every call. */
+/** The V8 flag of the command line: set only for versions that know it, since others print an error at every call. */
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { optimizationFlag } from "../../cli/v8-flags.ts";
@@ -14,7 +14,7 @@ describe("V8's flag", () => {
     expect(optimizationFlag(version)).toBe(flag);
   });
 
-  test("is known to the V8 that runs", () => {
+  test("the running V8 knows the flag", () => {
     const printed = (flag: string): string => {
       const code = `require("node:v8").setFlagsFromString(${JSON.stringify(flag)})`;
       const { stdout, stderr } = spawnSync(process.execPath, ["-e", code], { encoding: "utf8" });
