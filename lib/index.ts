@@ -124,7 +124,7 @@ export {
 } from "./report/explain/explain.ts";
 
 export type { ChainPitfall, DeadRule, RulePitfall } from "./report/explain/pitfalls.ts";
-export type { PublishedPortNote } from "./report/explain/published-ports.ts";
+export type { PortMappingNote } from "./report/explain/port-mappings.ts";
 export type { NewAddress, ReturnPoint, RuleAction } from "./report/explain/rule-action.ts";
 
 export { type FixJson, fixJson } from "./report/fix-json.ts";

@@ -4,17 +4,17 @@ import { join } from "node:path";
 import { type ChainGraph, chainGraph, graphSvg, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { layout } from "../../lib/report/graph/layout.ts";
-import type { Box, PlacedHook } from "../../lib/report/graph/placed.ts";
+import type { PlacedHook, Rectangle } from "../../lib/report/graph/placed.ts";
 import { capture, examples, shared } from "../capture.ts";
 
-const over = (a: Box, b: Box): boolean =>
+const over = (a: Rectangle, b: Rectangle): boolean =>
   a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
-const inside = (a: Box, b: Box): boolean =>
+const inside = (a: Rectangle, b: Rectangle): boolean =>
   a.x >= b.x && a.y >= b.y && a.x + a.width <= b.x + b.width && a.y + a.height <= b.y + b.height;
-const middle = ({ x, width }: Box): number => x + width / 2;
-const bottom = ({ y, height }: Box): number => y + height;
+const middle = ({ x, width }: Rectangle): number => x + width / 2;
+const bottom = ({ y, height }: Rectangle): number => y + height;
 
-function overlaps(boxes: readonly Box[]): number {
+function overlaps(boxes: readonly Rectangle[]): number {
   return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) => over(a, b))).length;
 }
 
@@ -44,8 +44,8 @@ function checkLayout(graph: ChainGraph): void {
   inOrder(placed.hooks, new Map(placed.points.map((p) => [p.point, p])));
 }
 
-function inOrder(hooks: readonly PlacedHook[], points: ReadonlyMap<string, Box>): void {
-  const of = (name: string): Box => hooks.find(({ hook }) => hook.hook === name) ?? points.get(name)!;
+function inOrder(hooks: readonly PlacedHook[], points: ReadonlyMap<string, Rectangle>): void {
+  const of = (name: string): Rectangle => hooks.find(({ hook }) => hook.hook === name) ?? points.get(name)!;
   const below = (...names: string[]): void => {
     for (const [i, name] of names.entries())
       if (i > 0)

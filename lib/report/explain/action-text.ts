@@ -8,7 +8,7 @@ import { at } from "../text/packet-text.ts";
 import { flagNames, hex } from "./field-text.ts";
 import type { NewAddress, ReturnPoint, RuleAction } from "./rule-action.ts";
 
-type Translation = Extract<RuleAction, { code: "translate" }>;
+type TranslateAction = Extract<RuleAction, { code: "translate" }>;
 
 /** Tables in which ACCEPT ends one table only: later tables can still drop the packet. */
 const ACCEPTED: Partial<Record<TableName, string>> = {
@@ -72,10 +72,10 @@ export function returnText(to: ReturnPoint): string {
   }
 }
 
-const translationText = (action: Translation): string =>
+const translationText = (action: TranslateAction): string =>
   `have their ${action.side === "dst" ? "destination" : "source"} rewritten to ${newEndpoint(action)}${action.random ? " (chosen at random)" : ""}, for the whole connection`;
 
-function newEndpoint({ side, to, ports }: Translation): string {
+function newEndpoint({ side, to, ports }: TranslateAction): string {
   const port =
     ports === null
       ? null
@@ -88,7 +88,7 @@ function newEndpoint({ side, to, ports }: Translation): string {
   return `${at(to.first, ports.first)}${containerText(to)}`;
 }
 
-function addressText(to: Exclude<NewAddress, { kind: "unchanged" }>, side: Translation["side"]): string {
+function addressText(to: Exclude<NewAddress, { kind: "unchanged" }>, side: TranslateAction["side"]): string {
   switch (to.kind) {
     case "interface":
       return side === "dst" ? "this host itself" : "the address of the outgoing interface";

@@ -6,9 +6,9 @@ import { type BoundRule, STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { calledChain } from "../../rules/call-graph.ts";
 import type { Chain, TableName } from "../../rules/ruleset.ts";
-import { type Condition, hasTest } from "./condition.ts";
 import type { ChainPitfall } from "./pitfalls.ts";
-import { publishedPortNote } from "./published-ports.ts";
+import { portMappingNote } from "./port-mappings.ts";
+import { hasTest, type ReadableCondition } from "./readable-condition.ts";
 import { returnPoint } from "./return-point.ts";
 import type { ReturnPoint } from "./rule-action.ts";
 import { isFinalReturn, type RuleFacts, ruleCondition, ruleFacts } from "./rule-facts.ts";
@@ -148,7 +148,7 @@ function chainPitfalls(
     purpose?.by !== "Docker" &&
     example !== undefined
   )
-    out.push({ code: "after-dnat", port: publishedPortNote(example) });
+    out.push({ code: "after-dnat", port: portMappingNote(example) });
   if (table === "filter") out.push(...filterPitfalls(chain, bound, index));
   return out;
 }
@@ -157,18 +157,18 @@ function chainPitfalls(
 function filterPitfalls(chain: Chain, bound: readonly BoundRule[], index: RulesetIndex): ChainPitfall[] {
   const { name } = chain;
   const { published, host } = index;
-  const conditionOf = ({ rule }: BoundRule): Condition => ruleCondition(rule, index);
+  const readableConditionOf = ({ rule }: BoundRule): ReadableCondition => ruleCondition(rule, index);
   const out: ChainPitfall[] = [];
-  if (name === "DOCKER-INGRESS" && bound.some((each) => acceptsAnywhere(each, conditionOf(each))))
+  if (name === "DOCKER-INGRESS" && bound.some((each) => acceptsAnywhere(each, readableConditionOf(each))))
     out.push({ code: "any-container" });
   if (name === "DOCKER-USER") {
     const last = bound.at(-1);
     if (last === undefined) out.push({ code: "no-owner-rules" });
-    else if (isFinalReturn(last, conditionOf(last)))
+    else if (isFinalReturn(last, readableConditionOf(last)))
       out.push({ code: "appended-unreachable", rule: chain.rules.length });
   }
   if ((name === "INPUT" || ufwCommandDirection(name) === "input") && published.length > 0) {
-    const ports = published.map((port) => publishedPortNote(port).published);
+    const ports = published.map((port) => portMappingNote(port).published);
     out.push({ code: "misses-published", ports: [...new Set(ports)] });
   }
   if ((name === "OUTPUT" || ufwCommandDirection(name) === "output") && host.bridges.length > 0)
@@ -180,7 +180,7 @@ function filterPitfalls(chain: Chain, bound: readonly BoundRule[], index: Rulese
 }
 
 /** Returns true if a rule accepts new connections to every destination. */
-const acceptsAnywhere = ({ effect }: BoundRule, condition: Condition): boolean =>
+const acceptsAnywhere = ({ effect }: BoundRule, condition: ReadableCondition): boolean =>
   effect.kind === "verdict" &&
   effect.verdict === "accept" &&
   !hasTest(condition, (test) => test.kind !== "text" && /^(src|dst|out|ct.*)$/.test(test.field));

@@ -2,16 +2,23 @@
 import { icmpName } from "../../iptables/matches/icmp.ts";
 import { type Field, PROTO } from "../../packet/field.ts";
 import { list } from "../text/list.ts";
-import { type Condition, conjuncts, type FieldTest, isAlways, isNever, type RangeTest } from "./condition.ts";
 import {
   bitsClause,
   endpointValues,
   isEquality,
   isTracked,
   type Naming,
-  protocolName,
+  protocolAcronym,
   rangeClause,
 } from "./field-text.ts";
+import {
+  alwaysHolds,
+  type FieldTest,
+  neverHolds,
+  partsOf,
+  type RangeTest,
+  type ReadableCondition,
+} from "./readable-condition.ts";
 
 type TextTest = Extract<FieldTest, { kind: "text" }>;
 
@@ -24,7 +31,7 @@ export interface MatchedPackets {
 }
 
 /** Prints part of a condition as a clause: `arrive on eth0`, `either A or B`. */
-function clause(condition: Condition, naming: Naming): string {
+function clause(condition: ReadableCondition, naming: Naming): string {
   switch (condition.kind) {
     case "in":
       return rangeClause(condition, naming);
@@ -44,7 +51,7 @@ function clause(condition: Condition, naming: Naming): string {
 }
 
 const isTestOf = (
-  condition: Condition,
+  condition: ReadableCondition,
   ...fields: readonly Field[]
 ): condition is Extract<FieldTest, { kind: "in" | "bits" }> =>
   (condition.kind === "in" || condition.kind === "bits") && fields.includes(condition.field);
@@ -53,11 +60,11 @@ const isTestOf = (
 const FIRST_FIELDS: readonly Field[] = ["in", "physin", "out", "physout", "ctstate", "ctstatus"];
 
 /** Parts of a conjunction that are not printed yet. */
-class Unprinted {
-  private parts: readonly Condition[];
+class RemainingTests {
+  private parts: readonly ReadableCondition[];
 
-  constructor(condition: Condition) {
-    this.parts = conjuncts(condition);
+  constructor(condition: ReadableCondition) {
+    this.parts = partsOf(condition);
   }
 
   /** Removes and returns the first range test of a field that satisfies `matches`. */
@@ -76,13 +83,13 @@ class Unprinted {
     return found;
   }
 
-  some(matches: (part: Condition) => boolean): boolean {
+  some(matches: (part: ReadableCondition) => boolean): boolean {
     return this.parts.some(matches);
   }
 
   /** The remaining parts that have clauses of their own, in the order of the sentence. */
-  clauses(): Condition[] {
-    const order = (part: Condition): number => {
+  clauses(): ReadableCondition[] {
+    const order = (part: ReadableCondition): number => {
       const i = part.kind === "in" || part.kind === "bits" ? FIRST_FIELDS.indexOf(part.field) : -1;
       return i < 0 ? FIRST_FIELDS.length : i;
     };
@@ -97,14 +104,14 @@ class Unprinted {
 const EVERY_PACKET = "All packets that reach this rule";
 
 /** Returns the packets that match a rule with this condition. */
-export function matchedPackets(condition: Condition, naming: Naming): MatchedPackets {
-  if (isAlways(condition)) return { noun: EVERY_PACKET, conditions: [] };
-  if (isNever(condition)) return { noun: "No packets at all", conditions: [] };
-  const rest = new Unprinted(condition);
+export function matchedPackets(condition: ReadableCondition, naming: Naming): MatchedPackets {
+  if (alwaysHolds(condition)) return { noun: EVERY_PACKET, conditions: [] };
+  if (neverHolds(condition)) return { noun: "No packets at all", conditions: [] };
+  const rest = new RemainingTests(condition);
   removeImplied(rest);
   const kind = packetKind(rest, naming);
-  const from = endpointText("from", "src", "sport", rest, naming);
-  const to = endpointText("to", "dst", "dport", rest, naming);
+  const from = endpointPhrase("from", "src", "sport", rest, naming);
+  const to = endpointPhrase("to", "dst", "dport", rest, naming);
   const clauses = rest.clauses().map((part) => clause(part, naming));
   const noun =
     kind === "Packets" && from === "" && to === "" && clauses.length === 0
@@ -114,7 +121,7 @@ export function matchedPackets(condition: Condition, naming: Naming): MatchedPac
 }
 
 /** Removes tests that the reader can infer from the others. */
-function removeImplied(rest: Unprinted): void {
+function removeImplied(rest: RemainingTests): void {
   // Only a packet with a transport header has ports, so it is not a later fragment.
   rest.take("fragment", (test) => isEquality(test) && test.ranges[0]![0] === 0);
   if (rest.some((part) => isTestOf(part, "uid", "gid"))) rest.take("socket", ({ not }) => !not);
@@ -125,11 +132,11 @@ function removeImplied(rest: Unprinted): void {
 }
 
 /** `TCP packets`, `ICMP echo-request packets`, `Packets of protocol 41`. */
-function packetKind(rest: Unprinted, { facts }: Naming): string {
+function packetKind(rest: RemainingTests, { facts }: Naming): string {
   const test = rest.take("proto", isEquality);
   if (test === undefined) return "Packets";
   const proto = test.ranges[0]![0] as number;
-  const name = protocolName(proto);
+  const name = protocolAcronym(proto);
   if (name === undefined) return `Packets of protocol ${proto}`;
   if (proto !== PROTO.icmp && proto !== PROTO.icmpv6) return `${name} packets`;
   const typeName = (each: RangeTest | undefined): string | undefined =>
@@ -141,11 +148,11 @@ function packetKind(rest: Unprinted, { facts }: Naming): string {
 }
 
 /** ` to port 80 of 10.0.0.1`; empty if neither address nor port is tested. */
-function endpointText(
+function endpointPhrase(
   preposition: string,
   address: Field,
   port: Field,
-  rest: Unprinted,
+  rest: RemainingTests,
   naming: Naming,
 ): string {
   const hosts = list(

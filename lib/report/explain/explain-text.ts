@@ -10,7 +10,7 @@ import type { ChainCaller, ChainEnd, ChainLocation } from "./chain-facts.ts";
 import { matchedPackets } from "./condition-text.ts";
 import type { Naming } from "./field-text.ts";
 import type { ChainPitfall, RulePitfall } from "./pitfalls.ts";
-import type { PublishedPortNote } from "./published-ports.ts";
+import type { PortMappingNote } from "./port-mappings.ts";
 import type { RuleFacts } from "./rule-facts.ts";
 
 /** Longer lists of chains or ports are counted. */
@@ -93,7 +93,7 @@ export function endText(end: ChainEnd, chain: string): string {
 }
 
 /** Returns the sentences about what a rule does. */
-export function ruleText({ condition, action, rule }: RuleFacts, naming: Naming): string {
+export function ruleSentences({ condition, action, rule }: RuleFacts, naming: Naming): string {
   const { noun, conditions } = matchedPackets(condition, naming);
   const does = actionText(action, rule.table);
   if (conditions.length === 0) return `${noun} ${does}.`;
@@ -106,8 +106,7 @@ export function ruleText({ condition, action, rule }: RuleFacts, naming: Naming)
   return `${noun} ${does}, but only if ${texts} ${conditions.length === 1 ? "matches" : "match"}.${unknown}`;
 }
 
-const ruleOf = ({ chain, rule, line }: PublishedPortNote): string =>
-  `nat ${chain} rule ${rule}, line ${line}`;
+const ruleOf = ({ chain, rule, line }: PortMappingNote): string => `nat ${chain} rule ${rule}, line ${line}`;
 
 /** Returns the sentence about a pitfall of a rule. */
 export function rulePitfallText(pitfall: RulePitfall): string {

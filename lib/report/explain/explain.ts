@@ -12,7 +12,7 @@ import {
 } from "../../rules/ruleset.ts";
 import { sentence } from "../text/list.ts";
 import { type ChainEnd, type ChainFacts, type ChainLocation, chainFacts } from "./chain-facts.ts";
-import { chainPitfallText, endText, locationText, rulePitfallText, ruleText } from "./explain-text.ts";
+import { chainPitfallText, endText, locationText, rulePitfallText, ruleSentences } from "./explain-text.ts";
 import type { Naming } from "./field-text.ts";
 import type { ChainPitfall, RulePitfall } from "./pitfalls.ts";
 import type { RuleAction } from "./rule-action.ts";
@@ -178,7 +178,7 @@ function ruleExplained(facts: RuleFacts, naming: Naming): RuleExplained {
     text,
     by,
     ...(ufw === null ? {} : { ufw }),
-    says: ruleText(facts, naming),
+    says: ruleSentences(facts, naming),
     action,
     dead: dead !== null,
     notes: pitfalls.map(rulePitfallText),

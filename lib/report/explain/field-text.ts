@@ -17,7 +17,7 @@ import {
 import { normalizeRanges } from "../../packet/predicate.ts";
 import type { AddressType, Facts } from "../../rules/facts.ts";
 import { list } from "../text/list.ts";
-import type { FieldTest, RangeTest } from "./condition.ts";
+import type { FieldTest, RangeTest } from "./readable-condition.ts";
 
 type BitsTest = Extract<FieldTest, { kind: "bits" }>;
 
@@ -102,8 +102,8 @@ const PROTOCOL_NAMES: Readonly<Record<string, string>> = {
   ah: "AH",
 };
 /** Returns the name of a protocol as RFCs write it; `undefined` for a protocol known by its number alone. */
-export const protocolName = (proto: number): string | undefined => PROTOCOL_NAMES[protoName(proto)];
-const protocol = (proto: number): string => protocolName(proto) ?? `protocol ${protoName(proto)}`;
+export const protocolAcronym = (proto: number): string | undefined => PROTOCOL_NAMES[protoName(proto)];
+const protocol = (proto: number): string => protocolAcronym(proto) ?? `protocol ${protoName(proto)}`;
 
 const mac = (value: number): string => value.toString(16).padStart(12, "0").match(/../g)!.join(":");
 

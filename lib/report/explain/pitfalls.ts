@@ -1,6 +1,6 @@
 /** Pitfalls as data: facts about a rule or a chain that are easily misunderstood. */
 import type { Lint } from "../../audit/lint.ts";
-import type { PublishedPortNote } from "./published-ports.ts";
+import type { PortMappingNote } from "./port-mappings.ts";
 
 /** Why no packet matches a rule, although packets may reach it or its chain. */
 export type DeadRule =
@@ -21,11 +21,11 @@ export type RulePitfall =
   /** A finding of the audit about the rule. */
   | { readonly code: "lint"; readonly lint: Lint }
   /** The rule sees packets to these published ports with the address of the container. */
-  | { readonly code: "sees-published"; readonly ports: readonly PublishedPortNote[] }
+  | { readonly code: "sees-published"; readonly ports: readonly PortMappingNote[] }
   /** The rule never sees packets to these published ports; `more` ports are not listed. */
   | {
       readonly code: "misses-published";
-      readonly ports: readonly PublishedPortNote[];
+      readonly ports: readonly PortMappingNote[];
       readonly more: number;
     };
 
@@ -38,7 +38,7 @@ export type ChainPitfall =
   /** Packets that this chain translates bypass INPUT; `ufw`: and the rules of ufw. */
   | { readonly code: "bypasses-input"; readonly ufw: boolean }
   /** The chain sees packets after DNAT; one published port as an example. */
-  | { readonly code: "after-dnat"; readonly port: PublishedPortNote }
+  | { readonly code: "after-dnat"; readonly port: PortMappingNote }
   /** Rules of a swarm accept a port for every forwarded packet. */
   | { readonly code: "any-container" }
   /** An unconditional RETURN at this position makes appended rules unreachable. */

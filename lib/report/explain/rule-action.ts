@@ -63,7 +63,7 @@ export interface PrintedTarget {
 }
 
 /** Returns the action of an effect other than a call or a return, which depend on the other chains. */
-export function actionOf(
+export function effectAction(
   effect: Exclude<Effect, { kind: "jump" | "goto" | "return" }>,
   target: PrintedTarget,
   host: Host,

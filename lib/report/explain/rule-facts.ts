@@ -10,24 +10,24 @@ import type { Hook } from "../../rules/base-chain.ts";
 import { calledChain } from "../../rules/call-graph.ts";
 import { usual } from "../../rules/effect.ts";
 import { type Chain, chainOf, type Rule } from "../../rules/ruleset.ts";
+import type { DeadRule, RulePitfall } from "./pitfalls.ts";
+import { type PortMapping, portMappingNote } from "./port-mappings.ts";
 import {
-  type Condition,
-  conditionOf,
+  alwaysHolds,
   conjunction,
-  conjuncts,
   countTests,
   depth,
   type FieldTest,
   hasTest,
-  isAlways,
-  isNever,
+  neverHolds,
+  partsOf,
+  type ReadableCondition,
+  readableConditionOf,
   requiredPorts,
   requiredProtocol,
-} from "./condition.ts";
-import type { DeadRule, RulePitfall } from "./pitfalls.ts";
-import { type PublishedPort, publishedPortNote } from "./published-ports.ts";
+} from "./readable-condition.ts";
 import { returnPoint } from "./return-point.ts";
-import { actionOf, type PrintedTarget, type RuleAction } from "./rule-action.ts";
+import { effectAction, type PrintedTarget, type RuleAction } from "./rule-action.ts";
 import type { RulesetIndex } from "./ruleset-index.ts";
 
 /** Facts about a rule. */
@@ -39,7 +39,7 @@ export interface RuleFacts {
   readonly by: string | null;
   /** The ufw command that wrote the rule; `null` for any other rule. */
   readonly ufw: string | null;
-  readonly condition: Condition;
+  readonly condition: ReadableCondition;
   readonly action: RuleAction;
   /** Why no packet matches the rule; `null` if packets may match it. */
   readonly dead: DeadRule | null;
@@ -83,10 +83,13 @@ export function ruleFacts(
 }
 
 /** Returns true for the unconditional RETURN that Docker up to 28.1 appends to DOCKER-USER. */
-export const isFinalReturn = ({ rule, effect }: BoundRule, condition: Condition): boolean =>
-  rule.table === "filter" && rule.chain === "DOCKER-USER" && effect.kind === "return" && isAlways(condition);
+export const isFinalReturn = ({ rule, effect }: BoundRule, condition: ReadableCondition): boolean =>
+  rule.table === "filter" &&
+  rule.chain === "DOCKER-USER" &&
+  effect.kind === "return" &&
+  alwaysHolds(condition);
 
-function writer(bound: BoundRule, condition: Condition, { host }: RulesetIndex): string | null {
+function writer(bound: BoundRule, condition: ReadableCondition, { host }: RulesetIndex): string | null {
   const { rule } = bound;
   if (isFinalReturn(bound, condition)) return "Docker";
   const byChain = purposeOf(rule.table, rule.chain)?.by;
@@ -106,7 +109,7 @@ function ruleAction(bound: BoundRule, chain: Chain, index: RulesetIndex): RuleAc
     return { code: effect.kind, chain: effect.chain, empty };
   }
   if (effect.kind === "return") return { code: "return", to: returnPoint(chain, index) };
-  return actionOf(effect, printedTarget(rule, index), index.host);
+  return effectAction(effect, printedTarget(rule, index), index.host);
 }
 
 const printedTarget = (rule: Rule, { ruleset }: RulesetIndex): PrintedTarget => ({
@@ -119,7 +122,7 @@ const MOST_TESTS = 8;
 const MOST_DEPTH = 2;
 
 /** Returns the conjunction of a rule's matches. */
-export const ruleCondition = (rule: Rule, { ruleset, program }: RulesetIndex): Condition =>
+export const ruleCondition = (rule: Rule, { ruleset, program }: RulesetIndex): ReadableCondition =>
   conjunction(
     rule.conditions.map((each) =>
       readableCondition(each.predicate(program.facts), each.text(ruleset), ruleset.family),
@@ -127,8 +130,8 @@ export const ruleCondition = (rule: Rule, { ruleset, program }: RulesetIndex): C
   );
 
 /** Converts a predicate; parts that are unknown or hard to read are printed as the rule writes them. */
-function readableCondition(p: Predicate, text: string, family: Family): Condition {
-  const condition = conditionOf(p, family, () => text);
+function readableCondition(p: Predicate, text: string, family: Family): ReadableCondition {
+  const condition = readableConditionOf(p, family, () => text);
   const asWritten: FieldTest = { kind: "text", text, why: whyUnknown(p), not: false };
   const isUnprintable = (test: FieldTest): boolean =>
     test.kind === "in" && test.ranges.some(([lo]) => lo === UNNAMED_BRIDGE_PORT);
@@ -138,9 +141,9 @@ function readableCondition(p: Predicate, text: string, family: Family): Conditio
     hasTest(condition, isUnprintable)
   )
     return asWritten;
-  const isUnknown = (part: Condition): boolean => hasTest(part, (test) => test.kind === "text");
+  const isUnknown = (part: ReadableCondition): boolean => hasTest(part, (test) => test.kind === "text");
   if (!isUnknown(condition)) return condition;
-  return conjunction([...conjuncts(condition).filter((part) => !isUnknown(part)), asWritten]);
+  return conjunction([...partsOf(condition).filter((part) => !isUnknown(part)), asWritten]);
 }
 
 function deadRule(rule: Rule, final: BoundRule | undefined, shadow: Shadow | undefined): DeadRule | null {
@@ -175,7 +178,7 @@ function lintPitfalls(rule: Rule, dead: DeadRule | null, index: RulesetIndex): R
 /** Published ports whose packets the rule can match under the address of the container. */
 function seenPorts(
   rule: Rule,
-  condition: Condition,
+  condition: ReadableCondition,
   hooks: readonly Hook[],
   { published }: RulesetIndex,
 ): RulePitfall[] {
@@ -191,21 +194,21 @@ function seenPorts(
       (ports === undefined || ports.some(([lo, hi]) => p.port >= lo && p.port <= hi)),
   );
   if (seen.length === 0 || seen.length > MOST_PORTS) return [];
-  return [{ code: "sees-published", ports: seen.map(publishedPortNote) }];
+  return [{ code: "sees-published", ports: seen.map(portMappingNote) }];
 }
 
 /** Published ports that a rule of INPUT matches by number although their packets are forwarded. */
 function missedPorts(
   rule: Rule,
-  condition: Condition,
+  condition: ReadableCondition,
   hooks: readonly Hook[],
   { published }: RulesetIndex,
 ): RulePitfall[] {
   if (rule.table !== "filter" || !hooks.includes("INPUT") || hooks.length > 1) return [];
   const proto = requiredProtocol(condition);
   const ports = requiredPorts(condition);
-  if (ports === undefined || isNever(condition)) return [];
-  const isMatched = (p: PublishedPort): boolean =>
+  if (ports === undefined || neverHolds(condition)) return [];
+  const isMatched = (p: PortMapping): boolean =>
     (proto === undefined || p.proto === proto) && ports.some(([lo, hi]) => p.first >= lo && p.last <= hi);
   const missed = published.filter(isMatched);
   if (missed.length === 0) return [];
@@ -213,7 +216,7 @@ function missedPorts(
   return [
     {
       code: "misses-published",
-      ports: listed.map(publishedPortNote),
+      ports: listed.map(portMappingNote),
       more: missed.length - listed.length,
     },
   ];

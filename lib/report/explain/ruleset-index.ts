@@ -7,12 +7,12 @@ import { BudgetExceeded } from "../../reach/budget.ts";
 import { findShadowedRules, type Shadow } from "../../reach/shadowed-rules.ts";
 import { CallGraph } from "../../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
-import { type PublishedPort, publishedPorts } from "./published-ports.ts";
+import { type PortMapping, portMappings } from "./port-mappings.ts";
 
 export class RulesetIndex {
   readonly program: Program;
   readonly calls: CallGraph;
-  readonly published: readonly PublishedPort[];
+  readonly published: readonly PortMapping[];
   private readonly lintByRule = new Map<string, Lint[]>();
   private readonly shadowsByTable = new Map<TableName, ReadonlyMap<Rule, Shadow>>();
   private readonly finalChains = new Map<Chain, boolean>();
@@ -23,7 +23,7 @@ export class RulesetIndex {
   ) {
     this.program = Program.of(ruleset, host);
     this.calls = new CallGraph(ruleset);
-    this.published = publishedPorts(this.program);
+    this.published = portMappings(this.program);
     for (const each of dockerUserLint(this.program)) {
       if (each.rule === null) continue;
       const key = `${each.rule.table}/${each.rule.chain}/${each.rule.rule}`;

@@ -13,7 +13,7 @@ export interface RowLimits {
 }
 
 /** Parameters of folding. */
-export interface Folding {
+export interface RowFolding {
   readonly limits: RowLimits;
   /** Similar calls are folded as well: those to chains that a program creates per container, service or jail. */
   readonly similar: boolean;
@@ -34,10 +34,10 @@ const KEPT_CALLS = 2;
 const LEAST_EQUAL = 3;
 
 /** Kind of rules that are folded with all others. */
-const ANY = "any";
+const ANY_KIND = "any";
 
 /** Returns the rules of each row, in order. Each step folds more, until the rows are within the limits. */
-export function foldRules(rules: readonly Rule[], folding: Folding): Rule[][] {
+export function foldRules(rules: readonly Rule[], folding: RowFolding): Rule[][] {
   const { limits, similar, isSingle, isOnRoute, callsDrawn } = folding;
   let rows = rules.map((rule) => [rule]);
   if (similar) {
@@ -53,15 +53,18 @@ export function foldRules(rules: readonly Rule[], folding: Folding): Rule[][] {
   }
   if (rows.length > limits.rows) rows = fold(rows, { least: LEAST_EQUAL, isSingle, kind: equalKind });
   if (similar && rows.length > limits.rows)
-    rows = fold(rows, { least: 2, isSingle, kind: (rule) => (callsDrawn(rule) ? null : ANY) });
+    rows = fold(rows, { least: 2, isSingle, kind: (rule) => (callsDrawn(rule) ? null : ANY_KIND) });
   if (rows.length <= limits.rows) return rows;
   const kept = rows.slice(0, limits.rows - 1);
   const rest = rows.slice(limits.rows - 1);
-  return [...kept, ...fold(rest, { least: 2, isSingle, kind: (rule) => (isOnRoute(rule) ? null : ANY) })];
+  return [
+    ...kept,
+    ...fold(rest, { least: 2, isSingle, kind: (rule) => (isOnRoute(rule) ? null : ANY_KIND) }),
+  ];
 }
 
 /** Rules with the same author and target are of the same kind, as are calls of chains that are not drawn. */
-function ruleKind(rule: Rule, { host, callsDrawn }: Folding): string {
+function ruleKind(rule: Rule, { host, callsDrawn }: RowFolding): string {
   const author = ruleAuthor(rule, host);
   const callee = calledChain(rule);
   if (callee === null) return `${author} ${rule.targetName}`;

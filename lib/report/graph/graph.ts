@@ -125,7 +125,7 @@ class GraphBuilder {
       way: PATH.map(([from, to]) => ({ from, to, passed: points.has(from) && points.has(to) })),
       rewrites: this.translatesDestinations(),
       part: this.selected !== null,
-      traced: this.options.trace === undefined ? null : traceText(this.options.trace),
+      traced: this.options.trace === undefined ? null : traceSummary(this.options.trace),
       omitted,
       notes: [...this.ruleset.doubts, ...notesText(omitted)],
     };
@@ -286,7 +286,7 @@ class GraphBuilder {
 }
 
 /** Text of the traced packet and its verdict. */
-function traceText({ answer: { packet, verdict, delivery, out } }: Trace): string {
+function traceSummary({ answer: { packet, verdict, delivery, out } }: Trace): string {
   const where = out !== null ? `, out of ${out}` : delivery === "local" ? ", by this host" : "";
   return `${packetText(packet)}: ${verdict}${where}`;
 }

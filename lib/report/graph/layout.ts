@@ -5,7 +5,6 @@
 import type { Hook } from "../../rules/base-chain.ts";
 import type { ChainGraph, GraphCall, GraphHook, GraphStep, PathPoint } from "./graph-model.ts";
 import {
-  type Box,
   bottomOf,
   type GraphLayout,
   moved,
@@ -13,6 +12,7 @@ import {
   type PlacedPoint,
   type PlacedStage,
   type Point,
+  type Rectangle,
 } from "./placed.ts";
 import { placeStage } from "./table-layout.ts";
 
@@ -111,27 +111,27 @@ class Composition {
     };
   }
 
-  private putPoint(point: Exclude<PathPoint, Hook>, x: number, y: number): Box {
+  private putPoint(point: Exclude<PathPoint, Hook>, x: number, y: number): Rectangle {
     const [width, height] = POINT_SIZES[point];
     const box = { x: Math.round(x - width / 2), y, width, height };
     this.points.push({ point, passed: this.passed.has(point), ...box });
     return box;
   }
 
-  private putHook(hook: Hook | null, x: number, y: number): Box {
+  private putHook(hook: Hook | null, x: number, y: number): Rectangle {
     const sized = this.sized.get(hook)!;
     const placed = moved.hook(sized, Math.round(x - sized.width / 2), Math.round(y));
     this.hooks.set(hook, placed);
     return placed;
   }
 
-  private boxOf(point: PathPoint): Box {
+  private boxOf(point: PathPoint): Rectangle {
     return this.points.find((each) => each.point === point) ?? this.hooks.get(point as Hook)!;
   }
 }
 
 /** Corners of the arrow between two boxes: straight down if they overlap, else sideways first or last. */
-function arrow({ from: fromPoint, to: toPoint }: GraphStep, from: Box, to: Box): Point[] {
+function arrow({ from: fromPoint, to: toPoint }: GraphStep, from: Rectangle, to: Rectangle): Point[] {
   const x = from.x + from.width / 2;
   const target = to.x + to.width / 2;
   const down = (from: number, to: number, at: number): Point[] => {

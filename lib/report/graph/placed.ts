@@ -11,7 +11,7 @@ import type {
 } from "./graph-model.ts";
 
 /** A rectangle; x and y are its upper left corner. */
-export interface Box {
+export interface Rectangle {
   readonly x: number;
   readonly y: number;
   readonly width: number;
@@ -35,7 +35,7 @@ export interface PlacedRow {
 }
 
 /** A chain as a card. */
-export interface PlacedChain extends Box {
+export interface PlacedChain extends Rectangle {
   readonly chain: GraphChain;
   /** Its name, cut to fit. */
   readonly name: string;
@@ -52,19 +52,19 @@ export interface PlacedCall {
 }
 
 /** A table of a hook, or connection tracking. */
-export interface PlacedStage extends Box {
+export interface PlacedStage extends Rectangle {
   readonly stage: GraphStage;
   readonly chains: readonly PlacedChain[];
   readonly calls: readonly PlacedCall[];
 }
 
-export interface PlacedHook extends Box {
+export interface PlacedHook extends Rectangle {
   readonly hook: GraphHook;
   readonly stages: readonly PlacedStage[];
 }
 
 /** A point of the packet path between hooks. */
-export interface PlacedPoint extends Box {
+export interface PlacedPoint extends Rectangle {
   readonly point: Exclude<PathPoint, Hook>;
   readonly passed: boolean;
 }
@@ -85,7 +85,7 @@ export interface GraphLayout {
 }
 
 /** Lower edge of a box. */
-export const bottomOf = (box: Box): number => box.y + box.height;
+export const bottomOf = (box: Rectangle): number => box.y + box.height;
 
 const moveChain = (chain: PlacedChain, dx: number, dy: number): PlacedChain => ({
   ...chain,

@@ -4,7 +4,7 @@ import { counted } from "../text/packet-text.ts";
 import { AUTHOR_NAMES } from "./captions.ts";
 import type { GraphChain, GraphRow, RowAction } from "./graph-model.ts";
 import type { PlacedCall, PlacedChain, PlacedRow } from "./placed.ts";
-import { at, classes, round, text, title } from "./svg-elements.ts";
+import { classes, coordinates, round, text, title } from "./svg-elements.ts";
 import { HEAD, ROW, rowsLeft } from "./table-layout.ts";
 
 /** A call: its line and its arrow head. */
@@ -12,10 +12,12 @@ export function callLine({ call, pieces }: PlacedCall): string {
   const d: string[] = [];
   for (const [i, [start, end]] of pieces.entries()) {
     const before = pieces[i - 1]?.[1];
-    if (before === undefined) d.push(`M${at(start)}`);
+    if (before === undefined) d.push(`M${coordinates(start)}`);
     else {
       const bend = (start[0] - before[0]) / 2;
-      d.push(`C${at([before[0] + bend, before[1]])} ${at([start[0] - bend, start[1]])} ${at(start)}`);
+      d.push(
+        `C${coordinates([before[0] + bend, before[1]])} ${coordinates([start[0] - bend, start[1]])} ${coordinates(start)}`,
+      );
     }
     // The last piece ends at the base of the arrow head.
     d.push(`H${round(i === pieces.length - 1 ? end[0] - 5 : end[0])}`);
@@ -31,7 +33,7 @@ export function callLine({ call, pieces }: PlacedCall): string {
   });
   const head = tag("path", {
     class: classes("tip", passed),
-    d: `M${at(tip)}l-7 -4v8z`,
+    d: `M${coordinates(tip)}l-7 -4v8z`,
     "aria-hidden": "true",
   });
   return line + head;
@@ -140,9 +142,9 @@ function headShape(x: number, y: number, width: number, height: number, roundBot
   const bottom = roundBottom
     ? `v${height - 2 * r}q0 ${r} ${-r} ${r}h${2 * r - width}q${-r} 0 ${-r} ${-r}`
     : `v${height - r}h${-width}`;
-  return `M${at([x, y + r])}q0 ${-r} ${r} ${-r}h${round(width - 2 * r)}q${r} 0 ${r} ${r}${bottom}z`;
+  return `M${coordinates([x, y + r])}q0 ${-r} ${r} ${-r}h${round(width - 2 * r)}q${r} 0 ${r} ${r}${bottom}z`;
 }
 
 /** Stripe in the author's colour along the left edge of a card. */
 const stripe = (x: number, y: number, height: number): string =>
-  `M${at([x + 5, y])}v${round(height)}q-5 0 -5 -6v${round(12 - height)}q0 -6 5 -6z`;
+  `M${coordinates([x + 5, y])}v${round(height)}q-5 0 -5 -6v${round(12 - height)}q0 -6 5 -6z`;

@@ -19,15 +19,18 @@ export const classes = (...names: (string | false)[]): string =>
   names.filter((name) => name !== false).join(" ");
 
 /** Coordinates as path data. */
-export const at = ([x, y]: Point): string => `${round(x)} ${round(y)}`;
+export const coordinates = ([x, y]: Point): string => `${round(x)} ${round(y)}`;
 
 /** Path data of a line with rounded corners. */
 export function roundedLine(points: readonly Point[], radius: number): string {
-  const out = [`M${at(points[0]!)}`];
+  const out = [`M${coordinates(points[0]!)}`];
   for (let i = 1; i < points.length; i++) {
     const [before, here, after] = [points[i - 1]!, points[i]!, points[i + 1]];
-    if (after === undefined) out.push(`L${at(here)}`);
-    else out.push(`L${at(toward(here, before, radius))}Q${at(here)} ${at(toward(here, after, radius))}`);
+    if (after === undefined) out.push(`L${coordinates(here)}`);
+    else
+      out.push(
+        `L${coordinates(toward(here, before, radius))}Q${coordinates(here)} ${coordinates(toward(here, after, radius))}`,
+      );
   }
   return out.join("");
 }

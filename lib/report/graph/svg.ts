@@ -17,7 +17,7 @@ import type { ChainGraph } from "./graph-model.ts";
 import { layout } from "./layout.ts";
 import type { GraphLayout, PlacedHook, PlacedPoint, PlacedStage, PlacedStep } from "./placed.ts";
 import { callLine, card } from "./svg-cards.ts";
-import { at, classes, round, roundedLine, text, title } from "./svg-elements.ts";
+import { classes, coordinates, round, roundedLine, text, title } from "./svg-elements.ts";
 import { graphStyle } from "./svg-style.ts";
 import { cut } from "./text-width.ts";
 
@@ -108,7 +108,7 @@ function heading(graph: ChainGraph, width: number): string {
     out.push(mark, text(label, x + markWidth, y, "caption muted"));
     x += markWidth + label.length * 6.6 + 22;
   };
-  const line = (kind: string): string => tag("path", { class: kind, d: `M${at([x, y - 4])}h24` });
+  const line = (kind: string): string => tag("path", { class: kind, d: `M${coordinates([x, y - 4])}h24` });
   const chains = graph.hooks.flatMap(({ stops }) => stops.flatMap((stage) => stage.chains));
   const rows = chains.flatMap((chain) => chain.rows);
   const authors = new Set([...chains, ...rows].map(({ author }) => author));
@@ -144,7 +144,7 @@ function stepArrow({ step, points }: PlacedStep): string {
     "g",
     { "aria-hidden": "true", "data-from": step.from, "data-to": step.to },
     tag("path", { class: classes("way", passed), d: roundedLine(line, 14) }) +
-      tag("path", { class: classes("wayhead", passed), d: `M${at([x, y])}l-7 -11h14z` }),
+      tag("path", { class: classes("wayhead", passed), d: `M${coordinates([x, y])}l-7 -11h14z` }),
   );
 }
 

@@ -31,7 +31,7 @@ const TARGET_COLUMNS = 30;
 const NAME_COLUMNS = 40;
 
 /** Left and right edge of a column of cards. */
-type Column = readonly [left: number, right: number];
+type CardColumn = readonly [left: number, right: number];
 
 /** A point as dagre returns it. */
 interface DagrePoint {
@@ -120,7 +120,7 @@ function depths(count: number, pairs: readonly CallPair[]): number[] {
   return out;
 }
 
-function columnsOf(chains: readonly PlacedChain[]): Column[] {
+function columnsOf(chains: readonly PlacedChain[]): CardColumn[] {
   const rightEdges = new Map<number, number>();
   for (const { x, width } of chains) rightEdges.set(x, Math.max(rightEdges.get(x) ?? 0, x + width));
   return [...rightEdges].sort(([a], [b]) => a - b);
@@ -131,7 +131,7 @@ function curve(
   call: GraphCall,
   from: PlacedChain,
   to: PlacedChain,
-  columns: readonly Column[],
+  columns: readonly CardColumn[],
   route: readonly DagrePoint[],
 ): PlacedCall {
   const start = from.rows[call.row]!.y;

@@ -122,7 +122,7 @@ function endpointList(group: readonly Finding[], { live }: ReportContents): Mark
     const port = f.listen === null ? null : published({ ...f, listen: f.listen });
     const name =
       f.container === null ? null : `${container(f.container)}${f.listen === null ? `/${f.proto}` : ""}`;
-    const label = `Simulate a packet to ${port ?? name ?? f.witness.dst}`;
+    const label = `Simulate it: a packet to ${port ?? name ?? f.witness.dst}`;
     const button = markup` <button type="button" class="follow" hidden data-packet="${JSON.stringify(f.witness)}" data-assume="${(f.assume ?? []).join("\n")}" aria-label="${label}">Simulate it</button>`;
     return markup`<li><span>${port === null ? null : markup`<code>${port}</code> → `}${name === null ? null : markup`<strong>${name}</strong>: `}${pathSummary(f)}</span>
       ${live ? button : null}</li>`;

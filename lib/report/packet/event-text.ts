@@ -13,11 +13,13 @@ import type { Step } from "../../path/program.ts";
 import type { Rule } from "../../rules/ruleset.ts";
 import type { Connection } from "../../simulate/connection-table.ts";
 import type { FieldChange, TraceEvent } from "../../simulate/trace.ts";
+import { hex } from "../explain/field-text.ts";
 import { at } from "../text/packet-text.ts";
 import { safe } from "../text/terminal.ts";
 import type { TextContext } from "./text-context.ts";
 
-type TableEvent = Extract<TraceEvent, { kind: "table" }>;
+/** A table that ran at a hook. */
+export type TableEvent = Extract<TraceEvent, { kind: "table" }>;
 type TrackEvent = Extract<TraceEvent, { kind: "track" }>;
 type RouteEvent = Extract<TraceEvent, { kind: "route" }>;
 
@@ -26,12 +28,12 @@ export const hasNoEffect = ({ changes, steps }: TableEvent): boolean =>
   changes.length === 0 && steps.every(({ step }) => step.step === "policy" && step.policy === "ACCEPT");
 
 /** `10.0.0.1:80`, `[2001:db8::1]:80`. */
-export const endpointText = (address: Address, port: number | undefined): string =>
+export const socketText = (address: Address, port: number | undefined): string =>
   at(printAddress(address), port);
 
 function connectionText({ original: o }: Connection): string {
   const [sport, dport] = tracksPorts(o.proto) ? [o.sport, o.dport] : [undefined, undefined];
-  return `${protoName(o.proto)} ${endpointText(o.src, sport)} -> ${endpointText(o.dst, dport)}`;
+  return `${protoName(o.proto)} ${socketText(o.src, sport)} -> ${socketText(o.dst, dport)}`;
 }
 
 /** `conntrack: NEW`: the state alone. */
@@ -70,8 +72,7 @@ export function routeText({ decision }: RouteEvent): string {
   return `routing: out of ${safe(decision.out)} (${details.join(", ")})`;
 }
 
-const hex = (value: Scalar | undefined): string =>
-  typeof value !== "number" ? "?" : value < 10 ? String(value) : `0x${value.toString(16)}`;
+const hexOrUnknown = (value: Scalar | undefined): string => (typeof value === "number" ? hex(value) : "?");
 
 const ENDPOINTS = [
   ["src", "sport"],
@@ -85,8 +86,8 @@ export function changeTexts(changes: readonly FieldChange[]): string[] {
   const endpoints = ENDPOINTS.flatMap(([address, port]): string[] => {
     const [a, p] = [byField.get(address), byField.get(port)];
     if (a === undefined) return p === undefined ? [] : [`${port} ${p.from} -> ${p.to}`];
-    const from = endpointText(a.from as Address, p?.from as number | undefined);
-    return [`${address} ${from} -> ${endpointText(a.to as Address, p?.to as number | undefined)}`];
+    const from = socketText(a.from as Address, p?.from as number | undefined);
+    return [`${address} ${from} -> ${socketText(a.to as Address, p?.to as number | undefined)}`];
   });
   const others = changes.filter(({ field }) => !ENDPOINT_FIELDS.includes(field)).map(fieldText);
   return [...endpoints, ...others];
@@ -98,7 +99,7 @@ function fieldText({ field, from, to }: FieldChange): string {
       ? "conntrack: options of the connection set"
       : "conntrack: not tracked from here on";
   if (field === "ttl") return `ttl ${from} -> ${to}`;
-  return `${field === "ctmark" ? "connection mark" : field} ${hex(from)} -> ${hex(to)}`;
+  return `${field === "ctmark" ? "connection mark" : field} ${hexOrUnknown(from)} -> ${hexOrUnknown(to)}`;
 }
 
 /** `4: -p tcp -m tcp --dport 80 -j ACCEPT (ufw allow 80/tcp)`. */

@@ -4,7 +4,7 @@ import type { Trace } from "../../simulate/answer.ts";
 import type { Flow, FlowPacket } from "../../simulate/flow.ts";
 import { at, packetText } from "../text/packet-text.ts";
 import { columns, safe } from "../text/terminal.ts";
-import { endpointText } from "./event-text.ts";
+import { socketText } from "./event-text.ts";
 import { type TextContext, type TraceOptions, textContext, verdictColour } from "./text-context.ts";
 import { assumptionLines, inferredLines, labelled, pathLines, sourceLine } from "./trace-text.ts";
 import { conclusion, paragraph, skippedInputText } from "./verdict-text.ts";
@@ -63,8 +63,8 @@ function packetTable({ packets }: Flow, { style }: TextContext): string[] {
       header === undefined
         ? []
         : [
-            ...translated("src", at(p.src, p.sport), endpointText(header.src, header.sport)),
-            ...translated("dst", at(p.dst, p.dport), endpointText(header.dst, header.dport)),
+            ...translated("src", at(p.src, p.sport), socketText(header.src, header.sport)),
+            ...translated("dst", at(p.dst, p.dport), socketText(header.dst, header.dport)),
           ];
     return [
       `${i + 1}.`,
@@ -107,5 +107,5 @@ function receiverText({ answer, branches }: Trace, { host }: TextContext): strin
       : container === null
         ? null
         : `container ${safe(container.name)}`;
-  return `${endpointText(header.dst, header.dport)}${name === null ? "" : ` (${name})`}`;
+  return `${socketText(header.dst, header.dport)}${name === null ? "" : ` (${name})`}`;
 }

@@ -12,6 +12,7 @@ import {
   hasNoEffect,
   routeText,
   ruleStepText,
+  type TableEvent,
   trackStateText,
   trackText,
 } from "./event-text.ts";
@@ -69,7 +70,6 @@ export interface HookPath {
 /** Verdict of the owner's rules, and the steps to it. */
 export type IntendedOutcome = Pick<Outcome, "verdict" | "path">;
 
-type TableEvent = Extract<TraceEvent, { kind: "table" }>;
 type TableStep = TableEvent["steps"][number];
 
 /** Steps of one table at one hook. */

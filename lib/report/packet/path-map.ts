@@ -71,13 +71,13 @@ function rails(layout: MapLayout): Markup[] {
 }
 
 /** Point at which the packet arrives; `null` if it is stopped. */
-function goalOf({ branch }: MapContent, { host, exit }: MapLayout): Anchor | null {
+function goalAnchorOf({ branch }: MapContent, { host, exit }: MapLayout): Anchor | null {
   if (branch.verdict !== "accept") return null;
   return branch.delivery === "local" ? host : exit;
 }
 
 /** Point at which the packet is stopped; `null` if it arrives. */
-function stopOf({ branch, path }: MapContent, { boxes, fork, source }: MapLayout): Anchor | null {
+function stopAnchorOf({ branch, path }: MapContent, { boxes, fork, source }: MapLayout): Anchor | null {
   if (branch.verdict === "accept") return null;
   const last = path.hooks.at(-1);
   if (last === undefined) return source;
@@ -90,9 +90,9 @@ function stopOf({ branch, path }: MapContent, { boxes, fork, source }: MapLayout
 function lines(content: MapContent, layout: MapLayout): Markup {
   const { path, intended } = content;
   const { host, exit, fork } = layout;
-  const line = path.hooks.length === 0 ? [] : lineThrough(path.hooks, layout, goalOf(content, layout));
+  const line = path.hooks.length === 0 ? [] : lineThrough(path.hooks, layout, goalAnchorOf(content, layout));
   // A routing decision that ends the path is its last point.
-  if (stopOf(content, layout) === fork) line.push(fork);
+  if (stopAnchorOf(content, layout) === fork) line.push(fork);
   const lastIntended = path.intendedHooks.at(-1);
   const intendedGoal = intended?.verdict !== "accept" ? null : lastIntended === "INPUT" ? host : exit;
   const intendedLine = lineThrough(path.intendedHooks, layout, intendedGoal).map(({ x, y }) => ({
@@ -107,9 +107,9 @@ function lines(content: MapContent, layout: MapLayout): Markup {
 function points(content: MapContent, layout: MapLayout): Markup {
   const { branch, path, input, context } = content;
   const { boxes, source, fork, host, exit } = layout;
-  const goal = goalOf(content, layout);
+  const goal = goalAnchorOf(content, layout);
   const passedFork =
-    path.hooks.includes("INPUT") || path.hooks.includes("FORWARD") || stopOf(content, layout) === fork;
+    path.hooks.includes("INPUT") || path.hooks.includes("FORWARD") || stopAnchorOf(content, layout) === fork;
   const { header } = branch;
   const container = goal === exit ? containerAt(context.host, header.dst) : null;
   const destination = at(printAddress(header.dst), header.dport);
@@ -127,8 +127,8 @@ function points(content: MapContent, layout: MapLayout): Markup {
 function signs(content: MapContent, layout: MapLayout): Markup {
   const { branch, path, intended } = content;
   const { boxes, source, host, exit } = layout;
-  const goal = goalOf(content, layout);
-  const stop = stopOf(content, layout);
+  const goal = goalAnchorOf(content, layout);
+  const stop = stopAnchorOf(content, layout);
   const deciding = path.decidingHook === null ? null : boxes[path.decidingHook];
   const intendedAnchor =
     deciding === null ? null : { x: deciding.x + deciding.w - 18, y: intendedTop(deciding) };

@@ -1,13 +1,18 @@
 /** The events of a branch as lines of text: tables, rules with their line numbers, changes. */
 import type { Rule } from "../../rules/ruleset.ts";
 import type { TracedBranch } from "../../simulate/answer.ts";
-import type { FieldChange, TraceEvent } from "../../simulate/trace.ts";
+import type { FieldChange } from "../../simulate/trace.ts";
 import { type Style, safe } from "../text/terminal.ts";
 import { wrap } from "../text/wrap.ts";
-import { changeTexts, hasNoEffect, routeText, ruleStepText, trackText } from "./event-text.ts";
+import {
+  changeTexts,
+  hasNoEffect,
+  routeText,
+  ruleStepText,
+  type TableEvent,
+  trackText,
+} from "./event-text.ts";
 import { ruleAt, type TextContext } from "./text-context.ts";
-
-type TableEvent = Extract<TraceEvent, { kind: "table" }>;
 
 /** A line of text before it is wrapped and coloured. */
 export interface TextRow {

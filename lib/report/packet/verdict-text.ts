@@ -65,7 +65,7 @@ function undecided(branches: readonly TracedBranch[], context: TextContext): str
 }
 
 /** `recent matches in filter INPUT rule 3 (line 12)`. */
-function suppositionText({ key, truth, at: site }: Supposition, context: TextContext): string {
+function suppositionClause({ key, truth, at: site }: Supposition, context: TextContext): string {
   const subject = unknownSubject(key);
   const not = (yes: string, no: string): string => (truth ? yes : no);
   switch (subject.kind) {
@@ -91,7 +91,7 @@ export function branchCondition(
   branches: readonly TracedBranch[],
   context: TextContext,
 ): string {
-  const parts = decidingSuppositions(branch, branches).map((s) => suppositionText(s, context));
+  const parts = decidingSuppositions(branch, branches).map((s) => suppositionClause(s, context));
   return parts.length === 0 ? "otherwise" : `if ${parts.join(", and ")}`;
 }
 
@@ -116,7 +116,7 @@ export function assumptionTexts({ answer, branches }: Trace, context: TextContex
   return [
     ...inferences,
     ...[...suppositions.values()].map(
-      (s) => `the result is the same whether or not ${suppositionText({ ...s, truth: true }, context)}`,
+      (s) => `the result is the same whether or not ${suppositionClause({ ...s, truth: true }, context)}`,
     ),
   ];
 }

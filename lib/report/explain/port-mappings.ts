@@ -1,4 +1,4 @@
-/** Ports that the DNAT rules of Docker publish. */
+/** Port mappings: ports that DNAT rules of Docker publish, with the ports of the containers. */
 import { publishing } from "../../audit/docker-rules.ts";
 import { printAddress, printPrefix } from "../../packet/address.ts";
 import { type Address, protoName } from "../../packet/field.ts";
@@ -7,7 +7,7 @@ import { plainPorts } from "../../rules/reading.ts";
 import type { Rule } from "../../rules/ruleset.ts";
 
 /** One published port or port range, and the container port that it is translated to. */
-export interface PublishedPort {
+export interface PortMapping {
   readonly rule: Rule;
   readonly proto: number;
   readonly first: number;
@@ -18,7 +18,7 @@ export interface PublishedPort {
 }
 
 /** A published port in the results. */
-export interface PublishedPortNote {
+export interface PortMappingNote {
   /** `8080/tcp`, `8000-8010/udp of 192.0.2.1`. */
   readonly published: string;
   /** Address of the container. */
@@ -36,10 +36,10 @@ export interface PublishedPortNote {
 }
 
 /** Returns the ports that rules of the program publish to one container address. */
-export const publishedPorts = (program: Program): readonly PublishedPort[] =>
-  publishing(program).flatMap(portOf);
+export const portMappings = (program: Program): readonly PortMapping[] =>
+  publishing(program).flatMap(mappingOf);
 
-function portOf({ rule, effect }: BoundRule): PublishedPort[] {
+function mappingOf({ rule, effect }: BoundRule): PortMapping[] {
   if (effect.kind !== "nat" || effect.to.kind !== "range" || effect.to.first !== effect.to.last) return [];
   const { to, ports } = effect;
   const proto = rule.reading.proto?.value;
@@ -49,7 +49,7 @@ function portOf({ rule, effect }: BoundRule): PublishedPort[] {
   return [{ rule, proto, first, last, address: to.first, port: ports?.first ?? first }];
 }
 
-function portText({ rule, first, last, proto }: PublishedPort): string {
+function publishedText({ rule, first, last, proto }: PortMapping): string {
   const { dst } = rule.reading;
   const address =
     dst === undefined || dst.not ? "" : ` of ${printPrefix(dst.value).replace(/\/(32|128)$/, "")}`;
@@ -57,8 +57,8 @@ function portText({ rule, first, last, proto }: PublishedPort): string {
 }
 
 /** Returns the data of a published port that results contain. */
-export const publishedPortNote = (port: PublishedPort): PublishedPortNote => ({
-  published: portText(port),
+export const portMappingNote = (port: PortMapping): PortMappingNote => ({
+  published: publishedText(port),
   container: printAddress(port.address),
   containerPort: port.port,
   firstPort: port.first,

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Field, Scalar } from "../../lib/packet/field.ts";
 import { applyMask, evaluate, type Predicate } from "../../lib/packet/predicate.ts";
-import { type Condition, conditionOf } from "../../lib/report/explain/condition.ts";
+import { type ReadableCondition, readableConditionOf } from "../../lib/report/explain/readable-condition.ts";
 
 const FIELDS = ["in", "src", "dport", "ctstate", "flags"] as const;
 const value = (field: Field): fc.Arbitrary<Scalar> =>
@@ -47,7 +47,7 @@ const packet = fc.record({
 });
 
 function holds(
-  condition: Condition,
+  condition: ReadableCondition,
   fields: Readonly<Record<string, Scalar>>,
   settled: Readonly<Record<string, boolean>>,
 ): boolean {
@@ -70,7 +70,7 @@ function holds(
 test("on random predicates and packets", () => {
   fc.assert(
     fc.property(predicate, packet, (p, { fields, settled }) => {
-      const condition = conditionOf(p, 4, (key) => key);
+      const condition = readableConditionOf(p, 4, (key) => key);
       const reading = {
         field: (field: Field) => (fields as Record<string, Scalar>)[field],
         settled: (key: string) => (settled as Record<string, boolean>)[key],

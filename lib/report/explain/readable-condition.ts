@@ -22,36 +22,36 @@ export type FieldTest =
 export type RangeTest = Extract<FieldTest, { kind: "in" }>;
 
 /** Conjunctions and disjunctions of field tests. An empty conjunction always holds, an empty disjunction never. */
-export type Condition =
+export type ReadableCondition =
   | FieldTest
-  | { readonly kind: "all"; readonly parts: readonly Condition[] }
-  | { readonly kind: "some"; readonly parts: readonly Condition[] };
+  | { readonly kind: "all"; readonly parts: readonly ReadableCondition[] }
+  | { readonly kind: "some"; readonly parts: readonly ReadableCondition[] };
 
-const ALWAYS: Condition = { kind: "all", parts: [] };
-const NEVER: Condition = { kind: "some", parts: [] };
+const ALWAYS_HOLDS: ReadableCondition = { kind: "all", parts: [] };
+const NEVER_HOLDS: ReadableCondition = { kind: "some", parts: [] };
 
 /** Returns true if the condition holds for every packet. */
-export const isAlways = (condition: Condition): boolean =>
+export const alwaysHolds = (condition: ReadableCondition): boolean =>
   condition.kind === "all" && condition.parts.length === 0;
 /** Returns true if the condition holds for no packet. */
-export const isNever = (condition: Condition): boolean =>
+export const neverHolds = (condition: ReadableCondition): boolean =>
   condition.kind === "some" && condition.parts.length === 0;
 
 /**
  * Converts a predicate to a condition.
  * @param textOf prints an unknown, given its key
  */
-export function conditionOf(
+export function readableConditionOf(
   p: Predicate,
   family: Family,
   textOf: (key: string) => string,
   not = false,
-): Condition {
+): ReadableCondition {
   switch (p.kind) {
     case "any":
-      return not ? NEVER : ALWAYS;
+      return not ? NEVER_HOLDS : ALWAYS_HOLDS;
     case "in":
-      if (p.ranges.length === 0) return not ? ALWAYS : NEVER;
+      if (p.ranges.length === 0) return not ? ALWAYS_HOLDS : NEVER_HOLDS;
       return { kind: "in", field: p.field, ranges: normalizeRanges(p.ranges), not };
     case "bits":
       return coversField(p.field, p.mask, family)
@@ -60,11 +60,11 @@ export function conditionOf(
     case "opaque":
       return { kind: "text", text: textOf(p.key), why: p.why, not };
     case "not":
-      return conditionOf(p.not, family, textOf, !not);
+      return readableConditionOf(p.not, family, textOf, !not);
     case "and":
     case "or": {
       const parts = p.kind === "and" ? p.all : p.some;
-      const conditions = parts.map((part) => conditionOf(part, family, textOf, not));
+      const conditions = parts.map((part) => readableConditionOf(part, family, textOf, not));
       return (p.kind === "and") !== not ? conjunction(conditions) : disjunction(conditions);
     }
   }
@@ -78,9 +78,9 @@ function coversField(field: Field, mask: Scalar, family: Family): boolean {
 }
 
 /** Conjunction of conditions, simplified. */
-export function conjunction(parts: readonly Condition[]): Condition {
+export function conjunction(parts: readonly ReadableCondition[]): ReadableCondition {
   const flat = unique(parts.flatMap((part) => (part.kind === "all" ? part.parts : [part])));
-  if (flat.some(isNever)) return NEVER;
+  if (flat.some(neverHolds)) return NEVER_HOLDS;
   const known = flat.filter(isTest);
   const simplified = flat.map((part) => (part.kind === "some" ? simplify(part, known) : part));
   if (simplified.some((part, i) => part !== flat[i])) return conjunction(simplified);
@@ -88,26 +88,26 @@ export function conjunction(parts: readonly Condition[]): Condition {
 }
 
 /** Disjunction of conditions, simplified. */
-function disjunction(parts: readonly Condition[]): Condition {
+function disjunction(parts: readonly ReadableCondition[]): ReadableCondition {
   const flat = unique(parts.flatMap((part) => (part.kind === "some" ? part.parts : [part])));
-  if (flat.some(isAlways)) return ALWAYS;
+  if (flat.some(alwaysHolds)) return ALWAYS_HOLDS;
   const joined = merged(flat, false);
   return joined.length === 1 ? joined[0]! : { kind: "some", parts: joined };
 }
 
-const keyOf = (condition: Condition): string =>
+const keyOf = (condition: ReadableCondition): string =>
   JSON.stringify(condition, (_, value) => (typeof value === "bigint" ? `${value}n` : value));
 
-const unique = (conditions: readonly Condition[]): Condition[] => {
+const unique = (conditions: readonly ReadableCondition[]): ReadableCondition[] => {
   const seen = new Set<string>();
   return conditions.filter((each) => !seen.has(keyOf(each)) && seen.add(keyOf(each)));
 };
 
-const isTest = (condition: Condition): condition is FieldTest =>
+const isTest = (condition: ReadableCondition): condition is FieldTest =>
   condition.kind !== "all" && condition.kind !== "some";
 
 /** Replaces the parts of a condition that the known tests imply or contradict. */
-function simplify(condition: Condition, known: readonly FieldTest[]): Condition {
+function simplify(condition: ReadableCondition, known: readonly FieldTest[]): ReadableCondition {
   if (!isTest(condition)) {
     const parts = condition.parts.map((part) => simplify(part, known));
     if (parts.every((part, i) => part === condition.parts[i])) return condition;
@@ -117,19 +117,19 @@ function simplify(condition: Condition, known: readonly FieldTest[]): Condition 
   const negated = keyOf({ ...condition, not: !condition.not });
   for (const fact of known) {
     const factKey = keyOf(fact);
-    if (factKey === key) return ALWAYS;
-    if (factKey === negated) return NEVER;
+    if (factKey === key) return ALWAYS_HOLDS;
+    if (factKey === negated) return NEVER_HOLDS;
     if (condition.kind !== "in" || fact.kind !== "in" || fact.not || fact.field !== condition.field) continue;
     const subset = fact.ranges.every(([lo, hi]) => condition.ranges.some(([a, b]) => a <= lo && hi <= b));
     const disjoint = fact.ranges.every(([lo, hi]) => condition.ranges.every(([a, b]) => hi < a || b < lo));
-    if (subset || disjoint) return subset !== condition.not ? ALWAYS : NEVER;
+    if (subset || disjoint) return subset !== condition.not ? ALWAYS_HOLDS : NEVER_HOLDS;
   }
   return condition;
 }
 
 /** Merges tests of one field: in a disjunction the positive ones, in a conjunction the negated ones. */
-function merged(conditions: readonly Condition[], isConjunction: boolean): Condition[] {
-  const out: Condition[] = [];
+function merged(conditions: readonly ReadableCondition[], isConjunction: boolean): ReadableCondition[] {
+  const out: ReadableCondition[] = [];
   for (const condition of conditions) {
     const at =
       condition.kind === "in" && condition.not === isConjunction
@@ -148,31 +148,33 @@ function merged(conditions: readonly Condition[], isConjunction: boolean): Condi
 }
 
 /** Parts of a conjunction; any other condition is its own only part. */
-export const conjuncts = (condition: Condition): readonly Condition[] =>
+export const partsOf = (condition: ReadableCondition): readonly ReadableCondition[] =>
   condition.kind === "all" ? condition.parts : [condition];
 
 /** Nesting depth of conjunctions and disjunctions. */
-export const depth = (condition: Condition): number =>
+export const depth = (condition: ReadableCondition): number =>
   isTest(condition) ? 0 : 1 + Math.max(0, ...condition.parts.map(depth));
 
 /** Returns true if some test of the condition satisfies `matches`. */
-export const hasTest = (condition: Condition, matches: (test: FieldTest) => boolean): boolean =>
+export const hasTest = (condition: ReadableCondition, matches: (test: FieldTest) => boolean): boolean =>
   isTest(condition) ? matches(condition) : condition.parts.some((part) => hasTest(part, matches));
 
 /** Number of tests. */
-export const countTests = (condition: Condition): number =>
+export const countTests = (condition: ReadableCondition): number =>
   isTest(condition) ? 1 : condition.parts.reduce((sum, part) => sum + countTests(part), 0);
 
 /** Protocol that the condition requires; `undefined` if it requires none. */
-export function requiredProtocol(condition: Condition): number | undefined {
-  for (const part of conjuncts(condition))
+export function requiredProtocol(condition: ReadableCondition): number | undefined {
+  for (const part of partsOf(condition))
     if (part.kind === "in" && part.field === "proto" && !part.not) return part.ranges[0]![0] as number;
   return undefined;
 }
 
 /** Destination ports that the condition requires; `undefined` if it requires none. */
-export function requiredPorts(condition: Condition): readonly (readonly [number, number])[] | undefined {
-  for (const part of conjuncts(condition))
+export function requiredPorts(
+  condition: ReadableCondition,
+): readonly (readonly [number, number])[] | undefined {
+  for (const part of partsOf(condition))
     if (part.kind === "in" && part.field === "dport" && !part.not)
       return part.ranges as readonly (readonly [number, number])[];
   return undefined;
