@@ -16,13 +16,13 @@ export type {
   Finding,
   FindingKind,
   Intended,
-  Listen,
+  ListenAddress,
   Permitted,
   PublishedBy,
   ReachedBy,
 } from "./audit/finding.ts";
 export type { Lint, LintDetail, LintKind, PrecedingRule } from "./audit/lint.ts";
-export type { Listening, Open } from "./audit/listening.ts";
+export type { ListeningSocket, Reachability } from "./audit/listening.ts";
 export type { AuditNote } from "./audit/notes.ts";
 export type { RuleNote } from "./audit/rule-note.ts";
 export type { AuditScope, FamilyScope } from "./audit/scope.ts";
@@ -108,7 +108,7 @@ export {
   type ExposureJson,
   type FindingJson,
   type LintJson,
-  type ListeningJson,
+  type ListeningSocketJson,
   type SourceGroupJson,
   type SourceTexts,
 } from "./report/audit-json.ts";

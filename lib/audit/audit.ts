@@ -19,7 +19,7 @@ import { type AuditOptions, FamilyModel } from "./family-model.ts";
 import type { Exposure, Finding, Way } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import type { Lint } from "./lint.ts";
-import { type Listening, unauditedSocketDoubts, unauditedSockets } from "./listening.ts";
+import { type ListeningSocket, unauditedSocketDoubts, unauditedSockets } from "./listening.ts";
 import { withMissing } from "./missing-tables.ts";
 import { type AuditNote, familyNotes, hostNetworkNotes } from "./notes.ts";
 import { ownerRuleLint } from "./owner-rules.ts";
@@ -38,7 +38,7 @@ export interface Audit {
   /** Published ports that packets from outside reach, intended or not. */
   readonly exposures: readonly Exposure[];
   /** Sockets of the host itself and the packets that reach them; `null` where the inputs list no sockets. */
-  readonly listening: readonly Listening[] | null;
+  readonly listening: readonly ListeningSocket[] | null;
   /** Packets that bypass the owner's rules. */
   readonly findings: readonly Finding[];
   /** Rules of the owner that do not have the effect they seem to have. */
@@ -68,7 +68,7 @@ export interface FamilyAudit {
   /** Packets by endpoint or bridge, from which fixes are made. */
   readonly ways: readonly Way[];
   readonly exposures: readonly Exposure[];
-  readonly listening: readonly Listening[];
+  readonly listening: readonly ListeningSocket[];
   readonly doubts: readonly Doubt[];
   readonly notes: readonly AuditNote[];
 }
@@ -142,7 +142,7 @@ function lintProgram(program: Program): { readonly lint: Lint[]; readonly notes:
 }
 
 /** Returns the sockets of both families; those of a family that was not audited are `maybe` open. */
-const allSockets = (families: readonly FamilyAudit[], host: Host): Listening[] =>
+const allSockets = (families: readonly FamilyAudit[], host: Host): ListeningSocket[] =>
   FAMILIES.flatMap(
     (family) => families.find((f) => f.family === family)?.listening ?? unauditedSockets(host, family),
   );

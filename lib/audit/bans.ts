@@ -1,5 +1,5 @@
 /** Ban lists of fail2ban, CrowdSec and blocklists: INPUT evaluates them, so banned sources still reach published ports. */
-import { purposeOf } from "../host/purpose.ts";
+import { banSetProgram, purposeOf } from "../host/purpose.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { CallGraph, calledChain } from "../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
@@ -44,8 +44,7 @@ function banOf(rule: Rule, ruleset: Ruleset): Ban[] {
   }
   const set = sourceSet(rule);
   if (set === undefined || !(isDenying(rule) || called?.rules.some(isDenying) === true)) return [];
-  const owner = /crowdsec/i.test(set) ? "CrowdSec" : null;
-  return [{ list: { program: owner, kind: "ipset", name: set }, entry: rule, rules: [rule] }];
+  return [{ list: { program: banSetProgram(set), kind: "ipset", name: set }, entry: rule, rules: [rule] }];
 }
 
 /** Returns the ban lists of INPUT that FORWARD does not evaluate. */

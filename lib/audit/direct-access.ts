@@ -12,7 +12,7 @@ import { gatewayMode, publishing } from "./docker-rules.ts";
 import { packetsOf, type SetEnding } from "./endings.ts";
 import { exposureOf } from "./exposure.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Exposure, FindingKind, Listen, Unmatchable, Way } from "./finding.ts";
+import type { Exposure, FindingKind, ListenAddress, Unmatchable, Way } from "./finding.ts";
 import { buildFinding, endpointAt, type FindingSubject } from "./finding-builder.ts";
 import type { Destination } from "./set-description.ts";
 import type { Unsettled } from "./unsettled.ts";
@@ -126,7 +126,7 @@ function endpointWay(
   model: FamilyModel,
   bridge: string,
   endpoint: BridgeEndpoint,
-  listen: Listen | null,
+  listen: ListenAddress | null,
   { all, inside, outside }: Divided,
   unsettled: Unsettled,
 ): Way {
@@ -299,12 +299,12 @@ const keyOf = ({ ip, proto, port }: BridgeEndpoint): string => `${ip} ${proto} $
 interface PublishedEndpoints {
   readonly translated: ReadonlySet<string>;
   /** Those published on a loopback address only, with that address and port. */
-  readonly loopback: ReadonlyMap<string, Listen>;
+  readonly loopback: ReadonlyMap<string, ListenAddress>;
 }
 
 function publishedEndpoints({ full }: FamilyModel): PublishedEndpoints {
   const translated = new Set<string>();
-  const loopback = new Map<string, Listen>();
+  const loopback = new Map<string, ListenAddress>();
   const others = new Set<string>();
   for (const { rule, effect } of publishing(full.program)) {
     if (effect.kind !== "nat" || effect.to.kind !== "range") continue;

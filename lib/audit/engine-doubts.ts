@@ -3,7 +3,7 @@
  * iptables.
  */
 import type { Host } from "../host/host.ts";
-import { purposeOf } from "../host/purpose.ts";
+import { isDefaultDockerBridge, purposeOf } from "../host/purpose.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
@@ -50,7 +50,7 @@ const publishesPorts = (host: Host): boolean => host.containers.some((c) => c.pu
 const showsDocker = (host: Host): boolean =>
   publishesPorts(host) ||
   host.networks.some((n) => n.bridge !== null) ||
-  host.interfaces.some((i) => /^docker(0|_gwbridge)$/.test(i.name));
+  host.interfaces.some((i) => isDefaultDockerBridge(i.name));
 
 /** Returns the doubt that Docker writes its rules elsewhere or writes none. */
 function backendDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {

@@ -7,7 +7,7 @@ import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import { servedPorts } from "./docker-rules.ts";
 import { firstPackets, isAccepted, packetsOf, type SetEnding } from "./endings.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Endpoint, Exposure, Listen, PublishedBy, ReachedBy } from "./finding.ts";
+import type { Endpoint, Exposure, ListenAddress, PublishedBy, ReachedBy } from "./finding.ts";
 import { endpointAt } from "./finding-builder.ts";
 
 /** A published port. */
@@ -15,7 +15,7 @@ interface PublishedPort {
   readonly means: PublishedBy;
   readonly proto: number;
   readonly endpoint: Endpoint;
-  readonly listen: Listen;
+  readonly listen: ListenAddress;
   /** Preferred values of the witness. */
   readonly target: Partial<Record<Field, readonly Scalar[]>>;
 }

@@ -10,7 +10,15 @@ import { type SimulateOptions, Simulator } from "../simulate/simulator.ts";
 import type { BanList } from "./bans.ts";
 import { deciderOf, outcomesOf, sharedVerdict } from "./decision.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { BypassedBans, Endpoint, Finding, FindingKind, Intended, Listen, Permitted } from "./finding.ts";
+import type {
+  BypassedBans,
+  Endpoint,
+  Finding,
+  FindingKind,
+  Intended,
+  ListenAddress,
+  Permitted,
+} from "./finding.ts";
 import type { Destination, SourceGroup, Sources, Traffic } from "./set-description.ts";
 import type { Unsettled } from "./unsettled.ts";
 
@@ -25,7 +33,7 @@ export interface FindingSubject {
   readonly kind: FindingKind;
   /** Last part of the id, such as `any/8080`; without it the interfaces and the witness's port. */
   readonly place?: string;
-  readonly listen: Listen | null;
+  readonly listen: ListenAddress | null;
   readonly container: Endpoint | null;
   /** Interfaces that the packets arrive on. */
   readonly inputs: readonly string[];

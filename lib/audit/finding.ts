@@ -42,7 +42,7 @@ export interface Endpoint {
 }
 
 /** Address and port of the host that clients connect to. */
-export interface Listen {
+export interface ListenAddress {
   /** Address of the host; `null` for all. */
   readonly address: string | null;
   /** Port; `null` for a protocol without ports. */
@@ -66,7 +66,7 @@ export interface Finding {
   /** Name of the protocol. */
   readonly proto: string;
   /** Address and port that clients connect to; `null` for packets that containers send. */
-  readonly listen: Listen | null;
+  readonly listen: ListenAddress | null;
   /** Endpoint that is reached or sends. */
   readonly container: Endpoint | null;
   /** Interfaces that the packets arrive on; empty where the interface is not on the host. */
@@ -139,7 +139,7 @@ export interface Exposure extends ReachedBy {
   /** Endpoint that receives the packets. */
   readonly endpoint: Endpoint;
   /** Address and port that clients connect to. */
-  readonly listen: Listen;
+  readonly listen: ListenAddress;
   /** Firewalls that were not read and may block some of these packets; absent where there is none. */
   readonly unread?: readonly string[];
   /** Packets that no expectation covers; absent without expectations, and where all are covered. */
@@ -153,7 +153,7 @@ export interface Way {
   /** Address and port of the container; `null` for packets that leave. */
   readonly endpoint: { readonly ip: Address; readonly port: number | null } | null;
   /** Address and port that clients connect to; `null` for packets to the container's own address. */
-  readonly listen: Listen | null;
+  readonly listen: ListenAddress | null;
   /** Bridge or other interface that the packets leave by; for packets that containers send, the bridge they come from. */
   readonly bridge: string | null;
   /** All these packets, as sent. */

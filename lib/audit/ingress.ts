@@ -22,17 +22,17 @@ import {
 } from "./endings.ts";
 import { exposureOf, proxyExposures } from "./exposure.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Exposure, Flow, Listen, Way } from "./finding.ts";
+import type { Exposure, Flow, ListenAddress, Way } from "./finding.ts";
 import { buildFinding, endpointAt, type FindingSubject } from "./finding-builder.ts";
 import { ineffectiveAllows } from "./ineffective-allow.ts";
 import { routedWalk } from "./intent.ts";
-import { type Listening, listeningSockets } from "./listening.ts";
+import { type ListeningSocket, listeningSockets } from "./listening.ts";
 import type { Unsettled } from "./unsettled.ts";
 
 /** Packets from outside, with the exposures and the sockets of the host that they reach. */
 export interface Ingress extends Flow {
   readonly exposures: readonly Exposure[];
-  readonly listening: readonly Listening[];
+  readonly listening: readonly ListeningSocket[];
 }
 
 /** Audits the packets from outside of one family. */
@@ -218,7 +218,7 @@ function banAnalysis(model: FamilyModel, input: Node): (blocked: Node) => Findin
 }
 
 /** Returns the address and port that a DNAT rule matches: its `-d`, and the one destination port of its packets. */
-function listenOf({ domain }: FamilyModel, rule: Rule, set: Node): Listen {
+function listenOf({ domain }: FamilyModel, rule: Rule, set: Node): ListenAddress {
   const { dst } = rule.reading;
   const ports = domain.valueRanges(set, "dport");
   const port = ports.length === 1 && ports[0]![0] === ports[0]![1] ? (ports[0]![0] as number) : null;

@@ -16,23 +16,23 @@ import type { Doubt } from "./doubt.ts";
 import { firstPackets, isAccepted, mayPass, type SetEnding } from "./endings.ts";
 import { ownDestinations, proxyOnlyPorts } from "./exposure.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Exposure, Listen } from "./finding.ts";
+import type { Exposure, ListenAddress } from "./finding.ts";
 import type { HostDestinations, SourceGroup, Sources } from "./set-description.ts";
 
 /**
  * Reachability of a socket from outside: `yes`; `maybe`, depending on unknowns; `no`, dropped by the rules; `translated`,
  * redirected to another address or port; or `local`, because no packet from outside can have its address as destination.
  */
-export type Open = "yes" | "maybe" | "no" | "translated" | "local";
+export type Reachability = "yes" | "maybe" | "no" | "translated" | "local";
 
 /** A socket that listens on the host itself, and the packets from outside that reach it. */
-export interface Listening {
+export interface ListeningSocket {
   /** 4 or 6. */
   readonly family: Family;
   /** Name of the protocol. */
   readonly proto: string;
   /** Address that the socket is bound to, and its port. */
-  readonly listen: Listen;
+  readonly listen: ListenAddress;
   /** Interface that it is bound to; absent for any. */
   readonly device?: string;
   /** Names of the processes that hold it; empty where `ss` names none. */
@@ -40,7 +40,7 @@ export interface Listening {
   /** Container on the host's network that holds it; `null` where none is known. */
   readonly container: string | null;
   /** Reachability from outside. */
-  readonly open: Open;
+  readonly open: Reachability;
   /** Interfaces that the packets arrive on. */
   readonly in: readonly string[];
   /** Sources of the packets; `unknown` where no rules of the family were audited. */
@@ -53,8 +53,8 @@ export interface Listening {
   readonly rule: Decider | null;
 }
 
-/** The part of `Listening` that depends on rules. */
-type SocketReach = Pick<Listening, "open" | "in" | "sources" | "by" | "redirectedPorts" | "rule">;
+/** The part of `ListeningSocket` that depends on rules. */
+type SocketReach = Pick<ListeningSocket, "open" | "in" | "sources" | "by" | "redirectedPorts" | "rule">;
 
 /**
  * Returns the sockets of one family, except those of docker-proxy that `exposures` names already.
@@ -64,7 +64,7 @@ export function listeningSockets(
   model: FamilyModel,
   endings: readonly SetEnding[],
   exposures: readonly Exposure[],
-): Listening[] {
+): ListeningSocket[] {
   const sockets = (model.host.listening ?? []).filter(({ family }) => family === model.family);
   if (sockets.length === 0) return [];
   const analysis = new SocketAnalysis(model, endings);
@@ -90,7 +90,7 @@ export function listeningSockets(
 }
 
 /** Returns the sockets of a family whose rules were not audited. */
-export const unauditedSockets = (host: Host, family: Family): Listening[] =>
+export const unauditedSockets = (host: Host, family: Family): ListeningSocket[] =>
   (host.listening ?? [])
     .filter((socket) => socket.family === family)
     .map((socket) => ({
@@ -110,7 +110,7 @@ export const unauditedSocketDoubts = (host: Host, families: readonly Family[]): 
   });
 
 /** Returns the description of a socket without its reachability. */
-function described(host: Host, socket: Socket): Omit<Listening, keyof SocketReach> {
+function described(host: Host, socket: Socket): Omit<ListeningSocket, keyof SocketReach> {
   const { family, proto, address, device, port, processes } = socket;
   return {
     family,

@@ -217,9 +217,15 @@ export const ufwHelperRole = (chain: string): "limit" | "logging" | null =>
       ? "logging"
       : null;
 
-/** Whether a chain has the name of a VPN program's chain other than Tailscale's. */
+/** Returns true for the name of a VPN program's chain other than Tailscale's. */
 export const isVpnChain = (chain: string): boolean =>
   /^(nm-|nordvpn|PROTONVPN|mullvad|wg|WG|wireguard|vpn|VPN|openvpn|OPENVPN)/.test(chain);
 
-/** Whether a set has the name of Docker 28.0.0's set of bridge networks. */
+/** Returns true for the name of Docker 28.0.0's set of bridge networks. */
 export const isDockerBridgeSet = (set: string): boolean => set.startsWith("docker-ext-bridges");
+
+/** Returns the program that fills a set of banned addresses; `null` where the name shows none. */
+export const banSetProgram = (set: string): string | null => (/crowdsec/i.test(set) ? "CrowdSec" : null);
+
+/** Returns true for the name of a bridge that every Docker host or swarm node has. */
+export const isDefaultDockerBridge = (name: string): boolean => /^docker(0|_gwbridge)$/.test(name);

@@ -4,7 +4,7 @@ import type { DecidedWithoutRule, Decider, DecidingRule } from "../audit/decisio
 import type { Doubt } from "../audit/doubt.ts";
 import type { BypassedBans, Exposure, Finding, FindingKind, Intended, ReachedBy } from "../audit/finding.ts";
 import type { Lint } from "../audit/lint.ts";
-import type { Listening } from "../audit/listening.ts";
+import type { ListeningSocket } from "../audit/listening.ts";
 import type { AuditNote } from "../audit/notes.ts";
 import type { SourceGroup, Sources } from "../audit/set-description.ts";
 import { banListText, deciderText, doubtText, lintText, noteText } from "./text/audit-sentences.ts";
@@ -54,7 +54,7 @@ export interface ExposureJson extends Omit<Exposure, "by" | "unexpected">, Sourc
 }
 
 /** A socket of the host, with its sentences. */
-export interface ListeningJson extends Omit<Listening, "by" | "rule">, SourceTexts {
+export interface ListeningSocketJson extends Omit<ListeningSocket, "by" | "rule">, SourceTexts {
   /** Other ports that a translation redirects here, in words. */
   readonly as?: string;
   /** Rule or policy that accepts or drops one such packet; `null` where none decides. */
@@ -100,7 +100,7 @@ export interface AuditJson extends Audit {
   /** Published ports that packets from outside reach, intended or not. */
   readonly exposures: readonly ExposureJson[];
   /** Sockets of the host itself; `null` where the inputs list no sockets. */
-  readonly listening: readonly ListeningJson[] | null;
+  readonly listening: readonly ListeningSocketJson[] | null;
   /** Packets that bypass the owner's rules. */
   readonly findings: readonly FindingJson[];
   /** Rules of the owner that do not have the effect they seem to have. */
@@ -197,7 +197,7 @@ const exposureJson = ({ unexpected, ...exposure }: Exposure): ExposureJson => ({
   ...(unexpected === undefined ? {} : { unexpected: { ...unexpected, ...sourceTexts(unexpected) } }),
 });
 
-const listeningJson = (socket: Listening): ListeningJson => ({
+const listeningJson = (socket: ListeningSocket): ListeningSocketJson => ({
   ...socket,
   ...sourceTexts(socket),
   from: listeningSourcesText(socket),

@@ -43,7 +43,7 @@ describe("a physical port of a bridge with br_netfilter", () => {
 const address = (text: string): number => parseAddress(text, 4) as number;
 
 describe.each([
-  ["is told not to call iptables", 0],
+  ["is set not to call iptables", 0],
   ["cannot call iptables since br_netfilter is not loaded", undefined],
 ] as const)("a physical port of a bridge that %s", (_, calls) => {
   test("is outside: frames pass no rule, and the owner's FORWARD would drop them", () => {

@@ -5,7 +5,7 @@ import { capture, examples } from "../capture.ts";
 import { auditOf } from "./json.ts";
 
 // One line for each finding: kind, endpoint, rule of the owner.
-type Line = [kind: FindingKind, where: string, said: string];
+type Line = [kind: FindingKind, endpoint: string, rule: string];
 
 const PUBLISHED: Line[] = [
   ["ingress-bypass", "any/8080", "deny 8080/tcp"],

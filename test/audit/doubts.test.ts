@@ -137,10 +137,11 @@ const CASES: [string, string[], unknown[], RegExp][] = [
 ];
 
 describe("no findings is not all clear", () => {
-  test.each(CASES)("%s", (_name, texts, docker, said) => {
+  test.each(CASES)("%s", (_name, texts, docker, expected) => {
     const found = doubts(texts, ...docker);
-    if (said.source === "^$") expect(found.filter((d) => !d.startsWith("no container engine"))).toEqual([]);
-    else expect(found).toContainEqual(expect.stringMatching(said));
+    if (expected.source === "^$")
+      expect(found.filter((d) => !d.startsWith("no container engine"))).toEqual([]);
+    else expect(found).toContainEqual(expect.stringMatching(expected));
   });
   test("a complete host has no doubt", () => {
     expect(

@@ -40,8 +40,8 @@ describe("an invalid file is refused, and the message names the entry", () => {
     ["open:\n  - {port: 80, form: 1.2.3.4}", /unknown key "form"/],
     ["open: [", /not YAML/],
     ["open:\n  - {port: 80, __proto__: 1}", /unknown key "__proto__"/],
-  ])("%s", (yaml, said) => {
+  ])("%s", (yaml, message) => {
     expect(() => readExpectations(yaml)).toThrow(ExpectationError);
-    expect(() => readExpectations(yaml)).toThrow(said);
+    expect(() => readExpectations(yaml)).toThrow(message);
   });
 });

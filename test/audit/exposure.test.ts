@@ -103,7 +103,9 @@ describe("docker-proxy in IPv4", () => {
       listen.address,
       listen.port,
       by
-        .map((who) => [who.in.join("+"), who.from, ...(who.to === undefined ? [] : [who.to])].join(" "))
+        .map((group) =>
+          [group.in.join("+"), group.from, ...(group.to === undefined ? [] : [group.to])].join(" "),
+        )
         .join(),
     ]);
   const dnat = ["dnat", null, 8080, "eth0 everyone"];

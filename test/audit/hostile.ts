@@ -46,7 +46,7 @@ export const HOSTILE: Readonly<Record<string, Hostile>> = {
     },
     finds: [all("10.0.0.0/8")],
   },
-  "INPUT asks for a mark that mangle gives": {
+  "INPUT matches a mark that mangle sets": {
     layout: {
       mangle: ["-s 198.51.100.0/24 -j MARK --set-xmark 0x1/0xffffffff"],
       input: [`${PORT} -m mark --mark 0x1 -j ACCEPT`],
@@ -197,7 +197,7 @@ export const HOSTILE: Readonly<Record<string, Hostile>> = {
     layout: { policy: accepting, input: ["-p udp -m udp --dport 8080 -j DROP"] },
     finds: [],
   },
-  "TCP refused, UDP published and refused by nobody": {
+  "TCP refused, UDP published and not refused": {
     layout: {
       nets: [docker0({ 8080: 80 }, { proto: "udp" })],
       policy: accepting,
@@ -233,7 +233,7 @@ export const HOSTILE: Readonly<Record<string, Hostile>> = {
     layout: { input: [`${PORT} -m mac --mac-source 02:00:00:00:00:01 -j ACCEPT`] },
     finds: [all("everyone")],
   },
-  "a refusal of the port as it was asked for": {
+  "a reject by the original destination port": {
     layout: {
       policy: accepting,
       input: ["-p tcp -m conntrack --ctstate NEW --ctorigdstport 8080 -j DROP"],

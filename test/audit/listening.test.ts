@@ -1,6 +1,6 @@
 /** Exposure of the host itself: sockets that ss lists, against all rules on the path to them. */
 import { existsSync, readFileSync } from "node:fs";
-import { auditText, kindOf, type ListeningJson, readHost, readRuleset, readSnapshot } from "fwcheck";
+import { auditText, kindOf, type ListeningSocketJson, readHost, readRuleset, readSnapshot } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { readSockets } from "../../lib/host/sources/ss.ts";
 import { shared } from "../capture.ts";
@@ -98,12 +98,16 @@ function host(
   };
   return auditOf(rulesets, readHost(sources, rulesets));
 }
-const one = (filter: string, local: string, tables: { raw?: string; nat?: string } = {}): ListeningJson =>
+const one = (
+  filter: string,
+  local: string,
+  tables: { raw?: string; nat?: string } = {},
+): ListeningSocketJson =>
   host(filter, line("tcp", local, `users:(("it",pid=1,fd=3))`), tables).listening![0]!;
-const said = ({ open, from, by, as }: ListeningJson) => [
+const summaryOf = ({ open, from, by, as }: ListeningSocketJson) => [
   open,
   from,
-  by.map((who) => `${who.in.join("+")}${who.to === undefined ? "" : ` to ${who.to}`}`).join("; "),
+  by.map((group) => `${group.in.join("+")}${group.to === undefined ? "" : ` to ${group.to}`}`).join("; "),
   ...(as === undefined ? [] : [as]),
 ];
 
@@ -216,7 +220,7 @@ describe("sources that reach a socket", () => {
     ],
   ];
   test.each(table)("%s", (_, filter, local, expected, tables) => {
-    expect(said(one(filter, local, tables))).toEqual(expected);
+    expect(summaryOf(one(filter, local, tables))).toEqual(expected);
   });
 
   test("names the rule that accepts, and the rule that drops", () => {

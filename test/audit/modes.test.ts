@@ -134,7 +134,7 @@ describe("VPN chains before DOCKER-USER", () => {
 });
 
 describe("bans that never reach containers", () => {
-  const said = (layout: Parameters<typeof audited>[0]) => {
+  const bansAndLint = (layout: Parameters<typeof audited>[0]) => {
     const { findings, lint } = audited(layout);
     const bans = findings.map(({ bans }) => ({ by: bans?.by, from: bans?.from, only: bans?.only }));
     return [
@@ -146,13 +146,13 @@ describe("bans that never reach containers", () => {
   test("fail2ban: names the banned sources", () => {
     const layout = LAYOUTS.fail2ban;
     const banned = { by: ["fail2ban (f2b-recidive)"], from: "192.0.2.9", only: true };
-    expect(said(layout)).toEqual([[["192.0.2.9", "must", banned]], ["ban-misses-containers 2"]]);
+    expect(bansAndLint(layout)).toEqual([[["192.0.2.9", "must", banned]], ["ban-misses-containers 2"]]);
     expect(auditText(audited(layout))).toContain("Banned sources still reach a published port");
   });
   test("a jail that is empty, or for other ports", () => {
     const chains = { "f2b-recidive": jail(), "f2b-sshd": jail("192.0.2.7") };
     const input = ["-p tcp -m multiport --dports 22 -j f2b-sshd", "-p tcp -j f2b-recidive", ALLOW];
-    expect(said({ input, chains })).toEqual([[], ["ban-misses-containers 3"]]);
+    expect(bansAndLint({ input, chains })).toEqual([[], ["ban-misses-containers 3"]]);
   });
   test("a ban and other denies are separate", () => {
     const input = ["-p tcp -j f2b-recidive", "-s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j ACCEPT"];
@@ -168,10 +168,10 @@ describe("bans that never reach containers", () => {
     const chains = { CROWDSEC_CHAIN: ["-m set --match-set crowdsec-blacklists-0 src -j DROP"] };
     const by = ["CrowdSec (CROWDSEC_CHAIN)"];
     const unknown = "the members of the list";
-    expect(said({ input, chains })[0]).toEqual([[unknown, "may", { by, from: unknown, only: true }]]);
+    expect(bansAndLint({ input, chains })[0]).toEqual([[unknown, "may", { by, from: unknown, only: true }]]);
     const ipset =
       "create crowdsec-blacklists-0 hash:net family inet\nadd crowdsec-blacklists-0 198.51.100.0/24\n";
-    expect(said({ input, chains, ipset })[0]).toEqual([
+    expect(bansAndLint({ input, chains, ipset })[0]).toEqual([
       ["198.51.100.0/24", "must", { by, from: "198.51.100.0/24", only: true }],
     ]);
   });
@@ -179,12 +179,15 @@ describe("bans that never reach containers", () => {
     const ipset = "create blocklist hash:ip family inet\nadd blocklist 192.0.2.66\n";
     const input = ["-m set --match-set blocklist src -j DROP", ALLOW];
     const banned = { by: ["a blocklist (ipset blocklist)"], from: "192.0.2.66", only: true };
-    expect(said({ input, ipset })).toEqual([[["192.0.2.66", "must", banned]], ["ban-misses-containers 2"]]);
+    expect(bansAndLint({ input, ipset })).toEqual([
+      [["192.0.2.66", "must", banned]],
+      ["ban-misses-containers 2"],
+    ]);
   });
   test("a list that DOCKER-USER also evaluates gives no lint", () => {
     const input = ["-p tcp -j f2b-recidive", ALLOW];
     const chains = { "f2b-recidive": jail("192.0.2.9") };
-    expect(said({ input, chains, user: ["-j f2b-recidive"] })).toEqual([[], []]);
+    expect(bansAndLint({ input, chains, user: ["-j f2b-recidive"] })).toEqual([[], []]);
   });
 });
 

@@ -117,7 +117,9 @@ const about = ({ findings }: AuditJson, p: Probe): string[] =>
       (f) =>
         f.family === p.family &&
         f.proto === p.proto &&
-        f.by.some((who) => who.in.includes(p.in) && (who.to?.split(", ").includes(p.dst) ?? true)) &&
+        f.by.some(
+          (group) => group.in.includes(p.in) && (group.destinations?.parts.includes(p.dst) ?? true),
+        ) &&
         (f.kind === "ingress-bypass"
           ? f.listen?.port === p.dport && [null, p.dst].includes(f.listen.address) && OWN.includes(p.dst)
           : f.witness.dst === p.dst && f.witness.dport === p.dport),

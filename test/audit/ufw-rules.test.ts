@@ -68,9 +68,9 @@ if [ -d /var/lib/ufw ]; then mount --bind "$own/lib" /var/lib/ufw; fi
 ip link set lo up
 printf '[Web Full]\ntitle=w\ndescription=w\nports=80,443/tcp\n\n[Dns]\ntitle=d\ndescription=d\nports=53\n\n[Mail]\ntitle=m\ndescription=m\nports=25/tcp\n' > /etc/ufw/applications.d/own
 while read -r line; do
-  if [ -n "$line" ]; then eval "ufw $line" > "$own/said" 2>&1 || { cat "$own/said"; exit 1; }; fi
+  if [ -n "$line" ]; then eval "ufw $line" > "$own/output" 2>&1 || { cat "$own/output"; exit 1; }; fi
 done
-ufw --force enable > "$own/said" 2>&1 || { cat "$own/said"; exit 1; }
+ufw --force enable > "$own/output" 2>&1 || { cat "$own/output"; exit 1; }
 ufw show added | grep '^ufw '
 echo ==
 iptables-save
@@ -93,18 +93,18 @@ describe.skipIf(why !== undefined)(`the real ufw${why === undefined ? "" : ` (${
     });
     expect([run.status, run.stderr.trim()]).toEqual([0, ""]);
     const [added, dump] = run.stdout.split("==\n") as [string, string];
-    const wanted = added
+    const listed = added
       .trimEnd()
       .split("\n")
       .map((line) => line.replace(/^ufw /, "").replace(/ comment '.*'$/, ""));
-    expect(wanted.length).toBeGreaterThan(35);
+    expect(listed.length).toBeGreaterThan(35);
     const { rulesets, diagnostics } = readRuleset([{ name: "ufw", text: dump }]);
     expect(diagnostics).toEqual([]);
-    const told = rulesets.flatMap((ruleset) =>
+    const derived = rulesets.flatMap((ruleset) =>
       [...ruleset.tables.get("filter")!.chains.values()].flatMap((chain) =>
         chain.rules.flatMap((rule) => ufwCommand(rule, ruleset) ?? []),
       ),
     );
-    expect([...new Set(told)].sort()).toEqual([...new Set(wanted)].sort());
+    expect([...new Set(derived)].sort()).toEqual([...new Set(listed)].sort());
   });
 });

@@ -260,7 +260,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
     const host = readHost(snapshot.sources, after);
     for (const [i, { line, tried, name }] of tries.entries()) {
       // A packet on a bridge arrived on one of its ports, which a rule of the fix may match (physdev).
-      const [port] = covering[i]!.flatMap(({ by }) => by.flatMap((who) => who.ports ?? []));
+      const [port] = covering[i]!.flatMap(({ by }) => by.flatMap((group) => group.ports ?? []));
       const packet = port === undefined ? tried.packet : { ...tried.packet, in: port };
       const answer = new Simulator(after, host).packet(readPacket(packet) as Packet);
       fixed.set(line, answer);

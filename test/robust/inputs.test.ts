@@ -177,14 +177,14 @@ describe("one part of the inputs is missing or damaged", () => {
     const codes = new Map<number, number>();
     const wrong: string[] = [];
     for (const each of chosen) {
-      const { code, answer: said } = audited(written(each.host, each.parts));
+      const { code, answer: result } = audited(written(each.host, each.parts));
       codes.set(code, (codes.get(code) ?? 0) + 1);
       if (code !== 0) continue;
       if (!whole.has(each.host)) {
         const { rulesets, host } = inputs({ rules: written(each.host), assume: ["complete"] });
         whole.set(each.host, answer(audit(rulesets, host)));
       }
-      if (JSON.stringify(said, big) !== JSON.stringify(whole.get(each.host), big)) wrong.push(each.what);
+      if (JSON.stringify(result, big) !== JSON.stringify(whole.get(each.host), big)) wrong.push(each.what);
     }
     console.log(
       `${all.length} cases, ${chosen.length} run: ${[...codes]

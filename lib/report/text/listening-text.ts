@@ -1,7 +1,7 @@
 /** The exposure of the host itself in words: a table of open sockets, and lists of the others. */
 import type { Audit } from "../../audit/audit.ts";
 import type { Decider } from "../../audit/decision.ts";
-import type { Listening, Open } from "../../audit/listening.ts";
+import type { ListeningSocket, Reachability } from "../../audit/listening.ts";
 import { decidedBy, published, sourcesByInterface } from "./finding-text.ts";
 import { sourcesText } from "./set-text.ts";
 import { indented, type Style, safe, table, WIDTH, wrapped } from "./terminal.ts";
@@ -24,14 +24,14 @@ export interface ListeningList {
   readonly items: readonly string[];
 }
 
-const CLOSED: readonly (readonly [Open, string])[] = [
+const CLOSED: readonly (readonly [Reachability, string])[] = [
   ["no", "Closed by the firewall"],
   ["translated", "A translation redirects these packets elsewhere"],
   ["local", "No packet from outside has this address"],
 ];
 
 /** Returns the rows of open sockets. */
-export function openRows(sockets: readonly Listening[]): readonly ListeningRow[] {
+export function openRows(sockets: readonly ListeningSocket[]): readonly ListeningRow[] {
   const open = sockets
     .filter((l) => l.open === "yes" || l.open === "maybe")
     .sort((a, b) => a.family - b.family || a.listen.port! - b.listen.port!);
@@ -46,11 +46,11 @@ export function openRows(sockets: readonly Listening[]): readonly ListeningRow[]
 }
 
 /** Returns the sources that reach a socket, over all interfaces. */
-export const listeningSourcesText = ({ family, sources }: Listening): string =>
+export const listeningSourcesText = ({ family, sources }: ListeningSocket): string =>
   sources.kind === "unknown" ? `not known (no IPv${family} rules were audited)` : sourcesText(sources);
 
 /** Returns the lists of sockets that are not open. */
-export const closedLists = (sockets: readonly Listening[]): readonly ListeningList[] =>
+export const closedLists = (sockets: readonly ListeningSocket[]): readonly ListeningList[] =>
   CLOSED.flatMap(([open, heading]) => {
     const texts = [
       ...new Set(sockets.filter((l) => l.open === open).map((l) => `${portText(l)} (${processText(l)})`)),
@@ -86,13 +86,13 @@ const ruleText = (rule: Decider): string =>
     ? `${safe(rule.chain)} rule ${rule.rule} (line ${rule.line})`
     : decidedBy(rule);
 
-function portText({ proto, family, listen, device, redirectedPorts }: Listening): string {
+function portText({ proto, family, listen, device, redirectedPorts }: ListeningSocket): string {
   const port = published({ proto, family, listen });
   const also = redirectedPorts === undefined ? "" : ` (also sent to ${redirectedPorts.join(", ")})`;
   return `${port}${device === undefined ? "" : ` on ${safe(device)}`}${also}`;
 }
 
-function processText({ processes, container }: Listening): string {
+function processText({ processes, container }: ListeningSocket): string {
   const names = processes.length === 0 ? "not named" : processes.map((name) => safe(name)).join(", ");
   return container === null ? names : `${names}, container ${safe(container)}`;
 }
