@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 import { page } from "./lib/report/html/page/bundle.mjs";
 
-/** The report's page, made where a test asks for it. */
+/** Provides the module `#page`, which is built when a test imports it. */
 const pages = {
   name: "page",
   enforce: "pre" as const,
