@@ -71,7 +71,7 @@ function printForm(result: Fix, format: Exclude<Format, "save">, requested: Fami
   return false;
 }
 
-/** Whether a form was printed with all rules, with a part of them, or not because the family needs none. */
+/** Result of printing a form: with all rules, with a part, or with none because the family needs none. */
 type Printed = "whole" | "part" | "nothing";
 
 function printUfw({ ufw }: Fix, family: Family): Printed {

@@ -1,4 +1,4 @@
-/** What `iptables-restore --noflush` makes of a ruleset and a text: the model's own way to apply what fwcheck prints. */
+/** Applies the text of `iptables-restore --noflush` to a ruleset. */
 import { parse } from "iptables-parser-ts";
 import { isBuiltIn } from "../iptables/base-chains.ts";
 import { readRuleset } from "../iptables/load.ts";
@@ -15,11 +15,11 @@ import {
 import { callsOurs, isHook, isOurs } from "./chain-names.ts";
 
 /**
- * The ruleset after a restore without flush: a declared user chain is emptied, a new one is made, rules are appended,
- * inserted or deleted, an emptied chain may be deleted. Rules that were there before keep their numbers, so that
- * references to them stay right. A text that makes a chain which is there, deletes one that is called, or deletes a rule
- * that is not there is refused as a whole, as the kernel refuses it.
- * @throws Error when the text is not one that fwcheck could have printed
+ * Returns the ruleset after a restore without flush. A declared user chain is emptied or created; rules are appended,
+ * inserted or deleted; empty chains may be deleted. Rules that stay keep their numbers, so that references to them stay
+ * valid. Like the kernel, it refuses a whole text that creates an existing chain, deletes a called chain, or deletes a
+ * rule that does not exist; the ruleset is then unchanged.
+ * @throws Error if fwcheck cannot have printed the text
  */
 export function restored(ruleset: Ruleset, text: string): Ruleset {
   if (text === "") return ruleset;
@@ -77,7 +77,7 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
   return { ...ruleset, tables };
 }
 
-/** The ruleset without any fix of ours that is in force. Rules keep their numbers. */
+/** Returns the ruleset without a fix that is in force. Rules keep their numbers. */
 export function withoutFix(ruleset: Ruleset): Ruleset {
   const filter = ruleset.tables.get("filter");
   if (filter === undefined || ![...filter.chains.keys()].some(isOurs)) return ruleset;
@@ -91,7 +91,7 @@ export function withoutFix(ruleset: Ruleset): Ruleset {
   return { ...ruleset, tables: new Map([...ruleset.tables, ["filter", { ...filter, chains }]]) };
 }
 
-/** The text with the chains declared that are there already: to read it is to read it upon them. */
+/** Returns the text with declarations of the ruleset's chains, so that the loader knows the chains that rules name. */
 const upon = (ruleset: Ruleset, text: string, declared: ReadonlySet<string>): string =>
   text.replace(/^\*(\w+)\n/gm, (line, name: string) => {
     const there = isTableName(name) ? [...(ruleset.tables.get(name)?.chains.values() ?? [])] : [];
@@ -99,10 +99,10 @@ const upon = (ruleset: Ruleset, text: string, declared: ReadonlySet<string>): st
     return `${line}${missing.map((chain) => `${printChain(chain)}\n`).join("")}`;
   });
 
-/** Inserts and appends, in the order of the text. */
+/** Inserts and appends rules in the order of the text. */
 function merged(old: readonly Rule[], more: readonly Rule[]): Rule[] {
   const rules = [...old];
-  // The loader already put what is inserted in front of what is appended, as these rules alone would stand.
+  // The loader has put inserted rules in front of appended ones.
   const inserted = more.filter((rule) => rule.syntax.command === "-I");
   rules.unshift(...inserted);
   rules.push(...more.filter((rule) => rule.syntax.command === "-A"));

@@ -12,7 +12,7 @@ import type { OpenReason, StrategyReason } from "./reasons.ts";
 import type { WayMatches } from "./way-matches.ts";
 
 /**
- * How rules match an endpoint: by its internal address, by the original destination in conntrack, or by an ipset of
+ * Match of an endpoint: by its internal address, by the original destination in conntrack, or by an ipset of
  * endpoints.
  */
 export type Strategy = "internal-ip" | "conntrack" | "ipset";
@@ -23,7 +23,7 @@ export interface Choice {
   readonly family: Family;
   /** Container, address, port and protocol. */
   readonly endpoint: string;
-  /** How rules match it. */
+  /** Match that its rules use. */
   readonly strategy: Strategy;
   /** Why this strategy. */
   readonly reason: StrategyReason;
@@ -45,9 +45,9 @@ export type EndpointRules =
 export interface EndpointOptions {
   /** `null` to choose for each endpoint. */
   readonly requested: Strategy | null;
-  /** Whether one set is cheaper than a rule for each endpoint. */
+  /** One set is cheaper than a rule for each endpoint. */
   readonly manyEndpoints: boolean;
-  /** Whether unknown packets may be translated to endpoints, so that no rule may match by address alone. */
+  /** Unknown packets may be translated to endpoints, so that no rule may match by address alone. */
   readonly unknownTranslations: boolean;
 }
 

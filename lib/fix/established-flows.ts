@@ -57,7 +57,7 @@ export function cutsOf(
       leave("no-port");
       continue;
     }
-    // A conntrack entry has no interface: only senders that are blocked on all of them are certainly forbidden.
+    // A conntrack entry has no interface: only senders that are blocked on all interfaces are certainly forbidden.
     const allowed = domain.valueRanges(diagrams.union(diagrams.subtract(way.all, way.blocked), may), "src");
     const blocked = domain.valueRanges(must, "src");
     const forbidden = subtractRanges(blocked, allowed);

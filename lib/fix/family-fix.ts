@@ -24,9 +24,9 @@ import { restore } from "./write/restore.ts";
 
 /** Options of a fix. */
 export interface FixOptions {
-  /** How rules match endpoints; `auto`, the default, chooses for each endpoint. */
+  /** Match of endpoints; `auto`, the default, chooses for each endpoint. */
   readonly strategy?: Strategy | "auto";
-  /** Whether the printed form can create ipsets (script, systemd); `auto` then uses one for many endpoints. */
+  /** The printed form can create ipsets (script, systemd); `auto` then uses one for many endpoints. */
   readonly sets?: boolean;
   /** Texts that the rulesets were read from; the printed forms contain their digests. */
   readonly inputs?: readonly Source[];
@@ -80,7 +80,7 @@ export function fixFamily(
 
 /**
  * Returns why rules made from this input could close ports that the owner allows; `null` if they cannot. A policy is
- * the owner's whole INPUT: made from a part of it, the policy drops packets that the missing rules accept.
+ * the owner's whole INPUT. Made from a part of INPUT, the policy drops packets that the missing rules accept.
  */
 function refusalOf(ruleset: Ruleset, host: Host): Exclude<FamilyRefusal["code"], "limit-exceeded"> | null {
   if (ruleset.damaged === true) return "damaged-ruleset";

@@ -43,7 +43,7 @@ export interface Fix {
   readonly saved: string;
   /** Commands that remove the fix. */
   readonly undo: readonly string[];
-  /** How each endpoint is matched, and why. */
+  /** Strategy of each endpoint, and the reason. */
   readonly choices: readonly Choice[];
   /** Effect of the fix, over all packets. */
   readonly proof: Proof;
@@ -55,10 +55,10 @@ export interface Fix {
   readonly left: readonly Left[];
   /** Remarks on the use of the fix. */
   readonly notes: readonly FixNote[];
-  /** Whether these rules are in force already. */
+  /** These rules are in force already. */
   readonly inForce: boolean;
   /**
-   * Whether the proof holds: the printed rules close what `proof.closed` names, `left` names every other finding, and
+   * The proof holds: the printed rules close what `proof.closed` names, `left` names every other finding, and
    * no other packet is affected. Do not use a fix that does not hold.
    */
   readonly holds: boolean;

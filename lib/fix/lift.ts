@@ -1,5 +1,5 @@
 /**
- * Lifts the intent behind the address translation: the owner's policy for each way becomes rules of FORWARD. One rule
+ * Lifts the intent past the address translation: the owner's policy for each way becomes rules of FORWARD. One rule
  * matches the endpoint and goes to the chain of its policy; equal policies share a chain.
  */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
@@ -20,11 +20,11 @@ import { wayKey, wholeWays } from "./whole-ways.ts";
 /** Options of a lift. */
 export interface LiftOptions {
   readonly strategy: Strategy | "auto";
-  /** Whether the printed form can create ipsets. */
+  /** The printed form can create ipsets. */
   readonly sets: boolean;
   /** Ways that stay open, by `wayKey`, since their rules failed the proof. */
   readonly failed: ReadonlyMap<string, OpenReason>;
-  /** Whether packets may be translated to addresses that the model does not know. */
+  /** Packets may be translated to addresses that the model does not know. */
   readonly unknownTranslations: boolean;
 }
 

@@ -8,7 +8,7 @@ import type { CopyPart, Rule } from "../rules/ruleset.ts";
 import { SAFE_NAME } from "./box-printer.ts";
 import { type ReadPoint, statesAt } from "./read-point.ts";
 
-/** A condition, or one option of it, that can be copied alone. */
+/** A condition or one of its options that can be copied alone. */
 export interface MatchPart extends Pick<CopyPart, "name" | "reading" | "copy" | "protocol"> {
   /** Packets that satisfy it. */
   readonly node: Node;
@@ -131,7 +131,7 @@ export function copiedText(
   }
 }
 
-/** Returns the parts as one text, with `-p` in front if one of them needs it and none gives it. */
+/** Returns the parts as one text, with `-p` in front if a part needs it and no part gives it. */
 export function joinTexts(parts: readonly MatchPart[], texts: readonly (string | null)[]): string {
   const protocol = parts.find((part) => part.protocol !== undefined)?.protocol;
   const given = parts.some(({ reading }) => reading.proto !== undefined);

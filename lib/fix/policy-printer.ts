@@ -192,7 +192,7 @@ class WayPrinter {
   }
 
   /**
-   * Returns the matches of a rule with ipsets, so that it holds whatever the sets contain. `null` if the step has no
+   * Returns the matches of a rule with ipsets, which holds for any elements of the sets. `null` if the step has no
    * ipsets, or if the other matches do not select its candidates.
    */
   private setMatches(left: Node, step: PolicyStep): string[] | null {

@@ -155,7 +155,7 @@ export class PolicyWalker {
   }
 
   /**
-   * Records the steps of a chain behind a jump whose ipsets contain none of the packets now, and may later. Ways with a
+   * Records the steps of the chain of a jump whose ipsets contain none of the packets now, and may later. Ways with a
    * step that cannot be combined with the set match of the jump get none.
    */
   private recordSetJump(

@@ -1,8 +1,8 @@
 /**
- * The argument that a fix is right, over all packets: every bypass is closed, and for every other packet the verdict,
- * the way it leaves by and its header are what they were.
+ * Proves a fix over all packets: it closes the bypasses, and every other packet keeps its verdict, its output interface
+ * and its header.
  */
-import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
+import { auditFamily, type FamilyAudit, findingsOf, type Way } from "../audit/audit.ts";
 import type { Finding } from "../audit/finding.ts";
 import { comesIn, type Host } from "../host/host.ts";
 import type { Target } from "../iptables/rule.ts";
@@ -30,33 +30,33 @@ import { wayKey, wayName, wholeWays } from "./whole-ways.ts";
 export interface Changed {
   /** The packet. */
   readonly packet: PacketJson;
-  /** What the fix changes for it. */
+  /** Result that the fix changes. */
   readonly difference: Difference;
-  /** The finding whose rules break the proof there; `null` where the packet belongs to none that the fix closes. */
+  /** Finding whose rules fail the proof; `null` for packets of no finding that the fix closes. */
   readonly finding: string | null;
 }
 
-/** What a fix does, over all packets. */
+/** Effect of a fix, over all packets. */
 export interface Proof {
   /** Findings that are closed, by id. */
   readonly closed: readonly string[];
-  /** Findings that are still there. */
+  /** Findings that remain. */
   readonly remaining: readonly string[];
-  /** Packets that would fare otherwise although nothing blocks them; none in a proof that holds. */
+  /** Packets that the fix changes although the intent does not block them; none in a proof that holds. */
   readonly changed: readonly Changed[];
 }
 
-/** A proof with what else its walks showed. */
+/** A proof, with other results of its walks. */
 export interface Proved {
   readonly proof: Proof;
   readonly cost: Cost;
-  /** The findings that are left; none where ways break the proof. */
+  /** Findings that remain; not computed if some ways fail the proof. */
   readonly left: readonly Finding[];
-  /** Closed ways whose rules break the proof, by `wayKey`, each with a packet that shows it. */
+  /** Closed ways whose rules fail the proof, by `wayKey`, each with a packet. */
   readonly breaking: ReadonlyMap<string, Changed>;
 }
 
-/** What a fix closes and what it does not try to close, by `wayKey`. */
+/** Ways that a fix closes, and ways that it leaves open, by `wayKey`. */
 export interface Claim {
   readonly closed: ReadonlySet<string>;
   readonly open: ReadonlySet<string>;
@@ -66,8 +66,8 @@ const NOTHING: Claim = { closed: new Set(), open: new Set() };
 
 /**
  * Proves a fix of one family.
- * @param audited what was found before
- * @param then the host with what the fix brings besides rules
+ * @param audited audit of the rules without the fix
+ * @param hostAfter the host with the ipsets of the fix
  * @throws BudgetExceeded
  */
 export function prove(
@@ -75,14 +75,14 @@ export function prove(
   after: Ruleset,
   host: Host,
   audited: FamilyAudit,
-  then: Host = host,
+  hostAfter: Host = host,
   claim: Claim = NOTHING,
 ): Proved {
-  const { changed, cost, passing, breaking } = changes(before, after, host, then, claim, audited);
-  // Where nothing that is blocked comes through, no finding can be left; else they are looked for, to be named.
+  const { changed, cost, passing, breaking } = compare(before, after, host, hostAfter, claim, audited);
+  // If no blocked packet passes, no finding can remain, and the audit of the fixed rules is not needed.
   const left =
     breaking.size === 0 && (passing || claim.open.size > 0)
-      ? findingsOf(auditFamily(after, then, [], { detail: "findings" }))
+      ? findingsOf(auditFamily(after, hostAfter, [], { detail: "findings" }))
       : [];
   const remaining = new Set(left.map((f) => f.id));
   const findings = findingsOf(audited).map((f) => f.id);
@@ -98,32 +98,10 @@ export function prove(
   };
 }
 
-/** The ruleset with a chain of ours that lets nothing through: what passes it still never came to it. */
-function sealed(ruleset: Ruleset): Ruleset {
-  const filter = ruleset.tables.get("filter");
-  const chain = filter?.chains.get(CHAIN);
-  if (filter === undefined || chain === undefined) return ruleset;
-  const all = withParts(chain.rules[0]!, { matches: [], unknown: [], target: DROP });
-  const chains = new Map([...filter.chains, [CHAIN, { ...chain, rules: [all] }]]);
-  return { ...ruleset, tables: new Map([...ruleset.tables, ["filter", { ...filter, chains }]]) };
-}
-
-const DROP: Target = { kind: "extension", extension: drop, values: {} };
-
-/** What a walk's end amounts to: the verdict, the interface, and the header, spelled. */
-function outcome(ending: Ending<SetStates>, form: HeaderState): string {
-  // Dropped or rejected, a packet does not come through: which of the two is the owner's word to say.
-  if (ending.verdict === "drop" || ending.verdict === "reject") return "stopped";
-  const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map(
-    (field) => {
-      const bound = form.bindings[field];
-      return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
-    },
-  );
-  return [ending.verdict, ending.delivery, ending.out, ...header].join("|");
-}
-
-/** What a proof and the rules of most fixes ask besides the ruleset: an audit whose domain knows it serves the proof, too. */
+/**
+ * Returns vocabulary of the proof and of the rules of most fixes. If the domain of the first audit contains it, the proof
+ * needs no second audit.
+ */
 export const foreseen = (host: Host, family: Family): Vocabulary => ({
   predicates: [
     comesIn(host),
@@ -136,119 +114,208 @@ export const foreseen = (host: Host, family: Family): Vocabulary => ({
   markValues: new Map(),
 });
 
-/** Packets for which the two rulesets differ, but for those that the intent blocks and the new one stops. */
-function changes(
+/** Differences between two rulesets, except that the new one stops packets that the intent blocks. */
+interface Comparison extends Pick<Proved, "breaking" | "cost"> {
+  readonly changed: readonly Changed[];
+  /** Packets that the intent blocks pass the new rules. */
+  readonly passing: boolean;
+}
+
+function compare(
   before: Ruleset,
   after: Ruleset,
   host: Host,
-  then: Host,
-  { closed, open }: Claim,
+  hostAfter: Host,
+  claim: Claim,
   found: FamilyAudit,
-): Pick<Proved, "breaking" | "cost"> & { readonly changed: Changed[]; readonly passing: boolean } {
-  const programs = [Program.of(before, host), Program.of(after, then)] as const;
-  const arriving = comesIn(host);
-  // Where the domain of the audit cannot tell apart what the new ruleset can, the intent is worked out anew.
-  const more = (): Vocabulary => vocabularyOf(programs[1]);
-  const audited = found.domain.refines(Domain.of(before.family, [more()]))
+): Comparison {
+  const program = Program.of(after, hostAfter);
+  // Computed for each use: the predicates are an iterator that a domain consumes.
+  const vocabulary = (): Vocabulary => vocabularyOf(program);
+  // If the audit's domain is too coarse for the new rules, audit again with a finer one.
+  const audited = found.domain.refines(Domain.of(before.family, [vocabulary()]))
     ? found
-    : auditFamily(before, host, [more(), foreseen(host, before.family)], {
-        detail: "sets",
-      });
+    : auditFamily(before, host, [vocabulary(), foreseen(host, before.family)], { detail: "sets" });
   const { domain } = audited;
   const { diagrams } = domain;
-  // Where both translate alike, what leaves FORWARD alike leaves the host alike.
-  const sent = before.tables.get("nat") !== after.tables.get("nat");
-  const old = sent ? new SetEngine(programs[0], domain) : audited.full;
-  const now = new SetEngine(programs[1], domain, sent);
-  const changed: Changed[] = [];
-  const breaking = new Map<string, Changed>();
-  let passing = false;
-  const add = (set: Node, difference: Difference, finding: string | null): Changed => {
-    const { packet } = witness(domain, set, {
-      in: host.interfaces.map((i): Scalar => i.name),
+  // With equal NAT rules, packets that leave FORWARD alike leave the host alike.
+  const natDiffers = before.tables.get("nat") !== after.tables.get("nat");
+  const old = natDiffers ? new SetEngine(Program.of(before, host), domain) : audited.full;
+  const now = new SetEngine(program, domain, natDiffers);
+  const differences = new Differences(audited, found, host, claim);
+
+  const arrive = (engine: SetEngine): Outcomes =>
+    outcomesOf(engine.arrive(engine.start(comesIn(host))), engine);
+  const send = (engine: SetEngine): Outcomes => outcomesOf(engine.send(engine.start(ANY)), engine);
+  const [arriving, sending] = [arrive(now), send(now)];
+  const passed = passedPackets(arriving, audited);
+  const openWays = wholeWays(audited).flatMap((way) => (claim.open.has(wayKey(way)) ? [way.blocked] : []));
+  const leak = diagrams.subtract(passed, diagrams.unionAll(openWays));
+  if (leak !== EMPTY) {
+    // Packets that pass without reaching our chain are findings that remain, and no failure of its rules.
+    const sealed = new SetEngine(Program.of(sealChain(after), hostAfter), domain, natDiffers);
+    const unseen = [...arrive(sealed)].flatMap(([outcome, set]) => (outcome === STOPPED ? [] : [set]));
+    differences.add(diagrams.subtract(leak, diagrams.unionAll(unseen)), {
+      code: "not-stopped",
+      direction: "in",
+    });
+  }
+  compareOutcomes(arrive(old), arriving, audited.blocked, "in", differences);
+  compareOutcomes(send(old), sending, EMPTY, "out", differences);
+  compareFlows(old, now, differences);
+  return {
+    changed: differences.changed,
+    breaking: differences.breaking,
+    cost: costOf(audited, old, now, host),
+    passing: passed !== EMPTY,
+  };
+}
+
+/** Returns the packets that the intent blocks and that may pass. */
+function passedPackets(outcomes: Outcomes, { domain: { diagrams }, blocked }: FamilyAudit): Node {
+  const passing = [...outcomes].filter(
+    ([outcome]) => outcome.startsWith("accept") || outcome.startsWith("undecided"),
+  );
+  return diagrams.intersect(blocked, diagrams.unionAll(passing.map(([, set]) => set)));
+}
+
+/** Collects packets that fail the proof, one for each way or difference. */
+class Differences {
+  readonly changed: Changed[] = [];
+  readonly breaking = new Map<string, Changed>();
+  readonly diagrams: SetEngine["domain"]["diagrams"];
+  private readonly names: ReadonlyMap<string, string>;
+  private readonly closed: readonly Way[];
+
+  /** @param found the first audit, whose findings have names */
+  constructor(
+    private readonly audited: FamilyAudit,
+    found: FamilyAudit,
+    private readonly host: Host,
+    { closed }: Claim,
+  ) {
+    this.diagrams = audited.domain.diagrams;
+    this.names = new Map(wholeWays(found).map((way) => [wayKey(way), wayName(way, found.family)]));
+    this.closed = wholeWays(audited).filter((way) => closed.has(wayKey(way)));
+  }
+
+  /** Adds packets that differ; attributes them to the closed ways that they belong to. */
+  add(set: Node, difference: Difference): void {
+    if (set === EMPTY) return;
+    const ways = this.closed.filter((way) => this.diagrams.intersect(way.all, set) !== EMPTY);
+    for (const way of ways) {
+      const key = wayKey(way);
+      if (this.breaking.has(key)) continue;
+      const example = this.example(
+        this.diagrams.intersect(way.all, set),
+        difference,
+        this.names.get(key) ?? null,
+      );
+      this.breaking.set(key, example);
+    }
+    if (ways.length === 0) this.example(set, difference, null);
+  }
+
+  private example(set: Node, difference: Difference, finding: string | null): Changed {
+    const { packet } = witness(this.audited.domain, set, {
+      in: this.host.interfaces.map((i): Scalar => i.name),
       sport: [40000],
       proto: [6, 17],
       flags: [2],
     });
-    const one = { packet: packetJson(packet), difference, finding };
-    changed.push(one);
-    return one;
-  };
-  const names = new Map(wholeWays(found).map((way) => [wayKey(way), wayName(way, before.family)]));
-  const claimed = wholeWays(audited).filter((way) => closed.has(wayKey(way)));
-  const report = (set: Node, difference: Difference): void => {
-    if (set === EMPTY) return;
-    const broken = claimed.filter((way) => diagrams.intersect(way.all, set) !== EMPTY);
-    for (const way of broken) {
-      const key = wayKey(way);
-      if (breaking.has(key)) continue;
-      breaking.set(key, add(diagrams.intersect(way.all, set), difference, names.get(key) ?? null));
-    }
-    if (broken.length === 0) add(set, difference, null);
-  };
-  const ways: [Direction, (reach: SetEngine) => Ending<SetStates>[], Node][] = [
-    ["in", (reach) => reach.arrive(reach.start(arriving)), audited.blocked],
-    ["out", (reach) => reach.send(reach.start(ANY)), EMPTY],
-  ];
-  for (const [direction, walk, may] of ways) {
-    const was = byOutcome(walk(old), old);
-    const becomes = byOutcome(walk(now), now);
-    if (may !== EMPTY) {
-      // What the intent blocks and still comes through: only what is left open by name, and what never came to us.
-      const out = [...becomes].filter(([how]) => how.startsWith("accept") || how.startsWith("undecided"));
-      const through = diagrams.intersect(may, diagrams.unionAll(out.map(([, set]) => set)));
-      passing ||= through !== EMPTY;
-      const named = wholeWays(audited).flatMap((way) => (open.has(wayKey(way)) ? [way.blocked] : []));
-      const leak = diagrams.subtract(through, diagrams.unionAll(named));
-      if (leak !== EMPTY) {
-        const tight = new SetEngine(Program.of(sealed(after), then), domain, sent);
-        const past = byOutcome(walk(tight), tight);
-        const unseen = [...past].flatMap(([how, set]) => (how === "stopped" ? [] : [set]));
-        report(diagrams.subtract(leak, diagrams.unionAll(unseen)), { code: "not-stopped", direction });
-      }
-    }
-    for (const [how, set] of was) {
-      const differs = diagrams.subtract(set, becomes.get(how) ?? EMPTY);
-      report(diagrams.subtract(differs, may), { code: "allowed-changed", direction });
-      const stopped = becomes.get("stopped") ?? EMPTY;
-      report(diagrams.subtract(diagrams.intersect(differs, may), stopped), {
-        code: "blocked-redirected",
-        direction,
-      });
-    }
+    const changed = { packet: packetJson(packet), difference, finding };
+    this.changed.push(changed);
+    return changed;
   }
-  // Flows that are already there: whatever conntrack says of them but NEW, FORWARD must decide as it did.
-  for (const state of ["ESTABLISHED", "RELATED"] as const) {
-    const decide = (reach: SetEngine): Map<string, Node> => {
-      const bound = { ctstate: { value: CT[state] }, mark: { value: 0 } };
-      const start: SetState = { ...reach.start(ANY), bindings: bound };
-      return byOutcome(
-        reach.decideTable(start, "filter", "FORWARD").map((p) => ({
-          state: singleState(p.state),
-          verdict: p.outcome,
-          delivery: "forward",
-          out: null,
-          why: null,
-          hook: null,
-        })),
-        reach,
-      );
-    };
-    const becomes = decide(now);
-    for (const [how, set] of decide(old))
-      report(diagrams.subtract(set, becomes.get(how) ?? EMPTY), { code: "flow-changed", state });
-  }
-  return { changed, cost: costOf(audited, old, now, host), passing, breaking };
 }
 
-function byOutcome(endings: readonly Ending<SetStates>[], { chains, domain }: SetEngine): Map<string, Node> {
+/** Adds the packets whose outcome changes. Packets of `blocked` may change to being stopped. */
+function compareOutcomes(
+  old: Outcomes,
+  now: Outcomes,
+  blocked: Node,
+  direction: Direction,
+  differences: Differences,
+): void {
+  const { diagrams } = differences;
+  const stopped = now.get(STOPPED) ?? EMPTY;
+  for (const [outcome, set] of old) {
+    const differs = diagrams.subtract(set, now.get(outcome) ?? EMPTY);
+    differences.add(diagrams.subtract(differs, blocked), { code: "allowed-changed", direction });
+    differences.add(diagrams.subtract(diagrams.intersect(differs, blocked), stopped), {
+      code: "blocked-redirected",
+      direction,
+    });
+  }
+}
+
+/** Adds packets of existing flows for which FORWARD has another verdict than before. */
+function compareFlows(old: SetEngine, now: SetEngine, differences: Differences): void {
+  for (const state of ["ESTABLISHED", "RELATED"] as const) {
+    const verdicts = (engine: SetEngine): Outcomes => {
+      const start: SetState = {
+        ...engine.start(ANY),
+        bindings: { ctstate: { value: CT[state] }, mark: { value: 0 } },
+      };
+      const endings = engine.decideTable(start, "filter", "FORWARD").map((passage) => ({
+        state: singleState(passage.state),
+        verdict: passage.outcome,
+        delivery: "forward" as const,
+        out: null,
+        why: null,
+        hook: null,
+      }));
+      return outcomesOf(endings, engine);
+    };
+    const after = verdicts(now);
+    for (const [outcome, set] of verdicts(old))
+      differences.add(differences.diagrams.subtract(set, after.get(outcome) ?? EMPTY), {
+        code: "flow-changed",
+        state,
+      });
+  }
+}
+
+/** Returns the ruleset with a chain of ours that drops all packets: a packet that passes does not reach the chain. */
+function sealChain(ruleset: Ruleset): Ruleset {
+  const filter = ruleset.tables.get("filter");
+  const chain = filter?.chains.get(CHAIN);
+  if (filter === undefined || chain === undefined) return ruleset;
+  const all = withParts(chain.rules[0]!, { matches: [], unknown: [], target: DROP });
+  const chains = new Map([...filter.chains, [CHAIN, { ...chain, rules: [all] }]]);
+  return { ...ruleset, tables: new Map([...ruleset.tables, ["filter", { ...filter, chains }]]) };
+}
+
+const DROP: Target = { kind: "extension", extension: drop, values: {} };
+
+/** Packets by outcome: verdict, delivery, output interface and header. */
+type Outcomes = ReadonlyMap<string, Node>;
+
+/** Outcome of dropped and rejected packets. Which of the two is the owner's decision. */
+const STOPPED = "stopped";
+
+/** Groups the packets of a walk by outcome. */
+function outcomesOf(endings: readonly Ending<SetStates>[], { chains, domain }: SetEngine): Outcomes {
   const { diagrams } = domain;
-  const parts = new Map<string, Node[]>();
+  const sets = new Map<string, Node[]>();
   for (const ending of endings)
-    for (const [how, { set }] of chains.groupByHeader(ending.state, (form) => outcome(ending, form))) {
-      const list = parts.get(how);
-      if (list === undefined) parts.set(how, [diagrams.members(set)]);
+    for (const [outcome, { set }] of chains.groupByHeader(ending.state, (header) =>
+      outcomeOf(ending, header),
+    )) {
+      const list = sets.get(outcome);
+      if (list === undefined) sets.set(outcome, [diagrams.members(set)]);
       else list.push(diagrams.members(set));
     }
-  return new Map([...parts].map(([how, sets]) => [how, diagrams.unionAll(sets)]));
+  return new Map([...sets].map(([outcome, list]) => [outcome, diagrams.unionAll(list)]));
+}
+
+function outcomeOf({ verdict, delivery, out }: Ending<SetStates>, { bindings }: HeaderState): string {
+  if (verdict === "drop" || verdict === "reject") return STOPPED;
+  const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map(
+    (field) => {
+      const bound = bindings[field];
+      return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
+    },
+  );
+  return [verdict, delivery, out, ...header].join("|");
 }

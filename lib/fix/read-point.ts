@@ -10,7 +10,7 @@ export interface ReadPoint {
   readonly engine: SetEngine;
   /** States at the head of the chain; their sets are of packets as sent. */
   readonly states: readonly SetState[];
-  /** Whether the rules see the header before Docker's DNAT. Rules of FORWARD see it after. */
+  /** The rules see the header before Docker's DNAT. Rules of FORWARD see it after. */
   readonly beforeNat: boolean;
 }
 

@@ -28,7 +28,7 @@ export type Direction = "in" | "out";
 /** Connection states of flows that exist already. */
 export type FlowState = "ESTABLISHED" | "RELATED";
 
-/** Reason why a rule cannot be copied behind the address translation; `rule` is `null` for a policy. */
+/** Reason why a rule cannot be copied to FORWARD, after address translation; `rule` is `null` for a policy. */
 export type CopyFailure =
   /** The effect of the rule is unknown. */
   | { readonly code: "unknown-effect"; readonly rule: string | null }
@@ -67,12 +67,12 @@ export type OpenReason =
   | { readonly code: "not-followed"; readonly doubts: readonly Doubt[] }
   /** No rule can match the packets. */
   | { readonly code: "not-matchable"; readonly ports: Unmatchable }
-  /** Paths to the endpoint have different intents, and a match by internal address covers all of them. */
+  /** Paths to the endpoint have different intents, and a match by internal address covers all. */
   | { readonly code: "different-intents"; readonly endpoint: string }
   /** Packets that the model does not know may be translated to the endpoint's address. */
   | { readonly code: "unknown-translations"; readonly endpoint: string };
 
-/** Reason why the fix of a family, or a part of it, is in doubt. */
+/** Reason why a part of a fix is in doubt. */
 export type FixDoubt =
   /** A doubt of the audit. */
   | { readonly code: "audit"; readonly doubt: Doubt }

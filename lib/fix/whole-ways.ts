@@ -18,7 +18,7 @@ export function wholeWays(audit: FamilyAudit): readonly Way[] {
 
 const memo = new WeakMap<FamilyAudit, readonly Way[]>();
 
-/** Returns a key of a way that is the same in every audit of the same rules, whatever its domain. */
+/** Returns a key of a way that is the same in every audit of the same rules, for any domain. */
 export const wayKey = ({ kind, proto, endpoint, listen, bridge, beyond }: Way): string =>
   [
     kind,

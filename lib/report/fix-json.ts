@@ -26,7 +26,7 @@ export interface FixJson extends Omit<Fix, "ufw" | "choices" | "proof" | "left">
     /** `refusals` as sentences. */
     readonly cannot: readonly string[];
   };
-  /** How each endpoint is matched, and why. */
+  /** Strategy of each endpoint, and the reason. */
   readonly choices: readonly (Choice & {
     /** `reason` as a sentence. */
     readonly because: string;

@@ -1,4 +1,4 @@
-/** The rules of one family as every form prints them, and the calls that lead from FORWARD to them. */
+/** Rules of one family that all forms print, and the calls from FORWARD to these rules. */
 import { sha256 as hash } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { printBody } from "../../iptables/print.ts";
@@ -8,33 +8,33 @@ import { CHAIN, isHook, isOurs } from "../chain-names.ts";
 import type { IpSet } from "../endpoint-sets.ts";
 import type { Cut } from "../established-flows.ts";
 
-/** The rules of one family. */
+/** Rules of one family. */
 export interface FamilyRules {
   readonly family: Family;
-  /** Our chains with their rules, each without `-A CHAIN`; none where nothing has to be closed. */
+  /** Our chains with their rules, each without `-A CHAIN`; none if nothing has to be closed. */
   readonly chains: ReadonlyMap<string, readonly string[]>;
   readonly sets: readonly IpSet[];
-  /** Chains of fail2ban, CrowdSec or SSHGuard that our rules call; none whose bans our rules copy. */
+  /** Chains of fail2ban, CrowdSec or SSHGuard that our rules call and do not copy. */
   readonly banChains: readonly string[];
-  /** The rules that are in force, with a fix of ours where there is one already. */
+  /** Rules in force, with an earlier fix if there is one. */
   readonly ruleset: Ruleset;
-  /** The text they were read from, where it is known. */
+  /** Text that they were read from; `null` where unknown. */
   readonly input: string | null;
-  /** Flows that the intent forbids. */
+  /** Existing flows that the intent forbids. */
   readonly cuts: readonly Cut[];
 }
 
-/** The program that changes the rules of a family. */
+/** Returns the program that changes the rules of a family. */
 export const tool = (family: Family): string => (family === 4 ? "iptables" : "ip6tables");
 
-/** Seconds that a command waits for the xtables lock (iptables(8), `-w`) before it fails. */
+/** Seconds that a command waits for the xtables lock before it fails (iptables(8), `-w`). */
 export const WAIT = 30;
 
-/** How packets get from FORWARD to our chain in the rules that were analysed. */
+/** Calls from FORWARD to our chain in the analysed rules. */
 export interface Calls {
-  /** Whether chain DOCKER-USER is there. */
+  /** Chain DOCKER-USER exists. */
   readonly user: boolean;
-  /** Whether a rule of FORWARD that is not ours calls DOCKER-USER. */
+  /** A rule of FORWARD that is not ours calls DOCKER-USER. */
   readonly docker: boolean;
   /** Rules of ours in FORWARD that call DOCKER-USER, each without `-A FORWARD`. */
   readonly hooks: readonly string[];
@@ -56,22 +56,26 @@ export function callsOf(ruleset: Ruleset): Calls {
   };
 }
 
-/** Chains of an earlier fix that this one does not use. */
+/** Returns the chains of an earlier fix that this one does not use. */
 export const stale = ({ ruleset, chains }: FamilyRules): string[] =>
   [...(ruleset.tables.get("filter")?.chains.keys() ?? [])].filter(
     (name) => isOurs(name) && !chains.has(name),
   );
 
-/** Our rules as `-A` lines. */
+/** Returns our rules as `-A` lines. */
 export const appended = (chains: FamilyRules["chains"]): string[] =>
   [...chains].flatMap(([chain, rules]) => rules.map((rule) => `-A ${chain} ${rule}`));
 
-/** The digest of a text in UTF-8 (FIPS 180-4), in hexadecimal. */
+/** Returns the SHA-256 digest of a text in UTF-8, in hexadecimal. */
 export const sha256 = (text: string): string => bytesToHex(hash(utf8ToBytes(text)));
 
 const digest = (input: string | null): string => (input === null ? "rules" : `sha256 ${sha256(input)}`);
 
-/** The lines above every form: what it does and from which input, how to use it, and what it cannot do. */
+/**
+ * Returns the comment lines at the start of a form.
+ * @param how how to apply, check and undo it
+ * @param limits cases that it does not cover
+ */
 export const heading = (
   parts: readonly FamilyRules[],
   how: string,

@@ -1,4 +1,4 @@
-/** What has to be in the kernel before it takes a rule: chains that the rule calls, sets and other objects. */
+/** Objects that must exist before the kernel accepts a rule: called chains, sets and others. */
 import type { Needed } from "../../rules/reading.ts";
 import { chainOf, type Rule } from "../../rules/ruleset.ts";
 import { restored } from "../apply-restore.ts";
@@ -6,7 +6,7 @@ import { isOurs } from "../chain-names.ts";
 import type { FamilyRules } from "./family.ts";
 import { restore } from "./restore.ts";
 
-/** One thing that a rule needs. */
+/** An object that a rule names. */
 export interface Need {
   readonly kind: "chain" | Needed["kind"];
   readonly name: string;
@@ -16,13 +16,13 @@ export interface Need {
 export const needsOf = ({ reading: { needs, chain } }: Rule): Need[] =>
   chain === undefined ? [...needs] : [...needs, { kind: "chain", name: chain }];
 
-/** Our rules, in the order in which the forms print them. */
+/** Returns our rules in the order in which the forms print them. */
 export function ourRules(part: FamilyRules): Rule[] {
   const fixed = restored(part.ruleset, restore(part));
   return [...part.chains.keys()].flatMap((chain) => chainOf(fixed, "filter", chain)?.rules ?? []);
 }
 
-/** What a rule of ours needs that the fix does not bring along. */
+/** Returns the objects that a rule of ours names and that the fix does not create. */
 export const foreign = (rule: Rule, { sets }: FamilyRules): Need[] =>
   needsOf(rule).filter(({ kind, name }) =>
     kind === "chain" ? !isOurs(name) : kind !== "ipset" || !sets.some((set) => set.name === name),

@@ -1,15 +1,15 @@
-/** The fix as one transaction for `iptables-restore --noflush`, and the commands that undo it. */
+/** Prints a fix as one transaction for `iptables-restore --noflush`, and the commands that undo it. */
 import { chainOf } from "../../rules/ruleset.ts";
 import { CHAIN, HOOK } from "../chain-names.ts";
 import { appended, callsOf, type FamilyRules, heading, stale, tool, WAIT } from "./family.ts";
 
 /**
- * The text for `iptables-restore --noflush` (`ip6tables-restore` for family 6): one transaction.
+ * Returns the text for `iptables-restore --noflush` (`ip6tables-restore` for family 6): one transaction.
  *
- * iptables-restore has no "unless it is there": `-I` adds the call of our chain once more, and `-D` fails where there is
- * none. So the text holds for one of two states, and the kernel refuses it as a whole in the other:
- * - the analysed rules do not call our chain: `-X` fails where a rule calls it by now;
- * - they call it: `-D` fails where no rule calls it any more, as after a boot.
+ * iptables-restore cannot insert a rule only if it is missing: `-I` adds a second call of our chain, and `-D` fails
+ * without one. So the text is for one of two states, and the kernel refuses it as a whole in the other:
+ * - The analysed rules do not call our chain: `-X` fails if a rule calls it by now.
+ * - The analysed rules call it: `-D` fails if no rule calls it any more, for example after a boot.
  */
 export function restore(part: FamilyRules): string {
   const { chains, ruleset, family } = part;
@@ -31,7 +31,7 @@ export function restore(part: FamilyRules): string {
     ...(user ? [] : ["-N DOCKER-USER"]),
     ...(jumps.length > 0
       ? [declare(CHAIN)]
-      : // A hook of ours may be there wherever the chain is, and a second one would count each packet twice.
+      : // Where the chain exists our hook may exist too; a second one would count each packet twice.
         docker
         ? [declare(CHAIN), `-X ${CHAIN}`, declare(CHAIN)]
         : [chainOf(ruleset, "filter", CHAIN) === undefined ? `-N ${CHAIN}` : declare(CHAIN)]),
@@ -47,7 +47,7 @@ export function restore(part: FamilyRules): string {
   ].join("\n")}\n`;
 }
 
-/** The commands that take the fix away again. */
+/** Returns the commands that remove the fix. */
 export function undo({ family, ruleset, chains, sets }: FamilyRules): string[] {
   if (chains.size === 0) return [];
   const { user, docker, hooks } = callsOf(ruleset);

@@ -1,15 +1,15 @@
-/** The fix's own ipsets as `ipset restore` reads them. */
+/** Prints the ipsets of a fix for `ipset restore`. */
 import { printAddress } from "../../packet/address.ts";
 import { type Family, protoName } from "../../packet/field.ts";
 import type { IpSet } from "../endpoint-sets.ts";
 
-const word = (family: Family): string => (family === 4 ? "inet" : "inet6");
+const familyName = (family: Family): string => (family === 4 ? "inet" : "inet6");
 
-/** What `ipset restore` reads: each set is filled under another name and swapped in, so that it is never half full. */
+/** Returns the text for `ipset restore`. Each set is filled under another name and swapped in, so it is never partial. */
 export const setsText = (sets: readonly IpSet[]): string =>
   sets
     .flatMap(({ name, family, entries }) => {
-      const made = `hash:ip,port family ${word(family)} maxelem ${Math.max(65536, entries.length)}`;
+      const made = `hash:ip,port family ${familyName(family)} maxelem ${Math.max(65536, entries.length)}`;
       return [
         `create ${name} ${made} -exist`,
         `create ${name}-new ${made} -exist`,

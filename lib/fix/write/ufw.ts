@@ -1,4 +1,4 @@
-/** The fix as blocks for ufw's after.rules and after6.rules. */
+/** Prints a fix as blocks for ufw's after.rules and after6.rules. */
 import { purposeOf } from "../../host/purpose.ts";
 import { printRule } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
@@ -8,17 +8,17 @@ import { callsOf, type FamilyRules, heading, stale, tool } from "./family.ts";
 import { foreign, type Need, ourRules } from "./needs.ts";
 import { undo } from "./restore.ts";
 
-/** A rule that a block leaves out, since what it names is not there when ufw loads its rules. */
+/** A rule that a block leaves out, since an object that it names does not exist when ufw loads its rules. */
 export interface LeftOut {
   /** 4 or 6. */
   readonly family: Family;
-  /** The rule in the words of iptables-save. */
+  /** The rule as iptables-save prints it. */
   readonly rule: string;
-  /** What it names: `chain f2b-web`, `ipset blk`. */
+  /** Missing objects: `chain f2b-web`, `ipset blk`. */
   readonly needs: readonly string[];
-  /** What is missing without it: `denies`, `allows` or `other`. */
+  /** Effect that is missing: `denies`, `allows` or `other`. */
   readonly effect: "denies" | "allows" | "other";
-  /** The program that adds the rule again when it starts; `null` where none is known. */
+  /** Program that adds the rule again when it starts; `null` where none is known. */
   readonly by: string | null;
 }
 
@@ -49,9 +49,9 @@ function refusalOf({ ruleset, family, sets }: FamilyRules): UfwRefusal | null {
 }
 
 /**
- * A block for `/etc/ufw/after.rules` (`after6.rules` for family 6). ufw loads it before Docker starts and again at each
- * reload; it declares DOCKER-USER, which empties it, and so contains the owner's other rules of that chain. A rule that
- * names a chain or a set which is not there yet would make ufw fail at boot, so it is left out by name.
+ * Returns a block for `/etc/ufw/after.rules` (`after6.rules` for family 6). ufw loads it before Docker starts and at each
+ * reload. It declares DOCKER-USER, which empties that chain, so it contains the owner's other rules of the chain. A rule
+ * that names a missing chain or set would make ufw fail at boot; such rules are left out by name.
  */
 export function ufwBlock(part: FamilyRules): UfwBlock {
   const { chains, ruleset, family } = part;
@@ -93,14 +93,14 @@ export function ufwBlock(part: FamilyRules): UfwBlock {
   };
 }
 
-/** Chains that ufw makes before it loads after.rules (ufw-init-functions, `ufw_start`; before.rules). */
+/** Chains that ufw creates before it loads after.rules (ufw-init-functions, `ufw_start`; before.rules). */
 const EARLY =
   /^ufw6?-((before|after)-(logging-)?|(reject|track|skip-to-policy)-)(input|output|forward)$|^ufw6?-(logging-deny|logging-allow|not-local)$/;
 
 /** Chains that ufw empties and fills after after.rules, from user.rules. */
 const LATER = /^ufw6?-user-/;
 
-/** Which rules ufw can load, and the chains of ufw and its add-ons that the block has to declare for them. */
+/** Returns a test for objects that ufw cannot provide, and the chains of ufw that the block declares for its rules. */
 function loadable(part: FamilyRules): {
   readonly brought: ReadonlyMap<string, Chain>;
   readonly lacking: (rule: Rule) => Need[];
@@ -138,7 +138,7 @@ function leave(rule: Rule, missing: readonly Need[], { ruleset, family }: Family
     rule: printRule(rule, ruleset),
     needs: missing.map(({ kind, name }) => `${kind} ${name}`),
     effect: effectOf(rule, ruleset),
-    // Programs put their own rules back; what they do not know is a rule of ours that names their chain.
+    // A program restores its own rules, but not a rule of ours that names its chain.
     by: !isOurs(rule.chain) && by !== undefined && programs.every((each) => each === by) ? by : null,
   };
 }
@@ -149,7 +149,7 @@ const EFFECT = {
   other: "what it does is missing",
 } as const;
 
-/** What is left out, what it means and what to do, in one line. */
+/** Returns a rule that is left out as one line of the block: the rule, the effect and the remedy. */
 export function leftOutText({ family, rule, needs, effect, by }: LeftOut): string {
   const until = isOurs(rule.split(" ")[1] ?? "")
     ? "in containers; use --format systemd, which adds it as soon as that is there"
@@ -161,7 +161,7 @@ export function leftOutText({ family, rule, needs, effect, by }: LeftOut): strin
 
 const afterRules = (family: Family): string => `/etc/ufw/after${family === 4 ? "" : "6"}.rules`;
 
-/** The commands that take the blocks and what they loaded away again. */
+/** Returns the commands that remove the blocks and the rules that they loaded. */
 export const ufwUndo = (parts: readonly FamilyRules[]): string[] =>
   parts
     .filter((part) => part.chains.size > 0 && refusalOf(part) === null)

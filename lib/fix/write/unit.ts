@@ -1,12 +1,12 @@
-/** A unit of systemd that applies the script. */
+/** Prints a systemd unit that applies the script of a fix. */
 import { type FamilyRules, heading, WAIT } from "./family.ts";
 
-/** Where the unit expects the script. */
+/** Path of the script. */
 export const SCRIPT_PATH = "/usr/local/sbin/fwcheck-fix";
 
 /**
- * A unit that applies the script each time docker.service starts. It does not remain active: a restart of Docker must
- * not undo the fix in between, and a start job of docker.service starts the unit again only when it is inactive
+ * Returns a unit that applies the script each time docker.service starts. The unit does not remain active: a restart of
+ * Docker must not undo the fix, and a start job of docker.service starts the unit only if it is inactive
  * (systemd.unit(5), `Wants=`).
  */
 export function unit(families: readonly FamilyRules[]): string {
@@ -18,14 +18,14 @@ export function unit(families: readonly FamilyRules[]): string {
     ),
     "[Unit]",
     "Description=The firewall's own policy for containers (fwcheck)",
-    // What the fix may call has to be there first: bans of fail2ban and CrowdSec, sets of ipset-persistent.
+    // Objects that the fix may name must exist first: chains of fail2ban and CrowdSec, sets of ipset-persistent.
     "After=docker.service ufw.service netfilter-persistent.service ipset.service fail2ban.service crowdsec-firewall-bouncer.service",
     "",
     "[Service]",
     "Type=oneshot",
-    // The rules that were analysed may be older than those of this boot: --force applies the fix all the same, and says so.
+    // The analysed rules may be older than those of this boot; --force applies the fix with a warning.
     `ExecStart=/bin/sh ${SCRIPT_PATH} --force`,
-    // Two families, each waits once for the lock.
+    // Two families wait once each for the lock.
     `TimeoutStartSec=${4 * WAIT}`,
     "",
     "[Install]",

@@ -1,24 +1,31 @@
-/** Colours for a terminal, and text of strangers made safe to print there. */
+/** Colours for terminals, and escaping of untrusted text. */
 
-/** Wraps text in colours, or leaves it as it is. */
+/** Functions that colour text, or return it unchanged. */
 export interface Style {
   /** For headings. */
   readonly bold: (text: string) => string;
-  /** For what matters less. */
+  /** For details. */
   readonly dim: (text: string) => string;
-  /** For what gets through and should not. */
+  /** For packets that pass and should not. */
   readonly red: (text: string) => string;
-  /** For what is as it should be. */
+  /** For results as intended. */
   readonly green: (text: string) => string;
-  /** For what is not certain. */
+  /** For uncertain results. */
   readonly yellow: (text: string) => string;
   /** For names. */
   readonly cyan: (text: string) => string;
 }
 
-const same = (text: string): string => text;
+const unchanged = (text: string): string => text;
 /** No colours: for files and pipes. */
-export const PLAIN: Style = { bold: same, dim: same, red: same, green: same, yellow: same, cyan: same };
+export const PLAIN: Style = {
+  bold: unchanged,
+  dim: unchanged,
+  red: unchanged,
+  green: unchanged,
+  yellow: unchanged,
+  cyan: unchanged,
+};
 
 const sgr =
   (code: number) =>
@@ -35,15 +42,15 @@ export const COLOUR: Style = {
 };
 
 /**
- * What may stand on no terminal: control characters (the C1 ones, too: U+009B begins a sequence as ESC [ does), and what
- * nobody sees or what turns the direction of writing (UAX #44: Cf, Zl, Zp, Default_Ignorable_Code_Point).
+ * Characters that are escaped: control characters, C1 included since U+009B starts a sequence like ESC [, invisible ones,
+ * and those that change the writing direction (UAX #44: Cf, Zl, Zp, Default_Ignorable_Code_Point).
  */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}]/gu;
 
-/** What is safe to begin with, and most text is. */
+/** Fast path: text that contains none of these. */
 const PLAIN_LINES = /^[\n\x20-\x7e]*$/;
 
-/** A character as JSON and JavaScript escape it, in UTF-16. */
+/** Returns a character as JSON and JavaScript escape it, in UTF-16. */
 const escaped = (character: string): string =>
   character
     .split("")
@@ -51,16 +58,16 @@ const escaped = (character: string): string =>
     .join("");
 
 /**
- * Text from rulesets, Docker and users as it may stand on a terminal, in one line: control characters, those that turn
- * the direction of writing and those that nobody sees become visible escapes, `\u001b` for ESC.
+ * Escapes untrusted text (rulesets, Docker, users) for one line of a terminal: control characters, invisible ones and
+ * those that change the writing direction become visible, `\u001b` for ESC.
  */
 export const safe = (text: string): string => text.replace(UNSAFE, escaped);
 
-/** The same of a text of several lines, whose line feeds stay. Of JSON, it makes JSON that says the same. */
+/** Escapes text of several lines and keeps its line feeds. JSON stays equal JSON. */
 export const safeLines = (text: string): string =>
   PLAIN_LINES.test(text) ? text : text.replace(UNSAFE, (c) => (c === "\n" ? c : escaped(c)));
 
-/** Columns padded to their widest cell; the last one is left as it is. */
+/** Returns rows as lines with columns padded to their widest cell; the last column is not padded. */
 export function columns(rows: readonly (readonly string[])[], gap = 2): string[] {
   const widths: number[] = [];
   for (const row of rows)
@@ -73,10 +80,10 @@ export function columns(rows: readonly (readonly string[])[], gap = 2): string[]
   );
 }
 
-/** The width that text for people keeps to. */
+/** Maximal width of text output. */
 export const WIDTH = 80;
 
-/** Words in lines of at most so many columns; a word that is longer stands by itself. */
+/** Breaks text at blanks into lines of at most `width` columns; a longer word gets a line of its own. */
 export function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
@@ -92,9 +99,9 @@ export function wrapped(text: string, width: number): string[] {
 const plain = (text: string): number => text.replace(/\u001b\[\d+m/g, "").length;
 
 /**
- * A label and a text behind it, what does not fit indented below.
- * @param indent columns of the lines below
- * @param end what a line ends in that goes on
+ * Returns a label and a text as lines; lines after the first are indented.
+ * @param indent columns of these lines
+ * @param end suffix of every line but the last
  */
 export function indented(label: string, text: string, indent = 4, end = ""): string[] {
   const first = plain(label) + 1;
@@ -109,7 +116,7 @@ export function indented(label: string, text: string, indent = 4, end = ""): str
   return lines.map((line, i) => (i < lines.length - 1 ? `${line}${end}` : line));
 }
 
-/** Rows as lines in columns, in `WIDTH` where that can be: the widest columns are wrapped, the last ones first. */
+/** Returns rows as lines of columns. Wraps columns, the last one first, so that lines fit into `WIDTH` if possible. */
 export function table(rows: readonly (readonly string[])[], gap = 2): string[][] {
   const widths: number[] = [];
   for (const row of rows)

@@ -1,6 +1,6 @@
-/** Breaks lines of text in which rules are spelled. */
+/** Breaks lines of text that contains rules. */
 
-/** Breaks text at blanks, an option of a rule kept together with its words where that fits. */
+/** Breaks text at blanks. Keeps an option of a rule and its values on one line if they fit. */
 export function wrap(text: string, width: number, hang = 0): string[] {
   const out: string[] = [];
   let current = "";
@@ -23,7 +23,7 @@ export function wrap(text: string, width: number, hang = 0): string[] {
   return out.map((l, i) => (i === 0 ? l : " ".repeat(hang) + l));
 }
 
-/** Words, and each option with the words behind it as one. */
+/** Splits text into words, and options with their values. */
 function units(text: string): string[] {
   const out: string[] = [];
   let option = false;
@@ -43,7 +43,7 @@ function units(text: string): string[] {
       negated = false;
     } else {
       out.push(word);
-      // `line 12` and `rule 3` are not torn.
+      // Keeps `line 12` and `rule 3` together.
       option = /^\(?(line|rule)$/.test(word);
     }
   }
