@@ -174,7 +174,7 @@ class WayPrinter {
         (part) =>
           part.reading.recents !== undefined ||
           // Only packets that open a connection are recorded.
-          (records && part.name === "conntrack") ||
+          (records && part.reading.states !== undefined) ||
           !this.parts.isImplied(readPoint, this.way.all, part),
       );
       const texts = needed.map((part) => copiedText(part, readPoint, step.kind === "note"));

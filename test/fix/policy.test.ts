@@ -1,4 +1,4 @@
-/** The owner's policy, rule for rule: what is lifted, what is shared, and what is said of the rest. */
+/** The owner's policy: rules that are lifted, chains that are shared, and reasons for findings that stay open. */
 import { fix, type PacketJson, type Ruleset, readPacket, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { restored } from "../../lib/fix/apply-restore.ts";
@@ -26,7 +26,18 @@ const policyOf = (rules: readonly string[], dispatch: RegExp): string[] => {
 };
 
 describe.each(["20.10", "28.5"])("Docker %s", (version) => {
-  test("ufw limit: the same list, the same numbers, and the proof holds whatever the list says", () => {
+  test("only packets that open a connection are recorded, also where `-m state` says so", () => {
+    const rules = limit(8443).map((rule) =>
+      rule.replace("-m conntrack --ctstate NEW", "-m state --state NEW"),
+    );
+    const { rulesets, host } = withRules(version, ...rules);
+    const result = fix(rulesets, host);
+    expect([result.holds, result.left]).toEqual([true, []]);
+    expect(policyOf(result.rules4, /--ctorigdstport 8443|-d 172\.17\.0\.3/)[0]).toBe(
+      `-m state --state NEW -m recent --set ${RECENT}`,
+    );
+  });
+  test("ufw limit: the same list, the same numbers, and the proof holds for any elements of the list", () => {
     const { rulesets, host } = withRules(version, ...limit(8443));
     const result = fix(rulesets, host);
     expect([result.holds, result.left, result.proof.remaining]).toEqual([true, [], []]);
@@ -38,7 +49,7 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
     const limited = policyOf(result.rules4, /--update .* -g /);
     expect(limited.join("\n")).toContain("-j REJECT --reject-with icmp-port-unreachable");
     expect(limited[0]).toContain('--log-prefix "[UFW LIMIT BLOCK] "');
-    // On the fixed ruleset the audit knows both questions for one.
+    // On the fixed ruleset the audit treats both matches of the list as one unknown.
     const after = rulesets.map((r) => (r.family === 4 ? restored(r, result.restore) : r));
     expect(fix(after, host)).toMatchObject({ holds: true, inForce: true });
     const packet = { in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 8443 };
@@ -86,7 +97,7 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
     expect(result.rules4.join("\n")).not.toMatch(/--ctorigdstport 8443/);
   });
 
-  test("an ipset that nobody gave is asked again by the lifted rule", () => {
+  test("an ipset that is not given is matched again by the lifted rule", () => {
     const { rulesets, host } = withRules(
       version,
       "-A ufw-user-input -m set --match-set banned src -j DROP",
@@ -97,7 +108,7 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
     expect(result.rules4.join("\n")).toContain("-m set --match-set banned src -j DROP");
   });
 
-  test("one address of the host's is told by the original destination", () => {
+  test("one address of the host is matched by the original destination", () => {
     const { rulesets, host } = withRules(
       version,
       "-A ufw-user-input -d 203.0.113.1/32 -p tcp -m tcp --dport 8443 -j ACCEPT",
@@ -109,7 +120,7 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
     );
   });
 
-  test("ipset: one rule for each policy, whatever the number of endpoints", () => {
+  test("ipset: one rule for each policy, for any number of endpoints", () => {
     const { rulesets, host } = withRules(version);
     const result = fix(rulesets, host, { strategy: "ipset" });
     expect(result.holds).toBe(true);
@@ -118,7 +129,7 @@ describe.each(["20.10", "28.5"])("Docker %s", (version) => {
     expect(result.sets).toMatch(/^add FWCHECK4-1-new 172\.17\.0\.2,tcp:80$/m);
   });
 
-  test("an accept in front of DOCKER-USER: closed behind it, and said", () => {
+  test("an accept in front of DOCKER-USER: closed in part, and reported", () => {
     const { rulesets, host } = capture(`${examples}ufw-docker-${version}`, (save) =>
       save.replace(/^((\[\d+:\d+\] )?-A FORWARD -j DOCKER-USER)/m, "-A FORWARD -i eth1 -j ACCEPT\n$1"),
     );
@@ -179,7 +190,7 @@ function verdict(
   return new Simulator(rulesets, host, { assume: new Map([[key, holds]]) }).packet(packet).verdict;
 }
 
-/** `FWCHECK-1/2`: where a rule of ours stands. */
+/** Returns the chain and number of a rule of ours: `FWCHECK-1/2`. */
 function chainOf(rulesets: readonly Ruleset[]): string {
   for (const chain of rulesets[0]!.tables.get("filter")!.chains.values())
     for (const rule of chain.rules)
