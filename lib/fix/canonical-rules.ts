@@ -1,11 +1,9 @@
 /** Prints generated rules as iptables-save prints them once they are loaded. */
 
 import { readRuleset } from "../iptables/load.ts";
+import { mergeMatches } from "../iptables/merge-matches.ts";
 import { printBody } from "../iptables/print.ts";
-import type { Match } from "../iptables/rule.ts";
-import { withParts } from "../iptables/typed-rule.ts";
 import type { Family } from "../packet/field.ts";
-import type { Rule } from "../rules/ruleset.ts";
 
 /** Chains with their rules, each without `-A CHAIN`. */
 export type ChainTexts = ReadonlyMap<string, readonly string[]>;
@@ -30,24 +28,8 @@ export function canonicalRules(chains: ChainTexts, called: readonly string[], fa
   return new Map(
     ours.map((chain) => [
       chain.name,
+      // A generated rule has the matches of several rules.
       chain.rules.map((rule) => printBody(mergeMatches(rule), { family }).trimStart()),
     ]),
   );
-}
-
-/**
- * Merges matches of one protocol header into one. A generated rule has the matches of several rules. iptables-nft
- * converts them to nft expressions and prints one match, so two matches would differ from the live rule.
- */
-function mergeMatches(rule: Rule): Rule {
-  const matches: Match[] = [];
-  for (const match of rule.matches) {
-    const { protocol } = match.extension;
-    const at = protocol === undefined ? -1 : matches.findIndex((m) => m.extension === match.extension);
-    const before = matches[at];
-    if (before === undefined || Object.keys(match.values).some((key) => Object.hasOwn(before.values, key)))
-      matches.push(match);
-    else matches[at] = { ...before, values: { ...before.values, ...match.values } };
-  }
-  return withParts(rule, { matches });
 }

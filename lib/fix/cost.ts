@@ -1,4 +1,4 @@
-/** What a fix costs: how many rules of FORWARD a packet passes, before it and with it. */
+/** Cost of a fix: number of rules of FORWARD that packets pass, without and with it. */
 import type { FamilyAudit } from "../audit/audit.ts";
 import { fromOutside, type Host, outsideInterfaces } from "../host/host.ts";
 import { CT, type Field, type Scalar } from "../packet/field.ts";
@@ -9,59 +9,55 @@ import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import { bindFields, type HeaderState, type SetState } from "../reach/set-state.ts";
 import { usual } from "../rules/effect.ts";
+import { statesAt } from "./read-point.ts";
 
-/** Rules that packets of one kind pass in the filter table's FORWARD, jumps included. */
+/** Numbers of rules that packets pass in FORWARD of table filter, jumps included. */
 export interface Passed {
-  /** A packet of a flow that is already there, at most. */
+  /** Maximum for packets of established flows. */
   readonly established: number;
-  /** The first packet for a container: as many pass more as pass less. */
+  /** Median for first packets to containers. */
   readonly fresh: number;
-  /** The first packet that passes the most. */
+  /** Maximum for first packets. */
   readonly worst: number;
 }
 
-/** Rules of the filter table's FORWARD that packets pass, without the fix and with it. */
+/** Rules that packets pass without and with a fix. */
 export interface Cost {
-  /** Without it. */
+  /** Without the fix. */
   readonly before: Passed;
-  /** With it. */
+  /** With the fix. */
   readonly after: Passed;
 }
 
-/** More ways than this are sampled, evenly. */
+/** Number of ways that are measured; of more ways, an even sample. */
 const MOST_WAYS = 64;
 
-/** One packet, as the set of those that no rule can tell from it, and as which of each variable's values it has. */
+/** One packet: the set of packets with the same ordinals of all variables, and these ordinals. */
 interface Cell {
   readonly set: Node;
   readonly ordinals: readonly number[];
 }
 
-/** Rules passed on both walks, over a domain that can tell apart what either asks. */
+/** Returns the cost of a fix. The domain distinguishes all packets that either ruleset does. */
 export function costOf({ domain, ways }: FamilyAudit, before: SetEngine, after: SetEngine, host: Host): Cost {
   const { diagrams } = domain;
   const taken = ways.filter((way) => way.all !== EMPTY);
   const every = Math.max(1, Math.ceil(taken.length / MOST_WAYS));
   const cells = taken.filter((_, i) => i % every === 0).map((way) => cellOf(domain, way.all, host));
-  // And one packet that is routed past all containers.
+  // One packet that is routed to no container.
   const routed = diagrams.unionAll(atForward(before, before.start(fromOutside(host))).map((s) => s.set));
-  const stranger = diagrams.subtract(routed, diagrams.unionAll(taken.map((way) => way.all)));
-  if (stranger !== EMPTY) cells.push(cellOf(domain, stranger, host));
+  const others = diagrams.subtract(routed, diagrams.unionAll(taken.map((way) => way.all)));
+  if (others !== EMPTY) cells.push(cellOf(domain, others, host));
   return { before: passed(before, cells), after: passed(after, cells) };
 }
 
-function atForward(reach: SetEngine, start: SetState): SetState[] {
-  const states: SetState[] = [];
-  reach.arrive(start, (some, { table, hook }) => {
-    if (table === "filter" && hook === "FORWARD") states.push(...reach.chains.splitByHeader(some));
-  });
-  return states;
-}
+const atForward = (engine: SetEngine, start: SetState): SetState[] =>
+  statesAt(engine, "FORWARD", (observe) => engine.arrive(start, observe));
 
-function passed(reach: SetEngine, cells: readonly Cell[]): Passed {
-  const { domain, program } = reach;
-  const start = { ...reach.start(ANY), set: domain.diagrams.unionAll(cells.map(({ set }) => set)) };
-  const states = atForward(reach, start);
+function passed(engine: SetEngine, cells: readonly Cell[]): Passed {
+  const { domain, program } = engine;
+  const start = { ...engine.start(ANY), set: domain.diagrams.unionAll(cells.map(({ set }) => set)) };
+  const states = atForward(engine, start);
   const first: number[] = [];
   let established = 0;
   for (const { set, ordinals } of cells)
@@ -75,7 +71,7 @@ function passed(reach: SetEngine, cells: readonly Cell[]): Passed {
   return { established, fresh: first[first.length >> 1] ?? 0, worst: first.at(-1) ?? 0 };
 }
 
-/** The packet of a cell in the form that it has come to have. */
+/** Returns the current field values of a cell's packet: rewritten fields, else those as sent. */
 function reading(domain: Domain, ordinals: readonly number[], { bindings }: HeaderState): PacketValues {
   const sent = (field: Field): Scalar | undefined => {
     const level = domain.levelOf(field);
@@ -98,17 +94,17 @@ function reading(domain: Domain, ordinals: readonly number[], { bindings }: Head
   };
 }
 
-/** What a chain does with one packet: how many rules it is held against, and whether it does not come back. */
+/** Result of a chain for one packet: number of rules evaluated, and whether the packet does not return. */
 interface Count {
   readonly passed: number;
   readonly ends: boolean;
 }
 
-/** The rules that one packet is held against. */
+/** Returns the number of rules that one packet is evaluated against. */
 function count(program: Program, packet: PacketValues): number {
   const start = program.chain("filter", "FORWARD");
   if (start === undefined) return 0;
-  // Each chain is counted once, with a stack of our own: chains may call others often, and be nested deep.
+  // Counts each chain once, without recursion: chains may be called often and nested deeply.
   const known = new Map<BoundChain, Count>();
   const open = [{ chain: start, at: 0, called: 0 }];
   const next = (frame: (typeof open)[number]): Count | BoundChain => {
@@ -141,7 +137,7 @@ function count(program: Program, packet: PacketValues): number {
   return known.get(start)!.passed;
 }
 
-/** One packet of a set. */
+/** Returns one packet of a set, a likely one where possible. */
 function cellOf(domain: Domain, set: Node, host: Host): Cell {
   const { diagrams } = domain;
   const likely: Partial<Record<Field, Scalar>> = {

@@ -1,4 +1,4 @@
-/** One of the two backends of iptables, in namespaces of its own. */
+/** Runs scripts with one backend of iptables in namespaces of its own. */
 import { spawnSync } from "node:child_process";
 
 /** Returns what runs a script in a folder and in fresh namespaces, in which `iptables` is that of a backend. */

@@ -124,7 +124,7 @@ describe("the owner's own policy, not a fixed one", () => {
     expect(open(after, host, { ...to, src: "198.51.100.9" })).toBe(true);
     expect(open(after, host, { ...to, src: "203.0.113.2" })).toBe(false);
   });
-  test("two publishes of one endpoint with different intents are told apart by conntrack, and auto says why", () => {
+  test("two publishes of one endpoint with different intents are distinguished by conntrack, and auto gives the reason", () => {
     const { rulesets, host } = withUfw("-A ufw-user-input -p tcp -m tcp --dport 9080 -j ACCEPT");
     const result = fix(rulesets, host);
     expect(result.holds).toBe(true);

@@ -1,4 +1,4 @@
-/** The forms: what stands in them, and that text of the input never becomes shell, restore or unit syntax. */
+/** Content of the printed forms. Text of the input never becomes syntax of a shell, iptables-restore or a unit. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const has = (program: string): boolean => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
 
-/** The script without what stands in its here-documents. */
+/** Returns a script without the lines of its here-documents. */
 function outside(script: string): string {
   const out: string[] = [];
   let end: string | null = null;
@@ -28,7 +28,7 @@ function outside(script: string): string {
   return out.join("\n");
 }
 
-/** What makes trouble somewhere: in a shell, in iptables-restore's language, in a unit, on a terminal. */
+/** Text that is special to a shell, to iptables-restore, in a unit or on a terminal. */
 const hostile = fc
   .array(
     fc.constantFrom(
@@ -96,7 +96,7 @@ test("hostile names are data in every form", { timeout: 240_000 }, () => {
     fc.property(hostile, (name) => {
       const { fix: result } = named(name);
       expect([result.holds, result.left]).toEqual([true, []]);
-      // The script is the same whatever the names, but for its here-documents and two digests.
+      // For all names the script is equal, except its here-documents and two digests.
       const plain = named("plain").fix;
       const bare = (script: string): string => outside(script).replaceAll(/[0-9a-f]{64}/g, "D");
       expect(bare(result.script)).toBe(bare(plain.script));
@@ -167,7 +167,7 @@ const forms = (): Map<string, Fix> => {
   );
 };
 
-test.skipIf(!has("shellcheck"))("shellcheck finds nothing to say of any script", () => {
+test.skipIf(!has("shellcheck"))("shellcheck accepts every script", () => {
   for (const [strategy, { script }] of forms()) {
     const run = spawnSync("shellcheck", ["-"], {
       input: script,
@@ -177,7 +177,7 @@ test.skipIf(!has("shellcheck"))("shellcheck finds nothing to say of any script",
   }
 });
 
-describe("what stands above each form", () => {
+describe("the heading of each form", () => {
   const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
   const inputs = rulesets.map((r) => ({ name: r.source, text: `text of ${r.source}` }));
   const result = fix(rulesets, host, { inputs });

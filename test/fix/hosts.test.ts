@@ -21,7 +21,7 @@ describe.skipIf(hosts.length === 0)("recorded hosts", () => {
     const named = (id: string): boolean => result.left.some(({ finding }) => finding === id);
     const unnamed = found.findings.map((f) => f.id).filter((id) => !result.proof.closed.includes(id));
     expect(unnamed.filter((id) => !named(id))).toEqual([]);
-    // Whatever the audit could not settle its fix does not settle either.
+    // Each doubt of the audit is a doubt of its fix.
     for (const doubt of auditJson(found).inconclusive) expect(fixJson(result).failed).toContain(doubt);
     if (found.findings.length === 0) expect(result.rules4.length + result.rules6.length).toBe(0);
 

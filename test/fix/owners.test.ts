@@ -1,4 +1,4 @@
-/** Policies that owners really have, found in the wild: each is lifted as it is meant, and the proof holds. */
+/** Policies of real hosts: each is lifted with its meaning, and the proof holds. */
 import { audit, fix, fixJson, printRuleset, readPacket, readRuleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { restored } from "../../lib/fix/apply-restore.ts";
@@ -31,7 +31,7 @@ describe("Tailscale", () => {
   };
   const interfaces = { eth1: "10.99.0.1/24", tailscale0: "192.0.2.77/32" };
 
-  test("what returns from a chain is spared, and any interface but one is told as such", () => {
+  test("what returns from a chain is spared, and all interfaces but one become a negated match", () => {
     const result = fixOf({
       chains,
       interfaces,
@@ -48,7 +48,7 @@ describe("Tailscale", () => {
     ]);
   });
 
-  test("a mark that the rules themselves write is followed to the rule that asks for it", () => {
+  test("a mark that the rules themselves write is followed to the rule that matches it", () => {
     const result = fixOf({
       chains,
       interfaces,
@@ -62,7 +62,7 @@ describe("Tailscale", () => {
     ]);
   });
 
-  test("a mark that is written for some only is told by who they are", () => {
+  test("a mark that is written for some senders becomes a match of these", () => {
     const result = fixOf({
       chains: {
         ...chains,
@@ -117,7 +117,7 @@ describe("networks that let in more than ports", () => {
   const behind = [3, 11, 12, 8].map((type) => `-p icmp -m icmp --icmp-type ${type} -j ACCEPT`);
 
   test.each(["routed", "nat-unprotected"] as const)(
-    "%s: ICMP that FORWARD accepts is accepted, whatever conntrack says of it",
+    "%s: ICMP that FORWARD accepts is accepted in every conntrack state",
     (mode) => {
       const result = fixOf({
         nets: [{ bridge: "br-x", prefix: "172.20.0", mode, ports: { 8080: 80 } }],
@@ -213,7 +213,7 @@ describe("bans", () => {
   });
 
   test.each(["", "add blk 198.51.100.9\nadd office 203.0.113.7\n"])(
-    "ipsets are matched whatever they hold now: %j",
+    "ipsets are matched for any elements: %j",
     (members) => {
       const made = ["blk", "office"].map(
         (set) => `create ${set} hash:ip family inet hashsize 1024 maxelem 65536\n`,
@@ -251,7 +251,7 @@ describe("bans", () => {
     ["", "-p tcp -m tcp --sport 1000:2000 -j DROP", [`-p tcp -m tcp --sport 1000:2000 ${LISTED} -j DROP`]],
     // A rule for other packets than the way's is none of its policy.
     ["", "-p udp -j LOGDROP", undefined],
-  ])("a chain behind an ipset is lifted whatever the set holds now: %j, %s", (members, rest, rules) => {
+  ])("a chain called by an ipset match is lifted for any elements: %j, %s", (members, rest, rules) => {
     const result = fixOf({
       ...ports,
       ipset: `create blk hash:ip family inet hashsize 1024 maxelem 65536\n${members}`,
@@ -266,7 +266,7 @@ describe("bans", () => {
     expect(closed).toEqual(rules ?? []);
   });
 
-  test("in a chain behind an ipset that excepts senders, the rest of the set is dropped", () => {
+  test("in a chain called by an ipset match that excepts senders, the rest of the set is dropped", () => {
     const result = fixOf({
       ...ports,
       ipset: "create blk hash:ip family inet hashsize 1024 maxelem 65536\n",
@@ -293,14 +293,14 @@ describe("what INPUT's other tables say", () => {
     return result.rules4;
   };
 
-  test("a mark that mangle sets before the translation is matched behind it", () => {
+  test("a mark that mangle sets before the translation is matched after it", () => {
     const rules = closed({ ...ports, tables: { mangle: [`-A PREROUTING ${mark}`] } });
     expect(policy(rules, /--dport 80 /)).toEqual(["-m mark --mark 0x1 -j RETURN", "-j DROP"]);
   });
   test.each([
     ["only INPUT sees", [`-A INPUT ${mark}`]],
     ["FORWARD no longer sees", [`-A PREROUTING ${mark}`, "-A FORWARD -j MARK --set-xmark 0x0/0xffffffff"]],
-  ])("a mark that %s is told by who gets it", (_what, mangle) => {
+  ])("a mark that %s is matched by its senders", (_what, mangle) => {
     const rules = closed({ ...ports, tables: { mangle } });
     expect(policy(rules, /--dport 80 /)).toEqual(["-s 198.51.100.0/24 -j RETURN", "-j DROP"]);
   });
@@ -366,12 +366,12 @@ describe("what is not followed keeps nothing else open", () => {
       proof: { remaining: [], changed: [] },
       failed: ["IPv4: connections in zones are not followed"],
     });
-    // The first packet in a zone is NEW as anywhere: the policy holds for it, and lets in whom the owner lets in.
+    // The first packet in a zone is NEW as anywhere: the policy holds for it, and accepts the senders that the owner accepts.
     expect(policy(result.rules4, /--dport 81/)).toEqual(["-s 198.51.100.0/24 -j RETURN", "-j DROP"]);
     expect(result.rules4).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP");
   });
 
-  test("a target of the owner's INPUT that nobody can foresee: that port is left open by name", () => {
+  test("a target of the owner's INPUT that is unpredictable: that port is left open by name", () => {
     const result = fixOf({ ...two, input: ["-p tcp -m tcp --dport 8081 -j NFQUEUE --queue-num 1"] });
     expect(result.holds).toBe(true);
     expect(result.proof).toEqual({

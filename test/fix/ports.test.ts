@@ -1,6 +1,6 @@
 /**
  * A fix on a container bridge with an outside port (a network card), judged by real packets by each port, on both
- * backends: with br_netfilter `-m physdev` tells the ports apart, without it bridged frames pass no rule.
+ * backends: with br_netfilter `-m physdev` distinguishes the ports; without it bridged frames pass no rule.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,7 +34,7 @@ const TRIED = {
   "outside to published": "client 203.0.113.1 8080",
 } as const;
 
-/** `connect` prints whether each of them is open; bridge docker0 has ports to namespaces lan (eth1), box and other. */
+/** `connect` prints which connections are open; bridge docker0 has ports to namespaces lan (eth1), box and other. */
 const NETWORK = `
   ip link set lo up
   for n in client lan box other; do ip netns add $n; ip netns exec $n ip link set lo up; done

@@ -1,4 +1,4 @@
-/** What fwcheck prints, applied by the real iptables in a network namespace of its own. */
+/** Printed rules, loaded by the real iptables in a network namespace of their own. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * The forms on the real iptables, both backends, in every state in which they may be applied: the fix ends up in force, or
- * the form fails and changes nothing; `--check` and `--undo` answer for the state as it is.
+ * The forms on the real iptables, both backends, in every state of the live rules: the fix is in force afterwards, or the
+ * form fails and changes nothing; `--check` and `--undo` report the actual state.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
