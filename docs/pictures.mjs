@@ -1,4 +1,4 @@
-// Takes the pictures of the report that stand in the manual: `npm run pictures`, with chromium and pngquant from Debian.
+// Takes the screenshots of the report for the manual: `npm run pictures`, with chromium and pngquant from Debian.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,7 +23,7 @@ const browser = await chromium.launch({
   ),
 });
 
-/** A picture of what a function brings into view: the report from the top to where it says, or a part of it. */
+/** Takes a screenshot of the report: from the top to the position that `shown` returns, or of the element that it returns. */
 async function picture(name, colorScheme, shown) {
   const page = await browser.newPage({
     viewport: { width: 1060, height: 1000 },

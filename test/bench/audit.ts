@@ -13,9 +13,9 @@ const shared = "../shared/rulesets/";
 /** All of a host, as `fwcheck audit` does it. */
 const whole = `
   import { readFileSync } from "node:fs";
-  import { bePatient } from "./cli/patience.ts";
+  import { delayOptimization } from "./cli/v8-flags.ts";
   import { audit, kindOf, readHost, readRuleset } from "./lib/index.ts";
-  bePatient();
+  delayOptimization();
   const sources = process.argv.slice(2).map((name) => ({ name, text: readFileSync(name, "utf8") }));
   const of = (kind) => sources.filter((s) => kindOf(s.text) === kind);
   const { rulesets } = readRuleset(of("rules").length > 0 ? of("rules") : sources);
@@ -28,13 +28,13 @@ const whole = `
 /** Every built-in chain, or the filter's FORWARD alone, as what it decides of all packets. */
 const chains = `
   import { readFileSync } from "node:fs";
-  import { bePatient } from "./cli/patience.ts";
+  import { delayOptimization } from "./cli/v8-flags.ts";
   import { readHost, readRuleset } from "./lib/index.ts";
   import { ANY } from "./lib/packet/predicate.ts";
   import { Program } from "./lib/path/program.ts";
   import { Domain } from "./lib/reach/domain.ts";
   import { Reach, vocabularyOf } from "./lib/reach/reach.ts";
-  bePatient();
+  delayOptimization();
   const [, , name, only] = process.argv;
   const { rulesets } = readRuleset([{ name, text: readFileSync(name, "utf8") }]);
   const host = readHost({}, rulesets);

@@ -11,9 +11,9 @@ const runs = Number(process.env.BENCH_RUNS ?? 3);
 
 const program = `
   import { readFileSync } from "node:fs";
-  import { bePatient } from "./cli/patience.ts";
+  import { delayOptimization } from "./cli/v8-flags.ts";
   import { audit, fix, readHost, readRuleset } from "./lib/index.ts";
-  bePatient();
+  delayOptimization();
   const [, , strategy, ...names] = process.argv;
   const [save, addr, route] = names.map((name) => ({ name, text: readFileSync(name, "utf8") }));
   const { rulesets } = readRuleset([save]);
