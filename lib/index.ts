@@ -65,7 +65,7 @@ export type {
   RoutingRule,
   Socket,
 } from "./host/host.ts";
-export type { Hint } from "./host/infer.ts";
+export type { Hint } from "./host/infer-interfaces.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
 export { withTables } from "./host/unread.ts";

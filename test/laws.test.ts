@@ -6,9 +6,7 @@ import { MATCHES, TARGETS } from "../lib/iptables/extensions.ts";
 import { findCycles, findLanguageAccess, findUpwardImports, type Sources, type Violation } from "./laws.ts";
 
 /** Number of places in each file that read what only the room of a rule language may read. It may only shrink. */
-const LANGUAGE_ACCESS: Readonly<Record<string, number>> = {
-  "lib/host/infer.ts": 2,
-};
+const LANGUAGE_ACCESS: Readonly<Record<string, number>> = {};
 
 /** Number of imports in each file that do not point downwards. It may only shrink. */
 const UPWARD_IMPORTS: Readonly<Record<string, number>> = {};

@@ -1,5 +1,5 @@
 /** Ban lists of fail2ban, CrowdSec and blocklists: INPUT evaluates them, so banned sources still reach published ports. */
-import { banSetProgram, purposeOf } from "../host/purpose.ts";
+import { banSetProgram, knownChain } from "../host/known/chains.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { CallGraph, calledChain } from "../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
@@ -74,7 +74,7 @@ export const boundRules = (program: Program, { rules }: Ban): BoundRule[] => {
 
 /** Returns the program that fills a chain with bans; `undefined` for any other chain. */
 export function banProgram(chain: string): string | undefined {
-  const purpose = purposeOf("filter", chain);
+  const purpose = knownChain("filter", chain);
   return purpose?.role === "bans" ? purpose.by : undefined;
 }
 

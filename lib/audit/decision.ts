@@ -1,5 +1,5 @@
 /** The rule or policy that decides an answer of the simulator. */
-import { ufwCommandDirection, ufwHelperRole } from "../host/purpose.ts";
+import { ufwCommandDirection, ufwHelperRole } from "../host/known/ufw.ts";
 import type { Step } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";

@@ -3,7 +3,8 @@
  * All other rules are the owner's, those in DOCKER-USER included.
  */
 import type { Host } from "../host/host.ts";
-import { isDockerBridgeSet, purposeOf } from "../host/purpose.ts";
+import { knownChain } from "../host/known/chains.ts";
+import { isDockerBridgeSet } from "../host/known/docker.ts";
 import { PROTO } from "../packet/field.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { calledChain } from "../rules/call-graph.ts";
@@ -19,7 +20,7 @@ import {
 
 /** Returns true if Docker fills a chain; DOCKER-USER is created by Docker and filled by the owner. */
 export const isDockerChain = (table: TableName, chain: string): boolean =>
-  purposeOf(table, chain)?.by === "Docker";
+  knownChain(table, chain)?.by === "Docker";
 
 /** Returns true if Docker wrote a rule. */
 export function isDockerRule(rule: Rule, host: Host): boolean {

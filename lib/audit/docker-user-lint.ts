@@ -1,5 +1,5 @@
 /** Lint of DOCKER-USER, the owner's chains below it, its position in FORWARD, and bans that miss containers. */
-import { isVpnChain, purposeOf } from "../host/purpose.ts";
+import { isVpnChain, knownChain } from "../host/known/chains.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
 import { calledChain } from "../rules/call-graph.ts";
 import { plain, plainPorts, type Reading } from "../rules/reading.ts";
@@ -73,7 +73,7 @@ class UserChainLint {
   private ownersChain(rule: Rule): Chain | undefined {
     const called = calledChain(rule);
     if (called === null) return undefined;
-    const by = purposeOf(rule.table, called)?.by;
+    const by = knownChain(rule.table, called)?.by;
     const isOwners = by === undefined || by === "you" || called === ufwForwardChain(this.ruleset);
     return isOwners ? chainOf(this.ruleset, rule.table, called) : undefined;
   }
@@ -119,7 +119,7 @@ function positionLint(ruleset: Ruleset): Lint[] {
 function precedingRule(rule: Rule): PrecedingRule {
   const chain = calledChain(rule);
   if (chain === null) return { kind: "rule" };
-  const purpose = purposeOf(rule.table, chain);
+  const purpose = knownChain(rule.table, chain);
   if (purpose?.by === "Tailscale") return { kind: "tailscale", chain };
   if (isVpnChain(chain)) return { kind: "vpn", chain };
   return purpose?.role === "engine" || purpose?.by === "libvirt"

@@ -3,7 +3,8 @@
  * iptables.
  */
 import type { Host } from "../host/host.ts";
-import { isDefaultDockerBridge, purposeOf } from "../host/purpose.ts";
+import { knownChain } from "../host/known/chains.ts";
+import { isDefaultDockerBridge } from "../host/known/docker.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
@@ -81,7 +82,7 @@ function familyDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
 export function otherPublishers(ruleset: Ruleset): ReadonlySet<string> {
   const engines = new Set<string>();
   for (const { name, rules } of ruleset.tables.get("nat")?.chains.values() ?? []) {
-    const purpose = purposeOf("nat", name);
+    const purpose = knownChain("nat", name);
     if (
       purpose?.role === "engine" &&
       purpose.by !== "Docker" &&

@@ -1,6 +1,6 @@
 /** Doubts about inputs that are missing, or were taken at different times. */
 import type { Host } from "../host/host.ts";
-import { isSince28 } from "../host/purpose.ts";
+import { isSince28 } from "../host/known/docker.ts";
 import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, protoName } from "../packet/field.ts";
 import { Program } from "../path/program.ts";

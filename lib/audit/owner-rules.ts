@@ -3,7 +3,8 @@
  * chains that no rule calls, and denies of a port that the owner's own DNAT bypasses.
  */
 import { type Host, outsideInterfaces } from "../host/host.ts";
-import { purposeOf, ufwCommandDirection } from "../host/purpose.ts";
+import { knownChain } from "../host/known/chains.ts";
+import { ufwCommandDirection } from "../host/known/ufw.ts";
 import { hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";
@@ -29,7 +30,7 @@ const isOwners = (rule: Rule, host: Host): boolean =>
   isOwnersChain(rule.table, rule.chain) && !isDockerRule(rule, host);
 
 function isOwnersChain(table: Chain["table"], name: string): boolean {
-  const by = purposeOf(table, name)?.by;
+  const by = knownChain(table, name)?.by;
   return by === undefined || by === "you" || ufwCommandDirection(name) !== null;
 }
 

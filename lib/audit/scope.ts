@@ -1,6 +1,6 @@
 /** Scope of an audit: the rules, engines and ports that the inputs contain. "No findings" of an empty scope means little. */
 import { type Host, outsideInterfaces, sysctl } from "../host/host.ts";
-import { purposeOf } from "../host/purpose.ts";
+import { knownChain } from "../host/known/chains.ts";
 import type { Family } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";
@@ -41,7 +41,7 @@ export function scopeOf(programs: readonly Program[], host: Host): AuditScope {
   for (const { ruleset } of programs)
     for (const [table, { chains }] of ruleset.tables)
       for (const name of chains.keys()) {
-        const purpose = purposeOf(table, name);
+        const purpose = knownChain(table, name);
         if (purpose?.role === "engine") engines.add(purpose.by);
       }
   const { bridges, containers, daemon, networks } = host;

@@ -1,5 +1,5 @@
 /** Rules of ufw as the commands that wrote them (ufw(8)); the chains ufw-user-* and ufw6-user-* contain them. */
-import { type UfwDirection, ufwCommandDirection, ufwHelperRole } from "../host/purpose.ts";
+import { type UfwDirection, ufwCommandDirection, ufwHelperRole } from "../host/known/ufw.ts";
 import type { Prefix } from "../packet/address.ts";
 import { maskBits, printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";

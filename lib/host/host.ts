@@ -8,6 +8,7 @@ import { familyOf, type Prefix, parsePrefix, prefixes, prefixRange } from "../pa
 import type { Address, Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges, not, type Predicate, within } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
+import { isContainerLink } from "./known/docker.ts";
 
 /** An address of an interface. */
 export interface InterfaceAddress {
@@ -294,9 +295,6 @@ export interface BridgePorts {
   readonly outside: readonly string[];
 }
 
-/** The host's end of a container's link: `veth` and seven hexadecimal digits (libnetwork/netutils GenerateIfaceName, 1.7 to 29). */
-const DOCKER_VETH = /^veth[0-9a-f]{7}$/;
-
 /**
  * Returns the ports of a bridge. A port is a container's when its name is one that Docker gives and its device is a veth,
  * as far as the listing says; nothing comes in by a dummy device.
@@ -304,7 +302,7 @@ const DOCKER_VETH = /^veth[0-9a-f]{7}$/;
 export function bridgePorts(host: Pick<Host, "interfaces">, bridge: string): BridgePorts {
   const ports = host.interfaces.filter((i) => i.master === bridge && i.kind !== "dummy");
   const isContainer = ({ name, kind }: Interface): boolean =>
-    DOCKER_VETH.test(name) && (kind === undefined || kind === "veth");
+    isContainerLink(name) && (kind === undefined || kind === "veth");
   const names = (which: boolean): string[] =>
     ports.filter((i) => isContainer(i) === which).map((i) => i.name);
   return { containers: names(true), outside: names(false) };

@@ -3,7 +3,9 @@ import type { Family } from "../packet/field.ts";
 import type { Beside, Ruleset } from "../rules/ruleset.ts";
 import { type Kind, kindOf } from "./classify.ts";
 import type { Container, Daemon, Host, Interface, Network, Route } from "./host.ts";
-import { dockerBridges, type Hint, inferInterfaces, inferRoutes } from "./infer.ts";
+import { type Hint, inferInterfaces } from "./infer-interfaces.ts";
+import { inferRoutes } from "./infer-routes.ts";
+import { dockerBridges, isDefaultDockerBridge } from "./known/docker.ts";
 import { readDocker } from "./sources/docker.ts";
 import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
 import { readIpsets } from "./sources/ipset.ts";
@@ -149,8 +151,8 @@ export function readHost(
   const bridges = new Set([
     ...dockerBridges(rulesets).keys(),
     ...networks.flatMap((n) => (n.bridge === null ? [] : [n.bridge])),
-    // The default bridge is Docker's even where no rule speaks of it.
-    ...interfaces.flatMap((i) => (/^docker(0|_gwbridge)$/.test(i.name) ? [i.name] : [])),
+    // Docker creates the default bridges even if no rule names them.
+    ...interfaces.flatMap((i) => (isDefaultDockerBridge(i.name) ? [i.name] : [])),
   ]);
   const listed = each(
     sources.route,

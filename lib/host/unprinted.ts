@@ -16,7 +16,7 @@ import {
   type Unread,
   unknownChains,
 } from "../rules/ruleset.ts";
-import { purposeOf } from "./purpose.ts";
+import { knownChain } from "./known/chains.ts";
 
 /** Expressions that change the packet, the connection or the way (libnftnl's names); a trace changes nothing. */
 const CHANGES =
@@ -84,7 +84,7 @@ export function suspectRules(dump: string, family: Family): Unprinted[] {
   const ruleset = readRuleset([{ name: "", text: dump, family }]).rulesets[0];
   return [...(ruleset?.tables.values() ?? [])].flatMap(({ name: table, chains }) =>
     [...chains.values()].flatMap(({ name: chain, rules }) =>
-      BY_IPTABLES.includes(purposeOf(table, chain)?.by ?? "")
+      BY_IPTABLES.includes(knownChain(table, chain)?.by ?? "")
         ? []
         : rules.filter(isSuspect).map(({ index }) => ({ table, chain, index, expressions: null })),
     ),

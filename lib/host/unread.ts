@@ -8,6 +8,7 @@ import type { Family } from "../packet/field.ts";
 import { HOOKS, type Hook } from "../rules/base-chain.ts";
 import type { Action } from "../rules/reading.ts";
 import { type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
+import { isDockerTable } from "./known/docker.ts";
 
 /** Families of nftables whose tables see packets of IPv4 and IPv6. ARP is neither. */
 const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
@@ -41,9 +42,6 @@ const OF_IPTABLES = /^ip6? (?:raw|mangle|nat|filter|security)$/;
 
 /** Tables that arptables-nft and ebtables-nft make, mostly without a rule; only a listing shows whether they have one. */
 const OF_ARPTABLES_AND_EBTABLES = /^(?:arp filter|bridge (?:filter|nat|broute))$/;
-
-/** Tables of Docker's own nftables backend (since 29): they are the engine's, not the owner's firewall. */
-export const isDockerTable = (table: string): boolean => /^\S+ docker-bridges$/.test(table);
 
 /** A chain of a listing. */
 interface Listed {

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Family, type Host, type PacketJson, type Ruleset, readHost, readRuleset } from "fwcheck";
-import { dockerBridges } from "../../lib/host/infer.ts";
+import { dockerBridges } from "../../lib/host/known/docker.ts";
 import { chainOf, isTableName } from "../../lib/rules/ruleset.ts";
 
 /** A host to judge on. */

@@ -1,5 +1,5 @@
 /** Prints a fix as blocks for ufw's after.rules and after6.rules. */
-import { purposeOf } from "../../host/purpose.ts";
+import { knownChain } from "../../host/known/chains.ts";
 import { printRule } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
 import { type Chain, chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
@@ -131,7 +131,7 @@ function effectOf({ reading: { action, chain } }: Rule, ruleset: Ruleset): LeftO
 
 /** Describes a rule that is left out. */
 function leave(rule: Rule, missing: readonly Need[], { ruleset, family }: FamilyRules): LeftOut {
-  const programs = missing.map(({ name }) => purposeOf("filter", name)?.by ?? null);
+  const programs = missing.map(({ name }) => knownChain("filter", name)?.by ?? null);
   const [by] = programs;
   return {
     family,

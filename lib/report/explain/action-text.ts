@@ -1,8 +1,10 @@
 /** Prints the action of a rule as a verb phrase about packets: `are dropped`, `jump to chain DOCKER-USER`. */
-import { purposeOf } from "../../host/purpose.ts";
+
+import { knownChain } from "../../host/known/chains.ts";
 import type { Field } from "../../packet/field.ts";
 import type { Change } from "../../rules/effect.ts";
 import type { TableName } from "../../rules/ruleset.ts";
+import { purposeText } from "../text/chain-purpose.ts";
 import { list } from "../text/list.ts";
 import { at } from "../text/packet-text.ts";
 import { flagNames, hex } from "./field-text.ts";
@@ -50,8 +52,8 @@ export function actionText(action: RuleAction, table: TableName): string {
 
 function chainText(table: TableName, { chain, empty }: { readonly chain: string; readonly empty: boolean }) {
   if (empty) return `chain ${chain}, which is empty`;
-  const purpose = purposeOf(table, chain);
-  return purpose === null ? `chain ${chain}` : `chain ${chain}, which ${purpose.what}`;
+  const purpose = knownChain(table, chain);
+  return purpose === null ? `chain ${chain}` : `chain ${chain}, which ${purposeText(purpose)}`;
 }
 
 /** Returns the verb phrase of packets that return from a chain. */

@@ -2,7 +2,7 @@
 import { isDockerRule } from "../../audit/docker-rules.ts";
 import { isHook } from "../../fix/chain-names.ts";
 import type { Host } from "../../host/host.ts";
-import { purposeOf } from "../../host/purpose.ts";
+import { knownChain } from "../../host/known/chains.ts";
 import { calledChain } from "../../rules/call-graph.ts";
 import type { Rule, TableName } from "../../rules/ruleset.ts";
 
@@ -14,7 +14,7 @@ const AUTHORS: Readonly<Record<string, Author>> = { Docker: "docker", ufw: "ufw"
 
 /** Returns the author of a user chain's rules. Docker creates DOCKER-USER, but its rules are the owner's. */
 export function chainAuthor(table: TableName, name: string): Author {
-  const by = purposeOf(table, name)?.by ?? "";
+  const by = knownChain(table, name)?.by ?? "";
   const author = Object.hasOwn(AUTHORS, by) ? AUTHORS[by]! : "owner";
   // ufw and fwcheck use table filter only; the name in another table is a coincidence.
   return author === "docker" || table === "filter" ? author : "owner";

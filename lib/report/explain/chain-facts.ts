@@ -1,11 +1,15 @@
 /** Facts about one chain: its author, its position, its rules, its end, and what is easily misunderstood about it. */
+
 import { isDockerRule } from "../../audit/docker-rules.ts";
 import { hasUfw } from "../../audit/ufw-rules.ts";
-import { dockerLayout, type Purpose, purposeOf, ufwCommandDirection } from "../../host/purpose.ts";
+import { type KnownChain, knownChain } from "../../host/known/chains.ts";
+import { dockerLayout } from "../../host/known/docker.ts";
+import { ufwCommandDirection } from "../../host/known/ufw.ts";
 import { type BoundRule, STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { calledChain } from "../../rules/call-graph.ts";
 import type { Chain, TableName } from "../../rules/ruleset.ts";
+import { changeAdvice } from "../text/chain-purpose.ts";
 import type { ChainPitfall } from "./pitfalls.ts";
 import { portMappingNote } from "./port-mappings.ts";
 import { hasTest, type ReadableCondition } from "./readable-condition.ts";
@@ -56,7 +60,7 @@ export type ChainEnd =
 /** Facts about a chain. */
 export interface ChainFacts {
   readonly chain: Chain;
-  readonly purpose: Purpose | null;
+  readonly purpose: KnownChain | null;
   /** Docker versions with this layout of rules; `null` for chains of other programs. */
   readonly docker: string | null;
   readonly hooks: readonly Hook[];
@@ -75,7 +79,7 @@ export interface ChainFacts {
  * @param only number of the only rule to explain; `null` for none, `undefined` for all
  */
 export function chainFacts(chain: Chain, only: number | undefined | null, index: RulesetIndex): ChainFacts {
-  const purpose = purposeOf(chain.table, chain.name);
+  const purpose = knownChain(chain.table, chain.name);
   const hooks = index.calls.hooks(chain.table, chain.name);
   const bound = index.program.chain(chain.table, chain.name)!.rules;
   const final = bound.find((each) => index.isFinal(each));
@@ -128,14 +132,14 @@ function chainEnd(chain: Chain, final: BoundRule | undefined, index: RulesetInde
 
 function chainPitfalls(
   chain: Chain,
-  purpose: Purpose | null,
+  purpose: KnownChain | null,
   hooks: readonly Hook[],
   bound: readonly BoundRule[],
   index: RulesetIndex,
 ): ChainPitfall[] {
   const { table, name } = chain;
   const out: ChainPitfall[] = [];
-  if (purpose?.change !== undefined) out.push({ code: "managed", change: purpose.change });
+  if (purpose !== null && changeAdvice(purpose) !== undefined) out.push({ code: "managed", chain: purpose });
   if (table === "raw" && hooks.includes("PREROUTING")) out.push({ code: "before-nat" });
   if (table === "nat") out.push({ code: "first-packet-only" });
   if (table === "nat" && name === "DOCKER" && index.published.length > 0)
@@ -189,7 +193,7 @@ const acceptsAnywhere = ({ effect }: BoundRule, condition: ReadableCondition): b
 function dockerBeforeUfw(chain: Chain, { host }: RulesetIndex): ChainPitfall[] {
   const ufw = chain.rules.find((rule) => {
     const called = calledChain(rule);
-    return called !== null && purposeOf(chain.table, called)?.by === "ufw";
+    return called !== null && knownChain(chain.table, called)?.by === "ufw";
   });
   if (ufw === undefined) return [];
   const docker = chain.rules.filter((rule) => rule.index < ufw.index && isDockerRule(rule, host));

@@ -1,6 +1,7 @@
 /** Explanations as text for a terminal: chains with their rules, and a list of all chains. */
 
-import { purposeOf } from "../../host/purpose.ts";
+import { knownChain } from "../../host/known/chains.ts";
+import { purposeText as chainPurposeText } from "../text/chain-purpose.ts";
 import { shortList } from "../text/list.ts";
 import { counted } from "../text/packet-text.ts";
 import { PLAIN, type Style, safe } from "../text/terminal.ts";
@@ -170,8 +171,8 @@ function listedChainLines(chain: ChainExplained, depth: number, format: TextForm
 function purposeText({ table, chain, location, length, by }: ChainExplained): string {
   if (length === 0 && by !== "you") return "";
   if (location.code === "base-chain") return `: ${hookText(location.hook)}`;
-  const purpose = purposeOf(table, chain);
-  return purpose === null ? "" : `: ${purpose.what}`;
+  const purpose = knownChain(table, chain);
+  return purpose === null ? "" : `: ${chainPurposeText(purpose)}`;
 }
 
 interface LineFormat {

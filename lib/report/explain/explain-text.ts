@@ -3,6 +3,7 @@
 import type { Hook } from "../../rules/base-chain.ts";
 import type { TableName } from "../../rules/ruleset.ts";
 import { lintText } from "../text/audit-sentences.ts";
+import { changeAdvice } from "../text/chain-purpose.ts";
 import { list, sentence, shortList } from "../text/list.ts";
 import { counted } from "../text/packet-text.ts";
 import { actionText, returnText } from "./action-text.ts";
@@ -144,7 +145,7 @@ export function rulePitfallText(pitfall: RulePitfall): string {
 export function chainPitfallText(pitfall: ChainPitfall): string {
   switch (pitfall.code) {
     case "managed":
-      return pitfall.change;
+      return changeAdvice(pitfall.chain)!;
     case "before-nat":
       return "Packets are not translated yet: they have the addresses and ports that the sender wrote, and conntrack has not seen them.";
     case "first-packet-only":

@@ -10,6 +10,7 @@ import {
   TABLES,
   type TableName,
 } from "../../rules/ruleset.ts";
+import { purposeText } from "../text/chain-purpose.ts";
 import { sentence } from "../text/list.ts";
 import { type ChainEnd, type ChainFacts, type ChainLocation, chainFacts } from "./chain-facts.ts";
 import { chainPitfallText, endText, locationText, rulePitfallText, ruleSentences } from "./explain-text.ts";
@@ -154,7 +155,7 @@ function chainExplained(facts: ChainFacts, { ruleset, program, host }: RulesetIn
     chain: chain.name,
     by: purpose?.by ?? null,
     ...(docker === null ? {} : { docker }),
-    what: purpose === null ? null : sentence(`This chain ${purpose.what}`),
+    what: purpose === null ? null : sentence(`This chain ${purposeText(purpose)}`),
     policy: chain.policy,
     hooks: facts.hooks,
     place: locationText(location, chain.table),

@@ -1,5 +1,6 @@
 /** Pitfalls as data: facts about a rule or a chain that are easily misunderstood. */
 import type { Lint } from "../../audit/lint.ts";
+import type { KnownChain } from "../../host/known/chains.ts";
 import type { PortMappingNote } from "./port-mappings.ts";
 
 /** Why no packet matches a rule, although packets may reach it or its chain. */
@@ -32,7 +33,7 @@ export type RulePitfall =
 /** Pitfall of a chain. */
 export type ChainPitfall =
   /** A program maintains the chain. */
-  | { readonly code: "managed"; readonly change: string }
+  | { readonly code: "managed"; readonly chain: KnownChain }
   | { readonly code: "before-nat" }
   | { readonly code: "first-packet-only" }
   /** Packets that this chain translates bypass INPUT; `ufw`: and the rules of ufw. */

@@ -1,7 +1,7 @@
 /** Facts about one rule: its condition, its action, its author, and what is easily misunderstood about it. */
 import { isDockerRule } from "../../audit/docker-rules.ts";
 import { ufwCommand } from "../../audit/ufw-rules.ts";
-import { purposeOf } from "../../host/purpose.ts";
+import { knownChain } from "../../host/known/chains.ts";
 import { type Family, UNNAMED_BRIDGE_PORT } from "../../packet/field.ts";
 import { type Predicate, whyUnknown } from "../../packet/predicate.ts";
 import type { BoundRule } from "../../path/program.ts";
@@ -92,11 +92,11 @@ export const isFinalReturn = ({ rule, effect }: BoundRule, condition: ReadableCo
 function writer(bound: BoundRule, condition: ReadableCondition, { host }: RulesetIndex): string | null {
   const { rule } = bound;
   if (isFinalReturn(bound, condition)) return "Docker";
-  const byChain = purposeOf(rule.table, rule.chain)?.by;
+  const byChain = knownChain(rule.table, rule.chain)?.by;
   if (byChain !== undefined) return byChain;
   if (isDockerRule(rule, host)) return "Docker";
   const called = calledChain(rule);
-  const byCall = called === null ? null : (purposeOf(rule.table, called)?.by ?? null);
+  const byCall = called === null ? null : (knownChain(rule.table, called)?.by ?? null);
   // Docker writes the jump to the chain whose rules are the owner's.
   return byCall === "you" ? "Docker" : byCall;
 }

@@ -1,7 +1,7 @@
 /** Sentences about the verdict of a trace: the reason, the unknowns it depends on, and rules of INPUT that were skipped. */
 import { hasUfw, ufwCommand } from "../../audit/ufw-rules.ts";
 import { containerAt } from "../../host/host.ts";
-import { ufwCommandDirection, ufwHelperRole } from "../../host/purpose.ts";
+import { ufwCommandDirection, ufwHelperRole } from "../../host/known/ufw.ts";
 import { familyOf, parseAddress, printAddress } from "../../packet/address.ts";
 import type { Address } from "../../packet/field.ts";
 import type { Step } from "../../path/program.ts";

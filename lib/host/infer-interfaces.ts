@@ -1,0 +1,167 @@
+/** Interfaces and addresses of a host without `ip addr`, inferred from rules, Docker networks and packets. */
+import { isInRanges, parsePrefix, prefixRange, printAddress, printPrefix } from "../packet/address.ts";
+import type { Address, Family } from "../packet/field.ts";
+import { plain } from "../rules/reading.ts";
+import { allRules, type Ruleset } from "../rules/ruleset.ts";
+import type { Interface, InterfaceAddress, Network } from "./host.ts";
+import { type DockerBridge, dockerBridges } from "./known/docker.ts";
+import { isTunnel } from "./known/interfaces.ts";
+import { ufwCommandDirection } from "./known/ufw.ts";
+
+/** Documentation addresses (RFC 5737, RFC 3849) for a host whose addresses are unknown. */
+const STAND_IN = { 4: "192.0.2.1", 6: "2001:db8::1" } as const;
+
+/** Packet to be simulated: an unknown destination on an inbound packet is assumed to be one of the host's addresses. */
+export interface Hint {
+  /** Input interface; `null` for a packet of the host. */
+  readonly in: string | null;
+  /** Source address. */
+  readonly src: Address;
+  /** Destination address. */
+  readonly dst: Address;
+  /** 4 or 6. */
+  readonly family: Family;
+}
+
+/**
+ * Returns the interfaces that the rules show to lead outside, the best evidence first: MASQUERADE or SNAT by the output
+ * interface, DNAT by the input interface, and ufw rules.
+ */
+export function uplinks(rulesets: readonly Ruleset[], bridges: ReadonlySet<string>): string[] {
+  const sources = new Set<string | undefined>();
+  const destinations = new Set<string | undefined>();
+  const ufw = new Set<string | undefined>();
+  for (const ruleset of rulesets)
+    for (const rule of allRules(ruleset)) {
+      const { in: input, out, action } = rule.reading;
+      if (action === "masquerade" || action === "snat") sources.add(plain(out));
+      if (action === "dnat") destinations.add(plain(input));
+      if (ufwCommandDirection(rule.chain) === "input") ufw.add(plain(input));
+    }
+  return [...sources, ...destinations, ...ufw].filter(
+    (name): name is string => name !== undefined && isUplink(name) && !bridges.has(name) && !isTunnel(name),
+  );
+}
+
+const isUplink = (name: string): boolean => name !== "" && name !== "lo" && !name.endsWith("+");
+
+/** Returns the inferred interfaces. `note` receives a sentence about each inference. */
+export function inferInterfaces(
+  rulesets: readonly Ruleset[],
+  networks: readonly Network[],
+  hints: readonly Hint[],
+  note: (sentence: string) => void,
+): Interface[] {
+  const inference = new Inference(note);
+  const bridges = withNetworks(dockerBridges(rulesets), networks);
+  for (const [name, bridge] of bridges) inference.addBridge(name, bridge, networks);
+  inference.addOutside(rulesets, new Set(bridges.keys()), hints);
+  inference.addHintedAddresses(hints, new Set(bridges.keys()));
+  return inference.interfaces();
+}
+
+/** Adds the bridges and subnets of Docker networks. */
+function withNetworks(
+  bridges: Map<string, DockerBridge>,
+  networks: readonly Network[],
+): ReadonlyMap<string, DockerBridge> {
+  for (const { bridge, subnets } of networks) {
+    if (bridge === null) continue;
+    const known = bridges.get(bridge) ?? { subnets: new Map(), endpoints: new Map() };
+    for (const subnet of subnets) known.subnets.set(printPrefix(subnet), subnet);
+    bridges.set(bridge, known);
+  }
+  return bridges;
+}
+
+/** Interfaces under construction, in the order in which they were added. */
+class Inference {
+  private readonly addresses = new Map<string, InterfaceAddress[]>([["lo", []]]);
+
+  constructor(private readonly note: (sentence: string) => void) {}
+
+  interfaces(): Interface[] {
+    return [...this.addresses].map(([name, addresses]) => ({ name, addresses, master: null }));
+  }
+
+  private add(name: string): InterfaceAddress[] {
+    let addresses = this.addresses.get(name);
+    if (addresses === undefined) this.addresses.set(name, (addresses = []));
+    return addresses;
+  }
+
+  /** Adds a container bridge. Docker gives the first address of a subnet to the bridge. */
+  addBridge(name: string, { subnets, endpoints }: DockerBridge, networks: readonly Network[]): void {
+    const addresses = this.add(name);
+    const source = networks.some((n) => n.bridge === name) ? "docker network inspect" : "its MASQUERADE rule";
+    for (const prefix of subnets.values()) {
+      const [first] = prefixRange(prefix) as readonly [Address, Address];
+      const gateway: Address = typeof first === "number" ? first + 1 : first + 1n;
+      const family: Family = typeof first === "number" ? 4 : 6;
+      addresses.push({ family, address: gateway, prefix, broadcast: null, invented: true });
+      this.note(
+        `${name} is a container bridge with ${printPrefix(prefix)} (from ${source}), its own address taken to be ${printAddress(gateway)}`,
+      );
+    }
+    if (subnets.size > 0) return;
+    const known = endpoints.size > 0 ? `, only ${[...endpoints.keys()].join(", ")} behind it` : "";
+    this.note(`${name} is a container bridge (from Docker's rules); its subnet is not known${known}`);
+  }
+
+  /** Adds the other interfaces that rules and packets name, and gives addresses to one of them. */
+  addOutside(rulesets: readonly Ruleset[], bridges: ReadonlySet<string>, hints: readonly Hint[]): void {
+    const named = namedInterfaces(rulesets, hints).filter((name) => !bridges.has(name));
+    // Tunnels need an interface that carries them.
+    const outside = named.every(isTunnel) ? [...new Set([...named, "eth0"])] : named;
+    const main =
+      uplinks(rulesets, bridges).find((name) => outside.includes(name)) ??
+      outside.find((name) => !isTunnel(name))!;
+    for (const name of outside) this.add(name);
+    const families = [...new Set(rulesets.map((r) => r.family))];
+    for (const family of families) {
+      const prefix = parsePrefix(STAND_IN[family], family)!;
+      this.add(main).push({ family, address: prefix.address, prefix, broadcast: null, invented: true });
+    }
+    const by = hints.length === 0 ? "named by the rules" : "named by the rules or the packet";
+    const why =
+      named.length === 0
+        ? "the usual name"
+        : named.includes(main)
+          ? by
+          : `${named.join(", ")} ${by}, ${main} the usual name`;
+    this.note(
+      `outside interfaces: ${outside.join(", ")} (${why}); ${main} has the default route and an address of the host's, written ${families.map((f) => STAND_IN[f]).join(" and ")} because none was given`,
+    );
+  }
+
+  /** Adds destinations of inbound packets that no known subnet contains. */
+  addHintedAddresses(hints: readonly Hint[], bridges: ReadonlySet<string>): void {
+    const known = [...this.addresses.values()].flat();
+    for (const { in: input, dst, family } of hints) {
+      if (input === null || input === "lo" || bridges.has(input) || isNoHostAddress(dst)) continue;
+      if (known.some((a) => a.family === family && isInRanges(dst, [prefixRange(a.prefix)]))) continue;
+      const own = this.add(input);
+      if (own.some((a) => a.address === dst)) continue;
+      const prefix = parsePrefix(printAddress(dst), family)!;
+      own.push({ family, address: dst, prefix, broadcast: null, invented: true });
+      this.note(
+        `${printAddress(dst)} is taken to be an address of this host, on ${input} (no --addr was given)`,
+      );
+    }
+  }
+}
+
+/** Interfaces that rules and packets name, except loopback. */
+function namedInterfaces(rulesets: readonly Ruleset[], hints: readonly Hint[]): string[] {
+  const names = new Set<string>();
+  for (const ruleset of rulesets)
+    for (const { reading } of allRules(ruleset))
+      for (const name of [reading.in?.value, reading.out?.value])
+        if (name !== undefined && name !== "lo" && !name.endsWith("+")) names.add(name);
+  for (const { in: name } of hints) if (name !== null && name !== "lo") names.add(name);
+  return [...names];
+}
+
+/** Multicast and IPv4 loopback addresses. */
+const isNoHostAddress = (address: Address): boolean =>
+  typeof address === "number" ? address >>> 28 === 14 || address >>> 24 === 127 : address >> 120n === 0xffn;

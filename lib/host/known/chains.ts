@@ -1,0 +1,131 @@
+/**
+ * Registry of chains by the names that programs give them: moby's bridge driver from 17.06 to 29, ufw 0.36, jail.conf(5) and
+ * others. A chain that is not in the registry is the owner's. lib/report/text/chain-purpose.ts has the sentences.
+ */
+import type { TableName } from "../../rules/table-name.ts";
+
+/** Purposes of Docker's chains. */
+export type DockerPurpose =
+  | "docker-publish"
+  | "docker-publish-swarm"
+  | "docker-accept-published"
+  | "docker-forward"
+  | "docker-established"
+  | "docker-bridge"
+  | "docker-internal"
+  | "docker-accept-swarm"
+  | "docker-isolation"
+  | "docker-isolation-1"
+  | "docker-isolation-2";
+
+/** Purposes of ufw's chains. */
+export type UfwPurpose =
+  | "ufw-before"
+  | "ufw-user-input"
+  | "ufw-user-output"
+  | "ufw-user-forward"
+  | "ufw-after"
+  | "ufw-before-logging"
+  | "ufw-after-logging"
+  | "ufw-user-logging"
+  | "ufw-reject"
+  | "ufw-track"
+  | "ufw-skip-to-policy"
+  | "ufw-logging-allow"
+  | "ufw-logging-deny"
+  | "ufw-not-local"
+  | "ufw-user-limit"
+  | "ufw-user-limit-accept";
+
+/** Purpose of a chain. */
+export type PurposeCode =
+  | DockerPurpose
+  | UfwPurpose
+  | "docker-user"
+  | "fwcheck-policy"
+  | "fail2ban-jail"
+  | "crowdsec-bans"
+  | "sshguard-bans"
+  | "ufw-docker-drops"
+  | "tailnet"
+  | "kubernetes"
+  | "cni"
+  | "calico"
+  | "pod-network"
+  | "podman"
+  | "virtual-machines"
+  | "openstack-ports"
+  | "openwrt-zone"
+  | "shared-connection"
+  | "firewalld-zone";
+
+/** Chain of a known program. */
+export interface KnownChain {
+  /** Program that fills the chain; `you` for the owner. */
+  readonly by: string;
+  readonly purpose: PurposeCode;
+  /** `engine`: a container engine or pod network fills it. `bans`: a program that bans sources does. */
+  readonly role?: "engine" | "bans";
+}
+
+/** Purposes of Docker's chains by table and name. */
+const DOCKER: Readonly<Partial<Record<TableName, Readonly<Record<string, DockerPurpose>>>>> = {
+  nat: { DOCKER: "docker-publish", "DOCKER-INGRESS": "docker-publish-swarm" },
+  filter: {
+    DOCKER: "docker-accept-published",
+    "DOCKER-FORWARD": "docker-forward",
+    "DOCKER-CT": "docker-established",
+    "DOCKER-BRIDGE": "docker-bridge",
+    "DOCKER-INTERNAL": "docker-internal",
+    "DOCKER-INGRESS": "docker-accept-swarm",
+    "DOCKER-ISOLATION": "docker-isolation",
+    "DOCKER-ISOLATION-STAGE-1": "docker-isolation-1",
+    "DOCKER-ISOLATION-STAGE-2": "docker-isolation-2",
+  },
+};
+
+/** Names of ufw's chains after `ufw-` or `ufw6-`. */
+const UFW =
+  /^ufw6?-(?:((?:before|after|user)-logging|before|after|reject|track|skip-to-policy)-(?:input|output|forward)|(user-(?:input|output|forward))|(logging-allow|logging-deny|not-local|user-limit|user-limit-accept))$/;
+
+/** Other programs by the names of their chains; the first match counts. */
+const OTHERS: readonly (readonly [name: RegExp, chain: KnownChain])[] = [
+  [/^FWCHECK(-\d+)?$/, { by: "fwcheck fix", purpose: "fwcheck-policy" }],
+  [/^(f2b|fail2ban)-/i, { by: "fail2ban", purpose: "fail2ban-jail", role: "bans" }],
+  [/^crowdsec/i, { by: "CrowdSec", purpose: "crowdsec-bans", role: "bans" }],
+  [/^sshguard/i, { by: "SSHGuard", purpose: "sshguard-bans", role: "bans" }],
+  [/^ufw-docker-/, { by: "the script ufw-docker", purpose: "ufw-docker-drops" }],
+  [/^ts-/, { by: "Tailscale", purpose: "tailnet" }],
+  [/^KUBE-/, { by: "Kubernetes", purpose: "kubernetes", role: "engine" }],
+  [/^(CNI-|FLANNEL)/, { by: "a network plugin (CNI)", purpose: "cni", role: "engine" }],
+  [/^cali-/, { by: "Calico", purpose: "calico", role: "engine" }],
+  [/^(WEAVE|CILIUM)/, { by: "a network plugin", purpose: "pod-network", role: "engine" }],
+  [/^NETAVARK/, { by: "Podman (netavark)", purpose: "podman", role: "engine" }],
+  [/^LIBVIRT_/, { by: "libvirt", purpose: "virtual-machines" }],
+  [/^neutron-/, { by: "OpenStack (Neutron)", purpose: "openstack-ports" }],
+  [/^zone_\w+/, { by: "OpenWrt", purpose: "openwrt-zone" }],
+  [/^nm-sh-/, { by: "NetworkManager", purpose: "shared-connection" }],
+  [
+    /^((INPUT|FORWARD|PREROUTING|POSTROUTING|OUTPUT)_(direct|ZONES|IN_ZONES|OUT_ZONES)|(IN|FWDI|FWDO|FWD|PRE|POST)_\w+)/,
+    { by: "firewalld", purpose: "firewalld-zone" },
+  ],
+];
+
+/** Returns the program that fills a chain, and the chain's purpose; `null` if its name is not in the registry. */
+export function knownChain(table: TableName, chain: string): KnownChain | null {
+  const docker = DOCKER[table];
+  if (docker !== undefined && Object.hasOwn(docker, chain))
+    return { by: "Docker", purpose: docker[chain]!, role: "engine" };
+  if (table === "filter" && chain === "DOCKER-USER") return { by: "you", purpose: "docker-user" };
+  const [, staged, user, other] = (table === "filter" ? UFW.exec(chain) : null) ?? [];
+  const ufw = staged ?? user ?? other;
+  if (ufw !== undefined) return { by: "ufw", purpose: `ufw-${ufw}` as UfwPurpose };
+  return OTHERS.find(([name]) => name.test(chain))?.[1] ?? null;
+}
+
+/** Returns true for a name that VPN programs other than Tailscale give their chains. */
+export const isVpnChain = (chain: string): boolean =>
+  /^(nm-|nordvpn|PROTONVPN|mullvad|wg|WG|wireguard|vpn|VPN|openvpn|OPENVPN)/.test(chain);
+
+/** Returns the program that fills a set of banned addresses; `null` if its name shows none. */
+export const banSetProgram = (set: string): string | null => (/crowdsec/i.test(set) ? "CrowdSec" : null);

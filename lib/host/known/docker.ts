@@ -1,0 +1,91 @@
+/** Traces of Docker in rules and names: moby's bridge driver from 1.7 to 29. */
+import { type Prefix, printPrefix } from "../../packet/address.ts";
+import { plain } from "../../rules/reading.ts";
+import { chainOf, type Ruleset } from "../../rules/ruleset.ts";
+
+/** Returns the versions of Docker that write rules of this layout; `null` if there are none of Docker. */
+export function dockerLayout(ruleset: Ruleset): string | null {
+  const has = (chain: string): boolean => chainOf(ruleset, "filter", chain) !== undefined;
+  if (has("DOCKER-INTERNAL")) return "29 or newer";
+  if (has("DOCKER-FORWARD")) return "28";
+  if (has("DOCKER-ISOLATION-STAGE-1")) return matchesBridgeSet(ruleset) ? "28.0.0" : "27 or older";
+  return has("DOCKER-ISOLATION") ? "older than 20.10" : null;
+}
+
+/** Docker 28.0.0, and no other version, matches the set of its bridges in FORWARD. */
+const matchesBridgeSet = (ruleset: Ruleset): boolean =>
+  (chainOf(ruleset, "filter", "FORWARD")?.rules ?? []).some(({ reading }) =>
+    reading.sets?.some(({ value }) => isDockerBridgeSet(value.set)),
+  );
+
+/** Returns true for rules of Docker 28.0 or newer, which protects containers in table raw. */
+export const isSince28 = (ruleset: Ruleset): boolean =>
+  chainOf(ruleset, "filter", "DOCKER-FORWARD") !== undefined || matchesBridgeSet(ruleset);
+
+/** Returns true for the name of Docker 28.0.0's set of bridge networks. */
+export const isDockerBridgeSet = (set: string): boolean => set.startsWith("docker-ext-bridges");
+
+/** Returns true for a table of Docker's nftables backend (since 29), by family and name. */
+export const isDockerTable = (table: string): boolean => /^\S+ docker-bridges$/.test(table);
+
+/** Returns true for the bridges that Docker creates without being asked to: the default network and that of a swarm. */
+export const isDefaultDockerBridge = (name: string): boolean => /^docker(0|_gwbridge)$/.test(name);
+
+/** Returns true for the name of the host's end of a container's link (libnetwork/netutils GenerateIfaceName, 1.7 to 29). */
+export const isContainerLink = (name: string): boolean => /^veth[0-9a-f]{7}$/.test(name);
+
+/** A container bridge that Docker's rules name. */
+export interface DockerBridge {
+  /** Subnets that its MASQUERADE rules name, by their text. */
+  readonly subnets: Map<string, Prefix>;
+  /** Addresses of containers with published ports, by their text. */
+  readonly endpoints: Map<string, Prefix>;
+}
+
+/** Chains of table filter whose rules name bridges with `-i` or `-o`. */
+const BRIDGE_CHAINS = [
+  "DOCKER-ISOLATION-STAGE-1",
+  "DOCKER-INTERNAL",
+  "DOCKER-FORWARD",
+  "DOCKER-BRIDGE",
+  "DOCKER-CT",
+];
+
+const isPattern = (device: string): boolean => device.endsWith("+");
+
+/** Returns the bridges that Docker's rules name. */
+export function dockerBridges(rulesets: readonly Ruleset[]): Map<string, DockerBridge> {
+  const bridges = new Map<string, DockerBridge>();
+  const bridge = (name: string): DockerBridge => {
+    let found = bridges.get(name);
+    if (found === undefined) bridges.set(name, (found = { subnets: new Map(), endpoints: new Map() }));
+    return found;
+  };
+  for (const ruleset of rulesets) {
+    // `-i BRIDGE -j RETURN` up to 28, `! -i BRIDGE ... -j DNAT` in all versions.
+    for (const { reading } of chainOf(ruleset, "nat", "DOCKER")?.rules ?? [])
+      if (reading.in !== undefined && !isPattern(reading.in.value)) bridge(reading.in.value);
+    // `-d CONTAINER ! -i BRIDGE -o BRIDGE -j ACCEPT`
+    for (const { reading } of chainOf(ruleset, "filter", "DOCKER")?.rules ?? []) {
+      const name = plain(reading.out);
+      if (name === undefined || reading.in?.value !== name || !reading.in.not) continue;
+      const { endpoints } = bridge(name);
+      const endpoint = plain(reading.dst);
+      if (endpoint !== undefined) endpoints.set(printPrefix(endpoint), endpoint);
+    }
+    for (const chain of BRIDGE_CHAINS)
+      for (const { reading } of chainOf(ruleset, "filter", chain)?.rules ?? []) {
+        const name = plain(reading.in) ?? plain(reading.out);
+        if (name !== undefined && !isPattern(name)) bridge(name);
+      }
+    // `-s SUBNET ! -o BRIDGE -j MASQUERADE`
+    for (const { reading } of chainOf(ruleset, "nat", "POSTROUTING")?.rules ?? []) {
+      const { action, src, out } = reading;
+      const subnet = plain(src);
+      if (action !== "masquerade" || subnet === undefined || !out?.not) continue;
+      if (bridges.has(out.value) || /^(docker|br-)/.test(out.value))
+        bridge(out.value).subnets.set(printPrefix(subnet), subnet);
+    }
+  }
+  return bridges;
+}
