@@ -30,7 +30,7 @@ export const word = <T>(
   write: (value, spelling) => [write(value, spelling)],
 });
 
-/** An option that is there or not. */
+/** An option without a value. */
 export const flag: Codec<true> = { words: 0, expects: "nothing", read: () => true, write: () => [] };
 
 /** Reads a whole number in decimal, hexadecimal (`0x`) or octal (`0`), as strtoul(3) with base 0 does. */
@@ -47,7 +47,7 @@ export function bigNumber(text: string, max: bigint): bigint | undefined {
   return value <= max ? value : undefined;
 }
 
-/** The greatest number of 64 bits. */
+/** Largest unsigned 64-bit number. */
 export const MAX64 = (1n << 64n) - 1n;
 
 /** A whole number, printed in decimal. */
@@ -65,10 +65,10 @@ export const number64: Codec<bigint> = word(
   String,
 );
 
-/** `0x` and hexadecimal digits, at least `width` of them. */
+/** Prints `0x` and at least `width` hexadecimal digits. */
 export const hex = (n: number, width = 1): string => `0x${n.toString(16).padStart(width, "0")}`;
 
-/** A whole number, printed in hexadecimal of at least so many digits. */
+/** A whole number, printed with at least `width` hexadecimal digits. */
 export const hexNumber = (max: number, width = 1, what = `a number from 0 to ${max}`): Codec<number> =>
   word(
     what,
@@ -76,7 +76,7 @@ export const hexNumber = (max: number, width = 1, what = `a number from 0 to ${m
     (n) => hex(n, width),
   );
 
-/** First and last, `first:last`; either may be left out, and one number stands for itself. */
+/** First and last, `first:last`; either may be omitted. A single number is a range of one. */
 export const numberRange = (max: number, what: string, separator = ":"): Codec<readonly [number, number]> =>
   word(
     what,
@@ -108,9 +108,9 @@ function readPorts(text: string, spelling: Spelling): readonly [number, number] 
 const writePorts = ([first, last]: readonly [number, number]): string =>
   first === last ? String(first) : `${first}:${last}`;
 
-/** Whether a port stands there in decimal digits. */
+/** Returns true if text[start, end) is a port in decimal digits. */
 export function isPort(text: string, start: number, end: number): boolean {
-  // Zeros in front make it octal.
+  // A leading zero makes it octal.
   if (end === start || end - start > 5 || text.charCodeAt(start) === 48) return false;
   let port = 0;
   for (let i = start; i < end; i++) {
@@ -123,16 +123,16 @@ export function isPort(text: string, start: number, end: number): boolean {
 
 /** A port, a range of ports, or the name of a service. */
 export const ports: Codec<readonly [number, number]> = {
-  ...word("a port, a service name, or two of them as first:last", readPorts, writePorts),
-  sure: isPort,
+  ...word("a port or a service name, or a range first:last", readPorts, writePorts),
+  isValid: isPort,
 };
 
-/** Every port: what iptables-save does not print. */
+/** All ports; iptables-save omits this range. */
 export const ALL_PORTS: readonly [number, number] = [0, 0xffff];
 
-/** Up to 15 ports and ranges, a range counting for two (xt_multiport); an open end is not allowed. */
+/** Up to 15 ports, where a range counts as two (xt_multiport). A range needs both ends. */
 export const portList: Codec<readonly (readonly [number, number])[]> = word(
-  "up to 15 ports or ranges, separated by commas, a range counting for two",
+  "up to 15 ports or ranges, separated by commas; a range counts as two",
   (text, spelling) => {
     const list: (readonly [number, number])[] = [];
     let slots = 0;
@@ -149,7 +149,7 @@ export const portList: Codec<readonly (readonly [number, number])[]> = word(
 
 const NAME = /^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*\.?$/;
 
-/** What to say of an address that is none: names would have to be asked from a resolver. */
+/** Returns the error for an invalid address. fwcheck does not resolve host names. */
 function notAnAddress(text: string, expects: string): Unreadable {
   const bare = text.replace(/\/.*$/, "");
   if (NAME.test(bare) && /[A-Za-z]/.test(bare) && !/^[0-9.]+$/.test(bare))
@@ -157,14 +157,14 @@ function notAnAddress(text: string, expects: string): Unreadable {
   return new Unreadable(expects);
 }
 
-/** `10/8` and `10.1/16` leave zeros out (xtables' numeric_to_ipmask pads them). */
+/** Pads `10/8` and `10.1/16` with zeros, as numeric_to_ipmask of xtables does. */
 function padded(text: string): string {
   const m = /^(\d{1,3}(?:\.\d{1,3}){0,2})(\/.*)?$/.exec(text);
   if (m === null) return text;
   return m[1]! + ".0".repeat(4 - m[1]!.split(".").length) + (m[2] ?? "");
 }
 
-/** ip6tables takes IPv4's spelling of everything, too. */
+/** ip6tables accepts the IPv4 notation of the whole address space, too. */
 const everything = (text: string): Prefix | undefined =>
   text === "0/0" || text === "0.0.0.0/0" ? { address: 0n, mask: 0n } : undefined;
 
@@ -180,12 +180,12 @@ export const prefix: Codec<Prefix> = {
       notAnAddress(text, PREFIX),
     printPrefix,
   ),
-  sure: (text, start, end, { family }) => family === 4 && isQuad(text, start, end, true),
+  isValid: (text, start, end, { family }) => family === 4 && isQuad(text, start, end, true),
 };
 
 /**
- * Whether a dotted quad stands there, with or without a length where it may have one: digit by digit, since every rule
- * of a large file has one or two.
+ * Returns true if text[start, end) is a dotted quad, with a prefix length if `length` allows one. It reads digit by digit,
+ * since every rule of a large file has one or two addresses.
  */
 export function isQuad(text: string, start: number, end: number, length: boolean): boolean {
   let parts = 0;
@@ -194,7 +194,7 @@ export function isQuad(text: string, start: number, end: number, length: boolean
   for (let i = start; i < end; i++) {
     const code = text.charCodeAt(i);
     if (code >= 48 && code <= 57) {
-      // Zeros in front are left to the slow way.
+      // Leading zeros are left to the parser.
       if (value === 0) return false;
       value = (value < 0 ? 0 : value * 10) + code - 48;
       if (value > (slash ? 32 : 255)) return false;
@@ -210,7 +210,7 @@ export function isQuad(text: string, start: number, end: number, length: boolean
   return value >= 0 && (slash || parts === 3);
 }
 
-/** A prefix that is printed without its length where that is the whole address. */
+/** A prefix that is printed without its length if it is a single address. */
 export const shortPrefix: Codec<Prefix> = {
   ...prefix,
   write: (p) => [p.mask === maxAddress(familyOf(p.address)) ? printAddress(p.address) : printPrefix(p)],
@@ -272,22 +272,22 @@ export const protocol: Codec<number> = word(
 /** A protocol that is printed as a number. */
 export const protocolDigits: Codec<number> = { ...protocol, write: (n) => [String(n)] };
 
-/** An interface name, `+` at its end standing for anything (at most 15 characters, IFNAMSIZ). */
+/** An interface name of at most 15 characters (IFNAMSIZ). A final `+` matches any continuation. */
 export const device: Codec<string> = {
   ...word(
     "an interface name of at most 15 characters",
-    // A slash or blank can stand in no interface name (dev_valid_name); iptables only warns, so do not refuse.
+    // Interface names contain no slash or blank (dev_valid_name), but iptables only warns.
     (text) => (text.length > 0 && text.length <= 15 ? text : undefined),
     (name) => name,
   ),
-  sure: (_, start, end) => end > start && end - start <= 15,
+  isValid: (_, start, end) => end > start && end - start <= 15,
 };
 
-/** The names that a pattern stands for, as a range of the ordered names. */
+/** Returns the names that a pattern matches as a range of ordered names. */
 export const deviceRange = (pattern: string): Range =>
   pattern.endsWith("+") ? [pattern.slice(0, -1), `${pattern.slice(0, -1)}${LAST_NAME}`] : [pattern, pattern];
 
-/** Length of a text in UTF-8. */
+/** Returns the length of a text in UTF-8. */
 export function byteLength(text: string): number {
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
@@ -297,28 +297,28 @@ export function byteLength(text: string): number {
   return bytes;
 }
 
-/** Any text of at most so many bytes, and at least so many. */
+/** A text with a minimum and a maximum number of bytes. */
 export const string = (max: number, what = `a text of at most ${max} bytes`, min = 0): Codec<string> => ({
   ...word(
     what,
     (text) => (text.length >= min && byteLength(text) <= max ? text : undefined),
     (text) => text,
   ),
-  // No character takes more than three bytes a UTF-16 unit, and an escape leaves at least half.
-  sure: (_, start, end) => end - start >= 2 * min && (end - start) * 3 <= max,
+  // A UTF-16 unit takes at most three bytes in UTF-8, and removing escapes leaves at least half of the text.
+  isValid: (_, start, end) => end - start >= 2 * min && (end - start) * 3 <= max,
 });
 
-/** How a word is compared with a list of words. */
+/** Rules for the comparison with a list of words. */
 interface Folding {
-  /** Case does not count. */
+  /** Ignores case. */
   readonly fold?: boolean;
-  /** A beginning of a word stands for it; where it begins several, the first of the list. */
+  /** Accepts an abbreviation; if it is ambiguous, the first word of the list. */
   readonly prefix?: boolean;
-  /** Other words for some of the list. */
+  /** Aliases of some words. */
   readonly also?: ReadonlyMap<string, string>;
 }
 
-/** The word of a list that a text stands for. */
+/** Returns the word of a list that a text names. */
 function lookup<T extends string>(list: readonly T[], text: string, how: Folding): T | undefined {
   if ((list as readonly string[]).includes(text)) return text as T;
   const fold = (s: string): string => (how.fold === true || how.prefix === true ? s.toLowerCase() : s);
@@ -329,7 +329,7 @@ function lookup<T extends string>(list: readonly T[], text: string, how: Folding
   return list.find((item) => (how.prefix === true ? fold(item).startsWith(given) : fold(item) === given));
 }
 
-/** One of some words, printed as it stands in the list. */
+/** One word of a list, printed as in the list. */
 export const oneOf = <T extends string>(list: readonly T[], how: Folding = {}): Codec<T> =>
   word(
     `one of ${list.join(", ")}`,
@@ -337,7 +337,7 @@ export const oneOf = <T extends string>(list: readonly T[], how: Folding = {}): 
     (item) => item,
   );
 
-/** Several of some words, separated by commas; printed in the order of the list, once each. */
+/** Words of a list, separated by commas; printed once each in the order of the list. */
 export const someOf = <T extends string>(list: readonly T[], how: Folding = {}): Codec<readonly T[]> =>
   word(
     `one or more of ${list.join(", ")}, separated by commas`,
@@ -367,7 +367,7 @@ export function readMasked(text: string, max: number, whole = max): Masked | und
   return value === undefined || mask === undefined ? undefined : { value, mask };
 }
 
-/** A number with an optional mask, printed in hexadecimal, the full mask left out. */
+/** A number with an optional mask, printed in hexadecimal; a full mask is omitted. */
 export const masked = (max: number, what = "a number, or value/mask"): Codec<Masked> =>
   word(
     what,
@@ -375,12 +375,12 @@ export const masked = (max: number, what = "a number, or value/mask"): Codec<Mas
     ({ value, mask }) => (mask === max ? hex(value) : `${hex(value)}/${hex(mask)}`),
   );
 
-/** The same, always printed with its mask, of at least so many digits. */
+/** A number with an optional mask, always printed with the mask and at least `width` digits. */
 export const fullyMasked = (max: number, width = 1, what = "a number, or value/mask"): Codec<Masked> => ({
   ...masked(max, what),
   write: ({ value, mask }) => [`${hex(value, width)}/${hex(mask, width)}`],
 });
 
-/** The range of a prefix, or `undefined` when its mask has holes. */
+/** Returns the range of a prefix; `undefined` if its mask is not contiguous. */
 export const contiguous = (p: Prefix): Range | undefined =>
   maskBits(p.mask) === undefined ? undefined : prefixRange(p);

@@ -14,11 +14,11 @@ export const unknownPredicate = ({ what }: Unknown, site: Site): Predicate =>
  * effect of packets that a match drops (hotdrop) comes first, since the kernel drops them before it evaluates the rest.
  */
 export function compileRule(rule: IptablesRule, facts: Facts): CompiledRule {
-  const known = rule.matches.map(({ extension, values }) => extension.ask(values, facts, rule));
+  const known = rule.matches.map(({ extension, values }) => extension.predicate(values, facts, rule));
   const unknown = rule.unknown.map((each) => unknownPredicate(each, rule));
   let when = and(...known, ...unknown);
   let effect = targetEffect(rule, facts);
-  // From the last match to the first, so that the first one is outermost. An unknown condition may precede any of them.
+  // From the last match to the first, so that the first one is outermost. An unknown condition may precede each match.
   for (let at = known.length - 1; at >= 0; at--) {
     const { extension, values } = rule.matches[at]!;
     const hotdrop = extension.hotdrop?.(values, facts);
@@ -39,7 +39,7 @@ function targetEffect(rule: IptablesRule, facts: Facts): Effect {
     case "none":
       return { kind: "note" };
     case "extension":
-      return target.extension.act(target.values, facts, rule);
+      return target.extension.effect(target.values, facts, rule);
     case "unknown":
       return {
         kind: "opaque",

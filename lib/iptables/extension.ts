@@ -1,6 +1,6 @@
 /**
- * How an extension is written down: its options, how each is spelled, and what the whole asks or does. One object
- * serves the loader (spelling in), the printer (spelling out) and both engines (meaning).
+ * Declaration of an extension: the syntax of its options and its meaning. One object serves the loader, the printer and
+ * both engines.
  */
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
@@ -9,50 +9,50 @@ import type { Facts, Site } from "../rules/facts.ts";
 import type { Action, CopyMode, KnownConditions, Needed, Negatable, Traits } from "../rules/reading.ts";
 import type { Release } from "../rules/ruleset.ts";
 
-/** What a codec may ask while it reads or writes a value. */
+/** Properties of a rule and its program that the syntax of a value depends on. */
 export interface Spelling {
   readonly family: Family;
-  /** Protocol of the rule (`-p`), where it gives one that is not negated. */
+  /** Protocol of `-p`. */
   readonly proto: number | undefined;
-  /** The protocol behind `! -p`. */
+  /** Protocol of `! -p`. */
   readonly unlike?: number | undefined;
-  /** Of the iptables whose spelling it is; that of 1.8.9 where nobody says. */
+  /** Release of the iptables that prints; 1.8.9 if absent. */
   readonly release?: Release | undefined;
 }
 
 /**
- * Whether names out of the system's files (protocols but for a few, groups, realms) are printed as numbers: iptables-save
- * did so in 1.8.11, and did not in 1.8.9.
+ * Returns true if iptables-save prints names from system files (most protocols, groups, realms) as numbers. 1.8.11 does,
+ * 1.8.9 does not.
  */
 export const inDigits = ({ release: [major, minor, patch] = [1, 8, 9] }: Spelling): boolean =>
   major > 1 || (major === 1 && (minor > 8 || (minor === 8 && patch >= 10)));
 
-/** A value that cannot be read: what should have stood there, in the field's words. */
+/** Result of reading an invalid value. */
 export class Unreadable {
   constructor(
+    /** Description of a valid value: `a port`. */
     readonly expected: string,
-    /** Which of the option's words is at fault, from 0. */
+    /** Index of the invalid word of the option. */
     readonly word: number = 0,
   ) {}
 }
 
 /** Reads and writes the value of one option. */
 export interface Codec<T> {
-  /** How many words it takes: 0 for a flag. */
+  /** Number of words; 0 for a flag. */
   readonly words: number;
-  /** Whether the words may be left out altogether. */
+  /** All words may be omitted. */
   readonly optional?: boolean;
-  /** What a person should write there: `a port, or two as first:last`. */
+  /** Description of a valid value for messages: `a port, or two as first:last`. */
   readonly expects: string;
-  /** @returns the value, or `Unreadable`. The number of words is checked before. */
+  /** Parses a value. The caller checks the number of words. */
   read(words: readonly string[], spelling: Spelling): T | Unreadable;
   /**
-   * Whether the word from `start` to before `end` can be read, where that is told in its place, faster than by reading
-   * it; `false` says nothing. Only the loader asks, which need not know the value to know that the rule is fine. Of a
-   * word that was quoted the escapes are not yet undone: it may be longer than it reads, and hold backslashes.
+   * Optional fast path of the loader: returns true if text[start, end) is certainly valid. False means unknown: fall back to
+   * `read`. The text of a quoted word still contains its escapes.
    */
-  sure?(text: string, start: number, end: number, spelling: Spelling): boolean;
-  /** The canonical words, exactly as iptables-save prints them, without quotes. */
+  isValid?(text: string, start: number, end: number, spelling: Spelling): boolean;
+  /** Prints the words exactly as iptables-save does, without quotes. */
   write(value: T, spelling: Spelling): readonly string[];
 }
 
@@ -60,12 +60,12 @@ export interface Codec<T> {
 export interface OptionSpec<T> {
   /** Canonical name, `--dport`. */
   readonly name: string;
-  /** Other names: `--destination-port`. iptables accepts unambiguous abbreviations too; those that occur are listed. */
+  /** Other names: `--destination-port`. */
   readonly aliases: readonly string[];
   readonly codec: Codec<T>;
-  /** Whether `!` may stand before it. */
+  /** `!` may precede it. */
   readonly negatable: boolean;
-  /** A value that iptables-save does not print, since it is what goes without saying; compared after writing. */
+  /** Default value, which iptables-save omits; compared in printed form. */
   readonly silent?: T;
 }
 
@@ -75,79 +75,79 @@ export type Options = Record<string, OptionSpec<any>>;
 /** An option as given in a rule. */
 export type Given<T> = Negatable<T>;
 
-/** The options a rule gave, by the extension's own names for them. */
+/** Values of the options in a rule, by the keys of the extension. */
 export type Values<O extends Options> = {
   readonly [K in keyof O]?: O[K] extends OptionSpec<infer T> ? Given<T> : never;
 };
 
-/** An option as a rule gives it, by the extension's own name for it. */
+/** An option in a rule, with its key. */
 export interface GivenOption extends Given<unknown> {
   readonly key: string;
 }
 
-/** An option as iptables-save prints it, its words not yet quoted. */
+/** An option as iptables-save prints it, before quoting. */
 export interface Written {
   readonly not: boolean;
   readonly name: string;
   readonly words: readonly string[];
 }
 
-/** Spells an option out for `Extension.print`. */
+/** Returns an option for `Extension.print`. */
 export const written = (name: string, ...words: readonly string[]): Written => ({ not: false, name, words });
 
-/** What matches and targets have in common. */
+/** Common part of matches and targets. */
 export interface Extension<O extends Options> {
   readonly name: string;
-  /** Other names that `-m` and `-j` know it by; iptables-save prints `name`. */
+  /** Other names for `-m` and `-j`; iptables-save prints `name`. */
   readonly aliases?: readonly string[];
-  /** Families that have it; both unless said. */
+  /** The only family that has it; both if absent. */
   readonly family?: Family;
   readonly options: O;
-  /** Why it is opaque, for the documentation's table; absent where the meaning is exact. */
+  /** Reason why its result is unknown, for docs/extensions.md; absent if its meaning is exact. */
   readonly opaque?: string;
-  /** What of it is opaque, and why, where the rest is exact: `--ctexpire: ...`. */
+  /** Options with an unknown result and the reason, if the rest is exact: `--ctexpire: ...`. */
   readonly except?: string;
-  /** Protocols of which the rule must name one with `-p`, else the kernel refuses it. */
-  readonly needs?: readonly number[];
+  /** Protocols; the kernel rejects a rule without a `-p` that names one. */
+  readonly protocols?: readonly number[];
   /**
-   * Takes the options in their order, for an extension that may repeat them; else each may be given once, and stands
-   * in the values under its key.
+   * Combines the options in their order, for an extension with options that may repeat. Without this method each option may
+   * be given once.
    */
   gather?(given: readonly GivenOption[], spelling: Spelling): Values<O> | Unreadable;
   /**
-   * Rewrites what was given into what the kernel keeps (`--syn` into `--tcp-flags`), or says what is wrong with the
-   * options taken together (`one of --a and --b is needed`).
+   * Rewrites the options into those that the kernel keeps (`--syn` into `--tcp-flags`), or rejects the combination
+   * (`one of --a and --b is needed`).
    */
   normalize?(values: Values<O>, spelling: Spelling): Values<O> | Unreadable;
-  /** What a rule with these options names that has to be there when the rule is loaded; nothing unless said. */
-  names?(values: Values<O>): readonly Needed[];
+  /** Returns objects outside the ruleset that must exist before the kernel accepts the rule; none if absent. */
+  requires?(values: Values<O>): readonly Needed[];
   /** Properties that its predicate or effect does not show. */
   readonly traits?: Traits;
-  /** `normalize` refuses by which options are given, by `!` and `-p` alone, never by another option's value. */
-  readonly steady?: boolean;
-  /** Prints the options where their order or spelling is not that of `options`. */
+  /** `normalize` rejects only by the presence of options, `!` and `-p`, never by a value. */
+  readonly checksPresence?: boolean;
+  /** Prints the options if their order or syntax differs from `options`. */
   print?(values: Values<O>, spelling: Spelling): readonly Written[];
 }
 
 /** A match: `-m NAME` and its options. */
 export interface MatchExtension<O extends Options = Options> extends Extension<O> {
-  /** Loaded without `-m` when the rule says `-p` of this protocol and uses one of its options. */
+  /** Loaded without `-m` if `-p` names this protocol and the rule has one of its options. */
   readonly protocol?: number;
-  /** KnownConditions for the reading of a rule, one for each option; a match without this method is none of them. */
+  /** Returns conditions for the reading of a rule, one for each option; absent if analyses do not know the match. */
   conditions?(values: Values<O>): KnownConditions;
   /** Its options are independent conditions, each of which can be copied alone. */
   readonly independentOptions?: true;
-  /** How it can be copied into another chain; `never` unless given. With independent options: of one option. */
+  /** Returns the way to copy it into another chain, of one option if options are independent; `never` if absent. */
   copy?(values: Values<O>): CopyMode;
   /** Option of `-m conntrack` that matches the same field before DNAT, with the same value. */
   originalOption?(values: Values<O>): "--ctorigdst" | "--ctorigdstport" | undefined;
-  /** What it asks. */
-  ask(values: Values<O>, facts: Facts, site: Site): Predicate;
-  /** Which packets it throws away instead when it is asked about them (`par->hotdrop`); none unless said. */
+  /** Returns the predicate of the match. */
+  predicate(values: Values<O>, facts: Facts, site: Site): Predicate;
+  /** Returns the packets that it drops instead of comparing them (`par->hotdrop`); none if absent. */
   hotdrop?(values: Values<O>, facts: Facts): Hotdrop | undefined;
 }
 
-/** Packets that a match cannot read, and what of them. */
+/** Packets that a match cannot parse, and the reason. */
 export interface Hotdrop {
   readonly when: Predicate;
   readonly why: string;
@@ -155,18 +155,18 @@ export interface Hotdrop {
 
 /** A target: `-j NAME` and its options. */
 export interface TargetExtension<O extends Options = Options> extends Extension<O> {
-  /** What it does beside the packet, where it decides nothing: `writes a line to the kernel's log`. */
-  readonly does?: string;
-  /** `other` unless given. */
+  /** Its effect on anything but the packet: `writes a line to the kernel's log`. */
+  readonly sideEffect?: string;
+  /** `other` if absent. */
   readonly action?: Action;
   /** Traits that depend on the options. */
   traitsOf?(values: Values<O>): Traits;
-  /** Answers with a TCP reset. */
+  /** Returns true if it answers with a TCP reset. */
   resets?(values: Values<O>): boolean;
-  /** Tables it may stand in; all unless said. */
+  /** Tables that accept it; all if absent. */
   readonly tables?: readonly string[];
-  /** What it does. */
-  act(values: Values<O>, facts: Facts, site: Site): Effect;
+  /** Returns the effect of the target. */
+  effect(values: Values<O>, facts: Facts, site: Site): Effect;
 }
 
 /** Declares a match; the identity, for its types. */

@@ -1,7 +1,4 @@
-/**
- * All extensions by name. Each stands in one file of matches/ or targets/; this list is the only place that knows
- * them all.
- */
+/** All extensions by name. Each is declared in one file of matches/ or targets/; only this list names them all. */
 import type { Family } from "../packet/field.ts";
 import type { MatchExtension, TargetExtension } from "./extension.ts";
 import { addrtype } from "./matches/addrtype.ts";
@@ -40,7 +37,7 @@ import * as rewrite from "./targets/rewrite.ts";
 import * as notes from "./targets/side-effects.ts";
 import * as verdicts from "./targets/verdicts.ts";
 
-/** The options every rule may give without `-m`. */
+/** Options of every rule, without `-m`. */
 export const HEADER: MatchExtension = header;
 
 /** All matches, by name. */
@@ -105,15 +102,15 @@ const implicit = { 4: new Map<number, MatchExtension>(), 6: new Map<number, Matc
 for (const e of MATCHES)
   if (e.protocol !== undefined) for (const family of families(e)) implicit[family].set(e.protocol, e);
 
-/** Length of the longest name behind `-j` that is not a chain's. */
+/** Length of the longest name of a target extension. */
 export const LONGEST_TARGET = Math.max(...[...targets[4].keys(), ...targets[6].keys()].map((n) => n.length));
 
-/** A match by its name; `undefined` when fwcheck does not know it in that family. */
+/** Returns a match by name; `undefined` if the family has none that fwcheck knows. */
 export const matchByName = (name: string, family: Family): MatchExtension | undefined =>
   matches[family].get(name);
-/** A target by its name. */
+/** Returns a target by name. */
 export const targetByName = (name: string, family: Family): TargetExtension | undefined =>
   targets[family].get(name);
-/** The match that `-p` of this protocol brings in when one of its options is used without `-m`. */
+/** Returns the match that an option without `-m` loads for the protocol of `-p`. */
 export const implicitMatch = (protocol: number, family: Family): MatchExtension | undefined =>
   implicit[family].get(protocol);

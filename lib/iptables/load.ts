@@ -39,7 +39,7 @@ export interface TablePlace {
   readonly line: number;
 }
 
-/** A table that the texts give twice with different rules. It is unknown which of them the kernel runs. */
+/** A table that the texts give twice with different rules. It is unknown which version the kernel runs. */
 export interface Conflict {
   /** 4 for iptables, 6 for ip6tables. */
   readonly family: Family;
@@ -165,7 +165,7 @@ class RulesetReader {
     if (before === undefined) return;
     const same = before.body() === read.body();
     const first = `${before.place.source}:${before.place.line}`;
-    const rules = same ? "the same rules" : "other rules; it is unknown which of them the kernel runs";
+    const rules = same ? "the same rules" : "other rules; it is unknown which version the kernel runs";
     report.line(
       same ? "warning" : "error",
       `table ${name} of IPv${family} is given twice, first at ${first}, with ${rules}`,
@@ -245,7 +245,7 @@ class TextReporter {
   };
 }
 
-/** Returns the column (from 0) of an option in the line of its rule: the n-th occurrence of its name as a word. */
+/** Returns the column (from 0) of an option in the line of its rule: the n-th occurrence of its name, delimited by blanks. */
 function optionColumn(line: string, rule: RuleSyntax, option: ShapeOption): number {
   let nth = 0;
   for (const o of rule.shape.options) {

@@ -1,7 +1,7 @@
 /** Finds the extension that owns an option of a rule by its name. */
 import type { Extension, Options } from "./extension.ts";
 
-/** Long options of iptables(8) that are not in HEADER. An abbreviation of one of them is ambiguous. */
+/** Long options of iptables(8) that are not in HEADER. Their abbreviations are ambiguous. */
 const COMMAND_OPTIONS: readonly string[] =
   `--append --check --delete --delete-chain --exact --flush --goto --help --insert --ipv4 --ipv6 --jump --line-numbers
   --list --list-rules --match --modprobe --new-chain --numeric --policy --rename-chain --replace --set-counters --table

@@ -51,9 +51,9 @@ function readSlots(
     const found = planned.named === null ? (option?.name ?? "") : syntax.value(planned.named.at);
     return new ValueFault(message, found, option);
   };
-  const { needs } = extension;
-  if (needs !== undefined && (spelling.proto === undefined || !needs.includes(spelling.proto)))
-    return fault(`${name} needs -p ${needs.map(protocolName).join(" or -p ")}`);
+  const { protocols } = extension;
+  if (protocols !== undefined && (spelling.proto === undefined || !protocols.includes(spelling.proto)))
+    return fault(`${name} needs -p ${protocols.map(protocolName).join(" or -p ")}`);
   const given = readOptions(planned, syntax, spelling);
   if (given instanceof ValueFault) return given;
   const values = combine(extension, given, spelling);

@@ -1,11 +1,11 @@
-/** Prints rules and rulesets in iptables-save's canonical spelling, from their typed form. */
+/** Prints rules and rulesets in the canonical form of iptables-save. */
 import { type Counters, quote } from "iptables-parser-ts";
 import type { Chain, PrintFormat, Rule, Ruleset } from "../rules/ruleset.ts";
 import { BUILT_IN } from "./base-chains.ts";
 import type { Extension, Options, Spelling, Values, Written } from "./extension.ts";
 import type { IptablesRule, Match, Target } from "./rule.ts";
 
-/** The options of an extension as iptables-save prints them, in its order, their words not yet quoted. */
+/** Returns the options of an extension in the form and order of iptables-save, before quoting. */
 export function optionsOf(
   extension: Extension<Options>,
   values: Values<Options>,
@@ -35,7 +35,7 @@ function push(out: string[], options: readonly Written[], owner: string): void {
   }
 }
 
-/** Words of an option that fwcheck does not know, as they were written. */
+/** Appends the words of an unknown option in their original form. */
 function pushUnknown(out: string[], words: readonly string[]): void {
   let option = "";
   let owner = "";
@@ -50,7 +50,7 @@ function pushUnknown(out: string[], words: readonly string[]): void {
   }
 }
 
-/** The protocol a rule asks for with `-p`, where it is one and not negated. */
+/** Returns the protocol of `-p`; `undefined` if it is absent or negated. */
 export function ruleProtocol(matches: readonly Match[]): number | undefined {
   const given = matches[0]?.extension.name === "" ? matches[0].values.proto : undefined;
   return given === undefined || given.not ? undefined : (given.value as number);
@@ -66,12 +66,12 @@ export const spellingOf = (
   release,
 });
 
-/** A rule without its counters: `-A CHAIN ...`. */
+/** Prints a rule without its counters: `-A CHAIN ...`. */
 export function printRule(rule: Rule, ruleset: PrintFormat): string {
   return `-A ${quote(rule.chain)}${printBody(rule, ruleset)}`;
 }
 
-/** What stands behind the chain's name, with a blank in front when there is anything. */
+/** Prints a rule without its chain: a blank and the matches and target, or nothing. */
 export function printBody(rule: Rule, format: PrintFormat): string {
   const { matches, unknown, target } = rule;
   const spelling = spellingOf(rule, format);
@@ -97,14 +97,14 @@ function pushTarget(out: string[], target: Target, spelling: Spelling): void {
   }
 }
 
-/** One match as iptables-save prints it: `-m tcp --dport 80`. */
+/** Prints a match: `-m tcp --dport 80`. */
 export function printMatch(match: Match, spelling: Spelling): string {
   const out: string[] = [];
   pushMatch(out, match, spelling);
   return out.join(" ");
 }
 
-/** A target as iptables-save prints it: `-j REJECT --reject-with tcp-reset`. */
+/** Prints a target: `-j REJECT --reject-with tcp-reset`. */
 export function printTarget(target: Target, spelling: Spelling): string {
   const out: string[] = [];
   pushTarget(out, target, spelling);
@@ -114,14 +114,14 @@ export function printTarget(target: Target, spelling: Spelling): string {
 const counted = (counters: Counters | null): string =>
   counters === null ? "[0:0]" : `[${counters[0]}:${counters[1]}]`;
 
-/** `:NAME POLICY [0:0]`. */
+/** Prints the declaration of a chain: `:NAME POLICY [0:0]`. */
 export const printChain = (chain: Chain): string =>
   `:${chain.name} ${chain.policy ?? "-"} ${counted(chain.counters)}`;
 
 /**
- * The whole ruleset as iptables-save prints it, without its comment lines: the tables in the order of the text; in
- * each the built-in chains first, then the others in the order of the text.
- * @param options.counters prints each rule's counters in front of it (`iptables-save -c`) where the text had them
+ * Prints a ruleset as iptables-save does, without comment lines. Tables are in the order of the text; in each table the
+ * built-in chains come first, then the others in the order of the text.
+ * @param options.counters prints the counters that the text has before each rule (`iptables-save -c`)
  */
 export function printRuleset(ruleset: Ruleset, { counters = true }: { counters?: boolean } = {}): string {
   const out: string[] = [];

@@ -31,8 +31,8 @@ export function readingOf({
     else if (!declared.some(([key]) => key === "comments")) given += options;
   }
   const own = target.kind === "extension" ? target : undefined;
-  const needs: Needed[] = matches.flatMap((m) => m.extension.names?.(m.values) ?? []);
-  if (own !== undefined) needs.push(...(own.extension.names?.(own.values) ?? []));
+  const needs: Needed[] = matches.flatMap((m) => m.extension.requires?.(m.values) ?? []);
+  if (own !== undefined) needs.push(...(own.extension.requires?.(own.values) ?? []));
   return {
     ...(conditions as KnownConditions),
     others,

@@ -1,4 +1,4 @@
-/** How rules use the lists of `-m recent` (net/netfilter/xt_recent.c). */
+/** Use of the lists of `-m recent` by rules (net/netfilter/xt_recent.c). */
 import type { Family } from "../packet/field.ts";
 import { siteKey } from "../rules/facts.ts";
 import type { Rule } from "../rules/ruleset.ts";

@@ -71,7 +71,7 @@ export interface JumpOption {
   readonly option: ShapeOption;
 }
 
-/** How to load the rules of a shape. */
+/** Plan of the rules of a shape. */
 export interface Plan {
   readonly matches: readonly PlannedExtension[];
   /** Checks that accept another rule without parsing its values; `null` until one rule of the plan was loaded. */

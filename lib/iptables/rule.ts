@@ -26,7 +26,7 @@ export type Target =
 
 /** A rule of iptables. */
 export interface IptablesRule extends Rule {
-  /** All of them must match. */
+  /** The rule matches if each match does. */
   readonly matches: readonly Match[];
   /** Conditions that fwcheck does not know. */
   readonly unknown: readonly Unknown[];
@@ -37,7 +37,7 @@ export interface IptablesRule extends Rule {
 declare module "../rules/ruleset.ts" {
   // Until no other room reads these members: every rule is one of iptables.
   interface Rule {
-    /** All of them must match. */
+    /** The rule matches if each match does. */
     readonly matches: readonly Match[];
     /** Conditions that fwcheck does not know. */
     readonly unknown: readonly Unknown[];

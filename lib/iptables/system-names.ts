@@ -1,6 +1,6 @@
 /**
- * Names that iptables looks up in files of the system: protocols(5) and services(5). fwcheck reads no files, so it
- * carries Debian's names. iptables-save prints protocols by these names, and ports always as numbers.
+ * Names that iptables looks up in the system files protocols(5) and services(5). fwcheck reads no files, so it contains
+ * those of Debian. iptables-save prints names of protocols and numbers of ports.
  */
 
 /** Reads `name=number` words. */
@@ -25,27 +25,27 @@ const PROTOCOLS = table(`
   ethernet=143
 `);
 
-/** Further names that libxtables knows by itself (xtables_chain_protos), aliases of the file, and ipv4 as other systems have it. */
+/** Names that libxtables contains (xtables_chain_protos), aliases of the file, and `ipv4` of other systems. */
 const ALIASES = table(
   "all=0 ipv4=4 icmpv6=58 ipv6-mh=135 mh=135 ip-encap=4 ipsec-esp=50 ipsec-ah=51 ospfigp=89 cphb=73",
 );
 
 const PRINTED: ReadonlyMap<number, string> = new Map([...PROTOCOLS].map(([name, number]) => [number, name]));
 
-/** Number of a protocol by its name or in digits; `undefined` when it is neither. */
+/** Returns the number of a protocol by name or in digits; `undefined` for any other text. */
 export function protocolNumber(text: string): number | undefined {
   if (/^\d{1,3}$/.test(text)) return Number(text) <= 255 ? Number(text) : undefined;
   const name = text.toLowerCase();
   return PROTOCOLS.get(name) ?? ALIASES.get(name);
 }
 
-/** Protocols that libxtables knows by itself (xtables_chain_protos). */
+/** Protocols with a name in libxtables (xtables_chain_protos). */
 const KNOWN = new Set([1, 6, 17, 33, 50, 51, 58, 108, 132, 135, 136]);
 
-/** Whether iptables has a name for a protocol whatever the system's files say. */
+/** Returns true if iptables has a name for the protocol that does not depend on system files. */
 export const isKnownProtocol = (number: number): boolean => KNOWN.has(number);
 
-/** The name of a protocol, as iptables-save prints it where it asks the system. */
+/** Returns the name of a protocol in the system files; its number if it has none. */
 export const protocolName = (number: number): string => PRINTED.get(number) ?? String(number);
 
 /** Ports by the names of /etc/services, aliases included. */
@@ -94,6 +94,6 @@ const SERVICES = table(`
   dircproxy=57000 tfido=60177 fido=60179
 `);
 
-/** Port of a service by its name; no name of the file has different ports in different protocols. */
+/** Returns the port of a service. No name of the file has different ports in different protocols. */
 export const serviceName = (name: string, _proto: number | undefined): number | undefined =>
   SERVICES.get(name);

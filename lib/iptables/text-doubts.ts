@@ -85,7 +85,7 @@ export class TextDoubts {
     this.damaged.add(family);
     this.add(
       family,
-      `table ${table} is given twice with different rules, at ${first} and ${second}: it is unknown which of them the kernel runs, and only the later one is evaluated`,
+      `table ${table} is given twice with different rules, at ${first} and ${second}: it is unknown which version the kernel runs, and only the later one is evaluated`,
     );
   }
 

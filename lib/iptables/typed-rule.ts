@@ -44,7 +44,7 @@ export abstract class TypedRule implements IptablesRule {
   }
 
   get sideEffect(): string | null {
-    return this.target.kind === "extension" ? (this.target.extension.does ?? null) : null;
+    return this.target.kind === "extension" ? (this.target.extension.sideEffect ?? null) : null;
   }
 
   text(format: PrintFormat): string {
@@ -136,7 +136,7 @@ class MatchCondition implements Condition {
 
   predicate(facts: Facts): Predicate {
     const { extension, values } = this.match;
-    return extension.ask(values, facts, this.rule);
+    return extension.predicate(values, facts, this.rule);
   }
 
   parts(): readonly CopyPart[] {
@@ -168,7 +168,7 @@ class MatchPart implements CopyPart {
   }
 
   get protocol(): number | undefined {
-    return this.match.extension.needs === undefined ? undefined : ruleProtocol(this.rule.matches);
+    return this.match.extension.protocols === undefined ? undefined : ruleProtocol(this.rule.matches);
   }
 
   text(format: PrintFormat): string {
@@ -186,7 +186,7 @@ class MatchPart implements CopyPart {
 
   predicate(facts: Facts): Predicate {
     const { extension, values } = this.match;
-    return extension.ask(values, facts, this.rule);
+    return extension.predicate(values, facts, this.rule);
   }
 }
 

@@ -7,7 +7,7 @@ import type { OptionSpec } from "./extension.ts";
 import { LONGEST_TARGET } from "./extensions.ts";
 import type { Plan, ShapePlans } from "./rule-plan.ts";
 
-type IsValid = NonNullable<OptionSpec<unknown>["codec"]["sure"]>;
+type IsValid = NonNullable<OptionSpec<unknown>["codec"]["isValid"]>;
 
 /** Check of one value, or of adjacent values, in the text of a rule. */
 export interface ValueCheck {
@@ -27,10 +27,10 @@ const LONGEST_SEEN = 64;
 export function checksOf({ matches, target }: Plan): ValueCheck[] {
   return [...matches, ...(target === null ? [] : [target])].flatMap(({ slots: all, extension }) => {
     const slots = all.filter((slot) => !slot.fixed && slot.count > 0);
-    const { normalize, gather, steady } = extension;
-    if (gather === undefined && (normalize === undefined || steady === true))
+    const { normalize, gather, checksPresence } = extension;
+    if (gather === undefined && (normalize === undefined || checksPresence === true))
       return slots.map(({ spec: { codec }, at, count }) =>
-        checkOf(at, count, codec.words === 1 ? (codec.sure ?? null) : null),
+        checkOf(at, count, codec.words === 1 ? (codec.isValid ?? null) : null),
       );
     const [first] = slots;
     const last = slots.at(-1);

@@ -1,27 +1,25 @@
-/**
- * What a target does to a packet: a small closed set, as predicates are for matches.
- */
+/** Effects of targets: a small closed language, as predicates are for matches. */
 import { type Address, CT_TEMPLATE, type Field, type Scalar } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 
-/** How a walk ends, or how a table lets go of a packet. */
+/** Final verdict of a base chain or of the whole path. */
 export type Verdict = "accept" | "drop" | "reject";
 
 /** A change of a field's value. */
 export type Change =
-  /** `(old & ~clear) ^ xor`, which spells set, and, or and xor alike (xt_MARK's form). */
+  /** `(old & ~clear) ^ xor` expresses set, and, or and xor (xt_MARK). */
   | { readonly kind: "bits"; readonly clear: number; readonly xor: number }
-  /** `old + by`, kept within the field. */
+  /** `old + by`, clamped to the range of the field. */
   | { readonly kind: "add"; readonly by: number }
-  /** `(old & ~clear) ^ (from & mask)`: CONNMARK's save and restore. */
+  /** `(old & ~clear) ^ (from & mask)`: save and restore of CONNMARK. */
   | { readonly kind: "copy"; readonly from: Field; readonly mask: number; readonly clear: number };
 
-/** Address translation, as nf_nat_range2 holds it. Absent addresses or ports are left as they are. */
+/** Address translation (struct nf_nat_range2). Absent addresses or ports stay unchanged. */
 export interface Nat {
   readonly kind: "nat";
-  /** What the rule changes; of NETMAP the hook says it. */
+  /** Side that the rule changes. For NETMAP the hook determines it. */
   readonly side: "dst" | "src";
-  /** Where the new address comes from: the rule, the interface (MASQUERADE, REDIRECT), or the old one by prefix. */
+  /** Source of the new address: the rule, the interface (MASQUERADE, REDIRECT), or the old address with another prefix. */
   readonly to:
     | { readonly kind: "range"; readonly first: Address; readonly last: Address }
     | { readonly kind: "keep" }
@@ -29,9 +27,9 @@ export interface Nat {
     | { readonly kind: "netmap"; readonly address: Address; readonly mask: Address };
   /** First and last port; `base` shifts a port range onto another (DNAT `8000-8010:9000-9010/8000`). */
   readonly ports: { readonly first: number; readonly last: number; readonly base?: number } | null;
-  /** `--random`, `--random-fully` or `--persistent`: the kernel chooses, nobody can foretell. */
+  /** `--random`, `--random-fully` or `--persistent`: the choice of the kernel is unpredictable. */
   readonly random: boolean;
-  /** `--persistent`: a source gets the same address wherever it goes. */
+  /** `--persistent`: a source gets the same address for every destination. */
   readonly persistent?: boolean;
 }
 
@@ -40,7 +38,7 @@ export interface Ended {
   readonly verdict: Verdict;
 }
 
-/** Changes a field, and goes on with another effect; with the next rule where there is none. */
+/** Changes a field. Evaluation continues with `next`, or with the next rule if it is absent. */
 export interface Assign {
   readonly kind: "assign";
   readonly field: Field;
@@ -55,28 +53,28 @@ export type Effect =
   | { readonly kind: "goto"; readonly chain: string }
   | Assign
   | Nat
-  /** Nothing that decides: no target, LOG, NFLOG, counters. */
+  /** No verdict and no change: no target, LOG, NFLOG, counters. */
   | { readonly kind: "note" }
-  /** One of two: what decides may be an unknown. */
+  /** One of two effects; the predicate may be an unknown. */
   | { readonly kind: "fork"; readonly when: Predicate; readonly yes: Effect; readonly no: Effect }
-  /** A match threw the packet away (`hotdrop`): no rule has matched, and TRACE tells nothing of it. */
+  /** A match drops the packet (`hotdrop`). No rule matches, and TRACE reports nothing. */
   | { readonly kind: "hotdrop"; readonly why: string }
-  /** The kernel keeps the packet (NF_STOLEN) and sends others in its place, which are not followed. */
+  /** The kernel keeps the packet (NF_STOLEN) and sends others instead, which are not modelled. */
   | { readonly kind: "stolen"; readonly why: string }
-  /** The packet's fate is decided by something fwcheck cannot see; the walk says so. */
+  /** Something outside the inputs decides the verdict; the result names it. */
   | { readonly kind: "opaque"; readonly key: string; readonly why: string };
 
 export const ACCEPT: Ended = { kind: "verdict", verdict: "accept" };
 export const DROP: Effect = { kind: "verdict", verdict: "drop" };
 export const NOTE: Effect = { kind: "note" };
-/** The connection is prepared, and what comes behind in raw changes nothing of it (xt_ct_target, notrack_tg). */
+/** Prepares the connection. Later rules of raw do not change that (xt_ct_target, notrack_tg). */
 export const PREPARE: Effect = {
   kind: "assign",
   field: "ctstate",
   change: { kind: "bits", clear: 7, xor: CT_TEMPLATE },
 };
 
-/** All that an effect can come to, each by itself. */
+/** Yields all possible effects without forks. */
 export function* ends(effect: Effect): Generator<Exclude<Effect, { kind: "fork" }>> {
   if (effect.kind === "fork") {
     yield* ends(effect.yes);
@@ -87,11 +85,11 @@ export function* ends(effect: Effect): Generator<Exclude<Effect, { kind: "fork" 
   for (; rest !== undefined; rest = rest.kind === "assign" ? rest.next : undefined) yield rest;
 }
 
-/** What an effect is but for packets that a match throws away. */
+/** Returns the effect without the forks of packets that a match drops. */
 export const usual = (effect: Effect): Effect =>
   effect.kind === "fork" && effect.yes.kind === "hotdrop" ? usual(effect.no) : effect;
 
-/** What decides between the ends of an effect. */
+/** Yields the predicates of all forks. */
 export function* forks(effect: Effect): Generator<Predicate> {
   if (effect.kind !== "fork") return;
   yield effect.when;
@@ -100,9 +98,9 @@ export function* forks(effect: Effect): Generator<Predicate> {
 }
 
 /**
- * A field's value after a change.
- * @param from what `copy` takes it from
- * @returns `undefined` where it cannot be worked out, since the old value or `from` is not known
+ * Returns the value of a field after a change.
+ * @param from value of the source field of `copy`
+ * @returns `undefined` if the old value or `from` is needed and unknown
  */
 export function changed(
   old: Scalar | undefined,

@@ -1,6 +1,4 @@
-/**
- * What a match's meaning may depend on besides the packet: the host. The rules know only this much of it.
- */
+/** Properties of the host on which the meaning of a match depends. Rules know nothing else about the host. */
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 
@@ -22,32 +20,32 @@ export type AddressType =
 export interface Facts {
   readonly family: Family;
   /**
-   * Whether an address of the packet is of one type.
-   * @param device the interface that it is asked for (`--limit-iface-in` and `-out`)
+   * Returns the packets whose address has a type.
+   * @param device restricts the lookup to an interface (`--limit-iface-in` and `-out`)
    */
   addressIs(field: "src" | "dst", type: AddressType, device: string | undefined): Predicate;
-  /** Names of the interfaces the host has. */
+  /** Names of the host's interfaces. */
   readonly interfaces: readonly string[];
-  /** The group of an interface (`ip link set group`), `undefined` where it is not known. */
+  /** Returns the group of an interface (`ip link set group`); `undefined` if unknown. */
   groupOf(name: string): number | undefined;
-  /** Whether an interface is known to carry no Ethernet frames, so that nothing that comes by it has a MAC address. */
+  /** Returns true for an interface without Ethernet frames: its packets have no MAC address. */
   bare(name: string): boolean;
   /**
-   * Membership of a packet in an ipset, looked up by the given sides (`src,dst` as in `--match-set`).
-   * @returns `undefined` when no such set is known.
+   * Returns the packets in an ipset, looked up by the given sides (`src,dst` as in `--match-set`).
+   * @returns `undefined` if the set is unknown
    */
   member(set: string, sides: readonly ("src" | "dst")[]): Predicate | undefined;
-  /** Whether the rules themselves add to the set or take from it: then nobody knows what it holds by the time it is asked. */
+  /** Returns true if rules add elements to the set or remove them: its contents during evaluation are unknown. */
   changing(set: string): boolean;
-  /** Whether a rule sets the maximum segment size of TCP, and so may make a packet longer. */
+  /** A rule sets the maximum segment size of TCP, which may make packets longer. */
   readonly lengthens: boolean;
-  /** Whether a rule changes TCP's options: then each rule that asks for them may get another answer. */
+  /** A rule changes TCP options, so that each match of options may give another result. */
   readonly rewritesOptions: boolean;
-  /** What `-m rpfilter` asks, or `undefined` when the routes are not known. */
+  /** Returns the predicate of `-m rpfilter`; `undefined` if the routes are unknown. */
   reversePath(options: { loose: boolean; validmark: boolean; acceptLocal: boolean }): Predicate | undefined;
 }
 
-/** Where a rule stands: what an opaque match takes its name from. */
+/** Place of a rule; part of the key of an unknown. */
 export interface Site {
   readonly table: string;
   readonly chain: string;
@@ -55,12 +53,12 @@ export interface Site {
   readonly index: number;
 }
 
-/** `limit@filter/ufw-not-local/4`: one unknown a rule, since each rule keeps its own state. */
+/** Returns the key of an unknown of one rule: `limit@filter/ufw-not-local/4`. Each rule has its own state. */
 export const siteKey = (extension: string, site: Site): string =>
   `${extension}@${site.table}/${site.chain}/${site.index}`;
 
 /**
- * An unknown that every rule with the same text shares: what it asks of a packet does not change while the packet
- * passes, so two rules that ask it get one answer.
+ * Returns the key of an unknown that all rules with the same text share, since its value does not change while the packet
+ * passes through the host.
  */
 export const sharedKey = (extension: string, text: string): string => `${extension}(${text})`;

@@ -77,7 +77,7 @@ export type Action =
   | "other";
 
 /**
- * How a condition of a chain of the input or output hook can be copied into a chain of the forward hook. `unchanged`: it
+ * Way to copy a condition of a chain of the input or output hook into a chain of the forward hook. `unchanged`: it
  * gives the same result there. `by-destination`: it depends on the destination, which DNAT changes. `in-notes`: it keeps
  * state for each rule, so that a copy may only decide whether to log. `never`: no copy gives the same result.
  */
@@ -129,7 +129,7 @@ export const plainPorts = (ports: Negatable<readonly PortRange[]> | undefined): 
 export const plain = <T>(given: Negatable<T> | undefined): T | undefined =>
   given === undefined || given.not ? undefined : given.value;
 
-/** Returns true for a rule that has no conditions besides these. Comments never count. */
+/** Returns true for a rule without other conditions than these. Comments never count. */
 export const hasOnly = (reading: Reading, ...allowed: readonly (keyof KnownConditions)[]): boolean =>
   !reading.others && CONDITIONS.every((key) => reading[key] === undefined || allowed.includes(key));
 

@@ -1,7 +1,6 @@
 /**
- * The chain graph: what iptables-save's text says, table by table, each rule's options typed.
- *
- * A chain is known by its table and its name, never by its name alone.
+ * Rulesets: tables, chains and rules of one family, in any rule language. A chain is identified by table and name, never by
+ * its name alone.
  */
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
@@ -26,7 +25,7 @@ export type PrintFormat = Pick<Ruleset, "family" | "release">;
 export interface Condition {
   /** Name for messages: that of the match, `""` for the conditions before all matches. */
   readonly name: string;
-  /** What it restricts, as far as analyses know. */
+  /** Its restrictions in the form that analyses read. */
   readonly reading: KnownConditions;
   /** Its result may depend on more than the packet and the host. */
   readonly opaque: boolean;
@@ -38,7 +37,7 @@ export interface Condition {
   parts(): readonly CopyPart[];
 }
 
-/** A condition, or one option of it, that can be copied into another chain. */
+/** A condition, or a single option, that can be copied into another chain. */
 export interface CopyPart extends Omit<Condition, "opaque" | "parts"> {
   readonly copy: CopyMode;
   /** Protocol that a rule with this part has to match as well. */
@@ -67,7 +66,7 @@ export interface Rule {
   readonly line: number;
   /** Packets and bytes that it matched so far; `null` where the text has none. */
   readonly counters: Counters | null;
-  /** All of them must match. */
+  /** The rule matches if each condition does. */
   readonly conditions: readonly Condition[];
   /** Conditions and action for analyses. */
   readonly reading: Reading;
@@ -87,15 +86,15 @@ export interface Rule {
 
 /** A chain with its rules. */
 export interface Chain {
-  /** The table it stands in. */
+  /** Table that contains the chain. */
   readonly table: TableName;
   /** Unique in its table only. */
   readonly name: string;
   /** Policy of a built-in chain; `null` for a user chain. */
   readonly policy: "ACCEPT" | "DROP" | null;
-  /** Packets and bytes that met its policy; `null` where the text has none. */
+  /** Packets and bytes that its policy decided; `null` where the text has none. */
   readonly counters: Counters | null;
-  /** In their order. */
+  /** In the order of evaluation. */
   readonly rules: readonly Rule[];
   /** Line in its source that declares it, from 1; 0 where no line does. */
   readonly line: number;
@@ -103,29 +102,29 @@ export interface Chain {
 
 /** One table with its chains. */
 export interface Table {
-  /** Which of the five it is. */
+  /** Name of the table. */
   readonly name: TableName;
   /** By name, in the order of the text. */
   readonly chains: ReadonlyMap<string, Chain>;
 }
 
 /**
- * A base chain that packets pass and that the text does not hold: of a table of nftables, of the other backend of
- * iptables, or of a table that is missing. Its verdict is unknown. It can only drop more: an accept is final in its own
- * base chain alone (nft(8), VERDICT STATEMENTS).
+ * A base chain that the kernel evaluates and the text does not contain: of nftables, of the other backend of iptables, or of
+ * a missing table. Its verdict is unknown. It can only drop more packets: an accept is final in its own base chain alone
+ * (nft(8), VERDICT STATEMENTS).
  */
 export interface Unread {
   /** The hook that it is attached to. */
   readonly hook: Hook;
-  /** Names what holds it: `nftables table inet filter`. */
+  /** Name of its owner: `nftables table inet filter`. */
   readonly by: string;
   /** Packets that it can drop; absent where it can drop any. */
   readonly when?: Predicate;
-  /** Whether it can also translate a packet, or change it or its mark: what becomes of such a packet is unknown. */
+  /** It can also translate a packet or change its header or mark; the further path is then unknown. */
   readonly changes?: boolean;
 }
 
-/** Base chains of which only the holder is known: they may drop and change packets at every hook. */
+/** Returns base chains of an owner at every hook that may drop and change packets. */
 export const unknownChains = (by: string): Unread[] => HOOKS.map((hook) => ({ hook, by, changes: true }));
 
 /**
@@ -143,36 +142,36 @@ export interface Unprinted {
   readonly expressions: readonly string[] | null;
 }
 
-/** What a snapshot knows of the rules beside their text. */
+/** Knowledge of a snapshot about rules that their text does not contain. */
 export interface Beside {
   readonly unread?: readonly Unread[];
   readonly unprinted?: readonly Unprinted[];
 }
 
-/** All tables of one family. A table that the text does not have is not in the map: the kernel runs no rules there. */
+/** All tables of one family. A table without a text is absent: the kernel evaluates no rules in it. */
 export interface Ruleset {
   /** 4 for iptables, 6 for ip6tables. */
   readonly family: Family;
   /** Name of the file it comes from. */
   readonly source: string;
-  /** The release of the iptables that printed it, and in whose spelling it is printed; absent where no comment says. */
+  /** Release of the iptables that printed it, whose form is used to print it again; absent if unknown. */
   readonly release?: Release;
   /** By name. */
   readonly tables: ReadonlyMap<TableName, Table>;
-  /** Base chains that are not in `tables`; absent where none is known. */
+  /** Base chains that are not in `tables`; absent if none is known. */
   readonly unread?: readonly Unread[];
   /**
-   * Why these may not be all the rules that a packet meets, or not as the kernel has them: the text names other rules,
-   * lines of it could not be read, it is cut off, or a table is given twice. A sentence each.
+   * Reasons why the kernel may have other rules: the text names other rules, some of its lines are invalid, it is cut off, or
+   * a table is given twice. One sentence each.
    */
   readonly doubts: readonly string[];
-  /** Whether the text has all tables of the family: that of a snapshot, for which the save program runs without `-t`. */
+  /** The text has all tables of the family, as in a snapshot, which runs the save program without `-t`. */
   readonly whole?: boolean;
-  /** Whether rules may be missing: the text is cut off, lines of it cannot be read, or a table is given twice. */
+  /** Rules may be missing: the text is cut off, some of its lines are invalid, or a table is given twice. */
   readonly damaged?: boolean;
 }
 
-/** A chain by its table and name. */
+/** Returns a chain by table and name. */
 export const chainOf = (ruleset: Ruleset, table: TableName, name: string): Chain | undefined =>
   ruleset.tables.get(table)?.chains.get(name);
 
@@ -181,14 +180,14 @@ export function* allRules({ tables }: Ruleset): Generator<Rule, undefined> {
   for (const { chains } of tables.values()) for (const { rules } of chains.values()) yield* rules;
 }
 
-/** Number of rules in all tables. */
+/** Returns the number of rules in all tables. */
 export function countRules({ tables }: Ruleset): number {
   let count = 0;
   for (const { chains } of tables.values()) for (const { rules } of chains.values()) count += rules.length;
   return count;
 }
 
-/** Doubts of a ruleset, each with its family. */
+/** Returns the doubts of a ruleset, each with its family. */
 export const doubtsOf = ({ family, doubts }: Ruleset): string[] =>
   doubts.map((sentence) => `IPv${family}: ${sentence}`);
 

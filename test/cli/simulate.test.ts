@@ -142,8 +142,8 @@ UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
   C. ACCEPT: delivered to the host itself, by filter guard rule 3 (line 9):
     --assume 'recent@filter/guard/1=no-match'
     --assume 'string@filter/guard/2=no-match'
-  recent: the list of addresses seen before is not known
-  string: the bytes of a packet are not part of what is described
+  recent: the list of recent addresses is not known
+  string: the bytes of a packet are not modelled
 `);
   });
   test("the printed --assume selects the path", async () => {

@@ -139,7 +139,7 @@ describe("one wording per field and effect", () => {
     ["-A INPUT -m addrtype --dst-type LOCAL -j ACCEPT", "Packets to this host's own addresses are accepted."],
     [
       "-A INPUT -m limit --limit 3/min -j ACCEPT",
-      "All packets that reach this rule are accepted, but only if -m limit --limit 3/min matches. The result is unknown: how many packets matched before is not known.",
+      "All packets that reach this rule are accepted, but only if -m limit --limit 3/min matches. The result is unknown: the number of earlier matches is not known.",
     ],
     [
       "-A INPUT -p tcp -m set ! --match-set friends src -j DROP",
@@ -147,7 +147,7 @@ describe("one wording per field and effect", () => {
     ],
     [
       "-A INPUT -p tcp -m tcp --dport 80 --tcp-option 5 -j DROP",
-      "TCP packets to port 80 are dropped without a reply, but only if -m tcp --dport 80 --tcp-option 5 matches. The result is unknown: TCP options are not part of the packet that is described.",
+      "TCP packets to port 80 are dropped without a reply, but only if -m tcp --dport 80 --tcp-option 5 matches. The result is unknown: TCP options are not modelled.",
     ],
     [
       "-A INPUT -j REJECT --reject-with icmp-host-prohibited",

@@ -1,4 +1,4 @@
-/** docs/extensions.md is made from the extensions themselves; `UPDATE=1` writes it anew. */
+/** docs/extensions.md is generated from the extensions; `UPDATE=1` writes it again. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import type { MatchExtension, TargetExtension } from "../../lib/iptables/extension.ts";
@@ -21,17 +21,17 @@ const table = (list: readonly (MatchExtension | TargetExtension)[]): string =>
 const count = (list: readonly (MatchExtension | TargetExtension)[]): string => {
   const opaque = list.filter((e) => e.opaque !== undefined).length;
   const except = list.filter((e) => e.opaque === undefined && e.except !== undefined).length;
-  return `${list.length}, of which ${list.length - opaque - except} are exact, ${except} exact with an exception, ${opaque} opaque`;
+  return `${list.length}: ${list.length - opaque - except} exact, ${except} exact with an exception, ${opaque} opaque`;
 };
 
 const text = `# Extensions
 
-Every match and target of iptables-extensions(8), and what fwcheck knows of it. Made from \`lib/rules\` by
-\`test/rules/docs.test.ts\`; do not edit.
+All matches and targets of iptables-extensions(8). Generated from \`lib/iptables\` by \`test/rules/docs.test.ts\`; do not
+edit.
 
-*Exact*: a predicate or an effect that says what the kernel does. *Opaque*: the inputs do not tell, so that the answer
-is never guessed: a simulation says which unknown it hangs on, and an audit counts with both answers. A match or
-target that is not in these tables is read, kept and printed as it was written, and is opaque.
+*Exact*: the predicate or effect is that of the kernel. *Opaque*: the inputs do not determine the result, which is an
+unknown: a simulation names the unknowns that its answer depends on, and an audit considers both results. A match or
+target that is not in these tables is opaque, and is kept and printed in its original form.
 
 ## Matches
 
@@ -46,12 +46,12 @@ ${count(TARGETS)}.
 ${table(TARGETS)}
 `;
 
-test("docs/extensions.md says what the code says", () => {
+test("docs/extensions.md is up to date", () => {
   if (process.env.UPDATE) writeFileSync(file, text);
   expect(readFileSync(file, "utf8")).toBe(text);
 });
 
-test("every extension stands once a family, and no option twice", () => {
+test("extensions are unique in a family, and option names in an extension", () => {
   for (const list of [MATCHES, TARGETS]) {
     const keys = list.flatMap((e) =>
       (e.family === undefined ? [4, 6] : [e.family]).map((f) => `${f} ${e.name}`),

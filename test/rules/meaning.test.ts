@@ -34,7 +34,7 @@ type Fields = Partial<Record<Field, Scalar>>;
 function matches(line: string, packet: Fields, family: Family = 4): boolean | "?" {
   const { matches: list } = rule(line, family, "filter", "u");
   const site = { table: "filter", chain: "u", index: 1 };
-  const answer = evaluate(and(...list.map((m) => m.extension.ask(m.values, facts(family), site))), {
+  const answer = evaluate(and(...list.map((m) => m.extension.predicate(m.values, facts(family), site))), {
     field: (f) => ({ fragment: 0, in: "", out: "", physin: "", physout: "", ...packet })[f],
     settled: () => undefined,
   });
@@ -44,7 +44,7 @@ function matches(line: string, packet: Fields, family: Family = 4): boolean | "?
 function effect(line: string, table: TableName = "mangle", family: Family = 4, chain = "u"): Effect {
   const { target } = rule(line, family, table, chain);
   if (target.kind !== "extension") throw new Error(target.kind);
-  return target.extension.act(target.values, facts(family), { table, chain, index: 1 });
+  return target.extension.effect(target.values, facts(family), { table, chain, index: 1 });
 }
 
 const ip = (text: string): Scalar => parseAddress(text, 4)!;
@@ -68,7 +68,7 @@ describe("matches", () => {
     ["-p icmp ! --icmp-type any", { proto: 1, type: 8, code: 0 }, false],
     ["-p icmp --icmp-type echo-request", { proto: 1, type: 8, code: 7 }, true],
     ["-p icmp --icmp-type 3/4", { proto: 1, type: 3, code: 1 }, false],
-    // xt_conntrack: without a connection the state is all that is asked.
+    // xt_conntrack: without a connection the state is all that is portPredicate.
     ["-m conntrack --ctstate INVALID --ctproto tcp", { ctstate: CT.INVALID }, true],
     ["-m conntrack --ctproto tcp", { ctstate: CT.INVALID }, false],
     ["-m conntrack ! --ctproto tcp", { ctstate: CT.UNTRACKED }, false],
@@ -119,7 +119,7 @@ describe("matches", () => {
     const key = (line: string): unknown => {
       const m = rule(line, 6, "filter", "u").matches.at(-1)!;
       return JSON.stringify(
-        m.extension.ask(m.values, facts(6), { table: "filter", chain: "u", index: Math.random() }),
+        m.extension.predicate(m.values, facts(6), { table: "filter", chain: "u", index: Math.random() }),
       );
     };
     expect(key("-m time --weekdays Mon")).toBe(key("-m time --weekdays 1"));

@@ -1,4 +1,4 @@
-/** What kind of address it is to this host (net/netfilter/xt_addrtype.c). */
+/** Type of an address in the routing tables of the host (net/netfilter/xt_addrtype.c). */
 import { and, is, negate, or, type Predicate } from "../../packet/predicate.ts";
 import type { AddressType, Facts } from "../../rules/facts.ts";
 import { flag, someOf } from "../codecs.ts";
@@ -19,12 +19,12 @@ const TYPES = [
   "XRESOLVE",
 ] as const satisfies readonly AddressType[];
 
-/** Types that IPv6 looks up as a route; one of those given will do. The others must all hold (match_type6). */
+/** Types that IPv6 looks up as a route. One of the given ones must hold, and all of the other types (match_type6). */
 const ROUTED: readonly AddressType[] = ["LOCAL", "ANYCAST", "UNREACHABLE"];
-/** Types that IPv6 knows by the address alone. What is in neither list it does not ask about. */
+/** Types that IPv6 derives from the address alone. It ignores types in neither list. */
 const PLAIN: readonly AddressType[] = ["MULTICAST", "UNICAST", "UNSPEC"];
 
-function inside(
+function hasType(
   field: "src" | "dst",
   types: readonly AddressType[],
   facts: Facts,
@@ -39,8 +39,8 @@ function inside(
 
 export const addrtype = match({
   name: "addrtype",
-  except: "UNREACHABLE for IPv6, where the routes of the host are not given",
-  steady: true,
+  except: "UNREACHABLE for IPv6 if the routes of the host are not given",
+  checksPresence: true,
   options: {
     src: negatable("--src-type", someOf(TYPES, { fold: true, prefix: true })),
     dst: negatable("--dst-type", someOf(TYPES, { fold: true, prefix: true })),
@@ -55,17 +55,17 @@ export const addrtype = match({
     return values;
   },
   copy: () => "by-destination",
-  ask({ src, dst, limitIn, limitOut }, facts) {
-    const ask = (field: "src" | "dst", given: Given<readonly AddressType[]> | undefined): Predicate => {
+  predicate({ src, dst, limitIn, limitOut }, facts) {
+    const predicate = (field: "src" | "dst", given: Given<readonly AddressType[]> | undefined): Predicate => {
       if (given === undefined) return and();
       const by = limitIn !== undefined ? "in" : limitOut !== undefined ? "out" : undefined;
       const types = given.value;
       const holds =
         by === undefined
-          ? inside(field, types, facts)
-          : or(...facts.interfaces.map((name) => and(is(by, name), inside(field, types, facts, name))));
+          ? hasType(field, types, facts)
+          : or(...facts.interfaces.map((name) => and(is(by, name), hasType(field, types, facts, name))));
       return negate(given.not, holds);
     };
-    return and(ask("src", src), ask("dst", dst));
+    return and(predicate("src", src), predicate("dst", dst));
   },
 });

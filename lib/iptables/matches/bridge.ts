@@ -1,15 +1,15 @@
-/** Ports of a bridge (net/netfilter/xt_physdev.c); all that is known of them is physin and physout. */
+/** Ports of a bridge (net/netfilter/xt_physdev.c), with the fields physin and physout of a packet. */
 import { UNNAMED_BRIDGE_PORT } from "../../packet/field.ts";
 import { and, is, NEVER, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { device, deviceRange, flag } from "../codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
 
-/** The packet came in by a bridge port, or goes out by one. */
+/** Packets that arrive at, or leave by, a bridge port. */
 const hasIn = not(is("physin", ""));
 const hasOut = not(is("physout", ""));
 
-/** Whether the port has this name; of one that nobody named only a pattern for all names says so. */
+/** Packets with a port of this name. An unnamed port matches only the pattern of all names. */
 const called = (field: "physin" | "physout", name: string): Predicate =>
   or(
     within(field, [deviceRange(name)]),
@@ -21,7 +21,7 @@ const called = (field: "physin" | "physout", name: string): Predicate =>
 
 export const physdev = match({
   name: "physdev",
-  except: "which port of a bridge a packet comes by or goes to, where the host's ports do not tell",
+  except: "the bridge port of a packet if the ports of the host do not determine it",
   options: {
     isIn: negatable("--physdev-is-in", flag),
     in: negatable("--physdev-in", device),
@@ -31,9 +31,9 @@ export const physdev = match({
   },
   normalize: (values) =>
     Object.keys(values).length > 0 ? values : new Unreadable("at least one of its options"),
-  ask(v) {
+  predicate(v) {
     const given: readonly (Given<unknown> | undefined)[] = [v.isIn, v.in, v.isOut, v.out, v.bridged];
-    // What no bridge has seen matches where every option is negated.
+    // A packet that no bridge handled matches if every option is negated.
     const unbridged = given.every((g) => g === undefined || g.not) ? and() : NEVER;
     const flagged = (g: Given<true> | undefined, p: Predicate): Predicate =>
       g === undefined ? and() : negate(g.not, p);
@@ -52,7 +52,7 @@ export const physdev = match({
         flagged(v.bridged, hasOut),
         flagged(v.isIn, hasIn),
         flagged(v.isOut, hasOut),
-        // Without a port there, --physdev-in is not asked, and --physdev-out fails.
+        // Without a port, --physdev-in is skipped and --physdev-out fails.
         named("physin", v.in, and()),
         named("physout", v.out, NEVER),
       ),

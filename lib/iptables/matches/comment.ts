@@ -1,13 +1,13 @@
-/** A remark; asks nothing (net/netfilter/xt_comment.c). */
+/** A comment; it matches every packet (net/netfilter/xt_comment.c). */
 import { ANY } from "../../packet/predicate.ts";
 import { string } from "../codecs.ts";
 import { match, option, Unreadable } from "../extension.ts";
 
 export const comment = match({
   name: "comment",
-  steady: true,
+  checksPresence: true,
   options: { comment: option("--comment", string(255, "a comment of at most 255 bytes")) },
   normalize: (values) => (values.comment === undefined ? new Unreadable("--comment") : values),
   conditions: ({ comment: text }) => ({ comments: text === undefined ? undefined : [text.value] }),
-  ask: () => ANY,
+  predicate: () => ANY,
 });

@@ -1,4 +1,4 @@
-/** What connection tracking says of a packet: conntrack and state (net/netfilter/xt_conntrack.c, xt_state.c). */
+/** Connection of a packet: conntrack, state, helper, connlabel (net/netfilter/xt_conntrack.c, xt_state.c and others). */
 import type { Prefix } from "../../packet/address.ts";
 import { CT, CT_STATUS, type Field } from "../../packet/field.ts";
 import {
@@ -19,13 +19,13 @@ import { type Codec, type Given, match, negatable, option, Unreadable } from "..
 import { oneRange } from "./ports.ts";
 import { inPrefix } from "./rule-header.ts";
 
-/** The order of the bits, which is the order in which iptables-save prints them. */
+/** In the order of their bits, in which iptables-save prints them. */
 const STATES = ["INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT"] as const;
 const STATUSES = ["EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"] as const;
 
 type State = (typeof STATES)[number];
 
-/** Tracked packets are those that carry a connection; INVALID and UNTRACKED ones carry none. */
+/** Packets with a connection; INVALID and UNTRACKED ones have none. */
 export const tracked: Predicate = within("ctstate", [
   [CT.NEW, CT.NEW],
   [CT.ESTABLISHED, CT.ESTABLISHED],
@@ -41,12 +41,12 @@ const inState = (states: readonly State[]): Predicate =>
     }),
   );
 
-/** A beginning of a word stands for it, and case does not count. */
-const BEGUN = { fold: true, prefix: true };
+/** Accepts abbreviations in any case. */
+const ABBREVIATED = { fold: true, prefix: true };
 
 const statuses: Codec<readonly string[]> = {
-  ...someOf([...STATUSES, "NONE"], BEGUN),
-  // NONE is no bit: beside another it says nothing.
+  ...someOf([...STATUSES, "NONE"], ABBREVIATED),
+  // NONE has no bit: it is ignored next to another status.
   write: (items) => [items.filter((s) => s !== "NONE").join(",") || "NONE"],
 };
 
@@ -57,9 +57,9 @@ const port = (field: Field, given: Given<readonly [number, number]> | undefined)
 
 export const conntrack = match({
   name: "conntrack",
-  steady: true,
+  checksPresence: true,
   options: {
-    state: negatable("--ctstate", someOf(STATES, BEGUN)),
+    state: negatable("--ctstate", someOf(STATES, ABBREVIATED)),
     proto: negatable("--ctproto", protocolDigits),
     origsrc: negatable("--ctorigsrc", shortPrefix),
     origdst: negatable("--ctorigdst", shortPrefix),
@@ -71,9 +71,9 @@ export const conntrack = match({
     repldstport: negatable("--ctrepldstport", ports),
     status: negatable("--ctstatus", statuses),
     expire: negatable("--ctexpire", numberRange(0xffff_ffff, "seconds, or two numbers as first:last")),
-    dir: option("--ctdir", oneOf(["ORIGINAL", "REPLY"], BEGUN)),
+    dir: option("--ctdir", oneOf(["ORIGINAL", "REPLY"], ABBREVIATED)),
   },
-  except: "--ctexpire: how long a connection still lives is not known",
+  except: "--ctexpire: the remaining lifetime of a connection is not known",
   normalize: (values) =>
     Object.keys(values).length > 0 ? values : new Unreadable("at least one of its options"),
   traits: { needsConntrack: true },
@@ -88,7 +88,7 @@ export const conntrack = match({
     originalPorts: oneRange(v.origdstport),
     direction: v.dir as Given<"ORIGINAL" | "REPLY"> | undefined,
   }),
-  ask(v, _facts, site) {
+  predicate(v, _facts, site) {
     const rest = and(
       v.dir === undefined ? and() : is("ctdir", v.dir.value === "ORIGINAL" ? 0 : 1),
       v.proto === undefined ? and() : negate(v.proto.not, is("ctproto", v.proto.value)),
@@ -105,7 +105,7 @@ export const conntrack = match({
         : negate(
             v.status.not,
             v.status.value.includes("NONE") && v.status.value.length === 1
-              ? // info->status_mask is 0 then, and the kernel asks !!(status & 0).
+              ? // info->status_mask is 0 then, and the kernel evaluates !!(status & 0).
                 or()
               : or(
                   ...v.status.value
@@ -120,39 +120,42 @@ export const conntrack = match({
         ? and()
         : negate(
             v.expire.not,
-            opaque(siteKey("conntrack-expire", site), "how long a connection still lives is not known"),
+            opaque(siteKey("conntrack-expire", site), "the remaining lifetime of a connection is not known"),
           ),
     );
     if (v.state === undefined) return and(tracked, rest);
-    // Without a connection the kernel asks for the state alone and skips everything else.
+    // Without a connection the kernel compares the state alone and skips the other options.
     return and(negate(v.state.not, inState(v.state.value)), or(not(tracked), rest));
   },
 });
 
 export const state = match({
   name: "state",
-  steady: true,
+  checksPresence: true,
   options: {
-    state: negatable("--state", someOf(["INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED"], BEGUN)),
+    state: negatable(
+      "--state",
+      someOf(["INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED"], ABBREVIATED),
+    ),
   },
   normalize: (values) => (values.state === undefined ? new Unreadable("--state") : values),
   traits: { needsConntrack: true },
   copy: () => "unchanged",
   conditions: (v) => ({ states: v.state }),
-  ask: (v) => (v.state === undefined ? and() : negate(v.state.not, inState(v.state.value))),
+  predicate: (v) => (v.state === undefined ? and() : negate(v.state.not, inState(v.state.value))),
 });
 
 export const helper = match({
   name: "helper",
   traits: { needsConntrack: true },
-  opaque: "which conntrack helper a connection has is not known",
+  opaque: "the conntrack helper of a connection is not known",
   options: { helper: negatable("--helper", string(29, "the name of a helper, at most 29 bytes")) },
   normalize: (values) => (values.helper === undefined ? new Unreadable("--helper") : values),
-  // Only a connection can have one: without it the match is as if it had another (xt_helper.c).
-  ask: ({ helper: given }, _facts, site) =>
+  // A packet without a connection has no helper and counts as one with another helper (xt_helper.c).
+  predicate: ({ helper: given }, _facts, site) =>
     negate(
       given!.not,
-      and(tracked, opaque(siteKey("helper", site), "which conntrack helper a connection has is not known")),
+      and(tracked, opaque(siteKey("helper", site), "the conntrack helper of a connection is not known")),
     ),
 });
 
@@ -165,7 +168,7 @@ export const connlabel = match({
     set: option("--set", flag),
   },
   normalize: (values) => (values.label === undefined ? new Unreadable("--label") : values),
-  ask: ({ label }, _facts, site) =>
+  predicate: ({ label }, _facts, site) =>
     negate(
       label!.not,
       and(tracked, opaque(siteKey("connlabel", site), "the labels of connections are not known")),

@@ -1,6 +1,6 @@
 /**
- * How much has passed: connbytes, connlimit, quota, nfacct (net/netfilter/xt_connbytes.c, xt_connlimit.c, xt_quota.c,
- * xt_nfacct.c). The counters are the kernel's, and no input holds them.
+ * Counters of the kernel: connbytes, connlimit, quota, nfacct (net/netfilter/xt_connbytes.c, xt_connlimit.c, xt_quota.c,
+ * xt_nfacct.c). No input contains their values.
  */
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
@@ -15,7 +15,7 @@ const amount: Codec<readonly [bigint, bigint]> = word(
   (text) => {
     const [a, b, more] = text.split(":");
     const from = a === "" ? 0n : bigNumber(a!, MAX64);
-    // `0` as an end is none (xt_connbytes).
+    // An end of `0` means no end (xt_connbytes).
     const to = b === undefined || b === "" ? MAX64 : bigNumber(b, MAX64);
     if (from === undefined || to === undefined || more !== undefined) return undefined;
     const end = to === 0n ? MAX64 : to;
@@ -24,7 +24,7 @@ const amount: Codec<readonly [bigint, bigint]> = word(
   ([from, to]) => (to === MAX64 ? String(from) : `${from}:${to}`),
 );
 
-const whyBytes = "how much a connection has carried is not known";
+const whyBytes = "the traffic of a connection so far is not known";
 
 export const connbytes = match({
   name: "connbytes",
@@ -39,10 +39,11 @@ export const connbytes = match({
     v.amount === undefined || v.mode === undefined || v.dir === undefined
       ? new Unreadable("--connbytes, --connbytes-mode and --connbytes-dir")
       : v,
-  ask: (v, _facts, site) => and(tracked, negate(v.amount!.not, opaque(siteKey("connbytes", site), whyBytes))),
+  predicate: (v, _facts, site) =>
+    and(tracked, negate(v.amount!.not, opaque(siteKey("connbytes", site), whyBytes))),
 });
 
-const whyLimit = "how many connections there are is not known";
+const whyLimit = "the number of connections is not known";
 
 export const connlimit = match({
   name: "connlimit",
@@ -71,28 +72,28 @@ export const connlimit = match({
         : { destination }),
     };
   },
-  ask: (_values, _facts, site) => opaque(siteKey("connlimit", site), whyLimit),
-  // What nf_ct_get_tuplepr reads nothing of; fragments do not come here, since it switches connection tracking on.
+  predicate: (_values, _facts, site) => opaque(siteKey("connlimit", site), whyLimit),
+  // nf_ct_get_tuplepr fails for these. Fragments do not get here, since the match enables connection tracking.
   hotdrop: (_values, { family }) => (family === 4 ? undefined : HEADLESS),
 });
 
-const whyQuota = "how many bytes passed before is not known";
+const whyQuota = "the number of bytes so far is not known";
 
 export const quota = match({
   name: "quota",
   opaque: whyQuota,
   options: { quota: negatable("--quota", number64) },
   normalize: (v) => (v.quota === undefined ? new Unreadable("--quota") : v),
-  ask: (v, _facts, site) => negate(v.quota!.not, opaque(siteKey("quota", site), whyQuota)),
+  predicate: (v, _facts, site) => negate(v.quota!.not, opaque(siteKey("quota", site), whyQuota)),
 });
 
-const whyAccount = "whether an accounting object has a quota, and how much of it is used, is not known";
+const whyAccount = "the quota of an accounting object and its use are not known";
 
 export const nfacct = match({
   name: "nfacct",
   opaque: whyAccount,
   options: { name: option("--nfacct-name", string(31, "the name of an accounting object", 1)) },
   normalize: (v) => (v.name === undefined ? new Unreadable("--nfacct-name") : v),
-  names: ({ name }) => (name === undefined ? [] : [{ kind: "accounting object", name: name.value }]),
-  ask: (_values, _facts, site) => opaque(siteKey("nfacct", site), whyAccount),
+  requires: ({ name }) => (name === undefined ? [] : [{ kind: "accounting object", name: name.value }]),
+  predicate: (_values, _facts, site) => opaque(siteKey("nfacct", site), whyAccount),
 });

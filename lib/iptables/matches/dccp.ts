@@ -1,22 +1,22 @@
-/** DCCP: ports, and packet types and options, which no packet is described with (net/netfilter/xt_dccp.c). */
+/** DCCP: ports, packet types and options (net/netfilter/xt_dccp.c). fwcheck models only the ports. */
 import { PROTO } from "../../packet/field.ts";
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { positive, someOf } from "../codecs.ts";
 import { match, negatable } from "../extension.ts";
-import { asked, destinationPort, first, portConditions, sourcePort } from "./ports.ts";
+import { destinationPort, first, portConditions, portPredicate, sourcePort } from "./ports.ts";
 
 const TYPES = [
   ...(["REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC"] as const),
   ...(["SYNCACK", "INVALID"] as const),
 ];
 
-const why = "DCCP packet types and options are not part of the packet that is described";
+const why = "DCCP packet types and options are not modelled";
 
 export const dccp = match({
   name: "dccp",
   protocol: PROTO.dccp,
-  needs: [PROTO.dccp],
+  protocols: [PROTO.dccp],
   except: `--dccp-types, --dccp-option: ${why}`,
   options: {
     sport: sourcePort,
@@ -27,11 +27,11 @@ export const dccp = match({
   independentOptions: true,
   copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   conditions: portConditions,
-  ask: ({ sport, dport, types, option }) =>
+  predicate: ({ sport, dport, types, option }) =>
     and(
       first,
-      asked("sport", sport),
-      asked("dport", dport),
+      portPredicate("sport", sport),
+      portPredicate("dport", dport),
       types === undefined
         ? and()
         : negate(types.not, opaque(sharedKey("dccp-types", types.value.join(",")), why)),

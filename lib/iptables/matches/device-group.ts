@@ -7,7 +7,7 @@ import { type Codec, type Given, inDigits, match, negatable, Unreadable } from "
 
 const MAX = 0xffff_ffff;
 
-/** A number with an optional mask; 0 has a name in the files of iproute2, which lie elsewhere since Debian 13. */
+/** A number with an optional mask. iproute2 has a name for 0 in files that moved in Debian 13. */
 const numbered = (what: string, zero: string): Codec<Masked> =>
   word(
     what,
@@ -23,19 +23,23 @@ const group = numbered("an interface group, by number, value/mask, or default", 
 
 export const devgroup = match({
   name: "devgroup",
-  except: "interfaces whose group `ip -j addr` does not tell by number",
+  except: "interfaces without a numeric group in `ip -j addr`",
   options: { src: negatable("--src-group", group), dst: negatable("--dst-group", group) },
   normalize: (values) =>
     values.src === undefined && values.dst === undefined
       ? new Unreadable("--src-group or --dst-group")
       : values,
-  ask({ src, dst }, facts, site) {
+  predicate({ src, dst }, facts, site) {
     const names = (test: (group: number) => boolean): Range[] =>
       facts.interfaces.flatMap((name): Range[] => {
         const known = facts.groupOf(name);
         return known !== undefined && test(known) ? [[name, name]] : [];
       });
-    const asked = (field: "in" | "out", given: Given<Masked> | undefined, key: string): Predicate => {
+    const groupPredicate = (
+      field: "in" | "out",
+      given: Given<Masked> | undefined,
+      key: string,
+    ): Predicate => {
       if (given === undefined) return and();
       const { value, mask } = given.value;
       const inside = within(
@@ -50,11 +54,11 @@ export const devgroup = match({
       );
       return negate(given.not, or(inside, and(unknown, opaque(key, why))));
     };
-    // Where it came in is one thing all the way; where it goes out is known only after routing.
+    // The input interface never changes; the output interface is known only after routing.
     const text = ({ value, mask }: Masked): string => `${value}/${mask}`;
     return and(
-      asked("in", src, src === undefined ? "" : sharedKey("devgroup", text(src.value))),
-      asked("out", dst, siteKey("devgroup", site)),
+      groupPredicate("in", src, src === undefined ? "" : sharedKey("devgroup", text(src.value))),
+      groupPredicate("out", dst, siteKey("devgroup", site)),
     );
   },
 });
@@ -65,6 +69,6 @@ export const realm = match({
   opaque: "routing realms are not known",
   options: { realm: negatable("--realm", numbered("a routing realm, by number or value/mask", "cosmos")) },
   normalize: (values) => (values.realm === undefined ? new Unreadable("--realm") : values),
-  ask: ({ realm: given }, _facts, site) =>
+  predicate: ({ realm: given }, _facts, site) =>
     negate(given!.not, opaque(siteKey("realm", site), "routing realms are not known")),
 });

@@ -1,6 +1,6 @@
 /**
- * IPv6 extension headers: frag, hbh, dst, rt, ipv6header, mh, srh (net/ipv6/netfilter/ip6t_*.c). They are not part of
- * the packet that is described, so what they hold is unknown, once for all rules that ask the same.
+ * IPv6 extension headers: frag, hbh, dst, rt, ipv6header, mh, srh (net/ipv6/netfilter/ip6t_*.c). fwcheck does not model
+ * them, so each match is an unknown, shared by all rules with the same options.
  */
 
 import type { Address } from "../../packet/field.ts";
@@ -20,12 +20,12 @@ import { type Codec, match, negatable, option, Unreadable } from "../extension.t
 import { protocolNumber } from "../system-names.ts";
 import { MISHEADED } from "./hotdrop.ts";
 
-const why = "IPv6 extension headers are not part of the packet that is described";
+const why = "IPv6 extension headers are not modelled";
 const MAX = 0xffff_ffff;
 
 /**
- * One unknown for all rules that give the same options the same values.
- * @param rare packets without the header do not match, with negated options neither (ip6t_rt.c and its like)
+ * Returns the unknown that all rules with the same options and values share.
+ * @param rare packets without the header never match, not even negated options (ip6t_rt.c and others)
  */
 function unknown(name: string, values: object, rare = false): Predicate {
   const text = JSON.stringify(values, (_key, value: unknown) =>
@@ -54,12 +54,12 @@ export const frag = match({
       ? new Unreadable("either --fragmore or --fraglast")
       : values,
   copy: () => "unchanged",
-  ask: (values) => unknown("frag", values, true),
+  predicate: (values) => unknown("frag", values, true),
 });
 
-/** `type[:length],...`, as hbh and dst take them. */
+/** `type[:length],...` of hbh and dst. */
 const headerOptions: Codec<string> = word(
-  "up to 16 option types, each with its length behind a colon, separated by commas",
+  "up to 16 option types as type or type:length, separated by commas",
   (text) => {
     const list = text.split(",");
     const fine = list.every((part) => {
@@ -90,7 +90,7 @@ export const hbh = match({
   opaque: why,
   options: { length: negatable("--hbh-len", number(MAX)), opts: option("--hbh-opts", headerOptions) },
   copy: () => "unchanged",
-  ask: (values) => unknown("hbh", values, true),
+  predicate: (values) => unknown("hbh", values, true),
 });
 
 export const dst = match({
@@ -99,7 +99,7 @@ export const dst = match({
   opaque: why,
   options: { length: negatable("--dst-len", number(MAX)), opts: option("--dst-opts", headerOptions) },
   copy: () => "unchanged",
-  ask: (values) => unknown("dst", values, true),
+  predicate: (values) => unknown("dst", values, true),
 });
 
 /** Addresses of a type 0 routing header. */
@@ -130,10 +130,10 @@ export const rt = match({
       ? new Unreadable("--rt-type 0 for its --rt-0 options")
       : values,
   copy: () => "unchanged",
-  ask: (values) => unknown("rt", values, true),
+  predicate: (values) => unknown("rt", values, true),
 });
 
-/** Headers in the order of their bits, by the names iptables-save prints, with other names and numbers for them. */
+/** Headers in the order of their bits: the name that iptables-save prints, number, aliases. */
 const HEADERS: readonly (readonly [name: string, number: number, ...more: string[]])[] = [
   ["hop-by-hop", 0, "hop"],
   ["ipv6-opts", 60, "dst"],
@@ -164,7 +164,7 @@ export const ipv6header = match({
   options: { headers: negatable("--header", headers), soft: option("--soft", flag) },
   normalize: (values) => (values.headers === undefined ? new Unreadable("--header") : values),
   copy: () => "unchanged",
-  ask: (values) => unknown("ipv6header", values),
+  predicate: (values) => unknown("ipv6header", values),
 });
 
 /** Types of the mobility header by name (RFC 6275). */
@@ -207,11 +207,11 @@ export const mh = match({
   aliases: ["ipv6-mh", "mobility-header"],
   family: 6,
   protocol: 135,
-  needs: [135],
-  opaque: "the type of a mobility header is not part of the packet that is described",
+  protocols: [135],
+  opaque: "the type of a mobility header is not modelled",
   options: { type: { ...negatable("--mh-type", mobilityTypes), silent: [0, 255] as const } },
   copy: () => "unchanged",
-  ask: (values) => and(is("fragment", 0), values.type === undefined ? and() : unknown("mh", values)),
+  predicate: (values) => and(is("fragment", 0), values.type === undefined ? and() : unknown("mh", values)),
   hotdrop: () => MISHEADED,
 });
 
@@ -236,5 +236,5 @@ export const srh = match({
     lsid: negatable("--srh-lsid", looseAddress),
   },
   copy: () => "unchanged",
-  ask: (values) => unknown("srh", values, true),
+  predicate: (values) => unknown("srh", values, true),
 });

@@ -1,4 +1,4 @@
-/** What matches throw away since they cannot read it. A packet that is described has its headers whole. */
+/** Packets that matches drop since they cannot parse them (`par->hotdrop`). Modelled packets have complete headers. */
 import { PROTO, type Range } from "../../packet/field.ts";
 import { and, between, is, opaque, or, within } from "../../packet/predicate.ts";
 import type { Hotdrop } from "../extension.ts";
@@ -12,7 +12,7 @@ const only = (...list: readonly number[]): ReturnType<typeof within> =>
     list.map((proto): Range => [proto, proto]),
   );
 
-/** An IPv4 fragment that ends before the four bytes where ports would be (proto_ports_offset). */
+/** An IPv4 fragment shorter than the position of the ports (proto_ports_offset). */
 export const SHORT: Hotdrop = {
   when: and(
     is("fragment", 1),
@@ -27,18 +27,18 @@ export const SHORT: Hotdrop = {
   why: "a fragment that is too short for ports",
 };
 
-/** A fragment of TCP that is read as if it began with a header. */
+/** A TCP fragment whose payload is parsed as a header. */
 export const GARBLED: Hotdrop = {
-  when: and(is("fragment", 1), opaque("tcpmss-fragment", "what a fragment begins with is not known")),
+  when: and(is("fragment", 1), opaque("tcpmss-fragment", "the first bytes of a fragment are not known")),
   why: "a fragment that does not look like a header",
 };
 
-/** A mobility header that says something follows it, which nothing may. */
+/** A mobility header with a next header, which RFC 6275 forbids. */
 export const MISHEADED: Hotdrop = {
   when: and(
     is("proto", 135),
     is("fragment", 0),
-    opaque("mh-payload", "whether a mobility header says that another follows is not known"),
+    opaque("mh-payload", "the next header of a mobility header is not known"),
   ),
-  why: "a mobility header that another follows",
+  why: "a mobility header with a next header",
 };

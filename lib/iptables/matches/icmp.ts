@@ -4,7 +4,7 @@ import { and, between, is, negate, type Predicate } from "../../packet/predicate
 import { wholeNumber, word } from "../codecs.ts";
 import { type Codec, inDigits, match, negatable, Unreadable } from "../extension.ts";
 
-/** A type and the codes it covers; type 255 in IPv4 stands for any. */
+/** A type and its codes. Type 255 of IPv4 means any. */
 interface IcmpType {
   readonly type: number;
   readonly codes: readonly [number, number];
@@ -12,7 +12,7 @@ interface IcmpType {
 
 type Names = ReadonlyMap<string, readonly [type: number, code?: number]>;
 
-/** libipt_icmp's and libip6t_icmp6's tables of names. */
+/** Names of libipt_icmp and libip6t_icmp6. */
 const V4: Names = new Map<string, readonly [number, number?]>([
   ["any", [255]],
   ["echo-reply", [0]],
@@ -78,7 +78,7 @@ const V6: Names = new Map<string, readonly [number, number?]>([
   ["ping", [128]],
   ["echo-reply", [129]],
   ["pong", [129]],
-  // Debian's ip6tables 1.8.9 refuses these four, other versions print them in their help.
+  // ip6tables 1.8.9 of Debian rejects these four; other versions list them in their help.
   ["mld-listener-query", [130]],
   ["mld-listener-report", [131]],
   ["mld-listener-done", [132]],
@@ -92,7 +92,7 @@ const V6: Names = new Map<string, readonly [number, number?]>([
   ["redirect", [137]],
 ]);
 
-/** The name of an ICMP or ICMPv6 type, whatever its code; `undefined` where it has none. */
+/** Returns the name of an ICMP or ICMPv6 type without a code; `undefined` if it has none. */
 export function icmpName(type: number, family: Family): string | undefined {
   for (const [name, [number, code]] of family === 4 ? V4 : V6)
     if (number === type && code === undefined && name !== "any") return name;
@@ -101,7 +101,7 @@ export function icmpName(type: number, family: Family): string | undefined {
 
 const ALL_CODES = [0, 255] as const;
 
-/** Case does not count, and the beginning of one name stands for it (xtables' parse_icmp). */
+/** Looks up a name or an unambiguous abbreviation in any case (parse_icmp of xtables). */
 function lookup(names: Names, text: string): readonly [number, number?] | undefined {
   const given = text.toLowerCase();
   if (!/^[a-z]/.test(given)) return undefined;
@@ -134,7 +134,7 @@ const icmpType = (names: Names, any: number | undefined): Codec<IcmpType> =>
     },
   );
 
-const ask = (any: number | undefined, value: IcmpType): Predicate =>
+const typePredicate = (any: number | undefined, value: IcmpType): Predicate =>
   value.type === any
     ? and()
     : and(
@@ -142,7 +142,7 @@ const ask = (any: number | undefined, value: IcmpType): Predicate =>
         value.codes === ALL_CODES ? and() : between("code", value.codes[0], value.codes[1]),
       );
 
-/** The type is mandatory. */
+/** Rejects options without a type. */
 const needsType =
   (option: string) =>
   <V extends { readonly type?: unknown }>(values: V): V | Unreadable =>
@@ -152,12 +152,12 @@ export const icmp = match({
   name: "icmp",
   family: 4,
   protocol: PROTO.icmp,
-  needs: [PROTO.icmp],
+  protocols: [PROTO.icmp],
   normalize: needsType("--icmp-type"),
   options: { type: negatable("--icmp-type", icmpType(V4, 255)) },
   copy: () => "unchanged",
-  ask: ({ type }) =>
-    and(is("fragment", 0), type === undefined ? and() : negate(type.not, ask(255, type.value))),
+  predicate: ({ type }) =>
+    and(is("fragment", 0), type === undefined ? and() : negate(type.not, typePredicate(255, type.value))),
 });
 
 export const icmp6 = match({
@@ -165,10 +165,13 @@ export const icmp6 = match({
   aliases: ["icmpv6", "ipv6-icmp"],
   family: 6,
   protocol: PROTO.icmpv6,
-  needs: [PROTO.icmpv6],
+  protocols: [PROTO.icmpv6],
   normalize: needsType("--icmpv6-type"),
   options: { type: negatable("--icmpv6-type", icmpType(V6, undefined)) },
   copy: () => "unchanged",
-  ask: ({ type }) =>
-    and(is("fragment", 0), type === undefined ? and() : negate(type.not, ask(undefined, type.value))),
+  predicate: ({ type }) =>
+    and(
+      is("fragment", 0),
+      type === undefined ? and() : negate(type.not, typePredicate(undefined, type.value)),
+    ),
 });

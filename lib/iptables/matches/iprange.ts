@@ -1,10 +1,10 @@
-/** Addresses from one to another (net/netfilter/xt_iprange.c). */
+/** Ranges of addresses (net/netfilter/xt_iprange.c). */
 import type { Address, Field } from "../../packet/field.ts";
 import { and, between, NEVER, negate, type Predicate } from "../../packet/predicate.ts";
 import { addressRange } from "../codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
 
-// A range that ends before it begins holds nothing.
+// A range with its end before its start is empty.
 const inRange = (field: Field, given: Given<readonly [Address, Address]> | undefined): Predicate =>
   given === undefined
     ? and()
@@ -22,5 +22,5 @@ export const iprange = match({
       : values,
   independentOptions: true,
   copy: ({ src }) => (src === undefined ? "by-destination" : "unchanged"),
-  ask: ({ src, dst }) => and(inRange("src", src), inRange("dst", dst)),
+  predicate: ({ src, dst }) => and(inRange("src", src), inRange("dst", dst)),
 });

@@ -28,21 +28,21 @@ const spi = (given: Given<Spis> | undefined): Predicate =>
 export const esp = match({
   name: "esp",
   protocol: PROTO.esp,
-  needs: [PROTO.esp],
+  protocols: [PROTO.esp],
   options: { spi: { ...negatable("--espspi", spis), silent: all } },
-  ask: ({ spi: given }) => spi(given),
+  predicate: ({ spi: given }) => spi(given),
 });
 
 export const ah4 = match({
   name: "ah",
   family: 4,
   protocol: PROTO.ah,
-  needs: [PROTO.ah],
+  protocols: [PROTO.ah],
   options: { spi: { ...negatable("--ahspi", spis), silent: all } },
-  ask: ({ spi: given }) => spi(given),
+  predicate: ({ spi: given }) => spi(given),
 });
 
-const whyAh = "IPv6 extension headers are not part of the packet that is described";
+const whyAh = "IPv6 extension headers are not modelled";
 
 export const ah6 = match({
   name: "ah",
@@ -54,7 +54,7 @@ export const ah6 = match({
     length: { ...negatable("--ahlen", number(MAX)), silent: 0 },
     reserved: option("--ahres", flag),
   },
-  ask: (v) =>
+  predicate: (v) =>
     opaque(
       sharedKey("ah", JSON.stringify([v.spi ?? null, v.length ?? null, v.reserved === undefined])),
       whyAh,
@@ -64,11 +64,11 @@ export const ah6 = match({
 export const ipcomp = match({
   name: "ipcomp",
   protocol: 108,
-  needs: [108],
+  protocols: [108],
   options: { spi: negatable("--ipcompspi", spis), reserved: option("--compres", flag) },
-  // Without --ipcompspi iptables asks for SPI 0; the kernel looks at nothing else.
+  // The default of --ipcompspi is SPI 0; the kernel compares nothing else.
   normalize: (values) => ({ ...values, spi: values.spi ?? { not: false, value: [0, 0] as const } }),
-  ask: ({ spi: given }) => spi(given),
+  predicate: ({ spi: given }) => spi(given),
 });
 
 /** One `--reqid ... --tunnel-src` group of a policy, between `--next`s. */
@@ -125,6 +125,6 @@ export const policy = match({
     });
     return out;
   },
-  ask: (_values, _facts, site) =>
+  predicate: (_values, _facts, site) =>
     opaque(siteKey("policy", site), "the IPsec policies of the host are not known"),
 });

@@ -5,7 +5,7 @@ import type { SetLookup } from "../../rules/reading.ts";
 import { flag, number64 } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
 
-/** `NAME src,dst`, for the match and the target alike. */
+/** `NAME src,dst` of the match and the target. */
 export const setAndSides: Codec<SetLookup> = {
   words: 2,
   expects: "the name of an ipset and one to six of src and dst, separated by commas",
@@ -40,8 +40,8 @@ export const set = match({
   normalize: (values) => (values.set === undefined ? new Unreadable("--match-set") : values),
   copy: ({ set }) => (set!.value.sides.every((side) => side === "src") ? "unchanged" : "by-destination"),
   conditions: ({ set }) => ({ sets: set === undefined ? undefined : [set] }),
-  names: ({ set }) => (set === undefined ? [] : [{ kind: "ipset", name: set.value.set }]),
-  ask(v, facts, site) {
+  requires: ({ set }) => (set === undefined ? [] : [{ kind: "ipset", name: set.value.set }]),
+  predicate(v, facts, site) {
     const { set: name, sides } = v.set!.value;
     if (facts.changing(name))
       return negate(v.set!.not, opaque(siteKey("set", site), `rules change the ipset ${name}`));

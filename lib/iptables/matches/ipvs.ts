@@ -1,4 +1,4 @@
-/** Connections of the virtual server (net/netfilter/xt_ipvs.c), whose tables no input holds. */
+/** Connections of the virtual server (net/netfilter/xt_ipvs.c), whose tables are not part of the input. */
 import { opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { flag, oneOf, ports, protocolDigits, shortPrefix } from "../codecs.ts";
@@ -18,5 +18,5 @@ export const ipvs = match({
     method: negatable("--vmethod", oneOf(["GATE", "IPIP", "MASQ"], { fold: true })),
     control: negatable("--vportctl", ports),
   },
-  ask: (_values, _facts, site) => opaque(siteKey("ipvs", site), why),
+  predicate: (_values, _facts, site) => opaque(siteKey("ipvs", site), why),
 });

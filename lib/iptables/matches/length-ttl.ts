@@ -1,4 +1,4 @@
-/** How long and how old: length, ttl, hl, tcpmss (net/netfilter/xt_length.c, xt_hl.c, xt_tcpmss.c). */
+/** Length and lifetime: length, ttl, hl, tcpmss (net/netfilter/xt_length.c, xt_hl.c, xt_tcpmss.c). */
 import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import {
   and,
@@ -19,11 +19,11 @@ import { GARBLED } from "./hotdrop.ts";
 
 const range = numberRange(0xffff, "a number from 0 to 65535, or two as first:last");
 
-/** What the kernel adds to a SYN that has no maximum segment size of its own (tcpmss_mangle_packet). */
+/** Bytes that the kernel adds to a SYN without a maximum segment size (tcpmss_mangle_packet). */
 const OPTION = 4;
 const OPENS = and(is("proto", PROTO.tcp), bits("flags", TCP_FLAGS.SYN, TCP_FLAGS.SYN));
 
-/** A length in a range, whether or not the packet was made longer. */
+/** Packets with a length in a range, before or after TCPMSS made them longer. */
 const longer = (lo: number, hi: number, site: Site): Predicate =>
   or(
     hi - OPTION < lo ? or() : between("length", lo, hi - OPTION),
@@ -35,11 +35,11 @@ const longer = (lo: number, hi: number, site: Site): Predicate =>
 
 export const length = match({
   name: "length",
-  except: "of a SYN where a rule sets its maximum segment size, which may make it longer",
+  except: "of a SYN if a rule sets its maximum segment size, which may make it longer",
   options: { length: negatable("--length", range) },
   normalize: (values) => (values.length === undefined ? new Unreadable("--length") : values),
   copy: () => "unchanged",
-  ask({ length: given }, facts, site) {
+  predicate({ length: given }, facts, site) {
     const [lo, hi] = given!.value;
     const inside = between("length", lo, hi);
     return negate(
@@ -77,7 +77,7 @@ export const ttl = match({
     gt: option("--ttl-gt", number(255)),
   },
   normalize: one("ttl"),
-  ask: hops,
+  predicate: hops,
 });
 
 export const hl = match({
@@ -89,19 +89,19 @@ export const hl = match({
     gt: option("--hl-gt", number(255)),
   },
   normalize: one("hl"),
-  ask: hops,
+  predicate: hops,
 });
 
-const why = "the maximum segment size is not part of the packet that is described";
+const why = "the maximum segment size is not modelled";
 
 export const tcpmss = match({
   name: "tcpmss",
-  needs: [PROTO.tcp],
+  protocols: [PROTO.tcp],
   opaque: why,
   options: { mss: negatable("--mss", range) },
   normalize: (values) => (values.mss === undefined ? new Unreadable("--mss") : values),
   copy: () => "unchanged",
-  ask: ({ mss }, { rewritesOptions }, site) =>
+  predicate: ({ mss }, { rewritesOptions }, site) =>
     negate(
       mss!.not,
       opaque(rewritesOptions ? siteKey("tcpmss", site) : sharedKey("tcpmss", mss!.value.join(":")), why),

@@ -13,9 +13,9 @@ export const mac = match({
   name: "mac",
   options: { source: negatable("--mac-source", hardware) },
   normalize: (values) => (values.source === undefined ? new Unreadable("--mac-source") : values),
-  // What has no MAC address matches neither way.
+  // A packet without a MAC address does not match, negated or not.
   copy: () => "unchanged",
-  ask({ source }, facts) {
+  predicate({ source }, facts) {
     const bare = ["lo", ...facts.interfaces].filter((name) => facts.bare(name));
     const without = within(
       "in",
@@ -26,7 +26,7 @@ export const mac = match({
 });
 
 const KINDS = ["unicast", "broadcast", "multicast"] as const;
-/** PACKET_LOOPBACK: what the host sent to itself, which xt_pkttype takes for broadcast or multicast. */
+/** PACKET_LOOPBACK: packets of the host to itself, which xt_pkttype counts as broadcast or multicast. */
 const LOOPBACK = 5;
 
 export const pkttype = match({
@@ -45,7 +45,7 @@ export const pkttype = match({
     ),
   },
   normalize: (values) => (values.type === undefined ? new Unreadable("--pkt-type") : values),
-  ask({ type }, facts) {
+  predicate({ type }, facts) {
     const kind = is("pkttype", KINDS.indexOf(type!.value));
     const group = facts.family === 6 ? and() : within("dst", prefixes(4, "224.0.0.0/4"));
     const looped =
@@ -59,9 +59,9 @@ export const pkttype = match({
 export const eui64 = match({
   name: "eui64",
   family: 6,
-  opaque: "whether an address holds the sender's MAC address is not part of the packet that is described",
+  opaque: "the relation of the source address to the MAC address is not modelled",
   options: {},
-  ask: () =>
+  predicate: () =>
     opaque(
       sharedKey("eui64", ""),
       "whether the source address holds the sender's MAC address is not described",

@@ -8,11 +8,11 @@ const mark32 = masked(0xffff_ffff);
 
 export const mark = match({
   name: "mark",
-  steady: true,
+  checksPresence: true,
   options: { mark: negatable("--mark", mark32) },
   normalize: (values) => (values.mark === undefined ? new Unreadable("--mark") : values),
   copy: () => "unchanged",
-  ask: ({ mark }) =>
+  predicate: ({ mark }) =>
     mark === undefined ? and() : negate(mark.not, bits("mark", mark.value.mask, mark.value.value)),
 });
 
@@ -23,7 +23,7 @@ export const connmark = match({
   normalize: (values) => (values.mark === undefined ? new Unreadable("--mark") : values),
   // Without a connection there is no mark to compare, and the match fails, negated or not.
   copy: () => "unchanged",
-  ask: ({ mark }) =>
+  predicate: ({ mark }) =>
     mark === undefined
       ? and()
       : and(tracked, negate(mark.not, bits("ctmark", mark.value.mask, mark.value.value))),

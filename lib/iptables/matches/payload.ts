@@ -1,7 +1,6 @@
 /**
- * The bytes of a packet: string, u32, bpf, osf (net/netfilter/xt_string.c, xt_u32.c, xt_bpf.c, xt_osf.c). A packet is
- * described by its header's fields, not by its bytes. Each rule is its own unknown: NAT and routing change the bytes
- * on the way.
+ * Bytes of a packet: string, u32, bpf, osf (net/netfilter/xt_string.c, xt_u32.c, xt_bpf.c, xt_osf.c). fwcheck models header
+ * fields, not bytes. Each rule has its own unknown, since NAT and routing change the bytes on the path.
  */
 import { PROTO } from "../../packet/field.ts";
 import { negate, opaque } from "../../packet/predicate.ts";
@@ -9,7 +8,7 @@ import { siteKey } from "../../rules/facts.ts";
 import { flag, hex, number, oneOf, string as text, wholeNumber, word } from "../codecs.ts";
 import { type Codec, match, negatable, option, Unreadable, type Written } from "../extension.ts";
 
-const why = "the bytes of a packet are not part of what is described";
+const why = "the bytes of a packet are not modelled";
 
 /** XT_STRING_MAX_PATTERN_SIZE. */
 const LONGEST = 128;
@@ -37,7 +36,7 @@ const hexed: Codec<readonly number[]> = word(
         at = end + 1;
         continue;
       }
-      // A backslash takes the next character as it stands.
+      // A backslash makes the next character literal.
       if (value[at] === "\\" && at + 1 < value.length) at++;
       const point = value.codePointAt(at)!;
       const character = String.fromCodePoint(point);
@@ -49,7 +48,7 @@ const hexed: Codec<readonly number[]> = word(
   (bytes) => `|${bytes.map((b) => b.toString(16).padStart(2, "0")).join("")}|`,
 );
 
-/** What libxt_string prints in hexadecimal: bytes that do not print, and a backslash at the end. */
+/** Returns true if libxt_string prints hexadecimal: for unprintable bytes and a final backslash. */
 const needsHex = (bytes: readonly number[]): boolean =>
   bytes.some((b) => b < 0x20 || b > 0x7e) || bytes.at(-1) === 0x5c;
 
@@ -81,10 +80,10 @@ export const string = match({
     if (v.icase !== undefined) add("--icase");
     return out;
   },
-  ask: (v, _facts, site) => negate((v.pattern ?? v.hex)!.not, opaque(siteKey("string", site), why)),
+  predicate: (v, _facts, site) => negate((v.pattern ?? v.hex)!.not, opaque(siteKey("string", site), why)),
 });
 
-/** u32's little language, printed without blanks and in hexadecimal. */
+/** Tests of u32, printed without blanks and in hexadecimal. */
 const tests: Codec<string> = word(
   'tests like "0 & 0xFFFF = 0x100:0xFFFF"',
   (value) => {
@@ -115,7 +114,7 @@ export const u32 = match({
   opaque: why,
   options: { tests: negatable("--u32", tests) },
   normalize: (v) => (v.tests === undefined ? new Unreadable("--u32") : v),
-  ask: (v, _facts, site) => negate(v.tests!.not, opaque(siteKey("u32", site), why)),
+  predicate: (v, _facts, site) => negate(v.tests!.not, opaque(siteKey("u32", site), why)),
 });
 
 const bytecode: Codec<string> = word(
@@ -139,8 +138,8 @@ export const bpf = match({
     (v.code === undefined) === (v.pinned === undefined)
       ? new Unreadable("exactly one of --bytecode and --object-pinned")
       : v,
-  names: ({ pinned }) => (pinned === undefined ? [] : [{ kind: "BPF object", name: pinned.value }]),
-  ask: (_values, _facts, site) => opaque(siteKey("bpf", site), why),
+  requires: ({ pinned }) => (pinned === undefined ? [] : [{ kind: "BPF object", name: pinned.value }]),
+  predicate: (_values, _facts, site) => opaque(siteKey("bpf", site), why),
 });
 
 const whyOsf = "the fingerprints of operating systems are not known";
@@ -148,7 +147,7 @@ const whyOsf = "the fingerprints of operating systems are not known";
 export const osf = match({
   name: "osf",
   family: 4,
-  needs: [PROTO.tcp],
+  protocols: [PROTO.tcp],
   opaque: whyOsf,
   options: {
     genre: negatable("--genre", text(31, "the name of an operating system", 1)),
@@ -156,5 +155,5 @@ export const osf = match({
     log: option("--log", number(2)),
   },
   normalize: (v) => (v.genre === undefined ? new Unreadable("--genre") : v),
-  ask: (v, _facts, site) => negate(v.genre!.not, opaque(siteKey("osf", site), whyOsf)),
+  predicate: (v, _facts, site) => negate(v.genre!.not, opaque(siteKey("osf", site), whyOsf)),
 });

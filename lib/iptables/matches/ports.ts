@@ -55,7 +55,7 @@ const tcpFlags: Codec<Flags> = {
 
 type Ports = readonly [number, number];
 
-/** `--sport`, which iptables-save leaves out where it is every port. */
+/** `--sport`; iptables-save omits the range of all ports. */
 export const sourcePort: OptionSpec<Ports> = {
   ...negatable("--sport", ports, "--source-port"),
   silent: ALL_PORTS,
@@ -75,23 +75,23 @@ export const portConditions = ({
   readonly dport?: Given<Ports>;
 }): KnownConditions => ({ sourcePorts: oneRange(sport), destinationPorts: oneRange(dport) });
 
-/** A range as a list of one. */
+/** Returns a range as a list of one element. */
 export const oneRange = (given: Given<Ports> | undefined): Given<readonly Ports[]> | undefined =>
   given === undefined ? undefined : { not: given.not, value: [given.value] };
 
-/** What `--sport` and `--dport` ask. */
-export const asked = (field: "sport" | "dport", given: Given<Ports> | undefined): Predicate =>
+/** Returns the predicate of `--sport` or `--dport`. */
+export const portPredicate = (field: "sport" | "dport", given: Given<Ports> | undefined): Predicate =>
   given === undefined ? and() : negate(given.not, between(field, given.value[0], given.value[1]));
 
-/** The packet carries a whole header: fragments behind the first never match. */
+/** Packets with a header; fragments after the first never match. */
 export const first: Predicate = is("fragment", 0);
 
 export const tcp = match({
   name: "tcp",
-  except: "--tcp-option: TCP options are not part of the packet that is described",
-  steady: true,
+  except: "--tcp-option: TCP options are not modelled",
+  checksPresence: true,
   protocol: PROTO.tcp,
-  needs: [PROTO.tcp],
+  protocols: [PROTO.tcp],
   options: {
     sport: sourcePort,
     dport: destinationPort,
@@ -108,19 +108,19 @@ export const tcp = match({
   copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   originalOption: ({ dport }) => (dport === undefined ? undefined : "--ctorigdstport"),
   conditions: portConditions,
-  ask({ sport, dport, option, flags }, { rewritesOptions }, site) {
+  predicate({ sport, dport, option, flags }, { rewritesOptions }, site) {
     const options = String(option?.value);
     return and(
       first,
-      asked("sport", sport),
-      asked("dport", dport),
+      portPredicate("sport", sport),
+      portPredicate("dport", dport),
       option === undefined
         ? and()
         : negate(
             option.not,
             opaque(
               rewritesOptions ? siteKey("tcp-option", site) : sharedKey("tcp-option", options),
-              "TCP options are not part of the packet that is described",
+              "TCP options are not modelled",
             ),
           ),
       flags === undefined ? and() : negate(flags.not, bits("flags", flags.value.mask, flags.value.set)),
@@ -131,19 +131,19 @@ export const tcp = match({
 export const udp = match({
   name: "udp",
   protocol: PROTO.udp,
-  needs: [PROTO.udp],
+  protocols: [PROTO.udp],
   options: { sport: sourcePort, dport: destinationPort },
   independentOptions: true,
   copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   originalOption: ({ dport }) => (dport === undefined ? undefined : "--ctorigdstport"),
   conditions: portConditions,
-  ask: ({ sport, dport }) => and(first, asked("sport", sport), asked("dport", dport)),
+  predicate: ({ sport, dport }) => and(first, portPredicate("sport", sport), portPredicate("dport", dport)),
 });
 
 export const multiport = match({
   name: "multiport",
-  steady: true,
-  needs: [PROTO.tcp, PROTO.udp, PROTO.udplite, PROTO.sctp, PROTO.dccp],
+  checksPresence: true,
+  protocols: [PROTO.tcp, PROTO.udp, PROTO.udplite, PROTO.sctp, PROTO.dccp],
   options: {
     sports: negatable("--sports", portList, "--source-ports"),
     dports: negatable("--dports", portList, "--destination-ports"),
@@ -156,7 +156,7 @@ export const multiport = match({
   independentOptions: true,
   copy: ({ sports }) => (sports === undefined ? "by-destination" : "unchanged"),
   conditions: ({ sports, dports }) => ({ sourcePorts: sports, destinationPorts: dports }),
-  ask({ sports, dports, ports: either }) {
+  predicate({ sports, dports, ports: either }) {
     if (sports !== undefined) return and(first, negate(sports.not, within("sport", sports.value)));
     if (dports !== undefined) return and(first, negate(dports.not, within("dport", dports.value)));
     const some = or(within("sport", either!.value), within("dport", either!.value));

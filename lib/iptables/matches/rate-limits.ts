@@ -1,6 +1,6 @@
 /**
- * How fast packets come: limit, hashlimit and rateest keep state that no ruleset shows, so they are opaque
- * (net/netfilter/xt_limit.c, xt_hashlimit.c, xt_rateest.c).
+ * Rates of packets: limit, hashlimit and rateest (net/netfilter/xt_limit.c, xt_hashlimit.c, xt_rateest.c). Their state is
+ * not in the ruleset, so they are unknowns.
  */
 import { opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
@@ -17,15 +17,15 @@ import {
 } from "../extension.ts";
 import { HEADLESS, SHORT } from "./hotdrop.ts";
 
-/** Units of time, the longest first, as print_rate goes through them. */
+/** Units of time in the order of print_rate, the longest first. */
 const UNITS = ["day", "hour", "min", "sec"] as const;
 type Unit = (typeof UNITS)[number];
 const SECONDS: Readonly<Record<Unit, number>> = { day: 86400, hour: 3600, min: 60, sec: 1 };
 
-/** A rate as the kernel keeps it: ticks between two packets. */
+/** A rate in the form of the kernel: ticks between two packets. */
 interface Rate {
   readonly ticks: number;
-  /** The unit it was given in, on which hashlimit's default for --hashlimit-htable-expire depends. */
+  /** Unit of the text; the default of --hashlimit-htable-expire depends on it. */
   readonly unit: Unit;
 }
 
@@ -39,7 +39,7 @@ function readRate(text: string, scale: number): Rate | undefined {
   return ticks === 0 ? undefined : { ticks, unit };
 }
 
-/** The unit that a rate is printed in, and how often a unit: the longest in which little is lost. */
+/** Returns the unit in which a rate is printed and its number: the longest unit with a small rounding error. */
 function inUnit(ticks: number, scale: number): { readonly times: number; readonly unit: Unit } {
   const span = (i: number): number => SECONDS[UNITS[i]!] * scale;
   let i = 1;
@@ -60,7 +60,7 @@ const rate: Codec<Rate> = word(
   },
 );
 
-const whyLimit = "how many packets matched before is not known";
+const whyLimit = "the number of earlier matches is not known";
 
 export const limit = match({
   name: "limit",
@@ -69,19 +69,19 @@ export const limit = match({
     rate: option("--limit", rate),
     burst: { ...option("--limit-burst", positive(10_000)), silent: 5 },
   },
-  // xt_limit's own default.
+  // Default of xt_limit.
   normalize: (values) => ({
     rate: { not: false, value: { ticks: LIMIT_SCALE * 1200, unit: "hour" as const } },
     ...values,
   }),
   copy: () => "in-notes",
-  ask: (_values, _facts, site) => opaque(siteKey("limit", site), whyLimit),
+  predicate: (_values, _facts, site) => opaque(siteKey("limit", site), whyLimit),
 });
 
 /** A rate in packets, or in bytes a second. */
 type HashRate =
   | ({ readonly kind: "packets" } & Rate)
-  /** `cost` is what the kernel keeps: 2^32 by sixteenths of the bytes a second. */
+  /** `cost` is the form of the kernel: 2^32 divided by the bytes a second / 16. */
   | { readonly kind: "bytes"; readonly cost: number };
 
 const BYTES = /^(\d{1,10})(b|kb|mb)(?:\/(?:s|se|sec|second))?$/i;
@@ -135,7 +135,7 @@ const burst = word<number | { readonly bytes: number }>(
 
 const MAX = 0xffff_ffff;
 const mode = someOf(["srcip", "srcport", "dstip", "dstport"]);
-const whyHash = "how many packets of the same kind matched before is not known";
+const whyHash = "the number of earlier matches of the same group is not known";
 const as = <T>(value: T): Given<T> => ({ not: false, value });
 
 export const hashlimit = match({
@@ -175,7 +175,7 @@ export const hashlimit = match({
       const bytes = typeof wanted === "object" ? wanted.bytes : wanted;
       if (bytes !== undefined && bytes < step)
         return new Unreadable(`--hashlimit-burst of at least ${step}b, the rate itself`);
-      // The kernel keeps a whole number of times the rate.
+      // The kernel rounds up to a multiple of the rate.
       if (bytes !== undefined) kept = as({ bytes: step === 0 ? 0 : Math.ceil(bytes / step) * step });
       printed = bytes === undefined ? 15_000 : 60_000;
     }
@@ -198,7 +198,7 @@ export const hashlimit = match({
       ...(interval === undefined ? {} : { interval }),
     };
   },
-  ask: (_values, _facts, site) => opaque(siteKey("hashlimit", site), whyHash),
+  predicate: (_values, _facts, site) => opaque(siteKey("hashlimit", site), whyHash),
   hotdrop: ({ mode }, { family }) =>
     mode?.value.some((by) => by.endsWith("port")) !== true ? undefined : family === 4 ? SHORT : HEADLESS,
 });
@@ -270,7 +270,7 @@ export const rateest = match({
     if (v.bps1 === undefined && v.pps1 === undefined) return new Unreadable("--rateest-bps or --rateest-pps");
     return v;
   },
-  names: ({ one, two }) =>
+  requires: ({ one, two }) =>
     [one, two].flatMap((given) =>
       given === undefined ? [] : [{ kind: "rate estimator", name: given.value }],
     ),
@@ -310,5 +310,5 @@ export const rateest = match({
     out.push(written("--rateest2", v.two.value));
     return out;
   },
-  ask: (_values, _facts, site) => opaque(siteKey("rateest", site), whyRate),
+  predicate: (_values, _facts, site) => opaque(siteKey("rateest", site), whyRate),
 });

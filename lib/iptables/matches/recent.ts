@@ -1,11 +1,11 @@
-/** Lists of addresses seen before (net/netfilter/xt_recent.c), which no ruleset shows. */
+/** Lists of recent addresses (net/netfilter/xt_recent.c), which are not part of the ruleset. */
 import { maxAddress } from "../../packet/address.ts";
 import { ANY, negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { flag, netmask, number, string } from "../codecs.ts";
 import { match, negatable, option, Unreadable } from "../extension.ts";
 
-const why = "the list of addresses seen before is not known";
+const why = "the list of recent addresses is not known";
 
 export const recent = match({
   name: "recent",
@@ -51,8 +51,8 @@ export const recent = match({
     const side = rdest === undefined ? "src" : "dst";
     return { recents: [{ list: String(name?.value), side, action, not: given?.not === true }] };
   },
-  ask(values, _facts, site) {
-    // --set always matches: it only notes the address.
+  predicate(values, _facts, site) {
+    // --set always matches: it enters the address.
     if (values.set !== undefined) return negate(values.set.not, ANY);
     return opaque(siteKey("recent", site), why);
   },

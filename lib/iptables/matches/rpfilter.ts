@@ -1,4 +1,4 @@
-/** Whether an answer would leave where the packet came in (net/ipv4/netfilter/ipt_rpfilter.c, and IPv6's). */
+/** Reverse path filter (net/ipv4/netfilter/ipt_rpfilter.c, net/ipv6/netfilter/ip6t_rpfilter.c). */
 import { negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { flag } from "../codecs.ts";
@@ -6,14 +6,14 @@ import { match, option } from "../extension.ts";
 
 export const rpfilter = match({
   name: "rpfilter",
-  except: "where the routes of the host are not given",
+  except: "if the routes of the host are not given",
   options: {
     loose: option("--loose", flag),
     validmark: option("--validmark", flag),
     acceptLocal: option("--accept-local", flag),
     invert: option("--invert", flag),
   },
-  ask: ({ loose, validmark, acceptLocal, invert }, facts, site) =>
+  predicate: ({ loose, validmark, acceptLocal, invert }, facts, site) =>
     negate(
       invert !== undefined,
       facts.reversePath({

@@ -1,11 +1,11 @@
-/** What a rule asks without any match: protocol, addresses, interfaces, fragments (iptables(8), PARAMETERS). */
+/** Conditions of a rule without `-m`: protocol, addresses, interfaces, fragments (iptables(8), PARAMETERS). */
 import type { Prefix } from "../../packet/address.ts";
 import { type Field, isIpv6ExtensionHeader } from "../../packet/field.ts";
 import { and, bits, is, NEVER, negate, type Predicate, within } from "../../packet/predicate.ts";
 import { contiguous, device, deviceRange, flag, prefix, protocol } from "../codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
 
-/** An address under a mask; a mask with holes is asked bit by bit. */
+/** Returns the predicate of an address and a mask. A mask that is not contiguous is compared bit by bit. */
 export function inPrefix(field: Field, value: Prefix): Predicate {
   const range = contiguous(value);
   return range === undefined ? bits(field, value.mask, value.address) : within(field, [range]);
@@ -14,7 +14,7 @@ export function inPrefix(field: Field, value: Prefix): Predicate {
 const named = (field: Field, given: Given<string> | undefined): Predicate =>
   given === undefined ? and() : negate(given.not, within(field, [deviceRange(given.value)]));
 
-/** Everything is what goes without saying, unless it is negated. */
+/** Returns true for the default, which iptables omits: all addresses, not negated. */
 const everywhere = (given: Given<Prefix> | undefined): boolean =>
   given !== undefined && !given.not && (given.value.mask === 0 || given.value.mask === 0n);
 const anywhere = (given: Given<string> | undefined): boolean =>
@@ -22,7 +22,7 @@ const anywhere = (given: Given<string> | undefined): boolean =>
 
 export const header = match({
   name: "",
-  steady: true,
+  checksPresence: true,
   options: {
     src: negatable("-s", prefix, "--source", "--src"),
     dst: negatable("-d", prefix, "--destination", "--dst"),
@@ -35,7 +35,7 @@ export const header = match({
     if (values.fragment !== undefined && family === 6)
       return new Unreadable("-m frag instead of -f in ip6tables");
     if (values.proto?.value === 0 && values.proto.not)
-      return new Unreadable("a protocol behind ! -p: not all of them");
+      return new Unreadable("a protocol other than all for ! -p");
     if (
       !everywhere(values.src) &&
       !everywhere(values.dst) &&
@@ -63,8 +63,8 @@ export const header = match({
         : "never",
   originalOption: ({ dst }) => (dst === undefined ? undefined : "--ctorigdst"),
   conditions: ({ src, dst, in: input, out, proto }) => ({ src, dst, in: input, out, proto }),
-  ask({ src, dst, in: input, out, proto, fragment }, { family }) {
-    // Of IPv6 the protocol behind all extension headers is asked, which is never one of theirs (ip6_packet_match).
+  predicate({ src, dst, in: input, out, proto, fragment }, { family }) {
+    // IPv6 compares the protocol after all extension headers, which is never an extension header (ip6_packet_match).
     const protocol = (value: number): Predicate =>
       family === 6 && isIpv6ExtensionHeader(value) ? NEVER : is("proto", value);
     return and(

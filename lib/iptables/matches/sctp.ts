@@ -1,9 +1,9 @@
-/** SCTP: ports, and chunks, which no packet is described with (net/netfilter/xt_sctp.c). */
+/** SCTP: ports and chunks (net/netfilter/xt_sctp.c). fwcheck models only the ports. */
 import { PROTO } from "../../packet/field.ts";
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { type Codec, match, negatable, Unreadable } from "../extension.ts";
-import { asked, destinationPort, first, portConditions, sourcePort } from "./ports.ts";
+import { destinationPort, first, portConditions, portPredicate, sourcePort } from "./ports.ts";
 
 /** Chunk types in the order of their numbers, with the letters of their flags. */
 const CHUNKS: readonly (readonly [name: string, flags?: string])[] = [
@@ -33,13 +33,13 @@ const CHUNKS: readonly (readonly [name: string, flags?: string])[] = [
 
 interface Chunks {
   readonly which: string;
-  /** Chunks as they are printed, `DATA:Be`; `ALL` and `NONE` stand alone. */
+  /** Chunks in printed form, `DATA:Be`; `ALL` and `NONE` have no flags. */
   readonly types: readonly string[];
 }
 
 const chunks: Codec<Chunks> = {
   words: 2,
-  expects: "all, any or only, and chunk types separated by commas, each with its flags behind a colon",
+  expects: "all, any or only, and chunk types separated by commas, each as type or type:flags",
   read([which, list]) {
     if (!["all", "any", "only"].includes(which!)) return new Unreadable("all, any or only");
     const upper = list!.toUpperCase();
@@ -62,22 +62,22 @@ const chunks: Codec<Chunks> = {
   write: ({ which, types }) => [which, types.join(",")],
 };
 
-const why = "SCTP chunks are not part of the packet that is described";
+const why = "SCTP chunks are not modelled";
 
 export const sctp = match({
   name: "sctp",
   protocol: PROTO.sctp,
-  needs: [PROTO.sctp],
+  protocols: [PROTO.sctp],
   except: `--chunk-types: ${why}`,
   options: { sport: sourcePort, dport: destinationPort, chunks: negatable("--chunk-types", chunks) },
   independentOptions: true,
   copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   conditions: portConditions,
-  ask: ({ sport, dport, chunks: given }) =>
+  predicate: ({ sport, dport, chunks: given }) =>
     and(
       first,
-      asked("sport", sport),
-      asked("dport", dport),
+      portPredicate("sport", sport),
+      portPredicate("dport", dport),
       given === undefined
         ? and()
         : negate(

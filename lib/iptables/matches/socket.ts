@@ -6,7 +6,7 @@ import { type Codec, type Given, match, negatable, option, Unreadable } from "..
 
 const MAX = 0xffff_fffe;
 
-/** A number, two of them as `first-last`, or root; other names stand in files of the host. */
+/** A number, a range `first-last`, or root. Other names are defined in files of the host. */
 const ids: Codec<readonly [number, number]> = word(
   "a numeric id, or two as first-last",
   (text) => {
@@ -42,9 +42,9 @@ export const owner = match({
       ? new Unreadable("--gid-owner for --suppl-groups")
       : v;
   },
-  ask({ exists, uid, gid, suppl }, _facts, site) {
+  predicate({ exists, uid, gid, suppl }, _facts, site) {
     const given: readonly (Given<unknown> | undefined)[] = [exists, uid, gid];
-    // Without a socket the match holds where all that is asked is negated.
+    // A packet without a socket matches if every option is negated.
     const none = given.every((g) => g === undefined || g.not) ? is("socket", 0) : NEVER;
     const groups = ofOwner("gid", gid);
     const supplementary =
@@ -61,7 +61,7 @@ export const owner = match({
   },
 });
 
-const whySocket = "which sockets are open is not known";
+const whySocket = "the open sockets are not known";
 
 export const socket = match({
   name: "socket",
@@ -72,7 +72,7 @@ export const socket = match({
     nowildcard: option("--nowildcard", flag),
     restore: option("--restore-skmark", flag),
   },
-  ask: (_values, _facts, site) => opaque(siteKey("socket", site), whySocket),
+  predicate: (_values, _facts, site) => opaque(siteKey("socket", site), whySocket),
 });
 
 const whyCgroup = "the control group of a socket is not known";
@@ -88,6 +88,6 @@ export const cgroup = match({
     (v.path === undefined) === (v.id === undefined)
       ? new Unreadable("exactly one of --path and --cgroup")
       : v,
-  names: ({ path }) => (path === undefined ? [] : [{ kind: "cgroup", name: path.value }]),
-  ask: (v, _facts, site) => negate((v.path ?? v.id)!.not, opaque(siteKey("cgroup", site), whyCgroup)),
+  requires: ({ path }) => (path === undefined ? [] : [{ kind: "cgroup", name: path.value }]),
+  predicate: (v, _facts, site) => negate((v.path ?? v.id)!.not, opaque(siteKey("cgroup", site), whyCgroup)),
 });

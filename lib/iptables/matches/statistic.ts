@@ -1,5 +1,5 @@
 /**
- * Chance and hashes: statistic, cluster, cpu (net/netfilter/xt_statistic.c, xt_cluster.c, xt_cpu.c).
+ * Random and hashed choices: statistic, cluster, cpu (net/netfilter/xt_statistic.c, xt_cluster.c, xt_cpu.c).
  */
 import { ANY, and, NEVER, negate, opaque } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
@@ -7,7 +7,7 @@ import { hexNumber, number, oneOf, positive, word } from "../codecs.ts";
 import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
 import { tracked } from "./conntrack.ts";
 
-/** What the kernel keeps of a probability: 2^31 parts. */
+/** Denominator of a probability in the kernel. */
 const WHOLE = 2 ** 31;
 
 const probability: Codec<number> = word(
@@ -18,7 +18,7 @@ const probability: Codec<number> = word(
     return p <= 1 ? Math.round(p * WHOLE) : undefined;
   },
   (parts) => {
-    // printf's %.11f of parts / 2^31, ties to even.
+    // As printf prints parts / 2^31 with %.11f: ties to even.
     const scaled = BigInt(parts) * 10n ** 11n;
     const rest = scaled & 0x7fff_ffffn;
     const half = 0x4000_0000n;
@@ -29,7 +29,7 @@ const probability: Codec<number> = word(
   },
 );
 
-const why = "chance decides, or how many packets came before, which is not known";
+const why = "the result is random or depends on the number of earlier packets";
 
 export const statistic = match({
   name: "statistic",
@@ -51,7 +51,7 @@ export const statistic = match({
     if (packet.value >= every.value) return new Unreadable("a --packet below --every");
     return { mode, every, packet };
   },
-  ask({ probability: p, every }, _facts, site) {
+  predicate({ probability: p, every }, _facts, site) {
     if (p?.value === WHOLE) return negate(p.not, ANY);
     if (p?.value === 0) return negate(p.not, NEVER);
     return negate((p ?? every)!.not, opaque(siteKey("statistic", site), why));
@@ -59,7 +59,7 @@ export const statistic = match({
 });
 
 const MAX = 0xffff_ffff;
-const whyCluster = "the hash that chooses a node of the cluster is not worked out";
+const whyCluster = "the hash that selects a node of the cluster is not computed";
 
 export const cluster = match({
   name: "cluster",
@@ -80,15 +80,16 @@ export const cluster = match({
     if (kept.value >= 2 ** total.value) return new Unreadable("a node below --cluster-total-nodes");
     return { mask: kept, total, seed };
   },
-  ask: (v, _facts, site) => and(tracked, negate(v.mask!.not, opaque(siteKey("cluster", site), whyCluster))),
+  predicate: (v, _facts, site) =>
+    and(tracked, negate(v.mask!.not, opaque(siteKey("cluster", site), whyCluster))),
 });
 
-const whyCpu = "which processor handles a packet is not known";
+const whyCpu = "the processor that handles a packet is not known";
 
 export const cpu = match({
   name: "cpu",
   opaque: whyCpu,
   options: { cpu: negatable("--cpu", number(MAX)) },
   normalize: (v) => (v.cpu === undefined ? new Unreadable("--cpu") : v),
-  ask: (v) => negate(v.cpu!.not, opaque(sharedKey("cpu", String(v.cpu!.value)), whyCpu)),
+  predicate: (v) => negate(v.cpu!.not, opaque(sharedKey("cpu", String(v.cpu!.value)), whyCpu)),
 });

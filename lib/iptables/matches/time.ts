@@ -1,4 +1,4 @@
-/** The time of day and year (net/netfilter/xt_time.c): lib/ has no clock. */
+/** Time of day and date (net/netfilter/xt_time.c). The library reads no clock. */
 import { opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { flag, word } from "../codecs.ts";
@@ -78,7 +78,7 @@ const monthdays = days(
   String,
 );
 
-/** The kernel keeps the days that match; all of them go without saying. */
+/** Returns the days that match, in the form of the kernel; `undefined` for all days, which are the default. */
 function kept(
   given: Given<readonly number[]> | undefined,
   last: number,
@@ -88,7 +88,7 @@ function kept(
   return list.length === last ? undefined : { not: false, value: list };
 }
 
-const why = "what time it is is not known";
+const why = "the time is not known";
 
 export const time = match({
   name: "time",
@@ -123,5 +123,5 @@ export const time = match({
     };
   },
   copy: () => "unchanged",
-  ask: (values) => opaque(sharedKey("time", JSON.stringify(values)), why),
+  predicate: (values) => opaque(sharedKey("time", JSON.stringify(values)), why),
 });

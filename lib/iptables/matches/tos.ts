@@ -1,10 +1,10 @@
-/** The TOS byte and what lives in it: tos, dscp, ecn (net/netfilter/xt_dscp.c, xt_ecn.c). */
+/** The TOS byte and its fields: tos, dscp, ecn (net/netfilter/xt_dscp.c, xt_ecn.c). */
 import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import { and, bits, is, negate } from "../../packet/predicate.ts";
 import { flag, fullyMasked, hex, type Masked, number, readMasked, word } from "../codecs.ts";
 import { type Codec, match, negatable, Unreadable } from "../extension.ts";
 
-/** Names of iptables' own for values of the byte; they come with the mask 0x3f. */
+/** Names of iptables for values of the byte, with the mask 0x3f. */
 const SYMBOLS: ReadonlyMap<string, number> = new Map([
   ["minimize-delay", 0x10],
   ["maximize-throughput", 0x08],
@@ -13,7 +13,7 @@ const SYMBOLS: ReadonlyMap<string, number> = new Map([
   ["normal-service", 0x00],
 ]);
 
-/** `value/mask` or a symbolic name, for the match and the target alike. */
+/** `value/mask` or a symbolic name, of the match and the target. */
 export const tosValue: Codec<Masked> = word(
   "a number from 0 to 255, value/mask, or a name like Minimize-Delay",
   (text) => {
@@ -50,7 +50,7 @@ export const tos = match({
   options: { tos: negatable("--tos", tosValue) },
   normalize: (values) => (values.tos === undefined ? new Unreadable("--tos") : values),
   copy: () => "unchanged",
-  ask: ({ tos: given }) => negate(given!.not, bits("tos", given!.value.mask, given!.value.value)),
+  predicate: ({ tos: given }) => negate(given!.not, bits("tos", given!.value.mask, given!.value.value)),
 });
 
 export const dscp = match({
@@ -62,7 +62,7 @@ export const dscp = match({
     return { dscp: given ?? named! };
   },
   copy: () => "unchanged",
-  ask: ({ dscp: given }) => negate(given!.not, bits("tos", 0xfc, given!.value << 2)),
+  predicate: ({ dscp: given }) => negate(given!.not, bits("tos", 0xfc, given!.value << 2)),
 });
 
 export const ecn = match({
@@ -78,7 +78,7 @@ export const ecn = match({
       return new Unreadable("-p tcp for --ecn-tcp-ece and --ecn-tcp-cwr");
     return values;
   },
-  ask: ({ ece, cwr, ect }) =>
+  predicate: ({ ece, cwr, ect }) =>
     and(
       ect === undefined ? and() : negate(ect.not, bits("tos", 3, ect.value)),
       ece === undefined && cwr === undefined ? and() : is("fragment", 0),

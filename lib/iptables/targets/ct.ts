@@ -1,4 +1,4 @@
-/** Targets that tell conntrack what to do: CT and NOTRACK (net/netfilter/xt_CT.c). */
+/** Targets that configure connection tracking: CT and NOTRACK (net/netfilter/xt_CT.c). */
 import { CT } from "../../packet/field.ts";
 import { type Effect, PREPARE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
@@ -12,7 +12,7 @@ const UNTRACK: Effect = {
 };
 
 const zone: Codec<number | "mark"> = word<number | "mark">(
-  "the id of a zone, or mark",
+  "a zone number, or mark",
   (text) => (text === "mark" ? "mark" : wholeNumber(text, 0xffff)),
   String,
 );
@@ -24,7 +24,7 @@ const EVENTS = [
 
 export const ct = target({
   name: "CT",
-  does: "tells conntrack how to treat their connection",
+  sideEffect: "sets how conntrack tracks the connection",
   tables: ["raw"],
   except: "connections in zones are not followed",
   options: {
@@ -42,13 +42,13 @@ export const ct = target({
       ? new Unreadable("either --zone or --zone-orig or --zone-reply")
       : v,
   traitsOf: ({ notrack }) => (notrack === undefined ? { preparesConnection: true } : {}),
-  // A helper or a timeout changes what is remembered of a connection; of this packet only that it is tracked. A zone hides
-  // connections from one another, and which packets then belong to one is not followed.
-  act({ notrack, zone, zoneOrig, zoneReply }, _facts, site) {
+  // A helper or a timeout changes the connection; the packet is only marked as tracked. Zones separate connections, and
+  // fwcheck does not model which packets belong to which.
+  effect({ notrack, zone, zoneOrig, zoneReply }, _facts, site) {
     if (notrack !== undefined) return UNTRACK;
     if ([zone, zoneOrig, zoneReply].every((z) => z === undefined || z.value === 0)) return PREPARE;
     return { kind: "opaque", key: siteKey("CT", site), why: "connections in zones are not followed" };
   },
 });
 
-export const notrack = target({ name: "NOTRACK", tables: ["raw"], options: {}, act: () => UNTRACK });
+export const notrack = target({ name: "NOTRACK", tables: ["raw"], options: {}, effect: () => UNTRACK });

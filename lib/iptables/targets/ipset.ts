@@ -1,4 +1,4 @@
-/** Adds the packet's addresses to a set, takes them out, or maps them to marks (net/netfilter/xt_set.c). */
+/** Adds addresses of the packet to a set, removes them, or maps them to marks (net/netfilter/xt_set.c). */
 
 import { NOTE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
@@ -10,7 +10,7 @@ const why = "the mark comes from the skbinfo of a set's element, which is not lo
 
 export const set = target({
   name: "SET",
-  does: "adds addresses to an ipset, or takes them out",
+  sideEffect: "adds addresses to an ipset, or removes them",
   except: "--map-set --map-mark: the skbinfo of a set's elements is not looked up",
   options: {
     add: option("--add-set", setAndSides),
@@ -34,10 +34,10 @@ export const set = target({
   traitsOf: ({ add, del }) => ({
     changesSets: [add, del].flatMap((given) => (given === undefined ? [] : [given.value.set])),
   }),
-  names: ({ add, del, map }) =>
+  requires: ({ add, del, map }) =>
     [add, del, map].flatMap((given) =>
       given === undefined ? [] : [{ kind: "ipset", name: given.value.set }],
     ),
-  act: ({ map, mark }, _facts, site) =>
+  effect: ({ map, mark }, _facts, site) =>
     map !== undefined && mark !== undefined ? { kind: "opaque", key: siteKey("SET", site), why } : NOTE,
 });

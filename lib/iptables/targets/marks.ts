@@ -16,7 +16,7 @@ const given = (value: number, mask: number): Given<Masked> => ({
   value: { value: value >>> 0, mask: mask >>> 0 },
 });
 
-/** The ways to say which bits to clear and which to flip, of which iptables-save prints --set-xmark. */
+/** Options that clear and flip bits; iptables-save prints all as --set-xmark. */
 const SETTERS = {
   xset: option("--set-xmark", masked),
   set: option("--set-mark", masked),
@@ -33,7 +33,7 @@ interface Setters {
   readonly xor?: Given<number>;
 }
 
-/** The one `--set-xmark` that the setters come to; `undefined` for none of them, `null` for several. */
+/** Returns the equivalent `--set-xmark`; `undefined` without a setter, `null` for several. */
 function setter({ xset, set, and, or, xor }: Setters): Given<Masked> | undefined | null {
   if ([xset, set, and, or, xor].filter((g) => g !== undefined).length > 1) return null;
   if (set !== undefined) return given(set.value.value, set.value.value | set.value.mask);
@@ -52,7 +52,7 @@ export const mark = target({
     const xset = setter(values);
     return xset === undefined || xset === null ? new Unreadable(ONE) : { xset };
   },
-  act: ({ xset }): Effect => ({
+  effect: ({ xset }): Effect => ({
     kind: "assign",
     field: "mark",
     change: { kind: "bits", clear: xset!.value.mask, xor: xset!.value.value },
@@ -64,7 +64,7 @@ const shift = number(31);
 export const connmark = target({
   name: "CONNMARK",
   traits: { needsConntrack: true },
-  except: "--left-shift-mark and --right-shift-mark: no effect of fwcheck shifts bits",
+  except: "--left-shift-mark and --right-shift-mark: shifts are not modelled",
   options: {
     ...SETTERS,
     save: option("--save-mark", flag),
@@ -100,7 +100,7 @@ export const connmark = target({
       ...shifts,
     };
   },
-  act({ xset, save, nfmask, ctmask, left, right }, _facts, site): Effect {
+  effect({ xset, save, nfmask, ctmask, left, right }, _facts, site): Effect {
     if (left !== undefined || right !== undefined)
       return { kind: "opaque", key: siteKey("CONNMARK", site), why: "the mark is shifted" };
     if (xset !== undefined)
@@ -127,7 +127,7 @@ const tuple = word<readonly string[]>(
   (list) => list.join(","),
 );
 
-const whyHash = "the mark is a hash that is not worked out";
+const whyHash = "the mark is a hash that is not computed";
 
 export const hmark = target({
   name: "HMARK",
@@ -166,27 +166,27 @@ export const hmark = target({
     };
     return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as typeof masks;
   },
-  act: (_values, _facts, site) => ({ kind: "opaque", key: siteKey("HMARK", site), why: whyHash }),
+  effect: (_values, _facts, site) => ({ kind: "opaque", key: siteKey("HMARK", site), why: whyHash }),
 });
 
 export const secmark = target({
   name: "SECMARK",
-  does: "sets a security label",
+  sideEffect: "sets a security label",
   tables: ["mangle", "security"],
   options: { context: option("--selctx", string(255, "a security context", 1)) },
   normalize: (v) => (v.context === undefined ? new Unreadable("--selctx") : v),
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 export const connsecmark = target({
   name: "CONNSECMARK",
   traits: { needsConntrack: true },
-  does: "keeps the security label with the connection",
+  sideEffect: "keeps the security label with the connection",
   tables: ["mangle", "security"],
   options: { save: option("--save", flag), restore: option("--restore", flag) },
   normalize: (v) =>
     (v.save === undefined) === (v.restore === undefined)
       ? new Unreadable("exactly one of --save and --restore")
       : v,
-  act: () => NOTE,
+  effect: () => NOTE,
 });

@@ -24,7 +24,7 @@ interface Destination {
 function readPorts(text: string, spelling: Spelling): Ports | undefined {
   const m = /^([^/]+?)(?:-([^/-]+)(?:\/([^/]+))?)?$/.exec(text);
   if (m === null) return undefined;
-  // The name of a service may hold a dash itself.
+  // The name of a service may contain a dash.
   const whole = m[3] === undefined ? readPort(text, spelling) : undefined;
   if (whole !== undefined) return { first: whole, last: whole };
   const first = readPort(m[1]!, spelling);
@@ -39,21 +39,21 @@ const writePorts = ({ first, last, base }: Ports): string =>
   `${first}${last === first ? "" : `-${last}`}${base === undefined ? "" : `/${base}`}`;
 
 const portRange: Codec<Ports> = word("a port, or two as first-last", readPorts, writePorts);
-/** The same without a base. */
+/** A port range without a base. */
 const unshifted: Codec<Ports> = {
   ...portRange,
   read: ([text], spelling) =>
     text!.includes("/") ? new Unreadable(portRange.expects) : portRange.read([text!], spelling),
 };
 
-/** Of a source the base gets lost: iptables has no place for it, and prints a 0 that it does not take back. */
+/** SNAT loses the base: iptables does not store it and prints a 0 that it rejects as input. */
 const rebased = (ports: Ports | null): Ports | null =>
   ports?.base === undefined ? ports : { ...ports, base: 0 };
 
-/** `address[-address][:port[-port[/base]]]`; IPv6 addresses stand in brackets when ports follow. */
+/** `address[-address][:port[-port[/base]]]`; IPv6 addresses need brackets before ports. */
 const destination: Codec<Destination> = {
   ...word(
-    "an address, addresses as first-last, and ports behind a colon",
+    "an address or first-last, and ports after a colon",
     (text, spelling) => {
       const m =
         spelling.family === 4
@@ -81,8 +81,8 @@ const destination: Codec<Destination> = {
       return ports === null ? text : `${text}:${writePorts(ports)}`;
     },
   ),
-  // With a protocol that has ports, nothing is wrong with a port.
-  sure(text, start, end, { family, proto }) {
+  // A protocol with ports allows a port.
+  isValid(text, start, end, { family, proto }) {
     if (family !== 4) return false;
     let port = end;
     while (port > start && text.charCodeAt(port - 1) !== COLON) port--;
@@ -115,7 +115,7 @@ const choice = {
 
 const PORTED: readonly number[] = [PROTO.tcp, PROTO.udp, PROTO.sctp, PROTO.dccp, PROTO.icmp];
 
-/** Ports need one of these behind `-p`; iptables does not look for the `!` before it, nor for the family (portok). */
+/** Ports need one of these protocols; iptables ignores a `!` before `-p`, and the family (portok). */
 function portless(ports: Ports | null | undefined, { proto, unlike }: Spelling): Unreadable | undefined {
   if (ports === null || ports === undefined || PORTED.includes((proto ?? unlike)!)) return undefined;
   return new Unreadable("-p tcp, udp, sctp, dccp or icmp for a port");
@@ -125,7 +125,7 @@ export const dnat = target({
   name: "DNAT",
   action: "dnat",
   traits: { needsConntrack: true },
-  steady: true,
+  checksPresence: true,
   tables: ["nat"],
   options: {
     to: option("--to-destination", destination),
@@ -134,7 +134,7 @@ export const dnat = target({
   },
   normalize: (v, spelling) =>
     v.to === undefined ? new Unreadable("--to-destination") : (portless(v.to.value.ports, spelling) ?? v),
-  act: ({ to, random, persistent }) =>
+  effect: ({ to, random, persistent }) =>
     translation("dst", to!.value, random !== undefined, persistent !== undefined),
 });
 
@@ -142,12 +142,12 @@ export const snat = target({
   name: "SNAT",
   action: "snat",
   traits: { needsConntrack: true },
-  steady: true,
+  checksPresence: true,
   tables: ["nat"],
   options: { to: option("--to-source", destination), ...choice },
   normalize: (v, spelling) =>
     v.to === undefined ? new Unreadable("--to-source") : (portless(v.to.value.ports, spelling) ?? v),
-  act: ({ to, random, randomFully, persistent }) =>
+  effect: ({ to, random, randomFully, persistent }) =>
     translation(
       "src",
       { addresses: to!.value.addresses, ports: rebased(to!.value.ports) },
@@ -171,8 +171,8 @@ export const masquerade = target({
   tables: ["nat"],
   options: { ports: option("--to-ports", portRange), random: choice.random, randomFully: choice.randomFully },
   normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
-  // The kernel shifts by a base that nobody has set (nf_nat_masquerade_ipv4).
-  act({ ports, random, randomFully }) {
+  // The kernel shifts by an uninitialized base (nf_nat_masquerade_ipv4).
+  effect({ ports, random, randomFully }) {
     const chosen = random !== undefined || randomFully !== undefined || ports?.value.base !== undefined;
     if (ports === undefined) return fromInterface("src", undefined, chosen);
     const { first, last } = ports.value;
@@ -187,10 +187,10 @@ export const redirect = target({
   tables: ["nat"],
   options: { ports: option("--to-ports", unshifted), random: choice.random },
   normalize: (v, spelling) => portless(v.ports?.value, spelling) ?? v,
-  act: ({ ports, random }) => fromInterface("dst", ports?.value, random !== undefined),
+  effect: ({ ports, random }) => fromInterface("dst", ports?.value, random !== undefined),
 });
 
-/** The side that a hook's NAT changes (HOOK2MANIP). */
+/** Side that NAT changes at a hook (HOOK2MANIP). */
 const SIDES: ReadonlyMap<string, Nat["side"]> = new Map([
   ["PREROUTING", "dst"],
   ["OUTPUT", "dst"],
@@ -205,8 +205,8 @@ export const netmap = target({
   tables: ["nat"],
   options: { to: option("--to", prefix) },
   normalize: (v) => (v.to === undefined ? new Unreadable("--to") : v),
-  // In a chain of somebody's own the hook that calls it decides what is changed, and whoever binds it knows the hook.
-  act({ to }, _facts, site): Effect {
+  // In a user-defined chain the calling hook determines the side; lib/path knows the hook.
+  effect({ to }, _facts, site): Effect {
     const { address, mask } = to!.value;
     const side = SIDES.get(site.chain) ?? "src";
     return { kind: "nat", side, to: { kind: "netmap", address, mask }, ports: null, random: false };

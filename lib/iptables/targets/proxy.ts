@@ -1,5 +1,5 @@
 /**
- * Targets that take the packet away from its way: TPROXY, SYNPROXY, CLUSTERIP (net/netfilter/xt_TPROXY.c,
+ * Targets that divert the packet from its path: TPROXY, SYNPROXY, CLUSTERIP (net/netfilter/xt_TPROXY.c,
  * net/ipv4/netfilter/ipt_SYNPROXY.c, ipt_CLUSTERIP.c of kernels before 6.1).
  */
 import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
@@ -9,13 +9,13 @@ import { siteKey } from "../../rules/facts.ts";
 import { address, flag, fullyMasked, hexNumber, number, oneOf, positive, word } from "../codecs.ts";
 import { option, target, Unreadable } from "../extension.ts";
 
-const whyTproxy = "which sockets are open is not known";
+const whyTproxy = "the open sockets are not known";
 
 export const tproxy = target({
   name: "TPROXY",
   traits: { assignsSocket: true, defragments: true },
   tables: ["mangle"],
-  needs: [PROTO.tcp, PROTO.udp],
+  protocols: [PROTO.tcp, PROTO.udp],
   opaque: whyTproxy,
   options: {
     port: option("--on-port", number(0xffff)),
@@ -30,7 +30,7 @@ export const tproxy = target({
           ip: ip ?? { not: false, value: family === 4 ? 0 : 0n },
           mark: mark ?? { not: false, value: { value: 0, mask: 0 } },
         },
-  act({ mark }, _facts, site) {
+  effect({ mark }, _facts, site) {
     const { value, mask } = mark!.value;
     return {
       kind: "fork",
@@ -48,14 +48,14 @@ export const tproxy = target({
 
 const whySynproxy = "SYNPROXY answers the handshake itself";
 
-/** A SYN, or an ACK: with neither FIN nor RST, nor the other. */
+/** A SYN or an ACK, not both, without FIN and RST. */
 const handshake = or(bits("flags", 0x17, TCP_FLAGS.SYN), bits("flags", 0x17, TCP_FLAGS.ACK));
 
 export const synproxy = target({
   name: "SYNPROXY",
   traits: { needsConntrack: true },
-  needs: [PROTO.tcp],
-  except: "the connection that it opens itself is not followed",
+  protocols: [PROTO.tcp],
+  except: "the connection that it opens is not modelled",
   options: {
     sack: option("--sack-perm", flag),
     timestamp: option("--timestamp", flag),
@@ -63,7 +63,7 @@ export const synproxy = target({
     mss: option("--mss", number(0xffff)),
     ecn: option("--ecn", flag),
   },
-  act: () => ({
+  effect: () => ({
     kind: "fork",
     when: handshake,
     yes: { kind: "stolen", why: whySynproxy },
@@ -72,7 +72,7 @@ export const synproxy = target({
 });
 
 const MODES = ["sourceip", "sourceip-sourceport", "sourceip-sourceport-destport"] as const;
-const whyCluster = "the hash that chooses a node of the cluster is not worked out";
+const whyCluster = "the hash that selects a node of the cluster is not computed";
 
 export const clusterip = target({
   name: "CLUSTERIP",
@@ -94,5 +94,5 @@ export const clusterip = target({
     local: option("--local-node", positive(16)),
     seed: option("--hash-init", hexNumber(0xffff_ffff)),
   },
-  act: (_values, _facts, site) => ({ kind: "opaque", key: siteKey("CLUSTERIP", site), why: whyCluster }),
+  effect: (_values, _facts, site) => ({ kind: "opaque", key: siteKey("CLUSTERIP", site), why: whyCluster }),
 });

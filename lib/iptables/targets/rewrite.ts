@@ -41,7 +41,7 @@ export const tos = target({
       ? { set: all[0]! }
       : new Unreadable("exactly one of --set-tos, --and-tos, --or-tos and --xor-tos");
   },
-  act: ({ set }) => assign("tos", { kind: "bits", clear: set!.value.mask, xor: set!.value.value }),
+  effect: ({ set }) => assign("tos", { kind: "bits", clear: set!.value.mask, xor: set!.value.value }),
 });
 
 export const dscp = target({
@@ -52,17 +52,17 @@ export const dscp = target({
     (set === undefined) === (named === undefined)
       ? new Unreadable("exactly one of --set-dscp and --set-dscp-class")
       : { set: (set ?? named)! },
-  act: ({ set }) => assign("tos", { kind: "bits", clear: 0xfc, xor: set!.value << 2 }),
+  effect: ({ set }) => assign("tos", { kind: "bits", clear: 0xfc, xor: set!.value << 2 }),
 });
 
 export const ecn = target({
   name: "ECN",
   family: 4,
   tables: ["mangle"],
-  needs: [PROTO.tcp],
+  protocols: [PROTO.tcp],
   options: { remove: option("--ecn-tcp-remove", flag) },
   normalize: (v) => (v.remove === undefined ? new Unreadable("--ecn-tcp-remove") : v),
-  act: () => assign("flags", { kind: "bits", clear: TCP_FLAGS.ECE | TCP_FLAGS.CWR, xor: 0 }),
+  effect: () => assign("flags", { kind: "bits", clear: TCP_FLAGS.ECE | TCP_FLAGS.CWR, xor: 0 }),
 });
 
 interface Hops {
@@ -94,7 +94,7 @@ export const ttl = target({
     inc: option("--ttl-inc", bits),
   },
   normalize: one("ttl"),
-  act: hops,
+  effect: hops,
 });
 
 export const hl = target({
@@ -103,20 +103,20 @@ export const hl = target({
   tables: ["mangle"],
   options: { set: option("--hl-set", bits), dec: option("--hl-dec", bits), inc: option("--hl-inc", bits) },
   normalize: one("hl"),
-  act: hops,
+  effect: hops,
 });
 
 export const tcpmss = target({
   name: "TCPMSS",
   traits: { rewritesTcpOptions: true, lengthens: true },
-  does: "changes the maximum segment size that TCP agrees on",
-  needs: [PROTO.tcp],
+  sideEffect: "changes the maximum segment size of the TCP handshake",
+  protocols: [PROTO.tcp],
   options: { set: option("--set-mss", number(0xffff)), clamp: option("--clamp-mss-to-pmtu", flag) },
   normalize: (v) =>
     (v.set === undefined) === (v.clamp === undefined)
       ? new Unreadable("exactly one of --set-mss and --clamp-mss-to-pmtu")
       : v,
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 const TCP_OPTIONS: ReadonlyMap<string, number> = new Map([
@@ -128,7 +128,7 @@ const TCP_OPTIONS: ReadonlyMap<string, number> = new Map([
   ["md5", 19],
 ]);
 
-/** Numbers of TCP options, kept as a bitmap, so printed in order. */
+/** Numbers of TCP options, stored as a bitmap and so printed in order. */
 const tcpOptions: Codec<readonly number[]> = word(
   `TCP options, 2 to 255 or one of ${[...TCP_OPTIONS.keys()].join(", ")}, separated by commas`,
   (text) => {
@@ -142,15 +142,14 @@ const tcpOptions: Codec<readonly number[]> = word(
 export const tcpoptstrip = target({
   name: "TCPOPTSTRIP",
   traits: { rewritesTcpOptions: true },
-  does: "takes TCP options out",
+  sideEffect: "removes TCP options",
   tables: ["mangle"],
-  needs: [PROTO.tcp],
+  protocols: [PROTO.tcp],
   options: { strip: option("--strip-options", tcpOptions) },
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
-const whyPrefix =
-  "the prefix is translated with a checksum-neutral change of the address, which is not worked out";
+const whyPrefix = "the checksum-neutral change of the address is not computed";
 const npt = (name: "SNPT" | "DNPT") =>
   target({
     name,
@@ -160,7 +159,7 @@ const npt = (name: "SNPT" | "DNPT") =>
     options: { from: option("--src-pfx", prefix), to: option("--dst-pfx", prefix) },
     normalize: (v) =>
       v.from === undefined || v.to === undefined ? new Unreadable("--src-pfx and --dst-pfx") : v,
-    act: (_values, _facts, site) => ({ kind: "opaque", key: siteKey(name, site), why: whyPrefix }),
+    effect: (_values, _facts, site) => ({ kind: "opaque", key: siteKey(name, site), why: whyPrefix }),
   });
 
 export const snpt = npt("SNPT");

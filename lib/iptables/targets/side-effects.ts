@@ -1,5 +1,5 @@
 /**
- * Targets that write something down, or do something beside the packet, and let it go on: LOG, NFLOG, ULOG, AUDIT,
+ * Targets with a side effect that leave the packet unchanged: LOG, NFLOG, ULOG, AUDIT,
  * TRACE, TEE, IDLETIMER, LED, RATEEST, CLASSIFY, CHECKSUM (net/netfilter/xt_*.c of those names).
  */
 
@@ -19,7 +19,7 @@ import {
 import { type Codec, option, target, Unreadable } from "../extension.ts";
 
 const LEVELS = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"] as const;
-/** syslog's other names for them; iptables 1.8.9 refuses err and warn, older versions take them. */
+/** Other names of syslog; iptables 1.8.9 rejects err and warn, older versions accept them. */
 const LEVEL_NAMES: readonly string[] = ["panic", "alert", "crit", "err", "warn", "notice", "info", "debug"];
 
 const level = word<number>(
@@ -33,7 +33,7 @@ const level = word<number>(
   String,
 );
 
-/** The kernel keeps 29 bytes of a prefix, and iptables cuts off the rest. */
+/** The kernel stores 29 bytes of a prefix; iptables truncates it. */
 const logPrefix = word(
   "a prefix of 1 to 29 bytes",
   (text) => {
@@ -48,7 +48,7 @@ const logPrefix = word(
 export const log = target({
   name: "LOG",
   action: "log",
-  does: "writes a line to the kernel's log",
+  sideEffect: "writes a line to the kernel's log",
   options: {
     prefix: option("--log-prefix", logPrefix),
     level: { ...option("--log-level", level), silent: 4 },
@@ -58,7 +58,7 @@ export const log = target({
     uid: option("--log-uid", flag),
     macdecode: option("--log-macdecode", flag),
   },
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 const MAX = 0xffff_ffff;
@@ -66,7 +66,7 @@ const MAX = 0xffff_ffff;
 export const nflog = target({
   name: "NFLOG",
   action: "log",
-  does: "hands a copy to a program that logs",
+  sideEffect: "passes a copy to a logging program",
   options: {
     prefix: option("--nflog-prefix", string(63, "a prefix of 1 to 63 bytes", 1)),
     group: { ...option("--nflog-group", number(0xffff)), silent: 0 },
@@ -74,12 +74,12 @@ export const nflog = target({
     size: option("--nflog-size", number(MAX)),
     threshold: { ...option("--nflog-threshold", number(0xffff)), silent: 0 },
   },
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 export const ulog = target({
   name: "ULOG",
-  does: "hands a copy to a program that logs",
+  sideEffect: "passes a copy to a logging program",
   family: 4,
   options: {
     prefix: option("--ulog-prefix", string(31, "a prefix of at most 31 bytes")),
@@ -87,41 +87,41 @@ export const ulog = target({
     range: { ...option("--ulog-cprange", number(MAX)), silent: 0 },
     threshold: { ...option("--ulog-qthreshold", positive(50)), silent: 1 },
   },
-  // libipt_ULOG prints the prefix first, and the group where it is not 1.
+  // libipt_ULOG prints the prefix first, and the group unless it is 1.
   normalize: ({ group, ...rest }) => ({
     ...rest,
     ...(group === undefined || group.value === 1 ? {} : { group }),
   }),
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 export const audit = target({
   name: "AUDIT",
-  does: "writes a record for the audit daemon",
+  sideEffect: "writes a record for the audit daemon",
   options: { type: option("--type", oneOf(["accept", "drop", "reject"])) },
   normalize: (v) => (v.type === undefined ? new Unreadable("--type") : v),
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 export const trace = target({
   name: "TRACE",
-  does: "has the kernel report every rule that these packets match",
+  sideEffect: "has the kernel report every rule that these packets match",
   tables: ["raw"],
   options: {},
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 export const tee = target({
   name: "TEE",
-  does: "sends a copy to another host",
+  sideEffect: "sends a copy to another host",
   options: { gateway: option("--gateway", address), out: option("--oif", device) },
   normalize: (v) => (v.gateway === undefined ? new Unreadable("--gateway") : v),
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 export const idletimer = target({
   name: "IDLETIMER",
-  does: "starts an idle timer anew",
+  sideEffect: "restarts an idle timer",
   options: {
     timeout: option("--timeout", positive(MAX)),
     label: option("--label", string(27, "a label of 1 to 27 bytes", 1)),
@@ -129,7 +129,7 @@ export const idletimer = target({
   },
   normalize: (v) =>
     v.timeout === undefined || v.label === undefined ? new Unreadable("--timeout and --label") : v,
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 const delay = word<number | "inf">(
@@ -140,14 +140,14 @@ const delay = word<number | "inf">(
 
 export const led = target({
   name: "LED",
-  does: "flashes a light",
+  sideEffect: "blinks an LED",
   options: {
     id: option("--led-trigger-id", string(15, "a name of 1 to 15 bytes", 1)),
     delay: { ...option("--led-delay", delay), silent: 0 },
     blink: option("--led-always-blink", flag),
   },
   normalize: (v) => (v.id === undefined ? new Unreadable("--led-trigger-id") : v),
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 /** Microseconds a unit. */
@@ -173,13 +173,13 @@ const span: Codec<number> = word(
 
 export const rateest = target({
   name: "RATEEST",
-  does: "measures their rate",
+  sideEffect: "measures their rate",
   options: {
     name: option("--rateest-name", string(15, "the name of an estimator, at most 15 bytes", 1)),
     interval: option("--rateest-interval", span),
     average: option("--rateest-ewmalog", span),
   },
-  // The kernel keeps powers of two: of quarter seconds, and of the interval (libxt_RATEEST).
+  // The kernel stores powers of two: of quarter seconds, and of the interval (libxt_RATEEST).
   normalize({ name, interval, average }) {
     if (name === undefined || interval === undefined || average === undefined)
       return new Unreadable("--rateest-name, --rateest-interval and --rateest-ewmalog");
@@ -197,7 +197,7 @@ export const rateest = target({
       average: { not: false, value: kept * 2 ** log },
     };
   },
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 /** `major:minor` of a traffic class, always hexadecimal. */
@@ -212,17 +212,17 @@ const handle: Codec<number> = word(
 
 export const classify = target({
   name: "CLASSIFY",
-  does: "chooses the class of traffic shaping",
+  sideEffect: "selects the class of traffic shaping",
   options: { class: option("--set-class", handle) },
   normalize: (v) => (v.class === undefined ? new Unreadable("--set-class") : v),
-  act: () => NOTE,
+  effect: () => NOTE,
 });
 
 export const checksum = target({
   name: "CHECKSUM",
-  does: "works out the checksum that was left to the hardware",
+  sideEffect: "computes a checksum that was left to the hardware",
   tables: ["mangle"],
   options: { fill: option("--checksum-fill", flag) },
   normalize: (v) => (v.fill === undefined ? new Unreadable("--checksum-fill") : v),
-  act: () => NOTE,
+  effect: () => NOTE,
 });

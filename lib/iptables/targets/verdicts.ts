@@ -1,4 +1,4 @@
-/** Targets that end a walk: ACCEPT, DROP, RETURN, REJECT, and those that hand the packet to a program. */
+/** Targets with a verdict: ACCEPT, DROP, RETURN, REJECT, and those that pass the packet to a program. */
 import { PROTO } from "../../packet/field.ts";
 import { opaque } from "../../packet/predicate.ts";
 import { ACCEPT, DROP, type Effect } from "../../rules/effect.ts";
@@ -6,13 +6,13 @@ import { type Site, siteKey } from "../../rules/facts.ts";
 import { flag, number, oneOf, word } from "../codecs.ts";
 import { option, type Spelling, target, Unreadable } from "../extension.ts";
 
-export const accept = target({ name: "ACCEPT", action: "accept", options: {}, act: () => ACCEPT });
-export const drop = target({ name: "DROP", action: "drop", options: {}, act: () => DROP });
+export const accept = target({ name: "ACCEPT", action: "accept", options: {}, effect: () => ACCEPT });
+export const drop = target({ name: "DROP", action: "drop", options: {}, effect: () => DROP });
 export const returns = target({
   name: "RETURN",
   action: "return",
   options: {},
-  act: () => ({ kind: "return" }),
+  effect: () => ({ kind: "return" }),
 });
 
 const V4 = [
@@ -54,7 +54,7 @@ const V6_ALIASES = new Map([
   ["reject-route", "icmp6-reject-route"],
 ]);
 
-/** A reset answers TCP alone. */
+/** Rejects a TCP reset for other protocols. */
 const resets = (how: string, { proto }: Spelling): Unreadable | undefined =>
   how === "tcp-reset" && proto !== PROTO.tcp
     ? new Unreadable("-p tcp for --reject-with tcp-reset")
@@ -71,7 +71,7 @@ export const reject4 = target({
       with: how ?? { not: false, value: "icmp-port-unreachable" as const },
     },
   resets: ({ with: how }) => how?.value === "tcp-reset",
-  act: () => ({ kind: "verdict", verdict: "reject" }),
+  effect: () => ({ kind: "verdict", verdict: "reject" }),
 });
 
 export const reject6 = target({
@@ -85,15 +85,15 @@ export const reject6 = target({
       with: how ?? { not: false, value: "icmp6-port-unreachable" as const },
     },
   resets: ({ with: how }) => how?.value === "tcp-reset",
-  act: () => ({ kind: "verdict", verdict: "reject" }),
+  effect: () => ({ kind: "verdict", verdict: "reject" }),
 });
 
 const why = "a program in user space decides";
 
-/** The program lets it go on behind the chain, or not; with nobody there it does not, but for `--queue-bypass`. */
-const handed = (name: string, site: Site): Effect =>
+/** The program accepts or drops the packet. Without a program the kernel drops it, except with `--queue-bypass`. */
+const queued = (name: string, site: Site): Effect =>
   site.table === "nat"
-    ? // What comes back is not translated, and asks the table again with its next packet.
+    ? // A reinjected packet is not translated, and the next packet of the connection is evaluated in the table again.
       { kind: "opaque", key: siteKey(name, site), why }
     : { kind: "fork", when: opaque(siteKey(name, site), why), yes: ACCEPT, no: DROP };
 
@@ -101,7 +101,7 @@ export const queue = target({
   name: "QUEUE",
   opaque: why,
   options: {},
-  act: (_values, _facts, site) => handed("QUEUE", site),
+  effect: (_values, _facts, site) => queued("QUEUE", site),
 });
 
 /** Two queues as `first:last`, or one. */
@@ -136,5 +136,5 @@ export const nfqueue = target({
       ...(fanout === undefined ? {} : { fanout }),
     };
   },
-  act: (_values, _facts, site) => handed("NFQUEUE", site),
+  effect: (_values, _facts, site) => queued("NFQUEUE", site),
 });
