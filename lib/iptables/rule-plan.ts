@@ -17,7 +17,6 @@ import type {
 import { HEADER, implicitMatch, matchByName, targetByName } from "./extensions.ts";
 import { findOwner } from "./option-owner.ts";
 import { protocolNumber } from "./system-names.ts";
-import type { ValueCheck } from "./value-check.ts";
 
 /** An option of a shape and the position of its values. */
 export interface OptionSlot {
@@ -61,6 +60,19 @@ interface UnknownOptions {
   /** Name for messages: `match frob`, `option --frob`. */
   readonly what: string;
   readonly options: ShapeOption[];
+}
+
+/** Fast check of one value in the text of a rule. */
+export type IsValid = NonNullable<OptionSpec<unknown>["codec"]["isValid"]>;
+
+/** Check of one value, or of adjacent values, in the text of a rule. */
+export interface ValueCheck {
+  /** Indexes of the start of the first value and the end of the last one, relative to the rule's word positions. */
+  readonly start: number;
+  readonly end: number;
+  readonly isValid: IsValid | null;
+  /** Texts that were valid in earlier rules, the latest first. */
+  readonly seen: string[];
 }
 
 /** The `-j` or `-g` of a rule. */

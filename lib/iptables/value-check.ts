@@ -3,21 +3,8 @@
  * rules of a large file take it.
  */
 import { type Rule as RuleSyntax, VALUE_SPANS } from "iptables-parser-ts";
-import type { OptionSpec } from "./extension.ts";
 import { LONGEST_TARGET } from "./extensions.ts";
-import type { Plan, ShapePlans } from "./rule-plan.ts";
-
-type IsValid = NonNullable<OptionSpec<unknown>["codec"]["isValid"]>;
-
-/** Check of one value, or of adjacent values, in the text of a rule. */
-export interface ValueCheck {
-  /** Indexes of the start of the first value and the end of the last one, relative to the rule's word positions. */
-  readonly start: number;
-  readonly end: number;
-  readonly isValid: IsValid | null;
-  /** Texts that were valid in earlier rules, the latest first. */
-  readonly seen: string[];
-}
+import type { IsValid, Plan, ShapePlans, ValueCheck } from "./rule-plan.ts";
 
 /** Texts that a check remembers, and their maximum length. */
 const MOST_SEEN = 8;
