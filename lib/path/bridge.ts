@@ -1,7 +1,7 @@
 /**
- * Ports and their masters. A port hands what it gets to its bridge, and what is for another port is switched, not routed:
- * it passes iptables only where br_netfilter is loaded and told to call it (net/bridge/br_netfilter_hooks.c). A bond's
- * port never shows (bond_handle_frame). A VRF has its packets pass PREROUTING once more (vrf_l3_rcv), which is not followed.
+ * Ports and their masters. A port hands its packets to its bridge. Packets to another port are switched, not routed: they
+ * pass iptables only if br_netfilter is loaded and enabled (net/bridge/br_netfilter_hooks.c). The port of a bond is never
+ * visible (bond_handle_frame). Packets of a VRF pass PREROUTING twice (vrf_l3_rcv), which is not followed.
  */
 import { callsIptables, type Host, mastersOf } from "../host/host.ts";
 import { prefixRange } from "../packet/address.ts";
@@ -9,25 +9,25 @@ import { type Family, type Field, type Range, type Scalar, UNNAMED_BRIDGE_PORT }
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Case } from "./decision-list.ts";
 
-/** How a packet comes in. */
+/** Entry of a packet. */
 export interface Entry {
-  /** What changes when a port hands it to its bridge. */
+  /** Fields that change when a port hands the packet to its bridge. */
   readonly changes: readonly (readonly [Field, Scalar])[];
-  /** The bridge it comes by, if any. */
+  /** Bridge of the input interface, if any. */
   readonly bridge: Bridge | null;
-  /** Why it is not followed, else `null`. */
+  /** Reason why the packet is not followed; else `null`. */
   readonly unfollowed: string | null;
 }
 
 export interface Bridge {
   readonly name: string;
-  /** Whether it calls iptables by itself, before the packet is anybody's. */
+  /** The bridge calls iptables before the bridging decision. */
   readonly calls: boolean;
-  /** The port that a packet goes out by which came by another. */
+  /** Output port of a packet that another port received. */
   readonly physout: string;
 }
 
-/** The bridges of a host and their ports, as far as they are known. */
+/** Returns the known ports of each bridge. */
 function portsOf(host: Host): Map<string, string[]> {
   const others = new Set(
     (["bond", "vrf", "other"] as const).flatMap((what) => mastersOf(host.interfaces, what)),
@@ -38,7 +38,7 @@ function portsOf(host: Host): Map<string, string[]> {
   return ports;
 }
 
-/** The interfaces that a packet can come or go by and not be followed: VRFs and their like, and why. */
+/** Returns the interfaces whose packets are not followed (VRFs and others), each with the reason. */
 export function unfollowedOf(host: Host): ReadonlyMap<string, string> {
   return new Map([
     ...mastersOf(host.interfaces, "vrf").map(
@@ -54,15 +54,15 @@ export function unfollowedOf(host: Host): ReadonlyMap<string, string> {
   ]);
 }
 
-/** How packets come in, by their interface. br_netfilter is taken to call iptables where no sysctl was given. */
+/** Returns the entries of packets by input interface. Without sysctls, br_netfilter counts as enabled. */
 export function entryCases(host: Host, family: Family): Case<Entry>[] {
   const unfollowed = unfollowedOf(host);
   const master = new Map(host.interfaces.map((i) => [i.name, i.master]));
-  /** Why what comes by an interface is not followed. */
+  /** Returns the reason why packets of an interface are not followed. */
   const beyond = (name: string): string | null =>
     unfollowed.get(name) ?? unfollowed.get(master.get(name) ?? "") ?? null;
   const bonds = new Set(mastersOf(host.interfaces, "bond"));
-  /** Each interface by its bond's name, so that a bond may be a port of a bridge. */
+  /** Returns the bond of an interface, or its own name; a bond may be a port of a bridge. */
   const top = (name: string): string => {
     const above = master.get(name);
     return above !== null && above !== undefined && bonds.has(above) ? above : name;
@@ -82,7 +82,7 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
     return [
       ...ports.map((port) => entry(port, port, ANY)),
       ...bonded.filter((each) => ports.includes(top(each))).map((each) => entry(each, top(each), ANY)),
-      // Where the bridge alone is named, its port may be, too.
+      // A packet description may name the bridge and the port.
       ...ports.map((port) => entry(name, port, is("physin", port))),
       entry(name, UNNAMED_BRIDGE_PORT, ANY),
     ];
@@ -98,8 +98,8 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
 }
 
 /**
- * Whether what came in by a bridge is for another of its ports: what is for a neighbour of the bridge's own addresses,
- * since such a neighbour is asked for its hardware address, not the host for a route.
+ * Returns true for packets that a bridge switches to another port: their destination is in a subnet of the bridge, so the
+ * sender addresses the frame to the neighbour and not to the host.
  */
 export function acrossCases(host: Host, family: Family): Case<boolean>[] {
   const cases = [...portsOf(host).keys()].flatMap((bridge): Case<boolean>[] => {
@@ -108,7 +108,7 @@ export function acrossCases(host: Host, family: Family): Case<boolean>[] {
       .filter((a) => a.family === family);
     if (own.length === 0) return [];
     const apart = own.flatMap((a): Range[] => {
-      // IPv4's last address is everybody's, and for IPv6's first one, the routers', the host answers.
+      // Exceptions: IPv4's broadcast address, and IPv6's subnet-router anycast address, which the host answers.
       const apart = prefixRange(a.prefix)[family === 4 ? 1 : 0];
       return [
         [a.address, a.address],

@@ -1,7 +1,6 @@
 /**
- * The way of a packet through the host, once for both engines: hooks, tables, connection tracking, translation and
- * the routing decision. A walk does not know whether its state is one packet or a set of them; an engine says how a
- * chain decides a state, and a state that decides in several ways comes back in parts.
+ * Path of a packet through the host, for both engines: hooks, base chains, connection tracking, translation and routing. A
+ * state is one packet or a set of packets. The engine evaluates chains and splits a state whose packets differ in outcome.
  */
 import type { Field, Scalar } from "../packet/field.ts";
 import { ANY } from "../packet/predicate.ts";
@@ -13,17 +12,17 @@ import type { NatSide, Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
 import type { RouteCase } from "./route.ts";
 
-/** How a chain ended for a part of the state. */
+/** Outcome of a chain for a part of the state. */
 export type Decision = Verdict | "undecided";
 
 export interface Part<S, T> {
   readonly state: S;
   readonly outcome: T;
-  /** Why it is so, where neither a rule nor a policy says it. */
+  /** Reason, if neither a rule nor a policy decided. */
   readonly why?: string | undefined;
 }
 
-/** A state at the end of its last hook, and why its connection could not be entered: the packet is dropped then. */
+/** A state after its last hook; `why` is the reason why its connection cannot be entered and the packet is dropped. */
 export interface Confirmed<S> {
   readonly state: S;
   readonly why: string | null;
@@ -36,13 +35,13 @@ export interface Engine<S> {
   track(state: S, hook: Hook): readonly S[];
   /** Translation by a base chain of type nat; a packet that it drops comes back with that verdict. */
   nat(state: S, chain: BaseChain, side: NatSide): readonly Part<S, Decision>[];
-  /** The first case that holds. Cases that do not cover the state leave the rest out. */
+  /** Evaluates a list of cases. Packets that no case matches are left out. */
   choose<T>(state: S, cases: readonly Case<T>[]): readonly Part<S, T>[];
-  /** The state with a field of its current header changed. */
+  /** Returns the state with a field of its current header changed. */
   assign(state: S, field: Field, value: Scalar): S;
-  /** The state one hop older: its time to live is counted down where it is forwarded. */
+  /** Returns the state with its time to live decremented. */
   aged(state: S): S;
-  /** The end of the last hook: a connection that the packet opened is entered now (nf_confirm), or why it is not. */
+  /** Enters a connection that the packet opened into the connection table (nf_confirm). */
   confirm(state: S): Confirmed<S>;
   /**
    * Returns true if the route has to be looked up again because a base chain of OUTPUT changed what it depends on
@@ -69,16 +68,16 @@ export const observed = <S>(engine: Engine<S>, observe: Observer<S>): Engine<S> 
   rerouted: (before, after, type) => engine.rerouted(before, after, type),
 });
 
-/** Where a walk ended. */
+/** End of a walk. */
 export interface Ending<S> {
   readonly state: S;
   readonly verdict: Decision;
   readonly delivery: "forward" | "local" | "out" | "none";
-  /** The interface it leaves by. */
+  /** Output interface; `null` if it does not leave. */
   readonly out: string | null;
-  /** Why it went no further, in a few words, where no rule says it. */
+  /** Reason, if no rule decided. */
   readonly why: string | null;
-  /** The hook in which it ended. */
+  /** Last hook; `null` if it ended before the first one. */
   readonly hook: Hook | null;
 }
 
@@ -95,7 +94,7 @@ export function arrive<S>(start: S, program: Program, engine: Engine<S>): Ending
   return walk.endings;
 }
 
-/** Walks a state out that the host itself sends: OUTPUT, POSTROUTING, and back in where it is for the host. */
+/** Walks a state that the host sends: OUTPUT, POSTROUTING, and back in if it is for the host. */
 export function send<S>(start: S, program: Program, engine: Engine<S>): Ending<S>[] {
   const walk = new Walk(program, engine);
   walk.send(start);
@@ -103,8 +102,8 @@ export function send<S>(start: S, program: Program, engine: Engine<S>): Ending<S
 }
 
 /**
- * Walks a state to the host itself, whatever the routing decision would say: PREROUTING, then INPUT. It answers what
- * the owner's INPUT means for packets that a translation takes elsewhere.
+ * Walks a state to the host without a routing decision: PREROUTING, then INPUT. It evaluates the owner's INPUT for packets
+ * that a translation sends elsewhere.
  */
 export function deliver<S>(start: S, program: Program, engine: Engine<S>): Ending<S>[] {
   const walk = new Walk(program, engine);
@@ -116,7 +115,7 @@ type Taken = Exclude<RouteCase["outcome"], { kind: "none" }>;
 
 const outOf = (route: Taken): string => (route.kind === "local" ? "lo" : route.out);
 
-/** One walk: each of its steps goes on with the parts that come through, and notes where the others ended. */
+/** One walk: each step returns the parts that continue and records the ends of the others. */
 class Walk<S> {
   readonly endings: Ending<S>[] = [];
 
@@ -146,7 +145,7 @@ class Walk<S> {
       for (const state of this.hook({ state: came, ...NOWHERE }, "PREROUTING")) this.input(state);
   }
 
-  /** The packets as the hooks see them first, each with the bridge it comes by: a port hands them to its master. */
+  /** Returns the packets as the first hook sees them, with their bridge: a port hands packets to its master. */
   private entered(start: S): Part<S, Bridge | null>[] {
     const { engine, program } = this;
     const parts: Part<S, Bridge | null>[] = [];
@@ -185,22 +184,22 @@ class Walk<S> {
       }
   }
 
-  /** What goes no further without any rule saying so. */
+  /** Records packets that the kernel drops outside of the rules. */
   private lost(state: S, why: string, hook: Hook | null = null): void {
     this.endings.push({ state, verdict: "drop", delivery: "none", out: null, why, hook });
   }
 
-  /** What a table stops. */
+  /** Records packets that a table does not accept. */
   private stopped({ state, outcome: verdict, why }: Part<S, Decision>, hook: Hook): void {
     this.endings.push({ state, verdict, delivery: "none", out: null, why: why ?? null, hook });
   }
 
-  /** What is not followed any further. */
+  /** Records packets that are not followed further. */
   private left(state: S, why: string, hook: Hook | null): void {
     this.endings.push({ state, verdict: "undecided", delivery: "none", out: null, why, hook });
   }
 
-  /** The parts that no case refuses; what one does has ended. */
+  /** Returns the parts that no case refuses, and records the others. */
   private passed(state: S, cases: readonly Case<string | null>[], hook: Hook | null = null): S[] {
     const through: S[] = [];
     for (const { state: part, outcome: why } of this.engine.choose(state, cases))
@@ -209,7 +208,7 @@ class Walk<S> {
     return through;
   }
 
-  /** What goes on to the tables of a hook: base chains that were not read may drop or change the rest. */
+  /** Returns the parts that unread base chains of a hook neither drop nor change. */
   private unread(state: S, hook: Hook): S[] {
     const cases = this.program.unread(hook);
     if (cases.length === 0) return [state];
@@ -221,7 +220,7 @@ class Walk<S> {
     return through;
   }
 
-  /** The parts that are followed; where a case says why not, the walk has ended. */
+  /** Returns the parts that are followed, and records the others. */
   private followed(start: S, cases: readonly Case<string | null>[]): S[] {
     const through: S[] = [];
     for (const { state: part, outcome: why } of this.engine.choose(start, cases))
@@ -230,7 +229,7 @@ class Walk<S> {
     return through;
   }
 
-  /** What the host takes in: PREROUTING, and where the routing decision sends it. */
+  /** Walks packets that arrived: PREROUTING, routing, and the path after it. */
   private received(start: S): void {
     const { program } = this;
     for (const taken of this.passed(start, program.refused()))
@@ -240,9 +239,8 @@ class Walk<S> {
   }
 
   /**
-   * What comes by a bridge that calls iptables: PREROUTING before it is anybody's. What is on its way to another port
-   * stays on it; a translation is routed at once, and may lead to another port or away from the bridge
-   * (br_nf_pre_routing_finish).
+   * Walks packets of a bridge that calls iptables: PREROUTING runs before the bridging decision. Packets to another port stay
+   * on the bridge. Translated packets are routed at once, to another port or away from the bridge (br_nf_pre_routing_finish).
    */
   private bridged(start: S, bridge: Bridge, across: boolean): void {
     const { engine, program } = this;
@@ -253,7 +251,7 @@ class Walk<S> {
           this.switched(state, bridge);
           continue;
         }
-        // What was routed in the bridge counts as come in where it goes out: its source may be of any link.
+        // A packet that was routed in the bridge has its output interface as input: link-local sources pass.
         const stopped = moved ? program.ended() : program.stopped();
         for (const known of moved ? this.followed(state, program.groups()) : [state])
           for (const { state: on, outcome: out } of this.routed(known))
@@ -262,7 +260,7 @@ class Walk<S> {
       }
   }
 
-  /** What the routing decision takes up: where it goes, `""` to the host itself. */
+  /** Returns the routed packets with their output interface; `""` for packets to the host. */
   private routed(start: S): Part<S, string>[] {
     const { engine, program } = this;
     const taken: Part<S, string>[] = [];
@@ -278,7 +276,7 @@ class Walk<S> {
     return taken;
   }
 
-  /** INPUT, or FORWARD and POSTROUTING for what may be sent on. */
+  /** Walks routed packets: INPUT, or FORWARD and POSTROUTING. */
   private onwards(state: S, out: string, stopped: readonly Case<string | null>[]): void {
     if (out === "") this.input(state);
     else
@@ -291,12 +289,12 @@ class Walk<S> {
     for (const end of this.hook(leg, "INPUT")) this.end(leg, end, "INPUT");
   }
 
-  /** From one port of a bridge to another: as if forwarded, and no hop older. */
+  /** Walks packets from one port of a bridge to another: like forwarded ones, but with the same time to live. */
   private switched(start: S, { name, physout }: Bridge): void {
     const { engine } = this;
     const state = engine.assign(engine.assign(start, "out", name), "physout", physout);
     const leg = { state, delivery: "forward", out: name } as const;
-    // Behind FORWARD a bridge tells nobody where it came in (br_nf_post_routing).
+    // After FORWARD a bridged packet has no input interface (br_nf_post_routing).
     for (const on of this.hook(leg, "FORWARD"))
       this.leave({ ...leg, state: engine.assign(on, "in", "") }, ADDRESSED);
   }
@@ -305,13 +303,13 @@ class Walk<S> {
     for (const state of this.hook(leg, "FORWARD")) this.leave({ ...leg, state });
   }
 
-  /** @param unsent what cannot be sent since its neighbour cannot be found: of what the host routes */
+  /** @param unsent packets that cannot be sent because their neighbour is unknown; only routed packets need one */
   private leave(leg: Leg<S>, unsent = this.program.neighbours()): void {
     for (const end of this.hook(leg, "POSTROUTING"))
       for (const sent of this.passed(end, unsent)) this.end(leg, sent, "POSTROUTING");
   }
 
-  /** The end of the last hook. */
+  /** Records packets that passed their last hook. */
   private end({ delivery, out }: Leg<S>, last: S, hook: Hook): void {
     const { state, why } = this.engine.confirm(last);
     const beyond = this.program.unfollowed().get(out ?? "");
@@ -321,8 +319,8 @@ class Walk<S> {
   }
 
   /**
-   * The stops of OUTPUT. Where mangle or a translation changed what the route depends on, it is looked up again at once;
-   * the rules behind still see the first interface, as the hook was entered with it.
+   * Runs OUTPUT. If mangle or a translation changed a field that the route depends on, the route is looked up again at once.
+   * Later rules still see the interface with which the hook was entered.
    */
   private output(start: S, route: Taken): Part<S, Taken>[] {
     const { engine, program } = this;
@@ -350,7 +348,7 @@ class Walk<S> {
     return parts;
   }
 
-  /** Comes back in by the loopback interface, which keeps the route it left by: no second decision, no socket. */
+  /** Walks packets that return by loopback. They keep their route, so there is no second routing decision. */
   private looped(state: S, route: Taken): void {
     const { engine, program } = this;
     const changes = [
@@ -365,7 +363,7 @@ class Walk<S> {
         else this.lost(whole, "sent to the loopback interface, where nobody takes it");
   }
 
-  /** Runs the stops of a hook; what comes through is returned, what does not has ended. */
+  /** Runs a hook; returns the packets that pass and records the others. */
   private hook(leg: Leg<S>, name: Hook): readonly S[] {
     let states: readonly S[] = this.unread(leg.state, name);
     for (const stop of this.program.stops(name)) {
@@ -391,8 +389,8 @@ class Walk<S> {
   }
 }
 
-/** A bridge sends frames on with the link-layer address that they have. */
+/** A bridge keeps the link-layer address of a frame, so it needs no neighbour. */
 const ADDRESSED: readonly Case<string | null>[] = [{ when: ANY, outcome: null }];
 
-/** Where a packet is before it goes anywhere. */
+/** Delivery of a packet before it is routed. */
 const NOWHERE = { delivery: "none", out: null } as const;

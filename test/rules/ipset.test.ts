@@ -1,6 +1,7 @@
 /** `ipset save` read, and asked; where the kernel is at hand, its own `ipset test` is the judge. */
 import { describe, expect, test } from "vitest";
-import { readIpsets, type Side } from "../../lib/host/sources/ipset.ts";
+import { readIpsets } from "../../lib/host/sources/ipset.ts";
+import type { Side } from "../../lib/host/sources/ipset-elements.ts";
 import { parseAddress } from "../../lib/packet/address.ts";
 import { type Family, type Field, PROTO, type Scalar } from "../../lib/packet/field.ts";
 import { evaluate, type Unknown } from "../../lib/packet/predicate.ts";

@@ -1,35 +1,13 @@
-/**
- * `ipset save`: sets of every type of ipset(8), and what it means to be in one (net/netfilter/ipset/ip_set_*.c).
- *
- * A set is asked with one side of the packet for each of its dimensions, as `--match-set NAME src,dst` does: the
- * answer is a predicate over the packet's fields. An element with a timeout is taken to be there still.
- */
-
+/** Parser of `ipset save` (ipset(8)). */
 import { wholeNumber } from "../../iptables/codecs.ts";
 import { protocolNumber } from "../../iptables/system-names.ts";
-import { maskBits, parseAddress, parsePrefix, prefixRange } from "../../packet/address.ts";
-import { type Address, type Family, type Field, LAST_NAME, PROTO, type Range } from "../../packet/field.ts";
-import {
-  ANY,
-  and,
-  bits,
-  is,
-  NEVER,
-  normalizeRanges,
-  not,
-  opaque,
-  or,
-  type Predicate,
-  within,
-} from "../../packet/predicate.ts";
+import { maskBits, parseAddress, parsePrefix, prefixRange, splitRange } from "../../packet/address.ts";
+import { type Address, type Family, PROTO } from "../../packet/field.ts";
+import { NEVER, or, type Predicate } from "../../packet/predicate.ts";
+import type { Dimension, Element, Ipset, Ports, Side, Span } from "./ipset-elements.ts";
+import { membership } from "./ipset-membership.ts";
 
-/** What one dimension of a set holds. */
-type Dimension = "ip" | "net" | "port" | "mac" | "mark" | "iface" | "set";
-
-/** Which side of a packet a dimension is looked up by. */
-export type Side = "src" | "dst";
-
-/** The types of ipset(8). */
+/** Dimensions of the types of ipset(8). */
 const TYPES: ReadonlyMap<string, readonly Dimension[]> = new Map(
   [
     ...[
@@ -46,7 +24,7 @@ const TYPES: ReadonlyMap<string, readonly Dimension[]> = new Map(
   ].map((type) => [type, type.slice(type.indexOf(":") + 1).split(",") as Dimension[]]),
 );
 
-/** Something wrong with the text, and where; as the grammar's diagnostics. */
+/** A line that cannot be read. */
 export interface IpsetDiagnostic {
   readonly severity: "error" | "warning";
   readonly message: string;
@@ -55,84 +33,36 @@ export interface IpsetDiagnostic {
   readonly found: string;
 }
 
-/** Values of the port dimension: the protocol and, for those that have them, ports or ICMP's `type * 256 + code`. */
-interface Ports {
-  readonly proto: number;
-  readonly first: number;
-  readonly last: number;
-}
-
-/** A range of addresses and, in a net, the length of the prefix it was given with. */
-interface Span {
-  readonly lo: Address;
-  readonly hi: Address;
-  readonly length: number;
-}
-
-interface Iface {
-  readonly name: string;
-  /** Any interface whose name begins so. */
-  readonly wildcard: boolean;
-  /** The port of a bridge. */
-  readonly physical: boolean;
-}
-
-/** One element, a value a dimension; several spans where a range of addresses was written. */
-interface Element {
-  readonly spans: readonly (readonly Span[])[];
-  readonly ports: Ports | null;
-  /** `null`: a bitmap:ip,mac element that takes any address. */
-  readonly mac: number | null;
-  readonly mark: number;
-  readonly iface: Iface | null;
-  readonly member: string;
-  readonly nomatch: boolean;
-}
-
-/** One set as it was saved. */
-export interface Ipset {
-  readonly name: string;
-  /** `hash:ip,port`. */
-  readonly type: string;
-  readonly dimensions: readonly Dimension[];
-  /** `null` for types that hold no addresses. */
-  readonly family: Family | null;
-  /** What of an address is compared; `null` where all of it is. */
-  readonly mask: Address | null;
-  readonly markmask: number;
-  readonly elements: readonly Element[];
-}
-
-/** All sets of a host. */
+/** All sets of a host. Elements with a timeout count as present. */
 export class Ipsets {
   private readonly predicates = new Map<string, Predicate | undefined>();
 
   constructor(readonly sets: ReadonlyMap<string, Ipset>) {}
 
   /**
-   * What `--match-set NAME SIDES` asks.
-   * @returns `undefined` when the set, or a member of it, is not known; fewer sides than the set has dimensions, and
+   * Returns the packets that `--match-set NAME SIDES` matches.
+   * @returns `undefined` if the set or a member is unknown; fewer sides than the set has dimensions, and
    *   a set of the other family, match nothing (ip_set_test)
    */
   member(name: string, sides: readonly Side[], family: Family): Predicate | undefined {
     const key = `${family} ${sides.join(",")} ${name}`;
-    if (!this.predicates.has(key)) this.predicates.set(key, this.ask(name, sides, family));
+    if (!this.predicates.has(key)) this.predicates.set(key, this.compile(name, sides, family));
     return this.predicates.get(key);
   }
 
-  /** The sets that a list:set holds. */
+  /** Returns the members of a list:set. */
   parts(name: string): readonly string[] {
     const set = this.sets.get(name);
     return set?.type === "list:set" ? set.elements.map((e) => e.member) : [];
   }
 
-  private ask(name: string, sides: readonly Side[], family: Family): Predicate | undefined {
+  private compile(name: string, sides: readonly Side[], family: Family): Predicate | undefined {
     const set = this.sets.get(name);
     if (set === undefined) return undefined;
     if (sides.length < set.dimensions.length) return NEVER;
     if (set.family !== null && set.family !== family) return NEVER;
     if (set.type === "list:set") {
-      // The kernel refuses a list in a list (IPSET_ERR_LOOP): what such a text means is not known.
+      // The kernel refuses a list in a list (IPSET_ERR_LOOP), so such a text has no meaning.
       const members = set.elements.map(({ member }) =>
         this.sets.get(member)?.type === "list:set" ? undefined : this.member(member, sides, family),
       );
@@ -141,8 +71,6 @@ export class Ipsets {
     return membership(set, sides, family);
   }
 }
-
-// Reading.
 
 const WORD = /"([^"]*)"|(\S+)/g;
 
@@ -158,7 +86,7 @@ class Trouble {
   ) {}
 }
 
-/** Options of `create` and `add` by the number of words that follow them. */
+/** Number of words after each option of `create` and `add`. */
 const CREATE_OPTIONS: ReadonlyMap<string, number> = new Map([
   ...["range", "netmask", "bitmask", "family", "hashsize", "maxelem", "bucketsize", "initval"].map(
     (o) => [o, 1] as const,
@@ -175,7 +103,7 @@ const ADD_OPTIONS: ReadonlyMap<string, number> = new Map([
 
 /**
  * Reads the text of `ipset save`.
- * @returns the sets, and what is wrong with lines that are not in them; never throws
+ * @returns the sets, and a diagnostic for each line that cannot be read
  */
 export function readIpsets(text: string): {
   readonly sets: Ipsets;
@@ -208,7 +136,7 @@ export function readIpsets(text: string): {
   return { sets: new Ipsets(sets), diagnostics };
 }
 
-/** Options by name; or the one that is none. */
+/** Returns options by name, or the word that is no option. */
 function options(words: readonly Word[], known: ReadonlyMap<string, number>): Map<string, Word> | Trouble {
   const out = new Map<string, Word>();
   for (let i = 0; i < words.length; i++) {
@@ -286,7 +214,7 @@ const EXPECTED: Readonly<Record<Dimension, string>> = {
 };
 
 function readElement(set: Ipset, word: Word, nomatch: boolean, wildcard: boolean): Element | Trouble {
-  // An interface may hold a comma; it stands last.
+  // The name of an interface may contain commas; it is the last dimension.
   const parts = word.text.split(",");
   if (set.type === "hash:net,iface" && parts.length > 2)
     parts.splice(1, parts.length, parts.slice(1).join(","));
@@ -341,7 +269,7 @@ function readElement(set: Ipset, word: Word, nomatch: boolean, wildcard: boolean
   return { ...element, spans };
 }
 
-/** An address, `address/length` or `first-last`; a range in a net falls into prefixes. */
+/** Reads an address, `address/length` or `first-last`; a range in a net is split into prefixes. */
 function readSpans(text: string, family: Family, net: boolean): readonly Span[] | undefined {
   const width = family === 4 ? 32 : 128;
   const dash = text.indexOf("-");
@@ -349,7 +277,7 @@ function readSpans(text: string, family: Family, net: boolean): readonly Span[] 
     const lo = parseAddress(text.slice(0, dash), family);
     const hi = parseAddress(text.slice(dash + 1), family);
     if (lo === undefined || hi === undefined || lo > hi) return undefined;
-    return net ? prefixesOf(lo, hi, family) : [{ lo, hi, length: width }];
+    return net ? netSpans(lo, hi, family) : [{ lo, hi, length: width }];
   }
   const prefix = parsePrefix(text, family);
   const length = prefix === undefined ? undefined : maskBits(prefix.mask);
@@ -358,29 +286,14 @@ function readSpans(text: string, family: Family, net: boolean): readonly Span[] 
   return [{ lo, hi, length }];
 }
 
-/** The prefixes that a range is made of, the largest first that fits (ip_set_range_to_cidr). */
-function prefixesOf(first: Address, last: Address, family: Family): Span[] {
-  const width = family === 4 ? 32 : 128;
-  const out: Span[] = [];
-  let lo = BigInt(first);
-  const end = BigInt(last);
-  while (lo <= end) {
-    let free = 0;
-    while (
-      free < width &&
-      (lo & ((1n << BigInt(free + 1)) - 1n)) === 0n &&
-      lo + (1n << BigInt(free + 1)) - 1n <= end
-    )
-      free++;
-    const hi = lo + (1n << BigInt(free)) - 1n;
-    const as = (n: bigint): Address => (family === 4 ? Number(n) : n);
-    out.push({ lo: as(lo), hi: as(hi), length: width - free });
-    lo = hi + 1n;
-  }
-  return out;
-}
+/** Splits a range into prefixes. */
+const netSpans = (lo: Address, hi: Address, family: Family): Span[] =>
+  splitRange([lo, hi], family).map((prefix): Span => {
+    const [first, last] = prefixRange(prefix) as [Address, Address];
+    return { lo: first, hi: last, length: maskBits(prefix.mask)! };
+  });
 
-/** ipset's names of ICMP types and codes, of both families; numbers serve as well. */
+/** ipset's names of ICMP types and codes, of both families. */
 const ICMP: ReadonlyMap<string, readonly [v4: string, v6: string]> = new Map([
   ["echo-reply", ["0/0", "129/0"]],
   ["pong", ["0/0", "129/0"]],
@@ -432,7 +345,7 @@ const ICMP: ReadonlyMap<string, readonly [v4: string, v6: string]> = new Map([
   ["redirect", ["", "137/0"]],
 ]);
 
-/** `80`, `80-90`, `udp:53`, `icmp:8/0`, `esp:0`; TCP where no protocol is named. */
+/** Reads `80`, `80-90`, `udp:53`, `icmp:8/0` or `esp:0`; the default protocol is TCP. */
 function readPorts(text: string, bare: boolean): Ports | undefined {
   const colon = text.indexOf(":");
   const proto = colon < 0 ? PROTO.tcp : protocolNumber(text.slice(0, colon));
@@ -450,284 +363,4 @@ function readPorts(text: string, bare: boolean): Ports | undefined {
   const last = b === undefined ? first : wholeNumber(b, 0xffff);
   if (first === undefined || last === undefined || more !== undefined || first > last) return undefined;
   return { proto, first, last };
-}
-
-// Meaning.
-
-/** Protocols whose header the port dimension looks into (get_port of ip_set_getport.c). */
-const PORTED: ReadonlySet<number> = new Set([PROTO.tcp, PROTO.udp, PROTO.udplite, PROTO.sctp]);
-
-const portField = (side: Side): Field => (side === "src" ? "sport" : "dport");
-
-/** What the port dimension asks; a protocol without ports has port 0. */
-function ofPorts(proto: number, ranges: readonly Range[], side: Side): Predicate {
-  if (PORTED.has(proto)) return and(is("proto", proto), is("fragment", 0), within(portField(side), ranges));
-  if (proto === PROTO.icmp || proto === PROTO.icmpv6) {
-    const kinds = ranges.flatMap(([lo, hi]) => {
-      const all: Predicate[] = [];
-      for (let both = lo as number; both <= (hi as number); both++)
-        all.push(and(is("type", both >> 8), is("code", both & 0xff)));
-      return all;
-    });
-    // A fragment has no type in front only where its protocol is the family's own.
-    return and(is("proto", proto), is("fragment", 0), or(...kinds));
-  }
-  return ranges.some(([lo]) => lo === 0) ? is("proto", proto) : NEVER;
-}
-
-/** Addresses that a set with a mask takes for an element: what is left of them under the mask. */
-function ofMasked(field: Field, spans: readonly Span[], mask: Address): Predicate {
-  const length = maskBits(mask);
-  const family: Family = typeof mask === "number" ? 4 : 6;
-  if (length !== undefined) {
-    const hole = typeof mask === "number" ? ~mask >>> 0 : ((1n << 128n) - 1n) ^ mask;
-    const widen = ({ lo, hi }: Span): Range =>
-      typeof lo === "number"
-        ? [(lo & (mask as number)) >>> 0, ((hi as number) | (hole as number)) >>> 0]
-        : [lo & (mask as bigint), (hi as bigint) | (hole as bigint)];
-    return within(field, normalizeRanges(spans.map(widen)));
-  }
-  return or(
-    ...spans.map(({ lo, hi }) =>
-      lo === hi
-        ? bits(
-            field,
-            mask,
-            family === 4 ? ((lo as number) & (mask as number)) >>> 0 : (lo as bigint) & (mask as bigint),
-          )
-        : opaque(`set-bitmask:${String(lo)}-${String(hi)}`, "a range under a bitmask is not worked out"),
-    ),
-  );
-}
-
-const addresses = (set: Ipset, field: Field, spans: readonly Span[]): Predicate =>
-  set.mask === null
-    ? within(field, normalizeRanges(spans.map(({ lo, hi }): Range => [lo, hi])))
-    : ofMasked(field, spans, set.mask);
-
-/** The packet's fields that the dimensions are looked up by. */
-const fieldOf = (dimension: Dimension, side: Side): Field => {
-  if (dimension === "ip" || dimension === "net") return side;
-  if (dimension === "iface") return side === "src" ? "in" : "out";
-  return dimension === "port" ? portField(side) : dimension === "mark" ? "mark" : "mac";
-};
-
-function membership(set: Ipset, sides: readonly Side[], family: Family): Predicate {
-  const { elements, dimensions } = set;
-  switch (set.type) {
-    case "bitmap:ip":
-      return addresses(set, sides[0]!, flat(elements, 0));
-    case "hash:ip": {
-      // The address 0, or what a mask makes 0, is in no hash:ip.
-      const zero = family === 4 ? 0 : 0n;
-      const none = set.mask === null ? is(sides[0]!, zero) : bits(sides[0]!, set.mask, zero);
-      return and(addresses(set, sides[0]!, flat(elements, 0)), not(none));
-    }
-    case "bitmap:port": {
-      const ranges = normalizeRanges(elements.map((e): Range => [e.ports!.first, e.ports!.last]));
-      return or(ofPorts(PROTO.tcp, ranges, sides[0]!), ofPorts(PROTO.udp, ranges, sides[0]!));
-    }
-    case "hash:mac":
-      return ofMacs(elements, sides[0]!);
-    case "bitmap:ip,mac":
-    case "hash:ip,mac":
-      return grouped(
-        elements,
-        (e) => String(e.mac),
-        (group) => and(addresses(set, sides[0]!, flat(group, 0)), ofMacs(group.slice(0, 1), sides[1]!)),
-      );
-    case "hash:ip,mark":
-      return grouped(
-        elements,
-        (e) => String(e.mark),
-        (group) =>
-          and(
-            addresses(set, sides[0]!, flat(group, 0)),
-            bits("mark", set.markmask, group[0]!.mark & set.markmask),
-          ),
-      );
-    case "hash:net":
-      return ofNets(elements, sides[0]!);
-    case "hash:net,iface":
-      return ofIfaces(elements, sides);
-    case "hash:ip,port":
-      return byPorts(elements, sides[1]!, (group) => addresses(set, sides[0]!, flat(group, 0)));
-    case "hash:net,port":
-      return byPorts(elements, sides[1]!, (group) => ofNets(group, sides[0]!));
-    case "hash:ip,port,ip":
-    case "hash:ip,port,net": {
-      const third = (group: readonly Element[]): Predicate =>
-        dimensions[2] === "net" ? ofNets(group, sides[2]!, 1) : addresses(set, sides[2]!, flat(group, 1));
-      return byPorts(elements, sides[1]!, (same) =>
-        grouped(
-          same,
-          (e) => e.spans[0]!.map(({ lo, hi }) => `${lo}-${hi}`).join(),
-          (group) => and(addresses(set, sides[0]!, group[0]!.spans[0]!), third(group)),
-        ),
-      );
-    }
-    case "hash:net,net":
-      return ofPairs(set, elements, sides[0]!, sides[1]!);
-    case "hash:net,port,net":
-      return byPorts(elements, sides[1]!, (group) => ofPairs(set, group, sides[0]!, sides[2]!));
-    default:
-      return NEVER;
-  }
-}
-
-const flat = (elements: readonly Element[], i: number): readonly Span[] =>
-  elements.flatMap((e) => e.spans[i]!);
-
-/** Elements that share a key, asked together. */
-function grouped(
-  elements: readonly Element[],
-  key: (e: Element) => string,
-  ask: (group: readonly Element[]) => Predicate,
-): Predicate {
-  const groups = new Map<string, Element[]>();
-  for (const e of elements) {
-    const k = key(e);
-    const group = groups.get(k);
-    if (group === undefined) groups.set(k, [e]);
-    else group.push(e);
-  }
-  return or(...[...groups.values()].map(ask));
-}
-
-/** Elements by what their port dimension holds; ports that hold the same are asked together. */
-function byPorts(
-  elements: readonly Element[],
-  side: Side,
-  ask: (group: readonly Element[]) => Predicate,
-): Predicate {
-  const groups = new Map<string, Element[]>();
-  const put = (key: string, e: Element): void => {
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [e]);
-    else group.push(e);
-  };
-  // Only a nomatch makes it matter which elements meet at a port: then each port of a range stands for itself.
-  const split = elements.some((e) => e.nomatch) && elements.some((e) => e.ports!.first !== e.ports!.last);
-  for (const e of elements) {
-    const { proto, first, last } = e.ports!;
-    if (split) for (let port = first; port <= last; port++) put(`${proto} ${port} ${port}`, e);
-    else put(`${proto} ${first} ${last}`, e);
-  }
-  const same = new Map<string, { proto: number; ranges: Range[]; ask: Predicate }>();
-  for (const [key, group] of groups) {
-    const [proto, first, last] = key.split(" ").map(Number) as [number, number, number];
-    const inner = ask(group);
-    const text = `${proto} ${JSON.stringify(inner, (_k, v: unknown) => (typeof v === "bigint" ? `${v}n` : v))}`;
-    const known = same.get(text);
-    if (known === undefined) same.set(text, { proto, ranges: [[first, last]], ask: inner });
-    else known.ranges.push([first, last]);
-  }
-  return or(...[...same.values()].map((s) => and(ofPorts(s.proto, normalizeRanges(s.ranges), side), s.ask)));
-}
-
-function ofMacs(elements: readonly Element[], side: Side): Predicate {
-  if (elements.some((e) => e.mac === null)) return ANY;
-  const wanted = elements.map((e) => e.mac!).filter((mac) => mac !== 0);
-  if (side === "src") return within("mac", normalizeRanges(wanted.map((mac): Range => [mac, mac])));
-  return opaque(`set-mac(${wanted.join(",")})`, "the destination's MAC address is not part of the packet");
-}
-
-/** Pieces of the address space and the one payload that the most specific prefix there gives them. */
-function mostSpecific<T>(nets: readonly { readonly span: Span; readonly payload: T }[]): Map<T, Range[]> {
-  const sorted = [...nets].sort((a, b) =>
-    a.span.lo < b.span.lo ? -1 : a.span.lo > b.span.lo ? 1 : a.span.length - b.span.length,
-  );
-  const out = new Map<T, Range[]>();
-  const give = (payload: T, lo: Address, hi: Address): void => {
-    if (lo > hi) return;
-    const ranges = out.get(payload);
-    if (ranges === undefined) out.set(payload, [[lo, hi]]);
-    else ranges.push([lo, hi]);
-  };
-  const after = (a: Address): Address => (typeof a === "number" ? a + 1 : a + 1n);
-  const before = (a: Address): Address => (typeof a === "number" ? a - 1 : a - 1n);
-  // Prefixes nest or stand apart: the open ones are a stack, and each gives what those above it leave over.
-  const open: { span: Span; payload: T; from: Address }[] = [];
-  const close = (): void => {
-    const { span, payload, from } = open.pop()!;
-    give(payload, from, span.hi);
-    const under = open.at(-1);
-    if (under !== undefined) under.from = after(span.hi);
-  };
-  for (const { span, payload } of sorted) {
-    while (open.length > 0 && open.at(-1)!.span.hi < span.lo) close();
-    const under = open.at(-1);
-    if (under !== undefined) give(under.payload, under.from, before(span.lo));
-    open.push({ span, payload, from: span.lo });
-  }
-  while (open.length > 0) close();
-  return out;
-}
-
-/** Prefixes of which the most specific decides, by its nomatch. */
-function ofNets(elements: readonly Element[], field: Field, i = 0): Predicate {
-  const nets = elements.flatMap((e) => e.spans[i]!.map((span) => ({ span, payload: !e.nomatch })));
-  return within(field, normalizeRanges(mostSpecific(nets).get(true) ?? []));
-}
-
-/**
- * Pairs of prefixes: the most specific first one decides, and among equals the most specific second one. Elements of
- * one verdict that follow each other in that order are asked together.
- */
-function ofPairs(set: Ipset, elements: readonly Element[], first: Field, second: Field): Predicate {
-  const pairs = elements.flatMap((e) =>
-    e.spans[0]!.flatMap((a) => e.spans[1]!.map((b) => ({ a, b, nomatch: e.nomatch }))),
-  );
-  if (pairs.every((p) => !p.nomatch))
-    return grouped(
-      elements,
-      (e) => e.spans[1]!.map(({ lo, hi }) => `${lo}-${hi}`).join(),
-      (group) =>
-        and(
-          addresses({ ...set, mask: null }, first, flat(group, 0)),
-          addresses({ ...set, mask: null }, second, group[0]!.spans[1]!),
-        ),
-    );
-  pairs.sort((x, y) => x.a.length - y.a.length || x.b.length - y.b.length);
-  let result: Predicate = NEVER;
-  for (let i = 0; i < pairs.length; ) {
-    const { nomatch } = pairs[i]!;
-    const run: Predicate[] = [];
-    for (; i < pairs.length && pairs[i]!.nomatch === nomatch; i++) {
-      const { a, b } = pairs[i]!;
-      run.push(and(within(first, [[a.lo, a.hi]]), within(second, [[b.lo, b.hi]])));
-    }
-    result = nomatch ? and(not(or(...run)), result) : or(...run, result);
-  }
-  return result;
-}
-
-/**
- * Prefixes with interfaces: the most specific prefix that is there with any interface decides, even when its
- * interfaces are others (the `multi` flag of hash:net,iface).
- */
-function ofIfaces(elements: readonly Element[], sides: readonly Side[]): Predicate {
-  const field = fieldOf("iface", sides[1]!);
-  const nets = new Map<string, { readonly span: Span; readonly payload: Element[] }>();
-  for (const e of elements)
-    for (const span of e.spans[0]!) {
-      const key = `${span.lo}/${span.length}`;
-      const net = nets.get(key);
-      if (net === undefined) nets.set(key, { span, payload: [e] });
-      else net.payload.push(e);
-    }
-  const asked: Predicate[] = [];
-  for (const [group, ranges] of mostSpecific([...nets.values()])) {
-    let inner: Predicate = NEVER;
-    for (const e of [...group].reverse()) {
-      const { name, wildcard, physical } = e.iface!;
-      const here = physical
-        ? opaque(`set-physdev:${name}:${sides[1]}`, "bridge ports of a set are not looked up")
-        : within(field, [wildcard ? [name, `${name}${LAST_NAME}`] : [name, name]]);
-      inner = e.nomatch ? and(not(here), inner) : or(here, inner);
-    }
-    asked.push(and(within(sides[0]!, normalizeRanges(ranges)), inner));
-  }
-  // A packet without that interface is in no such set.
-  return and(not(is(field, "")), or(...asked));
 }
