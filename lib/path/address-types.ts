@@ -1,6 +1,6 @@
 /**
- * What kind of address `-m addrtype` finds one to be: IPv4 by the table of local addresses (net/ipv4/fib_frontend.c
- * __inet_dev_addr_type), IPv6 by the address alone or by where it leads (net/netfilter/xt_addrtype.c match_type6).
+ * Address types of `-m addrtype`: IPv4 looks the address up in table local (net/ipv4/fib_frontend.c __inet_dev_addr_type),
+ * IPv6 classifies the address or looks its route up (net/netfilter/xt_addrtype.c match_type6).
  */
 import type { Host, Route } from "../host/host.ts";
 import { isInRanges, maskBits, maxAddress, prefixes } from "../packet/address.ts";
@@ -26,10 +26,10 @@ import type { RouteResult } from "./routing-table.ts";
 
 type Side = "src" | "dst";
 
-/** Whether an address of a packet is of a type, asked for one interface, or for the whole host where that is `undefined`. */
+/** Returns the packets whose address has a type on an interface; on the whole host if `device` is `undefined`. */
 export type AddressTypes = (side: Side, type: AddressType, device: string | undefined) => Predicate;
 
-/** What kinds of addresses there are on a host. What the tables say is worked out once. */
+/** Returns the address types of a host. Lookups are memoized. */
 export function addressTypes(host: Host, family: Family): AddressTypes {
   const four = kept((side) => spansOf(cases4(host, side), side, 4));
   const six = kept((side, device) => spansOf(fibCases(host, 6, addressLookup(side, device)), side, 6));
@@ -39,7 +39,7 @@ export function addressTypes(host: Host, family: Family): AddressTypes {
       : kind6(() => six(side, device), host, side, type, device);
 }
 
-/** A function that works nothing out twice. */
+/** Memoizes a function. */
 function kept<T>(make: (side: Side, device: string | undefined) => T): typeof make {
   const made = new Map<string, T>();
   return (side, device) => {
@@ -50,18 +50,18 @@ function kept<T>(make: (side: Side, device: string | undefined) => T): typeof ma
 }
 
 const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
-/** No network, and everybody: IPv4 does not look for them. */
+/** 0.0.0.0 and 255.255.255.255, which IPv4 does not look up. */
 const BROADCAST = prefixes(4, "0.0.0.0/32", "255.255.255.255/32");
-/** No address, and IPv4's in disguise. */
+/** The unspecified address and IPv4-mapped addresses. */
 const NO_UNICAST = prefixes(6, "::/128", "::ffff:0:0/96");
 
-/** Addresses next to each other that fare alike; `undefined` where no case holds. */
+/** Range of addresses with the same outcome; `undefined` if no case matches. */
 interface Span<T> {
   readonly range: Range;
   readonly outcome: T | undefined;
 }
 
-/** The type of an IPv4 address, and the interface that has it; `undefined` where it is the same for all. */
+/** Type of an IPv4 address on an interface; `undefined` if it is the same on all. */
 interface Typed {
   readonly type: string;
   readonly dev: string | undefined;
@@ -79,7 +79,7 @@ const cases4 = (host: Host, side: Side): Case<Typed>[] => [
   })),
 ];
 
-/** What another interface has, and what is refused or not found, is an address like any other. */
+/** An address of another interface, or one without a route, is UNICAST. */
 const kind4 = (
   spans: readonly Span<Typed>[] | undefined,
   side: Side,
@@ -129,7 +129,7 @@ function kind6(
   }
   const spans = ask();
   if (spans === undefined) return unknown(side, type, UNFOLLOWED);
-  // Not all routes are known: what has none may be unreachable.
+  // Without a list of routes, an address without a route may be unreachable.
   const open = type === "UNREACHABLE" && !host.routed.includes(6);
   const own = host.interfaces.find((i) => i.name === device)?.addresses ?? [];
   const ranges = spans.flatMap(({ range, outcome: found }): readonly Range[] => {
@@ -150,11 +150,11 @@ function kind6(
     : listed;
 }
 
-/** The first address of a subnet that is reached without a gateway stands for its routers (ipv6_anycast_destination). */
+/** Returns the subnet-router anycast address of a subnet on the link (ipv6_anycast_destination). */
 const firstOf = ({ to, gateway }: Route): Address | undefined =>
   gateway !== true && (maskBits(to.mask) ?? 128) < 127 ? to.address : undefined;
 
-/** The addresses, cut where cases begin and end; `undefined` where something else decides, too. */
+/** Splits the address space at the bounds of the cases; `undefined` if cases depend on other fields. */
 function spansOf<T>(cases: readonly Case<T>[], side: Side, family: Family): readonly Span<T>[] | undefined {
   const max = maxAddress(family);
   const [zero, one] = (family === 4 ? [0, 1] : [0n, 1n]) as [never, never];

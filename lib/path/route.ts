@@ -26,11 +26,11 @@ import { hasPolicyRouting } from "./policy-rules.ts";
 import { ARRIVING, LEAVING, type Lookup, REROUTED, sourceLookup } from "./routing-lookup.ts";
 import type { RouteResult } from "./routing-table.ts";
 
-/** What the routing decision makes of a packet. */
+/** Routing decision. */
 export type RouteDecision =
   /** Delivered to the host itself. */
   | { readonly kind: "local"; readonly route?: Route }
-  /** Sent on, or out, by this interface. */
+  /** Forwarded or sent by this interface. */
   | { readonly kind: "via"; readonly out: string; readonly route?: Route }
   /** Not routed at all. */
   | { readonly kind: "none"; readonly why: string };
@@ -60,10 +60,10 @@ export function routeCases(
   return { in: incoming, out: leaving(host, LEAVING), again: leaving(host, REROUTED[family]) };
 }
 
-/** Unknown: only `ip maddr` tells. Key of the unknown that stands for it. */
+/** Key of the unknown "the host has joined the multicast group" (`ip maddr`). */
 export const GROUPS = "multicast-groups";
 
-/** Whether the host listens to the group: all of its interfaces do to the groups of all nodes and, routing, of all routers. */
+/** Returns the groups that the host has joined. All nodes join the all-nodes group; routers also join the all-routers group. */
 function joined(host: Host, family: Family): Predicate {
   const routes = sysctl(host, "net.ipv6.conf.all.forwarding", 1) !== 0;
   const everyone =
@@ -73,7 +73,7 @@ function joined(host: Host, family: Family): Predicate {
   return or(everyone, opaque(GROUPS, "which multicast groups the host has joined is not known (ip maddr)"));
 }
 
-/** IPv4: what is refused, or delivered, before the tables are asked. */
+/** IPv4: packets that are refused or delivered before the routing tables are evaluated. */
 function arriving4(host: Host): RouteCase[] {
   const zero = within("src", ZERO);
   const multicast = within("dst", MULTICAST[4]);
@@ -102,7 +102,7 @@ function arriving4(host: Host): RouteCase[] {
   ];
 }
 
-/** What the tables make of a packet that arrives, and what stands in the way of forwarding it. */
+/** Returns the decisions of the routing tables for arriving packets. */
 function forwarded(host: Host, family: Family): RouteCase[] {
   const still =
     family === 4
@@ -133,7 +133,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
           byInterface(host, (name) => ipv4Setting(host, "drop_unicast_in_l2_multicast", name, "or") !== 0),
         )
       : NEVER;
-  /** Where packets for everybody on another link are forwarded: both settings have to say so. */
+  /** Forwards broadcasts to another link; `all` and the interface must both be on. */
   const spreads = byInterface(
     host,
     (name) =>
@@ -191,11 +191,11 @@ const only =
   (more: Predicate) =>
   (c: RouteCase): RouteCase => ({ when: and(more, c.when), outcome: c.outcome });
 
-/** A frame for many with a packet for one (RFC 1122, 3.3.6). */
+/** Unicast packet in a multicast or broadcast frame (RFC 1122, 3.3.6). */
 const DISGUISED = between("pkttype", 1, 2);
 const HIDDEN = "a packet for one in a frame for many (drop_unicast_in_l2_multicast)";
 
-/** Where it leaves by the interface it came in by, the source is looked up in any case (send_redirects). */
+/** With send_redirects, the source of a packet that leaves by its input interface is always looked up. */
 function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
   return ipv4Setting(host, "send_redirects", dev, "or", 1) === 0
     ? []
@@ -203,8 +203,8 @@ function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
 }
 
 /**
- * Whether a source may be one that arrives here, and why not: the host's own addresses, and what rp_filter refuses
- * (fib_validate_source). Asked of IPv4 packets that the routing decision has taken up.
+ * Returns the reason why the kernel refuses a source address on arrival: an address of the host, or rp_filter
+ * (fib_validate_source). It applies to IPv4 packets after the routing decision.
  */
 export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   const fine: Case<string | null> = { when: ANY, outcome: null };
@@ -216,13 +216,13 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   const own = host.interfaces.flatMap((i) =>
     i.addresses.filter((a) => a.family === 4 && !a.invented).map((a): Range => [a.address, a.address]),
   );
-  // With rules of policy routing or local routes of somebody's own the tables are asked even without rp_filter, and with
-  // realms (fib_num_tclassid_users) even for what may come from anywhere.
+  // With policy routing or additional local routes the tables are evaluated even without rp_filter; with realms
+  // (fib_num_tclassid_users) even if accept_local is on.
   const counted = [...host.routes, ...(host.rules ?? [])].some((r) => r.family === 4 && r.realm === true);
   const full = counted || hasPolicyRouting(host, 4) || localRoutes(host);
   const martian = "one of the host's own addresses as source, from outside (martian source)";
   const wrong = "its source is not reached by the interface it came in by (rp_filter)";
-  // The source of what is sent to many is looked up as if it answered nobody (ip_mc_validate_source, brd_input).
+  // The source of multicast and broadcast is looked up without a destination (ip_mc_validate_source, brd_input).
   const toMany = or(
     within("dst", [...MULTICAST[4], [EVERYBODY, EVERYBODY]]),
     decide(
@@ -240,7 +240,7 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
       .map((i): Range => [i.name, i.name]),
   );
   return [
-    // Zero is no address to look for: DHCP's client sends from it.
+    // The kernel does not look 0.0.0.0 up, since DHCP clients send from it.
     { when: within("src", ZERO), outcome: null },
     ...(counted ? [] : [{ when: and(unfiltered, accepts), outcome: null }]),
     ...(full ? [] : [{ when: and(unfiltered, within("src", own)), outcome: martian }]),
@@ -263,7 +263,7 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
           { when, outcome: null },
         ];
       const refused: Case<string | null> = { when, outcome: found.kind === "refused" ? wrong : martian };
-      // A route that refuses is no route at all to look back by.
+      // A route that refuses counts as no route.
       if (found.kind === "refused") return [{ when: and(when, unfiltered), outcome: null }, refused];
       return found.kind === "local"
         ? [
@@ -279,7 +279,7 @@ export function sourceCases(host: Host, family: Family): Case<string | null>[] {
   ];
 }
 
-/** Whether anybody added local routes to those that the addresses bring (fib_has_custom_local_routes). */
+/** Returns true if there are local routes that no address implies (fib_has_custom_local_routes). */
 const localRoutes = (host: Host): boolean =>
   host.routes.some(({ family, type, to }) => {
     if (family !== 4 || type !== "local") return false;
@@ -288,14 +288,14 @@ const localRoutes = (host: Host): boolean =>
     return first !== last || !host.interfaces.some((i) => i.addresses.some((a) => a.address === first));
   });
 
-/** What is routed and yet not sent on, whoever sent it (ip_forward, ip6_forward): why, else `null`. */
+/** Routed packets that are not forwarded (ip_forward, ip6_forward), with the reason. */
 export const ENDED: readonly Case<string | null>[] = [
   { when: not(is("pkttype", 0)), outcome: "a frame that was not sent to this host is not forwarded" },
   { when: between("ttl", 0, 1), outcome: "its time to live ends here" },
   { when: ANY, outcome: null },
 ];
 
-/** The same, and IPv6 sources that do not leave their link. */
+/** Returns the routed packets that are not forwarded, IPv6 sources of link scope included. */
 export function stoppedCases(host: Host, family: Family): readonly Case<string | null>[] {
   if (family === 4) return ENDED;
   const back = or(...host.interfaces.map(({ name }) => and(is("in", name), is("out", name))));
@@ -309,13 +309,13 @@ export function stoppedCases(host: Host, family: Family): readonly Case<string |
   ];
 }
 
-/** IPv4: what the host sends. */
+/** IPv4: decisions for packets of the host. */
 function leaving4(host: Host, lookup: Lookup): RouteCase[] {
   const group = or(within("dst", MULTICAST[4]), is("dst", EVERYBODY));
   const tables = fibCases(host, 4, lookup);
   return [
     refuse(within("src", [...MULTICAST[4], [EVERYBODY, EVERYBODY]]), "no address to send from"),
-    // Multicast and broadcast leave by the interface that has the source address.
+    // Multicast and broadcast leave by the interface with the source address.
     ...host.interfaces.flatMap((i): RouteCase[] =>
       i.name === "lo"
         ? []
@@ -348,7 +348,7 @@ function leaving4(host: Host, lookup: Lookup): RouteCase[] {
   ];
 }
 
-/** IPv6: what the host sends. */
+/** IPv6: decisions for packets of the host. */
 const leaving6 = (host: Host, lookup: Lookup): RouteCase[] => [
   ...fibCases(host, 6, lookup).map(({ when, outcome }) => ({
     when,
@@ -371,7 +371,7 @@ function decided(found: RouteResult): RouteDecision {
   }
 }
 
-/** What connection tracking holds back before any table: fragments, until all are there (nf_defrag_ipv4). */
+/** Fragments that are held back until all have arrived (nf_defrag_ipv4). */
 export const heldCases = (tracks: boolean): Case<string | null>[] => [
   ...(tracks
     ? [{ when: is("fragment", 1), outcome: "connection tracking waits for the rest of the fragments" }]
@@ -379,7 +379,7 @@ export const heldCases = (tracks: boolean): Case<string | null>[] => [
   { when: ANY, outcome: null },
 ];
 
-/** What a bridge makes of a packet once it is translated and is not followed: IPv6's groups go to its ports. */
+/** Translations on a bridge that are not followed: IPv6 multicast is flooded to the ports. */
 export const groupCases = (family: Family): Case<string | null>[] => [
   ...(family === 6
     ? [
@@ -395,7 +395,7 @@ export const groupCases = (family: Family): Case<string | null>[] => [
 /** PACKET_OTHERHOST (linux/if_packet.h). */
 const OTHER_HOST = 3;
 
-/** What is refused before any table: frames that only came by (ip_rcv_core), IPv6 headers that cannot come by a wire (ip6_rcv_core), and what is held back. */
+/** Packets that are dropped before any table: frames for other hosts (ip_rcv_core), invalid IPv6 headers (ip6_rcv_core), and fragments. */
 export function refusedCases(host: Host, family: Family, tracks: boolean): Case<string | null>[] {
   const six = (name: string): Predicate =>
     byInterface(host, (device) => ipv6Setting(host, name, device) !== 0);
