@@ -8,7 +8,7 @@ import { isDockerBridgeSet } from "../host/known/docker.ts";
 import { PROTO } from "../packet/field.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { calledChain } from "../rules/call-graph.ts";
-import { hasOnly, plainPorts } from "../rules/reading.ts";
+import { hasOnly, plain, plainPorts } from "../rules/reading.ts";
 import {
   type Chain,
   chainOf,
@@ -51,23 +51,18 @@ function isBridgeRule({ reading }: Rule, host: Host): boolean {
     input?.not === false &&
     input.value === out?.value &&
     comments === undefined &&
-    hasOnly(reading, "in", "out", "proto")
+    hasOnly(reading, "in", "out")
   );
 }
 
 /** `-o BRIDGE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`; 28.0.0 matches a set instead of `-o`. */
 function isEstablishedRule({ reading }: Rule, host: Host): boolean {
   const { action, comments, out, sets } = reading;
-  if (action !== "accept" || comments !== undefined) return false;
-  const connection = ["states", "originalDestination", "originalPorts", "direction"] as const;
-  const byBridge =
-    isBridge(out?.value, host) &&
-    out?.not === false &&
-    connection.some((key) => reading[key] !== undefined) &&
-    hasOnly(reading, "out", "proto", ...connection);
+  const states = [...(plain(reading.states) ?? [])].sort().join();
+  if (action !== "accept" || comments !== undefined || states !== "ESTABLISHED,RELATED") return false;
+  const byBridge = isBridge(plain(out), host) && hasOnly(reading, "out", "states");
   const bySet =
-    sets?.some(({ value }) => isDockerBridgeSet(value.set)) === true &&
-    hasOnly(reading, "in", "out", "proto", "sets", ...connection);
+    sets?.some(({ value }) => isDockerBridgeSet(value.set)) === true && hasOnly(reading, "states", "sets");
   return byBridge || bySet;
 }
 
