@@ -16,17 +16,17 @@ export interface InterfaceAddress {
   readonly family: Family;
   /** The address itself. */
   readonly address: Address;
-  /** The subnet it stands in. */
+  /** Its subnet. */
   readonly prefix: Prefix;
   /** Its subnet's broadcast address where one is set, else `null`. */
   readonly broadcast: Address | null;
-  /** It is of the link or the host alone (`scope`): others are not sent to from it. */
+  /** Its scope is link or host, so the kernel does not send to other addresses from it. */
   readonly narrow?: boolean;
-  /** Its time to be preferred is over (IPv6): others are sent from first. */
+  /** Its preferred lifetime is over (IPv6): the kernel prefers other source addresses. */
   readonly deprecated?: boolean;
-  /** The kernel made it for a while, so that nobody knows the host by it (RFC 8981). */
+  /** Temporary address for privacy (RFC 8981). */
   readonly temporary?: boolean;
-  /** Made up by fwcheck to stand for whatever address the host has. */
+  /** Invented by fwcheck in place of an unknown address of the host. */
   readonly invented?: boolean;
 }
 
@@ -47,7 +47,7 @@ export interface Interface {
   readonly down?: boolean;
   /** Its group, where that is known. */
   readonly group?: number;
-  /** Its kind of link as `ip -j addr` names it (`ether`, `loopback`, `none`), where that is known. */
+  /** Type of its link (`ether`, `loopback`, `none`, as in `ip -j addr`); absent if unknown. */
   readonly link?: string;
   /**
    * Its kind of device as `ip -d -j link` names it in `info_kind` (`veth`, `vlan`, `tun`), `physical` where it names none;
@@ -60,7 +60,7 @@ export interface Interface {
   readonly calls?: readonly Family[];
 }
 
-/** What the kernel looks at of the TOS byte where it is asked for `tos` (INET_DSCP_MASK, IPTOS_TOS_MASK). */
+/** Bits of the TOS byte that `tos` of a route or rule matches (INET_DSCP_MASK, IPTOS_TOS_MASK). */
 export const TOS_MASK: Readonly<Record<Family, number>> = { 4: 0x1c, 6: 0xfc };
 
 /** A route as `ip -j route` lists it. */
@@ -86,7 +86,7 @@ export interface Route {
   readonly dev: string | null;
   /** Name of its table, or the number where it has none. */
   readonly table: string;
-  /** The lower of two routes for the same prefix is taken. */
+  /** Of two routes with the same prefix, the kernel uses that with the lower metric. */
   readonly metric: number;
   /** It leads to a gateway, not to the addresses themselves. */
   readonly gateway?: boolean;
@@ -116,13 +116,13 @@ export interface NextHop {
   readonly via?: Address;
 }
 
-/** A rule of policy routing as `ip -j rule` lists it: which packets ask which table, in order. */
+/** A rule of policy routing as `ip -j rule` lists it. */
 export interface RoutingRule {
   /** 4 or 6. */
   readonly family: Family;
-  /** The lower is asked first. */
+  /** Rules are evaluated in ascending order. */
   readonly priority: number;
-  /** It is for packets that the rest does not fit. */
+  /** Inverts the other conditions. */
   readonly not: boolean;
   /** Sources it is for; `null` for all. */
   readonly from: Prefix | null;
@@ -138,7 +138,7 @@ export interface RoutingRule {
   readonly tos: { readonly value: number; readonly mask: number } | null;
   /** First and last owner of the socket that sends; `null` for any. */
   readonly uid: readonly [number, number] | null;
-  /** It is only for what comes or goes by a VRF, whose table it asks (`l3mdev`). */
+  /** Matches packets of a VRF and looks its table up (`l3mdev`). */
   readonly vrf: boolean;
   /** Protocol number; `null` for any. */
   readonly proto: number | null;
@@ -146,7 +146,7 @@ export interface RoutingRule {
   readonly sport: readonly [number, number] | null;
   /** First and last destination port; `null` for any. */
   readonly dport: readonly [number, number] | null;
-  /** The table it asks, or what it does to the packet by itself. */
+  /** Table that is looked up, or another action. */
   readonly action:
     | { readonly kind: "table"; readonly table: string }
     | { readonly kind: "goto"; readonly priority: number | null }
@@ -157,7 +157,7 @@ export interface RoutingRule {
   readonly suppressGroup: number | null;
   /** As for a route. */
   readonly realm?: boolean;
-  /** What of it fwcheck does not follow (`tun_id`), else `null`. */
+  /** Condition that fwcheck does not evaluate (`tun_id`); else `null`. */
   readonly beyond: string | null;
 }
 
@@ -179,13 +179,13 @@ export interface Network {
   readonly endpoints: readonly { readonly name: string; readonly address: Address }[];
 }
 
-/** What is known of the Docker daemon; what nobody said is absent. */
+/** Settings of the Docker daemon; unknown ones are absent. */
 export interface Daemon {
   /** The firewall backend: `iptables` or `nftables`. */
   readonly backend?: string;
-  /** Whether it writes iptables rules at all. */
+  /** It writes iptables rules. */
   readonly iptables?: boolean;
-  /** Whether docker-proxy listens for published ports. */
+  /** docker-proxy listens on published ports. */
   readonly proxy?: boolean;
 }
 
@@ -217,7 +217,7 @@ export interface Container {
 
 /** A process that holds a socket. */
 export interface Process {
-  /** What it calls itself (its `comm`, 15 bytes at most): any text. */
+  /** Its `comm`, at most 15 bytes of any text. */
   readonly name: string;
   /** Its number on the host. */
   readonly pid: number;
@@ -225,7 +225,7 @@ export interface Process {
   readonly container?: string;
 }
 
-/** A socket of the host itself that takes packets from anybody: TCP that listens, UDP that is not connected. */
+/** A listening TCP socket or an unconnected UDP socket of the host. */
 export interface Socket {
   /** 4 or 6: a socket that serves both is two. */
   readonly family: Family;
@@ -241,7 +241,7 @@ export interface Socket {
   readonly processes: readonly Process[];
 }
 
-/** What is known of a host, given or inferred. */
+/** A host, given or inferred. */
 export interface Host {
   /** With their addresses. */
   readonly interfaces: readonly Interface[];
@@ -249,27 +249,27 @@ export interface Host {
   readonly routes: readonly Route[];
   /** The families whose routes were given, not inferred. */
   readonly routed: readonly Family[];
-  /** Policy routing; empty where it was not given: tables local, main and default are asked then. */
+  /** Rules of policy routing; without them tables local, main and default are looked up. */
   readonly rules?: readonly RoutingRule[];
   /** By name with dots: `net.ipv4.ip_forward`. */
   readonly sysctls: ReadonlyMap<string, string>;
-  /** Docker's, where it was asked. */
+  /** From Docker; empty without its output. */
   readonly networks: readonly Network[];
-  /** Docker's, where it was asked. */
+  /** From Docker; empty without its output. */
   readonly containers: readonly Container[];
-  /** What is known of the Docker daemon itself. */
+  /** Settings of the Docker daemon. */
   readonly daemon: Daemon;
   /** The sockets that listen on the host itself; absent where they were not given. */
   readonly listening?: readonly Socket[];
-  /** Bridges whose traffic is Docker's business: from the networks, or from Docker's rules. */
+  /** Container bridges, from Docker's networks or rules. */
   readonly bridges: readonly string[];
-  /** Membership in an ipset, `undefined` when the set is not known. */
+  /** Returns the packets that are in an ipset; `undefined` if the set is unknown. */
   member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;
-  /** The sets that a list:set holds; none for a set of another type. */
+  /** Returns the members of a list:set; none for other types. */
   parts(set: string): readonly string[];
-  /** What was not given and had to be worked out, a sentence each. */
+  /** Inferences from other inputs, a sentence each. */
   readonly inferred: readonly string[];
-  /** Why this may not be all that decides on packets, a sentence each; never to be left out of an answer. */
+  /** Reasons why the inputs may be incomplete, a sentence each; every answer must include them. */
   readonly doubts: readonly string[];
   /** The given rules are all that filters on the host: a snapshot or the caller says so. */
   readonly complete: boolean;
