@@ -1,10 +1,10 @@
-/** Tells what a file is from its contents, so that a folder of files can be given as it lies. */
+/** Identifies a file by its contents, so that a folder of files needs no naming convention. */
 import { isDocker } from "./sources/docker.ts";
 import { arrays, list, property } from "./sources/json.ts";
 import { listsSockets } from "./sources/ss.ts";
 import { isTableList } from "./unread.ts";
 
-/** What a file can be: each is an option of `HostSources`, `rules` the dump itself. */
+/** Kinds of files: `rules` is a dump, every other kind is a member of `HostSources`. */
 export type Kind =
   | "rules"
   | "addr"
@@ -17,7 +17,7 @@ export type Kind =
   | "tables";
 
 /**
- * Tells by its contents what a file is.
+ * Identifies a file by its contents.
  * @returns what program printed the text, or `undefined` when it is none that fwcheck reads
  */
 export function kindOf(text: string): Kind | undefined {
@@ -51,7 +51,7 @@ export function damageOf(text: string): string | undefined {
 }
 
 /**
- * A file for iptables-restore --noflush: a table of it is whole and declares none of its built-in chains, as the save
+ * A file for iptables-restore --noflush: it contains a complete table that declares none of its built-in chains, as the save
  * programs always do. ufw's user.rules and before.rules are such files, and the fix that fwcheck writes.
  */
 export const isFragment = (text: string): boolean =>

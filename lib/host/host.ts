@@ -1,6 +1,6 @@
 /**
- * The host that the rules live on: interfaces, addresses, routes, sysctls, ipsets, containers. Whatever was not given
- * is inferred, and each inference is a sentence in `inferred`.
+ * The host that the rules live on: interfaces, addresses, routes, sysctls, ipsets, containers. Missing inputs are
+ * inferred, and each inference is a sentence in `inferred`.
  */
 
 import type { SourceDiagnostic } from "../iptables/load.ts";
@@ -39,8 +39,8 @@ export interface Interface {
   /** The interface it is a port of: a bridge, unless that one's `masters` says otherwise. */
   readonly master: string | null;
   /**
-   * What it is to its ports where that is known: a bridge switches between them, a bond (or team) takes in all they get as
-   * its own, a VRF routes it by tables of its own.
+   * Kind of a master interface, if known: a bridge switches between its ports, a bond (or team) receives their packets as
+   * its own, a VRF routes them by its own tables.
    */
   readonly masters?: "bridge" | "bond" | "vrf" | "other";
   /** It is switched off. */
@@ -54,9 +54,9 @@ export interface Interface {
    * absent where no detailed listing was given.
    */
   readonly kind?: string;
-  /** Whether its bridge forwards what comes by this port (`state` of `ip -d link`, STP); absent where it does or is not known. */
+  /** The bridge forwards no frames of this port (`state` of `ip -d link`, STP); absent if it does or if that is unknown. */
   readonly blocked?: boolean;
-  /** Families whose iptables this bridge calls, whatever the sysctl says (`nf_call_iptables` of ip-link(8)). */
+  /** Families whose iptables this bridge calls, independent of the sysctl (`nf_call_iptables` of ip-link(8)). */
   readonly calls?: readonly Family[];
 }
 
@@ -134,7 +134,7 @@ export interface RoutingRule {
   readonly oif: string | null;
   /** The mark they carry, under a mask; `null` for any. */
   readonly mark: { readonly value: number; readonly mask: number } | null;
-  /** What the TOS byte is under a mask; `null` for any. */
+  /** Value of the TOS byte under a mask; `null` for any. */
   readonly tos: { readonly value: number; readonly mask: number } | null;
   /** First and last owner of the socket that sends; `null` for any. */
   readonly uid: readonly [number, number] | null;
@@ -173,9 +173,9 @@ export interface Network {
   readonly subnets: readonly Prefix[];
   /** Made with `--internal`: Docker keeps it from the outside. */
   readonly internal: boolean;
-  /** Gateway mode by family: `nat` where nobody chose, else `nat-unprotected`, `routed` or `isolated`. */
+  /** Gateway mode by family: `nat` by default, else `nat-unprotected`, `routed` or `isolated`. */
   readonly gateway: Readonly<Record<Family, string>>;
-  /** Who is connected to it, by the names that Docker gives them: the ingress sandbox of a swarm is no container. */
+  /** Endpoints by the names that Docker gives them; the ingress sandbox of a swarm is not a container. */
   readonly endpoints: readonly { readonly name: string; readonly address: Address }[];
 }
 
@@ -193,7 +193,7 @@ export interface Daemon {
 export interface Container {
   /** As Docker knows it, without the slash. */
   readonly name: string;
-  /** Docker's own id of it; absent where it was not given. */
+  /** Docker's id of the container; absent if not given. */
   readonly id?: string;
   /** Its Compose project, else `null`. */
   readonly project: string | null;
@@ -211,7 +211,7 @@ export interface Container {
     /** The address of the host it is published on; `null` for every one. */
     readonly address: Address | null;
   }[];
-  /** Whether each address was asked for with `--ip`, and so stays. */
+  /** All addresses were requested with `--ip` and do not change. */
   readonly fixed: boolean;
 }
 
@@ -325,7 +325,7 @@ export function containerInputs(host: Host, bridge: string): readonly string[] {
   return outside.length === 0 ? [bridge] : containers;
 }
 
-/** Whether the interfaces were inferred, not listed. */
+/** Returns true if the interfaces were inferred, not listed. */
 export const interfacesInferred = (host: Host): boolean =>
   host.interfaces.some((i) => i.addresses.some((a) => a.invented === true));
 
@@ -366,22 +366,22 @@ function mute(host: Host): string[] {
 export const mastersOf = (interfaces: readonly Interface[], what: Interface["masters"]): string[] =>
   interfaces.filter((i) => i.masters === what).map((i) => i.name);
 
-/** Whether a packet comes in at all, from outsiders or from containers. */
+/** Packets that arrive by an interface, from outside or from containers. */
 export const comesIn = (host: Host): Predicate => not(named(mute(host)));
 
-/** Whether a packet comes from a container of a bridge. */
+/** Packets from containers of a bridge. */
 export const fromContainers = (host: Host, bridge: string): Predicate => named(containerInputs(host, bridge));
 
 /**
- * Whether a packet comes from an outsider: by any interface that is no container bridge, also by one that nobody
- * listed. A firewall's policy holds for the VPN that comes up tomorrow, too.
+ * Packets from outside: by any interface that is not a container bridge, unlisted ones included, because a policy also
+ * applies to an interface that is created later.
  */
 export const fromOutside = (host: Host): Predicate =>
   not(
     named([...mute(host), ...host.bridges.flatMap((bridge) => [bridge, ...containerInputs(host, bridge)])]),
   );
 
-/** Whether a bridge hands its frames to iptables (br_netfilter): by the sysctl, or by its own setting. Yes where no sysctl is known. */
+/** Returns true if a bridge passes its frames to iptables (br_netfilter): by the sysctl, by its own setting, or if no sysctl is known. */
 export function callsIptables(host: Host, bridge: string, family: Family): boolean {
   const name = family === 4 ? "net.bridge.bridge-nf-call-iptables" : "net.bridge.bridge-nf-call-ip6tables";
   if (host.sysctls.size === 0) return true;
@@ -394,8 +394,8 @@ export function callsIptables(host: Host, bridge: string, family: Family): boole
 }
 
 /**
- * Whether rules can tell what comes by a bridge's outside port from what its containers send. It takes br_netfilter, and one
- * outside port at most: of several, no rule tells frames between them, which are no container's, from frames for a container.
+ * Returns true if rules can distinguish frames of a bridge's outside port from frames of its containers. That requires
+ * br_netfilter and at most one outside port: no rule distinguishes frames between two outside ports from frames for a container.
  */
 export function tellsPorts(host: Host, bridge: string, family: Family): boolean {
   const { outside } = bridgePorts(host, bridge);
@@ -405,7 +405,7 @@ export function tellsPorts(host: Host, bridge: string, family: Family): boolean 
 const LOOPBACK = { 4: prefixes(4, "127.0.0.0/8"), 6: prefixes(6, "::1/128") } as const;
 
 /**
- * What the kernel's table `local` says of the host's own addresses: inet_addr_type (net/ipv4/fib_frontend.c). The
+ * Address types of the host's own addresses in the kernel's table `local`: inet_addr_type (net/ipv4/fib_frontend.c). The
  * lowest address of a subnet is an ordinary one since Linux 5.14; the highest is its broadcast address.
  */
 export function ownAddresses(
@@ -438,7 +438,7 @@ export function ownAddresses(
   return { local: without(local, broadcast), broadcast: normalizeRanges(broadcast) };
 }
 
-/** What is in the first ranges and not in the others. */
+/** Subtracts ranges. */
 function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
   let rest = normalizeRanges(ranges);
   for (const [first, last] of normalizeRanges(holes))
@@ -454,7 +454,7 @@ function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
   return rest;
 }
 
-/** What matches ask of the host, for one family; what the routing decision and the rules know stands elsewhere. */
+/** Returns the facts of the host that matches need, for one family; facts of routes and rules come from lib/path. */
 export function factsOf(
   host: Host,
   family: Family,

@@ -15,17 +15,17 @@ import { listDoubts } from "./unread.ts";
 
 /** A file's text under the name that messages use. */
 export interface Source {
-  /** What messages call it. */
+  /** Name of the source in messages. */
   readonly name: string;
   /** The whole text. */
   readonly text: string;
-  /** Whose it is, where the text may not tell: rules of policy routing look alike, and a list of routes may be empty. */
+  /** Family of a text that does not show it: policy routing rules look alike, and a list of routes may be empty. */
   readonly family?: Family;
   /** Of a dump in a snapshot: what else the snapshot knows of its rules. */
   readonly beside?: Beside;
 }
 
-/** What may be given of a host; whatever is left out is inferred. */
+/** Inputs about a host; missing ones are inferred. */
 export interface HostSources {
   /** `ip -j addr`. */
   readonly addr?: readonly Source[];
@@ -43,7 +43,7 @@ export interface HostSources {
   readonly listening?: readonly Source[];
   /** `nft list tables`: with it, rules of both families count as complete. Give it to `withTables`, too. */
   readonly tables?: readonly Source[];
-  /** Why the inputs may not be all that decides on packets, a sentence each; a snapshot tells. */
+  /** Reasons why the inputs may be incomplete, one sentence each; a snapshot contains them. */
   readonly doubts?: readonly string[];
   /**
    * The given rules are all that filters on this host: no nftables tables, no rules of the other iptables backend, none
@@ -54,7 +54,7 @@ export interface HostSources {
 
 /** A source that cannot be read at all, or holds nothing of its kind. */
 export class SourceError extends Error {
-  /** Tells it from other errors. */
+  /** Name of this class of errors. */
   override readonly name = "SourceError";
   constructor(source: Source, program: string, cause: unknown) {
     super(`${source.name}: not what ${program} prints: ${reasonOf(source.text, program, cause)}`);
@@ -114,7 +114,7 @@ function each<T>(
 
 /**
  * Reads what is known of the host and infers what is not.
- * @param hints packets that will be simulated: they tell which addresses are the host's when nothing else does
+ * @param hints packets that will be simulated: they show which addresses are the host's if no other input does
  * @throws SourceError when a source is not what its program prints
  */
 export function readHost(
@@ -158,7 +158,7 @@ export function readHost(
     sources.route,
     "route",
     readRoutes,
-    // A host without IPv6 has no routes of it: a snapshot knows whose list is empty.
+    // A host without IPv6 has no IPv6 routes: a snapshot records the family of an empty list.
     (list, { family }) =>
       list.length === 0
         ? family === undefined
@@ -178,7 +178,7 @@ export function readHost(
   const families = each(sources.rule, "rule", familyOfRules, (_, { text }) => kindOf(text) !== "rule").map(
     (f, i) => sources.rule![i]!.family ?? f,
   );
-  // What does not tell its family is of the one that is left; IPv6's usual rules are such.
+  // Listings of unknown family get the remaining one; default IPv6 rules look like that.
   const left = ([4, 6] as const).filter((f) => !families.includes(f));
   const unsure = families.some((f) => f === undefined);
   if (unsure && families.length === 1)
@@ -189,7 +189,7 @@ export function readHost(
   });
   const odd = routes.find((r) => !["local", "main", "default"].includes(r.table));
   if (sources.rule === undefined && odd !== undefined)
-    say(`table ${odd.table} and its like are not asked for routes (no ip rule was given)`);
+    say(`table ${odd.table} and other tables are not looked up (no ip rule was given)`);
   if (!sysctls.has("net.ipv4.ip_forward"))
     say("the host forwards packets (net.ipv4.ip_forward = 1; no --sysctl was given)");
   return {
@@ -222,14 +222,11 @@ export function readHost(
 
 const isNetSetting = (name: string): boolean => name.startsWith("net.");
 
-/** Texts of lines that end inside a line: what is behind their end is lost, and nothing else tells. */
+/** Line-based texts that end inside a line: the rest is lost, and nothing else shows it. */
 const cutOff = ({ ipset, sysctl, tables }: HostSources): string[] =>
   [...(ipset ?? []), ...(sysctl ?? []), ...(tables ?? [])]
     .filter(({ text }) => text.trim() !== "" && !text.endsWith("\n"))
-    .map(
-      ({ name }) =>
-        `${name}: the text ends inside a line, so it is cut off: what is behind its end is not known`,
-    );
+    .map(({ name }) => `${name}: the text ends inside a line, so it is cut off: the rest is unknown`);
 
 /** Container bridges that the list of interfaces does not have. */
 const missingBridges = (bridges: readonly string[], interfaces: readonly Interface[]): string[] =>
@@ -240,7 +237,7 @@ const missingBridges = (bridges: readonly string[], interfaces: readonly Interfa
         `Docker's rules or networks name the bridge ${name}, and the list of interfaces (ip -j addr) does not have it: it is not whole or of another time, and what passes by ${name} is not known`,
     );
 
-/** Interfaces that were listed several times, by family or by `ip -d link`: what one listing does not tell another may. */
+/** Merges several listings of one interface; a field missing in one may come from another. */
 function merged(interfaces: readonly Interface[]): Interface[] {
   const known = new Map<string, Interface>();
   for (const each of interfaces) {

@@ -1,8 +1,8 @@
 /**
  * A snapshot: one text with all that `fwcheck collect` gathered on a host, each program's output as it printed it.
  *
- * It starts with a line `fwcheck-snapshot 1 BOUNDARY`, where the boundary is a word that nobody could guess before; what a
- * login shell says before that is passed over. Every line that starts with the boundary is the collector's own:
+ * It starts with a line `fwcheck-snapshot 1 BOUNDARY`, where the boundary is random; output of a login
+ * shell before that line is skipped. Every line that starts with the boundary is the collector's own:
  * `begin KIND TITLE`, `end EXIT-CODE`, `missing KIND PROGRAM`, and `done`.
  */
 import type { Beside as RulesBeside, Unread } from "../rules/ruleset.ts";
@@ -11,7 +11,7 @@ import { type HostSources, type Source, SourceError } from "./read.ts";
 import { suspectRules, unprintedRules } from "./unprinted.ts";
 import { foreignTables, tableDoubts, unreadDump, unreadTables } from "./unread.ts";
 
-/** What a snapshot holds. */
+/** Contents of a snapshot. */
 export interface Snapshot {
   /** Dumps of iptables and ip6tables, for `readRuleset`. */
   readonly rules: readonly Source[];
@@ -26,13 +26,13 @@ const START = /^fwcheck-snapshot (\d+) (\S+)\r?$/m;
 /** Begins another snapshot or dump. What login shells print around a snapshot has no such line. */
 const OTHER_RULES = /^(fwcheck-snapshot \d|\*\w+\s*$|-[APN] \S)/;
 
-/** How far the beginning may be from that of the text, in characters. */
+/** Maximum offset of the first line in the text, in characters. */
 export const SNAPSHOT_START = 4096;
 
-/** Tells whether a text is a snapshot; its first `SNAPSHOT_START` characters tell. */
+/** Returns true if a text is a snapshot; its first `SNAPSHOT_START` characters are enough. */
 export const isSnapshot = (text: string): boolean => START.test(text.slice(0, SNAPSHOT_START));
 
-/** What one program printed. */
+/** Output of one program. */
 interface Part {
   readonly kind: string;
   readonly title: string;
@@ -47,8 +47,8 @@ const KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"
 const UNREAD: readonly string[] = ["text", "ufw", "errors"];
 
 /**
- * What every snapshot has, unless the program is not on the host. The text of each is never empty, except where a
- * program may have nothing to print.
+ * Parts of every snapshot, unless the program is not installed. Their texts are never empty, except those of programs
+ * that may print nothing.
  */
 const EXPECTED: readonly {
   readonly kind: string;
@@ -75,8 +75,8 @@ const EXPECTED: readonly {
 const familyOf = (title: string): 4 | 6 => (title.startsWith("ip6") ? 6 : 4);
 
 /**
- * Takes a snapshot apart. Lines keep their numbers: what is said of a part is said of the snapshot's own lines.
- * @throws SourceError when it is none, or not whole: what is cut off may be what matters
+ * Splits a snapshot into its parts. Lines keep their numbers, so that messages name lines of the snapshot.
+ * @throws SourceError if the text is not a snapshot, or cut off: the missing part may matter
  */
 export function readSnapshot(source: Source): Snapshot {
   const parts = partsOf(source);
@@ -113,7 +113,7 @@ export function readSnapshot(source: Source): Snapshot {
   const sources: HostSources = Object.fromEntries(
     KINDS.map((kind) => {
       const found = of(kind);
-      // `ip -d link` tells a bond from a bridge; addresses are what it does not tell.
+      // `ip -d link` lists the kind of an interface (bond, bridge), but no addresses.
       return [kind, kind === "addr" && found.length > 0 ? [...found, ...of("link")] : found] as const;
     }).filter(([, list]) => list.length > 0),
   );
@@ -125,7 +125,7 @@ export function readSnapshot(source: Source): Snapshot {
       const filled = own.filter((p) => /^(\[\d+:\d+\] )?-A /m.test(p.text));
       if (own.length === 0 && printed.length > 0)
         doubts.push(
-          `the host has no IPv${family} rules: the save programs print nothing, so whatever it serves in IPv${family} is open, and nothing is said of it`,
+          `the host has no IPv${family} rules: the save programs print nothing, so all its IPv${family} ports are open, and they are not checked`,
         );
       const [read] = filled.length > 0 ? [docker(filled)] : own.length > 0 ? own : printed;
       const unread = [...others.unread[family]];
@@ -149,7 +149,7 @@ export function readSnapshot(source: Source): Snapshot {
         },
       ];
     }),
-    // Whatever of it is not known has a doubt of its own.
+    // Each unknown part has a doubt of its own.
     sources: { ...sources, complete: true },
     doubts: [...doubts, ...others.doubts],
   };
@@ -162,12 +162,12 @@ const isEmpty = ({ kind, text }: Part): boolean =>
 /** The family of a list by the option of its program: `ip -j -6 route`. */
 const sideOf = (title: string): 4 | 6 => (/ -6 /.test(title) ? 6 : 4);
 
-/** Whether a part says something of containers, networks or the daemon's settings: its version does not. */
+/** Returns true for a part with containers, networks or settings of the daemon; its version alone is none. */
 const isOfDocker = ({ title, text }: Part): boolean =>
   /^docker (network )?inspect/.test(title) || kindOf(text) === "docker";
 
 /**
- * Tables that iptables-nft-save prints and `nft list tables` does not have: the one of them is not whole. And the dump
+ * Tables that iptables-nft-save prints and `nft list tables` lacks: one of the two is incomplete. Also the dump
  * of one backend without the other's, where both programs are on the host.
  */
 function unlisted(parts: readonly Part[], rules: readonly Part[]): string[] {
@@ -228,15 +228,15 @@ const programOf = ({ title }: Part): string => title.split(" ")[0]!;
 /** `iptables-legacy` of `iptables-legacy-save -c`. */
 const backendOf = (part: Part): string => programOf(part).replace(/-save$/, "");
 
-/** Whether iptables-nft printed a dump, which has rules: nft can write to its tables, too. */
+/** Returns true for a dump by iptables-nft that has rules: nft can write to these tables, too. */
 const isNft = ({ title, text }: Part): boolean =>
   /^(\[\d+:\d+\] )?-A /m.test(text) &&
   (/-nft-save\b/.test(title) || /^# Generated by \S+ v\S+ \(nf_tables\)/m.test(text));
 
-/** What filters beside the rules of the save programs. */
+/** Filters other than the rules that the save programs print. */
 interface Beside {
   readonly unread: Readonly<Record<4 | 6, readonly Unread[]>>;
-  /** What the list of expressions shows of a dump; `null` where the snapshot has no such list. */
+  /** Rules of a dump by the list of expressions; `null` if the snapshot has no such list. */
   listed(family: 4 | 6, dump: string): RulesBeside | null;
   readonly doubts: readonly string[];
 }
@@ -269,13 +269,13 @@ function beside(parts: readonly Part[]): Beside {
   };
 }
 
-/** The parts in their order, each with as many line feeds in front of it as there are lines above. */
+/** The parts in order, each padded with line feeds to keep its line numbers. */
 function partsOf({ name, text }: Source): Part[] {
   const lines = text.split(/\r?\n/);
   const first = lines.findIndex((line) => START.test(line));
   const [, version, boundary] = START.exec(lines[first] ?? "") ?? [];
   const broken = (why: string): SourceError => new SourceError({ name, text }, "fwcheck collect", why);
-  if (boundary === undefined) throw broken("no line of it is fwcheck-snapshot 1 ...");
+  if (boundary === undefined) throw broken("no line is fwcheck-snapshot 1 ...");
   if (version !== "1") throw broken(`version ${version} is not read by this fwcheck`);
   const outside = (from: number, to?: number): void => {
     const at = lines.slice(from, to).findIndex((line) => OTHER_RULES.test(line));

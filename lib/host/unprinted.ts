@@ -1,6 +1,6 @@
 /**
- * Rules of iptables-nft's tables that its save program does not print in full: somebody used nft on a table that
- * iptables made, and iptables-save leaves out each expression that it does not know (measured with 1.8.9: `udp length`,
+ * Rules of iptables-nft's tables that its save program does not print in full: nft has changed a table that
+ * iptables created, and iptables-save omits each expression that it does not know (measured with 1.8.9: `udp length`,
  * `tcp window`, `icmp code`, set lookups, header writes).
  */
 
@@ -76,7 +76,7 @@ function listedRules(
 }
 
 /**
- * Rules of which a snapshot without that list cannot tell: those that name tcp, udp or ICMP and nothing else of its
+ * Rules that may be incomplete in a snapshot without that list: those that match tcp, udp or ICMP and no other field of that
  * header. iptables-save prints `udp length > 512 drop` as `-p udp -j DROP`. The chains of Docker and ufw are left out:
  * both write with iptables.
  */

@@ -20,8 +20,8 @@ const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
 };
 
 /**
- * The hook of iptables at which a drop has the same result. A frame that a bridge drops before or behind its own routing
- * decision is lost to PREROUTING or behind POSTROUTING (net/bridge/br_netfilter_hooks.c); ingress and egress likewise.
+ * The hook of iptables at which a drop has the same result. A frame that a bridge drops before or after its own routing
+ * decision is lost before PREROUTING or after POSTROUTING (net/bridge/br_netfilter_hooks.c); ingress and egress likewise.
  */
 const HOOK_OF: Readonly<Record<string, Readonly<Record<string, Hook>>>> = {
   ip: {
@@ -51,7 +51,7 @@ interface Listed {
   readonly rules: string[];
 }
 
-/** Whether a text is what `nft list tables` prints: every line names a table. */
+/** Returns true for output of `nft list tables`: every line names a table. */
 export function isTableList(text: string): boolean {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   return (
@@ -75,7 +75,7 @@ export const tableDoubts = (tables: readonly string[]): string[] =>
         `nftables holds tables of its own, which are not read and may drop what these rules accept: ${tables.join(", ")}`,
       ];
 
-/** The doubt about the tables of `nft list tables`, which shows no rule of them. */
+/** The doubt about the tables of `nft list tables`, which shows no rules. */
 export const listDoubts = (lists: readonly { readonly text: string }[]): string[] =>
   tableDoubts(
     lists
@@ -139,7 +139,7 @@ function unreadChains(
     const hook = hookOf[base.hook];
     if (hook === undefined) return unknownChains(by);
     const all = reached(rules, chains);
-    // What only translates sources, behind the last filter, stops nothing and changes nothing that a rule sees.
+    // A chain that only translates sources, after the last filter, drops nothing and changes nothing that a rule matches.
     const idle = all.every((rule) => base.type === "nat" && base.hook === "postrouting" && SOURCE.test(rule));
     if (idle && !base.drops) continue;
     if (all.some((rule) => CHANGES.test(rule.replaceAll(NAMES, "")))) return unknownChains(by);
@@ -153,7 +153,7 @@ const dropping = (hooks: ReadonlySet<Hook>, by: string): Unread[] =>
 
 /** Statements of nft(8) that change a packet, its mark or its way. */
 const CHANGES = /\b(?:set|dnat|snat|masquerade|redirect|tproxy|notrack|dup|fwd|queue|synproxy|flow)\b/;
-/** What a statement names: a set, a map, a chain. */
+/** Names in a statement: a set, a map, a chain. */
 const NAMES = /@\S+|\b(?:jump|goto) \S+/g;
 const SOURCE = /\b(?:masquerade|snat)\b/;
 

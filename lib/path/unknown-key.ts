@@ -7,7 +7,7 @@ export const unreadKey = (hook: Hook, by: string): string => `unread(${hook}: ${
 /** Key of the unknown "a firewall that was not read changes or translates the packet", the same at all hooks. */
 export const changedKey = (by: string): string => `changed(${by})`;
 
-/** What a key stands for. */
+/** Meaning of a key. */
 export type UnknownSubject =
   | { readonly kind: "unread"; readonly hook: string; readonly by: string }
   | { readonly kind: "changed"; readonly by: string }

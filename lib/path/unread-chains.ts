@@ -5,7 +5,7 @@ import type { Unread } from "../rules/ruleset.ts";
 import type { Case } from "./decision-list.ts";
 import { changedKey, unreadKey } from "./unknown-key.ts";
 
-/** How a packet ends at a base chain that was not read. */
+/** Outcome for a packet at a base chain that was not read. */
 export interface UnreadEnd {
   readonly verdict: "drop" | "undecided";
   readonly why: string;

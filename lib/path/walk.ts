@@ -360,7 +360,7 @@ class Walk<S> {
     for (const back of this.hook({ state: start, ...NOWHERE }, "PREROUTING"))
       for (const whole of this.passed(back, program.waiting))
         if (route.kind === "local") this.input(whole);
-        else this.lost(whole, "sent to the loopback interface, where nobody takes it");
+        else this.lost(whole, "sent to the loopback interface, where no socket receives it");
   }
 
   /** Runs a hook; returns the packets that pass and records the others. */

@@ -60,7 +60,7 @@ describe("ss -H -l -n -t -u -p", () => {
   });
 
   test("other texts and names of ports are refused", () => {
-    expect(() => readSockets("[]\n")).toThrow("no line of it is a socket that listens");
+    expect(() => readSockets("[]\n")).toThrow("no line is a listening socket");
     expect(() => readSockets(line("tcp", "0.0.0.0:ssh"))).toThrow("was -n left out?");
     expect(readSockets("\n")).toEqual([]);
   });

@@ -60,7 +60,7 @@ const skipped = SHELLS.length === 0 ? " (skipped: it needs root and iproute2)" :
 const settled = (doubts: readonly string[]): string[] =>
   doubts.filter((doubt) => !doubt.startsWith("docker version "));
 const NO_IPV6 =
-  "the host has no IPv6 rules: the save programs print nothing, so whatever it serves in IPv6 is open, and nothing is said of it";
+  "the host has no IPv6 rules: the save programs print nothing, so all its IPv6 ports are open, and they are not checked";
 
 /** Creates a folder of programs that replace those of the host. */
 function programs(name: string, texts: Readonly<Record<string, string>>): string {

@@ -1,4 +1,4 @@
-/** Keys of unknowns: what `unknownSubject` reads of them. */
+/** Keys of unknowns: parsed by `unknownSubject`. */
 import { expect, test } from "vitest";
 import { changedKey, unknownName, unknownSubject, unreadKey } from "../../lib/path/unknown-key.ts";
 import { sharedKey, siteKey } from "../../lib/rules/facts.ts";

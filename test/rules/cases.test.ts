@@ -9,7 +9,7 @@ const recorded = RELEASES.flatMap((release) =>
   readRecorded(readFileSync(recordOf(release), "utf8")).map((r) => ({ ...r, release })),
 );
 
-/** What stays different on purpose: iptables-save itself loses or spoils these. */
+/** Accepted differences: iptables-save itself loses or corrupts these. */
 const lossy = (r: Recorded): boolean => LOSSY.has(r.line);
 
 describe("saved text is a fixed point", () => {

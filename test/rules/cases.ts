@@ -1,12 +1,12 @@
 /**
- * One line a case: what a person may write behind `-A CHAIN`. What the kernel's own programs make of each line stands
+ * One line a case: a rule as a person may write it after `-A CHAIN`. The output of iptables for each line is recorded
  * in recorded-*.txt, which real.test.ts writes (`UPDATE=1`) and compares, and which cases.test.ts reads without root.
  *
  * A line goes to both families unless its group says otherwise; a line that a family refuses is recorded as refused.
  */
 import type { Family } from "../../lib/packet/field.ts";
 
-/** Lines that are about one extension, and the table they stand in. */
+/** Lines for one extension, and their table. */
 export interface Group {
   /** Name of the extension; `header` for what needs none. */
   readonly extension: string;
@@ -2019,7 +2019,7 @@ export const GROUPS: readonly Group[] = [
   ...targets,
 ];
 
-/** The sets that the cases speak of, as `ipset restore` reads them; `6` stands behind a name in ip6tables' namespace. */
+/** The sets that the cases name, as input of `ipset restore`; names of IPv6 sets end in `6`. */
 export const SETS = (family: Family): string => {
   const inet = family === 4 ? "inet" : "inet6";
   return [

@@ -1,4 +1,4 @@
-/** `ipset save` read, and asked; where the kernel is at hand, its own `ipset test` is the judge. */
+/** Parses `ipset save` and looks addresses up; where the kernel is available, compares with `ipset test`. */
 import { describe, expect, test } from "vitest";
 import { readIpsets } from "../../lib/host/sources/ipset.ts";
 import type { Side } from "../../lib/host/sources/ipset-elements.ts";

@@ -9,7 +9,7 @@ import { type Group, SETS } from "./cases.ts";
 export type Variant = "legacy" | "nft";
 export const VARIANTS: readonly Variant[] = ["legacy", "nft"];
 
-/** What became of a line: the rules it was saved as, without `-A CHAIN`, or `undefined` when it was refused. */
+/** Result of a line: the saved rules without `-A CHAIN`, or `undefined` if it was refused. */
 export type Outcome = readonly string[] | undefined;
 
 const program = (family: Family, variant: Variant, verb: "restore" | "save"): string =>
@@ -46,7 +46,7 @@ export function inNamespace(
   return { status: run.status ?? 1, out: run.stdout, err: run.stderr };
 }
 
-/** Feeds a whole text and returns what the save program prints of the table (with counters where asked). */
+/** Feeds a whole text and returns what the save program prints of the table (with counters if requested). */
 export const roundTrip = (text: string, family: Family, variant: Variant, flags = "") =>
   inNamespace(
     `${program(family, variant, "restore")} ${flags} && ${program(family, variant, "save")} ${flags}`,
@@ -98,13 +98,13 @@ export function installed(): string {
   return /v(\d+\.\d+\.\d+)/.exec(said)![1]!;
 }
 
-/** The releases of which is recorded what they say, from old to new: those before and behind them say the same. */
+/** Releases with recorded output, from old to new; other releases print the same as the nearest one. */
 export const RELEASES = ["1.8.9", "1.8.11"] as const;
 
-/** Where it is recorded. */
+/** File with the recorded output. */
 export const recordOf = (release: string): URL => new URL(`recorded-${release}.txt`, import.meta.url);
 
-/** The newest of them that is not newer than the one that is here. */
+/** Returns the newest recorded release that is not newer than the installed one. */
 export function recordedRelease(here: string): string {
   const number = (release: string): number =>
     release.split(".").reduce((sum, n) => sum * 1000 + Number(n), 0);

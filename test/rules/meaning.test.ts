@@ -1,4 +1,4 @@
-/** What matches ask and targets do, where the kernel's answer is not the obvious one. */
+/** Matches and targets whose behaviour in the kernel is not obvious. */
 import { describe, expect, test } from "vitest";
 import { readRuleset } from "../../lib/iptables/load.ts";
 import { parseAddress } from "../../lib/packet/address.ts";
@@ -30,7 +30,7 @@ function rule(line: string, family: Family, table: TableName, chain: string) {
 
 type Fields = Partial<Record<Field, Scalar>>;
 
-/** Whether a rule matches a packet; `"?"` where that is not known. */
+/** Returns true if a rule matches a packet; `"?"` if unknown. */
 function matches(line: string, packet: Fields, family: Family = 4): boolean | "?" {
   const { matches: list } = rule(line, family, "filter", "u");
   const site = { table: "filter", chain: "u", index: 1 };
@@ -57,7 +57,7 @@ describe("matches", () => {
     ["-i br-+", { in: "br-0" }, true],
     ["-s 192.0.2.77/255.0.0.255", { src: ip("192.9.9.77") }, true],
     ["! -f", { fragment: 1 }, false],
-    // Behind the first fragment there are no ports, negated or not.
+    // Later fragments have no ports, negated or not.
     ["-p tcp ! --dport 80", { proto: 6, dport: 81, fragment: 1 }, false],
     ["-p tcp --syn", { proto: 6, flags: 2 }, true],
     ["-p tcp --syn", { proto: 6, flags: 2 | 8 }, true],
@@ -115,7 +115,7 @@ describe("matches", () => {
     expect(matches(line, packet)).toBe(expected);
   });
 
-  test("one unknown for all rules that ask the same of what does not change", () => {
+  test("one unknown for all rules with the same match of an unchanging field", () => {
     const key = (line: string): unknown => {
       const m = rule(line, 6, "filter", "u").matches.at(-1)!;
       return JSON.stringify(

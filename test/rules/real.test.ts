@@ -43,7 +43,7 @@ function whole(recorded: readonly Recorded[], family: Family, variant: string): 
         r.table === table &&
         r.saved !== undefined &&
         (r.variant === variant || r.variant === "both") &&
-        // The save of these is not what was asked for, or cannot be read back by anybody.
+        // iptables saves these incorrectly, or prints text that no program can parse.
         !LOSSY.has(r.line),
     );
     out.push(

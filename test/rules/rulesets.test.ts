@@ -1,4 +1,4 @@
-/** Real rulesets of the world, kept outside this repository: every rule of them lands in the ruleset. */
+/** Real rulesets of the world, kept outside this repository: every rule is loaded. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { parse } from "iptables-parser-ts";
 import { describe, expect, test } from "vitest";

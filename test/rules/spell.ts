@@ -6,7 +6,7 @@ import type { Family } from "../../lib/packet/field.ts";
 import type { TableName } from "../../lib/rules/ruleset.ts";
 import { header } from "./lab.ts";
 
-/** Where a rule stands, and which iptables printed it. */
+/** Location of a rule, and the release that printed it. */
 interface At {
   readonly table: TableName;
   readonly family: Family;

@@ -28,7 +28,7 @@ export const isDockerBridgeSet = (set: string): boolean => set.startsWith("docke
 /** Returns true for a table of Docker's nftables backend (since 29), by family and name. */
 export const isDockerTable = (table: string): boolean => /^\S+ docker-bridges$/.test(table);
 
-/** Returns true for the bridges that Docker creates without being asked to: the default network and that of a swarm. */
+/** Returns true for the bridges that Docker creates by itself: the default network and that of a swarm. */
 export const isDefaultDockerBridge = (name: string): boolean => /^docker(0|_gwbridge)$/.test(name);
 
 /** Returns true for the name of the host's end of a container's link (libnetwork/netutils GenerateIfaceName, 1.7 to 29). */

@@ -1,4 +1,4 @@
-/** `docker inspect` and `docker network inspect`: names and addresses, and nothing else of them. */
+/** `docker inspect` and `docker network inspect`: names and addresses only. */
 import { familyOf, type Prefix, parseAddress } from "../../packet/address.ts";
 import { type Address, protoNumber } from "../../packet/field.ts";
 import { type Container, type Daemon, type Network, readPrefix } from "../host.ts";
@@ -31,7 +31,7 @@ export function readDocker(source: string): Docker {
   return { containers, networks, daemon, nothing };
 }
 
-/** Names of what Docker prints and nobody else does: of a container, a network, the daemon, and daemon.json. */
+/** Keys that only Docker prints: of a container, a network, the daemon, and daemon.json. */
 const NAMES = [
   ...[
     "NetworkSettings",
@@ -44,10 +44,10 @@ const NAMES = [
   ],
 ];
 
-/** Whether an entry of a JSON text is Docker's. */
+/** Returns true if an entry of a JSON text is Docker's. */
 export const isDocker = (entry: unknown): boolean => NAMES.some((key) => property(entry, key) !== undefined);
 
-/** `docker info` names the backend it uses, daemon.json what it was told (dockerd(8)). */
+/** `docker info` contains the backend in use, daemon.json the configured one (dockerd(8)). */
 function settings(entry: unknown): Daemon {
   const backend =
     text(property(property(entry, "FirewallBackend"), "Driver")) ?? text(property(entry, "firewall-backend"));
@@ -141,7 +141,7 @@ function network(entry: unknown): Network {
   };
 }
 
-/** What is kept of an object: `true` for a value as it is, a shape for what is in it; `*` stands for every other name. */
+/** Members of an object that are kept: `true` keeps a value unchanged, a shape filters its members; `*` is every other name. */
 type Kept = true | { readonly [name: string]: Kept };
 
 const ADDRESSES: Kept = {
@@ -176,7 +176,7 @@ const READ: Kept = {
     "com.docker.network.bridge.gateway_mode_ipv6": true,
   },
   Containers: { "*": { Name: true, IPv4Address: true, IPv6Address: true } },
-  // Tells what the text is.
+  // Identifies the text.
   DockerRootDir: {},
   FirewallBackend: { Driver: true },
   "firewall-backend": true,
@@ -192,7 +192,7 @@ const READ: Kept = {
 export const networkPart = (source: string): string =>
   JSON.stringify(arrays(source).map((entry) => kept(entry, READ)));
 
-/** What is not of its shape is kept as `null`: that it is there may matter, what it is does not. */
+/** Replaces values of another shape by `null`: their presence may matter, their value does not. */
 function kept(value: unknown, shape: Kept): unknown {
   if (typeof value !== "object" || value === null) return shape === true ? value : null;
   if (shape === true) return null;

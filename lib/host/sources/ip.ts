@@ -14,7 +14,7 @@ import {
 import { arrays, list, property, text } from "./json.ts";
 
 /**
- * What an interface is to its ports: `ip -d` says its kind. Its flags say it, too, but for a team, which looks like a
+ * Returns the kind of a master interface, listed by `ip -d`. Its flags show it, too, except for a team, which looks like a
  * bridge (bond_setup, vrf_setup).
  */
 function masterOf(name: string, entry: unknown): Interface["masters"] {
@@ -99,7 +99,7 @@ const TYPES = [
 /** Routes of all tables. @throws SyntaxError when the text is no JSON */
 export function readRoutes(source: string): Route[] {
   const parsed = arrays(source);
-  // `default` tells no family; its neighbours in the same listing do.
+  // `default` has no family; other entries of the same listing do.
   const v6 = (entry: unknown): boolean =>
     ["dst", "gateway", "prefsrc", "src"].some((key) => (text(property(entry, key)) ?? "").includes(":")) ||
     property(entry, "pref") !== undefined;
@@ -113,7 +113,7 @@ export function readRoutes(source: string): Route[] {
     );
     if (to === undefined) return [];
     const listed = list(property(entry, "nexthops"));
-    // What is dead the kernel passes over: its interface is down, or has no carrier and is told to mind that.
+    // The kernel skips dead next hops: the interface is down, or has no carrier with ignore_routes_with_linkdown.
     const alive = [entry, ...listed].filter((e) => !list(property(e, "flags")).includes("dead"));
     const hops = alive.flatMap((e): NextHop[] => {
       const dev = text(property(e, "dev"));
@@ -158,7 +158,7 @@ function byteOf(value: unknown): number | undefined {
   return typeof point === "number" ? point << 2 : undefined;
 }
 
-/** The TOS byte that a rule asks for, and which bits of it (fib_dscp_masked_match, fib6_rule_match). */
+/** TOS byte and mask that a rule matches (fib_dscp_masked_match, fib6_rule_match). */
 function tosOf(entry: unknown, family: Family): RoutingRule["tos"] | undefined {
   const dscp = property(entry, "dscp");
   if (dscp !== undefined) {
@@ -170,12 +170,12 @@ function tosOf(entry: unknown, family: Family): RoutingRule["tos"] | undefined {
   return value === undefined ? undefined : { value, mask: TOS_MASK[family] };
 }
 
-/** A group of interfaces; other names than `default` stand in a file of the host. */
+/** A group of interfaces; names other than `default` come from a file of the host. */
 const groupNumber = (name: string | undefined): number | undefined =>
   name === "default" ? 0 : /^\d+$/.test(name ?? "") ? Number(name) : undefined;
 
 const SELF = ["blackhole", "unreachable", "prohibit"] as const;
-/** What a rule may say that is followed; anything else makes it one that nobody can follow. */
+/** Supported selectors and actions of a rule; any other member makes the rule unknown. */
 const FOLLOWED = new Set([
   ...["tos", "dscp", "uid_start", "uid_end", "goto", "unresolved", "nop", "suppress_ifgroup", "l3mdev"],
   // An interface that is gone no packet comes by; a realm decides nothing.
@@ -207,7 +207,7 @@ const FOLLOWED = new Set([
   ...["suppress_prefixlength", "protocol"],
 ]);
 
-/** The family of a listing of rules: an address tells it, or the table `default`, which only IPv4 asks by itself. */
+/** Returns the family of a listing of rules: from an address, or the table `default`, which only IPv4 has by default. */
 export function familyOfRules(source: string): Family | undefined {
   const parsed = arrays(source);
   const addresses = parsed.flatMap((entry) => ["src", "dst"].map((key) => text(property(entry, key)) ?? ""));

@@ -17,7 +17,7 @@ export const entries = (value: unknown): [string, unknown][] =>
   isObject(value) ? Object.entries(value) : [];
 
 /**
- * Parses one JSON array, or several arrays or objects one behind the other (`ip -j` prints one a call,
+ * Parses one JSON array, or several arrays or objects in sequence (`ip -j` prints one a call,
  * `docker inspect --format` one a thing).
  * @throws SyntaxError with a sentence when the text is no JSON array
  */

@@ -12,7 +12,7 @@ const USER = /\("(.*?)",pid=(\d+),fd=\d+\)/g;
 /** A line of /proc/PID/cgroup, as grep prints it, of a process in a container: Docker's id of the outermost one. */
 const CGROUP = /^\/proc\/(\d+)\/cgroup:.*?\bdocker[-/]([0-9a-f]{64})/;
 
-/** Whether a text holds what `readSockets` reads. */
+/** Returns true for a text that `readSockets` can parse. */
 export const listsSockets = (text: string): boolean =>
   text.split(/\r?\n/).some((line) => LINE.test(line) || CGROUP.test(line));
 
@@ -30,7 +30,7 @@ export function readSockets(source: string): Socket[] {
   }
   const found = lines.flatMap((line) => LINE.exec(line) ?? []).length > 0;
   if (!found && containers.size === 0 && source.trim() !== "")
-    throw new Error("no line of it is a socket that listens");
+    throw new Error("no line is a listening socket");
   // Before iproute2 4.13, `*` is every address of IPv4 and `::` every one of IPv6; since then, `*` is both.
   const old = lines.some((line) => LINE.exec(line)?.[4]?.startsWith(":::") ?? false);
   const sockets = new Map<string, { socket: Socket; processes: Map<number, Process> }>();
@@ -94,7 +94,7 @@ function localOf(text: string, old: boolean): Local | null {
       port,
       device,
     };
-  // Old versions do not tell whether a socket of every IPv6 address takes IPv4, too (IPV6_V6ONLY): it does by default.
+  // Old versions do not print whether a socket of every IPv6 address accepts IPv4, too (IPV6_V6ONLY): it does by default.
   if (old && address === 0n) return { families: [4, 6], address: null, port, device };
   return { families: [family], address: wildcard(address), port, device };
 }
