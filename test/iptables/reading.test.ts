@@ -91,7 +91,7 @@ describe("the action and the traits of a rule", () => {
     ["filter", "INPUT", "-g mine", "goto"],
     ["filter", "INPUT", "-j LOG", "log"],
     ["filter", "INPUT", "-p tcp -j TARPIT", "drop"],
-    ["filter", "INPUT", "-j FROBNICATE", "other"],
+    ["filter", "INPUT", "-j FROBNICATE", "unknown"],
     ["filter", "INPUT", "-s 10.0.0.1", "none"],
     ["nat", "PREROUTING", "-j DNAT --to-destination 10.0.0.1", "dnat"],
     ["nat", "POSTROUTING", "-j MASQUERADE", "masquerade"],

@@ -20,11 +20,11 @@ describe("diagnostics name the place, what was expected and what was found", () 
     ],
     [
       "-A INPUT -p tcp --dport 99999 -j DROP",
-      "3:25 error --dport needs a port, a service name, or two of them as first:last [99999]",
+      "3:25 error --dport needs a port or a service name, or a range first:last [99999]",
     ],
     [
       "-A INPUT -p tcp --dport ! 99999 -j DROP",
-      "3:27 error --dport needs a port, a service name, or two of them as first:last [99999]",
+      "3:27 error --dport needs a port or a service name, or a range first:last [99999]",
     ],
     [
       "-A INPUT -m frobnicate --frob 5 -j DROP",
