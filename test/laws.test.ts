@@ -85,12 +85,14 @@ function inMemory(files: Readonly<Record<string, string>>): Sources {
 const RULE = `
 export interface Extension { readonly name: string }
 export interface Match { readonly extension: Extension; readonly values: { readonly [key: string]: unknown } }
-export interface Rule { readonly first: Match; readonly targetName: string }
+export interface Rule { readonly first: Match; readonly targetName: string; readonly matches: readonly Match[] }
 export declare function targetName(rule: Rule): string;
 `;
 
 test.each([
   ["a property of a match", "rule.first.extension;", 1],
+  ["a property of a rule", "rule.matches;", 1],
+  ["a destructured rule", "const { matches } = rule;", 1],
   ["a destructured match", "const { values } = rule.first;", 1],
   ["a destructured parameter", "const read = ({ values: given }: Match) => given;", 1],
   ["a comparison of a target", 'targetName(rule) === "DROP";', 1],

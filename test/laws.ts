@@ -29,8 +29,8 @@ export const ROOMS: readonly (readonly string[])[] = [
 
 /** Rooms of the rule languages, which may read extensions and their options. */
 const LANGUAGES = ["lib/iptables", "lib/nftables", "grammar"];
-/** Members of a match or target that only the rooms of its language may read. */
-const LANGUAGE_MEMBERS = ["extension", "values"];
+/** Members of a rule, match or target that only the rooms of its language may read. */
+const LANGUAGE_MEMBERS = ["extension", "values", "matches", "unknown", "target", "syntax"];
 /** Names for messages; the kind of a match or target is in the reading of its rule. */
 const NAME_MEMBERS = ["name", "targetName"];
 
@@ -60,7 +60,7 @@ const filesOf = (sources: Sources): ts.SourceFile[] =>
 const lineOf = (node: ts.Node): number =>
   node.getSourceFile().getLineAndCharacterOfPosition(node.getStart()).line + 1;
 
-/** Finds code outside the rooms of a language that reads members of its matches and targets, or compares their names. */
+/** Finds code outside the rooms of a language that reads members of its rules, matches and targets, or compares their names. */
 export function findLanguageAccess(sources: Sources, extensionNames: ReadonlySet<string>): Violation[] {
   const checker = sources.program.getTypeChecker();
   const out: Violation[] = [];
@@ -165,7 +165,7 @@ export function findLanguageAccess(sources: Sources, extensionNames: ReadonlySet
             ? boundMember(node)
             : undefined;
       if (isLanguageMember(member))
-        out.push({ file, line: lineOf(node), message: `reads ${member!.name} of a match or target` });
+        out.push({ file, line: lineOf(node), message: `reads ${member!.name} of a rule, match or target` });
       if (comparesName(node))
         out.push({ file, line: lineOf(node), message: "compares the name of an extension" });
       ts.forEachChild(node, visit);

@@ -3,6 +3,7 @@ import { parse } from "iptables-parser-ts";
 import { isBuiltIn } from "../iptables/base-chains.ts";
 import { readRuleset } from "../iptables/load.ts";
 import { printBody, printChain } from "../iptables/print.ts";
+import { isInserted } from "../iptables/rule.ts";
 import {
   type Chain,
   chainOf,
@@ -103,8 +104,7 @@ const upon = (ruleset: Ruleset, text: string, declared: ReadonlySet<string>): st
 function merged(old: readonly Rule[], more: readonly Rule[]): Rule[] {
   const rules = [...old];
   // The loader has put inserted rules in front of appended ones.
-  const inserted = more.filter((rule) => rule.syntax.command === "-I");
-  rules.unshift(...inserted);
-  rules.push(...more.filter((rule) => rule.syntax.command === "-A"));
+  rules.unshift(...more.filter(isInserted));
+  rules.push(...more.filter((rule) => !isInserted(rule)));
   return rules;
 }

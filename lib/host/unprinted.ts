@@ -5,6 +5,7 @@
  */
 
 import { readRuleset } from "../iptables/load.ts";
+import { countKnownMatches } from "../iptables/rule.ts";
 import { type Family, PROTO } from "../packet/field.ts";
 import type { Action } from "../rules/reading.ts";
 import {
@@ -100,8 +101,8 @@ const PLAIN_ACTIONS: readonly Action[] = ["accept", "drop", "return", "jump", "g
 function isSuspect(rule: Rule): boolean {
   const { proto, action } = rule.reading;
   const names = proto !== undefined && !proto.not && SAVED_HEADERS.includes(proto.value);
-  const verdict = PLAIN_ACTIONS.includes(action) || rule.target.kind === "unknown";
-  return names && verdict && rule.matches.length === 1;
+  const verdict = PLAIN_ACTIONS.includes(action) || action === "unknown";
+  return names && verdict && countKnownMatches(rule) === 1;
 }
 
 /** Protocols of whose header iptables-nft takes an expression without knowing all of its fields. */

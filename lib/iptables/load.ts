@@ -19,7 +19,7 @@ import {
   type TableName,
   type Unprinted,
 } from "../rules/ruleset.ts";
-import type { Unknown } from "./rule.ts";
+import { asIptables, type Unknown } from "./rule.ts";
 import { type FamilyTable, tableFamilies } from "./table-family.ts";
 import { TableLoader } from "./table-loader.ts";
 import { TextDoubts } from "./text-doubts.ts";
@@ -294,7 +294,9 @@ function withUnprinted(table: Table, unprinted: readonly Unprinted[]): Table {
     chains.set(name, {
       ...chain,
       rules: chain.rules.map((rule) =>
-        here.has(`${name} ${rule.index}`) ? withParts(rule, { unknown: [...rule.unknown, UNPRINTED] }) : rule,
+        here.has(`${name} ${rule.index}`)
+          ? withParts(rule, { unknown: [...asIptables(rule).unknown, UNPRINTED] })
+          : rule,
       ),
     });
   return { ...table, chains };

@@ -1,6 +1,6 @@
 /** Merges the matches of one protocol header in a rule. */
 import type { Rule } from "../rules/ruleset.ts";
-import type { Match } from "./rule.ts";
+import { asIptables, type Match } from "./rule.ts";
 import { withParts } from "./typed-rule.ts";
 
 /**
@@ -9,7 +9,7 @@ import { withParts } from "./typed-rule.ts";
  */
 export function mergeMatches(rule: Rule): Rule {
   const matches: Match[] = [];
-  for (const match of rule.matches) {
+  for (const match of asIptables(rule).matches) {
     const { protocol } = match.extension;
     const at = protocol === undefined ? -1 : matches.findIndex((m) => m.extension === match.extension);
     const before = matches[at];

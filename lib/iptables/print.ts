@@ -73,13 +73,21 @@ export function printRule(rule: Rule, ruleset: PrintFormat): string {
 
 /** Prints a rule without its chain: a blank and the matches and target, or nothing. */
 export function printBody(rule: Rule, format: PrintFormat): string {
-  const { matches, unknown, target } = rule;
-  const spelling = spellingOf(rule, format);
+  const text = rule.text(format);
+  return text === "" ? "" : ` ${text}`;
+}
+
+/** Prints the matches, the unknown conditions and the target. */
+export function printParts(
+  { matches, unknown, target }: Pick<IptablesRule, "matches" | "unknown" | "target">,
+  format: PrintFormat,
+): string {
+  const spelling = spellingOf({ matches }, format);
   const out: string[] = [];
   for (const match of matches) pushMatch(out, match, spelling);
   for (const each of unknown) pushUnknown(out, each.words);
   pushTarget(out, target, spelling);
-  return out.length === 0 ? "" : ` ${out.join(" ")}`;
+  return out.join(" ");
 }
 
 function pushMatch(out: string[], { extension, values }: Match, spelling: Spelling): void {

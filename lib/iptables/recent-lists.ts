@@ -3,7 +3,7 @@ import type { Family } from "../packet/field.ts";
 import { siteKey } from "../rules/facts.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import { optionsOf } from "./print.ts";
-import type { Match } from "./rule.ts";
+import { type IptablesRule, isIptables, type Match } from "./rule.ts";
 
 /** Use of a list by one rule. */
 export interface RecentUse {
@@ -20,6 +20,7 @@ export interface RecentUse {
 /** Returns how the rule at an index of a chain uses a list; `null` if it uses none. */
 export function recentUseOf(rules: readonly Rule[], index: number, family: Family): RecentUse | null {
   const rule = rules[index]!;
+  if (!isIptables(rule)) return null;
   const [match, ...more] = recentMatches(rule);
   if (match === undefined) return null;
   const { values } = match;
@@ -31,16 +32,18 @@ export function recentUseOf(rules: readonly Rule[], index: number, family: Famil
   return {
     list,
     test: tests ? matchText(match, family) : null,
-    primer: rules.slice(0, index).find((earlier) => primes(earlier, rule, list, family)) ?? null,
+    primer:
+      rules.slice(0, index).find((each) => isIptables(each) && primes(each, rule, list, family)) ?? null,
     writes: !(tests && values.rcheck !== undefined),
     key: siteKey("recent", { table, chain, index: rule.index }),
   };
 }
 
-const recentMatches = (rule: Rule): Match[] => rule.matches.filter((m) => m.extension.name === "recent");
+const recentMatches = ({ matches }: IptablesRule): Match[] =>
+  matches.filter((m) => m.extension.name === "recent");
 
 /** Returns true if a rule without target enters each packet that matches the other conditions of `rule` into the list. */
-function primes(earlier: Rule, rule: Rule, list: string, family: Family): boolean {
+function primes(earlier: IptablesRule, rule: IptablesRule, list: string, family: Family): boolean {
   const [match, ...more] = recentMatches(earlier);
   return (
     match !== undefined &&
@@ -54,8 +57,8 @@ function primes(earlier: Rule, rule: Rule, list: string, family: Family): boolea
 }
 
 /** Returns the text of all matches but lists and comments. */
-const otherMatches = (rule: Rule, family: Family): string =>
-  rule.matches
+const otherMatches = ({ matches }: IptablesRule, family: Family): string =>
+  matches
     .filter((m) => m.extension.name !== "recent" && m.extension.name !== "comment")
     .map((m) => matchText(m, family))
     .join(" ");

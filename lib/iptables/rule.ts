@@ -31,19 +31,25 @@ export interface IptablesRule extends Rule {
   /** Conditions that fwcheck does not know. */
   readonly unknown: readonly Unknown[];
   readonly target: Target;
+  /** Syntax tree of its text. */
   readonly syntax: RuleSyntax;
 }
 
-declare module "../rules/ruleset.ts" {
-  // Until no other room reads these members: every rule is one of iptables.
-  interface Rule {
-    /** The rule matches if each match does. */
-    readonly matches: readonly Match[];
-    /** Conditions that fwcheck does not know. */
-    readonly unknown: readonly Unknown[];
-    /** Target. */
-    readonly target: Target;
-    /** Syntax tree of its text. */
-    readonly syntax: RuleSyntax;
-  }
+/** Returns true for a rule of iptables. */
+export const isIptables = (rule: Rule): rule is IptablesRule => "syntax" in rule && "matches" in rule;
+
+/**
+ * Returns the rule with the members of iptables.
+ * @throws TypeError for a rule of another language
+ */
+export function asIptables(rule: Rule): IptablesRule {
+  if (!isIptables(rule))
+    throw new TypeError(`${rule.table} ${rule.chain} has a rule that is not of iptables`);
+  return rule;
 }
+
+/** Returns the number of matches that fwcheck knows. The options before all matches count as one match. */
+export const countKnownMatches = (rule: Rule): number => asIptables(rule).matches.length;
+
+/** Returns true for a rule that its text inserts (`-I`); otherwise the text appends it (`-A`). */
+export const isInserted = (rule: Rule): boolean => asIptables(rule).syntax.command === "-I";

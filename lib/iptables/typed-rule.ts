@@ -6,9 +6,9 @@ import type { CopyMode, KnownConditions, Reading, Traits } from "../rules/readin
 import type { CompiledRule, Condition, CopyPart, PrintFormat, Rule } from "../rules/ruleset.ts";
 import { compileRule, unknownPredicate } from "./compile-rule.ts";
 import type { Options, Values } from "./extension.ts";
-import { printBody, printMatch, printTarget, ruleProtocol, spellingOf } from "./print.ts";
+import { printMatch, printParts, printTarget, ruleProtocol, spellingOf } from "./print.ts";
 import { readingOf, traitsOfRule } from "./reading.ts";
-import type { IptablesRule, Match, Target, Unknown } from "./rule.ts";
+import { asIptables, type IptablesRule, type Match, type Target, type Unknown } from "./rule.ts";
 
 /** Members that follow from the matches and the target of a rule. */
 export abstract class TypedRule implements IptablesRule {
@@ -48,7 +48,7 @@ export abstract class TypedRule implements IptablesRule {
   }
 
   text(format: PrintFormat): string {
-    return printBody(this, format).trimStart();
+    return printParts(this, format);
   }
 
   targetText(format: PrintFormat): string {
@@ -93,8 +93,9 @@ type RuleParts = Pick<IptablesRule, "matches" | "unknown" | "target">;
 
 /** Returns a copy of a rule with other matches, unknown conditions or another target. A spread would copy no getters. */
 export function withParts(rule: Rule, parts: Partial<RuleParts>): IptablesRule {
-  const { matches, unknown, target } = rule;
-  return new EditedRule(rule, { matches, unknown, target, ...parts });
+  const given = asIptables(rule);
+  const { matches, unknown, target } = given;
+  return new EditedRule(given, { matches, unknown, target, ...parts });
 }
 
 function nameOf(target: Target): string {

@@ -4,7 +4,7 @@ import { BASE_CHAINS } from "../iptables/base-chains.ts";
 import type { CtState, Family } from "../packet/field.ts";
 import { ANY, is, type Predicate } from "../packet/predicate.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import { CallGraph } from "../rules/call-graph.ts";
+import { CallGraph, calledChain } from "../rules/call-graph.ts";
 import { forks } from "../rules/effect.ts";
 import type { Facts } from "../rules/facts.ts";
 import type { PortRange, Traits } from "../rules/reading.ts";
@@ -156,8 +156,7 @@ export class Program {
 
   /** Returns the chain that a rule jumps or goes to. */
   target(bound: BoundRule): BoundChain {
-    const { table, target } = bound.rule;
-    bound.to ??= this.chain(table, target.kind === "jump" || target.kind === "goto" ? target.chain : "")!;
+    bound.to ??= this.chain(bound.rule.table, calledChain(bound.rule) ?? "")!;
     return bound.to;
   }
 

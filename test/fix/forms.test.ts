@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { type Fix, fix, type Host, leftOutText, readRuleset } from "fwcheck";
 import { quote } from "iptables-parser-ts";
 import { afterAll, describe, expect, test } from "vitest";
+import { asIptables } from "../../lib/iptables/rule.ts";
 import { capture, examples } from "../capture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-forms-"));
@@ -113,7 +114,8 @@ test("hostile names are data in every form", { timeout: 240_000 }, () => {
       expect(diagnostics).toEqual([]);
       const prefixes = [...rulesets[0]!.tables.get("filter")!.chains.values()]
         .flatMap((chain) => chain.rules)
-        .flatMap(({ target }) =>
+        .map((rule) => asIptables(rule).target)
+        .flatMap((target) =>
           target.kind === "extension" && target.extension.name === "LOG" ? [target.values.prefix?.value] : [],
         );
       expect(new Set(prefixes)).toEqual(new Set([name]));

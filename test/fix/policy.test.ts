@@ -2,6 +2,7 @@
 import { fix, type PacketJson, type Ruleset, readPacket, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { restored } from "../../lib/fix/apply-restore.ts";
+import { asIptables } from "../../lib/iptables/rule.ts";
 import { capture, examples } from "../capture.ts";
 
 /** Rules of the owner's in front of the one that allows ssh. */
@@ -194,7 +195,10 @@ function verdict(
 function chainOf(rulesets: readonly Ruleset[]): string {
   for (const chain of rulesets[0]!.tables.get("filter")!.chains.values())
     for (const rule of chain.rules)
-      if (chain.name.startsWith("FWCHECK") && rule.matches.some((m) => m.values.update !== undefined))
+      if (
+        chain.name.startsWith("FWCHECK") &&
+        asIptables(rule).matches.some((m) => m.values.update !== undefined)
+      )
         return `${chain.name}/${rule.index}`;
   throw new Error("no rule of ours asks a list");
 }

@@ -1,5 +1,6 @@
 /** Coverage of a run: the matches and targets of the rules that packets met, and the kinds of packets. */
 import type { Answer, Ruleset } from "fwcheck";
+import { asIptables } from "../../lib/iptables/rule.ts";
 import { chainOf, targetName } from "../../lib/rules/ruleset.ts";
 import type { LabPacket } from "./lab.ts";
 
@@ -38,12 +39,13 @@ export class Cover {
     for (const step of answer.path) {
       if (step.step !== "rule") continue;
       const rule = chainOf(ruleset, step.table, step.chain)!.rules[step.rule - 1]!;
-      for (const { extension } of rule.matches)
+      const { matches, target } = asIptables(rule);
+      for (const { extension } of matches)
         count(
           this.counts.matches,
           extension.name === "" ? "addresses, interfaces, protocol" : extension.name,
         );
-      count(this.counts.targets, rule.target.kind === "extension" ? targetName(rule) : rule.target.kind);
+      count(this.counts.targets, target.kind === "extension" ? targetName(rule) : target.kind);
     }
     for (const [kind, is] of KINDS) if (is(packet, answer)) count(this.counts.packets, kind);
   }

@@ -15,6 +15,7 @@ import {
   type Trace,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { asIptables } from "../../lib/iptables/rule.ts";
 import { capture, examples } from "../capture.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";
@@ -56,7 +57,7 @@ function checkGraph(graph: ChainGraph, ruleset: Ruleset): void {
       const to = chains.find(({ id }) => id === row.to)!;
       expect([to.hook, to.table]).toEqual([chain.hook, chain.table]);
       for (const rule of rules.slice(row.first - 1, row.last))
-        expect(rule.target).toEqual({ kind: row.does, chain: to.name });
+        expect(asIptables(rule).target).toEqual({ kind: row.does, chain: to.name });
     }
     expect(next).toBe(rules.length + 1);
   }

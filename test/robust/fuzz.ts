@@ -10,6 +10,7 @@ import { parse, print } from "iptables-parser-ts";
 import { mutated, text } from "../../grammar/iptables/test/arbitrary.ts";
 import { plain, sharing } from "../../grammar/iptables/test/plain.ts";
 import { readRuleset } from "../../lib/index.ts";
+import { asIptables } from "../../lib/iptables/rule.ts";
 import { flat, kube, ufw } from "../bench/generate.ts";
 
 const inputs = Number(process.argv[2] ?? process.env.FUZZ_RUNS ?? 200_000);
@@ -119,7 +120,10 @@ function check(input: string): void {
     for (const { tables } of rulesets)
       for (const { chains } of tables.values())
         for (const chain of chains.values())
-          for (const rule of chain.rules) void [rule.matches, rule.unknown, rule.target, rule.counters];
+          for (const rule of chain.rules) {
+            const { matches, unknown, target, counters } = asIptables(rule);
+            void [matches, unknown, target, counters];
+          }
     const printed = print(parsed.document);
     const again = parse(printed);
     same(faults(again), [], "the printed document has errors");

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { readRuleset } from "../../lib/iptables/load.ts";
 import { printRuleset } from "../../lib/iptables/print.ts";
+import { asIptables } from "../../lib/iptables/rule.ts";
 import type { Family } from "../../lib/packet/field.ts";
 
 const read = (text: string, family?: Family) =>
@@ -131,9 +132,9 @@ describe("syntax that only people write", () => {
 
   test("an unknown target and an unreadable value become unknowns of the rule", () => {
     const { rulesets } = read(filter("-A INPUT -p tcp -m frob --x 5 -m tcp --dport 99999 -j FROB --y 6"), 4);
-    const [rule] = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!.rules;
-    expect(rule!.unknown.map((u) => u.what)).toEqual(["match frob", "unreadable match tcp"]);
-    expect(rule!.target).toEqual({ kind: "unknown", name: "FROB", words: ["--y", "6"] });
+    const rule = asIptables(rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!.rules[0]!);
+    expect(rule.unknown.map((u) => u.what)).toEqual(["match frob", "unreadable match tcp"]);
+    expect(rule.target).toEqual({ kind: "unknown", name: "FROB", words: ["--y", "6"] });
   });
 });
 
@@ -143,7 +144,9 @@ describe("rules of one shape share a plan without a difference in meaning", () =
     const contents = (text: string): unknown[] => {
       const { rulesets, diagnostics } = read(text, 4);
       const { rules: all } = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!;
-      const parts = all.map((r) => [r.matches.map((m) => [m.extension.name, m.values]), r.unknown, r.target]);
+      const parts = all
+        .map(asIptables)
+        .map((r) => [r.matches.map((m) => [m.extension.name, m.values]), r.unknown, r.target]);
       return parts.map((m, i) => [m, ...diagnostics.filter((d) => d.line === i + 3).map((d) => d.message)]);
     };
     return [rules.flatMap((rule) => contents(filter(rule))), contents(filter(...rules))];
@@ -222,9 +225,9 @@ describe("rules of one shape share a plan without a difference in meaning", () =
     expect(diagnostics.map((d) => d.message)).toEqual([
       "a rule has at most 255 options; packets that reach this rule may be undecided",
     ]);
-    const [rule] = rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!.rules;
-    expect(rule!.unknown.map((u) => u.what)).toEqual(["options beyond 255"]);
-    expect(rule!.target).toMatchObject({ kind: "extension" });
+    const rule = asIptables(rulesets[0]!.tables.get("filter")!.chains.get("INPUT")!.rules[0]!);
+    expect(rule.unknown.map((u) => u.what)).toEqual(["options beyond 255"]);
+    expect(rule.target).toMatchObject({ kind: "extension" });
   });
 });
 

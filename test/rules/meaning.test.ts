@@ -1,6 +1,7 @@
 /** Matches and targets whose behaviour in the kernel is not obvious. */
 import { describe, expect, test } from "vitest";
 import { readRuleset } from "../../lib/iptables/load.ts";
+import { asIptables } from "../../lib/iptables/rule.ts";
 import { parseAddress } from "../../lib/packet/address.ts";
 import { CT, CT_STATUS, type Family, type Field, type Scalar } from "../../lib/packet/field.ts";
 import { and, evaluate } from "../../lib/packet/predicate.ts";
@@ -25,7 +26,7 @@ function rule(line: string, family: Family, table: TableName, chain: string) {
   const text = `*${table}\n:u - [0:0]\n-A ${chain} ${line}\nCOMMIT\n`;
   const { rulesets, diagnostics } = readRuleset([{ name: "t", text, family }]);
   expect(diagnostics).toEqual([]);
-  return rulesets[0]!.tables.get(table)!.chains.get(chain)!.rules[0]!;
+  return asIptables(rulesets[0]!.tables.get(table)!.chains.get(chain)!.rules[0]!);
 }
 
 type Fields = Partial<Record<Field, Scalar>>;
