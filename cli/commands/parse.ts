@@ -14,7 +14,7 @@ function run(args: { readonly file: string; readonly json?: boolean | undefined 
   const source = readSource(args.file);
   const { rulesets, diagnostics } = readRuleset([source]);
   diagnostics.forEach(printDiagnostic);
-  if (args.json === true) printJson(parse(source.text).document);
+  if (args.json === true) printJson({ version: 1, ...parse(source.text).document });
   else printVerbatim(rulesets.map((ruleset) => printRuleset(ruleset)).join(""));
   const hasDoubts = rulesets.some((ruleset) => ruleset.doubts.length > 0);
   return hasDoubts || diagnostics.some((d) => d.severity === "error") ? 2 : 0;

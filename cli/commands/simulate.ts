@@ -100,7 +100,7 @@ function printFlow(
 ): Verdict {
   const { verdict, broken, notes } = played;
   const packets = played.packets.map(({ step, from, trace }) => ({ step, from, ...document(trace.answer) }));
-  if (args.json === true) printJson({ verdict, broken, notes, packets });
+  if (args.json === true) printJson({ version: 1, verdict, broken, notes, packets });
   else print(flowText(played, options));
   return verdict;
 }
@@ -111,7 +111,7 @@ function printTrace(
   options: TraceOptions,
   document: ToDocument,
 ): Verdict {
-  if (args.json === true) printJson(document(trace.answer));
+  if (args.json === true) printJson({ version: 1, ...document(trace.answer) });
   else if (args.svg === true) print(`${pathSvg(trace, options)}\n`);
   else print(traceText(trace, options));
   return trace.answer.verdict;
@@ -242,7 +242,7 @@ export const command = defineCommand({
     ],
   ],
   notes: `--packets prints one JSON answer per line, in the form of --json; the packets share one connection table, in order.
---flow --json prints {verdict, broken, notes, packets}: each packet is such an answer with its step and from (client or server); verdict is accept if all packets arrive.
+--flow --json prints {version, verdict, broken, notes, packets}: each packet is such an answer with its step and from (client or server); verdict is accept if all packets arrive.
 Exit code: 0; 1 if --expect is not met; 2 if the call or the input is wrong, or if --expect is met but rules or files are in doubt.`,
   run,
 });

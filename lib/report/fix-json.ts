@@ -19,8 +19,17 @@ import {
 export interface FixJson extends Omit<Fix, "ufw" | "choices" | "proof" | "left"> {
   /** Version of this format. */
   readonly version: 1;
-  /** The result in one line. */
-  readonly summary: string;
+  /** The result. */
+  readonly summary: {
+    /** The first line that `fwcheck fix` prints on stderr. */
+    readonly text: string;
+    /** Number of findings that the rules close. */
+    readonly closed: number;
+    /** Number of findings that stay open. */
+    readonly open: number;
+    /** Number of doubts that do not belong to a finding. */
+    readonly doubts: number;
+  };
   /** The fix for ufw. */
   readonly ufw: UfwFix & {
     /** `refusals` as sentences. */
@@ -56,7 +65,12 @@ export function fixJson(fix: Fix): FixJson {
   const { ufw, choices, proof, left, notes, ...rest } = fix;
   return {
     version: 1,
-    summary: fixSummary(fix),
+    summary: {
+      text: fixSummary(fix),
+      closed: proof.closed.length,
+      open: proof.remaining.length,
+      doubts: left.filter(({ finding }) => finding === null).length,
+    },
     ...rest,
     ufw: { ...ufw, cannot: ufw.refusals.map(ufwRefusalText) },
     choices: choices.map((choice) => ({ ...choice, because: strategyReasonText(choice.reason) })),

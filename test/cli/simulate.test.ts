@@ -239,7 +239,7 @@ describe("JSON", () => {
   test("--flow is one document of answers, equal to those of --packets", async () => {
     const { code, json } = await simulateJson(`--in eth0 ${FROM} --dport 8080 --flow --expect accept`);
     expect(code).toBe(0);
-    expect(Object.keys(json)).toEqual(["verdict", "broken", "notes", "packets"]);
+    expect(Object.keys(json)).toEqual(["version", "verdict", "broken", "notes", "packets"]);
     const lines = json.packets.map((p: { packet: unknown }) => JSON.stringify(p.packet)).join("\n");
     const batch = (await program.run(["simulate", HOST, "--packets", program.file("flow.ndjson", lines)])).out
       .trimEnd()
