@@ -2,7 +2,9 @@
 import {
   damageOf,
   doubtsOf,
+  doubtText,
   type Host,
+  type HostDoubt,
   type HostSources,
   isFragment,
   isSnapshot,
@@ -150,7 +152,7 @@ class InputCollection {
     listening: [],
     tables: [],
   };
-  readonly doubts: string[] = [];
+  readonly doubts: HostDoubt[] = [];
   /** Name of the snapshot among the inputs, if there is one. */
   snapshot: string | null = null;
 
@@ -166,9 +168,13 @@ class InputCollection {
       diagnostics.forEach(printDiagnostic);
       throw new InputError(`${safe(source.name)}: ${explainMistake(source.text)}`);
     }
-    const why = `${source.name}: ${explainMistake(source.text)}`;
-    this.doubts.push(why);
-    writeStderr(`warning: ${safe(why)}\n`);
+    const doubt: HostDoubt = {
+      code: "suspect-rules",
+      source: source.name,
+      reason: explainMistake(source.text),
+    };
+    this.doubts.push(doubt);
+    writeStderr(`warning: ${safe(doubtText(doubt))}\n`);
     this.add(source, "rules");
   }
 
@@ -179,8 +185,7 @@ class InputCollection {
       const kind = detectKind(source.text);
       if (kind === undefined) {
         const damage = damageOf(source.text) ?? mistake(source.text);
-        if (damage !== undefined)
-          this.doubts.push(`${file} is ignored, and its contents are unknown: ${damage}`);
+        if (damage !== undefined) this.doubts.push({ code: "file-ignored", file, reason: damage });
       } else if (kind === "rules" && isFragment(source.text))
         writeStderr(
           `note: ${safe(file)} is ignored: it is a file for iptables-restore --noflush, such as ufw's user.rules and before.rules, and not the ruleset in the kernel\n`,
@@ -203,7 +208,7 @@ class InputCollection {
     const { rules, sources, doubts } = asInputError(() => readSnapshot(source));
     if (rules.length === 0)
       throw new InputError(
-        `${safe(source.name)}: ${doubts.map(safe).join("; ") || "the host has no iptables rules, so every service on it is open"}`,
+        `${safe(source.name)}: ${doubts.map((doubt) => safe(doubtText(doubt))).join("; ") || "the host has no iptables rules, so every service on it is open"}`,
       );
     this.snapshot = source.name;
     this.rules.push(...rules);
@@ -221,7 +226,7 @@ function refuseSecondHost(one: string, other: string): never {
 
 /** Prints the doubts about rules and host to stderr, and returns them. */
 export function printDoubts({ rulesets, host }: Pick<Inputs, "rulesets" | "host">): readonly string[] {
-  const doubts = [...host.doubts, ...rulesets.flatMap(doubtsOf)];
+  const doubts = [...host.doubts, ...rulesets.flatMap(doubtsOf)].map(doubtText);
   for (const doubt of doubts) writeStderr(`warning: ${safe(doubt)}\n`);
   return doubts;
 }

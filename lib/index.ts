@@ -52,6 +52,7 @@ export type {
 } from "./fix/reasons.ts";
 export { type LeftOut, leftOutText, type UfwRefusal } from "./fix/write/ufw.ts";
 export { damageOf, isFragment, type Kind, kindOf } from "./host/classify.ts";
+export type { HostDoubt } from "./host/doubt.ts";
 export type {
   Container,
   Daemon,
@@ -74,7 +75,6 @@ export {
   type Loaded,
   readRuleset,
   type SourceDiagnostic,
-  type TablePlace,
 } from "./iptables/load.ts";
 export { printRule, printRuleset } from "./iptables/print.ts";
 export type { Prefix } from "./packet/address.ts";
@@ -157,6 +157,7 @@ export { traceText, verdictText } from "./report/packet/trace-text.ts";
 export { sarif } from "./report/sarif.ts";
 export { doubtText, lintText, noteText } from "./report/text/audit-sentences.ts";
 export { auditText } from "./report/text/audit-text.ts";
+export { hostDoubtText, rulesetDoubtText } from "./report/text/doubt-text.ts";
 export {
   differenceText,
   fixDoubtText,
@@ -171,6 +172,7 @@ export {
 export { packetFlags, packetText } from "./report/text/packet-text.ts";
 export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/text/terminal.ts";
 export type { Hook } from "./rules/base-chain.ts";
+export type { FamilyRulesetDoubt, RulesetDoubt, TablePlace } from "./rules/doubt.ts";
 export {
   type Chain,
   doubtsOf,

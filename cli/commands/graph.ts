@@ -1,5 +1,6 @@
 import {
   chainGraph,
+  doubtText,
   type Family,
   type GraphOptions,
   graphDot,
@@ -47,7 +48,7 @@ function run(args: GraphArgs): number {
   const graph = chainGraph(ruleset, host, options);
   const note = (text: string): void => writeStderr(`note: ${text}\n`);
   // The notes of the graph contain the doubts about the rules.
-  for (const each of [...host.doubts, ...graph.notes]) note(safe(each));
+  for (const each of [...host.doubts.map(doubtText), ...graph.notes]) note(safe(each));
   if (args.format === "svg") print(graphSvg(graph));
   else if (args.format === "dot") print(graphDot(graph));
   else {

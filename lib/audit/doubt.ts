@@ -1,8 +1,9 @@
 /** Doubts: reasons why an audit is inconclusive, as codes with typed fields. `lib/report/text` has the sentences. */
+import type { HostDoubt } from "../host/doubt.ts";
 import type { Family } from "../packet/field.ts";
 import type { PacketJson } from "../packet/packet-json.ts";
 import type { BudgetExceeded } from "../reach/budget.ts";
-import type { Ruleset } from "../rules/ruleset.ts";
+import type { FamilyRulesetDoubt } from "../rules/doubt.ts";
 import type { FindingKind } from "./finding.ts";
 
 /** Endpoint of a container as a DNAT rule names it. */
@@ -17,10 +18,10 @@ export interface PublishedEndpoint {
 
 /** Reason why an audit is inconclusive. */
 export type Doubt =
-  /** An input about the host is missing, contradictory or not understood; `text` says which. */
-  | { readonly code: "host"; readonly text: string }
-  /** The text of the rules is damaged or incomplete; `text` says where. */
-  | { readonly code: "ruleset"; readonly family: Family; readonly text: string }
+  /** An input about the host is missing, damaged or contradictory. */
+  | HostDoubt
+  /** The kernel may evaluate other rules than those of the text. */
+  | FamilyRulesetDoubt
   /** Docker uses its nftables backend, whose tables are not read. */
   | { readonly code: "docker-nftables" }
   /** Docker runs with `"iptables": false`. */
@@ -90,10 +91,6 @@ export class DoubtCollector {
     return [...this.byKey.values()];
   }
 }
-
-/** Returns the doubts that a ruleset's own text raises. */
-export const rulesetDoubts = ({ family, doubts }: Ruleset): Doubt[] =>
-  doubts.map((text) => ({ code: "ruleset", family, text }));
 
 /** Returns the doubt about a family whose diagrams exceed their budget. */
 export const budgetDoubt = (family: Family, { budget, unit, by }: BudgetExceeded): Doubt => ({

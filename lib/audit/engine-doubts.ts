@@ -8,16 +8,16 @@ import { isDefaultDockerBridge } from "../host/known/docker.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
-import { chainOf, type Ruleset } from "../rules/ruleset.ts";
+import { chainOf, type Ruleset, doubtsOf as rulesetDoubts } from "../rules/ruleset.ts";
 import { servedPorts } from "./docker-rules.ts";
-import { type Doubt, rulesetDoubts } from "./doubt.ts";
+import type { Doubt } from "./doubt.ts";
 import { inputDoubts } from "./input-doubts.ts";
 import { containersOffBridge } from "./unbridged-containers.ts";
 
 /** Returns the doubts about rulesets and host that need no walk of packets. */
 export function doubtsOf(rulesets: readonly Ruleset[], host: Host): Doubt[] {
   return [
-    ...host.doubts.map((text): Doubt => ({ code: "host", text })),
+    ...host.doubts,
     ...rulesets.flatMap(rulesetDoubts),
     ...backendDoubts(rulesets, host),
     ...rulesets.flatMap(tableDoubts),

@@ -8,6 +8,7 @@ import { familyOf, type Prefix, parsePrefix, prefixes, prefixRange } from "../pa
 import type { Address, Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges, not, type Predicate, within } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
+import type { HostDoubt } from "./doubt.ts";
 import { isContainerLink } from "./known/docker.ts";
 
 /** An address of an interface. */
@@ -269,8 +270,8 @@ export interface Host {
   parts(set: string): readonly string[];
   /** Inferences from other inputs, a sentence each. */
   readonly inferred: readonly string[];
-  /** Reasons why the inputs may be incomplete, a sentence each; every answer must include them. */
-  readonly doubts: readonly string[];
+  /** Reasons why the inputs may be incomplete; every answer must include them. */
+  readonly doubts: readonly HostDoubt[];
   /** The given rules are all that filters on the host: a snapshot or the caller says so. */
   readonly complete: boolean;
   /** Lines of the host's files that could not be read. */

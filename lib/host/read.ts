@@ -2,6 +2,7 @@
 import type { Family } from "../packet/field.ts";
 import type { Beside, Ruleset } from "../rules/ruleset.ts";
 import { type Kind, kindOf } from "./classify.ts";
+import type { HostDoubt } from "./doubt.ts";
 import type { Container, Daemon, Host, Interface, Network, Route } from "./host.ts";
 import { type Hint, inferInterfaces } from "./infer-interfaces.ts";
 import { inferRoutes } from "./infer-routes.ts";
@@ -43,8 +44,8 @@ export interface HostSources {
   readonly listening?: readonly Source[];
   /** `nft list tables`: with it, rules of both families count as complete. Give it to `withTables`, too. */
   readonly tables?: readonly Source[];
-  /** Reasons why the inputs may be incomplete, one sentence each; a snapshot contains them. */
-  readonly doubts?: readonly string[];
+  /** Reasons why the inputs may be incomplete; a snapshot contains them. */
+  readonly doubts?: readonly HostDoubt[];
   /**
    * The given rules are all that filters on this host: no nftables tables, no rules of the other iptables backend, none
    * of a family that is not given. A snapshot names each of these that it could not read, and counts as complete.
@@ -223,19 +224,16 @@ export function readHost(
 const isNetSetting = (name: string): boolean => name.startsWith("net.");
 
 /** Line-based texts that end inside a line: the rest is lost, and nothing else shows it. */
-const cutOff = ({ ipset, sysctl, tables }: HostSources): string[] =>
+const cutOff = ({ ipset, sysctl, tables }: HostSources): HostDoubt[] =>
   [...(ipset ?? []), ...(sysctl ?? []), ...(tables ?? [])]
     .filter(({ text }) => text.trim() !== "" && !text.endsWith("\n"))
-    .map(({ name }) => `${name}: the text ends inside a line, so it is cut off: the rest is unknown`);
+    .map(({ name }) => ({ code: "cut-off", source: name }));
 
-/** Container bridges that the list of interfaces does not have. */
-const missingBridges = (bridges: readonly string[], interfaces: readonly Interface[]): string[] =>
+/** Returns a doubt for each container bridge that the list of interfaces does not have. */
+const missingBridges = (bridges: readonly string[], interfaces: readonly Interface[]): HostDoubt[] =>
   bridges
     .filter((name) => interfaces.every((i) => i.name !== name))
-    .map(
-      (name) =>
-        `Docker's rules or networks name the bridge ${name}, and the list of interfaces (ip -j addr) does not have it: it is not whole or of another time, and what passes by ${name} is not known`,
-    );
+    .map((bridge) => ({ code: "bridge-not-listed", bridge }));
 
 /** Merges several listings of one interface; a field missing in one may come from another. */
 function merged(interfaces: readonly Interface[]): Interface[] {
@@ -261,14 +259,10 @@ function merged(interfaces: readonly Interface[]): Interface[] {
   return [...known.values()];
 }
 
-/** Masters of whose ports nothing can be said. */
-const foreign = (interfaces: readonly Interface[]): string[] =>
-  interfaces
-    .filter(
-      ({ name, masters }) =>
-        (masters === "vrf" || masters === "other") && interfaces.some((i) => i.master === name),
-    )
-    .map(
-      ({ name, masters }) =>
-        `what comes and goes by ${name}, ${masters === "vrf" ? "a VRF" : "neither a bridge nor a bond"}, is not followed`,
-    );
+/** Returns a doubt for each master whose ports are not followed. */
+const foreign = (interfaces: readonly Interface[]): HostDoubt[] =>
+  interfaces.flatMap(({ name, masters }) =>
+    (masters === "vrf" || masters === "other") && interfaces.some((i) => i.master === name)
+      ? [{ code: "unknown-master", interface: name, kind: masters }]
+      : [],
+  );

@@ -7,6 +7,7 @@
  */
 import type { Beside as RulesBeside, Unread } from "../rules/ruleset.ts";
 import { kindOf } from "./classify.ts";
+import type { HostDoubt } from "./doubt.ts";
 import { type HostSources, type Source, SourceError } from "./read.ts";
 import { suspectRules, unprintedRules } from "./unprinted.ts";
 import { foreignTables, tableDoubts, unreadDump, unreadTables } from "./unread.ts";
@@ -17,8 +18,8 @@ export interface Snapshot {
   readonly rules: readonly Source[];
   /** The rest, for `readHost`. */
   readonly sources: HostSources;
-  /** Why this may not be all that decides on packets, or not all of the host, a sentence each. */
-  readonly doubts: readonly string[];
+  /** Reasons why this may not be all that decides on packets, or not all of the host. */
+  readonly doubts: readonly HostDoubt[];
 }
 
 const START = /^fwcheck-snapshot (\d+) (\S+)\r?$/m;
@@ -92,18 +93,13 @@ export function readSnapshot(source: Source): Snapshot {
         ...{ name: source.name, text },
         ...(kind === "rule" || kind === "route" ? { family: sideOf(title) } : {}),
       }));
-  const doubts: string[] = [];
-  for (const { kind, title, code } of parts) {
-    if (code === null && kind === "rules")
-      doubts.push(`${title} is not on the host: what becomes of IPv${familyOf(title)} packets is not known`);
-    else if (code === null && kind === "tables")
-      doubts.push(
-        `${title} is not on the host: whether tables of nftables filter beside iptables is not known; install nftables and take the snapshot again`,
-      );
-    else if (code !== null && code !== 0 && !UNREAD.includes(kind))
-      doubts.push(
-        `${title} failed on the host: ${errors.get(title) || (code === 137 ? "it took longer than a minute" : `exit code ${code}`)}`,
-      );
+  const doubts: HostDoubt[] = [];
+  for (const { kind, title: command, code: exit } of parts) {
+    if (exit === null && kind === "rules")
+      doubts.push({ code: "save-program-missing", command, family: familyOf(command) });
+    else if (exit === null && kind === "tables") doubts.push({ code: "nft-missing", command });
+    else if (exit !== null && exit !== 0 && !UNREAD.includes(kind))
+      doubts.push({ code: "command-failed", command, exit, message: errors.get(command) || null });
   }
   doubts.push(...missing(parts));
   const rules = parts.filter((p) => p.kind === "rules" && good(p));
@@ -123,10 +119,7 @@ export function readSnapshot(source: Source): Snapshot {
       const printed = parts.filter((p) => p.kind === "rules" && p.code === 0 && familyOf(p.title) === family);
       const own = printed.filter(good);
       const filled = own.filter((p) => /^(\[\d+:\d+\] )?-A /m.test(p.text));
-      if (own.length === 0 && printed.length > 0)
-        doubts.push(
-          `the host has no IPv${family} rules: the save programs print nothing, so all its IPv${family} ports are open, and they are not checked`,
-        );
+      if (own.length === 0 && printed.length > 0) doubts.push({ code: "no-rules-printed", family });
       const [read] = filled.length > 0 ? [docker(filled)] : own.length > 0 ? own : printed;
       const unread = [...others.unread[family]];
       // Without a rule of iptables the family matters only where other tables may filter it.
@@ -134,9 +127,11 @@ export function readSnapshot(source: Source): Snapshot {
       for (const other of own)
         if (other !== read) unread.push(...unreadDump(other.text, family, backendOf(other)));
       if (filled.length > 1)
-        doubts.push(
-          `both ${filled.map(programOf).join(" and ")} print rules: a packet has to pass both, and only those of ${programOf(read)} are followed`,
-        );
+        doubts.push({
+          code: "both-backends",
+          programs: filled.map(programOf),
+          followed: programOf(read),
+        });
       const listed = others.listed(family, read.text);
       const suspect = isNft(read) && listed === null ? suspectRules(read.text, family) : [];
       return [
@@ -167,33 +162,29 @@ const isOfDocker = ({ title, text }: Part): boolean =>
   /^docker (network )?inspect/.test(title) || kindOf(text) === "docker";
 
 /**
- * Tables that iptables-nft-save prints and `nft list tables` lacks: one of the two is incomplete. Also the dump
- * of one backend without the other's, where both programs are on the host.
+ * Returns a doubt for each dump with a table that `nft list tables` lacks, and for each dump of one backend without that
+ * of the other.
  */
-function unlisted(parts: readonly Part[], rules: readonly Part[]): string[] {
-  const out: string[] = [];
+function unlisted(parts: readonly Part[], rules: readonly Part[]): HostDoubt[] {
+  const out: HostDoubt[] = [];
   const lists = parts.filter((p) => p.kind === "tables" && p.code === 0);
   const listed = new Set(lists.flatMap((p) => p.text.split("\n").map((line) => line.trim())));
   for (const { title, text } of rules) {
     if (lists.length === 0 || !/^# Generated by .*(nft-save|\(nf_tables\))/m.test(text)) continue;
     const ip = familyOf(title) === 6 ? "ip6" : "ip";
     const lost = [...text.matchAll(/^\*(\w+)\s*$/gm)].find(([, name]) => !listed.has(`table ${ip} ${name}`));
-    if (lost !== undefined)
-      out.push(
-        `nft list tables does not have table ${ip} ${lost[1]}, which ${title} prints: its list is not whole, and tables of nftables beside iptables may be missing from it`,
-      );
+    if (lost !== undefined) out.push({ code: "table-not-listed", table: `${ip} ${lost[1]}`, command: title });
   }
   const titles = parts.filter((p) => p.kind === "rules").map((p) => p.title.split(" ")[0]!);
   for (const program of titles) {
     const other = program.replace(/-(legacy|nft)-/, (_, one) => (one === "nft" ? "-legacy-" : "-nft-"));
-    if (!titles.includes(other))
-      out.push(`the snapshot has the output of ${program} and none of ${other}: what it prints is not known`);
+    if (!titles.includes(other)) out.push({ code: "other-backend-missing", program, other });
   }
   return out;
 }
 
-/** Expected parts that are not there, and those that are empty though their program always prints something. */
-function missing(parts: readonly Part[]): string[] {
+/** Returns a doubt about missing parts, and one about empty parts of programs that always print something. */
+function missing(parts: readonly Part[]): HostDoubt[] {
   const absent: string[] = [];
   const empty: string[] = [];
   for (const { kind, title, program, maybeEmpty } of EXPECTED) {
@@ -204,18 +195,10 @@ function missing(parts: readonly Part[]): string[] {
     if (found.length === 0) absent.push(program);
     else if (maybeEmpty !== true && found.every((p) => p.code === 0 && isEmpty(p))) empty.push(program);
   }
-  return [
-    ...(absent.length === 0
-      ? []
-      : [
-          `the snapshot has no output of ${absent.join(", ")}: what they print is not known; take it again with this fwcheck`,
-        ]),
-    ...(empty.length === 0
-      ? []
-      : [
-          `${empty.join(", ")} printed nothing on the host, and a whole snapshot has something there: take it again`,
-        ]),
-  ];
+  const out: HostDoubt[] = [];
+  if (absent.length > 0) out.push({ code: "no-output", programs: absent });
+  if (empty.length > 0) out.push({ code: "empty-output", programs: empty });
+  return out;
 }
 
 /** The dump that Docker writes to; the last one where it writes to none. */
@@ -238,19 +221,16 @@ interface Beside {
   readonly unread: Readonly<Record<4 | 6, readonly Unread[]>>;
   /** Rules of a dump by the list of expressions; `null` if the snapshot has no such list. */
   listed(family: 4 | 6, dump: string): RulesBeside | null;
-  readonly doubts: readonly string[];
+  readonly doubts: readonly HostDoubt[];
 }
 
 function beside(parts: readonly Part[]): Beside {
   const text = (kind: string): string =>
     parts.flatMap((p) => (p.kind === kind && p.code === 0 ? [p.text] : [])).join("\n");
   const has = (kind: string): boolean => parts.some((p) => p.kind === kind && p.code === 0);
-  const doubts: string[] = [];
+  const doubts: HostDoubt[] = [];
   const native = text("native").split("\n").filter(Boolean);
-  if (native.length > 0)
-    doubts.push(
-      `rules in ${native.join(", ")} look up sets or maps of nft, and iptables-save prints them without that condition`,
-    );
+  if (native.length > 0) doubts.push({ code: "nft-sets", tables: native });
   const foreign = foreignTables(text("tables"));
   const unread = unreadTables(foreign, has("nft") ? text("nft") : null);
   const names = [
@@ -258,10 +238,7 @@ function beside(parts: readonly Part[]): Beside {
   ];
   doubts.push(...tableDoubts(names));
   const old = !has("expressions");
-  if (old && parts.some((p) => p.kind === "rules" && isNft(p)))
-    doubts.push(
-      "the snapshot was taken with an older fwcheck: conditions that nft added to rules of iptables, and that iptables-save does not print, would not be seen; take it again",
-    );
+  if (old && parts.some((p) => p.kind === "rules" && isNft(p))) doubts.push({ code: "old-snapshot" });
   return {
     unread,
     listed: (family, dump) => (old ? null : unprintedRules(text("expressions"), family, dump)),

@@ -8,6 +8,7 @@ import type { Family } from "../packet/field.ts";
 import { HOOKS, type Hook } from "../rules/base-chain.ts";
 import type { Action } from "../rules/reading.ts";
 import { type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
+import type { HostDoubt } from "./doubt.ts";
 import { isDockerTable } from "./known/docker.ts";
 
 /** Families of nftables whose tables see packets of IPv4 and IPv6. ARP is neither. */
@@ -67,16 +68,12 @@ export const foreignTables = (list: string): string[] =>
     return family === undefined || OF_IPTABLES.test(table) ? [] : [table];
   });
 
-/** The doubt about tables of nftables that are not read; none where there are no such tables. */
-export const tableDoubts = (tables: readonly string[]): string[] =>
-  tables.length === 0
-    ? []
-    : [
-        `nftables holds tables of its own, which are not read and may drop what these rules accept: ${tables.join(", ")}`,
-      ];
+/** Returns the doubt about tables of nftables that are not read; none without such tables. */
+export const tableDoubts = (tables: readonly string[]): HostDoubt[] =>
+  tables.length === 0 ? [] : [{ code: "nftables-tables", tables }];
 
-/** The doubt about the tables of `nft list tables`, which shows no rules. */
-export const listDoubts = (lists: readonly { readonly text: string }[]): string[] =>
+/** Returns the doubt about the tables of `nft list tables`, which shows no rules. */
+export const listDoubts = (lists: readonly { readonly text: string }[]): HostDoubt[] =>
   tableDoubts(
     lists
       .flatMap(({ text }) => foreignTables(text))

@@ -10,6 +10,7 @@ import {
   type Table as TableSyntax,
 } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
+import type { TablePlace } from "../rules/doubt.ts";
 import {
   type Beside,
   type Chain,
@@ -29,14 +30,6 @@ import { withParts } from "./typed-rule.ts";
 export interface SourceDiagnostic extends Diagnostic {
   /** Name of the file. */
   readonly source: string;
-}
-
-/** Place that declares a table. */
-export interface TablePlace {
-  /** Name of the file. */
-  readonly source: string;
-  /** Line of its `*name`, from 1. */
-  readonly line: number;
 }
 
 /** A table that the texts give twice with different rules. It is unknown which version the kernel runs. */
@@ -78,7 +71,7 @@ interface ReadTable {
 
 /**
  * Reads rulesets from the texts of iptables-save and ip6tables-save. A comment line of a dump or its contents determine the
- * family. Everything that makes a text unreliable is a sentence in the `doubts` of the ruleset.
+ * family. Everything that makes a text unreliable is in the `doubts` of the ruleset.
  *
  * @param inputs texts with the names that diagnostics use
  * @returns at most one ruleset for each family and the faults of the texts; it never throws on a text
@@ -174,7 +167,7 @@ class RulesetReader {
     );
     if (same) return;
     this.conflicts.push({ family, table: name, places: [before.place, read.place] });
-    this.doubts.conflict(family, name, first, `${read.place.source}:${read.place.line}`);
+    this.doubts.conflict(family, name, [before.place, read.place]);
   }
 
   /** Returns the ruleset of a family, if the texts have one. */

@@ -1,9 +1,10 @@
-/** Reasons why the kernel may evaluate other rules than those of the texts, one sentence each. */
+/** Collects reasons why the kernel may evaluate other rules than those of the texts. */
 import type { Document, Table as TableSyntax } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
+import type { RulesetDoubt, TablePlace } from "../rules/doubt.ts";
 import { type Release, type TableName, type Unread, unknownChains } from "../rules/ruleset.ts";
 
-/** Faults of one text. They make one sentence, however many there are. */
+/** Faults of one text. They are one doubt, however many there are. */
 interface Faults {
   readonly family: Family;
   readonly source: string;
@@ -13,10 +14,11 @@ interface Faults {
 
 /** Collects the doubts of each family while texts are read. */
 export class TextDoubts {
-  private readonly sentences = new Map<Family, Set<string>>([
-    [4, new Set()],
-    [6, new Set()],
-  ]);
+  /** Doubts of each family by their JSON, each once. */
+  private readonly known: Readonly<Record<Family, Map<string, RulesetDoubt>>> = {
+    4: new Map(),
+    6: new Map(),
+  };
   /** Backends whose programs printed the texts. */
   private readonly printed = new Map<Family, Set<string>>();
   private readonly unread = new Map<Family, Set<string>>();
@@ -49,18 +51,13 @@ export class TextDoubts {
       if (legacy !== null) {
         const other = given ?? (legacy[1] === "6" ? 6 : 4);
         this.addUnread(other, "iptables-legacy");
-        this.add(
-          other,
-          "iptables-nft printed these rules, and iptables-legacy has rules, too: the kernel evaluates both, and those of iptables-legacy are missing here (iptables-legacy-save prints them)",
-        );
+        this.add(other, { code: "legacy-rules-missing" });
       }
       const native = /Table `(\S+)' (?:is incompatible|contains incompatible)/.exec(text);
       if (native !== null) {
-        this.addUnread(family, `nftables table ${family === 4 ? "ip" : "ip6"} ${native[1]}`);
-        this.add(
-          family,
-          `table ${native[1]} has chains or rules that only nft can print: the kernel evaluates them, and they are missing here (nft list ruleset prints them)`,
-        );
+        const table = native[1]!;
+        this.addUnread(family, `nftables table ${family === 4 ? "ip" : "ip6"} ${table}`);
+        this.add(family, { code: "nft-rules-missing", table });
       }
     }
   }
@@ -68,25 +65,14 @@ export class TextDoubts {
   /** Notes that the text of a table is not complete. */
   table(family: Family, source: string, { name, line, implied, commit }: TableSyntax): void {
     if (implied === true || commit === null) this.damaged.add(family);
-    if (implied === true)
-      this.add(
-        family,
-        `${source}:${line}: no line names the table of these rules, so they are loaded into table ${name}: the beginning of the text is missing, or iptables -S printed it; give the complete output of iptables-save`,
-      );
-    else if (commit === null)
-      this.add(
-        family,
-        `${source}:${line}: table ${name} has no COMMIT: the text is cut off, and the rules after its end are unknown; capture it again`,
-      );
+    if (implied === true) this.add(family, { code: "unnamed-table", source, line, table: name });
+    else if (commit === null) this.add(family, { code: "no-commit", source, line, table: name });
   }
 
   /** Notes that a table is given twice with different rules. */
-  conflict(family: Family, table: TableName, first: string, second: string): void {
+  conflict(family: Family, table: TableName, places: readonly [TablePlace, TablePlace]): void {
     this.damaged.add(family);
-    this.add(
-      family,
-      `table ${table} is given twice with different rules, at ${first} and ${second}: it is unknown which version the kernel runs, and only the later one is evaluated`,
-    );
+    this.add(family, { code: "table-given-twice", table, places });
   }
 
   /** Notes an error in a rule or a chain: its unknown part may decide the verdict. */
@@ -113,31 +99,21 @@ export class TextDoubts {
     for (const family of families) {
       this.damaged.add(family);
       for (const line of lines) this.faults.get(`${family} ${source}`)?.messages.delete(line);
-      this.add(
-        family,
-        `${lines.size === 1 ? "a line" : `${lines.size} lines`} of ${source} could not be read (${lines.size === 1 ? "" : "the first is "}line ${sorted[0]}): their content is unknown`,
-      );
-      if (open !== undefined)
-        this.add(
-          family,
-          `${source}:${open}: the line ends inside a quote, so the text is ambiguous: iptables-save does not escape a line feed in a comment, and the next lines may be part of that comment instead of rules`,
-        );
+      this.add(family, { code: "unreadable-lines", source, line: sorted[0]!, count: lines.size });
+      if (open !== undefined) this.add(family, { code: "open-quote", source, line: open });
     }
   }
 
   /** Returns the doubts of a family. */
-  of(family: Family): readonly string[] {
-    const out = [...this.sentences.get(family)!];
+  of(family: Family): readonly RulesetDoubt[] {
+    const out = [...this.known[family].values()];
     for (const { family: own, source, messages } of this.faults.values()) {
       const [first] = messages;
       if (own !== family || first === undefined) continue;
-      const more = messages.size === 1 ? "" : ` (and ${messages.size - 1} more lines with errors)`;
-      out.push(`${source}:${first[0]}: ${first[1]}${more}: the rules of the kernel may differ there`);
+      const [line, message] = first;
+      out.push({ code: "rule-errors", source, line, message, count: messages.size });
     }
-    if (this.isMixed(family))
-      out.push(
-        "the inputs have rules of iptables-nft and of iptables-legacy: the kernel evaluates both, and only the later table of each name was loaded",
-      );
+    if (this.isMixed(family)) out.push({ code: "both-backends-given" });
     return out;
   }
 
@@ -156,8 +132,9 @@ export class TextDoubts {
     this.unread.set(family, (this.unread.get(family) ?? new Set()).add(by));
   }
 
-  private add(family: Family, sentence: string): void {
-    this.sentences.get(family)!.add(sentence);
+  private add(family: Family, doubt: RulesetDoubt): void {
+    const key = JSON.stringify(doubt);
+    if (!this.known[family].has(key)) this.known[family].set(key, doubt);
   }
 }
 

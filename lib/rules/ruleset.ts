@@ -5,6 +5,7 @@
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import { HOOKS, type Hook } from "./base-chain.ts";
+import type { FamilyRulesetDoubt, RulesetDoubt } from "./doubt.ts";
 import type { Effect } from "./effect.ts";
 import type { Facts } from "./facts.ts";
 import type { CopyMode, KnownConditions, Reading, Traits } from "./reading.ts";
@@ -162,9 +163,9 @@ export interface Ruleset {
   readonly unread?: readonly Unread[];
   /**
    * Reasons why the kernel may have other rules: the text names other rules, some of its lines are invalid, it is cut off, or
-   * a table is given twice. One sentence each.
+   * a table is given twice.
    */
-  readonly doubts: readonly string[];
+  readonly doubts: readonly RulesetDoubt[];
   /** The text has all tables of the family, as in a snapshot, which runs the save program without `-t`. */
   readonly whole?: boolean;
   /** Rules may be missing: the text is cut off, some of its lines are invalid, or a table is given twice. */
@@ -188,8 +189,8 @@ export function countRules({ tables }: Ruleset): number {
 }
 
 /** Returns the doubts of a ruleset, each with its family. */
-export const doubtsOf = ({ family, doubts }: Ruleset): string[] =>
-  doubts.map((sentence) => `IPv${family}: ${sentence}`);
+export const doubtsOf = ({ family, doubts }: Ruleset): FamilyRulesetDoubt[] =>
+  doubts.map((doubt) => ({ ...doubt, family }));
 
 /** Returns the name of a rule's target as the trace and the listings print it; `""` if it has none. */
 export const targetName = (rule: Rule): string => rule.targetName;

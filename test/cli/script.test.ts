@@ -7,7 +7,15 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readHost, readPacket, readRuleset, readSnapshot, type Snapshot, simulate } from "fwcheck";
+import {
+  hostDoubtText,
+  readHost,
+  readPacket,
+  readRuleset,
+  readSnapshot,
+  type Snapshot,
+  simulate,
+} from "fwcheck";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const scratch = mkdtempSync(join(tmpdir(), "fwcheck-script-"));
@@ -41,7 +49,11 @@ function collect(
   });
 }
 
-const taken = (out: string): Snapshot => readSnapshot({ name: "snapshot", text: out });
+/** Reads a snapshot, with its doubts as sentences. */
+const taken = (out: string): Omit<Snapshot, "doubts"> & { readonly doubts: readonly string[] } => {
+  const snapshot = readSnapshot({ name: "snapshot", text: out });
+  return { ...snapshot, doubts: snapshot.doubts.map(hostDoubtText) };
+};
 /** Returns the parts of a snapshot: kind, title and exit code. */
 const endings = (out: string): Map<string, string> =>
   new Map(

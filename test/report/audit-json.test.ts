@@ -36,15 +36,15 @@ test("a document without an exit code has no exit", () => {
   expect(auditJson(audit(rulesets, host)).summary.exit).toBeUndefined();
 });
 
-test("doubts about the host and the rules keep their text", () => {
+test("doubts about the host and the rules have codes and sentences", () => {
   const doubts: readonly Doubt[] = [
-    { code: "host", text: "ip route was not given" },
-    { code: "ruleset", family: 6, text: "table filter has no COMMIT" },
+    { code: "cut-off", source: "ipset" },
+    { code: "no-commit", family: 6, source: "rules", line: 2, table: "filter" },
     { code: "rules-only", missing: [6] },
   ];
   expect(doubts.map(doubtText)).toEqual([
-    "ip route was not given",
-    "IPv6: table filter has no COMMIT",
+    "ipset: the text ends inside a line, so it is cut off: the rest is unknown",
+    "IPv6: rules:2: table filter has no COMMIT: the text is cut off, and the rules after its end are unknown; capture it again",
     expect.stringMatching(
       /^only iptables rules were given: .*, rules of the other iptables backend and rules of IPv6 may/,
     ),

@@ -8,9 +8,11 @@ import {
   type Host,
   type Packet,
   type Ruleset,
+  type RulesetDoubt,
   readHost,
   readPacket,
   readRuleset,
+  rulesetDoubtText,
   Simulator,
   type Trace,
 } from "fwcheck";
@@ -161,8 +163,8 @@ test("a chain of fwcheck, and one with the same name in another table", () => {
 
 test("doubts about the rules are notes", () => {
   const { ruleset, host } = read(filter([]));
-  const doubts = ["nftables has rules, too"];
-  expect(chainGraph({ ...ruleset, doubts }, host, { all: true }).notes).toEqual(doubts);
+  const doubts: readonly RulesetDoubt[] = [{ code: "both-backends-given" }];
+  expect(chainGraph({ ...ruleset, doubts }, host, { all: true }).notes).toEqual(doubts.map(rulesetDoubtText));
 });
 
 test("a user chain with the name of a hook is not a base chain", () => {

@@ -4,6 +4,7 @@ import { readRuleset } from "../../lib/iptables/load.ts";
 import { printRuleset } from "../../lib/iptables/print.ts";
 import { asIptables } from "../../lib/iptables/rule.ts";
 import type { Family } from "../../lib/packet/field.ts";
+import { rulesetDoubtText } from "../../lib/report/text/doubt-text.ts";
 
 const read = (text: string, family?: Family) =>
   readRuleset([{ name: "t", text, ...(family === undefined ? {} : { family }) }]);
@@ -283,13 +284,13 @@ describe("an incomplete or ambiguous text leaves a doubt", () => {
     const { rulesets, conflicts } = readRuleset(texts.map((text, i) => ({ name: `t${i}`, text })));
     expect(rulesets).toHaveLength(1);
     if (doubt === null) expect(rulesets[0]!.doubts).toEqual([]);
-    else expect(rulesets[0]!.doubts).toContainEqual(expect.stringMatching(doubt));
+    else expect(rulesets[0]!.doubts.map(rulesetDoubtText)).toContainEqual(expect.stringMatching(doubt));
     const twice = doubt?.source.includes("given twice") === true;
     expect(conflicts.map(({ family, table }) => [family, table])).toEqual(twice ? [[4, "filter"]] : []);
   });
   test("a text of one family that is given as the other's", () => {
     const { rulesets } = readRuleset([{ name: "t", text: V4 + body, family: 6 }]);
-    expect(rulesets[0]!.doubts).toEqual([
+    expect(rulesets[0]!.doubts.map(rulesetDoubtText)).toEqual([
       "t:2: table filter contains rules of IPv4, but the text is of IPv6: the rules of the kernel may differ there",
     ]);
   });

@@ -1,6 +1,7 @@
 /** Routing with tables and rules as `ip -j` lists them. */
 import {
   type Answer,
+  hostDoubtText,
   type PacketJson,
   readHost,
   readPacket,
@@ -360,7 +361,9 @@ describe("masters other than bridges", () => {
     const addr = [device("ovs-system", []), port("eth5", "ovs-system")];
     const listed = [{ name: "addr", text: JSON.stringify([...ADDR, ...addr]) }];
     expect(to(addr, packet).verdict).toBe("undecided");
-    expect(readHost({ addr: listed }, []).doubts).toEqual([
+    const { doubts } = readHost({ addr: listed }, []);
+    expect(doubts).toEqual([{ code: "unknown-master", interface: "ovs-system", kind: "other" }]);
+    expect(doubts.map(hostDoubtText)).toEqual([
       "what comes and goes by ovs-system, neither a bridge nor a bond, is not followed",
     ]);
   });

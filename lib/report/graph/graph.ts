@@ -6,6 +6,7 @@ import { CallGraph, calledChain } from "../../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import { chainAuthor, ruleAuthor } from "../explain/author.ts";
+import { rulesetDoubtText } from "../text/doubt-text.ts";
 import { counted, packetText } from "../text/packet-text.ts";
 import { notesText } from "./captions.ts";
 import { foldRules, type RowLimits } from "./fold-rules.ts";
@@ -127,7 +128,7 @@ class GraphBuilder {
       part: this.selected !== null,
       traced: this.options.trace === undefined ? null : traceSummary(this.options.trace),
       omitted,
-      notes: [...this.ruleset.doubts, ...notesText(omitted)],
+      notes: [...this.ruleset.doubts.map(rulesetDoubtText), ...notesText(omitted)],
     };
   }
 

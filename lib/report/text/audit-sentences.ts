@@ -7,6 +7,7 @@ import type { Lint, PrecedingRule } from "../../audit/lint.ts";
 import type { AuditNote } from "../../audit/notes.ts";
 import type { RuleNote } from "../../audit/rule-note.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
+import { hostDoubtText, rulesetDoubtText } from "./doubt-text.ts";
 
 /** Longer lists of lines, chains or ports are counted. */
 const MOST_LISTED = 6;
@@ -21,9 +22,6 @@ const listed = (items: readonly (string | number)[]): string =>
 /** Returns why an audit is inconclusive. */
 export function doubtText(doubt: Doubt): string {
   switch (doubt.code) {
-    case "host":
-      return doubt.text;
-    case "ruleset":
     case "not-followed":
       return `IPv${doubt.family}: ${doubt.text}`;
     case "docker-nftables":
@@ -68,6 +66,18 @@ export function doubtText(doubt: Doubt): string {
     }
     case "engines-disagree":
       return `IPv${doubt.family}: the sets and the simulator disagree about ${doubt.kind} ${doubt.proto} ${JSON.stringify(doubt.packet)}; please report this`;
+    case "legacy-rules-missing":
+    case "nft-rules-missing":
+    case "unnamed-table":
+    case "no-commit":
+    case "table-given-twice":
+    case "unreadable-lines":
+    case "open-quote":
+    case "rule-errors":
+    case "both-backends-given":
+      return `IPv${doubt.family}: ${rulesetDoubtText(doubt)}`;
+    default:
+      return hostDoubtText(doubt);
   }
 }
 

@@ -1,0 +1,76 @@
+/** Sentences of doubts about rulesets and hosts. They contain names from the inputs; escape them before printing. */
+import type { HostDoubt } from "../../host/doubt.ts";
+import type { RulesetDoubt } from "../../rules/doubt.ts";
+
+/** Returns why the inputs about a host may be incomplete or contradictory. */
+export function hostDoubtText(doubt: HostDoubt): string {
+  switch (doubt.code) {
+    case "save-program-missing":
+      return `${doubt.command} is not on the host: what becomes of IPv${doubt.family} packets is not known`;
+    case "nft-missing":
+      return `${doubt.command} is not on the host: whether tables of nftables filter beside iptables is not known; install nftables and take the snapshot again`;
+    case "command-failed":
+      return `${doubt.command} failed on the host: ${doubt.message ?? exitText(doubt.exit)}`;
+    case "no-output":
+      return `the snapshot has no output of ${doubt.programs.join(", ")}: what they print is not known; take it again with this fwcheck`;
+    case "empty-output":
+      return `${doubt.programs.join(", ")} printed nothing on the host, and a whole snapshot has something there: take it again`;
+    case "table-not-listed":
+      return `nft list tables does not have table ${doubt.table}, which ${doubt.command} prints: its list is not whole, and tables of nftables beside iptables may be missing from it`;
+    case "other-backend-missing":
+      return `the snapshot has the output of ${doubt.program} and none of ${doubt.other}: what it prints is not known`;
+    case "no-rules-printed":
+      return `the host has no IPv${doubt.family} rules: the save programs print nothing, so all its IPv${doubt.family} ports are open, and they are not checked`;
+    case "both-backends":
+      return `both ${doubt.programs.join(" and ")} print rules: a packet has to pass both, and only those of ${doubt.followed} are followed`;
+    case "nft-sets":
+      return `rules in ${doubt.tables.join(", ")} look up sets or maps of nft, and iptables-save prints them without that condition`;
+    case "nftables-tables":
+      return `nftables holds tables of its own, which are not read and may drop what these rules accept: ${doubt.tables.join(", ")}`;
+    case "old-snapshot":
+      return "the snapshot was taken with an older fwcheck: conditions that nft added to rules of iptables, and that iptables-save does not print, would not be seen; take it again";
+    case "cut-off":
+      return `${doubt.source}: the text ends inside a line, so it is cut off: the rest is unknown`;
+    case "bridge-not-listed":
+      return `Docker's rules or networks name the bridge ${doubt.bridge}, and the list of interfaces (ip -j addr) does not have it: it is not whole or of another time, and what passes by ${doubt.bridge} is not known`;
+    case "unknown-master":
+      return `what comes and goes by ${doubt.interface}, ${doubt.kind === "vrf" ? "a VRF" : "neither a bridge nor a bond"}, is not followed`;
+    case "suspect-rules":
+      return `${doubt.source}: ${doubt.reason}`;
+    case "file-ignored":
+      return `${doubt.file} is ignored, and its contents are unknown: ${doubt.reason}`;
+  }
+}
+
+/** Returns how a command ended that printed no error. timeout(1) kills it with SIGKILL after a minute. */
+const exitText = (exit: number): string =>
+  exit === 137 ? "it took longer than a minute" : `exit code ${exit}`;
+
+/** Returns why the kernel may evaluate other rules than those of a ruleset. */
+export function rulesetDoubtText(doubt: RulesetDoubt): string {
+  switch (doubt.code) {
+    case "legacy-rules-missing":
+      return "iptables-nft printed these rules, and iptables-legacy has rules, too: the kernel evaluates both, and those of iptables-legacy are missing here (iptables-legacy-save prints them)";
+    case "nft-rules-missing":
+      return `table ${doubt.table} has chains or rules that only nft can print: the kernel evaluates them, and they are missing here (nft list ruleset prints them)`;
+    case "unnamed-table":
+      return `${placeText(doubt)}: no line names the table of these rules, so they are loaded into table ${doubt.table}: the beginning of the text is missing, or iptables -S printed it; give the complete output of iptables-save`;
+    case "no-commit":
+      return `${placeText(doubt)}: table ${doubt.table} has no COMMIT: the text is cut off, and the rules after its end are unknown; capture it again`;
+    case "table-given-twice":
+      return `table ${doubt.table} is given twice with different rules, at ${doubt.places.map(placeText).join(" and ")}: it is unknown which version the kernel runs, and only the later one is evaluated`;
+    case "unreadable-lines":
+      return doubt.count === 1
+        ? `a line of ${doubt.source} could not be read (line ${doubt.line}): their content is unknown`
+        : `${doubt.count} lines of ${doubt.source} could not be read (the first is line ${doubt.line}): their content is unknown`;
+    case "open-quote":
+      return `${placeText(doubt)}: the line ends inside a quote, so the text is ambiguous: iptables-save does not escape a line feed in a comment, and the next lines may be part of that comment instead of rules`;
+    case "rule-errors":
+      return `${placeText(doubt)}: ${doubt.message}${doubt.count === 1 ? "" : ` (and ${doubt.count - 1} more lines with errors)`}: the rules of the kernel may differ there`;
+    case "both-backends-given":
+      return "the inputs have rules of iptables-nft and of iptables-legacy: the kernel evaluates both, and only the later table of each name was loaded";
+  }
+}
+
+const placeText = ({ source, line }: { readonly source: string; readonly line: number }): string =>
+  `${source}:${line}`;
