@@ -1,6 +1,6 @@
 /**
  * Shell functions of the script, in POSIX sh and awk (mawk included). The texts are raw: they read as the shell sees them;
- * only `${...}` is replaced. `test/fix/forms.test.ts` runs shellcheck on complete scripts.
+ * only `${...}` is replaced. `test/fix/write/forms.test.ts` runs shellcheck on complete scripts.
  */
 import { HOOK } from "../chain-names.ts";
 import { WAIT } from "./family.ts";

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fix, readRuleset } from "fwcheck";
 import { afterAll, describe, expect, test } from "vitest";
-import type { FamilyRules } from "../../lib/fix/write/family.ts";
-import { analysed, script } from "../../lib/fix/write/script.ts";
-import { jail, read, save } from "../audit/layout.ts";
-import { backends } from "./backend.ts";
+import type { FamilyRules } from "../../../lib/fix/write/family.ts";
+import { analysed, script } from "../../../lib/fix/write/script.ts";
+import { jail, read, save } from "../../audit/layout.ts";
+import { backends } from "../backend.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-bans-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

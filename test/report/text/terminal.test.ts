@@ -24,7 +24,7 @@ import {
   traceText,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { hostile, PAYLOADS, payload, raw } from "./hostile.ts";
+import { hostile, PAYLOADS, payload, raw } from "../hostile.ts";
 
 interface Inspected {
   readonly rulesets: readonly Ruleset[];

@@ -2,10 +2,10 @@
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { examples } from "../capture.ts";
-import { Program } from "./program.ts";
+import { examples } from "../../capture.ts";
+import { Program } from "../program.ts";
 
-const root = new URL("../..", import.meta.url).pathname;
+const root = new URL("../../..", import.meta.url).pathname;
 const program = new Program();
 afterAll(() => program.remove());
 

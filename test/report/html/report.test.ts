@@ -17,11 +17,11 @@ import {
   type Source,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { networkPart, readDocker } from "../../lib/host/sources/docker.ts";
-import { auditOf } from "../audit/json.ts";
-import { audited, LAYOUTS, read } from "../audit/layout.ts";
-import { examples, hostSources } from "../capture.ts";
-import { elements } from "./elements.ts";
+import { networkPart, readDocker } from "../../../lib/host/sources/docker.ts";
+import { auditOf } from "../../audit/json.ts";
+import { audited, LAYOUTS, read } from "../../audit/layout.ts";
+import { examples, hostSources } from "../../capture.ts";
+import { elements } from "../elements.ts";
 
 interface World {
   readonly rules: readonly Source[];

@@ -7,9 +7,9 @@ import Ajv from "ajv";
 import draft from "ajv/lib/refs/json-schema-draft-04.json" with { type: "json" };
 import { sarif } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { auditOf } from "../audit/json.ts";
+import { LAYOUTS, read } from "../audit/layout.ts";
 import { capture, examples } from "../capture.ts";
-import { auditOf } from "./json.ts";
-import { LAYOUTS, read } from "./layout.ts";
 
 type Check = (value: unknown, path: string) => string[];
 

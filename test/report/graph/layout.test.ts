@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ChainGraph, chainGraph, graphSvg, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { layout } from "../../lib/report/graph/layout.ts";
-import type { PlacedHook, Rectangle } from "../../lib/report/graph/placed.ts";
-import { capture, examples, shared } from "../capture.ts";
+import { layout } from "../../../lib/report/graph/layout.ts";
+import type { PlacedHook, Rectangle } from "../../../lib/report/graph/placed.ts";
+import { capture, examples, shared } from "../../capture.ts";
 
 const over = (a: Rectangle, b: Rectangle): boolean =>
   a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;

@@ -1,8 +1,8 @@
 /** `fwcheck explain`: its output for real hosts, recorded in examples/ (UPDATE=1 records it again), and its errors. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
-import { examples } from "../capture.ts";
-import { Program } from "./program.ts";
+import { examples } from "../../capture.ts";
+import { Program } from "../program.ts";
 
 const program = new Program();
 afterAll(() => program.remove());

@@ -14,9 +14,9 @@ import {
   simulate,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { auditOf } from "../audit/json.ts";
 import { capture, examples } from "../capture.ts";
 import { type Part, partsOf, snapshot } from "../cli/snapshot.ts";
-import { auditOf } from "./json.ts";
 
 /** The recorded host, and a published port that ufw allows: 8443. */
 const allowing = (save: string): string =>

@@ -8,8 +8,8 @@ import fc from "fast-check";
 import { type Fix, fix, type Host, leftOutText, readRuleset } from "fwcheck";
 import { quote } from "iptables-parser-ts";
 import { afterAll, describe, expect, test } from "vitest";
-import { asIptables } from "../../lib/iptables/rule.ts";
-import { capture, examples } from "../capture.ts";
+import { asIptables } from "../../../lib/iptables/rule.ts";
+import { capture, examples } from "../../capture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-forms-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -3,10 +3,10 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { AuditJson } from "../../lib/index.ts";
-import { examples } from "../capture.ts";
-import { Program } from "./program.ts";
-import { BOUNDARY, type Part, partsOf, snapshot } from "./snapshot.ts";
+import type { AuditJson } from "../../../lib/index.ts";
+import { examples } from "../../capture.ts";
+import { Program } from "../program.ts";
+import { BOUNDARY, type Part, partsOf, snapshot } from "../snapshot.ts";
 
 const program = new Program();
 beforeAll(() => program.build(), 60_000);

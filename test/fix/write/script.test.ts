@@ -7,10 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Fix, fix, readRuleset } from "fwcheck";
 import { afterAll, describe, expect, test } from "vitest";
-import { needsOf } from "../../lib/fix/write/needs.ts";
-import { script } from "../../lib/fix/write/script.ts";
-import { capture, examples } from "../capture.ts";
-import { backends } from "./backend.ts";
+import { needsOf } from "../../../lib/fix/write/needs.ts";
+import { script } from "../../../lib/fix/write/script.ts";
+import { capture, examples } from "../../capture.ts";
+import { backends } from "../backend.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-states-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -10,11 +10,11 @@ import {
   type Trace,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { capture, examples } from "../capture.ts";
-import { Aim } from "../kernel/aim.ts";
-import { generate } from "../kernel/generate.ts";
-import { random } from "../random.ts";
-import { type Element, elements } from "./elements.ts";
+import { capture, examples } from "../../capture.ts";
+import { Aim } from "../../kernel/aim.ts";
+import { generate } from "../../kernel/generate.ts";
+import { random } from "../../random.ts";
+import { type Element, elements } from "../elements.ts";
 
 const here = capture(`${examples}ufw-docker-20.10`);
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ChainExplained, chainsText, explain, explainText, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { capture, examples, shared } from "../capture.ts";
+import { capture, examples, shared } from "../../capture.ts";
 
 const HEAD = `*filter
 :INPUT ACCEPT [0:0]

@@ -26,7 +26,7 @@ const count = (list: readonly (MatchExtension | TargetExtension)[]): string => {
 
 const text = `# Extensions
 
-All matches and targets of iptables-extensions(8). Generated from \`lib/iptables\` by \`test/rules/docs.test.ts\`; do not
+All matches and targets of iptables-extensions(8). Generated from \`lib/iptables\` by \`test/iptables/extensions.test.ts\`; do not
 edit.
 
 *Exact*: the predicate or effect is that of the kernel. *Opaque*: the inputs do not determine the result, which is an

@@ -5,8 +5,8 @@
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { examples } from "../capture.ts";
-import { Program } from "./program.ts";
+import { examples } from "../../capture.ts";
+import { Program } from "../program.ts";
 
 const program = new Program();
 afterAll(() => program.remove());

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { LOSSY } from "./cases.ts";
 import { RELEASES, type Recorded, readRecorded, recordOf } from "./lab.ts";
-import { body, reread } from "./spell.ts";
+import { body, reread } from "./reprint.ts";
 
 const recorded = RELEASES.flatMap((release) =>
   readRecorded(readFileSync(recordOf(release), "utf8")).map((r) => ({ ...r, release })),

@@ -11,9 +11,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import manifest from "../../package.json" with { type: "json" };
-import { examples } from "../capture.ts";
-import { Program } from "./program.ts";
+import manifest from "../../../package.json" with { type: "json" };
+import { examples } from "../../capture.ts";
+import { Program } from "../program.ts";
 
 const program = new Program();
 beforeAll(() => program.build(), 60_000);

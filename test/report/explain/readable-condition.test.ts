@@ -1,9 +1,12 @@
 /** A condition holds for the same packets as the predicate it is made from. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Field, Scalar } from "../../lib/packet/field.ts";
-import { applyMask, evaluate, type Predicate } from "../../lib/packet/predicate.ts";
-import { type ReadableCondition, readableConditionOf } from "../../lib/report/explain/readable-condition.ts";
+import type { Field, Scalar } from "../../../lib/packet/field.ts";
+import { applyMask, evaluate, type Predicate } from "../../../lib/packet/predicate.ts";
+import {
+  type ReadableCondition,
+  readableConditionOf,
+} from "../../../lib/report/explain/readable-condition.ts";
 
 const FIELDS = ["in", "src", "dport", "ctstate", "flags"] as const;
 const value = (field: Field): fc.Arbitrary<Scalar> =>

@@ -17,10 +17,10 @@ import {
   type Trace,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { asIptables } from "../../lib/iptables/rule.ts";
-import { capture, examples } from "../capture.ts";
-import { generate } from "../kernel/generate.ts";
-import { random } from "../random.ts";
+import { asIptables } from "../../../lib/iptables/rule.ts";
+import { capture, examples } from "../../capture.ts";
+import { generate } from "../../kernel/generate.ts";
+import { random } from "../../random.ts";
 
 const chainsOf = (graph: ChainGraph): GraphChain[] =>
   graph.hooks.flatMap(({ stops }) => stops.flatMap(({ chains }) => chains));

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fix } from "fwcheck";
 import { afterAll, describe, expect, test } from "vitest";
-import { restore, undo } from "../../lib/fix/write/restore.ts";
-import { script } from "../../lib/fix/write/script.ts";
-import { capture, examples } from "../capture.ts";
+import { restore, undo } from "../../../lib/fix/write/restore.ts";
+import { script } from "../../../lib/fix/write/script.ts";
+import { capture, examples } from "../../capture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-fix-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -1,6 +1,6 @@
 /**
  * One line a case: a rule as a person may write it after `-A CHAIN`. The output of iptables for each line is recorded
- * in recorded-*.txt, which real.test.ts writes (`UPDATE=1`) and compares, and which cases.test.ts reads without root.
+ * in recorded-*.txt, which real.test.ts writes (`UPDATE=1`) and compares, and which print.test.ts reads without root.
  *
  * A line goes to both families unless its group says otherwise; a line that a family refuses is recorded as refused.
  */
