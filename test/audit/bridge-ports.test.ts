@@ -1,7 +1,8 @@
 /** Container bridges with ports that belong to no container: packets that arrive on such a port are outside traffic. */
-import { audit, fix, fixJson, readRuleset, simulate } from "fwcheck";
+import { audit, fix, fixJson, simulate } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { parseAddress } from "../../lib/packet/address.ts";
+import { rulesetsOf } from "../builders.ts";
 import { audited, type Layout, read } from "./layout.ts";
 
 const CONTAINER = { bridge: "docker0", kind: "veth" } as const;
@@ -31,7 +32,7 @@ describe("a physical port of a bridge with br_netfilter", () => {
     const result = fix(rulesets, host);
     expect([result.left, result.holds]).toEqual([[], true]);
     expect(result.rules4).toContain("-A FWCHECK -i docker0 -m physdev ! --physdev-in eth1 -j RETURN");
-    const fixed = readRuleset([{ name: "fixed", text: result.saved }]).rulesets;
+    const fixed = rulesetsOf(result.saved);
     expect(audit(fixed, host).findings).toEqual([]);
     const frame = { family: 4, src: address("172.17.0.9"), dst: address("172.17.0.2"), proto: 6 } as const;
     const verdict = (input: string) =>

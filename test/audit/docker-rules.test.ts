@@ -1,7 +1,8 @@
-import { readHost, readRuleset } from "fwcheck";
+import { readHost } from "fwcheck";
 import { expect, test } from "vitest";
 import { isDockerRule } from "../../lib/audit/docker-rules.ts";
 import { chainOf } from "../../lib/rules/ruleset.ts";
+import { rulesetsOf } from "../builders.ts";
 
 /** The first rule of FORWARD on a host whose bridge is docker0. */
 function isDockers(text: string): boolean {
@@ -15,7 +16,7 @@ COMMIT
 -A FORWARD ${text}
 COMMIT
 `;
-  const { rulesets } = readRuleset([{ name: "dump", text: dump, family: 4 }]);
+  const rulesets = rulesetsOf(dump, { family: 4 });
   const [rule] = chainOf(rulesets[0]!, "filter", "FORWARD")!.rules;
   return isDockerRule(rule!, readHost({}, rulesets));
 }

@@ -1,6 +1,7 @@
 /** Hosts whose audit is inconclusive: the result names the reason and is never "all clear". */
 import { auditText, kindOf, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { hostOf, rulesetsOf } from "../builders.ts";
 import { capture, examples } from "../capture.ts";
 import { auditOf } from "./json.ts";
 import { read, save } from "./layout.ts";
@@ -152,19 +153,13 @@ describe("no findings is not all clear", () => {
     ).toEqual([]);
   });
   test("Docker's bridges without Docker's rules", () => {
-    const { rulesets } = readRuleset([
-      {
-        name: "rules",
-        text: "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n",
-      },
-    ]);
+    const rulesets = rulesetsOf(
+      "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n",
+    );
     const addr = JSON.stringify([
       { ifname: "docker0", addr_info: [{ family: "inet", local: "172.17.0.1", prefixlen: 16 }] },
     ]);
-    const result = auditOf(
-      rulesets,
-      readHost({ complete: true, addr: [{ name: "addr", text: addr }] }, rulesets),
-    );
+    const result = auditOf(rulesets, hostOf(rulesets, { addr }, { complete: true }));
     expect(result.inconclusive.join()).toContain("the rules have no DOCKER chain");
   });
   test("a port that Docker publishes without a DNAT rule", () => {
@@ -178,10 +173,7 @@ describe("no findings is not all clear", () => {
   test("a network that bypasses iptables", () => {
     const docker = JSON.stringify([{ Name: "wire", Id: "x", Driver: "macvlan", IPAM: { Config: [] } }]);
     const { rulesets } = capture(`${examples}ufw-docker-20.10`);
-    const result = auditOf(
-      rulesets,
-      readHost({ complete: true, docker: [{ name: "docker", text: docker }] }, rulesets),
-    );
+    const result = auditOf(rulesets, hostOf(rulesets, { docker }, { complete: true }));
     expect(result.inconclusive.join()).toContain("network wire is macvlan");
   });
 });
@@ -260,7 +252,7 @@ test("rules that name only tunnels still imply an interface to outside", () => {
   const rules = (name: string) =>
     EMPTY.replace("COMMIT", `-A INPUT -i ${name} -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT`);
   const outside = (name: string): string[] => {
-    const { rulesets } = readRuleset([{ name: "rules", text: rules(name) }]);
+    const rulesets = rulesetsOf(rules(name));
     return readHost({ complete: true }, rulesets).interfaces.map((i) => i.name);
   };
   expect([outside("tailscale0"), outside("ens3")]).toEqual([
@@ -278,7 +270,7 @@ describe("unreadable inputs are never all clear", () => {
     ["a policy", text(":OUTPUT MAYBE [0:0]"), "a line of save could not be read (line 5)"],
     ["a table", `${text("")}*unheard\nCOMMIT\n`, "a line of save could not be read (line 7)"],
   ])("%s", (_, save, says) => {
-    const { rulesets } = readRuleset([{ name: "save", text: save }]);
+    const rulesets = rulesetsOf(save, { name: "save" });
     const { findings, inconclusive } = auditOf(rulesets, readHost({ complete: true }, rulesets));
     expect(findings).toEqual([]);
     expect(inconclusive.filter((s) => s.includes("could not be read"))).toEqual([
@@ -296,7 +288,7 @@ test("more mark values than the limit make the audit inconclusive", () => {
     mangle: [...bits, "-j MARK --set-xmark 0x2000/0x2000"],
     user: ["-m mark --mark 0x2000/0x2000 -j RETURN", "-j DROP"],
   });
-  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const rulesets = rulesetsOf(text);
   const result = auditOf(rulesets, readHost({ complete: true }, rulesets));
   expect(result.findings).toEqual([]);
   expect(result.inconclusive.join()).toContain("4096 values of marks");

@@ -12,6 +12,7 @@ import {
   simulate,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { packetOf, rulesetsOf } from "../builders.ts";
 import { capture, examples, shared } from "../capture.ts";
 import { auditOf } from "./json.ts";
 import { audited, LAYOUTS, type Layout, lines } from "./layout.ts";
@@ -68,10 +69,9 @@ function six(input: readonly string[], policies = { INPUT: "DROP", FORWARD: "DRO
     { dst: "2001:db8:77::/64", dev: "docker0" },
   ];
   const source = (value: unknown) => [{ name: "source", text: JSON.stringify(value) }];
-  const { rulesets } = readRuleset([{ name: "v6", text }]);
+  const rulesets = rulesetsOf(text);
   const host = readHost({ addr: source(addr), route: source(route) }, rulesets);
-  const packet = readPacket({ in: "eth0", src: "2001:db8:1::2", dst: "2001:db8:1::1", dport: 8080 });
-  if (typeof packet === "string") throw new Error(packet);
+  const packet = packetOf({ in: "eth0", src: "2001:db8:1::2", dst: "2001:db8:1::1", dport: 8080 });
   return {
     result: auditOf(rulesets, host),
     verdict: (options = {}) => simulate(rulesets, host, packet, options),
@@ -213,7 +213,7 @@ test("rules alone: packets on an interface that no rule names make no certain fi
     "-A DOCKER-USER -j RETURN",
     "-A DOCKER-USER -i eth0 -j DROP\n-A DOCKER-USER -j RETURN",
   );
-  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const rulesets = rulesetsOf(text);
   const { findings } = auditOf(rulesets, readHost({ complete: true }, rulesets));
   const unlisted = findings.filter((f) => f.by.length === 0);
   expect(unlisted.length).toBeGreaterThan(0);

@@ -1,6 +1,6 @@
 /** Hosts on which a wrong result is likely. */
-import { readHost, readRuleset } from "fwcheck";
 import { expect, test } from "vitest";
+import { hostOf, rulesetsOf } from "../builders.ts";
 import { HOSTILE } from "./hostile.ts";
 import { auditOf } from "./json.ts";
 import { audited, lines } from "./layout.ts";
@@ -46,8 +46,8 @@ test("a port published in IPv6 only, and refused to all sources but a network", 
       return { ifname, addr_info: [{ family: "inet6", local, prefixlen: Number(bits) }] };
     },
   );
-  const { rulesets } = readRuleset([{ name: "ip6tables-save", text: `${text.join("\n")}\n` }]);
-  const host = readHost({ complete: true, addr: [{ name: "addr", text: JSON.stringify(addr) }] }, rulesets);
+  const rulesets = rulesetsOf(`${text.join("\n")}\n`);
+  const host = hostOf(rulesets, { addr }, { complete: true });
   const { findings, inconclusive } = auditOf(rulesets, host);
   expect(findings.map((f) => [f.kind, f.family, f.listen?.port, f.from, f.certainty])).toEqual([
     ["ingress-bypass", 6, 8080, "everyone but 2001:db8:5::/48", "must"],

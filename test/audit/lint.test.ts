@@ -4,6 +4,7 @@ import { readHost, readRuleset, readSnapshot } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { ownerRuleLint } from "../../lib/audit/owner-rules.ts";
 import { Program } from "../../lib/path/program.ts";
+import { hostOf, rulesetsOf } from "../builders.ts";
 import { capture, examples, shared } from "../capture.ts";
 import { auditOf } from "./json.ts";
 
@@ -105,14 +106,14 @@ describe("chains that DOCKER-USER calls (1Panel: DOCKER-USER -> 1PANEL_DOCKER)",
 
 describe("the owner's other rules", () => {
   const lints = (text: string) => {
-    const { rulesets } = readRuleset([{ name: "rules", text }]);
+    const rulesets = rulesetsOf(text);
     const addr = JSON.stringify(
       ["203.0.113.1", "10.9.0.1"].map((local, i) => ({
         ifname: `eth${i}`,
         addr_info: [{ family: "inet", local, prefixlen: 24, scope: "global" }],
       })),
     );
-    const { lint, remarks } = auditOf(rulesets, readHost({ addr: [{ name: "addr", text: addr }] }, rulesets));
+    const { lint, remarks } = auditOf(rulesets, hostOf(rulesets, { addr }));
     return {
       lint: lint.map((l) => [l.kind, l.rule?.line, "by" in l ? l.by.map((b) => b.line) : undefined]),
       first: lint[0],

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { auditText, kindOf, type ListeningSocketJson, readHost, readRuleset, readSnapshot } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { readSockets } from "../../lib/host/sources/ss.ts";
+import { rulesetsOf } from "../builders.ts";
 import { shared } from "../capture.ts";
 import { auditOf } from "./json.ts";
 
@@ -90,7 +91,7 @@ function host(
   { raw = "", nat = "", docker }: { raw?: string; nat?: string; docker?: string } = {},
 ) {
   const text = `*raw\n:PREROUTING ACCEPT [0:0]\n${raw}COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n${nat}COMMIT\n*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n${filter}COMMIT\n`;
-  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const rulesets = rulesetsOf(text);
   const sources = {
     addr: [{ name: "addr", text: ADDR }],
     listening: [{ name: "ss", text: sockets }],
@@ -258,7 +259,7 @@ describe("sources that reach a socket", () => {
   });
 
   test("unknown inputs give no claim", () => {
-    const { rulesets } = readRuleset([{ name: "r", text: "*filter\n:INPUT DROP [0:0]\nCOMMIT\n" }]);
+    const rulesets = rulesetsOf("*filter\n:INPUT DROP [0:0]\nCOMMIT\n");
     const none = auditOf(rulesets, readHost({}, rulesets));
     expect(none.listening).toBeNull();
     expect(auditText(none)).not.toContain("Sockets of the host itself");

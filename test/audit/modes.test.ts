@@ -1,8 +1,9 @@
 /** Hosts with Docker networks in all modes, swarms, VPNs and ban lists, each with exactly the expected findings. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { auditText, readHost, readRuleset } from "fwcheck";
+import { auditText, readHost } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { rulesetsOf } from "../builders.ts";
 import { shared } from "../capture.ts";
 import { auditOf } from "./json.ts";
 import { ALLOW, audited, jail, LAYOUTS, type Layout, lines, save } from "./layout.ts";
@@ -87,7 +88,7 @@ describe("a swarm's ingress", () => {
 
   test.runIf(existsSync(SWARM))("a real one's rules are all Docker's own", () => {
     const text = readFileSync(SWARM, "utf8").replace(/:(INPUT|FORWARD) ACCEPT/g, ":$1 DROP");
-    const { rulesets } = readRuleset([{ name: "swarm", text }]);
+    const rulesets = rulesetsOf(text);
     const host = readHost({ complete: true }, rulesets);
     const ids = auditOf(rulesets, host).findings.map((f) => f.id);
     expect(ids).toEqual(
@@ -198,15 +199,12 @@ describe("packets that a container sends", () => {
     ]);
   });
   test("packets to the host itself are not outwards, for any verdict of INPUT", () => {
-    const { rulesets } = readRuleset([
-      {
-        name: "owner's DNAT",
-        text: save({ policy: { FORWARD: "ACCEPT" } }).replace(
-          "-A PREROUTING -m addrtype",
-          "-A PREROUTING -p tcp -m tcp --dport 9999 -j DNAT --to-destination 198.51.100.9\n-A PREROUTING -m addrtype",
-        ),
-      },
-    ]);
+    const rulesets = rulesetsOf(
+      save({ policy: { FORWARD: "ACCEPT" } }).replace(
+        "-A PREROUTING -m addrtype",
+        "-A PREROUTING -p tcp -m tcp --dport 9999 -j DNAT --to-destination 198.51.100.9\n-A PREROUTING -m addrtype",
+      ),
+    );
     const host = readHost({ complete: true }, rulesets);
     expect(auditOf(rulesets, host).findings.filter((f) => f.kind === "egress-bypass")).toEqual([]);
   });

@@ -1,12 +1,13 @@
 /** Scope of an audit: results without findings name what the audit looked at. */
-import { auditText, type HostSources, readHost, readRuleset } from "fwcheck";
+import { auditText, type HostSources, readHost } from "fwcheck";
 import { expect, test } from "vitest";
+import { rulesetsOf } from "../builders.ts";
 import { capture, examples } from "../capture.ts";
 import { auditOf } from "./json.ts";
 
 const BARE = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
 const audited = (text: string, sources: HostSources = {}) => {
-  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const rulesets = rulesetsOf(text);
   return auditOf(rulesets, readHost(sources, rulesets));
 };
 const source = (text: string) => [{ name: "it", text }];

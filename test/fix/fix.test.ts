@@ -8,7 +8,6 @@ import {
   type PacketJson,
   printRuleset,
   type Ruleset,
-  readPacket,
   Simulator,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
@@ -16,12 +15,11 @@ import { auditFamily } from "../../lib/audit/audit.ts";
 import { restored } from "../../lib/fix/apply-restore.ts";
 import { type Claim, prove } from "../../lib/fix/prove.ts";
 import { wayKey } from "../../lib/fix/whole-ways.ts";
+import { synOf } from "../builders.ts";
 import { capture, examples } from "../capture.ts";
 
 const open = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean => {
-  const packet = readPacket({ proto: "tcp", sport: 40000, flags: "S", ...json });
-  if (typeof packet === "string") throw new Error(packet);
-  return new Simulator(rulesets, host).packet(packet).verdict === "accept";
+  return new Simulator(rulesets, host).packet(synOf(json)).verdict === "accept";
 };
 
 // One line a probe: what it is, the packet, and whether it is open after the fix.

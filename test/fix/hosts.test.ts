@@ -1,8 +1,9 @@
 /** The fix of each recorded host: it closes or names every finding, and the audit of the fixed rules says the same. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { audit, auditJson, fix, fixJson, fixText, readHost, readRuleset } from "fwcheck";
+import { audit, auditJson, fix, fixJson, fixText, readHost } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { rulesetsOf } from "../builders.ts";
 import { shared } from "../capture.ts";
 import { Snapshot } from "../hosts/judge.ts";
 
@@ -25,7 +26,7 @@ describe.skipIf(hosts.length === 0)("recorded hosts", () => {
     for (const doubt of auditJson(found).inconclusive) expect(fixJson(result).failed).toContain(doubt);
     if (found.findings.length === 0) expect(result.rules4.length + result.rules6.length).toBe(0);
 
-    const after = readRuleset([{ name: "fixed", text: result.saved }]).rulesets;
+    const after = rulesetsOf(result.saved);
     const left = audit(after, readHost(sources, after)).findings.map((f) => f.id);
     expect(left.filter((id) => !named(id))).toEqual([]);
     expect([...new Set(left)].sort()).toEqual([...new Set(result.proof.remaining)].sort());

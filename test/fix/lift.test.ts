@@ -1,8 +1,9 @@
 /** Policies of real hosts: each is lifted with its meaning, and the proof holds. */
-import { audit, fix, fixJson, printRuleset, readPacket, readRuleset, Simulator } from "fwcheck";
+import { audit, fix, fixJson, printRuleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { restored } from "../../lib/fix/apply-restore.ts";
 import { jail, type Layout, read } from "../audit/layout.ts";
+import { packetOf, rulesetsOf } from "../builders.ts";
 
 const fixOf = (layout: Layout) => {
   const { rulesets, host } = read(layout);
@@ -172,10 +173,10 @@ describe("bans", () => {
     const { host, before, result } = needs({ ...ports, input, chains: chains("198.51.100.77") });
     const now = restored(before, result.restore);
     const text = printRuleset(now).replace("-s 198.51.100.77/32", "-s 198.51.100.78/32");
-    const { rulesets } = readRuleset([{ name: "later", text }]);
+    const rulesets = rulesetsOf(text);
     expect(audit(rulesets, host).findings).toEqual([]);
     const open = (src: string): string => {
-      const packet = readPacket({
+      const packet = packetOf({
         in: "eth0",
         src,
         dst: "203.0.113.1",
@@ -184,7 +185,6 @@ describe("bans", () => {
         dport: 8080,
         flags: "S",
       });
-      if (typeof packet === "string") throw new Error(packet);
       return new Simulator(rulesets, host).packet(packet).verdict;
     };
     expect([open("198.51.100.77"), open("198.51.100.78")]).toEqual(["accept", "reject"]);

@@ -1,8 +1,9 @@
 /** The owner's policy: rules that are lifted, chains that are shared, and reasons for findings that stay open. */
-import { fix, type PacketJson, type Ruleset, readPacket, Simulator } from "fwcheck";
+import { fix, type PacketJson, type Ruleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { restored } from "../../lib/fix/apply-restore.ts";
 import { asIptables } from "../../lib/iptables/rule.ts";
+import { synOf } from "../builders.ts";
 import { capture, examples } from "../capture.ts";
 
 /** Rules of the owner's in front of the one that allows ssh. */
@@ -186,9 +187,7 @@ function verdict(
   key: string,
   holds: boolean,
 ): string {
-  const packet = readPacket({ proto: "tcp", sport: 40000, flags: "S", ...json });
-  if (typeof packet === "string") throw new Error(packet);
-  return new Simulator(rulesets, host, { assume: new Map([[key, holds]]) }).packet(packet).verdict;
+  return new Simulator(rulesets, host, { assume: new Map([[key, holds]]) }).packet(synOf(json)).verdict;
 }
 
 /** Returns the chain and number of a rule of ours: `FWCHECK-1/2`. */

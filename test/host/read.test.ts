@@ -1,19 +1,15 @@
 /** Host state, read from files and inferred. */
-import { readHost, readPacket, readRuleset, readSnapshot, Simulator } from "fwcheck";
+import { readHost, readSnapshot, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
-
-const rules = (text: string) => readRuleset([{ name: "rules", text }]).rulesets;
-const packet = (json: object) => {
-  const read = readPacket({ proto: "tcp", sport: 40000, flags: "S", ...json });
-  if (typeof read === "string") throw new Error(read);
-  return read;
-};
+import { rulesetsOf, synOf } from "../builders.ts";
 
 describe("ipset save", () => {
-  const banned = rules("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m set --match-set bad src -j DROP\nCOMMIT\n");
+  const banned = rulesetsOf(
+    "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m set --match-set bad src -j DROP\nCOMMIT\n",
+  );
   const from = (src: string, ipset?: string) => {
     const sources = ipset === undefined ? {} : { ipset: [{ name: "ipset", text: ipset }] };
-    const it = packet({ in: "eth0", src, dst: "192.0.2.1", dport: 80 });
+    const it = synOf({ in: "eth0", src, dst: "192.0.2.1", dport: 80 });
     return new Simulator(banned, readHost(sources, banned, [it])).packet(it).verdict;
   };
   test("members are what the set says", () => {
@@ -35,12 +31,12 @@ describe("ipset save", () => {
 });
 
 describe("missing data is inferred, and named", () => {
-  const docker = rules(
+  const docker = rulesetsOf(
     "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n" +
       "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n",
   );
   const host = readHost({}, docker, [
-    packet({ in: "ens3", src: "198.51.100.7", dst: "203.0.113.5", dport: 8080 }),
+    synOf({ in: "ens3", src: "198.51.100.7", dst: "203.0.113.5", dport: 8080 }),
   ]);
   test("container bridges and their subnets", () => {
     expect(host.bridges).toEqual(["docker0"]);
@@ -51,13 +47,13 @@ describe("missing data is inferred, and named", () => {
   test("the host's own address, from the packet that arrives for it", () => {
     expect(host.inferred.join("\n")).toContain("203.0.113.5 is taken to be an address of this host, on ens3");
     const answer = new Simulator(docker, host).packet(
-      packet({ in: "ens3", src: "198.51.100.7", dst: "203.0.113.5", dport: 8080 }),
+      synOf({ in: "ens3", src: "198.51.100.7", dst: "203.0.113.5", dport: 8080 }),
     );
     expect([answer.verdict, answer.out, answer.sent?.dst]).toEqual(["accept", "docker0", "172.17.0.2"]);
   });
   test("egress takes the default route and is masqueraded", () => {
     const answer = new Simulator(docker, host).packet(
-      packet({ in: "docker0", src: "172.17.0.2", dst: "198.51.100.7", dport: 443 }),
+      synOf({ in: "docker0", src: "172.17.0.2", dst: "198.51.100.7", dport: 443 }),
     );
     expect([answer.out, answer.sent?.src]).toEqual(["ens3", "192.0.2.1"]);
   });
@@ -65,7 +61,7 @@ describe("missing data is inferred, and named", () => {
 
 describe("the way to the world where neither addresses nor routes were given", () => {
   const dump = (nat: readonly string[], filter: readonly string[] = []) =>
-    rules(
+    rulesetsOf(
       [
         ...["*filter", ":INPUT DROP", ":FORWARD DROP", ":ufw-user-input -"],
         // The first interface that the rules name is that of the local network.

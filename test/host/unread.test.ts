@@ -5,16 +5,15 @@ import {
   fix,
   fixJson,
   type Host,
-  type Packet,
   type Ruleset,
   readHost,
-  readPacket,
   readRuleset,
   readSnapshot,
   simulate,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { auditOf } from "../audit/json.ts";
+import { synOf } from "../builders.ts";
 import { capture, examples } from "../capture.ts";
 import { type Part, partsOf, snapshot } from "../cli/snapshot.ts";
 
@@ -34,8 +33,6 @@ function audited(...more: readonly Part[]): AuditJson {
   const { rulesets, host } = read([...parts, ...more]);
   return auditOf(rulesets, host);
 }
-const packetOf = (json: object): Packet =>
-  readPacket({ proto: "tcp", sport: 40000, flags: "S", ...json }) as Packet;
 const tables = (text: string): Part => ({ kind: "tables", title: "nft list tables", text });
 const listing = (text: string): Part => ({ kind: "nft", title: "nft list ruleset", text });
 const certain = (findings: readonly FindingJson[]): string[] =>
@@ -219,7 +216,7 @@ test("simulate is undecided about packets that an unread table may drop, and --a
     tables("table inet fw"),
     listing(table("inet fw", "forward", "drop")),
   ]);
-  const packet = packetOf({ in: "eth0", src: "203.0.113.7", dst: "203.0.113.1", dport: 8080 });
+  const packet = synOf({ in: "eth0", src: "203.0.113.7", dst: "203.0.113.1", dport: 8080 });
   const answer = simulate(rulesets, host, packet);
   expect(answer.verdict).toBe("undecided");
   expect(answer.branches?.map((b) => [b.verdict, b.assume])).toEqual([
@@ -228,12 +225,12 @@ test("simulate is undecided about packets that an unread table may drop, and --a
   ]);
   const assume = new Map([["unread(FORWARD: nftables table inet fw)", true]]);
   expect(simulate(rulesets, host, packet, { assume }).verdict).toBe("drop");
-  const out = packetOf({ src: "203.0.113.1", dst: "203.0.113.7", dport: 443 });
+  const out = synOf({ src: "203.0.113.1", dst: "203.0.113.7", dport: 443 });
   expect(simulate(rulesets, host, out)).toMatchObject({ verdict: "accept" });
 });
 
 describe("simulate of a packet that the known rules drop", () => {
-  const packet = packetOf({ in: "eth0", src: "203.0.113.7", dst: "203.0.113.1", dport: 9999 });
+  const packet = synOf({ in: "eth0", src: "203.0.113.7", dst: "203.0.113.1", dport: 9999 });
   const of = (text: string): ReturnType<typeof read> => {
     const [name = "", ...chains] = text.split(" {");
     return read([...parts, tables(name), ...(chains.length === 0 ? [] : [listing(text)])]);

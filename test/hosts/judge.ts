@@ -22,6 +22,7 @@ import {
   Simulator,
 } from "fwcheck";
 import { isInRanges, parseAddress, prefixRange, printAddress } from "../../lib/packet/address.ts";
+import { rulesetsOf } from "../builders.ts";
 import { covers, exposes, familyOf, type Sent, type Tried } from "./covers.ts";
 
 export type Real = "open" | "refused" | "closed";
@@ -255,7 +256,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
   const closes = new Set<Line>();
   if (fix.holds === false) wrong.push(`fix holds no proof: ${rules?.failed.join("; ") ?? fixing.err}`);
   else {
-    const { rulesets } = readRuleset([{ name: "fixed", text: rules!.saved }]);
+    const rulesets = rulesetsOf(rules!.saved);
     const after = rulesets.length === 0 ? snapshot.rulesets : rulesets;
     const host = readHost(snapshot.sources, after);
     for (const [i, { line, tried, name }] of tries.entries()) {

@@ -5,6 +5,7 @@ import { printRuleset } from "../../lib/iptables/print.ts";
 import { asIptables } from "../../lib/iptables/rule.ts";
 import type { Family } from "../../lib/packet/field.ts";
 import { rulesetDoubtText } from "../../lib/report/text/doubt-text.ts";
+import { rulesetsOf } from "../builders.ts";
 
 const read = (text: string, family?: Family) =>
   readRuleset([{ name: "t", text, ...(family === undefined ? {} : { family }) }]);
@@ -289,7 +290,7 @@ describe("an incomplete or ambiguous text leaves a doubt", () => {
     expect(conflicts.map(({ family, table }) => [family, table])).toEqual(twice ? [[4, "filter"]] : []);
   });
   test("a text of one family that is given as the other's", () => {
-    const { rulesets } = readRuleset([{ name: "t", text: V4 + body, family: 6 }]);
+    const rulesets = rulesetsOf(V4 + body, { name: "t", family: 6 });
     expect(rulesets[0]!.doubts.map(rulesetDoubtText)).toEqual([
       "t:2: table filter contains rules of IPv4, but the text is of IPv6: the rules of the kernel may differ there",
     ]);

@@ -1,12 +1,12 @@
-import { readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { hasOnly, plainPorts } from "../../lib/rules/reading.ts";
 import type { Rule } from "../../lib/rules/ruleset.ts";
+import { rulesetsOf } from "../builders.ts";
 
 /** Reads one rule of table filter, chain INPUT, or of the table that is named. */
 function ruleOf(text: string, table = "filter", chain = "INPUT"): Rule {
   const dump = `*${table}\n:${chain} ACCEPT [0:0]\n:mine - [0:0]\n-A ${chain} ${text}\nCOMMIT\n`;
-  const { rulesets } = readRuleset([{ name: "dump", text: dump, family: 4 }]);
+  const rulesets = rulesetsOf(dump, { family: 4 });
   return rulesets[0]!.tables.get(table as "filter")!.chains.get(chain)!.rules[0]!;
 }
 

@@ -4,7 +4,6 @@ import {
   hostDoubtText,
   type PacketJson,
   readHost,
-  readPacket,
   readRuleset,
   Simulator,
   VERDICTS,
@@ -12,6 +11,7 @@ import {
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { auditOf } from "../audit/json.ts";
+import { hostOf, packetOf, rulesetsOf } from "../builders.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -59,8 +59,7 @@ function run(given: Given, json: PacketJson): Answer {
     },
     rulesets,
   );
-  const packet = readPacket({ proto: "udp", sport: 5, dport: 9, ...json });
-  if (typeof packet === "string") throw new Error(packet);
+  const packet = packetOf({ proto: "udp", sport: 5, dport: 9, ...json });
   const assume = new Map(Object.entries(given.assume ?? {}));
   return new Simulator(rulesets, host, { assume }).packet(packet);
 }
@@ -539,7 +538,7 @@ describe("without routes", () => {
     expect(to([lo, down, ...others], { dst: "203.0.113.7" }).out).toBe("eth1");
     // Its address is still local.
     expect(to([lo, down, ...others], { dst: "203.0.113.1" }).delivery).toBe("local");
-    const host = readHost({ addr: [{ name: "addr", text: JSON.stringify([lo, down]) }] }, []);
+    const host = hostOf([], { addr: [lo, down] });
     expect(host.inferred.join()).toContain("eth0 is down: nothing is routed by it");
   });
   test("the default route uses no port and no VRF, but a bond", () => {
@@ -552,7 +551,7 @@ describe("without routes", () => {
 describe("a batch of packets", () => {
   const source = (name: string, of: unknown) => [{ name, text: JSON.stringify(of) }];
   const save = SAVE.replace("COMMIT", "-A FORWARD -o eth0 -j DROP\nCOMMIT");
-  const { rulesets } = readRuleset([{ name: "save", text: save }]);
+  const rulesets = rulesetsOf(save);
   const said = (addr: readonly Json[], route: readonly Json[]) => {
     const host = readHost({ addr: source("addr", addr), route: source("route", route) }, rulesets);
     const dst = [0xc633_6409, 0x0a63_0007, 0xcb00_7107];
@@ -581,10 +580,10 @@ describe("a batch of packets", () => {
 });
 
 test("a policy rule with an invalid port is undecided, without an exception", () => {
-  const { rulesets } = readRuleset([{ name: "save", text: "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n" }]);
+  const rulesets = rulesetsOf("*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n");
   for (const port of [70_000, -1, "Infinity", {}, 1.5]) {
     const text = JSON.stringify([{ priority: 10, src: "10.0.0.0", srclen: 8, dport: port, table: "100" }]);
-    const host = readHost({ rule: [{ name: "rule", text }] }, rulesets);
+    const host = hostOf(rulesets, { rule: text });
     expect(host.rules?.[0]).toMatchObject({ dport: null, beyond: "dport" });
     expect(() => auditOf(rulesets, host)).not.toThrow();
   }

@@ -1,6 +1,6 @@
 /** Compares every operation of diagrams with a table of all packets, on small domains. */
 import fc from "fast-check";
-import { audit, auditJson, readHost, readRuleset } from "fwcheck";
+import { audit, auditJson, readHost } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { ANY } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
@@ -10,6 +10,7 @@ import { Domain } from "../../lib/reach/domain.ts";
 import { EMPTY, FULL, type Node, terminal } from "../../lib/reach/node-store.ts";
 import { SetEngine } from "../../lib/reach/set-engine.ts";
 import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
+import { rulesetsOf } from "../builders.ts";
 import { capture, examples } from "../capture.ts";
 
 const SIZES = [3, 7, 2, 12];
@@ -190,7 +191,7 @@ test("an unknown has the level next to the fields of its rule: a list of senders
       "COMMIT",
       "",
     ];
-    const { rulesets } = readRuleset([{ name: "rules", text: text.join("\n") }]);
+    const rulesets = rulesetsOf(text.join("\n"));
     const program = Program.of(rulesets[0]!, readHost({ complete: true }, rulesets));
     const domain = Domain.of(4, [vocabularyOf(program)]);
     const reach = new SetEngine(program, domain);

@@ -1,6 +1,6 @@
 /** Compares the two engines: a packet is in the set for an outcome if and only if `simulate` gives it that outcome. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { type Host, printRule, type Ruleset, readHost, readRuleset, Simulator } from "fwcheck";
+import { type Host, printRule, type Ruleset, readHost, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { printAddress } from "../../lib/packet/address.ts";
 import { type Address, type Field, hasPorts, type Scalar } from "../../lib/packet/field.ts";
@@ -11,6 +11,7 @@ import { Domain } from "../../lib/reach/domain.ts";
 import { SetEngine } from "../../lib/reach/set-engine.ts";
 import { valueIn } from "../../lib/reach/set-state.ts";
 import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
+import { hostOf, rulesetsOf } from "../builders.ts";
 import { capture, examples, shared } from "../capture.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";
@@ -134,7 +135,7 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
       ...["COMMIT", "*filter", ":FORWARD DROP [0:0]", "-A FORWARD -d 172.17.0.3 -p tcp --dport 84 -j ACCEPT"],
       ...["-A FORWARD -d 172.17.0.2/31 -j ACCEPT", "-A FORWARD -i docker0 -j ACCEPT", "COMMIT", ""],
     ].join("\n");
-    const { rulesets } = readRuleset([{ name: "netmap", text: save }]);
+    const rulesets = rulesetsOf(save);
     const interfaces = {
       eth0: ["203.0.113.1", 24],
       wg0: ["10.9.0.1", 24],
@@ -143,7 +144,7 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     const addr = Object.entries(interfaces).map(([ifname, [local, prefixlen]]) => ({
       ...{ ifname, addr_info: [{ family: "inet", local, prefixlen }] },
     }));
-    const host = readHost({ addr: [{ name: "addr", text: JSON.stringify(addr) }] }, rulesets);
+    const host = hostOf(rulesets, { addr });
     // A range that is too wide to map each value gets no verdict.
     expect(law(rulesets, host, PACKETS * 10, 5)).toBeGreaterThan(PACKETS * 5);
   });
@@ -157,7 +158,7 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
       let checked = 0;
       for (const name of files) {
         const text = readFileSync(folder + name, "utf8");
-        const { rulesets } = readRuleset([{ name, text }]);
+        const rulesets = rulesetsOf(text, { name });
         checked += law(rulesets, readHost({ complete: true }, rulesets), Math.ceil(PACKETS / 3), 2);
       }
       count(checked);
@@ -170,9 +171,9 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     let checked = 0;
     for (let i = 0; i < DRAWN; i++) {
       const { save, sysctls } = generate(next, i % 3 === 2 ? 6 : 4, `drawn ${i}`);
-      const { rulesets } = readRuleset([{ name: `drawn ${i}`, text: save }]);
+      const rulesets = rulesetsOf(save, { name: `drawn ${i}` });
       const text = Object.entries(sysctls).map(([name, value]) => `${name} = ${value}\n`);
-      const host = readHost({ sysctl: [{ name: "sysctl", text: text.join("") }] }, rulesets);
+      const host = hostOf(rulesets, { sysctl: text.join("") });
       checked += law(rulesets, host, Math.ceil(PACKETS / 4), 4 + i);
     }
     count(checked);

@@ -6,6 +6,7 @@ import { Domain } from "../../lib/reach/domain.ts";
 import { findShadowedRules, type Shadow } from "../../lib/reach/shadowed-rules.ts";
 import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
 import { type Rule, TABLES, type TableName } from "../../lib/rules/ruleset.ts";
+import { hostOf, rulesetsOf } from "../builders.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";
 import { draw } from "./draw.ts";
@@ -212,9 +213,9 @@ test("no packet matches one, in random rulesets", () => {
   let met = 0;
   for (let i = 0; i < 40; i++) {
     const { save, sysctls } = generate(next, i % 3 === 2 ? 6 : 4, `drawn ${i}`);
-    const { rulesets } = readRuleset([{ name: `drawn ${i}`, text: save }]);
+    const rulesets = rulesetsOf(save, { name: `drawn ${i}` });
     const text = Object.entries(sysctls).map(([name, value]) => `${name} = ${value}\n`);
-    const host = readHost({ sysctl: [{ name: "sysctl", text: text.join("") }] }, rulesets);
+    const host = hostOf(rulesets, { sysctl: text.join("") });
     const program = Program.of(rulesets[0]!, host);
     const found = new Set<string>();
     for (const table of TABLES)

@@ -1,12 +1,9 @@
 /** The call graph of a ruleset: callers, chains above and below, and the hooks that reach a chain. */
-import { readRuleset } from "fwcheck";
 import { expect, test } from "vitest";
 import { CallGraph, calledChain } from "../../lib/rules/call-graph.ts";
+import { rulesetsOf } from "../builders.ts";
 
-const { rulesets } = readRuleset([
-  {
-    name: "rules",
-    text: `*nat
+const rulesets = rulesetsOf(`*nat
 :PREROUTING ACCEPT [0:0]
 :OUTPUT ACCEPT [0:0]
 :a - [0:0]
@@ -26,9 +23,7 @@ COMMIT
 -A a -j DROP
 -A c -j b
 COMMIT
-`,
-  },
-]);
+`);
 const calls = new CallGraph(rulesets[0]!);
 
 test("callers of a chain, in the order of the ruleset", () => {

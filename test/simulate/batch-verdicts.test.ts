@@ -8,7 +8,6 @@ import {
   packetJson,
   type Ruleset,
   readHost,
-  readRuleset,
   Simulator,
   VERDICTS,
   verdicts,
@@ -17,6 +16,7 @@ import { describe, expect, test } from "vitest";
 import { type Field, fieldRange, type Scalar } from "../../lib/packet/field.ts";
 import { visitLeaves } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
+import { hostOf, rulesetsOf } from "../builders.ts";
 import { capture, examples, shared } from "../capture.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";
@@ -127,7 +127,7 @@ describe("a batch returns the verdicts of one simulator per packet", () => {
       for (const [i, name] of files.entries()) {
         const text = readFileSync(folder + name, "utf8");
         if (text.length > 200_000) continue;
-        const { rulesets } = readRuleset([{ name, text }]);
+        const rulesets = rulesetsOf(text, { name });
         const assume = new Map(
           i % 3 === 0 ? [["recent", i % 2 === 0] as const, ["limit", false] as const] : [],
         );
@@ -185,7 +185,7 @@ describe("a long chain is evaluated by its index", () => {
     const seen = new Set<string>();
     for (let seed = 1; seed <= 6; seed++) {
       const next = random(seed);
-      const { rulesets } = readRuleset([{ name: "long", text: long(family, 150 * seed, next) }]);
+      const rulesets = rulesetsOf(long(family, 150 * seed, next));
       const addr = [0, 1, 2].map((i) => ({
         ifname: `eth${i}`,
         addr_info: [
@@ -194,13 +194,10 @@ describe("a long chain is evaluated by its index", () => {
             : { family: "inet6", local: `2001:db8::${i}:1`, prefixlen: 112 },
         ],
       }));
-      const host = readHost(
-        {
-          addr: [{ name: "addr", text: JSON.stringify(addr) }],
-          sysctl: [{ name: "sysctl", text: "net.ipv4.ip_forward = 1\nnet.ipv6.conf.all.forwarding = 1\n" }],
-        },
-        rulesets,
-      );
+      const host = hostOf(rulesets, {
+        addr,
+        sysctl: "net.ipv4.ip_forward = 1\nnet.ipv6.conf.all.forwarding = 1\n",
+      });
       for (const word of compare(rulesets, host, 1500, seed).keys()) seen.add(word);
     }
     expect([...seen].sort()).toEqual(["accept", "drop", "reject", "undecided"]);
@@ -236,7 +233,7 @@ function scenario(next: () => number, family: Family): { rulesets: readonly Rule
     { priority: 32766, src: "all", table: "main" },
   ];
   const source = (name: string, value: unknown) => [{ name, text: JSON.stringify(value) }];
-  const { rulesets } = readRuleset([{ name: "drawn", text: save }]);
+  const rulesets = rulesetsOf(save);
   const host = readHost(
     {
       addr: source("addr", addr),

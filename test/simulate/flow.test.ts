@@ -1,6 +1,7 @@
 /** Whole connections: their packets, the origin of replies, and where a connection breaks. */
-import { type Flow, flow, type PacketJson, readHost, readPacket, readRuleset, Simulator } from "fwcheck";
+import { type Flow, flow, type PacketJson, readHost, Simulator } from "fwcheck";
 import { expect, test } from "vitest";
+import { hostOf, packetOf, rulesetsOf } from "../builders.ts";
 
 const ADDR = JSON.stringify(
   [
@@ -27,10 +28,9 @@ function play(rules: { nat?: string[]; raw?: string[]; filter?: string[] }, pack
     table("filter", ["INPUT", "FORWARD", "OUTPUT"], rules.filter ?? []),
   ].join("");
   const family = packet.dst.includes(":") ? 6 : 4;
-  const { rulesets } = readRuleset([{ name: "rules", text, family }]);
-  const host = readHost({ addr: [{ name: "addr", text: ADDR }] }, rulesets);
-  const first = readPacket(packet);
-  if (typeof first === "string") throw new Error(first);
+  const rulesets = rulesetsOf(text, { family });
+  const host = hostOf(rulesets, { addr: ADDR });
+  const first = packetOf(packet);
   return flow(new Simulator(rulesets, host), host, first);
 }
 
@@ -160,7 +160,7 @@ COMMIT
 -A DOCKER -i docker0 -j RETURN
 COMMIT
 `;
-  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const rulesets = rulesetsOf(text);
   const route = (table: string, dst: string, dev: string) => ({ table, dst, dev });
   const routes = [
     ...[route("102", "default", "eth1"), route("main", "default", "eth0")],
@@ -173,7 +173,7 @@ COMMIT
   ];
   const source = (name: string, json: unknown) => [{ name, text: JSON.stringify(json) }];
   const sources = { addr: [{ name: "addr", text: ADDR }], route: source("route", routes) };
-  const first = readPacket({
+  const first = packetOf({
     in: "docker0",
     src: "172.17.0.2",
     dst: "10.99.0.2",
@@ -181,7 +181,6 @@ COMMIT
     sport: 40000,
     dport: 80,
   });
-  if (typeof first === "string") throw new Error(first);
   const played = (policy: readonly unknown[]): Flow => {
     const host = readHost({ ...sources, rule: [{ ...source("rule", policy)[0]!, family: 4 }] }, rulesets);
     return flow(new Simulator(rulesets, host), host, first);

@@ -10,6 +10,7 @@ import {
   verdicts,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { hostOf, packetOf, rulesetsOf } from "../builders.ts";
 
 const ADDR = JSON.stringify(
   [
@@ -27,10 +28,9 @@ const ADDR = JSON.stringify(
 );
 
 function run(save: string, json: PacketJson): Answer {
-  const { rulesets } = readRuleset([{ name: "save", text: save }]);
-  const packet = readPacket(json);
-  if (typeof packet === "string") throw new Error(packet);
-  return simulate(rulesets, readHost({ addr: [{ name: "addr", text: ADDR }] }, rulesets), packet);
+  const rulesets = rulesetsOf(save);
+  const packet = packetOf(json);
+  return simulate(rulesets, hostOf(rulesets, { addr: ADDR }), packet);
 }
 
 const nat6 = (rule: string): string =>
@@ -74,15 +74,14 @@ describe("MASQUERADE for IPv6", () => {
       ...[info("2001:db8:1::1:5"), info("2001:db8:1::1:6", { temporary: true })],
     ];
     const source = (tempaddr: number) => {
-      const { rulesets } = readRuleset([{ name: "save", text: nat6("-A POSTROUTING -j MASQUERADE") }]);
+      const rulesets = rulesetsOf(nat6("-A POSTROUTING -j MASQUERADE"));
       const sources = {
         addr: [{ name: "addr", text: JSON.stringify([{ ifname: "eth0", addr_info }]) }],
         sysctl: [{ name: "sysctl", text: `net.ipv6.conf.eth0.use_tempaddr = ${tempaddr}\n` }],
       };
-      const packet = readPacket({
+      const packet = packetOf({
         ...{ in: "eth1", src: "fd00:99::7", dst: "2001:db8:1::9", proto: "udp", sport: 5, dport: 443 },
       });
-      if (typeof packet === "string") throw new Error(packet);
       return simulate(rulesets, readHost(sources, rulesets), packet).sent?.src;
     };
     expect([0, 1, 2].map(source)).toEqual(["2001:db8:1::1:5", "2001:db8:1::1:5", "2001:db8:1::1:6"]);
@@ -114,9 +113,8 @@ describe("a packet that OUTPUT changes", () => {
     ],
   };
   const to = (dst: string) => {
-    const { rulesets } = readRuleset([{ name: "save", text: save }]);
-    const packet = readPacket({ in: null, src: "2001:db8:1::1", dst, proto: "tcp", sport: 5, dport: 80 });
-    if (typeof packet === "string") throw new Error(packet);
+    const rulesets = rulesetsOf(save);
+    const packet = packetOf({ in: null, src: "2001:db8:1::1", dst, proto: "tcp", sport: 5, dport: 80 });
     return simulate(rulesets, readHost(sources, rulesets), packet);
   };
 
@@ -138,9 +136,8 @@ describe("rpfilter", () => {
     { dst: "10.99.0.0/24", dev: "eth1" },
   ];
   const verdict = (how: string, src: string, given = true) => {
-    const { rulesets } = readRuleset([{ name: "save", text: save(how) }]);
-    const packet = readPacket({ in: "eth1", src, dst: "10.99.0.1", proto: "tcp", sport: 5, dport: 80 });
-    if (typeof packet === "string") throw new Error(packet);
+    const rulesets = rulesetsOf(save(how));
+    const packet = packetOf({ in: "eth1", src, dst: "10.99.0.1", proto: "tcp", sport: 5, dport: 80 });
     const host = readHost(
       {
         addr: [{ name: "addr", text: ADDR }],
@@ -166,27 +163,18 @@ describe("rpfilter", () => {
 
 test("rp_filter looks up the source of a broadcast, not its destination", () => {
   const save = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
-  const { rulesets } = readRuleset([{ name: "save", text: save }]);
+  const rulesets = rulesetsOf(save);
   const rule = (priority: number, more: object) => ({ priority, src: "all", ...more });
-  const host = readHost(
-    {
-      addr: [{ name: "addr", text: ADDR }],
-      sysctl: [{ name: "sysctl", text: "net.ipv4.conf.eth1.rp_filter = 1\n" }],
-      rule: [
-        {
-          name: "rule",
-          text: JSON.stringify([
-            ...[rule(0, { table: "local" }), rule(32766, { table: "main" })],
-            rule(100, { src: "10.99.0.0", srclen: 24, action: "prohibit" }),
-          ]),
-        },
-      ],
-    },
-    rulesets,
-  );
+  const host = hostOf(rulesets, {
+    addr: ADDR,
+    sysctl: "net.ipv4.conf.eth1.rp_filter = 1\n",
+    rule: [
+      ...[rule(0, { table: "local" }), rule(32766, { table: "main" })],
+      rule(100, { src: "10.99.0.0", srclen: 24, action: "prohibit" }),
+    ],
+  });
   const to = (dst: string) => {
-    const packet = readPacket({ in: "eth1", src: "10.99.0.7", dst, proto: "udp", sport: 5, dport: 53 });
-    if (typeof packet === "string") throw new Error(packet);
+    const packet = packetOf({ in: "eth1", src: "10.99.0.7", dst, proto: "udp", sport: 5, dport: 53 });
     return simulate(rulesets, host, packet).verdict;
   };
   expect(to("10.99.0.255")).toBe("accept");
@@ -212,9 +200,8 @@ describe("a bridge", () => {
   const rules = (rule: string) =>
     `*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 172.18.0.1 -p tcp -j DNAT --to-destination 172.18.0.9\nCOMMIT\n*filter\n:FORWARD DROP [0:0]\n-A FORWARD ${rule} -j ACCEPT\nCOMMIT\n`;
   const verdict = (rule: string, dst: string, calls: 0 | 1 = 1, packetIn = "veth1") => {
-    const { rulesets } = readRuleset([{ name: "save", text: rules(rule) }]);
-    const packet = readPacket({ in: packetIn, src: "172.18.0.7", dst, proto: "tcp", sport: 5, dport: 80 });
-    if (typeof packet === "string") throw new Error(packet);
+    const rulesets = rulesetsOf(rules(rule));
+    const packet = packetOf({ in: packetIn, src: "172.18.0.7", dst, proto: "tcp", sport: 5, dport: 80 });
     const sysctl = [{ name: "sysctl", text: `net.bridge.bridge-nf-call-iptables = ${calls}\n` }];
     return simulate(rulesets, readHost({ addr: [{ name: "addr", text: addr }], sysctl }, rulesets), packet);
   };
@@ -240,7 +227,7 @@ describe("a bridge", () => {
   });
   test("does not masquerade packets with a zero source", () => {
     const save = `# Generated by iptables-save\n*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n`;
-    const { rulesets } = readRuleset([{ name: "save", text: save }]);
+    const rulesets = rulesetsOf(save);
     const sysctl = [{ name: "sysctl", text: "net.bridge.bridge-nf-call-iptables = 1\n" }];
     const host = readHost({ addr: [{ name: "addr", text: addr }], sysctl }, rulesets);
     const from = (src: string) => {
@@ -259,7 +246,7 @@ function sent(
   route: readonly object[] = [],
   rule: readonly object[] = [],
 ): Answer[] {
-  const { rulesets } = readRuleset([{ name: "save", text: save }]);
+  const rulesets = rulesetsOf(save);
   const given = [
     ["addr", ADDR],
     ...(route.length > 0 ? [["route", JSON.stringify(route)]] : []),
@@ -268,8 +255,7 @@ function sent(
   const sources = Object.fromEntries(given.map(([name, text]) => [name, [{ name, text }]]));
   const simulator = new Simulator(rulesets, readHost(sources, rulesets));
   return packets.map((json) => {
-    const packet = readPacket(json);
-    if (typeof packet === "string") throw new Error(packet);
+    const packet = packetOf(json);
     return simulator.packet(packet);
   });
 }
@@ -497,8 +483,8 @@ describe("a packet that a match drops (hotdrop)", () => {
   });
 
   test("a batch has the same verdicts", () => {
-    const { rulesets } = readRuleset([{ name: "save", text: filter6(connlimit) }]);
-    const host = readHost({ addr: [{ name: "addr", text: ADDR }] }, rulesets);
+    const rulesets = rulesetsOf(filter6(connlimit));
+    const host = hostOf(rulesets, { addr: ADDR });
     const columns = {
       family: 6,
       in: "eth0",
@@ -521,11 +507,10 @@ describe("targets that pass packets on", () => {
       ["drop", "NFQUEUE@filter/FORWARD/1=no-match"],
       ["accept", "NFQUEUE@filter/FORWARD/1=match"],
     ]);
-    const { rulesets } = readRuleset([{ name: "save", text: four("-A FORWARD -j QUEUE") }]);
+    const rulesets = rulesetsOf(four("-A FORWARD -j QUEUE"));
     const assume = new Map([["QUEUE", true]]);
-    const read = readPacket(packet);
-    if (typeof read === "string") throw new Error(read);
-    const host = readHost({ addr: [{ name: "addr", text: ADDR }] }, rulesets);
+    const read = packetOf(packet);
+    const host = hostOf(rulesets, { addr: ADDR });
     expect(simulate(rulesets, host, read, { assume }).verdict).toBe("accept");
   });
 
@@ -564,17 +549,13 @@ describe("a bridge that calls iptables", () => {
     const port = (ifname: string) => ({ ifname, master: "br0", addr_info: [] });
     const own = { family: "inet", local: "172.17.0.1", prefixlen: 16 };
     const addr = [{ ifname: "br0", addr_info: [own] }, port("veth1"), port("veth2")];
-    const { rulesets } = readRuleset([{ name: "save", text: save }]);
-    const host = readHost(
-      {
-        addr: [{ name: "addr", text: JSON.stringify(addr) }],
-        sysctl: [{ name: "sysctl", text: "net.bridge.bridge-nf-call-iptables = 1\n" }],
-        ipset: [{ name: "ipset", text: "create in hash:net,iface family inet\nadd in 172.17.0.0/16,br0\n" }],
-      },
-      rulesets,
-    );
-    const packet = readPacket({ in: "veth1", src: "172.17.0.2", dst: "172.17.0.3", proto: "udp", dport: 9 });
-    if (typeof packet === "string") throw new Error(packet);
+    const rulesets = rulesetsOf(save);
+    const host = hostOf(rulesets, {
+      addr,
+      sysctl: "net.bridge.bridge-nf-call-iptables = 1\n",
+      ipset: "create in hash:net,iface family inet\nadd in 172.17.0.0/16,br0\n",
+    });
+    const packet = packetOf({ in: "veth1", src: "172.17.0.2", dst: "172.17.0.3", proto: "udp", dport: 9 });
     const { path } = simulate(rulesets, host, packet);
     expect(path.map((step) => `${step.chain} ${step.step}`)).toEqual([
       ...["FORWARD rule", "FORWARD policy", "POSTROUTING policy"],
@@ -588,12 +569,11 @@ describe("a packet after an undecided one", () => {
   const first = { in: "eth1", src: "10.99.0.7", dst: "198.51.100.9", proto: "udp", sport: 5000, dport: 53 };
   const back = { in: "eth0", src: "198.51.100.9", dst: "203.0.113.1", proto: "udp", sport: 53, dport: 5000 };
   const verdicts = (rule: string, packets: readonly PacketJson[], assume?: readonly [string, boolean][]) => {
-    const { rulesets } = readRuleset([{ name: "save", text: save(rule) }]);
-    const host = readHost({ addr: [{ name: "addr", text: ADDR }] }, rulesets);
+    const rulesets = rulesetsOf(save(rule));
+    const host = hostOf(rulesets, { addr: ADDR });
     const simulator = new Simulator(rulesets, host, { assume: new Map(assume) });
     return packets.map((json) => {
-      const packet = readPacket(json);
-      if (typeof packet === "string") throw new Error(packet);
+      const packet = packetOf(json);
       const { verdict, delivery, branches } = simulator.packet(packet);
       return [verdict, delivery, ...(branches ?? []).flatMap((b) => b.assume ?? [])].join(" ");
     });
@@ -658,10 +638,9 @@ describe("a packet that a bridge translates to a multicast group", () => {
       { ifname: "br0", addr_info: [address] },
       { ifname: "veth1", master: "br0", addr_info: [] },
     ];
-    const { rulesets } = readRuleset([{ name: "save", text: save }]);
-    const host = readHost({ addr: [{ name: "addr", text: JSON.stringify(addr) }] }, rulesets);
-    const packet = readPacket({ in: "veth1", src, dst, proto: "udp", dport: 9 } as never);
-    if (typeof packet === "string") throw new Error(packet);
+    const rulesets = rulesetsOf(save);
+    const host = hostOf(rulesets, { addr });
+    const packet = packetOf({ in: "veth1", src, dst, proto: "udp", dport: 9 } as never);
     const { verdict, reason } = simulate(rulesets, host, packet);
     return `${verdict} ${reason ?? ""}`;
   };

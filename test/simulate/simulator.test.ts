@@ -1,7 +1,8 @@
 /** Every connection that the lab tried, before the fix and after each variant of the fix. */
 import { readFileSync } from "node:fs";
-import { Connections, flow, type Host, type PacketJson, type Ruleset, readPacket, Simulator } from "fwcheck";
+import { Connections, flow, type Host, type PacketJson, type Ruleset, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { synOf } from "../builders.ts";
 import { capture, examples } from "../capture.ts";
 
 // Name of each probe in results.txt, and its packet.
@@ -48,18 +49,12 @@ const FIXES: Record<string, string[]> = {
   ],
 };
 
-const packetOf = (json: PacketJson) => {
-  const packet = readPacket({ proto: "tcp", sport: 40000, flags: "S", ...json });
-  if (typeof packet === "string") throw new Error(packet);
-  return packet;
-};
-
 const open = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean =>
-  new Simulator(rulesets, host).packet(packetOf(json)).verdict === "accept";
+  new Simulator(rulesets, host).packet(synOf(json)).verdict === "accept";
 
 /** Simulates the whole connection of the probe. */
 const works = (rulesets: readonly Ruleset[], host: Host, json: PacketJson): boolean =>
-  flow(new Simulator(rulesets, host), host, packetOf(json)).verdict === "accept";
+  flow(new Simulator(rulesets, host), host, synOf(json)).verdict === "accept";
 
 for (const version of ["20.10", "28.5"]) {
   const folder = `${examples}ufw-docker-${version}`;
@@ -92,14 +87,14 @@ for (const version of ["20.10", "28.5"]) {
         const back = { in: "docker0", src: "172.17.0.5", dst: "203.0.113.2", sport: 7, dport: 41000 };
         const before = capture(folder);
         const opening = new Simulator(before.rulesets, before.host, { connections });
-        expect(opening.packet(packetOf(there)).verdict).toBe("accept");
-        expect(opening.packet(packetOf({ ...back, flags: "SA" }))).toMatchObject({
+        expect(opening.packet(synOf(there)).verdict).toBe("accept");
+        expect(opening.packet(synOf({ ...back, flags: "SA" }))).toMatchObject({
           verdict: "accept",
           sent: { src: "203.0.113.1", sport: 8444, dst: "203.0.113.2", dport: 41000 },
         });
         const after = new Simulator(edited.rulesets, edited.host, { connections });
-        expect(after.packet(packetOf({ ...there, flags: "A" })).verdict).toBe("accept");
-        expect(after.packet(packetOf({ ...back, flags: "A" })).verdict).toBe("accept");
+        expect(after.packet(synOf({ ...there, flags: "A" })).verdict).toBe("accept");
+        expect(after.packet(synOf({ ...back, flags: "A" })).verdict).toBe("accept");
       });
     },
   );

@@ -1,7 +1,8 @@
 /** A trace has the verdict of the simulator and all changes: replayed, they give the header at the end. */
-import { readHost, readPacket, readRuleset, Simulator, type TracedBranch } from "fwcheck";
+import { Simulator, type TracedBranch } from "fwcheck";
 import { expect, test } from "vitest";
 import { printAddress } from "../../lib/packet/address.ts";
+import { hostOf, packetOf, rulesetsOf } from "../builders.ts";
 import { Aim } from "../kernel/aim.ts";
 import { generate } from "../kernel/generate.ts";
 import { random } from "../random.ts";
@@ -32,7 +33,7 @@ test.each([4, 6] as const)("IPv%i: generated rulesets, with existing flows", (fa
   for (let seed = 1; seed <= SEEDS; seed++) {
     const next = random(seed);
     const { save, interfaces, sysctls } = generate(next, family, String(seed));
-    const { rulesets } = readRuleset([{ name: "generated", text: save }]);
+    const rulesets = rulesetsOf(save);
     const addr = interfaces.map(({ name, addresses }) => ({
       ifname: name,
       addr_info: addresses.map((a) => ({
@@ -44,17 +45,13 @@ test.each([4, 6] as const)("IPv%i: generated rulesets, with existing flows", (fa
     const text = Object.entries(sysctls)
       .map(([k, v]) => `${k} = ${v}\n`)
       .join("");
-    const host = readHost(
-      { addr: [{ name: "addr", text: JSON.stringify(addr) }], sysctl: [{ name: "sysctl", text }] },
-      rulesets,
-    );
+    const host = hostOf(rulesets, { addr, sysctl: text });
     const plain = new Simulator(rulesets, host);
     const tracing = new Simulator(rulesets, host);
     const aim = new Aim(next, family, rulesets[0]!, host, plain);
     for (let i = 0; i < PACKETS; i++) {
       const { seq: _, ack: __, ...drawn } = aim.draw();
-      const packet = readPacket(drawn);
-      if (typeof packet === "string") throw new Error(packet);
+      const packet = packetOf(drawn);
       const answer = plain.packet(packet);
       const trace = tracing.trace(packet);
       expect(trace.answer, `seed ${seed}, packet ${i}`).toEqual(answer);

@@ -2,11 +2,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fix, readRuleset } from "fwcheck";
+import { fix } from "fwcheck";
 import { afterAll, describe, expect, test } from "vitest";
 import type { FamilyRules } from "../../../lib/fix/write/family.ts";
 import { analysed, script } from "../../../lib/fix/write/script.ts";
 import { jail, read, save } from "../../audit/layout.ts";
+import { rulesetOf } from "../../builders.ts";
 import { backends } from "../backend.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fwcheck-bans-"));
@@ -22,7 +23,7 @@ const layout = (...banned: string[]) => ({
 
 describe("the digest of the analysed rules", () => {
   const digest = (text: string, banChains: readonly string[] = ["f2b-web"], given = true): string => {
-    const ruleset = readRuleset([{ name: "x", text, family: 4 }]).rulesets[0]!;
+    const ruleset = rulesetOf(text, { family: 4 });
     const part = { family: 4, chains: new Map(), sets: [], cuts: [], ruleset, banChains } as const;
     return analysed({ ...part, input: given ? text : null } satisfies FamilyRules);
   };
@@ -128,7 +129,7 @@ describe.each(["nft", "legacy"])("iptables-%s", (backend) => {
     const text = (chain: string) =>
       `*filter\n:INPUT ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n:${chain} - [0:0]\nCOMMIT\n`;
     for (const name of names) {
-      const ruleset = readRuleset([{ name: "x", text: text(name), family: 4 }]).rulesets[0]!;
+      const ruleset = rulesetOf(text(name), { family: 4 });
       expect(ruleset.tables.get("filter")!.chains.has(name)).toBe(true);
       const part = { family: 4, sets: [], cuts: [], ruleset, banChains: [name], input: null } as const;
       put("names.sh", script([{ ...part, chains: new Map([["FWCHECK", ["-s 192.0.2.1/32 -j DROP"]]]) }]));

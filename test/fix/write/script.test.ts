@@ -5,10 +5,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Fix, fix, readRuleset } from "fwcheck";
+import { type Fix, fix } from "fwcheck";
 import { afterAll, describe, expect, test } from "vitest";
 import { needsOf } from "../../../lib/fix/write/needs.ts";
 import { script } from "../../../lib/fix/write/script.ts";
+import { rulesetOf, rulesetsOf } from "../../builders.ts";
 import { capture, examples } from "../../capture.ts";
 import { backends } from "../backend.ts";
 
@@ -131,13 +132,10 @@ describe.each(["nft", "legacy"])("iptables-%s", (backend) => {
       ]),
       sets: [],
       banChains: [],
-      ruleset: readRuleset([
-        {
-          name: "x",
-          text: "*filter\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n:f2b-web - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n",
-          family: 4,
-        },
-      ]).rulesets[0]!,
+      ruleset: rulesetOf(
+        "*filter\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n:f2b-web - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n",
+        { family: 4 },
+      ),
       input: null,
       cuts: [],
     } as const;
@@ -186,7 +184,7 @@ describe.each(["nft", "legacy"])("iptables-%s", (backend) => {
 function fixed(filter: string): string {
   const save = readFileSync(`${examples}ufw-docker-28.5/iptables-save.txt`, "utf8");
   const text = save.replace(/^\*filter\n[\s\S]*?^COMMIT\n/m, () => `${filter.trimEnd()}\n`);
-  const live = readRuleset([{ name: "live", text, family: 4 }]).rulesets;
+  const live = rulesetsOf(text, { family: 4 });
   return fix(live, host).restore;
 }
 
@@ -203,7 +201,7 @@ test("what rules name that has to be there", () => {
 -A A -m bpf --object-pinned /sys/fs/bpf/q -j DROP
 -A A -m rateest --rateest e --rateest-lt --rateest-bps 1000bit -j B
 COMMIT\n`;
-  const [ruleset] = readRuleset([{ name: "x", text, family: 4 }]).rulesets;
+  const [ruleset] = rulesetsOf(text, { family: 4 });
   const named = ruleset!.tables
     .get("filter")!
     .chains.get("A")!

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ChainExplained, chainsText, explain, explainText, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { rulesetsOf } from "../../builders.ts";
 import { capture, examples, shared } from "../../capture.ts";
 
 const HEAD = `*filter
@@ -300,12 +301,9 @@ describe("pitfalls", () => {
     expect(chain!.rules[1]!.notes[0]).toContain("nat DOCKER rule 4 (line 150)");
   });
   test("rules after a final rule are dead, also after a jump to a chain that never returns", () => {
-    const { rulesets: own } = readRuleset([
-      {
-        name: "a",
-        text: `${HEAD}-A mine -p tcp -j ACCEPT\n-A mine -j DROP\n-A INPUT -j mine\n-A INPUT -p udp -j ACCEPT\n-A yours -p tcp -j RETURN\n-A yours -j DROP\n-A FORWARD -j yours\n-A FORWARD -p tcp -j ACCEPT\nCOMMIT\n`,
-      },
-    ]);
+    const own = rulesetsOf(
+      `${HEAD}-A mine -p tcp -j ACCEPT\n-A mine -j DROP\n-A INPUT -j mine\n-A INPUT -p udp -j ACCEPT\n-A yours -p tcp -j RETURN\n-A yours -j DROP\n-A FORWARD -j yours\n-A FORWARD -p tcp -j ACCEPT\nCOMMIT\n`,
+    );
     const bare = readHost({ complete: true }, own);
     const notes = (chain: string): string[] =>
       explain(own, bare, { chain }).chains.flatMap((c) => c.rules.flatMap((r) => r.notes));
@@ -319,7 +317,7 @@ describe("pitfalls", () => {
 -A DOCKER-INGRESS -p tcp -m tcp --dport 3000 -j ACCEPT
 -A DOCKER-INGRESS -j RETURN\nCOMMIT\n`;
     const notes = (save: string): string => {
-      const { rulesets: own } = readRuleset([{ name: "a", text: save }]);
+      const own = rulesetsOf(save);
       return explain(own, readHost({ complete: true }, own), {
         chain: "DOCKER-INGRESS",
       }).chains[0]!.notes.join();
@@ -328,9 +326,7 @@ describe("pitfalls", () => {
     expect(notes(text.replace("-p tcp", "-d 172.19.0.2/32 -p tcp"))).not.toContain("no container");
   });
   test("a chain that no rule calls", () => {
-    const { rulesets: own } = readRuleset([
-      { name: "a", text: `${HEAD}-A mine -j yours\n-A yours -j DROP\nCOMMIT\n` },
-    ]);
+    const own = rulesetsOf(`${HEAD}-A mine -j yours\n-A yours -j DROP\nCOMMIT\n`);
     const chains = explain(own, readHost({ complete: true }, own)).chains;
     expect(chains.find((c) => c.chain === "mine")!.place).toEqual([
       "No rule calls this chain: no packet reaches it.",
@@ -401,12 +397,10 @@ test.each(files.map(([name, text], i) => [`${i} ${name}`, text]))("every chain o
 
 test("names cannot control a terminal", () => {
   const text = HEAD.replace(":mine", ":\u001b[31mred");
-  const { rulesets: hostile } = readRuleset([
-    {
-      name: "\u001b[2J",
-      text: `${text}-A INPUT -i \u009bx -m comment --comment "\u001b]0;x\u0007" -j \u001b[31mred\nCOMMIT\n`,
-    },
-  ]);
+  const hostile = rulesetsOf(
+    `${text}-A INPUT -i \u009bx -m comment --comment "\u001b]0;x\u0007" -j \u001b[31mred\nCOMMIT\n`,
+    { name: "\u001b[2J" },
+  );
   const found = explain(hostile, readHost({ complete: true }, hostile));
   expect(explainText(found) + chainsText(found)).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
   expect(explainText(found)).toContain("\\u001b[31mred");
@@ -420,7 +414,7 @@ test("rules that no packet matches, in the map and in their chain", () => {
     "-A INPUT -p tcp -m conntrack --ctproto 17 -j ACCEPT",
     "-A mine -p udp -j ACCEPT",
   ];
-  const { rulesets } = readRuleset([{ name: "a.save", text: `${HEAD}${rules.join("\n")}\nCOMMIT\n` }]);
+  const rulesets = rulesetsOf(`${HEAD}${rules.join("\n")}\nCOMMIT\n`);
   const host = readHost({ complete: true }, rulesets);
   const [input] = explain(rulesets, host, { chain: "INPUT" }).chains;
   expect([input!.dead, input!.rules.map((r) => r.dead)]).toEqual([[3], [false, false, true, false]]);

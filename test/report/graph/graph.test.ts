@@ -6,18 +6,16 @@ import {
   type GraphChain,
   type GraphOptions,
   type Host,
-  type Packet,
   type Ruleset,
   type RulesetDoubt,
   readHost,
-  readPacket,
-  readRuleset,
   rulesetDoubtText,
   Simulator,
   type Trace,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { asIptables } from "../../../lib/iptables/rule.ts";
+import { packetOf, rulesetsOf } from "../../builders.ts";
 import { capture, examples } from "../../capture.ts";
 import { generate } from "../../kernel/generate.ts";
 import { random } from "../../random.ts";
@@ -30,16 +28,11 @@ const find = (graph: ChainGraph, id: string): GraphChain => {
   return found;
 };
 const read = (text: string): { ruleset: Ruleset; host: Host } => {
-  const { rulesets } = readRuleset([{ name: "rules", text }]);
+  const rulesets = rulesetsOf(text);
   return { ruleset: rulesets[0]!, host: readHost({ complete: true }, rulesets) };
 };
 const filter = (lines: readonly string[], chains: readonly string[] = []): string =>
   `${["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT ACCEPT [0:0]", ...chains.map((c) => `:${c} - [0:0]`), ...lines, "COMMIT"].join("\n")}\n`;
-const packet = (given: object): Packet => {
-  const found = readPacket(given);
-  if (typeof found === "string") throw new Error(found);
-  return found;
-};
 
 /** Checks what is true of every graph. */
 function checkGraph(graph: ChainGraph, ruleset: Ruleset): void {
@@ -259,7 +252,7 @@ describe("many rules or chains are folded and counted", () => {
 
   test("nor chains on the path of a traced packet", () => {
     const { ruleset, host } = read(last);
-    const given = packet({ in: "eth0", src: "192.0.2.9", dst: "172.18.2.188", dport: 80 });
+    const given = packetOf({ in: "eth0", src: "192.0.2.9", dst: "172.18.2.188", dport: 80 });
     const trace = new Simulator([ruleset], host).trace(given);
     const graph = chainGraph(ruleset, host, { trace });
     checkGraph(graph, ruleset);
@@ -356,7 +349,7 @@ function marked(graph: ChainGraph): { rules: string[]; policies: string[] } {
 
 describe("a traced packet", () => {
   const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"));
-  const trace = (given: object): Trace => new Simulator(rulesets, host).trace(packet(given));
+  const trace = (given: object): Trace => new Simulator(rulesets, host).trace(packetOf(given));
 
   test("to a published port skips INPUT", () => {
     const way = trace({ in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", dport: 8080 });
@@ -411,7 +404,7 @@ describe("a traced packet", () => {
       const simulator = new Simulator([ruleset], host);
       for (const dport of [22, 80, 8080, 53]) {
         const out = host.interfaces[Math.floor(next() * host.interfaces.length)]!.name;
-        const way = simulator.trace(packet({ in: out, src: "10.1.0.9", dst: "192.0.2.1", dport }));
+        const way = simulator.trace(packetOf({ in: out, src: "10.1.0.9", dst: "192.0.2.1", dport }));
         const graph = chainGraph(ruleset, host, { all: true, trace: way });
         checkGraph(graph, ruleset);
         expect(marked(graph)).toEqual(steps(way));

@@ -1,10 +1,11 @@
 /** The layout of a chain graph: hooks in the order of the packet path, and no overlaps. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type ChainGraph, chainGraph, graphSvg, readHost, readRuleset } from "fwcheck";
+import { type ChainGraph, chainGraph, graphSvg, readHost } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { layout } from "../../../lib/report/graph/layout.ts";
 import type { PlacedHook, Rectangle } from "../../../lib/report/graph/placed.ts";
+import { rulesetsOf } from "../../builders.ts";
 import { capture, examples, shared } from "../../capture.ts";
 
 const over = (a: Rectangle, b: Rectangle): boolean =>
@@ -71,7 +72,7 @@ const folder = join(shared, "rulesets");
 describe.skipIf(!existsSync(folder))("real rulesets", () => {
   const names = existsSync(folder) ? readdirSync(folder).filter((name) => name !== "README.md") : [];
   test.each(names)("%s", (name) => {
-    const { rulesets } = readRuleset([{ name, text: readFileSync(join(folder, name), "utf8") }]);
+    const rulesets = rulesetsOf(readFileSync(join(folder, name), "utf8"), { name });
     const host = readHost({ complete: true }, rulesets);
     for (const ruleset of rulesets) checkLayout(chainGraph(ruleset, host));
   });
@@ -86,7 +87,7 @@ function crowdedGraph(count: number, calls: (i: number) => readonly number[]): C
     for (const to of calls(i)) if (to < count) lines.push(`-A ${name} -i eth${to % 7} -j ${names[to]}`);
     lines.push(`-A ${name} -j DROP`);
   }
-  const { rulesets } = readRuleset([{ name: "crowd", text: `${[...lines, "COMMIT"].join("\n")}\n` }]);
+  const rulesets = rulesetsOf(`${[...lines, "COMMIT"].join("\n")}\n`);
   return chainGraph(rulesets[0]!, readHost({ complete: true }, rulesets), { all: true });
 }
 

@@ -2,16 +2,9 @@
 import { Graphviz } from "@hpcc-js/wasm-graphviz";
 import { parseXml, type XmlElement, XmlText } from "@rgrove/parse-xml";
 import fc from "fast-check";
-import {
-  type ChainGraph,
-  chainGraph,
-  graphDot,
-  graphMermaid,
-  graphSvg,
-  readHost,
-  readRuleset,
-} from "fwcheck";
+import { type ChainGraph, chainGraph, graphDot, graphMermaid, graphSvg, readHost } from "fwcheck";
 import { beforeAll, describe, expect, test } from "vitest";
+import { rulesetsOf } from "../../builders.ts";
 
 /** Strings that are syntax in SVG, DOT or Mermaid. */
 const PAYLOADS = [
@@ -78,7 +71,7 @@ COMMIT
 -A web -j REJECT
 COMMIT
 `;
-const { rulesets } = readRuleset([{ name: "rules", text: RULES }]);
+const rulesets = rulesetsOf(RULES);
 const PLAIN = chainGraph(rulesets[0]!, readHost({ complete: true }, rulesets));
 
 /** A graph with hostile text everywhere: the worst that a reader of rules could let through. */
@@ -263,7 +256,7 @@ test("hostile names of a parsed ruleset", () => {
     fc.property(fc.array(hostile, { minLength: 3, maxLength: 3 }), (texts) => {
       const [chain, input, comment] = texts.map((text) => JSON.stringify(text.replace(/[\n\r\u0000]/g, "")));
       const text = `*filter\n:FORWARD DROP [0:0]\n:${chain} - [0:0]\n-A FORWARD -i ${input} -m comment --comment ${comment} -j ${chain}\n-A ${chain} -j DROP\nCOMMIT\n`;
-      const { rulesets } = readRuleset([{ name: "x", text }]);
+      const rulesets = rulesetsOf(text);
       for (const ruleset of rulesets)
         for (const all of [false, true]) {
           const graph = chainGraph(ruleset, readHost({ complete: true }, rulesets), { all });

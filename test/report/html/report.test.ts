@@ -10,7 +10,6 @@ import {
   type Ruleset,
   readExpectations,
   readHost,
-  readPacket,
   readRuleset,
   report,
   Simulator,
@@ -20,6 +19,7 @@ import { describe, expect, test } from "vitest";
 import { networkPart, readDocker } from "../../../lib/host/sources/docker.ts";
 import { auditOf } from "../../audit/json.ts";
 import { audited, LAYOUTS, read } from "../../audit/layout.ts";
+import { packetOf } from "../../builders.ts";
 import { examples, hostSources } from "../../capture.ts";
 import { elements } from "../elements.ts";
 
@@ -131,8 +131,7 @@ describe("the picture of each finding agrees with it", () => {
     const { rulesets, host } = read(layouts[name as keyof typeof layouts]);
     const { findings } = auditOf(rulesets, host);
     for (const f of findings) {
-      const packet = readPacket(f.witness);
-      if (typeof packet === "string") throw new Error(packet);
+      const packet = packetOf(f.witness);
       const assume = new Map(
         (f.assume ?? []).map((word) => [word.replace(/=(no-)?match$/, ""), word.endsWith("=match")]),
       );

@@ -1,15 +1,7 @@
 /** The picture of a packet path: it agrees with the trace about hooks, rules and verdict. */
-import {
-  PATH_STYLE,
-  type PacketJson,
-  pathSvg,
-  readHost,
-  readPacket,
-  readRuleset,
-  Simulator,
-  type Trace,
-} from "fwcheck";
+import { PATH_STYLE, type PacketJson, pathSvg, readHost, Simulator, type Trace } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { packetOf, rulesetsOf } from "../../builders.ts";
 import { capture, examples } from "../../capture.ts";
 import { Aim } from "../../kernel/aim.ts";
 import { generate } from "../../kernel/generate.ts";
@@ -19,8 +11,7 @@ import { type Element, elements } from "../elements.ts";
 const here = capture(`${examples}ufw-docker-20.10`);
 
 function traceOf(packet: PacketJson): Trace {
-  const read = readPacket(packet);
-  if (typeof read === "string") throw new Error(read);
+  const read = packetOf(packet);
   return new Simulator(here.rulesets, here.host).trace(read);
 }
 
@@ -113,14 +104,13 @@ test.each([4, 6] as const)("IPv%i: generated rulesets, with existing connections
   for (let seed = 1; seed <= 12; seed++) {
     const next = random(seed);
     const { save } = generate(next, family, String(seed));
-    const { rulesets } = readRuleset([{ name: "generated", text: save }]);
+    const rulesets = rulesetsOf(save);
     const host = readHost({ complete: true }, rulesets);
     const simulator = new Simulator(rulesets, host);
     const aim = new Aim(next, family, rulesets[0]!, host, simulator);
     for (let i = 0; i < 25; i++) {
       const { seq: _, ack: __, ...drawn } = aim.draw();
-      const packet = readPacket(drawn);
-      if (typeof packet === "string") throw new Error(packet);
+      const packet = packetOf(drawn);
       const trace = simulator.trace(packet);
       const svg = pathSvg(trace, { rulesets, host });
       const all = elements(svg);

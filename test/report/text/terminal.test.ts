@@ -16,7 +16,6 @@ import {
   type Ruleset,
   readHost,
   readPacket,
-  readRuleset,
   Simulator,
   safe,
   safeLines,
@@ -24,6 +23,7 @@ import {
   traceText,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { rulesetsOf } from "../../builders.ts";
 import { hostile, PAYLOADS, payload, raw } from "../hostile.ts";
 
 interface Inspected {
@@ -36,7 +36,7 @@ interface Inspected {
 function inspect(name: string): Inspected {
   const files = hostile(name);
   const source = (text: string) => [{ name, text }];
-  const { rulesets } = readRuleset([{ name, text: files.rules, family: 4 }]);
+  const rulesets = rulesetsOf(files.rules, { name, family: 4 });
   const host = readHost(
     {
       addr: source(files.addr),
