@@ -18,7 +18,7 @@ export default defineConfig({
       "test/reach/diagram.test.ts",
       "test/report/{explain/readable-condition,packet/path-svg,sarif}.test.ts",
       "test/rules/call-graph.test.ts",
-      "test/simulate/{flow,kernel,simulator,trace}.test.ts",
+      "test/simulate/{connection-table,flow,nat-binder,packet-engine,simulator,trace}.test.ts",
     ],
   },
 });
