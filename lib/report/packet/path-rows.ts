@@ -142,9 +142,13 @@ function ruleColour(rule: Rule | undefined, style: Style): (text: string) => str
   }
 }
 
+/** Levels of calls that are indented: thousands of them would make the text grow with their square. */
+const MOST_INDENTED = 40;
+
 /** Prints a row: the line number in the margin, the text wrapped after its indentation. */
 export function printRow(row: TextRow, margin: number, { style, width }: TextContext): string[] {
-  const indent = " ".repeat(margin + 2 + row.depth * 2 + (row.shift ?? 0));
+  const depth = Math.min(row.depth, MOST_INDENTED);
+  const indent = " ".repeat(margin + 2 + depth * 2 + (row.shift ?? 0));
   const number = row.line === null ? "" : String(row.line);
   const lines = wrap(row.text, Math.max(24, width - indent.length), row.hang ?? 0);
   return lines.map((text, i) =>
