@@ -49,3 +49,7 @@ export function packetOf(json: object): Packet {
 
 /** Returns the first packet of a TCP connection from port 40000, with these fields. */
 export const synOf = (json: object): Packet => packetOf({ proto: "tcp", sport: 40000, flags: "S", ...json });
+
+/** Returns a line of `ss -H -l -n -t -u -p`. */
+export const socketLine = (proto: string, local: string, users = "", peer = "0.0.0.0:*"): string =>
+  `${proto.padEnd(3)} ${proto === "tcp" ? "LISTEN" : "UNCONN"} 0      128    ${local} ${peer} ${users}`;

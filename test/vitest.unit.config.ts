@@ -13,7 +13,7 @@ export default defineConfig({
       "test/{packet,path}/**/*.test.ts",
       "test/map.test.ts",
       "test/audit/{bridge-ports,doubt,expectations,listening,scope}.test.ts",
-      "test/host/{read,sources/ipset}.test.ts",
+      "test/host/{read,sources/ipset,sources/ss}.test.ts",
       "test/iptables/{load,reading}.test.ts",
       "test/reach/diagram.test.ts",
       "test/report/{explain/readable-condition,packet/path-svg,sarif}.test.ts",

@@ -1,76 +1,10 @@
 /** Exposure of the host itself: sockets that ss lists, against all rules on the path to them. */
 import { existsSync, readFileSync } from "node:fs";
-import { auditText, kindOf, type ListeningSocketJson, readHost, readRuleset, readSnapshot } from "fwcheck";
+import { auditText, type ListeningSocketJson, readHost, readRuleset, readSnapshot } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { readSockets } from "../../lib/host/sources/ss.ts";
-import { rulesetsOf } from "../builders.ts";
+import { rulesetsOf, socketLine } from "../builders.ts";
 import { shared } from "../capture.ts";
 import { auditOf } from "./json.ts";
-
-const line = (proto: string, local: string, users = "", peer = "0.0.0.0:*"): string =>
-  `${proto.padEnd(3)} ${proto === "tcp" ? "LISTEN" : "UNCONN"} 0      128    ${local} ${peer} ${users}`;
-
-describe("ss -H -l -n -t -u -p", () => {
-  const places = (text: string) =>
-    readSockets(text).map(({ family, address, device, port }) => [family, address, device, port]);
-
-  // Output of iproute2 6.1 on a host with such sockets.
-  test("addresses of both families, and sockets that serve both", () => {
-    expect(places(line("tcp", "0.0.0.0:22"))).toEqual([[4, null, null, 22]]);
-    expect(places(line("tcp", "*:8081", "", "*:*"))).toEqual([
-      [4, null, null, 8081],
-      [6, null, null, 8081],
-    ]);
-    expect(places(line("tcp", "[::]:8082", "", "[::]:*"))).toEqual([[6, null, null, 8082]]);
-    expect(places(line("tcp", "[::ffff:127.0.0.1]:8083", "", "*:*"))).toEqual([[4, 0x7f00_0001, null, 8083]]);
-    expect(places(line("udp", "127.0.0.53%lo:53"))).toEqual([[4, 0x7f00_0035, "lo", 53]]);
-    expect(places(line("udp", "[fe80::1]%eth0:546", "", "[::]:*"))).toEqual([
-      [6, 0xfe80_0000_0000_0000_0000_0000_0000_0001n, "eth0", 546],
-    ]);
-  });
-
-  test("before 4.13, * means IPv4 and :: means both families", () => {
-    const old = `${line("tcp", "*:22", "", "*:*")}\n${line("tcp", ":::23", "", ":::*")}\n`;
-    expect(places(old)).toEqual([
-      [4, null, null, 22],
-      [4, null, null, 23],
-      [6, null, null, 23],
-    ]);
-  });
-
-  test("names of processes are data", () => {
-    const users = `users:(("a","b c",pid=7,fd=3),("x")) ("y",pid=8,fd=4))`;
-    const [socket] = readSockets(line("tcp", "0.0.0.0:22", users));
-    expect(socket!.processes).toEqual([
-      { name: 'a","b c', pid: 7 },
-      { name: 'x")) ("y', pid: 8 },
-    ]);
-  });
-
-  test("workers of one socket are one, and a container's cgroup names it", () => {
-    const id = "0123456789abcdef".repeat(4);
-    const text = [
-      line("tcp", "0.0.0.0:80", `users:(("nginx",pid=5,fd=3))`),
-      line("tcp", "0.0.0.0:80", `users:(("nginx",pid=6,fd=3))`),
-      `/proc/6/cgroup:0::/system.slice/docker-${id}.scope`,
-      `/proc/5/cgroup:12:memory:/docker/${id}/docker/${"f".repeat(64)}`,
-    ].join("\n");
-    const sockets = readSockets(text);
-    expect(sockets.length).toBe(1);
-    expect(sockets[0]!.processes.map((p) => p.container)).toEqual([id, id]);
-  });
-
-  test("other texts and names of ports are refused", () => {
-    expect(() => readSockets("[]\n")).toThrow("no line is a listening socket");
-    expect(() => readSockets(line("tcp", "0.0.0.0:ssh"))).toThrow("was -n left out?");
-    expect(readSockets("\n")).toEqual([]);
-  });
-
-  test("a file of a folder is recognized by its lines", () => {
-    expect(kindOf(line("udp", "0.0.0.0:68"))).toBe("listening");
-    expect(kindOf("udp LISTEN to this\n")).toBeUndefined();
-  });
-});
 
 const ADDR = JSON.stringify(
   [
@@ -104,7 +38,7 @@ const one = (
   local: string,
   tables: { raw?: string; nat?: string } = {},
 ): ListeningSocketJson =>
-  host(filter, line("tcp", local, `users:(("it",pid=1,fd=3))`), tables).listening![0]!;
+  host(filter, socketLine("tcp", local, `users:(("it",pid=1,fd=3))`), tables).listening![0]!;
 const summaryOf = ({ open, from, by, as }: ListeningSocketJson) => [
   open,
   from,
@@ -240,7 +174,7 @@ describe("sources that reach a socket", () => {
     const docker = JSON.stringify([
       { Id: id, Name: "/web", NetworkSettings: {}, HostConfig: { NetworkMode: "host" } },
     ]);
-    const sockets = `${line("tcp", "0.0.0.0:80", `users:(("nginx",pid=5,fd=3))`)}\n/proc/5/cgroup:0::/system.slice/docker-${id}.scope\n`;
+    const sockets = `${socketLine("tcp", "0.0.0.0:80", `users:(("nginx",pid=5,fd=3))`)}\n/proc/5/cgroup:0::/system.slice/docker-${id}.scope\n`;
     const result = host("-A INPUT -j ACCEPT\n", sockets, { docker });
     expect(result.listening).toMatchObject([{ container: "web", processes: ["nginx"], open: "yes" }]);
     expect(auditText(result)).toMatch(/80\/tcp +nginx, container web +everyone/);
@@ -251,8 +185,8 @@ describe("sources that reach a socket", () => {
       "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n";
     const filter =
       "-A INPUT -j ACCEPT\n-A FORWARD -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT\n";
-    const proxy = line("tcp", "0.0.0.0:8080", `users:(("docker-proxy",pid=1,fd=3))`);
-    const other = line("tcp", "203.0.113.1:8080", `users:(("apache2",pid=2,fd=3))`);
+    const proxy = socketLine("tcp", "0.0.0.0:8080", `users:(("docker-proxy",pid=1,fd=3))`);
+    const other = socketLine("tcp", "203.0.113.1:8080", `users:(("apache2",pid=2,fd=3))`);
     const { exposures, listening } = host(filter, `${proxy}\n${other}\n`, { nat });
     expect(exposures.length).toBe(1);
     expect(listening).toMatchObject([{ processes: ["apache2"], open: "translated", from: "no one" }]);
@@ -263,7 +197,7 @@ describe("sources that reach a socket", () => {
     const none = auditOf(rulesets, readHost({}, rulesets));
     expect(none.listening).toBeNull();
     expect(auditText(none)).not.toContain("Sockets of the host itself");
-    const six = { listening: [{ name: "ss", text: line("tcp", "[::]:22", "", "[::]:*") }] };
+    const six = { listening: [{ name: "ss", text: socketLine("tcp", "[::]:22", "", "[::]:*") }] };
     expect(auditOf(rulesets, readHost(six, rulesets)).listening).toMatchObject([
       { family: 6, open: "maybe", from: "not known (no IPv6 rules were audited)" },
     ]);
@@ -274,7 +208,7 @@ describe("sources that reach a socket", () => {
       { length: 50 },
       (_, i) => `-A INPUT -p tcp -m tcp --dport ${i + 1} -j ACCEPT\n`,
     );
-    const sockets = Array.from({ length: 300 }, (_, i) => line("tcp", `0.0.0.0:${i + 1}`)).join("\n");
+    const sockets = Array.from({ length: 300 }, (_, i) => socketLine("tcp", `0.0.0.0:${i + 1}`)).join("\n");
     const { listening } = host(filter.join(""), sockets);
     expect(listening!.filter((l) => l.open === "yes").length).toBe(50);
     expect(listening!.filter((l) => l.open === "no").length).toBe(250);
