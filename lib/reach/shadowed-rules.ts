@@ -56,7 +56,7 @@ export function findShadowedRulesWithin(
   program: Program,
   table: TableName,
   most: number,
-  budget: number,
+  budget?: number,
 ): ReadonlyMap<Rule, Shadow> | null {
   if (countRules(program.ruleset) > most) return null;
   try {

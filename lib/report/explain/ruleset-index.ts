@@ -1,10 +1,12 @@
+/** Larger rulesets are explained without a search for shadowed rules: it takes a minute and 4 GB for a million rules. */
+const MOST_RULES = 100_000;
+
 /** Facts about a ruleset that the explanations of several chains need; computed once, on demand. */
 import { dockerUserLint } from "../../audit/docker-user-lint.ts";
 import type { Lint } from "../../audit/lint.ts";
 import type { Host } from "../../host/host.ts";
 import { type BoundRule, Program } from "../../path/program.ts";
-import { BudgetExceeded } from "../../reach/budget.ts";
-import { findShadowedRules, type Shadow } from "../../reach/shadowed-rules.ts";
+import { findShadowedRulesWithin, type Shadow } from "../../reach/shadowed-rules.ts";
 import { CallGraph } from "../../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
 import { type PortMapping, portMappings } from "./port-mappings.ts";
@@ -36,16 +38,11 @@ export class RulesetIndex {
     return this.lintByRule.get(`${rule.table}/${rule.chain}/${rule.index}`) ?? [];
   }
 
-  /** Rules of a table that no packet matches; empty if the analysis exceeds its budget. */
+  /** Rules of a table that no packet matches; empty if the ruleset is too large for the analysis. */
   shadowsOf(table: TableName): ReadonlyMap<Rule, Shadow> {
     let found = this.shadowsByTable.get(table);
     if (found === undefined) {
-      try {
-        found = findShadowedRules(this.program, table);
-      } catch (error) {
-        if (!(error instanceof BudgetExceeded)) throw error;
-        found = new Map();
-      }
+      found = findShadowedRulesWithin(this.program, table, MOST_RULES) ?? new Map<Rule, Shadow>();
       this.shadowsByTable.set(table, found);
     }
     return found;
