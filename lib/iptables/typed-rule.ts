@@ -28,6 +28,11 @@ export abstract class TypedRule implements IptablesRule {
     return this.cachedReading;
   }
 
+  get calledChain(): string | null {
+    const { target } = this;
+    return target.kind === "jump" || target.kind === "goto" ? target.chain : null;
+  }
+
   get traits(): Traits {
     return traitsOfRule(this);
   }

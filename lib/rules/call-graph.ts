@@ -3,7 +3,7 @@ import { HOOKS, type Hook } from "./base-chain.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "./ruleset.ts";
 
 /** Returns the chain that a rule jumps or goes to; `null` if its target is not a chain. */
-export const calledChain = ({ reading }: Rule): string | null => reading.chain ?? null;
+export const calledChain = (rule: Rule): string | null => rule.calledChain;
 
 /** Returns the jumps and gotos that close a loop of chains: without them no chain leads back to itself. */
 function loopClosingRules(chains: ReadonlyMap<string, Chain>): Set<Rule> {
