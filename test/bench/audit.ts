@@ -5,34 +5,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { dockerHost } from "./generate.ts";
-import { bundle, type Cost, cost, inFolder, MEGABYTES } from "./measure.ts";
+import { bundle, type Cost, cost, inFolder } from "./measure.ts";
 
 const runs = Number(process.env.BENCH_RUNS ?? 3);
 const shared = "../shared/rulesets/";
-
-/** All of a host, as `fwcheck audit` does it. */
-const whole = `
-  import { readFileSync } from "node:fs";
-  import { delayOptimization } from "./cli/v8-flags.ts";
-  import { audit, kindOf, readHost, readRuleset } from "./lib/index.ts";
-  delayOptimization();
-  const sources = process.argv.slice(2).map((name) => ({ name, text: readFileSync(name, "utf8") }));
-  const of = (kind) => sources.filter((s) => kindOf(s.text) === kind);
-  const { rulesets } = readRuleset(of("rules").length > 0 ? of("rules") : sources);
-  const given = (kind) => (of(kind).length > 0 ? { [kind]: of(kind) } : {});
-  const host = readHost({ ...given("addr"), ...given("route") }, rulesets);
-  const { findings, inconclusive } = audit(rulesets, host);
-  const up = inconclusive.filter((line) => line.includes("need more than")).length;
-  console.log(JSON.stringify({ findings: findings.length, given: up, mb: ${MEGABYTES} }));`;
-
-const chains = `import "./test/bench/decide-chains.ts";`;
-
-/** The reading of the same file alone. */
-const reading = `
-  import { readFileSync } from "node:fs";
-  import { readRuleset } from "./lib/index.ts";
-  readRuleset([{ name: "rules", text: readFileSync(process.argv[2], "utf8") }]);
-  console.log("{}");`;
 
 /** The cheapest of some runs. */
 function least(command: readonly string[], times = runs): Cost & { result: Record<string, number> } {
@@ -49,9 +25,9 @@ const withTarget = (cpu: number, most: number): string =>
 export const bench = (): Promise<void> =>
   inFolder(async (folder) => {
     const [all, decide, read] = await Promise.all([
-      bundle(whole, join(folder, "whole.mjs")),
-      bundle(chains, join(folder, "chains.mjs")),
-      bundle(reading, join(folder, "read.mjs")),
+      bundle("audit", folder),
+      bundle("decide-chains", folder),
+      bundle("load", folder),
     ]);
     for (const [ports, seconds, megabytes] of [[100], [300], [1000, 2, 300], [3000], [10_000, 20]] as const) {
       const host = dockerHost(ports);
@@ -86,7 +62,7 @@ export const bench = (): Promise<void> =>
       const whole = least([all, shared + name], 1);
       audits += whole.cpu;
       findings += whole.result.findings!;
-      given += whole.result.given!;
+      given += whole.result.exceeded!;
     }
     const start = cost([process.execPath, "-e", "0"])!.cpu * names.length;
     console.log(

@@ -5,29 +5,13 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { dockerHost } from "./generate.ts";
-import { bundle, cost, inFolder, MEGABYTES } from "./measure.ts";
+import { bundle, cost, inFolder } from "./measure.ts";
 
 const runs = Number(process.env.BENCH_RUNS ?? 3);
 
-const program = `
-  import { readFileSync } from "node:fs";
-  import { delayOptimization } from "./cli/v8-flags.ts";
-  import { audit, fix, readHost, readRuleset } from "./lib/index.ts";
-  delayOptimization();
-  const [, , strategy, ...names] = process.argv;
-  const [save, addr, route] = names.map((name) => ({ name, text: readFileSync(name, "utf8") }));
-  const { rulesets } = readRuleset([save]);
-  const host = readHost({ addr: [addr], route: [route] }, rulesets);
-  if (strategy === "audit") console.log(JSON.stringify({ findings: audit(rulesets, host).findings.length, mb: ${MEGABYTES} }));
-  else {
-    const { holds, proof, rules4 } = fix(rulesets, host, { strategy });
-    const published = rules4.filter((rule) => /--match-set/.test(rule)).length;
-    console.log(JSON.stringify({ holds, closed: proof.closed.length, rules: rules4.length, sets: published, mb: ${MEGABYTES} }));
-  }`;
-
 export const bench = (): Promise<void> =>
   inFolder(async (folder) => {
-    const made = await bundle(program, join(folder, "fix.mjs"));
+    const made = await bundle("fix", folder);
     for (const ports of [100, 1000]) {
       const host = dockerHost(ports);
       const place = join(folder, String(ports));

@@ -4,13 +4,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bundle, cost, inFolder, MEGABYTES } from "./measure.ts";
-
-const child = `
-  import { readFileSync } from "node:fs";
-  import { readRuleset } from "./lib/index.ts";
-  const { diagnostics } = readRuleset([{ name: "rules", text: readFileSync(process.argv[2]!).toString() }]);
-  console.log(diagnostics.length + " diagnostics, " + ${MEGABYTES} + " MB");`;
+import { bundle, cost, inFolder, loadText } from "./measure.ts";
 
 /** Lines of one kind, in a table, until there is enough. */
 const lines = (line: (i: number) => string) => (size: number) => {
@@ -61,7 +55,7 @@ const texts: Readonly<Record<string, (size: number) => string>> = {
 
 export const bench = (): Promise<void> =>
   inFolder(async (folder) => {
-    const program = await bundle(child, join(folder, "child.mjs"));
+    const program = await bundle("load", folder);
     const file = join(folder, "rules");
     const only = process.env.NAME;
     for (const [name, make] of Object.entries(texts)) {
@@ -72,7 +66,7 @@ export const bench = (): Promise<void> =>
         writeFileSync(file, make(size << 20));
         const run = cost(["timeout", "120", process.execPath, program, file]);
         times.push(run === null ? "FAILED" : run.cpu.toFixed(2));
-        output = run?.output ?? "";
+        output = run === null ? "" : loadText(run.output);
         if (run === null) break;
       }
       console.log(`${name}: ${times.join(", ")} s CPU for 1, 2, 4, 8 MB (${output})`);

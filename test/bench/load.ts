@@ -5,19 +5,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { flat, kube, ufw } from "./generate.ts";
-import { bundle, cost, inFolder, MEGABYTES, median } from "./measure.ts";
+import { bundle, cost, inFolder, loadText, median } from "./measure.ts";
 
 const runs = Number(process.env.BENCH_RUNS ?? 7);
-
-const child = `
-  import { readFileSync } from "node:fs";
-  import { readRuleset } from "./lib/index.ts";
-  const text = readFileSync(process.argv[2]!).toString();
-  const { rulesets, diagnostics } = readRuleset([{ name: "rules", text }]);
-  let rules = 0;
-  for (const { tables } of rulesets)
-    for (const { chains } of tables.values()) for (const chain of chains.values()) rules += chain.rules.length;
-  console.log(rules + " rules, " + diagnostics.length + " diagnostics, " + ${MEGABYTES} + " MB");`;
 
 const texts: Readonly<Record<string, string>> = {
   "kube 100,000": kube(100_000),
@@ -28,7 +18,7 @@ const texts: Readonly<Record<string, string>> = {
 
 export const bench = (): Promise<void> =>
   inFolder(async (folder) => {
-    const program = await bundle(child, join(folder, "child.mjs"));
+    const program = await bundle("load", folder);
     const file = join(folder, "rules");
     // A network namespace of its own: the command below tests, and even so it shall see no real rule.
     const restore = ["unshare", "-n", "iptables-nft-restore", "--test", file];
@@ -42,7 +32,7 @@ export const bench = (): Promise<void> =>
         const mine = cost([process.execPath, program, file]);
         if (mine === null) throw new Error(`the bench failed on ${name}`);
         ours.push(mine.cpu);
-        output = mine.output;
+        output = loadText(mine.output);
         start.push(cost([process.execPath, "-e", "0"])!.cpu);
         const real = cost(restore);
         if (real !== null) theirs.push(real.cpu);

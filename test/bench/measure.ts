@@ -34,10 +34,11 @@ export async function inFolder(use: (folder: string) => Promise<void>): Promise<
   }
 }
 
-/** Bundles a program as the command line is bundled; its imports are relative to the repository. */
-export async function bundle(contents: string, outfile: string): Promise<string> {
+/** Bundles a program of test/bench/programs as the command line is bundled, and returns the path of the bundle. */
+export async function bundle(name: string, folder: string): Promise<string> {
+  const outfile = join(folder, `${name}.mjs`);
   await build({
-    stdin: { contents, resolveDir: process.cwd(), loader: "ts" },
+    entryPoints: [`test/bench/programs/${name}.ts`],
     bundle: true,
     format: "esm",
     platform: "neutral",
@@ -52,6 +53,12 @@ export async function bundle(contents: string, outfile: string): Promise<string>
   return outfile;
 }
 
+/** Prints the result of the program `load`. */
+export function loadText(output: string): string {
+  const { rules, diagnostics, mb } = JSON.parse(output) as Record<string, number>;
+  return `${rules} rules, ${diagnostics} diagnostics, ${mb} MB`;
+}
+
 /** Builds the command line as the package has it, and says where its entry is. */
 export function commandLine(folder: string): string {
   const built = spawnSync(process.execPath, ["build.mjs", "--cli", `--outdir=${folder}`], {
@@ -61,6 +68,3 @@ export function commandLine(folder: string): string {
   writeFileSync(join(folder, "package.json"), '{"type":"module"}');
   return join(folder, "cli/main.js");
 }
-
-/** The end of a bundled program: what it used at most. */
-export const MEGABYTES = "Math.round(process.resourceUsage().maxRSS / 1024)";

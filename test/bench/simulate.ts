@@ -12,62 +12,6 @@ const HOST = "examples/ufw-docker-20.10";
 /** Discards the output: printing is not part of the measurement. */
 const QUIET = `"$@" > /dev/null`;
 
-const child = `
-  import { readHost, readRuleset, Simulator, VERDICTS, verdicts } from "./lib/index.ts";
-  import { blocklist, sent } from "./test/bench/generate.ts";
-
-  const cpu = (what) => {
-    const start = process.cpuUsage();
-    what();
-    const { user, system } = process.cpuUsage(start);
-    return (user + system) * 1000;
-  };
-  const least = (times, what) => Math.min(...Array.from({ length: times }, () => cpu(what)));
-  const addr = JSON.stringify([
-    { ifname: "eth0", addr_info: [{ family: "inet", local: "203.0.113.1", prefixlen: 24 }] },
-  ]);
-  const hostOf = (rulesets) => readHost({ addr: [{ name: "addr", text: addr }] }, rulesets);
-
-  // No rule matches; two lists of different length, so that the way to and from the list cancels out.
-  const linear = (size) => {
-    const { rulesets } = readRuleset([{ name: "rules", text: blocklist(size).text }]);
-    const simulator = new Simulator(rulesets, hostOf(rulesets));
-    const packet = { family: 4, in: "eth0", src: 0xe0000000 - 1, dst: 0xcb007101, proto: 17, sport: 5, dport: 9 };
-    const one = () => simulator.packet({ ...packet, state: "INVALID" });
-    for (let i = 0; i < 60; i++) one();
-    return least(7, () => { for (let i = 0; i < 20; i++) one(); }) / 20;
-  };
-  const [some, more] = [1000, 5000];
-  console.log("linear: " + ((linear(more) - linear(some)) / (more - some)).toFixed(1) + " ns a rule (at most 8)");
-
-  const size = ${rules};
-  const list = blocklist(size);
-  const { rulesets } = readRuleset([{ name: "rules", text: list.text }]);
-  const host = hostOf(rulesets);
-  const first = sent(list, 5000, 1);
-  const start = cpu(() => verdicts(rulesets, host, first));
-  const packets = sent(list, 1_000_000, 2);
-  let codes;
-  const time = least(7, () => { codes = verdicts(rulesets, host, packets); });
-  const counts = VERDICTS.map((word, code) => word + " " + codes.filter((c) => c === code).length);
-  console.log("batch: " + (1e3 / (time / packets.src.length)).toFixed(2) + " million packets a second (at least 3), " +
-    size + " rules; " + counts.join(", ") + "; the first call, index included, " + (start / 1e6).toFixed(0) + " ms");
-
-  // What a load costs here that depends on the one before, in as much memory as the index takes and in 16 times it.
-  for (const words of [1 << 19, 1 << 23]) {
-    const next = new Int32Array(words);
-    let at = 0;
-    for (let i = 0; i < words; i++) {
-      const to = (at + 1 + Math.imul(i, 0x9e3779b1) >>> 0) & (words - 1);
-      next[at] = to;
-      at = to;
-    }
-    let sum = 0;
-    const loads = least(5, () => { for (let i = 0, p = 0; i < 1e6; i++) { p = (next[p] + i) & (words - 1); sum += p; } });
-    console.log("  beside it: " + (loads / 1e6).toFixed(0) + " ns a dependent load out of " + ((words * 4) >> 20) + " MB" + (sum < 0 ? "!" : ""));
-  }
-`;
-
 /** Lines for the ordinary host: what comes from outside to its ports, from containers, and from itself. */
 function lines(count: number): string {
   const out: string[] = [];
@@ -95,8 +39,8 @@ function lines(count: number): string {
 
 export const bench = (): Promise<void> =>
   inFolder(async (folder) => {
-    const program = await bundle(child, join(folder, "child.mjs"));
-    const run = cost([process.execPath, program]);
+    const program = await bundle("simulate", folder);
+    const run = cost([process.execPath, program, String(rules)]);
     if (run === null) throw new Error("the bench failed");
     console.log(run.output);
 

@@ -3,13 +3,13 @@
  * that no packet is lost.
  */
 import { readFileSync } from "node:fs";
-import { delayOptimization } from "../../cli/v8-flags.ts";
-import { readHost, readRuleset } from "../../lib/index.ts";
-import { ANY } from "../../lib/packet/predicate.ts";
-import { Program } from "../../lib/path/program.ts";
-import { Domain } from "../../lib/reach/domain.ts";
-import { SetEngine } from "../../lib/reach/set-engine.ts";
-import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
+import { delayOptimization } from "../../../cli/v8-flags.ts";
+import { readHost, readRuleset } from "../../../lib/index.ts";
+import { ANY } from "../../../lib/packet/predicate.ts";
+import { Program } from "../../../lib/path/program.ts";
+import { Domain } from "../../../lib/reach/domain.ts";
+import { SetEngine } from "../../../lib/reach/set-engine.ts";
+import { vocabularyOf } from "../../../lib/reach/vocabulary.ts";
 
 delayOptimization();
 const [, , name = "", only] = process.argv;
