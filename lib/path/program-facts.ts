@@ -6,32 +6,34 @@ import { allRules, type Ruleset } from "../rules/ruleset.ts";
 import { addressTypes } from "./address-types.ts";
 import { reversePath } from "./reverse-path.ts";
 
-/** Returns true if any rule has a trait. */
-export function hasTrait(ruleset: Ruleset, trait: keyof Traits): boolean {
-  for (const { traits } of allRules(ruleset)) if (traits[trait] === true) return true;
-  return false;
+/** Returns all traits that rules of a ruleset have, and all sets that they change. */
+export function rulesetTraits(ruleset: Ruleset): Traits {
+  // Most rules share the traits object of their plan, so few objects are merged.
+  const distinct = new Set<Traits>();
+  for (const { traits } of allRules(ruleset)) distinct.add(traits);
+  const all: Traits = {};
+  for (const traits of distinct) Object.assign(all, traits);
+  return { ...all, changesSets: [...distinct].flatMap((traits) => traits.changesSets ?? []) };
 }
 
-/** Returns the facts that the matches of a ruleset need. */
-export function programFacts(ruleset: Ruleset, host: Host): Facts {
-  const { family } = ruleset;
+/** Returns the facts that the matches of a ruleset with these traits need. */
+export function programFacts({ family }: Ruleset, traits: Traits, host: Host): Facts {
   return {
     ...factsOf(host, family),
     addressIs: addressTypes(host, family),
-    lengthens: hasTrait(ruleset, "lengthens"),
-    rewritesOptions: hasTrait(ruleset, "rewritesTcpOptions"),
+    lengthens: traits.lengthens === true,
+    rewritesOptions: traits.rewritesTcpOptions === true,
     reversePath: (options) => reversePath(host, family, options),
-    changing: changedSets(ruleset, host),
+    changing: changedSets(traits.changesSets ?? [], host),
   };
 }
 
 /** Returns a test for sets that the rules change: sets that SET names, the members of those, and lists that contain one. */
-function changedSets(ruleset: Ruleset, host: Host): (set: string) => boolean {
+function changedSets(sets: readonly string[], host: Host): (set: string) => boolean {
   const changed = new Set<string>();
-  for (const { traits } of allRules(ruleset))
-    for (const set of traits.changesSets ?? []) {
-      changed.add(set);
-      for (const member of host.parts(set)) changed.add(member);
-    }
+  for (const set of sets) {
+    changed.add(set);
+    for (const member of host.parts(set)) changed.add(member);
+  }
   return (set) => changed.has(set) || host.parts(set).some((member) => changed.has(member));
 }

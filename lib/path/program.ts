@@ -4,10 +4,10 @@ import { BASE_CHAINS } from "../iptables/base-chains.ts";
 import type { CtState, Family } from "../packet/field.ts";
 import { ANY, is, type Predicate } from "../packet/predicate.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import { CallGraph, calledChain } from "../rules/call-graph.ts";
+import { CallGraph } from "../rules/call-graph.ts";
 import { forks } from "../rules/effect.ts";
 import type { Facts } from "../rules/facts.ts";
-import type { PortRange, Traits } from "../rules/reading.ts";
+import type { PortRange } from "../rules/reading.ts";
 import type { Chain, CompiledRule, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
 import { type BoundChain, type BoundRule, bindChain } from "./bound-chain.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
@@ -17,7 +17,7 @@ import { lazy } from "./lazy.ts";
 import { neighbourCases } from "./neighbour-discovery.ts";
 import { initialStateCases, picksUpConnections } from "./new-connection.ts";
 import { portBounds, splitPorts } from "./port-bounds.ts";
-import { hasTrait, programFacts } from "./program-facts.ts";
+import { programFacts, rulesetTraits } from "./program-facts.ts";
 import { resolveEffect, rulesetContext } from "./resolve-effect.ts";
 import {
   ENDED,
@@ -74,9 +74,9 @@ export class Program {
   readonly ended = lazy((): Refusals => [...this.assigned, ...ENDED]);
   /** Packets that are not sent because the rules drop neighbour discovery. */
   readonly neighbours = lazy((): Refusals => [...neighbourCases(this), { when: ANY, outcome: null }]);
-  private readonly hostFacts = lazy((): Facts => programFacts(this.ruleset, this.host));
+  private readonly traits = lazy(() => rulesetTraits(this.ruleset));
+  private readonly hostFacts = lazy((): Facts => programFacts(this.ruleset, this.traits(), this.host));
   private readonly routes = lazy(() => routeCases(this.host, this.family));
-  private readonly tracking = lazy(() => this.has("needsConntrack") || this.has("preparesConnection"));
   private readonly portBounds = lazy(() => portBounds(this.portPredicates()));
   private readonly context = lazy(() => rulesetContext(this.ruleset, this.calls));
   private readonly chains = new Map<Chain, BoundChain>();
@@ -110,26 +110,23 @@ export class Program {
     return this.ruleset.family;
   }
 
-  private has(trait: keyof Traits): boolean {
-    return hasTrait(this.ruleset, trait);
-  }
-
   /**
    * Returns true if connection tracking is active: a rule needs it. Without such a rule the kernel does not register it,
    * and the nat table sees no packet either (nf_ct_netns_get, nf_nat_inet_fn).
    */
   get tracks(): boolean {
-    return this.tracking();
+    const { needsConntrack, preparesConnection } = this.traits();
+    return needsConntrack === true || preparesConnection === true;
   }
 
   /** Fragments are reassembled before any table (nf_defrag), for connection tracking or to look a socket up. */
   private get defragments(): boolean {
-    return this.tracks || this.has("defragments");
+    return this.tracks || this.traits().defragments === true;
   }
 
   /** Packets that TPROXY assigned to a socket: ip_forward drops them. */
   private get assigned(): Refusals {
-    return this.has("assignsSocket")
+    return this.traits().assignsSocket === true
       ? [{ when: is("socket", 1), outcome: "TPROXY gave it to a socket, and no route leads to this host" }]
       : [];
   }
@@ -156,7 +153,7 @@ export class Program {
 
   /** Returns the chain that a rule jumps or goes to. */
   target(bound: BoundRule): BoundChain {
-    bound.to ??= this.chain(bound.rule.table, calledChain(bound.rule) ?? "")!;
+    bound.to ??= this.chain(bound.rule.table, bound.rule.calledChain ?? "")!;
     return bound.to;
   }
 
