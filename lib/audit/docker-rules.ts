@@ -7,7 +7,6 @@ import { knownChain } from "../host/known/chains.ts";
 import { isDockerBridgeSet } from "../host/known/docker.ts";
 import { PROTO } from "../packet/field.ts";
 import type { BoundRule, Program } from "../path/program.ts";
-import { calledChain } from "../rules/call-graph.ts";
 import { hasOnly, plain, plainPorts } from "../rules/reading.ts";
 import {
   type Chain,
@@ -25,7 +24,7 @@ export const isDockerChain = (table: TableName, chain: string): boolean =>
 /** Returns true if Docker wrote a rule. */
 export function isDockerRule(rule: Rule, host: Host): boolean {
   if (isDockerChain(rule.table, rule.chain)) return true;
-  const called = calledChain(rule);
+  const called = rule.calledChain;
   if (called !== null && isDockerChain(rule.table, called)) return true;
   switch (`${rule.table} ${rule.chain}`) {
     case "filter FORWARD":

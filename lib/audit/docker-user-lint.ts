@@ -1,8 +1,7 @@
 /** Lint of DOCKER-USER, the owner's chains below it, its position in FORWARD, and bans that miss containers. */
 import { isVpnChain, knownChain } from "../host/known/chains.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
-import { calledChain } from "../rules/call-graph.ts";
-import { plain, plainPorts, type Reading } from "../rules/reading.ts";
+import { isUnconditional, plain, plainPorts, type Reading } from "../rules/reading.ts";
 import { type Chain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
 import { bansMissingInForward, chainsBelow } from "./bans.ts";
 import { publishing } from "./docker-rules.ts";
@@ -64,14 +63,14 @@ class UserChainLint {
       this.checkOriginalPort(rule, isEstablished);
       const called = this.ownersChain(rule);
       if (called !== undefined) isEstablished = this.visit(called, isEstablished, depth + 1);
-      if (rule.reading.unconditional && TERMINATING.includes(rule.reading.action)) terminator ??= rule;
+      if (isUnconditional(rule.reading) && TERMINATING.includes(rule.reading.action)) terminator ??= rule;
     }
     return isEstablished;
   }
 
   /** Returns the chain that a rule calls if the owner fills it. */
   private ownersChain(rule: Rule): Chain | undefined {
-    const called = calledChain(rule);
+    const called = rule.calledChain;
     if (called === null) return undefined;
     const by = knownChain(rule.table, called)?.by;
     const isOwners = by === undefined || by === "you" || called === ufwForwardChain(this.ruleset);
@@ -107,7 +106,7 @@ const passesEstablished = ({ reading: { action, states } }: Rule): boolean =>
 /** Returns the lint of rules in FORWARD that can accept packets before DOCKER-USER is evaluated. */
 function positionLint(ruleset: Ruleset): Lint[] {
   const forward = chainOf(ruleset, "filter", "FORWARD")?.rules ?? [];
-  const position = forward.findIndex((rule) => calledChain(rule) === "DOCKER-USER");
+  const position = forward.findIndex((rule) => rule.calledChain === "DOCKER-USER");
   if (position < 0) return [lintOf({ kind: "docker-user-not-called" }, null, ruleset)];
   return forward
     .slice(0, position)
@@ -117,7 +116,7 @@ function positionLint(ruleset: Ruleset): Lint[] {
 
 /** Returns the origin of a rule by the chain that it calls. */
 function precedingRule(rule: Rule): PrecedingRule {
-  const chain = calledChain(rule);
+  const chain = rule.calledChain;
   if (chain === null) return { kind: "rule" };
   const purpose = knownChain(rule.table, chain);
   if (purpose?.by === "Tailscale") return { kind: "tailscale", chain };
@@ -140,7 +139,7 @@ function banLint(ruleset: Ruleset, published: ReadonlySet<number>): Lint[] {
 
 /** Returns true if a rule, or a chain below it, has an ACCEPT. */
 function mayAccept(rule: Rule, ruleset: Ruleset): boolean {
-  const called = calledChain(rule);
+  const called = rule.calledChain;
   const below = called === null ? [] : chainsBelow(ruleset, called).flatMap(({ rules }) => rules);
   return [rule, ...below].some(({ reading }) => reading.action === "accept");
 }

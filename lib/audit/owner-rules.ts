@@ -9,7 +9,7 @@ import { hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";
 import { findShadowedRulesWithin, type Shadow } from "../reach/shadowed-rules.ts";
-import { CallGraph, calledChain } from "../rules/call-graph.ts";
+import { CallGraph } from "../rules/call-graph.ts";
 import { plain, plainPorts } from "../rules/reading.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, TABLES } from "../rules/ruleset.ts";
 import { Simulator } from "../simulate/simulator.ts";
@@ -113,7 +113,7 @@ function mayDecideOtherwise(rule: Rule, ruleset: Ruleset, verdict: RuleVerdict):
 
 /** Returns the verdicts that a rule can reach, itself or in the chains that it calls. */
 function verdictsBelow(rule: Rule, ruleset: Ruleset): ReadonlySet<RuleVerdict> {
-  const called = calledChain(rule);
+  const called = rule.calledChain;
   if (called === null) return new Set([verdictOf(rule)]);
   const chains = [...new CallGraph(ruleset).below(rule.table, called)];
   const verdicts = chains

@@ -69,14 +69,14 @@ function isProtocolPair(siblings: readonly Rule[], position: number): boolean {
   return isPair(rule, after) || isPair(before, rule);
 }
 
-const hasSameTarget = ({ reading: a }: Rule, { reading: b }: Rule): boolean =>
-  a.action === b.action && a.chain === b.chain;
+const hasSameTarget = (a: Rule, b: Rule): boolean =>
+  a.reading.action === b.reading.action && a.calledChain === b.calledChain;
 
-function verbOf({ reading: { action, chain } }: Rule): string | null {
+function verbOf({ calledChain, reading: { action } }: Rule): string | null {
   if (action === "accept") return "allow";
   if (action === "drop") return "deny";
   if (action === "reject") return "reject";
-  return chain !== undefined && ufwHelperRole(chain) === "limit" ? "limit" : null;
+  return calledChain !== null && ufwHelperRole(calledChain) === "limit" ? "limit" : null;
 }
 
 /** Returns the arguments after the verb and the interfaces. */
@@ -150,8 +150,8 @@ function logArgument(
   for (let i = position - 1; i >= 0; i--) {
     const before = siblings[i]!;
     if (!isSame(withoutProfiles(conditionsOf(before)), own)) return "";
-    const { chain } = before.reading;
-    if (chain === undefined || ufwHelperRole(chain) !== "logging") continue;
+    const chain = before.calledChain;
+    if (chain === null || ufwHelperRole(chain) !== "logging") continue;
     const log = chainOf(ruleset, "filter", chain)?.rules.find(
       (rule) => rule.reading.action === "log" && isSame(withoutProfiles(conditionsOf(rule)), own),
     );

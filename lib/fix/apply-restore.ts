@@ -42,7 +42,7 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
         const left = [...(ruleset.tables.get(name)?.chains.values() ?? [])].filter(
           (other) => !declared.has(`${name} ${other.name}`),
         );
-        if (left.some(({ rules }) => rules.some((rule) => rule.reading.chain === chain && !gone.has(rule))))
+        if (left.some(({ rules }) => rules.some((rule) => rule.calledChain === chain && !gone.has(rule))))
           return ruleset;
         deleted.add(`${name} ${chain}`);
       } else if (entry.kind === "command" && entry.command === "-D") {

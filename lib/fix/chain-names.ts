@@ -11,7 +11,7 @@ export const policyChain = (number: number): string => `${CHAIN}-${number}`;
 export const isOurs = (chain: string): boolean => chain === CHAIN || /^FWCHECK-\d+$/.test(chain);
 
 /** Returns whether a rule jumps to a chain of ours. */
-export const callsOurs = ({ reading: { chain } }: Rule): boolean => chain !== undefined && isOurs(chain);
+export const callsOurs = ({ calledChain }: Rule): boolean => calledChain !== null && isOurs(calledChain);
 
 /** Rule of FORWARD that calls DOCKER-USER where Docker adds no such call; the comment distinguishes it from Docker's. */
 export const HOOK = "-m comment --comment fwcheck -j DOCKER-USER";
@@ -19,5 +19,5 @@ export const HOOK = "-m comment --comment fwcheck -j DOCKER-USER";
 /** Returns whether a rule is the call of DOCKER-USER that a fix added. */
 export const isHook = (rule: Rule): boolean =>
   rule.chain === "FORWARD" &&
-  rule.reading.chain === "DOCKER-USER" &&
+  rule.calledChain === "DOCKER-USER" &&
   rule.reading.comments?.includes("fwcheck") === true;

@@ -75,9 +75,8 @@ class WayPrinter {
     const { diagrams } = this.audit.domain;
     const out: PolicyRule[] = [];
     let left = packets;
-    for (const { reading } of steps.flatMap(({ callers }) => callers))
-      if (reading.chain !== undefined && banProgram(reading.chain) !== undefined)
-        this.copied.add(reading.chain);
+    for (const { calledChain } of steps.flatMap(({ callers }) => callers))
+      if (calledChain !== null && banProgram(calledChain) !== undefined) this.copied.add(calledChain);
     // Accepts after the last step that stops or records packets need no rule: such packets leave the chain.
     const last = steps.findLastIndex(
       (step) => step.kind !== "accept" && (step.kind !== "note" || recordsAddress(step)),
@@ -107,7 +106,7 @@ class WayPrinter {
       out.push(...rules);
       left = diagrams.subtract(left, diagrams.unionAll(decidedBy(step)));
     }
-    this.copied.add(rule!.reading.chain!);
+    this.copied.add(rule!.calledChain!);
     return out;
   }
 
@@ -117,7 +116,7 @@ class WayPrinter {
     const matches = this.setMatches(left, step) ?? this.matches(left, step);
     if (failed(matches)) return matches;
     if (kind === "call") {
-      const chain = rule!.reading.chain!;
+      const chain = rule!.calledChain!;
       this.called.add(chain);
       return matches.map((text) => ({ matches: text, kind, target: `-j ${chain}`, inner: [] }));
     }

@@ -13,11 +13,9 @@ export function readingOf({
 }: Pick<IptablesRule, "matches" | "unknown" | "target">): Reading {
   const conditions: Record<string, unknown> = {};
   let others = unknown.length > 0;
-  let given = 0;
   for (const { extension, values } of matches) {
-    const declared = Object.entries(extension.conditions?.(values) ?? {});
     let read = 0;
-    for (const [key, value] of declared) {
+    for (const [key, value] of Object.entries(extension.conditions?.(values) ?? {})) {
       if (value === undefined) continue;
       read++;
       const before = conditions[key];
@@ -25,10 +23,7 @@ export function readingOf({
       else if (before === undefined) conditions[key] = value;
       else others = true;
     }
-    const options = Object.keys(values).length;
-    if (extension.conditions === undefined || options > read) others = true;
-    if (extension.conditions === undefined) given++;
-    else if (!declared.some(([key]) => key === "comments")) given += options;
+    if (extension.conditions === undefined || Object.keys(values).length > read) others = true;
   }
   const own = target.kind === "extension" ? target : undefined;
   const needs: Needed[] = matches.flatMap((m) => m.extension.requires?.(m.values) ?? []);
@@ -36,9 +31,7 @@ export function readingOf({
   return {
     ...(conditions as KnownConditions),
     others,
-    unconditional: unknown.length === 0 && given === 0,
     action: actionOf(target),
-    ...(target.kind === "jump" || target.kind === "goto" ? { chain: target.chain } : {}),
     ...(own?.extension.resets?.(own.values) === true ? { resets: true } : {}),
     needs,
   };

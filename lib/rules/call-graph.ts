@@ -2,9 +2,6 @@
 import { HOOKS, type Hook } from "./base-chain.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "./ruleset.ts";
 
-/** Returns the chain that a rule jumps or goes to; `null` if its target is not a chain. */
-export const calledChain = (rule: Rule): string | null => rule.calledChain;
-
 /** Returns the jumps and gotos that close a loop of chains: without them no chain leads back to itself. */
 function loopClosingRules(chains: ReadonlyMap<string, Chain>): Set<Rule> {
   const closing = new Set<Rule>();
@@ -22,7 +19,7 @@ function loopClosingRules(chains: ReadonlyMap<string, Chain>): Set<Rule> {
         stack.pop();
         continue;
       }
-      const name = calledChain(rule);
+      const name = rule.calledChain;
       const to = name === null ? undefined : chains.get(name);
       if (to === undefined || state.get(to.name) === "done") continue;
       if (state.get(to.name) === "open") closing.add(rule);
@@ -64,7 +61,7 @@ export class CallGraph {
     // The iteration includes names that are added during it.
     for (const at of seen)
       for (const rule of this.rules(table, at)) {
-        const to = calledChain(rule);
+        const to = rule.calledChain;
         if (to !== null && chainOf(this.ruleset, table, to) !== undefined) seen.add(to);
       }
     return seen;
@@ -124,7 +121,7 @@ export class CallGraph {
   /** Chains that the rules of a chain call, without loops. */
   private *callees({ table, rules }: Chain): Generator<Chain, undefined> {
     for (const rule of rules) {
-      const name = calledChain(rule);
+      const name = rule.calledChain;
       const callee = name === null ? undefined : chainOf(this.ruleset, table, name);
       if (callee !== undefined && !this.closesLoop(rule)) yield callee;
     }
@@ -142,7 +139,7 @@ export class CallGraph {
     const callers = new Map<string, Rule[]>();
     for (const chain of this.chains(table))
       for (const rule of chain.rules) {
-        const to = calledChain(rule);
+        const to = rule.calledChain;
         if (to === null) continue;
         const known = callers.get(to);
         if (known === undefined) callers.set(to, [rule]);

@@ -111,11 +111,7 @@ export interface Traits {
 export interface Reading extends KnownConditions {
   /** Has conditions that are not members of `KnownConditions`, or that fwcheck does not know. */
   readonly others: boolean;
-  /** Has no condition but comments: every packet matches. */
-  readonly unconditional: boolean;
   readonly action: Action;
-  /** The chain that `jump` and `goto` lead to. */
-  readonly chain?: string;
   /** `reject` answers with a TCP reset instead of an ICMP error. */
   readonly resets?: boolean;
   readonly needs: readonly Needed[];
@@ -130,22 +126,28 @@ export const plain = <T>(given: Negatable<T> | undefined): T | undefined =>
   given === undefined || given.not ? undefined : given.value;
 
 /** Returns true for a rule without other conditions than these. Comments never count. */
-export const hasOnly = (reading: Reading, ...allowed: readonly (keyof KnownConditions)[]): boolean =>
-  !reading.others && CONDITIONS.every((key) => reading[key] === undefined || allowed.includes(key));
+export const hasOnly = (reading: Reading, ...allowed: readonly Matching[]): boolean =>
+  !reading.others && MATCHING.every((key) => reading[key] === undefined || allowed.includes(key));
 
-/** All members of `KnownConditions` but for comments. */
-const CONDITIONS: readonly (keyof KnownConditions)[] = [
-  "src",
-  "dst",
-  "in",
-  "out",
-  "proto",
-  "sourcePorts",
-  "destinationPorts",
-  "states",
-  "originalDestination",
-  "originalPorts",
-  "direction",
-  "sets",
-  "recents",
-];
+/** Returns true for a rule that every packet matches. */
+export const isUnconditional = (reading: Reading): boolean => hasOnly(reading);
+
+/** Conditions that some packets do not match. */
+type Matching = Exclude<keyof KnownConditions, "comments">;
+
+/** All of them: the compiler requires that none is missing. */
+const MATCHING = Object.keys({
+  src: true,
+  dst: true,
+  in: true,
+  out: true,
+  proto: true,
+  sourcePorts: true,
+  destinationPorts: true,
+  states: true,
+  originalDestination: true,
+  originalPorts: true,
+  direction: true,
+  sets: true,
+  recents: true,
+} satisfies Record<Matching, true>) as readonly Matching[];

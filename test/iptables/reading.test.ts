@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hasOnly, plainPorts } from "../../lib/rules/reading.ts";
+import { hasOnly, isUnconditional, plainPorts } from "../../lib/rules/reading.ts";
 import type { Rule } from "../../lib/rules/ruleset.ts";
 import { rulesetsOf } from "../builders.ts";
 
@@ -30,7 +30,7 @@ describe("the conditions of a rule", () => {
   });
 
   test("header, states, set, comment", () => {
-    const { reading } = ruleOf(
+    const { calledChain, reading } = ruleOf(
       '-s 10.0.0.0/8 ! -i eth0 -p tcp -m conntrack --ctstate NEW -m set --match-set bad src -m comment --comment "why" -j mine',
     );
     expect(reading).toMatchObject({
@@ -41,11 +41,11 @@ describe("the conditions of a rule", () => {
       sets: [{ not: false, value: { set: "bad", sides: ["src"] } }],
       comments: ["why"],
       others: false,
-      unconditional: false,
       action: "jump",
-      chain: "mine",
       needs: [{ kind: "ipset", name: "bad" }],
     });
+    expect(calledChain).toBe("mine");
+    expect(isUnconditional(reading)).toBe(false);
     expect(hasOnly(reading, "src", "in", "proto", "states", "sets")).toBe(true);
     expect(hasOnly(reading, "src", "in", "proto", "states")).toBe(false);
   });
@@ -67,7 +67,7 @@ describe("the conditions of a rule", () => {
     ["-m rpfilter -j DROP", false],
     ["-m frobnicate -j DROP", false],
   ])("%s matches every packet: %s", (text, all) => {
-    expect(ruleOf(text, "mangle", "PREROUTING").reading.unconditional).toBe(all);
+    expect(isUnconditional(ruleOf(text, "mangle", "PREROUTING").reading)).toBe(all);
   });
 
   test("a condition that is given twice is not read as one", () => {

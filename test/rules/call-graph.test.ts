@@ -1,6 +1,6 @@
 /** The call graph of a ruleset: callers, chains above and below, and the hooks that reach a chain. */
 import { expect, test } from "vitest";
-import { CallGraph, calledChain } from "../../lib/rules/call-graph.ts";
+import { CallGraph } from "../../lib/rules/call-graph.ts";
 import { rulesetsOf } from "../builders.ts";
 
 const rulesets = rulesetsOf(`*nat
@@ -51,5 +51,5 @@ test("hooks that reach a chain", () => {
 
 test("a verdict calls no chain", () => {
   const rules = rulesets[0]!.tables.get("filter")!.chains.get("a")!.rules;
-  expect(rules.map(calledChain)).toEqual(["b", "b", null]);
+  expect(rules.map((rule) => rule.calledChain)).toEqual(["b", "b", null]);
 });

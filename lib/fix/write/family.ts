@@ -44,7 +44,7 @@ export interface Calls {
 
 export function callsOf(ruleset: Ruleset): Calls {
   const calls = (from: string, to: string): readonly Rule[] =>
-    (chainOf(ruleset, "filter", from)?.rules ?? []).filter((rule) => rule.reading.chain === to);
+    (chainOf(ruleset, "filter", from)?.rules ?? []).filter((rule) => rule.calledChain === to);
   const body = (rule: Rule): string => printBody(rule, ruleset).trim();
   const forward = calls("FORWARD", "DOCKER-USER");
   const hooks = forward.filter(isHook);

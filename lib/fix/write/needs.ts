@@ -13,8 +13,8 @@ export interface Need {
 }
 
 /** Returns everything that has to exist before the kernel accepts a rule. */
-export const needsOf = ({ reading: { needs, chain } }: Rule): Need[] =>
-  chain === undefined ? [...needs] : [...needs, { kind: "chain", name: chain }];
+export const needsOf = ({ calledChain, reading: { needs } }: Rule): Need[] =>
+  calledChain === null ? [...needs] : [...needs, { kind: "chain", name: calledChain }];
 
 /** Returns our rules in the order in which the forms print them. */
 export function ourRules(part: FamilyRules): Rule[] {

@@ -3,7 +3,6 @@ import { isDockerRule } from "../../audit/docker-rules.ts";
 import { isHook } from "../../fix/chain-names.ts";
 import type { Host } from "../../host/host.ts";
 import { knownChain } from "../../host/known/chains.ts";
-import { calledChain } from "../../rules/call-graph.ts";
 import type { Rule, TableName } from "../../rules/ruleset.ts";
 
 /** Author of a rule: Docker, ufw, a fix of fwcheck, or the owner of the host (other programs included). */
@@ -27,7 +26,7 @@ export function ruleAuthor(rule: Rule, host: Host): Author {
   if (isDockerRule(rule, host)) return "docker";
   if (rule.table !== "filter") return "owner";
   if (isHook(rule)) return "fwcheck";
-  const callee = calledChain(rule);
+  const callee = rule.calledChain;
   if (callee === null) return "owner";
   // Docker writes the call of the chain for the owner's rules.
   if (rule.chain === "FORWARD" && callee === "DOCKER-USER") return "docker";

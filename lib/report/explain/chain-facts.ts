@@ -7,7 +7,6 @@ import { dockerLayout } from "../../host/known/docker.ts";
 import { ufwCommandDirection } from "../../host/known/ufw.ts";
 import { type BoundRule, STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
-import { calledChain } from "../../rules/call-graph.ts";
 import type { Chain, TableName } from "../../rules/ruleset.ts";
 import { changeAdvice } from "../text/chain-purpose.ts";
 import type { ChainPitfall } from "./pitfalls.ts";
@@ -92,7 +91,7 @@ export function chainFacts(chain: Chain, only: number | undefined | null, index:
     docker: isDockers ? dockerLayout(index.ruleset) : null,
     hooks,
     location: location(chain, hooks, index),
-    calls: [...new Set(chain.rules.flatMap((rule) => calledChain(rule) ?? []))],
+    calls: [...new Set(chain.rules.flatMap((rule) => rule.calledChain ?? []))],
     dead: chain.rules.filter((rule) => shadows.has(rule)).map((rule) => rule.index),
     rules: explained.map((each) => ruleFacts(each, chain, hooks, final, index)),
     end: chainEnd(chain, final, index),
@@ -192,7 +191,7 @@ const acceptsAnywhere = ({ effect }: BoundRule, condition: ReadableCondition): b
 /** Rules of Docker in FORWARD that run before those of ufw. */
 function dockerBeforeUfw(chain: Chain, { host }: RulesetIndex): ChainPitfall[] {
   const ufw = chain.rules.find((rule) => {
-    const called = calledChain(rule);
+    const called = rule.calledChain;
     return called !== null && knownChain(chain.table, called)?.by === "ufw";
   });
   if (ufw === undefined) return [];

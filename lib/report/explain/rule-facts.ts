@@ -7,7 +7,6 @@ import { type Predicate, whyUnknown } from "../../packet/predicate.ts";
 import type { BoundRule } from "../../path/program.ts";
 import type { Shadow } from "../../reach/shadowed-rules.ts";
 import type { Hook } from "../../rules/base-chain.ts";
-import { calledChain } from "../../rules/call-graph.ts";
 import { usual } from "../../rules/effect.ts";
 import { type Chain, chainOf, type Rule } from "../../rules/ruleset.ts";
 import type { DeadRule, RulePitfall } from "./pitfalls.ts";
@@ -95,7 +94,7 @@ function writer(bound: BoundRule, condition: ReadableCondition, { host }: Rulese
   const byChain = knownChain(rule.table, rule.chain)?.by;
   if (byChain !== undefined) return byChain;
   if (isDockerRule(rule, host)) return "Docker";
-  const called = calledChain(rule);
+  const called = rule.calledChain;
   const byCall = called === null ? null : (knownChain(rule.table, called)?.by ?? null);
   // Docker writes the jump to the chain whose rules are the owner's.
   return byCall === "you" ? "Docker" : byCall;

@@ -2,7 +2,7 @@
 import type { Host } from "../../host/host.ts";
 import { STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
-import { CallGraph, calledChain } from "../../rules/call-graph.ts";
+import { CallGraph } from "../../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import { chainAuthor, ruleAuthor } from "../explain/author.ts";
@@ -232,13 +232,13 @@ class GraphBuilder {
   }
 
   private isOnRoute(rule: Rule): boolean {
-    const callee = calledChain(rule);
+    const callee = rule.calledChain;
     return callee !== null && this.route.has(chainKey(rule.table, callee));
   }
 
   /** The chain that a rule calls, if it has rules or is the one for the owner's rules about containers. */
   private drawableCallee(rule: Rule): Chain | null {
-    const name = calledChain(rule);
+    const name = rule.calledChain;
     const chain = name === null ? undefined : chainOf(this.ruleset, rule.table, name);
     if (chain === undefined) return null;
     if (this.selected !== null && !this.selected.has(chainKey(chain.table, chain.name))) return null;
@@ -251,7 +251,7 @@ class GraphBuilder {
     const isSingle = rules.length === 1;
     const actions = new Set(rules.map(rowAction));
     const authors = new Set(rules.map((each) => ruleAuthor(each, this.host)));
-    const haveOneCallee = new Set(rules.map(calledChain)).size === 1 && actions.size === 1;
+    const haveOneCallee = new Set(rules.map((rule) => rule.calledChain)).size === 1 && actions.size === 1;
     const callee = haveOneCallee ? this.drawableCallee(rule) : null;
     return {
       first: rule.index,

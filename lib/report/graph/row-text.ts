@@ -1,6 +1,5 @@
 /** Short texts of rules in a picture: the condition, the action, the target. */
 import { ufwCommand } from "../../audit/ufw-rules.ts";
-import { calledChain } from "../../rules/call-graph.ts";
 import { chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
 import { counted } from "../text/packet-text.ts";
 import type { RowAction } from "./graph-model.ts";
@@ -55,7 +54,7 @@ const isEmpty = (ruleset: Ruleset, rule: Rule, callee: string): boolean =>
 export function targetText(rule: Rule, ruleset: Ruleset): string {
   const name = rule.targetName;
   if (rule.reading.action === "none") return "count";
-  const callee = calledChain(rule);
+  const callee = rule.calledChain;
   if (callee !== null) return isEmpty(ruleset, rule, callee) ? `${name} ∅` : name;
   if (rowAction(rule) !== "nat") return name;
   const words = rule.targetText(ruleset).split(" ").slice(2);
@@ -70,7 +69,7 @@ export function targetsText(rules: readonly Rule[], ruleset: Ruleset): string {
   const chains = new Set<string>();
   let empty = 0;
   for (const rule of rules) {
-    const callee = calledChain(rule);
+    const callee = rule.calledChain;
     if (callee !== null) {
       if (isEmpty(ruleset, rule, callee)) empty++;
       else chains.add(callee);

@@ -2,7 +2,6 @@
 import { hasUfw, ufwCommand } from "../../audit/ufw-rules.ts";
 import { STOPS, type Step } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
-import { calledChain } from "../../rules/call-graph.ts";
 import type { TableName } from "../../rules/ruleset.ts";
 import type { Outcome, TracedBranch } from "../../simulate/answer.ts";
 import type { TraceEvent } from "../../simulate/trace.ts";
@@ -322,7 +321,7 @@ function nestedStepLines(
     return [{ kind, text, full: `${chain} ${text}`, line: null, depth }];
   }
   const rule = ruleAt(step.table, step.chain, step.rule, context);
-  const isCall = rule !== undefined && calledChain(rule) !== null;
+  const isCall = rule !== undefined && rule.calledChain !== null;
   const isStop = verdict === "drop" || verdict === "reject";
   const kind = isStop ? "stop" : isLast && !isCall && step.target === "ACCEPT" ? "pass" : "rule";
   const target = safe(step.target);

@@ -104,7 +104,7 @@ function stepRows({ hook, steps, changes }: TableEvent, context: TextContext): T
       context.detail !== "all" &&
       rule?.reading.action === "jump" &&
       next?.step === "return" &&
-      next.chain === rule.reading.chain;
+      next.chain === rule.calledChain;
     const text = `${ruleStepText(step, rule, context)}${hadNoMatch ? " (nothing matched)" : ""}`;
     const paint = hadNoMatch ? style.dim : ruleColour(rule, style);
     const line = step.line > 0 ? step.line : null;
