@@ -16,7 +16,7 @@ export type UnknownSubject =
   /** A match, or a decision of the host, by its name; the name may be empty. */
   | { readonly kind: "match"; readonly name: string };
 
-/** Returns what a key stands for: the inverse of `unreadKey`, `changedKey`, `siteKey` and `sharedKey`. */
+/** Parses a key that `unreadKey`, `changedKey`, `siteKey` or `sharedKey` made. */
 export function unknownSubject(key: string): UnknownSubject {
   const [, hook, by] = /^unread\((\w+): (.*)\)$/s.exec(key) ?? [];
   if (hook !== undefined) return { kind: "unread", hook, by: by! };
