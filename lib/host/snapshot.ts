@@ -121,7 +121,7 @@ export function readSnapshot(source: Source): Snapshot {
       const filled = own.filter((p) => /^(\[\d+:\d+\] )?-A /m.test(p.text));
       if (own.length === 0 && printed.length > 0) doubts.push({ code: "no-rules-printed", family });
       const [read] = filled.length > 0 ? [docker(filled)] : own.length > 0 ? own : printed;
-      const unread = [...others.unread[family]];
+      const unread = [...others.unread[family].values()].flat();
       // Without a rule of iptables the family matters only where other tables may filter it.
       if (read === undefined || (own.length === 0 && unread.length === 0)) return [];
       for (const other of own)
@@ -218,7 +218,8 @@ const isNft = ({ title, text }: Part): boolean =>
 
 /** Filters other than the rules that the save programs print. */
 interface Beside {
-  readonly unread: Readonly<Record<4 | 6, readonly Unread[]>>;
+  /** Base chains of tables of nftables, by table. */
+  readonly unread: Readonly<Record<4 | 6, ReadonlyMap<string, readonly Unread[]>>>;
   /** Rules of a dump by the list of expressions; `null` if the snapshot has no such list. */
   listed(family: 4 | 6, dump: string): RulesBeside | null;
   readonly doubts: readonly HostDoubt[];
@@ -233,10 +234,7 @@ function beside(parts: readonly Part[]): Beside {
   if (native.length > 0) doubts.push({ code: "nft-sets", tables: native });
   const foreign = foreignTables(text("tables"));
   const unread = unreadTables(foreign, has("nft") ? text("nft") : null);
-  const names = [
-    ...new Set([...unread[4], ...unread[6]].map(({ by }) => by.slice(by.indexOf("table ") + 6))),
-  ];
-  doubts.push(...tableDoubts(names));
+  doubts.push(...tableDoubts([...new Set([...unread[4].keys(), ...unread[6].keys()])]));
   const old = !has("expressions");
   if (old && parts.some((p) => p.kind === "rules" && isNft(p))) doubts.push({ code: "old-snapshot" });
   return {

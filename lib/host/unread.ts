@@ -94,22 +94,22 @@ export function withTables(
     null,
   );
   return rulesets.map((ruleset) => {
-    const more = beside[ruleset.family];
+    const more = [...beside[ruleset.family].values()].flat();
     return more.length === 0 ? ruleset : { ...ruleset, unread: [...(ruleset.unread ?? []), ...more] };
   });
 }
 
 /**
- * The base chains of tables that are not of iptables.
+ * Returns the tables that may drop or change packets of each family, with their base chains.
  * @param tables their names, as `foreignTables` gives them
  * @param listing what `nft list ruleset` printed; without it a table may have a base chain at each hook
  */
 export function unreadTables(
   tables: readonly string[],
   listing: string | null,
-): Readonly<Record<Family, Unread[]>> {
+): Readonly<Record<Family, ReadonlyMap<string, readonly Unread[]>>> {
   const listed = listing === null ? new Map<string, Map<string, Listed>>() : chainsOf(listing);
-  const out: Record<Family, Unread[]> = { 4: [], 6: [] };
+  const out = { 4: new Map<string, readonly Unread[]>(), 6: new Map<string, readonly Unread[]>() };
   for (const table of new Set(tables)) {
     const [family] = table.split(" ");
     const chains = listed.get(table);
@@ -119,7 +119,7 @@ export function unreadTables(
       chains === undefined
         ? unknownChains(by)
         : unreadChains(chains, HOOK_OF[family === "bridge" ? "bridge" : "ip"]!, by);
-    for (const each of FAMILIES[family ?? ""] ?? []) out[each].push(...unread);
+    if (unread.length > 0) for (const each of FAMILIES[family ?? ""] ?? []) out[each].set(table, unread);
   }
   return out;
 }
