@@ -130,12 +130,11 @@ function compare(
   found: FamilyAudit,
 ): Comparison {
   const program = Program.of(after, hostAfter);
-  // Computed for each use: the predicates are an iterator that a domain consumes.
-  const vocabulary = (): Vocabulary => vocabularyOf(program);
+  const vocabulary = vocabularyOf(program);
   // If the audit's domain is too coarse for the new rules, audit again with a finer one.
-  const audited = found.domain.refines(Domain.of(before.family, [vocabulary()]))
+  const audited = found.domain.refines(Domain.of(before.family, [vocabulary]))
     ? found
-    : auditFamily(before, host, [vocabulary(), foreseen(host, before.family)], { detail: "sets" });
+    : auditFamily(before, host, [vocabulary, foreseen(host, before.family)], { detail: "sets" });
   const { domain } = audited;
   const { diagrams } = domain;
   // With equal NAT rules, packets that leave FORWARD alike leave the host alike.

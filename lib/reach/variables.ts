@@ -17,7 +17,7 @@ import type { SharedUnknowns } from "./shared-unknowns.ts";
 
 /** Predicates that a domain has to represent exactly. */
 export interface Vocabulary {
-  readonly predicates: Iterable<Predicate>;
+  readonly predicates: readonly Predicate[];
   /** All values that the fields of `MARK_FIELDS` can have. */
   readonly markValues: ReadonlyMap<Field, ReadonlySet<number>>;
   /** Unknowns that always have the same value. If one vocabulary keeps an unknown separate, so does the domain. */

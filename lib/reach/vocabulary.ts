@@ -28,7 +28,7 @@ import { MARK_FIELDS, type Vocabulary } from "./variables.ts";
 export function vocabularyOf(program: Program): Vocabulary {
   if (countRules(program.ruleset) > MOST_SET_RULES) throw new BudgetExceeded(MOST_SET_RULES, null, "rules");
   return {
-    predicates: predicatesOf(program),
+    predicates: [...predicatesOf(program)],
     markValues: possibleMarks(program),
     shared: sharedUnknowns(program),
   };
