@@ -1,5 +1,5 @@
 /** Length and lifetime: length, ttl, hl, tcpmss (net/netfilter/xt_length.c, xt_hl.c, xt_tcpmss.c). */
-import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
+import { type Family, PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import {
   and,
   between,
@@ -14,7 +14,7 @@ import {
 } from "../../packet/predicate.ts";
 import { type Site, sharedKey, siteKey } from "../../rules/facts.ts";
 import { number, numberRange } from "../codecs.ts";
-import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { type Given, type MatchExtension, match, negatable, option, Unreadable } from "../extension.ts";
 import { GARBLED } from "./hotdrop.ts";
 
 const range = numberRange(0xffff, "a number from 0 to 65535, or two as first:last");
@@ -55,42 +55,30 @@ interface Hops {
   readonly gt?: Given<number>;
 }
 
-const one =
-  (name: string) =>
-  <V extends Hops>(values: V): V | Unreadable =>
-    Object.keys(values).length === 1
-      ? values
-      : new Unreadable(`exactly one of --${name}-eq, --${name}-lt and --${name}-gt`);
-
 function hops({ eq, lt, gt }: Hops): Predicate {
   if (eq !== undefined) return negate(eq.not, is("ttl", eq.value));
   if (lt !== undefined) return within("ttl", lt.value === 0 ? [] : [[0, lt.value - 1]]);
   return within("ttl", gt!.value === 255 ? [] : [[gt!.value + 1, 255]]);
 }
 
-export const ttl = match({
-  name: "ttl",
-  family: 4,
-  options: {
-    eq: negatable("--ttl-eq", number(255), "--ttl"),
-    lt: option("--ttl-lt", number(255)),
-    gt: option("--ttl-gt", number(255)),
-  },
-  normalize: one("ttl"),
-  predicate: hops,
-});
+const hopMatch = (name: "ttl" | "hl", family: Family): MatchExtension =>
+  match({
+    name,
+    family,
+    options: {
+      eq: negatable(`--${name}-eq`, number(255), `--${name}`),
+      lt: option(`--${name}-lt`, number(255)),
+      gt: option(`--${name}-gt`, number(255)),
+    },
+    normalize: (values) =>
+      Object.keys(values).length === 1
+        ? values
+        : new Unreadable(`exactly one of --${name}-eq, --${name}-lt and --${name}-gt`),
+    predicate: hops,
+  });
 
-export const hl = match({
-  name: "hl",
-  family: 6,
-  options: {
-    eq: negatable("--hl-eq", number(255), "--hl"),
-    lt: option("--hl-lt", number(255)),
-    gt: option("--hl-gt", number(255)),
-  },
-  normalize: one("hl"),
-  predicate: hops,
-});
+export const ttl = hopMatch("ttl", 4);
+export const hl = hopMatch("hl", 6);
 
 const why = "the maximum segment size is not modelled";
 

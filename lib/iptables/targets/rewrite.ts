@@ -3,11 +3,11 @@
  * (net/netfilter/xt_DSCP.c, xt_HL.c, xt_TCPMSS.c, xt_TCPOPTSTRIP.c, net/ipv4/netfilter/ipt_ECN.c,
  * net/ipv6/netfilter/ip6t_NPT.c).
  */
-import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
+import { type Family, PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import { type Change, type Effect, NOTE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { flag, type Masked, number, prefix, wholeNumber, word } from "../codecs.ts";
-import { type Codec, type Given, option, target, Unreadable } from "../extension.ts";
+import { type Codec, type Given, option, type TargetExtension, target, Unreadable } from "../extension.ts";
 import { codeClass, codePoint, tosValue } from "../matches/tos.ts";
 
 const assign = (field: "tos" | "ttl" | "flags", change: Change): Effect => ({
@@ -71,40 +71,31 @@ interface Hops {
   readonly inc?: Given<number>;
 }
 
-const one =
-  (name: string) =>
-  <V extends Hops>(values: V): V | Unreadable => {
-    if (Object.keys(values).length !== 1)
-      return new Unreadable(`exactly one of --${name}-set, --${name}-dec and --${name}-inc`);
-    return (values.dec ?? values.inc)?.value === 0 ? new Unreadable("a change of at least 1") : values;
-  };
-
 function hops({ set, dec, inc }: Hops): Effect {
   if (set !== undefined) return assign("ttl", { kind: "bits", clear: 0xff, xor: set.value });
   return assign("ttl", { kind: "add", by: inc === undefined ? -dec!.value : inc.value });
 }
 
-export const ttl = target({
-  name: "TTL",
-  family: 4,
-  tables: ["mangle"],
-  options: {
-    set: option("--ttl-set", bits),
-    dec: option("--ttl-dec", bits),
-    inc: option("--ttl-inc", bits),
-  },
-  normalize: one("ttl"),
-  effect: hops,
-});
+const hopTarget = (name: "ttl" | "hl", family: Family): TargetExtension =>
+  target({
+    name: name.toUpperCase(),
+    family,
+    tables: ["mangle"],
+    options: {
+      set: option(`--${name}-set`, bits),
+      dec: option(`--${name}-dec`, bits),
+      inc: option(`--${name}-inc`, bits),
+    },
+    normalize(values) {
+      if (Object.keys(values).length !== 1)
+        return new Unreadable(`exactly one of --${name}-set, --${name}-dec and --${name}-inc`);
+      return (values.dec ?? values.inc)?.value === 0 ? new Unreadable("a change of at least 1") : values;
+    },
+    effect: hops,
+  });
 
-export const hl = target({
-  name: "HL",
-  family: 6,
-  tables: ["mangle"],
-  options: { set: option("--hl-set", bits), dec: option("--hl-dec", bits), inc: option("--hl-inc", bits) },
-  normalize: one("hl"),
-  effect: hops,
-});
+export const ttl = hopTarget("ttl", 4);
+export const hl = hopTarget("hl", 6);
 
 export const tcpmss = target({
   name: "TCPMSS",
