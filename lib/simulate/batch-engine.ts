@@ -19,7 +19,7 @@ import {
 } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
 import { changed, type Effect } from "../rules/effect.ts";
-import { BatchLookup, type CompiledList, UNKNOWN_RESULT } from "./batch-lookup.ts";
+import { BatchLookup, type CompiledList } from "./batch-lookup.ts";
 import {
   ASSIGN_CODE,
   effectCode,
@@ -28,6 +28,7 @@ import {
   JUMP_CODE,
   NAT_CODE,
   RETURN_CODE,
+  UNKNOWN_RESULT,
   VERDICTS,
 } from "./effect-code.ts";
 import { BATCH_SIZE, PacketBatch } from "./packet-batch.ts";

@@ -8,10 +8,8 @@ import type { Intervals } from "../packet/intervals.ts";
 import { evaluate, type Predicate } from "../packet/predicate.ts";
 import { type IndexGroup, isByte } from "../packet/predicate-index.ts";
 import type { ValueCoder } from "../packet/predicate-program.ts";
+import { UNKNOWN_RESULT } from "./effect-code.ts";
 import { BATCH_SIZE, type BatchColumn, type PacketBatch } from "./packet-batch.ts";
-
-/** The result is unknown: the packet has to be simulated separately. */
-export const UNKNOWN_RESULT = -1;
 
 /** Source of the values of a register of a classifier. */
 interface RegisterSource {

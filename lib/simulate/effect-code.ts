@@ -5,8 +5,8 @@ import type { Effect } from "../rules/effect.ts";
 /** Verdicts by the codes that `verdicts` returns: `VERDICTS[code]`. */
 export const VERDICTS = ["accept", "drop", "reject", "undecided"] as const satisfies readonly Decision[];
 
-/** Code of an effect that a batch does not evaluate; equal to UNKNOWN_RESULT of batch-lookup.ts. */
-export const UNSUPPORTED_CODE = -1;
+/** Code of a result that a batch cannot find: the packet has to be simulated separately. */
+export const UNKNOWN_RESULT = -1;
 
 /** Codes of effects: an index into VERDICTS, or one of these. */
 export const NAT_CODE = VERDICTS.length;
@@ -28,7 +28,7 @@ export function effectCode(effect: Effect): number {
     case "opaque":
       return VERDICTS.indexOf("undecided");
     case "assign":
-      return effect.next === undefined ? ASSIGN_CODE : UNSUPPORTED_CODE;
+      return effect.next === undefined ? ASSIGN_CODE : UNKNOWN_RESULT;
     default:
       return {
         nat: NAT_CODE,
