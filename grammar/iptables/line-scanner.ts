@@ -153,11 +153,11 @@ export class LineScanner {
    */
   private rule(number: number): Rule | undefined {
     if (this.usedOffsets + MOST_OFFSETS > this.spans.offsets.length) this.startBlock();
-    const { codes, base, spans: words, usedOffsets: taken } = this;
-    const { offsets: places } = words;
+    const { codes, base, spans, usedOffsets } = this;
+    const { offsets } = spans;
     let at = this.at;
     let c = codes[at]!;
-    places[taken] = base + at;
+    offsets[usedOffsets] = base + at;
     if (c === OPEN) {
       let digits = at + 1;
       while ((c = codes[++at]!) >= ZERO && c <= NINE);
@@ -165,8 +165,8 @@ export class LineScanner {
       digits = at + 1;
       while ((c = codes[++at]!) >= ZERO && c <= NINE);
       if (c !== CLOSE || at === digits || codes[++at] !== BLANK) return undefined;
-      places[taken + 1] = base + at++;
-    } else places[taken + 1] = base + at;
+      offsets[usedOffsets + 1] = base + at++;
+    } else offsets[usedOffsets + 1] = base + at;
     if (codes[at] !== DASH || codes[at + 1] !== LETTER_A || codes[at + 2] !== BLANK) return undefined;
     let start = at + 3;
     at = start;
@@ -174,20 +174,20 @@ export class LineScanner {
     if (c === DASH || c === BANG) return undefined;
     while (c > QUOTE || c === BANG) c = codes[++at]!;
     if (at === start) return undefined;
-    places[taken + 2] = base + start;
-    places[taken + 3] = base + at;
-    const first = taken + 4;
+    offsets[usedOffsets + 2] = base + start;
+    offsets[usedOffsets + 3] = base + at;
+    const first = usedOffsets + 4;
     let count = 0;
     let node = this.shapes.root;
     while (c === BLANK) {
       while (c === BLANK) c = codes[++at]!;
       if (c === LF || c === CR) break;
       start = at;
-      const { expected: next } = node;
+      const { expected } = node;
       let end: number;
       let found: TrieNode | null = null;
       if (c === QUOTE) {
-        if (next === ExpectedWord.match || next === ExpectedWord.jump) return undefined;
+        if (expected === ExpectedWord.match || expected === ExpectedWord.jump) return undefined;
         start++;
         while ((c = codes[++at]!) !== QUOTE) {
           if (c === BACKSLASH) c = codes[++at]!;
@@ -198,18 +198,18 @@ export class LineScanner {
       } else {
         while (c > QUOTE || c === BANG) c = codes[++at]!;
         end = at;
-        const mark = next !== ExpectedWord.free && isOptionLike(codes, start, at);
-        if (mark || next > ExpectedWord.free) found = node.find(codes, start, at);
+        const optionLike = expected !== ExpectedWord.free && isOptionLike(codes, start, at);
+        if (optionLike || expected > ExpectedWord.free) found = node.find(codes, start, at);
         if (found === null) {
           found = node.valueChild;
-          if (mark || (next === ExpectedWord.jump && this.isExtension(start, at))) return undefined;
+          if (optionLike || (expected === ExpectedWord.jump && this.isExtension(start, at))) return undefined;
         }
       }
       if (found === null) return undefined;
       c = codes[at]!;
-      if (count < 2 * MOST_VALUES && (next !== ExpectedWord.any || found === node.valueChild)) {
-        places[first + count++] = base + start;
-        places[first + count++] = base + end;
+      if (count < 2 * MOST_VALUES && (expected !== ExpectedWord.any || found === node.valueChild)) {
+        offsets[first + count++] = base + start;
+        offsets[first + count++] = base + end;
       }
       node = found;
     }
@@ -218,13 +218,13 @@ export class LineScanner {
     const { shape } = node;
     if (c !== LF || shape === null) return undefined;
     this.usedOffsets = first + count;
-    return new Rule(number, "-A", "", shape, NO_VALUES, null, null, words, taken);
+    return new Rule(number, "-A", "", shape, NO_VALUES, null, null, spans, usedOffsets);
   }
 
   /** Starts a new block of word spans. */
   private startBlock(): void {
-    const { text, offsets: places } = this.spans;
-    this.spans = new WordSpans(text, new Uint32Array(Math.min(2 * places.length, BLOCK)));
+    const { text, offsets } = this.spans;
+    this.spans = new WordSpans(text, new Uint32Array(Math.min(2 * offsets.length, BLOCK)));
     this.usedOffsets = 0;
   }
 
