@@ -3,6 +3,7 @@ import { wholeNumber } from "../../iptables/codecs.ts";
 import { protocolNumber } from "../../iptables/system-names.ts";
 import { maskBits, parseAddress, parsePrefix, prefixRange, splitRange } from "../../packet/address.ts";
 import { type Address, type Family, PROTO } from "../../packet/field.ts";
+import { parseMac } from "../../packet/packet-json.ts";
 import { NEVER, or, type Predicate } from "../../packet/predicate.ts";
 import type { Dimension, Element, Ipset, Ports, Side, Span } from "./ipset-elements.ts";
 import { membership } from "./ipset-membership.ts";
@@ -246,8 +247,8 @@ function readElement(set: Ipset, word: Word, nomatch: boolean, wildcard: boolean
         break;
       }
       case "mac": {
-        if (!/^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/i.test(text)) return fault;
-        const mac = text.split(":").reduce((sum, part) => sum * 256 + Number.parseInt(part, 16), 0);
+        const mac = parseMac(text);
+        if (mac === undefined) return fault;
         element = { ...element, mac };
         break;
       }
