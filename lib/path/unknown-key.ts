@@ -26,5 +26,8 @@ export function unknownSubject(key: string): UnknownSubject {
   return { kind: "match", name: key.replace(/[@(:].*$/s, "") };
 }
 
+/** Returns the name with which `--assume` sets a key together with those of other rules. */
+export const assumedName = (key: string): string => key.replace(/[@:].*$/s, "");
+
 /** Returns the name in a key, without the rule or the text that it belongs to. */
 export const unknownName = (key: string): string => key.replace(/[@(].*$/s, "");

@@ -3,6 +3,7 @@ import type { Host } from "../host/host.ts";
 import { MATCHES, TARGETS } from "../iptables/extensions.ts";
 import { visitLeaves } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
+import { assumedName } from "../path/unknown-key.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { predicatesOf } from "./vocabulary.ts";
 
@@ -20,7 +21,7 @@ export function unknownsOf(rulesets: readonly Ruleset[], host: Host): Unknowns {
   for (const ruleset of rulesets)
     for (const predicate of predicatesOf(Program.of(ruleset, host)))
       visitLeaves(predicate, (leaf) => {
-        if (leaf.kind === "opaque") here.add(leaf.key.replace(/[@:].*$/s, "")).add(leaf.key);
+        if (leaf.kind === "opaque") here.add(assumedName(leaf.key)).add(leaf.key);
       });
   return { here, anywhere: new Set([...MATCHES, ...TARGETS].map(({ name }) => name)) };
 }

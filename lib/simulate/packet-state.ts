@@ -11,6 +11,7 @@ import {
 import type { Packet } from "../packet/packet.ts";
 import type { PacketValues } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
+import { assumedName } from "../path/unknown-key.ts";
 import type { TableName } from "../rules/ruleset.ts";
 import type { Connection } from "./connection-table.ts";
 
@@ -38,7 +39,7 @@ const EXTENSION_HEADER = /^(ah|rt|hbh|dst|frag|srh)\(/;
 /** Returns the value of an unknown: the given one, or false for extension headers. */
 export function settledTruth(truths: ReadonlyMap<string, boolean>, key: string): boolean | undefined {
   // `--assume recent=match` sets every match of that extension, `recent@filter/INPUT/3=match` a single one.
-  const given = truths.get(key) ?? truths.get(key.replace(/[@:].*$/s, ""));
+  const given = truths.get(key) ?? truths.get(assumedName(key));
   return given ?? (EXTENSION_HEADER.test(key) ? false : undefined);
 }
 
