@@ -12,7 +12,7 @@ import { gatewayMode, publishing } from "./docker-rules.ts";
 import { packetsOf, type SetEnding } from "./endings.ts";
 import { exposureOf } from "./exposure.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Exposure, FindingKind, ListenAddress, Unmatchable, Way } from "./finding.ts";
+import type { Exposure, ListenAddress, Unmatchable, Way } from "./finding.ts";
 import { buildFinding, endpointAt, type FindingSubject } from "./finding-builder.ts";
 import type { Destination } from "./set-description.ts";
 import type { Unsettled } from "./unsettled.ts";
@@ -51,9 +51,6 @@ function elsewhere(
   intent: Node,
   unsettled: Unsettled,
 ): Way {
-  const { diagrams } = model.domain;
-  const all = packetsOf(model.domain, endings);
-  const blocked = diagrams.subtract(all, intent);
   const subject: FindingSubject = {
     kind: "forward-bypass",
     place: `${out}/any`,
@@ -63,24 +60,28 @@ function elsewhere(
     to: { kind: "interface", name: out },
     target: { dst: addressesOver(model, out) },
   };
-  const finding = buildFinding(
-    model,
-    unsettled,
-    subject,
-    blocked,
-    diagrams.intersect(all, intent),
-    "forward",
-  );
-  return {
-    kind: subject.kind,
-    proto: null,
-    endpoint: null,
-    listen: null,
-    bridge: out,
-    all,
-    blocked,
-    finding,
-  };
+  const part = divide(model, packetsOf(model.domain, endings), intent);
+  return forwardedWay(model, subject, out, part, unsettled);
+}
+
+/** Divides packets by the intent. */
+const divide = ({ domain: { diagrams } }: FamilyModel, all: Node, intent: Node): Divided => ({
+  all,
+  inside: diagrams.intersect(all, intent),
+  outside: diagrams.subtract(all, intent),
+});
+
+/** Returns the way of packets that leave by an interface; the owner's FORWARD gives the intent. */
+function forwardedWay(
+  model: FamilyModel,
+  subject: FindingSubject,
+  out: string,
+  { all, inside, outside }: Divided,
+  unsettled: Unsettled,
+): Way {
+  const finding = buildFinding(model, unsettled, subject, outside, inside, "forward");
+  const { kind } = subject;
+  return { kind, proto: null, endpoint: null, listen: null, bridge: out, all, blocked: outside, finding };
 }
 
 /** Returns the ways of packets into a container bridge: one for each endpoint that Docker's rules name, one for the rest. */
@@ -127,7 +128,7 @@ function endpointWay(
   bridge: string,
   endpoint: BridgeEndpoint,
   listen: ListenAddress | null,
-  { all, inside, outside }: Divided,
+  part: Divided,
   unsettled: Unsettled,
 ): Way {
   const { ip, proto, port } = endpoint;
@@ -140,17 +141,7 @@ function endpointWay(
     inputs: model.outside,
     target: preferredValues(endpoint),
   };
-  const finding = buildFinding(model, unsettled, subject, outside, inside, "forward");
-  return {
-    kind: subject.kind,
-    proto,
-    endpoint: { ip, port },
-    listen: null,
-    bridge,
-    all,
-    blocked: outside,
-    finding,
-  };
+  return { ...forwardedWay(model, subject, bridge, part, unsettled), proto, endpoint: { ip, port } };
 }
 
 function routedExposure(model: FamilyModel, endpoint: BridgeEndpoint, { all, inside }: Divided): Exposure {
@@ -170,9 +161,9 @@ function otherAddresses(
   intent: Node,
   unsettled: Unsettled,
 ): Way {
-  const { domain, host } = model;
-  const blocked = domain.diagrams.subtract(all, intent);
-  const only = onlyDestination(model, endings, blocked);
+  const { host } = model;
+  const part = divide(model, all, intent);
+  const only = onlyDestination(model, endings, part.outside);
   const known = host.containers.flatMap((c) => c.addresses);
   const named = bridgeEndpoints(model, bridge).map(({ ip }) => ip);
   const subject: FindingSubject = {
@@ -184,15 +175,7 @@ function otherAddresses(
     to: networkOf(model, bridge),
     target: { dst: [...known, ...named, ...addressesOver(model, bridge)] },
   };
-  const finding = buildFinding(
-    model,
-    unsettled,
-    subject,
-    blocked,
-    domain.diagrams.intersect(all, intent),
-    "forward",
-  );
-  return { kind: subject.kind, proto: null, endpoint: null, listen: null, bridge, all, blocked, finding };
+  return forwardedWay(model, subject, bridge, part, unsettled);
 }
 
 /** Returns the one address that packets of a set are delivered to; `null` where there are several. */
@@ -225,7 +208,6 @@ export function indistinctAccess(
   unsettled: Unsettled,
 ): Way[] {
   const { domain, family, host } = model;
-  const { diagrams } = domain;
   const ports = [...model.bridgeOf].filter(([, bridge]) => !tellsPorts(host, bridge, family));
   const names = ports.map(([port]) => port);
   const beyond: Unmatchable = {
@@ -236,12 +218,9 @@ export function indistinctAccess(
     sysctl: `net.bridge.bridge-nf-call-${family === 4 ? "iptables" : "ip6tables"}`,
   };
   return [...new Set(endings.map((e) => e.out!))].map((out): Way => {
-    const all = packetsOf(domain, endings, (e) => e.out === out);
-    const blocked = diagrams.subtract(all, intent);
     const isBridge = host.bridges.includes(out);
-    const kind: FindingKind = isBridge ? "direct-bypass" : "forward-bypass";
     const subject: FindingSubject = {
-      kind,
+      kind: isBridge ? "direct-bypass" : "forward-bypass",
       place: `${out}/${names.join("+")}`,
       listen: null,
       container: null,
@@ -249,15 +228,9 @@ export function indistinctAccess(
       to: isBridge ? networkOf(model, out) : { kind: "interface", name: out },
       target: { dst: [...host.containers.flatMap((c) => c.addresses), ...addressesOver(model, out)] },
     };
-    const finding = buildFinding(
-      model,
-      unsettled,
-      subject,
-      blocked,
-      diagrams.intersect(all, intent),
-      "forward",
-    );
-    return { kind, proto: null, endpoint: null, listen: null, bridge: out, all, blocked, finding, beyond };
+    const leaving = packetsOf(domain, endings, (e) => e.out === out);
+    const part = divide(model, leaving, intent);
+    return { ...forwardedWay(model, subject, out, part, unsettled), beyond };
   });
 }
 
