@@ -29,7 +29,7 @@ export interface GraphRow {
   readonly first: number;
   /** Number of its last rule. */
   readonly last: number;
-  /** Condition of its rule, shortened; empty if every packet matches; the number of rules if there are several. */
+  /** Conditions of the rule, shortened; empty if it matches every packet; the number of rules if the row stands for several. */
   readonly asks: string;
   /** Its action. */
   readonly does: RowAction;
