@@ -8,6 +8,7 @@ import type { ListeningSocket } from "../audit/listening.ts";
 import type { AuditNote } from "../audit/notes.ts";
 import type { SourceGroup, Sources } from "../audit/set-description.ts";
 import { banListText, deciderText, doubtText, lintText, noteText } from "./text/audit-sentences.ts";
+import { everySource } from "./text/finding-text.ts";
 import { listeningSourcesText } from "./text/listening-text.ts";
 import { hostDestinationsText, permittedText, sourcesText, trafficText } from "./text/set-text.ts";
 
@@ -181,7 +182,7 @@ function findingJson({ bans, ...finding }: Finding): FindingJson {
   const { intended, permitted, traffic } = finding;
   return {
     ...finding,
-    ...sourceTexts(finding, finding.kind === "egress-bypass" ? "every container" : "everyone"),
+    ...sourceTexts(finding, everySource(finding.kind)),
     allowed: permittedText(permitted, finding.in),
     ...(traffic === undefined ? {} : { what: trafficText(traffic) }),
     ...(bans === undefined

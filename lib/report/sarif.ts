@@ -4,6 +4,7 @@ import type { Finding, FindingKind } from "../audit/finding.ts";
 import type { Lint, LintKind } from "../audit/lint.ts";
 import { doubtText, lintText } from "./text/audit-sentences.ts";
 import { findingSentence, KINDS } from "./text/finding-text.ts";
+import { sentence } from "./text/list.ts";
 import { safe } from "./text/terminal.ts";
 
 /** Description of each kind of lint. */
@@ -113,6 +114,3 @@ const fileUri = (name: string): string =>
     .split("/")
     .map(encodeURIComponent)
     .join("/");
-
-const sentence = (text: string): string =>
-  `${text[0]!.toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;

@@ -26,7 +26,7 @@ import {
   sourcesByInterface,
 } from "../text/finding-text.ts";
 import { leftText } from "../text/fix-text.ts";
-import { packetFlags, packetText } from "../text/packet-text.ts";
+import { packetFlags, packetText, shellWord } from "../text/packet-text.ts";
 import { permitsNoSource, sourcesText, trafficText } from "../text/set-text.ts";
 import { type Markup, type MarkupContent, markup } from "./markup.ts";
 import { copyable, MOST_ROWS, scrollable, section } from "./page-elements.ts";
@@ -132,10 +132,6 @@ function endpointList(group: readonly Finding[], { live }: ReportContents): Mark
   const more = group.length > MOST_ROWS ? markup`<li>and ${group.length - MOST_ROWS} more</li>` : null;
   return markup`<ul class="endpoints">${items.slice(0, FIRST_ENDPOINTS)}</ul><details><summary>${items.length - FIRST_ENDPOINTS} more</summary><ul class="endpoints">${items.slice(FIRST_ENDPOINTS)}${more}</ul></details>`;
 }
-
-/** Quotes an argument for a shell. */
-const shellWord = (word: string): string =>
-  /^[\w@/.:=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 /** The path of the witness as a picture, as a command and as text. */
 function figure(f: Finding, trace: Trace, id: string, { rulesets, host }: ReportContents): Markup {

@@ -6,14 +6,13 @@ import {
   container,
   firewall,
   isNotRead,
+  MEANS,
   published,
   sourcesByInterface,
 } from "../text/finding-text.ts";
 import { closedLists, openRows } from "../text/listening-text.ts";
 import { type Markup, markup } from "./markup.ts";
 import { cardTable, section } from "./page-elements.ts";
-
-const MEANS = { dnat: "", ingress: "", routed: " (routed)", proxy: " (proxy)" } as const;
 
 /** Class and text of the state of a published port. */
 type PortState = readonly [kind: "good" | "bad" | "unsure", text: string];

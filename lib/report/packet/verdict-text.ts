@@ -10,7 +10,7 @@ import type { Outcome, Trace, TracedBranch } from "../../simulate/answer.ts";
 import type { Supposition } from "../../simulate/packet-state.ts";
 import { ufwDefaultText } from "../explain/explain-text.ts";
 import { list } from "../text/list.ts";
-import { at, counted } from "../text/packet-text.ts";
+import { at, counted, shellQuoted } from "../text/packet-text.ts";
 import { safe } from "../text/terminal.ts";
 import { wrap } from "../text/wrap.ts";
 import {
@@ -103,9 +103,6 @@ function assumeOptions(branch: TracedBranch, branches: readonly TracedBranch[]):
   );
   return `${options.join(" ")}${more > 0 ? ` (and ${counted(more, "more path")} with the same result)` : ""}`;
 }
-
-/** Quotes an argument for a shell, without control characters. */
-const shellQuoted = (text: string): string => `'${safe(text).replaceAll("'", "'\\''")}'`;
 
 /** Returns assumptions that no branch depends on: inferences, and unknowns that do not change the result. */
 export function assumptionTexts({ answer, branches }: Trace, context: TextContext): string[] {

@@ -13,6 +13,7 @@ import {
   grouped,
   groupTitle,
   isNotRead,
+  MEANS,
   namesAllowed,
   pathSummary,
   placeOf,
@@ -112,7 +113,6 @@ function portsText({ exposures, findings }: Audit, style: Style): string[] {
   const all = [...new Set(exposures.flatMap((e) => e.in))];
   const rows = exposures.map((e) => {
     const finding = aboutPort(e, findings);
-    const means = { dnat: "", ingress: "", routed: " (routed)", proxy: " (proxy)" }[e.means];
     const mark = finding === undefined ? "" : finding.certainty === "must" ? "!" : "?";
     return {
       cells: [
@@ -120,7 +120,7 @@ function portsText({ exposures, findings }: Audit, style: Style): string[] {
         published(e),
         container(e.endpoint),
         sourcesByInterface(e, all),
-        `${firewall(e, finding)}${means}`,
+        `${firewall(e, finding)}${MEANS[e.means]}`,
       ],
       bad: finding !== undefined,
     };

@@ -80,8 +80,8 @@ export function container(c: Finding["container"]): string {
   return `${name}${at(c.ip, c.port)}${service.length === 0 ? "" : ` (${service.join("/")})`}`;
 }
 
-/** Word for all sources of a finding. */
-const everySource = (kind: Finding["kind"] | undefined): string =>
+/** Returns the word for all sources of a finding. */
+export const everySource = (kind: Finding["kind"] | undefined): string =>
   kind === "egress-bypass" ? "every container" : "everyone";
 
 /**
@@ -173,6 +173,14 @@ export const firewall = (e: Exposure, finding: Finding | undefined): string =>
     : e.unread === undefined
       ? "allows"
       : `not read: ${e.unread.map(safe).join(", ")}`;
+
+/** Mechanism that publishes a port, after the firewall's decision; empty for Docker's DNAT. */
+export const MEANS: Readonly<Record<Exposure["means"], string>> = {
+  dnat: "",
+  ingress: "",
+  routed: " (routed)",
+  proxy: " (proxy)",
+};
 
 /** Returns the finding about a published port. */
 export const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>

@@ -21,11 +21,16 @@ export function packetText(p: PacketJson): string {
   return `${p.proto ?? "tcp"} ${at(p.src, p.sport)} -> ${at(p.dst, p.dport)}${flags}${icmp} ${origin}`;
 }
 
+/** Quotes an argument for a shell, without control characters. */
+export const shellQuoted = (text: string): string => `'${safe(text).replaceAll("'", "'\\''")}'`;
+
+/** The same, without quotes where a shell needs none. */
+export const shellWord = (text: string): string =>
+  /^[\w@/.:=,-]+$/.test(text) ? text : shellQuoted(text);
+
 /** Returns a packet as flags of `fwcheck simulate`. */
 export function packetFlags(p: PacketJson): string {
-  const quoted = (text: string): string =>
-    /^[A-Za-z0-9_.:@-]+$/.test(text) ? text : `'${safe(text).replaceAll("'", "'\\''")}'`;
-  const out = p.in === null || p.in === undefined ? ["--local"] : ["--in", quoted(p.in)];
+  const out = p.in === null || p.in === undefined ? ["--local"] : ["--in", shellWord(p.in)];
   out.push("--src", p.src, "--dst", p.dst, "--proto", String(p.proto ?? "tcp"));
   if (p.sport !== undefined) out.push("--sport", String(p.sport));
   if (p.dport !== undefined) out.push("--dport", String(p.dport));
