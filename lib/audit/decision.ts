@@ -1,10 +1,9 @@
 /** The rule or policy that decides an answer of the simulator. */
-import { ufwCommandDirection, ufwHelperRole } from "../host/known/ufw.ts";
 import type { Step } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
 import { type RuleNote, ruleNote } from "./rule-note.ts";
-import { hasUfw } from "./ufw-rules.ts";
+import { hasUfwDefaults, ufwCommandStep, ufwDefault } from "./ufw-rules.ts";
 
 /** A rule that decides. */
 export interface DecidingRule extends RuleNote {
@@ -36,12 +35,6 @@ export type DecidedWithoutRule =
 /** Rule, policy or other cause that decides a packet. */
 export type Decider = DecidingRule | DecidedWithoutRule;
 
-const UFW_DIRECTION: Readonly<Record<string, string>> = {
-  INPUT: "incoming",
-  OUTPUT: "outgoing",
-  FORWARD: "routed",
-};
-
 /** Returns the rule or policy that decides an answer: the last step of its path. */
 export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
   // Table filter decides what is accepted; nat and mangle only follow it.
@@ -51,10 +44,7 @@ export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
       : answer.path.at(-1);
   if (answer.reason !== undefined) return { code: "outside-rules", text: answer.reason };
   if (last === undefined) return { code: "no-rule" };
-  // Rules of ufw commands jump to helper chains; name the command's own rule, the last one in a ufw-user chain.
-  const command = answer.path.findLast((s) => s.step === "rule" && ufwCommandDirection(s.chain) !== null);
-  const isOfCommand = ufwCommandDirection(last.chain) !== null || ufwHelperRole(last.chain) !== null;
-  const decisive = command !== undefined && last.step === "rule" && isOfCommand ? command : last;
+  const decisive = (last.step === "rule" ? ufwCommandStep(last, answer.path) : undefined) ?? last;
   if (decisive.step === "policy") return policyDecider(decisive, ruleset);
   if (decisive.step === "return") return { code: "end-of-chain", chain: decisive.chain };
   const rule = chainOf(ruleset, decisive.table, decisive.chain)?.rules.find((r) => r.index === decisive.rule);
@@ -67,14 +57,12 @@ function policyDecider(
   { table, chain, policy }: Extract<Step, { step: "policy" }>,
   ruleset: Ruleset,
 ): DecidedWithoutRule {
-  const direction = UFW_DIRECTION[chain];
-  const isUfws = hasUfw(ruleset) && table === "filter" && direction !== undefined;
   return {
     code: "policy",
     table,
     chain,
     verdict: policy,
-    ...(isUfws ? { ufw: `default ${policy === "DROP" ? "deny" : "allow"} ${direction}` } : {}),
+    ...(hasUfwDefaults(ruleset, table) ? { ufw: ufwDefault(chain, policy) } : {}),
   };
 }
 

@@ -3,14 +3,43 @@ import { type UfwDirection, ufwCommandDirection, ufwHelperRole } from "../host/k
 import type { Prefix } from "../packet/address.ts";
 import { maskBits, printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
+import type { Step } from "../path/program.ts";
 import type { Negatable, PortRange } from "../rules/reading.ts";
-import { chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
+import { chainOf, type Rule, type Ruleset, type TableName } from "../rules/ruleset.ts";
+
+type RuleStep = Extract<Step, { step: "rule" }>;
 
 /** Returns true if the ruleset contains chains of ufw. */
 export const hasUfw = (ruleset: Ruleset): boolean => {
   const chains = ruleset.tables.get("filter")?.chains;
   return chains !== undefined && (chains.has("ufw-user-input") || chains.has("ufw6-user-input"));
 };
+
+/** Directions of `ufw default`, by the base chain of table filter whose policy it sets. */
+const DEFAULT_DIRECTIONS: Readonly<Record<string, string>> = {
+  INPUT: "incoming",
+  OUTPUT: "outgoing",
+  FORWARD: "routed",
+};
+
+/** Returns true if `ufw default` sets the policies of a table. */
+export const hasUfwDefaults = (ruleset: Ruleset, table: TableName): boolean =>
+  table === "filter" && hasUfw(ruleset);
+
+/** Returns the ufw command that sets the policy of a base chain of table filter: `default deny incoming`. */
+export const ufwDefault = (chain: string, policy: "ACCEPT" | "DROP"): string =>
+  `default ${policy === "DROP" ? "deny" : "allow"} ${DEFAULT_DIRECTIONS[chain]}`;
+
+/**
+ * Returns the step of the ufw command that a step belongs to, the last one in a chain of ufw commands: rules of commands
+ * jump to helper chains. Returns `undefined` for a step outside ufw's chains.
+ */
+export function ufwCommandStep(step: Step, path: readonly Step[]): RuleStep | undefined {
+  const isOfCommand = ufwCommandDirection(step.chain) !== null || ufwHelperRole(step.chain) !== null;
+  return isOfCommand
+    ? path.findLast((s): s is RuleStep => s.step === "rule" && ufwCommandDirection(s.chain) !== null)
+    : undefined;
+}
 
 /** Returns the name of the chain that contains `ufw route` rules. */
 export const ufwForwardChain = (ruleset: Ruleset): string =>
@@ -35,7 +64,7 @@ interface UfwConditions {
  * `null` for a rule that no ufw command wrote. If one command wrote several rules, each gives the whole command.
  */
 export function ufwCommand(rule: Rule, ruleset: Ruleset): string | null {
-  const direction = ufwCommandDirection(rule.chain);
+  const direction = rule.table === "filter" ? ufwCommandDirection(rule.chain) : null;
   const verb = direction === null ? null : verbOf(rule);
   if (direction === null || verb === null) return null;
   const siblings = chainOf(ruleset, "filter", rule.chain)?.rules ?? [];

@@ -1,7 +1,7 @@
 /** Facts about one chain: its author, its position, its rules, its end, and what is easily misunderstood about it. */
 
 import { isDockerRule } from "../../audit/docker-rules.ts";
-import { hasUfw } from "../../audit/ufw-rules.ts";
+import { hasUfw, hasUfwDefaults } from "../../audit/ufw-rules.ts";
 import { type KnownChain, knownChain } from "../../host/known/chains.ts";
 import { dockerLayout } from "../../host/known/docker.ts";
 import { ufwCommandDirection } from "../../host/known/ufw.ts";
@@ -82,7 +82,7 @@ export function chainFacts(chain: Chain, only: number | undefined | null, index:
   const hooks = index.calls.hooks(chain.table, chain.name);
   const bound = index.program.chain(chain.table, chain.name)!.rules;
   const final = bound.find((each) => index.isFinal(each));
-  const isDockers = purpose?.by === "Docker" || chain.name === "DOCKER-USER";
+  const isDockers = purpose?.by === "Docker" || purpose?.purpose === "docker-user";
   const shadows = index.shadowsOf(chain.table);
   const explained = only === undefined ? bound : bound.filter(({ rule }) => rule.index === only);
   return {
@@ -125,7 +125,7 @@ function chainEnd(chain: Chain, final: BoundRule | undefined, index: RulesetInde
     code: "policy",
     policy: chain.policy,
     empty: chain.rules.length === 0,
-    ufw: chain.table === "filter" && hasUfw(index.ruleset),
+    ufw: hasUfwDefaults(index.ruleset, chain.table),
   };
 }
 

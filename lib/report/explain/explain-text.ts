@@ -1,5 +1,6 @@
 /** Sentences of an explanation: the position of a chain, its rules, its end, and what is easily misunderstood. */
 
+import { ufwDefault } from "../../audit/ufw-rules.ts";
 import type { Hook } from "../../rules/base-chain.ts";
 import type { TableName } from "../../rules/ruleset.ts";
 import { lintText } from "../text/audit-sentences.ts";
@@ -66,17 +67,6 @@ function callerText({ chain, rules, line }: ChainCaller): string {
   return `rule${rules.length === 1 ? "" : "s"} ${numbers} of ${chain}${lines}`;
 }
 
-/** Policies in the words of `ufw default`. */
-const UFW_DIRECTIONS: Readonly<Partial<Record<string, string>>> = {
-  INPUT: "incoming",
-  OUTPUT: "outgoing",
-  FORWARD: "routed",
-};
-
-/** ` (ufw default deny incoming)`: the ufw command that sets the policy of a base chain of table filter. */
-export const ufwDefaultText = (hook: string, policy: "ACCEPT" | "DROP"): string =>
-  ` (ufw default ${policy === "DROP" ? "deny" : "allow"} ${UFW_DIRECTIONS[hook]})`;
-
 /** Returns the sentence about packets that reach the end of a chain. */
 export function endText(end: ChainEnd, chain: string): string {
   switch (end.code) {
@@ -85,7 +75,7 @@ export function endText(end: ChainEnd, chain: string): string {
     case "return":
       return `Packets that no rule decides ${returnText(end.to)}.`;
     case "policy": {
-      const ufw = end.ufw ? ufwDefaultText(chain, end.policy) : "";
+      const ufw = end.ufw ? ` (ufw ${ufwDefault(chain, end.policy)})` : "";
       return end.empty
         ? `There are no rules: every packet gets the policy, ${end.policy}${ufw}.`
         : `Packets that no rule decides get the policy, ${end.policy}${ufw}.`;

@@ -1,14 +1,12 @@
 /** Sentences about the verdict of a trace: the reason, the unknowns it depends on, and rules of INPUT that were skipped. */
-import { hasUfw, ufwCommand } from "../../audit/ufw-rules.ts";
+import { hasUfwDefaults, ufwCommand, ufwCommandStep, ufwDefault } from "../../audit/ufw-rules.ts";
 import { containerAt } from "../../host/host.ts";
-import { ufwCommandDirection, ufwHelperRole } from "../../host/known/ufw.ts";
 import { familyOf, parseAddress, printAddress } from "../../packet/address.ts";
 import type { Address } from "../../packet/field.ts";
 import type { Step } from "../../path/program.ts";
 import { unknownName, unknownSubject } from "../../path/unknown-key.ts";
 import type { Outcome, Trace, TracedBranch } from "../../simulate/answer.ts";
 import type { Supposition } from "../../simulate/packet-state.ts";
-import { ufwDefaultText } from "../explain/explain-text.ts";
 import { list } from "../text/list.ts";
 import { at, counted, shellQuoted } from "../text/packet-text.ts";
 import { safe } from "../text/terminal.ts";
@@ -186,8 +184,8 @@ function stepText(step: Step, outcome: Outcome, context: TextContext): string {
       return `the end of ${chain}`;
     case "policy": {
       const { ruleset } = context;
-      const isUfws = step.table === "filter" && ruleset !== undefined && hasUfw(ruleset);
-      return `the policy of ${chain}${isUfws ? ufwDefaultText(step.chain, step.policy) : ""}`;
+      const isUfws = ruleset !== undefined && hasUfwDefaults(ruleset, step.table);
+      return `the policy of ${chain}${isUfws ? ` (ufw ${ufwDefault(step.chain, step.policy)})` : ""}`;
     }
     case "rule": {
       const ufw = ufwCommandOf(step, outcome, context);
@@ -198,11 +196,9 @@ function stepText(step: Step, outcome: Outcome, context: TextContext): string {
   }
 }
 
-/** The ufw command of a step. Rules of ufw may end in helper chains; then the last rule in a user chain has the command. */
+/** The ufw command that a step belongs to. */
 function ufwCommandOf(step: Step, { path }: Outcome, context: TextContext): string | null {
-  const isUfws = ufwCommandDirection(step.chain) !== null || ufwHelperRole(step.chain) !== null;
-  if (!isUfws || context.ruleset === undefined) return null;
-  const own = path.findLast((s) => s.step === "rule" && ufwCommandDirection(s.chain) !== null);
-  const rule = own?.step === "rule" ? ruleAt(own.table, own.chain, own.rule, context) : undefined;
-  return rule === undefined ? null : ufwCommand(rule, context.ruleset);
+  const own = ufwCommandStep(step, path);
+  const rule = own === undefined ? undefined : ruleAt(own.table, own.chain, own.rule, context);
+  return rule === undefined || context.ruleset === undefined ? null : ufwCommand(rule, context.ruleset);
 }

@@ -25,8 +25,7 @@ export function packetText(p: PacketJson): string {
 export const shellQuoted = (text: string): string => `'${safe(text).replaceAll("'", "'\\''")}'`;
 
 /** The same, without quotes where a shell needs none. */
-export const shellWord = (text: string): string =>
-  /^[\w@/.:=,-]+$/.test(text) ? text : shellQuoted(text);
+export const shellWord = (text: string): string => (/^[\w@/.:=,-]+$/.test(text) ? text : shellQuoted(text));
 
 /** Returns a packet as flags of `fwcheck simulate`. */
 export function packetFlags(p: PacketJson): string {
