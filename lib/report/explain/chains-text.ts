@@ -2,8 +2,7 @@
 
 import { knownChain } from "../../host/known/chains.ts";
 import { purposeText as chainPurposeText } from "../text/chain-purpose.ts";
-import { shortList } from "../text/list.ts";
-import { counted } from "../text/packet-text.ts";
+import { counted, plural, shortList } from "../text/list.ts";
 import { PLAIN, type Style, safe } from "../text/terminal.ts";
 import { wrap } from "../text/wrap.ts";
 import type { ChainExplained, Explanation, RuleExplained } from "./explain.ts";
@@ -101,7 +100,7 @@ function ruleLines(rule: RuleExplained, chain: ChainExplained, margin: number, f
 
 function counterText({ counters }: RuleExplained): string {
   if (counters === null || counters.packets === 0) return "";
-  return ` (${counters.packets.toLocaleString("en")} packet${counters.packets === 1 ? "" : "s"} so far)`;
+  return ` (${counters.packets.toLocaleString("en")} ${plural(counters.packets, "packet")} so far)`;
 }
 
 /** Deeper levels are not indented further. */
@@ -161,7 +160,7 @@ function listedChainLines(chain: ChainExplained, depth: number, format: TextForm
   const out = [first!.replace(name, () => format.style.cyan(name)), ...rest];
   if (chain.dead.length > 0) {
     const rules = shortList(chain.dead.map(String), MOST_LISTED);
-    const note = `no packet matches rule${chain.dead.length === 1 ? "" : "s"} ${rules}`;
+    const note = `no packet matches ${plural(chain.dead.length, "rule")} ${rules}`;
     out.push(...labelled("note:", note, format, format.style.yellow, `${indent}    `));
   }
   return out;

@@ -5,8 +5,7 @@ import type { Hook } from "../../rules/base-chain.ts";
 import type { TableName } from "../../rules/ruleset.ts";
 import { lintText } from "../text/audit-sentences.ts";
 import { changeAdvice } from "../text/chain-purpose.ts";
-import { list, sentence, shortList } from "../text/list.ts";
-import { counted } from "../text/packet-text.ts";
+import { counted, list, plural, sentence, shortList } from "../text/list.ts";
 import { actionText, returnText } from "./action-text.ts";
 import type { ChainCaller, ChainEnd, ChainLocation } from "./chain-facts.ts";
 import { matchedPackets } from "./condition-text.ts";
@@ -54,7 +53,7 @@ export function locationText(location: ChainLocation, table: TableName): string[
       const more = callers.length - listed.length;
       const all = list([...listed, ...(more > 0 ? [counted(more, "more chain")] : [])], "and");
       if (hooks.length > 0)
-        return [`Called by ${all}; evaluated at hook${hooks.length === 1 ? "" : "s"} ${list(hooks, "and")}.`];
+        return [`Called by ${all}; evaluated at ${plural(hooks.length, "hook")} ${list(hooks, "and")}.`];
       const those = callers.length === 1 ? "that chain" : "those chains";
       return [`Called by ${all}, but no rule calls ${those}: no packet reaches this chain.`];
     }
@@ -64,7 +63,7 @@ export function locationText(location: ChainLocation, table: TableName): string[
 function callerText({ chain, rules, line }: ChainCaller): string {
   const numbers = list(rules.map(String), "and");
   const lines = line === 0 ? "" : rules.length === 1 ? ` (line ${line})` : ` (from line ${line})`;
-  return `rule${rules.length === 1 ? "" : "s"} ${numbers} of ${chain}${lines}`;
+  return `${plural(rules.length, "rule")} ${numbers} of ${chain}${lines}`;
 }
 
 /** Returns the sentence about packets that reach the end of a chain. */
@@ -111,7 +110,7 @@ export function rulePitfallText(pitfall: RulePitfall): string {
     case "covered": {
       const rules = list([...pitfall.by.map(String), ...(pitfall.more ? ["others"] : [])], "and");
       const one = pitfall.by.length === 1;
-      return `No packet matches this rule: rule${one ? "" : "s"} ${rules} ${one && !pitfall.more ? "decides" : "decide"} all packets that would match.`;
+      return `No packet matches this rule: ${plural(pitfall.by.length, "rule")} ${rules} ${one && !pitfall.more ? "decides" : "decide"} all packets that would match.`;
     }
     case "stateful-match":
       return `${pitfall.match} matches every packet: it updates state that other rules match.`;

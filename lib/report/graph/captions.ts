@@ -1,7 +1,7 @@
 /** Texts in pictures of the chain graph, the same in every format. */
 import type { Hook } from "../../rules/base-chain.ts";
 import type { Author } from "../explain/author.ts";
-import { counted } from "../text/packet-text.ts";
+import { counted } from "../text/list.ts";
 import type { GraphChain, GraphOmissions, PathPoint } from "./graph-model.ts";
 
 export const HOOK_CAPTIONS: Readonly<Record<Hook, string>> = {

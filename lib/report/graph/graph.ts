@@ -7,7 +7,8 @@ import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "..
 import type { Trace } from "../../simulate/answer.ts";
 import { chainAuthor, ruleAuthor } from "../explain/author.ts";
 import { rulesetDoubtText } from "../text/doubt-text.ts";
-import { counted, packetText } from "../text/packet-text.ts";
+import { counted } from "../text/list.ts";
+import { packetText } from "../text/packet-text.ts";
 import { notesText } from "./captions.ts";
 import { foldRules, type RowLimits } from "./fold-rules.ts";
 import {

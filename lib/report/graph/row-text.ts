@@ -1,7 +1,7 @@
 /** Short texts of rules in a picture: the condition, the action, the target. */
 import { ufwCommand } from "../../audit/ufw-rules.ts";
 import { chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
-import { counted } from "../text/packet-text.ts";
+import { counted } from "../text/list.ts";
 import type { RowAction } from "./graph-model.ts";
 
 /** Returns what a rule does with a packet. */

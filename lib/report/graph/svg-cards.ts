@@ -1,6 +1,6 @@
 /** Cards of chains and lines of calls as SVG. */
 import { tag } from "../html/xml.ts";
-import { counted } from "../text/packet-text.ts";
+import { counted } from "../text/list.ts";
 import { AUTHOR_NAMES } from "./captions.ts";
 import type { GraphChain, GraphRow, RowAction } from "./graph-model.ts";
 import type { PlacedCall, PlacedChain, PlacedRow } from "./placed.ts";

@@ -3,7 +3,7 @@
  * pictures fit into one page. `graphSvg` documents what a page may rely on.
  */
 import { tag, xml } from "../html/xml.ts";
-import { counted } from "../text/packet-text.ts";
+import { counted } from "../text/list.ts";
 import { wrapped } from "../text/terminal.ts";
 import {
   AUTHOR_NAMES,

@@ -4,7 +4,7 @@ import { chainGraph } from "../graph/graph.ts";
 import { graphSvg } from "../graph/svg.ts";
 import { LINTS } from "../sarif.ts";
 import { doubtText, lintText, noteText } from "../text/audit-sentences.ts";
-import { counted } from "../text/packet-text.ts";
+import { counted } from "../text/list.ts";
 import { findingsSection } from "./findings.ts";
 import { fixSection } from "./fix-section.ts";
 import { Markup, markup } from "./markup.ts";

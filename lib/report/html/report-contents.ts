@@ -4,7 +4,7 @@ import type { Fix } from "../../fix/fix.ts";
 import type { Host } from "../../host/host.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
 import { type AuditOutcome, auditOutcome } from "../text/audit-text.ts";
-import { counted } from "../text/packet-text.ts";
+import { counted } from "../text/list.ts";
 
 /** Data of the sections. */
 export interface ReportContents {

@@ -7,8 +7,8 @@ import type { Step } from "../../path/program.ts";
 import { unknownName, unknownSubject } from "../../path/unknown-key.ts";
 import type { Outcome, Trace, TracedBranch } from "../../simulate/answer.ts";
 import type { Supposition } from "../../simulate/packet-state.ts";
-import { list } from "../text/list.ts";
-import { at, counted, shellQuoted } from "../text/packet-text.ts";
+import { counted, list } from "../text/list.ts";
+import { at, shellQuoted } from "../text/packet-text.ts";
 import { safe } from "../text/terminal.ts";
 import { wrap } from "../text/wrap.ts";
 import {

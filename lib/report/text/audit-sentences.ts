@@ -8,16 +8,13 @@ import type { AuditNote } from "../../audit/notes.ts";
 import type { RuleNote } from "../../audit/rule-note.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
 import { hostDoubtText, rulesetDoubtText } from "./doubt-text.ts";
+import { commaList, counted, list, plural } from "./list.ts";
 
 /** Longer lists of lines, chains or ports are counted. */
 const MOST_LISTED = 6;
 
-const plural = (count: number, noun: string): string => `${noun}${count === 1 ? "" : "s"}`;
-
 const listed = (items: readonly (string | number)[]): string =>
-  items.length > MOST_LISTED
-    ? `${items.slice(0, MOST_LISTED).join(", ")} and ${items.length - MOST_LISTED} more`
-    : items.join(", ");
+  commaList(items.slice(0, MOST_LISTED).map(String), items.length - MOST_LISTED);
 
 /** Returns why an audit is inconclusive. */
 export function doubtText(doubt: Doubt): string {
@@ -87,7 +84,7 @@ function rulesOnlyText(missing: readonly number[]): string {
     "rules of the other iptables backend",
     ...missing.map((family) => `rules of IPv${family}`),
   ];
-  return `only iptables rules were given: ${parts.slice(0, -1).join(", ")} and ${parts.at(-1)} may filter or open more, and are not known; audit a snapshot (fwcheck collect), or pass --assume complete if there are none`;
+  return `only iptables rules were given: ${list(parts, "and")} may filter or open more, and are not known; audit a snapshot (fwcheck collect), or pass --assume complete if there are none`;
 }
 
 function endpointText({ ip, port, proto }: PublishedEndpoint): string {
@@ -141,7 +138,7 @@ export function lintText(lint: Lint): string {
       const { list, ports } = lint;
       const open =
         ports.length > MOST_LISTED
-          ? `${ports.length} published ports`
+          ? counted(ports.length, "published port")
           : `published ${plural(ports.length, "port")} ${ports.join(", ")}`;
       return `${banListText(list)} bans on INPUT alone: sources in ${list.name} still reach ${open}; evaluate it in DOCKER-USER, too`;
     }

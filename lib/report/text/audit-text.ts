@@ -20,8 +20,9 @@ import {
   published,
   sourcesByInterface,
 } from "./finding-text.ts";
+import { counted, plural } from "./list.ts";
 import { listeningText } from "./listening-text.ts";
-import { counted, packetFlags, packetText } from "./packet-text.ts";
+import { packetFlags, packetText } from "./packet-text.ts";
 import { sourcesText, trafficText } from "./set-text.ts";
 import { indented, PLAIN, type Style, safe, table, WIDTH, wrapped } from "./terminal.ts";
 
@@ -92,7 +93,7 @@ export function scopeText({ families, engines, bridges, containers, published: r
   const bridgeNames =
     bridges.length === 0
       ? "no bridges"
-      : `bridge${bridges.length === 1 ? "" : "s"} ${bridges.map(safe).join(", ")}`;
+      : `${plural(bridges.length, "bridge")} ${bridges.map(safe).join(", ")}`;
   const engine =
     engines.length === 0
       ? "no container engine (no chain, bridge, network or container of one)"

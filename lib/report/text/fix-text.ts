@@ -14,7 +14,8 @@ import type {
 import type { UfwRefusal } from "../../fix/write/ufw.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
 import { doubtText, unmatchableText } from "./audit-sentences.ts";
-import { counted, packetText } from "./packet-text.ts";
+import { counted } from "./list.ts";
+import { packetText } from "./packet-text.ts";
 import { PLAIN, type Style, safe } from "./terminal.ts";
 
 /** Returns the reason why a finding stays open. */
@@ -165,7 +166,7 @@ export function ufwRefusalText({ code, family }: UfwRefusal): string {
   }
 }
 
-/** `a, b and 2 more`. */
+/** `a, b (and 2 more)`. */
 function listed(names: readonly string[], most: number): string {
   const more = names.length - most;
   return more > 0 ? `${names.slice(0, most).join(", ")} (and ${more} more)` : names.join(", ");

@@ -1,4 +1,4 @@
-/** Lists in sentences. */
+/** Lists and counts in sentences. */
 
 /** Joins items: `a`, `a or b`, `a, b or c`. */
 export const list = (items: readonly string[], word: "and" | "or" = "or"): string =>
@@ -9,6 +9,16 @@ export function shortList(items: readonly string[], most: number): string {
   const more = items.length - most;
   return list([...items.slice(0, most), ...(more > 0 ? [`${more} more`] : [])], "and");
 }
+
+/** Joins items with commas and counts those that are left out: `a, b and 3 more`. */
+export const commaList = (items: readonly string[], more: number): string =>
+  `${items.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+
+/** `rule` for one, `rules` for any other number. */
+export const plural = (count: number, noun: string): string => `${noun}${count === 1 ? "" : "s"}`;
+
+/** `1 rule`, `2 rules`. */
+export const counted = (count: number, noun: string): string => `${count} ${plural(count, noun)}`;
 
 /** First letter in upper case, and a full stop unless the text ends in one. */
 export const sentence = (text: string): string =>

@@ -2,9 +2,6 @@
 import type { PacketJson } from "../../packet/packet-json.ts";
 import { safe } from "./terminal.ts";
 
-/** `1 rule`, `2 rules`. */
-export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
-
 /** Returns an address with its port, if it has one; an IPv6 address then is in brackets. */
 export const at = (address: string, port: number | null | undefined): string =>
   port === null || port === undefined

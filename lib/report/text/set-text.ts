@@ -9,6 +9,7 @@ import type {
   Sources,
   Traffic,
 } from "../../audit/set-description.ts";
+import { commaList } from "./list.ts";
 
 /** Words for the whole set, for the set with exceptions, and for the empty set. */
 interface SetWords {
@@ -17,8 +18,7 @@ interface SetWords {
   readonly none: string;
 }
 
-const listText = ({ parts, more }: PartList): string =>
-  more === 0 ? parts.join(", ") : `${parts.join(", ")} and ${more} more`;
+const listText = ({ parts, more }: PartList): string => commaList(parts, more);
 
 function setText(set: SetDescription, { all, allBut = `${all} but`, none }: SetWords): string {
   switch (set.kind) {
