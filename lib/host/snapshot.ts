@@ -90,7 +90,8 @@ export function readSnapshot(source: Source): Snapshot {
     parts
       .filter((p) => p.kind === kind && good(p) && (kind !== "docker" || isOfDocker(p)))
       .map(({ title, text }) => ({
-        ...{ name: source.name, text },
+        name: source.name,
+        text,
         ...(kind === "rule" || kind === "route" ? { family: sideOf(title) } : {}),
       }));
   const doubts: HostDoubt[] = [];
@@ -136,7 +137,9 @@ export function readSnapshot(source: Source): Snapshot {
       const suspect = isNft(read) && listed === null ? suspectRules(read.text, family) : [];
       return [
         {
-          ...{ name: source.name, text: read.text, family },
+          name: source.name,
+          text: read.text,
+          family,
           beside: {
             unread: [...unread, ...(listed?.unread ?? [])],
             unprinted: [...(listed?.unprinted ?? []), ...suspect],

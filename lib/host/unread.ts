@@ -26,12 +26,20 @@ const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
  */
 const HOOK_OF: Readonly<Record<string, Readonly<Record<string, Hook>>>> = {
   ip: {
-    ...{ ingress: "PREROUTING", prerouting: "PREROUTING", input: "INPUT", forward: "FORWARD" },
-    ...{ output: "OUTPUT", postrouting: "POSTROUTING", egress: "POSTROUTING" },
+    ingress: "PREROUTING",
+    prerouting: "PREROUTING",
+    input: "INPUT",
+    forward: "FORWARD",
+    output: "OUTPUT",
+    postrouting: "POSTROUTING",
+    egress: "POSTROUTING",
   },
   bridge: {
-    ...{ prerouting: "PREROUTING", input: "PREROUTING", forward: "FORWARD" },
-    ...{ output: "POSTROUTING", postrouting: "POSTROUTING" },
+    prerouting: "PREROUTING",
+    input: "PREROUTING",
+    forward: "FORWARD",
+    output: "POSTROUTING",
+    postrouting: "POSTROUTING",
   },
 };
 

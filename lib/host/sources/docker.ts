@@ -33,15 +33,13 @@ export function readDocker(source: string): Docker {
 
 /** Keys that only Docker prints: of a container, a network, the daemon, and daemon.json. */
 const NAMES = [
-  ...[
-    "NetworkSettings",
-    "IPAM",
-    "DockerRootDir",
-    "FirewallBackend",
-    "firewall-backend",
-    "userland-proxy",
-    "iptables",
-  ],
+  "NetworkSettings",
+  "IPAM",
+  "DockerRootDir",
+  "FirewallBackend",
+  "firewall-backend",
+  "userland-proxy",
+  "iptables",
 ];
 
 /** Returns true if an entry of a JSON text is Docker's. */

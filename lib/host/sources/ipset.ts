@@ -11,17 +11,22 @@ import { membership } from "./ipset-membership.ts";
 /** Dimensions of the types of ipset(8). */
 const TYPES: ReadonlyMap<string, readonly Dimension[]> = new Map(
   [
-    ...[
-      "bitmap:ip",
-      "bitmap:ip,mac",
-      "bitmap:port",
-      "hash:ip",
-      "hash:ip,mac",
-      "hash:ip,mark",
-      "hash:ip,port",
-    ],
-    ...["hash:ip,port,ip", "hash:ip,port,net", "hash:mac", "hash:net", "hash:net,iface", "hash:net,net"],
-    ...["hash:net,port", "hash:net,port,net", "list:set"],
+    "bitmap:ip",
+    "bitmap:ip,mac",
+    "bitmap:port",
+    "hash:ip",
+    "hash:ip,mac",
+    "hash:ip,mark",
+    "hash:ip,port",
+    "hash:ip,port,ip",
+    "hash:ip,port,net",
+    "hash:mac",
+    "hash:net",
+    "hash:net,iface",
+    "hash:net,net",
+    "hash:net,port",
+    "hash:net,port,net",
+    "list:set",
   ].map((type) => [type, type.slice(type.indexOf(":") + 1).split(",") as Dimension[]]),
 );
 

@@ -7,9 +7,18 @@ import { match, negatable } from "../extension.ts";
 import { destinationPort, first, portConditions, portPredicate, sourcePort } from "./ports.ts";
 
 const TYPES = [
-  ...(["REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC"] as const),
-  ...(["SYNCACK", "INVALID"] as const),
-];
+  "REQUEST",
+  "RESPONSE",
+  "DATA",
+  "ACK",
+  "DATAACK",
+  "CLOSEREQ",
+  "CLOSE",
+  "RESET",
+  "SYNC",
+  "SYNCACK",
+  "INVALID",
+] as const;
 
 const why = "DCCP packet types and options are not modelled";
 

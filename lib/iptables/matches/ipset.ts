@@ -55,7 +55,12 @@ export const set = match({
         opaque(siteKey("set", site), "the nomatch elements of a set are not looked up"),
       );
     const counted: readonly (Given<bigint> | undefined)[] = [
-      ...[v.packetsEq, v.packetsLt, v.packetsGt, v.bytesEq, v.bytesLt, v.bytesGt],
+      v.packetsEq,
+      v.packetsLt,
+      v.packetsGt,
+      v.bytesEq,
+      v.bytesLt,
+      v.bytesGt,
     ];
     const member = facts.member(name, sides) ?? unknown;
     return negate(

@@ -18,9 +18,17 @@ const zone: Codec<number | "mark"> = word<number | "mark">(
 );
 
 const EVENTS = [
-  ...(["new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark"] as const),
-  ...(["natseqinfo", "secmark"] as const),
-];
+  "new",
+  "related",
+  "destroy",
+  "reply",
+  "assured",
+  "protoinfo",
+  "helper",
+  "mark",
+  "natseqinfo",
+  "secmark",
+] as const;
 
 export const ct = target({
   name: "CT",

@@ -36,10 +36,10 @@ export const tproxy = target({
       kind: "fork",
       when: opaque(siteKey("TPROXY", site), whyTproxy),
       yes: {
-        ...{ kind: "assign", field: "mark", change: { kind: "bits", clear: mask, xor: value } },
-        next: {
-          ...{ kind: "assign", field: "socket", change: { kind: "bits", clear: 1, xor: 1 }, next: ACCEPT },
-        },
+        kind: "assign",
+        field: "mark",
+        change: { kind: "bits", clear: mask, xor: value },
+        next: { kind: "assign", field: "socket", change: { kind: "bits", clear: 1, xor: 1 }, next: ACCEPT },
       },
       no: DROP,
     };
