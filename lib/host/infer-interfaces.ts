@@ -1,5 +1,12 @@
 /** Interfaces and addresses of a host without `ip addr`, inferred from rules, Docker networks and packets. */
-import { isInRanges, parsePrefix, prefixRange, printAddress, printPrefix } from "../packet/address.ts";
+import {
+  addressFamily,
+  isInRanges,
+  parsePrefix,
+  prefixRange,
+  printAddress,
+  printPrefix,
+} from "../packet/address.ts";
 import type { Address, Family } from "../packet/field.ts";
 import { plain } from "../rules/reading.ts";
 import { allRules, type Ruleset } from "../rules/ruleset.ts";
@@ -97,7 +104,7 @@ class Inference {
     for (const prefix of subnets.values()) {
       const [first] = prefixRange(prefix) as readonly [Address, Address];
       const gateway: Address = typeof first === "number" ? first + 1 : first + 1n;
-      const family: Family = typeof first === "number" ? 4 : 6;
+      const family = addressFamily(first);
       addresses.push({ family, address: gateway, prefix, broadcast: null, invented: true });
       this.note(
         `${name} is a container bridge with ${printPrefix(prefix)} (from ${source}), its own address taken to be ${printAddress(gateway)}`,

@@ -1,5 +1,5 @@
 /** Routes of a host without `ip route`: subnets of the interfaces, single containers, and a default route. */
-import { type Prefix, parsePrefix } from "../packet/address.ts";
+import { addressFamily, type Prefix, parsePrefix } from "../packet/address.ts";
 import type { Address, Family } from "../packet/field.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type Interface, mastersOf, type Route } from "./host.ts";
@@ -61,7 +61,7 @@ const endpointRoutes = (rulesets: readonly Ruleset[]): Route[] =>
     subnets.size > 0
       ? []
       : [...endpoints.values()].map((endpoint) =>
-          inferredRoute(typeof endpoint.address === "number" ? 4 : 6, endpoint, name),
+          inferredRoute(addressFamily(endpoint.address), endpoint, name),
         ),
   );
 

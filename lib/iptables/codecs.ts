@@ -5,6 +5,7 @@
 import type { Prefix } from "../packet/address.ts";
 import {
   addressBits,
+  addressFamily,
   maskBits,
   maxAddress,
   parseAddress,
@@ -14,7 +15,7 @@ import {
   printAddress,
   printPrefix,
 } from "../packet/address.ts";
-import { type Address, type Family, LAST_NAME, type Range } from "../packet/field.ts";
+import { type Address, LAST_NAME, type Range } from "../packet/field.ts";
 import { type Codec, inDigits, type Spelling, Unreadable } from "./extension.ts";
 import { isKnownProtocol, protocolName, protocolNumber, serviceName } from "./system-names.ts";
 
@@ -213,10 +214,8 @@ export function isQuad(text: string, start: number, end: number, length: boolean
 /** A prefix that is printed without its length if it is a single address. */
 export const shortPrefix: Codec<Prefix> = {
   ...prefix,
-  write: (p) => [p.mask === maxAddress(familyOf(p.address)) ? printAddress(p.address) : printPrefix(p)],
+  write: (p) => [p.mask === maxAddress(addressFamily(p.address)) ? printAddress(p.address) : printPrefix(p)],
 };
-
-const familyOf = (address: Address): Family => (typeof address === "number" ? 4 : 6);
 
 /** An address and a prefix length, the host bits kept. */
 export const looseAddress: Codec<{ readonly address: Address; readonly bits: number }> = word(

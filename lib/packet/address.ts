@@ -48,6 +48,9 @@ export function familyOf(text: string): Family | undefined {
   return parseAddress(text, family) === undefined ? undefined : family;
 }
 
+/** Returns the family of an address. */
+export const addressFamily = (address: Address): Family => (typeof address === "number" ? 4 : 6);
+
 /** Prints an address as inet_ntop(3), ip(8) and iptables-save do (RFC 5952 for IPv6). */
 export function printAddress(address: Address): string {
   if (typeof address === "bigint") return printIPv6(address);
@@ -161,7 +164,7 @@ export function prefixes(family: Family, ...texts: string[]): Range[] {
 export function printAddressRange([lo, hi]: Range): string {
   const [a, b] = [lo as Address, hi as Address];
   if (a === b) return printAddress(a);
-  const family: Family = typeof a === "number" ? 4 : 6;
+  const family = addressFamily(a);
   for (let bits = 0; bits <= addressBits(family); bits++) {
     const mask = prefixMask(bits, family);
     if (maskAddress(a, mask) === a && prefixRange({ address: a, mask })[1] === b)

@@ -1,5 +1,5 @@
 /** Membership of packets in a set as a predicate (net/netfilter/ipset/ip_set_*.c). */
-import { maskBits } from "../../packet/address.ts";
+import { addressFamily, maskBits } from "../../packet/address.ts";
 import { type Address, type Family, type Field, LAST_NAME, PROTO, type Range } from "../../packet/field.ts";
 import {
   ANY,
@@ -40,7 +40,7 @@ function ofPorts(proto: number, ranges: readonly Range[], side: Side): Predicate
 /** Returns the packets whose masked address is an element. */
 function ofMasked(field: Field, spans: readonly Span[], mask: Address): Predicate {
   const length = maskBits(mask);
-  const family: Family = typeof mask === "number" ? 4 : 6;
+  const family = addressFamily(mask);
   if (length !== undefined) {
     const hole = typeof mask === "number" ? ~mask >>> 0 : ((1n << 128n) - 1n) ^ mask;
     const widen = ({ lo, hi }: Span): Range =>
