@@ -95,8 +95,7 @@ export function parseFlags(text: string): number | undefined {
 }
 
 /** Prints flag bits as letters, `SA` for SYN and ACK. */
-export const printFlags = (flags: number): string =>
-  [...FLAG_LETTERS].filter((_, i) => flags & (1 << i)).join("");
+const printFlags = (flags: number): string => [...FLAG_LETTERS].filter((_, i) => flags & (1 << i)).join("");
 
 /** Parses a hardware address into a 48-bit number; `undefined` for other text. */
 export const parseMac = (text: string): number | undefined =>

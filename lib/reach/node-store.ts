@@ -15,7 +15,7 @@ export const EMPTY: Node = terminal(0);
 export const FULL: Node = terminal(1);
 
 /** Intervals of all nodes together, at about 20 bytes each. Beyond them the analysis stops as inconclusive. */
-export const DEFAULT_BUDGET = 50_000_000;
+const DEFAULT_BUDGET = 50_000_000;
 
 /** Intervals visited per interval of the budget: a bound on time that does not depend on the machine. */
 const VISITS_PER_INTERVAL = 6;

@@ -3,7 +3,7 @@
 /** A JSON object as far as anybody knows. */
 export type Json = { readonly [key: string]: unknown };
 
-export const isObject = (value: unknown): value is Json =>
+const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** An own property of a JSON object; never one of its prototype. */
