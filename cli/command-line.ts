@@ -19,24 +19,23 @@ type Commands = ReadonlyMap<string, Command>;
 /** Runs the command line; errors are printed. Sets `process.exitCode`. */
 export async function runCommandLine(argv: readonly string[]): Promise<void> {
   try {
-    const call = await parse(argv.map((word) => (word === "-" ? STDIN : word)));
-    if (call !== null) process.exitCode = await call.command.run(call.args as never);
+    const { command, args } = await parse(argv.map((word) => (word === "-" ? STDIN : word)));
+    process.exitCode = await command.run(args as never);
   } catch (error) {
     reportError(error);
   }
 }
 
 /**
- * Parses the words of the command line; `--help` and `--version` are printed here.
- * @returns the call, `null` if there is nothing more to do
+ * Parses the words of the command line. Prints help, the version and completions, and exits then.
  * @throws UsageError
  */
-async function parse(words: readonly string[]): Promise<Call | null> {
+async function parse(words: readonly string[]): Promise<Call> {
   const name = COMMANDS.has(words[0] ?? "") ? words[0]! : null;
   await requireCommand(words, name);
   const commands = await load(namesToLoad(words, name));
-  let call: Call | null = null;
-  const onCall = (command: Command, args: unknown): void => void (call = { command, args });
+  const calls: Call[] = [];
+  const onCall = (command: Command, args: unknown): void => void calls.push({ command, args });
   const withHelp = words.includes("--help") || words.includes("-h");
   const parser =
     name !== null && !withHelp
@@ -51,15 +50,24 @@ async function parse(words: readonly string[]): Promise<Call | null> {
     const given = parser.parsed === false ? {} : parser.parsed.argv;
     throw new UsageError(usageError(error.message, { name, command, words, given }));
   }
-  return call;
+  const [call] = calls;
+  return call ?? refuseCommand(undefined);
 }
 
-/** @throws UsageError if the command line has no command, or one that does not exist */
+/** Words for which yargs prints a text and exits, even without a command. */
+const PRINTING = ["help", "--help", "-h", "--version"];
+
+/** @throws UsageError if the first word should be a command, and is none */
 async function requireCommand(words: readonly string[], name: string | null): Promise<void> {
   if (name !== null || words[0]?.startsWith("-") === true) return;
+  if (!words.some((word) => PRINTING.includes(word))) await refuseCommand(words[0]);
+}
+
+/** @throws UsageError for a word that is no command, or for a call without one */
+async function refuseCommand(word: string | undefined): Promise<never> {
   const { missingCommand, unknownCommand } = await import("./usage-errors.js");
   throw new UsageError(
-    words.length === 0 ? missingCommand(COMMAND_NAMES) : unknownCommand(words[0]!, COMMAND_NAMES),
+    word === undefined ? missingCommand(COMMAND_NAMES) : unknownCommand(word, COMMAND_NAMES),
   );
 }
 

@@ -212,6 +212,14 @@ test("files of one host can be passed one by one", async () => {
   );
 });
 
+test.each([["help"], ["frobnicate", "--help"]])("help for %s %s", async (...words) => {
+  expect(await fwcheck(words)).toMatchObject({
+    code: 0,
+    out: expect.stringContaining("fwcheck COMMAND"),
+    err: "",
+  });
+});
+
 test("an unreadable file", async () => {
   const path = file("secret.save", SAVE);
   chmodSync(path, 0);
@@ -248,6 +256,8 @@ describe("bad input: a message with file, line, column and text, and no stack tr
     ],
     ["no file for parse", () => ["parse"], 2, /parse needs a file/],
     ["no command", () => [], 2, /a command is missing: audit, .* --help describes each command/],
+    ["no command, but the end of the flags", () => ["--"], 2, /a command is missing/],
+    ["no command, and a flag that is switched off", () => ["--help=false"], 2, /a command is missing/],
     [
       "an unknown command",
       () => ["frobnicate"],
