@@ -23,10 +23,11 @@ import {
 } from "../lib/index.ts";
 import { InputError } from "./errors.ts";
 import { filesOf, isFolder, readSource } from "./files.ts";
+import { hostFlags } from "./flags.ts";
 import { writeStderr } from "./output.ts";
 
 /** Flags whose files describe one host. */
-export const HOST_FLAGS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"] as const;
+export const HOST_FLAGS = Object.keys(hostFlags) as (keyof typeof hostFlags)[];
 
 export interface HostArgs {
   readonly rules?: readonly string[] | undefined;
