@@ -11,6 +11,7 @@ import {
   type Range,
   successor,
 } from "../packet/field.ts";
+import { is } from "../packet/predicate.ts";
 import type { Domain } from "../reach/domain.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import { prefixesOf } from "./prefixes.ts";
@@ -44,16 +45,18 @@ export class BoxPrinter {
   /**
    * Returns matches that select a set among other packets, with the fewest fields that distinguish them; `null` if there
    * are none.
+   * @param protocol protocol of all packets of the set, if each text must match it
    */
-  select(set: Node, packets: Node, beforeNat: boolean): string[] | null {
+  select(set: Node, packets: Node, beforeNat: boolean, protocol: number | undefined): string[] | null {
     const { diagrams } = this.domain;
     const rest = diagrams.subtract(packets, set);
+    const matched = protocol === undefined ? FULL : this.domain.set(is("proto", protocol));
     for (const levels of this.projections) {
       const [inside, outside] = [diagrams.project(set, levels), diagrams.project(rest, levels)];
       if (diagrams.intersect(inside, outside) !== EMPTY) continue;
       // Packets in neither projection do not occur, so both the set and the complement of the rest are right.
-      const a = this.print(inside, beforeNat, packets);
-      const b = this.print(diagrams.complement(outside), beforeNat, packets);
+      const a = this.print(diagrams.intersect(inside, matched), beforeNat, packets);
+      const b = this.print(diagrams.intersect(diagrams.complement(outside), matched), beforeNat, packets);
       if (a !== null || b !== null) return a === null ? b : b === null || a.length <= b.length ? a : b;
     }
     return null;
@@ -126,6 +129,10 @@ export class BoxPrinter {
     return out;
   }
 }
+
+/** Returns a match of one protocol; `""` for any. */
+export const protocolMatch = (protocol: number | undefined): string =>
+  protocol === undefined ? "" : ` -p ${protoName(protocol)}`;
 
 /** Fields that may distinguish a set from other packets, fewest first. */
 const FIELDS_TO_SELECT_BY: readonly (readonly Field[])[] = [

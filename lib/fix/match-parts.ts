@@ -1,11 +1,11 @@
 /** Parts of rules' matches that can be copied into FORWARD one by one. */
 import type { FamilyAudit } from "../audit/audit.ts";
 import { comesIn, type Host } from "../host/host.ts";
-import { type Field, protoName } from "../packet/field.ts";
+import type { Field } from "../packet/field.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { SetState } from "../reach/set-state.ts";
 import type { CopyPart, Rule } from "../rules/ruleset.ts";
-import { SAFE_NAME } from "./box-printer.ts";
+import { protocolMatch, SAFE_NAME } from "./box-printer.ts";
 import { type ReadPoint, statesAt } from "./read-point.ts";
 
 /** A condition or one of its options that can be copied alone. */
@@ -131,11 +131,18 @@ export function copiedText(
   }
 }
 
-/** Returns the parts as one text, with `-p` in front if a part needs it and no part gives it. */
-export function joinTexts(parts: readonly MatchPart[], texts: readonly (string | null)[]): string {
-  const protocol = parts.find((part) => part.protocol !== undefined)?.protocol;
+/**
+ * Returns the parts as one text, with `-p` in front if a part or the target needs it and no part gives it.
+ * @param targetProtocol protocol that the target needs
+ */
+export function joinTexts(
+  parts: readonly MatchPart[],
+  texts: readonly (string | null)[],
+  targetProtocol: number | undefined,
+): string {
+  const protocol = targetProtocol ?? parts.find((part) => part.protocol !== undefined)?.protocol;
   const given = parts.some(({ reading }) => reading.proto !== undefined);
-  const prefix = protocol === undefined || given ? "" : ` -p ${protoName(protocol)}`;
+  const prefix = given ? "" : protocolMatch(protocol);
   return `${prefix}${[...new Set(texts)].map((text) => ` ${text}`).join("")}`;
 }
 

@@ -3,9 +3,10 @@ import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { banProgram } from "../audit/bans.ts";
 import { type Host, outsidePorts } from "../host/host.ts";
 import { printRule } from "../iptables/print.ts";
+import { PROTO } from "../packet/field.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { Rule } from "../rules/ruleset.ts";
-import { BoxPrinter } from "./box-printer.ts";
+import { BoxPrinter, protocolMatch } from "./box-printer.ts";
 import { copiedText, joinTexts, type MatchPart, MatchParts } from "./match-parts.ts";
 import { decidedBy, type PolicyStep } from "./policy-step.ts";
 import type { CopyFailure } from "./reasons.ts";
@@ -122,13 +123,7 @@ class WayPrinter {
     }
     if (kind === "once") return this.once(step, matches);
     const target = this.target(step);
-    const proto = kind === "reject" && rule?.reading.resets === true ? " -p tcp" : "";
-    return matches.map((text) => ({
-      matches: proto !== "" && !text.includes(" -p tcp") ? `${proto}${text}` : text,
-      kind,
-      target,
-      inner: [],
-    }));
+    return matches.map((text) => ({ matches: text, kind, target, inner: [] }));
   }
 
   /** Prints a jump whose condition is evaluated once, as a goto to a chain of its own. */
@@ -165,7 +160,8 @@ class WayPrinter {
     const { readPoint } = step;
     const set = this.audit.domain.diagrams.intersect(left, step.set);
     const records = recordsAddress(step);
-    if (set === left && !records) return [""];
+    const protocol = protocolOfTarget(step);
+    if (set === left && !records) return [protocolMatch(protocol)];
     const own = step.rule === null ? [] : this.parts.of(step.rule).filter(filter);
     const callers = step.callers.flatMap((rule) => this.parts.of(rule)).filter(filter);
     for (const parts of callers.length === 0 ? [own] : [own, [...callers, ...own]]) {
@@ -179,9 +175,9 @@ class WayPrinter {
       const texts = needed.map((part) => copiedText(part, readPoint, step.kind === "note"));
       if (texts.includes(null)) continue;
       if (!needed.every((part) => this.parts.holdsInForward(part, readPoint, left))) continue;
-      if (this.parts.matching(readPoint, left, needed) === set) return [joinTexts(needed, texts)];
+      if (this.parts.matching(readPoint, left, needed) === set) return [joinTexts(needed, texts, protocol)];
     }
-    const boxes = this.boxes.select(set, left, readPoint.beforeNat);
+    const boxes = this.boxes.select(set, left, readPoint.beforeNat, protocol);
     if (boxes !== null) return boxes;
     const rule = this.ruleText(step.rule);
     const stateful = [...own, ...callers].find((part) => this.parts.isUnknown(part));
@@ -214,6 +210,10 @@ class WayPrinter {
 
 /** Returns whether a step records addresses in a list, so that it must not be left out. */
 const recordsAddress = ({ rule }: PolicyStep): boolean => rule?.reading.recents !== undefined;
+
+/** Returns the protocol that a rule must match because of its target; `undefined` if it may match any. */
+const protocolOfTarget = ({ rule, kind }: PolicyStep): number | undefined =>
+  kind === "reject" && rule?.reading.resets === true ? PROTO.tcp : undefined;
 
 /** Removes rules that decide nothing: accepts at the end, and stops in front of the same stop for all packets. */
 function prune(rules: readonly PolicyRule[]): readonly PolicyRule[] {
