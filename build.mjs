@@ -56,13 +56,16 @@ const library = {
   ],
 };
 
-/** Each command is a file of its own, so that a call loads the code of one command only. */
+/**
+ * Each command is two files, so that a call loads one command only, and help and completion load its declaration but
+ * not the library.
+ */
 const commandLine = {
   ...common,
-  entryPoints: ["cli/main.ts", ...sources("cli/commands")],
+  entryPoints: ["cli/main.ts", ...sources("cli/declarations"), ...sources("cli/commands")],
   alias: { "string-width": "./cli/string-width.ts" },
   loader: { ".sh": "text" },
-  external: [...common.external, "./commands/*"],
+  external: [...common.external, "./declarations/*", "../commands/*"],
   minifyWhitespace: true,
   minifySyntax: true,
 };

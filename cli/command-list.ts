@@ -1,4 +1,4 @@
-/** Lists the commands. Each command is a module of its own, which is loaded only when it is called. */
+/** Lists the commands. The declaration of each is a module of its own, and so is its handler, which loads the library. */
 import type { Command } from "./command.ts";
 
 export interface CommandEntry {
@@ -14,7 +14,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     {
       positionals: "<rules..>",
       summary: "find packets that the firewall blocks and that containers receive anyway",
-      load: () => import("./commands/audit.js"),
+      load: () => import("./declarations/audit.js"),
     },
   ],
   [
@@ -22,7 +22,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     {
       positionals: "<rules..>",
       summary: "trace one packet or one connection through all tables, as Linux does",
-      load: () => import("./commands/simulate.js"),
+      load: () => import("./declarations/simulate.js"),
     },
   ],
   [
@@ -30,7 +30,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     {
       positionals: "<rules..>",
       summary: "describe in plain words what a chain or a rule does",
-      load: () => import("./commands/explain.js"),
+      load: () => import("./declarations/explain.js"),
     },
   ],
   [
@@ -38,7 +38,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     {
       positionals: "<rules..>",
       summary: "generate rules for DOCKER-USER that close every finding, with a proof",
-      load: () => import("./commands/fix.js"),
+      load: () => import("./declarations/fix.js"),
     },
   ],
   [
@@ -46,7 +46,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     {
       positionals: "<rules..>",
       summary: "write one HTML file: the audit, the path of each packet, the fix, and a form to try packets",
-      load: () => import("./commands/report.js"),
+      load: () => import("./declarations/report.js"),
     },
   ],
   [
@@ -54,7 +54,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     {
       positionals: "<rules..>",
       summary: "draw the chains in the order in which packets meet them: SVG, DOT or Mermaid",
-      load: () => import("./commands/graph.js"),
+      load: () => import("./declarations/graph.js"),
     },
   ],
   [
@@ -62,7 +62,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     {
       positionals: "",
       summary: "print a script that reads a host's state and prints it as one text, a snapshot",
-      load: () => import("./commands/collect.js"),
+      load: () => import("./declarations/collect.js"),
     },
   ],
   [
@@ -70,7 +70,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     {
       positionals: "<file>",
       summary: "print a ruleset in the canonical form of iptables-save",
-      load: () => import("./commands/parse.js"),
+      load: () => import("./declarations/parse.js"),
     },
   ],
   [
@@ -78,7 +78,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     {
       positionals: "<shell>",
       summary: "print a script that completes fwcheck's commands and flags in a shell",
-      load: () => import("./commands/completion.js"),
+      load: () => import("./declarations/completion.js"),
     },
   ],
 ]);

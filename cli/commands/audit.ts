@@ -1,9 +1,7 @@
 import { audit, auditJson, auditText, sarif } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { defineCommand } from "../command.ts";
 import { InputError } from "../errors.ts";
 import { auditExitCode, readExpectationFile } from "../exit-code.ts";
-import { assumptionFlags, auditFlags, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
 import { auditFleet, severalHosts } from "../fleet.ts";
 import { HOST_FLAGS, type HostArgs, inputs } from "../inputs.ts";
 import { print, printJson, progressLine, style } from "../output.ts";
@@ -21,7 +19,7 @@ interface AuditArgs extends HostArgs {
 const TIMEOUT = 120;
 
 /** Runs `fwcheck audit` on one host or on several. @returns the exit code, see `auditExitCode` */
-function run(args: AuditArgs): number | Promise<number> {
+export function run(args: AuditArgs): number | Promise<number> {
   const hosts = severalHosts(args.rules ?? []);
   return hosts === null ? auditOne(args) : auditMany(hosts, args);
 }
@@ -57,33 +55,3 @@ function auditOne(args: AuditArgs): number {
   else print(auditText(result, style()));
   return exit;
 }
-
-export const command = defineCommand({
-  positionals: rulesPositional,
-  flags: {
-    ...hostFlags,
-    ...jsonFlag,
-    sarif: { type: "boolean", describe: "print SARIF 2.1.0, for code scanning" },
-    timeout: {
-      type: "number",
-      describe: "limit in seconds for each of several hosts (120)",
-      requiresArg: true,
-    },
-    ...auditFlags,
-    ...assumptionFlags,
-  },
-  examples: [
-    ["One host", "fwcheck audit host.snap"],
-    ["Only the rules, directly from the host", "ssh root@host iptables-save | fwcheck audit -"],
-    [
-      "Files that were captured one by one",
-      "fwcheck audit v4.save v6.save --addr addr.json --docker docker-inspect.json",
-    ],
-    ["In CI, for code scanning", "fwcheck audit host.snap --sarif --fail-on must > fwcheck.sarif"],
-    ["Fail on any open port that a file does not list", "fwcheck audit host.snap --expect exposure.yaml"],
-    ["Many hosts, one line each", "fwcheck audit web1.snap web2.snap db.snap"],
-  ],
-  notes:
-    "Exit code: 0 without findings; 1 with findings; 2 if the call or the input is wrong, or if no finding counts and something is inconclusive.",
-  run,
-});

@@ -1,11 +1,10 @@
 import { spawn } from "node:child_process";
 import { safeLines } from "../../lib/index.ts";
 import script from "../collect.sh";
-import { defineCommand } from "../command.ts";
 import { print } from "../output.ts";
 
 /** Runs `fwcheck collect`: prints the script, or with `--live` the snapshot of this host. @returns the exit code */
-function run({ live }: { readonly live?: boolean | undefined }): number | Promise<number> {
+export function run({ live }: { readonly live?: boolean | undefined }): number | Promise<number> {
   if (live !== true) {
     print(script);
     return 0;
@@ -20,13 +19,3 @@ function run({ live }: { readonly live?: boolean | undefined }): number | Promis
     shell.stdin!.end(script);
   });
 }
-
-export const command = defineCommand({
-  positionals: {},
-  flags: { live: { type: "boolean", describe: "run the script on this host and print the snapshot" } },
-  examples: [
-    ["On a host without Node", "fwcheck collect | ssh root@host sh -s > host.snap"],
-    ["On this host", "fwcheck collect --live > host.snap"],
-  ],
-  run,
-});

@@ -1,4 +1,3 @@
-import { defineCommand } from "../command.ts";
 import { print } from "../output.ts";
 
 /**
@@ -47,22 +46,8 @@ complete -c fwcheck -f -a '(__fwcheck_complete)'
 `,
 } as const;
 
-export const command = defineCommand({
-  positionals: {
-    shell: {
-      choices: ["bash", "zsh", "fish"],
-      demandOption: true,
-      describe: "shell to print the script for",
-    },
-  },
-  flags: {},
-  examples: [
-    ["In ~/.bashrc", "source <(fwcheck completion bash)"],
-    ["In ~/.zshrc, after compinit", "source <(fwcheck completion zsh)"],
-    ["Once", "fwcheck completion fish > ~/.config/fish/completions/fwcheck.fish"],
-  ],
-  run: ({ shell }) => {
-    print(SCRIPTS[shell]);
-    return 0;
-  },
-});
+/** Runs `fwcheck completion`: prints the script for a shell. */
+export function run({ shell }: { readonly shell: keyof typeof SCRIPTS }): number {
+  print(SCRIPTS[shell]);
+  return 0;
+}

@@ -1,7 +1,5 @@
 import { chainsText, type Explanation, explain, explainText, type Family, safe } from "../../lib/index.ts";
-import { defineCommand } from "../command.ts";
 import { InputError } from "../errors.ts";
-import { familyFlag, familyOf, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
 import { requireOneHost } from "../fleet.ts";
 import { type HostArgs, inputs, printDoubts } from "../inputs.ts";
 import { print, printJson, style, width } from "../output.ts";
@@ -16,7 +14,7 @@ interface ExplainArgs extends Omit<HostArgs, "rule"> {
 }
 
 /** Runs `fwcheck explain`: describes a chain or one of its rules; without `--chain`, prints one line per chain. */
-function run({ chain, rule, family, ...args }: ExplainArgs): number {
+export function run({ chain, rule, family, ...args }: ExplainArgs): number {
   if (rule !== undefined && !(Number.isInteger(rule) && rule > 0))
     throw new InputError(
       "--rule takes the number of a rule, counted from 1 as iptables -L --line-numbers does",
@@ -53,29 +51,3 @@ function refuseUnknown(chain: string, rule: number | undefined, { chains }: Expl
   );
   throw new InputError(`there is no rule ${rule}: ${lengths.join(", ")}`);
 }
-
-const { rule: _policyRouting, ...explainHostFlags } = hostFlags;
-
-export const command = defineCommand({
-  positionals: rulesPositional,
-  flags: {
-    chain: {
-      type: "string",
-      describe: "name of a chain, or TABLE/CHAIN; without it, a list of all chains",
-      requiresArg: true,
-    },
-    rule: { type: "number", describe: "number of one rule of the chain, from 1", requiresArg: true },
-    ...familyFlag("address family, IPv4 or IPv6 (both)"),
-    ...explainHostFlags,
-    ...jsonFlag,
-  },
-  examples: [
-    ["A list of all chains", "fwcheck explain host.snap"],
-    ["The chain for your own rules about containers", "fwcheck explain host.snap --chain DOCKER-USER"],
-    [
-      "One rule of a chain whose name exists in two tables",
-      "fwcheck explain host.snap --chain nat/DOCKER --rule 4",
-    ],
-  ],
-  run: (args) => run({ ...args, family: familyOf(args) }),
-});

@@ -9,8 +9,6 @@ import {
   type Strategy,
   ufwRefusalText,
 } from "../../lib/index.ts";
-import { defineCommand } from "../command.ts";
-import { assumptionFlags, familyFlag, familyOf, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
 import { requireOneHost } from "../fleet.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
 import { holdStderr, printJson, printVerbatim, writeStderr } from "../output.ts";
@@ -29,7 +27,7 @@ interface FixArgs extends HostArgs {
  * prints no rules.
  * @returns 1 if the proof does not hold, something stays open, or the form cannot contain a part of the fix; else 0
  */
-function run(args: FixArgs): number {
+export function run(args: FixArgs): number {
   requireOneHost(args.rules, "fix");
   // The first line of stderr is the result; warnings about the inputs follow.
   const { result, release } = holdStderr(() => {
@@ -131,44 +129,4 @@ const withoutRules = (result: Fix): Fix => ({
   unit: "",
   saved: "",
   undo: [],
-});
-
-export const command = defineCommand({
-  positionals: rulesPositional,
-  flags: {
-    strategy: {
-      choices: ["auto", "internal-ip", "conntrack", "ipset"],
-      default: "auto",
-      describe:
-        "how to match an endpoint: internal-ip (the container's address), conntrack (the original destination) or ipset (one set for many)",
-    },
-    format: {
-      choices: ["script", "ufw", "systemd", "restore", "save"],
-      default: "script",
-      describe:
-        "script: a shell script; ufw: a block for ufw's after.rules; systemd: a unit that runs the script; restore: a file for iptables-restore; save: the whole ruleset including the fix",
-    },
-    ...familyFlag("address family for --format ufw and restore; each family needs a file of its own"),
-    ...assumptionFlags,
-    ...hostFlags,
-    ...jsonFlag,
-  },
-  examples: [
-    ["A script that applies, checks and undoes the fix", "fwcheck fix host.snap > fix.sh"],
-    [
-      "A fix that stays valid when containers get other addresses",
-      "fwcheck fix host.snap --strategy conntrack > fix.sh",
-    ],
-    [
-      "Applied by ufw at every boot",
-      "fwcheck fix host.snap --format ufw --family 4 >> /etc/ufw/after.rules && ufw reload",
-    ],
-    [
-      "What would still be open with the fix",
-      "fwcheck fix host.snap --format save | fwcheck audit - --assume complete",
-    ],
-  ],
-  notes:
-    "Exit code: 0; 1 if the proof does not hold, or if something stays open or is not part of the printed form, which is named on stderr; 2 if the call or the input is wrong.",
-  run: (args) => run({ ...args, family: familyOf(args) }),
 });

@@ -1,8 +1,6 @@
 import { parse } from "iptables-parser-ts";
 import { printRuleset, readRuleset } from "../../lib/index.ts";
-import { defineCommand } from "../command.ts";
 import { readSource } from "../files.ts";
-import { jsonFlag } from "../flags.ts";
 import { printDiagnostic } from "../inputs.ts";
 import { printJson, printVerbatim } from "../output.ts";
 
@@ -10,7 +8,7 @@ import { printJson, printVerbatim } from "../output.ts";
  * Runs `fwcheck parse`: prints the ruleset in canonical form or as a document.
  * @returns 2 if the text has errors or is incomplete, else 0
  */
-function run(args: { readonly file: string; readonly json?: boolean | undefined }): number {
+export function run(args: { readonly file: string; readonly json?: boolean | undefined }): number {
   const source = readSource(args.file);
   const { rulesets, diagnostics } = readRuleset([source]);
   diagnostics.forEach(printDiagnostic);
@@ -19,19 +17,3 @@ function run(args: { readonly file: string; readonly json?: boolean | undefined 
   const hasDoubts = rulesets.some((ruleset) => ruleset.doubts.length > 0);
   return hasDoubts || diagnostics.some((d) => d.severity === "error") ? 2 : 0;
 }
-
-export const command = defineCommand({
-  positionals: {
-    file: {
-      type: "string",
-      demandOption: true,
-      describe: "a file of iptables-save, or - for standard input",
-    },
-  },
-  flags: jsonFlag,
-  examples: [
-    ["Check that fwcheck reads a file, and how", "fwcheck parse v4.save"],
-    ["A JSON document for a program", "ssh root@host iptables-save | fwcheck parse - --json"],
-  ],
-  run,
-});

@@ -1,10 +1,8 @@
 import { basename } from "node:path";
 import { audit, report, safe } from "../../lib/index.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { defineCommand } from "../command.ts";
 import { InputError } from "../errors.ts";
 import { auditExitCode, readExpectationFile } from "../exit-code.ts";
-import { assumptionFlags, auditFlags, hostFlags, rulesPositional } from "../flags.ts";
 import { requireOneHost } from "../fleet.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
 import { print, progressLine, writeFileAtomically } from "../output.ts";
@@ -19,7 +17,7 @@ interface ReportArgs extends HostArgs {
 }
 
 /** Runs `fwcheck report`: writes an audit as one HTML file. @returns the exit code of the audit */
-async function run(args: ReportArgs): Promise<number> {
+export async function run(args: ReportArgs): Promise<number> {
   if (args.output === undefined && process.stdout.isTTY)
     throw new InputError(
       "the report is an HTML page; name a file with -o report.html, or redirect the output",
@@ -69,33 +67,3 @@ function writeReport(path: string, text: string): void {
     throw new InputError(`${safe(path)}: ${reason}`);
   }
 }
-
-export const command = defineCommand({
-  positionals: rulesPositional,
-  flags: {
-    output: {
-      type: "string",
-      alias: "o",
-      describe: "file to write; an existing file is replaced (standard output)",
-      requiresArg: true,
-    },
-    title: {
-      type: "string",
-      describe: "name of the host in the report (name of the input)",
-      requiresArg: true,
-    },
-    ...auditFlags,
-    ...assumptionFlags,
-    ...hostFlags,
-  },
-  examples: [
-    ["The report of a host, for a browser", "fwcheck report host/ -o report.html"],
-    [
-      "Under another name, in a script that continues with any result",
-      "fwcheck report host/ --title web-1 --fail-on none -o web-1.html",
-    ],
-  ],
-  notes: `The file works without a network and sends nothing: it can be mailed, archived and printed. It contains the rules, addresses and routes; of Docker's output it contains the networks, but no environment variables and no labels other than Compose's.
-Exit code, as for audit: 0; 1 with findings (--fail-on, --expect); 2 if the call or the input is wrong, or if no finding counts and something is inconclusive. The file is written in every case but a wrong call or input.`,
-  run,
-});
