@@ -63,6 +63,8 @@ export const isSameConnection = (a: Connection, b: Connection): boolean =>
   a.status === b.status &&
   a.mark === b.mark &&
   a.tcp?.state === b.tcp?.state;
+/** Returns true if two versions are of one connection: their first packet has the same tuple. */
+export const isSameOriginal = (a: Connection, b: Connection): boolean => sameTuple(a.original, b.original);
 const tupleIn = ({ connection, reply }: ConnectionRef): Tuple =>
   reply ? connection.reply : connection.original;
 

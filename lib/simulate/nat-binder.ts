@@ -31,13 +31,15 @@ export class NatBinder {
     nat: Nat | null,
     side: "dst" | "src",
     choice: string,
-    old: number,
+    old: { readonly address: Address; readonly port: number },
   ): Part<PacketState, Decision>[] | null {
     const { proto } = connection.original;
     if (!tracksPorts(proto) || (side === "src" && state.field("out") !== "lo")) return null;
-    const [first, last] = nat?.ports ? [nat.ports.first, nat.ports.last] : defaultRange(proto, old);
-    const pieces = this.program.portIntervals(side, first, last);
-    if (pieces.length === 1) return null;
+    const [first, last] = nat?.ports ? [nat.ports.first, nat.ports.last] : defaultRange(proto, old.port);
+    const intervals = this.program.portIntervals(side, first, last);
+    if (intervals.length === 1) return null;
+    const open = intervals.filter((piece) => this.mayChoose(connection, side, old.address, piece));
+    const pieces = open.length === 0 ? intervals : open;
     if (pieces.length > MOST_PORT_CHOICES)
       return [{ state: state.assume(`${choice}, and later rules distinguish it`), outcome: "undecided" }];
     const settled = (piece: readonly [number, number]): boolean | undefined =>
@@ -99,7 +101,7 @@ export class NatBinder {
     const branched =
       choice === null || !branches
         ? null
-        : this.bindPortChoices(state, connection, nat, side, choice, old.port);
+        : this.bindPortChoices(state, connection, nat, side, choice, { address, port: old.port });
     if (branched !== null) return branched;
     const reply = replyTuple(connection.reply, side, address, port);
     const { reply: before } = connection;
@@ -164,6 +166,21 @@ export class NatBinder {
   /** Returns true if a connection has this tuple (nf_nat_used_tuple). */
   private isTaken(tuple: Tuple): boolean {
     return this.connections.find(tuple) !== undefined;
+  }
+
+  /** Returns true if a port of the range is not surely in use: the kernel passes over those that are. */
+  private mayChoose(
+    connection: Connection,
+    side: "dst" | "src",
+    address: Address,
+    [first, last]: readonly [number, number],
+  ): boolean {
+    for (let port = first; port <= last; port++) {
+      const other = this.connections.find(replyTuple(connection.reply, side, address, port))?.connection;
+      // The port of a connection for which the kernel chose one may be another than the assumed one.
+      if (other === undefined || other.kernelChoice !== undefined) return true;
+    }
+    return false;
   }
 
   /** Returns true if a connection has a reply tuple that differs in one port at most. */

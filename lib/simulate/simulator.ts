@@ -7,7 +7,13 @@ import { tupleOf } from "../path/tuple.ts";
 import { arrive, deliver, type Ending, send } from "../path/walk.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type Answer, answer, type Outcome, outcomeOf, type Trace, type TracedBranch } from "./answer.ts";
-import { type Connection, Connections, isSameConnection, withStatus } from "./connection-table.ts";
+import {
+  type Connection,
+  Connections,
+  isSameConnection,
+  isSameOriginal,
+  withStatus,
+} from "./connection-table.ts";
 import { PacketEngine } from "./packet-engine.ts";
 import { flowHeaderOf, PacketState } from "./packet-state.ts";
 import { closedByReset } from "./tcp-tracking.ts";
@@ -112,7 +118,9 @@ export class Simulator {
     const open = endings.some(
       ({ verdict, state }) => verdict === "undecided" && !isConfirmed(state.connection),
     );
-    if ((alike && !open) || (decided && chosen)) {
+    // Branches of one connection that differ in the port that the kernel chose.
+    const oneOpened = kept.every((c) => c !== null && first !== null && isSameOriginal(c, first));
+    if ((alike && !open) || (decided && chosen && oneOpened)) {
       if (first?.replaces !== undefined) this.connections.forget(first.replaces);
       if (first !== null) this.connections.confirm(first);
     } else for (const connection of kept) if (connection !== null) this.connections.addUncertain(connection);

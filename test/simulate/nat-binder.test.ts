@@ -131,3 +131,38 @@ describe("port options for protocols without ports", () => {
     expect(sent(mine, { proto: "udp", sport: 40_001, dport: 9 })?.sport).toBe(9);
   });
 });
+
+describe("a source port that the kernel chooses for a packet to the host itself", () => {
+  // Host address 10.99.0.1; the chain distinguishes source port 22, although nothing calls it.
+  const save =
+    "*nat\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A OUTPUT -p udp -j REDIRECT --to-ports 8010\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:unused - [0:0]\n-A unused -p udp -m udp --sport 22 -j DROP\nCOMMIT\n";
+  const from = (sport: number, dst: string, dport: number): PacketJson => ({
+    ...{ in: null, src: "10.99.0.1", dst, proto: "udp", sport, dport },
+  });
+  const path = ({ path: steps }: { readonly path: readonly { table: string; chain: string }[] }): string =>
+    steps.map(({ table, chain }) => `${table} ${chain}`).join(", ");
+
+  test("is none that another connection has", () => {
+    const chosen = sent(save, [
+      from(443, "10.99.0.4", 32_767),
+      from(22, "10.99.0.3", 20_055),
+      from(443, "198.51.100.9", 7999),
+    ])[2]!;
+    expect(chosen.verdict).toBe("accept");
+    expect(chosen.assumptions.join()).toContain("nat-choice(23-511)");
+    expect(chosen.assumptions.join()).not.toContain("nat-choice(22)");
+  });
+
+  test("leaves the other connection known", () => {
+    const answers = sent(save, [
+      from(443, "10.99.0.4", 32_767),
+      from(22, "10.99.0.3", 20_055),
+      from(443, "198.51.100.9", 7999),
+      { ...from(8010, "10.99.0.1", 22), src: "127.0.0.1" },
+      from(22, "10.99.0.3", 20_055),
+    ]);
+    expect(answers.map((a) => a.verdict)).toEqual(Array(5).fill("accept"));
+    expect(path(answers[3]!)).toBe("filter OUTPUT, filter INPUT");
+    expect(path(answers[4]!)).toBe("filter OUTPUT, filter INPUT");
+  });
+});
