@@ -4,6 +4,7 @@ import { parseAddress, printAddress } from "../packet/address.ts";
 import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import { packetJson } from "../packet/packet-json.ts";
+import { printAssumption } from "../path/unknown-key.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { Answer } from "../simulate/answer.ts";
 import { type SimulateOptions, Simulator } from "../simulate/simulator.ts";
@@ -136,9 +137,7 @@ export function buildFinding(
     intended,
     actual: { verdict: sharedVerdict(actual), path: actual.path },
     witness: packetJson(packet),
-    ...(assume.size === 0
-      ? {}
-      : { assume: [...assume].map(([key, truth]) => `${key}=${truth ? "match" : "no-match"}`) }),
+    ...(assume.size === 0 ? {} : { assume: [...assume].map(([key, truth]) => printAssumption(key, truth)) }),
     certainty: certain === EMPTY ? "may" : "must",
     depends: [...certainty.unknownsOf(set), ...(groups.length === 0 ? [UNLISTED_INTERFACE] : [])],
     ...(unread.length === 0 ? {} : { unread }),

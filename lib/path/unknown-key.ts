@@ -31,3 +31,13 @@ export const assumedName = (key: string): string => key.replace(/[@:].*$/s, "");
 
 /** Returns the name in a key, without the rule or the text that it belongs to. */
 export const unknownName = (key: string): string => key.replace(/[@(].*$/s, "");
+
+/** Prints the value of an unknown as an argument of `--assume`: `recent=match`. */
+export const printAssumption = (key: string, truth: boolean): string =>
+  `${key}=${truth ? "match" : "no-match"}`;
+
+/** Parses an argument of `--assume`; returns `undefined` for any other text. */
+export function parseAssumption(text: string): readonly [key: string, truth: boolean] | undefined {
+  const [, key, value] = /^(.+)=(match|no-match)$/s.exec(text) ?? [];
+  return key === undefined ? undefined : [key, value === "match"];
+}

@@ -4,6 +4,7 @@ import { protoName } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import { type PacketJson, packetJson } from "../packet/packet-json.ts";
 import type { Step } from "../path/program.ts";
+import { printAssumption } from "../path/unknown-key.ts";
 import type { Decision, Ending } from "../path/walk.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import { type FlowHeader, flowHeaderOf, type PacketState, type Supposition } from "./packet-state.ts";
@@ -112,9 +113,6 @@ export function outcomeOf(ending: Ending<PacketState>): Outcome {
   };
 }
 
-/** Formats a supposition as an argument of `--assume`. */
-const assumption = ({ key, truth }: Supposition): string => `${key}=${truth ? "match" : "no-match"}`;
-
 const UNDECIDED = { verdict: "undecided", delivery: "none", out: null, sent: null } as const;
 
 /** Combines the endings of all branches. */
@@ -145,6 +143,9 @@ export function answer(packet: Packet, endings: readonly Ending<PacketState>[]):
     ...UNDECIDED,
     path: first.path,
     assumptions: [...new Set(branches.flatMap((b) => b.assumptions))],
-    branches: branches.map((b, i) => ({ ...b, assume: endings[i]!.state.suppositions.map(assumption) })),
+    branches: branches.map((b, i) => ({
+      ...b,
+      assume: endings[i]!.state.suppositions.map(({ key, truth }) => printAssumption(key, truth)),
+    })),
   };
 }

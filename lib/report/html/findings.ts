@@ -3,6 +3,7 @@ import type { Finding } from "../../audit/finding.ts";
 import type { Host } from "../../host/host.ts";
 import { readRuleset } from "../../iptables/load.ts";
 import { readPacket } from "../../packet/packet-json.ts";
+import { parseAssumption } from "../../path/unknown-key.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import { Simulator } from "../../simulate/simulator.ts";
@@ -67,17 +68,9 @@ function noFindingsText({ audit, unread }: ReportContents): string {
 function witnessTrace(f: Finding, rulesets: readonly Ruleset[], host: Host): Trace | null {
   const packet = readPacket(f.witness);
   if (typeof packet === "string") return null;
-  return new Simulator(rulesets, host, { assume: assumptions(f.assume ?? []) }).trace(packet);
+  const assume = new Map((f.assume ?? []).map((text) => parseAssumption(text)!));
+  return new Simulator(rulesets, host, { assume }).trace(packet);
 }
-
-/** Reads `NAME=match` and `NAME=no-match`. */
-const assumptions = (options: readonly string[]): ReadonlyMap<string, boolean> =>
-  new Map(
-    options.map((option) => {
-      const at = option.lastIndexOf("=");
-      return [option.slice(0, at), option.slice(at + 1) === "match"];
-    }),
-  );
 
 const VERDICTS = { accept: "accepts", drop: "drops", reject: "rejects", undecided: "undecided" } as const;
 

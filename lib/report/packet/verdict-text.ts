@@ -4,7 +4,7 @@ import { containerAt } from "../../host/host.ts";
 import { familyOf, parseAddress, printAddress } from "../../packet/address.ts";
 import type { Address } from "../../packet/field.ts";
 import type { Step } from "../../path/program.ts";
-import { unknownName, unknownSubject } from "../../path/unknown-key.ts";
+import { printAssumption, unknownName, unknownSubject } from "../../path/unknown-key.ts";
 import type { Outcome, Trace, TracedBranch } from "../../simulate/answer.ts";
 import type { Supposition } from "../../simulate/packet-state.ts";
 import { counted, list } from "../text/list.ts";
@@ -97,7 +97,7 @@ export function branchCondition(
 function assumeOptions(branch: TracedBranch, branches: readonly TracedBranch[]): string {
   const more = countSimilar(branch, branches);
   const options = decidingSuppositions(branch, branches).map(
-    ({ key, truth }) => `--assume ${shellQuoted(`${key}=${truth ? "match" : "no-match"}`)}`,
+    ({ key, truth }) => `--assume ${shellQuoted(printAssumption(key, truth))}`,
   );
   return `${options.join(" ")}${more > 0 ? ` (and ${counted(more, "more path")} with the same result)` : ""}`;
 }

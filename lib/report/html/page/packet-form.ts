@@ -2,6 +2,7 @@
 import { readHost } from "../../../host/read.ts";
 import { readRuleset } from "../../../iptables/load.ts";
 import { type PacketJson, readPacket } from "../../../packet/packet-json.ts";
+import { parseAssumption } from "../../../path/unknown-key.ts";
 import type { Ruleset } from "../../../rules/ruleset.ts";
 import type { Trace } from "../../../simulate/answer.ts";
 import { Simulator } from "../../../simulate/simulator.ts";
@@ -106,10 +107,10 @@ class PacketForm {
     for (const line of value("assume")
       .split("\n")
       .filter((each) => each !== "")) {
-      const [, name, word] = /^(.+)=(match|no-match)$/.exec(line.trim()) ?? [];
-      if (name === undefined)
+      const assumption = parseAssumption(line.trim());
+      if (assumption === undefined)
         return { error: "write NAME=match or NAME=no-match, one per line", field: "assume" };
-      assume.set(name, word === "match");
+      assume.set(...assumption);
     }
     return { packet, assume };
   }
