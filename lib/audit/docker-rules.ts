@@ -5,6 +5,7 @@
 import type { Host } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
 import { isDockerBridgeSet } from "../host/known/docker.ts";
+import type { Prefix } from "../packet/address.ts";
 import { PROTO } from "../packet/field.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { hasOnly, plain, plainPorts } from "../rules/reading.ts";
@@ -93,6 +94,20 @@ export function gatewayMode(ruleset: Ruleset, bridge: string): GatewayMode {
     if (input?.value === bridge && input.not && proto === undefined) return "nat-unprotected";
   }
   return "nat";
+}
+
+/**
+ * Returns the addresses of containers of networks in gateway mode nat that Docker accepts packets for: those with published
+ * ports.
+ */
+export function publishedInNat(ruleset: Ruleset): Prefix[] {
+  const modes = new Map<string, GatewayMode>();
+  return (chainOf(ruleset, "filter", "DOCKER")?.rules ?? []).flatMap(({ reading: { dst, out } }) => {
+    if (dst === undefined || out === undefined) return [];
+    let mode = modes.get(out.value);
+    if (mode === undefined) modes.set(out.value, (mode = gatewayMode(ruleset, out.value)));
+    return mode === "nat" ? [dst.value] : [];
+  });
 }
 
 /** Returns the rules that publish ports of containers and of a swarm's services. */

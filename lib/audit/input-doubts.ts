@@ -5,7 +5,7 @@ import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, protoName } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
-import { gatewayMode, publishing } from "./docker-rules.ts";
+import { publishedInNat, publishing } from "./docker-rules.ts";
 import type { Doubt, PublishedEndpoint } from "./doubt.ts";
 
 export function inputDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
@@ -37,17 +37,15 @@ export function missingTables(ruleset: Ruleset): readonly TableName[] {
   const { tables } = ruleset;
   if (chainOf(ruleset, "filter", "DOCKER") === undefined) return [];
   const missing: TableName[] = tables.has("nat") ? [] : ["nat"];
-  if (ruleset.whole !== true && !tables.has("raw") && isSince28(ruleset) && publishesInNatNetwork(ruleset))
+  if (
+    ruleset.whole !== true &&
+    !tables.has("raw") &&
+    isSince28(ruleset) &&
+    publishedInNat(ruleset).length > 0
+  )
     missing.push("raw");
   return missing;
 }
-
-/** Returns true if Docker accepts packets for a container of a network in gateway mode nat: one of its ports is published. */
-const publishesInNatNetwork = (ruleset: Ruleset): boolean =>
-  (chainOf(ruleset, "filter", "DOCKER")?.rules ?? []).some((rule) => {
-    const { dst, out } = rule.reading;
-    return dst !== undefined && out !== undefined && gatewayMode(ruleset, out.value) === "nat";
-  });
 
 /** Returns the endpoints that Docker's DNAT rules lead to. */
 function publishedEndpoints(

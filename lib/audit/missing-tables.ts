@@ -3,9 +3,9 @@ import type { Host } from "../host/host.ts";
 import { prefixRange } from "../packet/address.ts";
 import { or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
-import { chainOf, type Ruleset, type Unread } from "../rules/ruleset.ts";
+import type { Ruleset, Unread } from "../rules/ruleset.ts";
 import { isLoopback } from "./direct-access.ts";
-import { gatewayMode, publishing } from "./docker-rules.ts";
+import { publishedInNat, publishing } from "./docker-rules.ts";
 import { missingTables } from "./input-doubts.ts";
 
 /** Returns the ruleset with a base chain of unknown verdict for what its text lacks, so that findings become `may`. */
@@ -21,7 +21,10 @@ export function withMissing(ruleset: Ruleset, host: Host): Ruleset {
  */
 function missingRaw(ruleset: Ruleset, host: Host): Unread[] {
   if (!missingTables(ruleset).includes("raw")) return [];
-  const mayDrop = [...containerAddresses(ruleset), ...loopbackPorts(ruleset, host)];
+  const mayDrop = [
+    ...publishedInNat(ruleset).map((prefix) => within("dst", [prefixRange(prefix)])),
+    ...loopbackPorts(ruleset, host),
+  ];
   if (mayDrop.length === 0) return [];
   return [{ hook: "PREROUTING", by: "table raw, which is missing", when: or(...mayDrop) }];
 }
@@ -29,13 +32,6 @@ function missingRaw(ruleset: Ruleset, host: Host): Unread[] {
 /** Returns an unknown chain in FORWARD for lines that are cut off or unreadable: each may drop what other rules accept. */
 const missingLines = ({ damaged }: Ruleset): Unread[] =>
   damaged === true ? [{ hook: "FORWARD", by: "lines that are missing or cannot be read" }] : [];
-
-const containerAddresses = (ruleset: Ruleset): Predicate[] =>
-  (chainOf(ruleset, "filter", "DOCKER")?.rules ?? []).flatMap((rule) => {
-    const { dst, out } = rule.reading;
-    if (dst === undefined || out === undefined || gatewayMode(ruleset, out.value) !== "nat") return [];
-    return [within("dst", [prefixRange(dst.value)])];
-  });
 
 const loopbackPorts = (ruleset: Ruleset, host: Host): Predicate[] =>
   publishing(Program.of(ruleset, host)).flatMap(({ rule, when }) => {
