@@ -9,14 +9,14 @@ import { hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";
 import { findShadowedRulesWithin, type Shadow } from "../reach/shadowed-rules.ts";
-import { CallGraph } from "../rules/call-graph.ts";
 import { plain, plainPorts } from "../rules/reading.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, TABLES } from "../rules/ruleset.ts";
+import { type Chain, chainOf, type Rule, TABLES } from "../rules/ruleset.ts";
 import { Simulator } from "../simulate/simulator.ts";
 import { banProgram } from "./bans.ts";
 import { isDockerChain, isDockerRule } from "./docker-rules.ts";
 import { type Lint, lintOf } from "./lint.ts";
 import { ruleNote } from "./rule-note.ts";
+import { REMOTE } from "./witness-picker.ts";
 
 /** Shadowed rules are not searched in tables with more rules: the search would cost more than the rest of the audit. */
 const MOST_RULES = 3000;
@@ -61,7 +61,8 @@ interface ShadowedGroup {
 }
 
 /** Returns allows and denies that rules before them shadow, where one of those rules decides otherwise. */
-function shadowedRules({ ruleset, host }: Program, shadows: ReadonlyMap<Rule, Shadow>): Lint[] {
+function shadowedRules(program: Program, shadows: ReadonlyMap<Rule, Shadow>): Lint[] {
+  const { ruleset, host } = program;
   const groups: ShadowedGroup[] = [];
   for (const { rules } of ruleset.tables.get("filter")?.chains.values() ?? []) {
     // After a rule that matches every remaining packet, all rules to the end of the chain have one reason.
@@ -74,7 +75,7 @@ function shadowedRules({ ruleset, host }: Program, shadows: ReadonlyMap<Rule, Sh
       if (isForKnownConnections(rule)) continue;
       // A second allow after an allow of the same packets is redundant and harmless.
       const by = shadow.by.filter(
-        (each) => !isForKnownConnections(each) && mayDecideOtherwise(each, ruleset, verdict),
+        (each) => !isForKnownConnections(each) && mayDecideOtherwise(each, program, verdict),
       );
       if (by.length === 0) continue;
       const key = i >= tail ? "tail" : `${verdict} ${by.map(({ index }) => index).join()}`;
@@ -106,16 +107,16 @@ function isForKnownConnections({ reading }: Rule): boolean {
 }
 
 /** Returns true if a rule, or a rule of a chain below it, decides otherwise. */
-function mayDecideOtherwise(rule: Rule, ruleset: Ruleset, verdict: RuleVerdict): boolean {
-  const verdicts = verdictsBelow(rule, ruleset);
+function mayDecideOtherwise(rule: Rule, program: Program, verdict: RuleVerdict): boolean {
+  const verdicts = verdictsBelow(rule, program);
   return verdicts.size > 1 || !verdicts.has(verdict);
 }
 
 /** Returns the verdicts that a rule can reach, itself or in the chains that it calls. */
-function verdictsBelow(rule: Rule, ruleset: Ruleset): ReadonlySet<RuleVerdict> {
+function verdictsBelow(rule: Rule, { calls, ruleset }: Program): ReadonlySet<RuleVerdict> {
   const called = rule.calledChain;
   if (called === null) return new Set([verdictOf(rule)]);
-  const chains = [...new CallGraph(ruleset).below(rule.table, called)];
+  const chains = [...calls.below(rule.table, called)];
   const verdicts = chains
     .flatMap((name) => chainOf(ruleset, rule.table, name)?.rules ?? [])
     .map(verdictOf)
@@ -124,8 +125,7 @@ function verdictsBelow(rule: Rule, ruleset: Ruleset): ReadonlySet<RuleVerdict> {
 }
 
 /** Returns the chains with an allow or deny that no rule calls, one lint for each table. */
-function uncalledChains({ ruleset }: Program): Lint[] {
-  const calls = new CallGraph(ruleset);
+function uncalledChains({ calls, ruleset }: Program): Lint[] {
   return TABLES.flatMap((table): Lint[] => {
     const chains = [...(ruleset.tables.get(table)?.chains.values() ?? [])];
     const uncalled = chains.filter(
@@ -197,7 +197,7 @@ function samplePacket(rule: Rule, { host, ruleset }: Program): Packet | null {
   return {
     family,
     in: device.name,
-    src: family === 4 ? 0xc633_6407 : 0x2001_0db8_ffff_0000_0000_0000_0000_0007n,
+    src: REMOTE[family],
     dst: to,
     proto: number,
     sport: 40000,

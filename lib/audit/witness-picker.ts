@@ -9,7 +9,7 @@ import { type Preferences, type Witness, witness } from "../reach/witness.ts";
 import type { InputInterfaces } from "./input-interfaces.ts";
 
 /** Address of TEST-NET-2 (RFC 5737), and of the documentation prefix of IPv6 (RFC 3849). */
-const REMOTE: Readonly<Record<Family, Scalar>> = {
+export const REMOTE: Readonly<Record<Family, Address>> = {
   4: 0xc633_6407,
   6: 0x2001_0db8_ffff_0000_0000_0000_0000_0007n,
 };

@@ -1,15 +1,15 @@
-/** Larger rulesets are explained without a search for shadowed rules: it takes a minute and 4 GB for a million rules. */
-const MOST_RULES = 100_000;
-
 /** Facts about a ruleset that the explanations of several chains need; computed once, on demand. */
 import { dockerUserLint } from "../../audit/docker-user-lint.ts";
 import type { Lint } from "../../audit/lint.ts";
 import type { Host } from "../../host/host.ts";
 import { type BoundRule, Program } from "../../path/program.ts";
 import { findShadowedRulesWithin, type Shadow } from "../../reach/shadowed-rules.ts";
-import { CallGraph } from "../../rules/call-graph.ts";
+import type { CallGraph } from "../../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
 import { type PortMapping, portMappings } from "./port-mappings.ts";
+
+/** Larger rulesets are explained without a search for shadowed rules: it takes a minute and 4 GB for a million rules. */
+const MOST_RULES = 100_000;
 
 export class RulesetIndex {
   readonly program: Program;
@@ -24,7 +24,7 @@ export class RulesetIndex {
     readonly host: Host,
   ) {
     this.program = Program.of(ruleset, host);
-    this.calls = new CallGraph(ruleset);
+    this.calls = this.program.calls;
     this.published = portMappings(this.program);
     for (const each of dockerUserLint(this.program)) {
       if (each.rule === null) continue;
