@@ -67,6 +67,7 @@ export type {
   Socket,
 } from "./host/host.ts";
 export type { Hint } from "./host/infer-interfaces.ts";
+export type { HostInference } from "./host/inference.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
 export { withTables } from "./host/unread.ts";
@@ -169,6 +170,7 @@ export {
   strategyReasonText,
   ufwRefusalText,
 } from "./report/text/fix-text.ts";
+export { inferenceText } from "./report/text/inference-text.ts";
 export { packetFlags, packetText } from "./report/text/packet-text.ts";
 export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/text/terminal.ts";
 export type { Hook } from "./rules/base-chain.ts";

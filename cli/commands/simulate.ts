@@ -3,6 +3,7 @@ import {
   flow,
   flowText,
   type Host,
+  inferenceText,
   type Packet,
   pathSvg,
   type Ruleset,
@@ -44,7 +45,7 @@ export function run(args: SimulateArgs): number {
   const simulator = new Simulator(given.rulesets, given.host, { assume });
   const document: ToDocument = (answer) => ({
     ...answer,
-    assumptions: [...given.host.inferred, ...answer.assumptions],
+    assumptions: [...given.host.inferences.map(inferenceText), ...answer.assumptions],
     ...(doubts.length === 0 ? {} : { doubts }),
   });
   const verdicts =

@@ -3,6 +3,7 @@
  * has one packet that proves it on the simulator.
  */
 import type { Host } from "../host/host.ts";
+import type { HostInference } from "../host/inference.ts";
 import type { Family } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
@@ -33,8 +34,8 @@ export type { Way } from "./finding.ts";
 export interface Audit {
   /** Rules, engines and ports that the inputs contain. */
   readonly looked: AuditScope;
-  /** Properties of the host that were inferred because they were not given, a sentence each. */
-  readonly inferred: readonly string[];
+  /** Facts about the host that were inferred because no input has them. */
+  readonly inferences: readonly HostInference[];
   /** Published ports that packets from outside reach, intended or not. */
   readonly exposures: readonly Exposure[];
   /** Sockets of the host itself and the packets that reach them; `null` where the inputs list no sockets. */
@@ -101,7 +102,7 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
   const exposures = families.flatMap((f) => f.exposures);
   return {
     looked,
-    inferred: host.inferred,
+    inferences: host.inferences,
     exposures,
     listening: host.listening === undefined ? null : allSockets(families, host),
     findings: families.flatMap(findingsOf),

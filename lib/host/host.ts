@@ -1,6 +1,6 @@
 /**
  * The host that the rules live on: interfaces, addresses, routes, sysctls, ipsets, containers. Missing inputs are
- * inferred, and each inference is a sentence in `inferred`.
+ * inferred; `inferences` lists what was.
  */
 
 import type { SourceDiagnostic } from "../iptables/load.ts";
@@ -9,6 +9,7 @@ import type { Address, Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges, not, type Predicate, within } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
 import type { HostDoubt } from "./doubt.ts";
+import type { HostInference } from "./inference.ts";
 import { isContainerLink } from "./known/docker.ts";
 
 /** An address of an interface. */
@@ -268,8 +269,8 @@ export interface Host {
   member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;
   /** Returns the members of a list:set; none for other types. */
   parts(set: string): readonly string[];
-  /** Inferences from other inputs, a sentence each. */
-  readonly inferred: readonly string[];
+  /** Facts that were inferred from other inputs, as codes with typed fields. */
+  readonly inferences: readonly HostInference[];
   /** Reasons why the inputs may be incomplete; every answer must include them. */
   readonly doubts: readonly HostDoubt[];
   /** The given rules are all that filters on the host: a snapshot or the caller says so. */

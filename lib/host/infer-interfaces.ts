@@ -11,6 +11,7 @@ import type { Address, Family } from "../packet/field.ts";
 import { plain } from "../rules/reading.ts";
 import { allRules, type Ruleset } from "../rules/ruleset.ts";
 import type { Interface, InterfaceAddress, Network } from "./host.ts";
+import type { HostInference } from "./inference.ts";
 import { type DockerBridge, dockerBridges } from "./known/docker.ts";
 import { isTunnel } from "./known/interfaces.ts";
 import { ufwCommandDirection } from "./known/ufw.ts";
@@ -52,12 +53,12 @@ export function uplinks(rulesets: readonly Ruleset[], bridges: ReadonlySet<strin
 
 const isUplink = (name: string): boolean => name !== "" && name !== "lo" && !name.endsWith("+");
 
-/** Returns the inferred interfaces. `note` receives a sentence about each inference. */
+/** Returns the inferred interfaces. `note` receives each inference. */
 export function inferInterfaces(
   rulesets: readonly Ruleset[],
   networks: readonly Network[],
   hints: readonly Hint[],
-  note: (sentence: string) => void,
+  note: (inference: HostInference) => void,
 ): Interface[] {
   const inference = new Inference(note);
   const bridges = withNetworks(dockerBridges(rulesets), networks);
@@ -85,7 +86,7 @@ function withNetworks(
 class Inference {
   private readonly addresses = new Map<string, InterfaceAddress[]>([["lo", []]]);
 
-  constructor(private readonly note: (sentence: string) => void) {}
+  constructor(private readonly note: (inference: HostInference) => void) {}
 
   interfaces(): Interface[] {
     return [...this.addresses].map(([name, addresses]) => ({ name, addresses, master: null }));
@@ -100,19 +101,22 @@ class Inference {
   /** Adds a container bridge. Docker gives the first address of a subnet to the bridge. */
   addBridge(name: string, { subnets, endpoints }: DockerBridge, networks: readonly Network[]): void {
     const addresses = this.add(name);
-    const source = networks.some((n) => n.bridge === name) ? "docker network inspect" : "its MASQUERADE rule";
+    const source = networks.some((n) => n.bridge === name) ? "docker-network" : "masquerade-rule";
     for (const prefix of subnets.values()) {
       const [first] = prefixRange(prefix) as readonly [Address, Address];
       const gateway: Address = typeof first === "number" ? first + 1 : first + 1n;
       const family = addressFamily(first);
       addresses.push({ family, address: gateway, prefix, broadcast: null, invented: true });
-      this.note(
-        `${name} is a container bridge with ${printPrefix(prefix)} (from ${source}), its own address taken to be ${printAddress(gateway)}`,
-      );
+      this.note({
+        code: "bridge-subnet",
+        bridge: name,
+        subnet: printPrefix(prefix),
+        source,
+        address: printAddress(gateway),
+      });
     }
-    if (subnets.size > 0) return;
-    const known = endpoints.size > 0 ? `, only ${[...endpoints.keys()].join(", ")} behind it` : "";
-    this.note(`${name} is a container bridge (from Docker's rules); its subnet is not known${known}`);
+    if (subnets.size === 0)
+      this.note({ code: "bridge-without-subnet", bridge: name, containers: [...endpoints.keys()] });
   }
 
   /** Adds the other interfaces that rules and packets name, and gives addresses to one of them. */
@@ -129,16 +133,14 @@ class Inference {
       const prefix = parsePrefix(STAND_IN[family], family)!;
       this.add(main).push({ family, address: prefix.address, prefix, broadcast: null, invented: true });
     }
-    const by = hints.length === 0 ? "named by the rules" : "named by the rules or the packet";
-    const why =
-      named.length === 0
-        ? "the usual name"
-        : named.includes(main)
-          ? by
-          : `${named.join(", ")} ${by}, ${main} the usual name`;
-    this.note(
-      `outside interfaces: ${outside.join(", ")} (${why}); ${main} has the default route and an address of the host's, written ${families.map((f) => STAND_IN[f]).join(" and ")} because none was given`,
-    );
+    this.note({
+      code: "outside-interfaces",
+      interfaces: outside,
+      named,
+      namedBy: hints.length === 0 ? "rules" : "rules-or-packet",
+      main,
+      addresses: families.map((family) => STAND_IN[family]),
+    });
   }
 
   /** Adds destinations of inbound packets that no known subnet contains. */
@@ -151,9 +153,7 @@ class Inference {
       if (own.some((a) => a.address === dst)) continue;
       const prefix = parsePrefix(printAddress(dst), family)!;
       own.push({ family, address: dst, prefix, broadcast: null, invented: true });
-      this.note(
-        `${printAddress(dst)} is taken to be an address of this host, on ${input} (no --addr was given)`,
-      );
+      this.note({ code: "own-address", address: printAddress(dst), interface: input });
     }
   }
 }

@@ -4,16 +4,17 @@ import type { Address, Family } from "../packet/field.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type Interface, mastersOf, type Route } from "./host.ts";
 import { uplinks } from "./infer-interfaces.ts";
+import type { HostInference } from "./inference.ts";
 import { dockerBridges } from "./known/docker.ts";
 import { isTunnel } from "./known/interfaces.ts";
 
-/** Returns the inferred routes of these families. `note` receives a sentence about each inference. */
+/** Returns the inferred routes of these families. `note` receives each inference. */
 export function inferRoutes(
   rulesets: readonly Ruleset[],
   interfaces: readonly Interface[],
   bridges: readonly string[],
   families: readonly Family[],
-  note: (sentence: string) => void,
+  note: (inference: HostInference) => void,
 ): Route[] {
   return [
     ...subnetRoutes(interfaces, bridges, note),
@@ -36,7 +37,7 @@ const inferredRoute = (family: Family, to: Prefix, dev: string, source: Address 
 function subnetRoutes(
   interfaces: readonly Interface[],
   bridges: readonly string[],
-  note: (sentence: string) => void,
+  note: (inference: HostInference) => void,
 ): Route[] {
   const vrfs = mastersOf(interfaces, "vrf");
   return interfaces.flatMap(({ name, master, down, addresses }): Route[] => {
@@ -47,9 +48,9 @@ function subnetRoutes(
         .map((a) => inferredRoute(a.family, a.prefix, name, a.address));
     if (addresses.length > 0)
       note(
-        down === true
-          ? `${name} is down: nothing is routed by it`
-          : `${name} is a port of the VRF ${vrf}: its subnets are in the table of the VRF`,
+        vrf === undefined || down === true
+          ? { code: "interface-down", interface: name }
+          : { code: "vrf-port", interface: name, vrf },
       );
     return [];
   });
@@ -70,7 +71,7 @@ function defaultRoutes(
   interfaces: readonly Interface[],
   bridges: readonly string[],
   families: readonly Family[],
-  note: (sentence: string) => void,
+  note: (inference: HostInference) => void,
 ): Route[] {
   const candidates = interfaces.filter(
     (i) =>
@@ -90,8 +91,12 @@ function defaultRoutes(
     candidates.find((i) => i.addresses.some((a) => a.invented === true)) ??
     candidates[0];
   if (main === undefined) return [];
-  const which = families.length === 1 ? ` of IPv${families[0]}` : "";
-  note(`the default route${which} leads out of ${main.name} (no --route${which} was given)`);
+  const [family, ...others] = families;
+  note({
+    code: "default-route",
+    interface: main.name,
+    family: others.length === 0 && family !== undefined ? family : null,
+  });
   return ([4, 6] as const).map((family) => {
     const source = main.addresses.find((a) => a.family === family)?.address ?? null;
     return inferredRoute(

@@ -6,6 +6,7 @@ import type { HostDoubt } from "./doubt.ts";
 import type { Container, Daemon, Host, Interface, Network, Route } from "./host.ts";
 import { type Hint, inferInterfaces } from "./infer-interfaces.ts";
 import { inferRoutes } from "./infer-routes.ts";
+import type { HostInference } from "./inference.ts";
 import { dockerBridges, isDefaultDockerBridge } from "./known/docker.ts";
 import { readDocker } from "./sources/docker.ts";
 import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
@@ -123,9 +124,9 @@ export function readHost(
   rulesets: readonly Ruleset[],
   hints: readonly Hint[] = [],
 ): Host {
-  const inferred: string[] = [];
-  const say = (sentence: string): void => {
-    inferred.push(sentence);
+  const inferences: HostInference[] = [];
+  const note = (inference: HostInference): void => {
+    inferences.push(inference);
   };
   const docker = each(sources.docker, "docker", readDocker, ({ nothing }) => nothing);
   const containers: Container[] = docker.flatMap((d) => d.containers);
@@ -147,7 +148,7 @@ export function readHost(
   );
   const interfaces: Interface[] =
     sources.addr === undefined
-      ? inferInterfaces(rulesets, networks, hints, say)
+      ? inferInterfaces(rulesets, networks, hints, note)
       : merged(each(sources.addr, "addr", readAddresses, (list) => list.length === 0).flat());
   const bridges = new Set([
     ...dockerBridges(rulesets).keys(),
@@ -175,24 +176,22 @@ export function readHost(
   const routes: readonly Route[] =
     unrouted.length === 0
       ? listed
-      : [...listed, ...inferRoutes(rulesets, interfaces, [...bridges], unrouted, say)];
+      : [...listed, ...inferRoutes(rulesets, interfaces, [...bridges], unrouted, note)];
   const families = each(sources.rule, "rule", familyOfRules, (_, { text }) => kindOf(text) !== "rule").map(
     (f, i) => sources.rule![i]!.family ?? f,
   );
   // Listings of unknown family get the remaining one; default IPv6 rules look like that.
   const left = ([4, 6] as const).filter((f) => !families.includes(f));
   const unsure = families.some((f) => f === undefined);
-  if (unsure && families.length === 1)
-    say("the rules of policy routing are taken for IPv6's (no address in them and no table default)");
+  if (unsure && families.length === 1) note({ code: "policy-rules-ipv6" });
   const rules = (sources.rule ?? []).flatMap(({ text }, i) => {
     const family = families[i] ?? (families.length === 1 ? 6 : (left.shift() ?? 6));
     return readRules(text, family);
   });
   const odd = routes.find((r) => !["local", "main", "default"].includes(r.table));
   if (sources.rule === undefined && odd !== undefined)
-    say(`table ${odd.table} and other tables are not looked up (no ip rule was given)`);
-  if (!sysctls.has("net.ipv4.ip_forward"))
-    say("the host forwards packets (net.ipv4.ip_forward = 1; no --sysctl was given)");
+    note({ code: "table-not-looked-up", table: odd.table });
+  if (!sysctls.has("net.ipv4.ip_forward")) note({ code: "forwarding" });
   return {
     interfaces,
     routes,
@@ -208,7 +207,7 @@ export function readHost(
     bridges: [...bridges],
     member: (set, sides, family) => sets.member(set, sides, family),
     parts: (set) => sets.parts(set),
-    inferred,
+    inferences,
     doubts: [
       ...(sources.doubts ?? []),
       ...cutOff(sources),

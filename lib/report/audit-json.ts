@@ -7,8 +7,10 @@ import type { Lint } from "../audit/lint.ts";
 import type { ListeningSocket } from "../audit/listening.ts";
 import type { AuditNote } from "../audit/notes.ts";
 import type { SourceGroup, Sources } from "../audit/set-description.ts";
+import type { HostInference } from "../host/inference.ts";
 import { banListText, deciderText, doubtText, lintText, noteText } from "./text/audit-sentences.ts";
 import { everySource } from "./text/finding-text.ts";
+import { inferenceText } from "./text/inference-text.ts";
 import { listeningSourcesText } from "./text/listening-text.ts";
 import { hostDestinationsText, permittedText, sourcesText, trafficText } from "./text/set-text.ts";
 
@@ -98,6 +100,10 @@ export interface AuditJson extends Audit {
   readonly version: 1;
   /** Counts and exit code. */
   readonly summary: AuditSummary;
+  /** Facts about the host that were inferred because no input has them, a sentence for each of `inferences`. */
+  readonly inferred: readonly string[];
+  /** The same as codes with typed fields. */
+  readonly inferences: readonly HostInference[];
   /** Published ports that packets from outside reach, intended or not. */
   readonly exposures: readonly ExposureJson[];
   /** Sockets of the host itself; `null` where the inputs list no sockets. */
@@ -127,12 +133,13 @@ const EXIT_MEANINGS: Readonly<Record<number, string>> = {
  * @param exit exit code of the command that prints it
  */
 export function auditJson(audit: Audit, exit?: number): AuditJson {
-  const { looked, inferred, doubts, notes } = audit;
+  const { looked, inferences, doubts, notes } = audit;
   return {
     version: 1,
     summary: summaryOf(audit, exit),
     looked,
-    inferred,
+    inferred: inferences.map(inferenceText),
+    inferences,
     exposures: audit.exposures.map(exposureJson),
     listening: audit.listening === null ? null : audit.listening.map(listeningJson),
     findings: audit.findings.map(findingJson),

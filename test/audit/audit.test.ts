@@ -40,7 +40,7 @@ describe.each(Object.entries(TRUTH))("Docker %s with ufw", (version, truth) => {
   test("has exactly these findings", () => {
     expect(result.findings.map(lineOf).sort()).toEqual([...truth].sort());
     expect(result.inconclusive).toEqual([]);
-    expect(result.inferred).toEqual([]);
+    expect(result.inferences).toEqual([]);
   });
 
   test("each is certain and open to everyone on every outside interface", () => {

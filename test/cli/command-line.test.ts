@@ -34,6 +34,7 @@ describe("exit codes and streams", () => {
       "summary",
       "looked",
       "inferred",
+      "inferences",
       "exposures",
       "listening",
       "findings",

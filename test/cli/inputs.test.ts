@@ -122,7 +122,7 @@ describe("a missing part of the host makes the audit inconclusive", () => {
   });
   test("routes of only one family: those of the other are inferred", () => {
     const { host } = inputs({ ...whole, addr: [of("addr.json")], route: [of("route6.json")] });
-    expect(host.inferred.join()).toContain("the default route of IPv4 leads out of eth0");
+    expect(host.inferences).toContainEqual({ code: "default-route", interface: "eth0", family: 4 });
   });
   test("only rules, and the inputs that complete them", () => {
     expect(doubts({ rules: [of("iptables-save.txt")] })).toMatch(

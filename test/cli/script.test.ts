@@ -388,7 +388,7 @@ describe.skipIf(SHELLS.length === 0 || !ufw)(
       const { rulesets, diagnostics } = readRuleset(rules);
       expect([rulesets.map((r) => r.family), diagnostics]).toEqual([[4, 6], []]);
       const host = readHost(sources, rulesets);
-      expect(host.inferred).toEqual([]);
+      expect(host.inferences).toEqual([]);
       const verdict = (src: string, dport: number): string => {
         const packet = readPacket({ in: "eth0", src, dst: "203.0.113.1", dport, flags: "S" });
         if (typeof packet === "string") throw new Error(packet);

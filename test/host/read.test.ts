@@ -40,12 +40,20 @@ describe("missing data is inferred, and named", () => {
   ]);
   test("container bridges and their subnets", () => {
     expect(host.bridges).toEqual(["docker0"]);
-    expect(host.inferred.join("\n")).toContain(
-      "docker0 is a container bridge with 172.17.0.0/16 (from its MASQUERADE rule)",
-    );
+    expect(host.inferences).toContainEqual({
+      code: "bridge-subnet",
+      bridge: "docker0",
+      subnet: "172.17.0.0/16",
+      source: "masquerade-rule",
+      address: "172.17.0.1",
+    });
   });
   test("the host's own address, from the packet that arrives for it", () => {
-    expect(host.inferred.join("\n")).toContain("203.0.113.5 is taken to be an address of this host, on ens3");
+    expect(host.inferences).toContainEqual({
+      code: "own-address",
+      address: "203.0.113.5",
+      interface: "ens3",
+    });
     const answer = new Simulator(docker, host).packet(
       synOf({ in: "ens3", src: "198.51.100.7", dst: "203.0.113.5", dport: 8080 }),
     );

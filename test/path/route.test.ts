@@ -514,7 +514,7 @@ describe("listings of policy rules", () => {
   test("of unknown family are IPv6, with a note", () => {
     const host = readHost({ rule: [source([1])] }, []);
     expect(host.rules?.map((r) => r.family)).toEqual([6]);
-    expect(host.inferred.join()).toContain("the rules of policy routing are taken for IPv6's");
+    expect(host.inferences).toContainEqual({ code: "policy-rules-ipv6" });
   });
   test("without a rule for the table default do not use it", () => {
     const rule = [
@@ -539,7 +539,7 @@ describe("without routes", () => {
     // Its address is still local.
     expect(to([lo, down, ...others], { dst: "203.0.113.1" }).delivery).toBe("local");
     const host = hostOf([], { addr: [lo, down] });
-    expect(host.inferred.join()).toContain("eth0 is down: nothing is routed by it");
+    expect(host.inferences).toContainEqual({ code: "interface-down", interface: "eth0" });
   });
   test("the default route uses no port and no VRF, but a bond", () => {
     const bond = device("bond0", ["192.0.2.1/24"], { flags: ["MASTER", "UP"] });

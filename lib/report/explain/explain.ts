@@ -1,5 +1,6 @@
 /** Explains chains and rules: data with codes, and sentences. */
 import type { Host } from "../../host/host.ts";
+import type { HostInference } from "../../host/inference.ts";
 import type { Family } from "../../packet/field.ts";
 import type { Hook } from "../../rules/base-chain.ts";
 import {
@@ -11,6 +12,7 @@ import {
   type TableName,
 } from "../../rules/ruleset.ts";
 import { purposeText } from "../text/chain-purpose.ts";
+import { inferenceText } from "../text/inference-text.ts";
 import { sentence } from "../text/list.ts";
 import { type ChainEnd, type ChainFacts, type ChainLocation, chainFacts } from "./chain-facts.ts";
 import { chainPitfallText, endText, locationText, rulePitfallText, ruleSentences } from "./explain-text.ts";
@@ -92,8 +94,10 @@ export interface ChainExplained {
 export interface Explanation {
   /** Version of this format. */
   readonly version: 1;
-  /** Facts about the host that were missing and were inferred, a sentence each. */
+  /** Facts about the host that were inferred because no input has them, a sentence for each of `inferences`. */
   readonly inferred: readonly string[];
+  /** The same as codes with typed fields. */
+  readonly inferences: readonly HostInference[];
   /** The selected chains: families in the order of the rulesets, tables in the order of a hook. */
   readonly chains: readonly ChainExplained[];
 }
@@ -130,7 +134,8 @@ export function explain(
         chainExplained(chainFacts(each, map === true ? null : rule, index), index),
       );
     });
-  return { version: 1, inferred: host.inferred, chains };
+  const { inferences } = host;
+  return { version: 1, inferred: inferences.map(inferenceText), inferences, chains };
 }
 
 /** Chains with the name, or with `table/name`; all chains without a name. */

@@ -4,6 +4,7 @@ import { chainGraph } from "../graph/graph.ts";
 import { graphSvg } from "../graph/svg.ts";
 import { LINTS } from "../sarif.ts";
 import { doubtText, lintText, noteText } from "../text/audit-sentences.ts";
+import { inferenceText } from "../text/inference-text.ts";
 import { counted } from "../text/list.ts";
 import { findingsSection } from "./findings.ts";
 import { fixSection } from "./fix-section.ts";
@@ -91,8 +92,8 @@ function tiles({ audit, unread }: ReportContents): (Markup | null)[] {
 
 /** Open questions, lines that could not be read, lint, inferences, notes of the audit. */
 function notesSection({ audit, unread }: ReportContents): Markup | null {
-  const { doubts, lint, inferred, notes } = audit;
-  if (doubts.length + lint.length + inferred.length + notes.length + unread.length === 0) return null;
+  const { doubts, lint, inferences, notes } = audit;
+  if (doubts.length + lint.length + inferences.length + notes.length + unread.length === 0) return null;
   const unreadLines = [
     ...unread.slice(0, MOST_UNREAD),
     ...(unread.length > MOST_UNREAD ? [`and ${unread.length - MOST_UNREAD} more`] : []),
@@ -108,7 +109,7 @@ function notesSection({ audit, unread }: ReportContents): Markup | null {
     noteList("Open questions: these may be open", doubts.map(doubtText), "unsure"),
     noteList("Lines that could not be read: their effect is unknown", unreadLines, "unsure"),
     noteList("Rules without their intended effect", lintItems, "unsure"),
-    noteList("Inferred, because it was not given", inferred),
+    noteList("Inferred, because it was not given", inferences.map(inferenceText)),
     noteList("Controlled or closed, contrary to appearances", notes.map(noteText)),
   );
 }

@@ -1,5 +1,6 @@
 /** The trace of a packet as text: its path hook by hook, then the verdict in a sentence. */
 import type { Trace } from "../../simulate/answer.ts";
+import { inferenceText } from "../text/inference-text.ts";
 import { packetText } from "../text/packet-text.ts";
 import { safe } from "../text/terminal.ts";
 import { wrap } from "../text/wrap.ts";
@@ -37,7 +38,7 @@ export const sourceLine = ({ ruleset, style }: TextContext): string[] =>
 
 /** Inferences about the host. */
 export const inferredLines = (context: TextContext): string[] =>
-  context.host.inferred.flatMap((text) => labelled("inferred:", text, context));
+  context.host.inferences.flatMap((each) => labelled("inferred:", inferenceText(each), context));
 
 /** Assumptions about the packet. */
 export const assumptionLines = (trace: Trace, context: TextContext): string[] =>

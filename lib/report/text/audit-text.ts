@@ -20,6 +20,7 @@ import {
   published,
   sourcesByInterface,
 } from "./finding-text.ts";
+import { inferenceText } from "./inference-text.ts";
 import { counted, plural } from "./list.ts";
 import { listeningText } from "./listening-text.ts";
 import { packetFlags, packetText } from "./packet-text.ts";
@@ -31,7 +32,7 @@ const MOST_LISTED = 24;
 
 /** Returns the audit as text, at 80 columns. */
 export function auditText(audit: Audit, style: Style = PLAIN): string {
-  const { doubts, findings, inferred, lint, looked, notes } = audit;
+  const { doubts, findings, inferences, lint, looked, notes } = audit;
   const remarks = [
     ...lint.flatMap((l) => {
       const where = l.rule === null ? "" : ` (line ${l.rule.line}: ${safe(l.rule.text)})`;
@@ -39,7 +40,7 @@ export function auditText(audit: Audit, style: Style = PLAIN): string {
     }),
     ...doubts.flatMap((doubt) => indented(style.yellow("inconclusive:"), safe(doubtText(doubt)))),
     ...notes.flatMap((note) => indented(style.green("note:"), safe(noteText(note)))),
-    ...inferred.flatMap((sentence) => indented(style.dim("inferred:"), safe(sentence))),
+    ...inferences.flatMap((each) => indented(style.dim("inferred:"), safe(inferenceText(each)))),
     ...(findings.length === 0 ? indented(style.dim("looked at:"), scopeText(looked)) : []),
   ];
   const lines = [

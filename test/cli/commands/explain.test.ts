@@ -35,9 +35,9 @@ test("real hosts", async () => {
 test("--json prints one document with sentences and codes", async () => {
   const { code, out, err } = await explain("ufw-docker-20.10 --chain DOCKER --rule 4 --family 4 --json");
   expect([code, err]).toEqual([0, ""]);
-  const { version, inferred, chains } = JSON.parse(out);
+  const { version, inferred, inferences, chains } = JSON.parse(out);
   expect(version).toBe(1);
-  expect(inferred).toEqual([]);
+  expect([inferred, inferences]).toEqual([[], []]);
   expect(chains.map((c: { table: string; chain: string }) => `${c.table} ${c.chain}`)).toEqual([
     "nat DOCKER",
     "filter DOCKER",
