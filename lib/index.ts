@@ -60,15 +60,13 @@ export type {
   Interface,
   InterfaceAddress,
   Network,
-  NextHop,
   Process,
-  Route,
-  RoutingRule,
   Socket,
 } from "./host/host.ts";
 export type { Hint } from "./host/infer-interfaces.ts";
 export type { HostInference } from "./host/inference.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
+export type { NextHop, Route, RoutingRule } from "./host/routes.ts";
 export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
 export { withTables } from "./host/unread.ts";
 export {
@@ -97,7 +95,7 @@ export {
   readPacket,
 } from "./packet/packet-json.ts";
 export type { Step } from "./path/program.ts";
-export type { RouteDecision } from "./path/route.ts";
+export type { RouteDecision } from "./path/routing-decision.ts";
 export type { Tuple } from "./path/tuple.ts";
 export { BudgetExceeded } from "./reach/budget.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknown-names.ts";

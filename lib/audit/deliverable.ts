@@ -1,5 +1,7 @@
 /** Packets that can arrive for the host itself, before any rule: the universe of "everyone". */
-import { comesIn, type Host, ownAddresses } from "../host/host.ts";
+import type { Host } from "../host/host.ts";
+import { ownAddresses } from "../host/own-addresses.ts";
+import { comesIn } from "../host/packet-origin.ts";
 import { prefixes } from "../packet/address.ts";
 import type { Family, Range } from "../packet/field.ts";
 import { ANY, and, not, type Predicate, within } from "../packet/predicate.ts";

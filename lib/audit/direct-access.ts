@@ -1,5 +1,5 @@
 /** Packets to the containers' own addresses, and packets that Docker's rules forward to other interfaces. */
-import { callsIptables, tellsPorts } from "../host/host.ts";
+import { callsIptables, tellsPorts } from "../host/bridge-ports.ts";
 import { prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, hasPorts, PROTO, type Scalar } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";

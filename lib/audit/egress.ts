@@ -1,5 +1,7 @@
 /** Packets that containers send out of the host. */
-import { containerInputs, fromContainers } from "../host/host.ts";
+
+import { containerInputs } from "../host/bridge-ports.ts";
+import { fromContainers } from "../host/packet-origin.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Scalar } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";

@@ -9,8 +9,7 @@
  *         in: eth1
  */
 import { parse } from "yaml";
-import { readPrefix } from "../host/host.ts";
-import { type Prefix, prefixRange } from "../packet/address.ts";
+import { type Prefix, parseAnyPrefix, prefixRange } from "../packet/address.ts";
 import { type Family, protoNumber, type Range } from "../packet/field.ts";
 import { and, between, is, type Predicate, within } from "../packet/predicate.ts";
 
@@ -70,7 +69,7 @@ function expectation(entry: unknown, number: number): Expectation {
     return (Array.isArray(value) ? value : [value]).map(String);
   };
   const from = list("from")?.map((text) => {
-    const read = readPrefix(text);
+    const read = parseAnyPrefix(text);
     if (read === undefined) throw wrong(`from must be addresses or networks, not ${JSON.stringify(text)}`);
     return read;
   });

@@ -1,15 +1,10 @@
 /** One family's rules as the set engine evaluates them: all rules, and the owner's rules alone, over one domain. */
-import {
-  containerInputs,
-  fromOutside,
-  type Host,
-  interfacesInferred,
-  outsideInterfaces,
-  outsidePorts,
-  tellsPorts,
-} from "../host/host.ts";
-import { prefixes, prefixRange } from "../packet/address.ts";
-import { type Family, PROTO, type Range } from "../packet/field.ts";
+
+import { containerInputs, outsidePorts, tellsPorts } from "../host/bridge-ports.ts";
+import type { Host } from "../host/host.ts";
+import { fromOutside, interfacesInferred, outsideInterfaces } from "../host/packet-origin.ts";
+import { MULTICAST, prefixes, prefixRange } from "../packet/address.ts";
+import { type Family, PROTO } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import { Domain } from "../reach/domain.ts";
@@ -25,11 +20,6 @@ import { type Expectation, expected } from "./expectations.ts";
 import { InputInterfaces } from "./input-interfaces.ts";
 import { SetDescriber } from "./set-description.ts";
 import { WitnessPicker } from "./witness-picker.ts";
-
-const MULTICAST: Readonly<Record<Family, readonly Range[]>> = {
-  4: prefixes(4, "224.0.0.0/4"),
-  6: prefixes(6, "ff00::/8"),
-};
 
 /** Returns the host with br_netfilter enabled: every frame between ports of a bridge passes FORWARD. */
 const withBridgeNetfilter = (host: Host): Host => ({

@@ -1,5 +1,5 @@
 /** Packets from outside: to published ports, to the containers' own addresses, and forwarded elsewhere by Docker's rules. */
-import { fromOutside } from "../host/host.ts";
+import { fromOutside } from "../host/packet-origin.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Address, PROTO } from "../packet/field.ts";
 import { Program } from "../path/program.ts";

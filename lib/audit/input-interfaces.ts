@@ -1,5 +1,7 @@
 /** Interfaces that packets arrive on, and the names that iptables matches for them. */
-import { containerInputs, type Host } from "../host/host.ts";
+
+import { containerInputs } from "../host/bridge-ports.ts";
+import type { Host } from "../host/host.ts";
 import { maskBits } from "../packet/address.ts";
 import type { Family } from "../packet/field.ts";
 import { is } from "../packet/predicate.ts";

@@ -2,7 +2,8 @@
  * Exposure of the host itself: for each socket that listens, the packets from outside which raw, mangle, nat, routing and
  * INPUT deliver to its address and port.
  */
-import { type Host, ownAddresses, type Process, type Socket } from "../host/host.ts";
+import type { Host, Process, Socket } from "../host/host.ts";
+import { ownAddresses } from "../host/own-addresses.ts";
 import { isInRanges, printAddress } from "../packet/address.ts";
 import { type Address, type Family, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
 import { is } from "../packet/predicate.ts";

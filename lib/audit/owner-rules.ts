@@ -2,9 +2,10 @@
  * Lint of the owner's own rules: allows and denies that never match since rules before them match all of their packets,
  * chains that no rule calls, and denies of a port that the owner's own DNAT bypasses.
  */
-import { type Host, outsideInterfaces } from "../host/host.ts";
+import type { Host } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
 import { ufwCommandDirection } from "../host/known/ufw.ts";
+import { outsideInterfaces } from "../host/packet-origin.ts";
 import { hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";

@@ -1,6 +1,7 @@
 /** Scope of an audit: the rules, engines and ports that the inputs contain. "No findings" of an empty scope means little. */
-import { type Host, outsideInterfaces, sysctl } from "../host/host.ts";
+import { type Host, sysctl } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
+import { outsideInterfaces } from "../host/packet-origin.ts";
 import type { Family } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { chainOf, type Ruleset } from "../rules/ruleset.ts";

@@ -1,7 +1,6 @@
 /** Prints sets of packets as matches: each path of a diagram is a box, one range of values for each field. */
 import { quote } from "iptables-parser-ts";
-import { readPrefix } from "../host/host.ts";
-import { prefixRange, printAddressRange } from "../packet/address.ts";
+import { parseAnyPrefix, prefixRange, printAddressRange } from "../packet/address.ts";
 import {
   type Family,
   type Field,
@@ -168,7 +167,7 @@ function boxMatches(
     if (prefixes.length > MOST_PREFIXES) return null;
     const lists = prefixes.map((prefix) =>
       boxMatches(
-        new Map([...box, ["dst", prefixRange(readPrefix(prefix)!.prefix)]]),
+        new Map([...box, ["dst", prefixRange(parseAnyPrefix(prefix)!.prefix)]]),
         family,
         beforeNat,
         bridgeOfPort,

@@ -1,6 +1,7 @@
 /** Cost of a fix: number of rules of FORWARD that packets pass, without and with it. */
 import type { FamilyAudit } from "../audit/audit.ts";
-import { fromOutside, type Host, outsideInterfaces } from "../host/host.ts";
+import type { Host } from "../host/host.ts";
+import { fromOutside, outsideInterfaces } from "../host/packet-origin.ts";
 import { CT, type Field, type Scalar } from "../packet/field.ts";
 import { ANY, evaluate, type PacketValues } from "../packet/predicate.ts";
 import type { BoundChain, Program } from "../path/program.ts";

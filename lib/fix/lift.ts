@@ -4,7 +4,8 @@
  */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { bansOf } from "../audit/bans.ts";
-import { type Host, outsideInterfaces } from "../host/host.ts";
+import type { Host } from "../host/host.ts";
+import { outsideInterfaces } from "../host/packet-origin.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import { SAFE_NAME } from "./box-printer.ts";
 import { CHAIN } from "./chain-names.ts";

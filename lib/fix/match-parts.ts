@@ -1,6 +1,7 @@
 /** Parts of rules' matches that can be copied into FORWARD one by one. */
 import type { FamilyAudit } from "../audit/audit.ts";
-import { comesIn, type Host } from "../host/host.ts";
+import type { Host } from "../host/host.ts";
+import { comesIn } from "../host/packet-origin.ts";
 import type { Field } from "../packet/field.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { SetState } from "../reach/set-state.ts";

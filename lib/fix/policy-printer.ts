@@ -1,7 +1,8 @@
 /** Prints policy steps as rules for FORWARD, where Docker's packets pass after translation. */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { banProgram } from "../audit/bans.ts";
-import { type Host, outsidePorts } from "../host/host.ts";
+import { outsidePorts } from "../host/bridge-ports.ts";
+import type { Host } from "../host/host.ts";
 import { printRule } from "../iptables/print.ts";
 import { PROTO } from "../packet/field.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";

@@ -1,7 +1,8 @@
 /** Reads the owner's policy for the packets of each way from the hooks that express the intent. */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
 import { ufwForwardChain } from "../audit/ufw-rules.ts";
-import { fromContainers, fromOutside, type Host } from "../host/host.ts";
+import type { Host } from "../host/host.ts";
+import { fromContainers, fromOutside } from "../host/packet-origin.ts";
 import { or, type Predicate } from "../packet/predicate.ts";
 import type { BoundChain } from "../path/program.ts";
 import type { Observer } from "../path/walk.ts";

@@ -4,7 +4,6 @@ import { and, type Predicate } from "../packet/predicate.ts";
 import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
-import type { SetEngine } from "../reach/set-engine.ts";
 import { assignField, type SetState } from "../reach/set-state.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import type { Hook } from "../rules/base-chain.ts";
@@ -15,7 +14,7 @@ import type { ReadPoint } from "./read-point.ts";
 /** Limit of chain evaluations: a chain is evaluated again for each rule that calls it. */
 const MOST_VISITS = 20_000;
 
-type Diagrams = SetEngine["domain"]["diagrams"];
+import type { Diagrams } from "../reach/diagram.ts";
 
 /** A step to record, before it is split by way. */
 type StepTemplate = Pick<PolicyStep, "rule" | "callers" | "kind">;

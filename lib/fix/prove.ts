@@ -4,7 +4,8 @@
  */
 import { auditFamily, type FamilyAudit, findingsOf, type Way } from "../audit/audit.ts";
 import type { Finding } from "../audit/finding.ts";
-import { comesIn, type Host } from "../host/host.ts";
+import type { Host } from "../host/host.ts";
+import { comesIn } from "../host/packet-origin.ts";
 import type { Target } from "../iptables/rule.ts";
 import { drop } from "../iptables/targets/verdicts.ts";
 import { withParts } from "../iptables/typed-rule.ts";

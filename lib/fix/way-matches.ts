@@ -1,6 +1,8 @@
 /** Matches that select the packets of a way in FORWARD. */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
-import { bridgePorts, containerAt, fromOutside, type Host, tellsPorts } from "../host/host.ts";
+import { bridgePorts, tellsPorts } from "../host/bridge-ports.ts";
+import { containerAt, type Host } from "../host/host.ts";
+import { fromOutside } from "../host/packet-origin.ts";
 import { addressBits, printAddress } from "../packet/address.ts";
 import { type Address, type Field, hasPorts, protoName, type Scalar } from "../packet/field.ts";
 import { is } from "../packet/predicate.ts";

@@ -1,6 +1,6 @@
 /** Ways of an audit, extended by their packets that open no connection, and their names. */
 import type { FamilyAudit, Way } from "../audit/audit.ts";
-import { fromContainers } from "../host/host.ts";
+import { fromContainers } from "../host/packet-origin.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
 import { and, is, or } from "../packet/predicate.ts";

@@ -2,11 +2,13 @@
 import { addressFamily, type Prefix, parsePrefix } from "../packet/address.ts";
 import type { Address, Family } from "../packet/field.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { type Interface, mastersOf, type Route } from "./host.ts";
+import { mastersOf } from "./bridge-ports.ts";
+import type { Interface } from "./host.ts";
 import { uplinks } from "./infer-interfaces.ts";
 import type { HostInference } from "./inference.ts";
 import { dockerBridges } from "./known/docker.ts";
 import { isTunnel } from "./known/interfaces.ts";
+import type { Route } from "./routes.ts";
 
 /** Returns the inferred routes of these families. `note` receives each inference. */
 export function inferRoutes(

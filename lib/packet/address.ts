@@ -160,6 +160,12 @@ export function prefixes(family: Family, ...texts: string[]): Range[] {
   });
 }
 
+/** Loopback addresses by family. */
+export const LOOPBACK = { 4: prefixes(4, "127.0.0.0/8"), 6: prefixes(6, "::1/128") } as const;
+
+/** Multicast groups by family. */
+export const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
+
 /** Prints a range of addresses as a prefix if possible, else as `first-last`. */
 export function printAddressRange([lo, hi]: Range): string {
   const [a, b] = [lo as Address, hi as Address];
@@ -177,4 +183,11 @@ export function printAddressRange([lo, hi]: Range): string {
 export function isInRanges(value: Scalar, ranges: readonly Range[]): boolean {
   for (const [lo, hi] of ranges) if (value >= lo && value <= hi) return true;
   return false;
+}
+
+/** Parses a prefix of either family. */
+export function parseAnyPrefix(text: string): { family: Family; prefix: Prefix } | undefined {
+  const family = familyOf(text.replace(/\/.*$/, ""));
+  const prefix = family === undefined ? undefined : parsePrefix(text, family);
+  return family === undefined || prefix === undefined ? undefined : { family, prefix };
 }

@@ -2,8 +2,9 @@
  * Address types of `-m addrtype`: IPv4 looks the address up in table local (net/ipv4/fib_frontend.c __inet_dev_addr_type),
  * IPv6 classifies the address or looks its route up (net/netfilter/xt_addrtype.c match_type6).
  */
-import type { Host, Route } from "../host/host.ts";
-import { isInRanges, maskBits, maxAddress, prefixes } from "../packet/address.ts";
+import type { Host } from "../host/host.ts";
+import type { Route } from "../host/routes.ts";
+import { isInRanges, MULTICAST, maskBits, maxAddress, prefixes } from "../packet/address.ts";
 import type { Address, Family, Range } from "../packet/field.ts";
 import {
   evaluate,
@@ -49,7 +50,6 @@ function kept<T>(make: (side: Side, device: string | undefined) => T): typeof ma
   };
 }
 
-const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
 /** 0.0.0.0 and 255.255.255.255, which IPv4 does not look up. */
 const BROADCAST = prefixes(4, "0.0.0.0/32", "255.255.255.255/32");
 /** The unspecified address and IPv4-mapped addresses. */

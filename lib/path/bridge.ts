@@ -3,7 +3,9 @@
  * pass iptables only if br_netfilter is loaded and enabled (net/bridge/br_netfilter_hooks.c). The port of a bond is never
  * visible (bond_handle_frame). Packets of a VRF pass PREROUTING twice (vrf_l3_rcv), which is not followed.
  */
-import { callsIptables, type Host, mastersOf } from "../host/host.ts";
+
+import { callsIptables, mastersOf } from "../host/bridge-ports.ts";
+import type { Host } from "../host/host.ts";
 import { prefixRange } from "../packet/address.ts";
 import { type Family, type Field, type Range, type Scalar, UNNAMED_BRIDGE_PORT } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";

@@ -1,5 +1,9 @@
 /** Table `local` as the kernel derives it from the addresses of the interfaces. */
-import { type Host, mastersOf, ownAddresses, type Route } from "../host/host.ts";
+
+import { mastersOf } from "../host/bridge-ports.ts";
+import type { Host } from "../host/host.ts";
+import { ownAddresses } from "../host/own-addresses.ts";
+import type { Route } from "../host/routes.ts";
 import { type Prefix, prefixRange, splitRange } from "../packet/address.ts";
 import type { Family } from "../packet/field.ts";
 

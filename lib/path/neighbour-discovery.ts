@@ -5,7 +5,7 @@
  * whose link-layer address it does not know otherwise (a permanent entry of ip-neighbour(8)).
  */
 import type { Host } from "../host/host.ts";
-import { prefixes } from "../packet/address.ts";
+import { MULTICAST } from "../packet/address.ts";
 import { type Address, CT, type Field, PROTO, type Scalar } from "../packet/field.ts";
 import { and, evaluate, is, not, opaque, within } from "../packet/predicate.ts";
 import type { Hook } from "../rules/base-chain.ts";
@@ -49,7 +49,7 @@ export function neighbourCases(rules: Rules): Case<string | null>[] {
     .map(({ name }) => name);
   if (names.length === 0) return [];
   // The link-layer address of a group is computed from its address (RFC 2464).
-  const group = within("dst", prefixes(6, "ff00::/8"));
+  const group = within("dst", MULTICAST[6]);
   return names.map((name) => ({
     when: and(
       is("out", name),

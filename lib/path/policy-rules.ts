@@ -1,5 +1,6 @@
 /** Rules of policy routing (ip-rule(8), net/core/fib_rules.c). */
-import type { Host, RoutingRule } from "../host/host.ts";
+import type { Host } from "../host/host.ts";
+import type { RoutingRule } from "../host/routes.ts";
 import { type Prefix, prefixRange } from "../packet/address.ts";
 import type { Family } from "../packet/field.ts";
 import {

@@ -1,5 +1,7 @@
 /** Facts that matches depend on: the host, its routes, and properties of the whole ruleset. */
-import { factsOf, type Host } from "../host/host.ts";
+
+import type { Host } from "../host/host.ts";
+import type { Family } from "../packet/field.ts";
 import type { Facts } from "../rules/facts.ts";
 import type { Traits } from "../rules/reading.ts";
 import { allRules, type Ruleset } from "../rules/ruleset.ts";
@@ -19,7 +21,7 @@ export function rulesetTraits(ruleset: Ruleset): Traits {
 /** Returns the facts that the matches of a ruleset with these traits need. */
 export function programFacts({ family }: Ruleset, traits: Traits, host: Host): Facts {
   return {
-    ...factsOf(host, family),
+    ...hostFacts(host, family),
     addressIs: addressTypes(host, family),
     lengthens: traits.lengthens === true,
     rewritesOptions: traits.rewritesTcpOptions === true,
@@ -36,4 +38,21 @@ function changedSets(sets: readonly string[], host: Host): (set: string) => bool
     for (const member of host.parts(set)) changed.add(member);
   }
   return (set) => changed.has(set) || host.parts(set).some((member) => changed.has(member));
+}
+
+/** Returns the facts that depend on the host alone, not on its routes or the rules. */
+function hostFacts(
+  host: Host,
+  family: Family,
+): Omit<Facts, "reversePath" | "changing" | "addressIs" | "lengthens" | "rewritesOptions"> {
+  return {
+    family,
+    interfaces: host.interfaces.map((i) => i.name),
+    groupOf: (name) => host.interfaces.find((i) => i.name === name)?.group,
+    bare(name) {
+      const link = name === "lo" ? "loopback" : host.interfaces.find((i) => i.name === name)?.link;
+      return link !== undefined && link !== "ether";
+    },
+    member: (set, sides) => host.member(set, sides, family),
+  };
 }

@@ -13,22 +13,15 @@ import { type BoundChain, type BoundRule, bindChain } from "./bound-chain.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
 import { type Stop, stopsOf } from "./hooks.ts";
+import { ENDED, groupCases, heldCases, refusedCases, stoppedCases } from "./kernel-drops.ts";
 import { lazy } from "./lazy.ts";
 import { neighbourCases } from "./neighbour-discovery.ts";
 import { initialStateCases, picksUpConnections } from "./new-connection.ts";
 import { portBounds, splitPorts } from "./port-bounds.ts";
 import { programFacts, rulesetTraits } from "./program-facts.ts";
 import { resolveEffect, rulesetContext } from "./resolve-effect.ts";
-import {
-  ENDED,
-  groupCases,
-  heldCases,
-  type RouteCase,
-  refusedCases,
-  routeCases,
-  sourceCases,
-  stoppedCases,
-} from "./route.ts";
+import { type RouteCase, routeCases } from "./routing-decision.ts";
+import { sourceCases } from "./source-validation.ts";
 import { type UnreadEnd, unreadCases } from "./unread-chains.ts";
 
 export { type BoundChain, type BoundRule, type Step, stepOf } from "./bound-chain.ts";

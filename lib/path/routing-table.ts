@@ -1,6 +1,7 @@
 /** One routing table as a list of cases: the longest prefix first, then the lowest metric. */
-import { type Host, type Route, type RoutingRule, TOS_MASK } from "../host/host.ts";
-import { maskBits, prefixes, prefixRange, printPrefix } from "../packet/address.ts";
+import type { Host } from "../host/host.ts";
+import { type Route, type RoutingRule, TOS_MASK } from "../host/routes.ts";
+import { LOOPBACK, maskBits, prefixes, prefixRange, printPrefix } from "../packet/address.ts";
 import type { Family, Field, Range } from "../packet/field.ts";
 import { ANY, and, is, not, opaque, type Predicate, within } from "../packet/predicate.ts";
 import type { Case } from "./decision-list.ts";
@@ -98,7 +99,7 @@ class TableLookup {
     const { towards, nearest } = this.lookup;
     // These addresses are looked up on the interface only (rt6_need_strict): ::1 of arriving packets, too, but neither
     // ip6_route_me_harder nor rpfilter restricts it.
-    const linked = scope === "in" && towards === "dst" ? [...LOOPBACK, ...SCOPED] : SCOPED;
+    const linked = scope === "in" && towards === "dst" ? [...LOOPBACK[6], ...SCOPED] : SCOPED;
     const [from, to] = prefixRange(first.to);
     const isStrict = linked.some(([lo, hi]) => lo <= from && to <= hi);
     const overlaps = linked.some(([lo, hi]) => lo <= to && hi >= from);
@@ -235,4 +236,3 @@ function nextHopKey({ to, table, tos }: Route, dev: string, hop: Lookup["hop"]):
 const UNKNOWN_HOP = "which of a route's next hops the kernel takes is not known";
 
 const SCOPED: readonly Range[] = prefixes(6, "fe80::/10", "ff00::/8");
-const LOOPBACK: readonly Range[] = prefixes(6, "::1/128");

@@ -10,7 +10,7 @@ import type { Bridge } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
 import type { NatSide, Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
-import type { RouteCase } from "./route.ts";
+import type { RouteCase } from "./routing-decision.ts";
 
 /** Outcome of a chain for a part of the state. */
 export type Decision = Verdict | "undecided";

@@ -2,8 +2,9 @@
  * Simulates a connection from its first packet. The replies, their input interface and their addresses follow from where
  * each packet arrived and from its header there.
  */
-import { type Host, ownAddresses } from "../host/host.ts";
-import { isInRanges, prefixes } from "../packet/address.ts";
+import type { Host } from "../host/host.ts";
+import { ownAddresses } from "../host/own-addresses.ts";
+import { isInRanges, MULTICAST } from "../packet/address.ts";
 import { type Address, type Family, PROTO, TCP_FLAGS } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import { invertTuple, REPLY_TYPES, tupleOf } from "../path/tuple.ts";
@@ -115,12 +116,9 @@ function flowSteps(first: Packet, host: Host): readonly FlowStep[] {
   return noReply || isMulticastOrBroadcast(first.dst, first.family, host) ? REQUEST.slice(0, 1) : REQUEST;
 }
 
-const MULTICAST_PREFIXES = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
-
 /** Returns true for multicast and broadcast addresses. */
 const isMulticastOrBroadcast = (address: Address, family: Family, host: Host): boolean =>
-  isInRanges(address, MULTICAST_PREFIXES[family]) ||
-  isInRanges(address, ownAddresses(host, family).broadcast);
+  isInRanges(address, MULTICAST[family]) || isInRanges(address, ownAddresses(host, family).broadcast);
 
 /** Returns the reply to a packet, as its receiver sends it. */
 function replyPacket(first: Packet, got: FlowHeader, at: Location): Packet {

@@ -4,7 +4,7 @@
  */
 import { CT, type Family, type Field, type Scalar } from "../packet/field.ts";
 import type { PacketValues } from "../packet/predicate.ts";
-import { GROUPS } from "../path/route.ts";
+import { GROUPS } from "../path/routing-decision.ts";
 import { isLimitKey } from "./chain-run.ts";
 import {
   badValue,

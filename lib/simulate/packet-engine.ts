@@ -8,7 +8,7 @@ import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { NatSide } from "../path/hooks.ts";
 import type { Program } from "../path/program.ts";
-import { GROUPS } from "../path/route.ts";
+import { GROUPS } from "../path/routing-decision.ts";
 import { invertTuple, type Tuple, tupleOf } from "../path/tuple.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";

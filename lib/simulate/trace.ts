@@ -7,7 +7,7 @@ import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { NatSide } from "../path/hooks.ts";
 import type { Program, Step } from "../path/program.ts";
-import type { RouteDecision } from "../path/route.ts";
+import type { RouteDecision } from "../path/routing-decision.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain, Hook } from "../rules/base-chain.ts";
 import type { TableName } from "../rules/ruleset.ts";

@@ -1,7 +1,7 @@
 /** Holds the simulator against one lab, packet by packet. */
 import { type Answer, readPacket, Simulator } from "fwcheck";
 import type { Step } from "../../lib/path/program.ts";
-import { GROUPS } from "../../lib/path/route.ts";
+import { GROUPS } from "../../lib/path/routing-decision.ts";
 import type { Deed, Lab, LabPacket } from "./lab.ts";
 
 /** A packet with the verdict of the simulator and that of the kernel. */

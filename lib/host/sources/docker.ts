@@ -1,7 +1,7 @@
 /** `docker inspect` and `docker network inspect`: names and addresses only. */
-import { familyOf, type Prefix, parseAddress } from "../../packet/address.ts";
+import { familyOf, type Prefix, parseAddress, parseAnyPrefix } from "../../packet/address.ts";
 import { type Address, protoNumber } from "../../packet/field.ts";
-import { type Container, type Daemon, type Network, readPrefix } from "../host.ts";
+import type { Container, Daemon, Network } from "../host.ts";
 import { arrays, entries, list, property, text } from "./json.ts";
 
 export interface Docker {
@@ -113,7 +113,7 @@ function network(entry: unknown): Network {
   const options = property(entry, "Options");
   const named = text(property(options, "com.docker.network.bridge.name"));
   const subnets = list(property(property(entry, "IPAM"), "Config")).flatMap((config): Prefix[] => {
-    const read = readPrefix(text(property(config, "Subnet")) ?? "");
+    const read = parseAnyPrefix(text(property(config, "Subnet")) ?? "");
     return read === undefined ? [] : [read.prefix];
   });
   return {

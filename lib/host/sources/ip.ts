@@ -3,14 +3,8 @@
 import { codeClass } from "../../iptables/matches/tos.ts";
 import { addressBits, type Prefix, parseAddress, parsePrefix, prefixMask } from "../../packet/address.ts";
 import { type Family, protoNumber } from "../../packet/field.ts";
-import {
-  type Interface,
-  type InterfaceAddress,
-  type NextHop,
-  type Route,
-  type RoutingRule,
-  TOS_MASK,
-} from "../host.ts";
+import type { Interface, InterfaceAddress } from "../host.ts";
+import { type NextHop, type Route, type RoutingRule, TOS_MASK } from "../routes.ts";
 import { arrays, list, property, text } from "./json.ts";
 
 /**

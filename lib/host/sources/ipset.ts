@@ -1,5 +1,5 @@
 /** Parser of `ipset save` (ipset(8)). */
-import { wholeNumber } from "../../iptables/codecs.ts";
+import { wholeNumber } from "../../iptables/number-codecs.ts";
 import { protocolNumber } from "../../iptables/system-names.ts";
 import { maskBits, parseAddress, parsePrefix, prefixRange, splitRange } from "../../packet/address.ts";
 import { type Address, type Family, PROTO } from "../../packet/field.ts";

@@ -1,8 +1,8 @@
 /** Type of an address in the routing tables of the host (net/netfilter/xt_addrtype.c). */
 import { and, is, negate, or, type Predicate } from "../../packet/predicate.ts";
 import type { AddressType, Facts } from "../../rules/facts.ts";
-import { flag, someOf } from "../codecs.ts";
 import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { flag, someOf } from "../word-codecs.ts";
 
 const TYPES = [
   "UNSPEC",

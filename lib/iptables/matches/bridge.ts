@@ -2,8 +2,8 @@
 import { UNNAMED_BRIDGE_PORT } from "../../packet/field.ts";
 import { and, is, NEVER, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
-import { device, deviceRange, flag } from "../codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
+import { device, deviceRange, flag } from "../word-codecs.ts";
 
 /** Packets that arrive at, or leave by, a bridge port. */
 const hasIn = not(is("physin", ""));

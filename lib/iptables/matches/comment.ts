@@ -1,7 +1,7 @@
 /** A comment; it matches every packet (net/netfilter/xt_comment.c). */
 import { ANY } from "../../packet/predicate.ts";
-import { string } from "../codecs.ts";
 import { match, option, Unreadable } from "../extension.ts";
+import { string } from "../word-codecs.ts";
 
 export const comment = match({
   name: "comment",

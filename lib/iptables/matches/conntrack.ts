@@ -14,8 +14,11 @@ import {
   within,
 } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, numberRange, oneOf, ports, protocolDigits, shortPrefix, someOf, string } from "../codecs.ts";
+import { shortPrefix } from "../address-codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { numberRange } from "../number-codecs.ts";
+import { ports } from "../port-codecs.ts";
+import { flag, oneOf, protocolDigits, someOf, string } from "../word-codecs.ts";
 import { oneRange } from "./ports.ts";
 import { inPrefix } from "./rule-header.ts";
 

@@ -4,8 +4,9 @@
  */
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { bigNumber, flag, MAX64, number, number64, oneOf, string, word } from "../codecs.ts";
 import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
+import { bigNumber, MAX64, number, number64 } from "../number-codecs.ts";
+import { flag, oneOf, string, word } from "../word-codecs.ts";
 import { tracked } from "./conntrack.ts";
 import { HEADLESS } from "./hotdrop.ts";
 

@@ -2,8 +2,9 @@
 import { PROTO } from "../../packet/field.ts";
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
-import { positive, someOf } from "../codecs.ts";
 import { match, negatable } from "../extension.ts";
+import { positive } from "../number-codecs.ts";
+import { someOf } from "../word-codecs.ts";
 import { destinationPort, first, portConditions, portPredicate, sourcePort } from "./ports.ts";
 
 const TYPES = [

@@ -2,8 +2,9 @@
 import type { Range } from "../../packet/field.ts";
 import { and, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
-import { hex, type Masked, readMasked, word } from "../codecs.ts";
 import { type Codec, type Given, inDigits, match, negatable, Unreadable } from "../extension.ts";
+import { hex, type Masked, readMasked } from "../number-codecs.ts";
+import { word } from "../word-codecs.ts";
 
 const MAX = 0xffff_ffff;
 

@@ -1,8 +1,9 @@
 /** ICMP types and codes (iptables-extensions(8) icmp and icmp6; net/ipv4/netfilter/ip_tables.c icmp_match). */
 import { type Family, PROTO } from "../../packet/field.ts";
 import { and, between, is, negate, type Predicate } from "../../packet/predicate.ts";
-import { wholeNumber, word } from "../codecs.ts";
 import { type Codec, inDigits, match, negatable, Unreadable } from "../extension.ts";
+import { wholeNumber } from "../number-codecs.ts";
+import { word } from "../word-codecs.ts";
 
 /** A type and its codes. Type 255 of IPv4 means any. */
 interface IcmpType {

@@ -1,7 +1,7 @@
 /** Ranges of addresses (net/netfilter/xt_iprange.c). */
 import type { Address, Field } from "../../packet/field.ts";
 import { and, between, NEVER, negate, type Predicate } from "../../packet/predicate.ts";
-import { addressRange } from "../codecs.ts";
+import { addressRange } from "../address-codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
 
 // A range with its end before its start is empty.

@@ -2,7 +2,7 @@
 import { PROTO } from "../../packet/field.ts";
 import { and, between, is, negate, opaque, type Predicate } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
-import { flag, hexNumber, number, numberRange, oneOf, shortPrefix } from "../codecs.ts";
+import { shortPrefix } from "../address-codecs.ts";
 import {
   type Given,
   type GivenOption,
@@ -13,6 +13,8 @@ import {
   type Written,
   written,
 } from "../extension.ts";
+import { hexNumber, number, numberRange } from "../number-codecs.ts";
+import { flag, oneOf } from "../word-codecs.ts";
 
 const MAX = 0xffff_ffff;
 type Spis = readonly [number, number];

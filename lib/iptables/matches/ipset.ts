@@ -2,8 +2,9 @@
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
 import type { SetLookup } from "../../rules/reading.ts";
-import { flag, number64 } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { number64 } from "../number-codecs.ts";
+import { flag } from "../word-codecs.ts";
 
 /** `NAME src,dst` of the match and the target. */
 export const setAndSides: Codec<SetLookup> = {

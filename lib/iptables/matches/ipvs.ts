@@ -1,8 +1,10 @@
 /** Connections of the virtual server (net/netfilter/xt_ipvs.c), whose tables are not part of the input. */
 import { opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, oneOf, ports, protocolDigits, shortPrefix } from "../codecs.ts";
+import { shortPrefix } from "../address-codecs.ts";
 import { match, negatable, option } from "../extension.ts";
+import { ports } from "../port-codecs.ts";
+import { flag, oneOf, protocolDigits } from "../word-codecs.ts";
 
 const why = "the connections of the virtual server are not known";
 

@@ -13,8 +13,8 @@ import {
   within,
 } from "../../packet/predicate.ts";
 import { type Site, sharedKey, siteKey } from "../../rules/facts.ts";
-import { number, numberRange } from "../codecs.ts";
 import { type Given, type MatchExtension, match, negatable, option, Unreadable } from "../extension.ts";
+import { number, numberRange } from "../number-codecs.ts";
 import { GARBLED } from "./hotdrop.ts";
 
 const range = numberRange(0xffff, "a number from 0 to 65535, or two as first:last");

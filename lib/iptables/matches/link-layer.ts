@@ -1,11 +1,11 @@
 /** The link layer: mac, pkttype and eui64 (net/netfilter/xt_mac.c, xt_pkttype.c, ipv6/netfilter/ip6t_eui64.c). */
-import { prefixes } from "../../packet/address.ts";
+import { MULTICAST } from "../../packet/address.ts";
 import type { Range } from "../../packet/field.ts";
 import { parseMac, printMac } from "../../packet/packet-json.ts";
 import { and, is, negate, not, opaque, or, within } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
-import { oneOf, word } from "../codecs.ts";
 import { match, negatable, Unreadable } from "../extension.ts";
+import { oneOf, word } from "../word-codecs.ts";
 
 const hardware = word<number>("a MAC address like 00:11:22:33:44:55", parseMac, printMac);
 
@@ -47,7 +47,7 @@ export const pkttype = match({
   normalize: (values) => (values.type === undefined ? new Unreadable("--pkt-type") : values),
   predicate({ type }, facts) {
     const kind = is("pkttype", KINDS.indexOf(type!.value));
-    const group = facts.family === 6 ? and() : within("dst", prefixes(4, "224.0.0.0/4"));
+    const group = facts.family === 6 ? and() : within("dst", MULTICAST[4]);
     const looped =
       type!.value === "unicast"
         ? or()

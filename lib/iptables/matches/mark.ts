@@ -1,7 +1,7 @@
 /** Marks of the packet and of its connection (net/netfilter/xt_mark.c, xt_connmark.c). */
 import { and, bits, negate } from "../../packet/predicate.ts";
-import { masked } from "../codecs.ts";
 import { match, negatable, Unreadable } from "../extension.ts";
+import { masked } from "../number-codecs.ts";
 import { tracked } from "./conntrack.ts";
 
 const mark32 = masked(0xffff_ffff);

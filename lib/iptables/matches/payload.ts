@@ -5,8 +5,9 @@
 import { PROTO } from "../../packet/field.ts";
 import { negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, hex, number, oneOf, string as text, wholeNumber, word } from "../codecs.ts";
 import { type Codec, match, negatable, option, Unreadable, type Written } from "../extension.ts";
+import { hex, number, wholeNumber } from "../number-codecs.ts";
+import { flag, oneOf, string as text, word } from "../word-codecs.ts";
 
 const why = "the bytes of a packet are not modelled";
 

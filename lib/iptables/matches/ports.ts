@@ -13,8 +13,10 @@ import {
 } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
 import type { KnownConditions } from "../../rules/reading.ts";
-import { ALL_PORTS, flag, portList, ports, positive } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, type OptionSpec, Unreadable } from "../extension.ts";
+import { positive } from "../number-codecs.ts";
+import { ALL_PORTS, portList, ports } from "../port-codecs.ts";
+import { flag } from "../word-codecs.ts";
 
 interface Flags {
   readonly mask: number;

@@ -4,7 +4,6 @@
  */
 import { opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, number, positive, someOf, string, word } from "../codecs.ts";
 import {
   type Codec,
   type Given,
@@ -15,6 +14,8 @@ import {
   type Written,
   written,
 } from "../extension.ts";
+import { number, positive } from "../number-codecs.ts";
+import { flag, someOf, string, word } from "../word-codecs.ts";
 import { HEADLESS, SHORT } from "./hotdrop.ts";
 
 /** Units of time in the order of print_rate, the longest first. */

@@ -2,8 +2,10 @@
 import { maxAddress } from "../../packet/address.ts";
 import { ANY, negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, netmask, number, string } from "../codecs.ts";
+import { netmask } from "../address-codecs.ts";
 import { match, negatable, option, Unreadable } from "../extension.ts";
+import { number } from "../number-codecs.ts";
+import { flag, string } from "../word-codecs.ts";
 
 const why = "the list of recent addresses is not known";
 

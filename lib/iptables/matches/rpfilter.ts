@@ -1,8 +1,8 @@
 /** Reverse path filter (net/ipv4/netfilter/ipt_rpfilter.c, net/ipv6/netfilter/ip6t_rpfilter.c). */
 import { negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag } from "../codecs.ts";
 import { match, option } from "../extension.ts";
+import { flag } from "../word-codecs.ts";
 
 export const rpfilter = match({
   name: "rpfilter",

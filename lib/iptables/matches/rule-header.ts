@@ -2,8 +2,9 @@
 import type { Prefix } from "../../packet/address.ts";
 import { type Field, isIpv6ExtensionHeader } from "../../packet/field.ts";
 import { and, bits, is, NEVER, negate, type Predicate, within } from "../../packet/predicate.ts";
-import { contiguous, device, deviceRange, flag, prefix, protocol } from "../codecs.ts";
+import { contiguous, prefix } from "../address-codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
+import { device, deviceRange, flag, protocol } from "../word-codecs.ts";
 
 /** Returns the predicate of an address and a mask. A mask that is not contiguous is compared bit by bit. */
 export function inPrefix(field: Field, value: Prefix): Predicate {

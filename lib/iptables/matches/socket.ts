@@ -1,8 +1,9 @@
 /** The local socket: owner, socket, cgroup (net/netfilter/xt_owner.c, xt_socket.c, xt_cgroup.c). */
 import { and, between, is, NEVER, negate, opaque, or, type Predicate } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, number, string, wholeNumber, word } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { number, wholeNumber } from "../number-codecs.ts";
+import { flag, string, word } from "../word-codecs.ts";
 
 const MAX = 0xffff_fffe;
 

@@ -3,8 +3,9 @@
  */
 import { ANY, and, NEVER, negate, opaque } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
-import { hexNumber, number, oneOf, positive, word } from "../codecs.ts";
 import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
+import { hexNumber, number, positive } from "../number-codecs.ts";
+import { oneOf, word } from "../word-codecs.ts";
 import { tracked } from "./conntrack.ts";
 
 /** Denominator of a probability in the kernel. */

@@ -1,8 +1,8 @@
 /** Time of day and date (net/netfilter/xt_time.c). The library reads no clock. */
 import { opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
-import { flag, word } from "../codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { flag, word } from "../word-codecs.ts";
 
 const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] as const;
 /** The last second of a signed 32-bit clock. */

@@ -1,8 +1,9 @@
 /** The TOS byte and its fields: tos, dscp, ecn (net/netfilter/xt_dscp.c, xt_ecn.c). */
 import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import { and, bits, is, negate } from "../../packet/predicate.ts";
-import { flag, fullyMasked, hex, type Masked, number, readMasked, word } from "../codecs.ts";
 import { type Codec, match, negatable, Unreadable } from "../extension.ts";
+import { fullyMasked, hex, type Masked, number, readMasked } from "../number-codecs.ts";
+import { flag, word } from "../word-codecs.ts";
 
 /** Names of iptables for values of the byte, with the mask 0x3f. */
 const SYMBOLS: ReadonlyMap<string, number> = new Map([

@@ -2,8 +2,9 @@
 import { CT } from "../../packet/field.ts";
 import { type Effect, PREPARE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, someOf, string, wholeNumber, word } from "../codecs.ts";
 import { type Codec, option, target, Unreadable } from "../extension.ts";
+import { wholeNumber } from "../number-codecs.ts";
+import { flag, someOf, string, word } from "../word-codecs.ts";
 
 const UNTRACK: Effect = {
   kind: "assign",

@@ -2,9 +2,10 @@
 
 import { NOTE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, number } from "../codecs.ts";
 import { option, target, Unreadable } from "../extension.ts";
 import { setAndSides } from "../matches/ipset.ts";
+import { number } from "../number-codecs.ts";
+import { flag } from "../word-codecs.ts";
 
 const why = "the mark comes from the skbinfo of a set's element, which is not looked up";
 

@@ -5,8 +5,9 @@
 
 import { type Effect, NOTE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, fullyMasked, hexNumber, type Masked, number, positive, string, word } from "../codecs.ts";
 import { type Given, option, target, Unreadable } from "../extension.ts";
+import { fullyMasked, hexNumber, type Masked, number, positive } from "../number-codecs.ts";
+import { flag, string, word } from "../word-codecs.ts";
 
 const MAX = 0xffff_ffff;
 const masked = fullyMasked(MAX);

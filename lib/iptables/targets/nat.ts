@@ -5,8 +5,10 @@
 import { parseAddress, printAddress } from "../../packet/address.ts";
 import { type Address, PROTO } from "../../packet/field.ts";
 import type { Effect, Nat } from "../../rules/effect.ts";
-import { flag, isPort, isQuad, prefix, readPort, word } from "../codecs.ts";
+import { isQuad, prefix } from "../address-codecs.ts";
 import { type Codec, option, type Spelling, target, Unreadable } from "../extension.ts";
+import { isPort, readPort } from "../port-codecs.ts";
+import { flag, word } from "../word-codecs.ts";
 
 const COLON = 58;
 

@@ -6,8 +6,10 @@ import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import { bits, opaque, or } from "../../packet/predicate.ts";
 import { ACCEPT, DROP, NOTE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { address, flag, fullyMasked, hexNumber, number, oneOf, positive, word } from "../codecs.ts";
+import { address } from "../address-codecs.ts";
 import { option, target, Unreadable } from "../extension.ts";
+import { fullyMasked, hexNumber, number, positive } from "../number-codecs.ts";
+import { flag, oneOf, word } from "../word-codecs.ts";
 
 const whyTproxy = "the open sockets are not known";
 

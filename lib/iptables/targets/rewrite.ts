@@ -6,9 +6,11 @@
 import { type Family, PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import { type Change, type Effect, NOTE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
-import { flag, type Masked, number, prefix, wholeNumber, word } from "../codecs.ts";
+import { prefix } from "../address-codecs.ts";
 import { type Codec, type Given, option, type TargetExtension, target, Unreadable } from "../extension.ts";
 import { codeClass, codePoint, tosValue } from "../matches/tos.ts";
+import { type Masked, number, wholeNumber } from "../number-codecs.ts";
+import { flag, word } from "../word-codecs.ts";
 
 const assign = (field: "tos" | "ttl" | "flags", change: Change): Effect => ({
   kind: "assign",

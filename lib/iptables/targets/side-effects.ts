@@ -4,19 +4,10 @@
  */
 
 import { NOTE } from "../../rules/effect.ts";
-import {
-  address,
-  byteLength,
-  device,
-  flag,
-  number,
-  oneOf,
-  positive,
-  string,
-  wholeNumber,
-  word,
-} from "../codecs.ts";
+import { address } from "../address-codecs.ts";
 import { type Codec, option, target, Unreadable } from "../extension.ts";
+import { number, positive, wholeNumber } from "../number-codecs.ts";
+import { byteLength, device, flag, oneOf, string, word } from "../word-codecs.ts";
 
 const LEVELS = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"] as const;
 /** Other names of syslog; iptables 1.8.9 rejects err and warn, older versions accept them. */

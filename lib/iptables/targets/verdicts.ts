@@ -3,8 +3,9 @@ import { PROTO } from "../../packet/field.ts";
 import { opaque } from "../../packet/predicate.ts";
 import { ACCEPT, DROP, type Effect } from "../../rules/effect.ts";
 import { type Site, siteKey } from "../../rules/facts.ts";
-import { flag, number, oneOf, word } from "../codecs.ts";
 import { option, type Spelling, target, Unreadable } from "../extension.ts";
+import { number } from "../number-codecs.ts";
+import { flag, oneOf, word } from "../word-codecs.ts";
 
 export const accept = target({ name: "ACCEPT", action: "accept", options: {}, effect: () => ACCEPT });
 export const drop = target({ name: "DROP", action: "drop", options: {}, effect: () => DROP });

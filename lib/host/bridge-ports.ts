@@ -1,0 +1,67 @@
+/** Ports of container bridges: those of containers and those to the outside; br_netfilter. */
+import type { Family } from "../packet/field.ts";
+import { type Host, type Interface, sysctl } from "./host.ts";
+import { isContainerLink } from "./known/docker.ts";
+
+/** The ports of a container bridge, by what is at their other end. */
+export interface BridgePorts {
+  /** Containers of this Docker. */
+  readonly containers: readonly string[];
+  /** Anything else: the network of a physical device, a virtual machine, another network namespace. */
+  readonly outside: readonly string[];
+}
+
+/**
+ * Returns the ports of a bridge. A port is a container's when its name is one that Docker gives and its device is a veth,
+ * as far as the listing says; nothing comes in by a dummy device.
+ */
+export function bridgePorts(host: Pick<Host, "interfaces">, bridge: string): BridgePorts {
+  const ports = host.interfaces.filter((i) => i.master === bridge && i.kind !== "dummy");
+  const isContainer = ({ name, kind }: Interface): boolean =>
+    isContainerLink(name) && (kind === undefined || kind === "veth");
+  const names = (which: boolean): string[] =>
+    ports.filter((i) => isContainer(i) === which).map((i) => i.name);
+  return { containers: names(true), outside: names(false) };
+}
+
+/** Ports of container bridges by which packets come in from outside, each with its bridge. */
+export const outsidePorts = (host: Host): ReadonlyMap<string, string> =>
+  new Map(
+    host.bridges.flatMap((bridge) =>
+      bridgePorts(host, bridge).outside.map((port) => [port, bridge] as const),
+    ),
+  );
+
+/**
+ * Interfaces by which packets of a bridge's containers come in. Where a bridge has outside ports, its own name does not
+ * tell containers from others, so its containers' ports are named.
+ */
+export function containerInputs(host: Host, bridge: string): readonly string[] {
+  const { containers, outside } = bridgePorts(host, bridge);
+  return outside.length === 0 ? [bridge] : containers;
+}
+
+/** Names of the interfaces that are this to their ports. */
+export const mastersOf = (interfaces: readonly Interface[], what: Interface["masters"]): string[] =>
+  interfaces.filter((i) => i.masters === what).map((i) => i.name);
+
+/** Returns true if a bridge passes its frames to iptables (br_netfilter): by the sysctl, by its own setting, or if no sysctl is known. */
+export function callsIptables(host: Host, bridge: string, family: Family): boolean {
+  const name = family === 4 ? "net.bridge.bridge-nf-call-iptables" : "net.bridge.bridge-nf-call-ip6tables";
+  if (host.sysctls.size === 0) return true;
+  // The settings exist while the module br_netfilter is loaded; without it no bridge calls iptables.
+  if (!host.sysctls.has(name)) return false;
+  return (
+    sysctl(host, name, 0) !== 0 ||
+    (host.interfaces.find((i) => i.name === bridge)?.calls?.includes(family) ?? false)
+  );
+}
+
+/**
+ * Returns true if rules can distinguish frames of a bridge's outside port from frames of its containers. That requires
+ * br_netfilter and at most one outside port: no rule distinguishes frames between two outside ports from frames for a container.
+ */
+export function tellsPorts(host: Host, bridge: string, family: Family): boolean {
+  const { outside } = bridgePorts(host, bridge);
+  return outside.length === 0 || (outside.length === 1 && callsIptables(host, bridge, family));
+}

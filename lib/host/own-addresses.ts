@@ -1,0 +1,55 @@
+/** The host's own addresses and broadcast addresses. */
+import { LOOPBACK, prefixRange } from "../packet/address.ts";
+import type { Family, Range, Scalar } from "../packet/field.ts";
+import { normalizeRanges } from "../packet/predicate.ts";
+import type { Host } from "./host.ts";
+
+/**
+ * Address types of the host's own addresses in the kernel's table `local`: inet_addr_type (net/ipv4/fib_frontend.c). The
+ * lowest address of a subnet is an ordinary one since Linux 5.14; the highest is its broadcast address.
+ */
+export function ownAddresses(
+  host: Host,
+  family: Family,
+  device?: string,
+): { local: Range[]; broadcast: Range[] } {
+  const local: Range[] = device === undefined || device === "lo" ? [...LOOPBACK[family]] : [];
+  const broadcast: Range[] = [];
+  for (const each of host.interfaces) {
+    if (device !== undefined && each.name !== device) continue;
+    for (const a of each.addresses) {
+      if (a.family !== family) continue;
+      local.push([a.address, a.address]);
+      if (a.broadcast !== null) broadcast.push([a.broadcast, a.broadcast]);
+      else if (family === 4) {
+        const [first, last] = prefixRange(a.prefix) as readonly [number, number];
+        if (last - first >= 3) broadcast.push([last, last]);
+      }
+    }
+  }
+  for (const route of host.routes) {
+    if (route.family !== family || (device !== undefined && route.dev !== device)) continue;
+    if (route.type === "local") local.push(prefixRange(route.to));
+    if (route.type === "broadcast") broadcast.push(prefixRange(route.to));
+  }
+  if (family === 4 && device === undefined) broadcast.push([0, 0], [0xffff_ffff, 0xffff_ffff]);
+  if (family === 4 && (device === undefined || device === "lo")) broadcast.push([0x7fff_ffff, 0x7fff_ffff]);
+  // The broadcast address of a local prefix is the longer route.
+  return { local: without(local, broadcast), broadcast: normalizeRanges(broadcast) };
+}
+
+/** Subtracts ranges. */
+function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
+  let rest = normalizeRanges(ranges);
+  for (const [first, last] of normalizeRanges(holes))
+    rest = rest.flatMap(([lo, hi]): Range[] => {
+      // An address by itself is as long a route as a broadcast address, and was there first.
+      if (last < lo || first > hi || lo === hi) return [[lo, hi]];
+      const one = (typeof first === "bigint" ? 1n : 1) as never;
+      return [
+        ...(first > lo ? [[lo, ((first as number) - one) as Scalar] as Range] : []),
+        ...(last < hi ? [[((last as number) + one) as Scalar, hi] as Range] : []),
+      ];
+    });
+  return rest;
+}
