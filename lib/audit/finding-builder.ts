@@ -6,6 +6,7 @@ import type { Packet } from "../packet/packet.ts";
 import { packetJson } from "../packet/packet-json.ts";
 import { printAssumption } from "../path/unknown-key.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
+import type { Witness } from "../reach/witness.ts";
 import type { Answer } from "../simulate/answer.ts";
 import { type SimulateOptions, Simulator } from "../simulate/simulator.ts";
 import type { BanList } from "./bans.ts";
@@ -63,56 +64,34 @@ export function buildFinding(
   hook: IntentHook,
 ): Finding | null {
   if (bypassing === EMPTY || model.detail === "sets") return null;
-  const { certainty, describer, domain, family, inputs, sets } = model;
-  const { diagrams } = domain;
+  const { certainty, describer, family, inputs } = model;
   // Rules against IPv6 extension headers do not concern ordinary packets, so only ordinary packets make findings.
-  const [set, allowed] = [certainty.ordinaryPart(bypassing), certainty.ordinaryPart(permitted)];
+  const set = certainty.ordinaryPart(bypassing);
   if (set === EMPTY) return null;
   const { kind, listen, place } = subject;
   model.progress(place === undefined ? kind : `${kind} ${place}`);
-  const banned = subject.banned === undefined ? EMPTY : certainty.ordinaryPart(subject.banned.set);
-  // Banned sources are the smaller part; the finding is about the others unless there are none.
-  const unbanned = subject.banned === undefined ? set : diagrams.subtract(set, banned);
-  const bansOnly = unbanned === EMPTY;
-  const part = bansOnly ? set : unbanned;
-  const certain = certainPart(model, unsettled, part, kind);
-  // The witness should be blocked by the owner's rules themselves, not by a firewall that was not read.
-  const untouched = diagrams.intersect(part, sets.untouched);
-  const candidates = openingPart(model, certain !== EMPTY ? certain : untouched === EMPTY ? part : untouched);
+  const parts = partsOf(model, unsettled, subject, set);
   const unread = certainty.unreadOf(set);
   // The members of a list that is not given are unknown.
-  const unlisted = subject.banned !== undefined && certainty.unknownsOf(banned).length > 0;
-  const sourcesOf = (sources: Sources): Sources => (bansOnly && unlisted ? { kind: "listed" } : sources);
+  const unlisted = subject.banned !== undefined && certainty.unknownsOf(parts.banned).length > 0;
+  const sourcesOf = (sources: Sources): Sources =>
+    parts.bansOnly && unlisted ? { kind: "listed" } : sources;
   // A port published on all addresses can be open on some addresses only.
   const withDestinations = hook === "input" && listen?.address === null;
   const groups = describer.sourceGroups(set, subject.inputs, withDestinations);
   const names = inputs.namesIn(subject.inputs, groups);
-  const input = inputs.pick(
-    domain,
-    candidates,
-    subject.inputs,
-    describer.sourceGroups(candidates, subject.inputs, withDestinations),
-  );
-  const { packet, assume } = model.witnesses.pick(
-    diagrams.intersect(certainty.ordinary, candidates),
-    input,
-    subject.target,
-  );
-  const options = { assume };
-  const actual = new Simulator([model.ruleset], model.host, options).packet(packet);
-  const intent = intendedAnswer(model, packet, actual, hook, options, kind);
+  const witness = pickWitness(model, subject, parts.candidates, withDestinations);
+  const { packet, assume } = witness;
+  const { actual, intent } = simulateWitness(model, unsettled, kind, hook, witness);
+  const intended: Intended =
+    parts.onlyUnreadBlocks && unread.length > 0
+      ? { verdict: "undecided", rule: { code: "not-read", by: unread }, path: intent.path }
+      : {
+          verdict: sharedVerdict(intent),
+          rule: deciderOf(intent, model.ownerRuleset),
+          path: intent.path,
+        };
   const proto = protoName(packet.proto);
-  const passes = kind !== "ineffective-allow";
-  if (contradicts(actual, passes) || contradicts(intent, !passes))
-    unsettled.doubts.add({ code: "engines-disagree", family, kind, proto, packet: packetJson(packet) });
-  const onlyUnreadBlocks = untouched === EMPTY && unread.length > 0;
-  const intended: Intended = onlyUnreadBlocks
-    ? { verdict: "undecided", rule: { code: "not-read", by: unread }, path: intent.path }
-    : {
-        verdict: sharedVerdict(intent),
-        rule: deciderOf(intent, model.ownerRuleset),
-        path: intent.path,
-      };
   return {
     id: `${kind}/${family}/${proto}/${place ?? `${names.join("+")}/${packet.dport ?? "any"}`}`,
     kind,
@@ -123,25 +102,94 @@ export function buildFinding(
     in: names,
     sources: sourcesOf(describer.sources(set)),
     by: groups.map((group) => ({ ...group, sources: sourcesOf(group.sources) })),
-    permitted: permittedOf(model, subject, allowed, hook),
+    permitted: permittedOf(model, subject, certainty.ordinaryPart(permitted), hook),
     ...(subject.to === undefined ? {} : { traffic: trafficOf(model, set, subject.to) }),
     ...(subject.banned === undefined
       ? {}
       : {
           bans: {
             lists: subject.banned.lists,
-            sources: unlisted ? { kind: "listed" } : describer.sources(banned),
-            only: bansOnly,
+            sources: unlisted ? { kind: "listed" } : describer.sources(parts.banned),
+            only: parts.bansOnly,
           } satisfies BypassedBans,
         }),
     intended,
     actual: { verdict: sharedVerdict(actual), path: actual.path },
     witness: packetJson(packet),
     ...(assume.size === 0 ? {} : { assume: [...assume].map(([key, truth]) => printAssumption(key, truth)) }),
-    certainty: certain === EMPTY ? "may" : "must",
+    certainty: parts.certain ? "must" : "may",
     depends: [...certainty.unknownsOf(set), ...(groups.length === 0 ? [UNLISTED_INTERFACE] : [])],
     ...(unread.length === 0 ? {} : { unread }),
   };
+}
+
+/** Parts of the packets that bypass the intent. */
+interface FindingParts {
+  /** Packets that only a ban blocks. */
+  readonly banned: Node;
+  /** All packets are banned. */
+  readonly bansOnly: boolean;
+  /** Some packets bypass the intent for all values of the unknowns. */
+  readonly certain: boolean;
+  /** No packet is blocked by the owner's rules themselves; a firewall that was not read may block. */
+  readonly onlyUnreadBlocks: boolean;
+  /** Packets among which the witness is chosen. */
+  readonly candidates: Node;
+}
+
+function partsOf(model: FamilyModel, unsettled: Unsettled, subject: FindingSubject, set: Node): FindingParts {
+  const { diagrams } = model.domain;
+  const banned = subject.banned === undefined ? EMPTY : model.certainty.ordinaryPart(subject.banned.set);
+  // Banned sources are the smaller part; the finding is about the others unless there are none.
+  const unbanned = subject.banned === undefined ? set : diagrams.subtract(set, banned);
+  const bansOnly = unbanned === EMPTY;
+  const part = bansOnly ? set : unbanned;
+  const certain = certainPart(model, unsettled, part, subject.kind);
+  // The witness should be blocked by the owner's rules themselves, not by a firewall that was not read.
+  const untouched = diagrams.intersect(part, model.sets.untouched);
+  const usual = certain !== EMPTY ? certain : untouched === EMPTY ? part : untouched;
+  return {
+    banned,
+    bansOnly,
+    certain: certain !== EMPTY,
+    onlyUnreadBlocks: untouched === EMPTY,
+    candidates: openingPart(model, usual),
+  };
+}
+
+function pickWitness(
+  { certainty, describer, domain, inputs, witnesses }: FamilyModel,
+  subject: FindingSubject,
+  candidates: Node,
+  withDestinations: boolean,
+): Witness {
+  const groups = describer.sourceGroups(candidates, subject.inputs, withDestinations);
+  const input = inputs.pick(domain, candidates, subject.inputs, groups);
+  const ordinary = domain.diagrams.intersect(certainty.ordinary, candidates);
+  return witnesses.pick(ordinary, input, subject.target);
+}
+
+/** Simulates the witness with all rules and with the owner's alone, and checks that both engines agree. */
+function simulateWitness(
+  model: FamilyModel,
+  unsettled: Unsettled,
+  kind: FindingKind,
+  hook: IntentHook,
+  { packet, assume }: Witness,
+): { readonly actual: Answer; readonly intent: Answer } {
+  const options = { assume };
+  const actual = new Simulator([model.ruleset], model.host, options).packet(packet);
+  const intent = intendedAnswer(model, packet, actual, hook, options, kind);
+  const passes = kind !== "ineffective-allow";
+  if (contradicts(actual, passes) || contradicts(intent, !passes))
+    unsettled.doubts.add({
+      code: "engines-disagree",
+      family: model.family,
+      kind,
+      proto: protoName(packet.proto),
+      packet: packetJson(packet),
+    });
+  return { actual, intent };
 }
 
 /** Returns the packets of a set that bypass the intent for all values of the unknowns, on an interface that receives. */

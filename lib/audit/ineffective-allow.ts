@@ -20,17 +20,9 @@ export function ineffectiveAllows(
   intended: RoutedWalk,
   unsettled: Unsettled,
 ): Way[] {
-  const { domain, full, host } = model;
-  const { diagrams } = domain;
   if (intended.allowed === EMPTY) return [];
   unsettled.add(intended.endings);
-  // Table raw precedes connection tracking; only the walk through the owner's rules knows which packets are first ones.
-  const stopped = packetsOf(domain, actual.endings, (e) => e.verdict === "drop" || e.verdict === "reject");
-  const allowed = diagrams.intersect(
-    intended.allowed,
-    packetsOf(domain, firstPackets(full, intended.endings), isAccepted),
-  );
-  const dead = diagrams.subtract(diagrams.intersect(allowed, stopped), publishedTargets(model, actual));
+  const dead = deadAllows(model, actual, intended);
   const findingOf = (set: Node, place?: string): Finding | null =>
     buildFinding(
       model,
@@ -47,9 +39,49 @@ export function ineffectiveAllows(
       set,
       "forward",
     );
-  // A command without an interface concerns all bridges, and makes one finding.
-  const groups = new Map<string, { readonly bridges: string[]; readonly port: number | "any"; set: Node }>();
-  for (const bridge of host.bridges) {
+  return groupByRule(model, dead, findingOf).map(
+    ({ bridges, port, set }): Way => ({
+      kind: "ineffective-allow",
+      proto: null,
+      endpoint: null,
+      listen: null,
+      bridge: bridges[0]!,
+      all: set,
+      blocked: EMPTY,
+      finding: findingOf(set, `${bridges.join("+")}/${port}`),
+    }),
+  );
+}
+
+/** Returns the packets that a route rule allows and another rule drops first, except those for published endpoints. */
+function deadAllows(model: FamilyModel, actual: RoutedWalk, intended: RoutedWalk): Node {
+  const { domain, full } = model;
+  const { diagrams } = domain;
+  // Table raw precedes connection tracking; only the walk through the owner's rules knows which packets are first ones.
+  const stopped = packetsOf(domain, actual.endings, (e) => e.verdict === "drop" || e.verdict === "reject");
+  const allowed = diagrams.intersect(
+    intended.allowed,
+    packetsOf(domain, firstPackets(full, intended.endings), isAccepted),
+  );
+  return diagrams.subtract(diagrams.intersect(allowed, stopped), publishedTargets(model, actual));
+}
+
+/** Packets to one or more bridges that the same rule of the owner allows. */
+interface RuleGroup {
+  readonly bridges: string[];
+  readonly port: number | "any";
+  set: Node;
+}
+
+/** Groups packets by the deciding rule: a command without an interface concerns all bridges, and makes one finding. */
+function groupByRule(
+  model: FamilyModel,
+  dead: Node,
+  findingOf: (set: Node) => Finding | null,
+): readonly RuleGroup[] {
+  const { diagrams } = model.domain;
+  const groups = new Map<string, RuleGroup>();
+  for (const bridge of model.host.bridges) {
     const set = diagrams.intersect(model.set(model.bridgeSubnets(bridge)), dead);
     const finding = findingOf(set);
     if (finding === null) continue;
@@ -62,18 +94,7 @@ export function ineffectiveAllows(
       group.set = diagrams.union(group.set, set);
     }
   }
-  return [...groups.values()].map(
-    ({ bridges, port, set }): Way => ({
-      kind: "ineffective-allow",
-      proto: null,
-      endpoint: null,
-      listen: null,
-      bridge: bridges[0]!,
-      all: set,
-      blocked: EMPTY,
-      finding: findingOf(set, `${bridges.join("+")}/${port}`),
-    }),
-  );
+  return [...groups.values()];
 }
 
 /**

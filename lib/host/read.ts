@@ -3,12 +3,12 @@ import type { Family } from "../packet/field.ts";
 import type { Beside, Ruleset } from "../rules/ruleset.ts";
 import { type Kind, kindOf } from "./classify.ts";
 import type { HostDoubt } from "./doubt.ts";
-import type { Container, Daemon, Host, Interface, Network } from "./host.ts";
+import type { Host, Interface, Network } from "./host.ts";
 import { type Hint, inferInterfaces } from "./infer-interfaces.ts";
 import { inferRoutes } from "./infer-routes.ts";
 import type { HostInference } from "./inference.ts";
 import { dockerBridges, isDefaultDockerBridge } from "./known/docker.ts";
-import type { Route } from "./routes.ts";
+import type { RoutingRule } from "./routes.ts";
 import { readDocker } from "./sources/docker.ts";
 import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
 import { readIpsets } from "./sources/ipset.ts";
@@ -130,18 +130,8 @@ export function readHost(
     inferences.push(inference);
   };
   const docker = each(sources.docker, "docker", readDocker, ({ nothing }) => nothing);
-  const containers: Container[] = docker.flatMap((d) => d.containers);
-  const networks: Network[] = docker.flatMap((d) => d.networks);
-  const daemon: Daemon = Object.assign({}, ...docker.map((d) => d.daemon));
-  // Sets may name one another across files, so they are read as one text.
-  each(
-    sources.ipset,
-    "ipset",
-    (text) => text,
-    (text) => text.trim() !== "" && !/^(create|add) \S+ \S/m.test(text),
-  );
-  const ipsets = readIpsets((sources.ipset ?? []).map((source) => source.text).join("\n"));
-  const sets = ipsets.sets;
+  const networks = docker.flatMap((d) => d.networks);
+  const ipsets = readSets(sources.ipset ?? []);
   const sysctls = new Map(
     each(sources.sysctl, "sysctl", readSysctls, (map) => ![...map.keys()].some(isNetSetting)).flatMap(
       (map) => [...map],
@@ -151,12 +141,73 @@ export function readHost(
     sources.addr === undefined
       ? inferInterfaces(rulesets, networks, hints, note)
       : merged(each(sources.addr, "addr", readAddresses, (list) => list.length === 0).flat());
-  const bridges = new Set([
+  const bridges = containerBridges(rulesets, networks, interfaces);
+  const { routes, routed } = hostRoutes(sources, rulesets, interfaces, bridges, note);
+  const rules = policyRules(sources.rule ?? [], note);
+  const unusedTable = routes.find((r) => !["local", "main", "default"].includes(r.table))?.table;
+  if (sources.rule === undefined && unusedTable !== undefined)
+    note({ code: "table-not-looked-up", table: unusedTable });
+  if (!sysctls.has("net.ipv4.ip_forward")) note({ code: "forwarding" });
+  return {
+    interfaces,
+    routes,
+    routed,
+    rules,
+    sysctls,
+    networks,
+    containers: docker.flatMap((d) => d.containers),
+    daemon: Object.assign({}, ...docker.map((d) => d.daemon)),
+    ...(sources.listening === undefined
+      ? {}
+      : { listening: each(sources.listening, "listening", readSockets, () => false).flat() }),
+    bridges,
+    member: (set, sides, family) => ipsets.sets.member(set, sides, family),
+    parts: (set) => ipsets.sets.parts(set),
+    inferences,
+    doubts: [
+      ...(sources.doubts ?? []),
+      ...cutOff(sources),
+      ...listDoubts(sources.tables ?? []),
+      ...(sources.addr === undefined ? [] : missingBridges(bridges, interfaces)),
+      ...foreign(interfaces),
+    ],
+    complete: sources.complete === true || ((sources.tables ?? []).length > 0 && rulesets.length === 2),
+    diagnostics: ipsets.diagnostics.map((d) => ({ ...d, source: sources.ipset?.[0]?.name ?? "" })),
+  };
+}
+
+/** Reads ipsets. Sets may name one another across files, so the files are read as one text. */
+function readSets(sources: readonly Source[]): ReturnType<typeof readIpsets> {
+  each(
+    sources,
+    "ipset",
+    (text) => text,
+    (text) => text.trim() !== "" && !/^(create|add) \S+ \S/m.test(text),
+  );
+  return readIpsets(sources.map((source) => source.text).join("\n"));
+}
+
+/** Returns the names of the container bridges. Docker creates the default bridges even if no rule names them. */
+const containerBridges = (
+  rulesets: readonly Ruleset[],
+  networks: readonly Network[],
+  interfaces: readonly Interface[],
+): string[] => [
+  ...new Set([
     ...dockerBridges(rulesets).keys(),
     ...networks.flatMap((n) => (n.bridge === null ? [] : [n.bridge])),
-    // Docker creates the default bridges even if no rule names them.
     ...interfaces.flatMap((i) => (isDefaultDockerBridge(i.name) ? [i.name] : [])),
-  ]);
+  ]),
+];
+
+/** Reads the routes, and infers those of a family that is not given. */
+function hostRoutes(
+  sources: HostSources,
+  rulesets: readonly Ruleset[],
+  interfaces: readonly Interface[],
+  bridges: readonly string[],
+  note: (inference: HostInference) => void,
+): Pick<Host, "routes" | "routed"> {
   const listed = each(
     sources.route,
     "route",
@@ -167,58 +218,32 @@ export function readHost(
         ? family === undefined
         : family !== undefined && list.every((r) => r.family !== family),
   ).flat();
-  /** Families whose routes were given, be they none. */
-  const routed = ([4, 6] as const).filter(
-    (f) => sources.route?.some((s) => s.family === f) === true || listed.some((r) => r.family === f),
-  );
+  const routed = ([4, 6] as const).filter((f) => listed.some((r) => r.family === f));
   const unrouted = ([4, 6] as const).filter(
-    (f) => !routed.includes(f) && (sources.route === undefined || rulesets.some((r) => r.family === f)),
+    (f) =>
+      !routed.includes(f) &&
+      sources.route?.some((s) => s.family === f) !== true &&
+      (sources.route === undefined || rulesets.some((r) => r.family === f)),
   );
-  const routes: readonly Route[] =
-    unrouted.length === 0
-      ? listed
-      : [...listed, ...inferRoutes(rulesets, interfaces, [...bridges], unrouted, note)];
-  const families = each(sources.rule, "rule", familyOfRules, (_, { text }) => kindOf(text) !== "rule").map(
-    (f, i) => sources.rule![i]!.family ?? f,
+  const inferred = unrouted.length === 0 ? [] : inferRoutes(rulesets, interfaces, bridges, unrouted, note);
+  return { routes: [...listed, ...inferred], routed };
+}
+
+/** Reads the rules of policy routing. A listing of unknown family gets the remaining one: default IPv6 rules look like that. */
+function policyRules(
+  sources: readonly Source[],
+  note: (inference: HostInference) => void,
+): readonly RoutingRule[] {
+  const families = each(sources, "rule", familyOfRules, (_, { text }) => kindOf(text) !== "rule").map(
+    (f, i) => sources[i]!.family ?? f,
   );
-  // Listings of unknown family get the remaining one; default IPv6 rules look like that.
   const left = ([4, 6] as const).filter((f) => !families.includes(f));
-  const unsure = families.some((f) => f === undefined);
-  if (unsure && families.length === 1) note({ code: "policy-rules-ipv6" });
-  const rules = (sources.rule ?? []).flatMap(({ text }, i) => {
+  const [only] = families;
+  if (families.length === 1 && only === undefined) note({ code: "policy-rules-ipv6" });
+  return sources.flatMap(({ text }, i) => {
     const family = families[i] ?? (families.length === 1 ? 6 : (left.shift() ?? 6));
     return readRules(text, family);
   });
-  const odd = routes.find((r) => !["local", "main", "default"].includes(r.table));
-  if (sources.rule === undefined && odd !== undefined)
-    note({ code: "table-not-looked-up", table: odd.table });
-  if (!sysctls.has("net.ipv4.ip_forward")) note({ code: "forwarding" });
-  return {
-    interfaces,
-    routes,
-    routed: routed.filter((f) => listed.some((r) => r.family === f)),
-    rules,
-    sysctls,
-    networks,
-    containers,
-    daemon,
-    ...(sources.listening === undefined
-      ? {}
-      : { listening: each(sources.listening, "listening", readSockets, () => false).flat() }),
-    bridges: [...bridges],
-    member: (set, sides, family) => sets.member(set, sides, family),
-    parts: (set) => sets.parts(set),
-    inferences,
-    doubts: [
-      ...(sources.doubts ?? []),
-      ...cutOff(sources),
-      ...listDoubts(sources.tables ?? []),
-      ...(sources.addr === undefined ? [] : missingBridges([...bridges], interfaces)),
-      ...foreign(interfaces),
-    ],
-    complete: sources.complete === true || ((sources.tables ?? []).length > 0 && rulesets.length === 2),
-    diagnostics: ipsets.diagnostics.map((d) => ({ ...d, source: sources.ipset?.[0]?.name ?? "" })),
-  };
 }
 
 const isNetSetting = (name: string): boolean => name.startsWith("net.");

@@ -177,19 +177,10 @@ export function readPacket(json: unknown): Packet | string {
     if (mac === undefined) return `"mac" must be a MAC address like 02:00:00:00:00:01`;
     packet.mac = mac;
   }
-  const about = given.about;
-  if (about !== undefined) {
-    const quoted = readPacket(about);
-    if (typeof quoted === "string") return `in "about": ${quoted}`;
-    if (quoted.family !== family) return `"about" must quote a packet of the same family`;
-    const { src, dst, proto, sport, dport, type, code, id } = quoted;
-    const optional = { sport, dport, type, code, id };
-    packet.about = {
-      src,
-      dst,
-      proto,
-      ...Object.fromEntries(Object.entries(optional).filter(([, v]) => v !== undefined)),
-    };
+  if (given.about !== undefined) {
+    const quoted = readQuoted(given.about, family);
+    if (typeof quoted === "string") return quoted;
+    packet.about = quoted;
   }
   const state = given.state;
   if (state !== undefined) {
@@ -198,6 +189,16 @@ export function readPacket(json: unknown): Packet | string {
     packet.state = state as CtState;
   }
   return packet;
+}
+
+/** Reads the packet that an ICMP error quotes. */
+function readQuoted(json: unknown, family: Family): NonNullable<Packet["about"]> | string {
+  const packet = readPacket(json);
+  if (typeof packet === "string") return `in "about": ${packet}`;
+  if (packet.family !== family) return `"about" must quote a packet of the same family`;
+  const { src, dst, proto, sport, dport, type, code, id } = packet;
+  const given = Object.entries({ sport, dport, type, code, id }).filter(([, v]) => v !== undefined);
+  return { src, dst, proto, ...Object.fromEntries(given) };
 }
 
 /** Returns a packet as JSON, without the fields that are not given. */

@@ -21,13 +21,6 @@ export function script(families: readonly FamilyRules[]): string {
   const parts = families.filter((part) => part.chains.size > 0);
   const sets = parts.flatMap((part) => part.sets);
   const cuts = parts.some((part) => part.cuts.length > 0);
-  const choose = (name: string, arm: (part: FamilyRules) => string[]): string[] => [
-    `${name}() {`,
-    "  case $1 in",
-    ...parts.flatMap((part) => [`  ${tool(part.family)})`, ...arm(part), "    ;;"]),
-    "  esac",
-    "}",
-  ];
   return `${[
     "#!/bin/sh",
     ...heading(
@@ -38,6 +31,45 @@ export function script(families: readonly FamilyRules[]): string {
     "export LC_ALL=C",
     "PATH=$PATH:/usr/sbin:/sbin",
     "",
+    ...dataFunctions(parts, sets, cuts),
+    "",
+    FUNCTIONS,
+    ...(sets.length === 0 ? [] : [setCheck(sets.map((set) => set.name))]),
+    ...(cuts ? [CUT_FUNCTIONS] : []),
+    "",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own.
+    'case "${1:-}" in',
+    ...applyBranch(sets, cuts),
+    ...checkBranch(sets),
+    "--undo)",
+    "  code=0",
+    `  for t in $(tools); do undo "$t" || code=1; done`,
+    ...sets.map((set) => `  ipset destroy ${set.name} 2>/dev/null || :`),
+    "  exit $code",
+    "  ;;",
+    ...(cuts ? ["--cut)", `  for t in $(tools); do end_flows "$t"; done`, "  ;;"] : []),
+    "*)",
+    '  echo "usage: $0 [--force | --check | --undo | --cut]" >&2',
+    "  exit 2",
+    "  ;;",
+    "esac",
+  ].join("\n")}\n`;
+}
+
+/** Shell functions that print the rules, sets and flows of each family. */
+function dataFunctions(
+  parts: readonly FamilyRules[],
+  sets: FamilyRules["sets"],
+  cuts: boolean,
+): readonly string[] {
+  const choose = (name: string, arm: (part: FamilyRules) => string[]): string[] => [
+    `${name}() {`,
+    "  case $1 in",
+    ...parts.flatMap((part) => [`  ${tool(part.family)})`, ...arm(part), "    ;;"]),
+    "  esac",
+    "}",
+  ];
+  return [
     `tools() { echo "${parts.map((part) => tool(part.family)).join(" ")}"; }`,
     "# Our chains and their rules, in the words of iptables-restore.",
     ...choose("chains", (part) => [`    echo "${[...part.chains.keys()].join(" ")}"`]),
@@ -59,58 +91,47 @@ export function script(families: readonly FamilyRules[]): string {
           ...choose("flows", (part) => here(part.cuts.map(cutText))),
         ]
       : []),
-    "",
-    FUNCTIONS,
-    ...(sets.length === 0 ? [] : [setCheck(sets.map((set) => set.name))]),
-    ...(cuts ? [CUT_FUNCTIONS] : []),
-    "",
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own.
-    'case "${1:-}" in',
-    '"" | --force)',
-    "  code=0",
-    `  for t in $(tools); do approve "$t" "\${1:-}"; done`,
-    ...(sets.length === 0
-      ? []
-      : ['  sets | ipset restore || { echo "fwcheck: ipset failed; nothing was changed" >&2; exit 1; }']),
-    `  for t in $(tools); do apply "$t" || code=1; done`,
-    ...(cuts
-      ? [
-          '  [ $code != 0 ] || echo "flows that were there before live on; end those that the policy forbids with: sh $0 --cut"',
-        ]
-      : []),
-    "  exit $code",
-    "  ;;",
-    "--check)",
-    "  code=0",
-    `  for t in $(tools); do`,
-    '    check "$t" || { c=$?; [ $c -le $code ] || code=$c; }',
-    "  done",
-    ...(sets.length === 0
-      ? []
-      : [
-          '  filled || { echo "fwcheck: the sets do not hold what this file says" >&2; [ $code != 0 ] || code=1; }',
-        ]),
-    "  case $code in",
-    '  0) echo "in force" ;;',
-    '  1) echo "not in force" ;;',
-    '  *) echo "unknown" ;;',
-    "  esac",
-    "  exit $code",
-    "  ;;",
-    "--undo)",
-    "  code=0",
-    `  for t in $(tools); do undo "$t" || code=1; done`,
-    ...sets.map((set) => `  ipset destroy ${set.name} 2>/dev/null || :`),
-    "  exit $code",
-    "  ;;",
-    ...(cuts ? ["--cut)", `  for t in $(tools); do end_flows "$t"; done`, "  ;;"] : []),
-    "*)",
-    '  echo "usage: $0 [--force | --check | --undo | --cut]" >&2',
-    "  exit 2",
-    "  ;;",
-    "esac",
-  ].join("\n")}\n`;
+  ];
 }
+
+/** Branch of the script that applies the rules: no argument, or `--force`. */
+const applyBranch = (sets: FamilyRules["sets"], cuts: boolean): readonly string[] => [
+  '"" | --force)',
+  "  code=0",
+  `  for t in $(tools); do approve "$t" "\${1:-}"; done`,
+  ...(sets.length === 0
+    ? []
+    : ['  sets | ipset restore || { echo "fwcheck: ipset failed; nothing was changed" >&2; exit 1; }']),
+  `  for t in $(tools); do apply "$t" || code=1; done`,
+  ...(cuts
+    ? [
+        '  [ $code != 0 ] || echo "flows that were there before live on; end those that the policy forbids with: sh $0 --cut"',
+      ]
+    : []),
+  "  exit $code",
+  "  ;;",
+];
+
+/** Branch `--check` of the script. */
+const checkBranch = (sets: FamilyRules["sets"]): readonly string[] => [
+  "--check)",
+  "  code=0",
+  `  for t in $(tools); do`,
+  '    check "$t" || { c=$?; [ $c -le $code ] || code=$c; }',
+  "  done",
+  ...(sets.length === 0
+    ? []
+    : [
+        '  filled || { echo "fwcheck: the sets do not hold what this file says" >&2; [ $code != 0 ] || code=1; }',
+      ]),
+  "  case $code in",
+  '  0) echo "in force" ;;',
+  '  1) echo "not in force" ;;',
+  '  *) echo "unknown" ;;',
+  "  esac",
+  "  exit $code",
+  "  ;;",
+];
 
 /** Ends each here-document; no rule of iptables-save begins with it. */
 const END = "END-OF-FWCHECK";

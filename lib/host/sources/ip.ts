@@ -221,82 +221,77 @@ export function familyOfRules(source: string): Family | undefined {
 
 /** Rules of policy routing, of one family. @throws SyntaxError when the text is no JSON */
 export function readRules(source: string, family: Family): RoutingRule[] {
-  const parsed = arrays(source);
-  return parsed.flatMap((entry): RoutingRule[] => {
+  return arrays(source).flatMap((entry): RoutingRule[] => {
     const priority = property(entry, "priority");
-    if (typeof priority !== "number") return [];
-    const prefix = (key: "src" | "dst"): Prefix | null => {
-      const address = text(property(entry, key));
-      if (address === undefined || address === "all") return null;
-      return parsePrefix(`${address}/${property(entry, `${key}len`) ?? addressBits(family)}`, family) ?? null;
-    };
-    const odd: string[] = [];
-    const number = (key: string, most = 0xffff_ffff): number | undefined => {
-      const value = property(entry, key);
-      if (value === undefined) return undefined;
-      const whole = typeof value === "number" || typeof value === "string" ? Number(value) : Number.NaN;
-      if (Number.isInteger(whole) && whole >= 0 && whole <= most) return whole;
-      odd.push(key);
-      return undefined;
-    };
-    const range = (key: string): readonly [number, number] | null => {
-      const one = number(key, 0xffff);
-      if (one !== undefined) return [one, one];
-      const [lo, hi] = [number(`${key}_start`, 0xffff), number(`${key}_end`, 0xffff)];
-      return lo === undefined || hi === undefined ? null : [lo, hi];
-    };
-    const mark = number("fwmark");
-    const action = property(entry, "action");
-    const self = SELF.find((kind) => kind === action);
-    const table = property(entry, "table");
-    const goto = property(entry, "goto");
-    const [first, last] = [number("uid_start"), number("uid_end")];
-    const tos = tosOf(entry, family);
-    const group = groupNumber(text(property(entry, "suppress_ifgroup")));
-    const [sport, dport] = [range("sport"), range("dport")];
-    const mask = number("fwmask") ?? 0xffff_ffff;
-    const unread = [
-      ...odd,
-      ...(tos === undefined ? ["tos"] : []),
-      ...(group === undefined && property(entry, "suppress_ifgroup") !== undefined
-        ? ["suppress_ifgroup"]
-        : []),
-    ];
-    const beyond =
-      [...unread, ...Object.keys(entry as object).filter((key) => !FOLLOWED.has(key))][0] ?? null;
-    return [
-      {
-        family,
-        priority,
-        not: property(entry, "not") !== undefined,
-        from: prefix("src"),
-        to: prefix("dst"),
-        iif: text(property(entry, "iif")) ?? null,
-        oif: text(property(entry, "oif")) ?? null,
-        mark: mark === undefined ? null : { value: mark, mask },
-        vrf: property(entry, "l3mdev") !== undefined,
-        tos: tos ?? null,
-        uid: first === undefined || last === undefined ? null : [first, last],
-        proto: protoNumber(String(property(entry, "ipproto") ?? "")) ?? null,
-        sport,
-        dport,
-        action:
-          self !== undefined
-            ? { kind: self }
-            : goto !== undefined
-              ? { kind: "goto", priority: typeof goto === "number" ? goto : null }
-              : property(entry, "nop") !== undefined
-                ? { kind: "nop" }
-                : table === undefined
-                  ? { kind: "unknown" }
-                  : { kind: "table", table: String(table) },
-        suppress: number("suppress_prefixlength") ?? number("suppress_prefixlen") ?? null,
-        suppressGroup: group ?? null,
-        ...(["flow_to", "flow_from"].some((key) => property(entry, key) !== undefined)
-          ? { realm: true }
-          : {}),
-        beyond,
-      },
-    ];
+    return typeof priority === "number" ? [readRule(entry, priority, family)] : [];
   });
+}
+
+function readRule(entry: unknown, priority: number, family: Family): RoutingRule {
+  const unread: string[] = [];
+  const number = (key: string, most = 0xffff_ffff): number | undefined => {
+    const value = property(entry, key);
+    if (value === undefined) return undefined;
+    const whole = typeof value === "number" || typeof value === "string" ? Number(value) : Number.NaN;
+    if (Number.isInteger(whole) && whole >= 0 && whole <= most) return whole;
+    unread.push(key);
+    return undefined;
+  };
+  const range = (first: string, last: string, most?: number): readonly [number, number] | null => {
+    const [lo, hi] = [number(first, most), number(last, most)];
+    return lo === undefined || hi === undefined ? null : [lo, hi];
+  };
+  const portRange = (key: "sport" | "dport"): readonly [number, number] | null => {
+    const one = number(key, 0xffff);
+    return one === undefined ? range(`${key}_start`, `${key}_end`, 0xffff) : [one, one];
+  };
+  const mark = number("fwmark");
+  const uid = range("uid_start", "uid_end");
+  const [sport, dport] = [portRange("sport"), portRange("dport")];
+  const mask = number("fwmask") ?? 0xffff_ffff;
+  const tos = tosOf(entry, family);
+  if (tos === undefined) unread.push("tos");
+  const group = groupNumber(text(property(entry, "suppress_ifgroup")));
+  if (group === undefined && property(entry, "suppress_ifgroup") !== undefined)
+    unread.push("suppress_ifgroup");
+  const beyond = [...unread, ...Object.keys(entry as object).filter((key) => !FOLLOWED.has(key))][0] ?? null;
+  return {
+    family,
+    priority,
+    not: property(entry, "not") !== undefined,
+    from: prefixOf(entry, "src", family),
+    to: prefixOf(entry, "dst", family),
+    iif: text(property(entry, "iif")) ?? null,
+    oif: text(property(entry, "oif")) ?? null,
+    mark: mark === undefined ? null : { value: mark, mask },
+    vrf: property(entry, "l3mdev") !== undefined,
+    tos: tos ?? null,
+    uid,
+    proto: protoNumber(String(property(entry, "ipproto") ?? "")) ?? null,
+    sport,
+    dport,
+    action: actionOf(entry),
+    suppress: number("suppress_prefixlength") ?? number("suppress_prefixlen") ?? null,
+    suppressGroup: group ?? null,
+    ...(["flow_to", "flow_from"].some((key) => property(entry, key) !== undefined) ? { realm: true } : {}),
+    beyond,
+  };
+}
+
+function prefixOf(entry: unknown, key: "src" | "dst", family: Family): Prefix | null {
+  const address = text(property(entry, key));
+  if (address === undefined || address === "all") return null;
+  return parsePrefix(`${address}/${property(entry, `${key}len`) ?? addressBits(family)}`, family) ?? null;
+}
+
+function actionOf(entry: unknown): RoutingRule["action"] {
+  const action = property(entry, "action");
+  const kind = SELF.find((each) => each === action);
+  if (kind !== undefined) return { kind };
+  const priority = property(entry, "goto");
+  if (priority !== undefined)
+    return { kind: "goto", priority: typeof priority === "number" ? priority : null };
+  if (property(entry, "nop") !== undefined) return { kind: "nop" };
+  const table = property(entry, "table");
+  return table === undefined ? { kind: "unknown" } : { kind: "table", table: String(table) };
 }
