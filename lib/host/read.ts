@@ -1,6 +1,6 @@
 /** Puts a host together from what was given, and infers the rest. */
 import type { Family } from "../packet/field.ts";
-import type { Beside, Ruleset } from "../rules/ruleset.ts";
+import type { MissingRules, Ruleset } from "../rules/ruleset.ts";
 import { type Kind, kindOf } from "./classify.ts";
 import type { HostDoubt } from "./doubt.ts";
 import type { Host, Interface, Network } from "./host.ts";
@@ -24,8 +24,8 @@ export interface Source {
   readonly text: string;
   /** Family of a text that does not show it: policy routing rules look alike, and a list of routes may be empty. */
   readonly family?: Family;
-  /** Of a dump in a snapshot: what else the snapshot knows of its rules. */
-  readonly beside?: Beside;
+  /** Of a dump in a snapshot: rules that the dump lacks, as far as the snapshot shows them. */
+  readonly missing?: MissingRules;
 }
 
 /** Inputs about a host; missing ones are inferred. */

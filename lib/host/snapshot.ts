@@ -5,7 +5,7 @@
  * shell before that line is skipped. Every line that starts with the boundary is the collector's own:
  * `begin KIND TITLE`, `end EXIT-CODE`, `missing KIND PROGRAM`, and `done`.
  */
-import type { Beside as RulesBeside, Unread } from "../rules/ruleset.ts";
+import type { MissingRules, Unread } from "../rules/ruleset.ts";
 import { kindOf } from "./classify.ts";
 import type { HostDoubt } from "./doubt.ts";
 import { type HostSources, type Source, SourceError } from "./read.ts";
@@ -34,7 +34,7 @@ export const SNAPSHOT_START = 4096;
 export const isSnapshot = (text: string): boolean => START.test(text.slice(0, SNAPSHOT_START));
 
 /** Output of one program. */
-interface Part {
+interface SnapshotPart {
   readonly kind: string;
   readonly title: string;
   readonly text: string;
@@ -81,94 +81,115 @@ const familyOf = (title: string): 4 | 6 => (title.startsWith("ip6") ? 6 : 4);
  */
 export function readSnapshot(source: Source): Snapshot {
   const parts = partsOf(source);
-  const errors = new Map(
-    parts.filter((p) => p.kind === "errors").map((p) => [p.title, p.text.trim().split("\n")[0]]),
+  const dumps = parts.filter((p) => p.kind === "rules" && hasContents(p));
+  const odd = dumps.find((p) => kindOf(p.text) !== "rules");
+  if (odd !== undefined) throw new SourceError({ ...source, text: odd.text }, odd.title, "it has no table");
+  const doubts = [...failures(parts), ...missing(parts), ...unlisted(parts, dumps)];
+  const others = otherFilters(parts);
+  const rules = ([4, 6] as const).flatMap((family) =>
+    rulesOf(
+      source.name,
+      family,
+      parts.filter((p) => p.kind === "rules" && p.code === 0 && familyOf(p.title) === family),
+      others,
+      doubts,
+    ),
   );
-  // A host on which nothing listens prints nothing.
-  const good = (part: Part): boolean => part.code === 0 && (!isEmpty(part) || part.kind === "listening");
+  return {
+    rules,
+    // Each unknown part has a doubt of its own.
+    sources: { ...hostSources(source.name, parts), complete: true },
+    doubts: [...doubts, ...others.doubts],
+  };
+}
+
+/** Returns true for the output of a program that succeeded. A host on which nothing listens prints nothing. */
+const hasContents = (part: SnapshotPart): boolean =>
+  part.code === 0 && (!isEmpty(part) || part.kind === "listening");
+
+/** Returns the outputs that `readHost` reads. */
+function hostSources(name: string, parts: readonly SnapshotPart[]): HostSources {
   const of = (kind: string): Source[] =>
     parts
-      .filter((p) => p.kind === kind && good(p) && (kind !== "docker" || isOfDocker(p)))
+      .filter((p) => p.kind === kind && hasContents(p) && (kind !== "docker" || isOfDocker(p)))
       .map(({ title, text }) => ({
-        name: source.name,
+        name,
         text,
         ...(kind === "rule" || kind === "route" ? { family: sideOf(title) } : {}),
       }));
-  const doubts: HostDoubt[] = [];
-  for (const { kind, title: command, code: exit } of parts) {
-    if (exit === null && kind === "rules")
-      doubts.push({ code: "save-program-missing", command, family: familyOf(command) });
-    else if (exit === null && kind === "tables") doubts.push({ code: "nft-missing", command });
-    else if (exit !== null && exit !== 0 && !UNREAD.includes(kind))
-      doubts.push({ code: "command-failed", command, exit, message: errors.get(command) || null });
-  }
-  doubts.push(...missing(parts));
-  const rules = parts.filter((p) => p.kind === "rules" && good(p));
-  const odd = rules.find((p) => kindOf(p.text) !== "rules");
-  if (odd !== undefined) throw new SourceError({ ...source, text: odd.text }, odd.title, "it has no table");
-  doubts.push(...unlisted(parts, rules));
-  const sources: HostSources = Object.fromEntries(
+  return Object.fromEntries(
     KINDS.map((kind) => {
       const found = of(kind);
       // `ip -d link` lists the kind of an interface (bond, bridge), but no addresses.
       return [kind, kind === "addr" && found.length > 0 ? [...found, ...of("link")] : found] as const;
     }).filter(([, list]) => list.length > 0),
   );
-  const others = beside(parts);
-  return {
-    rules: ([4, 6] as const).flatMap((family): Source[] => {
-      const printed = parts.filter((p) => p.kind === "rules" && p.code === 0 && familyOf(p.title) === family);
-      const own = printed.filter(good);
-      const filled = own.filter((p) => /^(\[\d+:\d+\] )?-A /m.test(p.text));
-      if (own.length === 0 && printed.length > 0) doubts.push({ code: "no-rules-printed", family });
-      const [read] = filled.length > 0 ? [docker(filled)] : own.length > 0 ? own : printed;
-      const unread = [...others.unread[family].values()].flat();
-      // Without a rule of iptables the family matters only where other tables may filter it.
-      if (read === undefined || (own.length === 0 && unread.length === 0)) return [];
-      for (const other of own)
-        if (other !== read) unread.push(...unreadDump(other.text, family, backendOf(other)));
-      if (filled.length > 1)
-        doubts.push({
-          code: "both-backends",
-          programs: filled.map(programOf),
-          followed: programOf(read),
-        });
-      const listed = others.listed(family, read.text);
-      const suspect = isNft(read) && listed === null ? suspectRules(read.text, family) : [];
-      return [
-        {
-          name: source.name,
-          text: read.text,
-          family,
-          beside: {
-            unread: [...unread, ...(listed?.unread ?? [])],
-            unprinted: [...(listed?.unprinted ?? []), ...suspect],
-          },
-        },
-      ];
-    }),
-    // Each unknown part has a doubt of its own.
-    sources: { ...sources, complete: true },
-    doubts: [...doubts, ...others.doubts],
-  };
+}
+
+/** Returns a doubt for each program that failed or is missing, if its output matters. */
+function failures(parts: readonly SnapshotPart[]): HostDoubt[] {
+  const messages = new Map(
+    parts.filter((p) => p.kind === "errors").map((p) => [p.title, p.text.trim().split("\n")[0]]),
+  );
+  return parts.flatMap(({ kind, title: command, code: exit }): HostDoubt[] => {
+    if (exit === null && kind === "rules")
+      return [{ code: "save-program-missing", command, family: familyOf(command) }];
+    if (exit === null && kind === "tables") return [{ code: "nft-missing", command }];
+    if (exit === null || exit === 0 || UNREAD.includes(kind)) return [];
+    return [{ code: "command-failed", command, exit, message: messages.get(command) || null }];
+  });
+}
+
+/**
+ * Returns the dump of a family that is followed, with the rules that it lacks; none without iptables and other filters.
+ * @param printed dumps of both backends
+ * @param doubts gets a doubt about dumps that are not followed
+ */
+function rulesOf(
+  name: string,
+  family: 4 | 6,
+  printed: readonly SnapshotPart[],
+  others: OtherFilters,
+  doubts: HostDoubt[],
+): Source[] {
+  const own = printed.filter(hasContents);
+  const filled = own.filter((p) => /^(\[\d+:\d+\] )?-A /m.test(p.text));
+  if (own.length === 0 && printed.length > 0) doubts.push({ code: "no-rules-printed", family });
+  const [read] = filled.length > 0 ? [docker(filled)] : own.length > 0 ? own : printed;
+  const unread = [...others.unread[family].values()].flat();
+  // Without a rule of iptables the family matters only where other tables may filter it.
+  if (read === undefined || (own.length === 0 && unread.length === 0)) return [];
+  for (const other of own)
+    if (other !== read) unread.push(...unreadDump(other.text, family, backendOf(other)));
+  if (filled.length > 1)
+    doubts.push({ code: "both-backends", programs: filled.map(programOf), followed: programOf(read) });
+  const listed = others.listed(family) ?? (isNft(read) ? { unprinted: suspectRules } : {});
+  return [
+    {
+      name,
+      text: read.text,
+      family,
+      missing: { ...listed, unread: [...unread, ...(listed.unread ?? [])] },
+    },
+  ];
 }
 
 /** A part without contents: no text, or an empty list where a host always has something to list. */
-const isEmpty = ({ kind, text }: Part): boolean =>
+const isEmpty = ({ kind, text }: SnapshotPart): boolean =>
   text.trim() === "" || (["addr", "link", "rule"].includes(kind) && /^\s*\[[\s{}]*\]\s*$/.test(text));
 
 /** The family of a list by the option of its program: `ip -j -6 route`. */
 const sideOf = (title: string): 4 | 6 => (/ -6 /.test(title) ? 6 : 4);
 
 /** Returns true for a part with containers, networks or settings of the daemon; its version alone is none. */
-const isOfDocker = ({ title, text }: Part): boolean =>
+const isOfDocker = ({ title, text }: SnapshotPart): boolean =>
   /^docker (network )?inspect/.test(title) || kindOf(text) === "docker";
 
 /**
  * Returns a doubt for each dump with a table that `nft list tables` lacks, and for each dump of one backend without that
  * of the other.
  */
-function unlisted(parts: readonly Part[], rules: readonly Part[]): HostDoubt[] {
+function unlisted(parts: readonly SnapshotPart[], rules: readonly SnapshotPart[]): HostDoubt[] {
   const out: HostDoubt[] = [];
   const lists = parts.filter((p) => p.kind === "tables" && p.code === 0);
   const listed = new Set(lists.flatMap((p) => p.text.split("\n").map((line) => line.trim())));
@@ -187,7 +208,7 @@ function unlisted(parts: readonly Part[], rules: readonly Part[]): HostDoubt[] {
 }
 
 /** Returns a doubt about missing parts, and one about empty parts of programs that always print something. */
-function missing(parts: readonly Part[]): HostDoubt[] {
+function missing(parts: readonly SnapshotPart[]): HostDoubt[] {
   const absent: string[] = [];
   const empty: string[] = [];
   for (const { kind, title, program, maybeEmpty } of EXPECTED) {
@@ -205,30 +226,30 @@ function missing(parts: readonly Part[]): HostDoubt[] {
 }
 
 /** The dump that Docker writes to; the last one where it writes to none. */
-const docker = (dumps: readonly Part[]): Part =>
+const docker = (dumps: readonly SnapshotPart[]): SnapshotPart =>
   dumps.find((p) => /^:DOCKER /m.test(p.text)) ?? dumps[dumps.length - 1]!;
 
 /** The program that printed a dump. */
-const programOf = ({ title }: Part): string => title.split(" ")[0]!;
+const programOf = ({ title }: SnapshotPart): string => title.split(" ")[0]!;
 
 /** `iptables-legacy` of `iptables-legacy-save -c`. */
-const backendOf = (part: Part): string => programOf(part).replace(/-save$/, "");
+const backendOf = (part: SnapshotPart): string => programOf(part).replace(/-save$/, "");
 
 /** Returns true for a dump by iptables-nft that has rules: nft can write to these tables, too. */
-const isNft = ({ title, text }: Part): boolean =>
+const isNft = ({ title, text }: SnapshotPart): boolean =>
   /^(\[\d+:\d+\] )?-A /m.test(text) &&
   (/-nft-save\b/.test(title) || /^# Generated by \S+ v\S+ \(nf_tables\)/m.test(text));
 
 /** Filters other than the rules that the save programs print. */
-interface Beside {
+interface OtherFilters {
   /** Base chains of tables of nftables, by table. */
   readonly unread: Readonly<Record<4 | 6, ReadonlyMap<string, readonly Unread[]>>>;
-  /** Rules of a dump by the list of expressions; `null` if the snapshot has no such list. */
-  listed(family: 4 | 6, dump: string): RulesBeside | null;
+  /** Rules that a dump lacks, by the list of expressions; `null` if the snapshot has no such list. */
+  listed(family: 4 | 6): MissingRules | null;
   readonly doubts: readonly HostDoubt[];
 }
 
-function beside(parts: readonly Part[]): Beside {
+function otherFilters(parts: readonly SnapshotPart[]): OtherFilters {
   const text = (kind: string): string =>
     parts.flatMap((p) => (p.kind === kind && p.code === 0 ? [p.text] : [])).join("\n");
   const has = (kind: string): boolean => parts.some((p) => p.kind === kind && p.code === 0);
@@ -242,13 +263,13 @@ function beside(parts: readonly Part[]): Beside {
   if (old && parts.some((p) => p.kind === "rules" && isNft(p))) doubts.push({ code: "old-snapshot" });
   return {
     unread,
-    listed: (family, dump) => (old ? null : unprintedRules(text("expressions"), family, dump)),
+    listed: (family) => (old ? null : unprintedRules(text("expressions"), family)),
     doubts,
   };
 }
 
 /** The parts in order, each padded with line feeds to keep its line numbers. */
-function partsOf({ name, text }: Source): Part[] {
+function partsOf({ name, text }: Source): SnapshotPart[] {
   const lines = text.split(/\r?\n/);
   const first = lines.findIndex((line) => START.test(line));
   const [, version, boundary] = START.exec(lines[first] ?? "") ?? [];
@@ -263,7 +284,7 @@ function partsOf({ name, text }: Source): Part[] {
       );
   };
   outside(0, first);
-  const parts: Part[] = [];
+  const parts: SnapshotPart[] = [];
   let open: { readonly kind: string; readonly title: string; readonly at: number } | null = null;
   for (const [i, line] of lines.entries()) {
     if (!line.startsWith(`${boundary} `)) continue;

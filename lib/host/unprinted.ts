@@ -4,14 +4,14 @@
  * `tcp window`, `icmp code`, set lookups, header writes).
  */
 
-import { readRuleset } from "../iptables/load.ts";
 import { countKnownMatches } from "../iptables/rule.ts";
 import { type Family, PROTO } from "../packet/field.ts";
 import type { Action } from "../rules/reading.ts";
 import {
-  type Beside,
   isTableName,
+  type MissingRules,
   type Rule,
+  type Table,
   type TableName,
   type Unprinted,
   type Unread,
@@ -24,7 +24,7 @@ const CHANGES =
   /^\[ (?:(?:payload|exthdr) write|(?:meta|ct) set (?!nftrace)|notrack|nat|masq|redir|tproxy|queue|fwd|dup|reject|synproxy)\b/;
 
 /** A rule as the collector lists it. */
-interface Listed {
+interface ListedRule {
   readonly table: TableName;
   readonly chain: string;
   readonly index: number;
@@ -34,34 +34,34 @@ interface Listed {
 /**
  * Reads the collector's list: `ip filter FORWARD 3` and the expressions of that rule, and `ip filter FORWARD of 7`, the
  * number of rules of the chain when it was listed.
- * @param dump what the save program printed of the same tables
  */
-export function unprintedRules(text: string, family: Family, dump: string): Beside {
+export function unprintedRules(text: string, family: Family): MissingRules {
   const { rules, sizes } = listedRules(text, family);
   if (rules.length === 0) return {};
-  const ruleset = readRuleset([{ name: "", text: dump, family }]).rulesets[0];
   const unread = rules.flatMap(({ table, chain, index, expressions }): Unread[] =>
     expressions.some((each) => CHANGES.test(each))
       ? unknownChains(`nft expressions of ${table} ${chain} rule ${index}`)
       : [],
   );
-  const unprinted = rules.flatMap(({ table, chain, index, expressions }): Unprinted[] => {
-    const printed = ruleset?.tables.get(table)?.chains.get(chain)?.rules ?? [];
-    // The chain changed between the two programs: any of its rules may be the one.
-    if (printed.length !== sizes.get(`${table} ${chain}`))
-      return printed.map((rule) => ({ table, chain, index: rule.index, expressions: null }));
-    return [{ table, chain, index, expressions }];
-  });
+  const unprinted = ({ name, chains }: Table): Unprinted[] =>
+    rules.flatMap(({ table, chain, index, expressions }): Unprinted[] => {
+      if (table !== name) return [];
+      const printed = chains.get(chain)?.rules ?? [];
+      // The chain changed between the two programs: any of its rules may be the one.
+      if (printed.length !== sizes.get(`${table} ${chain}`))
+        return printed.map((rule) => ({ chain, index: rule.index, expressions: null }));
+      return [{ chain, index, expressions }];
+    });
   return { unread, unprinted };
 }
 
 function listedRules(
   text: string,
   family: Family,
-): { readonly rules: readonly Listed[]; readonly sizes: ReadonlyMap<string, number> } {
-  const rules: Listed[] = [];
+): { readonly rules: readonly ListedRule[]; readonly sizes: ReadonlyMap<string, number> } {
+  const rules: ListedRule[] = [];
   const sizes = new Map<string, number>();
-  let open: Listed | undefined;
+  let open: ListedRule | undefined;
   for (const line of text.split(/\r?\n/)) {
     if (line.startsWith("  [")) {
       open?.expressions.push(line.trim());
@@ -77,20 +77,16 @@ function listedRules(
 }
 
 /**
- * Rules that may be incomplete in a snapshot without that list: those that match tcp, udp or ICMP and no other field of that
- * header. iptables-save prints `udp length > 512 drop` as `-p udp -j DROP`. The chains of Docker and ufw are left out:
+ * Rules of a table that may be incomplete in a snapshot without that list: those that match tcp, udp or ICMP and no other
+ * field of that header. iptables-save prints `udp length > 512 drop` as `-p udp -j DROP`. The chains of Docker and ufw are left out:
  * both write with iptables.
  */
-export function suspectRules(dump: string, family: Family): Unprinted[] {
-  const ruleset = readRuleset([{ name: "", text: dump, family }]).rulesets[0];
-  return [...(ruleset?.tables.values() ?? [])].flatMap(({ name: table, chains }) =>
-    [...chains.values()].flatMap(({ name: chain, rules }) =>
-      BY_IPTABLES.includes(knownChain(table, chain)?.by ?? "")
-        ? []
-        : rules.filter(isSuspect).map(({ index }) => ({ table, chain, index, expressions: null })),
-    ),
+export const suspectRules = ({ name: table, chains }: Table): Unprinted[] =>
+  [...chains.values()].flatMap(({ name: chain, rules }) =>
+    BY_IPTABLES.includes(knownChain(table, chain)?.by ?? "")
+      ? []
+      : rules.filter(isSuspect).map(({ index }) => ({ chain, index, expressions: null })),
   );
-}
 
 /** Programs that write their chains with iptables. */
 const BY_IPTABLES: readonly string[] = ["Docker", "ufw"];

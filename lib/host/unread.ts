@@ -53,7 +53,7 @@ const OF_IPTABLES = /^ip6? (?:raw|mangle|nat|filter|security)$/;
 const OF_ARPTABLES_AND_EBTABLES = /^(?:arp filter|bridge (?:filter|nat|broute))$/;
 
 /** A chain of a listing. */
-interface Listed {
+interface ListedChain {
   /** Its type, hook and policy; `null` for a chain that only jumps reach. */
   base: { readonly type: string; readonly hook: string; readonly drops: boolean } | null;
   /** The other lines, without what is in quotes. */
@@ -97,12 +97,12 @@ export function withTables(
   rulesets: readonly Ruleset[],
   lists: readonly { readonly text: string }[],
 ): readonly Ruleset[] {
-  const beside = unreadTables(
+  const unread = unreadTables(
     lists.flatMap(({ text }) => foreignTables(text)),
     null,
   );
   return rulesets.map((ruleset) => {
-    const more = [...beside[ruleset.family].values()].flat();
+    const more = [...unread[ruleset.family].values()].flat();
     return more.length === 0 ? ruleset : { ...ruleset, unread: [...(ruleset.unread ?? []), ...more] };
   });
 }
@@ -116,7 +116,7 @@ export function unreadTables(
   tables: readonly string[],
   listing: string | null,
 ): Readonly<Record<Family, ReadonlyMap<string, readonly Unread[]>>> {
-  const listed = listing === null ? new Map<string, Map<string, Listed>>() : chainsOf(listing);
+  const listed = listing === null ? new Map<string, Map<string, ListedChain>>() : chainsOf(listing);
   const out = { 4: new Map<string, readonly Unread[]>(), 6: new Map<string, readonly Unread[]>() };
   for (const table of new Set(tables)) {
     const [family] = table.split(" ");
@@ -134,7 +134,7 @@ export function unreadTables(
 
 /** The hooks at which a table may drop a packet; where it changes packets, what rules at any hook see may be changed. */
 function unreadChains(
-  chains: ReadonlyMap<string, Listed>,
+  chains: ReadonlyMap<string, ListedChain>,
   hookOf: Readonly<Record<string, Hook>>,
   by: string,
 ): Unread[] {
@@ -163,7 +163,7 @@ const NAMES = /@\S+|\b(?:jump|goto) \S+/g;
 const SOURCE = /\b(?:masquerade|snat)\b/;
 
 /** The rules of a base chain and of all chains that they lead to. A map of verdicts may lead to any of its table. */
-function reached(rules: readonly string[], chains: ReadonlyMap<string, Listed>): string[] {
+function reached(rules: readonly string[], chains: ReadonlyMap<string, ListedChain>): string[] {
   const out = [...rules];
   const seen = new Set<string>();
   for (let i = 0; i < out.length; i++) {
@@ -180,10 +180,10 @@ function reached(rules: readonly string[], chains: ReadonlyMap<string, Listed>):
 }
 
 /** The chains of each table of a listing (nft prints one tab for each level). */
-function chainsOf(listing: string): Map<string, Map<string, Listed>> {
-  const tables = new Map<string, Map<string, Listed>>();
-  let chains: Map<string, Listed> | undefined;
-  let chain: Listed | undefined;
+function chainsOf(listing: string): Map<string, Map<string, ListedChain>> {
+  const tables = new Map<string, Map<string, ListedChain>>();
+  let chains: Map<string, ListedChain> | undefined;
+  let chain: ListedChain | undefined;
   for (const line of listing.split(/\r?\n/)) {
     const [, family, name] = /^table (\S+) (\S+) \{/.exec(line) ?? [];
     if (family !== undefined) tables.set(`${family} ${name}`, (chains = new Map()));

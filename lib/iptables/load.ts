@@ -12,13 +12,12 @@ import {
 import type { Family } from "../packet/field.ts";
 import type { TablePlace } from "../rules/doubt.ts";
 import {
-  type Beside,
   type Chain,
   isTableName,
+  type MissingRules,
   type Ruleset,
   type Table,
   type TableName,
-  type Unprinted,
 } from "../rules/ruleset.ts";
 import { asIptables, type Unknown } from "./rule.ts";
 import { type FamilyTable, tableFamilies } from "./table-family.ts";
@@ -58,7 +57,7 @@ interface RulesetInput {
   readonly name: string;
   readonly text: string;
   readonly family?: Family;
-  readonly beside?: Beside;
+  readonly missing?: MissingRules;
 }
 
 /** A table with the text that it was read from. */
@@ -81,13 +80,13 @@ export function readRuleset(
     readonly name: string;
     readonly text: string;
     readonly family?: Family;
-    readonly beside?: Beside;
+    readonly missing?: MissingRules;
   }[],
 ): Loaded {
   const reader = new RulesetReader();
   // A snapshot notes that a save program printed nothing.
   for (const input of inputs)
-    if (input.beside === undefined || input.text.trim() !== "") reader.readText(input);
+    if (input.missing === undefined || input.text.trim() !== "") reader.readText(input);
   return {
     rulesets: ([4, 6] as const).flatMap((family) => reader.ruleset(family, inputs)),
     diagnostics: reader.diagnostics,
@@ -140,7 +139,7 @@ class RulesetReader {
     this.addTable(
       {
         place: { source: input.name, line: syntax.line },
-        table: withUnprinted(loader.load(syntax), input.beside?.unprinted ?? []),
+        table: withUnprinted(loader.load(syntax), input.missing),
         body: () => bodyOf(syntax, lines),
       },
       family,
@@ -174,11 +173,11 @@ class RulesetReader {
   ruleset(family: Family, inputs: readonly RulesetInput[]): Ruleset[] {
     const { doubts } = this;
     const own = inputs.filter((input) => input.family === family);
-    const beside = own.flatMap((input) => input.beside?.unread ?? []);
-    const unread = [...beside, ...doubts.unreadOf(family)];
+    const missing = own.flatMap((input) => input.missing?.unread ?? []);
+    const unread = [...missing, ...doubts.unreadOf(family)];
     // A family without rules of iptables may have rules that were not read.
     const tables =
-      this.tables.get(family) ?? (beside.length > 0 ? new Map<TableName, ReadTable>() : undefined);
+      this.tables.get(family) ?? (missing.length > 0 ? new Map<TableName, ReadTable>() : undefined);
     if (tables === undefined) return [];
     const release = doubts.releases.get(family);
     const [first] = tables.values();
@@ -188,7 +187,7 @@ class RulesetReader {
         source: first?.place.source ?? own[0]?.name ?? "",
         tables: new Map([...tables].map(([name, { table }]) => [name, table])),
         doubts: doubts.of(family),
-        ...(own.some((input) => input.beside !== undefined) ? { whole: true } : {}),
+        ...(own.some((input) => input.missing !== undefined) ? { whole: true } : {}),
         ...(doubts.damaged.has(family) ? { damaged: true } : {}),
         ...(unread.length === 0 ? {} : { unread }),
         ...(release === undefined ? {} : { release }),
@@ -277,10 +276,8 @@ const bodyOf = ({ entries }: TableSyntax, lines: LazyLines): string =>
     .join("\n");
 
 /** Adds an unknown condition to each rule with a condition that its text does not have. */
-function withUnprinted(table: Table, unprinted: readonly Unprinted[]): Table {
-  const here = new Set(
-    unprinted.filter((each) => each.table === table.name).map((each) => `${each.chain} ${each.index}`),
-  );
+function withUnprinted(table: Table, missing: MissingRules | undefined): Table {
+  const here = new Set(missing?.unprinted?.(table).map((each) => `${each.chain} ${each.index}`));
   if (here.size === 0) return table;
   const chains = new Map<string, Chain>();
   for (const [name, chain] of table.chains)

@@ -135,8 +135,6 @@ export const unknownChains = (by: string): Unread[] => HOOKS.map((hook) => ({ ho
  * in a snapshot of an older collector, may have left out.
  */
 export interface Unprinted {
-  /** The table it is in. */
-  readonly table: TableName;
   /** The chain it is in. */
   readonly chain: string;
   /** Number in its chain, from 1. */
@@ -145,10 +143,12 @@ export interface Unprinted {
   readonly expressions: readonly string[] | null;
 }
 
-/** Knowledge of a snapshot about rules that their text does not contain. */
-export interface Beside {
+/** Rules that the kernel evaluates and a dump lacks, as a snapshot shows them. */
+export interface MissingRules {
+  /** Base chains that the dump does not have. */
   readonly unread?: readonly Unread[];
-  readonly unprinted?: readonly Unprinted[];
+  /** Returns the rules of a table of the dump that lack a condition. The reader of the dump calls it for each table. */
+  unprinted?(table: Table): readonly Unprinted[];
 }
 
 /** All tables of one family. A table without a text is absent: the kernel evaluates no rules in it. */
