@@ -67,6 +67,13 @@ describe("the tarball", () => {
     expect(run.status, run.stdout + run.stderr).toBe(0);
   });
 
+  test("npm installs it offline, without a warning", () => {
+    const args = ["install", "--offline", "--no-audit", "--no-fund", "--loglevel=warn", tarball];
+    const run = spawnSync("npm", args, { cwd: project("quiet"), encoding: "utf8" });
+    expect(run.stderr).toBe("");
+    expect(run.status).toBe(0);
+  });
+
   test("at most 4 packages at run time and 10 MB, installed", () => {
     const packages = readdirSync(join(home, "node_modules")).filter((name) => !name.startsWith("."));
     expect(packages.length - 1).toBeLessThanOrEqual(4);
