@@ -2,14 +2,14 @@
 import type { ArgumentsCamelCase, InferredOptionTypes, Options, PositionalOptions } from "yargs";
 
 type Positionals = Readonly<Record<string, PositionalOptions>>;
-type Flags = Readonly<Record<string, Options>>;
+type FlagSpecs = Readonly<Record<string, Options>>;
 
 /** Purpose of an example, and its command line. A test runs every example. */
 type Example = readonly [purpose: string, commandLine: string];
 
 export interface Command {
   readonly positionals: Positionals;
-  readonly flags: Flags;
+  readonly flags: FlagSpecs;
   readonly examples: readonly Example[];
   /** Text at the end of `--help`, such as the exit codes. */
   readonly notes?: string;
@@ -18,7 +18,7 @@ export interface Command {
 }
 
 /** Returns the command; infers the type of the handler's arguments from positionals and flags. */
-export const defineCommand = <const P extends Positionals, const F extends Flags>(
+export const defineCommand = <const P extends Positionals, const F extends FlagSpecs>(
   command: Omit<Command, "run"> & {
     readonly positionals: P;
     readonly flags: F;

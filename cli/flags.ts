@@ -106,5 +106,5 @@ export const familyFlag = <const D extends string>(describe: D) =>
   ({ family: { type: "string", choices: ["4", "6"], describe, requiresArg: true } }) as const;
 
 /** Returns the address family that `--family` names. */
-export const familyOf = (args: { readonly family?: "4" | "6" | undefined }): 4 | 6 | undefined =>
+export const familyFlagValue = (args: { readonly family?: "4" | "6" | undefined }): 4 | 6 | undefined =>
   args.family === undefined ? undefined : args.family === "4" ? 4 : 6;

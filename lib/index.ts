@@ -50,9 +50,8 @@ export type {
   OpenReason,
   StrategyReason,
 } from "./fix/reasons.ts";
-export { type LeftOut, leftOutText, type UfwRefusal } from "./fix/write/ufw.ts";
+export { type LeftOut, leftOutText, type UfwRefusal } from "./fix/write/after-rules.ts";
 export { damageOf, isFragment, type Kind, kindOf } from "./host/classify.ts";
-export type { HostDoubt } from "./host/doubt.ts";
 export type {
   Container,
   Daemon,
@@ -63,6 +62,7 @@ export type {
   Process,
   Socket,
 } from "./host/host.ts";
+export type { HostDoubt } from "./host/host-doubt.ts";
 export type { Hint } from "./host/infer-interfaces.ts";
 export type { HostInference } from "./host/inference.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
@@ -172,7 +172,6 @@ export { inferenceText } from "./report/text/inference-text.ts";
 export { packetFlags, packetText } from "./report/text/packet-text.ts";
 export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/text/terminal.ts";
 export type { Hook } from "./rules/base-chain.ts";
-export type { FamilyRulesetDoubt, RulesetDoubt, TablePlace } from "./rules/doubt.ts";
 export {
   type Chain,
   doubtsOf,
@@ -182,6 +181,7 @@ export {
   type Table,
   type TableName,
 } from "./rules/ruleset.ts";
+export type { FamilyRulesetDoubt, RulesetDoubt, TablePlace } from "./rules/ruleset-doubt.ts";
 export type { Answer, Outcome, Sent, Trace, TracedBranch } from "./simulate/answer.ts";
 export { type BatchOptions, verdicts } from "./simulate/batch-verdicts.ts";
 export { type Connection, type ConnectionRef, Connections } from "./simulate/connection-table.ts";

@@ -20,7 +20,7 @@ import { JsonLines, print, printJson, style, width, writeStderr } from "../outpu
 import { type PacketArgs, packetOfFlags, packetsOfFile } from "../packet-flags.ts";
 import { didYouMean } from "../suggestion.ts";
 
-type Verdict = Answer["verdict"];
+type AnswerVerdict = Answer["verdict"];
 
 interface SimulateArgs extends HostArgs, PacketArgs {
   readonly expect?: "accept" | "drop" | "reject" | undefined;
@@ -61,7 +61,11 @@ export function run(args: SimulateArgs): number {
 type ToDocument = (answer: Answer) => Answer & { readonly doubts?: readonly string[] };
 
 /** Prints an answer per packet as NDJSON; the packets share one connection table. */
-function simulateAll(simulator: Simulator, packets: readonly Packet[], document: ToDocument): Verdict[] {
+function simulateAll(
+  simulator: Simulator,
+  packets: readonly Packet[],
+  document: ToDocument,
+): AnswerVerdict[] {
   const lines = new JsonLines();
   const verdicts = packets.map((packet) => {
     const answer = simulator.packet(packet);
@@ -79,7 +83,7 @@ function simulateOne(
   simulator: Simulator,
   packet: Packet,
   document: ToDocument,
-): Verdict {
+): AnswerVerdict {
   const detail = args.short === true ? "short" : args.verbose === true ? "all" : "usual";
   const options: TraceOptions = { rulesets, host, style: style(), width: width(), detail };
   const verdict =
@@ -96,7 +100,7 @@ function printFlow(
   played: ReturnType<typeof flow>,
   options: TraceOptions,
   document: ToDocument,
-): Verdict {
+): AnswerVerdict {
   const { verdict, broken, notes } = played;
   const packets = played.packets.map(({ step, from, trace }) => ({ step, from, ...document(trace.answer) }));
   if (args.json === true) printJson({ version: 1, verdict, broken, notes, packets });
@@ -109,7 +113,7 @@ function printTrace(
   trace: ReturnType<Simulator["trace"]>,
   options: TraceOptions,
   document: ToDocument,
-): Verdict {
+): AnswerVerdict {
   if (args.json === true) printJson({ version: 1, ...document(trace.answer) });
   else if (args.svg === true) print(`${pathSvg(trace, options)}\n`);
   else print(traceText(trace, options));

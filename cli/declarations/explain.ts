@@ -1,5 +1,5 @@
 import { defineCommand } from "../command.ts";
-import { familyFlag, familyOf, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
+import { familyFlag, familyFlagValue, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
 
 const { rule: _policyRouting, ...explainHostFlags } = hostFlags;
 
@@ -24,5 +24,6 @@ export const command = defineCommand({
       "fwcheck explain host.snap --chain nat/DOCKER --rule 4",
     ],
   ],
-  run: async (args) => (await import("../commands/explain.js")).run({ ...args, family: familyOf(args) }),
+  run: async (args) =>
+    (await import("../commands/explain.js")).run({ ...args, family: familyFlagValue(args) }),
 });

@@ -1,5 +1,12 @@
 import { defineCommand } from "../command.ts";
-import { assumptionFlags, familyFlag, familyOf, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
+import {
+  assumptionFlags,
+  familyFlag,
+  familyFlagValue,
+  hostFlags,
+  jsonFlag,
+  rulesPositional,
+} from "../flags.ts";
 
 export const command = defineCommand({
   positionals: rulesPositional,
@@ -38,5 +45,5 @@ export const command = defineCommand({
   ],
   notes:
     "Exit code: 0; 1 if the proof does not hold, or if something stays open or is not part of the printed form, which is named on stderr; 2 if the call or the input is wrong.",
-  run: async (args) => (await import("../commands/fix.js")).run({ ...args, family: familyOf(args) }),
+  run: async (args) => (await import("../commands/fix.js")).run({ ...args, family: familyFlagValue(args) }),
 });

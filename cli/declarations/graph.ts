@@ -1,5 +1,5 @@
 import { defineCommand } from "../command.ts";
-import { familyFlag, familyOf, hostFlags, rulesPositional } from "../flags.ts";
+import { familyFlag, familyFlagValue, hostFlags, rulesPositional } from "../flags.ts";
 
 export const command = defineCommand({
   positionals: rulesPositional,
@@ -35,5 +35,5 @@ export const command = defineCommand({
   ],
   notes: `The foot of the picture and stderr name what is not drawn.
 Exit code: 0; 2 if the call or the input is wrong.`,
-  run: async (args) => (await import("../commands/graph.js")).run({ ...args, family: familyOf(args) }),
+  run: async (args) => (await import("../commands/graph.js")).run({ ...args, family: familyFlagValue(args) }),
 });

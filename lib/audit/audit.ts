@@ -15,9 +15,9 @@ import type { Ruleset } from "../rules/ruleset.ts";
 import { dockerUserLint } from "./docker-user-lint.ts";
 import { budgetDoubt, type Doubt, DoubtCollector } from "./doubt.ts";
 import { egress } from "./egress.ts";
-import { doubtsOf, portsWithoutRule } from "./engine-doubts.ts";
+import { engineDoubts, portsWithoutRule } from "./engine-doubts.ts";
 import { type AuditOptions, FamilyModel } from "./family-model.ts";
-import type { Exposure, Finding, Way } from "./finding.ts";
+import type { Exposure, Finding, Passage } from "./finding.ts";
 import { ingress } from "./ingress.ts";
 import type { Lint } from "./lint.ts";
 import { type ListeningSocket, unauditedSocketDoubts, unauditedSockets } from "./listening.ts";
@@ -28,7 +28,7 @@ import { type AuditScope, scopeDoubts, scopeNotes, scopeOf } from "./scope.ts";
 import { Unsettled } from "./unsettled.ts";
 
 export type { AuditOptions } from "./family-model.ts";
-export type { Way } from "./finding.ts";
+export type { Passage } from "./finding.ts";
 
 /** Result of an audit, as data; `auditJson` adds sentences, a version and a summary. */
 export interface Audit {
@@ -67,7 +67,7 @@ export interface FamilyAudit {
   /** Packets that pass with a header that is not followed to the end; `doubts` has the reasons. */
   readonly notFollowed: Node;
   /** Packets by endpoint or bridge, from which fixes are made. */
-  readonly ways: readonly Way[];
+  readonly passages: readonly Passage[];
   readonly exposures: readonly Exposure[];
   readonly listening: readonly ListeningSocket[];
   readonly doubts: readonly Doubt[];
@@ -85,7 +85,7 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
   const doubts = new DoubtCollector();
   const programs = rulesets.map((ruleset) => Program.of(ruleset, host));
   const looked = scopeOf(programs, host);
-  doubts.add(...doubtsOf(rulesets, host), ...programs.flatMap((p) => portsWithoutRule(p, host)));
+  doubts.add(...engineDoubts(rulesets, host), ...programs.flatMap((p) => portsWithoutRule(p, host)));
   const families = rulesets.flatMap((ruleset) => {
     const result = auditWithinBudget(ruleset, host, options);
     if (!(result instanceof BudgetExceeded)) return [result];
@@ -150,7 +150,7 @@ const allSockets = (families: readonly FamilyAudit[], host: Host): ListeningSock
 
 /** Returns the findings of a family's audit. */
 export const findingsOf = (family: FamilyAudit): Finding[] =>
-  family.ways.flatMap((way) => (way.finding === null ? [] : [way.finding]));
+  family.passages.flatMap((passage) => (passage.finding === null ? [] : [passage.finding]));
 
 /**
  * Audits one family.
@@ -168,14 +168,14 @@ export function auditFamily(
   const unsettled = new Unsettled(model, doubts);
   const inbound = ingress(model, unsettled);
   const flows = [inbound, ...host.bridges.map((bridge) => egress(model, bridge, unsettled))];
-  const ways = flows.flatMap((flow) => flow.ways);
+  const passages = flows.flatMap((flow) => flow.passages);
   const { domain, family, full, mine } = model;
   return {
     family,
     domain,
     full,
     mine,
-    ways,
+    passages,
     passing: domain.diagrams.unionAll(flows.map((flow) => flow.passing)),
     blocked: domain.diagrams.unionAll(flows.map((flow) => flow.blocked)),
     straight: inbound.straight,
@@ -183,6 +183,6 @@ export function auditFamily(
     exposures: inbound.exposures,
     listening: inbound.listening,
     doubts: doubts.all,
-    notes: familyNotes(model, ways, inbound.exposures),
+    notes: familyNotes(model, passages, inbound.exposures),
   };
 }

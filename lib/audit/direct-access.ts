@@ -12,19 +12,19 @@ import { gatewayMode, publishing } from "./docker-rules.ts";
 import { packetsOf, type SetEnding } from "./endings.ts";
 import { exposureOf } from "./exposure.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Exposure, ListenAddress, Unmatchable, Way } from "./finding.ts";
+import type { Exposure, ListenAddress, Passage, Unmatchable } from "./finding.ts";
 import { buildFinding, endpointAt, type FindingSubject } from "./finding-builder.ts";
 import type { Destination } from "./set-description.ts";
 import type { Unsettled } from "./unsettled.ts";
 
-/** Ways to addresses that no rule of Docker's translates, and the ports of routed networks among them. */
+/** Passages to addresses that no rule of Docker's translates, and the ports of routed networks among them. */
 export interface DirectAccess {
-  readonly ways: readonly Way[];
+  readonly passages: readonly Passage[];
   readonly exposures: readonly Exposure[];
 }
 
 /**
- * Returns the ways of forwarded packets that Docker's rules do not translate, by the interface they leave by.
+ * Returns the passages of forwarded packets that Docker's rules do not translate, by the interface they leave by.
  * @param intent packets that the owner's rules forward
  */
 export function directAccess(
@@ -38,19 +38,19 @@ export function directAccess(
     const leaving = endings.filter((e) => e.out === out);
     return model.host.bridges.includes(out)
       ? toContainers(model, out, leaving, intent, published, unsettled)
-      : { ways: [elsewhere(model, out, leaving, intent, unsettled)], exposures: [] };
+      : { passages: [elsewhere(model, out, leaving, intent, unsettled)], exposures: [] };
   });
-  return { ways: parts.flatMap((p) => p.ways), exposures: parts.flatMap((p) => p.exposures) };
+  return { passages: parts.flatMap((p) => p.passages), exposures: parts.flatMap((p) => p.exposures) };
 }
 
-/** Returns the way of packets that leave by an interface that is no container bridge. */
+/** Returns the passage of packets that leave by an interface that is no container bridge. */
 function elsewhere(
   model: FamilyModel,
   out: string,
   endings: readonly SetEnding[],
   intent: Node,
   unsettled: Unsettled,
-): Way {
+): Passage {
   const subject: FindingSubject = {
     kind: "forward-bypass",
     place: `${out}/any`,
@@ -61,7 +61,7 @@ function elsewhere(
     target: { dst: addressesOver(model, out) },
   };
   const part = divide(model, packetsOf(model.domain, endings), intent);
-  return forwardedWay(model, subject, out, part, unsettled);
+  return forwardedPassage(model, subject, out, part, unsettled);
 }
 
 /** Divides packets by the intent. */
@@ -71,20 +71,20 @@ const divide = ({ domain: { diagrams } }: FamilyModel, all: Node, intent: Node):
   outside: diagrams.subtract(all, intent),
 });
 
-/** Returns the way of packets that leave by an interface; the owner's FORWARD gives the intent. */
-function forwardedWay(
+/** Returns the passage of packets that leave by an interface; the owner's FORWARD gives the intent. */
+function forwardedPassage(
   model: FamilyModel,
   subject: FindingSubject,
   out: string,
   { all, inside, outside }: Divided,
   unsettled: Unsettled,
-): Way {
+): Passage {
   const finding = buildFinding(model, unsettled, subject, outside, inside, "forward");
   const { kind } = subject;
   return { kind, proto: null, endpoint: null, listen: null, bridge: out, all, blocked: outside, finding };
 }
 
-/** Returns the ways of packets into a container bridge: one for each endpoint that Docker's rules name, one for the rest. */
+/** Returns the passages of packets into a container bridge: one for each endpoint that Docker's rules name, one for the rest. */
 function toContainers(
   model: FamilyModel,
   bridge: string,
@@ -102,7 +102,7 @@ function toContainers(
     ),
   );
   const hasNat = model.full.program.chain("nat", "DOCKER") !== undefined;
-  const ways: Way[] = [];
+  const passages: Passage[] = [];
   const exposures: Exposure[] = [];
   for (const [number, part] of domain.divide(parts, intent)) {
     const endpoint = endpoints[number - 1]!;
@@ -110,11 +110,11 @@ function toContainers(
     // Docker accepts packets to an endpoint without a DNAT rule in routed networks: the port is published so.
     const isRouted = endpoint.port !== null && hasNat && !translated.has(key);
     const listen = loopback.get(key) ?? null;
-    ways.push(endpointWay(model, bridge, endpoint, listen, part, unsettled));
+    passages.push(endpointPassage(model, bridge, endpoint, listen, part, unsettled));
     if (isRouted) exposures.push(routedExposure(model, endpoint, part));
   }
-  if (rest !== EMPTY) ways.push(otherAddresses(model, bridge, endings, rest, intent, unsettled));
-  return { ways, exposures };
+  if (rest !== EMPTY) passages.push(otherAddresses(model, bridge, endings, rest, intent, unsettled));
+  return { passages, exposures };
 }
 
 const preferredValues = ({ ip, proto, port }: BridgeEndpoint): FindingSubject["target"] => ({
@@ -123,14 +123,14 @@ const preferredValues = ({ ip, proto, port }: BridgeEndpoint): FindingSubject["t
   ...(port === null ? {} : { dport: [port] }),
 });
 
-function endpointWay(
+function endpointPassage(
   model: FamilyModel,
   bridge: string,
   endpoint: BridgeEndpoint,
   listen: ListenAddress | null,
   part: Divided,
   unsettled: Unsettled,
-): Way {
+): Passage {
   const { ip, proto, port } = endpoint;
   const container = endpointAt(model, ip, port);
   const subject: FindingSubject = {
@@ -141,7 +141,7 @@ function endpointWay(
     inputs: model.outside,
     target: preferredValues(endpoint),
   };
-  return { ...forwardedWay(model, subject, bridge, part, unsettled), proto, endpoint: { ip, port } };
+  return { ...forwardedPassage(model, subject, bridge, part, unsettled), proto, endpoint: { ip, port } };
 }
 
 function routedExposure(model: FamilyModel, endpoint: BridgeEndpoint, { all, inside }: Divided): Exposure {
@@ -152,7 +152,7 @@ function routedExposure(model: FamilyModel, endpoint: BridgeEndpoint, { all, ins
   return exposureOf(model, { means: "routed", proto, endpoint: container, listen, target }, all, inside);
 }
 
-/** Returns the way of packets into a bridge for addresses and ports that no rule of Docker's names. */
+/** Returns the passage of packets into a bridge for addresses and ports that no rule of Docker's names. */
 function otherAddresses(
   model: FamilyModel,
   bridge: string,
@@ -160,7 +160,7 @@ function otherAddresses(
   all: Node,
   intent: Node,
   unsettled: Unsettled,
-): Way {
+): Passage {
   const { host } = model;
   const part = divide(model, all, intent);
   const only = onlyDestination(model, endings, part.outside);
@@ -175,7 +175,7 @@ function otherAddresses(
     to: networkOf(model, bridge),
     target: { dst: [...known, ...named, ...addressesOver(model, bridge)] },
   };
-  return forwardedWay(model, subject, bridge, part, unsettled);
+  return forwardedPassage(model, subject, bridge, part, unsettled);
 }
 
 /** Returns the one address that packets of a set are delivered to; `null` where there are several. */
@@ -198,7 +198,7 @@ function onlyDestination(
 }
 
 /**
- * Returns the ways of packets from outside ports of container bridges that no rule can match separately: frames for a
+ * Returns the passages of packets from outside ports of container bridges that no rule can match separately: frames for a
  * container may be bridged past all rules, and routed frames have the bridge as input interface like its containers' packets.
  */
 export function indistinctAccess(
@@ -206,7 +206,7 @@ export function indistinctAccess(
   endings: readonly SetEnding[],
   intent: Node,
   unsettled: Unsettled,
-): Way[] {
+): Passage[] {
   const { domain, family, host } = model;
   const ports = [...model.bridgeOf].filter(([, bridge]) => !tellsPorts(host, bridge, family));
   const names = ports.map(([port]) => port);
@@ -217,7 +217,7 @@ export function indistinctAccess(
     inputs: names,
     sysctl: `net.bridge.bridge-nf-call-${family === 4 ? "iptables" : "ip6tables"}`,
   };
-  return [...new Set(endings.map((e) => e.out!))].map((out): Way => {
+  return [...new Set(endings.map((e) => e.out!))].map((out): Passage => {
     const isBridge = host.bridges.includes(out);
     const subject: FindingSubject = {
       kind: isBridge ? "direct-bypass" : "forward-bypass",
@@ -230,7 +230,7 @@ export function indistinctAccess(
     };
     const leaving = packetsOf(domain, endings, (e) => e.out === out);
     const part = divide(model, leaving, intent);
-    return { ...forwardedWay(model, subject, out, part, unsettled), beyond };
+    return { ...forwardedPassage(model, subject, out, part, unsettled), beyond };
   });
 }
 

@@ -1,9 +1,9 @@
 /** Doubts: reasons why an audit is inconclusive, as codes with typed fields. `lib/report/text` has the sentences. */
-import type { HostDoubt } from "../host/doubt.ts";
+import type { HostDoubt } from "../host/host-doubt.ts";
 import type { Family } from "../packet/field.ts";
 import type { PacketJson } from "../packet/packet-json.ts";
 import type { BudgetExceeded } from "../reach/budget.ts";
-import type { FamilyRulesetDoubt } from "../rules/doubt.ts";
+import type { FamilyRulesetDoubt } from "../rules/ruleset-doubt.ts";
 import type { FindingKind } from "./finding.ts";
 
 /** Endpoint of a container as a DNAT rule names it. */

@@ -7,17 +7,17 @@ import type { Scalar } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import { firstPackets, isAccepted, mayPass, packetsOf } from "./endings.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Flow, Way } from "./finding.ts";
+import type { Passage, Passages } from "./finding.ts";
 import { buildFinding, endpointAt, type FindingSubject } from "./finding-builder.ts";
 import { routedWalk } from "./intent.ts";
 import type { Unsettled } from "./unsettled.ts";
 
 /** Returns the packets that containers of a bridge send out of the host; the intent is that of OUTPUT. */
-export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled): Flow {
+export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled): Passages {
   const { domain, full, host, mine, outside } = model;
   const { diagrams } = domain;
   const device = host.interfaces.find((i) => i.name === bridge);
-  if (device === undefined) return { ways: [], passing: EMPTY, blocked: EMPTY, straight: new Map() };
+  if (device === undefined) return { passages: [], passing: EMPTY, blocked: EMPTY, straight: new Map() };
   const from = fromContainers(host, bridge);
   const walk = routedWalk(full, (observe) => full.arrive(full.start(from), observe));
   const leaving = walk.endings.filter(
@@ -50,7 +50,7 @@ export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled)
     target: { src: [...containers, ...unlisted], dst: outsideNeighbours(model) },
   };
   const finding = buildFinding(model, unsettled, subject, blocked, diagrams.intersect(all, intent), "output");
-  const way: Way = {
+  const passage: Passage = {
     kind: "egress-bypass",
     proto: null,
     endpoint: null,
@@ -62,7 +62,7 @@ export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled)
   };
   const passing = packetsOf(domain, leaving);
   return {
-    ways: all === EMPTY ? [] : [way],
+    passages: all === EMPTY ? [] : [passage],
     passing,
     blocked: diagrams.subtract(passing, intent),
     straight: new Map(),

@@ -15,7 +15,7 @@ import { inputDoubts } from "./input-doubts.ts";
 import { containersOffBridge } from "./unbridged-containers.ts";
 
 /** Returns the doubts about rulesets and host that need no walk of packets. */
-export function doubtsOf(rulesets: readonly Ruleset[], host: Host): Doubt[] {
+export function engineDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
   return [
     ...host.doubts,
     ...rulesets.flatMap(rulesetDoubts),

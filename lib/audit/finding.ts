@@ -147,7 +147,7 @@ export interface Exposure extends ReachedBy {
 }
 
 /** Packets that reach one endpoint, or leave from one bridge. */
-export interface Way {
+export interface Passage {
   readonly kind: FindingKind;
   readonly proto: number | null;
   /** Address and port of the container; `null` for packets that leave. */
@@ -160,7 +160,7 @@ export interface Way {
   readonly all: Node;
   /** Those that the intent blocks. */
   readonly blocked: Node;
-  /** Reason why no rule can match these packets, so that no fix closes the way; absent where rules can. */
+  /** Reason why no rule can match these packets, so that no fix closes the passage; absent where rules can. */
   readonly beyond?: Unmatchable;
   /** Finding about it, where the intent blocks some packets. */
   readonly finding: Finding | null;
@@ -179,9 +179,9 @@ export interface Unmatchable {
   readonly sysctl: string;
 }
 
-/** Ways of one direction, with all packets that pass there. */
-export interface Flow {
-  readonly ways: readonly Way[];
+/** Passages of one direction, with all packets that pass there. */
+export interface Passages {
+  readonly passages: readonly Passage[];
   /** Packets that pass, first of a connection or not. */
   readonly passing: Node;
   /** Those that the intent blocks. */

@@ -4,13 +4,13 @@ import { EMPTY, type Node } from "../reach/node-store.ts";
 import { valueIn } from "../reach/set-state.ts";
 import { firstPackets, isAccepted, mayPass, packetsOf } from "./endings.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Finding, Way } from "./finding.ts";
+import type { Finding, Passage } from "./finding.ts";
 import { buildFinding } from "./finding-builder.ts";
 import type { RoutedWalk } from "./intent.ts";
 import type { Unsettled } from "./unsettled.ts";
 
 /**
- * Returns the ways of packets that route rules allow and Docker's rules drop, one for each deciding rule.
+ * Returns the passages of packets that route rules allow and Docker's rules drop, one for each deciding rule.
  * @param actual walk through all rules
  * @param intended walk through the owner's rules alone
  */
@@ -19,7 +19,7 @@ export function ineffectiveAllows(
   actual: RoutedWalk,
   intended: RoutedWalk,
   unsettled: Unsettled,
-): Way[] {
+): Passage[] {
   if (intended.allowed === EMPTY) return [];
   unsettled.add(intended.endings);
   const dead = deadAllows(model, actual, intended);
@@ -40,7 +40,7 @@ export function ineffectiveAllows(
       "forward",
     );
   return groupByRule(model, dead, findingOf).map(
-    ({ bridges, port, set }): Way => ({
+    ({ bridges, port, set }): Passage => ({
       kind: "ineffective-allow",
       proto: null,
       endpoint: null,

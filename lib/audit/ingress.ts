@@ -22,7 +22,7 @@ import {
 } from "./endings.ts";
 import { exposureOf, proxyExposures } from "./exposure.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Exposure, Flow, ListenAddress, Way } from "./finding.ts";
+import type { Exposure, ListenAddress, Passage, Passages } from "./finding.ts";
 import { buildFinding, endpointAt, type FindingSubject } from "./finding-builder.ts";
 import { ineffectiveAllows } from "./ineffective-allow.ts";
 import { routedWalk } from "./intent.ts";
@@ -30,7 +30,7 @@ import { type ListeningSocket, listeningSockets } from "./listening.ts";
 import type { Unsettled } from "./unsettled.ts";
 
 /** Packets from outside, with the exposures and the sockets of the host that they reach. */
-export interface Ingress extends Flow {
+export interface Ingress extends Passages {
   readonly exposures: readonly Exposure[];
   readonly listening: readonly ListeningSocket[];
 }
@@ -57,15 +57,15 @@ export function ingress(model: FamilyModel, unsettled: Unsettled): Ingress {
   const [distinct, indistinct] = splitByVisibility(model, firstPackets(full, straight));
   const direct = directAccess(model, distinct, forwardIntent, unsettled);
   const exposures = [...published.exposures, ...direct.exposures, ...proxyExposures(model, actual.endings)];
-  const ways = [
-    ...published.ways,
-    ...direct.ways,
+  const passages = [
+    ...published.passages,
+    ...direct.passages,
     ...indistinctAccess(model, indistinct, forwardIntent, unsettled),
     ...ineffectiveAllows(model, actual, intended, unsettled),
   ];
   const [toPorts, elsewhere] = [packetsOf(domain, translated), packetsOf(domain, straight)];
   return {
-    ways,
+    passages,
     exposures,
     listening: model.detail === "all" ? listeningSockets(model, actual.endings, exposures) : [],
     straight: new Map(
@@ -112,7 +112,7 @@ interface PublishingRule {
 }
 
 /**
- * Returns the ways and exposures of published ports.
+ * Returns the passages and exposures of published ports.
  * @param input packets that the owner's INPUT accepts
  */
 function publishedPorts(
@@ -121,7 +121,7 @@ function publishedPorts(
   intent: Node,
   input: Node,
   unsettled: Unsettled,
-): { readonly ways: readonly Way[]; readonly exposures: readonly Exposure[] } {
+): { readonly passages: readonly Passage[]; readonly exposures: readonly Exposure[] } {
   const { diagrams } = model.domain;
   const ports = new Map<Rule, PublishingRule>();
   const numbered = firstPackets(model.full, translated).map(({ state, out }) => {
@@ -136,7 +136,7 @@ function publishedPorts(
   });
   const parts = model.domain.divide(diagrams.unionAll(numbered), intent);
   const bannedPart = banAnalysis(model, input);
-  const ways: Way[] = [];
+  const passages: Passage[] = [];
   const exposures: Exposure[] = [];
   for (const port of ports.values()) {
     const part = parts.get(port.number)!;
@@ -155,7 +155,7 @@ function publishedPorts(
       part.inside,
       "input",
     );
-    ways.push({
+    passages.push({
       kind: subject.kind,
       proto,
       endpoint: { ip, port: container.port },
@@ -166,7 +166,7 @@ function publishedPorts(
       finding,
     });
   }
-  return { ways, exposures };
+  return { passages, exposures };
 }
 
 /** Returns the endpoint that a publishing rule leads to, and the address and port that it listens on. */

@@ -6,7 +6,7 @@ import { EMPTY } from "../reach/node-store.ts";
 import { chainOf } from "../rules/ruleset.ts";
 import { proxyOnlyPorts } from "./exposure.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Exposure, Way } from "./finding.ts";
+import type { Exposure, Passage } from "./finding.ts";
 
 /** A fact about the host that is no finding. */
 export type AuditNote =
@@ -38,9 +38,9 @@ export type AuditNote =
 /** Returns the notes on one family. */
 export const familyNotes = (
   model: FamilyModel,
-  ways: readonly Way[],
+  passages: readonly Passage[],
   exposures: readonly Exposure[],
-): AuditNote[] => [...internalNetworks(model, ways), ...closedProxyPorts(model, exposures)];
+): AuditNote[] => [...internalNetworks(model, passages), ...closedProxyPorts(model, exposures)];
 
 /** Returns a note for each container that shares the host's network namespace. */
 export const hostNetworkNotes = (host: Host): AuditNote[] =>
@@ -53,19 +53,21 @@ interface InternalNetwork {
 }
 
 /** Returns a note for each network that is internal by Docker's output or by Docker's rules. */
-function internalNetworks(model: FamilyModel, ways: readonly Way[]): AuditNote[] {
+function internalNetworks(model: FamilyModel, passages: readonly Passage[]): AuditNote[] {
   const { diagrams } = model.domain;
   const networks = new Map<string, InternalNetwork>();
   for (const network of [...networksByRules(model), ...networksByDocker(model)])
     if (!networks.has(network.bridge)) networks.set(network.bridge, network);
   return [...networks.values()].map((network): AuditNote => {
-    const open = ways.filter(
-      (way) =>
-        way.bridge === network.bridge &&
-        way.kind !== "ineffective-allow" &&
-        (way.kind === "egress-bypass" ? way.all : diagrams.intersect(model.sets.known, way.all)) !== EMPTY,
+    const open = passages.filter(
+      (passage) =>
+        passage.bridge === network.bridge &&
+        passage.kind !== "ineffective-allow" &&
+        (passage.kind === "egress-bypass"
+          ? passage.all
+          : diagrams.intersect(model.sets.known, passage.all)) !== EMPTY,
     );
-    const state = open.some((way) => way.kind !== "egress-bypass")
+    const state = open.some((passage) => passage.kind !== "egress-bypass")
       ? "entered"
       : open.length > 0
         ? "left"

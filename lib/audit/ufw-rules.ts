@@ -3,11 +3,9 @@ import { type UfwDirection, ufwCommandDirection, ufwHelperRole } from "../host/k
 import type { Prefix } from "../packet/address.ts";
 import { maskBits, printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
-import type { Step } from "../path/program.ts";
+import type { RuleStep, Step } from "../path/program.ts";
 import type { Negatable, PortRange } from "../rules/reading.ts";
 import { chainOf, type Rule, type Ruleset, type TableName } from "../rules/ruleset.ts";
-
-type RuleStep = Extract<Step, { step: "rule" }>;
 
 /** Returns true if the ruleset contains chains of ufw. */
 export const hasUfw = (ruleset: Ruleset): boolean => {

@@ -25,10 +25,10 @@ const MOST_BOXES = 128;
 const MOST_PREFIXES = 16;
 
 /** Values of one field of a box: a range, or all interface names but one. */
-type Values = Range | { readonly not: string };
+type FieldValues = Range | { readonly not: string };
 
 /** Condition on each field; fields without one are free. */
-type Box = ReadonlyMap<Field, Values>;
+type Box = ReadonlyMap<Field, FieldValues>;
 
 /** Prints sets over one domain. */
 export class BoxPrinter {

@@ -30,7 +30,7 @@ export interface Cost {
   readonly after: Passed;
 }
 
-/** Number of ways that are measured; of more ways, an even sample. */
+/** Number of passages that are measured; of more passages, an even sample. */
 const MOST_WAYS = 64;
 
 /** One packet: the set of packets with the same ordinals of all variables, and these ordinals. */
@@ -40,14 +40,19 @@ interface Cell {
 }
 
 /** Returns the cost of a fix. The domain distinguishes all packets that either ruleset does. */
-export function costOf({ domain, ways }: FamilyAudit, before: SetEngine, after: SetEngine, host: Host): Cost {
+export function costOf(
+  { domain, passages }: FamilyAudit,
+  before: SetEngine,
+  after: SetEngine,
+  host: Host,
+): Cost {
   const { diagrams } = domain;
-  const taken = ways.filter((way) => way.all !== EMPTY);
+  const taken = passages.filter((passage) => passage.all !== EMPTY);
   const every = Math.max(1, Math.ceil(taken.length / MOST_WAYS));
-  const cells = taken.filter((_, i) => i % every === 0).map((way) => cellOf(domain, way.all, host));
+  const cells = taken.filter((_, i) => i % every === 0).map((passage) => cellOf(domain, passage.all, host));
   // One packet that is routed to no container.
   const routed = diagrams.unionAll(atForward(before, before.start(fromOutside(host))).map((s) => s.set));
-  const others = diagrams.subtract(routed, diagrams.unionAll(taken.map((way) => way.all)));
+  const others = diagrams.subtract(routed, diagrams.unionAll(taken.map((passage) => passage.all)));
   if (others !== EMPTY) cells.push(cellOf(domain, others, host));
   return { before: passed(before, cells), after: passed(after, cells) };
 }

@@ -1,15 +1,15 @@
-/** Rules of one endpoint: the strategy that matches it, and the rules that apply the policies of its ways. */
-import type { FamilyAudit, Way } from "../audit/audit.ts";
+/** Rules of one endpoint: the strategy that matches it, and the rules that apply the policies of its passages. */
+import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Family, hasPorts, protoName } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import type { SetMember } from "./endpoint-sets.ts";
+import type { PassageMatches } from "./passage-matches.ts";
 import type { PolicyChains } from "./policy-chains.ts";
 import { type PolicyRule, policyKey, verdictsOf } from "./policy-printer.ts";
 import type { OpenReason, StrategyReason } from "./reasons.ts";
-import type { WayMatches } from "./way-matches.ts";
 
 /**
  * Match of an endpoint: by its internal address, by the original destination in conntrack, or by an ipset of
@@ -29,9 +29,9 @@ export interface Choice {
   readonly reason: StrategyReason;
 }
 
-/** A way with its policy. */
-export interface WayPolicy {
-  readonly way: Way;
+/** A passage with its policy. */
+export interface PassagePolicy {
+  readonly passage: Passage;
   readonly policy: readonly PolicyRule[];
 }
 
@@ -53,26 +53,26 @@ export interface EndpointOptions {
 
 /**
  * Returns the rules of one endpoint.
- * @param group its ways that are closed, at least one
+ * @param group its passages that are closed, at least one
  */
 export function endpointRules(
-  group: readonly WayPolicy[],
-  ways: readonly Way[],
-  { audit, host, matches }: { audit: FamilyAudit; host: Host; matches: WayMatches },
+  group: readonly PassagePolicy[],
+  passages: readonly Passage[],
+  { audit, host, matches }: { audit: FamilyAudit; host: Host; matches: PassageMatches },
   chains: PolicyChains,
   options: EndpointOptions,
 ): EndpointRules {
-  const [{ way, policy }] = group as [WayPolicy];
-  const { ip, port } = way.endpoint!;
+  const [{ passage, policy }] = group as [PassagePolicy];
+  const { ip, port } = passage.endpoint!;
   const { family } = audit;
   const container = containerAt(host, ip);
-  const label = endpointLabel(way, family, container?.name ?? null);
-  const all = ways.filter((other) => leadsTo(other, way, audit));
-  const key = (each: WayPolicy): string => policyKey(verdictsOf(each.policy));
-  const chosen = chooseStrategy(way, label, options, {
-    closedWays: group.length,
-    allWays: all.length,
-    // Ways that stay open, or are open as intended, need other rules than the closed ones.
+  const label = endpointLabel(passage, family, container?.name ?? null);
+  const all = passages.filter((other) => leadsTo(other, passage, audit));
+  const key = (each: PassagePolicy): string => policyKey(verdictsOf(each.policy));
+  const chosen = chooseStrategy(passage, label, options, {
+    closedPassages: group.length,
+    allPassages: all.length,
+    // Passages that stay open, or are open as intended, need other rules than the closed ones.
     sameIntent: group.length === all.length && group.every((each) => key(each) === key(group[0]!)),
     keepsAddress: container === null || container.fixed,
   });
@@ -82,61 +82,64 @@ export function endpointRules(
     case "conntrack": {
       const rules = group.map(
         (each) =>
-          `${matches.byOriginalDestination(each.way)} ${chains.targetOf(each.policy, each.way.proto)}`,
+          `${matches.byOriginalDestination(each.passage)} ${chains.targetOf(each.policy, each.passage.proto)}`,
       );
       return { choice, rules, member: null };
     }
     case "ipset":
-      return { choice, rules: [], member: { policy, entry: { ip, proto: way.proto!, port: port! } } };
+      return { choice, rules: [], member: { policy, entry: { ip, proto: passage.proto!, port: port! } } };
     case "internal-ip":
       return {
         choice,
-        rules: [`${matches.byAddress(way)} ${chains.targetOf(policy, way.proto)}`],
+        rules: [`${matches.byAddress(passage)} ${chains.targetOf(policy, passage.proto)}`],
         member: null,
       };
   }
 }
 
-function endpointLabel({ endpoint, proto }: Way, family: Family, container: string | null): string {
+function endpointLabel({ endpoint, proto }: Passage, family: Family, container: string | null): string {
   const { ip, port } = endpoint!;
   const address = family === 6 && port !== null ? `[${printAddress(ip)}]` : printAddress(ip);
   const name = container === null ? "" : `${container} `;
   return `${name}${address}${port === null ? "" : `:${port}`}/${protoName(proto ?? 0)}`;
 }
 
-/** Returns whether packets of a way go to the endpoint of another one. */
-function leadsTo(way: Way, { endpoint, proto }: Way, { domain }: FamilyAudit): boolean {
+/** Returns whether packets of a passage go to the endpoint of another one. */
+function leadsTo(passage: Passage, { endpoint, proto }: Passage, { domain }: FamilyAudit): boolean {
   const { ip, port } = endpoint!;
-  if (way.endpoint !== null)
-    return way.endpoint.ip === ip && way.endpoint.port === port && way.proto === proto;
+  if (passage.endpoint !== null)
+    return passage.endpoint.ip === ip && passage.endpoint.port === port && passage.proto === proto;
   const toEndpoint = and(
     is("dst", ip),
     ...(proto === null ? [] : [is("proto", proto)]),
     ...(port === null ? [] : [is("dport", port)]),
   );
-  return way.kind === "direct-bypass" && domain.diagrams.intersect(way.all, domain.set(toEndpoint)) !== EMPTY;
+  return (
+    passage.kind === "direct-bypass" &&
+    domain.diagrams.intersect(passage.all, domain.set(toEndpoint)) !== EMPTY
+  );
 }
 
 /** Properties of an endpoint that decide its strategy. */
 interface EndpointFacts {
-  readonly closedWays: number;
-  readonly allWays: number;
+  readonly closedPassages: number;
+  readonly allPassages: number;
   readonly sameIntent: boolean;
   readonly keepsAddress: boolean;
 }
 
 function chooseStrategy(
-  { endpoint, proto }: Way,
+  { endpoint, proto }: Passage,
   label: string,
   { requested, manyEndpoints, unknownTranslations }: EndpointOptions,
-  { closedWays, allWays, sameIntent, keepsAddress }: EndpointFacts,
+  { closedPassages, allPassages, sameIntent, keepsAddress }: EndpointFacts,
 ): { readonly strategy: Strategy; readonly reason: StrategyReason } | { readonly open: OpenReason } {
   if (!sameIntent && requested === "internal-ip")
     return { open: { code: "different-intents", endpoint: label } };
   if (unknownTranslations && (requested === "internal-ip" || requested === "ipset"))
     return { open: { code: "unknown-translations", endpoint: label } };
   if (!sameIntent)
-    return { strategy: "conntrack", reason: { code: "different-intents", paths: allWays, keepsAddress } };
+    return { strategy: "conntrack", reason: { code: "different-intents", paths: allPassages, keepsAddress } };
   if (requested === "conntrack")
     return { strategy: "conntrack", reason: { code: "conntrack-requested", keepsAddress } };
   if (unknownTranslations)
@@ -149,6 +152,6 @@ function chooseStrategy(
     };
   return {
     strategy: "internal-ip",
-    reason: useSet ? { code: "no-port" } : { code: "one-intent", paths: closedWays },
+    reason: useSet ? { code: "no-port" } : { code: "one-intent", paths: closedPassages },
   };
 }

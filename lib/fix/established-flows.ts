@@ -1,5 +1,5 @@
 /** Existing flows that the intent forbids, as conntrack can select them, so that `--cut` ends exactly these. */
-import type { FamilyAudit, Way } from "../audit/audit.ts";
+import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import type { Host } from "../host/host.ts";
 import { addressBits, prefixRange, printAddress } from "../packet/address.ts";
 import type { Family, Range } from "../packet/field.ts";
@@ -28,14 +28,14 @@ export interface UncutFlows {
   readonly reason: CutFailure;
 }
 
-/** If the sources of a way need more prefixes, its flows are not ended. */
+/** If the sources of a passage need more prefixes, its flows are not ended. */
 const MOST_PREFIXES = 256;
 
-/** Returns the flows that `--cut` ends, and those that it leaves, for the ways that a fix closes. */
+/** Returns the flows that `--cut` ends, and those that it leaves, for the passages that a fix closes. */
 export function cutsOf(
   audit: FamilyAudit,
   host: Host,
-  ways: readonly Way[],
+  passages: readonly Passage[],
 ): { readonly cuts: readonly Cut[]; readonly left: readonly UncutFlows[] } {
   const { domain, family } = audit;
   const { diagrams } = domain;
@@ -43,22 +43,25 @@ export function cutsOf(
   const left: UncutFlows[] = [];
   const memo = new Map<string, Pick<Cut, "how" | "sources">>();
   const inside = insideAddresses(host, family);
-  for (const way of ways) {
-    if (way.blocked === EMPTY) continue;
+  for (const passage of passages) {
+    if (passage.blocked === EMPTY) continue;
     const leave = (code: CutFailure["code"]): void =>
-      void left.push({ finding: way.finding?.id ?? way.kind, reason: { code } });
-    const must = diagrams.forall(way.blocked, domain.unknownLevels);
-    const may = diagrams.subtract(way.blocked, must);
+      void left.push({ finding: passage.finding?.id ?? passage.kind, reason: { code } });
+    const must = diagrams.forall(passage.blocked, domain.unknownLevels);
+    const may = diagrams.subtract(passage.blocked, must);
     if (must === EMPTY) {
       leave("unknown-senders");
       continue;
     }
-    if (way.endpoint === null || way.proto === null) {
+    if (passage.endpoint === null || passage.proto === null) {
       leave("no-port");
       continue;
     }
     // A conntrack entry has no interface: only senders that are blocked on all interfaces are certainly forbidden.
-    const allowed = domain.valueRanges(diagrams.union(diagrams.subtract(way.all, way.blocked), may), "src");
+    const allowed = domain.valueRanges(
+      diagrams.union(diagrams.subtract(passage.all, passage.blocked), may),
+      "src",
+    );
     const blocked = domain.valueRanges(must, "src");
     const forbidden = subtractRanges(blocked, allowed);
     if (countAddresses(forbidden) < countAddresses(blocked)) leave("blocked-by-interface");
@@ -74,7 +77,7 @@ export function cutsOf(
       memo.set(key, senders);
     }
     if (senders.sources.length > MOST_PREFIXES) leave("too-many-prefixes");
-    else cuts.push({ ...destinationOf(way.listen, way.endpoint, way.proto, family), ...senders });
+    else cuts.push({ ...destinationOf(passage.listen, passage.endpoint, passage.proto, family), ...senders });
   }
   return { cuts, left };
 }
@@ -96,8 +99,8 @@ const shorter = (only: readonly string[], except: readonly string[]): Pick<Cut, 
   only.length <= except.length ? { how: "only", sources: only } : { how: "except", sources: except };
 
 function destinationOf(
-  listen: Way["listen"],
-  { ip, port }: NonNullable<Way["endpoint"]>,
+  listen: Passage["listen"],
+  { ip, port }: NonNullable<Passage["endpoint"]>,
   proto: number,
   family: Family,
 ): Pick<Cut, "proto" | "dst" | "port" | "container"> {

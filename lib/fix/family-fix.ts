@@ -1,4 +1,4 @@
-/** Fix of one family: audit, lift, apply to the model, prove; repeat without the paths whose proof fails. */
+/** Fix of one family: audit, lift, apply to the model, prove; repeat without the passages whose proof fails. */
 import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
 import type { Finding } from "../audit/finding.ts";
 import { containerAt, type Host } from "../host/host.ts";
@@ -18,7 +18,7 @@ import { type Lifted, lift } from "./lift.ts";
 import { setVocabulary } from "./policy-walker.ts";
 import { foreseen, type Proof, type Proved, prove } from "./prove.ts";
 import { type FamilyRefusal, type FixDoubt, type FixNote, limitOf, type OpenReason } from "./reasons.ts";
-import { wayKey, wayName } from "./whole-ways.ts";
+import { passageKey, passageName } from "./whole-passages.ts";
 import type { FamilyRules } from "./write/family.ts";
 import { restore } from "./write/restore.ts";
 
@@ -110,7 +110,7 @@ const withoutRules = (live: Ruleset, reason: FamilyRefusal): FamilyFix => ({
   holds: true,
 });
 
-/** After this many failed proofs no rules are trusted: all paths stay open. */
+/** After this many failed proofs no rules are trusted: all passages stay open. */
 const MOST_ATTEMPTS = 8;
 
 function repair(live: Ruleset, host: Host, options: FixOptions, unknownTranslations: boolean): FamilyFix {
@@ -140,8 +140,8 @@ function repair(live: Ruleset, host: Host, options: FixOptions, unknownTranslati
     let proved: Proved | null = null;
     if (rules.chains.size > 0) {
       proved = prove(followed, withoutOpaque(after, host), host, audited, withSets(host, lifted.sets), {
-        closed: new Set(lifted.closed.map(wayKey)),
-        open: new Set(lifted.open.map(({ way }) => wayKey(way))),
+        closed: new Set(lifted.closed.map(passageKey)),
+        open: new Set(lifted.open.map(({ passage }) => passageKey(passage))),
       });
       const failures = failuresOf(proved, lifted, attempt === MOST_ATTEMPTS);
       for (const [key, reason] of failures) failed.set(key, reason);
@@ -172,8 +172,8 @@ function repair(live: Ruleset, host: Host, options: FixOptions, unknownTranslati
 }
 
 /**
- * Returns the paths whose rules fail the proof, by `wayKey`. If the failure belongs to no path, or after the last
- * attempt, it returns every closed path.
+ * Returns the passages whose rules fail the proof, by `passageKey`. If the failure belongs to no passage, or after the last
+ * attempt, it returns every closed passage.
  */
 function failuresOf({ breaking, proof }: Proved, lifted: Lifted, last: boolean): Map<string, OpenReason> {
   const failures = new Map<string, OpenReason>();
@@ -182,8 +182,8 @@ function failuresOf({ breaking, proof }: Proved, lifted: Lifted, last: boolean):
     failures.set(key, { code: "proof-failed", difference, packet });
   if (first !== undefined && (breaking.size === 0 || last)) {
     const { packet, difference } = first;
-    for (const way of lifted.closed)
-      failures.set(wayKey(way), { code: "proof-failed-overall", difference, packet });
+    for (const passage of lifted.closed)
+      failures.set(passageKey(passage), { code: "proof-failed-overall", difference, packet });
   }
   return failures;
 }
@@ -195,7 +195,7 @@ function openFindings(
   { remaining }: Proof,
   family: Family,
 ): Map<string, OpenReason> {
-  const reasons = new Map(open.map(({ way, reason }) => [wayName(way, family), reason]));
+  const reasons = new Map(open.map(({ passage, reason }) => [passageName(passage, family), reason]));
   for (const finding of proved?.left ?? [])
     if (!reasons.has(finding.id)) reasons.set(finding.id, acceptedBefore(finding) ?? { code: "still-found" });
   for (const id of remaining) if (!reasons.has(id)) reasons.set(id, { code: "still-found" });

@@ -1,6 +1,6 @@
 /** Fixes both families: rules for DOCKER-USER that close the findings of an audit, in every printed form, with proof. */
 import { auditFamily, findingsOf } from "../audit/audit.ts";
-import { doubtsOf, portsWithoutRule, usesIpv6 } from "../audit/engine-doubts.ts";
+import { engineDoubts, portsWithoutRule, usesIpv6 } from "../audit/engine-doubts.ts";
 import type { Host } from "../host/host.ts";
 import { printRuleset } from "../iptables/print.ts";
 import type { Family } from "../packet/field.ts";
@@ -12,11 +12,11 @@ import type { Choice } from "./endpoint-rules.ts";
 import { type Coverage, type FamilyFix, type FixOptions, fixFamily, type Left } from "./family-fix.ts";
 import type { Proof } from "./prove.ts";
 import { type FixNote, limitOf } from "./reasons.ts";
+import { type LeftOut, type UfwRefusal, ufwBlock, ufwUndo } from "./write/after-rules.ts";
 import { appended, tool } from "./write/family.ts";
 import { restore, undo } from "./write/restore.ts";
 import { script } from "./write/script.ts";
 import { setsText } from "./write/sets.ts";
-import { type LeftOut, type UfwRefusal, ufwBlock, ufwUndo } from "./write/ufw.ts";
 import { unit } from "./write/unit.ts";
 
 export type { Coverage, FixOptions, Left } from "./family-fix.ts";
@@ -116,7 +116,7 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
     left: distinct([
       ...parts.flatMap((part) => part.left),
       ...rulesets.flatMap((ruleset) => blockedByUnread(ruleset, host)),
-      ...[...doubtsOf(rulesets, host), ...[...unserved.values()].flat()].map(
+      ...[...engineDoubts(rulesets, host), ...[...unserved.values()].flat()].map(
         (doubt): Left => ({ finding: null, reason: { code: "audit", doubt } }),
       ),
     ]),

@@ -1,37 +1,37 @@
 /**
- * Lifts the intent past the address translation: the owner's policy for each way becomes rules of FORWARD. One rule
+ * Lifts the intent past the address translation: the owner's policy for each passage becomes rules of FORWARD. One rule
  * matches the endpoint and goes to the chain of its policy; equal policies share a chain.
  */
-import type { FamilyAudit, Way } from "../audit/audit.ts";
+import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import { bansOf } from "../audit/bans.ts";
 import type { Host } from "../host/host.ts";
 import { outsideInterfaces } from "../host/packet-origin.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import { SAFE_NAME } from "./box-printer.ts";
 import { CHAIN } from "./chain-names.ts";
-import { type Choice, endpointRules, type Strategy, type WayPolicy } from "./endpoint-rules.ts";
+import { type Choice, endpointRules, type PassagePolicy, type Strategy } from "./endpoint-rules.ts";
 import { groupByPolicy, type IpSet, type SetMember } from "./endpoint-sets.ts";
+import { PassageMatches } from "./passage-matches.ts";
 import { PolicyChains } from "./policy-chains.ts";
 import { failed, PolicyPrinter, type PrintedPolicy } from "./policy-printer.ts";
 import { policySteps } from "./policy-reader.ts";
 import type { OpenReason } from "./reasons.ts";
-import { WayMatches } from "./way-matches.ts";
-import { wayKey, wholeWays } from "./whole-ways.ts";
+import { passageKey, wholePassages } from "./whole-passages.ts";
 
 /** Options of a lift. */
 export interface LiftOptions {
   readonly strategy: Strategy | "auto";
   /** The printed form can create ipsets. */
   readonly sets: boolean;
-  /** Ways that stay open, by `wayKey`, since their rules failed the proof. */
+  /** Passages that stay open, by `passageKey`, since their rules failed the proof. */
   readonly failed: ReadonlyMap<string, OpenReason>;
   /** Packets may be translated to addresses that the model does not know. */
   readonly unknownTranslations: boolean;
 }
 
-/** A way that stays open. */
-export interface OpenWay {
-  readonly way: Way;
+/** A passage that stays open. */
+export interface OpenPassage {
+  readonly passage: Passage;
   readonly reason: OpenReason;
 }
 
@@ -41,9 +41,9 @@ export interface Lifted {
   readonly chains: ReadonlyMap<string, readonly string[]>;
   readonly sets: readonly IpSet[];
   readonly choices: readonly Choice[];
-  readonly open: readonly OpenWay[];
-  /** Closed ways, and allowed ways whose bans are applied. */
-  readonly closed: readonly Way[];
+  readonly open: readonly OpenPassage[];
+  /** Closed passages, and allowed passages whose bans are applied. */
+  readonly closed: readonly Passage[];
   /** Ban chains of the owner that the rules call. */
   readonly called: readonly string[];
   /** Ban chains whose rules are copied as they are now. */
@@ -55,25 +55,25 @@ const MANY_ENDPOINTS = 64;
 
 /** Returns the rules of one family. */
 export function lift(audit: FamilyAudit, host: Host, options: LiftOptions): Lifted {
-  const ways = wholeWays(audit);
+  const passages = wholePassages(audit);
   const unsafe = unsafeInterfaceName(host);
   if (unsafe !== undefined)
     return {
       ...NOTHING,
-      open: ways
+      open: passages
         .filter(isBypass)
-        .map((way) => ({ way, reason: { code: "unsafe-interface-name", name: unsafe } })),
+        .map((passage) => ({ passage, reason: { code: "unsafe-interface-name", name: unsafe } })),
     };
-  const { closable, open } = selectWays(ways, audit, options);
+  const { closable, open } = selectPassages(passages, audit, options);
   const printer = new PolicyPrinter(audit, host);
   const blocked = printPolicies(closable, audit, host, printer);
   // If nothing is closed, rules that only apply bans are not needed.
   const banned =
     blocked.closed.length === 0
       ? NO_POLICIES
-      : printPolicies(waysWithBans(ways, audit, options), audit, host, printer);
+      : printPolicies(passagesWithBans(passages, audit, options), audit, host, printer);
   const policies = [...blocked.closed, ...banned.closed.filter(({ policy }) => policy.length > 0)];
-  const writer = new ChainWriter(audit, host, ways, printer, options);
+  const writer = new ChainWriter(audit, host, passages, printer, options);
   return {
     ...writer.write(policies, [...open, ...blocked.open]),
     called: [...new Set([...blocked.called, ...banned.called])],
@@ -95,103 +95,107 @@ const NOTHING: Lifted = {
 const unsafeInterfaceName = (host: Host): string | undefined =>
   [...outsideInterfaces(host), ...host.bridges].find((name) => !SAFE_NAME.test(name));
 
-/** Returns whether a way has packets to close. */
-const isBypass = ({ blocked, kind }: Way): boolean => blocked !== EMPTY && kind !== "ineffective-allow";
+/** Returns whether a passage has packets to close. */
+const isBypass = ({ blocked, kind }: Passage): boolean => blocked !== EMPTY && kind !== "ineffective-allow";
 
-/** Returns the ways that rules may close, and those that stay open with the reason. */
-function selectWays(
-  ways: readonly Way[],
+/** Returns the passages that rules may close, and those that stay open with the reason. */
+function selectPassages(
+  passages: readonly Passage[],
   audit: FamilyAudit,
   options: LiftOptions,
-): { readonly closable: readonly Way[]; readonly open: readonly OpenWay[] } {
-  const open: OpenWay[] = ways
+): { readonly closable: readonly Passage[]; readonly open: readonly OpenPassage[] } {
+  const open: OpenPassage[] = passages
     .filter(({ kind, finding }) => kind === "ineffective-allow" && finding !== null)
-    .map((way) => ({ way, reason: { code: "dropped-by-docker" } }));
-  const closable: Way[] = [];
-  for (const way of ways.filter(isBypass)) {
-    const reason = obstacleOf(way, audit, options);
-    if (reason === null) closable.push(way);
-    else open.push({ way, reason });
+    .map((passage) => ({ passage, reason: { code: "dropped-by-docker" } }));
+  const closable: Passage[] = [];
+  for (const passage of passages.filter(isBypass)) {
+    const reason = obstacleOf(passage, audit, options);
+    if (reason === null) closable.push(passage);
+    else open.push({ passage, reason });
   }
   return { closable, open };
 }
 
-/** Returns why no rule may close a way; `null` if one may. */
-function obstacleOf(way: Way, audit: FamilyAudit, options: LiftOptions): OpenReason | null {
-  if (way.beyond !== undefined) return { code: "not-matchable", ports: way.beyond };
-  const failure = options.failed.get(wayKey(way));
+/** Returns why no rule may close a passage; `null` if one may. */
+function obstacleOf(passage: Passage, audit: FamilyAudit, options: LiftOptions): OpenReason | null {
+  if (passage.beyond !== undefined) return { code: "not-matchable", ports: passage.beyond };
+  const failure = options.failed.get(passageKey(passage));
   if (failure !== undefined) return failure;
-  return audit.domain.diagrams.intersect(way.all, audit.notFollowed) === EMPTY
+  return audit.domain.diagrams.intersect(passage.all, audit.notFollowed) === EMPTY
     ? null
     : { code: "not-followed", doubts: audit.doubts };
 }
 
 /** Returns published ports that are open as intended and look senders up in ban lists: later bans must apply to them. */
-function waysWithBans(ways: readonly Way[], { full }: FamilyAudit, options: LiftOptions): readonly Way[] {
+function passagesWithBans(
+  passages: readonly Passage[],
+  { full }: FamilyAudit,
+  options: LiftOptions,
+): readonly Passage[] {
   if (bansOf(full.program.ruleset).length === 0) return [];
-  return ways.filter(
-    (way) =>
-      way.blocked === EMPTY &&
-      way.listen !== null &&
-      way.endpoint !== null &&
-      !options.failed.has(wayKey(way)),
+  return passages.filter(
+    (passage) =>
+      passage.blocked === EMPTY &&
+      passage.listen !== null &&
+      passage.endpoint !== null &&
+      !options.failed.has(passageKey(passage)),
   );
 }
 
-/** Policies of ways, and the ways whose policy cannot be printed. */
+/** Policies of passages, and the passages whose policy cannot be printed. */
 interface Policies extends Omit<PrintedPolicy, "rules"> {
-  readonly closed: readonly WayPolicy[];
-  readonly open: readonly OpenWay[];
+  readonly closed: readonly PassagePolicy[];
+  readonly open: readonly OpenPassage[];
 }
 
 const NO_POLICIES: Policies = { closed: [], open: [], called: [], copied: [] };
 
 function printPolicies(
-  ways: readonly Way[],
+  passages: readonly Passage[],
   audit: FamilyAudit,
   host: Host,
   printer: PolicyPrinter,
 ): Policies {
-  const steps = policySteps(audit, host, ways);
-  const closed: WayPolicy[] = [];
-  const open: OpenWay[] = [];
+  const steps = policySteps(audit, host, passages);
+  const closed: PassagePolicy[] = [];
+  const open: OpenPassage[] = [];
   const [called, copied]: [string[], string[]] = [[], []];
-  for (const way of ways) {
-    const printed = printer.print(way, steps.get(way)!);
+  for (const passage of passages) {
+    const printed = printer.print(passage, steps.get(passage)!);
     called.push(...printed.called);
     copied.push(...printed.copied);
-    if (failed(printed.rules)) open.push({ way, reason: printed.rules });
-    else closed.push({ way, policy: printed.rules });
+    if (failed(printed.rules)) open.push({ passage, reason: printed.rules });
+    else closed.push({ passage, policy: printed.rules });
   }
   return { closed, open, called, copied };
 }
 
-/** Writes the chains for ways with their policies. */
+/** Writes the chains for passages with their policies. */
 class ChainWriter {
-  private readonly matches: WayMatches;
+  private readonly matches: PassageMatches;
   private readonly chains = new PolicyChains();
 
   constructor(
     private readonly audit: FamilyAudit,
     private readonly host: Host,
-    private readonly ways: readonly Way[],
+    private readonly passages: readonly Passage[],
     private readonly printer: PolicyPrinter,
     private readonly options: LiftOptions,
   ) {
-    this.matches = new WayMatches(audit, host);
+    this.matches = new PassageMatches(audit, host);
   }
 
-  write(policies: readonly WayPolicy[], open: readonly OpenWay[]): Omit<Lifted, "called" | "copied"> {
+  write(policies: readonly PassagePolicy[], open: readonly OpenPassage[]): Omit<Lifted, "called" | "copied"> {
     const { bridges } = this.host;
-    const outgoing = policies.filter(({ way }) => way.kind === "egress-bypass");
-    const incoming = policies.filter(({ way }) => way.kind !== "egress-bypass");
+    const outgoing = policies.filter(({ passage }) => passage.kind === "egress-bypass");
+    const incoming = policies.filter(({ passage }) => passage.kind !== "egress-bypass");
     const egress = outgoing.map((each) => this.egressRule(each));
-    const endpoints = this.endpointRules(incoming.filter(({ way }) => way.endpoint !== null));
+    const endpoints = this.endpointRules(incoming.filter(({ passage }) => passage.endpoint !== null));
     const sets = groupByPolicy(endpoints.members, this.audit.family);
     const setRules = sets.map(
       ({ name, policy }) => `-m set --match-set ${name} dst,dst ${this.chains.targetOf(policy)}`,
     );
-    const rest = this.interfaceRules(incoming.filter(({ way }) => way.endpoint === null));
+    const rest = this.interfaceRules(incoming.filter(({ passage }) => passage.endpoint === null));
     const ingress = [...setRules, ...endpoints.rules, ...rest.rules];
     // The engine decides about traffic between containers.
     const fromContainers =
@@ -204,20 +208,20 @@ class ChainWriter {
       sets: sets.map(({ name, family, entries }) => ({ name, family, entries })),
       choices: endpoints.choices,
       open: [...open, ...endpoints.open, ...rest.open],
-      closed: [...outgoing.map(({ way }) => way), ...endpoints.closed, ...rest.closed],
+      closed: [...outgoing.map(({ passage }) => passage), ...endpoints.closed, ...rest.closed],
     };
   }
 
   /** Returns the rule for packets that the containers of a bridge send. Packets to other containers return. */
-  private egressRule({ way, policy }: WayPolicy): string {
+  private egressRule({ passage, policy }: PassagePolicy): string {
     const toContainers = this.host.bridges.map((bridge) => `-o ${bridge} -j RETURN`);
-    return `${this.matches.fromContainers(way.bridge!)} -g ${this.chains.chainOf(policy, toContainers)}`;
+    return `${this.matches.fromContainers(passage.bridge!)} -g ${this.chains.chainOf(policy, toContainers)}`;
   }
 
-  private endpointRules(policies: readonly WayPolicy[]) {
-    const groups = new Map<string, WayPolicy[]>();
+  private endpointRules(policies: readonly PassagePolicy[]) {
+    const groups = new Map<string, PassagePolicy[]>();
     for (const each of policies) {
-      const key = `${each.way.endpoint!.ip} ${each.way.proto} ${each.way.endpoint!.port}`;
+      const key = `${each.passage.endpoint!.ip} ${each.passage.proto} ${each.passage.endpoint!.port}`;
       groups.set(key, [...(groups.get(key) ?? []), each]);
     }
     const { strategy, sets } = this.options;
@@ -231,36 +235,36 @@ class ChainWriter {
     const rules: string[] = [];
     const members: SetMember[] = [];
     const choices: Choice[] = [];
-    const closed: Way[] = [];
-    const open: OpenWay[] = [];
+    const closed: Passage[] = [];
+    const open: OpenPassage[] = [];
     for (const group of groups.values()) {
-      const result = endpointRules(group, this.ways, context, this.chains, options);
-      const ways = group.map(({ way }) => way);
+      const result = endpointRules(group, this.passages, context, this.chains, options);
+      const passages = group.map(({ passage }) => passage);
       if ("open" in result) {
-        open.push(...ways.map((way) => ({ way, reason: result.open })));
+        open.push(...passages.map((passage) => ({ passage, reason: result.open })));
         continue;
       }
       rules.push(...result.rules);
       if (result.member !== null) members.push(result.member);
       choices.push(result.choice);
-      closed.push(...ways);
+      closed.push(...passages);
     }
     return { rules, members, choices, closed, open };
   }
 
   /** Rules for packets that Docker lets through an interface to no endpoint that its rules name. */
-  private interfaceRules(policies: readonly WayPolicy[]) {
-    const bridges = new Set(policies.map(({ way }) => way.bridge));
+  private interfaceRules(policies: readonly PassagePolicy[]) {
+    const bridges = new Set(policies.map(({ passage }) => passage.bridge));
     const rules = this.exemptions(bridges);
-    const closed: Way[] = [];
-    const open: OpenWay[] = [];
+    const closed: Passage[] = [];
+    const open: OpenPassage[] = [];
     for (const each of policies) {
-      const { bridge } = each.way;
+      const { bridge } = each.passage;
       if (bridge === null || !SAFE_NAME.test(bridge)) {
-        open.push({ way: each.way, reason: { code: "unsafe-output-interface" } });
+        open.push({ passage: each.passage, reason: { code: "unsafe-output-interface" } });
         continue;
       }
-      closed.push(each.way);
+      closed.push(each.passage);
       rules.push(...this.interfaceRulesOf(each, bridge));
     }
     return { rules, closed, open };
@@ -268,25 +272,25 @@ class ChainWriter {
 
   /** Returns rules for endpoints that are open as intended at their own address, in front of the rule of their bridge. */
   private exemptions(bridges: ReadonlySet<string | null>): string[] {
-    return this.ways
+    return this.passages
       .filter(
-        (way) =>
-          way.endpoint !== null &&
-          way.blocked === EMPTY &&
-          bridges.has(way.bridge) &&
-          this.matches.isDirect(way),
+        (passage) =>
+          passage.endpoint !== null &&
+          passage.blocked === EMPTY &&
+          bridges.has(passage.bridge) &&
+          this.matches.isDirect(passage),
       )
-      .map((way) => `${this.matches.byAddress(way)} -j RETURN`);
+      .map((passage) => `${this.matches.byAddress(passage)} -j RETURN`);
   }
 
-  private interfaceRulesOf({ way, policy }: WayPolicy, name: string): string[] {
+  private interfaceRulesOf({ passage, policy }: PassagePolicy, name: string): string[] {
     if (this.host.bridges.includes(name)) {
       const translated = this.matches
-        .byTranslation(way)
+        .byTranslation(passage)
         .map((text) => `${text} ${this.chains.targetOf(policy)}`);
       return [...translated, `-o ${name} -m conntrack ! --ctstate DNAT ${this.chains.targetOf(policy)}`];
     }
-    const boxes = this.printer.boxes.print(way.blocked, false, way.all);
+    const boxes = this.printer.boxes.print(passage.blocked, false, passage.all);
     if (boxes !== null) return boxes.map((box) => `${`${box} -o ${name}`.trim()} -j DROP`);
     return [`-o ${name} ${this.chains.targetOf(policy)}`];
   }

@@ -100,7 +100,7 @@ export class MatchParts {
     return [...diagrams.support(node)].some((level) => unknownLevels.has(level));
   }
 
-  /** Returns the set of a state without the numbers of the ways. */
+  /** Returns the set of a state without the numbers of the passages. */
   private untagged(state: SetState): Node {
     let set = this.untaggedSets.get(state);
     if (set === undefined) {

@@ -1,5 +1,5 @@
 /** Prints policy steps as rules for FORWARD, where Docker's packets pass after translation. */
-import type { FamilyAudit, Way } from "../audit/audit.ts";
+import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import { banProgram } from "../audit/bans.ts";
 import { outsidePorts } from "../host/bridge-ports.ts";
 import type { Host } from "../host/host.ts";
@@ -23,7 +23,7 @@ export interface PolicyRule {
   readonly inner: readonly PolicyRule[];
 }
 
-/** The policy of a way as rules, with the ban chains that it uses. */
+/** The policy of a passage as rules, with the ban chains that it uses. */
 export interface PrintedPolicy {
   /** A packet that no rule decides is accepted. */
   readonly rules: readonly PolicyRule[] | CopyFailure;
@@ -36,7 +36,7 @@ export interface PrintedPolicy {
 /** Returns whether a result is a failure. */
 export const failed = <T>(result: readonly T[] | CopyFailure): result is CopyFailure => "code" in result;
 
-/** Prints the policies of one audit's ways. */
+/** Prints the policies of one audit's passages. */
 export class PolicyPrinter {
   readonly boxes: BoxPrinter;
   private readonly parts: MatchParts;
@@ -49,10 +49,10 @@ export class PolicyPrinter {
     this.parts = new MatchParts(audit, host);
   }
 
-  /** Prints the policy of a way. */
-  print(way: Way, steps: readonly PolicyStep[]): PrintedPolicy {
-    const printer = new WayPrinter(this.audit, this.parts, this.boxes, way);
-    const rules = printer.list(way.all, steps);
+  /** Prints the policy of a passage. */
+  print(passage: Passage, steps: readonly PolicyStep[]): PrintedPolicy {
+    const printer = new PassagePrinter(this.audit, this.parts, this.boxes, passage);
+    const rules = printer.list(passage.all, steps);
     return {
       rules: failed(rules) ? rules : prune(rules),
       called: [...printer.called],
@@ -61,7 +61,7 @@ export class PolicyPrinter {
   }
 }
 
-class WayPrinter {
+class PassagePrinter {
   readonly called = new Set<string>();
   readonly copied = new Set<string>();
 
@@ -69,10 +69,10 @@ class WayPrinter {
     private readonly audit: FamilyAudit,
     private readonly parts: MatchParts,
     private readonly boxes: BoxPrinter,
-    private readonly way: Way,
+    private readonly passage: Passage,
   ) {}
 
-  /** @param packets packets of the way that reach the steps */
+  /** @param packets packets of the passage that reach the steps */
   list(packets: Node, steps: readonly PolicyStep[]): PolicyRule[] | CopyFailure {
     const { diagrams } = this.audit.domain;
     const out: PolicyRule[] = [];
@@ -171,7 +171,7 @@ class WayPrinter {
           part.reading.recents !== undefined ||
           // Only packets that open a connection are recorded.
           (records && part.reading.states !== undefined) ||
-          !this.parts.isImplied(readPoint, this.way.all, part),
+          !this.parts.isImplied(readPoint, this.passage.all, part),
       );
       const texts = needed.map((part) => copiedText(part, readPoint, step.kind === "note"));
       if (texts.includes(null)) continue;

@@ -1,5 +1,5 @@
-/** Reads the owner's policy for the packets of each way from the hooks that express the intent. */
-import type { FamilyAudit, Way } from "../audit/audit.ts";
+/** Reads the owner's policy for the packets of each passage from the hooks that express the intent. */
+import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import { ufwForwardChain } from "../audit/ufw-rules.ts";
 import type { Host } from "../host/host.ts";
 import { fromContainers, fromOutside } from "../host/packet-origin.ts";
@@ -15,21 +15,23 @@ import { append, decidedBy, type PolicyStep, type StepLists } from "./policy-ste
 import { PolicyWalker } from "./policy-walker.ts";
 import { type ReadPoint, statesAt } from "./read-point.ts";
 
-/** Returns the policy steps of each way. */
+/** Returns the policy steps of each passage. */
 export function policySteps(
   audit: FamilyAudit,
   host: Host,
-  ways: readonly Way[],
-): ReadonlyMap<Way, readonly PolicyStep[]> {
-  const numbered = new Map(ways.map((way, i) => [i + 1, way]));
-  const reader = new PolicyReader(audit, host, ways);
-  reader.readInput(reader.tagged(numbered, (way) => way.listen !== null));
-  reader.readForward(reader.tagged(numbered, (way) => way.listen === null && way.kind !== "egress-bypass"));
-  reader.readOutput(reader.tagged(numbered, (way) => way.kind === "egress-bypass"));
-  return new Map([...numbered].map(([number, way]) => [way, reader.lists.get(number) ?? []]));
+  passages: readonly Passage[],
+): ReadonlyMap<Passage, readonly PolicyStep[]> {
+  const numbered = new Map(passages.map((passage, i) => [i + 1, passage]));
+  const reader = new PolicyReader(audit, host, passages);
+  reader.readInput(reader.tagged(numbered, (passage) => passage.listen !== null));
+  reader.readForward(
+    reader.tagged(numbered, (passage) => passage.listen === null && passage.kind !== "egress-bypass"),
+  );
+  reader.readOutput(reader.tagged(numbered, (passage) => passage.kind === "egress-bypass"));
+  return new Map([...numbered].map(([number, passage]) => [passage, reader.lists.get(number) ?? []]));
 }
 
-/** Reads the hooks that hold the intent. Packets of all ways are read together: terminals are the ways' numbers. */
+/** Reads the hooks that hold the intent. Packets of all passages are read together: terminals are the passages' numbers. */
 class PolicyReader {
   readonly lists: StepLists = new Map();
   private readonly blocked: Node;
@@ -38,18 +40,18 @@ class PolicyReader {
   constructor(
     private readonly audit: FamilyAudit,
     private readonly host: Host,
-    ways: readonly Way[],
+    passages: readonly Passage[],
   ) {
-    this.blocked = audit.domain.diagrams.unionAll(ways.map((way) => way.blocked));
+    this.blocked = audit.domain.diagrams.unionAll(passages.map((passage) => passage.blocked));
     this.outside = fromOutside(host);
   }
 
-  /** Returns the packets of some ways; the terminal of each packet is the number of its way. */
-  tagged(numbered: ReadonlyMap<number, Way>, filter: (way: Way) => boolean): Node {
+  /** Returns the packets of some passages; the terminal of each packet is the number of its passage. */
+  tagged(numbered: ReadonlyMap<number, Passage>, filter: (passage: Passage) => boolean): Node {
     const { diagrams } = this.audit.domain;
     return diagrams.unionAll(
-      [...numbered].map(([number, way]) =>
-        filter(way) ? diagrams.intersect(way.all, terminal(number)) : EMPTY,
+      [...numbered].map(([number, passage]) =>
+        filter(passage) ? diagrams.intersect(passage.all, terminal(number)) : EMPTY,
       ),
     );
   }

@@ -3,7 +3,7 @@ import type { Node } from "../reach/node-store.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import type { ReadPoint } from "./read-point.ts";
 
-/** One step: a rule or policy, and the packets of a way that it applies to. */
+/** One step: a rule or policy, and the packets of a passage that it applies to. */
 export interface PolicyStep {
   readonly readPoint: ReadPoint;
   /** `null` for a policy, and for packets that do not reach the rules. */
@@ -26,10 +26,10 @@ export interface PolicyStep {
   readonly setJumps?: readonly Rule[];
 }
 
-/** Steps by the number of the way. */
+/** Steps by the number of the passage. */
 export type StepLists = Map<number, PolicyStep[]>;
 
-/** Appends steps to the list of a way. */
+/** Appends steps to the list of a passage. */
 export const append = (lists: StepLists, number: number, steps: readonly PolicyStep[]): void =>
   void lists.set(number, [...(lists.get(number) ?? []), ...steps]);
 

@@ -1,4 +1,4 @@
-/** Evaluates the owner's chains with the packets of all ways, and records which rule decides which packets. */
+/** Evaluates the owner's chains with the packets of all passages, and records which rule decides which packets. */
 import { banProgram } from "../audit/bans.ts";
 import { and, type Predicate } from "../packet/predicate.ts";
 import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
@@ -16,7 +16,7 @@ const MOST_VISITS = 20_000;
 
 import type { Diagrams } from "../reach/diagram.ts";
 
-/** A step to record, before it is split by way. */
+/** A step to record, before it is split by passage. */
 type StepTemplate = Pick<PolicyStep, "rule" | "callers" | "kind">;
 
 /** Walks chains at one read point and appends the steps to `lists`. */
@@ -154,7 +154,7 @@ export class PolicyWalker {
   }
 
   /**
-   * Records the steps of the chain of a jump whose ipsets contain none of the packets now, and may later. Ways with a
+   * Records the steps of the chain of a jump whose ipsets contain none of the packets now, and may later. Passages with a
    * step that cannot be combined with the set match of the jump get none.
    */
   private recordSetJump(
@@ -236,12 +236,12 @@ export class PolicyWalker {
     return this.diagrams.unionAll(states.map((state) => state.set));
   }
 
-  /** Returns a set without the numbers of the ways. */
+  /** Returns a set without the numbers of the passages. */
   private untagged(packets: Node): Node {
     return this.diagrams.mapTerminals(packets, (value) => Math.min(value, 1));
   }
 
-  /** Records a step for each way that some of the packets belong to. */
+  /** Records a step for each passage that some of the packets belong to. */
   private record(
     lists: StepLists,
     packets: Node,

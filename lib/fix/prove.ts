@@ -2,7 +2,7 @@
  * Proves a fix over all packets: it closes the bypasses, and every other packet keeps its verdict, its output interface
  * and its header.
  */
-import { auditFamily, type FamilyAudit, findingsOf, type Way } from "../audit/audit.ts";
+import { auditFamily, type FamilyAudit, findingsOf, type Passage } from "../audit/audit.ts";
 import type { Finding } from "../audit/finding.ts";
 import type { Host } from "../host/host.ts";
 import { comesIn } from "../host/packet-origin.ts";
@@ -25,7 +25,7 @@ import type { Ruleset } from "../rules/ruleset.ts";
 import { CHAIN } from "./chain-names.ts";
 import { type Cost, costOf } from "./cost.ts";
 import type { Difference, Direction } from "./reasons.ts";
-import { wayKey, wayName, wholeWays } from "./whole-ways.ts";
+import { passageKey, passageName, wholePassages } from "./whole-passages.ts";
 
 /** A packet that the fix treats as it must not. */
 export interface Changed {
@@ -51,13 +51,13 @@ export interface Proof {
 export interface Proved {
   readonly proof: Proof;
   readonly cost: Cost;
-  /** Findings that remain; not computed if some ways fail the proof. */
+  /** Findings that remain; not computed if some passages fail the proof. */
   readonly left: readonly Finding[];
-  /** Closed ways whose rules fail the proof, by `wayKey`, each with a packet. */
+  /** Closed passages whose rules fail the proof, by `passageKey`, each with a packet. */
   readonly breaking: ReadonlyMap<string, Changed>;
 }
 
-/** Ways that a fix closes, and ways that it leaves open, by `wayKey`. */
+/** Passages that a fix closes, and passages that it leaves open, by `passageKey`. */
 export interface Claim {
   readonly closed: ReadonlySet<string>;
   readonly open: ReadonlySet<string>;
@@ -149,8 +149,10 @@ function compare(
   const send = (engine: SetEngine): Outcomes => outcomesOf(engine.send(engine.start(ANY)), engine);
   const [arriving, sending] = [arrive(now), send(now)];
   const passed = passedPackets(arriving, audited);
-  const openWays = wholeWays(audited).flatMap((way) => (claim.open.has(wayKey(way)) ? [way.blocked] : []));
-  const leak = diagrams.subtract(passed, diagrams.unionAll(openWays));
+  const openPassages = wholePassages(audited).flatMap((passage) =>
+    claim.open.has(passageKey(passage)) ? [passage.blocked] : [],
+  );
+  const leak = diagrams.subtract(passed, diagrams.unionAll(openPassages));
   if (leak !== EMPTY) {
     // Packets that pass without reaching our chain are findings that remain, and no failure of its rules.
     const sealed = new SetEngine(Program.of(sealChain(after), hostAfter), domain, natDiffers);
@@ -179,13 +181,13 @@ function passedPackets(outcomes: Outcomes, { domain: { diagrams }, blocked }: Fa
   return diagrams.intersect(blocked, diagrams.unionAll(passing.map(([, set]) => set)));
 }
 
-/** Collects packets that fail the proof, one for each way or difference. */
+/** Collects packets that fail the proof, one for each passage or difference. */
 class Differences {
   readonly changed: Changed[] = [];
   readonly breaking = new Map<string, Changed>();
   readonly diagrams: SetEngine["domain"]["diagrams"];
   private readonly names: ReadonlyMap<string, string>;
-  private readonly closed: readonly Way[];
+  private readonly closed: readonly Passage[];
 
   /** @param found the first audit, whose findings have names */
   constructor(
@@ -195,25 +197,27 @@ class Differences {
     { closed }: Claim,
   ) {
     this.diagrams = audited.domain.diagrams;
-    this.names = new Map(wholeWays(found).map((way) => [wayKey(way), wayName(way, found.family)]));
-    this.closed = wholeWays(audited).filter((way) => closed.has(wayKey(way)));
+    this.names = new Map(
+      wholePassages(found).map((passage) => [passageKey(passage), passageName(passage, found.family)]),
+    );
+    this.closed = wholePassages(audited).filter((passage) => closed.has(passageKey(passage)));
   }
 
-  /** Adds packets that differ; attributes them to the closed ways that they belong to. */
+  /** Adds packets that differ; attributes them to the closed passages that they belong to. */
   add(set: Node, difference: Difference): void {
     if (set === EMPTY) return;
-    const ways = this.closed.filter((way) => this.diagrams.intersect(way.all, set) !== EMPTY);
-    for (const way of ways) {
-      const key = wayKey(way);
+    const passages = this.closed.filter((passage) => this.diagrams.intersect(passage.all, set) !== EMPTY);
+    for (const passage of passages) {
+      const key = passageKey(passage);
       if (this.breaking.has(key)) continue;
       const example = this.example(
-        this.diagrams.intersect(way.all, set),
+        this.diagrams.intersect(passage.all, set),
         difference,
         this.names.get(key) ?? null,
       );
       this.breaking.set(key, example);
     }
-    if (ways.length === 0) this.example(set, difference, null);
+    if (passages.length === 0) this.example(set, difference, null);
   }
 
   private example(set: Node, difference: Difference, finding: string | null): Changed {

@@ -105,7 +105,7 @@ export type StrategyReason =
   | { readonly code: "many-endpoints" }
   /** The endpoint has no port, so a set of type hash:ip,port cannot contain it. */
   | { readonly code: "no-port" }
-  /** All paths to the endpoint have one intent. */
+  /** All passages to the endpoint have one intent. */
   | { readonly code: "one-intent"; readonly paths: number };
 
 /** Reason why `--cut` does not end some flows. */

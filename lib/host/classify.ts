@@ -1,6 +1,6 @@
 /** Identifies a file by its contents, so that a folder of files needs no naming convention. */
-import { isDocker } from "./sources/docker.ts";
-import { arrays, list, property } from "./sources/json.ts";
+import { isDocker } from "./sources/docker-inspect.ts";
+import { arrays, listOf, property } from "./sources/json.ts";
 import { listsSockets } from "./sources/ss.ts";
 import { isTableList } from "./unread.ts";
 
@@ -86,6 +86,6 @@ function jsonKind(text: string): Kind | undefined {
     entries.length > 0 && entries.every((entry) => keys.some((key) => property(entry, key) !== undefined));
   if (all("priority") && all("src", "table", "action", "goto", "nop", "l3mdev")) return "rule";
   if (all("dst") && all("dev", "type", "nexthops", "gateway", "via", "table")) return "route";
-  if (entries.some((entry) => list(property(entry, "addr_info")).length > 0)) return "addr";
+  if (entries.some((entry) => listOf(property(entry, "addr_info")).length > 0)) return "addr";
   return undefined;
 }

@@ -7,7 +7,7 @@ import type { SourceDiagnostic } from "../iptables/load.ts";
 import type { Prefix } from "../packet/address.ts";
 import type { Address, Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
-import type { HostDoubt } from "./doubt.ts";
+import type { HostDoubt } from "./host-doubt.ts";
 import type { HostInference } from "./inference.ts";
 import type { Route, RoutingRule } from "./routes.ts";
 

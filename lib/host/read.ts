@@ -2,14 +2,14 @@
 import type { Family } from "../packet/field.ts";
 import type { MissingRules, Ruleset } from "../rules/ruleset.ts";
 import { type Kind, kindOf } from "./classify.ts";
-import type { HostDoubt } from "./doubt.ts";
 import type { Host, Interface, Network } from "./host.ts";
+import type { HostDoubt } from "./host-doubt.ts";
 import { type Hint, inferInterfaces } from "./infer-interfaces.ts";
 import { inferRoutes } from "./infer-routes.ts";
 import type { HostInference } from "./inference.ts";
 import { dockerBridges, isDefaultDockerBridge } from "./known/docker.ts";
 import type { RoutingRule } from "./routes.ts";
-import { readDocker } from "./sources/docker.ts";
+import { readDocker } from "./sources/docker-inspect.ts";
 import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
 import { readIpsets } from "./sources/ipset.ts";
 import { readSockets } from "./sources/ss.ts";

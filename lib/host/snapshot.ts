@@ -7,7 +7,7 @@
  */
 import type { MissingRules, Unread } from "../rules/ruleset.ts";
 import { kindOf } from "./classify.ts";
-import type { HostDoubt } from "./doubt.ts";
+import type { HostDoubt } from "./host-doubt.ts";
 import { type HostSources, type Source, SourceError } from "./read.ts";
 import { suspectRules, unprintedRules } from "./unprinted.ts";
 import { foreignTables, tableDoubts, unreadDump, unreadTables } from "./unread.ts";

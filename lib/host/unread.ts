@@ -8,7 +8,7 @@ import type { Family } from "../packet/field.ts";
 import { HOOKS, type Hook } from "../rules/base-chain.ts";
 import type { Action } from "../rules/reading.ts";
 import { type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
-import type { HostDoubt } from "./doubt.ts";
+import type { HostDoubt } from "./host-doubt.ts";
 import { isDockerTable } from "./known/docker.ts";
 
 /** Families of nftables whose tables see packets of IPv4 and IPv6. ARP is neither. */

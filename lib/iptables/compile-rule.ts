@@ -3,10 +3,10 @@ import { and, areDisjoint, opaque, or, type Predicate } from "../packet/predicat
 import type { Effect } from "../rules/effect.ts";
 import { type Facts, type Site, siteKey } from "../rules/facts.ts";
 import type { CompiledRule } from "../rules/ruleset.ts";
-import type { IptablesRule, Unknown } from "./rule.ts";
+import type { IptablesRule, UnknownPart } from "./rule.ts";
 
 /** Returns the predicate of a condition that fwcheck does not know. */
-export const unknownPredicate = ({ what }: Unknown, site: Site): Predicate =>
+export const unknownPredicate = ({ what }: UnknownPart, site: Site): Predicate =>
   opaque(siteKey(what, site), `fwcheck does not know the ${what}`);
 
 /**

@@ -2,7 +2,6 @@
 import type { Family } from "../packet/field.ts";
 import type { MatchExtension, TargetExtension } from "./extension.ts";
 import { addrtype } from "./matches/addrtype.ts";
-import { physdev } from "./matches/bridge.ts";
 import { comment } from "./matches/comment.ts";
 import { connlabel, conntrack, helper, state } from "./matches/conntrack.ts";
 import { connbytes, connlimit, nfacct, quota } from "./matches/counters.ts";
@@ -17,12 +16,13 @@ import { ipvs } from "./matches/ipvs.ts";
 import { hl, length, tcpmss, ttl } from "./matches/length-ttl.ts";
 import { eui64, mac, pkttype } from "./matches/link-layer.ts";
 import { connmark, mark } from "./matches/mark.ts";
-import { bpf, osf, string, u32 } from "./matches/payload.ts";
+import { bpf, osf, stringMatch, u32 } from "./matches/payload.ts";
+import { physdev } from "./matches/physdev.ts";
 import { multiport, tcp, udp } from "./matches/ports.ts";
 import { hashlimit, limit, rateest } from "./matches/rate-limits.ts";
 import { recent } from "./matches/recent.ts";
 import { rpfilter } from "./matches/rpfilter.ts";
-import { header } from "./matches/rule-header.ts";
+import { ruleHeader } from "./matches/rule-header.ts";
 import { sctp } from "./matches/sctp.ts";
 import { cgroup, owner, socket } from "./matches/socket.ts";
 import { cluster, cpu, statistic } from "./matches/statistic.ts";
@@ -38,7 +38,7 @@ import * as notes from "./targets/side-effects.ts";
 import * as verdicts from "./targets/verdicts.ts";
 
 /** Options of every rule, without `-m`. */
-export const HEADER: MatchExtension = header;
+export const HEADER: MatchExtension = ruleHeader;
 
 /** All matches, by name. */
 export const MATCHES: readonly MatchExtension[] = [
@@ -97,7 +97,7 @@ export const MATCHES: readonly MatchExtension[] = [
   srh,
   state,
   statistic,
-  string,
+  stringMatch,
   tcp,
   tcpmss,
   time,

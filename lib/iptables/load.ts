@@ -10,7 +10,6 @@ import {
   type Table as TableSyntax,
 } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
-import type { TablePlace } from "../rules/doubt.ts";
 import {
   type Chain,
   isTableName,
@@ -19,7 +18,8 @@ import {
   type Table,
   type TableName,
 } from "../rules/ruleset.ts";
-import { asIptables, type Unknown } from "./rule.ts";
+import type { TablePlace } from "../rules/ruleset-doubt.ts";
+import { asIptables, type UnknownPart } from "./rule.ts";
 import { type FamilyTable, tableFamilies } from "./table-family.ts";
 import { TableLoader } from "./table-loader.ts";
 import { TextDoubts } from "./text-doubts.ts";
@@ -292,4 +292,4 @@ function withUnprinted(table: Table, missing: MissingRules | undefined): Table {
   return { ...table, chains };
 }
 
-const UNPRINTED: Unknown = { what: "nft condition that iptables-save omits", words: [] };
+const UNPRINTED: UnknownPart = { what: "nft condition that iptables-save omits", words: [] };

@@ -4,9 +4,9 @@ import type { Traits } from "../rules/reading.ts";
 import type { Chain, TableName } from "../rules/ruleset.ts";
 import type { TargetExtension } from "./extension.ts";
 import { extensionWords, optionWords, readValues, ValueFault } from "./option-values.ts";
-import { traitsOfRule } from "./reading.ts";
-import type { Match, Target, Unknown } from "./rule.ts";
+import type { Match, Target, UnknownPart } from "./rule.ts";
 import type { GivenValues, Plan, PlannedExtension } from "./rule-plan.ts";
+import { traitsOfRule } from "./rule-reader.ts";
 import { TypedRule } from "./typed-rule.ts";
 
 /** A chain while its table is loaded. */
@@ -86,7 +86,7 @@ export class LoadedRule extends TypedRule {
     return this.cachedMatches;
   }
 
-  get unknown(): readonly Unknown[] {
+  get unknown(): readonly UnknownPart[] {
     const { plan, invalid, syntax, hasUnknownTarget } = this;
     if (plan.unknown.length === 0 && invalid === null && (plan.stray.length === 0 || hasUnknownTarget))
       return NONE;
@@ -136,7 +136,7 @@ export class LoadedRule extends TypedRule {
   }
 }
 
-function unreadable(planned: PlannedExtension, syntax: RuleSyntax): Unknown {
+function unreadable(planned: PlannedExtension, syntax: RuleSyntax): UnknownPart {
   const { name } = planned.extension;
   const words = extensionWords(planned, syntax);
   return name === ""

@@ -35,14 +35,14 @@ export const number64: Codec<bigint> = word(
 );
 
 /** Prints `0x` and at least `width` hexadecimal digits. */
-export const hex = (n: number, width = 1): string => `0x${n.toString(16).padStart(width, "0")}`;
+export const printHex = (n: number, width = 1): string => `0x${n.toString(16).padStart(width, "0")}`;
 
 /** A whole number, printed with at least `width` hexadecimal digits. */
 export const hexNumber = (max: number, width = 1, what = `a number from 0 to ${max}`): Codec<number> =>
   word(
     what,
     (text) => wholeNumber(text, max),
-    (n) => hex(n, width),
+    (n) => printHex(n, width),
   );
 
 /** First and last, `first:last`; either may be omitted. A single number is a range of one. */
@@ -78,11 +78,11 @@ export const masked = (max: number, what = "a number, or value/mask"): Codec<Mas
   word(
     what,
     (text) => readMasked(text, max),
-    ({ value, mask }) => (mask === max ? hex(value) : `${hex(value)}/${hex(mask)}`),
+    ({ value, mask }) => (mask === max ? printHex(value) : `${printHex(value)}/${printHex(mask)}`),
   );
 
 /** A number with an optional mask, always printed with the mask and at least `width` digits. */
 export const fullyMasked = (max: number, width = 1, what = "a number, or value/mask"): Codec<Masked> => ({
   ...masked(max, what),
-  write: ({ value, mask }) => [`${hex(value, width)}/${hex(mask, width)}`],
+  write: ({ value, mask }) => [`${printHex(value, width)}/${printHex(mask, width)}`],
 });

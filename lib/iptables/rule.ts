@@ -10,7 +10,7 @@ export interface Match {
 }
 
 /** A match or option that fwcheck does not know or cannot read. Its text is kept; its predicate is an unknown. */
-export interface Unknown {
+export interface UnknownPart {
   /** `match frobnicate`, `option --frob`. */
   readonly what: string;
   readonly words: readonly string[];
@@ -29,7 +29,7 @@ export interface IptablesRule extends Rule {
   /** The rule matches if each match does. */
   readonly matches: readonly Match[];
   /** Conditions that fwcheck does not know. */
-  readonly unknown: readonly Unknown[];
+  readonly unknown: readonly UnknownPart[];
   readonly target: Target;
   /** Syntax tree of its text. */
   readonly syntax: RuleSyntax;

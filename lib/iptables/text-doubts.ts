@@ -1,8 +1,8 @@
 /** Collects reasons why the kernel may evaluate other rules than those of the texts. */
 import type { Document, Table as TableSyntax } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
-import type { RulesetDoubt, TablePlace } from "../rules/doubt.ts";
 import { type Release, type TableName, type Unread, unknownChains } from "../rules/ruleset.ts";
+import type { RulesetDoubt, TablePlace } from "../rules/ruleset-doubt.ts";
 
 /** Faults of one text. They are one doubt, however many there are. */
 interface Faults {

@@ -7,8 +7,8 @@ import type { CompiledRule, Condition, CopyPart, PrintFormat, Rule } from "../ru
 import { compileRule, unknownPredicate } from "./compile-rule.ts";
 import type { Options, Values } from "./extension.ts";
 import { printMatch, printParts, printTarget, ruleProtocol, spellingOf } from "./print.ts";
-import { readingOf, traitsOfRule } from "./reading.ts";
-import { asIptables, type IptablesRule, type Match, type Target, type Unknown } from "./rule.ts";
+import { asIptables, type IptablesRule, type Match, type Target, type UnknownPart } from "./rule.ts";
+import { readingOf, traitsOfRule } from "./rule-reader.ts";
 
 /** Members that follow from the matches and the target of a rule. */
 export abstract class TypedRule implements IptablesRule {
@@ -18,7 +18,7 @@ export abstract class TypedRule implements IptablesRule {
   abstract readonly line: number;
   abstract readonly counters: Rule["counters"];
   abstract readonly matches: readonly Match[];
-  abstract readonly unknown: readonly Unknown[];
+  abstract readonly unknown: readonly UnknownPart[];
   abstract readonly target: Target;
   abstract readonly syntax: RuleSyntax;
   private cachedReading: Reading | null = null;
@@ -74,7 +74,7 @@ class EditedRule extends TypedRule {
   readonly counters: Rule["counters"];
   readonly syntax: RuleSyntax;
   readonly matches: readonly Match[];
-  readonly unknown: readonly Unknown[];
+  readonly unknown: readonly UnknownPart[];
   readonly target: Target;
 
   constructor(
@@ -147,15 +147,15 @@ class MatchCondition implements Condition {
 
   parts(): readonly CopyPart[] {
     const { extension, values } = this.match;
-    if (extension.independentOptions !== true) return [new MatchPart(this.rule, this.match)];
+    if (extension.independentOptions !== true) return [new SplitMatch(this.rule, this.match)];
     return Object.entries(values).map(
-      ([key, value]) => new MatchPart(this.rule, { extension, values: { [key]: value } as Values<Options> }),
+      ([key, value]) => new SplitMatch(this.rule, { extension, values: { [key]: value } as Values<Options> }),
     );
   }
 }
 
 /** One option of a match, or the whole match where its options depend on each other. */
-class MatchPart implements CopyPart {
+class SplitMatch implements CopyPart {
   constructor(
     private readonly rule: IptablesRule,
     private readonly match: Match,
@@ -202,7 +202,7 @@ class UnknownCondition implements Condition {
 
   constructor(
     private readonly rule: IptablesRule,
-    private readonly unknown: Unknown,
+    private readonly unknown: UnknownPart,
   ) {}
 
   get name(): string {

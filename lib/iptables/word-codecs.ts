@@ -58,7 +58,7 @@ export function byteLength(text: string): number {
 }
 
 /** A text with a minimum and a maximum number of bytes. */
-export const string = (max: number, what = `a text of at most ${max} bytes`, min = 0): Codec<string> => ({
+export const text = (max: number, what = `a text of at most ${max} bytes`, min = 0): Codec<string> => ({
   ...word(
     what,
     (text) => (text.length >= min && byteLength(text) <= max ? text : undefined),

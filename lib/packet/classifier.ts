@@ -8,7 +8,7 @@ import type { Field } from "./field.ts";
 import type { Intervals } from "./intervals.ts";
 import type { PacketValues, Predicate } from "./predicate.ts";
 import { buildIndex, distinguishIntervals, type IndexGroup } from "./predicate-index.ts";
-import { compileProgram, type Program, STRIDE, type ValueCoder } from "./predicate-program.ts";
+import { compileProgram, type PredicateProgram, STRIDE, type ValueCoder } from "./predicate-program.ts";
 
 const NONE = new Int32Array(0);
 
@@ -51,7 +51,7 @@ export class Classifier {
 
   private lookups = 0;
   private loadedStamp: object | null = null;
-  private program: Program | null = null;
+  private program: PredicateProgram | null = null;
   // Copies of the program's arrays, for fast access.
   private code: Int32Array = NONE;
   private starts: Int32Array = NONE;

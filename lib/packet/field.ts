@@ -12,6 +12,9 @@ export type Address = number | bigint;
  */
 export type Scalar = number | bigint | string;
 
+/** Source or destination of a packet. */
+export type Side = "src" | "dst";
+
 /** A closed interval of field values, `lo <= hi`. */
 export type Range = readonly [lo: Scalar, hi: Scalar];
 

@@ -2,7 +2,7 @@
 import { FIELDS, type Field } from "./field.ts";
 import { Intervals } from "./intervals.ts";
 import { conjuncts, normalizeRanges, type Predicate, visitLeaves } from "./predicate.ts";
-import type { Program } from "./predicate-program.ts";
+import type { PredicateProgram } from "./predicate-program.ts";
 
 /** A conjunct with more ranges is not used for the index. */
 const MOST_RANGES = 64;
@@ -48,7 +48,7 @@ export const isByte = (field: Field): boolean => {
 };
 
 /** Builds the index of a compiled list. */
-export function buildIndex(list: readonly Predicate[], program: Program): IndexGroup[] {
+export function buildIndex(list: readonly Predicate[], program: PredicateProgram): IndexGroup[] {
   const groups = new Map<number, IndexKey[]>();
   for (const key of chooseKeys(list, program)) {
     const group = groups.get(key.register) ?? [];
@@ -72,7 +72,7 @@ function toGroup(register: number, keys: readonly IndexKey[]): IndexGroup {
 }
 
 /** Chooses for each predicate the conjunct that covers the smallest share of the values of its field. */
-function chooseKeys(list: readonly Predicate[], { fields, coders }: Program): readonly IndexKey[] {
+function chooseKeys(list: readonly Predicate[], { fields, coders }: PredicateProgram): readonly IndexKey[] {
   const rangesOfRegister = new Map<number, [number, number][]>();
   const candidates = list.map((predicate) => {
     const suitable: { register: number; ranges: RegisterRanges }[] = [];
@@ -119,7 +119,7 @@ function chooseKeys(list: readonly Predicate[], { fields, coders }: Program): re
  */
 export function distinguishIntervals(
   list: readonly Predicate[],
-  { fields, coders }: Program,
+  { fields, coders }: PredicateProgram,
 ): readonly Intervals[] | null {
   const ranges = fields.map((): [number, number][] => []);
   let known = true;

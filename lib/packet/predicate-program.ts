@@ -38,7 +38,7 @@ const fitsRegister = (field: Field, ipv6: boolean): boolean => {
 };
 
 /** A list of predicates in compiled form. */
-export interface Program {
+export interface PredicateProgram {
   /** Fields of the predicates, one per register. */
   readonly fields: readonly Field[];
   /** Coder of each register; `null` if the register contains the value itself. */
@@ -52,7 +52,7 @@ export interface Program {
 }
 
 /** Compiles a list of predicates. */
-export function compileProgram(list: readonly Predicate[]): Program {
+export function compileProgram(list: readonly Predicate[]): PredicateProgram {
   const registers = new Map<Field, number>();
   const constants = new Map<Field, Range[]>();
   let ipv6 = false;

@@ -5,7 +5,7 @@
 import type { Host } from "../host/host.ts";
 import type { Route } from "../host/routes.ts";
 import { isInRanges, MULTICAST, maskBits, maxAddress, prefixes } from "../packet/address.ts";
-import type { Address, Family, Range } from "../packet/field.ts";
+import type { Address, Family, Range, Side } from "../packet/field.ts";
 import {
   evaluate,
   is,
@@ -24,8 +24,6 @@ import type { Case } from "./decision-list.ts";
 import { fibCases, localCases } from "./fib.ts";
 import { addressLookup } from "./routing-lookup.ts";
 import type { RouteResult } from "./routing-table.ts";
-
-type Side = "src" | "dst";
 
 /** Returns the packets whose address has a type on an interface; on the whole host if `device` is `undefined`. */
 export type AddressTypes = (side: Side, type: AddressType, device: string | undefined) => Predicate;
@@ -56,7 +54,7 @@ const BROADCAST = prefixes(4, "0.0.0.0/32", "255.255.255.255/32");
 const NO_UNICAST = prefixes(6, "::/128", "::ffff:0:0/96");
 
 /** Range of addresses with the same outcome; `undefined` if no case matches. */
-interface Span<T> {
+interface OutcomeRange<T> {
   readonly range: Range;
   readonly outcome: T | undefined;
 }
@@ -81,7 +79,7 @@ const cases4 = (host: Host, side: Side): Case<Typed>[] => [
 
 /** An address of another interface, or one without a route, is UNICAST. */
 const kind4 = (
-  spans: readonly Span<Typed>[] | undefined,
+  spans: readonly OutcomeRange<Typed>[] | undefined,
   side: Side,
   type: AddressType,
   device: string | undefined,
@@ -107,7 +105,7 @@ const unknown = (side: Side, type: AddressType, why: string): Predicate =>
   opaque(sharedKey("addrtype", `${side} ${type}`), why);
 
 function kind6(
-  ask: () => readonly Span<RouteResult>[] | undefined,
+  ask: () => readonly OutcomeRange<RouteResult>[] | undefined,
   host: Host,
   side: Side,
   type: AddressType,
@@ -155,7 +153,11 @@ const firstOf = ({ to, gateway }: Route): Address | undefined =>
   gateway !== true && (maskBits(to.mask) ?? 128) < 127 ? to.address : undefined;
 
 /** Splits the address space at the bounds of the cases; `undefined` if cases depend on other fields. */
-function spansOf<T>(cases: readonly Case<T>[], side: Side, family: Family): readonly Span<T>[] | undefined {
+function spansOf<T>(
+  cases: readonly Case<T>[],
+  side: Side,
+  family: Family,
+): readonly OutcomeRange<T>[] | undefined {
   const max = maxAddress(family);
   const [zero, one] = (family === 4 ? [0, 1] : [0n, 1n]) as [never, never];
   const bounds = new Set<Address>([zero]);
@@ -171,7 +173,7 @@ function spansOf<T>(cases: readonly Case<T>[], side: Side, family: Family): read
     });
   if (!known) return undefined;
   const sorted = [...bounds].sort((a, b) => (a < b ? -1 : 1));
-  return sorted.map((lo, i): Span<T> => {
+  return sorted.map((lo, i): OutcomeRange<T> => {
     const next = sorted[i + 1];
     const packet: PacketValues = { field: () => lo, settled: () => undefined };
     return {

@@ -45,6 +45,9 @@ export type Step =
       readonly policy: "ACCEPT" | "DROP";
     };
 
+/** A rule that matched. */
+export type RuleStep = Extract<Step, { step: "rule" }>;
+
 /** Returns the step of a rule that matched. All packets share one object. */
 export function stepOf(bound: BoundRule): Step {
   const { table, chain, index, line } = bound.rule;

@@ -6,13 +6,13 @@ import { hashedAddress } from "./address-hash.ts";
 import { masqueradeAddress, redirectAddress } from "./interface-address.ts";
 
 /** A new address and port; `null` keeps the old one. */
-export interface Header {
+export interface FixedHeader {
   readonly address: Address | null;
   readonly port: number | null;
 }
 
 /** Result of a translation. */
-export interface Translated extends Header {
+export interface Translated extends FixedHeader {
   /** Sentence about the value that fwcheck chose where the kernel has a choice; else `null`. */
   readonly choice: string | null;
 }
@@ -109,7 +109,7 @@ function translatedPort(
 }
 
 /** Returns the header that a translation gives to every packet; `null` if it depends on the host, the packet or the kernel. */
-export function fixedHeader({ to, ports }: Nat): Header | null {
+export function fixedHeader({ to, ports }: Nat): FixedHeader | null {
   if (to.kind !== "keep" && (to.kind !== "range" || to.first !== to.last)) return null;
   if (ports !== null && (ports.first !== ports.last || ports.base !== undefined)) return null;
   return { address: to.kind === "range" ? to.first : null, port: ports?.first ?? null };

@@ -25,7 +25,7 @@ interface Rules {
   target(rule: BoundRule): BoundChain;
 }
 
-type Header = Partial<Record<Field, Scalar>>;
+type DiscoveryFields = Partial<Record<Field, Scalar>>;
 
 /** ICMPv6 types. */
 const SOLICITATION = 135;
@@ -64,7 +64,7 @@ export function neighbourCases(rules: Rules): Case<string | null>[] {
 function dropsDiscovery(rules: Rules, name: string): boolean {
   const own = rules.host.interfaces.find((i) => i.name === name)!.addresses.filter((a) => a.family === 6);
   const hostAddresses = [...own.map((a) => a.address), LINK_LOCAL];
-  const isDropped = (hook: Hook, packet: Header): boolean =>
+  const isDropped = (hook: Hook, packet: DiscoveryFields): boolean =>
     rules
       .stops(hook)
       .some(
@@ -72,7 +72,7 @@ function dropsDiscovery(rules: Rules, name: string): boolean {
           stop.kind === "chain" &&
           evaluateChain(rules, rules.chain(stop.chain.table, stop.chain.name), packet) === "drop",
       );
-  const common: Header = {
+  const common: DiscoveryFields = {
     proto: PROTO.icmpv6,
     code: 0,
     ttl: 255,
@@ -87,10 +87,12 @@ function dropsDiscovery(rules: Rules, name: string): boolean {
     ...(rules.tracks ? { ctstate: CT.UNTRACKED } : {}),
   };
   const sent = hostAddresses.map(
-    (src): Header => ({ ...common, in: "", out: name, src, dst: SOLICITED, type: SOLICITATION }),
+    (src): DiscoveryFields => ({ ...common, in: "", out: name, src, dst: SOLICITED, type: SOLICITATION }),
   );
   const received = hostAddresses.flatMap((dst) =>
-    NEIGHBOURS.map((src): Header => ({ ...common, in: name, out: "", src, dst, type: ADVERTISEMENT })),
+    NEIGHBOURS.map(
+      (src): DiscoveryFields => ({ ...common, in: name, out: "", src, dst, type: ADVERTISEMENT }),
+    ),
   );
   return (
     sent.every((packet) => isDropped("OUTPUT", packet)) ||
@@ -102,7 +104,7 @@ function dropsDiscovery(rules: Rules, name: string): boolean {
 function evaluateChain(
   rules: Rules,
   chain: BoundChain | undefined,
-  packet: Header,
+  packet: DiscoveryFields,
   depth = 0,
 ): Verdict | null | undefined {
   if (chain === undefined) return null;

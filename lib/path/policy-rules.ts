@@ -90,7 +90,7 @@ function ownerPredicate({ uid }: RoutingRule, { owner }: Lookup): Predicate {
 }
 
 /** Protocol and ports; those of a reply have source and destination exchanged. */
-function headerPredicate(rule: RoutingRule, { header }: Lookup): Predicate {
+function headerPredicate(rule: RoutingRule, { matchedHeader: header }: Lookup): Predicate {
   const port = (field: "sport" | "dport", range: RoutingRule["sport"]): Predicate =>
     range === null ? ANY : header === "own" || header === "answer" ? between(field, ...range) : NEVER;
   const [from, to] = header === "answer" ? (["dport", "sport"] as const) : (["sport", "dport"] as const);

@@ -1,8 +1,7 @@
 /** Ports at which predicates begin to hold or cease to hold. */
+import type { Side } from "../packet/field.ts";
 import { type Predicate, visitLeaves } from "../packet/predicate.ts";
 import type { PortRange } from "../rules/reading.ts";
-
-type Side = "dst" | "src";
 
 /** First ports of the intervals in which no predicate distinguishes ports. */
 export type PortBounds = Readonly<Record<Side, ReadonlySet<number>>>;

@@ -24,7 +24,7 @@ import { type RouteCase, routeCases } from "./routing-decision.ts";
 import { sourceCases } from "./source-validation.ts";
 import { type UnreadEnd, unreadCases } from "./unread-chains.ts";
 
-export { type BoundChain, type BoundRule, type Step, stepOf } from "./bound-chain.ts";
+export { type BoundChain, type BoundRule, type RuleStep, type Step, stepOf } from "./bound-chain.ts";
 
 /** Stops of each hook of iptables. */
 export const STOPS = stopsOf(BASE_CHAINS);

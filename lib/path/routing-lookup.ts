@@ -16,7 +16,7 @@ export interface Lookup {
   /** Packets whose other address is not part of the lookup; `from` matches none of them. */
   readonly alone: Predicate;
   /** Header that `ipproto` and ports match: the packet's, that of its reply, its protocol only, or none. */
-  readonly header: "own" | "answer" | "protocol" | "none";
+  readonly matchedHeader: "own" | "answer" | "protocol" | "none";
   /** Field with the interface on which IPv6 looks link-local and multicast addresses up; `null` for a lookup without one. */
   readonly scope: Field | null;
   /** The packet's TOS is part of the lookup; else it is 0. */
@@ -37,7 +37,7 @@ export interface Lookup {
 const DEFAULTS = {
   marked: ANY,
   alone: NEVER,
-  header: "own",
+  matchedHeader: "own",
   scope: null,
   tos: true,
   owner: false,
@@ -76,7 +76,7 @@ export const sourceLookup = (host: Host): Lookup => ({
   // The kernel looks the source up as if the packet came by its output interface.
   iif: (name) => is("out", name === "lo" ? "" : name),
   marked: byInterface(host, (name) => ipv4Setting(host, "src_valid_mark", name, "or") !== 0),
-  header: "answer",
+  matchedHeader: "answer",
 });
 
 /** Returns the lookup of an address without any other property of the packet, as `-m addrtype` of IPv6 does. */
@@ -86,7 +86,7 @@ export const addressLookup = (towards: "dst" | "src", only?: string): Lookup => 
   iif: ownIif,
   marked: NEVER,
   alone: ANY,
-  header: "none",
+  matchedHeader: "none",
   tos: false,
   ...(only === undefined ? {} : { only }),
 });
@@ -98,8 +98,8 @@ export const rpfilterLookup = (family: Family, validmark: boolean, loose: boolea
   iif: ownIif,
   marked: validmark ? ANY : NEVER,
   ...(family === 4
-    ? { alone: within("dst", NO_SOURCE), header: "none", scope: null, nearest: false }
-    : { alone: within("dst", NO_UNICAST), header: "protocol", scope: "in", nearest: !loose }),
+    ? { alone: within("dst", NO_SOURCE), matchedHeader: "none", scope: null, nearest: false }
+    : { alone: within("dst", NO_UNICAST), matchedHeader: "protocol", scope: "in", nearest: !loose }),
 });
 const NO_SOURCE = prefixes(4, "224.0.0.0/4", "255.255.255.255/32", "0.0.0.0/32");
 const NO_UNICAST = prefixes(6, "ff00::/8", "::/128", "::ffff:0:0/96");

@@ -3,7 +3,7 @@
  * which all its callers share. A chain that assigns fields is followed rule by rule.
  */
 import { ANY, and, is, not, type Predicate } from "../packet/predicate.ts";
-import { fixedHeader, type Header } from "../path/header-translation.ts";
+import { type FixedHeader, fixedHeader } from "../path/header-translation.ts";
 import { type BoundChain, type BoundRule, type Program, TOO_DEEP } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import { type Effect, ends, type Nat } from "../rules/effect.ts";
@@ -276,7 +276,7 @@ export class ChainEvaluator extends StateSplitter {
 }
 
 /** Returns the predicate of packets that have this header on this side. */
-const hasHeader = (side: Nat["side"], { address, port }: Header): Predicate =>
+const hasHeader = (side: Nat["side"], { address, port }: FixedHeader): Predicate =>
   and(
     address === null ? ANY : is(side, address),
     port === null ? ANY : is(side === "dst" ? "dport" : "sport", port),

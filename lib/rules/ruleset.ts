@@ -5,10 +5,10 @@
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import { HOOKS, type Hook } from "./base-chain.ts";
-import type { FamilyRulesetDoubt, RulesetDoubt } from "./doubt.ts";
 import type { Effect } from "./effect.ts";
 import type { Facts } from "./facts.ts";
 import type { CopyMode, KnownConditions, Reading, Traits } from "./reading.ts";
+import type { FamilyRulesetDoubt, RulesetDoubt } from "./ruleset-doubt.ts";
 import type { TableName } from "./table-name.ts";
 
 export { isTableName, TABLES, type TableName } from "./table-name.ts";

@@ -14,7 +14,7 @@ import { describe, expect, test } from "vitest";
 import { auditFamily } from "../../lib/audit/audit.ts";
 import { restored } from "../../lib/fix/apply-restore.ts";
 import { type Claim, prove } from "../../lib/fix/prove.ts";
-import { wayKey } from "../../lib/fix/whole-ways.ts";
+import { passageKey } from "../../lib/fix/whole-passages.ts";
 import { synOf } from "../builders.ts";
 import { capture, examples } from "../capture.ts";
 
@@ -225,7 +225,7 @@ describe("the proof sees a wrong fix", () => {
 
   test("it names the endpoint whose rules break it, with a packet of its own", () => {
     const { breaking } = proved(
-      { closed: new Set(audited.ways.map(wayKey)), open: new Set() },
+      { closed: new Set(audited.passages.map(passageKey)), open: new Set() },
       "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
       "-i docker0 -j RETURN",
       "-d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP",

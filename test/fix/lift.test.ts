@@ -249,7 +249,7 @@ describe("bans", () => {
       [logged, "-j DROP"].map((end) => `-p tcp ${LISTED} -m tcp --sport 1024:65535 ${end}`),
     ],
     ["", "-p tcp -m tcp --sport 1000:2000 -j DROP", [`-p tcp -m tcp --sport 1000:2000 ${LISTED} -j DROP`]],
-    // A rule for other packets than the way's is none of its policy.
+    // A rule for other packets than the passage's is none of its policy.
     ["", "-p udp -j LOGDROP", undefined],
   ])("a chain called by an ipset match is lifted for any elements: %j, %s", (members, rest, rules) => {
     const result = fixOf({

@@ -17,7 +17,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { InputError } from "../../cli/errors.ts";
 import { auditExitCode } from "../../cli/exit-code.ts";
 import { inputs } from "../../cli/inputs.ts";
-import { doubtsOf } from "../../lib/audit/engine-doubts.ts";
+import { engineDoubts } from "../../lib/audit/engine-doubts.ts";
 import { type Audit, audit, safe } from "../../lib/index.ts";
 import { examples, shared } from "../capture.ts";
 import { Program } from "../cli/program.ts";
@@ -151,7 +151,7 @@ function audited(rules: readonly string[]): { readonly code: number; readonly an
   try {
     const { rulesets, host } = inputs({ rules, assume: ["complete"] });
     // A doubt excludes exit code 0; the rest of the audit only decides between 1 and 2.
-    if (doubtsOf(rulesets, host).length > 0) return { code: 2 };
+    if (engineDoubts(rulesets, host).length > 0) return { code: 2 };
     const result = audit(rulesets, host);
     return { code: auditExitCode(result, undefined, undefined), answer: answer(result) };
   } catch (error) {

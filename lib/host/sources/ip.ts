@@ -5,15 +5,15 @@ import { addressBits, type Prefix, parseAddress, parsePrefix, prefixMask } from 
 import { type Family, protoNumber } from "../../packet/field.ts";
 import type { Interface, InterfaceAddress } from "../host.ts";
 import { type NextHop, type Route, type RoutingRule, TOS_MASK } from "../routes.ts";
-import { arrays, list, property, text } from "./json.ts";
+import { arrays, listOf, property, stringOf } from "./json.ts";
 
 /**
  * Returns the kind of a master interface, listed by `ip -d`. Its flags show it, too, except for a team, which looks like a
  * bridge (bond_setup, vrf_setup).
  */
 function masterOf(name: string, entry: unknown): Interface["masters"] {
-  const kind = text(property(property(entry, "linkinfo"), "info_kind"));
-  const flags = list(property(entry, "flags"));
+  const kind = stringOf(property(property(entry, "linkinfo"), "info_kind"));
+  const flags = listOf(property(entry, "flags"));
   if (kind === "bond" || kind === "team") return "bond";
   if (kind === "vrf" || kind === "bridge") return kind;
   if (kind === "openvswitch" || kind === "hsr" || name === "ovs-system") return "other";
@@ -23,20 +23,21 @@ function masterOf(name: string, entry: unknown): Interface["masters"] {
 /** Interfaces and their addresses. @throws SyntaxError when the text is no JSON */
 export function readAddresses(source: string): Interface[] {
   return arrays(source).flatMap((entry): Interface[] => {
-    const name = text(property(entry, "ifname"));
+    const name = stringOf(property(entry, "ifname"));
     if (name === undefined) return [];
-    const addresses = list(property(entry, "addr_info")).flatMap((info): InterfaceAddress[] => {
+    const addresses = listOf(property(entry, "addr_info")).flatMap((info): InterfaceAddress[] => {
       const family: Family = property(info, "family") === "inet6" ? 6 : 4;
-      const address = parseAddress(text(property(info, "local")) ?? "", family);
+      const address = parseAddress(stringOf(property(info, "local")) ?? "", family);
       const length = property(info, "prefixlen");
       if (address === undefined || typeof length !== "number") return [];
       // A point-to-point address names the peer's subnet.
-      const at = text(property(info, "address")) ?? text(property(info, "local"))!;
+      const at = stringOf(property(info, "address")) ?? stringOf(property(info, "local"))!;
       const prefix = parsePrefix(`${at}/${length}`, family) ?? {
         address,
         mask: prefixMask(family === 4 ? 32 : 128, family),
       };
-      const broadcast = family === 4 ? parseAddress(text(property(info, "broadcast")) ?? "", 4) : undefined;
+      const broadcast =
+        family === 4 ? parseAddress(stringOf(property(info, "broadcast")) ?? "", 4) : undefined;
       const scope = property(info, "scope");
       const flags = {
         narrow: scope === "link" || scope === "host",
@@ -50,22 +51,22 @@ export function readAddresses(source: string): Interface[] {
         },
       ];
     });
-    const link = text(property(entry, "link_type"));
-    const group = groupNumber(text(property(entry, "group")));
+    const link = stringOf(property(entry, "link_type"));
+    const group = groupNumber(stringOf(property(entry, "group")));
     const master = masterOf(name, entry);
     const info = property(entry, "linkinfo");
     // `ip -d` alone prints how often an interface was made promiscuous.
     const detailed = info !== undefined || property(entry, "promiscuity") !== undefined;
-    const kind = detailed ? (text(property(info, "info_kind")) ?? "physical") : undefined;
-    const state = text(property(property(info, "info_slave_data"), "state"));
+    const kind = detailed ? (stringOf(property(info, "info_kind")) ?? "physical") : undefined;
+    const state = stringOf(property(property(info, "info_slave_data"), "state"));
     const data = property(info, "info_data");
     const calls = ([4, 6] as const).filter(
       (family) => property(data, family === 4 ? "nf_call_iptables" : "nf_call_ip6tables") === 1,
     );
-    const flags = list(property(entry, "flags"));
+    const flags = listOf(property(entry, "flags"));
     return [
       {
-        ...{ name, addresses, master: text(property(entry, "master")) ?? null },
+        ...{ name, addresses, master: stringOf(property(entry, "master")) ?? null },
         ...(master === undefined ? {} : { masters: master }),
         ...(flags.length === 0 || flags.includes("UP") ? {} : { down: true }),
         ...(group === undefined ? {} : { group }),
@@ -95,10 +96,11 @@ export function readRoutes(source: string): Route[] {
   const parsed = arrays(source);
   // `default` has no family; other entries of the same listing do.
   const v6 = (entry: unknown): boolean =>
-    ["dst", "gateway", "prefsrc", "src"].some((key) => (text(property(entry, key)) ?? "").includes(":")) ||
-    property(entry, "pref") !== undefined;
+    ["dst", "gateway", "prefsrc", "src"].some((key) =>
+      (stringOf(property(entry, key)) ?? "").includes(":"),
+    ) || property(entry, "pref") !== undefined;
   return parsed.flatMap((entry): Route[] => {
-    const dst = text(property(entry, "dst"));
+    const dst = stringOf(property(entry, "dst"));
     if (dst === undefined) return [];
     const family: Family = v6(entry) ? 6 : 4;
     const to: Prefix | undefined = parsePrefix(
@@ -106,13 +108,13 @@ export function readRoutes(source: string): Route[] {
       family,
     );
     if (to === undefined) return [];
-    const listed = list(property(entry, "nexthops"));
+    const listed = listOf(property(entry, "nexthops"));
     // The kernel skips dead next hops: the interface is down, or has no carrier with ignore_routes_with_linkdown.
-    const alive = [entry, ...listed].filter((e) => !list(property(e, "flags")).includes("dead"));
+    const alive = [entry, ...listed].filter((e) => !listOf(property(e, "flags")).includes("dead"));
     const hops = alive.flatMap((e): NextHop[] => {
-      const dev = text(property(e, "dev"));
+      const dev = stringOf(property(e, "dev"));
       if (dev === undefined) return [];
-      const via = parseAddress(text(property(e, "gateway")) ?? "", family);
+      const via = parseAddress(stringOf(property(e, "gateway")) ?? "", family);
       const gateway = (property(e, "gateway") ?? property(e, "via")) !== undefined;
       return [{ dev, gateway, ...(via === undefined ? {} : { via }) }];
     });
@@ -121,7 +123,7 @@ export function readRoutes(source: string): Route[] {
     const type = TYPES.find((t) => t === property(entry, "type")) ?? "unicast";
     const metric = property(entry, "metric");
     const tos = byteOf(property(entry, "tos"));
-    const from = family === 6 ? parsePrefix(text(property(entry, "from")) ?? "", 6) : undefined;
+    const from = family === 6 ? parsePrefix(stringOf(property(entry, "from")) ?? "", 6) : undefined;
     const preference = (["low", "high"] as const).find((p) => p === property(entry, "pref"));
     return [
       {
@@ -138,7 +140,7 @@ export function readRoutes(source: string): Route[] {
         ...(hops.length > 1 ? { hops } : {}),
         ...(tos === undefined ? {} : { tos }),
         ...(preference === undefined ? {} : { preference }),
-        source: parseAddress(text(property(entry, "prefsrc")) ?? "", family) ?? null,
+        source: parseAddress(stringOf(property(entry, "prefsrc")) ?? "", family) ?? null,
       },
     ];
   });
@@ -146,7 +148,7 @@ export function readRoutes(source: string): Route[] {
 
 /** A TOS byte in hexadecimal digits, or the name that a class of DiffServ has in rt_dsfield. */
 function byteOf(value: unknown): number | undefined {
-  const name = text(value) ?? "";
+  const name = stringOf(value) ?? "";
   if (/^0x[\da-f]{1,2}$/i.test(name)) return Number(name);
   const point = codeClass.read([name], { family: 4, proto: undefined });
   return typeof point === "number" ? point << 2 : undefined;
@@ -212,7 +214,9 @@ const FOLLOWED = new Set([
 /** Returns the family of a listing of rules: from an address, or the table `default`, which only IPv4 has by default. */
 export function familyOfRules(source: string): Family | undefined {
   const parsed = arrays(source);
-  const addresses = parsed.flatMap((entry) => ["src", "dst"].map((key) => text(property(entry, key)) ?? ""));
+  const addresses = parsed.flatMap((entry) =>
+    ["src", "dst"].map((key) => stringOf(property(entry, key)) ?? ""),
+  );
   if (addresses.some((a) => a.includes(":"))) return 6;
   return addresses.some((a) => a.includes(".")) || parsed.some((e) => property(e, "table") === "default")
     ? 4
@@ -251,7 +255,7 @@ function readRule(entry: unknown, priority: number, family: Family): RoutingRule
   const mask = number("fwmask") ?? 0xffff_ffff;
   const tos = tosOf(entry, family);
   if (tos === undefined) unread.push("tos");
-  const group = groupNumber(text(property(entry, "suppress_ifgroup")));
+  const group = groupNumber(stringOf(property(entry, "suppress_ifgroup")));
   if (group === undefined && property(entry, "suppress_ifgroup") !== undefined)
     unread.push("suppress_ifgroup");
   const beyond = [...unread, ...Object.keys(entry as object).filter((key) => !FOLLOWED.has(key))][0] ?? null;
@@ -261,8 +265,8 @@ function readRule(entry: unknown, priority: number, family: Family): RoutingRule
     not: property(entry, "not") !== undefined,
     from: prefixOf(entry, "src", family),
     to: prefixOf(entry, "dst", family),
-    iif: text(property(entry, "iif")) ?? null,
-    oif: text(property(entry, "oif")) ?? null,
+    iif: stringOf(property(entry, "iif")) ?? null,
+    oif: stringOf(property(entry, "oif")) ?? null,
     mark: mark === undefined ? null : { value: mark, mask },
     vrf: property(entry, "l3mdev") !== undefined,
     tos: tos ?? null,
@@ -279,7 +283,7 @@ function readRule(entry: unknown, priority: number, family: Family): RoutingRule
 }
 
 function prefixOf(entry: unknown, key: "src" | "dst", family: Family): Prefix | null {
-  const address = text(property(entry, key));
+  const address = stringOf(property(entry, key));
   if (address === undefined || address === "all") return null;
   return parsePrefix(`${address}/${property(entry, `${key}len`) ?? addressBits(family)}`, family) ?? null;
 }

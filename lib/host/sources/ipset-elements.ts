@@ -4,18 +4,15 @@ import type { Address, Family } from "../../packet/field.ts";
 /** Kind of value in one dimension of a set. */
 export type Dimension = "ip" | "net" | "port" | "mac" | "mark" | "iface" | "set";
 
-/** Side of the packet that a dimension is looked up by. */
-export type Side = "src" | "dst";
-
 /** Values of the port dimension: a protocol with a range of ports, or of ICMP's `type * 256 + code`. */
-export interface Ports {
+export interface ElementPorts {
   readonly proto: number;
   readonly first: number;
   readonly last: number;
 }
 
 /** A range of addresses; in a net, with the length of its prefix. */
-export interface Span {
+export interface AddressSpan {
   readonly lo: Address;
   readonly hi: Address;
   readonly length: number;
@@ -30,9 +27,9 @@ export interface Iface {
 }
 
 /** One element, with a value for each dimension; a range of addresses in a net is several spans. */
-export interface Element {
-  readonly spans: readonly (readonly Span[])[];
-  readonly ports: Ports | null;
+export interface SetElement {
+  readonly spans: readonly (readonly AddressSpan[])[];
+  readonly ports: ElementPorts | null;
   /** `null` for a bitmap:ip,mac element that matches any address. */
   readonly mac: number | null;
   readonly mark: number;
@@ -52,5 +49,5 @@ export interface Ipset {
   /** Mask of the compared bits of an address; `null` if all are compared. */
   readonly mask: Address | null;
   readonly markmask: number;
-  readonly elements: readonly Element[];
+  readonly elements: readonly SetElement[];
 }

@@ -1,6 +1,14 @@
 /** Membership of packets in a set as a predicate (net/netfilter/ipset/ip_set_*.c). */
 import { addressFamily, maskBits } from "../../packet/address.ts";
-import { type Address, type Family, type Field, LAST_NAME, PROTO, type Range } from "../../packet/field.ts";
+import {
+  type Address,
+  type Family,
+  type Field,
+  LAST_NAME,
+  PROTO,
+  type Range,
+  type Side,
+} from "../../packet/field.ts";
 import {
   ANY,
   and,
@@ -14,7 +22,7 @@ import {
   type Predicate,
   within,
 } from "../../packet/predicate.ts";
-import type { Dimension, Element, Ipset, Side, Span } from "./ipset-elements.ts";
+import type { AddressSpan, Dimension, Ipset, SetElement } from "./ipset-elements.ts";
 
 /** Protocols with ports for ipset (get_port, ip_set_getport.c). */
 const PORTED: ReadonlySet<number> = new Set([PROTO.tcp, PROTO.udp, PROTO.udplite, PROTO.sctp]);
@@ -38,12 +46,12 @@ function ofPorts(proto: number, ranges: readonly Range[], side: Side): Predicate
 }
 
 /** Returns the packets whose masked address is an element. */
-function ofMasked(field: Field, spans: readonly Span[], mask: Address): Predicate {
+function ofMasked(field: Field, spans: readonly AddressSpan[], mask: Address): Predicate {
   const length = maskBits(mask);
   const family = addressFamily(mask);
   if (length !== undefined) {
     const hole = typeof mask === "number" ? ~mask >>> 0 : ((1n << 128n) - 1n) ^ mask;
-    const widen = ({ lo, hi }: Span): Range =>
+    const widen = ({ lo, hi }: AddressSpan): Range =>
       typeof lo === "number"
         ? [(lo & (mask as number)) >>> 0, ((hi as number) | (hole as number)) >>> 0]
         : [lo & (mask as bigint), (hi as bigint) | (hole as bigint)];
@@ -62,7 +70,7 @@ function ofMasked(field: Field, spans: readonly Span[], mask: Address): Predicat
   );
 }
 
-const addresses = (set: Ipset, field: Field, spans: readonly Span[]): Predicate =>
+const addresses = (set: Ipset, field: Field, spans: readonly AddressSpan[]): Predicate =>
   set.mask === null
     ? within(field, normalizeRanges(spans.map(({ lo, hi }): Range => [lo, hi])))
     : ofMasked(field, spans, set.mask);
@@ -119,7 +127,7 @@ export function membership(set: Ipset, sides: readonly Side[], family: Family): 
       return byPorts(elements, sides[1]!, (group) => ofNets(group, sides[0]!));
     case "hash:ip,port,ip":
     case "hash:ip,port,net": {
-      const third = (group: readonly Element[]): Predicate =>
+      const third = (group: readonly SetElement[]): Predicate =>
         dimensions[2] === "net" ? ofNets(group, sides[2]!, 1) : addresses(set, sides[2]!, flat(group, 1));
       return byPorts(elements, sides[1]!, (same) =>
         grouped(
@@ -138,16 +146,16 @@ export function membership(set: Ipset, sides: readonly Side[], family: Family): 
   }
 }
 
-const flat = (elements: readonly Element[], i: number): readonly Span[] =>
+const flat = (elements: readonly SetElement[], i: number): readonly AddressSpan[] =>
   elements.flatMap((e) => e.spans[i]!);
 
 /** Evaluates elements with the same key together. */
 function grouped(
-  elements: readonly Element[],
-  key: (e: Element) => string,
-  ask: (group: readonly Element[]) => Predicate,
+  elements: readonly SetElement[],
+  key: (e: SetElement) => string,
+  ask: (group: readonly SetElement[]) => Predicate,
 ): Predicate {
-  const groups = new Map<string, Element[]>();
+  const groups = new Map<string, SetElement[]>();
   for (const e of elements) {
     const k = key(e);
     const group = groups.get(k);
@@ -159,12 +167,12 @@ function grouped(
 
 /** Evaluates elements by their ports; ports with equal elements are evaluated together. */
 function byPorts(
-  elements: readonly Element[],
+  elements: readonly SetElement[],
   side: Side,
-  ask: (group: readonly Element[]) => Predicate,
+  ask: (group: readonly SetElement[]) => Predicate,
 ): Predicate {
-  const groups = new Map<string, Element[]>();
-  const put = (key: string, e: Element): void => {
+  const groups = new Map<string, SetElement[]>();
+  const put = (key: string, e: SetElement): void => {
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [e]);
     else group.push(e);
@@ -188,7 +196,7 @@ function byPorts(
   return or(...[...same.values()].map((s) => and(ofPorts(s.proto, normalizeRanges(s.ranges), side), s.ask)));
 }
 
-function ofMacs(elements: readonly Element[], side: Side): Predicate {
+function ofMacs(elements: readonly SetElement[], side: Side): Predicate {
   if (elements.some((e) => e.mac === null)) return ANY;
   const wanted = elements.map((e) => e.mac!).filter((mac) => mac !== 0);
   if (side === "src") return within("mac", normalizeRanges(wanted.map((mac): Range => [mac, mac])));
@@ -196,7 +204,9 @@ function ofMacs(elements: readonly Element[], side: Side): Predicate {
 }
 
 /** Assigns each address the payload of its most specific prefix. */
-function mostSpecific<T>(nets: readonly { readonly span: Span; readonly payload: T }[]): Map<T, Range[]> {
+function mostSpecific<T>(
+  nets: readonly { readonly span: AddressSpan; readonly payload: T }[],
+): Map<T, Range[]> {
   const sorted = [...nets].sort((a, b) =>
     a.span.lo < b.span.lo ? -1 : a.span.lo > b.span.lo ? 1 : a.span.length - b.span.length,
   );
@@ -210,7 +220,7 @@ function mostSpecific<T>(nets: readonly { readonly span: Span; readonly payload:
   const after = (a: Address): Address => (typeof a === "number" ? a + 1 : a + 1n);
   const before = (a: Address): Address => (typeof a === "number" ? a - 1 : a - 1n);
   // Prefixes are nested or disjoint: a stack of open ones; each keeps the addresses that inner ones leave.
-  const open: { span: Span; payload: T; from: Address }[] = [];
+  const open: { span: AddressSpan; payload: T; from: Address }[] = [];
   const close = (): void => {
     const { span, payload, from } = open.pop()!;
     give(payload, from, span.hi);
@@ -228,7 +238,7 @@ function mostSpecific<T>(nets: readonly { readonly span: Span; readonly payload:
 }
 
 /** Returns the packets whose most specific prefix has no nomatch. */
-function ofNets(elements: readonly Element[], field: Field, i = 0): Predicate {
+function ofNets(elements: readonly SetElement[], field: Field, i = 0): Predicate {
   const nets = elements.flatMap((e) => e.spans[i]!.map((span) => ({ span, payload: !e.nomatch })));
   return within(field, normalizeRanges(mostSpecific(nets).get(true) ?? []));
 }
@@ -237,7 +247,7 @@ function ofNets(elements: readonly Element[], field: Field, i = 0): Predicate {
  * Pairs of prefixes: the most specific first prefix decides, then the most specific second one. Consecutive elements with
  * the same result are evaluated together.
  */
-function ofPairs(set: Ipset, elements: readonly Element[], first: Field, second: Field): Predicate {
+function ofPairs(set: Ipset, elements: readonly SetElement[], first: Field, second: Field): Predicate {
   const pairs = elements.flatMap((e) =>
     e.spans[0]!.flatMap((a) => e.spans[1]!.map((b) => ({ a, b, nomatch: e.nomatch }))),
   );
@@ -269,9 +279,9 @@ function ofPairs(set: Ipset, elements: readonly Element[], first: Field, second:
  * Prefixes with interfaces: the most specific prefix decides, even if none of its interfaces matches (the `multi` flag of
  * hash:net,iface).
  */
-function ofIfaces(elements: readonly Element[], sides: readonly Side[]): Predicate {
+function ofIfaces(elements: readonly SetElement[], sides: readonly Side[]): Predicate {
   const field = fieldOf("iface", sides[1]!);
-  const nets = new Map<string, { readonly span: Span; readonly payload: Element[] }>();
+  const nets = new Map<string, { readonly span: AddressSpan; readonly payload: SetElement[] }>();
   for (const e of elements)
     for (const span of e.spans[0]!) {
       const key = `${span.lo}/${span.length}`;

@@ -2,10 +2,10 @@
 import { wholeNumber } from "../../iptables/number-codecs.ts";
 import { protocolNumber } from "../../iptables/system-names.ts";
 import { maskBits, parseAddress, parsePrefix, prefixRange, splitRange } from "../../packet/address.ts";
-import { type Address, type Family, PROTO } from "../../packet/field.ts";
+import { type Address, type Family, PROTO, type Side } from "../../packet/field.ts";
 import { parseMac } from "../../packet/packet-json.ts";
 import { NEVER, or, type Predicate } from "../../packet/predicate.ts";
-import type { Dimension, Element, Ipset, Ports, Side, Span } from "./ipset-elements.ts";
+import type { AddressSpan, Dimension, ElementPorts, Ipset, SetElement } from "./ipset-elements.ts";
 import { membership } from "./ipset-membership.ts";
 
 /** Dimensions of the types of ipset(8). */
@@ -115,7 +115,7 @@ export function readIpsets(text: string): {
   readonly sets: Ipsets;
   readonly diagnostics: readonly IpsetDiagnostic[];
 } {
-  const sets = new Map<string, Ipset & { readonly elements: Element[] }>();
+  const sets = new Map<string, Ipset & { readonly elements: SetElement[] }>();
   const diagnostics: IpsetDiagnostic[] = [];
   let line = 0;
   for (const raw of text.split("\n")) {
@@ -194,7 +194,7 @@ function create(
 }
 
 function add(
-  sets: ReadonlyMap<string, Ipset & { readonly elements: Element[] }>,
+  sets: ReadonlyMap<string, Ipset & { readonly elements: SetElement[] }>,
   name: Word,
   value: Word,
   rest: readonly Word[],
@@ -219,14 +219,21 @@ const EXPECTED: Readonly<Record<Dimension, string>> = {
   set: "the name of a set",
 };
 
-function readElement(set: Ipset, word: Word, nomatch: boolean, wildcard: boolean): Element | Trouble {
+function readElement(set: Ipset, word: Word, nomatch: boolean, wildcard: boolean): SetElement | Trouble {
   // The name of an interface may contain commas; it is the last dimension.
   const parts = word.text.split(",");
   if (set.type === "hash:net,iface" && parts.length > 2)
     parts.splice(1, parts.length, parts.slice(1).join(","));
   const family = set.family ?? 4;
-  const spans: (readonly Span[])[] = [];
-  let element: Omit<Element, "spans"> = { ports: null, mac: null, mark: 0, iface: null, member: "", nomatch };
+  const spans: (readonly AddressSpan[])[] = [];
+  let element: Omit<SetElement, "spans"> = {
+    ports: null,
+    mac: null,
+    mark: 0,
+    iface: null,
+    member: "",
+    nomatch,
+  };
   const optional = set.type === "bitmap:ip,mac" ? 1 : 0;
   if (parts.length > set.dimensions.length || parts.length < set.dimensions.length - optional)
     return new Trouble(
@@ -276,7 +283,7 @@ function readElement(set: Ipset, word: Word, nomatch: boolean, wildcard: boolean
 }
 
 /** Reads an address, `address/length` or `first-last`; a range in a net is split into prefixes. */
-function readSpans(text: string, family: Family, net: boolean): readonly Span[] | undefined {
+function readSpans(text: string, family: Family, net: boolean): readonly AddressSpan[] | undefined {
   const width = family === 4 ? 32 : 128;
   const dash = text.indexOf("-");
   if (dash >= 0) {
@@ -293,8 +300,8 @@ function readSpans(text: string, family: Family, net: boolean): readonly Span[] 
 }
 
 /** Splits a range into prefixes. */
-const netSpans = (lo: Address, hi: Address, family: Family): Span[] =>
-  splitRange([lo, hi], family).map((prefix): Span => {
+const netSpans = (lo: Address, hi: Address, family: Family): AddressSpan[] =>
+  splitRange([lo, hi], family).map((prefix): AddressSpan => {
     const [first, last] = prefixRange(prefix) as [Address, Address];
     return { lo: first, hi: last, length: maskBits(prefix.mask)! };
   });
@@ -352,7 +359,7 @@ const ICMP: ReadonlyMap<string, readonly [v4: string, v6: string]> = new Map([
 ]);
 
 /** Reads `80`, `80-90`, `udp:53`, `icmp:8/0` or `esp:0`; the default protocol is TCP. */
-function readPorts(text: string, bare: boolean): Ports | undefined {
+function readPorts(text: string, bare: boolean): ElementPorts | undefined {
   const colon = text.indexOf(":");
   const proto = colon < 0 ? PROTO.tcp : protocolNumber(text.slice(0, colon));
   const value = text.slice(colon + 1);

@@ -10,9 +10,9 @@ const isObject = (value: unknown): value is Json =>
 export const property = (value: unknown, key: string): unknown =>
   isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 
-export const text = (value: unknown): string | undefined =>
+export const stringOf = (value: unknown): string | undefined =>
   typeof value === "string" && value !== "" ? value : undefined;
-export const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+export const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 export const entries = (value: unknown): [string, unknown][] =>
   isObject(value) ? Object.entries(value) : [];
 

@@ -18,7 +18,7 @@ import { shortPrefix } from "../address-codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
 import { numberRange } from "../number-codecs.ts";
 import { ports } from "../port-codecs.ts";
-import { flag, oneOf, protocolDigits, someOf, string } from "../word-codecs.ts";
+import { flag, oneOf, protocolDigits, someOf, text } from "../word-codecs.ts";
 import { oneRange } from "./ports.ts";
 import { inPrefix } from "./rule-header.ts";
 
@@ -152,7 +152,7 @@ export const helper = match({
   name: "helper",
   traits: { needsConntrack: true },
   opaque: "the conntrack helper of a connection is not known",
-  options: { helper: negatable("--helper", string(29, "the name of a helper, at most 29 bytes")) },
+  options: { helper: negatable("--helper", text(29, "the name of a helper, at most 29 bytes")) },
   normalize: (values) => (values.helper === undefined ? new Unreadable("--helper") : values),
   // A packet without a connection has no helper and counts as one with another helper (xt_helper.c).
   predicate: ({ helper: given }, _facts, site) =>
@@ -167,7 +167,7 @@ export const connlabel = match({
   traits: { needsConntrack: true },
   opaque: "the labels of connections are not known",
   options: {
-    label: negatable("--label", string(255, "the number or name of a label")),
+    label: negatable("--label", text(255, "the number or name of a label")),
     set: option("--set", flag),
   },
   normalize: (values) => (values.label === undefined ? new Unreadable("--label") : values),

@@ -6,7 +6,7 @@ import { and, negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
 import { bigNumber, MAX64, number, number64 } from "../number-codecs.ts";
-import { flag, oneOf, string, word } from "../word-codecs.ts";
+import { flag, oneOf, text, word } from "../word-codecs.ts";
 import { tracked } from "./conntrack.ts";
 import { HEADLESS } from "./hotdrop.ts";
 
@@ -93,7 +93,7 @@ const whyAccount = "the quota of an accounting object and its use are not known"
 export const nfacct = match({
   name: "nfacct",
   opaque: whyAccount,
-  options: { name: option("--nfacct-name", string(31, "the name of an accounting object", 1)) },
+  options: { name: option("--nfacct-name", text(31, "the name of an accounting object", 1)) },
   normalize: (v) => (v.name === undefined ? new Unreadable("--nfacct-name") : v),
   requires: ({ name }) => (name === undefined ? [] : [{ kind: "accounting object", name: name.value }]),
   predicate: (_values, _facts, site) => opaque(siteKey("nfacct", site), whyAccount),

@@ -3,7 +3,7 @@ import type { Range } from "../../packet/field.ts";
 import { and, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
 import { type Codec, type Given, inDigits, match, negatable, Unreadable } from "../extension.ts";
-import { hex, type Masked, readMasked } from "../number-codecs.ts";
+import { type Masked, printHex, readMasked } from "../number-codecs.ts";
 import { word } from "../word-codecs.ts";
 
 const MAX = 0xffff_ffff;
@@ -14,8 +14,8 @@ const numbered = (what: string, zero: string): Codec<Masked> =>
     what,
     (text) => (text === zero ? { value: 0, mask: MAX } : readMasked(text, MAX)),
     ({ value, mask }, spelling) => {
-      if (mask !== MAX) return `${hex(value)}/${hex(mask)}`;
-      return value === 0 && !inDigits(spelling) ? zero : hex(value);
+      if (mask !== MAX) return `${printHex(value)}/${printHex(mask)}`;
+      return value === 0 && !inDigits(spelling) ? zero : printHex(value);
     },
   );
 

@@ -74,7 +74,7 @@ export const ipcomp = match({
 });
 
 /** One `--reqid ... --tunnel-src` group of a policy, between `--next`s. */
-type Element = readonly GivenOption[];
+type PolicyElement = readonly GivenOption[];
 
 const ELEMENT = {
   reqid: negatable("--reqid", number(MAX)),
@@ -94,7 +94,12 @@ export const policy = match({
     strict: option("--strict", flag),
     ...ELEMENT,
     next: option("--next", flag),
-    elements: option<readonly Element[]>("", { words: 0, expects: "", read: () => [], write: () => [] }),
+    elements: option<readonly PolicyElement[]>("", {
+      words: 0,
+      expects: "",
+      read: () => [],
+      write: () => [],
+    }),
   },
   gather(given) {
     const elements: GivenOption[][] = [[]];

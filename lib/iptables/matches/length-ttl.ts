@@ -49,13 +49,13 @@ export const length = match({
   },
 });
 
-interface Hops {
+interface HopsTest {
   readonly eq?: Given<number>;
   readonly lt?: Given<number>;
   readonly gt?: Given<number>;
 }
 
-function hops({ eq, lt, gt }: Hops): Predicate {
+function hops({ eq, lt, gt }: HopsTest): Predicate {
   if (eq !== undefined) return negate(eq.not, is("ttl", eq.value));
   if (lt !== undefined) return within("ttl", lt.value === 0 ? [] : [[0, lt.value - 1]]);
   return within("ttl", gt!.value === 255 ? [] : [[gt!.value + 1, 255]]);

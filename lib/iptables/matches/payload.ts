@@ -6,8 +6,8 @@ import { PROTO } from "../../packet/field.ts";
 import { negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { type Codec, match, negatable, option, Unreadable, type Written } from "../extension.ts";
-import { hex, number, wholeNumber } from "../number-codecs.ts";
-import { flag, oneOf, string as text, word } from "../word-codecs.ts";
+import { number, printHex, wholeNumber } from "../number-codecs.ts";
+import { flag, oneOf, text, word } from "../word-codecs.ts";
 
 const why = "the bytes of a packet are not modelled";
 
@@ -53,7 +53,7 @@ const hexed: Codec<readonly number[]> = word(
 const needsHex = (bytes: readonly number[]): boolean =>
   bytes.some((b) => b < 0x20 || b > 0x7e) || bytes.at(-1) === 0x5c;
 
-export const string = match({
+export const stringMatch = match({
   name: "string",
   opaque: why,
   options: {
@@ -107,7 +107,7 @@ const tests: Codec<string> = word(
 
 const printed = (digits: string): string | undefined => {
   const n = wholeNumber(digits, 0xffff_ffff);
-  return n === undefined ? undefined : hex(n);
+  return n === undefined ? undefined : printHex(n);
 };
 
 export const u32 = match({

@@ -12,13 +12,13 @@ import {
   within,
 } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
-import type { KnownConditions } from "../../rules/reading.ts";
+import type { KnownConditions, PortRange } from "../../rules/reading.ts";
 import { type Codec, type Given, match, negatable, type OptionSpec, Unreadable } from "../extension.ts";
 import { positive } from "../number-codecs.ts";
 import { ALL_PORTS, portList, ports } from "../port-codecs.ts";
 import { flag } from "../word-codecs.ts";
 
-interface Flags {
+interface TcpFlagTest {
   readonly mask: number;
   readonly set: number;
 }
@@ -42,7 +42,7 @@ function readFlags(text: string): number | undefined {
 const writeFlags = (flags: number): string =>
   flags === 0 ? "NONE" : FLAG_NAMES.filter((name) => flags & TCP_FLAGS[name]).join(",");
 
-const tcpFlags: Codec<Flags> = {
+const tcpFlags: Codec<TcpFlagTest> = {
   words: 2,
   expects: "two lists of SYN, ACK, FIN, RST, URG, PSH, ALL or NONE: which to look at, which must be set",
   read(words) {
@@ -55,15 +55,13 @@ const tcpFlags: Codec<Flags> = {
   write: ({ mask, set }) => [writeFlags(mask), writeFlags(set)],
 };
 
-type Ports = readonly [number, number];
-
 /** `--sport`; iptables-save omits the range of all ports. */
-export const sourcePort: OptionSpec<Ports> = {
+export const sourcePort: OptionSpec<PortRange> = {
   ...negatable("--sport", ports, "--source-port"),
   silent: ALL_PORTS,
 };
 /** `--dport`. */
-export const destinationPort: OptionSpec<Ports> = {
+export const destinationPort: OptionSpec<PortRange> = {
   ...negatable("--dport", ports, "--destination-port"),
   silent: ALL_PORTS,
 };
@@ -73,16 +71,16 @@ export const portConditions = ({
   sport,
   dport,
 }: {
-  readonly sport?: Given<Ports>;
-  readonly dport?: Given<Ports>;
+  readonly sport?: Given<PortRange>;
+  readonly dport?: Given<PortRange>;
 }): KnownConditions => ({ sourcePorts: oneRange(sport), destinationPorts: oneRange(dport) });
 
 /** Returns a range as a list of one element. */
-export const oneRange = (given: Given<Ports> | undefined): Given<readonly Ports[]> | undefined =>
+export const oneRange = (given: Given<PortRange> | undefined): Given<readonly PortRange[]> | undefined =>
   given === undefined ? undefined : { not: given.not, value: [given.value] };
 
 /** Returns the predicate of `--sport` or `--dport`. */
-export const portPredicate = (field: "sport" | "dport", given: Given<Ports> | undefined): Predicate =>
+export const portPredicate = (field: "sport" | "dport", given: Given<PortRange> | undefined): Predicate =>
   given === undefined ? and() : negate(given.not, between(field, given.value[0], given.value[1]));
 
 /** Packets with a header; fragments after the first never match. */

@@ -15,7 +15,7 @@ import {
   written,
 } from "../extension.ts";
 import { number, positive } from "../number-codecs.ts";
-import { flag, someOf, string, word } from "../word-codecs.ts";
+import { flag, someOf, text, word } from "../word-codecs.ts";
 import { HEADLESS, SHORT } from "./hotdrop.ts";
 
 /** Units of time in the order of print_rate, the longest first. */
@@ -147,7 +147,7 @@ export const hashlimit = match({
     above: negatable("--hashlimit-above", hashRate),
     burst: option("--hashlimit-burst", burst),
     mode: option("--hashlimit-mode", mode),
-    name: option("--hashlimit-name", string(255, "the name of a table of buckets", 1)),
+    name: option("--hashlimit-name", text(255, "the name of a table of buckets", 1)),
     size: option("--hashlimit-htable-size", number(MAX)),
     max: option("--hashlimit-htable-max", number(MAX)),
     collect: { ...option("--hashlimit-htable-gcinterval", number(MAX)), silent: 1000 },
@@ -247,7 +247,7 @@ const packetRate: Codec<number | undefined> = {
 };
 
 const whyRate = "the measured rates are not known";
-const estimator = string(15, "the name of an estimator, at most 15 bytes", 1);
+const estimator = text(15, "the name of an estimator, at most 15 bytes", 1);
 
 export const rateest = match({
   name: "rateest",

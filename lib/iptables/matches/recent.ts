@@ -5,7 +5,7 @@ import { siteKey } from "../../rules/facts.ts";
 import { netmask } from "../address-codecs.ts";
 import { match, negatable, option, Unreadable } from "../extension.ts";
 import { number } from "../number-codecs.ts";
-import { flag, string } from "../word-codecs.ts";
+import { flag, text } from "../word-codecs.ts";
 
 const why = "the list of recent addresses is not known";
 
@@ -21,7 +21,7 @@ export const recent = match({
     reap: option("--reap", flag),
     hitcount: option("--hitcount", number(0xffff_ffff)),
     rttl: option("--rttl", flag),
-    name: option("--name", string(199, "the name of a list, at most 199 bytes", 1)),
+    name: option("--name", text(199, "the name of a list, at most 199 bytes", 1)),
     mask: option("--mask", netmask),
     rsource: option("--rsource", flag),
     rdest: option("--rdest", flag),

@@ -21,7 +21,7 @@ const everywhere = (given: Given<Prefix> | undefined): boolean =>
 const anywhere = (given: Given<string> | undefined): boolean =>
   given !== undefined && !given.not && given.value === "+";
 
-export const header = match({
+export const ruleHeader = match({
   name: "",
   checksPresence: true,
   options: {

@@ -3,7 +3,7 @@ import { and, between, is, NEVER, negate, opaque, or, type Predicate } from "../
 import { siteKey } from "../../rules/facts.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
 import { number, wholeNumber } from "../number-codecs.ts";
-import { flag, string, word } from "../word-codecs.ts";
+import { flag, text, word } from "../word-codecs.ts";
 
 const MAX = 0xffff_fffe;
 
@@ -82,7 +82,7 @@ export const cgroup = match({
   name: "cgroup",
   opaque: whyCgroup,
   options: {
-    path: negatable("--path", string(511, "the path of a control group")),
+    path: negatable("--path", text(511, "the path of a control group")),
     id: negatable("--cgroup", number(0xffff_ffff)),
   },
   normalize: (v) =>

@@ -2,7 +2,7 @@
 import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import { and, bits, is, negate } from "../../packet/predicate.ts";
 import { type Codec, match, negatable, Unreadable } from "../extension.ts";
-import { fullyMasked, hex, type Masked, number, readMasked } from "../number-codecs.ts";
+import { fullyMasked, type Masked, number, printHex, readMasked } from "../number-codecs.ts";
 import { flag, word } from "../word-codecs.ts";
 
 /** Names of iptables for values of the byte, with the mask 0x3f. */
@@ -28,7 +28,7 @@ export const tosValue: Codec<Masked> = word(
 export const codePoint: Codec<number> = word(
   "a number from 0 to 63",
   (text) => number(63).read([text], { family: 4, proto: undefined }),
-  (n) => hex(n, 2),
+  (n) => printHex(n, 2),
 );
 
 /** The name of a DiffServ class: BE, EF, CS0 to CS7, AF11 to AF43. */
@@ -43,7 +43,7 @@ export const codeClass: Codec<number> = word(
     const assured = /^AF([1-4])([1-3])$/.exec(name);
     return assured === null ? undefined : Number(assured[1]) * 8 + Number(assured[2]) * 2;
   },
-  (n) => hex(n, 2),
+  (n) => printHex(n, 2),
 );
 
 export const tos = match({

@@ -4,7 +4,7 @@ import { type Effect, PREPARE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { type Codec, option, target, Unreadable } from "../extension.ts";
 import { wholeNumber } from "../number-codecs.ts";
-import { flag, someOf, string, word } from "../word-codecs.ts";
+import { flag, someOf, text, word } from "../word-codecs.ts";
 
 const UNTRACK: Effect = {
   kind: "assign",
@@ -38,8 +38,8 @@ export const ct = target({
   except: "connections in zones are not followed",
   options: {
     notrack: option("--notrack", flag),
-    helper: option("--helper", string(15, "the name of a helper", 1)),
-    timeout: option("--timeout", string(31, "the name of a timeout policy", 1)),
+    helper: option("--helper", text(15, "the name of a helper", 1)),
+    timeout: option("--timeout", text(31, "the name of a timeout policy", 1)),
     ctevents: option("--ctevents", someOf(EVENTS)),
     expevents: option("--expevents", someOf(["new"])),
     zoneOrig: option("--zone-orig", zone),

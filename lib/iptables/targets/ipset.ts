@@ -9,7 +9,7 @@ import { flag } from "../word-codecs.ts";
 
 const why = "the mark comes from the skbinfo of a set's element, which is not looked up";
 
-export const set = target({
+export const setTarget = target({
   name: "SET",
   sideEffect: "adds addresses to an ipset, or removes them",
   except: "--map-set --map-mark: the skbinfo of a set's elements is not looked up",

@@ -7,7 +7,7 @@ import { type Effect, NOTE } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { type Given, option, target, Unreadable } from "../extension.ts";
 import { fullyMasked, hexNumber, type Masked, number, positive } from "../number-codecs.ts";
-import { flag, string, word } from "../word-codecs.ts";
+import { flag, text, word } from "../word-codecs.ts";
 
 const MAX = 0xffff_ffff;
 const masked = fullyMasked(MAX);
@@ -46,7 +46,7 @@ function setter({ xset, set, and, or, xor }: Setters): Given<Masked> | undefined
 
 const ONE = "exactly one of --set-xmark, --set-mark, --and-mark, --or-mark and --xor-mark";
 
-export const mark = target({
+export const markTarget = target({
   name: "MARK",
   options: SETTERS,
   normalize(values) {
@@ -62,7 +62,7 @@ export const mark = target({
 
 const shift = number(31);
 
-export const connmark = target({
+export const connmarkTarget = target({
   name: "CONNMARK",
   traits: { needsConntrack: true },
   except: "--left-shift-mark and --right-shift-mark: shifts are not modelled",
@@ -174,7 +174,7 @@ export const secmark = target({
   name: "SECMARK",
   sideEffect: "sets a security label",
   tables: ["mangle", "security"],
-  options: { context: option("--selctx", string(255, "a security context", 1)) },
+  options: { context: option("--selctx", text(255, "a security context", 1)) },
   normalize: (v) => (v.context === undefined ? new Unreadable("--selctx") : v),
   effect: () => NOTE,
 });

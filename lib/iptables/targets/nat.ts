@@ -12,18 +12,18 @@ import { flag, word } from "../word-codecs.ts";
 
 const COLON = 58;
 
-interface Ports {
+interface NatPorts {
   readonly first: number;
   readonly last: number;
   readonly base?: number;
 }
 
-interface Destination {
+interface NatDestination {
   readonly addresses: readonly [Address, Address] | null;
-  readonly ports: Ports | null;
+  readonly ports: NatPorts | null;
 }
 
-function readPorts(text: string, spelling: Spelling): Ports | undefined {
+function readPorts(text: string, spelling: Spelling): NatPorts | undefined {
   const m = /^([^/]+?)(?:-([^/-]+)(?:\/([^/]+))?)?$/.exec(text);
   if (m === null) return undefined;
   // The name of a service may contain a dash.
@@ -37,23 +37,23 @@ function readPorts(text: string, spelling: Spelling): Ports | undefined {
   return base === undefined ? { first, last } : { first, last, base };
 }
 
-const writePorts = ({ first, last, base }: Ports): string =>
+const writePorts = ({ first, last, base }: NatPorts): string =>
   `${first}${last === first ? "" : `-${last}`}${base === undefined ? "" : `/${base}`}`;
 
-const portRange: Codec<Ports> = word("a port, or two as first-last", readPorts, writePorts);
+const portRange: Codec<NatPorts> = word("a port, or two as first-last", readPorts, writePorts);
 /** A port range without a base. */
-const unshifted: Codec<Ports> = {
+const unshifted: Codec<NatPorts> = {
   ...portRange,
   read: ([text], spelling) =>
     text!.includes("/") ? new Unreadable(portRange.expects) : portRange.read([text!], spelling),
 };
 
 /** SNAT loses the base: iptables does not store it and prints a 0 that it rejects as input. */
-const rebased = (ports: Ports | null): Ports | null =>
+const rebased = (ports: NatPorts | null): NatPorts | null =>
   ports?.base === undefined ? ports : { ...ports, base: 0 };
 
 /** `address[-address][:port[-port[/base]]]`; IPv6 addresses need brackets before ports. */
-const destination: Codec<Destination> = {
+const destination: Codec<NatDestination> = {
   ...word(
     "an address or first-last, and ports after a colon",
     (text, spelling) => {
@@ -97,7 +97,7 @@ const destination: Codec<Destination> = {
   },
 };
 
-const translation = (side: Nat["side"], to: Destination, random: boolean, persistent: boolean): Nat => ({
+const translation = (side: Nat["side"], to: NatDestination, random: boolean, persistent: boolean): Nat => ({
   kind: "nat",
   side,
   to:
@@ -118,7 +118,7 @@ const choice = {
 const PORTED: readonly number[] = [PROTO.tcp, PROTO.udp, PROTO.sctp, PROTO.dccp, PROTO.icmp];
 
 /** Ports need one of these protocols; iptables ignores a `!` before `-p`, and the family (portok). */
-function portless(ports: Ports | null | undefined, { proto, unlike }: Spelling): Unreadable | undefined {
+function portless(ports: NatPorts | null | undefined, { proto, unlike }: Spelling): Unreadable | undefined {
   if (ports === null || ports === undefined || PORTED.includes((proto ?? unlike)!)) return undefined;
   return new Unreadable("-p tcp, udp, sctp, dccp or icmp for a port");
 }
@@ -158,7 +158,7 @@ export const snat = target({
     ),
 });
 
-const fromInterface = (side: Nat["side"], ports: Ports | undefined, random: boolean): Nat => ({
+const fromInterface = (side: Nat["side"], ports: NatPorts | undefined, random: boolean): Nat => ({
   kind: "nat",
   side,
   to: { kind: "interface" },

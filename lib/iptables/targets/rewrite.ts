@@ -23,7 +23,7 @@ const given = (value: number, mask: number): Given<Masked> => ({
 });
 const bits = number(0xff);
 
-export const tos = target({
+export const tosTarget = target({
   name: "TOS",
   tables: ["mangle"],
   options: {
@@ -46,7 +46,7 @@ export const tos = target({
   effect: ({ set }) => assign("tos", { kind: "bits", clear: set!.value.mask, xor: set!.value.value }),
 });
 
-export const dscp = target({
+export const dscpTarget = target({
   name: "DSCP",
   tables: ["mangle"],
   options: { set: option("--set-dscp", codePoint), named: option("--set-dscp-class", codeClass) },
@@ -57,7 +57,7 @@ export const dscp = target({
   effect: ({ set }) => assign("tos", { kind: "bits", clear: 0xfc, xor: set!.value << 2 }),
 });
 
-export const ecn = target({
+export const ecnTarget = target({
   name: "ECN",
   family: 4,
   tables: ["mangle"],
@@ -67,13 +67,13 @@ export const ecn = target({
   effect: () => assign("flags", { kind: "bits", clear: TCP_FLAGS.ECE | TCP_FLAGS.CWR, xor: 0 }),
 });
 
-interface Hops {
+interface HopsChange {
   readonly set?: Given<number>;
   readonly dec?: Given<number>;
   readonly inc?: Given<number>;
 }
 
-function hops({ set, dec, inc }: Hops): Effect {
+function hops({ set, dec, inc }: HopsChange): Effect {
   if (set !== undefined) return assign("ttl", { kind: "bits", clear: 0xff, xor: set.value });
   return assign("ttl", { kind: "add", by: inc === undefined ? -dec!.value : inc.value });
 }
@@ -96,10 +96,10 @@ const hopTarget = (name: "ttl" | "hl", family: Family): TargetExtension =>
     effect: hops,
   });
 
-export const ttl = hopTarget("ttl", 4);
-export const hl = hopTarget("hl", 6);
+export const ttlTarget = hopTarget("ttl", 4);
+export const hlTarget = hopTarget("hl", 6);
 
-export const tcpmss = target({
+export const tcpmssTarget = target({
   name: "TCPMSS",
   traits: { rewritesTcpOptions: true, lengthens: true },
   sideEffect: "changes the maximum segment size of the TCP handshake",

@@ -7,7 +7,7 @@ import { NOTE } from "../../rules/effect.ts";
 import { address } from "../address-codecs.ts";
 import { type Codec, option, target, Unreadable } from "../extension.ts";
 import { number, positive, wholeNumber } from "../number-codecs.ts";
-import { byteLength, device, flag, oneOf, string, word } from "../word-codecs.ts";
+import { byteLength, device, flag, oneOf, text, word } from "../word-codecs.ts";
 
 const LEVELS = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"] as const;
 /** Other names of syslog; iptables 1.8.9 rejects err and warn, older versions accept them. */
@@ -59,7 +59,7 @@ export const nflog = target({
   action: "log",
   sideEffect: "passes a copy to a logging program",
   options: {
-    prefix: option("--nflog-prefix", string(63, "a prefix of 1 to 63 bytes", 1)),
+    prefix: option("--nflog-prefix", text(63, "a prefix of 1 to 63 bytes", 1)),
     group: { ...option("--nflog-group", number(0xffff)), silent: 0 },
     range: { ...option("--nflog-range", number(MAX)), silent: 0 },
     size: option("--nflog-size", number(MAX)),
@@ -73,7 +73,7 @@ export const ulog = target({
   sideEffect: "passes a copy to a logging program",
   family: 4,
   options: {
-    prefix: option("--ulog-prefix", string(31, "a prefix of at most 31 bytes")),
+    prefix: option("--ulog-prefix", text(31, "a prefix of at most 31 bytes")),
     group: option("--ulog-nlgroup", positive(32)),
     range: { ...option("--ulog-cprange", number(MAX)), silent: 0 },
     threshold: { ...option("--ulog-qthreshold", positive(50)), silent: 1 },
@@ -86,7 +86,7 @@ export const ulog = target({
   effect: () => NOTE,
 });
 
-export const audit = target({
+export const auditTarget = target({
   name: "AUDIT",
   sideEffect: "writes a record for the audit daemon",
   options: { type: option("--type", oneOf(["accept", "drop", "reject"])) },
@@ -115,7 +115,7 @@ export const idletimer = target({
   sideEffect: "restarts an idle timer",
   options: {
     timeout: option("--timeout", positive(MAX)),
-    label: option("--label", string(27, "a label of 1 to 27 bytes", 1)),
+    label: option("--label", text(27, "a label of 1 to 27 bytes", 1)),
     alarm: option("--alarm", flag),
   },
   normalize: (v) =>
@@ -133,7 +133,7 @@ export const led = target({
   name: "LED",
   sideEffect: "blinks an LED",
   options: {
-    id: option("--led-trigger-id", string(15, "a name of 1 to 15 bytes", 1)),
+    id: option("--led-trigger-id", text(15, "a name of 1 to 15 bytes", 1)),
     delay: { ...option("--led-delay", delay), silent: 0 },
     blink: option("--led-always-blink", flag),
   },
@@ -162,11 +162,11 @@ const span: Codec<number> = word(
   },
 );
 
-export const rateest = target({
+export const rateestTarget = target({
   name: "RATEEST",
   sideEffect: "measures their rate",
   options: {
-    name: option("--rateest-name", string(15, "the name of an estimator, at most 15 bytes", 1)),
+    name: option("--rateest-name", text(15, "the name of an estimator, at most 15 bytes", 1)),
     interval: option("--rateest-interval", span),
     average: option("--rateest-ewmalog", span),
   },

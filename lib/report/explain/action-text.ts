@@ -5,9 +5,9 @@ import type { Field } from "../../packet/field.ts";
 import type { Change } from "../../rules/effect.ts";
 import type { TableName } from "../../rules/ruleset.ts";
 import { purposeText } from "../text/chain-purpose.ts";
-import { list } from "../text/list.ts";
+import { listText } from "../text/list.ts";
 import { at } from "../text/packet-text.ts";
-import { flagNames, hex } from "./field-text.ts";
+import { flagNames, hexText } from "./field-text.ts";
 import type { NewAddress, ReturnPoint, RuleAction } from "./rule-action.ts";
 
 type TranslateAction = Extract<RuleAction, { code: "translate" }>;
@@ -129,13 +129,13 @@ function changeText(field: Field, change: Change): string {
 
 /** `(old & ~clear) ^ xor` as iptables' set, or, and, xor. */
 function bitsText(field: Field, name: string, { clear, xor }: Extract<Change, { kind: "bits" }>): string {
-  if (field === "flags") return `have the TCP flags ${list(flagNames(clear), "and")} cleared`;
+  if (field === "flags") return `have the TCP flags ${listText(flagNames(clear), "and")} cleared`;
   if (clear === 0xffff_ffff || (clear === 0xff && field !== "mark"))
-    return `get the ${name} ${field === "ttl" ? xor : hex(xor)}`;
+    return `get the ${name} ${field === "ttl" ? xor : hexText(xor)}`;
   if (field === "tos" && clear === 0xfc) return `get DSCP ${xor >>> 2}`;
-  if (clear === xor) return `have the bits ${hex(xor)} of their ${name} set`;
-  if (xor === 0) return `have the bits ${hex(clear)} of their ${name} cleared`;
-  if (clear === 0) return `have the bits ${hex(xor)} of their ${name} flipped`;
-  if ((xor & ~clear) === 0) return `have the bits ${hex(clear)} of their ${name} set to ${hex(xor)}`;
-  return `get the ${name} (old & ~${hex(clear)}) ^ ${hex(xor)}`;
+  if (clear === xor) return `have the bits ${hexText(xor)} of their ${name} set`;
+  if (xor === 0) return `have the bits ${hexText(clear)} of their ${name} cleared`;
+  if (clear === 0) return `have the bits ${hexText(xor)} of their ${name} flipped`;
+  if ((xor & ~clear) === 0) return `have the bits ${hexText(clear)} of their ${name} set to ${hexText(xor)}`;
+  return `get the ${name} (old & ~${hexText(clear)}) ^ ${hexText(xor)}`;
 }

@@ -1,7 +1,7 @@
 /** Prints a rule's condition as the packets that match it: `TCP packets to port 80 that arrive on eth0`. */
 import { icmpName } from "../../iptables/matches/icmp.ts";
 import { type Field, PROTO } from "../../packet/field.ts";
-import { list } from "../text/list.ts";
+import { listText } from "../text/list.ts";
 import {
   bitsClause,
   endpointValues,
@@ -116,7 +116,7 @@ export function matchedPackets(condition: ReadableCondition, naming: Naming): Ma
   const noun =
     kind === "Packets" && from === "" && to === "" && clauses.length === 0
       ? EVERY_PACKET
-      : `${kind}${from}${to}${clauses.length === 0 ? "" : ` that ${list(clauses, "and")}`}`;
+      : `${kind}${from}${to}${clauses.length === 0 ? "" : ` that ${listText(clauses, "and")}`}`;
   return { noun, conditions: rest.texts() };
 }
 
@@ -155,7 +155,7 @@ function endpointPhrase(
   rest: RemainingTests,
   naming: Naming,
 ): string {
-  const hosts = list(
+  const hosts = listText(
     rest.takeAll(address).map((test) => endpointValues(test, naming)),
     "and",
   );

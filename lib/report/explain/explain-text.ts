@@ -5,7 +5,7 @@ import type { Hook } from "../../rules/base-chain.ts";
 import type { TableName } from "../../rules/ruleset.ts";
 import { lintText } from "../text/audit-sentences.ts";
 import { changeAdvice } from "../text/chain-purpose.ts";
-import { counted, list, plural, sentence, shortList } from "../text/list.ts";
+import { counted, listText, plural, sentence, shortList } from "../text/list.ts";
 import { actionText, returnText } from "./action-text.ts";
 import type { ChainCaller, ChainEnd, ChainLocation } from "./chain-facts.ts";
 import { matchedPackets } from "./condition-text.ts";
@@ -37,8 +37,8 @@ export function locationText(location: ChainLocation, table: TableName): string[
     case "base-chain": {
       const { hook, after, before } = location;
       const order = [
-        ...(after.length === 0 ? [] : [`after ${list(after, "and")}`]),
-        ...(before.length === 0 ? [] : [`before ${list(before, "and")}`]),
+        ...(after.length === 0 ? [] : [`after ${listText(after, "and")}`]),
+        ...(before.length === 0 ? [] : [`before ${listText(before, "and")}`]),
       ];
       return [
         sentence(hookText(hook)),
@@ -51,9 +51,9 @@ export function locationText(location: ChainLocation, table: TableName): string[
       const { callers, hooks } = location;
       const listed = callers.slice(0, MOST_LISTED).map(callerText);
       const more = callers.length - listed.length;
-      const all = list([...listed, ...(more > 0 ? [counted(more, "more chain")] : [])], "and");
+      const all = listText([...listed, ...(more > 0 ? [counted(more, "more chain")] : [])], "and");
       if (hooks.length > 0)
-        return [`Called by ${all}; evaluated at ${plural(hooks.length, "hook")} ${list(hooks, "and")}.`];
+        return [`Called by ${all}; evaluated at ${plural(hooks.length, "hook")} ${listText(hooks, "and")}.`];
       const those = callers.length === 1 ? "that chain" : "those chains";
       return [`Called by ${all}, but no rule calls ${those}: no packet reaches this chain.`];
     }
@@ -61,7 +61,7 @@ export function locationText(location: ChainLocation, table: TableName): string[
 }
 
 function callerText({ chain, rules, line }: ChainCaller): string {
-  const numbers = list(rules.map(String), "and");
+  const numbers = listText(rules.map(String), "and");
   const lines = line === 0 ? "" : rules.length === 1 ? ` (line ${line})` : ` (from line ${line})`;
   return `${plural(rules.length, "rule")} ${numbers} of ${chain}${lines}`;
 }
@@ -87,7 +87,7 @@ export function ruleSentences({ condition, action, rule }: RuleFacts, naming: Na
   const { noun, conditions } = matchedPackets(condition, naming);
   const does = actionText(action, rule.table);
   if (conditions.length === 0) return `${noun} ${does}.`;
-  const texts = list(
+  const texts = listText(
     conditions.map(({ text }) => text),
     "and",
   );
@@ -108,7 +108,7 @@ export function rulePitfallText(pitfall: RulePitfall): string {
     case "no-such-traffic":
       return "No packet that reaches this chain matches this rule.";
     case "covered": {
-      const rules = list([...pitfall.by.map(String), ...(pitfall.more ? ["others"] : [])], "and");
+      const rules = listText([...pitfall.by.map(String), ...(pitfall.more ? ["others"] : [])], "and");
       const one = pitfall.by.length === 1;
       return `No packet matches this rule: ${plural(pitfall.by.length, "rule")} ${rules} ${one && !pitfall.more ? "decides" : "decide"} all packets that would match.`;
     }
@@ -118,14 +118,14 @@ export function rulePitfallText(pitfall: RulePitfall): string {
       return sentence(lintText(pitfall.lint));
     case "sees-published": {
       const ports = pitfall.ports.map((port) => `port ${port.published} (${ruleOf(port)})`);
-      return `This rule also sees packets to ${list(ports, "and")}: they have the address of the container here.`;
+      return `This rule also sees packets to ${listText(ports, "and")}: they have the address of the container here.`;
     }
     case "misses-published": {
       const { ports, more } = pitfall;
       const published = [...new Set(ports.map((port) => `port ${port.published}`))];
       const rules = ports.map(({ chain, rule, line }) => `nat ${chain} rule ${rule} (line ${line})`);
       const others = more === 0 ? "" : ` and ${more} more`;
-      return `A container publishes ${list(published, "and")}${more === 0 ? "" : " and others"}: packets that ${list(rules, "and")}${others} translate${ports.length + more === 1 ? "s" : ""} pass FORWARD and never reach this rule.`;
+      return `A container publishes ${listText(published, "and")}${more === 0 ? "" : " and others"}: packets that ${listText(rules, "and")}${others} translate${ports.length + more === 1 ? "s" : ""} pass FORWARD and never reach this rule.`;
     }
   }
 }

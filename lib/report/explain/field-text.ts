@@ -16,7 +16,7 @@ import {
 } from "../../packet/field.ts";
 import { normalizeRanges } from "../../packet/predicate.ts";
 import type { AddressType, Facts } from "../../rules/facts.ts";
-import { list } from "../text/list.ts";
+import { listText } from "../text/list.ts";
 import type { FieldTest, RangeTest } from "./readable-condition.ts";
 
 type BitsTest = Extract<FieldTest, { kind: "bits" }>;
@@ -31,7 +31,9 @@ export interface Naming {
 const MOST_VALUES = 6;
 
 const shortened = (items: readonly string[]): string =>
-  items.length <= MOST_VALUES ? list(items) : list([...items.slice(0, 3), `${items.length - 3} more`]);
+  items.length <= MOST_VALUES
+    ? listText(items)
+    : listText([...items.slice(0, 3), `${items.length - 3} more`]);
 
 /** Returns the only value of a test; `undefined` if several values satisfy it. */
 const onlyValue = ({ ranges }: RangeTest): Scalar | undefined =>
@@ -85,7 +87,7 @@ const portNumbers = (ranges: readonly Range[]): string =>
   shortened(ranges.map(([lo, hi]) => (lo === hi ? String(lo) : `${lo}-${hi}`)));
 
 /** Hexadecimal from 10 on, as iptables prints marks. */
-export const hex = (value: Scalar): string =>
+export const hexText = (value: Scalar): string =>
   typeof value === "number" && value < 10 ? String(value) : `0x${value.toString(16)}`;
 
 const PROTOCOL_NAMES: Readonly<Record<string, string>> = {
@@ -181,7 +183,7 @@ export function rangeClause(test: RangeTest, naming: Naming): string {
     case "dport":
       return `are to ${endpoint()}`;
     case "proto":
-      return `${are} ${list(ranges.map(([lo, hi]) => (lo === hi ? protocol(lo as number) : `protocols ${lo} to ${hi}`)))}`;
+      return `${are} ${listText(ranges.map(([lo, hi]) => (lo === hi ? protocol(lo as number) : `protocols ${lo} to ${hi}`)))}`;
     case "type":
       return `${are} of ICMP type ${numbers(ranges, (type) => {
         const name = icmpName(type, naming.facts.family);
@@ -194,7 +196,7 @@ export function rangeClause(test: RangeTest, naming: Naming): string {
     case "flags":
       return `${dont}have the TCP flag bits ${numbers(ranges)}`;
     case "tos":
-      return `${dont}have TOS ${numbers(ranges, hex)}`;
+      return `${dont}have TOS ${numbers(ranges, hexText)}`;
     case "ttl":
       return `${dont}have a ${naming.facts.family === 4 ? "TTL" : "hop limit"} of ${numbers(ranges)}`;
     case "length":
@@ -205,9 +207,9 @@ export function rangeClause(test: RangeTest, naming: Naming): string {
       return `were ${not ? "not " : ""}sent ${numbers(ranges, (v) => PACKET_TYPES[v] ?? `as packet type ${v}`)}`;
     case "mark":
       if (only === 0) return not ? "have a mark" : "have no mark";
-      return `${dont}have the mark ${numbers(ranges, hex)}`;
+      return `${dont}have the mark ${numbers(ranges, hexText)}`;
     case "spi":
-      return `${dont}have the SPI ${numbers(ranges, hex)}`;
+      return `${dont}have the SPI ${numbers(ranges, hexText)}`;
     case "socket":
       return `${(only === 1) !== not ? "come" : "do not come"} from a local socket`;
     case "uid":
@@ -217,13 +219,13 @@ export function rangeClause(test: RangeTest, naming: Naming): string {
     case "ctstate":
       return stateClause(test);
     case "ctmark":
-      return `${dont}belong to a connection with mark ${numbers(ranges, hex)}`;
+      return `${dont}belong to a connection with mark ${numbers(ranges, hexText)}`;
     case "ctdir":
       return (only === 0) !== not ? "go in the original direction" : "go in the reply direction";
     case "ctstatus":
-      return `${dont}belong to a connection with status ${numbers(ranges, hex)}`;
+      return `${dont}belong to a connection with status ${numbers(ranges, hexText)}`;
     case "ctproto":
-      return `${dont}belong to a connection of ${list(ranges.map(([lo]) => protocol(lo as number)))}`;
+      return `${dont}belong to a connection of ${listText(ranges.map(([lo]) => protocol(lo as number)))}`;
     case "ctorigsrc":
     case "ctorigsrcport":
       return `belong to a connection with original source ${endpoint()}`;
@@ -262,7 +264,7 @@ function stateClause(test: RangeTest): string {
     return "belong to or are related to an existing connection (RELATED,ESTABLISHED)";
   if (sameStates(states, CT.INVALID, CT.UNTRACKED))
     return "belong to no tracked connection (INVALID,UNTRACKED)";
-  return list(states.map((s) => STATES[s]!));
+  return listText(states.map((s) => STATES[s]!));
 }
 
 /** Prints a masked test as a clause with the packets as its subject: `have a mark with bit 0x4000`. */
@@ -288,18 +290,19 @@ export function bitsClause(test: BitsTest, naming: Naming): string {
   const allSet = test.value === test.mask;
   const noneSet = test.value === 0 || test.value === 0n;
   const singleBit = typeof test.mask === "number" && (mask & (mask - 1)) === 0;
-  if (!allSet && !noneSet) return `${dont}${verb} that is ${hex(test.value)} in the bits ${hex(test.mask)}`;
+  if (!allSet && !noneSet)
+    return `${dont}${verb} that is ${hexText(test.value)} in the bits ${hexText(test.mask)}`;
   if (singleBit || !not)
-    return `${verb} ${allSet !== not ? "with" : "without"} ${singleBit ? "bit" : "the bits"} ${hex(test.mask)}`;
-  return `${allSet ? dont : ""}${verb} with ${allSet ? "all" : "any"} of the bits ${hex(test.mask)}`;
+    return `${verb} ${allSet !== not ? "with" : "without"} ${singleBit ? "bit" : "the bits"} ${hexText(test.mask)}`;
+  return `${allSet ? dont : ""}${verb} with ${allSet ? "all" : "any"} of the bits ${hexText(test.mask)}`;
 }
 
 function flagStates(mask: number, value: number): string {
   const set = flagNames(mask & value);
   const clear = flagNames(mask & ~value);
   return [
-    ...(set.length === 0 ? [] : [`${list(set, "and")} set`]),
-    ...(clear.length === 0 ? [] : [`${list(clear, "and")} not set`]),
+    ...(set.length === 0 ? [] : [`${listText(set, "and")} set`]),
+    ...(clear.length === 0 ? [] : [`${listText(clear, "and")} not set`]),
   ].join(" and ");
 }
 
@@ -309,5 +312,5 @@ function statusClause(mask: number, value: number, not: boolean): string | null 
   // The negation of a single bit is the other wording of the same bit.
   const flip = not && tested.length === 1;
   const clauses = tested.map(([bit, set, clear]) => (((value & bit) !== 0) !== flip ? set : clear));
-  return `${not && !flip ? "do not " : ""}belong to a connection ${list(clauses, "and")}`;
+  return `${not && !flip ? "do not " : ""}belong to a connection ${listText(clauses, "and")}`;
 }

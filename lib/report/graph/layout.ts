@@ -19,7 +19,7 @@ import { placeStage } from "./table-layout.ts";
 /** Height of the title of a hook. */
 export const TITLE = 54;
 /** Margin inside a hook. */
-export const PAD = 18;
+export const PICTURE_PAD = 18;
 const BETWEEN_STAGES = 18;
 /** Smallest width of a hook: its caption fits. */
 const NARROWEST = 400;
@@ -55,12 +55,12 @@ function placeHook(hook: GraphHook, callsByChain: ReadonlyMap<string, readonly G
   let y = TITLE;
   let width = NARROWEST;
   for (const stage of hook.stops) {
-    const placed = moved.stage(placeStage(stage, callsByChain), PAD, y);
+    const placed = moved.stage(placeStage(stage, callsByChain), PICTURE_PAD, y);
     stages.push(placed);
     y += placed.height + BETWEEN_STAGES;
-    width = Math.max(width, placed.width + 2 * PAD);
+    width = Math.max(width, placed.width + 2 * PICTURE_PAD);
   }
-  const height = stages.length === 0 ? TITLE + 24 : y - BETWEEN_STAGES + PAD;
+  const height = stages.length === 0 ? TITLE + 24 : y - BETWEEN_STAGES + PICTURE_PAD;
   return { hook, stages, x: 0, y: 0, width, height };
 }
 

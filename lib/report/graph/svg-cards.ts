@@ -4,8 +4,8 @@ import { counted } from "../text/list.ts";
 import { AUTHOR_NAMES } from "./captions.ts";
 import type { GraphChain, GraphRow, RowAction } from "./graph-model.ts";
 import type { PlacedCall, PlacedChain, PlacedRow } from "./placed.ts";
-import { classes, coordinates, round, text, title } from "./svg-elements.ts";
-import { HEAD, ROW, rowsLeft } from "./table-layout.ts";
+import { classes, coordinates, round, textElement, title } from "./svg-elements.ts";
+import { CARD_HEAD, RULE_ROW, rowsLeft } from "./table-layout.ts";
 
 /** A call: its line and its arrow head. */
 export function callLine({ call, pieces }: PlacedCall): string {
@@ -72,11 +72,11 @@ function head({ chain, name, caption, rows, x, y, width, height }: PlacedChain):
   return [
     tag("path", {
       class: classes("head", chain.ended && "hit"),
-      d: headShape(x + 1, y + 1, width - 2, HEAD - 2, rows.length === 0),
+      d: headShape(x + 1, y + 1, width - 2, CARD_HEAD - 2, rows.length === 0),
     }),
     ...(chain.author === null ? [] : [tag("path", { class: chain.author, d: stripe(x, y, height) })]),
-    text(name, x + 13, y + 18, "name"),
-    text(caption, x + width - 10, y + 18, classes("end", captionClass)),
+    textElement(name, x + 13, y + 18, "name"),
+    textElement(caption, x + width - 10, y + 18, classes("end", captionClass)),
   ];
 }
 
@@ -87,9 +87,9 @@ function rowGroup(placed: PlacedRow, { chain, rows, x, width }: PlacedChain): st
   const background = {
     class: row.passed ? "hit" : "rowbox",
     x: x + 5,
-    y: y - ROW / 2,
+    y: y - RULE_ROW / 2,
     width: width - 6,
-    height: ROW,
+    height: RULE_ROW,
   };
   return tag(
     "g",
@@ -105,9 +105,9 @@ function rowGroup(placed: PlacedRow, { chain, rows, x, width }: PlacedChain): st
       hasOwnAuthor
         ? tag("rect", { class: row.author!, x: x + 6, y: y - 6, width: 3, height: 12, rx: 1.5 })
         : "",
-      text(number, x + left - 8, y + 4, "muted end"),
-      text(condition, x + left, y + 4, "condition"),
-      text(
+      textElement(number, x + left - 8, y + 4, "muted end"),
+      textElement(condition, x + left, y + 4, "condition"),
+      textElement(
         `${target}${row.to === null ? "" : " →"}`,
         x + width - 10,
         y + 4,

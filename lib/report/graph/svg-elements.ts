@@ -8,8 +8,13 @@ type Attributes = Readonly<Record<string, string | number>>;
 export const round = (value: number): number => Math.round(value * 10) / 10;
 
 /** A `<text>` with these classes; nothing for an empty text. */
-export const text = (content: string, x: number, y: number, kind: string, more: Attributes = {}): string =>
-  content === "" ? "" : tag("text", { class: kind, x, y, ...more }, xml(content));
+export const textElement = (
+  content: string,
+  x: number,
+  y: number,
+  kind: string,
+  more: Attributes = {},
+): string => (content === "" ? "" : tag("text", { class: kind, x, y, ...more }, xml(content)));
 
 /** A `<title>`, which must not be empty. */
 export const title = (content: string): string => tag("title", {}, xml(content) || " ");

@@ -17,7 +17,7 @@ import type { ChainGraph } from "./graph-model.ts";
 import { layout } from "./layout.ts";
 import type { GraphLayout, PlacedHook, PlacedPoint, PlacedStage, PlacedStep } from "./placed.ts";
 import { callLine, card } from "./svg-cards.ts";
-import { classes, coordinates, round, roundedLine, text, title } from "./svg-elements.ts";
+import { classes, coordinates, round, roundedLine, textElement, title } from "./svg-elements.ts";
 import { graphStyle } from "./svg-style.ts";
 import { cut } from "./text-width.ts";
 
@@ -61,7 +61,7 @@ export function graphSvg(graph: ChainGraph, options: SvgOptions = {}): string {
     tag("rect", { class: "page", width, height }),
     heading(graph, width),
     tag("g", { transform: position }, drawing(graph, placed)),
-    ...notes.map((line, i) => text(line, MARGIN, noteY(i), "caption muted")),
+    ...notes.map((line, i) => textElement(line, MARGIN, noteY(i), "caption muted")),
   ].join("\n");
   const attributes = {
     xmlns: "http://www.w3.org/2000/svg",
@@ -99,13 +99,13 @@ function description(graph: ChainGraph): string {
 function heading(graph: ChainGraph, width: number): string {
   const sourceColumns = Math.floor((width - 2 * MARGIN - 80) / 7);
   const out = [
-    text(`IPv${graph.family}`, MARGIN, MARGIN + 16, "title"),
-    text(cut(graph.source, sourceColumns), MARGIN + 58, MARGIN + 16, "caption muted"),
+    textElement(`IPv${graph.family}`, MARGIN, MARGIN + 16, "title"),
+    textElement(cut(graph.source, sourceColumns), MARGIN + 58, MARGIN + 16, "caption muted"),
   ];
   let x = MARGIN;
   const y = MARGIN + 43;
   const entry = (mark: string, label: string, markWidth = 16): void => {
-    out.push(mark, text(label, x + markWidth, y, "caption muted"));
+    out.push(mark, textElement(label, x + markWidth, y, "caption muted"));
     x += markWidth + label.length * 6.6 + 22;
   };
   const line = (kind: string): string => tag("path", { class: kind, d: `M${coordinates([x, y - 4])}h24` });
@@ -118,7 +118,7 @@ function heading(graph: ChainGraph, width: number): string {
       entry(square, `by ${AUTHOR_NAMES[author]}`);
     }
   if (rows.some(({ target }) => target.endsWith("∅")))
-    entry(text("∅", x, y, "muted"), "a chain without rules");
+    entry(textElement("∅", x, y, "muted"), "a chain without rules");
   if (graph.calls.some(({ kind }) => kind === "goto")) entry(line("call goto"), "goto: does not return", 32);
   if (graph.traced !== null)
     entry(line("way passed"), cut(graph.traced, Math.floor((width - x - MARGIN) / 7)), 32);
@@ -153,7 +153,7 @@ function pointBox({ point, passed, x, y, width, height }: PlacedPoint): string {
     "g",
     { class: classes("place", passed && "passed"), "data-place": point },
     tag("rect", { class: "pill", x, y, width, height, rx: height / 2 }) +
-      text(POINT_CAPTIONS[point], x + width / 2, y + height / 2 + 4.5, "mid"),
+      textElement(POINT_CAPTIONS[point], x + width / 2, y + height / 2 + 4.5, "mid"),
   );
 }
 
@@ -162,15 +162,15 @@ function forkCaptions(graph: ChainGraph, { points, hooks }: GraphLayout): string
   const forward = hooks.find(({ hook }) => hook.hook === "FORWARD")!;
   const routing = points.find(({ point }) => point === "routing")!;
   const y = routing.y + routing.height / 2 - 9;
-  const dnat = text(
+  const dnat = textElement(
     "DNAT to another host leads here",
     forward.x + forward.width / 2 + 16,
     forward.y - 18,
     "caption nat",
   );
   return [
-    text(LOCAL_CAPTION, routing.x - 16, y, "caption muted end"),
-    text(FORWARD_CAPTION, routing.x + routing.width + 16, y, "caption muted"),
+    textElement(LOCAL_CAPTION, routing.x - 16, y, "caption muted end"),
+    textElement(FORWARD_CAPTION, routing.x + routing.width + 16, y, "caption muted"),
     ...(graph.rewrites ? [dnat] : []),
   ];
 }
@@ -180,12 +180,12 @@ function hookBox({ hook, stages, x, y, width, height }: PlacedHook, { part }: Ch
   const caption = hook.hook === null ? UNCALLED_CAPTION : HOOK_CAPTIONS[hook.hook];
   const inside = [
     tag("rect", { class: "hook", x, y, width, height, rx: 14 }),
-    text(name, x + 18, y + 28, "hooktitle"),
-    text(caption, x + 18, y + 46, "caption muted"),
+    textElement(name, x + 18, y + 28, "hooktitle"),
+    textElement(caption, x + 18, y + 46, "caption muted"),
     ...stages.map(stageGroup),
   ];
   if (stages.length === 0)
-    inside.push(text(part ? "not shown" : "no rules here", x + 18, y + 66, "caption muted"));
+    inside.push(textElement(part ? "not shown" : "no rules here", x + 18, y + 66, "caption muted"));
   return tag(
     "g",
     {
@@ -199,10 +199,11 @@ function hookBox({ hook, stages, x, y, width, height }: PlacedHook, { part }: Ch
 }
 
 function stageGroup({ stage, chains, calls, x, y }: PlacedStage): string {
-  if (stage.table === null) return text("CONNTRACK  looks up the connection", x, y + 14, "table muted");
-  const natCaption = text("first packet of a connection only", x + 82, y + 14, "caption muted");
+  if (stage.table === null)
+    return textElement("CONNTRACK  looks up the connection", x, y + 14, "table muted");
+  const natCaption = textElement("first packet of a connection only", x + 82, y + 14, "caption muted");
   return [
-    text(`TABLE ${stage.table}`, x, y + 14, "table muted"),
+    textElement(`TABLE ${stage.table}`, x, y + 14, "table muted"),
     ...(stage.table === "nat" ? [natCaption] : []),
     ...calls.map(callLine),
     ...chains.map(card),

@@ -18,9 +18,9 @@ export const CELL = 6.63;
 /** Width of a character of a card's name. */
 const NAME_CELL = 7.25;
 /** Height of a row. */
-export const ROW = 18;
+export const RULE_ROW = 18;
 /** Height of a card's head. */
-export const HEAD = 27;
+export const CARD_HEAD = 27;
 /** Height of the line above the cards that names the table. */
 export const LABEL = 24;
 /** Left of a row's number: the bar with the author's colour. */
@@ -135,7 +135,7 @@ function curve(
   route: readonly DagrePoint[],
 ): PlacedCall {
   const start = from.rows[call.row]!.y;
-  const end: Point = [to.x, to.y + HEAD / 2];
+  const end: Point = [to.x, to.y + CARD_HEAD / 2];
   const edge = from.x + from.width;
   const pieces: [Point, Point][] = [];
   for (const [left, right] of columns) {
@@ -169,7 +169,7 @@ function cardOf(chain: GraphChain): PlacedChain {
   const rows = chain.rows.map(
     (row, i): PlacedRow => ({
       row,
-      y: HEAD + ROW * (i + 0.5) + 2,
+      y: CARD_HEAD + RULE_ROW * (i + 0.5) + 2,
       number: rowNumbers(row, "–"),
       condition: cut(row.asks, CONDITION_COLUMNS),
       target: cut(row.target, TARGET_COLUMNS),
@@ -181,7 +181,7 @@ function cardOf(chain: GraphChain): PlacedChain {
     ({ condition, target }) => left + (textColumns(condition) + textColumns(target)) * CELL + 2 * EDGE + 14,
   );
   const width = Math.ceil(Math.max(150, head, ...widths));
-  const height = HEAD + (rows.length === 0 ? 0 : ROW * rows.length + 6);
+  const height = CARD_HEAD + (rows.length === 0 ? 0 : RULE_ROW * rows.length + 6);
   return { chain, name, caption, rows, x: 0, y: 0, width, height };
 }
 

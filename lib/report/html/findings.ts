@@ -17,7 +17,7 @@ import {
   allowedText,
   banLists,
   container,
-  decidedBy,
+  deciderLabel,
   grouped,
   groupTitle,
   isNotRead,
@@ -98,7 +98,7 @@ function facts(f: Finding): (Markup | null)[] {
   const fact = (name: string, content: MarkupContent): Markup =>
     markup`<div><dt>${name}</dt><dd>${content}</dd></div>`;
   const verdict = isNotRead(f) ? "" : `${VERDICTS[f.intended.verdict]}: `;
-  const rule = markup`${verdict}<code>${decidedBy(f.intended.rule)}</code><span class="where">${placeOf(f.intended.rule)}</span>`;
+  const rule = markup`${verdict}<code>${deciderLabel(f.intended.rule)}</code><span class="where">${placeOf(f.intended.rule)}</span>`;
   const traffic = `${sourcesByInterface(f)}${f.traffic === undefined ? "" : `, with ${trafficText(f.traffic)}`}`;
   return [
     fact("Your firewall", rule),

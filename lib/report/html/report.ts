@@ -6,7 +6,7 @@ import { type Audit, type AuditOptions, audit } from "../../audit/audit.ts";
 import { type Fix, fix } from "../../fix/fix.ts";
 import type { Host } from "../../host/host.ts";
 import type { HostSources } from "../../host/read.ts";
-import { networkPart } from "../../host/sources/docker.ts";
+import { networkPart } from "../../host/sources/docker-inspect.ts";
 import { readRuleset } from "../../iptables/load.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
 import { GRAPH_STYLE } from "../graph/svg-style.ts";

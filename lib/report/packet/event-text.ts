@@ -13,7 +13,7 @@ import type { Step } from "../../path/program.ts";
 import type { Rule } from "../../rules/ruleset.ts";
 import type { Connection } from "../../simulate/connection-table.ts";
 import type { FieldChange, TraceEvent } from "../../simulate/trace.ts";
-import { hex } from "../explain/field-text.ts";
+import { hexText } from "../explain/field-text.ts";
 import { at } from "../text/packet-text.ts";
 import { safe } from "../text/terminal.ts";
 import type { TextContext } from "./text-context.ts";
@@ -72,7 +72,8 @@ export function routeText({ decision }: RouteEvent): string {
   return `routing: out of ${safe(decision.out)} (${details.join(", ")})`;
 }
 
-const hexOrUnknown = (value: Scalar | undefined): string => (typeof value === "number" ? hex(value) : "?");
+const hexOrUnknown = (value: Scalar | undefined): string =>
+  typeof value === "number" ? hexText(value) : "?";
 
 const ENDPOINTS = [
   ["src", "sport"],

@@ -4,7 +4,7 @@ import { wrapped } from "../text/terminal.ts";
 import type { HookLine, HookPath, HookVisit } from "./hook-path.ts";
 
 /** Width of the picture. */
-export const WIDTH = 960;
+export const PICTURE_WIDTH = 960;
 export const EDGE = 14;
 /** Left edge and width of the hooks' boxes. */
 const BOXES: Readonly<Record<Hook, { readonly x: number; readonly w: number }>> = {
@@ -15,11 +15,11 @@ const BOXES: Readonly<Record<Hook, { readonly x: number; readonly w: number }>> 
   POSTROUTING: { x: 704, w: 242 },
 };
 /** Height of a box's title, of its list of tables, of a row. */
-export const HEAD = 30;
+export const BOX_HEAD = 30;
 export const TABLES_HEIGHT = 24;
-export const ROW = 16;
+export const EVENT_ROW = 16;
 /** Margin inside a box. */
-export const PAD = 12;
+export const BOX_PAD = 12;
 /** Between the upper hooks (INPUT, OUTPUT) and the lower ones. */
 const GAP = 44;
 /** Width of a character of the fixed-width font at 11.5 units. */
@@ -63,24 +63,25 @@ export interface MapLayout {
 }
 
 /** Middle of a box's title: lines run through it. */
-export const middleOf = (box: HookBox): Anchor => ({ x: box.x + box.w / 2, y: box.y + HEAD / 2 });
+export const middleOf = (box: HookBox): Anchor => ({ x: box.x + box.w / 2, y: box.y + BOX_HEAD / 2 });
 
 /** Height of the frame with the intended verdict. */
-const intendedHeight = (rows: number): number => (rows === 0 ? 0 : (rows + 1) * ROW + 18);
+const intendedHeight = (rows: number): number => (rows === 0 ? 0 : (rows + 1) * EVENT_ROW + 18);
 
 /** Vertical middle of the first row of the intended verdict. */
-export const intendedTop = (box: HookBox): number => box.y + box.h - 8 - (box.intendedRows.length + 1) * ROW;
+export const intendedTop = (box: HookBox): number =>
+  box.y + box.h - 8 - (box.intendedRows.length + 1) * EVENT_ROW;
 
 /** Places the boxes of a path below `top`. */
 export function mapLayout(path: HookPath, top: number): MapLayout {
   const box = (hook: Hook, y: number): HookBox => {
     const visit = path.visits[hook];
     const { x, w } = BOXES[hook];
-    const columns = Math.floor((w - 2 * PAD) / CHAR);
+    const columns = Math.floor((w - 2 * BOX_PAD) / CHAR);
     const rows = boxRows(visit.lines, columns);
     const intendedRows = boxRows(visit.intended, columns - 2);
-    const rowsHeight = rows.length * ROW + (rows.length > 0 ? 8 : 0);
-    const h = HEAD + TABLES_HEIGHT + rowsHeight + intendedHeight(intendedRows.length);
+    const rowsHeight = rows.length * EVENT_ROW + (rows.length > 0 ? 8 : 0);
+    const h = BOX_HEAD + TABLES_HEIGHT + rowsHeight + intendedHeight(intendedRows.length);
     return { ...visit, x, y, w, h, rows, intendedRows };
   };
   const INPUT = box("INPUT", top);

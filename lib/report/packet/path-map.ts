@@ -8,18 +8,18 @@ import { safe } from "../text/terminal.ts";
 import type { HookPath, IntendedOutcome } from "./hook-path.ts";
 import {
   type Anchor,
+  BOX_HEAD,
+  BOX_PAD,
   type BoxRow,
   CHAR,
   cutMiddle,
-  HEAD,
+  EVENT_ROW,
   type HookBox,
   intendedTop,
   lineThrough,
   type MapLayout,
   mapLayout,
   middleOf,
-  PAD,
-  ROW,
   TABLES_HEIGHT,
 } from "./path-layout.ts";
 import type { TextContext } from "./text-context.ts";
@@ -83,7 +83,7 @@ function stopAnchorOf({ branch, path }: MapContent, { boxes, fork, source }: Map
   if (last === undefined) return source;
   if (branch.hook === null && last === "PREROUTING") return fork;
   const box = boxes[last];
-  return { x: box.x + box.w, y: box.y + HEAD / 2 };
+  return { x: box.x + box.w, y: box.y + BOX_HEAD / 2 };
 }
 
 /** The lines of the packet and of the intended path. */
@@ -141,23 +141,25 @@ function signs(content: MapContent, layout: MapLayout): Markup {
 
 function boxMarkup(box: HookBox): Markup {
   const { x, y, w, h, hook, isOnPath } = box;
-  const top = y + HEAD + TABLES_HEIGHT + 2;
-  const rows = box.rows.map((row, i) => rowMarkup(row, x + PAD, top + (i + 1) * ROW - 4, x + w - PAD, ""));
+  const top = y + BOX_HEAD + TABLES_HEIGHT + 2;
+  const rows = box.rows.map((row, i) =>
+    rowMarkup(row, x + BOX_PAD, top + (i + 1) * EVENT_ROW - 4, x + w - BOX_PAD, ""),
+  );
   return markup`<g class="station ${isOnPath ? "met" : "unmet"}" data-hook="${hook}">
     <rect class="box" x="${x}" y="${y}" width="${w}" height="${h}" rx="9"/>
-    <text class="name" x="${x + PAD}" y="${y + 20}">${hook}</text>
+    <text class="name" x="${x + BOX_PAD}" y="${y + 20}">${hook}</text>
     ${tableChips(box)}${rows}${intendedFrame(box)}</g>`;
 }
 
 function tableChips({ x, y, tables }: HookBox): Markup[] {
-  let left = x + PAD;
+  let left = x + BOX_PAD;
   return tables.map(({ name, hadEffect }) => {
     const width = name.length * 6 + 12;
     const here = left;
     left += width + 5;
     const active = hadEffect ? " active" : "";
-    return markup`<rect class="chip${active}" x="${here}" y="${y + HEAD}" width="${width}" height="16" rx="8"/>
-      <text class="small chip-name${active}" x="${here + width / 2}" y="${y + HEAD + 11.5}" text-anchor="middle">${name}</text>`;
+    return markup`<rect class="chip${active}" x="${here}" y="${y + BOX_HEAD}" width="${width}" height="16" rx="8"/>
+      <text class="small chip-name${active}" x="${here + width / 2}" y="${y + BOX_HEAD + 11.5}" text-anchor="middle">${name}</text>`;
   });
 }
 
@@ -165,10 +167,10 @@ function intendedFrame(box: HookBox): Markup | null {
   const { x, w, intendedRows } = box;
   if (intendedRows.length === 0) return null;
   const top = intendedTop(box);
-  const height = (intendedRows.length + 1) * ROW + 14;
+  const height = (intendedRows.length + 1) * EVENT_ROW + 14;
   return markup`<rect class="intended-box" x="${x + 6}" y="${top - 13}" width="${w - 12}" height="${height}" rx="6"/>
-        <text class="intended-name" x="${x + PAD}" y="${top + 4}">${INTENDED_LABEL}</text>
-        ${intendedRows.map((row, i) => rowMarkup(row, x + PAD, top + 4 + (i + 1) * ROW, x + w - PAD, " intended"))}`;
+        <text class="intended-name" x="${x + BOX_PAD}" y="${top + 4}">${INTENDED_LABEL}</text>
+        ${intendedRows.map((row, i) => rowMarkup(row, x + BOX_PAD, top + 4 + (i + 1) * EVENT_ROW, x + w - BOX_PAD, " intended"))}`;
 }
 
 function rowMarkup(row: BoxRow, x: number, y: number, right: number, more: string): Markup {

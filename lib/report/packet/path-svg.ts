@@ -5,7 +5,7 @@ import { packetText } from "../text/packet-text.ts";
 import { PLAIN, safe, wrapped } from "../text/terminal.ts";
 import { branchLetter, shownBranches } from "./branches.ts";
 import { type HookLine, type HookPath, hookPath, type IntendedOutcome } from "./hook-path.ts";
-import { cutMiddle, EDGE, WIDTH } from "./path-layout.ts";
+import { cutMiddle, EDGE, PICTURE_WIDTH } from "./path-layout.ts";
 import { pathMap } from "./path-map.ts";
 import { PATH_STYLE } from "./path-style.ts";
 import { type TraceOptions, textContext } from "./text-context.ts";
@@ -78,11 +78,11 @@ export function pathMarkup(trace: Trace, options: PathSvgOptions): Markup {
   const height = Math.round(page.y + 16);
   const isBypass =
     options.intended !== undefined && options.intended.verdict !== "accept" && answer.verdict === "accept";
-  return markup`<svg xmlns="http://www.w3.org/2000/svg" class="way${isBypass ? " bypass" : ""}" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-labelledby="${id}-title ${id}-desc">
+  return markup`<svg xmlns="http://www.w3.org/2000/svg" class="way${isBypass ? " bypass" : ""}" viewBox="0 0 ${PICTURE_WIDTH} ${height}" width="${PICTURE_WIDTH}" height="${height}" role="img" aria-labelledby="${id}-title ${id}-desc">
     <title id="${id}-title">${`Path of ${title}: ${answer.verdict}`}</title>
     <desc id="${id}-desc">${spoken.join("; ")}</desc>
     ${options.bare === true ? null : new Markup(`<style>${PATH_STYLE}</style>`)}
-    <rect class="paper" width="${WIDTH}" height="${height}"/>
+    <rect class="paper" width="${PICTURE_WIDTH}" height="${height}"/>
     ${page.parts}</svg>`;
 }
 

@@ -7,7 +7,7 @@ import type { Step } from "../../path/program.ts";
 import { printAssumption, unknownName, unknownSubject } from "../../path/unknown-key.ts";
 import type { Outcome, Trace, TracedBranch } from "../../simulate/answer.ts";
 import type { Supposition } from "../../simulate/packet-state.ts";
-import { counted, list } from "../text/list.ts";
+import { counted, listText } from "../text/list.ts";
 import { at, shellQuoted } from "../text/packet-text.ts";
 import { safe } from "../text/terminal.ts";
 import { wrap } from "../text/wrap.ts";
@@ -46,7 +46,7 @@ function undecided(branches: readonly TracedBranch[], context: TextContext): str
   const hidden = countOutcomes(branches) - shown.length;
   const verdicts = [...new Set(branches.map((b) => b.verdict))];
   const subject =
-    verdicts.length === 1 ? `${verdicts[0]}, but the path depends` : `${list(verdicts)}, depending`;
+    verdicts.length === 1 ? `${verdicts[0]}, but the path depends` : `${listText(verdicts)}, depending`;
   const lead = `UNDECIDED: ${subject} on facts that the inputs do not contain. Decide with --assume:`;
   const out = paragraph(lead, context, yellow);
   for (const [i, branch] of shown.entries()) {

@@ -8,7 +8,7 @@ import type { AuditNote } from "../../audit/notes.ts";
 import type { RuleNote } from "../../audit/rule-note.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
 import { hostDoubtText, rulesetDoubtText } from "./doubt-text.ts";
-import { commaList, counted, list, plural } from "./list.ts";
+import { commaList, counted, listText, plural } from "./list.ts";
 
 /** Longer lists of lines, chains or ports are counted. */
 const MOST_LISTED = 6;
@@ -84,7 +84,7 @@ function rulesOnlyText(missing: readonly number[]): string {
     "rules of the other iptables backend",
     ...missing.map((family) => `rules of IPv${family}`),
   ];
-  return `only iptables rules were given: ${list(parts, "and")} may filter or open more, and are not known; audit a snapshot (fwcheck collect), or pass --assume complete if there are none`;
+  return `only iptables rules were given: ${listText(parts, "and")} may filter or open more, and are not known; audit a snapshot (fwcheck collect), or pass --assume complete if there are none`;
 }
 
 function endpointText({ ip, port, proto }: PublishedEndpoint): string {

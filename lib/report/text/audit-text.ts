@@ -8,7 +8,7 @@ import {
   allowedText,
   banLists,
   container,
-  decidedBy,
+  deciderLabel,
   firewall,
   grouped,
   groupTitle,
@@ -25,7 +25,7 @@ import { counted, plural } from "./list.ts";
 import { listeningText } from "./listening-text.ts";
 import { packetFlags, packetText } from "./packet-text.ts";
 import { sourcesText, trafficText } from "./set-text.ts";
-import { indented, PLAIN, type Style, safe, table, WIDTH, wrapped } from "./terminal.ts";
+import { indented, LINE_WIDTH, PLAIN, type Style, safe, table, wrapped } from "./terminal.ts";
 
 /** Endpoints of one group that are listed; the others are counted. */
 const MOST_LISTED = 24;
@@ -107,7 +107,7 @@ function verdictText(audit: Audit, style: Style): string {
   if (mood === "bad")
     return style.red(open ? `${sentence}\nNot everything could be settled: see above.` : sentence);
   if (mood === "unsure") return style.yellow(`${sentence}: see above.`);
-  return style.green(wrapped(sentence, WIDTH).join("\n"));
+  return style.green(wrapped(sentence, LINE_WIDTH).join("\n"));
 }
 
 function portsText({ exposures, findings }: Audit, style: Style): string[] {
@@ -134,7 +134,7 @@ function portsText({ exposures, findings }: Audit, style: Style): string[] {
   const interfaces = all.length === 0 ? "" : ` via ${all.map(safe).join(", ")}`;
   const title = `Published ports: sources${interfaces}, and the decision of the firewall`;
   return [
-    ...wrapped(title, WIDTH).map((line) => style.bold(line)),
+    ...wrapped(title, LINE_WIDTH).map((line) => style.bold(line)),
     ...head!.map((line) => style.dim(line)),
     ...lines.flatMap((row, i) => (rows[i]!.bad ? row.map((line) => style.red(line)) : row)),
     ...(rows.some((r) => r.bad)
@@ -172,7 +172,7 @@ function groupText(group: readonly Finding[], number: number, style: Style): str
   const possible = f.certainty === "may" ? style.yellow(" (possible)") : "";
   const label: Label = (name, text) => indented(`   ${style.dim(name.padEnd(10))}`, text, 14);
   const accepted = f.actual.verdict === "accept";
-  const rule = `${decidedBy(f.intended.rule)}${placeOf(f.intended.rule)}`;
+  const rule = `${deciderLabel(f.intended.rule)}${placeOf(f.intended.rule)}`;
   const through = `${sourcesByInterface(f)}${f.traffic === undefined ? "" : `, with ${safe(trafficText(f.traffic))}`}`;
   const endpoints = group.slice(0, MOST_LISTED).flatMap((each) => endpointText(each, label));
   const more = group.length - MOST_LISTED;

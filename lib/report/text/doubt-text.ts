@@ -1,6 +1,6 @@
 /** Sentences of doubts about rulesets and hosts. They contain names from the inputs; escape them before printing. */
-import type { HostDoubt } from "../../host/doubt.ts";
-import type { RulesetDoubt } from "../../rules/doubt.ts";
+import type { HostDoubt } from "../../host/host-doubt.ts";
+import type { RulesetDoubt } from "../../rules/ruleset-doubt.ts";
 
 /** Returns why the inputs about a host may be incomplete or contradictory. */
 export function hostDoubtText(doubt: HostDoubt): string {

@@ -1,7 +1,7 @@
 /** Findings and exposures in words, as the text, HTML and SARIF outputs share them. */
 import type { Decider } from "../../audit/decision.ts";
 import type { Exposure, Finding, ReachedBy } from "../../audit/finding.ts";
-import type { Step } from "../../path/program.ts";
+import type { RuleStep, Step } from "../../path/program.ts";
 import { banListText, deciderText } from "./audit-sentences.ts";
 import { at, packetText } from "./packet-text.ts";
 import {
@@ -112,7 +112,7 @@ export const namesAllowed = (f: Finding): boolean =>
   !permitsNoSource(f.permitted) && f.kind !== "ineffective-allow" && !isNotRead(f);
 
 /** Returns a rule as its ufw command or its text; a policy as the ufw default that sets it, or with its chain. */
-export function decidedBy(rule: Decider): string {
+export function deciderLabel(rule: Decider): string {
   switch (rule.code) {
     case "rule":
       return rule.ufw !== undefined ? `ufw ${safe(rule.ufw)}` : safe(rule.text);
@@ -147,7 +147,7 @@ export function findingSentence(f: Finding): string {
             group.destinations === undefined ? "" : ` for ${hostDestinationsText(group.destinations)}`;
           return `${sourcesText(group.sources, all)} gets through via ${safe(interfacesText(group))}${to}`;
         });
-  const rule = decidedBy(f.intended.rule);
+  const rule = deciderLabel(f.intended.rule);
   const intent = isNotRead(f)
     ? `the firewall is ${rule}`
     : `the verdict of the firewall is ${f.intended.verdict} (${rule})`;
@@ -162,7 +162,7 @@ export const banLists = ({ lists }: NonNullable<Finding["bans"]>): string =>
 /** Returns the firewall's decision about a published port, in a few words. */
 function decision(f: Finding): string {
   if (f.bans?.only === true) return `ban by ${banLists(f.bans)}`;
-  const rule = decidedBy(f.intended.rule);
+  const rule = deciderLabel(f.intended.rule);
   return namesAllowed(f) ? `${rule}; lets in ${safe(permittedText(f.permitted, f.in))}` : rule;
 }
 
@@ -219,8 +219,6 @@ export function grouped(findings: readonly Finding[]): Finding[][] {
   }
   return [...groups.values()];
 }
-
-type RuleStep = Extract<Step, { step: "rule" }>;
 
 /** Returns the last rule of table filter on a path: the one that let the packet through. */
 const lastFilterRule = (path: readonly Step[]): RuleStep | undefined =>

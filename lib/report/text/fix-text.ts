@@ -11,7 +11,7 @@ import type {
   OpenReason,
   StrategyReason,
 } from "../../fix/reasons.ts";
-import type { UfwRefusal } from "../../fix/write/ufw.ts";
+import type { UfwRefusal } from "../../fix/write/after-rules.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
 import { doubtText, unmatchableText } from "./audit-sentences.ts";
 import { counted } from "./list.ts";

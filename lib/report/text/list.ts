@@ -1,13 +1,13 @@
 /** Lists and counts in sentences. */
 
 /** Joins items: `a`, `a or b`, `a, b or c`. */
-export const list = (items: readonly string[], word: "and" | "or" = "or"): string =>
+export const listText = (items: readonly string[], word: "and" | "or" = "or"): string =>
   items.length < 2 ? (items[0] ?? "") : `${items.slice(0, -1).join(", ")} ${word} ${items.at(-1)}`;
 
 /** Joins the first `most` items and counts the rest: `a, b and 3 more`. */
 export function shortList(items: readonly string[], most: number): string {
   const more = items.length - most;
-  return list([...items.slice(0, most), ...(more > 0 ? [`${more} more`] : [])], "and");
+  return listText([...items.slice(0, most), ...(more > 0 ? [`${more} more`] : [])], "and");
 }
 
 /** Joins items with commas and counts those that are left out: `a, b and 3 more`. */

@@ -2,9 +2,9 @@
 import type { Audit } from "../../audit/audit.ts";
 import type { Decider } from "../../audit/decision.ts";
 import type { ListeningSocket, Reachability } from "../../audit/listening.ts";
-import { decidedBy, published, sourcesByInterface } from "./finding-text.ts";
+import { deciderLabel, published, sourcesByInterface } from "./finding-text.ts";
 import { sourcesText } from "./set-text.ts";
-import { indented, type Style, safe, table, WIDTH, wrapped } from "./terminal.ts";
+import { indented, LINE_WIDTH, type Style, safe, table, wrapped } from "./terminal.ts";
 
 /** Sockets of one list that are named; the others are counted. */
 const MOST_LISTED = 24;
@@ -65,7 +65,10 @@ export const closedLists = (sockets: readonly ListeningSocket[]): readonly Liste
 export function listeningText({ listening }: Audit, style: Style): string[] {
   if (listening === null) return [];
   const rows = openRows(listening);
-  const title = wrapped("Sockets of the host itself (by ss): open to, and the rule that lets them in", WIDTH);
+  const title = wrapped(
+    "Sockets of the host itself (by ss): open to, and the rule that lets them in",
+    LINE_WIDTH,
+  );
   const lines = title.map((line) => style.bold(line));
   if (rows.length === 0) lines.push("No socket of the host itself is reached from outside.");
   else {
@@ -84,7 +87,7 @@ export function listeningText({ listening }: Audit, style: Style): string[] {
 const ruleText = (rule: Decider): string =>
   rule.code === "rule" && rule.ufw === undefined
     ? `${safe(rule.chain)} rule ${rule.rule} (line ${rule.line})`
-    : decidedBy(rule);
+    : deciderLabel(rule);
 
 function portText({ proto, family, listen, device, redirectedPorts }: ListeningSocket): string {
   const port = published({ proto, family, listen });

@@ -81,7 +81,7 @@ export function columns(rows: readonly (readonly string[])[], gap = 2): string[]
 }
 
 /** Maximal width of text output. */
-export const WIDTH = 80;
+export const LINE_WIDTH = 80;
 
 /** Breaks text at blanks into lines of at most `width` columns; a longer word gets a line of its own. */
 export function wrapped(text: string, width: number): string[] {
@@ -107,7 +107,7 @@ export function indented(label: string, text: string, indent = 4, end = ""): str
   const first = plain(label) + 1;
   const [head, ...rest] = wrapped(
     `${"\u0000".repeat(Math.max(0, first - indent))}${text}`,
-    WIDTH - indent - end.length,
+    LINE_WIDTH - indent - end.length,
   );
   const lines = [
     `${label} ${head!.replaceAll("\u0000", "")}`,
@@ -122,7 +122,7 @@ export function table(rows: readonly (readonly string[])[], gap = 2): string[][]
   for (const row of rows)
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
   const least = widths.map((w) => Math.min(w, 16));
-  const over = (): number => widths.reduce((sum, w) => sum + w + gap, -gap) - WIDTH;
+  const over = (): number => widths.reduce((sum, w) => sum + w + gap, -gap) - LINE_WIDTH;
   for (let i = widths.length - 1; i > 1 && over() > 0; i--)
     widths[i] = Math.max(least[i]!, widths[i]! - over());
   return rows.map((row) => {

@@ -1,8 +1,8 @@
 /** Parses `ipset save` and looks addresses up; where the kernel is available, compares with `ipset test`. */
 import { describe, expect, test } from "vitest";
 import { readIpsets } from "../../../lib/host/sources/ipset.ts";
-import type { Side } from "../../../lib/host/sources/ipset-elements.ts";
 import { parseAddress } from "../../../lib/packet/address.ts";
+import type { Side } from "../../../lib/packet/field.ts";
 import { type Family, type Field, PROTO, type Scalar } from "../../../lib/packet/field.ts";
 import { evaluate, type Unknown } from "../../../lib/packet/predicate.ts";
 import { closed, inNamespace } from "../../iptables/lab.ts";

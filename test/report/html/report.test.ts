@@ -16,7 +16,7 @@ import {
   type Source,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { networkPart, readDocker } from "../../../lib/host/sources/docker.ts";
+import { networkPart, readDocker } from "../../../lib/host/sources/docker-inspect.ts";
 import { auditOf } from "../../audit/json.ts";
 import { audited, LAYOUTS, read } from "../../audit/layout.ts";
 import { packetOf } from "../../builders.ts";

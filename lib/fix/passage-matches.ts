@@ -1,5 +1,5 @@
-/** Matches that select the packets of a way in FORWARD. */
-import type { FamilyAudit, Way } from "../audit/audit.ts";
+/** Matches that select the packets of a passage in FORWARD. */
+import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import { bridgePorts, tellsPorts } from "../host/bridge-ports.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import { fromOutside } from "../host/packet-origin.ts";
@@ -10,8 +10,8 @@ import { EMPTY } from "../reach/node-store.ts";
 import { type SetState, valueIn } from "../reach/set-state.ts";
 import { statesAt } from "./read-point.ts";
 
-/** Prints the matches of one audit's ways. */
-export class WayMatches {
+/** Prints the matches of one audit's passages. */
+export class PassageMatches {
   private translatedStates: readonly SetState[] | undefined;
 
   constructor(
@@ -19,8 +19,8 @@ export class WayMatches {
     private readonly host: Host,
   ) {}
 
-  /** Matches all packets to the endpoint of a way by its address. */
-  byAddress({ endpoint, proto }: Way): string {
+  /** Matches all packets to the endpoint of a passage by its address. */
+  byAddress({ endpoint, proto }: Passage): string {
     const { ip, port } = endpoint!;
     const bits = addressBits(this.audit.family);
     const protoMatch = proto === null ? "" : ` -p ${protoName(proto)}`;
@@ -29,21 +29,21 @@ export class WayMatches {
     return `-d ${printAddress(ip)}/${bits}${protoMatch}${portMatch}`;
   }
 
-  /** Matches the packets of one way to an endpoint by the destination that they were sent to. */
-  byOriginalDestination(way: Way): string {
-    const { endpoint, proto, listen } = way;
-    if (listen === null || listen.port === null || this.isDirect(way))
-      return `${this.byAddress(way)} -m conntrack ! --ctstate DNAT`;
+  /** Matches the packets of one passage to an endpoint by the destination that they were sent to. */
+  byOriginalDestination(passage: Passage): string {
+    const { endpoint, proto, listen } = passage;
+    if (listen === null || listen.port === null || this.isDirect(passage))
+      return `${this.byAddress(passage)} -m conntrack ! --ctstate DNAT`;
     const address = listen.address === null ? "" : ` --ctorigdst ${listen.address}`;
     const original = `-m conntrack --ctstate DNAT${address} --ctorigdstport ${listen.port} --ctdir ORIGINAL`;
     // Without the container's address the rule stays valid when Docker assigns another one.
     const container = containerAt(this.host, endpoint!.ip);
-    if (container === null || container.fixed) return `${this.byAddress(way)} ${original}`;
+    if (container === null || container.fixed) return `${this.byAddress(passage)} ${original}`;
     return `${proto === null ? "" : `-p ${protoName(proto)}`} ${original}`;
   }
 
-  /** Returns whether all packets of a way are sent to the container's own address. */
-  isDirect({ all, endpoint }: Way): boolean {
+  /** Returns whether all packets of a passage are sent to the container's own address. */
+  isDirect({ all, endpoint }: Passage): boolean {
     const { domain } = this.audit;
     return domain.diagrams.subtract(all, domain.set(is("dst", endpoint!.ip))) === EMPTY;
   }
@@ -56,12 +56,12 @@ export class WayMatches {
     return `-i ${bridge}${ports.map((port) => ` -m physdev ! --physdev-in ${port}`).join("")}`;
   }
 
-  /** Returns the matches of a way's packets that the owner's own DNAT rules translate, one for each translation. */
-  byTranslation(way: Way): string[] {
+  /** Returns the matches of a passage's packets that the owner's own DNAT rules translate, one for each translation. */
+  byTranslation(passage: Passage): string[] {
     const { diagrams } = this.audit.domain;
     const matches = new Set<string>();
     for (const state of this.translated) {
-      const set = diagrams.intersect(state.set, way.all);
+      const set = diagrams.intersect(state.set, passage.all);
       if (set !== EMPTY) matches.add(this.translationMatch({ ...state, set }));
     }
     return [...matches];

@@ -2,7 +2,7 @@
 import { familyOf, type Prefix, parseAddress, parseAnyPrefix } from "../../packet/address.ts";
 import { type Address, protoNumber } from "../../packet/field.ts";
 import type { Container, Daemon, Network } from "../host.ts";
-import { arrays, entries, list, property, text } from "./json.ts";
+import { arrays, entries, listOf, property, stringOf } from "./json.ts";
 
 export interface Docker {
   readonly containers: readonly Container[];
@@ -48,7 +48,8 @@ export const isDocker = (entry: unknown): boolean => NAMES.some((key) => propert
 /** `docker info` contains the backend in use, daemon.json the configured one (dockerd(8)). */
 function settings(entry: unknown): Daemon {
   const backend =
-    text(property(property(entry, "FirewallBackend"), "Driver")) ?? text(property(entry, "firewall-backend"));
+    stringOf(property(property(entry, "FirewallBackend"), "Driver")) ??
+    stringOf(property(entry, "firewall-backend"));
   const iptables = property(entry, "iptables");
   const proxy = property(entry, "userland-proxy");
   return {
@@ -63,7 +64,7 @@ function container(entry: unknown): Container {
   const endpoints = entries(property(settings, "Networks")).map(([, endpoint]) => endpoint);
   const addresses = [settings, ...endpoints].flatMap((e) =>
     ["IPAddress", "GlobalIPv6Address"].flatMap((key): Address[] => {
-      const value = text(property(e, key)) ?? "";
+      const value = stringOf(property(e, key)) ?? "";
       const family = familyOf(value);
       return family === undefined ? [] : [parseAddress(value, family)!];
     }),
@@ -71,22 +72,22 @@ function container(entry: unknown): Container {
   const asked = endpoints.some((e) => {
     const config = property(e, "IPAMConfig");
     return (
-      text(property(config, "IPv4Address")) !== undefined ||
-      text(property(config, "IPv6Address")) !== undefined
+      stringOf(property(config, "IPv4Address")) !== undefined ||
+      stringOf(property(config, "IPv6Address")) !== undefined
     );
   });
   const label = (name: string): string | null =>
-    text(property(property(property(entry, "Config"), "Labels"), name)) ?? null;
-  const id = text(property(entry, "Id"));
+    stringOf(property(property(property(entry, "Config"), "Labels"), name)) ?? null;
+  const id = stringOf(property(entry, "Id"));
   return {
     ...(id === undefined ? {} : { id }),
-    name: (text(property(entry, "Name")) ?? text(property(entry, "Id")) ?? "?").replace(/^\//, ""),
+    name: (stringOf(property(entry, "Name")) ?? stringOf(property(entry, "Id")) ?? "?").replace(/^\//, ""),
     project: label("com.docker.compose.project"),
     service: label("com.docker.compose.service") ?? label("com.docker.swarm.service.name"),
     hostNetwork: property(property(entry, "HostConfig"), "NetworkMode") === "host",
     addresses: [...new Set(addresses)],
     published: entries(property(settings, "Ports")).flatMap(([port, bindings]) =>
-      published(port, list(bindings)),
+      published(port, listOf(bindings)),
     ),
     fixed: asked,
   };
@@ -96,9 +97,9 @@ function container(entry: unknown): Container {
 function published(port: string, bindings: readonly unknown[]): Container["published"][number][] {
   const proto = protoNumber(port.split("/")[1] ?? "tcp");
   return bindings.flatMap((binding) => {
-    const hostPort = Number(text(property(binding, "HostPort")) ?? Number.NaN);
+    const hostPort = Number(stringOf(property(binding, "HostPort")) ?? Number.NaN);
     if (proto === undefined || !Number.isInteger(hostPort)) return [];
-    const ip = text(property(binding, "HostIp")) ?? "";
+    const ip = stringOf(property(binding, "HostIp")) ?? "";
     const family = ip.includes(":") ? 6 : 4;
     // 0.0.0.0 and :: are every address.
     const address = parseAddress(ip, family) || null;
@@ -107,13 +108,13 @@ function published(port: string, bindings: readonly unknown[]): Container["publi
 }
 
 function network(entry: unknown): Network {
-  const name = text(property(entry, "Name")) ?? "?";
-  const driver = text(property(entry, "Driver")) ?? "?";
-  const id = text(property(entry, "Id")) ?? "";
+  const name = stringOf(property(entry, "Name")) ?? "?";
+  const driver = stringOf(property(entry, "Driver")) ?? "?";
+  const id = stringOf(property(entry, "Id")) ?? "";
   const options = property(entry, "Options");
-  const named = text(property(options, "com.docker.network.bridge.name"));
-  const subnets = list(property(property(entry, "IPAM"), "Config")).flatMap((config): Prefix[] => {
-    const read = parseAnyPrefix(text(property(config, "Subnet")) ?? "");
+  const named = stringOf(property(options, "com.docker.network.bridge.name"));
+  const subnets = listOf(property(property(entry, "IPAM"), "Config")).flatMap((config): Prefix[] => {
+    const read = parseAnyPrefix(stringOf(property(config, "Subnet")) ?? "");
     return read === undefined ? [] : [read.prefix];
   });
   return {
@@ -123,13 +124,13 @@ function network(entry: unknown): Network {
     subnets,
     internal: property(entry, "Internal") === true,
     gateway: {
-      4: text(property(options, "com.docker.network.bridge.gateway_mode_ipv4")) ?? "nat",
-      6: text(property(options, "com.docker.network.bridge.gateway_mode_ipv6")) ?? "nat",
+      4: stringOf(property(options, "com.docker.network.bridge.gateway_mode_ipv4")) ?? "nat",
+      6: stringOf(property(options, "com.docker.network.bridge.gateway_mode_ipv6")) ?? "nat",
     },
     endpoints: entries(property(entry, "Containers")).flatMap(([, endpoint]) => {
-      const name = text(property(endpoint, "Name"));
+      const name = stringOf(property(endpoint, "Name"));
       return ["IPv4Address", "IPv6Address"].flatMap((key) => {
-        const [value] = (text(property(endpoint, key)) ?? "").split("/") as [string];
+        const [value] = (stringOf(property(endpoint, key)) ?? "").split("/") as [string];
         const family = familyOf(value);
         return name === undefined || family === undefined
           ? []
