@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * The whole story on a real host's capture, with the real CLI: what the firewall blocks and containers get all the
- * same, one packet that proves it, the rules that close it, and the audit of the ruleset with those rules in it.
- * Each command is echoed as it is run.
+ * Runs the CLI on the capture of a real host: the audit, one packet that reaches a blocked port, the rules that close the
+ * port, and the audit of the ruleset with those rules. Prints each command before its output.
+ * Usage: demo.mjs [CLI], by default the built one.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,12 +11,12 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const cli = join(root, "dist", "cli", "main.js");
+const cli = process.argv[2] ?? join(root, "dist", "cli", "main.js");
 const HOST = "examples/ufw-docker-20.10";
 const scratch = mkdtempSync(join(tmpdir(), "fwcheck-demo-"));
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
-/** Runs the CLI from the repository's root and shows the command, what it prints and how it ends. */
+/** Runs the CLI from the repository's root; prints the command, its output and its exit code. */
 function fwcheck(args, { expected, save } = {}) {
   const shown = args.map((arg) => (arg.startsWith(scratch) ? relative(scratch, arg) : arg)).join(" ");
   console.log(`$ fwcheck ${shown}${save === undefined ? "" : ` > ${save}`}`);
@@ -37,19 +37,21 @@ function fwcheck(args, { expected, save } = {}) {
 
 const say = (text) => console.log(`--- ${text}\n`);
 
-say("A host with ufw (deny incoming, deny 8080) and Docker 20.10. What is open although ufw says no?");
+say("A host with ufw (deny incoming, deny 8080) and Docker 20.10. What is open although ufw denies it?");
 fwcheck(["audit", HOST], { expected: 1 });
 
 say(
-  "One packet for port 8080, through all tables: DNAT takes it past INPUT, where ufw would have dropped it.",
+  "One packet for port 8080, through all tables: after DNAT it passes FORWARD, not INPUT, where ufw would drop it.",
 );
 const packet = ["--in", "eth0", "--src", "203.0.113.2", "--dst", "203.0.113.1", "--dport", "8080"];
 fwcheck(["simulate", HOST, ...packet], { expected: 0 });
 
-say("The rules for DOCKER-USER that make ufw's word hold, printed because their proof holds.");
+say(
+  "Rules for DOCKER-USER that apply ufw's rules to containers. They are printed only if their proof holds.",
+);
 fwcheck(["fix", HOST, "--format", "restore"], { expected: 0 });
 
-say("The same ruleset with the fix in it, audited: nothing left.");
+say("The audit of the ruleset with the fix: no findings.");
 fwcheck(["fix", HOST, "--format", "save"], { expected: 0, save: "fixed.save" });
 const host = [
   "addr.json",
