@@ -2,8 +2,16 @@
 import { resolve } from "node:path";
 import ts from "typescript";
 import { expect, test } from "vitest";
+import { knownChain } from "../lib/host/known/chains.ts";
 import { MATCHES, TARGETS } from "../lib/iptables/extensions.ts";
-import { findCycles, findLanguageAccess, findUpwardImports, type Sources, type Violation } from "./laws.ts";
+import {
+  findChainNames,
+  findCycles,
+  findLanguageAccess,
+  findUpwardImports,
+  type Sources,
+  type Violation,
+} from "./laws.ts";
 
 /** Number of places in each file that read what only the room of a rule language may read. It may only shrink. */
 const LANGUAGE_ACCESS: Readonly<Record<string, number>> = {};
@@ -40,11 +48,19 @@ function expectExactly(violations: readonly Violation[], allowed: Readonly<Recor
   ).toEqual(allowed);
 }
 
+const isChainOfDockerOrUfw = (text: string): boolean =>
+  text === "DOCKER-USER" ||
+  (["nat", "filter"] as const).some((table) => ["Docker", "ufw"].includes(knownChain(table, text)?.by ?? ""));
+
 const sources = project();
 
 test("only the rooms of a rule language read its extensions", () => {
   expectExactly(findLanguageAccess(sources, names), LANGUAGE_ACCESS);
 }, 120_000);
+
+test("only the registry names chains of Docker and ufw", () => {
+  expect(findChainNames(sources, isChainOfDockerOrUfw)).toEqual([]);
+});
 
 test("rooms import from rooms below them", () => {
   expectExactly(findUpwardImports(sources), UPWARD_IMPORTS);
@@ -110,6 +126,18 @@ ${code}`;
   expect(findLanguageAccess(memory, new Set(["ACCEPT", "DROP", "set"])).map(({ line }) => line)).toEqual(
     new Array(count).fill(3),
   );
+});
+
+test("the check of chains finds names in comparisons and calls, but not keys and sentences", () => {
+  const text = `export const a = (chain: string) => chain === "DOCKER-USER" || ["ufw6-user-input"].includes(chain);
+export const b = { "ufw-user-input": "Rules before DOCKER-USER" };
+export const c = \`DOCKER\`;`;
+  const memory = inMemory({ "lib/audit/planted.ts": text, "lib/host/known/chains.ts": text });
+  expect(findChainNames(memory, isChainOfDockerOrUfw)).toEqual([
+    { file: "lib/audit/planted.ts", line: 1, message: "names chain DOCKER-USER" },
+    { file: "lib/audit/planted.ts", line: 1, message: "names chain ufw6-user-input" },
+    { file: "lib/audit/planted.ts", line: 3, message: "names chain DOCKER" },
+  ]);
 });
 
 test("the checks of imports find an upward import, one between the engines and a cycle", () => {

@@ -213,6 +213,26 @@ const isSpecifier = ({ parent }: ts.StringLiteral): boolean =>
   (ts.isLiteralTypeNode(parent) && ts.isImportTypeNode(parent.parent)) ||
   (ts.isCallExpression(parent) && parent.expression.kind === ts.SyntaxKind.ImportKeyword);
 
+/** Finds names of known chains in literals outside the registry, which exports them. */
+export function findChainNames(sources: Sources, isKnown: (text: string) => boolean): Violation[] {
+  const violations: Violation[] = [];
+  for (const source of filesOf(sources)) {
+    const file = nameOf(sources, source);
+    if (!file.startsWith("lib/") || file.startsWith("lib/host/known/")) continue;
+    const visit = (node: ts.Node): void => {
+      if (ts.isStringLiteralLike(node) && !isKeyOrType(node) && isKnown(node.text))
+        violations.push({ file, line: lineOf(node), message: `names chain ${node.text}` });
+      ts.forEachChild(node, visit);
+    };
+    visit(source);
+  }
+  return violations;
+}
+
+/** Returns true for a key of a table or a type, which may be the code of a purpose. */
+const isKeyOrType = (node: ts.Node): boolean =>
+  (ts.isPropertyAssignment(node.parent) && node.parent.name === node) || ts.isLiteralTypeNode(node.parent);
+
 /** Finds imports of a room above, or of another room at the same level. */
 export function findUpwardImports(sources: Sources): Violation[] {
   const levelOf = (room: string): number => ROOMS.findIndex((level) => level.includes(room));

@@ -1,5 +1,6 @@
 /** Packets to the containers' own addresses, and packets that Docker's rules forward to other interfaces. */
 import { callsIptables, tellsPorts } from "../host/bridge-ports.ts";
+import { DOCKER_CHAIN } from "../host/known/docker.ts";
 import { prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, hasPorts, PROTO, type Scalar } from "../packet/field.ts";
 import { and, is } from "../packet/predicate.ts";
@@ -101,7 +102,7 @@ function toContainers(
       and(is("dst", ip), is("proto", proto), ...(port === null ? [] : [is("dport", port)])),
     ),
   );
-  const hasNat = model.full.program.chain("nat", "DOCKER") !== undefined;
+  const hasNat = model.full.program.chain("nat", DOCKER_CHAIN) !== undefined;
   const passages: Passage[] = [];
   const exposures: Exposure[] = [];
   for (const [number, part] of domain.divide(parts, intent)) {
@@ -302,7 +303,7 @@ const portOf = ({ reading }: Rule): number | null => plainPorts(reading.destinat
 /** Returns the endpoints that Docker's filter rules name on a bridge. */
 function bridgeEndpoints({ ruleset }: FamilyModel, bridge: string): BridgeEndpoint[] {
   const endpoints = new Map<string, BridgeEndpoint>();
-  for (const rule of chainOf(ruleset, "filter", "DOCKER")?.rules ?? []) {
+  for (const rule of chainOf(ruleset, "filter", DOCKER_CHAIN)?.rules ?? []) {
     const { dst, out, proto } = rule.reading;
     if (out?.value !== bridge || dst === undefined || dst.not || proto === undefined) continue;
     const endpoint = {

@@ -4,7 +4,7 @@
  */
 import type { Host } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
-import { isDockerBridgeSet } from "../host/known/docker.ts";
+import { DOCKER_CHAIN, DOCKER_INGRESS, isDockerBridgeSet } from "../host/known/docker.ts";
 import type { Prefix } from "../packet/address.ts";
 import { PROTO } from "../packet/field.ts";
 import type { BoundRule, Program } from "../path/program.ts";
@@ -86,7 +86,7 @@ export type GatewayMode = "nat" | "nat-unprotected" | "routed";
  * for an unprotected one (moby's bridge driver, setup_ip_tables_linux.go).
  */
 export function gatewayMode(ruleset: Ruleset, bridge: string): GatewayMode {
-  for (const { reading } of chainOf(ruleset, "filter", "DOCKER")?.rules ?? []) {
+  for (const { reading } of chainOf(ruleset, "filter", DOCKER_CHAIN)?.rules ?? []) {
     const { action, in: input, out, dst, proto } = reading;
     if (out?.value !== bridge || out.not || dst !== undefined || action !== "accept") continue;
     if (input === undefined && (proto?.value === PROTO.icmp || proto?.value === PROTO.icmpv6))
@@ -102,7 +102,7 @@ export function gatewayMode(ruleset: Ruleset, bridge: string): GatewayMode {
  */
 export function publishedInNat(ruleset: Ruleset): Prefix[] {
   const modes = new Map<string, GatewayMode>();
-  return (chainOf(ruleset, "filter", "DOCKER")?.rules ?? []).flatMap(({ reading: { dst, out } }) => {
+  return (chainOf(ruleset, "filter", DOCKER_CHAIN)?.rules ?? []).flatMap(({ reading: { dst, out } }) => {
     if (dst === undefined || out === undefined) return [];
     let mode = modes.get(out.value);
     if (mode === undefined) modes.set(out.value, (mode = gatewayMode(ruleset, out.value)));
@@ -112,7 +112,7 @@ export function publishedInNat(ruleset: Ruleset): Prefix[] {
 
 /** Returns the rules that publish ports of containers and of a swarm's services. */
 export const publishing = (program: Program): readonly BoundRule[] =>
-  ["DOCKER", "DOCKER-INGRESS"].flatMap((chain) => program.chain("nat", chain)?.rules ?? []);
+  [DOCKER_CHAIN, DOCKER_INGRESS].flatMap((chain) => program.chain("nat", chain)?.rules ?? []);
 
 /** Returns the host ports that Docker's DNAT rules publish, as `PROTOCOL PORT` (`17 53`); a rule can match a range. */
 export function servedPorts(program: Program): ReadonlySet<string> {

@@ -1,5 +1,7 @@
 /** Lint of DOCKER-USER, the owner's chains below it, its position in FORWARD, and bans that miss containers. */
 import { isVpnChain, knownChain } from "../host/known/chains.ts";
+import { DOCKER_USER } from "../host/known/docker.ts";
+import { ufwCommandChain } from "../host/known/ufw.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
 import { isUnconditional, plain, plainPorts, type Reading } from "../rules/reading.ts";
 import { type Chain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
@@ -7,13 +9,12 @@ import { bansMissingInForward, chainsBelow } from "./bans.ts";
 import { publishing } from "./docker-rules.ts";
 import { type Lint, type LintDetail, lintOf, type PrecedingRule } from "./lint.ts";
 import { ruleNote } from "./rule-note.ts";
-import { ufwForwardChain } from "./ufw-rules.ts";
 
 /** Returns the lint of one family's DOCKER-USER. */
 export function dockerUserLint(program: Program): Lint[] {
   const { ruleset } = program;
   const published = publishedPorts(program);
-  const user = chainOf(ruleset, "filter", "DOCKER-USER");
+  const user = chainOf(ruleset, "filter", DOCKER_USER);
   return [
     ...banLint(ruleset, published.host),
     ...(user === undefined
@@ -73,7 +74,8 @@ class UserChainLint {
     const called = rule.calledChain;
     if (called === null) return undefined;
     const by = knownChain(rule.table, called)?.by;
-    const isOwners = by === undefined || by === "you" || called === ufwForwardChain(this.ruleset);
+    const isOwners =
+      by === undefined || by === "you" || called === ufwCommandChain(this.ruleset.family, "forward");
     return isOwners ? chainOf(this.ruleset, rule.table, called) : undefined;
   }
 
@@ -106,7 +108,7 @@ const passesEstablished = ({ reading: { action, states } }: Rule): boolean =>
 /** Returns the lint of rules in FORWARD that can accept packets before DOCKER-USER is evaluated. */
 function positionLint(ruleset: Ruleset): Lint[] {
   const forward = chainOf(ruleset, "filter", "FORWARD")?.rules ?? [];
-  const position = forward.findIndex((rule) => rule.calledChain === "DOCKER-USER");
+  const position = forward.findIndex((rule) => rule.calledChain === DOCKER_USER);
   if (position < 0) return [lintOf({ kind: "docker-user-not-called" }, null, ruleset)];
   return forward
     .slice(0, position)

@@ -4,7 +4,7 @@
  */
 import type { Host } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
-import { isDefaultDockerBridge } from "../host/known/docker.ts";
+import { DOCKER_CHAIN, isDefaultDockerBridge } from "../host/known/docker.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
@@ -40,8 +40,8 @@ export function engineDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] 
   ];
 }
 
-const hasDockerFilter = (ruleset: Ruleset): boolean => chainOf(ruleset, "filter", "DOCKER") !== undefined;
-const hasDockerNat = (ruleset: Ruleset): boolean => chainOf(ruleset, "nat", "DOCKER") !== undefined;
+const hasDockerFilter = (ruleset: Ruleset): boolean => chainOf(ruleset, "filter", DOCKER_CHAIN) !== undefined;
+const hasDockerNat = (ruleset: Ruleset): boolean => chainOf(ruleset, "nat", DOCKER_CHAIN) !== undefined;
 const hasDockerChains = (rulesets: readonly Ruleset[]): boolean =>
   rulesets.some((r) => hasDockerFilter(r) || hasDockerNat(r));
 

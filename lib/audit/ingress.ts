@@ -1,4 +1,6 @@
 /** Packets from outside: to published ports, to the containers' own addresses, and forwarded elsewhere by Docker's rules. */
+
+import { DOCKER_INGRESS } from "../host/known/docker.ts";
 import { fromOutside } from "../host/packet-origin.ts";
 import { printAddress } from "../packet/address.ts";
 import { type Address, PROTO } from "../packet/field.ts";
@@ -175,7 +177,7 @@ function publishedPort(model: FamilyModel, { rule, form }: PublishingRule, { all
   const ip = valueIn(form, "dst") as Address;
   const port = (valueIn(form, "dport") as number | undefined) ?? null;
   const listen = listenOf(model, rule, all);
-  const isSwarm = rule.chain === "DOCKER-INGRESS";
+  const isSwarm = rule.chain === DOCKER_INGRESS;
   const named = endpointAt(model, ip, port);
   // Docker's rule translates a loopback address from outside before the routing decision can refuse it.
   const isLoopbackPort = listen.address !== null && isLoopback(rule.reading.dst!.value.address);

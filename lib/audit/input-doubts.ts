@@ -1,6 +1,6 @@
 /** Doubts about inputs that are missing, or were taken at different times. */
 import type { Host } from "../host/host.ts";
-import { isSince28 } from "../host/known/docker.ts";
+import { DOCKER_CHAIN, isSince28 } from "../host/known/docker.ts";
 import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, protoName } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
@@ -35,7 +35,7 @@ export function inputDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
  */
 export function missingTables(ruleset: Ruleset): readonly TableName[] {
   const { tables } = ruleset;
-  if (chainOf(ruleset, "filter", "DOCKER") === undefined) return [];
+  if (chainOf(ruleset, "filter", DOCKER_CHAIN) === undefined) return [];
   const missing: TableName[] = tables.has("nat") ? [] : ["nat"];
   if (
     ruleset.whole !== true &&

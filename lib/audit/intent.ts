@@ -1,10 +1,10 @@
 /** Verdicts of the owner's `ufw route` rules on packets of a walk. */
+import { ufwCommandChain } from "../host/known/ufw.ts";
 import type { Observer } from "../path/walk.ts";
 import type { Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetStates } from "../reach/set-state.ts";
 import type { SetEnding } from "./endings.ts";
-import { ufwForwardChain } from "./ufw-rules.ts";
 
 /** A walk, with the packets (as sent) that `ufw route` rules accept and drop when FORWARD evaluates them. */
 export interface RoutedWalk {
@@ -21,7 +21,7 @@ export function routedWalk(
   walk: (observe: Observer<SetStates>) => readonly SetEnding[],
 ): RoutedWalk {
   const { diagrams } = reach.domain;
-  const chain = reach.program.chain("filter", ufwForwardChain(reach.program.ruleset));
+  const chain = reach.program.chain("filter", ufwCommandChain(reach.program.ruleset.family, "forward"));
   const allowed: Node[] = [];
   const denied: Node[] = [];
   const endings = walk((states, { table, hook }) => {

@@ -1,5 +1,6 @@
 /** Notes: facts that are no findings but may be missed, such as closed networks and ports that INPUT governs. */
 import type { Host } from "../host/host.ts";
+import { DOCKER_INTERNAL, DOCKER_ISOLATION_STAGES } from "../host/known/docker.ts";
 import { printPrefix } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";
@@ -79,7 +80,7 @@ function internalNetworks(model: FamilyModel, passages: readonly Passage[]): Aud
 /** Returns networks with the rule `! -s SUBNET -o BRIDGE -j DROP` (moby's bridge driver, setupInternalNetworkRules). */
 function networksByRules({ host, ruleset }: FamilyModel): InternalNetwork[] {
   const found = new Map<string, InternalNetwork>();
-  for (const chain of ["DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL"])
+  for (const chain of [DOCKER_ISOLATION_STAGES[0], DOCKER_INTERNAL])
     for (const rule of chainOf(ruleset, "filter", chain)?.rules ?? []) {
       const { action, src, out } = rule.reading;
       if (action !== "drop" || src?.not !== true || out === undefined || out.not) continue;

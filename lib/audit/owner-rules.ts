@@ -4,6 +4,7 @@
  */
 import type { Host } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
+import { DOCKER_USER } from "../host/known/docker.ts";
 import { ufwCommandDirection } from "../host/known/ufw.ts";
 import { outsideInterfaces } from "../host/packet-origin.ts";
 import { hasPorts, PROTO } from "../packet/field.ts";
@@ -135,7 +136,7 @@ function uncalledChains({ calls, ruleset }: Program): Lint[] {
         calls.callers(table, name).length === 0 &&
         rules.some((rule) => verdictOf(rule) !== "other") &&
         // DOCKER-USER has a lint of its own.
-        name !== "DOCKER-USER" &&
+        name !== DOCKER_USER &&
         (isBanChain(name) || (isOwnersChain(table, name) && !isDockerChain(table, name))),
     );
     const [first] = uncalled;

@@ -1,6 +1,7 @@
 /** Scope of an audit: the rules, engines and ports that the inputs contain. "No findings" of an empty scope means little. */
 import { type Host, sysctl } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
+import { DOCKER_USER } from "../host/known/docker.ts";
 import { outsideInterfaces } from "../host/packet-origin.ts";
 import type { Family } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
@@ -46,9 +47,7 @@ export function scopeOf(programs: readonly Program[], host: Host): AuditScope {
         if (purpose?.role === "engine") engines.add(purpose.by);
       }
   const { bridges, containers, daemon, networks } = host;
-  const hasDockerUser = programs.some(
-    ({ ruleset }) => chainOf(ruleset, "filter", "DOCKER-USER") !== undefined,
-  );
+  const hasDockerUser = programs.some(({ ruleset }) => chainOf(ruleset, "filter", DOCKER_USER) !== undefined);
   const namesDocker =
     bridges.length + containers.length + networks.length > 0 || Object.keys(daemon).length > 0;
   if (hasDockerUser || namesDocker) engines.add("Docker");

@@ -1,5 +1,5 @@
 /** Rules of ufw as the commands that wrote them (ufw(8)); the chains ufw-user-* and ufw6-user-* contain them. */
-import { type UfwDirection, ufwCommandDirection, ufwHelperRole } from "../host/known/ufw.ts";
+import { type UfwDirection, ufwCommandChain, ufwCommandDirection, ufwHelperRole } from "../host/known/ufw.ts";
 import type { Prefix } from "../packet/address.ts";
 import { maskBits, printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
@@ -10,7 +10,9 @@ import { chainOf, type Rule, type Ruleset, type TableName } from "../rules/rules
 /** Returns true if the ruleset contains chains of ufw. */
 export const hasUfw = (ruleset: Ruleset): boolean => {
   const chains = ruleset.tables.get("filter")?.chains;
-  return chains !== undefined && (chains.has("ufw-user-input") || chains.has("ufw6-user-input"));
+  return (
+    chains !== undefined && ([4, 6] as const).some((family) => chains.has(ufwCommandChain(family, "input")))
+  );
 };
 
 /** Directions of `ufw default`, by the base chain of table filter whose policy it sets. */
@@ -38,10 +40,6 @@ export function ufwCommandStep(step: Step, path: readonly Step[]): RuleStep | un
     ? path.findLast((s): s is RuleStep => s.step === "rule" && ufwCommandDirection(s.chain) !== null)
     : undefined;
 }
-
-/** Returns the name of the chain that contains `ufw route` rules. */
-export const ufwForwardChain = (ruleset: Ruleset): string =>
-  ruleset.family === 4 ? "ufw-user-forward" : "ufw6-user-forward";
 
 /** Conditions of a rule, as arguments of a ufw command. */
 interface UfwConditions {

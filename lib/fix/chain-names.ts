@@ -1,4 +1,5 @@
 /** Names of the chains and rules that a fix adds. */
+import { DOCKER_USER } from "../host/known/docker.ts";
 import type { Rule } from "../rules/ruleset.ts";
 
 /** Chain that DOCKER-USER jumps to. A fix changes no other rules of DOCKER-USER. */
@@ -14,10 +15,10 @@ export const isOurs = (chain: string): boolean => chain === CHAIN || /^FWCHECK-\
 export const callsOurs = ({ calledChain }: Rule): boolean => calledChain !== null && isOurs(calledChain);
 
 /** Rule of FORWARD that calls DOCKER-USER where Docker adds no such call; the comment distinguishes it from Docker's. */
-export const HOOK = "-m comment --comment fwcheck -j DOCKER-USER";
+export const HOOK = `-m comment --comment fwcheck -j ${DOCKER_USER}`;
 
 /** Returns whether a rule is the call of DOCKER-USER that a fix added. */
 export const isHook = (rule: Rule): boolean =>
   rule.chain === "FORWARD" &&
-  rule.calledChain === "DOCKER-USER" &&
+  rule.calledChain === DOCKER_USER &&
   rule.reading.comments?.includes("fwcheck") === true;

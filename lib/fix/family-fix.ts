@@ -2,6 +2,7 @@
 import { auditFamily, type FamilyAudit, findingsOf } from "../audit/audit.ts";
 import type { Finding } from "../audit/finding.ts";
 import { containerAt, type Host } from "../host/host.ts";
+import { DOCKER_CHAIN, DOCKER_USER } from "../host/known/docker.ts";
 import type { Source } from "../host/read.ts";
 import type { Address, Family } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
@@ -84,9 +85,9 @@ export function fixFamily(
  */
 function refusalOf(ruleset: Ruleset, host: Host): Exclude<FamilyRefusal["code"], "limit-exceeded"> | null {
   if (ruleset.damaged === true) return "damaged-ruleset";
-  const hasDocker = (table: TableName): boolean => chainOf(ruleset, table, "DOCKER") !== undefined;
+  const hasDocker = (table: TableName): boolean => chainOf(ruleset, table, DOCKER_CHAIN) !== undefined;
   const publishes = host.containers.some((c) => c.published.length > 0) || !ruleset.tables.has("nat");
-  const endpoints = chainOf(ruleset, "filter", "DOCKER")?.rules.length ?? 0;
+  const endpoints = chainOf(ruleset, "filter", DOCKER_CHAIN)?.rules.length ?? 0;
   if (endpoints > 0 && !hasDocker("nat") && publishes) return "docker-nat-missing";
   return hasDocker("nat") && !ruleset.tables.has("filter") ? "filter-missing" : null;
 }
@@ -234,7 +235,7 @@ function withoutOpaque(ruleset: Ruleset, host: Host): Ruleset {
  */
 function acceptedBefore({ actual: { path } }: Finding): OpenReason | null {
   const last = path.findLast((s) => s.table === "filter");
-  if (path.some((step) => step.chain === "DOCKER-USER") || last?.step !== "rule") return null;
+  if (path.some((step) => step.chain === DOCKER_USER) || last?.step !== "rule") return null;
   const { chain, rule, line } = last;
   return { code: "accepted-before-docker-user", chain, rule, line };
 }

@@ -1,7 +1,7 @@
 /** Reads the owner's policy for the packets of each passage from the hooks that express the intent. */
 import type { FamilyAudit, Passage } from "../audit/audit.ts";
-import { ufwForwardChain } from "../audit/ufw-rules.ts";
 import type { Host } from "../host/host.ts";
+import { ufwCommandChain } from "../host/known/ufw.ts";
 import { fromContainers, fromOutside } from "../host/packet-origin.ts";
 import { or, type Predicate } from "../packet/predicate.ts";
 import type { BoundChain } from "../path/program.ts";
@@ -85,7 +85,7 @@ class PolicyReader {
   private readRoutedRules(packets: Node, start: Predicate): Node {
     const { full, domain } = this.audit;
     const { diagrams } = domain;
-    const chain = full.program.chain("filter", ufwForwardChain(full.program.ruleset));
+    const chain = full.program.chain("filter", ufwCommandChain(full.program.ruleset.family, "forward"));
     if (chain === undefined || chain.rules.length === 0 || packets === EMPTY) return packets;
     const states = statesAt(full, "FORWARD", (observe) => full.arrive(full.start(start), observe));
     const readPoint = { engine: full, states: restrict(full, states, packets), beforeNat: false };

@@ -1,5 +1,6 @@
 /** Prints a fix as blocks for ufw's after.rules and after6.rules. */
 import { knownChain } from "../../host/known/chains.ts";
+import { DOCKER_USER } from "../../host/known/docker.ts";
 import { printRule } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
 import { type Chain, chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
@@ -58,7 +59,7 @@ export function ufwBlock(part: FamilyRules): UfwBlock {
   if (chains.size === 0) return { text: "", leftOut: [], refusal: null };
   const refusal = refusalOf(part);
   if (refusal !== null) return { text: "", leftOut: [], refusal };
-  const owners = (chainOf(ruleset, "filter", "DOCKER-USER")?.rules ?? []).filter((rule) => !callsOurs(rule));
+  const owners = (chainOf(ruleset, "filter", DOCKER_USER)?.rules ?? []).filter((rule) => !callsOurs(rule));
   const { brought, lacking } = loadable(part);
   const [kept, leftOut] = [[] as Rule[], [] as LeftOut[]];
   for (const rule of [...owners, ...ourRules(part)]) {
@@ -79,11 +80,11 @@ export function ufwBlock(part: FamilyRules): UfwBlock {
         leftOut.map((each) => `Left out: ${leftOutText(each)}`),
       ),
       "*filter",
-      ":DOCKER-USER - [0:0]",
+      `:${DOCKER_USER} - [0:0]`,
       ...[...chains.keys(), ...carried.map((chain) => chain.name), ...old].map(
         (chain) => `:${chain} - [0:0]`,
       ),
-      `-A DOCKER-USER -j ${CHAIN}`,
+      `-A ${DOCKER_USER} -j ${CHAIN}`,
       ...kept.map((rule) => printRule(rule, ruleset)),
       ...carried.flatMap((chain) => chain.rules.map((rule) => printRule(rule, ruleset))),
       ...old.map((chain) => `-X ${chain}`),

@@ -1,6 +1,7 @@
 /** Rules of one family that all forms print, and the calls from FORWARD to these rules. */
 import { sha256 as hash } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { DOCKER_USER } from "../../host/known/docker.ts";
 import { printBody } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
 import { chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
@@ -46,13 +47,13 @@ export function callsOf(ruleset: Ruleset): Calls {
   const calls = (from: string, to: string): readonly Rule[] =>
     (chainOf(ruleset, "filter", from)?.rules ?? []).filter((rule) => rule.calledChain === to);
   const body = (rule: Rule): string => printBody(rule, ruleset).trim();
-  const forward = calls("FORWARD", "DOCKER-USER");
+  const forward = calls("FORWARD", DOCKER_USER);
   const hooks = forward.filter(isHook);
   return {
-    user: chainOf(ruleset, "filter", "DOCKER-USER") !== undefined,
+    user: chainOf(ruleset, "filter", DOCKER_USER) !== undefined,
     docker: forward.length > hooks.length,
     hooks: hooks.map(body),
-    jumps: calls("DOCKER-USER", CHAIN).map(body),
+    jumps: calls(DOCKER_USER, CHAIN).map(body),
   };
 }
 

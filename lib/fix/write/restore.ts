@@ -1,4 +1,5 @@
 /** Prints a fix as one transaction for `iptables-restore --noflush`, and the commands that undo it. */
+import { DOCKER_USER } from "../../host/known/docker.ts";
 import { chainOf } from "../../rules/ruleset.ts";
 import { CHAIN, HOOK } from "../chain-names.ts";
 import { appended, callsOf, type FamilyRules, heading, stale, tool, WAIT } from "./family.ts";
@@ -28,7 +29,7 @@ export function restore(part: FamilyRules): string {
       ],
     ),
     "*filter",
-    ...(user ? [] : ["-N DOCKER-USER"]),
+    ...(user ? [] : [`-N ${DOCKER_USER}`]),
     ...(jumps.length > 0
       ? [declare(CHAIN)]
       : // Where the chain exists our hook may exist too; a second one would count each packet twice.
@@ -39,8 +40,8 @@ export function restore(part: FamilyRules): string {
     ...old.map(declare),
     ...hooks.map((hook) => `-D FORWARD ${hook}`),
     ...(docker ? [] : [`-I FORWARD 1 ${HOOK}`]),
-    ...jumps.map((jump) => `-D DOCKER-USER ${jump}`),
-    `-I DOCKER-USER 1 -j ${CHAIN}`,
+    ...jumps.map((jump) => `-D ${DOCKER_USER} ${jump}`),
+    `-I ${DOCKER_USER} 1 -j ${CHAIN}`,
     ...appended(chains),
     ...old.map((chain) => `-X ${chain}`),
     "COMMIT",
@@ -54,10 +55,10 @@ export function undo({ family, ruleset, chains, sets }: FamilyRules): string[] {
   const run = `${tool(family)} -w ${WAIT}`;
   return [
     ...(!docker || hooks.length > 0 ? [`${run} -D FORWARD ${HOOK}`] : []),
-    `${run} -D DOCKER-USER -j ${CHAIN}`,
+    `${run} -D ${DOCKER_USER} -j ${CHAIN}`,
     ...[...chains.keys()].map((chain) => `${run} -F ${chain}`),
     ...[...chains.keys()].map((chain) => `${run} -X ${chain}`),
-    ...(!user || hooks.length > 0 ? [`${run} -X DOCKER-USER`] : []),
+    ...(!user || hooks.length > 0 ? [`${run} -X ${DOCKER_USER}`] : []),
     ...sets.map((set) => `ipset destroy ${set.name}`),
   ];
 }

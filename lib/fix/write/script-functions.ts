@@ -2,11 +2,12 @@
  * Shell functions of the script, in POSIX sh and awk (mawk included). The texts are raw: they read as the shell sees them;
  * only `${...}` is replaced. `test/fix/write/forms.test.ts` runs shellcheck on complete scripts.
  */
+import { DOCKER_USER } from "../../host/known/docker.ts";
 import { HOOK } from "../chain-names.ts";
 import { WAIT } from "./family.ts";
 
 /** Call that Docker 20.10 to 26.1 appends to DOCKER-USER. As the last rule it changes nothing. */
-export const DOCKERS_RETURN = "-A DOCKER-USER -j RETURN";
+export const DOCKERS_RETURN = `-A ${DOCKER_USER} -j RETURN`;
 
 /**
  * Matches a ban as fail2ban (action.d/iptables.conf) and SSHGuard write it: it stops a source, and can accept nothing. A

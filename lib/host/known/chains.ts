@@ -3,6 +3,17 @@
  * others. A chain that is not in the registry is the owner's. lib/report/text/chain-purpose.ts has the sentences.
  */
 import type { TableName } from "../../rules/table-name.ts";
+import {
+  DOCKER_BRIDGE,
+  DOCKER_CHAIN,
+  DOCKER_CT,
+  DOCKER_FORWARD,
+  DOCKER_INGRESS,
+  DOCKER_INTERNAL,
+  DOCKER_ISOLATION,
+  DOCKER_ISOLATION_STAGES,
+  DOCKER_USER,
+} from "./docker.ts";
 
 /** Purposes of Docker's chains. */
 export type DockerPurpose =
@@ -70,17 +81,17 @@ export interface KnownChain {
 
 /** Purposes of Docker's chains by table and name. */
 const DOCKER: Readonly<Partial<Record<TableName, Readonly<Record<string, DockerPurpose>>>>> = {
-  nat: { DOCKER: "docker-publish", "DOCKER-INGRESS": "docker-publish-swarm" },
+  nat: { [DOCKER_CHAIN]: "docker-publish", [DOCKER_INGRESS]: "docker-publish-swarm" },
   filter: {
-    DOCKER: "docker-accept-published",
-    "DOCKER-FORWARD": "docker-forward",
-    "DOCKER-CT": "docker-established",
-    "DOCKER-BRIDGE": "docker-bridge",
-    "DOCKER-INTERNAL": "docker-internal",
-    "DOCKER-INGRESS": "docker-accept-swarm",
-    "DOCKER-ISOLATION": "docker-isolation",
-    "DOCKER-ISOLATION-STAGE-1": "docker-isolation-1",
-    "DOCKER-ISOLATION-STAGE-2": "docker-isolation-2",
+    [DOCKER_CHAIN]: "docker-accept-published",
+    [DOCKER_FORWARD]: "docker-forward",
+    [DOCKER_CT]: "docker-established",
+    [DOCKER_BRIDGE]: "docker-bridge",
+    [DOCKER_INTERNAL]: "docker-internal",
+    [DOCKER_INGRESS]: "docker-accept-swarm",
+    [DOCKER_ISOLATION]: "docker-isolation",
+    [DOCKER_ISOLATION_STAGES[0]]: "docker-isolation-1",
+    [DOCKER_ISOLATION_STAGES[1]]: "docker-isolation-2",
   },
 };
 
@@ -116,7 +127,7 @@ export function knownChain(table: TableName, chain: string): KnownChain | null {
   const docker = DOCKER[table];
   if (docker !== undefined && Object.hasOwn(docker, chain))
     return { by: "Docker", purpose: docker[chain]!, role: "engine" };
-  if (table === "filter" && chain === "DOCKER-USER") return { by: "you", purpose: "docker-user" };
+  if (table === "filter" && chain === DOCKER_USER) return { by: "you", purpose: "docker-user" };
   const [, staged, user, other] = (table === "filter" ? UFW.exec(chain) : null) ?? [];
   const ufw = staged ?? user ?? other;
   if (ufw !== undefined) return { by: "ufw", purpose: `ufw-${ufw}` as UfwPurpose };

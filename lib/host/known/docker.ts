@@ -3,13 +3,32 @@ import { type Prefix, printPrefix } from "../../packet/address.ts";
 import { plain } from "../../rules/reading.ts";
 import { chainOf, type Ruleset } from "../../rules/ruleset.ts";
 
+/** Chain for the destinations of published ports: their DNAT in table nat, their ACCEPT in table filter. */
+export const DOCKER_CHAIN = "DOCKER";
+/** Chain for the owner's rules about containers, which Docker calls first from FORWARD. */
+export const DOCKER_USER = "DOCKER-USER";
+/** Chain for the published ports of a swarm. */
+export const DOCKER_INGRESS = "DOCKER-INGRESS";
+/** Chain for the rules that were in FORWARD before Docker 28. */
+export const DOCKER_FORWARD = "DOCKER-FORWARD";
+/** Chain for bridges in general, since Docker 28. */
+export const DOCKER_BRIDGE = "DOCKER-BRIDGE";
+/** Chain for established connections, since Docker 28. */
+export const DOCKER_CT = "DOCKER-CT";
+/** Chain that keeps bridge networks apart, since Docker 29. */
+export const DOCKER_INTERNAL = "DOCKER-INTERNAL";
+/** Chain that keeps bridge networks apart, before Docker 17.12. */
+export const DOCKER_ISOLATION = "DOCKER-ISOLATION";
+/** Chains that keep bridge networks apart, up to Docker 28. */
+export const DOCKER_ISOLATION_STAGES = ["DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"] as const;
+
 /** Returns the versions of Docker that write rules of this layout; `null` if there are none of Docker. */
 export function dockerLayout(ruleset: Ruleset): string | null {
   const has = (chain: string): boolean => chainOf(ruleset, "filter", chain) !== undefined;
-  if (has("DOCKER-INTERNAL")) return "29 or newer";
-  if (has("DOCKER-FORWARD")) return "28";
-  if (has("DOCKER-ISOLATION-STAGE-1")) return matchesBridgeSet(ruleset) ? "28.0.0" : "27 or older";
-  return has("DOCKER-ISOLATION") ? "older than 20.10" : null;
+  if (has(DOCKER_INTERNAL)) return "29 or newer";
+  if (has(DOCKER_FORWARD)) return "28";
+  if (has(DOCKER_ISOLATION_STAGES[0])) return matchesBridgeSet(ruleset) ? "28.0.0" : "27 or older";
+  return has(DOCKER_ISOLATION) ? "older than 20.10" : null;
 }
 
 /** Docker 28.0.0, and no other version, matches the set of its bridges in FORWARD. */
@@ -20,7 +39,7 @@ const matchesBridgeSet = (ruleset: Ruleset): boolean =>
 
 /** Returns true for rules of Docker 28.0 or newer, which protects containers in table raw. */
 export const isSince28 = (ruleset: Ruleset): boolean =>
-  chainOf(ruleset, "filter", "DOCKER-FORWARD") !== undefined || matchesBridgeSet(ruleset);
+  chainOf(ruleset, "filter", DOCKER_FORWARD) !== undefined || matchesBridgeSet(ruleset);
 
 /** Returns true for the name of Docker 28.0.0's set of bridge networks. */
 export const isDockerBridgeSet = (set: string): boolean => set.startsWith("docker-ext-bridges");
@@ -43,13 +62,7 @@ export interface DockerBridge {
 }
 
 /** Chains of table filter whose rules name bridges with `-i` or `-o`. */
-const BRIDGE_CHAINS = [
-  "DOCKER-ISOLATION-STAGE-1",
-  "DOCKER-INTERNAL",
-  "DOCKER-FORWARD",
-  "DOCKER-BRIDGE",
-  "DOCKER-CT",
-];
+const BRIDGE_CHAINS = [DOCKER_ISOLATION_STAGES[0], DOCKER_INTERNAL, DOCKER_FORWARD, DOCKER_BRIDGE, DOCKER_CT];
 
 const isPattern = (device: string): boolean => device.endsWith("+");
 
@@ -63,10 +76,10 @@ export function dockerBridges(rulesets: readonly Ruleset[]): Map<string, DockerB
   };
   for (const ruleset of rulesets) {
     // `-i BRIDGE -j RETURN` up to 28, `! -i BRIDGE ... -j DNAT` in all versions.
-    for (const { reading } of chainOf(ruleset, "nat", "DOCKER")?.rules ?? [])
+    for (const { reading } of chainOf(ruleset, "nat", DOCKER_CHAIN)?.rules ?? [])
       if (reading.in !== undefined && !isPattern(reading.in.value)) bridge(reading.in.value);
     // `-d CONTAINER ! -i BRIDGE -o BRIDGE -j ACCEPT`
-    for (const { reading } of chainOf(ruleset, "filter", "DOCKER")?.rules ?? []) {
+    for (const { reading } of chainOf(ruleset, "filter", DOCKER_CHAIN)?.rules ?? []) {
       const name = plain(reading.out);
       if (name === undefined || reading.in?.value !== name || !reading.in.not) continue;
       const { endpoints } = bridge(name);

@@ -3,6 +3,7 @@ import { isDockerRule } from "../../audit/docker-rules.ts";
 import { isHook } from "../../fix/chain-names.ts";
 import type { Host } from "../../host/host.ts";
 import { knownChain } from "../../host/known/chains.ts";
+import { DOCKER_USER } from "../../host/known/docker.ts";
 import type { Rule, TableName } from "../../rules/ruleset.ts";
 
 /** Author of a rule: Docker, ufw, a fix of fwcheck, or the owner of the host (other programs included). */
@@ -29,6 +30,6 @@ export function ruleAuthor(rule: Rule, host: Host): Author {
   const callee = rule.calledChain;
   if (callee === null) return "owner";
   // Docker writes the call of the chain for the owner's rules.
-  if (rule.chain === "FORWARD" && callee === "DOCKER-USER") return "docker";
+  if (rule.chain === "FORWARD" && callee === DOCKER_USER) return "docker";
   return chainAuthor(rule.table, callee);
 }

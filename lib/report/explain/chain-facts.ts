@@ -3,7 +3,7 @@
 import { isDockerRule } from "../../audit/docker-rules.ts";
 import { hasUfw, hasUfwDefaults } from "../../audit/ufw-rules.ts";
 import { type KnownChain, knownChain } from "../../host/known/chains.ts";
-import { dockerLayout } from "../../host/known/docker.ts";
+import { DOCKER_CHAIN, DOCKER_INGRESS, DOCKER_USER, dockerLayout } from "../../host/known/docker.ts";
 import { ufwCommandDirection } from "../../host/known/ufw.ts";
 import { type BoundRule, STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
@@ -141,7 +141,7 @@ function chainPitfalls(
   if (purpose !== null && changeAdvice(purpose) !== undefined) out.push({ code: "managed", chain: purpose });
   if (table === "raw" && hooks.includes("PREROUTING")) out.push({ code: "before-nat" });
   if (table === "nat") out.push({ code: "first-packet-only" });
-  if (table === "nat" && name === "DOCKER" && index.published.length > 0)
+  if (table === "nat" && name === DOCKER_CHAIN && index.published.length > 0)
     out.push({ code: "bypasses-input", ufw: hasUfw(index.ruleset) });
   const isForwardOnly = hooks.length === 1 && hooks[0] === "FORWARD";
   const example = index.published.find((p) => p.first !== p.port) ?? index.published[0];
@@ -162,9 +162,9 @@ function filterPitfalls(chain: Chain, bound: readonly BoundRule[], index: Rulese
   const { published, host } = index;
   const readableConditionOf = ({ rule }: BoundRule): ReadableCondition => ruleCondition(rule, index);
   const out: ChainPitfall[] = [];
-  if (name === "DOCKER-INGRESS" && bound.some((each) => acceptsAnywhere(each, readableConditionOf(each))))
+  if (name === DOCKER_INGRESS && bound.some((each) => acceptsAnywhere(each, readableConditionOf(each))))
     out.push({ code: "any-container" });
-  if (name === "DOCKER-USER") {
+  if (name === DOCKER_USER) {
     const last = bound.at(-1);
     if (last === undefined) out.push({ code: "no-owner-rules" });
     else if (isFinalReturn(last, readableConditionOf(last)))

@@ -2,6 +2,7 @@
 import { isDockerRule } from "../../audit/docker-rules.ts";
 import { ufwCommand } from "../../audit/ufw-rules.ts";
 import { knownChain } from "../../host/known/chains.ts";
+import { DOCKER_USER } from "../../host/known/docker.ts";
 import { type Family, UNNAMED_BRIDGE_PORT } from "../../packet/field.ts";
 import { type Predicate, whyUnknown } from "../../packet/predicate.ts";
 import type { BoundRule } from "../../path/program.ts";
@@ -83,10 +84,7 @@ export function ruleFacts(
 
 /** Returns true for the unconditional RETURN that Docker up to 28.1 appends to DOCKER-USER. */
 export const isFinalReturn = ({ rule, effect }: BoundRule, condition: ReadableCondition): boolean =>
-  rule.table === "filter" &&
-  rule.chain === "DOCKER-USER" &&
-  effect.kind === "return" &&
-  alwaysHolds(condition);
+  rule.table === "filter" && rule.chain === DOCKER_USER && effect.kind === "return" && alwaysHolds(condition);
 
 function writer(bound: BoundRule, condition: ReadableCondition, { host }: RulesetIndex): string | null {
   const { rule } = bound;

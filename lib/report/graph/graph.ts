@@ -1,5 +1,6 @@
 /** Builds the chain graph of a ruleset. */
 import type { Host } from "../../host/host.ts";
+import { DOCKER_USER } from "../../host/known/docker.ts";
 import { STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { CallGraph } from "../../rules/call-graph.ts";
@@ -243,7 +244,7 @@ class GraphBuilder {
     const chain = name === null ? undefined : chainOf(this.ruleset, rule.table, name);
     if (chain === undefined) return null;
     if (this.selected !== null && !this.selected.has(chainKey(chain.table, chain.name))) return null;
-    const isUserChain = chain.table === "filter" && chain.name === "DOCKER-USER";
+    const isUserChain = chain.table === "filter" && chain.name === DOCKER_USER;
     return chain.rules.length > 0 || isUserChain || this.options.all === true ? chain : null;
   }
 

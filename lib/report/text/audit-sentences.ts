@@ -6,6 +6,7 @@ import type { Unmatchable } from "../../audit/finding.ts";
 import type { Lint, PrecedingRule } from "../../audit/lint.ts";
 import type { AuditNote } from "../../audit/notes.ts";
 import type { RuleNote } from "../../audit/rule-note.ts";
+import { DOCKER_USER } from "../../host/known/docker.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
 import { hostDoubtText, rulesetDoubtText } from "./doubt-text.ts";
 import { commaList, counted, listText, plural } from "./list.ts";
@@ -119,7 +120,7 @@ export function noteText(note: AuditNote): string {
 export function lintText(lint: Lint): string {
   switch (lint.kind) {
     case "host-port-after-dnat": {
-      const chain = lint.chain === "DOCKER-USER" ? lint.chain : `${lint.chain}, which DOCKER-USER calls,`;
+      const chain = lint.chain === DOCKER_USER ? lint.chain : `${lint.chain}, which DOCKER-USER calls,`;
       return `${chain} matches packets after DNAT, with the container's port: port ${lint.ports.join(", ")} of the host never occurs here; match the container's port, or use -m conntrack --ctorigdstport ${lint.ports[0]} --ctdir ORIGINAL`;
     }
     case "original-port-unguarded":
