@@ -83,14 +83,6 @@ export function buildFinding(
   const witness = pickWitness(model, subject, parts.candidates, withDestinations);
   const { packet, assume } = witness;
   const { actual, intent } = simulateWitness(model, unsettled, kind, hook, witness);
-  const intended: Intended =
-    parts.onlyUnreadBlocks && unread.length > 0
-      ? { verdict: "undecided", rule: { code: "not-read", by: unread }, path: intent.path }
-      : {
-          verdict: sharedVerdict(intent),
-          rule: deciderOf(intent, model.ownerRuleset),
-          path: intent.path,
-        };
   const proto = protoName(packet.proto);
   return {
     id: `${kind}/${family}/${proto}/${place ?? `${names.join("+")}/${packet.dport ?? "any"}`}`,
@@ -113,7 +105,7 @@ export function buildFinding(
             only: parts.bansOnly,
           } satisfies BypassedBans,
         }),
-    intended,
+    intended: intendedOf(model, intent, parts.onlyUnreadBlocks ? unread : []),
     actual: { verdict: sharedVerdict(actual), path: actual.path },
     witness: packetJson(packet),
     ...(assume.size === 0 ? {} : { assume: [...assume].map(([key, truth]) => printAssumption(key, truth)) }),
@@ -191,6 +183,19 @@ function simulateWitness(
     });
   return { actual, intent };
 }
+
+/**
+ * Returns the verdict of the intent on the witness.
+ * @param unread firewalls that were not read, where nothing else blocks the packets
+ */
+const intendedOf = (model: FamilyModel, intent: Answer, unread: readonly string[]): Intended =>
+  unread.length > 0
+    ? { verdict: "undecided", rule: { code: "not-read", by: unread }, path: intent.path }
+    : {
+        verdict: sharedVerdict(intent),
+        rule: deciderOf(intent, model.ownerRuleset),
+        path: intent.path,
+      };
 
 /** Returns the packets of a set that bypass the intent for all values of the unknowns, on an interface that receives. */
 function certainPart(model: FamilyModel, unsettled: Unsettled, set: Node, kind: FindingKind): Node {

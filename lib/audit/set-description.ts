@@ -1,5 +1,5 @@
 /** Descriptions of packet sets as data: sources by interface, traffic, and destinations. */
-import { printAddressRange } from "../packet/address.ts";
+import { isPrefixRange, printAddressRange } from "../packet/address.ts";
 import { type Address, type Field, PROTO, protoName } from "../packet/field.ts";
 import { is, not } from "../packet/predicate.ts";
 import type { Domain } from "../reach/domain.ts";
@@ -180,8 +180,7 @@ export class SetDescriber {
       const filled = this.domain.valueRanges(diagrams.union(part, diagrams.complement(all)), field);
       const texts = this.domain.valueRanges(part, field).map(([first, last]) => {
         const wide = filled.find(([a, b]) => a <= first && b >= last);
-        const text = wide === undefined ? "-" : printAddressRange(wide);
-        return text.includes("-") ? printAddressRange([first, last]) : text;
+        return printAddressRange(wide !== undefined && isPrefixRange(wide) ? wide : [first, last]);
       });
       return [...new Set(texts)];
     };

@@ -1,6 +1,6 @@
 /** Prints sets of packets as matches: each path of a diagram is a box, one range of values for each field. */
 import { quote } from "iptables-parser-ts";
-import { parseAnyPrefix, prefixRange, printAddressRange } from "../packet/address.ts";
+import { isPrefixRange, prefixRange, printAddressRange } from "../packet/address.ts";
 import {
   type Family,
   type Field,
@@ -161,17 +161,12 @@ function boxMatches(
   const ranges = new Map<Field, Range>();
   for (const [field, values] of box) if (!("not" in values)) ranges.set(field, values);
   const dst = beforeNat ? ranges.get("dst") : undefined;
-  if (dst !== undefined && printAddressRange(dst).includes("-")) {
+  if (dst !== undefined && !isPrefixRange(dst)) {
     // --ctorigdst takes a prefix and no range.
     const prefixes = prefixesOf(dst, family);
     if (prefixes.length > MOST_PREFIXES) return null;
     const lists = prefixes.map((prefix) =>
-      boxMatches(
-        new Map([...box, ["dst", prefixRange(parseAnyPrefix(prefix)!.prefix)]]),
-        family,
-        beforeNat,
-        bridgeOfPort,
-      ),
+      boxMatches(new Map([...box, ["dst", prefixRange(prefix)]]), family, beforeNat, bridgeOfPort),
     );
     return lists.includes(null) ? null : lists.flatMap((texts) => texts!);
   }
@@ -213,7 +208,7 @@ function addressMatches(ranges: ReadonlyMap<Field, Range>, beforeNat: boolean): 
     if (range === undefined) continue;
     const printed = printAddressRange(range);
     if (field === "dst" && beforeNat) text += ` -m conntrack --ctorigdst ${printed} --ctdir ORIGINAL`;
-    else text += printed.includes("-") ? ` -m iprange ${long} ${printed}` : ` ${short} ${printed}`;
+    else text += isPrefixRange(range) ? ` ${short} ${printed}` : ` -m iprange ${long} ${printed}`;
   }
   return text;
 }

@@ -1,7 +1,7 @@
 /** Existing flows that the intent forbids, as conntrack can select them, so that `--cut` ends exactly these. */
 import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import type { Host } from "../host/host.ts";
-import { addressBits, prefixRange, printAddress } from "../packet/address.ts";
+import { addressBits, prefixRange, printAddress, printPrefix } from "../packet/address.ts";
 import type { Family, Range } from "../packet/field.ts";
 import { normalizeRanges } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/node-store.ts";
@@ -71,8 +71,10 @@ export function cutsOf(
     let senders = memo.get(key);
     if (senders === undefined) {
       senders = shorter(
-        subtractRanges(forbidden, inside).flatMap((range) => prefixesOf(range, family)),
-        normalizeRanges([...allowed, ...inside]).flatMap((range) => prefixesOf(range, family)),
+        subtractRanges(forbidden, inside).flatMap((range) => prefixesOf(range, family).map(printPrefix)),
+        normalizeRanges([...allowed, ...inside]).flatMap((range) =>
+          prefixesOf(range, family).map(printPrefix),
+        ),
       );
       memo.set(key, senders);
     }

@@ -1,5 +1,5 @@
 /** Sets of addresses as ranges and as prefixes. */
-import { maxAddress, printPrefix, splitRange } from "../packet/address.ts";
+import { maxAddress, type Prefix, splitRange } from "../packet/address.ts";
 import type { Family, Range, Scalar } from "../packet/field.ts";
 import { normalizeRanges } from "../packet/predicate.ts";
 
@@ -23,8 +23,8 @@ export function subtractRanges(ranges: readonly Range[], others: readonly Range[
 }
 
 /** Returns the fewest prefixes whose union is a range. */
-export function prefixesOf([first, last]: Range, family: Family): string[] {
+export function prefixesOf([first, last]: Range, family: Family): Prefix[] {
   const max = toBigInt(maxAddress(family));
   const end = toBigInt(last) > max ? max : toBigInt(last);
-  return splitRange([toBigInt(first), end], family).map(printPrefix);
+  return splitRange([toBigInt(first), end], family);
 }

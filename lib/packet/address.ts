@@ -166,17 +166,26 @@ export const LOOPBACK = { 4: prefixes(4, "127.0.0.0/8"), 6: prefixes(6, "::1/128
 /** Multicast groups by family. */
 export const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
 
-/** Prints a range of addresses as a prefix if possible, else as `first-last`. */
-export function printAddressRange([lo, hi]: Range): string {
+/** Returns the length of the prefix that a range of addresses is; `undefined` if it is no prefix. */
+function rangeBits([lo, hi]: Range): number | undefined {
   const [a, b] = [lo as Address, hi as Address];
-  if (a === b) return printAddress(a);
   const family = addressFamily(a);
   for (let bits = 0; bits <= addressBits(family); bits++) {
     const mask = prefixMask(bits, family);
-    if (maskAddress(a, mask) === a && prefixRange({ address: a, mask })[1] === b)
-      return `${printAddress(a)}/${bits}`;
+    if (maskAddress(a, mask) === a && prefixRange({ address: a, mask })[1] === b) return bits;
   }
-  return `${printAddress(a)}-${printAddress(b)}`;
+  return undefined;
+}
+
+/** Returns true if a range of addresses is a prefix; a single address is one. */
+export const isPrefixRange = (range: Range): boolean => rangeBits(range) !== undefined;
+
+/** Prints a range of addresses as a prefix if possible, else as `first-last`. */
+export function printAddressRange(range: Range): string {
+  const [a, b] = range as readonly [Address, Address];
+  if (a === b) return printAddress(a);
+  const bits = rangeBits(range);
+  return bits === undefined ? `${printAddress(a)}-${printAddress(b)}` : `${printAddress(a)}/${bits}`;
 }
 
 /** Returns true if a value is in one of the ranges. */

@@ -224,62 +224,55 @@ function readElement(set: Ipset, word: Word, nomatch: boolean, wildcard: boolean
   const parts = word.text.split(",");
   if (set.type === "hash:net,iface" && parts.length > 2)
     parts.splice(1, parts.length, parts.slice(1).join(","));
-  const family = set.family ?? 4;
-  const spans: (readonly AddressSpan[])[] = [];
-  let element: Omit<SetElement, "spans"> = {
-    ports: null,
-    mac: null,
-    mark: 0,
-    iface: null,
-    member: "",
-    nomatch,
-  };
   const optional = set.type === "bitmap:ip,mac" ? 1 : 0;
   if (parts.length > set.dimensions.length || parts.length < set.dimensions.length - optional)
     return new Trouble(
       `expected ${set.dimensions.map((d) => EXPECTED[d]).join(", ")}, separated by commas`,
       word,
     );
+  const spans: (readonly AddressSpan[])[] = [];
+  const element = { spans, ports: null, mac: null, mark: 0, iface: null, member: "", nomatch };
   for (const [i, dimension] of set.dimensions.entries()) {
     const text = parts[i];
     if (text === undefined) break;
-    const fault = new Trouble(`expected ${EXPECTED[dimension]}`, word);
-    switch (dimension) {
-      case "ip":
-      case "net": {
-        const read = readSpans(text, family, dimension === "net");
-        if (read === undefined) return fault;
-        spans.push(read);
-        break;
-      }
-      case "port": {
-        const ports = readPorts(text, set.type === "bitmap:port");
-        if (ports === undefined) return fault;
-        element = { ...element, ports };
-        break;
-      }
-      case "mac": {
-        const mac = parseMac(text);
-        if (mac === undefined) return fault;
-        element = { ...element, mac };
-        break;
-      }
-      case "mark": {
-        const mark = wholeNumber(text, 0xffff_ffff);
-        if (mark === undefined) return fault;
-        element = { ...element, mark };
-        break;
-      }
-      case "iface": {
-        const physical = text.startsWith("physdev:");
-        element = { ...element, iface: { name: physical ? text.slice(8) : text, wildcard, physical } };
-        break;
-      }
-      case "set":
-        element = { ...element, member: text };
-    }
+    const value = readValue(set, dimension, text, wildcard);
+    if (value === undefined) return new Trouble(`expected ${EXPECTED[dimension]}`, word);
+    if (Array.isArray(value)) spans.push(value);
+    else Object.assign(element, value);
   }
-  return { ...element, spans };
+  return element;
+}
+
+/** Reads the value of one dimension; addresses as spans. */
+function readValue(
+  set: Ipset,
+  dimension: Dimension,
+  text: string,
+  wildcard: boolean,
+): readonly AddressSpan[] | Partial<SetElement> | undefined {
+  switch (dimension) {
+    case "ip":
+    case "net":
+      return readSpans(text, set.family ?? 4, dimension === "net");
+    case "port": {
+      const ports = readPorts(text, set.type === "bitmap:port");
+      return ports && { ports };
+    }
+    case "mac": {
+      const mac = parseMac(text);
+      return mac === undefined ? undefined : { mac };
+    }
+    case "mark": {
+      const mark = wholeNumber(text, 0xffff_ffff);
+      return mark === undefined ? undefined : { mark };
+    }
+    case "iface": {
+      const physical = text.startsWith("physdev:");
+      return { iface: { name: physical ? text.slice(8) : text, wildcard, physical } };
+    }
+    case "set":
+      return { member: text };
+  }
 }
 
 /** Reads an address, `address/length` or `first-last`; a range in a net is split into prefixes. */
