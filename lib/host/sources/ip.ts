@@ -253,6 +253,7 @@ function readRule(entry: unknown, priority: number, family: Family): RoutingRule
   const uid = range("uid_start", "uid_end");
   const [sport, dport] = [portRange("sport"), portRange("dport")];
   const mask = number("fwmask") ?? 0xffff_ffff;
+  const suppress = number("suppress_prefixlength") ?? number("suppress_prefixlen") ?? null;
   const tos = tosOf(entry, family);
   if (tos === undefined) unread.push("tos");
   const group = groupNumber(stringOf(property(entry, "suppress_ifgroup")));
@@ -275,7 +276,7 @@ function readRule(entry: unknown, priority: number, family: Family): RoutingRule
     sport,
     dport,
     action: actionOf(entry),
-    suppress: number("suppress_prefixlength") ?? number("suppress_prefixlen") ?? null,
+    suppress,
     suppressGroup: group ?? null,
     ...(["flow_to", "flow_from"].some((key) => property(entry, key) !== undefined) ? { realm: true } : {}),
     beyond,
