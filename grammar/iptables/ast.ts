@@ -98,7 +98,7 @@ export interface Option {
   readonly values: readonly string[];
 }
 
-/** The part of a rule that its shape does not contain. */
+/** The part of a rule that its shape does not contain, where the rule has it as strings. */
 interface RuleContent {
   readonly chain: string;
   readonly values: readonly string[];
@@ -116,7 +116,8 @@ export const VALUE_SPANS = 4;
 export class Rule {
   /** Node type. */
   readonly kind = "rule";
-  private content: RuleContent | null;
+  /** `null` for a rule that the scanner read: its strings are cut from the text at each read, and take no memory. */
+  private readonly content: RuleContent | null;
 
   constructor(
     /** 1-based line of the text. */
@@ -130,7 +131,7 @@ export class Rule {
     counters: Counters | null,
     /** Rule number of `-I CHAIN 3`, from 1; `null` for `-A`. */
     readonly position: number | null,
-    /** Positions of the values if the scanner read the rule. The strings are cut when they are first read. */
+    /** Positions of the values if the scanner read the rule. */
     readonly spans: WordSpans | null = null,
     /** Index of the first span of this rule in `spans`. */
     readonly at = 0,
@@ -145,29 +146,16 @@ export class Rule {
 
   /** Values of all options, in the order of the text, quotes removed. */
   get values(): readonly string[] {
-    return this.parsedContent.values;
+    if (this.content !== null) return this.content.values;
+    const last = this.shape.options.at(-1);
+    return Array.from({ length: last === undefined ? 0 : last.at + last.count }, (_, i) => this.value(i));
   }
 
   /** `[packets:bytes]` before the rule; `null` if the text has none. */
   get counters(): Counters | null {
-    return this.parsedContent.counters;
-  }
-
-  private get parsedContent(): RuleContent {
-    this.content ??= this.cut(this.spans!);
-    return this.content;
-  }
-
-  private cut(words: WordSpans): RuleContent {
-    const last = this.shape.options.at(-1);
-    const values = new Array<string>(last === undefined ? 0 : last.at + last.count);
-    for (let i = 0; i < values.length; i++) values[i] = words.wordAt(this.at + VALUE_SPANS + 2 * i);
-    const counters = words.wordAt(this.at + COUNTERS_SPAN);
-    return {
-      chain: words.wordAt(this.at + CHAIN_SPAN),
-      values,
-      counters: counters === "" ? null : parseCounters(counters),
-    };
+    if (this.content !== null) return this.content.counters;
+    const counters = this.spans!.wordAt(this.at + COUNTERS_SPAN);
+    return counters === "" ? null : parseCounters(counters);
   }
 
   /** Returns one value without cutting the others from the text. */
