@@ -109,12 +109,12 @@ export interface ShapePlans {
   /** Options of several values, the first of which may be a `!` (before iptables 1.4.3). */
   readonly several: readonly ShapeOption[];
   readonly plans: Map<string, Map<TargetExtension | undefined, Plan>>;
-  /** The plan of the last rule. */
-  last: LatestPlan | null;
+  /** Plans of recent rules; neighbouring rules often differ in target or protocol only. */
+  readonly recent: RecentPlan[];
 }
 
 /** A plan and the words that select it. */
-export interface LatestPlan {
+export interface RecentPlan {
   readonly proto: string;
   /** Value of `-j`. */
   readonly word: string;
@@ -145,11 +145,14 @@ export function shapePlans({ options }: Shape): ShapePlans {
     jump: jump !== null && jumpKind(jump) === "jump" ? jump : null,
     several: options.filter((o) => o.count > 1),
     plans: new Map(),
-    last: null,
+    recent: [],
   };
 }
 
-/** Returns the plan of a rule and remembers it as the last one of its shape. */
+/** Number of recent plans that a shape remembers. */
+const MOST_RECENT = 4;
+
+/** Returns the plan of a rule and remembers it as a recent one of its shape. */
 export function planOf(shape: ShapePlans, syntax: RuleSyntax, family: Family): Plan {
   // The protocol selects the match that is loaded without -m. Its text identifies it as well as its number.
   const proto = shape.proto === null ? "" : syntax.value(shape.proto.at);
@@ -162,8 +165,16 @@ export function planOf(shape: ShapePlans, syntax: RuleSyntax, family: Family): P
   let plan = plans.get(target);
   if (plan === undefined) plans.set(target, (plan = new Planner(syntax, family).plan()));
   // Text with escapes reads differently with and without quotes, so it does not identify the value.
-  shape.last = proto.includes("\\") ? null : { proto, word, chain: target === undefined, old, plan };
+  if (!proto.includes("\\")) remember({ proto, word, chain: target === undefined, old, plan }, shape.recent);
   return plan;
+}
+
+/** Puts a plan in front of the recent ones. */
+function remember(latest: RecentPlan, recent: RecentPlan[]): void {
+  const at = recent.findIndex(({ plan, word }) => plan === latest.plan && word === latest.word);
+  if (at >= 0) recent.splice(at, 1);
+  else if (recent.length === MOST_RECENT) recent.pop();
+  recent.unshift(latest);
 }
 
 const isBang = (syntax: RuleSyntax, option: ShapeOption): boolean => syntax.value(option.at) === "!";

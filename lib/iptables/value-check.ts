@@ -33,47 +33,51 @@ const checkOf = (at: number, count: number, isValid: IsValid | null): ValueCheck
 });
 
 /**
- * Returns the last plan of a shape if it certainly is the plan of this rule and the rule's values are valid; else `null`.
+ * Returns the recent plan of a shape that certainly is the plan of this rule, if the rule's values are valid; else `null`.
  *
  * One long function, since it runs for each rule of a large file: calls and allocations would dominate.
  */
 export function matchingPlan(
   { spans, at }: RuleSyntax,
-  { proto, jump, several, last }: ShapePlans,
+  { proto, jump, several, recent }: ShapePlans,
 ): Plan | null {
-  if (spans === null || last === null || last.plan.checks === null) return null;
+  if (spans === null) return null;
   const { text, offsets } = spans;
-  const { plan } = last;
-  if (proto !== null) {
-    const place = at + VALUE_SPANS + 2 * proto.at;
-    const start = offsets[place]!;
-    if (offsets[place + 1]! - start !== last.proto.length || !text.startsWith(last.proto, start)) return null;
-  }
-  if (jump !== null) {
-    const place = at + VALUE_SPANS + 2 * jump.at;
-    const start = offsets[place]!;
-    const length = offsets[place + 1]! - start;
-    if (!last.chain || length <= LONGEST_TARGET)
-      if (length !== last.word.length || !text.startsWith(last.word, start)) return null;
-  }
-  for (let i = 0; i < several.length; i++) {
-    const place = at + VALUE_SPANS + 2 * several[i]!.at;
-    const start = offsets[place]!;
-    if ((offsets[place + 1] === start + 1 && text.startsWith("!", start)) !== last.old[i]) return null;
-  }
-  const { checks, spelling } = plan;
-  next: for (let i = 0; i < checks!.length; i++) {
-    const { isValid, seen, start: first, end: last } = checks![i]!;
-    const start = offsets[at + first]!;
-    const end = offsets[at + last]!;
-    if (isValid?.(text, start, end, spelling)) continue;
-    for (let j = 0; j < seen.length; j++) {
-      const known = seen[j]!;
-      if (known.length === end - start && text.startsWith(known, start)) continue next;
+  plans: for (let k = 0; k < recent.length; k++) {
+    const { plan, proto: protocol, word, chain, old } = recent[k]!;
+    if (plan.checks === null) continue;
+    if (proto !== null) {
+      const place = at + VALUE_SPANS + 2 * proto.at;
+      const start = offsets[place]!;
+      if (offsets[place + 1]! - start !== protocol.length || !text.startsWith(protocol, start)) continue;
     }
-    return null;
+    if (jump !== null) {
+      const place = at + VALUE_SPANS + 2 * jump.at;
+      const start = offsets[place]!;
+      const length = offsets[place + 1]! - start;
+      if (!chain || length <= LONGEST_TARGET)
+        if (length !== word.length || !text.startsWith(word, start)) continue;
+    }
+    for (let i = 0; i < several.length; i++) {
+      const place = at + VALUE_SPANS + 2 * several[i]!.at;
+      const start = offsets[place]!;
+      if ((offsets[place + 1] === start + 1 && text.startsWith("!", start)) !== old[i]) continue plans;
+    }
+    const { checks, spelling } = plan;
+    values: for (let i = 0; i < checks.length; i++) {
+      const { isValid, seen, start: first, end: last } = checks[i]!;
+      const start = offsets[at + first]!;
+      const end = offsets[at + last]!;
+      if (isValid?.(text, start, end, spelling)) continue;
+      for (let j = 0; j < seen.length; j++) {
+        const known = seen[j]!;
+        if (known.length === end - start && text.startsWith(known, start)) continue values;
+      }
+      return null;
+    }
+    return plan;
   }
-  return plan;
+  return null;
 }
 
 /** Adds the values of a valid rule to the checks of its plan. */
