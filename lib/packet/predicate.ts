@@ -27,18 +27,22 @@ export const ANY: Predicate = { kind: "any" };
 /** True for no packet. */
 export const NEVER: Predicate = { kind: "or", some: [] };
 
+/** Predicates of one small value, by field and value: rules repeat protocols and ports. */
+const SINGLE_VALUES = new Map<Field, Map<number, Predicate>>();
+const MOST_SINGLE_VALUE = 0xffff;
+
 /** True if the field has this value. */
-export const is = (field: Field, value: Scalar): Predicate => ({
-  kind: "in",
-  field,
-  ranges: [[value, value]],
-});
+export function is(field: Field, value: Scalar): Predicate {
+  if (typeof value !== "number" || value > MOST_SINGLE_VALUE) return within(field, [[value, value]]);
+  let known = SINGLE_VALUES.get(field);
+  if (known === undefined) SINGLE_VALUES.set(field, (known = new Map()));
+  let predicate = known.get(value);
+  if (predicate === undefined) known.set(value, (predicate = within(field, [[value, value]])));
+  return predicate;
+}
 /** True if the field is in a range, ends included. */
-export const between = (field: Field, lo: Scalar, hi: Scalar): Predicate => ({
-  kind: "in",
-  field,
-  ranges: [[lo, hi]],
-});
+export const between = (field: Field, lo: Scalar, hi: Scalar): Predicate =>
+  lo === hi ? is(field, lo) : within(field, [[lo, hi]]);
 /** True if the field is in one of the ranges. */
 export const within = (field: Field, ranges: readonly Range[]): Predicate => ({ kind: "in", field, ranges });
 /** True if `(field & mask) === value`. */
@@ -54,18 +58,23 @@ export const opaque = (key: string, why: string, rare = false): Predicate => ({
   ...(rare ? { rare } : {}),
 });
 
-/** Conjunction, simplified if a part is `ANY` or `NEVER`. */
+/** Conjunction, simplified if a part is `ANY`, `NEVER` or a conjunction. */
 export function and(...all: readonly Predicate[]): Predicate {
   const rest = all.filter((p) => p.kind !== "any");
   if (rest.some(isNever)) return NEVER;
-  return rest.length === 0 ? ANY : rest.length === 1 ? rest[0]! : { kind: "and", all: rest };
+  // A copy has the exact length: `filter` reserves space for 17 elements, which would double the memory of a large ruleset.
+  return rest.length === 0
+    ? ANY
+    : rest.length === 1
+      ? rest[0]!
+      : { kind: "and", all: rest.some(isConjunction) ? rest.flatMap(conjuncts).slice() : rest.slice() };
 }
 
 /** Disjunction, simplified if a part is `ANY` or `NEVER`; `NEVER` without parts. */
 export function or(...some: readonly Predicate[]): Predicate {
   const rest = some.filter((p) => !isNever(p));
   if (rest.some((p) => p.kind === "any")) return ANY;
-  return rest.length === 1 ? rest[0]! : { kind: "or", some: rest };
+  return rest.length === 1 ? rest[0]! : { kind: "or", some: rest.slice() };
 }
 
 /** Negation. */
@@ -78,6 +87,8 @@ export function not(p: Predicate): Predicate {
 
 /** Negates a predicate if the flag is set, for iptables' `!`. */
 export const negate = (negated: boolean, p: Predicate): Predicate => (negated ? not(p) : p);
+
+const isConjunction = (p: Predicate): boolean => p.kind === "and";
 
 const isNever = (p: Predicate): boolean =>
   (p.kind === "or" && p.some.length === 0) || (p.kind === "in" && p.ranges.length === 0);
