@@ -24,7 +24,7 @@ export interface Ban {
   readonly rules: readonly Rule[];
 }
 
-const isDenying = ({ reading: { action } }: Rule): boolean => action === "drop" || action === "reject";
+const isDenying = ({ action }: Rule): boolean => action === "drop" || action === "reject";
 
 /** Returns the ban lists that INPUT evaluates. */
 export function bansOf(ruleset: Ruleset): Ban[] {
@@ -79,8 +79,10 @@ export function banProgram(chain: string): string | undefined {
 }
 
 /** Returns the set that a rule looks the source address up in. */
-const sourceSet = ({ reading: { sets = [] } }: Rule): string | undefined =>
-  sets.find(({ not, value }) => !not && value.sides[0] === "src")?.value.set;
+const sourceSet = (rule: Rule): string | undefined =>
+  rule.traits.matchesSets === true
+    ? rule.reading.sets?.find(({ not, value }) => !not && value.sides[0] === "src")?.value.set
+    : undefined;
 
 /** Returns a chain of table filter and all chains below it. */
 export const chainsBelow = (ruleset: Ruleset, name: string): Chain[] =>

@@ -64,7 +64,7 @@ class UserChainLint {
       this.checkOriginalPort(rule, isEstablished);
       const called = this.ownersChain(rule);
       if (called !== undefined) isEstablished = this.visit(called, isEstablished, depth + 1);
-      if (isUnconditional(rule.reading) && TERMINATING.includes(rule.reading.action)) terminator ??= rule;
+      if (TERMINATING.includes(rule.action) && isUnconditional(rule.reading)) terminator ??= rule;
     }
     return isEstablished;
   }
@@ -88,8 +88,9 @@ class UserChainLint {
   }
 
   private checkOriginalPort(rule: Rule, established: boolean): void {
-    const { action, direction, in: input, originalDestination, originalPorts, states } = rule.reading;
-    if (originalPorts === undefined || (action !== "drop" && action !== "reject")) return;
+    if (rule.action !== "drop" && rule.action !== "reject") return;
+    const { direction, in: input, originalDestination, originalPorts, states } = rule.reading;
+    if (originalPorts === undefined) return;
     const isDnat = plain(states)?.includes("DNAT") === true;
     const isGuarded =
       direction !== undefined || isDnat || originalDestination !== undefined || input !== undefined;
@@ -102,7 +103,7 @@ class UserChainLint {
 /** Actions after which an unconditional rule lets no packet reach the next rule of the chain. */
 const TERMINATING: readonly Reading["action"][] = ["return", "accept", "drop", "reject"];
 
-const passesEstablished = ({ reading: { action, states } }: Rule): boolean =>
+const passesEstablished = ({ action, reading: { states } }: Rule): boolean =>
   (action === "return" || action === "accept") && plain(states)?.includes("ESTABLISHED") === true;
 
 /** Returns the lint of rules in FORWARD that can accept packets before DOCKER-USER is evaluated. */
@@ -143,7 +144,7 @@ function banLint(ruleset: Ruleset, published: ReadonlySet<number>): Lint[] {
 function mayAccept(rule: Rule, ruleset: Ruleset): boolean {
   const called = rule.calledChain;
   const below = called === null ? [] : chainsBelow(ruleset, called).flatMap(({ rules }) => rules);
-  return [rule, ...below].some(({ reading }) => reading.action === "accept");
+  return [rule, ...below].some(({ action }) => action === "accept");
 }
 
 interface PublishedPorts {

@@ -83,11 +83,7 @@ export function otherPublishers(ruleset: Ruleset): ReadonlySet<string> {
   const engines = new Set<string>();
   for (const { name, rules } of ruleset.tables.get("nat")?.chains.values() ?? []) {
     const purpose = knownChain("nat", name);
-    if (
-      purpose?.role === "engine" &&
-      purpose.by !== "Docker" &&
-      rules.some((r) => r.reading.action === "dnat")
-    )
+    if (purpose?.role === "engine" && purpose.by !== "Docker" && rules.some((r) => r.action === "dnat"))
       engines.add(purpose.by);
   }
   return engines;

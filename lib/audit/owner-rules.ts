@@ -51,7 +51,7 @@ export function ownerRuleLint(program: Program): { readonly lint: Lint[]; readon
 
 type RuleVerdict = "allow" | "deny" | "other";
 
-const verdictOf = ({ reading: { action } }: Rule): RuleVerdict =>
+const verdictOf = ({ action }: Rule): RuleVerdict =>
   action === "accept" ? "allow" : action === "drop" || action === "reject" ? "deny" : "other";
 
 /** Rules of one chain that are shadowed for the same reason. */
@@ -159,7 +159,7 @@ function bypassedDenies(program: Program): Lint[] {
   const { ruleset, host } = program;
   const dnats = [...(ruleset.tables.get("nat")?.chains.values() ?? [])]
     .flatMap(({ rules }) => rules)
-    .filter((rule) => rule.reading.action === "dnat" && !isDockerRule(rule, host));
+    .filter((rule) => rule.action === "dnat" && !isDockerRule(rule, host));
   if (dnats.length === 0) return [];
   const simulator = new Simulator([ruleset], host);
   return dnats.slice(0, MOST_SIMULATED).flatMap((rule): Lint[] => {

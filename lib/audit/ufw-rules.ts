@@ -94,10 +94,9 @@ function isProtocolPair(siblings: readonly Rule[], position: number): boolean {
   return isPair(rule, after) || isPair(before, rule);
 }
 
-const hasSameTarget = (a: Rule, b: Rule): boolean =>
-  a.reading.action === b.reading.action && a.calledChain === b.calledChain;
+const hasSameTarget = (a: Rule, b: Rule): boolean => a.action === b.action && a.calledChain === b.calledChain;
 
-function verbOf({ calledChain, reading: { action } }: Rule): string | null {
+function verbOf({ action, calledChain }: Rule): string | null {
   if (action === "accept") return "allow";
   if (action === "drop") return "deny";
   if (action === "reject") return "reject";
@@ -178,7 +177,7 @@ function logArgument(
     const chain = before.calledChain;
     if (chain === null || ufwHelperRole(chain) !== "logging") continue;
     const log = chainOf(ruleset, "filter", chain)?.rules.find(
-      (rule) => rule.reading.action === "log" && isSame(withoutProfiles(conditionsOf(rule)), own),
+      (rule) => rule.action === "log" && isSame(withoutProfiles(conditionsOf(rule)), own),
     );
     return log !== undefined && log.reading.states === undefined ? "log-all" : "log";
   }

@@ -41,10 +41,10 @@ export function uplinks(rulesets: readonly Ruleset[], bridges: ReadonlySet<strin
   const ufw = new Set<string | undefined>();
   for (const ruleset of rulesets)
     for (const rule of allRules(ruleset)) {
-      const { in: input, out, action } = rule.reading;
-      if (action === "masquerade" || action === "snat") sources.add(plain(out));
-      if (action === "dnat") destinations.add(plain(input));
-      if (ufwCommandDirection(rule.chain) === "input") ufw.add(plain(input));
+      const { action, chain } = rule;
+      if (action === "masquerade" || action === "snat") sources.add(plain(rule.reading.out));
+      if (action === "dnat") destinations.add(plain(rule.reading.in));
+      if (ufwCommandDirection(chain) === "input") ufw.add(plain(rule.reading.in));
     }
   return [...sources, ...destinations, ...ufw].filter(
     (name): name is string => name !== undefined && isUplink(name) && !bridges.has(name) && !isTunnel(name),

@@ -212,7 +212,7 @@ function unreadRules(ruleset: Ruleset, by: string): Unread[] {
   const hooks = new Set<Hook>();
   for (const { name: table, chains } of ruleset.tables.values()) {
     const changes = [...chains.values()].some(({ rules }) =>
-      rules.some(({ reading }) => !FINAL.includes(reading.action)),
+      rules.some(({ action }) => !FINAL.includes(action)),
     );
     for (const { name, policy, rules } of chains.values()) {
       if (policy === null || (rules.length === 0 && policy === "ACCEPT")) continue;

@@ -1,19 +1,53 @@
 /** A rule of a text, with values that are parsed on demand: most rules of a large file are never looked at twice. */
 import type { Counters, Rule as RuleSyntax } from "iptables-parser-ts";
-import type { Traits } from "../rules/reading.ts";
+import type { Action, Reading, Traits } from "../rules/reading.ts";
 import type { Chain, TableName } from "../rules/ruleset.ts";
 import type { TargetExtension } from "./extension.ts";
 import { extensionWords, optionWords, readValues, ValueFault } from "./option-values.ts";
 import type { Match, Target, UnknownPart } from "./rule.ts";
 import type { GivenValues, Plan, PlannedExtension } from "./rule-plan.ts";
-import { traitsOfRule } from "./rule-reader.ts";
+import { readingOf, traitsOfRule } from "./rule-reader.ts";
 import { TypedRule } from "./typed-rule.ts";
+
+/** Memoized values of a rule. */
+interface ParsedValues {
+  matches?: readonly Match[];
+  target?: Target;
+  reading?: Reading;
+}
+
+/** Most rules of a table whose values stay memoized, about 1 KB each. */
+const MOST_KEPT = 1 << 17;
+/** Number of other rules whose values are memoized at the same time. */
+const MOST_RECENT_PARSED = 1 << 10;
+
+/**
+ * Bounds the memory for memoized values. Those of the first rules of a table that are read stay; beyond the limit only the
+ * most recent ones do, so that a pass over a million rules leaves no garbage for the slow part of V8's collector.
+ */
+export class ParsedRules {
+  private kept = 0;
+  private readonly recent: LoadedRule[] = [];
+  private next = 0;
+
+  add(rule: LoadedRule): void {
+    if (this.kept < MOST_KEPT) {
+      this.kept++;
+      return;
+    }
+    this.recent[this.next]?.forget();
+    this.recent[this.next] = rule;
+    this.next = (this.next + 1) % MOST_RECENT_PARSED;
+  }
+}
 
 /** A chain while its table is loaded. */
 export interface LoadingChain extends Chain {
   readonly rules: readonly LoadedRule[];
   /** Deleted by `-X`. */
   readonly deleted: boolean;
+  /** The rules of its table with memoized values. */
+  readonly parsed: ParsedRules;
   /** Appends a rule that `expect` announced. */
   append(rule: LoadedRule): void;
 }
@@ -26,8 +60,7 @@ export class LoadedRule extends TypedRule {
   index = 0;
   /** The chain that `-j` or `-g` names, once it was looked up. */
   callee: LoadingChain | null = null;
-  private cachedMatches: readonly Match[] | null = null;
-  private cachedTarget: Target | null = null;
+  private memo: ParsedValues | null = null;
 
   constructor(
     /** The chain that contains it. */
@@ -77,13 +110,12 @@ export class LoadedRule extends TypedRule {
   }
 
   get matches(): readonly Match[] {
-    this.cachedMatches ??= this.plan.matches
+    return (this.parsed.matches ??= this.plan.matches
       .filter((planned) => this.invalid?.has(planned) !== true)
       .map((planned) => ({
         extension: planned.extension as Match["extension"],
         values: this.values(planned),
-      }));
-    return this.cachedMatches;
+      })));
   }
 
   get unknown(): readonly UnknownPart[] {
@@ -102,8 +134,30 @@ export class LoadedRule extends TypedRule {
   }
 
   get target(): Target {
-    this.cachedTarget ??= this.readTarget();
-    return this.cachedTarget;
+    return (this.parsed.target ??= this.readTarget());
+  }
+
+  override get reading(): Reading {
+    return (this.parsed.reading ??= readingOf(this));
+  }
+
+  override get action(): Action {
+    const { target } = this.plan;
+    return target === null || this.invalid?.has(target)
+      ? super.action
+      : ((target.extension as TargetExtension).action ?? "other");
+  }
+
+  override get calledChain(): string | null {
+    return this.callee?.name ?? null;
+  }
+
+  override get targetName(): string {
+    const { plan } = this;
+    if (plan.jump === null) return "";
+    return plan.target === null || this.invalid?.has(plan.target)
+      ? this.jumpName
+      : plan.target.extension.name;
   }
 
   override get traits(): Traits {
@@ -111,6 +165,19 @@ export class LoadedRule extends TypedRule {
     const target = plan.target?.extension as TargetExtension | undefined;
     if (this.invalid === null && target?.traitsOf === undefined) return (plan.traits ??= traitsOfRule(this));
     return traitsOfRule(this);
+  }
+
+  private get parsed(): ParsedValues {
+    if (this.memo === null) {
+      this.memo = {};
+      this.parent.parsed.add(this);
+    }
+    return this.memo;
+  }
+
+  /** Removes the memoized values. */
+  forget(): void {
+    this.memo = null;
   }
 
   private readTarget(): Target {

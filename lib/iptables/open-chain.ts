@@ -1,7 +1,7 @@
 /** Chains of a table while it is loaded: filled with rules, looked up by name, searched for loops. */
 import { CHAIN_SPAN, type Rule as RuleSyntax, VALUE_SPANS, type WordSpans } from "iptables-parser-ts";
 import type { Chain, TableName } from "../rules/ruleset.ts";
-import type { LoadedRule, LoadingChain } from "./loaded-rule.ts";
+import type { LoadedRule, LoadingChain, ParsedRules } from "./loaded-rule.ts";
 import type { RuleReport } from "./rule-loader.ts";
 
 const NONE: LoadedRule[] = [];
@@ -23,6 +23,7 @@ export class OpenChain implements LoadingChain {
     public policy: Chain["policy"],
     readonly counters: Chain["counters"],
     readonly line: number,
+    readonly parsed: ParsedRules,
   ) {}
 
   /** Announces a rule. Returns true for the first rule of an empty chain. */

@@ -1,6 +1,13 @@
 /** Reads the values of an extension's options from a rule. */
 import type { Rule as RuleSyntax, ShapeOption } from "iptables-parser-ts";
-import { type Extension, type GivenOption, type Options, type Spelling, Unreadable } from "./extension.ts";
+import {
+  type Extension,
+  type Given,
+  type GivenOption,
+  type Options,
+  type Spelling,
+  Unreadable,
+} from "./extension.ts";
 import type { GivenValues, PlannedExtension } from "./rule-plan.ts";
 import { protocolName } from "./system-names.ts";
 
@@ -67,7 +74,8 @@ function combine(
   spelling: Spelling,
 ): GivenValues | Unreadable {
   if (gather !== undefined) return gather(given, spelling) as GivenValues | Unreadable;
-  const values = Object.fromEntries(given.map(({ key, not, value }) => [key, { not, value }]));
+  const values: Record<string, Given<unknown>> = {};
+  for (const { key, not, value } of given) values[key] = { not, value };
   return normalize === undefined ? values : (normalize(values, spelling) as GivenValues | Unreadable);
 }
 
@@ -110,5 +118,8 @@ export const extensionWords = ({ slots }: PlannedExtension, syntax: RuleSyntax):
   slots.flatMap((slot) => optionWords(slot.option, syntax));
 
 /** Returns adjacent values of a rule. */
-const wordsFrom = (rule: RuleSyntax, at: number, count: number): string[] =>
-  Array.from({ length: count }, (_, i) => rule.value(at + i));
+function wordsFrom(rule: RuleSyntax, at: number, count: number): string[] {
+  const words: string[] = [];
+  for (let i = at; i < at + count; i++) words.push(rule.value(i));
+  return words;
+}

@@ -150,7 +150,7 @@ export function shapePlans({ options }: Shape): ShapePlans {
 }
 
 /** Number of recent plans that a shape remembers. */
-const MOST_RECENT = 4;
+const MOST_RECENT_PLANS = 4;
 
 /** Returns the plan of a rule and remembers it as a recent one of its shape. */
 export function planOf(shape: ShapePlans, syntax: RuleSyntax, family: Family): Plan {
@@ -173,7 +173,7 @@ export function planOf(shape: ShapePlans, syntax: RuleSyntax, family: Family): P
 function remember(latest: RecentPlan, recent: RecentPlan[]): void {
   const at = recent.findIndex(({ plan, word }) => plan === latest.plan && word === latest.word);
   if (at >= 0) recent.splice(at, 1);
-  else if (recent.length === MOST_RECENT) recent.pop();
+  else if (recent.length === MOST_RECENT_PLANS) recent.pop();
   recent.unshift(latest);
 }
 

@@ -15,7 +15,9 @@ export function readingOf({
   let others = unknown.length > 0;
   for (const { extension, values } of matches) {
     let read = 0;
-    for (const [key, value] of Object.entries(extension.conditions?.(values) ?? {})) {
+    const given: Record<string, unknown> = { ...extension.conditions?.(values) };
+    for (const key of Object.keys(given)) {
+      const value = given[key];
       if (value === undefined) continue;
       read++;
       const before = conditions[key];
@@ -37,7 +39,8 @@ export function readingOf({
   };
 }
 
-function actionOf(target: IptablesRule["target"]): Reading["action"] {
+/** Returns the action of a target. */
+export function actionOf(target: IptablesRule["target"]): Reading["action"] {
   switch (target.kind) {
     case "jump":
     case "goto":

@@ -3,7 +3,7 @@ import type { ChainLine, CommandLine, Rule as RuleSyntax, Table as TableSyntax }
 import type { Family } from "../packet/field.ts";
 import type { Chain, Table, TableName } from "../rules/ruleset.ts";
 import { isBuiltIn } from "./base-chains.ts";
-import { LoadedRule } from "./loaded-rule.ts";
+import { LoadedRule, ParsedRules } from "./loaded-rule.ts";
 import { ChainIndex, OpenChain, reportLoops } from "./open-chain.ts";
 import { RuleLoader, type RuleReport } from "./rule-loader.ts";
 
@@ -18,6 +18,7 @@ export type LineReport = (
 export class TableLoader {
   private readonly chains = new ChainIndex();
   private readonly loader: RuleLoader;
+  private readonly parsed = new ParsedRules();
   /** Rules to append to their chains, which expect them. */
   private readonly waiting: LoadedRule[] = [];
   /** Chains that may have rules. */
@@ -89,7 +90,7 @@ export class TableLoader {
     counters: Chain["counters"],
     line: number,
   ): OpenChain {
-    const made = new OpenChain(this.name, chain, policy, counters, line);
+    const made = new OpenChain(this.name, chain, policy, counters, line, this.parsed);
     this.chains.add(made);
     return made;
   }

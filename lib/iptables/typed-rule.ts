@@ -2,13 +2,13 @@
 import type { Rule as RuleSyntax } from "iptables-parser-ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
-import type { CopyMode, KnownConditions, Reading, Traits } from "../rules/reading.ts";
+import type { Action, CopyMode, KnownConditions, Reading, Traits } from "../rules/reading.ts";
 import type { CompiledRule, Condition, CopyPart, PrintFormat, Rule } from "../rules/ruleset.ts";
 import { compileRule, unknownPredicate } from "./compile-rule.ts";
 import type { Options, Values } from "./extension.ts";
 import { printMatch, printParts, printTarget, ruleProtocol, spellingOf } from "./print.ts";
 import { asIptables, type IptablesRule, type Match, type Target, type UnknownPart } from "./rule.ts";
-import { readingOf, traitsOfRule } from "./rule-reader.ts";
+import { actionOf, readingOf, traitsOfRule } from "./rule-reader.ts";
 
 /** Members that follow from the matches and the target of a rule. */
 export abstract class TypedRule implements IptablesRule {
@@ -21,11 +21,13 @@ export abstract class TypedRule implements IptablesRule {
   abstract readonly unknown: readonly UnknownPart[];
   abstract readonly target: Target;
   abstract readonly syntax: RuleSyntax;
-  private cachedReading: Reading | null = null;
 
   get reading(): Reading {
-    this.cachedReading ??= readingOf(this);
-    return this.cachedReading;
+    return readingOf(this);
+  }
+
+  get action(): Action {
+    return actionOf(this.target);
   }
 
   get calledChain(): string | null {

@@ -103,6 +103,8 @@ export interface Traits {
   readonly rewritesTcpOptions?: boolean;
   /** It can make a packet longer (TCPMSS). */
   readonly lengthens?: boolean;
+  /** It looks the packet up in a set: its reading has `sets`. */
+  readonly matchesSets?: boolean;
   /** Sets that it adds elements to or removes them from. */
   readonly changesSets?: readonly string[];
 }

@@ -7,7 +7,7 @@ import type { Predicate } from "../packet/predicate.ts";
 import { HOOKS, type Hook } from "./base-chain.ts";
 import type { Effect } from "./effect.ts";
 import type { Facts } from "./facts.ts";
-import type { CopyMode, KnownConditions, Reading, Traits } from "./reading.ts";
+import type { Action, CopyMode, KnownConditions, Reading, Traits } from "./reading.ts";
 import type { FamilyRulesetDoubt, RulesetDoubt } from "./ruleset-doubt.ts";
 import type { TableName } from "./table-name.ts";
 
@@ -71,6 +71,8 @@ export interface Rule {
   readonly conditions: readonly Condition[];
   /** Conditions and action for analyses. */
   readonly reading: Reading;
+  /** The action of `reading`, which is cheaper. */
+  readonly action: Action;
   /** The chain that it jumps or goes to; `null` for every other target. It is cheaper than `reading`. */
   readonly calledChain: string | null;
   /** Properties of its matches and its target. */

@@ -123,12 +123,10 @@ function loadable(part: FamilyRules): {
 }
 
 /** Returns what a rule does: its own verdict, or the strictest one of the chain that it calls. */
-function effectOf({ calledChain, reading: { action } }: Rule, ruleset: Ruleset): LeftOut["effect"] {
+function effectOf({ action, calledChain }: Rule, ruleset: Ruleset): LeftOut["effect"] {
   if (action === "drop" || action === "reject") return "denies";
   if (action === "accept" || action === "return") return "allows";
-  const called = new Set(
-    chainOf(ruleset, "filter", calledChain ?? "")?.rules.map((rule) => rule.reading.action),
-  );
+  const called = new Set(chainOf(ruleset, "filter", calledChain ?? "")?.rules.map((rule) => rule.action));
   return called.has("drop") || called.has("reject") ? "denies" : called.has("accept") ? "allows" : "other";
 }
 

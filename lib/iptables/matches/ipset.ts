@@ -39,6 +39,7 @@ export const set = match({
     bytesGt: option("--bytes-gt", number64),
   },
   normalize: (values) => (values.set === undefined ? new Unreadable("--match-set") : values),
+  traits: { matchesSets: true },
   copy: ({ set }) => (set!.value.sides.every((side) => side === "src") ? "unchanged" : "by-destination"),
   conditions: ({ set }) => ({ sets: set === undefined ? undefined : [set] }),
   requires: ({ set }) => (set === undefined ? [] : [{ kind: "ipset", name: set.value.set }]),

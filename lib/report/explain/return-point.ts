@@ -10,7 +10,7 @@ export function returnPoint(chain: Chain, { ruleset, calls }: RulesetIndex): Ret
   const [call] = callers;
   if (call === undefined) return { code: "not-called" };
   if (callers.length > 1) return { code: "several-callers" };
-  if (call.reading.action === "goto") return { code: "caller-of", chain: call.chain };
+  if (call.action === "goto") return { code: "caller-of", chain: call.chain };
   const caller = chainOf(ruleset, call.table, call.chain)!;
   const next = caller.rules.find((rule) => rule.index > call.index);
   return next === undefined

@@ -45,7 +45,7 @@ export function foldRules(rules: readonly Rule[], folding: RowFolding): Rule[][]
   }
   const equalKind = (rule: Rule): string => ruleKind(rule, folding);
   // Published ports keep rows of their own as long as possible.
-  const isPublished = (rule: Rule): boolean => rule.reading.action === "dnat";
+  const isPublished = (rule: Rule): boolean => rule.action === "dnat";
   if (rows.length > limits.unfolded) {
     const kind = (rule: Rule): string | null => (isPublished(rule) ? null : equalKind(rule));
     rows = fold(rows, { least: LEAST_EQUAL, isSingle, kind });
@@ -67,7 +67,7 @@ function ruleKind(rule: Rule, { host, callsDrawn }: RowFolding): string {
   const author = ruleAuthor(rule, host);
   const callee = rule.calledChain;
   if (callee === null) return `${author} ${rule.targetName}`;
-  return callsDrawn(rule) ? `${author} ${rule.reading.action} ${callee}` : `${author} nothing`;
+  return callsDrawn(rule) ? `${author} ${rule.action} ${callee}` : `${author} nothing`;
 }
 
 /** Name of the called chain without its variable part; `null` for other rules and for chains of known programs. */

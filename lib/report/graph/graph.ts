@@ -136,7 +136,7 @@ class GraphBuilder {
 
   private translatesDestinations(): boolean {
     return [...this.calls.below("nat", "PREROUTING")].some((name) =>
-      chainOf(this.ruleset, "nat", name)!.rules.some((rule) => rule.reading.action === "dnat"),
+      chainOf(this.ruleset, "nat", name)!.rules.some((rule) => rule.action === "dnat"),
     );
   }
 

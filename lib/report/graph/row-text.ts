@@ -5,8 +5,8 @@ import { counted } from "../text/list.ts";
 import type { RowAction } from "./graph-model.ts";
 
 /** Returns what a rule does with a packet. */
-export function rowAction({ reading, traits, sideEffect }: Rule): Exclude<RowAction, "several"> {
-  switch (reading.action) {
+export function rowAction(rule: Rule): Exclude<RowAction, "several"> {
+  switch (rule.action) {
     case "dnat":
     case "snat":
     case "masquerade":
@@ -17,12 +17,13 @@ export function rowAction({ reading, traits, sideEffect }: Rule): Exclude<RowAct
     case "none":
       return "note";
     case "other": {
+      const { traits, sideEffect } = rule;
       const changesPacket =
         traits.rewritesTcpOptions === true || traits.lengthens === true || traits.preparesConnection === true;
       return sideEffect === null || changesPacket ? "change" : "note";
     }
     default:
-      return reading.action;
+      return rule.action;
   }
 }
 
@@ -53,7 +54,7 @@ const isEmpty = (ruleset: Ruleset, rule: Rule, callee: string): boolean =>
 /** Prints the target of a rule: `ACCEPT`, `DNAT 172.17.0.2:80`, the name of a chain, with ∅ if it is empty. */
 export function targetText(rule: Rule, ruleset: Ruleset): string {
   const name = rule.targetName;
-  if (rule.reading.action === "none") return "count";
+  if (rule.action === "none") return "count";
   const callee = rule.calledChain;
   if (callee !== null) return isEmpty(ruleset, rule, callee) ? `${name} ∅` : name;
   if (rowAction(rule) !== "nat") return name;
