@@ -163,7 +163,7 @@ function rulesOf(
     if (other !== read) unread.push(...unreadDump(other.text, family, backendOf(other)));
   if (filled.length > 1)
     doubts.push({ code: "both-backends", programs: filled.map(programOf), followed: programOf(read) });
-  const listed = others.listed(family) ?? (isNft(read) ? { unprinted: suspectRules } : {});
+  const listed = others.listed(family) ?? (isNft(read) ? { unprinted: suspectRules(read.text, family) } : {});
   return [
     {
       name,

@@ -4,6 +4,7 @@
  * `tcp window`, `icmp code`, set lookups, header writes).
  */
 
+import { readRuleset } from "../iptables/load.ts";
 import { countKnownMatches } from "../iptables/rule.ts";
 import { type Family, PROTO } from "../packet/field.ts";
 import type { Action } from "../rules/reading.ts";
@@ -11,9 +12,8 @@ import {
   isTableName,
   type MissingRules,
   type Rule,
-  type Table,
   type TableName,
-  type Unprinted,
+  type UnprintedRules,
   type Unread,
   unknownChains,
 } from "../rules/ruleset.ts";
@@ -43,16 +43,14 @@ export function unprintedRules(text: string, family: Family): MissingRules {
       ? unknownChains(`nft expressions of ${table} ${chain} rule ${index}`)
       : [],
   );
-  const unprinted = ({ name, chains }: Table): Unprinted[] =>
-    rules.flatMap(({ table, chain, index, expressions }): Unprinted[] => {
-      if (table !== name) return [];
-      const printed = chains.get(chain)?.rules ?? [];
-      // The chain changed between the two programs: any of its rules may be the one.
-      if (printed.length !== sizes.get(`${table} ${chain}`))
-        return printed.map((rule) => ({ chain, index: rule.index, expressions: null }));
-      return [{ chain, index, expressions }];
-    });
-  return { unread, unprinted };
+  const unprinted = new Map<string, UnprintedRules & { readonly rules: number[] }>();
+  for (const { table, chain, index } of rules) {
+    const key = `${table} ${chain}`;
+    const known = unprinted.get(key);
+    if (known === undefined) unprinted.set(key, { table, chain, size: sizes.get(key) ?? 0, rules: [index] });
+    else known.rules.push(index);
+  }
+  return { unread, unprinted: [...unprinted.values()] };
 }
 
 function listedRules(
@@ -77,16 +75,20 @@ function listedRules(
 }
 
 /**
- * Rules of a table that may be incomplete in a snapshot without that list: those that match tcp, udp or ICMP and no other
- * field of that header. iptables-save prints `udp length > 512 drop` as `-p udp -j DROP`. The chains of Docker and ufw are left out:
+ * Rules that may be incomplete in a snapshot without that list: those that match tcp, udp or ICMP and no other field of that
+ * header. iptables-save prints `udp length > 512 drop` as `-p udp -j DROP`. The chains of Docker and ufw are left out:
  * both write with iptables.
  */
-export const suspectRules = ({ name: table, chains }: Table): Unprinted[] =>
-  [...chains.values()].flatMap(({ name: chain, rules }) =>
-    BY_IPTABLES.includes(knownChain(table, chain)?.by ?? "")
-      ? []
-      : rules.filter(isSuspect).map(({ index }) => ({ chain, index, expressions: null })),
+export function suspectRules(dump: string, family: Family): UnprintedRules[] {
+  const ruleset = readRuleset([{ name: "", text: dump, family }]).rulesets[0];
+  return [...(ruleset?.tables.values() ?? [])].flatMap(({ name: table, chains }) =>
+    [...chains.values()].flatMap(({ name: chain, rules }): UnprintedRules[] => {
+      if (BY_IPTABLES.includes(knownChain(table, chain)?.by ?? "")) return [];
+      const suspect = rules.filter(isSuspect).map(({ index }) => index);
+      return suspect.length === 0 ? [] : [{ table, chain, size: null, rules: suspect }];
+    }),
   );
+}
 
 /** Programs that write their chains with iptables. */
 const BY_IPTABLES: readonly string[] = ["Docker", "ufw"];

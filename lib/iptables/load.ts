@@ -277,18 +277,21 @@ const bodyOf = ({ entries }: TableSyntax, lines: LazyLines): string =>
 
 /** Adds an unknown condition to each rule with a condition that its text does not have. */
 function withUnprinted(table: Table, missing: MissingRules | undefined): Table {
-  const here = new Set(missing?.unprinted?.(table).map((each) => `${each.chain} ${each.index}`));
-  if (here.size === 0) return table;
-  const chains = new Map<string, Chain>();
-  for (const [name, chain] of table.chains)
-    chains.set(name, {
-      ...chain,
-      rules: chain.rules.map((rule) =>
-        here.has(`${name} ${rule.index}`)
-          ? withParts(rule, { unknown: [...asIptables(rule).unknown, UNPRINTED] })
-          : rule,
-      ),
-    });
+  const unprinted = missing?.unprinted?.filter((each) => each.table === table.name) ?? [];
+  if (unprinted.length === 0) return table;
+  const chains = new Map<string, Chain>(table.chains);
+  for (const { chain: name, size, rules: numbers } of unprinted) {
+    const chain = chains.get(name);
+    if (chain === undefined) continue;
+    const any = size !== null && size !== chain.rules.length;
+    const meant = new Set(numbers);
+    const rules = chain.rules.map((rule) =>
+      any || meant.has(rule.index)
+        ? withParts(rule, { unknown: [...asIptables(rule).unknown, UNPRINTED] })
+        : rule,
+    );
+    chains.set(name, { ...chain, rules });
+  }
   return { ...table, chains };
 }
 

@@ -132,25 +132,25 @@ export interface Unread {
 /** Returns base chains of an owner at every hook that may drop and change packets. */
 export const unknownChains = (by: string): Unread[] => HOOKS.map((hook) => ({ hook, by, changes: true }));
 
-/**
- * A rule whose condition or effect the text does not print in full: nft expressions that iptables-save leaves out, or,
- * in a snapshot of an older collector, may have left out.
- */
-export interface Unprinted {
-  /** The chain it is in. */
+/** Rules of a chain with a condition or statement of nftables that iptables-save does not print. */
+export interface UnprintedRules {
+  readonly table: TableName;
   readonly chain: string;
-  /** Number in its chain, from 1. */
-  readonly index: number;
-  /** The expressions as `nft --debug=netlink` prints them; `null` where they are not known. */
-  readonly expressions: readonly string[] | null;
+  /**
+   * Number of rules of the chain when they were listed. If the dump has another number, any of its rules may be meant.
+   * `null` for rules of the dump itself.
+   */
+  readonly size: number | null;
+  /** Numbers of the rules in the chain, from 1. */
+  readonly rules: readonly number[];
 }
 
-/** Rules that the kernel evaluates and a dump lacks, as a snapshot shows them. */
+/** Rules that the kernel evaluates and a dump lacks, as a snapshot shows them. A report embeds them as JSON. */
 export interface MissingRules {
   /** Base chains that the dump does not have. */
   readonly unread?: readonly Unread[];
-  /** Returns the rules of a table of the dump that lack a condition. The reader of the dump calls it for each table. */
-  unprinted?(table: Table): readonly Unprinted[];
+  /** Rules that the dump does not have in full. */
+  readonly unprinted?: readonly UnprintedRules[];
 }
 
 /** All tables of one family. A table without a text is absent: the kernel evaluates no rules in it. */
