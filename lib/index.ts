@@ -94,16 +94,26 @@ export {
   type QuotedPacketJson,
   readPacket,
 } from "./packet/packet-json.ts";
+export type { UnknownReason } from "./packet/unknown-reason.ts";
+export type {
+  ConnectionReason,
+  EndReason,
+  HeaderReason,
+  RoutingReason,
+  UnfollowedReason,
+} from "./path/end-reason.ts";
 export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/routing-decision.ts";
 export type { Tuple } from "./path/tuple.ts";
 export { BudgetExceeded } from "./reach/budget.ts";
+export type { Uncertainty } from "./reach/uncertainty.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknown-names.ts";
 export {
   type AuditJson,
   type AuditSummary,
   auditJson,
   type DeciderJson,
+  type DoubtJson,
   type ExposureJson,
   type FindingJson,
   type LintJson,
@@ -154,6 +164,17 @@ export { type PathSvgOptions, pathSvg } from "./report/packet/path-svg.ts";
 export type { Detail, TraceOptions } from "./report/packet/text-context.ts";
 export { traceText, verdictText } from "./report/packet/trace-text.ts";
 export { sarif } from "./report/sarif.ts";
+export {
+  type AnswerJson,
+  answerJson,
+  type FlowJson,
+  flowJson,
+  type InferenceTexts,
+  inferenceTexts,
+  type OutcomeJson,
+  type OutcomeTexts,
+} from "./report/simulation-json.ts";
+export { assumptionText, flowBreakText, flowNoteText } from "./report/text/assumption-text.ts";
 export { doubtText, lintText, noteText } from "./report/text/audit-sentences.ts";
 export { auditText } from "./report/text/audit-text.ts";
 export { hostDoubtText, rulesetDoubtText } from "./report/text/doubt-text.ts";
@@ -170,8 +191,10 @@ export {
 } from "./report/text/fix-text.ts";
 export { inferenceText } from "./report/text/inference-text.ts";
 export { packetFlags, packetText } from "./report/text/packet-text.ts";
+export { endReasonText, uncertaintyText, unknownReasonText } from "./report/text/reason-text.ts";
 export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/text/terminal.ts";
 export type { Hook } from "./rules/base-chain.ts";
+export type { DropReason, RulePlace } from "./rules/effect.ts";
 export {
   type Chain,
   doubtsOf,
@@ -183,11 +206,19 @@ export {
 } from "./rules/ruleset.ts";
 export type { FamilyRulesetDoubt, RulesetDoubt, TablePlace } from "./rules/ruleset-doubt.ts";
 export type { Answer, Outcome, Sent, Trace, TracedBranch } from "./simulate/answer.ts";
+export type {
+  Assumption,
+  ChosenNumber,
+  LimitExceeded,
+  PortChoice,
+  Supposition,
+  SuppositionReason,
+} from "./simulate/assumption.ts";
 export { type BatchOptions, verdicts } from "./simulate/batch-verdicts.ts";
 export { type Connection, type ConnectionRef, Connections } from "./simulate/connection-table.ts";
 export { VERDICTS } from "./simulate/effect-code.ts";
-export { type Flow, type FlowPacket, flow } from "./simulate/flow.ts";
+export { type Flow, type FlowBreak, type FlowNote, type FlowPacket, flow } from "./simulate/flow.ts";
 export { type Column, type PacketColumns, packetAt } from "./simulate/packet-columns.ts";
-export type { FlowHeader, Supposition } from "./simulate/packet-state.ts";
+export type { FlowHeader } from "./simulate/packet-state.ts";
 export { type SimulateOptions, Simulator, simulate } from "./simulate/simulator.ts";
 export type { FieldChange, TraceEvent } from "./simulate/trace.ts";

@@ -1,9 +1,12 @@
 import {
   type Answer,
+  type AnswerJson,
+  answerJson,
   flow,
+  flowJson,
   flowText,
   type Host,
-  inferenceText,
+  inferenceTexts,
   type Packet,
   pathSvg,
   type Ruleset,
@@ -43,11 +46,11 @@ export function run(args: SimulateArgs): number {
   warnOfUnknownInterfaces(packets, given.host);
   const assume = assumptions(args.assume ?? [], given.rulesets, given.host);
   const simulator = new Simulator(given.rulesets, given.host, { assume });
-  const document: ToDocument = (answer) => ({
-    ...answer,
-    assumptions: [...given.host.inferences.map(inferenceText), ...answer.assumptions],
-    ...(doubts.length === 0 ? {} : { doubts }),
-  });
+  const inferred = inferenceTexts(given.host);
+  const document: ToDocument = (answer) => {
+    const json = answerJson(answer, inferred);
+    return doubts.length === 0 ? json : { ...json, doubts };
+  };
   const verdicts =
     args.packets === undefined
       ? [simulateOne(args, given, simulator, packets[0]!, document)]
@@ -57,8 +60,8 @@ export function run(args: SimulateArgs): number {
   return doubts.length > 0 ? 2 : 0;
 }
 
-/** Adds to an answer what the command line knows about the inputs. */
-type ToDocument = (answer: Answer) => Answer & { readonly doubts?: readonly string[] };
+/** Makes the document of an answer, with the doubts about the inputs. */
+type ToDocument = (answer: Answer) => AnswerJson & { readonly doubts?: readonly string[] };
 
 /** Prints an answer per packet as NDJSON; the packets share one connection table. */
 function simulateAll(
@@ -101,11 +104,10 @@ function printFlow(
   options: TraceOptions,
   document: ToDocument,
 ): AnswerVerdict {
-  const { verdict, broken, notes } = played;
   const packets = played.packets.map(({ step, from, trace }) => ({ step, from, ...document(trace.answer) }));
-  if (args.json === true) printJson({ version: 1, verdict, broken, notes, packets });
+  if (args.json === true) printJson({ ...flowJson(played), packets });
   else print(flowText(played, options));
-  return verdict;
+  return played.verdict;
 }
 
 function printTrace(

@@ -35,7 +35,7 @@ export class Certainty {
 
   /** Predicates that exclude packets which an unread firewall drops or changes. */
   get untouched(): Predicate[] {
-    return [...this.unreadByKey.keys()].map((key) => not(opaque(key, "")));
+    return [...this.unreadByKey].map(([key, by]) => not(opaque(key, { code: "may-drop", by })));
   }
 
   /** Restricts a set to ordinary packets; the result depends on no rare unknown. */

@@ -1,4 +1,5 @@
 /** The rule or policy that decides an answer of the simulator. */
+import type { EndReason } from "../path/end-reason.ts";
 import type { Step } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
@@ -27,8 +28,8 @@ export type DecidedWithoutRule =
   | { readonly code: "unlisted-rule"; readonly chain: string; readonly number: number }
   /** No rule and no policy was evaluated. */
   | { readonly code: "no-rule" }
-  /** The path ends outside the rules, for example without a route; `text` is the simulator's reason. */
-  | { readonly code: "outside-rules"; readonly text: string }
+  /** The path ends outside the rules, for example without a route. */
+  | { readonly code: "outside-rules"; readonly reason: EndReason }
   /** Only firewalls that were not read may decide. */
   | { readonly code: "not-read"; readonly by: readonly string[] };
 
@@ -42,7 +43,7 @@ export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
     answer.verdict === "accept"
       ? (answer.path.findLast((s) => s.table === "filter") ?? answer.path.at(-1))
       : answer.path.at(-1);
-  if (answer.reason !== undefined) return { code: "outside-rules", text: answer.reason };
+  if (answer.reasonCode !== undefined) return { code: "outside-rules", reason: answer.reasonCode };
   if (last === undefined) return { code: "no-rule" };
   const decisive = (last.step === "rule" ? ufwCommandStep(last, answer.path) : undefined) ?? last;
   if (decisive.step === "policy") return policyDecider(decisive, ruleset);

@@ -3,6 +3,7 @@ import type { HostDoubt } from "../host/host-doubt.ts";
 import type { Family } from "../packet/field.ts";
 import type { PacketJson } from "../packet/packet-json.ts";
 import type { BudgetExceeded } from "../reach/budget.ts";
+import type { Uncertainty } from "../reach/uncertainty.ts";
 import type { FamilyRulesetDoubt } from "../rules/ruleset-doubt.ts";
 import type { FindingKind } from "./finding.ts";
 
@@ -65,8 +66,8 @@ export type Doubt =
       /** The chain or routing decision that was evaluated; `null` for all together. */
       readonly by: string | null;
     }
-  /** Some packets were not followed to the end; `text` says why. */
-  | { readonly code: "not-followed"; readonly family: Family; readonly text: string }
+  /** Some packets were not followed to the end. */
+  | { readonly code: "not-followed"; readonly family: Family; readonly reason: Uncertainty }
   /** The simulator contradicts the sets: a bug of fwcheck. */
   | {
       readonly code: "engines-disagree";

@@ -25,7 +25,7 @@ export class Unsettled {
     );
     for (const { state } of endings)
       for (const { unsure } of state.headers.values())
-        this.doubts.add(...unsure.map((text) => ({ code: "not-followed", family, text }) as const));
+        this.doubts.add(...unsure.map((reason) => ({ code: "not-followed", family, reason }) as const));
     const notFollowed = withForm(full, endings, (form) => form.unsure.length > 0);
     this.notFollowed = diagrams.union(
       this.notFollowed,

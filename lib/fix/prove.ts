@@ -266,7 +266,7 @@ function compareFlows(old: SetEngine, now: SetEngine, differences: Differences):
         verdict: passage.outcome,
         delivery: "forward" as const,
         out: null,
-        why: null,
+        reason: null,
         hook: null,
       }));
       return outcomesOf(endings, engine);

@@ -1,13 +1,13 @@
 /** Compiles a rule of iptables: the conjunction of its matches, and the effect of its target. */
 import { and, areDisjoint, opaque, or, type Predicate } from "../packet/predicate.ts";
-import type { Effect } from "../rules/effect.ts";
+import type { DropReason, Effect } from "../rules/effect.ts";
 import { type Facts, type Site, siteKey } from "../rules/facts.ts";
 import type { CompiledRule } from "../rules/ruleset.ts";
 import type { IptablesRule, UnknownPart } from "./rule.ts";
 
 /** Returns the predicate of a condition that fwcheck does not know. */
 export const unknownPredicate = ({ what }: UnknownPart, site: Site): Predicate =>
-  opaque(siteKey(what, site), `fwcheck does not know the ${what}`);
+  opaque(siteKey(what, site), { code: "unknown-match", what });
 
 /**
  * Compiles a rule on a host. Jumps lead to chains by name; the caller checks that these exist and form no loop. The
@@ -27,8 +27,13 @@ export function compileRule(rule: IptablesRule, facts: Facts): CompiledRule {
     if (areDisjoint(before, hotdrop.when)) continue;
     const dropped = and(before, hotdrop.when);
     when = or(dropped, when);
-    const why = `${rule.table} ${rule.chain} rule ${rule.index}: ${extension.name} throws away ${hotdrop.why}`;
-    effect = { kind: "fork", when: dropped, yes: { kind: "hotdrop", why }, no: effect };
+    const reason: DropReason = {
+      code: "match-drops",
+      at: { table: rule.table, chain: rule.chain, rule: rule.index },
+      match: extension.name,
+      packet: hotdrop.packet,
+    };
+    effect = { kind: "fork", when: dropped, yes: { kind: "hotdrop", reason }, no: effect };
   }
   return { when, effect };
 }
@@ -44,7 +49,7 @@ function targetEffect(rule: IptablesRule, facts: Facts): Effect {
       return {
         kind: "opaque",
         key: siteKey(target.name, rule),
-        why: `fwcheck does not know the target ${target.name}`,
+        reason: { code: "unknown-target", target: target.name },
       };
     case "jump":
     case "goto":

@@ -147,10 +147,11 @@ export interface MatchExtension<O extends Options = Options> extends Extension<O
   hotdrop?(values: Values<O>, facts: Facts): Hotdrop | undefined;
 }
 
-/** Packets that a match cannot parse, and the reason. */
+/** Packets that a match cannot parse. */
 export interface Hotdrop {
   readonly when: Predicate;
-  readonly why: string;
+  /** Description of such a packet: `a packet without a next header`. */
+  readonly packet: string;
 }
 
 /** A target: `-j NAME` and its options. */

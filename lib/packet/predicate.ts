@@ -5,6 +5,7 @@
  * set engine compiles the same predicate into a decision diagram. No other code defines the meaning of `--dport`.
  */
 import { type Field, type Range, type Scalar, successor } from "./field.ts";
+import { extensionReason, type UnknownReason } from "./unknown-reason.ts";
 
 export type Predicate =
   /** True for every packet. */
@@ -17,10 +18,10 @@ export type Predicate =
   | { readonly kind: "or"; readonly some: readonly Predicate[] }
   | { readonly kind: "not"; readonly not: Predicate }
   /**
-   * Unknown: the inputs do not determine the result. Equal keys have the same result; `why` names the missing input.
+   * Unknown: the inputs do not determine the result. Equal keys have the same result; `reason` names what is missing.
    * `rare`: false for ordinary packets, for example because it needs an unusual header.
    */
-  | { readonly kind: "opaque"; readonly key: string; readonly why: string; readonly rare?: true };
+  | { readonly kind: "opaque"; readonly key: string; readonly reason: UnknownReason; readonly rare?: true };
 
 /** True for every packet. */
 export const ANY: Predicate = { kind: "any" };
@@ -50,11 +51,14 @@ export function bits(field: Field, mask: Scalar, value: Scalar): Predicate {
   if (mask === 0 || mask === 0n) return value === mask ? ANY : NEVER;
   return { kind: "bits", field, mask, value };
 }
-/** Unknown result; equal keys in one ruleset have the same result. */
-export const opaque = (key: string, why: string, rare = false): Predicate => ({
+/**
+ * Unknown result; equal keys in one ruleset have the same result.
+ * @param reason a string is the text that an extension declares
+ */
+export const opaque = (key: string, reason: UnknownReason | string, rare = false): Predicate => ({
   kind: "opaque",
   key,
-  why,
+  reason: typeof reason === "string" ? extensionReason(reason) : reason,
   ...(rare ? { rare } : {}),
 });
 
@@ -96,7 +100,7 @@ const isNever = (p: Predicate): boolean =>
 /** Result of `evaluate` if the inputs do not determine it. */
 export interface Unknown {
   readonly key: string;
-  readonly why: string;
+  readonly reason: UnknownReason;
 }
 
 /** Values of one packet, and assumed results of opaque matches. */
@@ -149,7 +153,7 @@ export function evaluate(p: Predicate, packet: PacketValues): boolean | Unknown 
       return unknown ?? false;
     }
     case "opaque":
-      return packet.settled(p.key) ?? { key: p.key, why: p.why };
+      return packet.settled(p.key) ?? { key: p.key, reason: p.reason };
   }
 }
 
@@ -161,7 +165,7 @@ export function applyMask(value: Scalar, mask: Scalar): Scalar {
 
 function missingField(field: Field, packet: PacketValues): boolean | Unknown {
   const key = `packet:${field}`;
-  return packet.settled(key) ?? { key, why: `the packet has no value for ${field}` };
+  return packet.settled(key) ?? { key, reason: { code: "field-missing", field } };
 }
 
 /** Calls `visit` for every part of a predicate that depends on a field or is an unknown. */
@@ -186,13 +190,13 @@ export function visitLeaves(
   }
 }
 
-/** Returns the `why` of an unknown that a predicate contains, or `null`. */
-export function whyUnknown(p: Predicate): string | null {
-  let why: string | null = null;
+/** Returns the reason of an unknown that a predicate contains, or `null`. */
+export function unknownReasonOf(p: Predicate): UnknownReason | null {
+  let reason: UnknownReason | null = null;
   visitLeaves(p, (leaf) => {
-    if (leaf.kind === "opaque") why = leaf.why;
+    if (leaf.kind === "opaque") reason = leaf.reason;
   });
-  return why;
+  return reason;
 }
 
 /** Returns the parts of a conjunction, nested conjunctions included; a predicate of another kind is its only part. */

@@ -85,7 +85,7 @@ const kind4 = (
   device: string | undefined,
 ): Predicate =>
   spans === undefined
-    ? unknown(side, type, UNFOLLOWED)
+    ? unknown(side, type, "address-type")
     : within(
         side,
         normalizeRanges(
@@ -100,9 +100,8 @@ const kind4 = (
         ),
       );
 
-const UNFOLLOWED = "where addresses lead depends on a rule of policy routing that is not followed";
-const unknown = (side: Side, type: AddressType, why: string): Predicate =>
-  opaque(sharedKey("addrtype", `${side} ${type}`), why);
+const unknown = (side: Side, type: AddressType, code: "address-type" | "unreachable-addresses"): Predicate =>
+  opaque(sharedKey("addrtype", `${side} ${type}`), { code });
 
 function kind6(
   ask: () => readonly OutcomeRange<RouteResult>[] | undefined,
@@ -126,7 +125,7 @@ function kind6(
       return NEVER;
   }
   const spans = ask();
-  if (spans === undefined) return unknown(side, type, UNFOLLOWED);
+  if (spans === undefined) return unknown(side, type, "address-type");
   // Without a list of routes, an address without a route may be unreachable.
   const open = type === "UNREACHABLE" && !host.routed.includes(6);
   const own = host.interfaces.find((i) => i.name === device)?.addresses ?? [];
@@ -143,9 +142,7 @@ function kind6(
       .map((a): Range => [a.address, a.address]);
   });
   const listed = within(side, normalizeRanges(ranges));
-  return open
-    ? or(listed, unknown(side, type, "which addresses have no route is not known (ip -j route)"))
-    : listed;
+  return open ? or(listed, unknown(side, type, "unreachable-addresses")) : listed;
 }
 
 /** Returns the subnet-router anycast address of a subnet on the link (ipv6_anycast_destination). */

@@ -10,6 +10,7 @@ import { prefixRange } from "../packet/address.ts";
 import { type Family, type Field, type Range, type Scalar, UNNAMED_BRIDGE_PORT } from "../packet/field.ts";
 import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Case } from "./decision-list.ts";
+import type { EndReason } from "./end-reason.ts";
 
 /** Entry of a packet. */
 export interface Entry {
@@ -18,7 +19,7 @@ export interface Entry {
   /** Bridge of the input interface, if any. */
   readonly bridge: Bridge | null;
   /** Reason why the packet is not followed; else `null`. */
-  readonly unfollowed: string | null;
+  readonly unfollowed: EndReason | null;
 }
 
 export interface Bridge {
@@ -41,19 +42,13 @@ function portsOf(host: Host): Map<string, string[]> {
 }
 
 /** Returns the interfaces whose packets are not followed (VRFs and others), each with the reason. */
-export function unfollowedOf(host: Host): ReadonlyMap<string, string> {
-  return new Map([
-    ...mastersOf(host.interfaces, "vrf").map(
-      (name) => [name, `what the VRF ${name} makes of its packets is not followed`] as const,
-    ),
-    ...mastersOf(host.interfaces, "other").map(
-      (name) =>
-        [
-          name,
-          `${name} is neither a bridge nor a bond, and what it makes of its packets is not followed`,
-        ] as const,
-    ),
-  ]);
+export function unfollowedOf(host: Host): ReadonlyMap<string, EndReason> {
+  const of = (kind: "vrf" | "other"): (readonly [string, EndReason])[] =>
+    mastersOf(host.interfaces, kind).map((name) => [
+      name,
+      { code: "unfollowed-master", interface: name, kind },
+    ]);
+  return new Map([...of("vrf"), ...of("other")]);
 }
 
 /** Returns the entries of packets by input interface. Without sysctls, br_netfilter counts as enabled. */
@@ -61,7 +56,7 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
   const unfollowed = unfollowedOf(host);
   const master = new Map(host.interfaces.map((i) => [i.name, i.master]));
   /** Returns the reason why packets of an interface are not followed. */
-  const beyond = (name: string): string | null =>
+  const beyond = (name: string): EndReason | null =>
     unfollowed.get(name) ?? unfollowed.get(master.get(name) ?? "") ?? null;
   const bonds = new Set(mastersOf(host.interfaces, "bond"));
   /** Returns the bond of an interface, or its own name; a bond may be a port of a bridge. */
@@ -91,10 +86,10 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
   });
   const others = host.interfaces.flatMap(({ name }): Case<Entry>[] => {
     const by = top(name);
-    const why = beyond(by);
-    return by === name && why === null
+    const reason = beyond(by);
+    return by === name && reason === null
       ? []
-      : [{ when: is("in", name), outcome: { changes: [["in", by]], bridge: null, unfollowed: why } }];
+      : [{ when: is("in", name), outcome: { changes: [["in", by]], bridge: null, unfollowed: reason } }];
   });
   return [...cases, ...others, { when: ANY, outcome: { changes: [], bridge: null, unfollowed: null } }];
 }

@@ -52,7 +52,9 @@ export function fibCases(host: Host, family: Family, lookup: Lookup): Case<Route
       case "nop":
         return [];
       default:
-        return [{ when, outcome: { kind: "refused", why: `a rule of policy routing says ${action.kind}` } }];
+        return [
+          { when, outcome: { kind: "refused", reason: { code: "routing-rule", action: action.kind } } },
+        ];
     }
   });
 }

@@ -11,12 +11,6 @@ export interface FixedHeader {
   readonly port: number | null;
 }
 
-/** Result of a translation. */
-export interface Translated extends FixedHeader {
-  /** Sentence about the value that fwcheck chose where the kernel has a choice; else `null`. */
-  readonly choice: string | null;
-}
-
 /** Properties of a packet that its translation depends on. */
 export interface TranslatedFlow {
   /** Protocol number. */
@@ -30,53 +24,35 @@ export interface TranslatedFlow {
   readonly src?: Address;
 }
 
-const KEPT: Translated = { address: null, port: null, choice: null };
+const KEPT: FixedHeader = { address: null, port: null };
 
 /**
  * Translates one header.
  * @returns `null` if the interface has no address: the kernel drops the packet
  */
-export function translate(nat: Nat, flow: TranslatedFlow, host: Host): Translated | null {
+export function translate(nat: Nat, flow: TranslatedFlow, host: Host): FixedHeader | null {
   if (keepsZeroSource(nat, familyOf(flow)) && flow.old.address === 0) return KEPT;
   const address = translatedAddress(nat, flow, host);
-  if (address === undefined) return null;
-  const port = translatedPort(nat, flow);
-  const choices = [address.choice, port.choice].filter((choice) => choice !== null);
-  return {
-    address: address.value,
-    port: port.value,
-    choice: choices.length === 0 ? null : choices.join("; "),
-  };
+  return address === undefined ? null : { address, port: translatedPort(nat, flow) };
 }
 
 const familyOf = ({ dst }: TranslatedFlow): Family => (typeof dst === "bigint" ? 6 : 4);
 
-/** A new value, `null` for the old one, and the choice that it rests on. */
-interface Chosen<T> {
-  readonly value: T | null;
-  readonly choice: string | null;
-}
-
-function translatedAddress(nat: Nat, flow: TranslatedFlow, host: Host): Chosen<Address> | undefined {
+/** Returns the new address, `null` for the old one; `undefined` if the interface has none. */
+function translatedAddress(nat: Nat, flow: TranslatedFlow, host: Host): Address | null | undefined {
   const { to } = nat;
   switch (to.kind) {
     case "keep":
-      return { value: null, choice: null };
+      return null;
     case "range":
-      if (to.first === to.last) return { value: to.first, choice: null };
-      return flow.src === undefined
-        ? {
-            value: to.first,
-            choice: "the first of the rule's addresses is taken; the kernel spreads them by a hash",
-          }
-        : { value: hashedAddress(to, { src: flow.src, dst: flow.dst }, nat), choice: null };
+      return to.first === to.last || flow.src === undefined
+        ? to.first
+        : hashedAddress(to, { src: flow.src, dst: flow.dst }, nat);
     case "netmap":
-      return { value: mapped(flow.old.address, to), choice: null };
+      return mapped(flow.old.address, to);
     case "interface": {
       const { device, dst } = flow;
-      const value =
-        nat.side === "src" ? masqueradeAddress(host, device, dst) : redirectAddress(host, device, dst);
-      return value === undefined ? undefined : { value, choice: null };
+      return nat.side === "src" ? masqueradeAddress(host, device, dst) : redirectAddress(host, device, dst);
     }
   }
 }
@@ -87,25 +63,15 @@ const mapped = (old: Address, { address, mask }: { readonly address: Address; re
     ? ((address & (mask as number)) | ((old as number) & ~(mask as number))) >>> 0
     : (address & (mask as bigint)) | ((old as bigint) & ~(mask as bigint));
 
+/** Returns the new port, `null` for the old one; the first port of the rule where the kernel chooses one. */
 function translatedPort(
   { ports, random }: Nat,
   { proto, old: { port: old } }: TranslatedFlow,
-): Chosen<number> {
-  if (!tracksPorts(proto)) return { value: null, choice: null };
-  if (ports === null)
-    return {
-      value: null,
-      choice: random ? "the port is kept; the rule lets the kernel choose one at random" : null,
-    };
+): number | null {
+  if (!tracksPorts(proto) || ports === null) return null;
   const { first, last, base } = ports;
-  if (base !== undefined && old !== undefined)
-    return { value: first + (((old - base) & 0xffff) % (last - first + 1)), choice: null };
-  if (first === last) return { value: first, choice: null };
-  if (old !== undefined && old >= first && old <= last && !random) return { value: old, choice: null };
-  return {
-    value: first,
-    choice: `the first of the rule's ports is taken; the kernel chooses one from ${first} to ${last}`,
-  };
+  if (base !== undefined && old !== undefined) return first + (((old - base) & 0xffff) % (last - first + 1));
+  return old !== undefined && old >= first && old <= last && !random ? old : first;
 }
 
 /** Returns the header that a translation gives to every packet; `null` if it depends on the host, the packet or the kernel. */

@@ -12,7 +12,7 @@ import type { Hook } from "../rules/base-chain.ts";
 import type { Verdict } from "../rules/effect.ts";
 import type { Ruleset, TableName } from "../rules/ruleset.ts";
 import type { BoundChain, BoundRule } from "./bound-chain.ts";
-import type { Case } from "./decision-list.ts";
+import type { RefusalCases } from "./end-reason.ts";
 import type { Stop } from "./hooks.ts";
 
 /** The parts of a program that decide on solicitations and advertisements. */
@@ -42,7 +42,7 @@ const SOLICITED: Address = (0xff02n << 112n) | (1n << 32n) | 0xff00_0002n;
 const MOST_NESTED = 64;
 
 /** Returns a case for each interface on which the rules drop neighbour discovery; none for IPv4. */
-export function neighbourCases(rules: Rules): Case<string | null>[] {
+export function neighbourCases(rules: Rules): RefusalCases {
   if (rules.ruleset.family === 4) return [];
   const names = rules.host.interfaces
     .filter(({ name, link }) => link === "ether" && dropsDiscovery(rules, name))
@@ -54,9 +54,9 @@ export function neighbourCases(rules: Rules): Case<string | null>[] {
     when: and(
       is("out", name),
       not(group),
-      not(opaque(`neighbours(${name})`, `the rules drop neighbour discovery on ${name}`)),
+      not(opaque(`neighbours(${name})`, { code: "neighbours", interface: name })),
     ),
-    outcome: `the rules drop neighbour discovery on ${name}, and no neighbour there is known otherwise`,
+    outcome: { code: "no-neighbour", interface: name },
   }));
 }
 

@@ -110,7 +110,7 @@ function vrfPredicate(host: Host, rule: RoutingRule): Predicate {
     rule.vrf && listed ? NEVER : ANY,
     unknown === null && (rule.vrf || rule.action.kind !== "unknown")
       ? ANY
-      : opaque(`ip-rule(${rule.priority})`, `${unknown ?? "its action"} of the rule is not followed`),
+      : opaque(`ip-rule(${rule.priority})`, { code: "routing-rule-unfollowed", selector: unknown }),
   );
 }
 

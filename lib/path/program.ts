@@ -12,6 +12,7 @@ import type { Chain, CompiledRule, Rule, Ruleset, TableName } from "../rules/rul
 import { type BoundChain, type BoundRule, bindChain } from "./bound-chain.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
+import type { RefusalCases } from "./end-reason.ts";
 import { type Stop, stopsOf } from "./hooks.ts";
 import { ENDED, groupCases, heldCases, refusedCases, stoppedCases } from "./kernel-drops.ts";
 import { lazy } from "./lazy.ts";
@@ -32,12 +33,6 @@ export const STOPS = stopsOf(BASE_CHAINS);
 /** nft refuses more than 16 levels of jumps (NFT_JUMP_STACK_SIZE); iptables-legacy has no limit. */
 export const MOST_NESTED = 256;
 
-/** Reason why the analysis of packet sets does not follow a chain that `isDeep`. */
-export const TOO_DEEP = `chains nested more than ${MOST_NESTED} deep that change packets are not followed`;
-
-/** Cases with the reason why a packet goes no further; `null` for a packet that does. */
-type Refusals = readonly Case<string | null>[];
-
 export class Program {
   /** Calls between chains. */
   readonly calls: CallGraph;
@@ -48,25 +43,25 @@ export class Program {
   /** True for a packet that a bridge switches to another of its ports. */
   readonly across = lazy((): readonly Case<boolean>[] => acrossCases(this.host, this.family));
   /** Translations on a bridge that are not followed. */
-  readonly groups = lazy((): Refusals => groupCases(this.family));
+  readonly groups = lazy((): RefusalCases => groupCases(this.family));
   /** Packets that are dropped before any table. */
-  readonly refused = lazy((): Refusals => refusedCases(this.host, this.family, this.defragments));
+  readonly refused = lazy((): RefusalCases => refusedCases(this.host, this.family, this.defragments));
   /** Fragments that connection tracking holds back before OUTPUT, or in a bridge. */
-  readonly held = lazy((): Refusals => heldCases(this.defragments));
+  readonly held = lazy((): RefusalCases => heldCases(this.defragments));
   /** Fragments that the host delivers only after reassembly. */
-  readonly waiting: Refusals = heldCases(true);
+  readonly waiting: RefusalCases = heldCases(true);
   /** State of a packet that belongs to no known connection. */
   readonly initialStates = lazy((): readonly Case<CtState>[] =>
     initialStateCases(this.family, picksUpConnections(this.host)),
   );
   /** Packets whose source address the kernel refuses on arrival. */
-  readonly sources = lazy((): Refusals => sourceCases(this.host, this.family));
+  readonly sources = lazy((): RefusalCases => sourceCases(this.host, this.family));
   /** Routed packets that are not forwarded. */
-  readonly stopped = lazy((): Refusals => [...this.assigned, ...stoppedCases(this.host, this.family)]);
+  readonly stopped = lazy((): RefusalCases => [...this.assigned, ...stoppedCases(this.host, this.family)]);
   /** Packets that were routed in a bridge and are not forwarded. */
-  readonly ended = lazy((): Refusals => [...this.assigned, ...ENDED]);
+  readonly ended = lazy((): RefusalCases => [...this.assigned, ...ENDED]);
   /** Packets that are not sent because the rules drop neighbour discovery. */
-  readonly neighbours = lazy((): Refusals => [...neighbourCases(this), { when: ANY, outcome: null }]);
+  readonly neighbours = lazy((): RefusalCases => [...neighbourCases(this), { when: ANY, outcome: null }]);
   private readonly traits = lazy(() => rulesetTraits(this.ruleset));
   private readonly hostFacts = lazy((): Facts => programFacts(this.ruleset, this.traits(), this.host));
   private readonly routes = lazy(() => routeCases(this.host, this.family));
@@ -118,9 +113,9 @@ export class Program {
   }
 
   /** Packets that TPROXY assigned to a socket: ip_forward drops them. */
-  private get assigned(): Refusals {
+  private get assigned(): RefusalCases {
     return this.traits().assignsSocket === true
-      ? [{ when: is("socket", 1), outcome: "TPROXY gave it to a socket, and no route leads to this host" }]
+      ? [{ when: is("socket", 1), outcome: { code: "socket-unrouted" } }]
       : [];
   }
 

@@ -1,4 +1,5 @@
 /** Effects that depend on the other rules of a ruleset. */
+import type { UnknownReason } from "../packet/unknown-reason.ts";
 import type { CallGraph } from "../rules/call-graph.ts";
 import { type Effect, PREPARE } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
@@ -25,13 +26,17 @@ export function rulesetContext(ruleset: Ruleset, calls: CallGraph): RulesetConte
 export function resolveEffect(rule: Rule, effect: Effect, context: RulesetContext): Effect {
   if (effect.kind === "fork" && effect.yes.kind === "hotdrop")
     return { ...effect, no: resolveEffect(rule, effect.no, context) };
-  const unknown = (name: string, why: string): Effect => ({ kind: "opaque", key: siteKey(name, rule), why });
+  const unknown = (name: string, reason: UnknownReason): Effect => ({
+    kind: "opaque",
+    key: siteKey(name, rule),
+    reason,
+  });
   if (effect === PREPARE && context.matchesConnectionsInRaw)
-    return unknown("CT", "what raw sees of a connection that it prepares is not followed");
+    return unknown("CT", { code: "prepared-in-raw" });
   if (effect.kind !== "jump" && effect.kind !== "goto") return effect;
   const { chain } = effect;
   if (chainOf(context.ruleset, rule.table, chain) === undefined)
-    return unknown(chain, `chain ${chain} is not declared`);
-  if (context.calls.closesLoop(rule)) return unknown(chain, `a loop of jumps leads back to ${chain}`);
+    return unknown(chain, { code: "chain-missing", chain });
+  if (context.calls.closesLoop(rule)) return unknown(chain, { code: "jump-loop", chain });
   return effect;
 }

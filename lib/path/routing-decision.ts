@@ -21,6 +21,7 @@ import {
   within,
 } from "../packet/predicate.ts";
 import { type Case, decide } from "./decision-list.ts";
+import type { EndReason } from "./end-reason.ts";
 import { fibCases } from "./fib.ts";
 import { byInterface, ipv4Setting, ipv6Setting } from "./interface-settings.ts";
 import { DISGUISED, HIDDEN } from "./kernel-drops.ts";
@@ -34,7 +35,7 @@ export type RouteDecision =
   /** Forwarded or sent by this interface. */
   | { readonly kind: "via"; readonly out: string; readonly route?: Route }
   /** Not routed at all. */
-  | { readonly kind: "none"; readonly why: string };
+  | { readonly kind: "none"; readonly reason: EndReason };
 
 export type RouteCase = Case<RouteDecision>;
 
@@ -44,12 +45,16 @@ export const UNSPECIFIED = prefixes(4, "0.0.0.0/32");
 /** 255.255.255.255. */
 export const LIMITED_BROADCAST = 0xffff_ffff;
 
-const none = (why: string): RouteDecision => ({ kind: "none", why });
+const none = (reason: EndReason): RouteDecision => ({ kind: "none", reason });
 const LOCAL: RouteDecision = { kind: "local" };
-const refuse = (when: Predicate, why: string): RouteCase => ({ when, outcome: none(why) });
+const refuse = (when: Predicate, reason: EndReason): RouteCase => ({ when, outcome: none(reason) });
 
 /** ip_local_deliver. */
-const WAITS = "a fragment for the host waits for the rest";
+const WAITS: EndReason = { code: "fragment-waits", waitsFor: "host" };
+const NO_ROUTE: EndReason = { code: "no-route" };
+const NOT_JOINED: EndReason = { code: "group-not-joined" };
+type MartianSource = Extract<EndReason, { code: "martian-source" }>;
+const martian = (source: MartianSource["source"]): MartianSource => ({ code: "martian-source", source });
 
 /** All decisions for packets that arrive (`in`), for those the host sends (`out`), and when OUTPUT changed them (`again`). */
 export function routeCases(
@@ -71,7 +76,7 @@ function joined(host: Host, family: Family): Predicate {
     family === 4
       ? is("dst", 0xe000_0001)
       : between("dst", (0xff02n << 112n) | 1n, (0xff02n << 112n) | (routes ? 2n : 1n));
-  return or(everyone, opaque(GROUPS, "which multicast groups the host has joined is not known (ip maddr)"));
+  return or(everyone, opaque(GROUPS, { code: "multicast-groups" }));
 }
 
 /** IPv4: packets that are refused or delivered before the routing tables are evaluated. */
@@ -83,23 +88,20 @@ function arriving4(host: Host): RouteCase[] {
   return [
     refuse(
       within("src", [...MULTICAST[4], [LIMITED_BROADCAST, LIMITED_BROADCAST]]),
-      "a multicast or broadcast source (martian source)",
+      martian("multicast-or-broadcast"),
     ),
-    refuse(
-      and(multicast, closed, within("src", LOOPBACK[4])),
-      "a loopback address from outside (martian source)",
-    ),
+    refuse(and(multicast, closed, within("src", LOOPBACK[4])), martian("loopback")),
     refuse(
       and(multicast, zero, not(within("dst", LINK_GROUPS)), not(is("proto", PROTO.igmp))),
-      "no source address (martian source)",
+      martian("none"),
     ),
     refuse(and(or(multicast, everybody), is("fragment", 1)), WAITS),
     { when: and(multicast, joined(host, 4)), outcome: LOCAL },
-    refuse(multicast, "a multicast group that the host has not joined"),
+    refuse(multicast, NOT_JOINED),
     { when: everybody, outcome: LOCAL },
-    refuse(or(zero, within("dst", UNSPECIFIED)), "no address at all (martian)"),
-    refuse(and(closed, within("dst", LOOPBACK[4])), "a loopback address from outside (martian destination)"),
-    refuse(and(closed, within("src", LOOPBACK[4])), "a loopback address from outside (martian source)"),
+    refuse(or(zero, within("dst", UNSPECIFIED)), { code: "zero-address" }),
+    refuse(and(closed, within("dst", LOOPBACK[4])), { code: "martian-destination" }),
+    refuse(and(closed, within("src", LOOPBACK[4])), martian("loopback")),
   ];
 }
 
@@ -108,7 +110,7 @@ function forwarded(host: Host, family: Family): RouteCase[] {
   const conditions = arrivalConditions(host, family);
   return [
     ...fibCases(host, family, ARRIVING).flatMap((found) => routed(host, family, found, conditions)),
-    refuse(ANY, "no route leads there"),
+    refuse(ANY, NO_ROUTE),
   ];
 }
 
@@ -171,7 +173,7 @@ function routed(
   const waits = refuse(and(when, is("fragment", 1)), WAITS);
   switch (found.kind) {
     case "anycast":
-      if (family === 4) return [refuse(when, "a route says anycast")];
+      if (family === 4) return [refuse(when, { code: "route-type", type: "anycast" })];
       return [waits, { when, outcome: { kind: "local", route: found.route } }];
     case "broadcast": {
       const spread = and(when, forwardsBroadcast);
@@ -192,16 +194,13 @@ function routed(
       ];
     case "multicast":
       return family === 4
-        ? [refuse(when, "a route says multicast")]
-        : [
-            { when: and(when, joined(host, 6)), outcome: LOCAL },
-            refuse(when, "a multicast group that the host has not joined"),
-          ];
+        ? [refuse(when, { code: "route-type", type: "multicast" })]
+        : [{ when: and(when, joined(host, 6)), outcome: LOCAL }, refuse(when, NOT_JOINED)];
     case "refused":
-      return [refuse(when, found.why)];
+      return [refuse(when, found.reason)];
     case "unicast":
       return [
-        refuse(and(when, notForwarding), "forwarding is switched off (sysctl)"),
+        refuse(and(when, notForwarding), { code: "forwarding-off" }),
         ...(family === 4 ? turning4(host, found.dev, and(when, notUnicast)) : []),
         { when, outcome: { kind: "via", out: found.dev, route: found.route } },
       ];
@@ -212,7 +211,7 @@ function routed(
 function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
   return ipv4Setting(host, "send_redirects", dev, "or", 1) === 0
     ? []
-    : [refuse(and(is("in", dev), notUnicast), "no unicast address as source (martian source)")];
+    : [refuse(and(is("in", dev), notUnicast), martian("not-unicast"))];
 }
 
 /** IPv4: decisions for packets of the host. */
@@ -220,10 +219,9 @@ function leaving4(host: Host, lookup: Lookup): RouteCase[] {
   const group = or(within("dst", MULTICAST[4]), is("dst", LIMITED_BROADCAST));
   const tables = fibCases(host, 4, lookup);
   return [
-    refuse(
-      within("src", [...MULTICAST[4], [LIMITED_BROADCAST, LIMITED_BROADCAST]]),
-      "no address to send from",
-    ),
+    refuse(within("src", [...MULTICAST[4], [LIMITED_BROADCAST, LIMITED_BROADCAST]]), {
+      code: "no-sending-address",
+    }),
     // Multicast and broadcast leave by the interface with the source address.
     ...host.interfaces.flatMap((i): RouteCase[] =>
       i.name === "lo"
@@ -247,13 +245,11 @@ function leaving4(host: Host, lookup: Lookup): RouteCase[] {
       const { dev, route } = found;
       const closed = ipv4Setting(host, "route_localnet", dev, "or") === 0 && dev !== "lo";
       return [
-        ...(closed
-          ? [refuse(and(when, within("src", LOOPBACK[4])), "a loopback address does not leave the host")]
-          : []),
+        ...(closed ? [refuse(and(when, within("src", LOOPBACK[4])), { code: "loopback-leaves" })] : []),
         { when, outcome: { kind: "via", out: dev, route } },
       ];
     }),
-    refuse(ANY, "no route leads there"),
+    refuse(ANY, NO_ROUTE),
   ];
 }
 
@@ -263,7 +259,7 @@ const leaving6 = (host: Host, lookup: Lookup): RouteCase[] => [
     when,
     outcome: decided(outcome),
   })),
-  refuse(ANY, "no route leads there"),
+  refuse(ANY, NO_ROUTE),
 ];
 
 function decided(found: RouteResult): RouteDecision {
@@ -274,8 +270,8 @@ function decided(found: RouteResult): RouteDecision {
     case "unicast":
       return { kind: "via", out: found.dev, route: found.route };
     case "refused":
-      return none(found.why);
+      return none(found.reason);
     default:
-      return none("which interface a group is sent by is not known");
+      return none({ code: "group-interface" });
   }
 }

@@ -5,6 +5,7 @@ import { LOOPBACK, maskBits, prefixes, prefixRange, printPrefix } from "../packe
 import type { Family, Field, Range } from "../packet/field.ts";
 import { ANY, and, is, not, opaque, type Predicate, within } from "../packet/predicate.ts";
 import type { Case } from "./decision-list.ts";
+import type { RoutingReason } from "./end-reason.ts";
 import { impliedLocalRoutes } from "./local-routes.ts";
 import { tosPredicate } from "./policy-rules.ts";
 import { type Lookup, ownIif } from "./routing-lookup.ts";
@@ -23,7 +24,7 @@ export type RouteResult =
       readonly devs: readonly string[];
       readonly route: Route;
     }
-  | { readonly kind: "refused"; readonly why: string };
+  | { readonly kind: "refused"; readonly reason: RoutingReason };
 
 /** Tables that are looked up as one. Of two routes with the same prefix, that of the first table is used. */
 export type Tables = readonly string[];
@@ -144,7 +145,8 @@ class TableLookup {
       this.thrown.push(matched);
       return [];
     }
-    if (REFUSING.has(r.type)) return [{ when, outcome: { kind: "refused", why: `a route says ${r.type}` } }];
+    if (REFUSING.has(r.type))
+      return [{ when, outcome: { kind: "refused", reason: { code: "route-type", type: r.type } } }];
     return nextHopCases(r, lookup, dev).flatMap(({ when: chosen, outcome }): Case<RouteResult>[] => {
       // IPv4 tests the interface of the first next hop.
       if (this.isSuppressed(r, this.family === 4 ? r.dev : outcome)) {
@@ -215,7 +217,8 @@ function nextHopCases(r: Route, { hop }: Lookup, only: string | undefined): Case
   const cases: Case<string>[] = [];
   const others: Predicate[] = [];
   for (const dev of [first, ...more]) {
-    const chosen = others.length === more.length ? ANY : opaque(nextHopKey(r, dev, hop), UNKNOWN_HOP);
+    const chosen =
+      others.length === more.length ? ANY : opaque(nextHopKey(r, dev, hop), { code: "next-hop" });
     cases.push({ when: and(...others, chosen), outcome: dev });
     others.push(not(chosen));
   }
@@ -233,6 +236,5 @@ function nextHopKey({ to, table, tos }: Route, dev: string, hop: Lookup["hop"]):
   ];
   return `next-hop(${parts.join(", ")})`;
 }
-const UNKNOWN_HOP = "which of a route's next hops the kernel takes is not known";
 
 const SCOPED: readonly Range[] = prefixes(6, "fe80::/10", "ff00::/8");

@@ -4,6 +4,7 @@ import { isInRanges, LOOPBACK, MULTICAST, prefixRange } from "../packet/address.
 import type { Family, Range } from "../packet/field.ts";
 import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { type Case, decide } from "./decision-list.ts";
+import type { EndReason, RefusalCases } from "./end-reason.ts";
 import { fibCases } from "./fib.ts";
 import { byInterface, ipv4Setting } from "./interface-settings.ts";
 import { hasPolicyRouting } from "./policy-rules.ts";
@@ -11,10 +12,10 @@ import { LIMITED_BROADCAST, UNSPECIFIED } from "./routing-decision.ts";
 import { ARRIVING, sourceLookup } from "./routing-lookup.ts";
 import type { RouteResult } from "./routing-table.ts";
 
-type SourceCase = Case<string | null>;
+type SourceCase = RefusalCases[number];
 
-const MARTIAN = "one of the host's own addresses as source, from outside (martian source)";
-const WRONG_INTERFACE = "its source is not reached by the interface it came in by (rp_filter)";
+const MARTIAN: EndReason = { code: "martian-source", source: "own" };
+const WRONG_INTERFACE: EndReason = { code: "rp-filter" };
 
 /**
  * Returns the reason why the kernel refuses a source address on arrival: an address of the host, or rp_filter

@@ -3,12 +3,13 @@ import { ANY, and, opaque, or } from "../packet/predicate.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import type { Unread } from "../rules/ruleset.ts";
 import type { Case } from "./decision-list.ts";
+import type { UnfollowedReason } from "./end-reason.ts";
 import { changedKey, unreadKey } from "./unknown-key.ts";
 
 /** Outcome for a packet at a base chain that was not read. */
 export interface UnreadEnd {
   readonly verdict: "drop" | "undecided";
-  readonly why: string;
+  readonly reason: UnfollowedReason;
 }
 
 /**
@@ -21,15 +22,13 @@ export function unreadCases(unread: readonly Unread[], hook: Hook): readonly Cas
   const ends = [...holders].flatMap((by): Case<UnreadEnd>[] => {
     const own = chains.filter((each) => each.by === by);
     const when = or(...own.map((each) => each.when ?? ANY));
-    const drops = `${by} is not read, and it may drop the packet`;
-    const changes = `${by} is not read, and it may change or translate the packet`;
     const drop: Case<UnreadEnd> = {
-      when: and(when, opaque(unreadKey(hook, by), drops)),
-      outcome: { verdict: "drop", why: `${by}, which is not read` },
+      when: and(when, opaque(unreadKey(hook, by), { code: "may-drop", by })),
+      outcome: { verdict: "drop", reason: { code: "unread-drop", by } },
     };
     if (!own.some((each) => each.changes === true)) return [drop];
-    const outcome: UnreadEnd = { verdict: "undecided", why: changes };
-    return [drop, { when: opaque(changedKey(by), changes), outcome }];
+    const reason = { code: "may-change", by } as const;
+    return [drop, { when: opaque(changedKey(by), reason), outcome: { verdict: "undecided", reason } }];
   });
   return ends.length === 0 ? [] : [...ends, { when: ANY, outcome: null }];
 }

@@ -8,6 +8,7 @@ import type { BaseChain, Hook } from "../rules/base-chain.ts";
 import type { Verdict } from "../rules/effect.ts";
 import type { Bridge } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
+import type { EndReason, RefusalCases } from "./end-reason.ts";
 import type { NatSide, Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
 import type { RouteCase } from "./routing-decision.ts";
@@ -19,13 +20,13 @@ export interface Part<S, T> {
   readonly state: S;
   readonly outcome: T;
   /** Reason, if neither a rule nor a policy decided. */
-  readonly why?: string | undefined;
+  readonly reason?: EndReason | undefined;
 }
 
-/** A state after its last hook; `why` is the reason why its connection cannot be entered and the packet is dropped. */
+/** A state after its last hook; `reason` is set if its connection cannot be entered, so that the packet is dropped. */
 export interface Confirmed<S> {
   readonly state: S;
-  readonly why: string | null;
+  readonly reason: EndReason | null;
 }
 
 export interface Engine<S> {
@@ -76,7 +77,7 @@ export interface Ending<S> {
   /** Output interface; `null` if it does not leave. */
   readonly out: string | null;
   /** Reason, if no rule decided. */
-  readonly why: string | null;
+  readonly reason: EndReason | null;
   /** Last hook; `null` if it ended before the first one. */
   readonly hook: Hook | null;
 }
@@ -135,7 +136,7 @@ class Walk<S> {
           else
             this.endings.push({
               ...{ state: framed, verdict: "accept", delivery: "forward", out: bridge.name, hook: null },
-              why: "bridged past iptables (net.bridge.bridge-nf-call-iptables is 0)",
+              reason: { code: "bridged-past-iptables" },
             });
     }
   }
@@ -166,7 +167,7 @@ class Walk<S> {
     for (const held of this.passed(start, program.held()))
       for (const { state, outcome: route } of engine.choose(held, program.routesOut)) {
         if (route.kind === "none") {
-          this.lost(state, route.why);
+          this.lost(state, route.reason);
           continue;
         }
         const first = engine.assign(state, "out", outOf(route));
@@ -176,8 +177,8 @@ class Walk<S> {
           if (out !== "lo") this.leave(way);
           else
             for (const back of this.hook(way, "POSTROUTING")) {
-              const { state: last, why } = engine.confirm(back);
-              if (why !== null) this.lost(last, why, "POSTROUTING");
+              const { state: last, reason } = engine.confirm(back);
+              if (reason !== null) this.lost(last, reason, "POSTROUTING");
               else this.looped(last, outcome);
             }
         }
@@ -185,26 +186,26 @@ class Walk<S> {
   }
 
   /** Records packets that the kernel drops outside of the rules. */
-  private lost(state: S, why: string, hook: Hook | null = null): void {
-    this.endings.push({ state, verdict: "drop", delivery: "none", out: null, why, hook });
+  private lost(state: S, reason: EndReason, hook: Hook | null = null): void {
+    this.endings.push({ state, verdict: "drop", delivery: "none", out: null, reason, hook });
   }
 
   /** Records packets that a table does not accept. */
-  private stopped({ state, outcome: verdict, why }: Part<S, Decision>, hook: Hook): void {
-    this.endings.push({ state, verdict, delivery: "none", out: null, why: why ?? null, hook });
+  private stopped({ state, outcome: verdict, reason }: Part<S, Decision>, hook: Hook): void {
+    this.endings.push({ state, verdict, delivery: "none", out: null, reason: reason ?? null, hook });
   }
 
   /** Records packets that are not followed further. */
-  private left(state: S, why: string, hook: Hook | null): void {
-    this.endings.push({ state, verdict: "undecided", delivery: "none", out: null, why, hook });
+  private left(state: S, reason: EndReason, hook: Hook | null): void {
+    this.endings.push({ state, verdict: "undecided", delivery: "none", out: null, reason, hook });
   }
 
   /** Returns the parts that no case refuses, and records the others. */
-  private passed(state: S, cases: readonly Case<string | null>[], hook: Hook | null = null): S[] {
+  private passed(state: S, cases: RefusalCases, hook: Hook | null = null): S[] {
     const through: S[] = [];
-    for (const { state: part, outcome: why } of this.engine.choose(state, cases))
-      if (why === null) through.push(part);
-      else this.lost(part, why, hook);
+    for (const { state: part, outcome: reason } of this.engine.choose(state, cases))
+      if (reason === null) through.push(part);
+      else this.lost(part, reason, hook);
     return through;
   }
 
@@ -215,17 +216,17 @@ class Walk<S> {
     const through: S[] = [];
     for (const { state: part, outcome: end } of this.engine.choose(state, cases))
       if (end === null) through.push(part);
-      else if (end.verdict === "drop") this.lost(part, end.why, hook);
-      else this.left(part, end.why, hook);
+      else if (end.verdict === "drop") this.lost(part, end.reason, hook);
+      else this.left(part, end.reason, hook);
     return through;
   }
 
   /** Returns the parts that are followed, and records the others. */
-  private followed(start: S, cases: readonly Case<string | null>[]): S[] {
+  private followed(start: S, cases: RefusalCases): S[] {
     const through: S[] = [];
-    for (const { state: part, outcome: why } of this.engine.choose(start, cases))
-      if (why === null) through.push(part);
-      else this.left(part, why, "PREROUTING");
+    for (const { state: part, outcome: reason } of this.engine.choose(start, cases))
+      if (reason === null) through.push(part);
+      else this.left(part, reason, "PREROUTING");
     return through;
   }
 
@@ -266,7 +267,7 @@ class Walk<S> {
     const taken: Part<S, string>[] = [];
     for (const { state, outcome: route } of engine.choose(start, program.routesIn)) {
       if (route.kind === "none") {
-        this.lost(state, route.why);
+        this.lost(state, route.reason);
         continue;
       }
       const out = route.kind === "via" ? route.out : "";
@@ -277,7 +278,7 @@ class Walk<S> {
   }
 
   /** Walks routed packets: INPUT, or FORWARD and POSTROUTING. */
-  private onwards(state: S, out: string, stopped: readonly Case<string | null>[]): void {
+  private onwards(state: S, out: string, stopped: RefusalCases): void {
     if (out === "") this.input(state);
     else
       for (const sent of this.passed(state, stopped))
@@ -311,11 +312,11 @@ class Walk<S> {
 
   /** Records packets that passed their last hook. */
   private end({ delivery, out }: Leg<S>, last: S, hook: Hook): void {
-    const { state, why } = this.engine.confirm(last);
+    const { state, reason } = this.engine.confirm(last);
     const beyond = this.program.unfollowed().get(out ?? "");
-    if (why !== null) this.lost(state, why, hook);
+    if (reason !== null) this.lost(state, reason, hook);
     else if (beyond !== undefined) this.left(state, beyond, hook);
-    else this.endings.push({ state, verdict: "accept", delivery, out, why, hook });
+    else this.endings.push({ state, verdict: "accept", delivery, out, reason, hook });
   }
 
   /**
@@ -340,7 +341,7 @@ class Walk<S> {
             continue;
           }
           for (const { state, outcome } of engine.choose(after, program.routesAgain))
-            if (outcome.kind === "none") this.lost(state, outcome.why, "OUTPUT");
+            if (outcome.kind === "none") this.lost(state, outcome.reason, "OUTPUT");
             else through.push({ state, outcome });
         }
       parts = through;
@@ -360,7 +361,7 @@ class Walk<S> {
     for (const back of this.hook({ state: start, ...NOWHERE }, "PREROUTING"))
       for (const whole of this.passed(back, program.waiting))
         if (route.kind === "local") this.input(whole);
-        else this.lost(whole, "sent to the loopback interface, where no socket receives it");
+        else this.lost(whole, { code: "loopback-unreceived" });
   }
 
   /** Runs a hook; returns the packets that pass and records the others. */
@@ -390,7 +391,7 @@ class Walk<S> {
 }
 
 /** A bridge keeps the link-layer address of a frame, so it needs no neighbour. */
-const ADDRESSED: readonly Case<string | null>[] = [{ when: ANY, outcome: null }];
+const ADDRESSED: RefusalCases = [{ when: ANY, outcome: null }];
 
 /** Delivery of a packet before it is routed. */
 const NOWHERE = { delivery: "none", out: null } as const;

@@ -4,7 +4,7 @@
  */
 import { ANY, and, is, not, type Predicate } from "../packet/predicate.ts";
 import { type FixedHeader, fixedHeader } from "../path/header-translation.ts";
-import { type BoundChain, type BoundRule, type Program, TOO_DEEP } from "../path/program.ts";
+import { type BoundChain, type BoundRule, MOST_NESTED, type Program } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import { type Effect, ends, type Nat } from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
@@ -126,7 +126,7 @@ export class ChainEvaluator extends StateSplitter {
 
   private partOfTerminal(state: SetStates, id: number): Part<SetStates, ChainOutcome> {
     const outcome = this.outcomes.get(id);
-    return { state: outcome.kind === "undecided" ? withDoubt(state, outcome.why) : state, outcome };
+    return { state: outcome.kind === "undecided" ? withDoubt(state, outcome.reason) : state, outcome };
   }
 
   /** Compiles a chain to a diagram from headers to outcomes, 0 at its end. Must not be called for a chain in a loop. */
@@ -204,13 +204,11 @@ export class ChainEvaluator extends StateSplitter {
   /** Follows a chain, memoized: chains that call the next one twice would otherwise take exponential time. */
   private followMemoized(start: SetStates, chain: BoundChain): Part<SetStates, ChainOutcome | null>[] {
     if (chain.policy !== null) return this.follow(start, chain);
-    if (this.program.isDeep(chain))
-      return [
-        {
-          state: withDoubt(start, `${chainLabel(chain)}: ${TOO_DEEP}`),
-          outcome: { kind: "undecided", why: TOO_DEEP },
-        },
-      ];
+    if (this.program.isDeep(chain)) {
+      const { table, name } = chain.chain;
+      const reason = { code: "nested-too-deep", table, chain: name, levels: MOST_NESTED } as const;
+      return [{ state: withDoubt(start, reason), outcome: { kind: "undecided", reason } }];
+    }
     let known = this.followed.get(chain);
     if (known === undefined) this.followed.set(chain, (known = new Map()));
     const key = `${start.set}|${headersKey(start)}`;

@@ -3,15 +3,25 @@ import type { BoundChain } from "../path/program.ts";
 import type { Decision } from "../path/walk.ts";
 import type { Effect, Nat } from "../rules/effect.ts";
 import type { Rule } from "../rules/ruleset.ts";
+import type { Uncertainty } from "./uncertainty.ts";
 
 /** Outcome of a chain for packets. */
 export type ChainOutcome =
   | { readonly kind: "accept" | "drop" | "reject" | "return" }
-  | { readonly kind: "undecided"; readonly why: string }
+  | { readonly kind: "undecided"; readonly reason: Uncertainty }
   /** `idle`: the packets already have the header that the translation gives. */
   | { readonly kind: "nat"; readonly nat: Nat; readonly rule: Rule; readonly idle: boolean };
 
 export type NatOutcome = Extract<ChainOutcome, { kind: "nat" }>;
+
+/** Effects that end the evaluation of a chain, and assignments. */
+export type TerminalEffect = Exclude<Effect, { kind: "fork" | "jump" | "goto" | "note" }>;
+
+/** Returns the reason why packets that an effect decides have no certain outcome. */
+const uncertaintyOf = (
+  effect: Extract<TerminalEffect, { kind: "opaque" | "stolen" | "assign" }>,
+): Uncertainty =>
+  effect.kind === "assign" ? { code: "value-not-tracked", field: effect.field } : effect.reason;
 
 /** Numbers outcomes as terminals, from 1: 0 means not decided. */
 export class OutcomeTable {
@@ -32,7 +42,7 @@ export class OutcomeTable {
     return this.list[value - 1]!;
   }
 
-  of(effect: Effect, rule: Rule, idle = false): number {
+  of(effect: TerminalEffect, rule: Rule, idle = false): number {
     switch (effect.kind) {
       case "verdict":
         return this[effect.verdict];
@@ -47,10 +57,7 @@ export class OutcomeTable {
           id = this.add(
             effect.kind === "nat"
               ? { kind: "nat", nat: effect, rule, idle }
-              : {
-                  kind: "undecided",
-                  why: effect.kind === "opaque" || effect.kind === "stolen" ? effect.why : "",
-                },
+              : { kind: "undecided", reason: uncertaintyOf(effect) },
           );
           ids.set(effect, id);
         }

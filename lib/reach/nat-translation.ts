@@ -23,6 +23,7 @@ import {
   singleState,
   valueIn,
 } from "./set-state.ts";
+import type { Uncertainty } from "./uncertainty.ts";
 import { MOST_MAPPED, mappedField, rulesOf, translatedPort, ZERO_ADDRESS } from "./vocabulary.ts";
 
 const ANY_SOURCE: readonly Case<boolean>[] = [{ when: ANY, outcome: false }];
@@ -151,7 +152,7 @@ export class NatTranslation {
     ];
     return this.choose(state, cases).flatMap(({ state: part, outcome: kept }) =>
       this.bindTranslation(
-        kept ? part : withKernelChoice(part, side, "the kernel chooses the port"),
+        kept ? part : withKernelChoice(part, side, "port"),
         { ...nat, ports: kept ? null : ports },
         side,
         device,
@@ -184,8 +185,8 @@ export class NatTranslation {
       parts.push(...to({ ...state, set: one }, value));
     }
     if (set === EMPTY) return parts;
-    const why = `a translation maps more than ${MOST_MAPPED} values of ${field} to other values`;
-    return [...parts, { state: { ...state, set, unsure: [...state.unsure, why] }, outcome: "undecided" }];
+    const unsure: Uncertainty[] = [...state.unsure, { code: "too-many-values", field, limit: MOST_MAPPED }];
+    return [...parts, { state: { ...state, set, unsure }, outcome: "undecided" }];
   }
 
   /**
@@ -214,7 +215,7 @@ export class NatTranslation {
     if (to === null) return [{ state, outcome: "drop" }];
     if (nat.to.kind === "range" && nat.to.first !== nat.to.last)
       return this.bindTranslation(
-        withKernelChoice(state, side, "the kernel chooses the address"),
+        withKernelChoice(state, side, "address"),
         { ...nat, to: { ...nat.to, last: nat.to.first } },
         side,
         device,
@@ -270,5 +271,5 @@ const withTranslation = (state: SetState, rule: Rule): SetState => ({
 });
 
 /** If the kernel's choice affects what later rules match, marks the result as uncertain; sources do not. */
-const withKernelChoice = (state: SetState, side: NatSide, why: string): SetState =>
-  side === "src" ? state : { ...state, unsure: [...state.unsure, why] };
+const withKernelChoice = (state: SetState, side: NatSide, what: "address" | "port"): SetState =>
+  side === "src" ? state : { ...state, unsure: [...state.unsure, { code: "kernel-chooses", what }] };

@@ -210,7 +210,7 @@ export class SetEngine implements Engine<SetStates> {
         ? bindFields(header, { ctstatus: { value: status | CT_STATUS.CONFIRMED } })
         : header;
     });
-    return { state, why: null };
+    return { state, reason: null };
   }
 
   rerouted(before: SetStates, after: SetStates, type: "route" | "nat"): boolean {

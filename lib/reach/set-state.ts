@@ -6,6 +6,7 @@ import { CT, CT_TEMPLATE, type Field, type Scalar } from "../packet/field.ts";
 import { type Change, changed } from "../rules/effect.ts";
 import type { Rule } from "../rules/ruleset.ts";
 import type { Node } from "./node-store.ts";
+import type { Uncertainty } from "./uncertainty.ts";
 
 export type Binding =
   | { readonly value: Scalar }
@@ -23,7 +24,7 @@ export interface HeaderState {
   /** Sides for which the nat table was evaluated: at most once each, also if packets return through loopback. */
   readonly natDone: { readonly dst: boolean; readonly src: boolean };
   /** Reasons why the result is not certain. */
-  readonly unsure: readonly string[];
+  readonly unsure: readonly Uncertainty[];
 }
 
 /** Packets with one header state. */
@@ -73,8 +74,8 @@ export function valueIn(header: HeaderState, field: Field): Scalar | undefined {
 }
 
 /** Adds a reason why the result is not certain. */
-export const withDoubt = (states: SetStates, why: string): SetStates =>
-  mapHeaders(states, (header) => ({ ...header, unsure: [...header.unsure, why] }));
+export const withDoubt = (states: SetStates, reason: Uncertainty): SetStates =>
+  mapHeaders(states, (header) => ({ ...header, unsure: [...header.unsure, reason] }));
 
 /** Assigns a field. If the new value depends on an unknown value, the result is not certain. */
 export function assignField<F extends HeaderState>(header: F, field: Field, change: Change): F {
@@ -86,8 +87,5 @@ export function assignField<F extends HeaderState>(header: F, field: Field, chan
   const old = valueIn(header, field);
   const value = changed(old, change, change.kind === "copy" ? valueIn(header, change.from) : undefined);
   if (value !== undefined) return bindFields(header, { [field]: { value } });
-  return {
-    ...header,
-    unsure: [...header.unsure, `the value of ${field} after a rule changed it is not tracked`],
-  };
+  return { ...header, unsure: [...header.unsure, { code: "value-not-tracked", field }] };
 }

@@ -12,6 +12,7 @@ import { banListText, deciderText, doubtText, lintText, noteText } from "./text/
 import { everySource } from "./text/finding-text.ts";
 import { inferenceText } from "./text/inference-text.ts";
 import { listeningSourcesText } from "./text/listening-text.ts";
+import { uncertaintyText } from "./text/reason-text.ts";
 import { hostDestinationsText, permittedText, sourcesText, trafficText } from "./text/set-text.ts";
 
 /** Sources in words, beside the data. */
@@ -30,8 +31,21 @@ export interface SourceGroupJson extends SourceGroup {
   readonly to?: string;
 }
 
-/** Rule or policy that decides a packet; `policy` is its sentence where it is not a rule. */
-export type DeciderJson = DecidingRule | (DecidedWithoutRule & { readonly policy: string });
+/** Rule or policy that decides a packet. */
+export type DeciderJson =
+  | DecidingRule
+  | (DecidedWithoutRule & {
+      /** The policy or other cause, a sentence. */
+      readonly policy: string;
+      /** The `reason` of `outside-rules`, a sentence. */
+      readonly text?: string;
+    });
+
+/** A doubt, with the sentence of its reason. */
+export type DoubtJson = Doubt & {
+  /** The `reason` of `not-followed`, a sentence. */
+  readonly text?: string;
+};
 
 /** A finding, with its sentences. */
 export interface FindingJson extends Omit<Finding, "by" | "bans" | "intended">, SourceTexts {
@@ -115,7 +129,7 @@ export interface AuditJson extends Audit {
   /** Reasons why the audit is inconclusive, a sentence for each of `doubts`. */
   readonly inconclusive: readonly string[];
   /** The same as codes with typed fields. */
-  readonly doubts: readonly Doubt[];
+  readonly doubts: readonly DoubtJson[];
   /** Facts that are no findings but may be missed, a sentence for each of `notes`. */
   readonly remarks: readonly string[];
   /** The same as codes with typed fields. */
@@ -145,7 +159,7 @@ export function auditJson(audit: Audit, exit?: number): AuditJson {
     findings: audit.findings.map(findingJson),
     lint: audit.lint.map((lint) => ({ ...lint, message: lintText(lint) })),
     inconclusive: doubts.map(doubtText),
-    doubts,
+    doubts: doubts.map(doubtJson),
     remarks: notes.map(noteText),
     notes,
   };
@@ -182,8 +196,15 @@ const sourceTexts = (
   })),
 });
 
-const deciderJson = (rule: Decider): DeciderJson =>
-  rule.code === "rule" ? rule : { ...rule, policy: deciderText(rule) };
+/** Returns the JSON of a doubt. */
+export const doubtJson = (doubt: Doubt): DoubtJson =>
+  doubt.code === "not-followed" ? { ...doubt, text: uncertaintyText(doubt.reason) } : doubt;
+
+function deciderJson(rule: Decider): DeciderJson {
+  if (rule.code === "rule") return rule;
+  const policy = deciderText(rule);
+  return rule.code === "outside-rules" ? { ...rule, text: policy, policy } : { ...rule, policy };
+}
 
 function findingJson({ bans, ...finding }: Finding): FindingJson {
   const { intended, permitted, traffic } = finding;

@@ -4,6 +4,7 @@ import type { Choice } from "../fix/endpoint-rules.ts";
 import type { Fix, UfwFix } from "../fix/fix.ts";
 import type { Changed, Proof } from "../fix/prove.ts";
 import type { FixDoubt, OpenReason } from "../fix/reasons.ts";
+import { doubtJson } from "./audit-json.ts";
 import {
   differenceText,
   fixDoubtText,
@@ -60,6 +61,12 @@ export interface FixJson extends Omit<Fix, "ufw" | "choices" | "proof" | "left">
   readonly warnings: readonly string[];
 }
 
+/** Adds the sentences of doubts to a reason. */
+function reasonJson(reason: OpenReason | FixDoubt): OpenReason | FixDoubt {
+  if (reason.code === "not-followed") return { ...reason, doubts: reason.doubts.map(doubtJson) };
+  return reason.code === "audit" ? { ...reason, doubt: doubtJson(reason.doubt) } : reason;
+}
+
 /** Returns the JSON document of a fix. */
 export function fixJson(fix: Fix): FixJson {
   const { ufw, choices, proof, left, notes, ...rest } = fix;
@@ -81,6 +88,7 @@ export function fixJson(fix: Fix): FixJson {
     failed: left.map(leftText),
     left: left.map((each) => ({
       ...each,
+      reason: reasonJson(each.reason),
       why: each.finding === null ? fixDoubtText(each.reason) : openReasonText(each.reason),
     })),
     notes,

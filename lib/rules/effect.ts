@@ -1,6 +1,8 @@
 /** Effects of targets: a small closed language, as predicates are for matches. */
 import { type Address, CT_TEMPLATE, type Field, type Scalar } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
+import { extensionReason, type UnknownReason } from "../packet/unknown-reason.ts";
+import type { TableName } from "./table-name.ts";
 
 /** Final verdict of a base chain or of the whole path. */
 export type Verdict = "accept" | "drop" | "reject";
@@ -58,11 +60,40 @@ export type Effect =
   /** One of two effects; the predicate may be an unknown. */
   | { readonly kind: "fork"; readonly when: Predicate; readonly yes: Effect; readonly no: Effect }
   /** A match drops the packet (`hotdrop`). No rule matches, and TRACE reports nothing. */
-  | { readonly kind: "hotdrop"; readonly why: string }
+  | { readonly kind: "hotdrop"; readonly reason: DropReason }
   /** The kernel keeps the packet (NF_STOLEN) and sends others instead, which are not modelled. */
-  | { readonly kind: "stolen"; readonly why: string }
+  | { readonly kind: "stolen"; readonly reason: DropReason }
   /** Something outside the inputs decides the verdict; the result names it. */
-  | { readonly kind: "opaque"; readonly key: string; readonly why: string };
+  | { readonly kind: "opaque"; readonly key: string; readonly reason: UnknownReason };
+
+/** Place of a rule in its ruleset. */
+export interface RulePlace {
+  /** Its table. */
+  readonly table: TableName;
+  /** Its chain. */
+  readonly chain: string;
+  /** Number in its chain, from 1. */
+  readonly rule: number;
+}
+
+/** Reason why a rule without the target DROP takes a packet. `lib/report/text` has the sentences. */
+export type DropReason =
+  /** A match drops a packet that it cannot parse; `packet` describes it, as the extension declares it. */
+  | {
+      readonly code: "match-drops";
+      readonly at: RulePlace;
+      readonly match: string;
+      readonly packet: string;
+    }
+  /** The kernel keeps the packet; `text` is the reason that the target declares. */
+  | { readonly code: "target-keeps"; readonly text: string };
+
+/** Returns an effect that is unknown for the reason that a target declares. */
+export const unknownEffect = (key: string, text: string): Effect => ({
+  kind: "opaque",
+  key,
+  reason: extensionReason(text),
+});
 
 export const ACCEPT: Ended = { kind: "verdict", verdict: "accept" };
 export const DROP: Effect = { kind: "verdict", verdict: "drop" };

@@ -3,11 +3,13 @@ import { printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 import { type PacketJson, packetJson } from "../packet/packet-json.ts";
+import type { EndReason } from "../path/end-reason.ts";
 import type { Step } from "../path/program.ts";
 import { printAssumption } from "../path/unknown-key.ts";
 import type { Decision, Ending } from "../path/walk.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import { type FlowHeader, flowHeaderOf, type PacketState, type Supposition } from "./packet-state.ts";
+import { type Assumption, distinctAssumptions, type Supposition } from "./assumption.ts";
+import { type FlowHeader, flowHeaderOf, type PacketState } from "./packet-state.ts";
 import type { TraceEvent } from "./trace.ts";
 
 /** The header of a packet as it leaves. */
@@ -30,7 +32,7 @@ export interface Sent {
   readonly tos: number;
 }
 
-/** Result for a packet; `simulate --json` prints it. */
+/** Result for a packet, as data; `answerJson` adds sentences. */
 export interface Answer {
   /** The packet as it was given. */
   readonly packet: PacketJson;
@@ -44,10 +46,10 @@ export interface Answer {
   readonly sent: Sent | null;
   /** Rules, returns and policies in order: the steps of the kernel's TRACE target. */
   readonly path: readonly Step[];
-  /** Inferences and assumptions, one sentence each. */
-  readonly assumptions: readonly string[];
+  /** Assumptions that the answer rests on; `assumptionText` makes sentences of them. */
+  readonly assumptionCodes: readonly Assumption[];
   /** Reason of a verdict that no rule gave (no route, forwarding off); otherwise absent. */
-  readonly reason?: string;
+  readonly reasonCode?: EndReason;
   /** One outcome for each branch, if the verdict depends on an unknown. */
   readonly branches?: readonly Outcome[];
 }
@@ -64,8 +66,6 @@ export interface TracedBranch extends Outcome {
   readonly events: readonly TraceEvent[];
   /** Values of unknowns on this branch. */
   readonly suppositions: readonly Supposition[];
-  /** The assumptions that are not suppositions, one sentence each. */
-  readonly inferences: readonly string[];
   /** Header at the end of the path; the host itself receives it if `delivery` is `local`. */
   readonly header: FlowHeader;
   /** Hook in which the path ended; `null` between hooks. */
@@ -108,8 +108,8 @@ export function outcomeOf(ending: Ending<PacketState>): Outcome {
     out: ending.verdict === "accept" ? ending.out : null,
     sent: sentHeaderOf(ending),
     path: ending.state.path,
-    assumptions: ending.state.assumptions,
-    ...(ending.why === null ? {} : { reason: ending.why }),
+    assumptionCodes: ending.state.assumptions,
+    ...(ending.reason === null ? {} : { reasonCode: ending.reason }),
   };
 }
 
@@ -120,7 +120,7 @@ export function answer(packet: Packet, endings: readonly Ending<PacketState>[]):
   const branches = endings.map(outcomeOf);
   const [first] = branches;
   const json = packetJson(packet);
-  if (first === undefined) return { packet: json, ...UNDECIDED, path: [], assumptions: [] };
+  if (first === undefined) return { packet: json, ...UNDECIDED, path: [], assumptionCodes: [] };
   if (branches.length === 1) return { packet: json, ...first };
   // A port chosen by the kernel is arbitrary: branches that differ only in such a port are equal.
   const chosen = endings.some(({ state }) => state.connection?.kernelChoice !== undefined);
@@ -134,15 +134,16 @@ export function answer(packet: Packet, endings: readonly Ending<PacketState>[]):
         b.out === first.out &&
         sent(b) === sent(first)),
   );
+  const all = distinctAssumptions(branches.flatMap((b) => b.assumptionCodes));
   if (same) {
     // All branches agree; the unknowns are still reported as assumptions.
-    return { packet: json, ...first, assumptions: [...new Set(branches.flatMap((b) => b.assumptions))] };
+    return { packet: json, ...first, assumptionCodes: all };
   }
   return {
     packet: json,
     ...UNDECIDED,
     path: first.path,
-    assumptions: [...new Set(branches.flatMap((b) => b.assumptions))],
+    assumptionCodes: all,
     branches: branches.map((b, i) => ({
       ...b,
       assume: endings[i]!.state.suppositions.map(({ key, truth }) => printAssumption(key, truth)),

@@ -333,7 +333,7 @@ export class BatchEngine implements Engine<BatchState> {
     this.packets.markVarying(status);
     for (const lane of state.lanes)
       if ((this.packets.headerBits[lane]! & CONNECTION_BIT) !== 0) status.values[lane] = CT_STATUS.CONFIRMED;
-    return { state, why: null };
+    return { state, reason: null };
   }
 
   rerouted(_before: BatchState, after: BatchState, type: "route" | "nat"): boolean {

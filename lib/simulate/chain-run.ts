@@ -5,9 +5,17 @@
 
 import { CT, type Field } from "../packet/field.ts";
 import { evaluate } from "../packet/predicate.ts";
+import type { EndReason } from "../path/end-reason.ts";
 import { type BoundChain, type Program, stepOf } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
-import { type Change, changed, type Effect, type Nat, type Verdict } from "../rules/effect.ts";
+import {
+  type Change,
+  changed,
+  type Effect,
+  type Nat,
+  type RulePlace,
+  type Verdict,
+} from "../rules/effect.ts";
 import type { Rule, TableName } from "../rules/ruleset.ts";
 import type { PacketState } from "./packet-state.ts";
 import { TOO_MANY_BRANCHES, type WorkLimit } from "./work-limit.ts";
@@ -60,7 +68,7 @@ function runUntilDecided(
   let { trail } = from;
   let frame: Frame = at;
   let outcome: ChainResult | undefined;
-  let why: string | undefined;
+  let reason: EndReason | undefined;
   while (outcome === undefined) {
     const { chain, rules, classifier } = frame.chain;
     const { exceeded } = effort;
@@ -91,19 +99,16 @@ function runUntilDecided(
       continue;
     }
     if (matches !== true) {
-      const ruleName = `${chain.table} ${chain.name} rule ${bound.rule.index}`;
+      const at: RulePlace = { table: chain.table, chain: chain.name, rule: bound.rule.index };
       if (isLimitKey(matches.key))
-        state = state
-          .settle(matches.key, true)
-          .assume(`${ruleName}: limit is assumed to match, as it does within its burst`);
+        state = state.settle(matches.key, true).assume({ code: "limit-matches", at });
       else if (out.length + open.length >= MOST_CHAIN_BRANCHES) {
         state = state.assume(TOO_MANY_BRANCHES);
         outcome = "undecided";
       } else {
-        const at = { table: chain.table, chain: chain.name, rule: bound.rule.index };
         effort.countBranch();
-        open.push({ state: state.withTrail(trail).suppose({ ...matches, truth: false, at }), frame });
-        state = state.suppose({ ...matches, truth: true, at });
+        open.push({ state: state.withTrail(trail).suppose(matches, false, at), frame });
+        state = state.suppose(matches, true, at);
       }
       continue;
     }
@@ -121,13 +126,13 @@ function runUntilDecided(
         outcome = { nat: effect, rule: bound.rule };
         break;
       case "opaque":
-        state = state.assume(`${effect.key}: ${effect.why}`);
+        state = state.assume({ code: "unknown-effect", key: effect.key, reason: effect.reason });
         outcome = "undecided";
         break;
       case "hotdrop":
       case "stolen":
         outcome = "drop";
-        why = effect.why;
+        reason = effect.reason;
         break;
       case "note":
       case "assign":
@@ -153,7 +158,7 @@ function runUntilDecided(
         }
     }
   }
-  out.push({ state: state.withTrail(trail), outcome, why });
+  out.push({ state: state.withTrail(trail), outcome, reason });
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The connection table of a simulation (nf_conntrack_core.c). */
 import { type Address, CT_STATUS } from "../packet/field.ts";
 import type { Tuple } from "../path/tuple.ts";
+import type { PortChoice } from "./assumption.ts";
 import type { TcpState } from "./tcp-tracking.ts";
 
 /** A connection in the table. */
@@ -17,8 +18,8 @@ export interface Connection {
   readonly tcp: TcpState | undefined;
   /** Interface for which it is masqueraded. The connection ends if it is routed to another one. */
   readonly masqueradedOn: string | undefined;
-  /** Description of a random choice of the kernel for this connection. */
-  readonly kernelChoice: string | undefined;
+  /** Choice of the kernel for this connection that the inputs do not determine. */
+  readonly kernelChoice: PortChoice | undefined;
   /** Connection with the same reply tuple that is removed when this one is confirmed. */
   readonly replaces: Connection | undefined;
   /** It cannot be confirmed: another connection has the same reply tuple. */

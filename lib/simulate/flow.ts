@@ -23,14 +23,35 @@ export interface FlowPacket {
   readonly trace: Trace;
 }
 
+/** Reason why the receiver cannot match a packet to the connection. `lib/report/text` has the sentences. */
+export type FlowBreak =
+  /** The packet is delivered to the host, and its receiver is elsewhere. */
+  | { readonly code: "delivered-here" }
+  /** The packet leaves, and its receiver is the host. */
+  | { readonly code: "leaves-host"; readonly out: string }
+  /** The packet leaves by another interface than the container bridge of its receiver. */
+  | { readonly code: "off-bridge"; readonly out: string; readonly bridge: string }
+  /** The receiver has no connection with these addresses and ports. */
+  | { readonly code: "no-connection" };
+
+/** Peculiarity of a connection that can still work. */
+export type FlowNote =
+  /** Packets of one peer leave by another interface than those of the other peer come in by. */
+  {
+    readonly code: "asymmetric";
+    readonly from: "client" | "server";
+    readonly out: string | null;
+    readonly in: string | null;
+  };
+
 /** A connection from its first packet to its last, or to the one that does not arrive. */
 export interface Flow {
   /** `accept` if every packet arrives where it should; otherwise the verdict of the last one. */
   readonly verdict: Decision;
   /** Reason why the receiver of the last packet cannot use it, although no rule dropped it; otherwise `null`. */
-  readonly broken: string | null;
+  readonly brokenCode: FlowBreak | null;
   /** Peculiarities of a connection that can still work. */
-  readonly notes: readonly string[];
+  readonly noteCodes: readonly FlowNote[];
   /** Its packets in order, up to the one that does not arrive. */
   readonly packets: readonly FlowPacket[];
 }
@@ -73,13 +94,13 @@ interface Peer {
  */
 export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
   const packets: FlowPacket[] = [];
-  const notes: string[] = [];
+  const noteCodes: FlowNote[] = [];
   const client: Peer = { at: first.in, packet: first };
   let server: Peer | null = null;
-  const end = (verdict: Decision, broken: string | null = null): Flow => ({
+  const end = (verdict: Decision, brokenCode: FlowBreak | null = null): Flow => ({
     verdict,
-    broken,
-    notes,
+    brokenCode,
+    noteCodes,
     packets,
   });
   for (const { step, from, flags } of flowSteps(first, host)) {
@@ -95,15 +116,13 @@ export function flow(simulator: Simulator, host: Host, first: Packet): Flow {
       continue;
     }
     const other: Peer = from === "client" ? server : client;
-    const why = mismatch(branch, at, other);
-    if (why !== null) return end("drop", why);
+    const broken = mismatch(branch, at, other);
+    if (broken !== null) return end("drop", broken);
     // Two uplinks can lead to the same network; a container bridge leads only to its ports.
-    if (at !== other.at && other.at !== null && host.bridges.includes(other.at))
-      return end("drop", `it leaves by ${at}, but its receiver is on ${other.at}, a bridge of this host`);
-    if (at !== other.at) {
-      const note = `the ${from}'s packets leave by ${at}, but the ${from === "client" ? "server" : "client"}'s come in by ${other.at}`;
-      if (!notes.includes(note)) notes.push(note);
-    }
+    if (at !== null && at !== other.at && other.at !== null && host.bridges.includes(other.at))
+      return end("drop", { code: "off-bridge", out: at, bridge: other.at });
+    if (at !== other.at && !noteCodes.some((n) => n.from === from && n.out === at))
+      noteCodes.push({ code: "asymmetric", from, out: at, in: other.at });
   }
   return end("accept");
 }
@@ -139,11 +158,9 @@ function replyPacket(first: Packet, got: FlowHeader, at: Location): Packet {
 }
 
 /** Returns the reason why the receiver cannot match an accepted packet to the connection; `null` if it can. */
-function mismatch({ header }: TracedBranch, at: Location, other: Peer): string | null {
+function mismatch({ header }: TracedBranch, at: Location, other: Peer): FlowBreak | null {
   if ((other.at === null) !== (at === null))
-    return at === null
-      ? "it is delivered to the host itself, but its receiver is elsewhere"
-      : `it leaves by ${at}, but its receiver is the host itself`;
+    return at === null ? { code: "delivered-here" } : { code: "leaves-host", out: at };
   const awaited = invertTuple(tupleOf(other.packet));
   const got = tupleOf(header);
   const fits =
@@ -151,5 +168,5 @@ function mismatch({ header }: TracedBranch, at: Location, other: Peer): string |
     got.dst === awaited.dst &&
     got.sport === awaited.sport &&
     got.dport === awaited.dport;
-  return fits ? null : "its receiver has no connection with these addresses and ports";
+  return fits ? null : { code: "no-connection" };
 }

@@ -5,14 +5,27 @@
  */
 import type { Host } from "../host/host.ts";
 import { type Address, CT, CT_STATUS, PROTO, tracksPorts } from "../packet/field.ts";
-import { type Translated, translate } from "../path/header-translation.ts";
+import { type FixedHeader, translate } from "../path/header-translation.ts";
 import type { Program } from "../path/program.ts";
 import { invertTuple, type Tuple } from "../path/tuple.ts";
 import type { Decision, Part } from "../path/walk.ts";
 import type { Nat } from "../rules/effect.ts";
+import type { PortChoice, Supposition } from "./assumption.ts";
 import type { Connection, Connections } from "./connection-table.ts";
 import { isError, type PacketState } from "./packet-state.ts";
 import { isEnded } from "./tcp-tracking.ts";
+
+/** Source that needs no new choice, and the choice that an earlier connection rests on. */
+interface ReusedSource {
+  readonly address: Address;
+  readonly port: number;
+  readonly choice: PortChoice | null;
+}
+
+/** Unknown whether a connection can be confirmed, and the other connection, if it is known. */
+interface ReplyConflict extends Pick<Supposition, "key" | "reason"> {
+  readonly other: Connection | null;
+}
 
 export class NatBinder {
   constructor(
@@ -30,7 +43,7 @@ export class NatBinder {
     connection: Connection,
     nat: Nat | null,
     side: "dst" | "src",
-    choice: string,
+    choice: PortChoice,
     old: { readonly address: Address; readonly port: number },
   ): Part<PacketState, Decision>[] | null {
     const { proto } = connection.original;
@@ -41,15 +54,15 @@ export class NatBinder {
     const open = intervals.filter((piece) => this.mayChoose(connection, side, old.address, piece));
     const pieces = open.length === 0 ? intervals : open;
     if (pieces.length > MOST_PORT_CHOICES)
-      return [{ state: state.assume(`${choice}, and later rules distinguish it`), outcome: "undecided" }];
+      return [{ state: state.assume({ code: "port-distinguished", choice }), outcome: "undecided" }];
     const settled = (piece: readonly [number, number]): boolean | undefined =>
       state.settled(portChoiceKey(piece));
     const known = pieces.find((piece) => settled(piece) === true);
     return (known === undefined ? pieces.filter((piece) => settled(piece) !== false) : [known]).flatMap(
       (piece): Part<PacketState, Decision>[] => {
         const key = portChoiceKey(piece);
-        const why = `${choice}, and later rules distinguish it`;
-        const from = known === undefined ? state.suppose({ key, truth: true, why, at: null }) : state;
+        const reason = { code: "port-distinguished", choice } as const;
+        const from = known === undefined ? state.suppose({ key, reason }, true) : state;
         const to = nat?.to ?? { kind: "keep" };
         const one: Nat = {
           kind: "nat",
@@ -59,7 +72,8 @@ export class NatBinder {
           ports: { first: piece[0], last: piece[1] },
           ...(nat?.persistent === undefined ? {} : { persistent: nat.persistent }),
         };
-        return this.bind(from.assume(choice), { ...connection, kernelChoice: choice }, one, side, false);
+        const noted = from.assume({ code: "port-chosen", choice, assumed: null });
+        return this.bind(noted, { ...connection, kernelChoice: choice }, one, side, false);
       },
     );
   }
@@ -90,14 +104,12 @@ export class NatBinder {
         ? NO_TRANSLATION
         : translate(nat, { proto: now.proto, old, device, dst: now.dst, src: now.src }, this.host);
     if (translation === null)
-      return [{ state: state.assume(`${device} has no address to translate to`), outcome: "drop" }];
+      return [{ state: state.assume({ code: "no-interface-address", interface: device }), outcome: "drop" }];
     const reused =
       nat === null || side === "dst" ? null : this.reusableSource(connection, nat, translation.address);
     const address = (reused ?? translation).address ?? old.address;
     const { port, choice } =
-      reused === null
-        ? this.uniquePort(connection, nat, side, old.port, address)
-        : { port: reused.port!, choice: reused.choice };
+      reused === null ? this.uniquePort(connection, nat, side, old.port, address) : reused;
     const branched =
       choice === null || !branches
         ? null
@@ -118,7 +130,7 @@ export class NatBinder {
       kernelChoice: choice ?? connection.kernelChoice,
       masqueradedOn: nat?.to.kind === "interface" && side === "src" ? device : connection.masqueradedOn,
     };
-    const noted = choice === null ? state : state.assume(`${choice}; ${port} is assumed`);
+    const noted = choice === null ? state : state.assume({ code: "port-chosen", choice, assumed: port });
     const part = (from: PacketState, whole: Connection): Part<PacketState, Decision> => ({
       state: this.applyMapping(from.withConnection(whole, false, CT.NEW), whole, side),
       outcome: "accept",
@@ -128,8 +140,7 @@ export class NatBinder {
     return [true, false].flatMap((truth): Part<PacketState, Decision>[] => {
       const settled = noted.settled(doubt.key);
       if (settled !== undefined && settled !== truth) return [];
-      const { key, why } = doubt;
-      const from = settled === undefined ? noted.suppose({ key, truth, why, at: null }) : noted;
+      const from = settled === undefined ? noted.suppose(doubt, truth) : noted;
       return [
         part(from, truth ? { ...bound, replaces: doubt.other ?? undefined } : { ...bound, refused: true }),
       ];
@@ -137,30 +148,25 @@ export class NatBinder {
   }
 
   /** Returns the unknown whether a connection can be confirmed although another one may have its reply tuple. */
-  private replyConflict(
-    connection: Connection,
-    nat: Nat | null,
-    reply: Tuple,
-  ): { readonly key: string; readonly why: string; readonly other: Connection | null } | undefined {
+  private replyConflict(connection: Connection, nat: Nat | null, reply: Tuple): ReplyConflict | undefined {
     const found = this.connections.find(reply);
     const other = found?.connection ?? null;
-    const chance = "whether the kernel chooses a port that another connection uses";
+    const reason = { code: "port-collision" } as const;
     if (other === null) {
       const forced = nat?.ports !== null && nat?.ports.first === nat?.ports.last;
       return forced && connection.kernelChoice !== undefined && this.mayMeet(reply)
-        ? { key: NAT_CHOICE, why: chance, other }
+        ? { key: NAT_CHOICE, reason, other }
         : undefined;
     }
     if (connection.kernelChoice !== undefined || other.kernelChoice !== undefined)
-      return { key: NAT_CHOICE, why: chance, other };
+      return { key: NAT_CHOICE, reason, other };
     // A translated connection that has ended is replaced (nf_nat_used_tuple_harder).
     const isReplaced =
       found!.reply &&
       connection.tcp?.state === "syn-sent" &&
       (other.status & CT_STATUS.SRC_NAT) !== 0 &&
       isEnded(other.tcp);
-    const why = "whether the sequence number of a new connection is after that of an ended one";
-    return isReplaced ? { key: SEQUENCE_ADVANCED, why, other } : undefined;
+    return isReplaced ? { key: SEQUENCE_ADVANCED, reason: { code: "tcp-sequence" }, other } : undefined;
   }
 
   /** Returns true if a connection has this tuple (nf_nat_used_tuple). */
@@ -200,7 +206,7 @@ export class NatBinder {
    * Returns a source that needs no new choice: the present one if the rule allows it, or that of the last connection from
    * the same address and port if the rule allows that (find_appropriate_src).
    */
-  private reusableSource(connection: Connection, nat: Nat, address: Address | null): Translated | null {
+  private reusableSource(connection: Connection, nat: Nat, address: Address | null): ReusedSource | null {
     if (nat.random) return null;
     const { to, ports } = nat;
     const now = invertTuple(connection.reply);
@@ -223,7 +229,7 @@ export class NatBinder {
   }
 
   /**
-   * Returns the translated port or ICMP identifier, and a description if the kernel chooses it (get_unique_tuple,
+   * Returns the translated port or ICMP identifier, and the choice if the kernel makes one (get_unique_tuple,
    * nf_nat_l4proto_unique_tuple).
    */
   private uniquePort(
@@ -232,7 +238,7 @@ export class NatBinder {
     side: "dst" | "src",
     old: number,
     address: Address,
-  ): { port: number; choice: string | null } {
+  ): { port: number; choice: PortChoice | null } {
     const { proto } = connection.original;
     if (!hasPortOrIdentifier(proto)) return { port: old, choice: null };
     const taken = (port: number): boolean => this.isTaken(replyTuple(connection.reply, side, address, port));
@@ -247,15 +253,15 @@ export class NatBinder {
     // The kernel never chooses a destination port: it is that of the rule, or unchanged.
     if (ports === null && side === "dst" && !hasIdentifier(proto)) return { port: old, choice: null };
     const size = last - first + 1;
-    const what = hasIdentifier(proto) ? "an identifier" : "a port";
-    const choice =
+    const what = hasIdentifier(proto) ? "identifier" : "port";
+    const choice: PortChoice | null =
       size === 1 || ports?.base !== undefined || (side === "dst" && !random)
         ? null
         : random
-          ? `--random: the kernel chooses ${what}`
+          ? { code: "random", what }
           : ports === null
-            ? `another connection has ${hasIdentifier(proto) ? "identifier" : "port"} ${old}: the kernel chooses one`
-            : `the kernel chooses ${what} from ${first} to ${last}`;
+            ? { code: "in-use", what, old }
+            : { code: "range", what, first, last };
     // `off` is a u16 in the kernel and wraps.
     const start = ports?.base === undefined ? (random && kept ? old - first : 0) : old - ports.base;
     for (let i = 0; i < size; i++) {
@@ -290,7 +296,7 @@ const MOST_PORT_CHOICES = 32;
 const portChoiceKey = ([first, last]: readonly [number, number]): string =>
   `nat-choice(${first === last ? first : `${first}-${last}`})`;
 
-const NO_TRANSLATION: Translated = { address: null, port: null, choice: null };
+const NO_TRANSLATION: FixedHeader = { address: null, port: null };
 
 /** Protocols with an identifier, which is the same in both directions, instead of ports. */
 const hasIdentifier = (proto: number): boolean => proto === PROTO.icmp || proto === PROTO.icmpv6;

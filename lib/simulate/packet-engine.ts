@@ -6,6 +6,7 @@ import { CT, CT_STATUS, type Field, PROTO, type Scalar } from "../packet/field.t
 import type { QuotedPacket } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
+import type { EndReason } from "../path/end-reason.ts";
 import type { NatSide } from "../path/hooks.ts";
 import type { Program } from "../path/program.ts";
 import { GROUPS } from "../path/routing-decision.ts";
@@ -34,10 +35,10 @@ export class PacketEngine implements Engine<PacketState> {
 
   chain(state: PacketState, { table, name }: BaseChain): Part<PacketState, Decision>[] {
     return runChain(state, this.program, table, name, this.workLimit).map(
-      ({ state: after, outcome, why }) => ({
+      ({ state: after, outcome, reason }) => ({
         state: after,
         outcome: typeof outcome === "string" ? outcome : "accept",
-        why,
+        reason,
       }),
     );
   }
@@ -65,9 +66,8 @@ export class PacketEngine implements Engine<PacketState> {
     for (const [i, found] of doubts.entries()) {
       const key = `${EARLIER_CONNECTION}(${i + 1})`;
       const settled = state.settled(key);
-      const why = "an earlier packet is undecided, so it is unknown whether its connection exists";
       const suppose = (truth: boolean): PacketState =>
-        settled === undefined ? rest.suppose({ key, truth, why, at: null }) : rest;
+        settled === undefined ? rest.suppose({ key, reason: { code: "earlier-packet" } }, truth) : rest;
       if (settled !== false) states.push(...this.trackFound(suppose(true), tuple, found));
       if (settled === true) return states;
       rest = suppose(false);
@@ -164,17 +164,17 @@ export class PacketEngine implements Engine<PacketState> {
         !isError(state)
       ) {
         this.connections.forget(connection);
-        const why = `masqueraded for ${masqueradedOn} and now routed to another interface: the connection is removed`;
-        return [{ state: state.assume(why), outcome: "drop" }];
+        const removed = state.assume({ code: "masquerade-removed", interface: masqueradedOn });
+        return [{ state: removed, outcome: "drop" }];
       }
       return [{ state: this.natBinder.applyMapping(state, connection, side), outcome: "accept" }];
     }
     return runChain(state, this.program, base.table, base.name, this.workLimit).flatMap(
-      ({ state: after, outcome, why }): Part<PacketState, Decision>[] => {
+      ({ state: after, outcome, reason }): Part<PacketState, Decision>[] => {
         const now = after.connection ?? connection;
         const evaluated = withStatus(now, now.status | done);
         if (typeof outcome === "string" && outcome !== "accept")
-          return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, why }];
+          return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, reason }];
         const nat = typeof outcome === "string" ? null : outcome.nat;
         const { connections } = this;
         const sharesSource =
@@ -185,7 +185,7 @@ export class PacketEngine implements Engine<PacketState> {
             !sharesSource && (reply === undefined || connections.uncertainMatches(reply).length === 0);
           return sure || part.outcome !== "accept"
             ? part
-            : { ...part, outcome: "undecided", why: MAY_SHARE_SOURCE };
+            : { ...part, outcome: "undecided", reason: MAY_SHARE_SOURCE };
         });
       },
     );
@@ -203,13 +203,10 @@ export class PacketEngine implements Engine<PacketState> {
       if (holds === true) return [{ state, outcome }];
       if (holds === false) continue;
       if (holds.key === GROUPS)
-        return this.choose(
-          state.settle(GROUPS, true).assume("the host is taken to have joined the multicast group"),
-          cases,
-        );
+        return this.choose(state.settle(GROUPS, true).assume({ code: "group-joined" }), cases);
       return [
-        ...this.choose(state.suppose({ ...holds, truth: true, at: null }), cases),
-        ...this.choose(state.suppose({ ...holds, truth: false, at: null }), cases),
+        ...this.choose(state.suppose(holds, true), cases),
+        ...this.choose(state.suppose(holds, false), cases),
       ];
     }
   }
@@ -225,13 +222,13 @@ export class PacketEngine implements Engine<PacketState> {
   confirm(state: PacketState): Confirmed<PacketState> {
     const { connection } = state;
     if (connection === null || connection.status & CT_STATUS.CONFIRMED)
-      return { state: state.confirm(connection), why: null };
+      return { state: state.confirm(connection), reason: null };
     // Reply tuples must be unique: the second connection is dropped (nf_conntrack_confirm).
     const other = this.connections.find(connection.reply)?.connection;
     if (connection.refused || (other !== undefined && other !== connection.replaces))
-      return { state, why: "another connection already expects the same replies" };
+      return { state, reason: { code: "reply-tuple-taken" } };
     const confirmed = withStatus(connection, connection.status | CT_STATUS.CONFIRMED);
-    return { state: state.confirm(confirmed), why: null };
+    return { state: state.confirm(confirmed), reason: null };
   }
 
   rerouted(before: PacketState, after: PacketState, type: "route" | "nat"): boolean {
@@ -257,5 +254,4 @@ const ASSURED_AT_ONCE: readonly number[] = [PROTO.gre, PROTO.udplite];
 
 /** Unknown: the verdict of an earlier packet. */
 const EARLIER_CONNECTION = "earlier-connection";
-const MAY_SHARE_SOURCE =
-  "an earlier packet is undecided, and its connection may have the address and port that this one would get";
+const MAY_SHARE_SOURCE: EndReason = { code: "source-may-be-taken" };

@@ -12,26 +12,17 @@ import type { Packet } from "../packet/packet.ts";
 import type { PacketValues } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
 import { assumedName } from "../path/unknown-key.ts";
-import type { TableName } from "../rules/ruleset.ts";
+import type { RulePlace } from "../rules/effect.ts";
+import { type Assumption, distinctAssumptions, type Supposition } from "./assumption.ts";
 import type { Connection } from "./connection-table.ts";
-
-/** The value of an unknown on a branch, and the rule that contains the unknown. */
-export interface Supposition {
-  /** Name, as `assume` and `--assume` accept it. */
-  readonly key: string;
-  /** Value on this branch. */
-  readonly truth: boolean;
-  /** Reason why it is unknown. */
-  readonly why: string;
-  /** The rule, by its number from 1; `null` for an unknown of the routing decision. */
-  readonly at: { readonly table: TableName; readonly chain: string; readonly rule: number } | null;
-}
 
 /** A list that grows at its end; states that branch share its beginning. */
 export interface Trail<T> {
   readonly last: T;
   readonly before: Trail<T> | null;
 }
+
+const NO_ASSUMPTIONS: readonly Assumption[] = [];
 
 /** Unknowns about IPv6 extension headers. A simulated packet has none. */
 const EXTENSION_HEADER = /^(ah|rt|hbh|dst|frag|srh)\(/;
@@ -65,7 +56,7 @@ export class PacketState implements PacketValues {
     readonly reply: boolean,
     /** Steps, the last one first. */
     readonly trail: Trail<Step> | null,
-    private readonly assumed: Trail<string | Supposition> | null,
+    private readonly assumed: Trail<Assumption> | null,
     private readonly truths: ReadonlyMap<string, boolean>,
     /** The packet reached the end of its last hook, so that its connection is confirmed. */
     readonly confirmed: boolean,
@@ -141,13 +132,17 @@ export class PacketState implements PacketValues {
     return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
 
-  assume(sentence: string): PacketState {
-    return this.withAssumed({ last: sentence, before: this.assumed }, this.truths);
+  assume(assumption: Assumption): PacketState {
+    return this.withAssumed({ last: assumption, before: this.assumed }, this.truths);
   }
 
   /** Sets an unknown on this branch. */
-  suppose(supposition: Supposition): PacketState {
-    const { key, truth } = supposition;
+  suppose(
+    { key, reason }: Pick<Supposition, "key" | "reason">,
+    truth: boolean,
+    at: RulePlace | null = null,
+  ): PacketState {
+    const supposition: Supposition = { code: "supposed", key, truth, reason, at };
     return this.withAssumed(
       { last: supposition, before: this.assumed },
       new Map(this.truths).set(key, truth),
@@ -173,20 +168,13 @@ export class PacketState implements PacketValues {
     return trailToArray(this.trail);
   }
 
-  get assumptions(): string[] {
-    if (this.assumed === null) return [];
-    return [
-      ...new Set(trailToArray(this.assumed).map((a) => (typeof a === "string" ? a : describeSupposition(a)))),
-    ];
-  }
-
-  /** The assumptions that are not suppositions, a sentence each. */
-  get inferences(): string[] {
-    return [...new Set(trailToArray(this.assumed).filter((a): a is string => typeof a === "string"))];
+  /** Assumptions of this branch in order, each once. */
+  get assumptions(): readonly Assumption[] {
+    return this.assumed === null ? NO_ASSUMPTIONS : distinctAssumptions(trailToArray(this.assumed));
   }
 
   get suppositions(): Supposition[] {
-    return trailToArray(this.assumed).filter((a) => typeof a !== "string");
+    return trailToArray(this.assumed).filter((a) => a.code === "supposed");
   }
 
   private withHeader(header: HeaderFields): PacketState {
@@ -204,10 +192,7 @@ export class PacketState implements PacketValues {
     return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
 
-  private withAssumed(
-    assumed: Trail<string | Supposition> | null,
-    truths: ReadonlyMap<string, boolean>,
-  ): PacketState {
+  private withAssumed(assumed: Trail<Assumption> | null, truths: ReadonlyMap<string, boolean>): PacketState {
     const { packet, header, ctstate, connection, reply, trail, confirmed } = this;
     return new PacketState(packet, header, ctstate, connection, reply, trail, assumed, truths, confirmed);
   }
@@ -250,11 +235,6 @@ function connectionField(field: Field, connection: Connection, reply: boolean): 
       return undefined;
   }
 }
-
-const describeSupposition = ({ key, truth, why, at }: Supposition): string =>
-  at === null
-    ? `${key} assumed ${truth ? "to hold" : "not to hold"} (${why})`
-    : `${at.table} ${at.chain} rule ${at.rule}: ${key} assumed ${truth ? "to match" : "not to match"} (${why})`;
 
 /** Returns the items of a trail, the first one first. */
 export function trailToArray<T>(trail: Trail<T> | null): T[] {

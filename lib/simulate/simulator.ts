@@ -7,6 +7,7 @@ import { tupleOf } from "../path/tuple.ts";
 import { arrive, deliver, type Ending, send } from "../path/walk.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { type Answer, answer, type Outcome, outcomeOf, type Trace, type TracedBranch } from "./answer.ts";
+import type { Assumption } from "./assumption.ts";
 import {
   type Connection,
   Connections,
@@ -68,7 +69,6 @@ export class Simulator {
         ...outcomeOf(endings[i]!),
         events: state.events,
         suppositions: state.state.suppositions,
-        inferences: [...noRules(packet, program), ...state.state.inferences],
         header: flowHeaderOf(state.state),
         hook: endings[i]!.hook,
       }),
@@ -84,7 +84,10 @@ export class Simulator {
   ): Answer {
     const result = answer(packet, endings);
     this.remember(endings, result.verdict !== "undecided", program);
-    return { ...result, assumptions: [...noRules(packet, program), ...result.assumptions] };
+    const given = noRules(packet, program);
+    return given.length === 0
+      ? result
+      : { ...result, assumptionCodes: [...given, ...result.assumptionCodes] };
   }
 
   /** See `Trace.skippedInput`. Evaluated without the nat table: INPUT sees the packet as it was sent. */
@@ -197,5 +200,5 @@ function isRejectedByReset(state: PacketState, program: Program): boolean {
 }
 
 /** The assumption about a family without rules; none for any other. */
-const noRules = ({ family }: Packet, { ruleset }: Program): string[] =>
-  ruleset.tables.size > 0 ? [] : [`no rules for IPv${family} were given: they are assumed to be empty`];
+const noRules = ({ family }: Packet, { ruleset }: Program): Assumption[] =>
+  ruleset.tables.size > 0 ? [] : [{ code: "no-rules", family }];

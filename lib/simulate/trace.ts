@@ -122,7 +122,7 @@ export class TracingEngine implements Engine<TracedState> {
         return { step, changes: now === before ? [] : fieldChanges(before, now, TRACED_FIELDS) };
       });
       const rest = fieldChanges(now, after, NAT_FIELDS);
-      const quiet = steps.length === 0 && rest.length === 0 && ended.why === undefined;
+      const quiet = steps.length === 0 && rest.length === 0 && ended.reason === undefined;
       const moment: TraceEvent = { kind: "table", table, hook, steps, changes: rest };
       return { state: traced.next(after, quiet ? null : moment), ...ended };
     });
@@ -155,8 +155,8 @@ export class TracingEngine implements Engine<TracedState> {
   }
 
   confirm(traced: TracedState): Confirmed<TracedState> {
-    const { state, why } = this.engine.confirm(traced.state);
-    return { state: traced.next(state, null), why };
+    const { state, reason } = this.engine.confirm(traced.state);
+    return { state: traced.next(state, null), reason };
   }
 
   rerouted(before: TracedState, after: TracedState, type: "route" | "nat"): boolean {

@@ -1,4 +1,5 @@
 /** Bounds the work for one packet. Beyond them the packet is undecided. */
+import type { LimitExceeded } from "./assumption.ts";
 
 /** Most branches in all chains together. */
 const MOST_PACKET_BRANCHES = 4096;
@@ -25,15 +26,12 @@ export class WorkLimit {
   }
 
   /** Reason to give up, `null` within the limits. */
-  get exceeded(): string | null {
+  get exceeded(): LimitExceeded | null {
     if (this.branches > MOST_PACKET_BRANCHES) return TOO_MANY_BRANCHES;
-    if (this.steps > MOST_PACKET_STEPS)
-      return `the packet matches more than ${MOST_PACKET_STEPS} rules; its path is not followed further`;
-    return this.rules > MOST_RULES_TRIED
-      ? `more than ${MOST_RULES_TRIED} rules are evaluated for the packet; its path is not followed further`
-      : null;
+    if (this.steps > MOST_PACKET_STEPS) return { code: "too-many-matches", limit: MOST_PACKET_STEPS };
+    return this.rules > MOST_RULES_TRIED ? { code: "too-many-rules", limit: MOST_RULES_TRIED } : null;
   }
 }
 
 /** Reason for a packet with too many branches. */
-export const TOO_MANY_BRANCHES = "too many unknown matches to follow every branch";
+export const TOO_MANY_BRANCHES: LimitExceeded = { code: "too-many-branches" };

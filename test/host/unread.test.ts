@@ -249,7 +249,7 @@ describe("simulate of a packet that the known rules drop", () => {
     expect(answer.branches).toContainEqual(
       expect.objectContaining({
         verdict: "undecided",
-        reason: "nftables table ip own is not read, and it may change or translate the packet",
+        reasonCode: { code: "may-change", by: "nftables table ip own" },
         assume: [
           "unread(PREROUTING: nftables table ip own)=no-match",
           "changed(nftables table ip own)=match",

@@ -188,7 +188,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
     simulate[how]++;
     if (how === "wrong")
       wrong.push(`${name}: real ${line.real}, simulate ${answer.verdict} (${answer.delivery})`);
-    if (how === "undecided" && answer.assumptions.length === 0 && answer.reason === undefined)
+    if (how === "undecided" && answer.assumptionCodes.length === 0 && answer.reasonCode === undefined)
       wrong.push(`${name}: simulate is undecided without a reason`);
   }
 
@@ -222,7 +222,7 @@ export function judge(path: string, lines: readonly Line[], fwcheck: Fwcheck): J
       if (covering[i]!.length === 0)
         wrong.push(`${name}: real open, and no row of the exposure table says so`);
     // `everyone` is every source that the kernel lets in; a route check comes before any rule (rp_filter).
-    const outside = answers[i]!.verdict === "drop" && answers[i]!.reason !== undefined;
+    const outside = answers[i]!.verdict === "drop" && answers[i]!.reasonCode !== undefined;
     const contradicts = (finding: Finding): boolean =>
       line.real !== "open"
         ? !outside

@@ -170,7 +170,11 @@ describe("targets", () => {
     [
       "-j CT --zone 5",
       "raw",
-      { kind: "opaque", key: "CT@raw/u/1", why: "connections in zones are not followed" },
+      {
+        kind: "opaque",
+        key: "CT@raw/u/1",
+        reason: { code: "extension", text: "connections in zones are not followed" },
+      },
     ],
     ["-j REJECT", "filter", { kind: "verdict", verdict: "reject" }],
     [

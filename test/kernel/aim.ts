@@ -14,8 +14,13 @@ import { visitLeaves } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
 import { tupleOf } from "../../lib/path/tuple.ts";
 import type { Answer } from "../../lib/simulate/answer.ts";
+import type { Assumption } from "../../lib/simulate/assumption.ts";
 import { ADDRESSES, pick, type Random } from "./generate.ts";
+import { isKernelChoice } from "./judge.ts";
 import type { LabPacket } from "./lab.ts";
+
+/** Returns true if an assumption is about the next hop that the kernel takes. */
+const isNextHop = (a: Assumption): boolean => a.code === "supposed" && a.reason.code === "next-hop";
 
 const FIELDS = [
   "src",
@@ -334,7 +339,7 @@ export class Aim {
     const found = this.simulator.connections.find(tupleOf(read));
     if (found === undefined || found.reply) return;
     const back = found.connection.reply;
-    if (answer.assumptions.some((a) => a.includes("the kernel"))) return;
+    if (answer.assumptionCodes.some((a) => isKernelChoice(a) || isNextHop(a))) return;
     const { in: _, src: __, dst: ___, sport: ____, dport: _____, ...rest } = packet;
     const known = this.flows.find(
       (f) =>

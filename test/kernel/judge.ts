@@ -1,5 +1,5 @@
 /** Holds the simulator against one lab, packet by packet. */
-import { type Answer, readPacket, Simulator } from "fwcheck";
+import { type Answer, type Assumption, readPacket, Simulator } from "fwcheck";
 import type { Step } from "../../lib/path/program.ts";
 import { GROUPS } from "../../lib/path/routing-decision.ts";
 import type { Deed, Lab, LabPacket } from "./lab.ts";
@@ -80,15 +80,21 @@ export class Judge {
 
 /** Returns true if the answer depends on assumptions. */
 export const several = (answer: Answer): boolean =>
-  answer.assumptions.some((a) => a.includes(" assumed not to ") || a.startsWith("nat-choice("));
+  answer.assumptionCodes.some(
+    (a) => a.code === "supposed" && (!a.truth || a.reason.code === "port-distinguished"),
+  );
+
+/** Returns true if an assumption is about a port or an identifier that the kernel chooses. */
+export const isKernelChoice = (a: Assumption): boolean => {
+  const { code } = a.code === "supposed" ? a.reason : a;
+  return code === "port-chosen" || code === "port-distinguished" || code === "port-collision";
+};
 
 /** Returns true if the answer determines the packet's verdict and its connection. */
 export const settled = (answer: Answer): boolean =>
-  answer.verdict !== "undecided" &&
-  !several(answer) &&
-  !answer.assumptions.some((a) => a.includes("the kernel chooses"));
+  answer.verdict !== "undecided" && !several(answer) && !answer.assumptionCodes.some(isKernelChoice);
 
-type Branch = Pick<Answer, "verdict" | "delivery" | "out" | "sent" | "path" | "assumptions">;
+type Branch = Pick<Answer, "verdict" | "delivery" | "out" | "sent" | "path" | "assumptionCodes">;
 
 /** Returns the difference between the kernel and one branch of the answer; `null` if there is none. */
 function difference(
@@ -116,7 +122,7 @@ function ended(packet: LabPacket, answer: Branch, deed: Deed): string | null {
   if (out.src !== sent.src || out.dst !== sent.dst) return "address";
   if (out.ttl !== sent.ttl) return "ttl";
   if (out.tos !== sent.tos) return "tos";
-  const chosen = answer.assumptions.some((a) => a.includes("the kernel chooses"));
+  const chosen = answer.assumptionCodes.some(isKernelChoice);
   if (out.sport !== undefined && sent.sport !== null && packet.fragment !== 1 && !chosen)
     if (out.sport !== sent.sport || out.dport !== sent.dport) return "port";
   return null;

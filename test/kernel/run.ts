@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Answer, Family } from "fwcheck";
+import { type Answer, assumptionText, type Family } from "fwcheck";
 import { random } from "../random.ts";
 import { Aim, framed, sized } from "./aim.ts";
 import { Cover } from "./cover.ts";
@@ -148,7 +148,7 @@ async function report(
       `  kernel    ${deed.path.join("; ")}`,
       `            ${JSON.stringify(deed.out)}`,
       `  simulator ${answer.path.map(spoken).join("; ")}`,
-      `            ${answer.verdict} ${answer.delivery} ${answer.out} ${JSON.stringify(answer.sent)} ${answer.reason ?? ""} ${answer.assumptions.join(" | ")}`,
+      `            ${answer.verdict} ${answer.delivery} ${answer.out} ${JSON.stringify(answer.sent)} ${JSON.stringify(answer.reasonCode ?? "")} ${answer.assumptionCodes.map(assumptionText).join(" | ")}`,
       ...(small.judged !== null || process.env.KERNEL_VERBOSE ? [small.scenario.save.trimEnd()] : []),
       ...small.scenario.routes.map((r) => `ip route add ${r}`),
       ...small.scenario.rules.map((r) => `ip rule add ${r}`),

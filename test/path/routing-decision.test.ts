@@ -87,7 +87,13 @@ describe("several next hops", () => {
       ["next-hop(198.51.100.0/24, eth0)=match"],
       ["next-hop(198.51.100.0/24, eth0)=no-match"],
     ]);
-    expect(answer.assumptions.join()).toContain("which of a route's next hops the kernel takes is not known");
+    expect(answer.assumptionCodes).toContainEqual({
+      code: "supposed",
+      key: "next-hop(198.51.100.0/24, eth0)",
+      truth: true,
+      reason: { code: "next-hop" },
+      at: null,
+    });
   });
   test("are selected by --assume", () => {
     const assume = { "next-hop(198.51.100.0/24, eth0)": false };
@@ -104,7 +110,7 @@ describe("several next hops", () => {
   test("a route with only dead next hops is ignored", () => {
     const route = hops(hop("eth0", "dead"), hop("eth1", "dead"));
     const wider = { dst: "198.51.0.0/16", dev: "eth0", flags: [] };
-    expect(run({ route }, FORTH)).toMatchObject({ verdict: "drop", reason: "no route leads there" });
+    expect(run({ route }, FORTH)).toMatchObject({ verdict: "drop", reasonCode: { code: "no-route" } });
     expect(ways(run({ route: [...route, wider] }, FORTH))).toEqual(["eth0"]);
     const dead = { dst: "198.51.100.0/25", dev: "eth1", flags: ["dead", "linkdown"] };
     expect(ways(run({ route: [...OWN, ...NEAR, wider, dead] }, FORTH))).toEqual(["eth0"]);
@@ -343,7 +349,7 @@ describe("masters other than bridges", () => {
       for (const name of ["eth5", "blue"])
         expect(to(addr, { ...packet, in: name })).toMatchObject({
           verdict: "undecided",
-          reason: "what the VRF blue makes of its packets is not followed",
+          reasonCode: { code: "unfollowed-master", interface: "blue", kind: "vrf" },
         });
       // Its addresses are not local for other interfaces.
       expect(to(addr, { ...packet, in: "eth0", src: "203.0.113.7" }).delivery).toBe("forward");
@@ -383,7 +389,7 @@ describe("settings of an interface", () => {
     const to: PacketJson = { in: "eth1", src: "2001:db8:99::7", dst: "2001:db8:1::7" };
     expect(run({ route: own6, sysctl }, to)).toMatchObject({ verdict: "accept", out: "eth0" });
     const back: PacketJson = { in: "eth0", src: "2001:db8:1::7", dst: "2001:db8:99::7" };
-    expect(run({ route: own6, sysctl }, back).reason).toBe("forwarding is switched off (sysctl)");
+    expect(run({ route: own6, sysctl }, back).reasonCode).toEqual({ code: "forwarding-off" });
   });
   test("disable_ipv6 accepts nothing", () => {
     const sysctl = "net.ipv6.conf.eth1.disable_ipv6 = 1\n";

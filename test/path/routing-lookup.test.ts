@@ -9,7 +9,7 @@ test("the route to ::1 of an arriving packet is looked up on its own interface: 
     run(nat6("-A PREROUTING -p udp -j DNAT --to-destination ::1"), {
       ...{ in: by, src: "fd00:99::7", dst: "2001:db8:1::1", proto: "udp", sport: 5, dport: 443 },
     });
-  expect(to("eth1")).toMatchObject({ verdict: "drop", reason: "no route leads there" });
+  expect(to("eth1")).toMatchObject({ verdict: "drop", reasonCode: { code: "no-route" } });
   // The default route is by eth0.
   expect(to("eth0")).toMatchObject({ verdict: "accept", out: "eth0" });
 });

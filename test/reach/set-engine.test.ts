@@ -55,7 +55,7 @@ function law(rulesets: readonly Ruleset[], host: Host, packets: number, seed: nu
             h.verdict,
             h.delivery,
             h.out,
-            h.why,
+            h.reason,
             h.state.translated.map((r) => printRule(r, ruleset)),
           ]),
         });

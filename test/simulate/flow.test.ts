@@ -115,7 +115,7 @@ test("to itself by loopback, redirected", () => {
 
 test("replies that rules drop break the connection at the reply", () => {
   const played = play({ filter: ["-A FORWARD -i docker0 -j DROP"], nat: [WEB] }, OUTSIDE);
-  expect([played.verdict, played.broken, played.packets.length]).toEqual(["drop", null, 2]);
+  expect([played.verdict, played.brokenCode, played.packets.length]).toEqual(["drop", null, 2]);
   const rejected = play({ filter: ["-A INPUT -p tcp -j REJECT"] }, OUTSIDE);
   expect([rejected.verdict, rejected.packets.length]).toEqual(["reject", 1]);
 });
@@ -123,14 +123,14 @@ test("replies that rules drop break the connection at the reply", () => {
 test("replies that are not translated back do not belong to the connection of the client", () => {
   const played = play({ nat: [WEB], raw: ["-A PREROUTING -i docker0 -j CT --notrack"] }, OUTSIDE);
   expect(played.verdict).toBe("drop");
-  expect(played.broken).toContain("addresses");
+  expect(played.brokenCode).toEqual({ code: "no-connection" });
   expect(played.packets.length).toBe(2);
 });
 
 test("replies that leave by another interface are noted, and can work", () => {
   const played = play({}, { ...OUTSIDE, in: "eth1", src: "203.0.113.9" });
   expect(played.verdict).toBe("accept");
-  expect(played.notes).toEqual(["the server's packets leave by eth0, but the client's come in by eth1"]);
+  expect(played.noteCodes).toEqual([{ code: "asymmetric", from: "server", out: "eth0", in: "eth1" }]);
 });
 
 test("multicast, broadcast and ICMP errors have no reply", () => {
@@ -188,7 +188,7 @@ COMMIT
   // Measured: the connection times out.
   expect(played(rules)).toMatchObject({
     verdict: "drop",
-    broken: "it leaves by eth1, but its receiver is on docker0, a bridge of this host",
+    brokenCode: { code: "off-bridge", out: "eth1", bridge: "docker0" },
   });
   expect(played(rules.filter((rule) => rule.fwmark === undefined)).verdict).toBe("accept");
 });

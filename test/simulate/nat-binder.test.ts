@@ -17,8 +17,9 @@ describe("connections that share addresses and ports", () => {
       from("10.99.0.2", 40_000),
       from("10.99.0.2", 40_000, "203.0.113.8"),
     ]);
-    expect(other!.assumptions.join()).toContain("another connection has port 40000");
-    expect(next!.assumptions).toEqual(other!.assumptions);
+    const choice = { code: "in-use", what: "port", old: 40_000 };
+    expect(other!.assumptionCodes).toMatchObject([{ code: "port-chosen", choice }]);
+    expect(next!.assumptionCodes).toEqual(other!.assumptionCodes);
     expect(next!.sent!.sport).toBe(other!.sent!.sport);
   });
   test("two requests with one identifier both leave by MASQUERADE", () => {
@@ -30,7 +31,8 @@ describe("connections that share addresses and ports", () => {
       ping("10.99.0.3"),
     ]);
     expect([one!.verdict, other!.verdict]).toEqual(["accept", "accept"]);
-    expect(other!.assumptions.join()).toContain("another connection has identifier 7");
+    const choice = { code: "in-use", what: "identifier", old: 7 };
+    expect(other!.assumptionCodes).toMatchObject([{ code: "port-chosen", choice }]);
   });
   test("the second is dropped without a free port; after the first has ended it is unknown", () => {
     const few = nat("-A POSTROUTING -p tcp -j SNAT --to-source 203.0.113.1:5000");
@@ -149,8 +151,9 @@ describe("a source port that the kernel chooses for a packet to the host itself"
       from(443, "198.51.100.9", 7999),
     ])[2]!;
     expect(chosen.verdict).toBe("accept");
-    expect(chosen.assumptions.join()).toContain("nat-choice(23-511)");
-    expect(chosen.assumptions.join()).not.toContain("nat-choice(22)");
+    const keys = chosen.assumptionCodes.flatMap((a) => (a.code === "supposed" ? a.key : []));
+    expect(keys).toContain("nat-choice(23-511)");
+    expect(keys).not.toContain("nat-choice(22)");
   });
 
   test("leaves the other connection known", () => {

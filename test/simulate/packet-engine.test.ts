@@ -46,7 +46,12 @@ describe("a packet that a match drops (hotdrop)", () => {
     expect(run(filter6("-A FORWARD -p udp", connlimit), empty)).toMatchObject({
       verdict: "drop",
       path: [],
-      reason: "filter FORWARD rule 2: connlimit throws away a packet without a next header",
+      reasonCode: {
+        code: "match-drops",
+        at: { table: "filter", chain: "FORWARD", rule: 2 },
+        match: "connlimit",
+        packet: "a packet without a next header",
+      },
     });
     expect(run(filter6(connlimit), { ...empty, proto: "udp" }).verdict).toBe("accept");
   });
@@ -117,7 +122,9 @@ describe("targets that pass packets on", () => {
       ["accept", "TPROXY@mangle/PREROUTING/1=match"],
     ]);
     // The lookup of the socket reassembles fragments.
-    expect(run(save, { ...packet, proto: "udp", fragment: 1 }).reason).toMatch(/fragments/);
+    expect(run(save, { ...packet, proto: "udp", fragment: 1 }).reasonCode).toMatchObject({
+      code: "fragment-waits",
+    });
   });
 
   test("SYNPROXY consumes the handshake only", () => {
@@ -126,7 +133,7 @@ describe("targets that pass packets on", () => {
     expect(["S", "A", "PA", "SEC", "SA", "R", "FA", ""].map(rules)).toEqual([1, 1, 1, 1, 2, 2, 2, 2]);
     expect(run(save, packet)).toMatchObject({
       verdict: "drop",
-      reason: "SYNPROXY answers the handshake itself",
+      reasonCode: { code: "target-keeps", text: "SYNPROXY answers the handshake itself" },
     });
   });
 });

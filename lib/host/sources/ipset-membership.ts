@@ -65,7 +65,7 @@ function ofMasked(field: Field, spans: readonly AddressSpan[], mask: Address): P
             mask,
             family === 4 ? ((lo as number) & (mask as number)) >>> 0 : (lo as bigint) & (mask as bigint),
           )
-        : opaque(`set-bitmask:${String(lo)}-${String(hi)}`, "a range under a bitmask is not worked out"),
+        : opaque(`set-bitmask:${String(lo)}-${String(hi)}`, { code: "set-bitmask" }),
     ),
   );
 }
@@ -200,7 +200,7 @@ function ofMacs(elements: readonly SetElement[], side: Side): Predicate {
   if (elements.some((e) => e.mac === null)) return ANY;
   const wanted = elements.map((e) => e.mac!).filter((mac) => mac !== 0);
   if (side === "src") return within("mac", normalizeRanges(wanted.map((mac): Range => [mac, mac])));
-  return opaque(`set-mac(${wanted.join(",")})`, "the destination's MAC address is not part of the packet");
+  return opaque(`set-mac(${wanted.join(",")})`, { code: "set-mac" });
 }
 
 /** Assigns each address the payload of its most specific prefix. */
@@ -295,7 +295,7 @@ function ofIfaces(elements: readonly SetElement[], sides: readonly Side[]): Pred
     for (const e of [...group].reverse()) {
       const { name, wildcard, physical } = e.iface!;
       const here = physical
-        ? opaque(`set-physdev:${name}:${sides[1]}`, "bridge ports of a set are not looked up")
+        ? opaque(`set-physdev:${name}:${sides[1]}`, { code: "set-bridge-port" })
         : within(field, [wildcard ? [name, `${name}${LAST_NAME}`] : [name, name]]);
       inner = e.nomatch ? and(not(here), inner) : or(here, inner);
     }

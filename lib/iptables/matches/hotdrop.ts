@@ -4,7 +4,7 @@ import { and, between, is, opaque, or, within } from "../../packet/predicate.ts"
 import type { Hotdrop } from "../extension.ts";
 
 /** IPv6's "no next header" (ipv6_skip_exthdr). */
-export const HEADLESS: Hotdrop = { when: is("proto", 59), why: "a packet without a next header" };
+export const HEADLESS: Hotdrop = { when: is("proto", 59), packet: "a packet without a next header" };
 
 const only = (...list: readonly number[]): ReturnType<typeof within> =>
   within(
@@ -24,13 +24,13 @@ export const SHORT: Hotdrop = {
       and(only(PROTO.ah), between("length", 0, 27)),
     ),
   ),
-  why: "a fragment that is too short for ports",
+  packet: "a fragment that is too short for ports",
 };
 
 /** A TCP fragment whose payload is parsed as a header. */
 export const GARBLED: Hotdrop = {
   when: and(is("fragment", 1), opaque("tcpmss-fragment", "the first bytes of a fragment are not known")),
-  why: "a fragment that does not look like a header",
+  packet: "a fragment that does not look like a header",
 };
 
 /** A mobility header with a next header, which RFC 6275 forbids. */
@@ -40,5 +40,5 @@ export const MISHEADED: Hotdrop = {
     is("fragment", 0),
     opaque("mh-payload", "the next header of a mobility header is not known"),
   ),
-  why: "a mobility header with a next header",
+  packet: "a mobility header with a next header",
 };

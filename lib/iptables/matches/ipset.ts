@@ -46,11 +46,8 @@ export const set = match({
   predicate(v, facts, site) {
     const { set: name, sides } = v.set!.value;
     if (facts.changing(name))
-      return negate(v.set!.not, opaque(siteKey("set", site), `rules change the ipset ${name}`));
-    const unknown = opaque(
-      `set:${name}(${sides.join(",")})`,
-      `the ipset ${name} is not known (give it with --ipset)`,
-    );
+      return negate(v.set!.not, opaque(siteKey("set", site), { code: "set-changes", set: name }));
+    const unknown = opaque(`set:${name}(${sides.join(",")})`, { code: "set-missing", set: name });
     if (v.nomatch !== undefined)
       return negate(
         v.set!.not,

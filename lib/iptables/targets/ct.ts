@@ -1,6 +1,6 @@
 /** Targets that configure connection tracking: CT and NOTRACK (net/netfilter/xt_CT.c). */
 import { CT } from "../../packet/field.ts";
-import { type Effect, PREPARE } from "../../rules/effect.ts";
+import { type Effect, PREPARE, unknownEffect } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { type Codec, option, target, Unreadable } from "../extension.ts";
 import { wholeNumber } from "../number-codecs.ts";
@@ -56,7 +56,7 @@ export const ct = target({
   effect({ notrack, zone, zoneOrig, zoneReply }, _facts, site) {
     if (notrack !== undefined) return UNTRACK;
     if ([zone, zoneOrig, zoneReply].every((z) => z === undefined || z.value === 0)) return PREPARE;
-    return { kind: "opaque", key: siteKey("CT", site), why: "connections in zones are not followed" };
+    return unknownEffect(siteKey("CT", site), "connections in zones are not followed");
   },
 });
 

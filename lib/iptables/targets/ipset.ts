@@ -1,6 +1,6 @@
 /** Adds addresses of the packet to a set, removes them, or maps them to marks (net/netfilter/xt_set.c). */
 
-import { NOTE } from "../../rules/effect.ts";
+import { NOTE, unknownEffect } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { option, target, Unreadable } from "../extension.ts";
 import { setAndSides } from "../matches/ipset.ts";
@@ -40,5 +40,5 @@ export const setTarget = target({
       given === undefined ? [] : [{ kind: "ipset", name: given.value.set }],
     ),
   effect: ({ map, mark }, _facts, site) =>
-    map !== undefined && mark !== undefined ? { kind: "opaque", key: siteKey("SET", site), why } : NOTE,
+    map !== undefined && mark !== undefined ? unknownEffect(siteKey("SET", site), why) : NOTE,
 });

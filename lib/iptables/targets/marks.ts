@@ -3,7 +3,7 @@
  * xt_HMARK.c, xt_SECMARK.c, xt_CONNSECMARK.c).
  */
 
-import { type Effect, NOTE } from "../../rules/effect.ts";
+import { type Effect, NOTE, unknownEffect } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { type Given, option, target, Unreadable } from "../extension.ts";
 import { fullyMasked, hexNumber, type Masked, number, positive } from "../number-codecs.ts";
@@ -103,7 +103,7 @@ export const connmarkTarget = target({
   },
   effect({ xset, save, nfmask, ctmask, left, right }, _facts, site): Effect {
     if (left !== undefined || right !== undefined)
-      return { kind: "opaque", key: siteKey("CONNMARK", site), why: "the mark is shifted" };
+      return unknownEffect(siteKey("CONNMARK", site), "the mark is shifted");
     if (xset !== undefined)
       return {
         kind: "assign",
@@ -167,7 +167,7 @@ export const hmark = target({
     };
     return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as typeof masks;
   },
-  effect: (_values, _facts, site) => ({ kind: "opaque", key: siteKey("HMARK", site), why: whyHash }),
+  effect: (_values, _facts, site) => unknownEffect(siteKey("HMARK", site), whyHash),
 });
 
 export const secmark = target({

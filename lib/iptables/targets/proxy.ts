@@ -4,7 +4,7 @@
  */
 import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import { bits, opaque, or } from "../../packet/predicate.ts";
-import { ACCEPT, DROP, NOTE } from "../../rules/effect.ts";
+import { ACCEPT, DROP, NOTE, unknownEffect } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { address } from "../address-codecs.ts";
 import { option, target, Unreadable } from "../extension.ts";
@@ -68,7 +68,7 @@ export const synproxy = target({
   effect: () => ({
     kind: "fork",
     when: handshake,
-    yes: { kind: "stolen", why: whySynproxy },
+    yes: { kind: "stolen", reason: { code: "target-keeps", text: whySynproxy } },
     no: NOTE,
   }),
 });
@@ -96,5 +96,5 @@ export const clusterip = target({
     local: option("--local-node", positive(16)),
     seed: option("--hash-init", hexNumber(0xffff_ffff)),
   },
-  effect: (_values, _facts, site) => ({ kind: "opaque", key: siteKey("CLUSTERIP", site), why: whyCluster }),
+  effect: (_values, _facts, site) => unknownEffect(siteKey("CLUSTERIP", site), whyCluster),
 });

@@ -4,7 +4,7 @@
  * net/ipv6/netfilter/ip6t_NPT.c).
  */
 import { type Family, PROTO, TCP_FLAGS } from "../../packet/field.ts";
-import { type Change, type Effect, NOTE } from "../../rules/effect.ts";
+import { type Change, type Effect, NOTE, unknownEffect } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { prefix } from "../address-codecs.ts";
 import { type Codec, type Given, option, type TargetExtension, target, Unreadable } from "../extension.ts";
@@ -152,7 +152,7 @@ const npt = (name: "SNPT" | "DNPT") =>
     options: { from: option("--src-pfx", prefix), to: option("--dst-pfx", prefix) },
     normalize: (v) =>
       v.from === undefined || v.to === undefined ? new Unreadable("--src-pfx and --dst-pfx") : v,
-    effect: (_values, _facts, site) => ({ kind: "opaque", key: siteKey(name, site), why: whyPrefix }),
+    effect: (_values, _facts, site) => unknownEffect(siteKey(name, site), whyPrefix),
   });
 
 export const snpt = npt("SNPT");

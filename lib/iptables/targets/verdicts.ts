@@ -1,7 +1,7 @@
 /** Targets with a verdict: ACCEPT, DROP, RETURN, REJECT, and those that pass the packet to a program. */
 import { PROTO } from "../../packet/field.ts";
 import { opaque } from "../../packet/predicate.ts";
-import { ACCEPT, DROP, type Effect } from "../../rules/effect.ts";
+import { ACCEPT, DROP, type Effect, unknownEffect } from "../../rules/effect.ts";
 import { type Site, siteKey } from "../../rules/facts.ts";
 import { option, type Spelling, target, Unreadable } from "../extension.ts";
 import { number } from "../number-codecs.ts";
@@ -95,7 +95,7 @@ const why = "a program in user space decides";
 const queued = (name: string, site: Site): Effect =>
   site.table === "nat"
     ? // A reinjected packet is not translated, and the next packet of the connection is evaluated in the table again.
-      { kind: "opaque", key: siteKey(name, site), why }
+      unknownEffect(siteKey(name, site), why)
     : { kind: "fork", when: opaque(siteKey(name, site), why), yes: ACCEPT, no: DROP };
 
 export const queue = target({

@@ -1,6 +1,7 @@
 /** Prints a rule's condition as the packets that match it: `TCP packets to port 80 that arrive on eth0`. */
 import { icmpName } from "../../iptables/matches/icmp.ts";
 import { type Field, PROTO } from "../../packet/field.ts";
+import type { UnknownReason } from "../../packet/unknown-reason.ts";
 import { listText } from "../text/list.ts";
 import {
   bitsClause,
@@ -26,8 +27,8 @@ type TextTest = Extract<FieldTest, { kind: "text" }>;
 export interface MatchedPackets {
   /** A plural noun phrase: `TCP packets to port 80 that arrive on eth0`. */
   readonly noun: string;
-  /** Matches that are printed as written, after the verb; `why` is the reason that the result is unknown. */
-  readonly conditions: readonly { readonly text: string; readonly why: string | null }[];
+  /** Matches that are printed as written, after the verb; `unknown` is the reason that the result is unknown. */
+  readonly conditions: readonly { readonly text: string; readonly unknown: UnknownReason | null }[];
 }
 
 /** Prints part of a condition as a clause: `arrive on eth0`, `either A or B`. */

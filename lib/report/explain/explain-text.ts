@@ -6,6 +6,7 @@ import type { TableName } from "../../rules/ruleset.ts";
 import { lintText } from "../text/audit-sentences.ts";
 import { changeAdvice } from "../text/chain-purpose.ts";
 import { counted, listText, plural, sentence, shortList } from "../text/list.ts";
+import { unknownReasonText } from "../text/reason-text.ts";
 import { actionText, returnText } from "./action-text.ts";
 import type { ChainCaller, ChainEnd, ChainLocation } from "./chain-facts.ts";
 import { matchedPackets } from "./condition-text.ts";
@@ -91,7 +92,9 @@ export function ruleSentences({ condition, action, rule }: RuleFacts, naming: Na
     conditions.map(({ text }) => text),
     "and",
   );
-  const reasons = [...new Set(conditions.flatMap(({ why }) => why ?? []))];
+  const reasons = [
+    ...new Set(conditions.flatMap((each) => (each.unknown === null ? [] : unknownReasonText(each.unknown)))),
+  ];
   const unknown = reasons.length === 0 ? "" : ` The result is unknown: ${reasons.join("; ")}.`;
   return `${noun} ${does}, but only if ${texts} ${conditions.length === 1 ? "matches" : "match"}.${unknown}`;
 }

@@ -4,6 +4,7 @@
  */
 import { type Family, FIELDS, type Field, type Range, type Scalar } from "../../packet/field.ts";
 import { normalizeRanges, type Predicate } from "../../packet/predicate.ts";
+import type { UnknownReason } from "../../packet/unknown-reason.ts";
 
 /** A test of one field, or a match that is printed as written. */
 export type FieldTest =
@@ -15,8 +16,13 @@ export type FieldTest =
       readonly value: Scalar;
       readonly not: boolean;
     }
-  /** Match printed as iptables-save writes it; `why` is the reason that its value is unknown, `null` if it is known. */
-  | { readonly kind: "text"; readonly text: string; readonly why: string | null; readonly not: boolean };
+  /** Match printed as iptables-save writes it; `unknown` is the reason that its value is unknown, `null` if it is known. */
+  | {
+      readonly kind: "text";
+      readonly text: string;
+      readonly unknown: UnknownReason | null;
+      readonly not: boolean;
+    };
 
 /** Field test of kind `in`. */
 export type RangeTest = Extract<FieldTest, { kind: "in" }>;
@@ -58,7 +64,7 @@ export function readableConditionOf(
         ? { kind: "in", field: p.field, ranges: [[p.value, p.value]], not }
         : { kind: "bits", field: p.field, mask: p.mask, value: p.value, not };
     case "opaque":
-      return { kind: "text", text: textOf(p.key), why: p.why, not };
+      return { kind: "text", text: textOf(p.key), unknown: p.reason, not };
     case "not":
       return readableConditionOf(p.not, family, textOf, !not);
     case "and":

@@ -2,8 +2,17 @@
 import { containerAt, type Host } from "../../host/host.ts";
 import { printAddress, printPrefix } from "../../packet/address.ts";
 import type { Field } from "../../packet/field.ts";
-import { whyUnknown } from "../../packet/predicate.ts";
-import { type Change, type Effect, ends, type Nat, type Verdict } from "../../rules/effect.ts";
+import { unknownReasonOf } from "../../packet/predicate.ts";
+import type { UnknownReason } from "../../packet/unknown-reason.ts";
+import {
+  type Change,
+  type DropReason,
+  type Effect,
+  ends,
+  type Nat,
+  type Verdict,
+} from "../../rules/effect.ts";
+import { dropReasonText, unknownReasonText } from "../text/reason-text.ts";
 
 /** Point at which evaluation continues after a chain ends or a rule returns. */
 export type ReturnPoint =
@@ -50,11 +59,16 @@ export type RuleAction =
   /** A field is changed and evaluation continues. */
   | { readonly code: "set"; readonly field: Field; readonly change: Change }
   /** The inputs do not determine the verdict of the target. */
-  | { readonly code: "unknown"; readonly target: string; readonly why: string }
-  /** The kernel may keep the packet. */
-  | { readonly code: "may-keep"; readonly why: string }
-  /** A match drops the packet, or the kernel keeps it. */
-  | { readonly code: "drop"; readonly why: string };
+  | {
+      readonly code: "unknown";
+      readonly target: string;
+      /** Reason, a sentence. */
+      readonly why: string;
+      /** The same as a code. */
+      readonly reason: UnknownReason;
+    }
+  /** The kernel may keep the packet (`may-keep`), or it keeps it or a match drops it; `why` is `reason` as a sentence. */
+  | { readonly code: "may-keep" | "drop"; readonly why: string; readonly reason: DropReason };
 
 /** A rule's target as iptables-save prints it, and its side effect if it has no verdict. */
 export interface PrintedTarget {
@@ -78,20 +92,27 @@ export function effectAction(
     case "note":
       return { code: "continue", target: target.text, sideEffect: target.sideEffect };
     case "opaque":
-      return { code: "unknown", target: target.text, why: effect.why };
+      return unknownAction(target, effect.reason);
     case "fork": {
-      const why = whyUnknown(effect.when);
-      if (why !== null) return { code: "unknown", target: target.text, why };
-      const [stolen] = [...ends(effect)].flatMap((end) => (end.kind === "stolen" ? [end.why] : []));
-      return { code: "may-keep", why: stolen! };
+      const reason = unknownReasonOf(effect.when);
+      if (reason !== null) return unknownAction(target, reason);
+      const [stolen] = [...ends(effect)].flatMap((end) => (end.kind === "stolen" ? [end.reason] : []));
+      return { code: "may-keep", why: dropReasonText(stolen!), reason: stolen! };
     }
     case "hotdrop":
     case "stolen":
-      return { code: "drop", why: effect.why };
+      return { code: "drop", why: dropReasonText(effect.reason), reason: effect.reason };
     case "assign":
       return { code: "set", field: effect.field, change: effect.change };
   }
 }
+
+const unknownAction = ({ text }: PrintedTarget, reason: UnknownReason): RuleAction => ({
+  code: "unknown",
+  target: text,
+  why: unknownReasonText(reason),
+  reason,
+});
 
 function newAddress({ to }: Nat, host: Host): NewAddress {
   switch (to.kind) {

@@ -4,7 +4,7 @@ import { ufwCommand } from "../../audit/ufw-rules.ts";
 import { knownChain } from "../../host/known/chains.ts";
 import { DOCKER_USER } from "../../host/known/docker.ts";
 import { type Family, UNNAMED_BRIDGE_PORT } from "../../packet/field.ts";
-import { type Predicate, whyUnknown } from "../../packet/predicate.ts";
+import { type Predicate, unknownReasonOf } from "../../packet/predicate.ts";
 import type { BoundRule } from "../../path/program.ts";
 import type { Shadow } from "../../reach/shadowed-rules.ts";
 import type { Hook } from "../../rules/base-chain.ts";
@@ -129,7 +129,7 @@ export const ruleCondition = (rule: Rule, { ruleset, program }: RulesetIndex): R
 /** Converts a predicate; parts that are unknown or hard to read are printed as the rule writes them. */
 function readableCondition(p: Predicate, text: string, family: Family): ReadableCondition {
   const condition = readableConditionOf(p, family, () => text);
-  const asWritten: FieldTest = { kind: "text", text, why: whyUnknown(p), not: false };
+  const asWritten: FieldTest = { kind: "text", text, unknown: unknownReasonOf(p), not: false };
   const isUnprintable = (test: FieldTest): boolean =>
     test.kind === "in" && test.ranges.some(([lo]) => lo === UNNAMED_BRIDGE_PORT);
   if (

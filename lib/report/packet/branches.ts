@@ -1,6 +1,6 @@
 /** Branches of a trace by their outcome, and the unknowns that decide between them. */
 import type { Outcome, TracedBranch } from "../../simulate/answer.ts";
-import type { Supposition } from "../../simulate/packet-state.ts";
+import type { Supposition } from "../../simulate/assumption.ts";
 
 /** More outcomes of one packet are counted, not shown. */
 const MOST_OUTCOMES = 4;

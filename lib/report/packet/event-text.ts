@@ -15,6 +15,7 @@ import type { Connection } from "../../simulate/connection-table.ts";
 import type { FieldChange, TraceEvent } from "../../simulate/trace.ts";
 import { hexText } from "../explain/field-text.ts";
 import { at } from "../text/packet-text.ts";
+import { endReasonText } from "../text/reason-text.ts";
 import { safe } from "../text/terminal.ts";
 import type { TextContext } from "./text-context.ts";
 
@@ -56,7 +57,7 @@ export function trackText(event: TrackEvent): string {
 
 /** `routing: out of docker0 (route 172.17.0.0/16)`. */
 export function routeText({ decision }: RouteEvent): string {
-  if (decision.kind === "none") return `routing: ${safe(decision.why)}`;
+  if (decision.kind === "none") return `routing: ${safe(endReasonText(decision.reason))}`;
   const { route } = decision;
   if (decision.kind === "local") {
     if (route === undefined) return "routing: to the host itself";

@@ -2,6 +2,7 @@
 import { containerAt } from "../../host/host.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import type { Flow, FlowPacket } from "../../simulate/flow.ts";
+import { flowBreakText, flowNoteText } from "../text/assumption-text.ts";
 import { at, packetText } from "../text/packet-text.ts";
 import { columns, safe } from "../text/terminal.ts";
 import { socketText } from "./event-text.ts";
@@ -22,7 +23,7 @@ export function flowText(flow: Flow, options: TraceOptions): string {
     out.push(...inferred, ...(inferred.length > 0 ? [""] : []));
   }
   out.push(...packetTable(flow, context));
-  for (const note of flow.notes) out.push(...labelled("note:", note, context));
+  for (const note of flow.noteCodes) out.push(...labelled("note:", flowNoteText(note), context));
   out.push("", ...flowConclusion(flow, context));
   return `${out.join("\n")}\n`;
 }
@@ -78,12 +79,15 @@ function packetTable({ packets }: Flow, { style }: TextContext): string[] {
   return columns(rows).map((text, i) => verdictColour(packets[i]!.trace.answer.verdict, style)(text));
 }
 
-function flowConclusion({ packets, verdict, broken }: Flow, context: TextContext): string[] {
+function flowConclusion({ packets, verdict, brokenCode }: Flow, context: TextContext): string[] {
   const first = packets[0]!;
   const last = packets.at(-1)!;
   const where = `packet ${packets.length}, the ${packetTitle(last)}`;
   const paint = verdictColour(verdict, context.style);
-  if (broken !== null) return paragraph(`BREAKS at ${where}: it is accepted, but ${broken}.`, context, paint);
+  if (brokenCode !== null) {
+    const broken = flowBreakText(brokenCode);
+    return paragraph(`BREAKS at ${where}: it is accepted, but ${broken}.`, context, paint);
+  }
   if (verdict !== "accept") {
     const lead = verdict === "undecided" ? `UNKNOWN from ${where}, on` : `BREAKS at ${where}`;
     return [...paragraph(`${lead}:`, context, paint), ...conclusion(last.trace, context)];

@@ -216,14 +216,14 @@ function eventLines(event: TraceEvent, ended: TracedBranch | null, context: Text
     case "track":
       return [{ ...plainLine("note", trackStateText(event)), full: trackText(event) }];
     case "route":
-      return [plainLine(ended?.reason === undefined ? "note" : "stop", routeText(event))];
+      return [plainLine(ended?.reasonCode === undefined ? "note" : "stop", routeText(event))];
     case "table": {
       if (event.steps.length > 0 && hasNoEffect(event)) return [];
       const name = plainLine("table", event.table);
       const changes = changeTexts(event.changes);
       if (event.steps.length === 0)
         return [name, ...changes.map((text) => plainLine("change", `${text} (by its connection)`))];
-      const verdict = ended !== null && ended.reason === undefined ? ended.verdict : null;
+      const verdict = ended !== null && ended.reasonCode === undefined ? ended.verdict : null;
       return [
         name,
         ...stepLines(event.steps, verdict, context),

@@ -6,9 +6,11 @@ import type { Address } from "../../packet/field.ts";
 import type { Step } from "../../path/program.ts";
 import { printAssumption, unknownName, unknownSubject } from "../../path/unknown-key.ts";
 import type { Outcome, Trace, TracedBranch } from "../../simulate/answer.ts";
-import type { Supposition } from "../../simulate/packet-state.ts";
+import type { Supposition } from "../../simulate/assumption.ts";
+import { assumptionText, suppositionReasonText } from "../text/assumption-text.ts";
 import { counted, listText } from "../text/list.ts";
 import { at, shellQuoted } from "../text/packet-text.ts";
+import { endReasonText } from "../text/reason-text.ts";
 import { safe } from "../text/terminal.ts";
 import { wrap } from "../text/wrap.ts";
 import {
@@ -57,7 +59,7 @@ function undecided(branches: readonly TracedBranch[], context: TextContext): str
   if (hidden > 0) out.push(`  and ${counted(hidden, "more outcome")}, not shown`);
   const reasons = shown
     .flatMap((branch) => decidingSuppositions(branch, branches))
-    .map(({ key, why }) => `${unknownName(key)}: ${why}`);
+    .map(({ key, reason }) => `${unknownName(key)}: ${suppositionReasonText(reason)}`);
   for (const reason of new Set(reasons)) out.push(...paragraph(safe(reason), context, dim, "  "));
   return out;
 }
@@ -104,8 +106,8 @@ function assumeOptions(branch: TracedBranch, branches: readonly TracedBranch[]):
 
 /** Returns assumptions that no branch depends on: inferences, and unknowns that do not change the result. */
 export function assumptionTexts({ answer, branches }: Trace, context: TextContext): string[] {
-  if (branches.length === 0) return [...answer.assumptions];
-  const inferences = [...new Set(branches.flatMap((b) => b.inferences))];
+  if (branches.length === 0) return answer.assumptionCodes.map(assumptionText);
+  const inferences = answer.assumptionCodes.filter(({ code }) => code !== "supposed").map(assumptionText);
   if (answer.branches !== undefined) return inferences;
   const suppositions = new Map(branches.flatMap((b) => b.suppositions.map((s) => [s.key, s] as const)));
   return [
@@ -133,28 +135,28 @@ export function skippedInputText({ answer, branches, skippedInput }: Trace, cont
 
 /** The verdict and its reason, without a full stop. */
 function outcomeText(outcome: Outcome | TracedBranch, context: TextContext): string {
-  const { verdict, reason, assumptions } = outcome;
+  const { verdict, reasonCode, assumptionCodes } = outcome;
   const step = decidingStepText(outcome, context);
   if (verdict === "undecided") {
-    const why = assumptions.at(-1);
-    return `UNDECIDED by ${step}${why === undefined ? "" : `: ${safe(why)}`}`;
+    const last = assumptionCodes.at(-1);
+    return `UNDECIDED by ${step}${last === undefined ? "" : `: ${safe(assumptionText(last))}`}`;
   }
   if (verdict === "accept") return acceptedText(outcome, context);
-  if (reason === undefined) return `${verdict.toUpperCase()} by ${step}`;
+  if (reasonCode === undefined) return `${verdict.toUpperCase()} by ${step}`;
   const endedInRouting =
     "events" in outcome && outcome.hook === null && outcome.events.at(-1)?.kind === "route";
   const where = endedInRouting ? ` by the routing decision for ${printAddress(outcome.header.dst)}` : "";
-  return `${verdict.toUpperCase()}${where}: ${safe(reason)}`;
+  return `${verdict.toUpperCase()}${where}: ${safe(endReasonText(reasonCode))}`;
 }
 
 function acceptedText(outcome: Outcome, context: TextContext): string {
-  const { delivery, out, sent, reason } = outcome;
+  const { delivery, out, sent, reasonCode } = outcome;
   const step = lastFilterStep(outcome);
   const by =
     context.ruleset === undefined
       ? ", since no rules for its family were given"
-      : reason !== undefined
-        ? `: ${safe(reason)}`
+      : reasonCode !== undefined
+        ? `: ${safe(endReasonText(reasonCode))}`
         : step === undefined
           ? ""
           : `, by ${stepText(step, outcome, context)}`;

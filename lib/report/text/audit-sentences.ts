@@ -10,6 +10,7 @@ import { DOCKER_USER } from "../../host/known/docker.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
 import { hostDoubtText, rulesetDoubtText } from "./doubt-text.ts";
 import { commaList, counted, listText, plural } from "./list.ts";
+import { endReasonText, uncertaintyText } from "./reason-text.ts";
 
 /** Longer lists of lines, chains or ports are counted. */
 const MOST_LISTED = 6;
@@ -21,7 +22,7 @@ const listed = (items: readonly (string | number)[]): string =>
 export function doubtText(doubt: Doubt): string {
   switch (doubt.code) {
     case "not-followed":
-      return `IPv${doubt.family}: ${doubt.text}`;
+      return `IPv${doubt.family}: ${uncertaintyText(doubt.reason)}`;
     case "docker-nftables":
       return "Docker uses its nftables backend: its rules are in tables that iptables-save does not print, so the exposure of containers is unknown";
     case "docker-without-iptables":
@@ -194,7 +195,7 @@ export function deciderText(decider: Exclude<Decider, { code: "rule" }>): string
     case "no-rule":
       return "no rule";
     case "outside-rules":
-      return decider.text;
+      return endReasonText(decider.reason);
     case "not-read":
       return `not read: ${decider.by.join(", ")}`;
   }

@@ -179,9 +179,10 @@ UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
     expect((await program.run(["simulate", file, ...six, "--short"])).out).toContain(
       "since no rules for its family were given",
     );
-    expect(JSON.parse((await program.run(["simulate", file, ...six, "--json"])).out).assumptions).toContain(
-      "no rules for IPv6 were given: they are assumed to be empty",
-    );
+    const answer = JSON.parse((await program.run(["simulate", file, ...six, "--json"])).out);
+    expect(answer.assumptions).toContain("no rules for IPv6 were given: they are assumed to be empty");
+    expect(answer.assumptionCodes).toContainEqual({ code: "no-rules", family: 6 });
+    expect(answer.assumptionCodes.length).toBe(answer.assumptions.length);
   });
   test("four outcomes are shown, the others counted", async () => {
     const many = Array.from(
@@ -239,7 +240,15 @@ describe("JSON", () => {
   test("--flow is one document of answers, equal to those of --packets", async () => {
     const { code, json } = await simulateJson(`--in eth0 ${FROM} --dport 8080 --flow --expect accept`);
     expect(code).toBe(0);
-    expect(Object.keys(json)).toEqual(["version", "verdict", "broken", "notes", "packets"]);
+    expect(Object.keys(json)).toEqual([
+      "version",
+      "verdict",
+      "broken",
+      "brokenCode",
+      "notes",
+      "noteCodes",
+      "packets",
+    ]);
     const lines = json.packets.map((p: { packet: unknown }) => JSON.stringify(p.packet)).join("\n");
     const batch = (await program.run(["simulate", HOST, "--packets", program.file("flow.ndjson", lines)])).out
       .trimEnd()

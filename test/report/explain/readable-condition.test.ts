@@ -30,8 +30,8 @@ const leaf: fc.Arbitrary<Predicate> = fc.oneof(
     .tuple(fc.constantFrom<Field>("dport", "flags", "src"), fc.nat(7), fc.nat(7))
     .map(([field, mask, bits]): Predicate => ({ kind: "bits", field, mask, value: mask & bits })),
   fc.constantFrom<Predicate>(
-    { kind: "opaque", key: "a", why: "" },
-    { kind: "opaque", key: "b", why: "" },
+    { kind: "opaque", key: "a", reason: { code: "next-hop" } },
+    { kind: "opaque", key: "b", reason: { code: "next-hop" } },
     { kind: "any" },
   ),
 );

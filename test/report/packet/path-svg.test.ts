@@ -126,7 +126,8 @@ test.each([4, 6] as const)("IPv%i: generated rulesets, with existing connections
         if (["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"].includes(chain))
           expect(met, `seed ${seed}, packet ${i}: ${JSON.stringify(step)}`).toHaveProperty(chain);
       if (way.delivery === "local") expect(met).toHaveProperty("INPUT");
-      if (way.delivery === "forward" && way.reason === undefined) expect(met).toHaveProperty("POSTROUTING");
+      if (way.delivery === "forward" && way.reasonCode === undefined)
+        expect(met).toHaveProperty("POSTROUTING");
     }
   }
   expect(branches).toBeGreaterThan(0);
