@@ -6,8 +6,6 @@ export default defineConfig({
   ...base,
   test: {
     ...base.test,
-    // Modules are loaded once for all files, which halves the time.
-    isolate: false,
     include: [
       "grammar/*/test/{parse,document-printer,readme}.test.ts",
       "test/{packet,path}/**/*.test.ts",

@@ -1,8 +1,9 @@
 /** Runs the command line: in this process, or built and in a process of its own where the process matters. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inject } from "vitest";
 import { runCommandLine } from "../../cli/command-line.ts";
 
 export interface Run {
@@ -36,11 +37,7 @@ export class Program {
 
   /** Builds the command line for `spawn`. @throws the output of the build */
   build(): void {
-    const cwd = new URL("../..", import.meta.url).pathname;
-    const args = ["build.mjs", "--cli", `--outdir=${this.folder}`];
-    const { status, stderr } = spawnSync(process.execPath, args, { cwd, encoding: "utf8" });
-    if (status !== 0 || stderr !== "") throw new Error(stderr);
-    this.file("package.json", `{"type":"module"}`);
+    cpSync(built(), this.folder, { recursive: true });
   }
 
   /** Runs the built command line in a process of its own. */
@@ -65,6 +62,21 @@ export class Program {
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** Folder of the build of this process; test files that share the process share it. */
+let build: string | undefined;
+
+function built(): string {
+  if (build !== undefined) return build;
+  const outdir = mkdtempSync(join(inject("scratch"), "build-"));
+  const cwd = new URL("../..", import.meta.url).pathname;
+  const args = ["build.mjs", "--cli", `--outdir=${outdir}`];
+  const { status, stderr } = spawnSync(process.execPath, args, { cwd, encoding: "utf8" });
+  if (status !== 0 || stderr !== "") throw new Error(stderr);
+  writeFileSync(join(outdir, "package.json"), '{"type":"module"}');
+  build = outdir;
+  return outdir;
 }
 
 /** Thrown by the replacement of `process.exit`. */

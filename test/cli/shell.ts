@@ -125,13 +125,13 @@ interface SimpleCall {
 }
 
 /** Commands that need a process: they read standard input, or start processes themselves. */
-const NEEDS_PROCESS = /^fwcheck collect\b| - ?| -$|\.snap .*\.snap/;
+const NEEDS_PROCESS = /^fwcheck collect\b| -(?: |$)|\.snap .*\.snap|\*\.snap/;
 
 /** Parses a line that calls only fwcheck and needs no shell, `null` for any other line. */
 function simpleCall(line: string): SimpleCall | null {
   const [, command = "", file = null] = /^(fwcheck .*?)(?: > (\S+))?$/.exec(line.trim()) ?? [];
   if (command === "" || NEEDS_PROCESS.test(command)) return null;
-  if (/[|;&<>$`()*?~\\"]/.test(`${command} ${file}`.replaceAll(/'[^']*'/g, ""))) return null;
+  if (/[|;&<>$`()*?~#\\"]/.test(`${command} ${file}`.replaceAll(/'[^']*'/g, ""))) return null;
   const words = [...command.matchAll(/'([^']*)'|(\S+)/g)].map((m) => m[1] ?? m[2]!);
   return { words: words.slice(1), file };
 }
