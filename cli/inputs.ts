@@ -1,24 +1,24 @@
 /** Reads the rules and the host that the command line names, from files, folders and standard input. */
 import {
-  damageOf,
-  doubtsOf,
+  damageReason,
   doubtText,
   type Host,
   type HostDoubt,
   type HostSources,
   isFragment,
   isSnapshot,
-  type Kind,
-  kindOf,
   type Packet,
   type Ruleset,
   readHost,
   readRuleset,
   readSnapshot,
+  rulesetDoubts,
   type Source,
   type SourceDiagnostic,
   SourceError,
+  type SourceKind,
   safe,
+  sourceKind,
   withTables,
 } from "../lib/index.ts";
 import { InputError } from "./errors.ts";
@@ -129,7 +129,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
 }
 
 /** Reads a file of a kind. A list of sockets may be empty only in a snapshot. @throws InputError */
-function readSourceOfKind(path: string, kind: Kind): Source {
+function readSourceOfKind(path: string, kind: SourceKind): Source {
   const source = readSource(path);
   if (kind === "listening" && source.text.trim() === "")
     throw new InputError(`${safe(source.name)}: it is empty, but ss prints a line for each socket.`);
@@ -137,13 +137,13 @@ function readSourceOfKind(path: string, kind: Kind): Source {
 }
 
 /** Returns the kind of a text by its contents; `undefined` for a text that fwcheck does not read. */
-const detectKind = (text: string): Kind | "snapshot" | undefined =>
-  isSnapshot(text) ? "snapshot" : kindOf(text);
+const detectKind = (text: string): SourceKind | "snapshot" | undefined =>
+  isSnapshot(text) ? "snapshot" : sourceKind(text);
 
 /** Inputs of one host, each classified by its contents. */
 class InputCollection {
   readonly rules: Source[] = [];
-  readonly sources: Record<Exclude<Kind, "rules">, Source[]> = {
+  readonly sources: Record<Exclude<SourceKind, "rules">, Source[]> = {
     addr: [],
     route: [],
     rule: [],
@@ -185,7 +185,7 @@ class InputCollection {
       const source = readSource(file);
       const kind = detectKind(source.text);
       if (kind === undefined) {
-        const damage = damageOf(source.text) ?? mistake(source.text);
+        const damage = damageReason(source.text) ?? mistake(source.text);
         if (damage !== undefined) this.doubts.push({ code: "file-ignored", file, reason: damage });
       } else if (kind === "rules" && isFragment(source.text))
         writeStderr(
@@ -195,7 +195,7 @@ class InputCollection {
     }
   }
 
-  private add(source: Source, kind: Kind | "snapshot"): void {
+  private add(source: Source, kind: SourceKind | "snapshot"): void {
     if (kind === "snapshot") this.addSnapshot(source);
     else if (kind === "rules") {
       if (this.snapshot !== null) refuseSecondHost(this.snapshot, source.name);
@@ -227,7 +227,7 @@ function refuseSecondHost(one: string, other: string): never {
 
 /** Prints the doubts about rules and host to stderr, and returns them. */
 export function printDoubts({ rulesets, host }: Pick<Inputs, "rulesets" | "host">): readonly string[] {
-  const doubts = [...host.doubts, ...rulesets.flatMap(doubtsOf)].map(doubtText);
+  const doubts = [...host.doubts, ...rulesets.flatMap(rulesetDoubts)].map(doubtText);
   for (const doubt of doubts) writeStderr(`warning: ${safe(doubt)}\n`);
   return doubts;
 }

@@ -35,23 +35,23 @@ export type {
   Sources,
   Traffic,
 } from "./audit/set-description.ts";
-export type { Cost, Passed } from "./fix/cost.ts";
-export type { Choice, Strategy } from "./fix/endpoint-rules.ts";
-export { type Coverage, type Fix, type FixOptions, fix, type Left, type UfwFix } from "./fix/fix.ts";
-export type { Changed, Proof } from "./fix/prove.ts";
+export type { Cost, PassedRules } from "./fix/cost.ts";
+export type { Strategy, StrategyChoice } from "./fix/endpoint-rules.ts";
+export { type Coverage, type Fix, type FixOptions, fix, type OpenItem, type UfwFix } from "./fix/fix.ts";
+export type { ChangedPacket, Proof } from "./fix/prove.ts";
 export type {
   CopyFailure,
   CutFailure,
   Difference,
+  ExceededLimit,
   FamilyRefusal,
   FixDoubt,
   FixNote,
-  Limit,
   OpenReason,
   StrategyReason,
 } from "./fix/reasons.ts";
-export { type LeftOut, leftOutText, type UfwRefusal } from "./fix/write/after-rules.ts";
-export { damageOf, isFragment, type Kind, kindOf } from "./host/classify.ts";
+export { type LeftOutRule, leftOutRuleText, type UfwRefusal } from "./fix/write/after-rules.ts";
+export { damageReason, isFragment, type SourceKind, sourceKind } from "./host/classify.ts";
 export type {
   Container,
   Daemon,
@@ -63,17 +63,17 @@ export type {
   Socket,
 } from "./host/host.ts";
 export type { HostDoubt } from "./host/host-doubt.ts";
-export type { Hint } from "./host/infer-interfaces.ts";
+export type { AddressHint } from "./host/infer-interfaces.ts";
 export type { HostInference } from "./host/inference.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export type { NextHop, Route, RoutingRule } from "./host/routes.ts";
 export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
 export { withTables } from "./host/unread.ts";
 export {
-  type Conflict,
-  type Loaded,
+  type LoadedRulesets,
   readRuleset,
   type SourceDiagnostic,
+  type TableConflict,
 } from "./iptables/load.ts";
 export { printRule, printRuleset } from "./iptables/print.ts";
 export type { Prefix } from "./packet/address.ts";
@@ -156,12 +156,12 @@ export type {
 } from "./report/graph/graph-model.ts";
 export { graphMermaid, MERMAID_LIMITS } from "./report/graph/mermaid.ts";
 export { graphSvg, type SvgOptions } from "./report/graph/svg.ts";
-export { type ReportOptions, report, type Texts } from "./report/html/report.ts";
+export { type ReportInputs, type ReportOptions, report } from "./report/html/report.ts";
 export { flowText } from "./report/packet/flow-text.ts";
 export type { IntendedOutcome } from "./report/packet/hook-path.ts";
 export { PATH_STYLE } from "./report/packet/path-style.ts";
 export { type PathSvgOptions, pathSvg } from "./report/packet/path-svg.ts";
-export type { Detail, TraceOptions } from "./report/packet/text-context.ts";
+export type { TraceDetail, TraceOptions } from "./report/packet/text-context.ts";
 export { traceText, verdictText } from "./report/packet/trace-text.ts";
 export { sarif } from "./report/sarif.ts";
 export {
@@ -184,7 +184,7 @@ export {
   fixNoteText,
   fixSummary,
   fixText,
-  leftText,
+  openItemText,
   openReasonText,
   strategyReasonText,
   ufwRefusalText,
@@ -197,15 +197,15 @@ export type { Hook } from "./rules/base-chain.ts";
 export type { DropReason, RulePlace } from "./rules/effect.ts";
 export {
   type Chain,
-  doubtsOf,
   type Rule,
   type Ruleset,
+  rulesetDoubts,
   TABLES,
   type Table,
   type TableName,
 } from "./rules/ruleset.ts";
 export type { FamilyRulesetDoubt, RulesetDoubt, TablePlace } from "./rules/ruleset-doubt.ts";
-export type { Answer, Outcome, Sent, Trace, TracedBranch } from "./simulate/answer.ts";
+export type { Answer, Outcome, SentHeader, Trace, TracedBranch } from "./simulate/answer.ts";
 export type {
   Assumption,
   ChosenNumber,
@@ -218,7 +218,7 @@ export { type BatchOptions, verdicts } from "./simulate/batch-verdicts.ts";
 export { type Connection, type ConnectionRef, Connections } from "./simulate/connection-table.ts";
 export { VERDICTS } from "./simulate/effect-code.ts";
 export { type Flow, type FlowBreak, type FlowNote, type FlowPacket, flow } from "./simulate/flow.ts";
-export { type Column, type PacketColumns, packetAt } from "./simulate/packet-columns.ts";
+export { type FieldColumn, type PacketColumns, packetAt } from "./simulate/packet-columns.ts";
 export type { FlowHeader } from "./simulate/packet-state.ts";
 export { type SimulateOptions, Simulator, simulate } from "./simulate/simulator.ts";
 export type { FieldChange, TraceEvent } from "./simulate/trace.ts";

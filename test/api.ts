@@ -1,4 +1,4 @@
-/** The reference of the library, made of its types and doc comments: what can be imported, and what it is. */
+/** Reference of the library, generated from its types and doc comments. */
 import ts from "typescript";
 
 /** Exported names by entry point. */
@@ -9,10 +9,13 @@ const ENTRIES = [
 
 const HEAD = `# The library
 
-What can be imported, and what it is. Made from the types and their doc comments by \`test/docs.test.ts\`; do not edit.
+This page lists everything that the package exports. \`test/docs.test.ts\` generates it from the types and their doc comments; do not
+edit it. \`examples/library.ts\` shows the usual calls: \`readRuleset\` and \`readHost\` read the inputs, and \`audit\`, \`fix\`, \`explain\` and
+\`simulate\` take their results.
 
-Every function is pure: texts and plain data in, plain data out; no file, no process, no clock. Nothing that a function gives is to be
-changed. What a function throws stands with it; any other error is a bug. Types that are named here and not listed are fwcheck's own.
+All functions are pure: they take texts and data, and return data. They use no file, process or clock. Do not change the objects that they
+return. The errors that a function throws are listed with it; any other error is a bug. A type that is named here without a section of its
+own is internal.
 `;
 
 const FORMAT =
@@ -86,7 +89,10 @@ class Reference {
 
   private signature(declaration: ts.SignatureDeclaration): string {
     const parameters = declaration.parameters.map((p) => {
-      const name = ts.isIdentifier(p.name) ? p.name.text : "options";
+      // A destructured parameter has no name; the name of its type replaces it.
+      const type = p.type?.getText() ?? "";
+      const noun = /^[A-Z]\w*$/.test(type) && !type.endsWith("Options") ? type : "options";
+      const name = ts.isIdentifier(p.name) ? p.name.text : `${noun[0]!.toLowerCase()}${noun.slice(1)}`;
       const optional = p.questionToken !== undefined || p.initializer !== undefined ? "?" : "";
       return `${name}${optional}: ${p.type === undefined ? this.checker.typeToString(this.checker.getTypeAtLocation(p)) : flat(p.type.getText())}`;
     });
@@ -136,9 +142,9 @@ class Reference {
         ],
       ];
     });
-    const told = rows.filter(([, what]) => what !== "");
-    if (told.length === 0) return "";
-    return `| member | what it is |\n|---|---|\n${told.map(([name, what]) => `| \`${name!.replaceAll("|", "\\|")}\` | ${cell(what!)} |`).join("\n")}\n`;
+    const documented = rows.filter(([, what]) => what !== "");
+    if (documented.length === 0) return "";
+    return `| member | description |\n|---|---|\n${documented.map(([name, what]) => `| \`${name!.replaceAll("|", "\\|")}\` | ${cell(what!)} |`).join("\n")}\n`;
   }
 
   private doc(symbol: ts.Symbol): string {
@@ -157,13 +163,13 @@ class Reference {
     return symbol
       .getJsDocTags(this.checker)
       .flatMap(({ name, text }) => {
-        const said = ts.displayPartsToString(text).trim();
+        const value = ts.displayPartsToString(text).trim();
         if (name === "param") {
-          const [parameter, ...rest] = said.split(" ");
+          const [parameter, ...rest] = value.split(" ");
           return [`- \`${parameter}\`: ${rest.join(" ").replace(/^- /, "")}`];
         }
-        if (name === "returns") return [`- Gives ${said}`];
-        if (name === "throws") return [`- Throws ${said}`];
+        if (name === "returns") return [`- Returns ${value}`];
+        if (name === "throws") return [`- Throws ${value}`];
         return [];
       })
       .map((line) => line.replaceAll("\n", " "))

@@ -4,7 +4,7 @@ import {
   fix,
   fixJson,
   fixText,
-  leftOutText,
+  leftOutRuleText,
   PLAIN,
   type Strategy,
   ufwRefusalText,
@@ -80,7 +80,7 @@ function printUfw({ ufw }: Fix, family: Family): Printed {
   printVerbatim(text);
   if (text === "") return needsNothing(family);
   const leftOut = ufw.leftOut.filter((each) => each.family === family);
-  for (const each of leftOut) writeStderr(`left out: ${leftOutText(each)}\n`);
+  for (const each of leftOut) writeStderr(`left out: ${leftOutRuleText(each)}\n`);
   writeStderr(
     `Append it to /etc/ufw/after${family === 4 ? "" : "6"}.rules in place of an earlier block of fwcheck, then ufw reload.\n`,
   );

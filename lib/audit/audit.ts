@@ -46,7 +46,7 @@ export interface Audit {
   readonly lint: readonly Lint[];
   /** Reasons why the audit is inconclusive; while there are any, no findings does not mean "all clear". */
   readonly doubts: readonly Doubt[];
-  /** Facts that are no findings but may be missed. */
+  /** Facts that are no findings, but easily overlooked. */
   readonly notes: readonly AuditNote[];
 }
 

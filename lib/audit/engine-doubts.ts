@@ -8,7 +8,7 @@ import { DOCKER_CHAIN, isDefaultDockerBridge } from "../host/known/docker.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
-import { chainOf, type Ruleset, doubtsOf as rulesetDoubts } from "../rules/ruleset.ts";
+import { chainOf, type Ruleset, rulesetDoubts } from "../rules/ruleset.ts";
 import { servedPorts } from "./docker-rules.ts";
 import type { Doubt } from "./doubt.ts";
 import { inputDoubts } from "./input-doubts.ts";

@@ -57,7 +57,7 @@ export type Permitted =
 
 /** Packets that pass to or from a container although the owner's rules block them, or the reverse. */
 export interface Finding {
-  /** Stable name: the same on the same host next time. */
+  /** Stable id: the next audit of the same host gives the same one. */
   readonly id: string;
   /** Code of the finding. */
   readonly kind: FindingKind;

@@ -1,4 +1,4 @@
-/** Notes: facts that are no findings but may be missed, such as closed networks and ports that INPUT governs. */
+/** Notes: facts that are no findings, but easily overlooked, such as closed networks and ports that INPUT governs. */
 import type { Host } from "../host/host.ts";
 import { DOCKER_INTERNAL, DOCKER_ISOLATION_STAGES } from "../host/known/docker.ts";
 import { printPrefix } from "../packet/address.ts";

@@ -13,7 +13,7 @@ import { usual } from "../rules/effect.ts";
 import { statesAt } from "./read-point.ts";
 
 /** Numbers of rules that packets pass in FORWARD of table filter, jumps included. */
-export interface Passed {
+export interface PassedRules {
   /** Maximum for packets of established flows. */
   readonly established: number;
   /** Median for first packets to containers. */
@@ -25,9 +25,9 @@ export interface Passed {
 /** Rules that packets pass without and with a fix. */
 export interface Cost {
   /** Without the fix. */
-  readonly before: Passed;
+  readonly before: PassedRules;
   /** With the fix. */
-  readonly after: Passed;
+  readonly after: PassedRules;
 }
 
 /** Number of passages that are measured; of more passages, an even sample. */
@@ -60,7 +60,7 @@ export function costOf(
 const atForward = (engine: SetEngine, start: SetState): SetState[] =>
   statesAt(engine, "FORWARD", (observe) => engine.arrive(start, observe));
 
-function passed(engine: SetEngine, cells: readonly Cell[]): Passed {
+function passed(engine: SetEngine, cells: readonly Cell[]): PassedRules {
   const { domain, program } = engine;
   const start = { ...engine.start(ANY), set: domain.diagrams.unionAll(cells.map(({ set }) => set)) };
   const states = atForward(engine, start);

@@ -18,7 +18,7 @@ import type { OpenReason, StrategyReason } from "./reasons.ts";
 export type Strategy = "internal-ip" | "conntrack" | "ipset";
 
 /** The strategy of one endpoint. */
-export interface Choice {
+export interface StrategyChoice {
   /** 4 or 6. */
   readonly family: Family;
   /** Container, address, port and protocol. */
@@ -37,7 +37,7 @@ export interface PassagePolicy {
 
 /** Result for one endpoint. */
 export type EndpointRules =
-  | { readonly choice: Choice; readonly rules: readonly string[]; readonly member: SetMember | null }
+  | { readonly choice: StrategyChoice; readonly rules: readonly string[]; readonly member: SetMember | null }
   /** The endpoint stays open. */
   | { readonly open: OpenReason };
 
@@ -77,7 +77,7 @@ export function endpointRules(
     keepsAddress: container === null || container.fixed,
   });
   if ("open" in chosen) return chosen;
-  const choice: Choice = { family, endpoint: label, ...chosen };
+  const choice: StrategyChoice = { family, endpoint: label, ...chosen };
   switch (choice.strategy) {
     case "conntrack": {
       const rules = group.map(

@@ -12,7 +12,7 @@ import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "..
 import { restored, withoutFix } from "./apply-restore.ts";
 import { canonicalRules } from "./canonical-rules.ts";
 import type { Cost } from "./cost.ts";
-import type { Choice, Strategy } from "./endpoint-rules.ts";
+import type { Strategy, StrategyChoice } from "./endpoint-rules.ts";
 import type { IpSet } from "./endpoint-sets.ts";
 import { cutsOf, type UncutFlows } from "./established-flows.ts";
 import { type Lifted, lift } from "./lift.ts";
@@ -34,7 +34,7 @@ export interface FixOptions {
 }
 
 /** A finding that stays open, or a doubt. */
-export type Left =
+export type OpenItem =
   /** Id of the finding, or name of blocked packets that are part of no finding. */
   | { readonly finding: string; readonly reason: OpenReason }
   | { readonly finding: null; readonly reason: FixDoubt };
@@ -49,8 +49,8 @@ export type Coverage = "clean" | "closed" | "open" | "refused" | "absent";
 export interface FamilyFix extends FamilyRules {
   readonly proof: Proof;
   readonly cost: Cost | null;
-  readonly choices: readonly Choice[];
-  readonly left: readonly Left[];
+  readonly choices: readonly StrategyChoice[];
+  readonly left: readonly OpenItem[];
   readonly notes: readonly FixNote[];
   readonly coverage: Coverage;
   readonly holds: boolean;
@@ -161,8 +161,8 @@ function repair(live: Ruleset, host: Host, options: FixOptions, unknownTranslati
       cost: proved?.cost ?? null,
       choices: lifted.choices,
       left: [
-        ...unsettled.doubts.map((doubt): Left => ({ finding: null, reason: { code: "audit", doubt } })),
-        ...[...open].map(([finding, reason]): Left => ({ finding, reason })),
+        ...unsettled.doubts.map((doubt): OpenItem => ({ finding: null, reason: { code: "audit", doubt } })),
+        ...[...open].map(([finding, reason]): OpenItem => ({ finding, reason })),
       ],
       notes: notesOf(lifted, family, host, uncut),
       coverage:

@@ -8,18 +8,18 @@ import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
 import { countRules, type Ruleset } from "../rules/ruleset.ts";
 import type { Cost } from "./cost.ts";
-import type { Choice } from "./endpoint-rules.ts";
-import { type Coverage, type FamilyFix, type FixOptions, fixFamily, type Left } from "./family-fix.ts";
+import type { StrategyChoice } from "./endpoint-rules.ts";
+import { type Coverage, type FamilyFix, type FixOptions, fixFamily, type OpenItem } from "./family-fix.ts";
 import type { Proof } from "./prove.ts";
 import { type FixNote, limitOf } from "./reasons.ts";
-import { type LeftOut, type UfwRefusal, ufwBlock, ufwUndo } from "./write/after-rules.ts";
+import { type LeftOutRule, type UfwRefusal, ufwBlock, ufwUndo } from "./write/after-rules.ts";
 import { appended, tool } from "./write/family.ts";
 import { restore, undo } from "./write/restore.ts";
 import { script } from "./write/script.ts";
 import { setsText } from "./write/sets.ts";
 import { unit } from "./write/unit.ts";
 
-export type { Coverage, FixOptions, Left } from "./family-fix.ts";
+export type { Coverage, FixOptions, OpenItem } from "./family-fix.ts";
 
 /** A fix in all its forms, with its proof. */
 export interface Fix {
@@ -44,7 +44,7 @@ export interface Fix {
   /** Commands that remove the fix. */
   readonly undo: readonly string[];
   /** Strategy of each endpoint, and the reason. */
-  readonly choices: readonly Choice[];
+  readonly choices: readonly StrategyChoice[];
   /** Effect of the fix, over all packets. */
   readonly proof: Proof;
   /** By family: rules that packets pass without and with the fix; `null` where it adds no rules. */
@@ -52,7 +52,7 @@ export interface Fix {
   /** By family: result for its findings. */
   readonly families: { readonly ipv4: Coverage; readonly ipv6: Coverage };
   /** Findings that stay open, and doubts. */
-  readonly left: readonly Left[];
+  readonly left: readonly OpenItem[];
   /** Remarks on the use of the fix. */
   readonly notes: readonly FixNote[];
   /** These rules are in force already. */
@@ -72,10 +72,10 @@ export interface UfwFix {
   readonly after6: string;
   /** Commands that remove the blocks and their rules. */
   readonly undo: readonly string[];
-  /** Families that ufw cannot load the fix of. */
+  /** Families whose fix ufw cannot load, with the reason. */
   readonly refusals: readonly UfwRefusal[];
   /** Rules that the blocks leave out. */
-  readonly leftOut: readonly LeftOut[];
+  readonly leftOut: readonly LeftOutRule[];
 }
 
 /**
@@ -117,7 +117,7 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
       ...parts.flatMap((part) => part.left),
       ...rulesets.flatMap((ruleset) => blockedByUnread(ruleset, host)),
       ...[...engineDoubts(rulesets, host), ...[...unserved.values()].flat()].map(
-        (doubt): Left => ({ finding: null, reason: { code: "audit", doubt } }),
+        (doubt): OpenItem => ({ finding: null, reason: { code: "audit", doubt } }),
       ),
     ]),
     notes: parts.flatMap((part) => part.notes),
@@ -137,12 +137,12 @@ function withoutUnread(ruleset: Ruleset): Ruleset {
 }
 
 /** Returns the findings that only an unread base chain may block. Its policy is unknown, so no rule can copy it. */
-function blockedByUnread(ruleset: Ruleset, host: Host): Left[] {
+function blockedByUnread(ruleset: Ruleset, host: Host): OpenItem[] {
   if (ruleset.unread === undefined) return [];
   const { family } = ruleset;
   try {
     const findings = findingsOf(auditFamily(ruleset, host, [], { detail: "findings" }));
-    return findings.flatMap(({ id, intended, unread }): Left[] =>
+    return findings.flatMap(({ id, intended, unread }): OpenItem[] =>
       unread !== undefined && intended.verdict === "undecided"
         ? [{ finding: id, reason: { code: "policy-not-read", unread } }]
         : [],
@@ -154,7 +154,7 @@ function blockedByUnread(ruleset: Ruleset, host: Host): Left[] {
 }
 
 /** Removes equal entries. */
-const distinct = (left: readonly Left[]): Left[] => [
+const distinct = (left: readonly OpenItem[]): OpenItem[] => [
   ...new Map(left.map((each) => [JSON.stringify(each), each])).values(),
 ];
 

@@ -9,7 +9,7 @@ import { outsideInterfaces } from "../host/packet-origin.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import { SAFE_NAME } from "./box-printer.ts";
 import { CHAIN } from "./chain-names.ts";
-import { type Choice, endpointRules, type PassagePolicy, type Strategy } from "./endpoint-rules.ts";
+import { endpointRules, type PassagePolicy, type Strategy, type StrategyChoice } from "./endpoint-rules.ts";
 import { groupByPolicy, type IpSet, type SetMember } from "./endpoint-sets.ts";
 import { PassageMatches } from "./passage-matches.ts";
 import { PolicyChains } from "./policy-chains.ts";
@@ -40,7 +40,7 @@ export interface Lifted {
   /** Chains with their rules, without `-A CHAIN`; `FWCHECK` first. None if nothing has to be closed. */
   readonly chains: ReadonlyMap<string, readonly string[]>;
   readonly sets: readonly IpSet[];
-  readonly choices: readonly Choice[];
+  readonly choices: readonly StrategyChoice[];
   readonly open: readonly OpenPassage[];
   /** Closed passages, and allowed passages whose bans are applied. */
   readonly closed: readonly Passage[];
@@ -234,7 +234,7 @@ class ChainWriter {
     const context = { audit: this.audit, host: this.host, matches: this.matches };
     const rules: string[] = [];
     const members: SetMember[] = [];
-    const choices: Choice[] = [];
+    const choices: StrategyChoice[] = [];
     const closed: Passage[] = [];
     const open: OpenPassage[] = [];
     for (const group of groups.values()) {

@@ -27,8 +27,8 @@ import { type Cost, costOf } from "./cost.ts";
 import type { Difference, Direction } from "./reasons.ts";
 import { passageKey, passageName, wholePassages } from "./whole-passages.ts";
 
-/** A packet that the fix treats as it must not. */
-export interface Changed {
+/** A packet whose result the fix changes although it must not. */
+export interface ChangedPacket {
   /** The packet. */
   readonly packet: PacketJson;
   /** Result that the fix changes. */
@@ -44,7 +44,7 @@ export interface Proof {
   /** Findings that remain. */
   readonly remaining: readonly string[];
   /** Packets that the fix changes although the intent does not block them; none in a proof that holds. */
-  readonly changed: readonly Changed[];
+  readonly changed: readonly ChangedPacket[];
 }
 
 /** A proof, with other results of its walks. */
@@ -54,7 +54,7 @@ export interface Proved {
   /** Findings that remain; not computed if some passages fail the proof. */
   readonly left: readonly Finding[];
   /** Closed passages whose rules fail the proof, by `passageKey`, each with a packet. */
-  readonly breaking: ReadonlyMap<string, Changed>;
+  readonly breaking: ReadonlyMap<string, ChangedPacket>;
 }
 
 /** Passages that a fix closes, and passages that it leaves open, by `passageKey`. */
@@ -117,7 +117,7 @@ export const foreseen = (host: Host, family: Family): Vocabulary => ({
 
 /** Differences between two rulesets, except that the new one stops packets that the intent blocks. */
 interface Comparison extends Pick<Proved, "breaking" | "cost"> {
-  readonly changed: readonly Changed[];
+  readonly changed: readonly ChangedPacket[];
   /** Packets that the intent blocks pass the new rules. */
   readonly passing: boolean;
 }
@@ -183,8 +183,8 @@ function passedPackets(outcomes: Outcomes, { domain: { diagrams }, blocked }: Fa
 
 /** Collects packets that fail the proof, one for each passage or difference. */
 class Differences {
-  readonly changed: Changed[] = [];
-  readonly breaking = new Map<string, Changed>();
+  readonly changed: ChangedPacket[] = [];
+  readonly breaking = new Map<string, ChangedPacket>();
   readonly diagrams: SetEngine["domain"]["diagrams"];
   private readonly names: ReadonlyMap<string, string>;
   private readonly closed: readonly Passage[];
@@ -220,7 +220,7 @@ class Differences {
     if (passages.length === 0) this.example(set, difference, null);
   }
 
-  private example(set: Node, difference: Difference, finding: string | null): Changed {
+  private example(set: Node, difference: Difference, finding: string | null): ChangedPacket {
     const { packet } = witness(this.audited.domain, set, {
       in: this.host.interfaces.map((i): Scalar => i.name),
       sport: [40000],

@@ -6,10 +6,10 @@ import type { PacketJson } from "../packet/packet-json.ts";
 import type { BudgetExceeded } from "../reach/budget.ts";
 
 /** A limit of the analysis that was exceeded. */
-export type Limit = Pick<BudgetExceeded, "budget" | "by" | "unit">;
+export type ExceededLimit = Pick<BudgetExceeded, "budget" | "by" | "unit">;
 
 /** Returns the data of an exceeded limit. */
-export const limitOf = ({ budget, by, unit }: BudgetExceeded): Limit => ({ budget, by, unit });
+export const limitOf = ({ budget, by, unit }: BudgetExceeded): ExceededLimit => ({ budget, by, unit });
 
 /** Difference between the rulesets without and with the fix that breaks the proof. */
 export type Difference =
@@ -77,7 +77,7 @@ export type FixDoubt =
   /** A doubt of the audit. */
   | { readonly code: "audit"; readonly doubt: Doubt }
   /** Findings that only an unread firewall may block were not searched for. */
-  | { readonly code: "unread-not-searched"; readonly family: Family; readonly limit: Limit }
+  | { readonly code: "unread-not-searched"; readonly family: Family; readonly limit: ExceededLimit }
   | FamilyRefusal;
 
 /** Reason why no rules are printed for a family. */
@@ -89,7 +89,7 @@ export type FamilyRefusal =
   /** Table filter is missing, so the intent is unknown. */
   | { readonly code: "filter-missing"; readonly family: Family }
   /** A limit of the analysis was exceeded. */
-  | { readonly code: "limit-exceeded"; readonly family: Family; readonly limit: Limit };
+  | { readonly code: "limit-exceeded"; readonly family: Family; readonly limit: ExceededLimit };
 
 /** Reason why an endpoint is matched by one strategy and not by another. */
 export type StrategyReason =

@@ -4,8 +4,8 @@ import { arrays, listOf, property } from "./sources/json.ts";
 import { listsSockets } from "./sources/ss.ts";
 import { isTableList } from "./unread.ts";
 
-/** Kinds of files: `rules` is a dump, every other kind is a member of `HostSources`. */
-export type Kind =
+/** Kind of an input: `rules` is a dump of iptables-save, every other kind is a member of `HostSources`. */
+export type SourceKind =
   | "rules"
   | "addr"
   | "route"
@@ -16,11 +16,8 @@ export type Kind =
   | "listening"
   | "tables";
 
-/**
- * Identifies a file by its contents.
- * @returns what program printed the text, or `undefined` when it is none that fwcheck reads
- */
-export function kindOf(text: string): Kind | undefined {
+/** Recognizes the kind of a text by its contents; `undefined` if it is no input that fwcheck reads. */
+export function sourceKind(text: string): SourceKind | undefined {
   const start = text.trimStart();
   if ((start.startsWith("[") && !/^\[\d+:\d+\]/.test(start)) || start.startsWith("{")) return jsonKind(start);
   if (/^\*(raw|mangle|nat|filter|security)\s*$/m.test(text)) return "rules";
@@ -36,10 +33,10 @@ const isIpset = (text: string): boolean =>
   /^(create|add) \S+ /m.test(text) && !/^(?!(create|add) \S|#|[ \t\r]*$)/m.test(text);
 
 /**
- * Says why a text that is none of the kinds may be the rest of one.
- * @returns the reason, or `undefined` where it is some other file
+ * Returns the reason why a text of unknown kind may be a damaged input: it is empty, or a part of it looks like one;
+ * `undefined` for any other text.
  */
-export function damageOf(text: string): string | undefined {
+export function damageReason(text: string): string | undefined {
   if (text.trim() === "") return "it is empty";
   if (/^\s*[[{]/.test(text) && jsonKind(text) === undefined && !isJson(text))
     return "it looks like JSON and cannot be parsed";
@@ -51,8 +48,8 @@ export function damageOf(text: string): string | undefined {
 }
 
 /**
- * A file for iptables-restore --noflush: it contains a complete table that declares none of its built-in chains, as the save
- * programs always do. ufw's user.rules and before.rules are such files, and the fix that fwcheck writes.
+ * Returns true for a file for iptables-restore --noflush: it contains a complete table that declares no built-in chain; the
+ * save programs declare all. Examples are ufw's user.rules and before.rules, and the fix of fwcheck.
  */
 export const isFragment = (text: string): boolean =>
   text
@@ -73,7 +70,7 @@ function isJson(text: string): boolean {
   }
 }
 
-function jsonKind(text: string): Kind | undefined {
+function jsonKind(text: string): SourceKind | undefined {
   let entries: unknown[];
   try {
     entries = arrays(text);

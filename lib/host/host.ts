@@ -33,11 +33,11 @@ export interface InterfaceAddress {
 
 /** A network interface of the host. */
 export interface Interface {
-  /** As iptables matches it with `-i` and `-o`. */
+  /** Name, as iptables matches it with `-i` and `-o`. */
   readonly name: string;
-  /** All of both families. */
+  /** Addresses of both families. */
   readonly addresses: readonly InterfaceAddress[];
-  /** The interface it is a port of: a bridge, unless that one's `masters` says otherwise. */
+  /** The interface that it is a port of: a bridge, unless `masters` of that interface names another kind. */
   readonly master: string | null;
   /**
    * Kind of a master interface, if known: a bridge switches between its ports, a bond (or team) receives their packets as
@@ -63,7 +63,7 @@ export interface Interface {
 
 /** A Docker network. */
 export interface Network {
-  /** As Docker knows it. */
+  /** Name in Docker. */
   readonly name: string;
   /** `bridge`, `macvlan`, `overlay` and so on. */
   readonly driver: string;
@@ -71,7 +71,7 @@ export interface Network {
   readonly bridge: string | null;
   /** Prefixes of both families. */
   readonly subnets: readonly Prefix[];
-  /** Made with `--internal`: Docker keeps it from the outside. */
+  /** Created with `--internal`: Docker blocks its traffic to and from outside. */
   readonly internal: boolean;
   /** Gateway mode by family: `nat` by default, else `nat-unprotected`, `routed` or `isolated`. */
   readonly gateway: Readonly<Record<Family, string>>;
@@ -89,9 +89,9 @@ export interface Daemon {
   readonly proxy?: boolean;
 }
 
-/** A container, as far as its network goes. */
+/** A container with its addresses and ports. */
 export interface Container {
-  /** As Docker knows it, without the slash. */
+  /** Name in Docker, without the leading slash. */
   readonly name: string;
   /** Docker's id of the container; absent if not given. */
   readonly id?: string;
@@ -101,14 +101,14 @@ export interface Container {
   readonly service: string | null;
   /** It shares the host's network, so INPUT and OUTPUT govern it. */
   readonly hostNetwork: boolean;
-  /** All of both families, on all its networks. */
+  /** Addresses of both families on all its networks. */
   readonly addresses: readonly Address[];
   /** Ports of the host that Docker says it publishes. */
   readonly published: readonly {
     readonly family: Family;
     readonly proto: number;
     readonly hostPort: number;
-    /** The address of the host it is published on; `null` for every one. */
+    /** The address of the host that the port is published on; `null` for all. */
     readonly address: Address | null;
   }[];
   /** All addresses were requested with `--ip` and do not change. */
@@ -119,7 +119,7 @@ export interface Container {
 export interface Process {
   /** Its `comm`, at most 15 bytes of any text. */
   readonly name: string;
-  /** Its number on the host. */
+  /** Process id on the host. */
   readonly pid: number;
   /** Docker's id of the container that it runs in; absent where it is not known to run in one. */
   readonly container?: string;
@@ -127,7 +127,7 @@ export interface Process {
 
 /** A listening TCP socket or an unconnected UDP socket of the host. */
 export interface Socket {
-  /** 4 or 6: a socket that serves both is two. */
+  /** 4 or 6; a socket for both families is listed twice. */
   readonly family: Family;
   /** Protocol number: TCP or UDP. */
   readonly proto: number;
@@ -143,19 +143,19 @@ export interface Socket {
 
 /** A host, given or inferred. */
 export interface Host {
-  /** With their addresses. */
+  /** Interfaces, with their addresses. */
   readonly interfaces: readonly Interface[];
-  /** Of all tables and both families. */
+  /** Routes of all tables and both families. */
   readonly routes: readonly Route[];
   /** The families whose routes were given, not inferred. */
   readonly routed: readonly Family[];
   /** Rules of policy routing; without them tables local, main and default are looked up. */
   readonly rules?: readonly RoutingRule[];
-  /** By name with dots: `net.ipv4.ip_forward`. */
+  /** Sysctls by name with dots: `net.ipv4.ip_forward`. */
   readonly sysctls: ReadonlyMap<string, string>;
-  /** From Docker; empty without its output. */
+  /** Networks of Docker; empty without its output. */
   readonly networks: readonly Network[];
-  /** From Docker; empty without its output. */
+  /** Containers of Docker; empty without its output. */
   readonly containers: readonly Container[];
   /** Settings of the Docker daemon. */
   readonly daemon: Daemon;

@@ -19,8 +19,8 @@ import { ufwCommandDirection } from "./known/ufw.ts";
 /** Documentation addresses (RFC 5737, RFC 3849) for a host whose addresses are unknown. */
 const STAND_IN = { 4: "192.0.2.1", 6: "2001:db8::1" } as const;
 
-/** Packet to be simulated: an unknown destination on an inbound packet is assumed to be one of the host's addresses. */
-export interface Hint {
+/** A packet that will be simulated. If it arrives for an unknown address, that address is assumed to be one of the host. */
+export interface AddressHint {
   /** Input interface; `null` for a packet of the host. */
   readonly in: string | null;
   /** Source address. */
@@ -57,7 +57,7 @@ const isUplink = (name: string): boolean => name !== "" && name !== "lo" && !nam
 export function inferInterfaces(
   rulesets: readonly Ruleset[],
   networks: readonly Network[],
-  hints: readonly Hint[],
+  hints: readonly AddressHint[],
   note: (inference: HostInference) => void,
 ): Interface[] {
   const inference = new Inference(note);
@@ -120,7 +120,11 @@ class Inference {
   }
 
   /** Adds the other interfaces that rules and packets name, and gives addresses to one of them. */
-  addOutside(rulesets: readonly Ruleset[], bridges: ReadonlySet<string>, hints: readonly Hint[]): void {
+  addOutside(
+    rulesets: readonly Ruleset[],
+    bridges: ReadonlySet<string>,
+    hints: readonly AddressHint[],
+  ): void {
     const named = namedInterfaces(rulesets, hints).filter((name) => !bridges.has(name));
     // Tunnels need an interface that carries them.
     const outside = named.every(isTunnel) ? [...new Set([...named, "eth0"])] : named;
@@ -144,7 +148,7 @@ class Inference {
   }
 
   /** Adds destinations of inbound packets that no known subnet contains. */
-  addHintedAddresses(hints: readonly Hint[], bridges: ReadonlySet<string>): void {
+  addHintedAddresses(hints: readonly AddressHint[], bridges: ReadonlySet<string>): void {
     const known = [...this.addresses.values()].flat();
     for (const { in: input, dst, family } of hints) {
       if (input === null || input === "lo" || bridges.has(input) || isNoHostAddress(dst)) continue;
@@ -159,7 +163,7 @@ class Inference {
 }
 
 /** Interfaces that rules and packets name, except loopback. */
-function namedInterfaces(rulesets: readonly Ruleset[], hints: readonly Hint[]): string[] {
+function namedInterfaces(rulesets: readonly Ruleset[], hints: readonly AddressHint[]): string[] {
   const names = new Set<string>();
   for (const ruleset of rulesets)
     for (const { reading } of allRules(ruleset))

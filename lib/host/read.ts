@@ -1,10 +1,10 @@
 /** Puts a host together from what was given, and infers the rest. */
 import type { Family } from "../packet/field.ts";
 import type { MissingRules, Ruleset } from "../rules/ruleset.ts";
-import { type Kind, kindOf } from "./classify.ts";
+import { type SourceKind, sourceKind } from "./classify.ts";
 import type { Host, Interface, Network } from "./host.ts";
 import type { HostDoubt } from "./host-doubt.ts";
-import { type Hint, inferInterfaces } from "./infer-interfaces.ts";
+import { type AddressHint, inferInterfaces } from "./infer-interfaces.ts";
 import { inferRoutes } from "./infer-routes.ts";
 import type { HostInference } from "./inference.ts";
 import { dockerBridges, isDefaultDockerBridge } from "./known/docker.ts";
@@ -55,7 +55,7 @@ export interface HostSources {
   readonly complete?: boolean;
 }
 
-/** A source that cannot be read at all, or holds nothing of its kind. */
+/** Thrown for a source that cannot be read, or that contains nothing of its kind. */
 export class SourceError extends Error {
   /** Name of this class of errors. */
   override readonly name = "SourceError";
@@ -74,7 +74,7 @@ function reasonOf(text: string, program: string, cause: unknown): string {
 }
 
 /** The program that prints each kind of text. */
-const PROGRAMS: Readonly<Record<Kind, string>> = {
+const PROGRAMS: Readonly<Record<SourceKind, string>> = {
   rules: "iptables-save",
   addr: "ip -j addr",
   route: "ip -j route",
@@ -93,7 +93,7 @@ const PROGRAMS: Readonly<Record<Kind, string>> = {
  */
 function each<T>(
   sources: readonly Source[] | undefined,
-  kind: Kind,
+  kind: SourceKind,
   read: (text: string) => T,
   isNothing: (value: T, source: Source) => boolean,
 ): T[] {
@@ -105,7 +105,7 @@ function each<T>(
       throw new SourceError(source, PROGRAMS[kind], error);
     }
     if (!isNothing(value, source)) return value;
-    const other = kindOf(source.text);
+    const other = sourceKind(source.text);
     const of = source.family === undefined ? "" : ` of IPv${source.family}`;
     const why =
       other === undefined || other === kind
@@ -116,14 +116,14 @@ function each<T>(
 }
 
 /**
- * Reads what is known of the host and infers what is not.
- * @param hints packets that will be simulated: they show which addresses are the host's if no other input does
+ * Reads the host from its inputs, and infers facts that no input contains.
+ * @param hints packets that will be simulated; they show addresses of the host that no other input contains
  * @throws SourceError when a source is not what its program prints
  */
 export function readHost(
   sources: HostSources,
   rulesets: readonly Ruleset[],
-  hints: readonly Hint[] = [],
+  hints: readonly AddressHint[] = [],
 ): Host {
   const inferences: HostInference[] = [];
   const note = (inference: HostInference): void => {
@@ -234,7 +234,7 @@ function policyRules(
   sources: readonly Source[],
   note: (inference: HostInference) => void,
 ): readonly RoutingRule[] {
-  const families = each(sources, "rule", familyOfRules, (_, { text }) => kindOf(text) !== "rule").map(
+  const families = each(sources, "rule", familyOfRules, (_, { text }) => sourceKind(text) !== "rule").map(
     (f, i) => sources[i]!.family ?? f,
   );
   const left = ([4, 6] as const).filter((f) => !families.includes(f));

@@ -20,41 +20,41 @@ export interface Route {
     | "unreachable"
     | "prohibit"
     | "throw";
-  /** Destinations it is for. */
+  /** Destinations that it applies to. */
   readonly to: Prefix;
-  /** Sources it is for, of IPv6 alone; absent for all. */
+  /** Sources that it applies to (IPv6 only); absent for all. */
   readonly from?: Prefix;
-  /** Interface it leads to; `null` where it leads nowhere. */
+  /** Output interface; `null` for a route without one, such as `blackhole`. */
   readonly dev: string | null;
-  /** Name of its table, or the number where it has none. */
+  /** Name of its table; the number of a table without a name. */
   readonly table: string;
   /** Of two routes with the same prefix, the kernel uses that with the lower metric. */
   readonly metric: number;
-  /** It leads to a gateway, not to the addresses themselves. */
+  /** The next hop is a gateway, not the destination itself. */
   readonly gateway?: boolean;
-  /** The gateway's address, where it is of the route's own family. */
+  /** Address of the gateway, if it has the family of the route. */
   readonly via?: Address;
-  /** The ways it leads by where there are several, of which the kernel takes one for each flow. */
+  /** Next hops, if there are several; the kernel chooses one for each flow. */
   readonly hops?: readonly NextHop[];
-  /** The TOS that packets have to have; absent where any will do. */
+  /** TOS that packets must have; absent for any. */
   readonly tos?: number;
-  /** IPv6: the router preference among routes of one metric, `medium` where it is absent. */
+  /** Router preference among IPv6 routes of the same metric; `medium` if absent. */
   readonly preference?: "low" | "high";
-  /** Packets by it are counted for a realm, which has the kernel look closer at where they come from. */
+  /** The route sets a realm. With any realm, the kernel looks up the source of every packet (fib_num_tclassid_users). */
   readonly realm?: boolean;
-  /** Source address the kernel prefers for packets of its own. */
+  /** Source address that the kernel prefers for packets of the host; `null` if none is set. */
   readonly source: Address | null;
-  /** Worked out by fwcheck, not listed by the host. */
+  /** Inferred by fwcheck, not listed by the host. */
   readonly inferred?: boolean;
 }
 
-/** One of several ways that a route leads by. */
+/** One of several next hops of a route. */
 export interface NextHop {
-  /** Interface it leads to. */
+  /** Output interface. */
   readonly dev: string;
-  /** It leads to a gateway. */
+  /** The next hop is a gateway. */
   readonly gateway: boolean;
-  /** The gateway's address, where it is of the route's own family. */
+  /** Address of the gateway, if it has the family of the route. */
   readonly via?: Address;
 }
 
@@ -66,21 +66,21 @@ export interface RoutingRule {
   readonly priority: number;
   /** Inverts the other conditions. */
   readonly not: boolean;
-  /** Sources it is for; `null` for all. */
+  /** Sources that it matches; `null` for all. */
   readonly from: Prefix | null;
-  /** Destinations it is for; `null` for all. */
+  /** Destinations that it matches; `null` for all. */
   readonly to: Prefix | null;
-  /** Interface they came in by; `null` for any, `lo` for the host's own. */
+  /** Input interface; `null` for any, `lo` for packets of the host. */
   readonly iif: string | null;
   /** Interface a socket is bound to; `null` for any. */
   readonly oif: string | null;
-  /** The mark they carry, under a mask; `null` for any. */
+  /** Mark of the packet under a mask; `null` for any. */
   readonly mark: { readonly value: number; readonly mask: number } | null;
   /** Value of the TOS byte under a mask; `null` for any. */
   readonly tos: { readonly value: number; readonly mask: number } | null;
-  /** First and last owner of the socket that sends; `null` for any. */
+  /** First and last user id of the sending socket; `null` for any. */
   readonly uid: readonly [number, number] | null;
-  /** Matches packets of a VRF and looks its table up (`l3mdev`). */
+  /** Matches packets of a VRF and looks up the table of the VRF (`l3mdev`). */
   readonly vrf: boolean;
   /** Protocol number; `null` for any. */
   readonly proto: number | null;
@@ -93,11 +93,11 @@ export interface RoutingRule {
     | { readonly kind: "table"; readonly table: string }
     | { readonly kind: "goto"; readonly priority: number | null }
     | { readonly kind: "blackhole" | "unreachable" | "prohibit" | "nop" | "unknown" };
-  /** A route of this prefix length or shorter is passed over. */
+  /** Routes with this prefix length or a shorter one are skipped; `null` for none. */
   readonly suppress: number | null;
-  /** A route by an interface of this group is passed over. */
+  /** Routes over an interface of this group are skipped; `null` for none. */
   readonly suppressGroup: number | null;
-  /** As for a route. */
+  /** The rule sets a realm, as for a route. */
   readonly realm?: boolean;
   /** Condition that fwcheck does not evaluate (`tun_id`); else `null`. */
   readonly beyond: string | null;

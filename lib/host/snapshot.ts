@@ -6,7 +6,7 @@
  * `begin KIND TITLE`, `end EXIT-CODE`, `missing KIND PROGRAM`, and `done`.
  */
 import type { MissingRules, Unread } from "../rules/ruleset.ts";
-import { kindOf } from "./classify.ts";
+import { sourceKind } from "./classify.ts";
 import type { HostDoubt } from "./host-doubt.ts";
 import { type HostSources, type Source, SourceError } from "./read.ts";
 import { suspectRules, unprintedRules } from "./unprinted.ts";
@@ -16,9 +16,9 @@ import { foreignTables, tableDoubts, unreadDump, unreadTables } from "./unread.t
 export interface Snapshot {
   /** Dumps of iptables and ip6tables, for `readRuleset`. */
   readonly rules: readonly Source[];
-  /** The rest, for `readHost`. */
+  /** All other parts, for `readHost`. */
   readonly sources: HostSources;
-  /** Reasons why this may not be all that decides on packets, or not all of the host. */
+  /** Reasons why rules or facts of the host may be missing. */
   readonly doubts: readonly HostDoubt[];
 }
 
@@ -82,7 +82,7 @@ const familyOf = (title: string): 4 | 6 => (title.startsWith("ip6") ? 6 : 4);
 export function readSnapshot(source: Source): Snapshot {
   const parts = partsOf(source);
   const dumps = parts.filter((p) => p.kind === "rules" && hasContents(p));
-  const odd = dumps.find((p) => kindOf(p.text) !== "rules");
+  const odd = dumps.find((p) => sourceKind(p.text) !== "rules");
   if (odd !== undefined) throw new SourceError({ ...source, text: odd.text }, odd.title, "it has no table");
   const doubts = [...failures(parts), ...missing(parts), ...unlisted(parts, dumps)];
   const others = otherFilters(parts);
@@ -183,7 +183,7 @@ const sideOf = (title: string): 4 | 6 => (/ -6 /.test(title) ? 6 : 4);
 
 /** Returns true for a part with containers, networks or settings of the daemon; its version alone is none. */
 const isOfDocker = ({ title, text }: SnapshotPart): boolean =>
-  /^docker (network )?inspect/.test(title) || kindOf(text) === "docker";
+  /^docker (network )?inspect/.test(title) || sourceKind(text) === "docker";
 
 /**
  * Returns a doubt for each dump with a table that `nft list tables` lacks, and for each dump of one backend without that

@@ -32,7 +32,7 @@ export interface SourceDiagnostic extends Diagnostic {
 }
 
 /** A table that the texts give twice with different rules. It is unknown which version the kernel runs. */
-export interface Conflict {
+export interface TableConflict {
   /** 4 for iptables, 6 for ip6tables. */
   readonly family: Family;
   /** Name of the table. */
@@ -42,13 +42,13 @@ export interface Conflict {
 }
 
 /** Result of reading one or more texts. */
-export interface Loaded {
+export interface LoadedRulesets {
   /** At most one ruleset for each family, IPv4 first. */
   readonly rulesets: readonly Ruleset[];
   /** In the order of the files and their lines; syntax errors of a file come first. */
   readonly diagnostics: readonly SourceDiagnostic[];
   /** Tables that are given twice with different rules. The ruleset contains the later one, and a doubt names both. */
-  readonly conflicts: readonly Conflict[];
+  readonly conflicts: readonly TableConflict[];
 }
 
 /** A text of a save program. */
@@ -82,7 +82,7 @@ export function readRuleset(
     readonly family?: Family;
     readonly missing?: MissingRules;
   }[],
-): Loaded {
+): LoadedRulesets {
   const reader = new RulesetReader();
   // A snapshot notes that a save program printed nothing.
   for (const input of inputs)
@@ -96,7 +96,7 @@ export function readRuleset(
 
 class RulesetReader {
   readonly diagnostics: SourceDiagnostic[] = [];
-  readonly conflicts: Conflict[] = [];
+  readonly conflicts: TableConflict[] = [];
   private readonly tables = new Map<Family, Map<TableName, ReadTable>>();
   private readonly doubts = new TextDoubts();
 

@@ -79,7 +79,7 @@ export const FIELDS = {
   ctrepldstport: 0xffff,
 } as const satisfies Record<string, "name" | "address" | number>;
 
-/** Name of a field of a packet: see FIELDS. */
+/** Name of a field of a packet. */
 export type Field = keyof typeof FIELDS;
 
 /** Placeholder for a bridge port of unknown name. No interface can have this name. */

@@ -41,7 +41,7 @@ export interface Packet {
   readonly physin?: string;
   /** 1 for a fragment other than the first; for TCP over IPv4 one that starts after byte 8. */
   readonly fragment?: number;
-  /** Link-layer type, see FIELDS; 0 (addressed to the host) if not given. */
+  /** Link-layer type: 0 host, 1 broadcast, 2 multicast, 3 otherhost (linux/if_packet.h); 0 if not given. */
   readonly pkttype?: number;
   /** Identifier of an ICMP echo, by which conntrack identifies the connection. */
   readonly id?: number;

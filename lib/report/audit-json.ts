@@ -130,7 +130,7 @@ export interface AuditJson extends Audit {
   readonly inconclusive: readonly string[];
   /** The same as codes with typed fields. */
   readonly doubts: readonly DoubtJson[];
-  /** Facts that are no findings but may be missed, a sentence for each of `notes`. */
+  /** Facts that are no findings, but easily overlooked, a sentence for each of `notes`. */
   readonly remarks: readonly string[];
   /** The same as codes with typed fields. */
   readonly notes: readonly AuditNote[];

@@ -1,8 +1,8 @@
 /** The JSON document of `fwcheck fix --json`: the data of a fix, with a sentence beside each code. */
 
-import type { Choice } from "../fix/endpoint-rules.ts";
+import type { StrategyChoice } from "../fix/endpoint-rules.ts";
 import type { Fix, UfwFix } from "../fix/fix.ts";
-import type { Changed, Proof } from "../fix/prove.ts";
+import type { ChangedPacket, Proof } from "../fix/prove.ts";
 import type { FixDoubt, OpenReason } from "../fix/reasons.ts";
 import { doubtJson } from "./audit-json.ts";
 import {
@@ -10,7 +10,7 @@ import {
   fixDoubtText,
   fixNoteText,
   fixSummary,
-  leftText,
+  openItemText,
   openReasonText,
   strategyReasonText,
   ufwRefusalText,
@@ -37,13 +37,13 @@ export interface FixJson extends Omit<Fix, "ufw" | "choices" | "proof" | "left">
     readonly cannot: readonly string[];
   };
   /** Strategy of each endpoint, and the reason. */
-  readonly choices: readonly (Choice & {
+  readonly choices: readonly (StrategyChoice & {
     /** `reason` as a sentence. */
     readonly because: string;
   })[];
   /** Effect of the fix, over all packets. */
   readonly proof: Omit<Proof, "changed"> & {
-    readonly changed: readonly (Changed & {
+    readonly changed: readonly (ChangedPacket & {
       /** `difference` as a sentence. */
       readonly why: string;
     })[];
@@ -85,7 +85,7 @@ export function fixJson(fix: Fix): FixJson {
       ...proof,
       changed: proof.changed.map((each) => ({ ...each, why: differenceText(each.difference) })),
     },
-    failed: left.map(leftText),
+    failed: left.map(openItemText),
     left: left.map((each) => ({
       ...each,
       reason: reasonJson(each.reason),

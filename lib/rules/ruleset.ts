@@ -193,8 +193,8 @@ export function countRules({ tables }: Ruleset): number {
 }
 
 /** Returns the doubts of a ruleset, each with its family. */
-export const doubtsOf = ({ family, doubts }: Ruleset): FamilyRulesetDoubt[] =>
-  doubts.map((doubt) => ({ ...doubt, family }));
+export const rulesetDoubts = (ruleset: Ruleset): FamilyRulesetDoubt[] =>
+  ruleset.doubts.map((doubt) => ({ ...doubt, family: ruleset.family }));
 
 /** Returns the name of a rule's target as the trace and the listings print it; `""` if it has none. */
 export const targetName = (rule: Rule): string => rule.targetName;

@@ -13,7 +13,7 @@ import { type FlowHeader, flowHeaderOf, type PacketState } from "./packet-state.
 import type { TraceEvent } from "./trace.ts";
 
 /** The header of a packet as it leaves. */
-export interface Sent {
+export interface SentHeader {
   /** Source address as text. */
   readonly src: string;
   /** Destination address as text. */
@@ -43,7 +43,7 @@ export interface Answer {
   /** Output interface; `null` if the packet does not leave. */
   readonly out: string | null;
   /** Header with which it leaves; `null` if it does not leave. */
-  readonly sent: Sent | null;
+  readonly sent: SentHeader | null;
   /** Rules, returns and policies in order: the steps of the kernel's TRACE target. */
   readonly path: readonly Step[];
   /** Assumptions that the answer rests on; `assumptionText` makes sentences of them. */
@@ -85,7 +85,7 @@ export interface Trace {
   readonly skippedInput: Outcome | null;
 }
 
-function sentHeaderOf(ending: Ending<PacketState>): Sent | null {
+function sentHeaderOf(ending: Ending<PacketState>): SentHeader | null {
   if (ending.verdict !== "accept" || ending.delivery === "local" || ending.delivery === "none") return null;
   const h = flowHeaderOf(ending.state);
   return {

@@ -9,7 +9,7 @@ import { isLimitKey } from "./chain-run.ts";
 import {
   badValue,
   CONNECTION_BIT,
-  type Column,
+  type FieldColumn,
   HEADER_BITS,
   isList,
   NUMBER_FIELDS,
@@ -89,8 +89,9 @@ export class PacketBatch implements PacketValues {
       this.fill("socket", input === null ? 1 : 0);
     }
     for (const field of ["src", "dst"] as const)
-      if (this.family === 4) this.loadNumbers(field, packets[field] as Column<number>, 0xffff_ffff, first);
-      else this.loadAddresses(this.wide[field], field, packets[field] as Column<bigint>, first);
+      if (this.family === 4)
+        this.loadNumbers(field, packets[field] as FieldColumn<number>, 0xffff_ffff, first);
+      else this.loadAddresses(this.wide[field], field, packets[field] as FieldColumn<bigint>, first);
     for (const field of Object.keys(NUMBER_FIELDS) as NumberFieldName[]) {
       const { most, usual } = NUMBER_FIELDS[field];
       const given = packets[field] ?? usual;
@@ -112,7 +113,7 @@ export class PacketBatch implements PacketValues {
     this.fill("ctstate", CT.INVALID);
   }
 
-  private loadNumbers(field: Field, from: Column<number>, most: number, first: number): void {
+  private loadNumbers(field: Field, from: FieldColumn<number>, most: number, first: number): void {
     if (!isList(from)) {
       if (typeof from !== "number" || from >>> 0 !== from || from > most) throw badValue(field, first, from);
       this.fill(field, from);
@@ -138,7 +139,7 @@ export class PacketBatch implements PacketValues {
     }
   }
 
-  private loadAddresses(column: Scalar[], field: Field, from: Column<bigint>, first: number): void {
+  private loadAddresses(column: Scalar[], field: Field, from: FieldColumn<bigint>, first: number): void {
     this.markVarying(this.column(field));
     for (let i = 0; i < this.count; i++) {
       const value = valueAt(from, first + i);

@@ -2,8 +2,8 @@
 import { type Family, hasPorts, PROTO } from "../packet/field.ts";
 import type { Packet } from "../packet/packet.ts";
 
-/** The values of a field: one for all packets, or one each, in order. */
-export type Column<T> = T | ArrayLike<T>;
+/** Values of a field: one value for all packets, or a list with one for each packet. */
+export type FieldColumn<T> = T | ArrayLike<T>;
 
 /**
  * Packets in columns, all of one family. Typed arrays are faster than plain arrays. A field is missing if its column is
@@ -12,32 +12,32 @@ export type Column<T> = T | ArrayLike<T>;
 export interface PacketColumns {
   /** 4 for IPv4, 6 for IPv6. */
   readonly family: Family;
-  /** Interface each arrives on; `null` where the host itself sends it. */
+  /** Input interfaces; `null` for packets that the host sends. */
   readonly in: string | null | readonly (string | null)[];
   /** Source addresses: numbers from 0 to 2^32-1 for IPv4, bigints for IPv6. */
-  readonly src: Column<number> | Column<bigint>;
+  readonly src: FieldColumn<number> | FieldColumn<bigint>;
   /** Destination addresses, as `src`. */
-  readonly dst: Column<number> | Column<bigint>;
+  readonly dst: FieldColumn<number> | FieldColumn<bigint>;
   /** IP protocol numbers, 0 to 255. */
-  readonly proto: Column<number>;
+  readonly proto: FieldColumn<number>;
   /** Source ports, 0 to 65535, of TCP, UDP, UDP-Lite, SCTP and DCCP. */
-  readonly sport?: Column<number>;
+  readonly sport?: FieldColumn<number>;
   /** Destination ports. */
-  readonly dport?: Column<number>;
+  readonly dport?: FieldColumn<number>;
   /** TCP flags, bits as in `parseFlags`; a SYN alone where they are not given. */
-  readonly flags?: Column<number>;
+  readonly flags?: FieldColumn<number>;
   /** ICMP and ICMPv6 types, 0 to 255. */
-  readonly type?: Column<number>;
+  readonly type?: FieldColumn<number>;
   /** ICMP and ICMPv6 codes, 0 to 255. */
-  readonly code?: Column<number>;
+  readonly code?: FieldColumn<number>;
   /** Packet marks, 0 to 2^32-1; 0 where they are not given. */
-  readonly mark?: Column<number>;
+  readonly mark?: FieldColumn<number>;
   /** IPv4 TOS or IPv6 traffic class, the whole byte; 0 where it is not given. */
-  readonly tos?: Column<number>;
+  readonly tos?: FieldColumn<number>;
   /** TTL or hop limit, 0 to 255; 64 where it is not given. */
-  readonly ttl?: Column<number>;
+  readonly ttl?: FieldColumn<number>;
   /** Length of the whole packet in bytes, 0 to 65535. */
-  readonly length?: Column<number>;
+  readonly length?: FieldColumn<number>;
 }
 
 /** Numeric fields: greatest value, bits of HEADER_BITS that a packet needs to have the field, and default. */
@@ -79,16 +79,17 @@ export function packetAt(packets: PacketColumns, index: number): Packet {
     ...fields,
     family: packets.family,
     in: valueAt<string | null>(packets.in, index),
-    src: valueAt<number | bigint>(packets.src as Column<number | bigint>, index),
-    dst: valueAt<number | bigint>(packets.dst as Column<number | bigint>, index),
+    src: valueAt<number | bigint>(packets.src as FieldColumn<number | bigint>, index),
+    dst: valueAt<number | bigint>(packets.dst as FieldColumn<number | bigint>, index),
     proto,
   };
 }
 
-export const isList = <T>(column: Column<T>): column is ArrayLike<T> =>
+export const isList = <T>(column: FieldColumn<T>): column is ArrayLike<T> =>
   typeof column === "object" && column !== null;
 
-export const valueAt = <T>(column: Column<T>, index: number): T => (isList(column) ? column[index]! : column);
+export const valueAt = <T>(column: FieldColumn<T>, index: number): T =>
+  isList(column) ? column[index]! : column;
 
 const COLUMN_NAMES = ["in", "src", "dst", ...(Object.keys(NUMBER_FIELDS) as NumberFieldName[])] as const;
 
@@ -99,7 +100,7 @@ const COLUMN_NAMES = ["in", "src", "dst", ...(Object.keys(NUMBER_FIELDS) as Numb
 export function packetCount(packets: PacketColumns): number {
   let size: number | undefined;
   for (const name of COLUMN_NAMES) {
-    const column = packets[name] as Column<unknown>;
+    const column = packets[name] as FieldColumn<unknown>;
     if (!isList(column)) continue;
     if (size !== undefined && column.length !== size)
       throw new RangeError(`column ${name} has ${column.length} values, others have ${size}`);

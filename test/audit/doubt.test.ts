@@ -1,5 +1,5 @@
 /** Hosts whose audit is inconclusive: the result names the reason and is never "all clear". */
-import { auditText, kindOf, readHost, readRuleset } from "fwcheck";
+import { auditText, readHost, readRuleset, sourceKind } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { hostOf, rulesetsOf } from "../builders.ts";
 import { capture, examples } from "../capture.ts";
@@ -240,7 +240,7 @@ test("the output of docker info is recognized by its contents", () => {
     { iptables: false },
     { name: "x" },
   ];
-  expect(texts.map((value) => kindOf(JSON.stringify(value)))).toEqual([
+  expect(texts.map((value) => sourceKind(JSON.stringify(value)))).toEqual([
     "docker",
     "docker",
     "docker",

@@ -10,7 +10,7 @@ import { foreign, type Need, ourRules } from "./needs.ts";
 import { undo } from "./restore.ts";
 
 /** A rule that a block leaves out, since an object that it names does not exist when ufw loads its rules. */
-export interface LeftOut {
+export interface LeftOutRule {
   /** 4 or 6. */
   readonly family: Family;
   /** The rule as iptables-save prints it. */
@@ -38,7 +38,7 @@ export interface UfwRefusal {
 export interface UfwBlock {
   /** `""` where there is no block. */
   readonly text: string;
-  readonly leftOut: readonly LeftOut[];
+  readonly leftOut: readonly LeftOutRule[];
   readonly refusal: UfwRefusal | null;
 }
 
@@ -61,7 +61,7 @@ export function ufwBlock(part: FamilyRules): UfwBlock {
   if (refusal !== null) return { text: "", leftOut: [], refusal };
   const owners = (chainOf(ruleset, "filter", DOCKER_USER)?.rules ?? []).filter((rule) => !callsOurs(rule));
   const { brought, lacking } = loadable(part);
-  const [kept, leftOut] = [[] as Rule[], [] as LeftOut[]];
+  const [kept, leftOut] = [[] as Rule[], [] as LeftOutRule[]];
   for (const rule of [...owners, ...ourRules(part)]) {
     const missing = lacking(rule);
     if (missing.length === 0) kept.push(rule);
@@ -77,7 +77,7 @@ export function ufwBlock(part: FamilyRules): UfwBlock {
       ...heading(
         [part],
         `Append to ${afterRules(family)}, then: ufw reload. Check: ${tool(family)}-save | fwcheck audit -. Undo: ${ufwUndo([part]).join("; ")}`,
-        leftOut.map((each) => `Left out: ${leftOutText(each)}`),
+        leftOut.map((each) => `Left out: ${leftOutRuleText(each)}`),
       ),
       "*filter",
       `:${DOCKER_USER} - [0:0]`,
@@ -123,7 +123,7 @@ function loadable(part: FamilyRules): {
 }
 
 /** Returns what a rule does: its own verdict, or the strictest one of the chain that it calls. */
-function effectOf({ action, calledChain }: Rule, ruleset: Ruleset): LeftOut["effect"] {
+function effectOf({ action, calledChain }: Rule, ruleset: Ruleset): LeftOutRule["effect"] {
   if (action === "drop" || action === "reject") return "denies";
   if (action === "accept" || action === "return") return "allows";
   const called = new Set(chainOf(ruleset, "filter", calledChain ?? "")?.rules.map((rule) => rule.action));
@@ -131,7 +131,7 @@ function effectOf({ action, calledChain }: Rule, ruleset: Ruleset): LeftOut["eff
 }
 
 /** Describes a rule that is left out. */
-function leave(rule: Rule, missing: readonly Need[], { ruleset, family }: FamilyRules): LeftOut {
+function leave(rule: Rule, missing: readonly Need[], { ruleset, family }: FamilyRules): LeftOutRule {
   const programs = missing.map(({ name }) => knownChain("filter", name)?.by ?? null);
   const [by] = programs;
   return {
@@ -151,7 +151,7 @@ const EFFECT = {
 } as const;
 
 /** Returns a rule that is left out as one line of the block: the rule, the effect and the remedy. */
-export function leftOutText({ family, rule, needs, effect, by }: LeftOut): string {
+export function leftOutRuleText({ family, rule, needs, effect, by }: LeftOutRule): string {
   const until = isOurs(rule.split(" ")[1] ?? "")
     ? "in containers; use --format systemd, which adds it as soon as that is there"
     : by === null

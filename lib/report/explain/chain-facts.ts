@@ -20,7 +20,7 @@ import type { RulesetIndex } from "./ruleset-index.ts";
 /** A table, or connection tracking, at a hook. */
 export type HookStage = TableName | "connection tracking";
 
-/** Position of a chain: the ways in which packets reach it. */
+/** Position of a chain: at a hook, called by other chains, or reached by no packet. */
 export type ChainLocation =
   /** The kernel evaluates the chain at a hook, after and before these other stages. */
   | {

@@ -26,7 +26,7 @@ import {
   published,
   sourcesByInterface,
 } from "../text/finding-text.ts";
-import { leftText } from "../text/fix-text.ts";
+import { openItemText } from "../text/fix-text.ts";
 import { packetFlags, packetText, shellWord } from "../text/packet-text.ts";
 import { permitsNoSource, sourcesText, trafficText } from "../text/set-text.ts";
 import { type Markup, type MarkupContent, markup } from "./markup.ts";
@@ -146,7 +146,7 @@ function fixResult(
 ): Markup | null {
   if (fixed === null) return null;
   const closed = group.filter((f) => fix.proof.closed.includes(f.id));
-  const left = group.flatMap((f) => fix.left.filter(({ finding }) => finding === f.id).map(leftText));
+  const left = group.flatMap((f) => fix.left.filter(({ finding }) => finding === f.id).map(openItemText));
   const leftItems = markup`<ul>${left.map((text) => markup`<li>${text}</li>`)}</ul>`;
   const [example] = closed;
   if (example === undefined)

@@ -1,6 +1,6 @@
 /** Section with the fix: its proof, its rules in every format, its cost. */
 import type { Fix } from "../../fix/fix.ts";
-import { fixNoteText, fixSummary, leftText, strategyReasonText } from "../text/fix-text.ts";
+import { fixNoteText, fixSummary, openItemText, strategyReasonText } from "../text/fix-text.ts";
 import { Markup, type MarkupContent, markup } from "./markup.ts";
 import { copyable, MOST_ROWS, noteList, section } from "./page-elements.ts";
 import type { ReportContents } from "./report-contents.ts";
@@ -13,7 +13,7 @@ export function fixSection({ fix, audit }: ReportContents): Markup | null {
     "fix",
     "The fix",
     proof(fix),
-    noteList("Left open", fix.left.map(leftText)),
+    noteList("Left open", fix.left.map(openItemText)),
     fix.holds && hasRules ? formats(fix) : null,
     noteList(
       "How the rules match each endpoint",

@@ -16,7 +16,7 @@ import { embedded, Markup, markup } from "./markup.ts";
 import { reportOutcome } from "./report-contents.ts";
 
 /** Inputs from which a host was read. */
-export interface Texts {
+export interface ReportInputs {
   /** Output of iptables-save and ip6tables-save, as for `readRuleset`. */
   readonly rules: Parameters<typeof readRuleset>[0];
   /** All other inputs, as for `readHost`. */
@@ -33,7 +33,7 @@ export interface ReportOptions extends AuditOptions {
    * Inputs from which the host was read. With them, readers of the report can simulate packets. The file contains only
    * the network parts of Docker's output, and only the sysctls of the network.
    */
-  readonly texts?: Texts;
+  readonly texts?: ReportInputs;
   /** Name of the host; the name of its ruleset by default. */
   readonly title?: string;
   /** Time of the report, printed as given. */
@@ -94,7 +94,7 @@ export async function report(
 const digest = (text: string): string => `sha256-${btoa(String.fromCharCode(...sha256(utf8ToBytes(text))))}`;
 
 /** Lines of the rules with errors, a sentence each. */
-const unreadIn = (texts: Texts | undefined): string[] =>
+const unreadIn = (texts: ReportInputs | undefined): string[] =>
   texts === undefined
     ? []
     : readRuleset(texts.rules)
@@ -125,7 +125,7 @@ function withoutOtherLines(text: string): string {
 }
 
 /** Removes everything from the inputs that fwcheck does not read: a report may be passed on. */
-function shareable({ rules, host: { listening: _, docker, sysctl, ...host } }: Texts): Texts {
+function shareable({ rules, host: { listening: _, docker, sysctl, ...host } }: ReportInputs): ReportInputs {
   return {
     rules: rules.map((source) => ({ ...source, text: withoutOtherLines(source.text) })),
     host: {

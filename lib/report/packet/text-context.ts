@@ -7,7 +7,7 @@ import type { Outcome } from "../../simulate/answer.ts";
 import { PLAIN, type Style } from "../text/terminal.ts";
 
 /** Level of detail: the verdict; the path without steps that had no effect; every step. */
-export type Detail = "short" | "usual" | "all";
+export type TraceDetail = "short" | "usual" | "all";
 
 /** Format of a text about packets. */
 export interface TraceOptions {
@@ -20,7 +20,7 @@ export interface TraceOptions {
   /** Columns to wrap at; 80 by default. */
   readonly width?: number;
   /** Level of detail; `usual` by default. */
-  readonly detail?: Detail;
+  readonly detail?: TraceDetail;
 }
 
 /** Context of the text about one packet. */
@@ -30,7 +30,7 @@ export interface TextContext {
   readonly host: Host;
   readonly style: Style;
   readonly width: number;
-  readonly detail: Detail;
+  readonly detail: TraceDetail;
 }
 
 /** Returns the context for a packet with this destination. */

@@ -1,13 +1,13 @@
 /** Sentences about a fix: one for each code, and the summary that `fwcheck fix` writes to stderr. */
 
 import type { Cost } from "../../fix/cost.ts";
-import type { Fix, Left } from "../../fix/fix.ts";
+import type { Fix, OpenItem } from "../../fix/fix.ts";
 import type {
   CutFailure,
   Difference,
+  ExceededLimit,
   FixDoubt,
   FixNote,
-  Limit,
   OpenReason,
   StrategyReason,
 } from "../../fix/reasons.ts";
@@ -79,10 +79,11 @@ export function fixDoubtText(doubt: FixDoubt): string {
   }
 }
 
-const limitText = ({ budget, by, unit }: Limit): string => new BudgetExceeded(budget, by, unit).message;
+const limitText = ({ budget, by, unit }: ExceededLimit): string =>
+  new BudgetExceeded(budget, by, unit).message;
 
 /** Returns a finding that stays open, or a doubt, in one sentence. */
-export const leftText = (left: Left): string =>
+export const openItemText = (left: OpenItem): string =>
   left.finding === null ? fixDoubtText(left.reason) : `${left.finding}: ${openReasonText(left.reason)}`;
 
 /** Returns what differs for a packet that fails the proof. */
@@ -173,7 +174,7 @@ function listed(names: readonly string[], most: number): string {
 }
 
 /** Returns whether an entry is about the inputs, and not about a finding that remains. */
-const isUnsettled = ({ proof }: Fix, { finding }: Left): boolean =>
+const isUnsettled = ({ proof }: Fix, { finding }: OpenItem): boolean =>
   finding === null || !proof.remaining.includes(finding);
 
 /** Returns the result of a fix in one line: closed findings, open ones, families without rules, and doubts. */
@@ -199,7 +200,7 @@ export function fixSummary(fix: Fix): string {
     if (coverage === "open") out.push(`Not all of ${family} is fixed`);
     if (coverage === "absent") out.push(`${family} is not fixed: its rules were not given`);
   }
-  const unsettled = left.filter((each) => isUnsettled(fix, each)).map(leftText);
+  const unsettled = left.filter((each) => isUnsettled(fix, each)).map(openItemText);
   if (unsettled.length > 0) out.push(`Not settled: ${listed(unsettled, 1)}`);
   return `${out.map(safe).join(". ")}.`;
 }
@@ -215,7 +216,7 @@ export function fixText(fix: Fix, style: Style = PLAIN): string {
     ),
     ...fix.left.map(
       (each) =>
-        `${style.red(isUnsettled(fix, each) ? "not settled:" : "left open:")} ${safe(leftText(each))}`,
+        `${style.red(isUnsettled(fix, each) ? "not settled:" : "left open:")} ${safe(openItemText(each))}`,
     ),
     `proof: ${counted(closed.length, "finding")} closed, ${remaining.length} remaining, ${changed.length} packets changed that should not be`,
     ...remaining.map((id) => `  ${style.red("remains:")} ${safe(id)}`),

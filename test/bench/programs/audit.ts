@@ -1,12 +1,12 @@
 /** Program of the audit bench: audits the host of the files that it is called with, as `fwcheck audit` does. */
 import { readFileSync } from "node:fs";
 import { delayOptimization } from "../../../cli/v8-flags.ts";
-import { audit, kindOf, readHost, readRuleset } from "../../../lib/index.ts";
+import { audit, readHost, readRuleset, sourceKind } from "../../../lib/index.ts";
 import { megabytes } from "./memory.ts";
 
 delayOptimization();
 const sources = process.argv.slice(2).map((name) => ({ name, text: readFileSync(name, "utf8") }));
-const ofKind = (kind: string) => sources.filter(({ text }) => kindOf(text) === kind);
+const ofKind = (kind: string) => sources.filter(({ text }) => sourceKind(text) === kind);
 const given = (kind: string) => (ofKind(kind).length > 0 ? { [kind]: ofKind(kind) } : {});
 const { rulesets } = readRuleset(ofKind("rules").length > 0 ? ofKind("rules") : sources);
 const host = readHost({ ...given("addr"), ...given("route") }, rulesets);

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { type Fix, fix, type Host, leftOutText, readRuleset } from "fwcheck";
+import { type Fix, fix, type Host, leftOutRuleText, readRuleset } from "fwcheck";
 import { quote } from "iptables-parser-ts";
 import { afterAll, describe, expect, test } from "vitest";
 import { asIptables } from "../../../lib/iptables/rule.ts";
@@ -257,14 +257,14 @@ describe("what is not there at boot", () => {
       ["ipset friends,chain MINE", "allows", null],
       ["accounting object all", "other", null],
     ]);
-    for (const each of ufw.leftOut) expect(ufw.after).toContain(`\n# Left out: ${leftOutText(each)}\n`);
-    expect(leftOutText(owners[0]!)).toContain("until fail2ban adds it again");
-    expect(leftOutText(owners[1]!)).toContain("what it denies passes until you add it again");
+    for (const each of ufw.leftOut) expect(ufw.after).toContain(`\n# Left out: ${leftOutRuleText(each)}\n`);
+    expect(leftOutRuleText(owners[0]!)).toContain("until fail2ban adds it again");
+    expect(leftOutRuleText(owners[1]!)).toContain("what it denies passes until you add it again");
     // The lifted policy names the set, too.
     const ours = ufw.leftOut.filter((each) => !owners.includes(each));
     expect(ours.every(({ rule }) => /^-A FWCHECK(-\d+)? /.test(rule))).toBe(true);
     expect(ours.flatMap(({ needs }) => needs)).toContain("ipset friends");
-    expect(leftOutText(ours[0]!)).toContain("use --format systemd");
+    expect(leftOutRuleText(ours[0]!)).toContain("use --format systemd");
   });
 
   test("a chain of ufw that comes later is declared, one of an add-on is brought along", () => {

@@ -1,5 +1,5 @@
 /** Sockets that ss lists: addresses, processes and containers. */
-import { kindOf } from "fwcheck";
+import { sourceKind } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { readSockets } from "../../../lib/host/sources/ss.ts";
 import { socketLine } from "../../builders.ts";
@@ -63,7 +63,7 @@ describe("ss -H -l -n -t -u -p", () => {
   });
 
   test("a file of a folder is recognized by its lines", () => {
-    expect(kindOf(socketLine("udp", "0.0.0.0:68"))).toBe("listening");
-    expect(kindOf("udp LISTEN to this\n")).toBeUndefined();
+    expect(sourceKind(socketLine("udp", "0.0.0.0:68"))).toBe("listening");
+    expect(sourceKind("udp LISTEN to this\n")).toBeUndefined();
   });
 });

@@ -9,7 +9,7 @@ import { Simulator } from "../../../simulate/simulator.ts";
 import { pathSvg } from "../../packet/path-svg.ts";
 import { traceText, verdictText } from "../../packet/trace-text.ts";
 import { PLAIN } from "../../text/terminal.ts";
-import type { Texts } from "../report.ts";
+import type { ReportInputs } from "../report.ts";
 import { play } from "./path-player.ts";
 
 /** Milliseconds without input after which the packet is simulated. */
@@ -25,7 +25,7 @@ export function startPacketForm(): void {
   const form = document.querySelector<HTMLFormElement>("#packet");
   const data = document.querySelector("#texts");
   if (form === null || data === null) return;
-  new PacketForm(form, JSON.parse(data.textContent!) as Texts).start();
+  new PacketForm(form, JSON.parse(data.textContent!) as ReportInputs).start();
 }
 
 class PacketForm {
@@ -38,7 +38,7 @@ class PacketForm {
 
   constructor(
     private readonly form: HTMLFormElement,
-    private readonly texts: Texts,
+    private readonly texts: ReportInputs,
   ) {}
 
   start(): void {
