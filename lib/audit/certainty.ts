@@ -1,16 +1,20 @@
 /** Dependence of packet sets on unknowns: which of their packets are certain, and which unknowns decide the others. */
 import { not, opaque, type Predicate } from "../packet/predicate.ts";
+import type { UnknownReason } from "../packet/unknown-reason.ts";
 import { changedKey, unreadKey } from "../path/unknown-key.ts";
 import type { Domain } from "../reach/domain.ts";
 import { FULL, type Node } from "../reach/node-store.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 
+/** Reason of an unknown about a firewall that was not read. */
+type UnreadReason = Extract<UnknownReason, { readonly by: string }>;
+
 /** Unknowns of one domain, with those that base chains of unread firewalls introduce. */
 export class Certainty {
   private readonly unknowns: ReadonlySet<number>;
   private readonly rare: ReadonlySet<number>;
-  /** Firewall that was not read, by the key of the unknown for its verdict. */
-  private readonly unreadByKey: ReadonlyMap<string, string>;
+  /** Unknowns of firewalls that were not read, by key. */
+  private readonly unread: ReadonlyMap<string, UnreadReason>;
   /** Packets that satisfy no rare unknown, such as those without IPv6 extension headers. */
   readonly ordinary: Node;
 
@@ -25,17 +29,17 @@ export class Certainty {
       (all, level) => diagrams.intersect(all, diagrams.range(level, [[0, 0]])),
       FULL,
     );
-    this.unreadByKey = new Map(
-      unread.flatMap(({ hook, by, changes }) => [
-        [unreadKey(hook, by), by],
-        ...(changes === true ? [[changedKey(by), by] as const] : []),
+    this.unread = new Map(
+      unread.flatMap(({ hook, by, changes }): [string, UnreadReason][] => [
+        [unreadKey(hook, by), { code: "may-drop", by, hook }],
+        ...(changes === true ? [[changedKey(by), { code: "may-change", by }] as [string, UnreadReason]] : []),
       ]),
     );
   }
 
   /** Predicates that exclude packets which an unread firewall drops or changes. */
   get untouched(): Predicate[] {
-    return [...this.unreadByKey].map(([key, by]) => not(opaque(key, { code: "may-drop", by })));
+    return [...this.unread].map(([key, reason]) => not(opaque(key, reason)));
   }
 
   /** Restricts a set to ordinary packets; the result depends on no rare unknown. */
@@ -61,7 +65,7 @@ export class Certainty {
   unreadOf(...sets: Node[]): string[] {
     const names = sets
       .flatMap((set) => this.unknownsOf(set))
-      .flatMap((key) => this.unreadByKey.get(key) ?? []);
+      .flatMap((key) => this.unread.get(key)?.by ?? []);
     return [...new Set(names)];
   }
 }

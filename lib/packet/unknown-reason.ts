@@ -33,8 +33,8 @@ export type UnknownReason =
   | { readonly code: "unreachable-addresses" }
   /** The rules drop neighbour discovery on an interface, whose neighbours may be known otherwise. */
   | { readonly code: "neighbours"; readonly interface: string }
-  /** A firewall that was not read may drop the packet. */
-  | { readonly code: "may-drop"; readonly by: string }
+  /** A firewall that was not read may drop the packet at a hook. */
+  | { readonly code: "may-drop"; readonly by: string; readonly hook: string }
   /** A firewall that was not read may change or translate the packet. */
   | { readonly code: "may-change"; readonly by: string }
   /** Rules of table raw match a connection that an earlier rule of raw prepared. */

@@ -23,7 +23,7 @@ export function unreadCases(unread: readonly Unread[], hook: Hook): readonly Cas
     const own = chains.filter((each) => each.by === by);
     const when = or(...own.map((each) => each.when ?? ANY));
     const drop: Case<UnreadEnd> = {
-      when: and(when, opaque(unreadKey(hook, by), { code: "may-drop", by })),
+      when: and(when, opaque(unreadKey(hook, by), { code: "may-drop", by, hook })),
       outcome: { verdict: "drop", reason: { code: "unread-drop", by } },
     };
     if (!own.some((each) => each.changes === true)) return [drop];

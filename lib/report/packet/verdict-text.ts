@@ -65,24 +65,18 @@ function undecided(branches: readonly TracedBranch[], context: TextContext): str
 }
 
 /** `recent matches in filter INPUT rule 3 (line 12)`. */
-function suppositionClause({ key, truth, at: site }: Supposition, context: TextContext): string {
-  const subject = unknownSubject(key);
+function suppositionClause({ key, truth, reason, at: place }: Supposition, context: TextContext): string {
   const not = (yes: string, no: string): string => (truth ? yes : no);
-  switch (subject.kind) {
-    case "unread":
-      return `${safe(subject.by)}, which is not read, ${not("drops", "does not drop")} it in ${safe(subject.hook)}`;
-    case "changed":
-      return `${safe(subject.by)}, which is not read, ${not("changes", "does not change")} it`;
-    case "field":
-    case "match": {
-      const name =
-        subject.kind === "field" ? `the missing field ${safe(subject.field)}` : safe(subject.name) || "it";
-      if (site === null) return `${name} ${not("holds", "does not hold")}`;
-      const rule = ruleAt(site.table, site.chain, site.rule, context);
-      const line = rule === undefined || rule.line === 0 ? "" : ` (line ${rule.line})`;
-      return `${name} ${not("matches", "does not match")} in ${site.table} ${safe(site.chain)} rule ${site.rule}${line}`;
-    }
-  }
+  if (reason.code === "may-drop")
+    return `${safe(reason.by)}, which is not read, ${not("drops", "does not drop")} it in ${safe(reason.hook)}`;
+  if (reason.code === "may-change")
+    return `${safe(reason.by)}, which is not read, ${not("changes", "does not change")} it`;
+  const name =
+    reason.code === "field-missing" ? `the missing field ${reason.field}` : safe(unknownSubject(key)) || "it";
+  if (place === null) return `${name} ${not("holds", "does not hold")}`;
+  const rule = ruleAt(place.table, place.chain, place.rule, context);
+  const line = rule === undefined || rule.line === 0 ? "" : ` (line ${rule.line})`;
+  return `${name} ${not("matches", "does not match")} in ${place.table} ${safe(place.chain)} rule ${place.rule}${line}`;
 }
 
 /** `if recent matches in filter INPUT rule 3`: the condition of a branch. */
