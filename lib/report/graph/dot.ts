@@ -124,7 +124,7 @@ function cardOf(chain: GraphChain): string {
       tag("TD", { ALIGN: align, ...background, ...more }, inside);
     const cells = [
       cell("RIGHT", coloured("owner", shown(rowNumbers(row)))),
-      cell("LEFT", shown(row.asks)),
+      cell("LEFT", shown(row.condition)),
       cell("RIGHT", coloured(colourKey(row), shown(row.target)), { PORT: `r${i}` }),
     ];
     return tag("TR", {}, cells.join(""));
@@ -140,5 +140,5 @@ const shown = (text: string): string => xml(cut(text, COLUMNS)) || " ";
 const coloured = (key: string, inside: string): string =>
   INK[key] === undefined ? inside : tag("FONT", { COLOR: INK[key] }, inside);
 
-const colourKey = ({ does, to, author }: GraphRow): string =>
-  Object.hasOwn(INK, does) ? does : to === null ? "owner" : (author ?? "owner");
+const colourKey = ({ action, to, author }: GraphRow): string =>
+  Object.hasOwn(INK, action) ? action : to === null ? "owner" : (author ?? "owner");

@@ -29,10 +29,13 @@ export interface GraphRow {
   readonly first: number;
   /** Number of its last rule. */
   readonly last: number;
-  /** Conditions of the rule, shortened; empty if it matches every packet; the number of rules if the row stands for several. */
-  readonly asks: string;
-  /** Its action. */
-  readonly does: RowAction;
+  /**
+   * Condition of the rule, shortened: `tcp dport 80`, `ufw allow 22/tcp`; empty if the rule matches every packet. For a
+   * row of several rules, their number: `12 rules`.
+   */
+  readonly condition: string;
+  /** Action on a packet that matches. */
+  readonly action: RowAction;
   /** Its target, shortened: `ACCEPT`, `DNAT 172.17.0.2:80`, the name of a chain. */
   readonly target: string;
   /** Id of the chain that it calls; `null` if it calls none, or the chain is not drawn. */

@@ -258,8 +258,8 @@ class GraphBuilder {
     return {
       first: rule.index,
       last: rules.at(-1)!.index,
-      asks: isSingle ? conditionText(rule, this.ruleset) : counted(rules.length, "rule"),
-      does: actions.size === 1 ? [...actions][0]! : "several",
+      condition: isSingle ? conditionText(rule, this.ruleset) : counted(rules.length, "rule"),
+      action: actions.size === 1 ? [...actions][0]! : "several",
       target: isSingle ? targetText(rule, this.ruleset) : targetsText(rules, this.ruleset),
       to: callee !== null && take(callee) ? chainId(hook, rule.table, callee.name) : null,
       author: authors.size === 1 ? [...authors][0]! : null,
@@ -297,7 +297,7 @@ function traceSummary({ answer: { packet, verdict, delivery, out } }: Trace): st
 function callsOf(chain: GraphChain): GraphCall[] {
   return chain.rows.flatMap((row, i): GraphCall[] => {
     if (row.to === null) return [];
-    const kind = row.does === "goto" ? "goto" : "jump";
+    const kind = row.action === "goto" ? "goto" : "jump";
     const { to, passed } = row;
     return [{ from: chain.id, to, kind, row: i, rules: row.last - row.first + 1, passed }];
   });

@@ -96,7 +96,7 @@ function callArrows({ calls, hooks }: ChainGraph, ids: ReadonlyMap<string, strin
 function boxOf(chain: GraphChain): string {
   const rows = chain.rows.filter(({ to }) => to === null);
   const lines = rows.slice(0, ROWS).map((row) =>
-    [rowNumbers(row), cut(row.asks, COLUMNS), cut(row.target, COLUMNS)]
+    [rowNumbers(row), cut(row.condition, COLUMNS), cut(row.target, COLUMNS)]
       .filter((part) => part !== "")
       .map(label)
       .join(" "),

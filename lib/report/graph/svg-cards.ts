@@ -120,8 +120,8 @@ function rowGroup(placed: PlacedRow, { chain, rows, x, width }: PlacedChain): st
 /** Actions with a colour of their own. */
 const COLOURED: readonly RowAction[] = ["accept", "drop", "reject", "nat"];
 
-const actionClass = ({ does, to, author }: GraphRow): string =>
-  COLOURED.includes(does) ? does : to === null ? "muted" : (author ?? "muted");
+const actionClass = ({ action, to, author }: GraphRow): string =>
+  COLOURED.includes(action) ? action : to === null ? "muted" : (author ?? "muted");
 
 /** Description of a chain for a screen reader. */
 function spokenText(chain: GraphChain): string {

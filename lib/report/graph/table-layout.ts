@@ -171,7 +171,7 @@ function cardOf(chain: GraphChain): PlacedChain {
       row,
       y: CARD_HEAD + RULE_ROW * (i + 0.5) + 2,
       number: rowNumbers(row, "–"),
-      condition: cut(row.asks, CONDITION_COLUMNS),
+      condition: cut(row.condition, CONDITION_COLUMNS),
       target: cut(row.target, TARGET_COLUMNS),
     }),
   );

@@ -52,13 +52,13 @@ function checkGraph(graph: ChainGraph, ruleset: Ruleset): void {
       const to = chains.find(({ id }) => id === row.to)!;
       expect([to.hook, to.table]).toEqual([chain.hook, chain.table]);
       for (const rule of rules.slice(row.first - 1, row.last))
-        expect(asIptables(rule).target).toEqual({ kind: row.does, chain: to.name });
+        expect(asIptables(rule).target).toEqual({ kind: row.action, chain: to.name });
     }
     expect(next).toBe(rules.length + 1);
   }
   for (const { from, to, row, rules, kind } of graph.calls) {
     const of = find(graph, from).rows[row]!;
-    expect([of.to, of.last - of.first + 1, of.does]).toEqual([to, rules, kind]);
+    expect([of.to, of.last - of.first + 1, of.action]).toEqual([to, rules, kind]);
   }
   // Every other chain of a hook is called.
   const called = new Set(graph.calls.map(({ to }) => to));
@@ -111,12 +111,14 @@ test("tables of each hook, and authors of rules, of Docker 28 and ufw", () => {
   expect(find(graph, "PREROUTING/nat/DOCKER").also).toEqual(["OUTPUT"]);
   expect(find(graph, "OUTPUT/nat/DOCKER").also).toEqual(["PREROUTING"]);
   expect(find(graph, "PREROUTING/nat/DOCKER").rows.at(-1)).toMatchObject({
-    asks: "! -i docker0 tcp dport 8444",
-    does: "nat",
+    condition: "! -i docker0 tcp dport 8444",
+    action: "nat",
     target: "DNAT 172.17.0.5:7",
     author: "docker",
   });
-  expect(find(graph, "INPUT/filter/ufw-user-input").rows.map(({ asks, does }) => [asks, does])).toEqual([
+  expect(
+    find(graph, "INPUT/filter/ufw-user-input").rows.map(({ condition, action }) => [condition, action]),
+  ).toEqual([
     ["ufw allow 22/tcp", "accept"],
     ["ufw deny 8080/tcp", "drop"],
   ]);
@@ -229,10 +231,10 @@ describe("many rules or chains are folded and counted", () => {
     expect(find(graph, "FORWARD/filter/FORWARD").rows.at(-1)).toMatchObject({
       first: 3,
       last: 1000,
-      asks: "998 rules",
+      condition: "998 rules",
       target: "998 chains",
       to: null,
-      does: "jump",
+      action: "jump",
     });
     expect(graph.notes).toEqual(["folded: 998 chains, similar or deeply nested (--chain draws one)"]);
   });
@@ -302,7 +304,7 @@ describe("many rules or chains are folded and counted", () => {
     ];
     const { ruleset, host } = read(filter(rules));
     const { rows } = find(chainGraph(ruleset, host), "INPUT/filter/INPUT");
-    expect(rows.map(({ first, last, does }) => [first, last, does])).toEqual([
+    expect(rows.map(({ first, last, action }) => [first, last, action])).toEqual([
       [1, 10, "accept"],
       [11, 11, "drop"],
       [12, 2511, "accept"],

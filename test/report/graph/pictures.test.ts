@@ -88,7 +88,12 @@ function poisoned(next: () => string): ChainGraph {
         chains: stop.chains.map((chain) => ({
           ...chain,
           name: next(),
-          rows: chain.rows.map((row) => ({ ...row, asks: next(), target: next(), rules: [next(), next()] })),
+          rows: chain.rows.map((row) => ({
+            ...row,
+            condition: next(),
+            target: next(),
+            rules: [next(), next()],
+          })),
         })),
       })),
     })),
