@@ -279,7 +279,7 @@ function withoutSetMatches(rule: Rule, { facts }: Program): Predicate {
 export const setVocabulary = (program: Program): Vocabulary => ({
   predicates: [...program.ruleset.tables.values()]
     .flatMap(({ chains }) => [...chains.values()])
-    .flatMap(({ rules }) => rules.filter(({ reading }) => reading.sets !== undefined))
+    .flatMap(({ rules }) => rules.filter(({ traits }) => traits.matchesSets === true))
     .map((rule) => withoutSetMatches(rule, program)),
   markValues: new Map(),
 });
