@@ -87,6 +87,8 @@ export interface Inputs {
   /** Texts of the host. */
   readonly given: HostSources;
   readonly rulesets: readonly Ruleset[];
+  /** Faults of the rulesets' texts. */
+  readonly diagnostics: readonly SourceDiagnostic[];
   readonly host: Host;
 }
 
@@ -125,7 +127,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   const given = { ...sources, doubts: collected.doubts, complete };
   const host = asInputError(() => readHost(given, rulesets, hints));
   host.diagnostics.forEach(printDiagnostic);
-  return { sources: rules, given, rulesets, host };
+  return { sources: rules, given, rulesets, diagnostics, host };
 }
 
 /** Reads a file of a kind. A list of sockets may be empty only in a snapshot. @throws InputError */

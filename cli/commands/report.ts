@@ -25,13 +25,14 @@ export async function run(args: ReportArgs): Promise<number> {
   requireOneHost(args.rules, "report");
   if (args.budget !== undefined && !(args.budget > 0))
     throw new InputError("--budget takes a number above 0");
-  const { rulesets, host, sources, given } = inputs(args);
+  const { rulesets, diagnostics, host, sources, given } = inputs(args);
   const expect = args.expect === undefined ? undefined : readExpectationFile(args.expect);
   const { show, clear } = progressLine(false);
   const result = audit(rulesets, host, { expect, budget: args.budget, progress: show });
   const html = await report(rulesets, host, {
     audit: result,
     texts: { rules: sources, host: given },
+    diagnostics,
     version: manifest.version,
     title: args.title ?? (args.rules ?? []).map(titleOf).join(", "),
     made: `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`,

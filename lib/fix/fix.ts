@@ -99,7 +99,10 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
     script: hasRules ? script(parts) : "",
     ufw: ufwFix(parts),
     unit: hasRules ? unit(parts) : "",
-    saved: parts.map(savedText).join(""),
+    // Printed on demand: the text is as large as the input.
+    get saved() {
+      return parts.map(savedText).join("");
+    },
     undo: parts.flatMap(undo),
     choices: parts.flatMap((part) => part.choices),
     proof: {

@@ -3,6 +3,7 @@ import type { Finding } from "../../audit/finding.ts";
 import type { Host } from "../../host/host.ts";
 import { readRuleset } from "../../iptables/load.ts";
 import { readPacket } from "../../packet/packet-json.ts";
+import { lazy } from "../../path/lazy.ts";
 import { parseAssumption } from "../../path/unknown-key.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
@@ -41,7 +42,7 @@ const FIRST_ENDPOINTS = 6;
 /** The findings in groups, or the reason that there are none. */
 export function findingsSection(contents: ReportContents): Markup {
   const { audit, fix } = contents;
-  const fixed = fix.holds ? readRuleset([{ name: "fixed", text: fix.saved }]).rulesets : null;
+  const fixed = fix.holds ? lazy(() => readRuleset([{ name: "fixed", text: fix.saved }]).rulesets) : null;
   let number = 1;
   const articles = grouped(audit.findings).map((group, i) => {
     const article = findingArticle(group, number, contents, fixed, i < MOST_PICTURES);
@@ -78,7 +79,7 @@ function findingArticle(
   group: readonly Finding[],
   number: number,
   contents: ReportContents,
-  fixed: readonly Ruleset[] | null,
+  fixed: (() => readonly Ruleset[]) | null,
   hasPicture: boolean,
 ): Markup {
   const [f] = group as [Finding];
@@ -142,7 +143,7 @@ function figure(f: Finding, trace: Trace, id: string, { rulesets, host }: Report
 function fixResult(
   group: readonly Finding[],
   { fix, host }: ReportContents,
-  fixed: readonly Ruleset[] | null,
+  fixed: (() => readonly Ruleset[]) | null,
 ): Markup | null {
   if (fixed === null) return null;
   const closed = group.filter((f) => fix.proof.closed.includes(f.id));
@@ -155,7 +156,7 @@ function fixResult(
       : markup`<div class="closed unsure"><p>The fix leaves this open.</p>${leftItems}</div>`;
   const which =
     closed.length < group.length ? `${closed.length} of ${group.length}` : group.length === 1 ? "it" : "all";
-  return markup`<div class="closed good"><p><a href="#fix">The fix</a> closes ${which}, proven over all packets.${fixedVerdict(example, fixed, host)}</p>
+  return markup`<div class="closed good"><p><a href="#fix">The fix</a> closes ${which}, proven over all packets.${fixedVerdict(example, fixed(), host)}</p>
     ${left.length === 0 ? null : markup`<p>Left open:</p>${leftItems}`}</div>`;
 }
 
