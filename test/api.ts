@@ -1,5 +1,7 @@
 /** Reference of the library, generated from its types and doc comments. */
+import { join } from "node:path";
 import ts from "typescript";
+import { project, root } from "./project.ts";
 
 /** Exported names by entry point. */
 const ENTRIES = [
@@ -24,18 +26,8 @@ const FORMAT =
   ts.TypeFormatFlags.WriteArrayAsGenericType;
 
 class Reference {
-  private readonly program: ts.Program;
-  private readonly checker: ts.TypeChecker;
-
-  constructor() {
-    const { config } = ts.readConfigFile("tsconfig.json", ts.sys.readFile);
-    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ".");
-    this.program = ts.createProgram(
-      ENTRIES.map(([, file]) => file),
-      options,
-    );
-    this.checker = this.program.getTypeChecker();
-  }
+  private readonly program = project().program;
+  private readonly checker = this.program.getTypeChecker();
 
   text(): string {
     const out = [HEAD];
@@ -43,7 +35,7 @@ class Reference {
     const links = (symbols: readonly ts.Symbol[]): string =>
       symbols.map((s) => `[${s.name}](#${anchors.of(s.name)})`).join(", ");
     for (const [name, file] of ENTRIES) {
-      const module = this.checker.getSymbolAtLocation(this.program.getSourceFile(file)!)!;
+      const module = this.checker.getSymbolAtLocation(this.program.getSourceFile(join(root, file))!)!;
       const symbols = this.checker
         .getExportsOfModule(module)
         .map((s) => (s.flags & ts.SymbolFlags.Alias ? this.checker.getAliasedSymbol(s) : s))

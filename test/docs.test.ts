@@ -1,16 +1,16 @@
 /** Every export of the public API, and each of its members, has a doc comment. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import ts from "typescript";
 import { expect, test } from "vitest";
 import { reference } from "./api.ts";
+import { project, root } from "./project.ts";
 
 const ENTRIES = ["lib/index.ts", "grammar/iptables/index.ts"];
 
 /** Exports without a doc comment, by name. */
 function undocumented(): { readonly missing: readonly string[]; readonly seen: number } {
-  const { config } = ts.readConfigFile("tsconfig.json", ts.sys.readFile);
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ".");
-  const program = ts.createProgram(ENTRIES, options);
+  const { program } = project();
   const checker = program.getTypeChecker();
   const missing: string[] = [];
   const seen = new Set<ts.Symbol>();
@@ -32,7 +32,7 @@ function undocumented(): { readonly missing: readonly string[]; readonly seen: n
   };
   for (const entry of ENTRIES)
     for (const symbol of checker.getExportsOfModule(
-      checker.getSymbolAtLocation(program.getSourceFile(entry)!)!,
+      checker.getSymbolAtLocation(program.getSourceFile(join(root, entry))!)!,
     ))
       visit(symbol);
   return { missing, seen: seen.size };

@@ -1,5 +1,3 @@
-/** The laws on the structure of the code hold, but for the violations that are listed here. */
-import { resolve } from "node:path";
 import ts from "typescript";
 import { expect, test } from "vitest";
 import { knownChain } from "../lib/host/known/chains.ts";
@@ -12,6 +10,7 @@ import {
   type Sources,
   type Violation,
 } from "./laws.ts";
+import { project } from "./project.ts";
 
 /** Number of places in each file that read what only the room of a rule language may read. It may only shrink. */
 const LANGUAGE_ACCESS: Readonly<Record<string, number>> = {};
@@ -22,18 +21,7 @@ const UPWARD_IMPORTS: Readonly<Record<string, number>> = {};
 /** Groups of files that import each other. It may only shrink. */
 const CYCLES: readonly (readonly string[])[] = [];
 
-const root = resolve(import.meta.dirname, "..");
 const names = new Set([...MATCHES, ...TARGETS].map(({ name }) => name));
-
-function project(): Sources {
-  const path = resolve(root, "tsconfig.json");
-  const { options, fileNames } = ts.parseJsonConfigFileContent(
-    ts.readConfigFile(path, ts.sys.readFile).config,
-    ts.sys,
-    root,
-  );
-  return { program: ts.createProgram(fileNames, options), root };
-}
 
 /** Counts violations by file, with the places in the message of a failed assertion. */
 function expectExactly(violations: readonly Violation[], allowed: Readonly<Record<string, number>>): void {
