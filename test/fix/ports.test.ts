@@ -70,15 +70,20 @@ while True:
   serve client 9000 9001
   serve box 80 5432
   connect() {
+    pids=
 ${Object.values(TRIED)
-  .map((words) => {
+  .map((words, i) => {
     const [from, address, port] = words.split(" ");
     return `    ip netns exec ${from} python3 -c '
 import socket
 try: socket.create_connection(("${address}", ${port}), 2); print("open")
-except OSError: print("closed")'`;
+except OSError: print("closed")' >tried.${i} & pids="$pids $!"`;
   })
   .join("\n")}
+    wait $pids
+    cat ${Object.values(TRIED)
+      .map((_, i) => `tried.${i}`)
+      .join(" ")}
   }
 `;
 
