@@ -6,6 +6,7 @@ import {
   findChainNames,
   findCycles,
   findLanguageAccess,
+  findSentences,
   findUpwardImports,
   type Sources,
   type Violation,
@@ -14,6 +15,14 @@ import { project } from "./project.ts";
 
 /** Number of places in each file that read what only the room of a rule language may read. It may only shrink. */
 const LANGUAGE_ACCESS: Readonly<Record<string, number>> = {};
+
+/** Number of sentences in each file of a room that returns data. It may only shrink. */
+const SENTENCES: Readonly<Record<string, number>> = {
+  // Part of the key of an unknown.
+  "lib/reach/shared-unknowns.ts": 1,
+  // Names what exceeds the budget.
+  "lib/reach/state-splitter.ts": 1,
+};
 
 /** Number of imports in each file that do not point downwards. It may only shrink. */
 const UPWARD_IMPORTS: Readonly<Record<string, number>> = {};
@@ -48,6 +57,10 @@ test("only the rooms of a rule language read its extensions", () => {
 
 test("only the registry names chains of Docker and ufw", () => {
   expect(findChainNames(sources, isChainOfDockerOrUfw)).toEqual([]);
+});
+
+test("engines return codes, not sentences", () => {
+  expectExactly(findSentences(sources), SENTENCES);
 });
 
 test("rooms import from rooms below them", () => {
@@ -126,6 +139,17 @@ export const c = \`DOCKER\`;`;
     { file: "lib/audit/planted.ts", line: 1, message: "names chain ufw6-user-input" },
     { file: "lib/audit/planted.ts", line: 3, message: "names chain DOCKER" },
   ]);
+});
+
+test.each([
+  ["a reason", 'export const why = "no route leads there";', 1],
+  ["a template", `export const why = (chain: string) => \`chain \${chain} is not declared\`;`, 1],
+  ["the message of an error", 'throw new RangeError("lists differ in length");', 0],
+  ["a key", `export const key = (chain: string, rule: number) => \`limit@\${chain}/\${rule}\`;`, 0],
+  ["a type", 'export type Unit = "calls of chains";', 0],
+])("the check of sentences treats %s", (_, code, count) => {
+  const memory = inMemory({ "lib/path/planted.ts": code, "lib/report/planted.ts": code });
+  expect(findSentences(memory).map(({ file }) => file)).toEqual(new Array(count).fill("lib/path/planted.ts"));
 });
 
 test("the checks of imports find an upward import, one between the engines and a cycle", () => {

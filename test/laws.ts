@@ -1,4 +1,4 @@
-/** Checks of the laws on the structure of the code: one meaning of a rule, imports downwards, no import cycles. */
+/** Checks of the laws on the structure of the code: one meaning of a rule, results as data, imports downwards, no import cycles. */
 import { dirname, relative, resolve } from "node:path";
 import ts from "typescript";
 
@@ -232,6 +232,43 @@ export function findChainNames(sources: Sources, isKnown: (text: string) => bool
 /** Returns true for a key of a table or a type, which may be the code of a purpose. */
 const isKeyOrType = (node: ts.Node): boolean =>
   (ts.isPropertyAssignment(node.parent) && node.parent.name === node) || ts.isLiteralTypeNode(node.parent);
+
+/** Rooms that return data: codes with typed fields, of which `lib/report` makes sentences. */
+const DATA_ROOMS = ["lib/rules", "lib/path", "lib/reach", "lib/simulate"];
+
+/** Finds texts that read like a sentence in rooms that return data. Messages of errors and names of types are left out. */
+export function findSentences(sources: Sources): Violation[] {
+  const violations: Violation[] = [];
+  for (const source of filesOf(sources)) {
+    const file = nameOf(sources, source);
+    if (!DATA_ROOMS.some((room) => isBelow(file, room))) continue;
+    const visit = (node: ts.Node): void => {
+      if (ts.isNewExpression(node) && isErrorName(node.expression.getText())) return;
+      if (ts.isClassDeclaration(node) && isErrorName(node.name?.text ?? "")) return;
+      const text = literalText(node);
+      if (text !== null && !ts.isLiteralTypeNode(node.parent) && isSentence(text))
+        violations.push({ file, line: lineOf(node), message: `makes a sentence: ${text}` });
+      ts.forEachChild(node, visit);
+    };
+    visit(source);
+  }
+  return violations;
+}
+
+const isErrorName = (name: string): boolean => /(?:Error|Exceeded)$/.test(name);
+
+/** Returns the text of a string or template, with `...` in place of expressions; `null` for any other node. */
+function literalText(node: ts.Node): string | null {
+  if (ts.isStringLiteralLike(node)) return node.text;
+  if (!ts.isTemplateExpression(node)) return null;
+  return node.head.text + node.templateSpans.map(({ literal }) => `...${literal.text}`).join("");
+}
+
+/** Returns true for three words and more, at least two of them plain lower case words. */
+function isSentence(text: string): boolean {
+  const words = text.split(/\s+/).filter((word) => word !== "");
+  return words.length >= 3 && words.filter((word) => /^\(?[a-z][a-z'-]+[,.;:)]*$/.test(word)).length >= 2;
+}
 
 /** Finds imports of a room above, or of another room at the same level. */
 export function findUpwardImports(sources: Sources): Violation[] {
