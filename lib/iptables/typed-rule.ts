@@ -119,10 +119,11 @@ function nameOf(target: Target): string {
   }
 }
 
-class MatchCondition implements Condition {
+/** A match of a rule, as analyses read it. */
+abstract class ReadMatch {
   constructor(
-    private readonly rule: IptablesRule,
-    private readonly match: Match,
+    protected readonly rule: IptablesRule,
+    protected readonly match: Match,
   ) {}
 
   get name(): string {
@@ -134,10 +135,6 @@ class MatchCondition implements Condition {
     return extension.conditions?.(values) ?? {};
   }
 
-  get opaque(): boolean {
-    return this.match.extension.opaque !== undefined;
-  }
-
   text(format: PrintFormat): string {
     return printMatch(this.match, spellingOf(this.rule, format));
   }
@@ -145,6 +142,12 @@ class MatchCondition implements Condition {
   predicate(facts: Facts): Predicate {
     const { extension, values } = this.match;
     return extension.predicate(values, facts, this.rule);
+  }
+}
+
+class MatchCondition extends ReadMatch implements Condition {
+  get opaque(): boolean {
+    return this.match.extension.opaque !== undefined;
   }
 
   parts(): readonly CopyPart[] {
@@ -157,30 +160,13 @@ class MatchCondition implements Condition {
 }
 
 /** One option of a match, or the whole match where its options depend on each other. */
-class SplitMatch implements CopyPart {
-  constructor(
-    private readonly rule: IptablesRule,
-    private readonly match: Match,
-  ) {}
-
-  get name(): string {
-    return this.match.extension.name;
-  }
-
-  get reading(): KnownConditions {
-    return this.match.extension.conditions?.(this.match.values) ?? {};
-  }
-
+class SplitMatch extends ReadMatch implements CopyPart {
   get copy(): CopyMode {
     return this.match.extension.copy?.(this.match.values) ?? "never";
   }
 
   get protocol(): number | undefined {
     return this.match.extension.protocols === undefined ? undefined : ruleProtocol(this.rule.matches);
-  }
-
-  text(format: PrintFormat): string {
-    return printMatch(this.match, spellingOf(this.rule, format));
   }
 
   originalText(format: PrintFormat): string | null {
@@ -190,11 +176,6 @@ class SplitMatch implements CopyPart {
     const [given] = Object.values(values);
     const value = this.text(format).split(" ").at(-1)!;
     return `-m conntrack ${given?.not ? "! " : ""}${option} ${value} --ctdir ORIGINAL`;
-  }
-
-  predicate(facts: Facts): Predicate {
-    const { extension, values } = this.match;
-    return extension.predicate(values, facts, this.rule);
   }
 }
 

@@ -4,9 +4,9 @@
  */
 
 import { CT, type Field } from "../packet/field.ts";
-import { evaluate } from "../packet/predicate.ts";
+import { evaluate, type Unknown } from "../packet/predicate.ts";
 import type { EndReason } from "../path/end-reason.ts";
-import { type BoundChain, type Program, stepOf } from "../path/program.ts";
+import { type BoundChain, type BoundRule, type Program, stepOf } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
 import {
   type Change,
@@ -30,6 +30,9 @@ interface Frame {
   readonly below: Frame | null;
 }
 
+/** Returns the frame for the end of a chain without a caller. */
+const endOf = ({ chain }: Frame): Frame => ({ chain, next: chain.rules.length, below: null });
+
 /** Most branches of a packet in one base chain. */
 const MOST_CHAIN_BRANCHES = 256;
 /** Returns true for unknowns of `-m limit`, which is assumed to match, as it does within its burst. */
@@ -45,48 +48,60 @@ export function runChain(
 ): Part<PacketState, ChainResult>[] {
   const chain = program.chain(table, name);
   if (chain === undefined) return [{ state: start, outcome: "accept" }];
-  const out: Part<PacketState, ChainResult>[] = [];
-  const open: { state: PacketState; frame: Frame }[] = [
-    { state: start, frame: { chain, next: 0, below: null } },
-  ];
-  while (open.length > 0) {
-    const { state, frame } = open.pop()!;
-    runUntilDecided(state, frame, program, out, open, effort);
+  const branches: Branches = { done: [], open: [] };
+  branches.open.push({ state: start, frame: { chain, next: 0, below: null } });
+  while (branches.open.length > 0) {
+    const { state, frame } = branches.open.pop()!;
+    branches.done.push(new BranchRun(state, frame, program, branches, effort).run());
   }
-  return out;
+  return branches.done;
 }
 
-function runUntilDecided(
-  from: PacketState,
-  at: Frame,
-  program: Program,
-  out: Part<PacketState, ChainResult>[],
-  open: { state: PacketState; frame: Frame }[],
-  effort: WorkLimit,
-): void {
-  let state = from;
-  let { trail } = from;
-  let frame: Frame = at;
-  let outcome: ChainResult | undefined;
-  let reason: EndReason | undefined;
-  while (outcome === undefined) {
-    const { chain, rules, classifier } = frame.chain;
-    const { exceeded } = effort;
-    if (exceeded !== null) {
-      state = state.assume(exceeded);
-      outcome = "undecided";
-      break;
+/** Branches of a packet in one base chain. */
+interface Branches {
+  readonly done: Part<PacketState, ChainResult>[];
+  /** Branches whose evaluation continues at a frame. */
+  readonly open: { readonly state: PacketState; readonly frame: Frame }[];
+}
+
+/** Evaluates rules until the outcome of one branch is known. An unknown match adds another branch. */
+class BranchRun {
+  private trail: PacketState["trail"];
+  private outcome: ChainResult | undefined;
+  private reason: EndReason | undefined;
+
+  constructor(
+    private state: PacketState,
+    private frame: Frame,
+    private readonly program: Program,
+    private readonly branches: Branches,
+    private readonly effort: WorkLimit,
+  ) {
+    this.trail = state.trail;
+  }
+
+  run(): Part<PacketState, ChainResult> {
+    while (this.outcome === undefined) this.step();
+    return { state: this.state.withTrail(this.trail), outcome: this.outcome, reason: this.reason };
+  }
+
+  /** Evaluates the next rule that can match. */
+  private step(): void {
+    const { effort, frame, state } = this;
+    if (effort.exceeded !== null) {
+      this.state = state.assume(effort.exceeded);
+      this.outcome = "undecided";
+      return;
     }
+    const { rules, classifier } = frame.chain;
     const found = classifier.next(state, state, frame.next);
-    const bound = rules[found >> 1];
-    effort.countStep((found >> 1) - frame.next);
+    const index = found >> 1;
+    const bound = rules[index];
+    effort.countStep(index - frame.next);
     if (bound === undefined) {
-      trail = { last: frame.chain.end, before: trail };
-      if (frame.below !== null) frame = frame.below;
-      else outcome = frame.chain.policy ?? "accept";
-      continue;
+      this.leaveChain();
+      return;
     }
-    const next: Frame = { chain: frame.chain, next: (found >> 1) + 1, below: frame.below };
     let matches = (found & 1) === 0 || evaluate(bound.when, state);
     let { effect } = bound;
     while (matches === true && effect.kind === "fork") {
@@ -94,71 +109,82 @@ function runUntilDecided(
       if (typeof holds === "boolean") effect = holds ? effect.yes : effect.no;
       else matches = holds;
     }
-    if (matches === false) {
-      frame = next;
-      continue;
+    const next: Frame = { chain: frame.chain, next: index + 1, below: frame.below };
+    if (matches === false) this.frame = next;
+    else if (matches === true) this.apply(bound, effect, next);
+    else this.branch(bound, matches);
+  }
+
+  /** The end of a chain: returns to the caller, or applies the policy. */
+  private leaveChain(): void {
+    const { below, chain } = this.frame;
+    this.trail = { last: chain.end, before: this.trail };
+    if (below !== null) this.frame = below;
+    else this.outcome = chain.policy ?? "accept";
+  }
+
+  /** Continues with the rule matching; another branch continues with the rule not matching. */
+  private branch({ rule }: BoundRule, unknown: Unknown): void {
+    const { branches, frame, state } = this;
+    const { chain } = frame.chain;
+    const at: RulePlace = { table: chain.table, chain: chain.name, rule: rule.index };
+    if (isLimitKey(unknown.key))
+      this.state = state.settle(unknown.key, true).assume({ code: "limit-matches", at });
+    else if (branches.done.length + branches.open.length >= MOST_CHAIN_BRANCHES) {
+      this.state = state.assume(TOO_MANY_BRANCHES);
+      this.outcome = "undecided";
+    } else {
+      this.effort.countBranch();
+      branches.open.push({ state: state.withTrail(this.trail).suppose(unknown, false, at), frame });
+      this.state = state.suppose(unknown, true, at);
     }
-    if (matches !== true) {
-      const at: RulePlace = { table: chain.table, chain: chain.name, rule: bound.rule.index };
-      if (isLimitKey(matches.key))
-        state = state.settle(matches.key, true).assume({ code: "limit-matches", at });
-      else if (out.length + open.length >= MOST_CHAIN_BRANCHES) {
-        state = state.assume(TOO_MANY_BRANCHES);
-        outcome = "undecided";
-      } else {
-        effort.countBranch();
-        open.push({ state: state.withTrail(trail).suppose(matches, false, at), frame });
-        state = state.suppose(matches, true, at);
-      }
-      continue;
-    }
-    if (effect.kind !== "hotdrop") trail = { last: stepOf(bound), before: trail };
+  }
+
+  /** Applies the effect of a rule that matches. */
+  private apply(bound: BoundRule, first: Effect, next: Frame): void {
+    let effect = first;
+    if (effect.kind !== "hotdrop") this.trail = { last: stepOf(bound), before: this.trail };
     while (effect.kind === "assign") {
-      state = assignPacketField(state, effect.field, effect.change);
+      this.state = assignPacketField(this.state, effect.field, effect.change);
       if (effect.next === undefined) break;
       effect = effect.next;
     }
     switch (effect.kind) {
       case "verdict":
-        outcome = effect.verdict;
+        this.outcome = effect.verdict;
         break;
       case "nat":
-        outcome = { nat: effect, rule: bound.rule };
+        this.outcome = { nat: effect, rule: bound.rule };
         break;
       case "opaque":
-        state = state.assume({ code: "unknown-effect", key: effect.key, reason: effect.reason });
-        outcome = "undecided";
+        this.state = this.state.assume({ code: "unknown-effect", key: effect.key, reason: effect.reason });
+        this.outcome = "undecided";
         break;
       case "hotdrop":
       case "stolen":
-        outcome = "drop";
-        reason = effect.reason;
+        this.outcome = "drop";
+        this.reason = effect.reason;
         break;
       case "note":
       case "assign":
-        frame = next;
+        this.frame = next;
         break;
       case "jump":
-        frame = { chain: program.target(bound), next: 0, below: next };
+        this.frame = { chain: this.program.target(bound), next: 0, below: next };
         break;
       case "goto":
         // A goto pushes no frame: the end of the other chain returns to the caller of this one.
-        frame = { chain: program.target(bound), next: 0, below: frame.below };
-        if (frame.below === null)
-          frame = {
-            ...frame,
-            below: { chain: bottomChain(at), next: bottomChain(at).rules.length, below: null },
-          };
+        this.frame = {
+          chain: this.program.target(bound),
+          next: 0,
+          below: this.frame.below ?? endOf(this.frame),
+        };
         break;
       case "return":
-        if (frame.below !== null) frame = frame.below;
-        else {
-          trail = { last: frame.chain.end, before: trail };
-          outcome = frame.chain.policy ?? "accept";
-        }
+        if (this.frame.below === null) this.leaveChain();
+        else this.frame = this.frame.below;
     }
   }
-  out.push({ state: state.withTrail(trail), outcome, reason });
 }
 
 /**
@@ -184,11 +210,4 @@ export function assignPacketField(state: PacketState, field: Field, change: Chan
   const from = change.kind === "copy" ? (state.field(change.from) ?? 0) : undefined;
   const value = changed(state.field(field) ?? 0, change, from)!;
   return state.with(field, value);
-}
-
-/** Returns the base chain at the bottom of a stack. */
-function bottomChain(frame: Frame): BoundChain {
-  let bottom = frame;
-  while (bottom.below !== null) bottom = bottom.below;
-  return bottom.chain;
 }
