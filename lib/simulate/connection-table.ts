@@ -53,7 +53,8 @@ interface SourceEntry {
   readonly next: SourceEntry | null;
 }
 
-const sameTuple = (a: Tuple, b: Tuple): boolean =>
+/** Returns true if two tuples are equal. */
+export const sameTuple = (a: Tuple, b: Tuple): boolean =>
   a.dport === b.dport && a.sport === b.sport && a.src === b.src && a.dst === b.dst && a.proto === b.proto;
 const sameSource = (a: Tuple, b: Tuple): boolean =>
   a.sport === b.sport && a.src === b.src && a.proto === b.proto;

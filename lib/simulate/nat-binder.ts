@@ -11,7 +11,7 @@ import { invertTuple, type Tuple } from "../path/tuple.ts";
 import type { Decision, Part } from "../path/walk.ts";
 import type { Nat } from "../rules/effect.ts";
 import type { PortChoice, Supposition } from "./assumption.ts";
-import type { Connection, Connections } from "./connection-table.ts";
+import { type Connection, type Connections, sameTuple } from "./connection-table.ts";
 import { isError, type PacketState } from "./packet-state.ts";
 import { isEnded } from "./tcp-tracking.ts";
 
@@ -116,34 +116,46 @@ export class NatBinder {
         : this.bindPortChoices(state, connection, nat, side, choice, { address, port: old.port });
     if (branched !== null) return branched;
     const reply = replyTuple(connection.reply, side, address, port);
-    const { reply: before } = connection;
-    const changes =
-      reply.src !== before.src ||
-      reply.sport !== before.sport ||
-      reply.dst !== before.dst ||
-      reply.dport !== before.dport;
-    const bit = side === "dst" ? CT_STATUS.DST_NAT : CT_STATUS.SRC_NAT;
     const bound: Connection = {
       ...connection,
       reply,
-      status: changes ? connection.status | bit : connection.status,
+      status: connection.status | (sameTuple(reply, connection.reply) ? 0 : NAT_STATUS[side]),
       kernelChoice: choice ?? connection.kernelChoice,
       masqueradedOn: nat?.to.kind === "interface" && side === "src" ? device : connection.masqueradedOn,
     };
     const noted = choice === null ? state : state.assume({ code: "port-chosen", choice, assumed: port });
-    const part = (from: PacketState, whole: Connection): Part<PacketState, Decision> => ({
-      state: this.applyMapping(from.withConnection(whole, false, CT.NEW), whole, side),
+    const conflict = side === "src" ? this.replyConflict(connection, nat, reply) : undefined;
+    return conflict === undefined
+      ? [this.accepted(noted, bound, side)]
+      : this.onConflict(noted, bound, side, conflict);
+  }
+
+  private accepted(
+    state: PacketState,
+    connection: Connection,
+    side: "dst" | "src",
+  ): Part<PacketState, Decision> {
+    return {
+      state: this.applyMapping(state.withConnection(connection, false, CT.NEW), connection, side),
       outcome: "accept",
-    });
-    const doubt = side === "src" ? this.replyConflict(connection, nat, reply) : undefined;
-    if (doubt === undefined) return [part(noted, bound)];
+    };
+  }
+
+  /** Branches on a conflict: the connection replaces the other one, or it cannot be confirmed. */
+  private onConflict(
+    state: PacketState,
+    bound: Connection,
+    side: "dst" | "src",
+    conflict: ReplyConflict,
+  ): Part<PacketState, Decision>[] {
     return [true, false].flatMap((truth): Part<PacketState, Decision>[] => {
-      const settled = noted.settled(doubt.key);
+      const settled = state.settled(conflict.key);
       if (settled !== undefined && settled !== truth) return [];
-      const from = settled === undefined ? noted.suppose(doubt, truth) : noted;
-      return [
-        part(from, truth ? { ...bound, replaces: doubt.other ?? undefined } : { ...bound, refused: true }),
-      ];
+      const from = settled === undefined ? state.suppose(conflict, truth) : state;
+      const connection = truth
+        ? { ...bound, replaces: conflict.other ?? undefined }
+        : { ...bound, refused: true };
+      return [this.accepted(from, connection, side)];
     });
   }
 
@@ -295,6 +307,9 @@ const MOST_PORT_CHOICES = 32;
 /** Key of the unknown that a port chosen by the kernel is in this range. */
 const portChoiceKey = ([first, last]: readonly [number, number]): string =>
   `nat-choice(${first === last ? first : `${first}-${last}`})`;
+
+/** Bit of the status of a connection whose address or port a translation changes. */
+const NAT_STATUS = { dst: CT_STATUS.DST_NAT, src: CT_STATUS.SRC_NAT } as const;
 
 const NO_TRANSLATION: FixedHeader = { address: null, port: null };
 
