@@ -44,5 +44,12 @@ export type UnknownReason =
   /** A rule closes a loop of jumps. */
   | { readonly code: "jump-loop"; readonly chain: string };
 
+/** Reasons by text: extensions declare fewer than a hundred, and thousands of rules share each. */
+const BY_TEXT = new Map<string, UnknownReason>();
+
 /** Returns the reason that an extension declares. */
-export const extensionReason = (text: string): UnknownReason => ({ code: "extension", text });
+export function extensionReason(text: string): UnknownReason {
+  let reason = BY_TEXT.get(text);
+  if (reason === undefined) BY_TEXT.set(text, (reason = { code: "extension", text }));
+  return reason;
+}
