@@ -2,6 +2,7 @@
 import {
   damageReason,
   doubtText,
+  type FamilyRulesetDoubt,
   type Host,
   type HostDoubt,
   type HostSources,
@@ -228,9 +229,12 @@ function refuseSecondHost(one: string, other: string): never {
 }
 
 /** Prints the doubts about rules and host to stderr, and returns them. */
-export function printDoubts({ rulesets, host }: Pick<Inputs, "rulesets" | "host">): readonly string[] {
-  const doubts = [...host.doubts, ...rulesets.flatMap(rulesetDoubts)].map(doubtText);
-  for (const doubt of doubts) writeStderr(`warning: ${safe(doubt)}\n`);
+export function printDoubts({
+  rulesets,
+  host,
+}: Pick<Inputs, "rulesets" | "host">): readonly (HostDoubt | FamilyRulesetDoubt)[] {
+  const doubts = [...host.doubts, ...rulesets.flatMap(rulesetDoubts)];
+  for (const doubt of doubts) writeStderr(`warning: ${safe(doubtText(doubt))}\n`);
   return doubts;
 }
 

@@ -2,6 +2,7 @@ import {
   type Answer,
   type AnswerJson,
   answerJson,
+  doubtText,
   flow,
   flowJson,
   flowText,
@@ -47,9 +48,10 @@ export function run(args: SimulateArgs): number {
   const assume = assumptions(args.assume ?? [], given.rulesets, given.host);
   const simulator = new Simulator(given.rulesets, given.host, { assume });
   const inferred = inferenceTexts(given.host);
+  const inputDoubts = { doubts: doubts.map(doubtText), doubtCodes: doubts };
   const document: ToDocument = (answer) => {
     const json = answerJson(answer, inferred);
-    return doubts.length === 0 ? json : { ...json, doubts };
+    return doubts.length === 0 ? json : { ...json, ...inputDoubts };
   };
   const verdicts =
     args.packets === undefined
@@ -61,7 +63,12 @@ export function run(args: SimulateArgs): number {
 }
 
 /** Makes the document of an answer, with the doubts about the inputs. */
-type ToDocument = (answer: Answer) => AnswerJson & { readonly doubts?: readonly string[] };
+type ToDocument = (answer: Answer) => AnswerJson & {
+  /** Sentences; absent without doubts. */
+  readonly doubts?: readonly string[];
+  /** The same as codes with typed fields. */
+  readonly doubtCodes?: ReturnType<typeof printDoubts>;
+};
 
 /** Prints an answer per packet as NDJSON; the packets share one connection table. */
 function simulateAll(

@@ -293,7 +293,9 @@ describe("simulate", () => {
   test("doubts are on stderr, in JSON, and in the exit code if --expect is met", () => {
     const cut = save.replace("COMMIT\n", "");
     const { code, out } = simulated(cut, { json: true, assume, expect: "accept" });
-    expect([code, JSON.parse(out).doubts]).toEqual([2, [expect.stringContaining("has no COMMIT")]]);
+    const { doubts: texts, doubtCodes } = JSON.parse(out);
+    expect([code, texts]).toEqual([2, [expect.stringContaining("has no COMMIT")]]);
+    expect(doubtCodes).toMatchObject([{ code: "no-commit", table: "filter", family: 4 }]);
     expect(stderr).toContain("warning: IPv4: ");
     expect(simulated(cut, { short: true, assume }).code).toBe(0);
     expect(simulated(cut, { short: true, assume, expect: "drop" }).code).toBe(1);
