@@ -29,13 +29,6 @@ export class BudgetExceeded extends Error {
   withContext(by: string): BudgetExceeded {
     return this.by === null ? new BudgetExceeded(this.budget, by, this.unit) : this;
   }
-
-  /** Advice for the user. */
-  get remedy(): string {
-    return this.unit === "intervals" || this.unit === "steps"
-      ? "raise --budget, or move long lists of addresses from rules to ipsets"
-      : "this limit is fixed; simulate and explain accept such rules";
-  }
 }
 
 /** Evaluates something; a BudgetExceeded that it throws names it. */

@@ -61,7 +61,7 @@ export function doubtText(doubt: Doubt): string {
       return `IPv${doubt.family}: ${doubt.count === 1 ? "a socket listens" : `${doubt.count} sockets listen`} on the host, and no IPv${doubt.family} rules were audited: their exposure is unknown`;
     case "budget-exceeded": {
       const error = new BudgetExceeded(doubt.budget, doubt.by, doubt.unit);
-      return `IPv${doubt.family}: ${error.message}, so this family was not audited: ${error.remedy}`;
+      return `IPv${doubt.family}: ${error.message}, so this family was not audited: ${budgetAdvice(doubt.unit)}`;
     }
     case "engines-disagree":
       return `IPv${doubt.family}: the sets and the simulator disagree about ${doubt.kind} ${doubt.proto} ${JSON.stringify(doubt.packet)}; please report this`;
@@ -200,6 +200,12 @@ export function deciderText(decider: Exclude<Decider, { code: "rule" }>): string
       return `not read: ${decider.by.join(", ")}`;
   }
 }
+
+/** Returns the advice for an exceeded limit: `--budget` sets only the limit of intervals and steps. */
+const budgetAdvice = (unit: BudgetExceeded["unit"]): string =>
+  unit === "intervals" || unit === "steps"
+    ? "raise --budget, or move long lists of addresses from rules to ipsets"
+    : "this limit is fixed; simulate and explain accept such rules";
 
 /** Returns why no rule can match packets from these ports, and the remedy. */
 export function unmatchableText({ code, inputs, sysctl }: Unmatchable): string {
