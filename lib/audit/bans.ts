@@ -2,7 +2,7 @@
 import { banSetProgram, knownChain } from "../host/known/chains.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { CallGraph } from "../rules/call-graph.ts";
-import { type Chain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
+import { type Chain, chainOf, type Rule, type Ruleset, setLookups } from "../rules/ruleset.ts";
 import { withoutRules } from "./docker-rules.ts";
 
 /** A list of banned sources: a chain or an ipset. */
@@ -80,9 +80,7 @@ export function banProgram(chain: string): string | undefined {
 
 /** Returns the set that a rule looks the source address up in. */
 const sourceSet = (rule: Rule): string | undefined =>
-  rule.traits.matchesSets === true
-    ? rule.reading.sets?.find(({ not, value }) => !not && value.sides[0] === "src")?.value.set
-    : undefined;
+  setLookups(rule).find(({ not, value }) => !not && value.sides[0] === "src")?.value.set;
 
 /** Returns a chain of table filter and all chains below it. */
 export const chainsBelow = (ruleset: Ruleset, name: string): Chain[] =>

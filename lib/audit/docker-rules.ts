@@ -43,23 +43,25 @@ const isBridge = (name: string | undefined, host: Host): boolean =>
   name !== undefined && host.bridges.includes(name);
 
 /** `-i BRIDGE ! -o BRIDGE -j ACCEPT`, and `-i BRIDGE -o BRIDGE -j ACCEPT` or `DROP`. */
-function isBridgeRule({ reading }: Rule, host: Host): boolean {
-  const { action, comments, in: input, out } = reading;
+function isBridgeRule(rule: Rule, host: Host): boolean {
+  if (rule.action !== "accept" && rule.action !== "drop") return false;
+  const { comments, in: input, out } = rule.reading;
   return (
-    (action === "accept" || action === "drop") &&
     isBridge(input?.value, host) &&
     input?.not === false &&
     input.value === out?.value &&
     comments === undefined &&
-    hasOnly(reading, "in", "out")
+    hasOnly(rule.reading, "in", "out")
   );
 }
 
 /** `-o BRIDGE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`; 28.0.0 matches a set instead of `-o`. */
-function isEstablishedRule({ reading }: Rule, host: Host): boolean {
-  const { action, comments, out, sets } = reading;
+function isEstablishedRule(rule: Rule, host: Host): boolean {
+  if (rule.action !== "accept") return false;
+  const { reading } = rule;
+  const { comments, out, sets } = reading;
   const states = [...(plain(reading.states) ?? [])].sort().join();
-  if (action !== "accept" || comments !== undefined || states !== "ESTABLISHED,RELATED") return false;
+  if (comments !== undefined || states !== "ESTABLISHED,RELATED") return false;
   const byBridge = isBridge(plain(out), host) && hasOnly(reading, "out", "states");
   const bySet =
     sets?.some(({ value }) => isDockerBridgeSet(value.set)) === true && hasOnly(reading, "states", "sets");
@@ -67,16 +69,18 @@ function isEstablishedRule({ reading }: Rule, host: Host): boolean {
 }
 
 /** `-d CONTAINER ! -i BRIDGE -j DROP`, and `-d 127.0.0.1 ! -i lo --dport PORT -j DROP`. */
-const isAddressGuard = ({ reading: { action, dst, in: input } }: Rule, host: Host): boolean =>
-  action === "drop" &&
-  dst !== undefined &&
-  input?.not === true &&
-  (isBridge(input.value, host) || input.value === "lo");
+function isAddressGuard(rule: Rule, host: Host): boolean {
+  if (rule.action !== "drop") return false;
+  const { dst, in: input } = rule.reading;
+  return dst !== undefined && input?.not === true && (isBridge(input.value, host) || input.value === "lo");
+}
 
 /** `-s SUBNET ! -o BRIDGE -j MASQUERADE`, and hairpin NAT: source and destination are the same container. */
-const isMasquerade = ({ reading: { action, dst, out, src } }: Rule, host: Host): boolean =>
-  action === "masquerade" &&
-  (isBridge(out?.value, host) || (src !== undefined && src.value.address === dst?.value.address));
+function isMasquerade(rule: Rule, host: Host): boolean {
+  if (rule.action !== "masquerade") return false;
+  const { dst, out, src } = rule.reading;
+  return isBridge(out?.value, host) || (src !== undefined && src.value.address === dst?.value.address);
+}
 
 /** Gateway mode of a network (docker-network-create(1), com.docker.network.bridge.gateway_mode_ipv4). */
 export type GatewayMode = "nat" | "nat-unprotected" | "routed";

@@ -7,7 +7,7 @@ import { EMPTY, type Node } from "../reach/node-store.ts";
 import { assignField, type SetState } from "../reach/set-state.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import type { Rule, TableName } from "../rules/ruleset.ts";
+import { type Rule, setLookups, type TableName } from "../rules/ruleset.ts";
 import { append, type PolicyStep, type StepLists } from "./policy-step.ts";
 import type { ReadPoint } from "./read-point.ts";
 
@@ -148,7 +148,7 @@ export class PolicyWalker {
 
   /** Returns the packets that satisfy all matches of a rule except those by ipset; none without such a match. */
   private candidates(states: readonly SetState[], rule: Rule): readonly SetState[] {
-    if (rule.reading.sets === undefined) return [];
+    if (setLookups(rule).length === 0) return [];
     const { domain, program } = this.readPoint.engine;
     return this.split(states, domain.set(withoutSetMatches(rule, program))).matched;
   }
@@ -279,7 +279,7 @@ function withoutSetMatches(rule: Rule, { facts }: Program): Predicate {
 export const setVocabulary = (program: Program): Vocabulary => ({
   predicates: [...program.ruleset.tables.values()]
     .flatMap(({ chains }) => [...chains.values()])
-    .flatMap(({ rules }) => rules.filter(({ traits }) => traits.matchesSets === true))
+    .flatMap(({ rules }) => rules.filter((rule) => setLookups(rule).length > 0))
     .map((rule) => withoutSetMatches(rule, program)),
   markValues: new Map(),
 });

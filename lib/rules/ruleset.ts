@@ -7,7 +7,7 @@ import type { Predicate } from "../packet/predicate.ts";
 import { HOOKS, type Hook } from "./base-chain.ts";
 import type { Effect } from "./effect.ts";
 import type { Facts } from "./facts.ts";
-import type { Action, CopyMode, KnownConditions, Reading, Traits } from "./reading.ts";
+import type { Action, CopyMode, KnownConditions, Negatable, Reading, SetLookup, Traits } from "./reading.ts";
 import type { FamilyRulesetDoubt, RulesetDoubt } from "./ruleset-doubt.ts";
 import type { TableName } from "./table-name.ts";
 
@@ -195,6 +195,10 @@ export function countRules({ tables }: Ruleset): number {
 /** Returns the doubts of a ruleset, each with its family. */
 export const rulesetDoubts = (ruleset: Ruleset): FamilyRulesetDoubt[] =>
   ruleset.doubts.map((doubt) => ({ ...doubt, family: ruleset.family }));
+
+/** Returns the lookups of a rule in sets. For a rule without one it is cheaper than `reading`. */
+export const setLookups = (rule: Rule): readonly Negatable<SetLookup>[] =>
+  rule.traits.matchesSets === true ? (rule.reading.sets ?? []) : [];
 
 /** Returns the name of a rule's target as the trace and the listings print it; `""` if it has none. */
 export const targetName = (rule: Rule): string => rule.targetName;

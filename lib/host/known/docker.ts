@@ -1,7 +1,7 @@
 /** Traces of Docker in rules and names: moby's bridge driver from 1.7 to 29. */
 import { type Prefix, printPrefix } from "../../packet/address.ts";
 import { plain } from "../../rules/reading.ts";
-import { chainOf, type Ruleset } from "../../rules/ruleset.ts";
+import { chainOf, type Ruleset, setLookups } from "../../rules/ruleset.ts";
 
 /** Chain for the destinations of published ports: their DNAT in table nat, their ACCEPT in table filter. */
 export const DOCKER_CHAIN = "DOCKER";
@@ -33,8 +33,8 @@ export function dockerLayout(ruleset: Ruleset): string | null {
 
 /** Docker 28.0.0, and no other version, matches the set of its bridges in FORWARD. */
 const matchesBridgeSet = (ruleset: Ruleset): boolean =>
-  (chainOf(ruleset, "filter", "FORWARD")?.rules ?? []).some(({ reading }) =>
-    reading.sets?.some(({ value }) => isDockerBridgeSet(value.set)),
+  (chainOf(ruleset, "filter", "FORWARD")?.rules ?? []).some((rule) =>
+    setLookups(rule).some(({ value }) => isDockerBridgeSet(value.set)),
   );
 
 /** Returns true for rules of Docker 28.0 or newer, which protects containers in table raw. */
