@@ -1,4 +1,4 @@
-/** Checks the map of CONTRIBUTING.md: one line for each file of lib, cli and grammar, and no other line. */
+/** Checks that the map of CONTRIBUTING.md has one line for each file of lib, cli and grammar, and that named files exist. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 
@@ -36,3 +36,17 @@ test("every path in the text exists", () => {
   expect(paths.filter((path) => !existsSync(ROOT + path))).toEqual([]);
   expect(paths.length).toBeGreaterThan(20);
 });
+
+test("every file in the configuration of test:unit exists", () => {
+  const config = readFileSync(`${ROOT}test/vitest.unit.config.ts`, "utf8");
+  const patterns = [...config.matchAll(/"((?:test|grammar)\/[^"]+\.test\.ts)"/g)].map((m) => m[1]!);
+  const files = patterns.filter((pattern) => !pattern.includes("*")).flatMap(alternatives);
+  expect(files.filter((file) => !existsSync(ROOT + file))).toEqual([]);
+  expect(files.length).toBeGreaterThan(20);
+});
+
+/** Returns the paths of a pattern with at most one group: `a/{b,c}.ts`. */
+function alternatives(pattern: string): readonly string[] {
+  const [, before, group, after] = /^(.*)\{(.*)\}(.*)$/.exec(pattern) ?? [];
+  return group === undefined ? [pattern] : group.split(",").map((each) => `${before}${each}${after}`);
+}

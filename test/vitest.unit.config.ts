@@ -12,7 +12,7 @@ export default defineConfig({
       "test/map.test.ts",
       "test/audit/{bridge-ports,doubt,expectations,listening,scope}.test.ts",
       "test/host/{read,sources/ipset,sources/ss}.test.ts",
-      "test/iptables/{load,reading}.test.ts",
+      "test/iptables/{load,rule-reader}.test.ts",
       "test/reach/diagram.test.ts",
       "test/report/{explain/readable-condition,packet/path-svg,sarif}.test.ts",
       "test/rules/call-graph.test.ts",
