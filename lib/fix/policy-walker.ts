@@ -3,6 +3,7 @@ import { banProgram } from "../audit/bans.ts";
 import { and, type Predicate } from "../packet/predicate.ts";
 import { type BoundChain, MOST_NESTED, type Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
+import type { Diagrams } from "../reach/diagram.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { assignField, type SetState } from "../reach/set-state.ts";
 import type { Vocabulary } from "../reach/variables.ts";
@@ -13,8 +14,6 @@ import type { ReadPoint } from "./read-point.ts";
 
 /** Limit of chain evaluations: a chain is evaluated again for each rule that calls it. */
 const MOST_VISITS = 20_000;
-
-import type { Diagrams } from "../reach/diagram.ts";
 
 /** A step to record, before it is split by passage. */
 type StepTemplate = Pick<PolicyStep, "rule" | "callers" | "kind">;
