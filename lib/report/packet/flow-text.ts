@@ -85,7 +85,7 @@ function flowConclusion({ packets, verdict, brokenCode }: Flow, context: TextCon
   const where = `packet ${packets.length}, the ${packetTitle(last)}`;
   const paint = verdictColour(verdict, context.style);
   if (brokenCode !== null) {
-    const broken = flowBreakText(brokenCode);
+    const broken = safe(flowBreakText(brokenCode));
     return paragraph(`BREAKS at ${where}: it is accepted, but ${broken}.`, context, paint);
   }
   if (verdict !== "accept") {
