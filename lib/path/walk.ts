@@ -257,7 +257,11 @@ class Walk<S> {
         for (const known of moved ? this.followed(state, program.groups()) : [state])
           for (const { state: on, outcome: out } of this.routed(known))
             if (moved && out === bridge.name) this.switched(on, bridge);
-            else for (const own of this.passed(on, program.refused())) this.onwards(own, out, stopped);
+            else {
+              // ip_rcv, which follows the bridge, removes the socket that TPROXY assigned (skb_orphan).
+              const freed = engine.assign(on, "socket", 0);
+              for (const own of this.passed(freed, program.refused())) this.onwards(own, out, stopped);
+            }
       }
   }
 

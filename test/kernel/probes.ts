@@ -705,7 +705,7 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
       udp("eth0", OUT, 1, BOX, 9),
     ],
   ];
-  yield* handed(4, OUT, LAN, HERE);
+  yield* handed(4, OUT, LAN, HERE, BOX);
 }
 
 /** Protocols that have neither ports nor a type, or whose ports few rules match; 59 is IPv6's "no next header". */
@@ -838,12 +838,15 @@ const PROXIED: Host["rules"] = {
     "-A FORWARD -m mark --mark 0x2/0x2",
   ],
 };
-const proxied = (src: string, dst: string, own: string): LabPacket[] =>
-  [dst, own].flatMap((to, i) => [
+const proxied = (src: string, dst: string, own: string, box: string): LabPacket[] => [
+  ...[dst, own].flatMap((to, i) => [
     ...[53, 54, 55, 56, 7000].map((port) => udp("eth0", src, 40_000 + i, to, port)),
     tcp("eth0", src, 40_000 + i, to, 80),
     tcp("eth0", src, 40_000 + i, to, 81),
-  ]);
+  ]),
+  // From a port of a bridge, where the packet loses its socket after PREROUTING.
+  ...[53, 54, 55, 56].map((port) => udp("veth1", box, 42_000, src, port)),
+];
 
 /** Packets that SYNPROXY takes and packets that it leaves alone. */
 const SHIELDED: Host["rules"] = {
@@ -892,6 +895,7 @@ function* handed(
   out: string,
   lan: string,
   here: string,
+  box: string,
 ): Generator<[string, Host, readonly LabPacket[]]> {
   yield ["ports for what has none", ...portless(family)];
   yield ["queues that nobody reads", { rules: QUEUED }, queued(out, lan, here)];
@@ -903,7 +907,7 @@ function* handed(
       proxies: [7000],
       rules: PROXIED,
     },
-    proxied(out, lan, here),
+    proxied(out, lan, here, box),
   ];
   yield [
     "a handshake that the firewall answers",
@@ -1149,7 +1153,7 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
     },
     [...others(OUT6, LAN6), bare(135, "eth0", OUT6, LAN6), bare(135, "eth0", OUT6, HERE6)],
   ];
-  yield* handed(6, OUT6, LAN6, HERE6);
+  yield* handed(6, OUT6, LAN6, HERE6, BOX6);
 }
 
 export const built = (family: Family, from: Iterable<[string, Host, readonly LabPacket[]]>): Probe[] =>

@@ -32,6 +32,25 @@ describe("a bridge", () => {
       ...{ verdict: "accept", out: "br0", sent: { dst: "172.18.0.9", ttl: 64 } },
     });
   });
+  test("loses the socket that TPROXY assigns, so that the packet is forwarded", () => {
+    const rulesets = rulesetsOf(
+      "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -j TPROXY --on-port 7000\nCOMMIT\n",
+    );
+    const eth0 = { ifname: "eth0", addr_info: [{ family: "inet", local: "203.0.113.1", prefixlen: 24 }] };
+    const forwarded = (packetIn: string, src: string, calls: 0 | 1) =>
+      simulate(
+        rulesets,
+        hostOf(rulesets, {
+          addr: [...JSON.parse(addr), eth0, { ...eth0, ifname: "eth1", addr_info: [] }],
+          sysctl: `net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = ${calls}\n`,
+        }),
+        packetOf({ in: packetIn, src, dst: "203.0.113.7", proto: "udp", sport: 5, dport: 53 }),
+        { assume: new Map([["TPROXY", true]]) },
+      ).verdict;
+    expect(forwarded("veth1", "172.18.0.7", 1)).toBe("accept");
+    expect(forwarded("veth1", "172.18.0.7", 0)).toBe("drop");
+    expect(forwarded("eth1", "198.51.100.7", 1)).toBe("drop");
+  });
   test("has an unknown port if only the bridge is named", () => {
     expect(verdict("-m physdev --physdev-in veth1", "172.18.0.9", 1, "br0").verdict).toBe("undecided");
     expect(verdict("-m physdev --physdev-is-bridged", "172.18.0.9", 1, "br0").verdict).toBe("accept");
