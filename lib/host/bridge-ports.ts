@@ -12,8 +12,8 @@ export interface BridgePorts {
 }
 
 /**
- * Returns the ports of a bridge. A port is a container's when its name is one that Docker gives and its device is a veth,
- * as far as the listing says; nothing comes in by a dummy device.
+ * Returns the ports of a bridge. A port belongs to a container if Docker gives such names, and its device is a veth or of
+ * unknown kind. No packet comes in by a dummy device.
  */
 export function bridgePorts(host: Pick<Host, "interfaces">, bridge: string): BridgePorts {
   const ports = host.interfaces.filter((i) => i.master === bridge && i.kind !== "dummy");
@@ -33,15 +33,15 @@ export const outsidePorts = (host: Host): ReadonlyMap<string, string> =>
   );
 
 /**
- * Interfaces by which packets of a bridge's containers come in. Where a bridge has outside ports, its own name does not
- * tell containers from others, so its containers' ports are named.
+ * Returns the input interfaces of packets from a bridge's containers: the bridge, or its containers' ports if packets from
+ * outside ports have the bridge as input interface, too.
  */
 export function containerInputs(host: Host, bridge: string): readonly string[] {
   const { containers, outside } = bridgePorts(host, bridge);
   return outside.length === 0 ? [bridge] : containers;
 }
 
-/** Names of the interfaces that are this to their ports. */
+/** Returns the names of the interfaces that are masters of a kind: bonds, VRFs, bridges. */
 export const mastersOf = (interfaces: readonly Interface[], what: Interface["masters"]): string[] =>
   interfaces.filter((i) => i.masters === what).map((i) => i.name);
 

@@ -8,7 +8,7 @@ import type { Host } from "./host.ts";
 export const interfacesInferred = (host: Host): boolean =>
   host.interfaces.some((i) => i.addresses.some((a) => a.invented === true));
 
-/** The interfaces where outsiders come in: neither loopback nor container bridges, and no port but a container bridge's outside port. */
+/** Returns the interfaces to the outside: outside ports of container bridges, and all but loopback, container bridges and other ports. */
 export const outsideInterfaces = (host: Host): string[] => {
   const ports = outsidePorts(host);
   return host.interfaces
@@ -25,8 +25,8 @@ const named = (names: readonly string[]): Predicate =>
   );
 
 /**
- * Interfaces by which no packet comes in: a port hands it to its bridge first, and what comes by loopback the host sent
- * itself. A bridge with outside ports gives way to its ports, which tell its containers from others.
+ * Returns the names that are not counted as input interfaces: loopback, and the ports of bridges, whose packets have the
+ * bridge as input interface. For a container bridge with outside ports it is the reverse: its ports show the origin.
  */
 function mute(host: Host): string[] {
   const ports = outsidePorts(host);

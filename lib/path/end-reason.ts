@@ -50,7 +50,7 @@ export type HeaderReason =
   | { readonly code: "other-host" }
   /** The frame is not addressed to this host alone, so it is not forwarded. */
   | { readonly code: "frame-not-forwarded" }
-  /** A frame for many has a packet for one (drop_unicast_in_l2_multicast). */
+  /** A multicast or broadcast frame contains a unicast packet (drop_unicast_in_l2_multicast). */
   | { readonly code: "unicast-in-multicast-frame" }
   /** The time to live ends here. */
   | { readonly code: "ttl-ends" }
@@ -58,7 +58,7 @@ export type HeaderReason =
   | { readonly code: "ipv6-disabled" }
   /** A packet from outside has the address ::1. */
   | { readonly code: "ipv6-loopback" }
-  /** IPv6: the source is a group. */
+  /** IPv6: the source is a multicast address. */
   | { readonly code: "multicast-source" }
   /** The group does not leave its host. */
   | { readonly code: "host-group" }
@@ -69,7 +69,7 @@ export type HeaderReason =
   /** The rules drop neighbour discovery on an interface, and no neighbour there is known otherwise. */
   | { readonly code: "no-neighbour"; readonly interface: string };
 
-/** Reason why the analysis ends, though the kernel continues. */
+/** Reason why fwcheck does not follow a packet further. */
 export type UnfollowedReason =
   /** A bridge switches the packet past iptables. */
   | { readonly code: "bridged-past-iptables" }

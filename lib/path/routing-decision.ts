@@ -118,9 +118,9 @@ function forwarded(host: Host, family: Family): RouteCase[] {
 interface ArrivalConditions {
   /** Forwarding is switched off on the input interface. */
   readonly notForwarding: Predicate;
-  /** IPv4: the source is no unicast address. */
+  /** IPv4: the source is not a unicast address. */
   readonly notUnicast: Predicate;
-  /** IPv4: a frame for many carries a packet for one, and the input interface drops these. */
+  /** IPv4: unicast packets in multicast or broadcast frames, if the input interface drops them. */
   readonly disguised: Predicate;
   /** IPv4: broadcasts are forwarded to another link. */
   readonly forwardsBroadcast: Predicate;

@@ -73,14 +73,14 @@ export type LimitExceeded =
   | { readonly code: "too-many-branches" }
   /** The packet matches more rules than are followed. */
   | { readonly code: "too-many-matches"; readonly limit: number }
-  /** More rules are evaluated than for any usual packet. */
+  /** More rules are evaluated for the packet than the limit. */
   | { readonly code: "too-many-rules"; readonly limit: number };
 
 /** Returns the assumptions without repetitions, the first of equal ones. */
 export function distinctAssumptions(list: readonly Assumption[]): readonly Assumption[] {
   if (list.length < 2) return list;
   const byText = new Map<string, Assumption>();
-  // Branches share the assumptions that they made before they parted.
+  // Branches share the objects of the assumptions that precede their fork.
   for (const each of new Set(list)) {
     const text = JSON.stringify(each);
     if (!byText.has(text)) byText.set(text, each);

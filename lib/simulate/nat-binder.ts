@@ -186,7 +186,7 @@ export class NatBinder {
     return this.connections.find(tuple) !== undefined;
   }
 
-  /** Returns true if a port of the range is not surely in use: the kernel passes over those that are. */
+  /** Returns true if a port of the range may be free. The kernel skips ports that are in use. */
   private mayChoose(
     connection: Connection,
     side: "dst" | "src",
@@ -195,7 +195,7 @@ export class NatBinder {
   ): boolean {
     for (let port = first; port <= last; port++) {
       const other = this.connections.find(replyTuple(connection.reply, side, address, port))?.connection;
-      // The port of a connection for which the kernel chose one may be another than the assumed one.
+      // If the kernel chose the port of that connection, it may differ from the assumed port.
       if (other === undefined || other.kernelChoice !== undefined) return true;
     }
     return false;

@@ -11,11 +11,11 @@ export const DOCKER_USER = "DOCKER-USER";
 export const DOCKER_INGRESS = "DOCKER-INGRESS";
 /** Chain for the rules that were in FORWARD before Docker 28. */
 export const DOCKER_FORWARD = "DOCKER-FORWARD";
-/** Chain for bridges in general, since Docker 28. */
+/** Chain that calls DOCKER for packets to each bridge, since Docker 28. */
 export const DOCKER_BRIDGE = "DOCKER-BRIDGE";
 /** Chain for established connections, since Docker 28. */
 export const DOCKER_CT = "DOCKER-CT";
-/** Chain that keeps bridge networks apart, since Docker 29. */
+/** Chain that closes internal networks (`docker network create --internal`), since Docker 29. */
 export const DOCKER_INTERNAL = "DOCKER-INTERNAL";
 /** Chain that keeps bridge networks apart, before Docker 17.12. */
 export const DOCKER_ISOLATION = "DOCKER-ISOLATION";
