@@ -1,5 +1,5 @@
 /** Packets to the containers' own addresses, and packets that Docker's rules forward to other interfaces. */
-import { callsIptables, tellsPorts } from "../host/bridge-ports.ts";
+import { callsIptables, showsInputPorts } from "../host/bridge-ports.ts";
 import { DOCKER_CHAIN } from "../host/known/docker.ts";
 import { prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, hasPorts, PROTO, type Scalar } from "../packet/field.ts";
@@ -209,7 +209,7 @@ export function indistinctAccess(
   unsettled: Unsettled,
 ): Passage[] {
   const { domain, family, host } = model;
-  const ports = [...model.bridgeOf].filter(([, bridge]) => !tellsPorts(host, bridge, family));
+  const ports = [...model.bridgeOf].filter(([, bridge]) => !showsInputPorts(host, bridge, family));
   const names = ports.map(([port]) => port);
   const beyond: Unmatchable = {
     code: ports.every(([, bridge]) => callsIptables(host, bridge, family))

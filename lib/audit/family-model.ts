@@ -1,6 +1,6 @@
 /** One family's rules as the set engine evaluates them: all rules, and the owner's rules alone, over one domain. */
 
-import { containerInputs, outsidePorts, tellsPorts } from "../host/bridge-ports.ts";
+import { containerInputs, outsidePorts, showsInputPorts } from "../host/bridge-ports.ts";
 import type { Host } from "../host/host.ts";
 import { fromOutside, interfacesInferred, outsideInterfaces } from "../host/packet-origin.ts";
 import { MULTICAST, prefixes, prefixRange } from "../packet/address.ts";
@@ -163,7 +163,7 @@ export class FamilyModel {
         ? FULL
         : arrivingOn(this.outside.filter((name) => !blocked.has(name))),
       indistinct: arrivingOn(
-        [...this.bridgeOf].flatMap(([port, bridge]) => (tellsPorts(host, bridge, family) ? [] : [port])),
+        [...this.bridgeOf].flatMap(([port, bridge]) => (showsInputPorts(host, bridge, family) ? [] : [port])),
       ),
       untouched: this.set(...this.certainty.untouched),
       expected: expectations === undefined ? null : this.domain.set(or(...expectations)),

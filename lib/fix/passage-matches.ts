@@ -1,6 +1,6 @@
 /** Matches that select the packets of a passage in FORWARD. */
 import type { FamilyAudit, Passage } from "../audit/audit.ts";
-import { bridgePorts, tellsPorts } from "../host/bridge-ports.ts";
+import { bridgePorts, showsInputPorts } from "../host/bridge-ports.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import { fromOutside } from "../host/packet-origin.ts";
 import { addressBits, printAddress } from "../packet/address.ts";
@@ -50,7 +50,7 @@ export class PassageMatches {
 
   /** Matches packets from the containers of a bridge. Excludes its outside ports if rules can match them. */
   fromContainers(bridge: string): string {
-    const ports = tellsPorts(this.host, bridge, this.audit.family)
+    const ports = showsInputPorts(this.host, bridge, this.audit.family)
       ? bridgePorts(this.host, bridge).outside
       : [];
     return `-i ${bridge}${ports.map((port) => ` -m physdev ! --physdev-in ${port}`).join("")}`;

@@ -61,7 +61,7 @@ export function callsIptables(host: Host, bridge: string, family: Family): boole
  * Returns true if rules can distinguish frames of a bridge's outside port from frames of its containers. That requires
  * br_netfilter and at most one outside port: no rule distinguishes frames between two outside ports from frames for a container.
  */
-export function tellsPorts(host: Host, bridge: string, family: Family): boolean {
+export function showsInputPorts(host: Host, bridge: string, family: Family): boolean {
   const { outside } = bridgePorts(host, bridge);
   return outside.length === 0 || (outside.length === 1 && callsIptables(host, bridge, family));
 }

@@ -110,7 +110,7 @@ export function endReasonText(reason: EndReason): string {
     case "frame-not-forwarded":
       return "a frame that was not sent to this host is not forwarded";
     case "unicast-in-multicast-frame":
-      return "a packet for one in a frame for many (drop_unicast_in_l2_multicast)";
+      return "a unicast packet in a multicast or broadcast frame (drop_unicast_in_l2_multicast)";
     case "ttl-ends":
       return "its time to live ends here";
     case "ipv6-disabled":
@@ -130,7 +130,7 @@ export function endReasonText(reason: EndReason): string {
     case "bridged-past-iptables":
       return "bridged past iptables (net.bridge.bridge-nf-call-iptables is 0)";
     case "bridged-to-group":
-      return "what a bridge makes of a translation to a group is not followed";
+      return "a translation to a multicast group on a bridge is not followed";
     case "unfollowed-master":
       return reason.kind === "vrf"
         ? `what the VRF ${reason.interface} makes of its packets is not followed`

@@ -68,7 +68,7 @@ test("of ends outside the rules", () => {
     "a fragment for the host waits for the rest",
     "connection tracking waits for the rest of the fragments",
     "the rules drop neighbour discovery on eth0, and no neighbour there is known otherwise",
-    "what a bridge makes of a translation to a group is not followed",
+    "a translation to a multicast group on a bridge is not followed",
     "what the VRF blue makes of its packets is not followed",
     "team0 is neither a bridge nor a bond, and what it makes of its packets is not followed",
     "nftables table ip own, which is not read",
