@@ -135,7 +135,11 @@ class Walk<S> {
           else if (!across) this.received(framed);
           else
             this.endings.push({
-              ...{ state: framed, verdict: "accept", delivery: "forward", out: bridge.name, hook: null },
+              state: framed,
+              verdict: "accept",
+              delivery: "forward",
+              out: bridge.name,
+              hook: null,
               reason: { code: "bridged-past-iptables" },
             });
     }

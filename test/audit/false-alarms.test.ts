@@ -61,7 +61,8 @@ function six(input: readonly string[], policies = { INPUT: "DROP", FORWARD: "DRO
     ["eth0", "2001:db8:1::1"],
     ["docker0", "2001:db8:77::1"],
   ].map(([ifname, local]) => ({
-    ...{ ifname, link_type: "ether" },
+    ifname,
+    link_type: "ether",
     addr_info: [{ family: "inet6", local, prefixlen: 64, scope: "global" }],
   }));
   const route = [
@@ -129,7 +130,8 @@ describe("a route rule whose packets Docker drops", () => {
     { bridge: "br-x", prefix: "172.20.0" },
   ];
   const layout: Layout = {
-    ...{ nets, behind: ["-j ufw-user-forward"] },
+    nets,
+    behind: ["-j ufw-user-forward"],
     chains: { "ufw-user-input": [], "ufw-user-forward": ["-p tcp -m tcp --dport 443 -j ACCEPT"] },
   };
 

@@ -22,7 +22,9 @@ const all = (to: string): string => `ingress-bypass/4/tcp/any/8080: ${to}`;
 const ETH1 = { eth1: "10.99.0.1/24" };
 const accepting: Layout["policy"] = { INPUT: "ACCEPT" };
 const docker0 = (ports: Record<number, number>, more = {}) => ({
-  ...{ bridge: "docker0", prefix: "172.17.0", ports },
+  bridge: "docker0",
+  prefix: "172.17.0",
+  ports,
   ...more,
 });
 /** ufw's chains for routed packets, with the rules of `ufw route`. */

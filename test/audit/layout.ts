@@ -203,7 +203,10 @@ export function read(layout: Layout): { rulesets: readonly Ruleset[]; host: Host
     return { ifname, addr_info: [{ family: "inet", local, prefixlen: Number(bits) }] };
   });
   const link = Object.entries(layout.ports ?? {}).map(([ifname, { bridge: master, kind, state }]) => ({
-    ...{ ifname, master, promiscuity: 1, addr_info: [] },
+    ifname,
+    master,
+    promiscuity: 1,
+    addr_info: [],
     linkinfo: {
       info_kind: kind,
       info_slave_kind: "bridge",

@@ -69,7 +69,11 @@ const [WEB, LO] = ["172.30.0.10", "172.30.0.11"];
 /** Connections that are tried under every policy, with their results under default deny. */
 function connections(): [Probe, Answer][] {
   const out = (id: string, port: number, more: Partial<Probe> = {}): Probe => ({
-    ...{ id, from: "outside", proto: "tcp", dst: "203.0.113.1", port },
+    id,
+    from: "outside",
+    proto: "tcp",
+    dst: "203.0.113.1",
+    port,
     ...more,
   });
   const office = { src: "198.51.100.9" };
@@ -142,7 +146,11 @@ const POLICIES: readonly Policy[] = [
     expect: { "8443": "open", "8443 from the office": "open", "the sixth in 30 s": "refused" },
     probes: [2, 3, 4, 5, 6].map((n) => ({
       id: n === 6 ? "the sixth in 30 s" : `8443, number ${n}`,
-      ...{ from: "outside", proto: "tcp", dst: "203.0.113.1", port: 8443, order: true },
+      from: "outside",
+      proto: "tcp",
+      dst: "203.0.113.1",
+      port: 8443,
+      order: true,
     })),
     tries: [
       ["auto", "restore"],

@@ -590,7 +590,12 @@ export function generate(next: Random, family: Family, name: string): Scenario {
   sysctls[`net.bridge.bridge-nf-call-ip${family === 4 ? "" : "6"}tables`] = chance(next, 0.75) ? 1 : 0;
   const { sets, text } = chance(next, 0.4) ? ipsets(next, family) : { sets: [], text: "" };
   return {
-    ...{ name, family, interfaces: INTERFACES[family], routes, rules, sysctls },
+    name,
+    family,
+    interfaces: INTERFACES[family],
+    routes,
+    rules,
+    sysctls,
     ...(text === "" ? {} : { sets: text }),
     ...(chance(next, 0.5) ? { proxies: [PROXY] } : {}),
     save: save(next, family, sets),

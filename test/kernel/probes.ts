@@ -43,8 +43,12 @@ const host = (
   family: Family,
   { rules, sysctls, routes, policy, proxies, sets, interfaces, hops, last }: Host,
 ): Scenario => ({
-  ...{ name: `probe ${name}`, family, interfaces: interfaces ?? INTERFACES[family], proxies: proxies ?? [] },
-  ...{ hops: hops ?? [], last: last ?? [] },
+  name: `probe ${name}`,
+  family,
+  interfaces: interfaces ?? INTERFACES[family],
+  proxies: proxies ?? [],
+  hops: hops ?? [],
+  last: last ?? [],
   routes: [family === 4 ? "default dev eth0" : "default via 2001:db8:1::fe dev eth0", ...(routes ?? [])],
   rules: policy ?? [],
   sysctls: { ...ROUTER, ...sysctls },
@@ -59,7 +63,14 @@ export const tcp = (
   dst: string,
   dport: number,
 ): LabPacket => ({
-  ...{ in: from, src, dst, proto: "tcp", sport, dport, flags: "S", seq: 1000 },
+  in: from,
+  src,
+  dst,
+  proto: "tcp",
+  sport,
+  dport,
+  flags: "S",
+  seq: 1000,
 });
 export const udp = (
   from: string | null,
@@ -68,10 +79,21 @@ export const udp = (
   dst: string,
   dport: number,
 ): LabPacket => ({
-  ...{ in: from, src, dst, proto: "udp", sport, dport },
+  in: from,
+  src,
+  dst,
+  proto: "udp",
+  sport,
+  dport,
 });
 export const echo = (from: string | null, src: string, id: number, dst: string, type = 8): LabPacket => ({
-  ...{ in: from, src, dst, proto: src.includes(":") ? "icmpv6" : "icmp", type, code: 0, id },
+  in: from,
+  src,
+  dst,
+  proto: src.includes(":") ? "icmpv6" : "icmp",
+  type,
+  code: 0,
+  id,
 });
 /** Another segment of the same end. */
 const then = (first: LabPacket, flags: string, seq: number, ack = 0): LabPacket => ({
@@ -82,7 +104,10 @@ const then = (first: LabPacket, flags: string, seq: number, ack = 0): LabPacket 
 });
 /** A protocol that has neither ports nor anything like it. */
 const bare = (proto: string | number, from: string | null, src: string, dst: string): LabPacket => ({
-  ...{ in: from, src, dst, proto },
+  in: from,
+  src,
+  dst,
+  proto,
 });
 
 const OUT = "203.0.113.7";
@@ -613,20 +638,28 @@ function* four(): Generator<[string, Host, readonly LabPacket[]]> {
       udp("eth0", OUT, 40_000, HERE, 53),
       {
         ...bare("icmp", "eth1", LAN, "10.99.0.1"),
-        ...{ type: 3, code: 3, about: udp(null, "10.99.0.1", 40_000, LAN, 99) as never },
+        type: 3,
+        code: 3,
+        about: udp(null, "10.99.0.1", 40_000, LAN, 99) as never,
       },
       {
         ...bare("icmp", "eth1", LAN2, "10.99.0.1"),
-        ...{ type: 11, code: 0, about: udp(null, "10.99.0.1", 40_000, LAN, 99) as never },
+        type: 11,
+        code: 0,
+        about: udp(null, "10.99.0.1", 40_000, LAN, 99) as never,
       },
       udp("eth1", LAN, 99, "10.99.0.1", 40_000),
       {
         ...bare("icmp", "eth0", OUT, HERE),
-        ...{ type: 3, code: 4, about: udp(null, HERE, 53, OUT, 40_000) as never },
+        type: 3,
+        code: 4,
+        about: udp(null, HERE, 53, OUT, 40_000) as never,
       },
       {
         ...bare("icmp", "eth0", "198.51.100.9", HERE),
-        ...{ type: 3, code: 1, about: udp(null, HERE, 53, OUT, 40_000) as never },
+        type: 3,
+        code: 1,
+        about: udp(null, HERE, 53, OUT, 40_000) as never,
       },
     ],
   ];
@@ -758,7 +791,9 @@ function portless(family: Family): [Host, readonly LabPacket[]] {
   const [ask, answer] = family === 4 ? [8, 0] : [128, 129];
   const each = (from: string, src: string, dst: string, n: number): LabPacket[] => [
     ...["udp", "sctp", "udplite", "dccp"].map((proto) => ({
-      ...{ ...bare(proto, from, src, dst), sport: 40_000 + n, dport: 9 + n },
+      ...bare(proto, from, src, dst),
+      sport: 40_000 + n,
+      dport: 9 + n,
     })),
     ...["esp", "gre", 253].map((proto) => bare(proto, from, src, dst)),
     echo(from, src, n, dst, ask),
@@ -784,7 +819,9 @@ function portless(family: Family): [Host, readonly LabPacket[]] {
         out.flatMap((_, i) => [
           echo("eth0", `${wan}3${i}`, id, here, answer),
           ...["udp", "udplite", "sctp"].map((proto) => ({
-            ...{ ...bare(proto, "eth0", `${wan}3${i}`, here), sport: 10, dport: id },
+            ...bare(proto, "eth0", `${wan}3${i}`, here),
+            sport: 10,
+            dport: id,
           })),
         ]),
       ),

@@ -399,14 +399,18 @@ function* six(): Generator<[string, Host, readonly LabPacket[]]> {
 /** Unusual addresses. */
 const ODD: Scenario["interfaces"] = [
   {
-    ...{ name: "eth0", ethernet: true, group: 1 },
+    name: "eth0",
+    ethernet: true,
+    group: 1,
     addresses: [
       ...["203.0.113.1/24", "203.0.113.5/24", "198.51.100.1/32", "192.0.2.1/32 scope link"],
       ...["192.0.2.65/26 scope link", "203.0.113.129/25"],
     ],
   },
   {
-    ...{ name: "eth1", ethernet: false, group: 2 },
+    name: "eth1",
+    ethernet: false,
+    group: 2,
     addresses: [
       ...["10.99.0.1 peer 10.98.0.2/32", "10.97.0.1/31", "10.96.0.1/30 noprefixroute"],
       ...["10.95.0.1/24 broadcast 10.95.0.200", "10.94.0.255/16", "10.93.0.1 peer 10.92.0.0/24"],
@@ -699,11 +703,15 @@ function* sources(): Generator<[string, Host, readonly LabPacket[]]> {
 
 const ODD6: Scenario["interfaces"] = [
   {
-    ...{ name: "eth0", ethernet: true, group: 1 },
+    name: "eth0",
+    ethernet: true,
+    group: 1,
     addresses: ["2001:db8:1::1/64", "2001:db8:1::5/128", "2001:db8:2::1/64 noprefixroute", "fe80::5/64"],
   },
   {
-    ...{ name: "eth1", ethernet: false, group: 2 },
+    name: "eth1",
+    ethernet: false,
+    group: 2,
     addresses: [
       "2001:db8:99::1 peer 2001:db8:98::2/128",
       "fe80::1/64",

@@ -213,7 +213,12 @@ describe("a program that imports it type-checks, its own types included", () => 
     test(moduleResolution, () => {
       copyFileSync(join(root, "test/package/consumer.ts"), join(home, "consumer.ts"));
       const compilerOptions = {
-        ...{ module, moduleResolution, target: "es2022", lib: ["es2022"], types: [], strict: true },
+        module,
+        moduleResolution,
+        target: "es2022",
+        lib: ["es2022"],
+        types: [],
+        strict: true,
         ...{
           noEmit: true,
           skipLibCheck: false,

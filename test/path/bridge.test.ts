@@ -19,7 +19,9 @@ describe("a bridge", () => {
 
   test("switches frames for a neighbour, and br_netfilter passes them to FORWARD with the same TTL", () => {
     expect(verdict("-m physdev --physdev-is-bridged", "172.18.0.9")).toMatchObject({
-      ...{ verdict: "accept", out: "br0", sent: { ttl: 64 } },
+      verdict: "accept",
+      out: "br0",
+      sent: { ttl: 64 },
     });
     expect(verdict("-m physdev --physdev-in veth1 --physdev-out veth2", "172.18.0.9").verdict).toBe("accept");
     expect(verdict("-m physdev ! --physdev-is-bridged", "172.18.0.9").verdict).toBe("drop");
@@ -29,7 +31,9 @@ describe("a bridge", () => {
   });
   test("switches packets that a translation leads to another port", () => {
     expect(verdict("-m physdev --physdev-is-bridged", "172.18.0.1")).toMatchObject({
-      ...{ verdict: "accept", out: "br0", sent: { dst: "172.18.0.9", ttl: 64 } },
+      verdict: "accept",
+      out: "br0",
+      sent: { dst: "172.18.0.9", ttl: 64 },
     });
   });
   test("loses the socket that TPROXY assigns, so that the packet is forwarded", () => {

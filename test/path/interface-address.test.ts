@@ -8,7 +8,12 @@ describe("IPv6 addresses that end like IPv4's", () => {
   test("REDIRECT finds no address with their scope", () => {
     const to = (dst: string) =>
       run(nat6("-A PREROUTING -p udp -j REDIRECT --to-ports 40000"), {
-        ...{ in: "eth0", src: "2001:db8:1::7", dst, proto: "udp", sport: 5, dport: 443 },
+        in: "eth0",
+        src: "2001:db8:1::7",
+        dst,
+        proto: "udp",
+        sport: 5,
+        dport: 443,
       }).verdict;
     expect(to("::2")).toBe("drop");
     expect(to("2001:db8:5::2")).toBe("accept");
@@ -18,7 +23,12 @@ describe("IPv6 addresses that end like IPv4's", () => {
 describe("MASQUERADE for IPv6", () => {
   const from = (dst: string) =>
     run(nat6("-A POSTROUTING -j MASQUERADE"), {
-      ...{ in: "eth0", src: "2001:db8:1::7", dst, proto: "udp", sport: 5, dport: 443 },
+      in: "eth0",
+      src: "2001:db8:1::7",
+      dst,
+      proto: "udp",
+      sport: 5,
+      dport: 443,
     });
 
   test("chooses the address with the label of the destination", () => {
@@ -38,7 +48,12 @@ describe("MASQUERADE for IPv6", () => {
         sysctl: [{ name: "sysctl", text: `net.ipv6.conf.eth0.use_tempaddr = ${tempaddr}\n` }],
       };
       const packet = packetOf({
-        ...{ in: "eth1", src: "fd00:99::7", dst: "2001:db8:1::9", proto: "udp", sport: 5, dport: 443 },
+        in: "eth1",
+        src: "fd00:99::7",
+        dst: "2001:db8:1::9",
+        proto: "udp",
+        sport: 5,
+        dport: 443,
       });
       return simulate(rulesets, readHost(sources, rulesets), packet).sent?.src;
     };

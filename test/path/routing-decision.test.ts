@@ -25,7 +25,10 @@ interface Given {
 }
 
 const device = (ifname: string, addresses: readonly string[], more: Json = {}): Json => ({
-  ...{ ifname, group: "default", link_type: "ether", flags: ["BROADCAST", "UP"] },
+  ifname,
+  group: "default",
+  link_type: "ether",
+  flags: ["BROADCAST", "UP"],
   addr_info: addresses.map((a) => ({
     family: a.includes(":") ? "inet6" : "inet",
     local: a.split("/")[0],
@@ -505,7 +508,8 @@ describe("sources without rp_filter", () => {
 
 describe("listings of policy rules", () => {
   const source = (priorities: readonly number[], more: Json = {}, table = "100", family?: 4 | 6) => ({
-    ...{ name: "rule", ...(family === undefined ? {} : { family }) },
+    name: "rule",
+    ...(family === undefined ? {} : { family }),
     text: JSON.stringify(priorities.map((priority) => ({ priority, src: "all", table, ...more }))),
   });
   const families = (...rule: ReturnType<typeof source>[]) =>

@@ -7,7 +7,12 @@ import { ADDR, nat6, run } from "../two-interfaces.ts";
 test("the route to ::1 of an arriving packet is looked up on its own interface: no DNAT leads to the loopback address", () => {
   const to = (by: string) =>
     run(nat6("-A PREROUTING -p udp -j DNAT --to-destination ::1"), {
-      ...{ in: by, src: "fd00:99::7", dst: "2001:db8:1::1", proto: "udp", sport: 5, dport: 443 },
+      in: by,
+      src: "fd00:99::7",
+      dst: "2001:db8:1::1",
+      proto: "udp",
+      sport: 5,
+      dport: 443,
     });
   expect(to("eth1")).toMatchObject({ verdict: "drop", reasonCode: { code: "no-route" } });
   // The default route is by eth0.

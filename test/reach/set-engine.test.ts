@@ -142,7 +142,8 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
       docker0: ["172.17.0.1", 16],
     } as const;
     const addr = Object.entries(interfaces).map(([ifname, [local, prefixlen]]) => ({
-      ...{ ifname, addr_info: [{ family: "inet", local, prefixlen }] },
+      ifname,
+      addr_info: [{ family: "inet", local, prefixlen }],
     }));
     const host = hostOf(rulesets, { addr });
     // A range that is too wide to map each value gets no verdict.

@@ -23,8 +23,13 @@ import { random } from "../random.ts";
 
 /** Fields of conntrack with the same value as a field of the header. */
 const LIKE: Partial<Record<Field, Field>> = {
-  ...{ ctorigsrc: "src", ctorigdst: "dst", ctreplsrc: "dst", ctrepldst: "src" },
-  ...{ ctorigsrcport: "sport", ctorigdstport: "dport", ctproto: "proto" },
+  ctorigsrc: "src",
+  ctorigdst: "dst",
+  ctreplsrc: "dst",
+  ctrepldst: "src",
+  ctorigsrcport: "sport",
+  ctorigdstport: "dport",
+  ctproto: "proto",
 };
 
 /** Packets at the bounds of the ranges in rules and routes. */

@@ -45,7 +45,12 @@ const told = (played: Flow): string[] =>
 
 const WEB = "-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80";
 const OUTSIDE: PacketJson = {
-  ...{ in: "eth0", src: "203.0.113.2", dst: "203.0.113.1", proto: "tcp", sport: 40000, dport: 8080 },
+  in: "eth0",
+  src: "203.0.113.2",
+  dst: "203.0.113.1",
+  proto: "tcp",
+  sport: 40000,
+  dport: 8080,
 };
 
 test("handshake, data and FIN of both ends, translated in both directions", () => {

@@ -72,7 +72,12 @@ describe("a packet that a match drops (hotdrop)", () => {
     expect(run(filter6(by("srcip,dstip")), empty).verdict).toBe("accept");
     const short = (length: number) =>
       run(filter6(by("srcport")).replace("ip6", "ip"), {
-        ...{ in: "eth0", src: "203.0.113.7", dst: "10.99.0.2", proto: "udp", fragment: 1, length },
+        in: "eth0",
+        src: "203.0.113.7",
+        dst: "10.99.0.2",
+        proto: "udp",
+        fragment: 1,
+        length,
       }).verdict;
     expect([short(23), short(24)]).toEqual(["drop", "accept"]);
   });

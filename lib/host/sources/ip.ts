@@ -46,7 +46,10 @@ export function readAddresses(source: string): Interface[] {
       };
       return [
         {
-          ...{ family, address, prefix, broadcast: broadcast ?? null },
+          family,
+          address,
+          prefix,
+          broadcast: broadcast ?? null,
           ...Object.fromEntries(Object.entries(flags).filter(([, set]) => set)),
         },
       ];
@@ -66,7 +69,9 @@ export function readAddresses(source: string): Interface[] {
     const flags = listOf(property(entry, "flags"));
     return [
       {
-        ...{ name, addresses, master: stringOf(property(entry, "master")) ?? null },
+        name,
+        addresses,
+        master: stringOf(property(entry, "master")) ?? null,
         ...(master === undefined ? {} : { masters: master }),
         ...(flags.length === 0 || flags.includes("UP") ? {} : { down: true }),
         ...(group === undefined ? {} : { group }),

@@ -84,11 +84,15 @@ const CLIENTS: Readonly<Record<Client, Place>> = {
   out: { ...OUTSIDE, src: { 4: "203.0.113.2", 6: "2001:db8:1::2" } },
   office: { ...OUTSIDE, src: { 4: "198.51.100.9", 6: "2001:db8:5::9" } },
   lan: {
-    ...{ from: "lan", in: "eth1", src: { 4: "10.99.0.2", 6: "2001:db8:99::2" } },
+    from: "lan",
+    in: "eth1",
+    src: { 4: "10.99.0.2", 6: "2001:db8:99::2" },
     dst: { 4: "10.99.0.1", 6: "2001:db8:99::1" },
   },
   vpn: {
-    ...{ from: { netns: "vpn" }, in: "", src: { 4: "10.8.0.2", 6: "2001:db8:8::2" } },
+    from: { netns: "vpn" },
+    in: "",
+    src: { 4: "10.8.0.2", 6: "2001:db8:8::2" },
     dst: { 4: "10.8.0.1", 6: "2001:db8:8::1" },
   },
 };
@@ -226,7 +230,10 @@ export class LabHost {
     const outward = SERVERS.flatMap((dst) => SERVED.map((port) => sent("host", dst, port)));
     const answers = tried(
       outward.map(({ dst, proto, dport }, i) => ({
-        ...{ id: `${i}`, from: "host", dst, port: dport },
+        id: `${i}`,
+        from: "host",
+        dst,
+        port: dport,
         proto: proto as "tcp",
         wait: WAIT,
       })),
@@ -251,7 +258,8 @@ export class LabHost {
     const ports = list.flatMap(({ Name, NetworkSettings }) =>
       Object.entries(NetworkSettings.Ports ?? {}).flatMap(([to, binds]) =>
         (binds ?? []).map(({ HostIp, HostPort }) => ({
-          ...{ family: HostIp.includes(":") ? (6 as const) : (4 as const), name: Name.slice(1) },
+          family: HostIp.includes(":") ? (6 as const) : (4 as const),
+          name: Name.slice(1),
           port: `${HostPort}/${to.split("/")[1]}`,
         })),
       ),
