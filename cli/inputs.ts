@@ -1,11 +1,11 @@
 /** Reads the rules and the host that the command line names, from files, folders and standard input. */
 import {
-  damageReason,
   doubtText,
   type FamilyRulesetDoubt,
   type Host,
   type HostDoubt,
   type HostSources,
+  inputFault,
   isFragment,
   isSnapshot,
   type Packet,
@@ -14,6 +14,8 @@ import {
   readRuleset,
   readSnapshot,
   rulesetDoubts,
+  rulesFault,
+  rulesFaultText,
   type Source,
   type SourceDiagnostic,
   SourceError,
@@ -42,37 +44,6 @@ export interface HostArgs {
   /** `complete`: no other rules filter on the host. */
   readonly assume?: readonly string[] | undefined;
 }
-
-/** Texts that users pass in place of iptables-save output: a pattern, and the explanation. */
-const MISTAKES: readonly (readonly [RegExp, string])[] = [
-  [/^\s*$/, "it is empty. iptables-save prints nothing unless it runs as root: sudo iptables-save > FILE"],
-  [
-    /^Chain \S+ \((policy|\d+ references)/m,
-    "this is output of iptables -L, which shows one table and not all of each rule. Pass the output of iptables-save.",
-  ],
-  [
-    /^-P (INPUT|FORWARD|OUTPUT|PREROUTING) (ACCEPT|DROP)/m,
-    "this is output of iptables -S, which shows one table; published ports are in table nat. Pass the output of iptables-save.",
-  ],
-  [
-    /^Status: (in)?active/m,
-    "this is output of ufw status, which shows ufw's settings and not the rules in the kernel. Pass the output of iptables-save.",
-  ],
-  [
-    /^table (ip|ip6|inet|arp|bridge|netdev) \S+ \{/m,
-    "this is output of nft list ruleset, which fwcheck does not read. Pass the output of iptables-save.",
-  ],
-  [/^\u001f\ufffd|\u0000/, "this is not text. Is it compressed?"],
-  [
-    /^(\[\d+:\d+\] )?-[AI] \S+ /m,
-    "these are rules without the line that names their table, such as *filter. Pass the complete output of iptables-save.",
-  ],
-];
-
-const mistake = (text: string): string | undefined => MISTAKES.find(([look]) => look.test(text))?.[1];
-
-const explainMistake = (text: string): string =>
-  mistake(text) ?? "this is neither output of iptables-save nor a snapshot of fwcheck collect.";
 
 /** Prints a diagnostic to stderr, with file, line and column. */
 export function printDiagnostic(d: SourceDiagnostic): void {
@@ -168,15 +139,12 @@ class InputCollection {
       return;
     }
     const { rulesets, diagnostics } = readRuleset([source]);
+    const fault = rulesFault(source.text) ?? null;
     if (rulesets.length === 0) {
       diagnostics.forEach(printDiagnostic);
-      throw new InputError(`${safe(source.name)}: ${explainMistake(source.text)}`);
+      throw new InputError(`${safe(source.name)}: ${rulesFaultText(fault)}`);
     }
-    const doubt: HostDoubt = {
-      code: "suspect-rules",
-      source: source.name,
-      reason: explainMistake(source.text),
-    };
+    const doubt: HostDoubt = { code: "suspect-rules", source: source.name, fault };
     this.doubts.push(doubt);
     writeStderr(`warning: ${safe(doubtText(doubt))}\n`);
     this.add(source, "rules");
@@ -188,8 +156,8 @@ class InputCollection {
       const source = readSource(file);
       const kind = detectKind(source.text);
       if (kind === undefined) {
-        const damage = damageReason(source.text) ?? mistake(source.text);
-        if (damage !== undefined) this.doubts.push({ code: "file-ignored", file, reason: damage });
+        const fault = inputFault(source.text);
+        if (fault !== undefined) this.doubts.push({ code: "file-ignored", file, fault });
       } else if (kind === "rules" && isFragment(source.text))
         writeStderr(
           `note: ${safe(file)} is ignored: it is a file for iptables-restore --noflush, such as ufw's user.rules and before.rules, and not the ruleset in the kernel\n`,

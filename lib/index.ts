@@ -51,7 +51,12 @@ export type {
   StrategyReason,
 } from "./fix/reasons.ts";
 export { type LeftOutRule, leftOutRuleText, type UfwRefusal } from "./fix/write/after-rules.ts";
-export { damageReason, isFragment, type SourceKind, sourceKind } from "./host/classify.ts";
+export {
+  inputFault,
+  isFragment,
+  type SourceKind,
+  sourceKind,
+} from "./host/classify.ts";
 export type {
   Container,
   Daemon,
@@ -65,6 +70,7 @@ export type {
 export type { HostDoubt } from "./host/host-doubt.ts";
 export type { AddressHint } from "./host/infer-interfaces.ts";
 export type { HostInference } from "./host/inference.ts";
+export { type InputFault, rulesFault } from "./host/input-fault.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export type { NextHop, Route, RoutingRule } from "./host/routes.ts";
 export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
@@ -177,7 +183,7 @@ export {
 export { assumptionText, flowBreakText, flowNoteText } from "./report/text/assumption-text.ts";
 export { doubtText, lintText, noteText } from "./report/text/audit-sentences.ts";
 export { auditText } from "./report/text/audit-text.ts";
-export { hostDoubtText, rulesetDoubtText } from "./report/text/doubt-text.ts";
+export { hostDoubtText, rulesetDoubtText, rulesFaultText } from "./report/text/doubt-text.ts";
 export {
   differenceText,
   fixDoubtText,

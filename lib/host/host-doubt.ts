@@ -1,5 +1,6 @@
 /** Reasons why the inputs about a host may be incomplete or contradictory. `lib/report/text` has the sentences. */
 import type { Family } from "../packet/field.ts";
+import type { InputFault } from "./input-fault.ts";
 
 /** Reason why the inputs about a host may be incomplete, or why its firewall has other parts than those that were read. */
 export type HostDoubt =
@@ -40,7 +41,7 @@ export type HostDoubt =
   | { readonly code: "bridge-not-listed"; readonly bridge: string }
   /** Packets that pass this master of other interfaces are not followed. */
   | { readonly code: "unknown-master"; readonly interface: string; readonly kind: "vrf" | "other" }
-  /** A file that was given as rules looks like something else. */
-  | { readonly code: "suspect-rules"; readonly source: string; readonly reason: string }
+  /** A file that was given as rules looks like something else; `null` if it looks like nothing known. */
+  | { readonly code: "suspect-rules"; readonly source: string; readonly fault: InputFault | null }
   /** A damaged file of a folder is ignored. */
-  | { readonly code: "file-ignored"; readonly file: string; readonly reason: string };
+  | { readonly code: "file-ignored"; readonly file: string; readonly fault: InputFault };

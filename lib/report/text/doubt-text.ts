@@ -1,5 +1,7 @@
 /** Sentences of doubts about rulesets and hosts. They contain names from the inputs; escape them before printing. */
+
 import type { HostDoubt } from "../../host/host-doubt.ts";
+import type { InputFault } from "../../host/input-fault.ts";
 import type { RulesetDoubt } from "../../rules/ruleset-doubt.ts";
 
 /** Returns why the inputs about a host may be incomplete or contradictory. */
@@ -36,9 +38,37 @@ export function hostDoubtText(doubt: HostDoubt): string {
     case "unknown-master":
       return `what comes and goes by ${doubt.interface}, ${doubt.kind === "vrf" ? "a VRF" : "neither a bridge nor a bond"}, is not followed`;
     case "suspect-rules":
-      return `${doubt.source}: ${doubt.reason}`;
+      return `${doubt.source}: ${rulesFaultText(doubt.fault)}`;
     case "file-ignored":
-      return `${doubt.file} is ignored, and its contents are unknown: ${doubt.reason}`;
+      return `${doubt.file} is ignored, and its contents are unknown: ${doubt.fault === "empty" ? "it is empty" : rulesFaultText(doubt.fault)}`;
+  }
+}
+
+/** Returns why a text is no output of iptables-save. @param fault `null` if it looks like nothing known */
+export function rulesFaultText(fault: InputFault | null): string {
+  switch (fault) {
+    case "empty":
+      return "it is empty. iptables-save prints nothing unless it runs as root: sudo iptables-save > FILE";
+    case "broken-json":
+      return "it looks like JSON and cannot be parsed";
+    case "no-table":
+      return "it has the comment of iptables-save and no table";
+    case "mixed-ipset":
+      return "some of its lines are those of ipset save and others are not";
+    case "iptables-list":
+      return "this is output of iptables -L, which shows one table and not all of each rule. Pass the output of iptables-save.";
+    case "iptables-commands":
+      return "this is output of iptables -S, which shows one table; published ports are in table nat. Pass the output of iptables-save.";
+    case "ufw-status":
+      return "this is output of ufw status, which shows ufw's settings and not the rules in the kernel. Pass the output of iptables-save.";
+    case "nft-ruleset":
+      return "this is output of nft list ruleset, which fwcheck does not read. Pass the output of iptables-save.";
+    case "not-text":
+      return "this is not text. Is it compressed?";
+    case "rules-without-table":
+      return "these are rules without the line that names their table, such as *filter. Pass the complete output of iptables-save.";
+    case null:
+      return "this is neither output of iptables-save nor a snapshot of fwcheck collect.";
   }
 }
 

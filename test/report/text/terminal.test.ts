@@ -43,7 +43,7 @@ function inspect(name: string): Inspected {
       docker: [...source(files.docker), ...source(files.networks)],
       ipset: source(files.ipset),
       route: source(files.route),
-      doubts: [{ code: "file-ignored", file: name, reason: `a doubt about ${name}` }],
+      doubts: [{ code: "file-ignored", file: name, fault: "empty" }],
     },
     rulesets,
   );
