@@ -47,9 +47,6 @@ export interface FindingSubject {
   readonly target: Partial<Record<Field, readonly Scalar[]>>;
 }
 
-/** Name in `depends` of the unknown "an interface that the host does not have now". */
-const UNLISTED_INTERFACE = "an interface that is not on the host now, such as a VPN that comes up later";
-
 /**
  * Returns the finding about a set of packets; `null` where the set has no ordinary packet, or no finding is wanted.
  * @param bypassing packets that bypass the intent
@@ -110,7 +107,7 @@ export function buildFinding(
     witness: packetJson(packet),
     ...(assume.size === 0 ? {} : { assume: [...assume].map(([key, truth]) => printAssumption(key, truth)) }),
     certainty: parts.certain ? "must" : "may",
-    depends: [...certainty.unknownsOf(set), ...(groups.length === 0 ? [UNLISTED_INTERFACE] : [])],
+    depends: certainty.unknownsOf(set),
     ...(unread.length === 0 ? {} : { unread }),
   };
 }

@@ -91,7 +91,7 @@ export interface Finding {
   readonly assume?: readonly string[];
   /** `may` where the finding depends on unknowns. */
   readonly certainty: "must" | "may";
-  /** Unknowns that the finding depends on. */
+  /** Keys of the unknowns that the finding depends on; where `by` is empty, it also depends on an interface that is not listed. */
   readonly depends: readonly string[];
   /**
    * Firewalls that the finding depends on and that were not read: tables of nftables, the other backend of iptables, a

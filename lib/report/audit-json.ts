@@ -9,7 +9,7 @@ import type { AuditNote } from "../audit/notes.ts";
 import type { SourceGroup, Sources } from "../audit/set-description.ts";
 import type { HostInference } from "../host/inference.ts";
 import { banListText, deciderText, doubtText, lintText, noteText } from "./text/audit-sentences.ts";
-import { everySource } from "./text/finding-text.ts";
+import { dependencies, everySource } from "./text/finding-text.ts";
 import { inferenceText } from "./text/inference-text.ts";
 import { listeningSourcesText } from "./text/listening-text.ts";
 import { uncertaintyText } from "./text/reason-text.ts";
@@ -211,6 +211,7 @@ function findingJson({ bans, ...finding }: Finding): FindingJson {
   return {
     ...finding,
     ...sourceTexts(finding, everySource(finding.kind)),
+    depends: dependencies(finding),
     allowed: permittedText(permitted, finding.in),
     ...(traffic === undefined ? {} : { what: trafficText(traffic) }),
     ...(bans === undefined

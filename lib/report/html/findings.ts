@@ -19,6 +19,7 @@ import {
   banLists,
   container,
   deciderLabel,
+  dependencies,
   grouped,
   groupTitle,
   isNotRead,
@@ -106,7 +107,7 @@ function facts(f: Finding): (Markup | null)[] {
     permitsNoSource(f.permitted) || f.kind === "ineffective-allow" ? null : fact("It allows", allowedText(f)),
     f.bans === undefined ? null : fact("It bans", `${sourcesText(f.bans.sources)}, by ${banLists(f.bans)}`),
     fact(f.actual.verdict === "accept" ? "Accepted" : "Stopped", traffic),
-    f.depends.length === 0 ? null : fact("Depends on", f.depends.join(", ")),
+    dependencies(f).length === 0 ? null : fact("Depends on", dependencies(f).join(", ")),
   ];
 }
 

@@ -9,6 +9,7 @@ import {
   banLists,
   container,
   deciderLabel,
+  dependencies,
   firewall,
   grouped,
   groupTitle,
@@ -185,7 +186,7 @@ function groupText(group: readonly Finding[], number: number, style: Style): str
     ...label(accepted ? "but" : "though", `${accepted ? "gets through" : "is stopped"}: ${through}`),
     ...endpoints,
     ...(more > 0 ? label("", `and ${more} more, which --json lists`) : []),
-    ...(f.depends.length === 0 ? [] : label("depends", f.depends.map(safe).join(", "))),
+    ...(dependencies(f).length === 0 ? [] : label("depends", dependencies(f).map(safe).join(", "))),
     ...label(isMany ? "example" : "proof", packetText(f.witness)),
     ...indented("             ", `fwcheck simulate HOST ${packetFlags(f.witness)}`, 17, " \\"),
   ];

@@ -195,6 +195,12 @@ export const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | 
         : f.listen !== null && f.listen.port === e.listen.port && f.listen.address === e.listen.address),
   );
 
+/** Returns what a finding that is `may` depends on: its unknowns, and an interface if no listed one leads to it. */
+export const dependencies = ({ by, depends }: Finding): string[] => [
+  ...depends,
+  ...(by.length === 0 ? ["an interface that is not on the host now, such as a VPN that comes up later"] : []),
+];
+
 /** Groups findings that differ only in their endpoint, in the order of the first of each group. */
 export function grouped(findings: readonly Finding[]): Finding[][] {
   const groups = new Map<string, Finding[]>();
