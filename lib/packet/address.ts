@@ -36,10 +36,20 @@ function parseIPv4(text: string): number | undefined {
   return a * 0x1000000 + b * 0x10000 + c * 0x100 + d;
 }
 
+/** Parsed IPv6 addresses by text: routes, rules and Docker's output repeat those of a host. */
+const parsed = new Map<string, bigint>();
+/** Most entries of `parsed`, which is emptied then. */
+const MOST_PARSED = 1024;
+
 /** Parses an IPv6 address. ip-num also accepts a zone (`fe80::1%eth0`), which iptables does not. */
 function parseIPv6(text: string): bigint | undefined {
+  const known = parsed.get(text);
+  if (known !== undefined) return known;
   if (text.includes("%") || !Validator.IPV6_PATTERN.test(text)) return undefined;
-  return BigInt(`0x${expandIPv6Number(text).replaceAll(":", "")}`);
+  const address = BigInt(`0x${expandIPv6Number(text).replaceAll(":", "")}`);
+  if (parsed.size >= MOST_PARSED) parsed.clear();
+  parsed.set(text, address);
+  return address;
 }
 
 /** Returns the family of an address in text, or `undefined` if the text is not an address. */
