@@ -111,8 +111,7 @@ function printFlow(
   options: TraceOptions,
   document: ToDocument,
 ): AnswerVerdict {
-  const packets = played.packets.map(({ step, from, trace }) => ({ step, from, ...document(trace.answer) }));
-  if (args.json === true) printJson({ ...flowJson(played), packets });
+  if (args.json === true) printJson(flowJson(played, document));
   else print(flowText(played, options));
   return played.verdict;
 }

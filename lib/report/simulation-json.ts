@@ -101,11 +101,11 @@ export interface FlowJson extends Omit<Flow, "packets"> {
 
 /**
  * Returns the JSON document of a connection.
- * @param inferred inferences about the host, which precede the assumptions of each packet
+ * @param document returns the document of one packet's answer
  */
 export const flowJson = (
   { verdict, brokenCode, noteCodes, packets }: Flow,
-  inferred?: InferenceTexts,
+  document: (answer: Answer) => AnswerJson = (answer) => answerJson(answer),
 ): FlowJson => ({
   version: 1,
   verdict,
@@ -113,5 +113,5 @@ export const flowJson = (
   brokenCode,
   notes: noteCodes.map(flowNoteText),
   noteCodes,
-  packets: packets.map(({ step, from, trace }) => ({ step, from, ...answerJson(trace.answer, inferred) })),
+  packets: packets.map(({ step, from, trace }) => ({ step, from, ...document(trace.answer) })),
 });

@@ -4,32 +4,27 @@ import { describe, expect, test } from "vitest";
 import { packetOf, rulesetsOf } from "../builders.ts";
 import { nat6, run } from "../two-interfaces.ts";
 
+/** A packet from outside to an IPv6 address. */
+const udpTo = (dst: string) => ({
+  in: "eth0",
+  src: "2001:db8:1::7",
+  dst,
+  proto: "udp",
+  sport: 5,
+  dport: 443,
+});
+
 describe("IPv6 addresses that end like IPv4's", () => {
   test("REDIRECT finds no address with their scope", () => {
     const to = (dst: string) =>
-      run(nat6("-A PREROUTING -p udp -j REDIRECT --to-ports 40000"), {
-        in: "eth0",
-        src: "2001:db8:1::7",
-        dst,
-        proto: "udp",
-        sport: 5,
-        dport: 443,
-      }).verdict;
+      run(nat6("-A PREROUTING -p udp -j REDIRECT --to-ports 40000"), udpTo(dst)).verdict;
     expect(to("::2")).toBe("drop");
     expect(to("2001:db8:5::2")).toBe("accept");
   });
 });
 
 describe("MASQUERADE for IPv6", () => {
-  const from = (dst: string) =>
-    run(nat6("-A POSTROUTING -j MASQUERADE"), {
-      in: "eth0",
-      src: "2001:db8:1::7",
-      dst,
-      proto: "udp",
-      sport: 5,
-      dport: 443,
-    });
+  const from = (dst: string) => run(nat6("-A POSTROUTING -j MASQUERADE"), udpTo(dst));
 
   test("chooses the address with the label of the destination", () => {
     expect(from("fd00:99::9").sent?.src).toBe("fd00:99::1");

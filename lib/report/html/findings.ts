@@ -101,13 +101,14 @@ function facts(f: Finding): (Markup | null)[] {
     markup`<div><dt>${name}</dt><dd>${content}</dd></div>`;
   const verdict = isNotRead(f) ? "" : `${VERDICTS[f.intended.verdict]}: `;
   const rule = markup`${verdict}<code>${deciderLabel(f.intended.rule)}</code><span class="where">${placeOf(f.intended.rule)}</span>`;
+  const depends = dependencies(f);
   const traffic = `${sourcesByInterface(f)}${f.traffic === undefined ? "" : `, with ${trafficText(f.traffic)}`}`;
   return [
     fact("Your firewall", rule),
     permitsNoSource(f.permitted) || f.kind === "ineffective-allow" ? null : fact("It allows", allowedText(f)),
     f.bans === undefined ? null : fact("It bans", `${sourcesText(f.bans.sources)}, by ${banLists(f.bans)}`),
     fact(f.actual.verdict === "accept" ? "Accepted" : "Stopped", traffic),
-    dependencies(f).length === 0 ? null : fact("Depends on", dependencies(f).join(", ")),
+    depends.length === 0 ? null : fact("Depends on", depends.join(", ")),
   ];
 }
 

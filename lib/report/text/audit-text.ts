@@ -175,6 +175,7 @@ function groupText(group: readonly Finding[], number: number, style: Style): str
   const accepted = f.actual.verdict === "accept";
   const rule = `${deciderLabel(f.intended.rule)}${placeOf(f.intended.rule)}`;
   const through = `${sourcesByInterface(f)}${f.traffic === undefined ? "" : `, with ${safe(trafficText(f.traffic))}`}`;
+  const depends = dependencies(f);
   const endpoints = group.slice(0, MOST_LISTED).flatMap((each) => endpointText(each, label));
   const more = group.length - MOST_LISTED;
   return [
@@ -186,7 +187,7 @@ function groupText(group: readonly Finding[], number: number, style: Style): str
     ...label(accepted ? "but" : "though", `${accepted ? "gets through" : "is stopped"}: ${through}`),
     ...endpoints,
     ...(more > 0 ? label("", `and ${more} more, which --json lists`) : []),
-    ...(dependencies(f).length === 0 ? [] : label("depends", dependencies(f).map(safe).join(", "))),
+    ...(depends.length === 0 ? [] : label("depends", depends.map(safe).join(", "))),
     ...label(isMany ? "example" : "proof", packetText(f.witness)),
     ...indented("             ", `fwcheck simulate HOST ${packetFlags(f.witness)}`, 17, " \\"),
   ];
