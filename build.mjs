@@ -53,6 +53,7 @@ const library = {
     "lib/fix/fix.ts",
     ...sources("lib/report").filter((file) => !file.startsWith(PAGE)),
     "grammar/iptables/index.ts",
+    "grammar/nftables/index.ts",
   ],
 };
 
@@ -76,15 +77,21 @@ const bundles = cliOnly ? [commandLine] : [library, commandLine];
 const tsc = (...args) =>
   execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", ...args], { stdio: "inherit" });
 
-/** Points the declarations' imports of the workspace, which users do not install, to its declarations in dist/. */
-function inlineWorkspace() {
+/** The workspaces, which users do not install: package and folder. */
+const WORKSPACES = [
+  ["iptables-parser-ts", "grammar/iptables"],
+  ["nftables-parser-ts", "grammar/nftables"],
+];
+
+/** Points the declarations' imports of the workspaces to their declarations in dist/. */
+function inlineWorkspaces() {
   for (const name of readdirSync("dist", { recursive: true }).filter((name) => name.endsWith(".d.ts"))) {
-    const text = readFileSync(join("dist", name), "utf8");
-    const to = relative(dirname(name), "grammar/iptables/index.js");
-    writeFileSync(
-      join("dist", name),
-      text.replaceAll('"iptables-parser-ts"', `"${to.startsWith(".") ? to : `./${to}`}"`),
-    );
+    let text = readFileSync(join("dist", name), "utf8");
+    for (const [workspace, folder] of WORKSPACES) {
+      const to = relative(dirname(name), `${folder}/index.js`);
+      text = text.replaceAll(`"${workspace}"`, `"${to.startsWith(".") ? to : `./${to}`}"`);
+    }
+    writeFileSync(join("dist", name), text);
   }
 }
 
@@ -96,7 +103,7 @@ if (watch) {
   const built = await Promise.all(bundles.map((options) => build(options)));
   if (!scriptsOnly) {
     tsc("--project", "tsconfig.json", "--declaration", "--emitDeclarationOnly", "--outDir", "dist");
-    inlineWorkspace();
+    inlineWorkspaces();
     listBundled(built.map(({ metafile }) => metafile));
     setModes();
   }

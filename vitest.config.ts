@@ -18,6 +18,10 @@ export default defineConfig({
         find: /^(fwcheck\/grammar|iptables-parser-ts)$/,
         replacement: new URL("./grammar/iptables/index.ts", import.meta.url).pathname,
       },
+      {
+        find: /^(fwcheck\/grammar\/nftables|nftables-parser-ts)$/,
+        replacement: new URL("./grammar/nftables/index.ts", import.meta.url).pathname,
+      },
     ],
   },
   test: {
