@@ -1,5 +1,6 @@
 /** Reads the values of an extension's options from a rule. */
 import type { Rule as RuleSyntax, ShapeOption } from "iptables-parser-ts";
+import { protocolName } from "../packet/system-names.ts";
 import {
   type Extension,
   type Given,
@@ -9,7 +10,6 @@ import {
   Unreadable,
 } from "./extension.ts";
 import type { GivenValues, PlannedExtension } from "./rule-plan.ts";
-import { protocolName } from "./system-names.ts";
 
 /** An invalid value or combination of options. */
 export class ValueFault {

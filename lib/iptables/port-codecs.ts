@@ -1,7 +1,8 @@
 /** Codecs of ports: one port, a range, a list. */
+
+import { serviceName } from "../packet/system-names.ts";
 import type { Codec, Spelling } from "./extension.ts";
 import { wholeNumber } from "./number-codecs.ts";
-import { serviceName } from "./system-names.ts";
 import { word } from "./word-codecs.ts";
 
 /** Reads a port or the name of a service. */

@@ -4,6 +4,7 @@
  */
 import type { Rule as RuleSyntax, Shape, ShapeOption } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
+import { protocolNumber } from "../packet/system-names.ts";
 import type { Traits } from "../rules/reading.ts";
 import type {
   Extension,
@@ -16,7 +17,6 @@ import type {
 } from "./extension.ts";
 import { HEADER, implicitMatch, matchByName, targetByName } from "./extensions.ts";
 import { findOwner } from "./option-owner.ts";
-import { protocolNumber } from "./system-names.ts";
 
 /** An option of a shape and the position of its values. */
 export interface OptionSlot {

@@ -3,8 +3,8 @@
  * accepts and writes the one that iptables-save prints.
  */
 import { LAST_NAME, type Range } from "../packet/field.ts";
+import { isKnownProtocol, protocolName, protocolNumber } from "../packet/system-names.ts";
 import { type Codec, inDigits, type Spelling, Unreadable } from "./extension.ts";
-import { isKnownProtocol, protocolName, protocolNumber } from "./system-names.ts";
 
 /** A codec of one word. */
 export const word = <T>(

@@ -1,10 +1,10 @@
 /** Parser of `ipset save` (ipset(8)). */
 import { wholeNumber } from "../../iptables/number-codecs.ts";
-import { protocolNumber } from "../../iptables/system-names.ts";
 import { maskBits, parseAddress, parsePrefix, prefixRange, splitRange } from "../../packet/address.ts";
 import { type Address, type Family, PROTO, type Side } from "../../packet/field.ts";
 import { parseMac } from "../../packet/packet-json.ts";
 import { NEVER, or, type Predicate } from "../../packet/predicate.ts";
+import { protocolNumber } from "../../packet/system-names.ts";
 import type { AddressSpan, Dimension, ElementPorts, Ipset, SetElement } from "./ipset-elements.ts";
 import { membership } from "./ipset-membership.ts";
 

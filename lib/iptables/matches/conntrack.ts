@@ -1,18 +1,8 @@
 /** Connection of a packet: conntrack, state, helper, connlabel (net/netfilter/xt_conntrack.c, xt_state.c and others). */
 import type { Prefix } from "../../packet/address.ts";
+import { tracked } from "../../packet/connection.ts";
 import { CT, CT_STATUS, type Field } from "../../packet/field.ts";
-import {
-  and,
-  between,
-  bits,
-  is,
-  negate,
-  not,
-  opaque,
-  or,
-  type Predicate,
-  within,
-} from "../../packet/predicate.ts";
+import { and, between, bits, is, negate, not, opaque, or, type Predicate } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { shortPrefix } from "../address-codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
@@ -27,13 +17,6 @@ const STATES = ["INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT",
 const STATUSES = ["EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"] as const;
 
 type State = (typeof STATES)[number];
-
-/** Packets with a connection; INVALID and UNTRACKED ones have none. */
-export const tracked: Predicate = within("ctstate", [
-  [CT.NEW, CT.NEW],
-  [CT.ESTABLISHED, CT.ESTABLISHED],
-  [CT.RELATED, CT.RELATED],
-]);
 
 const inState = (states: readonly State[]): Predicate =>
   or(

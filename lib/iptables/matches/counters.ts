@@ -2,12 +2,12 @@
  * Counters of the kernel: connbytes, connlimit, quota, nfacct (net/netfilter/xt_connbytes.c, xt_connlimit.c, xt_quota.c,
  * xt_nfacct.c). No input contains their values.
  */
+import { tracked } from "../../packet/connection.ts";
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
 import { bigNumber, MAX64, number, number64 } from "../number-codecs.ts";
 import { flag, oneOf, text, word } from "../word-codecs.ts";
-import { tracked } from "./conntrack.ts";
 import { HEADLESS } from "./hotdrop.ts";
 
 /** `from[:to]`; a range without an end is printed without one. */

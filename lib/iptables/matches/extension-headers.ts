@@ -5,11 +5,11 @@
 
 import type { Address } from "../../packet/field.ts";
 import { and, is, opaque, type Predicate } from "../../packet/predicate.ts";
+import { protocolNumber } from "../../packet/system-names.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { address, looseAddress } from "../address-codecs.ts";
 import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
 import { number, numberRange, wholeNumber } from "../number-codecs.ts";
-import { protocolNumber } from "../system-names.ts";
 import { flag, protocolDigits, word } from "../word-codecs.ts";
 import { MISHEADED } from "./hotdrop.ts";
 

@@ -1,8 +1,8 @@
 /** Marks of the packet and of its connection (net/netfilter/xt_mark.c, xt_connmark.c). */
+import { tracked } from "../../packet/connection.ts";
 import { and, bits, negate } from "../../packet/predicate.ts";
 import { match, negatable, Unreadable } from "../extension.ts";
 import { masked } from "../number-codecs.ts";
-import { tracked } from "./conntrack.ts";
 
 const mark32 = masked(0xffff_ffff);
 

@@ -1,12 +1,12 @@
 /**
  * Random and hashed choices: statistic, cluster, cpu (net/netfilter/xt_statistic.c, xt_cluster.c, xt_cpu.c).
  */
+import { tracked } from "../../packet/connection.ts";
 import { ANY, and, NEVER, negate, opaque } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
 import { type Codec, match, negatable, option, Unreadable } from "../extension.ts";
 import { hexNumber, number, positive } from "../number-codecs.ts";
 import { oneOf, word } from "../word-codecs.ts";
-import { tracked } from "./conntrack.ts";
 
 /** Denominator of a probability in the kernel. */
 const WHOLE = 2 ** 31;

@@ -1,5 +1,5 @@
 /**
- * Names that iptables looks up in the system files protocols(5) and services(5). fwcheck reads no files, so it contains
+ * Names that iptables and nft look up in the system files protocols(5) and services(5). fwcheck reads no files, so it contains
  * those of Debian. iptables-save prints names of protocols and numbers of ports.
  */
 
