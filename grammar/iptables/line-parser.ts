@@ -4,10 +4,11 @@
  * Error recovery is by line: an error in one line does not affect the next line.
  */
 
-import { EmbeddedActionsParser, EOF, type IToken, Lexer, type TokenType } from "chevrotain";
+import { EmbeddedActionsParser, EOF, type IToken, type TokenType } from "chevrotain";
 import { type ChainLine, type CommandLine, type Comment, Rule, type ShapeOption } from "./ast.ts";
 import { type Counters, parseCounters } from "./counters.ts";
 import { type LineError, messages, type ParseStop, parseStop, toLineError } from "./line-error.ts";
+import { LineLexer } from "./line-lexer.ts";
 import type { ShapeTrie } from "./shape-trie.ts";
 import * as t from "./tokens.ts";
 
@@ -44,7 +45,7 @@ function tokenKinds(tokens: readonly IToken[]): string {
 
 /** Parser of one line. Create it once and lazily: creation takes longer than parsing a small file. */
 export class LineParser extends EmbeddedActionsParser {
-  private readonly lexer: Lexer;
+  private readonly lexer = new LineLexer(t.vocabulary);
   private shapes!: ShapeTrie;
   private number = 0;
   // Parts of the rule that is being parsed.
@@ -60,11 +61,6 @@ export class LineParser extends EmbeddedActionsParser {
       errorMessageProvider: messages,
       skipValidations: !validate,
     });
-    this.lexer = new Lexer(t.vocabulary, {
-      positionTracking: "onlyOffset",
-      ensureOptimizations: validate,
-      skipValidations: !validate,
-    });
     this.performSelfAnalysis();
   }
 
@@ -73,7 +69,7 @@ export class LineParser extends EmbeddedActionsParser {
    * @param strict use no memoized errors; the result is the same
    */
   read(text: string, line: number, shapes: ShapeTrie, strict: boolean): ParsedLine {
-    const { tokens } = this.lexer.tokenize(text);
+    const tokens = this.lexer.tokenize(text);
     // Chevrotain throws an exception at an error, which takes ten times as long as parsing a line. Memoize the errors.
     const kind = !strict && tokens.length <= MOST_TOKENS ? tokenKinds(tokens) : "";
     const known = this.stops.get(kind);

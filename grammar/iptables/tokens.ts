@@ -21,25 +21,6 @@ const END = `(?![^${BLANK}])`;
 const BARE = `[^${BLANK}"]`;
 const QUOTED = `"[^"\\\\]*(?:\\\\[^\\n][^"\\\\]*)*"`;
 
-/**
- * Hints for patterns from which chevrotain cannot derive the first character: all characters except the excluded ones.
- * Chevrotain groups the characters above 255 by 255; one character of each group is enough. A token without the hint for
- * its first character is never found.
- */
-const firstCharsExcept = (excluded: string): { start_chars_hint: number[] } => ({
-  start_chars_hint: [
-    ...Array.from({ length: 256 }, (_, code) => code).filter(
-      (c) => !excluded.includes(String.fromCharCode(c)),
-    ),
-    ...Array.from({ length: 257 }, (_, group) => Math.max(256, (group + 1) * 255)),
-  ],
-});
-
-/** Hints for the other patterns. Chevrotain could derive them, which takes half of the time of creating the lexer. */
-const firstChars = (chars: string): { start_chars_hint: string[] } => ({ start_chars_hint: [...chars] });
-const DIGIT = "0123456789";
-const LETTER = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
 const pattern = (source: string): RegExp => new RegExp(source);
 const alternatives = (names: Iterable<string>): string => `(?:${[...names].join("|")})`;
 
@@ -117,22 +98,19 @@ const StartBlank = createToken({
   name: "StartBlank",
   pattern: /[ \t\r\uFEFF]+/,
   group: Lexer.SKIPPED,
-  ...firstChars(" \t\r\uFEFF"),
 });
-export const Hash = createToken({ name: "Hash", pattern: /#[^\n]*/, ...firstChars("#") });
-export const Star = createToken({ name: "Star", pattern: /\*/, push_mode: "table", ...firstChars("*") });
-export const Colon = createToken({ name: "Colon", pattern: /:/, push_mode: "chain", ...firstChars(":") });
+export const Hash = createToken({ name: "Hash", pattern: /#[^\n]*/ });
+export const Star = createToken({ name: "Star", pattern: /\*/, push_mode: "table" });
+export const Colon = createToken({ name: "Colon", pattern: /:/, push_mode: "chain" });
 export const Commit = createToken({
   name: "Commit",
   pattern: pattern(`COMMIT${END}`),
   push_mode: "words",
-  ...firstChars("C"),
 });
 export const StartCounters = createToken({
   name: "StartCounters",
   pattern: /\[\d+:\d+\]/,
   label: "counters",
-  ...firstChars("["),
 });
 
 const command = (name: string, spellings: readonly string[]): TokenType =>
@@ -141,7 +119,6 @@ const command = (name: string, spellings: readonly string[]): TokenType =>
     pattern: pattern(alternatives(spellings) + END),
     label: spellings[0]!,
     push_mode: "words",
-    ...firstChars("-"),
   });
 export const Append = command("Append", ["-A", "--append"]);
 export const Insert = command("Insert", ["-I", "--insert"]);
@@ -149,7 +126,7 @@ export const New = command("New", ["-N", "--new-chain", "--new"]);
 export const Policy = command("Policy", ["-P", "--policy"]);
 export const Command = command("Command", [...otherCommands.values(), ...otherCommands.keys()]);
 /** A line that is not iptables syntax. */
-export const Text = createToken({ name: "Text", pattern: /[^\n]+/, ...firstCharsExcept("\n") });
+export const Text = createToken({ name: "Text", pattern: /[^\n]+/ });
 
 // After `*` and `:`.
 
@@ -157,26 +134,22 @@ const Blank = createToken({
   name: "Blank",
   pattern: /[ \t\r]+/,
   group: Lexer.SKIPPED,
-  ...firstChars(" \t\r"),
 });
 export const TableName = createToken({
   name: "TableName",
   pattern: pattern(`[A-Za-z_][\\w.-]*${END}`),
   label: "a table name",
-  ...firstChars(`${LETTER}_`),
 });
 export const Counters = createToken({
   name: "Counters",
   pattern: pattern(`\\[\\d+:\\d+\\]${END}`),
   label: "counters",
-  ...firstChars("["),
 });
 /** iptables-restore splits these lines with strtok(3): quotes are ordinary characters. */
 export const Name = createToken({
   name: "Name",
   pattern: /[^ \t\r\n]+/,
   label: "a name",
-  ...firstCharsExcept(" \t\r\n"),
 });
 
 // The words of a rule or a command.
@@ -184,17 +157,15 @@ export const Name = createToken({
 export const Unterminated = createToken({
   name: "Unterminated",
   pattern: pattern(`${BARE}*"[^\\n]*`),
-  ...firstCharsExcept(" \t\r\n"),
 });
 export const Bang = createToken({
   name: "Bang",
   pattern: pattern(`!${END}`),
   label: "!",
   categories: [Any],
-  ...firstChars("!"),
 });
 const option = (name: string, source: string): TokenType =>
-  createToken({ name, pattern: pattern(source), label: "an option", categories: [Any], ...firstChars("-") });
+  createToken({ name, pattern: pattern(source), label: "an option", categories: [Any] });
 export const SetCounters = option("SetCounters", `(?:-c|--set-counters)${END}`);
 export const Match = option("Match", `(?:-m|--match)${END}`);
 export const Jump = option("Jump", `(?:-j|--jump|-g|--goto)${END}`);
@@ -210,24 +181,22 @@ export const Digits = createToken({
   name: "Digits",
   pattern: pattern(`\\d+${END}`),
   categories: [Value],
-  ...firstChars(DIGIT),
 });
 export const Pair = createToken({
   name: "Pair",
   pattern: pattern(`\\d+,\\d+${END}`),
   categories: [Value],
-  ...firstChars(DIGIT),
 });
 export const Quoted = createToken({
   name: "Quoted",
   pattern: pattern(`${BARE}*${QUOTED}`),
-  ...firstCharsExcept(" \t\r\n"),
+
   categories: [Value],
 });
 export const Word = createToken({
   name: "Word",
   pattern: pattern(`${BARE}+${END}`),
-  ...firstCharsExcept(' \t\r\n"'),
+
   categories: [Value],
 });
 
