@@ -208,7 +208,9 @@ export {
   rulesetDoubts,
   TABLES,
   type Table,
+  type TableId,
   type TableName,
+  tablesOf,
 } from "./rules/ruleset.ts";
 export type { FamilyRulesetDoubt, RulesetDoubt, TablePlace } from "./rules/ruleset-doubt.ts";
 export type { Answer, Outcome, SentHeader, Trace, TracedBranch } from "./simulate/answer.ts";

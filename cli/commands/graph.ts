@@ -13,7 +13,8 @@ import {
   Simulator,
   safe,
   TABLES,
-  type TableName,
+  type TableId,
+  tablesOf,
 } from "../../lib/index.ts";
 import { InputError } from "../errors.ts";
 import { requireOneHost } from "../fleet.ts";
@@ -67,11 +68,12 @@ export function run(args: GraphArgs): number {
 }
 
 /** Looks up `TABLE/CHAIN`, or the name of a chain that only one table has. @throws InputError */
-function chainOf(spec: string, ruleset: Ruleset): { readonly table: TableName; readonly name: string } {
+function chainOf(spec: string, ruleset: Ruleset): { readonly table: TableId; readonly name: string } {
   const slash = spec.indexOf("/");
-  const given = TABLES.find((name) => name === spec.slice(0, slash));
+  const ids = tablesOf(ruleset).map(({ name }) => name);
+  const given = [...TABLES, ...ids].find((id) => id === spec.slice(0, slash));
   const name = given === undefined ? spec : spec.slice(slash + 1);
-  const tables = TABLES.filter(
+  const tables = ids.filter(
     (table) => (given ?? table) === table && ruleset.tables.get(table)?.chains.has(name),
   );
   if (tables.length === 0)

@@ -2,7 +2,7 @@
 import { banSetProgram, knownChain } from "../host/known/chains.ts";
 import type { BoundRule, Program } from "../path/program.ts";
 import { CallGraph } from "../rules/call-graph.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, setLookups } from "../rules/ruleset.ts";
+import { type Chain, calledChain, chainOf, type Rule, type Ruleset, setLookups } from "../rules/ruleset.ts";
 import { withoutRules } from "./docker-rules.ts";
 
 /** A list of banned sources: a chain or an ipset. */
@@ -35,7 +35,7 @@ export function bansOf(ruleset: Ruleset): Ban[] {
 
 /** Returns the ban list that a rule calls or matches, if it does. */
 function banOf(rule: Rule, ruleset: Ruleset): Ban[] {
-  const name = rule.calledChain;
+  const name = calledChain(rule);
   const called = name === null ? undefined : chainOf(ruleset, "filter", name);
   const program = called === undefined ? undefined : banProgram(called.name);
   if (called !== undefined && program !== undefined) {
@@ -52,7 +52,7 @@ export function bansMissingInForward(ruleset: Ruleset): Ban[] {
   const evaluated = new Set<string>();
   for (const chain of chainsBelow(ruleset, "FORWARD"))
     for (const rule of chain.rules)
-      for (const name of [rule.calledChain, sourceSet(rule)])
+      for (const name of [calledChain(rule), sourceSet(rule)])
         if (name !== null && name !== undefined) evaluated.add(name);
   return bansOf(ruleset).filter((ban) => !evaluated.has(ban.list.name));
 }

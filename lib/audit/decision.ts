@@ -1,7 +1,7 @@
 /** The rule or policy that decides an answer of the simulator. */
 import type { EndReason } from "../path/end-reason.ts";
 import type { Step } from "../path/program.ts";
-import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
+import { chainOf, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
 import { type RuleNote, ruleNote } from "./rule-note.ts";
 import { hasUfwDefaults, ufwCommandStep, ufwDefault } from "./ufw-rules.ts";
@@ -17,7 +17,7 @@ export type DecidedWithoutRule =
   /** The policy of a base chain; `ufw` is the default that sets it, as an argument of `ufw`. */
   | {
       readonly code: "policy";
-      readonly table: TableName;
+      readonly table: TableId;
       readonly chain: string;
       readonly verdict: string;
       readonly ufw?: string;

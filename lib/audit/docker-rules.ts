@@ -11,21 +11,22 @@ import type { BoundRule, Program } from "../path/program.ts";
 import { hasOnly, plain, plainPorts } from "../rules/reading.ts";
 import {
   type Chain,
+  calledChain,
   chainOf,
   type Rule,
   type Ruleset,
   type Table,
-  type TableName,
+  type TableId,
 } from "../rules/ruleset.ts";
 
 /** Returns true if Docker fills a chain; DOCKER-USER is created by Docker and filled by the owner. */
-export const isDockerChain = (table: TableName, chain: string): boolean =>
+export const isDockerChain = (table: TableId, chain: string): boolean =>
   knownChain(table, chain)?.by === "Docker";
 
 /** Returns true if Docker wrote a rule. */
 export function isDockerRule(rule: Rule, host: Host): boolean {
   if (isDockerChain(rule.table, rule.chain)) return true;
-  const called = rule.calledChain;
+  const called = calledChain(rule);
   if (called !== null && isDockerChain(rule.table, called)) return true;
   switch (`${rule.table} ${rule.chain}`) {
     case "filter FORWARD":
@@ -136,7 +137,7 @@ export const withoutDocker = (ruleset: Ruleset, host: Host): Ruleset =>
 
 /** Returns the ruleset without some rules; the others keep their numbers, so that references to them stay valid. */
 export function withoutRules(ruleset: Ruleset, isRemoved: (rule: Rule) => boolean): Ruleset {
-  const tables = new Map<TableName, Table>();
+  const tables = new Map<TableId, Table>();
   for (const [name, table] of ruleset.tables) {
     const chains = new Map<string, Chain>();
     for (const [key, chain] of table.chains)

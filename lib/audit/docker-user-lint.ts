@@ -4,7 +4,7 @@ import { DOCKER_USER } from "../host/known/docker.ts";
 import { ufwCommandChain } from "../host/known/ufw.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
 import { isUnconditional, plain, plainPorts, type Reading } from "../rules/reading.ts";
-import { type Chain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
+import { type Chain, calledChain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
 import { bansMissingInForward, chainsBelow } from "./bans.ts";
 import { publishing } from "./docker-rules.ts";
 import { type Lint, type LintDetail, lintOf, type PrecedingRule } from "./lint.ts";
@@ -71,7 +71,7 @@ class UserChainLint {
 
   /** Returns the chain that a rule calls if the owner fills it. */
   private ownersChain(rule: Rule): Chain | undefined {
-    const called = rule.calledChain;
+    const called = calledChain(rule);
     if (called === null) return undefined;
     const by = knownChain(rule.table, called)?.by;
     const isOwners =
@@ -109,7 +109,7 @@ const passesEstablished = ({ action, reading: { states } }: Rule): boolean =>
 /** Returns the lint of rules in FORWARD that can accept packets before DOCKER-USER is evaluated. */
 function positionLint(ruleset: Ruleset): Lint[] {
   const forward = chainOf(ruleset, "filter", "FORWARD")?.rules ?? [];
-  const position = forward.findIndex((rule) => rule.calledChain === DOCKER_USER);
+  const position = forward.findIndex((rule) => calledChain(rule) === DOCKER_USER);
   if (position < 0) return [lintOf({ kind: "docker-user-not-called" }, null, ruleset)];
   return forward
     .slice(0, position)
@@ -119,7 +119,7 @@ function positionLint(ruleset: Ruleset): Lint[] {
 
 /** Returns the origin of a rule by the chain that it calls. */
 function precedingRule(rule: Rule): PrecedingRule {
-  const chain = rule.calledChain;
+  const chain = calledChain(rule);
   if (chain === null) return { kind: "rule" };
   const purpose = knownChain(rule.table, chain);
   if (purpose?.by === "Tailscale") return { kind: "tailscale", chain };
@@ -142,7 +142,7 @@ function banLint(ruleset: Ruleset, published: ReadonlySet<number>): Lint[] {
 
 /** Returns true if a rule, or a chain below it, has an ACCEPT. */
 function mayAccept(rule: Rule, ruleset: Ruleset): boolean {
-  const called = rule.calledChain;
+  const called = calledChain(rule);
   const below = called === null ? [] : chainsBelow(ruleset, called).flatMap(({ rules }) => rules);
   return [rule, ...below].some(({ action }) => action === "accept");
 }

@@ -4,7 +4,7 @@ import { DOCKER_CHAIN, isSince28 } from "../host/known/docker.ts";
 import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, protoName } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
-import { chainOf, type Ruleset, type TableName } from "../rules/ruleset.ts";
+import { chainOf, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import { publishedInNat, publishing } from "./docker-rules.ts";
 import type { Doubt, PublishedEndpoint } from "./doubt.ts";
 
@@ -33,10 +33,10 @@ export function inputDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
  * with published ports, except in networks of gateway mode nat-unprotected or routed.
  * @returns raw only where the text may lack tables; a snapshot lacks it where Docker was configured to write none
  */
-export function missingTables(ruleset: Ruleset): readonly TableName[] {
+export function missingTables(ruleset: Ruleset): readonly TableId[] {
   const { tables } = ruleset;
   if (chainOf(ruleset, "filter", DOCKER_CHAIN) === undefined) return [];
-  const missing: TableName[] = tables.has("nat") ? [] : ["nat"];
+  const missing: TableId[] = tables.has("nat") ? [] : ["nat"];
   if (
     ruleset.whole !== true &&
     !tables.has("raw") &&

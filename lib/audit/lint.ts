@@ -1,6 +1,6 @@
 /** Lint: rules of the owner that do not have the effect they seem to have. */
 import type { Family } from "../packet/field.ts";
-import type { Rule, Ruleset, TableName } from "../rules/ruleset.ts";
+import type { Rule, Ruleset, TableId } from "../rules/ruleset.ts";
 import type { BanList } from "./bans.ts";
 import { type RuleNote, ruleNote } from "./rule-note.ts";
 
@@ -35,7 +35,7 @@ export type LintDetail =
   /** No rule calls chains that have an allow or deny. */
   | {
       readonly kind: "chain-not-called";
-      readonly table: TableName;
+      readonly table: TableId;
       readonly chains: readonly string[];
       /** True if a ban list is among them. */
       readonly bans: boolean;

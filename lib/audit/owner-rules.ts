@@ -12,7 +12,7 @@ import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";
 import { findShadowedRulesWithin, type Shadow } from "../reach/shadowed-rules.ts";
 import { plain, plainPorts } from "../rules/reading.ts";
-import { type Chain, chainOf, type Rule, TABLES } from "../rules/ruleset.ts";
+import { type Chain, calledChain, chainOf, type Rule, TABLES } from "../rules/ruleset.ts";
 import { Simulator } from "../simulate/simulator.ts";
 import { banProgram } from "./bans.ts";
 import { isDockerChain, isDockerRule } from "./docker-rules.ts";
@@ -116,7 +116,7 @@ function mayDecideOtherwise(rule: Rule, program: Program, verdict: RuleVerdict):
 
 /** Returns the verdicts that a rule can reach, itself or in the chains that it calls. */
 function verdictsBelow(rule: Rule, { calls, ruleset }: Program): ReadonlySet<RuleVerdict> {
-  const called = rule.calledChain;
+  const called = calledChain(rule);
   if (called === null) return new Set([verdictOf(rule)]);
   const chains = [...calls.below(rule.table, called)];
   const verdicts = chains

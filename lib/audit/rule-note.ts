@@ -1,12 +1,12 @@
 /** Description of a rule in results: its position, its text, and the ufw command that wrote it. */
 import { printRule } from "../iptables/print.ts";
-import type { Rule, Ruleset, TableName } from "../rules/ruleset.ts";
+import type { Rule, Ruleset, TableId } from "../rules/ruleset.ts";
 import { ufwCommand } from "./ufw-rules.ts";
 
 /** Description of a rule. */
 export interface RuleNote {
   /** Its table. */
-  readonly table: TableName;
+  readonly table: TableId;
   /** Its chain. */
   readonly chain: string;
   /** Number in its chain, from 1. */

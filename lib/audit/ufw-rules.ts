@@ -5,7 +5,7 @@ import { maskBits, printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
 import type { RuleStep, Step } from "../path/program.ts";
 import type { Negatable, PortRange } from "../rules/reading.ts";
-import { chainOf, type Rule, type Ruleset, type TableName } from "../rules/ruleset.ts";
+import { calledChain, chainOf, type Rule, type Ruleset, type TableId } from "../rules/ruleset.ts";
 
 /** Returns true if the ruleset contains chains of ufw. */
 export const hasUfw = (ruleset: Ruleset): boolean => {
@@ -23,7 +23,7 @@ const DEFAULT_DIRECTIONS: Readonly<Record<string, string>> = {
 };
 
 /** Returns true if `ufw default` sets the policies of a table. */
-export const hasUfwDefaults = (ruleset: Ruleset, table: TableName): boolean =>
+export const hasUfwDefaults = (ruleset: Ruleset, table: TableId): boolean =>
   table === "filter" && hasUfw(ruleset);
 
 /** Returns the ufw command that sets the policy of a base chain of table filter: `default deny incoming`. */
@@ -94,13 +94,16 @@ function isProtocolPair(siblings: readonly Rule[], position: number): boolean {
   return isPair(rule, after) || isPair(before, rule);
 }
 
-const hasSameTarget = (a: Rule, b: Rule): boolean => a.action === b.action && a.calledChain === b.calledChain;
+const hasSameTarget = (a: Rule, b: Rule): boolean =>
+  a.action === b.action && calledChain(a) === calledChain(b);
 
-function verbOf({ action, calledChain }: Rule): string | null {
+function verbOf(rule: Rule): string | null {
+  const { action } = rule;
   if (action === "accept") return "allow";
   if (action === "drop") return "deny";
   if (action === "reject") return "reject";
-  return calledChain !== null && ufwHelperRole(calledChain) === "limit" ? "limit" : null;
+  const called = calledChain(rule);
+  return called !== null && ufwHelperRole(called) === "limit" ? "limit" : null;
 }
 
 /** Returns the arguments after the verb and the interfaces. */
@@ -174,7 +177,7 @@ function logArgument(
   for (let i = position - 1; i >= 0; i--) {
     const before = siblings[i]!;
     if (!isSame(withoutProfiles(conditionsOf(before)), own)) return "";
-    const chain = before.calledChain;
+    const chain = calledChain(before);
     if (chain === null || ufwHelperRole(chain) !== "logging") continue;
     const log = chainOf(ruleset, "filter", chain)?.rules.find(
       (rule) => rule.action === "log" && isSame(withoutProfiles(conditionsOf(rule)), own),

@@ -11,7 +11,7 @@ import {
   type Rule,
   type Ruleset,
   type Table,
-  type TableName,
+  type TableId,
 } from "../rules/ruleset.ts";
 import { callsOurs, isHook, isOurs } from "./chain-names.ts";
 
@@ -42,7 +42,11 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
         const left = [...(ruleset.tables.get(name)?.chains.values() ?? [])].filter(
           (other) => !declared.has(`${name} ${other.name}`),
         );
-        if (left.some(({ rules }) => rules.some((rule) => rule.calledChain === chain && !gone.has(rule))))
+        if (
+          left.some(({ rules }) =>
+            rules.some((rule) => rule.calledChains.includes(chain!) && !gone.has(rule)),
+          )
+        )
           return ruleset;
         deleted.add(`${name} ${chain}`);
       } else if (entry.kind === "command" && entry.command === "-D") {
@@ -60,11 +64,11 @@ export function restored(ruleset: Ruleset, text: string): Ruleset {
   const wrong = diagnostics.find((d) => d.severity === "error");
   if (wrong !== undefined)
     throw new Error(`fwcheck cannot read its own rules: ${wrong.message}: ${wrong.found}`);
-  const tables = new Map<TableName, Table>(ruleset.tables);
+  const tables = new Map<TableId, Table>(ruleset.tables);
   for (const [name, changes] of rulesets[0]?.tables ?? []) {
     const chains = new Map<string, Chain>(tables.get(name)?.chains);
     for (const [chain, change] of changes.chains) {
-      const builtIn = isBuiltIn(name, chain);
+      const builtIn = isTableName(name) && isBuiltIn(name, chain);
       const old = chains.get(chain);
       if (old === undefined || (declared.has(`${name} ${chain}`) && !builtIn)) chains.set(chain, change);
       else {

@@ -4,6 +4,7 @@ import type { Host } from "../host/host.ts";
 import { fromOutside, outsideInterfaces } from "../host/packet-origin.ts";
 import { CT, type Field, type Scalar } from "../packet/field.ts";
 import { ANY, evaluate, type PacketValues } from "../packet/predicate.ts";
+import { effectOn } from "../path/chosen-effect.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import type { Domain } from "../reach/domain.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
@@ -121,14 +122,16 @@ function count(program: Program, packet: PacketValues): number {
       const bound = rules[frame.at];
       if (bound === undefined) return { passed: rules.length + frame.called, ends: false };
       if ((found & 1) !== 0 && evaluate(bound.when, packet) !== true) continue;
-      const { kind } = usual(bound.effect);
+      const effect = effectOn(usual(bound.effect), packet);
+      if (!("kind" in effect)) continue;
+      const { kind } = effect;
       if (kind === "note" || kind === "assign") continue;
       const passed = frame.at + 1 + frame.called;
-      if (kind !== "jump" && kind !== "goto") return { passed, ends: kind !== "return" };
-      const to = program.target(bound);
+      if (effect.kind !== "jump" && effect.kind !== "goto") return { passed, ends: kind !== "return" };
+      const to = program.target(bound, effect.chain);
       const inner = known.get(to);
       if (inner === undefined) return to;
-      if (inner.ends || kind === "goto") return { passed: passed + inner.passed, ends: inner.ends };
+      if (inner.ends || effect.kind === "goto") return { passed: passed + inner.passed, ends: inner.ends };
       frame.called += inner.passed;
     }
   };

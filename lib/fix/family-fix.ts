@@ -8,7 +8,7 @@ import type { Address, Family } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../rules/ruleset.ts";
+import { type Chain, chainOf, type Rule, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import { restored, withoutFix } from "./apply-restore.ts";
 import { canonicalRules } from "./canonical-rules.ts";
 import type { Cost } from "./cost.ts";
@@ -85,7 +85,7 @@ export function fixFamily(
  */
 function refusalOf(ruleset: Ruleset, host: Host): Exclude<FamilyRefusal["code"], "limit-exceeded"> | null {
   if (ruleset.damaged === true) return "damaged-ruleset";
-  const hasDocker = (table: TableName): boolean => chainOf(ruleset, table, DOCKER_CHAIN) !== undefined;
+  const hasDocker = (table: TableId): boolean => chainOf(ruleset, table, DOCKER_CHAIN) !== undefined;
   const publishes = host.containers.some((c) => c.published.length > 0) || !ruleset.tables.has("nat");
   const endpoints = chainOf(ruleset, "filter", DOCKER_CHAIN)?.rules.length ?? 0;
   if (endpoints > 0 && !hasDocker("nat") && publishes) return "docker-nat-missing";

@@ -6,7 +6,7 @@ import type { Host } from "../host/host.ts";
 import { printRule } from "../iptables/print.ts";
 import { PROTO } from "../packet/field.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
-import type { Rule } from "../rules/ruleset.ts";
+import { calledChain, type Rule } from "../rules/ruleset.ts";
 import { BoxPrinter, protocolMatch } from "./box-printer.ts";
 import { copiedText, joinTexts, type MatchPart, MatchParts } from "./match-parts.ts";
 import { decidedBy, type PolicyStep } from "./policy-step.ts";
@@ -77,8 +77,8 @@ class PassagePrinter {
     const { diagrams } = this.audit.domain;
     const out: PolicyRule[] = [];
     let left = packets;
-    for (const { calledChain } of steps.flatMap(({ callers }) => callers))
-      if (calledChain !== null && banProgram(calledChain) !== undefined) this.copied.add(calledChain);
+    for (const { calledChains } of steps.flatMap(({ callers }) => callers))
+      for (const name of calledChains) if (banProgram(name) !== undefined) this.copied.add(name);
     // Accepts after the last step that stops or records packets need no rule: such packets leave the chain.
     const last = steps.findLastIndex(
       (step) => step.kind !== "accept" && (step.kind !== "note" || recordsAddress(step)),
@@ -108,7 +108,7 @@ class PassagePrinter {
       out.push(...rules);
       left = diagrams.subtract(left, diagrams.unionAll(decidedBy(step)));
     }
-    this.copied.add(rule!.calledChain!);
+    this.copied.add(calledChain(rule!)!);
     return out;
   }
 
@@ -118,7 +118,7 @@ class PassagePrinter {
     const matches = this.setMatches(left, step) ?? this.matches(left, step);
     if (failed(matches)) return matches;
     if (kind === "call") {
-      const chain = rule!.calledChain!;
+      const chain = calledChain(rule!)!;
       this.called.add(chain);
       return matches.map((text) => ({ matches: text, kind, target: `-j ${chain}`, inner: [] }));
     }

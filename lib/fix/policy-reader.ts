@@ -10,7 +10,7 @@ import { EMPTY, type Node, terminal } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetState, SetStates } from "../reach/set-state.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import type { TableName } from "../rules/ruleset.ts";
+import type { TableId } from "../rules/ruleset.ts";
 import { append, decidedBy, type PolicyStep, type StepLists } from "./policy-step.ts";
 import { PolicyWalker } from "./policy-walker.ts";
 import { type ReadPoint, statesAt } from "./read-point.ts";
@@ -101,7 +101,7 @@ class PolicyReader {
     walk: (observe: Observer<SetStates>) => unknown,
   ): void {
     if (packets === EMPTY) return;
-    const readPoint = (table: TableName): ReadPoint => ({
+    const readPoint = (table: TableId): ReadPoint => ({
       engine,
       states: restrict(engine, statesAt(engine, hook, walk, table), packets),
       beforeNat,

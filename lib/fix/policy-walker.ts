@@ -8,7 +8,7 @@ import { EMPTY, type Node } from "../reach/node-store.ts";
 import { assignField, type SetState } from "../reach/set-state.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import { type Rule, setLookups, type TableName } from "../rules/ruleset.ts";
+import { type Rule, setLookups, type TableId } from "../rules/ruleset.ts";
 import { append, type PolicyStep, type StepLists } from "./policy-step.ts";
 import type { ReadPoint } from "./read-point.ts";
 
@@ -47,7 +47,7 @@ export class PolicyWalker {
   }
 
   /** Reads the rules of another table that stop packets. Packets that they accept go on to the next table. */
-  readStops(table: TableName, hook: Hook): void {
+  readStops(table: TableId, hook: Hook): void {
     const { states, engine } = this.readPoint;
     const chain = engine.program.chain(table, hook);
     if (chain === undefined || states.length === 0) return;

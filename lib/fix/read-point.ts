@@ -3,7 +3,7 @@ import type { Observer } from "../path/walk.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetState, SetStates } from "../reach/set-state.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import type { TableName } from "../rules/ruleset.ts";
+import type { TableId } from "../rules/ruleset.ts";
 
 /** A base chain, and the packets as its rules see them. */
 export interface ReadPoint {
@@ -19,7 +19,7 @@ export function statesAt(
   engine: SetEngine,
   hook: Hook,
   walk: (observe: Observer<SetStates>) => unknown,
-  table: TableName = "filter",
+  table: TableId = "filter",
 ): SetState[] {
   const states: SetState[] = [];
   walk((some, base) => {

@@ -38,7 +38,18 @@ const baseChain = (table: TableName, hook: Hook): BaseChain => ({
   priority: table === "nat" ? NAT_PRIORITIES[hook]! : PRIORITIES[table],
 });
 
+const BY_NAME = Object.fromEntries(
+  TABLES.map((table) => [
+    table,
+    Object.fromEntries(BUILT_IN[table].map((hook) => [hook, baseChain(table, hook)])),
+  ]),
+) as Readonly<Record<TableName, Readonly<Partial<Record<string, BaseChain>>>>>;
+
+/** Returns the base chain of this name; `null` for a user chain. */
+export const baseChainOf = (table: TableName, chain: string): BaseChain | null =>
+  (isBuiltIn(table, chain) ? BY_NAME[table][chain] : undefined) ?? null;
+
 /** All base chains that iptables can have, hook by hook, in no particular order of priority. */
 export const BASE_CHAINS: readonly BaseChain[] = HOOKS.flatMap((hook) =>
-  TABLES.filter((table) => isBuiltIn(table, hook)).map((table) => baseChain(table, hook)),
+  TABLES.flatMap((table) => baseChainOf(table, hook) ?? []),
 );

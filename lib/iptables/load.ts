@@ -21,7 +21,7 @@ import {
 import type { TablePlace } from "../rules/ruleset-doubt.ts";
 import { asIptables, type UnknownPart } from "./rule.ts";
 import { type FamilyTable, tableFamilies } from "./table-family.ts";
-import { TableLoader } from "./table-loader.ts";
+import { type IptablesTable, TableLoader } from "./table-loader.ts";
 import { TextDoubts } from "./text-doubts.ts";
 import { withParts } from "./typed-rule.ts";
 
@@ -63,7 +63,7 @@ interface RulesetInput {
 /** A table with the text that it was read from. */
 interface ReadTable {
   readonly place: TablePlace;
-  readonly table: Table;
+  readonly table: IptablesTable;
   /** Returns its lines without counters, which differ between two captures of one host. */
   body(): string;
 }
@@ -139,7 +139,7 @@ class RulesetReader {
     this.addTable(
       {
         place: { source: input.name, line: syntax.line },
-        table: withUnprinted(loader.load(syntax), input.missing),
+        table: { ...withUnprinted(loader.load(syntax), input.missing), name: syntax.name },
         body: () => bodyOf(syntax, lines),
       },
       family,

@@ -7,7 +7,7 @@ import { extensionWords, optionWords, readValues, ValueFault } from "./option-va
 import type { Match, Target, UnknownPart } from "./rule.ts";
 import type { GivenValues, Plan, PlannedExtension } from "./rule-plan.ts";
 import { readingOf, traitsOfRule } from "./rule-reader.ts";
-import { TypedRule } from "./typed-rule.ts";
+import { NO_CHAINS, TypedRule } from "./typed-rule.ts";
 
 /** Memoized values of a rule. */
 interface ParsedValues {
@@ -43,6 +43,7 @@ export class ParsedRules {
 
 /** A chain while its table is loaded. */
 export interface LoadingChain extends Chain {
+  readonly table: TableName;
   readonly rules: readonly LoadedRule[];
   /** Deleted by `-X`. */
   readonly deleted: boolean;
@@ -148,8 +149,8 @@ export class LoadedRule extends TypedRule {
       : ((target.extension as TargetExtension).action ?? "other");
   }
 
-  override get calledChain(): string | null {
-    return this.callee?.name ?? null;
+  override get calledChains(): readonly string[] {
+    return this.callee === null ? NO_CHAINS : [this.callee.name];
   }
 
   override get targetName(): string {

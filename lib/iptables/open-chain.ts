@@ -1,6 +1,8 @@
 /** Chains of a table while it is loaded: filled with rules, looked up by name, searched for loops. */
 import { CHAIN_SPAN, type Rule as RuleSyntax, VALUE_SPANS, type WordSpans } from "iptables-parser-ts";
+import type { BaseChain } from "../rules/base-chain.ts";
 import type { Chain, TableName } from "../rules/ruleset.ts";
+import { baseChainOf } from "./base-chains.ts";
 import type { LoadedRule, LoadingChain, ParsedRules } from "./loaded-rule.ts";
 import type { RuleReport } from "./rule-loader.ts";
 
@@ -8,6 +10,7 @@ const NONE: LoadedRule[] = [];
 
 /** A chain while its table is loaded. */
 export class OpenChain implements LoadingChain {
+  readonly base: BaseChain | null;
   rules: LoadedRule[] = NONE;
   deleted = false;
   /** Number of rules to append before anything else changes the chain. */
@@ -24,7 +27,9 @@ export class OpenChain implements LoadingChain {
     readonly counters: Chain["counters"],
     readonly line: number,
     readonly parsed: ParsedRules,
-  ) {}
+  ) {
+    this.base = baseChainOf(table, name);
+  }
 
   /** Announces a rule. Returns true for the first rule of an empty chain. */
   expect(): boolean {

@@ -1,6 +1,6 @@
 /** Prints rules and rulesets in the canonical form of iptables-save. */
 import { type Counters, quote } from "iptables-parser-ts";
-import type { Chain, PrintFormat, Rule, Ruleset } from "../rules/ruleset.ts";
+import { type Chain, isTableName, type PrintFormat, type Rule, type Ruleset } from "../rules/ruleset.ts";
 import { BUILT_IN } from "./base-chains.ts";
 import type { Extension, Options, Spelling, Values, Written } from "./extension.ts";
 import type { IptablesRule, Match, Target } from "./rule.ts";
@@ -134,6 +134,7 @@ export const printChain = (chain: Chain): string =>
 export function printRuleset(ruleset: Ruleset, { counters = true }: { counters?: boolean } = {}): string {
   const out: string[] = [];
   for (const [name, table] of ruleset.tables) {
+    if (!isTableName(name)) continue;
     out.push(`*${name}`);
     const order = BUILT_IN[name] as readonly string[];
     const place = (chain: Chain): number =>

@@ -15,6 +15,9 @@ export type LineReport = (
   found?: string,
 ) => void;
 
+/** A table of iptables. */
+export type IptablesTable = Table & { readonly name: TableName };
+
 export class TableLoader {
   private readonly chains = new ChainIndex();
   private readonly loader: RuleLoader;
@@ -35,7 +38,7 @@ export class TableLoader {
     this.loader = new RuleLoader(family, name, ruleReport);
   }
 
-  load(syntax: TableSyntax): Table {
+  load(syntax: TableSyntax): IptablesTable {
     for (const entry of syntax.entries) this.entry(entry);
     this.settle();
     const { all } = this.chains;

@@ -10,6 +10,8 @@ import { printMatch, printParts, printTarget, ruleProtocol, spellingOf } from ".
 import { asIptables, type IptablesRule, type Match, type Target, type UnknownPart } from "./rule.ts";
 import { actionOf, readingOf, traitsOfRule } from "./rule-reader.ts";
 
+export const NO_CHAINS: readonly string[] = [];
+
 /** Members that follow from the matches and the target of a rule. */
 export abstract class TypedRule implements IptablesRule {
   abstract readonly table: Rule["table"];
@@ -30,9 +32,9 @@ export abstract class TypedRule implements IptablesRule {
     return actionOf(this.target);
   }
 
-  get calledChain(): string | null {
+  get calledChains(): readonly string[] {
     const { target } = this;
-    return target.kind === "jump" || target.kind === "goto" ? target.chain : null;
+    return target.kind === "jump" || target.kind === "goto" ? [target.chain] : NO_CHAINS;
   }
 
   get traits(): Traits {

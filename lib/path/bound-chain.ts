@@ -2,7 +2,7 @@
 import { Classifier } from "../packet/classifier.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Effect, Verdict } from "../rules/effect.ts";
-import { type Chain, type CompiledRule, type Rule, type TableName, targetName } from "../rules/ruleset.ts";
+import { type Chain, type CompiledRule, type Rule, type TableId, targetName } from "../rules/ruleset.ts";
 
 /** A rule with its predicate and its effect. */
 export interface BoundRule {
@@ -11,7 +11,7 @@ export interface BoundRule {
   readonly effect: Effect;
   /** The step that TRACE reports for it, memoized by `stepOf`. */
   step: Step | null;
-  /** The chain that it jumps to, memoized by `Program.target`. */
+  /** The chain that it jumped to last, memoized by `Program.target`. */
   to: BoundChain | null;
 }
 
@@ -29,7 +29,7 @@ export interface BoundChain {
 /** One step as the kernel's TRACE target reports it: a rule that matched, the return from a user chain, or a policy. */
 export type Step =
   | {
-      readonly table: TableName;
+      readonly table: TableId;
       readonly chain: string;
       readonly step: "rule";
       /** Number in its chain, from 1. */
@@ -37,9 +37,9 @@ export type Step =
       readonly target: string;
       readonly line: number;
     }
-  | { readonly table: TableName; readonly chain: string; readonly step: "return" }
+  | { readonly table: TableId; readonly chain: string; readonly step: "return" }
   | {
-      readonly table: TableName;
+      readonly table: TableId;
       readonly chain: string;
       readonly step: "policy";
       readonly policy: "ACCEPT" | "DROP";

@@ -10,8 +10,9 @@ import { type Address, CT, type Field, PROTO, type Scalar } from "../packet/fiel
 import { and, evaluate, is, not, opaque, within } from "../packet/predicate.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import type { Verdict } from "../rules/effect.ts";
-import type { Ruleset, TableName } from "../rules/ruleset.ts";
+import type { Ruleset, TableId } from "../rules/ruleset.ts";
 import type { BoundChain, BoundRule } from "./bound-chain.ts";
+import { effectOn } from "./chosen-effect.ts";
 import type { RefusalCases } from "./end-reason.ts";
 import type { Stop } from "./hooks.ts";
 
@@ -21,8 +22,8 @@ interface Rules {
   readonly ruleset: Pick<Ruleset, "family">;
   readonly tracks: boolean;
   stops(hook: Hook): readonly Stop[];
-  chain(table: TableName, name: string): BoundChain | undefined;
-  target(rule: BoundRule): BoundChain;
+  chain(table: TableId, name: string): BoundChain | undefined;
+  target(rule: BoundRule, chain: string): BoundChain;
 }
 
 type DiscoveryFields = Partial<Record<Field, Scalar>>;
@@ -111,19 +112,22 @@ function evaluateChain(
   if (depth > MOST_NESTED) return undefined;
   const reading = { field: (field: Field) => packet[field], settled: () => undefined };
   for (const bound of chain.rules) {
-    const { effect } = bound;
-    if (effect.kind === "note") continue;
+    if (bound.effect.kind === "note") continue;
     const holds = evaluate(bound.when, reading);
     if (typeof holds !== "boolean") return undefined;
     if (!holds) continue;
+    const effect = effectOn(bound.effect, reading);
+    if (!("kind" in effect)) return undefined;
     switch (effect.kind) {
+      case "note":
+        continue;
       case "verdict":
         return effect.verdict;
       case "return":
         return chain.policy;
       case "jump":
       case "goto": {
-        const inner = evaluateChain(rules, rules.target(bound), packet, depth + 1);
+        const inner = evaluateChain(rules, rules.target(bound, effect.chain), packet, depth + 1);
         if (inner !== null) return inner;
         if (effect.kind === "goto") return chain.policy;
         continue;

@@ -8,7 +8,7 @@ import { CallGraph } from "../rules/call-graph.ts";
 import { forks } from "../rules/effect.ts";
 import type { Facts } from "../rules/facts.ts";
 import type { PortRange } from "../rules/reading.ts";
-import type { Chain, CompiledRule, Rule, Ruleset, TableName } from "../rules/ruleset.ts";
+import type { Chain, CompiledRule, Rule, Ruleset, TableId } from "../rules/ruleset.ts";
 import { type BoundChain, type BoundRule, bindChain } from "./bound-chain.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
@@ -120,7 +120,7 @@ export class Program {
   }
 
   /** Returns a chain; `undefined` if the ruleset does not contain it. */
-  chain(table: TableName, name: string): BoundChain | undefined {
+  chain(table: TableId, name: string): BoundChain | undefined {
     const chain = this.ruleset.tables.get(table)?.chains.get(name);
     return chain === undefined ? undefined : this.bound(chain);
   }
@@ -139,9 +139,9 @@ export class Program {
     return { when, effect: resolveEffect(rule, effect, this.context()) };
   }
 
-  /** Returns the chain that a rule jumps or goes to. */
-  target(bound: BoundRule): BoundChain {
-    bound.to ??= this.chain(bound.rule.table, bound.rule.calledChain ?? "")!;
+  /** Returns a chain that a rule jumps or goes to. */
+  target(bound: BoundRule, name: string): BoundChain {
+    if (bound.to?.chain.name !== name) bound.to = this.chain(bound.rule.table, name)!;
     return bound.to;
   }
 

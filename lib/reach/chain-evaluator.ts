@@ -6,8 +6,8 @@ import { ANY, and, is, not, type Predicate } from "../packet/predicate.ts";
 import { type FixedHeader, fixedHeader } from "../path/header-translation.ts";
 import { type BoundChain, type BoundRule, MOST_NESTED, type Program } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
-import { type Effect, ends, type Nat } from "../rules/effect.ts";
-import type { Rule, TableName } from "../rules/ruleset.ts";
+import { type Choice, type Effect, ends, type Nat, NOTE } from "../rules/effect.ts";
+import type { Rule, TableId } from "../rules/ruleset.ts";
 import { BudgetExceeded, withBudgetContext } from "./budget.ts";
 import { type ChainOutcome, type NatOutcome, OutcomeTable, policyOutcome } from "./chain-outcome.ts";
 import type { Domain } from "./domain.ts";
@@ -35,6 +35,7 @@ export class ChainEvaluator extends StateSplitter {
   private readonly outcomes = new OutcomeTable();
   private readonly diagrams = new Map<BoundChain, Node>();
   private readonly pureness = new Map<BoundChain, boolean>();
+  private readonly choices = new Map<Choice, ChoiceParts>();
   /** Memo of chains that assign fields, by set and header states. */
   private readonly followed = new Map<BoundChain, Map<string, Part<SetStates, ChainOutcome | null>[]>>();
   /** Called with the name of each base chain that is evaluated, to report progress. */
@@ -60,7 +61,7 @@ export class ChainEvaluator extends StateSplitter {
   }
 
   /** Evaluates a base chain, policy included. A chain that the ruleset does not contain accepts. */
-  evaluateBaseChain(states: SetStates, table: TableName, name: string): Part<SetStates, ChainOutcome>[] {
+  evaluateBaseChain(states: SetStates, table: TableId, name: string): Part<SetStates, ChainOutcome>[] {
     const chain = this.program.chain(table, name);
     if (chain === undefined) return [{ state: states, outcome: { kind: "accept" } }];
     this.onBaseChain?.(chainLabel(chain));
@@ -150,6 +151,8 @@ export class ChainEvaluator extends StateSplitter {
           this.ruleDiagram({ rule, when: and(when, effect.when), effect: effect.yes }),
           this.ruleDiagram({ rule, when: and(when, not(effect.when)), effect: effect.no }),
         );
+      case "choice":
+        return diagrams.intersect(this.domain.set(when), this.choiceDiagram(effect, rule));
       case "note":
         return EMPTY;
       case "jump": {
@@ -181,6 +184,57 @@ export class ChainEvaluator extends StateSplitter {
       default:
         return this.domain.terminalWhere(when, terminal(this.outcomes.of(effect, rule)));
     }
+  }
+
+  /** Returns the diagram from headers to the outcomes of a choice, 0 where evaluation continues. */
+  private choiceDiagram(choice: Choice, rule: Rule): Node {
+    const { diagrams } = this.domain;
+    const { node, effects } = this.partsOf(choice);
+    const outcomes = [0, ...effects.map((effect) => this.outcomeNumber(effect, rule))];
+    const ended = diagrams.mapTerminals(node, (id) => outcomes[id] ?? 0);
+    if (!outcomes.includes(null)) return ended;
+    const called = [...diagrams.split(node)].flatMap(([id, set]) =>
+      outcomes[id] === null
+        ? [diagrams.intersect(set, this.ruleDiagram({ rule, when: ANY, effect: effects[id - 1]! }))]
+        : [],
+    );
+    return diagrams.unionAll([ended, ...called]);
+  }
+
+  /** Returns the terminal of an effect that gives all packets the same outcome, 0 for none; `null` for any other effect. */
+  private outcomeNumber(effect: Effect, rule: Rule): number | null {
+    switch (effect.kind) {
+      case "note":
+        return 0;
+      case "fork":
+      case "choice":
+      case "jump":
+      case "goto":
+      case "nat":
+      case "assign":
+        return null;
+      default:
+        return this.outcomes.of(effect, rule);
+    }
+  }
+
+  /** Splits packets by the first case of a choice that holds. Cases with equal effects are one part. */
+  private partsOf(choice: Choice): ChoiceParts {
+    let parts = this.choices.get(choice);
+    if (parts === undefined) {
+      const numbers = new Map<Effect | string, number>();
+      const effects: Effect[] = [];
+      const node = this.domain.diagrams.unionAll(
+        choice.cases.map(({ when, effect }) => {
+          const key = effectKey(effect);
+          let id = numbers.get(key);
+          if (id === undefined) numbers.set(key, (id = effects.push(effect)));
+          return this.domain.terminalWhere(when, terminal(id));
+        }),
+      );
+      this.choices.set(choice, (parts = { node, effects }));
+    }
+    return parts;
   }
 
   /** Returns true if no rule of a chain, or of the chains that it calls, assigns a field. */
@@ -253,6 +307,12 @@ export class ChainEvaluator extends StateSplitter {
         for (const { state, outcome: matches } of this.splitByTerminal(here, this.domain.set(effect.when)))
           this.applyEffect(matches === 0 ? effect.no : effect.yes, rule, state, on, out);
         break;
+      case "choice": {
+        const { node, effects } = this.partsOf(effect);
+        for (const { state, outcome: id } of this.splitByTerminal(here, node))
+          this.applyEffect(effects[id - 1] ?? NOTE, rule, state, on, out);
+        break;
+      }
       case "assign": {
         const after = mapHeaders(here, (header) => assignField(header, effect.field, effect.change));
         if (effect.next === undefined) on.push(after);
@@ -270,6 +330,29 @@ export class ChainEvaluator extends StateSplitter {
       default:
         out.push(this.partOfTerminal(here, this.outcomes.of(effect, rule)));
     }
+  }
+}
+
+/** The cases of a choice as a diagram. */
+interface ChoiceParts {
+  /** Maps each packet to the number of its effect, from 1; to 0 if no case holds. */
+  readonly node: Node;
+  readonly effects: readonly Effect[];
+}
+
+/** Returns a key that equal verdicts and equal calls share; the effect itself for any other. */
+function effectKey(effect: Effect): Effect | string {
+  switch (effect.kind) {
+    case "verdict":
+      return effect.verdict;
+    case "return":
+    case "note":
+      return effect.kind;
+    case "jump":
+    case "goto":
+      return `${effect.kind} ${effect.chain}`;
+    default:
+      return effect;
   }
 }
 

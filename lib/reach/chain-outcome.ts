@@ -15,7 +15,7 @@ export type ChainOutcome =
 export type NatOutcome = Extract<ChainOutcome, { kind: "nat" }>;
 
 /** Effects that end the evaluation of a chain, and assignments. */
-export type TerminalEffect = Exclude<Effect, { kind: "fork" | "jump" | "goto" | "note" }>;
+export type TerminalEffect = Exclude<Effect, { kind: "fork" | "choice" | "jump" | "goto" | "note" }>;
 
 /** Returns the reason why packets that an effect decides have no certain outcome. */
 const uncertaintyOf = (

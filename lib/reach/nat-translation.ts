@@ -8,7 +8,7 @@ import { DESTINATION_CLASSES } from "../path/interface-address.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import type { Decision, Part } from "../path/walk.ts";
 import { ends, type Nat } from "../rules/effect.ts";
-import type { Rule } from "../rules/ruleset.ts";
+import { type Rule, tablesOf } from "../rules/ruleset.ts";
 import type { ChainEvaluator } from "./chain-evaluator.ts";
 import { decisionOfOutcome, type NatOutcome } from "./chain-outcome.ts";
 import type { Domain } from "./domain.ts";
@@ -24,7 +24,7 @@ import {
   valueIn,
 } from "./set-state.ts";
 import type { Uncertainty } from "./uncertainty.ts";
-import { MOST_MAPPED, mappedField, rulesOf, translatedPort, ZERO_ADDRESS } from "./vocabulary.ts";
+import { MOST_MAPPED, mappedField, translatedPort, ZERO_ADDRESS } from "./vocabulary.ts";
 
 const ANY_SOURCE: readonly Case<boolean>[] = [{ when: ANY, outcome: false }];
 const ZERO_SOURCE: readonly Case<boolean>[] = [{ when: is("src", 0), outcome: true }, ...ANY_SOURCE];
@@ -99,10 +99,10 @@ export class NatTranslation {
    */
   private get sourceNats(): readonly Nat[] | null {
     if (this.sourceNatsMade === undefined) {
-      const effects = [...rulesOf(this.program, ["nat"])].flatMap(({ effect }) => [...ends(effect)]);
-      const policies = [...(this.program.ruleset.tables.get("nat")?.chains.values() ?? [])];
+      const chains = this.natChains();
+      const effects = chains.flatMap(({ rules }) => rules.flatMap(({ effect }) => [...ends(effect)]));
       const stopped =
-        policies.some(({ policy }) => policy !== null && policy !== "ACCEPT") ||
+        chains.some(({ policy }) => policy !== null && policy !== "accept") ||
         effects.some(
           (e) =>
             ["opaque", "hotdrop", "stolen"].includes(e.kind) ||
@@ -113,6 +113,17 @@ export class NatTranslation {
       this.sourceNatsMade = stopped ? null : [...kinds.values()];
     }
     return this.sourceNatsMade;
+  }
+
+  /** All chains of type nat, and the chains that they call. */
+  private natChains(): BoundChain[] {
+    const { program } = this;
+    const bases = tablesOf(program.ruleset).flatMap(({ name: table, chains }) =>
+      [...chains.values()].flatMap(({ base, name }) =>
+        base?.type === "nat" ? [program.chain(table, name)!] : [],
+      ),
+    );
+    return program.calleesFirst(bases);
   }
 
   private translatePackets(state: SetState, nat: Nat, rule: Rule, side: NatSide): Part<SetState, Decision>[] {

@@ -17,7 +17,7 @@ import {
   send,
 } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
-import type { TableName } from "../rules/ruleset.ts";
+import type { TableId } from "../rules/ruleset.ts";
 import { ChainEvaluator } from "./chain-evaluator.ts";
 import { decisionOfOutcome } from "./chain-outcome.ts";
 import type { Domain } from "./domain.ts";
@@ -120,7 +120,7 @@ export class SetEngine implements Engine<SetStates> {
   }
 
   /** Evaluates a base chain on packets with one header state. */
-  decideTable(start: SetState, table: TableName, chain: string): Part<SetState, Decision>[] {
+  decideTable(start: SetState, table: TableId, chain: string): Part<SetState, Decision>[] {
     return this.evaluate(singleState(start), table, chain).flatMap(({ state, outcome }) =>
       this.chains.splitByHeader(state).map((each) => ({ state: each, outcome })),
     );
@@ -137,7 +137,7 @@ export class SetEngine implements Engine<SetStates> {
     return this.evaluate(states, table, name);
   }
 
-  private evaluate(states: SetStates, table: TableName, chain: string): Part<SetStates, Decision>[] {
+  private evaluate(states: SetStates, table: TableId, chain: string): Part<SetStates, Decision>[] {
     return this.chains
       .evaluateBaseChain(states, table, chain)
       .map(({ state, outcome }) => ({ state, outcome: decisionOfOutcome(outcome) }));

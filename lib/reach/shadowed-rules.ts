@@ -3,12 +3,11 @@
  * computes which packets reach each rule and which earlier rules take them.
  */
 
-import { isBuiltIn } from "../iptables/base-chains.ts";
 import type { Field } from "../packet/field.ts";
 import { ANY, and, or, type Predicate, visitLeaves } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
-import { ends, usual } from "../rules/effect.ts";
-import { countRules, type Rule, type TableName } from "../rules/ruleset.ts";
+import { type Choice, type Effect, ends, forks, usual } from "../rules/effect.ts";
+import { countRules, type Rule, type TableId } from "../rules/ruleset.ts";
 import { BudgetExceeded } from "./budget.ts";
 import { Domain } from "./domain.ts";
 import { EMPTY, FULL, type Node, terminal } from "./node-store.ts";
@@ -37,24 +36,24 @@ const MOST_NAMED_RULES = 4;
  */
 export function findShadowedRules(
   program: Program,
-  table: TableName,
+  table: TableId,
   budget?: number,
 ): ReadonlyMap<Rule, Shadow> {
   let known = shadowsByProgram.get(program);
   if (known === undefined)
-    shadowsByProgram.set(program, (known = new Map<TableName, ReadonlyMap<Rule, Shadow>>()));
+    shadowsByProgram.set(program, (known = new Map<TableId, ReadonlyMap<Rule, Shadow>>()));
   let found = known.get(table);
   if (found === undefined) known.set(table, (found = new ShadowSearch(program, table, budget).found));
   return found;
 }
 
 /** Results by program and table. */
-const shadowsByProgram = new WeakMap<Program, Map<TableName, ReadonlyMap<Rule, Shadow>>>();
+const shadowsByProgram = new WeakMap<Program, Map<TableId, ReadonlyMap<Rule, Shadow>>>();
 
 /** Returns the shadowed rules; `null` if the ruleset is too large. */
 export function findShadowedRulesWithin(
   program: Program,
-  table: TableName,
+  table: TableId,
   most: number,
   budget?: number,
 ): ReadonlyMap<Rule, Shadow> | null {
@@ -75,18 +74,21 @@ class ShadowSearch {
   /** Packets that enter a chain, one set for each caller. */
   private readonly entering = new Map<BoundChain, Node[]>();
   private readonly decisions = new Map<BoundChain, Node>();
+  private readonly choices = new Map<Choice, Node | null>();
   private readonly matchableRanges = new Map<BoundChain, Map<string, Node>>();
   private readonly takenRanges = new Map<BoundChain, Map<string, Node>>();
 
   constructor(
     private readonly program: Program,
-    table: TableName,
+    table: TableId,
     budget?: number,
   ) {
     const names = [...(program.ruleset.tables.get(table)?.chains.keys() ?? [])];
     const chains = names.map((name) => program.chain(table, name)!);
     // Marks can have any value, so their values need no intervals.
-    const predicates = chains.flatMap(({ rules }) => rules.map(({ when }) => when));
+    const predicates = chains.flatMap(({ rules }) =>
+      rules.flatMap(({ when, effect }) => (effect.kind === "choice" ? [when, ...forks(effect)] : [when])),
+    );
     const vocabulary = { predicates, markValues: new Map(), shared: sharedUnknowns(program) };
     this.domain = Domain.of(program.ruleset.family, [vocabulary], budget);
     for (const { rules } of chains)
@@ -94,7 +96,7 @@ class ShadowSearch {
         for (const end of ends(effect)) if (end.kind === "assign") this.variableFields.add(end.field);
     const order = program.calleesFirst(chains);
     for (const chain of order) this.decisions.set(chain, this.decide(chain));
-    for (const chain of chains) if (isBuiltIn(table, chain.chain.name)) this.entering.set(chain, [FULL]);
+    for (const chain of chains) if (chain.chain.base !== null) this.entering.set(chain, [FULL]);
     // Callers first: the packets that enter a chain must be known before its rules are searched.
     for (const chain of order.reverse()) {
       const sent = this.entering.get(chain);
@@ -109,22 +111,58 @@ class ShadowSearch {
     const { diagrams } = this.domain;
     return diagrams.unionAll(
       rules.map((bound) => {
-        const kind = certainEffect(bound);
-        if (kind === "return" || (kind === "goto" && !this.isCertain(bound.when)))
-          return diagrams.intersect(this.possible(bound.when), RETURNS);
-        if (!this.isCertain(bound.when)) return EMPTY;
-        const when = this.domain.set(bound.when);
-        if (kind === "decides") return diagrams.intersect(when, DECIDES);
-        if (kind !== "jump" && kind !== "goto") return EMPTY;
-        const decided = this.decidedBy(bound);
-        return diagrams.intersect(when, kind === "jump" ? decided : diagrams.union(decided, RETURNS));
+        const outcome = this.certainOutcome(bound, usual(bound.effect));
+        if (outcome === null || !this.isCertain(bound.when))
+          return mayReturn(bound) ? diagrams.intersect(this.possible(bound.when), RETURNS) : EMPTY;
+        return diagrams.intersect(this.domain.set(bound.when), outcome);
       }),
     );
   }
 
-  /** Returns the packets that the chain called by a rule certainly decides. */
-  private decidedBy(call: BoundRule): Node {
-    return this.domain.diagrams.preimage(this.decisions.get(this.program.target(call))!, 1);
+  /** Returns the diagram from packets to what an effect certainly does with them, as in `decide`; `null` if it is not certain. */
+  private certainOutcome(bound: BoundRule, effect: Effect): Node | null {
+    const { diagrams } = this.domain;
+    switch (effect.kind) {
+      case "verdict":
+      case "nat":
+      case "stolen":
+        return DECIDES;
+      case "return":
+        return RETURNS;
+      case "note":
+        return EMPTY;
+      case "jump":
+      case "goto": {
+        const called = this.decisions.get(this.program.target(bound, effect.chain))!;
+        const decided = diagrams.preimage(called, 1);
+        return effect.kind === "jump" ? decided : diagrams.union(decided, RETURNS);
+      }
+      case "choice":
+        return this.certainChoice(bound, effect);
+      case "fork":
+        return [...ends(effect)].every(({ kind }) => DECIDING.includes(kind)) ? DECIDES : null;
+      default:
+        return null;
+    }
+  }
+
+  private certainChoice(bound: BoundRule, choice: Choice): Node | null {
+    let known = this.choices.get(choice);
+    if (known === undefined) this.choices.set(choice, (known = this.compileChoice(bound, choice)));
+    return known;
+  }
+
+  private compileChoice(bound: BoundRule, { cases }: Choice): Node | null {
+    const { diagrams } = this.domain;
+    if (!cases.every(({ when }) => this.isCertain(when))) return null;
+    const outcomes = cases.map(({ effect }) => this.certainOutcome(bound, effect));
+    if (outcomes.includes(null)) return null;
+    const first = diagrams.unionAll(
+      cases.map(({ when }, i) => this.domain.terminalWhere(when, terminal(i + 1))),
+    );
+    return diagrams.unionAll(
+      [...diagrams.split(first)].map(([at, set]) => diagrams.intersect(set, outcomes[at - 1]!)),
+    );
   }
 
   /**
@@ -145,12 +183,16 @@ class ShadowSearch {
     const bound = chain.rules[from];
     if (bound === undefined) return;
     if (reaching === EMPTY) this.found.set(bound.rule, this.explain(chain, from, all));
-    else if (calls(bound)) {
-      const next = this.program.target(bound);
-      const sent = this.entering.get(next);
-      if (sent === undefined) this.entering.set(next, [reaching]);
-      else sent.push(reaching);
-    }
+    else for (const [name, when] of callsOf(bound.effect)) this.enter(bound, name, when, reaching);
+  }
+
+  /** Adds the packets of a set that may satisfy a predicate to those that enter a called chain. */
+  private enter(bound: BoundRule, name: string, when: Predicate, reaching: Node): void {
+    const next = this.program.target(bound, name);
+    const set = when === ANY ? reaching : this.domain.diagrams.intersect(this.possible(when), reaching);
+    const sent = this.entering.get(next);
+    if (sent === undefined) this.entering.set(next, [set]);
+    else sent.push(set);
   }
 
   /** Returns the packets that rules of a range can match, earlier rules aside. */
@@ -191,10 +233,10 @@ class ShadowSearch {
 
   /** Returns the packets that a rule certainly keeps from later rules. */
   private takenByRule(bound: BoundRule): Node {
-    const kind = certainEffect(bound);
-    if (kind === "continues" || !this.isCertain(bound.when)) return EMPTY;
-    const when = this.domain.set(bound.when);
-    return kind === "jump" ? this.domain.diagrams.intersect(when, this.decidedBy(bound)) : when;
+    const outcome = this.certainOutcome(bound, usual(bound.effect));
+    if (outcome === null || outcome === EMPTY || !this.isCertain(bound.when)) return EMPTY;
+    const { diagrams } = this.domain;
+    return diagrams.intersect(this.domain.set(bound.when), diagrams.members(outcome));
   }
 
   /** Returns the reason why no packet matches a rule. */
@@ -244,12 +286,25 @@ class ShadowSearch {
   }
 }
 
-/** Returns what a rule certainly does with packets that it matches. A `hotdrop` stops packets in any case. */
-function certainEffect({ effect }: BoundRule): "decides" | "return" | "jump" | "goto" | "continues" {
-  const { kind } = usual(effect);
-  if (kind === "return" || kind === "jump" || kind === "goto") return kind;
-  const all = [...ends(usual(effect))];
-  return all.every((end) => ["verdict", "nat", "stolen"].includes(end.kind)) ? "decides" : "continues";
-}
+/** Kinds of effects that end the evaluation of a base chain. A `hotdrop` stops packets in any case. */
+const DECIDING: readonly Effect["kind"][] = ["verdict", "nat", "stolen"];
 
-const calls = (bound: BoundRule): boolean => ["jump", "goto"].includes(certainEffect(bound));
+const mayReturn = ({ effect }: BoundRule): boolean =>
+  [...ends(usual(effect))].some(({ kind }) => kind === "return" || kind === "goto");
+
+/** Yields the chains that an effect may call, each with a predicate that holds for all packets that it sends there. */
+function* callsOf(effect: Effect): Generator<readonly [chain: string, when: Predicate]> {
+  if (effect.kind !== "choice") {
+    for (const end of ends(usual(effect)))
+      if (end.kind === "jump" || end.kind === "goto") yield [end.chain, ANY];
+    return;
+  }
+  const whens = new Map<string, Predicate[]>();
+  for (const { when, effect: chosen } of effect.cases)
+    for (const [chain, inner] of callsOf(chosen)) {
+      const known = whens.get(chain);
+      if (known === undefined) whens.set(chain, [and(when, inner)]);
+      else known.push(and(when, inner));
+    }
+  for (const [chain, some] of whens) yield [chain, or(...some)];
+}

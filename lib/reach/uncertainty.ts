@@ -2,7 +2,7 @@
 import type { Field } from "../packet/field.ts";
 import type { UnknownReason } from "../packet/unknown-reason.ts";
 import type { DropReason } from "../rules/effect.ts";
-import type { TableName } from "../rules/ruleset.ts";
+import type { TableId } from "../rules/ruleset.ts";
 
 /** Reason why the result for a packet set is not certain. */
 export type Uncertainty =
@@ -15,7 +15,7 @@ export type Uncertainty =
   /** A chain that changes packets calls chains in more levels than are followed. */
   | {
       readonly code: "nested-too-deep";
-      readonly table: TableName;
+      readonly table: TableId;
       readonly chain: string;
       readonly levels: number;
     }

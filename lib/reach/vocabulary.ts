@@ -15,7 +15,7 @@ import type { BoundRule, Program } from "../path/program.ts";
 import { invertTuple, tupleOf } from "../path/tuple.ts";
 import { HOOKS } from "../rules/base-chain.ts";
 import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
-import { countRules, TABLES, type TableName } from "../rules/ruleset.ts";
+import { countRules, tablesOf } from "../rules/ruleset.ts";
 import { BudgetExceeded } from "./budget.ts";
 import type { Bindings } from "./set-state.ts";
 import { sharedUnknowns } from "./shared-unknowns.ts";
@@ -65,11 +65,10 @@ function possibleMarks(program: Program): Map<Field, Set<number>> {
   return marks;
 }
 
-/** Yields the rules of these tables. */
-export function* rulesOf(program: Program, tables: readonly TableName[] = TABLES): Generator<BoundRule> {
-  for (const table of tables)
-    for (const name of program.ruleset.tables.get(table)?.chains.keys() ?? [])
-      yield* program.chain(table, name)!.rules;
+/** Yields the rules of all tables. */
+export function* rulesOf(program: Program): Generator<BoundRule> {
+  for (const { name: table, chains } of tablesOf(program.ruleset))
+    for (const name of chains.keys()) yield* program.chain(table, name)!.rules;
 }
 
 /** Yields the predicates of the rules and of the forks of their effects. */

@@ -2,7 +2,7 @@
 import { type Address, CT_TEMPLATE, type Field, type Scalar } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import { extensionReason, type UnknownReason } from "../packet/unknown-reason.ts";
-import type { TableName } from "./table-name.ts";
+import type { TableId } from "./table-name.ts";
 
 /** Final verdict of a base chain or of the whole path. */
 export type Verdict = "accept" | "drop" | "reject";
@@ -40,12 +40,30 @@ export interface Ended {
   readonly verdict: Verdict;
 }
 
-/** Changes a field. Evaluation continues with `next`, or with the next rule if it is absent. */
+/**
+ * Changes a field. Evaluation continues with `next`, whose predicates see the new value, or with the next rule if it is
+ * absent.
+ */
 export interface Assign {
   readonly kind: "assign";
   readonly field: Field;
   readonly change: Change;
-  readonly next?: Assign | Ended;
+  readonly next?: Effect;
+}
+
+/** One of the cases of a choice. */
+export interface ChoiceCase {
+  readonly when: Predicate;
+  readonly effect: Effect;
+}
+
+/**
+ * The effect of the first case that holds: a lookup in a map. If none holds, the rule does nothing, and evaluation continues
+ * with the next rule. Cases of one kind of effect may share the object.
+ */
+export interface Choice {
+  readonly kind: "choice";
+  readonly cases: readonly ChoiceCase[];
 }
 
 export type Effect =
@@ -59,6 +77,7 @@ export type Effect =
   | { readonly kind: "note" }
   /** One of two effects; the predicate may be an unknown. */
   | { readonly kind: "fork"; readonly when: Predicate; readonly yes: Effect; readonly no: Effect }
+  | Choice
   /** A match drops the packet (`hotdrop`). No rule matches, and TRACE reports nothing. */
   | { readonly kind: "hotdrop"; readonly reason: DropReason }
   /** The kernel keeps the packet (NF_STOLEN) and sends others instead, which are not modelled. */
@@ -69,7 +88,7 @@ export type Effect =
 /** Place of a rule in its ruleset. */
 export interface RulePlace {
   /** Its table. */
-  readonly table: TableName;
+  readonly table: TableId;
   /** Its chain. */
   readonly chain: string;
   /** Number in its chain, from 1. */
@@ -105,27 +124,49 @@ export const PREPARE: Effect = {
   change: { kind: "bits", clear: 7, xor: CT_TEMPLATE },
 };
 
-/** Yields all possible effects without forks. */
-export function* ends(effect: Effect): Generator<Exclude<Effect, { kind: "fork" }>> {
-  if (effect.kind === "fork") {
-    yield* ends(effect.yes);
-    yield* ends(effect.no);
-    return;
+/** An effect that needs no decision about the packet. */
+export type PlainEffect = Exclude<Effect, { kind: "fork" | "choice" }>;
+
+/** Yields all possible effects without forks and choices; of assignments also those that follow. */
+export function* ends(effect: Effect): Generator<PlainEffect> {
+  switch (effect.kind) {
+    case "fork":
+      yield* ends(effect.yes);
+      yield* ends(effect.no);
+      break;
+    case "choice":
+      for (const each of effect.cases) yield* ends(each.effect);
+      break;
+    case "assign":
+      yield effect;
+      if (effect.next !== undefined) yield* ends(effect.next);
+      break;
+    default:
+      yield effect;
   }
-  let rest: Exclude<Effect, { kind: "fork" }> | undefined = effect;
-  for (; rest !== undefined; rest = rest.kind === "assign" ? rest.next : undefined) yield rest;
 }
 
 /** Returns the effect without the forks of packets that a match drops. */
 export const usual = (effect: Effect): Effect =>
   effect.kind === "fork" && effect.yes.kind === "hotdrop" ? usual(effect.no) : effect;
 
-/** Yields the predicates of all forks. */
+/** Yields the predicates of all forks and choices. */
 export function* forks(effect: Effect): Generator<Predicate> {
-  if (effect.kind !== "fork") return;
-  yield effect.when;
-  yield* forks(effect.yes);
-  yield* forks(effect.no);
+  switch (effect.kind) {
+    case "fork":
+      yield effect.when;
+      yield* forks(effect.yes);
+      yield* forks(effect.no);
+      break;
+    case "choice":
+      for (const each of effect.cases) {
+        yield each.when;
+        yield* forks(each.effect);
+      }
+      break;
+    case "assign":
+      if (effect.next !== undefined) yield* forks(effect.next);
+  }
 }
 
 /**

@@ -4,14 +4,14 @@
  */
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
-import { HOOKS, type Hook } from "./base-chain.ts";
+import { type BaseChain, HOOKS, type Hook } from "./base-chain.ts";
 import type { Effect } from "./effect.ts";
 import type { Facts } from "./facts.ts";
 import type { Action, CopyMode, KnownConditions, Negatable, Reading, SetLookup, Traits } from "./reading.ts";
 import type { FamilyRulesetDoubt, RulesetDoubt } from "./ruleset-doubt.ts";
-import type { TableName } from "./table-name.ts";
+import { TABLES, type TableId } from "./table-name.ts";
 
-export { isTableName, TABLES, type TableName } from "./table-name.ts";
+export { isTableName, TABLES, type TableId, type TableName } from "./table-name.ts";
 
 /** Packets and bytes. */
 export type Counters = readonly [packets: number | bigint, bytes: number | bigint];
@@ -58,7 +58,7 @@ export interface CompiledRule {
 /** One rule of a chain, in any rule language. */
 export interface Rule {
   /** Table that contains the chain. */
-  readonly table: TableName;
+  readonly table: TableId;
   /** Chain that contains the rule. */
   readonly chain: string;
   /** Number in its chain, from 1, as `iptables -L --line-numbers` counts. */
@@ -73,8 +73,8 @@ export interface Rule {
   readonly reading: Reading;
   /** The action of `reading`, which is cheaper. */
   readonly action: Action;
-  /** The chain that it jumps or goes to; `null` for every other target. It is cheaper than `reading`. */
-  readonly calledChain: string | null;
+  /** Chains that it can jump or go to, each once: several where a map selects the chain. It is cheaper than `reading`. */
+  readonly calledChains: readonly string[];
   /** Properties of its matches and its target. */
   readonly traits: Traits;
   /** Name of its target as the kernel's trace and listings print it; `""` if it has none. */
@@ -92,10 +92,12 @@ export interface Rule {
 /** A chain with its rules. */
 export interface Chain {
   /** Table that contains the chain. */
-  readonly table: TableName;
+  readonly table: TableId;
   /** Unique in its table only. */
   readonly name: string;
-  /** Policy of a built-in chain; `null` for a user chain. */
+  /** The hook that calls it; `null` for a chain that only rules call. */
+  readonly base: BaseChain | null;
+  /** Policy of a base chain; `null` for a chain that only rules call. */
   readonly policy: "ACCEPT" | "DROP" | null;
   /** Packets and bytes that its policy decided; `null` where the text has none. */
   readonly counters: Counters | null;
@@ -107,8 +109,8 @@ export interface Chain {
 
 /** One table with its chains. */
 export interface Table {
-  /** Name of the table. */
-  readonly name: TableName;
+  /** Its id in a ruleset: the name of an iptables table, family and name of a table of nftables. */
+  readonly name: TableId;
   /** By name, in the order of the text. */
   readonly chains: ReadonlyMap<string, Chain>;
 }
@@ -134,7 +136,7 @@ export const unknownChains = (by: string): Unread[] => HOOKS.map((hook) => ({ ho
 
 /** Rules of a chain with a condition or statement of nftables that iptables-save does not print. */
 export interface UnprintedRules {
-  readonly table: TableName;
+  readonly table: TableId;
   readonly chain: string;
   /**
    * Number of rules of the chain when they were listed. If the dump has another number, any of its rules may be meant.
@@ -161,8 +163,8 @@ export interface Ruleset {
   readonly source: string;
   /** Release of the iptables that printed it, whose form is used to print it again; absent if unknown. */
   readonly release?: Release;
-  /** By name. */
-  readonly tables: ReadonlyMap<TableName, Table>;
+  /** By id. A table of nftables' family inet is in the rulesets of both families. */
+  readonly tables: ReadonlyMap<TableId, Table>;
   /** Base chains that are not in `tables`; absent if none is known. */
   readonly unread?: readonly Unread[];
   /**
@@ -177,8 +179,23 @@ export interface Ruleset {
 }
 
 /** Returns a chain by table and name. */
-export const chainOf = (ruleset: Ruleset, table: TableName, name: string): Chain | undefined =>
+export const chainOf = (ruleset: Ruleset, table: TableId, name: string): Chain | undefined =>
   ruleset.tables.get(table)?.chains.get(name);
+
+/** Returns the tables of a ruleset: those of iptables in the order of `TABLES`, then all others in their order. */
+export function tablesOf({ tables }: Ruleset): Table[] {
+  const ofIptables = TABLES.flatMap((name) => tables.get(name) ?? []);
+  return ofIptables.length === tables.size
+    ? ofIptables
+    : [...ofIptables, ...[...tables.values()].filter((table) => !ofIptables.includes(table))];
+}
+
+/** Returns the chain that a rule jumps or goes to if it is the same for all packets; `null` for any other rule. */
+export const calledChain = ({ calledChains }: Rule): string | null =>
+  calledChains.length === 1 ? calledChains[0]! : null;
+
+/** Returns the hook that calls a chain; `null` for a chain that only rules call. */
+export const hookOf = ({ base }: Chain): Hook | null => base?.hook ?? null;
 
 /** Yields the rules of all chains of all tables. */
 export function* allRules({ tables }: Ruleset): Generator<Rule, undefined> {

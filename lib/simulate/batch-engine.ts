@@ -18,15 +18,15 @@ import {
   send,
 } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
-import { changed, type Effect } from "../rules/effect.ts";
+import { changed, type Effect, NOTE } from "../rules/effect.ts";
 import { BatchLookup, type CompiledList } from "./batch-lookup.ts";
 import {
   ASSIGN_CODE,
   effectCode,
-  FORK_CODE,
   GOTO_CODE,
   JUMP_CODE,
   NAT_CODE,
+  PACKET_CODE,
   RETURN_CODE,
   UNKNOWN_RESULT,
   VERDICTS,
@@ -141,10 +141,13 @@ export class BatchEngine implements Engine<BatchState> {
     return chain;
   }
 
-  /** Returns the chain that a rule jumps to. */
-  private target(from: BatchChain, at: number): BatchChain {
-    const chain = this.compiled(this.program.target(from.bound.rules[at]!));
-    from.to[at] = chain;
+  /** Returns the chain that a rule jumps or goes to. */
+  private target(from: BatchChain, at: number, effect: Effect | null): BatchChain {
+    const bound = from.bound.rules[at]!;
+    const { chain: name } = (effect ?? bound.effect) as Extract<Effect, { kind: "jump" | "goto" }>;
+    const chain = this.compiled(this.program.target(bound, name));
+    // An effect that depends on the packet can lead elsewhere the next time.
+    if (effect === null) from.to[at] = chain;
     return chain;
   }
 
@@ -197,8 +200,8 @@ export class BatchEngine implements Engine<BatchState> {
       if (at < 0 || steps > MOST_BATCH_STEPS) return UNKNOWN_RESULT;
       let code = chain.codes[at]!;
       let effect: Effect | null = null;
-      if (code === FORK_CODE) {
-        effect = this.resolveFork(chain.bound.rules[at]!.effect);
+      if (code === PACKET_CODE) {
+        effect = this.packetEffect(chain.bound.rules[at]!.effect);
         code = effect === null ? UNKNOWN_RESULT : effectCode(effect);
       }
       if (code <= NAT_CODE) return code;
@@ -210,11 +213,11 @@ export class BatchEngine implements Engine<BatchState> {
         case JUMP_CODE:
           returnChains[depth] = chain;
           returnRules[depth++] = next;
-          chain = chain.to[at] ?? this.target(chain, at);
+          chain = chain.to[at] ?? this.target(chain, at, effect);
           next = 0;
           break;
         case GOTO_CODE:
-          chain = chain.to[at] ?? this.target(chain, at);
+          chain = chain.to[at] ?? this.target(chain, at, effect);
           next = 0;
           break;
         case RETURN_CODE:
@@ -225,15 +228,32 @@ export class BatchEngine implements Engine<BatchState> {
     }
   }
 
-  /** Resolves forks of an effect for the selected packet; `null` if a fork is unknown. */
-  private resolveFork(effect: Effect): Effect | null {
-    let end = effect;
-    while (end.kind === "fork") {
-      const holds = evaluate(end.when, this.packets);
-      if (typeof holds !== "boolean") return null;
-      end = holds ? end.yes : end.no;
-    }
-    return end;
+  /**
+   * Returns the last part of an effect for the selected packet, after its assignments; `null` if an unknown decides it or a
+   * batch does not track an assigned field.
+   */
+  private packetEffect(effect: Effect): Effect | null {
+    for (let part = effect; ; )
+      switch (part.kind) {
+        case "fork": {
+          const holds = evaluate(part.when, this.packets);
+          if (typeof holds !== "boolean") return null;
+          part = holds ? part.yes : part.no;
+          break;
+        }
+        case "choice": {
+          const at = this.lookup.findOne(this.lookup.compile(part.cases), 0);
+          if (at === UNKNOWN_RESULT) return null;
+          part = part.cases[at]?.effect ?? NOTE;
+          break;
+        }
+        case "assign":
+          if (!this.applyAssignment(part)) return null;
+          part = part.next ?? NOTE;
+          break;
+        default:
+          return part;
+      }
   }
 
   /** Assigns a field as assignPacketField does; returns false for a field that a batch does not track. */

@@ -5,6 +5,7 @@
 
 import { CT, type Field } from "../packet/field.ts";
 import { evaluate, type Unknown } from "../packet/predicate.ts";
+import { effectOn } from "../path/chosen-effect.ts";
 import type { EndReason } from "../path/end-reason.ts";
 import { type BoundChain, type BoundRule, type Program, stepOf } from "../path/program.ts";
 import type { Part } from "../path/walk.ts";
@@ -13,10 +14,11 @@ import {
   changed,
   type Effect,
   type Nat,
+  NOTE,
   type RulePlace,
   type Verdict,
 } from "../rules/effect.ts";
-import type { Rule, TableName } from "../rules/ruleset.ts";
+import type { Rule, TableId } from "../rules/ruleset.ts";
 import type { PacketState } from "./packet-state.ts";
 import { TOO_MANY_BRANCHES, type WorkLimit } from "./work-limit.ts";
 
@@ -42,7 +44,7 @@ export const isLimitKey = (key: string): boolean => key.startsWith("limit@");
 export function runChain(
   start: PacketState,
   program: Program,
-  table: TableName,
+  table: TableId,
   name: string,
   effort: WorkLimit,
 ): Part<PacketState, ChainResult>[] {
@@ -102,17 +104,27 @@ class BranchRun {
       this.leaveChain();
       return;
     }
-    let matches = (found & 1) === 0 || evaluate(bound.when, state);
-    let { effect } = bound;
-    while (matches === true && effect.kind === "fork") {
-      const holds = evaluate(effect.when, state);
-      if (typeof holds === "boolean") effect = holds ? effect.yes : effect.no;
-      else matches = holds;
-    }
+    const matches = (found & 1) === 0 || evaluate(bound.when, state);
     const next: Frame = { chain: frame.chain, next: index + 1, below: frame.below };
     if (matches === false) this.frame = next;
-    else if (matches === true) this.apply(bound, effect, next);
+    else if (matches === true) this.follow(bound, next);
     else this.branch(bound, matches);
+  }
+
+  /** Applies the effect of a rule that matches. If an unknown decides it, the rule is evaluated again in both branches. */
+  private follow(bound: BoundRule, next: Frame): void {
+    let { state } = this;
+    let effect = effectOn(bound.effect, state);
+    while ("kind" in effect && effect.kind === "assign") {
+      state = assignPacketField(state, effect.field, effect.change);
+      effect = effectOn(effect.next ?? NOTE, state);
+    }
+    if (!("kind" in effect)) {
+      this.branch(bound, effect);
+      return;
+    }
+    this.state = state;
+    this.apply(bound, effect, next);
   }
 
   /** The end of a chain: returns to the caller, or applies the policy. */
@@ -140,15 +152,9 @@ class BranchRun {
     }
   }
 
-  /** Applies the effect of a rule that matches. */
-  private apply(bound: BoundRule, first: Effect, next: Frame): void {
-    let effect = first;
+  /** Applies the last effect of a rule that matches. */
+  private apply(bound: BoundRule, effect: Effect, next: Frame): void {
     if (effect.kind !== "hotdrop") this.trail = { last: stepOf(bound), before: this.trail };
-    while (effect.kind === "assign") {
-      this.state = assignPacketField(this.state, effect.field, effect.change);
-      if (effect.next === undefined) break;
-      effect = effect.next;
-    }
     switch (effect.kind) {
       case "verdict":
         this.outcome = effect.verdict;
@@ -166,16 +172,15 @@ class BranchRun {
         this.reason = effect.reason;
         break;
       case "note":
-      case "assign":
         this.frame = next;
         break;
       case "jump":
-        this.frame = { chain: this.program.target(bound), next: 0, below: next };
+        this.frame = { chain: this.program.target(bound, effect.chain), next: 0, below: next };
         break;
       case "goto":
         // A goto pushes no frame: the end of the other chain returns to the caller of this one.
         this.frame = {
-          chain: this.program.target(bound),
+          chain: this.program.target(bound, effect.chain),
           next: 0,
           below: this.frame.below ?? endOf(this.frame),
         };
@@ -189,13 +194,16 @@ class BranchRun {
 
 /**
  * Applies the assignments of an effect to a packet.
- * @param settled the packet after the rule, whose suppositions decide forks
+ * @param settled the packet after the rule, whose suppositions decide forks and choices
  */
 export function applyAssignments(effect: Effect, start: PacketState, settled: PacketState): PacketState {
   let state = start;
-  let rest: Effect | undefined = effect;
-  while (rest?.kind === "fork") rest = evaluate(rest.when, settled) === true ? rest.yes : rest.no;
-  for (; rest?.kind === "assign"; rest = rest.next) state = assignPacketField(state, rest.field, rest.change);
+  const resolved = (part: Effect): Effect | Unknown =>
+    effectOn(part, { field: (field) => state.field(field), settled: (key) => settled.settled(key) });
+  for (let rest = resolved(effect); "kind" in rest && rest.kind === "assign"; ) {
+    state = assignPacketField(state, rest.field, rest.change);
+    rest = resolved(rest.next ?? NOTE);
+  }
   return state;
 }
 

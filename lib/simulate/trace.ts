@@ -10,7 +10,7 @@ import type { Program, Step } from "../path/program.ts";
 import type { RouteDecision } from "../path/routing-decision.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain, Hook } from "../rules/base-chain.ts";
-import type { TableName } from "../rules/ruleset.ts";
+import type { TableId } from "../rules/ruleset.ts";
 import { applyAssignments } from "./chain-run.ts";
 import type { Connection } from "./connection-table.ts";
 import { type PacketState, type Trail, trailToArray } from "./packet-state.ts";
@@ -38,7 +38,7 @@ export type TraceEvent =
   /** A base chain was evaluated; without a step, the translation of the connection was applied to a later packet. */
   | {
       readonly kind: "table";
-      readonly table: TableName;
+      readonly table: TableId;
       readonly hook: Hook;
       readonly steps: readonly { readonly step: Step; readonly changes: readonly FieldChange[] }[];
       /** Changes after the chain: a translation. */

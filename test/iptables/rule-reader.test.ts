@@ -30,7 +30,7 @@ describe("the conditions of a rule", () => {
   });
 
   test("header, states, set, comment", () => {
-    const { calledChain, reading } = ruleOf(
+    const { calledChains, reading } = ruleOf(
       '-s 10.0.0.0/8 ! -i eth0 -p tcp -m conntrack --ctstate NEW -m set --match-set bad src -m comment --comment "why" -j mine',
     );
     expect(reading).toMatchObject({
@@ -44,7 +44,7 @@ describe("the conditions of a rule", () => {
       action: "jump",
       needs: [{ kind: "ipset", name: "bad" }],
     });
-    expect(calledChain).toBe("mine");
+    expect(calledChains).toEqual(["mine"]);
     expect(isUnconditional(reading)).toBe(false);
     expect(hasOnly(reading, "src", "in", "proto", "states", "sets")).toBe(true);
     expect(hasOnly(reading, "src", "in", "proto", "states")).toBe(false);

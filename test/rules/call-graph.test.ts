@@ -51,5 +51,5 @@ test("hooks that reach a chain", () => {
 
 test("a verdict calls no chain", () => {
   const rules = rulesets[0]!.tables.get("filter")!.chains.get("a")!.rules;
-  expect(rules.map((rule) => rule.calledChain)).toEqual(["b", "b", null]);
+  expect(rules.map((rule) => rule.calledChains)).toEqual([["b"], ["b"], []]);
 });

@@ -3,7 +3,7 @@ import { knownChain } from "../../host/known/chains.ts";
 import { DOCKER_USER } from "../../host/known/docker.ts";
 import { printRule } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
-import { type Chain, chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
+import { type Chain, calledChain, chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
 import { CHAIN, callsOurs, isOurs } from "../chain-names.ts";
 import { callsOf, type FamilyRules, heading, stale, tool } from "./family.ts";
 import { foreign, type Need, ourRules } from "./needs.ts";
@@ -123,10 +123,13 @@ function loadable(part: FamilyRules): {
 }
 
 /** Returns what a rule does: its own verdict, or the strictest one of the chain that it calls. */
-function effectOf({ action, calledChain }: Rule, ruleset: Ruleset): LeftOutRule["effect"] {
+function effectOf(rule: Rule, ruleset: Ruleset): LeftOutRule["effect"] {
+  const { action } = rule;
   if (action === "drop" || action === "reject") return "denies";
   if (action === "accept" || action === "return") return "allows";
-  const called = new Set(chainOf(ruleset, "filter", calledChain ?? "")?.rules.map((rule) => rule.action));
+  const called = new Set(
+    chainOf(ruleset, "filter", calledChain(rule) ?? "")?.rules.map((rule) => rule.action),
+  );
   return called.has("drop") || called.has("reject") ? "denies" : called.has("accept") ? "allows" : "other";
 }
 

@@ -4,7 +4,7 @@ import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { DOCKER_USER } from "../../host/known/docker.ts";
 import { printBody } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
-import { chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
+import { calledChain, chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
 import { CHAIN, isHook, isOurs } from "../chain-names.ts";
 import type { IpSet } from "../endpoint-sets.ts";
 import type { Cut } from "../established-flows.ts";
@@ -45,7 +45,7 @@ export interface Calls {
 
 export function callsOf(ruleset: Ruleset): Calls {
   const calls = (from: string, to: string): readonly Rule[] =>
-    (chainOf(ruleset, "filter", from)?.rules ?? []).filter((rule) => rule.calledChain === to);
+    (chainOf(ruleset, "filter", from)?.rules ?? []).filter((rule) => calledChain(rule) === to);
   const body = (rule: Rule): string => printBody(rule, ruleset).trim();
   const forward = calls("FORWARD", DOCKER_USER);
   const hooks = forward.filter(isHook);

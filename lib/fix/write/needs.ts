@@ -13,8 +13,10 @@ export interface Need {
 }
 
 /** Returns everything that has to exist before the kernel accepts a rule. */
-export const needsOf = ({ calledChain, reading: { needs } }: Rule): Need[] =>
-  calledChain === null ? [...needs] : [...needs, { kind: "chain", name: calledChain }];
+export const needsOf = ({ calledChains, reading: { needs } }: Rule): Need[] => [
+  ...needs,
+  ...calledChains.map((name): Need => ({ kind: "chain", name })),
+];
 
 /** Returns our rules in the order in which the forms print them. */
 export function ourRules(part: FamilyRules): Rule[] {

@@ -2,7 +2,7 @@
  * Registry of chains by the names that programs give them: moby's bridge driver from 17.06 to 29, ufw 0.36, jail.conf(5) and
  * others. A chain that is not in the registry is the owner's. lib/report/text/chain-purpose.ts has the sentences.
  */
-import type { TableName } from "../../rules/table-name.ts";
+import type { TableId } from "../../rules/table-name.ts";
 import {
   DOCKER_BRIDGE,
   DOCKER_CHAIN,
@@ -80,7 +80,7 @@ export interface KnownChain {
 }
 
 /** Purposes of Docker's chains by table and name. */
-const DOCKER: Readonly<Partial<Record<TableName, Readonly<Record<string, DockerPurpose>>>>> = {
+const DOCKER: Readonly<Partial<Record<TableId, Readonly<Record<string, DockerPurpose>>>>> = {
   nat: { [DOCKER_CHAIN]: "docker-publish", [DOCKER_INGRESS]: "docker-publish-swarm" },
   filter: {
     [DOCKER_CHAIN]: "docker-accept-published",
@@ -123,7 +123,7 @@ const OTHERS: readonly (readonly [name: RegExp, chain: KnownChain])[] = [
 ];
 
 /** Returns the program that fills a chain, and the chain's purpose; `null` if its name is not in the registry. */
-export function knownChain(table: TableName, chain: string): KnownChain | null {
+export function knownChain(table: TableId, chain: string): KnownChain | null {
   const docker = DOCKER[table];
   if (docker !== undefined && Object.hasOwn(docker, chain))
     return { by: "Docker", purpose: docker[chain]!, role: "engine" };

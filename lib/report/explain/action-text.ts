@@ -3,7 +3,7 @@
 import { knownChain } from "../../host/known/chains.ts";
 import type { Field } from "../../packet/field.ts";
 import type { Change } from "../../rules/effect.ts";
-import type { TableName } from "../../rules/ruleset.ts";
+import type { TableId } from "../../rules/ruleset.ts";
 import { purposeText } from "../text/chain-purpose.ts";
 import { listText } from "../text/list.ts";
 import { at } from "../text/packet-text.ts";
@@ -13,14 +13,14 @@ import type { NewAddress, ReturnPoint, RuleAction } from "./rule-action.ts";
 type TranslateAction = Extract<RuleAction, { code: "translate" }>;
 
 /** Tables in which ACCEPT ends one table only: later tables can still drop the packet. */
-const ACCEPTED: Partial<Record<TableName, string>> = {
+const ACCEPTED: Partial<Record<TableId, string>> = {
   raw: "leave table raw and continue with the next table",
   mangle: "leave table mangle and continue with the next table",
   nat: "are not translated by table nat, and neither are later packets of the connection",
 };
 
 /** Returns the verb phrase of an action. */
-export function actionText(action: RuleAction, table: TableName): string {
+export function actionText(action: RuleAction, table: TableId): string {
   switch (action.code) {
     case "jump":
       return `jump to ${chainText(table, action)}`;
@@ -41,6 +41,8 @@ export function actionText(action: RuleAction, table: TableName): string {
       return `continue with the next rule: ${action.target} ${action.sideEffect ?? "has no verdict"}`;
     case "unknown":
       return `may end here or continue: the verdict of ${action.target} is unknown (${action.why})`;
+    case "select":
+      return `have the action that the map contains for them: ${action.target}`;
     case "may-keep":
       return `continue with the next rule, or the kernel keeps them: ${action.why}`;
     case "drop":
@@ -50,7 +52,7 @@ export function actionText(action: RuleAction, table: TableName): string {
   }
 }
 
-function chainText(table: TableName, { chain, empty }: { readonly chain: string; readonly empty: boolean }) {
+function chainText(table: TableId, { chain, empty }: { readonly chain: string; readonly empty: boolean }) {
   if (empty) return `chain ${chain}, which is empty`;
   const purpose = knownChain(table, chain);
   return purpose === null ? `chain ${chain}` : `chain ${chain}, which ${purposeText(purpose)}`;

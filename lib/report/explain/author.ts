@@ -4,7 +4,7 @@ import { isHook } from "../../fix/chain-names.ts";
 import type { Host } from "../../host/host.ts";
 import { knownChain } from "../../host/known/chains.ts";
 import { DOCKER_USER } from "../../host/known/docker.ts";
-import type { Rule, TableName } from "../../rules/ruleset.ts";
+import { calledChain, type Rule, type TableId } from "../../rules/ruleset.ts";
 
 /** Author of a rule: Docker, ufw, a fix of fwcheck, or the owner of the host (other programs included). */
 export type Author = "docker" | "ufw" | "fwcheck" | "owner";
@@ -13,7 +13,7 @@ export type Author = "docker" | "ufw" | "fwcheck" | "owner";
 const AUTHORS: Readonly<Record<string, Author>> = { Docker: "docker", ufw: "ufw", "fwcheck fix": "fwcheck" };
 
 /** Returns the author of a user chain's rules. Docker creates DOCKER-USER, but its rules are the owner's. */
-export function chainAuthor(table: TableName, name: string): Author {
+export function chainAuthor(table: TableId, name: string): Author {
   const by = knownChain(table, name)?.by ?? "";
   const author = Object.hasOwn(AUTHORS, by) ? AUTHORS[by]! : "owner";
   // ufw and fwcheck use table filter only; the name in another table is a coincidence.
@@ -27,7 +27,7 @@ export function ruleAuthor(rule: Rule, host: Host): Author {
   if (isDockerRule(rule, host)) return "docker";
   if (rule.table !== "filter") return "owner";
   if (isHook(rule)) return "fwcheck";
-  const callee = rule.calledChain;
+  const callee = calledChain(rule);
   if (callee === null) return "owner";
   // Docker writes the call of the chain for the owner's rules.
   if (rule.chain === "FORWARD" && callee === DOCKER_USER) return "docker";

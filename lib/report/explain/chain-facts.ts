@@ -7,7 +7,7 @@ import { DOCKER_CHAIN, DOCKER_INGRESS, DOCKER_USER, dockerLayout } from "../../h
 import { ufwCommandDirection } from "../../host/known/ufw.ts";
 import { type BoundRule, STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
-import type { Chain, TableName } from "../../rules/ruleset.ts";
+import { type Chain, calledChain, type TableId } from "../../rules/ruleset.ts";
 import { changeAdvice } from "../text/chain-purpose.ts";
 import type { ChainPitfall } from "./pitfalls.ts";
 import { portMappingNote } from "./port-mappings.ts";
@@ -18,7 +18,7 @@ import { isFinalReturn, type RuleFacts, ruleCondition, ruleFacts } from "./rule-
 import type { RulesetIndex } from "./ruleset-index.ts";
 
 /** A table, or connection tracking, at a hook. */
-export type HookStage = TableName | "connection tracking";
+export type HookStage = TableId | "connection tracking";
 
 /** Position of a chain: at a hook, called by other chains, or reached by no packet. */
 export type ChainLocation =
@@ -91,7 +91,7 @@ export function chainFacts(chain: Chain, only: number | undefined | null, index:
     docker: isDockers ? dockerLayout(index.ruleset) : null,
     hooks,
     location: location(chain, hooks, index),
-    calls: [...new Set(chain.rules.flatMap((rule) => rule.calledChain ?? []))],
+    calls: [...new Set(chain.rules.flatMap((rule) => rule.calledChains))],
     dead: chain.rules.filter((rule) => shadows.has(rule)).map((rule) => rule.index),
     rules: explained.map((each) => ruleFacts(each, chain, hooks, final, index)),
     end: chainEnd(chain, final, index),
@@ -191,7 +191,7 @@ const acceptsAnywhere = ({ effect }: BoundRule, condition: ReadableCondition): b
 /** Rules of Docker in FORWARD that run before those of ufw. */
 function dockerBeforeUfw(chain: Chain, { host }: RulesetIndex): ChainPitfall[] {
   const ufw = chain.rules.find((rule) => {
-    const called = rule.calledChain;
+    const called = calledChain(rule);
     return called !== null && knownChain(chain.table, called)?.by === "ufw";
   });
   if (ufw === undefined) return [];

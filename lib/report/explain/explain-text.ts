@@ -2,7 +2,7 @@
 
 import { ufwDefault } from "../../audit/ufw-rules.ts";
 import type { Hook } from "../../rules/base-chain.ts";
-import type { TableName } from "../../rules/ruleset.ts";
+import type { TableId } from "../../rules/ruleset.ts";
 import { lintText } from "../text/audit-sentences.ts";
 import { changeAdvice } from "../text/chain-purpose.ts";
 import { counted, listText, plural, sentence, shortList } from "../text/list.ts";
@@ -33,7 +33,7 @@ const HOOK_PACKETS: Readonly<Record<Hook, string>> = {
 export const hookText = (hook: Hook): string => HOOK_PACKETS[hook];
 
 /** Returns the sentences about the position of a chain. */
-export function locationText(location: ChainLocation, table: TableName): string[] {
+export function locationText(location: ChainLocation, table: TableId): string[] {
   switch (location.code) {
     case "base-chain": {
       const { hook, after, before } = location;

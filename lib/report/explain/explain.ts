@@ -3,14 +3,7 @@ import type { Host } from "../../host/host.ts";
 import type { HostInference } from "../../host/inference.ts";
 import type { Family } from "../../packet/field.ts";
 import type { Hook } from "../../rules/base-chain.ts";
-import {
-  type Chain,
-  chainOf,
-  isTableName,
-  type Ruleset,
-  TABLES,
-  type TableName,
-} from "../../rules/ruleset.ts";
+import { type Chain, chainOf, type Ruleset, type TableId, tablesOf } from "../../rules/ruleset.ts";
 import { purposeText } from "../text/chain-purpose.ts";
 import { inferenceText } from "../text/inference-text.ts";
 import { sentence } from "../text/list.ts";
@@ -55,7 +48,7 @@ export interface ChainExplained {
   /** Name of the file that contains it. */
   readonly source: string;
   /** Its table. */
-  readonly table: TableName;
+  readonly table: TableId;
   /** Its name. */
   readonly chain: string;
   /** Program that fills it: `Docker`, `ufw`, `you`; `null` if its name does not show that. */
@@ -140,13 +133,13 @@ export function explain(
 
 /** Chains with the name, or with `table/name`; all chains without a name. */
 function chainsNamed(ruleset: Ruleset, name: string | undefined): Chain[] {
-  const tables = TABLES.flatMap((table) => ruleset.tables.get(table) ?? []);
+  const tables = tablesOf(ruleset);
   if (name === undefined) return tables.flatMap((table) => [...table.chains.values()]);
   const exact = tables.flatMap((table) => table.chains.get(name) ?? []);
   if (exact.length > 0) return exact;
   const slash = name.indexOf("/");
   const table = name.slice(0, Math.max(0, slash));
-  const chain = isTableName(table) ? chainOf(ruleset, table, name.slice(slash + 1)) : undefined;
+  const chain = chainOf(ruleset, table, name.slice(slash + 1));
   return chain === undefined ? [] : [chain];
 }
 

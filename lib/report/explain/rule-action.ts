@@ -56,6 +56,8 @@ export type RuleAction =
     }
   /** Evaluation continues with the next rule; `target` is empty for a rule without a target. */
   | { readonly code: "continue"; readonly target: string; readonly sideEffect: string | null }
+  /** The packet determines the action: `target` looks it up in a map. */
+  | { readonly code: "select"; readonly target: string }
   /** A field is changed and evaluation continues. */
   | { readonly code: "set"; readonly field: Field; readonly change: Change }
   /** The inputs do not determine the verdict of the target. */
@@ -97,8 +99,11 @@ export function effectAction(
       const reason = unknownReasonOf(effect.when);
       if (reason !== null) return unknownAction(target, reason);
       const [stolen] = [...ends(effect)].flatMap((end) => (end.kind === "stolen" ? [end.reason] : []));
-      return { code: "may-keep", why: dropReasonText(stolen!), reason: stolen! };
+      if (stolen === undefined) return { code: "select", target: target.text };
+      return { code: "may-keep", why: dropReasonText(stolen), reason: stolen };
     }
+    case "choice":
+      return { code: "select", target: target.text };
     case "hotdrop":
     case "stolen":
       return { code: "drop", why: dropReasonText(effect.reason), reason: effect.reason };

@@ -9,7 +9,7 @@ import type { BoundRule } from "../../path/program.ts";
 import type { Shadow } from "../../reach/shadowed-rules.ts";
 import type { Hook } from "../../rules/base-chain.ts";
 import { usual } from "../../rules/effect.ts";
-import { type Chain, chainOf, type Rule } from "../../rules/ruleset.ts";
+import { type Chain, calledChain, chainOf, type Rule } from "../../rules/ruleset.ts";
 import type { DeadRule, RulePitfall } from "./pitfalls.ts";
 import { type PortMapping, portMappingNote } from "./port-mappings.ts";
 import {
@@ -92,7 +92,7 @@ function writer(bound: BoundRule, condition: ReadableCondition, { host }: Rulese
   const byChain = knownChain(rule.table, rule.chain)?.by;
   if (byChain !== undefined) return byChain;
   if (isDockerRule(rule, host)) return "Docker";
-  const called = rule.calledChain;
+  const called = calledChain(rule);
   const byCall = called === null ? null : (knownChain(rule.table, called)?.by ?? null);
   // Docker writes the jump to the chain whose rules are the owner's.
   return byCall === "you" ? "Docker" : byCall;

@@ -5,7 +5,7 @@ import type { Host } from "../../host/host.ts";
 import { type BoundRule, Program } from "../../path/program.ts";
 import { findShadowedRulesWithin, type Shadow } from "../../reach/shadowed-rules.ts";
 import type { CallGraph } from "../../rules/call-graph.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
+import { type Chain, chainOf, type Rule, type Ruleset, type TableId } from "../../rules/ruleset.ts";
 import { type PortMapping, portMappings } from "./port-mappings.ts";
 
 /** Larger rulesets are explained without a search for shadowed rules: it takes a minute and 4 GB for a million rules. */
@@ -16,7 +16,7 @@ export class RulesetIndex {
   readonly calls: CallGraph;
   readonly published: readonly PortMapping[];
   private readonly lintByRule = new Map<string, Lint[]>();
-  private readonly shadowsByTable = new Map<TableName, ReadonlyMap<Rule, Shadow>>();
+  private readonly shadowsByTable = new Map<TableId, ReadonlyMap<Rule, Shadow>>();
   private readonly finalChains = new Map<Chain, boolean>();
 
   constructor(
@@ -39,7 +39,7 @@ export class RulesetIndex {
   }
 
   /** Rules of a table that no packet matches; empty if the ruleset is too large for the analysis. */
-  shadowsOf(table: TableName): ReadonlyMap<Rule, Shadow> {
+  shadowsOf(table: TableId): ReadonlyMap<Rule, Shadow> {
     let found = this.shadowsByTable.get(table);
     if (found === undefined) {
       found = findShadowedRulesWithin(this.program, table, MOST_RULES) ?? new Map<Rule, Shadow>();
@@ -70,7 +70,7 @@ export class RulesetIndex {
     return this.finalChains.get(chain)!;
   }
 
-  private callee(table: TableName, name: string): Chain {
+  private callee(table: TableId, name: string): Chain {
     return chainOf(this.ruleset, table, name)!;
   }
 }

@@ -1,6 +1,6 @@
 /** Folds consecutive rules of a chain into rows, so that a long chain fits into the picture. */
 import type { Host } from "../../host/host.ts";
-import type { Rule } from "../../rules/ruleset.ts";
+import { calledChain, type Rule } from "../../rules/ruleset.ts";
 import { chainAuthor, ruleAuthor } from "../explain/author.ts";
 
 /** Limits of the rows of one chain. */
@@ -65,14 +65,14 @@ export function foldRules(rules: readonly Rule[], folding: RowFolding): Rule[][]
 /** Rules with the same author and target are of the same kind, as are calls of chains that are not drawn. */
 function ruleKind(rule: Rule, { host, callsDrawn }: RowFolding): string {
   const author = ruleAuthor(rule, host);
-  const callee = rule.calledChain;
+  const callee = calledChain(rule);
   if (callee === null) return `${author} ${rule.targetName}`;
   return callsDrawn(rule) ? `${author} ${rule.action} ${callee}` : `${author} nothing`;
 }
 
 /** Name of the called chain without its variable part; `null` for other rules and for chains of known programs. */
 function calleeShape(rule: Rule): string | null {
-  const callee = rule.calledChain;
+  const callee = calledChain(rule);
   if (callee === null || chainAuthor(rule.table, callee) !== "owner") return null;
   return callee.replace(/(?<=[-_.:])[^-_.:]*$/, "").replace(/\d+/g, "#");
 }
@@ -99,7 +99,7 @@ function fold(rows: readonly Rule[][], { least, kept = 0, isSingle, kind }: Fold
     while (kinds[start] !== null && end < rows.length && kinds[end] === kinds[start]) end++;
     const group = rows.slice(start, end);
     // Many calls of the same chain are not similar chains.
-    const size = kept === 0 ? group.length : new Set(group.flat().map((rule) => rule.calledChain)).size;
+    const size = kept === 0 ? group.length : new Set(group.flat().map(calledChain)).size;
     if (size < least) out.push(...group);
     else out.push(...group.slice(0, kept), group.slice(kept).flat());
     start = end;

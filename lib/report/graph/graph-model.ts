@@ -5,7 +5,7 @@
  */
 import type { Family } from "../../packet/field.ts";
 import type { Hook } from "../../rules/base-chain.ts";
-import type { TableName } from "../../rules/ruleset.ts";
+import type { TableId } from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import type { Author } from "../explain/author.ts";
 
@@ -55,7 +55,7 @@ export interface GraphChain {
   /** The hook that reaches it; `null` if none does. */
   readonly hook: Hook | null;
   /** Its table. */
-  readonly table: TableName;
+  readonly table: TableId;
   /** Its name, unique in its table. */
   readonly name: string;
   /** Policy of a built-in chain; `null` for any other. */
@@ -79,7 +79,7 @@ export interface GraphChain {
 /** A stage of a hook: connection tracking (`table` is `null`), or a table. */
 export interface GraphStage {
   /** The table; `null` for connection tracking. */
-  readonly table: TableName | null;
+  readonly table: TableId | null;
   /** Its chains, the base chain first. */
   readonly chains: readonly GraphChain[];
 }
@@ -164,7 +164,7 @@ export interface ChainGraph {
 /** A chain by its table and name. */
 export interface ChainName {
   /** Its table. */
-  readonly table: TableName;
+  readonly table: TableId;
   /** Unique in its table only. */
   readonly name: string;
 }
@@ -180,5 +180,5 @@ export interface GraphOptions {
 }
 
 /** Returns the id of a chain at a hook. */
-export const chainId = (hook: Hook | null, table: TableName, name: string): string =>
+export const chainId = (hook: Hook | null, table: TableId, name: string): string =>
   `${hook ?? "-"}/${table}/${name}`;

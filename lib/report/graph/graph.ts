@@ -4,7 +4,14 @@ import { DOCKER_USER } from "../../host/known/docker.ts";
 import { STOPS } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { CallGraph } from "../../rules/call-graph.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, type TableName } from "../../rules/ruleset.ts";
+import {
+  type Chain,
+  calledChain,
+  chainOf,
+  type Rule,
+  type Ruleset,
+  type TableId,
+} from "../../rules/ruleset.ts";
 import type { Trace } from "../../simulate/answer.ts";
 import { chainAuthor, ruleAuthor } from "../explain/author.ts";
 import { rulesetDoubtText } from "../text/doubt-text.ts";
@@ -70,7 +77,7 @@ export function chainGraph(ruleset: Ruleset, host: Host, options: GraphOptions =
   return new GraphBuilder(ruleset, host, options).graph();
 }
 
-const chainKey = (table: TableName, name: string): string => `${table}/${name}`;
+const chainKey = (table: TableId, name: string): string => `${table}/${name}`;
 
 const sameChain = (a: ChainName | undefined, b: ChainName): boolean =>
   a?.table === b.table && a.name === b.name;
@@ -234,13 +241,12 @@ class GraphBuilder {
   }
 
   private isOnRoute(rule: Rule): boolean {
-    const callee = rule.calledChain;
-    return callee !== null && this.route.has(chainKey(rule.table, callee));
+    return rule.calledChains.some((callee) => this.route.has(chainKey(rule.table, callee)));
   }
 
   /** The chain that a rule calls, if it has rules or is the one for the owner's rules about containers. */
   private drawableCallee(rule: Rule): Chain | null {
-    const name = rule.calledChain;
+    const name = calledChain(rule);
     const chain = name === null ? undefined : chainOf(this.ruleset, rule.table, name);
     if (chain === undefined) return null;
     if (this.selected !== null && !this.selected.has(chainKey(chain.table, chain.name))) return null;
@@ -253,7 +259,7 @@ class GraphBuilder {
     const isSingle = rules.length === 1;
     const actions = new Set(rules.map(rowAction));
     const authors = new Set(rules.map((each) => ruleAuthor(each, this.host)));
-    const haveOneCallee = new Set(rules.map((rule) => rule.calledChain)).size === 1 && actions.size === 1;
+    const haveOneCallee = new Set(rules.map(calledChain)).size === 1 && actions.size === 1;
     const callee = haveOneCallee ? this.drawableCallee(rule) : null;
     return {
       first: rule.index,

@@ -1,6 +1,6 @@
 /** Short texts of rules in a picture: the condition, the action, the target. */
 import { ufwCommand } from "../../audit/ufw-rules.ts";
-import { chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
+import { calledChain, chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
 import { counted } from "../text/list.ts";
 import type { RowAction } from "./graph-model.ts";
 
@@ -55,7 +55,7 @@ const isEmpty = (ruleset: Ruleset, rule: Rule, callee: string): boolean =>
 export function targetText(rule: Rule, ruleset: Ruleset): string {
   const name = rule.targetName;
   if (rule.action === "none") return "count";
-  const callee = rule.calledChain;
+  const callee = calledChain(rule);
   if (callee !== null) return isEmpty(ruleset, rule, callee) ? `${name} ∅` : name;
   if (rowAction(rule) !== "nat") return name;
   const words = rule.targetText(ruleset).split(" ").slice(2);
@@ -70,7 +70,7 @@ export function targetsText(rules: readonly Rule[], ruleset: Ruleset): string {
   const chains = new Set<string>();
   let empty = 0;
   for (const rule of rules) {
-    const callee = rule.calledChain;
+    const callee = calledChain(rule);
     if (callee !== null) {
       if (isEmpty(ruleset, rule, callee)) empty++;
       else chains.add(callee);

@@ -1,6 +1,6 @@
 /** The hooks, chains and rules on the path of a traced packet. */
 import type { Hook } from "../../rules/base-chain.ts";
-import { chainOf, type Ruleset, type TableName } from "../../rules/ruleset.ts";
+import { chainOf, type Ruleset, type TableId } from "../../rules/ruleset.ts";
 import type { Trace, TracedBranch } from "../../simulate/answer.ts";
 import { chainId, type PathPoint } from "./graph-model.ts";
 
@@ -31,7 +31,7 @@ export class TraceMarks {
   }
 
   /** Marks of a chain; `undefined` if the packet did not reach it at this hook. */
-  of(hook: Hook, table: TableName, name: string): ChainMarks | undefined {
+  of(hook: Hook, table: TableId, name: string): ChainMarks | undefined {
     return this.chains.get(chainId(hook, table, name));
   }
 
@@ -57,7 +57,7 @@ export class TraceMarks {
 
   private marksOf(
     hook: Hook,
-    table: TableName,
+    table: TableId,
     name: string,
   ): { readonly rules: Set<number>; policy: boolean } {
     const id = chainId(hook, table, name);

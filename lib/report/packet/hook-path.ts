@@ -2,7 +2,7 @@
 import { hasUfw, ufwCommand } from "../../audit/ufw-rules.ts";
 import { STOPS, type Step } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
-import type { TableName } from "../../rules/ruleset.ts";
+import { calledChain, type TableId } from "../../rules/ruleset.ts";
 import type { Outcome, TracedBranch } from "../../simulate/answer.ts";
 import type { TraceEvent } from "../../simulate/trace.ts";
 import { safe } from "../text/terminal.ts";
@@ -38,7 +38,7 @@ export interface HookLine {
 
 /** A table, or connection tracking, of a hook. */
 export interface HookTable {
-  readonly name: TableName | "conntrack";
+  readonly name: TableId | "conntrack";
   /** One of its rules matched, or it changed the packet. */
   readonly hadEffect: boolean;
 }
@@ -73,7 +73,7 @@ type TableStep = TableEvent["steps"][number];
 
 /** Steps of one table at one hook. */
 interface TableRun {
-  readonly table: TableName;
+  readonly table: TableId;
   readonly hook: Hook;
   readonly steps: readonly Step[];
 }
@@ -187,7 +187,7 @@ function hooksOnPath({ hook, events }: TracedBranch, isSent: boolean): Hook[] {
 
 /** Splits a path into the runs of its tables: a run ends with a policy, or where another base chain begins. */
 function tableRuns(path: readonly Step[]): TableRun[] {
-  const out: { table: TableName; hook: Hook; steps: Step[] }[] = [];
+  const out: { table: TableId; hook: Hook; steps: Step[] }[] = [];
   let isEnded = true;
   for (const step of path) {
     const hook = HOOKS.find((name) => name === step.chain);
@@ -321,7 +321,7 @@ function nestedStepLines(
     return [{ kind, text, full: `${chain} ${text}`, line: null, depth }];
   }
   const rule = ruleAt(step.table, step.chain, step.rule, context);
-  const isCall = rule !== undefined && rule.calledChain !== null;
+  const isCall = rule !== undefined && calledChain(rule) !== null;
   const isStop = verdict === "drop" || verdict === "reject";
   const kind = isStop ? "stop" : isLast && !isCall && step.target === "ACCEPT" ? "pass" : "rule";
   const target = safe(step.target);

@@ -1,5 +1,5 @@
 /** The events of a branch as lines of text: tables, rules with their line numbers, changes. */
-import type { Rule } from "../../rules/ruleset.ts";
+import { calledChain, type Rule } from "../../rules/ruleset.ts";
 import type { TracedBranch } from "../../simulate/answer.ts";
 import type { FieldChange } from "../../simulate/trace.ts";
 import { type Style, safe } from "../text/terminal.ts";
@@ -104,7 +104,7 @@ function stepRows({ hook, steps, changes }: TableEvent, context: TextContext): T
       context.detail !== "all" &&
       rule?.reading.action === "jump" &&
       next?.step === "return" &&
-      next.chain === rule.calledChain;
+      next.chain === calledChain(rule);
     const text = `${ruleStepText(step, rule, context)}${hadNoMatch ? " (nothing matched)" : ""}`;
     const paint = hadNoMatch ? style.dim : ruleColour(rule, style);
     const line = step.line > 0 ? step.line : null;
