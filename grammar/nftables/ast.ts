@@ -40,6 +40,13 @@ export interface Prefix {
   readonly length: string;
 }
 
+/** `syn / fin,syn,rst,ack`: a value under a mask. */
+export interface Mask {
+  readonly kind: "mask";
+  readonly value: Expression;
+  readonly mask: Expression;
+}
+
 /** `1024-65535`. */
 export interface RangeOf {
   readonly kind: "range";
@@ -108,7 +115,7 @@ export interface Selector {
   readonly inputs?: readonly Expression[];
 }
 
-/** `a & b`; operators as written: `&`, `|`, `^`, `<<`, `>>`. */
+/** `a & b`; operators: `&`, `|`, `^`, `<<`, `>>`; words such as `and` are read as these. */
 export interface Binary {
   readonly kind: "binary";
   readonly operator: string;
@@ -126,6 +133,7 @@ export interface MapLookup {
 export type Expression = (
   | Value
   | Prefix
+  | Mask
   | RangeOf
   | Concatenation
   | List
@@ -165,7 +173,10 @@ export interface VerdictMap {
   readonly map: SetLiteral | SetReference | Variable;
 }
 
-/** `meta mark set 1`, `ip ttl set 64`, `ct mark set meta mark`, `tcp option maxseg size set rt mtu`, `ct helper set "ftp"`. */
+/**
+ * `meta mark set 1`, `ip ttl set 64`, `ct mark set meta mark`, `tcp option maxseg size set rt mtu`, `ct helper set "ftp"`,
+ * `ct timeout set "x"`, `ct expectation set "x"`.
+ */
 export interface Assignment {
   readonly kind: "assignment";
   readonly target: Selector;
@@ -202,6 +213,8 @@ export interface SetStatement {
   readonly set: string;
   readonly key: Expression;
   readonly data: Expression | Verdict | null;
+  /** Words after the key: `timeout 1h`. */
+  readonly options: readonly string[];
   /** Statements of the element: `limit rate over 3/minute`, `counter`. */
   readonly statements: readonly Statement[];
 }
@@ -209,8 +222,10 @@ export interface SetStatement {
 /** `limit rate over 10/second burst 5 packets`, `quota over 10 mbytes`, `ct count over 20`, `limit name "x"`, `quota name "x"`. */
 export interface LimitStatement {
   readonly kind: "limit";
-  /** Words of the statement; the first is `limit`, `quota`, `ct` (count), `connlimit`. */
+  /** Words of the statement; the first is `limit`, `quota` or `ct` (count). */
   readonly words: readonly string[];
+  /** The map of `limit name tcp dport map { 22 : "slow" }`. */
+  readonly inputs?: readonly Expression[];
 }
 
 /** `tproxy ip to 127.0.0.1:80`. */
@@ -230,12 +245,23 @@ export interface XtStatement {
 
 /**
  * Every other statement, by its first word: `counter`, `log`, `notrack`, `queue`, `dup`, `fwd`, `flow`, `synproxy`, `last`,
- * `ct` (of `ct helper set`, `ct timeout set`, `ct expectation set`), `meter`, `comment`, `nop`.
+ * `meter`, `reset` (of `reset tcp option`). `ct helper set` and the like are assignments.
  */
 export interface OtherStatement {
   readonly kind: "other";
   /** The statement's words as written; quoted ones with their quotes. */
   readonly words: readonly string[];
+  /** Expressions after the words: queue number, addresses and devices of `dup` and `fwd`, key of `meter`, map of `counter name`. */
+  readonly inputs?: readonly Expression[];
+  /** Statements of `meter NAME { KEY STATEMENT }`. */
+  readonly statements?: readonly Statement[];
+}
+
+/** The rest of a rule from the first statement that has no known syntax; a diagnostic reports it. Its effect is unknown. */
+export interface UnknownStatement {
+  readonly kind: "unknown";
+  /** As written. */
+  readonly text: string;
 }
 
 export type Statement = (
@@ -250,6 +276,7 @@ export type Statement = (
   | TproxyStatement
   | XtStatement
   | OtherStatement
+  | UnknownStatement
 ) & { readonly at?: Position };
 
 /** Structure of a rule without its values. Within one parse, equal shapes are one object. */
@@ -263,13 +290,15 @@ export interface Rule extends Position {
   readonly kind: "rule";
   /** Rules of one shape have the same statements and selectors; only the texts of values and the names of chains and sets differ. */
   readonly shape: Shape;
+  /** Texts of the values and names in which rules of one shape differ, in the order of the text, without quotes. */
+  readonly values: readonly string[];
   /** Built at each read. */
   readonly statements: readonly Statement[];
   /** `comment "..."` at its end, without quotes; `null` without one. */
   readonly comment: string | null;
   /** `# handle 5` of `nft -a`; `null` if not printed. */
   readonly handle: number | null;
-  /** The rule as nft prints it, without indentation and handle. */
+  /** The rule as written, without the indentation of its first line and without its handle. */
   readonly text: string;
 }
 
@@ -283,6 +312,8 @@ export interface BaseChainLine extends Position {
   readonly hook: string;
   /** Names of devices of ingress and egress. */
   readonly devices: readonly string[];
+  /** The names of devices have no quotes: nft 1.0.6 prints several devices like this. */
+  readonly bareDevices?: true;
   /** As written: `0`, `-100`, `filter`, `filter + 10`. */
   readonly priority: string;
   /** `accept` or `drop`; `null` if not written. */
@@ -317,6 +348,8 @@ export interface NamedSet extends Position {
   readonly comment: string | null;
   /** `null` if the text has no line `elements`: an empty set, or a listing without elements (`nft -t`). */
   readonly elements: readonly Element[] | null;
+  /** Elements in each line of the text but the last; 0 if all are in one line. The choice of nft depends on the type of the key. */
+  readonly elementsPerLine: number;
   readonly handle: number | null;
 }
 
@@ -343,6 +376,8 @@ export interface Table extends Position {
   readonly comment: string | null;
   /** Chains, sets, maps and objects in the order of the text. */
   readonly entries: readonly (Chain | NamedSet | NamedObject)[];
+  /** Name in `# progname firewalld`: the program that owns the table; `null` if not printed. */
+  readonly program: string | null;
   /** `# Warning: table ip nat is managed by iptables-nft, do not touch!` precedes it. */
   readonly managed?: true;
   readonly handle: number | null;

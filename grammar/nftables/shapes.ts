@@ -1,0 +1,44 @@
+/** Shapes of rules: what rules have in common that differ only in their values. */
+
+import type { Shape } from "./ast.ts";
+import { type Builder, builderOf } from "./slots.ts";
+import type { RuleContent } from "./statement-parser.ts";
+
+/** Statements of all rules of one structure, with slots for their values. */
+export class RuleShape implements Shape {
+  private builder: Builder | null = null;
+
+  constructor(
+    readonly count: number,
+    /** Content with slots; `null` if the rules of the shape are parsed one by one. */
+    readonly template: RuleContent | null,
+  ) {}
+
+  /** Returns the content of the rule with these values. */
+  build(values: readonly string[]): RuleContent {
+    this.builder ??= builderOf(this.template);
+    return this.builder(values) as RuleContent;
+  }
+}
+
+/** Most shapes of one text, and the length of the longest key. Other rules have a shape of their own. */
+const MOST_SHAPES = 16_384;
+const LONGEST_KEY = 4096;
+
+/** All shapes of one text. */
+export class ShapeTable {
+  private readonly known = new Map<string, RuleShape>();
+
+  find(key: string): RuleShape | undefined {
+    return this.known.get(key);
+  }
+
+  /** Returns the shape with this key, which is added if it is new. */
+  add(key: string, count: number, template: RuleContent | null): RuleShape {
+    const known = this.known.get(key);
+    if (known !== undefined) return known;
+    const shape = new RuleShape(count, template);
+    if (key.length <= LONGEST_KEY && this.known.size < MOST_SHAPES) this.known.set(key, shape);
+    return shape;
+  }
+}
