@@ -82,6 +82,14 @@ export {
   type TableConflict,
 } from "./iptables/load.ts";
 export { printRule, printRuleset } from "./iptables/print.ts";
+export {
+  type LoadedNftables,
+  type NftDiagnostic,
+  type NftSource,
+  type NftTable,
+  readNftables,
+} from "./nftables/load.ts";
+export { type CombinedRulesets, withNftables } from "./nftables/with-nftables.ts";
 export type { Prefix } from "./packet/address.ts";
 export {
   type Address,

@@ -94,7 +94,8 @@ export const negate = (negated: boolean, p: Predicate): Predicate => (negated ? 
 
 const isConjunction = (p: Predicate): boolean => p.kind === "and";
 
-const isNever = (p: Predicate): boolean =>
+/** True for a predicate without any packet, as far as its form shows. */
+export const isNever = (p: Predicate): boolean =>
   (p.kind === "or" && p.some.length === 0) || (p.kind === "in" && p.ranges.length === 0);
 
 /** Result of `evaluate` if the inputs do not determine it. */

@@ -1,6 +1,6 @@
 /** Reasons why the kernel may evaluate other rules than those of a text. `lib/report/text` has the sentences. */
 import type { Family } from "../packet/field.ts";
-import type { TableName } from "./table-name.ts";
+import type { TableId } from "./table-name.ts";
 
 /** Reason why the kernel may evaluate other rules than those of a ruleset. */
 export type RulesetDoubt =
@@ -15,7 +15,7 @@ export type RulesetDoubt =
   /** A table is given twice with different rules. The later one is evaluated. */
   | {
       readonly code: "table-given-twice";
-      readonly table: TableName;
+      readonly table: TableId;
       readonly places: readonly [TablePlace, TablePlace];
     }
   /** `count` lines could not be read; `line` is the first. */
@@ -36,6 +36,8 @@ export type RulesetDoubt =
       readonly message: string;
       readonly count: number;
     }
+  /** A listing of nftables has no elements of any set, as `nft -t` prints it; rules look these sets up. */
+  | { readonly code: "set-elements-missing"; readonly source: string; readonly sets: readonly string[] }
   /** Texts of iptables-nft and of iptables-legacy were given for one family. */
   | { readonly code: "both-backends-given" };
 

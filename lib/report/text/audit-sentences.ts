@@ -73,6 +73,7 @@ export function doubtText(doubt: Doubt): string {
     case "unreadable-lines":
     case "open-quote":
     case "rule-errors":
+    case "set-elements-missing":
     case "both-backends-given":
       return `IPv${doubt.family}: ${rulesetDoubtText(doubt)}`;
     default:

@@ -97,6 +97,8 @@ export function rulesetDoubtText(doubt: RulesetDoubt): string {
       return `${placeText(doubt)}: the line ends inside a quote, so the text is ambiguous: iptables-save does not escape a line feed in a comment, and the next lines may be part of that comment instead of rules`;
     case "rule-errors":
       return `${placeText(doubt)}: ${doubt.message}${doubt.count === 1 ? "" : ` (and ${doubt.count - 1} more lines with errors)`}: the rules of the kernel may differ there`;
+    case "set-elements-missing":
+      return `${doubt.source} has no elements of sets, and rules look up ${doubt.sets.join(", ")}: nft -t leaves elements out; give the output of nft list ruleset`;
     case "both-backends-given":
       return "the inputs have rules of iptables-nft and of iptables-legacy: the kernel evaluates both, and only the later table of each name was loaded";
   }

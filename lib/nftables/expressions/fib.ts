@@ -1,0 +1,141 @@
+/** Lookups in the routing tables: `fib` (net/ipv4/netfilter/nft_fib_ipv4.c, net/ipv6/netfilter/nft_fib_ipv6.c). */
+import { prefixes } from "../../packet/address.ts";
+import { PROTO, type Side } from "../../packet/field.ts";
+import { and, is, NEVER, not, or, type Predicate, within } from "../../packet/predicate.ts";
+import type { AddressType } from "../../rules/facts.ts";
+import { type Datatype, TYPES } from "../datatype.ts";
+import {
+  always,
+  type CompileContext,
+  enumerated,
+  type Operand,
+  unknownOf,
+  unknownOperand,
+} from "../operand.ts";
+
+/** Keys of a lookup: an address, and what else it depends on. */
+interface Keys {
+  readonly side: Side;
+  readonly mark: boolean;
+  /** The lookup is about this interface only. */
+  readonly device: "in" | "out" | null;
+}
+
+const DEVICES: Readonly<Record<string, "in" | "out">> = { iif: "in", oif: "out" };
+
+/** Parses `saddr . mark . iif`; `undefined` for other words. */
+function parseKeys(text: string): Keys | undefined {
+  const [address, ...rest] = text.split(/\s*\.\s*/);
+  if (address !== "saddr" && address !== "daddr") return undefined;
+  const device = rest.map((word) => DEVICES[word]).find((found) => found !== undefined) ?? null;
+  if (rest.some((word) => word !== "mark" && DEVICES[word] === undefined)) return undefined;
+  return { side: address === "saddr" ? "src" : "dst", mark: rest.includes("mark"), device };
+}
+
+/** Address types by their numbers (RTN_*, linux/rtnetlink.h). */
+const TYPE_NAMES = [
+  "UNSPEC",
+  "UNICAST",
+  "LOCAL",
+  "BROADCAST",
+  "ANYCAST",
+  "MULTICAST",
+  "BLACKHOLE",
+  "UNREACHABLE",
+  "PROHIBIT",
+] as const satisfies readonly AddressType[];
+
+/** Packets whose address has a type on an interface, or on the host. */
+function hasType(
+  { side }: Keys,
+  type: AddressType,
+  device: string | undefined,
+  at: CompileContext,
+): Predicate {
+  const is6 = (name: AddressType): Predicate => at.facts.addressIs(side, name, device);
+  if (at.facts.family === 4) return is6(type);
+  // IPv6 looks the route up first; only other addresses are classified by themselves (__nft_fib6_eval_type).
+  const routed: readonly AddressType[] = ["UNREACHABLE", "ANYCAST", "LOCAL"];
+  const before = routed.slice(0, routed.includes(type) ? routed.indexOf(type) : routed.length);
+  return and(is6(type), ...before.map((each) => not(is6(each))));
+}
+
+const addressType = (name: string, keys: Keys): Operand =>
+  enumerated(
+    name,
+    TYPES.fib_addrtype,
+    (at) =>
+      TYPE_NAMES.map((type, number) => {
+        const { device } = keys;
+        const when =
+          device === null
+            ? hasType(keys, type, undefined, at)
+            : or(...at.facts.interfaces.map((each) => and(is(device, each), hasType(keys, type, each, at))));
+        return [number, when] as const;
+      }),
+    always,
+    { except: "unreachable addresses of IPv6 if the routes of the host are not given" },
+  );
+
+const UNSPECIFIED = is("src", 0n);
+/** Duplicate address detection: of IPv6 only such packets without a source pass (nft_fib_v6_skip_icmpv6). */
+const DETECTION = and(is("proto", PROTO.icmpv6), within("dst", prefixes(6, "fe80::/10", "ff02::/16")));
+
+/** Packets that a lookup of their source finds a route for; `undefined` if the routes or the hook are unknown. */
+function hasRoute({ side, mark, device }: Keys, at: CompileContext): Predicate | undefined {
+  // At other hooks packets of the loopback interface are looked up, too.
+  if (side !== "src" || device === "out" || at.bases().some(({ hook }) => hook !== "PREROUTING"))
+    return undefined;
+  const found = at.facts.reversePath({ loose: device === null, validmark: mark, acceptLocal: false });
+  if (found === undefined || at.facts.family === 4) return found;
+  return and(found, or(not(UNSPECIFIED), DETECTION));
+}
+
+const why = "the result of this lookup is not computed";
+
+/** Any interface, for `exists`. No name begins with this character. */
+const ANY_DEVICE = "\u0001";
+
+/** Results of a lookup: the interface of the route; `missing` and `exists` test only if there is one. */
+const DEVICE_TYPES: Readonly<Record<string, Datatype>> = Object.fromEntries(
+  (["oif", "oifname", "check"] as const).map((result) => {
+    const type = result === "oifname" ? TYPES.ifname : TYPES.iface_index;
+    const parse: Datatype["parse"] = (value) => {
+      if (value.quoted || !["missing", "exists"].includes(value.text)) return type.parse(value);
+      return value.text === "missing" ? ["", ""] : [ANY_DEVICE, ANY_DEVICE];
+    };
+    return [result, { ...type, parse }];
+  }),
+);
+
+/** The interface of a route; `""` without one. With the input interface as a key the result is this interface. */
+const routeDevice = (name: string, keys: Keys, type: Datatype): Operand => ({
+  name,
+  type,
+  except: "lookups of the destination, without an input interface, or at other hooks than prerouting",
+  guard: always,
+  within(ranges, at) {
+    const unknown = (): Predicate =>
+      unknownOf(name, why, at, keys.side === "src" ? JSON.stringify(ranges) : null);
+    const route = hasRoute(keys, at);
+    if (route === undefined) return unknown();
+    const missing = ranges.some(([lo]) => lo === "") ? not(route) : NEVER;
+    const some = ranges.filter(([lo]) => lo !== "");
+    if (some.length === 0) return missing;
+    if (some.some(([lo]) => lo === ANY_DEVICE)) return or(missing, route);
+    return keys.device === null ? unknown() : or(missing, and(route, within(keys.device, some)));
+  },
+  masked: (mask, value, at) => unknownOf(name, why, at, `${mask} ${value}`),
+});
+
+/** Returns the expression `fib KEYS RESULT`; `undefined` if its words are unknown. */
+export function fib(words: readonly string[]): Operand | undefined {
+  const name = words.join(" ");
+  const result = words.at(-1);
+  const keys = parseKeys(words.slice(1, -1).join(" "));
+  if (keys === undefined) return undefined;
+  if (result === "type")
+    return keys.mark ? unknownOperand(name, TYPES.fib_addrtype, why) : addressType(name, keys);
+  const type = DEVICE_TYPES[result ?? ""];
+  return type === undefined ? undefined : routeDevice(name, keys, type);
+}

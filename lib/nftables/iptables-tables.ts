@@ -1,0 +1,26 @@
+/** Tables of nftables that iptables-nft makes: iptables-save prints their rules in full. */
+import { isTableName } from "../rules/ruleset.ts";
+import { hookOf, priorityOf } from "./base-chains.ts";
+import type { TableDraft } from "./table-draft.ts";
+
+/**
+ * Returns true if all base chains of a table are those that iptables-nft makes. Others, like `table ip filter` of a file for
+ * `nft -f`, iptables-nft refuses to read.
+ */
+export function isOfIptables({ family, name, chains }: TableDraft): boolean {
+  if ((family !== "ip" && family !== "ip6") || !isTableName(name)) return false;
+  const bases = [...chains.values()].filter(({ base }) => base !== null);
+  return (
+    bases.length > 0 &&
+    bases.every(({ name: chain, base }) => {
+      const hook = hookOf(base!.hook);
+      return hook === chain && priorityOf(base!.priority, family) === priority(name, hook);
+    })
+  );
+}
+
+/** Priority of a built-in chain (enum nf_ip_hook_priorities). */
+const priority = (table: string, hook: string): number => {
+  if (table === "nat") return hook === "PREROUTING" || hook === "OUTPUT" ? -100 : 100;
+  return table === "raw" ? -300 : table === "mangle" ? -150 : table === "security" ? 50 : 0;
+};

@@ -1,0 +1,87 @@
+/** Tables while the entries of a text are executed in their order, as `nft -f` does. */
+import type {
+  BaseChainLine,
+  Chain as ChainSyntax,
+  Element,
+  Expression,
+  NamedObject,
+  NamedSet,
+  Position,
+  Rule as RuleSyntax,
+  Table as TableSyntax,
+} from "nftables-parser-ts";
+
+/** Values of `$name` at a place of the text. */
+export type Definitions = ReadonlyMap<string, Expression>;
+
+/** A rule with the definitions that precede it. */
+export interface DraftRule {
+  readonly syntax: RuleSyntax;
+  readonly definitions: Definitions;
+}
+
+export interface DraftChain {
+  readonly name: string;
+  base: BaseChainLine | null;
+  /** In the order of evaluation. */
+  rules: DraftRule[];
+  readonly place: Position;
+}
+
+/** A change of the elements of a set. */
+export interface ElementChange {
+  readonly verb: "add" | "remove" | "clear";
+  readonly elements: readonly Element[];
+  readonly definitions: Definitions;
+}
+
+export interface DraftSet {
+  readonly syntax: NamedSet;
+  readonly changes: ElementChange[];
+}
+
+/** One table. */
+export class TableDraft {
+  readonly chains = new Map<string, DraftChain>();
+  readonly sets = new Map<string, DraftSet>();
+  /** By type and name: `limit slow`. */
+  readonly objects = new Map<string, NamedObject>();
+  flags: readonly string[] = [];
+  managed = false;
+
+  constructor(
+    readonly family: TableSyntax["family"],
+    readonly name: string,
+    readonly place: Position,
+  ) {}
+
+  /** Family and name, the id of the table in a ruleset. */
+  get id(): string {
+    return `${this.family} ${this.name}`;
+  }
+
+  /** Adds what a block contains; rules of a chain that exists follow its rules. */
+  addBlock(block: TableSyntax, definitions: Definitions): void {
+    if (block.flags.length > 0) this.flags = block.flags;
+    if (block.managed === true) this.managed = true;
+    for (const entry of block.entries)
+      if (entry.kind === "chain") this.addChain(entry, definitions);
+      else if (entry.kind === "object") this.objects.set(`${entry.type} ${entry.name}`, entry);
+      else this.addSet(entry, definitions);
+  }
+
+  addChain(syntax: ChainSyntax, definitions: Definitions): void {
+    let chain = this.chains.get(syntax.name);
+    if (chain === undefined) {
+      chain = { name: syntax.name, base: syntax.base, rules: [], place: syntax };
+      this.chains.set(syntax.name, chain);
+    } else if (syntax.base !== null) chain.base = syntax.base;
+    for (const rule of syntax.rules) chain.rules.push({ syntax: rule, definitions });
+  }
+
+  addSet(syntax: NamedSet, definitions: Definitions): void {
+    let set = this.sets.get(syntax.name);
+    if (set === undefined) this.sets.set(syntax.name, (set = { syntax, changes: [] }));
+    if (syntax.elements !== null) set.changes.push({ verb: "add", elements: syntax.elements, definitions });
+  }
+}
