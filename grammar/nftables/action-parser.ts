@@ -370,11 +370,10 @@ export class ActionParser extends ExpressionParser {
   protected xt = this.RULE("xt", (): Statement => {
     this.CONSUME(t.XtWord);
     const type = this.SUBRULE(this.word);
-    const name = this.OR([
-      { ALT: () => this.textOf(this.CONSUME(t.Quoted)) },
-      { ALT: () => this.SUBRULE1(this.word) },
+    return this.OR<Statement>([
+      { ALT: () => ({ kind: "xt", type, name: this.textOf(this.CONSUME(t.Quoted)) }) },
+      { ALT: () => ({ kind: "xt", type, name: this.SUBRULE1(this.word), bare: true }) },
     ]);
-    return { kind: "xt", type, name };
   });
 
   protected resetOption = this.RULE("resetOption", (): Statement => {

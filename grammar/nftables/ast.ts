@@ -115,10 +115,13 @@ export interface Selector {
   readonly inputs?: readonly Expression[];
 }
 
-/** `a & b`; operators: `&`, `|`, `^`, `<<`, `>>`; words such as `and` are read as these. */
+/** `a & b`. */
 export interface Binary {
   readonly kind: "binary";
+  /** `&`, `|`, `^`, `<<`, `>>`. */
   readonly operator: string;
+  /** The operator as a word, if the text has one: `and`, `or`, `xor`, `lshift`, `rshift`. */
+  readonly word?: string;
   readonly left: Expression;
   readonly right: Expression;
 }
@@ -241,11 +244,13 @@ export interface XtStatement {
   readonly kind: "xt";
   readonly type: string;
   readonly name: string;
+  /** The name has no quotes, as nft 1.0.6 prints it. */
+  readonly bare?: true;
 }
 
 /**
  * Every other statement, by its first word: `counter`, `log`, `notrack`, `queue`, `dup`, `fwd`, `flow`, `synproxy`, `last`,
- * `meter`, `reset` (of `reset tcp option`). `ct helper set` and the like are assignments.
+ * `meter`, `reset` (of `reset tcp option`), `comment` if it is not the end of the rule. `ct helper set` and the like are assignments.
  */
 export interface OtherStatement {
   readonly kind: "other";
@@ -257,10 +262,13 @@ export interface OtherStatement {
   readonly statements?: readonly Statement[];
 }
 
-/** The rest of a rule from the first statement that has no known syntax; a diagnostic reports it. Its effect is unknown. */
+/**
+ * The rest of a rule from the first statement that has no known syntax; a diagnostic reports it. Or a statement that nft printed
+ * as an empty text between two blanks: a match of iptables-nft, whose condition is lost. Its effect is unknown.
+ */
 export interface UnknownStatement {
   readonly kind: "unknown";
-  /** As written. */
+  /** As written; `""` for an empty text. */
   readonly text: string;
 }
 

@@ -177,7 +177,8 @@ export class DocumentReader {
       handle,
     };
     const item = (): void => {
-      const unit = this.cursor.unit();
+      // A blank after the indentation belongs to the rule: it follows an empty text.
+      const unit = this.cursor.unit(this.cursor.follows("\t\t ") ? 1 : 0);
       if (!this.chainProperty(chain, unit)) rules.push(this.rule(unit));
     };
     this.block(`chain ${name}`, place, item, { lineFeed: () => rules.push(...this.emptyRules()) });

@@ -92,8 +92,8 @@ export class ExpressionParser extends SelectorParser {
       GATE: () => count < MOST_OPERATORS,
       DEF: () => {
         count++;
-        this.CONSUME(t.Or);
-        left = binary("|", left, this.SUBRULE1(this.xor, { ARGS: [mode && Mode.value] }));
+        const { image } = this.CONSUME(t.Or);
+        left = binary(image, left, this.SUBRULE1(this.xor, { ARGS: [mode && Mode.value] }));
       },
     });
     return left;
@@ -106,8 +106,8 @@ export class ExpressionParser extends SelectorParser {
       GATE: () => count < MOST_OPERATORS,
       DEF: () => {
         count++;
-        this.CONSUME(t.Xor);
-        left = binary("^", left, this.SUBRULE1(this.and, { ARGS: [mode && Mode.value] }));
+        const { image } = this.CONSUME(t.Xor);
+        left = binary(image, left, this.SUBRULE1(this.and, { ARGS: [mode && Mode.value] }));
       },
     });
     return left;
@@ -120,8 +120,8 @@ export class ExpressionParser extends SelectorParser {
       GATE: () => count < MOST_OPERATORS,
       DEF: () => {
         count++;
-        this.CONSUME(t.And);
-        left = binary("&", left, this.SUBRULE1(this.shift, { ARGS: [mode && Mode.value] }));
+        const { image } = this.CONSUME(t.And);
+        left = binary(image, left, this.SUBRULE1(this.shift, { ARGS: [mode && Mode.value] }));
       },
     });
     return left;
@@ -135,11 +135,7 @@ export class ExpressionParser extends SelectorParser {
       DEF: () => {
         count++;
         const { image } = this.CONSUME(t.Shift);
-        left = binary(
-          t.operatorSymbol(image),
-          left,
-          this.SUBRULE1(this.range, { ARGS: [mode && Mode.value] }),
-        );
+        left = binary(image, left, this.SUBRULE1(this.range, { ARGS: [mode && Mode.value] }));
       },
     });
     return left;
@@ -363,12 +359,11 @@ const OPTION_WORDS: ReadonlySet<string> = new Set([
 ]);
 
 const value = (text: string, quoted = false): Value => ({ kind: "value", text, quoted });
-const binary = (operator: string, left: Expression, right: Expression): Binary => ({
-  kind: "binary",
-  operator,
-  left,
-  right,
-});
+function binary(image: string, left: Expression, right: Expression): Binary {
+  const operator = t.operatorSymbol(image);
+  return { kind: "binary", operator, ...(operator === image ? {} : { word: image }), left, right };
+}
+
 export const verdict = (word: string): Verdict => ({ kind: "verdict", verdict: word as Verdict["verdict"] });
 
 function isLiteral(token: IToken): boolean {

@@ -19,6 +19,13 @@ interface OpenRule {
   comment: string | null;
 }
 
+/** Makes a comment that is not at the end of the rule a statement: iptables-nft prints its matches in their order. */
+function keepComment(content: OpenRule): void {
+  if (content.comment !== null)
+    content.statements.push({ kind: "other", words: ["comment", `"${content.comment}"`] });
+  content.comment = null;
+}
+
 /** The part of the parser that reads statements. */
 export class StatementParser extends ActionParser {
   /** What was read of the outermost rule before a syntax error, and the first token after it. */
@@ -45,12 +52,15 @@ export class StatementParser extends ActionParser {
           {
             ALT: () => {
               const { comment } = this.SUBRULE(this.comment);
+              keepComment(content);
               content.comment = comment;
             },
           },
           {
             ALT: () => {
-              content.statements.push(this.SUBRULE(this.statement));
+              const statement = this.SUBRULE(this.statement);
+              keepComment(content);
+              content.statements.push(statement);
             },
           },
         ],
@@ -74,6 +84,12 @@ export class StatementParser extends ActionParser {
       this.OR<Statement>({
         DEF: [
           { ALT: () => verdict(this.CONSUME(t.VerdictWord).image) },
+          {
+            ALT: () => {
+              this.CONSUME(t.Empty);
+              return { kind: "unknown", text: "" };
+            },
+          },
           { ALT: () => this.SUBRULE(this.jump) },
           { ALT: () => this.SUBRULE(this.counter) },
           { ALT: () => this.SUBRULE(this.log) },

@@ -1,6 +1,15 @@
 /** Prints expressions and statements as nft does. */
 
-import type { Element, Expression, NatStatement, Rule, SetLiteral, Statement, Verdict } from "./ast.ts";
+import type {
+  Binary,
+  Element,
+  Expression,
+  NatStatement,
+  Rule,
+  SetLiteral,
+  Statement,
+  Verdict,
+} from "./ast.ts";
 
 /** Precedence of operators; a higher number binds tighter. */
 const PRECEDENCE: Readonly<Record<string, number>> = { "|": 1, "^": 2, "&": 3, "<<": 4, ">>": 4 };
@@ -31,10 +40,14 @@ export function printExpression(expression: Expression): string {
     case "selector":
       return printSelector(expression.words, expression.inputs ?? []);
     case "binary":
-      return `${operand(expression.left, expression.operator, 0)} ${expression.operator} ${operand(expression.right, expression.operator, 1)}`;
+      return printBinary(expression);
     case "map":
       return `${printExpression(expression.key)} map ${printExpression(expression.map)}`;
   }
+}
+
+function printBinary({ left, operator, word = operator, right }: Binary): string {
+  return `${operand(left, operator, 0)} ${word} ${operand(right, operator, 1)}`;
 }
 
 /** Prints the operand of an operator, in parentheses if the operator binds tighter. */
@@ -111,7 +124,7 @@ export function printStatement(statement: Statement, indent = ""): string {
         destination(statement),
       ].join(" ");
     case "xt":
-      return `xt ${statement.type} "${statement.name}"`;
+      return `xt ${statement.type} ${statement.bare ? statement.name : `"${statement.name}"`}`;
     case "other":
       return printOther(statement);
     case "unknown":

@@ -116,9 +116,17 @@ export class TextCursor {
     return this.text.slice(start, end);
   }
 
-  /** Reads one unit. */
-  unit(): Unit {
-    const start = this.at;
+  /** Returns true if this text precedes the next character in its line, and is all that does. */
+  follows(text: string): boolean {
+    return this.text.endsWith(`\n${text}`, this.at);
+  }
+
+  /**
+   * Reads one unit.
+   * @param before number of blanks before it that belong to it
+   */
+  unit(before = 0): Unit {
+    const start = this.at - before;
     let end = start < this.singleLines ? -1 : this.unitEnd(start, false);
     if (end < 0) {
       if (start >= this.singleLines) this.singleLines = this.text.length;

@@ -124,6 +124,9 @@ export const Jump = token("Jump", "(?:jump|goto)(?![\\w./-])", "jg", {
 /** A character that starts no token. */
 const Junk = createToken({ name: "Junk", pattern: /[^\n]/, label: "a character", ...everyChar });
 
+/** A statement that was printed as an empty text. */
+export const Empty = abstract("Empty", "a statement");
+
 const keyword = (name: string, label: string): TokenType => abstract(name, label, Word);
 /** `accept`, `drop`, `continue`, `return`. */
 export const VerdictWord = keyword("VerdictWord", "a verdict");
@@ -216,7 +219,7 @@ const literals = [Range, Prefix, Address, ClassId, Atom, Quoted, Unterminated, V
 const braces = [Open, Close, OpenParen, CloseParen, OpenBracket, CloseBracket];
 const signs = [Comma, Colon, Dot, Star, Slash, Dash, Plus];
 const operators = [Shift, Compare, Equals, Or, Xor, And];
-const types = [...literals, ...braces, ...signs, ...operators, Jump, Plain, Junk, Literal, Word];
+const types = [...literals, ...braces, ...signs, ...operators, Jump, Plain, Junk, Literal, Word, Empty];
 const all = [...types, ...keywordLists.map(([type]) => type).filter((type) => !types.includes(type))];
 
 /** Tokens of each mode, in the order in which they are tried. */
@@ -241,6 +244,30 @@ export function classify(tokens: readonly IToken[]): void {
     each.tokenType = type;
     each.tokenTypeIdx = type.tokenTypeIdx!;
   }
+}
+
+/** Every rule of iptables-nft has these counters. */
+const COUNTERS = /\bcounter packets \d+ bytes \d+/;
+const emptyBefore = ({ startOffset }: IToken): IToken => ({
+  image: "",
+  startOffset,
+  tokenType: Empty,
+  tokenTypeIdx: Empty.tokenTypeIdx!,
+});
+
+/** Returns the tokens of a rule with `Empty` for each empty text, which leaves one blank more. */
+export function withEmpty(tokens: IToken[], text: string): IToken[] {
+  if (!text.includes("  ") && !text.startsWith(" ")) return tokens;
+  if (!COUNTERS.test(text)) return tokens;
+  let end = 0;
+  return tokens.flatMap((token) => {
+    const blanks = text.slice(end, token.startOffset);
+    const count = blanks.length - (end === 0 ? 0 : 1);
+    end = token.startOffset + token.image.length;
+    return /^ +$/.test(blanks)
+      ? [...Array.from({ length: count }, () => emptyBefore(token)), token]
+      : [token];
+  });
 }
 
 /** Removes the quotes of a token. */

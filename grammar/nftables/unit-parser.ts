@@ -5,7 +5,7 @@ import type { BaseChainLine, Element, Expression, Rule } from "./ast.ts";
 import { KNOWN, truncate } from "./line-error.ts";
 import { ParsedRule } from "./parsed-rule.ts";
 import { Mode, spread } from "./selector-parser.ts";
-import type { ShapeTable } from "./shapes.ts";
+import type { RuleShape, ShapeTable } from "./shapes.ts";
 import { type RuleContent, StatementParser } from "./statement-parser.ts";
 import * as t from "./tokens.ts";
 
@@ -73,36 +73,43 @@ export class UnitParser extends StatementParser {
     strict: boolean,
     locate: (at: number) => Place,
   ): { readonly rule: Rule; readonly error: UnitError | null } {
-    const tokens = this.tokenize(text, "line");
+    const plain = this.tokenize(text, "line");
+    const tokens = t.withEmpty(plain, text);
+    const result = this.ruleOf(text, tokens, shapes, handle, strict, locate);
+    // Blanks that are no empty text, in a rule that a person wrote.
+    return result.error !== null && tokens.length > plain.length
+      ? this.ruleOf(text, plain, shapes, handle, strict, locate)
+      : result;
+  }
+
+  private ruleOf(
+    text: string,
+    tokens: IToken[],
+    shapes: ShapeTable,
+    handle: number | null,
+    strict: boolean,
+    locate: (at: number) => Place,
+  ): { readonly rule: Rule; readonly error: UnitError | null } {
     const { key, values, nested } = outline(tokens);
     const { line, column } = locate(0);
+    const create = (shape: RuleShape, own: readonly string[], content: RuleContent | null): Rule =>
+      new ParsedRule(line, column, shape, own, content, text, handle);
     const known = strict ? undefined : shapes.find(key);
-    if (known?.template)
-      return { rule: new ParsedRule(line, column, known, values, null, text, handle), error: null };
+    if (known?.template) return { rule: create(known, values, null), error: null };
     this.slots = !nested;
     this.nested = (content, first, last) => {
       const place = locate(first.startOffset);
       const excerpt = text.slice(first.startOffset, last.startOffset + last.image.length);
       return new ParsedRule(place.line, place.column, shapes.add(key, 0, null), [], content, excerpt, null);
     };
-    const result = this.run(text, tokens, () => this.ruleContent());
-    if (result.error === null) {
-      const { node } = result;
-      const shape = nested ? shapes.add(key, 0, null) : shapes.add(key, values.length, node);
-      const rule = new ParsedRule(
-        line,
-        column,
-        shape,
-        nested ? [] : values,
-        nested ? node : null,
-        text,
-        handle,
-      );
-      return { rule, error: null };
+    const { node, error } = this.run(text, tokens, () => this.ruleContent());
+    if (error === null) {
+      const rule = nested
+        ? create(shapes.add(key, 0, null), [], node)
+        : create(shapes.add(key, values.length, node), values, null);
+      return { rule, error };
     }
-    const content = this.withUnknown(text, tokens);
-    const shape = shapes.add("unknown", 0, null);
-    return { rule: new ParsedRule(line, column, shape, [], content, text, handle), error: result.error };
+    return { rule: create(shapes.add("unknown", 0, null), [], this.withUnknown(text, tokens)), error };
   }
 
   /** Returns what was read before a syntax error, and the rest of the rule as an unknown statement. */

@@ -265,3 +265,17 @@ describe("what nft does not print in full", () => {
     expect(parse(text).diagnostics).toHaveLength(1);
   });
 });
+
+test("a rule of iptables-nft whose condition nft printed as an empty text has an unknown statement", () => {
+  const text = listing(
+    " counter packets 0 bytes 0 jump a",
+    "meta l4proto tcp  counter packets 1 bytes 2 drop",
+  );
+  const { document, diagnostics } = parse(text);
+  expect(diagnostics).toEqual([]);
+  expect(rulesOf(text).map((rule) => rule.statements.map((each) => each.kind))).toEqual([
+    ["unknown", "other", "verdict"],
+    ["match", "unknown", "other", "verdict"],
+  ]);
+  expect(print(document)).toBe(text);
+});

@@ -1,0 +1,45 @@
+/**
+ * Listings of corpus.txt by several versions of nft. `UPDATE=1` records that of the installed one again;
+ * `NFT="chroot FOLDER nft"` that of another.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { parse, print } from "nftables-parser-ts";
+import { describe, expect, test } from "vitest";
+import { corpus, LISTINGS, loadCorpus, recordOf, VERSIONS, versionOf, withoutTimes } from "./lab.ts";
+
+const records = VERSIONS.flatMap((version) =>
+  [...LISTINGS].map(([flag, ending]) => ({ version, flag, ending })),
+);
+
+describe.each(records)("nft $version list ruleset $flag", ({ version, ending }) => {
+  const listing = readFileSync(recordOf(version, ending), "utf8");
+  const { document, diagnostics } = parse(listing);
+
+  test("is printed byte for byte", () => {
+    expect(print(document)).toBe(listing);
+  });
+
+  test("has a known syntax, but for the rules that nft itself cannot print", () => {
+    const lines = listing.split("\n");
+    expect(diagnostics.filter(({ line }) => !/^\t\t(?: # handle \d+)?$/.test(lines[line - 1]!))).toEqual([]);
+    expect(diagnostics.length).toBeLessThan(20);
+  });
+
+  test("gives the same document without the memo of shapes", () => {
+    expect(JSON.stringify(parse(listing, { strict: true }))).toBe(JSON.stringify({ document, diagnostics }));
+  });
+});
+
+const nft = process.env.NFT ?? "nft";
+const version = process.getuid?.() === 0 ? versionOf(nft) : "";
+
+describe.skipIf(!VERSIONS.includes(version) && !process.env.UPDATE)("the installed nft", () => {
+  test("prints what was recorded", { timeout: 60_000 }, () => {
+    const { listings } = loadCorpus(nft, corpus(), [...LISTINGS.keys()]);
+    [...LISTINGS.values()].forEach((ending, i) => {
+      const file = recordOf(version, ending);
+      if (process.env.UPDATE) writeFileSync(file, listings[i]!);
+      expect(withoutTimes(listings[i]!)).toBe(withoutTimes(readFileSync(file, "utf8")));
+    });
+  });
+});
