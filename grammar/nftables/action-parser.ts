@@ -17,6 +17,7 @@ export class ActionParser extends ExpressionParser {
       DEF: [
         { ALT: () => words.push(this.wordOf(this.CONSUME(t.Quoted))) },
         { ALT: () => words.push(this.CONSUME(t.Variable).image) },
+        { GATE: () => !this.maySelect(), ALT: () => words.push(this.SUBRULE1(this.word)) },
         { ALT: () => inputs.push(this.SUBRULE(this.expression, { ARGS: [Mode.selector] })) },
       ],
       IGNORE_AMBIGUITIES: true,
@@ -191,7 +192,7 @@ export class ActionParser extends ExpressionParser {
     let port: Expression | null = null;
     let flags: string[] = [];
     this.OPTION({
-      GATE: () => this.next("ip") || this.next("ip6"),
+      GATE: () => (this.next("ip") || this.next("ip6")) && !this.startsSelector(),
       DEF: () => {
         family = this.SUBRULE(this.word);
       },
@@ -206,9 +207,10 @@ export class ActionParser extends ExpressionParser {
       },
     });
     this.OPTION1({
-      GATE: () => this.next("to"),
+      // An old form has no `to`.
+      GATE: () => this.next("to") || ((type === "snat" || type === "dnat") && this.startsDestination()),
       DEF: () => {
-        this.SUBRULE2(this.word);
+        this.OPTION4({ GATE: () => this.next("to"), DEF: () => this.SUBRULE2(this.word) });
         ({ address, port } = this.SUBRULE(this.destination));
       },
     });
@@ -234,6 +236,11 @@ export class ActionParser extends ExpressionParser {
       flags,
     };
   });
+
+  private startsDestination(): boolean {
+    const { tokenType } = this.LA(1);
+    return this.startsSelector() || (tokenType.CATEGORIES?.includes(t.Literal) ?? false);
+  }
 
   /** `10.0.0.1:80`, `10.0.0.1`, `:80`. */
   protected destination = this.RULE(

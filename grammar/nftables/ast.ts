@@ -397,16 +397,18 @@ export interface Table extends Position {
  */
 export interface Command extends Position {
   readonly kind: "command";
-  /** `add`, `insert`, `create`, `replace`, `delete`, `destroy`, `flush`, `rename`, `reset`, `define`, `undefine`, `redefine`. */
+  /** `add`, `insert`, `create`, `replace`, `delete`, `destroy`, `flush`, `rename`, `reset`, `define`, `undefine`, `redefine`; `add` if not written. */
   readonly verb: string;
-  /** `table`, `chain`, `rule`, `set`, `map`, `element`, `ruleset`, or the type of another object. */
+  /** `table`, `chain`, `rule`, `set`, `map`, `element`, `ruleset`, `variable`, or the type of another object. */
   readonly object: string;
   readonly family: Table["family"];
   /** Name of the table; `""` for `flush ruleset`. */
   readonly table: string;
-  /** Name of the chain, set, map or object; `""` without one. */
+  /** Name of the chain, set, map, object or variable; family of `flush ruleset ip`; `""` without one. */
   readonly name: string;
-  /** Rule of `add rule`; chain of `add chain`; set of `add set` and `add element`; else `null`. */
+  /** New name of `rename chain`. */
+  readonly newName?: string;
+  /** Rule of `add rule`; chain of `add chain`; set of `add set`; set literal of `add element`; value of `define`; else `null`. */
   readonly body: Rule | Chain | NamedSet | NamedObject | Table | Expression | null;
   /** `position 3`, `index 2`, `handle 5`; `null` without one. */
   readonly place: { readonly word: string; readonly number: number } | null;

@@ -1,6 +1,15 @@
 /** Prints a document in the format of `nft list ruleset`. */
 
-import type { BaseChainLine, Chain, Command, Document, NamedObject, NamedSet, Table } from "./ast.ts";
+import type {
+  BaseChainLine,
+  Chain,
+  Command,
+  Document,
+  Expression,
+  NamedObject,
+  NamedSet,
+  Table,
+} from "./ast.ts";
 import { printElement, printExpression, printRule } from "./statement-printer.ts";
 
 export { printElement, printExpression, printRule, printStatement } from "./statement-printer.ts";
@@ -112,5 +121,25 @@ function printElements({ elements, elementsPerLine }: NamedSet): string {
 }
 
 function printCommand(command: Command): string {
-  return command.verb;
+  const { verb, object, family, table, name, newName, place, body } = command;
+  if (object === "variable") return [verb, name, ...(body === null ? [] : ["=", printBody(body)])].join(" ");
+  const words = object === "ruleset" ? [name] : [family, table, name];
+  const at = place === null ? [] : [place.word, String(place.number)];
+  const text = [verb, object, ...words.filter((word) => word !== ""), ...at, newName ?? "", printBody(body)];
+  return text.filter((word) => word !== "").join(" ");
+}
+
+/** Prints the end of a command: a rule, a block, elements. */
+function printBody(body: Command["body"]): string {
+  if (body === null) return "";
+  if (body.kind === "rule") return printRule(body);
+  const lines: string[] = [];
+  if (body.kind === "table") printTable(body, lines);
+  else if (body.kind === "chain" || body.kind === "object" || (body.kind !== "selector" && "flags" in body))
+    printEntry(body, lines);
+  else return printExpression(body as Expression);
+  // An empty block is as good as none, but for `add set`.
+  if (lines.length === 2 && body.kind !== "table") return "";
+  const indent = body.kind === "table" ? "" : "\t";
+  return ["{", ...lines.slice(1).map((line) => line.replace(indent, ""))].join("\n");
 }

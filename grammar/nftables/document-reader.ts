@@ -1,72 +1,17 @@
-/** Assembles units into chains, sets, tables and documents. */
+/** Assembles tables, commands and comments into a document. */
 
-import type {
-  Chain,
-  Command,
-  Comment,
-  Diagnostic,
-  Document,
-  Element,
-  NamedObject,
-  NamedSet,
-  Position,
-  Rule,
-  Severity,
-  Table,
-} from "./ast.ts";
-import { truncate } from "./line-error.ts";
-import { ParsedRule } from "./parsed-rule.ts";
-import { ShapeTable } from "./shapes.ts";
-import { TextCursor, type Unit } from "./text-cursor.ts";
-import { unquote } from "./tokens.ts";
-import { type UnitError, UnitParser } from "./unit-parser.ts";
-
-type Open<T> = { -readonly [K in keyof T]: T[K] };
-type Entry = Chain | NamedSet | NamedObject;
+import type { Command, Comment, Diagnostic, Document, Table } from "./ast.ts";
+import { TABLE } from "./block-reader.ts";
+import { CommandReader } from "./command-reader.ts";
 
 const HASH = 35;
-const CLOSE = 125;
-const NAME = '[^\\s{};"#]+';
-const FAMILIES = "ip6?|inet|arp|bridge|netdev";
-const TABLE = new RegExp(`table[ \\t]+(?:(${FAMILIES})[ \\t]+)?(${NAME})[ \\t]*\\{`, "y");
-const OBJECT = new RegExp(
-  `(chain|set|map|flowtable|counter|quota|limit|secmark|synproxy|tunnel|ct[ \\t]+(?:helper|timeout|expectation))[ \\t]+(${NAME})[ \\t]*\\{`,
-  "y",
-);
-const HANDLE = /[ \t]*# handle (\d+)[ \t\r]*(?=\n|$)/y;
-/** Handle and owner after the brace of a table. */
-const TABLE_NOTE = /[ \t]*#(?: handle (\d+))?(?: progname ([^\n]*?))?[ \t\r]*(?=\n|$)/y;
-const HANDLE_COMMENT = /^ handle (\d+)[ \t]*$/;
-/** Line of a rule without a text, from the line feed before it. */
-const EMPTY_RULE = /\n\t\t(?: # handle (\d+))?(?=\n)/y;
-const ELEMENTS = /elements[ \t]*=[ \t\n]*\{/y;
 const MANAGED = /^ Warning: table .* is managed by iptables-nft, do not touch!$/;
-
 const NO_TABLE = "no table found: this is not the output of nft list ruleset";
 const EMPTY = "no table found: the text is empty";
 
-let sharedParser: UnitParser | undefined;
-
-/** Returns the parser. It is created when it is first needed, because creation is slow. */
-export function parser(): UnitParser {
-  sharedParser ??= new UnitParser();
-  return sharedParser;
-}
-
 /** Reads one text. An instance is used once. */
-export class DocumentReader {
-  private readonly cursor: TextCursor;
-  private readonly shapes = new ShapeTable();
+export class DocumentReader extends CommandReader {
   private readonly entries: (Table | Command | Comment)[] = [];
-  private readonly diagnostics: Diagnostic[] = [];
-  private readonly strict: boolean;
-  private cutOff = false;
-
-  /** @param strict parse every rule with the grammar, without the memo of shapes */
-  constructor(text: string, strict: boolean) {
-    this.cursor = new TextCursor(text);
-    this.strict = strict;
-  }
 
   read(): { document: Document; diagnostics: readonly Diagnostic[] } {
     const { cursor } = this;
@@ -75,304 +20,23 @@ export class DocumentReader {
       if (cursor.done) break;
       if (c === HASH)
         this.entries.push({ kind: "comment", ...cursor.locate(cursor.at), text: cursor.comment() });
-      else this.topEntry();
+      else this.entry();
     }
     if (!this.entries.some((entry) => entry.kind !== "comment") && this.diagnostics.length === 0)
       this.report("error", cursor.text.trim() === "" ? EMPTY : NO_TABLE, { line: 1, column: 1 }, "");
     return { document: { entries: this.entries }, diagnostics: this.diagnostics };
   }
 
-  private topEntry(): void {
-    const { cursor } = this;
-    const start = cursor.at;
-    const header = cursor.match(TABLE);
-    if (header !== null) {
-      this.entries.push(this.table(start, header[1] ?? "ip", header[2]!));
+  private entry(): void {
+    const start = this.cursor.at;
+    const header = this.cursor.match(TABLE);
+    if (header === null) {
+      const command = this.command();
+      if (command !== null) this.entries.push(command);
       return;
     }
-    const place = cursor.locate(start);
-    const found = cursor.excerpt();
-    const unit = cursor.unit();
-    if (unit.text === "" && !cursor.done) cursor.at++;
-    this.report("error", "expected a table", place, found);
-  }
-
-  private table(start: number, family: string, name: string): Table {
     const previous = this.entries.at(-1);
-    const place = this.cursor.locate(start);
-    const note = this.cursor.match(TABLE_NOTE);
     const managed = previous?.kind === "comment" && MANAGED.test(previous.text);
-    const table: Open<Table> & { flags: readonly string[] } = {
-      kind: "table",
-      ...place,
-      family: family as Table["family"],
-      name,
-      flags: [],
-      comment: null,
-      entries: [],
-      ...(managed ? { managed: true as const } : {}),
-      program: note?.[2] ?? null,
-      handle: note?.[1] === undefined ? null : Number(note[1]),
-    };
-    const entries: Entry[] = [];
-    table.entries = entries;
-    this.block(
-      `table ${family} ${name}`,
-      place,
-      () => {
-        const at = this.cursor.at;
-        const header = this.cursor.match(OBJECT);
-        if (header !== null) entries.push(this.object(at, header[1]!.replace(/[ \t]+/g, " "), header[2]!));
-        else this.tableProperty(table);
-      },
-      { inner: false },
-    );
-    return table;
-  }
-
-  /** `comment "x"`, `flags dormant`. */
-  private tableProperty(table: Open<Table>): void {
-    const unit = this.cursor.unit();
-    const [word, ...rest] = parser().words(unit.text);
-    if (word === "comment" && rest.length === 1) table.comment = unquote(rest[0]!);
-    else if (word === "flags" && rest.length > 0)
-      table.flags = [...table.flags, ...rest.filter((each) => each !== ",")];
-    else this.unitFault(unit, "expected a chain, a set, a map or an object");
-  }
-
-  private object(start: number, type: string, name: string): Entry {
-    const place = this.cursor.locate(start);
-    const handle = this.handleHere();
-    if (type === "chain") return this.chain(place, name, handle);
-    if (type === "set" || type === "map") return this.set(place, type, name, handle);
-    const object: Open<NamedObject> = {
-      kind: "object",
-      ...place,
-      type,
-      name,
-      body: [],
-      comment: null,
-      handle,
-    };
-    const body: (readonly string[])[] = [];
-    object.body = body;
-    this.block(`${type} ${name}`, place, () => {
-      const words = parser().words(this.cursor.unit().text);
-      if (words[0] === "comment" && words.length === 2) object.comment = unquote(words[1]!);
-      else body.push(words);
-    });
-    return object;
-  }
-
-  private chain(place: Position, name: string, handle: number | null): Chain {
-    const rules: Rule[] = [];
-    const chain: Open<Chain> = {
-      kind: "chain",
-      ...place,
-      name,
-      base: null,
-      comment: null,
-      flags: [],
-      rules,
-      handle,
-    };
-    const item = (): void => {
-      // A blank after the indentation belongs to the rule: it follows an empty text.
-      const unit = this.cursor.unit(this.cursor.follows("\t\t ") ? 1 : 0);
-      if (!this.chainProperty(chain, unit)) rules.push(this.rule(unit));
-    };
-    this.block(`chain ${name}`, place, item, { lineFeed: () => rules.push(...this.emptyRules()) });
-    return chain;
-  }
-
-  /** Reads rules that nft printed without a text: it could not print a statement. */
-  private emptyRules(): Rule[] {
-    const rules: Rule[] = [];
-    for (;;) {
-      const found = this.cursor.match(EMPTY_RULE);
-      if (found === null) return rules;
-      const { line, column } = this.cursor.locate(found.index + 3);
-      this.report("warning", "a rule without text: nft cannot print it", { line, column }, "");
-      const content = { statements: [{ kind: "unknown", text: "" }], comment: null } as const;
-      const handle = found[1] === undefined ? null : Number(found[1]);
-      rules.push(new ParsedRule(line, column, this.shapes.add("unknown", 0, null), [], content, "", handle));
-    }
-  }
-
-  /** Reads a line of a chain that is no rule. */
-  private chainProperty(chain: Open<Chain>, unit: Unit): boolean {
-    const [, word = "", rest = ""] = /^(type|policy|comment|flags)[ \t]+(.*)$/.exec(unit.text) ?? [];
-    switch (word) {
-      case "type": {
-        const place = this.cursor.locate(unit.start);
-        const { node, error } = parser().baseChain(unit.text);
-        if (error !== null) this.fault(unit, error);
-        else chain.base = { ...place, ...node, policy: null };
-        return true;
-      }
-      case "policy":
-        if (!/^(accept|drop|\$\w+)$/.test(rest)) return false;
-        if (chain.base === null) this.unitFault(unit, "expected a type and a hook before the policy");
-        else chain.base = { ...chain.base, policy: rest };
-        return true;
-      case "comment":
-        if (!/^"[^"\n]*"$/.test(rest)) return false;
-        chain.comment = unquote(rest);
-        return true;
-      case "flags":
-        chain.flags = [...chain.flags, ...rest.split(/[ \t]*,[ \t]*/)];
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  private rule(unit: Unit): Rule {
-    const { rule, error } = this.parseRule(unit);
-    if (error === null) return rule;
-    const first = this.cursor.firstLine(unit);
-    if (first !== null) return this.rule(first);
-    this.fault(unit, error);
-    return rule;
-  }
-
-  private parseRule(unit: Unit): { readonly rule: Rule; readonly error: UnitError | null } {
-    const place = this.cursor.locate(unit.start);
-    const handle = HANDLE_COMMENT.exec(unit.comment)?.[1];
-    return parser().rule(
-      unit.text,
-      this.shapes,
-      handle === undefined ? null : Number(handle),
-      this.strict,
-      (at) => this.cursor.locateWithin(place, unit.text, at),
-    );
-  }
-
-  private set(place: Position, kind: "set" | "map", name: string, handle: number | null): NamedSet {
-    const set: Open<NamedSet> & { properties: (readonly string[])[] } = {
-      kind,
-      ...place,
-      name,
-      key: null,
-      data: null,
-      flags: [],
-      properties: [],
-      comment: null,
-      elements: null,
-      elementsPerLine: 0,
-      handle,
-    };
-    this.block(`${kind} ${name}`, place, () => {
-      if (this.cursor.match(ELEMENTS) !== null) this.elements(set);
-      else this.setProperty(set, this.cursor.unit());
-    });
-    if (set.key === null) this.report("error", `missing type of ${kind} ${truncate(name)}`, place, "");
-    return set;
-  }
-
-  private setProperty(set: Open<NamedSet> & { properties: (readonly string[])[] }, unit: Unit): void {
-    const words = parser().words(unit.text);
-    switch (words[0]) {
-      case "type":
-      case "typeof": {
-        const { node, error } = parser().setType(unit.text);
-        if (error !== null) this.fault(unit, error);
-        else Object.assign(set, node);
-        return;
-      }
-      case "flags":
-        set.flags = [...set.flags, ...words.slice(1).filter((word) => word !== ",")];
-        return;
-      case "comment":
-        if (words.length === 2) set.comment = unquote(words[1]!);
-        else this.unitFault(unit, "expected a string after comment");
-        return;
-      default:
-        if (!SET_PROPERTIES.has(words[0] ?? "")) this.unitFault(unit, "expected a property of a set");
-        set.properties.push(words);
-        if (unit.comment.startsWith(" count ")) set.properties.push(["#", ...unit.comment.trim().split(" ")]);
-    }
-  }
-
-  /** Reads the elements after `elements = {`. */
-  private elements(set: Open<NamedSet>): void {
-    const { cursor } = this;
-    const elements: Element[] = [];
-    for (;;) {
-      const next = cursor.element();
-      if (next === null) break;
-      if (next.feed && set.elementsPerLine === 0) set.elementsPerLine = elements.length;
-      const { node, error } = parser().elementOf(next.unit.text);
-      if (error !== null) this.fault(next.unit, error);
-      else elements.push(node);
-    }
-    set.elements = [...(set.elements ?? []), ...elements];
-  }
-
-  /**
-   * Reads the items of a block up to its closing brace.
-   * @param lineFeed is called before the blanks between two items
-   * @param inner the block cannot contain another block, whose header then shows that the brace is missing
-   */
-  private block(
-    title: string,
-    start: Position,
-    item: () => void,
-    { lineFeed = (): unknown => null, inner = true } = {},
-  ): void {
-    const { cursor } = this;
-    for (;;) {
-      lineFeed();
-      const c = cursor.skipBlanks();
-      if (cursor.done) {
-        if (!this.cutOff) {
-          const message = `the text ends inside ${truncate(title)} of line ${start.line}: expected }`;
-          this.report("error", message, cursor.locate(cursor.text.length), "");
-        }
-        this.cutOff = true;
-        return;
-      }
-      if (c === HASH) cursor.comment();
-      else if (c === CLOSE) {
-        cursor.at++;
-        return;
-      } else if (cursor.starts(TABLE) || (inner && cursor.starts(OBJECT))) {
-        const message = `expected } of ${truncate(title)} of line ${start.line}`;
-        this.report("error", message, cursor.locate(cursor.at), cursor.excerpt());
-        return;
-      } else item();
-    }
-  }
-
-  /** Reads `# handle 5` after an opening brace. */
-  private handleHere(): number | null {
-    const found = this.cursor.match(HANDLE);
-    return found === null ? null : Number(found[1]);
-  }
-
-  private unitFault(unit: Unit, message: string): void {
-    this.fault(unit, { message, found: truncate(unit.text).replace(/\n.*/s, ""), at: 0 });
-  }
-
-  private fault(unit: Unit, { message, found, at }: UnitError): void {
-    const start = this.cursor.locate(unit.start);
-    this.report("error", message, this.cursor.locateWithin(start, unit.text, at), found);
-  }
-
-  private report(severity: Severity, message: string, { line, column }: Position, found: string): void {
-    this.diagnostics.push({ severity, message, line, column, found });
+    this.entries.push(this.table(start, header[1] ?? "ip", header[2]!, managed));
   }
 }
-
-const SET_PROPERTIES: ReadonlySet<string> = new Set([
-  "size",
-  "timeout",
-  "gc-interval",
-  "policy",
-  "auto-merge",
-  "counter",
-  "limit",
-  "quota",
-  "ct",
-  "last",
-]);

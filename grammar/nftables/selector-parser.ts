@@ -15,7 +15,7 @@ import {
 } from "./vocabulary.ts";
 
 /** Returns words to be spread. While chevrotain records the grammar, a rule returns a placeholder instead. */
-export const spread = (words: readonly string[]): readonly string[] => (Array.isArray(words) ? words : []);
+export const spread = <T>(words: readonly T[]): readonly T[] => (Array.isArray(words) ? words : []);
 
 /** What an expression can contain. */
 export const Mode = {

@@ -4,7 +4,7 @@ import type { IToken } from "chevrotain";
 import { ActionParser } from "./action-parser.ts";
 import type { Assignment, Expression, Match, Rule, Selector, Statement, Verdict } from "./ast.ts";
 import { verdict } from "./expression-parser.ts";
-import { Mode } from "./selector-parser.ts";
+import { Mode, spread } from "./selector-parser.ts";
 import * as t from "./tokens.ts";
 
 /** Statements of a rule, with its comment. */
@@ -17,6 +17,13 @@ export interface RuleContent {
 interface OpenRule {
   readonly statements: Statement[];
   comment: string | null;
+}
+
+/** Returns the options of a meter's element as statements: `timeout 1h`. */
+function optionStatements(options: readonly string[]): Statement[] {
+  return options.flatMap((word, i) =>
+    i % 2 === 0 ? [{ kind: "other", words: [word, options[i + 1]!] }] : [],
+  );
 }
 
 /** Makes a comment that is not at the end of the rule a statement: iptables-nft prints its matches in their order. */
@@ -107,6 +114,7 @@ export class StatementParser extends ActionParser {
           { ALT: () => this.SUBRULE(this.last) },
           { ALT: () => this.SUBRULE(this.meter) },
           { ALT: () => this.SUBRULE(this.setStatement) },
+          { ALT: () => this.SUBRULE(this.oldSetStatement) },
           { ALT: () => this.SUBRULE(this.xt) },
           { ALT: () => this.SUBRULE(this.resetOption) },
           { GATE: () => this.maySelect(), ALT: () => this.SUBRULE(this.selecting) },
@@ -199,8 +207,10 @@ export class StatementParser extends ActionParser {
     });
     this.CONSUME(t.Open);
     const key = this.SUBRULE(this.concatenation, { ARGS: [Mode.selector, false] });
-    const statements = this.SUBRULE(this.elementStatements);
+    const timeouts = this.SUBRULE(this.timeouts);
+    const rest = this.SUBRULE(this.elementStatements);
     this.CONSUME(t.Close);
+    const statements = [...optionStatements(spread(timeouts)), ...spread(rest)];
     return { kind: "other", words, inputs: [key], statements };
   });
 
@@ -241,6 +251,17 @@ export class StatementParser extends ActionParser {
     });
     this.CONSUME(t.Close);
     return { kind: "set", operation, set, key, data, options, statements };
+  });
+
+  /** `set add ip saddr @name`, an old form of `add @name { ip saddr }`. */
+  private oldSetStatement = this.RULE("oldSetStatement", (): Statement => {
+    this.CONSUME(t.SetWord);
+    const operation = this.CONSUME(t.SetOperation).image as "add";
+    const key = this.SUBRULE(this.concatenation, { ARGS: [Mode.value, false] });
+    const options = this.SUBRULE(this.timeouts);
+    const set = this.ACTION(() => this.nameOf(this.LA(1)));
+    this.CONSUME(t.Reference);
+    return { kind: "set", operation, set, key, data: null, options, statements: [] };
   });
 
   private assignedData = this.RULE("assignedData", (): Expression | Verdict =>

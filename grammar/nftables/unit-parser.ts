@@ -142,6 +142,12 @@ export class UnitParser extends StatementParser {
     return this.run(text, this.tokenize(text, "line"), () => this.type());
   }
 
+  /** Parses the right side of `define NAME = ...`. */
+  definition(text: string): UnitResult<Expression> {
+    this.slots = false;
+    return this.run(text, this.tokenize(text, "line"), () => this.concatenation(Mode.constant, true));
+  }
+
   private run<T>(text: string, tokens: readonly IToken[], read: () => T): UnitResult<T> {
     const deep = tooDeep(tokens);
     if (deep !== undefined) {
@@ -288,6 +294,13 @@ export class UnitParser extends StatementParser {
 
   private typeNames = this.RULE("typeNames", (): { type: string[] } => {
     const type = [this.SUBRULE(this.word)];
+    // `ct helper`, `ct timeout` and `ct expectation` are one type.
+    this.OPTION({
+      GATE: () => type[0] === "ct",
+      DEF: () => {
+        type[0] += ` ${this.SUBRULE2(this.word)}`;
+      },
+    });
     this.MANY(() => {
       this.CONSUME(t.Dot);
       type.push(this.SUBRULE1(this.word));

@@ -5,7 +5,16 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parse, print } from "nftables-parser-ts";
 import { describe, expect, test } from "vitest";
-import { corpus, LISTINGS, loadCorpus, recordOf, VERSIONS, versionOf, withoutTimes } from "./lab.ts";
+import {
+  corpus,
+  inNamespace,
+  LISTINGS,
+  loadCorpus,
+  recordOf,
+  VERSIONS,
+  versionOf,
+  withoutTimes,
+} from "./lab.ts";
 
 const records = VERSIONS.flatMap((version) =>
   [...LISTINGS].map(([flag, ending]) => ({ version, flag, ending })),
@@ -33,7 +42,20 @@ describe.each(records)("nft $version list ruleset $flag", ({ version, ending }) 
 const nft = process.env.NFT ?? "nft";
 const version = process.getuid?.() === 0 ? versionOf(nft) : "";
 
+test("the commands have a known syntax, but for one that no nft takes", () => {
+  const { diagnostics } = parse(`${corpus().join("\n")}\n`);
+  expect(diagnostics.map(({ message }) => message)).toEqual(["expected a field of gre after gre"]);
+});
+
 describe.skipIf(!VERSIONS.includes(version) && !process.env.UPDATE)("the installed nft", () => {
+  test("loads the printed commands as it loads the commands", { timeout: 60_000 }, () => {
+    const { refused, listings } = loadCorpus(nft, corpus(), [""]);
+    const taken = corpus().filter((line) => !refused.includes(line));
+    const printed = print(parse(`${taken.join("\n")}\n`).document);
+    const load = `ip link set lo up; ip link add dummy0 type dummy; ${nft} -f - && ${nft} list ruleset`;
+    expect(withoutTimes(inNamespace(load, printed).out)).toBe(withoutTimes(listings[0]!));
+  });
+
   test("prints what was recorded", { timeout: 60_000 }, () => {
     const { listings } = loadCorpus(nft, corpus(), [...LISTINGS.keys()]);
     [...LISTINGS.values()].forEach((ending, i) => {
