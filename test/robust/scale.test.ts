@@ -44,7 +44,7 @@ describe.each(Object.entries(HOSTS))("%s", (name, extra) => {
   const host = join(program.folder, name.replaceAll(/\W+/g, "-"));
   beforeAll(() => {
     mkdirSync(host);
-    writeHost(host, extra);
+    writeHost(host, extra());
   });
   afterAll(() => rmSync(host, { recursive: true }));
 

@@ -214,25 +214,25 @@ describe("several hosts: one line each when its audit ends", () => {
         /no findings so far, no container engine, 2 inconclusive$/,
       ],
     ];
-    for (const [path, says] of broken) {
-      const { code, out } = fwcheck(["audit", path, good, other]);
-      const lines = out.trimEnd().split("\n");
-      expect(lines).toHaveLength(3);
-      expect(lines.filter((line) => says.test(line))).toHaveLength(1);
-      expect(lines.filter((line) => line.includes("9 findings"))).toHaveLength(2);
-      expect(code).toBe(1);
-      const ndjson = fwcheck(["audit", path, good, other, "--json"])
-        .out.trimEnd()
-        .split("\n")
-        .map((l) => JSON.parse(l));
-      expect(new Map(ndjson.map((h) => [h.host, [h.exit, h.findings?.length ?? 0]]))).toEqual(
-        new Map([
-          [path, [2, 0]],
-          [good, [1, 9]],
-          [other, [1, 9]],
-        ]),
-      );
-    }
+    const paths = [...broken.map(([path]) => path), good, other];
+    const { code, out } = fwcheck(["audit", ...paths]);
+    const lines = out.trimEnd().split("\n");
+    expect(lines).toHaveLength(paths.length);
+    for (const [, says] of broken) expect(lines.filter((line) => says.test(line))).toHaveLength(1);
+    expect(lines.filter((line) => line.includes("9 findings"))).toHaveLength(2);
+    expect(code).toBe(1);
+    const ndjson = fwcheck(["audit", ...paths, "--json"])
+      .out.trimEnd()
+      .split("\n")
+      .map((l) => JSON.parse(l));
+    expect(ndjson).toHaveLength(paths.length);
+    expect(new Map(ndjson.map((h) => [h.host, [h.exit, h.findings?.length ?? 0]]))).toEqual(
+      new Map([
+        ...broken.map(([path]): [string, [number, number]] => [path, [2, 0]]),
+        [good, [1, 9]],
+        [other, [1, 9]],
+      ]),
+    );
     expect(fwcheck(["audit", "-", good, other], snapshot(parts))).toMatchObject({ code: 2, out: "" });
   });
 
