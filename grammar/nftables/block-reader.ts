@@ -13,7 +13,8 @@ import type {
 } from "./ast.ts";
 import { truncate } from "./line-error.ts";
 import { ParsedRule } from "./parsed-rule.ts";
-import { ShapeTable } from "./shapes.ts";
+import { Kind, ShapeScanner } from "./shape-scanner.ts";
+import { type RuleShape, ShapeTable, type Template } from "./shapes.ts";
 import { TextCursor, type Unit } from "./text-cursor.ts";
 import { unquote } from "./tokens.ts";
 import { type UnitError, UnitParser } from "./unit-parser.ts";
@@ -38,6 +39,8 @@ const HANDLE_COMMENT = /^ handle (\d+)[ \t]*$/;
 const EMPTY_RULE = /\n\t\t(?: # handle (\d+))?(?=\n)/y;
 const ELEMENTS = /elements[ \t]*=[ \t\n]*\{/y;
 
+const NO_OPTIONS: readonly string[] = [];
+
 let sharedParser: UnitParser | undefined;
 
 /** Returns the parser. It is created when it is first needed, because creation is slow. */
@@ -53,10 +56,14 @@ export class BlockReader {
   protected readonly diagnostics: Diagnostic[] = [];
   private readonly strict: boolean;
   private cutOff = false;
+  private readonly ruleScanner: ShapeScanner<RuleShape> | null;
+  private readonly elementScanner: ShapeScanner<Template<Element>> | null;
 
-  /** @param strict parse every rule with the grammar, without the memo of shapes */
+  /** @param strict parse every rule with the grammar, without the scanner */
   constructor(text: string, strict: boolean) {
     this.cursor = new TextCursor(text);
+    this.ruleScanner = strict ? null : new ShapeScanner(text);
+    this.elementScanner = strict ? null : new ShapeScanner(text);
     this.strict = strict;
   }
 
@@ -140,11 +147,41 @@ export class BlockReader {
     };
     const item = (): void => {
       // A blank after the indentation belongs to the rule: it follows an empty text.
-      const unit = this.cursor.unit(this.cursor.follows("\t\t ") ? 1 : 0);
-      if (!this.chainProperty(chain, unit)) rules.push(this.rule(unit));
+      const before = this.cursor.follows("\t\t ") ? 1 : 0;
+      const scanned = before === 0 && this.ruleScanner?.scan(this.cursor.at, false) === true;
+      const rule = scanned ? this.scannedRule() : null;
+      if (rule !== null) {
+        rules.push(rule);
+        return;
+      }
+      const unit = this.cursor.unit(before);
+      if (this.chainProperty(chain, unit)) return;
+      rules.push(scanned ? this.learnedRule(unit) : this.rule(unit));
     };
     this.block(`chain ${name}`, place, item, { lineFeed: () => rules.push(...this.emptyRules()) });
     return chain;
+  }
+
+  /** Returns the rule that was scanned; `null` if its outline is new. */
+  private scannedRule(): Rule | null {
+    const { cursor } = this;
+    const { outline, values, end, next, handle } = this.ruleScanner!;
+    const shape = this.ruleScanner!.find(outline);
+    if (shape === undefined) return null;
+    const { line, column } = cursor.locate(cursor.at);
+    const text = cursor.text.slice(cursor.at, end);
+    cursor.at = next;
+    return new ParsedRule(line, column, shape, values, null, text, handle);
+  }
+
+  /** Reads a rule with the grammar, and lets the scanner know its outline. */
+  private learnedRule(unit: Unit): Rule {
+    const { outline, values } = this.ruleScanner!;
+    const rule = this.rule(unit);
+    const shape = rule.shape as RuleShape;
+    if (shape.template !== null && values.join("\n") === rule.values.join("\n"))
+      this.ruleScanner!.learn(outline, shape);
+    return rule;
   }
 
   /** Reads rules that nft printed without a text: it could not print a statement. */
@@ -269,13 +306,38 @@ export class BlockReader {
     const elements: Element[] = [];
     let perLine = 0;
     for (;;) {
-      const next = cursor.element();
-      if (next === null) return { elements, perLine };
-      if (next.feed && perLine === 0) perLine = elements.length;
-      const { node, error } = parser().elementOf(next.unit.text);
-      if (error !== null) this.fault(next.unit, error);
+      const found = cursor.nextElement();
+      if (found === 0) return { elements, perLine };
+      if (found === 2 && perLine === 0) perLine = elements.length;
+      const element = this.scannedElement();
+      if (element !== null) {
+        elements.push(element);
+        continue;
+      }
+      const unit = cursor.element();
+      const { node, error } = parser().elementOf(unit.text);
+      if (error !== null) this.fault(unit, error);
       else elements.push(node);
     }
+  }
+
+  /** Reads an element as nft prints it; `null` if the grammar must read it. */
+  private scannedElement(): Element | null {
+    const { cursor, elementScanner: scanner } = this;
+    if (scanner === null || !scanner.scan(cursor.at, true)) return null;
+    const { outline, values, end, next } = scanner;
+    if (outline === Kind.literal) {
+      cursor.at = next;
+      return { key: { kind: "value", text: values[0]!, quoted: false }, data: null, options: NO_OPTIONS };
+    }
+    let template = scanner.find(outline) ?? null;
+    if (template === null) {
+      template = parser().elementTemplate(cursor.text.slice(cursor.at, end));
+      if (template === null) return null;
+      scanner.learn(outline, template);
+    }
+    cursor.at = next;
+    return template.build(values);
   }
 
   /**

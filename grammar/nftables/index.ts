@@ -12,7 +12,7 @@ export { print, printExpression, printRule, printStatement } from "./document-pr
 
 /** Options of `parse`. */
 export interface ParseOptions {
-  /** Parse every rule with the grammar instead of the memo of known shapes. The result is the same. */
+  /** Parse every rule with the grammar instead of the fast scanner. The result is the same. */
   readonly strict?: boolean;
 }
 

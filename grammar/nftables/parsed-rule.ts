@@ -21,7 +21,7 @@ export class ParsedRule implements Rule {
   ) {}
 
   private read(): RuleContent {
-    return this.content ?? (this.shape as RuleShape).build(this.values);
+    return this.content ?? (this.shape as RuleShape).template!.build(this.values);
   }
 
   get statements(): readonly Statement[] {

@@ -4,21 +4,26 @@ import type { Shape } from "./ast.ts";
 import { type Builder, builderOf } from "./slots.ts";
 import type { RuleContent } from "./statement-parser.ts";
 
-/** Statements of all rules of one structure, with slots for their values. */
-export class RuleShape implements Shape {
+/** A tree with slots, from which others of the same structure are built. */
+export class Template<T> {
   private builder: Builder | null = null;
 
+  constructor(private readonly tree: T) {}
+
+  /** Returns the tree with these values. */
+  build(values: readonly string[]): T {
+    this.builder ??= builderOf(this.tree);
+    return this.builder(values) as T;
+  }
+}
+
+/** Statements of all rules of one structure, with slots for their values. */
+export class RuleShape implements Shape {
   constructor(
     readonly count: number,
     /** Content with slots; `null` if the rules of the shape are parsed one by one. */
-    readonly template: RuleContent | null,
+    readonly template: Template<RuleContent> | null,
   ) {}
-
-  /** Returns the content of the rule with these values. */
-  build(values: readonly string[]): RuleContent {
-    this.builder ??= builderOf(this.template);
-    return this.builder(values) as RuleContent;
-  }
 }
 
 /** Most shapes of one text, and the length of the longest key. Other rules have a shape of their own. */
@@ -37,7 +42,7 @@ export class ShapeTable {
   add(key: string, count: number, template: RuleContent | null): RuleShape {
     const known = this.known.get(key);
     if (known !== undefined) return known;
-    const shape = new RuleShape(count, template);
+    const shape = new RuleShape(count, template === null ? null : new Template(template));
     if (key.length <= LONGEST_KEY && this.known.size < MOST_SHAPES) this.known.set(key, shape);
     return shape;
   }

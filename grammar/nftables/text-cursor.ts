@@ -188,19 +188,19 @@ export class TextCursor {
   }
 
   /**
-   * Reads one element of `elements = { ... }`.
-   * @returns `null` at the closing brace, which is skipped, or at the end of the text; `feed`: a line feed precedes the element
+   * Moves to the next element of `elements = { ... }`, or behind the closing brace.
+   * @returns 0 if there is none, 1 for an element, 2 for one after a line feed
    */
-  element(): { readonly unit: Unit; readonly feed: boolean } | null {
+  nextElement(): 0 | 1 | 2 {
     const { text } = this;
-    let feed = false;
+    let found: 1 | 2 = 1;
     for (; this.at < text.length; this.at++) {
       const c = text.charCodeAt(this.at);
-      if (c === LF) feed = true;
+      if (c === LF) found = 2;
       else if (c === HASH) this.at = lineEnd(text, this.at) - 1;
       else if (c === CLOSE) {
         this.at++;
-        return null;
+        return 0;
       } else if (
         c !== BLANK &&
         c !== TAB &&
@@ -208,12 +208,16 @@ export class TextCursor {
         c !== COMMA &&
         !(c === BACKSLASH && this.continues(this.at))
       )
-        break;
+        return found;
     }
-    if (this.at >= text.length) return null;
+    return 0;
+  }
+
+  /** Reads one element. */
+  element(): Unit {
     const start = this.at;
     this.at = this.elementEnd(start);
-    return { unit: { start, text: text.slice(start, this.at).trimEnd(), comment: "" }, feed };
+    return { start, text: this.text.slice(start, this.at).trimEnd(), comment: "" };
   }
 
   private elementEnd(start: number): number {

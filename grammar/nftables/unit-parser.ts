@@ -5,7 +5,7 @@ import type { BaseChainLine, Element, Expression, Rule } from "./ast.ts";
 import { KNOWN, truncate } from "./line-error.ts";
 import { ParsedRule } from "./parsed-rule.ts";
 import { Mode, spread } from "./selector-parser.ts";
-import type { RuleShape, ShapeTable } from "./shapes.ts";
+import { type RuleShape, type ShapeTable, Template } from "./shapes.ts";
 import { type RuleContent, StatementParser } from "./statement-parser.ts";
 import * as t from "./tokens.ts";
 
@@ -128,6 +128,15 @@ export class UnitParser extends StatementParser {
   elementOf(text: string): UnitResult<Element> {
     this.slots = false;
     return this.run(text, this.tokenize(text, "set"), () => this.element());
+  }
+
+  /** Parses an element as a template for others. */
+  elementTemplate(text: string): Template<Element> | null {
+    const tokens = this.tokenize(text, "set");
+    outline(tokens);
+    this.slots = true;
+    const { node } = this.run(text, tokens, () => this.element());
+    return node === null ? null : new Template(node);
   }
 
   /** Parses `type filter hook input priority filter + 5`. */

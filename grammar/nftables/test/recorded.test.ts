@@ -34,7 +34,7 @@ describe.each(records)("nft $version list ruleset $flag", ({ version, ending }) 
     expect(diagnostics.length).toBeLessThan(20);
   });
 
-  test("gives the same document without the memo of shapes", () => {
+  test("gives the same document without the scanner", () => {
     expect(JSON.stringify(parse(listing, { strict: true }))).toBe(JSON.stringify({ document, diagnostics }));
   });
 });
