@@ -82,12 +82,15 @@ const service = numeric("inet_service", 16, "a port", {
   lookup: (text) => serviceName(text, undefined),
 });
 
-/** Interfaces are compared by name: nft prints the name of the interface with an index, and the index 0 has none. */
+/**
+ * Interfaces are compared by name: nft prints the name of the interface with an index. The index 0 has none, and another number
+ * is that of no interface of the host; no name contains a colon.
+ */
 const interfaceIndex: Datatype = {
   name: "iface_index",
   bits: null,
   expects: "an interface",
-  parse: ({ text }) => (text === "0" ? ["", ""] : /^\d+$/.test(text) ? undefined : [text, text]),
+  parse: ({ text }) => single(text === "0" ? "" : /^\d+$/.test(text) ? `:${text}` : text),
 };
 
 const day: Datatype = {

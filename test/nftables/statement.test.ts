@@ -108,8 +108,8 @@ test("a limit of packets over a rate is the negation of the limit", () => {
 });
 
 test("the trace prints the verdict of a rule", () => {
-  const names = ["accept", "jump other", "tcp dport 80", "reject", "masquerade", "meta mark set 1"].map(
+  const names = ["accept", "jump other", "tcp dport 80", "drop", "masquerade", "meta mark set 1"].map(
     (rule) => ruleOf(rule).targetName,
   );
-  expect(names).toEqual(["accept", "jump other", "continue", "reject", "accept", "continue"]);
+  expect(names).toEqual(["accept", "jump other", "continue", "drop", "accept", "continue"]);
 });

@@ -1,7 +1,7 @@
 /** Properties of the packet outside its headers: `meta`, and the link layer. */
 import { isInRanges, MULTICAST } from "../../packet/address.ts";
 import type { Range } from "../../packet/field.ts";
-import { ANY, and, is, not, or, type Predicate, within } from "../../packet/predicate.ts";
+import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../../packet/predicate.ts";
 import { TYPES } from "../datatype.ts";
 import {
   always,
@@ -67,7 +67,7 @@ function group(name: string, field: "in" | "out"): Operand {
   };
 }
 
-/** Type of an interface: only that of the loopback interface is known by its name. */
+/** Type of an interface: lo alone is a loopback interface, and the types of others are not read. */
 const linkType = (name: string, field: "in" | "out"): Operand => {
   const why = "the types of interfaces are not read";
   const loopback = INTERFACE_TYPE.get("loopback")!;
@@ -77,8 +77,12 @@ const linkType = (name: string, field: "in" | "out"): Operand => {
     except: "interfaces other than lo",
     guard: () => not(is(field, "")),
     within(ranges, at) {
-      const lo = isInRanges(loopback, ranges) ? is(field, "lo") : or();
-      return or(lo, and(not(is(field, "lo")), unknownOf(name, why, at, JSON.stringify(ranges))));
+      const rest = ranges.filter(([lo, hi]) => lo !== loopback || hi !== loopback);
+      const others =
+        rest.length === 0
+          ? NEVER
+          : and(not(is(field, "lo")), unknownOf(name, why, at, JSON.stringify(ranges)));
+      return or(isInRanges(loopback, ranges) ? is(field, "lo") : NEVER, others);
     },
     masked: (mask, value, at) => unknownOf(name, why, at, `${mask} ${value}`),
   };

@@ -68,11 +68,11 @@ export const UNKNOWN: readonly UnknownExpressions[] = [
 
 /** Returns the expression with these words if its value is unknown; `undefined` for other words. */
 export function unknownExpression(words: readonly string[]): Operand | undefined {
-  const name = words.join(" ");
+  const name = words[0] === "@" ? `@${words.slice(1).join(",")}` : words.join(" ");
   // The longest prefix decides: `rt nexthop` is a route, `rt type` a header.
-  const found = UNKNOWN.filter(({ prefix }) => name === prefix || name.startsWith(`${prefix} `)).sort(
-    (a, b) => b.prefix.length - a.prefix.length,
-  )[0];
+  const found = UNKNOWN.filter(
+    ({ prefix }) => name === prefix || name.startsWith(prefix === "@" ? prefix : `${prefix} `),
+  ).sort((a, b) => b.prefix.length - a.prefix.length)[0];
   if (found === undefined) return undefined;
   const span = spanOf(words);
   return unknownOperand(name, found.type?.(words) ?? TYPES.integer, found.why, found.guard ?? always, {

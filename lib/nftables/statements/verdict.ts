@@ -118,6 +118,6 @@ export function readReject(given: Reject): StatementStep {
     "reject",
     () => printStatement(given),
     () => ({ kind: "verdict", verdict: "reject" }),
-    { verdict: "reject", resets, ...(resets || family !== null ? { goesOn } : {}) },
+    { verdict: "drop", resets, ...(resets || family !== null ? { goesOn } : {}) },
   );
 }
