@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Family, type Host, type PacketJson, type Ruleset, readHost, readRuleset } from "fwcheck";
 import { dockerBridges } from "../../lib/host/known/docker.ts";
-import { chainOf, isTableName } from "../../lib/rules/ruleset.ts";
+import { isTableName, type Table } from "../../lib/rules/ruleset.ts";
 
 /** A host to judge on. */
 export interface Scenario {
@@ -33,8 +33,12 @@ export interface Scenario {
   readonly proxies?: readonly number[];
   /** Input of `ipset restore`. */
   readonly sets?: string;
-  /** Input of iptables-restore. */
+  /** Input of iptables-restore; `""` for none. */
   readonly save: string;
+  /** Backend of iptables that loads `save`; the legacy one if absent. */
+  readonly backend?: "legacy" | "nft";
+  /** Input of `nft -f`, loaded after `save`. */
+  readonly nft?: string;
 }
 
 /** Sysctls of a host that forwards all packets between all interfaces. */
@@ -88,6 +92,8 @@ export function closed(): string | undefined {
     "ipset",
     "iptables-legacy-restore",
     "ip6tables-legacy-restore",
+    "iptables-nft-restore",
+    "nft",
     "unshare",
   ])
     if (spawnSync("sh", ["-c", `command -v ${name}`]).status !== 0) return `the kernel tests need ${name}`;
@@ -115,6 +121,8 @@ export class Lab {
     private readonly lines: AsyncIterator<string>,
     readonly ruleset: Ruleset,
     readonly host: Host,
+    /** iptables-nft owns the tables of `ip` or `ip6` that have the names of iptables'. */
+    private readonly managed: boolean,
     private readonly trouble: () => string,
   ) {}
 
@@ -131,18 +139,18 @@ export class Lab {
     child.stdin.write(`${JSON.stringify({ ...scenario, interfaces: bridged(scenario) })}\n`);
     const first = await lines.next();
     if (first.done === true) throw new Error(`the oracle broke: ${trouble.slice(-600)}`);
-    const said = JSON.parse(first.value) as Record<Told, string> & {
+    const said = JSON.parse(first.value) as Record<Told | "save" | "nft", string> & {
       refused?: string;
     };
     if (said.refused !== undefined) return said.refused;
     const source = (key: Told) => [{ name: key, text: said[key], family: scenario.family }];
-    const [ruleset] = readRuleset([{ name: scenario.name, text: scenario.save }]).rulesets;
+    const [ruleset] = readRuleset([{ name: scenario.name, text: said.save }]).rulesets;
     if (ruleset === undefined || ruleset.family !== scenario.family) {
       child.kill();
       return "the rules do not tell their family";
     }
     const host = readHost(Object.fromEntries(TOLD.map((key) => [key, source(key)])), [ruleset]);
-    return new Lab(child, lines, ruleset, host, () => trouble);
+    return new Lab(child, lines, ruleset, host, scenario.backend === "nft", () => trouble);
   }
 
   /** Sends packets in their order. */
@@ -163,21 +171,31 @@ export class Lab {
   }
 
   /**
-   * A line of the trace as a step of the contract. The lab's own rules are the first of raw; an unconditional ACCEPT,
-   * DROP or RETURN is printed as if it were the end of its chain, with its own number (trace_packet in ip_tables.c).
+   * A line of the trace as a step of the contract. Of legacy iptables, an unconditional ACCEPT, DROP or RETURN is printed as if
+   * it were the end of its chain, with its own number (trace_packet in ip_tables.c).
    */
   private spoken(line: string): Spoken[] {
-    const m = /^([a-z]+):(.*):(rule|return|policy):(\d+)$/.exec(line);
-    if (m === null || !isTableName(m[1]!)) return [`unreadable ${line}`];
-    const [, table, chain, how] = m;
-    const mine = table !== "raw" ? 0 : chain === "PREROUTING" ? 1 : chain === "OUTPUT" ? 2 : 0;
-    const number = Number(m[4]) - mine;
-    // The mark of a traced packet survives the loopback interface: there our own rule is traced, too.
-    if (number < 1) return [];
-    const known = chainOf(this.ruleset, m[1], chain!);
-    if (known === undefined)
-      return table === "raw" || this.ruleset.tables.has(m[1]) ? [] : [`unknown ${line}`];
-    if (how === "rule" || number <= known.rules.length) return [`${table} ${chain} ${number}`];
+    const m = /^(legacy:[a-z]+|[^:]*):(.*):(rule|return|policy):(\d+)$/.exec(line);
+    if (m === null) return [`unreadable ${line}`];
+    const legacy = m[1]!.startsWith("legacy:");
+    const table = legacy ? m[1]!.slice(7) : this.tableOf(m[1]!);
+    const [chain, how, number] = [m[2]!, m[3]!, Number(m[4])];
+    const known = this.chains(table)?.get(chain);
+    if (known === undefined) return this.chains(table) === undefined && legacy ? [] : [`unknown ${line}`];
+    if (how === "rule" || (legacy && number <= known.rules.length)) return [`${table} ${chain} ${number}`];
+    // A base chain that ends has its policy's step, too.
+    if (!legacy && how === "return" && known.policy !== null) return [];
     return [`${table} ${chain} ${how}`];
+  }
+
+  private chains(table: string): Table["chains"] | undefined {
+    return (this.ruleset.tables as ReadonlyMap<string, Table>).get(table)?.chains;
+  }
+
+  /** The id of an nftables table in the ruleset: tables of iptables-nft have the names of iptables. */
+  private tableOf(place: string): string {
+    if (!this.managed) return place;
+    const [family, name] = place.split(" ");
+    return family === (this.ruleset.family === 4 ? "ip" : "ip6") && isTableName(name!) ? name : place;
   }
 }

@@ -1,13 +1,14 @@
 """The kernel as a judge of packets. Runs in a network namespace of its own (`unshare -n`) and talks in lines of JSON.
 
 The first line it reads is the host: {family, interfaces: [{name, addresses, ethernet, group, ports}], routes, rules,
-sysctls, sets, save}. Every interface is a TUN device, a TAP device without ARP where it is to be an Ethernet, or a bridge of
+sysctls, sets, save, backend, nft}. Every interface is a TUN device, a TAP device without ARP where it is to be an Ethernet, or a bridge of
 such ports: a packet that is written into it arrives there, what the kernel sends by it can be read, and no peer is needed. It answers with what `ip -j` and sysctl now say of that host, or with {refused}.
-Each further line is a list of packets; the answer is a list of {path, out}: the legacy TRACE target's lines, as they
-come through nfnetlink_log, and the headers of what came out of which device.
+Each further line is a list of packets; the answer is a list of {path, out}: the steps of the packet through the rules, and the
+headers of what came out of which device. A table of our own in front of all others sets the trace flag of each packet, which
+both languages read: legacy iptables logs its rules through nfnetlink_log, nf_tables sends events to NFNLGRP_NFTRACE. One
+socket receives both, so that their order is that of the packet's path.
 
-What the host says by itself (a reset, an ICMP error) is dropped at the very start of raw OUTPUT, so that the only packets
-are those that were asked for.
+What the host says by itself (a reset, an ICMP error) is dropped there, too, so that the only packets are those that were sent.
 """
 import ctypes, fcntl, glob, json, os, socket, struct, subprocess, sys, time
 
@@ -137,15 +138,35 @@ for port in HOST.get("proxies", []):
     proxies[-1].setsockopt(*((socket.IPPROTO_IPV6, 75) if IP6 else (socket.IPPROTO_IP, 19)), 1)  # IP_TRANSPARENT
     proxies[-1].bind(("::" if IP6 else "0.0.0.0", port))
 
-# -- rules: the host's own voice is dropped, everything else is traced
-run(f"ip{SIX}tables-legacy-restore", text=HOST["save"])
-OURS = """*raw
--I OUTPUT -j TRACE
--I OUTPUT -m owner ! --uid-owner 0-65535 -j DROP
--I PREROUTING -j TRACE
-COMMIT
-"""
-run(f"ip{SIX}tables-legacy-restore", "--noflush", text=OURS)
+# -- rules: those of iptables by either backend, then native nftables
+if HOST["save"]:
+    run(f"ip{SIX}tables-{HOST.get('backend', 'legacy')}-restore", text=HOST["save"])
+if HOST.get("nft"):
+    run("nft", "-f", "-", text=HOST["nft"])
+listed = {
+    "nft": run("nft", "list", "ruleset") if HOST.get("nft") or HOST.get("backend") == "nft" else "",
+    "save": run(f"ip{SIX}tables-nft-save") if HOST.get("backend") == "nft" else HOST["save"],
+}
+# The host's own voice is dropped, everything else is traced.
+OURS = "fwcheck-lab"
+FIRST = "priority -2147483648; policy accept;"
+run(
+    "nft",
+    "-f",
+    "-",
+    text=f"""table inet {OURS} {{
+    chain in {{
+        type filter hook prerouting {FIRST}
+        meta nftrace set 1
+    }}
+    chain out {{
+        type filter hook output {FIRST}
+        meta skuid 0-65535 meta nftrace set 1 accept
+        drop
+    }}
+}}
+""",
+)
 # A flow must not age while it is looked at.
 for path in glob.glob("/proc/sys/net/netfilter/nf_conntrack_*timeout*"):
     if not path.endswith("max_retrans") and "gre" not in path:
@@ -175,10 +196,11 @@ say(
         "rule": run("ip", "-j", *six, "rule"),
         "sysctl": sysctls(),
         "ipset": run("ipset", "save") if HOST.get("sets") else "",
+        **listed,
     }
 )
 
-# -- the trace: nfnetlink_log, group 0 (linux/netfilter/nfnetlink_log.h)
+# -- the trace: nfnetlink_log, group 0 (linux/netfilter/nfnetlink_log.h), and NFNLGRP_NFTRACE (linux/netfilter/nf_tables.h)
 log = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
 log.bind((0, 0))
 log.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
@@ -211,34 +233,97 @@ def ident(packet):
     return packet[2] << 8 | packet[3] if packet[0] >> 4 == 6 else packet[4] << 8 | packet[5]
 
 
-inbox = bytearray(1 << 18)
+FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+NEWRULE, TRACE = 0xA06, 0xA11  # NFT_MSG_NEWRULE and NFT_MSG_TRACE of subsystem 10
+inbox = bytearray(1 << 20)
+
+
+def messages(end):
+    """The netlink messages in the inbox: type, offset and end."""
+    at = 0
+    while at + 16 <= end:
+        length, kind = struct.unpack_from("=IH", inbox, at)
+        if length < 16:
+            return
+        yield kind, at, at + length
+        at += (length + 3) & ~3
+
+
+def attributes(at, end):
+    """The attributes of a message, by their numbers."""
+    found = {}
+    while at + 4 <= end:
+        size, number = struct.unpack_from("=HH", inbox, at)
+        if size < 4:
+            break
+        found[number & 0x3FFF] = inbox[at + 4 : at + size]
+        at += (size + 3) & ~3
+    return found
+
+
+def text(data):
+    return data.split(b"\0", 1)[0].decode()
+
+
+def numbers():
+    """
+    The number in its chain of each rule, by family, table and handle, from NFT_MSG_GETRULE: neither `nft -a` nor `nft monitor`
+    prints the handles of rules in anonymous chains.
+    """
+    dump = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+    dump.bind((0, 0))
+    dump.send(struct.pack("=IHHIIBBH", 20, 0xA07, 0x301, 1, 0, 0, 0, 0))
+    number_of, rules = {}, {}
+    while True:
+        for kind, at, end in messages(dump.recv_into(inbox)):
+            if kind == 3:  # NLMSG_DONE
+                return number_of
+            if kind == NEWRULE:
+                found = attributes(at + 20, end)
+                chain = (FAMILIES[inbox[at + 16]], text(found[1]), text(found[2]))
+                rules[chain] = rules.get(chain, 0) + 1
+                number_of[chain[0], chain[1], struct.unpack(">Q", found[3])[0]] = rules[chain]
+
+
+number_of = numbers()
+log.setsockopt(270, 1, 9)  # SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTRACE
+# The packet of each trace id: only the first event of a base chain contains the header.
+packet_of = {}
+
+
+def logged(found, paths):
+    """A line of a legacy table: `TRACE: table:chain:rule:number`."""
+    prefix, payload = found.get(10, b""), found.get(9, b"")
+    if prefix.startswith(b"TRACE: ") and len(payload) >= 20:
+        paths.setdefault(ident(payload), []).append("legacy:" + prefix[7:-1].decode().strip())
+
+
+def traced(family, found, paths):
+    """An event of nf_tables: a rule whose matches all hold, the end of a chain, or a policy."""
+    trace = bytes(found[6])
+    if len(found.get(8, b"")) >= 20:
+        packet_of[trace] = ident(found[8])
+    table, chain, kind = text(found[1]), text(found[2]), found[4][3]
+    if table == OURS:
+        return
+    # At the end of a chain the kernel reports the rule that is none.
+    handle = struct.unpack(">Q", found.get(3, bytes(8)))[0]
+    how = "policy" if kind == 1 else "rule" if kind == 3 and handle else "return"
+    number = number_of.get((FAMILIES[family], table, handle), 0) if how == "rule" else 0
+    paths.setdefault(packet_of.get(trace), []).append(f"{FAMILIES[family]} {table}:{chain}:{how}:{number}")
 
 
 def drain(paths):
     while True:
         try:
-            end = log.recv_into(inbox, 0, socket.MSG_DONTWAIT)
+            size = log.recv_into(inbox, 0, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
-        at = 0
-        while at + 16 <= end:
-            length, kind = struct.unpack_from("=IH", inbox, at)
-            if length < 16:
-                break
+        for kind, at, end in messages(size):
             if kind == 0x400:
-                prefix, payload, p = b"", b"", at + 20
-                while p + 4 <= at + length:
-                    size, number = struct.unpack_from("=HH", inbox, p)
-                    if size < 4:
-                        break
-                    if number & 0x3FFF == 10:
-                        prefix = inbox[p + 4 : p + size]
-                    elif number & 0x3FFF == 9:
-                        payload = inbox[p + 4 : p + size]
-                    p += (size + 3) & ~3
-                if prefix.startswith(b"TRACE: ") and len(payload) >= 20:
-                    paths.setdefault(ident(payload), []).append(prefix[7:-1].decode().strip())
-            at += (length + 3) & ~3
+                logged(attributes(at + 20, end), paths)
+            elif kind == TRACE:
+                traced(inbox[at + 16], attributes(at + 20, end), paths)
 
 
 # -- packets
