@@ -5,8 +5,9 @@ import type { Scenario } from "./lab.ts";
 export type Random = () => number;
 
 export const pick = <T>(next: Random, list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
-const chance = (next: Random, p: number): boolean => next() < p;
-const whole = (next: Random, lo: number, hi: number): number => lo + Math.floor(next() * (hi - lo + 1));
+export const chance = (next: Random, p: number): boolean => next() < p;
+export const whole = (next: Random, lo: number, hi: number): number =>
+  lo + Math.floor(next() * (hi - lo + 1));
 
 /** An Ethernet interface, a tunnel-like one without link-layer headers, and two bridges with two ports each. */
 const KINDS = [
@@ -42,9 +43,9 @@ export const ADDRESSES = {
   ],
 } as const;
 
-const NEIGHBOURS = { 4: ADDRESSES[4].slice(6, 13), 6: ADDRESSES[6].slice(6, 12) };
+export const NEIGHBOURS = { 4: ADDRESSES[4].slice(6, 13), 6: ADDRESSES[6].slice(6, 12) };
 const BITS = { 4: [8, 12, 16, 23, 24, 25, 28, 31, 32, 32, 32], 6: [16, 32, 48, 63, 64, 65, 120, 128, 128] };
-const PORTS = [22, 53, 80, 81, 443, 1023, 1024, 8000, 8005, 8010, 8080, 32768, 40000, 65535];
+export const PORTS = [22, 53, 80, 81, 443, 1023, 1024, 8000, 8005, 8010, 8080, 32768, 40000, 65535];
 
 /** Address types for addrtype; IPv6 has no broadcast. */
 const TYPES = {
@@ -66,7 +67,7 @@ const REJECTS = {
     ...["no-route", "adm-prohibited", "addr-unreachable", "port-unreachable", "policy-fail", "reject-route"],
   ].map((how) => `icmp6-${how}`),
 } as const;
-const MACS = ["02:00:00:00:00:99", "02:42:ac:11:00:02", "02:42:ac:11:00:03"];
+export const MACS = ["02:00:00:00:00:99", "02:42:ac:11:00:02", "02:42:ac:11:00:03"];
 
 type Where = {
   readonly table: string;
@@ -138,7 +139,7 @@ function ipsets(next: Random, family: Family): { sets: AnySet[]; text: string } 
 const STATES = ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT"];
 const FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
 
-function some<T>(next: Random, list: readonly T[], most: number): T[] {
+export function some<T>(next: Random, list: readonly T[], most: number): T[] {
   const out = new Set<T>();
   const n = whole(next, 1, most);
   for (let i = 0; i < n; i++) out.add(pick(next, list));
@@ -521,6 +522,21 @@ function save(next: Random, family: Family, sets: readonly AnySet[]): string {
 
 /** A scenario drawn from a seed. */
 export function generate(next: Random, family: Family, name: string): Scenario {
+  const host = drawHost(next, family, name);
+  const { sets, text } = chance(next, 0.4) ? ipsets(next, family) : { sets: [], text: "" };
+  return {
+    ...host,
+    ...(text === "" ? {} : { sets: text }),
+    ...(chance(next, 0.5) ? { proxies: [PROXY] } : {}),
+    save: save(next, family, sets),
+  };
+}
+
+/** The tables of iptables alone, without sets. */
+export const drawTables = (next: Random, family: Family): string => save(next, family, []);
+
+/** A host without rules: its routes, policy rules and sysctls. */
+export function drawHost(next: Random, family: Family, name: string): Scenario {
   // A packet of a raw socket uses an IPv6 route without a gateway as if it were for its address alone, with any
   // prefix length a rule suppresses (FLOWI_FLAG_KNOWN_NH in ip6_pol_route): programs' sockets do not.
   const [first, other] =
@@ -588,16 +604,5 @@ export function generate(next: Random, family: Family, name: string): Scenario {
   if (family === 4 && chance(next, 0.2)) sysctls["net.ipv4.conf.docker0.route_localnet"] = 1;
   if (chance(next, 0.1)) sysctls["net.ipv4.conf.eth1.forwarding"] = 0;
   sysctls[`net.bridge.bridge-nf-call-ip${family === 4 ? "" : "6"}tables`] = chance(next, 0.75) ? 1 : 0;
-  const { sets, text } = chance(next, 0.4) ? ipsets(next, family) : { sets: [], text: "" };
-  return {
-    name,
-    family,
-    interfaces: INTERFACES[family],
-    routes,
-    rules,
-    sysctls,
-    ...(text === "" ? {} : { sets: text }),
-    ...(chance(next, 0.5) ? { proxies: [PROXY] } : {}),
-    save: save(next, family, sets),
-  };
+  return { name, family, interfaces: INTERFACES[family], routes, rules, sysctls, save: "" };
 }
