@@ -1,0 +1,547 @@
+/** A host for each trap of nftables: rulesets on which a reading that is almost right gives another answer. */
+import type { Family } from "fwcheck";
+import { INTERFACES } from "../generate.ts";
+import { type LabPacket, ROUTER } from "../lab.ts";
+import { echo, type Probe, tcp, udp } from "../probes.ts";
+
+const OUT = "203.0.113.7";
+const HERE = "203.0.113.1";
+const BOX = "172.17.0.2";
+const LAN = "10.99.0.2";
+
+interface Trap {
+  readonly nft: string;
+  readonly packets: readonly LabPacket[];
+  readonly family?: Family;
+  readonly save?: string;
+  readonly backend?: "legacy" | "nft";
+}
+
+const chain = (name: string, hook: string, ...rules: string[]): string =>
+  `chain ${name} {\n${[`type filter hook ${hook}`, ...rules].join("\n")}\n}`;
+const nat = (name: string, hook: string, ...rules: string[]): string =>
+  chain(name, hook, ...rules).replace("type filter", "type nat");
+const called = (name: string, ...rules: string[]): string => `chain ${name} {\n${rules.join("\n")}\n}`;
+const table = (name: string, ...parts: string[]): string => `table ${name} {\n${parts.join("\n")}\n}\n`;
+
+const web = tcp("eth0", OUT, 40_000, BOX, 80);
+const dns = udp("eth0", OUT, 40_000, BOX, 53);
+const ping = echo("eth0", OUT, 7, BOX);
+const local = tcp("eth0", OUT, 40_000, HERE, 80);
+const own = udp(null, HERE, 5000, OUT, 53);
+const from = (packet: LabPacket, sport: number, changes: Partial<LabPacket> = {}): LabPacket => ({
+  ...packet,
+  sport,
+  ...changes,
+});
+const again = (packet: LabPacket, flags: string, seq: number, ack = 0): LabPacket => ({
+  ...packet,
+  flags,
+  seq,
+  ack,
+});
+
+const TRAPS: Readonly<Record<string, Trap>> = {
+  "1: an accept ends its own base chain only": {
+    nft:
+      table(
+        "ip a",
+        chain("one", "forward priority -10; policy drop;", "tcp dport 80 accept", "udp dport 53 accept"),
+      ) +
+      table("inet b", chain("two", "forward priority 10; policy accept;", "tcp dport 80 drop")) +
+      table(
+        "inet c",
+        chain("three", "forward priority 20; policy accept;", "ip daddr 172.17.0.2 accept", "drop"),
+      ),
+    packets: [web, dns, ping, from(web, 40_001, { dport: 81 })],
+  },
+  "1: the policy of an earlier chain is not final, a drop is": {
+    nft:
+      table("inet a", chain("one", "input priority 5; policy accept;", "tcp dport 22 drop")) +
+      table(
+        "ip b",
+        chain("two", "input priority 6; policy drop;", "tcp dport 22 accept", "tcp dport 80 accept"),
+      ),
+    packets: [local, from(local, 40_001, { dport: 22 }), udp("eth0", OUT, 5, HERE, 53)],
+  },
+  "2: chains of one priority": {
+    nft:
+      table(
+        "ip first",
+        chain("c", "forward priority 0; policy accept;", "meta mark 2 drop", "meta mark set 1"),
+      ) +
+      table(
+        "ip second",
+        chain("c", "forward priority 0; policy accept;", "meta mark 1 drop", "tcp dport 81 meta mark set 2"),
+      ) +
+      table("inet third", chain("c", "forward priority 0; policy accept;", "udp dport 53 accept")),
+    packets: [web, from(web, 40_001, { dport: 81 }), dns],
+  },
+  "2: the order of one priority does not matter where one drops": {
+    nft:
+      table("ip first", chain("c", "forward priority 0; policy accept;", "tcp dport 80 drop")) +
+      table("ip second", chain("c", "forward priority 0; policy accept;", "udp dport 53 accept")),
+    packets: [web, dns],
+  },
+  "3: a nat chain's priority orders it among nat chains alone": {
+    nft: table(
+      "ip n",
+      nat("late", "prerouting priority 300; policy accept;", "tcp dport 80 dnat to 172.17.0.2:8000"),
+      chain("before", "prerouting priority -101; policy accept;", "ip daddr 203.0.113.1 counter"),
+      chain("after", "prerouting priority -99; policy accept;", "ip daddr 172.17.0.2 counter"),
+      nat("early", "postrouting priority -50; policy accept;", 'oifname "docker0" masquerade'),
+      chain("old", "postrouting priority 99; policy accept;", "ip saddr 203.0.113.7 counter"),
+      chain("new", "postrouting priority 101; policy accept;", "ip saddr 172.17.0.1 counter"),
+    ),
+    packets: [local, from(local, 40_001, { dport: 81 })],
+  },
+  "3: the source of input is translated at 100": {
+    nft: table(
+      "ip n",
+      nat("i", "input priority -50; policy accept;", "udp dport 53 snat to 10.9.9.9"),
+      chain("old", "input priority 99; policy accept;", "ip saddr 203.0.113.7 counter"),
+      chain("new", "input priority 101; policy accept;", "ip saddr 10.9.9.9 drop"),
+    ),
+    packets: [udp("eth0", OUT, 5000, HERE, 53), udp("eth0", OUT, 5000, HERE, 54)],
+  },
+  "4: an accept in nat goes on to the next nat chain, the first translation ends them": {
+    nft: table(
+      "ip n",
+      nat("one", "prerouting priority -100; policy accept;", "tcp dport { 80, 81 } accept"),
+      nat("two", "prerouting priority -90; policy accept;", "tcp dport 80 dnat to 172.17.0.2:8000"),
+      nat("three", "prerouting priority -80; policy accept;", "tcp dport { 80, 81 } dnat to 172.17.0.3:9000"),
+    ),
+    packets: [local, from(local, 40_001, { dport: 81 }), from(local, 40_002, { dport: 82 })],
+  },
+  "4: a table of iptables and one of nftables translate": {
+    backend: "legacy",
+    save: "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.17.0.2:8000\nCOMMIT\n",
+    nft: table(
+      "inet n",
+      nat(
+        "one",
+        "prerouting priority -110; policy accept;",
+        "tcp dport 81 dnat ip to 172.17.0.3",
+        "tcp dport 80 accept",
+      ),
+      nat("two", "prerouting priority -90; policy accept;", "tcp dport { 80, 82 } dnat ip to 172.17.0.3"),
+    ),
+    packets: [local, from(local, 40_001, { dport: 81 }), from(local, 40_002, { dport: 82 })],
+  },
+  "5: the policy of a nat chain drops first packets alone": {
+    nft: table(
+      "ip n",
+      nat("one", "prerouting priority -100; policy drop;", "tcp dport 80 dnat to 172.17.0.2:8000"),
+    ),
+    packets: [
+      local,
+      again({ ...tcp("veth1", BOX, 8000, OUT, 40_000) }, "SA", 5000, 1001),
+      again(local, "A", 1001, 5001),
+      from(local, 40_001, { dport: 81 }),
+      again(from(local, 40_001, { dport: 81 }), "A", 1001, 1),
+    ],
+  },
+  "6: flags are tested as bits or as a value": {
+    nft: table(
+      "ip n",
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        ...[
+          "syn",
+          "== syn",
+          "{ syn, ack }",
+          "syn,ack",
+          "!= syn",
+          "! syn",
+          "!= syn,ack",
+          "! syn,ack",
+          "{ syn }",
+          "!= { syn, ack }",
+        ].map((how) => `tcp flags ${how} counter`),
+        ...[
+          "& (syn|ack) == syn",
+          "& (syn|ack) != syn",
+          "& syn == 0",
+          "syn / syn,ack",
+          "!= syn / syn,ack",
+          "& (fin|syn|rst|ack) == syn",
+          "& (syn|ack) == (syn|ack)",
+        ].map((how) => `tcp flags ${how} counter`),
+      ),
+    ),
+    packets: ["S", "SA", "A", "", "FA", "R", "SF", "FPU"].map((flags, i) => from(web, 41_000 + i, { flags })),
+  },
+  "6: the status of a connection": {
+    nft: table(
+      "ip n",
+      nat(
+        "pre",
+        "prerouting priority dstnat; policy accept;",
+        "ip daddr 203.0.113.1 tcp dport 80 dnat to 172.17.0.2:8000",
+      ),
+      nat(
+        "post",
+        "postrouting priority srcnat; policy accept;",
+        "tcp dport 8000 ip saddr 203.0.113.8 masquerade",
+      ),
+      chain(
+        "f",
+        "postrouting priority 110; policy accept;",
+        ...[
+          "dnat",
+          "{ dnat }",
+          "{ snat, dnat }",
+          "& dnat == dnat",
+          "!= dnat",
+          "! dnat",
+          "snat,dnat",
+          "!= { snat, dnat }",
+          "& (snat|dnat) == dnat",
+        ].map((how) => `ct status ${how} counter`),
+        ...[
+          "new",
+          "! new",
+          "!= new",
+          "{ new, established }",
+          "new,established",
+          "!= { established, related }",
+          "& (new|related) == 0",
+        ].map((how) => `ct state ${how} counter`),
+      ),
+    ),
+    packets: [
+      local,
+      again({ ...tcp("veth1", BOX, 8000, OUT, 40_000) }, "SA", 5000, 1001),
+      tcp("eth0", "203.0.113.8", 40_000, HERE, 80),
+      tcp("eth0", "203.0.113.8", 40_001, BOX, 80),
+      own,
+    ],
+  },
+  "7: what a packet does not have matches nothing, not even !=": {
+    nft: table(
+      "ip n",
+      chain(
+        "early",
+        "prerouting priority raw; policy accept;",
+        ...[
+          "ct mark != 7",
+          "ct state != new",
+          "ct state invalid",
+          "ct direction != reply",
+          "ct original ip daddr != 1.2.3.4",
+          "ct status != dnat",
+        ],
+        ...["meta skuid != 0", 'oifname != "eth9"', "oif != 99", 'oifname ""', "meta mark != 7"].map((m) =>
+          m.replace('oifname ""', "meta oif 0"),
+        ),
+      ),
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        ...[
+          "tcp dport != 80",
+          "th dport != 80",
+          "icmp type != echo-reply",
+          "meta skuid != 0",
+          "udp sport != 1",
+          "tcp flags != syn",
+          "ip ttl != 1",
+        ],
+      ),
+    ),
+    packets: [
+      web,
+      dns,
+      ping,
+      from(dns, 50_000, { dport: 80 }),
+      { in: "eth0", src: OUT, dst: BOX, proto: "gre" },
+    ],
+  },
+  "8: the ports of a later fragment are read where nothing reassembles": {
+    nft: table(
+      "ip n",
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        "tcp dport 30840 counter",
+        "th sport 30840 drop",
+        "udp dport 30840 counter",
+        "ip frag-off & 0x1fff != 0 counter",
+      ),
+    ),
+    packets: [
+      { in: "eth0", src: OUT, dst: BOX, proto: "tcp", fragment: 1 },
+      { in: "eth0", src: OUT, dst: BOX, proto: "udp", fragment: 1 },
+      web,
+    ],
+  },
+  "9: a dynamic set": {
+    nft: table(
+      "ip n",
+      "set s {\ntype ipv4_addr\nsize 1\nflags dynamic\n}",
+      chain("f", "forward priority 0; policy accept;", "add @s { ip saddr } counter accept", "drop"),
+    ),
+    packets: [web, { ...web, src: "203.0.113.8" }, from(web, 40_001)],
+  },
+  "10: verdict maps": {
+    nft: table(
+      "ip n",
+      'map m {\ntype inet_proto . ifname : verdict\nelements = { tcp . "eth0" : jump u, udp . "eth0" : continue }\n}',
+      chain(
+        "f",
+        "forward priority 0; policy drop;",
+        "meta l4proto . iifname vmap @m counter",
+        'oifname vmap { "docker0" : goto g, "eth9" : accept }',
+        "accept",
+      ),
+      called("u", "tcp dport 80 return", "drop"),
+      called(
+        "g",
+        "udp dport 53 continue",
+        "tcp dport vmap { 80 : return, 81 : accept }",
+        "icmp type echo-request accept",
+        "counter",
+      ),
+    ),
+    packets: [web, dns, ping, from(web, 40_001, { dport: 81 }), udp("eth0", OUT, 9, LAN, 53)],
+  },
+  "10: a map of intervals with a value for all others": {
+    nft: table(
+      "ip n",
+      "map m {\ntype ipv4_addr : verdict\nflags interval\nelements = { 172.17.0.0/24 : jump u, 10.99.0.0/16 : drop, * : accept }\n}",
+      "map c {\ntype ipv4_addr . inet_proto : verdict\nflags interval\nelements = { 172.17.0.0/16 . tcp : drop, 172.17.0.0/24 . udp : accept }\n}",
+      chain("f", "forward priority 0; policy drop;", "ip daddr vmap @m", "ip daddr . meta l4proto vmap @c"),
+      called("u", "tcp dport 81 accept"),
+    ),
+    packets: [
+      web,
+      dns,
+      ping,
+      from(web, 40_001, { dport: 81 }),
+      udp("eth0", OUT, 9, LAN, 53),
+      udp("eth0", OUT, 9, "8.8.8.8", 53),
+    ],
+  },
+  "11: postrouting knows the interface of arrival": {
+    nft: table(
+      "ip n",
+      chain(
+        "post",
+        "postrouting priority 0; policy accept;",
+        'iifname "eth0" counter',
+        'iifname != "eth9" counter',
+        "iif 0 counter",
+        'iifname "" counter'.replace('""', '"lo"'),
+        "meta skuid 0 counter",
+      ),
+    ),
+    packets: [web, own, udp("eth1", LAN, 9, OUT, 53)],
+  },
+  "12: an address in a table of both families is of one": {
+    nft: table(
+      "inet n",
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        "ip saddr != 1.2.3.4 counter",
+        "ip6 saddr != ::1 counter",
+        "icmpv6 type != echo-reply counter",
+        "icmp type != echo-reply counter",
+        "udp dport != 1 counter",
+        "meta nfproto ipv4 counter",
+        "meta l4proto icmp counter",
+        "meta protocol ip6 counter",
+      ),
+    ),
+    packets: [web, dns, ping],
+  },
+  "12: the same of IPv6": {
+    family: 6,
+    nft: table(
+      "inet n",
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        "ip saddr != 1.2.3.4 counter",
+        "ip6 saddr != ::1 counter",
+        "icmpv6 type != echo-reply counter",
+        "icmp type != echo-reply counter",
+        "udp dport != 1 counter",
+        "meta nfproto ipv4 counter",
+        "meta protocol ip6 counter",
+      ),
+    ),
+    packets: [
+      tcp("eth0", "2001:db8:1::7", 40_000, "fd00:17::2", 80),
+      udp("eth0", "2001:db8:1::7", 40_000, "fd00:17::2", 53),
+      echo("eth0", "2001:db8:1::7", 3, "fd00:17::2", 128),
+    ],
+  },
+  "13: statements in front of matches": {
+    nft: table(
+      "ip n",
+      chain(
+        "pre",
+        "prerouting priority -150; policy accept;",
+        "meta mark set 0x5 tcp dport 81 drop",
+        "ct mark set meta mark | 0x10",
+        "meta mark set ct mark map { 0x15 : 0x20 }",
+        "meta mark set tcp dport map { 80 : 0x21, 82-90 : 0x22 } counter",
+        "ip ttl set 9 udp dport 53 accept",
+      ),
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        "meta mark 0x20 ct mark & 0x10 == 0x10 drop",
+        "meta mark 0x21 accept",
+      ),
+    ),
+    packets: [web, dns, ping, from(web, 40_001, { dport: 81 }), from(web, 40_002, { dport: 85 })],
+  },
+  "13: a rewritten destination, and route chains": {
+    nft: table(
+      "ip n",
+      chain(
+        "o",
+        "output priority -150; policy accept;",
+        "udp dport 53 meta mark set 1",
+        "udp dport 54 ip daddr set 172.17.0.9",
+      ).replace("filter", "route"),
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        "tcp dport 80 tcp dport set 8888",
+        "tcp dport 8888 counter",
+      ),
+    ),
+    packets: [web, own, { ...own, dport: 54 }],
+  },
+  "13: dormant tables": {
+    nft:
+      "table ip n {\nflags dormant\nchain f {\ntype filter hook forward priority 0; policy drop;\ndrop\n}\n}\n" +
+      table("inet m", chain("f", "forward priority 0; policy accept;", "tcp dport 80 counter")),
+    packets: [web, dns],
+  },
+  "13: notrack leaves the packet without a connection": {
+    nft: table(
+      "ip n",
+      chain("raw", "prerouting priority raw; policy accept;", "tcp dport 80 notrack"),
+      nat(
+        "pre",
+        "prerouting priority dstnat; policy accept;",
+        "tcp dport { 80, 81 } dnat to 172.17.0.2:8000",
+      ),
+      chain("late", "prerouting priority -50; policy accept;", "tcp dport 81 notrack"),
+      chain("in1", "input priority 0; policy accept;", "ct state untracked counter drop"),
+    ),
+    packets: [local, from(local, 40_001, { dport: 81 }), from(local, 40_002, { dport: 82 })],
+  },
+  "the connection is not known before -200": {
+    nft: table(
+      "ip n",
+      chain(
+        "one",
+        "prerouting priority -250; policy accept;",
+        "ct state new counter",
+        "ct state invalid counter",
+        "ct state untracked counter",
+      ),
+      chain("two", "prerouting priority -150; policy accept;", "ct state new counter"),
+    ),
+    packets: [web, web],
+  },
+  "translations by maps": {
+    nft: table(
+      "ip n",
+      "map m {\ntype ipv4_addr . inet_service : ipv4_addr . inet_service\nflags interval\nelements = { 203.0.113.0/24 . 80-84 : 172.17.0.2 . 8000 }\n}",
+      nat(
+        "pre",
+        "prerouting priority dstnat; policy accept;",
+        "dnat ip to ip daddr . tcp dport map @m",
+        "tcp dport 85 redirect to :22",
+        "udp dport 53 dnat to ip saddr map { 203.0.113.7 : 172.17.0.3, 10.99.0.0/24 : 172.30.0.2 }",
+      ),
+      nat(
+        "post",
+        "postrouting priority srcnat; policy accept;",
+        "snat to ip saddr map { 203.0.113.7 : 10.99.0.9 }",
+      ),
+    ),
+    packets: [
+      local,
+      from(local, 40_001, { dport: 85 }),
+      udp("eth0", OUT, 41_000, HERE, 53),
+      udp("eth1", LAN, 41_000, "8.8.8.8", 53),
+      udp("eth0", "203.0.113.8", 41_000, HERE, 53),
+    ],
+  },
+  "lookups of addresses and routes": {
+    nft: table(
+      "ip n",
+      chain(
+        "pre",
+        "prerouting priority -90; policy accept;",
+        ...[
+          "fib daddr type local",
+          "fib daddr . iif type local",
+          "fib saddr . iif oif missing",
+          'fib saddr oifname "eth0"',
+          "fib saddr . mark . iif oif != 0",
+          "fib daddr type { broadcast, multicast }",
+          "fib saddr type != unicast",
+        ],
+      ),
+    ),
+    packets: [
+      local,
+      tcp("eth0", OUT, 40_000, "172.17.0.1", 80),
+      udp("eth0", OUT, 9, "203.0.113.255", 9),
+      udp("eth1", OUT, 9, HERE, 9),
+    ],
+  },
+  "a fix in front of an engine's chains": {
+    nft:
+      table(
+        "ip docker-bridges",
+        nat(
+          "nat-PREROUTING",
+          "prerouting priority -100; policy accept;",
+          "fib daddr type local tcp dport 80 dnat to 172.17.0.2:8000",
+        ),
+        chain(
+          "filter-FORWARD",
+          "forward priority filter; policy accept;",
+          'oifname "docker0" ip daddr 172.17.0.2 tcp dport 8000 accept',
+        ),
+      ) +
+      table(
+        "inet fwcheck",
+        chain(
+          "forward",
+          "forward priority filter - 10; policy accept;",
+          "ct state established,related accept",
+          'iifname "docker0" accept',
+          "ct status dnat ct direction original meta l4proto tcp ct original ip daddr 203.0.113.1 ct original proto-dst { 80, 443 } jump policy-1",
+        ),
+        called("policy-1", "ip saddr 10.99.0.0/24 return", "counter drop"),
+      ),
+    packets: [local, tcp("eth1", LAN, 40_000, HERE, 80), tcp("veth1", BOX, 4000, OUT, 80)],
+  },
+};
+
+export const traps = (): Probe[] =>
+  Object.entries(TRAPS).map(([name, { nft, packets, family = 4, save = "", backend }]) => ({
+    scenario: {
+      name: `nft trap ${name}`,
+      family,
+      interfaces: INTERFACES[family],
+      routes: [family === 4 ? "default dev eth0" : "default via 2001:db8:1::fe dev eth0"],
+      rules: [],
+      sysctls: ROUTER,
+      save,
+      ...(backend === undefined ? {} : { backend }),
+      nft,
+    },
+    packets,
+  }));
