@@ -1,6 +1,7 @@
 /** Coverage of a run: the matches and targets of the rules that packets met, and the kinds of packets. */
 import type { Answer, Ruleset } from "fwcheck";
 import { asIptables } from "../../lib/iptables/rule.ts";
+import { NftRule } from "../../lib/nftables/nft-rule.ts";
 import { chainOf, targetName } from "../../lib/rules/ruleset.ts";
 import type { LabPacket } from "./lab.ts";
 
@@ -39,6 +40,11 @@ export class Cover {
     for (const step of answer.path) {
       if (step.step !== "rule") continue;
       const rule = chainOf(ruleset, step.table, step.chain)!.rules[step.rule - 1]!;
+      if (rule instanceof NftRule) {
+        count(this.counts.targets, `nft ${targetName(rule)}`);
+        for (const { name } of rule.conditions) count(this.counts.matches, `nft ${name}`);
+        continue;
+      }
       const { matches, target } = asIptables(rule);
       for (const { extension } of matches)
         count(

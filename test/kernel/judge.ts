@@ -30,7 +30,6 @@ const endOf = (p: LabPacket): string => `${p.proto} ${p.dst} ${p.dport ?? 0}`;
 
 export class Judge {
   readonly simulator: Simulator;
-  private readonly tables: ReadonlySet<string>;
   /**
    * Flows with an undecided packet, and their destinations: the kernel's table may contain more about them, and a
    * translation of another flow to the same end may have to avoid them.
@@ -39,7 +38,6 @@ export class Judge {
 
   constructor(private readonly lab: Lab) {
     this.simulator = new Simulator([lab.ruleset], lab.host, { assume: NO_GROUPS });
-    this.tables = new Set<string>(lab.ruleset.tables.keys());
   }
 
   /** Returns the simulator's answer for the next packet; `undefined` if the packet's flow is undecided already. */
@@ -69,7 +67,7 @@ export class Judge {
 
   private difference(packet: LabPacket, answer: Answer, deed: Deed): string | null {
     const ways: readonly Branch[] = answer.branches ?? [answer];
-    const found = ways.map((way) => difference(packet, way, deed, this.tables));
+    const found = ways.map((way) => difference(packet, way, deed));
     if (found.includes(null)) return null;
     // Branches with the same end are not listed: any branch will do, and the path may be that of another.
     const alike = answer.branches === undefined && answer.verdict === "undecided";
@@ -97,14 +95,9 @@ export const settled = (answer: Answer): boolean =>
 type Branch = Pick<Answer, "verdict" | "delivery" | "out" | "sent" | "path" | "assumptionCodes">;
 
 /** Returns the difference between the kernel and one branch of the answer; `null` if there is none. */
-function difference(
-  packet: LabPacket,
-  answer: Branch,
-  deed: Deed,
-  tables: ReadonlySet<string>,
-): string | null {
+function difference(packet: LabPacket, answer: Branch, deed: Deed): string | null {
   const path = answer.path.map(spoken);
-  const kernel = deed.path.filter((step) => tables.has(step.split(" ")[0]!));
+  const kernel = deed.path;
   // Where nothing is decided the way ends early.
   if (answer.verdict === "undecided" && path.every((step, i) => kernel[i] === step)) return null;
   return ended(packet, answer, deed) ?? (path.join("; ") === kernel.join("; ") ? null : "path");

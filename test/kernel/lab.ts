@@ -3,7 +3,16 @@ import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:chil
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type Family, type Host, type PacketJson, type Ruleset, readHost, readRuleset } from "fwcheck";
+import {
+  type Family,
+  type Host,
+  type PacketJson,
+  type Ruleset,
+  readHost,
+  readNftables,
+  readRuleset,
+  withNftables,
+} from "fwcheck";
 import { dockerBridges } from "../../lib/host/known/docker.ts";
 import { isTableName, type Table } from "../../lib/rules/ruleset.ts";
 
@@ -112,6 +121,24 @@ export function bridged({ name, save, interfaces }: Scenario): Scenario["interfa
   );
 }
 
+/** Reads the rules of the scenario's family as iptables-save and `nft list ruleset` print them. */
+function readRules(
+  { name, family, nft }: Scenario,
+  printed: { save: string; nft: string },
+): Ruleset | string {
+  const tables = readRuleset(printed.save === "" ? [] : [{ name, text: printed.save }]).rulesets;
+  if (nft === undefined)
+    return tables.find((each) => each.family === family) ?? "the rules do not tell their family";
+  const loaded = readNftables([{ name, text: printed.nft, complete: true }]);
+  const [fault] = loaded.diagnostics;
+  if (fault !== undefined) return `${UNREAD} ${fault.line}:${fault.column}: ${fault.message}: ${fault.found}`;
+  const ruleset = withNftables(tables, loaded).rulesets.find((each) => each.family === family);
+  return ruleset ?? { family, source: name, tables: new Map(), doubts: [] };
+}
+
+/** Start of the sentence where fwcheck does not read what nft prints. */
+export const UNREAD = "fwcheck cannot read the listing:";
+
 /** Path of the interpreter itself: the one in PATH may be a wrapper script that searches for it on each call. */
 let python: string | undefined;
 
@@ -144,10 +171,10 @@ export class Lab {
     };
     if (said.refused !== undefined) return said.refused;
     const source = (key: Told) => [{ name: key, text: said[key], family: scenario.family }];
-    const [ruleset] = readRuleset([{ name: scenario.name, text: said.save }]).rulesets;
-    if (ruleset === undefined || ruleset.family !== scenario.family) {
+    const ruleset = readRules(scenario, said);
+    if (typeof ruleset === "string") {
       child.kill();
-      return "the rules do not tell their family";
+      return ruleset;
     }
     const host = readHost(Object.fromEntries(TOLD.map((key) => [key, source(key)])), [ruleset]);
     return new Lab(child, lines, ruleset, host, scenario.backend === "nft", () => trouble);

@@ -10,7 +10,7 @@ socket receives both, so that their order is that of the packet's path.
 
 What the host says by itself (a reset, an ICMP error) is dropped there, too, so that the only packets are those that were sent.
 """
-import ctypes, fcntl, glob, json, os, socket, struct, subprocess, sys, time
+import ctypes, fcntl, glob, json, os, re, socket, struct, subprocess, sys, time
 
 TUNSETIFF, IFF_TUN, IFF_TAP, IFF_NO_PI = 0x400454CA, 1, 2, 0x1000
 SIOCGIFHWADDR, SIOCGIFFLAGS, IFF_RUNNING = 0x8927, 0x8913, 0x40
@@ -277,7 +277,7 @@ def numbers():
     while True:
         for kind, at, end in messages(dump.recv_into(inbox)):
             if kind == 3:  # NLMSG_DONE
-                return number_of
+                return number_of, anonymous(rules)
             if kind == NEWRULE:
                 found = attributes(at + 20, end)
                 chain = (FAMILIES[inbox[at + 16]], text(found[1]), text(found[2]))
@@ -285,7 +285,16 @@ def numbers():
                 number_of[chain[0], chain[1], struct.unpack(">Q", found[3])[0]] = rules[chain]
 
 
-number_of = numbers()
+def anonymous(chains):
+    """The kernel's names of chains in braces, which end in handles: each with its number among those of its table."""
+    tables = {}
+    for family, table, name in chains:
+        if re.fullmatch(r"__chain\d+", name):
+            tables.setdefault((family, table), []).append(int(name[7:]))
+    return {(*place, f"__chain{n}"): f"__chain{i}" for place, all in tables.items() for i, n in enumerate(sorted(all))}
+
+
+number_of, name_in = numbers()
 log.setsockopt(270, 1, 9)  # SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTRACE
 # The packet of each trace id: only the first event of a base chain contains the header.
 packet_of = {}
@@ -310,6 +319,7 @@ def traced(family, found, paths):
     handle = struct.unpack(">Q", found.get(3, bytes(8)))[0]
     how = "policy" if kind == 1 else "rule" if kind == 3 and handle else "return"
     number = number_of.get((FAMILIES[family], table, handle), 0) if how == "rule" else 0
+    chain = name_in.get((FAMILIES[family], table, chain), chain)
     paths.setdefault(packet_of.get(trace), []).append(f"{FAMILIES[family]} {table}:{chain}:{how}:{number}")
 
 

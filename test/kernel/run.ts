@@ -11,9 +11,12 @@ import { Aim, framed, sized } from "./aim.ts";
 import { Cover } from "./cover.ts";
 import { generate, INTERFACES, type Random } from "./generate.ts";
 import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
-import { closed, Lab, type LabPacket, ROUTER, type Scenario } from "./lab.ts";
+import { closed, Lab, type LabPacket, ROUTER, type Scenario, UNREAD } from "./lab.ts";
 import { layouts } from "./layouts.ts";
-import { probes } from "./probes.ts";
+import { nftCaptures } from "./nft/captures.ts";
+import { generateNft } from "./nft/generate.ts";
+import { traps } from "./nft/traps.ts";
+import { type Probe, probes } from "./probes.ts";
 import { routes } from "./routes.ts";
 import { shrink } from "./shrink.ts";
 import { witnesses } from "./witness.ts";
@@ -25,6 +28,10 @@ const ONLY = process.env.KERNEL_ONLY;
 const WHOLE = ONLY === undefined;
 /** Everything that depends on the seed: all but the witnesses and the probes. */
 const DRAWN = "drawn";
+/** Hosts with native nftables; all of their names start so. */
+const NFT = "nft";
+const WITH_IPTABLES = WHOLE || !ONLY.startsWith(NFT);
+const WITH_NFT = WHOLE || ONLY === DRAWN || ONLY.startsWith(NFT);
 const BATCH = 50;
 /** Packets on one lab at most, so that no table of connections grows without end. */
 const LARGEST = 1000;
@@ -86,8 +93,8 @@ async function judge({ scenario, next, packets }: Task, lab: Lab, tally: Tally):
 }
 
 /** Sends all hand-written packets, even after a difference. */
-async function probed(): Promise<void> {
-  for (const { scenario, packets } of [...probes(), ...routes()]) {
+async function probed(written: readonly Probe[]): Promise<void> {
+  for (const { scenario, packets } of written) {
     if (ONLY !== undefined && !scenario.name.includes(ONLY)) continue;
     const lab = await Lab.open(scenario);
     if (typeof lab === "string") {
@@ -149,7 +156,9 @@ async function report(
       `            ${JSON.stringify(deed.out)}`,
       `  simulator ${answer.path.map(spoken).join("; ")}`,
       `            ${answer.verdict} ${answer.delivery} ${answer.out} ${JSON.stringify(answer.sent)} ${JSON.stringify(answer.reasonCode ?? "")} ${answer.assumptionCodes.map(assumptionText).join(" | ")}`,
-      ...(small.judged !== null || process.env.KERNEL_VERBOSE ? [small.scenario.save.trimEnd()] : []),
+      ...(small.judged !== null || process.env.KERNEL_VERBOSE
+        ? [small.scenario.save.trimEnd(), small.scenario.nft?.trimEnd() ?? ""]
+        : []),
       ...small.scenario.routes.map((r) => `ip route add ${r}`),
       ...small.scenario.rules.map((r) => `ip rule add ${r}`),
       ...sysctls,
@@ -247,9 +256,16 @@ if (why !== undefined) {
   process.exit(0);
 }
 
-/** Found rulesets with a third of the packets, in labs of a moderate size; then generated ones without end. */
-function* tasks(): Generator<Task> {
-  const given = [...scenarios()].filter((s) => WHOLE || ONLY === DRAWN || s.name.includes(ONLY));
+/** The hosts of a campaign: given ones with a third of the packets, in labs of a moderate size; then generated ones without end. */
+interface Campaign {
+  readonly given: readonly Scenario[];
+  /** Start of the names of generated hosts. */
+  readonly prefix: string;
+  readonly make: (next: Random, family: Family, name: string) => Scenario;
+}
+
+function* tasks({ given: all, prefix, make }: Campaign): Generator<Task> {
+  const given = all.filter((s) => WHOLE || ONLY === DRAWN || ONLY === NFT || s.name.includes(ONLY));
   const each = given.length === 0 ? 0 : Math.max(50, Math.floor(PACKETS / 3 / given.length));
   for (let round = 0; round * LARGEST < each; round++)
     for (const [i, scenario] of given.entries())
@@ -258,11 +274,11 @@ function* tasks(): Generator<Task> {
         next: random(SEED * 7919 + i + round * 104_729),
         packets: Math.min(each - round * LARGEST, LARGEST),
       };
-  if (!WHOLE && ONLY !== DRAWN && !ONLY.startsWith("generated")) return;
+  if (!WHOLE && ONLY !== DRAWN && ONLY !== NFT && !ONLY.startsWith(prefix)) return;
   const one = Number(/\d+/.exec(ONLY ?? "")?.[0] ?? Number.NaN);
   for (let n = Number.isNaN(one) ? 0 : one; ; n++) {
     const next = random(SEED * 104_729 + n);
-    yield { scenario: generate(next, n % 3 === 2 ? 6 : 4, `generated ${n}`), next, packets: MOST_DRAWN };
+    yield { scenario: make(next, n % 3 === 2 ? 6 : 4, `${prefix} ${n}`), next, packets: MOST_DRAWN };
     if (n === one) return;
   }
 }
@@ -275,38 +291,72 @@ if (WHOLE || ONLY === "witness") {
   if (ONLY !== undefined) process.exit(0);
 }
 
-const started = Date.now();
 const cover = new Cover();
-const tally: Tally = { packets: 0, undecided: 0, differences: 0, skipped: 0, labs: 0 };
+let started = Date.now();
+let tally: Tally = { packets: 0, undecided: 0, differences: 0, skipped: 0, labs: 0 };
 const said = (): string =>
   `${tally.packets} packets compared in ${((Date.now() - started) / 1000).toFixed(0)} s on ${tally.labs} labs, ${tally.undecided} undecided, ${tally.skipped} rulesets refused by the kernel, ${tally.differences} differences`;
-if (WHOLE || ONLY?.startsWith("probe")) await probed();
-if (ONLY?.startsWith("probe")) process.exit(tally.differences === 0 ? 0 : 1);
-/** Labs are opened ahead: the kernel takes its time to make a namespace. */
-const ahead: { task: Task; lab: Promise<Lab | string> }[] = [];
-const source = tasks();
-let told = 0;
-for (;;) {
-  while (ahead.length < AHEAD && tally.packets < PACKETS && tally.differences < MOST_DIFFERENCES) {
-    const { value: task, done } = source.next();
-    if (done === true) break;
-    ahead.push({ task, lab: Lab.open(task.scenario) });
+
+/** A ruleset that cannot be compared: refused by the kernel, or not read, which is a difference. */
+function refused({ name }: Scenario, why: string): void {
+  if (why.startsWith(UNREAD)) {
+    tally.differences++;
+    console.log(`\nDIFFERENCE in ${name}, seed ${SEED}: ${why}`);
+    return;
   }
-  const first = ahead.shift();
-  if (first === undefined) break;
-  const lab = await first.lab;
-  if (typeof lab === "string") {
-    tally.skipped++;
-    if (process.env.KERNEL_VERBOSE) console.log(`skipped ${first.task.scenario.name}: ${lab}`);
-    continue;
-  }
-  tally.labs++;
-  if (tally.packets < PACKETS) await judge(first.task, lab, tally);
-  await lab.close();
-  if (tally.packets >= told + PACKETS / 20) {
-    told = tally.packets;
-    console.log(`... ${said()}`);
+  tally.skipped++;
+  if (process.env.KERNEL_VERBOSE) console.log(`skipped ${name}: ${why}`);
+}
+
+/** Compares until the packets are used up. Labs are opened ahead: the kernel takes its time to make a namespace. */
+async function campaign(hosts: Campaign): Promise<void> {
+  const ahead: { task: Task; lab: Promise<Lab | string> }[] = [];
+  const source = tasks(hosts);
+  for (let told = 0; ; ) {
+    while (ahead.length < AHEAD && tally.packets < PACKETS && tally.differences < MOST_DIFFERENCES) {
+      const { value: task, done } = source.next();
+      if (done === true) break;
+      ahead.push({ task, lab: Lab.open(task.scenario) });
+    }
+    const first = ahead.shift();
+    if (first === undefined) break;
+    const lab = await first.lab;
+    if (typeof lab === "string") {
+      refused(first.task.scenario, lab);
+      continue;
+    }
+    tally.labs++;
+    if (tally.packets < PACKETS) await judge(first.task, lab, tally);
+    await lab.close();
+    if (tally.packets >= told + PACKETS / 20) {
+      told = tally.packets;
+      console.log(`... ${said()}`);
+    }
   }
 }
-console.log(`${cover}\nseed ${SEED}: ${said()}`);
-process.exit(tally.differences === 0 ? 0 : 1);
+
+let different = 0;
+/** Runs the hand-written packets of a language, then its drawn ones, with a tally of their own. */
+async function compare(language: string, written: readonly Probe[], hosts: () => Campaign): Promise<void> {
+  started = Date.now();
+  tally = { packets: 0, undecided: 0, differences: 0, skipped: 0, labs: 0 };
+  if (ONLY !== DRAWN) await probed(written);
+  if (ONLY?.startsWith("probe") !== true) await campaign(hosts());
+  console.log(`${language}, seed ${SEED}: ${said()}`);
+  different += tally.differences;
+}
+
+if (WITH_IPTABLES)
+  await compare("iptables", [...probes(), ...routes()], () => ({
+    given: [...scenarios()],
+    prefix: "generated",
+    make: generate,
+  }));
+if (WITH_NFT)
+  await compare("nftables", traps(), () => ({
+    given: nftCaptures(ROOT, process.env.KERNEL_FOLDER ?? "."),
+    prefix: "nft generated",
+    make: (next, family, name) => generateNft(next, family, name),
+  }));
+console.log(`${cover}`);
+process.exit(different === 0 ? 0 : 1);

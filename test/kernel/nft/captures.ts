@@ -22,7 +22,10 @@ interface Addresses extends Link {
  */
 const older = (nft: string): string =>
   nft
-    .replace(/hook output priority dstnat( \+ (\d+))?/g, (_, __, plus?: string) => `hook output priority ${Number(plus ?? 0) - 100}`)
+    .replace(
+      /hook output priority dstnat( \+ (\d+))?/g,
+      (_, __, plus?: string) => `hook output priority ${Number(plus ?? 0) - 100}`,
+    )
     .replace(/^\tflags owner.*\n/gm, "")
     .replace(/ check missing/g, " oif missing")
     .replace(/^table ip6? (raw|mangle|nat|filter|security) \{.*\n(?:.*\n)*?\}\n/gm, "");
