@@ -31,7 +31,8 @@ const DRAWN = "drawn";
 /** Hosts with native nftables; all of their names start so. */
 const NFT = "nft";
 const WITH_IPTABLES = WHOLE || !ONLY.startsWith(NFT);
-const WITH_NFT = WHOLE || ONLY === DRAWN || ONLY.startsWith(NFT);
+/** Only on demand as long as the walk does not follow all base chains of nftables. */
+const WITH_NFT = ONLY?.startsWith(NFT) === true;
 const BATCH = 50;
 /** Packets on one lab at most, so that no table of connections grows without end. */
 const LARGEST = 1000;
