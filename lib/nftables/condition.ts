@@ -33,62 +33,73 @@ type Test = (at: CompileContext) => Predicate;
 /** Reads a comparison. What cannot be read is reported, and its result is unknown. */
 export function readMatch(match: Match, scope: RuleScope): RuleCondition {
   const key = readKey(match.left, scope);
-  const hidden = key?.find(({ operand }) => operand.unknown !== undefined)?.operand;
-  if (key !== null && hidden !== undefined) return hiddenCondition(match, key, hidden, scope);
-  const test = key === null ? null : readTest(key, match, scope);
-  if (key === null || test === null) return unknownCondition(match, key);
-  return {
-    ...facts(key),
-    reading: knownCondition(key, match, test),
-    text: () => printStatement(match),
-    predicate(at) {
-      const guard = guardOf(key, at);
-      // A guard of another family: the value is of the wrong kind for the fields of this one.
-      if (isNever(guard)) return guard;
-      const holds = test.holds(at);
-      return and(guard, test.negated ? not(holds) : holds);
-    },
-  };
-}
-
-const facts = (key: readonly ReadValue[]): Pick<RuleCondition, "names" | "opaque" | "needsConntrack"> => ({
-  names: key.map(({ operand }) => operand.name),
-  opaque: key.some(({ operand }) => operand.opaque !== undefined || operand.except !== undefined),
-  needsConntrack: key.some(({ operand }) => operand.needsConntrack === true),
-});
-
-/** A comparison with an unknown value: a comparison and its negation share the unknown. */
-function hiddenCondition(
-  match: Match,
-  key: readonly ReadValue[],
-  { unknown }: Operand,
-  scope: RuleScope,
-): RuleCondition {
+  if (key === null) return new Comparison(match, NO_KEY, null, null);
+  const hidden = key.find(({ operand }) => operand.unknown !== undefined)?.operand;
+  if (hidden === undefined) return new Comparison(match, key, readTest(key, match, scope), null);
   const set = match.right.kind === "reference" ? referredSet(match.right, scope) : null;
-  const negated = match.operator === "!=" || match.operator === "!";
-  const text = `${negated ? "" : match.operator}${printExpression(match.left)} ${printExpression(match.right)}`;
-  return {
-    ...facts(key),
-    reading: null,
-    text: () => printStatement(match),
-    predicate(at) {
-      // No value is in an empty set.
-      const holds = set?.isEmpty === true ? NEVER : unknown!(text, at);
-      return and(guardOf(key, at), negate(negated, holds));
-    },
-  };
+  return new Comparison(match, key, hiddenTest(match, hidden, set), hidden);
 }
 
+const NO_KEY: readonly ReadValue[] = [];
 const NOT_EVALUATED = "fwcheck does not evaluate this comparison";
 
-function unknownCondition(match: Match, key: readonly ReadValue[] | null): RuleCondition {
-  const text = printStatement(match);
+/** A comparison of a key with a test; without a test its result is unknown. Most rules are loaded and never compiled. */
+class Comparison implements RuleCondition {
+  constructor(
+    private readonly match: Match,
+    private readonly key: readonly ReadValue[],
+    private readonly test: ReadTest | null,
+    private readonly hidden: Operand | null,
+  ) {}
+
+  get names(): readonly string[] {
+    return this.key.map(({ operand }) => operand.name);
+  }
+
+  get opaque(): boolean {
+    return (
+      this.test === null ||
+      this.hidden !== null ||
+      this.key.some(({ operand }) => operand.except !== undefined)
+    );
+  }
+
+  get needsConntrack(): boolean {
+    for (const { operand } of this.key) if (operand.needsConntrack === true) return true;
+    return false;
+  }
+
+  get reading(): KnownConditions | null {
+    return this.test === null || this.hidden !== null
+      ? null
+      : knownCondition(this.key, this.match, this.test);
+  }
+
+  text(): string {
+    return printStatement(this.match);
+  }
+
+  predicate(at: CompileContext): Predicate {
+    const guard = guardOf(this.key, at);
+    // A guard of another family: the value is of the wrong kind for the fields of this one.
+    if (isNever(guard)) return guard;
+    const { test } = this;
+    if (test === null) return and(guard, unknownOf(this.text(), NOT_EVALUATED, at));
+    return and(guard, negate(test.negated, test.holds(at)));
+  }
+}
+
+/** A comparison with an unknown value: a comparison and its negation share the unknown. */
+function hiddenTest(match: Match, { unknown }: Operand, set: ElementSet | null): ReadTest {
+  const negated = match.operator === "!=" || match.operator === "!";
   return {
-    ...facts(key ?? []),
-    opaque: true,
-    reading: null,
-    text: () => text,
-    predicate: (at) => and(guardOf(key ?? [], at), unknownOf(text, NOT_EVALUATED, at)),
+    negated,
+    holds(at) {
+      // No value is in an empty set.
+      if (set?.isEmpty === true) return NEVER;
+      const text = `${negated ? "" : match.operator}${printExpression(match.left)} ${printExpression(match.right)}`;
+      return unknown!(text, at);
+    },
   };
 }
 

@@ -85,7 +85,7 @@ export function readNftables(sources: readonly NftSource[]): LoadedNftables {
 }
 
 class NftReader {
-  readonly tables = new Map<string, { readonly table: NftTable; readonly body: string }>();
+  readonly tables = new Map<string, { readonly table: NftTable; readonly draft: TableDraft }>();
   readonly diagnostics: NftDiagnostic[] = [];
   readonly doubts: RulesetDoubt[] = [];
   damaged = false;
@@ -137,7 +137,6 @@ class NftReader {
   private add(draft: TableDraft, table: Table, source: string, report: Report): void {
     const place: TablePlace = { source, line: draft.place.line };
     const before = this.tables.get(draft.id);
-    const body = textOf(draft);
     const dormant = draft.flags.includes("dormant");
     this.tables.set(draft.id, {
       table: {
@@ -149,9 +148,9 @@ class NftReader {
         dormant,
         unread: dormant ? [] : unreadHooks(draft, table),
       },
-      body,
+      draft,
     });
-    if (before === undefined || before.body === body) return;
+    if (before === undefined || textOf(before.draft) === textOf(draft)) return;
     const other = before.table.place;
     report(
       `table ${draft.id} is given twice, first at ${other.source}:${other.line}, with other rules; it is unknown which version the kernel runs`,

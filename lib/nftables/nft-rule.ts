@@ -131,7 +131,9 @@ export function summaryOf(steps: readonly Step[]): RuleSummary {
     } else {
       if (step.action !== "none") action = step.action;
       add(step.traits);
-      if (step.chains.length > 0) calledChains = [...new Set([...calledChains, ...step.chains])];
+      if (step.chains.length > 0)
+        calledChains =
+          calledChains.length === 0 ? step.chains : [...new Set([...calledChains, ...step.chains])];
     }
   return { action: action === "none" && isLog(steps) ? "log" : action, traits, calledChains };
 }

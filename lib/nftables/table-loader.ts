@@ -32,6 +32,10 @@ export class TableLoader {
   private readonly anonymous = new Map<string, string>();
   private readonly waiting: { readonly name: string; readonly rules: readonly DraftRule[] }[] = [];
   private readonly usedSets = new Set<string>();
+  private readonly reportingScopes = new Map<Definitions, RuleScope>();
+  private readonly silentScopes = new Map<Definitions, RuleScope>();
+  /** The rule that is loaded. */
+  private current: Position;
   private basesByChain: ReadonlyMap<string, readonly BaseChain[]> | undefined;
 
   /**
@@ -41,7 +45,9 @@ export class TableLoader {
     private readonly draft: TableDraft,
     private readonly report: Report,
     private readonly mayLackElements: boolean,
-  ) {}
+  ) {
+    this.current = draft.place;
+  }
 
   load(): LoadedTable {
     const { draft } = this;
@@ -129,8 +135,8 @@ export class TableLoader {
   }
 
   private loadRule({ syntax, definitions }: DraftRule, index: number, context: ChainContext): NftRule {
-    const scope = this.scope(definitions, (message, found, at) => this.report(message, found, at ?? syntax));
-    const steps = readSteps(syntax.statements, scope);
+    this.current = syntax;
+    const steps = readSteps(syntax.statements, this.reporting(definitions));
     this.noteSets(steps);
     return new NftRule(context, index, syntax, summaryOf(steps));
   }
@@ -154,12 +160,31 @@ export class TableLoader {
         table: draft.id,
         chain,
         tableFamily: draft.family,
-        scope: this.scope(definitions, IGNORE),
+        scope: this.silent(definitions),
         bases: () => this.bases(chain),
       };
       contexts.set(definitions, context);
     }
     return context;
+  }
+
+  /** Returns the scope for the first reading of rules, which reports faults at the rule that is loaded. */
+  private reporting(definitions: Definitions): RuleScope {
+    let scope = this.reportingScopes.get(definitions);
+    if (scope === undefined) {
+      scope = this.scope(definitions, (message, found, at) =>
+        this.report(message, found, at ?? this.current),
+      );
+      this.reportingScopes.set(definitions, scope);
+    }
+    return scope;
+  }
+
+  /** Returns the scope for later readings. */
+  private silent(definitions: Definitions): RuleScope {
+    let scope = this.silentScopes.get(definitions);
+    if (scope === undefined) this.silentScopes.set(definitions, (scope = this.scope(definitions, IGNORE)));
+    return scope;
   }
 
   private scope(definitions: Definitions, report: Report): RuleScope {

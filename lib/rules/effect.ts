@@ -1,5 +1,5 @@
 /** Effects of targets: a small closed language, as predicates are for matches. */
-import { type Address, CT_TEMPLATE, type Field, type Scalar } from "../packet/field.ts";
+import { type Address, CT, CT_TEMPLATE, type Field, type Scalar } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import { extensionReason, type UnknownReason } from "../packet/unknown-reason.ts";
 import type { TableId } from "./table-name.ts";
@@ -122,6 +122,13 @@ export const PREPARE: Effect = {
   kind: "assign",
   field: "ctstate",
   change: { kind: "bits", clear: 7, xor: CT_TEMPLATE },
+};
+
+/** Excludes a packet without a connection from connection tracking (xt_ct_target, nft_notrack_eval). */
+export const UNTRACK: Assign = {
+  kind: "assign",
+  field: "ctstate",
+  change: { kind: "bits", clear: 7, xor: CT.UNTRACKED },
 };
 
 /** An effect that needs no decision about the packet. */

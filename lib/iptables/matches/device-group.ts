@@ -1,7 +1,7 @@
 /** Groups of interfaces and routing realms (net/netfilter/xt_devgroup.c, xt_realm.c). */
-import type { Range } from "../../packet/field.ts";
-import { and, negate, not, opaque, or, type Predicate, within } from "../../packet/predicate.ts";
+import { and, negate, opaque, type Predicate } from "../../packet/predicate.ts";
 import { sharedKey, siteKey } from "../../rules/facts.ts";
+import { inGroup } from "../../rules/link-layer.ts";
 import { type Codec, type Given, inDigits, match, negatable, Unreadable } from "../extension.ts";
 import { type Masked, printHex, readMasked } from "../number-codecs.ts";
 import { word } from "../word-codecs.ts";
@@ -31,11 +31,6 @@ export const devgroup = match({
       ? new Unreadable("--src-group or --dst-group")
       : values,
   predicate({ src, dst }, facts, site) {
-    const names = (test: (group: number) => boolean): Range[] =>
-      facts.interfaces.flatMap((name): Range[] => {
-        const known = facts.groupOf(name);
-        return known !== undefined && test(known) ? [[name, name]] : [];
-      });
     const groupPredicate = (
       field: "in" | "out",
       given: Given<Masked> | undefined,
@@ -43,17 +38,8 @@ export const devgroup = match({
     ): Predicate => {
       if (given === undefined) return and();
       const { value, mask } = given.value;
-      const inside = within(
-        field,
-        names((known) => ((known ^ value) & mask) === 0),
-      );
-      const unknown = not(
-        within(
-          field,
-          names(() => true),
-        ),
-      );
-      return negate(given.not, or(inside, and(unknown, opaque(key, why))));
+      const holds = (known: number): boolean => ((known ^ value) & mask) === 0;
+      return negate(given.not, inGroup(field, holds, facts, opaque(key, why)));
     };
     // The input interface never changes; the output interface is known only after routing.
     const text = ({ value, mask }: Masked): string => `${value}/${mask}`;

@@ -1,9 +1,8 @@
 /** The link layer: mac, pkttype and eui64 (net/netfilter/xt_mac.c, xt_pkttype.c, ipv6/netfilter/ip6t_eui64.c). */
-import { MULTICAST } from "../../packet/address.ts";
-import type { Range } from "../../packet/field.ts";
 import { parseMac, printMac } from "../../packet/packet-json.ts";
-import { and, is, negate, not, opaque, or, within } from "../../packet/predicate.ts";
+import { and, is, negate, not, opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
+import { packetTypeIs, withoutHardwareAddress } from "../../rules/link-layer.ts";
 import { match, negatable, Unreadable } from "../extension.ts";
 import { oneOf, word } from "../word-codecs.ts";
 
@@ -15,20 +14,11 @@ export const mac = match({
   normalize: (values) => (values.source === undefined ? new Unreadable("--mac-source") : values),
   // A packet without a MAC address does not match, negated or not.
   copy: () => "unchanged",
-  predicate({ source }, facts) {
-    const bare = ["lo", ...facts.interfaces].filter((name) => facts.bare(name));
-    const without = within(
-      "in",
-      bare.map((name): Range => [name, name]),
-    );
-    return and(not(without), negate(source!.not, is("mac", source!.value)));
-  },
+  predicate: ({ source }, facts) =>
+    and(not(withoutHardwareAddress(facts)), negate(source!.not, is("mac", source!.value))),
 });
 
 const KINDS = ["unicast", "broadcast", "multicast"] as const;
-/** PACKET_LOOPBACK: packets of the host to itself, which xt_pkttype counts as broadcast or multicast. */
-const LOOPBACK = 5;
-
 export const pkttype = match({
   name: "pkttype",
   options: {
@@ -45,15 +35,7 @@ export const pkttype = match({
     ),
   },
   normalize: (values) => (values.type === undefined ? new Unreadable("--pkt-type") : values),
-  predicate({ type }, facts) {
-    const kind = is("pkttype", KINDS.indexOf(type!.value));
-    const group = facts.family === 6 ? and() : within("dst", MULTICAST[4]);
-    const looped =
-      type!.value === "unicast"
-        ? or()
-        : and(is("pkttype", LOOPBACK), type!.value === "multicast" ? group : not(group));
-    return negate(type!.not, or(kind, looped));
-  },
+  predicate: ({ type }, facts) => negate(type!.not, packetTypeIs(KINDS.indexOf(type!.value), facts)),
 });
 
 export const eui64 = match({

@@ -1,16 +1,9 @@
 /** Targets that configure connection tracking: CT and NOTRACK (net/netfilter/xt_CT.c). */
-import { CT } from "../../packet/field.ts";
-import { type Effect, PREPARE, unknownEffect } from "../../rules/effect.ts";
+import { PREPARE, UNTRACK, unknownEffect } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { type Codec, option, target, Unreadable } from "../extension.ts";
 import { wholeNumber } from "../number-codecs.ts";
 import { flag, someOf, text, word } from "../word-codecs.ts";
-
-const UNTRACK: Effect = {
-  kind: "assign",
-  field: "ctstate",
-  change: { kind: "bits", clear: 7, xor: CT.UNTRACKED },
-};
 
 const zone: Codec<number | "mark"> = word<number | "mark">(
   "a zone number, or mark",

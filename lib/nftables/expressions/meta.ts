@@ -1,7 +1,7 @@
 /** Properties of the packet outside its headers: `meta`, and the link layer. */
-import { isInRanges, MULTICAST } from "../../packet/address.ts";
-import type { Range } from "../../packet/field.ts";
-import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../../packet/predicate.ts";
+import { isInRanges } from "../../packet/address.ts";
+import { ANY, and, is, NEVER, not, or, type Predicate } from "../../packet/predicate.ts";
+import { inGroup, packetTypeIs, withoutHardwareAddress } from "../../rules/link-layer.ts";
 import { TYPES } from "../datatype.ts";
 import {
   always,
@@ -20,42 +20,19 @@ const { integer } = TYPES;
 const family = (name: string, type: Operand["type"], v4: number, v6: number): Operand =>
   enumerated(name, type, ({ facts }) => [[facts.family === 4 ? v4 : v6, ANY]]);
 
-/** PACKET_LOOPBACK: packets of the host to itself, which count as broadcast or multicast (nft_meta_get_eval_pkttype_lo). */
-const LOOPED = 5;
-
 function* packetTypes({ facts }: CompileContext): Generator<readonly [number, Predicate]> {
-  const looped = is("pkttype", LOOPED);
-  const group = facts.family === 6 ? ANY : within("dst", MULTICAST[4]);
-  yield [0, is("pkttype", 0)];
-  yield [1, or(is("pkttype", 1), and(looped, not(group)))];
-  yield [2, or(is("pkttype", 2), and(looped, group))];
-  yield [3, is("pkttype", 3)];
-  yield [4, is("pkttype", 4)];
+  for (let type = 0; type <= 4; type++) yield [type, packetTypeIs(type, facts)];
 }
 
-/** Packets of an interface without Ethernet frames have no hardware address. */
-const framed = ({ facts }: CompileContext): Predicate => {
-  const bare = ["lo", ...facts.interfaces].filter((name) => facts.bare(name));
-  return and(not(is("in", "")), not(names("in", bare)));
-};
-
-const names = (field: "in" | "out", list: readonly string[]): Predicate =>
-  within(
-    field,
-    [...new Set(list)].sort().map((name): Range => [name, name]),
-  );
+/** `ether` implies an interface with Ethernet frames. */
+const framed = ({ facts }: CompileContext): Predicate =>
+  and(not(is("in", "")), not(withoutHardwareAddress(facts)));
 
 /** Groups of the interfaces that the inputs list (`ip link set group`); of others the group is unknown. */
 function group(name: string, field: "in" | "out"): Operand {
   const why = "the groups of interfaces are not known";
-  const test = (holds: (group: number) => boolean, text: string, at: CompileContext): Predicate => {
-    const known = at.facts.interfaces.filter((each) => at.facts.groupOf(each) !== undefined);
-    const inside = known.filter((each) => holds(at.facts.groupOf(each)!));
-    return or(
-      names(field, inside),
-      and(not(names(field, known)), unknownOf(name, why, at, field === "in" ? text : null)),
-    );
-  };
+  const test = (holds: (group: number) => boolean, text: string, at: CompileContext): Predicate =>
+    inGroup(field, holds, at.facts, unknownOf(name, why, at, field === "in" ? text : null));
   return {
     name,
     type: TYPES.devgroup,

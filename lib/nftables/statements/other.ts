@@ -8,9 +8,9 @@ import {
   type TproxyStatement,
   type XtStatement,
 } from "nftables-parser-ts";
-import { CT, PROTO, TCP_FLAGS } from "../../packet/field.ts";
+import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import { and, bits, is, NEVER, not, opaque, or, type Predicate } from "../../packet/predicate.ts";
-import { type Effect, NOTE } from "../../rules/effect.ts";
+import { type Effect, NOTE, UNTRACK } from "../../rules/effect.ts";
 import { type Site, siteKey } from "../../rules/facts.ts";
 import type { CompileContext } from "../operand.ts";
 import { guardOf, readKey } from "../read-value.ts";
@@ -152,13 +152,6 @@ export function readTproxy(given: TproxyStatement, scope: RuleScope): StatementS
     },
   );
 }
-
-/** A packet with a connection keeps it (nft_notrack_eval); both engines ignore the change then. */
-const UNTRACK: Effect = {
-  kind: "assign",
-  field: "ctstate",
-  change: { kind: "bits", clear: 7, xor: CT.UNTRACKED },
-};
 
 /** It answers each SYN, and takes or drops each ACK (nft_synproxy_eval_v4). */
 const HANDSHAKE = or(
