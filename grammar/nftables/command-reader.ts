@@ -1,7 +1,8 @@
 /** Reads commands as `nft -f` takes these: `add rule ip filter input accept`, `flush ruleset`, `define x = 5`. */
 
 import type { Command, SetLiteral, Table } from "./ast.ts";
-import { BlockReader, FAMILIES, NAME, OBJECTS, parser } from "./block-reader.ts";
+import { BlockReader } from "./block-reader.ts";
+import { FAMILIES, NAME, OBJECTS, parser } from "./chain-reader.ts";
 
 type Body = Command["body"];
 type Place = Command["place"];

@@ -1,7 +1,7 @@
 /** Assembles tables, commands and comments into a document. */
 
 import type { Command, Comment, Diagnostic, Document, Table } from "./ast.ts";
-import { TABLE } from "./block-reader.ts";
+import { TABLE } from "./chain-reader.ts";
 import { CommandReader } from "./command-reader.ts";
 
 const HASH = 35;

@@ -1,8 +1,18 @@
 /** Rules as the parser returns them: the statements are built at each read. */
 
 import type { Rule, Shape, Statement } from "./ast.ts";
+import type { ValueSpans } from "./shape-scanner.ts";
 import type { RuleShape } from "./shapes.ts";
 import type { RuleContent } from "./statement-parser.ts";
+
+/** Text, values and content of a rule that the grammar read. */
+interface OwnContent {
+  readonly text: string;
+  /** Values of the shape's slots; none if the shape has no template. */
+  readonly values: readonly string[];
+  /** Content of a rule whose shape has no template. */
+  readonly content: RuleContent | null;
+}
 
 /** A rule of a chain, or of a command. */
 export class ParsedRule implements Rule {
@@ -12,16 +22,29 @@ export class ParsedRule implements Rule {
     readonly line: number,
     readonly column: number,
     readonly shape: Shape,
-    /** Values of the shape's slots; none if the shape has no template. */
-    readonly values: readonly string[],
-    /** Content of a rule whose shape has no template. */
-    private readonly content: RuleContent | null,
-    readonly text: string,
     readonly handle: number | null,
+    /** `null` for a rule that the scanner read: its strings are cut from the text at each read, and take no memory. */
+    private readonly own: OwnContent | null,
+    private readonly spans: ValueSpans | null = null,
+    /** Index of its first offset in `spans`: start and end of the rule, then those of the values. */
+    private readonly at = 0,
   ) {}
 
+  get text(): string {
+    return this.own?.text ?? this.cut(0);
+  }
+
+  get values(): readonly string[] {
+    return this.own?.values ?? Array.from({ length: this.shape.count }, (_, i) => this.cut(i + 1));
+  }
+
+  private cut(i: number): string {
+    const { text, offsets } = this.spans!;
+    return text.slice(offsets[this.at + 2 * i], offsets[this.at + 2 * i + 1]);
+  }
+
   private read(): RuleContent {
-    return this.content ?? (this.shape as RuleShape).template!.build(this.values);
+    return this.own?.content ?? (this.shape as RuleShape).template!.build(this.values);
   }
 
   get statements(): readonly Statement[] {

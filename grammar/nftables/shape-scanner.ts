@@ -21,6 +21,12 @@ const CLOSE_BRACKET = 93;
 const OPEN = 123;
 const CLOSE = 125;
 
+/** Offsets of words in a text. */
+export interface ValueSpans {
+  readonly text: string;
+  readonly offsets: Uint32Array;
+}
+
 /** Classes of characters. */
 const OTHER = 0;
 /** Letter, or `_`. */
@@ -36,47 +42,128 @@ for (const c of "!=<>&|^()[].,:/*") CLASS[c.charCodeAt(0)] = SIGN;
 const HEX = new Uint8Array(128);
 for (const c of "0123456789abcdefABCDEF") HEX[c.charCodeAt(0)] = 1;
 
-/** Kinds of values, in an outline. No text of a rule contains these characters. */
-export const Kind = {
-  literal: "\u0001",
-  range: "\u0002",
-  prefix: "\u0003",
-  quoted: "\u0004",
-  reference: "\u0005",
-  target: "\u0006",
-};
+/** Kinds of values. */
+const Kind = { literal: 1, range: 2, prefix: 3, quoted: 4, reference: 5, target: 6 };
 
 /** Longest line with an outline, and most values of one. */
 const LONGEST = 4096;
 const MOST_VALUES = 256;
 const MOST_OUTLINES = 16_384;
+/** Most outlines with one hash. A hostile text can have many; the grammar then reads their lines. */
+const MOST_EQUAL = 8;
+/** Offsets in one block. */
+const BLOCK = 100_000;
 const HANDLE = / # handle (\d+)\r?(?=\n|$)/y;
+
+/** The text of an outline before each value and after the last one, and the kinds of the values. */
+interface Outline<T> {
+  readonly texts: readonly string[];
+  readonly kinds: Uint8Array;
+  readonly shape: T;
+}
 
 /** Scans rules, or elements; `T` is what the grammar made of an outline. */
 export class ShapeScanner<T> {
-  /** Result of `scan`. */
-  outline = "";
-  values: string[] = [];
-  /** Offset of the end of the rule or element, and of what follows: the line feed after a handle, or the separator. */
+  /** Results of `scan`: number of values, end of the rule or element, and offset of what follows. */
+  count = 0;
   end = 0;
   next = 0;
   handle: number | null = null;
 
-  private readonly known = new Map<string, T>();
-  /** End and kind of the value that was read last. */
+  private start = 0;
+  private hash = 0;
+  /** Start and end of each value, without quotes and `@`; kinds of the values. */
+  private readonly offsets = new Uint32Array(2 * MOST_VALUES);
+  private readonly kinds = new Uint8Array(MOST_VALUES);
+  private readonly known = new Map<number, Outline<T>[]>();
+  private size = 0;
+  /** Start, end and kind of the value that was read last. */
   private valueEnd = 0;
-  private kind = "";
+  private kind = 0;
+  private block: ValueSpans;
+  private used = 0;
 
-  constructor(private readonly text: string) {}
-
-  /** Returns the shape of an outline that the grammar read before. */
-  find(outline: string): T | undefined {
-    return this.known.get(outline);
+  constructor(private readonly text: string) {
+    this.block = { text, offsets: new Uint32Array(BLOCK / 16) };
   }
 
-  /** Adds an outline, after the grammar read its first line. */
-  learn(outline: string, shape: T): void {
-    if (this.known.size < MOST_OUTLINES) this.known.set(outline, shape);
+  /** Returns the shape of what was scanned, if the grammar read its outline before. */
+  find(): T | undefined {
+    const outlines = this.known.get(this.hash);
+    if (outlines === undefined) return undefined;
+    for (const outline of outlines) if (this.matches(outline)) return outline.shape;
+    return undefined;
+  }
+
+  /** Adds the outline of what was scanned, after the grammar read it. */
+  learn(shape: T): void {
+    const outlines = this.known.get(this.hash) ?? [];
+    if (this.size === MOST_OUTLINES || outlines.length === MOST_EQUAL) return;
+    const texts = Array.from({ length: this.count + 1 }, (_, i) =>
+      this.text.slice(this.textStart(i), this.textEnd(i)),
+    );
+    outlines.push({ texts, kinds: this.kinds.slice(0, this.count), shape });
+    this.known.set(this.hash, outlines);
+    this.size++;
+  }
+
+  private matches({ texts, kinds }: Outline<T>): boolean {
+    if (kinds.length !== this.count) return false;
+    for (let i = 0; i < texts.length; i++) {
+      const start = this.textStart(i);
+      const text = texts[i]!;
+      if (text.length !== this.textEnd(i) - start || !this.text.startsWith(text, start)) return false;
+      if (i < kinds.length && kinds[i] !== this.kinds[i]) return false;
+    }
+    return true;
+  }
+
+  private textStart(i: number): number {
+    return i === 0 ? this.start : this.offsets[2 * i - 1]!;
+  }
+
+  private textEnd(i: number): number {
+    return i === this.count ? this.end : this.offsets[2 * i]!;
+  }
+
+  value(i: number): string {
+    return this.text.slice(this.offsets[2 * i], this.offsets[2 * i + 1]);
+  }
+
+  /** Returns true if what was scanned is one literal. */
+  isLiteral(): boolean {
+    return (
+      this.count === 1 &&
+      this.kinds[0] === Kind.literal &&
+      this.offsets[0] === this.start &&
+      this.offsets[1] === this.end
+    );
+  }
+
+  values(): string[] {
+    return Array.from({ length: this.count }, (_, i) => this.value(i));
+  }
+
+  /**
+   * Stores the offsets of what was scanned: its start and end, then those of the values.
+   * @returns index of the first in `spans`
+   */
+  store(): number {
+    if (this.used + 2 + 2 * this.count > this.block.offsets.length) {
+      this.block = { text: this.text, offsets: new Uint32Array(BLOCK) };
+      this.used = 0;
+    }
+    const { offsets } = this.block;
+    const index = this.used;
+    offsets[index] = this.start;
+    offsets[index + 1] = this.end;
+    for (let i = 0; i < 2 * this.count; i++) offsets[index + 2 + i] = this.offsets[i]!;
+    this.used += 2 + 2 * this.count;
+    return index;
+  }
+
+  get spans(): ValueSpans {
+    return this.block;
   }
 
   /**
@@ -85,62 +172,64 @@ export class ShapeScanner<T> {
    * @returns false if it has no outline
    */
   scan(start: number, element: boolean): boolean {
-    const { text } = this;
-    const values: string[] = [];
+    const { text, offsets } = this;
     const limit = Math.min(text.length, start + LONGEST);
-    let outline = "";
-    let from = start;
     let depth = 0;
     let at = start;
+    let hash = 0;
     let c = BLANK;
     let last = BLANK;
-    while (at < limit) {
+    this.start = start;
+    this.count = 0;
+    for (; at < limit; last = c) {
       c = text.charCodeAt(at);
       if (c === LF || c === CR || c === HASH) break;
       if (depth === 0 && element && (c === COMMA || c === CLOSE)) break;
-      const sort = c < 128 ? CLASS[c]! : OTHER;
-      if (sort === LETTER && !(HEX[c] === 1 && this.colonAddress(at))) {
-        const end = this.wordEnd(at);
-        if (end < 0) return false;
-        const isJump = end - at === 4 && (text.startsWith("jump", at) || text.startsWith("goto", at));
-        last = c;
-        at = end;
-        if (!isJump) continue;
-        at = end + 1;
-        if (text.charCodeAt(end) !== BLANK || !this.target(at)) return false;
-      } else if (c === BLANK) {
-        if (last === BLANK) return false;
-        last = BLANK;
-        at++;
-        continue;
-      } else if (c === OPEN || c === CLOSE) {
-        depth += c === OPEN ? 1 : -1;
-        if (depth < 0) return false;
-        last = c;
-        at++;
-        continue;
-      } else if (sort === SIGN && !(c === COLON && text.charCodeAt(at + 1) === COLON)) {
-        last = c;
-        at++;
-        continue;
-      } else if (!this.value(at, c, sort)) return false;
-      const quoted = this.kind === Kind.quoted || this.kind === Kind.reference;
-      const { valueEnd } = this;
-      outline += text.slice(from, at) + this.kind;
-      values.push(text.slice(quoted ? at + 1 : at, this.kind === Kind.quoted ? valueEnd - 1 : valueEnd));
-      if (values.length > MOST_VALUES) return false;
-      from = at = valueEnd;
-      last = 0;
+      if (c === BLANK && last === BLANK) return false;
+      if (c === OPEN) depth++;
+      else if (c === CLOSE && --depth < 0) return false;
+      const end = this.tokenEnd(at, c);
+      if (end < 0) return false;
+      for (let i = at; i < end; i++) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) | 0;
+      at = end;
+      if (this.kind === 0) continue;
+      if (this.count === MOST_VALUES) return false;
+      hash = (Math.imul(hash, 31) + this.kind) | 0;
+      offsets[2 * this.count] = at;
+      offsets[2 * this.count + 1] = this.valueEnd;
+      this.kinds[this.count++] = this.kind;
+      // The closing quote belongs to the outline.
+      at = this.kind === Kind.quoted ? this.valueEnd + 1 : this.valueEnd;
     }
-    if (depth !== 0 || at >= limit) return false;
     this.end = last === BLANK ? at - 1 : at;
-    if (this.end <= start) return false;
-    this.outline = outline + text.slice(from, this.end);
-    this.values = values;
     this.next = at;
+    this.hash = hash;
     this.handle = null;
+    if (depth !== 0 || at >= limit || this.end <= start) return false;
     if (element) return c === COMMA || c === CLOSE;
     return c === HASH ? this.handleAt(at - 1) : true;
+  }
+
+  /**
+   * Reads a token, and a value that starts there or follows `jump`.
+   * @returns end of what belongs to the outline; -1 if the grammar must read the line
+   */
+  private tokenEnd(at: number, c: number): number {
+    const { text } = this;
+    const sort = c < 128 ? CLASS[c]! : OTHER;
+    this.kind = 0;
+    if (c === BLANK || c === OPEN || c === CLOSE) return at + 1;
+    if (sort === SIGN && !(c === COLON && text.charCodeAt(at + 1) === COLON)) return at + 1;
+    if (sort === LETTER && !(HEX[c] === 1 && this.colonAddress(at))) {
+      this.kind = 0;
+      const end = this.wordEnd(at);
+      const isJump = end - at === 4 && (text.startsWith("jump", at) || text.startsWith("goto", at));
+      if (!isJump) return end;
+      return text.charCodeAt(end) === BLANK && this.target(end + 1) ? end + 1 : -1;
+    }
+    if (sort !== LETTER && !this.readValue(at, c, sort)) return -1;
+    // The outline contains the quote or the `@`; the value does not.
+    return this.kind === Kind.quoted || this.kind === Kind.reference ? at + 1 : at;
   }
 
   /** Reads `# handle 5` at the end of a rule. */
@@ -175,7 +264,7 @@ export class ShapeScanner<T> {
   }
 
   /** Reads a value: a literal, a range, a prefix, a string or `@name`. */
-  private value(at: number, c: number, sort: number): boolean {
+  private readValue(at: number, c: number, sort: number): boolean {
     if (c === QUOTE) return this.quoted(at);
     if (c === AT) return this.reference(at);
     if (this.colonAddress(at)) return true;
@@ -188,7 +277,7 @@ export class ShapeScanner<T> {
     let c = text.charCodeAt(at);
     while (c !== QUOTE && c > CR) c = text.charCodeAt(++at);
     this.kind = Kind.quoted;
-    this.valueEnd = at + 1;
+    this.valueEnd = at;
     return c === QUOTE && isEnd(text.charCodeAt(at + 1));
   }
 
@@ -235,7 +324,7 @@ export class ShapeScanner<T> {
   }
 
   /** Ends a literal, or reads the length of a prefix. */
-  private literalEnd(end: number, kind: string, port = false): boolean {
+  private literalEnd(end: number, kind: number, port = false): boolean {
     const { text } = this;
     const c = text.charCodeAt(end);
     this.kind = kind;

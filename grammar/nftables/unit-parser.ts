@@ -1,12 +1,13 @@
 /** Parser of one unit: a rule, a line of a chain or a set, an element. The document reader splits the text into units. */
 
 import { type IToken, Lexer, type TokenType } from "chevrotain";
-import type { BaseChainLine, Element, Expression, Rule } from "./ast.ts";
+import type { Element, Expression, Rule, Statement } from "./ast.ts";
+import { type Base, DeclarationParser, type SetType } from "./declaration-parser.ts";
 import { KNOWN, truncate } from "./line-error.ts";
 import { ParsedRule } from "./parsed-rule.ts";
-import { Mode, spread } from "./selector-parser.ts";
+import { Mode } from "./selector-parser.ts";
 import { type RuleShape, type ShapeTable, Template } from "./shapes.ts";
-import { type RuleContent, StatementParser } from "./statement-parser.ts";
+import type { RuleContent } from "./statement-parser.ts";
 import * as t from "./tokens.ts";
 
 /** A syntax error in a unit. */
@@ -22,14 +23,22 @@ export type UnitResult<T> =
   | { readonly node: T; readonly error: null }
   | { readonly node: null; readonly error: UnitError };
 
-/** Key and data of a named set. */
-export interface SetType {
-  readonly key: { readonly type: readonly string[] } | { readonly typeof: Expression };
-  readonly data: { readonly type: readonly string[] } | { readonly typeof: Expression } | null;
-  readonly dataWord?: string;
+/** Point at which the grammar stopped: index of the unexpected token, and what was expected; `null` if it is nested too deeply. */
+interface Stop {
+  readonly index: number;
+  readonly expected: string | null;
 }
 
-type Base = Omit<BaseChainLine, "policy" | "line" | "column">;
+/** A rule with a syntax error: what was read before, and the index of the first token after it. */
+interface Failure {
+  readonly stop: Stop;
+  readonly partial: Template<RuleContent>;
+  readonly unread: number;
+}
+
+/** Most memoized errors, and the length of the longest key. */
+const MOST_FAILURES = 1024;
+const LONGEST_KEY = 1024;
 
 /** Deepest nesting of braces and parentheses. */
 const MOST_DEPTH = 32;
@@ -38,8 +47,10 @@ const MOST_DEPTH = 32;
 type Place = { readonly line: number; readonly column: number };
 
 /** Create it once and lazily: creation takes longer than parsing a small file. */
-export class UnitParser extends StatementParser {
+export class UnitParser extends DeclarationParser {
   private readonly lexer: Lexer;
+  private readonly elementStops = new Map<string, Stop>();
+  private readonly failures = new Map<string, Failure>();
 
   constructor({ validate = false } = {}) {
     super(validate);
@@ -93,41 +104,57 @@ export class UnitParser extends StatementParser {
     const { key, values, nested } = outline(tokens);
     const { line, column } = locate(0);
     const create = (shape: RuleShape, own: readonly string[], content: RuleContent | null): Rule =>
-      new ParsedRule(line, column, shape, own, content, text, handle);
+      new ParsedRule(line, column, shape, handle, { text, values: own, content });
     const known = strict ? undefined : shapes.find(key);
     if (known?.template) return { rule: create(known, values, null), error: null };
     this.slots = !nested;
     this.nested = (content, first, last) => {
       const place = locate(first.startOffset);
       const excerpt = text.slice(first.startOffset, last.startOffset + last.image.length);
-      return new ParsedRule(place.line, place.column, shapes.add(key, 0, null), [], content, excerpt, null);
+      const own = { text: excerpt, values: [], content };
+      return new ParsedRule(place.line, place.column, shapes.add(key, 0, null), null, own);
     };
-    const { node, error } = this.run(text, tokens, () => this.ruleContent());
-    if (error === null) {
-      const rule = nested
-        ? create(shapes.add(key, 0, null), [], node)
-        : create(shapes.add(key, values.length, node), values, null);
-      return { rule, error };
+    let failure = strict ? undefined : this.failures.get(key);
+    if (failure === undefined) {
+      const { node, stop } = this.run(tokens, () => this.ruleContent());
+      if (stop === null)
+        return {
+          rule: nested
+            ? create(shapes.add(key, 0, null), [], node)
+            : create(shapes.add(key, values.length, node), values, null),
+          error: null,
+        };
+      failure = this.failureOf(tokens, stop);
+      // Chevrotain throws an exception at an error, which takes ten times as long as parsing a line.
+      if (!nested && key.length < LONGEST_KEY && this.failures.size < MOST_FAILURES)
+        this.failures.set(key, failure);
     }
-    return { rule: create(shapes.add("unknown", 0, null), [], this.withUnknown(text, tokens)), error };
+    const { statements, comment } = failure.partial.build(values);
+    const rest: Statement = { kind: "unknown", text: text.slice(tokens[failure.unread]?.startOffset ?? 0) };
+    const content = { statements: [...statements, rest], comment };
+    return {
+      rule: create(shapes.add("unknown", 0, null), [], content),
+      error: toError(failure.stop, tokens, text),
+    };
   }
 
-  /** Returns what was read before a syntax error, and the rest of the rule as an unknown statement. */
-  private withUnknown(text: string, tokens: readonly IToken[]): RuleContent {
-    if (this.slots) {
-      // Read the statements again, with their values.
-      this.slots = false;
-      this.run(text, tokens, () => this.ruleContent());
-    }
-    const { statements, comment } = this.partial;
-    const start = this.unread?.startOffset ?? 0;
-    return { statements: [...statements, { kind: "unknown", text: text.slice(start) }], comment };
+  /** Returns what was read before a syntax error. */
+  private failureOf(tokens: readonly IToken[], stop: Stop): Failure {
+    const unread = this.unread === undefined ? 0 : tokens.indexOf(this.unread);
+    return { stop, partial: new Template<RuleContent>(this.partial), unread };
   }
 
   /** Parses one element of a set or a map. */
   elementOf(text: string): UnitResult<Element> {
+    const tokens = this.tokenize(text, "set");
+    const { key } = outline(tokens);
+    const known = this.elementStops.get(key);
+    if (known !== undefined) return { node: null, error: toError(known, tokens, text) };
     this.slots = false;
-    return this.run(text, this.tokenize(text, "set"), () => this.element());
+    const { node, stop } = this.run(tokens, () => this.element());
+    if (stop === null) return { node, error: null };
+    if (key.length < LONGEST_KEY && this.elementStops.size < MOST_FAILURES) this.elementStops.set(key, stop);
+    return { node: null, error: toError(stop, tokens, text) };
   }
 
   /** Parses an element as a template for others. */
@@ -135,212 +162,64 @@ export class UnitParser extends StatementParser {
     const tokens = this.tokenize(text, "set");
     outline(tokens);
     this.slots = true;
-    const { node } = this.run(text, tokens, () => this.element());
+    const { node } = this.run(tokens, () => this.element());
     return node === null ? null : new Template(node);
   }
 
   /** Parses `type filter hook input priority filter + 5`. */
   baseChain(text: string): UnitResult<Base> {
     this.slots = false;
-    return this.run(text, this.tokenize(text, "line"), () => this.base());
+    return this.parse(text, this.tokenize(text, "line"), () => this.base());
   }
 
   /** Parses `type ...` and `typeof ...` of a set. */
   setType(text: string): UnitResult<SetType> {
     this.slots = false;
-    return this.run(text, this.tokenize(text, "line"), () => this.type());
+    return this.parse(text, this.tokenize(text, "line"), () => this.type());
   }
 
   /** Parses the right side of `define NAME = ...`. */
   definition(text: string): UnitResult<Expression> {
     this.slots = false;
-    return this.run(text, this.tokenize(text, "line"), () => this.concatenation(Mode.constant, true));
+    return this.parse(text, this.tokenize(text, "line"), () => this.concatenation(Mode.constant, true));
   }
 
-  private run<T>(text: string, tokens: readonly IToken[], read: () => T): UnitResult<T> {
-    const deep = tooDeep(tokens);
-    if (deep !== undefined) {
-      this.resetRule();
-      this.unread = tokens[0];
-      return { node: null, error: { message: "nested too deeply", found: deep.image, at: deep.startOffset } };
-    }
-    this.input = tokens as IToken[];
+  private parse<T>(text: string, tokens: readonly IToken[], read: () => T): UnitResult<T> {
+    const { node, stop } = this.run(tokens, read);
+    return stop === null ? { node, error: null } : { node: null, error: toError(stop, tokens, text) };
+  }
+
+  private run<T>(
+    tokens: readonly IToken[],
+    read: () => T,
+  ): { node: T; stop: null } | { node: null; stop: Stop } {
     this.resetRule();
+    const deep = tooDeep(tokens);
+    if (deep !== undefined) return { node: null, stop: { index: tokens.indexOf(deep), expected: null } };
+    this.input = tokens as IToken[];
     const node = read();
     const error = this.errors[0];
     // Release the tokens, which keep the text alive.
     this.input = [];
-    if (error === undefined) return { node, error: null };
-    const at = tokens.indexOf(error.token);
-    const token = tokens[at];
-    const previous = at < 0 ? tokens.at(-1) : tokens[at - 1];
+    if (error === undefined) return { node, stop: null };
+    const index = tokens.indexOf(error.token);
     const expected = error.message === KNOWN ? this.expected : error.message;
-    return {
-      node: null,
-      error: {
-        message:
-          token?.tokenType === t.Unterminated
-            ? "unterminated quote"
-            : `expected ${expected}${previous === undefined ? "" : ` after ${truncate(previous.image)}`}`,
-        found: truncate(token?.image ?? "").replace(/\n.*/s, ""),
-        at: token?.startOffset ?? text.length,
-      },
-    };
+    return { node: null, stop: { index: index < 0 ? tokens.length : index, expected } };
   }
-
-  private base = this.RULE("base", (): Base => {
-    this.SUBRULE(this.known, { ARGS: [TYPE, "type"] });
-    const type = this.SUBRULE(this.word);
-    this.SUBRULE1(this.known, { ARGS: [HOOK, "hook"] });
-    const hook = this.SUBRULE2(this.known, { ARGS: [HOOKS, "a hook"] });
-    const devices: string[] = [];
-    this.OPTION({
-      GATE: () => this.next("device"),
-      DEF: () => {
-        this.SUBRULE1(this.word);
-        devices.push(this.SUBRULE(this.device));
-      },
-    });
-    this.OPTION1({
-      GATE: () => this.next("devices"),
-      DEF: () => {
-        this.SUBRULE2(this.word);
-        this.CONSUME(t.Equals);
-        devices.push(...spread(this.SUBRULE(this.deviceList)));
-      },
-    });
-    this.SUBRULE3(this.known, { ARGS: [PRIORITY, "priority"] });
-    const priority = this.SUBRULE(this.priority);
-    const bare = this.ACTION(() => devices.some((name) => !name.startsWith('"')));
-    const names = this.ACTION(() => devices.map(t.unquote));
-    return { type, hook, devices: names, ...(bare ? { bareDevices: true as const } : {}), priority };
-  });
-
-  private deviceList = this.RULE("deviceList", (): string[] => {
-    const devices: string[] = [];
-    this.OR([
-      {
-        ALT: () => {
-          this.CONSUME(t.Open);
-          this.MANY_SEP({ SEP: t.Comma, DEF: () => devices.push(this.SUBRULE(this.device)) });
-          this.CONSUME(t.Close);
-        },
-      },
-      { ALT: () => devices.push(this.CONSUME(t.Variable).image) },
-    ]);
-    return devices;
-  });
-
-  /** Name of a device as written: in quotes or not, or a variable. */
-  private device = this.RULE("device", (): string =>
-    this.OR([
-      { ALT: () => this.CONSUME(t.Quoted).image },
-      { ALT: () => this.CONSUME(t.Word).image },
-      { ALT: () => this.CONSUME(t.Variable).image },
-    ]),
-  );
-
-  /** `0`, `-100`, `filter`, `filter + 10`. */
-  private priority = this.RULE("priority", (): string =>
-    this.OR([
-      { ALT: () => this.SUBRULE(this.number) },
-      {
-        ALT: () => {
-          this.CONSUME(t.Dash);
-          return `-${this.SUBRULE1(this.number)}`;
-        },
-      },
-      {
-        ALT: () => {
-          let text = this.SUBRULE(this.word);
-          this.OPTION(() => {
-            const sign = this.OR1([
-              { ALT: () => this.CONSUME(t.Plus).image },
-              { ALT: () => this.CONSUME1(t.Dash).image },
-            ]);
-            text += ` ${sign} ${this.SUBRULE2(this.number)}`;
-          });
-          return text;
-        },
-      },
-    ]),
-  );
-
-  private type = this.RULE("type", (): SetType => {
-    const word = this.SUBRULE(this.known, { ARGS: [TYPES, "type or typeof"] });
-    let key: SetType["key"] = { type: [] };
-    let data: SetType["data"] = null;
-    let dataWord = "";
-    this.OR([
-      { GATE: () => word === "typeof", ALT: () => (key = this.SUBRULE(this.typeofExpression)) },
-      { ALT: () => (key = this.SUBRULE(this.typeNames)) },
-    ]);
-    this.OPTION(() => {
-      this.CONSUME(t.Colon);
-      this.OPTION1({
-        GATE: () => this.next("interval"),
-        DEF: () => {
-          dataWord = this.SUBRULE(this.word);
-        },
-      });
-      this.OR1({
-        DEF: [
-          {
-            GATE: () => word === "typeof" && !OBJECTS.has(this.LA(1).image),
-            ALT: () => (data = this.SUBRULE1(this.typeofExpression)),
-          },
-          { ALT: () => (data = this.SUBRULE1(this.typeNames)) },
-        ],
-        IGNORE_AMBIGUITIES: true,
-      });
-    });
-    return { key, data, ...(dataWord === "" ? {} : { dataWord }) };
-  });
-
-  private typeofExpression = this.RULE("typeofExpression", (): { typeof: Expression } => ({
-    typeof: this.SUBRULE(this.concatenation, { ARGS: [Mode.selector, false] }),
-  }));
-
-  private typeNames = this.RULE("typeNames", (): { type: string[] } => {
-    const type = [this.SUBRULE(this.word)];
-    // `ct helper`, `ct timeout` and `ct expectation` are one type.
-    this.OPTION({
-      GATE: () => type[0] === "ct",
-      DEF: () => {
-        type[0] += ` ${this.SUBRULE2(this.word)}`;
-      },
-    });
-    this.MANY(() => {
-      this.CONSUME(t.Dot);
-      type.push(this.SUBRULE1(this.word));
-    });
-    return { type };
-  });
 }
 
-const TYPE: ReadonlySet<string> = new Set(["type"]);
-const HOOK: ReadonlySet<string> = new Set(["hook"]);
-const PRIORITY: ReadonlySet<string> = new Set(["priority"]);
-const TYPES: ReadonlySet<string> = new Set(["type", "typeof"]);
-const HOOKS: ReadonlySet<string> = new Set([
-  "prerouting",
-  "input",
-  "forward",
-  "output",
-  "postrouting",
-  "ingress",
-  "egress",
-]);
-/** Data of a map that are no values. */
-const OBJECTS: ReadonlySet<string> = new Set([
-  "verdict",
-  "counter",
-  "quota",
-  "limit",
-  "ct",
-  "secmark",
-  "synproxy",
-]);
+/** Returns the error of a unit at which the grammar stopped. */
+function toError({ index, expected }: Stop, tokens: readonly IToken[], text: string): UnitError {
+  const token = tokens[index];
+  const previous = tokens[index - 1];
+  const after = previous === undefined ? "" : ` after ${truncate(previous.image)}`;
+  const message = expected === null ? "nested too deeply" : `expected ${expected}${after}`;
+  return {
+    message: token?.tokenType === t.Unterminated ? "unterminated quote" : message,
+    found: truncate(token?.image ?? "").replace(/\n.*/s, ""),
+    at: token?.startOffset ?? text.length,
+  };
+}
 
 /** Token types that are a value of a rule. Rules that differ only in these have one shape. */
 const SLOTS: ReadonlySet<TokenType> = new Set([t.Range, t.Prefix, t.Quoted, t.Reference, t.Target]);
