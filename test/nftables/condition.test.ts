@@ -1,6 +1,6 @@
 /** Comparisons, evaluated for single packets. The results are those of the kernel, except where the name says so. */
 import { describe, expect, test } from "vitest";
-import { AT_RAW, type Fields, matches, ruleOf, SYN } from "./builders.ts";
+import { AT_RAW, chainRules, type Fields, matches, ruleOf, SYN } from "./builders.ts";
 
 type Case = readonly [rule: string, fields: Fields, expected: boolean];
 
@@ -184,6 +184,17 @@ describe("values", () => {
     ['fib saddr . iif oifname "eth0"', SYN, true],
     ["fib saddr oif missing", { ...SYN, in: "tun0" }, true],
   ]);
+});
+
+test("at other hooks than prerouting the lookup of packets of lo depends on the kernel", () => {
+  const [rule] = chainRules(
+    "table inet t {\n\tchain c {\n\t\ttype filter hook input priority 0; policy accept;\n\t\tfib saddr . iif oif missing drop\n\t}\n}\n",
+    "inet t",
+    "c",
+  );
+  expect(matches(rule!, SYN)).toBe(false);
+  expect(matches(rule!, { ...SYN, in: "tun0" })).toBe(true);
+  expect(matches(rule!, { ...SYN, in: "lo" })).toBe("fib saddr . iif oif(loopback)");
 });
 
 test("rules with the same conditions on an unknown value share the unknown", () => {

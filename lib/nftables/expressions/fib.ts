@@ -81,17 +81,20 @@ const UNSPECIFIED = is("src", 0n);
 /** Duplicate address detection: of IPv6 only such packets without a source pass (nft_fib_v6_skip_icmpv6). */
 const DETECTION = and(is("proto", PROTO.icmpv6), within("dst", prefixes(6, "fe80::/10", "ff02::/16")));
 
-/** Packets that a lookup of their source finds a route for; `undefined` if the routes or the hook are unknown. */
-function hasRoute({ side, mark, device }: Keys, at: CompileContext): Predicate | undefined {
-  // At other hooks packets of the loopback interface are looked up, too.
-  if (side !== "src" || device === "out" || at.bases().some(({ hook }) => hook !== "PREROUTING"))
-    return undefined;
-  const found = at.facts.reversePath({ loose: device === null, validmark: mark, acceptLocal: false });
-  if (found === undefined || at.facts.family === 4) return found;
-  return and(found, or(not(UNSPECIFIED), DETECTION));
-}
-
 const why = "the result of this lookup is not computed";
+
+/** Packets of the loopback interface: newer kernels look them up at prerouting and input no more (nft_fib_can_skip). */
+const LOOPED = or(is("in", "lo"), is("pkttype", 5));
+
+/** Packets that a lookup of their source finds a route for; `undefined` if the routes of the host are unknown. */
+function hasRoute({ side, mark, device }: Keys, name: string, at: CompileContext): Predicate | undefined {
+  if (side !== "src" || device === "out") return undefined;
+  const found = at.facts.reversePath({ loose: device === null, validmark: mark, acceptLocal: false });
+  if (found === undefined) return undefined;
+  const listed = at.facts.family === 4 ? found : and(found, or(not(UNSPECIFIED), DETECTION));
+  if (at.bases().every(({ hook }) => hook === "PREROUTING")) return listed;
+  return or(and(not(LOOPED), listed), and(LOOPED, unknownOf(name, why, at, "loopback")));
+}
 
 /** Any interface, for `exists`. No name begins with this character. */
 const ANY_DEVICE = "\u0001";
@@ -112,12 +115,13 @@ const DEVICE_TYPES: Readonly<Record<string, Datatype>> = Object.fromEntries(
 const routeDevice = (name: string, keys: Keys, type: Datatype): Operand => ({
   name,
   type,
-  except: "lookups of the destination, without an input interface, or at other hooks than prerouting",
+  except:
+    "lookups of the destination, the interface without `iif`, and packets of lo at other hooks than prerouting",
   guard: always,
   within(ranges, at) {
     const unknown = (): Predicate =>
       unknownOf(name, why, at, keys.side === "src" ? JSON.stringify(ranges) : null);
-    const route = hasRoute(keys, at);
+    const route = hasRoute(keys, name, at);
     if (route === undefined) return unknown();
     const missing = ranges.some(([lo]) => lo === "") ? not(route) : NEVER;
     const some = ranges.filter(([lo]) => lo !== "");
