@@ -4,7 +4,7 @@ import { fib } from "./expressions/fib.ts";
 import { LINK, META } from "./expressions/meta.ts";
 import { ICMP, NETWORK } from "./expressions/network.ts";
 import { TRANSPORT } from "./expressions/transport.ts";
-import { unknownExpression } from "./expressions/unknown.ts";
+import { EXTENSION_HEADERS, unknownExpression } from "./expressions/unknown.ts";
 import type { Operand } from "./operand.ts";
 
 /** Expressions without parameters. */
@@ -15,6 +15,7 @@ export const EXPRESSIONS: readonly Operand[] = [
   ...META,
   ...LINK,
   ...CONNTRACK,
+  ...EXTENSION_HEADERS,
 ];
 
 const byName = new Map<string, Operand | null>(EXPRESSIONS.map((each) => [each.name, each]));

@@ -25,7 +25,7 @@ export interface Trail<T> {
 const NO_ASSUMPTIONS: readonly Assumption[] = [];
 
 /** Unknowns about IPv6 extension headers. A simulated packet has none. */
-const EXTENSION_HEADER = /^(ah|rt|hbh|dst|frag|srh)\(/;
+const EXTENSION_HEADER = /^(ah|rt|hbh|dst|frag|srh|exthdr)\(/;
 
 /** Returns the value of an unknown: the given one, or false for extension headers. */
 export function settledTruth(truths: ReadonlyMap<string, boolean>, key: string): boolean | undefined {

@@ -186,6 +186,14 @@ describe("values", () => {
   ]);
 });
 
+test("the first next header is the protocol of a packet without extension headers", () => {
+  const rule = ruleOf("ip6 nexthdr tcp accept");
+  expect(matches(rule, SIX, 6)).toBe("exthdr(any)");
+  expect(matches(ruleOf("exthdr hbh exists drop"), SIX, 6)).toBe("exthdr(hbh)");
+  expect(matches(ruleOf("frag more-fragments 1 drop"), SIX, 6)).toBe("exthdr(frag)");
+  expect(matches(ruleOf("exthdr hbh exists drop"), SYN)).toBe(false);
+});
+
 test("at other hooks than prerouting the lookup of packets of lo depends on the kernel", () => {
   const [rule] = chainRules(
     "table inet t {\n\tchain c {\n\t\ttype filter hook input priority 0; policy accept;\n\t\tfib saddr . iif oif missing drop\n\t}\n}\n",

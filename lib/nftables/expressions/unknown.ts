@@ -1,8 +1,16 @@
 /** Expressions whose value the inputs do not determine: bytes, options, sockets, hashes and other state of the kernel. */
 import { PROTO, type Range } from "../../packet/field.ts";
-import { is } from "../../packet/predicate.ts";
+import { and, is, not, opaque, type Predicate } from "../../packet/predicate.ts";
 import { type Datatype, integer, TYPES } from "../datatype.ts";
-import { always, type Guard, type Operand, ofFamily, unknownOperand } from "../operand.ts";
+import {
+  always,
+  type CompileContext,
+  enumerated,
+  type Guard,
+  type Operand,
+  ofFamily,
+  unknownOperand,
+} from "../operand.ts";
 
 /** A family of expressions with a first word in common. */
 export interface UnknownExpressions {
@@ -18,11 +26,31 @@ export interface UnknownExpressions {
 
 const tcp: Guard = () => is("proto", PROTO.tcp);
 const v6 = ofFamily(6);
-const header = "IPv6 extension headers are not modelled";
 const device = (words: readonly string[]): Datatype =>
   /saddr|nexthop|daddr/.test(words.join(" ")) ? address(words) : TYPES.integer;
 const address = (words: readonly string[]): Datatype =>
   words.includes("ip6") ? TYPES.ipv6_addr : TYPES.ipv4_addr;
+
+/** IPv6 extension headers by their names in nft. */
+const HEADERS = ["hbh", "frag", "rt", "dst", "srh", "mh"] as const;
+const WHY_HEADER = "IPv6 extension headers are not modelled";
+
+/** Packets with an extension header. Ordinary packets have none. */
+const hasHeader = (name: (typeof HEADERS)[number]): Predicate => opaque(`exthdr(${name})`, WHY_HEADER, true);
+
+/** `exthdr NAME`: tests if the packet has the header. */
+export const EXTENSION_HEADERS: readonly Operand[] = HEADERS.map((name) =>
+  enumerated(
+    `exthdr ${name}`,
+    TYPES.boolean,
+    () => [
+      [1, hasHeader(name)],
+      [0, not(hasHeader(name))],
+    ],
+    v6,
+    { except: "packets with extension headers" },
+  ),
+);
 
 export const UNKNOWN: readonly UnknownExpressions[] = [
   { prefix: "@", why: "the bytes of a packet are not modelled", changes: true },
@@ -30,10 +58,10 @@ export const UNKNOWN: readonly UnknownExpressions[] = [
   { prefix: "ip option", why: "IP options are not modelled", guard: ofFamily(4) },
   { prefix: "sctp chunk", why: "the chunks of SCTP are not modelled", guard: () => is("proto", PROTO.sctp) },
   { prefix: "dccp option", why: "DCCP options are not modelled", guard: () => is("proto", PROTO.dccp) },
-  ...["hbh", "frag", "rt", "dst", "mh", "srh", "exthdr"].map((prefix) => ({
+  ...HEADERS.map((prefix) => ({
     prefix,
-    why: header,
-    guard: v6,
+    why: WHY_HEADER,
+    guard: (at: CompileContext) => and(v6(at), hasHeader(prefix)),
   })),
   { prefix: "rt classid", why: "routing realms are not known", type: () => TYPES.realm },
   { prefix: "rt nexthop", why: "the next hop of a route is not computed", changes: true, type: address },
