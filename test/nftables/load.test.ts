@@ -1,5 +1,6 @@
 /** Loading of listings and of files for `nft -f`. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
+import { parse } from "nftables-parser-ts";
 import { expect, test } from "vitest";
 import { readNftables } from "../../lib/nftables/load.ts";
 import { withNftables } from "../../lib/nftables/with-nftables.ts";
@@ -59,6 +60,23 @@ test.skipIf(listings(CAPTURES).length === 0)(
       "nft does not print the options of this extension of iptables",
       "the number of earlier matches is not known",
     ]);
+  },
+);
+
+test.each(["1.0.6", "1.1.3", "1.1.7"])(
+  "all expressions and statements that nft %s prints are known",
+  (version) => {
+    const text = readFileSync(
+      new URL(`../../grammar/nftables/test/recorded-${version}.txt`, import.meta.url),
+      "utf8",
+    );
+    const { tables, diagnostics } = load(text);
+    // Syntax errors are those of rules that nft prints without their text.
+    expect(diagnostics.length).toBe(parse(text).diagnostics.length);
+    const rules = tables.flatMap(({ table }) => [...table.chains.values()].flatMap((chain) => chain.rules));
+    expect(rules.length).toBeGreaterThan(700);
+    const exact = rules.filter((rule) => unknowns(rule).size === 0).length;
+    expect(exact / rules.length).toBeGreaterThan(0.55);
   },
 );
 

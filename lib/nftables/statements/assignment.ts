@@ -98,7 +98,8 @@ function followed(effect: Effect, rest: () => Effect): Effect {
 
 function readChange(given: Assignment, text: () => string, scope: RuleScope): StatementStep {
   const target = readSelector(given.target, scope);
-  const written = readWritten(given.value, target.type, scope);
+  // A value that is never used may have any type.
+  const written = unwritable(target, null) === null ? readWritten(given.value, target.type, scope) : null;
   const traits = target.needsConntrack === true ? CONNTRACK_TRAITS : NO_TRAITS;
   const why = unwritable(target, written);
   if (why !== null || written === null)
