@@ -66,7 +66,8 @@ export function holdStderr<T>(work: () => T): { readonly result: T; readonly rel
  * a terminal.
  */
 export function printVerbatim(text: string): void {
-  const shown = safeLines(text);
+  // nft indents with tabs.
+  const shown = text.split("\t").map(safeLines).join("\t");
   if (shown !== text)
     writeStderr(
       process.stdout.isTTY

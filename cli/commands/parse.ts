@@ -1,19 +1,45 @@
 import { parse } from "iptables-parser-ts";
-import { printRuleset, readRuleset } from "../../lib/index.ts";
+import * as nftables from "nftables-parser-ts";
+import { printRuleset, readNftables, readRuleset, type Source } from "../../lib/index.ts";
 import { readSource } from "../files.ts";
 import { printDiagnostic } from "../inputs.ts";
 import { printJson, printVerbatim } from "../output.ts";
+
+/** Lines that only texts of nft have: a table's header, a command, or the first line of a script. */
+const NFT =
+  /^[ \t]*(?:#!.*\bnft\b|table[ \t]+(?:(?:ip6?|inet|arp|bridge|netdev)[ \t]+)?[\w.-]+[ \t]*\{|(?:add|create|insert|replace|delete|destroy|flush)[ \t]+(?:table|chain|rule|set|map|element|ruleset)\b|define[ \t]+\w+[ \t]*=)/m;
+const IPTABLES = /^(?:\*\w+|-[AIN] )/m;
+
+interface Args {
+  readonly file: string;
+  readonly json?: boolean | undefined;
+}
 
 /**
  * Runs `fwcheck parse`: prints the ruleset in canonical form or as a document.
  * @returns 2 if the text has errors or is incomplete, else 0
  */
-export function run(args: { readonly file: string; readonly json?: boolean | undefined }): number {
+export function run(args: Args): number {
   const source = readSource(args.file);
+  return NFT.test(source.text) && !IPTABLES.test(source.text)
+    ? parseNftables(source, args)
+    : parseIptables(source, args);
+}
+
+function parseIptables(source: Source, { json }: Args): number {
   const { rulesets, diagnostics } = readRuleset([source]);
   diagnostics.forEach(printDiagnostic);
-  if (args.json === true) printJson({ version: 1, ...parse(source.text).document });
+  if (json === true) printJson({ version: 1, ...parse(source.text).document });
   else printVerbatim(rulesets.map((ruleset) => printRuleset(ruleset)).join(""));
   const hasDoubts = rulesets.some((ruleset) => ruleset.doubts.length > 0);
   return hasDoubts || diagnostics.some((d) => d.severity === "error") ? 2 : 0;
+}
+
+function parseNftables(source: Source, { json }: Args): number {
+  const { diagnostics, doubts, damaged } = readNftables([source]);
+  diagnostics.forEach(printDiagnostic);
+  const { document } = nftables.parse(source.text);
+  if (json === true) printJson({ version: 1, language: "nftables", ...document });
+  else printVerbatim(nftables.print(document));
+  return damaged || doubts.length > 0 || diagnostics.some((d) => d.severity === "error") ? 2 : 0;
 }

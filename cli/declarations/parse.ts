@@ -6,7 +6,7 @@ export const command = defineCommand({
     file: {
       type: "string",
       demandOption: true,
-      describe: "a file of iptables-save, or - for standard input",
+      describe: "a file of iptables-save or nft list ruleset, or - for standard input",
     },
   },
   flags: jsonFlag,
