@@ -1,7 +1,7 @@
 /**
  * `npm run fuzz [INPUTS] [SEED]`: parses and loads generated texts and mutated real files. No input may cause an exception
  * or take long. For a share of the inputs the scanner and the grammar must give the same result, and parsing the printed
- * document must give the same document.
+ * document must give the same document. Then it does the same with texts of nft.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
@@ -12,6 +12,7 @@ import { plain, sharing } from "../../grammar/iptables/test/plain.ts";
 import { readRuleset } from "../../lib/index.ts";
 import { asIptables } from "../../lib/iptables/rule.ts";
 import { flat, kube, ufw } from "../bench/generate.ts";
+import { fuzzNftables } from "./fuzz-nftables.ts";
 
 const inputs = Number(process.argv[2] ?? process.env.FUZZ_RUNS ?? 200_000);
 const seed = Number(process.argv[3] ?? process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
@@ -151,3 +152,4 @@ console.log(
     `${counts.compared} compared with the grammar, ${counts.printed} printed and read again; ` +
     `no exception; the slowest took ${slowest.toFixed(0)} ms; ${seconds.toFixed(0)} s`,
 );
+fuzzNftables(inputs, seed);
