@@ -41,6 +41,8 @@ export type UnknownReason =
   | { readonly code: "prepared-in-raw" }
   /** A rule jumps to a chain that the text does not declare. */
   | { readonly code: "chain-missing"; readonly chain: string }
+  /** Base chains of one priority at a hook, whose order the inputs do not show. */
+  | { readonly code: "chain-order"; readonly hook: string; readonly chains: readonly string[] }
   /** A rule closes a loop of jumps. */
   | { readonly code: "jump-loop"; readonly chain: string };
 

@@ -80,7 +80,9 @@ export type UnfollowedReason =
   /** A firewall that was not read drops the packet. */
   | { readonly code: "unread-drop"; readonly by: string }
   /** A firewall that was not read may change or translate the packet. */
-  | { readonly code: "may-change"; readonly by: string };
+  | { readonly code: "may-change"; readonly by: string }
+  /** Chains of one priority have an unknown order, and there are too many orders to follow. */
+  | { readonly code: "too-many-orders"; readonly hook: string };
 
 /** Reason of connection tracking. */
 export type ConnectionReason =

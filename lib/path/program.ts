@@ -3,17 +3,25 @@ import type { Host } from "../host/host.ts";
 import { BASE_CHAINS } from "../iptables/base-chains.ts";
 import type { CtState, Family } from "../packet/field.ts";
 import { ANY, is, type Predicate } from "../packet/predicate.ts";
-import type { Hook } from "../rules/base-chain.ts";
+import type { BaseChain, Hook } from "../rules/base-chain.ts";
 import { CallGraph } from "../rules/call-graph.ts";
 import { forks } from "../rules/effect.ts";
 import type { Facts } from "../rules/facts.ts";
 import type { PortRange } from "../rules/reading.ts";
-import type { Chain, CompiledRule, Rule, Ruleset, TableId } from "../rules/ruleset.ts";
+import {
+  baseChainsOf,
+  type Chain,
+  type CompiledRule,
+  isTableName,
+  type Rule,
+  type Ruleset,
+  type TableId,
+} from "../rules/ruleset.ts";
 import { type BoundChain, type BoundRule, bindChain } from "./bound-chain.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
 import type { RefusalCases } from "./end-reason.ts";
-import { type Stop, stopsOf } from "./hooks.ts";
+import { type Stop, stopGroups, stopsOf } from "./hooks.ts";
 import { ENDED, groupCases, heldCases, refusedCases, stoppedCases } from "./kernel-drops.ts";
 import { lazy } from "./lazy.ts";
 import { neighbourCases } from "./neighbour-discovery.ts";
@@ -23,12 +31,23 @@ import { programFacts, rulesetTraits } from "./program-facts.ts";
 import { resolveEffect, rulesetContext } from "./resolve-effect.ts";
 import { type RouteCase, routeCases } from "./routing-decision.ts";
 import { sourceCases } from "./source-validation.ts";
+import { type Sequence, StopSequencer } from "./stop-order.ts";
 import { type UnreadEnd, unreadCases } from "./unread-chains.ts";
 
 export { type BoundChain, type BoundRule, type RuleStep, type Step, stepOf } from "./bound-chain.ts";
 
-/** Stops of each hook of iptables. */
-export const STOPS = stopsOf(BASE_CHAINS);
+/**
+ * Returns the base chains of a hook and connection tracking (`null`) in the order of their priorities, for listings: all that
+ * iptables can have, and those of nftables in a ruleset.
+ */
+export function hookStages(ruleset: Ruleset | undefined, hook: Hook): (BaseChain | null)[] {
+  const native =
+    ruleset === undefined ? [] : baseChainsOf(ruleset).filter(({ table }) => !isTableName(table));
+  return stopsOf([...BASE_CHAINS, ...native])[hook].flatMap((stop): (BaseChain | null)[] => {
+    if (stop.kind === "nat") return [...stop.chains];
+    return [stop.kind === "track" ? null : stop.chain];
+  });
+}
 
 /** nft refuses more than 16 levels of jumps (NFT_JUMP_STACK_SIZE); iptables-legacy has no limit. */
 export const MOST_NESTED = 256;
@@ -62,13 +81,18 @@ export class Program {
   readonly ended = lazy((): RefusalCases => [...this.assigned, ...ENDED]);
   /** Packets that are not sent because the rules drop neighbour discovery. */
   readonly neighbours = lazy((): RefusalCases => [...neighbourCases(this), { when: ANY, outcome: null }]);
+  /** True if a chain of type nat exists: one switches translation on at all hooks (nf_nat_register_fn). */
+  readonly translates = lazy(
+    () => this.ruleset.tables.has("nat") || this.baseChains().some(({ type }) => type === "nat"),
+  );
   private readonly traits = lazy(() => rulesetTraits(this.ruleset));
   private readonly hostFacts = lazy((): Facts => programFacts(this.ruleset, this.traits(), this.host));
   private readonly routes = lazy(() => routeCases(this.host, this.family));
   private readonly portBounds = lazy(() => portBounds(this.portPredicates()));
   private readonly context = lazy(() => rulesetContext(this.ruleset, this.calls));
   private readonly chains = new Map<Chain, BoundChain>();
-  private readonly stopsByHook = new Map<Hook, readonly Stop[]>();
+  private readonly sequencesByHook = new Map<Hook, readonly Sequence[]>();
+  private readonly baseChains = lazy(() => this.activeChains());
   private readonly unreadByHook = new Map<Hook, readonly Case<UnreadEnd | null>[]>();
 
   private static readonly programs = new WeakMap<Ruleset, WeakMap<Host, Program>>();
@@ -155,22 +179,36 @@ export class Program {
     return this.calls.height(chain) > MOST_NESTED;
   }
 
-  /** Returns the stops of a hook in order. Tables that the ruleset lacks are left out, except filter, which observers watch. */
+  /** Returns the stops of a hook in the order of the kernel; in one of the possible orders if it is not known. */
   stops(hook: Hook): readonly Stop[] {
-    let stops = this.stopsByHook.get(hook);
-    if (stops === undefined) {
-      stops = STOPS[hook].filter((stop) => this.isActive(stop));
-      this.stopsByHook.set(hook, stops);
-    }
-    return stops;
+    return this.sequences(hook).find(({ outcome }) => outcome !== null)?.outcome ?? [];
   }
 
-  private isActive(stop: Stop): boolean {
-    if (stop.kind === "track") return this.tracks;
-    const { table, name } = stop.chain;
-    // One chain of type nat switches translation on at all hooks (nf_nat_register_fn).
-    if (stop.kind === "nat") return this.ruleset.tables.has(table);
-    return table === "filter" || this.ruleset.tables.get(table)?.chains.has(name) === true;
+  /** Returns the possible sequences of the stops of a hook: several where the order of chains of one priority matters. */
+  sequences(hook: Hook): readonly Sequence[] {
+    let sequences = this.sequencesByHook.get(hook);
+    if (sequences === undefined) {
+      const groups = stopGroups(this.baseChains(), hook, { track: this.tracks, nat: this.translates() });
+      const sequencer = new StopSequencer(hook, this.ruleset.hookOrder?.get(hook), (chain) =>
+        this.below(chain),
+      );
+      sequences = sequencer.sequences(groups);
+      this.sequencesByHook.set(hook, sequences);
+    }
+    return sequences;
+  }
+
+  /** Base chains that the kernel calls, and those of table filter, which observers watch. */
+  private activeChains(): BaseChain[] {
+    const own = baseChainsOf(this.ruleset);
+    const filter = this.ruleset.tables.get("filter")?.chains;
+    const missing = BASE_CHAINS.filter(({ table, name }) => table === "filter" && filter?.has(name) !== true);
+    return [...missing, ...own];
+  }
+
+  private below({ table, name }: BaseChain): readonly BoundChain[] {
+    const chain = this.chain(table, name);
+    return chain === undefined ? [] : this.calleesFirst([chain]);
   }
 
   /** Returns what unread base chains may do at a hook. */

@@ -3,19 +3,21 @@ import type { UnknownReason } from "../packet/unknown-reason.ts";
 import type { CallGraph } from "../rules/call-graph.ts";
 import { type Choice, type Effect, PREPARE } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
-import { chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
+import { chainOf, isTableName, type Rule, type Ruleset, tablesOf } from "../rules/ruleset.ts";
 
 /** Properties of a ruleset on which the effect of a rule depends. */
 export interface RulesetContext {
   readonly ruleset: Ruleset;
   readonly calls: CallGraph;
-  /** Rules of table raw match connections; in raw these only exist after a rule prepared them. */
+  /** Rules of table raw, or of a table of nftables, match connections; in raw these only exist after a rule prepared them. */
   readonly matchesConnectionsInRaw: boolean;
 }
 
 /** Returns the context of a ruleset. */
 export function rulesetContext(ruleset: Ruleset, calls: CallGraph): RulesetContext {
-  const raw = [...(ruleset.tables.get("raw")?.chains.values() ?? [])];
+  const raw = tablesOf(ruleset)
+    .filter(({ name }) => name === "raw" || !isTableName(name))
+    .flatMap(({ chains }) => [...chains.values()]);
   const matchesConnectionsInRaw = raw.some(({ rules }) =>
     rules.some(({ traits }) => traits.needsConntrack === true),
   );

@@ -9,7 +9,7 @@ import type { Verdict } from "../rules/effect.ts";
 import type { Bridge } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
 import type { EndReason, RefusalCases } from "./end-reason.ts";
-import type { NatSide, Stop } from "./hooks.ts";
+import type { NatStop, Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
 import type { RouteCase } from "./routing-decision.ts";
 
@@ -34,8 +34,8 @@ export interface Engine<S> {
   chain(state: S, chain: BaseChain): readonly Part<S, Decision>[];
   /** Connection tracking: looks the packet up, or opens a connection. */
   track(state: S, hook: Hook): readonly S[];
-  /** Translation by a base chain of type nat; a packet that it drops comes back with that verdict. */
-  nat(state: S, chain: BaseChain, side: NatSide): readonly Part<S, Decision>[];
+  /** Translation by the chains of type nat of a hook; a packet that they drop comes back with that verdict. */
+  nat(state: S, stop: NatStop): readonly Part<S, Decision>[];
   /** Evaluates a list of cases. Packets that no case matches are left out. */
   choose<T>(state: S, cases: readonly Case<T>[]): readonly Part<S, T>[];
   /** Returns the state with a field of its current header changed. */
@@ -61,7 +61,7 @@ export const observed = <S>(engine: Engine<S>, observe: Observer<S>): Engine<S> 
     return engine.chain(state, chain);
   },
   track: (state, hook) => engine.track(state, hook),
-  nat: (state, chain, side) => engine.nat(state, chain, side),
+  nat: (state, stop) => engine.nat(state, stop),
   choose: (state, cases) => engine.choose(state, cases),
   assign: (state, field, value) => engine.assign(state, field, value),
   aged: (state) => engine.aged(state),
@@ -332,9 +332,15 @@ class Walk<S> {
    * Later rules still see the interface with which the hook was entered.
    */
   private output(start: S, route: Taken): Part<S, Taken>[] {
+    return this.unread(start, "OUTPUT")
+      .flatMap((state) => this.sequenced(state, "OUTPUT"))
+      .flatMap(({ state, outcome }) => this.outputStops({ state, outcome: route }, outcome));
+  }
+
+  private outputStops(start: Part<S, Taken>, stops: readonly Stop[]): Part<S, Taken>[] {
     const { engine, program } = this;
-    let parts = this.unread(start, "OUTPUT").map((state): Part<S, Taken> => ({ state, outcome: route }));
-    for (const stop of program.stops("OUTPUT")) {
+    let parts = [start];
+    for (const stop of stops) {
       const through: Part<S, Taken>[] = [];
       for (const { state: before, outcome: way } of parts)
         for (const part of this.at(before, stop, "OUTPUT")) {
@@ -343,7 +349,7 @@ class Walk<S> {
             this.stopped(part, "OUTPUT");
             continue;
           }
-          const type = stop.kind === "track" ? "filter" : stop.chain.type;
+          const type = typeOf(stop);
           if (type === "filter" || !engine.rerouted(before, after, type)) {
             through.push({ state: after, outcome: way });
             continue;
@@ -374,8 +380,28 @@ class Walk<S> {
 
   /** Runs a hook; returns the packets that pass and records the others. */
   private hook(leg: Leg<S>, name: Hook): readonly S[] {
-    let states: readonly S[] = this.unread(leg.state, name);
-    for (const stop of this.program.stops(name)) {
+    return this.unread(leg.state, name)
+      .flatMap((state) => this.sequenced(state, name))
+      .flatMap(({ state, outcome }) => this.runStops(state, outcome, name));
+  }
+
+  /** Splits a state by the order of the stops of a hook, where it is open, and records packets with too many orders. */
+  private sequenced(state: S, name: Hook): Part<S, readonly Stop[]>[] {
+    const cases = this.program.sequences(name);
+    const [only] = cases;
+    if (cases.length === 1 && only!.outcome !== null) return [{ state, outcome: only!.outcome }];
+    return this.engine
+      .choose(state, cases)
+      .flatMap(({ state: part, outcome }): Part<S, readonly Stop[]>[] => {
+        if (outcome !== null) return [{ state: part, outcome }];
+        this.left(part, { code: "too-many-orders", hook: name }, name);
+        return [];
+      });
+  }
+
+  private runStops(start: S, stops: readonly Stop[], name: Hook): readonly S[] {
+    let states: readonly S[] = [start];
+    for (const stop of stops) {
       const through: S[] = [];
       for (const state of states)
         for (const part of this.at(state, stop, name))
@@ -391,12 +417,16 @@ class Walk<S> {
       case "chain":
         return this.engine.chain(state, stop.chain);
       case "nat":
-        return this.engine.nat(state, stop.chain, stop.side);
+        return this.engine.nat(state, stop);
       case "track":
         return this.engine.track(state, name).map((tracked) => ({ state: tracked, outcome: "accept" }));
     }
   }
 }
+
+/** Returns the type of a stop for the route: only chains of type route and nat can change it. */
+const typeOf = (stop: Stop): BaseChain["type"] =>
+  stop.kind === "chain" ? stop.chain.type : stop.kind === "nat" ? "nat" : "filter";
 
 /** A bridge keeps the link-layer address of a frame, so it needs no neighbour. */
 const ADDRESSED: RefusalCases = [{ when: ANY, outcome: null }];

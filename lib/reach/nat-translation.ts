@@ -49,21 +49,31 @@ export class NatTranslation {
     this.devices = { dst: each("in"), src: each("out") };
   }
 
-  /** Evaluates a chain of type nat on packets with one header state, and translates them. */
-  translate(state: SetState, chain: BoundChain, side: NatSide): Part<SetStates, Decision>[] {
+  /**
+   * Evaluates chains of type nat, in order, on packets with one header state, and translates them. Packets that a chain
+   * accepts without a translation go on to the next one.
+   */
+  translate(
+    state: SetState,
+    [chain, ...others]: readonly BoundChain[],
+    side: NatSide,
+  ): Part<SetStates, Decision>[] {
     const evaluated: SetState = { ...state, natDone: { ...state.natDone, [side]: true } };
-    const { states, others } = this.chains.splitTranslations(evaluated, chain, (outcome) =>
+    if (chain === undefined) return [{ state: singleState(evaluated), outcome: "accept" }];
+    const { states, others: rest } = this.chains.splitTranslations(evaluated, chain, (outcome) =>
       this.fixedTranslation(evaluated, outcome),
     );
-    const parts = others.flatMap(({ state: after, outcome }): Part<SetState, Decision>[] => {
-      if (outcome.kind === "nat") return this.translatePackets(after, outcome.nat, outcome.rule, side);
+    const parts = rest.flatMap(({ state: after, outcome }): Part<SetStates, Decision>[] => {
+      if (outcome.kind === "nat")
+        return this.translatePackets(after, outcome.nat, outcome.rule, side).map((part) => ({
+          state: singleState(part.state),
+          outcome: part.outcome,
+        }));
       const decision = decisionOfOutcome(outcome);
-      return [{ state: after, outcome: decision === "reject" ? "drop" : decision }];
+      if (decision === "accept") return this.translate(after, others, side);
+      return [{ state: singleState(after), outcome: decision === "reject" ? "drop" : decision }];
     });
-    return [
-      ...(states.set === EMPTY ? [] : [{ state: states, outcome: "accept" as const }]),
-      ...parts.map((part) => ({ state: singleState(part.state), outcome: part.outcome })),
-    ];
+    return [...(states.set === EMPTY ? [] : [{ state: states, outcome: "accept" as const }]), ...parts];
   }
 
   /**

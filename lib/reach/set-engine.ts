@@ -2,7 +2,7 @@
 import { CT, CT_STATUS, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
-import type { NatSide } from "../path/hooks.ts";
+import type { NatStop } from "../path/hooks.ts";
 import type { Program } from "../path/program.ts";
 import {
   arrive,
@@ -167,22 +167,22 @@ export class SetEngine implements Engine<SetStates> {
     );
   }
 
-  nat(states: SetStates, base: BaseChain, side: NatSide): Part<SetStates, Decision>[] {
-    const chain = this.program.chain(base.table, base.name);
+  nat(states: SetStates, { hook, side, chains }: NatStop): Part<SetStates, Decision>[] {
+    const bound = chains.flatMap(({ table, name }) => this.program.chain(table, name) ?? []);
     const skips = (header: HeaderState): boolean =>
-      chain === undefined ||
+      bound.length === 0 ||
       valueIn(header, "ctstate") !== CT.NEW ||
       header.natDone[side] ||
       (!this.sent &&
-        base.hook === "POSTROUTING" &&
+        hook === "POSTROUTING" &&
         this.natTranslation.cannotDrop(String(valueIn(header, "out"))));
     return [...this.chains.groupByHeader(states, skips)].flatMap(
       ([skipped, some]): Part<SetStates, Decision>[] =>
-        skipped || chain === undefined
+        skipped
           ? [{ state: some, outcome: "accept" }]
           : this.chains
               .splitByHeader(some)
-              .flatMap((state) => this.natTranslation.translate(state, chain, side)),
+              .flatMap((state) => this.natTranslation.translate(state, bound, side)),
     );
   }
 

@@ -90,6 +90,7 @@ export function* predicatesOf(program: Program): Generator<Predicate> {
   for (const { when } of program.stopped()) yield when;
   for (const { when } of program.neighbours()) yield when;
   for (const hook of HOOKS) for (const { when } of program.unread(hook)) yield when;
+  for (const hook of HOOKS) for (const { when } of program.sequences(hook)) yield when;
   for (const { when } of program.refused()) yield when;
   for (const { when } of program.sources()) yield when;
   for (const { when } of program.routesIn) yield when;

@@ -9,7 +9,7 @@ import type { Effect } from "./effect.ts";
 import type { Facts } from "./facts.ts";
 import type { Action, CopyMode, KnownConditions, Negatable, Reading, SetLookup, Traits } from "./reading.ts";
 import type { FamilyRulesetDoubt, RulesetDoubt } from "./ruleset-doubt.ts";
-import { TABLES, type TableId } from "./table-name.ts";
+import { isTableName, TABLES, type TableId } from "./table-name.ts";
 
 export { isTableName, TABLES, type TableId, type TableName } from "./table-name.ts";
 
@@ -165,6 +165,11 @@ export interface Ruleset {
   readonly release?: Release;
   /** By id. A table of nftables' family inet is in the rulesets of both families. */
   readonly tables: ReadonlyMap<TableId, Table>;
+  /**
+   * Base chains of a hook, as table and chain, in the order in which the kernel runs them; `conntrack` and `nat` are
+   * connection tracking and translation. Absent if it is not known: then only the priorities determine the order.
+   */
+  readonly hookOrder?: ReadonlyMap<Hook, readonly string[]>;
   /** Base chains that are not in `tables`; absent if none is known. */
   readonly unread?: readonly Unread[];
   /**
@@ -196,6 +201,24 @@ export const calledChain = ({ calledChains }: Rule): string | null =>
 
 /** Returns the hook that calls a chain; `null` for a chain that only rules call. */
 export const hookOf = ({ base }: Chain): Hook | null => base?.hook ?? null;
+
+/** Returns the base chains of all tables. */
+export const baseChainsOf = (ruleset: Ruleset): BaseChain[] =>
+  tablesOf(ruleset).flatMap(({ chains }) => [...chains.values()].flatMap(({ base }) => base ?? []));
+
+/** Returns a ruleset in which no hook calls the other base chains; tables of iptables without one are absent. */
+export function withBaseChains(ruleset: Ruleset, keep: (base: BaseChain) => boolean): Ruleset {
+  const tables = [...ruleset.tables].flatMap(([id, table]): [TableId, Table][] => {
+    const all = [...table.chains.values()];
+    const lost = all.filter(({ base }) => base !== null && !keep(base));
+    if (lost.length === 0) return [[id, table]];
+    if (isTableName(id) && all.every(({ base }) => base === null || !keep(base))) return [];
+    const chains = new Map(table.chains);
+    for (const chain of lost) chains.set(chain.name, { ...chain, base: null, policy: null });
+    return [[id, { ...table, chains }]];
+  });
+  return { ...ruleset, tables: new Map(tables) };
+}
 
 /** Yields the rules of all chains of all tables. */
 export function* allRules({ tables }: Ruleset): Generator<Rule, undefined> {

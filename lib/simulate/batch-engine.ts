@@ -6,7 +6,7 @@
 import { CT, CT_STATUS, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
-import type { NatSide } from "../path/hooks.ts";
+import type { NatStop } from "../path/hooks.ts";
 import type { BoundChain, Program } from "../path/program.ts";
 import {
   arrive,
@@ -307,13 +307,25 @@ export class BatchEngine implements Engine<BatchState> {
     return this.split(state, 1).map((each) => each.state);
   }
 
-  nat(state: BatchState, base: BaseChain, side: NatSide): Part<BatchState, Decision>[] {
-    // Without a nat table nothing is translated; a connection evaluates it once for each side.
-    if (!this.program.ruleset.tables.has("nat") || state.natDone[side]) return [{ state, outcome: "accept" }];
-    const bound = this.program.chain(base.table, base.name);
+  nat(state: BatchState, { side, chains }: NatStop): Part<BatchState, Decision>[] {
+    // A connection evaluates the chains once for each side.
+    if (state.natDone[side]) return [{ state, outcome: "accept" }];
     const evaluated: BatchState = { ...state, natDone: { ...state.natDone, [side]: true } };
-    if (bound === undefined) return [{ state: evaluated, outcome: "accept" }];
-    const chain = this.compiled(bound);
+    const bound = chains.flatMap(({ table, name }) => this.program.chain(table, name) ?? []);
+    const parts: Part<BatchState, Decision>[] = [];
+    let accepted = [evaluated];
+    for (const chain of bound.map((each) => this.compiled(each))) {
+      const through: BatchState[] = [];
+      for (const part of accepted.flatMap((each) => this.natChain(each, chain)))
+        if (part.outcome === "accept") through.push(part.state);
+        else parts.push(part);
+      accepted = through;
+    }
+    return [...accepted.map((each) => ({ state: each, outcome: "accept" as const })), ...parts];
+  }
+
+  /** Evaluates one chain of type nat; packets that it translates leave the batch. */
+  private natChain(state: BatchState, chain: BatchChain): Part<BatchState, Decision>[] {
     const { lanes } = state;
     const { keys } = this.lookup;
     this.lookup.findAll(chain.compiled, lanes);
@@ -323,7 +335,7 @@ export class BatchEngine implements Engine<BatchState> {
         (this.packets.headerBits[lane]! & CONNECTION_BIT) === 0 ? 0 : this.decide(lane, chain, keys[i]!);
       keys[i] = code === NAT_CODE ? UNKNOWN_RESULT : code;
     }
-    return this.split(evaluated, VERDICTS.length).map(({ state: each, outcome }) => {
+    return this.split(state, VERDICTS.length).map(({ state: each, outcome }) => {
       const verdict = VERDICTS[outcome]!;
       return { state: each, outcome: verdict === "reject" ? "drop" : verdict };
     });

@@ -7,12 +7,13 @@ import type { QuotedPacket } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { EndReason } from "../path/end-reason.ts";
-import type { NatSide } from "../path/hooks.ts";
+import type { NatSide, NatStop } from "../path/hooks.ts";
 import type { Program } from "../path/program.ts";
 import { GROUPS } from "../path/routing-decision.ts";
 import { invertTuple, type Tuple, tupleOf } from "../path/tuple.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
+import type { Nat } from "../rules/effect.ts";
 import { runChain } from "./chain-run.ts";
 import { type Connection, type ConnectionRef, type Connections, withStatus } from "./connection-table.ts";
 import { NatBinder } from "./nat-binder.ts";
@@ -148,47 +149,55 @@ export class PacketEngine implements Engine<PacketState> {
     return state.withConnection(found.connection, found.reply, CT.RELATED);
   }
 
-  nat(state: PacketState, base: BaseChain, side: NatSide): Part<PacketState, Decision>[] {
+  nat(state: PacketState, stop: NatStop): Part<PacketState, Decision>[] {
+    const { hook, side } = stop;
     const { connection } = state;
-    // Without a nat table the kernel registers no NAT hook.
-    if (connection === null || !this.program.ruleset.tables.has("nat")) return [{ state, outcome: "accept" }];
+    if (connection === null) return [{ state, outcome: "accept" }];
     const fresh = state.ctstate === CT.NEW && !state.reply;
-    const done = side === "dst" ? CT_STATUS.DST_NAT_DONE : CT_STATUS.SRC_NAT_DONE;
-    if (!fresh || (connection.status & done) !== 0) {
-      const { masqueradedOn } = connection;
-      if (
-        base.hook === "POSTROUTING" &&
-        masqueradedOn !== undefined &&
-        !state.reply &&
-        masqueradedOn !== state.field("out") &&
-        !isError(state)
-      ) {
-        this.connections.forget(connection);
-        const removed = state.assume({ code: "masquerade-removed", interface: masqueradedOn });
-        return [{ state: removed, outcome: "drop" }];
-      }
-      return [{ state: this.natBinder.applyMapping(state, connection, side), outcome: "accept" }];
+    if (fresh && (connection.status & NAT_DONE[side]) === 0) return this.natChains(state, stop.chains, side);
+    const { masqueradedOn } = connection;
+    if (
+      hook === "POSTROUTING" &&
+      masqueradedOn !== undefined &&
+      !state.reply &&
+      masqueradedOn !== state.field("out") &&
+      !isError(state)
+    ) {
+      this.connections.forget(connection);
+      const removed = state.assume({ code: "masquerade-removed", interface: masqueradedOn });
+      return [{ state: removed, outcome: "drop" }];
     }
+    return [{ state: this.natBinder.applyMapping(state, connection, side), outcome: "accept" }];
+  }
+
+  /** Evaluates chains of type nat in order; without a translation the connection gets a null binding. */
+  private natChains(
+    state: PacketState,
+    [base, ...others]: readonly BaseChain[],
+    side: NatSide,
+  ): Part<PacketState, Decision>[] {
+    if (base === undefined) return this.bind(state, null, side);
     return runChain(state, this.program, base.table, base.name, this.workLimit).flatMap(
       ({ state: after, outcome, reason }): Part<PacketState, Decision>[] => {
-        const now = after.connection ?? connection;
-        const evaluated = withStatus(now, now.status | done);
-        if (typeof outcome === "string" && outcome !== "accept")
-          return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, reason }];
-        const nat = typeof outcome === "string" ? null : outcome.nat;
-        const { connections } = this;
-        const sharesSource =
-          nat !== null && side === "src" && connections.hasUncertainFrom(evaluated.original);
-        return this.natBinder.bind(after, evaluated, nat, side, true).map((part) => {
-          const reply = part.state.connection?.reply;
-          const sure =
-            !sharesSource && (reply === undefined || connections.uncertainMatches(reply).length === 0);
-          return sure || part.outcome !== "accept"
-            ? part
-            : { ...part, outcome: "undecided", reason: MAY_SHARE_SOURCE };
-        });
+        if (typeof outcome !== "string") return this.bind(after, outcome.nat, side);
+        if (outcome === "accept") return this.natChains(after, others, side);
+        return [{ state: after, outcome: outcome === "reject" ? "drop" : outcome, reason }];
       },
     );
+  }
+
+  private bind(state: PacketState, nat: Nat | null, side: NatSide): Part<PacketState, Decision>[] {
+    const { connections } = this;
+    const now = state.connection!;
+    const evaluated = withStatus(now, now.status | NAT_DONE[side]);
+    const sharesSource = nat !== null && side === "src" && connections.hasUncertainFrom(evaluated.original);
+    return this.natBinder.bind(state, evaluated, nat, side, true).map((part) => {
+      const reply = part.state.connection?.reply;
+      const sure = !sharesSource && (reply === undefined || connections.uncertainMatches(reply).length === 0);
+      return sure || part.outcome !== "accept"
+        ? part
+        : { ...part, outcome: "undecided", reason: MAY_SHARE_SOURCE };
+    });
   }
 
   choose<T>(state: PacketState, cases: readonly Case<T>[]): Part<PacketState, T>[] {
@@ -239,7 +248,7 @@ export class PacketEngine implements Engine<PacketState> {
       const [mine, other] = after.reply
         ? [connection.reply, connection.original]
         : [connection.original, connection.reply];
-      return this.program.ruleset.tables.has("nat") && mine.dst !== other.src;
+      return this.program.translates() && mine.dst !== other.src;
     }
     const fields: readonly Field[] =
       this.program.ruleset.family === 4
@@ -251,6 +260,12 @@ export class PacketEngine implements Engine<PacketState> {
 
 /** nf_conntrack_proto_gre.c, and UDP-Lite's part of nf_conntrack_proto_udp.c. */
 const ASSURED_AT_ONCE: readonly number[] = [PROTO.gre, PROTO.udplite];
+
+/** Bits of a connection whose chains of type nat were evaluated. */
+const NAT_DONE: Readonly<Record<NatSide, number>> = {
+  dst: CT_STATUS.DST_NAT_DONE,
+  src: CT_STATUS.SRC_NAT_DONE,
+};
 
 /** Unknown: the verdict of an earlier packet. */
 const EARLIER_CONNECTION = "earlier-connection";

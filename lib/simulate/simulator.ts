@@ -5,7 +5,7 @@ import type { Packet } from "../packet/packet.ts";
 import { Program } from "../path/program.ts";
 import { tupleOf } from "../path/tuple.ts";
 import { arrive, deliver, type Ending, send } from "../path/walk.ts";
-import type { Ruleset } from "../rules/ruleset.ts";
+import { type Ruleset, withBaseChains } from "../rules/ruleset.ts";
 import { type Answer, answer, type Outcome, outcomeOf, type Trace, type TracedBranch } from "./answer.ts";
 import type { Assumption } from "./assumption.ts";
 import {
@@ -90,7 +90,7 @@ export class Simulator {
       : { ...result, assumptionCodes: [...given, ...result.assumptionCodes] };
   }
 
-  /** See `Trace.skippedInput`. Evaluated without the nat table: INPUT sees the packet as it was sent. */
+  /** See `Trace.skippedInput`. Evaluated without chains of type nat: INPUT sees the packet as it was sent. */
   private skippedInput(packet: Packet, branches: readonly TracedBranch[], program: Program): Outcome | null {
     const taken = branches.every(
       ({ events }) =>
@@ -103,8 +103,8 @@ export class Simulator {
     const sent = PacketState.of(packet, this.truths);
     if (!engine.choose(sent, program.routesIn).every(({ outcome }) => outcome.kind === "local")) return null;
     const { ruleset } = program;
-    const tables = new Map([...ruleset.tables].filter(([name]) => name !== "nat"));
-    const plain = new Simulator([{ ...ruleset, tables }], this.host, { assume: this.truths });
+    const untranslated = withBaseChains(ruleset, ({ type }) => type !== "nat");
+    const plain = new Simulator([untranslated], this.host, { assume: this.truths });
     const { packet: _, branches: __, ...outcome } = plain.delivered(packet);
     return outcome;
   }
@@ -160,12 +160,14 @@ export class Simulator {
     return program;
   }
 
-  /** Opens the connection of a packet that the input calls ESTABLISHED: evaluates only the nat table for a first packet. */
+  /** Opens the connection of a packet that the input calls ESTABLISHED: evaluates only the chains of type nat for a first packet. */
   private openEstablished(packet: Packet, program: Program): void {
     if (this.connections.find(tupleOf(packet)) !== undefined) return;
     const { state: _, ...first } = packet;
-    const tables = new Map([...program.ruleset.tables].filter(([name]) => name === "nat"));
-    const nat = Program.of({ ...program.ruleset, tables }, this.host);
+    const nat = Program.of(
+      withBaseChains(program.ruleset, ({ type }) => type === "nat"),
+      this.host,
+    );
     const engine = new PacketEngine(nat, this.host, this.connections);
     const start = PacketState.of({ ...first, state: "NEW" }, this.truths);
     for (const { state } of packet.in === null ? send(start, nat, engine) : arrive(start, nat, engine))

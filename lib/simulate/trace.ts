@@ -5,7 +5,7 @@
 
 import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import type { Case } from "../path/decision-list.ts";
-import type { NatSide } from "../path/hooks.ts";
+import type { NatStop } from "../path/hooks.ts";
 import type { Program, Step } from "../path/program.ts";
 import type { RouteDecision } from "../path/routing-decision.ts";
 import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
@@ -90,6 +90,23 @@ function fieldChanges(before: PacketState, after: PacketState, fields: readonly 
 const isRoute = (outcome: unknown): outcome is RouteDecision =>
   typeof outcome === "object" && outcome !== null && "kind" in outcome;
 
+/** A step with the changes of its rule. */
+type TracedStep = Extract<TraceEvent, { kind: "table" }>["steps"][number];
+
+/** Splits the steps of a stop by table: several chains of type nat are one stop. */
+function runsByTable(
+  steps: readonly TracedStep[],
+  table: TableId,
+): { readonly table: TableId; readonly steps: TracedStep[] }[] {
+  const runs: { table: TableId; steps: TracedStep[] }[] = [];
+  for (const each of steps) {
+    const last = runs.at(-1);
+    if (last?.table === each.step.table) last.steps.push(each);
+    else runs.push({ table: each.step.table, steps: [each] });
+  }
+  return runs.length > 0 ? runs : [{ table, steps: [] }];
+}
+
 /** Delegates to another engine, and records events. */
 export class TracingEngine implements Engine<TracedState> {
   constructor(
@@ -98,22 +115,25 @@ export class TracingEngine implements Engine<TracedState> {
   ) {}
 
   chain(traced: TracedState, base: BaseChain): Part<TracedState, Decision>[] {
-    return this.traceChain(traced, base, this.engine.chain(traced.state, base));
+    return this.traceChains(traced, base.hook, base.table, this.engine.chain(traced.state, base));
   }
 
-  nat(traced: TracedState, base: BaseChain, side: NatSide): Part<TracedState, Decision>[] {
-    return this.traceChain(traced, base, this.engine.nat(traced.state, base, side));
+  nat(traced: TracedState, stop: NatStop): Part<TracedState, Decision>[] {
+    const table = stop.chains[0]?.table ?? "nat";
+    return this.traceChains(traced, stop.hook, table, this.engine.nat(traced.state, stop));
   }
 
-  private traceChain(
+  /** @param table table of an event without steps */
+  private traceChains(
     traced: TracedState,
-    { table, hook }: BaseChain,
+    hook: Hook,
+    table: TableId,
     parts: readonly Part<PacketState, Decision>[],
   ): Part<TracedState, Decision>[] {
     const known = traced.state.path.length;
     return parts.map(({ state: after, ...ended }) => {
       let now = traced.state;
-      const steps = after.path.slice(known).map((step) => {
+      const steps = after.path.slice(known).map((step): TracedStep => {
         const rule =
           step.step === "rule" ? this.program.chain(step.table, step.chain)?.rules[step.rule - 1] : undefined;
         if (rule === undefined) return { step, changes: [] };
@@ -123,8 +143,14 @@ export class TracingEngine implements Engine<TracedState> {
       });
       const rest = fieldChanges(now, after, NAT_FIELDS);
       const quiet = steps.length === 0 && rest.length === 0 && ended.reason === undefined;
-      const moment: TraceEvent = { kind: "table", table, hook, steps, changes: rest };
-      return { state: traced.next(after, quiet ? null : moment), ...ended };
+      if (quiet) return { state: traced.next(after, null), ...ended };
+      const runs = runsByTable(steps, table);
+      const state = runs.reduce(
+        (state, run, i) =>
+          state.next(after, { kind: "table", hook, ...run, changes: i === runs.length - 1 ? rest : [] }),
+        traced,
+      );
+      return { state, ...ended };
     });
   }
 

@@ -5,9 +5,9 @@ import { hasUfw, hasUfwDefaults } from "../../audit/ufw-rules.ts";
 import { type KnownChain, knownChain } from "../../host/known/chains.ts";
 import { DOCKER_CHAIN, DOCKER_INGRESS, DOCKER_USER, dockerLayout } from "../../host/known/docker.ts";
 import { ufwCommandDirection } from "../../host/known/ufw.ts";
-import { type BoundRule, STOPS } from "../../path/program.ts";
-import { HOOKS, type Hook } from "../../rules/base-chain.ts";
-import { type Chain, calledChain, type TableId } from "../../rules/ruleset.ts";
+import { type BoundRule, hookStages } from "../../path/program.ts";
+import type { Hook } from "../../rules/base-chain.ts";
+import { type Chain, calledChain, hookOf, type TableId } from "../../rules/ruleset.ts";
 import { changeAdvice } from "../text/chain-purpose.ts";
 import type { ChainPitfall } from "./pitfalls.ts";
 import { portMappingNote } from "./port-mappings.ts";
@@ -99,13 +99,12 @@ export function chainFacts(chain: Chain, only: number | undefined | null, index:
   };
 }
 
-function location(chain: Chain, hooks: readonly Hook[], { calls }: RulesetIndex): ChainLocation {
-  const hook = HOOKS.find((each) => each === chain.name);
-  if (hook !== undefined && chain.policy !== null) {
-    const stages = STOPS[hook].map(
-      (stop): HookStage => (stop.kind === "track" ? "connection tracking" : stop.chain.table),
-    );
-    const at = stages.lastIndexOf(chain.table);
+function location(chain: Chain, hooks: readonly Hook[], { calls, ruleset }: RulesetIndex): ChainLocation {
+  const hook = hookOf(chain);
+  if (hook !== null) {
+    const bases = hookStages(ruleset, hook);
+    const stages = bases.map((base): HookStage => (base === null ? "connection tracking" : base.table));
+    const at = bases.findLastIndex((base) => base?.table === chain.table && base.name === chain.name);
     return { code: "base-chain", hook, after: stages.slice(0, at), before: stages.slice(at + 1) };
   }
   const rules = calls.callers(chain.table, chain.name);

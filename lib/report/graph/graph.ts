@@ -1,7 +1,7 @@
 /** Builds the chain graph of a ruleset. */
 import type { Host } from "../../host/host.ts";
 import { DOCKER_USER } from "../../host/known/docker.ts";
-import { STOPS } from "../../path/program.ts";
+import { hookStages } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { CallGraph } from "../../rules/call-graph.ts";
 import {
@@ -149,12 +149,12 @@ class GraphBuilder {
 
   /** Stages of a hook, without tables that accept every packet. */
   private stages(hook: Hook): GraphStage[] {
-    return STOPS[hook].flatMap((stop): GraphStage[] => {
-      if (stop.kind === "track") return this.selected === null ? [{ table: null, chains: [] }] : [];
-      const { table } = stop.chain;
-      const chain = chainOf(this.ruleset, table, hook);
+    return hookStages(this.ruleset, hook).flatMap((base): GraphStage[] => {
+      if (base === null) return this.selected === null ? [{ table: null, chains: [] }] : [];
+      const { table, name } = base;
+      const chain = chainOf(this.ruleset, table, name);
       if (chain === undefined) return [];
-      if (this.selected !== null && !this.selected.has(chainKey(table, hook))) return [];
+      if (this.selected !== null && !this.selected.has(chainKey(table, name))) return [];
       const isIdle = chain.rules.length === 0 && chain.policy !== "DROP" && table !== "filter";
       return isIdle && this.options.all !== true ? [] : [{ table, chains: this.section(hook, [chain]) }];
     });

@@ -1,6 +1,6 @@
 /** The path of a packet hook by hook, for the picture: the tables, the effective rules, the hooks that it skips. */
 import { hasUfw, ufwCommand } from "../../audit/ufw-rules.ts";
-import { STOPS, type Step } from "../../path/program.ts";
+import { hookStages, type Step } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { calledChain, type TableId } from "../../rules/ruleset.ts";
 import type { Outcome, TracedBranch } from "../../simulate/answer.ts";
@@ -138,10 +138,9 @@ function eventsAt(hook: Hook, { events }: TracedBranch, isSent: boolean): TraceE
 }
 
 function tablesOf(hook: Hook, events: readonly TraceEvent[], { ruleset }: TextContext): HookTable[] {
-  return STOPS[hook].flatMap((stop): HookTable[] => {
-    if (stop.kind === "track")
-      return [{ name: "conntrack", hadEffect: events.some(({ kind }) => kind === "track") }];
-    const { table } = stop.chain;
+  return hookStages(ruleset, hook).flatMap((base): HookTable[] => {
+    if (base === null) return [{ name: "conntrack", hadEffect: events.some(({ kind }) => kind === "track") }];
+    const { table } = base;
     if (ruleset?.tables.has(table) !== true) return [];
     const hadEffect = events.some(
       (event) => event.kind === "table" && event.table === table && !hasNoEffect(event),

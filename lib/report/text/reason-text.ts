@@ -48,6 +48,8 @@ export function unknownReasonText(reason: UnknownReason): string {
       return "what raw sees of a connection that it prepares is not followed";
     case "chain-missing":
       return `chain ${reason.chain} is not declared`;
+    case "chain-order":
+      return `${reason.chains.join(" and ")} have the same priority at ${reason.hook}, and the inputs do not show which runs first (nft list hooks does)`;
     case "jump-loop":
       return `a loop of jumps leads back to ${reason.chain}`;
   }
@@ -135,6 +137,8 @@ export function endReasonText(reason: EndReason): string {
       return reason.kind === "vrf"
         ? `what the VRF ${reason.interface} makes of its packets is not followed`
         : `${reason.interface} is neither a bridge nor a bond, and what it makes of its packets is not followed`;
+    case "too-many-orders":
+      return `many base chains have the same priority at ${reason.hook}, and the inputs do not show their order (nft list hooks does)`;
     case "unread-drop":
       return `${reason.by}, which is not read`;
     case "may-change":
