@@ -1,6 +1,6 @@
 /** Values that expressions read of a packet, and comparisons with them. */
 import { isInRanges } from "../packet/address.ts";
-import type { Family, Field, Range, Scalar } from "../packet/field.ts";
+import { type Family, FIELDS, type Field, type Range, type Scalar } from "../packet/field.ts";
 import {
   ANY,
   bits,
@@ -98,12 +98,23 @@ export function fieldOperand(
     within: (ranges) =>
       partial
         ? or(...ranges.flatMap(([lo, hi]) => [...eachBits(field, mask, shift, lo as number, hi as number)]))
-        : within(field, offset === 0 ? ranges : ranges.map(([lo, hi]): Range => [lifted(lo), lifted(hi)])),
+        : valuesOf(field, offset === 0 ? ranges : ranges.map(([lo, hi]): Range => [lifted(lo), lifted(hi)])),
     masked: (m, value, at) =>
       offset === 0
         ? bits(field, shifted(m, shift), shifted(value, shift))
         : unknownOf(name, "a value under a mask is not computed", at, `${m} ${value}`),
   };
+}
+
+/** Returns the packets with values in ranges of a type; a field of 8 bits has no values above 255. */
+function valuesOf(field: Field, ranges: readonly Range[]): Predicate {
+  const last: Scalar | "name" | "address" = FIELDS[field];
+  if (typeof last !== "number" || ranges.every(([, hi]) => (hi as number) <= last))
+    return within(field, ranges);
+  const own = ranges
+    .filter(([lo]) => (lo as number) <= last)
+    .map(([lo, hi]): Range => [lo, Math.min(hi as number, last)]);
+  return own.length === 0 ? NEVER : within(field, own);
 }
 
 const shifted = (value: Scalar, shift: number): Scalar =>

@@ -1,6 +1,8 @@
 /** Comparisons, evaluated for single packets. The results are those of the kernel, except where the name says so. */
 import { describe, expect, test } from "vitest";
-import { AT_RAW, chainRules, type Fields, matches, ruleOf, SYN } from "./builders.ts";
+import type { Range } from "../../lib/packet/field.ts";
+import { visitLeaves } from "../../lib/packet/predicate.ts";
+import { AT_RAW, chainRules, type Fields, factsOf, matches, ruleOf, SYN } from "./builders.ts";
 
 type Case = readonly [rule: string, fields: Fields, expected: boolean];
 
@@ -220,4 +222,20 @@ test("a range under a mask that is no prefix is compared value by value", () => 
     true,
     false,
   ]);
+});
+
+test("a comparison names no values that its field cannot have: sets have no intervals for them", () => {
+  const ranges = (rule: string): Range[] => {
+    const found: Range[] = [];
+    visitLeaves(ruleOf(`${rule} counter`).compile(factsOf(4)).when, (leaf) => {
+      if (leaf.kind === "in" && leaf.field === "ttl") found.push(...leaf.ranges);
+    });
+    return found;
+  };
+  expect(ranges("ip ttl > 1")).toEqual([[2, 255]]);
+  expect(ranges("ip ttl { 1-3, 64-4000 }")).toEqual([
+    [1, 3],
+    [64, 255],
+  ]);
+  expect(ranges("ip ttl > 255")).toEqual([]);
 });

@@ -10,13 +10,17 @@ export interface Drawn {
   readonly ordinal: (level: number) => number;
 }
 
-/** Draws a packet from the bounds of the elementary intervals of a domain. */
+/**
+ * Draws a packet from the bounds of the elementary intervals of a domain.
+ * @param anyPorts packets of all protocols get ports: nftables reads those bytes of any packet (`th dport`)
+ */
 export function draw(
   domain: Domain,
   host: Host,
   family: Family,
   same: SharedUnknowns,
   next: () => number,
+  anyPorts = false,
 ): Drawn {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
   const values = new Map<Field, Scalar>();
@@ -43,7 +47,7 @@ export function draw(
   const numbers: Partial<Record<Field, number>> = {};
   for (const [field, v] of values) {
     if (["in", "src", "dst"].includes(field)) continue;
-    if ((field === "sport" || field === "dport") && !hasPorts(proto)) continue;
+    if ((field === "sport" || field === "dport") && !anyPorts && !hasPorts(proto)) continue;
     numbers[field] = v as number;
   }
   for (const variable of domain.variables)
