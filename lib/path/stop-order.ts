@@ -120,8 +120,11 @@ function ordersOf<T>(items: readonly Item<T>[], known: readonly string[] | undef
   if (open.length === 0) return { names: [], orders: [latestFirst] };
   const names = open.map(({ name }) => name);
   if (open.length > MOST_ORDERED) return { names, orders: null };
-  const rest = latestFirst.filter((item) => !open.includes(item));
-  return { names, orders: permutations(open).map((order) => [...order, ...rest]) };
+  const orders = permutations(open).map((order) => {
+    const left = [...order];
+    return latestFirst.map((item) => (open.includes(item) ? left.shift()! : item));
+  });
+  return { names, orders };
 }
 
 function permutations<T>(items: readonly T[]): T[][] {
@@ -138,7 +141,7 @@ function casesOf<T>({ names, orders }: Orders<T>, hook: Hook): Case<readonly T[]
         ? ANY
         : opaque(
             `order(${hook}: ${order
-              .slice(0, names.length)
+              .filter(({ name }) => names.includes(name))
               .map(({ name }) => name)
               .join(", ")})`,
             {

@@ -496,7 +496,7 @@ def sender(p):
         # The route lookup uses the TOS of the socket, not that of the header.
         known.setsockopt(*((socket.IPPROTO_IPV6, 67) if IP6 else (socket.IPPROTO_IP, 1)), tos)  # IPV6_TCLASS, IP_TOS
         if mark:
-            known.setsockopt(socket.SOL_SOCKET, 36, mark)  # SO_MARK
+            known.setsockopt(socket.SOL_SOCKET, 36, struct.pack("I", mark))  # SO_MARK
         try:
             known.bind((src, 0))
         except OSError:

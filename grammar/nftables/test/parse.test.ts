@@ -266,11 +266,6 @@ describe("what nft does not print in full", () => {
   });
 });
 
-test("a comment of an element without a text is an error", () => {
-  const text = "table ip t {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 1.1.1.1 comment }\n\t}\n}\n";
-  expect(parse(text).diagnostics).toMatchObject([{ message: "expected a string after comment", line: 4 }]);
-});
-
 test("a rule of iptables-nft whose condition nft printed as an empty text has an unknown statement", () => {
   const text = listing(
     " counter packets 0 bytes 0 jump a",
