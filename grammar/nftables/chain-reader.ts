@@ -22,7 +22,11 @@ export const TABLE = new RegExp(`table[ \\t]+(?:(${FAMILIES})[ \\t]+)?(${NAME})[
 /** Objects of a table that are no chain, set or map. */
 export const OBJECTS =
   "flowtable|counter|quota|limit|secmark|synproxy|tunnel|ct[ \\t]+(?:helper|timeout|expectation)";
-export const OBJECT = new RegExp(`(chain|set|map|${OBJECTS})[ \\t]+(${NAME})[ \\t]*\\{`, "y");
+/** Header of an object. `counter jump {` is a rule with an anonymous chain: no object can have these names. */
+export const OBJECT = new RegExp(
+  `(chain|set|map|${OBJECTS})[ \\t]+(?!(?:jump|goto)[ \\t]*\\{)(${NAME})[ \\t]*\\{`,
+  "y",
+);
 const HANDLE = /[ \t]*# handle (\d+)[ \t\r]*(?=\n|$)/y;
 const HANDLE_COMMENT = /^ handle (\d+)[ \t]*$/;
 /** Line of a rule without a text, from the line feed before it. */

@@ -200,6 +200,14 @@ describe("expressions and statements", () => {
 });
 
 describe("what nft does not print in full", () => {
+  test("an anonymous chain after a counter is no object of the table", () => {
+    for (const word of ["jump", "goto"]) {
+      const text = listing(`counter ${word} {`, "\taccept", "}", "drop");
+      expect(parse(text).diagnostics).toEqual([]);
+      expect(rulesOf(text).length).toBe(2);
+    }
+  });
+
   test("a statement that the grammar does not know is an unknown statement", () => {
     const text = listing("tcp dport 22 frob 1 drop", "accept");
     const { diagnostics } = parse(text);
