@@ -27,7 +27,7 @@ def say(value):
 
 
 def run(*words, text=None):
-    done = subprocess.run(words, input=text, text=True, capture_output=True)
+    done = subprocess.run(words, input=text, text=True, errors="replace", capture_output=True)
     if done.returncode != 0:
         say({"refused": f"{' '.join(words)}: {(done.stderr or done.stdout).strip()[:400]}"})
         sys.exit(0)
