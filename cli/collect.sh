@@ -1,7 +1,7 @@
 #!/bin/sh
 # fwcheck collect: prints the state of this host's firewall as one text, a snapshot.
 #
-# It only reads and writes no file. It reads the rules of iptables and ip6tables, ipsets, addresses, routes, kernel
+# It only reads and writes no file. It reads the rules of iptables, ip6tables and nftables, ipsets, addresses, routes, kernel
 # settings, Docker's networks, addresses and ports of containers, ufw's own rules, and listening sockets. Of containers
 # it prints names, addresses, ports and the names from Compose and swarms; no environment, no command, no mount, no other
 # label. It runs in dash, BusyBox sh and any other POSIX shell, and needs root. Each program has one minute. (A kernel may
@@ -262,7 +262,11 @@ collect() {
   if here nft; then
     unprinted=$(expressions 2>/dev/null) ended_with=$?
     part expressions "expressions of nft in tables of iptables" again
-    if [ -n "$unprinted" ] || foreign; then have nft nft list ruleset; fi
+    have text nft --version
+    if [ -n "$unprinted" ] || foreign; then
+      have nft nft list ruleset
+      have hooks nft list hooks
+    fi
   fi
   have ipset ipset save
   if here ip; then

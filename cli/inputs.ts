@@ -7,6 +7,7 @@ import {
   type HostSources,
   inputFault,
   isFragment,
+  isNftScript,
   isSnapshot,
   type Packet,
   type Ruleset,
@@ -80,7 +81,7 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   const { rules } = collected;
   if (rules.length === 0)
     throw new InputError(
-      `no iptables-save output found in ${(args.rules ?? []).map(safe).join(", ")}; files about a host cannot be used without its rules. Add the output of iptables-save.`,
+      `no rules found in ${(args.rules ?? []).map(safe).join(", ")}; files about a host cannot be used without its rules. Add the output of iptables-save or nft list ruleset.`,
     );
   const { rulesets: loaded, diagnostics, conflicts } = readRuleset(rules);
   const rulesets = withTables(loaded, collected.sources.tables);
@@ -160,7 +161,7 @@ class InputCollection {
         if (fault !== undefined) this.doubts.push({ code: "file-ignored", file, fault });
       } else if (kind === "rules" && isFragment(source.text))
         writeStderr(
-          `note: ${safe(file)} is ignored: it is a file for iptables-restore --noflush, such as ufw's user.rules and before.rules, and not the ruleset in the kernel\n`,
+          `note: ${safe(file)} is ignored: it is a file for ${isNftScript(source.text) ? "nft -f, such as nftables.conf" : "iptables-restore --noflush, such as ufw's user.rules and before.rules"}, and not the ruleset in the kernel\n`,
         );
       else this.add(source, kind);
     }

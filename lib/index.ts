@@ -73,14 +73,17 @@ export type { HostInference } from "./host/inference.ts";
 export { type InputFault, rulesFault } from "./host/input-fault.ts";
 export { type HostSources, readHost, type Source, SourceError } from "./host/read.ts";
 export type { NextHop, Route, RoutingRule } from "./host/routes.ts";
+export {
+  isNftRuleset,
+  isNftScript,
+  type LoadedRulesets,
+  type RulesetText,
+  readRuleset,
+  type TableConflict,
+} from "./host/rulesets.ts";
 export { isSnapshot, readSnapshot, SNAPSHOT_START, type Snapshot } from "./host/snapshot.ts";
 export { withTables } from "./host/unread.ts";
-export {
-  type LoadedRulesets,
-  readRuleset,
-  type SourceDiagnostic,
-  type TableConflict,
-} from "./iptables/load.ts";
+export type { SourceDiagnostic } from "./iptables/load.ts";
 export { printRule, printRuleset } from "./iptables/print.ts";
 export {
   type LoadedNftables,

@@ -1,14 +1,9 @@
 import { parse } from "iptables-parser-ts";
 import * as nftables from "nftables-parser-ts";
-import { printRuleset, readNftables, readRuleset, type Source } from "../../lib/index.ts";
+import { isNftRuleset, printRuleset, readNftables, readRuleset, type Source } from "../../lib/index.ts";
 import { readSource } from "../files.ts";
 import { printDiagnostic } from "../inputs.ts";
 import { printJson, printVerbatim } from "../output.ts";
-
-/** Lines that only texts of nft have: a table's header, a command, or the first line of a script. */
-const NFT =
-  /^[ \t]*(?:#!.*\bnft\b|table[ \t]+(?:(?:ip6?|inet|arp|bridge|netdev)[ \t]+)?[\w.-]+[ \t]*\{|(?:add|create|insert|replace|delete|destroy|flush)[ \t]+(?:table|chain|rule|set|map|element|ruleset)\b|define[ \t]+\w+[ \t]*=)/m;
-const IPTABLES = /^(?:\*\w+|-[AIN] )/m;
 
 interface Args {
   readonly file: string;
@@ -21,9 +16,7 @@ interface Args {
  */
 export function run(args: Args): number {
   const source = readSource(args.file);
-  return NFT.test(source.text) && !IPTABLES.test(source.text)
-    ? parseNftables(source, args)
-    : parseIptables(source, args);
+  return isNftRuleset(source.text) ? parseNftables(source, args) : parseIptables(source, args);
 }
 
 function parseIptables(source: Source, { json }: Args): number {

@@ -4,7 +4,7 @@
  */
 import type { Host } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
-import { DOCKER_CHAIN, DOCKER_INGRESS, isDockerBridgeSet } from "../host/known/docker.ts";
+import { DOCKER_CHAIN, DOCKER_INGRESS, isDockerBridgeSet, isDockerTable } from "../host/known/docker.ts";
 import type { Prefix } from "../packet/address.ts";
 import { PROTO } from "../packet/field.ts";
 import type { BoundRule, Program } from "../path/program.ts";
@@ -25,7 +25,7 @@ export const isDockerChain = (table: TableId, chain: string): boolean =>
 
 /** Returns true if Docker wrote a rule. */
 export function isDockerRule(rule: Rule, host: Host): boolean {
-  if (isDockerChain(rule.table, rule.chain)) return true;
+  if (isDockerTable(rule.table) || isDockerChain(rule.table, rule.chain)) return true;
   const called = calledChain(rule);
   if (called !== null && isDockerChain(rule.table, called)) return true;
   switch (`${rule.table} ${rule.chain}`) {

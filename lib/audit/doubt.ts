@@ -23,8 +23,10 @@ export type Doubt =
   | HostDoubt
   /** The kernel may evaluate other rules than those of the text. */
   | FamilyRulesetDoubt
-  /** Docker uses its nftables backend, whose tables are not read. */
+  /** Docker uses its nftables backend, whose published ports are not audited. */
   | { readonly code: "docker-nftables" }
+  /** Tables of nftables are followed, but what their owner intends is not audited. */
+  | { readonly code: "nftables-intent"; readonly tables: readonly string[] }
   /** Docker runs with `"iptables": false`. */
   | { readonly code: "docker-without-iptables" }
   /** Containers publish ports (or Docker's bridges exist), and no ruleset has a chain DOCKER. */

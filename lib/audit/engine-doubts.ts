@@ -4,11 +4,11 @@
  */
 import type { Host } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
-import { DOCKER_CHAIN, isDefaultDockerBridge } from "../host/known/docker.ts";
+import { DOCKER_CHAIN, isDefaultDockerBridge, isDockerTable } from "../host/known/docker.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
-import { chainOf, type Ruleset, rulesetDoubts } from "../rules/ruleset.ts";
+import { chainOf, isTableName, type Ruleset, rulesetDoubts, type Table } from "../rules/ruleset.ts";
 import { servedPorts } from "./docker-rules.ts";
 import type { Doubt } from "./doubt.ts";
 import { inputDoubts } from "./input-doubts.ts";
@@ -20,6 +20,7 @@ export function engineDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] 
     ...host.doubts,
     ...rulesets.flatMap(rulesetDoubts),
     ...backendDoubts(rulesets, host),
+    ...nftablesDoubts(rulesets),
     ...rulesets.flatMap(tableDoubts),
     ...rulesets.flatMap((ruleset) =>
       [...otherPublishers(ruleset)].map(
@@ -55,11 +56,34 @@ const showsDocker = (host: Host): boolean =>
 
 /** Returns the doubt that Docker writes its rules elsewhere or writes none. */
 function backendDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
-  if (host.daemon.backend === "nftables") return [{ code: "docker-nftables" }];
+  const native = nativeTables(rulesets);
+  if (host.daemon.backend === "nftables" || native.some(isDockerTable)) return [{ code: "docker-nftables" }];
   if (host.daemon.iptables === false) return [{ code: "docker-without-iptables" }];
   if (!showsDocker(host) || hasDockerChains(rulesets)) return [];
   return [{ code: "no-docker-chain", evidence: publishesPorts(host) ? "published-ports" : "bridges" }];
 }
+
+/** Returns the ids of the tables of nftables in rulesets. */
+const nativeTables = (rulesets: readonly Ruleset[]): string[] => [
+  ...new Set(rulesets.flatMap(({ tables }) => [...tables.keys()].filter((id) => !isTableName(id)))),
+];
+
+/** Returns the doubt that the intent of owners in tables of nftables is not audited. */
+function nftablesDoubts(rulesets: readonly Ruleset[]): Doubt[] {
+  const tables = nativeTables(rulesets).filter(
+    (id) => !isDockerTable(id) && rulesets.some((ruleset) => mayFilter(ruleset.tables.get(id))),
+  );
+  return tables.length === 0 ? [] : [{ code: "nftables-intent", tables }];
+}
+
+/** Returns true for a table with a base chain that can drop packets, or change what other rules match. */
+const mayFilter = (table: Table | undefined): boolean =>
+  [...(table?.chains.values() ?? [])].some(
+    ({ base, policy, rules }) =>
+      base !== null &&
+      (policy === "DROP" || rules.length > 0) &&
+      !(base.type === "nat" && (base.hook === "POSTROUTING" || base.hook === "INPUT")),
+  );
 
 /** Returns the doubts about tables that Docker fills and the text lacks. */
 function tableDoubts(ruleset: Ruleset): Doubt[] {

@@ -1,12 +1,17 @@
 /** Identifies a file by its contents, so that a folder of files needs no naming convention. */
 
+import { isHookList } from "../nftables/hook-list.ts";
 import { type InputFault, rulesFault } from "./input-fault.ts";
+import { isNftRuleset, isNftScript } from "./rulesets.ts";
 import { isDocker } from "./sources/docker-inspect.ts";
 import { arrays, listOf, property } from "./sources/json.ts";
 import { listsSockets } from "./sources/ss.ts";
 import { isTableList } from "./unread.ts";
 
-/** Kind of an input: `rules` is a dump of iptables-save, every other kind is a member of `HostSources`. */
+/**
+ * Kind of an input: `rules` is a dump of iptables-save, a listing of nft or of its hooks; every other kind is a member of
+ * `HostSources`.
+ */
 export type SourceKind =
   | "rules"
   | "addr"
@@ -23,6 +28,7 @@ export function sourceKind(text: string): SourceKind | undefined {
   const start = text.trimStart();
   if ((start.startsWith("[") && !/^\[\d+:\d+\]/.test(start)) || start.startsWith("{")) return jsonKind(start);
   if (/^\*(raw|mangle|nat|filter|security)\s*$/m.test(text)) return "rules";
+  if (isNftRuleset(text) || isHookList(text)) return "rules";
   if (isIpset(text)) return "ipset";
   if (isTableList(text)) return "tables";
   if (/^(net|kernel|vm)[./]\S+\s*=/m.test(text)) return "sysctl";
@@ -46,10 +52,12 @@ export function inputFault(text: string): InputFault | undefined {
 }
 
 /**
- * Returns true for a file for iptables-restore --noflush: it contains a complete table that declares no built-in chain; the
- * save programs declare all. Examples are ufw's user.rules and before.rules, and the fix of fwcheck.
+ * Returns true for a file of rules that is not the ruleset in the kernel: one for iptables-restore --noflush, or for nft -f.
+ * The first contains a complete table that declares no built-in chain; the save programs declare all. Examples are ufw's
+ * user.rules and before.rules, nftables.conf, and the fix of fwcheck.
  */
 export const isFragment = (text: string): boolean =>
+  isNftScript(text) ||
   text
     .split(/^(?=\*\w)/m)
     .some(

@@ -14,8 +14,6 @@ export type InputFault =
   | "iptables-commands"
   /** Output of `ufw status`. */
   | "ufw-status"
-  /** Output of `nft list ruleset`. */
-  | "nft-ruleset"
   | "not-text"
   /** Rules without the line that names their table. */
   | "rules-without-table";
@@ -26,7 +24,6 @@ const FOREIGN: readonly (readonly [RegExp, InputFault])[] = [
   [/^Chain \S+ \((policy|\d+ references)/m, "iptables-list"],
   [/^-P (INPUT|FORWARD|OUTPUT|PREROUTING) (ACCEPT|DROP)/m, "iptables-commands"],
   [/^Status: (in)?active/m, "ufw-status"],
-  [/^table (ip|ip6|inet|arp|bridge|netdev) \S+ \{/m, "nft-ruleset"],
   [/^\u001f\ufffd|\u0000/, "not-text"],
   [/^(\[\d+:\d+\] )?-[AI] \S+ /m, "rules-without-table"],
 ];

@@ -26,6 +26,8 @@ export interface Source {
   readonly family?: Family;
   /** Of a dump in a snapshot: rules that the dump lacks, as far as the snapshot shows them. */
   readonly missing?: MissingRules;
+  /** Of a listing of nft in a snapshot: it has all elements of the sets. */
+  readonly complete?: boolean;
 }
 
 /** Inputs about a host; missing ones are inferred. */

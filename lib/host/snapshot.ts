@@ -10,7 +10,7 @@ import { sourceKind } from "./classify.ts";
 import type { HostDoubt } from "./host-doubt.ts";
 import { type HostSources, type Source, SourceError } from "./read.ts";
 import { suspectRules, unprintedRules } from "./unprinted.ts";
-import { foreignTables, tableDoubts, unreadDump, unreadTables } from "./unread.ts";
+import { nativeFamilies, tableDoubts, unlistedTables, unreadDump } from "./unread.ts";
 
 /** Contents of a snapshot. */
 export interface Snapshot {
@@ -45,7 +45,7 @@ interface SnapshotPart {
 const KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"] as const;
 
 /** Kinds of parts that nothing reads, so that nothing depends on how their programs ended. */
-const UNREAD: readonly string[] = ["text", "ufw", "errors"];
+const UNREAD: readonly string[] = ["text", "ufw", "errors", "hooks"];
 
 /**
  * Parts of every snapshot, unless the program is not installed. Their texts are never empty, except those of programs
@@ -96,12 +96,18 @@ export function readSnapshot(source: Source): Snapshot {
     ),
   );
   return {
-    rules,
+    rules: [...rules, ...nftSources(source.name, parts)],
     // Each unknown part has a doubt of its own.
     sources: { ...hostSources(source.name, parts), complete: true },
     doubts: [...doubts, ...others.doubts],
   };
 }
+
+/** Returns the listings of nft: rules with all elements of the sets, and the order of the hooks. */
+const nftSources = (name: string, parts: readonly SnapshotPart[]): Source[] =>
+  parts
+    .filter((p) => (p.kind === "nft" || p.kind === "hooks") && p.code === 0 && p.text.trim() !== "")
+    .map(({ kind, text }) => (kind === "nft" ? { name, text, complete: true } : { name, text }));
 
 /** Returns true for the output of a program that succeeded. A host on which nothing listens prints nothing. */
 const hasContents = (part: SnapshotPart): boolean =>
@@ -154,7 +160,8 @@ function rulesOf(
 ): Source[] {
   const own = printed.filter(hasContents);
   const filled = own.filter((p) => /^(\[\d+:\d+\] )?-A /m.test(p.text));
-  if (own.length === 0 && printed.length > 0) doubts.push({ code: "no-rules-printed", family });
+  if (own.length === 0 && printed.length > 0 && !others.native.includes(family))
+    doubts.push({ code: "no-rules-printed", family });
   const [read] = filled.length > 0 ? [docker(filled)] : own.length > 0 ? own : printed;
   const unread = [...others.unread[family].values()].flat();
   // Without a rule of iptables the family matters only where other tables may filter it.
@@ -242,11 +249,13 @@ const isNft = ({ title, text }: SnapshotPart): boolean =>
 
 /** Filters other than the rules that the save programs print. */
 interface OtherFilters {
-  /** Base chains of tables of nftables, by table. */
+  /** Base chains that tables of nftables may have, by table, where no listing has the table. */
   readonly unread: Readonly<Record<4 | 6, ReadonlyMap<string, readonly Unread[]>>>;
   /** Rules that a dump lacks, by the list of expressions; `null` if the snapshot has no such list. */
   listed(family: 4 | 6): MissingRules | null;
   readonly doubts: readonly HostDoubt[];
+  /** Families of packets that a listed table of nftables sees. */
+  readonly native: readonly (4 | 6)[];
 }
 
 function otherFilters(parts: readonly SnapshotPart[]): OtherFilters {
@@ -256,13 +265,13 @@ function otherFilters(parts: readonly SnapshotPart[]): OtherFilters {
   const doubts: HostDoubt[] = [];
   const native = text("native").split("\n").filter(Boolean);
   if (native.length > 0) doubts.push({ code: "nft-sets", tables: native });
-  const foreign = foreignTables(text("tables"));
-  const unread = unreadTables(foreign, has("nft") ? text("nft") : null);
+  const unread = unlistedTables(text("tables"), text("nft"));
   doubts.push(...tableDoubts([...new Set([...unread[4].keys(), ...unread[6].keys()])]));
   const old = !has("expressions");
   if (old && parts.some((p) => p.kind === "rules" && isNft(p))) doubts.push({ code: "old-snapshot" });
   return {
     unread,
+    native: nativeFamilies(text("nft")),
     listed: (family) => (old ? null : unprintedRules(text("expressions"), family)),
     doubts,
   };

@@ -38,6 +38,15 @@ export type RulesetDoubt =
     }
   /** A listing of nftables has no elements of any set, as `nft -t` prints it; rules look these sets up. */
   | { readonly code: "set-elements-missing"; readonly source: string; readonly sets: readonly string[] }
+  /** A table of nftables of family bridge or netdev, or with a chain at ingress or egress, is read and not followed. */
+  | { readonly code: "table-not-followed"; readonly table: string }
+  /** iptables-save and nft print different rules of a chain; `rule` is the first that differs, from 1. */
+  | {
+      readonly code: "listings-differ";
+      readonly table: string;
+      readonly chain: string;
+      readonly rule: number;
+    }
   /** Texts of iptables-nft and of iptables-legacy were given for one family. */
   | { readonly code: "both-backends-given" };
 

@@ -4,7 +4,7 @@
 type Random = (n: number) => number;
 
 /** mulberry32 */
-function random(seed: number): Random {
+export function random(seed: number): Random {
   let state = seed >>> 0;
   return (n) => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -9,6 +9,7 @@ const benches: Readonly<Record<string, () => Promise<{ bench(): Promise<void> }>
   audit: () => import("./audit.ts"),
   fix: () => import("./fix.ts"),
   load: () => import("./load.ts"),
+  nftables: () => import("./nftables.ts"),
   hostile: () => import("./hostile.ts"),
   simulate: () => import("./simulate.ts"),
   start: () => import("./start.ts"),

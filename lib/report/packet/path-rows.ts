@@ -53,7 +53,7 @@ export function pathRows({ events }: TracedBranch, context: TextContext): TextRo
       continue;
     }
     if (event.kind === "table" && detail !== "all" && hasNoEffect(event)) {
-      idleTables.push(`${event.table} ${event.hook}`);
+      idleTables.push(chainName(event));
       continue;
     }
     flush();
@@ -67,9 +67,13 @@ export function pathRows({ events }: TracedBranch, context: TextContext): TextRo
   return out;
 }
 
+/** Table and base chain of an event. Its first step is in that chain; iptables names it for its hook. */
+const chainName = ({ table, hook, steps }: TableEvent): string =>
+  safe(`${table} ${steps[0]?.step.chain ?? hook}`);
+
 function tableRows(event: TableEvent, context: TextContext): TextRow[] {
   const { style } = context;
-  const name = `${event.table} ${event.hook}`;
+  const name = chainName(event);
   if (event.steps.length === 0) {
     const text = `${name}: ${changeTexts(event.changes).join(", ")} (translation of its connection)`;
     return [{ ...plainRow(0, text, style.cyan), hang: 2 }];

@@ -24,7 +24,9 @@ export function doubtText(doubt: Doubt): string {
     case "not-followed":
       return `IPv${doubt.family}: ${uncertaintyText(doubt.reason)}`;
     case "docker-nftables":
-      return "Docker uses its nftables backend: its rules are in tables that iptables-save does not print, so the exposure of containers is unknown";
+      return "Docker uses its nftables backend: simulate follows its rules, and the audit does not find the ports that they publish yet";
+    case "nftables-intent":
+      return `tables of nftables are followed (${doubt.tables.join(", ")}), and the audit does not yet read what their owner intends`;
     case "docker-without-iptables":
       return 'Docker is configured to write no iptables rules ("iptables": false): docker-proxy serves the published ports, and other forwarding to containers is unknown';
     case "no-docker-chain":
@@ -74,6 +76,8 @@ export function doubtText(doubt: Doubt): string {
     case "open-quote":
     case "rule-errors":
     case "set-elements-missing":
+    case "listings-differ":
+    case "table-not-followed":
     case "both-backends-given":
       return `IPv${doubt.family}: ${rulesetDoubtText(doubt)}`;
     default:

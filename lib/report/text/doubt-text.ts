@@ -61,8 +61,6 @@ export function rulesFaultText(fault: InputFault | null): string {
       return "this is output of iptables -S, which shows one table; published ports are in table nat. Pass the output of iptables-save.";
     case "ufw-status":
       return "this is output of ufw status, which shows ufw's settings and not the rules in the kernel. Pass the output of iptables-save.";
-    case "nft-ruleset":
-      return "this is output of nft list ruleset, which fwcheck does not read. Pass the output of iptables-save.";
     case "not-text":
       return "this is not text. Is it compressed?";
     case "rules-without-table":
@@ -99,6 +97,10 @@ export function rulesetDoubtText(doubt: RulesetDoubt): string {
       return `${placeText(doubt)}: ${doubt.message}${doubt.count === 1 ? "" : ` (and ${doubt.count - 1} more lines with errors)`}: the rules of the kernel may differ there`;
     case "set-elements-missing":
       return `${doubt.source} has no elements of sets, and rules look up ${doubt.sets.join(", ")}: nft -t leaves elements out; give the output of nft list ruleset`;
+    case "table-not-followed":
+      return `table ${doubt.table} of nftables is not followed, and it may drop what the other rules accept`;
+    case "listings-differ":
+      return `iptables-save and nft list ruleset print different rules in table ${doubt.table}, chain ${doubt.chain}, from rule ${doubt.rule} on: the rules of iptables-save are evaluated, and the kernel may have others`;
     case "both-backends-given":
       return "the inputs have rules of iptables-nft and of iptables-legacy: the kernel evaluates both, and only the later table of each name was loaded";
   }

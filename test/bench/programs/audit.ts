@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { delayOptimization } from "../../../cli/v8-flags.ts";
 import { audit, readHost, readRuleset, sourceKind } from "../../../lib/index.ts";
-import { megabytes } from "./memory.ts";
+import { megabytes } from "./resources.ts";
 
 delayOptimization();
 const sources = process.argv.slice(2).map((name) => ({ name, text: readFileSync(name, "utf8") }));

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { delayOptimization } from "../../../cli/v8-flags.ts";
 import { audit, fix, readHost, readRuleset, type Strategy } from "../../../lib/index.ts";
-import { megabytes } from "./memory.ts";
+import { megabytes } from "./resources.ts";
 
 delayOptimization();
 const [, , strategy, ...names] = process.argv;

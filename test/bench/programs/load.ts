@@ -1,7 +1,7 @@
 /** Program of the benches that read rules: parses and loads one file. */
 import { readFileSync } from "node:fs";
 import { readRuleset } from "../../../lib/index.ts";
-import { megabytes } from "./memory.ts";
+import { megabytes } from "./resources.ts";
 
 const { rulesets, diagnostics } = readRuleset([
   { name: "rules", text: readFileSync(process.argv[2]!).toString() },

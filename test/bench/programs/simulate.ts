@@ -9,16 +9,7 @@ import {
   verdicts,
 } from "../../../lib/index.ts";
 import { blocklist, sent } from "../generate.ts";
-
-/** CPU time of a function in nanoseconds. */
-function cpu(run: () => void): number {
-  const start = process.cpuUsage();
-  run();
-  const { user, system } = process.cpuUsage(start);
-  return (user + system) * 1000;
-}
-const least = (times: number, run: () => void): number =>
-  Math.min(...Array.from({ length: times }, () => cpu(run)));
+import { leastCpu } from "./resources.ts";
 
 const addr = JSON.stringify([
   { ifname: "eth0", addr_info: [{ family: "inet", local: "203.0.113.1", prefixlen: 24 }] },
@@ -44,7 +35,7 @@ function linear(size: number): number {
   const twenty = (): void => {
     for (let i = 0; i < 20; i++) one();
   };
-  return least(7, twenty) / 20;
+  return leastCpu(7, twenty) / 20;
 }
 const [some, more] = [1000, 5000];
 console.log(`linear: ${((linear(more) - linear(some)) / (more - some)).toFixed(1)} ns a rule (at most 8)`);
@@ -54,10 +45,10 @@ const list = blocklist(size);
 const { rulesets } = readRuleset([{ name: "rules", text: list.text }]);
 const host = hostOf(rulesets);
 const first: PacketColumns = sent(list, 5000, 1);
-const start = cpu(() => verdicts(rulesets, host, first));
+const start = leastCpu(1, () => verdicts(rulesets, host, first));
 const packets = sent(list, 1_000_000, 2);
 let codes: ReturnType<typeof verdicts> | undefined;
-const time = least(7, () => {
+const time = leastCpu(7, () => {
   codes = verdicts(rulesets, host, packets);
 });
 const counts = VERDICTS.map((verdict, code) => `${verdict} ${codes!.filter((c) => c === code).length}`);
@@ -76,7 +67,7 @@ for (const words of [1 << 19, 1 << 23]) {
     at = to;
   }
   let sum = 0;
-  const loads = least(5, () => {
+  const loads = leastCpu(5, () => {
     for (let i = 0, p = 0; i < 1e6; i++) {
       p = (next[p]! + i) & (words - 1);
       sum += p;
