@@ -74,12 +74,12 @@ describe("the tarball", () => {
     expect(run.status).toBe(0);
   });
 
-  test("at most 4 packages at run time and 10 MB, installed", () => {
+  test("at most 4 packages at run time and 12 MB, installed", () => {
     const packages = readdirSync(join(home, "node_modules")).filter((name) => !name.startsWith("."));
     expect(packages.length - 1).toBeLessThanOrEqual(4);
     const size = bytes(join(home, "node_modules"));
     console.log(`installed: ${packages.join(", ")}; ${(size / 1e6).toFixed(2)} MB`);
-    expect(size).toBeLessThanOrEqual(10e6);
+    expect(size).toBeLessThanOrEqual(12e6);
   });
 
   test("the modes do not depend on the umask", () => {
@@ -167,7 +167,7 @@ describe("a bundle for the browser", () => {
     const text = await bundled(`export { simulate, readRuleset, readHost } from "fwcheck";`);
     console.log(`simulate, readRuleset, readHost: ${text.length} bytes`);
     expect(rooms(text)).toEqual(["simulate"]);
-    expect(text.length).toBeLessThan(450_000);
+    expect(text.length).toBeLessThan(600_000);
   });
   test("of a packet's reader holds no grammar and no extension", async () => {
     const text = await bundled(`export { readPacket } from "fwcheck";`);
