@@ -45,10 +45,10 @@ export interface Engine<S> {
   /** Enters a connection that the packet opened into the connection table (nf_confirm). */
   confirm(state: S): Confirmed<S>;
   /**
-   * Returns true if the route has to be looked up again because a base chain of OUTPUT changed what it depends on
-   * (ip_route_me_harder): addresses, mark and TOS for a chain of type route, the destination for one of type nat.
+   * Splits packets after a base chain: true for those whose route has to be looked up again because the chain changed what it
+   * depends on (ip_route_me_harder): addresses, mark and TOS for a chain of type route, the destination for one of type nat.
    */
-  rerouted(before: S, after: S, type: "route" | "nat"): boolean;
+  rerouted(before: S, after: S, type: "route" | "nat"): readonly Part<S, boolean>[];
 }
 
 /** Called with each state that reaches a base chain. */
@@ -250,8 +250,9 @@ class Walk<S> {
   private bridged(start: S, bridge: Bridge, across: boolean): void {
     const { engine, program } = this;
     for (const taken of this.passed(start, program.held()))
-      for (const state of this.hook({ state: taken, ...NOWHERE }, "PREROUTING")) {
-        const moved = engine.rerouted(taken, state, "nat");
+      for (const { state, outcome: moved } of this.hook({ state: taken, ...NOWHERE }, "PREROUTING").flatMap(
+        (state) => engine.rerouted(taken, state, "nat"),
+      )) {
         if (across && !moved) {
           this.switched(state, bridge);
           continue;
@@ -338,29 +339,39 @@ class Walk<S> {
   }
 
   private outputStops(start: Part<S, Taken>, stops: readonly Stop[]): Part<S, Taken>[] {
-    const { engine, program } = this;
+    const { engine } = this;
     let parts = [start];
     for (const stop of stops) {
       const through: Part<S, Taken>[] = [];
       for (const { state: before, outcome: way } of parts)
         for (const part of this.at(before, stop, "OUTPUT")) {
-          const { state: after } = part;
           if (part.outcome !== "accept") {
             this.stopped(part, "OUTPUT");
             continue;
           }
           const type = typeOf(stop);
-          if (type === "filter" || !engine.rerouted(before, after, type)) {
-            through.push({ state: after, outcome: way });
-            continue;
-          }
-          for (const { state, outcome } of engine.choose(after, program.routesAgain))
-            if (outcome.kind === "none") this.lost(state, outcome.reason, "OUTPUT");
-            else through.push({ state, outcome });
+          const split =
+            type === "filter"
+              ? [{ state: part.state, outcome: false }]
+              : engine.rerouted(before, part.state, type);
+          for (const { state, outcome: moved } of split)
+            if (moved) through.push(...this.routedAgain(state));
+            else through.push({ state, outcome: way });
         }
       parts = through;
     }
     return parts;
+  }
+
+  /** Looks the route of packets of OUTPUT up again. */
+  private routedAgain(start: S): Part<S, Taken>[] {
+    return this.engine
+      .choose(start, this.program.routesAgain)
+      .flatMap(({ state, outcome }): Part<S, Taken>[] => {
+        if (outcome.kind !== "none") return [{ state, outcome }];
+        this.lost(state, outcome.reason, "OUTPUT");
+        return [];
+      });
   }
 
   /** Walks packets that return by loopback. They keep their route, so there is no second routing decision. */

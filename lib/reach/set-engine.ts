@@ -1,5 +1,5 @@
 /** The engine that walks packet sets. It follows the same path as the simulator does with one packet. */
-import { CT, CT_STATUS, type CtState, type Field, type Scalar } from "../packet/field.ts";
+import { CT, CT_STATUS, type CtState, type Family, type Field, type Scalar } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { NatStop } from "../path/hooks.ts";
@@ -64,6 +64,12 @@ const TRACKED_BINDINGS: Bindings = {
   ctrepldst: { variable: "src" },
   ctreplsrcport: { variable: "dport" },
   ctrepldstport: { variable: "sport" },
+};
+
+/** Fields on which a route depends (ip_route_me_harder, ip6_route_me_harder). */
+const ROUTED_FIELDS: Readonly<Record<Family, readonly Field[]>> = {
+  4: ["src", "dst", "mark", "tos"],
+  6: ["src", "dst", "mark", "tos", "ttl"],
 };
 
 export class SetEngine implements Engine<SetStates> {
@@ -213,13 +219,13 @@ export class SetEngine implements Engine<SetStates> {
     return { state, reason: null };
   }
 
-  rerouted(before: SetStates, after: SetStates, type: "route" | "nat"): boolean {
-    const fields: readonly Field[] = type === "nat" ? ["dst"] : ["src", "dst", "mark", "tos"];
+  rerouted(before: SetStates, after: SetStates, type: "route" | "nat"): Part<SetStates, boolean>[] {
+    const fields: readonly Field[] = type === "nat" ? ["dst"] : ROUTED_FIELDS[this.program.ruleset.family];
     const known = new Map(
       fields.map((field) => [field, new Set([...before.headers.values()].map((h) => h.bindings[field]))]),
     );
-    return [...after.headers.values()].some((header) =>
-      fields.some((field) => !known.get(field)!.has(header.bindings[field])),
-    );
+    const moved = (header: HeaderState): boolean =>
+      fields.some((field) => !known.get(field)!.has(header.bindings[field]));
+    return [...this.chains.groupByHeader(after, moved)].map(([outcome, state]) => ({ state, outcome }));
   }
 }

@@ -368,9 +368,9 @@ export class BatchEngine implements Engine<BatchState> {
     return { state, reason: null };
   }
 
-  rerouted(_before: BatchState, after: BatchState, type: "route" | "nat"): boolean {
+  rerouted(_before: BatchState, after: BatchState, type: "route" | "nat"): Part<BatchState, boolean>[] {
     // A packet that a translation changes is simulated by itself.
-    return type === "route" && after.moved;
+    return [{ state: after, outcome: type === "route" && after.moved }];
   }
 }
 

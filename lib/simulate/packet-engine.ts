@@ -240,7 +240,12 @@ export class PacketEngine implements Engine<PacketState> {
     return { state: state.confirm(confirmed), reason: null };
   }
 
-  rerouted(before: PacketState, after: PacketState, type: "route" | "nat"): boolean {
+  rerouted(before: PacketState, after: PacketState, type: "route" | "nat"): Part<PacketState, boolean>[] {
+    return [{ state: after, outcome: this.isRerouted(before, after, type) }];
+  }
+
+  /** Returns true if the route of a packet has to be looked up again. */
+  private isRerouted(before: PacketState, after: PacketState, type: "route" | "nat"): boolean {
     if (type === "nat") {
       const { connection } = after;
       if (connection === null || isError(after)) return before.field("dst") !== after.field("dst");

@@ -185,7 +185,9 @@ export class TracingEngine implements Engine<TracedState> {
     return { state: traced.next(state, null), reason };
   }
 
-  rerouted(before: TracedState, after: TracedState, type: "route" | "nat"): boolean {
-    return this.engine.rerouted(before.state, after.state, type);
+  rerouted(before: TracedState, after: TracedState, type: "route" | "nat"): Part<TracedState, boolean>[] {
+    return this.engine
+      .rerouted(before.state, after.state, type)
+      .map(({ outcome }) => ({ state: after, outcome }));
   }
 }

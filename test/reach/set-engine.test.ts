@@ -181,6 +181,23 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     expect(law(rulesets, host, PACKETS * 10, 5)).toBeGreaterThan(PACKETS * 5);
   });
 
+  test("translations on a bridge, of which some change the port alone", () => {
+    const text = [
+      "table ip6 n {",
+      ...["\tchain c {", "\t\ttype nat hook prerouting priority -100; policy accept;"],
+      ...["\t\ttcp dport 80 dnat to [fd00:18::9]:8080", "\t\ttcp dport 81-82 dnat to :8080", "\t}", "}", ""],
+    ].join("\n");
+    const loaded = readNftables([{ name: "nft", text, complete: true }]);
+    const rulesets = withNftables([], loaded).rulesets.filter(({ family }) => family === 6);
+    const port = (ifname: string) => ({ ifname, master: "br0", addr_info: [] });
+    const addr = [
+      { ifname: "br0", addr_info: [{ family: "inet6", local: "fd00:18::1", prefixlen: 64 }] },
+      ...[port("veth1"), port("veth2")],
+    ];
+    const sysctl = "net.bridge.bridge-nf-call-ip6tables = 1\nnet.ipv6.conf.all.forwarding = 1\n";
+    expect(law(rulesets, hostOf(rulesets, { addr, sysctl }), PACKETS * 5, 9)).toBeGreaterThan(PACKETS);
+  });
+
   const folder = `${shared}rulesets/`;
   const files = existsSync(folder) ? readdirSync(folder).filter((f) => f !== "README.md") : [];
   test.skipIf(files.length === 0)(
