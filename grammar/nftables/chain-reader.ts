@@ -22,7 +22,11 @@ export const TABLE = new RegExp(`table[ \\t]+(?:(${FAMILIES})[ \\t]+)?(${NAME})[
 /** Objects of a table that are no chain, set or map. */
 export const OBJECTS =
   "flowtable|counter|quota|limit|secmark|synproxy|tunnel|ct[ \\t]+(?:helper|timeout|expectation)";
-export const OBJECT = new RegExp(`(chain|set|map|${OBJECTS})[ \\t]+(${NAME})[ \\t]*\\{`, "y");
+/** Header of an object. `counter jump {` is a rule with an anonymous chain: no object can have these names. */
+export const OBJECT = new RegExp(
+  `(chain|set|map|${OBJECTS})[ \\t]+(?!(?:jump|goto)[ \\t]*\\{)(${NAME})[ \\t]*\\{`,
+  "y",
+);
 const HANDLE = /[ \t]*# handle (\d+)[ \t\r]*(?=\n|$)/y;
 const HANDLE_COMMENT = /^ handle (\d+)[ \t]*$/;
 /** Line of a rule without a text, from the line feed before it. */
@@ -66,14 +70,14 @@ export class ChainReader {
     };
     const item = (): void => {
       // A blank after the indentation belongs to the rule: it follows an empty text.
-      if (this.cursor.follows("\t\t ")) this.cursor.at--;
-      const scanned = this.ruleScanner?.scan(this.cursor.at, false) === true;
+      const before = this.cursor.follows("\t\t ") ? 1 : 0;
+      const scanned = before === 0 && this.ruleScanner?.scan(this.cursor.at, false) === true;
       const rule = scanned ? this.scannedRule() : null;
       if (rule !== null) {
         rules.push(rule);
         return;
       }
-      const unit = this.cursor.unit();
+      const unit = this.cursor.unit(before);
       if (this.chainProperty(chain, unit)) return;
       rules.push(scanned ? this.learnedRule(unit) : this.rule(unit));
     };
@@ -88,10 +92,9 @@ export class ChainReader {
       const c = cursor.text.charCodeAt(cursor.at + 3);
       if (c === LF || c === BLANK) {
         const empty = this.emptyRules();
+        if (empty.length === 0) return;
         rules.push(...empty);
-        if (empty.length > 0) continue;
-        // One blank belongs to the rule: it follows an empty text.
-        if (c === LF || cursor.text.charCodeAt(cursor.at + 4) === BLANK) return;
+        continue;
       }
       const start = cursor.at;
       cursor.at += 3;

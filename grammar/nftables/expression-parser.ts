@@ -293,17 +293,10 @@ export class ExpressionParser extends SelectorParser {
   /** The words of one option of an element, such as `timeout 1h`. */
   private elementOption = this.RULE("elementOption", (): string[] => {
     const words = [this.SUBRULE(this.known, { ARGS: [ELEMENT_OPTIONS, "a comma or }"] })];
-    this.OR([
-      { GATE: () => words[0] === "comment", ALT: () => words.push(this.wordOf(this.CONSUME(t.Quoted))) },
-      {
-        GATE: () => words[0] !== "comment",
-        ALT: () =>
-          this.MANY({
-            GATE: () => !ELEMENT_OPTIONS.has(this.LA(1).image),
-            DEF: () => words.push(this.SUBRULE(this.optionWord)),
-          }),
-      },
-    ]);
+    this.MANY({
+      GATE: () => !ELEMENT_OPTIONS.has(this.LA(1).image),
+      DEF: () => words.push(this.SUBRULE(this.optionWord)),
+    });
     return words;
   });
 

@@ -10,7 +10,6 @@ const EXPECTED: ReadonlyMap<string, string> = new Map([
   ["header", "a field"],
   ["optionKind", "an option"],
   ["primary", "a value"],
-  ["elementOption", "a string"],
   ["optionWord", "a comma or }"],
   ["constant", "a value"],
   ["selection", "a field or a key"],

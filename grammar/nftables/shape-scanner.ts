@@ -185,6 +185,7 @@ export class ShapeScanner<T> {
       c = text.charCodeAt(at);
       if (c === LF || c === CR || c === HASH) break;
       if (depth === 0 && element && (c === COMMA || c === CLOSE)) break;
+      if (c === BLANK && last === BLANK) return false;
       if (c === OPEN) depth++;
       else if (c === CLOSE && --depth < 0) return false;
       const end = this.tokenEnd(at, c);
@@ -201,7 +202,6 @@ export class ShapeScanner<T> {
       at = this.kind === Kind.quoted ? this.valueEnd + 1 : this.valueEnd;
     }
     this.end = last === BLANK ? at - 1 : at;
-    if (last === BLANK && text.charCodeAt(at - 2) === BLANK) return false;
     this.next = at;
     this.hash = hash;
     this.handle = null;

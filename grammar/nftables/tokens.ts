@@ -24,7 +24,8 @@ const everyChar = {
 
 /** Patterns of an IPv6 or hardware address, and of a number, an IPv4 address or a time. */
 const COLON_ADDRESS = "(?!:[^:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:\\.\\d{1,3}){0,3}(?![\\w:])";
-const ATOM = "\\d[A-Za-z0-9_.]*";
+/** nft 1.0.6 prints `{ 0x16 [invalid type] }` for values whose type it does not know, like those of `ct original proto-dst`. */
+const ATOM = "\\d[A-Za-z0-9_.]*(?: \\[invalid type\\])?";
 const LITERAL = `(?:${COLON_ADDRESS}|${ATOM})`;
 
 interface Options {
@@ -246,6 +247,8 @@ export function classify(tokens: readonly IToken[]): void {
   }
 }
 
+/** Every rule of iptables-nft has these counters. */
+const COUNTERS = /\bcounter packets \d+ bytes \d+/;
 const emptyBefore = ({ startOffset }: IToken): IToken => ({
   image: "",
   startOffset,
@@ -253,23 +256,10 @@ const emptyBefore = ({ startOffset }: IToken): IToken => ({
   tokenTypeIdx: Empty.tokenTypeIdx!,
 });
 
-/** Returns true at `counter packets 0 bytes 0`, which every rule of iptables-nft contains. */
-function startsCounters(tokens: readonly IToken[], i: number): boolean {
-  const isNumber = (token: IToken | undefined): boolean =>
-    token?.tokenType.CATEGORIES?.includes(Literal) ?? false;
-  return (
-    tokens[i]!.tokenType === CounterWord &&
-    tokens[i + 1]?.image === "packets" &&
-    isNumber(tokens[i + 2]) &&
-    tokens[i + 3]?.image === "bytes" &&
-    isNumber(tokens[i + 4])
-  );
-}
-
 /** Returns the tokens of a rule with `Empty` for each empty text, which leaves one blank more. */
 export function withEmpty(tokens: IToken[], text: string): IToken[] {
   if (!text.includes("  ") && !text.startsWith(" ")) return tokens;
-  if (!tokens.some((_, i) => startsCounters(tokens, i))) return tokens;
+  if (!COUNTERS.test(text)) return tokens;
   let end = 0;
   return tokens.flatMap((token) => {
     const blanks = text.slice(end, token.startOffset);

@@ -3,7 +3,7 @@
  * after a change are choices, since they see the changed packet.
  */
 import { ANY, and, isNever, type Predicate } from "../packet/predicate.ts";
-import { type Effect, NOTE } from "../rules/effect.ts";
+import { BREAK, type Effect, NOTE } from "../rules/effect.ts";
 import type { CompiledRule } from "../rules/ruleset.ts";
 import type { CompileContext } from "./operand.ts";
 import type { Step } from "./step.ts";
@@ -48,8 +48,8 @@ function effectFrom(steps: readonly Step[], from: number, at: CompileContext): E
   if (step === undefined) return NOTE;
   const rest = (): Effect => effectFrom(steps, from + 1, at);
   const when = goesOn(step, at);
-  if (isNever(when)) return NOTE;
+  if (isNever(when)) return BREAK;
   const effect = step.kind === "condition" ? rest() : step.run(at, rest);
-  if (when.kind === "any" || effect.kind === "note") return effect;
+  if (when.kind === "any") return effect;
   return { kind: "choice", cases: [{ when, effect }] };
 }

@@ -20,8 +20,12 @@ export interface Datatype {
   readonly expects: string;
 }
 
+const UNTYPED = " [invalid type]";
+
 /** Returns a number as strtoull(3) with base 0 reads it; `undefined` for any other text. */
-export function integer(text: string): number | undefined {
+export function integer(given: string): number | undefined {
+  // nft 1.0.6 prints this after a number whose type it does not know.
+  const text = given.endsWith(UNTYPED) ? given.slice(0, -UNTYPED.length) : given;
   if (/^0[0-7]+$/.test(text)) return Number.parseInt(text, 8);
   return /^(?:0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : undefined;
 }

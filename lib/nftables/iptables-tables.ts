@@ -14,13 +14,15 @@ export function isOfIptables({ family, name, chains }: TableDraft): boolean {
     bases.length > 0 &&
     bases.every(({ name: chain, base }) => {
       const hook = hookOf(base!.hook);
-      return hook === chain && priorityOf(base!.priority, family) === priority(name, hook);
+      return (
+        hook === chain && priorities(name, hook).includes(priorityOf(base!.priority, family) ?? Number.NaN)
+      );
     })
   );
 }
 
-/** Priority of a built-in chain (enum nf_ip_hook_priorities). */
-const priority = (table: string, hook: string): number => {
-  if (table === "nat") return hook === "PREROUTING" || hook === "OUTPUT" ? -100 : 100;
-  return table === "raw" ? -300 : table === "mangle" ? -150 : table === "security" ? 50 : 0;
+/** Priorities that a built-in chain may have (enum nf_ip_hook_priorities); iptables-nft gives 150 to those of table security. */
+const priorities = (table: string, hook: string): readonly number[] => {
+  if (table === "nat") return [hook === "PREROUTING" || hook === "OUTPUT" ? -100 : 100];
+  return table === "security" ? [50, 150] : [table === "raw" ? -300 : table === "mangle" ? -150 : 0];
 };

@@ -1,6 +1,6 @@
 /** Adds tables of nftables to the rulesets of iptables: all base chains of a host run in one path. */
 import type { Family } from "../packet/field.ts";
-import { isTableName, type Ruleset, type Table } from "../rules/ruleset.ts";
+import { type Chain, isTableName, type Ruleset, type Table } from "../rules/ruleset.ts";
 import { familiesOf, isFollowed, type LoadedNftables, type NftTable } from "./load.ts";
 
 /** Rulesets with the tables of nftables. */
@@ -26,7 +26,9 @@ export function withNftables(rulesets: readonly Ruleset[], loaded: LoadedNftable
       if (known) fromIptables.add(each);
       return !known;
     });
-    return [addTables(own ?? emptyRuleset(family, loaded), tables, loaded)];
+    const listed = seen.filter((each) => fromIptables.has(each));
+    const ruleset = own === undefined ? emptyRuleset(family, loaded) : withListedHooks(own, listed);
+    return [addTables(ruleset, tables, loaded)];
   });
   return { rulesets: combined, fromIptables: [...fromIptables] };
 }
@@ -38,9 +40,34 @@ const emptyRuleset = (family: Family, { tables }: LoadedNftables): Ruleset => ({
   doubts: [],
 });
 
+/** Gives the chains of iptables-save the priorities that nft lists: those of table security are not those of the legacy backend. */
+function withListedHooks(ruleset: Ruleset, listed: readonly NftTable[]): Ruleset {
+  const tables = new Map(ruleset.tables);
+  for (const { name, table } of listed) {
+    const own = tables.get(name)!;
+    const chains = [...own.chains].map(([chain, given]): [string, Chain] => {
+      const base = table.chains.get(chain)?.base ?? null;
+      if (given.base === null || base === null) return [chain, given];
+      return [chain, { ...given, base: { ...given.base, priority: base.priority } }];
+    });
+    tables.set(name, { ...own, chains: new Map(chains) });
+  }
+  return { ...ruleset, tables };
+}
+
+/** No hook calls the chains of a dormant table, but its rules switch connection tracking on (nft_ct_get_init). */
+function withoutHooks({ table, dormant }: NftTable): { readonly table: Table } {
+  if (!dormant) return { table };
+  const chains = [...table.chains].map(([name, chain]): [string, Chain] => [
+    name,
+    { ...chain, base: null, policy: null },
+  ]);
+  return { table: { ...table, chains: new Map(chains) } };
+}
+
 function addTables(ruleset: Ruleset, tables: readonly NftTable[], loaded: LoadedNftables): Ruleset {
   const active = tables.filter(({ dormant }) => !dormant);
-  const followed = active.filter(({ family }) => isFollowed(family));
+  const followed = tables.filter(({ family }) => isFollowed(family)).map(withoutHooks);
   const unread = [...(ruleset.unread ?? []), ...active.flatMap((each) => each.unread)];
   return {
     ...ruleset,

@@ -1,7 +1,7 @@
 /** Effects that depend on the packet: forks and choices. */
 import { Classifier } from "../packet/classifier.ts";
 import { evaluate, type PacketValues, type Unknown } from "../packet/predicate.ts";
-import { type Choice, type Effect, NOTE } from "../rules/effect.ts";
+import { BREAK, type Choice, type Effect } from "../rules/effect.ts";
 
 /** Returns the effect of the first case that holds for a packet, or the unknown that decides it. Long lists have an index. */
 function chosenEffect({ cases }: Choice, packet: PacketValues): Effect | Unknown {
@@ -10,7 +10,7 @@ function chosenEffect({ cases }: Choice, packet: PacketValues): Effect | Unknown
     const found = classifier.next(packet, packet, from);
     from = found >> 1;
     const chosen = cases[from];
-    if (chosen === undefined) return NOTE;
+    if (chosen === undefined) return BREAK;
     const holds = (found & 1) === 0 || evaluate(chosen.when, packet);
     if (holds === true) return chosen.effect;
     if (holds !== false) return holds;

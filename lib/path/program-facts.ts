@@ -15,6 +15,8 @@ export function rulesetTraits(ruleset: Ruleset): Traits {
   for (const { traits } of allRules(ruleset)) distinct.add(traits);
   const all: Traits = {};
   for (const traits of distinct) Object.assign(all, traits);
+  const tracks = ruleset.family === 4 ? all.needsConntrackIpv4 : all.needsConntrackIpv6;
+  if (tracks === true) Object.assign(all, { needsConntrack: true });
   return { ...all, changesSets: [...distinct].flatMap((traits) => traits.changesSets ?? []) };
 }
 

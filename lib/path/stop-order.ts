@@ -110,18 +110,28 @@ interface Orders<T> {
 
 function ordersOf<T>(items: readonly Item<T>[], known: readonly string[] | undefined): Orders<T> {
   if (items.length < 2) return { names: [], orders: [items] };
-  if (known !== undefined && items.every(({ name }) => known.includes(name)))
-    return { names: [], orders: [[...items].sort((a, b) => known.indexOf(a.name) - known.indexOf(b.name))] };
   // As if they had been registered in the order of the listing.
   const latestFirst = items.toReversed();
   const open = latestFirst.filter((item) =>
     items.some((other) => other !== item && interferes(item.footprint, other.footprint)),
   );
+  // A listing of a hook has no chains that the ruleset lacks: the known order has to contain those that matter only.
+  if (known !== undefined && open.every(({ name }) => known.includes(name)))
+    return { names: [], orders: [inOrder(latestFirst, known)] };
   if (open.length === 0) return { names: [], orders: [latestFirst] };
   const names = open.map(({ name }) => name);
   if (open.length > MOST_ORDERED) return { names, orders: null };
-  const rest = latestFirst.filter((item) => !open.includes(item));
-  return { names, orders: permutations(open).map((order) => [...order, ...rest]) };
+  const orders = permutations(open).map((order) => {
+    const left = [...order];
+    return latestFirst.map((item) => (open.includes(item) ? left.shift()! : item));
+  });
+  return { names, orders };
+}
+
+/** Sorts items by a known order; those that it lacks come last. */
+function inOrder<T>(items: readonly Item<T>[], known: readonly string[]): readonly Item<T>[] {
+  const rank = ({ name }: Item<T>): number => (known.includes(name) ? known.indexOf(name) : known.length);
+  return [...items].sort((a, b) => rank(a) - rank(b));
 }
 
 function permutations<T>(items: readonly T[]): T[][] {
@@ -138,7 +148,7 @@ function casesOf<T>({ names, orders }: Orders<T>, hook: Hook): Case<readonly T[]
         ? ANY
         : opaque(
             `order(${hook}: ${order
-              .slice(0, names.length)
+              .filter(({ name }) => names.includes(name))
               .map(({ name }) => name)
               .join(", ")})`,
             {

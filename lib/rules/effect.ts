@@ -74,7 +74,11 @@ export type Effect =
   | Assign
   | Nat
   /** No verdict and no change: no target, LOG, NFLOG, counters. */
-  | { readonly kind: "note" }
+  | {
+      readonly kind: "note";
+      /** A condition after a change does not hold: the change stays, and the trace does not report the rule. */
+      readonly breaks?: true;
+    }
   /** One of two effects; the predicate may be an unknown. */
   | { readonly kind: "fork"; readonly when: Predicate; readonly yes: Effect; readonly no: Effect }
   | Choice
@@ -117,6 +121,8 @@ export const unknownEffect = (key: string, text: string): Effect => ({
 export const ACCEPT: Ended = { kind: "verdict", verdict: "accept" };
 export const DROP: Effect = { kind: "verdict", verdict: "drop" };
 export const NOTE: Effect = { kind: "note" };
+/** The rule ends at a condition that does not hold (NFT_BREAK). */
+export const BREAK: Effect = { kind: "note", breaks: true };
 /** Prepares the connection. Later rules of raw do not change that (xt_ct_target, notrack_tg). */
 export const PREPARE: Effect = {
   kind: "assign",

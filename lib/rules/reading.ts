@@ -93,6 +93,10 @@ export interface Needed {
 export interface Traits {
   /** It reads or changes the packet's connection, so that the kernel registers connection tracking (nf_ct_netns_get). */
   readonly needsConntrack?: boolean;
+  /** The same for IPv4 alone: a translation of nftables that names its family. */
+  readonly needsConntrackIpv4?: boolean;
+  /** The same for IPv6 alone. */
+  readonly needsConntrackIpv6?: boolean;
   /** It sets up the connection before connection tracking runs (CT), which registers connection tracking, too. */
   readonly preparesConnection?: boolean;
   /** The kernel reassembles fragments before the hook for it (nf_defrag_ipv4_enable). */

@@ -154,7 +154,8 @@ class BranchRun {
 
   /** Applies the last effect of a rule that matches. */
   private apply(bound: BoundRule, effect: Effect, next: Frame): void {
-    if (effect.kind !== "hotdrop") this.trail = { last: stepOf(bound), before: this.trail };
+    const reported = effect.kind === "note" ? effect.breaks !== true : effect.kind !== "hotdrop";
+    if (reported) this.trail = { last: stepOf(bound), before: this.trail };
     switch (effect.kind) {
       case "verdict":
         this.outcome = effect.verdict;

@@ -67,7 +67,7 @@ export class Judge {
 
   private difference(packet: LabPacket, answer: Answer, deed: Deed): string | null {
     const ways: readonly Branch[] = answer.branches ?? [answer];
-    const found = ways.map((way) => difference(packet, way, deed));
+    const found = ways.map((way) => difference(packet, way, deed, this.lab.managed));
     if (found.includes(null)) return null;
     // Branches with the same end are not listed: any branch will do, and the path may be that of another.
     const alike = answer.branches === undefined && answer.verdict === "undecided";
@@ -92,12 +92,18 @@ export const isKernelChoice = (a: Assumption): boolean => {
 export const settled = (answer: Answer): boolean =>
   answer.verdict !== "undecided" && !several(answer) && !answer.assumptionCodes.some(isKernelChoice);
 
-type Branch = Pick<Answer, "verdict" | "delivery" | "out" | "sent" | "path" | "assumptionCodes">;
+type Branch = Pick<
+  Answer,
+  "verdict" | "delivery" | "out" | "sent" | "path" | "assumptionCodes" | "reasonCode"
+>;
 
 /** Returns the difference between the kernel and one branch of the answer; `null` if there is none. */
-function difference(packet: LabPacket, answer: Branch, deed: Deed): string | null {
+function difference(packet: LabPacket, answer: Branch, deed: Deed, managed: boolean): string | null {
   const path = answer.path.map(spoken);
   const kernel = deed.path;
+  // A match of iptables that drops is a rule with a verdict for nf_tables, which reports it (nft_match_eval).
+  const why = answer.reasonCode;
+  if (managed && why?.code === "match-drops") path.push(`${why.at.table} ${why.at.chain} ${why.at.rule}`);
   // Where nothing is decided the way ends early.
   if (answer.verdict === "undecided" && path.every((step, i) => kernel[i] === step)) return null;
   return ended(packet, answer, deed) ?? (path.join("; ") === kernel.join("; ") ? null : "path");

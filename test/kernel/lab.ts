@@ -149,7 +149,7 @@ export class Lab {
     readonly ruleset: Ruleset,
     readonly host: Host,
     /** iptables-nft owns the tables of `ip` or `ip6` that have the names of iptables'. */
-    private readonly managed: boolean,
+    readonly managed: boolean,
     private readonly trouble: () => string,
   ) {}
 

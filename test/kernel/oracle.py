@@ -27,7 +27,7 @@ def say(value):
 
 
 def run(*words, text=None):
-    done = subprocess.run(words, input=text, text=True, capture_output=True)
+    done = subprocess.run(words, input=text, text=True, errors="replace", capture_output=True)
     if done.returncode != 0:
         say({"refused": f"{' '.join(words)}: {(done.stderr or done.stdout).strip()[:400]}"})
         sys.exit(0)
@@ -496,7 +496,7 @@ def sender(p):
         # The route lookup uses the TOS of the socket, not that of the header.
         known.setsockopt(*((socket.IPPROTO_IPV6, 67) if IP6 else (socket.IPPROTO_IP, 1)), tos)  # IPV6_TCLASS, IP_TOS
         if mark:
-            known.setsockopt(socket.SOL_SOCKET, 36, mark)  # SO_MARK
+            known.setsockopt(socket.SOL_SOCKET, 36, struct.pack("I", mark))  # SO_MARK
         try:
             known.bind((src, 0))
         except OSError:

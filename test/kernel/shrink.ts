@@ -42,6 +42,11 @@ export async function shrink(whole: Scenario, packets: readonly LabPacket[], mos
       () => best.scenario.save.split("\n").filter(spare),
       (rest) => attempt({ ...best.scenario, save: without(best.scenario.save, rest) }, best.packets),
     );
+    for (const parts of [tables, blocks, rules])
+      await fewer(
+        () => parts(best.scenario.nft ?? ""),
+        (rest) => attempt({ ...best.scenario, nft: keeping(best.scenario.nft!, parts, rest) }, best.packets),
+      );
     for (const key of ["rules", "routes"] as const)
       await fewer(
         () => best.scenario[key],
@@ -98,6 +103,32 @@ function without(save: string, rest: readonly string[]): string {
   });
   // A table without a rule goes, too.
   return kept.join("\n").replace(/^\*\w+\n(?::\S+ ACCEPT \[0:0\]\n)*COMMIT\n/gm, "");
+}
+
+/** Parts of a text for `nft -f` that it may do without: whole tables, chains, sets and maps, and rules of one line. */
+const tables = (nft: string): string[] => nft.match(/^table .*\n(?:.*\n)*?\}$/gm) ?? [];
+const blocks = (nft: string): string[] => nft.match(/^\t\w+ [^\n]*\{\n(?:\t\t.*\n)*?\t\}$/gm) ?? [];
+const rules = (nft: string): string[] =>
+  nft
+    .split("\n")
+    .filter((line) => /^\t\t(?!type |flags |elements |auto-merge|\})/.test(line) && !line.endsWith("{"));
+
+/** The text with only these of its parts. */
+function keeping(nft: string, parts: (nft: string) => string[], rest: readonly string[]): string {
+  const left = [...rest];
+  let text = nft;
+  let from = 0;
+  for (const part of parts(nft)) {
+    const at = text.indexOf(part, from);
+    if (left[0] === part) {
+      left.shift();
+      from = at + part.length;
+    } else {
+      text = text.slice(0, at) + text.slice(at + part.length);
+      from = at;
+    }
+  }
+  return text.replace(/\n{2,}/g, "\n");
 }
 
 /** A rule with one of its matches less. */

@@ -59,6 +59,7 @@ test.skipIf(listings(CAPTURES).length === 0)(
       "IPv6 extension headers are not modelled",
       "nft does not print the options of this extension of iptables",
       "the number of earlier matches is not known",
+      "the route to the source :: is not looked up",
     ]);
   },
 );
@@ -174,15 +175,37 @@ test("tables join the rulesets of their families", () => {
   const alone = withNftables([], loaded);
   expect(alone.rulesets.map((r) => [r.family, [...r.tables.keys()]])).toEqual([
     [4, ["ip filter", "inet mine"]],
-    [6, ["inet mine"]],
+    [6, ["inet mine", "ip6 asleep"]],
   ]);
+  // Rules of a dormant table switch connection tracking on, but no hook runs them.
+  expect(alone.rulesets[1]!.tables.get("ip6 asleep")!.chains.get("input")!.base).toBeNull();
   expect(alone.fromIptables).toEqual([]);
   const both = withNftables(rulesetsOf("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", { family: 4 }), loaded);
   expect(both.rulesets.map((r) => [r.family, [...r.tables.keys()]])).toEqual([
     [4, ["filter", "inet mine"]],
-    [6, ["inet mine"]],
+    [6, ["inet mine", "ip6 asleep"]],
   ]);
   expect(both.fromIptables.map(({ table }) => table.name)).toEqual(["ip filter"]);
+});
+
+test("table security of iptables-nft has the priority that nft lists", () => {
+  const loaded = load(
+    "table ip security {\n\tchain INPUT {\n\t\ttype filter hook input priority 150; policy accept;\n\t}\n}\n",
+  );
+  const save = rulesetsOf("*security\n:INPUT ACCEPT [0:0]\nCOMMIT\n", { family: 4 });
+  const [ruleset] = withNftables(save, loaded).rulesets;
+  expect(ruleset!.tables.get("security")!.chains.get("INPUT")!.base!.priority).toBe(150);
+  expect([...ruleset!.tables.keys()]).toEqual(["security"]);
+});
+
+test("numbers that nft 1.0.6 prints as of an invalid type", () => {
+  const [rule] = chainRules(
+    "table ip t {\n\tchain c {\n\t\tct original proto-dst { 0x50 [invalid type], 0x1bb [invalid type]-0x1bd [invalid type] } drop\n\t}\n}\n",
+    "ip t",
+    "c",
+  );
+  expect(rule!.text({ family: 4 })).toContain("0x50 [invalid type]");
+  expect(unknowns(rule!)).toEqual(new Set());
 });
 
 test("chains of bridges and devices that may drop are named", () => {

@@ -13,6 +13,7 @@ test.each([
   ["tcp dport 80 drop", SYN, "drop"],
   ["tcp dport 81 drop", SYN, "no match"],
   ["continue", SYN, "note"],
+  ["dnat ip6 to ::1", SYN, "note"],
   ["return", SYN, "return"],
   ["jump other", SYN, "jump other"],
   ["goto other", SYN, "goto other"],
@@ -73,7 +74,7 @@ test.each([
   ["redirect to :tcp dport map { 80 : 8080 }", `dst ${INTERFACE} ${PORTS(8080)}`],
   ["masquerade", `src ${INTERFACE} null`],
   ["masquerade to :1024-2048 fully-random", `src ${INTERFACE} ${PORTS(1024, 2048)} random`],
-  ["snat ip6 to 2001:db8::1", "no match"],
+  ["snat ip6 to 2001:db8::1", "note"],
   [
     "snat ip prefix to 10.9.0.0/16",
     `src {"kind":"netmap","address":${0x0a090000},"mask":${0xffff0000}} null`,

@@ -78,10 +78,11 @@ const addressType = (name: string, keys: Keys): Operand =>
   );
 
 const UNSPECIFIED = is("src", 0n);
-/** Duplicate address detection: of IPv6 only such packets without a source pass (nft_fib_v6_skip_icmpv6). */
+/** Duplicate address detection: these packets without a source are not looked up (nft_fib_v6_skip_icmpv6). */
 const DETECTION = and(is("proto", PROTO.icmpv6), within("dst", prefixes(6, "fe80::/10", "ff02::/16")));
 
 const why = "the result of this lookup is not computed";
+const whyUnspecified = "the route to the source :: is not looked up";
 
 /** Packets of the loopback interface: newer kernels look them up at prerouting and input no more (nft_fib_can_skip). */
 const LOOPED = or(is("in", "lo"), is("pkttype", 5));
@@ -91,7 +92,14 @@ function hasRoute({ side, mark, device }: Keys, name: string, at: CompileContext
   if (side !== "src" || device === "out") return undefined;
   const found = at.facts.reversePath({ loose: device === null, validmark: mark, acceptLocal: false });
   if (found === undefined) return undefined;
-  const listed = at.facts.family === 4 ? found : and(found, or(not(UNSPECIFIED), DETECTION));
+  const listed =
+    at.facts.family === 4
+      ? found
+      : or(
+          and(not(UNSPECIFIED), found),
+          // The lookup of :: itself, which rpfilter of iptables does not make.
+          and(UNSPECIFIED, or(DETECTION, unknownOf(name, whyUnspecified, at, "unspecified"))),
+        );
   if (at.bases().every(({ hook }) => hook === "PREROUTING")) return listed;
   return or(and(not(LOOPED), listed), and(LOOPED, unknownOf(name, why, at, "loopback")));
 }
@@ -116,7 +124,7 @@ const routeDevice = (name: string, keys: Keys, type: Datatype): Operand => ({
   name,
   type,
   except:
-    "lookups of the destination, the interface without `iif`, and packets of lo at other hooks than prerouting",
+    "lookups of the destination, of the source ::, the interface without `iif`, and packets of lo at other hooks than prerouting",
   guard: always,
   within(ranges, at) {
     const unknown = (): Predicate =>

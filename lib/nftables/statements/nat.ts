@@ -2,9 +2,10 @@
 import { type Expression, type NatStatement, printStatement } from "nftables-parser-ts";
 import { familyOf, prefixMask } from "../../packet/address.ts";
 import type { Address, Family, Range } from "../../packet/field.ts";
-import { and, NEVER, type Predicate } from "../../packet/predicate.ts";
-import { type Effect, type Nat, unknownEffect } from "../../rules/effect.ts";
+import { and, type Predicate } from "../../packet/predicate.ts";
+import { type Effect, type Nat, NOTE, unknownEffect } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
+import type { Traits } from "../../rules/reading.ts";
 import { type Datatype, integer, TYPES } from "../datatype.ts";
 import type { Data } from "../element-set.ts";
 import { type Lookup, readLookup } from "../lookup.ts";
@@ -38,6 +39,12 @@ const SIDES: Readonly<Record<NatStatement["type"], Nat["side"]>> = {
 
 const why = "fwcheck does not evaluate this translation";
 
+/** `dnat ip to` of a table of both families switches connection tracking on for IPv4 alone (nft_nat_init). */
+const FAMILY_TRAITS: Readonly<Record<Family, Traits>> = {
+  4: { needsConntrackIpv4: true },
+  6: { needsConntrackIpv6: true },
+};
+
 /** Reads a statement that translates addresses. It ends the rule: the kernel accepts the packet in this chain. */
 export function readNat(given: Statement, scope: RuleScope): StatementStep {
   const family = familyOfStatement(given, scope);
@@ -51,16 +58,15 @@ export function readNat(given: Statement, scope: RuleScope): StatementStep {
     given.type,
     text,
     (at) => {
+      // In a table of both families it does nothing to packets of the other (nft_nat_inet_eval).
+      if (family !== null && at.facts.family !== family) return NOTE;
       if (address === null || port === null) return unknownEffect(siteKey(given.type, at.site), why);
       return chosen(address, at, (one) => chosen(port, at, (two) => build(joined(one, two))));
     },
     {
       verdict: "accept",
-      traits: CONNTRACK_TRAITS,
-      goesOn: ({ facts, ...at }): Predicate =>
-        family !== null && facts.family !== family
-          ? NEVER
-          : and(...lookups.map((lookup) => lookup.found({ facts, ...at }))),
+      traits: family === null ? CONNTRACK_TRAITS : FAMILY_TRAITS[family],
+      goesOn: (at): Predicate => and(...lookups.map((lookup) => lookup.found(at))),
     },
   );
 

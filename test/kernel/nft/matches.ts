@@ -267,8 +267,8 @@ function other(place: Place, { family, protocol }: Theme): string {
 
 /** Matches that the inputs do not determine. */
 const UNKNOWN = [
-  "limit rate 5/second",
-  "limit rate over 10/minute burst 3 packets",
+  "limit rate 100000/second burst 100000 packets",
+  "limit rate over 100000/second burst 100000 packets",
   "quota over 5 mbytes",
   "numgen inc mod 3 0",
   "numgen random mod 2 0",
