@@ -125,7 +125,9 @@ export class CommandReader extends BlockReader {
   private elementsOf(open: boolean): SetLiteral {
     if (open) return { kind: "set", elements: this.elementList().elements };
     this.cursor.match(BLANKS);
-    const { node, error } = parser().elementOf(this.cursor.unit().text);
+    const unit = this.cursor.unit();
+    const { node, error } = parser().elementOf(unit.text);
+    if (error !== null) this.fault(unit, error);
     return { kind: "set", elements: error === null ? [node] : [] };
   }
 

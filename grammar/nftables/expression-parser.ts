@@ -1,6 +1,6 @@
 /** Grammar of expressions. */
 
-import type { IToken } from "chevrotain";
+import { EMPTY_ALT, type IToken } from "chevrotain";
 import type {
   Binary,
   Element,
@@ -293,10 +293,16 @@ export class ExpressionParser extends SelectorParser {
   /** The words of one option of an element, such as `timeout 1h`. */
   private elementOption = this.RULE("elementOption", (): string[] => {
     const words = [this.SUBRULE(this.known, { ARGS: [ELEMENT_OPTIONS, "a comma or }"] })];
-    this.MANY({
-      GATE: () => !ELEMENT_OPTIONS.has(this.LA(1).image),
-      DEF: () => words.push(this.SUBRULE(this.optionWord)),
-    });
+    const atWord = (): boolean => words[0] !== "comment" && !ELEMENT_OPTIONS.has(this.LA(1).image);
+    this.OR([
+      {
+        GATE: () => words[0] === "comment",
+        ALT: () => words.push(this.wordOf(this.CONSUME(t.Quoted))),
+      },
+      { GATE: atWord, ALT: () => words.push(this.SUBRULE(this.optionWord)) },
+      { GATE: () => words[0] === "counter" || words[0] === "last", ALT: EMPTY_ALT() },
+    ]);
+    this.MANY({ GATE: atWord, DEF: () => words.push(this.SUBRULE1(this.optionWord)) });
     return words;
   });
 
