@@ -1,6 +1,7 @@
 /** Prints a fix as a POSIX shell script for both families, with `--check`, `--undo` and `--cut`. */
 import { printRule } from "../../iptables/print.ts";
 import { protoName } from "../../packet/field.ts";
+import { isTableName } from "../../rules/ruleset.ts";
 import { callsOurs, isHook, isOurs } from "../chain-names.ts";
 import type { Cut } from "../established-flows.ts";
 import { appended, callsOf, type FamilyRules, heading, sha256, tool } from "./family.ts";
@@ -157,7 +158,9 @@ export function analysed({ ruleset, input, banChains }: FamilyRules): string {
   const ban = new RegExp(BAN);
   const lines = input?.split(/\r?\n/);
   const out: string[] = [];
-  for (const [table, { chains }] of ruleset.tables)
+  for (const [table, { chains }] of ruleset.tables) {
+    // The script reads what iptables-save prints; tables of nftables are not in it.
+    if (!isTableName(table)) continue;
     for (const chain of chains.values()) {
       if (chain.policy === "DROP") out.push(`${table} :${chain.name} DROP`);
       const rules = chain.rules.flatMap((rule) => {
@@ -170,6 +173,7 @@ export function analysed({ ruleset, input, banChains }: FamilyRules): string {
       for (const [i, rule] of rules.entries())
         out.push(`${table} ${chain.name} ${String(i + 1).padStart(6, "0")} ${rule}`);
     }
+  }
   // The order of LC_ALL=C sort: by bytes.
   const encoder = new TextEncoder();
   const bytes = new Map(out.map((line) => [line, encoder.encode(line)]));
