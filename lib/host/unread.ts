@@ -4,20 +4,12 @@
  */
 
 import { readRuleset } from "../iptables/load.ts";
+import { familiesOf } from "../nftables/load.ts";
 import type { Family } from "../packet/field.ts";
 import { HOOKS, type Hook } from "../rules/base-chain.ts";
 import type { Action } from "../rules/reading.ts";
 import { type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
 import type { HostDoubt } from "./host-doubt.ts";
-
-/** Families of nftables whose tables see packets of IPv4 and IPv6. ARP is neither. */
-const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
-  ip: [4],
-  ip6: [6],
-  inet: [4, 6],
-  bridge: [4, 6],
-  netdev: [4, 6],
-};
 
 /** A table of nftables as `nft list tables` names it: family and name. */
 const TABLE = /^table (\S+) (\S+)/;
@@ -93,7 +85,7 @@ function unreadTables(
     if (OF_ARPTABLES_AND_EBTABLES.test(table)) continue;
     const [family] = table.split(" ");
     const unread = unknownChains(`nftables table ${table}`);
-    for (const each of FAMILIES[family ?? ""] ?? []) out[each].set(table, unread);
+    for (const each of familiesOf(family!)) out[each].set(table, unread);
   }
   return out;
 }
@@ -106,7 +98,7 @@ const listedTables = (listing: string): string[] =>
 export function nativeFamilies(listing: string): readonly Family[] {
   const tables = listedTables(listing).filter((table) => !OF_IPTABLES.test(table));
   return ([4, 6] as const).filter((family) =>
-    tables.some((table) => FAMILIES[table.split(" ")[0]!]?.includes(family) === true),
+    tables.some((table) => familiesOf(table.split(" ")[0]!).includes(family)),
   );
 }
 

@@ -14,7 +14,7 @@ export interface Datatype {
   readonly bits: number | null;
   /** A value is a set of bits: a plain comparison tests if any bit is set. */
   readonly bitmask?: true;
-  /** Returns the values that a literal stands for; `undefined` if it is none of this type. */
+  /** Parses a literal to its values; `undefined` if it is not of this type. */
   parse(value: Value): Range | undefined;
   /** Description of a literal for messages. */
   readonly expects: string;

@@ -2,20 +2,23 @@
 import type { Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 
-/** Address types of `-m addrtype`, the kernel's RTN_* (linux/rtnetlink.h). */
-export type AddressType =
-  | "UNSPEC"
-  | "UNICAST"
-  | "LOCAL"
-  | "BROADCAST"
-  | "ANYCAST"
-  | "MULTICAST"
-  | "BLACKHOLE"
-  | "UNREACHABLE"
-  | "PROHIBIT"
-  | "THROW"
-  | "NAT"
-  | "XRESOLVE";
+/** Address types by their numbers: the kernel's RTN_* (linux/rtnetlink.h). */
+export const ADDRESS_TYPES = [
+  "UNSPEC",
+  "UNICAST",
+  "LOCAL",
+  "BROADCAST",
+  "ANYCAST",
+  "MULTICAST",
+  "BLACKHOLE",
+  "UNREACHABLE",
+  "PROHIBIT",
+  "THROW",
+  "NAT",
+  "XRESOLVE",
+] as const;
+/** Type of an address in the routing tables. */
+export type AddressType = (typeof ADDRESS_TYPES)[number];
 
 export interface Facts {
   readonly family: Family;

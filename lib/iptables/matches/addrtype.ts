@@ -1,23 +1,8 @@
 /** Type of an address in the routing tables of the host (net/netfilter/xt_addrtype.c). */
 import { and, is, negate, or, type Predicate } from "../../packet/predicate.ts";
-import type { AddressType, Facts } from "../../rules/facts.ts";
+import { ADDRESS_TYPES, type AddressType, type Facts } from "../../rules/facts.ts";
 import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
 import { flag, someOf } from "../word-codecs.ts";
-
-const TYPES = [
-  "UNSPEC",
-  "UNICAST",
-  "LOCAL",
-  "BROADCAST",
-  "ANYCAST",
-  "MULTICAST",
-  "BLACKHOLE",
-  "UNREACHABLE",
-  "PROHIBIT",
-  "THROW",
-  "NAT",
-  "XRESOLVE",
-] as const satisfies readonly AddressType[];
 
 /** Types that IPv6 looks up as a route. One of the given ones must hold, and all of the other types (match_type6). */
 const ROUTED: readonly AddressType[] = ["LOCAL", "ANYCAST", "UNREACHABLE"];
@@ -32,7 +17,7 @@ function hasType(
 ): Predicate {
   const each = (list: readonly AddressType[]): Predicate[] =>
     types.filter((type) => list.includes(type)).map((type) => facts.addressIs(field, type, device));
-  if (facts.family === 4) return or(...each(TYPES));
+  if (facts.family === 4) return or(...each(ADDRESS_TYPES));
   const routed = each(ROUTED);
   return and(...each(PLAIN), routed.length === 0 ? and() : or(...routed));
 }
@@ -42,8 +27,8 @@ export const addrtype = match({
   except: "UNREACHABLE for IPv6 if the routes of the host are not given",
   checksPresence: true,
   options: {
-    src: negatable("--src-type", someOf(TYPES, { fold: true, prefix: true })),
-    dst: negatable("--dst-type", someOf(TYPES, { fold: true, prefix: true })),
+    src: negatable("--src-type", someOf(ADDRESS_TYPES, { fold: true, prefix: true })),
+    dst: negatable("--dst-type", someOf(ADDRESS_TYPES, { fold: true, prefix: true })),
     limitIn: option("--limit-iface-in", flag),
     limitOut: option("--limit-iface-out", flag),
   },

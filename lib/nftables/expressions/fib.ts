@@ -2,7 +2,7 @@
 import { prefixes } from "../../packet/address.ts";
 import { PROTO, type Side } from "../../packet/field.ts";
 import { and, is, NEVER, not, or, type Predicate, within } from "../../packet/predicate.ts";
-import type { AddressType } from "../../rules/facts.ts";
+import { ADDRESS_TYPES, type AddressType } from "../../rules/facts.ts";
 import { type Datatype, TYPES } from "../datatype.ts";
 import {
   always,
@@ -32,18 +32,8 @@ function parseKeys(text: string): Keys | undefined {
   return { side: address === "saddr" ? "src" : "dst", mark: rest.includes("mark"), device };
 }
 
-/** Address types by their numbers (RTN_*, linux/rtnetlink.h). */
-const TYPE_NAMES = [
-  "UNSPEC",
-  "UNICAST",
-  "LOCAL",
-  "BROADCAST",
-  "ANYCAST",
-  "MULTICAST",
-  "BLACKHOLE",
-  "UNREACHABLE",
-  "PROHIBIT",
-] as const satisfies readonly AddressType[];
+/** Address types that nft has names for, by their numbers: up to RTN_PROHIBIT. */
+const TYPE_NAMES = ADDRESS_TYPES.slice(0, 9);
 
 /** Packets whose address has a type on an interface, or on the host. */
 function hasType(
