@@ -14,6 +14,7 @@ import {
   withNftables,
 } from "fwcheck";
 import { dockerBridges } from "../../lib/host/known/docker.ts";
+import { isBuiltIn } from "../../lib/iptables/base-chains.ts";
 import { isTableName, type Table } from "../../lib/rules/ruleset.ts";
 
 /** A host to judge on. */
@@ -208,7 +209,11 @@ export class Lab {
     const table = legacy ? m[1]!.slice(7) : this.tableOf(m[1]!);
     const [chain, how, number] = [m[2]!, m[3]!, Number(m[4])];
     const known = this.chains(table)?.get(chain);
-    if (known === undefined) return this.chains(table) === undefined && legacy ? [] : [`unknown ${line}`];
+    if (known === undefined) {
+      // Legacy tables have all built-in chains, also those that the loaded text does not declare.
+      const undeclared = legacy && isTableName(table) && isBuiltIn(table, chain);
+      return undeclared ? [] : [`unknown ${line}`];
+    }
     if (how === "rule" || (legacy && number <= known.rules.length)) return [`${table} ${chain} ${number}`];
     // A base chain that ends has its policy's step, too.
     if (!legacy && how === "return" && known.policy !== null) return [];
