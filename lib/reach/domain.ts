@@ -157,6 +157,15 @@ export class Domain {
     return out;
   }
 
+  /** Returns the set of packets with a value of a field; `null` if the value has no elementary interval of its own. */
+  singleton(field: Field, value: Scalar): Node | null {
+    const level = this.levels.get(field);
+    if (level === undefined) return null;
+    const ordinal = this.ordinal(level, value);
+    const [first, last] = this.interval(level, ordinal);
+    return first === value && last === value ? this.diagrams.range(level, [[ordinal, ordinal]]) : null;
+  }
+
   /** Returns the index of the elementary interval of a value. */
   ordinal(level: number, value: Scalar): number {
     const { starts } = this.variables[level] as Extract<Variable, { kind: "field" }>;

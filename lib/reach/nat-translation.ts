@@ -46,7 +46,8 @@ export class NatTranslation {
   ) {
     const each = (field: Field): Case<string>[] =>
       program.host.interfaces.map(({ name }) => ({ when: is(field, name), outcome: name }));
-    this.devices = { dst: each("in"), src: each("out") };
+    // Packets of the host have no input interface.
+    this.devices = { dst: [...each("in"), { when: is("in", ""), outcome: "" }], src: each("out") };
   }
 
   /**
@@ -61,11 +62,11 @@ export class NatTranslation {
     const evaluated: SetState = { ...state, natDone: { ...state.natDone, [side]: true } };
     if (chain === undefined) return [{ state: singleState(evaluated), outcome: "accept" }];
     const { states, others: rest } = this.chains.splitTranslations(evaluated, chain, (outcome) =>
-      this.fixedTranslation(evaluated, outcome),
+      this.fixedTranslation(evaluated, outcome, side),
     );
     const parts = rest.flatMap(({ state: after, outcome }): Part<SetStates, Decision>[] => {
       if (outcome.kind === "nat")
-        return this.translatePackets(after, outcome.nat, outcome.rule, side).map((part) => ({
+        return this.translatePackets(after, atHook(outcome.nat, side), outcome.rule, side).map((part) => ({
           state: singleState(part.state),
           outcome: part.outcome,
         }));
@@ -80,11 +81,15 @@ export class NatTranslation {
    * Returns the header state after a translation that gives every packet the same header; `null` for other translations.
    * Packets that have that header already are not translated.
    */
-  private fixedTranslation(state: SetState, { nat, rule, idle }: NatOutcome): HeaderState | null {
+  private fixedTranslation(
+    state: SetState,
+    { nat, rule, idle }: NatOutcome,
+    side: NatSide,
+  ): HeaderState | null {
     const header = fixedHeader(nat);
     if (header === null) return null;
     const after = withTranslation(state, rule);
-    return headerStateOf(idle ? after : this.bindHeader(after, nat.side, header.address, header.port));
+    return headerStateOf(idle ? after : this.bindHeader(after, side, header.address, header.port));
   }
 
   /** Returns true if POSTROUTING of the nat table drops no packet that leaves by this interface. */
@@ -284,6 +289,9 @@ export class NatTranslation {
       );
   }
 }
+
+/** Returns a translation at a hook: NETMAP in a chain of the user translates the side of the hook that called it. */
+const atHook = (nat: Nat, side: NatSide): Nat => (nat.side === side ? nat : { ...nat, side });
 
 /** Appends a rule to the translations of a state. */
 const withTranslation = (state: SetState, rule: Rule): SetState => ({

@@ -2,7 +2,7 @@
 import { CT, CT_STATUS, type CtState, type Family, type Field, type Scalar } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
-import type { NatStop } from "../path/hooks.ts";
+import type { NatSide, NatStop } from "../path/hooks.ts";
 import type { Program } from "../path/program.ts";
 import {
   arrive,
@@ -176,19 +176,21 @@ export class SetEngine implements Engine<SetStates> {
   nat(states: SetStates, { hook, side, chains }: NatStop): Part<SetStates, Decision>[] {
     const bound = chains.flatMap(({ table, name }) => this.program.chain(table, name) ?? []);
     const skips = (header: HeaderState): boolean =>
-      bound.length === 0 ||
       valueIn(header, "ctstate") !== CT.NEW ||
       header.natDone[side] ||
       (!this.sent &&
         hook === "POSTROUTING" &&
         this.natTranslation.cannotDrop(String(valueIn(header, "out"))));
     return [...this.chains.groupByHeader(states, skips)].flatMap(
-      ([skipped, some]): Part<SetStates, Decision>[] =>
-        skipped
-          ? [{ state: some, outcome: "accept" }]
-          : this.chains
-              .splitByHeader(some)
-              .flatMap((state) => this.natTranslation.translate(state, bound, side)),
+      ([skipped, some]): Part<SetStates, Decision>[] => {
+        if (skipped) return [{ state: some, outcome: "accept" }];
+        // A hook without chains of type nat binds the connection to its present header (nf_nat_alloc_null_binding).
+        if (bound.length === 0)
+          return [{ state: mapHeaders(some, (h) => translated(h, side)), outcome: "accept" }];
+        return this.chains
+          .splitByHeader(some)
+          .flatMap((state) => this.natTranslation.translate(state, bound, side));
+      },
     );
   }
 
@@ -221,11 +223,12 @@ export class SetEngine implements Engine<SetStates> {
 
   rerouted(before: SetStates, after: SetStates, type: "route" | "nat"): Part<SetStates, boolean>[] {
     const fields: readonly Field[] = type === "nat" ? ["dst"] : ROUTED_FIELDS[this.program.ruleset.family];
-    const known = new Map(
-      fields.map((field) => [field, new Set([...before.headers.values()].map((h) => h.bindings[field]))]),
-    );
-    const moved = (header: HeaderState): boolean =>
-      fields.some((field) => !known.get(field)!.has(header.bindings[field]));
-    return [...this.chains.groupByHeader(after, moved)].map(([outcome, state]) => ({ state, outcome }));
+    return this.chains.splitMoved(before, after, fields);
   }
 }
+
+/** Marks a side of headers as translated. */
+const translated = <H extends HeaderState>(header: H, side: NatSide): H => ({
+  ...header,
+  natDone: { ...header.natDone, [side]: true },
+});

@@ -1,10 +1,11 @@
 /** Splits states of packets by header state, by predicates, and by the terminals of diagrams. */
+import type { Field } from "../packet/field.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { Part } from "../path/walk.ts";
 import { withBudgetContext } from "./budget.ts";
 import type { Domain } from "./domain.ts";
-import { EMPTY, type Node, terminal } from "./node-store.ts";
-import type { HeaderState, SetState, SetStates } from "./set-state.ts";
+import { EMPTY, FULL, type Node, terminal } from "./node-store.ts";
+import type { Binding, HeaderState, SetState, SetStates } from "./set-state.ts";
 
 export class StateSplitter {
   private readonly caseDiagrams = new WeakMap<readonly Case<unknown>[], Node>();
@@ -84,6 +85,47 @@ export class StateSplitter {
     );
   }
 
+  /**
+   * Splits packets by a change of their header: true if one of the fields has another value than before.
+   * @param before the same packets, or more
+   */
+  splitMoved(before: SetStates, after: SetStates, fields: readonly Field[]): Part<SetStates, boolean>[] {
+    const { diagrams } = this.domain;
+    const keyOf = ({ bindings }: HeaderState): string =>
+      fields.map((field) => bindingKey(bindings[field], field)).join();
+    const all = this.members(after.set);
+    let moved: Node = EMPTY;
+    for (const [key, { set, headers }] of this.groupByHeader(before, keyOf)) {
+      const [old] = headers.values();
+      const own = this.restrict(after, diagrams.intersect(this.members(set), all));
+      for (const [now, group] of this.groupByHeader(own, keyOf)) {
+        if (now === key) continue;
+        const [header] = group.headers.values();
+        const differ = diagrams.subtract(this.members(group.set), this.equalIn(old!, header!, fields));
+        moved = diagrams.union(moved, differ);
+      }
+    }
+    if (moved === EMPTY) return [{ state: after, outcome: false }];
+    const rest = diagrams.subtract(all, moved);
+    const parts = [{ state: this.restrict(after, moved), outcome: true }];
+    return rest === EMPTY ? parts : [...parts, { state: this.restrict(after, rest), outcome: false }];
+  }
+
+  /** Returns the set of packets for which the fields have the same values in two header states. */
+  private equalIn(before: HeaderState, after: HeaderState, fields: readonly Field[]): Node {
+    let equal: Node = FULL;
+    for (const field of fields) {
+      const [old, now] = [before.bindings[field], after.bindings[field]];
+      if (bindingKey(old, field) === bindingKey(now, field)) continue;
+      // A translation is only made for packets that it changes.
+      if ((old !== undefined && "value" in old) || now === undefined || !("value" in now)) return EMPTY;
+      const tested = this.domain.singleton(field, now.value);
+      if (tested === null) return EMPTY;
+      equal = this.domain.diagrams.intersect(equal, this.onOriginalHeader(before, tested));
+    }
+    return equal;
+  }
+
   /** Intersects a state with a set over the current header. The result is over the original header. */
   intersectCurrent(state: SetState, node: Node): Node {
     return this.domain.diagrams.intersect(state.set, this.onOriginalHeader(state, node));
@@ -152,6 +194,12 @@ export class StateSplitter {
     return [...byHeaders.values()];
   }
 }
+
+/** Text of a binding, as a key; a field without one has its original value. */
+const bindingKey = (binding: Binding | undefined, field: Field): string => {
+  if (binding === undefined) return field;
+  return "value" in binding ? `=${binding.value}` : `${binding.variable}${binding.decrement ?? ""}`;
+};
 
 /** Canonical text of header states, as a key. */
 export const headersKey = ({ headers }: SetStates): string =>

@@ -5,6 +5,7 @@ import {
   type Field,
   PROTO,
   type Range,
+  type Scalar,
   successor,
   tracksPorts,
 } from "../packet/field.ts";
@@ -15,7 +16,7 @@ import type { BoundRule, Program } from "../path/program.ts";
 import { invertTuple, tupleOf } from "../path/tuple.ts";
 import { HOOKS } from "../rules/base-chain.ts";
 import { changed, type Effect, ends, forks, type Nat } from "../rules/effect.ts";
-import { countRules, tablesOf } from "../rules/ruleset.ts";
+import { baseChainsOf, countRules, tablesOf } from "../rules/ruleset.ts";
 import { BudgetExceeded } from "./budget.ts";
 import type { Bindings } from "./set-state.ts";
 import { sharedUnknowns } from "./shared-unknowns.ts";
@@ -84,6 +85,7 @@ export function* predicatesOf(program: Program): Generator<Predicate> {
   if (readsTuplePorts(program)) for (const { when } of tuplePortCases(program.ruleset.family)) yield when;
   yield* rulePredicates(program);
   yield* translationPredicates(program);
+  yield* reroutedValues(program);
   for (const { when } of program.entries()) yield when;
   for (const { when } of program.across()) yield when;
   for (const { when } of program.groups()) yield when;
@@ -106,6 +108,13 @@ export const MOST_MAPPED = 1024;
 export const mappedField = ({ side, to, ports }: Nat): Field | null =>
   to.kind === "netmap" ? side : ports?.base === undefined ? null : translatedPort(side);
 
+/** Returns the fields that `mappedField` can return: the hook determines the side of NETMAP. */
+function mappedFields(nat: Nat): readonly Field[] {
+  if (nat.to.kind === "netmap") return ["dst", "src"];
+  const field = mappedField(nat);
+  return field === null ? [] : [field];
+}
+
 /** Returns the port that a translation of this side changes. */
 export const translatedPort = (side: Nat["side"]): Field => (side === "dst" ? "dport" : "sport");
 
@@ -124,6 +133,38 @@ function* mappedValues(when: Predicate, field: Field): Generator<Predicate> {
   }
 }
 
+/**
+ * Yields a predicate for each value that chains of type route assign to a field on which routes depend: only packets with
+ * another value are routed again.
+ */
+function* reroutedValues(program: Program): Generator<Predicate> {
+  const bases = baseChainsOf(program.ruleset).filter(({ type }) => type === "route");
+  const chains = bases.flatMap(({ table, name }) => program.chain(table, name) ?? []);
+  const changes = program
+    .calleesFirst(chains)
+    .flatMap(({ rules }) => rules.flatMap(({ effect }) => [...ends(effect)]))
+    .flatMap((end) => (end.kind === "assign" && ROUTED.includes(end.field) ? [end] : []));
+  for (const field of ROUTED) {
+    const values = new Set<Scalar>();
+    const own = changes.filter((each) => each.field === field);
+    const add = (old: Scalar | undefined): void => {
+      for (const { change } of own) {
+        const value = changed(old, change, undefined);
+        if (value !== undefined) values.add(value);
+      }
+    };
+    add(undefined);
+    // The iteration includes values that are added during it.
+    for (const value of values) {
+      yield is(field, value);
+      add(value);
+    }
+  }
+}
+
+/** Fields that rules assign and on which routes depend. */
+const ROUTED: readonly Field[] = ["src", "dst", "tos", "ttl"];
+
 /** Yields predicates for the headers that translations produce: a packet that already has one is not translated. */
 function* translationPredicates(program: Program): Generator<Predicate> {
   const { host, ruleset } = program;
@@ -134,8 +175,7 @@ function* translationPredicates(program: Program): Generator<Predicate> {
     for (const nat of ends(effect)) {
       if (nat.kind !== "nat") continue;
       const { to, ports, side } = nat;
-      const field = mappedField(nat);
-      if (field !== null)
+      for (const field of mappedFields(nat))
         for (const value of mappedValues(when, field)) if (mapped++ < MOST_MAPPED_BY_ALL) yield value;
       const port = translatedPort(side);
       if (to.kind === "range") yield is(side, to.first);
@@ -150,7 +190,10 @@ function* translationPredicates(program: Program): Generator<Predicate> {
     }
     for (const { when } of DESTINATION_CLASSES[family]) yield when;
     yield is("src", ZERO_ADDRESS[family]);
-    if (side === "dst") yield is(side, family === 4 ? 0x7f00_0001 : 1n);
+    if (side === "dst") {
+      yield is("in", "");
+      yield is(side, family === 4 ? 0x7f00_0001 : 1n);
+    }
   }
 }
 

@@ -10,9 +10,18 @@ export interface Drawn {
   readonly ordinal: (level: number) => number;
 }
 
+export interface DrawOptions {
+  /** Packets of all protocols get ports: nftables reads those bytes of any packet (`th dport`). */
+  readonly anyPorts?: boolean;
+  /** Values that half of the packets have. */
+  readonly usual?: Readonly<Partial<Record<Field, readonly Scalar[]>>>;
+}
+
+/** Part of the packets that the host sends. */
+const SENT = 0.3;
+
 /**
- * Draws a packet from the bounds of the elementary intervals of a domain.
- * @param anyPorts packets of all protocols get ports: nftables reads those bytes of any packet (`th dport`)
+ * Draws a packet from the bounds of the elementary intervals of a domain: one that arrives, or one that the host sends.
  */
 export function draw(
   domain: Domain,
@@ -20,20 +29,22 @@ export function draw(
   family: Family,
   same: SharedUnknowns,
   next: () => number,
-  anyPorts = false,
+  { anyPorts = false, usual = {} }: DrawOptions = {},
 ): Drawn {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
   const values = new Map<Field, Scalar>();
   const assume = new Map<string, boolean>();
   const value = (field: Field, fallback: readonly Scalar[]): Scalar => {
+    const own = usual[field];
+    if (own !== undefined && next() < 0.5) return pick(own);
     const level = domain.levelOf(field);
     if (level === undefined || (fallback.length > 0 && next() < 0.3))
       return pick(fallback.length > 0 ? fallback : fieldRange(field, family));
     const ordinal = Math.floor(next() * domain.diagrams.domains[level]!);
     return pick(domain.interval(level, ordinal));
   };
-  const input = pick(host.interfaces.map((i) => i.name));
-  values.set("in", input);
+  const input = next() < SENT ? null : pick(host.interfaces.map((i) => i.name));
+  values.set("in", input ?? "");
   for (const field of ["src", "dst"] as const) values.set(field, value(field, []));
   values.set("proto", value("proto", [6, 6, 17, family === 4 ? 1 : 58]));
   values.set("sport", value("sport", [40000]));
