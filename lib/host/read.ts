@@ -169,7 +169,7 @@ export function readHost(
     doubts: [
       ...(sources.doubts ?? []),
       ...cutOff(sources),
-      ...listDoubts(sources.tables ?? []),
+      ...listDoubts(sources.tables ?? [], rulesets),
       ...(sources.addr === undefined ? [] : missingBridges(bridges, interfaces)),
       ...foreign(interfaces),
     ],

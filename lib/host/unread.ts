@@ -4,6 +4,7 @@
  */
 
 import { readRuleset } from "../iptables/load.ts";
+import { isIptablesTable } from "../nftables/iptables-tables.ts";
 import { familiesOf } from "../nftables/load.ts";
 import type { Family } from "../packet/field.ts";
 import { HOOKS, type Hook } from "../rules/base-chain.ts";
@@ -12,10 +13,7 @@ import { type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
 import type { HostDoubt } from "./host-doubt.ts";
 
 /** A table of nftables as `nft list tables` names it: family and name. */
-const TABLE = /^table (\S+) (\S+)/;
-
-/** Tables that iptables-nft makes: iptables-save prints them. */
-const OF_IPTABLES = /^ip6? (?:raw|mangle|nat|filter|security)$/;
+const TABLE = /^table (\S+) (\S+)/gm;
 
 /** Tables that arptables-nft and ebtables-nft make, mostly without a rule; only a listing shows whether they have one. */
 const OF_ARPTABLES_AND_EBTABLES = /^(?:arp filter|bridge (?:filter|nat|broute))$/;
@@ -28,36 +26,42 @@ export function isTableList(text: string): boolean {
   );
 }
 
-/** The tables of iptables-nft left out: the names of all others. */
-export const foreignTables = (list: string): string[] =>
-  list.split("\n").flatMap((line) => {
-    const [, family, name] = TABLE.exec(line) ?? [];
-    const table = `${family} ${name}`;
-    return family === undefined || OF_IPTABLES.test(table) ? [] : [table];
-  });
+/** Returns family and name of the tables that `nft list tables` names; those of iptables-nft are left out. */
+const foreignTables = (list: string): string[] =>
+  [...list.matchAll(TABLE)].flatMap(([, family, name]) =>
+    isIptablesTable(family!, name!) ? [] : [`${family} ${name}`],
+  );
+
+/** Returns the tables of lists that no text of the rulesets contains. */
+function tablesWithoutText(
+  lists: readonly { readonly text: string }[],
+  rulesets: readonly Ruleset[],
+): readonly string[] {
+  const read = new Set(rulesets.flatMap(({ nftTables }) => nftTables ?? []));
+  return lists.flatMap(({ text }) => foreignTables(text)).filter((table) => !read.has(table));
+}
 
 /** Returns the doubt about tables of nftables that are not read; none without such tables. */
 export const tableDoubts = (tables: readonly string[]): HostDoubt[] =>
   tables.length === 0 ? [] : [{ code: "nftables-tables", tables }];
 
-/** Returns the doubt about the tables of `nft list tables`, which shows no rules. */
-export const listDoubts = (lists: readonly { readonly text: string }[]): HostDoubt[] =>
-  tableDoubts(
-    lists
-      .flatMap(({ text }) => foreignTables(text))
-      .filter((table) => !OF_ARPTABLES_AND_EBTABLES.test(table)),
-  );
+/** Returns the doubt about the tables of `nft list tables` whose rules no text of the rulesets contains. */
+export const listDoubts = (
+  lists: readonly { readonly text: string }[],
+  rulesets: readonly Ruleset[],
+): HostDoubt[] =>
+  tableDoubts(tablesWithoutText(lists, rulesets).filter((table) => !OF_ARPTABLES_AND_EBTABLES.test(table)));
 
 /**
  * Adds to rulesets the base chains that tables of nftables may have, at every hook, since `nft list tables` has no rules.
- * Rulesets of a snapshot already have theirs.
+ * Tables whose text is in the rulesets are left out. Rulesets of a snapshot already have theirs.
  * @param lists what `nft list tables` printed
  */
 export function withTables(
   rulesets: readonly Ruleset[],
   lists: readonly { readonly text: string }[],
 ): readonly Ruleset[] {
-  const unread = unreadTables(lists.flatMap(({ text }) => foreignTables(text)));
+  const unread = unreadTables(tablesWithoutText(lists, rulesets));
   return rulesets.map((ruleset) => {
     const more = [...unread[ruleset.family].values()].flat();
     return more.length === 0 ? ruleset : { ...ruleset, unread: [...(ruleset.unread ?? []), ...more] };
@@ -96,10 +100,8 @@ const listedTables = (listing: string): string[] =>
 
 /** Returns the families whose packets a table of a listing sees that iptables did not make. */
 export function nativeFamilies(listing: string): readonly Family[] {
-  const tables = listedTables(listing).filter((table) => !OF_IPTABLES.test(table));
-  return ([4, 6] as const).filter((family) =>
-    tables.some((table) => familiesOf(table.split(" ")[0]!).includes(family)),
-  );
+  const families = foreignTables(listing).map((table) => table.split(" ")[0]!);
+  return ([4, 6] as const).filter((family) => families.some((each) => familiesOf(each).includes(family)));
 }
 
 const dropping = (hooks: ReadonlySet<Hook>, by: string): Unread[] =>

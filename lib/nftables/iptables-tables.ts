@@ -3,12 +3,16 @@ import { isTableName } from "../rules/ruleset.ts";
 import { hookOf, priorityOf } from "./base-chains.ts";
 import type { TableDraft } from "./table-draft.ts";
 
+/** Returns true for the family and the name of a table that iptables-nft can make. */
+export const isIptablesTable = (family: string, name: string): boolean =>
+  (family === "ip" || family === "ip6") && isTableName(name);
+
 /**
  * Returns true if all base chains of a table are those that iptables-nft makes. Others, like `table ip filter` of a file for
  * `nft -f`, iptables-nft refuses to read.
  */
 export function isOfIptables({ family, name, chains }: TableDraft): boolean {
-  if ((family !== "ip" && family !== "ip6") || !isTableName(name)) return false;
+  if (!isIptablesTable(family, name)) return false;
   const bases = [...chains.values()].filter(({ base }) => base !== null);
   return (
     bases.length > 0 &&

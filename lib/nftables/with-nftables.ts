@@ -75,6 +75,7 @@ function addTables(ruleset: Ruleset, tables: readonly NftTable[], loaded: Loaded
       ...ruleset.tables,
       ...followed.map(({ table }): [string, Table] => [table.name, table]),
     ]),
+    nftTables: loaded.tables.map(({ family, name }) => `${family} ${name}`),
     doubts: [...ruleset.doubts, ...loaded.doubts],
     ...(unread.length === 0 ? {} : { unread }),
     ...(loaded.damaged ? { damaged: true } : {}),

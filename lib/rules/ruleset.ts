@@ -170,6 +170,8 @@ export interface Ruleset {
    * connection tracking and translation. Absent if it is not known: then only the priorities determine the order.
    */
   readonly hookOrder?: ReadonlyMap<Hook, readonly string[]>;
+  /** Family and name of each table of nftables whose text was read, those that are not followed included. */
+  readonly nftTables?: readonly string[];
   /** Base chains that are not in `tables`; absent if none is known. */
   readonly unread?: readonly Unread[];
   /**

@@ -10,6 +10,7 @@ import {
   readRuleset,
   readSnapshot,
   simulate,
+  withTables,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { auditOf } from "../audit/json.ts";
@@ -365,4 +366,25 @@ test("the script of a fix compares rules of iptables only, which is what iptable
   const digest = (all: readonly Part[]): string | undefined => /\b[0-9a-f]{64}\b/.exec(script(all))?.[0];
   expect(digest(parts)).toBeDefined();
   expect(digest([...parts, tables("table inet fw"), listing(text)])).toBe(digest(parts));
+});
+
+test("a list of tables adds nothing to tables whose text is read, bridges included", () => {
+  const text = `${table("inet fw", "forward", "tcp dport 22 drop")}${table("bridge guard", "output", "accept")}`;
+  const save = "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n";
+  const { rulesets } = readRuleset([
+    { name: "rules.v4", text: save },
+    { name: "nft.txt", text },
+  ]);
+  const source = (list: string) => [{ name: "tables.txt", text: list }];
+  const known = source("table ip filter\ntable inet fw\ntable bridge guard\n");
+  expect(withTables(rulesets, known)).toEqual(rulesets);
+  expect(readHost({ tables: known }, rulesets).doubts).toEqual([]);
+  const more = source("table inet fw\ntable inet other\n");
+  expect(withTables(rulesets, more).map(({ unread }) => new Set(unread?.map(({ by }) => by)))).toEqual([
+    new Set(["nftables table inet other"]),
+    new Set(["nftables table inet other"]),
+  ]);
+  expect(readHost({ tables: more }, rulesets).doubts).toEqual([
+    { code: "nftables-tables", tables: ["inet other"] },
+  ]);
 });
