@@ -1,107 +1,149 @@
-/** Captures of real hosts with nftables: each connection that a client tried there, beside what simulate says of its packet. */
-import { existsSync, readFileSync } from "node:fs";
-import { type Packet, readHost, readRuleset, type Source, simulate } from "fwcheck";
+/** Captures of real hosts with nftables: each line of their result files beside the answer of simulate. */
+import { existsSync, readdirSync } from "node:fs";
+import { Connections, flow, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { synOf } from "../builders.ts";
+import { TCP_FLAGS } from "../../lib/packet/field.ts";
+import { packetOf } from "../builders.ts";
+import {
+  answered,
+  type Capture,
+  listens,
+  type ResultLine,
+  type Rules,
+  readCapture,
+  resultLines,
+  root,
+  textOf,
+} from "./nft-capture.ts";
+import {
+  besideDocker,
+  type Connection,
+  DOCKER_ALONE,
+  FIREWALLD,
+  type Line,
+  PODMAN,
+  SWARM,
+} from "./nft-connections.ts";
 
-const root = new URL("../../../shared/captures-nft/", import.meta.url).pathname;
 const here = existsSync(root);
+const LISTED: Rules = { kind: "listed" };
 
-/** Reads the files of a capture that describe the host when its clients connected. */
-function capture(name: string): {
-  rulesets: ReturnType<typeof readRuleset>["rulesets"];
-  host: ReturnType<typeof readHost>;
-} {
-  const file = (each: string): Source[] => {
-    const path = `${root}${name}/${each}`;
-    return existsSync(path) ? [{ name: each, text: readFileSync(path, "utf8") }] : [];
-  };
-  const saved = [
-    ...file("iptables-save.txt").map((source) => ({ ...source, family: 4 as const })),
-    ...file("ip6tables-save.txt").map((source) => ({ ...source, family: 6 as const })),
-  ];
-  const listed = file("nft.txt").map((source) => ({ ...source, complete: true }));
-  const { rulesets, diagnostics } = readRuleset([...saved, ...listed]);
-  expect(diagnostics).toEqual([]);
-  const docker = ["docker-inspect.json", "docker-network-inspect.json", "docker-info.json"].flatMap(file);
-  const host = readHost(
-    {
-      addr: [...file("addr.json"), ...file("link.json")],
-      route: [
-        ...file("route4.json").map((source) => ({ ...source, family: 4 as const })),
-        ...file("route6.json").map((source) => ({ ...source, family: 6 as const })),
-      ],
-      rule: [
-        ...file("rule4.json").map((source) => ({ ...source, family: 4 as const })),
-        ...file("rule6.json").map((source) => ({ ...source, family: 6 as const })),
-      ],
-      sysctl: file("sysctl.txt"),
-      ...(docker.length === 0 ? {} : { docker }),
-    },
-    rulesets,
-  );
-  return { rulesets, host };
+/** Result files: the capture, its lines, and the rules of each section other than the captured ones. */
+interface Results {
+  readonly capture: string;
+  readonly file: string;
+  readonly lines: Readonly<Record<string, Line>>;
+  readonly sections?: Readonly<Record<string, Rules>>;
 }
 
-const from = (on: string | undefined, src: string, dst: string, dport: number, proto = "tcp"): Packet =>
-  synOf({ ...(on === undefined ? {} : { in: on }), src, dst, dport, proto });
-const outside = (dst: string, dport: number, proto?: string): Packet =>
-  from("eth0", dst.includes(":") ? "2001:db8:1::2" : "203.0.113.2", dst, dport, proto);
-const inside = (dst: string, dport: number): Packet => from("eth1", "10.99.0.2", dst, dport);
-const hostTo = (src: string, dst: string, dport: number): Packet => from(undefined, src, dst, dport);
-
-type Probe = readonly [what: string, packet: Packet, open: boolean];
-
-const DOCKER: readonly Probe[] = [
-  ["8080 published", outside("203.0.113.1", 8080), true],
-  ["9080 published twice", outside("203.0.113.1", 9080), true],
-  ["8443 of another container", outside("203.0.113.1", 8443), true],
-  ["8080 of IPv6, by docker-proxy", outside("2001:db8:1::1", 8080), false],
-  ["the container itself", outside("172.17.0.2", 80), false],
-  ["a routed network", outside("172.26.0.10", 80), true],
-  ["8080 from inside", inside("10.99.0.1", 8080), true],
-  ["the host to loopback", hostTo("127.0.0.1", "127.0.0.1", 8080), true],
-  ["the host to its address", hostTo("203.0.113.1", "203.0.113.1", 8080), true],
-  ["the host to the container", hostTo("172.17.0.1", "172.17.0.2", 80), true],
-  ["another network to the published port", from("br-app", "172.30.0.10", "203.0.113.1", 8080), true],
-  ["egress", from("docker0", "172.17.0.2", "203.0.113.2", 8000), true],
-  ["egress to the number of a published port", from("docker0", "172.17.0.2", "203.0.113.2", 8080), true],
-  ["routed, not Docker's", inside("203.0.113.2", 8000), true],
-];
-
-const CAPTURES: Readonly<Record<string, readonly Probe[]>> = {
-  "plain-docker-29.7-nft": DOCKER,
-  "ufw-routed-docker-29.7-nft": DOCKER,
-  firewalld: [
-    ["22 from outside", outside("203.0.113.1", 22), true],
-    ["22 from inside", inside("10.99.0.1", 22), true],
-    ["80 from outside", outside("203.0.113.1", 80), true],
-    ["80 from inside", inside("10.99.0.1", 80), false],
-    ["25 from outside", outside("203.0.113.1", 25), false],
-    ["25 from inside", inside("10.99.0.1", 25), false],
-    ["8443, a forward-port", outside("203.0.113.1", 8443), true],
-    ["routed to inside", outside("10.99.0.2", 443), false],
-  ],
-  "podman-netavark-nft": [
-    ["8080", outside("203.0.113.1", 8080), true],
-    ["8090", outside("203.0.113.1", 8090), true],
-    ["9090, published on loopback", outside("203.0.113.1", 9090), false],
-    ["8090 at another address", outside("10.99.0.1", 8090), false],
-    ["a container itself", outside("10.88.0.2", 80), true],
-    ["a container of another network", outside("172.30.0.10", 80), true],
-    // Not 172.31.0.2:80, an internal network: its container has no route for replies, which no rule shows.
-  ],
+const FIXES: Readonly<Record<string, Rules>> = {
+  "fix by internal-ip": { kind: "with", file: "fix-internal-ip-listed.txt" },
+  "fix by conntrack": { kind: "with", file: "fix-conntrack-listed.txt" },
 };
+const PLAIN = "plain-docker-29.7-nft";
+const UFW = "ufw-routed-docker-29.7-nft";
+const ALONE = "docker-29.7-nft";
+
+const RESULTS: readonly Results[] = here
+  ? [
+      {
+        capture: PLAIN,
+        file: `${PLAIN}/results.txt`,
+        lines: besideDocker({ kind: "file", text: textOf(`${PLAIN}/nftables.conf`) }),
+        sections: FIXES,
+      },
+      // ufw's file flushes everything: its own tables are those of iptables-nft.
+      {
+        capture: UFW,
+        file: `${UFW}/results.txt`,
+        lines: besideDocker({ kind: "file", text: "flush ruleset\n" }),
+        sections: FIXES,
+      },
+      { capture: "firewalld", file: "firewalld/results.txt", lines: FIREWALLD },
+      { capture: "podman-netavark-nft", file: "podman-netavark-nft/results.txt", lines: PODMAN },
+      { capture: "swarm-docker-29.7-nft", file: "swarm-docker-29.7-nft/results.txt", lines: SWARM },
+      // Clients connected when all containers ran; the captures before have fewer of them, and the same rules for each.
+      ...readdirSync(root + ALONE)
+        .filter((each) => /^\d\d-/.test(each))
+        .map((each) => ({
+          capture: `${ALONE}/${each}`,
+          file: `${ALONE}/reachability.txt`,
+          lines: DOCKER_ALONE,
+        })),
+    ]
+  : [];
+
+/** Returns true if the client gets an answer, as far as rules and listeners decide. */
+function isOpen(capture: Capture, { packet, listener }: Connection): boolean {
+  const { rulesets, host } = capture;
+  const { verdict, packets } = flow(new Simulator(rulesets, host), host, packet);
+  expect(["accept", "drop", "reject"]).toContain(verdict);
+  const forwarded = packets[0]!.trace.answer.delivery !== "local";
+  return verdict === "accept" && (forwarded || listener === true || listens(capture, packet));
+}
+
+/** Returns true if data and its echo pass the rules of one capture on a connection that the rules of another let open. */
+function echoes(before: Capture, now: Capture, { packet }: Connection): boolean {
+  const connections = new Connections();
+  const opening = new Simulator(before.rulesets, before.host, { connections });
+  const { sent, out } = opening.packet(packet);
+  const reply = { in: out!, src: sent!.dst, sport: sent!.dport, dst: sent!.src, dport: sent!.sport };
+  expect(opening.packet(packetOf({ ...reply, proto: "tcp", flags: "SA" })).verdict).toBe("accept");
+  const later = new Simulator(now.rulesets, now.host, { connections });
+  const data = { ...packet, flags: TCP_FLAGS.PSH | TCP_FLAGS.ACK };
+  return [data, packetOf({ ...reply, proto: "tcp", flags: "PA" })].every(
+    (each) => later.packet(each).verdict === "accept",
+  );
+}
 
 describe.skipIf(!here)(
   `captures of hosts with nftables${here ? "" : " (skipped: ../shared is missing)"}`,
   () => {
-    for (const [name, probes] of Object.entries(CAPTURES)) {
-      const { rulesets, host } = here ? capture(name) : { rulesets: [], host: undefined! };
-      test.each(probes)(`${name}: %s`, (_, packet, open) => {
-        const { verdict } = simulate(rulesets, host, packet);
-        expect(verdict === "reject" ? "drop" : verdict).toBe(open ? "accept" : "drop");
+    describe.each(RESULTS)("$capture", ({ capture, file, lines, sections = {} }) => {
+      const cache = new Map<Rules, Capture>();
+      const read = (rules: Rules): Capture => {
+        const known = cache.get(rules) ?? readCapture(capture, rules);
+        cache.set(rules, known);
+        return known;
+      };
+      const all = resultLines(textOf(file));
+      const runs = (line: Line | undefined): boolean =>
+        line?.kind !== "connection" || line.since === undefined || `${ALONE}/${line.since}` <= capture;
+
+      test("every line of the results is named", () => {
+        expect(all.length).toBeGreaterThan(0);
+        expect(all.filter(({ label }) => !Object.hasOwn(lines, label))).toEqual([]);
       });
-    }
+
+      const named = all.map((line): [string, ResultLine, Line | undefined] => [
+        `${line.section === "" ? "" : `${line.section}: `}${line.label}`,
+        line,
+        lines[line.label],
+      ]);
+      test.each(named.filter(([, , line]) => line?.kind !== "left out" && runs(line)))(
+        "%s",
+        (_, { section, value }, line) => {
+          const own = sections[section] ?? LISTED;
+          if (line?.kind === "tables") {
+            const { rulesets } = read(line.rules);
+            expect(value).toBe(
+              [...new Set(rulesets.flatMap(({ tables }) => [...tables.keys()]))]
+                .map((id) => `table ${id}`)
+                .join(" "),
+            );
+            return;
+          }
+          const connection = line as Connection;
+          const { rules = own, silent, openedBefore } = connection;
+          const open =
+            openedBefore === true
+              ? echoes(read(LISTED), read(rules), connection)
+              : isOpen(read(rules), connection);
+          expect(open).toBe(silent !== undefined || answered(value));
+          // A reason for silence that is not needed would hide a change of the answer.
+          if (silent !== undefined) expect(answered(value)).toBe(false);
+        },
+      );
+    });
   },
 );

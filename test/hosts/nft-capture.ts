@@ -1,0 +1,110 @@
+/** Captures of hosts with nftables: files that describe the host, and result files of the connections that clients opened. */
+import { existsSync, readFileSync } from "node:fs";
+import {
+  type Family,
+  type Host,
+  type Packet,
+  type Ruleset,
+  readHost,
+  readRuleset,
+  type Source,
+} from "fwcheck";
+import { expect } from "vitest";
+import { shared } from "../capture.ts";
+
+export const root = `${shared}captures-nft/`;
+
+/** A host when its clients connected. */
+export interface Capture {
+  readonly rulesets: readonly Ruleset[];
+  readonly host: Host;
+}
+
+/** Returns the text of a file of a capture. */
+export const textOf = (path: string): string => readFileSync(root + path, "utf8");
+
+/** Rules of a capture: the tables that nft and iptables listed, those of another file added to them, or a file alone. */
+export type Rules =
+  | { readonly kind: "listed" }
+  | { readonly kind: "with"; readonly file: string }
+  | { readonly kind: "file"; readonly text: string };
+
+/** Reads a capture; any diagnostic fails the test. */
+export function readCapture(name: string, rules: Rules = { kind: "listed" }): Capture {
+  const file = (each: string, family?: Family): Source[] =>
+    existsSync(`${root}${name}/${each}`)
+      ? [{ name: each, text: textOf(`${name}/${each}`), ...(family === undefined ? {} : { family }) }]
+      : [];
+  const complete = (source: Source): Source => ({ ...source, complete: true });
+  const listed = [
+    ...file("iptables-save.txt", 4),
+    ...file("ip6tables-save.txt", 6),
+    ...file("nft.txt").map(complete),
+  ];
+  const sources =
+    rules.kind === "listed"
+      ? listed
+      : rules.kind === "file"
+        ? [{ name: "nftables.conf", text: rules.text }]
+        : [...listed.slice(0, -1), together(listed.at(-1)!, file(rules.file)[0]!)];
+  const { rulesets, diagnostics } = readRuleset(sources);
+  expect(diagnostics).toEqual([]);
+  const listening = file("ss.txt").map((source) => ({
+    ...source,
+    text: source.text.replace(/^Netid.*\n/, ""),
+  }));
+  const host = readHost(
+    {
+      addr: [...file("addr.json"), ...file("link.json")],
+      route: [...file("route4.json", 4), ...file("route6.json", 6)],
+      rule: [...file("rule4.json", 4), ...file("rule6.json", 6)],
+      sysctl: file("sysctl.txt"),
+      docker: ["docker-inspect.json", "docker-network-inspect.json", "docker-info.json"].flatMap((each) =>
+        file(each),
+      ),
+      listening,
+    },
+    rulesets,
+  );
+  return { rulesets, host };
+}
+
+/** Both are one listing: nft lists all tables of a host together. */
+const together = (listing: Source, more: Source): Source => ({ ...listing, text: listing.text + more.text });
+
+/** Returns true if a process of the host listens for a packet that is delivered there. */
+export function listens({ host }: Capture, { family, proto, dst, dport }: Packet): boolean {
+  return (host.listening ?? []).some(
+    (s) =>
+      s.family === family &&
+      s.proto === proto &&
+      s.port === dport &&
+      (s.address === null || s.address === dst),
+  );
+}
+
+/** One line of a result file. */
+export interface ResultLine {
+  /** Section of the file: `fix by conntrack`; `""` before the first. */
+  readonly section: string;
+  readonly label: string;
+  readonly value: string;
+}
+
+/** Parses a result file: `LABEL VALUE` lines, and headings `== SECTION (...)`. */
+export function resultLines(text: string): readonly ResultLine[] {
+  let section = "";
+  return text.split("\n").flatMap((line) => {
+    const heading = /^== (.*?)(?: \(.*)?$/.exec(line);
+    if (heading !== null) section = heading[1]!;
+    const result = /^\s*(\S.*?)\s+(\S+)$/.exec(line);
+    const note = line.startsWith("#") || / = works/.test(line);
+    if (heading !== null || note || result === null) return [];
+    const tables = /^\s*(.*?: tables(?: left)?)\s(.*?)\s*$/.exec(line);
+    const [, label, value] = tables ?? result;
+    return [{ section, label: label!, value: value! }];
+  });
+}
+
+/** Values of a connection that was answered: an HTTP status, a success, or the echoed text. */
+export const answered = (value: string): boolean => ["200", "404", "1", "ping1"].includes(value);
