@@ -8,6 +8,7 @@ import type { Effect } from "../rules/effect.ts";
 import type { Facts, Site } from "../rules/facts.ts";
 import type { Action, CopyMode, KnownConditions, Needed, Negatable, Traits } from "../rules/reading.ts";
 import type { Release } from "../rules/ruleset.ts";
+import type { NftContext, NftForm } from "./nft-form.ts";
 
 /** Properties of a rule and its program that the syntax of a value depends on. */
 export interface Spelling {
@@ -127,6 +128,8 @@ export interface Extension<O extends Options> {
   readonly checksPresence?: boolean;
   /** Prints the options if their order or syntax differs from `options`. */
   print?(values: Values<O>, spelling: Spelling): readonly Written[];
+  /** Options without an exact text in nft(8), for docs/extensions.md, if the others have one. */
+  readonly nftExcept?: string;
 }
 
 /** A match: `-m NAME` and its options. */
@@ -143,6 +146,11 @@ export interface MatchExtension<O extends Options = Options> extends Extension<O
   originalOption?(values: Values<O>): "--ctorigdst" | "--ctorigdstport" | undefined;
   /** Returns the predicate of the match. */
   predicate(values: Values<O>, facts: Facts, site: Site): Predicate;
+  /**
+   * Prints it in nft(8) with exactly the same packets, for a chain at hook forward of a table of its family; `null` if nft has
+   * no such expression. Without this method it never has one.
+   */
+  nft?(values: Values<O>, context: NftContext): NftForm | null;
   /** Returns the packets that it drops instead of comparing them (`par->hotdrop`); none if absent. */
   hotdrop?(values: Values<O>, facts: Facts): Hotdrop | undefined;
 }
@@ -166,6 +174,8 @@ export interface TargetExtension<O extends Options = Options> extends Extension<
   resets?(values: Values<O>): boolean;
   /** Tables that accept it; all if absent. */
   readonly tables?: readonly string[];
+  /** Prints it as statements of nft(8); `null` if nft has none with the same effect. Without this method it never has any. */
+  nft?(values: Values<O>, context: NftContext): string | null;
   /** Returns the effect of the target. */
   effect(values: Values<O>, facts: Facts, site: Site): Effect;
 }

@@ -12,11 +12,16 @@ const row = (e: MatchExtension | TargetExtension): string => {
   const options = Object.values(e.options)
     .filter((o) => o.name !== "")
     .map((o) => `\`${o.negatable ? "[!] " : ""}${o.name}\``);
-  return `| ${e.name} | ${family} | ${meaning} | ${e.opaque ?? e.except ?? ""} | ${options.join(" ")} |`;
+  const nft = e.nft === undefined ? "no" : e.nftExcept === undefined ? "yes" : `yes, except ${e.nftExcept}`;
+  return `| ${e.name} | ${family} | ${meaning} | ${e.opaque ?? e.except ?? ""} | ${options.join(" ")} | ${nft} |`;
 };
 
 const table = (list: readonly (MatchExtension | TargetExtension)[]): string =>
-  ["| name | family | meaning | why | options |", "|---|---|---|---|---|", ...list.map(row)].join("\n");
+  [
+    "| name | family | meaning | why | options | nft form |",
+    "|---|---|---|---|---|---|",
+    ...list.map(row),
+  ].join("\n");
 
 const count = (list: readonly (MatchExtension | TargetExtension)[]): string => {
   const opaque = list.filter((e) => e.opaque !== undefined).length;
@@ -32,6 +37,10 @@ edit.
 *Exact*: the predicate or effect is that of the kernel. *Opaque*: the inputs do not determine the result, which is an
 unknown: a simulation names the unknowns that its answer depends on, and an audit considers both results. A match or
 target that is not in these tables is opaque, and is kept and printed in its original form.
+
+*nft form*: a rule with it can be translated to rules of nft(8) that match the same packets, in a chain at hook forward. All
+versions of nft from 1.0.6 on read them. A limit has the same rate, and counts anew. A rule with a part without such a form is
+not translated.
 
 ## Matches
 

@@ -2,6 +2,7 @@
 import { and, is, negate, or, type Predicate } from "../../packet/predicate.ts";
 import { ADDRESS_TYPES, type AddressType, type Facts } from "../../rules/facts.ts";
 import { type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import { ALWAYS, allOf, compare, type NftContext, type NftForm } from "../nft-form.ts";
 import { flag, someOf } from "../word-codecs.ts";
 
 /** Types that IPv6 looks up as a route. One of the given ones must hold, and all of the other types (match_type6). */
@@ -22,6 +23,22 @@ function hasType(
   return and(...each(PLAIN), routed.length === 0 ? and() : or(...routed));
 }
 
+/** Types that nft has names for, up to RTN_PROHIBIT. */
+const NAMED = ADDRESS_TYPES.slice(0, 9);
+
+/** IPv6 looks types up in another order than nft does; only LOCAL alone is the same. */
+function typeForm(
+  left: string,
+  given: Given<readonly AddressType[]> | undefined,
+  { family }: NftContext,
+): NftForm | null {
+  if (given === undefined) return ALWAYS;
+  const { not, value: types } = given;
+  if (types.some((type) => (family === 4 ? !NAMED.includes(type) : type !== "LOCAL"))) return null;
+  const names = types.map((type) => type.toLowerCase());
+  return compare(left, not, names.length === 1 ? names[0]! : `{ ${names.join(", ")} }`);
+}
+
 export const addrtype = match({
   name: "addrtype",
   except: "UNREACHABLE for IPv6 if the routes of the host are not given",
@@ -40,6 +57,14 @@ export const addrtype = match({
     return values;
   },
   copy: () => "by-destination",
+  nftExcept: "THROW, NAT and XRESOLVE; in IPv6 every type but LOCAL",
+  nft({ src, dst, limitIn, limitOut }, context) {
+    const device = limitIn !== undefined ? " . iif" : limitOut !== undefined ? " . oif" : "";
+    return allOf(
+      typeForm(`fib saddr${device} type`, src, context),
+      typeForm(`fib daddr${device} type`, dst, context),
+    );
+  },
   predicate({ src, dst, limitIn, limitOut }, facts) {
     const predicate = (field: "src" | "dst", given: Given<readonly AddressType[]> | undefined): Predicate => {
       if (given === undefined) return and();

@@ -6,11 +6,23 @@ import { and, between, bits, is, negate, not, opaque, or, type Predicate } from 
 import { siteKey } from "../../rules/facts.ts";
 import { shortPrefix } from "../address-codecs.ts";
 import { type Codec, type Given, match, negatable, option, Unreadable } from "../extension.ts";
+import {
+  ALWAYS,
+  allOf,
+  compare,
+  expressions,
+  headerOf,
+  NEVER,
+  type NftContext,
+  type NftForm,
+  nftProtocol,
+  portsIn,
+} from "../nft-form.ts";
 import { numberRange } from "../number-codecs.ts";
 import { ports } from "../port-codecs.ts";
 import { flag, oneOf, protocolDigits, someOf, text } from "../word-codecs.ts";
 import { oneRange } from "./ports.ts";
-import { inPrefix } from "./rule-header.ts";
+import { addressForm, inPrefix } from "./rule-header.ts";
 
 /** In the order of their bits, in which iptables-save prints them. */
 const STATES = ["INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT"] as const;
@@ -27,6 +39,52 @@ const inState = (states: readonly State[]): Predicate =>
     }),
   );
 
+/** States of packets with a connection, and of packets without one. */
+const CONNECTED = ["NEW", "RELATED", "ESTABLISHED"] as const satisfies readonly State[];
+const UNCONNECTED = ["INVALID", "UNTRACKED"] as const satisfies readonly State[];
+
+/** Prints the test for one of some states; a list of nft is true for any of its bits. */
+const stateForm = (states: readonly State[]): NftForm =>
+  states.length === 0
+    ? NEVER
+    : states.length === CONNECTED.length + UNCONNECTED.length
+      ? ALWAYS
+      : expressions(`ct state ${states.map((state) => state.toLowerCase()).join(",")}`);
+
+/** Prints the test for one bit of the status, or for none of them. */
+function statusForm(not: boolean, names: readonly string[]): NftForm {
+  const bits = names.map((name) => name.toLowerCase().replace("_", "-"));
+  if (!not) return expressions(`ct status ${bits.join(",")}`);
+  return expressions(`ct status & ${bits.length === 1 ? bits[0]! : `(${bits.join(" | ")})`} == 0`);
+}
+
+/** Packets with a connection. Every other expression that reads the connection implies it. */
+const withConnection = (rest: NftForm): NftForm =>
+  rest.some((list) => list.length === 0) ? stateForm(CONNECTED) : rest;
+
+/**
+ * Prints `--ctstate` and the options that are compared for packets with a connection alone. DNAT and SNAT are bits of the
+ * status, which a packet without a connection does not have: nft leaves the rule there, also under `!`.
+ */
+function statesForm({ not, value: given }: Given<readonly State[]>, rest: NftForm): NftForm | null {
+  const nat = given.filter((state) => state === "SNAT" || state === "DNAT");
+  const named = <T extends State>(all: readonly T[]): T[] =>
+    all.filter((state) => given.includes(state) !== not);
+  const [connected, unconnected] = [named(CONNECTED), named(UNCONNECTED)];
+  if (nat.length === 0 && rest === ALWAYS) return stateForm([...unconnected, ...connected]);
+  const others = CONNECTED.filter((state) => !connected.includes(state));
+  const inState = (states: readonly State[], ...conditions: readonly NftForm[]): NftForm | null => {
+    const conjunction = allOf(...conditions)!;
+    const any = states.length === CONNECTED.length;
+    return any && conjunction !== ALWAYS
+      ? withConnection(conjunction)
+      : allOf(stateForm(states), conjunction);
+  };
+  const byState = inState(connected, ...(not && nat.length > 0 ? [statusForm(true, nat)] : []), rest);
+  const byStatus = not || nat.length === 0 ? NEVER : inState(others, statusForm(false, nat), rest);
+  return [...stateForm(unconnected), ...byState!, ...byStatus!];
+}
+
 /** Accepts abbreviations in any case. */
 const ABBREVIATED = { fold: true, prefix: true };
 
@@ -35,6 +93,13 @@ const statuses: Codec<readonly string[]> = {
   // NONE has no bit: it is ignored next to another status.
   write: (items) => [items.filter((s) => s !== "NONE").join(",") || "NONE"],
 };
+
+const addressTest = (
+  direction: string,
+  side: string,
+  given: Given<Prefix> | undefined,
+  context: NftContext,
+): NftForm => addressForm(`ct ${direction} ${headerOf(context)} ${side}`, given);
 
 const address = (field: Field, given: Given<Prefix> | undefined): Predicate =>
   given === undefined ? and() : negate(given.not, inPrefix(field, given.value));
@@ -74,6 +139,38 @@ export const conntrack = match({
     originalPorts: oneRange(v.origdstport),
     direction: v.dir as Given<"ORIGINAL" | "REPLY"> | undefined,
   }),
+  nftExcept: "--ctexpire; ports without a protocol of -p or --ctproto",
+  nft(v, context) {
+    if (v.expire !== undefined) return null;
+    const ports = [v.origsrcport, v.origdstport, v.replsrcport, v.repldstport];
+    // nft 1.0.6 reads a number of a port only after the protocol.
+    const typed = context.proto !== undefined || (v.proto !== undefined && !v.proto.not);
+    if (!typed && ports.some((each) => each !== undefined)) return null;
+    const portTest = (left: string, given: Given<readonly [number, number]> | undefined): NftForm =>
+      given === undefined ? ALWAYS : portsIn(`ct ${left}`, given.not, [given.value]);
+    const bits = v.status?.value.filter((name) => name !== "NONE") ?? [];
+    const rest = allOf(
+      v.dir === undefined ? ALWAYS : expressions(`ct direction ${v.dir.value.toLowerCase()}`),
+      v.proto === undefined ? ALWAYS : compare("ct protocol", v.proto.not, nftProtocol(v.proto.value)),
+      addressTest("original", "saddr", v.origsrc, context),
+      addressTest("original", "daddr", v.origdst, context),
+      addressTest("reply", "saddr", v.replsrc, context),
+      addressTest("reply", "daddr", v.repldst, context),
+      portTest("original proto-src", v.origsrcport),
+      portTest("original proto-dst", v.origdstport),
+      portTest("reply proto-src", v.replsrcport),
+      portTest("reply proto-dst", v.repldstport),
+      v.status === undefined
+        ? ALWAYS
+        : bits.length > 0
+          ? statusForm(v.status.not, bits)
+          : v.status.not
+            ? ALWAYS
+            : NEVER,
+    )!;
+    const conditions = rest.some((list) => list.length === 0) ? ALWAYS : rest;
+    return v.state === undefined ? withConnection(conditions) : statesForm(v.state, conditions);
+  },
   predicate(v, _facts, site) {
     const rest = and(
       v.dir === undefined ? and() : is("ctdir", v.dir.value === "ORIGINAL" ? 0 : 1),
@@ -128,6 +225,7 @@ export const state = match({
   traits: { needsConntrack: true },
   copy: () => "unchanged",
   conditions: (v) => ({ states: v.state }),
+  nft: (v) => (v.state === undefined ? ALWAYS : statesForm(v.state, ALWAYS)),
   predicate: (v) => (v.state === undefined ? and() : negate(v.state.not, inState(v.state.value))),
 });
 

@@ -5,7 +5,7 @@ import { sharedKey } from "../../rules/facts.ts";
 import { match, negatable } from "../extension.ts";
 import { positive } from "../number-codecs.ts";
 import { someOf } from "../word-codecs.ts";
-import { destinationPort, first, portConditions, portPredicate, sourcePort } from "./ports.ts";
+import { destinationPort, first, portConditions, portForm, portPredicate, sourcePort } from "./ports.ts";
 
 const TYPES = [
   "REQUEST",
@@ -37,6 +37,9 @@ export const dccp = match({
   independentOptions: true,
   copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   conditions: portConditions,
+  nftExcept: "--dccp-types, --dccp-option",
+  nft: (values, context) =>
+    values.types === undefined && values.option === undefined ? portForm("dccp", values, context) : null,
   predicate: ({ sport, dport, types, option }) =>
     and(
       first,

@@ -1,7 +1,17 @@
 /** ICMP types and codes (iptables-extensions(8) icmp and icmp6; net/ipv4/netfilter/ip_tables.c icmp_match). */
 import { type Family, PROTO } from "../../packet/field.ts";
 import { and, between, is, negate, type Predicate } from "../../packet/predicate.ts";
-import { type Codec, inDigits, match, negatable, Unreadable } from "../extension.ts";
+import { type Codec, type Given, inDigits, match, negatable, Unreadable } from "../extension.ts";
+import {
+  ALWAYS,
+  allOf,
+  compare,
+  NEVER,
+  type NftContext,
+  type NftForm,
+  neither,
+  withHeader,
+} from "../nft-form.ts";
 import { wholeNumber } from "../number-codecs.ts";
 import { word } from "../word-codecs.ts";
 
@@ -143,6 +153,29 @@ const typePredicate = (any: number | undefined, value: IcmpType): Predicate =>
         value.codes === ALL_CODES ? and() : between("code", value.codes[0], value.codes[1]),
       );
 
+const typeForm = (
+  header: "icmp" | "icmpv6",
+  any: number | undefined,
+  given: Given<IcmpType> | undefined,
+  context: NftContext,
+): NftForm | null => {
+  if (given === undefined) return withHeader(context);
+  const { not, value } = given;
+  const type = (negated: boolean): NftForm => compare(`${header} type`, negated, String(value.type));
+  const code = (negated: boolean): NftForm => compare(`${header} code`, negated, String(value.codes[0]));
+  const form =
+    value.type === any
+      ? not
+        ? NEVER
+        : ALWAYS
+      : value.codes === ALL_CODES
+        ? type(not)
+        : not
+          ? neither(type, code)
+          : allOf(type(false), code(false));
+  return allOf(withHeader(context), form);
+};
+
 /** Rejects options without a type. */
 const needsType =
   (option: string) =>
@@ -157,6 +190,7 @@ export const icmp = match({
   normalize: needsType("--icmp-type"),
   options: { type: negatable("--icmp-type", icmpType(V4, 255)) },
   copy: () => "unchanged",
+  nft: ({ type }, context) => typeForm("icmp", 255, type, context),
   predicate: ({ type }) =>
     and(is("fragment", 0), type === undefined ? and() : negate(type.not, typePredicate(255, type.value))),
 });
@@ -170,6 +204,7 @@ export const icmp6 = match({
   normalize: needsType("--icmpv6-type"),
   options: { type: negatable("--icmpv6-type", icmpType(V6, undefined)) },
   copy: () => "unchanged",
+  nft: ({ type }, context) => typeForm("icmpv6", undefined, type, context),
   predicate: ({ type }) =>
     and(
       is("fragment", 0),

@@ -3,6 +3,7 @@ import type { Address, Field } from "../../packet/field.ts";
 import { and, between, NEVER, negate, type Predicate } from "../../packet/predicate.ts";
 import { addressRange } from "../address-codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
+import { ALWAYS, addressesIn, allOf, headerOf } from "../nft-form.ts";
 
 // A range with its end before its start is empty.
 const inRange = (field: Field, given: Given<readonly [Address, Address]> | undefined): Predicate =>
@@ -22,5 +23,14 @@ export const iprange = match({
       : values,
   independentOptions: true,
   copy: ({ src }) => (src === undefined ? "by-destination" : "unchanged"),
+  nft: ({ src, dst }, context) =>
+    allOf(
+      src === undefined
+        ? ALWAYS
+        : addressesIn(`${headerOf(context)} saddr`, src.not, src.value, context.family),
+      dst === undefined
+        ? ALWAYS
+        : addressesIn(`${headerOf(context)} daddr`, dst.not, dst.value, context.family),
+    ),
   predicate: ({ src, dst }) => and(inRange("src", src), inRange("dst", dst)),
 });

@@ -13,6 +13,7 @@ import {
   type Written,
   written,
 } from "../extension.ts";
+import { ALWAYS, allOf, among, type NftContext, type NftForm, withHeader } from "../nft-form.ts";
 import { hexNumber, number, numberRange } from "../number-codecs.ts";
 import { flag, oneOf } from "../word-codecs.ts";
 
@@ -27,11 +28,15 @@ const spi = (given: Given<Spis> | undefined): Predicate =>
     given === undefined ? and() : negate(given.not, between("spi", given.value[0], given.value[1])),
   );
 
+const spiForm = (left: string, given: Given<Spis> | undefined, context: NftContext): NftForm | null =>
+  allOf(withHeader(context), given === undefined ? ALWAYS : among(left, given.not, [given.value], all));
+
 export const esp = match({
   name: "esp",
   protocol: PROTO.esp,
   protocols: [PROTO.esp],
   options: { spi: { ...negatable("--espspi", spis), silent: all } },
+  nft: ({ spi: given }, context) => spiForm("esp spi", given, context),
   predicate: ({ spi: given }) => spi(given),
 });
 
@@ -41,6 +46,7 @@ export const ah4 = match({
   protocol: PROTO.ah,
   protocols: [PROTO.ah],
   options: { spi: { ...negatable("--ahspi", spis), silent: all } },
+  nft: ({ spi: given }, context) => spiForm("ah spi", given, context),
   predicate: ({ spi: given }) => spi(given),
 });
 

@@ -14,6 +14,7 @@ import {
 } from "../../packet/predicate.ts";
 import { type Site, sharedKey, siteKey } from "../../rules/facts.ts";
 import { type Given, type MatchExtension, match, negatable, option, Unreadable } from "../extension.ts";
+import { among, type NftContext, type NftForm } from "../nft-form.ts";
 import { number, numberRange } from "../number-codecs.ts";
 import { GARBLED } from "./hotdrop.ts";
 
@@ -39,6 +40,7 @@ export const length = match({
   options: { length: negatable("--length", range) },
   normalize: (values) => (values.length === undefined ? new Unreadable("--length") : values),
   copy: () => "unchanged",
+  nft: ({ length: given }) => among("meta length", given!.not, [given!.value], [0, 0xffff]),
   predicate({ length: given }, facts, site) {
     const [lo, hi] = given!.value;
     const inside = between("length", lo, hi);
@@ -61,6 +63,13 @@ function hops({ eq, lt, gt }: HopsTest): Predicate {
   return within("ttl", gt!.value === 255 ? [] : [[gt!.value + 1, 255]]);
 }
 
+function hopsForm({ eq, lt, gt }: HopsTest, context: NftContext): NftForm {
+  const left = context.family === 4 ? "ip ttl" : "ip6 hoplimit";
+  const range = (lo: number, hi: number, not = false): NftForm => among(left, not, [[lo, hi]], [0, 255]);
+  if (eq !== undefined) return range(eq.value, eq.value, eq.not);
+  return lt !== undefined ? range(0, lt.value - 1) : range(gt!.value + 1, 255);
+}
+
 const hopMatch = (name: "ttl" | "hl", family: Family): MatchExtension =>
   match({
     name,
@@ -74,6 +83,7 @@ const hopMatch = (name: "ttl" | "hl", family: Family): MatchExtension =>
       Object.keys(values).length === 1
         ? values
         : new Unreadable(`exactly one of --${name}-eq, --${name}-lt and --${name}-gt`),
+    nft: hopsForm,
     predicate: hops,
   });
 

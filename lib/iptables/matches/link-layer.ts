@@ -4,6 +4,7 @@ import { and, is, negate, not, opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { packetTypeIs, withoutHardwareAddress } from "../../rules/link-layer.ts";
 import { match, negatable, Unreadable } from "../extension.ts";
+import { compare } from "../nft-form.ts";
 import { oneOf, word } from "../word-codecs.ts";
 
 const hardware = word<number>("a MAC address like 00:11:22:33:44:55", parseMac, printMac);
@@ -14,6 +15,7 @@ export const mac = match({
   normalize: (values) => (values.source === undefined ? new Unreadable("--mac-source") : values),
   // A packet without a MAC address does not match, negated or not.
   copy: () => "unchanged",
+  nft: ({ source }) => compare("ether saddr", source!.not, printMac(source!.value)),
   predicate: ({ source }, facts) =>
     and(not(withoutHardwareAddress(facts)), negate(source!.not, is("mac", source!.value))),
 });
@@ -35,6 +37,7 @@ export const pkttype = match({
     ),
   },
   normalize: (values) => (values.type === undefined ? new Unreadable("--pkt-type") : values),
+  nft: ({ type }) => compare("meta pkttype", type!.not, type!.value),
   predicate: ({ type }, facts) => negate(type!.not, packetTypeIs(KINDS.indexOf(type!.value), facts)),
 });
 

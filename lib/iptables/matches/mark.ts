@@ -2,9 +2,11 @@
 import { tracked } from "../../packet/connection.ts";
 import { and, bits, negate } from "../../packet/predicate.ts";
 import { match, negatable, Unreadable } from "../extension.ts";
+import { ALWAYS, maskedIs, TRACKED } from "../nft-form.ts";
 import { masked } from "../number-codecs.ts";
 
-const mark32 = masked(0xffff_ffff);
+const MAX = 0xffff_ffff;
+const mark32 = masked(MAX);
 
 export const mark = match({
   name: "mark",
@@ -12,6 +14,7 @@ export const mark = match({
   options: { mark: negatable("--mark", mark32) },
   normalize: (values) => (values.mark === undefined ? new Unreadable("--mark") : values),
   copy: () => "unchanged",
+  nft: ({ mark }) => (mark === undefined ? ALWAYS : maskedIs("meta mark", mark.not, mark.value, MAX)),
   predicate: ({ mark }) =>
     mark === undefined ? and() : negate(mark.not, bits("mark", mark.value.mask, mark.value.value)),
 });
@@ -23,6 +26,11 @@ export const connmark = match({
   normalize: (values) => (values.mark === undefined ? new Unreadable("--mark") : values),
   // Without a connection there is no mark to compare, and the match fails, negated or not.
   copy: () => "unchanged",
+  nft({ mark }) {
+    if (mark === undefined) return ALWAYS;
+    const form = maskedIs("ct mark", mark.not, mark.value, MAX);
+    return form === ALWAYS ? TRACKED : form;
+  },
   predicate: ({ mark }) =>
     mark === undefined
       ? and()

@@ -14,6 +14,17 @@ import {
 import { sharedKey, siteKey } from "../../rules/facts.ts";
 import type { KnownConditions, PortRange } from "../../rules/reading.ts";
 import { type Codec, type Given, match, negatable, type OptionSpec, Unreadable } from "../extension.ts";
+import {
+  ALWAYS,
+  allOf,
+  expressions,
+  NEVER,
+  type NftContext,
+  type NftForm,
+  nftProtocol,
+  portsIn,
+  withHeader,
+} from "../nft-form.ts";
 import { positive } from "../number-codecs.ts";
 import { ALL_PORTS, portList, ports } from "../port-codecs.ts";
 import { flag } from "../word-codecs.ts";
@@ -83,11 +94,39 @@ export const oneRange = (given: Given<PortRange> | undefined): Given<readonly Po
 export const portPredicate = (field: "sport" | "dport", given: Given<PortRange> | undefined): Predicate =>
   given === undefined ? and() : negate(given.not, between(field, given.value[0], given.value[1]));
 
+/** Prints `--sport` and `--dport` of a protocol. */
+export const portForm = (
+  protocol: string,
+  {
+    sport,
+    dport,
+  }: { readonly sport?: Given<PortRange> | undefined; readonly dport?: Given<PortRange> | undefined },
+  context: NftContext,
+): NftForm | null =>
+  allOf(
+    withHeader(context),
+    sport === undefined ? ALWAYS : portsIn(`${protocol} sport`, sport.not, [sport.value]),
+    dport === undefined ? ALWAYS : portsIn(`${protocol} dport`, dport.not, [dport.value]),
+  );
+
+/** Prints a test of TCP flags by their names. */
+function flagsForm({ not, value: { mask, set } }: Given<TcpFlagTest>): NftForm {
+  if ((set & ~mask) !== 0) return not ? ALWAYS : NEVER;
+  if (mask === 0) return not ? NEVER : ALWAYS;
+  const names = (flags: number): string => {
+    if (flags === 0) return "0x0";
+    const list = FLAG_NAMES.filter((name) => flags & TCP_FLAGS[name]).map((name) => name.toLowerCase());
+    return list.length === 1 ? list[0]! : `(${list.join(" | ")})`;
+  };
+  return expressions(`tcp flags & ${names(mask)} ${not ? "!=" : "=="} ${names(set)}`);
+}
+
 /** Packets with a header; fragments after the first never match. */
 export const first: Predicate = is("fragment", 0);
 
 export const tcp = match({
   name: "tcp",
+  nftExcept: "--tcp-option",
   except: "--tcp-option: TCP options are not modelled",
   checksPresence: true,
   protocol: PROTO.tcp,
@@ -108,6 +147,13 @@ export const tcp = match({
   copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   originalOption: ({ dport }) => (dport === undefined ? undefined : "--ctorigdstport"),
   conditions: portConditions,
+  nft: (values, context) =>
+    values.option !== undefined
+      ? null
+      : allOf(
+          portForm("tcp", values, context),
+          values.flags === undefined ? ALWAYS : flagsForm(values.flags),
+        ),
   predicate({ sport, dport, option, flags }, { rewritesOptions }, site) {
     const options = String(option?.value);
     return and(
@@ -137,6 +183,7 @@ export const udp = match({
   copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   originalOption: ({ dport }) => (dport === undefined ? undefined : "--ctorigdstport"),
   conditions: portConditions,
+  nft: (values, context) => portForm("udp", values, context),
   predicate: ({ sport, dport }) => and(first, portPredicate("sport", sport), portPredicate("dport", dport)),
 });
 
@@ -156,6 +203,20 @@ export const multiport = match({
   independentOptions: true,
   copy: ({ sports }) => (sports === undefined ? "by-destination" : "unchanged"),
   conditions: ({ sports, dports }) => ({ sourcePorts: sports, destinationPorts: dports }),
+  nft({ sports, dports, ports: either }, context) {
+    const protocol = nftProtocol(context.proto!);
+    const side = (name: "sport" | "dport", not: boolean, list: readonly PortRange[]): NftForm =>
+      portsIn(`${protocol} ${name}`, not, list);
+    const header = withHeader(context);
+    if (sports !== undefined) return allOf(header, side("sport", sports.not, sports.value));
+    if (dports !== undefined) return allOf(header, side("dport", dports.not, dports.value));
+    const { not, value } = either!;
+    const noSource = side("sport", true, value);
+    if (not) return allOf(header, noSource, side("dport", true, value));
+    const byDestination = allOf(header, noSource, side("dport", false, value));
+    const bySource = allOf(header, side("sport", false, value));
+    return bySource === null || byDestination === null ? null : [...bySource, ...byDestination];
+  },
   predicate({ sports, dports, ports: either }) {
     if (sports !== undefined) return and(first, negate(sports.not, within("sport", sports.value)));
     if (dports !== undefined) return and(first, negate(dports.not, within("dport", dports.value)));

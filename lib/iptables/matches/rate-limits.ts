@@ -14,6 +14,7 @@ import {
   type Written,
   written,
 } from "../extension.ts";
+import { expressions } from "../nft-form.ts";
 import { number, positive } from "../number-codecs.ts";
 import { flag, someOf, text, word } from "../word-codecs.ts";
 import { HEADLESS, SHORT } from "./hotdrop.ts";
@@ -61,6 +62,10 @@ const rate: Codec<Rate> = word(
   },
 );
 
+const NFT_UNITS: Readonly<Record<Unit, string>> = { day: "day", hour: "hour", min: "minute", sec: "second" };
+/** XT_LIMIT_BURST. */
+const DEFAULT_BURST = 5;
+
 const whyLimit = "the number of earlier matches is not known";
 
 export const limit = match({
@@ -68,7 +73,7 @@ export const limit = match({
   opaque: whyLimit,
   options: {
     rate: option("--limit", rate),
-    burst: { ...option("--limit-burst", positive(10_000)), silent: 5 },
+    burst: { ...option("--limit-burst", positive(10_000)), silent: DEFAULT_BURST },
   },
   // Default of xt_limit.
   normalize: (values) => ({
@@ -76,6 +81,12 @@ export const limit = match({
     ...values,
   }),
   copy: () => "in-notes",
+  nft({ rate: given, burst: most }) {
+    const { times, unit } = inUnit(given!.value.ticks, LIMIT_SCALE);
+    return expressions(
+      `limit rate ${times}/${NFT_UNITS[unit]} burst ${most?.value ?? DEFAULT_BURST} packets`,
+    );
+  },
   predicate: (_values, _facts, site) => opaque(siteKey("limit", site), whyLimit),
 });
 

@@ -1,10 +1,29 @@
 /** Conditions of a rule without `-m`: protocol, addresses, interfaces, fragments (iptables(8), PARAMETERS). */
-import type { Prefix } from "../../packet/address.ts";
-import { type Field, isIpv6ExtensionHeader } from "../../packet/field.ts";
+import {
+  addressBits,
+  addressFamily,
+  maskBits,
+  type Prefix,
+  prefixRange,
+  printAddress,
+} from "../../packet/address.ts";
+import { type Family, type Field, isIpv6ExtensionHeader } from "../../packet/field.ts";
 import { and, bits, is, NEVER, negate, type Predicate, within } from "../../packet/predicate.ts";
 import { contiguous, prefix } from "../address-codecs.ts";
 import { type Given, match, negatable, Unreadable } from "../extension.ts";
-import { device, deviceRange, flag, protocol } from "../word-codecs.ts";
+import {
+  ALWAYS,
+  addressesIn,
+  allOf,
+  compare,
+  expressions,
+  headerOf,
+  isQuotable,
+  type NftForm,
+  NEVER as NO_PACKET,
+  nftProtocol,
+} from "../nft-form.ts";
+import { byteLength, device, deviceRange, flag, protocol } from "../word-codecs.ts";
 
 /** Returns the predicate of an address and a mask. A mask that is not contiguous is compared bit by bit. */
 export function inPrefix(field: Field, value: Prefix): Predicate {
@@ -15,11 +34,49 @@ export function inPrefix(field: Field, value: Prefix): Predicate {
 const named = (field: Field, given: Given<string> | undefined): Predicate =>
   given === undefined ? and() : negate(given.not, within(field, [deviceRange(given.value)]));
 
+/** Prints the test of an address against a network. */
+export function addressForm(left: string, given: Given<Prefix> | undefined): NftForm {
+  if (given === undefined) return ALWAYS;
+  const { not, value } = given;
+  const bits = maskBits(value.mask);
+  if (bits === undefined)
+    return expressions(
+      `${left} & ${printAddress(value.mask)} ${not ? "!=" : "=="} ${printAddress(value.address)}`,
+    );
+  const family = addressFamily(value.address);
+  if (bits === 0 || bits === addressBits(family)) return addressesIn(left, not, prefixRange(value), family);
+  return compare(left, not, `${printAddress(value.address)}/${bits}`);
+}
+
+/** Longest name with its escape (IFNAMSIZ with the final zero). */
+const MOST_NAME = 15;
+
+/** Prints the test of an interface; `null` for a name that nft cannot quote. */
+function deviceForm(left: string, given: Given<string> | undefined): NftForm | null {
+  if (given === undefined) return ALWAYS;
+  const { not, value } = given;
+  const pattern = value.endsWith("+");
+  const name = pattern ? value.slice(0, -1) : value;
+  if (pattern && name === "") return not ? NO_PACKET : ALWAYS;
+  if (!isQuotable(name)) return null;
+  const text = pattern ? `${name}*` : name.endsWith("*") ? `${name.slice(0, -1)}\\*` : name;
+  return byteLength(text) > MOST_NAME ? null : compare(left, not, `"${text}"`);
+}
+
 /** Returns true for the default, which iptables omits: all addresses, not negated. */
 const everywhere = (given: Given<Prefix> | undefined): boolean =>
   given !== undefined && !given.not && (given.value.mask === 0 || given.value.mask === 0n);
 const anywhere = (given: Given<string> | undefined): boolean =>
   given !== undefined && !given.not && given.value === "+";
+
+/** IPv6 compares the protocol after all extension headers, which is never an extension header (ip6_packet_match). */
+const isNoProtocol = (value: number, family: Family): boolean => family === 6 && isIpv6ExtensionHeader(value);
+
+function protocolForm(given: Given<number> | undefined, family: Family): NftForm {
+  if (given === undefined) return ALWAYS;
+  if (isNoProtocol(given.value, family)) return given.not ? ALWAYS : NO_PACKET;
+  return compare("meta l4proto", given.not, nftProtocol(given.value));
+}
 
 export const ruleHeader = match({
   name: "",
@@ -64,10 +121,18 @@ export const ruleHeader = match({
         : "never",
   originalOption: ({ dst }) => (dst === undefined ? undefined : "--ctorigdst"),
   conditions: ({ src, dst, in: input, out, proto }) => ({ src, dst, in: input, out, proto }),
+  // The protocol is last, next to the ports that imply it.
+  nft: ({ src, dst, in: input, out, proto, fragment }, context) =>
+    allOf(
+      deviceForm("iifname", input),
+      deviceForm("oifname", out),
+      addressForm(`${headerOf(context)} saddr`, src),
+      addressForm(`${headerOf(context)} daddr`, dst),
+      fragment === undefined ? ALWAYS : expressions(`ip frag-off & 0x1fff ${fragment.not ? "==" : "!="} 0`),
+      protocolForm(proto, context.family),
+    ),
   predicate({ src, dst, in: input, out, proto, fragment }, { family }) {
-    // IPv6 compares the protocol after all extension headers, which is never an extension header (ip6_packet_match).
-    const protocol = (value: number): Predicate =>
-      family === 6 && isIpv6ExtensionHeader(value) ? NEVER : is("proto", value);
+    const protocol = (value: number): Predicate => (isNoProtocol(value, family) ? NEVER : is("proto", value));
     return and(
       src === undefined ? and() : negate(src.not, inPrefix("src", src.value)),
       dst === undefined ? and() : negate(dst.not, inPrefix("dst", dst.value)),

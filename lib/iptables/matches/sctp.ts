@@ -3,7 +3,7 @@ import { PROTO } from "../../packet/field.ts";
 import { and, negate, opaque } from "../../packet/predicate.ts";
 import { sharedKey } from "../../rules/facts.ts";
 import { type Codec, match, negatable, Unreadable } from "../extension.ts";
-import { destinationPort, first, portConditions, portPredicate, sourcePort } from "./ports.ts";
+import { destinationPort, first, portConditions, portForm, portPredicate, sourcePort } from "./ports.ts";
 
 /** Chunk types in the order of their numbers, with the letters of their flags. */
 const CHUNKS: readonly (readonly [name: string, flags?: string])[] = [
@@ -73,6 +73,8 @@ export const sctp = match({
   independentOptions: true,
   copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   conditions: portConditions,
+  nftExcept: "--chunk-types",
+  nft: (values, context) => (values.chunks === undefined ? portForm("sctp", values, context) : null),
   predicate: ({ sport, dport, chunks: given }) =>
     and(
       first,

@@ -2,6 +2,7 @@
 import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
 import { and, bits, is, negate } from "../../packet/predicate.ts";
 import { type Codec, match, negatable, Unreadable } from "../extension.ts";
+import { ALWAYS, allOf, eachOf, headerOf, maskedIs, type NftForm, neither, withHeader } from "../nft-form.ts";
 import { fullyMasked, type Masked, number, printHex, readMasked } from "../number-codecs.ts";
 import { flag, word } from "../word-codecs.ts";
 
@@ -51,6 +52,16 @@ export const tos = match({
   options: { tos: negatable("--tos", tosValue) },
   normalize: (values) => (values.tos === undefined ? new Unreadable("--tos") : values),
   copy: () => "unchanged",
+  // nft has names for the two fields of the byte, and nft 1.0.6 prints masks of them in a form that it cannot read.
+  nft({ tos: given }, context) {
+    const { value, mask } = given!.value;
+    const header = headerOf(context);
+    const dscp = (not: boolean): NftForm =>
+      eachOf(`${header} dscp`, not, 64, (each) => (each & (mask >> 2)) === value >> 2);
+    const ecn = (not: boolean): NftForm =>
+      eachOf(`${header} ecn`, not, 4, (each) => (each & mask) === (value & 3));
+    return given!.not ? neither(dscp, ecn) : allOf(dscp(false), ecn(false));
+  },
   predicate: ({ tos: given }) => negate(given!.not, bits("tos", given!.value.mask, given!.value.value)),
 });
 
@@ -63,6 +74,8 @@ export const dscp = match({
     return { dscp: given ?? named! };
   },
   copy: () => "unchanged",
+  nft: ({ dscp: given }, context) =>
+    eachOf(`${headerOf(context)} dscp`, given!.not, 64, (each) => each === given!.value),
   predicate: ({ dscp: given }) => negate(given!.not, bits("tos", 0xfc, given!.value << 2)),
 });
 
@@ -78,6 +91,18 @@ export const ecn = match({
     if ((values.ece !== undefined || values.cwr !== undefined) && proto !== PROTO.tcp)
       return new Unreadable("-p tcp for --ecn-tcp-ece and --ecn-tcp-cwr");
     return values;
+  },
+  nft({ ece, cwr, ect }, context) {
+    const flag = (given: typeof ece, value: number): NftForm =>
+      given === undefined ? ALWAYS : maskedIs("tcp flags", given.not, { value, mask: value }, 0xff);
+    return allOf(
+      ect === undefined
+        ? ALWAYS
+        : eachOf(`${headerOf(context)} ecn`, ect.not, 4, (each) => each === ect.value),
+      ece === undefined && cwr === undefined ? ALWAYS : withHeader(context),
+      flag(ece, TCP_FLAGS.ECE),
+      flag(cwr, TCP_FLAGS.CWR),
+    );
   },
   predicate: ({ ece, cwr, ect }) =>
     and(

@@ -6,7 +6,7 @@
 import { type Effect, NOTE, unknownEffect } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
 import { type Given, option, target, Unreadable } from "../extension.ts";
-import { fullyMasked, hexNumber, type Masked, number, positive } from "../number-codecs.ts";
+import { fullyMasked, hexNumber, type Masked, number, positive, printHex } from "../number-codecs.ts";
 import { flag, text, word } from "../word-codecs.ts";
 
 const MAX = 0xffff_ffff;
@@ -44,6 +44,18 @@ function setter({ xset, set, and, or, xor }: Setters): Given<Masked> | undefined
   return xset;
 }
 
+/** Prints `target = (source & kept) ^ flipped`. */
+function assignment(target: string, source: string, kept: number, flipped: number): string {
+  if (kept === 0) return `${target} set ${printHex(flipped)}`;
+  const mask = kept === MAX ? "" : ` & ${printHex(kept)}`;
+  const flip = flipped === 0 ? "" : ` ^ ${printHex(flipped)}`;
+  return `${target} set ${source}${mask}${flip}`;
+}
+
+/** Prints a change of some bits of a mark. */
+const change = (target: string, { value: { value, mask } }: Given<Masked>): string =>
+  assignment(target, target, ~mask >>> 0, value);
+
 const ONE = "exactly one of --set-xmark, --set-mark, --and-mark, --or-mark and --xor-mark";
 
 export const markTarget = target({
@@ -53,6 +65,7 @@ export const markTarget = target({
     const xset = setter(values);
     return xset === undefined || xset === null ? new Unreadable(ONE) : { xset };
   },
+  nft: ({ xset }) => change("meta mark", xset!),
   effect: ({ xset }): Effect => ({
     kind: "assign",
     field: "mark",
@@ -100,6 +113,15 @@ export const connmarkTarget = target({
       ctmask: v.ctmask ?? whole,
       ...shifts,
     };
+  },
+  nftExcept: "shifts, and --save-mark and --restore-mark that keep bits of the other mark",
+  nft({ xset, save, nfmask, ctmask, left, right }) {
+    if (left !== undefined || right !== undefined) return null;
+    if (xset !== undefined) return change("ct mark", xset);
+    const [nf, ct] = [nfmask!.value, ctmask!.value];
+    // The bits of one mark are copied, and the same or other bits of the other mark are cleared before.
+    if (save !== undefined) return ct === MAX ? assignment("ct mark", "meta mark", nf, 0) : null;
+    return nf === MAX ? assignment("meta mark", "ct mark", ct, 0) : null;
   },
   effect({ xset, save, nfmask, ctmask, left, right }, _facts, site): Effect {
     if (left !== undefined || right !== undefined)

@@ -6,6 +6,7 @@
 import { NOTE } from "../../rules/effect.ts";
 import { address } from "../address-codecs.ts";
 import { type Codec, option, target, Unreadable } from "../extension.ts";
+import { isQuotable } from "../nft-form.ts";
 import { number, positive, wholeNumber } from "../number-codecs.ts";
 import { byteLength, device, flag, oneOf, text, word } from "../word-codecs.ts";
 
@@ -23,6 +24,8 @@ const level = word<number>(
   },
   String,
 );
+
+const NFT_LEVELS: readonly string[] = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
 
 /** The kernel stores 29 bytes of a prefix; iptables truncates it. */
 const logPrefix = word(
@@ -48,6 +51,24 @@ export const log = target({
     ipOptions: option("--log-ip-options", flag),
     uid: option("--log-uid", flag),
     macdecode: option("--log-macdecode", flag),
+  },
+  nftExcept: "a prefix with a quote, a backslash, a dollar or a control character",
+  nft({ prefix, level: given, sequence, tcpOptions, ipOptions, uid, macdecode }) {
+    // nft reads $ as the start of a variable.
+    if (prefix !== undefined && (!isQuotable(prefix.value) || prefix.value.includes("$"))) return null;
+    const tcp = [
+      ...(sequence === undefined ? [] : ["sequence"]),
+      ...(tcpOptions === undefined ? [] : ["options"]),
+    ];
+    return [
+      "log",
+      ...(prefix === undefined ? [] : [`prefix "${prefix.value}"`]),
+      ...(given === undefined ? [] : [`level ${NFT_LEVELS[given.value]!}`]),
+      ...(tcp.length === 0 ? [] : [`flags tcp ${tcp.join(",")}`]),
+      ...(ipOptions === undefined ? [] : ["flags ip options"]),
+      ...(uid === undefined ? [] : ["flags skuid"]),
+      ...(macdecode === undefined ? [] : ["flags ether"]),
+    ].join(" ");
   },
   effect: () => NOTE,
 });

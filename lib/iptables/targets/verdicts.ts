@@ -7,12 +7,25 @@ import { option, type Spelling, target, Unreadable } from "../extension.ts";
 import { number } from "../number-codecs.ts";
 import { flag, oneOf, word } from "../word-codecs.ts";
 
-export const accept = target({ name: "ACCEPT", action: "accept", options: {}, effect: () => ACCEPT });
-export const drop = target({ name: "DROP", action: "drop", options: {}, effect: () => DROP });
+export const accept = target({
+  name: "ACCEPT",
+  action: "accept",
+  options: {},
+  nft: () => "accept",
+  effect: () => ACCEPT,
+});
+export const drop = target({
+  name: "DROP",
+  action: "drop",
+  options: {},
+  nft: () => "drop",
+  effect: () => DROP,
+});
 export const returns = target({
   name: "RETURN",
   action: "return",
   options: {},
+  nft: (_values, { returns }) => returns,
   effect: () => ({ kind: "return" }),
 });
 
@@ -55,6 +68,18 @@ const V6_ALIASES = new Map([
   ["reject-route", "icmp6-reject-route"],
 ]);
 
+/** Names of nft for the ICMP errors, which leave out the protocol. */
+const NFT_ERRORS: ReadonlyMap<string, string> = new Map([
+  ["proto-unreachable", "prot-unreachable"],
+  ["adm-prohibited", "admin-prohibited"],
+]);
+
+const rejectStatement = (how: string): string => {
+  if (how === "tcp-reset") return "reject with tcp reset";
+  const [, protocol, error] = /^(icmp6?)-(.*)$/.exec(how)!;
+  return `reject with ${protocol === "icmp" ? "icmp" : "icmpv6"} ${NFT_ERRORS.get(error!) ?? error!}`;
+};
+
 /** Rejects a TCP reset for other protocols. */
 const resets = (how: string, { proto }: Spelling): Unreadable | undefined =>
   how === "tcp-reset" && proto !== PROTO.tcp
@@ -72,6 +97,7 @@ export const reject4 = target({
       with: how ?? { not: false, value: "icmp-port-unreachable" as const },
     },
   resets: ({ with: how }) => how?.value === "tcp-reset",
+  nft: ({ with: how }) => rejectStatement(how!.value),
   effect: () => ({ kind: "verdict", verdict: "reject" }),
 });
 
@@ -86,6 +112,7 @@ export const reject6 = target({
       with: how ?? { not: false, value: "icmp6-port-unreachable" as const },
     },
   resets: ({ with: how }) => how?.value === "tcp-reset",
+  nft: ({ with: how }) => rejectStatement(how!.value),
   effect: () => ({ kind: "verdict", verdict: "reject" }),
 });
 
