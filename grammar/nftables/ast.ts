@@ -293,6 +293,16 @@ export interface Shape {
   readonly count: number;
 }
 
+/** Offsets of values in a text. */
+export interface ValueSpans {
+  /** The whole text. */
+  readonly text: string;
+  readonly offsets: Uint32Array;
+}
+
+/** Index of the start of a rule's first value in the offsets, relative to `Rule.at`; each value has a start and an end. */
+export const VALUE_SPANS = 4;
+
 /** One rule. */
 export interface Rule extends Position {
   readonly kind: "rule";
@@ -300,6 +310,10 @@ export interface Rule extends Position {
   readonly shape: Shape;
   /** Texts of the values and names in which rules of one shape differ, in the order of the text, without quotes. */
   readonly values: readonly string[];
+  /** Positions of the values in the text; `null` for a rule that the grammar parsed. */
+  readonly spans: ValueSpans | null;
+  /** Index of the rule in the offsets. */
+  readonly at: number;
   /** Built at each read. */
   readonly statements: readonly Statement[];
   /** `comment "..."` at its end, without quotes; `null` without one. */
@@ -308,6 +322,15 @@ export interface Rule extends Position {
   readonly handle: number | null;
   /** The rule as written, without the indentation of its first line and without its handle. */
   readonly text: string;
+  /** Returns one of the values without building the others. */
+  value(index: number): string;
+  /**
+   * Returns the statements as properties that call a function when a text of them is read that contains a value. A result
+   * that reads no value, or only some, is the same for all rules of the shape that agree in these.
+   * @param onRead is called with the index of the value
+   * @returns `null` if other rules of the shape may have other statements
+   */
+  observe(onRead: (index: number) => void): readonly Statement[] | null;
 }
 
 // Objects ---------------------------------------------------------------------------------------------------------------

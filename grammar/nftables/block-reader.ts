@@ -168,7 +168,7 @@ export class BlockReader extends ChainReader {
   /** Reads an element as nft prints it; `null` if the grammar must read it. */
   private scannedElement(): Element | null {
     const { cursor, elementScanner: scanner } = this;
-    if (scanner === null || !scanner.scan(cursor.at, true)) return null;
+    if (scanner === null || !scanner.element(cursor.at)) return null;
     const { end, next } = scanner;
     if (scanner.isLiteral()) {
       cursor.at = next;

@@ -2,7 +2,7 @@
 
 import type { Chain, Diagnostic, Position, Rule, Severity } from "./ast.ts";
 import { truncate } from "./line-error.ts";
-import { ParsedRule } from "./parsed-rule.ts";
+import { ParsedRule, ScannedRule } from "./parsed-rule.ts";
 import { ShapeScanner } from "./shape-scanner.ts";
 import { type RuleShape, ShapeTable } from "./shapes.ts";
 import { TextCursor, type Unit } from "./text-cursor.ts";
@@ -71,7 +71,7 @@ export class ChainReader {
     const item = (): void => {
       // A blank after the indentation belongs to the rule: it follows an empty text.
       const before = this.cursor.follows("\t\t ") ? 1 : 0;
-      const scanned = before === 0 && this.ruleScanner?.scan(this.cursor.at, false) === true;
+      const scanned = before === 0 && this.ruleScanner?.rule(this.cursor.at) === true;
       const rule = scanned ? this.scannedRule() : null;
       if (rule !== null) {
         rules.push(rule);
@@ -98,7 +98,7 @@ export class ChainReader {
       }
       const start = cursor.at;
       cursor.at += 3;
-      const rule = scanner?.scan(cursor.at, false) === true ? this.scannedRule() : null;
+      const rule = scanner?.rule(cursor.at) === true ? this.scannedRule() : null;
       if (rule === null) {
         cursor.at = start;
         return;
@@ -115,8 +115,8 @@ export class ChainReader {
     if (shape === undefined) return null;
     const { line, column } = cursor.locate(cursor.at);
     cursor.at = scanner.next;
-    const at = scanner.store();
-    return new ParsedRule(line, column, shape, scanner.handle, null, scanner.spans, at);
+    const at = scanner.store(column);
+    return new ScannedRule(line, shape, scanner.spans, at);
   }
 
   /** Reads a rule with the grammar, and lets the scanner know its outline. */

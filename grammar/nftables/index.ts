@@ -8,6 +8,7 @@ import type { Diagnostic, Document } from "./ast.ts";
 import { DocumentReader } from "./document-reader.ts";
 
 export type * from "./ast.ts";
+export { VALUE_SPANS } from "./ast.ts";
 export { print, printExpression, printRule, printStatement } from "./document-printer.ts";
 
 /** Options of `parse`. */

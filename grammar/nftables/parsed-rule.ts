@@ -1,7 +1,6 @@
 /** Rules as the parser returns them: the statements are built at each read. */
 
-import type { Rule, Shape, Statement } from "./ast.ts";
-import type { ValueSpans } from "./shape-scanner.ts";
+import { type Rule, type Shape, type Statement, VALUE_SPANS, type ValueSpans } from "./ast.ts";
 import type { RuleShape } from "./shapes.ts";
 import type { RuleContent } from "./statement-parser.ts";
 
@@ -14,37 +13,17 @@ interface OwnContent {
   readonly content: RuleContent | null;
 }
 
-/** A rule of a chain, or of a command. */
-export class ParsedRule implements Rule {
-  readonly kind = "rule";
+/** Members that both kinds of rules compute from the others. */
+abstract class AnyRule {
+  declare readonly shape: Shape;
+  declare readonly line: number;
+  abstract readonly column: number;
+  abstract readonly handle: number | null;
+  abstract readonly text: string;
+  abstract readonly values: readonly string[];
 
-  constructor(
-    readonly line: number,
-    readonly column: number,
-    readonly shape: Shape,
-    readonly handle: number | null,
-    /** `null` for a rule that the scanner read: its strings are cut from the text at each read, and take no memory. */
-    private readonly own: OwnContent | null,
-    private readonly spans: ValueSpans | null = null,
-    /** Index of its first offset in `spans`: start and end of the rule, then those of the values. */
-    private readonly at = 0,
-  ) {}
-
-  get text(): string {
-    return this.own?.text ?? this.cut(0);
-  }
-
-  get values(): readonly string[] {
-    return this.own?.values ?? Array.from({ length: this.shape.count }, (_, i) => this.cut(i + 1));
-  }
-
-  private cut(i: number): string {
-    const { text, offsets } = this.spans!;
-    return text.slice(offsets[this.at + 2 * i], offsets[this.at + 2 * i + 1]);
-  }
-
-  private read(): RuleContent {
-    return this.own?.content ?? (this.shape as RuleShape).template!.build(this.values);
+  get kind(): "rule" {
+    return "rule";
   }
 
   get statements(): readonly Statement[] {
@@ -55,12 +34,20 @@ export class ParsedRule implements Rule {
     return this.read().comment;
   }
 
+  observe(onRead: (index: number) => void): readonly Statement[] | null {
+    return (this.shape as RuleShape).template?.observe(this.values, onRead).statements ?? null;
+  }
+
+  protected read(): RuleContent {
+    return (this.shape as RuleShape).template!.build(this.values);
+  }
+
   /** Returns the rule for `JSON.stringify`. */
   toJSON(): object {
-    const { line, column, text, handle } = this;
+    const { kind, line, column, text, handle } = this;
     const { statements, comment } = this.read();
     return {
-      kind: "rule",
+      kind,
       line,
       column,
       statements,
@@ -68,5 +55,80 @@ export class ParsedRule implements Rule {
       ...(handle === null ? {} : { handle }),
       text,
     };
+  }
+}
+
+/** A rule that the grammar read. */
+export class ParsedRule extends AnyRule implements Rule {
+  readonly spans = null;
+  readonly at = 0;
+
+  constructor(
+    override readonly line: number,
+    readonly column: number,
+    override readonly shape: Shape,
+    readonly handle: number | null,
+    private readonly own: OwnContent,
+  ) {
+    super();
+  }
+
+  get text(): string {
+    return this.own.text;
+  }
+
+  get values(): readonly string[] {
+    return this.own.values;
+  }
+
+  value(index: number): string {
+    return this.own.values[index]!;
+  }
+
+  protected override read(): RuleContent {
+    return this.own.content ?? super.read();
+  }
+}
+
+/** Indexes of the numbers of a rule before its values: start and end of its text, column, and handle + 1. */
+export const RuleSpan = { start: 0, end: 1, column: 2, handle: 3 };
+
+/** A rule that the scanner read. Its strings are cut from the text at each read: a text has up to a million rules. */
+export class ScannedRule extends AnyRule implements Rule {
+  constructor(
+    override readonly line: number,
+    override readonly shape: Shape,
+    readonly spans: ValueSpans,
+    readonly at: number,
+  ) {
+    super();
+  }
+
+  get column(): number {
+    return this.spans.offsets[this.at + RuleSpan.column]!;
+  }
+
+  get handle(): number | null {
+    const stored = this.spans.offsets[this.at + RuleSpan.handle]!;
+    return stored === 0 ? null : stored - 1;
+  }
+
+  get text(): string {
+    return this.cut(this.at + RuleSpan.start);
+  }
+
+  get values(): readonly string[] {
+    const values: string[] = [];
+    for (let i = 0; i < this.shape.count; i++) values.push(this.value(i));
+    return values;
+  }
+
+  value(index: number): string {
+    return this.cut(this.at + VALUE_SPANS + 2 * index);
+  }
+
+  private cut(at: number): string {
+    const { text, offsets } = this.spans;
+    return text.slice(offsets[at], offsets[at + 1]);
   }
 }

@@ -6,44 +6,17 @@
  * grammar reads it.
  */
 
+import { VALUE_SPANS, type ValueSpans } from "./ast.ts";
+import { RuleSpan } from "./parsed-rule.ts";
+import { Kind, ValueScanner } from "./value-scanner.ts";
+
 const LF = 10;
 const CR = 13;
 const BLANK = 32;
-const QUOTE = 34;
 const HASH = 35;
 const COMMA = 44;
-const DASH = 45;
-const DOT = 46;
-const SLASH = 47;
-const COLON = 58;
-const AT = 64;
-const CLOSE_BRACKET = 93;
 const OPEN = 123;
 const CLOSE = 125;
-
-/** Offsets of words in a text. */
-export interface ValueSpans {
-  readonly text: string;
-  readonly offsets: Uint32Array;
-}
-
-/** Classes of characters. */
-const OTHER = 0;
-/** Letter, or `_`. */
-const LETTER = 1;
-const DIGIT = 2;
-/** Signs that are tokens of their own, and can only be next to blanks and values. */
-const SIGN = 4;
-
-const CLASS = new Uint8Array(128);
-for (const c of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_") CLASS[c.charCodeAt(0)] = LETTER;
-for (const c of "0123456789") CLASS[c.charCodeAt(0)] = DIGIT;
-for (const c of "!=<>&|^()[].,:/*") CLASS[c.charCodeAt(0)] = SIGN;
-const HEX = new Uint8Array(128);
-for (const c of "0123456789abcdefABCDEF") HEX[c.charCodeAt(0)] = 1;
-
-/** Kinds of values. */
-const Kind = { literal: 1, range: 2, prefix: 3, quoted: 4, reference: 5, target: 6 };
 
 /** Longest line with an outline, and most values of one. */
 const LONGEST = 4096;
@@ -55,44 +28,57 @@ const MOST_EQUAL = 8;
 const BLOCK = 100_000;
 const HANDLE = / # handle (\d+)\r?(?=\n|$)/y;
 
+/** Greatest handle that is stored in 32 bits together with "none". */
+const MOST_HANDLE = 2 ** 32 - 2;
+/** Outlines that are compared before a rule is scanned. */
+const MOST_FOLLOWERS = 4;
+
 /** The text of an outline before each value and after the last one, and the kinds of the values. */
 interface Outline<T> {
   readonly texts: readonly string[];
   readonly kinds: Uint8Array;
   readonly shape: T;
+  /** Outlines that followed this one in the text, the latest first. */
+  readonly followers: Outline<T>[];
 }
 
 /** Scans rules, or elements; `T` is what the grammar made of an outline. */
-export class ShapeScanner<T> {
-  /** Results of `scan`: number of values, end of the rule or element, and offset of what follows. */
+export class ShapeScanner<T> extends ValueScanner {
+  /** Results of `rule` and `element`: number of values, end of the text, and offset of what follows. */
   count = 0;
   end = 0;
   next = 0;
-  handle: number | null = null;
+  /** Offsets of all rules that were stored, then those of the values that were scanned last. */
+  spans: ValueSpans;
 
   private start = 0;
   private hash = 0;
-  /** Start and end of each value, without quotes and `@`; kinds of the values. */
-  private readonly offsets = new Uint32Array(2 * MOST_VALUES);
+  /** Handle of the rule plus 1; 0 without one. */
+  private handle = 0;
+  /** Kinds of the values. */
   private readonly kinds = new Uint8Array(MOST_VALUES);
   private readonly known = new Map<number, Outline<T>[]>();
   private size = 0;
-  /** Start, end and kind of the value that was read last. */
-  private valueEnd = 0;
-  private kind = 0;
-  private block: ValueSpans;
+  /** Number of stored offsets, and index of the start of the first value after these. */
   private used = 0;
+  private first = VALUE_SPANS;
+  /** Outline of what was scanned, if it was compared as a whole, and the outline before it. */
+  private outline: Outline<T> | undefined;
+  private previous: Outline<T> | undefined;
 
-  constructor(private readonly text: string) {
-    this.block = { text, offsets: new Uint32Array(BLOCK / 16) };
+  constructor(text: string) {
+    super(text);
+    this.spans = { text, offsets: new Uint32Array(BLOCK / 16) };
   }
 
   /** Returns the shape of what was scanned, if the grammar read its outline before. */
   find(): T | undefined {
-    const outlines = this.known.get(this.hash);
-    if (outlines === undefined) return undefined;
-    for (const outline of outlines) if (this.matches(outline)) return outline.shape;
-    return undefined;
+    const outline = this.outline ?? this.known.get(this.hash)?.find((each) => this.matches(each));
+    const followers = this.previous?.followers;
+    this.previous = outline;
+    if (outline === undefined) return undefined;
+    if (followers !== undefined && followers[0] !== outline) promote(followers, outline);
+    return outline.shape;
   }
 
   /** Adds the outline of what was scanned, after the grammar read it. */
@@ -102,7 +88,7 @@ export class ShapeScanner<T> {
     const texts = Array.from({ length: this.count + 1 }, (_, i) =>
       this.text.slice(this.textStart(i), this.textEnd(i)),
     );
-    outlines.push({ texts, kinds: this.kinds.slice(0, this.count), shape });
+    outlines.push({ texts, kinds: this.kinds.slice(0, this.count), shape, followers: [] });
     this.known.set(this.hash, outlines);
     this.size++;
   }
@@ -119,24 +105,27 @@ export class ShapeScanner<T> {
   }
 
   private textStart(i: number): number {
-    return i === 0 ? this.start : this.offsets[2 * i - 1]!;
+    return i === 0 ? this.start : this.spans.offsets[this.first + 2 * i - 1]!;
   }
 
   private textEnd(i: number): number {
-    return i === this.count ? this.end : this.offsets[2 * i]!;
+    return i === this.count ? this.end : this.spans.offsets[this.first + 2 * i]!;
   }
 
   value(i: number): string {
-    return this.text.slice(this.offsets[2 * i], this.offsets[2 * i + 1]);
+    const { offsets } = this.spans;
+    return this.text.slice(offsets[this.first + 2 * i], offsets[this.first + 2 * i + 1]);
   }
 
   /** Returns true if what was scanned is one literal. */
   isLiteral(): boolean {
+    const { first } = this;
+    const { offsets } = this.spans;
     return (
       this.count === 1 &&
       this.kinds[0] === Kind.literal &&
-      this.offsets[0] === this.start &&
-      this.offsets[1] === this.end
+      offsets[first] === this.start &&
+      offsets[first + 1] === this.end
     );
   }
 
@@ -145,34 +134,82 @@ export class ShapeScanner<T> {
   }
 
   /**
-   * Stores the offsets of what was scanned: its start and end, then those of the values.
-   * @returns index of the first in `spans`
+   * Stores the rule that was scanned.
+   * @returns its index in `spans`
    */
-  store(): number {
-    if (this.used + 2 + 2 * this.count > this.block.offsets.length) {
-      this.block = { text: this.text, offsets: new Uint32Array(BLOCK) };
-      this.used = 0;
-    }
-    const { offsets } = this.block;
-    const index = this.used;
-    offsets[index] = this.start;
-    offsets[index + 1] = this.end;
-    for (let i = 0; i < 2 * this.count; i++) offsets[index + 2 + i] = this.offsets[i]!;
-    this.used += 2 + 2 * this.count;
-    return index;
+  store(column: number): number {
+    const { offsets } = this.spans;
+    const at = this.used;
+    offsets[at + RuleSpan.start] = this.start;
+    offsets[at + RuleSpan.end] = this.end;
+    offsets[at + RuleSpan.column] = column;
+    offsets[at + RuleSpan.handle] = this.handle;
+    this.used = this.first + 2 * this.count;
+    this.first = this.used + VALUE_SPANS;
+    return at;
   }
 
-  get spans(): ValueSpans {
-    return this.block;
+  /** Makes room for the offsets of a rule. */
+  private reserve(): void {
+    if (this.first + 2 * MOST_VALUES <= this.spans.offsets.length) return;
+    this.spans = { text: this.text, offsets: new Uint32Array(BLOCK) };
+    this.used = 0;
+    this.first = VALUE_SPANS;
   }
 
   /**
-   * Scans the rule or element that starts at an offset, and sets the fields above.
-   * @param element stop at a comma or brace outside the braces of the element
+   * Scans the rule that starts at an offset, and sets the fields above. Neighbouring rules have few outlines: those that
+   * followed the last one before are compared first.
    * @returns false if it has no outline
    */
-  scan(start: number, element: boolean): boolean {
-    const { text, offsets } = this;
+  rule(start: number): boolean {
+    this.reserve();
+    const followers = this.previous?.followers;
+    if (followers !== undefined)
+      for (let i = 0; i < followers.length; i++)
+        if (this.follows(followers[i]!, start)) {
+          this.outline = followers[i];
+          return true;
+        }
+    this.outline = undefined;
+    return this.scan(start, false);
+  }
+
+  /**
+   * Scans the element that starts at an offset, and sets the fields above.
+   * @returns false if it has no outline
+   */
+  element(start: number): boolean {
+    return this.scan(start, true);
+  }
+
+  /** Scans a rule that may have a known outline. The text between the values is compared as a whole, which is fast. */
+  private follows({ texts, kinds }: Outline<T>, start: number): boolean {
+    const { text, first } = this;
+    const { offsets } = this.spans;
+    const count = kinds.length;
+    let at = start;
+    for (let i = 0; ; i++) {
+      const between = texts[i]!;
+      if (!text.startsWith(between, at)) return false;
+      at += between.length;
+      if (i === count) break;
+      if (!this.valueAt(at, kinds[i]!)) return false;
+      offsets[first + 2 * i] = at;
+      offsets[first + 2 * i + 1] = at = this.valueEnd;
+    }
+    this.start = start;
+    this.count = count;
+    this.end = this.next = at;
+    this.handle = 0;
+    if (at - start >= LONGEST) return false;
+    return text.charCodeAt(at) === LF || (text.startsWith(" # handle ", at) && this.handleAt(at));
+  }
+
+  /** Scans a rule or an element, which ends at a comma or brace outside its own braces. */
+  private scan(start: number, element: boolean): boolean {
+    const { text, first } = this;
+    const { offsets } = this.spans;
     const limit = Math.min(text.length, start + LONGEST);
     let depth = 0;
     let at = start;
@@ -195,8 +232,8 @@ export class ShapeScanner<T> {
       if (this.kind === 0) continue;
       if (this.count === MOST_VALUES) return false;
       hash = (Math.imul(hash, 31) + this.kind) | 0;
-      offsets[2 * this.count] = at;
-      offsets[2 * this.count + 1] = this.valueEnd;
+      offsets[first + 2 * this.count] = at;
+      offsets[first + 2 * this.count + 1] = this.valueEnd;
       this.kinds[this.count++] = this.kind;
       // The closing quote belongs to the outline.
       at = this.kind === Kind.quoted ? this.valueEnd + 1 : this.valueEnd;
@@ -204,32 +241,10 @@ export class ShapeScanner<T> {
     this.end = last === BLANK ? at - 1 : at;
     this.next = at;
     this.hash = hash;
-    this.handle = null;
+    this.handle = 0;
     if (depth !== 0 || at >= limit || this.end <= start) return false;
     if (element) return c === COMMA || c === CLOSE;
     return c === HASH ? this.handleAt(at - 1) : true;
-  }
-
-  /**
-   * Reads a token, and a value that starts there or follows `jump`.
-   * @returns end of what belongs to the outline; -1 if the grammar must read the line
-   */
-  private tokenEnd(at: number, c: number): number {
-    const { text } = this;
-    const sort = c < 128 ? CLASS[c]! : OTHER;
-    this.kind = 0;
-    if (c === BLANK || c === OPEN || c === CLOSE) return at + 1;
-    if (sort === SIGN && !(c === COLON && text.charCodeAt(at + 1) === COLON)) return at + 1;
-    if (sort === LETTER && !(HEX[c] === 1 && this.colonAddress(at))) {
-      this.kind = 0;
-      const end = this.wordEnd(at);
-      const isJump = end - at === 4 && (text.startsWith("jump", at) || text.startsWith("goto", at));
-      if (!isJump) return end;
-      return text.charCodeAt(end) === BLANK && this.target(end + 1) ? end + 1 : -1;
-    }
-    if (sort !== LETTER && !this.readValue(at, c, sort)) return -1;
-    // The outline contains the quote or the `@`; the value does not.
-    return this.kind === Kind.quoted || this.kind === Kind.reference ? at + 1 : at;
   }
 
   /** Reads `# handle 5` at the end of a rule. */
@@ -237,127 +252,17 @@ export class ShapeScanner<T> {
     HANDLE.lastIndex = at;
     const found = HANDLE.exec(this.text);
     if (found === null) return false;
-    this.handle = Number(found[1]);
+    const handle = Number(found[1]);
+    this.handle = handle + 1;
     this.next = HANDLE.lastIndex;
-    return true;
-  }
-
-  /** Returns the end of a word; -1 if a sign follows that could be a part of it. */
-  private wordEnd(start: number): number {
-    const { text } = this;
-    let at = start + 1;
-    let c = text.charCodeAt(at);
-    while (c < 128 && ((CLASS[c]! & 3) !== 0 || c === DOT || c === SLASH || c === DASH))
-      c = text.charCodeAt(++at);
-    return isEnd(c) ? at : -1;
-  }
-
-  /** Reads the name of a chain. */
-  private target(start: number): boolean {
-    const { text } = this;
-    let at = start;
-    let c = text.charCodeAt(at);
-    while (c < 128 && ((CLASS[c]! & 3) !== 0 || c === DASH || c === DOT)) c = text.charCodeAt(++at);
-    this.kind = Kind.target;
-    this.valueEnd = at;
-    return at > start && c !== CLOSE_BRACKET && isEnd(c);
-  }
-
-  /** Reads a value: a literal, a range, a prefix, a string or `@name`. */
-  private readValue(at: number, c: number, sort: number): boolean {
-    if (c === QUOTE) return this.quoted(at);
-    if (c === AT) return this.reference(at);
-    if (this.colonAddress(at)) return true;
-    return sort === DIGIT && this.number(at);
-  }
-
-  private quoted(start: number): boolean {
-    const { text } = this;
-    let at = start + 1;
-    let c = text.charCodeAt(at);
-    while (c !== QUOTE && c > CR) c = text.charCodeAt(++at);
-    this.kind = Kind.quoted;
-    this.valueEnd = at;
-    return c === QUOTE && isEnd(text.charCodeAt(at + 1));
-  }
-
-  private reference(start: number): boolean {
-    const c = this.text.charCodeAt(start + 1);
-    if (c >= 128 || CLASS[c] !== LETTER) return false;
-    const end = this.wordEnd(start + 1);
-    this.kind = Kind.reference;
-    this.valueEnd = end;
-    return end > 0 && this.text.charCodeAt(end) !== COMMA;
-  }
-
-  /** Reads an IPv6 or hardware address, and a prefix of one. */
-  private colonAddress(start: number): boolean {
-    const { text } = this;
-    let at = start;
-    let colons = 0;
-    let group = 0;
-    for (; ; at++) {
-      const c = text.charCodeAt(at);
-      if (c === COLON) {
-        colons++;
-        group = 0;
-      } else if (c < 128 && HEX[c] === 1 && group < 4) group++;
-      else break;
-    }
-    if (colons < 2 || colons > 8) return false;
-    return this.literalEnd(at, Kind.literal);
-  }
-
-  /** Reads a number, a time or an IPv4 address, and a range or a prefix of these. */
-  private number(start: number): boolean {
-    const { text } = this;
-    const end = this.atomEnd(start);
-    const c = text.charCodeAt(end);
-    if (c !== DASH) return this.literalEnd(end, Kind.literal, text.slice(start, end).includes("."));
-    const second = text.charCodeAt(end + 1);
-    if (second >= 128 || CLASS[second] !== DIGIT) return false;
-    const last = this.atomEnd(end + 1);
-    this.kind = Kind.range;
-    this.valueEnd = last;
-    const next = text.charCodeAt(last);
-    return isEnd(next) || (next === COLON && text.slice(end, last).includes("."));
-  }
-
-  /** Ends a literal, or reads the length of a prefix. */
-  private literalEnd(end: number, kind: number, port = false): boolean {
-    const { text } = this;
-    const c = text.charCodeAt(end);
-    this.kind = kind;
-    this.valueEnd = end;
-    // `10.0.0.1:80` is an address and a port.
-    if (isEnd(c) || (port && c === COLON)) return true;
-    if (c !== SLASH) return false;
-    let at = end + 1;
-    let d = text.charCodeAt(at);
-    while (d < 128 && (CLASS[d]! & 3) !== 0) d = text.charCodeAt(++at);
-    this.kind = Kind.prefix;
-    this.valueEnd = at;
-    return at > end + 1 && isEnd(d);
-  }
-
-  private atomEnd(start: number): number {
-    const { text } = this;
-    let at = start + 1;
-    let c = text.charCodeAt(at);
-    while (c < 128 && ((CLASS[c]! & 3) !== 0 || c === DOT)) c = text.charCodeAt(++at);
-    return at;
+    return handle <= MOST_HANDLE;
   }
 }
 
-/** Returns true for characters that can follow any token. */
-function isEnd(c: number): boolean {
-  return (
-    c === BLANK ||
-    c === LF ||
-    c === CR ||
-    c === COMMA ||
-    c === CLOSE ||
-    c === CLOSE_BRACKET ||
-    Number.isNaN(c)
-  );
+/** Moves an outline to the front. */
+function promote<T>(followers: Outline<T>[], outline: Outline<T>): void {
+  const at = followers.indexOf(outline);
+  if (at >= 0) followers.splice(at, 1);
+  followers.unshift(outline);
+  if (followers.length > MOST_FOLLOWERS) followers.pop();
 }

@@ -1,7 +1,7 @@
 /** Shapes of rules: what rules have in common that differ only in their values. */
 
 import type { Shape } from "./ast.ts";
-import { type Builder, builderOf } from "./slots.ts";
+import { type Builder, builderOf, observed } from "./slots.ts";
 import type { RuleContent } from "./statement-parser.ts";
 
 /** A tree with slots, from which others of the same structure are built. */
@@ -14,6 +14,11 @@ export class Template<T> {
   build(values: readonly string[]): T {
     this.builder ??= builderOf(this.tree);
     return this.builder(values) as T;
+  }
+
+  /** Returns the tree with these values; a function is called when one is read. */
+  observe(values: readonly string[], onRead: (index: number) => void): T {
+    return observed(this.tree, values, onRead) as T;
   }
 }
 

@@ -65,3 +65,19 @@ function compileObject(node: object): Builder | null {
     return copy;
   };
 }
+
+/** Returns a copy of a tree with values in its slots, whose texts with slots call a function when they are read. */
+export function observed(tree: unknown, values: readonly string[], onRead: (index: number) => void): unknown {
+  if (typeof tree !== "object" || tree === null) return tree;
+  const copy: object = Array.isArray(tree) ? [] : {};
+  for (const [key, node] of Object.entries(tree)) {
+    const build = typeof node === "string" ? compileText(node) : null;
+    const get = (): unknown => {
+      for (const [, index] of (node as string).matchAll(SLOT)) onRead(Number(index));
+      return build!(values);
+    };
+    const property = build === null ? { value: observed(node, values, onRead) as unknown } : { get };
+    Object.defineProperty(copy, key, { ...property, enumerable: true });
+  }
+  return copy;
+}

@@ -13,6 +13,7 @@ import {
   printPrefix,
 } from "../packet/address.ts";
 import type { Address, Range } from "../packet/field.ts";
+import { isQuad } from "../packet/literal-check.ts";
 import { type Codec, Unreadable } from "./extension.ts";
 import { wholeNumber } from "./number-codecs.ts";
 import { word } from "./word-codecs.ts";
@@ -52,33 +53,6 @@ export const prefix: Codec<Prefix> = {
   ),
   isValid: (text, start, end, { family }) => family === 4 && isQuad(text, start, end, true),
 };
-
-/**
- * Returns true if text[start, end) is a dotted quad, with a prefix length if `length` allows one. It reads digit by digit,
- * since every rule of a large file has one or two addresses.
- */
-export function isQuad(text: string, start: number, end: number, length: boolean): boolean {
-  let parts = 0;
-  let value = -1;
-  let slash = false;
-  for (let i = start; i < end; i++) {
-    const code = text.charCodeAt(i);
-    if (code >= 48 && code <= 57) {
-      // Leading zeros are left to the parser.
-      if (value === 0) return false;
-      value = (value < 0 ? 0 : value * 10) + code - 48;
-      if (value > (slash ? 32 : 255)) return false;
-    } else if (value < 0 || slash) return false;
-    else {
-      if (code === 47 && length) slash = true;
-      else if (code !== 46) return false;
-      parts++;
-      value = -1;
-      if (parts > 4 || slash !== (parts === 4)) return false;
-    }
-  }
-  return value >= 0 && (slash || parts === 3);
-}
 
 /** A prefix that is printed without its length if it is a single address. */
 export const shortPrefix: Codec<Prefix> = {

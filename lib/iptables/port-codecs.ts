@@ -1,5 +1,6 @@
 /** Codecs of ports: one port, a range, a list. */
 
+import { isPort } from "../packet/literal-check.ts";
 import { serviceName } from "../packet/system-names.ts";
 import type { Codec, Spelling } from "./extension.ts";
 import { wholeNumber } from "./number-codecs.ts";
@@ -22,19 +23,6 @@ function readPorts(text: string, spelling: Spelling): readonly [number, number] 
 
 const writePorts = ([first, last]: readonly [number, number]): string =>
   first === last ? String(first) : `${first}:${last}`;
-
-/** Returns true if text[start, end) is a port in decimal digits. */
-export function isPort(text: string, start: number, end: number): boolean {
-  // A leading zero makes it octal.
-  if (end === start || end - start > 5 || text.charCodeAt(start) === 48) return false;
-  let port = 0;
-  for (let i = start; i < end; i++) {
-    const code = text.charCodeAt(i);
-    if (code < 48 || code > 57) return false;
-    port = port * 10 + code - 48;
-  }
-  return port <= 0xffff;
-}
 
 /** A port, a range of ports, or the name of a service. */
 export const ports: Codec<readonly [number, number]> = {

@@ -8,14 +8,14 @@ import type {
   Table as TableSyntax,
 } from "nftables-parser-ts";
 import type { Report } from "./scope.ts";
-import { type Definitions, type DraftChain, TableDraft } from "./table-draft.ts";
+import { type Definitions, type DraftChain, NO_DEFINITIONS, TableDraft } from "./table-draft.ts";
 
 /** Runs the entries of one text. */
 export class CommandRunner {
   readonly tables = new Map<string, TableDraft>();
   /** The text has commands, so that it is no listing. */
   isScript = false;
-  private definitions: Definitions = new Map();
+  private definitions: Definitions = NO_DEFINITIONS;
 
   constructor(private readonly report: Report) {}
 
@@ -124,7 +124,7 @@ export class CommandRunner {
       this.missing("chain", command);
       return;
     }
-    const rule = { syntax, definitions: this.definitions };
+    chain.define(syntax, this.definitions);
     const { place, verb } = command;
     const at = place === null ? -1 : ruleAt(chain, place);
     if (place !== null && at < 0)
@@ -134,9 +134,9 @@ export class CommandRunner {
         command,
       );
     if (verb === "replace") {
-      if (at >= 0) chain.rules[at] = rule;
-    } else if (verb === "insert") chain.rules.splice(Math.max(0, at), 0, rule);
-    else chain.rules.splice(at < 0 ? chain.rules.length : at + 1, 0, rule);
+      if (at >= 0) chain.rules[at] = syntax;
+    } else if (verb === "insert") chain.rules.splice(Math.max(0, at), 0, syntax);
+    else chain.rules.splice(at < 0 ? chain.rules.length : at + 1, 0, syntax);
   }
 
   private remove(command: Command): void {
@@ -197,4 +197,4 @@ const ruleAt = ({ rules }: DraftChain, { word, number }: NonNullable<Command["pl
     ? number < rules.length
       ? number
       : -1
-    : rules.findIndex(({ syntax }) => syntax.handle === number);
+    : rules.findIndex(({ handle }) => handle === number);

@@ -2,6 +2,7 @@
 import type { Value } from "nftables-parser-ts";
 import { parseAddress } from "../packet/address.ts";
 import { type Family, LAST_NAME, type Range, type Scalar } from "../packet/field.ts";
+import { isDecimal, isQuad } from "../packet/literal-check.ts";
 import { parseMac } from "../packet/packet-json.ts";
 import { protocolNumber, serviceName } from "../packet/system-names.ts";
 import * as symbols from "./symbols.ts";
@@ -16,6 +17,8 @@ export interface Datatype {
   readonly bitmask?: true;
   /** Parses a literal to its values; `undefined` if it is not of this type. */
   parse(value: Value): Range | undefined;
+  /** Returns true if text[start, end) is certainly one value of the type. False means "unknown": fall back to `parse`. */
+  isValid?(text: string, start: number, end: number, quoted: boolean): boolean;
   /** Description of a literal for messages. */
   readonly expects: string;
 }
@@ -55,6 +58,7 @@ const numeric = (name: string, bits: number, expects: string, options: NumberOpt
     const value = number ?? options.lookup?.(text);
     return value === undefined || value > greatest(bits) ? undefined : [value, value];
   },
+  isValid: (text, start, end, quoted) => !quoted && isDecimal(text, start, end, greatest(bits)),
 });
 
 /** An IPv4 address may be written as a number. */
@@ -68,6 +72,7 @@ const address = (name: string, family: Family): Datatype => ({
   bits: family === 4 ? 32 : 128,
   expects: `an IPv${family} address`,
   parse: ({ text }) => single(parseAddress(text, family) ?? (family === 4 ? addressNumber(text) : undefined)),
+  isValid: (text, start, end) => family === 4 && isQuad(text, start, end, false),
 });
 
 /** Longest name of an interface (IFNAMSIZ). */
@@ -148,7 +153,13 @@ export const TYPES = {
   gid: identity("gid"),
   fib_addrtype: numeric("fib_addrtype", 32, "an address type", { known: symbols.FIB_TYPE }),
   pkt_type: numeric("pkt_type", 8, "a packet type", { known: symbols.PACKET_TYPE }),
-  ifname: { name: "ifname", bits: null, expects: "the name of an interface", parse: readName },
+  ifname: {
+    name: "ifname",
+    bits: null,
+    expects: "the name of an interface",
+    parse: readName,
+    isValid: (text, start, end) => end > start && end - start <= MOST_NAME && !text.startsWith("*", end - 1),
+  },
   iface_index: interfaceIndex,
   iface_type: numeric("iface_type", 16, "a type of interfaces", { known: symbols.INTERFACE_TYPE }),
   devgroup: numeric("devgroup", 32, "an interface group", { known: symbols.DEVICE_GROUP }),

@@ -187,6 +187,6 @@ const textOf = ({ chains }: TableDraft): string =>
   [...chains.values()]
     .map(
       ({ name, rules }) =>
-        `${name}\n${rules.map(({ syntax }) => syntax.text.replace(/packets \d+ bytes \d+/g, "")).join("\n")}`,
+        `${name}\n${rules.map(({ text }) => text.replace(/packets \d+ bytes \d+/g, "")).join("\n")}`,
     )
     .join("\n");

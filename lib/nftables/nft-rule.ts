@@ -9,47 +9,55 @@ import { compileSteps } from "./compile-rule.ts";
 import type { RuleCondition } from "./condition.ts";
 import type { CompileContext } from "./operand.ts";
 import { readSteps } from "./read-rule.ts";
+import { calledChains, type RuleSummary } from "./rule-plan.ts";
 import type { RuleScope } from "./rule-scope.ts";
 import { NO_TRAITS, type StatementStep, type Step } from "./step.ts";
 
-/** Members of a rule that the loader collects once, since `lib/path` reads them of all rules. */
-export interface RuleSummary {
-  readonly action: Action;
-  readonly traits: Traits;
-  readonly calledChains: readonly string[];
+/** Table of a rule, as its rules see it. */
+export interface TableContext {
+  /** Id of the table: `inet filter`. */
+  readonly table: string;
+  readonly tableFamily: string;
+  /** Returns the base chains from which a chain is reached, itself included. */
+  bases(chain: string): readonly BaseChain[];
 }
 
 /** Chain of a rule, as its rules see it. */
 export interface ChainContext {
-  /** Id of the table: `inet filter`. */
-  readonly table: string;
+  readonly of: TableContext;
   readonly chain: string;
-  readonly tableFamily: string;
-  /** RuleScope without a report: faults were reported when the rule was loaded. */
+  /** Scope without a report: faults were reported when the rule was loaded. */
   readonly scope: RuleScope;
-  bases(): readonly BaseChain[];
 }
 
 /** A rule of nftables. */
 export class NftRule implements Rule {
-  readonly counters = null;
-  readonly action: Action;
-  readonly traits: Traits;
-  readonly calledChains: readonly string[];
-
   constructor(
     private readonly context: ChainContext,
     readonly index: number,
     readonly syntax: RuleSyntax,
-    { action, traits, calledChains }: RuleSummary,
-  ) {
-    this.action = action;
-    this.traits = traits;
-    this.calledChains = calledChains;
+    private readonly summary: RuleSummary,
+  ) {}
+
+  /** A counter is a statement of nftables, and a rule may have several. */
+  get counters(): null {
+    return null;
+  }
+
+  get action(): Action {
+    return this.summary.action;
+  }
+
+  get traits(): Traits {
+    return this.summary.traits;
+  }
+
+  get calledChains(): readonly string[] {
+    return calledChains(this.summary, this.syntax);
   }
 
   get table(): string {
-    return this.context.table;
+    return this.context.of.table;
   }
 
   get chain(): string {
@@ -100,15 +108,11 @@ export class NftRule implements Rule {
   }
 }
 
-const contextOf = (
-  facts: Facts,
-  { table, chain, tableFamily, bases }: ChainContext,
-  index: number,
-): CompileContext => ({
+const contextOf = (facts: Facts, { of, chain }: ChainContext, index: number): CompileContext => ({
   facts,
-  site: { table, chain, index },
-  tableFamily,
-  bases,
+  site: { table: of.table, chain, index },
+  tableFamily: of.tableFamily,
+  bases: () => of.bases(chain),
 });
 
 /** The statement with a verdict; `undefined` if the rule has none. */
@@ -121,7 +125,7 @@ const lastStatement = (steps: readonly Step[]): StatementStep | undefined => {
 export function summaryOf(steps: readonly Step[]): RuleSummary {
   let action: Action = "none";
   let traits: Traits = NO_TRAITS;
-  let calledChains: readonly string[] = NO_CHAINS;
+  let calls: readonly string[] = NO_CHAINS;
   const add = (more: Traits): void => {
     if (more !== NO_TRAITS && more !== traits) traits = traits === NO_TRAITS ? more : { ...traits, ...more };
   };
@@ -132,10 +136,9 @@ export function summaryOf(steps: readonly Step[]): RuleSummary {
       if (step.action !== "none") action = step.action;
       add(step.traits);
       if (step.chains.length > 0)
-        calledChains =
-          calledChains.length === 0 ? step.chains : [...new Set([...calledChains, ...step.chains])];
+        calls = calls.length === 0 ? step.chains : [...new Set([...calls, ...step.chains])];
     }
-  return { action: action === "none" && isLog(steps) ? "log" : action, traits, calledChains };
+  return { action: action === "none" && isLog(steps) ? "log" : action, traits, calls };
 }
 
 const NO_CHAINS: readonly string[] = [];

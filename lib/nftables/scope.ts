@@ -1,5 +1,6 @@
 /** Names that values may use, and the reporter of faults. */
 import type { Expression, Position } from "nftables-parser-ts";
+import type { ValueUses } from "./value-uses.ts";
 
 /** Reports a fault at a place of the text. */
 export type Report = (message: string, found: string, at: Position | undefined) => void;
@@ -11,6 +12,8 @@ export interface Scope {
   /** Value of `$name`; `undefined` if it is not defined. */
   definition(name: string): Expression | undefined;
   readonly report: Report;
+  /** Recorder of the values that the reading depends on; absent if nothing needs these. */
+  readonly uses?: ValueUses;
 }
 
 /** Definitions may refer to definitions that precede them; this many levels exist in no real file. */

@@ -14,18 +14,28 @@ import type {
 /** Values of `$name` at a place of the text. */
 export type Definitions = ReadonlyMap<string, Expression>;
 
-/** A rule with the definitions that precede it. */
-export interface DraftRule {
-  readonly syntax: RuleSyntax;
-  readonly definitions: Definitions;
-}
+export const NO_DEFINITIONS: Definitions = new Map();
 
-export interface DraftChain {
-  readonly name: string;
-  base: BaseChainLine | null;
-  /** In the order of evaluation. */
-  rules: DraftRule[];
-  readonly place: Position;
+export class DraftChain {
+  /** Definitions that precede a rule, if there are any. */
+  private readonly definitions = new Map<RuleSyntax, Definitions>();
+
+  constructor(
+    readonly name: string,
+    public base: BaseChainLine | null,
+    readonly place: Position,
+    /** In the order of evaluation. */
+    public rules: RuleSyntax[] = [],
+  ) {}
+
+  /** Keeps the definitions that precede a rule. */
+  define(rule: RuleSyntax, definitions: Definitions): void {
+    if (definitions.size > 0) this.definitions.set(rule, definitions);
+  }
+
+  definitionsOf(rule: RuleSyntax): Definitions {
+    return this.definitions.get(rule) ?? NO_DEFINITIONS;
+  }
 }
 
 /** A change of the elements of a set. */
@@ -73,10 +83,13 @@ export class TableDraft {
   addChain(syntax: ChainSyntax, definitions: Definitions): void {
     let chain = this.chains.get(syntax.name);
     if (chain === undefined) {
-      chain = { name: syntax.name, base: syntax.base, rules: [], place: syntax };
+      chain = new DraftChain(syntax.name, syntax.base, syntax, syntax.rules.slice());
       this.chains.set(syntax.name, chain);
-    } else if (syntax.base !== null) chain.base = syntax.base;
-    for (const rule of syntax.rules) chain.rules.push({ syntax: rule, definitions });
+    } else {
+      if (syntax.base !== null) chain.base = syntax.base;
+      for (const rule of syntax.rules) chain.rules.push(rule);
+    }
+    if (definitions.size > 0) for (const rule of syntax.rules) chain.define(rule, definitions);
   }
 
   addSet(syntax: NamedSet, definitions: Definitions): void {

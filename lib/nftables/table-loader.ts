@@ -5,13 +5,19 @@ import type { Chain, Table } from "../rules/ruleset.ts";
 import { readBaseChain } from "./base-chains.ts";
 import { type Datatype, datatype } from "./datatype.ts";
 import { ElementSet } from "./element-set.ts";
-import { type ChainContext, NftRule, summaryOf } from "./nft-rule.ts";
-import { readSteps } from "./read-rule.ts";
+import { type ChainContext, NftRule, type TableContext } from "./nft-rule.ts";
 import { readKey } from "./read-value.ts";
+import { RuleReader } from "./rule-reader.ts";
 import type { RuleScope } from "./rule-scope.ts";
 import type { Report } from "./scope.ts";
 import type { Step } from "./step.ts";
-import type { Definitions, DraftRule, DraftSet, TableDraft } from "./table-draft.ts";
+import {
+  type Definitions,
+  type DraftChain,
+  type DraftSet,
+  NO_DEFINITIONS,
+  type TableDraft,
+} from "./table-draft.ts";
 
 /** A table that was loaded. */
 export interface LoadedTable {
@@ -20,20 +26,18 @@ export interface LoadedTable {
   readonly unlisted: readonly string[];
 }
 
-/** Rules that share definitions and a chain share a context. */
-type Contexts = Map<Definitions, ChainContext>;
-
-const IGNORE: Report = () => {};
+/** Rules of a chain that exists, or of one in braces. */
+type RuleList = Pick<DraftChain, "rules" | "definitionsOf">;
 
 /** Loads one table. */
 export class TableLoader {
   private readonly sets = new Map<string, ElementSet>();
   private readonly chains = new Map<string, Chain>();
   private readonly anonymous = new Map<string, string>();
-  private readonly waiting: { readonly name: string; readonly rules: readonly DraftRule[] }[] = [];
+  private readonly waiting: { readonly name: string; readonly list: RuleList }[] = [];
   private readonly usedSets = new Set<string>();
-  private readonly reportingScopes = new Map<Definitions, RuleScope>();
-  private readonly silentScopes = new Map<Definitions, RuleScope>();
+  private readonly readers = new Map<Definitions, RuleReader>();
+  private readonly context: TableContext;
   /** The rule that is loaded. */
   private current: Position;
   private basesByChain: ReadonlyMap<string, readonly BaseChain[]> | undefined;
@@ -47,6 +51,11 @@ export class TableLoader {
     private readonly mayLackElements: boolean,
   ) {
     this.current = draft.place;
+    this.context = {
+      table: draft.id,
+      tableFamily: draft.family,
+      bases: (chain) => this.bases(chain),
+    };
   }
 
   load(): LoadedTable {
@@ -63,12 +72,12 @@ export class TableLoader {
         chain.name,
         typeof base === "string" ? null : base,
         chain.base?.policy ?? null,
-        chain.rules,
+        chain,
         chain.place,
       );
     }
     for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift())
-      this.loadChain(next.name, null, null, next.rules, next.rules[0]!.syntax);
+      this.loadChain(next.name, null, null, next.list, next.list.rules[0]!);
     const unlisted = this.mayLackElements
       ? [...this.usedSets].filter((name) => this.sets.get(name)?.unknown?.why === "unlisted")
       : [];
@@ -115,30 +124,33 @@ export class TableLoader {
     name: string,
     base: BaseChain | null,
     policy: string | null,
-    drafts: readonly DraftRule[],
+    drafts: RuleList,
     { line }: Position,
   ): void {
-    const { draft } = this;
-    const contexts: Contexts = new Map();
-    const rules = drafts.map((rule, i) =>
-      this.loadRule(rule, i + 1, this.context(name, rule.definitions, contexts)),
-    );
     this.chains.set(name, {
-      table: draft.id,
+      table: this.draft.id,
       name,
       base,
       policy: base === null ? null : policy === "drop" ? "DROP" : "ACCEPT",
       counters: null,
-      rules,
+      rules: this.loadRules(name, drafts),
       line,
     });
   }
 
-  private loadRule({ syntax, definitions }: DraftRule, index: number, context: ChainContext): NftRule {
-    this.current = syntax;
-    const steps = readSteps(syntax.statements, this.reporting(definitions));
-    this.noteSets(steps);
-    return new NftRule(context, index, syntax, summaryOf(steps));
+  private loadRules(chain: string, drafts: RuleList): NftRule[] {
+    let reader = this.reader(NO_DEFINITIONS);
+    let context: ChainContext = { of: this.context, chain, scope: reader.scope };
+    return drafts.rules.map((syntax, i) => {
+      const own = this.reader(drafts.definitionsOf(syntax));
+      // Rules that share definitions share a context.
+      if (own !== reader) {
+        reader = own;
+        context = { of: this.context, chain, scope: own.scope };
+      }
+      this.current = syntax;
+      return new NftRule(context, i + 1, syntax, reader.read(syntax));
+    });
   }
 
   /** Rules that add elements to a set or remove them make its elements unknown. */
@@ -152,39 +164,17 @@ export class TableLoader {
     }
   }
 
-  private context(chain: string, definitions: Definitions, contexts: Contexts): ChainContext {
-    let context = contexts.get(definitions);
-    if (context === undefined) {
-      const { draft } = this;
-      context = {
-        table: draft.id,
-        chain,
-        tableFamily: draft.family,
-        scope: this.silent(definitions),
-        bases: () => this.bases(chain),
-      };
-      contexts.set(definitions, context);
-    }
-    return context;
-  }
-
-  /** Returns the scope for the first reading of rules, which reports faults at the rule that is loaded. */
-  private reporting(definitions: Definitions): RuleScope {
-    let scope = this.reportingScopes.get(definitions);
-    if (scope === undefined) {
-      scope = this.scope(definitions, (message, found, at) =>
-        this.report(message, found, at ?? this.current),
+  private reader(definitions: Definitions): RuleReader {
+    let reader = this.readers.get(definitions);
+    if (reader === undefined) {
+      reader = new RuleReader(
+        (report) => this.scope(definitions, report),
+        (message, found, at) => this.report(message, found, at ?? this.current),
+        (steps) => this.noteSets(steps),
       );
-      this.reportingScopes.set(definitions, scope);
+      this.readers.set(definitions, reader);
     }
-    return scope;
-  }
-
-  /** Returns the scope for later readings. */
-  private silent(definitions: Definitions): RuleScope {
-    let scope = this.silentScopes.get(definitions);
-    if (scope === undefined) this.silentScopes.set(definitions, (scope = this.scope(definitions, IGNORE)));
-    return scope;
+    return reader;
   }
 
   private scope(definitions: Definitions, report: Report): RuleScope {
@@ -211,8 +201,9 @@ export class TableLoader {
     if (name === undefined) {
       name = `__chain${this.anonymous.size}`;
       this.anonymous.set(place, name);
-      if (first === undefined) this.loadChain(name, null, null, [], this.draft.place);
-      else this.waiting.push({ name, rules: rules.map((syntax) => ({ syntax, definitions })) });
+      const list = { rules: [...rules], definitionsOf: () => definitions };
+      if (first === undefined) this.loadChain(name, null, null, list, this.draft.place);
+      else this.waiting.push({ name, list });
     }
     return name;
   }
@@ -226,8 +217,6 @@ export class TableLoader {
 
 /** Hooks that only the families bridge, netdev and arp have, or that no IP packet of lib/path passes. */
 const OTHER_HOOKS: readonly string[] = ["ingress", "egress"];
-
-const NO_DEFINITIONS: Definitions = new Map();
 
 /** Returns the base chains that reach each chain. */
 function basesOf(chains: ReadonlyMap<string, Chain>): Map<string, BaseChain[]> {

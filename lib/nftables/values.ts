@@ -6,7 +6,12 @@ import { type Datatype, integer } from "./datatype.ts";
 import { resolved, type Scope } from "./scope.ts";
 
 /** Returns the ranges of values that an expression denotes; `null` and a report if it is none of the type. */
-export function readRanges(given: Expression, type: Datatype, scope: Scope): Range[] | null {
+export const readRanges = (given: Expression, type: Datatype, scope: Scope): Range[] | null =>
+  scope.uses === undefined
+    ? parseRanges(given, type, scope)
+    : scope.uses.literal(given, type, () => parseRanges(given, type, scope));
+
+function parseRanges(given: Expression, type: Datatype, scope: Scope): Range[] | null {
   const expression = resolved(given, scope);
   if (expression === null) return null;
   switch (expression.kind) {
@@ -85,7 +90,12 @@ export const allBits = (type: Datatype): Scalar =>
   type.bits === 128 ? (1n << 128n) - 1n : type.bits === null ? 0 : 2 ** Math.min(type.bits, 32) - 1;
 
 /** Returns the value of an expression of constants: `0x10 | 0x20`, `syn,ack`; `null` and a report for any other. */
-export function readConstant(given: Expression, type: Datatype, scope: Scope): Scalar | null {
+export const readConstant = (given: Expression, type: Datatype, scope: Scope): Scalar | null =>
+  scope.uses === undefined
+    ? parseConstant(given, type, scope)
+    : scope.uses.literal(given, type, () => parseConstant(given, type, scope));
+
+function parseConstant(given: Expression, type: Datatype, scope: Scope): Scalar | null {
   const expression = resolved(given, scope);
   if (expression === null) return null;
   switch (expression.kind) {

@@ -4,10 +4,11 @@
  */
 import { parseAddress, printAddress } from "../../packet/address.ts";
 import { type Address, PROTO } from "../../packet/field.ts";
+import { isPort, isQuad } from "../../packet/literal-check.ts";
 import type { Effect, Nat } from "../../rules/effect.ts";
-import { isQuad, prefix } from "../address-codecs.ts";
+import { prefix } from "../address-codecs.ts";
 import { type Codec, option, type Spelling, target, Unreadable } from "../extension.ts";
-import { isPort, readPort } from "../port-codecs.ts";
+import { readPort } from "../port-codecs.ts";
 import { flag, word } from "../word-codecs.ts";
 
 const COLON = 58;

@@ -24,10 +24,12 @@ export const queued = ({ site, bases }: CompileContext): Effect => {
 };
 
 /** Chain of a jump or goto: one that exists, or that of the rules in braces. */
-export function calledChain({ chain, rules }: Verdict, scope: RuleScope, at: Expression["at"]): string {
+export function calledChain(verdict: Verdict, scope: RuleScope, at: Expression["at"]): string {
+  const { rules } = verdict;
   if (rules !== undefined) return scope.anonymousChain(rules);
-  if (!scope.hasChain(chain!)) scope.report(`chain ${chain} does not exist in this table`, chain!, at);
-  return chain!;
+  const name = scope.uses === undefined ? verdict.chain! : scope.uses.chain(() => verdict.chain!);
+  if (!scope.hasChain(name)) scope.report(`chain ${name} does not exist in this table`, name, at);
+  return name;
 }
 
 /** Returns the effect of a verdict; `null` for `continue`. */
