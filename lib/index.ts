@@ -37,7 +37,17 @@ export type {
 } from "./audit/set-description.ts";
 export type { Cost, PassedRules } from "./fix/cost.ts";
 export type { Strategy, StrategyChoice } from "./fix/endpoint-rules.ts";
-export { type Coverage, type Fix, type FixOptions, fix, type OpenItem, type UfwFix } from "./fix/fix.ts";
+export {
+  type Coverage,
+  type Fix,
+  type FixLanguage,
+  type FixOptions,
+  fix,
+  fixLanguage,
+  type OpenItem,
+  type UfwFix,
+} from "./fix/fix.ts";
+export { type Migration, migrate, type UntranslatedRule } from "./fix/migrate.ts";
 export type { ChangedPacket, Proof } from "./fix/prove.ts";
 export type {
   CopyFailure,
@@ -154,7 +164,6 @@ export type { PortMappingNote } from "./report/explain/port-mappings.ts";
 export type { NewAddress, ReturnPoint, RuleAction } from "./report/explain/rule-action.ts";
 
 export { type FixJson, fixJson } from "./report/fix-json.ts";
-
 export { graphDot } from "./report/graph/dot.ts";
 export { chainGraph } from "./report/graph/graph.ts";
 export type {
@@ -207,6 +216,7 @@ export {
   ufwRefusalText,
 } from "./report/text/fix-text.ts";
 export { inferenceText } from "./report/text/inference-text.ts";
+export { type MigrationJson, migrationJson, migrationText } from "./report/text/migration-text.ts";
 export { packetFlags, packetText } from "./report/text/packet-text.ts";
 export { endReasonText, uncertaintyText, unknownReasonText } from "./report/text/reason-text.ts";
 export { COLOUR, PLAIN, type Style, safe, safeLines } from "./report/text/terminal.ts";

@@ -1,10 +1,15 @@
 import {
   type Family,
   type Fix,
+  type FixLanguage,
   fix,
   fixJson,
+  fixLanguage,
   fixText,
   leftOutRuleText,
+  migrate,
+  migrationJson,
+  migrationText,
   PLAIN,
   type Strategy,
   ufwRefusalText,
@@ -13,12 +18,13 @@ import { requireOneHost } from "../fleet.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
 import { holdStderr, printJson, printVerbatim, writeStderr } from "../output.ts";
 
-type Format = "restore" | "script" | "ufw" | "systemd" | "save";
+type Format = "nft" | "restore" | "script" | "ufw" | "systemd" | "save";
 
 interface FixArgs extends HostArgs {
   readonly strategy: Strategy | "auto";
   readonly format: Format;
   readonly family?: Family | undefined;
+  readonly migrate?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -29,11 +35,14 @@ interface FixArgs extends HostArgs {
  */
 export function run(args: FixArgs): number {
   requireOneHost(args.rules, "fix");
+  if (args.migrate === true) return runMigration(args);
   // The first line of stderr is the result; warnings about the inputs follow.
   const { result, release } = holdStderr(() => {
     const { rulesets, host, sources } = inputs(args);
-    const sets = args.format === "script" || args.format === "systemd";
-    return fix(rulesets, host, { strategy: args.strategy, sets, inputs: sources });
+    const language = LANGUAGES[args.format] ?? fixLanguage(rulesets);
+    // Tables of nftables have sets of their own; iptables-restore cannot create an ipset.
+    const sets = language === "nftables" || args.format === "script" || args.format === "systemd";
+    return fix(rulesets, host, { strategy: args.strategy, sets, language, inputs: sources });
   });
   const code = result.holds && result.left.length === 0 ? 0 : 1;
   if (args.json === true) {
@@ -50,11 +59,40 @@ export function run(args: FixArgs): number {
   return code;
 }
 
+/**
+ * Prints the rules of DOCKER-USER as tables of nftables.
+ * @returns 1 if a rule cannot be translated or a proof does not hold; else 0
+ */
+function runMigration(args: FixArgs): number {
+  const { result, release } = holdStderr(() => {
+    const { rulesets, host } = inputs(args);
+    return migrate(rulesets, host);
+  });
+  const holds = result.every(({ text, difference }) => text !== "" && difference === null);
+  if (args.json === true) {
+    release();
+    printJson(migrationJson(result));
+    return holds ? 0 : 1;
+  }
+  writeStderr(migrationText(result, PLAIN));
+  release();
+  if (holds) for (const { text } of result) printVerbatim(text);
+  return holds ? 0 : 1;
+}
+
+/** Language of the forms that have only one. */
+const LANGUAGES: Readonly<Partial<Record<Format, FixLanguage>>> = {
+  nft: "nftables",
+  ufw: "iptables",
+  restore: "iptables",
+  save: "iptables",
+};
+
 /** Prints one form with its instructions; returns whether it contains the whole fix. */
 function printForm(result: Fix, format: Exclude<Format, "save">, requested: Family | undefined): boolean {
-  if (format === "script" || format === "systemd") {
-    printVerbatim(format === "script" ? result.script : result.unit);
-    writeStderr(`${INSTRUCTIONS[format]}\n`);
+  if (format === "script" || format === "systemd" || format === "nft") {
+    printVerbatim({ script: result.script, systemd: result.unit, nft: result.nft }[format]);
+    writeStderr(`${instructionsOf(format, result.language)}\n`);
     return true;
   }
   const both = result.rules4.length > 0 && result.rules6.length > 0;
@@ -109,8 +147,15 @@ function needsNothing(family: Family): "nothing" {
   return "nothing";
 }
 
-/** Instructions for the forms that contain both families. */
+/** Returns the instructions for a form that contains both families. */
+const instructionsOf = (format: keyof typeof INSTRUCTIONS, language: FixLanguage): string =>
+  format === "script" && language === "nftables" ? NFT_SCRIPT : INSTRUCTIONS[format];
+
+const NFT_SCRIPT =
+  "Save it as fix.sh and run it as root on the host: sh fix.sh; then sh fix.sh --check, --undo or --cut. It holds until the next boot, or until flush ruleset; --format systemd holds at every boot.";
+
 const INSTRUCTIONS = {
+  nft: 'Save it as fwcheck.nft and load it as root on the host: nft -f fwcheck.nft. It holds until the next boot, or until flush ruleset; at the end of nftables.conf, include it: include "/etc/fwcheck.nft".',
   script:
     "Save it as fix.sh and run it as root on the host: sh fix.sh; then sh fix.sh --check, --undo or --cut. It holds until the next boot; --format ufw and systemd hold at every boot.",
   systemd:
@@ -121,6 +166,7 @@ const withoutRules = (result: Fix): Fix => ({
   ...result,
   rules4: [],
   rules6: [],
+  nft: "",
   restore: "",
   restore6: "",
   sets: "",

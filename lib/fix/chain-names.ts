@@ -1,6 +1,16 @@
-/** Names of the chains and rules that a fix adds. */
+/** Names of the tables, chains and rules that a fix adds. */
 import { DOCKER_USER } from "../host/known/docker.ts";
-import { calledChain, type Rule } from "../rules/ruleset.ts";
+import type { Family } from "../packet/field.ts";
+import { calledChain, type Rule, type TableId } from "../rules/ruleset.ts";
+
+/** Language that the rules of a fix are written in. */
+export type FixLanguage = "iptables" | "nftables";
+
+/** A chain by table and name. */
+export interface ChainPlace {
+  readonly table: TableId;
+  readonly chain: string;
+}
 
 /** Chain that DOCKER-USER jumps to. A fix changes no other rules of DOCKER-USER. */
 export const CHAIN = "FWCHECK";
@@ -22,3 +32,16 @@ export const isHook = (rule: Rule): boolean =>
   rule.chain === "FORWARD" &&
   calledChain(rule) === DOCKER_USER &&
   rule.reading.comments?.includes("fwcheck") === true;
+
+/** Name of the tables of nftables that a fix adds, one for each family. */
+export const NFT_TABLE = "fwcheck";
+
+/** Base chain of these tables. */
+export const FORWARD_CHAIN = "forward";
+
+/** Returns the family of these tables as nft names it, with the name: `ip fwcheck`. */
+export const nftTableId = (family: Family): string => `${family === 4 ? "ip" : "ip6"} ${NFT_TABLE}`;
+
+/** Returns the name of a chain of a fix in nftables: `forward` for FWCHECK, `policy-1` for FWCHECK-1. */
+export const nftChain = (chain: string): string =>
+  chain === CHAIN ? FORWARD_CHAIN : chain.replace(`${CHAIN}-`, "policy-");

@@ -1,4 +1,4 @@
-/** Cost of a fix: number of rules of FORWARD that packets pass, without and with it. */
+/** Cost of a fix: number of rules that packets pass in the base chain of the fix, without and with it. */
 import type { FamilyAudit } from "../audit/audit.ts";
 import type { Host } from "../host/host.ts";
 import { fromOutside, outsideInterfaces } from "../host/packet-origin.ts";
@@ -11,9 +11,10 @@ import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import { bindFields, type HeaderState, type SetState } from "../reach/set-state.ts";
 import { usual } from "../rules/effect.ts";
+import type { ChainPlace } from "./chain-names.ts";
 import { statesAt } from "./read-point.ts";
 
-/** Numbers of rules that packets pass in FORWARD of table filter, jumps included. */
+/** Numbers of rules that packets pass in FORWARD of table filter, or in the base chain of a fix in nftables; jumps included. */
 export interface PassedRules {
   /** Maximum for packets of established flows. */
   readonly established: number;
@@ -46,33 +47,41 @@ export function costOf(
   before: SetEngine,
   after: SetEngine,
   host: Host,
+  base: ChainPlace,
 ): Cost {
   const { diagrams } = domain;
   const taken = passages.filter((passage) => passage.all !== EMPTY);
   const every = Math.max(1, Math.ceil(taken.length / MOST_WAYS));
   const cells = taken.filter((_, i) => i % every === 0).map((passage) => cellOf(domain, passage.all, host));
   // One packet that is routed to no container.
-  const routed = diagrams.unionAll(atForward(before, before.start(fromOutside(host))).map((s) => s.set));
+  const routed = diagrams.unionAll(
+    atForward(before, before.start(fromOutside(host)), base).map((s) => s.set),
+  );
   const others = diagrams.subtract(routed, diagrams.unionAll(taken.map((passage) => passage.all)));
   if (others !== EMPTY) cells.push(cellOf(domain, others, host));
-  return { before: passed(before, cells), after: passed(after, cells) };
+  return { before: passed(before, cells, base), after: passed(after, cells, base) };
 }
 
-const atForward = (engine: SetEngine, start: SetState): SetState[] =>
-  statesAt(engine, "FORWARD", (observe) => engine.arrive(start, observe));
+const atForward = (engine: SetEngine, start: SetState, base: ChainPlace): SetState[] =>
+  statesAt(
+    engine,
+    "FORWARD",
+    (observe) => engine.arrive(start, observe),
+    engine.program.chain(base.table, base.chain) === undefined ? undefined : base,
+  );
 
-function passed(engine: SetEngine, cells: readonly Cell[]): PassedRules {
+function passed(engine: SetEngine, cells: readonly Cell[], base: ChainPlace): PassedRules {
   const { domain, program } = engine;
   const start = { ...engine.start(ANY), set: domain.diagrams.unionAll(cells.map(({ set }) => set)) };
-  const states = atForward(engine, start);
+  const states = atForward(engine, start, base);
   const first: number[] = [];
   let established = 0;
   for (const { set, ordinals } of cells)
     for (const state of states) {
       if (domain.diagrams.intersect(state.set, set) === EMPTY) continue;
       const later = bindFields(state, { ctstate: { value: CT.ESTABLISHED } });
-      first.push(count(program, reading(domain, ordinals, state)));
-      established = Math.max(established, count(program, reading(domain, ordinals, later)));
+      first.push(count(program, base, reading(domain, ordinals, state)));
+      established = Math.max(established, count(program, base, reading(domain, ordinals, later)));
     }
   first.sort((a, b) => a - b);
   return { established, fresh: first[first.length >> 1] ?? 0, worst: first.at(-1) ?? 0 };
@@ -108,8 +117,8 @@ interface Count {
 }
 
 /** Returns the number of rules that one packet is evaluated against. */
-function count(program: Program, packet: PacketValues): number {
-  const start = program.chain("filter", "FORWARD");
+function count(program: Program, { table, chain }: ChainPlace, packet: PacketValues): number {
+  const start = program.chain(table, chain);
   if (start === undefined) return 0;
   // Counts each chain once, without recursion: chains may be called often and nested deeply.
   const known = new Map<BoundChain, Count>();

@@ -9,19 +9,20 @@ import { and, is, or, type Predicate } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableId } from "../rules/ruleset.ts";
-import { restored, withoutFix } from "./apply-restore.ts";
 import { canonicalRules } from "./canonical-rules.ts";
+import type { FixLanguage } from "./chain-names.ts";
 import type { Cost } from "./cost.ts";
 import type { Strategy, StrategyChoice } from "./endpoint-rules.ts";
 import type { IpSet } from "./endpoint-sets.ts";
 import { cutsOf, type UncutFlows } from "./established-flows.ts";
 import { type Lifted, lift } from "./lift.ts";
+import { nftChains } from "./nft-chains.ts";
+import { PLACES } from "./place.ts";
 import { setVocabulary } from "./policy-walker.ts";
 import { foreseen, type Proof, type Proved, prove } from "./prove.ts";
 import { type FamilyRefusal, type FixDoubt, type FixNote, limitOf, type OpenReason } from "./reasons.ts";
 import { passageKey, passageName } from "./whole-passages.ts";
 import type { FamilyRules } from "./write/family.ts";
-import { restore } from "./write/restore.ts";
 
 /** Options of a fix. */
 export interface FixOptions {
@@ -29,6 +30,11 @@ export interface FixOptions {
   readonly strategy?: Strategy | "auto";
   /** The printed form can create ipsets (script, systemd); `auto` then uses one for many endpoints. */
   readonly sets?: boolean;
+  /**
+   * Language of the rules: `iptables`, the default, for DOCKER-USER; `nftables` for tables of their own, which need no chain of
+   * Docker's.
+   */
+  readonly language?: FixLanguage;
   /** Texts that the rulesets were read from; the printed forms contain their digests. */
   readonly inputs?: readonly Source[];
 }
@@ -115,9 +121,10 @@ const withoutRules = (live: Ruleset, reason: FamilyRefusal): FamilyFix => ({
 const MOST_ATTEMPTS = 8;
 
 function repair(live: Ruleset, host: Host, options: FixOptions, unknownTranslations: boolean): FamilyFix {
-  const { strategy = "auto", sets = false, inputs } = options;
+  const { strategy = "auto", sets = false, language = "iptables", inputs } = options;
   const { family } = live;
-  const ruleset = withoutFix(live);
+  const place = PLACES[language];
+  const ruleset = place.without(live);
   const vocabularies = [foreseen(host, family), setVocabulary(Program.of(ruleset, host))];
   const audit = (rules: Ruleset): FamilyAudit =>
     auditFamily(rules, host, vocabularies, { detail: "findings" });
@@ -126,24 +133,31 @@ function repair(live: Ruleset, host: Host, options: FixOptions, unknownTranslati
   const audited = followed === ruleset ? unsettled : audit(followed);
   const failed = new Map<string, OpenReason>();
   for (let attempt = 1; ; attempt++) {
-    const lifted = lift(audited, host, { strategy, sets, failed, unknownTranslations });
+    const lifted = lift(audited, host, { strategy, sets, failed, unknownTranslations, language });
     const { cuts, left: uncut } = cutsOf(audited, host, lifted.closed);
     const rules: FamilyRules = {
       family,
-      chains: canonicalRules(lifted.chains, lifted.called, family),
-      sets: lifted.sets,
+      ...writtenRules(lifted, family, language),
       banChains: lifted.called.filter((chain) => !lifted.copied.includes(chain)),
       ruleset: live,
       input: inputs?.find((source) => source.name === live.source)?.text ?? null,
       cuts,
     };
-    const after = restored(live, restore(rules));
+    const after = place.with(live, rules);
     let proved: Proved | null = null;
     if (rules.chains.size > 0) {
-      proved = prove(followed, withoutOpaque(after, host), host, audited, withSets(host, lifted.sets), {
-        closed: new Set(lifted.closed.map(passageKey)),
-        open: new Set(lifted.open.map(({ passage }) => passageKey(passage))),
-      });
+      proved = prove(
+        followed,
+        withoutOpaque(after, host),
+        host,
+        audited,
+        withSets(host, lifted.sets),
+        {
+          closed: new Set(lifted.closed.map(passageKey)),
+          open: new Set(lifted.open.map(({ passage }) => passageKey(passage))),
+        },
+        language,
+      );
       const failures = failuresOf(proved, lifted, attempt === MOST_ATTEMPTS);
       for (const [key, reason] of failures) failed.set(key, reason);
       if (failures.size > 0) continue;
@@ -171,6 +185,16 @@ function repair(live: Ruleset, host: Host, options: FixOptions, unknownTranslati
     };
   }
 }
+
+/** Returns the lifted rules in the language of the fix. */
+const writtenRules = (
+  { chains, sets, called }: Lifted,
+  family: Family,
+  language: FixLanguage,
+): Pick<FamilyRules, "chains" | "sets"> =>
+  language === "nftables"
+    ? nftChains(chains, sets, family)
+    : { chains: canonicalRules(chains, called, family), sets };
 
 /**
  * Returns the passages whose rules fail the proof, by `passageKey`. If the failure belongs to no passage, or after the last

@@ -2,11 +2,14 @@
 import { auditFamily, findingsOf } from "../audit/audit.ts";
 import { engineDoubts, portsWithoutRule, usesIpv6 } from "../audit/engine-doubts.ts";
 import type { Host } from "../host/host.ts";
+import { DOCKER_CHAIN, DOCKER_USER, isDockerTable } from "../host/known/docker.ts";
+import { isNftRuleset, isNftScript } from "../host/rulesets.ts";
 import { printRuleset } from "../iptables/print.ts";
 import type { Family } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
-import { countRules, type Ruleset } from "../rules/ruleset.ts";
+import { chainOf, countRules, isTableName, type Ruleset, tablesOf } from "../rules/ruleset.ts";
+import { type FixLanguage, nftTableId } from "./chain-names.ts";
 import type { Cost } from "./cost.ts";
 import type { StrategyChoice } from "./endpoint-rules.ts";
 import { type Coverage, type FamilyFix, type FixOptions, fixFamily, type OpenItem } from "./family-fix.ts";
@@ -14,19 +17,26 @@ import type { Proof } from "./prove.ts";
 import { type FixNote, limitOf } from "./reasons.ts";
 import { type LeftOutRule, type UfwRefusal, ufwBlock, ufwUndo } from "./write/after-rules.ts";
 import { appended, tool } from "./write/family.ts";
+import { addedRules, nftForm, nftUndo } from "./write/nft.ts";
+import { nftScript } from "./write/nft-script.ts";
 import { restore, undo } from "./write/restore.ts";
 import { script } from "./write/script.ts";
 import { setsText } from "./write/sets.ts";
-import { unit } from "./write/unit.ts";
+import { nftUnit, unit } from "./write/unit.ts";
 
+export type { FixLanguage } from "./chain-names.ts";
 export type { Coverage, FixOptions, OpenItem } from "./family-fix.ts";
 
 /** A fix in all its forms, with its proof. */
 export interface Fix {
-  /** Rules of our chains in iptables syntax, `-A` included. */
+  /** Language of the rules. Forms for the other language are `""`. */
+  readonly language: FixLanguage;
+  /** Rules of our chains: `-A CHAIN RULE`, or `add rule ip fwcheck CHAIN RULE` for nft. */
   readonly rules4: readonly string[];
   /** The same for ip6tables. */
   readonly rules6: readonly string[];
+  /** For `nft -f`, with the tables of both families. */
+  readonly nft: string;
   /** For `iptables-restore --noflush`; `""` where IPv4 needs no rules. */
   readonly restore: string;
   /** For `ip6tables-restore --noflush`. */
@@ -83,7 +93,9 @@ export interface UfwFix {
  * nothing else. `left` names each finding that stays open; it keeps no other finding open.
  * @param rulesets at most one per family
  */
-export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOptions = {}): Fix {
+export function fix(rulesets: readonly Ruleset[], host: Host, given: FixOptions = {}): Fix {
+  const language = given.language ?? fixLanguage(rulesets);
+  const options = { ...given, language };
   const unserved = new Map(rulesets.map((r) => [r, portsWithoutRule(Program.of(r, host), host)]));
   const parts = rulesets.map((ruleset) =>
     fixFamily(withoutUnread(ruleset), host, options, (unserved.get(ruleset) ?? []).length > 0),
@@ -91,19 +103,8 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
   const [ipv4, ipv6] = ([4, 6] as const).map((family) => parts.find((part) => part.family === family));
   const hasRules = parts.some((part) => part.chains.size > 0);
   return {
-    rules4: ipv4 === undefined ? [] : appended(ipv4.chains),
-    rules6: ipv6 === undefined ? [] : appended(ipv6.chains),
-    restore: ipv4 === undefined ? "" : restore(ipv4),
-    restore6: ipv6 === undefined ? "" : restore(ipv6),
-    sets: setsText(parts.flatMap((part) => part.sets)),
-    script: hasRules ? script(parts) : "",
-    ufw: ufwFix(parts),
-    unit: hasRules ? unit(parts) : "",
-    // Printed on demand: the text is as large as the input.
-    get saved() {
-      return parts.map(savedText).join("");
-    },
-    undo: parts.flatMap(undo),
+    language,
+    ...(language === "iptables" ? iptablesForms(parts, hasRules) : nftForms(parts, hasRules, options)),
     choices: parts.flatMap((part) => part.choices),
     proof: {
       closed: parts.flatMap((part) => part.proof.closed),
@@ -124,8 +125,73 @@ export function fix(rulesets: readonly Ruleset[], host: Host, options: FixOption
       ),
     ]),
     notes: parts.flatMap((part) => part.notes),
-    inForce: hasRules && parts.every((part) => part.chains.size === 0 || isInForce(part)),
+    inForce: hasRules && parts.every((part) => part.chains.size === 0 || isInForce(part, language)),
     holds: parts.every((part) => part.holds),
+  };
+}
+
+/**
+ * Returns the language of the host's container engine: nftables where one of its tables exists, or where Docker has no chains
+ * of iptables and the host has tables of nftables.
+ */
+export function fixLanguage(rulesets: readonly Ruleset[]): FixLanguage {
+  const tables = rulesets.flatMap(tablesOf);
+  if (tables.some(({ name }) => isDockerTable(name))) return "nftables";
+  const hasDocker = rulesets.some((ruleset) =>
+    [DOCKER_USER, DOCKER_CHAIN].some((chain) => chainOf(ruleset, "filter", chain) !== undefined),
+  );
+  return !hasDocker && tables.some(({ name }) => !isTableName(name)) ? "nftables" : "iptables";
+}
+
+/** Forms of a fix: its printed rules. */
+type Forms = Pick<
+  Fix,
+  "nft" | "restore" | "restore6" | "rules4" | "rules6" | "saved" | "script" | "sets" | "ufw" | "undo" | "unit"
+>;
+
+/** Returns a function that applies another one to the part of a family; without rules it returns `none`. */
+const ofFamily =
+  (parts: readonly FamilyFix[]) =>
+  <T>(family: Family, print: (part: FamilyFix) => T, none: T): T => {
+    const part = parts.find((each) => each.family === family);
+    return part === undefined ? none : print(part);
+  };
+
+function iptablesForms(parts: readonly FamilyFix[], hasRules: boolean): Forms {
+  const of = ofFamily(parts);
+  return {
+    rules4: of(4, ({ chains }) => appended(chains), []),
+    rules6: of(6, ({ chains }) => appended(chains), []),
+    nft: "",
+    restore: of(4, restore, ""),
+    restore6: of(6, restore, ""),
+    sets: setsText(parts.flatMap((part) => part.sets)),
+    script: hasRules ? script(parts) : "",
+    ufw: ufwFix(parts),
+    unit: hasRules ? unit(parts) : "",
+    // Printed on demand: the text is as large as the input.
+    get saved() {
+      return parts.map(savedText).join("");
+    },
+    undo: parts.flatMap(undo),
+  };
+}
+
+function nftForms(parts: readonly FamilyFix[], hasRules: boolean, { inputs = [] }: FixOptions): Forms {
+  const of = ofFamily(parts);
+  const listing = inputs.find(({ text }) => isNftRuleset(text) && !isNftScript(text))?.text ?? null;
+  return {
+    rules4: of(4, addedRules, []),
+    rules6: of(6, addedRules, []),
+    nft: hasRules ? nftForm(parts, listing) : "",
+    restore: "",
+    restore6: "",
+    sets: "",
+    script: hasRules ? nftScript(parts, listing) : "",
+    ufw: { after: "", after6: "", undo: [], refusals: [], leftOut: [] },
+    unit: hasRules ? nftUnit(listing) : "",
+    saved: "",
+    undo: nftUndo(parts),
   };
 }
 
@@ -179,5 +245,15 @@ const savedText = ({ family, after }: FamilyFix): string =>
   `# Generated by ${tool(family)}-save, and changed by fwcheck\n${printRuleset(after)}`;
 
 /** Returns whether the live rules contain the chains of a fix unchanged. */
-const isInForce = ({ ruleset, after }: FamilyFix): boolean =>
-  countRules(ruleset) === countRules(after) && printRuleset(ruleset) === printRuleset(after);
+const isInForce = ({ ruleset, after }: FamilyFix, language: FixLanguage): boolean =>
+  countRules(ruleset) === countRules(after) &&
+  (language === "iptables"
+    ? printRuleset(ruleset) === printRuleset(after)
+    : ownRules(ruleset) === ownRules(after));
+
+/** Returns the rules of a fix for nftables as one text. */
+const ownRules = (ruleset: Ruleset): string =>
+  [...(ruleset.tables.get(nftTableId(ruleset.family))?.chains.values() ?? [])]
+    .map(({ name, rules }) => [name, ...rules.map((rule) => rule.text(ruleset))].join("\n"))
+    .sort()
+    .join("\n\n");

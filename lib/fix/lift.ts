@@ -4,13 +4,16 @@
  */
 import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import { bansOf } from "../audit/bans.ts";
+import { bridgePorts, showsInputPorts } from "../host/bridge-ports.ts";
 import type { Host } from "../host/host.ts";
 import { outsideInterfaces } from "../host/packet-origin.ts";
+import type { Family } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import { SAFE_NAME } from "./box-printer.ts";
-import { CHAIN } from "./chain-names.ts";
+import { CHAIN, type FixLanguage } from "./chain-names.ts";
 import { endpointRules, type PassagePolicy, type Strategy, type StrategyChoice } from "./endpoint-rules.ts";
 import { groupByPolicy, type IpSet, type SetMember } from "./endpoint-sets.ts";
+import { nftPolicy } from "./nft-chains.ts";
 import { PassageMatches } from "./passage-matches.ts";
 import { PolicyChains } from "./policy-chains.ts";
 import { failed, PolicyPrinter, type PrintedPolicy } from "./policy-printer.ts";
@@ -27,6 +30,8 @@ export interface LiftOptions {
   readonly failed: ReadonlyMap<string, OpenReason>;
   /** Packets may be translated to addresses that the model does not know. */
   readonly unknownTranslations: boolean;
+  /** Language that the rules are translated into. */
+  readonly language: FixLanguage;
 }
 
 /** A passage that stays open. */
@@ -64,14 +69,23 @@ export function lift(audit: FamilyAudit, host: Host, options: LiftOptions): Lift
         .filter(isBypass)
         .map((passage) => ({ passage, reason: { code: "unsafe-interface-name", name: unsafe } })),
     };
+  const port = options.language === "nftables" ? matchedPort(host, audit.family) : undefined;
+  if (port !== undefined)
+    return {
+      ...NOTHING,
+      open: passages.filter(isBypass).map((passage) => ({
+        passage,
+        reason: { code: "no-nft-form", part: `-m physdev --physdev-in ${port}`, rule: null },
+      })),
+    };
   const { closable, open } = selectPassages(passages, audit, options);
-  const printer = new PolicyPrinter(audit, host);
-  const blocked = printPolicies(closable, audit, host, printer);
+  const printer = new PolicyPrinter(audit, host, options.language === "iptables");
+  const blocked = printPolicies(closable, audit, host, printer, options);
   // If nothing is closed, rules that only apply bans are not needed.
   const banned =
     blocked.closed.length === 0
       ? NO_POLICIES
-      : printPolicies(passagesWithBans(passages, audit, options), audit, host, printer);
+      : printPolicies(passagesWithBans(passages, audit, options), audit, host, printer, options);
   const policies = [...blocked.closed, ...banned.closed.filter(({ policy }) => policy.length > 0)];
   const writer = new ChainWriter(audit, host, passages, printer, options);
   return {
@@ -94,6 +108,15 @@ const NOTHING: Lifted = {
 /** Returns an interface name that is not safe in a rule; rules name all outside interfaces and bridges. */
 const unsafeInterfaceName = (host: Host): string | undefined =>
   [...outsideInterfaces(host), ...host.bridges].find((name) => !SAFE_NAME.test(name));
+
+/**
+ * Returns a port of a container bridge that leads outside, which rules of iptables tell apart from the ports of containers;
+ * nftables has no such match in the forward hook of IP.
+ */
+const matchedPort = (host: Host, family: Family): string | undefined =>
+  host.bridges
+    .filter((bridge) => showsInputPorts(host, bridge, family))
+    .flatMap((bridge) => bridgePorts(host, bridge).outside)[0];
 
 /** Returns whether a passage has packets to close. */
 const isBypass = ({ blocked, kind }: Passage): boolean => blocked !== EMPTY && kind !== "ineffective-allow";
@@ -155,6 +178,7 @@ function printPolicies(
   audit: FamilyAudit,
   host: Host,
   printer: PolicyPrinter,
+  { language }: LiftOptions,
 ): Policies {
   const steps = policySteps(audit, host, passages);
   const closed: PassagePolicy[] = [];
@@ -164,11 +188,16 @@ function printPolicies(
     const printed = printer.print(passage, steps.get(passage)!);
     called.push(...printed.called);
     copied.push(...printed.copied);
-    if (failed(printed.rules)) open.push({ passage, reason: printed.rules });
-    else closed.push({ passage, policy: printed.rules });
+    const policy = policyIn(printed, audit.family, language);
+    if (failed(policy)) open.push({ passage, reason: policy });
+    else closed.push({ passage, policy });
   }
   return { closed, open, called, copied };
 }
+
+/** Returns a policy as the language of the fix can express it. */
+const policyIn = ({ rules }: PrintedPolicy, family: Family, language: FixLanguage): PrintedPolicy["rules"] =>
+  failed(rules) || language === "iptables" ? rules : nftPolicy(rules, family);
 
 /** Writes the chains for passages with their policies. */
 class ChainWriter {

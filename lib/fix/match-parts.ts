@@ -2,10 +2,11 @@
 import type { FamilyAudit } from "../audit/audit.ts";
 import type { Host } from "../host/host.ts";
 import { comesIn } from "../host/packet-origin.ts";
+import { conditionText } from "../iptables/condition-text.ts";
 import type { Field } from "../packet/field.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { SetState } from "../reach/set-state.ts";
-import type { CopyPart, Rule } from "../rules/ruleset.ts";
+import type { Condition, CopyPart, Rule } from "../rules/ruleset.ts";
 import { protocolMatch, SAFE_NAME } from "./box-printer.ts";
 import { type ReadPoint, statesAt } from "./read-point.ts";
 
@@ -33,10 +34,29 @@ export class MatchParts {
   of(rule: Rule): readonly MatchPart[] {
     let parts = this.byRule.get(rule);
     if (parts === undefined) {
-      parts = rule.conditions.flatMap((condition) => condition.parts().map((part) => this.part(part)));
+      parts = rule.conditions.flatMap((condition) => this.partsOf(condition));
       this.byRule.set(rule, parts);
     }
     return parts;
+  }
+
+  private partsOf(condition: Condition): MatchPart[] {
+    const parts = condition.parts();
+    if (parts.length > 0) return parts.map((part) => this.part(part));
+    const { family } = this.audit;
+    const text = condition.opaque ? null : conditionText(condition.reading, family);
+    if (text === null) return [];
+    return [
+      this.part({
+        name: condition.name,
+        reading: condition.reading,
+        copy: text.byDestination ? "by-destination" : "unchanged",
+        protocol: undefined,
+        text: () => text.text,
+        originalText: () => text.original,
+        predicate: (facts) => condition.predicate(facts),
+      }),
+    ];
   }
 
   private part(part: CopyPart): MatchPart {

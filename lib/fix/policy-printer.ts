@@ -1,9 +1,12 @@
 /** Prints policy steps as rules for FORWARD, where Docker's packets pass after translation. */
+import { quote } from "iptables-parser-ts";
 import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import { banProgram } from "../audit/bans.ts";
 import { outsidePorts } from "../host/bridge-ports.ts";
 import type { Host } from "../host/host.ts";
 import { printRule } from "../iptables/print.ts";
+import { rejectText } from "../iptables/reject-text.ts";
+import { isIptables } from "../iptables/rule.ts";
 import { PROTO } from "../packet/field.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { calledChain, type Rule } from "../rules/ruleset.ts";
@@ -41,9 +44,11 @@ export class PolicyPrinter {
   readonly boxes: BoxPrinter;
   private readonly parts: MatchParts;
 
+  /** @param mayCall the rules may call chains of the owner's table filter; else bans are copied */
   constructor(
     private readonly audit: FamilyAudit,
     host: Host,
+    private readonly mayCall: boolean,
   ) {
     this.boxes = new BoxPrinter(audit.domain, audit.family, outsidePorts(audit.full.program.host));
     this.parts = new MatchParts(audit, host);
@@ -51,7 +56,7 @@ export class PolicyPrinter {
 
   /** Prints the policy of a passage. */
   print(passage: Passage, steps: readonly PolicyStep[]): PrintedPolicy {
-    const printer = new PassagePrinter(this.audit, this.parts, this.boxes, passage);
+    const printer = new PassagePrinter(this.audit, this.parts, this.boxes, passage, this.mayCall);
     const rules = printer.list(passage.all, steps);
     return {
       rules: failed(rules) ? rules : prune(rules),
@@ -70,6 +75,7 @@ class PassagePrinter {
     private readonly parts: MatchParts,
     private readonly boxes: BoxPrinter,
     private readonly passage: Passage,
+    private readonly mayCall: boolean,
   ) {}
 
   /** @param packets packets of the passage that reach the steps */
@@ -85,10 +91,10 @@ class PassagePrinter {
     );
     for (const step of steps.slice(0, last + 1)) {
       if (diagrams.intersect(left, step.candidates ?? step.set) === EMPTY) continue;
-      let rules = this.step(left, step);
+      let rules = step.kind === "call" && !this.mayCall ? this.copyBans(left, step) : this.step(left, step);
       // A rule that only logs may be left out: it stops nothing.
       if (failed(rules) && step.kind === "note" && !recordsAddress(step)) continue;
-      if (failed(rules) && step.kind === "call") rules = this.copyBans(left, step);
+      if (failed(rules) && step.kind === "call" && this.mayCall) rules = this.copyBans(left, step);
       if (failed(rules)) return rules;
       out.push(...rules);
       left = diagrams.subtract(left, diagrams.unionAll(decidedBy(step)));
@@ -124,7 +130,17 @@ class PassagePrinter {
     }
     if (kind === "once") return this.once(step, matches);
     const target = this.target(step);
-    return matches.map((text) => ({ matches: text, kind, target, inner: [] }));
+    const log = this.logTarget(step);
+    return matches.flatMap((text): PolicyRule[] => [
+      ...(log === null ? [] : [{ matches: text, kind: "note" as const, target: log, inner: [] }]),
+      { matches: text, kind, target, inner: [] },
+    ]);
+  }
+
+  /** Returns the target that logs the packets of a rule of nftables that logs and decides; `null` for other rules. */
+  private logTarget({ rule, kind }: PolicyStep): string | null {
+    const prefix = kind === "note" ? undefined : rule?.reading.logPrefix;
+    return prefix === undefined ? null : logText(prefix);
   }
 
   /** Prints a jump whose condition is evaluated once, as a goto to a chain of its own. */
@@ -140,13 +156,19 @@ class PassagePrinter {
   }
 
   private ruleText(rule: Rule | null): string | null {
-    return rule === null ? null : printRule(rule, { family: this.audit.family });
+    if (rule === null) return null;
+    const format = { family: this.audit.family };
+    return isIptables(rule) ? printRule(rule, format) : rule.text(format);
   }
 
   private target({ rule, kind }: PolicyStep): string {
     if (kind === "accept") return "-j RETURN";
     if (rule === null || kind === "drop") return "-j DROP";
-    return rule.targetText({ family: this.audit.family });
+    const { family } = this.audit;
+    if (isIptables(rule)) return rule.targetText({ family });
+    const { icmpError, logPrefix = "", resets } = rule.reading;
+    if (kind === "note") return logText(logPrefix);
+    return resets === true ? "-j REJECT --reject-with tcp-reset" : rejectText(icmpError, family);
   }
 
   /**
@@ -208,6 +230,12 @@ class PassagePrinter {
     return others.map((text) => `${joined(first)}${text}${joined(last)}`);
   }
 }
+
+const logText = (prefix: string): string =>
+  prefix === "" ? "-j LOG" : `-j LOG --log-prefix ${quote(prefix.slice(0, LONGEST_PREFIX))}`;
+
+/** iptables takes 29 characters (xt_LOG.h). */
+const LONGEST_PREFIX = 29;
 
 /** Returns whether a step records addresses in a list, so that it must not be left out. */
 const recordsAddress = ({ rule }: PolicyStep): boolean => rule?.reading.recents !== undefined;

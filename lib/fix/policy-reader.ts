@@ -10,7 +10,8 @@ import { EMPTY, type Node, terminal } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetState, SetStates } from "../reach/set-state.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import type { TableId } from "../rules/ruleset.ts";
+import { baseChainsOf } from "../rules/ruleset.ts";
+import type { ChainPlace } from "./chain-names.ts";
 import { append, decidedBy, type PolicyStep, type StepLists } from "./policy-step.ts";
 import { PolicyWalker } from "./policy-walker.ts";
 import { type ReadPoint, statesAt } from "./read-point.ts";
@@ -101,21 +102,23 @@ class PolicyReader {
     walk: (observe: Observer<SetStates>) => unknown,
   ): void {
     if (packets === EMPTY) return;
-    const readPoint = (table: TableId): ReadPoint => ({
+    const readPoint = (place: ChainPlace): ReadPoint => ({
       engine,
-      states: restrict(engine, statesAt(engine, hook, walk, table), packets),
+      states: restrict(engine, statesAt(engine, hook, walk, place), packets),
       beforeNat,
     });
-    // A packet passes these tables of the hook too. Those of FORWARD it passes with the fix as well.
+    // A packet passes all chains of the hook. Those of FORWARD it passes with the fix as well.
+    const others = hook === "FORWARD" ? [] : stoppingChains(engine, hook);
+    const filter = { table: "filter", chain: hook };
+    // What the last chain accepts is accepted, so its accepts can stand in front of its drops.
+    const last = engine.program.chain(filter.table, filter.chain) === undefined ? others.pop() : undefined;
     const stops: StepLists = new Map();
-    if (hook !== "FORWARD")
-      for (const table of ["mangle", "security"] as const)
-        if (mayStop(engine.program.chain(table, hook)))
-          new PolicyWalker(readPoint(table), stops, this.blocked).readStops(table, hook);
+    for (const place of others) new PolicyWalker(readPoint(place), stops, this.blocked).readStops(place);
     for (const [number, steps] of stops) append(this.lists, number, steps);
-    const filter = readPoint("filter");
-    new PolicyWalker(filter, this.lists, this.blocked).readFilter(packets, hook);
-    this.dropUndecided(packets, filter);
+    const main = last ?? filter;
+    const point = readPoint(main);
+    new PolicyWalker(point, this.lists, this.blocked).readChain(packets, main);
+    this.dropUndecided(packets, point);
   }
 
   /** Prepends a drop of the packets that the intent blocks and that no step stops. */
@@ -131,6 +134,16 @@ class PolicyReader {
     }
   }
 }
+
+/** Returns the base chains of a hook that may stop packets, except that of table filter, in the order of their priorities. */
+const stoppingChains = ({ program }: SetEngine, hook: Hook): ChainPlace[] =>
+  baseChainsOf(program.ruleset)
+    .filter(
+      ({ hook: at, table, type }) => at === hook && type !== "nat" && table !== "filter" && table !== "raw",
+    )
+    .sort((a, b) => a.priority - b.priority)
+    .map(({ table, name }) => ({ table, chain: name }))
+    .filter(({ table, chain }) => mayStop(program.chain(table, chain)));
 
 /** Returns whether a base chain may stop packets. */
 const mayStop = (chain: BoundChain | undefined): boolean =>

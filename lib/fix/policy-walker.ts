@@ -7,8 +7,9 @@ import type { Diagrams } from "../reach/diagram.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { assignField, type SetState } from "../reach/set-state.ts";
 import type { Vocabulary } from "../reach/variables.ts";
-import type { Hook } from "../rules/base-chain.ts";
-import { type Rule, setLookups, type TableId } from "../rules/ruleset.ts";
+import { type Choice, type Effect, ends } from "../rules/effect.ts";
+import { type Rule, setLookups } from "../rules/ruleset.ts";
+import type { ChainPlace } from "./chain-names.ts";
 import { append, type PolicyStep, type StepLists } from "./policy-step.ts";
 import type { ReadPoint } from "./read-point.ts";
 
@@ -17,6 +18,23 @@ const MOST_VISITS = 20_000;
 
 /** A step to record, before it is split by passage. */
 type StepTemplate = Pick<PolicyStep, "rule" | "callers" | "kind">;
+
+/** A rule whose effect is applied. */
+interface RuleVisit {
+  readonly rule: Rule;
+  readonly callers: readonly Rule[];
+  readonly lists: StepLists;
+  /** Packets that satisfy all matches except those by ipset. */
+  readonly candidates: Node;
+}
+
+/** Packets after a rule: those that go on to the next rule, and those that return from the chain. */
+interface Continued {
+  readonly going: readonly SetState[];
+  readonly returning: readonly SetState[];
+}
+
+const NOTHING_CONTINUES: Continued = { going: [], returning: [] };
 
 /** Walks chains at one read point and appends the steps to `lists`. */
 export class PolicyWalker {
@@ -32,8 +50,8 @@ export class PolicyWalker {
     this.diagrams = readPoint.engine.domain.diagrams;
   }
 
-  /** Reads a base chain of table filter with its policy, and the packets that do not reach it. */
-  readFilter(packets: Node, hook: Hook): void {
+  /** Reads a base chain with its policy, and the packets that do not reach it. */
+  readChain(packets: Node, place: ChainPlace): void {
     const { states, engine } = this.readPoint;
     const arrived = this.diagrams.unionAll(states.map((s) => this.untagged(s.set)));
     // Owner's rules in earlier tables stop these packets, or none do: the intent decides.
@@ -41,15 +59,15 @@ export class PolicyWalker {
     const policyStep = (kind: "accept" | "drop"): StepTemplate => ({ rule: null, callers: [], kind });
     this.record(this.lists, this.diagrams.intersect(this.blocked, absent), policyStep("drop"));
     this.record(this.lists, this.diagrams.subtract(absent, this.blocked), policyStep("accept"));
-    const chain = engine.program.chain("filter", hook);
+    const chain = engine.program.chain(place.table, place.chain);
     const left = chain === undefined ? states : this.walk(states, chain, []);
     this.record(this.lists, this.unionOf(left), policyStep(chain?.policy === "drop" ? "drop" : "accept"));
   }
 
-  /** Reads the rules of another table that stop packets. Packets that they accept go on to the next table. */
-  readStops(table: TableId, hook: Hook): void {
+  /** Reads the rules of another base chain that stop packets. Packets that they accept go on to the next one. */
+  readStops(place: ChainPlace): void {
     const { states, engine } = this.readPoint;
-    const chain = engine.program.chain(table, hook);
+    const chain = engine.program.chain(place.table, place.chain);
     if (chain === undefined || states.length === 0) return;
     const all: StepLists = new Map();
     const left = this.walk(states, chain, [], all);
@@ -82,39 +100,66 @@ export class PolicyWalker {
         this.recordSetJump(this.candidates(states, rule), rule, effect.chain, callers, lists);
       const candidates = effect.kind === "verdict" ? this.unionOf(this.candidates(states, rule)) : EMPTY;
       if (matched.length === 0 && candidates === EMPTY) continue;
-      const set = this.unionOf(matched);
-      switch (effect.kind) {
-        case "verdict":
-          this.record(lists, set, { rule, callers, kind: effect.verdict }, new Map(), candidates);
-          states = rest;
-          break;
-        case "return":
-          returned.push(...matched);
-          states = rest;
-          break;
-        case "jump":
-        case "goto": {
-          const after = this.enter(matched, rule, effect, callers, lists);
-          if (effect.kind === "goto") returned.push(...after);
-          states = effect.kind === "goto" ? rest : this.mergeByHeader([...rest, ...after]);
-          break;
-        }
-        case "note":
-          this.record(lists, set, { rule, callers, kind: "note" });
-          break;
-        case "assign": {
-          // Later rules see the value that this rule writes. The owner's rule keeps writing it with the fix.
-          const after = matched.map((state) => assignField(state, effect.field, effect.change));
-          const unsure = after.filter((state, i) => state.unsure.length > matched[i]!.unsure.length);
-          this.record(lists, this.unionOf(unsure), { rule, callers, kind: "unknown" });
-          states = this.mergeByHeader([...rest, ...after]);
-          break;
-        }
-        default:
-          this.record(lists, set, { rule, callers, kind: "unknown" });
-      }
+      const { going, returning } = this.apply(matched, effect, { rule, callers, lists, candidates });
+      returned.push(...returning);
+      states = going.length === 0 ? rest : this.mergeByHeader([...rest, ...going]);
     }
     return this.mergeByHeader([...states, ...returned]);
+  }
+
+  /** Records what the effect of a rule does to packets. */
+  private apply(matched: readonly SetState[], effect: Effect, at: RuleVisit): Continued {
+    const { rule, callers, lists, candidates } = at;
+    const set = this.unionOf(matched);
+    switch (effect.kind) {
+      case "verdict":
+        this.record(lists, set, { rule, callers, kind: effect.verdict }, new Map(), candidates);
+        return NOTHING_CONTINUES;
+      case "return":
+        return { going: [], returning: matched };
+      case "jump":
+      case "goto": {
+        const after = this.enter(matched, rule, effect, callers, lists);
+        return effect.kind === "goto" ? { going: [], returning: after } : { going: after, returning: [] };
+      }
+      case "note":
+        if (effect.breaks !== true && isCopiedNote(rule))
+          this.record(lists, set, { rule, callers, kind: "note" });
+        return { going: matched, returning: [] };
+      case "assign": {
+        // Later rules see the value that this rule writes. The owner's rule keeps writing it with the fix.
+        const after = matched.map((state) => assignField(state, effect.field, effect.change));
+        const unsure = after.filter((state, i) => state.unsure.length > matched[i]!.unsure.length);
+        this.record(lists, this.unionOf(unsure), { rule, callers, kind: "unknown" });
+        return effect.next === undefined
+          ? { going: after, returning: [] }
+          : this.apply(after, effect.next, at);
+      }
+      case "choice":
+        return this.choose(matched, effect, at);
+      default:
+        // A limit in front of a log decides nothing.
+        if (![...ends(effect)].every(({ kind }) => kind === "note"))
+          this.record(lists, set, { rule, callers, kind: "unknown" });
+        return { going: matched, returning: [] };
+    }
+  }
+
+  /** Applies the first case that holds; packets of no case go on to the next rule. */
+  private choose(matched: readonly SetState[], { cases }: Choice, at: RuleVisit): Continued {
+    const going: SetState[] = [];
+    const returning: SetState[] = [];
+    let left = matched;
+    for (const { when, effect } of cases) {
+      if (left.length === 0) break;
+      const { matched: chosen, rest } = this.split(left, this.readPoint.engine.domain.set(when));
+      left = rest;
+      if (chosen.length === 0) continue;
+      const after = this.apply(chosen, effect, at);
+      going.push(...after.going);
+      returning.push(...after.returning);
+    }
+    return { going: [...left, ...going], returning };
   }
 
   private countVisit({ chain: { table, name } }: BoundChain, callers: readonly Rule[]): void {

@@ -6,24 +6,21 @@ import { auditFamily, type FamilyAudit, findingsOf, type Passage } from "../audi
 import type { Finding } from "../audit/finding.ts";
 import type { Host } from "../host/host.ts";
 import { comesIn } from "../host/packet-origin.ts";
-import type { Target } from "../iptables/rule.ts";
-import { drop } from "../iptables/targets/verdicts.ts";
-import { withParts } from "../iptables/typed-rule.ts";
-import { CT, CT_STATUS, type Family, type Field, type Scalar } from "../packet/field.ts";
+import { CT, CT_STATUS, type Family, type Scalar } from "../packet/field.ts";
 import { type PacketJson, packetJson } from "../packet/packet-json.ts";
 import { ANY, bits, is } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
-import type { Ending } from "../path/walk.ts";
 import { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { SetEngine } from "../reach/set-engine.ts";
-import { type HeaderState, type SetState, type SetStates, singleState } from "../reach/set-state.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import { vocabularyOf } from "../reach/vocabulary.ts";
 import { witness } from "../reach/witness.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { CHAIN } from "./chain-names.ts";
+import type { FixLanguage } from "./chain-names.ts";
 import { type Cost, costOf } from "./cost.ts";
+import { chainOutcomes, type Outcomes, outcomesOf, STOPPED } from "./outcomes.ts";
+import { type FixPlace, PLACES } from "./place.ts";
 import type { Difference, Direction } from "./reasons.ts";
 import { passageKey, passageName, wholePassages } from "./whole-passages.ts";
 
@@ -69,6 +66,7 @@ const NOTHING: Claim = { closed: new Set(), open: new Set() };
  * Proves a fix of one family.
  * @param audited audit of the rules without the fix
  * @param hostAfter the host with the ipsets of the fix
+ * @param language language of the fix in `after`
  * @throws BudgetExceeded
  */
 export function prove(
@@ -78,8 +76,10 @@ export function prove(
   audited: FamilyAudit,
   hostAfter: Host = host,
   claim: Claim = NOTHING,
+  language: FixLanguage = "iptables",
 ): Proved {
-  const { changed, cost, passing, breaking } = compare(before, after, host, hostAfter, claim, audited);
+  const place = PLACES[language];
+  const { changed, cost, passing, breaking } = compare(before, after, host, hostAfter, claim, audited, place);
   // If no blocked packet passes, no finding can remain, and the audit of the fixed rules is not needed.
   const left =
     breaking.size === 0 && (passing || claim.open.size > 0)
@@ -129,6 +129,7 @@ function compare(
   hostAfter: Host,
   claim: Claim,
   found: FamilyAudit,
+  place: FixPlace,
 ): Comparison {
   const program = Program.of(after, hostAfter);
   const vocabulary = vocabularyOf(program);
@@ -155,7 +156,7 @@ function compare(
   const leak = diagrams.subtract(passed, diagrams.unionAll(openPassages));
   if (leak !== EMPTY) {
     // Packets that pass without reaching our chain are findings that remain, and no failure of its rules.
-    const sealed = new SetEngine(Program.of(sealChain(after), hostAfter), domain, natDiffers);
+    const sealed = new SetEngine(Program.of(place.sealed(after), hostAfter), domain, natDiffers);
     const unseen = [...arrive(sealed)].flatMap(([outcome, set]) => (outcome === STOPPED ? [] : [set]));
     differences.add(diagrams.subtract(leak, diagrams.unionAll(unseen)), {
       code: "not-stopped",
@@ -164,11 +165,11 @@ function compare(
   }
   compareOutcomes(arrive(old), arriving, audited.blocked, "in", differences);
   compareOutcomes(send(old), sending, EMPTY, "out", differences);
-  compareFlows(old, now, differences);
+  compareFlows(old, now, differences, place);
   return {
     changed: differences.changed,
     breaking: differences.breaking,
-    cost: costOf(audited, old, now, host),
+    cost: costOf(audited, old, now, host, place.base(before.family)),
     passing: passed !== EMPTY,
   };
 }
@@ -253,73 +254,16 @@ function compareOutcomes(
   }
 }
 
-/** Adds packets of existing flows for which FORWARD has another verdict than before. */
-function compareFlows(old: SetEngine, now: SetEngine, differences: Differences): void {
+/** Adds packets of existing flows for which the base chain of the fix has another verdict than before. */
+function compareFlows(old: SetEngine, now: SetEngine, differences: Differences, { base }: FixPlace): void {
+  const place = base(now.domain.family);
   for (const state of ["ESTABLISHED", "RELATED"] as const) {
-    const verdicts = (engine: SetEngine): Outcomes => {
-      const start: SetState = {
-        ...engine.start(ANY),
-        bindings: { ctstate: { value: CT[state] }, mark: { value: 0 } },
-      };
-      const endings = engine.decideTable(start, "filter", "FORWARD").map((passage) => ({
-        state: singleState(passage.state),
-        verdict: passage.outcome,
-        delivery: "forward" as const,
-        out: null,
-        reason: null,
-        hook: null,
-      }));
-      return outcomesOf(endings, engine);
-    };
-    const after = verdicts(now);
-    for (const [outcome, set] of verdicts(old))
+    const bindings = { ctstate: { value: CT[state] }, mark: { value: 0 } };
+    const after = chainOutcomes(now, place, bindings);
+    for (const [outcome, set] of chainOutcomes(old, place, bindings))
       differences.add(differences.diagrams.subtract(set, after.get(outcome) ?? EMPTY), {
         code: "flow-changed",
         state,
       });
   }
-}
-
-/** Returns the ruleset with a chain of ours that drops all packets: a packet that passes does not reach the chain. */
-function sealChain(ruleset: Ruleset): Ruleset {
-  const filter = ruleset.tables.get("filter");
-  const chain = filter?.chains.get(CHAIN);
-  if (filter === undefined || chain === undefined) return ruleset;
-  const all = withParts(chain.rules[0]!, { matches: [], unknown: [], target: DROP });
-  const chains = new Map([...filter.chains, [CHAIN, { ...chain, rules: [all] }]]);
-  return { ...ruleset, tables: new Map([...ruleset.tables, ["filter", { ...filter, chains }]]) };
-}
-
-const DROP: Target = { kind: "extension", extension: drop, values: {} };
-
-/** Packets by outcome: verdict, delivery, output interface and header. */
-type Outcomes = ReadonlyMap<string, Node>;
-
-/** Outcome of dropped and rejected packets. Which of the two is the owner's decision. */
-const STOPPED = "stopped";
-
-/** Groups the packets of a walk by outcome. */
-function outcomesOf(endings: readonly Ending<SetStates>[], { chains, domain }: SetEngine): Outcomes {
-  const { diagrams } = domain;
-  const sets = new Map<string, Node[]>();
-  for (const ending of endings)
-    for (const [outcome, { set }] of chains.groupByHeader(ending.state, (header) =>
-      outcomeOf(ending, header),
-    )) {
-      const list = sets.get(outcome);
-      if (list === undefined) sets.set(outcome, [diagrams.members(set)]);
-      else list.push(diagrams.members(set));
-    }
-  return new Map([...sets].map(([outcome, list]) => [outcome, diagrams.unionAll(list)]));
-}
-
-function outcomeOf({ verdict, delivery, out }: Ending<SetStates>, { bindings }: HeaderState): string {
-  if (verdict === "drop" || verdict === "reject") return STOPPED;
-  const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map(
-    (field) => {
-      const bound = bindings[field];
-      return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
-    },
-  );
-  return [verdict, delivery, out, ...header].join("|");
 }

@@ -3,7 +3,7 @@ import type { Observer } from "../path/walk.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetState, SetStates } from "../reach/set-state.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import type { TableId } from "../rules/ruleset.ts";
+import type { ChainPlace } from "./chain-names.ts";
 
 /** A base chain, and the packets as its rules see them. */
 export interface ReadPoint {
@@ -14,16 +14,25 @@ export interface ReadPoint {
   readonly beforeNat: boolean;
 }
 
-/** Returns the states in which packets reach a table of a hook. */
+/**
+ * Returns the states in which packets reach a base chain of a hook.
+ * @param place the chain; by default that of table filter of iptables, or the first chain of the hook where there is none
+ */
 export function statesAt(
   engine: SetEngine,
   hook: Hook,
   walk: (observe: Observer<SetStates>) => unknown,
-  table: TableId = "filter",
+  place: ChainPlace | undefined = filterChain(engine, hook),
 ): SetState[] {
   const states: SetState[] = [];
-  walk((some, base) => {
-    if (base.table === table && base.hook === hook) states.push(...engine.chains.splitByHeader(some));
+  let wanted = place;
+  walk((some, { hook: at, table, name }) => {
+    if (at !== hook) return;
+    wanted ??= { table, chain: name };
+    if (wanted.table === table && wanted.chain === name) states.push(...engine.chains.splitByHeader(some));
   });
   return states;
 }
+
+const filterChain = ({ program }: SetEngine, hook: Hook): ChainPlace | undefined =>
+  program.chain("filter", hook) === undefined ? undefined : { table: "filter", chain: hook };

@@ -36,6 +36,8 @@ export type CopyFailure =
   | { readonly code: "chain-returns"; readonly rule: string | null }
   /** No match in FORWARD selects the same packets. */
   | { readonly code: "no-equivalent-match"; readonly rule: string | null }
+  /** nftables has no expression for a match or a target of the policy; `part` is its name. */
+  | { readonly code: "no-nft-form"; readonly part: string; readonly rule: string | null }
   /** A match keeps state of its own, which a copy would not share. */
   | { readonly code: "stateful-match"; readonly match: string; readonly rule: string | null };
 

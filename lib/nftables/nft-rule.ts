@@ -152,10 +152,14 @@ function readingOf(steps: readonly Step[], comment: string | null, action: Actio
   const conditions: Record<string, unknown> = {};
   let others = false;
   let resets = false;
+  let answer: Pick<Reading, "icmpError"> = {};
+  let log: Pick<Reading, "logPrefix"> = {};
   for (const step of steps) {
     if (step.kind === "statement") {
       if (step.goesOn !== undefined && step.action !== "reject") others = true;
       if (step.resets === true) resets = true;
+      if (step.icmpError !== undefined) answer = { icmpError: step.icmpError };
+      if (step.logPrefix !== undefined) log = { logPrefix: step.logPrefix };
       continue;
     }
     if (step.condition.reading === null) others = true;
@@ -170,6 +174,8 @@ function readingOf(steps: readonly Step[], comment: string | null, action: Actio
     others,
     action,
     ...(resets ? { resets } : {}),
+    ...answer,
+    ...log,
     needs: [],
   };
 }

@@ -20,6 +20,10 @@ export interface StatementStep {
   readonly changesSet?: { readonly name: string; readonly removes: boolean };
   /** Reject with a TCP reset. */
   readonly resets?: boolean;
+  /** ICMP error of a reject. */
+  readonly icmpError?: string;
+  /** Prefix of a line in the kernel's log; `""` for none. */
+  readonly logPrefix?: string;
   text(): string;
   /** Packets for which the statement ends the rule; absent if it never does so. It holds for the packets that go on. */
   goesOn?(at: CompileContext): Predicate;

@@ -120,6 +120,10 @@ export interface Reading extends KnownConditions {
   readonly action: Action;
   /** `reject` answers with a TCP reset instead of an ICMP error. */
   readonly resets?: boolean;
+  /** ICMP error that `reject` answers with, as nft(8) names it; absent for port-unreachable and for rules of iptables. */
+  readonly icmpError?: string;
+  /** Prefix of the lines that it writes to the kernel's log; `""` for none. Absent if it logs nothing, or in another way. */
+  readonly logPrefix?: string;
   readonly needs: readonly Needed[];
 }
 

@@ -1,10 +1,9 @@
 /** Prints a fix as a POSIX shell script for both families, with `--check`, `--undo` and `--cut`. */
 import { printRule } from "../../iptables/print.ts";
-import { protoName } from "../../packet/field.ts";
 import { isTableName } from "../../rules/ruleset.ts";
 import { callsOurs, isHook, isOurs } from "../chain-names.ts";
-import type { Cut } from "../established-flows.ts";
 import { appended, callsOf, type FamilyRules, heading, sha256, tool } from "./family.ts";
+import { cutText } from "./flows.ts";
 import { foreign, ourRules } from "./needs.ts";
 import { BAN, CUT_FUNCTIONS, DOCKERS_RETURN, FUNCTIONS, setCheck } from "./script-functions.ts";
 import { setsText } from "./sets.ts";
@@ -146,9 +145,6 @@ const needsText = (part: FamilyRules): string[] =>
       .filter(({ kind }) => kind === "chain" || kind === "ipset")
       .map(({ kind, name }) => `${i + 1} ${kind} ${name}`),
   );
-
-const cutText = ({ proto, dst, port, container, how, sources }: Cut): string =>
-  [protoName(proto), dst, port ?? "-", container, how, sources.join(",") || "-"].join(" ");
 
 /**
  * Returns the digest that the script compares with the live rules: all rules and all DROP policies, except our rules,

@@ -159,6 +159,13 @@ const HANDSHAKE = or(
   bits("flags", TCP_FLAGS.ACK, TCP_FLAGS.ACK),
 );
 
+/** Returns the prefix of a log statement that writes to the kernel's log; with `group` it writes to a socket instead. */
+function logOf(words: readonly string[]): Pick<StatementStep, "logPrefix"> {
+  if (words.includes("group")) return {};
+  const at = words.indexOf("prefix");
+  return { logPrefix: at < 0 ? "" : (words[at + 1] ?? "").replace(/^"|"$/g, "") };
+}
+
 const stolen = (text: string): Effect => ({ kind: "stolen", reason: { code: "target-keeps", text } });
 
 /** Statements by their first word. */
@@ -168,7 +175,7 @@ const OTHERS: Readonly<
   counter: (text) => note(text),
   last: (text) => note(text),
   comment: (text) => note(text),
-  log: (text) => note(text, "writes a line to the kernel's log"),
+  log: (text, { words }) => note(text, "writes a line to the kernel's log", logOf(words)),
   timeout: (text) => note(text),
   expires: (text) => note(text),
   notrack: (text) =>

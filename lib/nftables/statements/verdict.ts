@@ -120,6 +120,11 @@ export function readReject(given: Reject): StatementStep {
     "reject",
     () => printStatement(given),
     () => ({ kind: "verdict", verdict: "reject" }),
-    { verdict: "drop", resets, ...(resets || family !== null ? { goesOn } : {}) },
+    {
+      verdict: "drop",
+      resets,
+      ...(resets || kind === undefined ? {} : { icmpError: given.words.at(-1)! }),
+      ...(resets || family !== null ? { goesOn } : {}),
+    },
   );
 }

@@ -27,6 +27,8 @@ export function openReasonText(reason: OpenReason): string {
       return `some packets return from the chain that this rule jumps to: ${ruleText(reason.rule)}`;
     case "no-equivalent-match":
       return `no match in FORWARD, after address translation, selects the same packets as: ${ruleText(reason.rule)}`;
+    case "no-nft-form":
+      return `nftables has no equivalent of ${reason.part} in: ${ruleText(reason.rule)}`;
     case "stateful-match":
       return `-m ${reason.match} keeps its state per rule, so a copy may decide otherwise; write a rule into DOCKER-USER yourself for: ${ruleText(reason.rule)}`;
     case "policy-not-read":
