@@ -74,9 +74,27 @@ export function among(
   return compare(left, not, texts.length === 1 ? texts[0]! : `{ ${texts.join(", ")} }`);
 }
 
-/** Comparison with ports. */
-export const portsIn = (left: string, not: boolean, ranges: readonly Range[]): NftForm =>
+/** Comparison with ports of a connection. */
+export const tuplePortsIn = (left: string, not: boolean, ranges: readonly Range[]): NftForm =>
   among(left, not, ranges, [0, 0xffff]);
+
+/**
+ * Comparison with ports of the packet. nft 1.0.6 merges `sport != 1 dport != 2` into one comparison of four bytes, which holds
+ * for packets that differ in one port; it does not merge a range.
+ */
+export function portsIn(
+  protocol: string,
+  side: "sport" | "dport",
+  not: boolean,
+  ranges: readonly Range[],
+): NftForm {
+  const left = `${protocol} ${side}`;
+  const [first] = ranges;
+  const single = ranges.length === 1 && first![0] === first![1];
+  return not && single && side === "sport"
+    ? compare(left, not, `${first![0]}-${first![1]}`)
+    : tuplePortsIn(left, not, ranges);
+}
 
 /** Comparison of an address with a range. */
 export const addressesIn = (left: string, not: boolean, range: Range, family: Family): NftForm =>

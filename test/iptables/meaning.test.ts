@@ -60,6 +60,8 @@ describe("matches", () => {
     ["! -f", { fragment: 1 }, false],
     // Later fragments have no ports, negated or not.
     ["-p tcp ! --dport 80", { proto: 6, dport: 81, fragment: 1 }, false],
+    // xt_ecn reads the bytes at the place of the flags.
+    ["-p tcp -m ecn --ecn-tcp-cwr", { proto: 6, flags: 0x80, fragment: 1 }, true],
     ["-p tcp --syn", { proto: 6, flags: 2 }, true],
     ["-p tcp --syn", { proto: 6, flags: 2 | 8 }, true],
     ["-p tcp ! --syn", { proto: 6, flags: 18 }, true],

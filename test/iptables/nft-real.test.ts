@@ -1,15 +1,20 @@
-/** The real nft loads each translation and lists rules that fwcheck reads as the same packets. It needs root and nft. */
+/**
+ * The real nft loads each translation and lists rules that fwcheck reads as the same packets. It needs root and nft.
+ * `NFT_ROOTFS=FOLDER` takes nft from the root of another Debian (`test/e2e/root.sh`).
+ */
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { isText, translatedCases, translatedRandom } from "./nft-cases.ts";
 import { faultsOfAll } from "./nft-sets.ts";
 
+const root = process.env.NFT_ROOTFS;
+const nft = root === undefined ? "nft" : `chroot '${root}' nft`;
 const closed =
-  process.getuid?.() !== 0 || spawnSync("unshare", ["-n", "nft", "list", "ruleset"]).status !== 0;
+  process.getuid?.() !== 0 || spawnSync("unshare", ["-n", "sh", "-c", `${nft} list ruleset`]).status !== 0;
 
 /** Loads a table into a namespace of its own and lists it; throws with the message of nft. */
 function listed(text: string): string {
-  const run = spawnSync("unshare", ["-n", "sh", "-c", "nft -f - && nft list ruleset"], {
+  const run = spawnSync("unshare", ["-n", "sh", "-c", `${nft} -f - && ${nft} list ruleset`], {
     input: text,
     encoding: "utf8",
     maxBuffer: 1 << 28,

@@ -84,7 +84,9 @@ describe("texts", () => {
         "meta l4proto tcp ct direction original ct original ip daddr 203.0.113.1 ct original proto-dst 8080 drop",
       ],
     ],
-    ["-p udp -m multiport --ports 53 -j DROP", ["udp sport 53 drop", "udp sport != 53 udp dport 53 drop"]],
+    ["-p udp -m multiport --ports 53 -j DROP", ["udp sport 53 drop", "udp sport != 53-53 udp dport 53 drop"]],
+    // nft 1.0.6 merges two plain comparisons into one that holds for packets with either port.
+    ["-p udp ! --sport 53 ! --dport 53 -j DROP", ["udp sport != 53-53 udp dport != 53 drop"]],
     ["-m comment --comment office -j other", ['jump other comment "office"']],
     [
       '-m limit --limit 3/min -j LOG --log-prefix "[x] " --log-level info',

@@ -16,7 +16,7 @@ import {
   type NftContext,
   type NftForm,
   nftProtocol,
-  portsIn,
+  tuplePortsIn,
 } from "../nft-form.ts";
 import { numberRange } from "../number-codecs.ts";
 import { ports } from "../port-codecs.ts";
@@ -147,7 +147,7 @@ export const conntrack = match({
     const typed = context.proto !== undefined || (v.proto !== undefined && !v.proto.not);
     if (!typed && ports.some((each) => each !== undefined)) return null;
     const portTest = (left: string, given: Given<readonly [number, number]> | undefined): NftForm =>
-      given === undefined ? ALWAYS : portsIn(`ct ${left}`, given.not, [given.value]);
+      given === undefined ? ALWAYS : tuplePortsIn(`ct ${left}`, given.not, [given.value]);
     const bits = v.status?.value.filter((name) => name !== "NONE") ?? [];
     const rest = allOf(
       v.dir === undefined ? ALWAYS : expressions(`ct direction ${v.dir.value.toLowerCase()}`),

@@ -105,8 +105,8 @@ export const portForm = (
 ): NftForm | null =>
   allOf(
     withHeader(context),
-    sport === undefined ? ALWAYS : portsIn(`${protocol} sport`, sport.not, [sport.value]),
-    dport === undefined ? ALWAYS : portsIn(`${protocol} dport`, dport.not, [dport.value]),
+    sport === undefined ? ALWAYS : portsIn(protocol, "sport", sport.not, [sport.value]),
+    dport === undefined ? ALWAYS : portsIn(protocol, "dport", dport.not, [dport.value]),
   );
 
 /** Prints a test of TCP flags by their names. */
@@ -206,7 +206,7 @@ export const multiport = match({
   nft({ sports, dports, ports: either }, context) {
     const protocol = nftProtocol(context.proto!);
     const side = (name: "sport" | "dport", not: boolean, list: readonly PortRange[]): NftForm =>
-      portsIn(`${protocol} ${name}`, not, list);
+      portsIn(protocol, name, not, list);
     const header = withHeader(context);
     if (sports !== undefined) return allOf(header, side("sport", sports.not, sports.value));
     if (dports !== undefined) return allOf(header, side("dport", dports.not, dports.value));

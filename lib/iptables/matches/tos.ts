@@ -1,8 +1,8 @@
 /** The TOS byte and its fields: tos, dscp, ecn (net/netfilter/xt_dscp.c, xt_ecn.c). */
 import { PROTO, TCP_FLAGS } from "../../packet/field.ts";
-import { and, bits, is, negate } from "../../packet/predicate.ts";
+import { and, bits, negate } from "../../packet/predicate.ts";
 import { type Codec, match, negatable, Unreadable } from "../extension.ts";
-import { ALWAYS, allOf, eachOf, headerOf, maskedIs, type NftForm, neither, withHeader } from "../nft-form.ts";
+import { ALWAYS, allOf, eachOf, headerOf, maskedIs, type NftForm, neither } from "../nft-form.ts";
 import { fullyMasked, type Masked, number, printHex, readMasked } from "../number-codecs.ts";
 import { flag, word } from "../word-codecs.ts";
 
@@ -99,15 +99,14 @@ export const ecn = match({
       ect === undefined
         ? ALWAYS
         : eachOf(`${headerOf(context)} ecn`, ect.not, 4, (each) => each === ect.value),
-      ece === undefined && cwr === undefined ? ALWAYS : withHeader(context),
       flag(ece, TCP_FLAGS.ECE),
       flag(cwr, TCP_FLAGS.CWR),
     );
   },
+  // match_tcp reads the flags of later fragments, too: the bytes at their place.
   predicate: ({ ece, cwr, ect }) =>
     and(
       ect === undefined ? and() : negate(ect.not, bits("tos", 3, ect.value)),
-      ece === undefined && cwr === undefined ? and() : is("fragment", 0),
       ece === undefined ? and() : negate(ece.not, bits("flags", TCP_FLAGS.ECE, TCP_FLAGS.ECE)),
       cwr === undefined ? and() : negate(cwr.not, bits("flags", TCP_FLAGS.CWR, TCP_FLAGS.CWR)),
     ),
