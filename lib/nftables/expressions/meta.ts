@@ -92,9 +92,7 @@ const why = {
   bridge: "the bridge of a packet is not modelled",
 };
 
-export const META: readonly Operand[] = [
-  // nft accepts these without `meta`, and prints them so.
-  ...UNQUALIFIED.flatMap((each) => [each, { ...each, name: `meta ${each.name}` }]),
+const QUALIFIED: readonly Operand[] = [
   fieldOperand("meta l4proto", TYPES.inet_proto, "proto", always),
   fieldOperand("meta length", integer, "length", always),
   family("meta nfproto", TYPES.nf_proto, NF_PROTO.get("ipv4")!, NF_PROTO.get("ipv6")!),
@@ -121,6 +119,19 @@ export const META: readonly Operand[] = [
   ),
   unknownOperand("meta iifkind", TYPES.string, "the kinds of interfaces are not read"),
   unknownOperand("meta oifkind", TYPES.string, "the kinds of interfaces are not read"),
+];
+
+/** Keys of `QUALIFIED` that nft accepts without `meta`, too; some versions print them so. */
+const BARE: ReadonlySet<string> = new Set(
+  ["cpu", "cgroup", "rtclassid", "ibrname", "obrname", "time", "hour", "day"].map((key) => `meta ${key}`),
+);
+
+export const META: readonly Operand[] = [
+  // nft accepts these without `meta`, and prints them so.
+  ...UNQUALIFIED.flatMap((each) => [each, { ...each, name: `meta ${each.name}` }]),
+  ...QUALIFIED.flatMap((each) =>
+    BARE.has(each.name) ? [each, { ...each, name: each.name.slice("meta ".length) }] : [each],
+  ),
 ];
 
 const frame = "this field of the link-layer header is not modelled";
