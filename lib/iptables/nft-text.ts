@@ -35,6 +35,9 @@ const MOST_COMMENT = 128;
 /**
  * Translates a rule to rules for a chain of a table of family `ip` or `ip6` that is at hook forward, or called from there. At
  * most one of the rules matches a packet; none is returned for a rule that matches no packet.
+ *
+ * A packet whose transport header is cut off is the exception: iptables drops it where a match reads the header (hotdrop), which
+ * the predicates do not contain either; nft leaves the rule.
  * @returns the rules in any order, or the part that has no exact form. The rate of `limit` is the nearest one.
  */
 export function nftRules(

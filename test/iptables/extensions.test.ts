@@ -40,7 +40,8 @@ target that is not in these tables is opaque, and is kept and printed in its ori
 
 *nft form*: a rule with it can be translated to rules of nft(8) that match the same packets, in a chain at hook forward. All
 versions of nft from 1.0.6 on read them. A limit has the same rate, and counts anew. A rule with a part without such a form is
-not translated.
+not translated. One difference is left: a packet whose transport header is cut off is dropped by the matches of iptables that read the
+header, and matches no rule of nft. Connection tracking gives such a packet the state INVALID.
 
 ## Matches
 

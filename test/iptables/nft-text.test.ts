@@ -117,6 +117,7 @@ describe("a part without an exact form is named", () => {
     ["-m frobnicate --x -j DROP", "-m frobnicate --x", 4],
     ["-j LOG --log-prefix a$b", '-j LOG --log-prefix "a$b"', 4],
     ["-m conntrack --ctorigdstport 80", "-m conntrack --ctorigdstport 80", 4],
+    ["-p icmp -m conntrack --ctproto 6", "-m conntrack --ctproto 6", 4],
     ["-m addrtype --dst-type UNICAST", "-m addrtype --dst-type UNICAST", 6],
     // Each of two rules would have a limit of its own.
     ["-m limit --limit 1/sec -m conntrack ! --ctstate DNAT", "-m limit --limit 1/sec", 4],

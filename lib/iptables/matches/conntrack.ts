@@ -139,12 +139,15 @@ export const conntrack = match({
     originalPorts: oneRange(v.origdstport),
     direction: v.dir as Given<"ORIGINAL" | "REPLY"> | undefined,
   }),
-  nftExcept: "--ctexpire; ports without a protocol of -p or --ctproto",
+  nftExcept: "--ctexpire; --ctproto of another protocol than -p; ports without a protocol of -p or --ctproto",
   nft(v, context) {
     if (v.expire !== undefined) return null;
+    const plainProto = v.proto === undefined || v.proto.not ? undefined : v.proto.value;
+    // nft takes the protocol of the connection for that of the packet and rejects ports and ICMP types of another one.
+    if (plainProto !== undefined && context.proto !== undefined && plainProto !== context.proto) return null;
     const ports = [v.origsrcport, v.origdstport, v.replsrcport, v.repldstport];
     // nft 1.0.6 reads a number of a port only after the protocol.
-    const typed = context.proto !== undefined || (v.proto !== undefined && !v.proto.not);
+    const typed = (context.proto ?? plainProto) !== undefined;
     if (!typed && ports.some((each) => each !== undefined)) return null;
     const portTest = (left: string, given: Given<readonly [number, number]> | undefined): NftForm =>
       given === undefined ? ALWAYS : tuplePortsIn(`ct ${left}`, given.not, [given.value]);
