@@ -36,7 +36,7 @@ export function readMatch(match: Match, scope: RuleScope): RuleCondition {
   if (key === null) return new Comparison(match, NO_KEY, null, null);
   const hidden = key.find(({ operand }) => operand.unknown !== undefined)?.operand;
   if (hidden === undefined) return new Comparison(match, key, readTest(key, match, scope), null);
-  const set = match.right.kind === "reference" ? referredSet(match.right, scope) : null;
+  const set = match.right.kind === "reference" ? referredSet(match.right, scope, key) : null;
   return new Comparison(match, key, hiddenTest(match, hidden, set), hidden);
 }
 
@@ -119,7 +119,7 @@ function readTest(key: readonly ReadValue[], match: Match, scope: RuleScope): Re
   const { operator } = match;
   const negated = operator === "!=";
   if (right.kind === "reference") {
-    const set = referredSet(right, scope);
+    const set = referredSet(right, scope, key);
     return set === null ? null : { holds: (at) => set.contains(key, at), negated };
   }
   if (right.kind === "set") {
@@ -222,9 +222,10 @@ function compared(operator: "<" | "<=" | ">" | ">=", bound: number | bigint, bit
 export function referredSet(
   reference: Extract<Expression, { kind: "reference" }>,
   scope: RuleScope,
+  key: readonly ReadValue[] = [],
 ): ElementSet | null {
   const set = scope.set(reference.name);
-  if (set !== undefined) return set.types === null ? null : set;
+  if (set !== undefined) return set.types === null ? null : isMisread(key) ? set.misread() : set;
   scope.report(`set @${reference.name} does not exist in this table`, `@${reference.name}`, reference.at);
   return null;
 }
@@ -249,5 +250,9 @@ export function anonymousSet(
     key.map(({ operand }) => operand.type),
   );
   set.add(elements, scope);
-  return set;
+  return key.length > 1 && isMisread(key) ? set.misread() : set;
 }
+
+/** nft 1.0.6 shifts the two bytes of ip6 dscp without changing their order first; 1.1 does so. The listing does not tell. */
+const isMisread = (key: readonly ReadValue[]): boolean =>
+  key.some(({ operand }) => operand.name === "ip6 dscp");

@@ -26,12 +26,15 @@ export type SetUnknown =
   /** Rules add or remove elements, or it has the flag `dynamic`. */
   | "changes"
   /** The listing has no elements (`nft -t`). */
-  | "unlisted";
+  | "unlisted"
+  /** Some versions of nft make the kernel compare other bytes with the elements. */
+  | "misread";
 
 /** Sentences of these reasons. */
 export const SET_REASONS: Readonly<Record<SetUnknown, string>> = {
   changes: "rules or programs add elements to this set or remove them",
   unlisted: "the listing has no elements of this set",
+  misread: "nft 1.0.6 compares ip6 dscp wrongly with elements of named sets and concatenations",
 };
 
 /** A set or a map. */
@@ -49,6 +52,13 @@ export class ElementSet {
     /** Reason why it may have other elements, and whether the listed ones are sure. */
     public unknown: { readonly why: SetUnknown; readonly listed: boolean } | null = null,
   ) {}
+
+  /** Returns the set with the same data, for keys of which no element is certain. */
+  misread(): ElementSet {
+    const set = new ElementSet(this.name, this.types, { why: "misread", listed: false });
+    set.others.push(...this.others);
+    return set;
+  }
 
   /** Data of all elements, for the chains and addresses that they name. */
   *data(): Generator<Data, undefined> {

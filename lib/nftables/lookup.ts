@@ -69,7 +69,7 @@ export function readLookup(given: Expression, map: MapLookup["map"], scope: Rule
   if (key === null || found === null) return null;
   const set =
     found.kind === "reference"
-      ? referredSet(found, scope)
+      ? referredSet(found, scope, key)
       : found.kind === "set"
         ? anonymousSet(found, key, scope)
         : null;

@@ -104,8 +104,8 @@ function difference(packet: LabPacket, answer: Branch, deed: Deed, managed: bool
   // A match of iptables that drops is a rule with a verdict for nf_tables, which reports it (nft_match_eval).
   const why = answer.reasonCode;
   if (managed && why?.code === "match-drops") path.push(`${why.at.table} ${why.at.chain} ${why.at.rule}`);
-  // Where nothing is decided the way ends early.
-  if (answer.verdict === "undecided" && path.every((step, i) => kernel[i] === step)) return null;
+  // Where nothing is decided the way ends early, at a rule that may not match.
+  if (answer.verdict === "undecided" && path.slice(0, -1).every((step, i) => kernel[i] === step)) return null;
   return ended(packet, answer, deed) ?? (path.join("; ") === kernel.join("; ") ? null : "path");
 }
 

@@ -132,7 +132,10 @@ function readRules(
     return tables.find((each) => each.family === family) ?? "the rules do not tell their family";
   const loaded = readNftables([{ name, text: printed.nft, complete: true }]);
   const [fault] = loaded.diagnostics;
-  if (fault !== undefined) return `${UNREAD} ${fault.line}:${fault.column}: ${fault.message}: ${fault.found}`;
+  if (fault !== undefined) {
+    const line = printed.nft.split("\n")[fault.line - 1]?.trim();
+    return `${UNREAD} ${fault.line}:${fault.column}: ${fault.message}: ${fault.found}, in: ${line}`;
+  }
   const ruleset = withNftables(tables, loaded).rulesets.find((each) => each.family === family);
   return ruleset ?? { family, source: name, tables: new Map(), doubts: [] };
 }

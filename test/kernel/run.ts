@@ -1,7 +1,8 @@
 /**
  * The judge: random packets over captures, found rulesets and generated ones, through the kernel and the simulator, and
- * compared step by step. `npm run test:kernel`; KERNEL_PACKETS, KERNEL_SEED and KERNEL_ONLY (a part of a name, or
- * `witness` for the witnesses of the audit alone, `drawn` for what the seed changes) change what is run.
+ * compared step by step, for each rule language. `npm run test:kernel`; KERNEL_PACKETS (of each language), KERNEL_SEED and
+ * KERNEL_ONLY (a part of a name, `witness` for the witnesses of the audit alone, `drawn` for what the seed changes, `nft` for
+ * nftables alone) change what is run.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -31,8 +32,7 @@ const DRAWN = "drawn";
 /** Hosts with native nftables; all of their names start so. */
 const NFT = "nft";
 const WITH_IPTABLES = WHOLE || !ONLY.startsWith(NFT);
-/** Only on demand as long as the walk does not follow all base chains of nftables. */
-const WITH_NFT = ONLY?.startsWith(NFT) === true;
+const WITH_NFT = WHOLE || ONLY === DRAWN || ONLY.startsWith(NFT);
 const BATCH = 50;
 /** Packets on one lab at most, so that no table of connections grows without end. */
 const LARGEST = 1000;
