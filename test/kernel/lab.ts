@@ -133,6 +133,9 @@ function readRules(
   const loaded = readNftables([{ name, text: printed.nft, complete: true }]);
   const [fault] = loaded.diagnostics;
   if (fault !== undefined) {
+    // nft 1.0.6 prints some rules of its own and of iptables-nft in a form that it cannot read.
+    const { status } = spawnSync("unshare", ["-n", "nft", "-c", "-f", "-"], { input: printed.nft });
+    if (status !== 0) return "nft cannot read its own listing";
     const line = printed.nft.split("\n")[fault.line - 1]?.trim();
     return `${UNREAD} ${fault.line}:${fault.column}: ${fault.message}: ${fault.found}, in: ${line}`;
   }

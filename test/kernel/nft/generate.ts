@@ -124,7 +124,5 @@ export function generateNft(next: Random, family: Family, name: string): Scenari
   const host = drawHost(next, family, name);
   const nft = nftables(next, family);
   if (chance(next, 0.6)) return { ...host, nft };
-  // nft 1.0.6 lists `--ctstatus NONE` of iptables-nft as `ct status` without a value.
-  const save = drawTables(next, family).replaceAll("--ctstatus NONE", "--ctstatus CONFIRMED");
-  return { ...host, save, backend: chance(next, 0.5) ? "nft" : "legacy", nft };
+  return { ...host, save: drawTables(next, family), backend: chance(next, 0.5) ? "nft" : "legacy", nft };
 }
