@@ -3,6 +3,7 @@ import { type Expression, printExpression, printStatement } from "nftables-parse
 import { type Range, type Scalar, successor } from "../packet/field.ts";
 import { and, isNever, NEVER, negate, not, type Predicate } from "../packet/predicate.ts";
 import type { KnownConditions } from "../rules/reading.ts";
+import { TYPES } from "./datatype.ts";
 import { ElementSet } from "./element-set.ts";
 import { knownCondition } from "./known-condition.ts";
 import { type CompileContext, type Operand, unknownOf } from "./operand.ts";
@@ -225,7 +226,7 @@ export function referredSet(
   key: readonly ReadValue[] = [],
 ): ElementSet | null {
   const set = scope.set(reference.name);
-  if (set !== undefined) return set.types === null ? null : isMisread(key) ? set.misread() : set;
+  if (set !== undefined) return set.types === null ? null : trusted(set, key, isMisread(key));
   scope.report(`set @${reference.name} does not exist in this table`, `@${reference.name}`, reference.at);
   return null;
 }
@@ -250,8 +251,20 @@ export function anonymousSet(
     key.map(({ operand }) => operand.type),
   );
   set.add(elements, scope);
-  return key.length > 1 && isMisread(key) ? set.misread() : set;
+  return trusted(set, key, key.length > 1 && isMisread(key));
 }
+
+/** Returns a set without certain elements where the kernel compares others than those that nft prints. */
+const trusted = (set: ElementSet, key: readonly ReadValue[], isMisread: boolean): ElementSet =>
+  isMisread
+    ? set.distrusted("misread")
+    : isMisprinted(key) && set.hasIntervals
+      ? set.distrusted("misprinted")
+      : set;
+
+/** nft decodes the parts after a number of one byte (`ip ttl`) from other bytes if the elements are intervals. */
+const isMisprinted = (key: readonly ReadValue[]): boolean =>
+  key.length > 2 && key.slice(0, -1).some(({ operand }) => operand.type === TYPES.integer);
 
 /** nft 1.0.6 shifts the two bytes of ip6 dscp without changing their order first; 1.1 does so. The listing does not tell. */
 const isMisread = (key: readonly ReadValue[]): boolean =>

@@ -28,12 +28,16 @@ export type SetUnknown =
   /** The listing has no elements (`nft -t`). */
   | "unlisted"
   /** Some versions of nft make the kernel compare other bytes with the elements. */
-  | "misread";
+  | "misread"
+  /** nft prints other elements than the kernel has. */
+  | "misprinted";
 
 /** Sentences of these reasons. */
 export const SET_REASONS: Readonly<Record<SetUnknown, string>> = {
   changes: "rules or programs add elements to this set or remove them",
   unlisted: "the listing has no elements of this set",
+  misprinted:
+    "nft 1.0.6 to 1.1.3 print wrong elements for a concatenation with intervals of three or more parts",
   misread: "nft 1.0.6 compares ip6 dscp wrongly with elements of named sets and concatenations",
 };
 
@@ -54,8 +58,8 @@ export class ElementSet {
   ) {}
 
   /** Returns the set with the same data, for keys of which no element is certain. */
-  misread(): ElementSet {
-    const set = new ElementSet(this.name, this.types, { why: "misread", listed: false });
+  distrusted(why: SetUnknown): ElementSet {
+    const set = new ElementSet(this.name, this.types, { why, listed: false });
     set.others.push(...this.others);
     return set;
   }
@@ -63,6 +67,11 @@ export class ElementSet {
   /** Data of all elements, for the chains and addresses that they name. */
   *data(): Generator<Data, undefined> {
     for (const { data } of this.others) if (data !== null) yield data;
+  }
+
+  /** An element is a range. */
+  get hasIntervals(): boolean {
+    return this.others.some(({ key }) => key?.some((part) => part.some(([lo, hi]) => lo !== hi)) === true);
   }
 
   /** It certainly has no element. */

@@ -21,7 +21,6 @@ import {
 } from "../packet/predicate.ts";
 import { type AddressType, sharedKey } from "../rules/facts.ts";
 import type { Case } from "./decision-list.ts";
-import type { RoutingReason } from "./end-reason.ts";
 import { fibCases, localCases } from "./fib.ts";
 import { addressLookup } from "./routing-lookup.ts";
 import type { RouteResult } from "./routing-table.ts";
@@ -121,8 +120,6 @@ function kind6(
     case "LOCAL":
     case "ANYCAST":
     case "UNREACHABLE":
-    case "BLACKHOLE":
-    case "PROHIBIT":
       break;
     default:
       return NEVER;
@@ -134,8 +131,6 @@ function kind6(
   const own = host.interfaces.find((i) => i.name === device)?.addresses ?? [];
   const ranges = spans.flatMap(({ range, outcome: found }): readonly Range[] => {
     const [lo] = range;
-    if (type === "BLACKHOLE" || type === "PROHIBIT")
-      return found?.kind === "refused" && refusalOf(found.reason) === type ? [range] : [];
     if (type === "UNREACHABLE")
       return found === undefined ? (open ? [] : [range]) : found.kind === "refused" ? [range] : [];
     if (found === undefined || found.kind === "refused") return [];
@@ -149,14 +144,6 @@ function kind6(
   const listed = within(side, normalizeRanges(ranges));
   return open ? or(listed, unknown(side, type, "unreachable-addresses")) : listed;
 }
-
-/** Returns the type of the route, or the action of the rule of routing, that refuses an address: `BLACKHOLE`. */
-const refusalOf = (reason: RoutingReason): string =>
-  reason.code === "route-type"
-    ? reason.type.toUpperCase()
-    : reason.code === "routing-rule"
-      ? reason.action.toUpperCase()
-      : "";
 
 /** Returns the subnet-router anycast address of a subnet on the link (ipv6_anycast_destination). */
 const firstOf = ({ to, gateway }: Route): Address | undefined =>

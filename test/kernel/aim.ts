@@ -143,6 +143,8 @@ const NEVER: Readonly<Record<Family, readonly number[]>> = {
   6: [0, 43, 44, 51, 60, 135, 139, 140],
 };
 
+const isGroupMac = (mac: number): boolean => Math.floor(mac / 2 ** 40) % 2 === 1;
+
 export class Aim {
   private readonly values: ReadonlyMap<Aimed, readonly Scalar[]>;
   private readonly devices: readonly string[];
@@ -276,7 +278,9 @@ export class Aim {
     if (from === null && next() < 0.3) packet.uid = Math.min(this.number("uid", [0, 1000]), 65_535);
     if (from === null && next() < 0.3) packet.gid = Math.min(this.number("gid", [0, 1000]), 65_535);
     if (this.host.interfaces.find((i) => i.name === from)?.link === "ether") {
-      packet.mac = printMac(this.number("mac", [0x0200_0000_0099, 0x0242_ac11_0002]));
+      const mac = this.number("mac", [0x0200_0000_0099, 0x0242_ac11_0002]);
+      // A bridge drops frames from a group address or from none (br_handle_frame), a named limit.
+      packet.mac = printMac(mac === 0 || isGroupMac(mac) ? 0x0200_0000_0099 : mac);
       // What is for all stations of a bridge is for the host and for the others.
       if (this.home(from!) === from && next() < 0.1) packet.pkttype = 1 + Math.floor(next() * 3);
     }

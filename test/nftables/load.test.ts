@@ -59,8 +59,6 @@ test.skipIf(listings(CAPTURES).length === 0)(
       "IPv6 extension headers are not modelled",
       "nft does not print the options of this extension of iptables",
       "the number of earlier matches is not known",
-      "the route of a link-local address depends on the interface",
-      "the route to a multicast source is not looked up",
       "the route to the source :: is not looked up",
     ]);
   },

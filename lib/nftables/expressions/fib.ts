@@ -1,5 +1,5 @@
 /** Lookups in the routing tables: `fib` (net/ipv4/netfilter/nft_fib_ipv4.c, net/ipv6/netfilter/nft_fib_ipv6.c). */
-import { MULTICAST, prefixes } from "../../packet/address.ts";
+import { prefixes } from "../../packet/address.ts";
 import { PROTO, type Side } from "../../packet/field.ts";
 import { and, is, NEVER, not, or, type Predicate, within } from "../../packet/predicate.ts";
 import { ADDRESS_TYPES, type AddressType } from "../../rules/facts.ts";
@@ -35,9 +35,6 @@ function parseKeys(text: string): Keys | undefined {
 /** Address types that nft has names for, by their numbers: up to RTN_PROHIBIT. */
 const TYPE_NAMES = ADDRESS_TYPES.slice(0, 9);
 
-/** Types that IPv6 looks a route up for, in the order in which the kernel tests them (__nft_fib6_eval_type). */
-const ROUTED: readonly AddressType[] = ["BLACKHOLE", "PROHIBIT", "UNREACHABLE", "ANYCAST", "LOCAL"];
-
 /** Packets whose address has a type on an interface, or on the host. */
 function hasType(
   { side }: Keys,
@@ -45,29 +42,13 @@ function hasType(
   device: string | undefined,
   at: CompileContext,
 ): Predicate {
-  if (at.facts.family === 4) return at.facts.addressIs(side, type, device);
-  // The interface restricts own addresses only; the route is looked up without it.
-  const is6 = (name: AddressType): Predicate =>
-    at.facts.addressIs(side, name, name === "LOCAL" ? device : undefined);
-  const before = ROUTED.slice(0, ROUTED.includes(type) ? ROUTED.indexOf(type) : ROUTED.length);
+  const is6 = (name: AddressType): Predicate => at.facts.addressIs(side, name, device);
+  if (at.facts.family === 4) return is6(type);
+  // IPv6 looks the route up first; only other addresses are classified by themselves (__nft_fib6_eval_type).
+  const routed: readonly AddressType[] = ["UNREACHABLE", "ANYCAST", "LOCAL"];
+  const before = routed.slice(0, routed.includes(type) ? routed.indexOf(type) : routed.length);
   return and(is6(type), ...before.map((each) => not(is6(each))));
 }
-
-/** The route of a link-local address is looked up on the interface that the packet is at (nft_fib6_flowi_init). */
-const LINK_LOCAL = prefixes(6, "fe80::/10");
-
-/** The same for a lookup on the host, without the addresses whose route depends on the interface. */
-function hasTypeOnHost(name: string, keys: Keys, type: AddressType, at: CompileContext): Predicate {
-  const when = hasType(keys, type, undefined, at);
-  if (at.facts.family === 4) return when;
-  const local = within(keys.side, LINK_LOCAL);
-  return or(
-    and(not(local), when),
-    and(local, unknownOf(name, whyLinkLocal, at, `${type} of a link-local address`)),
-  );
-}
-
-const whyLinkLocal = "the route of a link-local address depends on the interface";
 
 const addressType = (name: string, keys: Keys): Operand =>
   enumerated(
@@ -78,15 +59,12 @@ const addressType = (name: string, keys: Keys): Operand =>
         const { device } = keys;
         const when =
           device === null
-            ? hasTypeOnHost(name, keys, type, at)
+            ? hasType(keys, type, undefined, at)
             : or(...at.facts.interfaces.map((each) => and(is(device, each), hasType(keys, type, each, at))));
         return [number, when] as const;
       }),
     always,
-    {
-      except:
-        "link-local addresses of IPv6; unreachable addresses of IPv6 if the routes of the host are not given",
-    },
+    { except: "unreachable addresses of IPv6 if the routes of the host are not given" },
   );
 
 const UNSPECIFIED = is("src", 0n);
@@ -95,8 +73,6 @@ const DETECTION = and(is("proto", PROTO.icmpv6), within("dst", prefixes(6, "fe80
 
 const why = "the result of this lookup is not computed";
 const whyUnspecified = "the route to the source :: is not looked up";
-const whyBroadcast = "the route to a broadcast source is not looked up";
-const whyMulticast = "the route to a multicast source is not looked up";
 
 /** Packets of the loopback interface: newer kernels look them up at prerouting and input no more (nft_fib_can_skip). */
 const LOOPED = or(is("in", "lo"), is("pkttype", 5));
@@ -106,15 +82,11 @@ function hasRoute({ side, mark, device }: Keys, name: string, at: CompileContext
   if (side !== "src" || device === "out") return undefined;
   const found = at.facts.reversePath({ loose: device === null, validmark: mark, acceptLocal: false });
   if (found === undefined) return undefined;
-  const broadcast = at.facts.addressIs("src", "BROADCAST", undefined);
   const listed =
     at.facts.family === 4
-      ? // A route of type broadcast counts here, and not for rpfilter of iptables.
-        or(and(not(broadcast), found), and(broadcast, unknownOf(name, whyBroadcast, at, "broadcast")))
+      ? found
       : or(
-          and(not(UNSPECIFIED), not(within("src", MULTICAST[6])), found),
-          // Each interface has a route for them, and the kernel takes any.
-          and(within("src", MULTICAST[6]), unknownOf(name, whyMulticast, at, "multicast")),
+          and(not(UNSPECIFIED), found),
           // The lookup of :: itself, which rpfilter of iptables does not make.
           and(UNSPECIFIED, or(DETECTION, unknownOf(name, whyUnspecified, at, "unspecified"))),
         );
@@ -142,7 +114,7 @@ const routeDevice = (name: string, keys: Keys, type: Datatype): Operand => ({
   name,
   type,
   except:
-    "lookups of the destination, of the source ::, of broadcast sources and of multicast sources of IPv6, the interface without `iif`, and packets of lo at other hooks than prerouting",
+    "lookups of the destination, of the source ::, the interface without `iif`, and packets of lo at other hooks than prerouting",
   guard: always,
   within(ranges, at) {
     const unknown = (): Predicate =>
