@@ -24,9 +24,21 @@ function* packetTypes({ facts }: CompileContext): Generator<readonly [number, Pr
   for (let type = 0; type <= 4; type++) yield [type, packetTypeIs(type, facts)];
 }
 
-/** `ether` implies an interface with Ethernet frames. */
-const framed = ({ facts }: CompileContext): Predicate =>
-  and(not(is("in", "")), not(withoutHardwareAddress(facts)));
+/**
+ * `ether` implies an interface with Ethernet frames: `meta iiftype`, which at postrouting is the type of the output interface
+ * (skb->dev).
+ */
+function framed(at: CompileContext): Predicate {
+  const { facts } = at;
+  const arrived = and(not(is("in", "")), not(withoutHardwareAddress(facts)));
+  const hooks = new Set(at.bases().map(({ hook }) => hook));
+  if (!hooks.has("POSTROUTING")) return arrived;
+  const leaves = not(
+    or(...facts.interfaces.filter((name) => facts.bare(name)).map((name) => is("out", name))),
+  );
+  const why = "the type of the interface depends on the hook that calls the chain";
+  return and(arrived, hooks.size === 1 ? leaves : or(leaves, unknownOf("ether", why, at, "framed")));
+}
 
 /** Groups of the interfaces that the inputs list (`ip link set group`); of others the group is unknown. */
 function group(name: string, field: "in" | "out"): Operand {
