@@ -7,7 +7,15 @@ import { TYPES } from "./datatype.ts";
 import { ElementSet } from "./element-set.ts";
 import { knownCondition } from "./known-condition.ts";
 import { type CompileContext, type Operand, unknownOf } from "./operand.ts";
-import { guardOf, type ReadValue, readKey, readsPacket, readValue, valueIn } from "./read-value.ts";
+import {
+  guardOf,
+  type ReadValue,
+  readKey,
+  readsConnection,
+  readsPacket,
+  readValue,
+  valueIn,
+} from "./read-value.ts";
 import type { RuleScope } from "./rule-scope.ts";
 import { resolved } from "./scope.ts";
 import type { StatementOf } from "./syntax.ts";
@@ -34,9 +42,12 @@ type Test = (at: CompileContext) => Predicate;
 /** Reads a comparison. What cannot be read is reported, and its result is unknown. */
 export function readMatch(match: Match, scope: RuleScope): RuleCondition {
   const key = readKey(match.left, scope);
-  if (key === null) return new Comparison(match, NO_KEY, null, null);
+  if (key === null) return new Comparison(match, NO_KEY, null, null, readsConnection(match.left, scope));
   const hidden = key.find(({ operand }) => operand.unknown !== undefined)?.operand;
-  if (hidden === undefined) return new Comparison(match, key, readTest(key, match, scope), null);
+  if (hidden === undefined) {
+    const test = readTest(key, match, scope);
+    return new Comparison(match, key, test, null, test === null && readsConnection(match.right, scope));
+  }
   const set = match.right.kind === "reference" ? referredSet(match.right, scope, key) : null;
   return new Comparison(match, key, hiddenTest(match, hidden, set), hidden);
 }
@@ -51,6 +62,8 @@ class Comparison implements RuleCondition {
     private readonly key: readonly ReadValue[],
     private readonly test: ReadTest | null,
     private readonly hidden: Operand | null,
+    /** An expression that fwcheck does not evaluate reads the connection. */
+    private readonly tracked = false,
   ) {}
 
   get names(): readonly string[] {
@@ -67,7 +80,7 @@ class Comparison implements RuleCondition {
 
   get needsConntrack(): boolean {
     for (const { operand } of this.key) if (operand.needsConntrack === true) return true;
-    return false;
+    return this.tracked;
   }
 
   get reading(): KnownConditions | null {

@@ -77,6 +77,23 @@ function apply({ operand, mask, xor }: ReadValue, operator: string, constant: Sc
 export const readsPacket = (expression: Expression): boolean =>
   expression.kind === "selector" || (expression.kind === "binary" && readsPacket(expression.left));
 
+/** Returns true for an expression that reads the connection of the packet, even if fwcheck does not evaluate it. */
+export function readsConnection(given: Expression, scope: Scope): boolean {
+  // A variable is a constant, and its faults are reported where it is read.
+  switch (given.kind) {
+    case "selector":
+      return expression(given.words, scope.tableFamily)?.needsConntrack === true;
+    case "binary":
+      return readsConnection(given.left, scope) || readsConnection(given.right, scope);
+    case "concatenation":
+      return given.parts.some((part) => readsConnection(part, scope));
+    case "map":
+      return readsConnection(given.key, scope);
+    default:
+      return false;
+  }
+}
+
 /** Parts of a key: one, or those of a concatenation; `null` if fwcheck does not evaluate a part. */
 export function readKey(given: Expression, scope: Scope): ReadValue[] | null {
   const found = resolved(given, scope);

@@ -176,6 +176,13 @@ export const LOOPBACK = { 4: prefixes(4, "127.0.0.0/8"), 6: prefixes(6, "::1/128
 /** Multicast groups by family. */
 export const MULTICAST = { 4: prefixes(4, "224.0.0.0/4"), 6: prefixes(6, "ff00::/8") } as const;
 
+/** IPv6 addresses of link scope, groups included, whatever their flags (ipv6_addr_type). */
+export const LINK_SCOPE: readonly Range[] = prefixes(
+  6,
+  "fe80::/10",
+  ...Array.from({ length: 16 }, (_, flags) => `ff${flags.toString(16)}2::/16`),
+);
+
 /** Returns the length of the prefix that a range of addresses is; `undefined` if it is no prefix. */
 function rangeBits([lo, hi]: Range): number | undefined {
   const [a, b] = [lo as Address, hi as Address];

@@ -120,6 +120,8 @@ function kind6(
     case "LOCAL":
     case "ANYCAST":
     case "UNREACHABLE":
+    case "BLACKHOLE":
+    case "PROHIBIT":
       break;
     default:
       return NEVER;
@@ -133,7 +135,9 @@ function kind6(
     const [lo] = range;
     if (type === "UNREACHABLE")
       return found === undefined ? (open ? [] : [range]) : found.kind === "refused" ? [range] : [];
-    if (found === undefined || found.kind === "refused") return [];
+    if (found === undefined) return [];
+    if (found.kind === "refused") return refusalOf(found) === type.toLowerCase() ? [range] : [];
+    if (type === "BLACKHOLE" || type === "PROHIBIT") return [];
     if (type === "ANYCAST")
       return found.kind === "anycast" ? [range] : firstOf(found.route) === lo ? [[lo, lo]] : [];
     if (device === undefined) return found.kind === "local" ? [range] : [];
@@ -144,6 +148,10 @@ function kind6(
   const listed = within(side, normalizeRanges(ranges));
   return open ? or(listed, unknown(side, type, "unreachable-addresses")) : listed;
 }
+
+/** Returns how a route or a routing rule refuses a packet: the three kinds differ in the error of the lookup. */
+const refusalOf = ({ reason }: Extract<RouteResult, { kind: "refused" }>): string | undefined =>
+  reason.code === "route-type" ? reason.type : reason.code === "routing-rule" ? reason.action : undefined;
 
 /** Returns the subnet-router anycast address of a subnet on the link (ipv6_anycast_destination). */
 const firstOf = ({ to, gateway }: Route): Address | undefined =>

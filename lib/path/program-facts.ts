@@ -6,6 +6,7 @@ import type { Facts } from "../rules/facts.ts";
 import type { Traits } from "../rules/reading.ts";
 import { allRules, type Ruleset } from "../rules/ruleset.ts";
 import { addressTypes } from "./address-types.ts";
+import { policyRules } from "./policy-rules.ts";
 import { reversePath } from "./reverse-path.ts";
 
 /** Returns all traits that rules of a ruleset have, and all sets that they change. */
@@ -49,6 +50,9 @@ function hostFacts(
 ): Omit<Facts, "reversePath" | "changing" | "addressIs" | "lengthens" | "rewritesOptions"> {
   return {
     family,
+    routesByTos:
+      policyRules(host, family).some(({ tos }) => tos !== null && tos.value !== 0) ||
+      host.routes.some((route) => route.family === family && (route.tos ?? 0) !== 0),
     interfaces: host.interfaces.map((i) => i.name),
     groupOf: (name) => host.interfaces.find((i) => i.name === name)?.group,
     bare(name) {

@@ -1,12 +1,12 @@
 /** Reverse path of a packet, as `-m rpfilter` tests it (net/ipv4/netfilter/ipt_rpfilter.c, ipv6/netfilter/ip6t_rpfilter.c). */
 import type { Host } from "../host/host.ts";
-import { prefixes } from "../packet/address.ts";
+import { LINK_SCOPE, prefixes } from "../packet/address.ts";
 import type { Family, Range } from "../packet/field.ts";
-import { ANY, and, is, NEVER, or, type Predicate, within } from "../packet/predicate.ts";
+import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
 import type { Facts } from "../rules/facts.ts";
 import { decide } from "./decision-list.ts";
 import { fibCases } from "./fib.ts";
-import { rpfilterLookup } from "./routing-lookup.ts";
+import { fibLookup, type Lookup, rpfilterLookup } from "./routing-lookup.ts";
 import type { RouteResult } from "./routing-table.ts";
 
 /** PACKET_LOOPBACK: multicast of the host that loops back to it. */
@@ -18,11 +18,14 @@ const SKIPPED: Readonly<Record<Family, Predicate>> = {
   6: is("src", 0n),
 };
 
-/** Returns the packets that pass `-m rpfilter`; `undefined` if the routes are unknown. */
+/**
+ * Returns the packets that pass `-m rpfilter`, or for whose source `fib` of nftables finds a route; `undefined` if the routes
+ * are unknown.
+ */
 export function reversePath(
   host: Host,
   family: Family,
-  { loose, validmark, acceptLocal }: Parameters<Facts["reversePath"]>[0],
+  { loose, validmark, acceptLocal, fib }: Parameters<Facts["reversePath"]>[0],
 ): Predicate | undefined {
   if (!host.routed.includes(family)) return undefined;
   const arrivedBy = (dev: string | null): Predicate => (dev === null ? NEVER : is("in", dev));
@@ -37,7 +40,15 @@ export function reversePath(
     // IPv6 does not compare the interface of a local address.
     return loose || family === 6 ? ANY : arrivedBy(result.dev);
   };
-  const cases = fibCases(host, family, rpfilterLookup(family, validmark, loose));
-  const found = decide(cases.map(({ when, outcome }) => ({ when, outcome: passes(outcome) })));
-  return or(LOOPED, SKIPPED[family], found);
+  const found = (lookup: Lookup): Predicate =>
+    decide(fibCases(host, family, lookup).map(({ when, outcome }) => ({ when, outcome: passes(outcome) })));
+  if (fib !== true || family === 4)
+    return or(LOOPED, SKIPPED[family], found(rpfilterLookup(family, validmark, loose)));
+  const near = within("src", LINK_SCOPE);
+  return or(
+    LOOPED,
+    SKIPPED[6],
+    and(near, found(fibLookup(host, validmark, true))),
+    and(not(near), found(fibLookup(host, validmark, false))),
+  );
 }

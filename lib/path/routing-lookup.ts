@@ -1,7 +1,7 @@
 /** Lookups in the routing tables: the address that is looked up, and the fields that routing rules can match. */
 import type { Host } from "../host/host.ts";
-import { prefixes } from "../packet/address.ts";
-import type { Family, Field } from "../packet/field.ts";
+import { isInRanges, prefixes } from "../packet/address.ts";
+import type { Family, Field, Range } from "../packet/field.ts";
 import { ANY, is, NEVER, type Predicate, within } from "../packet/predicate.ts";
 import { byInterface, ipv4Setting } from "./interface-settings.ts";
 
@@ -30,6 +30,11 @@ export interface Lookup {
   readonly hop: "any" | "first" | "again";
   /** IPv6: among routes of one prefix, the route on the interface of `scope` comes first (rt6_device_match). */
   readonly nearest: boolean;
+  /**
+   * IPv6: packets for which the route on an interface comes first among routes of one prefix, since the other address of the
+   * lookup is an address of this interface only (rt6_device_match); absent for lookups that the interface decides.
+   */
+  readonly favours?: (dev: string) => Predicate;
   /** Interface that the lookup is bound to: routes by others do not match. */
   readonly only?: string;
 }
@@ -101,5 +106,23 @@ export const rpfilterLookup = (family: Family, validmark: boolean, loose: boolea
     ? { alone: within("dst", NO_SOURCE), matchedHeader: "none", scope: null, nearest: false }
     : { alone: within("dst", NO_UNICAST), matchedHeader: "protocol", scope: "in", nearest: !loose }),
 });
+
+/**
+ * IPv6's lookup of a source by `fib` of nftables. Other than rpfilter, it looks only addresses of link scope up on the input
+ * interface (nft_fib6_flowi_init).
+ * @param near the source has link scope
+ */
+export const fibLookup = (host: Host, validmark: boolean, near: boolean): Lookup => ({
+  ...rpfilterLookup(6, validmark, false),
+  ...(near ? {} : { scope: null, nearest: false, favours: (dev) => within("dst", ownLinkLocal(host, dev)) }),
+});
+
+/** Addresses of link scope that an interface has. */
+const ownLinkLocal = (host: Host, dev: string): Range[] =>
+  (host.interfaces.find(({ name }) => name === dev)?.addresses ?? [])
+    .filter(({ family, address }) => family === 6 && isInRanges(address, LINK_LOCAL))
+    .map(({ address }): Range => [address, address]);
+const LINK_LOCAL = prefixes(6, "fe80::/10");
+
 const NO_SOURCE = prefixes(4, "224.0.0.0/4", "255.255.255.255/32", "0.0.0.0/32");
 const NO_UNICAST = prefixes(6, "ff00::/8", "::/128", "::ffff:0:0/96");

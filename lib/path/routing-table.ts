@@ -87,6 +87,7 @@ class TableLookup {
     const scope = this.family === 6 ? this.lookup.scope : null;
     return groupsOf(routes).flatMap((group): Case<RouteResult>[] => {
       if (scope !== null) return this.scopedCases(group as [Route, ...Route[]], scope);
+      if (this.lookup.favours !== undefined) return this.favouredCases(group, this.lookup.favours);
       // The first route without a TOS matches all packets that remain.
       const first = group.findIndex((r) => r.tos === undefined);
       const reached = first < 0 ? group : group.slice(0, first + 1);
@@ -115,6 +116,17 @@ class TableLookup {
     if (nearest) return [...near, ...this.routeCases(first, unscoped), ...last];
     const back = this.inputInterfaceCases(group, scope, unscoped);
     return [...back, ...this.routeCases(first, unscoped), ...(unscoped === ANY ? [] : [...near, ...last])];
+  }
+
+  /** The first route of a prefix, if no other route is favoured. */
+  private favouredCases(
+    group: readonly Route[],
+    favours: NonNullable<Lookup["favours"]>,
+  ): Case<RouteResult>[] {
+    const others = group
+      .slice(1)
+      .flatMap((r) => devicesOf(r).flatMap((dev) => this.routeCases(r, favours(dev), dev)));
+    return [...others, ...this.routeCases(group[0]!, ANY)];
   }
 
   /** Among equal routes, the route on the input interface comes first (rt6_score_route). */

@@ -27,6 +27,8 @@ export interface Facts {
    * @param device restricts the lookup to an interface (`--limit-iface-in` and `-out`)
    */
   addressIs(field: "src" | "dst", type: AddressType, device: string | undefined): Predicate;
+  /** Routing rules or routes match the TOS of a packet, which `addressIs` does not look at. */
+  readonly routesByTos: boolean;
   /** Names of the host's interfaces. */
   readonly interfaces: readonly string[];
   /** Returns the group of an interface (`ip link set group`); `undefined` if unknown. */
@@ -44,8 +46,15 @@ export interface Facts {
   readonly lengthens: boolean;
   /** A rule changes TCP options, so that each match of options may give another result. */
   readonly rewritesOptions: boolean;
-  /** Returns the predicate of `-m rpfilter`; `undefined` if the routes are unknown. */
-  reversePath(options: { loose: boolean; validmark: boolean; acceptLocal: boolean }): Predicate | undefined;
+  /**
+   * Returns the predicate of `-m rpfilter`, or of a lookup by `fib` of nftables; `undefined` if the routes are unknown.
+   */
+  reversePath(options: {
+    loose: boolean;
+    validmark: boolean;
+    acceptLocal: boolean;
+    fib?: boolean;
+  }): Predicate | undefined;
 }
 
 /** Place of a rule; part of the key of an unknown. */

@@ -15,6 +15,7 @@ const facts = (family: Family): Facts => ({
   interfaces: [],
   member: () => undefined,
   groupOf: () => undefined,
+  routesByTos: false,
   bare: () => false,
   changing: () => false,
   lengthens: false,

@@ -40,6 +40,7 @@ export const factsOf = (family: Family): Facts => ({
   addressIs: (field, type, device) => within(field, partOf(type, family, device)),
   interfaces: ["lo", "eth0", "tun0"],
   groupOf: () => undefined,
+  routesByTos: false,
   bare: (name) => name !== "eth0",
   member: () => undefined,
   changing: () => false,

@@ -32,6 +32,7 @@ export const factsOf = (family: Family): Facts => ({
   addressIs: (field, type) => (type === "LOCAL" ? is(field, family === 4 ? 0x0a00_0001 : 1n) : NEVER),
   interfaces: ["lo", "eth0", "tun0"],
   groupOf: (name) => (name === "eth0" ? 7 : undefined),
+  routesByTos: false,
   bare: (name) => name !== "eth0",
   member: () => undefined,
   changing: () => false,

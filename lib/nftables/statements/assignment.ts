@@ -8,7 +8,14 @@ import type { Datatype } from "../datatype.ts";
 import type { Data } from "../element-set.ts";
 import { type Lookup, readLookup } from "../lookup.ts";
 import type { CompileContext, Operand } from "../operand.ts";
-import { guardOf, type ReadValue, readSelector, readsPacket, readValue } from "../read-value.ts";
+import {
+  guardOf,
+  type ReadValue,
+  readSelector,
+  readsConnection,
+  readsPacket,
+  readValue,
+} from "../read-value.ts";
 import type { RuleScope } from "../rule-scope.ts";
 import { resolved } from "../scope.ts";
 import { CONNTRACK_TRAITS, NO_TRAITS, note, type StatementStep, statement } from "../step.ts";
@@ -100,7 +107,8 @@ function readChange(given: Assignment, text: () => string, scope: RuleScope): St
   const target = readSelector(given.target, scope);
   // A value that is never used may have any type.
   const written = unwritable(target, null) === null ? readWritten(given.value, target.type, scope) : null;
-  const traits = target.needsConntrack === true ? CONNTRACK_TRAITS : NO_TRAITS;
+  const tracked = target.needsConntrack === true || (written === null && readsConnection(given.value, scope));
+  const traits = tracked ? CONNTRACK_TRAITS : NO_TRAITS;
   const why = unwritable(target, written);
   if (why !== null || written === null)
     return unknownStatement(text, why ?? "fwcheck does not evaluate the new value", traits);

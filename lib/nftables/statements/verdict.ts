@@ -8,6 +8,7 @@ import type { Action } from "../../rules/reading.ts";
 import type { Data } from "../element-set.ts";
 import { readLookup } from "../lookup.ts";
 import type { CompileContext } from "../operand.ts";
+import { readsConnection } from "../read-value.ts";
 import type { RuleScope } from "../rule-scope.ts";
 import { CONNTRACK_TRAITS, NO_TRAITS, type StatementStep, statement } from "../step.ts";
 import type { StatementOf } from "../syntax.ts";
@@ -78,8 +79,11 @@ export function readVerdictMap(given: StatementOf<"vmap">, scope: RuleScope): St
   const lookup = readLookup(given.key, given.map, scope);
   const text = (): string => printStatement(given);
   if (lookup === null)
-    return statement("other", text, ({ site }) =>
-      unknownEffect(siteKey("vmap", site), "fwcheck does not evaluate this map"),
+    return statement(
+      "other",
+      text,
+      ({ site }) => unknownEffect(siteKey("vmap", site), "fwcheck does not evaluate this map"),
+      { traits: readsConnection(given.key, scope) ? CONNTRACK_TRAITS : NO_TRAITS },
     );
   const chainOf = new Map<Data, string>();
   const chains = new Set<string>();

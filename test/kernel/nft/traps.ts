@@ -11,6 +11,8 @@ const LAN = "10.99.0.2";
 
 interface Trap {
   readonly nft: string;
+  /** Routes beside the default one. */
+  readonly routes?: readonly string[];
   readonly packets: readonly LabPacket[];
   readonly family?: Family;
   readonly save?: string;
@@ -40,6 +42,16 @@ const again = (packet: LabPacket, flags: string, seq: number, ack = 0): LabPacke
   seq,
   ack,
 });
+
+const FIB_TYPES = [
+  ...["unspec", "unicast", "local", "broadcast", "anycast", "multicast"],
+  ...["blackhole", "unreachable", "prohibit"],
+];
+const FIB_SOURCES = [
+  ...["2001:db8:1::7", "2001:db8:99::2", "2001:db8:f::7", "2001:db8:1::1", "2001:db8:1::", "::1", "::"],
+  ...["2001:db8:b::1", "2001:db8:c::1", "2001:db8:d::1", "2001:db8:e::1", "2606:4700::1111"],
+  ...["fe80::1", "fe80::7", "ff02::1", "ff12::7", "ff05::2", "ff0e::1", "ffff:ffff::1", "ff01::1"],
+];
 
 const TRAPS: Readonly<Record<string, Trap>> = {
   "1: an accept ends its own base chain only": {
@@ -500,6 +512,50 @@ const TRAPS: Readonly<Record<string, Trap>> = {
       udp("eth1", OUT, 9, HERE, 9),
     ],
   },
+  "lookups of IPv6": {
+    family: 6,
+    routes: [
+      "blackhole 2001:db8:b::/48",
+      "prohibit 2001:db8:c::/48",
+      "unreachable 2001:db8:d::/48",
+      "throw 2001:db8:e::/48",
+      "2001:db8:f::/48 dev eth1",
+      "2001:db8:f::/48 dev docker0",
+    ],
+    nft: table(
+      "ip6 n",
+      ...["prerouting", "input", "forward", "output", "postrouting"].map((hook) =>
+        chain(
+          hook,
+          `${hook} priority -90; policy accept;`,
+          ...["saddr", "daddr"].flatMap((side) =>
+            FIB_TYPES.map((type) => `fib ${side} type ${type} counter`),
+          ),
+          ...(hook === "output" || hook === "postrouting" ? [] : ["saddr . iif", "daddr . iif"]).flatMap(
+            (keys) => FIB_TYPES.map((type) => `fib ${keys} type ${type} counter`),
+          ),
+          ...(hook === "prerouting"
+            ? [
+                "fib saddr . iif oif missing",
+                "fib saddr . iif oif exists",
+                "fib saddr oif missing",
+                'fib saddr . iif oifname "eth1"',
+                "fib saddr . mark . iif oif missing",
+              ].map((match) => `${match} counter`)
+            : []),
+        ),
+      ),
+    ),
+    packets: FIB_SOURCES.flatMap((src, i) => [
+      udp("eth0", src, 2000 + i, "2001:db8:1::1", 80),
+      udp("eth1", src, 2000 + i, "fe80::1", 81),
+      udp("veth1", src, 2000 + i, "fd00:17::1", 82),
+      udp("eth1", src, 2000 + i, "2001:db8:1::7", 83),
+      udp("eth0", "2001:db8:1::7", 3000 + i, src, 84),
+      // A socket sends to ::1 if it is given ::, and to groups by an interface of its own.
+      ...(/^(::$|ff)/.test(src) ? [] : [udp(null, "2001:db8:1::1", 3000 + i, src, 85)]),
+    ]),
+  },
   "a fix in front of an engine's chains": {
     nft:
       table(
@@ -531,12 +587,12 @@ const TRAPS: Readonly<Record<string, Trap>> = {
 };
 
 export const traps = (): Probe[] =>
-  Object.entries(TRAPS).map(([name, { nft, packets, family = 4, save = "", backend }]) => ({
+  Object.entries(TRAPS).map(([name, { nft, packets, family = 4, save = "", backend, routes = [] }]) => ({
     scenario: {
       name: `nft trap ${name}`,
       family,
       interfaces: INTERFACES[family],
-      routes: [family === 4 ? "default dev eth0" : "default via 2001:db8:1::fe dev eth0"],
+      routes: [family === 4 ? "default dev eth0" : "default via 2001:db8:1::fe dev eth0", ...routes],
       rules: [],
       sysctls: ROUTER,
       save,
