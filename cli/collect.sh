@@ -2,9 +2,9 @@
 # fwcheck collect: prints the state of this host's firewall as one text, a snapshot.
 #
 # It only reads and writes no file. It reads the rules of iptables, ip6tables and nftables, ipsets, addresses, routes, kernel
-# settings, Docker's networks, addresses and ports of containers, ufw's own rules, and listening sockets. Of containers
-# it prints names, addresses, ports and the names from Compose and swarms; no environment, no command, no mount, no other
-# label. It runs in dash, BusyBox sh and any other POSIX shell, and needs root. Each program has one minute. (A kernel may
+# settings, networks of Docker and Podman, addresses and ports of containers, ufw's own rules, and listening sockets. Of
+# containers it prints names, addresses, ports and the names from Compose and swarms; no environment, no command, no mount, no
+# other label. It runs in dash, BusyBox sh and any other POSIX shell, and needs root. Each program has one minute. (A kernel may
 # load nf_tables or ip_set in order to list that they are empty.)
 #
 #   fwcheck collect | ssh root@host sh -s > host.snap && fwcheck audit host.snap
@@ -203,6 +203,10 @@ for option in name gateway_mode_ipv4 gateway_mode_ipv6 host_binding_ipv4 enable_
   network="$network,\"$option\":{{json (index .Options \"$option\")}}"
 done
 network="$network}}"
+# Podman's template language knows the fields by their names in Go; it has no options of Docker's driver.
+podman_container=$(printf '%s' "$container" | sed 's/^{"Id":{{json .Id}}/{"Id":{{json .ID}},"OCIRuntime":{}/')
+podman_network='{"name":{{json .Name}},"id":{{json .ID}},"driver":{{json .Driver}},
+"network_interface":{{json .NetworkInterface}},"internal":{{json .Internal}},"subnets":{{json .Subnets}}}'
 
 # described LIST FORMAT COMMAND...: prints the format for each id of a list
 described() {
@@ -221,6 +225,12 @@ twice() {
 containers() { output $limit docker ps -q --no-trunc && described "$printed" "$container" docker inspect; }
 # shellcheck disable=SC2086
 networks() { output $limit docker network ls -q --no-trunc && described "$printed" "$network" docker network inspect; }
+# shellcheck disable=SC2086
+podman_containers() {
+  output $limit podman ps -q --no-trunc && described "$printed" "$podman_container" podman container inspect
+}
+# shellcheck disable=SC2086
+podman_networks() { output $limit podman network ls -q && described "$printed" "$podman_network" podman network inspect; }
 
 # Prints the firewall backend (since Docker 29), and the settings about the firewall.
 daemon() {
@@ -238,7 +248,7 @@ listening() {
   output $limit "$(program ss)" -H -l -n -t -u -p || return
   printf '%s\n' "$printed"
   printf '%s\n' "$printed" | grep -o 'pid=[0-9]*' | sort -u | while IFS='=' read -r _ pid; do
-    grep -sE '^[0-9]+:[^:]*:/(.*/)?docker[-/][0-9a-f]{64}' "/proc/$pid/cgroup" /dev/null
+    grep -sE '^[0-9]+:[^:]*:/(.*/)?(docker|libpod)[-/][0-9a-f]{64}' "/proc/$pid/cgroup" /dev/null
   done
   return 0
 }
@@ -283,6 +293,11 @@ collect() {
     part docker "docker inspect, network fields" twice containers
     part docker "docker network inspect" twice networks
     part docker "docker info and daemon.json" daemon
+  fi
+  # Without this folder it ran no container since the host started, and would create it.
+  if here podman && [ -d /run/containers/storage ]; then
+    part podman "podman inspect, network fields" twice podman_containers
+    part podman "podman network inspect" twice podman_networks
   fi
   have ufw ufw status verbose
   for file in /etc/ufw/user.rules /etc/ufw/user6.rules; do

@@ -1,8 +1,10 @@
 /** The rule or policy that decides an answer of the simulator. */
 import type { EndReason } from "../path/end-reason.ts";
 import type { Step } from "../path/program.ts";
-import { chainOf, type Ruleset, type TableId } from "../rules/ruleset.ts";
+import type { BaseChain, Hook } from "../rules/base-chain.ts";
+import { chainOf, isTableName, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
+import { engineOfChain } from "./engine-rules.ts";
 import { type RuleNote, ruleNote } from "./rule-note.ts";
 import { hasUfwDefaults, ufwCommandStep, ufwDefault } from "./ufw-rules.ts";
 
@@ -36,12 +38,32 @@ export type DecidedWithoutRule =
 /** Rule, policy or other cause that decides a packet. */
 export type Decider = DecidingRule | DecidedWithoutRule;
 
+/** Hooks whose base chains decide what is accepted; those before and after it only prepare and follow. */
+const DECIDING_HOOKS: readonly Hook[] = ["INPUT", "FORWARD", "OUTPUT"];
+
+/** Returns the last step in a base chain that filters: of table filter, or of type filter in nftables. */
+function lastFilterStep(path: readonly Step[], ruleset: Ruleset): Step | undefined {
+  let current: BaseChain | null = null;
+  let last: Step | undefined;
+  for (const step of path) {
+    // A path enters a base chain by a rule or the policy of that chain.
+    current = chainOf(ruleset, step.table, step.chain)?.base ?? current;
+    const isFilter = isTableName(step.table)
+      ? step.table === "filter"
+      : current?.type === "filter" && DECIDING_HOOKS.includes(current.hook);
+    // The accepting policy of an engine at the input hook decides nothing: the owner has no rule there.
+    const isIdle =
+      step.step === "policy" && current?.hook === "INPUT" && engineOfChain(step.table, step.chain) !== null;
+    if (isFilter && !isIdle) last = step;
+  }
+  return last;
+}
+
 /** Returns the rule or policy that decides an answer: the last step of its path. */
 export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
-  // Table filter decides what is accepted; nat and mangle only follow it.
   const last =
     answer.verdict === "accept"
-      ? (answer.path.findLast((s) => s.table === "filter") ?? answer.path.at(-1))
+      ? (lastFilterStep(answer.path, ruleset) ?? answer.path.findLast((s) => isTableName(s.table)))
       : answer.path.at(-1);
   if (answer.reasonCode !== undefined) return { code: "outside-rules", reason: answer.reasonCode };
   if (last === undefined) return { code: "no-rule" };

@@ -1,16 +1,22 @@
 /** Packets to the containers' own addresses, and packets that Docker's rules forward to other interfaces. */
 import { callsIptables, showsInputPorts } from "../host/bridge-ports.ts";
-import { DOCKER_CHAIN } from "../host/known/docker.ts";
-import { prefixRange, printAddress } from "../packet/address.ts";
-import { type Address, hasPorts, PROTO, type Scalar } from "../packet/field.ts";
-import { and, is } from "../packet/predicate.ts";
+import { prefixRange } from "../packet/address.ts";
+import type { Address, Scalar } from "../packet/field.ts";
+import { and, is, type Predicate } from "../packet/predicate.ts";
 import type { Divided } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { valueIn } from "../reach/set-state.ts";
-import { plainPorts } from "../rules/reading.ts";
-import { chainOf, type Rule } from "../rules/ruleset.ts";
-import { gatewayMode, publishing } from "./docker-rules.ts";
+import { gatewayMode } from "./docker-rules.ts";
 import { packetsOf, type SetEnding } from "./endings.ts";
+import {
+  type BridgeEndpoint,
+  keyOf,
+  listsTranslations,
+  namedEndpoints,
+  type PublishedEndpoints,
+  publishedEndpoints,
+  unguardedEndpoints,
+} from "./endpoints.ts";
 import { exposureOf } from "./exposure.ts";
 import type { FamilyModel } from "./family-model.ts";
 import type { Exposure, ListenAddress, Passage, Unmatchable } from "./finding.ts";
@@ -34,7 +40,7 @@ export function directAccess(
   intent: Node,
   unsettled: Unsettled,
 ): DirectAccess {
-  const published = publishedEndpoints(model);
+  const published = publishedEndpoints(model.full.program);
   const parts = [...new Set(endings.map((e) => e.out!))].map((out): DirectAccess => {
     const leaving = endings.filter((e) => e.out === out);
     return model.host.bridges.includes(out)
@@ -95,14 +101,9 @@ function toContainers(
   unsettled: Unsettled,
 ): DirectAccess {
   const { domain } = model;
-  const endpoints = bridgeEndpoints(model, bridge);
-  const { parts, rest } = domain.partition(
-    packetsOf(domain, endings),
-    endpoints.map(({ ip, proto, port }) =>
-      and(is("dst", ip), is("proto", proto), ...(port === null ? [] : [is("dport", port)])),
-    ),
-  );
-  const hasNat = model.full.program.chain("nat", DOCKER_CHAIN) !== undefined;
+  const endpoints = namedEndpoints(model, bridge);
+  const { parts, rest } = domain.partition(packetsOf(domain, endings), endpoints.map(endpointPredicate));
+  const hasNat = listsTranslations(model);
   const passages: Passage[] = [];
   const exposures: Exposure[] = [];
   for (const [number, part] of domain.divide(parts, intent)) {
@@ -112,11 +113,15 @@ function toContainers(
     const isRouted = endpoint.port !== null && hasNat && !translated.has(key);
     const listen = loopback.get(key) ?? null;
     passages.push(endpointPassage(model, bridge, endpoint, listen, part, unsettled));
-    if (isRouted) exposures.push(routedExposure(model, endpoint, part));
+    if (isRouted) exposures.push(ownAddressExposure(model, endpoint, "routed", part));
   }
+  exposures.push(...unguardedExposures(model, bridge, rest, intent));
   if (rest !== EMPTY) passages.push(otherAddresses(model, bridge, endings, rest, intent, unsettled));
   return { passages, exposures };
 }
+
+const endpointPredicate = ({ ip, proto, port }: BridgeEndpoint): Predicate =>
+  and(is("dst", ip), is("proto", proto), ...(port === null ? [] : [is("dport", port)]));
 
 const preferredValues = ({ ip, proto, port }: BridgeEndpoint): FindingSubject["target"] => ({
   proto: [proto],
@@ -145,12 +150,29 @@ function endpointPassage(
   return { ...forwardedPassage(model, subject, bridge, part, unsettled), proto, endpoint: { ip, port } };
 }
 
-function routedExposure(model: FamilyModel, endpoint: BridgeEndpoint, { all, inside }: Divided): Exposure {
+/** Returns the exposures of published ports by the containers' own addresses, where the engine guards none. */
+function unguardedExposures(model: FamilyModel, bridge: string, packets: Node, intent: Node): Exposure[] {
+  if (packets === EMPTY || model.detail !== "all") return [];
+  const { diagrams } = model.domain;
+  return unguardedEndpoints(model, bridge).flatMap((endpoint) => {
+    const all = diagrams.intersect(packets, model.set(endpointPredicate(endpoint)));
+    if (all === EMPTY) return [];
+    return [{ ...ownAddressExposure(model, endpoint, "direct", divide(model, all, intent)), bridge }];
+  });
+}
+
+/** Returns the exposure of a container's own address and port. */
+function ownAddressExposure(
+  model: FamilyModel,
+  endpoint: BridgeEndpoint,
+  means: "routed" | "direct",
+  { all, inside }: Divided,
+): Exposure {
   const { ip, proto, port } = endpoint;
   const container = endpointAt(model, ip, port);
   const listen = { address: container.ip, port };
   const target = preferredValues(endpoint);
-  return exposureOf(model, { means: "routed", proto, endpoint: container, listen, target }, all, inside);
+  return exposureOf(model, { means, proto, endpoint: container, listen, target }, all, inside);
 }
 
 /** Returns the passage of packets into a bridge for addresses and ports that no rule of Docker's names. */
@@ -166,7 +188,7 @@ function otherAddresses(
   const part = divide(model, all, intent);
   const only = onlyDestination(model, endings, part.outside);
   const known = host.containers.flatMap((c) => c.addresses);
-  const named = bridgeEndpoints(model, bridge).map(({ ip }) => ip);
+  const named = namedEndpoints(model, bridge).map(({ ip }) => ip);
   const subject: FindingSubject = {
     kind: "direct-bypass",
     place: `${bridge}/any`,
@@ -256,62 +278,3 @@ const networkOf = (
   network: host.networks.find((n) => n.bridge === bridge)?.name ?? null,
   mode: gatewayMode(ruleset, bridge),
 });
-
-export const isLoopback = (address: Address): boolean =>
-  typeof address === "number" ? address >>> 24 === 127 : address === 1n;
-
-/** Endpoint that Docker's rules name on a bridge. */
-interface BridgeEndpoint {
-  readonly ip: Address;
-  readonly proto: number;
-  readonly port: number | null;
-}
-
-const keyOf = ({ ip, proto, port }: BridgeEndpoint): string => `${ip} ${proto} ${port}`;
-
-/** Endpoints that Docker's DNAT rules lead to, by `keyOf`. */
-interface PublishedEndpoints {
-  readonly translated: ReadonlySet<string>;
-  /** Those published on a loopback address only, with that address and port. */
-  readonly loopback: ReadonlyMap<string, ListenAddress>;
-}
-
-function publishedEndpoints({ full }: FamilyModel): PublishedEndpoints {
-  const translated = new Set<string>();
-  const loopback = new Map<string, ListenAddress>();
-  const others = new Set<string>();
-  for (const { rule, effect } of publishing(full.program)) {
-    if (effect.kind !== "nat" || effect.to.kind !== "range") continue;
-    const { dst, proto } = rule.reading;
-    const key = keyOf({
-      ip: effect.to.first,
-      proto: proto?.value ?? PROTO.tcp,
-      port: effect.ports?.first ?? null,
-    });
-    translated.add(key);
-    if (dst !== undefined && !dst.not && isLoopback(dst.value.address))
-      loopback.set(key, { address: printAddress(dst.value.address), port: portOf(rule) });
-    else others.add(key);
-  }
-  for (const key of others) loopback.delete(key);
-  return { translated, loopback };
-}
-
-/** Returns the destination port that a rule matches, the first of a range. */
-const portOf = ({ reading }: Rule): number | null => plainPorts(reading.destinationPorts)[0]?.[0] ?? null;
-
-/** Returns the endpoints that Docker's filter rules name on a bridge. */
-function bridgeEndpoints({ ruleset }: FamilyModel, bridge: string): BridgeEndpoint[] {
-  const endpoints = new Map<string, BridgeEndpoint>();
-  for (const rule of chainOf(ruleset, "filter", DOCKER_CHAIN)?.rules ?? []) {
-    const { dst, out, proto } = rule.reading;
-    if (out?.value !== bridge || dst === undefined || dst.not || proto === undefined) continue;
-    const endpoint = {
-      ip: dst.value.address,
-      proto: proto.value,
-      port: hasPorts(proto.value) ? portOf(rule) : null,
-    };
-    endpoints.set(keyOf(endpoint), endpoint);
-  }
-  return [...endpoints.values()];
-}

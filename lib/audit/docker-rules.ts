@@ -4,11 +4,11 @@
  */
 import type { Host } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
-import { DOCKER_CHAIN, DOCKER_INGRESS, isDockerBridgeSet, isDockerTable } from "../host/known/docker.ts";
+import { DOCKER_CHAIN, isDockerBridgeSet } from "../host/known/docker.ts";
+import { dockerTableChain, isDockerTable } from "../host/known/tables.ts";
 import type { Prefix } from "../packet/address.ts";
 import { PROTO } from "../packet/field.ts";
-import type { BoundRule, Program } from "../path/program.ts";
-import { hasOnly, plain, plainPorts } from "../rules/reading.ts";
+import { hasOnly, plain } from "../rules/reading.ts";
 import {
   type Chain,
   calledChain,
@@ -25,7 +25,7 @@ export const isDockerChain = (table: TableId, chain: string): boolean =>
 
 /** Returns true if Docker wrote a rule. */
 export function isDockerRule(rule: Rule, host: Host): boolean {
-  if (isDockerTable(rule.table) || isDockerChain(rule.table, rule.chain)) return true;
+  if (isDockerChain(rule.table, rule.chain)) return true;
   const called = calledChain(rule);
   if (called !== null && isDockerChain(rule.table, called)) return true;
   switch (`${rule.table} ${rule.chain}`) {
@@ -86,16 +86,24 @@ function isMasquerade(rule: Rule, host: Host): boolean {
 /** Gateway mode of a network (docker-network-create(1), com.docker.network.bridge.gateway_mode_ipv4). */
 export type GatewayMode = "nat" | "nat-unprotected" | "routed";
 
+const isIcmp = (proto: number | undefined): boolean => proto === PROTO.icmp || proto === PROTO.icmpv6;
+
 /**
  * Returns the gateway mode of a network, recognized by its rules: Docker accepts ICMP for a routed network, and everything
  * for an unprotected one (moby's bridge driver, setup_ip_tables_linux.go).
  */
 export function gatewayMode(ruleset: Ruleset, bridge: string): GatewayMode {
+  const listed = [...ruleset.tables].flatMap(([table, { chains }]) =>
+    isDockerTable(table) ? (chains.get(dockerTableChain(bridge))?.rules ?? []) : [],
+  );
+  const isOpen = listed.at(-1)?.action === "accept" && listed.every(({ action }) => action !== "drop");
+  if (isOpen) return "nat-unprotected";
+  if (listed.some(({ action, reading }) => action === "accept" && isIcmp(reading.proto?.value)))
+    return "routed";
   for (const { reading } of chainOf(ruleset, "filter", DOCKER_CHAIN)?.rules ?? []) {
     const { action, in: input, out, dst, proto } = reading;
     if (out?.value !== bridge || out.not || dst !== undefined || action !== "accept") continue;
-    if (input === undefined && (proto?.value === PROTO.icmp || proto?.value === PROTO.icmpv6))
-      return "routed";
+    if (input === undefined && isIcmp(proto?.value)) return "routed";
     if (input?.value === bridge && input.not && proto === undefined) return "nat-unprotected";
   }
   return "nat";
@@ -114,26 +122,6 @@ export function publishedInNat(ruleset: Ruleset): Prefix[] {
     return mode === "nat" ? [dst.value] : [];
   });
 }
-
-/** Returns the rules that publish ports of containers and of a swarm's services. */
-export const publishing = (program: Program): readonly BoundRule[] =>
-  [DOCKER_CHAIN, DOCKER_INGRESS].flatMap((chain) => program.chain("nat", chain)?.rules ?? []);
-
-/** Returns the host ports that Docker's DNAT rules publish, as `PROTOCOL PORT` (`17 53`); a rule can match a range. */
-export function servedPorts(program: Program): ReadonlySet<string> {
-  const served = new Set<string>();
-  for (const { rule, effect } of publishing(program)) {
-    if (effect.kind !== "nat") continue;
-    const { destinationPorts, proto } = rule.reading;
-    for (const [first, last] of plainPorts(destinationPorts))
-      for (let port = first; port <= last; port++) served.add(`${proto?.value} ${port}`);
-  }
-  return served;
-}
-
-/** Returns the ruleset without Docker's rules. */
-export const withoutDocker = (ruleset: Ruleset, host: Host): Ruleset =>
-  withoutRules(ruleset, (rule) => isDockerRule(rule, host));
 
 /** Returns the ruleset without some rules; the others keep their numbers, so that references to them stay valid. */
 export function withoutRules(ruleset: Ruleset, isRemoved: (rule: Rule) => boolean): Ruleset {

@@ -2,11 +2,12 @@
 import { isVpnChain, knownChain } from "../host/known/chains.ts";
 import { DOCKER_USER } from "../host/known/docker.ts";
 import { ufwCommandChain } from "../host/known/ufw.ts";
+import { requiredRanges } from "../packet/required-ranges.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
 import { isUnconditional, plain, plainPorts, type Reading } from "../rules/reading.ts";
 import { type Chain, calledChain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
 import { bansMissingInForward, chainsBelow } from "./bans.ts";
-import { publishing } from "./docker-rules.ts";
+import { publications } from "./engine-rules.ts";
 import { type Lint, type LintDetail, lintOf, type PrecedingRule } from "./lint.ts";
 import { ruleNote } from "./rule-note.ts";
 
@@ -156,11 +157,10 @@ interface PublishedPorts {
 function publishedPorts(program: Program): PublishedPorts {
   const host = new Set<number>();
   const container = new Set<number>();
-  for (const { rule, effect } of publishing(program)) {
-    if (effect.kind !== "nat") continue;
-    for (const [first, last] of plainPorts(rule.reading.destinationPorts))
-      if (first === last) host.add(first);
-    if (effect.ports !== null) container.add(effect.ports.first);
+  for (const { when, nat } of publications(program)) {
+    for (const [first, last] of requiredRanges(when, "dport") ?? [])
+      if (first === last) host.add(Number(first));
+    if (nat.ports !== null) container.add(nat.ports.first);
   }
   return { host, container };
 }

@@ -23,23 +23,25 @@ export type Doubt =
   | HostDoubt
   /** The kernel may evaluate other rules than those of the text. */
   | FamilyRulesetDoubt
-  /** Docker uses its nftables backend, whose published ports are not audited. */
+  /** Docker uses its nftables backend, and no listing has its tables. */
   | { readonly code: "docker-nftables" }
-  /** Tables of nftables are followed, but what their owner intends is not audited. */
-  | { readonly code: "nftables-intent"; readonly tables: readonly string[] }
   /** Docker runs with `"iptables": false`. */
   | { readonly code: "docker-without-iptables" }
-  /** Containers publish ports (or Docker's bridges exist), and no ruleset has a chain DOCKER. */
-  | { readonly code: "no-docker-chain"; readonly evidence: "published-ports" | "bridges" }
+  /** Containers of an engine publish ports (or its bridges exist), and no ruleset has its rules. `engine` absent: Docker. */
+  | {
+      readonly code: "no-docker-chain";
+      readonly evidence: "published-ports" | "bridges";
+      readonly engine?: "podman";
+    }
   /** Docker's chains of table filter are given without those of table nat. */
   | { readonly code: "no-docker-nat"; readonly family: Family }
   /** Docker's chains of table nat are given without table filter. */
   | { readonly code: "no-filter-table"; readonly family: Family }
   /** Docker's chains are given without table raw, which that release of Docker fills. */
   | { readonly code: "no-raw-table"; readonly family: Family }
-  /** Another engine publishes ports by DNAT rules of its own. */
+  /** A pod network publishes ports by DNAT rules of its own, which are not audited. */
   | { readonly code: "other-publisher"; readonly family: Family; readonly engine: string }
-  /** The rules contain chains of an engine other than Docker, and none of Docker's. */
+  /** The rules contain chains of a pod network, which are not audited, and none of a container engine. */
   | { readonly code: "other-engine"; readonly engine: string }
   /** No container engine was found. */
   | { readonly code: "no-engine" }
@@ -47,14 +49,24 @@ export type Doubt =
   | { readonly code: "unfiltered-network"; readonly network: string; readonly driver: "macvlan" | "ipvlan" }
   /** A container's address is on none of the host's bridges. */
   | { readonly code: "container-off-bridge"; readonly container: string; readonly ip: string }
-  /** Only iptables rules were given; other firewalls of the host are unknown. */
-  | { readonly code: "rules-only"; readonly missing: readonly Family[] }
+  /** Only rules of one program were given; other firewalls of the host are unknown. */
+  | {
+      readonly code: "rules-only";
+      readonly missing: readonly Family[];
+      /** A listing of nft was given: only rules of iptables-legacy are unknown. */
+      readonly listed?: true;
+    }
   /** A published endpoint is reached by no route over a container bridge. */
   | { readonly code: "unreachable-endpoint"; readonly family: Family; readonly endpoint: PublishedEndpoint }
-  /** DNAT rules publish ports, and Docker's output names no container. */
+  /** DNAT rules publish ports, and the output of engines names no container. */
   | { readonly code: "no-containers"; readonly family: Family; readonly endpoint: PublishedEndpoint }
-  /** Docker publishes a port of a container, and no DNAT rule does. */
-  | { readonly code: "port-without-rule"; readonly container: string; readonly port: number }
+  /** An engine publishes a port of a container, and no DNAT rule does. `engine` absent: Docker. */
+  | {
+      readonly code: "port-without-rule";
+      readonly container: string;
+      readonly port: number;
+      readonly engine?: "podman";
+    }
   /** No ruleset of this family was given. */
   | { readonly code: "no-ruleset"; readonly family: Family }
   /** Sockets listen in a family whose rules were not audited. */

@@ -19,7 +19,7 @@ export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled)
   const device = host.interfaces.find((i) => i.name === bridge);
   if (device === undefined) return { passages: [], passing: EMPTY, blocked: EMPTY, straight: new Map() };
   const from = fromContainers(host, bridge);
-  const walk = routedWalk(full, (observe) => full.arrive(full.start(from), observe));
+  const walk = routedWalk(full, model.explicit, (observe) => full.arrive(full.start(from), observe));
   const leaving = walk.endings.filter(
     (e) => mayPass(e) && e.delivery === "forward" && outside.includes(e.out ?? ""),
   );

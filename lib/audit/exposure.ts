@@ -1,11 +1,12 @@
 /** Published ports that packets from outside reach, whether or not the owner's rules govern them. */
+import { isDockerProxy } from "../host/known/docker.ts";
 import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
 import { packetJson } from "../packet/packet-json.ts";
 import { is } from "../packet/predicate.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
-import { servedPorts } from "./docker-rules.ts";
 import { firstPackets, isAccepted, packetsOf, type SetEnding } from "./endings.ts";
+import { servedPorts } from "./engine-rules.ts";
 import type { FamilyModel } from "./family-model.ts";
 import type { Endpoint, Exposure, ListenAddress, PublishedBy, ReachedBy } from "./finding.ts";
 import { endpointAt } from "./finding-builder.ts";
@@ -127,7 +128,7 @@ export interface ProxyPort {
  */
 export function proxyPorts({ family, host }: FamilyModel): ProxyPort[] {
   const { daemon, listening, networks } = host;
-  if (daemon.proxy === false || daemon.backend === "nftables") return [];
+  if (daemon.proxy === false) return [];
   // Docker starts no docker-proxy for routed networks: their ports are published at the containers' own addresses.
   const routed = networks
     .filter((n) => n.gateway[family] === "routed")
@@ -137,7 +138,8 @@ export function proxyPorts({ family, host }: FamilyModel): ProxyPort[] {
     const ip =
       container.addresses.find((a) => typeof a === (family === 4 ? "number" : "bigint")) ??
       container.addresses[0];
-    if (container.hostNetwork || ip === undefined) continue;
+    // Podman has no proxy for ports of the root user's containers.
+    if (container.hostNetwork || container.engine === "podman" || ip === undefined) continue;
     for (const { proto, hostPort, address, ...published } of container.published) {
       if (published.family !== family) continue;
       const isServed =
@@ -147,7 +149,7 @@ export function proxyPorts({ family, host }: FamilyModel): ProxyPort[] {
             socket.proto === proto &&
             socket.port === hostPort &&
             socket.address === address &&
-            (socket.processes.length === 0 || socket.processes.some(({ name }) => name === "docker-proxy")),
+            (socket.processes.length === 0 || socket.processes.some(({ name }) => isDockerProxy(name))),
         ) ?? !container.addresses.some((a) => isInRanges(a, routed));
       if (isServed) ports.set(`${proto} ${hostPort} ${address}`, { proto, port: hostPort, address, ip });
     }

@@ -15,8 +15,9 @@ import { vocabularyOf } from "../reach/vocabulary.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { Certainty } from "./certainty.ts";
 import { deliverablePackets, sendable } from "./deliverable.ts";
-import { withoutDocker } from "./docker-rules.ts";
+import { withoutEngines } from "./engine-rules.ts";
 import { type Expectation, expected } from "./expectations.ts";
+import { explicitForward } from "./explicit-accepts.ts";
 import { InputInterfaces } from "./input-interfaces.ts";
 import { SetDescriber } from "./set-description.ts";
 import { WitnessPicker } from "./witness-picker.ts";
@@ -69,7 +70,7 @@ export class FamilyModel {
   readonly outside: readonly string[];
   /** Bridge of each bridge port that leads outside. */
   readonly bridgeOf: ReadonlyMap<string, string>;
-  /** The ruleset without Docker's rules. */
+  /** The ruleset without the rules of container engines. */
   readonly ownerRuleset: Ruleset;
   /** Host for the owner's rules: with br_netfilter where bridges have outside ports, so that FORWARD sees their frames. */
   readonly ownerHost: Host;
@@ -88,6 +89,7 @@ export class FamilyModel {
   readonly progress: (step: string) => void;
   private lazyDeliverable: Node | undefined;
   private lazyDescriber: SetDescriber | undefined;
+  private lazyExplicit: { readonly engine: SetEngine | null } | undefined;
 
   /** @param more predicates that the domain must distinguish as well, so that other rulesets can be compared with this one */
   constructor(
@@ -103,7 +105,7 @@ export class FamilyModel {
     this.outside = outsideInterfaces(host);
     this.bridgeOf = outsidePorts(host);
     this.ownerHost = this.bridgeOf.size === 0 ? host : withBridgeNetfilter(host);
-    this.ownerRuleset = withoutDocker(ruleset, host);
+    this.ownerRuleset = withoutEngines(ruleset, host);
     this.unicast = not(within("dst", MULTICAST[family]));
     const full = Program.of(ruleset, host);
     const mine = Program.of(this.ownerRuleset, this.ownerHost);
@@ -190,6 +192,12 @@ export class FamilyModel {
   get deliverable(): Node {
     this.lazyDeliverable ??= deliverablePackets(this.full, this.host, this.family);
     return this.lazyDeliverable;
+  }
+
+  /** Evaluates accepts of the owner in nftables that name a forwarded destination; `null` if there are none. */
+  get explicit(): SetEngine | null {
+    this.lazyExplicit ??= { engine: explicitForward(this.ownerRuleset, this.host, this.domain) };
+    return this.lazyExplicit.engine;
   }
 
   get describer(): SetDescriber {

@@ -103,7 +103,11 @@ export function buildFinding(
           } satisfies BypassedBans,
         }),
     intended: intendedOf(model, intent, parts.onlyUnreadBlocks ? unread : []),
-    actual: { verdict: sharedVerdict(actual), path: actual.path },
+    actual: {
+      verdict: sharedVerdict(actual),
+      rule: deciderOf(actual, model.ruleset),
+      path: actual.path,
+    },
     witness: packetJson(packet),
     ...(assume.size === 0 ? {} : { assume: [...assume].map(([key, truth]) => printAssumption(key, truth)) }),
     certainty: parts.certain ? "must" : "may",

@@ -8,7 +8,7 @@ import type { BanList } from "./bans.ts";
 import type { Decider } from "./decision.ts";
 import type { SourceGroup, Sources, Traffic } from "./set-description.ts";
 
-/** Kind of bypass of the owner's rules; `ineffective-allow`: they allow packets that Docker's rules drop. */
+/** Kind of bypass of the owner's rules; `ineffective-allow`: they allow packets that other rules drop. */
 export type FindingKind =
   | "ingress-bypass"
   | "egress-bypass"
@@ -84,7 +84,12 @@ export interface Finding {
   /** Verdict of the owner's rules. */
   readonly intended: Intended;
   /** Verdict of all rules. */
-  readonly actual: { readonly verdict: Answer["verdict"]; readonly path: readonly Step[] };
+  readonly actual: {
+    readonly verdict: Answer["verdict"];
+    /** Rule or policy that lets the packet through or stops it. */
+    readonly rule: Decider;
+    readonly path: readonly Step[];
+  };
   /** A packet that proves the finding: `simulate` returns the actual verdict for it. */
   readonly witness: PacketJson;
   /** Values of `--assume` for the unknowns on the witness's path; absent where it meets none. */
@@ -111,10 +116,10 @@ export interface BypassedBans {
 }
 
 /**
- * Mechanism that publishes a port: Docker's DNAT, a swarm's ingress network, the container's own address (routed
- * networks), or docker-proxy, a process of the host.
+ * Mechanism that publishes a port: DNAT, a swarm's ingress network, the container's own address (routed networks), or
+ * docker-proxy, a process of the host. `direct`: nothing publishes the container's own address, and packets reach it.
  */
-export type PublishedBy = "dnat" | "ingress" | "routed" | "proxy";
+export type PublishedBy = "dnat" | "ingress" | "routed" | "proxy" | "direct";
 
 /** Packets that reach a port: interfaces, sources, and one packet. */
 export interface ReachedBy {
@@ -140,6 +145,8 @@ export interface Exposure extends ReachedBy {
   readonly endpoint: Endpoint;
   /** Address and port that clients connect to. */
   readonly listen: ListenAddress;
+  /** Bridge of the container, for `direct`; else absent. */
+  readonly bridge?: string;
   /** Firewalls that were not read and may block some of these packets; absent where there is none. */
   readonly unread?: readonly string[];
   /** Packets that no expectation covers; absent without expectations, and where all are covered. */

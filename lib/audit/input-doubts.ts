@@ -5,15 +5,17 @@ import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, protoName } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableId } from "../rules/ruleset.ts";
-import { publishedInNat, publishing } from "./docker-rules.ts";
+import { publishedInNat } from "./docker-rules.ts";
 import type { Doubt, PublishedEndpoint } from "./doubt.ts";
+import { protocolsOf, publications } from "./engine-rules.ts";
 
 export function inputDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
   const doubts: Doubt[] = [];
-  if (!host.complete) {
-    const missing = ([4, 6] as const).filter((family) => rulesets.every((r) => r.family !== family));
-    doubts.push({ code: "rules-only", missing });
-  }
+  const missing = ([4, 6] as const).filter((family) => rulesets.every((r) => r.family !== family));
+  const isListed = rulesets.some(({ programs }) => programs?.includes("nft") === true);
+  const areBoth = rulesets.every(({ programs }) => programs?.length === 2) && missing.length === 0;
+  if (!host.complete && !areBoth)
+    doubts.push({ code: "rules-only", missing, ...(isListed ? { listed: true } : {}) });
   for (const ruleset of rulesets) {
     const { family } = ruleset;
     if (missingTables(ruleset).includes("raw")) doubts.push({ code: "no-raw-table", family });
@@ -53,13 +55,13 @@ function publishedEndpoints(
   host: Host,
 ): { readonly address: Address; readonly endpoint: PublishedEndpoint }[] {
   const found = new Map<string, { readonly address: Address; readonly endpoint: PublishedEndpoint }>();
-  for (const { rule, effect } of publishing(Program.of(ruleset, host))) {
-    if (effect.kind !== "nat" || effect.to.kind !== "range") continue;
-    const address = effect.to.first;
-    const proto = rule.reading.proto?.value;
+  for (const publication of publications(Program.of(ruleset, host))) {
+    const { ports, to } = publication.nat;
+    const address = to.first;
+    const [proto] = protocolsOf(publication);
     const endpoint: PublishedEndpoint = {
       ip: printAddress(address),
-      port: effect.ports?.first ?? null,
+      port: ports?.first ?? null,
       proto: proto === undefined ? null : protoName(proto),
     };
     found.set(JSON.stringify(endpoint), { address, endpoint });

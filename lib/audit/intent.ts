@@ -1,4 +1,4 @@
-/** Verdicts of the owner's `ufw route` rules on packets of a walk. */
+/** Verdicts of the owner's rules about forwarded traffic on packets of a walk: `ufw route`, and accepts in nftables. */
 import { ufwCommandChain } from "../host/known/ufw.ts";
 import type { Observer } from "../path/walk.ts";
 import type { Node } from "../reach/node-store.ts";
@@ -6,31 +6,41 @@ import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetStates } from "../reach/set-state.ts";
 import type { SetEnding } from "./endings.ts";
 
-/** A walk, with the packets (as sent) that `ufw route` rules accept and drop when FORWARD evaluates them. */
+/** A walk, with the packets (as sent) that the owner's rules about forwarded traffic accept and drop. */
 export interface RoutedWalk {
   readonly endings: readonly SetEnding[];
   readonly allowed: Node;
+  /** A drop in a base chain of nftables is final, so only `ufw route` has any here. */
   readonly denied: Node;
 }
 
 /**
- * Walks packets and evaluates the chain of `ufw route` on those that reach table filter of FORWARD, even if a rule of Docker's decides them first.
+ * Walks packets and evaluates the chain of `ufw route` on those that reach table filter of FORWARD, even if a rule of Docker's
+ * decides them first; in base chains of nftables the accepts that name a destination.
+ * @param explicit evaluates these accepts; `null` if there are none
  */
 export function routedWalk(
   reach: SetEngine,
+  explicit: SetEngine | null,
   walk: (observe: Observer<SetStates>) => readonly SetEnding[],
 ): RoutedWalk {
   const { diagrams } = reach.domain;
   const chain = reach.program.chain("filter", ufwCommandChain(reach.program.ruleset.family, "forward"));
   const allowed: Node[] = [];
   const denied: Node[] = [];
-  const endings = walk((states, { table, hook }) => {
-    if (chain === undefined || table !== "filter" || hook !== "FORWARD") return;
-    for (const { state, outcome } of reach.chains.evaluateChain(states, chain)) {
+  const evaluate = (engine: SetEngine, states: SetStates, bound: typeof chain): void => {
+    if (bound === undefined) return;
+    for (const { state, outcome } of engine.chains.evaluateChain(states, bound)) {
       const kind = outcome?.kind;
-      if (kind === "accept") allowed.push(reach.chains.members(state.set));
-      if (kind === "drop" || kind === "reject") denied.push(reach.chains.members(state.set));
+      if (kind === "accept") allowed.push(engine.chains.members(state.set));
+      if (engine === reach && (kind === "drop" || kind === "reject"))
+        denied.push(engine.chains.members(state.set));
     }
+  };
+  const endings = walk((states, base) => {
+    if (base.hook !== "FORWARD") return;
+    if (base.table === "filter") evaluate(reach, states, chain);
+    else if (explicit !== null) evaluate(explicit, states, explicit.program.chain(base.table, base.name));
   });
   return { endings, allowed: diagrams.unionAll(allowed), denied: diagrams.unionAll(denied) };
 }

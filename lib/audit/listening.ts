@@ -3,6 +3,7 @@
  * INPUT deliver to its address and port.
  */
 import type { Host, Process, Socket } from "../host/host.ts";
+import { isDockerProxy } from "../host/known/docker.ts";
 import { ownAddresses } from "../host/own-addresses.ts";
 import { isInRanges, printAddress } from "../packet/address.ts";
 import { type Address, type Family, type Field, PROTO, protoName, type Scalar } from "../packet/field.ts";
@@ -79,7 +80,7 @@ export function listeningSockets(
   return sockets.flatMap((socket) => {
     const reach = analysis.reachOf(socket);
     const port = `${protoName(socket.proto)} ${socket.port}`;
-    const isProxy = socket.processes.every(({ name }) => name === "docker-proxy");
+    const isProxy = socket.processes.every(({ name }) => isDockerProxy(name));
     // An exposure names the port of docker-proxy, unless clients reach the socket without the translation.
     const isMore = !proxied.has(port) || reach.redirectedPorts !== undefined;
     const isOpen = ["yes", "maybe"].includes(reach.open) && isMore;

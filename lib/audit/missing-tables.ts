@@ -4,8 +4,9 @@ import { prefixRange } from "../packet/address.ts";
 import { or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Ruleset, Unread } from "../rules/ruleset.ts";
-import { isLoopback } from "./direct-access.ts";
-import { publishedInNat, publishing } from "./docker-rules.ts";
+import { publishedInNat } from "./docker-rules.ts";
+import { isLoopback } from "./endpoints.ts";
+import { addressOf, publications } from "./engine-rules.ts";
 import { missingTables } from "./input-doubts.ts";
 
 /** Returns the ruleset with a base chain of unknown verdict for what its text lacks, so that findings become `may`. */
@@ -34,7 +35,7 @@ const missingLines = ({ damaged }: Ruleset): Unread[] =>
   damaged === true ? [{ hook: "FORWARD", by: "lines that are missing or cannot be read" }] : [];
 
 const loopbackPorts = (ruleset: Ruleset, host: Host): Predicate[] =>
-  publishing(Program.of(ruleset, host)).flatMap(({ rule, when }) => {
-    const { dst } = rule.reading;
-    return dst !== undefined && !dst.not && isLoopback(dst.value.address) ? [when] : [];
+  publications(Program.of(ruleset, host)).flatMap((publication) => {
+    const address = addressOf(publication);
+    return address !== null && isLoopback(address) ? [publication.when] : [];
   });

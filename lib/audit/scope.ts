@@ -1,14 +1,17 @@
 /** Scope of an audit: the rules, engines and ports that the inputs contain. "No findings" of an empty scope means little. */
-import { type Host, sysctl } from "../host/host.ts";
+import { engineOfBridge } from "../host/bridge-ports.ts";
+import { type Engine, type Host, sysctl } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
 import { DOCKER_USER } from "../host/known/docker.ts";
+import { PODMAN } from "../host/known/podman.ts";
 import { outsideInterfaces } from "../host/packet-origin.ts";
 import type { Family } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
-import { chainOf, type Ruleset } from "../rules/ruleset.ts";
-import { publishing } from "./docker-rules.ts";
+import type { Hook } from "../rules/base-chain.ts";
+import { chainOf, type Ruleset, tablesOf } from "../rules/ruleset.ts";
 import type { Doubt } from "./doubt.ts";
 import { otherPublishers } from "./engine-doubts.ts";
+import { publications } from "./engine-rules.ts";
 import type { Exposure } from "./finding.ts";
 import type { AuditNote } from "./notes.ts";
 
@@ -16,9 +19,9 @@ import type { AuditNote } from "./notes.ts";
 export interface FamilyScope {
   /** 4 or 6. */
   readonly family: Family;
-  /** Policy of INPUT; `null` where the rules have no such chain, which accepts. */
+  /** Policy of the input hook: DROP if any base chain has it; `null` where the rules have no base chain, which accepts. */
   readonly input: "ACCEPT" | "DROP" | null;
-  /** Policy of FORWARD. */
+  /** Policy of the forward hook. */
   readonly forward: "ACCEPT" | "DROP" | null;
   /** True if the host forwards packets that arrive on an interface to outside (`ip_forward`, `forwarding`). */
   readonly forwards: boolean;
@@ -32,9 +35,9 @@ export interface AuditScope {
   readonly engines: readonly string[];
   /** Interfaces of container networks. */
   readonly bridges: readonly string[];
-  /** Number of containers that Docker's output names. */
+  /** Number of containers that the output of engines names. */
   readonly containers: number;
-  /** Number of rules that publish ports of containers. */
+  /** Number of destinations that rules of engines publish. */
   readonly published: number;
 }
 
@@ -44,13 +47,12 @@ export function scopeOf(programs: readonly Program[], host: Host): AuditScope {
     for (const [table, { chains }] of ruleset.tables)
       for (const name of chains.keys()) {
         const purpose = knownChain(table, name);
-        if (purpose?.role === "engine") engines.add(purpose.by);
+        if (purpose?.role === "engine" || purpose?.role === "cluster") engines.add(purpose.by);
       }
-  const { bridges, containers, daemon, networks } = host;
+  const { bridges, containers } = host;
   const hasDockerUser = programs.some(({ ruleset }) => chainOf(ruleset, "filter", DOCKER_USER) !== undefined);
-  const namesDocker =
-    bridges.length + containers.length + networks.length > 0 || Object.keys(daemon).length > 0;
-  if (hasDockerUser || namesDocker) engines.add("Docker");
+  if (hasDockerUser || namesEngine(host, "docker")) engines.add("Docker");
+  if (namesEngine(host, "podman")) engines.add(PODMAN);
   return {
     families: programs.map(({ ruleset }) => ({
       family: ruleset.family,
@@ -61,12 +63,36 @@ export function scopeOf(programs: readonly Program[], host: Host): AuditScope {
     engines: [...engines],
     bridges,
     containers: containers.length,
-    published: programs.reduce((sum, program) => sum + publishing(program).length, 0),
+    published: programs.reduce((sum, program) => sum + publications(program).length, 0),
   };
 }
 
-const policyOf = (ruleset: Ruleset, chain: string): FamilyScope["input"] =>
-  chainOf(ruleset, "filter", chain)?.policy ?? null;
+/** Returns true if the inputs other than rules show an engine: containers, networks, bridges, settings of its daemon. */
+function namesEngine(host: Host, engine: Engine): boolean {
+  const { bridges, containers, daemon, networks } = host;
+  return (
+    bridges.some((bridge) => engineOfBridge(host, bridge) === engine) ||
+    [...containers, ...networks].some((each) => (each.engine ?? "docker") === engine) ||
+    (engine === "docker" && Object.keys(daemon).length > 0)
+  );
+}
+
+/** Returns the policy of a hook: DROP if a base chain of any table has it. */
+function policyOf(ruleset: Ruleset, hook: Hook): FamilyScope["input"] {
+  const policies = tablesOf(ruleset).flatMap(({ chains }) =>
+    [...chains.values()].flatMap(({ base, policy }) => (base?.hook === hook ? (policy ?? []) : [])),
+  );
+  return policies.includes("DROP") ? "DROP" : (policies[0] ?? null);
+}
+
+/** Returns the pod networks that fill chains of a ruleset. */
+const clustersOf = ({ tables }: Ruleset): string[] =>
+  [...tables].flatMap(([table, { chains }]) =>
+    [...chains.keys()].flatMap((chain) => {
+      const known = knownChain(table, chain);
+      return known?.role === "cluster" ? [known.by] : [];
+    }),
+  );
 
 /** The sysctl that enables forwarding on all interfaces. */
 const forwardingSysctl = (family: Family): string =>
@@ -84,7 +110,8 @@ function forwards(host: Host, family: Family): boolean {
 /** Returns the doubts that follow from the scope: no engine, or only engines whose rules are not audited. */
 export function scopeDoubts({ engines }: AuditScope, programs: readonly Program[]): Doubt[] {
   if (engines.length === 0) return [{ code: "no-engine" }];
-  if (engines.includes("Docker")) return [];
+  const clusters = new Set(programs.flatMap(({ ruleset }) => clustersOf(ruleset)));
+  if (engines.some((engine) => !clusters.has(engine))) return [];
   const named = new Set(programs.flatMap(({ ruleset }) => [...otherPublishers(ruleset)]));
   return engines
     .filter((engine) => !named.has(engine))
@@ -102,7 +129,7 @@ export function scopeNotes(
     const { family } = program.ruleset;
     const isForwarding = scope.families.find((f) => f.family === family)?.forwards ?? true;
     const isOpen = exposures.some((e) => e.family === family && e.means !== "proxy");
-    return isForwarding || isOpen || publishing(program).length === 0
+    return isForwarding || isOpen || publications(program).length === 0
       ? []
       : [{ code: "not-forwarding", family, sysctl: forwardingSysctl(family) }];
   });

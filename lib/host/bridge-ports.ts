@@ -1,24 +1,41 @@
 /** Ports of container bridges: those of containers and those to the outside; br_netfilter. */
+import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Family } from "../packet/field.ts";
-import { type Host, type Interface, sysctl } from "./host.ts";
-import { isContainerLink } from "./known/docker.ts";
+import { type Engine, type Host, type Interface, sysctl } from "./host.ts";
+import { isContainerLink, isPodmanBridge } from "./known/interfaces.ts";
 
 /** The ports of a container bridge, by what is at their other end. */
 export interface BridgePorts {
-  /** Containers of this Docker. */
+  /** Containers of this host. */
   readonly containers: readonly string[];
   /** Anything else: the network of a physical device, a virtual machine, another network namespace. */
   readonly outside: readonly string[];
 }
 
+/** Members of a host that show whose bridges it has. */
+type BridgeOwners = Pick<Host, "interfaces" | "networks" | "containers">;
+
+/** Returns the engine that a container bridge belongs to: by its network, its name, or the containers in its subnet. */
+export function engineOfBridge({ interfaces, networks, containers }: BridgeOwners, bridge: string): Engine {
+  const network = networks.find((each) => each.bridge === bridge);
+  if (network !== undefined) return network.engine ?? "docker";
+  if (isPodmanBridge(bridge)) return "podman";
+  const subnets = interfaces
+    .filter(({ name }) => name === bridge)
+    .flatMap(({ addresses }) => addresses.map(({ prefix }) => prefixRange(prefix)));
+  const own = containers.filter((c) => c.addresses.some((address) => isInRanges(address, subnets)));
+  return own.length > 0 && own.every(({ engine }) => engine === "podman") ? "podman" : "docker";
+}
+
 /**
- * Returns the ports of a bridge. A port belongs to a container if Docker gives such names, and its device is a veth or of
+ * Returns the ports of a bridge. A port belongs to a container if its engine gives such names, and its device is a veth or of
  * unknown kind. No packet comes in by a dummy device.
  */
-export function bridgePorts(host: Pick<Host, "interfaces">, bridge: string): BridgePorts {
+export function bridgePorts(host: BridgeOwners, bridge: string): BridgePorts {
+  const engine = engineOfBridge(host, bridge);
   const ports = host.interfaces.filter((i) => i.master === bridge && i.kind !== "dummy");
   const isContainer = ({ name, kind }: Interface): boolean =>
-    isContainerLink(name) && (kind === undefined || kind === "veth");
+    isContainerLink(name, engine) && (kind === undefined || kind === "veth");
   const names = (which: boolean): string[] =>
     ports.filter((i) => isContainer(i) === which).map((i) => i.name);
   return { containers: names(true), outside: names(false) };

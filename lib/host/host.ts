@@ -61,9 +61,14 @@ export interface Interface {
   readonly calls?: readonly Family[];
 }
 
-/** A Docker network. */
+/** Container engine whose program printed a container or a network. */
+export type Engine = "docker" | "podman";
+
+/** A network of a container engine. */
 export interface Network {
-  /** Name in Docker. */
+  /** Engine that the network belongs to; Docker if absent. */
+  readonly engine?: Engine;
+  /** Name in its engine. */
   readonly name: string;
   /** `bridge`, `macvlan`, `overlay` and so on. */
   readonly driver: string;
@@ -71,11 +76,11 @@ export interface Network {
   readonly bridge: string | null;
   /** Prefixes of both families. */
   readonly subnets: readonly Prefix[];
-  /** Created with `--internal`: Docker blocks its traffic to and from outside. */
+  /** Created with `--internal`: the engine blocks its traffic to and from outside. */
   readonly internal: boolean;
   /** Gateway mode by family: `nat` by default, else `nat-unprotected`, `routed` or `isolated`. */
   readonly gateway: Readonly<Record<Family, string>>;
-  /** Endpoints by the names that Docker gives them; the ingress sandbox of a swarm is not a container. */
+  /** Endpoints by the names that the engine gives them; the ingress sandbox of a swarm is not a container. */
   readonly endpoints: readonly { readonly name: string; readonly address: Address }[];
 }
 
@@ -91,9 +96,11 @@ export interface Daemon {
 
 /** A container with its addresses and ports. */
 export interface Container {
-  /** Name in Docker, without the leading slash. */
+  /** Engine that runs it; Docker if absent. */
+  readonly engine?: Engine;
+  /** Name in its engine, without the leading slash. */
   readonly name: string;
-  /** Docker's id of the container; absent if not given. */
+  /** The engine's id of the container; absent if not given. */
   readonly id?: string;
   /** Its Compose project, else `null`. */
   readonly project: string | null;
@@ -103,7 +110,7 @@ export interface Container {
   readonly hostNetwork: boolean;
   /** Addresses of both families on all its networks. */
   readonly addresses: readonly Address[];
-  /** Ports of the host that Docker says it publishes. */
+  /** Ports of the host that the engine says it publishes. */
   readonly published: readonly {
     readonly family: Family;
     readonly proto: number;
@@ -153,15 +160,15 @@ export interface Host {
   readonly rules?: readonly RoutingRule[];
   /** Sysctls by name with dots: `net.ipv4.ip_forward`. */
   readonly sysctls: ReadonlyMap<string, string>;
-  /** Networks of Docker; empty without its output. */
+  /** Networks of Docker and Podman; empty without their output. */
   readonly networks: readonly Network[];
-  /** Containers of Docker; empty without its output. */
+  /** Containers of Docker and Podman; empty without their output. */
   readonly containers: readonly Container[];
   /** Settings of the Docker daemon. */
   readonly daemon: Daemon;
   /** The sockets that listen on the host itself; absent where they were not given. */
   readonly listening?: readonly Socket[];
-  /** Container bridges, from Docker's networks or rules. */
+  /** Container bridges, from the engines' networks or rules. */
   readonly bridges: readonly string[];
   /** Returns the packets that are in an ipset; `undefined` if the set is unknown. */
   member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;

@@ -2,12 +2,14 @@
 import type { Family } from "../packet/field.ts";
 import type { MissingRules, Ruleset } from "../rules/ruleset.ts";
 import { type SourceKind, sourceKind } from "./classify.ts";
-import type { Host, Interface, Network } from "./host.ts";
+import type { Container, Host, Interface, Network } from "./host.ts";
 import type { HostDoubt } from "./host-doubt.ts";
 import { type AddressHint, inferInterfaces } from "./infer-interfaces.ts";
 import { inferRoutes } from "./infer-routes.ts";
 import type { HostInference } from "./inference.ts";
 import { dockerBridges, isDefaultDockerBridge } from "./known/docker.ts";
+import { isPodmanBridge } from "./known/interfaces.ts";
+import { netavarkBridges, podmanBridges } from "./known/podman.ts";
 import type { RoutingRule } from "./routes.ts";
 import { readDocker } from "./sources/docker-inspect.ts";
 import { familyOfRules, readAddresses, readRoutes, readRules } from "./sources/ip.ts";
@@ -133,6 +135,7 @@ export function readHost(
   };
   const docker = each(sources.docker, "docker", readDocker, ({ nothing }) => nothing);
   const networks = docker.flatMap((d) => d.networks);
+  const containers = docker.flatMap((d) => d.containers);
   const ipsets = readSets(sources.ipset ?? []);
   const sysctls = new Map(
     each(sources.sysctl, "sysctl", readSysctls, (map) => ![...map.keys()].some(isNetSetting)).flatMap(
@@ -143,7 +146,7 @@ export function readHost(
     sources.addr === undefined
       ? inferInterfaces(rulesets, networks, hints, note)
       : merged(each(sources.addr, "addr", readAddresses, (list) => list.length === 0).flat());
-  const bridges = containerBridges(rulesets, networks, interfaces);
+  const bridges = containerBridges(rulesets, containers, networks, interfaces);
   const { routes, routed } = hostRoutes(sources, rulesets, interfaces, bridges, note);
   const rules = policyRules(sources.rule ?? [], note);
   const unusedTable = routes.find((r) => !["local", "main", "default"].includes(r.table))?.table;
@@ -157,7 +160,7 @@ export function readHost(
     rules,
     sysctls,
     networks,
-    containers: docker.flatMap((d) => d.containers),
+    containers,
     daemon: Object.assign({}, ...docker.map((d) => d.daemon)),
     ...(sources.listening === undefined
       ? {}
@@ -189,16 +192,19 @@ function readSets(sources: readonly Source[]): ReturnType<typeof readIpsets> {
   return readIpsets(sources.map((source) => source.text).join("\n"));
 }
 
-/** Returns the names of the container bridges. Docker creates the default bridges even if no rule names them. */
+/** Returns the names of the container bridges. Engines create the default bridges even if no rule names them. */
 const containerBridges = (
   rulesets: readonly Ruleset[],
+  containers: readonly Container[],
   networks: readonly Network[],
   interfaces: readonly Interface[],
 ): string[] => [
   ...new Set([
     ...dockerBridges(rulesets).keys(),
     ...networks.flatMap((n) => (n.bridge === null ? [] : [n.bridge])),
-    ...interfaces.flatMap((i) => (isDefaultDockerBridge(i.name) ? [i.name] : [])),
+    ...interfaces.flatMap((i) => (isDefaultDockerBridge(i.name) || isPodmanBridge(i.name) ? [i.name] : [])),
+    ...netavarkBridges(rulesets, interfaces),
+    ...podmanBridges(containers, interfaces),
   ]),
 ];
 

@@ -54,12 +54,14 @@ export function readRuleset(inputs: readonly RulesetText[]): LoadedRulesets {
   if (native.length === 0) return loaded;
   const listed = readNftables(native);
   const { rulesets, fromIptables } = withNftables(loaded.rulesets, listed);
+  const isSaved = (family: Family): boolean => loaded.rulesets.some((each) => each.family === family);
   const order = readHookList(hooks.map(({ text }) => text).join("\n"));
   return {
     rulesets: rulesets.map((ruleset) =>
       withHookOrder(
         {
           ...ruleset,
+          programs: isSaved(ruleset.family) ? ["iptables-save", "nft"] : ["nft"],
           doubts: [
             ...ruleset.doubts,
             ...unfollowedTables(ruleset, listed),

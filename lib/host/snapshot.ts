@@ -44,6 +44,9 @@ interface SnapshotPart {
 
 const KINDS = ["addr", "route", "rule", "ipset", "docker", "sysctl", "listening"] as const;
 
+/** Kinds of parts that are read as another kind of source. */
+const KIND_OF: Readonly<Record<string, (typeof KINDS)[number] | undefined>> = { podman: "docker" };
+
 /** Kinds of parts that nothing reads, so that nothing depends on how their programs ended. */
 const UNREAD: readonly string[] = ["text", "ufw", "errors", "hooks"];
 
@@ -117,7 +120,8 @@ const hasContents = (part: SnapshotPart): boolean =>
 function hostSources(name: string, parts: readonly SnapshotPart[]): HostSources {
   const of = (kind: string): Source[] =>
     parts
-      .filter((p) => p.kind === kind && hasContents(p) && (kind !== "docker" || isOfDocker(p)))
+      .filter((p) => (KIND_OF[p.kind] ?? p.kind) === kind && hasContents(p))
+      .filter((p) => kind !== "docker" || isOfEngine(p))
       .map(({ title, text }) => ({
         name,
         text,
@@ -189,8 +193,8 @@ const isEmpty = ({ kind, text }: SnapshotPart): boolean =>
 const sideOf = (title: string): 4 | 6 => (/ -6 /.test(title) ? 6 : 4);
 
 /** Returns true for a part with containers, networks or settings of the daemon; its version alone is none. */
-const isOfDocker = ({ title, text }: SnapshotPart): boolean =>
-  /^docker (network )?inspect/.test(title) || sourceKind(text) === "docker";
+const isOfEngine = ({ title, text }: SnapshotPart): boolean =>
+  /^(docker|podman) (network )?inspect/.test(title) || sourceKind(text) === "docker";
 
 /**
  * Returns a doubt for each dump with a table that `nft list tables` lacks, and for each dump of one backend without that

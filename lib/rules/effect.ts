@@ -1,6 +1,6 @@
 /** Effects of targets: a small closed language, as predicates are for matches. */
 import { type Address, CT, CT_TEMPLATE, type Field, type Scalar } from "../packet/field.ts";
-import type { Predicate } from "../packet/predicate.ts";
+import { and, type Predicate } from "../packet/predicate.ts";
 import { extensionReason, type UnknownReason } from "../packet/unknown-reason.ts";
 import type { TableId } from "./table-name.ts";
 
@@ -156,6 +156,32 @@ export function* ends(effect: Effect): Generator<PlainEffect> {
       break;
     default:
       yield effect;
+  }
+}
+
+/** An effect without forks and choices, and the packets that get it. */
+export interface ConditionalEnd {
+  /** Implied by each packet that gets it; the negation of a fork's condition is left out. */
+  readonly when: Predicate;
+  readonly effect: PlainEffect;
+}
+
+/** Yields the ends of an effect with their conditions; of assignments the effect that follows. */
+export function* conditionalEnds(when: Predicate, effect: Effect): Generator<ConditionalEnd> {
+  switch (effect.kind) {
+    case "fork":
+      yield* conditionalEnds(and(when, effect.when), effect.yes);
+      yield* conditionalEnds(when, effect.no);
+      break;
+    case "choice":
+      for (const each of effect.cases) yield* conditionalEnds(and(when, each.when), each.effect);
+      break;
+    case "assign":
+      if (effect.next === undefined) yield { when, effect };
+      else yield* conditionalEnds(when, effect.next);
+      break;
+    default:
+      yield { when, effect };
   }
 }
 

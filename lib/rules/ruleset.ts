@@ -161,6 +161,8 @@ export interface Ruleset {
   readonly family: Family;
   /** Name of the file it comes from. */
   readonly source: string;
+  /** Programs whose output it comes from: with both, all rules of the family but those of iptables-legacy. Absent if unknown. */
+  readonly programs?: readonly ("iptables-save" | "nft")[];
   /** Release of the iptables that printed it, whose form is used to print it again; absent if unknown. */
   readonly release?: Release;
   /** By id. A table of nftables' family inet is in the rulesets of both families. */

@@ -57,7 +57,7 @@ describe.each([
     const [, , frames] = findings;
     expect([frames!.certainty, frames!.actual, frames!.intended.verdict]).toEqual([
       "must",
-      { verdict: "accept", path: [] },
+      { verdict: "accept", rule: { code: "outside-rules", reason: { code: "bridged-past-iptables" } }, path: [] },
       "drop",
     ]);
   });

@@ -107,7 +107,7 @@ const CASES: [string, string[], unknown[], RegExp][] = [
     /^IPv4: the rules have no table filter/,
   ],
   [
-    "Podman's containers, published by its own rules",
+    "Podman's containers, whose bridge is unknown",
     [
       [
         "*nat",
@@ -121,7 +121,7 @@ const CASES: [string, string[], unknown[], RegExp][] = [
       ].join("\n"),
     ],
     [],
-    /^IPv4: Podman \(netavark\) publishes ports by its own rules/,
+    /^IPv4: 10\.88\.0\.2:80\/tcp is published, and no route or container bridge of the host leads to/,
   ],
   [
     "a network of ipvlan",

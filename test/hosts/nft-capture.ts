@@ -29,6 +29,15 @@ export type Rules =
   | { readonly kind: "with"; readonly file: string }
   | { readonly kind: "file"; readonly text: string };
 
+/** Outputs of container engines. */
+const ENGINES = [
+  "docker-inspect",
+  "docker-network-inspect",
+  "docker-info",
+  "podman-inspect",
+  "podman-network-inspect",
+];
+
 /** Reads a capture; any diagnostic fails the test. */
 export function readCapture(name: string, rules: Rules = { kind: "listed" }): Capture {
   const file = (each: string, family?: Family): Source[] =>
@@ -49,20 +58,15 @@ export function readCapture(name: string, rules: Rules = { kind: "listed" }): Ca
         : [...listed.slice(0, -1), together(listed.at(-1)!, file(rules.file)[0]!)];
   const { rulesets, diagnostics } = readRuleset(sources);
   expect(diagnostics).toEqual([]);
-  const listening = file("ss.txt").map((source) => ({
-    ...source,
-    text: source.text.replace(/^Netid.*\n/, ""),
-  }));
   const host = readHost(
     {
       addr: [...file("addr.json"), ...file("link.json")],
       route: [...file("route4.json", 4), ...file("route6.json", 6)],
       rule: [...file("rule4.json", 4), ...file("rule6.json", 6)],
       sysctl: file("sysctl.txt"),
-      docker: ["docker-inspect.json", "docker-network-inspect.json", "docker-info.json"].flatMap((each) =>
-        file(each),
-      ),
-      listening,
+      docker: ENGINES.flatMap((each) => file(`${each}.json`)),
+      listening: file("ss.txt"),
+      complete: true,
     },
     rulesets,
   );

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type FindingJson, type Host, type HostSources, type Ruleset, readHost, readRuleset } from "fwcheck";
-import { withoutDocker } from "../../lib/audit/docker-rules.ts";
+import { withoutEngines } from "../../lib/audit/engine-rules.ts";
 import { printRuleset } from "../../lib/iptables/print.ts";
 import { printAddress, printPrefix } from "../../lib/packet/address.ts";
 import { chainOf } from "../../lib/rules/ruleset.ts";
@@ -42,7 +42,7 @@ export async function witnesses(root: string): Promise<Witnessed> {
       );
       if (own.length === 0) continue;
       sent += own.length;
-      const owner = withoutDocker(ruleset, host);
+      const owner = withoutEngines(ruleset, host);
       for (const [rules, judge] of [
         [ruleset, (f: FindingJson, deed: Deed) => asSaid(f, deed, host)],
         [owner, (f: FindingJson, deed: Deed) => asIntended(f, deed, owner)],

@@ -2,7 +2,7 @@
  * Registry of chains by the names that programs give them: moby's bridge driver from 17.06 to 29, ufw 0.36, jail.conf(5) and
  * others. A chain that is not in the registry is the owner's. lib/report/text/chain-purpose.ts has the sentences.
  */
-import type { TableId } from "../../rules/table-name.ts";
+import { isTableName, type TableId } from "../../rules/table-name.ts";
 import {
   DOCKER_BRIDGE,
   DOCKER_CHAIN,
@@ -14,70 +14,11 @@ import {
   DOCKER_ISOLATION_STAGES,
   DOCKER_USER,
 } from "./docker.ts";
+import { PODMAN } from "./podman.ts";
+import type { DockerPurpose, KnownChain, UfwPurpose } from "./purposes.ts";
+import { knownTable } from "./tables.ts";
 
-/** Purposes of Docker's chains. */
-export type DockerPurpose =
-  | "docker-publish"
-  | "docker-publish-swarm"
-  | "docker-accept-published"
-  | "docker-forward"
-  | "docker-established"
-  | "docker-bridge"
-  | "docker-internal"
-  | "docker-accept-swarm"
-  | "docker-isolation"
-  | "docker-isolation-1"
-  | "docker-isolation-2";
-
-/** Purposes of ufw's chains. */
-export type UfwPurpose =
-  | "ufw-before"
-  | "ufw-user-input"
-  | "ufw-user-output"
-  | "ufw-user-forward"
-  | "ufw-after"
-  | "ufw-before-logging"
-  | "ufw-after-logging"
-  | "ufw-user-logging"
-  | "ufw-reject"
-  | "ufw-track"
-  | "ufw-skip-to-policy"
-  | "ufw-logging-allow"
-  | "ufw-logging-deny"
-  | "ufw-not-local"
-  | "ufw-user-limit"
-  | "ufw-user-limit-accept";
-
-/** Purpose of a chain. */
-export type PurposeCode =
-  | DockerPurpose
-  | UfwPurpose
-  | "docker-user"
-  | "fwcheck-policy"
-  | "fail2ban-jail"
-  | "crowdsec-bans"
-  | "sshguard-bans"
-  | "ufw-docker-drops"
-  | "tailnet"
-  | "kubernetes"
-  | "cni"
-  | "calico"
-  | "pod-network"
-  | "podman"
-  | "virtual-machines"
-  | "openstack-ports"
-  | "openwrt-zone"
-  | "shared-connection"
-  | "firewalld-zone";
-
-/** Chain of a known program. */
-export interface KnownChain {
-  /** Program that fills the chain; `you` for the owner. */
-  readonly by: string;
-  readonly purpose: PurposeCode;
-  /** `engine`: a container engine or pod network fills it. `bans`: a program that bans sources does. */
-  readonly role?: "engine" | "bans";
-}
+export type { KnownChain, PurposeCode } from "./purposes.ts";
 
 /** Purposes of Docker's chains by table and name. */
 const DOCKER: Readonly<Partial<Record<TableId, Readonly<Record<string, DockerPurpose>>>>> = {
@@ -107,11 +48,13 @@ const OTHERS: readonly (readonly [name: RegExp, chain: KnownChain])[] = [
   [/^sshguard/i, { by: "SSHGuard", purpose: "sshguard-bans", role: "bans" }],
   [/^ufw-docker-/, { by: "the script ufw-docker", purpose: "ufw-docker-drops" }],
   [/^ts-/, { by: "Tailscale", purpose: "tailnet" }],
-  [/^KUBE-/, { by: "Kubernetes", purpose: "kubernetes", role: "engine" }],
-  [/^(CNI-|FLANNEL)/, { by: "a network plugin (CNI)", purpose: "cni", role: "engine" }],
-  [/^cali-/, { by: "Calico", purpose: "calico", role: "engine" }],
-  [/^(WEAVE|CILIUM)/, { by: "a network plugin", purpose: "pod-network", role: "engine" }],
-  [/^NETAVARK/, { by: "Podman (netavark)", purpose: "podman", role: "engine" }],
+  [/^KUBE-/, { by: "Kubernetes", purpose: "kubernetes", role: "cluster" }],
+  [/^CNI-ADMIN$/, { by: "you", purpose: "cni-user" }],
+  [/^CNI-/, { by: "a network plugin (CNI)", purpose: "cni", role: "engine" }],
+  [/^FLANNEL/, { by: "a network plugin (CNI)", purpose: "cni", role: "cluster" }],
+  [/^cali-/, { by: "Calico", purpose: "calico", role: "cluster" }],
+  [/^(WEAVE|CILIUM)/, { by: "a network plugin", purpose: "pod-network", role: "cluster" }],
+  [/^NETAVARK/, { by: PODMAN, purpose: "podman", role: "engine" }],
   [/^LIBVIRT_/, { by: "libvirt", purpose: "virtual-machines" }],
   [/^neutron-/, { by: "OpenStack (Neutron)", purpose: "openstack-ports" }],
   [/^zone_\w+/, { by: "OpenWrt", purpose: "openwrt-zone" }],
@@ -131,7 +74,11 @@ export function knownChain(table: TableId, chain: string): KnownChain | null {
   const [, staged, user, other] = (table === "filter" ? UFW.exec(chain) : null) ?? [];
   const ufw = staged ?? user ?? other;
   if (ufw !== undefined) return { by: "ufw", purpose: `ufw-${ufw}` as UfwPurpose };
-  return OTHERS.find(([name]) => name.test(chain))?.[1] ?? null;
+  const known = OTHERS.find(([name]) => name.test(chain))?.[1] ?? null;
+  if (isTableName(table)) return known;
+  // In nftables the table shows the program; a chain of the owner may have any name.
+  const isMine = known?.role === "engine" || known?.role === "cluster" || known?.by === "firewalld";
+  return knownTable(table, chain) ?? (isMine ? null : known);
 }
 
 /** Returns true for a name that VPN programs other than Tailscale give their chains. */

@@ -44,14 +44,11 @@ export const isSince28 = (ruleset: Ruleset): boolean =>
 /** Returns true for the name of Docker 28.0.0's set of bridge networks. */
 export const isDockerBridgeSet = (set: string): boolean => set.startsWith("docker-ext-bridges");
 
-/** Returns true for a table of Docker's nftables backend (since 29), by family and name. */
-export const isDockerTable = (table: string): boolean => /^\S+ docker-bridges$/.test(table);
-
 /** Returns true for the bridges that Docker creates by itself: the default network and that of a swarm. */
 export const isDefaultDockerBridge = (name: string): boolean => /^docker(0|_gwbridge)$/.test(name);
 
-/** Returns true for the name of the host's end of a container's link (libnetwork/netutils GenerateIfaceName, 1.7 to 29). */
-export const isContainerLink = (name: string): boolean => /^veth[0-9a-f]{7}$/.test(name);
+/** Returns true for the process that serves a published port; some packages add a version to its name. */
+export const isDockerProxy = (process: string): boolean => process.startsWith("docker-proxy");
 
 /** A container bridge that Docker's rules name. */
 export interface DockerBridge {

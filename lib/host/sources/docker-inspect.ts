@@ -1,8 +1,9 @@
-/** `docker inspect` and `docker network inspect`: names and addresses only. */
+/** `inspect` and `network inspect` of Docker and Podman: names and addresses only. */
 import { familyOf, type Prefix, parseAddress, parseAnyPrefix } from "../../packet/address.ts";
 import { type Address, protoNumber } from "../../packet/field.ts";
 import type { Container, Daemon, Network } from "../host.ts";
 import { arrays, entries, listOf, property, stringOf } from "./json.ts";
+import { isPodmanContainer, isPodmanNetwork, podmanNetwork } from "./podman-network.ts";
 
 export interface Docker {
   readonly containers: readonly Container[];
@@ -13,7 +14,7 @@ export interface Docker {
 }
 
 /**
- * Reads the arrays of `docker inspect` and `docker network inspect`, and what `docker info --format json` or daemon.json
+ * Reads the arrays of `inspect` and `network inspect` of both engines, and what `docker info --format json` or daemon.json
  * say of the daemon, each by itself or together; entries that are none of these are skipped.
  * @throws SyntaxError when it is no JSON
  */
@@ -26,6 +27,7 @@ export function readDocker(source: string): Docker {
     if (isDocker(entry)) nothing = false;
     if (property(entry, "NetworkSettings") !== undefined) containers.push(container(entry));
     else if (property(entry, "IPAM") !== undefined) networks.push(network(entry));
+    else if (isPodmanNetwork(entry)) networks.push(podmanNetwork(entry));
     else daemon = { ...daemon, ...settings(entry) };
   }
   return { containers, networks, daemon, nothing };
@@ -42,8 +44,9 @@ const NAMES = [
   "iptables",
 ];
 
-/** Returns true if an entry of a JSON text is Docker's. */
-export const isDocker = (entry: unknown): boolean => NAMES.some((key) => property(entry, key) !== undefined);
+/** Returns true if an entry of a JSON text is Docker's or Podman's. */
+export const isDocker = (entry: unknown): boolean =>
+  NAMES.some((key) => property(entry, key) !== undefined) || isPodmanNetwork(entry);
 
 /** `docker info` contains the backend in use, daemon.json the configured one (dockerd(8)). */
 function settings(entry: unknown): Daemon {
@@ -80,6 +83,7 @@ function container(entry: unknown): Container {
     stringOf(property(property(property(entry, "Config"), "Labels"), name)) ?? null;
   const id = stringOf(property(entry, "Id"));
   return {
+    ...(isPodmanContainer(entry) ? { engine: "podman" } : {}),
     ...(id === undefined ? {} : { id }),
     name: (stringOf(property(entry, "Name")) ?? stringOf(property(entry, "Id")) ?? "?").replace(/^\//, ""),
     project: label("com.docker.compose.project"),
@@ -152,6 +156,8 @@ const ADDRESSES: Kept = {
 const READ: Kept = {
   Id: true,
   Name: true,
+  // Identifies a container of Podman.
+  OCIRuntime: {},
   NetworkSettings: {
     IPAddress: true,
     GlobalIPv6Address: true,
@@ -175,6 +181,13 @@ const READ: Kept = {
     "com.docker.network.bridge.gateway_mode_ipv6": true,
   },
   Containers: { "*": { Name: true, IPv4Address: true, IPv6Address: true } },
+  name: true,
+  id: true,
+  driver: true,
+  network_interface: true,
+  internal: true,
+  subnets: { "*": { subnet: true } },
+  containers: { "*": { name: true, interfaces: { "*": { subnets: { "*": { ipnet: true } } } } } },
   // Identifies the text.
   DockerRootDir: {},
   FirewallBackend: { Driver: true },

@@ -10,11 +10,14 @@ const LINE = /^(?:(tcp|udp)\s+)?(LISTEN|UNCONN)\s+\d+\s+\d+\s+(\S+)\s+(\S+)(?:\s
 const USER = /\("(.*?)",pid=(\d+),fd=\d+\)/g;
 
 /** A line of /proc/PID/cgroup, as grep prints it, of a process in a container: Docker's id of the outermost one. */
-const CGROUP = /^\/proc\/(\d+)\/cgroup:.*?\bdocker[-/]([0-9a-f]{64})/;
+const CGROUP = /^\/proc\/(\d+)\/cgroup:.*?\b(?:docker|libpod)[-/]([0-9a-f]{64})/;
+
+/** The heading that `ss` prints without -H. */
+const HEADING = /^(?:Netid\s+)?State\s+Recv-Q\s+Send-Q\s/;
 
 /** Returns true for a text that `readSockets` can parse. */
 export const listsSockets = (text: string): boolean =>
-  text.split(/\r?\n/).some((line) => LINE.test(line) || CGROUP.test(line));
+  text.split(/\r?\n/).some((line) => LINE.test(line) || CGROUP.test(line) || HEADING.test(line));
 
 /**
  * Reads the sockets that listen, one for each family that they serve. Lines of /proc/PID/cgroup beside them name the
@@ -29,8 +32,8 @@ export function readSockets(source: string): Socket[] {
     if (pid !== undefined) containers.set(pid, id!);
   }
   const found = lines.flatMap((line) => LINE.exec(line) ?? []).length > 0;
-  if (!found && containers.size === 0 && source.trim() !== "")
-    throw new Error("no line is a listening socket");
+  const isEmpty = lines.every((line) => line.trim() === "" || HEADING.test(line));
+  if (!found && containers.size === 0 && !isEmpty) throw new Error("no line is a listening socket");
   // Before iproute2 4.13, `*` is every address of IPv4 and `::` every one of IPv6; since then, `*` is both.
   const old = lines.some((line) => LINE.exec(line)?.[4]?.startsWith(":::") ?? false);
   const sockets = new Map<string, { socket: Socket; processes: Map<number, Process> }>();

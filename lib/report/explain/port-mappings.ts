@@ -1,9 +1,9 @@
-/** Port mappings: ports that DNAT rules of Docker publish, with the ports of the containers. */
-import { publishing } from "../../audit/docker-rules.ts";
-import { printAddress, printPrefix } from "../../packet/address.ts";
+/** Port mappings: ports that DNAT rules of engines publish, with the ports of the containers. */
+import { addressOf, type Publication, protocolsOf, publications } from "../../audit/engine-rules.ts";
+import { printAddress } from "../../packet/address.ts";
 import { type Address, protoName } from "../../packet/field.ts";
-import type { BoundRule, Program } from "../../path/program.ts";
-import { plainPorts } from "../../rules/reading.ts";
+import { requiredRanges } from "../../packet/required-ranges.ts";
+import type { Program } from "../../path/program.ts";
 import type { Rule } from "../../rules/ruleset.ts";
 
 /** One published port or port range, and the container port that it is translated to. */
@@ -12,6 +12,8 @@ export interface PortMapping {
   readonly proto: number;
   readonly first: number;
   readonly last: number;
+  /** Address of the host; `null` for all. */
+  readonly listen: Address | null;
   /** Address and port of the container. */
   readonly address: Address;
   readonly port: number;
@@ -27,7 +29,7 @@ export interface PortMappingNote {
   readonly containerPort: number;
   /** First published port. */
   readonly firstPort: number;
-  /** Chain of the DNAT rule, in table nat. */
+  /** Chain of the DNAT rule. */
   readonly chain: string;
   /** Number of the DNAT rule. */
   readonly rule: number;
@@ -37,22 +39,25 @@ export interface PortMappingNote {
 
 /** Returns the ports that rules of the program publish to one container address. */
 export const portMappings = (program: Program): readonly PortMapping[] =>
-  publishing(program).flatMap(mappingOf);
+  publications(program).flatMap(mappingsOf);
 
-function mappingOf({ rule, effect }: BoundRule): PortMapping[] {
-  if (effect.kind !== "nat" || effect.to.kind !== "range" || effect.to.first !== effect.to.last) return [];
-  const { to, ports } = effect;
-  const proto = rule.reading.proto?.value;
-  const [range] = plainPorts(rule.reading.destinationPorts);
-  if (proto === undefined || range === undefined) return [];
-  const [first, last] = range;
-  return [{ rule, proto, first, last, address: to.first, port: ports?.first ?? first }];
+/** Returns the mappings of a publication, one for each protocol. */
+function mappingsOf(publication: Publication): PortMapping[] {
+  const { nat, rule, when } = publication;
+  const { to, ports } = nat;
+  const [range] = requiredRanges(when, "dport") ?? [];
+  if (range === undefined || to.first !== to.last) return [];
+  const [first, last] = range as readonly [number, number];
+  const listen = addressOf(publication);
+  return protocolsOf(publication).map((proto) => ({
+    ...{ rule, proto, first, last, listen },
+    address: to.first,
+    port: ports?.first ?? first,
+  }));
 }
 
-function publishedText({ rule, first, last, proto }: PortMapping): string {
-  const { dst } = rule.reading;
-  const address =
-    dst === undefined || dst.not ? "" : ` of ${printPrefix(dst.value).replace(/\/(32|128)$/, "")}`;
+function publishedText({ first, last, proto, listen }: PortMapping): string {
+  const address = listen === null ? "" : ` of ${printAddress(listen)}`;
   return `${first === last ? first : `${first}-${last}`}/${protoName(proto)}${address}`;
 }
 

@@ -24,12 +24,12 @@ export function doubtText(doubt: Doubt): string {
     case "not-followed":
       return `IPv${doubt.family}: ${uncertaintyText(doubt.reason)}`;
     case "docker-nftables":
-      return "Docker uses its nftables backend: simulate follows its rules, and the audit does not find the ports that they publish yet";
-    case "nftables-intent":
-      return `tables of nftables are followed (${doubt.tables.join(", ")}), and the audit does not yet read what their owner intends`;
+      return "Docker uses its nftables backend, and these rules have none of its tables: add the output of nft list ruleset; the exposure of containers is unknown";
     case "docker-without-iptables":
       return 'Docker is configured to write no iptables rules ("iptables": false): docker-proxy serves the published ports, and other forwarding to containers is unknown';
     case "no-docker-chain":
+      if (doubt.engine === "podman")
+        return `${doubt.evidence === "published-ports" ? "containers of Podman publish ports" : "the host has a bridge of Podman"} but the rules have none of netavark or CNI: the rules of another backend, or of a user's own namespace, may publish them; add the output of nft list ruleset; the exposure of containers is unknown`;
       return `${doubt.evidence === "published-ports" ? "containers publish ports" : "the host has Docker's bridges"} but the rules have no DOCKER chain: Docker may use its nftables backend, or the other of iptables-legacy and iptables-nft holds its rules; the exposure of containers is unknown`;
     case "no-docker-nat":
       return `IPv${doubt.family}: the rules hold Docker's chains of table filter but not those of table nat, where ports are published: the open ports are unknown (was the whole of iptables-save given?)`;
@@ -38,9 +38,9 @@ export function doubtText(doubt: Doubt): string {
     case "no-raw-table":
       return `IPv${doubt.family}: the rules have no table raw, in which the Docker that wrote them drops packets to the containers' own addresses: whether it does is not known (was the whole of iptables-save given?)`;
     case "other-publisher":
-      return `IPv${doubt.family}: ${doubt.engine} publishes ports by its own rules, and only Docker's are audited: the exposure of its containers is unknown`;
+      return `IPv${doubt.family}: ${doubt.engine} publishes ports by its own rules, and only those of container engines are audited: the exposure of its pods is unknown`;
     case "other-engine":
-      return `the rules hold chains of ${doubt.engine}, and only Docker's are audited: the exposure of its containers is unknown`;
+      return `the rules hold chains of ${doubt.engine}, and only those of container engines are audited: the exposure of its pods is unknown`;
     case "no-engine":
       return "no container engine was found in these rules, so nothing was audited for containers: give a snapshot of the host that runs them (fwcheck collect)";
     case "unfiltered-network":
@@ -48,13 +48,13 @@ export function doubtText(doubt: Doubt): string {
     case "container-off-bridge":
       return `container ${doubt.container} has the address ${doubt.ip}, which is on none of this host's bridges: it may be on a macvlan, ipvlan or overlay network, whose containers no iptables rule of this host governs; add docker network inspect to the inputs`;
     case "rules-only":
-      return rulesOnlyText(doubt.missing);
+      return rulesOnlyText(doubt);
     case "unreachable-endpoint":
       return `IPv${doubt.family}: ${endpointText(doubt.endpoint)} is published, and no route or container bridge of the host leads to ${doubt.endpoint.ip}: addresses, routes and rules are from different times, or incomplete; its exposure is unknown`;
     case "no-containers":
-      return `IPv${doubt.family}: the rules publish ${endpointText(doubt.endpoint)}, and Docker's output names no container: docker inspect is missing or empty; names, and ports that docker-proxy serves, are unknown`;
+      return `IPv${doubt.family}: the rules publish ${endpointText(doubt.endpoint)}, and no container is named: docker inspect or podman inspect is missing or empty; names, and ports that docker-proxy serves, are unknown`;
     case "port-without-rule":
-      return `Docker publishes port ${doubt.port} of ${doubt.container}, but no DNAT rule does: other rules than these serve it`;
+      return `${doubt.engine === "podman" ? "Podman" : "Docker"} publishes port ${doubt.port} of ${doubt.container}, but no DNAT rule does: other rules than these serve it`;
     case "no-ruleset":
       return doubt.family === 4
         ? "there is no IPv4 ruleset among the inputs"
@@ -85,13 +85,14 @@ export function doubtText(doubt: Doubt): string {
   }
 }
 
-function rulesOnlyText(missing: readonly number[]): string {
+function rulesOnlyText({ listed, missing }: Extract<Doubt, { code: "rules-only" }>): string {
   const parts = [
-    "tables of nftables",
-    "rules of the other iptables backend",
+    ...(listed === true
+      ? ["rules of iptables-legacy, which nft does not list"]
+      : ["tables of nftables", "rules of the other iptables backend"]),
     ...missing.map((family) => `rules of IPv${family}`),
   ];
-  return `only iptables rules were given: ${listText(parts, "and")} may filter or open more, and are not known; audit a snapshot (fwcheck collect), or pass --assume complete if there are none`;
+  return `only ${listed === true ? "rules that nft lists" : "iptables rules"} were given: ${listText(parts, "and")} may filter or open more, and are not known; audit a snapshot (fwcheck collect), or pass --assume complete if there are none`;
 }
 
 function endpointText({ ip, port, proto }: PublishedEndpoint): string {

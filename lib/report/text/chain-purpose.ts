@@ -17,6 +17,14 @@ const PURPOSES: Readonly<Record<PurposeCode, string>> = {
     "isolates Docker's networks from each other, first half: it selects packets that leave a container network",
   "docker-isolation-2":
     "isolates Docker's networks from each other, second half: it drops packets that enter another container network",
+  "docker-table": "belongs to Docker's networks",
+  "docker-table-publish":
+    "publishes the ports of containers: it rewrites the destination to the container's address and port (DNAT)",
+  "docker-table-guard": "drops packets from outside that are addressed to a container itself",
+  "docker-table-in":
+    "accepts packets for the published ports of a network's containers, and drops others from outside",
+  "docker-table-out": "accepts packets that a network's containers send",
+  "docker-table-source": "gives packets that a network's containers send the host's source address",
   "docker-user":
     "is yours: Docker creates it, calls it before its own chains, and leaves the rules that you add unchanged",
   "ufw-before":
@@ -44,6 +52,8 @@ const PURPOSES: Readonly<Record<PurposeCode, string>> = {
   "crowdsec-bans": "drops the sources that CrowdSec has banned",
   "sshguard-bans": "drops the sources that SSHGuard has banned",
   "ufw-docker-drops": "logs and drops packets to containers that no rule allows",
+  "cni-user": "is yours: the network plugin calls it before its own chains",
+  tunnel: "drops packets for the tunnel's address that arrive outside the tunnel",
   tailnet: "accepts packets of the tailnet",
   kubernetes: "belongs to kube-proxy or the kubelet, for services and pods",
   cni: "connects pods or containers and publishes their ports",
@@ -59,6 +69,8 @@ const PURPOSES: Readonly<Record<PurposeCode, string>> = {
 
 const DOCKER =
   "Docker writes this chain and changes it whenever Docker or a container starts: do not edit it. Put your own rules in DOCKER-USER.";
+const DOCKER_TABLE =
+  "Docker writes this table and changes it whenever Docker or a container starts: do not edit it. Put your own rules in a table of your own.";
 const UFW_COMMANDS = "Change it with ufw commands; ufw status numbered lists them.";
 
 /** Advice where to change the rules of a chain. */
@@ -80,4 +92,4 @@ export const purposeText = ({ purpose }: KnownChain): string => PURPOSES[purpose
 
 /** Returns where to change the rules of a chain; `undefined` if there is nothing to change. */
 export const changeAdvice = ({ by, purpose }: KnownChain): string | undefined =>
-  by === "Docker" ? DOCKER : CHANGES[purpose];
+  by !== "Docker" ? CHANGES[purpose] : purpose.startsWith("docker-table") ? DOCKER_TABLE : DOCKER;

@@ -180,10 +180,24 @@ export const MEANS: Readonly<Record<Exposure["means"], string>> = {
   ingress: "",
   routed: " (routed)",
   proxy: " (proxy)",
+  direct: " (own address)",
 };
 
 /** Returns the finding about a published port. */
 export const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>
+  e.means === "direct" ? aboutNetwork(e, findings) : aboutEndpoint(e, findings);
+
+/** Returns the finding about all containers of the bridge that an endpoint is on. */
+const aboutNetwork = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>
+  findings.find(
+    ({ family, kind, traffic }) =>
+      kind === "direct-bypass" &&
+      family === e.family &&
+      traffic?.to.kind === "network" &&
+      traffic.to.bridge === e.bridge,
+  );
+
+const aboutEndpoint = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>
   findings.find(
     (f) =>
       f.family === e.family &&
@@ -231,11 +245,22 @@ const lastFilterRule = (path: readonly Step[]): RuleStep | undefined =>
   path.findLast((s): s is RuleStep => s.step === "rule" && s.table === "filter");
 
 /** Returns the rules that translated a finding's packet and let it through or stopped it. */
-export function pathSummary({ actual: { path, verdict } }: Finding): string {
-  const place = (s: RuleStep): string => `${s.table} ${safe(s.chain)} ${s.rule} (line ${s.line})`;
+export function pathSummary({ actual: { path, rule, verdict } }: Finding): string {
+  const place = (s: RuleStep): string => `${safe(s.table)} ${safe(s.chain)} ${s.rule} (line ${s.line})`;
   const isRule = (s: Step): s is RuleStep => s.step === "rule";
   const dnat = path.filter(isRule).find((s) => s.table === "nat" && s.target === "DNAT");
   const last = verdict === "accept" ? lastFilterRule(path) : path.findLast(isRule);
-  const result = `${verdict === "accept" ? "accepted" : "stopped"} by ${last === undefined ? "the policy of FORWARD" : place(last)}`;
+  const decides = "table" in rule && isNative(rule.table) ? nativeDecider(rule) : undefined;
+  const by = decides ?? (last === undefined ? "the policy of FORWARD" : place(last));
+  const result = `${verdict === "accept" ? "accepted" : "stopped"} by ${by}`;
   return dnat === undefined ? result : `translated by ${place(dnat)}, ${result}`;
 }
+
+/** Returns true for a table of nftables. */
+const isNative = (table: string): boolean => table.includes(" ");
+
+/** Returns a rule or policy of nftables by its position. */
+const nativeDecider = (rule: Extract<Decider, { table: string }>): string =>
+  rule.code === "rule"
+    ? `${safe(rule.table)} ${safe(rule.chain)} ${rule.rule} (line ${rule.line})`
+    : `the policy of ${safe(rule.table)} ${safe(rule.chain)}`;
