@@ -2,7 +2,8 @@
 import { auditFamily, findingsOf } from "../audit/audit.ts";
 import { engineDoubts, portsWithoutRule, usesIpv6 } from "../audit/engine-doubts.ts";
 import type { Host } from "../host/host.ts";
-import { DOCKER_CHAIN, DOCKER_USER, isDockerTable } from "../host/known/docker.ts";
+import { DOCKER_CHAIN, DOCKER_USER } from "../host/known/docker.ts";
+import { isDockerTable } from "../host/known/tables.ts";
 import { isNftRuleset, isNftScript } from "../host/rulesets.ts";
 import { printRuleset } from "../iptables/print.ts";
 import type { Family } from "../packet/field.ts";
