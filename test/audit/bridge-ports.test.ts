@@ -57,7 +57,11 @@ describe.each([
     const [, , frames] = findings;
     expect([frames!.certainty, frames!.actual, frames!.intended.verdict]).toEqual([
       "must",
-      { verdict: "accept", rule: { code: "outside-rules", reason: { code: "bridged-past-iptables" } }, path: [] },
+      {
+        verdict: "accept",
+        rule: { code: "outside-rules", reason: { code: "bridged-past-iptables" } },
+        path: [],
+      },
       "drop",
     ]);
   });
