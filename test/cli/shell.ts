@@ -75,6 +75,7 @@ export class Shell {
       ufw: `test "$1" = reload || test "$1" = status`,
       systemctl: QUIET,
       docker: `case "$*" in 'ps -q'*|'network ls'*) echo 1;; *'network inspect'*) cat '${host}/docker-network-inspect.json';; inspect*) cat '${host}/docker-inspect.json';; esac`,
+      podman: QUIET,
       npm: QUIET,
     };
     for (const [name, script] of Object.entries(stubs)) {
