@@ -134,7 +134,7 @@ export function readHost(
     inferences.push(inference);
   };
   const docker = each(sources.docker, "docker", readDocker, ({ nothing }) => nothing);
-  const networks = docker.flatMap((d) => d.networks);
+  const known = docker.flatMap((d) => d.networks);
   const containers = docker.flatMap((d) => d.containers);
   const ipsets = readSets(sources.ipset ?? []);
   const sysctls = new Map(
@@ -144,8 +144,9 @@ export function readHost(
   );
   const interfaces: Interface[] =
     sources.addr === undefined
-      ? inferInterfaces(rulesets, networks, hints, note)
+      ? inferInterfaces(rulesets, known, hints, note)
       : merged(each(sources.addr, "addr", readAddresses, (list) => list.length === 0).flat());
+  const networks = sources.addr === undefined ? known : known.filter((each) => isSetUp(each, interfaces));
   const bridges = containerBridges(rulesets, containers, networks, interfaces);
   const { routes, routed } = hostRoutes(sources, rulesets, interfaces, bridges, note);
   const rules = policyRules(sources.rule ?? [], note);
@@ -180,6 +181,10 @@ export function readHost(
     diagnostics: ipsets.diagnostics.map((d) => ({ ...d, source: sources.ipset?.[0]?.name ?? "" })),
   };
 }
+
+/** Returns false for a network of Podman without an interface: netavark creates the bridge for the first container. */
+const isSetUp = ({ bridge, engine }: Network, interfaces: readonly Interface[]): boolean =>
+  engine !== "podman" || bridge === null || interfaces.some(({ name }) => name === bridge);
 
 /** Reads ipsets. Sets may name one another across files, so the files are read as one text. */
 function readSets(sources: readonly Source[]): ReturnType<typeof readIpsets> {
