@@ -16,6 +16,7 @@ import { dockerUserLint } from "./docker-user-lint.ts";
 import { budgetDoubt, type Doubt, DoubtCollector } from "./doubt.ts";
 import { egress } from "./egress.ts";
 import { engineDoubts, portsWithoutRule } from "./engine-doubts.ts";
+import { engineLint } from "./engine-lint.ts";
 import { type AuditOptions, FamilyModel } from "./family-model.ts";
 import type { Exposure, Finding, Passage } from "./finding.ts";
 import { ingress } from "./ingress.ts";
@@ -132,12 +133,15 @@ function auditWithinBudget(
 
 /** Returns the lint of one family, each shadowed rule once. */
 function lintProgram(program: Program): { readonly lint: Lint[]; readonly notes: AuditNote[] } {
-  const [user, owner] = [dockerUserLint(program), ownerRuleLint(program)];
+  const [engines, owner] = [engineLint(program), ownerRuleLint(program)];
+  // Where Docker uses nftables, nothing has to call DOCKER-USER.
+  const isLeft = engines.some(({ kind }) => kind === "docker-user-left-behind");
+  const user = dockerUserLint(program).filter(({ kind }) => !isLeft || kind !== "docker-user-not-called");
   // A rule after an unconditional one in DOCKER-USER is also shadowed; report it once.
   const unreached = new Set(user.flatMap((l) => (l.kind === "behind-return" ? [l.rule!.line] : [])));
   const others = owner.lint.filter((l) => l.kind !== "shadowed" || !unreached.has(l.rule!.line));
   return {
-    lint: [...user, ...others],
+    lint: [...user, ...engines, ...others],
     notes: owner.skipped ? [{ code: "shadow-search-skipped", family: program.ruleset.family }] : [],
   };
 }

@@ -10,6 +10,7 @@ import { requiredRanges } from "../packet/required-ranges.ts";
 import { Program } from "../path/program.ts";
 import type { Domain } from "../reach/domain.ts";
 import { SetEngine } from "../reach/set-engine.ts";
+import type { Hook } from "../rules/base-chain.ts";
 import { conditionalEnds, DROP, type Effect } from "../rules/effect.ts";
 import { type Chain, isTableName, type Rule, type Ruleset, type Table } from "../rules/ruleset.ts";
 
@@ -33,14 +34,14 @@ const isNarrow = ([first, last]: Range, most: number): boolean =>
   first === last || (typeof first === "number" && typeof last === "number" && last - first < most);
 
 /**
- * Returns an engine for the owner's base chains of nftables at the forward hook, in which accepts that name no destination
- * drop; `null` if no accept names one.
+ * Returns an engine for the owner's base chains of nftables at a hook, in which accepts that name no destination drop; `null` if
+ * no accept names one.
  */
-export function explicitForward(owner: Ruleset, host: Host, domain: Domain): SetEngine | null {
+export function explicitAt(hook: Hook, owner: Ruleset, host: Host, domain: Domain): SetEngine | null {
   const marker = new AcceptMarker(Program.of(owner, host));
   const tables = [...owner.tables].flatMap(([id, table]): [string, Table][] => {
-    const isForward = ({ base, rules }: Chain): boolean => base?.hook === "FORWARD" && rules.length > 0;
-    return isTableName(id) || ![...table.chains.values()].some(isForward) ? [] : [[id, marker.table(table)]];
+    const isAtHook = ({ base, rules }: Chain): boolean => base?.hook === hook && rules.length > 0;
+    return isTableName(id) || ![...table.chains.values()].some(isAtHook) ? [] : [[id, marker.table(table)]];
   });
   return marker.found ? new SetEngine(Program.of({ ...owner, tables: new Map(tables) }, host), domain) : null;
 }

@@ -17,7 +17,7 @@ import { Certainty } from "./certainty.ts";
 import { deliverablePackets, sendable } from "./deliverable.ts";
 import { withoutEngines } from "./engine-rules.ts";
 import { type Expectation, expected } from "./expectations.ts";
-import { explicitForward } from "./explicit-accepts.ts";
+import { explicitAt } from "./explicit-accepts.ts";
 import { InputInterfaces } from "./input-interfaces.ts";
 import { SetDescriber } from "./set-description.ts";
 import { WitnessPicker } from "./witness-picker.ts";
@@ -196,7 +196,7 @@ export class FamilyModel {
 
   /** Evaluates accepts of the owner in nftables that name a forwarded destination; `null` if there are none. */
   get explicit(): SetEngine | null {
-    this.lazyExplicit ??= { engine: explicitForward(this.ownerRuleset, this.host, this.domain) };
+    this.lazyExplicit ??= { engine: explicitAt("FORWARD", this.ownerRuleset, this.host, this.domain) };
     return this.lazyExplicit.engine;
   }
 

@@ -20,7 +20,7 @@ export function ineffectiveAllows(
   intended: RoutedWalk,
   unsettled: Unsettled,
 ): Passage[] {
-  if (intended.allowed === EMPTY) return [];
+  if (intended.routed === EMPTY) return [];
   unsettled.add(intended.endings);
   const dead = deadAllows(model, actual, intended);
   const findingOf = (set: Node, place?: string): Finding | null =>
@@ -60,7 +60,7 @@ function deadAllows(model: FamilyModel, actual: RoutedWalk, intended: RoutedWalk
   // Table raw precedes connection tracking; only the walk through the owner's rules knows which packets are first ones.
   const stopped = packetsOf(domain, actual.endings, (e) => e.verdict === "drop" || e.verdict === "reject");
   const allowed = diagrams.intersect(
-    intended.allowed,
+    intended.routed,
     packetsOf(domain, firstPackets(full, intended.endings), isAccepted),
   );
   return diagrams.subtract(diagrams.intersect(allowed, stopped), publishedTargets(model, actual));
@@ -101,13 +101,13 @@ function groupByRule(
  * Returns packets for the endpoints that published ports lead to. A route rule for such an endpoint is effective: ufw's
  * documentation allows a published port by the container's own address and port.
  */
-function publishedTargets(model: FamilyModel, { endings, allowed }: RoutedWalk): Node {
+function publishedTargets(model: FamilyModel, { endings, routed }: RoutedWalk): Node {
   const { domain } = model;
   const { diagrams } = domain;
   return diagrams.unionAll(
     endings.filter(mayPass).flatMap(({ state, delivery }) => {
       if (delivery !== "forward") return [];
-      return [...diagrams.split(diagrams.intersect(allowed, state.set))].flatMap(([id, set]) => {
+      return [...diagrams.split(diagrams.intersect(routed, state.set))].flatMap(([id, set]) => {
         const form = state.headers.get(id)!;
         const [dst, dport] = [valueIn(form, "dst"), valueIn(form, "dport")];
         if (dst === undefined) return [];

@@ -19,6 +19,7 @@ import { ineffectiveAllows } from "./ineffective-allow.ts";
 import { routedWalk } from "./intent.ts";
 import { type ListeningSocket, listeningSockets } from "./listening.ts";
 import { publishedPorts, publisherOf } from "./published-ports.ts";
+import { stoppedPorts } from "./stopped-ports.ts";
 import type { Unsettled } from "./unsettled.ts";
 
 /** Packets from outside, with the exposures and the sockets of the host that they reach. */
@@ -54,6 +55,7 @@ export function ingress(model: FamilyModel, unsettled: Unsettled): Ingress {
     ...direct.passages,
     ...indistinctAccess(model, indistinct, forwardIntent, unsettled),
     ...ineffectiveAllows(model, actual, intended, unsettled),
+    ...stoppedPorts(model, actual.endings, input, unsettled),
   ];
   const [toPorts, elsewhere] = [packetsOf(domain, translated), packetsOf(domain, straight)];
   return {

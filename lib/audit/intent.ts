@@ -10,6 +10,8 @@ import type { SetEnding } from "./endings.ts";
 export interface RoutedWalk {
   readonly endings: readonly SetEnding[];
   readonly allowed: Node;
+  /** Those of them that `ufw route` accepts. */
+  readonly routed: Node;
   /** A drop in a base chain of nftables is final, so only `ufw route` has any here. */
   readonly denied: Node;
 }
@@ -26,15 +28,16 @@ export function routedWalk(
 ): RoutedWalk {
   const { diagrams } = reach.domain;
   const chain = reach.program.chain("filter", ufwCommandChain(reach.program.ruleset.family, "forward"));
-  const allowed: Node[] = [];
+  const explicitly: Node[] = [];
+  const routed: Node[] = [];
   const denied: Node[] = [];
   const evaluate = (engine: SetEngine, states: SetStates, bound: typeof chain): void => {
     if (bound === undefined) return;
     for (const { state, outcome } of engine.chains.evaluateChain(states, bound)) {
       const kind = outcome?.kind;
-      if (kind === "accept") allowed.push(engine.chains.members(state.set));
-      if (engine === reach && (kind === "drop" || kind === "reject"))
-        denied.push(engine.chains.members(state.set));
+      const packets = engine.chains.members(state.set);
+      if (kind === "accept") (engine === reach ? routed : explicitly).push(packets);
+      if (engine === reach && (kind === "drop" || kind === "reject")) denied.push(packets);
     }
   };
   const endings = walk((states, base) => {
@@ -42,5 +45,10 @@ export function routedWalk(
     if (base.table === "filter") evaluate(reach, states, chain);
     else if (explicit !== null) evaluate(explicit, states, explicit.program.chain(base.table, base.name));
   });
-  return { endings, allowed: diagrams.unionAll(allowed), denied: diagrams.unionAll(denied) };
+  return {
+    endings,
+    allowed: diagrams.unionAll([...routed, ...explicitly]),
+    routed: diagrams.unionAll(routed),
+    denied: diagrams.unionAll(denied),
+  };
 }

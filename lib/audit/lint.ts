@@ -40,6 +40,10 @@ export type LintDetail =
       /** True if a ban list is among them. */
       readonly bans: boolean;
     }
+  /** No hook reaches these chains of Docker's table of nftables: `flush ruleset` removed its base chains or map elements. */
+  | { readonly kind: "engine-table-torn"; readonly table: TableId; readonly chains: readonly string[] }
+  /** Docker uses nftables, and DOCKER-USER still has rules; `called`: FORWARD still evaluates them. */
+  | { readonly kind: "docker-user-left-behind"; readonly called: boolean }
   /** A DNAT rule opens a port that the rule `by[0]` of INPUT denies. */
   | { readonly kind: "dnat-past-deny"; readonly port: number; readonly by: readonly RuleNote[] };
 

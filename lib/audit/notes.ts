@@ -1,6 +1,7 @@
 /** Notes: facts that are no findings, but easily overlooked, such as closed networks and ports that INPUT governs. */
-import type { Host } from "../host/host.ts";
+import { type Host, sysctl } from "../host/host.ts";
 import { DOCKER_INTERNAL, DOCKER_ISOLATION_STAGES } from "../host/known/docker.ts";
+import { isDockerTable, isNetavarkTable } from "../host/known/tables.ts";
 import { printPrefix } from "../packet/address.ts";
 import { type Family, protoName } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";
@@ -31,6 +32,8 @@ export type AuditNote =
     }
   /** Rules that never match were not searched, since the table has too many rules. */
   | { readonly code: "shadow-search-skipped"; readonly family: Family }
+  /** Rules at the forward hook drop all that containers of a bridge send to outside; the engine uses nftables. */
+  | { readonly code: "egress-cut"; readonly family: Family; readonly bridge: string }
   /** Forwarding is off, so published ports reach no container. */
   | { readonly code: "not-forwarding"; readonly family: Family; readonly sysctl: string }
   /** The sockets of the host were not given. */
@@ -41,7 +44,34 @@ export const familyNotes = (
   model: FamilyModel,
   passages: readonly Passage[],
   exposures: readonly Exposure[],
-): AuditNote[] => [...internalNetworks(model, passages), ...closedProxyPorts(model, exposures)];
+): AuditNote[] => {
+  const internal = internalNetworks(model, passages);
+  return [...internal, ...cutEgress(model, passages, internal), ...closedProxyPorts(model, exposures)];
+};
+
+/** Returns a note for each bridge of an engine in nftables from which no packet leaves the host, internal networks excepted. */
+function cutEgress(
+  { family, host, outside, ruleset }: FamilyModel,
+  passages: readonly Passage[],
+  internal: readonly AuditNote[],
+): AuditNote[] {
+  const isNative = [...ruleset.tables.keys()].some((table) => isDockerTable(table) || isNetavarkTable(table));
+  if (!isNative || outside.length === 0 || sysctl(host, FORWARDING[family], 1) === 0) return [];
+  const closed = new Set(internal.flatMap((note) => (note.code === "internal-network" ? [note.bridge] : [])));
+  return host.bridges.flatMap((bridge): AuditNote[] => {
+    const device = host.interfaces.find(({ name }) => name === bridge);
+    const hasAddress = device?.addresses.some((a) => a.family === family && a.narrow !== true) === true;
+    const sends = passages.some((passage) => passage.kind === "egress-bypass" && passage.bridge === bridge);
+    // An interface without carrier has no route, so that nothing from it says anything about rules.
+    const isIdle = device?.down === true || closed.has(bridge);
+    return !hasAddress || sends || isIdle ? [] : [{ code: "egress-cut", family, bridge }];
+  });
+}
+
+const FORWARDING: Readonly<Record<Family, string>> = {
+  4: "net.ipv4.ip_forward",
+  6: "net.ipv6.conf.all.forwarding",
+};
 
 /** Returns a note for each container that shares the host's network namespace. */
 export const hostNetworkNotes = (host: Host): AuditNote[] =>

@@ -27,7 +27,7 @@ export const publisherOf = ({ host }: FamilyModel, form: HeaderState): Rule | un
     : form.translated.find((rule) => rule.action === "dnat" && isEngineRule(rule, host));
 
 /** A destination that a rule publishes. A rule has several where a map selects it. */
-interface PublishedTarget {
+export interface PublishedTarget {
   readonly number: number;
   readonly rule: Rule;
   /** The header that the rule gives to packets. */
@@ -37,7 +37,7 @@ interface PublishedTarget {
 }
 
 /** A port of the host that packets reach a target by. */
-interface PublishedService {
+export interface PublishedService {
   readonly target: PublishedTarget;
   readonly proto: number;
   /** Port that clients connect to; `null` where there are many or none. */
@@ -98,7 +98,11 @@ export function publishedPorts(
 }
 
 /** Returns the services that translated packets reach, divided by the intent. */
-function services(model: FamilyModel, translated: readonly SetEnding[], intent: Node): PublishedService[] {
+export function services(
+  model: FamilyModel,
+  translated: readonly SetEnding[],
+  intent: Node,
+): PublishedService[] {
   const { diagrams } = model.domain;
   const targets = new Map<Rule, Map<string, PublishedTarget>>();
   let count = 0;
@@ -167,7 +171,7 @@ function fewValues({ domain }: FamilyModel, set: Node, field: "proto" | "dport")
 }
 
 /** Returns a function that returns the address of the host that a target's rule matches; `null` for all. */
-function listeners(model: FamilyModel): (target: PublishedTarget) => Address | null {
+export function listeners(model: FamilyModel): (target: PublishedTarget) => Address | null {
   const byRule = new Map<Rule, Publication[]>();
   for (const each of publications(model.full.program)) {
     const known = byRule.get(each.rule);
@@ -185,7 +189,11 @@ function listeners(model: FamilyModel): (target: PublishedTarget) => Address | n
 }
 
 /** Returns the subject of findings about a service. */
-function described(model: FamilyModel, { port, proto, target }: PublishedService, address: Address | null) {
+export function described(
+  model: FamilyModel,
+  { port, proto, target }: PublishedService,
+  address: Address | null,
+) {
   const { form, rule } = target;
   const ip = valueIn(form, "dst") as Address;
   const listen = { address: address === null ? null : printAddress(address), port };

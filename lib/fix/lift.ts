@@ -129,7 +129,10 @@ function selectPassages(
 ): { readonly closable: readonly Passage[]; readonly open: readonly OpenPassage[] } {
   const open: OpenPassage[] = passages
     .filter(({ kind, finding }) => kind === "ineffective-allow" && finding !== null)
-    .map((passage) => ({ passage, reason: { code: "dropped-by-docker" } }));
+    .map((passage) => ({
+      passage,
+      reason: { code: passage.listen === null ? "dropped-by-docker" : "dropped-at-forward" },
+    }));
   const closable: Passage[] = [];
   for (const passage of passages.filter(isBypass)) {
     const reason = obstacleOf(passage, audit, options);

@@ -65,6 +65,8 @@ export type OpenReason =
   | { readonly code: "unsafe-output-interface" }
   /** Docker's rules drop packets that the owner allows; a rule in DOCKER-USER cannot accept them. */
   | { readonly code: "dropped-by-docker" }
+  /** The owner's rules let a published port in and drop it at the forward hook; a fix only adds drops. */
+  | { readonly code: "dropped-at-forward" }
   /** Some of the packets are not followed to the end of their path. */
   | { readonly code: "not-followed"; readonly doubts: readonly Doubt[] }
   /** No rule can match the packets. */

@@ -17,6 +17,8 @@ export const LINTS: Readonly<Record<LintKind, string>> = {
   "ban-misses-containers": "A ban holds for the host and not for its containers.",
   shadowed: "No packet matches an allow or deny, since earlier rules match all of its packets.",
   "chain-not-called": "No rule calls a chain.",
+  "engine-table-torn": "A table of Docker lost its base chains.",
+  "docker-user-left-behind": "DOCKER-USER has rules, and Docker uses nftables.",
   "dnat-past-deny": "A translation opens a port that a rule of INPUT denies.",
 };
 

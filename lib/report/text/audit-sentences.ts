@@ -116,6 +116,8 @@ export function noteText(note: AuditNote): string {
       return `docker-proxy serves ${note.ports.join(", ")} in IPv${note.family}, and INPUT governs it: closed`;
     case "shadow-search-skipped":
       return `IPv${note.family}: rules that never match were not searched, since there are too many rules (fwcheck explain --chain searches one chain)`;
+    case "egress-cut":
+      return `IPv${note.family}: nothing that containers on ${note.bridge} send leaves the host: rules at the forward hook drop it, and an accept of the engine in its own table does not override them; if containers should reach outside, allow it there (nft add rule ... iifname ${JSON.stringify(note.bridge)} accept, or ufw route allow in on ${note.bridge})`;
     case "not-forwarding":
       return `IPv${note.family}: the host forwards no packets (${note.sysctl} = 0), so the ports that Docker's rules publish reach no container; docker-proxy, a process of the host, still serves its own`;
     case "no-sockets-given":
@@ -162,6 +164,12 @@ export function lintText(lint: Lint): string {
       const { bans, chains, table } = lint;
       return `no rule of table ${table} calls ${plural(chains.length, "chain")} ${listed(chains)}: no packet ever reaches these rules${bans ? ", and bans in them have no effect" : ""}; call them or remove them`;
     }
+    case "engine-table-torn":
+      return `no hook reaches ${plural(lint.chains.length, "chain")} ${listed(lint.chains)} of Docker's table ${lint.table}: flush ruleset, the first line of Debian's nftables.conf, removed its base chains or the elements of its maps; published ports reach no container, and nothing guards the containers' addresses; restart Docker`;
+    case "docker-user-left-behind":
+      return lint.called
+        ? "Docker uses nftables and does not maintain DOCKER-USER any more, but FORWARD still evaluates these rules, and what they drop stays dropped; fwcheck fix --migrate prints them as rules of nftables"
+        : "Docker uses nftables and does not call DOCKER-USER any more: these rules have no effect; fwcheck fix --migrate prints them as rules of nftables";
     case "dnat-past-deny":
       return `this translation opens port ${lint.port} although ${lint.by.map(ruleNoteText).join(", ")} denies it: packets that it rewrites pass FORWARD and never INPUT; deny them in FORWARD by their new destination, or remove the translation`;
   }

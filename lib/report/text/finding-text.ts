@@ -22,8 +22,8 @@ export const KINDS: KindTexts = {
   "loopback-bypass": "a port published on a loopback address is reached from outside",
   "direct-bypass": "a container is reached by its own address although the firewall blocks it",
   "egress-bypass": "a container sends what the firewall forbids the host",
-  "forward-bypass": "Docker's rules forward what the firewall blocks",
-  "ineffective-allow": "the firewall allows what Docker's rules drop first",
+  "forward-bypass": "the rules of a container engine forward what the firewall blocks",
+  "ineffective-allow": "the firewall allows what other rules drop",
 };
 
 /** The same for several findings. */
@@ -42,9 +42,11 @@ const NOT_READ_KINDS: KindTexts = {
   "loopback-bypass": "a loopback port is reached from outside, and a firewall for it is not read",
   "direct-bypass": "a container is reached by its own address, and a firewall is not read",
   "egress-bypass": "a container sends packets, and a firewall for the host's own is not read",
-  "forward-bypass": "Docker's rules forward packets, and a firewall for them is not read",
-  "ineffective-allow": "a firewall that is not read may allow what Docker's rules drop",
+  "forward-bypass": "a container engine forwards packets, and a firewall for them is not read",
+  "ineffective-allow": "a firewall that is not read may allow what other rules drop",
 };
+
+const STOPPED = "the firewall lets a published port in, and drops it at the forward hook";
 
 const BANNED = "banned sources still reach a published port";
 
@@ -53,13 +55,21 @@ export const isNotRead = (f: Finding): boolean =>
   f.unread !== undefined && f.intended.verdict === "undecided";
 
 const kindText = (f: Finding): string =>
-  f.bans?.only === true ? BANNED : isNotRead(f) ? NOT_READ_KINDS[f.kind] : KINDS[f.kind];
+  f.bans?.only === true
+    ? BANNED
+    : f.kind === "ineffective-allow" && f.listen !== null
+      ? STOPPED
+      : isNotRead(f)
+        ? NOT_READ_KINDS[f.kind]
+        : KINDS[f.kind];
 
 /** Returns the title of a group of similar findings. */
 export function groupTitle(group: readonly Finding[]): string {
   const [f] = group as [Finding];
   const title =
-    f.bans?.only === true || isNotRead(f) || group.length === 1 ? kindText(f) : PLURAL_KINDS[f.kind];
+    f.bans?.only === true || isNotRead(f) || group.length === 1 || f.kind === "ineffective-allow"
+      ? kindText(f)
+      : PLURAL_KINDS[f.kind];
   return `${title[0]!.toUpperCase()}${title.slice(1)}`;
 }
 

@@ -47,6 +47,8 @@ export function openReasonText(reason: OpenReason): string {
       return `the interface name ${JSON.stringify(reason.name)} contains characters that are not safe in a rule`;
     case "unsafe-output-interface":
       return "the name of its output interface is unknown or not safe in a rule";
+    case "dropped-at-forward":
+      return "the firewall's own rules at the forward hook drop it, and a fix only adds drops: accept it there by the container's address and port";
     case "dropped-by-docker":
       return "Docker's rules drop these packets, and no rule in DOCKER-USER can accept them; publish the port (docker run -p), and the fix applies the policy to it";
     case "not-followed":
