@@ -175,8 +175,8 @@ export function lintText(lint: Lint): string {
   }
 }
 
-const ruleNoteText = ({ line, text, ufw }: RuleNote): string =>
-  `line ${line} (${ufw === undefined ? text : `ufw ${ufw}`})`;
+const ruleNoteText = ({ command, line, text, ufw }: RuleNote): string =>
+  `line ${line} (${ufw === undefined ? (command ?? text) : `ufw ${ufw}`})`;
 
 function precedingText(preceding: PrecedingRule): string {
   switch (preceding.kind) {

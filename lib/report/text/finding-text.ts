@@ -125,7 +125,7 @@ export const namesAllowed = (f: Finding): boolean =>
 export function deciderLabel(rule: Decider): string {
   switch (rule.code) {
     case "rule":
-      return rule.ufw !== undefined ? `ufw ${safe(rule.ufw)}` : safe(rule.text);
+      return rule.ufw !== undefined ? `ufw ${safe(rule.ufw)}` : safe(rule.command ?? rule.text);
     case "policy":
       return rule.ufw !== undefined
         ? `ufw ${safe(rule.ufw)}`
