@@ -1,6 +1,6 @@
 /** Audits of captured hosts with nftables: what they list as open beside what a client outside reached there. */
 import { existsSync } from "node:fs";
-import { type AuditJson, audit } from "fwcheck";
+import { type AuditJson, audit, auditText } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { auditOf } from "../audit/json.ts";
 import { answered, readCapture, resultLines, root, textOf } from "./nft-capture.ts";
@@ -92,6 +92,13 @@ describe.skipIf(!existsSync(root))("captures", () => {
     const differing = connections.filter((each) => lists(result, each) !== each.reached);
     const known = name.startsWith("docker-29.7") ? Object.keys(EXCEPTIONS) : [];
     expect(differing.map(({ dst, dport }) => `${dst}:${dport}`).sort()).toEqual(known.sort());
+  });
+
+  test("no text about a host of Podman names Docker", () => {
+    const { rulesets, host } = readCapture("podman-netavark-nft");
+    const text = auditText(audit(rulesets, host));
+    expect(text).toContain("web 10.88.0.2:80");
+    expect(text).not.toMatch(/docker/i);
   });
 
   test("firewalld alone has no container: its own forward-port is no published port", () => {
