@@ -4,7 +4,7 @@
  */
 
 import type { Host } from "../host/host.ts";
-import type { Field, Range } from "../packet/field.ts";
+import type { Field } from "../packet/field.ts";
 import { and, type Predicate } from "../packet/predicate.ts";
 import { requiredRanges } from "../packet/required-ranges.ts";
 import { Program } from "../path/program.ts";
@@ -18,7 +18,7 @@ import { type Chain, isTableName, type Rule, type Ruleset, type Table } from "..
 const DESTINATIONS: readonly (readonly [field: Field, most: number])[] = [
   ["dst", 1],
   ["ctorigdst", 1],
-  // A wider range, such as all ports from 1024, is about ports in general.
+  // More ports, such as all from 1024, are ports in general.
   ["dport", 1000],
   ["ctorigdstport", 1000],
 ];
@@ -27,11 +27,11 @@ const DESTINATIONS: readonly (readonly [field: Field, most: number])[] = [
 export const namesDestination = (when: Predicate): boolean =>
   DESTINATIONS.some(([field, most]) => {
     const ranges = requiredRanges(when, field);
-    return ranges?.every((range) => isNarrow(range, most)) === true;
+    if (ranges === null) return false;
+    // Any number of hosts is a list of names; a range of addresses is a network.
+    if (most === 1) return ranges.every(([first, last]) => first === last);
+    return ranges.reduce((sum, [first, last]) => sum + Number(last) - Number(first) + 1, 0) <= most;
   });
-
-const isNarrow = ([first, last]: Range, most: number): boolean =>
-  first === last || (typeof first === "number" && typeof last === "number" && last - first < most);
 
 /**
  * Returns an engine for the owner's base chains of nftables at a hook, in which accepts that name no destination drop; `null` if

@@ -99,6 +99,7 @@ describe("an accept of the owner at the forward hook", () => {
     ["by source", ["ip saddr 203.0.113.0/24 accept"]],
     ["of all other ports", ["tcp dport != 22 accept"]],
     ["of all high and low ports", ["tcp dport 1-65535 accept"]],
+    ["of many ranges of ports", ["tcp dport { 1-700, 800-1500, 2000-2999 } accept"]],
     ["in a chain that another rule calls, too", ["tcp dport 80 jump named", "jump named"]],
     ["after one that accepts first", ["ct status dnat accept", "tcp dport 80 accept"]],
   ])("%s names no destination: the port is open although input blocks it", (_, forward) => {
