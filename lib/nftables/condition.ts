@@ -271,11 +271,11 @@ export function anonymousSet(
 const trusted = (set: ElementSet, key: readonly ReadValue[], isMisread: boolean): ElementSet =>
   isMisread
     ? set.distrusted("misread")
-    : isMisprinted(key) && set.hasIntervals
+    : isMisprinted(key) && (set.hasIntervals || set.hasData)
       ? set.distrusted("misprinted")
       : set;
 
-/** nft decodes the parts after a number of one byte (`ip ttl`) from other bytes if the elements are intervals. */
+/** nft decodes the parts from a number of one byte (`ip ttl`) on from other bytes in maps, and where elements are intervals. */
 const isMisprinted = (key: readonly ReadValue[]): boolean =>
   key.length > 2 && key.slice(0, -1).some(({ operand }) => operand.type === TYPES.integer);
 

@@ -69,6 +69,11 @@ export class ElementSet {
     for (const { data } of this.others) if (data !== null) yield data;
   }
 
+  /** It is a map. */
+  get hasData(): boolean {
+    return this.others.some(({ data }) => data !== null);
+  }
+
   /** An element is a range. */
   get hasIntervals(): boolean {
     return this.others.some(({ key }) => key?.some((part) => part.some(([lo, hi]) => lo !== hi)) === true);
