@@ -30,8 +30,11 @@ function* packetTypes({ facts }: CompileContext): Generator<readonly [number, Pr
  */
 function framed(at: CompileContext): Predicate {
   const { facts } = at;
-  const arrived = and(not(is("in", "")), not(withoutHardwareAddress(facts)));
   const hooks = new Set(at.bases().map(({ hook }) => hook));
+  const comesIn = not(is("in", ""));
+  // A packet between ports of a bridge has no input interface at postrouting.
+  const hasFrame = hooks.has("POSTROUTING") ? or(comesIn, not(is("physin", ""))) : comesIn;
+  const arrived = and(hasFrame, not(withoutHardwareAddress(facts)));
   if (!hooks.has("POSTROUTING")) return arrived;
   const leaves = not(
     or(...facts.interfaces.filter((name) => facts.bare(name)).map((name) => is("out", name))),

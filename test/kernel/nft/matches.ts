@@ -118,7 +118,8 @@ function concatenated(place: Place, theme: Theme): string {
   const parts = keyParts(place, theme);
   const types = parts.map((p) => p.type);
   const text = parts.map((p) => p.text).join(" . ");
-  if (types.every(isNamed) && chance(place.next, 0.5))
+  // nft 1.0.6 prints `ip dscp >> 2` there.
+  if (types.every(isNamed) && !types.includes("dscp") && chance(place.next, 0.5))
     return `${text} ${not(place)}@${place.sets.set(types)}`;
   const intervals = types.some(isOrdered) && chance(place.next, 0.4);
   const elements = keys(place.next, types, intervals, whole(place.next, 1, 5));
@@ -201,7 +202,10 @@ function connection(place: Place, { protocol }: Theme): string {
     `ct status & ${one} == ${one}`,
     `ct status & (${one}|${other}) ${pick(next, ["==", "!="])} ${one}`,
     `ct direction ${not(place)}${pick(next, ["original", "reply"])}`,
-    ...(protocol === undefined ? [`ct original protocol ${not(place)}${pick(next, ["tcp", "udp"])}`] : []),
+    // nft 1.0.6 leaves it out of the listing before an expression of the transport header.
+    ...(protocol === undefined
+      ? [`ct original protocol ${not(place)}${pick(next, ["tcp", "udp"])} meta mark 0-255`]
+      : []),
   ]);
 }
 
