@@ -7,7 +7,7 @@ import { siteKey } from "../../rules/facts.ts";
 import type { Action } from "../../rules/reading.ts";
 import type { Data } from "../element-set.ts";
 import { readLookup } from "../lookup.ts";
-import type { CompileContext } from "../operand.ts";
+import { type CompileContext, unknownOf } from "../operand.ts";
 import { readsConnection } from "../read-value.ts";
 import type { RuleScope } from "../rule-scope.ts";
 import { CONNTRACK_TRAITS, NO_TRAITS, type StatementStep, statement } from "../step.ts";
@@ -74,17 +74,17 @@ export function readVerdict(given: StatementOf<"verdict">, scope: RuleScope): St
   );
 }
 
+const whyUnread = "fwcheck does not evaluate this map";
+
 /** Reads a verdict map: the effect of the element for the key; without one the rule ends. */
 export function readVerdictMap(given: StatementOf<"vmap">, scope: RuleScope): StatementStep {
   const lookup = readLookup(given.key, given.map, scope);
   const text = (): string => printStatement(given);
   if (lookup === null)
-    return statement(
-      "other",
-      text,
-      ({ site }) => unknownEffect(siteKey("vmap", site), "fwcheck does not evaluate this map"),
-      { traits: readsConnection(given.key, scope) ? CONNTRACK_TRAITS : NO_TRAITS },
-    );
+    return statement("other", text, ({ site }) => unknownEffect(siteKey("vmap", site), whyUnread), {
+      traits: readsConnection(given.key, scope) ? CONNTRACK_TRAITS : NO_TRAITS,
+      goesOn: (at) => unknownOf("element of vmap", whyUnread, at),
+    });
   const chainOf = new Map<Data, string>();
   const chains = new Set<string>();
   for (const data of lookup.data()) {
