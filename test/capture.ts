@@ -15,7 +15,7 @@ export function hostSources(folder: string): HostSources {
   return {
     addr: sources(folder, "addr.json"),
     route: sources(folder, "route4.json", "route6.json"),
-    docker: sources(folder, "docker-inspect.json", "docker-network-inspect.json"),
+    docker: sources(folder, "docker-inspect.json", "docker-network-inspect.json", "docker-info.json"),
     sysctl: sources(folder, "sysctl.txt"),
     // Of captures without the list it is known that nothing else filtered there.
     tables: sources(folder, "nft-tables.txt"),
@@ -28,10 +28,10 @@ export function capture(
   folder: string,
   edit: (save: string) => string = (t) => t,
 ): { rulesets: readonly Ruleset[]; host: Host } {
-  const [v4] = sources(folder, "iptables-save.txt");
   const { rulesets } = readRuleset([
-    { name: v4!.name, text: edit(v4!.text) },
+    ...sources(folder, "iptables-save.txt").map(({ name, text }) => ({ name, text: edit(text) })),
     ...sources(folder, "ip6tables-save.txt"),
+    ...sources(folder, "nft.txt").map((source) => ({ ...source, complete: true })),
   ]);
   return { rulesets, host: readHost(hostSources(folder), rulesets) };
 }

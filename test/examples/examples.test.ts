@@ -12,7 +12,10 @@ const folders = readdirSync(examples, { withFileTypes: true }).filter((e) => e.i
 test.each(folders.map((e) => e.name))("%s", (name) => {
   const { rulesets, host } = capture(`${examples}${name}`);
   const result = fix(rulesets, host);
-  const said = { audit: auditText(audit(rulesets, host)), fix: `${fixText(result)}\n${result.restore}` };
+  const said = {
+    audit: auditText(audit(rulesets, host)),
+    fix: `${fixText(result)}\n${result.restore}${result.nft}`,
+  };
   for (const [file, text] of Object.entries(said)) {
     expectRecorded(`${name}.${file}.txt`, text);
   }
