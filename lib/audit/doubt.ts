@@ -41,6 +41,8 @@ export type Doubt =
   | { readonly code: "no-raw-table"; readonly family: Family }
   /** A pod network publishes ports by DNAT rules of its own, which are not audited. */
   | { readonly code: "other-publisher"; readonly family: Family; readonly engine: string }
+  /** A table of nftables, of no known program, translates packets to addresses on container bridges. */
+  | { readonly code: "translates-to-containers"; readonly family: Family; readonly table: string }
   /** The rules contain chains of a pod network, which are not audited, and none of a container engine. */
   | { readonly code: "other-engine"; readonly engine: string }
   /** No container engine was found. */

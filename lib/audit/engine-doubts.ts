@@ -10,7 +10,8 @@ import { isDockerTable } from "../host/known/tables.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
-import { chainOf, type Ruleset, rulesetDoubts } from "../rules/ruleset.ts";
+import { ends } from "../rules/effect.ts";
+import { chainOf, isTableName, type Ruleset, rulesetDoubts } from "../rules/ruleset.ts";
 import type { Doubt } from "./doubt.ts";
 import { engineOfChain, servedPorts } from "./engine-rules.ts";
 import { inputDoubts } from "./input-doubts.ts";
@@ -128,11 +129,46 @@ export function usesIpv6(host: Host): boolean {
   );
 }
 
-/** Returns a doubt for each port that an engine's output publishes and no DNAT rule does. */
+/**
+ * Returns a doubt for each table of nftables, of no known engine, that translates packets to addresses on container bridges:
+ * whether it publishes ports for an engine or for the owner is not known.
+ */
+function otherTranslations(program: Program, host: Host): Doubt[] {
+  const { ruleset } = program;
+  const onBridges = host.interfaces
+    .filter(({ name }) => host.bridges.includes(name))
+    .flatMap(({ addresses }) => addresses.map(({ prefix }) => prefixRange(prefix)));
+  return [...ruleset.tables.values()].flatMap(({ name: table, chains }): Doubt[] => {
+    const isOther =
+      !isTableName(table) && [...chains.keys()].every((each) => knownChain(table, each) === null);
+    if (!isOther) return [];
+    const reaches = [...chains.keys()].some((each) =>
+      program
+        .chain(table, each)
+        ?.rules.some(({ effect }) =>
+          [...ends(effect)].some(
+            (end) =>
+              end.kind === "nat" &&
+              end.side === "dst" &&
+              end.to.kind === "range" &&
+              isInRanges(end.to.first, onBridges),
+          ),
+        ),
+    );
+    const { family } = ruleset;
+    return reaches ? [{ code: "translates-to-containers", family, table }] : [];
+  });
+}
+
+/** Returns a doubt for each port that an engine's output publishes and no DNAT rule does, and for translations of others. */
 export function portsWithoutRule(program: Program, host: Host): Doubt[] {
-  const { family } = program.ruleset;
+  const others = otherTranslations(program, host);
   // In IPv6, docker-proxy serves containers without an IPv6 address, and INPUT governs it.
-  if (family === 6) return [];
+  return program.ruleset.family === 6 ? others : [...others, ...unservedPorts(program, host)];
+}
+
+function unservedPorts(program: Program, host: Host): Doubt[] {
+  const { family } = program.ruleset;
   const isInRules = program.ruleset.tables.has("ip docker-bridges");
   const isElsewhere = host.daemon.backend === "nftables" || host.daemon.iptables === false;
   const served = servedPorts(program);

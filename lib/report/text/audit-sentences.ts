@@ -39,6 +39,8 @@ export function doubtText(doubt: Doubt): string {
       return `IPv${doubt.family}: the rules have no table raw, in which the Docker that wrote them drops packets to the containers' own addresses: whether it does is not known (was the whole of iptables-save given?)`;
     case "other-publisher":
       return `IPv${doubt.family}: ${doubt.engine} publishes ports by its own rules, and only those of container engines are audited: the exposure of its pods is unknown`;
+    case "translates-to-containers":
+      return `IPv${doubt.family}: table ${doubt.table} of nftables translates packets to containers, and no known engine wrote it: whether the owner wants these ports open is unknown`;
     case "other-engine":
       return `the rules hold chains of ${doubt.engine}, and only those of container engines are audited: the exposure of its pods is unknown`;
     case "no-engine":
