@@ -74,7 +74,7 @@ function runMigration(args: FixArgs): number {
     printJson(migrationJson(result));
     return holds ? 0 : 1;
   }
-  writeStderr(migrationText(result, PLAIN));
+  writeStderr(migrationText(result));
   release();
   if (holds) for (const { text } of result) printVerbatim(text);
   return holds ? 0 : 1;

@@ -39,8 +39,11 @@ export const NFT_TABLE = "fwcheck";
 /** Base chain of these tables. */
 export const FORWARD_CHAIN = "forward";
 
+/** Returns the name of a family in nft(8). */
+export const nftFamily = (family: Family): "ip" | "ip6" => (family === 4 ? "ip" : "ip6");
+
 /** Returns the family of these tables as nft names it, with the name: `ip fwcheck`. */
-export const nftTableId = (family: Family): string => `${family === 4 ? "ip" : "ip6"} ${NFT_TABLE}`;
+export const nftTableId = (family: Family): string => `${nftFamily(family)} ${NFT_TABLE}`;
 
 /** Returns the name of a chain of a fix in nftables: `forward` for FWCHECK, `policy-1` for FWCHECK-1. */
 export const nftChain = (chain: string): string =>

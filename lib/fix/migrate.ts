@@ -20,13 +20,13 @@ import { witness } from "../reach/witness.ts";
 import { CallGraph } from "../rules/call-graph.ts";
 import { type Chain, chainOf, type Rule, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import { withoutFix } from "./apply-restore.ts";
+import { FORWARD_CHAIN, nftFamily } from "./chain-names.ts";
 import { chainOutcomes } from "./outcomes.ts";
 import { withNftTable } from "./place.ts";
+import { tableText } from "./write/nft.ts";
 
 /** Name of the tables, one for each family. */
 const TABLE = "docker-user";
-/** Their base chain. */
-const FORWARD = "forward";
 
 /** A rule that cannot be translated exactly. */
 export interface UntranslatedRule extends Omit<NftRefusal, "code"> {
@@ -75,7 +75,7 @@ function migrateFamily(ruleset: Ruleset, host: Host): Migration | null {
   );
   const accepts = rules.filter(({ action }) => action === "accept").map((rule) => printRule(rule, ruleset));
   if (untranslated.length > 0) return { family, text: "", untranslated, accepts, difference: null };
-  const text = tableText(family, translated);
+  const text = migratedTable(family, translated);
   return { family, text, untranslated, accepts, difference: differenceOf(ruleset, translated, text, host) };
 }
 
@@ -93,22 +93,17 @@ const nftName = (chain: string): string =>
 
 const OPTIONS = { chain: nftName, returns: "return", defragmented: true } as const;
 
-const tableId = (family: Family): string => `${family === 4 ? "ip" : "ip6"} ${TABLE}`;
+const tableId = (family: Family): string => `${nftFamily(family)} ${TABLE}`;
 
-function tableText(family: Family, chains: readonly TranslatedChain[]): string {
-  const table = `table ${tableId(family)}`;
-  const bodies = [...chains]
-    .reverse()
-    .map(({ chain, rules }) => chainText(nftName(chain.name), rules.flat()));
-  const base = chainText(FORWARD, [
-    "type filter hook forward priority filter - 10; policy accept;",
-    `jump ${nftName(DOCKER_USER)}`,
-  ]);
-  return `${table}\ndelete ${table}\n${table} {\n${[...bodies, base].join("\n")}}\n`;
-}
-
-const chainText = (name: string, rules: readonly string[]): string =>
-  `\tchain ${name} {\n${rules.map((rule) => `\t\t${rule}\n`).join("")}\t}\n`;
+/** The base chain comes first: `tableText` prints chains that are called before those that call them. */
+const migratedTable = (family: Family, chains: readonly TranslatedChain[]): string =>
+  tableText(
+    tableId(family),
+    new Map([
+      [FORWARD_CHAIN, [`jump ${nftName(DOCKER_USER)}`]],
+      ...chains.map(({ chain, rules }): [string, string[]] => [nftName(chain.name), rules.flat()]),
+    ]),
+  );
 
 /** Returns a packet at the forward hook that only one of both languages stops; `null` if there is none. */
 export function differenceOf(
@@ -128,7 +123,7 @@ export function differenceOf(
     },
     {
       rules: withNftTable({ ...ruleset, tables: new Map() }, text),
-      place: { table: tableId(family), chain: FORWARD },
+      place: { table: tableId(family), chain: FORWARD_CHAIN },
     },
   ].map(({ rules, place }) => ({ program: Program.of(rules, host), place })) as [Side, Side];
   const domain = Domain.of(family, [

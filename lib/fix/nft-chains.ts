@@ -4,7 +4,7 @@ import { withParts } from "../iptables/typed-rule.ts";
 import type { Family } from "../packet/field.ts";
 import { type Rule, setLookups } from "../rules/ruleset.ts";
 import { type ChainTexts, loadChains } from "./canonical-rules.ts";
-import { CHAIN, isOurs, nftChain, policyChain } from "./chain-names.ts";
+import { CHAIN, isOurs, nftChain, nftFamily, policyChain } from "./chain-names.ts";
 import type { IpSet } from "./endpoint-sets.ts";
 import type { PolicyRule } from "./policy-printer.ts";
 import type { CopyFailure } from "./reasons.ts";
@@ -17,7 +17,7 @@ export interface NftChains {
 
 /**
  * Translates the chains of a fix.
- * @throws Error for a rule that nftables cannot express; `nftRefusal` finds those of policies before
+ * @throws Error for a rule that nftables cannot express; `nftPolicy` finds those of policies before
  */
 export function nftChains(chains: ChainTexts, sets: readonly IpSet[], family: Family): NftChains {
   if (chains.size === 0) return { chains: new Map(), sets: [] };
@@ -72,8 +72,7 @@ function translated(rule: Rule, family: Family, sets: ReadonlyMap<string, string
   const rest = set === undefined ? rule : withParts(rule, { matches: [] });
   const texts = nftRules(rest, family, NAMES);
   if ("code" in texts) throw new Error(`fwcheck cannot write its own rule for nft: ${texts.part}`);
-  const address = family === 4 ? "ip daddr" : "ip6 daddr";
   return set === undefined
     ? texts
-    : texts.map((text) => `${address} . meta l4proto . th dport @${set} ${text}`);
+    : texts.map((text) => `${nftFamily(family)} daddr . meta l4proto . th dport @${set} ${text}`);
 }

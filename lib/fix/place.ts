@@ -6,7 +6,14 @@ import { withNftables } from "../nftables/with-nftables.ts";
 import type { Family } from "../packet/field.ts";
 import { type Chain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
 import { restored, withoutFix } from "./apply-restore.ts";
-import { CHAIN, type ChainPlace, type FixLanguage, FORWARD_CHAIN, nftTableId } from "./chain-names.ts";
+import {
+  CHAIN,
+  type ChainPlace,
+  type FixLanguage,
+  FORWARD_CHAIN,
+  nftFamily,
+  nftTableId,
+} from "./chain-names.ts";
 import type { FamilyRules } from "./write/family.ts";
 import { nftTable } from "./write/nft.ts";
 import { restore } from "./write/restore.ts";
@@ -55,7 +62,7 @@ const inOwnTable: FixPlace = {
   base: (family) => ({ table: nftTableId(family), chain: FORWARD_CHAIN }),
   sealed: (ruleset) => {
     const place = inOwnTable.base(ruleset.family);
-    const name = ruleset.family === 4 ? "ip" : "ip6";
+    const name = nftFamily(ruleset.family);
     const text = `table ${name} sealed { chain all { drop; } }`;
     const [rule] = withNftTable({ ...ruleset, tables: new Map() }, text)
       .tables.get(`${name} sealed`)!

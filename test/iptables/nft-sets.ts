@@ -6,7 +6,7 @@ import { EMPTY } from "../../lib/reach/node-store.ts";
 import type { Effect } from "../../lib/rules/effect.ts";
 import type { AddressType, Facts } from "../../lib/rules/facts.ts";
 import type { Rule } from "../../lib/rules/ruleset.ts";
-import { chainRules } from "../nftables/builders.ts";
+import { chainRules, factsOf as hostFacts } from "../nftables/builders.ts";
 import { isText, nftTable, OPTIONS, type Translated } from "./nft-cases.ts";
 
 /** Types of addresses, each with a part of the address space of its own. */
@@ -36,16 +36,9 @@ function partOf(type: AddressType, family: Family, device: string | undefined): 
 }
 
 export const factsOf = (family: Family): Facts => ({
-  family,
+  ...hostFacts(family),
   addressIs: (field, type, device) => within(field, partOf(type, family, device)),
-  interfaces: ["lo", "eth0", "tun0"],
   groupOf: () => undefined,
-  routesByTos: false,
-  bare: (name) => name !== "eth0",
-  member: () => undefined,
-  changing: () => false,
-  lengthens: false,
-  rewritesOptions: false,
   reversePath: () => undefined,
 });
 

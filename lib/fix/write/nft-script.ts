@@ -1,13 +1,10 @@
 /** Prints a fix for nftables as a POSIX shell script, with `--check`, `--undo` and `--cut`. */
-import type { Cut } from "../established-flows.ts";
+import { nftFamily } from "../chain-names.ts";
 import type { FamilyRules } from "./family.ts";
-import { cutText } from "./flows.ts";
 import { nftDigest, nftFile, nftHeading } from "./nft.ts";
 import { listingText } from "./nft-listing.ts";
 import { CUT_FUNCTIONS } from "./script-functions.ts";
-
-/** Ends each here-document; no line of the rules or flows is equal to it. */
-const END = "END-OF-FWCHECK";
+import { CHECKED, flows, here, USAGE } from "./shell.ts";
 
 /**
  * Returns a script that applies the rules, and refuses if the ruleset of the kernel is not the analysed one. `--check` loads
@@ -17,7 +14,7 @@ const END = "END-OF-FWCHECK";
  */
 export function nftScript(families: readonly FamilyRules[], listing: string | null): string {
   const parts = families.filter((part) => part.chains.size > 0);
-  const cuts = parts.flatMap((part) => part.cuts.map((cut) => ({ part, cut })));
+  const cuts = parts.some((part) => part.cuts.length > 0);
   return `${[
     "#!/bin/sh",
     ...nftHeading(
@@ -28,19 +25,17 @@ export function nftScript(families: readonly FamilyRules[], listing: string | nu
     "export LC_ALL=C",
     "PATH=$PATH:/usr/sbin:/sbin",
     "",
-    `families() { echo "${parts.map(({ family }) => (family === 4 ? "ip" : "ip6")).join(" ")}"; }`,
+    `families() { echo "${parts.map(({ family }) => nftFamily(family)).join(" ")}"; }`,
     "# The rules, for nft -f.",
     "rules() {",
-    `  cat <<'${END}'`,
-    nftFile(families).trimEnd(),
-    END,
+    ...here([nftFile(families).trimEnd()]),
     "}",
     "# Digest of the ruleset that was analysed, without counters and our tables.",
     `analysed() { echo ${listing === null ? "unknown" : nftDigest(listing)}; }`,
-    ...(cuts.length === 0 ? [] : flows(cuts)),
+    ...(cuts ? flows(parts) : []),
     "",
     FUNCTIONS,
-    ...(cuts.length === 0 ? [] : [CUT_FUNCTIONS]),
+    ...(cuts ? [CUT_FUNCTIONS] : []),
     "",
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own.
     'case "${1:-}" in',
@@ -48,52 +43,22 @@ export function nftScript(families: readonly FamilyRules[], listing: string | nu
     `  approve "\${1:-}"`,
     '  rules | nft -f - || { echo "fwcheck: nft failed; it changed nothing" >&2; exit 1; }',
     "  check || exit",
-    ...(cuts.length === 0
-      ? []
-      : ['  echo "existing flows continue; end those that the policy forbids with: sh $0 --cut"']),
+    ...(cuts
+      ? ['  echo "existing flows continue; end those that the policy forbids with: sh $0 --cut"']
+      : []),
     "  ;;",
     "--check)",
     "  code=0",
     "  check || code=$?",
-    "  case $code in",
-    '  0) echo "in force" ;;',
-    '  1) echo "not in force" ;;',
-    '  *) echo "unknown" ;;',
-    "  esac",
-    "  exit $code",
-    "  ;;",
+    ...CHECKED,
     "--undo)",
     "  for f in ip ip6; do",
     '    ! nft list table "$f" fwcheck >/dev/null 2>&1 || nft delete table "$f" fwcheck',
     "  done",
     "  ;;",
-    ...(cuts.length === 0 ? [] : ["--cut)", "  for t in iptables ip6tables; do end_flows $t; done", "  ;;"]),
-    "*)",
-    '  echo "usage: $0 [--force | --check | --undo | --cut]" >&2',
-    "  exit 2",
-    "  ;;",
-    "esac",
+    ...(cuts ? ["--cut)", "  for t in iptables ip6tables; do end_flows $t; done", "  ;;"] : []),
+    ...USAGE,
   ].join("\n")}\n`;
-}
-
-function flows(cuts: readonly { readonly part: FamilyRules; readonly cut: Cut }[]): string[] {
-  const arm = (family: number): string[] => {
-    const lines = cuts.filter(({ part }) => part.family === family).map(({ cut }) => cutText(cut));
-    return lines.length === 0 ? ["    :"] : [`    cat <<'${END}'`, ...lines, END];
-  };
-  return [
-    "# Flows that the policy forbids: protocol, destination, port, the container that answers, and whose they are.",
-    "flows() {",
-    "  case $1 in",
-    "  iptables)",
-    ...arm(4),
-    "    ;;",
-    "  ip6tables)",
-    ...arm(6),
-    "    ;;",
-    "  esac",
-    "}",
-  ];
 }
 
 /** Shell functions. `approve` compares the ruleset of the kernel with the analysed one, `check` our tables with the rules. */

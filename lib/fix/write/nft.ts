@@ -16,14 +16,22 @@ const BASE = "type filter hook forward priority filter - 10; policy accept;";
  * Returns the table of one family. `table` and `delete table` in front of it make the text valid whether the table exists or
  * not: `nft -f` applies the whole file as one transaction, so that it replaces the table without a gap.
  */
-export function nftTable(part: FamilyRules): string {
-  const table = `table ${nftTableId(part.family)}`;
+export const nftTable = ({ family, chains, sets }: FamilyRules): string =>
+  tableText(nftTableId(family), chains, sets);
+
+/**
+ * Returns a table with a base chain at the forward hook, replaced as a whole; only its removal if it has no chains.
+ * @param id family and name of the table
+ * @param chains chains with their rules; `forward` is the base chain
+ */
+export function tableText(id: string, chains: FamilyRules["chains"], sets: FamilyRules["sets"] = []): string {
+  const table = `table ${id}`;
   const head = `${table}\ndelete ${table}\n`;
-  if (part.chains.size === 0) return head;
+  if (chains.size === 0) return head;
   // Chains that rules go to stand before them.
-  const chains = [...part.chains].reverse();
+  const texts = [...chains].reverse().map(chainText);
   return `${head}${table} {
-${part.sets.map((set) => `${setText(set)}\n`).join("")}${chains.map(chainText).join("\n")}}
+${sets.map((set) => `${setText(set)}\n`).join("")}${texts.join("\n")}}
 `;
 }
 

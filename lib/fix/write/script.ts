@@ -3,10 +3,10 @@ import { printRule } from "../../iptables/print.ts";
 import { isTableName } from "../../rules/ruleset.ts";
 import { callsOurs, isHook, isOurs } from "../chain-names.ts";
 import { appended, callsOf, type FamilyRules, heading, sha256, tool } from "./family.ts";
-import { cutText } from "./flows.ts";
 import { foreign, ourRules } from "./needs.ts";
 import { BAN, CUT_FUNCTIONS, DOCKERS_RETURN, FUNCTIONS, setCheck } from "./script-functions.ts";
 import { setsText } from "./sets.ts";
+import { CHECKED, choose, flows, here, USAGE } from "./shell.ts";
 
 /**
  * Returns a script that applies the rules, and refuses if the live rules are not the analysed ones. `--check` prints
@@ -48,11 +48,7 @@ export function script(families: readonly FamilyRules[]): string {
     "  exit $code",
     "  ;;",
     ...(cuts ? ["--cut)", `  for t in $(tools); do end_flows "$t"; done`, "  ;;"] : []),
-    "*)",
-    '  echo "usage: $0 [--force | --check | --undo | --cut]" >&2',
-    "  exit 2",
-    "  ;;",
-    "esac",
+    ...USAGE,
   ].join("\n")}\n`;
 }
 
@@ -62,35 +58,25 @@ function dataFunctions(
   sets: FamilyRules["sets"],
   cuts: boolean,
 ): readonly string[] {
-  const choose = (name: string, arm: (part: FamilyRules) => string[]): string[] => [
-    `${name}() {`,
-    "  case $1 in",
-    ...parts.flatMap((part) => [`  ${tool(part.family)})`, ...arm(part), "    ;;"]),
-    "  esac",
-    "}",
-  ];
   return [
     `tools() { echo "${parts.map((part) => tool(part.family)).join(" ")}"; }`,
     "# Our chains and their rules, in the words of iptables-restore.",
-    ...choose("chains", (part) => [`    echo "${[...part.chains.keys()].join(" ")}"`]),
-    ...choose("rules", (part) => here(appended(part.chains))),
+    ...choose(parts, "chains", (part) => [`    echo "${[...part.chains.keys()].join(" ")}"`]),
+    ...choose(parts, "rules", (part) => here(appended(part.chains))),
     "# What rules need that is not ours: the number of the rule above, the kind and the name.",
-    ...choose("needs", (part) => here(needsText(part))),
+    ...choose(parts, "needs", (part) => here(needsText(part))),
     "# Chains of bans that the rules above call: their bans may change.",
-    ...choose("ban_chains", (part) => here(part.banChains.map((chain) => `-N ${chain}`))),
+    ...choose(parts, "ban_chains", (part) => here(part.banChains.map((chain) => `-N ${chain}`))),
     "# Digest of the rules that were analysed: every rule in its place, but for ours and bans.",
-    ...choose("analysed", (part) => [`    echo ${analysed(part)}`]),
+    ...choose(parts, "analysed", (part) => [`    echo ${analysed(part)}`]),
     "# Who makes FORWARD call DOCKER-USER.",
-    ...choose("hooked_by", (part) => [`    echo ${callsOf(part.ruleset).docker ? "docker" : "fwcheck"}`]),
+    ...choose(parts, "hooked_by", (part) => [
+      `    echo ${callsOf(part.ruleset).docker ? "docker" : "fwcheck"}`,
+    ]),
     ...(sets.length === 0
       ? []
       : ["# Endpoints by the number.", "sets() {", ...here(setsText(sets).trimEnd().split("\n")), "}"]),
-    ...(cuts
-      ? [
-          "# Flows that the policy forbids: protocol, destination, port, the container that answers, and whose they are.",
-          ...choose("flows", (part) => here(part.cuts.map(cutText))),
-        ]
-      : []),
+    ...(cuts ? flows(parts) : []),
   ];
 }
 
@@ -124,20 +110,8 @@ const checkBranch = (sets: FamilyRules["sets"]): readonly string[] => [
     : [
         '  filled || { echo "fwcheck: the sets do not hold what this file says" >&2; [ $code != 0 ] || code=1; }',
       ]),
-  "  case $code in",
-  '  0) echo "in force" ;;',
-  '  1) echo "not in force" ;;',
-  '  *) echo "unknown" ;;',
-  "  esac",
-  "  exit $code",
-  "  ;;",
+  ...CHECKED,
 ];
-
-/** Ends each here-document; no rule of iptables-save begins with it. */
-const END = "END-OF-FWCHECK";
-
-const here = (lines: readonly string[]): string[] =>
-  lines.length === 0 ? ["    :"] : [`    cat <<'${END}'`, ...lines, END];
 
 const needsText = (part: FamilyRules): string[] =>
   ourRules(part).flatMap((rule, i) =>

@@ -1,7 +1,7 @@
 /** Sentences about a migration of DOCKER-USER to nftables, and its JSON document. */
 import type { Migration } from "../../fix/migrate.ts";
 import { counted } from "./list.ts";
-import { PLAIN, type Style, safe } from "./terminal.ts";
+import { safe } from "./terminal.ts";
 
 /** A migration as JSON. Sentences may change between releases; codes and fields change only with `version`. */
 export interface MigrationJson {
@@ -28,7 +28,7 @@ export const migrationJson = (migrations: readonly Migration[]): MigrationJson =
 });
 
 /** Returns the summary that `fwcheck fix --migrate` writes to stderr. */
-export function migrationText(migrations: readonly Migration[], _style: Style = PLAIN): string {
+export function migrationText(migrations: readonly Migration[]): string {
   if (migrations.length === 0)
     return "DOCKER-USER has no rules of its owner in the given rules: there is nothing to migrate.\n";
   return migrations
