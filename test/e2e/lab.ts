@@ -9,12 +9,20 @@ const ROOT = process.env.E2E_ROOT ?? ".";
 export const FOLDER = process.env.E2E ?? ".";
 const PFX = `fce${process.pid}`;
 
-/** Why the lab is closed, in a sentence, or `undefined` when it is open. */
-export function closed(): string | undefined {
+/** Programs of this machine that build the lab. */
+const HERE_NEEDED = ["ip", "nsenter", "unshare", "python3", "socat", "busybox", "ldd"];
+/** Programs of the host with ufw and dockerd. */
+const HOST_NEEDED = ["iptables", "ip6tables", "ipset", "conntrack", "ufw", "dockerd", "docker", "containerd"];
+const PACKAGES = "docker.io ufw conntrack ipset socat busybox-static";
+
+/**
+ * Returns why the lab cannot be built, in a sentence; `undefined` if it can be.
+ * @param there programs that the host needs
+ * @param packages Debian's packages that have these programs
+ */
+export function closed(there = HOST_NEEDED, packages = PACKAGES): string | undefined {
   if (process.platform !== "linux") return "the end-to-end test needs Linux";
   if (process.getuid?.() !== 0) return "the end-to-end test needs root";
-  const here = ["ip", "nsenter", "unshare", "python3", "socat", "busybox", "ldd"];
-  const there = ["iptables", "ip6tables", "ipset", "conntrack", "ufw", "dockerd", "docker", "containerd"];
   const root = process.env.E2E_ROOTFS;
   const has = (name: string, at: string | undefined): boolean =>
     spawnSync("sh", [
@@ -22,9 +30,9 @@ export function closed(): string | undefined {
       at === undefined ? `command -v ${name}` : `chroot "$0" sh -c 'command -v ${name}'`,
       at ?? "",
     ]).status === 0;
-  for (const name of [...here, ...there])
+  for (const name of [...HERE_NEEDED, ...there])
     if (!has(name, there.includes(name) ? root : undefined))
-      return `the end-to-end test needs ${name} (Debian: docker.io ufw conntrack ipset socat busybox-static)`;
+      return `the end-to-end test needs ${name} (Debian: ${packages})`;
   const tried = `t=$(mktemp -d) && ip netns add ${PFX}-try && ip netns del ${PFX}-try && unshare -m mount -t tmpfs tmpfs "$t" && rmdir "$t"`;
   if (spawnSync("sh", ["-c", tried]).status !== 0)
     return "the end-to-end test needs to make network and mount namespaces";

@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { type AuditJson, audit, auditText } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { auditOf } from "../audit/json.ts";
-import { answered, readCapture, resultLines, root, textOf } from "./nft-capture.ts";
+import { readCapture, root, textOf } from "./nft-capture.ts";
+import { answered, resultLines } from "./nft-results.ts";
 
 /** A connection that a client outside tried. */
 interface Tried {

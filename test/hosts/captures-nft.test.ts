@@ -4,17 +4,7 @@ import { Connections, flow, Simulator } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { TCP_FLAGS } from "../../lib/packet/field.ts";
 import { packetOf } from "../builders.ts";
-import {
-  answered,
-  type Capture,
-  listens,
-  type ResultLine,
-  type Rules,
-  readCapture,
-  resultLines,
-  root,
-  textOf,
-} from "./nft-capture.ts";
+import { type Capture, listens, type Rules, readCapture, root, textOf } from "./nft-capture.ts";
 import {
   besideDocker,
   type Connection,
@@ -24,6 +14,7 @@ import {
   PODMAN,
   SWARM,
 } from "./nft-connections.ts";
+import { answered, type ResultLine, resultLines } from "./nft-results.ts";
 
 const here = existsSync(root);
 const LISTED: Rules = { kind: "listed" };

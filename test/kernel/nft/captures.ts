@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Family } from "fwcheck";
 import { INTERFACES } from "../generate.ts";
 import { ROUTER, type Scenario } from "../lab.ts";
+import { older } from "./older.ts";
 
 interface Link {
   readonly ifname: string;
@@ -15,20 +16,6 @@ interface Link {
 interface Addresses extends Link {
   readonly addr_info: readonly { local: string; prefixlen: number; family: string; scope: string }[];
 }
-
-/**
- * A listing in the words of nft 1.0.6, which does not read all that newer versions print: `dstnat` at output, flags of tables,
- * and `check`. What it cannot load at all, matches of iptables, is left out with its table.
- */
-const older = (nft: string): string =>
-  nft
-    .replace(
-      /hook output priority dstnat( \+ (\d+))?/g,
-      (_, __, plus?: string) => `hook output priority ${Number(plus ?? 0) - 100}`,
-    )
-    .replace(/^\tflags owner.*\n/gm, "")
-    .replace(/ check missing/g, " oif missing")
-    .replace(/^table ip6? (raw|mangle|nat|filter|security) \{.*\n(?:.*\n)*?\}\n/gm, "");
 
 /** Rules whose rate is reached at once would make a difference of time, not of meaning. */
 const untimed = (text: string): string =>

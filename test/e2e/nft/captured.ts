@@ -1,0 +1,148 @@
+/** Captured hosts for real: what clients reach is what was measured on them, and with each fix what the owner's rules decide. */
+
+import type { Line } from "../../hosts/nft-connections.ts";
+import { resultLines } from "../../hosts/nft-results.ts";
+import { bash, Flow, type Probe, watching } from "../lab.ts";
+import { Capture } from "./capture.ts";
+import { CaptureHost, down, type Fix, listing, onHost, solve } from "./capture-host.ts";
+import { apply, command, FORMS, type Form, STRATEGIES, type Strategy, undo } from "./forms.ts";
+import { attempt, type Case, derived, measureIntent, type Results, recorded } from "./probes.ts";
+import { check, row, say, since } from "./record.ts";
+
+/** A captured host with the rules of its owner. */
+export interface Captured {
+  readonly name: string;
+  readonly capture: string;
+  /** Result file of the capture. */
+  readonly results: string;
+  readonly connections: Readonly<Record<string, Line>>;
+  /** Loads the owner's rules. */
+  readonly owner: (host: CaptureHost) => void;
+  /** Tables of the engine. */
+  readonly engine: (host: CaptureHost) => string;
+  /** The owner's rules were on the host when clients connected. */
+  readonly ownerWasThere: boolean;
+  /** A connection that stays open while fixes come and go. */
+  readonly flow: Omit<Probe, "id" | "from">;
+  /**
+   * Findings that a strategy cannot close, by their ids: a rule by the container's address would also stop packets that the
+   * owner's forward hook accepts.
+   */
+  readonly cannot?: Readonly<Partial<Record<Strategy, readonly string[]>>>;
+  /** Container whose program echoes, other than the captured one. */
+  readonly echoes?: string;
+}
+
+/** A host that is up, with what is known of its connections. */
+export interface Standing {
+  readonly host: CaptureHost;
+  readonly cases: readonly Case[];
+  readonly intent: Results;
+}
+
+/** Builds a host, measures what its owner's rules decide, and compares what clients reach without a fix with the capture. */
+export function stand(captured: Captured): Standing {
+  const { name, results, connections, owner, engine, ownerWasThere, echoes } = captured;
+  const host = new CaptureHost(new Capture(captured.capture));
+  host.up(echoes);
+  const measured = recorded(host, resultLines(new Capture(".").text(results)), connections);
+  const cases = [...measured, ...derived(host)];
+  owner(host);
+  const intent = measureIntent(host, cases);
+  if (!ownerWasThere) onHost("nft flush ruleset");
+  host.load(engine(host));
+  host.proxies();
+  const before = attempt(cases);
+  for (const { probe, open } of cases)
+    check(`${name}, before: ${probe.id}`, before.get(probe.id) === open, `open is ${before.get(probe.id)}`);
+  if (!ownerWasThere) {
+    onHost("nft flush ruleset");
+    owner(host);
+    host.load(engine(host));
+  }
+  say(
+    `${name}: ${measured.length} measured and ${cases.length - measured.length} derived connections, after ${since()}`,
+  );
+  return { host, cases, intent };
+}
+
+/** Returns true if a connection must succeed once the owner's rules hold for published ports. */
+export const expected = ({ probe, open, governed }: Case, intent: Results): boolean =>
+  open && (!governed || intent.get(probe.id) === true);
+
+/** Tries all connections with a fix in force; returns their number. @param spared ports that stay open */
+export function judge(what: string, { cases, intent }: Standing, spared: readonly number[] = []): number {
+  const after = attempt(cases);
+  for (const each of cases) {
+    const got = after.get(each.probe.id);
+    const wanted = spared.includes(each.probe.port) ? each.open : expected(each, intent);
+    check(`${what}: ${each.probe.id}`, got === wanted, `open is ${got}`);
+  }
+  return after.size;
+}
+
+/** A connection that is open and that the owner's rules deny. */
+export const denied = ({ cases, intent }: Standing): Probe => {
+  const found = cases.find((each) => each.open && each.probe.from === "outside" && !expected(each, intent));
+  if (found === undefined) throw new Error("the owner denies nothing that is open");
+  return found.probe;
+};
+
+/** Tries each strategy in each form on one host. */
+export async function judgeCaptured(captured: Captured): Promise<void> {
+  const standing = stand(captured);
+  const { name } = captured;
+  check(`${name}: the owner denies something that is open`, denied(standing) !== undefined);
+  for (const strategy of STRATEGIES) {
+    const left = captured.cannot?.[strategy] ?? [];
+    const fix = solve(standing.host.collect(), strategy);
+    const named = fix.left.map(({ finding, why }) => finding ?? why);
+    check(`${name}, ${strategy}: what stays open is named`, same(named, left), fix.failed.join("; "));
+    check(`${name}, ${strategy}: the proof`, fix.holds && same(fix.proof.remaining, left));
+    if (fix.nft === "") {
+      await row([name, strategy, `none: ${left.length} findings stay open by name`], () => 0);
+      continue;
+    }
+    for (const form of FORMS)
+      await row([name, strategy, form], () => tryForm(captured, standing, fix, strategy, form));
+  }
+  down();
+  say(`${name}: done after ${since()}`);
+}
+
+/** Applies a form, tries all connections, and removes it; returns the number of connections. */
+async function tryForm(
+  { name, flow: at, cannot }: Captured,
+  standing: Standing,
+  fix: Fix,
+  strategy: Strategy,
+  form: Form,
+): Promise<number> {
+  const what = `${name}, ${strategy}, ${form}`;
+  const start = listing();
+  const flow = await Flow.open("outside", at);
+  apply(what, fix, form);
+  const spared = (cannot?.[strategy] ?? []).map((id) => Number(id.split("/").at(-1)));
+  const number = judge(what, standing, spared);
+  if (form === "nft") again(what, command(fix, form), denied(standing));
+  check(`${what}: an established flow lives`, await flow.lives());
+  flow.close();
+  undo(fix, form);
+  check(`${what}: the undo leaves what was there before`, listing() === start);
+  return number + 1;
+}
+
+const same = (a: readonly string[], b: readonly string[]): boolean =>
+  [...a].sort().join() === [...b].sort().join();
+
+/** Applies a form 100 times while a client tries a denied port. */
+function again(what: string, line: string, probe: Probe): void {
+  const once = listing();
+  const seen = bash(
+    `${watching(probe, 3)} >"$E2E/watched" & ip netns exec "$FW" sh -c 'for i in $(seq 100); do ${line} || exit 1; done'; echo $? >"$E2E/again"; wait %1; cat "$E2E/again" "$E2E/watched"`,
+  ).out.trim();
+  const [code, json] = seen.split("\n");
+  const { open, tried } = JSON.parse(json!) as { open: number; tried: number };
+  check(`${what}: 100 times as once`, code === "0" && listing() === once);
+  check(`${what}: a denied port stays closed while it is applied again`, open === 0 && tried > 5, seen);
+}
