@@ -7,15 +7,17 @@ import { type EdgeBuffer, EMPTY, FULL, type Node, scratchBuffer, terminal } from
 import { SetAlgebra } from "./set-algebra.ts";
 
 /**
- * New values of variables, by level: an ordinal, or a function of another variable. `through[o]` is the new ordinal if
- * the other variable has the ordinal `o`; without `through` both ordinals are equal.
+ * New value of a variable: an ordinal, or a function of another variable. `through[o]` is the new ordinal if the other
+ * variable has the ordinal `o`; without `through` both ordinals are equal.
  */
-export type Substitution = ReadonlyMap<
-  number,
-  { readonly ordinal: number } | { readonly level: number; readonly through?: readonly number[] }
->;
+export type Substitute =
+  | { readonly ordinal: number }
+  | { readonly level: number; readonly through?: readonly number[] };
 
-/** Up to this many parts are computed one by one; more are divided in a single pass. */
+/** New values of variables, by level. */
+export type Substitution = ReadonlyMap<number, Substitute>;
+
+/** Up to this many terminals `split` computes one preimage each; for more it makes a single pass. */
 const FEW_TERMINALS = 8;
 
 export class Diagrams extends SetAlgebra {
@@ -182,28 +184,10 @@ export class Diagrams extends SetAlgebra {
   split(f: Node): Map<number, Node> {
     const found = this.terminals(f);
     if (found.length <= FEW_TERMINALS) return new Map(found.map((value) => [value, this.preimage(f, value)]));
-    return this.divided(f, (value) => ({ values: [value], sets: [FULL] }));
-  }
-
-  /** Returns the part of a diagram for each group of terminals; the parts keep their terminals. 0 is in no group. */
-  splitByGroup(f: Node, groupOf: (value: number) => number): Map<number, Node> {
-    const groups = new Set(this.terminals(f).map(groupOf));
-    if (groups.size <= FEW_TERMINALS)
-      return new Map(
-        [...groups].map((group) => [
-          group,
-          this.mapTerminals(f, (value) => (value !== 0 && groupOf(value) === group ? value : 0)),
-        ]),
-      );
-    return this.divided(f, (value) => ({ values: [groupOf(value)], sets: [terminal(value)] }));
-  }
-
-  /** Divides a diagram in one pass over its nodes. */
-  private divided(f: Node, part: (value: number) => Split): Map<number, Node> {
     const memo = new Map<Node, Split>();
     const slots = new Map<number, number>();
     const go = (x: Node): Split => {
-      if (x < 0) return x === EMPTY ? NO_TERMINALS : part(~x);
+      if (x < 0) return x === EMPTY ? NO_TERMINALS : { values: [~x], sets: [FULL] };
       let split = memo.get(x);
       if (split === undefined) {
         const k = this.size[x]!;
@@ -275,7 +259,7 @@ export class Diagrams extends SetAlgebra {
   }
 }
 
-/** The groups of a diagram's terminals, and the part of the diagram for each. */
+/** The terminals of a diagram, and the set of packets for each. */
 interface Split {
   readonly values: readonly number[];
   readonly sets: readonly Node[];

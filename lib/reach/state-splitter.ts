@@ -1,11 +1,14 @@
 /** Splits states of packets by header state, by predicates, and by the terminals of diagrams. */
 import type { Field } from "../packet/field.ts";
+import { applyMask } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { Part } from "../path/walk.ts";
 import { withBudgetContext } from "./budget.ts";
+import type { Substitute } from "./diagram.ts";
 import type { Domain } from "./domain.ts";
 import { EMPTY, FULL, type Node, terminal } from "./node-store.ts";
 import type { Binding, HeaderState, SetState, SetStates } from "./set-state.ts";
+import { maskKey } from "./variables.ts";
 
 export class StateSplitter {
   private readonly caseDiagrams = new WeakMap<readonly Case<unknown>[], Node>();
@@ -44,11 +47,12 @@ export class StateSplitter {
     keys.forEach((key, i) => {
       for (const id of groups.get(key)!.keys()) number.set(id, i + 1);
     });
-    const sets = diagrams.splitByGroup(states.set, (id) => number.get(id)!);
+    const sets = diagrams.split(diagrams.mapTerminals(states.set, (id) => number.get(id) ?? 0));
     const out = new Map<K, SetStates>();
     keys.forEach((key, i) => {
       const set = sets.get(i + 1);
-      if (set !== undefined) out.set(key, { set, headers: groups.get(key)! });
+      if (set !== undefined)
+        out.set(key, { set: diagrams.intersect(set, states.set), headers: groups.get(key)! });
     });
     return out;
   }
@@ -93,17 +97,17 @@ export class StateSplitter {
     const keyOf = ({ bindings }: HeaderState): string =>
       fields.map((field) => bindingKey(bindings[field], field)).join();
     const all = this.members(after.set);
-    const changed: Node[] = [];
+    let moved: Node = EMPTY;
     for (const [key, { set, headers }] of this.groupByHeader(before, keyOf)) {
       const [old] = headers.values();
       const own = this.restrict(after, diagrams.intersect(this.members(set), all));
       for (const [now, group] of this.groupByHeader(own, keyOf)) {
         if (now === key) continue;
         const [header] = group.headers.values();
-        changed.push(diagrams.subtract(this.members(group.set), this.equalIn(old!, header!, fields)));
+        const differ = diagrams.subtract(this.members(group.set), this.equalIn(old!, header!, fields));
+        moved = diagrams.union(moved, differ);
       }
     }
-    const moved = diagrams.unionAll(changed);
     if (moved === EMPTY) return [{ state: after, outcome: false }];
     const rest = diagrams.subtract(all, moved);
     const parts = [{ state: this.restrict(after, moved), outcome: true }];
@@ -134,26 +138,11 @@ export class StateSplitter {
   protected onOriginalHeader(header: HeaderState, node: Node): Node {
     const { domain } = this;
     let key = "";
-    const changes = new Map<number, { ordinal: number } | { level: number; through?: readonly number[] }>();
+    const changes = new Map<number, Substitute>();
     for (const level of domain.diagrams.support(node)) {
-      const variable = domain.variables[level]!;
-      const to = variable.kind === "field" ? header.bindings[variable.field] : undefined;
-      if (to === undefined) {
-        key += ",";
-        continue;
-      }
-      if ("value" in to) {
-        const ordinal = domain.ordinal(level, to.value);
-        changes.set(level, { ordinal });
-        key += `${ordinal},`;
-        continue;
-      }
-      const other = domain.levelOf(to.variable);
-      key += `${to.variable} ${to.decrement},`;
-      if (other === undefined) continue;
-      if (to.decrement !== undefined)
-        changes.set(level, { level: other, through: domain.decrementedOrdinals(other, to.decrement) });
-      else if (other !== level) changes.set(level, { level: other });
+      const [change, name] = this.substitute(header, level);
+      key += `${name},`;
+      if (change !== null) changes.set(level, change);
     }
     if (changes.size === 0) return node;
     let known = this.substituted.get(node);
@@ -161,6 +150,30 @@ export class StateSplitter {
     let now = known.get(key);
     if (now === undefined) known.set(key, (now = domain.diagrams.substitute(node, changes)));
     return now;
+  }
+
+  /** Returns what replaces a variable of the current header in the original one, and its name as a key; `null` for none. */
+  private substitute(header: HeaderState, level: number): [change: Substitute | null, name: string] {
+    const { domain } = this;
+    const variable = domain.variables[level]!;
+    const bits = variable.kind === "unknown" ? variable.bits : null;
+    const field = variable.kind === "field" ? variable.field : bits?.field;
+    const to = field === undefined ? undefined : header.bindings[field];
+    if (to === undefined) return [null, ""];
+    if ("value" in to) {
+      const holds = bits !== null && applyMask(to.value, bits.mask) === bits.value;
+      const ordinal = bits === null ? domain.ordinal(level, to.value) : Number(holds);
+      return [{ ordinal }, String(ordinal)];
+    }
+    const name = `${to.variable} ${to.decrement}`;
+    const other =
+      bits === null
+        ? domain.levelOf(to.variable)
+        : domain.levelOfUnknown(maskKey({ ...bits, field: to.variable }));
+    if (other === undefined) return [null, name];
+    if (to.decrement !== undefined)
+      return [{ level: other, through: domain.decrementedOrdinals(other, to.decrement) }, name];
+    return [other === level ? null : { level: other }, name];
   }
 
   /** Splits states by the terminals of a diagram over the current header, 0 included. */

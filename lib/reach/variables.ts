@@ -40,7 +40,16 @@ export type Variable =
       readonly keys: readonly string[];
       /** Ordinary packets do not satisfy it. */
       readonly rare: boolean;
+      /** The test of bits that it replaces; `null` for any other unknown. */
+      readonly bits: BitTest | null;
     };
+
+/** A test of bits of a field: the value and the mask give `value`. */
+export interface BitTest {
+  readonly field: Field;
+  readonly mask: Scalar;
+  readonly value: Scalar;
+}
 
 /** Order of the levels with the smallest diagrams by measurement: interfaces, state, destination, source. */
 const MEASURED_ORDER: readonly Field[] = [
@@ -123,6 +132,8 @@ class Collector {
   /** Lowest level of the fields next to each unknown. */
   private readonly levels = new Map<string, number>();
   private readonly masks = new Set<string>();
+  /** Tests of bits that are unknowns, by their keys. */
+  private readonly bitTests = new Map<string, BitTest>();
 
   constructor(private readonly family: Family) {
     for (const twins of TWINS) {
@@ -170,8 +181,17 @@ class Collector {
     if (isMark(field) || this.masks.has(key)) return;
     this.masks.add(key);
     const ranges = bitRanges(field, leaf.mask, leaf.value, this.family);
-    if (ranges === undefined) this.unknowns.add(key);
+    if (ranges === undefined) this.addBitTest(leaf);
     else this.addRanges(field, bounds, ranges);
+  }
+
+  /** Adds the unknown of a test of bits for each field whose value can become that of the tested one. */
+  private addBitTest({ field: tested, mask, value }: BitTest): void {
+    for (const field of TWINS.find((twins) => twins.includes(tested)) ?? [tested]) {
+      const key = maskKey({ field, mask, value });
+      this.unknowns.add(key);
+      this.bitTests.set(key, { field, mask, value });
+    }
   }
 
   private addRanges(field: Field, bounds: Set<Scalar>, ranges: readonly Range[]): void {
@@ -211,6 +231,7 @@ class Collector {
         key,
         keys,
         rare: keys.every((k) => this.rare.has(k)),
+        bits: this.bitTests.get(key) ?? null,
       };
       const others = byLevel.get(level);
       if (others === undefined) byLevel.set(level, [variable]);
@@ -254,8 +275,7 @@ function groupUnknowns(keys: Iterable<string>, vocabularies: readonly Vocabulary
 }
 
 /** Key of a mask and its value: of the unknown that replaces it, and of its memo. */
-export const maskKey = (leaf: { field: Field; mask: Scalar; value: Scalar }): string =>
-  `bits:${leaf.field}&${leaf.mask}=${leaf.value}`;
+export const maskKey = ({ field, mask, value }: BitTest): string => `bits:${field}&${mask}=${value}`;
 
 /** Returns the values with `value & mask === wanted` as ranges; `undefined` if there are too many. */
 export function bitRanges(field: Field, mask: Scalar, wanted: Scalar, family: Family): Range[] | undefined {

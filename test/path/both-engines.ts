@@ -1,6 +1,7 @@
 /** Evaluates packets on small rulesets of nftables with both engines, which must agree. */
 import {
   type Answer,
+  type Host,
   type PacketJson,
   type Ruleset,
   readHost,
@@ -10,10 +11,13 @@ import {
 } from "fwcheck";
 import { expect } from "vitest";
 import type { Field, Scalar } from "../../lib/packet/field.ts";
-import { ANY } from "../../lib/packet/predicate.ts";
+import { ANY, applyMask } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
+import type { Ending } from "../../lib/path/walk.ts";
 import { Domain } from "../../lib/reach/domain.ts";
 import { SetEngine } from "../../lib/reach/set-engine.ts";
+import type { SetState } from "../../lib/reach/set-state.ts";
+import type { BitTest, Variable } from "../../lib/reach/variables.ts";
 import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
 import type { Hook } from "../../lib/rules/base-chain.ts";
 import { packetOf, rulesetsOf } from "../builders.ts";
@@ -58,40 +62,68 @@ export function nftRuleset(text: string, { save, hookOrder }: Given = {}): Rules
   return hookOrder === undefined ? ruleset : { ...ruleset, hookOrder };
 }
 
-/** Returns a function that simulates one packet, and compares its outcomes with those of the sets that contain the packet. */
-export function engines(text: string, given: Given = {}): (packet: PacketJson) => Answer {
-  const ruleset = nftRuleset(text, given);
+/** Returns the host of small rulesets. */
+function smallHost(ruleset: Ruleset, { route, rule }: Given): Host {
   const source = (listing: readonly object[]) => [{ name: "listing", text: JSON.stringify(listing) }];
-  const host = readHost(
+  return readHost(
     {
       addr: [{ name: "addr", text: ADDR }],
-      ...(given.route === undefined ? {} : { route: source(given.route) }),
-      ...(given.rule === undefined ? {} : { rule: source(given.rule) }),
+      ...(route === undefined ? {} : { route: source(route) }),
+      ...(rule === undefined ? {} : { rule: source(rule) }),
     },
     [ruleset],
   );
+}
+
+/**
+ * Returns a function that finds the endings of the packet sets that contain a packet, for all values of the unknowns.
+ * @param sent false for an engine whose caller does not read the source that packets leave with
+ */
+export function setEndings(
+  ruleset: Ruleset,
+  host: Host = smallHost(ruleset, {}),
+  sent = true,
+): (packet: PacketJson) => Ending<SetState>[] {
   const program = Program.of(ruleset, host);
   const domain = Domain.of(4, [vocabularyOf(program)]);
-  const sets = new SetEngine(program, domain);
-  const outcome = (verdict: string, delivery: string, out: string | null): string =>
-    verdict === "accept" ? `accept ${delivery} ${out}` : verdict;
+  const sets = new SetEngine(program, domain, sent);
+  const unknown = new Set(
+    [...domain.unknownLevels].filter((level) => bitsOf(domain.variables[level]!) === null),
+  );
   return (json) => {
     const packet = packetOf(json);
-    const answer = simulate([ruleset], host, packet);
     const values: Partial<Record<Field, Scalar>> = { ttl: 64, ...packet, in: packet.in ?? "" } as object;
     const ordinal = (level: number): number => {
       const variable = domain.variables[level]!;
-      const value = variable.kind === "field" ? values[variable.field] : undefined;
-      return value === undefined ? 0 : domain.ordinal(level, value);
+      const bits = bitsOf(variable);
+      const value = values[(variable.kind === "field" ? variable.field : bits?.field) ?? "in"];
+      if (value === undefined) return 0;
+      return bits === null
+        ? domain.ordinal(level, value)
+        : Number(applyMask(value, bits.mask) === bits.value);
     };
     const start = sets.start(ANY);
     const endings = sets.splitEndings(packet.in === null ? sets.send(start) : sets.arrive(start));
-    const homes = endings.filter(({ state }) => {
-      const known = domain.diagrams.project(state.set, domain.unknownLevels);
+    return endings.filter(({ state }) => {
+      const known = domain.diagrams.project(state.set, unknown);
       return domain.diagrams.evaluate(known, ordinal) === 1;
     });
+  };
+}
+
+const bitsOf = (variable: Variable): BitTest | null => (variable.kind === "unknown" ? variable.bits : null);
+
+/** Returns a function that simulates one packet, and compares its outcomes with those of the sets that contain the packet. */
+export function engines(text: string, given: Given = {}): (packet: PacketJson) => Answer {
+  const ruleset = nftRuleset(text, given);
+  const host = smallHost(ruleset, given);
+  const sets = setEndings(ruleset, host);
+  const outcome = (verdict: string, delivery: string, out: string | null): string =>
+    verdict === "accept" ? `accept ${delivery} ${out}` : verdict;
+  return (json) => {
+    const answer = simulate([ruleset], host, packetOf(json));
     const expected = (answer.branches ?? [answer]).map((b) => outcome(b.verdict, b.delivery, b.out));
-    expect(new Set(homes.map((h) => outcome(h.verdict, h.delivery, h.out)))).toEqual(new Set(expected));
+    expect(new Set(sets(json).map((h) => outcome(h.verdict, h.delivery, h.out)))).toEqual(new Set(expected));
     return answer;
   };
 }

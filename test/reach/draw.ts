@@ -1,6 +1,7 @@
 /** Random packets at the bounds of the intervals that a ruleset distinguishes. */
 import type { Host, Packet } from "fwcheck";
 import { type Family, type Field, fieldRange, hasPorts, type Scalar } from "../../lib/packet/field.ts";
+import { applyMask } from "../../lib/packet/predicate.ts";
 import type { Domain } from "../../lib/reach/domain.ts";
 import type { SharedUnknowns } from "../../lib/reach/shared-unknowns.ts";
 
@@ -62,7 +63,15 @@ export function draw(
     numbers[field] = v as number;
   }
   for (const variable of domain.variables)
-    if (variable.kind === "unknown") assume.set(variable.key, next() < 0.5);
+    if (variable.kind === "unknown") {
+      const { bits, key } = variable;
+      // A test of bits has the value that the field gives it.
+      const known = bits === null ? undefined : values.get(bits.field);
+      assume.set(
+        key,
+        known === undefined || bits === null ? next() < 0.5 : applyMask(known, bits.mask) === bits.value,
+      );
+    }
   // Shared unknowns are one variable in the sets, and one per rule in the simulator.
   const heads = new Map([...assume].map(([key, truth]) => [same.get(key) ?? key, truth]));
   for (const [key, name] of same) if (name !== null) assume.set(key, heads.get(name)!);
