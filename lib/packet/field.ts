@@ -116,6 +116,12 @@ export const CT_STATUS = {
   DST_NAT_DONE: 256,
 } as const;
 
+/** Bits of a connection whose chains of type nat were evaluated, by the side that they translate. */
+export const NAT_DONE: Readonly<Record<Side, number>> = {
+  dst: CT_STATUS.DST_NAT_DONE,
+  src: CT_STATUS.SRC_NAT_DONE,
+};
+
 /** Numbers of the protocols that the code treats specially. */
 export const PROTO = {
   icmp: 1,

@@ -1,5 +1,13 @@
 /** The engine that walks packet sets. It follows the same path as the simulator does with one packet. */
-import { CT, CT_STATUS, type CtState, type Family, type Field, type Scalar } from "../packet/field.ts";
+import {
+  CT,
+  CT_STATUS,
+  type CtState,
+  type Family,
+  type Field,
+  NAT_DONE,
+  type Scalar,
+} from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { NatSide, NatStop } from "../path/hooks.ts";
@@ -185,11 +193,13 @@ export class SetEngine implements Engine<SetStates> {
       ([skipped, some]): Part<SetStates, Decision>[] => {
         if (skipped) return [{ state: some, outcome: "accept" }];
         // A hook without chains of type nat binds the connection to its present header (nf_nat_alloc_null_binding).
-        if (bound.length === 0)
-          return [{ state: mapHeaders(some, (h) => translated(h, side)), outcome: "accept" }];
-        return this.chains
-          .splitByHeader(some)
-          .flatMap((state) => this.natTranslation.translate(state, bound, side));
+        const parts: readonly Part<SetStates, Decision>[] =
+          bound.length === 0
+            ? [{ state: some, outcome: "accept" }]
+            : this.chains
+                .splitByHeader(some)
+                .flatMap((state) => this.natTranslation.translate(state, bound, side));
+        return parts.map((part) => ({ ...part, state: mapHeaders(part.state, (h) => translated(h, side)) }));
       },
     );
   }
@@ -227,8 +237,11 @@ export class SetEngine implements Engine<SetStates> {
   }
 }
 
-/** Marks a side of headers as translated. */
-const translated = <H extends HeaderState>(header: H, side: NatSide): H => ({
-  ...header,
-  natDone: { ...header.natDone, [side]: true },
-});
+/** Marks a side of headers as translated, in the status of the connection, too. */
+const translated = (header: HeaderState, side: NatSide): HeaderState => {
+  const status = valueIn(header, "ctstatus") as number;
+  return {
+    ...bindFields(header, { ctstatus: { value: status | NAT_DONE[side] } }),
+    natDone: { ...header.natDone, [side]: true },
+  };
+};

@@ -2,7 +2,7 @@
 
 import type { Host } from "../host/host.ts";
 import { Classifier } from "../packet/classifier.ts";
-import { CT, CT_STATUS, type Field, PROTO, type Scalar } from "../packet/field.ts";
+import { CT, CT_STATUS, type Field, NAT_DONE, PROTO, type Scalar } from "../packet/field.ts";
 import type { QuotedPacket } from "../packet/packet.ts";
 import { evaluate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
@@ -265,12 +265,6 @@ export class PacketEngine implements Engine<PacketState> {
 
 /** nf_conntrack_proto_gre.c, and UDP-Lite's part of nf_conntrack_proto_udp.c. */
 const ASSURED_AT_ONCE: readonly number[] = [PROTO.gre, PROTO.udplite];
-
-/** Bits of a connection whose chains of type nat were evaluated. */
-const NAT_DONE: Readonly<Record<NatSide, number>> = {
-  dst: CT_STATUS.DST_NAT_DONE,
-  src: CT_STATUS.SRC_NAT_DONE,
-};
 
 /** Unknown: the verdict of an earlier packet. */
 const EARLIER_CONNECTION = "earlier-connection";
