@@ -32,8 +32,6 @@ const HANDLE_COMMENT = /^ handle (\d+)[ \t]*$/;
 /** Line of a rule without a text, from the line feed before it. */
 const EMPTY_RULE = /\n\t\t(?: # handle (\d+))?(?=\n)/y;
 
-const NO_RULES: readonly Rule[] = [];
-
 let sharedParser: UnitParser | undefined;
 
 /** Returns the parser. It is created when it is first needed, because creation is slow. */
@@ -48,8 +46,6 @@ export class ChainReader {
   private readonly shapes = new ShapeTable();
   protected readonly diagnostics: Diagnostic[] = [];
   private readonly strict: boolean;
-  /** Rules of the chain that is read. */
-  private readonly rules: Rule[] = [];
   private cutOff = false;
   private readonly ruleScanner: ShapeScanner<RuleShape> | null;
 
@@ -61,8 +57,7 @@ export class ChainReader {
   }
 
   protected chain(place: Position, name: string, handle: number | null): Chain {
-    const rules = this.rules;
-    rules.length = 0;
+    const rules: Rule[] = [];
     const chain: Open<Chain> = {
       kind: "chain",
       ...place,
@@ -70,7 +65,7 @@ export class ChainReader {
       base: null,
       comment: null,
       flags: [],
-      rules: NO_RULES,
+      rules,
       handle,
     };
     const item = (): void => {
@@ -87,7 +82,6 @@ export class ChainReader {
       rules.push(scanned ? this.learnedRule(unit) : this.rule(unit));
     };
     this.block(`chain ${name}`, place, item, { lineFeed: () => this.listedRules(rules) });
-    if (rules.length > 0) chain.rules = rules.slice();
     return chain;
   }
 
@@ -119,10 +113,10 @@ export class ChainReader {
     const scanner = this.ruleScanner!;
     const shape = scanner.find();
     if (shape === undefined) return null;
-    cursor.moveLine(cursor.at);
-    const at = scanner.store(cursor.columnOf(cursor.at));
+    const { line, column } = cursor.locate(cursor.at);
     cursor.at = scanner.next;
-    return new ScannedRule(cursor.line, shape, scanner.spans, at);
+    const at = scanner.store(column);
+    return new ScannedRule(line, shape, scanner.spans, at);
   }
 
   /** Reads a rule with the grammar, and lets the scanner know its outline. */

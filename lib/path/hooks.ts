@@ -47,6 +47,10 @@ const NAT: Readonly<Partial<Record<Hook, { readonly side: NatSide; readonly prio
   POSTROUTING: { side: "src", priority: 100 },
 };
 
+/** Returns true for a chain that may see packets whose source is translated at the same hook. */
+export const isAfterSourceNat = ({ hook, type, priority }: BaseChain): boolean =>
+  type !== "nat" && NAT[hook]?.side === "src" && priority >= NAT[hook].priority;
+
 /** Returns base chains by priority; chains of one priority keep their order. */
 function byPriority(chains: readonly BaseChain[]): Map<number, BaseChain[]> {
   const groups = new Map<number, BaseChain[]>();

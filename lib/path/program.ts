@@ -21,7 +21,7 @@ import { type BoundChain, type BoundRule, bindChain } from "./bound-chain.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
 import type { RefusalCases } from "./end-reason.ts";
-import { type Stop, stopGroups, stopsOf } from "./hooks.ts";
+import { isAfterSourceNat, type Stop, stopGroups, stopsOf } from "./hooks.ts";
 import { ENDED, groupCases, heldCases, refusedCases, stoppedCases } from "./kernel-drops.ts";
 import { lazy } from "./lazy.ts";
 import { neighbourCases } from "./neighbour-discovery.ts";
@@ -93,6 +93,7 @@ export class Program {
   private readonly chains = new Map<Chain, BoundChain>();
   private readonly sequencesByHook = new Map<Hook, readonly Sequence[]>();
   private readonly baseChains = lazy(() => this.activeChains());
+  private readonly filtersAfterNat = lazy(() => this.baseChains().some(isAfterSourceNat));
   private readonly unreadByHook = new Map<Hook, readonly Case<UnreadEnd | null>[]>();
 
   private static readonly programs = new WeakMap<Ruleset, WeakMap<Host, Program>>();
@@ -209,6 +210,15 @@ export class Program {
   private below({ table, name }: BaseChain): readonly BoundChain[] {
     const chain = this.chain(table, name);
     return chain === undefined ? [] : this.calleesFirst([chain]);
+  }
+
+  /**
+   * Returns true if rules are evaluated after the source of a packet is translated: it returns by loopback, or base chains
+   * run after the translation.
+   * @param out output interface of the packet
+   */
+  seesTranslatedSource(out: string): boolean {
+    return out === "lo" || this.filtersAfterNat();
   }
 
   /** Returns what unread base chains may do at a hook. */

@@ -59,10 +59,9 @@ export class NatTranslation {
     [chain, ...others]: readonly BoundChain[],
     side: NatSide,
   ): Part<SetStates, Decision>[] {
-    const evaluated: SetState = { ...state, natDone: { ...state.natDone, [side]: true } };
-    if (chain === undefined) return [{ state: singleState(evaluated), outcome: "accept" }];
-    const { states, others: rest } = this.chains.splitTranslations(evaluated, chain, (outcome) =>
-      this.fixedTranslation(evaluated, outcome, side),
+    if (chain === undefined) return [{ state: singleState(state), outcome: "accept" }];
+    const { states, others: rest } = this.chains.splitTranslations(state, chain, (outcome) =>
+      this.fixedTranslation(state, outcome, side),
     );
     const parts = rest.flatMap(({ state: after, outcome }): Part<SetStates, Decision>[] => {
       if (outcome.kind === "nat")
@@ -102,7 +101,8 @@ export class NatTranslation {
         DESTINATION_CLASSES[ruleset.family].every(
           ({ outcome: dst }) => translate(nat, { proto: PROTO.tcp, old, device: out, dst }, host) !== null,
         );
-      open = out !== "lo" && this.sourceNats !== null && this.sourceNats.every(has);
+      open =
+        !this.program.seesTranslatedSource(out) && this.sourceNats !== null && this.sourceNats.every(has);
       this.openInterfaces.set(out, open);
     }
     return open;
@@ -169,8 +169,12 @@ export class NatTranslation {
     const { ports } = nat;
     const mapped = mappedField(nat);
     if (mapped !== null) return this.translateEachValue(state, nat, mapped, device, towards);
-    if (ports === null || ports.first === ports.last)
-      return this.bindTranslation(state, nat, side, device, towards);
+    if (ports === null || ports.first === ports.last) {
+      // Without a range only the port of the source can be random (nf_nat_l4proto_unique_tuple).
+      const chosen = ports === null && nat.random && side === "src";
+      const from = chosen ? this.withKernelChoice(state, side, "port") : state;
+      return this.bindTranslation(from, nat, side, device, towards);
+    }
     const field = translatedPort(side);
     const cases: Case<boolean>[] = [
       { when: nat.random ? NEVER : between(field, ports.first, ports.last), outcome: true },
@@ -178,7 +182,7 @@ export class NatTranslation {
     ];
     return this.choose(state, cases).flatMap(({ state: part, outcome: kept }) =>
       this.bindTranslation(
-        kept ? part : withKernelChoice(part, side, "port"),
+        kept ? part : this.withKernelChoice(part, side, "port"),
         { ...nat, ports: kept ? null : ports },
         side,
         device,
@@ -241,7 +245,7 @@ export class NatTranslation {
     if (to === null) return [{ state, outcome: "drop" }];
     if (nat.to.kind === "range" && nat.to.first !== nat.to.last)
       return this.bindTranslation(
-        withKernelChoice(state, side, "address"),
+        this.withKernelChoice(state, side, "address"),
         { ...nat, to: { ...nat.to, last: nat.to.first } },
         side,
         device,
@@ -264,6 +268,12 @@ export class NatTranslation {
       { state: { ...state, set: same }, outcome: "accept" as const },
       { state: this.bindHeader(other, side, to.address, to.port), outcome: "accept" as const },
     ].filter((part) => part.state.set !== EMPTY);
+  }
+
+  /** If the kernel's choice affects what later rules match, marks the result as uncertain. */
+  private withKernelChoice(state: SetState, side: NatSide, what: "address" | "port"): SetState {
+    if (side === "src" && !this.program.seesTranslatedSource(String(valueIn(state, "out")))) return state;
+    return { ...state, unsure: [...state.unsure, { code: "kernel-chooses", what }] };
   }
 
   /** Binds the fields of one side and those of the reply tuple. */
@@ -298,7 +308,3 @@ const withTranslation = (state: SetState, rule: Rule): SetState => ({
   ...state,
   translated: [...state.translated, rule],
 });
-
-/** If the kernel's choice affects what later rules match, marks the result as uncertain; sources do not. */
-const withKernelChoice = (state: SetState, side: NatSide, what: "address" | "port"): SetState =>
-  side === "src" ? state : { ...state, unsure: [...state.unsure, { code: "kernel-chooses", what }] };

@@ -36,7 +36,7 @@ export class NatBinder {
 
   /**
    * Branches on the port that the kernel chooses, if later rules distinguish ports; otherwise returns `null`. Later rules
-   * see a translated source port only if the packet returns through loopback.
+   * see a translated source port only if the packet returns through loopback, or after the translation.
    */
   private bindPortChoices(
     state: PacketState,
@@ -47,7 +47,8 @@ export class NatBinder {
     old: { readonly address: Address; readonly port: number },
   ): Part<PacketState, Decision>[] | null {
     const { proto } = connection.original;
-    if (!tracksPorts(proto) || (side === "src" && state.field("out") !== "lo")) return null;
+    if (!tracksPorts(proto)) return null;
+    if (side === "src" && !this.program.seesTranslatedSource(String(state.field("out")))) return null;
     const [first, last] = nat?.ports ? [nat.ports.first, nat.ports.last] : defaultRange(proto, old.port);
     const intervals = this.program.portIntervals(side, first, last);
     if (intervals.length === 1) return null;
