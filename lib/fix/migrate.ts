@@ -62,11 +62,18 @@ function migrateFamily(ruleset: Ruleset, host: Host): Migration | null {
   if (rules.every(({ action }) => action === "return")) return null;
   const { family } = ruleset;
   const untranslated: UntranslatedRule[] = [];
+  const nameOf = nftNames(new Set([DOCKER_USER, ...names]));
+  const options = {
+    chain: (name: string) => nameOf.get(name)!,
+    returns: "return",
+    defragmented: true,
+  } as const;
   const translated = chains.map(
     (chain): TranslatedChain => ({
       chain,
+      name: nameOf.get(chain.name)!,
       rules: chain.rules.map((rule): readonly string[] => {
-        const result = nftRules(rule, family, OPTIONS);
+        const result = nftRules(rule, family, options);
         if (!("code" in result)) return result;
         untranslated.push({ part: result.part, rule: printRule(rule, ruleset), line: rule.line });
         return [];
@@ -82,16 +89,28 @@ function migrateFamily(ruleset: Ruleset, host: Host): Migration | null {
 /** A chain, and the rules of nft that each of its rules becomes. */
 export interface TranslatedChain {
   readonly chain: Chain;
+  /** Its name in nftables. */
+  readonly name: string;
   readonly rules: readonly (readonly string[])[];
 }
 
-/** Chains of iptables may have names that are words of nft; those are all of lower case letters. */
-const nftName = (chain: string): string =>
-  /^[A-Za-z][A-Za-z0-9_-]*$/.test(chain) && /[A-Z]/.test(chain)
-    ? chain
-    : `user-${chain.replace(/[^A-Za-z0-9_-]/g, "_")}`;
-
-const OPTIONS = { chain: nftName, returns: "return", defragmented: true } as const;
+/**
+ * Returns a name in nftables for each chain. A name of iptables may have characters that nft does not take, or be a word of
+ * nft; those are all of lower case letters.
+ */
+function nftNames(chains: ReadonlySet<string>): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  const taken = new Set<string>([FORWARD_CHAIN]);
+  for (const chain of chains) {
+    const isPlain = /^[A-Za-z][A-Za-z0-9_-]*$/.test(chain) && /[A-Z]/.test(chain);
+    const name = isPlain ? chain : `user-${chain.replace(/[^A-Za-z0-9_-]/g, "_")}`;
+    let free = name;
+    for (let i = 2; taken.has(free); i++) free = `${name}-${i}`;
+    taken.add(free);
+    names.set(chain, free);
+  }
+  return names;
+}
 
 const tableId = (family: Family): string => `${nftFamily(family)} ${TABLE}`;
 
@@ -100,8 +119,8 @@ const migratedTable = (family: Family, chains: readonly TranslatedChain[]): stri
   tableText(
     tableId(family),
     new Map([
-      [FORWARD_CHAIN, [`jump ${nftName(DOCKER_USER)}`]],
-      ...chains.map(({ chain, rules }): [string, string[]] => [nftName(chain.name), rules.flat()]),
+      [FORWARD_CHAIN, [`jump ${DOCKER_USER}`]],
+      ...chains.map(({ name, rules }): [string, string[]] => [name, rules.flat()]),
     ]),
   );
 
@@ -158,9 +177,9 @@ function sameUnknowns(
   now: Program,
 ): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
-  for (const { chain, rules } of translated) {
+  for (const { chain, name, rules } of translated) {
     const before = old.chain("filter", chain.name)!.rules;
-    const after = now.chain(tableId(now.ruleset.family), nftName(chain.name))!.rules;
+    const after = now.chain(tableId(now.ruleset.family), name)!.rules;
     let next = 0;
     for (const [i, texts] of rules.entries()) {
       const keys = unknownsIn(before[i]!.when);

@@ -84,7 +84,12 @@ test("a table that stops other packets fails the proof, with one of them", () =>
   ]);
   const chain = rulesets[0]!.tables.get("filter")!.chains.get("DOCKER-USER")!;
   const compared = (text: string) =>
-    differenceOf(rulesets[0]!, [{ chain, rules: [["one"]] }], text, readHost({}, rulesets));
+    differenceOf(
+      rulesets[0]!,
+      [{ chain, name: "DOCKER-USER", rules: [["one"]] }],
+      text,
+      readHost({}, rulesets),
+    );
   expect(compared(result!.text)).toBeNull();
   expect(compared(result!.text.replace("dport 80", "dport 80-81"))).toMatchObject({ dport: 81, in: "eth0" });
   expect(compared(result!.text.replace('iifname "eth0" ', ""))).toMatchObject({ dport: 80 });
@@ -129,4 +134,19 @@ test("an accept is named: it no longer overrides Docker's drops", () => {
 test("a chain without rules of the owner has nothing to migrate", () => {
   expect(migrated(["-j RETURN"])).toEqual([]);
   expect(migrated([])).toEqual([]);
+});
+
+test("chains whose names become the same in nft stay apart", () => {
+  const text = [
+    ...["*filter", ":FORWARD DROP [0:0]", ":DOCKER-USER - [0:0]", ":a.b - [0:0]", ":a_b - [0:0]"],
+    ...["-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -i eth0 -j a.b", "-A DOCKER-USER -i eth1 -j a_b"],
+    ...["-A a.b -p tcp -j DROP", "-A a_b -p udp -j DROP", "COMMIT\n"],
+  ].join("\n");
+  const { rulesets } = readRuleset([{ name: "save", text }]);
+  const [result] = migrate(rulesets, readHost({}, rulesets));
+  expect(result!.difference).toBeNull();
+  expect(lines(result!.text)).toEqual(
+    expect.arrayContaining(['iifname "eth0" jump user-a_b', 'iifname "eth1" jump user-a_b-2']),
+  );
+  expect(result!.text).toContain("chain user-a_b-2 {\n\t\tmeta l4proto udp drop");
 });
