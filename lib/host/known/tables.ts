@@ -19,7 +19,7 @@ const TABLES: readonly (readonly [table: RegExp, program: KnownChain])[] = [
   [/^ip6? wg-quick-/, { by: "WireGuard (wg-quick)", purpose: "tunnel" }],
   [/^(inet|ip6?) f2b-table$/, { by: "fail2ban", purpose: "fail2ban-jail", role: "bans" }],
   [/^ip6? crowdsec6?$/, { by: "CrowdSec", purpose: "crowdsec-bans", role: "bans" }],
-  [/^inet fwcheck$/, { by: "fwcheck fix", purpose: "fwcheck-policy" }],
+  [/^ip6? fwcheck$/, { by: "fwcheck fix", purpose: "fwcheck-policy" }],
 ];
 
 /** Chains of Docker's table for bridge networks; the name of a bridge follows `__`. */

@@ -4,20 +4,27 @@ import { isHook } from "../../fix/chain-names.ts";
 import type { Host } from "../../host/host.ts";
 import { knownChain } from "../../host/known/chains.ts";
 import { DOCKER_USER } from "../../host/known/docker.ts";
-import { calledChain, type Rule, type TableId } from "../../rules/ruleset.ts";
+import { PODMAN } from "../../host/known/podman.ts";
+import { calledChain, isTableName, type Rule, type TableId } from "../../rules/ruleset.ts";
 
-/** Author of a rule: Docker, ufw, a fix of fwcheck, or the owner of the host (other programs included). */
-export type Author = "docker" | "ufw" | "fwcheck" | "owner";
+/** Author of a rule: Docker, Podman, ufw, a fix of fwcheck, or the owner of the host (other programs included). */
+export type Author = "docker" | "podman" | "ufw" | "fwcheck" | "owner";
 
 /** Authors by the program that the registry names. */
-const AUTHORS: Readonly<Record<string, Author>> = { Docker: "docker", ufw: "ufw", "fwcheck fix": "fwcheck" };
+const AUTHORS: Readonly<Record<string, Author>> = {
+  Docker: "docker",
+  [PODMAN]: "podman",
+  ufw: "ufw",
+  "fwcheck fix": "fwcheck",
+};
 
 /** Returns the author of a user chain's rules. Docker creates DOCKER-USER, but its rules are the owner's. */
 export function chainAuthor(table: TableId, name: string): Author {
   const by = knownChain(table, name)?.by ?? "";
   const author = Object.hasOwn(AUTHORS, by) ? AUTHORS[by]! : "owner";
-  // ufw and fwcheck use table filter only; the name in another table is a coincidence.
-  return author === "docker" || table === "filter" ? author : "owner";
+  // Of the tables of iptables, ufw and fwcheck use filter only; the name in another table is a coincidence.
+  const isElsewhere = isTableName(table) && table !== "filter" && (author === "ufw" || author === "fwcheck");
+  return isElsewhere ? "owner" : author;
 }
 
 /** Returns the author of a rule, in any chain. */

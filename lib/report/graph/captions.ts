@@ -26,6 +26,7 @@ export const UNCALLED_CAPTION = "not called by any hook";
 
 export const AUTHOR_NAMES: Readonly<Record<Author, string>> = {
   docker: "Docker",
+  podman: "Podman",
   ufw: "ufw",
   owner: "the owner",
   fwcheck: "fwcheck",

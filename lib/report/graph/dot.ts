@@ -19,6 +19,7 @@ const INK: Readonly<Record<string, string>> = {
   reject: "#7d5700",
   nat: "#6f35b5",
   docker: "#155fb8",
+  podman: "#8a2a7d",
   ufw: "#a8460f",
   owner: "#59636f",
   fwcheck: "#08695f",

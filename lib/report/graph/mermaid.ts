@@ -110,6 +110,7 @@ const CLASSES = [
   "  classDef hook fill:#eef1f5,color:#1d242d,stroke:#8b95a3",
   "  classDef base fill:#fbfcfd,color:#1d242d,stroke:#1d242d,stroke-width:2px",
   "  classDef docker fill:#e8f2fd,color:#1d242d,stroke:#155fb8",
+  "  classDef podman fill:#f9ebf7,color:#1d242d,stroke:#8a2a7d",
   "  classDef ufw fill:#fdf0e7,color:#1d242d,stroke:#a8460f",
   "  classDef owner fill:#fbfcfd,color:#1d242d,stroke:#59636f",
   "  classDef fwcheck fill:#e5f6f4,color:#1d242d,stroke:#08695f",

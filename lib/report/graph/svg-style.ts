@@ -22,6 +22,7 @@ const COLOURS: readonly (readonly [selector: string, property: string, light: st
   [".reject", "fill", "#7d5700", "#e3b341"],
   [".nat", "fill", "#6f35b5", "#c9a3ff"],
   [".docker", "fill", "#155fb8", "#58a6ff"],
+  [".podman", "fill", "#8a2a7d", "#e391d6"],
   [".ufw", "fill", "#a8460f", "#f0883e"],
   [".owner", "fill", "#59636f", "#a3adb9"],
   [".fwcheck", "fill", "#08695f", "#3fd0bf"],

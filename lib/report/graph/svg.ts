@@ -41,7 +41,7 @@ const NOTE_LINE = 18;
  *
  * The root has the class `fwg` and a `viewBox`; its style applies to nothing outside. Each card is a
  * `<g class="chain" data-hook data-table data-chain>` with `data-policy` on built-in chains and `data-author` (`docker`,
- * `ufw`, `owner`, `fwcheck`) on others; a chain that several hooks reach has a card at each. Each row in it is a
+ * `podman`, `ufw`, `owner`, `fwcheck`) on others; a chain that several hooks reach has a card at each. Each row in it is a
  * `<g class="row" data-rule data-last>` with the numbers of its first and last rule, `data-to` if it calls a chain.
  * Hooks are `<g class="hookbox" data-hook>`, calls `<path class="call" data-from data-to>` with the `data-id` of cards.
  * Everything on the path of a traced packet has the class `passed`.
@@ -112,7 +112,7 @@ function heading(graph: ChainGraph, width: number): string {
   const chains = graph.hooks.flatMap(({ stops }) => stops.flatMap((stage) => stage.chains));
   const rows = chains.flatMap((chain) => chain.rows);
   const authors = new Set([...chains, ...rows].map(({ author }) => author));
-  for (const author of ["docker", "ufw", "owner", "fwcheck"] as const)
+  for (const author of ["docker", "podman", "ufw", "owner", "fwcheck"] as const)
     if (authors.has(author)) {
       const square = tag("rect", { class: author, x, y: y - 9, width: 10, height: 10, rx: 2 });
       entry(square, `by ${AUTHOR_NAMES[author]}`);

@@ -223,7 +223,7 @@ describe("Mermaid", () => {
     String.raw`  (?:network|routing|programs|out)\(\[${LABEL}\]\):::place`,
     String.raw`  subgraph h\d+\["[A-Za-z ]+"\]`,
     String.raw`    [A-Z]+\[/${LABEL}/\]:::hook`,
-    String.raw`    c\d+\[${LABEL}\]:::(?:base|docker|ufw|owner|fwcheck)`,
+    String.raw`    c\d+\[${LABEL}\]:::(?:base|docker|podman|ufw|owner|fwcheck)`,
     String.raw`    [A-Z]+ -->\|"\d [a-z]+"\| c\d+`,
     String.raw`    [A-Z]+ --- t\d+\(\["\d conntrack"\]\)`,
     "  end",
