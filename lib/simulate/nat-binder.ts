@@ -235,9 +235,25 @@ export class NatBinder {
       return open(now.src, now.sport) ? { address: now.src, port: now.sport, choice: null } : null;
     for (const other of this.connections.from(connection.original)) {
       const { src, sport } = invertTuple(other.reply);
-      if (fits(src, sport))
-        return open(src, sport) ? { address: src, port: sport, choice: other.kernelChoice ?? null } : null;
+      if (!fits(src, sport)) continue;
+      if (open(src, sport)) return { address: src, port: sport, choice: other.kernelChoice ?? null };
+      // Two ports that the kernel chose are equal by assumption only: the source is most likely free.
+      const taken = this.connections.find(replyTuple(connection.reply, "src", src, sport))!.connection;
+      const choice = other.kernelChoice ?? taken.kernelChoice ?? null;
+      return choice === null ? null : this.assumedSource(connection, src, sport, choice);
     }
+    return null;
+  }
+
+  /** Returns a source with the next free port, in place of a port that the kernel chose. */
+  private assumedSource(
+    connection: Connection,
+    address: Address,
+    from: number,
+    choice: PortChoice,
+  ): ReusedSource | null {
+    for (let port = from; port <= 65_535; port++)
+      if (!this.isTaken(replyTuple(connection.reply, "src", address, port))) return { address, port, choice };
     return null;
   }
 

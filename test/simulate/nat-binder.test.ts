@@ -28,6 +28,20 @@ describe("connections that share addresses and ports", () => {
     expect(next!.assumptionCodes).toEqual(other!.assumptionCodes);
     expect(next!.sent!.sport).toBe(other!.sent!.sport);
   });
+  test("reuse a source whose port the kernel chose, although another assumed port is equal", () => {
+    const one = "-A POSTROUTING -o eth0 -j MASQUERADE";
+    const answers = sent(nat(one), [
+      from("10.99.0.2", 5000, "203.0.113.7", 81),
+      from("10.99.0.3", 6000, "203.0.113.7", 80),
+      from("10.99.0.4", 5000, "203.0.113.7", 81),
+      from("10.99.0.5", 6000, "203.0.113.7", 80),
+      from("10.99.0.5", 6000, "203.0.113.7", 81),
+    ]);
+    const chosen = answers.map((a) => a.assumptionCodes.some(({ code }) => code === "port-chosen"));
+    expect(chosen).toEqual([false, false, true, true, true]);
+    expect(answers.map((a) => a.verdict)).toEqual(Array(5).fill("accept"));
+  });
+
   test("two requests with one identifier both leave by MASQUERADE", () => {
     const ping = (src: string): PacketJson => ({
       in: "eth1",
