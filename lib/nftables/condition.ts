@@ -239,7 +239,7 @@ export function referredSet(
   key: readonly ReadValue[] = [],
 ): ElementSet | null {
   const set = scope.set(reference.name);
-  if (set !== undefined) return set.types === null ? null : trusted(set, key, isMisread(key));
+  if (set !== undefined) return set.types === null ? null : trusted(set, isMisread(key), isMisprinted(key));
   scope.report(`set @${reference.name} does not exist in this table`, `@${reference.name}`, reference.at);
   return null;
 }
@@ -264,20 +264,26 @@ export function anonymousSet(
     key.map(({ operand }) => operand.type),
   );
   set.add(elements, scope);
-  return trusted(set, key, key.length > 1 && isMisread(key));
+  const misprinted = key.length > 1 && key.some(isInteger);
+  return trusted(set, key.length > 1 && isMisread(key), misprinted);
 }
 
 /** Returns a set without certain elements where the kernel compares others than those that nft prints. */
-const trusted = (set: ElementSet, key: readonly ReadValue[], isMisread: boolean): ElementSet =>
+const trusted = (set: ElementSet, isMisread: boolean, isMisprinted: boolean): ElementSet =>
   isMisread
     ? set.distrusted("misread")
-    : isMisprinted(key) && (set.hasIntervals || set.hasData)
+    : isMisprinted && (set.hasIntervals || set.hasData)
       ? set.distrusted("misprinted")
       : set;
 
-/** nft decodes the parts from a number of one byte (`ip ttl`) on from other bytes in maps, and where elements are intervals. */
+const isInteger = ({ operand }: ReadValue): boolean => operand.type === TYPES.integer;
+
+/**
+ * nft decodes the parts from a number of one byte (`ip ttl`) on from other bytes in maps, and where elements are intervals: in
+ * named sets the parts after it, in anonymous ones the number itself, too.
+ */
 const isMisprinted = (key: readonly ReadValue[]): boolean =>
-  key.length > 2 && key.slice(0, -1).some(({ operand }) => operand.type === TYPES.integer);
+  key.length > 2 && key.slice(0, -1).some(isInteger);
 
 /** nft 1.0.6 shifts the two bytes of ip6 dscp without changing their order first; 1.1 does so. The listing does not tell. */
 const isMisread = (key: readonly ReadValue[]): boolean =>

@@ -37,7 +37,7 @@ export const SET_REASONS: Readonly<Record<SetUnknown, string>> = {
   changes: "rules or programs add elements to this set or remove them",
   unlisted: "the listing has no elements of this set",
   misprinted:
-    "nft 1.0.6 to 1.1.3 print wrong elements for concatenations of three or more parts in maps and intervals",
+    "nft 1.0.6 to 1.1.3 print wrong elements for concatenations with a number in maps and intervals",
   misread: "nft 1.0.6 compares ip6 dscp wrongly with elements of named sets and concatenations",
 };
 

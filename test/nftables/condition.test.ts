@@ -239,3 +239,22 @@ test("a comparison names no values that its field cannot have: sets have no inte
   ]);
   expect(ranges("ip ttl > 255")).toEqual([]);
 });
+
+test("anonymous sets whose elements nft prints wrongly are unknown: a number in a map or beside a range", () => {
+  const isUnknown = (rule: string): boolean => {
+    const { when } = ruleOf(rule, "ip").compile(factsOf(4));
+    let unknown = false;
+    visitLeaves(when, (leaf) => {
+      if (leaf.kind === "opaque") unknown = true;
+    });
+    return unknown;
+  };
+  expect(isUnknown("ct state . ip ttl { new . 63-64 } drop")).toBe(true);
+  expect(isUnknown("ip saddr . ip ttl { 10.0.0.1 . 63, 10.0.0.2-10.0.0.9 . 64 } drop")).toBe(true);
+  expect(isUnknown("ct state . ip ttl { new . 63 } drop")).toBe(false);
+  expect(isUnknown("ct state . tcp dport { new . 63-64 } drop")).toBe(false);
+  const { effect } = ruleOf("meta mark set ct state . ip ttl map { new . 63 : 0x5 }", "ip").compile(
+    factsOf(4),
+  );
+  expect(JSON.stringify(effect)).toContain("opaque");
+});
