@@ -152,7 +152,7 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     expect(checked).toBeGreaterThan(PACKETS);
   });
 
-  test("rpfilter, with the routes of a capture", () => {
+  test("rpfilter, with the routes of a capture", { timeout: LONG }, () => {
     const rules = [
       "-m rpfilter --invert -j DROP",
       "-m rpfilter --loose --accept-local",
@@ -168,7 +168,7 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     expect(law(rulesets, host, PACKETS * 5, 3)).toBeGreaterThan(PACKETS);
   });
 
-  test("NETMAP in both directions, and shifted ranges of ports", () => {
+  test("NETMAP in both directions, and shifted ranges of ports", { timeout: LONG }, () => {
     const rules: Record<string, readonly string[]> = {
       PREROUTING: [
         "-i wg0 -d 10.50.0.0/24 -j NETMAP --to 172.17.0.0/24",
@@ -208,7 +208,7 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     expect(law(rulesets, host, PACKETS * 10, 5, { usual })).toBeGreaterThan(PACKETS * 4);
   });
 
-  test("translations on a bridge, of which some change the port alone", () => {
+  test("translations on a bridge, of which some change the port alone", { timeout: LONG }, () => {
     const text = [
       "table ip6 n {",
       ...["\tchain c {", "\t\ttype nat hook prerouting priority -100; policy accept;"],
@@ -225,7 +225,9 @@ describe("a packet is in the set for an outcome if and only if simulate gives it
     expect(law(rulesets, hostOf(rulesets, { addr, sysctl }), PACKETS * 5, 9)).toBeGreaterThan(PACKETS);
   });
 
-  test("routes by mark, where packets have several marks before a chain of type route", () => {
+  test("routes by mark, where packets have several marks before a chain of type route", {
+    timeout: LONG,
+  }, () => {
     const text = [
       "table ip r {",
       ...["\tchain first {", "\t\ttype filter hook output priority -300; policy accept;"],
