@@ -155,12 +155,12 @@ function assumptions(
   const values = new Map<string, boolean>();
   const given = list.filter((each) => each !== "complete");
   if (given.length === 0) return values;
-  const { here, anywhere } = unknownsOf(rulesets, host);
+  const { here, comparisons, anywhere } = unknownsOf(rulesets, host);
   for (const each of given) {
     const m = /^(.+)=(match|no-match)$/s.exec(each);
     if (m === null) throw new InputError(`--assume takes NAME=match or NAME=no-match, not ${safe(each)}`);
     const name = m[1]!;
-    if (!here.has(name) && !anywhere.has(name)) {
+    if (![here, comparisons, anywhere].some((names) => names.has(name))) {
       const names = [...here].slice(0, 12).map(safe).join(", ");
       throw new InputError(
         `--assume: there is no unknown ${safe(JSON.stringify(name))}.${didYouMean(name, [...here, ...anywhere])} ${here.size === 0 ? "These rules have no unknowns" : `Unknowns in these rules: ${names}`}`,

@@ -112,6 +112,9 @@ export interface PacketValues {
   settled(key: string): boolean | undefined;
 }
 
+/** A comparison of one field with values. */
+type FieldComparison = Extract<Predicate, { kind: "in" | "bits" }>;
+
 /**
  * Evaluates a predicate for a packet.
  * @returns the result, or the first unknown that can change it; an `and` with a false part is false
@@ -122,13 +125,13 @@ export function evaluate(p: Predicate, packet: PacketValues): boolean | Unknown 
       return true;
     case "in": {
       const value = packet.field(p.field);
-      if (value === undefined) return p.ranges.length > 0 && missingField(p.field, packet);
+      if (value === undefined) return p.ranges.length > 0 && missingField(p, packet);
       for (const [lo, hi] of p.ranges) if (value >= lo && value <= hi) return true;
       return false;
     }
     case "bits": {
       const value = packet.field(p.field);
-      if (value === undefined) return missingField(p.field, packet);
+      if (value === undefined) return missingField(p, packet);
       return applyMask(value, p.mask) === p.value;
     }
     case "not": {
@@ -164,9 +167,29 @@ export function applyMask(value: Scalar, mask: Scalar): Scalar {
   return ((value as number) & (mask as number)) >>> 0;
 }
 
-function missingField(field: Field, packet: PacketValues): boolean | Unknown {
-  const key = `packet:${field}`;
+/**
+ * Returns the unknown result of a comparison with a field that the packet does not have. Each comparison is an unknown of its
+ * own: that a packet without a MAC address matches the first of two rules says nothing about the second.
+ */
+function missingField(comparison: FieldComparison, packet: PacketValues): boolean | Unknown {
+  const { field } = comparison;
+  const key = missingFieldKey(comparison);
   return packet.settled(key) ?? { key, reason: { code: "field-missing", field } };
+}
+
+const comparedKeys = new WeakMap<FieldComparison, string>();
+
+/** Returns the key of the unknown that a comparison is for a packet without the field: `packet:uid@1000-1999`. */
+export function missingFieldKey(comparison: FieldComparison): string {
+  let key = comparedKeys.get(comparison);
+  if (key === undefined) {
+    const values =
+      comparison.kind === "bits"
+        ? `${comparison.value}/${comparison.mask}`
+        : comparison.ranges.map(([lo, hi]) => (lo === hi ? lo : `${lo}-${hi}`)).join();
+    comparedKeys.set(comparison, (key = `packet:${comparison.field}@${values}`));
+  }
+  return key;
 }
 
 /** Calls `visit` for every part of a predicate that depends on a field or is an unknown. */

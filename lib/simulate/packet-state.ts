@@ -11,7 +11,7 @@ import {
 import type { Packet } from "../packet/packet.ts";
 import type { PacketValues } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
-import { assumedName } from "../path/unknown-key.ts";
+import { assumedName, unknownName } from "../path/unknown-key.ts";
 import type { RulePlace } from "../rules/effect.ts";
 import { type Assumption, distinctAssumptions, type Supposition } from "./assumption.ts";
 import type { Connection } from "./connection-table.ts";
@@ -30,7 +30,9 @@ const EXTENSION_HEADER = /^(ah|rt|hbh|dst|frag|srh|exthdr)\(/;
 /** Returns the value of an unknown: the given one, or false for extension headers. */
 export function settledTruth(truths: ReadonlyMap<string, boolean>, key: string): boolean | undefined {
   // `--assume recent=match` sets every match of that extension, `recent@filter/INPUT/3=match` a single one.
-  const given = truths.get(key) ?? truths.get(assumedName(key));
+  // `packet:uid` sets every comparison with that field.
+  const field = key.startsWith("packet:") ? truths.get(unknownName(key)) : undefined;
+  const given = truths.get(key) ?? field ?? truths.get(assumedName(key));
   return given ?? (EXTENSION_HEADER.test(key) ? false : undefined);
 }
 

@@ -1,7 +1,7 @@
 /** Verdicts on one packet: matches that drop it, targets that pass it on, rewritten headers. */
-import { type Answer, readPacket, simulate, verdicts } from "fwcheck";
+import { type Answer, readHost, readPacket, Simulator, simulate, verdicts } from "fwcheck";
 import { describe, expect, test } from "vitest";
-import { hostOf, packetOf, rulesetsOf } from "../builders.ts";
+import { hostOf, packetOf, rulesetsOf, synOf } from "../builders.ts";
 import { ADDR, filter6, run } from "../two-interfaces.ts";
 
 test("a broadcast fragment waits for the others", () => {
@@ -181,5 +181,35 @@ describe("IPv6 extension headers", () => {
       proto: 135,
     });
     expect(answer.branches?.map((b) => b.verdict).sort()).toEqual(["accept", "drop", "reject"]);
+  });
+});
+
+describe("a field that the packet does not have", () => {
+  const rulesets = rulesetsOf(
+    [
+      ...["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"],
+      "-A INPUT -m mac --mac-source 02:00:00:00:00:01 -j ACCEPT",
+      ...["-A INPUT -m mac --mac-source 02:00:00:00:00:02 -j DROP", "COMMIT\n"],
+    ].join("\n"),
+  );
+  const packet = synOf({ in: "eth0", src: "198.51.100.7", dst: "192.0.2.1", dport: 80 });
+  const simulated = (assume: readonly (readonly [string, boolean])[] = []) =>
+    new Simulator(rulesets, readHost({}, rulesets, [packet]), { assume: new Map(assume) }).packet(packet);
+
+  test("each comparison with it is an unknown of its own", () => {
+    const { verdict, branches } = simulated();
+    expect(verdict).toBe("undecided");
+    expect(new Set(branches?.map((branch) => branch.verdict))).toEqual(new Set(["accept", "drop"]));
+  });
+  test("an assumption sets one comparison, or all of the field", () => {
+    const [first, second] = [0x02_00_00_00_00_01, 0x02_00_00_00_00_02];
+    expect(simulated([[`packet:mac@${first}`, true]]).verdict).toBe("accept");
+    expect(
+      simulated([
+        [`packet:mac@${first}`, false],
+        [`packet:mac@${second}`, true],
+      ]).verdict,
+    ).toBe("drop");
+    expect(simulated([["packet:mac", false]]).verdict).toBe("accept");
   });
 });

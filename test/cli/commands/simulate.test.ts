@@ -157,6 +157,19 @@ UNDECIDED: drop, reject or accept, depending on facts that the inputs do not
       expect(JSON.parse(settled.out).verdict.toUpperCase()).toBe(verdict);
     }
   });
+  test("the printed --assume of a field that the packet lacks selects the path", async () => {
+    const file = program.file(
+      "mac.save",
+      "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m mac --mac-source 02:00:00:00:00:01 -j ACCEPT\n-A INPUT -m mac --mac-source 02:00:00:00:00:02 -j DROP\nCOMMIT\n",
+    );
+    const said = JSON.parse((await program.run(["simulate", file, ...PACKET, "--json"])).out);
+    expect(said.verdict).toBe("undecided");
+    for (const { verdict, assume } of said.branches) {
+      const given = assume.flatMap((each: string) => ["--assume", each]);
+      const settled = await program.run(["simulate", file, ...PACKET, ...given, "--json"]);
+      expect(JSON.parse(settled.out).verdict).toBe(verdict);
+    }
+  });
   test("JSON contains the --assume of each branch", async () => {
     const run = await program.run(["simulate", program.file("open.save", rules), ...PACKET, "--json"]);
     const { branches } = JSON.parse(run.out) as { branches: { verdict: string; assume: string[] }[] };
