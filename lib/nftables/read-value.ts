@@ -2,18 +2,20 @@
 import type { Expression, Selector } from "nftables-parser-ts";
 import type { Range, Scalar } from "../packet/field.ts";
 import { and, or, type Predicate } from "../packet/predicate.ts";
-import type { Datatype } from "./datatype.ts";
-import { TYPES } from "./datatype.ts";
+import { shiftBits } from "../rules/effect.ts";
+import { type Datatype, integer, TYPES } from "./datatype.ts";
 import { expression } from "./expressions.ts";
 import { always, type CompileContext, type Operand, unknownOf } from "./operand.ts";
 import { resolved, type Scope } from "./scope.ts";
 import { allBits, bitAnd, bitXor, complement, readConstant } from "./values.ts";
 
-/** `(operand & mask) ^ xor`. */
+/** `((operand & mask) << shift) ^ xor`. */
 export interface ReadValue {
   readonly operand: Operand;
-  /** `null` for the whole value. */
+  /** `null` for the whole value. Every bit of the mask remains after the shift. */
   readonly mask: Scalar | null;
+  /** Bits to the left; negative to the right. Only marks are shifted. */
+  readonly shift: number;
   readonly xor: Scalar;
 }
 
@@ -45,11 +47,12 @@ export function readSelector({ words, at }: Selector & Pick<Expression, "at">, s
 export function readValue(given: Expression, scope: Scope): ReadValue | null {
   const found = resolved(given, scope);
   if (found === null) return null;
-  if (found.kind === "selector") return { operand: readSelector(found, scope), mask: null, xor: 0 };
+  if (found.kind === "selector") return { operand: readSelector(found, scope), mask: null, shift: 0, xor: 0 };
   if (found.kind !== "binary") return null;
   const left = readValue(found.left, scope);
   if (left === null) return null;
   const { type } = left.operand;
+  if (found.operator === "<<" || found.operator === ">>") return readShift(left, found, scope);
   if (type.bits === null || !["&", "|", "^"].includes(found.operator)) return null;
   const right = resolved(found.right, scope);
   if (right === null || right.kind === "selector") return null;
@@ -57,19 +60,46 @@ export function readValue(given: Expression, scope: Scope): ReadValue | null {
   return constant === null || typeof constant === "string" ? null : apply(left, found.operator, constant);
 }
 
-function apply({ operand, mask, xor }: ReadValue, operator: string, constant: Scalar): ReadValue {
+/** Bits of a shift: a number, which is of no type. */
+const amountOf = (given: Expression, scope: Scope): number | undefined => {
+  const found = resolved(given, scope);
+  const amount = found?.kind === "value" ? integer(found.text) : undefined;
+  return amount !== undefined && amount < 32 ? amount : undefined;
+};
+
+/** The kernel shifts numbers of 32 bits in the order of the host, as marks are (nft_bitwise_eval_lshift). */
+function readShift(
+  { operand, mask, shift, xor }: ReadValue,
+  { operator, right }: Extract<Expression, { kind: "binary" }>,
+  scope: Scope,
+): ReadValue | null {
+  const amount = amountOf(right, scope);
+  if (operand.type !== TYPES.mark || amount === undefined) return null;
+  const by = operator === "<<" ? amount : -amount;
+  const kept = shiftBits(shiftBits(0xffff_ffff, shift + by), -(shift + by));
+  return {
+    operand,
+    mask: bitAnd(mask ?? allBits(operand.type), kept),
+    shift: shift + by,
+    xor: shiftBits(xor as number, by),
+  };
+}
+
+function apply({ operand, mask, shift, xor }: ReadValue, operator: string, constant: Scalar): ReadValue {
   const { type } = operand;
   const before = mask ?? allBits(type);
   const flipped = type.bits === 128 && xor === 0 ? 0n : xor;
+  const kept = (bits: Scalar): Scalar =>
+    bitAnd(before, shift === 0 ? bits : shiftBits(bits as number, -shift));
   switch (operator) {
     case "&":
-      return { operand, mask: bitAnd(before, constant), xor: bitAnd(flipped, constant) };
+      return { operand, mask: kept(constant), shift, xor: bitAnd(flipped, constant) };
     case "|": {
-      const kept = complement(constant, type);
-      return { operand, mask: bitAnd(before, kept), xor: bitXor(bitAnd(flipped, kept), constant) };
+      const rest = complement(constant, type);
+      return { operand, mask: kept(rest), shift, xor: bitXor(bitAnd(flipped, rest), constant) };
     }
     default:
-      return { operand, mask: before, xor: bitXor(flipped, constant) };
+      return { operand, mask: before, shift, xor: bitXor(flipped, constant) };
   }
 }
 
@@ -113,19 +143,19 @@ export const guardOf = (key: readonly ReadValue[], at: CompileContext): Predicat
 
 /** Returns the packets whose value is in one of the ranges. */
 export function valueIn(
-  { operand, mask, xor }: ReadValue,
+  { operand, mask, shift, xor }: ReadValue,
   ranges: readonly Range[],
   at: CompileContext,
 ): Predicate {
   if (mask === null) return operand.within(ranges, at);
-  const plain = spread(mask, xor, ranges, operand.type);
+  const plain = shift === 0 ? spread(mask, xor, ranges, operand.type) : undefined;
   if (plain !== undefined && operand.reads?.shift === 0) return operand.within(plain, at);
   const values: Predicate[] = [];
   for (const [lo, hi] of ranges) {
     if (lo !== hi && (typeof lo !== "number" || (hi as number) - lo > MOST_VALUES))
       return tooMany(operand, mask, at);
     for (let value = lo; value <= hi; value = (value as number) + 1) {
-      values.push(masked({ operand, mask, xor }, value, at));
+      values.push(masked({ operand, mask, shift, xor }, value, at));
       if (lo === hi) break;
     }
   }
@@ -139,8 +169,10 @@ const tooMany = ({ name }: Operand, mask: Scalar, at: CompileContext): Predicate
   unknownOf(name, "a range of values under a mask is not computed", at, String(mask));
 
 /** Returns the packets whose value is this one. */
-function masked({ operand, mask, xor }: ReadValue, value: Scalar, at: CompileContext): Predicate {
-  const plain = bitXor(value, xor);
+function masked({ operand, mask, shift, xor }: ReadValue, value: Scalar, at: CompileContext): Predicate {
+  const moved = bitXor(value, xor);
+  const plain = shift === 0 ? moved : shiftBits(moved as number, -shift);
+  if (shift !== 0 && shiftBits(plain as number, shift) !== moved) return or();
   // Bits outside the mask are those of the operator alone.
   if (bitAnd(plain, complement(mask!, operand.type)) !== (typeof plain === "bigint" ? 0n : 0)) return or();
   return operand.masked(mask!, plain, at);

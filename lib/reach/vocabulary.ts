@@ -54,7 +54,7 @@ function possibleMarks(program: Program): Map<Field, Set<number>> {
       const from = change.kind === "copy" ? (marks.get(change.from) ?? [0]) : [0];
       for (const old of [...into])
         for (const other of from) {
-          const value = changed(old, change, other)!;
+          const value = changed(old, change, other) as number;
           if (into.has(value)) continue;
           // Tracking only some of the values would make the answer wrong for the rest; give up instead.
           if (into.size >= MOST_MARKS) throw new BudgetExceeded(MOST_MARKS, null, "values of marks");

@@ -13,8 +13,19 @@ export type Change =
   | { readonly kind: "bits"; readonly clear: number; readonly xor: number }
   /** `old + by`, clamped to the range of the field. */
   | { readonly kind: "add"; readonly by: number }
-  /** `(old & ~clear) ^ (from & mask)`: save and restore of CONNMARK. */
-  | { readonly kind: "copy"; readonly from: Field; readonly mask: number; readonly clear: number };
+  /**
+   * `(old & ~clear) ^ ((from & mask) << shift)`: save and restore of CONNMARK, `meta mark set ct mark`. A negative shift is one
+   * to the right.
+   */
+  | {
+      readonly kind: "copy";
+      readonly from: Field;
+      readonly mask: number;
+      readonly clear: number;
+      readonly shift?: number;
+    }
+  /** `(old & keep) ^ xor` of an IPv6 address. */
+  | { readonly kind: "address"; readonly keep: bigint; readonly xor: bigint };
 
 /** Address translation (struct nf_nat_range2). Absent addresses or ports stay unchanged. */
 export interface Nat {
@@ -217,8 +228,14 @@ export function changed(
   old: Scalar | undefined,
   change: Change,
   from: Scalar | undefined,
-): number | undefined {
+): number | bigint | undefined {
   if (change.kind === "bits" && change.clear === 0xffff_ffff) return change.xor;
+  if (change.kind === "address")
+    return change.keep === 0n
+      ? change.xor
+      : typeof old === "bigint"
+        ? (old & change.keep) ^ change.xor
+        : undefined;
   if (typeof old !== "number") return undefined;
   switch (change.kind) {
     case "bits":
@@ -226,6 +243,12 @@ export function changed(
     case "add":
       return Math.min(0xff, Math.max(0, old + change.by));
     case "copy":
-      return typeof from === "number" ? ((old & ~change.clear) ^ (from & change.mask)) >>> 0 : undefined;
+      return typeof from === "number"
+        ? ((old & ~change.clear) ^ shiftBits(from & change.mask, change.shift ?? 0)) >>> 0
+        : undefined;
   }
 }
+
+/** Shifts a number of 32 bits to the left, or to the right if `by` is negative. Bits that leave it are lost. */
+export const shiftBits = (value: number, by: number): number =>
+  Math.abs(by) > 31 ? 0 : (by < 0 ? value >>> -by : value << by) >>> 0;

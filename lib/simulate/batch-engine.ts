@@ -268,7 +268,8 @@ export class BatchEngine implements Engine<BatchState> {
     if (!BATCH_FIELDS.has(field)) return false;
     const from = change.kind === "copy" ? (this.packets.field(change.from) ?? 0) : undefined;
     const values = this.packets.column(field);
-    const value = changed(this.packets.field(field) ?? 0, change, from)!;
+    // Addresses are no fields of a batch.
+    const value = changed(this.packets.field(field) ?? 0, change, from) as number;
     if (value === values.values[lane]! >>> 0) return true;
     this.packets.markVarying(values);
     values.values[lane] = value;

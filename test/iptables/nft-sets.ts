@@ -3,7 +3,7 @@ import { CT, type Family, FIELDS, type Field, type Range } from "../../lib/packe
 import { and, is, not, opaque, type Predicate, visitLeaves, within } from "../../lib/packet/predicate.ts";
 import { Domain } from "../../lib/reach/domain.ts";
 import { EMPTY } from "../../lib/reach/node-store.ts";
-import type { Effect } from "../../lib/rules/effect.ts";
+import { changed, type Effect } from "../../lib/rules/effect.ts";
 import type { AddressType, Facts } from "../../lib/rules/facts.ts";
 import type { Rule } from "../../lib/rules/ruleset.ts";
 import { chainRules, factsOf as hostFacts } from "../nftables/builders.ts";
@@ -133,11 +133,8 @@ function outcome(effect: Effect, mark: number, ctmark: number): string {
       return `${effect.kind} ${OPTIONS.chain(effect.chain) ?? effect.chain}`;
     case "assign": {
       const { change, field } = effect;
-      if (change.kind === "add") throw new Error("no mark");
-      const old = field === "mark" ? mark : ctmark;
-      const from =
-        change.kind === "copy" ? (change.from === "mark" ? mark : ctmark) & change.mask : change.xor;
-      const value = ((old & ~change.clear) ^ from) >>> 0;
+      const from = change.kind === "copy" && change.from === "mark" ? mark : ctmark;
+      const value = changed(field === "mark" ? mark : ctmark, change, from) as number;
       const [m, c] = field === "mark" ? [value, ctmark] : [mark, value];
       return effect.next === undefined ? `note ${m} ${c}` : outcome(effect.next, m, c);
     }

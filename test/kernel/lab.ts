@@ -92,6 +92,16 @@ type Told = (typeof TOLD)[number];
 /** start.mjs says where it lies, since the judge runs as a bundle. */
 const ORACLE = join(process.env.KERNEL_FOLDER ?? ".", "oracle.py");
 
+/** The command nft: that of another root, if NFT_ROOTFS names one. */
+const NFT = process.env.NFT_ROOTFS === undefined ? ["nft"] : ["chroot", process.env.NFT_ROOTFS, "nft"];
+
+/** Returns true if nft takes statements that 1.0.6 refuses. */
+export function isModernNft(): boolean {
+  const [command, ...rest] = NFT;
+  const version = spawnSync(command!, [...rest, "--version"]).stdout.toString();
+  return !/ v(?:0|1\.0)\./.test(version);
+}
+
 /** Why the lab is closed, in a sentence, or `undefined` when it is open. */
 export function closed(): string | undefined {
   if (process.platform !== "linux") return "the kernel tests need Linux";
@@ -134,7 +144,7 @@ function readRules(
   const [fault] = loaded.diagnostics;
   if (fault !== undefined) {
     // nft 1.0.6 prints some rules of its own and of iptables-nft in a form that it cannot read.
-    const { status } = spawnSync("unshare", ["-n", "nft", "-c", "-f", "-"], { input: printed.nft });
+    const { status } = spawnSync("unshare", ["-n", ...NFT, "-c", "-f", "-"], { input: printed.nft });
     if (status !== 0) return "nft cannot read its own listing";
     const line = printed.nft.split("\n")[fault.line - 1]?.trim();
     return `${UNREAD} ${fault.line}:${fault.column}: ${fault.message}: ${fault.found}, in: ${line}`;

@@ -141,17 +141,19 @@ for port in HOST.get("proxies", []):
 # -- rules: those of iptables by either backend, then native nftables
 if HOST["save"]:
     run(f"ip{SIX}tables-{HOST.get('backend', 'legacy')}-restore", text=HOST["save"])
+NFT = ("chroot", os.environ["NFT_ROOTFS"], "nft") if os.environ.get("NFT_ROOTFS") else ("nft",)
 if HOST.get("nft"):
-    run("nft", "-f", "-", text=HOST["nft"])
+    run(*NFT, "-f", "-", text=HOST["nft"])
 listed = {
-    "nft": run("nft", "list", "ruleset") if HOST.get("nft") or HOST.get("backend") == "nft" else "",
+    "nft": run(*NFT, "list", "ruleset") if HOST.get("nft") or HOST.get("backend") == "nft" else "",
     "save": run(f"ip{SIX}tables-nft-save") if HOST.get("backend") == "nft" else HOST["save"],
 }
 # The host's own voice is dropped, everything else is traced.
 OURS = "fwcheck-lab"
 FIRST = "priority -2147483648; policy accept;"
+# With the same nft: 1.0.6 may crash on tables of a later one.
 run(
-    "nft",
+    *NFT,
     "-f",
     "-",
     text=f"""table inet {OURS} {{

@@ -12,7 +12,7 @@ import { Aim, framed, sized } from "./aim.ts";
 import { Cover } from "./cover.ts";
 import { generate, INTERFACES, type Random } from "./generate.ts";
 import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
-import { closed, Lab, type LabPacket, ROUTER, type Scenario, UNREAD } from "./lab.ts";
+import { closed, isModernNft, Lab, type LabPacket, ROUTER, type Scenario, UNREAD } from "./lab.ts";
 import { layouts } from "./layouts.ts";
 import { nftCaptures } from "./nft/captures.ts";
 import { generateNft } from "./nft/generate.ts";
@@ -353,11 +353,12 @@ if (WITH_IPTABLES)
     prefix: "generated",
     make: generate,
   }));
+const modern = isModernNft();
 if (WITH_NFT)
   await compare("nftables", traps(), () => ({
     given: nftCaptures(ROOT, process.env.KERNEL_FOLDER ?? "."),
     prefix: "nft generated",
-    make: (next, family, name) => generateNft(next, family, name),
+    make: (next, family, name) => generateNft(next, family, name, modern),
   }));
 console.log(`${cover}`);
 process.exit(different === 0 ? 0 : 1);

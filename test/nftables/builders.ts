@@ -2,7 +2,7 @@
 import { type LoadedNftables, readNftables } from "../../lib/nftables/load.ts";
 import { CT, type Family, type Field, type Scalar } from "../../lib/packet/field.ts";
 import { evaluate, is, NEVER, type PacketValues, type Predicate } from "../../lib/packet/predicate.ts";
-import type { Effect } from "../../lib/rules/effect.ts";
+import { changed, type Effect } from "../../lib/rules/effect.ts";
 import type { Facts } from "../../lib/rules/facts.ts";
 import type { Rule } from "../../lib/rules/ruleset.ts";
 
@@ -111,14 +111,8 @@ function follow(effect: Effect, fields: Fields): string {
       return `${effect.kind} ${effect.chain}`;
     case "assign": {
       const { change, field } = effect;
-      const from = change.kind === "copy" ? (fields[change.from] as number) & change.mask : 0;
-      const old = (fields[field] ?? 0) as number;
-      const value =
-        change.kind === "add"
-          ? old + change.by
-          : change.kind === "bits"
-            ? ((old & ~change.clear) ^ change.xor) >>> 0
-            : ((old & ~change.clear) ^ from) >>> 0;
+      const from = change.kind === "copy" ? fields[change.from] : undefined;
+      const value = changed(fields[field] ?? 0, change, from)!;
       const next = effect.next === undefined ? "" : `, ${follow(effect.next, { ...fields, [field]: value })}`;
       return `${field}=${value}${next}`;
     }

@@ -6,6 +6,7 @@ const ADDRESS = (a: number, b = a): string => JSON.stringify({ kind: "range", fi
 const PORTS = (first: number, last = first): string => JSON.stringify({ first, last });
 const KEEP = '{"kind":"keep"}';
 const INTERFACE = '{"kind":"interface"}';
+const SYN6: Fields = { ...SYN, src: 7n, dst: (1n << 64n) | 1n };
 const UDP: Fields = { ...SYN, proto: 17, dport: 53 };
 
 test.each([
@@ -43,6 +44,27 @@ test.each([
   ["meta mark set ct mark", AT_RAW, "no match"],
   ["ct mark set meta mark | 0x10", { ...SYN, mark: 5 }, "ctmark=5, ctmark=21"],
   ["ct mark set 7 accept", AT_RAW, "ctmark=7, accept"],
+  ["meta mark set ct mark << 8", { ...SYN, ctmark: 0x1_ff00_00ff % 2 ** 32 }, `mark=${0x0000_ff00}`],
+  ["meta mark set ct mark >> 8 & 0xf", { ...SYN, ctmark: 0xffff_fabc }, `mark=${0xa}`],
+  ["meta mark set ct mark & 0xff00 >> 8 | 0x100", { ...SYN, ctmark: 0xffff_12bc }, "mark=188, mark=444"],
+  ["meta mark set meta mark << 4", { ...SYN, mark: 0xf000_0001 }, "mark=16"],
+  ["ct mark set meta mark << 4 ^ 0x3 >> 1", { ...SYN, mark: 0xf }, "ctmark=240, ctmark=241"],
+  ["meta mark set ct mark << 8", AT_RAW, "no match"],
+  ["meta mark set ip dscp", { ...SYN, tos: 0xb9 }, "mark=46"],
+  ["ct mark set ip dscp << 2 | 0x10", { ...SYN, tos: 0xb9 }, `ctmark=${(46 << 2) | 0x10}`],
+  ["meta mark set ip dscp << 26 drop", { ...SYN, tos: 0xfc }, `mark=${0xfc00_0000}, drop`],
+  ["meta mark set meta l4proto & 0xf", UDP, "mark=1"],
+  ["meta mark set icmp type", SYN, "no match"],
+  ["meta mark set ct direction", SYN, "mark=0"],
+  ["meta mark set ct direction", AT_RAW, "no match"],
+  ["meta mark set ip saddr", SYN, "? meta mark set ip saddr@inet t/c/1"],
+  ["meta mark set ct mark | meta mark", SYN, "? meta mark set ct mark | meta mark@inet t/c/1"],
+  ["ip ttl set ip ttl & 0xf0", { ...SYN, ttl: 0x3f }, `ttl=${0x30}`],
+  ["ip dscp set ip dscp | 0x01", { ...SYN, tos: 0xb9 }, `tos=${0xbd}`],
+  ["tcp dport set tcp dport | 1", SYN, "dport=81"],
+  ["ip daddr set ip daddr & 255.255.255.0 | 0.0.0.9", SYN, `dst=${0x0a000009}`],
+  ["ip daddr set ip saddr", SYN, "? ip daddr set ip saddr@inet t/c/1"],
+  ["ip6 daddr set ::9", SYN, "no match"],
   ["meta mark set ct mark map { 0x15 : 0x20, 0x16 : 0x30 }", { ...SYN, ctmark: 0x15 }, "mark=32"],
   ["meta mark set ct mark map { 0x15 : 0x20, 0x16 : 0x30 }", SYN, "no match"],
   ["meta mark set 5 tcp dport 80 drop", SYN, "mark=5, drop"],
@@ -113,4 +135,17 @@ test("the trace prints the verdict of a rule", () => {
     (rule) => ruleOf(rule).targetName,
   );
   expect(names).toEqual(["accept", "jump other", "continue", "drop", "accept", "continue"]);
+});
+
+test.each([
+  ["ip6 daddr set ::9", "dst=9"],
+  ["ip6 saddr set ::9 ip6 saddr ::9 drop", "src=9, drop"],
+  ["ip6 saddr set ::9 ip6 saddr ::7 drop", "src=9, nothing"],
+  ["ip6 daddr set ip6 daddr & ffff:ffff:ffff:ffff:: | ::7", `dst=${(1n << 64n) | 7n}`],
+  ["ip6 daddr set ip6 saddr map { ::7 : ::8 }", "dst=8"],
+  ["ip6 daddr set ip6 saddr map { ::6 : ::8 }", "no match"],
+  ["ip6 daddr set ip6 saddr", "? ip6 daddr set ip6 saddr@inet t/c/1"],
+  ["meta mark set ip6 dscp << 1", "mark=0"],
+])("IPv6: %s", (rule, expected) => {
+  expect(outcome(ruleOf(rule), SYN6, 6)).toBe(expected);
 });

@@ -133,7 +133,7 @@ function* drawnNft(): Generator<{ readonly rulesets: readonly Ruleset[]; readonl
   for (let i = 0; i < DRAWN; i++) {
     const name = `nft ${i}`;
     const family = i % 3 === 2 ? 6 : 4;
-    const { save, sysctls, nft } = generateNft(next, family, name);
+    const { save, sysctls, nft } = generateNft(next, family, name, true);
     const text = withUnknowns(nft!, next);
     const loaded = readNftables([{ name, text, complete: true }]);
     if (loaded.damaged) throw new Error(`${JSON.stringify(loaded.diagnostics)}\n${text}`);

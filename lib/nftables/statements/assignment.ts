@@ -4,7 +4,6 @@ import type { Field, Scalar } from "../../packet/field.ts";
 import { ANY, and, isNever, type Predicate } from "../../packet/predicate.ts";
 import { type Change, type Effect, NOTE, PREPARE, unknownEffect } from "../../rules/effect.ts";
 import { siteKey } from "../../rules/facts.ts";
-import type { Datatype } from "../datatype.ts";
 import type { Data } from "../element-set.ts";
 import { type Lookup, readLookup } from "../lookup.ts";
 import type { CompileContext, Operand } from "../operand.ts";
@@ -18,6 +17,7 @@ import {
 } from "../read-value.ts";
 import type { RuleScope } from "../rule-scope.ts";
 import { resolved } from "../scope.ts";
+import { readSmallValue, type SmallValue } from "../small-value.ts";
 import { CONNTRACK_TRAITS, NO_TRAITS, note, type StatementStep, statement } from "../step.ts";
 import type { StatementOf } from "../syntax.ts";
 import { allBits, readConstant } from "../values.ts";
@@ -31,6 +31,8 @@ const COPIED: readonly Field[] = ["mark", "ctmark"];
 type Written =
   | { readonly kind: "constant"; readonly value: Scalar }
   | { readonly kind: "value"; readonly value: ReadValue }
+  /** One constant for each value of another expression. */
+  | { readonly kind: "each"; readonly source: SmallValue }
   | { readonly kind: "map"; readonly lookup: Lookup; readonly values: ReadonlyMap<Data, Scalar | null> };
 
 /** Statements that configure the connection or the packet, by target; the text is their side effect. */
@@ -106,25 +108,17 @@ function followed(effect: Effect, rest: () => Effect): Effect {
 function readChange(given: Assignment, text: () => string, scope: RuleScope): StatementStep {
   const target = readSelector(given.target, scope);
   // A value that is never used may have any type.
-  const written = unwritable(target, null) === null ? readWritten(given.value, target.type, scope) : null;
+  const written = unwritable(target, null) === null ? readWritten(given.value, target, scope) : null;
   const tracked = target.needsConntrack === true || (written === null && readsConnection(given.value, scope));
   const traits = tracked ? CONNTRACK_TRAITS : NO_TRAITS;
   const why = unwritable(target, written);
   if (why !== null || written === null)
     return unknownStatement(text, why ?? "fwcheck does not evaluate the new value", traits);
   const goesOn = (at: CompileContext): Predicate => and(targetGuard(target, at), sourceGuard(written, at));
-  const reads = target.reads!;
+  const { field } = target.reads!;
   const assign = (change: Change, rest: () => Effect): Effect =>
-    followed({ kind: "assign", field: reads.field, change }, rest);
-  const constant = (value: Scalar): Change => {
-    const all = reads.shift === 0 && (target.type.bits ?? 0) >= 8;
-    const clear = all ? 0xffff_ffff : Number(allBits(target.type)) * 2 ** reads.shift;
-    return { kind: "bits", clear, xor: (value as number) * 2 ** reads.shift + reads.offset };
-  };
-  const more = {
-    traits: written.kind === "value" || written.kind === "map" ? traitsOf(written, traits) : traits,
-    goesOn,
-  };
+    followed({ kind: "assign", field, change }, rest);
+  const constant = (value: Scalar): Change => constantChange(target, value);
   return statement(
     "other",
     text,
@@ -134,7 +128,14 @@ function readChange(given: Assignment, text: () => string, scope: RuleScope): St
         case "constant":
           return assign(constant(written.value), rest);
         case "value":
-          return copied(written.value, reads.field, rest);
+          return copied(written.value, field, rest);
+        case "each": {
+          const cases = written.source.cases(at);
+          return {
+            kind: "choice",
+            cases: cases.map(({ when, value }) => ({ when, effect: assign(constant(value), rest) })),
+          };
+        }
         case "map":
           return written.lookup.choose(at, (data) => {
             const value = written.values.get(data) ?? null;
@@ -144,15 +145,23 @@ function readChange(given: Assignment, text: () => string, scope: RuleScope): St
           });
       }
     },
-    more,
+    { traits: traitsOf(written, traits), goesOn },
   );
 }
 
-const traitsOf = (
-  written: Exclude<Written, { kind: "constant" }>,
-  traits: StatementStep["traits"],
-): StatementStep["traits"] =>
-  (written.kind === "map" ? written.lookup.needsConntrack : written.value.operand.needsConntrack === true)
+/** The change that writes a constant. */
+function constantChange({ reads, type }: Operand, value: Scalar): Change {
+  if (typeof value === "bigint") return { kind: "address", keep: 0n, xor: value };
+  const { shift, offset } = reads!;
+  const all = shift === 0 && (type.bits ?? 0) >= 8;
+  const clear = all ? 0xffff_ffff : Number(allBits(type)) * 2 ** shift;
+  return { kind: "bits", clear, xor: (value as number) * 2 ** shift + offset };
+}
+
+const traitsOf = (written: Written, traits: StatementStep["traits"]): StatementStep["traits"] =>
+  (written.kind === "map" && written.lookup.needsConntrack) ||
+  (written.kind === "value" && written.value.operand.needsConntrack === true) ||
+  (written.kind === "each" && written.source.operand.needsConntrack === true)
     ? CONNTRACK_TRAITS
     : traits;
 
@@ -161,46 +170,57 @@ const targetGuard = (target: Operand, at: CompileContext): Predicate =>
   target.needsConntrack === true ? ANY : target.guard(at);
 
 function sourceGuard(written: Written, at: CompileContext): Predicate {
-  if (written.kind === "constant") return ANY;
-  return written.kind === "map" ? written.lookup.found(at) : guardOf([written.value], at);
+  switch (written.kind) {
+    case "constant":
+      return ANY;
+    case "value":
+      return guardOf([written.value], at);
+    case "each":
+      return written.source.operand.guard(at);
+    case "map":
+      return written.lookup.found(at);
+  }
 }
 
-/** `(from & mask) ^ xor`: a copy of some bits, and then a change of others. */
-function copied({ operand, mask, xor }: ReadValue, field: Field, rest: () => Effect): Effect {
+/** `((from & mask) << shift) ^ xor`: a copy of some bits, and then a change of others. */
+function copied({ operand, mask, shift, xor }: ReadValue, field: Field, rest: () => Effect): Effect {
   const from = operand.reads!.field;
+  if (typeof mask === "bigint")
+    return followed(
+      { kind: "assign", field, change: { kind: "address", keep: mask, xor: xor as bigint } },
+      rest,
+    );
   const kept = mask === null ? 0xffff_ffff : (mask as number);
   const flip: Effect = { kind: "assign", field, change: { kind: "bits", clear: 0, xor: xor as number } };
   const whole = xor === 0 ? rest : (): Effect => followed(flip, rest);
-  if (from === field)
+  if (from === field && shift === 0)
     // `(mark & mask) ^ xor` of the mark itself is one change.
     return followed(
       { kind: "assign", field, change: { kind: "bits", clear: ~kept >>> 0, xor: xor as number } },
       rest,
     );
-  return followed(
-    { kind: "assign", field, change: { kind: "copy", from, mask: kept, clear: 0xffff_ffff } },
-    whole,
-  );
+  const copy: Change = { kind: "copy", from, mask: kept, clear: 0xffff_ffff };
+  return followed({ kind: "assign", field, change: shift === 0 ? copy : { ...copy, shift } }, whole);
 }
 
 /** Reason why a change cannot be followed; `null` if it can. */
 function unwritable(target: Operand, written: Written | null): string | null {
   const { reads, type } = target;
-  if (reads === undefined) return `a change of ${target.name} is not followed`;
-  if (type.bits === 128) return "changes of IPv6 addresses are not followed";
-  if (type.bits === null) return `a change of ${target.name} is not followed`;
-  if (written?.kind === "value") {
-    const from = written.value.operand.reads;
-    if (from === undefined || !COPIED.includes(from.field) || !COPIED.includes(reads.field))
-      return "the new value depends on a field that is not copied";
-  }
-  return null;
+  if (reads === undefined || type.bits === null) return `a change of ${target.name} is not followed`;
+  if (written?.kind !== "value") return null;
+  const { operand, mask } = written.value;
+  const from = operand.reads;
+  const ofMarks = from !== undefined && COPIED.includes(from.field) && COPIED.includes(reads.field);
+  // A whole field that the statement writes back under a mask: `ip daddr set ip daddr & 255.255.255.0`.
+  const itself = operand === target && reads.shift === 0 && reads.offset === 0 && mask !== null;
+  return ofMarks || itself ? null : "the new value depends on a field that is not copied";
 }
 
 /** Reads what a statement writes; `null` if fwcheck does not evaluate it. */
-function readWritten(given: Expression, type: Datatype, scope: RuleScope): Written | null {
+function readWritten(given: Expression, target: Operand, scope: RuleScope): Written | null {
   const found = resolved(given, scope);
   if (found === null) return null;
+  const { type } = target;
   if (found.kind === "map") {
     const lookup = readLookup(found.key, found.map, scope);
     if (lookup === null) return null;
@@ -210,6 +230,8 @@ function readWritten(given: Expression, type: Datatype, scope: RuleScope): Writt
     return { kind: "map", lookup, values };
   }
   if (readsPacket(found)) {
+    const source = readSmallValue(found, target, scope);
+    if (source !== null) return { kind: "each", source };
     const value = readValue(found, scope);
     return value === null ? null : { kind: "value", value };
   }

@@ -1,11 +1,12 @@
 /** Prints the action of a rule as a verb phrase about packets: `are dropped`, `jump to chain DOCKER-USER`. */
 
 import { knownChain } from "../../host/known/chains.ts";
+import { printAddress } from "../../packet/address.ts";
 import type { Field } from "../../packet/field.ts";
 import type { Change } from "../../rules/effect.ts";
 import type { TableId } from "../../rules/ruleset.ts";
 import { purposeText } from "../text/chain-purpose.ts";
-import { listText } from "../text/list.ts";
+import { counted, listText } from "../text/list.ts";
 import { at } from "../text/packet-text.ts";
 import { flagNames, hexText } from "./field-text.ts";
 import type { NewAddress, ReturnPoint, RuleAction } from "./rule-action.ts";
@@ -112,6 +113,10 @@ const FIELD_NAMES: Partial<Record<Field, string>> = {
   ctmark: "connection mark",
   tos: "TOS",
   ttl: "TTL",
+  src: "source address",
+  dst: "destination address",
+  sport: "source port",
+  dport: "destination port",
 };
 
 function changeText(field: Field, change: Change): string {
@@ -121,19 +126,42 @@ function changeText(field: Field, change: Change): string {
     case "add":
       return `get a ${name} ${Math.abs(change.by)} ${change.by < 0 ? "lower" : "higher"}`;
     case "copy":
-      return field === "ctmark"
-        ? "have their mark saved as the connection mark"
-        : "get the connection mark as their mark";
+      return copyText(name, change);
+    case "address":
+      return addressChangeText(name, change);
     case "bits":
       return bitsText(field, name, change);
   }
 }
 
+function copyText(name: string, { from, shift = 0 }: Extract<Change, { kind: "copy" }>): string {
+  const source = FIELD_NAMES[from] ?? from;
+  const moved =
+    shift === 0
+      ? ""
+      : `, shifted by ${counted(Math.abs(shift), "bit")} to the ${shift < 0 ? "right" : "left"}`;
+  return name === FIELD_NAMES.ctmark && source === FIELD_NAMES.mark
+    ? `have their mark saved as the connection mark${moved}`
+    : `get the ${source} as their ${name}${moved}`;
+}
+
+const addressChangeText = (name: string, { keep, xor }: Extract<Change, { kind: "address" }>): string =>
+  keep === 0n
+    ? `get the ${name} ${printAddress(xor)}`
+    : `get the ${name} (old & ${printAddress(keep)}) ^ ${printAddress(xor)}`;
+
+const valueText = (field: Field, value: number): string =>
+  field === "src" || field === "dst"
+    ? printAddress(value)
+    : ["ttl", "sport", "dport"].includes(field)
+      ? String(value)
+      : hexText(value);
+
 /** `(old & ~clear) ^ xor` as iptables' set, or, and, xor. */
 function bitsText(field: Field, name: string, { clear, xor }: Extract<Change, { kind: "bits" }>): string {
   if (field === "flags") return `have the TCP flags ${listText(flagNames(clear), "and")} cleared`;
   if (clear === 0xffff_ffff || (clear === 0xff && field !== "mark"))
-    return `get the ${name} ${field === "ttl" ? xor : hexText(xor)}`;
+    return `get the ${name} ${valueText(field, xor)}`;
   if (field === "tos" && clear === 0xfc) return `get DSCP ${xor >>> 2}`;
   if (clear === xor) return `have the bits ${hexText(xor)} of their ${name} set`;
   if (xor === 0) return `have the bits ${hexText(clear)} of their ${name} cleared`;

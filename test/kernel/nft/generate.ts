@@ -81,9 +81,15 @@ const chainText = (name: string, lines: readonly string[]): string =>
   [`\tchain ${name} {`, ...lines.map((line) => `\t\t${line}`), "\t}"].join("\n");
 
 /** One table; its chains call only later ones, so that no chain calls itself. */
-function table(next: Random, packets: Family, family: TableFamily, name: string, taken: Set<string>): string {
+function table(
+  next: Random,
+  packets: Family,
+  family: TableFamily,
+  name: string,
+  { taken, modern }: { readonly taken: Set<string>; readonly modern: boolean },
+): string {
   const sets = new Sets(next);
-  const place = { next, family, packets, sets };
+  const place = { next, family, packets, sets, modern };
   const shared = Array.from({ length: whole(next, 0, 2) }, (_, i) => `shared${i}`);
   const chains: string[] = [];
   for (let b = whole(next, 1, 4); b > 0; b--) {
@@ -109,20 +115,23 @@ function table(next: Random, packets: Family, family: TableFamily, name: string,
 }
 
 /** The text of a whole ruleset. */
-export function nftables(next: Random, family: Family): string {
+function nftables(next: Random, family: Family, modern: boolean): string {
   const taken = new Set<string>();
   const own: TableFamily = family === 4 ? "ip" : "ip6";
   const count = whole(next, 1, 3);
   const tables = Array.from({ length: count }, (_, i) =>
-    table(next, family, chance(next, 0.5) ? own : "inet", `t${i}`, taken),
+    table(next, family, chance(next, 0.5) ? own : "inet", `t${i}`, { taken, modern }),
   );
   return `${tables.join("\n\n")}\n`;
 }
 
-/** A scenario with native tables, and with iptables' of either backend as often as not. */
-export function generateNft(next: Random, family: Family, name: string): Scenario {
+/**
+ * A scenario with native tables, and with iptables' of either backend as often as not.
+ * @param modern it may have statements that nft 1.0.6 refuses
+ */
+export function generateNft(next: Random, family: Family, name: string, modern: boolean): Scenario {
   const host = drawHost(next, family, name);
-  const nft = nftables(next, family);
+  const nft = nftables(next, family, modern);
   if (chance(next, 0.6)) return { ...host, nft };
   return { ...host, save: drawTables(next, family), backend: chance(next, 0.5) ? "nft" : "legacy", nft };
 }

@@ -17,6 +17,8 @@ export interface Place {
   readonly sets: Sets;
   /** Chains that the rule may call. */
   readonly chains: readonly string[];
+  /** nft reads statements that 1.0.6 refuses. */
+  readonly modern: boolean;
 }
 
 /** Keys of sets by their types. */

@@ -54,6 +54,8 @@ function markValue(place: Place, theme: Theme, own: "meta mark" | "ct mark"): st
     () => from,
     () => `${from} & ${hex(pick(next, [1, 3]))}`,
     () => `${from} | ${hex(pick(next, [1, 2]))}`,
+    () => shifted(place, from),
+    () => (place.modern ? small(place, theme) : shifted(place, from)),
     () => {
       const parts = chance(next, 0.7) ? [pick(next, selectors(place, theme))] : keyParts(place, theme, 1);
       const used = parts.filter((p) => p.type !== "uid");
@@ -61,6 +63,23 @@ function markValue(place: Place, theme: Theme, own: "meta mark" | "ct mark"): st
       return `${text(used)} map ${mapped(place, used, "mark", number)}`;
     },
   ])();
+}
+
+/** A mark, shifted. Few values remain: the set engine tracks each combination of marks. */
+const shifted = ({ next }: Place, from: string): string =>
+  `${from} ${pick(next, ["<< 1 & 0x3", "<< 4 & 0x10", ">> 1", ">> 4", "<< 31", ">> 28 & 0x7", ">> 1 ^ 0x1", "<< 1 & 0x1 | 0x2"])}`;
+
+/** An expression of a few bits as a mark. */
+function small({ next }: Place, { protocol, family }: Theme): string {
+  const forms = ["ct direction", "meta l4proto & 0x3"];
+  if (family !== undefined) {
+    const dscp = family === 4 ? "ip dscp" : "ip6 dscp";
+    forms.push(`${dscp} >> 4`, `${dscp} >> 4`, `${dscp} << 2 & 0x10 | 0x1`, `${dscp} << 30`);
+    if (chance(next, 0.1)) forms.push(dscp);
+  }
+  if (protocol === "icmp") forms.push("icmp type & 0x3", "icmp code & 0x1");
+  if (protocol === "icmpv6") forms.push("icmpv6 type & 0x3");
+  return pick(next, forms);
 }
 
 /** A statement after which the rule goes on. */
@@ -73,6 +92,24 @@ export function passing(place: Place, theme: Theme): string {
   if (n < 0.75)
     return pick(next, ["log", 'log prefix "seen " group 5', "meta priority set 1:2", "ct event set new"]);
   return payload(place, theme);
+}
+
+const addressOf = (next: Place["next"], family: Family): string =>
+  `${family === 4 ? "ip" : "ip6"} ${pick(next, ["saddr", "daddr"])}`;
+
+/** A change of some bits of an address, or one that a map decides. */
+function changedAddress(place: Place, family: Family): string {
+  const { next } = place;
+  const own = addressOf(next, family);
+  const [prefix, host] = family === 4 ? ["255.255.255.0", "0.0.0.9"] : ["ffff:ffff:ffff:ffff::", "::9"];
+  const type: Type = family === 4 ? "ipv4_addr" : "ipv6_addr";
+  const key = [{ text: addressOf(next, family), type }];
+  return pick(next, [
+    () => `${own} set ${own} & ${prefix}`,
+    () => `${own} set ${own} & ${prefix} | ${host}`,
+    () => `${own} set ${own} ^ ${host}`,
+    () => `${own} set ${text(key)} map ${mapped(place, key, type, () => neighbour(next, family))}`,
+  ])();
 }
 
 /** Changes of the header; most of one that decides no route. */
@@ -93,9 +130,11 @@ function payload(place: Place, { family, protocol }: Theme): string {
       forms.push(`${protocol} ${pick(next, ["dport", "sport"])} set ${pick(next, PORTS)}`);
   if (protocol === "tcp") forms.push("tcp option maxseg size set 1200");
   if (family !== undefined && chance(next, 0.1))
-    forms.push(
-      `${family === 4 ? "ip" : "ip6"} ${pick(next, ["saddr", "daddr"])} set ${neighbour(next, family)}`,
-    );
+    forms.push(`${addressOf(next, family)} set ${neighbour(next, family)}`, changedAddress(place, family));
+  if (place.modern && family === 4 && chance(next, 0.3))
+    forms.push(`ip ttl set ip ttl & ${hex(pick(next, [0xf0, 0x3f]))}`, "ip dscp set ip dscp | 0x01");
+  if (place.modern && family === 6 && chance(next, 0.3))
+    forms.push("ip6 hoplimit set ip6 hoplimit | 0x40", "ip6 dscp set ip6 dscp & 0x3c");
   return forms.length === 0 ? "counter" : pick(next, forms);
 }
 
