@@ -211,6 +211,18 @@ describe.skipIf(!able || !hasNftCaptures)("the script with the real nft", () => 
     expect(err).toContain("the ruleset is not the one that was analysed");
   });
 
+  test("--check reports that other rules have changed since the analysis", () => {
+    const changed = "other rules have changed since the analysis";
+    const same = run("sh fix.sh >/dev/null; sh fix.sh --check");
+    expect(same).toMatchObject({ code: 0, out: "in force\n" });
+    expect(same.err).not.toContain(changed);
+    const other = run(
+      "sh fix.sh >/dev/null; nft add rule inet filter input tcp dport 99 accept; sh fix.sh --check",
+    );
+    expect(other).toMatchObject({ code: 0, out: "in force\n" });
+    expect(other.err).toContain(changed);
+  });
+
   test("the undo leaves the ruleset as it was, byte by byte", () => {
     const { out } = run(
       "nft list ruleset >before; sh fix.sh >&2; sh fix.sh --undo; nft list ruleset | cmp - before; echo $?; nft -f fix.nft; nft delete table ip fwcheck; nft list ruleset | cmp - before; echo $?",

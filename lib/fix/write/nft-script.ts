@@ -50,6 +50,7 @@ export function nftScript(families: readonly FamilyRules[], listing: string | nu
     "--check)",
     "  code=0",
     "  check || code=$?",
+    '  [ "$code" -ne 0 ] || report_changes',
     ...CHECKED,
     "--undo)",
     "  for f in ip ip6; do",
@@ -75,6 +76,11 @@ approve() {
     echo "fwcheck: the ruleset is not the one that was analysed: run fwcheck fix again, or use --force" >&2
     exit 3
   fi
+}
+report_changes() { # names rules that changed since the analysis: addresses of containers, the policy
+  digest=$(live | sha256sum) || digest=unknown
+  [ "$(analysed)" = unknown ] || [ "$(analysed)" = "\${digest%% *}" ] ||
+    echo "fwcheck: other rules have changed since the analysis: run fwcheck fix again" >&2
 }
 check() { # 0: in force, 1: not in force, 2: not known
   for f in $(families); do

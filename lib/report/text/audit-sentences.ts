@@ -24,7 +24,7 @@ export function doubtText(doubt: Doubt): string {
     case "not-followed":
       return `IPv${doubt.family}: ${uncertaintyText(doubt.reason)}`;
     case "docker-nftables":
-      return "Docker uses its nftables backend, and these rules have none of its tables: add the output of nft list ruleset; the exposure of containers is unknown";
+      return "Docker uses its nftables backend, and these rules have none of its tables: add the output of nft list ruleset, or restart Docker if flush ruleset has removed them; the exposure of containers is unknown";
     case "docker-without-iptables":
       return 'Docker is configured to write no iptables rules ("iptables": false): docker-proxy serves the published ports, and other forwarding to containers is unknown';
     case "no-docker-chain":
