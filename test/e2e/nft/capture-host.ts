@@ -50,6 +50,8 @@ export const listing = (): string => onHost("nft -s list ruleset");
 
 export class CaptureHost {
   private readonly containers: readonly Container[];
+  /** Process that serves published ports. */
+  private proxy: number | null = null;
 
   constructor(readonly capture: Capture) {
     this.containers = capture.containers();
@@ -129,14 +131,18 @@ export class CaptureHost {
     );
   }
 
-  /** Starts what listens on the host for published TCP ports, as docker-proxy does. */
-  proxies(): void {
+  /**
+   * Starts what listens on the host for published TCP ports, as docker-proxy does, instead of what was started before.
+   * @param edit changes the addresses of containers
+   */
+  proxies(edit: (address: string) => string = (address) => address): void {
+    if (this.proxy !== null) process.kill(this.proxy);
     const pairs = this.published().flatMap(([container, { proto, address, port, to }]) => {
-      const targets = container.addresses.map(bare);
+      const targets = container.addresses.map(bare).map(edit);
       const target = targets.find((each) => each.includes(":") === address.includes(":")) ?? targets[0];
       return proto === "tcp" ? [{ listen: [address, port], to: [target, to] }] : [];
     });
-    start("host", `${PYTHON} proxy '${JSON.stringify(pairs)}'`);
+    this.proxy = start("host", `${PYTHON} proxy '${JSON.stringify(pairs)}'`);
     must("sleep 0.3");
   }
 
@@ -156,11 +162,10 @@ export class CaptureHost {
 
   /** Gives a container another address. Its program answers there. */
   move(name: string, from: string, to: string): void {
-    const bits = this.at(from)
-      .addresses.find((each) => bare(each) === from)!
-      .replace(/.*\//, "");
+    const { addresses, gateways } = this.containers.find((each) => each.name === name)!;
+    const bits = addresses.find((each) => !each.includes(":"))!.replace(/.*\//, "");
     must(
-      `ip -n $PFX-${name} addr add ${to}/${bits} dev eth0; ip -n $PFX-${name} addr del ${from}/${bits} dev eth0; ip -n $PFX-${name} route replace default via ${this.at(from).gateways[0]}`,
+      `ip -n $PFX-${name} addr del ${from}/${bits} dev eth0; ip -n $PFX-${name} addr add ${to}/${bits} dev eth0; ip -n $PFX-${name} route replace default via ${gateways[0]}`,
     );
   }
 

@@ -14,8 +14,8 @@ export type Form = (typeof FORMS)[number];
 const SCRIPT = "/usr/local/sbin/fwcheck-fix";
 const HERE = { nft: join(FOLDER, "fwcheck.nft"), script: join(FOLDER, "fix.sh") } as const;
 
-/** Path of the file for `nft -f`. */
-export const NFT_FILE = HERE.nft;
+/** Paths of the file for `nft -f` and of the script. */
+export const { nft: NFT_FILE, script: SCRIPT_FILE } = HERE;
 
 /** Writes the files of a fix. */
 export function save(fix: Fix): void {

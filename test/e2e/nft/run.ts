@@ -10,6 +10,7 @@ import { closed } from "../lab.ts";
 import { CAPTURES, Capture, tablesOf } from "./capture.ts";
 import { type CaptureHost, down, onHost } from "./capture-host.ts";
 import { type Captured, judgeCaptured } from "./captured.ts";
+import { judgeLifecycle } from "./lifecycle.ts";
 import { check, say, summary } from "./record.ts";
 
 const ECHO = { proto: "tcp", dst: "203.0.113.1", port: 8444 } as const;
@@ -25,6 +26,9 @@ const PODMAN_FINDINGS = [
   "ingress-bypass/4/tcp/203.0.113.1/8090",
   "loopback-bypass/4/tcp/127.0.0.1/9090",
 ];
+
+/** The container of ports 8080 and 9080 of the first two hosts. */
+const WEB = { container: "web", from: "172.17.0.2", to: "172.17.0.9" } as const;
 
 const HOSTS: readonly Captured[] = [
   {
@@ -95,6 +99,8 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
 const only = new RegExp(/^nft ?(.*)/.exec(process.env.E2E_ONLY ?? "")?.[1] ?? "");
 try {
   for (const captured of HOSTS) if (only.test(captured.name)) await judgeCaptured(captured);
+  for (const captured of HOSTS.slice(0, 2))
+    if (only.test(`lifecycle of ${captured.name}`)) await judgeLifecycle(captured, WEB);
 } catch (error) {
   check("no error", false, error instanceof Error ? error.stack : String(error));
 } finally {
