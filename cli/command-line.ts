@@ -158,7 +158,7 @@ function declare(parser: Argv, { positionals, flags, examples, notes }: Command)
 }
 
 /** Arguments that may be given more than once. */
-const REPEATABLE = ["_", "rules", "assume", ...Object.keys(hostFlags)];
+const REPEATABLE = ["_", "rules", "assume", "engine-table", "engineTable", ...Object.keys(hostFlags)];
 
 /** @throws UsageError if a flag that takes one value is given twice */
 function requireOnce(args: Readonly<Record<string, unknown>>): true {

@@ -79,6 +79,14 @@ export const assumptionFlags = {
       "complete: no other rules filter on the host: no nftables tables, no rules of the other iptables backend or of a family that is not given",
     requiresArg: true,
   },
+  "engine-table": {
+    type: "string",
+    array: true,
+    nargs: 1,
+    describe:
+      'table of nftables that a container engine fills, by family and name ("ip myengine"), where fwcheck does not know the engine',
+    requiresArg: true,
+  },
 } as const;
 
 /** Flags that decide the exit code of an audit, and limit its cost. */

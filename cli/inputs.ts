@@ -29,6 +29,7 @@ import { InputError } from "./errors.ts";
 import { filesOf, isFolder, readSource } from "./files.ts";
 import { hostFlags } from "./flags.ts";
 import { writeStderr } from "./output.ts";
+import { didYouMean } from "./suggestion.ts";
 
 /** Flags whose files describe one host. */
 export const HOST_FLAGS = Object.keys(hostFlags) as (keyof typeof hostFlags)[];
@@ -44,6 +45,8 @@ export interface HostArgs {
   readonly listening?: readonly string[] | undefined;
   /** `complete`: no other rules filter on the host. */
   readonly assume?: readonly string[] | undefined;
+  /** Tables of engines that fwcheck does not know. */
+  readonly engineTable?: readonly string[] | undefined;
 }
 
 /** Prints a diagnostic to stderr, with file, line and column. */
@@ -97,10 +100,29 @@ export function inputs(args: HostArgs, hints: readonly Packet[] = []): Inputs {
   }
   const sources = Object.fromEntries(Object.entries(collected.sources).filter(([, list]) => list.length > 0));
   const complete = collected.snapshot !== null || args.assume?.includes("complete") === true;
-  const given = { ...sources, doubts: collected.doubts, complete };
+  const engineTables = existingTables(args.engineTable ?? [], rulesets);
+  const given = {
+    ...sources,
+    doubts: collected.doubts,
+    complete,
+    ...(engineTables.length > 0 ? { engineTables } : {}),
+  };
   const host = asInputError(() => readHost(given, rulesets, hints));
   host.diagnostics.forEach(printDiagnostic);
   return { sources: rules, given, rulesets, diagnostics, host };
+}
+
+/** Returns the tables of `--engine-table`. @throws InputError for one that is not a table of nftables in the rules */
+function existingTables(names: readonly string[], rulesets: readonly Ruleset[]): readonly string[] {
+  const tables = rulesets
+    .flatMap((ruleset) => [...ruleset.tables.keys()])
+    .filter((id) => /^(ip6?|inet) /.test(id));
+  for (const name of names)
+    if (!tables.includes(name))
+      throw new InputError(
+        `--engine-table: the rules have no table ${safe(JSON.stringify(name))} of nftables.${didYouMean(name, tables)}`,
+      );
+  return names;
 }
 
 /** Reads a file of a kind. A list of sockets may be empty only in a snapshot. @throws InputError */

@@ -31,6 +31,7 @@ function auditMany(paths: readonly string[], args: AuditArgs): Promise<number> {
   if (args.sarif === true) throw new InputError("--sarif takes one host, but several are named");
   const flags = [
     ...(args.assume ?? []).flatMap((word) => ["--assume", word]),
+    ...(args.engineTable ?? []).flatMap((table) => ["--engine-table", table]),
     ...(args.failOn === undefined ? [] : ["--fail-on", args.failOn]),
     ...(args.expect === undefined ? [] : ["--expect", args.expect]),
     ...(args.budget === undefined ? [] : ["--budget", String(args.budget)]),

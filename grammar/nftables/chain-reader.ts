@@ -32,6 +32,8 @@ const HANDLE_COMMENT = /^ handle (\d+)[ \t]*$/;
 /** Line of a rule without a text, from the line feed before it. */
 const EMPTY_RULE = /\n\t\t(?: # handle (\d+))?(?=\n)/y;
 
+const NO_RULES: readonly Rule[] = [];
+
 let sharedParser: UnitParser | undefined;
 
 /** Returns the parser. It is created when it is first needed, because creation is slow. */
@@ -46,6 +48,8 @@ export class ChainReader {
   private readonly shapes = new ShapeTable();
   protected readonly diagnostics: Diagnostic[] = [];
   private readonly strict: boolean;
+  /** Rules of the chain that is read. */
+  private readonly rules: Rule[] = [];
   private cutOff = false;
   private readonly ruleScanner: ShapeScanner<RuleShape> | null;
 
@@ -57,7 +61,8 @@ export class ChainReader {
   }
 
   protected chain(place: Position, name: string, handle: number | null): Chain {
-    const rules: Rule[] = [];
+    const rules = this.rules;
+    rules.length = 0;
     const chain: Open<Chain> = {
       kind: "chain",
       ...place,
@@ -65,7 +70,7 @@ export class ChainReader {
       base: null,
       comment: null,
       flags: [],
-      rules,
+      rules: NO_RULES,
       handle,
     };
     const item = (): void => {
@@ -82,6 +87,7 @@ export class ChainReader {
       rules.push(scanned ? this.learnedRule(unit) : this.rule(unit));
     };
     this.block(`chain ${name}`, place, item, { lineFeed: () => this.listedRules(rules) });
+    if (rules.length > 0) chain.rules = rules.slice();
     return chain;
   }
 
@@ -113,10 +119,10 @@ export class ChainReader {
     const scanner = this.ruleScanner!;
     const shape = scanner.find();
     if (shape === undefined) return null;
-    const { line, column } = cursor.locate(cursor.at);
+    cursor.moveLine(cursor.at);
+    const at = scanner.store(cursor.columnOf(cursor.at));
     cursor.at = scanner.next;
-    const at = scanner.store(column);
-    return new ScannedRule(line, shape, scanner.spans, at);
+    return new ScannedRule(cursor.line, shape, scanner.spans, at);
   }
 
   /** Reads a rule with the grammar, and lets the scanner know its outline. */

@@ -1,6 +1,7 @@
 /** Grammar of selectors: the words that read a field of the packet, of the connection, or of the host. */
 
 import { EmbeddedActionsParser, type IToken, type TokenType } from "chevrotain";
+import { LazyLookahead } from "./lazy-lookahead.ts";
 import { messages } from "./line-error.ts";
 import { type Part, partOf, slot } from "./slots.ts";
 import * as t from "./tokens.ts";
@@ -38,6 +39,7 @@ export class SelectorParser extends EmbeddedActionsParser {
   constructor(validate: boolean) {
     super(t.vocabulary, {
       maxLookahead: 1,
+      lookaheadStrategy: new LazyLookahead({ maxLookahead: 1 }),
       errorMessageProvider: messages,
       skipValidations: !validate,
     });

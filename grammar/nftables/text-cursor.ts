@@ -28,7 +28,8 @@ export interface Unit {
 export class TextCursor {
   /** Offset of the next character. */
   at = 0;
-  private line = 1;
+  /** Line of the offset that was located last. */
+  line = 1;
   private lineStart = 0;
   /** Offset up to which lines are counted. */
   private counted = 0;
@@ -43,6 +44,17 @@ export class TextCursor {
 
   /** Returns line and column of an offset. Offsets before the last one that was located are slow. */
   locate(offset: number): Position {
+    this.moveLine(offset);
+    return { line: this.line, column: this.columnOf(offset) };
+  }
+
+  /** Returns the column of an offset in the line that was located last. */
+  columnOf(offset: number): number {
+    return offset - this.lineStart + 1;
+  }
+
+  /** Locates an offset, as `locate` does. */
+  moveLine(offset: number): void {
     if (offset < this.counted) {
       this.line = 1;
       this.lineStart = 0;
@@ -54,7 +66,6 @@ export class TextCursor {
       this.line++;
       this.lineStart = this.counted = feed + 1;
     }
-    return { line: this.line, column: offset - this.lineStart + 1 };
   }
 
   /** Returns the place of an offset in a unit whose start was located last, without moving. */

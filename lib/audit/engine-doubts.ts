@@ -140,7 +140,9 @@ function otherTranslations(program: Program, host: Host): Doubt[] {
     .flatMap(({ addresses }) => addresses.map(({ prefix }) => prefixRange(prefix)));
   return [...ruleset.tables.values()].flatMap(({ name: table, chains }): Doubt[] => {
     const isOther =
-      !isTableName(table) && [...chains.keys()].every((each) => knownChain(table, each) === null);
+      !isTableName(table) &&
+      host.engineTables?.includes(table) !== true &&
+      [...chains.keys()].every((each) => knownChain(table, each) === null);
     if (!isOther) return [];
     const reaches = [...chains.keys()].some((each) =>
       program

@@ -18,10 +18,14 @@ export function engineOfChain(table: TableId, chain: string): string | null {
   return known?.role === "engine" ? known.by : null;
 }
 
+/** Returns the name of an engine of which only the table is known. */
+export const engineOfTable = (table: TableId): string => `the engine of table ${table}`;
+
 /** Returns the engine that wrote a rule; `null` for any other rule. */
 export function engineOf(rule: Rule, host: Host): string | null {
   const byChain = engineOfChain(rule.table, rule.chain);
   if (byChain !== null) return byChain;
+  if (host.engineTables?.includes(rule.table) === true) return engineOfTable(rule.table);
   if (isDockerRule(rule, host)) return "Docker";
   const called = calledChain(rule);
   return called === null ? null : engineOfChain(rule.table, called);

@@ -11,7 +11,7 @@ import type { Hook } from "../rules/base-chain.ts";
 import { chainOf, type Ruleset, tablesOf } from "../rules/ruleset.ts";
 import type { Doubt } from "./doubt.ts";
 import { otherPublishers } from "./engine-doubts.ts";
-import { publications } from "./engine-rules.ts";
+import { engineOfTable, publications } from "./engine-rules.ts";
 import type { Exposure } from "./finding.ts";
 import type { AuditNote } from "./notes.ts";
 
@@ -53,6 +53,7 @@ export function scopeOf(programs: readonly Program[], host: Host): AuditScope {
   const hasDockerUser = programs.some(({ ruleset }) => chainOf(ruleset, "filter", DOCKER_USER) !== undefined);
   if (hasDockerUser || namesEngine(host, "docker")) engines.add("Docker");
   if (namesEngine(host, "podman")) engines.add(PODMAN);
+  for (const table of host.engineTables ?? []) engines.add(engineOfTable(table));
   return {
     families: programs.map(({ ruleset }) => ({
       family: ruleset.family,

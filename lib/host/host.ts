@@ -7,6 +7,7 @@ import type { SourceDiagnostic } from "../iptables/load.ts";
 import type { Prefix } from "../packet/address.ts";
 import type { Address, Family } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
+import type { TableId } from "../rules/table-name.ts";
 import type { HostDoubt } from "./host-doubt.ts";
 import type { HostInference } from "./inference.ts";
 import type { Route, RoutingRule } from "./routes.ts";
@@ -170,6 +171,8 @@ export interface Host {
   readonly listening?: readonly Socket[];
   /** Container bridges, from the engines' networks or rules. */
   readonly bridges: readonly string[];
+  /** Tables of nftables that a container engine fills of which fwcheck knows no name, by family and name: `ip myengine`. */
+  readonly engineTables?: readonly TableId[];
   /** Returns the packets that are in an ipset; `undefined` if the set is unknown. */
   member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;
   /** Returns the members of a list:set; none for other types. */

@@ -1,6 +1,7 @@
 /** Puts a host together from what was given, and infers the rest. */
 import type { Family } from "../packet/field.ts";
 import type { MissingRules, Ruleset } from "../rules/ruleset.ts";
+import type { TableId } from "../rules/table-name.ts";
 import { type SourceKind, sourceKind } from "./classify.ts";
 import type { Container, Host, Interface, Network } from "./host.ts";
 import type { HostDoubt } from "./host-doubt.ts";
@@ -50,6 +51,8 @@ export interface HostSources {
   readonly listening?: readonly Source[];
   /** `nft list tables`: with it, rules of both families count as complete. Give it to `withTables`, too. */
   readonly tables?: readonly Source[];
+  /** Tables of nftables that a container engine fills of which fwcheck knows no name, by family and name: `ip myengine`. */
+  readonly engineTables?: readonly TableId[];
   /** Reasons why the inputs may be incomplete; a snapshot contains them. */
   readonly doubts?: readonly HostDoubt[];
   /**
@@ -167,6 +170,7 @@ export function readHost(
       ? {}
       : { listening: each(sources.listening, "listening", readSockets, () => false).flat() }),
     bridges,
+    ...(sources.engineTables === undefined ? {} : { engineTables: sources.engineTables }),
     member: (set, sides, family) => ipsets.sets.member(set, sides, family),
     parts: (set) => ipsets.sets.parts(set),
     inferences,

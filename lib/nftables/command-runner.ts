@@ -134,9 +134,9 @@ export class CommandRunner {
         command,
       );
     if (verb === "replace") {
-      if (at >= 0) chain.rules[at] = syntax;
-    } else if (verb === "insert") chain.rules.splice(Math.max(0, at), 0, syntax);
-    else chain.rules.splice(at < 0 ? chain.rules.length : at + 1, 0, syntax);
+      if (at >= 0) chain.edit()[at] = syntax;
+    } else if (verb === "insert") chain.edit().splice(Math.max(0, at), 0, syntax);
+    else chain.edit().splice(at < 0 ? chain.rules.length : at + 1, 0, syntax);
   }
 
   private remove(command: Command): void {
@@ -158,7 +158,7 @@ export class CommandRunner {
       const chain = table.chains.get(name);
       const at = chain === undefined || place === null ? -1 : ruleAt(chain, place);
       if (at < 0) this.missing("rule", command);
-      else chain!.rules.splice(at, 1);
+      else chain!.edit().splice(at, 1);
     } else if (object === "element") {
       const set = table.sets.get(name);
       const elements = body !== null && "elements" in body ? (body.elements ?? []) : [];
@@ -178,11 +178,11 @@ export class CommandRunner {
       return;
     }
     const table = this.tables.get(`${command.family} ${command.table}`);
-    if (command.object === "table") for (const chain of table?.chains.values() ?? []) chain.rules = [];
+    if (command.object === "table") for (const chain of table?.chains.values() ?? []) chain.edit().length = 0;
     else if (command.object === "chain") {
       const chain = table?.chains.get(command.name);
       if (chain === undefined) this.missing("chain", command);
-      else chain.rules = [];
+      else chain.edit().length = 0;
     } else if (["set", "map", "meter"].includes(command.object)) {
       const set = table?.sets.get(command.name);
       if (set === undefined) this.missing("set", command);

@@ -17,24 +17,46 @@ export type Definitions = ReadonlyMap<string, Expression>;
 export const NO_DEFINITIONS: Definitions = new Map();
 
 export class DraftChain {
-  /** Definitions that precede a rule, if there are any. */
-  private readonly definitions = new Map<RuleSyntax, Definitions>();
+  base: BaseChainLine | null;
+  private current: readonly RuleSyntax[];
+  /** The list above, if it is no longer that of the syntax. */
+  private own: RuleSyntax[] | null = null;
+  /** Definitions that precede a rule; `null` if no rule has any. */
+  private definitions: Map<RuleSyntax, Definitions> | null = null;
 
-  constructor(
-    readonly name: string,
-    public base: BaseChainLine | null,
-    readonly place: Position,
-    /** In the order of evaluation. */
-    public rules: RuleSyntax[] = [],
-  ) {}
+  constructor(readonly syntax: ChainSyntax) {
+    this.base = syntax.base;
+    this.current = syntax.rules;
+  }
+
+  get name(): string {
+    return this.syntax.name;
+  }
+
+  get place(): Position {
+    return this.syntax;
+  }
+
+  /** In the order of evaluation. */
+  get rules(): readonly RuleSyntax[] {
+    return this.current;
+  }
+
+  /** Returns the rules to be changed. */
+  edit(): RuleSyntax[] {
+    this.current = this.own ??= [...this.current];
+    return this.own;
+  }
 
   /** Keeps the definitions that precede a rule. */
   define(rule: RuleSyntax, definitions: Definitions): void {
-    if (definitions.size > 0) this.definitions.set(rule, definitions);
+    if (definitions.size === 0) return;
+    this.definitions ??= new Map();
+    this.definitions.set(rule, definitions);
   }
 
   definitionsOf(rule: RuleSyntax): Definitions {
-    return this.definitions.get(rule) ?? NO_DEFINITIONS;
+    return this.definitions?.get(rule) ?? NO_DEFINITIONS;
   }
 }
 
@@ -83,11 +105,14 @@ export class TableDraft {
   addChain(syntax: ChainSyntax, definitions: Definitions): void {
     let chain = this.chains.get(syntax.name);
     if (chain === undefined) {
-      chain = new DraftChain(syntax.name, syntax.base, syntax, syntax.rules.slice());
+      chain = new DraftChain(syntax);
       this.chains.set(syntax.name, chain);
     } else {
       if (syntax.base !== null) chain.base = syntax.base;
-      for (const rule of syntax.rules) chain.rules.push(rule);
+      if (syntax.rules.length > 0) {
+        const rules = chain.edit();
+        for (const rule of syntax.rules) rules.push(rule);
+      }
     }
     if (definitions.size > 0) for (const rule of syntax.rules) chain.define(rule, definitions);
   }

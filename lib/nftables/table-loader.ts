@@ -201,7 +201,7 @@ export class TableLoader {
     if (name === undefined) {
       name = `__chain${this.anonymous.size}`;
       this.anonymous.set(place, name);
-      const list = { rules: [...rules], definitionsOf: () => definitions };
+      const list = { rules, definitionsOf: () => definitions };
       if (first === undefined) this.loadChain(name, null, null, list, this.draft.place);
       else this.waiting.push({ name, list });
     }

@@ -17,7 +17,7 @@ export type Substitute =
 /** New values of variables, by level. */
 export type Substitution = ReadonlyMap<number, Substitute>;
 
-/** Up to this many terminals `split` computes one preimage each; for more it makes a single pass. */
+/** Up to this many parts are computed one by one; more are divided in a single pass. */
 const FEW_TERMINALS = 8;
 
 export class Diagrams extends SetAlgebra {
@@ -184,10 +184,28 @@ export class Diagrams extends SetAlgebra {
   split(f: Node): Map<number, Node> {
     const found = this.terminals(f);
     if (found.length <= FEW_TERMINALS) return new Map(found.map((value) => [value, this.preimage(f, value)]));
+    return this.divided(f, (value) => ({ values: [value], sets: [FULL] }));
+  }
+
+  /** Returns the part of a diagram for each group of terminals; the parts keep their terminals. 0 is in no group. */
+  splitByGroup(f: Node, groupOf: (value: number) => number): Map<number, Node> {
+    const groups = new Set(this.terminals(f).map(groupOf));
+    if (groups.size <= FEW_TERMINALS)
+      return new Map(
+        [...groups].map((group) => [
+          group,
+          this.mapTerminals(f, (value) => (value !== 0 && groupOf(value) === group ? value : 0)),
+        ]),
+      );
+    return this.divided(f, (value) => ({ values: [groupOf(value)], sets: [terminal(value)] }));
+  }
+
+  /** Divides a diagram in one pass over its nodes. */
+  private divided(f: Node, part: (value: number) => Split): Map<number, Node> {
     const memo = new Map<Node, Split>();
     const slots = new Map<number, number>();
     const go = (x: Node): Split => {
-      if (x < 0) return x === EMPTY ? NO_TERMINALS : { values: [~x], sets: [FULL] };
+      if (x < 0) return x === EMPTY ? NO_TERMINALS : part(~x);
       let split = memo.get(x);
       if (split === undefined) {
         const k = this.size[x]!;
@@ -259,7 +277,7 @@ export class Diagrams extends SetAlgebra {
   }
 }
 
-/** The terminals of a diagram, and the set of packets for each. */
+/** The groups of a diagram's terminals, and the part of the diagram for each. */
 interface Split {
   readonly values: readonly number[];
   readonly sets: readonly Node[];

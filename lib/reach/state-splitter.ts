@@ -47,12 +47,11 @@ export class StateSplitter {
     keys.forEach((key, i) => {
       for (const id of groups.get(key)!.keys()) number.set(id, i + 1);
     });
-    const sets = diagrams.split(diagrams.mapTerminals(states.set, (id) => number.get(id) ?? 0));
+    const sets = diagrams.splitByGroup(states.set, (id) => number.get(id)!);
     const out = new Map<K, SetStates>();
     keys.forEach((key, i) => {
       const set = sets.get(i + 1);
-      if (set !== undefined)
-        out.set(key, { set: diagrams.intersect(set, states.set), headers: groups.get(key)! });
+      if (set !== undefined) out.set(key, { set, headers: groups.get(key)! });
     });
     return out;
   }
@@ -97,17 +96,17 @@ export class StateSplitter {
     const keyOf = ({ bindings }: HeaderState): string =>
       fields.map((field) => bindingKey(bindings[field], field)).join();
     const all = this.members(after.set);
-    let moved: Node = EMPTY;
+    const changed: Node[] = [];
     for (const [key, { set, headers }] of this.groupByHeader(before, keyOf)) {
       const [old] = headers.values();
       const own = this.restrict(after, diagrams.intersect(this.members(set), all));
       for (const [now, group] of this.groupByHeader(own, keyOf)) {
         if (now === key) continue;
         const [header] = group.headers.values();
-        const differ = diagrams.subtract(this.members(group.set), this.equalIn(old!, header!, fields));
-        moved = diagrams.union(moved, differ);
+        changed.push(diagrams.subtract(this.members(group.set), this.equalIn(old!, header!, fields)));
       }
     }
+    const moved = diagrams.unionAll(changed);
     if (moved === EMPTY) return [{ state: after, outcome: false }];
     const rest = diagrams.subtract(all, moved);
     const parts = [{ state: this.restrict(after, moved), outcome: true }];

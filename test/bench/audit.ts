@@ -4,7 +4,8 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { dockerHost } from "./generate.ts";
+import { type DockerHost, dockerHost } from "./generate.ts";
+import { dockerHostNft } from "./generate-nft.ts";
 import { bundle, type Cost, cost, inFolder } from "./measure.ts";
 
 const runs = Number(process.env.BENCH_RUNS ?? 3);
@@ -22,6 +23,29 @@ function least(command: readonly string[], times = runs): Cost & { result: Recor
 const withTarget = (cpu: number, most: number): string =>
   `${cpu.toFixed(2)} s CPU (asked: at most ${most} s${cpu <= most ? "" : ", MISSED"})`;
 
+/** Writes the listings of a host to a folder; returns the files. */
+function written(
+  place: string,
+  { addr, route }: Pick<DockerHost, "addr" | "route">,
+  rules: Readonly<Record<string, string>>,
+): string[] {
+  mkdirSync(place);
+  return Object.entries({ ...rules, "addr.json": addr, "route.json": route }).map(([name, text]) => {
+    writeFileSync(join(place, name), text);
+    return join(place, name);
+  });
+}
+
+/** Throws unless the audit found what there is. */
+function complete(
+  result: Readonly<Record<string, number>>,
+  { findings }: Pick<DockerHost, "findings">,
+  of: string,
+): void {
+  if (result.findings !== findings)
+    throw new Error(`${of}: ${result.findings} findings, and there are ${findings}`);
+}
+
 export const bench = (): Promise<void> =>
   inFolder(async (folder) => {
     const [all, decide, read] = await Promise.all([
@@ -31,17 +55,38 @@ export const bench = (): Promise<void> =>
     ]);
     for (const [ports, seconds, megabytes] of [[100], [300], [1000, 2, 300], [3000], [10_000, 20]] as const) {
       const host = dockerHost(ports);
-      const files = { "save.txt": host.save, "addr.json": host.addr, "route.json": host.route };
-      const place = join(folder, String(ports));
-      mkdirSync(place);
-      for (const [name, text] of Object.entries(files)) writeFileSync(join(place, name), text);
-      const paths = Object.keys(files).map((name) => join(place, name));
+      const paths = written(join(folder, String(ports)), host, { "save.txt": host.save });
       const { cpu, result } = least([all, ...paths], ports > 3000 ? 1 : runs);
-      if (result.findings !== host.findings)
-        throw new Error(`${ports} ports: ${result.findings} findings, and there are ${host.findings}`);
+      complete(result, host, `${ports} ports`);
       const alone = least([read, paths[0]!]).cpu;
       console.log(
         `${ports} published ports, ufw of 300 rules: ${seconds === undefined ? `${cpu.toFixed(2)} s CPU` : withTarget(cpu, seconds)}, ${result.mb} MB${megabytes === undefined ? "" : ` (asked: at most ${megabytes} MB)`}, ${((cpu / ports) * 1000).toFixed(2)} ms a port, ${(cpu / alone).toFixed(1)} times the reading; ${result.findings} findings, as there are`,
+      );
+    }
+    for (const ports of [1000, 10_000]) {
+      const hosts = {
+        iptables: dockerHost(ports, { forward: "ACCEPT" }),
+        nftables: dockerHostNft(ports),
+      };
+      const inputs = {
+        iptables: written(join(folder, `iptables-${ports}`), hosts.iptables, {
+          "save.txt": hosts.iptables.save,
+        }),
+        nftables: written(join(folder, `nftables-${ports}`), hosts.nftables, {
+          "nft.txt": hosts.nftables.nft,
+        }),
+      };
+      const cpu = { iptables: Infinity, nftables: Infinity };
+      // In turns: a slow moment of the machine meets both.
+      for (let run = 0; run < (ports > 3000 ? 2 : runs); run++)
+        for (const language of ["iptables", "nftables"] as const) {
+          const { cpu: used, result } = least([all, ...inputs[language]], 1);
+          complete(result, hosts[language], `${ports} ports, ${language}`);
+          cpu[language] = Math.min(cpu[language], used);
+        }
+      const ratio = cpu.nftables / cpu.iptables;
+      console.log(
+        `${ports} published ports in nftables: ${cpu.nftables.toFixed(2)} s CPU, ${ratio.toFixed(2)} times the ${cpu.iptables.toFixed(2)} s in iptables (asked: at most 1.3${ratio <= 1.3 ? "" : ", MISSED"}); ${hosts.nftables.findings} findings in both, as there are`,
       );
     }
     if (!existsSync(shared)) return console.log("the rest is skipped: ../shared/rulesets is not here");

@@ -1,5 +1,5 @@
 /** Rulesets of nftables of any size, as `nft list ruleset` prints them; the same seed gives the same text. */
-import { kube, random } from "./generate.ts";
+import { type DockerHost, dockerAddresses, dockerPolicy, kube, random } from "./generate.ts";
 
 /** One rule of a dump in the words of nft; rules of kube-proxy only. */
 function translated(rule: string): string {
@@ -119,4 +119,101 @@ export function mapsAndSets(
     "\t\tip saddr vmap @verdicts\n\t\tip saddr @hosts drop\n\t}\n}\n",
   ].join("\n");
   return { text, addresses };
+}
+
+/** A rule about input of the owner, from the words of iptables. */
+function inputRule(rule: string): string {
+  const find = (pattern: RegExp): string | undefined => pattern.exec(rule)?.[1];
+  const source = find(/-s (\S+)/)?.replace(/\/32$/, "");
+  const port = `${find(/-p (\w+)/)} dport ${find(/--dport (\d+)/)}`;
+  const verdict = find(/-j (\w+)/)!.toLowerCase();
+  return `${source === undefined ? "" : `ip saddr ${source} `}${port} ${verdict}`;
+}
+
+/**
+ * The host of `dockerHost` with forward policy ACCEPT, in nftables: the owner's table, and Docker 29's with the drops of direct
+ * access that Docker 20.10 does not have.
+ */
+export function dockerHostNft(
+  ports: number,
+  rules = 300,
+  seed = 4,
+): Omit<DockerHost, "save"> & { readonly nft: string } {
+  const { bridges, published, user, allowed } = dockerPolicy(random(seed), ports, rules);
+  const chain = (name: string, lines: readonly string[]): string =>
+    `\tchain ${name} {\n${lines.map((line) => `\t\t${line}\n`).join("")}\t}\n`;
+  const jumps = (map: string, target: string): string =>
+    `\tmap ${map} {\n\t\ttype ifname : verdict\n\t\telements = { ${bridges.map(({ name }) => `"${name}" : jump ${target}__${name}`).join(",\n\t\t\t     ")} }\n\t}\n`;
+  const endpoints = new Map(published.map((port) => [port.ip, port.bridge]));
+  const owner = [
+    chain("input", [
+      "type filter hook input priority filter; policy drop;",
+      'iifname "lo" accept',
+      "ct state vmap { invalid : drop, established : accept, related : accept }",
+      "icmp type echo-request accept",
+      "udp sport 67 udp dport 68 accept",
+      "ip daddr 224.0.0.251 udp dport 5353 accept",
+      ...user.map(inputRule),
+    ]),
+    chain("forward", ["type filter hook forward priority filter; policy accept;"]),
+    chain("output", ["type filter hook output priority filter; policy accept;"]),
+  ];
+  const docker = [
+    jumps("filter-forward-in-jumps", "filter-forward-in"),
+    jumps("filter-forward-out-jumps", "filter-forward-out"),
+    jumps("nat-postrouting-out-jumps", "nat-postrouting-out"),
+    chain("filter-FORWARD", [
+      "type filter hook forward priority filter; policy accept;",
+      "oifname vmap @filter-forward-in-jumps",
+      "iifname vmap @filter-forward-out-jumps",
+    ]),
+    chain("nat-OUTPUT", [
+      "type nat hook output priority dstnat; policy accept;",
+      "ip daddr != 127.0.0.0/8 fib daddr type local counter packets 0 bytes 0 jump nat-prerouting-and-output",
+    ]),
+    chain("nat-POSTROUTING", [
+      "type nat hook postrouting priority srcnat; policy accept;",
+      "iifname vmap @nat-postrouting-out-jumps",
+    ]),
+    chain("nat-PREROUTING", [
+      "type nat hook prerouting priority dstnat; policy accept;",
+      "fib daddr type local counter packets 0 bytes 0 jump nat-prerouting-and-output",
+    ]),
+    chain(
+      "nat-prerouting-and-output",
+      published.map(
+        ({ port, proto, to, ip, bridge, local }) =>
+          `iifname != "${bridge}" ${local ? "ip daddr 127.0.0.1 " : ""}${proto} dport ${port} counter packets 0 bytes 0 dnat to ${ip}:${to} comment "DNAT"`,
+      ),
+    ),
+    chain("raw-PREROUTING", [
+      "type filter hook prerouting priority raw; policy accept;",
+      ...[...endpoints].map(
+        ([ip, bridge]) =>
+          `ip daddr ${ip} iifname != "${bridge}" counter packets 0 bytes 0 drop comment "DROP DIRECT ACCESS"`,
+      ),
+    ]),
+    ...bridges.flatMap(({ name, net }) => [
+      chain(`filter-forward-in__${name}`, [
+        "ct state established,related counter packets 0 bytes 0 accept",
+        `iifname "${name}" counter packets 0 bytes 0 accept comment "ICC"`,
+        ...published
+          .filter(({ bridge }) => bridge === name)
+          .map(({ ip, proto, to }) => `ip daddr ${ip} ${proto} dport ${to} counter packets 0 bytes 0 accept`),
+        'counter packets 0 bytes 0 drop comment "UNPUBLISHED PORT DROP"',
+      ]),
+      chain(`filter-forward-out__${name}`, [
+        "ct state established,related counter packets 0 bytes 0 accept",
+        'counter packets 0 bytes 0 accept comment "OUTGOING"',
+      ]),
+      chain(`nat-postrouting-out__${name}`, [
+        `oifname != "${name}" ip saddr ${net}.0.0/16 counter packets 0 bytes 0 masquerade comment "MASQUERADE"`,
+      ]),
+    ]),
+  ];
+  return {
+    ...dockerAddresses(bridges),
+    findings: published.filter(({ port }) => !allowed.has(port)).length,
+    nft: `table inet firewall {\n${owner.join("\n")}}\ntable ip docker-bridges {\n${docker.join("\n")}}\n`,
+  };
 }

@@ -164,15 +164,35 @@ export interface DockerHost {
 /** Docker's bridges: docker0 and user networks, each with a /16. */
 const BRIDGES = ["docker0", "br-4f1a9c07d2e3", "br-91b0c6e57a48", "br-c03d8aa1f5b6", "br-e7725d10994c"];
 
+/** A port that Docker publishes. */
+interface PublishedPort {
+  readonly port: number;
+  readonly proto: string;
+  /** Port and address of the container. */
+  readonly to: number;
+  readonly ip: string;
+  readonly bridge: string;
+  /** Published on 127.0.0.1 only. */
+  readonly local: boolean;
+}
+
+/** What is published on a host, and the owner's rules, in no language yet. */
+export interface DockerPolicy {
+  readonly bridges: readonly { readonly name: string; readonly net: string }[];
+  readonly published: readonly PublishedPort[];
+  /** Rules about input as iptables-save prints them, without `-A CHAIN`. */
+  readonly user: readonly string[];
+  /** Ports that are allowed from everywhere. */
+  readonly allowed: ReadonlySet<number>;
+}
+
 /**
- * A host with Docker 20.10 and ufw: containers of one to four published ports over five bridges, a few
- * published on the loopback address only, and ufw rules half of which name published ports.
+ * Containers of one to four published ports over five bridges, a few published on the loopback address only, and rules of the
+ * owner half of which name published ports.
  */
-export function dockerHost(ports: number, rules = 300, seed = 4): DockerHost {
-  const r = random(seed);
+export function dockerPolicy(r: Random, ports: number, rules: number): DockerPolicy {
   const bridges = BRIDGES.map((name, i) => ({ name, net: `172.${17 + i}`, used: 0 }));
-  const published: { port: number; proto: string; to: number; ip: string; bridge: string; local: boolean }[] =
-    [];
+  const published: PublishedPort[] = [];
   const step = Math.max(1, Math.min(6, Math.floor(60_000 / ports)));
   while (published.length < ports) {
     const bridge = pick(r, bridges);
@@ -204,8 +224,11 @@ export function dockerHost(ports: number, rules = 300, seed = 4): DockerHost {
     if (kind === 1) return `${match} -j DROP`;
     return kind === 2 ? `-s 10.${r(256)}.0.0/16 ${match} -j ACCEPT` : `${from}${match} -j DROP`;
   });
-  const endpoints = new Set(published.map(({ ip, proto, to }) => `${ip} ${proto} ${to}`));
-  const count = (list: string[]): string[] => list.map((rule) => counters(r) + rule);
+  return { bridges, published, user, allowed };
+}
+
+/** Listings of the addresses and routes of a host with these bridges and two outside interfaces. */
+export function dockerAddresses(bridges: DockerPolicy["bridges"]): Pick<DockerHost, "addr" | "route"> {
   const link = (name: string, ip: string, length: number): object => ({
     ifname: name,
     flags: ["UP"],
@@ -224,12 +247,37 @@ export function dockerHost(ports: number, rules = 300, seed = 4): DockerHost {
       { dst: "10.99.0.0/24", dev: "eth1", prefsrc: "10.99.0.1" },
       ...bridges.map(({ name, net }) => ({ dst: `${net}.0.0/16`, dev: name, prefsrc: `${net}.0.1` })),
     ]),
+  };
+}
+
+/** Size and policy of a drawn host. */
+export interface DockerHostOptions {
+  readonly rules?: number;
+  readonly seed?: number;
+  readonly forward?: "DROP" | "ACCEPT";
+}
+
+/**
+ * A host with Docker 20.10 and ufw.
+ * @param forward policy of FORWARD: under ACCEPT a container's own address is open, as the owner wants it
+ */
+export function dockerHost(
+  ports: number,
+  { rules = 300, seed = 4, forward = "DROP" }: DockerHostOptions = {},
+): DockerHost {
+  const r = random(seed);
+  const { bridges, published, user, allowed } = dockerPolicy(r, ports, rules);
+  const endpoints = new Set(published.map(({ ip, proto, to }) => `${ip} ${proto} ${to}`));
+  const count = (list: string[]): string[] => list.map((rule) => counters(r) + rule);
+  return {
+    ...dockerAddresses(bridges),
     // A port that is open to everyone is no finding; a container's own address is protected by the policy of FORWARD alone.
-    findings: published.filter(({ port }) => !allowed.has(port)).length + endpoints.size,
+    findings:
+      published.filter(({ port }) => !allowed.has(port)).length + (forward === "DROP" ? endpoints.size : 0),
     save: save({
       filter: {
         chains: [
-          ...["INPUT DROP", "FORWARD DROP", "OUTPUT ACCEPT"],
+          ...["INPUT DROP", `FORWARD ${forward}`, "OUTPUT ACCEPT"],
           ...["DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2", "DOCKER-USER"].map(
             (c) => `${c} -`,
           ),

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What the rules of each strategy cost the kernel, per packet: run as root with `unshare -n python3 cost.py [legacy|nft]`.
+"""What the rules of each strategy cost the kernel, per packet: run as root with `unshare -n python3 cost.py [legacy|nft|nftables]`:
+rules of iptables in either backend, or the tables that `fwcheck fix --format nft` prints.
 Two TUN devices are a host that forwards; a write to one runs the packet's whole way, so the CPU time of this thread is
 the packet's. Each figure is the least of several rounds, less that of the same packets without the rules."""
 import fcntl
@@ -42,11 +43,16 @@ def packet(sport, flags, dst="172.31.0.9", src="203.0.113.7"):
     return h[:10] + struct.pack("!H", checksum(h)) + h[12:] + t
 
 
+def address(i):
+    """Of an endpoint that the packets are not for."""
+    return f"172.17.{i // 250}.{i % 250 + 2}"
+
+
 def rules(strategy, count):
-    """As fwcheck writes them, for endpoints that the packets are not for."""
+    """The rules of DOCKER-USER, as fwcheck writes them."""
     lines = ["-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"]
     for i in range(count):
-        ip = f"172.17.{i // 250}.{i % 250 + 2}/32"
+        ip = f"{address(i)}/32"
         origin = f"-m conntrack --ctstate DNAT --ctorigdstport {10000 + i} --ctdir ORIGINAL"
         if strategy == "internal-ip":
             lines.append(f"-d {ip} -p tcp -m tcp --dport 80 -g FWCHECK-1")
@@ -59,7 +65,59 @@ def rules(strategy, count):
     return lines
 
 
+def nft_rules(strategy, count):
+    """The rules of the base chain, as fwcheck writes them."""
+    lines = ["ct state related,established accept"]
+    for i in range(count):
+        endpoint = f"ip daddr {address(i)} tcp dport 80"
+        origin = f"ct status dnat ct direction original ct original proto-dst {10000 + i}"
+        if strategy == "internal-ip":
+            lines.append(f"{endpoint} goto policy-1")
+        elif strategy == "conntrack":
+            lines.append(f"meta l4proto tcp {origin} goto policy-1")
+        elif strategy == "conntrack, guarded by -d":
+            lines.append(f"{endpoint} {origin} goto policy-1")
+    if strategy == "ipset":
+        lines.append("ip daddr . meta l4proto . th dport @endpoints-1 goto policy-1")
+    return lines
+
+
 def load(strategy, count):
+    if BACKEND == "nftables":
+        load_nft(strategy, count)
+    else:
+        load_iptables(strategy, count)
+
+
+def load_nft(strategy, count):
+    # This chain needs conntrack, so that it is registered without our rules, too.
+    text = """flush ruleset
+table ip owner {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		ct state invalid accept
+	}
+}
+"""
+    if strategy is not None:
+        elements = ", ".join(f"{address(i)} . tcp . 80" for i in range(count))
+        sets = f"set endpoints-1 {{ type ipv4_addr . inet_proto . inet_service; elements = {{ {elements} }}; }}" if strategy == "ipset" else ""
+        body = "\n".join(nft_rules(strategy, count))
+        text += f"""table ip fwcheck {{
+	{sets}
+	chain policy-1 {{
+		drop
+	}}
+	chain forward {{
+		type filter hook forward priority filter - 10; policy accept;
+		{body}
+	}}
+}}
+"""
+    sh("nft -f -", text)
+
+
+def load_iptables(strategy, count):
     tool = f"iptables-{BACKEND}"
     # The last rule needs conntrack, so that it is registered without our rules, too.
     user = "" if strategy is None else "-A DOCKER-USER -j FWCHECK\n" + "".join(
@@ -111,8 +169,8 @@ print("| strategy | 1 port | 100 ports | 1,000 ports |\n|---|---|---|---|")
 for strategy in ["internal-ip", "conntrack", "conntrack, guarded by -d", "ipset"]:
     row = []
     for count in [1, 100, 1000]:
-        if strategy == "ipset":
-            sets = "".join(f"add FWCHECK4-1 172.17.{i // 250}.{i % 250 + 2},tcp:80\n" for i in range(count))
+        if strategy == "ipset" and BACKEND != "nftables":
+            sets = "".join(f"add FWCHECK4-1 {address(i)},tcp:80\n" for i in range(count))
             sh("ipset restore -exist", f"create FWCHECK4-1 hash:ip,port family inet\nflush FWCHECK4-1\n{sets}")
         cells = []
         for fresh in [True, False]:
@@ -122,4 +180,4 @@ for strategy in ["internal-ip", "conntrack", "conntrack, guarded by -d", "ipset"
             cells.append(measure(fresh, outside, inside) - without)
         row.append(f"{cells[0]:,.0f} / {cells[1]:,.0f}")
     print(f"| {strategy} | {' | '.join(row)} |", flush=True)
-    sh(f"iptables-{BACKEND} -F; iptables-{BACKEND} -X")
+    sh("nft flush ruleset" if BACKEND == "nftables" else f"iptables-{BACKEND} -F; iptables-{BACKEND} -X")

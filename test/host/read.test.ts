@@ -48,6 +48,31 @@ describe("missing data is inferred, and named", () => {
       address: "172.17.0.1",
     });
   });
+  test("container bridges that only Docker's table of nftables names", () => {
+    const { bridges, inferences } = readHost(
+      {},
+      rulesetsOf(`table ip docker-bridges {
+	chain filter-forward-in__br-app {
+		ip daddr 172.30.0.10 tcp dport 80 counter packets 0 bytes 0 accept
+	}
+	chain filter-forward-in__br-rt {
+		ip daddr 172.26.0.10 tcp dport 80 counter packets 0 bytes 0 accept
+		counter packets 0 bytes 0 drop comment "UNPUBLISHED PORT DROP"
+	}
+	chain nat-postrouting-out__br-app {
+		oifname != "br-app" ip saddr 172.30.0.0/24 counter packets 0 bytes 0 masquerade comment "MASQUERADE"
+	}
+}
+`),
+    );
+    expect(bridges).toEqual(["br-app", "br-rt"]);
+    expect(inferences).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ code: "bridge-subnet", bridge: "br-app", subnet: "172.30.0.0/24" }),
+        { code: "bridge-without-subnet", bridge: "br-rt", containers: ["172.26.0.10/32"] },
+      ]),
+    );
+  });
   test("the host's own address, from the packet that arrives for it", () => {
     expect(host.inferences).toContainEqual({
       code: "own-address",

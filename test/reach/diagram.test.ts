@@ -83,6 +83,10 @@ describe("operations agree with a table of all packets", () => {
           same(d, part, (p) => (of(p) === value ? 1 : 0));
           expect(d.preimage(f, value)).toBe(part);
         }
+        // Two groups take the way of few parts, fifteen that of many.
+        for (const groups of [2, 15])
+          for (const [group, part] of d.splitByGroup(f, (v) => v % groups))
+            same(d, part, (p) => (of(p) % groups === group ? of(p) : 0));
       }),
       { numRuns: 150 },
     );

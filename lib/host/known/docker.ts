@@ -2,6 +2,7 @@
 import { type Prefix, printPrefix } from "../../packet/address.ts";
 import { plain } from "../../rules/reading.ts";
 import { chainOf, type Ruleset, setLookups } from "../../rules/ruleset.ts";
+import { isDockerTable } from "./tables.ts";
 
 /** Chain for the destinations of published ports: their DNAT in table nat, their ACCEPT in table filter. */
 export const DOCKER_CHAIN = "DOCKER";
@@ -96,6 +97,28 @@ export function dockerBridges(rulesets: readonly Ruleset[]): Map<string, DockerB
       if (bridges.has(out.value) || /^(docker|br-)/.test(out.value))
         bridge(out.value).subnets.set(printPrefix(subnet), subnet);
     }
+    addTableBridges(ruleset, bridge);
   }
   return bridges;
+}
+
+/** Adds the bridges of Docker's own table, whose chains carry their names. */
+function addTableBridges(ruleset: Ruleset, bridge: (name: string) => DockerBridge): void {
+  for (const [id, { chains }] of ruleset.tables) {
+    if (!isDockerTable(id)) continue;
+    for (const { name, rules } of chains.values()) {
+      const [, kind, interfaceName] = /^(.*)__(.+)$/.exec(name) ?? [];
+      if (interfaceName === undefined) continue;
+      const { subnets, endpoints } = bridge(interfaceName);
+      for (const { reading } of rules) {
+        // `oifname != BRIDGE ip saddr SUBNET masquerade`
+        const subnet = plain(reading.src);
+        if (reading.action === "masquerade" && subnet !== undefined) subnets.set(printPrefix(subnet), subnet);
+        // `ip daddr CONTAINER tcp dport PORT accept`
+        const endpoint = plain(reading.dst);
+        if (kind === "filter-forward-in" && reading.action === "accept" && endpoint !== undefined)
+          endpoints.set(printPrefix(endpoint), endpoint);
+      }
+    }
+  }
 }

@@ -40,7 +40,7 @@ export function doubtText(doubt: Doubt): string {
     case "other-publisher":
       return `IPv${doubt.family}: ${doubt.engine} publishes ports by its own rules, and only those of container engines are audited: the exposure of its pods is unknown`;
     case "translates-to-containers":
-      return `IPv${doubt.family}: table ${doubt.table} of nftables translates packets to containers, and no known engine wrote it: whether the owner wants these ports open is unknown`;
+      return `IPv${doubt.family}: table ${doubt.table} of nftables translates packets to containers, and no known engine wrote it: whether the owner wants these ports open is unknown; if a container engine wrote it, pass --engine-table "${doubt.table}"`;
     case "other-engine":
       return `the rules hold chains of ${doubt.engine}, and only those of container engines are audited: the exposure of its pods is unknown`;
     case "no-engine":
@@ -90,7 +90,7 @@ export function doubtText(doubt: Doubt): string {
 function rulesOnlyText({ listed, missing }: Extract<Doubt, { code: "rules-only" }>): string {
   const parts = [
     ...(listed === true
-      ? ["rules of iptables-legacy, which nft does not list"]
+      ? ["rules of iptables-legacy (nft does not list them)"]
       : ["tables of nftables", "rules of the other iptables backend"]),
     ...missing.map((family) => `rules of IPv${family}`),
   ];
