@@ -66,10 +66,11 @@ export function nftScript(families: readonly FamilyRules[], listing: string | nu
 const FUNCTIONS = `live() { # the ruleset without counters, what changes by itself, and our tables
   nft list ruleset | awk '${listingText.AWK}'
 }
+live_digest() { digest=$(live | sha256sum) && digest=\${digest%% *}; }
+is_analysed() { [ "$(analysed)" = unknown ] || [ "$(analysed)" = "$digest" ]; }
 approve() {
-  digest=$(live | sha256sum) || { echo "fwcheck: nft cannot list the ruleset" >&2; exit 1; }
-  [ "$(analysed)" != unknown ] || return 0
-  [ "$(analysed)" != "\${digest%% *}" ] || return 0
+  live_digest || { echo "fwcheck: nft cannot list the ruleset" >&2; exit 1; }
+  ! is_analysed || return 0
   if [ "$1" = --force ]; then
     echo "fwcheck: the ruleset is not the one that was analysed; applied as --force asks" >&2
   else
@@ -78,9 +79,8 @@ approve() {
   fi
 }
 report_changes() { # names rules that changed since the analysis: addresses of containers, the policy
-  digest=$(live | sha256sum) || digest=unknown
-  [ "$(analysed)" = unknown ] || [ "$(analysed)" = "\${digest%% *}" ] ||
-    echo "fwcheck: other rules have changed since the analysis: run fwcheck fix again" >&2
+  live_digest || digest=unknown
+  is_analysed || echo "fwcheck: other rules have changed since the analysis: run fwcheck fix again" >&2
 }
 check() { # 0: in force, 1: not in force, 2: not known
   for f in $(families); do

@@ -7,7 +7,6 @@ import { bare, type Capture, type Container, type Published } from "./capture.ts
 
 /** The part of `fwcheck fix --json` that is applied. */
 export interface Fix {
-  readonly language: string;
   readonly holds: boolean;
   readonly failed: readonly string[];
   readonly left: readonly { readonly finding: string | null; readonly why: string }[];
@@ -15,7 +14,6 @@ export interface Fix {
   readonly script: string;
   readonly unit: string;
   readonly undo: readonly string[];
-  readonly choices: readonly { readonly strategy: string }[];
   readonly proof: { readonly closed: readonly string[]; readonly remaining: readonly string[] };
 }
 

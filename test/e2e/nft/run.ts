@@ -76,16 +76,9 @@ const HOSTS: readonly Captured[] = [
   },
 ];
 
-const NEEDED = [
-  "nft",
-  "iptables-nft-restore",
-  "ip6tables-nft-restore",
-  "conntrack",
-  "firewalld",
-  "dbus-daemon",
-];
+const NEEDED = ["nft", "iptables-nft-restore", "ip6tables-nft-restore", "conntrack"];
 const why =
-  closed(NEEDED, "nftables iptables conntrack socat busybox-static firewalld dbus python3-nftables") ??
+  closed(NEEDED, "nftables iptables conntrack socat busybox-static") ??
   (existsSync(CAPTURES) ? undefined : "the end-to-end test of nftables needs ../shared/captures-nft");
 if (why !== undefined) {
   say(`skipped: ${why}`);
