@@ -153,7 +153,7 @@ export class ChainReader {
   /** Reads a line of a chain that is no rule. */
   private chainProperty(chain: Open<Chain>, unit: Unit): boolean {
     const [, word = "", rest = ""] =
-      /^(type|policy|comment|flags)[ \t]+(.*)$/.exec(unit.text.trimStart()) ?? [];
+      /^(type|policy|comment|flags)(?:[ \t]+|(?="))(.*)$/.exec(unit.text.trimStart()) ?? [];
     switch (word) {
       case "type": {
         const place = this.cursor.locate(unit.start);

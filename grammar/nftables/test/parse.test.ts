@@ -180,6 +180,13 @@ describe("expressions and statements", () => {
     expect(rule).toMatchObject({ comment: "x y", handle: 12, line: 3, column: 3 });
   });
 
+  test("the comment of a chain, with or without a blank before its quote", () => {
+    for (const line of ['comment "ftp"', 'comment"ftp"']) {
+      const [chain] = chainsOf(listing(line, "accept"));
+      expect(chain).toMatchObject({ comment: "ftp", rules: [{ text: "accept" }] });
+    }
+  });
+
   test("rules of one shape share it and have their own values", () => {
     const [a, b, c] = rulesOf(listing("tcp dport 22 jump a", "tcp dport 80 jump b", "udp dport 80 jump b"));
     expect(a!.shape).toBe(b!.shape);
