@@ -233,7 +233,8 @@ export class NatBinder {
       !this.isTaken(replyTuple(connection.reply, "src", a, port));
     if (fits(now.src, now.sport))
       return open(now.src, now.sport) ? { address: now.src, port: now.sport, choice: null } : null;
-    for (const other of this.connections.from(connection.original)) {
+    // The kernel compares the source as changed so far: another translation may have chosen the identifier of ICMP.
+    for (const other of this.connections.from(now)) {
       const { src, sport } = invertTuple(other.reply);
       if (!fits(src, sport)) continue;
       if (open(src, sport)) return { address: src, port: sport, choice: other.kernelChoice ?? null };

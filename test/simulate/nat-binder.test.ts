@@ -60,6 +60,30 @@ describe("connections that share addresses and ports", () => {
     const choice = { code: "in-use", what: "identifier", old: 7 };
     expect(other!.assumptionCodes).toMatchObject([{ code: "port-chosen", choice }]);
   });
+  test("an identifier that DNAT chose is not replaced by that of the last request", () => {
+    const rules = [
+      "-A PREROUTING ! -p tcp -d 203.0.113.9 -j DNAT --to-destination 203.0.113.7:80-85",
+      "-A POSTROUTING -o eth0 -j SNAT --to-source 203.0.113.5",
+    ];
+    const echo = { proto: "icmp", code: 0, id: 7 };
+    const ping = (dst: string): PacketJson => ({ ...echo, in: "eth1", src: "10.99.0.2", dst, type: 8 });
+    const reply = (id: number): PacketJson => ({
+      ...{ ...echo, id },
+      ...{ in: "eth0", src: "203.0.113.7", dst: "203.0.113.5", type: 0 },
+    });
+    const answers = sent(nat(rules.join("\n")), [
+      ping("203.0.113.8"),
+      ping("203.0.113.9"),
+      reply(7),
+      reply(80),
+    ]);
+    expect(answers.map((a) => a.sent?.dst)).toEqual([
+      "203.0.113.8",
+      "203.0.113.7",
+      "203.0.113.5",
+      "10.99.0.2",
+    ]);
+  });
   test("the second is dropped without a free port; after the first has ended it is unknown", () => {
     const few = nat("-A POSTROUTING -p tcp -j SNAT --to-source 203.0.113.1:5000");
     const there = (flags: string): PacketJson => ({ ...from("10.99.0.2", 40_000), flags });
