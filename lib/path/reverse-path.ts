@@ -6,7 +6,7 @@ import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/
 import type { Facts } from "../rules/facts.ts";
 import { decide } from "./decision-list.ts";
 import { fibCases } from "./fib.ts";
-import { fibLookup, type Lookup, rpfilterLookup } from "./routing-lookup.ts";
+import { fibLookup, type Lookup, nearFibLookup, rpfilterLookup } from "./routing-lookup.ts";
 import type { RouteResult } from "./routing-table.ts";
 
 /** PACKET_LOOPBACK: multicast of the host that loops back to it. */
@@ -42,13 +42,13 @@ export function reversePath(
   };
   const found = (lookup: Lookup): Predicate =>
     decide(fibCases(host, family, lookup).map(({ when, outcome }) => ({ when, outcome: passes(outcome) })));
-  if (fib !== true || family === 4)
+  if (fib === undefined || family === 4)
     return or(LOOPED, SKIPPED[family], found(rpfilterLookup(family, validmark, loose)));
   const near = within("src", LINK_SCOPE);
   return or(
     LOOPED,
     SKIPPED[6],
-    and(near, found(fibLookup(host, validmark, true))),
-    and(not(near), found(fibLookup(host, validmark, false))),
+    and(near, found(nearFibLookup(validmark))),
+    and(not(near), found(fibLookup(host, validmark, loose ? null : fib))),
   );
 }

@@ -3,6 +3,7 @@ import type { Host } from "../host/host.ts";
 import { isInRanges, prefixes } from "../packet/address.ts";
 import type { Family, Field, Range } from "../packet/field.ts";
 import { ANY, is, NEVER, type Predicate, within } from "../packet/predicate.ts";
+import type { Site } from "../rules/facts.ts";
 import { byInterface, ipv4Setting } from "./interface-settings.ts";
 
 /** One lookup: the members of struct flowi that the kernel fills in for it. */
@@ -25,9 +26,9 @@ export interface Lookup {
   readonly owner: boolean;
   /**
    * Next hop of a multipath route: any, or the one that the kernel chooses by a hash that cannot be predicted. A second
-   * lookup may hash another header, so it depends on another unknown.
+   * lookup, or that of a rule, may hash another header, so it depends on another unknown.
    */
-  readonly hop: "any" | "first" | "again";
+  readonly hop: "any" | "first" | "again" | Site;
   /** IPv6: among routes of one prefix, the route on the interface of `scope` comes first (rt6_device_match). */
   readonly nearest: boolean;
   /**
@@ -107,14 +108,20 @@ export const rpfilterLookup = (family: Family, validmark: boolean, loose: boolea
     : { alone: within("dst", NO_UNICAST), matchedHeader: "protocol", scope: "in", nearest: !loose }),
 });
 
+/** IPv6's lookup of a source of link scope by `fib` of nftables: on the input interface (nft_fib6_flowi_init). */
+export const nearFibLookup = (validmark: boolean): Lookup => rpfilterLookup(6, validmark, false);
+
 /**
- * IPv6's lookup of a source by `fib` of nftables. Other than rpfilter, it looks only addresses of link scope up on the input
- * interface (nft_fib6_flowi_init).
- * @param near the source has link scope
+ * IPv6's lookup of any other source by `fib`. Other than rpfilter, it chooses one next hop of a multipath route, not that by
+ * the input interface (fib6_select_path).
+ * @param rule the rule whose result depends on the next hop; `null` if it needs a route only
  */
-export const fibLookup = (host: Host, validmark: boolean, near: boolean): Lookup => ({
+export const fibLookup = (host: Host, validmark: boolean, rule: Site | null): Lookup => ({
   ...rpfilterLookup(6, validmark, false),
-  ...(near ? {} : { scope: null, nearest: false, favours: (dev) => within("dst", ownLinkLocal(host, dev)) }),
+  scope: null,
+  nearest: false,
+  favours: (dev) => within("dst", ownLinkLocal(host, dev)),
+  hop: rule ?? "any",
 });
 
 /** Addresses of link scope that an interface has. */

@@ -4,6 +4,7 @@ import { type Route, type RoutingRule, TOS_MASK } from "../host/routes.ts";
 import { LOOPBACK, maskBits, prefixes, prefixRange, printPrefix } from "../packet/address.ts";
 import type { Family, Field, Range } from "../packet/field.ts";
 import { ANY, and, is, not, opaque, type Predicate, within } from "../packet/predicate.ts";
+import { siteKey } from "../rules/facts.ts";
 import type { Case } from "./decision-list.ts";
 import type { RoutingReason } from "./end-reason.ts";
 import { impliedLocalRoutes } from "./local-routes.ts";
@@ -246,7 +247,8 @@ function nextHopKey({ to, table, tos }: Route, dev: string, hop: Lookup["hop"]):
     dev,
     ...(hop === "again" ? [hop] : []),
   ];
-  return `next-hop(${parts.join(", ")})`;
+  const key = `next-hop(${parts.join(", ")})`;
+  return typeof hop === "string" ? key : siteKey(key, hop);
 }
 
 const SCOPED: readonly Range[] = prefixes(6, "fe80::/10", "ff00::/8");

@@ -53,7 +53,8 @@ export interface Facts {
     loose: boolean;
     validmark: boolean;
     acceptLocal: boolean;
-    fib?: boolean;
+    /** Place of the rule with `fib`; absent for rpfilter. */
+    fib?: Site;
   }): Predicate | undefined;
 }
 

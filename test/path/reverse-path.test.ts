@@ -1,5 +1,5 @@
 /** Routes back to the source: the match rpfilter and the setting rp_filter. */
-import { readHost, simulate } from "fwcheck";
+import { readHost, readNftables, simulate, withNftables } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { hostOf, packetOf, rulesetsOf } from "../builders.ts";
 import { ADDR } from "../two-interfaces.ts";
@@ -57,4 +57,36 @@ test("rp_filter looks up the source of a broadcast, not its destination", () => 
   };
   expect(to("10.99.0.255")).toBe("accept");
   expect(to("10.99.0.1")).toBe("drop");
+});
+
+test("fib of IPv6 finds one next hop of a multipath route, which is not known", () => {
+  const fib = (expression: string) => {
+    const text = `table ip6 t {\n\tchain c {\n\t\ttype filter hook prerouting priority 0; policy accept;\n\t\t${expression} drop\n\t}\n}\n`;
+    const { rulesets } = withNftables([], readNftables([{ name: "nft", text, complete: true }]));
+    const gateways = [
+      { dev: "eth0", gateway: "2001:db8:1::9", weight: 1, flags: [] },
+      { dev: "eth1", gateway: "fd00:99::9", weight: 1, flags: [] },
+    ];
+    const host = hostOf(rulesets, {
+      addr: ADDR,
+      route: [
+        { type: "local", dst: "fd00:99::1", dev: "eth1", table: "local" },
+        { dst: "fd00:99::/64", dev: "eth1" },
+        { dst: "2001:db8:f::/48", flags: [], nexthops: gateways },
+      ],
+    });
+    const packet = (src: string) =>
+      packetOf({ in: "eth1", src, dst: "fd00:99::1", proto: "udp", sport: 5, dport: 80 });
+    return ["fd00:99::7", "2001:db8:f::7", "2001:db8:e::7"].map((src) => {
+      const { verdict, branches } = simulate(rulesets, host, packet(src));
+      return branches === undefined ? verdict : branches.map((b) => `${b.verdict}: ${b.assume}`);
+    });
+  };
+  const chosen = "next-hop(2001:db8:f::/48, eth0)@ip6 t/c/1";
+  expect(fib("fib saddr . iif oif missing")).toEqual([
+    "accept",
+    [`drop: ${chosen}=match`, `accept: ${chosen}=no-match`],
+    "drop",
+  ]);
+  expect(fib("fib saddr oif missing")).toEqual(["accept", "accept", "drop"]);
 });

@@ -121,7 +121,7 @@ function hasRoute({ side, mark, device }: Keys, name: string, at: CompileContext
     loose: device === null,
     validmark: mark,
     acceptLocal: false,
-    fib: true,
+    fib: at.site,
   });
   if (found === undefined) return undefined;
   const broadcast = at.facts.addressIs("src", "BROADCAST", undefined);
@@ -158,7 +158,7 @@ const routeDevice = (name: string, keys: Keys, type: Datatype): Operand => ({
   name,
   type,
   except:
-    "lookups of the destination, of the source ::, of broadcast sources, the interface without `iif`, and packets of lo at other hooks than prerouting",
+    "lookups of the destination, of the source ::, of broadcast sources, of IPv6 sources with several next hops, the interface without `iif`, and packets of lo at other hooks than prerouting",
   guard: always,
   within(ranges, at) {
     const unknown = (): Predicate =>
