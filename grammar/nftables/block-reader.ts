@@ -3,6 +3,7 @@
 import type { Chain, Element, NamedObject, NamedSet, Position, Table } from "./ast.ts";
 import { ChainReader, OBJECT, type Open, parser } from "./chain-reader.ts";
 import { truncate } from "./line-error.ts";
+import { isComment, isFlags, isProperty } from "./property-lines.ts";
 import { ShapeScanner } from "./shape-scanner.ts";
 import type { Template } from "./shapes.ts";
 import type { Unit } from "./text-cursor.ts";
@@ -60,11 +61,10 @@ export class BlockReader extends ChainReader {
   /** `comment "x"`, `flags dormant`. */
   private tableProperty(table: Open<Table>): void {
     const unit = this.cursor.unit();
-    const [word, ...rest] = parser().words(unit.text);
-    if (word === "comment" && rest.length === 1) table.comment = unquote(rest[0]!);
-    else if (word === "flags" && rest.length > 0)
-      table.flags = [...table.flags, ...rest.filter((each) => each !== ",")];
-    else this.unitFault(unit, "expected a chain, a set, a map or an object");
+    const words = parser().words(unit.text);
+    if (isComment(words)) table.comment = unquote(words[1]!);
+    else if (isFlags(words)) table.flags = [...table.flags, ...flagsOf(words)];
+    else this.lineFault(unit, words, "expected a chain, a set, a map or an object");
   }
 
   protected object(start: number, type: string, name: string): Entry {
@@ -84,11 +84,30 @@ export class BlockReader extends ChainReader {
     const body: (readonly string[])[] = [];
     object.body = body;
     this.block(`${type} ${name}`, place, () => {
-      const words = parser().words(this.cursor.unit().text);
-      if (words[0] === "comment" && words.length === 2) object.comment = unquote(words[1]!);
-      else body.push(words);
+      const unit = this.cursor.unit();
+      const words = parser().words(unit.text);
+      if (isComment(words)) object.comment = unquote(words[1]!);
+      else body.push(this.objectProperty(type, unit, words));
     });
     return object;
+  }
+
+  /** Returns the words of a line of an object after checking them. */
+  protected objectProperty(type: string, unit: Unit, words: readonly string[]): readonly string[] {
+    if (!isProperty(type, words)) this.lineFault(unit, words, `expected a property of a ${type}`);
+    return words;
+  }
+
+  /** Reports a line that was read as words; its quote may have no end. */
+  private lineFault(unit: Unit, words: readonly string[], message: string): void {
+    const last = words.at(-1) ?? "";
+    if (/^"[^"]*$/.test(last))
+      this.fault(unit, {
+        message: "unterminated quote",
+        found: truncate(last),
+        at: unit.text.lastIndexOf(last),
+      });
+    else this.unitFault(unit, message);
   }
 
   private set(place: Position, kind: "set" | "map", name: string, handle: number | null): NamedSet {
@@ -124,14 +143,15 @@ export class BlockReader extends ChainReader {
         return;
       }
       case "flags":
-        set.flags = [...set.flags, ...words.slice(1).filter((word) => word !== ",")];
+        if (isFlags(words)) set.flags = [...set.flags, ...flagsOf(words)];
+        else this.lineFault(unit, words, "expected flags of a set");
         return;
       case "comment":
-        if (words.length === 2) set.comment = unquote(words[1]!);
-        else this.unitFault(unit, "expected a string after comment");
+        if (isComment(words)) set.comment = unquote(words[1]!);
+        else this.lineFault(unit, words, "expected a string after comment");
         return;
       default:
-        if (!SET_PROPERTIES.has(words[0] ?? "")) this.unitFault(unit, "expected a property of a set");
+        if (!isProperty(set.kind, words)) this.lineFault(unit, words, "expected a property of a set");
         set.properties.push(words);
         if (unit.comment.startsWith(" count ")) set.properties.push(["#", ...unit.comment.trim().split(" ")]);
     }
@@ -189,15 +209,7 @@ export class BlockReader extends ChainReader {
   }
 }
 
-const SET_PROPERTIES: ReadonlySet<string> = new Set([
-  "size",
-  "timeout",
-  "gc-interval",
-  "policy",
-  "auto-merge",
-  "counter",
-  "limit",
-  "quota",
-  "ct",
-  "last",
-]);
+/** Returns the flags of `flags interval,timeout`. */
+function flagsOf(words: readonly string[]): string[] {
+  return words.slice(1).filter((word) => word !== ",");
+}

@@ -3,6 +3,7 @@
 import type { Chain, Diagnostic, Position, Rule, Severity } from "./ast.ts";
 import { truncate } from "./line-error.ts";
 import { ParsedRule, ScannedRule } from "./parsed-rule.ts";
+import { isComment } from "./property-lines.ts";
 import { ShapeScanner } from "./shape-scanner.ts";
 import { type RuleShape, ShapeTable } from "./shapes.ts";
 import { TextCursor, type Unit } from "./text-cursor.ts";
@@ -168,12 +169,15 @@ export class ChainReader {
         else chain.base = { ...chain.base, policy: rest };
         return true;
       case "comment":
-        if (!/^"[^"\n]*"$/.test(rest)) return false;
+        if (!isComment(["comment", rest])) return false;
         chain.comment = unquote(rest);
         return true;
-      case "flags":
-        chain.flags = [...chain.flags, ...rest.split(/[ \t]*,[ \t]*/)];
+      case "flags": {
+        const flags = rest.split(/[ \t]*,[ \t]*/);
+        if (!flags.every((flag) => /^[a-z]+$/.test(flag))) return false;
+        chain.flags = [...chain.flags, ...flags];
         return true;
+      }
       default:
         return false;
     }

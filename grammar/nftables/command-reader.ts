@@ -3,6 +3,7 @@
 import type { Command, SetLiteral, Table } from "./ast.ts";
 import { BlockReader } from "./block-reader.ts";
 import { FAMILIES, NAME, OBJECTS, parser } from "./chain-reader.ts";
+import { reservedWords } from "./vocabulary.ts";
 
 type Body = Command["body"];
 type Place = Command["place"];
@@ -29,6 +30,7 @@ const OBJECT = new RegExp(`(table|chain|rule|set|map|meter|element|${OBJECTS})(?
 const RULESET = new RegExp(`ruleset(?:${BLANK}+(${FAMILIES}))?(?![\\w-])`, "y");
 const FAMILY = new RegExp(`${BLANK}*(${FAMILIES})(?=${BLANK})`, "y");
 const WORD = new RegExp(`${BLANK}*(${NAME})`, "y");
+const IDENTIFIER = /^[A-Za-z_][\w./\\-]*$/;
 const PLACE = new RegExp(`${BLANK}*(handle|index|position)${BLANK}+(\\d+)`, "y");
 const OPEN = new RegExp(`${BLANK}*\\{`, "y");
 const END = new RegExp(`${BLANK}*(?=[\\n;#\\r]|$)`, "y");
@@ -102,15 +104,18 @@ export class CommandReader extends BlockReader {
     if (object === "table") return open ? this.table(start, family, table) : null;
     if (open) return this.object(start, object, name);
     if (verb !== "add" && verb !== "create") return null;
-    if (object !== "chain") return OBJECT_BODY.has(object) ? this.emptyObject(start, object, name) : null;
+    if (object !== "chain") return OBJECT_BODY.has(object) ? this.inlineObject(start, object, name) : null;
     const base = { base: null, comment: null, flags: [], rules: [], handle: null };
     return { kind: "chain", ...cursor.locate(start), name, ...base };
   }
 
   /** An object without a block: `add counter ip x y`, `add limit ip x y rate 10/second`. */
-  private emptyObject(start: number, type: string, name: string): Body {
+  private inlineObject(start: number, type: string, name: string): Body {
     const place = this.cursor.locate(start);
-    const words = parser().words(this.cursor.unit().text);
+    this.cursor.match(BLANKS);
+    const unit = this.cursor.unit();
+    const words = parser().words(unit.text);
+    if (words.length > 0 || type !== "counter") this.objectProperty(type, unit, words);
     return {
       kind: "object",
       ...place,
@@ -146,8 +151,10 @@ export class CommandReader extends BlockReader {
     return error === null ? this.finish(start, { verb: found[1]!, ...head, name: found[2]! }, node) : null;
   }
 
+  /** Reads a name that nft takes in a command. Listings have others, because programs need not follow the syntax of nft. */
   private word(): string | null {
-    return this.cursor.match(WORD)?.[1] ?? null;
+    const name = this.cursor.match(WORD)?.[1];
+    return name !== undefined && IDENTIFIER.test(name) && !reservedWords.has(name) ? name : null;
   }
 
   private place(): Place {

@@ -78,8 +78,12 @@ function printDevices({ devices, bareDevices }: BaseChainLine): string {
 
 function printObject({ body, comment }: NamedObject, lines: string[]): void {
   if (comment !== null) lines.push(`\t\tcomment "${comment}"`);
-  for (const words of body) lines.push(`\t\t${words.join(" ").replaceAll(" ,", ",")}`);
+  for (const words of body) lines.push(`\t\t${joinWords(words)}`);
 }
+
+/** Joins the words of a line of an object. A sign after `priority` belongs to the number. */
+const joinWords = (words: readonly string[]): string =>
+  words.join(" ").replaceAll(" ,", ",").replace("priority - ", "priority -");
 
 function printNamedSet(set: NamedSet, lines: string[]): void {
   if (set.key !== null) lines.push(`\t\t${printType(set)}`);

@@ -69,10 +69,10 @@ add rule inet t c ip saddr @s drop
 });
 
 test.each([
-  ["add rule inet t missing accept", "chain missing does not exist in table inet t"],
-  ["add element inet t missing { 1.2.3.4 }", "set missing does not exist in table inet t"],
+  ["add rule inet t absent accept", "chain absent does not exist in table inet t"],
+  ["add element inet t absent { 1.2.3.4 }", "set absent does not exist in table inet t"],
   ["insert rule inet t c index 9 accept", "chain c has no rule with index 9"],
-  ["delete chain inet t missing", "chain missing does not exist in table inet t"],
+  ["delete chain inet t absent", "chain absent does not exist in table inet t"],
 ])("a command that fails is reported: %s", (command, message) => {
   expect(load(`${CHAIN}${command}\n`).diagnostics).toMatchObject([{ message, line: 5 }]);
 });

@@ -106,6 +106,21 @@ table inet filter {
     ["add rule x", "expected a name after x", 1],
     ["add chain x y z", "expected the end of the command", 15],
     ["add rule x y frob", "expected a statement", 14],
+    ["limit rate 10/minute", "expected a name after rate", 1],
+    ["add chain x accept", "expected a name after x", 1],
+    ["add chain x 1y", "expected a name after x", 1],
+    ["add limit x y", "expected a property of a limit", 14],
+    ["add limit x y rate 10/second burst 5 packets{cept", "expected a property of a limit", 15],
+    ["add limit x y { rate 10/second { }; }", "expected a property of a limit", 17],
+    ["add quota x y { over 5 }", "expected a property of a quota", 17],
+    ['add secmark x y { "system_u\n}', "unterminated quote", 19],
+    ['add counter x y { comment "x\n}', "unterminated quote", 27],
+    ['add set x y { type ipv4_addr; comment "x\n}', "unterminated quote", 39],
+    ['table x { comment "x\n}', "unterminated quote", 19],
+    ["add set x y { type ipv4_addr; size {5 }; }", "expected a property of a set", 31],
+    ["add set x y { type ipv4_addr; flags {interval}; }", "expected flags of a set", 31],
+    ["add map x y { type ipv4_addr : mark; comment 5; }", "expected a string after comment", 38],
+    ["table x { flags {dormant}; }", "expected a chain, a set, a map or an object", 11],
   ])("%s is an error", (text, message, column) => {
     const { diagnostics } = parse(`${text}\nadd table ok\n`);
     expect(diagnostics).toHaveLength(1);
