@@ -4,7 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-const HERE = process.env.E2E_FOLDER ?? ".";
+export const HERE = process.env.E2E_FOLDER ?? ".";
 const ROOT = process.env.E2E_ROOT ?? ".";
 export const FOLDER = process.env.E2E ?? ".";
 const PFX = `fce${process.pid}`;
@@ -136,9 +136,12 @@ export function serve(where: Where, ...ports: string[]): void {
   must(`${inside(where)} ${PYTHON} serve ${ports.join(" ")} >/dev/null 2>&1 </dev/null & sleep 0.3`);
 }
 
-/** The words of a program that tries one connection for some seconds, and counts how often it opened. */
-export const watching = (probe: Omit<Probe, "id" | "from">, seconds: number): string =>
-  `${inside("outside")} ${PYTHON} watch '${JSON.stringify(probe)}' ${seconds}`;
+/**
+ * The words of a program that tries one connection for some seconds, and counts how often it opened.
+ * @param until file, in the shell's words, with which it ends before that
+ */
+export const watching = (probe: Omit<Probe, "id" | "from">, seconds: number, until = ""): string =>
+  `${inside("outside")} ${PYTHON} watch '${JSON.stringify(probe)}' ${seconds} ${until}`;
 
 /** A connection that stays. */
 export class Flow {

@@ -134,7 +134,7 @@ export class CaptureHost {
    * @param edit changes the addresses of containers
    */
   proxies(edit: (address: string) => string = (address) => address): void {
-    if (this.proxy !== null) process.kill(this.proxy);
+    this.stopProxies();
     const pairs = this.published().flatMap(([container, { proto, address, port, to }]) => {
       const targets = container.addresses.map(bare).map(edit);
       const target = targets.find((each) => each.includes(":") === address.includes(":")) ?? targets[0];
@@ -142,6 +142,11 @@ export class CaptureHost {
     });
     this.proxy = start("host", `${PYTHON} proxy '${JSON.stringify(pairs)}'`);
     must("sleep 0.3");
+  }
+
+  stopProxies(): void {
+    if (this.proxy !== null) process.kill(this.proxy);
+    this.proxy = null;
   }
 
   /** Loads tables, as nft 1.0.6 reads them. */

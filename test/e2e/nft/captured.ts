@@ -1,9 +1,10 @@
 /** Captured hosts for real: what clients reach is what was measured on them, and with each fix what the owner's rules decide. */
-
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import type { Line } from "../../hosts/nft-connections.ts";
 import { resultLines } from "../../hosts/nft-results.ts";
-import { bash, Flow, type Probe, watching } from "../lab.ts";
-import { Capture } from "./capture.ts";
+import { bash, Flow, FOLDER, must, type Probe, watching } from "../lab.ts";
+import { Capture, tablesOf } from "./capture.ts";
 import { CaptureHost, down, type Fix, listing, onHost, solve } from "./capture-host.ts";
 import { apply, command, FORMS, type Form, STRATEGIES, type Strategy, undo } from "./forms.ts";
 import { attempt, type Case, derived, measureIntent, type Results, recorded } from "./probes.ts";
@@ -31,6 +32,8 @@ export interface Captured {
   readonly cannot?: Readonly<Partial<Record<Strategy, readonly string[]>>>;
   /** Container whose program echoes, other than the captured one. */
   readonly echoes?: string;
+  /** What else the host goes through. */
+  readonly afterwards?: (captured: Captured, standing: Standing) => Promise<void>;
 }
 
 /** A host that is up, with what is known of its connections. */
@@ -47,39 +50,58 @@ export function stand(captured: Captured): Standing {
   host.up(echoes);
   const measured = recorded(host, resultLines(new Capture(".").text(results)), connections);
   const cases = [...measured, ...derived(host)];
+  const load = (): void => {
+    host.load(engine(host));
+    host.proxies();
+  };
+  if (!ownerWasThere) {
+    load();
+    // A bridge forwards multicast, and so neighbour discovery of IPv6, some time after it is up.
+    must("sleep 1");
+    compare(`${name}, without the owner's rules`, cases, ({ open }) => open);
+    host.stopProxies();
+    onHost("nft flush ruleset");
+  }
   owner(host);
   const intent = measureIntent(host, cases);
-  if (!ownerWasThere) onHost("nft flush ruleset");
-  host.load(engine(host));
-  host.proxies();
-  const before = attempt(cases);
-  for (const { probe, open } of cases)
-    check(`${name}, before: ${probe.id}`, before.get(probe.id) === open, `open is ${before.get(probe.id)}`);
-  if (!ownerWasThere) {
-    onHost("nft flush ruleset");
-    owner(host);
-    host.load(engine(host));
-  }
+  load();
+  const standing = { host, cases, intent };
+  judgeBefore(`${name}, before`, standing);
   say(
     `${name}: ${measured.length} measured and ${cases.length - measured.length} derived connections, after ${since()}`,
   );
-  return { host, cases, intent };
+  return standing;
 }
+
+/** Tries all connections without a fix; returns their number. */
+export const judgeBefore = (what: string, { host, cases, intent }: Standing): number =>
+  compare(what, cases, (each) => each.open && (!isOwnSocket(host, each) || expected(each, intent)));
+
+/** Tries connections and compares each result; returns their number. */
+function compare(what: string, cases: readonly Case[], wanted: (each: Case) => boolean): number {
+  const results = attempt(cases);
+  for (const each of cases) {
+    const got = results.get(each.probe.id);
+    check(`${what}: ${each.probe.id}`, got === wanted(each), `open is ${got}`);
+  }
+  return results.size;
+}
+
+/** Returns true if a client connects to a socket of the host, that of docker-proxy: the owner's input hook decides without a fix. */
+const isOwnSocket = (host: CaptureHost, { probe, governed }: Case): boolean =>
+  governed &&
+  probe.dst.includes(":") &&
+  !host
+    .published()
+    .some(([{ addresses }, { port }]) => port === probe.port && addresses.some((each) => each.includes(":")));
 
 /** Returns true if a connection must succeed once the owner's rules hold for published ports. */
 export const expected = ({ probe, open, governed }: Case, intent: Results): boolean =>
   open && (!governed || intent.get(probe.id) === true);
 
 /** Tries all connections with a fix in force; returns their number. @param spared ports that stay open */
-export function judge(what: string, { cases, intent }: Standing, spared: readonly number[] = []): number {
-  const after = attempt(cases);
-  for (const each of cases) {
-    const got = after.get(each.probe.id);
-    const wanted = spared.includes(each.probe.port) ? each.open : expected(each, intent);
-    check(`${what}: ${each.probe.id}`, got === wanted, `open is ${got}`);
-  }
-  return after.size;
-}
+export const judge = (what: string, { cases, intent }: Standing, spared: readonly number[] = []): number =>
+  compare(what, cases, (each) => (spared.includes(each.probe.port) ? each.open : expected(each, intent)));
 
 /** A connection that is open and that the owner's rules deny. */
 export const denied = ({ cases, intent }: Standing): Probe => {
@@ -103,27 +125,41 @@ export async function judgeCaptured(captured: Captured): Promise<void> {
       await row([name, strategy, `none: ${left.length} findings stay open by name`], () => 0);
       continue;
     }
+    const seen: Seen = { rules: null };
     for (const form of FORMS)
-      await row([name, strategy, form], () => tryForm(captured, standing, fix, strategy, form));
+      await row([name, strategy, form], () => tryForm(captured, standing, fix, strategy, form, seen));
   }
+  await captured.afterwards?.(captured, standing);
   down();
   say(`${name}: done after ${since()}`);
 }
 
-/** Applies a form, tries all connections, and removes it; returns the number of connections. */
+/** Rules with which all connections of a strategy were tried. */
+interface Seen {
+  rules: string | null;
+}
+
+/**
+ * Applies a form, tries all connections, and removes it; returns the number of connections. A form with exactly the rules of
+ * one before it is tried with an established flow and a denied and an allowed connection only: the kernel has the same rules.
+ */
 async function tryForm(
   { name, flow: at, cannot }: Captured,
   standing: Standing,
   fix: Fix,
   strategy: Strategy,
   form: Form,
+  seen: Seen,
 ): Promise<number> {
   const what = `${name}, ${strategy}, ${form}`;
   const start = listing();
   const flow = await Flow.open("outside", at);
   apply(what, fix, form);
+  const rules = listing();
+  check(`${what}: all other tables are as before`, othersOf(rules) === start);
   const spared = (cannot?.[strategy] ?? []).map((id) => Number(id.split("/").at(-1)));
-  const number = judge(what, standing, spared);
+  const number = judge(what, rules === seen.rules ? sample(standing) : standing, spared);
+  seen.rules = rules;
   if (form === "nft") again(what, command(fix, form), denied(standing));
   check(`${what}: an established flow lives`, await flow.lives());
   flow.close();
@@ -132,14 +168,26 @@ async function tryForm(
   return number + 1;
 }
 
+/** A listing without the tables of a fix. */
+const othersOf = (text: string): string => tablesOf(text, /^(?!ip6? fwcheck$)/);
+
+/** A standing with a denied and an allowed connection. */
+function sample(standing: Standing): Standing {
+  const stops = denied(standing);
+  const passes = standing.cases.find((each) => each.open && expected(each, standing.intent))!.probe;
+  const cases = standing.cases.filter(({ probe }) => probe === stops || probe === passes);
+  return { ...standing, cases: cases.map((each) => ({ ...each, probe: { ...each.probe, wait: 0.2 } })) };
+}
+
 const same = (a: readonly string[], b: readonly string[]): boolean =>
   [...a].sort().join() === [...b].sort().join();
 
 /** Applies a form 100 times while a client tries a denied port. */
 function again(what: string, line: string, probe: Probe): void {
   const once = listing();
+  rmSync(join(FOLDER, "again"), { force: true });
   const seen = bash(
-    `${watching(probe, 3)} >"$E2E/watched" & ip netns exec "$FW" sh -c 'for i in $(seq 100); do ${line} || exit 1; done'; echo $? >"$E2E/again"; wait %1; cat "$E2E/again" "$E2E/watched"`,
+    `${watching({ ...probe, wait: 0.1 }, 20, '"$E2E/again"')} >"$E2E/watched" & ip netns exec "$FW" sh -c 'for i in $(seq 100); do ${line} || exit 1; done'; echo $? >"$E2E/again"; wait %1; cat "$E2E/again" "$E2E/watched"`,
   ).out.trim();
   const [code, json] = seen.split("\n");
   const { open, tried } = JSON.parse(json!) as { open: number; tried: number };

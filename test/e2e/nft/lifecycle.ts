@@ -15,20 +15,20 @@ export interface Recreated {
 }
 
 /** Result of `fwcheck audit` on the host as it is. */
-interface Audited {
+export interface Audited {
   readonly code: number;
   /** Ids of the findings, sorted. */
   readonly findings: readonly string[];
 }
 
-function audited({ host }: Standing, edit?: (text: string) => string): Audited {
+export function audited({ host }: Standing, edit?: (text: string) => string): Audited {
   const { code, out } = audit(host.collect(edit), "--json");
   const { findings } = JSON.parse(out) as { findings: readonly { id: string }[] };
   return { code, findings: findings.map(({ id }) => id).sort() };
 }
 
-/** Runs the script of a fix; returns its exit code and what it printed. */
-const script = (flags: string): { readonly code: number; readonly text: string } => {
+/** Runs the script of a fix on the host; returns its exit code and what it printed. */
+export const script = (flags: string): { readonly code: number; readonly text: string } => {
   const { code, out, err } = bash(`${inside("host")} sh ${SCRIPT_FILE} ${flags}`);
   return { code, text: `${out}${err}`.trim() };
 };
@@ -167,5 +167,5 @@ function runAgain(captured: Captured, standing: Standing, recreated: Recreated):
 const moved = (from: string, to: string) => (text: string) =>
   text.replace(new RegExp(`(?<![\\d.])${from.replaceAll(".", "\\.")}(?![\\d.])`, "g"), to);
 
-const same = (a: Audited, b: Audited): boolean =>
+export const same = (a: Audited, b: Audited): boolean =>
   a.code === b.code && a.findings.join() === b.findings.join();

@@ -5,80 +5,25 @@
  * strategy and form, every connection has to end as that says.
  */
 import { existsSync } from "node:fs";
-import { besideDocker, DOCKER_ALONE, PODMAN } from "../../hosts/nft-connections.ts";
 import { closed } from "../lab.ts";
-import { CAPTURES, Capture, tablesOf } from "./capture.ts";
-import { type CaptureHost, down, onHost } from "./capture-host.ts";
-import { type Captured, judgeCaptured } from "./captured.ts";
+import { CAPTURES } from "./capture.ts";
+import { down } from "./capture-host.ts";
+import { judgeCaptured } from "./captured.ts";
+import { HOSTS, WEB } from "./hosts.ts";
 import { judgeLifecycle } from "./lifecycle.ts";
 import { check, say, summary } from "./record.ts";
 
-const ECHO = { proto: "tcp", dst: "203.0.113.1", port: 8444 } as const;
-const PLAIN = "plain-docker-29.7-nft";
-const UFW = "ufw-routed-docker-29.7-nft";
-
-const dockers = (host: CaptureHost): string => tablesOf(host.capture.text("nft.txt"), /docker/);
-const plainOwner = (): void => void onHost("nft -f -", new Capture(PLAIN).text("nftables.conf"));
-
-/** netavark guards no address of a container: the owner's forward hook accepts packets to each. */
-const PODMAN_FINDINGS = [
-  "ingress-bypass/4/tcp/any/8080",
-  "ingress-bypass/4/tcp/203.0.113.1/8090",
-  "loopback-bypass/4/tcp/127.0.0.1/9090",
+const NEEDED = [
+  "nft",
+  "iptables-nft-restore",
+  "ip6tables-nft-restore",
+  "conntrack",
+  "dbus-daemon",
+  "firewalld",
+  "firewall-cmd",
 ];
-
-/** The container of ports 8080 and 9080 of the first two hosts. */
-const WEB = { container: "web", from: "172.17.0.2", to: "172.17.0.9" } as const;
-
-const HOSTS: readonly Captured[] = [
-  {
-    name: "Docker 29.7, nftables.conf",
-    capture: PLAIN,
-    results: `${PLAIN}/results.txt`,
-    connections: besideDocker({ kind: "listed" }),
-    owner: plainOwner,
-    engine: dockers,
-    ownerWasThere: true,
-    flow: ECHO,
-  },
-  {
-    name: "Docker 29.7, ufw",
-    capture: UFW,
-    results: `${UFW}/results.txt`,
-    connections: besideDocker({ kind: "listed" }),
-    owner: (host) => host.loadIptables(),
-    engine: dockers,
-    ownerWasThere: true,
-    flow: ECHO,
-  },
-  {
-    name: "Docker 29.7, all kinds of networks, nftables.conf",
-    capture: "docker-29.7-nft/08-routed",
-    results: "docker-29.7-nft/reachability.txt",
-    connections: DOCKER_ALONE,
-    owner: plainOwner,
-    engine: dockers,
-    ownerWasThere: false,
-    flow: { proto: "udp", dst: "203.0.113.1", port: 5353 },
-    cannot: { "internal-ip": ["ingress-bypass/4/tcp/any/8087"] },
-  },
-  {
-    name: "Podman, netavark 1.17",
-    capture: "podman-netavark-nft",
-    results: "podman-netavark-nft/results.txt",
-    connections: PODMAN,
-    owner: (host) => host.load(tablesOf(host.capture.text("nft.txt"), /^inet filter$/)),
-    engine: (host) => tablesOf(host.capture.text("nft.txt"), /netavark/),
-    ownerWasThere: true,
-    flow: { proto: "tcp", dst: "203.0.113.1", port: 8090 },
-    cannot: { "internal-ip": PODMAN_FINDINGS },
-    echoes: "app",
-  },
-];
-
-const NEEDED = ["nft", "iptables-nft-restore", "ip6tables-nft-restore", "conntrack"];
 const why =
-  closed(NEEDED, "nftables iptables conntrack socat busybox-static") ??
+  closed(NEEDED, "nftables iptables conntrack socat busybox-static firewalld dbus") ??
   (existsSync(CAPTURES) ? undefined : "the end-to-end test of nftables needs ../shared/captures-nft");
 if (why !== undefined) {
   say(`skipped: ${why}`);
