@@ -33,6 +33,8 @@ export interface RuleCondition {
   /** Its restrictions in the form that analyses read; `null` if there is none. */
   readonly reading: KnownConditions | null;
   text(): string;
+  /** Packets that have the values; all others leave the rule. */
+  guard(at: CompileContext): Predicate;
   predicate(at: CompileContext): Predicate;
 }
 
@@ -93,8 +95,12 @@ class Comparison implements RuleCondition {
     return printStatement(this.match);
   }
 
+  guard(at: CompileContext): Predicate {
+    return guardOf(this.key, at);
+  }
+
   predicate(at: CompileContext): Predicate {
-    const guard = guardOf(this.key, at);
+    const guard = this.guard(at);
     // A guard of another family: the value is of the wrong kind for the fields of this one.
     if (isNever(guard)) return guard;
     const { test } = this;

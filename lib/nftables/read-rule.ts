@@ -1,6 +1,7 @@
 /** Reads the statements of a rule. */
 import { printStatement, type Statement } from "nftables-parser-ts";
 import { readMatch } from "./condition.ts";
+import { withHiddenConditions } from "./hidden-conditions.ts";
 import type { RuleScope } from "./rule-scope.ts";
 import { readAssignment, unknownStatement } from "./statements/assignment.ts";
 import { readNat } from "./statements/nat.ts";
@@ -10,7 +11,11 @@ import type { Step } from "./step.ts";
 
 /** Returns the steps of a rule; faults are reported, and what cannot be read is unknown. */
 export const readSteps = (statements: readonly Statement[], scope: RuleScope): Step[] =>
-  statements.map((each) => readStatement(each, scope));
+  withHiddenConditions(
+    statements,
+    statements.map((each) => readStatement(each, scope)),
+    scope,
+  );
 
 function readStatement(given: Statement, scope: RuleScope): Step {
   switch (given.kind) {

@@ -72,6 +72,7 @@ export class Judge {
     // Branches with the same end are not listed: any branch will do, and the path may be that of another.
     const alike = answer.branches === undefined && answer.verdict === "undecided";
     if (several(answer) && (alike || found.every((f) => f === "path"))) return null;
+    if (answer.verdict === "undecided" && repeats(answer, deed)) return null;
     return [...new Set(found)].join(", ");
   }
 }
@@ -87,6 +88,19 @@ export const isKernelChoice = (a: Assumption): boolean => {
   const { code } = a.code === "supposed" ? a.reason : a;
   return code === "port-chosen" || code === "port-distinguished" || code === "port-collision";
 };
+
+/**
+ * Returns true if the packet passes a chain twice that contains an unknown of a rule, such as a limit: branches give it one
+ * result, and the kernel may have two. This is a limit that the manual names.
+ */
+function repeats({ assumptionCodes }: Answer, { path }: Deed): boolean {
+  const chains = path.map((step) => step.replace(/ \S+$/, ""));
+  const starts = chains.filter((chain, i) => chain !== chains[i - 1]);
+  return assumptionCodes.some(({ code, ...rest }) => {
+    const [, table, chain] = "key" in rest ? (/@(.*)\/(.*)\/\d+$/.exec(rest.key) ?? []) : [];
+    return code === "supposed" && starts.filter((each) => each === `${table} ${chain}`).length > 1;
+  });
+}
 
 /** Returns true if the answer determines the packet's verdict and its connection. */
 export const settled = (answer: Answer): boolean =>

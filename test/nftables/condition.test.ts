@@ -76,9 +76,9 @@ describe("a packet without the field leaves the rule, also under !=", () => {
     ["udp dport != 80", UDP, true],
     ["icmp type != echo-reply", ICMP, true],
     ["icmp type != echo-reply", SYN, false],
-    ["th dport != 80", ICMP, true],
-    ["th dport 53", UDP, true],
-    ["th dport 80", SYN, true],
+    ["meta l4proto { tcp, udp, icmp } th dport != 80", ICMP, true],
+    ["meta l4proto { tcp, udp } th dport 53", UDP, true],
+    ["meta l4proto { tcp, udp } th dport 80", SYN, true],
   ]);
 });
 

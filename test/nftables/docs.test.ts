@@ -156,6 +156,20 @@ results. An expression or statement that is not in these tables is unknown, and 
 Tables of the families arp, bridge and netdev, and chains at ingress and egress, are loaded. They are not followed: if they can
 drop or change packets, answers that depend on them are undecided.
 
+## What a listing does not show
+
+\`nft list ruleset\` prints some rules otherwise than the kernel evaluates them. Where the inputs do not determine the rule, its
+result is unknown:
+
+| listing | rule of the kernel | what fwcheck does instead |
+|---|---|---|
+| \`!=\` with single values of adjacent fields of 1 or 2 bytes, or of \`ether\`: \`tcp sport != 1 tcp dport != 2\` | nft 1.0.6 merges them when it loads a rule: both values must differ from the given ones, or one of them. All versions print both forms alike | one unknown for the rule, \`merged-tests\`. It does not matter where all values differ, or none. \`--assume merged-tests=match\` is nft 1.0.6, \`no-match\` nft 1.1 |
+| \`th dport 80\` without a test of the protocol before it | nft 1.0.6 does not print \`ct protocol\` before \`th\`, nor \`meta l4proto\` of protocols without ports | the unknown \`th-protocol\`. \`--assume th-protocol=match\` takes the listing as it is |
+| \`ip6 dscp\` in named sets and concatenations | nft 1.0.6 compares it with other bytes | the lookup is unknown |
+| a number such as \`ip ttl\` in concatenations of maps, and of sets with ranges | nft 1.0.6 to 1.1.3 print other elements | the lookup is unknown |
+| \`tcp dport 80\` in tables of one family, \`ip saddr 10.0.0.1\` in \`inet\` | no version prints \`ct protocol tcp\` before \`th dport\`, or \`ct l3proto ipv4\` before an address: such rules do not match packets without a connection, and \`th\` matches bytes of ICMP errors | takes the listing as it is: rules with these keys are seldom, and all rules with ports and addresses would be unknown |
+| \`meta l4proto { tcp, udp } th dport 80\` | nft 1.0.6 does not print a second condition, \`ct protocol tcp\`, between these | takes the listing as it is |
+
 ## Expressions
 
 ${count(expressionRows.map(([, row]) => row))}.

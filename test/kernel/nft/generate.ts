@@ -49,6 +49,8 @@ function rule(place: Place): string {
     words.push(match(place, own));
     if (chance(next, 0.15)) words.push(passing(place, own));
   }
+  const any = words.findIndex((w) => /\bth [sd]port\b/.test(w));
+  if (own.protocol === undefined && any >= 0 && chance(next, 0.85)) words.splice(any, 0, ported(place));
   // Some statements need the protocol to be known before them.
   const { protocol } = own;
   if (protocol !== undefined && !words.some((w) => /^\w+ ([sd]port|flags|type) /.test(w)))
@@ -59,6 +61,16 @@ function rule(place: Place): string {
   if (chance(next, 0.06) && !last.includes("\n")) words.push('comment "a rule"');
   return words.filter((w) => w !== "").join(" ");
 }
+
+/** A condition on the protocol before `th`. nft 1.0.6 does not print the last one; in tables of one family no version does. */
+const ported = ({ next, family }: Place): string =>
+  pick(next, [
+    "meta l4proto { tcp, udp }",
+    "meta l4proto { tcp, udp }",
+    "meta l4proto { tcp, udp, icmp, ipv6-icmp, sctp }",
+    "meta l4proto != udp",
+    ...(family === "inet" ? [`ct state new,established ct protocol ${pick(next, ["tcp", "udp"])}`] : []),
+  ]);
 
 /** A base chain's place and the line that says so. */
 function base(next: Random, name: string, taken: Set<string>): Base {

@@ -269,6 +269,32 @@ function other(place: Place, { family, protocol }: Theme): string {
   return pick(next, forms);
 }
 
+/** Tests of adjacent fields, in any order: nft 1.0.6 merges these into one. */
+function adjacent(place: Place, { family, protocol }: Theme): string {
+  const { next } = place;
+  const of = (header: string, ...fields: readonly (readonly [name: string, type: Type])[]): Selector[] =>
+    fields.map(([name, type]) => selector(`${header} ${name}`, type));
+  const pairs: Selector[][] = [];
+  if (protocol === "icmp" || protocol === "icmpv6")
+    pairs.push(of(protocol, ["type", `${protocol}_type`], ["code", "byte"]));
+  else pairs.push(of(protocol ?? "th", ["sport", "inet_service"], ["dport", "inet_service"]));
+  if (protocol === "udp") pairs.push(of("udp", ["dport", "inet_service"], ["length", "length"]));
+  if (protocol === "tcp") pairs.push(of("tcp", ["flags", "tcp_flag"], ["window", "length"]));
+  if (family === 4)
+    pairs.push(
+      of("ip", ["ttl", "byte"], ["protocol", "inet_proto"]),
+      of("ip", ["length", "length"], ["id", "length"]),
+    );
+  if (family === 6)
+    pairs.push(
+      of("ip6", ["nexthdr", "inet_proto"], ["hoplimit", "byte"]),
+      of("ip6", ["length", "length"], ["nexthdr", "inet_proto"]),
+    );
+  const tests = pick(next, pairs).map((each) => `${each.text} != ${value(next, each.type)}`);
+  if (chance(next, 0.3)) tests.reverse();
+  return tests.join(chance(next, 0.2) ? " counter " : " ");
+}
+
 /** Matches that the inputs do not determine. */
 const UNKNOWN = [
   "limit rate 100000/second burst 100000 packets",
@@ -287,6 +313,7 @@ const UNKNOWN = [
 export function match(place: Place, theme: Theme): string {
   const { next } = place;
   if (chance(next, 0.02)) return pick(next, UNKNOWN);
+  if (chance(next, 0.03)) return adjacent(place, theme);
   const n = next();
   if (theme.protocol === "tcp" && n < 0.15) return tcpFlags(place);
   if (n < 0.3) return connection(place, theme);

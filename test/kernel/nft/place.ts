@@ -37,6 +37,7 @@ export type Type =
   | "pkt_type"
   | "byte"
   | "length"
+  | "tcp_flag"
   | "uid";
 
 /** Prefixes that do not overlap: maps take no others. */
@@ -74,6 +75,7 @@ const WORDS: Readonly<Partial<Record<Type, readonly string[]>>> = {
   dscp: ["cs0", "cs1", "af11", "af21", "ef", "0x04"],
   ct_state: ["new", "established", "related", "invalid", "untracked"],
   ether_addr: MACS,
+  tcp_flag: ["syn", "ack", "rst"],
   pkt_type: ["host", "broadcast", "multicast", "other"],
 };
 

@@ -253,7 +253,7 @@ const TRAPS: Readonly<Record<string, Trap>> = {
         "forward priority 0; policy accept;",
         ...[
           "tcp dport != 80",
-          "th dport != 80",
+          "meta l4proto { tcp, udp, icmp, gre } th dport != 80",
           "icmp type != echo-reply",
           "meta skuid != 0",
           "udp sport != 1",
@@ -277,7 +277,7 @@ const TRAPS: Readonly<Record<string, Trap>> = {
         "f",
         "forward priority 0; policy accept;",
         "tcp dport 30840 counter",
-        "th sport 30840 drop",
+        "meta l4proto { tcp, udp } th sport 30840 drop",
         "udp dport 30840 counter",
         "ip frag-off & 0x1fff != 0 counter",
       ),
@@ -555,6 +555,49 @@ const TRAPS: Readonly<Record<string, Trap>> = {
       // A socket sends to ::1 if it is given ::, and to groups by an interface of its own.
       ...(/^(::$|ff)/.test(src) ? [] : [udp(null, "2001:db8:1::1", 3000 + i, src, 85)]),
     ]),
+  },
+  "tests of adjacent fields, which nft 1.0.6 merges": {
+    nft: table(
+      "ip n",
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        ...[
+          "tcp sport != 40000 tcp dport != 81",
+          "tcp dport != 80 meta mark 0 tcp sport != 1",
+          "udp sport != 1 counter udp dport != 53",
+          "udp dport != 53 udp length != 20",
+          "meta l4proto { tcp, udp } th sport != 1 th dport != 80",
+          "ip ttl != 64 ip protocol != udp",
+          "ip protocol != tcp ip ttl != 1",
+          "icmp type != echo-request icmp code != 1",
+          "ip length != 40 ip id != 1",
+          "ether saddr != 02:00:00:00:00:99 ether type != 0x1",
+          "tcp sport != { 40000 } tcp dport != { 81 }",
+          "tcp sport != { 40000, 40001 } tcp dport != 81",
+          "tcp sport != 1-40000 tcp dport != 81",
+          "tcp sport 40000 tcp dport != 81",
+          "ip saddr != 203.0.113.7 ip daddr != 172.17.0.3",
+        ].map((match) => `${match} counter`),
+      ),
+    ),
+    packets: [web, from(web, 40_001), from(web, 40_002, { dport: 81 }), dns, ping, from(dns, 1)],
+  },
+  "a protocol that nft 1.0.6 does not print": {
+    nft: table(
+      "inet n",
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        "ct state new counter",
+        ...["tcp", "udp", "icmp"].map((protocol) => `ct protocol ${protocol} th dport 53 counter`),
+        "meta l4proto gre th dport != 53 counter",
+        "ct protocol tcp th dport { 80, 81 } counter",
+        "ct protocol tcp th dport vmap { 80 : continue, 81 : drop }",
+        "ct protocol udp meta mark set th dport map { 53 : 0x1, 80 : 0x2 }",
+      ),
+    ),
+    packets: [web, dns, ping, { in: "eth0", src: OUT, dst: BOX, proto: "gre" }],
   },
   "fib of IPv6 over several next hops": {
     family: 6,
