@@ -95,12 +95,12 @@ function dockerAccepts({ ruleset }: FamilyModel, bridge: string): Rule[] {
 }
 
 /**
- * Returns the published endpoints on a bridge whose engine drops no packets to the containers' own addresses: Podman, and
- * Docker in gateway mode nat-unprotected. They are open by the container's address, too.
+ * Returns the published endpoints on a bridge whose engine drops no packets to the containers' own addresses: Podman,
+ * Docker in gateway mode nat-unprotected, and perhaps an engine that is not known. They are open by the container's address, too.
  */
 export function unguardedEndpoints({ full, host, ruleset }: FamilyModel, bridge: string): BridgeEndpoint[] {
   const isUnguarded =
-    engineOfBridge(host, bridge) === "podman" || gatewayMode(ruleset, bridge) === "nat-unprotected";
+    engineOfBridge(host, bridge) !== "docker" || gatewayMode(ruleset, bridge) === "nat-unprotected";
   if (!isUnguarded) return [];
   const subnets = host.routes.filter((r) => r.dev === bridge).map((r) => prefixRange(r.to));
   const endpoints = publications(full.program)

@@ -2,6 +2,7 @@
  * Doubts about rules and host as a whole: Docker's rules are elsewhere, another engine publishes ports, or traffic bypasses
  * iptables.
  */
+import { hasContainerLinks } from "../host/bridge-ports.ts";
 import type { Engine, Host } from "../host/host.ts";
 import { knownChain } from "../host/known/chains.ts";
 import { DOCKER_CHAIN, isDefaultDockerBridge } from "../host/known/docker.ts";
@@ -130,13 +131,13 @@ export function usesIpv6(host: Host): boolean {
 }
 
 /**
- * Returns a doubt for each table of nftables, of no known engine, that translates packets to addresses on container bridges:
- * whether it publishes ports for an engine or for the owner is not known.
+ * Returns a doubt for each table of nftables, of no known engine, that translates packets to addresses on container bridges,
+ * or on bridges that look so: whether it publishes ports for an engine or for the owner is not known.
  */
 function otherTranslations(program: Program, host: Host): Doubt[] {
   const { ruleset } = program;
   const onBridges = host.interfaces
-    .filter(({ name }) => host.bridges.includes(name))
+    .filter(({ name }) => host.bridges.includes(name) || hasContainerLinks(host.interfaces, name))
     .flatMap(({ addresses }) => addresses.map(({ prefix }) => prefixRange(prefix)));
   return [...ruleset.tables.values()].flatMap(({ name: table, chains }): Doubt[] => {
     const isOther =

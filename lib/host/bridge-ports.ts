@@ -13,10 +13,17 @@ export interface BridgePorts {
 }
 
 /** Members of a host that show whose bridges it has. */
-type BridgeOwners = Pick<Host, "interfaces" | "networks" | "containers">;
+type BridgeOwners = Pick<Host, "interfaces" | "networks" | "containers" | "declaredBridges">;
 
-/** Returns the engine that a container bridge belongs to: by its network, its name, or the containers in its subnet. */
-export function engineOfBridge({ interfaces, networks, containers }: BridgeOwners, bridge: string): Engine {
+/**
+ * Returns the engine that a container bridge belongs to: by its network, its name, or the containers in its subnet; `null` for
+ * an engine of which only the table is known.
+ */
+export function engineOfBridge(
+  { interfaces, networks, containers, declaredBridges }: BridgeOwners,
+  bridge: string,
+): Engine | null {
+  if (declaredBridges?.includes(bridge) === true) return null;
   const network = networks.find((each) => each.bridge === bridge);
   if (network !== undefined) return network.engine ?? "docker";
   if (isPodmanBridge(bridge)) return "podman";
@@ -28,17 +35,23 @@ export function engineOfBridge({ interfaces, networks, containers }: BridgeOwner
 }
 
 /**
- * Returns the ports of a bridge. A port belongs to a container if its engine gives such names, and its device is a veth or of
- * unknown kind. No packet comes in by a dummy device.
+ * Returns the ports of a bridge. A port belongs to a container if its engine gives such names, where these are known, and its
+ * device is a veth or of unknown kind. No packet comes in by a dummy device.
  */
 export function bridgePorts(host: BridgeOwners, bridge: string): BridgePorts {
   const engine = engineOfBridge(host, bridge);
   const ports = host.interfaces.filter((i) => i.master === bridge && i.kind !== "dummy");
   const isContainer = ({ name, kind }: Interface): boolean =>
-    isContainerLink(name, engine) && (kind === undefined || kind === "veth");
+    (engine === null || isContainerLink(name, engine)) && (kind === undefined || kind === "veth");
   const names = (which: boolean): string[] =>
     ports.filter((i) => isContainer(i) === which).map((i) => i.name);
   return { containers: names(true), outside: names(false) };
+}
+
+/** Returns true for a bridge whose ports are veth devices, as links of containers are, without a port of another kind. */
+export function hasContainerLinks(interfaces: readonly Interface[], bridge: string): boolean {
+  const ports = interfaces.filter(({ master }) => master === bridge);
+  return ports.length > 0 && ports.every(({ kind }) => kind === "veth");
 }
 
 /** Ports of container bridges by which packets come in from outside, each with its bridge. */

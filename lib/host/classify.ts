@@ -90,5 +90,7 @@ function jsonKind(text: string): SourceKind | undefined {
   if (all("priority") && all("src", "table", "action", "goto", "nop", "l3mdev")) return "rule";
   if (all("dst") && all("dev", "type", "nexthops", "gateway", "via", "table")) return "route";
   if (entries.some((entry) => listOf(property(entry, "addr_info")).length > 0)) return "addr";
+  // `ip -d -j link` lists the kinds of the same interfaces.
+  if (all("ifname") && all("link_type")) return "addr";
   return undefined;
 }

@@ -173,6 +173,8 @@ export interface Host {
   readonly bridges: readonly string[];
   /** Tables of nftables that a container engine fills of which fwcheck knows no name, by family and name: `ip myengine`. */
   readonly engineTables?: readonly TableId[];
+  /** The bridges among `bridges` that belong to the engines of `engineTables`. */
+  readonly declaredBridges?: readonly string[];
   /** Returns the packets that are in an ipset; `undefined` if the set is unknown. */
   member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;
   /** Returns the members of a list:set; none for other types. */

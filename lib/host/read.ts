@@ -8,6 +8,7 @@ import type { HostDoubt } from "./host-doubt.ts";
 import { type AddressHint, inferInterfaces } from "./infer-interfaces.ts";
 import { inferRoutes } from "./infer-routes.ts";
 import type { HostInference } from "./inference.ts";
+import { declaredBridges } from "./known/declared-bridges.ts";
 import { dockerBridges, isDefaultDockerBridge } from "./known/docker.ts";
 import { isPodmanBridge } from "./known/interfaces.ts";
 import { netavarkBridges, podmanBridges } from "./known/podman.ts";
@@ -145,12 +146,16 @@ export function readHost(
       (map) => [...map],
     ),
   );
-  const interfaces: Interface[] =
-    sources.addr === undefined
-      ? inferInterfaces(rulesets, known, hints, note)
-      : merged(each(sources.addr, "addr", readAddresses, (list) => list.length === 0).flat());
-  const networks = sources.addr === undefined ? known : known.filter((each) => isSetUp(each, interfaces));
-  const bridges = containerBridges(rulesets, containers, networks, interfaces);
+  const listed = merged(each(sources.addr, "addr", readAddresses, (list) => list.length === 0).flat());
+  // A list of links alone shows no addresses: without them none of the host's own would be known.
+  const isListed = listed.some(({ addresses }) => addresses.length > 0);
+  const interfaces = isListed ? listed : inferInterfaces(rulesets, known, hints, note);
+  const networks = isListed ? known.filter((each) => isSetUp(each, interfaces)) : known;
+  const engines = containerBridges(rulesets, containers, networks, interfaces);
+  const declared = declaredBridges(sources.engineTables ?? [], rulesets, interfaces).filter(
+    (name) => !engines.includes(name),
+  );
+  const bridges = [...engines, ...declared];
   const { routes, routed } = hostRoutes(sources, rulesets, interfaces, bridges, note);
   const rules = policyRules(sources.rule ?? [], note);
   const unusedTable = routes.find((r) => !["local", "main", "default"].includes(r.table))?.table;
@@ -171,6 +176,7 @@ export function readHost(
       : { listening: each(sources.listening, "listening", readSockets, () => false).flat() }),
     bridges,
     ...(sources.engineTables === undefined ? {} : { engineTables: sources.engineTables }),
+    ...(declared.length === 0 ? {} : { declaredBridges: declared }),
     member: (set, sides, family) => ipsets.sets.member(set, sides, family),
     parts: (set) => ipsets.sets.parts(set),
     inferences,
@@ -178,7 +184,7 @@ export function readHost(
       ...(sources.doubts ?? []),
       ...cutOff(sources),
       ...listDoubts(sources.tables ?? [], rulesets),
-      ...(sources.addr === undefined ? [] : missingBridges(bridges, interfaces)),
+      ...(isListed ? missingBridges(bridges, interfaces) : []),
       ...foreign(interfaces),
     ],
     complete: sources.complete === true || ((sources.tables ?? []).length > 0 && rulesets.length === 2),
@@ -201,7 +207,7 @@ function readSets(sources: readonly Source[]): ReturnType<typeof readIpsets> {
   return readIpsets(sources.map((source) => source.text).join("\n"));
 }
 
-/** Returns the names of the container bridges. Engines create the default bridges even if no rule names them. */
+/** Returns the names of the bridges of known engines. Engines create the default bridges even if no rule names them. */
 const containerBridges = (
   rulesets: readonly Ruleset[],
   containers: readonly Container[],

@@ -1,6 +1,6 @@
 /** Properties of the host on which the meaning of a match depends. Rules know nothing else about the host. */
 import type { Family } from "../packet/field.ts";
-import type { Predicate } from "../packet/predicate.ts";
+import { ANY, type Predicate } from "../packet/predicate.ts";
 
 /** Address types by their numbers: the kernel's RTN_* (linux/rtnetlink.h). */
 export const ADDRESS_TYPES = [
@@ -57,6 +57,20 @@ export interface Facts {
     fib?: Site;
   }): Predicate | undefined;
 }
+
+/** Facts of a host that is not known yet: for what rules name, not for what they match. */
+export const UNKNOWN_HOST: Omit<Facts, "family"> = {
+  addressIs: () => ANY,
+  routesByTos: false,
+  interfaces: [],
+  groupOf: () => undefined,
+  bare: () => false,
+  member: () => undefined,
+  changing: () => false,
+  lengthens: false,
+  rewritesOptions: false,
+  reversePath: () => undefined,
+};
 
 /** Place of a rule; part of the key of an unknown. */
 export interface Site {

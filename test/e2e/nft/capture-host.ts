@@ -25,16 +25,15 @@ export const CLIENTS = {
 
 const NAMESPACES = { outside: "$OUT", lan: "$LAN" } as const;
 
-/** Files of a capture that do not depend on the rules. */
-const COPIED = [
+/** Files of a capture that do not depend on the rules: output of engines, and of others. */
+const ENGINE_FILES = [
   "docker-inspect.json",
   "docker-network-inspect.json",
   "docker-info.json",
   "podman-inspect.json",
   "podman-network-inspect.json",
-  "ss.txt",
-  "sysctl.txt",
 ];
+const OTHER_FILES = ["ss.txt", "sysctl.txt"];
 
 /** Runs a command on the host. @throws Error with its output if it fails */
 export const onHost = (command: string, input = ""): string => must(`${inside("host")} ${command}`, input);
@@ -51,7 +50,11 @@ export class CaptureHost {
   /** Process that serves published ports. */
   private proxy: number | null = null;
 
-  constructor(readonly capture: Capture) {
+  /** @param unknownTable table of an engine that fwcheck does not know, and which prints nothing that it reads */
+  constructor(
+    readonly capture: Capture,
+    private readonly unknownTable?: string,
+  ) {
     this.containers = capture.containers();
   }
 
@@ -109,6 +112,12 @@ export class CaptureHost {
       ? `socat TCP-LISTEN:${port},fork,reuseaddr EXEC:/bin/cat`
       : `${program === "httpd" ? "busybox httpd" : program} ${words.join(" ")}`;
     start({ netns: name }, line);
+  }
+
+  /** What a person states about the host to fwcheck. */
+  flags(): readonly string[] {
+    const { unknownTable } = this;
+    return ["--assume", "complete", ...(unknownTable === undefined ? [] : ["--engine-table", unknownTable])];
   }
 
   all(): readonly Container[] {
@@ -177,7 +186,7 @@ export class CaptureHost {
     const folder = join(FOLDER, "collected");
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder);
-    for (const file of COPIED)
+    for (const file of [...(this.unknownTable === undefined ? ENGINE_FILES : []), ...OTHER_FILES])
       if (this.capture.has(file)) writeFileSync(join(folder, file), edit(this.capture.text(file)));
     const iptables = this.capture.has("iptables-save.txt");
     must(
@@ -192,16 +201,16 @@ export class CaptureHost {
   }
 }
 
-/** Runs `fwcheck fix` on a folder. @throws Error if it prints no document */
-export function solve(folder: string, strategy: string): Fix {
-  const { out, err } = fwcheck("fix", folder, "--strategy", strategy, "--assume", "complete", "--json");
+/** Runs `fwcheck fix` on a host as it is. @param edit changes texts of the capture's files @throws Error if it prints no document */
+export function solve(host: CaptureHost, strategy: string, edit?: (text: string) => string): Fix {
+  const { out, err } = fwcheck("fix", host.collect(edit), "--strategy", strategy, ...host.flags(), "--json");
   if (out === "") throw new Error(`fwcheck fix printed nothing: ${err}`);
   return JSON.parse(out) as Fix;
 }
 
-/** Runs `fwcheck audit` on a folder. */
-export const audit = (folder: string, ...flags: string[]): Ran =>
-  fwcheck("audit", folder, "--assume", "complete", ...flags);
+/** Runs `fwcheck audit` on a host as it is. */
+export const audit = (host: CaptureHost, edit?: (text: string) => string): Ran =>
+  fwcheck("audit", host.collect(edit), ...host.flags(), "--json");
 
 /** Ends all namespaces of the lab with their processes. */
 export const down = (): void =>

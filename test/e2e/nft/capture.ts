@@ -103,8 +103,14 @@ const MASQUERADES = "com.docker.network.bridge.enable_ip_masquerade";
 export class Capture {
   readonly folder: string;
 
-  /** @param name folder below `captures-nft` */
-  constructor(readonly name: string) {
+  /**
+   * @param name folder below `captures-nft`
+   * @param edit changes the texts of its files
+   */
+  constructor(
+    readonly name: string,
+    private readonly edit: (text: string) => string = (text) => text,
+  ) {
     this.folder = join(CAPTURES, name);
   }
 
@@ -113,7 +119,7 @@ export class Capture {
   }
 
   text(file: string): string {
-    return readFileSync(join(this.folder, file), "utf8");
+    return this.edit(readFileSync(join(this.folder, file), "utf8"));
   }
 
   private json<T>(file: string): readonly T[] {

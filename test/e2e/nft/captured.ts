@@ -32,6 +32,8 @@ export interface Captured {
   readonly cannot?: Readonly<Partial<Record<Strategy, readonly string[]>>>;
   /** Container whose program echoes, other than the captured one. */
   readonly echoes?: string;
+  /** Table of an engine that fwcheck does not know, and the names of this host's interfaces and processes. */
+  readonly unknown?: { readonly table: string; readonly rename: (text: string) => string };
   /** What else the host goes through. */
   readonly afterwards?: (captured: Captured, standing: Standing) => Promise<void>;
 }
@@ -45,8 +47,8 @@ export interface Standing {
 
 /** Builds a host, measures what its owner's rules decide, and compares what clients reach without a fix with the capture. */
 export function stand(captured: Captured): Standing {
-  const { name, results, connections, owner, engine, ownerWasThere, echoes } = captured;
-  const host = new CaptureHost(new Capture(captured.capture));
+  const { name, results, connections, owner, engine, ownerWasThere, echoes, unknown } = captured;
+  const host = new CaptureHost(new Capture(captured.capture, unknown?.rename), unknown?.table);
   host.up(echoes);
   const measured = recorded(host, resultLines(new Capture(".").text(results)), connections);
   const cases = [...measured, ...derived(host)];
@@ -117,7 +119,7 @@ export async function judgeCaptured(captured: Captured): Promise<void> {
   check(`${name}: the owner denies something that is open`, denied(standing) !== undefined);
   for (const strategy of STRATEGIES) {
     const left = captured.cannot?.[strategy] ?? [];
-    const fix = solve(standing.host.collect(), strategy);
+    const fix = solve(standing.host, strategy);
     const named = fix.left.map(({ finding, why }) => finding ?? why);
     check(`${name}, ${strategy}: what stays open is named`, same(named, left), fix.failed.join("; "));
     check(`${name}, ${strategy}: the proof`, fix.holds && same(fix.proof.remaining, left));

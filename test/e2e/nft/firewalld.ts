@@ -77,7 +77,7 @@ async function reloadWith({ name, flow: at }: Captured, standing: Standing): Pro
   const { host } = standing;
   const start = listing();
   const flow = await Flow.open("outside", at);
-  const fix = solve(host.collect(), "conntrack");
+  const fix = solve(host, "conntrack");
   apply(what, fix, "script");
   const ours = tablesOf(listing(), /fwcheck/);
   reload();

@@ -31,6 +31,38 @@ const ZONES = {
 </zone>`,
 };
 
+/** What an engine writes that fwcheck does not know: one map for all ports, and chains with names of its own. */
+const GANTRY = `table ip gantry {
+  map published {
+    type inet_service : ipv4_addr . inet_service
+    elements = { 8080 : 172.17.0.2 . 80, 9080 : 172.17.0.2 . 80, 8443 : 172.17.0.3 . 80, 8444 : 172.17.0.5 . 7 }
+  }
+  chain translate {
+    type nat hook prerouting priority dstnat; policy accept;
+    fib daddr type local meta l4proto tcp dnat ip to tcp dport map @published
+  }
+  chain local {
+    type nat hook output priority -100; policy accept;
+    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto tcp dnat ip to tcp dport map @published
+  }
+  chain sources {
+    type nat hook postrouting priority srcnat; policy accept;
+    iifname "gan0" oifname != "gan0" masquerade
+    iifname "gan1" oifname != "gan1" masquerade
+  }
+  chain guard {
+    type filter hook prerouting priority raw; policy accept;
+    iifname != { "gan0", "lo" } ip daddr 172.17.0.0/16 drop
+    iifname != { "gan1", "lo" } ip daddr 172.30.0.0/24 drop
+  }
+}`;
+const NAMES = [
+  ["docker0", "gan0"],
+  ["br-app", "gan1"],
+  ["br-rt", "gan2"],
+  ["docker-proxy29", "gantry"],
+] as const;
+
 /** The container of ports 8080 and 9080 of the first two hosts. */
 export const WEB = { container: "web", from: "172.17.0.2", to: "172.17.0.9" } as const;
 
@@ -77,6 +109,20 @@ export const HOSTS: readonly Captured[] = [
     flow: { proto: "udp", dst: "203.0.113.1", port: 5353 },
     cannot: { "internal-ip": ["ingress-bypass/4/tcp/any/8087"] },
     afterwards: judgeReload,
+  },
+  {
+    name: "an engine that fwcheck does not know, nftables.conf",
+    capture: PLAIN,
+    results: `${PLAIN}/results.txt`,
+    connections: besideDocker({ kind: "listed" }),
+    owner: plainOwner,
+    engine: () => GANTRY,
+    ownerWasThere: true,
+    flow: ECHO,
+    unknown: {
+      table: "ip gantry",
+      rename: (text) => NAMES.reduce((so, [from, to]) => so.replaceAll(from, to), text),
+    },
   },
   {
     name: "Podman, netavark 1.17",

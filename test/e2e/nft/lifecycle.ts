@@ -22,7 +22,7 @@ export interface Audited {
 }
 
 export function audited({ host }: Standing, edit?: (text: string) => string): Audited {
-  const { code, out } = audit(host.collect(edit), "--json");
+  const { code, out } = audit(host, edit);
   const { findings } = JSON.parse(out) as { findings: readonly { id: string }[] };
   return { code, findings: findings.map(({ id }) => id).sort() };
 }
@@ -67,7 +67,7 @@ export async function judgeLifecycle(captured: Captured, recreated: Recreated): 
 function reload(captured: Captured, standing: Standing, conf: string, open: Audited): number {
   const what = `${captured.name}, reload of nftables.conf`;
   const { host } = standing;
-  const fix = solve(host.collect(), "conntrack");
+  const fix = solve(host, "conntrack");
   apply(what, fix, "script");
   const file = join(FOLDER, "nftables.conf");
   writeFileSync(file, conf);
@@ -90,7 +90,7 @@ function reload(captured: Captured, standing: Standing, conf: string, open: Audi
 function included(captured: Captured, standing: Standing, conf: string): number {
   const what = `${captured.name}, included in nftables.conf`;
   const { host } = standing;
-  save(solve(host.collect(), "conntrack"));
+  save(solve(host, "conntrack"));
   const file = join(FOLDER, "nftables.conf");
   writeFileSync(file, `${conf}\ninclude "${NFT_FILE}"\n`);
   for (const time of ["boot", "reload"]) {
@@ -106,7 +106,7 @@ function included(captured: Captured, standing: Standing, conf: string): number 
 /** After a boot the unit's command puts the fix into force. */
 function unit(captured: Captured, standing: Standing): number {
   const what = `${captured.name}, unit after a boot`;
-  const fix = solve(standing.host.collect(), "conntrack");
+  const fix = solve(standing.host, "conntrack");
   save(fix);
   boot(captured, standing);
   onHost(command(fix, "systemd"));
@@ -133,7 +133,7 @@ function recreate(captured: Captured, standing: Standing, { container, from, to 
 /** Rules by the original destination hold for a container with another address. */
 function stays(captured: Captured, standing: Standing, recreated: Recreated): number {
   const what = `${captured.name}, container recreated, conntrack`;
-  const fix = solve(standing.host.collect(), "conntrack");
+  const fix = solve(standing.host, "conntrack");
   apply(what, fix, "nft");
   const now = recreate(captured, standing, recreated);
   const { findings } = audited(now, moved(recreated.from, recreated.to));
@@ -147,7 +147,7 @@ function stays(captured: Captured, standing: Standing, recreated: Recreated): nu
 function runAgain(captured: Captured, standing: Standing, recreated: Recreated): number {
   const what = `${captured.name}, container recreated, internal-ip`;
   const { host } = standing;
-  const stale: Fix = solve(host.collect(), "internal-ip");
+  const stale: Fix = solve(host, "internal-ip");
   apply(what, stale, "script");
   const now = recreate(captured, standing, recreated);
   const edit = moved(recreated.from, recreated.to);
@@ -155,7 +155,7 @@ function runAgain(captured: Captured, standing: Standing, recreated: Recreated):
   check(`${what}: the audit finds the open port`, found.code === 1 && found.findings.length > 0);
   const refused = script("");
   check(`${what}: the old script refuses`, refused.code === 3, `${refused.code}: ${refused.text}`);
-  const fix = solve(host.collect(edit), "internal-ip");
+  const fix = solve(host, "internal-ip", edit);
   save(fix);
   onHost(command(fix, "script"));
   const number = judge(what, now);
