@@ -15,6 +15,7 @@ import {
 } from "fwcheck";
 import { dockerBridges } from "../../lib/host/known/docker.ts";
 import { isBuiltIn } from "../../lib/iptables/base-chains.ts";
+import type { Hook } from "../../lib/rules/base-chain.ts";
 import { isTableName, type Table } from "../../lib/rules/ruleset.ts";
 
 /** A host to judge on. */
@@ -49,6 +50,8 @@ export interface Scenario {
   readonly backend?: "legacy" | "nft";
   /** Input of `nft -f`, loaded after `save`. */
   readonly nft?: string;
+  /** The simulator knows the order of base chains with one priority, as from `nft list hooks`. */
+  readonly ordered?: boolean;
 }
 
 /** Sysctls of a host that forwards all packets between all interfaces. */
@@ -153,6 +156,18 @@ function readRules(
   return ruleset ?? { family, source: name, tables: new Map(), doubts: [] };
 }
 
+/**
+ * Returns the order in which the kernel calls base chains: of one priority, the one that was registered last runs first. They are
+ * registered in the order of the text, after those of iptables. This kernel has no `nft list hooks`.
+ */
+function registeredOrder({ tables }: Ruleset): NonNullable<Ruleset["hookOrder"]> {
+  const order = new Map<Hook, string[]>();
+  for (const [id, table] of tables)
+    for (const { name, base } of table.chains.values())
+      if (base !== null) order.set(base.hook, [`${id} ${name}`, ...(order.get(base.hook) ?? [])]);
+  return order;
+}
+
 /** Start of the sentence where fwcheck does not read what nft prints. */
 export const UNREAD = "fwcheck cannot read the listing:";
 
@@ -188,11 +203,12 @@ export class Lab {
     };
     if (said.refused !== undefined) return said.refused;
     const source = (key: Told) => [{ name: key, text: said[key], family: scenario.family }];
-    const ruleset = readRules(scenario, said);
-    if (typeof ruleset === "string") {
+    const read = readRules(scenario, said);
+    if (typeof read === "string") {
       child.kill();
-      return ruleset;
+      return read;
     }
+    const ruleset = scenario.ordered === true ? { ...read, hookOrder: registeredOrder(read) } : read;
     const host = readHost(Object.fromEntries(TOLD.map((key) => [key, source(key)])), [ruleset]);
     return new Lab(child, lines, ruleset, host, scenario.backend === "nft", () => trouble);
   }

@@ -72,16 +72,25 @@ const ported = ({ next, family }: Place): string =>
     ...(family === "inet" ? [`ct state new,established ct protocol ${pick(next, ["tcp", "udp"])}`] : []),
   ]);
 
+/** What the tables of a ruleset share. */
+interface Shared {
+  /** Hooks with priorities that a base chain has. */
+  readonly taken: Set<string>;
+  readonly modern: boolean;
+  /** The simulator knows the order of equal priorities. */
+  readonly ordered: boolean;
+}
+
 /** A base chain's place and the line that says so. */
-function base(next: Random, name: string, taken: Set<string>): Base {
+function base(next: Random, name: string, { taken, ordered }: Shared): Base {
   for (;;) {
     const hook = pick(next, HOOKS);
     const nat = hook !== "forward" && chance(next, 0.4);
     const type = nat ? "nat" : hook === "output" && chance(next, 0.25) ? "route" : "filter";
     const priority = pick(next, nat ? NAT_PRIORITIES : PRIORITIES);
     const at = `${hook} ${nat} ${priority}`;
-    // The listing does not tell the order of equal priorities: few have them.
-    if (taken.has(at) && !chance(next, 0.12)) continue;
+    // Answers that depend on the order of equal priorities are undecided unless it is known.
+    if (taken.has(at) && !chance(next, ordered ? 0.6 : 0.12)) continue;
     taken.add(at);
     const policy = chance(next, 0.12) ? "drop" : "accept";
     return { name, hook, type, line: `type ${type} hook ${hook} priority ${priority}; policy ${policy};` };
@@ -93,21 +102,15 @@ const chainText = (name: string, lines: readonly string[]): string =>
   [`\tchain ${name} {`, ...lines.map((line) => `\t\t${line}`), "\t}"].join("\n");
 
 /** One table; its chains call only later ones, so that no chain calls itself. */
-function table(
-  next: Random,
-  packets: Family,
-  family: TableFamily,
-  name: string,
-  { taken, modern }: { readonly taken: Set<string>; readonly modern: boolean },
-): string {
+function table(next: Random, packets: Family, family: TableFamily, name: string, shared: Shared): string {
   const sets = new Sets(next);
-  const place = { next, family, packets, sets, modern };
-  const shared = Array.from({ length: whole(next, 0, 2) }, (_, i) => `shared${i}`);
+  const place = { next, family, packets, sets, modern: shared.modern };
+  const common = Array.from({ length: whole(next, 0, 2) }, (_, i) => `shared${i}`);
   const chains: string[] = [];
   for (let b = whole(next, 1, 4); b > 0; b--) {
-    const own = base(next, `base${b}`, taken);
+    const own = base(next, `base${b}`, shared);
     const called = Array.from({ length: whole(next, 0, 4) }, (_, i) => `${own.name}-${i}`);
-    const callable = [...called, ...shared];
+    const callable = [...called, ...common];
     [own.name, ...called].forEach((chain, i) => {
       const count = whole(next, i === 0 ? 1 : 0, 5);
       const rules = Array.from({ length: count }, () =>
@@ -116,9 +119,9 @@ function table(
       chains.push(chainText(chain, i === 0 ? [own.line, ...rules] : rules));
     });
   }
-  shared.forEach((chain, i) => {
+  common.forEach((chain, i) => {
     const rules = Array.from({ length: whole(next, 0, 4) }, () =>
-      rule({ ...place, base: null, chains: shared.slice(i + 1) }),
+      rule({ ...place, base: null, chains: common.slice(i + 1) }),
     );
     chains.push(chainText(chain, rules));
   });
@@ -127,12 +130,12 @@ function table(
 }
 
 /** The text of a whole ruleset. */
-function nftables(next: Random, family: Family, modern: boolean): string {
-  const taken = new Set<string>();
+function nftables(next: Random, family: Family, given: Pick<Shared, "modern" | "ordered">): string {
+  const shared: Shared = { ...given, taken: new Set() };
   const own: TableFamily = family === 4 ? "ip" : "ip6";
   const count = whole(next, 1, 3);
   const tables = Array.from({ length: count }, (_, i) =>
-    table(next, family, chance(next, 0.5) ? own : "inet", `t${i}`, { taken, modern }),
+    table(next, family, chance(next, 0.5) ? own : "inet", `t${i}`, shared),
   );
   return `${tables.join("\n\n")}\n`;
 }
@@ -143,7 +146,14 @@ function nftables(next: Random, family: Family, modern: boolean): string {
  */
 export function generateNft(next: Random, family: Family, name: string, modern: boolean): Scenario {
   const host = drawHost(next, family, name);
-  const nft = nftables(next, family, modern);
-  if (chance(next, 0.6)) return { ...host, nft };
-  return { ...host, save: drawTables(next, family), backend: chance(next, 0.5) ? "nft" : "legacy", nft };
+  const ordered = chance(next, 0.5);
+  const nft = nftables(next, family, { modern, ordered });
+  if (chance(next, 0.6)) return { ...host, nft, ordered };
+  return {
+    ...host,
+    save: drawTables(next, family),
+    backend: chance(next, 0.5) ? "nft" : "legacy",
+    nft,
+    ordered,
+  };
 }

@@ -17,6 +17,7 @@ interface Trap {
   readonly family?: Family;
   readonly save?: string;
   readonly backend?: "legacy" | "nft";
+  readonly ordered?: true;
 }
 
 const chain = (name: string, hook: string, ...rules: string[]): string =>
@@ -89,6 +90,49 @@ const TRAPS: Readonly<Record<string, Trap>> = {
       table("inet third", chain("c", "forward priority 0; policy accept;", "udp dport 53 accept")),
     packets: [web, from(web, 40_001, { dport: 81 }), dns],
   },
+  ...Object.fromEntries(
+    (["legacy", "nft"] as const).map((backend): [string, Trap] => [
+      `2: chains of one priority in a known order, with iptables (${backend})`,
+      {
+        ordered: true,
+        backend,
+        save: "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A FORWARD -m mark --mark 0x2 -j DROP\n-A FORWARD -j MARK --set-xmark 0x3/0xffffffff\nCOMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A PREROUTING -d 203.0.113.1/32 -p tcp -m tcp --dport 82 -j DNAT --to-destination 172.17.0.2:8000\nCOMMIT\n",
+        nft:
+          table(
+            "inet first",
+            nat(
+              "p",
+              "prerouting priority -100; policy accept;",
+              "tcp dport { 82, 83 } dnat ip to 172.17.0.3",
+            ),
+            chain(
+              "one",
+              "forward priority 0; policy accept;",
+              "meta mark 3 counter",
+              "meta mark 1 drop",
+              "meta mark set 2",
+            ),
+            chain("two", "forward priority 0; policy accept;", "tcp dport 80 meta mark set 1"),
+          ) +
+          table(
+            "ip second",
+            nat("p", "prerouting priority -100; policy accept;", "tcp dport 83 dnat to 172.17.0.2"),
+            chain(
+              "c",
+              "forward priority 0; policy accept;",
+              "tcp dport 80 meta mark 1 accept",
+              "udp dport 53 drop",
+            ),
+          ),
+        packets: [
+          web,
+          from(web, 40_001, { dport: 81 }),
+          dns,
+          ...[82, 83].map((dport, i) => from(local, 41_000 + i, { dport })),
+        ],
+      },
+    ]),
+  ),
   "2: the order of one priority does not matter where one drops": {
     nft:
       table("ip first", chain("c", "forward priority 0; policy accept;", "tcp dport 80 drop")) +
@@ -665,17 +709,20 @@ const TRAPS: Readonly<Record<string, Trap>> = {
 };
 
 export const traps = (): Probe[] =>
-  Object.entries(TRAPS).map(([name, { nft, packets, family = 4, save = "", backend, routes = [] }]) => ({
-    scenario: {
-      name: `nft trap ${name}`,
-      family,
-      interfaces: INTERFACES[family],
-      routes: [family === 4 ? "default dev eth0" : "default via 2001:db8:1::fe dev eth0", ...routes],
-      rules: [],
-      sysctls: ROUTER,
-      save,
-      ...(backend === undefined ? {} : { backend }),
-      nft,
-    },
-    packets,
-  }));
+  Object.entries(TRAPS).map(
+    ([name, { nft, packets, family = 4, save = "", backend, routes = [], ordered }]) => ({
+      scenario: {
+        name: `nft trap ${name}`,
+        family,
+        interfaces: INTERFACES[family],
+        routes: [family === 4 ? "default dev eth0" : "default via 2001:db8:1::fe dev eth0", ...routes],
+        rules: [],
+        sysctls: ROUTER,
+        save,
+        ...(backend === undefined ? {} : { backend }),
+        ...(ordered === undefined ? {} : { ordered }),
+        nft,
+      },
+      packets,
+    }),
+  );
