@@ -70,7 +70,6 @@ export const NETWORK: readonly Operand[] = [
   fieldOperand("ip ttl", integer, "ttl", v4),
   fieldOperand("ip dscp", dscp, "tos", v4, { shift: 2 }),
   fieldOperand("ip ecn", ecn, "tos", v4),
-  fieldOperand("ip tos", integer, "tos", v4),
   fieldOperand("ip length", integer, "length", v4),
   version("ip version", 4),
   fragment,

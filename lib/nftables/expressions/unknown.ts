@@ -38,8 +38,8 @@ const WHY_HEADER = "IPv6 extension headers are not modelled";
 /** Packets with an extension header. Ordinary packets have none. */
 const hasHeader = (name: (typeof HEADERS)[number]): Predicate => opaque(`exthdr(${name})`, WHY_HEADER, true);
 
-/** `exthdr NAME`: tests if the packet has the header. */
-export const EXTENSION_HEADERS: readonly Operand[] = HEADERS.map((name) =>
+/** `exthdr NAME`: tests if the packet has the header; no version of nft takes `exthdr srh`. */
+export const EXTENSION_HEADERS: readonly Operand[] = HEADERS.filter((name) => name !== "srh").map((name) =>
   enumerated(
     `exthdr ${name}`,
     TYPES.boolean,

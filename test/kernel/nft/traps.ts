@@ -643,6 +643,92 @@ const TRAPS: Readonly<Record<string, Trap>> = {
     ),
     packets: [web, dns, ping, { in: "eth0", src: OUT, dst: BOX, proto: "gre" }],
   },
+  "seldom expressions": {
+    nft: table(
+      "inet n",
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        ...["", "!= "]
+          .flatMap((not) => [
+            `esp spi ${not}5`,
+            `ah spi ${not}7`,
+            `comp cpi ${not}9`,
+            `meta iiftype ${not}loopback`,
+            `meta oiftype ${not}ether`,
+            `ct l3proto ${not}ipv4`,
+            `ct original l3proto ${not}ipv4`,
+            `ct reply l3proto ${not}ipv6`,
+            `ct reply protocol ${not}tcp`,
+            `ct reply protocol ${not}{ tcp, udp }`,
+          ])
+          .map((match) => `${match} counter`),
+        "meta nftrace set 1",
+      ),
+    ),
+    packets: [
+      web,
+      dns,
+      ping,
+      again(web, "A", 1001, 1),
+      ...["esp", "ah", "108"].map((proto) => ({ in: "eth0", src: OUT, dst: BOX, proto })),
+    ],
+  },
+  "extension headers that no packet has": {
+    family: 6,
+    nft: table(
+      "ip6 n",
+      chain(
+        "i",
+        "input priority 0; policy accept;",
+        ...["hbh", "frag", "rt", "dst", "mh"].flatMap((header) =>
+          ["exists", "missing"].map((how) => `exthdr ${header} ${how} counter`),
+        ),
+      ),
+    ),
+    packets: [
+      udp("eth0", "2001:db8:1::7", 2000, "2001:db8:1::1", 80),
+      echo("eth0", "2001:db8:1::7", 7, "2001:db8:1::1"),
+    ],
+  },
+  "statements that change no packet": {
+    routes: ["blackhole 192.0.2.0/24"],
+    nft: table(
+      "ip n",
+      "set s {\ntype ipv4_addr\nflags dynamic,timeout\n}",
+      chain(
+        "f",
+        "forward priority 0; policy accept;",
+        "tcp dport 80 delete @s { ip saddr } counter",
+        "udp dport 53 dup to 192.0.2.99 counter",
+        "counter",
+      ),
+    ),
+    packets: [web, dns, ping],
+  },
+  "translations of a prefix": {
+    nft: table(
+      "ip n",
+      nat(
+        "pre",
+        "prerouting priority dstnat; policy accept;",
+        "ip daddr 198.51.100.0/24 dnat ip prefix to 172.17.0.0/24",
+      ),
+      nat(
+        "post",
+        "postrouting priority srcnat; policy accept;",
+        'oifname "docker0" snat ip prefix to 10.98.7.0/24',
+      ),
+      chain("f", "forward priority 0; policy accept;", "ip daddr 172.17.0.2 counter"),
+    ),
+    packets: [
+      tcp("eth0", OUT, 40_000, "198.51.100.2", 80),
+      udp("eth0", OUT, 40_000, "198.51.100.3", 53),
+      web,
+      echo("eth0", OUT, 7, "198.51.100.2"),
+      tcp("veth1", BOX, 40_000, OUT, 80),
+    ],
+  },
   "fib of IPv6 over several next hops": {
     family: 6,
     routes: ["2001:db8:f::/48 nexthop via 2001:db8:1::fe dev eth0 nexthop via 2001:db8:99::fe dev eth1"],
