@@ -6,7 +6,7 @@ import { type Change, type Effect, NOTE, PREPARE, unknownEffect } from "../../ru
 import { siteKey } from "../../rules/facts.ts";
 import type { Data } from "../element-set.ts";
 import { type Lookup, readLookup } from "../lookup.ts";
-import type { CompileContext, Operand } from "../operand.ts";
+import { always, type CompileContext, type Operand } from "../operand.ts";
 import {
   guardOf,
   type ReadValue,
@@ -95,7 +95,9 @@ function readSideEffect(
   const target = option ? readSelector(given.target, scope) : null;
   return note(text, option ? "changes an option of TCP" : sideEffect, {
     traits,
-    goesOn: (at) => and(target?.guard(at) ?? ANY, lookup?.found(at) ?? ANY),
+    ...(target === null && lookup === null
+      ? {}
+      : { goesOn: (at) => and(target?.guard(at) ?? ANY, lookup?.found(at) ?? ANY) }),
   });
 }
 
@@ -145,8 +147,14 @@ function readChange(given: Assignment, text: () => string, scope: RuleScope): St
           });
       }
     },
-    { traits: traitsOf(written, traits), goesOn },
+    { traits: traitsOf(written, traits), ...(isUnrestricted(target, written) ? {} : { goesOn }) },
   );
+}
+
+/** Returns true if the statement ends the rule for no packet. */
+function isUnrestricted(target: Operand, written: Written): boolean {
+  if (target.needsConntrack !== true && target.guard !== always) return false;
+  return written.kind === "constant" || (written.kind === "value" && written.value.operand.guard === always);
 }
 
 /** The change that writes a constant. */

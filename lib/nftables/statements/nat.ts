@@ -66,7 +66,9 @@ export function readNat(given: Statement, scope: RuleScope): StatementStep {
     {
       verdict: "accept",
       traits: family === null ? CONNTRACK_TRAITS : FAMILY_TRAITS[family],
-      goesOn: (at): Predicate => and(...lookups.map((lookup) => lookup.found(at))),
+      ...(lookups.length === 0
+        ? {}
+        : { goesOn: (at): Predicate => and(...lookups.map((lookup) => lookup.found(at))) }),
     },
   );
 
