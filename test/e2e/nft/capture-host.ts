@@ -193,6 +193,7 @@ export class CaptureHost {
       `cd ${folder}; ${inside("host")} sh -c '
         nft list ruleset >nft.txt
         ${iptables ? "iptables-nft-save >iptables-save.txt; ip6tables-nft-save >ip6tables-save.txt" : ":"}
+        find . -empty -delete
         ip -j addr >addr.json; ip -d -j link >link.json
         ip -j route show table all >route4.json; ip -6 -j route show table all >route6.json
         ip -j rule >rule4.json; ip -6 -j rule >rule6.json'`,
@@ -218,7 +219,8 @@ export const down = (): void =>
     for n in $(ip netns list | grep -o "^$PFX-[^ ]*"); do
       for p in $(ip netns pids "$n"); do kill -9 "$p"; done
       ip netns del "$n"
-    done 2>/dev/null`);
+    done
+    for c in /sys/fs/cgroup/*/"$PFX" /sys/fs/cgroup/"$PFX"; do find "$c" -depth -type d -exec rmdir {} +; done 2>/dev/null`);
 
 /** Commands that give an interface its addresses. */
 const addressed = (namespace: string, name: string, addresses: readonly string[]): string[] => [
@@ -228,14 +230,20 @@ const addressed = (namespace: string, name: string, addresses: readonly string[]
   `ip -n ${namespace} link set ${name} up`,
 ];
 
+/** Commands that connect interfaces of the host with these addresses to their clients. */
+export const clientLinks = (links: Readonly<Record<string, readonly string[]>>): string =>
+  Object.entries(links)
+    .flatMap(([name, addresses]) => [clientLink(name, null), ...addressed("$FW", name, addresses)])
+    .join("\n");
+
 /** Commands that connect an interface of the host to its client. */
-function clientLink(name: string, mac: string): string {
+function clientLink(name: string, mac: string | null): string {
   const [client] = Object.entries(CLIENTS).find(([, { on }]) => on === name) ?? [];
   if (client === undefined) throw new Error(`no client is behind ${name}`);
   const namespace = NAMESPACES[client as keyof typeof CLIENTS];
   const { addresses } = CLIENTS[client as keyof typeof CLIENTS];
   return [
-    `ip -n $FW link add ${name} address ${mac} type veth peer name eth0 netns ${namespace}`,
+    `ip -n $FW link add ${name} ${mac === null ? "" : `address ${mac}`} type veth peer name eth0 netns ${namespace}`,
     ...addressed(namespace, "eth0", addresses),
     // The clients of the captures had routes to the containers' networks by the host.
     ...addresses.map((each) => `ip -n ${namespace} route add default via ${hostOf(each)} onlink dev eth0`),

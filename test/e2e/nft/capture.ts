@@ -1,6 +1,6 @@
 /** A capture of a host with nftables: its links, addresses, routes and containers, as its files list them. */
 import { existsSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 
 export const CAPTURES = join(process.env.E2E_ROOT ?? ".", "../shared/captures-nft");
 
@@ -104,14 +104,14 @@ export class Capture {
   readonly folder: string;
 
   /**
-   * @param name folder below `captures-nft`
+   * @param name folder below `captures-nft`, or another one by its whole path
    * @param edit changes the texts of its files
    */
   constructor(
     readonly name: string,
     private readonly edit: (text: string) => string = (text) => text,
   ) {
-    this.folder = join(CAPTURES, name);
+    this.folder = resolve(CAPTURES, name);
   }
 
   has(file: string): boolean {

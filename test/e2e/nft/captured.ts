@@ -14,9 +14,13 @@ import { check, row, say, since } from "./record.ts";
 export interface Captured {
   readonly name: string;
   readonly capture: string;
+  /** A host that is built in another way than by its capture. */
+  readonly build?: () => CaptureHost;
   /** Result file of the capture. */
-  readonly results: string;
-  readonly connections: Readonly<Record<string, Line>>;
+  readonly results?: string;
+  readonly connections?: Readonly<Record<string, Line>>;
+  /** More connections. */
+  readonly cases?: readonly Case[];
   /** Loads the owner's rules. */
   readonly owner: (host: CaptureHost) => void;
   /** Tables of the engine. */
@@ -47,10 +51,12 @@ export interface Standing {
 
 /** Builds a host, measures what its owner's rules decide, and compares what clients reach without a fix with the capture. */
 export function stand(captured: Captured): Standing {
-  const { name, results, connections, owner, engine, ownerWasThere, echoes, unknown } = captured;
-  const host = new CaptureHost(new Capture(captured.capture, unknown?.rename), unknown?.table);
+  const { name, owner, engine, ownerWasThere, echoes, unknown } = captured;
+  const host =
+    captured.build?.() ?? new CaptureHost(new Capture(captured.capture, unknown?.rename), unknown?.table);
   host.up(echoes);
-  const measured = recorded(host, resultLines(new Capture(".").text(results)), connections);
+  const lines = captured.results === undefined ? [] : resultLines(new Capture(".").text(captured.results));
+  const measured = [...recorded(host, lines, captured.connections ?? {}), ...(captured.cases ?? [])];
   const cases = [...measured, ...derived(host)];
   const load = (): void => {
     host.load(engine(host));

@@ -4,6 +4,7 @@ import { Capture, tablesOf } from "./capture.ts";
 import { type CaptureHost, onHost } from "./capture-host.ts";
 import type { Captured } from "./captured.ts";
 import { judgeReload, startFirewalld } from "./firewalld.ts";
+import { judgeRecreated, PODMAN_CASES, PodmanHost } from "./podman.ts";
 
 const ECHO = { proto: "tcp", dst: "203.0.113.1", port: 8444 } as const;
 const PLAIN = "plain-docker-29.7-nft";
@@ -135,5 +136,25 @@ export const HOSTS: readonly Captured[] = [
     flow: { proto: "tcp", dst: "203.0.113.1", port: 8090 },
     cannot: { "internal-ip": PODMAN_FINDINGS },
     echoes: "app",
+  },
+  {
+    name: "Debian's podman, nftables.conf",
+    capture: "",
+    build: () => new PodmanHost(),
+    cases: PODMAN_CASES,
+    owner: plainOwner,
+    engine: () => "",
+    ownerWasThere: true,
+    flow: ECHO,
+    cannot: {
+      "internal-ip": [
+        "ingress-bypass/4/tcp/any/8080",
+        "ingress-bypass/4/tcp/any/8444",
+        "ingress-bypass/4/tcp/any/9080",
+        "ingress-bypass/4/tcp/203.0.113.1/8443",
+        "loopback-bypass/4/tcp/127.0.0.1/9090",
+      ],
+    },
+    afterwards: judgeRecreated,
   },
 ];

@@ -21,9 +21,11 @@ const NEEDED = [
   "dbus-daemon",
   "firewalld",
   "firewall-cmd",
+  "podman",
+  "runc",
 ];
 const why =
-  closed(NEEDED, "nftables iptables conntrack socat busybox-static firewalld dbus") ??
+  closed(NEEDED, "nftables iptables conntrack socat busybox-static firewalld dbus podman netavark runc") ??
   (existsSync(CAPTURES) ? undefined : "the end-to-end test of nftables needs ../shared/captures-nft");
 if (why !== undefined) {
   say(`skipped: ${why}`);
