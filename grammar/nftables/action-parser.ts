@@ -184,6 +184,12 @@ export class ActionParser extends ExpressionParser {
     return { kind: "reject", words };
   });
 
+  /** `:80` */
+  private portOf = this.RULE("portOf", (): Expression => {
+    this.CONSUME(t.Colon);
+    return this.SUBRULE(this.expression, { ARGS: [Mode.value] });
+  });
+
   protected nat = this.RULE("nat", (): Statement => {
     const { image: type } = this.CONSUME(t.NatWord);
     let family = "";
@@ -193,9 +199,7 @@ export class ActionParser extends ExpressionParser {
     let flags: string[] = [];
     this.OPTION({
       GATE: () => (this.next("ip") || this.next("ip6")) && !this.startsSelector(),
-      DEF: () => {
-        family = this.SUBRULE(this.word);
-      },
+      DEF: () => (family = this.SUBRULE(this.word)),
     });
     this.MANY({
       GATE: () => NAT_WORDS.has(this.LA(1).image) || (this.nextIs(t.Dot) && words.length > 0),
@@ -215,9 +219,9 @@ export class ActionParser extends ExpressionParser {
       },
     });
     // An old form: `redirect :80`.
-    this.OPTION2(() => {
-      this.CONSUME(t.Colon);
-      port = this.SUBRULE(this.expression, { ARGS: [Mode.value] });
+    this.OPTION2({
+      GATE: () => address === null && port === null,
+      DEF: () => (port = this.SUBRULE(this.portOf)),
     });
     this.OPTION3({
       GATE: () => natFlags.has(this.LA(1).image),
@@ -250,20 +254,14 @@ export class ActionParser extends ExpressionParser {
       let port: Expression | null = null;
       this.OR([
         {
+          // `1:2` is no address.
+          GATE: () => !this.nextIs(t.ClassId),
           ALT: () => {
             address = this.SUBRULE(this.expression, { ARGS: [Mode.value] });
-            this.OPTION(() => {
-              this.CONSUME(t.Colon);
-              port = this.SUBRULE1(this.expression, { ARGS: [Mode.value] });
-            });
+            this.OPTION(() => (port = this.SUBRULE(this.portOf)));
           },
         },
-        {
-          ALT: () => {
-            this.CONSUME1(t.Colon);
-            port = this.SUBRULE2(this.expression, { ARGS: [Mode.value] });
-          },
-        },
+        { ALT: () => (port = this.SUBRULE1(this.portOf)) },
       ]);
       return { address, port };
     },

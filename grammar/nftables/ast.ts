@@ -360,6 +360,8 @@ export interface Chain extends Position {
   readonly flags: readonly string[];
   readonly rules: readonly Rule[];
   readonly handle: number | null;
+  /** `define x = 5` and the like in the block, for what follows them there; absent without any. */
+  readonly definitions?: readonly Command[];
 }
 
 /** A named set or map. */
@@ -382,6 +384,8 @@ export interface NamedSet extends Position {
   /** Elements in each line of the text but the last; 0 if all are in one line. The choice of nft depends on the type of the key. */
   readonly elementsPerLine: number;
   readonly handle: number | null;
+  /** `define x = 5` and the like in the block, for what follows them there; absent without any. */
+  readonly definitions?: readonly Command[];
 }
 
 /** A named counter, quota, limit, ct helper, ct timeout, ct expectation, flowtable, secmark or synproxy. */
@@ -394,6 +398,8 @@ export interface NamedObject extends Position {
   readonly body: readonly (readonly string[])[];
   readonly comment: string | null;
   readonly handle: number | null;
+  /** `define x = 5` and the like in the block, for what follows them there; absent without any. */
+  readonly definitions?: readonly Command[];
 }
 
 /** `table inet filter { ... }`. */
@@ -412,6 +418,8 @@ export interface Table extends Position {
   /** `# Warning: table ip nat is managed by iptables-nft, do not touch!` precedes it. */
   readonly managed?: true;
   readonly handle: number | null;
+  /** `define x = 5` and the like in the block, for what follows them there; absent without any. */
+  readonly definitions?: readonly Command[];
 }
 
 /**

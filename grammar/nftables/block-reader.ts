@@ -1,7 +1,8 @@
 /** Assembles units into sets, objects and tables. */
 
 import type { Chain, Element, NamedObject, NamedSet, Position, Table } from "./ast.ts";
-import { ChainReader, OBJECT, type Open, parser } from "./chain-reader.ts";
+import { ChainReader, HAS_COMMENT, OBJECT, type Open } from "./chain-reader.ts";
+import { parser } from "./definition-reader.ts";
 import { truncate } from "./line-error.ts";
 import { isComment, isFlags, isProperty } from "./property-lines.ts";
 import { ShapeScanner } from "./shape-scanner.ts";
@@ -46,7 +47,7 @@ export class BlockReader extends ChainReader {
     table.entries = entries;
     this.block(
       `table ${family} ${name}`,
-      place,
+      table,
       () => {
         const at = this.cursor.at;
         const header = this.cursor.match(OBJECT);
@@ -62,7 +63,7 @@ export class BlockReader extends ChainReader {
   private tableProperty(table: Open<Table>): void {
     const unit = this.cursor.unit();
     const words = parser().words(unit.text);
-    if (isComment(words)) table.comment = unquote(words[1]!);
+    if (isComment(words)) this.setComment(table, unit, words);
     else if (isFlags(words)) table.flags = [...table.flags, ...flagsOf(words)];
     else this.lineFault(unit, words, "expected a chain, a set, a map or an object");
   }
@@ -83,10 +84,10 @@ export class BlockReader extends ChainReader {
     };
     const body: (readonly string[])[] = [];
     object.body = body;
-    this.block(`${type} ${name}`, place, () => {
+    this.block(`${type} ${name}`, object, () => {
       const unit = this.cursor.unit();
       const words = parser().words(unit.text);
-      if (isComment(words)) object.comment = unquote(words[1]!);
+      if (isComment(words)) this.setComment(object, unit, words);
       else body.push(this.objectProperty(type, unit, words));
     });
     return object;
@@ -96,6 +97,11 @@ export class BlockReader extends ChainReader {
   protected objectProperty(type: string, unit: Unit, words: readonly string[]): readonly string[] {
     if (!isProperty(type, words)) this.lineFault(unit, words, `expected a property of a ${type}`);
     return words;
+  }
+
+  private setComment(node: { comment: string | null }, unit: Unit, words: readonly string[]): void {
+    if (node.comment === null) node.comment = unquote(words[1]!);
+    else this.unitFault(unit, HAS_COMMENT);
   }
 
   /** Reports a line that was read as words; its quote may have no end. */
@@ -124,7 +130,7 @@ export class BlockReader extends ChainReader {
       elementsPerLine: 0,
       handle,
     };
-    this.block(`${kind} ${name}`, place, () => {
+    this.block(`${kind} ${name}`, set, () => {
       if (this.cursor.match(ELEMENTS) !== null) this.elements(set);
       else this.setProperty(set, this.cursor.unit());
     });
@@ -147,7 +153,7 @@ export class BlockReader extends ChainReader {
         else this.lineFault(unit, words, "expected flags of a set");
         return;
       case "comment":
-        if (isComment(words)) set.comment = unquote(words[1]!);
+        if (isComment(words)) this.setComment(set, unit, words);
         else this.lineFault(unit, words, "expected a string after comment");
         return;
       default:

@@ -1,19 +1,21 @@
 /** Assembles units into chains, and reports their errors. */
 
-import type { Chain, Diagnostic, Position, Rule, Severity } from "./ast.ts";
+import type { Chain, Command, Position, Rule } from "./ast.ts";
+import { DEFINITION, DefinitionReader, parser } from "./definition-reader.ts";
 import { truncate } from "./line-error.ts";
 import { ParsedRule, ScannedRule } from "./parsed-rule.ts";
 import { isComment } from "./property-lines.ts";
 import { ShapeScanner } from "./shape-scanner.ts";
 import { type RuleShape, ShapeTable } from "./shapes.ts";
-import { TextCursor, type Unit } from "./text-cursor.ts";
+import type { Unit } from "./text-cursor.ts";
 import { unquote } from "./tokens.ts";
-import { type UnitError, UnitParser } from "./unit-parser.ts";
+import type { UnitError } from "./unit-parser.ts";
 
 /** A node while it is read. */
 export type Open<T> = { -readonly [K in keyof T]: T[K] };
 
 const LF = 10;
+const CR = 13;
 const BLANK = 32;
 const HASH = 35;
 const CLOSE = 125;
@@ -33,30 +35,24 @@ const HANDLE_COMMENT = /^ handle (\d+)[ \t]*$/;
 /** Line of a rule without a text, from the line feed before it. */
 const EMPTY_RULE = /\n\t\t(?: # handle (\d+))?(?=\n)/y;
 
+export const HAS_COMMENT = "the block has a comment";
+
 const NO_RULES: readonly Rule[] = [];
 
-let sharedParser: UnitParser | undefined;
-
-/** Returns the parser. It is created when it is first needed, because creation is slow. */
-export function parser(): UnitParser {
-  sharedParser ??= new UnitParser();
-  return sharedParser;
-}
-
 /** Reads the chains of one text. An instance is used once. */
-export class ChainReader {
-  protected readonly cursor: TextCursor;
+export class ChainReader extends DefinitionReader {
   private readonly shapes = new ShapeTable();
-  protected readonly diagnostics: Diagnostic[] = [];
   private readonly strict: boolean;
   /** Rules of the chain that is read. */
   private readonly rules: Rule[] = [];
+  /** Policy of the chain that is read; its line may precede the type. */
+  private policy: { readonly word: string; readonly unit: Unit } | null = null;
   private cutOff = false;
   private readonly ruleScanner: ShapeScanner<RuleShape> | null;
 
   /** @param strict parse every rule with the grammar, without the scanner */
   constructor(text: string, strict: boolean) {
-    this.cursor = new TextCursor(text);
+    super(text);
     this.ruleScanner = strict ? null : new ShapeScanner(text);
     this.strict = strict;
   }
@@ -64,6 +60,7 @@ export class ChainReader {
   protected chain(place: Position, name: string, handle: number | null): Chain {
     const rules = this.rules;
     rules.length = 0;
+    this.policy = null;
     const chain: Open<Chain> = {
       kind: "chain",
       ...place,
@@ -87,7 +84,8 @@ export class ChainReader {
       if (this.chainProperty(chain, unit)) return;
       rules.push(scanned ? this.learnedRule(unit) : this.rule(unit));
     };
-    this.block(`chain ${name}`, place, item, { lineFeed: () => this.listedRules(rules) });
+    this.block(`chain ${name}`, chain, item, { lineFeed: () => this.listedRules(rules) });
+    this.setPolicy(chain);
     if (rules.length > 0) chain.rules = rules.slice();
     return chain;
   }
@@ -153,24 +151,25 @@ export class ChainReader {
 
   /** Reads a line of a chain that is no rule. */
   private chainProperty(chain: Open<Chain>, unit: Unit): boolean {
-    const [, word = "", rest = ""] =
-      /^(type|policy|comment|flags)(?:[ \t]+|(?="))(.*)$/.exec(unit.text.trimStart()) ?? [];
+    const text = unit.text.replace(/^[ \t]+/, "");
+    const [, word = "", rest = ""] = /^(type|policy|comment|flags)(?:[ \t]+|(?="))(.*)$/.exec(text) ?? [];
     switch (word) {
       case "type": {
         const place = this.cursor.locate(unit.start);
-        const { node, error } = parser().baseChain(unit.text.trimStart());
+        const { node, error } = parser().baseChain(text);
         if (error !== null) this.fault(unit, error);
         else chain.base = { ...place, ...node, policy: null };
         return true;
       }
       case "policy":
         if (!/^(accept|drop|\$\w+)$/.test(rest)) return false;
-        if (chain.base === null) this.unitFault(unit, "expected a type and a hook before the policy");
-        else chain.base = { ...chain.base, policy: rest };
+        if (this.policy === null) this.policy = { word: rest, unit };
+        else this.unitFault(unit, "the chain has a policy");
         return true;
       case "comment":
         if (!isComment(["comment", rest])) return false;
-        chain.comment = unquote(rest);
+        if (chain.comment === null) chain.comment = unquote(rest);
+        else this.unitFault(unit, HAS_COMMENT);
         return true;
       case "flags": {
         const flags = rest.split(/[ \t]*,[ \t]*/);
@@ -181,6 +180,13 @@ export class ChainReader {
       default:
         return false;
     }
+  }
+
+  private setPolicy(chain: Open<Chain>): void {
+    if (this.policy === null) return;
+    const { word, unit } = this.policy;
+    if (chain.base === null) this.unitFault(unit, "expected a type and a hook of the chain with a policy");
+    else chain.base = { ...chain.base, policy: word };
   }
 
   protected rule(unit: Unit): Rule {
@@ -205,13 +211,13 @@ export class ChainReader {
   }
 
   /**
-   * Reads the items of a block up to its closing brace.
+   * Reads the items of a block and its definitions up to its closing brace.
    * @param lineFeed is called before the blanks between two items
    * @param inner the block cannot contain another block, whose header then shows that the brace is missing
    */
   protected block(
     title: string,
-    start: Position,
+    node: Position & { definitions?: readonly Command[] },
     item: () => void,
     { lineFeed = (): unknown => null, inner = true } = {},
   ): void {
@@ -221,18 +227,22 @@ export class ChainReader {
       const c = cursor.skipBlanks();
       if (cursor.done) {
         if (!this.cutOff) {
-          const message = `the text ends inside ${truncate(title)} of line ${start.line}: expected }`;
+          const message = `the text ends inside ${truncate(title)} of line ${node.line}: expected }`;
           this.report("error", message, cursor.locate(cursor.text.length), "");
         }
         this.cutOff = true;
         return;
       }
-      if (c === HASH) cursor.comment();
+      if (c === CR) this.skipReturn();
+      else if (c === HASH) cursor.comment();
       else if (c === CLOSE) {
         cursor.at++;
         return;
+      } else if (cursor.starts(DEFINITION)) {
+        const command = this.definition();
+        if (command !== null) node.definitions = [...(node.definitions ?? []), command];
       } else if (cursor.starts(TABLE) || (inner && cursor.starts(OBJECT))) {
-        const message = `expected } of ${truncate(title)} of line ${start.line}`;
+        const message = `expected } of ${truncate(title)} of line ${node.line}`;
         this.report("error", message, cursor.locate(cursor.at), cursor.excerpt());
         return;
       } else item();
@@ -243,18 +253,5 @@ export class ChainReader {
   protected handleHere(): number | null {
     const found = this.cursor.match(HANDLE);
     return found === null ? null : Number(found[1]);
-  }
-
-  protected unitFault(unit: Unit, message: string): void {
-    this.fault(unit, { message, found: truncate(unit.text).replace(/\n.*/s, ""), at: 0 });
-  }
-
-  protected fault(unit: Unit, { message, found, at }: UnitError): void {
-    const start = this.cursor.locate(unit.start);
-    this.report("error", message, this.cursor.locateWithin(start, unit.text, at), found);
-  }
-
-  protected report(severity: Severity, message: string, { line, column }: Position, found: string): void {
-    this.diagnostics.push({ severity, message, line, column, found });
   }
 }

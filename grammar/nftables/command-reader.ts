@@ -2,7 +2,8 @@
 
 import type { Command, SetLiteral, Table } from "./ast.ts";
 import { BlockReader } from "./block-reader.ts";
-import { FAMILIES, NAME, OBJECTS, parser } from "./chain-reader.ts";
+import { FAMILIES, NAME, OBJECTS } from "./chain-reader.ts";
+import { BLANK, BLANKS, DEFINITION, parser } from "./definition-reader.ts";
 import { reservedWords } from "./vocabulary.ts";
 
 type Body = Command["body"];
@@ -18,13 +19,10 @@ interface Head {
   readonly place: Place;
 }
 
-const BLANK = "(?:[ \\t]|\\\\\\r?\\n)";
 const VERB = new RegExp(
   `(?:(add|create|insert|replace|delete|destroy|flush|rename|reset|list)(?=${BLANK}|\\n|;|$)${BLANK}*)?`,
   "y",
 );
-const DEFINE = new RegExp(`(define|redefine)${BLANK}+([A-Za-z_][\\w./-]*)${BLANK}*=${BLANK}*`, "y");
-const UNDEFINE = new RegExp(`undefine${BLANK}+([A-Za-z_][\\w./-]*)`, "y");
 const INCLUDE = new RegExp(`include${BLANK}+("[^"\\n]*"?|[^\\s;]+)`, "y");
 const OBJECT = new RegExp(`(table|chain|rule|set|map|meter|element|${OBJECTS})(?=${BLANK})`, "y");
 const RULESET = new RegExp(`ruleset(?:${BLANK}+(${FAMILIES}))?(?![\\w-])`, "y");
@@ -33,7 +31,6 @@ const WORD = new RegExp(`${BLANK}*(${NAME})`, "y");
 const IDENTIFIER = /^[A-Za-z_][\w./\\-]*$/;
 const PLACE = new RegExp(`${BLANK}*(handle|index|position)${BLANK}+(\\d+)`, "y");
 const OPEN = new RegExp(`${BLANK}*\\{`, "y");
-const END = new RegExp(`${BLANK}*(?=[\\n;#\\r]|$)`, "y");
 
 const EXPECTED = "expected a table or a command";
 
@@ -48,8 +45,7 @@ export class CommandReader extends BlockReader {
         "include is not followed: what that file contains is missing; give its text in place of the line";
       return this.skipCommand(start, message, include[1]!);
     }
-    const definition = this.definition(start);
-    if (definition !== null) return definition;
+    if (cursor.starts(DEFINITION)) return this.definition();
     const verb = cursor.match(VERB)?.[1] ?? "add";
     const ruleset = cursor.match(RULESET);
     if (ruleset !== null) {
@@ -74,17 +70,21 @@ export class CommandReader extends BlockReader {
   private objectCommand(start: number, verb: string, object: string): Command | null {
     const { cursor } = this;
     const family = (cursor.match(FAMILY)?.[1] ?? "ip") as Table["family"];
-    let place = object === "table" ? this.place() : null;
+    const byHandle = object !== "rule" && (verb === "delete" || verb === "destroy");
+    let place = byHandle && object === "table" ? this.place() : null;
     const table = place === null ? this.word() : "";
     if (table === null) return this.skipCommand(start, `expected the name of a table after ${object}`);
     let name = "";
     if (object !== "table") {
-      place = object === "rule" ? null : this.place();
+      place = byHandle ? this.place() : null;
       const found = place === null ? this.word() : "";
       if (found === null) return this.skipCommand(start, `expected a name after ${table}`);
       name = found;
     }
-    place ??= this.place();
+    if (object === "rule") place = this.place();
+    const needed = object === "rule" ? (RULE_PLACES.get(verb) ?? null) : null;
+    if (needed !== null && place?.word !== needed)
+      return this.skipCommand(start, `expected ${needed} and a number after ${name}`);
     const head: Head = { verb, object, family, table, name, place };
     const newName = verb === "rename" ? this.word() : null;
     if (newName !== null) return this.finish(start, head, null, newName);
@@ -136,21 +136,6 @@ export class CommandReader extends BlockReader {
     return { kind: "set", elements: error === null ? [node] : [] };
   }
 
-  /** `define x = 5`, `undefine x`. */
-  private definition(start: number): Command | null {
-    const { cursor } = this;
-    const head = { family: "ip", table: "", place: null, object: "variable" } as const;
-    const undefined_ = cursor.match(UNDEFINE);
-    if (undefined_ !== null)
-      return this.finish(start, { verb: "undefine", ...head, name: undefined_[1]! }, null);
-    const found = cursor.match(DEFINE);
-    if (found === null) return null;
-    const unit = cursor.unit();
-    const { node, error } = parser().definition(unit.text);
-    if (error !== null) this.fault(unit, error);
-    return error === null ? this.finish(start, { verb: found[1]!, ...head, name: found[2]! }, node) : null;
-  }
-
   /** Reads a name that nft takes in a command. Listings have others, because programs need not follow the syntax of nft. */
   private word(): string | null {
     const name = this.cursor.match(WORD)?.[1];
@@ -164,14 +149,8 @@ export class CommandReader extends BlockReader {
 
   /** Checks that the command ends here. */
   private finish(start: number, head: Head, body: Body, newName?: string): Command | null {
-    const { cursor } = this;
-    const place = cursor.locate(start);
-    if (cursor.match(END) === null) {
-      cursor.match(BLANKS);
-      const found = cursor.excerpt();
-      this.report("error", "expected the end of the command", cursor.locate(cursor.at), found);
-      cursor.unit();
-    }
+    const place = this.cursor.locate(start);
+    this.expectEnd();
     return { kind: "command", ...place, ...head, ...(newName === undefined ? {} : { newName }), body };
   }
 
@@ -186,6 +165,11 @@ export class CommandReader extends BlockReader {
   }
 }
 
-const BLANKS = new RegExp(`${BLANK}*`, "y");
+/** Words before the number of a rule, for commands that need one. */
+const RULE_PLACES: ReadonlyMap<string, string> = new Map([
+  ["replace", "handle"],
+  ["delete", "handle"],
+  ["destroy", "handle"],
+]);
 /** Objects that need no block. */
 const OBJECT_BODY: ReadonlySet<string> = new Set(["counter", "quota", "limit", "synproxy", "secmark"]);

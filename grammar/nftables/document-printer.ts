@@ -8,6 +8,7 @@ import type {
   Expression,
   NamedObject,
   NamedSet,
+  Position,
   Table,
 } from "./ast.ts";
 import { printElement, printExpression, printRule } from "./statement-printer.ts";
@@ -39,11 +40,21 @@ function printTable(table: Table, lines: string[]): void {
   lines.push(`table ${family} ${name} {${tableNote(table)}`);
   if (flags.length > 0) lines.push(`\tflags ${flags.join(",")}`);
   if (comment !== null) lines.push(`\tcomment "${comment}"`);
-  entries.forEach((entry, i) => {
+  inOrder(entries, table.definitions).forEach((entry, i) => {
     if (i > 0 || flags.length > 0 || comment !== null) lines.push("");
-    printEntry(entry, lines);
+    if (entry.kind === "command") lines.push(`\t${printCommand(entry)}`);
+    else printEntry(entry, lines);
   });
   lines.push("}");
+}
+
+/** Returns the nodes of a block and its definitions in the order of the text. */
+function inOrder<T extends Position>(
+  nodes: readonly T[],
+  definitions?: readonly Command[],
+): readonly (T | Command)[] {
+  if (definitions === undefined) return nodes;
+  return [...nodes, ...definitions].sort((a, b) => a.line - b.line || a.column - b.column);
 }
 
 function printEntry(entry: Chain | NamedSet | NamedObject, lines: string[]): void {
@@ -55,10 +66,16 @@ function printEntry(entry: Chain | NamedSet | NamedObject, lines: string[]): voi
   lines.push("\t}");
 }
 
-function printChain({ base, comment, flags, rules }: Chain, lines: string[]): void {
+function printDefinitions(definitions: readonly Command[] | undefined, lines: string[]): void {
+  for (const command of definitions ?? []) lines.push(`\t\t${printCommand(command)}`);
+}
+
+function printChain({ base, comment, flags, rules, definitions }: Chain, lines: string[]): void {
   if (comment !== null) lines.push(`\t\tcomment "${comment}"`);
   if (base !== null) lines.push(`\t\t${printBase(base, flags)}`);
-  for (const rule of rules) lines.push(`\t\t${printRule(rule, "\t\t")}${handleOf(rule.handle)}`);
+  for (const each of inOrder(rules, definitions))
+    if (each.kind === "command") lines.push(`\t\t${printCommand(each)}`);
+    else lines.push(`\t\t${printRule(each, "\t\t")}${handleOf(each.handle)}`);
 }
 
 function printBase(base: BaseChainLine, flags: readonly string[]): string {
@@ -76,7 +93,8 @@ function printDevices({ devices, bareDevices }: BaseChainLine): string {
   return names.length === 1 ? ` device ${names[0]}` : ` devices = { ${names.join(", ")} }`;
 }
 
-function printObject({ body, comment }: NamedObject, lines: string[]): void {
+function printObject({ body, comment, definitions }: NamedObject, lines: string[]): void {
+  printDefinitions(definitions, lines);
   if (comment !== null) lines.push(`\t\tcomment "${comment}"`);
   for (const words of body) lines.push(`\t\t${joinWords(words)}`);
 }
@@ -86,6 +104,7 @@ const joinWords = (words: readonly string[]): string =>
   words.join(" ").replaceAll(" ,", ",").replace("priority - ", "priority -");
 
 function printNamedSet(set: NamedSet, lines: string[]): void {
+  printDefinitions(set.definitions, lines);
   if (set.key !== null) lines.push(`\t\t${printType(set)}`);
   const first = set.properties.filter(([word]) => BEFORE_FLAGS.has(word!));
   const rest = set.properties.filter(([word]) => !BEFORE_FLAGS.has(word!));

@@ -4,6 +4,7 @@ import type { Command, Comment, Diagnostic, Document, Table } from "./ast.ts";
 import { TABLE } from "./chain-reader.ts";
 import { CommandReader } from "./command-reader.ts";
 
+const CR = 13;
 const HASH = 35;
 const MANAGED = /^ Warning: table .* is managed by iptables-nft, do not touch!$/;
 const NO_TABLE = "no table found: this is not the output of nft list ruleset";
@@ -18,7 +19,8 @@ export class DocumentReader extends CommandReader {
     for (;;) {
       const c = cursor.skipBlanks();
       if (cursor.done) break;
-      if (c === HASH)
+      if (c === CR) this.skipReturn();
+      else if (c === HASH)
         this.entries.push({ kind: "comment", ...cursor.locate(cursor.at), text: cursor.comment() });
       else this.entry();
     }

@@ -21,6 +21,7 @@ const EXPECTED: ReadonlyMap<string, string> = new Map([
   ["assignedData", "a value or a verdict"],
   ["jump", "a chain name"],
   ["objectName", "a name"],
+  ["destination", "an address or a port"],
   ["rate", "a rate"],
   ["log", "a value"],
   ["reject", "an ICMP type"],

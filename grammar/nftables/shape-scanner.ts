@@ -238,6 +238,7 @@ export class ShapeScanner<T> extends ValueScanner {
       // The closing quote belongs to the outline.
       at = this.kind === Kind.quoted ? this.valueEnd + 1 : this.valueEnd;
     }
+    if (c === CR && text.charCodeAt(at + 1) !== LF) return false;
     this.end = last === BLANK ? at - 1 : at;
     this.next = at;
     this.hash = hash;

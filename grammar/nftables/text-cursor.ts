@@ -89,8 +89,8 @@ export class TextCursor {
       c === BLANK ||
       c === TAB ||
       c === LF ||
-      c === CR ||
       c === SEMICOLON ||
+      (c === CR && this.endsLine(this.at)) ||
       (c === BACKSLASH && this.continues(this.at))
     )
       c = text.charCodeAt(++this.at);
@@ -144,7 +144,7 @@ export class TextCursor {
       end = this.unitEnd(start, true);
     }
     this.at = end;
-    const text = this.text.slice(start, end).trimEnd();
+    const text = this.text.slice(start, this.withoutBlanks(end));
     return { start, text, comment: this.text.charCodeAt(end) === HASH ? this.comment() : "" };
   }
 
@@ -192,6 +192,20 @@ export class TextCursor {
     return text.length - 1;
   }
 
+  /** Returns the end of a text without the blanks before it. */
+  private withoutBlanks(end: number): number {
+    let at = end;
+    for (; ; at--) {
+      const c = this.text.charCodeAt(at - 1);
+      if (c !== BLANK && c !== TAB && c !== LF && !(c === CR && this.endsLine(at - 1))) return at;
+    }
+  }
+
+  /** Returns true if the carriage return at this offset is a part of the end of a line. Alone it is no blank in nft. */
+  private endsLine(at: number): boolean {
+    return this.text.charCodeAt(at + 1) === LF;
+  }
+
   /** Returns true if the backslash at this offset continues the line. */
   private continues(at: number): boolean {
     const next = this.text.charCodeAt(at + 1);
@@ -215,8 +229,8 @@ export class TextCursor {
       } else if (
         c !== BLANK &&
         c !== TAB &&
-        c !== CR &&
         c !== COMMA &&
+        !(c === CR && this.endsLine(this.at)) &&
         !(c === BACKSLASH && this.continues(this.at))
       )
         return found;
@@ -228,7 +242,7 @@ export class TextCursor {
   element(): Unit {
     const start = this.at;
     this.at = this.elementEnd(start);
-    return { start, text: this.text.slice(start, this.at).trimEnd(), comment: "" };
+    return { start, text: this.text.slice(start, this.withoutBlanks(this.at)), comment: "" };
   }
 
   private elementEnd(start: number): number {

@@ -43,16 +43,16 @@ const abstract = (name: string, label: string, ...categories: TokenType[]): Toke
 const blank = (name: string, chars: string): TokenType =>
   createToken({
     name,
-    pattern: new RegExp(`(?:[${chars}]|\\\\\\r?\\n)+`),
+    pattern: new RegExp(`(?:[${chars}]|\\r(?=\\n)|\\\\\\r?\\n)+`),
     group: Lexer.SKIPPED,
     ...firstChars(" \t\r\n\\"),
   });
 
 // Blanks and comments.
 
-const Blank = blank("Blank", " \\t\\r");
+const Blank = blank("Blank", " \\t");
 /** Inside the braces of a set a line feed is a blank. */
-const SetBlank = blank("SetBlank", " \\t\\r\\n");
+const SetBlank = blank("SetBlank", " \\t\\n");
 const Hash = createToken({ name: "Hash", pattern: /#[^\n]*/, group: Lexer.SKIPPED, ...firstChars("#") });
 export const Separator = token("Separator", "[\\n;]", "\n;", { label: "the end of the line" });
 const SetSeparator = token("SetSeparator", ";", ";", { categories: [Separator] });
@@ -65,7 +65,7 @@ export const Range = token("Range", `${LITERAL}-${LITERAL}`, `${HEX}:`, { label:
 export const Prefix = token("Prefix", `${LITERAL}/\\w+`, `${HEX}:`, { label: "a prefix" });
 const Address = token("Address", COLON_ADDRESS, `${HEX}:`, { categories: [Literal] });
 /** `1:10`, if it is not the start of a longer word: nft reads `{ 22:accept }` as three tokens. */
-const ClassId = token("ClassId", "[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}(?![^ \\t\\n:,}-])", HEX, {
+export const ClassId = token("ClassId", "[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}(?![^ \\t\\n:,}-])", HEX, {
   categories: [Literal],
 });
 const Atom = token("Atom", ATOM, DIGIT, { categories: [Literal] });

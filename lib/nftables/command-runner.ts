@@ -3,12 +3,11 @@ import type {
   Command,
   Document,
   Element,
-  Expression,
   Rule as RuleSyntax,
   Table as TableSyntax,
 } from "nftables-parser-ts";
 import type { Report } from "./scope.ts";
-import { type Definitions, type DraftChain, NO_DEFINITIONS, TableDraft } from "./table-draft.ts";
+import { type Definitions, type DraftChain, defined, NO_DEFINITIONS, TableDraft } from "./table-draft.ts";
 
 /** Runs the entries of one text. */
 export class CommandRunner {
@@ -43,10 +42,8 @@ export class CommandRunner {
     switch (command.verb) {
       case "define":
       case "redefine":
-        this.define(command);
-        break;
       case "undefine":
-        this.definitions = new Map([...this.definitions].filter(([name]) => name !== command.name));
+        this.definitions = defined(this.definitions, command);
         break;
       case "add":
       case "create":
@@ -71,10 +68,6 @@ export class CommandRunner {
       default:
         this.report(`unknown command ${command.verb}`, command.verb, command);
     }
-  }
-
-  private define({ name, body }: Command): void {
-    this.definitions = new Map(this.definitions).set(name, body as Expression);
   }
 
   private add(command: Command): void {
@@ -110,6 +103,15 @@ export class CommandRunner {
   }
 
   private missing(what: string, command: Command): void {
+    const { object, place } = command;
+    if (place !== null && object !== "rule") {
+      this.report(
+        `${object} with ${place.word} ${place.number} is unknown; use its name`,
+        place.word,
+        command,
+      );
+      return;
+    }
     if (command.verb === "destroy") return;
     this.report(
       `${what} ${command.name} does not exist in table ${command.family} ${command.table}`,
@@ -143,16 +145,12 @@ export class CommandRunner {
     const { object, name, body, place } = command;
     const id = `${command.family} ${command.table}`;
     const table = this.tables.get(id);
-    if (object === "table") {
+    if (place !== null && object !== "rule") this.missing(object, command);
+    else if (object === "table") {
       if (!this.tables.delete(id) && command.verb !== "destroy")
         this.report(`table ${id} does not exist`, command.table, command);
-      return;
-    }
-    if (table === undefined) {
-      this.missing(object, command);
-      return;
-    }
-    if (object === "chain") {
+    } else if (table === undefined) this.missing(object, command);
+    else if (object === "chain") {
       if (!table.chains.delete(name)) this.missing("chain", command);
     } else if (object === "rule") {
       const chain = table.chains.get(name);

@@ -2,6 +2,7 @@
 import type {
   BaseChainLine,
   Chain as ChainSyntax,
+  Command,
   Element,
   Expression,
   NamedObject,
@@ -15,6 +16,38 @@ import type {
 export type Definitions = ReadonlyMap<string, Expression>;
 
 export const NO_DEFINITIONS: Definitions = new Map();
+
+/** Returns the definitions after `define`, `redefine` or `undefine`. */
+export function defined(definitions: Definitions, { verb, name, body }: Command): Definitions {
+  const changed = new Map(definitions);
+  if (verb === "undefine") changed.delete(name);
+  else changed.set(name, body as Expression);
+  return changed;
+}
+
+/**
+ * Returns a function that gives the definitions at a node of a block: those outside, and those that precede it in the block.
+ * `undefine` in a block only removes what the block defines.
+ */
+function definitionsIn(
+  outside: Definitions,
+  commands: readonly Command[] | undefined,
+): (node: Position) => Definitions {
+  if (commands === undefined) return () => outside;
+  const known = new Map<number, Definitions>([[0, outside]]);
+  return (node) => {
+    const preceding = commands.filter((command) => precedes(command, node));
+    let found = known.get(preceding.length);
+    if (found === undefined) {
+      found = new Map([...outside, ...preceding.reduce(defined, NO_DEFINITIONS)]);
+      known.set(preceding.length, found);
+    }
+    return found;
+  };
+}
+
+const precedes = (a: Position, b: Position): boolean =>
+  a.line < b.line || (a.line === b.line && a.column < b.column);
 
 export class DraftChain {
   base: BaseChainLine | null;
@@ -96,10 +129,13 @@ export class TableDraft {
   addBlock(block: TableSyntax, definitions: Definitions): void {
     if (block.flags.length > 0) this.flags = block.flags;
     if (block.managed === true) this.managed = true;
-    for (const entry of block.entries)
-      if (entry.kind === "chain") this.addChain(entry, definitions);
+    const definitionsAt = definitionsIn(definitions, block.definitions);
+    for (const entry of block.entries) {
+      const known = definitionsAt(entry);
+      if (entry.kind === "chain") this.addChain(entry, known);
       else if (entry.kind === "object") this.objects.set(`${entry.type} ${entry.name}`, entry);
-      else this.addSet(entry, definitions);
+      else this.addSet(entry, known);
+    }
   }
 
   addChain(syntax: ChainSyntax, definitions: Definitions): void {
@@ -114,12 +150,17 @@ export class TableDraft {
         for (const rule of syntax.rules) rules.push(rule);
       }
     }
-    if (definitions.size > 0) for (const rule of syntax.rules) chain.define(rule, definitions);
+    if (definitions.size === 0 && syntax.definitions === undefined) return;
+    const definitionsAt = definitionsIn(definitions, syntax.definitions);
+    for (const rule of syntax.rules) chain.define(rule, definitionsAt(rule));
   }
 
   addSet(syntax: NamedSet, definitions: Definitions): void {
     let set = this.sets.get(syntax.name);
     if (set === undefined) this.sets.set(syntax.name, (set = { syntax, changes: [] }));
-    if (syntax.elements !== null) set.changes.push({ verb: "add", elements: syntax.elements, definitions });
+    const { elements } = syntax;
+    if (elements === null) return;
+    const known = new Map([...definitions, ...(syntax.definitions ?? []).reduce(defined, NO_DEFINITIONS)]);
+    set.changes.push({ verb: "add", elements, definitions: known });
   }
 }

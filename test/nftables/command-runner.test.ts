@@ -68,7 +68,44 @@ add rule inet t c ip saddr @s drop
   expect(last("flush set inet t s\nadd element inet t s { 203.0.113.7 }\n")).toBe(true);
 });
 
+test("a definition in a block is known after it in that block", () => {
+  const text = `define a = 1
+table inet t {
+	define b = 2
+	chain c {
+		tcp dport $a accept
+		define a = 3
+		tcp dport $a accept
+		tcp dport $b accept
+		undefine a
+		tcp dport $a accept
+		tcp dport $c accept
+	}
+	define c = 4
+	set s {
+		define e = 5
+		type inet_service
+		elements = { $c, $e }
+	}
+	chain d { tcp dport $c accept; tcp dport $e accept; }
+}
+add rule inet t c tcp dport $b accept
+`;
+  const { tables, diagnostics } = load(text);
+  expect(diagnostics.map(({ message, line }) => `${line}: ${message}`).sort()).toEqual([
+    "11: $c is not defined",
+    "19: $e is not defined",
+    "21: $b is not defined",
+  ]);
+  const { rules } = tables[0]!.table.chains.get("c")!;
+  expect(
+    rules.slice(0, 4).map((rule) => [1, 2, 3].filter((dport) => matches(rule, { ...SYN, dport }))),
+  ).toEqual([[1], [3], [2], [1]]);
+});
+
 test.each([
+  ["delete chain inet t handle 1", "chain with handle 1 is unknown; use its name"],
+  ["destroy table inet handle 1", "table with handle 1 is unknown; use its name"],
   ["add rule inet t absent accept", "chain absent does not exist in table inet t"],
   ["add element inet t absent { 1.2.3.4 }", "set absent does not exist in table inet t"],
   ["insert rule inet t c index 9 accept", "chain c has no rule with index 9"],

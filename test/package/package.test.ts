@@ -234,21 +234,24 @@ describe("a program that imports it type-checks, its own types included", () => 
     });
 });
 
-describe("the workspace iptables-parser-ts", () => {
-  const parser = project("parser");
+describe.each([
+  ["iptables-parser-ts", "*filter\nCOMMIT\n"],
+  ["nftables-parser-ts", "table inet x {\n\tchain y {\n\t\ttcp dport 22 accept\n\t}\n}\n"],
+])("the workspace %s", (name, text) => {
+  const parser = project(name);
   const [packed] = JSON.parse(
-    npm(["pack", "--json", "--workspace", "iptables-parser-ts", "--pack-destination", scratch], root),
+    npm(["pack", "--json", "--workspace", name, "--pack-destination", scratch], root),
   );
   const program = `
-    import { type Diagnostic, type Document, parse, print } from "iptables-parser-ts";
-    const { document, diagnostics }: { document: Document; diagnostics: readonly Diagnostic[] } = parse("*filter\\nCOMMIT\\n");
+    import { type Diagnostic, type Document, parse, print } from "${name}";
+    const { document, diagnostics }: { document: Document; diagnostics: readonly Diagnostic[] } = parse(${JSON.stringify(text)});
     console.log(print(document), diagnostics.length);
     // @ts-expect-error a document is not text
     export const wrong: Document = "*filter";`;
 
   test("is no dependency of fwcheck", () => {
     expect(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })).toEqual([]);
-    expect(JSON.stringify(manifest.devDependencies)).not.toContain("iptables-parser-ts");
+    expect(JSON.stringify(manifest.devDependencies)).not.toContain(name);
   });
 
   test("publint reports nothing, and the types are right wherever ECMAScript modules are resolved", async () => {
@@ -282,7 +285,7 @@ describe("the workspace iptables-parser-ts", () => {
     });
     expect(compiled.stdout).toBe("");
     const run = spawnSync(process.execPath, ["main.js"], { cwd: parser, encoding: "utf8" });
-    expect(run).toMatchObject({ stdout: "*filter\nCOMMIT\n 0\n", stderr: "", status: 0 });
+    expect(run).toMatchObject({ stdout: `${text} 0\n`, stderr: "", status: 0 });
   });
 });
 

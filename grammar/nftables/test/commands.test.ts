@@ -27,6 +27,8 @@ describe("files for nft -f", () => {
       "add chain x y { type filter hook input priority filter -10; policy drop; }",
       { body: { kind: "chain", base: { hook: "input", priority: "filter - 10", policy: "drop" } } },
     ],
+    ["delete chain x handle 5", { object: "chain", name: "", place: { word: "handle", number: 5 } }],
+    ["delete table ip6 handle 5", { object: "table", family: "ip6", table: "", place: { number: 5 } }],
     ["rename chain x y z", { verb: "rename", name: "y", newName: "z" }],
     [
       "add set x s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }",
@@ -107,6 +109,15 @@ table inet filter {
     ["add chain x y z", "expected the end of the command", 15],
     ["add rule x y frob", "expected a statement", 14],
     ["limit rate 10/minute", "expected a name after rate", 1],
+    ["delete chain x y handle 5", "expected the end of the command", 18],
+    ["add chain x y handle 5", "expected the end of the command", 15],
+    ["flush chain x handle 5", "expected a name after x", 1],
+    ["delete table x handle 5", "expected the end of the command", 16],
+    ["delete rule x y", "expected handle and a number after y", 1],
+    ["delete rule x y index 0", "expected handle and a number after y", 1],
+    ["replace rule x y accept", "expected handle and a number after y", 1],
+    ["define 5 = x", "expected a name and a value", 1],
+    ["define x = 5 }", "expected a table or a command", 14],
     ["add chain x accept", "expected a name after x", 1],
     ["add chain x 1y", "expected a name after x", 1],
     ["add limit x y", "expected a property of a limit", 14],
@@ -127,5 +138,116 @@ table inet filter {
     expect(diagnostics[0]).toMatchObject({ severity: "error", line: 1, column });
     expect(diagnostics[0]!.message).toContain(message);
     expect(parse(`${text}\nadd table ok\n`).document.entries.at(-1)).toMatchObject({ table: "ok" });
+  });
+
+  test("definitions in blocks are in their block and are printed at their place", () => {
+    const text = `table ip x {
+	define a = 5
+
+	chain y {
+		tcp dport $a
+		define b = { 1, 2 }
+		tcp dport $b
+		redefine b = 7
+		tcp dport $b
+	}
+
+	undefine a
+
+	set s {
+		define c = 10.0.0.1
+		type ipv4_addr
+		elements = { $c }
+	}
+}
+`;
+    const { document, diagnostics } = parse(text);
+    expect(diagnostics).toEqual([]);
+    expect(document.entries[0]).toMatchObject({
+      definitions: [{ verb: "define", name: "a", line: 2 }, { verb: "undefine" }],
+      entries: [
+        { definitions: [{ name: "b" }, { verb: "redefine" }], rules: { length: 3 } },
+        { definitions: [{ name: "c" }] },
+      ],
+    });
+    expect(print(document)).toBe(text);
+    expect(JSON.stringify(parse(text, { strict: true }).document)).toBe(JSON.stringify(document));
+  });
+
+  test("comments may be anywhere in blocks", () => {
+    const text = `table ip x { # a
+	# b }
+	set s { # c
+		type ipv4_addr # d
+		elements = { 10.0.0.1, # e }
+			10.0.0.2 # f
+		} # g
+		# h
+	}
+	counter c { # i
+		packets 1 bytes 2 # j
+	}
+	chain y { # k
+		type filter hook input priority 0; policy drop; # l
+		tcp dport { 1, # m }
+			2 } accept # n ; drop
+		# o
+	}
+	# p
+} # q
+`;
+    const { document, diagnostics } = parse(text);
+    expect(diagnostics).toEqual([]);
+    expect(document.entries[0]).toMatchObject({
+      entries: [
+        { elements: { length: 2 } },
+        { body: [["packets", "1", "bytes", "2"]] },
+        { base: { policy: "drop" }, rules: { length: 1 } },
+      ],
+    });
+  });
+
+  test.each([
+    ["\rtable ip x {\n}\n", 1, 1],
+    ["table ip x {\r\n\tchain y {\r\n\t\taccept\r\n\t\tdrop\raccept\r\n\t}\r\n}\r\n", 4, 7],
+    ["table ip x {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.1,\r10.0.0.2 }\n\t}\n}\n", 4, 25],
+    ["table ip x {\n\tcounter c {\n\t\tpackets 1\rbytes 2\n\t}\n}\n", 3, 3],
+    ["table ip x {\n}\r", 2, 2],
+    ["table ip x {\n\r\tchain y {\n\t}\n}\n", 2, 1],
+  ])("a carriage return that ends no line is an error: %j", (text, line, column) => {
+    const { document, diagnostics } = parse(text);
+    expect(diagnostics).toMatchObject([{ severity: "error", line, column }]);
+    expect(parse(text, { strict: true })).toMatchObject({ diagnostics });
+    expect(parse(text.replaceAll(/\r(?!\n)/g, " ")).document.entries).toHaveLength(document.entries.length);
+  });
+
+  test.each([
+    ['table x {\n\tcomment "a"\n\tcomment "b"\n}\n', "the block has a comment", 3],
+    ['table x {\n\tchain y {\n\t\tcomment "a"\n\t\tcomment "b"\n\t}\n}\n', "the block has a comment", 4],
+    ['table x {\n\tcounter y {\n\t\tcomment "a"; comment "b"\n\t}\n}\n', "the block has a comment", 3],
+    [
+      'table x {\n\tset y {\n\t\ttype mark\n\t\tcomment "a"\n\t\tcomment "b"\n\t}\n}\n',
+      "the block has a comment",
+      5,
+    ],
+    [
+      "table x {\n\tchain y {\n\t\ttype nat hook input priority 0; policy drop\n\t\tpolicy accept\n\t}\n}\n",
+      "the chain has a policy",
+      4,
+    ],
+    [
+      "table x {\n\tchain y {\n\t\tpolicy drop\n\t}\n}\n",
+      "expected a type and a hook of the chain with a policy",
+      3,
+    ],
+  ])("what nft takes once is an error the second time: %j", (text, message, line) => {
+    expect(parse(text).diagnostics).toMatchObject([{ severity: "error", message, line }]);
+  });
+
+  test("the policy may precede the type", () => {
+    const text = "table x {\n\tchain y {\n\t\tpolicy drop; type filter hook input priority 0\n\t}\n}\n";
+    const { document, diagnostics } = parse(text);
+    expect(diagnostics).toEqual([]);
+    expect(document.entries[0]).toMatchObject({ entries: [{ base: { hook: "input", policy: "drop" } }] });
   });
 });

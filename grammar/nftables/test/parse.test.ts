@@ -254,6 +254,8 @@ describe("what nft does not print in full", () => {
       3,
     ],
     ["an unknown field", listing("tcp frob 5"), "expected a field of tcp after tcp", 3],
+    ["a second port", listing("dnat to 10.0.0.1:ip:80"), "expected a statement after ip", 3],
+    ["an address that is none", listing("dnat to 2001:db8:foo"), "expected an address or a port after to", 3],
     ["an unterminated quote", listing('iifname "eth0 accept'), "unterminated quote", 3],
     ["deep nesting", listing(`meta mark ${"(".repeat(50)}1`), "nested too deeply", 3],
     [
