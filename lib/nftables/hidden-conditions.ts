@@ -91,19 +91,36 @@ function mergedGroups(statements: readonly Statement[], scope: Scope): readonly 
   candidates.sort(({ place: a }, { place: b }) =>
     a.base < b.base ? -1 : a.base > b.base ? 1 : a.offset - b.offset,
   );
-  const groups: { readonly members: number[]; place: Place }[] = [];
-  for (const { index, place } of candidates) {
+  const groups: Group[] = [];
+  for (const candidate of candidates) {
     const last = groups.at(-1);
-    if (last !== undefined && isMergeable(last.place, place)) {
-      last.members.push(index);
-      last.place = { ...last.place, bytes: last.place.bytes + place.bytes };
-    } else groups.push({ members: [index], place });
+    if (last === undefined || !joins(last, candidate.place))
+      groups.push({ members: [candidate], repeats: false });
+    else {
+      last.repeats ||= last.members.at(-1)!.place.offset === candidate.place.offset;
+      last.members.push(candidate);
+    }
   }
-  return groups.map(({ members }) => members.sort((a, b) => a - b)).filter(({ length }) => length > 1);
+  return groups
+    .filter(({ members: [first, ...rest] }) => rest.some(({ place }) => place.offset !== first!.place.offset))
+    .map(({ members }) => members.map(({ index }) => index).sort((a, b) => a - b));
 }
 
-const isMergeable = (a: Place, b: Place): boolean =>
-  a.base === b.base && a.offset + a.bytes === b.offset && a.bytes % 4 !== 0 && b.bytes % 4 !== 0;
+/** Tests of adjacent fields, in the order of the header. */
+interface Group {
+  readonly members: Candidate[];
+  /** A field is tested twice: it is not known with which of these tests nft merges the next one. */
+  repeats: boolean;
+}
+
+/** Returns true if nft may merge a test of a field with the last ones of a group: up to four bytes, unless both are longer. */
+function joins({ members, repeats }: Group, next: Place): boolean {
+  const last = members.at(-1)!.place;
+  if (last.base !== next.base) return false;
+  if (last.offset === next.offset) return true;
+  const bytes = repeats ? last.bytes : members.reduce((sum, { place }) => sum + place.bytes, 0);
+  return last.offset + last.bytes === next.offset && bytes % 4 !== 0 && next.bytes % 4 !== 0;
+}
 
 const WHY_MERGED =
   "nft 1.0.6 merges `!=` tests of adjacent fields into one, which matches unless all are equal; a listing does not show this";

@@ -29,6 +29,9 @@ export interface Confirmed<S> {
   readonly reason: EndReason | null;
 }
 
+/** What may change the route of a packet. */
+export type Rerouting = "route" | "nat" | "bridge";
+
 export interface Engine<S> {
   /** Evaluates a base chain, policy included. */
   chain(state: S, chain: BaseChain): readonly Part<S, Decision>[];
@@ -46,9 +49,10 @@ export interface Engine<S> {
   confirm(state: S): Confirmed<S>;
   /**
    * Splits packets after a base chain: true for those whose route has to be looked up again because the chain changed what it
-   * depends on (ip_route_me_harder): addresses, mark and TOS for a chain of type route, the destination for one of type nat.
+   * depends on (ip_route_me_harder): addresses, mark and TOS for a chain of type route, the destination for one of type nat,
+   * or in a bridge (br_nf_ipv4_daddr_was_changed).
    */
-  rerouted(before: S, after: S, type: "route" | "nat"): readonly Part<S, boolean>[];
+  rerouted(before: S, after: S, type: Rerouting): readonly Part<S, boolean>[];
 }
 
 /** Called with each state that reaches a base chain. */
@@ -251,7 +255,7 @@ class Walk<S> {
     const { engine, program } = this;
     for (const taken of this.passed(start, program.held()))
       for (const { state, outcome: moved } of this.hook({ state: taken, ...NOWHERE }, "PREROUTING").flatMap(
-        (state) => engine.rerouted(taken, state, "nat"),
+        (state) => engine.rerouted(taken, state, "bridge"),
       )) {
         if (across && !moved) {
           this.switched(state, bridge);

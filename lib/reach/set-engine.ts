@@ -22,6 +22,7 @@ import {
   type Observer,
   observed,
   type Part,
+  type Rerouting,
   send,
 } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
@@ -231,8 +232,8 @@ export class SetEngine implements Engine<SetStates> {
     return { state, reason: null };
   }
 
-  rerouted(before: SetStates, after: SetStates, type: "route" | "nat"): Part<SetStates, boolean>[] {
-    const fields: readonly Field[] = type === "nat" ? ["dst"] : ROUTED_FIELDS[this.program.ruleset.family];
+  rerouted(before: SetStates, after: SetStates, type: Rerouting): Part<SetStates, boolean>[] {
+    const fields: readonly Field[] = type !== "route" ? ["dst"] : ROUTED_FIELDS[this.program.ruleset.family];
     return this.chains.splitMoved(before, after, fields);
   }
 }

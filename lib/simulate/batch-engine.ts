@@ -15,6 +15,7 @@ import {
   type Ending,
   type Engine,
   type Part,
+  type Rerouting,
   send,
 } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
@@ -369,7 +370,7 @@ export class BatchEngine implements Engine<BatchState> {
     return { state, reason: null };
   }
 
-  rerouted(_before: BatchState, after: BatchState, type: "route" | "nat"): Part<BatchState, boolean>[] {
+  rerouted(_before: BatchState, after: BatchState, type: Rerouting): Part<BatchState, boolean>[] {
     // A packet that a translation changes is simulated by itself.
     return [{ state: after, outcome: type === "route" && after.moved }];
   }

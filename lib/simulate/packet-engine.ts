@@ -11,7 +11,7 @@ import type { NatSide, NatStop } from "../path/hooks.ts";
 import type { Program } from "../path/program.ts";
 import { GROUPS } from "../path/routing-decision.ts";
 import { invertTuple, type Tuple, tupleOf } from "../path/tuple.ts";
-import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
+import type { Confirmed, Decision, Engine, Part, Rerouting } from "../path/walk.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
 import type { Nat } from "../rules/effect.ts";
 import { runChain } from "./chain-run.ts";
@@ -240,12 +240,13 @@ export class PacketEngine implements Engine<PacketState> {
     return { state: state.confirm(confirmed), reason: null };
   }
 
-  rerouted(before: PacketState, after: PacketState, type: "route" | "nat"): Part<PacketState, boolean>[] {
+  rerouted(before: PacketState, after: PacketState, type: Rerouting): Part<PacketState, boolean>[] {
     return [{ state: after, outcome: this.isRerouted(before, after, type) }];
   }
 
   /** Returns true if the route of a packet has to be looked up again. */
-  private isRerouted(before: PacketState, after: PacketState, type: "route" | "nat"): boolean {
+  private isRerouted(before: PacketState, after: PacketState, type: Rerouting): boolean {
+    if (type === "bridge") return before.field("dst") !== after.field("dst");
     if (type === "nat") {
       const { connection } = after;
       if (connection === null || isError(after)) return before.field("dst") !== after.field("dst");

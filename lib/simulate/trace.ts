@@ -8,7 +8,7 @@ import type { Case } from "../path/decision-list.ts";
 import type { NatStop } from "../path/hooks.ts";
 import type { Program, Step } from "../path/program.ts";
 import type { RouteDecision } from "../path/routing-decision.ts";
-import type { Confirmed, Decision, Engine, Part } from "../path/walk.ts";
+import type { Confirmed, Decision, Engine, Part, Rerouting } from "../path/walk.ts";
 import type { BaseChain, Hook } from "../rules/base-chain.ts";
 import type { TableId } from "../rules/ruleset.ts";
 import { applyAssignments } from "./chain-run.ts";
@@ -185,7 +185,7 @@ export class TracingEngine implements Engine<TracedState> {
     return { state: traced.next(state, null), reason };
   }
 
-  rerouted(before: TracedState, after: TracedState, type: "route" | "nat"): Part<TracedState, boolean>[] {
+  rerouted(before: TracedState, after: TracedState, type: Rerouting): Part<TracedState, boolean>[] {
     return this.engine
       .rerouted(before.state, after.state, type)
       .map(({ outcome }) => ({ state: after, outcome }));

@@ -85,8 +85,6 @@ describe("texts", () => {
       ],
     ],
     ["-p udp -m multiport --ports 53 -j DROP", ["udp sport 53 drop", "udp sport != 53-53 udp dport 53 drop"]],
-    // nft 1.0.6 merges two plain comparisons into one that holds for packets with either port.
-    ["-p udp ! --sport 53 ! --dport 53 -j DROP", ["udp sport != 53-53 udp dport != 53 drop"]],
     ["-m comment --comment office -j other", ['jump other comment "office"']],
     [
       '-m limit --limit 3/min -j LOG --log-prefix "[x] " --log-level info',
@@ -113,6 +111,8 @@ describe("a part without an exact form is named", () => {
       4,
     ],
     ["-p tcp --tcp-option 7", "-m tcp --tcp-option 7", 4],
+    // iptables-nft may have merged these into one test.
+    ["-p udp ! --sport 53 ! --dport 53 -j DROP", "-m udp ! --sport 53 ! --dport 53", 4],
     ["-j TEE --gateway 192.0.2.1", "-j TEE --gateway 192.0.2.1", 4],
     ["-m frobnicate --x -j DROP", "-m frobnicate --x", 4],
     ["-j LOG --log-prefix a$b", '-j LOG --log-prefix "a$b"', 4],

@@ -23,6 +23,11 @@ describe("!= with adjacent fields", () => {
     expect(results("tcp sport != 1 counter ip ttl 64 tcp dport != { 2 }")).toEqual(merged);
     expect(results("meta l4proto { tcp, udp } th sport != 1 th dport != 2")).toEqual(merged);
   });
+  test("does not show which of two tests of a field is merged", () => {
+    const rule = "tcp dport != 65535 tcp sport != 1023 tcp dport != 2";
+    expect(results(rule)).toEqual([MERGED, true, MERGED, true]);
+    expect(results("tcp dport != 3 tcp dport != 2")).toEqual([false, true, false, true]);
+  });
   test("is exact in other forms", () => {
     const plain = [false, false, false, true];
     expect(results("tcp sport != { 1, 3 } tcp dport != 2")).toEqual(plain);

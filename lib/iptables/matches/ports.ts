@@ -11,7 +11,7 @@ import {
   type Predicate,
   within,
 } from "../../packet/predicate.ts";
-import { sharedKey, siteKey } from "../../rules/facts.ts";
+import { type Site, sharedKey, siteKey } from "../../rules/facts.ts";
 import type { KnownConditions, PortRange } from "../../rules/reading.ts";
 import { type Codec, type Given, match, negatable, type OptionSpec, Unreadable } from "../extension.ts";
 import {
@@ -94,6 +94,28 @@ export const oneRange = (given: Given<PortRange> | undefined): Given<readonly Po
 export const portPredicate = (field: "sport" | "dport", given: Given<PortRange> | undefined): Predicate =>
   given === undefined ? and() : negate(given.not, between(field, given.value[0], given.value[1]));
 
+/** Tests that iptables-nft may have merged, in the manual. */
+const MERGED = "! --sport with ! --dport of single ports";
+const WHY_MERGED =
+  "iptables-nft 1.8.9 merges `! --sport` and `! --dport` with single ports into one test, which matches unless both are equal";
+
+interface Ports {
+  readonly sport?: Given<PortRange> | undefined;
+  readonly dport?: Given<PortRange> | undefined;
+}
+
+/** Returns true for tests that iptables-nft may have merged. */
+const areMerged = ({ sport, dport }: Ports): boolean =>
+  [sport, dport].every((each) => each?.not === true && each.value[0] === each.value[1]);
+
+/** Returns the predicate of `--sport` and `--dport` of TCP and UDP. iptables-save prints a merged test like two. */
+function bothPorts(given: Ports, site: Site): Predicate {
+  const both = [portPredicate("sport", given.sport), portPredicate("dport", given.dport)];
+  if (!areMerged(given)) return and(...both);
+  // If both ports differ, either form matches.
+  return or(and(...both), and(opaque(siteKey("merged-tests", site), WHY_MERGED), or(...both)));
+}
+
 /** Prints `--sport` and `--dport` of a protocol. */
 export const portForm = (
   protocol: string,
@@ -126,8 +148,8 @@ export const first: Predicate = is("fragment", 0);
 
 export const tcp = match({
   name: "tcp",
-  nftExcept: "--tcp-option",
-  except: "--tcp-option: TCP options are not modelled",
+  nftExcept: `--tcp-option, and ${MERGED}`,
+  except: `--tcp-option: TCP options are not modelled; ${MERGED}: iptables-nft 1.8.9 merges them`,
   checksPresence: true,
   protocol: PROTO.tcp,
   protocols: [PROTO.tcp],
@@ -148,7 +170,7 @@ export const tcp = match({
   originalOption: ({ dport }) => (dport === undefined ? undefined : "--ctorigdstport"),
   conditions: portConditions,
   nft: (values, context) =>
-    values.option !== undefined
+    values.option !== undefined || areMerged(values)
       ? null
       : allOf(
           portForm("tcp", values, context),
@@ -158,8 +180,7 @@ export const tcp = match({
     const options = String(option?.value);
     return and(
       first,
-      portPredicate("sport", sport),
-      portPredicate("dport", dport),
+      bothPorts({ sport, dport }, site),
       option === undefined
         ? and()
         : negate(
@@ -176,6 +197,8 @@ export const tcp = match({
 
 export const udp = match({
   name: "udp",
+  nftExcept: MERGED,
+  except: `${MERGED}: iptables-nft 1.8.9 merges them`,
   protocol: PROTO.udp,
   protocols: [PROTO.udp],
   options: { sport: sourcePort, dport: destinationPort },
@@ -183,8 +206,8 @@ export const udp = match({
   copy: ({ dport }) => (dport === undefined ? "unchanged" : "by-destination"),
   originalOption: ({ dport }) => (dport === undefined ? undefined : "--ctorigdstport"),
   conditions: portConditions,
-  nft: (values, context) => portForm("udp", values, context),
-  predicate: ({ sport, dport }) => and(first, portPredicate("sport", sport), portPredicate("dport", dport)),
+  nft: (values, context) => (areMerged(values) ? null : portForm("udp", values, context)),
+  predicate: (values, _facts, site) => and(first, bothPorts(values, site)),
 });
 
 export const multiport = match({

@@ -50,7 +50,10 @@ function rule(place: Place): string {
     if (chance(next, 0.15)) words.push(passing(place, own));
   }
   const any = words.findIndex((w) => /\bth [sd]port\b/.test(w));
-  if (own.protocol === undefined && any >= 0 && chance(next, 0.85)) words.splice(any, 0, ported(place));
+  // nft 1.0.6 leaves out a second condition on the protocol as well, which fwcheck does not expect.
+  const named = words.some((w) => /\bprotocol\b|\bl4proto\b|\bnexthdr\b/.test(w));
+  if (own.protocol === undefined && any >= 0 && !named && chance(next, 0.85))
+    words.splice(any, 0, ported(place));
   // Some statements need the protocol to be known before them.
   const { protocol } = own;
   if (protocol !== undefined && !words.some((w) => /^\w+ ([sd]port|flags|type) /.test(w)))

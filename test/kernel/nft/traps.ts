@@ -622,6 +622,7 @@ const TRAPS: Readonly<Record<string, Trap>> = {
           "tcp sport != 1-40000 tcp dport != 81",
           "tcp sport 40000 tcp dport != 81",
           "ip saddr != 203.0.113.7 ip daddr != 172.17.0.3",
+          "tcp dport != { 80 } tcp dport != 65535 tcp sport != 1023",
         ].map((match) => `${match} counter`),
       ),
     ),
@@ -727,6 +728,38 @@ const TRAPS: Readonly<Record<string, Trap>> = {
       web,
       echo("eth0", OUT, 7, "198.51.100.2"),
       tcp("veth1", BOX, 40_000, OUT, 80),
+    ],
+  },
+  ...Object.fromEntries(
+    (["legacy", "nft"] as const).map((backend): [string, Trap] => [
+      `tests of both ports, which iptables-nft 1.8.9 merges (${backend})`,
+      {
+        backend,
+        save: "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A FORWARD -p tcp -m tcp ! --sport 40000 ! --dport 81 -j MARK --set-xmark 0x1/0xffffffff\n-A FORWARD -p udp -m udp ! --sport 1 ! --dport 53 -j MARK --set-xmark 0x2/0xffffffff\nCOMMIT\n",
+        nft: table(
+          "ip n",
+          chain("f", "forward priority 10; policy accept;", "meta mark 1 counter", "meta mark 2 counter"),
+        ),
+        packets: [web, from(web, 40_001), from(web, 40_002, { dport: 81 }), dns, from(dns, 1)],
+      },
+    ]),
+  ),
+  "an address that a rule changes on a bridge": {
+    nft: table(
+      "inet n",
+      nat(
+        "pre",
+        "prerouting priority -50; policy accept;",
+        'iifname "docker0" udp dport 54 ip daddr set 172.17.0.3',
+        "ip daddr 172.17.255.255 ip daddr set 172.17.0.2",
+      ),
+      chain("f", "forward priority 0; policy accept;", "counter"),
+    ),
+    packets: [
+      udp("veth1", "172.30.1.9", 2000, "172.17.255.255", 53),
+      udp("veth1", BOX, 2001, OUT, 54),
+      udp("veth1", BOX, 2002, OUT, 55),
+      udp("eth0", OUT, 2003, "172.17.255.255", 53),
     ],
   },
   "fib of IPv6 over several next hops": {
