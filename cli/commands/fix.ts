@@ -100,7 +100,7 @@ function printForm(result: Fix, format: Exclude<Format, "save">, requested: Fami
   const printed = format === "ufw" ? printUfw(result, family) : printRestore(result, family);
   if (printed === "nothing") return false;
   if (!both || requested !== undefined) return printed === "whole";
-  const reader = format === "ufw" ? "/etc/ufw/after6.rules" : "ip6tables-restore";
+  const reader = format === "ufw" ? "/etc/ufw/after6.rules" : `${result.programs.ipv6}-restore`;
   writeStderr(
     `This form contains no IPv6 rules; run again with --family 6 for those, which are for ${reader}.\n`,
   );
@@ -135,7 +135,7 @@ function printRestore(result: Fix, family: Family): Printed {
   printVerbatim(text);
   if (text === "") return needsNothing(family);
   writeStderr(
-    `Apply it as root on the host: ${family === 4 ? "iptables" : "ip6tables"}-restore --wait=30 --noflush < FILE. Its third line states when it applies.\n`,
+    `Apply it as root on the host: ${family === 4 ? result.programs.ipv4 : result.programs.ipv6}-restore --wait=30 --noflush < FILE. Its third line states when it applies.\n`,
   );
   return "whole";
 }

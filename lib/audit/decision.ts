@@ -2,7 +2,7 @@
 import type { EndReason } from "../path/end-reason.ts";
 import type { Step } from "../path/program.ts";
 import type { BaseChain, Hook } from "../rules/base-chain.ts";
-import { chainOf, isTableName, type Ruleset, type TableId } from "../rules/ruleset.ts";
+import { chainOf, iptablesName, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
 import { engineOfChain } from "./engine-rules.ts";
 import { type RuleNote, ruleNote } from "./rule-note.ts";
@@ -48,9 +48,9 @@ function lastFilterStep(path: readonly Step[], ruleset: Ruleset): Step | undefin
   for (const step of path) {
     // A path enters a base chain by a rule or the policy of that chain.
     current = chainOf(ruleset, step.table, step.chain)?.base ?? current;
-    const isFilter = isTableName(step.table)
-      ? step.table === "filter"
-      : current?.type === "filter" && DECIDING_HOOKS.includes(current.hook);
+    const name = iptablesName(step.table);
+    const isFilter =
+      name !== null ? name === "filter" : current?.type === "filter" && DECIDING_HOOKS.includes(current.hook);
     // The accepting policy of an engine at the input hook decides nothing: the owner has no rule there.
     const isIdle =
       step.step === "policy" && current?.hook === "INPUT" && engineOfChain(step.table, step.chain) !== null;
@@ -63,7 +63,7 @@ function lastFilterStep(path: readonly Step[], ruleset: Ruleset): Step | undefin
 export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
   const last =
     answer.verdict === "accept"
-      ? (lastFilterStep(answer.path, ruleset) ?? answer.path.findLast((s) => isTableName(s.table)))
+      ? (lastFilterStep(answer.path, ruleset) ?? answer.path.findLast((s) => iptablesName(s.table) !== null))
       : answer.path.at(-1);
   if (answer.reasonCode !== undefined) return { code: "outside-rules", reason: answer.reasonCode };
   if (last === undefined) return { code: "no-rule" };

@@ -13,6 +13,7 @@ import {
   type Chain,
   calledChain,
   chainOf,
+  iptablesName,
   type Rule,
   type Ruleset,
   type Table,
@@ -28,7 +29,7 @@ export function isDockerRule(rule: Rule, host: Host): boolean {
   if (isDockerChain(rule.table, rule.chain)) return true;
   const called = calledChain(rule);
   if (called !== null && isDockerChain(rule.table, called)) return true;
-  switch (`${rule.table} ${rule.chain}`) {
+  switch (`${iptablesName(rule.table)} ${rule.chain}`) {
     case "filter FORWARD":
       return isBridgeRule(rule, host) || isEstablishedRule(rule, host);
     case "raw PREROUTING":

@@ -6,7 +6,7 @@ import { requiredRanges } from "../packet/required-ranges.ts";
 import { MOST_NESTED, type Program } from "../path/program.ts";
 import { isUnconditional, plain, plainPorts, type Reading } from "../rules/reading.ts";
 import { type Chain, calledChain, chainOf, type Rule, type Ruleset } from "../rules/ruleset.ts";
-import { bansMissingInForward, chainsBelow } from "./bans.ts";
+import { bansMissingInForward, chainsAt, chainsBelow } from "./bans.ts";
 import { publications } from "./engine-rules.ts";
 import { type Lint, type LintDetail, lintOf, type PrecedingRule } from "./lint.ts";
 import { ruleNote } from "./rule-note.ts";
@@ -35,7 +35,7 @@ class UserChainLint {
     private readonly ruleset: Ruleset,
     private readonly published: PublishedPorts,
   ) {
-    this.shared = new Set([...chainsBelow(ruleset, "INPUT"), ...chainsBelow(ruleset, "OUTPUT")]);
+    this.shared = new Set([...chainsAt(ruleset, "INPUT"), ...chainsAt(ruleset, "OUTPUT")]);
   }
 
   lintOf(chain: Chain): readonly Lint[] {
@@ -144,7 +144,7 @@ function banLint(ruleset: Ruleset, published: ReadonlySet<number>): Lint[] {
 /** Returns true if a rule, or a chain below it, has an ACCEPT. */
 function mayAccept(rule: Rule, ruleset: Ruleset): boolean {
   const called = calledChain(rule);
-  const below = called === null ? [] : chainsBelow(ruleset, called).flatMap(({ rules }) => rules);
+  const below = called === null ? [] : chainsBelow(ruleset, rule.table, called).flatMap(({ rules }) => rules);
   return [rule, ...below].some(({ action }) => action === "accept");
 }
 

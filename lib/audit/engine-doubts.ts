@@ -12,7 +12,7 @@ import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Address } from "../packet/field.ts";
 import type { Program } from "../path/program.ts";
 import { ends } from "../rules/effect.ts";
-import { chainOf, isTableName, type Ruleset, rulesetDoubts } from "../rules/ruleset.ts";
+import { chainOf, iptablesName, type Ruleset, rulesetDoubts } from "../rules/ruleset.ts";
 import type { Doubt } from "./doubt.ts";
 import { engineOfChain, servedPorts } from "./engine-rules.ts";
 import { inputDoubts } from "./input-doubts.ts";
@@ -141,7 +141,7 @@ function otherTranslations(program: Program, host: Host): Doubt[] {
     .flatMap(({ addresses }) => addresses.map(({ prefix }) => prefixRange(prefix)));
   return [...ruleset.tables.values()].flatMap(({ name: table, chains }): Doubt[] => {
     const isOther =
-      !isTableName(table) &&
+      iptablesName(table) === null &&
       host.engineTables?.includes(table) !== true &&
       [...chains.keys()].every((each) => knownChain(table, each) === null);
     if (!isOther) return [];

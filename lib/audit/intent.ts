@@ -1,9 +1,11 @@
 /** Verdicts of the owner's rules about forwarded traffic on packets of a walk: `ufw route`, and accepts in nftables. */
 import { ufwCommandChain } from "../host/known/ufw.ts";
+import type { BoundChain } from "../path/program.ts";
 import type { Observer } from "../path/walk.ts";
 import type { Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetStates } from "../reach/set-state.ts";
+import { iptablesName } from "../rules/ruleset.ts";
 import type { SetEnding } from "./endings.ts";
 
 /** A walk, with the packets (as sent) that the owner's rules about forwarded traffic accept and drop. */
@@ -27,11 +29,12 @@ export function routedWalk(
   walk: (observe: Observer<SetStates>) => readonly SetEnding[],
 ): RoutedWalk {
   const { diagrams } = reach.domain;
-  const chain = reach.program.chain("filter", ufwCommandChain(reach.program.ruleset.family, "forward"));
+  const { program } = reach;
+  const routes = ufwCommandChain(program.ruleset.family, "forward");
   const explicitly: Node[] = [];
   const routed: Node[] = [];
   const denied: Node[] = [];
-  const evaluate = (engine: SetEngine, states: SetStates, bound: typeof chain): void => {
+  const evaluate = (engine: SetEngine, states: SetStates, bound: BoundChain | undefined): void => {
     if (bound === undefined) return;
     for (const { state, outcome } of engine.chains.evaluateChain(states, bound)) {
       const kind = outcome?.kind;
@@ -42,8 +45,8 @@ export function routedWalk(
   };
   const endings = walk((states, base) => {
     if (base.hook !== "FORWARD") return;
-    if (base.table === "filter") evaluate(reach, states, chain);
-    else if (explicit !== null) evaluate(explicit, states, explicit.program.chain(base.table, base.name));
+    if (iptablesName(base.table) === "filter") evaluate(reach, states, program.chain(base.table, routes));
+    if (explicit !== null) evaluate(explicit, states, explicit.program.chain(base.table, base.name));
   });
   return {
     endings,

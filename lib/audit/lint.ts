@@ -1,6 +1,6 @@
 /** Lint: rules of the owner that do not have the effect they seem to have. */
 import type { Family } from "../packet/field.ts";
-import type { Rule, Ruleset, TableId } from "../rules/ruleset.ts";
+import type { Backend, Rule, Ruleset, TableId } from "../rules/ruleset.ts";
 import type { BanList } from "./bans.ts";
 import { type RuleNote, ruleNote } from "./rule-note.ts";
 
@@ -44,6 +44,11 @@ export type LintDetail =
   | { readonly kind: "engine-table-torn"; readonly table: TableId; readonly chains: readonly string[] }
   /** Docker uses nftables, and DOCKER-USER still has rules; `called`: FORWARD still evaluates them. */
   | { readonly kind: "docker-user-left-behind"; readonly called: boolean }
+  /**
+   * DOCKER-USER has rules in the backend of iptables that Docker does not use; `backend` is the one that it uses. `called`:
+   * FORWARD evaluates them.
+   */
+  | { readonly kind: "docker-user-in-other-backend"; readonly backend: Backend; readonly called: boolean }
   /** A DNAT rule opens a port that the rule `by[0]` of INPUT denies. */
   | { readonly kind: "dnat-past-deny"; readonly port: number; readonly by: readonly RuleNote[] };
 

@@ -11,6 +11,7 @@ import { is } from "../packet/predicate.ts";
 import type { Step } from "../path/program.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 import type { SetState } from "../reach/set-state.ts";
+import { iptablesName } from "../rules/ruleset.ts";
 import type { Answer } from "../simulate/answer.ts";
 import { Simulator } from "../simulate/simulator.ts";
 import { type Decider, deciderOf } from "./decision.ts";
@@ -299,7 +300,8 @@ class SocketAnalysis {
 
 /** Returns the rule or policy that stops a packet, or for an accepted packet the last one of a table. */
 function deciderIn(table: "filter" | "nat", answer: Answer, { ruleset }: FamilyModel): Decider {
-  const counts = (s: Step): boolean => s.table === table && (table === "filter" || s.step === "rule");
+  const counts = (s: Step): boolean =>
+    iptablesName(s.table) === table && (table === "filter" || s.step === "rule");
   const last = answer.verdict === "accept" ? answer.path.findLastIndex(counts) : -1;
   return deciderOf(last < 0 ? answer : { ...answer, path: answer.path.slice(0, last + 1) }, ruleset);
 }

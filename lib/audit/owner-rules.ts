@@ -12,7 +12,16 @@ import type { Packet } from "../packet/packet.ts";
 import type { Program, Step } from "../path/program.ts";
 import { findShadowedRulesWithin, type Shadow } from "../reach/shadowed-rules.ts";
 import { plain, plainPorts } from "../rules/reading.ts";
-import { type Chain, calledChain, chainOf, type Rule, TABLES } from "../rules/ruleset.ts";
+import {
+  type Chain,
+  calledChain,
+  chainOf,
+  filterTables,
+  iptablesName,
+  iptablesTables,
+  type Rule,
+  type TableId,
+} from "../rules/ruleset.ts";
 import { Simulator } from "../simulate/simulator.ts";
 import { banProgram } from "./bans.ts";
 import { isDockerChain, isDockerRule } from "./docker-rules.ts";
@@ -38,14 +47,19 @@ function isOwnersChain(table: Chain["table"], name: string): boolean {
 
 /** Returns the lint of the owner's rules; `skipped` where shadowed rules were not searched. */
 export function ownerRuleLint(program: Program): { readonly lint: Lint[]; readonly skipped: boolean } {
-  const shadows = findShadowedRulesWithin(program, "filter", MOST_RULES, BUDGET);
+  const searched = filterTables(program.ruleset).map((table) => ({
+    table,
+    shadows: findShadowedRulesWithin(program, table, MOST_RULES, BUDGET),
+  }));
   return {
     lint: [
-      ...(shadows === null ? [] : shadowedRules(program, shadows)),
+      ...searched.flatMap(({ table, shadows }) =>
+        shadows === null ? [] : shadowedRules(program, table, shadows),
+      ),
       ...uncalledChains(program),
       ...bypassedDenies(program),
     ],
-    skipped: shadows === null,
+    skipped: searched.some(({ shadows }) => shadows === null),
   };
 }
 
@@ -63,10 +77,10 @@ interface ShadowedGroup {
 }
 
 /** Returns allows and denies that rules before them shadow, where one of those rules decides otherwise. */
-function shadowedRules(program: Program, shadows: ReadonlyMap<Rule, Shadow>): Lint[] {
+function shadowedRules(program: Program, table: TableId, shadows: ReadonlyMap<Rule, Shadow>): Lint[] {
   const { ruleset, host } = program;
   const groups: ShadowedGroup[] = [];
-  for (const { rules } of ruleset.tables.get("filter")?.chains.values() ?? []) {
+  for (const { rules } of ruleset.tables.get(table)?.chains.values() ?? []) {
     // After a rule that matches every remaining packet, all rules to the end of the chain have one reason.
     const tail = rules.findLastIndex((rule) => shadows.get(rule)?.kind !== "taken") + 1;
     const byReason = new Map<string, ShadowedGroup>();
@@ -128,7 +142,7 @@ function verdictsBelow(rule: Rule, { calls, ruleset }: Program): ReadonlySet<Rul
 
 /** Returns the chains with an allow or deny that no rule calls, one lint for each table. */
 function uncalledChains({ calls, ruleset }: Program): Lint[] {
-  return TABLES.flatMap((table): Lint[] => {
+  return iptablesTables(ruleset).flatMap((table): Lint[] => {
     const chains = [...(ruleset.tables.get(table)?.chains.values() ?? [])];
     const uncalled = chains.filter(
       ({ name, policy, rules }) =>
@@ -157,8 +171,9 @@ const isBanChain = (chain: string): boolean => banProgram(chain) === "fail2ban";
 /** Returns DNAT rules of the owner whose packets an explicit deny of INPUT names but never matches. */
 function bypassedDenies(program: Program): Lint[] {
   const { ruleset, host } = program;
-  const dnats = [...(ruleset.tables.get("nat")?.chains.values() ?? [])]
-    .flatMap(({ rules }) => rules)
+  const dnats = iptablesTables(ruleset)
+    .filter((id) => iptablesName(id) === "nat")
+    .flatMap((id) => [...ruleset.tables.get(id)!.chains.values()].flatMap(({ rules }) => rules))
     .filter((rule) => rule.action === "dnat" && !isDockerRule(rule, host));
   if (dnats.length === 0) return [];
   const simulator = new Simulator([ruleset], host);
@@ -181,7 +196,9 @@ function bypassedDenies(program: Program): Lint[] {
 }
 
 const isTranslatedBy = (path: readonly Step[], rule: Rule): boolean =>
-  path.some((s) => s.step === "rule" && s.table === "nat" && s.chain === rule.chain && s.rule === rule.index);
+  path.some(
+    (s) => s.step === "rule" && s.table === rule.table && s.chain === rule.chain && s.rule === rule.index,
+  );
 
 /** Returns a packet from outside that a DNAT rule probably matches: for an address of the host and the rule's first port. */
 function samplePacket(rule: Rule, { host, ruleset }: Program): Packet | null {

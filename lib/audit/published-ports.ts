@@ -9,7 +9,7 @@ import type { Divided } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { SetEngine } from "../reach/set-engine.ts";
 import { type HeaderState, valueIn } from "../reach/set-state.ts";
-import type { Rule } from "../rules/ruleset.ts";
+import { namedBackend, type Rule } from "../rules/ruleset.ts";
 import { bansOf, boundRules, withoutBans } from "./bans.ts";
 import { firstPackets, isAccepted, packetsOf, type SetEnding } from "./endings.ts";
 import { isLoopback } from "./endpoints.ts";
@@ -198,6 +198,8 @@ export function described(
   const ip = valueIn(form, "dst") as Address;
   const listen = { address: address === null ? null : printAddress(address), port };
   const isSwarm = rule.chain === DOCKER_INGRESS;
+  // Rules of both backends may publish one port, for example those of a Docker that used the other backend before.
+  const backend = namedBackend(rule.table);
   const named = endpointAt(model, ip, (valueIn(form, "dport") as number | undefined) ?? null);
   // The engine's rule translates a loopback address from outside before the routing decision can refuse it.
   const isLoopbackPort = address !== null && isLoopback(address);
@@ -206,7 +208,7 @@ export function described(
     means: isSwarm ? "ingress" : "dnat",
     subject: {
       kind: isLoopbackPort ? "loopback-bypass" : "ingress-bypass",
-      place: `${listen.address ?? "any"}/${port ?? "any"}`,
+      place: [listen.address ?? "any", port ?? "any", ...(backend === null ? [] : [backend])].join("/"),
       listen,
       container: isSwarm && named.name === null ? { ...named, name: "swarm ingress" } : named,
       inputs: model.outside,

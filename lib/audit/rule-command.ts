@@ -1,19 +1,29 @@
-/** Commands that people type for rules of nftables: nft(8), and firewall-cmd(1) for what firewalld wrote. */
+/**
+ * Commands that people type for rules outside the main backend of iptables: nft(8), firewall-cmd(1) for what firewalld wrote,
+ * and the program of the other backend.
+ */
 import { knownChain } from "../host/known/chains.ts";
 import { maskBits, type Prefix, printAddress } from "../packet/address.ts";
-import { hasPorts, protoName } from "../packet/field.ts";
+import { type Family, hasPorts, protoName } from "../packet/field.ts";
 import { hasOnly, plain, plainPorts, type Reading } from "../rules/reading.ts";
-import { isTableName, type Rule } from "../rules/ruleset.ts";
+import { iptablesName, namedBackend, programOf, type Rule } from "../rules/ruleset.ts";
 
 /** Chains of a zone or policy that contain the rules of firewall-cmd (firewalld's nftables backend). */
 const FIREWALLD_CHAIN = /^filter_(?:IN|OUT|FWD)_(policy_)?(.+)_(?:pre|deny|allow|post)$/;
 
 /**
- * Returns the command that adds a rule of nftables; `null` for a rule of iptables, and for one that no person types.
- * @param text the rule as nft prints it
+ * Returns the command that adds a rule of nftables or of the other backend of iptables; `null` for a rule of the main
+ * backend, and for one that no person types.
+ * @param text the rule as nft or iptables-save prints it
  */
-export function ruleCommand(rule: Rule, text: string): string | null {
-  if (isTableName(rule.table)) return null;
+export function ruleCommand(rule: Rule, text: string, family: Family): string | null {
+  const name = iptablesName(rule.table);
+  if (name !== null) {
+    const backend = namedBackend(rule.table);
+    return backend === null
+      ? null
+      : `${programOf(backend, family)} ${name === "filter" ? "" : `-t ${name} `}${text}`;
+  }
   const program = knownChain(rule.table, rule.chain)?.by;
   if (program === "firewalld") return firewallCommand(rule);
   return program === undefined ? `nft add rule ${rule.table} ${rule.chain} ${text}` : null;

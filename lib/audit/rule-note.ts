@@ -1,6 +1,6 @@
 /** Description of a rule in results: its position, its text, and the command that wrote it. */
 import { printRule } from "../iptables/print.ts";
-import { isTableName, type Rule, type Ruleset, type TableId } from "../rules/ruleset.ts";
+import { iptablesName, type Rule, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import { ruleCommand } from "./rule-command.ts";
 import { ufwCommand } from "./ufw-rules.ts";
 
@@ -18,15 +18,18 @@ export interface RuleNote {
   readonly text: string;
   /** The ufw command that wrote it, without the word `ufw`; absent for any other rule. */
   readonly ufw?: string;
-  /** The command of nft or firewall-cmd that adds it; absent for rules of iptables, and for those that no person types. */
+  /**
+   * The command of nft or firewall-cmd that adds it, or of the backend of iptables that Docker does not use; absent for all other
+   * rules of iptables, and for those that no person types.
+   */
   readonly command?: string;
 }
 
 /** Returns the description of a rule. */
 export function ruleNote(rule: Rule, ruleset: Ruleset): RuleNote {
   const ufw = ufwCommand(rule, ruleset);
-  const text = isTableName(rule.table) ? printRule(rule, ruleset) : rule.text(ruleset);
-  const command = ruleCommand(rule, text);
+  const text = iptablesName(rule.table) !== null ? printRule(rule, ruleset) : rule.text(ruleset);
+  const command = ruleCommand(rule, text, ruleset.family);
   return {
     table: rule.table,
     chain: rule.chain,

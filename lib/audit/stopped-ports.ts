@@ -4,10 +4,11 @@
  */
 import { ufwCommandChain } from "../host/known/ufw.ts";
 import { fromOutside } from "../host/packet-origin.ts";
+import type { BoundChain } from "../path/program.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetStates } from "../reach/set-state.ts";
-import { isTableName } from "../rules/ruleset.ts";
+import { iptablesName } from "../rules/ruleset.ts";
 import { type SetEnding, withForm } from "./endings.ts";
 import { explicitAt } from "./explicit-accepts.ts";
 import type { FamilyModel } from "./family-model.ts";
@@ -32,7 +33,7 @@ export function stoppedPorts(
   const stopped = withForm(
     full,
     endings.filter(({ hook, verdict }) => hook === "FORWARD" && (verdict === "drop" || verdict === "reject")),
-    (form) => isTableName(publisherOf(model, form)?.table ?? "nat") === false,
+    (form) => iptablesName(publisherOf(model, form)?.table ?? "nat") === null,
   );
   if (stopped.length === 0) return [];
   const allowed = diagrams.intersect(input, allowedByName(model));
@@ -54,17 +55,17 @@ export function stoppedPorts(
 /** Returns packets, as sent, that accepts of the owner at the input hook name: those of ufw commands, and in nftables. */
 function allowedByName({ domain, family, host, mine, ownerRuleset }: FamilyModel): Node {
   const explicit = explicitAt("INPUT", ownerRuleset, host, domain);
-  const commands = mine.program.chain("filter", ufwCommandChain(family, "input"));
+  const commands = ufwCommandChain(family, "input");
   const allowed: Node[] = [];
-  const evaluate = (engine: SetEngine, states: SetStates, chain: typeof commands): void => {
+  const evaluate = (engine: SetEngine, states: SetStates, chain: BoundChain | undefined): void => {
     if (chain === undefined) return;
     for (const { state, outcome } of engine.chains.evaluateChain(states, chain))
       if (outcome?.kind === "accept") allowed.push(engine.chains.members(state.set));
   };
   mine.deliver(mine.start(fromOutside(host)), (states, { hook, name, table }) => {
     if (hook !== "INPUT") return;
-    if (table === "filter") evaluate(mine, states, commands);
-    else if (explicit !== null) evaluate(explicit, states, explicit.program.chain(table, name));
+    if (iptablesName(table) === "filter") evaluate(mine, states, mine.program.chain(table, commands));
+    if (explicit !== null) evaluate(explicit, states, explicit.program.chain(table, name));
   });
   return domain.diagrams.unionAll(allowed);
 }

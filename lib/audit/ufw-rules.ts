@@ -5,14 +5,19 @@ import { maskBits, printAddress } from "../packet/address.ts";
 import { protoName } from "../packet/field.ts";
 import type { RuleStep, Step } from "../path/program.ts";
 import type { Negatable, PortRange } from "../rules/reading.ts";
-import { calledChain, chainOf, type Rule, type Ruleset, type TableId } from "../rules/ruleset.ts";
+import {
+  calledChain,
+  chainOf,
+  iptablesName,
+  iptablesTables,
+  type Rule,
+  type Ruleset,
+  type TableId,
+} from "../rules/ruleset.ts";
 
 /** Returns true if the ruleset contains chains of ufw. */
 export const hasUfw = (ruleset: Ruleset): boolean => {
-  const chains = ruleset.tables.get("filter")?.chains;
-  return (
-    chains !== undefined && ([4, 6] as const).some((family) => chains.has(ufwCommandChain(family, "input")))
-  );
+  return iptablesTables(ruleset).some((table) => hasUfwDefaults(ruleset, table));
 };
 
 /** Directions of `ufw default`, by the base chain of table filter whose policy it sets. */
@@ -24,7 +29,8 @@ const DEFAULT_DIRECTIONS: Readonly<Record<string, string>> = {
 
 /** Returns true if `ufw default` sets the policies of a table. */
 export const hasUfwDefaults = (ruleset: Ruleset, table: TableId): boolean =>
-  table === "filter" && hasUfw(ruleset);
+  iptablesName(table) === "filter" &&
+  ([4, 6] as const).some((family) => chainOf(ruleset, table, ufwCommandChain(family, "input")) !== undefined);
 
 /** Returns the ufw command that sets the policy of a base chain of table filter: `default deny incoming`. */
 export const ufwDefault = (chain: string, policy: "ACCEPT" | "DROP"): string =>
@@ -60,10 +66,10 @@ interface UfwConditions {
  * `null` for a rule that no ufw command wrote. If one command wrote several rules, each gives the whole command.
  */
 export function ufwCommand(rule: Rule, ruleset: Ruleset): string | null {
-  const direction = rule.table === "filter" ? ufwCommandDirection(rule.chain) : null;
+  const direction = iptablesName(rule.table) === "filter" ? ufwCommandDirection(rule.chain) : null;
   const verb = direction === null ? null : verbOf(rule);
   if (direction === null || verb === null) return null;
-  const siblings = chainOf(ruleset, "filter", rule.chain)?.rules ?? [];
+  const siblings = chainOf(ruleset, rule.table, rule.chain)?.rules ?? [];
   const position = siblings.indexOf(rule);
   const conditions = conditionsOf(rule);
   const log = logArgument(siblings, position, conditions, ruleset);
@@ -179,7 +185,7 @@ function logArgument(
     if (!isSame(withoutProfiles(conditionsOf(before)), own)) return "";
     const chain = calledChain(before);
     if (chain === null || ufwHelperRole(chain) !== "logging") continue;
-    const log = chainOf(ruleset, "filter", chain)?.rules.find(
+    const log = chainOf(ruleset, before.table, chain)?.rules.find(
       (rule) => rule.action === "log" && isSame(withoutProfiles(conditionsOf(rule)), own),
     );
     return log !== undefined && log.reading.states === undefined ? "log-all" : "log";

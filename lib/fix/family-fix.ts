@@ -8,7 +8,14 @@ import type { Address, Family } from "../packet/field.ts";
 import { and, is, or, type Predicate } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
-import { type Chain, chainOf, type Rule, type Ruleset, type TableId } from "../rules/ruleset.ts";
+import {
+  type Chain,
+  chainOf,
+  iptablesName,
+  type Rule,
+  type Ruleset,
+  type TableId,
+} from "../rules/ruleset.ts";
 import { canonicalRules } from "./canonical-rules.ts";
 import type { FixLanguage } from "./chain-names.ts";
 import type { Cost } from "./cost.ts";
@@ -235,9 +242,8 @@ function openFindings(
 function withoutOpaque(ruleset: Ruleset, host: Host): Ruleset {
   const program = Program.of(ruleset, host);
   const tables = new Map(ruleset.tables);
-  for (const name of ["raw", "mangle"] as const) {
-    const table = ruleset.tables.get(name);
-    if (table === undefined) continue;
+  for (const [name, table] of ruleset.tables) {
+    if (!["raw", "mangle"].includes(iptablesName(name) ?? "")) continue;
     const chains = new Map<string, Chain>();
     for (const [key, chain] of table.chains) {
       const opaque = new Set<Rule>();

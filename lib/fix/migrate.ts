@@ -4,7 +4,7 @@
  */
 import type { Host } from "../host/host.ts";
 import { DOCKER_USER } from "../host/known/docker.ts";
-import { baseChainOf } from "../iptables/base-chains.ts";
+import { baseChainOf, plainTable } from "../iptables/base-chains.ts";
 import { type NftRefusal, nftRules } from "../iptables/nft-text.ts";
 import { printRule } from "../iptables/print.ts";
 import { withParts } from "../iptables/typed-rule.ts";
@@ -218,7 +218,7 @@ function forwardOnly(ruleset: Ruleset, chains: readonly Chain[]): Ruleset {
   const forward: Chain = {
     table: "filter",
     name: "FORWARD",
-    base: baseChainOf("filter", "FORWARD"),
+    base: baseChainOf(plainTable("filter"), "FORWARD"),
     policy: "ACCEPT",
     counters: null,
     rules: [call],

@@ -91,10 +91,12 @@ class PassagePrinter {
     );
     for (const step of steps.slice(0, last + 1)) {
       if (diagrams.intersect(left, step.candidates ?? step.set) === EMPTY) continue;
-      let rules = step.kind === "call" && !this.mayCall ? this.copyBans(left, step) : this.step(left, step);
+      // Our rules are in the engine's table filter and can call its chains only.
+      const mayCall = this.mayCall && step.rule?.table === "filter";
+      let rules = step.kind === "call" && !mayCall ? this.copyBans(left, step) : this.step(left, step);
       // A rule that only logs may be left out: it stops nothing.
       if (failed(rules) && step.kind === "note" && !recordsAddress(step)) continue;
-      if (failed(rules) && step.kind === "call" && this.mayCall) rules = this.copyBans(left, step);
+      if (failed(rules) && step.kind === "call" && mayCall) rules = this.copyBans(left, step);
       if (failed(rules)) return rules;
       out.push(...rules);
       left = diagrams.subtract(left, diagrams.unionAll(decidedBy(step)));

@@ -10,7 +10,7 @@ import { EMPTY, type Node, terminal } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { SetState, SetStates } from "../reach/set-state.ts";
 import type { Hook } from "../rules/base-chain.ts";
-import { baseChainsOf } from "../rules/ruleset.ts";
+import { baseChainsOf, iptablesName } from "../rules/ruleset.ts";
 import type { ChainPlace } from "./chain-names.ts";
 import { append, decidedBy, type PolicyStep, type StepLists } from "./policy-step.ts";
 import { PolicyWalker } from "./policy-walker.ts";
@@ -135,11 +135,12 @@ class PolicyReader {
   }
 }
 
-/** Returns the base chains of a hook that may stop packets, except that of table filter, in the order of their priorities. */
+/** Returns the base chains of a hook that may stop packets, except that of the engine's table filter, in the order of their priorities. */
 const stoppingChains = ({ program }: SetEngine, hook: Hook): ChainPlace[] =>
   baseChainsOf(program.ruleset)
     .filter(
-      ({ hook: at, table, type }) => at === hook && type !== "nat" && table !== "filter" && table !== "raw",
+      ({ hook: at, table, type }) =>
+        at === hook && type !== "nat" && table !== "filter" && iptablesName(table) !== "raw",
     )
     .sort((a, b) => a.priority - b.priority)
     .map(({ table, name }) => ({ table, chain: name }))

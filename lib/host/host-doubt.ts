@@ -27,8 +27,8 @@ export type HostDoubt =
   | { readonly code: "other-backend-missing"; readonly program: string; readonly other: string }
   /** The save programs of a family print nothing. */
   | { readonly code: "no-rules-printed"; readonly family: Family }
-  /** The save programs of both backends print rules, and only those of `followed` are evaluated. */
-  | { readonly code: "both-backends"; readonly programs: readonly string[]; readonly followed: string }
+  /** The save program of iptables-nft warned of tables of iptables-legacy, and no program printed them. */
+  | { readonly code: "legacy-not-saved"; readonly command: string; readonly family: Family }
   /** Rules of these tables look up sets or maps of nft, which iptables-save does not print. */
   | { readonly code: "nft-sets"; readonly tables: readonly string[] }
   /** nftables has tables of its own, which are not read. */

@@ -3,6 +3,7 @@
  * omits what it does not know: `udp length > 512 drop` becomes `-p udp -j DROP`.
  */
 import type { NftTable } from "../nftables/load.ts";
+import { savedId } from "../nftables/with-nftables.ts";
 import type { Range } from "../packet/field.ts";
 import { normalizeRanges } from "../packet/predicate.ts";
 import type { Action, Negatable } from "../rules/reading.ts";
@@ -15,9 +16,11 @@ import type { RulesetDoubt } from "../rules/ruleset-doubt.ts";
  */
 export function listingDifferences(ruleset: Ruleset, tables: readonly NftTable[]): RulesetDoubt[] {
   const family = ruleset.family === 4 ? "ip" : "ip6";
-  return tables.flatMap(({ family: of, name, table }): RulesetDoubt[] => {
-    const saved = of === family ? ruleset.tables.get(name) : undefined;
-    if (saved === undefined) return [];
+  return tables.flatMap((each): RulesetDoubt[] => {
+    const { name, table } = each;
+    const id = each.family === family ? savedId(ruleset, each) : null;
+    if (id === null) return [];
+    const saved = ruleset.tables.get(id)!;
     const names = new Set([...saved.chains.keys(), ...table.chains.keys()]);
     return [...names].flatMap((chain): RulesetDoubt[] => {
       const rule = firstDifference(saved.chains.get(chain), table.chains.get(chain));

@@ -1,6 +1,6 @@
 /** Puts a host together from what was given, and infers the rest. */
 import type { Family } from "../packet/field.ts";
-import type { MissingRules, Ruleset } from "../rules/ruleset.ts";
+import type { Backend, MissingRules, Ruleset } from "../rules/ruleset.ts";
 import type { TableId } from "../rules/table-name.ts";
 import { type SourceKind, sourceKind } from "./classify.ts";
 import type { Container, Host, Interface, Network } from "./host.ts";
@@ -28,6 +28,8 @@ export interface Source {
   readonly text: string;
   /** Family of a text that does not show it: policy routing rules look alike, and a list of routes may be empty. */
   readonly family?: Family;
+  /** Backend of iptables that printed a dump without comments. */
+  readonly backend?: Backend;
   /** Of a dump in a snapshot: rules that the dump lacks, as far as the snapshot shows them. */
   readonly missing?: MissingRules;
   /** Of a listing of nft in a snapshot: it has all elements of the sets. */

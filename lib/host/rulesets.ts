@@ -5,8 +5,18 @@ import { familiesOf, type LoadedNftables, readNftables } from "../nftables/load.
 import { withNftables } from "../nftables/with-nftables.ts";
 import type { Family } from "../packet/field.ts";
 import { HOOKS, type Hook } from "../rules/base-chain.ts";
-import { baseChainsOf, isTableName, type MissingRules, type Ruleset } from "../rules/ruleset.ts";
+import {
+  type Backend,
+  backendOf,
+  baseChainsOf,
+  idOfBackend,
+  iptablesName,
+  isTableName,
+  type MissingRules,
+  type Ruleset,
+} from "../rules/ruleset.ts";
 import type { RulesetDoubt } from "../rules/ruleset-doubt.ts";
+import { DOCKER_CHAIN } from "./known/docker.ts";
 import { listingDifferences } from "./listing-differences.ts";
 
 export type { LoadedRulesets, TableConflict };
@@ -19,6 +29,8 @@ export interface RulesetText {
   readonly text: string;
   /** Family of a dump of iptables that does not show it. */
   readonly family?: Family;
+  /** Backend of iptables that printed a dump without comments. */
+  readonly backend?: Backend;
   /** Of a dump in a snapshot: rules that the dump lacks, as far as the snapshot shows them. */
   readonly missing?: MissingRules;
   /** Of a listing of nft in a snapshot: it has all elements of the sets. */
@@ -50,27 +62,27 @@ export function readRuleset(inputs: readonly RulesetText[]): LoadedRulesets {
   const hooks = inputs.filter(({ text }) => isHookList(text));
   const native = inputs.filter((input) => !hooks.includes(input) && isNftRuleset(input.text));
   const saved = inputs.filter((input) => !hooks.includes(input) && !native.includes(input));
-  const loaded = readIptables(saved);
-  if (native.length === 0) return loaded;
+  const loaded = readIptables(saved, (chain) => chain === DOCKER_CHAIN);
+  const order = readHookList(hooks.map(({ text }) => text).join("\n"));
+  const ordered = (rulesets: readonly Ruleset[]): Ruleset[] =>
+    rulesets.map((ruleset) => withHookOrder(ruleset, order.get(ruleset.family)));
+  if (native.length === 0) return { ...loaded, rulesets: ordered(loaded.rulesets) };
   const listed = readNftables(native);
   const { rulesets, fromIptables } = withNftables(loaded.rulesets, listed);
   const isSaved = (family: Family): boolean => loaded.rulesets.some((each) => each.family === family);
-  const order = readHookList(hooks.map(({ text }) => text).join("\n"));
+  const combined = rulesets.map(
+    (ruleset): Ruleset => ({
+      ...ruleset,
+      programs: isSaved(ruleset.family) ? ["iptables-save", "nft"] : ["nft"],
+      doubts: [
+        ...ruleset.doubts,
+        ...unfollowedTables(ruleset, listed),
+        ...listingDifferences(ruleset, fromIptables),
+      ],
+    }),
+  );
   return {
-    rulesets: rulesets.map((ruleset) =>
-      withHookOrder(
-        {
-          ...ruleset,
-          programs: isSaved(ruleset.family) ? ["iptables-save", "nft"] : ["nft"],
-          doubts: [
-            ...ruleset.doubts,
-            ...unfollowedTables(ruleset, listed),
-            ...listingDifferences(ruleset, fromIptables),
-          ],
-        },
-        order.get(ruleset.family),
-      ),
-    ),
+    rulesets: ordered(combined),
     diagnostics: [...loaded.diagnostics, ...listed.diagnostics],
     conflicts: loaded.conflicts,
   };
@@ -105,15 +117,18 @@ function hookedName(
 ): string | null {
   if (chain !== null) {
     const { family, table } = chain;
-    const isSaved = family !== "inet" && isTableName(table) && ruleset.tables.has(table);
-    return `${isSaved ? table : `${family} ${table}`} ${chain.name}`;
+    const id =
+      family !== "inet" && isTableName(table) ? idOfBackend(ruleset, "iptables-nft", table) : undefined;
+    const isSaved = id !== undefined && ruleset.tables.has(id);
+    return `${isSaved ? id : `${family} ${table}`} ${chain.name}`;
   }
   if (/conntrack_(?:in|local)/.test(name)) return "conntrack";
   if (/^(?:nf_)?nat/.test(name)) return "nat";
   if (!/^(?:ipt|ip6t)_do_table|^ip6?table_/.test(name)) return null;
+  const isLegacy = (table: string): boolean =>
+    iptablesName(table) !== null && backendOf(ruleset, table) !== "iptables-nft";
   const base = baseChainsOf(ruleset).find(
-    (each) =>
-      isTableName(each.table) && each.hook === hook && each.priority === priority && each.type !== "nat",
+    (each) => isLegacy(each.table) && each.hook === hook && each.priority === priority && each.type !== "nat",
   );
   return base === undefined ? null : `${base.table} ${base.name}`;
 }

@@ -1,15 +1,8 @@
-/**
- * Base chains that packets pass and whose rules are not followed: tables of nftables that are known by name only, and the
- * dump of the other backend of iptables.
- */
-
-import { readRuleset } from "../iptables/load.ts";
+/** Base chains that packets pass and whose rules are not followed: tables of nftables that are known by name only. */
 import { isIptablesTable } from "../nftables/iptables-tables.ts";
 import { familiesOf } from "../nftables/load.ts";
 import type { Family } from "../packet/field.ts";
-import { HOOKS, type Hook } from "../rules/base-chain.ts";
-import type { Action } from "../rules/reading.ts";
-import { type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
+import { backendOf, iptablesTables, type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
 import type { HostDoubt } from "./host-doubt.ts";
 
 /** A table of nftables as `nft list tables` names it: family and name. */
@@ -26,11 +19,21 @@ export function isTableList(text: string): boolean {
   );
 }
 
-/** Returns family and name of the tables that `nft list tables` names; those of iptables-nft are left out. */
-const foreignTables = (list: string): string[] =>
+/**
+ * Returns family and name of the tables that `nft list tables` names, without those of iptables-nft that a save program
+ * prints.
+ * @param isSaved returns true for a family of nft whose tables the save program of iptables-nft printed
+ */
+const foreignTables = (list: string, isSaved: (family: string) => boolean): string[] =>
   [...list.matchAll(TABLE)].flatMap(([, family, name]) =>
-    isIptablesTable(family!, name!) ? [] : [`${family} ${name}`],
+    isIptablesTable(family!, name!) && isSaved(family!) ? [] : [`${family} ${name}`],
   );
+
+/** Returns false for a ruleset whose tables of iptables are all of iptables-legacy. */
+const isSavedByNft = (ruleset: Ruleset | undefined): boolean => {
+  const saved = ruleset === undefined ? [] : iptablesTables(ruleset);
+  return saved.length === 0 || saved.some((id) => backendOf(ruleset!, id) !== "iptables-legacy");
+};
 
 /** Returns the tables of lists that no text of the rulesets contains. */
 function tablesWithoutText(
@@ -38,7 +41,9 @@ function tablesWithoutText(
   rulesets: readonly Ruleset[],
 ): readonly string[] {
   const read = new Set(rulesets.flatMap(({ nftTables }) => nftTables ?? []));
-  return lists.flatMap(({ text }) => foreignTables(text)).filter((table) => !read.has(table));
+  const isSaved = (family: string): boolean =>
+    isSavedByNft(rulesets.find((ruleset) => familiesOf(family).includes(ruleset.family)));
+  return lists.flatMap(({ text }) => foreignTables(text, isSaved)).filter((table) => !read.has(table));
 }
 
 /** Returns the doubt about tables of nftables that are not read; none without such tables. */
@@ -72,13 +77,16 @@ export function withTables(
  * Returns the tables that a list names and no listing shows, with base chains at every hook.
  * @param list what `nft list tables` printed
  * @param listing what `nft list ruleset` printed
+ * @param saved families whose tables of iptables-nft a save program printed
  */
 export function unlistedTables(
   list: string,
   listing: string,
+  saved: readonly Family[],
 ): Readonly<Record<Family, ReadonlyMap<string, readonly Unread[]>>> {
   const listed = new Set(listedTables(listing));
-  return unreadTables(foreignTables(list).filter((table) => !listed.has(table)));
+  const isSaved = (family: string): boolean => familiesOf(family).every((each) => saved.includes(each));
+  return unreadTables(foreignTables(list, isSaved).filter((table) => !listed.has(table)));
 }
 
 function unreadTables(
@@ -100,35 +108,6 @@ const listedTables = (listing: string): string[] =>
 
 /** Returns the families whose packets a table of a listing sees that iptables did not make. */
 export function nativeFamilies(listing: string): readonly Family[] {
-  const families = foreignTables(listing).map((table) => table.split(" ")[0]!);
+  const families = foreignTables(listing, () => true).map((table) => table.split(" ")[0]!);
   return ([4, 6] as const).filter((family) => families.some((each) => familiesOf(each).includes(family)));
-}
-
-const dropping = (hooks: ReadonlySet<Hook>, by: string): Unread[] =>
-  HOOKS.flatMap((hook) => (hooks.has(hook) ? [{ hook, by }] : []));
-
-/** The hooks at which the dump of the other backend has rules, or a policy that drops. */
-export function unreadDump(text: string, family: Family, by: string): Unread[] {
-  const ruleset = readRuleset([{ name: by, text, family }]).rulesets[0];
-  return ruleset === undefined ? [] : unreadRules(ruleset, by);
-}
-
-/** Actions that change nothing a later rule matches. */
-const FINAL: readonly Action[] = ["accept", "drop", "reject", "return", "log", "jump", "goto", "none"];
-
-function unreadRules(ruleset: Ruleset, by: string): Unread[] {
-  const hooks = new Set<Hook>();
-  for (const { name: table, chains } of ruleset.tables.values()) {
-    const changes = [...chains.values()].some(({ rules }) =>
-      rules.some(({ action }) => !FINAL.includes(action)),
-    );
-    for (const { name, policy, rules } of chains.values()) {
-      if (policy === null || (rules.length === 0 && policy === "ACCEPT")) continue;
-      const sources = table === "nat" && (name === "POSTROUTING" || name === "INPUT");
-      if (sources && policy === "ACCEPT") continue;
-      if (changes) return unknownChains(by);
-      hooks.add(name as Hook);
-    }
-  }
-  return dropping(hooks, by);
 }

@@ -4,6 +4,7 @@
  */
 import {
   type Diagnostic,
+  type Document,
   parse,
   type Rule as RuleSyntax,
   type ShapeOption,
@@ -11,17 +12,22 @@ import {
 } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
 import {
+  type Backend,
   type Chain,
+  idOfBackend,
+  iptablesName,
   isTableName,
   type MissingRules,
   type Ruleset,
   type Table,
+  type TableId,
   type TableName,
 } from "../rules/ruleset.ts";
 import type { TablePlace } from "../rules/ruleset-doubt.ts";
+import { hasEffect, type IsMainChain, plainBackend } from "./backends.ts";
 import { asIptables, type UnknownPart } from "./rule.ts";
 import { type FamilyTable, tableFamilies } from "./table-family.ts";
-import { type IptablesTable, TableLoader } from "./table-loader.ts";
+import { TableLoader } from "./table-loader.ts";
 import { TextDoubts } from "./text-doubts.ts";
 import { withParts } from "./typed-rule.ts";
 
@@ -35,8 +41,8 @@ export interface SourceDiagnostic extends Diagnostic {
 export interface TableConflict {
   /** 4 for iptables, 6 for ip6tables. */
   readonly family: Family;
-  /** Name of the table. */
-  readonly table: TableName;
+  /** Id of the table. */
+  readonly table: TableId;
   /** Both places, in the order of the texts. */
   readonly places: readonly [TablePlace, TablePlace];
 }
@@ -57,13 +63,23 @@ interface RulesetInput {
   readonly name: string;
   readonly text: string;
   readonly family?: Family;
+  /** Backend of tables without a comment of the save program. */
+  readonly backend?: Backend;
   readonly missing?: MissingRules;
+}
+
+/** A text with its tables. */
+interface ParsedText {
+  readonly input: RulesetInput;
+  readonly document: Document;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly tables: readonly FamilyTable[];
 }
 
 /** A table with the text that it was read from. */
 interface ReadTable {
   readonly place: TablePlace;
-  readonly table: IptablesTable;
+  readonly table: Table;
   /** Returns its lines without counters, which differ between two captures of one host. */
   body(): string;
 }
@@ -73,20 +89,23 @@ interface ReadTable {
  * family. Everything that makes a text unreliable is in the `doubts` of the ruleset.
  *
  * @param inputs texts with the names that diagnostics use
+ * @param isMain returns true for a chain that selects its backend as the one whose tables have plain ids
  * @returns at most one ruleset for each family and the faults of the texts; it never throws on a text
  */
 export function readRuleset(
-  inputs: readonly {
-    readonly name: string;
-    readonly text: string;
-    readonly family?: Family;
-    readonly missing?: MissingRules;
-  }[],
+  inputs: readonly RulesetInput[],
+  isMain: IsMainChain = () => false,
 ): LoadedRulesets {
-  const reader = new RulesetReader();
   // A snapshot notes that a save program printed nothing.
-  for (const input of inputs)
-    if (input.missing === undefined || input.text.trim() !== "") reader.readText(input);
+  const texts = inputs
+    .filter(({ missing, text }) => missing === undefined || text.trim() !== "")
+    .map(parsedText);
+  const tables = texts.flatMap((each) => each.tables);
+  const reader = new RulesetReader({
+    4: plainBackend(tables, 4, isMain),
+    6: plainBackend(tables, 6, isMain),
+  });
+  for (const text of texts) reader.readText(text);
   return {
     rulesets: ([4, 6] as const).flatMap((family) => reader.ruleset(family, inputs)),
     diagnostics: reader.diagnostics,
@@ -94,14 +113,25 @@ export function readRuleset(
   };
 }
 
+function parsedText(input: RulesetInput): ParsedText {
+  const { document, diagnostics } = parse(input.text);
+  const tables = tableFamilies(document, input.family).map((each) => ({
+    ...each,
+    backend: each.backend ?? input.backend ?? null,
+  }));
+  return { input, document, diagnostics, tables };
+}
+
 class RulesetReader {
   readonly diagnostics: SourceDiagnostic[] = [];
   readonly conflicts: TableConflict[] = [];
-  private readonly tables = new Map<Family, Map<TableName, ReadTable>>();
+  private readonly tables = new Map<Family, Map<TableId, ReadTable>>();
   private readonly doubts = new TextDoubts();
 
-  readText(input: RulesetInput): void {
-    const { document, diagnostics } = parse(input.text);
+  /** @param plain the backend whose tables have plain ids; `null` if it is unknown */
+  constructor(private readonly plain: Readonly<Record<Family, Backend | null>>) {}
+
+  readText({ input, document, diagnostics, tables }: ParsedText): void {
     const lines = new LazyLines(input.text);
     /** Lines that were dropped. */
     const lost = new Set<number>();
@@ -111,7 +141,7 @@ class RulesetReader {
     }
     this.doubts.comments(document, input.family);
     const families = new Set<Family>(input.family === undefined ? [] : [input.family]);
-    for (const each of tableFamilies(document, input.family)) {
+    for (const each of tables) {
       families.add(each.family);
       this.readTable(each, input, lines, lost);
     }
@@ -119,7 +149,7 @@ class RulesetReader {
   }
 
   private readTable(each: FamilyTable, input: RulesetInput, lines: LazyLines, lost: Set<number>): void {
-    const { family, syntax, contradicted } = each;
+    const { family, backend, syntax, contradicted } = each;
     const report = new TextReporter(family, input.name, lines, this.diagnostics, this.doubts);
     if (!isTableName(syntax.name)) {
       lost.add(syntax.line);
@@ -134,17 +164,26 @@ class RulesetReader {
         syntax.line,
         `*${syntax.name}`,
       );
-    this.doubts.table(family, input.name, syntax);
-    const loader = new TableLoader(syntax.name, family, report.line, report.rule, lost);
+    this.doubts.table(family, backend, input.name, syntax);
+    const id = backend === null ? syntax.name : idOfBackend(this.ofFamily(family), backend, syntax.name);
+    // Programs of the other backend often leave tables without rules, which do nothing.
+    if (id !== syntax.name && !hasEffect(syntax)) return;
+    const table = { id, name: syntax.name, backend: backend ?? this.plain[family] };
+    const loader = new TableLoader(table, family, report.line, report.rule, lost);
     this.addTable(
       {
         place: { source: input.name, line: syntax.line },
-        table: { ...withUnprinted(loader.load(syntax), input.missing), name: syntax.name },
+        table: withUnprinted(loader.load(syntax), syntax.name, input.missing),
         body: () => bodyOf(syntax, lines),
       },
       family,
       report,
     );
+  }
+
+  private ofFamily(family: Family): Pick<Ruleset, "backend"> {
+    const backend = this.plain[family];
+    return backend === null ? {} : { backend };
   }
 
   /** Adds a table. It replaces one of the same name, which is reported. */
@@ -162,7 +201,7 @@ class RulesetReader {
       same ? "warning" : "error",
       `table ${name} of IPv${family} is given twice, first at ${first}, with ${rules}`,
       read.place.line,
-      `*${name}`,
+      `*${iptablesName(name)}`,
     );
     if (same) return;
     this.conflicts.push({ family, table: name, places: [before.place, read.place] });
@@ -177,15 +216,16 @@ class RulesetReader {
     const unread = [...missing, ...doubts.unreadOf(family)];
     // A family without rules of iptables may have rules that were not read.
     const tables =
-      this.tables.get(family) ?? (missing.length > 0 ? new Map<TableName, ReadTable>() : undefined);
+      this.tables.get(family) ?? (missing.length > 0 ? new Map<TableId, ReadTable>() : undefined);
     if (tables === undefined) return [];
-    const release = doubts.releases.get(family);
-    const [first] = tables.values();
+    const release = doubts.releaseOf(family, this.plain[family]);
+    const ids = [...tables.keys()].sort((a, b) => Number(!isTableName(a)) - Number(!isTableName(b)));
     return [
       {
         family,
-        source: first?.place.source ?? own[0]?.name ?? "",
-        tables: new Map([...tables].map(([name, { table }]) => [name, table])),
+        source: tables.get(ids[0] ?? "")?.place.source ?? own[0]?.name ?? "",
+        tables: new Map(ids.map((id) => [id, tables.get(id)!.table])),
+        ...this.ofFamily(family),
         doubts: doubts.of(family),
         ...(own.some((input) => input.missing !== undefined) ? { whole: true } : {}),
         ...(doubts.damaged.has(family) ? { damaged: true } : {}),
@@ -276,8 +316,8 @@ const bodyOf = ({ entries }: TableSyntax, lines: LazyLines): string =>
     .join("\n");
 
 /** Adds an unknown condition to each rule with a condition that its text does not have. */
-function withUnprinted(table: Table, missing: MissingRules | undefined): Table {
-  const unprinted = missing?.unprinted?.filter((each) => each.table === table.name) ?? [];
+function withUnprinted(table: Table, name: TableName, missing: MissingRules | undefined): Table {
+  const unprinted = missing?.unprinted?.filter((each) => each.table === name) ?? [];
   if (unprinted.length === 0) return table;
   const chains = new Map<string, Chain>(table.chains);
   for (const { chain: name, size, rules: numbers } of unprinted) {

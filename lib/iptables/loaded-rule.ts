@@ -1,7 +1,7 @@
 /** A rule of a text, with values that are parsed on demand: most rules of a large file are never looked at twice. */
 import type { Counters, Rule as RuleSyntax } from "iptables-parser-ts";
 import type { Action, Reading, Traits } from "../rules/reading.ts";
-import type { Chain, TableName } from "../rules/ruleset.ts";
+import type { Chain, TableId } from "../rules/ruleset.ts";
 import type { TargetExtension } from "./extension.ts";
 import { extensionWords, optionWords, readValues, ValueFault } from "./option-values.ts";
 import type { Match, Target, UnknownPart } from "./rule.ts";
@@ -43,7 +43,6 @@ export class ParsedRules {
 
 /** A chain while its table is loaded. */
 export interface LoadingChain extends Chain {
-  readonly table: TableName;
   readonly rules: readonly LoadedRule[];
   /** Deleted by `-X`. */
   readonly deleted: boolean;
@@ -74,7 +73,7 @@ export class LoadedRule extends TypedRule {
     super();
   }
 
-  get table(): TableName {
+  get table(): TableId {
     return this.parent.table;
   }
 

@@ -1,8 +1,8 @@
 /** Chains of a table while it is loaded: filled with rules, looked up by name, searched for loops. */
 import { CHAIN_SPAN, type Rule as RuleSyntax, VALUE_SPANS, type WordSpans } from "iptables-parser-ts";
 import type { BaseChain } from "../rules/base-chain.ts";
-import type { Chain, TableName } from "../rules/ruleset.ts";
-import { baseChainOf } from "./base-chains.ts";
+import type { Chain, TableId } from "../rules/ruleset.ts";
+import { baseChainOf, type TableRef } from "./base-chains.ts";
 import type { LoadedRule, LoadingChain, ParsedRules } from "./loaded-rule.ts";
 import type { RuleReport } from "./rule-loader.ts";
 
@@ -10,6 +10,7 @@ const NONE: LoadedRule[] = [];
 
 /** A chain while its table is loaded. */
 export class OpenChain implements LoadingChain {
+  readonly table: TableId;
   readonly base: BaseChain | null;
   rules: LoadedRule[] = NONE;
   deleted = false;
@@ -21,13 +22,14 @@ export class OpenChain implements LoadingChain {
   private blocks: RuleBlocks | null = null;
 
   constructor(
-    readonly table: TableName,
+    table: TableRef,
     readonly name: string,
     public policy: Chain["policy"],
     readonly counters: Chain["counters"],
     readonly line: number,
     readonly parsed: ParsedRules,
   ) {
+    this.table = table.id;
     this.base = baseChainOf(table, name);
   }
 

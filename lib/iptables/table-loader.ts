@@ -2,7 +2,7 @@
 import type { ChainLine, CommandLine, Rule as RuleSyntax, Table as TableSyntax } from "iptables-parser-ts";
 import type { Family } from "../packet/field.ts";
 import type { Chain, Table, TableName } from "../rules/ruleset.ts";
-import { isBuiltIn } from "./base-chains.ts";
+import { isBuiltIn, type TableRef } from "./base-chains.ts";
 import { LoadedRule, ParsedRules } from "./loaded-rule.ts";
 import { ChainIndex, OpenChain, reportLoops } from "./open-chain.ts";
 import { RuleLoader, type RuleReport } from "./rule-loader.ts";
@@ -15,9 +15,6 @@ export type LineReport = (
   found?: string,
 ) => void;
 
-/** A table of iptables. */
-export type IptablesTable = Table & { readonly name: TableName };
-
 export class TableLoader {
   private readonly chains = new ChainIndex();
   private readonly loader: RuleLoader;
@@ -28,23 +25,23 @@ export class TableLoader {
   private readonly filled: OpenChain[] = [];
 
   constructor(
-    private readonly name: TableName,
+    private readonly table: TableRef,
     family: Family,
     private readonly report: LineReport,
     private readonly ruleReport: RuleReport,
     /** Lines that were dropped; gains those that are dropped here. */
     private readonly lost: Set<number>,
   ) {
-    this.loader = new RuleLoader(family, name, ruleReport);
+    this.loader = new RuleLoader(family, table.name, ruleReport);
   }
 
-  load(syntax: TableSyntax): IptablesTable {
+  load(syntax: TableSyntax): Table {
     for (const entry of syntax.entries) this.entry(entry);
     this.settle();
     const { all } = this.chains;
     for (const chain of all.values()) this.close(chain);
     reportLoops(all.values(), this.ruleReport);
-    return { name: this.name, chains: all };
+    return { name: this.table.id, chains: all };
   }
 
   private entry(entry: TableSyntax["entries"][number]): void {
@@ -82,7 +79,7 @@ export class TableLoader {
 
   private undeclared({ chain, line }: RuleSyntax): OpenChain {
     const isBuiltIn = this.isBuiltIn(chain);
-    const message = `chain ${JSON.stringify(chain)} is not declared in table ${this.name}; its rules are loaded`;
+    const message = `chain ${JSON.stringify(chain)} is not declared in table ${this.table.name}; its rules are loaded`;
     if (!isBuiltIn) this.report("error", message, line, chain);
     return this.declare(chain, isBuiltIn ? "ACCEPT" : null, null, line);
   }
@@ -93,14 +90,14 @@ export class TableLoader {
     counters: Chain["counters"],
     line: number,
   ): OpenChain {
-    const made = new OpenChain(this.name, chain, policy, counters, line, this.parsed);
+    const made = new OpenChain(this.table, chain, policy, counters, line, this.parsed);
     this.chains.add(made);
     return made;
   }
 
   private declaration(entry: ChainLine): void {
     const isBuiltIn = this.isBuiltIn(entry.name);
-    const fault = declarationFault(entry, isBuiltIn, this.name);
+    const fault = declarationFault(entry, isBuiltIn, this.table.name);
     if (fault !== undefined) {
       this.report("error", fault, entry.line, entry.policy ?? "-");
       this.lost.add(entry.line);
@@ -114,7 +111,7 @@ export class TableLoader {
   }
 
   private isBuiltIn(chain: string): boolean {
-    return isBuiltIn(this.name, chain);
+    return isBuiltIn(this.table.name, chain);
   }
 
   private command({ command, words, line }: CommandLine): void {
@@ -146,7 +143,7 @@ export class TableLoader {
     if (callee === null) {
       if (rule.isFaulty) return;
       const { jumpName } = rule;
-      const message = `${JSON.stringify(jumpName)} is neither a chain of table ${this.name} nor a known target`;
+      const message = `${JSON.stringify(jumpName)} is neither a chain of table ${this.table.name} nor a known target`;
       this.ruleReport(syntax, message, jumpName, plan.jump!.option);
     } else if (plan.stray.length > 0) {
       const [option] = plan.stray;

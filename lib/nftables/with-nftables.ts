@@ -1,6 +1,14 @@
 /** Adds tables of nftables to the rulesets of iptables: all base chains of a host run in one path. */
 import type { Family } from "../packet/field.ts";
-import { type Chain, isTableName, type Ruleset, type Table } from "../rules/ruleset.ts";
+import {
+  type Chain,
+  idOfBackend,
+  iptablesTables,
+  isTableName,
+  type Ruleset,
+  type Table,
+  type TableId,
+} from "../rules/ruleset.ts";
 import { familiesOf, isFollowed, type LoadedNftables, type NftTable } from "./load.ts";
 
 /** Rulesets with the tables of nftables. */
@@ -12,7 +20,8 @@ export interface CombinedRulesets {
 }
 
 /**
- * Adds tables of nftables to rulesets. A table of iptables-nft is left out where the ruleset has it already. Families that
+ * Adds tables of nftables to rulesets. A table of iptables-nft is left out where the ruleset has it already; those of
+ * iptables-legacy are in no listing, so a table of the same name is another one. Families that
  * have no ruleset get one if a table sees their packets, and both if there is no ruleset at all.
  */
 export function withNftables(rulesets: readonly Ruleset[], loaded: LoadedNftables): CombinedRulesets {
@@ -22,9 +31,13 @@ export function withNftables(rulesets: readonly Ruleset[], loaded: LoadedNftable
     const seen = loaded.tables.filter((each) => familiesOf(each.family).includes(family));
     if (own === undefined && seen.length === 0 && rulesets.length > 0) return [];
     const tables = seen.filter((each) => {
-      const known = each.ofIptables && isTableName(each.name) && own?.tables.has(each.name) === true;
+      const known = own !== undefined && savedId(own, each) !== null;
       if (known) fromIptables.add(each);
-      return !known;
+      // The save programs of iptables-nft create tables without rules for what they list.
+      return (
+        !known &&
+        !(each.ofIptables && isIdle(each.table) && own !== undefined && iptablesTables(own).length > 0)
+      );
     });
     const listed = seen.filter((each) => fromIptables.has(each));
     const ruleset = own === undefined ? emptyRuleset(family, loaded) : withListedHooks(own, listed);
@@ -33,6 +46,16 @@ export function withNftables(rulesets: readonly Ruleset[], loaded: LoadedNftable
   return { rulesets: combined, fromIptables: [...fromIptables] };
 }
 
+/** Returns the id in a ruleset of a table of iptables-nft that iptables-save printed, too; `null` if the ruleset lacks it. */
+export function savedId(ruleset: Ruleset, { ofIptables, name }: NftTable): TableId | null {
+  if (!ofIptables || !isTableName(name)) return null;
+  const id = idOfBackend(ruleset, "iptables-nft", name);
+  return ruleset.tables.has(id) ? id : null;
+}
+
+const isIdle = ({ chains }: Table): boolean =>
+  [...chains.values()].every(({ rules, policy }) => rules.length === 0 && policy !== "DROP");
+
 const emptyRuleset = (family: Family, { tables }: LoadedNftables): Ruleset => ({
   family,
   source: tables[0]?.place.source ?? "",
@@ -40,17 +63,18 @@ const emptyRuleset = (family: Family, { tables }: LoadedNftables): Ruleset => ({
   doubts: [],
 });
 
-/** Gives the chains of iptables-save the priorities that nft lists: those of table security are not those of the legacy backend. */
+/** Gives the chains of iptables-save the priorities that nft lists: releases of iptables-nft may differ from each other. */
 function withListedHooks(ruleset: Ruleset, listed: readonly NftTable[]): Ruleset {
   const tables = new Map(ruleset.tables);
-  for (const { name, table } of listed) {
-    const own = tables.get(name)!;
+  for (const each of listed) {
+    const id = savedId(ruleset, each)!;
+    const own = tables.get(id)!;
     const chains = [...own.chains].map(([chain, given]): [string, Chain] => {
-      const base = table.chains.get(chain)?.base ?? null;
+      const base = each.table.chains.get(chain)?.base ?? null;
       if (given.base === null || base === null) return [chain, given];
       return [chain, { ...given, base: { ...given.base, priority: base.priority } }];
     });
-    tables.set(name, { ...own, chains: new Map(chains) });
+    tables.set(id, { ...own, chains: new Map(chains) });
   }
   return { ...ruleset, tables };
 }

@@ -12,7 +12,7 @@ import {
   baseChainsOf,
   type Chain,
   type CompiledRule,
-  isTableName,
+  iptablesName,
   type Rule,
   type Ruleset,
   type TableId,
@@ -21,7 +21,7 @@ import { type BoundChain, type BoundRule, bindChain } from "./bound-chain.ts";
 import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
 import type { RefusalCases } from "./end-reason.ts";
-import { isAfterSourceNat, type Stop, stopGroups, stopsOf } from "./hooks.ts";
+import { isAfterSourceNat, type Stop, stopGroups } from "./hooks.ts";
 import { ENDED, groupCases, heldCases, refusedCases, stoppedCases } from "./kernel-drops.ts";
 import { lazy } from "./lazy.ts";
 import { neighbourCases } from "./neighbour-discovery.ts";
@@ -35,19 +35,6 @@ import { type Sequence, StopSequencer } from "./stop-order.ts";
 import { type UnreadEnd, unreadCases } from "./unread-chains.ts";
 
 export { type BoundChain, type BoundRule, type RuleStep, type Step, stepOf } from "./bound-chain.ts";
-
-/**
- * Returns the base chains of a hook and connection tracking (`null`) in the order of their priorities, for listings: all that
- * iptables can have, and those of nftables in a ruleset.
- */
-export function hookStages(ruleset: Ruleset | undefined, hook: Hook): (BaseChain | null)[] {
-  const native =
-    ruleset === undefined ? [] : baseChainsOf(ruleset).filter(({ table }) => !isTableName(table));
-  return stopsOf([...BASE_CHAINS, ...native])[hook].flatMap((stop): (BaseChain | null)[] => {
-    if (stop.kind === "nat") return [...stop.chains];
-    return [stop.kind === "track" ? null : stop.chain];
-  });
-}
 
 /** nft refuses more than 16 levels of jumps (NFT_JUMP_STACK_SIZE); iptables-legacy has no limit. */
 export const MOST_NESTED = 256;
@@ -83,7 +70,9 @@ export class Program {
   readonly neighbours = lazy((): RefusalCases => [...neighbourCases(this), { when: ANY, outcome: null }]);
   /** True if a chain of type nat exists: one switches translation on at all hooks (nf_nat_register_fn). */
   readonly translates = lazy(
-    () => this.ruleset.tables.has("nat") || this.baseChains().some(({ type }) => type === "nat"),
+    () =>
+      [...this.ruleset.tables.keys()].some((id) => iptablesName(id) === "nat") ||
+      this.baseChains().some(({ type }) => type === "nat"),
   );
   private readonly traits = lazy(() => rulesetTraits(this.ruleset));
   private readonly hostFacts = lazy((): Facts => programFacts(this.ruleset, this.traits(), this.host));

@@ -3,7 +3,7 @@ import type { UnknownReason } from "../packet/unknown-reason.ts";
 import type { CallGraph } from "../rules/call-graph.ts";
 import { type Choice, type Effect, PREPARE } from "../rules/effect.ts";
 import { siteKey } from "../rules/facts.ts";
-import { chainOf, isTableName, type Rule, type Ruleset, tablesOf } from "../rules/ruleset.ts";
+import { chainOf, iptablesName, type Rule, type Ruleset, tablesOf } from "../rules/ruleset.ts";
 
 /** Properties of a ruleset on which the effect of a rule depends. */
 export interface RulesetContext {
@@ -16,7 +16,7 @@ export interface RulesetContext {
 /** Returns the context of a ruleset. */
 export function rulesetContext(ruleset: Ruleset, calls: CallGraph): RulesetContext {
   const raw = tablesOf(ruleset)
-    .filter(({ name }) => name === "raw" || !isTableName(name))
+    .filter(({ name }) => (iptablesName(name) ?? "raw") === "raw")
     .flatMap(({ chains }) => [...chains.values()]);
   const matchesConnectionsInRaw = raw.some(({ rules }) =>
     rules.some(({ traits }) => traits.needsConntrack === true),

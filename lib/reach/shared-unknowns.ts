@@ -10,7 +10,14 @@ import { areDisjoint } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
 import type { Hook } from "../rules/base-chain.ts";
 import { ends } from "../rules/effect.ts";
-import { type Rule, TABLES } from "../rules/ruleset.ts";
+import {
+  iptablesName,
+  iptablesTables,
+  isTableName,
+  type Rule,
+  TABLES,
+  type TableId,
+} from "../rules/ruleset.ts";
 
 /** Maps the key of an unknown to the name that unknowns with the same value share; `null` if it has a value of its own. */
 export type SharedUnknowns = ReadonlyMap<string, string | null>;
@@ -32,17 +39,25 @@ interface RecentRule extends RecentUse {
 
 /** Returns the unknowns of a program that share their value with others, or that must not. */
 export function sharedUnknowns(program: Program): SharedUnknowns {
-  const lists = new RecentLists(program);
+  const inOrder = tablesInOrder(program);
+  const lists = new RecentLists(program, inOrder);
   if (!lists.any) return new Map();
   for (const path of PATHS) {
     let met: ReadonlySet<RecentRule> = new Set();
     for (const hook of path)
-      for (const table of TABLES) {
+      for (const table of inOrder) {
         const chain = program.chain(table, hook);
         if (chain !== undefined) met = lists.visit(chain, met);
       }
   }
+  lists.separateBackends();
   return lists.same;
+}
+
+/** Returns the tables of iptables of both backends in the order of a hook; that of two with one name is not known. */
+function tablesInOrder({ ruleset }: Program): TableId[] {
+  const saved = iptablesTables(ruleset);
+  return TABLES.flatMap((name) => saved.filter((id) => iptablesName(id) === name));
 }
 
 class RecentLists {
@@ -52,8 +67,11 @@ class RecentLists {
   private readonly touching = new Map<BoundChain, boolean>();
   private visits = 0;
 
-  constructor(private readonly program: Program) {
-    for (const table of TABLES)
+  constructor(
+    private readonly program: Program,
+    tables: readonly TableId[],
+  ) {
+    for (const table of tables)
       for (const chain of program.ruleset.tables.get(table)?.chains.values() ?? [])
         for (const [i, rule] of chain.rules.entries()) {
           const use = recentUseOf(chain.rules, i, program.ruleset.family);
@@ -91,6 +109,15 @@ class RecentLists {
       }
     }
     return left.size === 0 ? now : new Set([...now, ...left]);
+  }
+
+  /** Gives the tests of a list that rules of both backends use values of their own: the kernel has one list for all of them. */
+  separateBackends(): void {
+    const used = [...this.rules];
+    const isPlain = (rule: Rule): boolean => isTableName(rule.table);
+    for (const [rule, { key, list }] of used)
+      if (used.some(([other, use]) => use.list === list && isPlain(other) !== isPlain(rule)))
+        this.same.set(key, null);
   }
 
   private classify(listed: RecentRule, met: ReadonlySet<RecentRule>): void {

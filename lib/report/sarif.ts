@@ -19,6 +19,8 @@ export const LINTS: Readonly<Record<LintKind, string>> = {
   "chain-not-called": "No rule calls a chain.",
   "engine-table-torn": "A table of Docker lost its base chains.",
   "docker-user-left-behind": "DOCKER-USER has rules, and Docker uses nftables.",
+  "docker-user-in-other-backend":
+    "DOCKER-USER has rules in the backend of iptables that Docker does not use.",
   "dnat-past-deny": "A translation opens a port that a rule of INPUT denies.",
 };
 

@@ -46,9 +46,7 @@ export type RulesetDoubt =
       readonly table: string;
       readonly chain: string;
       readonly rule: number;
-    }
-  /** Texts of iptables-nft and of iptables-legacy were given for one family. */
-  | { readonly code: "both-backends-given" };
+    };
 
 /** Place of a table in a text. */
 export interface TablePlace {

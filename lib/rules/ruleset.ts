@@ -9,9 +9,28 @@ import type { Effect } from "./effect.ts";
 import type { Facts } from "./facts.ts";
 import type { Action, CopyMode, KnownConditions, Negatable, Reading, SetLookup, Traits } from "./reading.ts";
 import type { FamilyRulesetDoubt, RulesetDoubt } from "./ruleset-doubt.ts";
-import { isTableName, TABLES, type TableId } from "./table-name.ts";
+import {
+  type Backend,
+  iptablesName,
+  isTableName,
+  namedBackend,
+  otherTableId,
+  TABLES,
+  type TableId,
+  type TableName,
+} from "./table-name.ts";
 
-export { isTableName, TABLES, type TableId, type TableName } from "./table-name.ts";
+export {
+  BACKENDS,
+  type Backend,
+  iptablesName,
+  isTableName,
+  namedBackend,
+  programOf,
+  TABLES,
+  type TableId,
+  type TableName,
+} from "./table-name.ts";
 
 /** Packets and bytes. */
 export type Counters = readonly [packets: number | bigint, bytes: number | bigint];
@@ -167,6 +186,8 @@ export interface Ruleset {
   readonly release?: Release;
   /** By id. A table of nftables' family inet is in the rulesets of both families. */
   readonly tables: ReadonlyMap<TableId, Table>;
+  /** Backend of the tables whose id is the plain name of an iptables table; absent if unknown. */
+  readonly backend?: Backend;
   /**
    * Base chains of a hook, as table and chain, in the order in which the kernel runs them; `conntrack` and `nat` are
    * connection tracking and translation. Absent if it is not known: then only the priorities determine the order.
@@ -190,6 +211,29 @@ export interface Ruleset {
 /** Returns a chain by table and name. */
 export const chainOf = (ruleset: Ruleset, table: TableId, name: string): Chain | undefined =>
   ruleset.tables.get(table)?.chains.get(name);
+
+/** Returns the id that a table of a backend of iptables has in a ruleset. */
+export const idOfBackend = (
+  { backend: plain }: Pick<Ruleset, "backend">,
+  backend: Backend,
+  name: TableName,
+): TableId => (plain === undefined || plain === backend ? name : otherTableId(backend, name));
+
+/** Returns the backend of a table of iptables; `null` for a table of nftables and where it is unknown. */
+export const backendOf = ({ backend }: Pick<Ruleset, "backend">, id: TableId): Backend | null =>
+  isTableName(id) ? (backend ?? null) : namedBackend(id);
+
+/** Returns the ids of the tables of iptables in a ruleset, of both backends. */
+export const iptablesTables = ({ tables }: Pick<Ruleset, "tables">): TableId[] =>
+  [...tables.keys()].filter((id) => iptablesName(id) !== null);
+
+/** Returns the ids of the tables filter of iptables in a ruleset, of both backends. */
+export const filterTables = (ruleset: Pick<Ruleset, "tables">): TableId[] =>
+  iptablesTables(ruleset).filter((id) => iptablesName(id) === "filter");
+
+/** Returns true if both backends of iptables have tables in a ruleset. */
+export const hasBothBackends = (ruleset: Pick<Ruleset, "tables">): boolean =>
+  iptablesTables(ruleset).some((id) => namedBackend(id) !== null);
 
 /** Returns the tables of a ruleset: those of iptables in the order of `TABLES`, then all others in their order. */
 export function tablesOf({ tables }: Ruleset): Table[] {
@@ -216,7 +260,7 @@ export function withBaseChains(ruleset: Ruleset, keep: (base: BaseChain) => bool
     const all = [...table.chains.values()];
     const lost = all.filter(({ base }) => base !== null && !keep(base));
     if (lost.length === 0) return [[id, table]];
-    if (isTableName(id) && all.every(({ base }) => base === null || !keep(base))) return [];
+    if (iptablesName(id) !== null && all.every(({ base }) => base === null || !keep(base))) return [];
     const chains = new Map(table.chains);
     for (const chain of lost) chains.set(chain.name, { ...chain, base: null, policy: null });
     return [[id, { ...table, chains }]];

@@ -53,12 +53,6 @@ const CASES: [string, string[], unknown[], RegExp][] = [
     /^$/,
   ],
   [
-    "dumps of both backends",
-    [`${DUMP}${EMPTY}`, `${DUMP.replace(" (nf_tables)", "")}${EMPTY}`],
-    [],
-    /^IPv4: the inputs have rules of iptables-nft and of iptables-legacy/,
-  ],
-  [
     "chains that only nft can print",
     [`# Table \`filter' contains incompatible base-chains, use 'nft' tool to list them.\n${DUMP}${EMPTY}`],
     [],

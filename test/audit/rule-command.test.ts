@@ -10,7 +10,7 @@ function commandOf(table: string, chain: string, rule: string): string | null {
   const { rulesets, diagnostics } = readRuleset([{ name: "nft.txt", text, complete: true }]);
   expect(diagnostics).toEqual([]);
   const [loaded] = chainOf(rulesets[0]!, table, chain)!.rules;
-  return ruleCommand(loaded!, loaded!.text(rulesets[0]!));
+  return ruleCommand(loaded!, loaded!.text(rulesets[0]!), 4);
 }
 
 test.each([

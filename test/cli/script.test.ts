@@ -17,6 +17,7 @@ import {
   simulate,
 } from "fwcheck";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { synOf } from "../builders.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "fwcheck-script-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -408,12 +409,18 @@ describe.skipIf(SHELLS.length === 0 || !ufw)(
     const rule = "-A INPUT -p tcp -m tcp --dport 9999 -j DROP";
     const legacy = spawnSync("unshare", ["-n", "iptables-legacy", ...rule.split(" ")]).status === 0;
     const why = legacy ? "" : " (skipped: it needs iptables-legacy and its kernel modules)";
-    test.skipIf(!legacy)(`additional rules of iptables-legacy are reported${why}`, async () => {
+    test.skipIf(!legacy)(`additional rules of iptables-legacy are followed${why}`, async () => {
       const before = `${REAL}\niptables-legacy ${rule}`;
       const { code, out } = await collect("dash", { before, env: { COPY: join(scratch, "ufw-both") } });
       expect(code).toBe(0);
       expect(out.match(new RegExp(rule, "g"))).toHaveLength(1);
-      expect(taken(out).doubts.join()).toMatch(/both iptables-legacy-save and iptables-nft-save print rules/);
+      const { rules, sources, doubts } = taken(out);
+      expect(settled(doubts)).toEqual([]);
+      const { rulesets } = readRuleset(rules);
+      const packet = synOf({ in: "eth0", src: "198.51.100.7", dst: "203.0.113.1", dport: 9999 });
+      const answer = simulate(rulesets, readHost(sources, rulesets), packet);
+      expect(answer.verdict).toBe("drop");
+      expect(answer.path.at(-1)).toMatchObject({ table: "iptables-legacy filter", chain: "INPUT", rule: 1 });
     });
   },
 );

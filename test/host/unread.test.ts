@@ -152,29 +152,102 @@ describe("tables with a listing", () => {
 describe("the other backend", () => {
   const legacy = (text: string): Part => ({ kind: "rules", title: "iptables-legacy-save -c", text });
 
-  test("its INPUT affects allowed ports only, and FORWARD stays certain", () => {
-    const found = audited(
-      legacy(
-        "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n",
-      ),
-    );
-    expect(certain(found.findings)).toEqual(certain(plain.findings));
-    const open = found.findings.filter((f) => f.certainty === "may");
-    expect(open.map((f) => f.unread)).toEqual(open.map(() => ["iptables-legacy"]));
-    expect(open.map((f) => f.kind)).toContain("ingress-bypass");
+  const filter = (...lines: string[]): Part =>
+    legacy(`*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n${lines.join("\n")}\nCOMMIT\n`);
+  /** The host with a program of each backend. */
+  const beside = (...more: readonly Part[]): AuditJson => {
+    const ofNft = parts.map((p) => ({ ...p, title: p.title.replace(/^(ip6?tables)-save/, "$1-nft-save") }));
+    const none: Part = { kind: "rules", title: "ip6tables-legacy-save -c", text: "" };
+    const { rulesets, host } = read([...ofNft, none, ...more]);
+    return auditOf(rulesets, host);
+  };
+
+  test("its INPUT is a part of what the owner allows", () => {
+    const found = beside(filter("-P INPUT DROP", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"));
+    expect(found.inconclusive).toEqual([]);
+    // ufw allows 8443, and the policy of the other INPUT drops it.
+    const open = found.findings.filter((f) => !ids(plain).includes(f.id));
+    expect(
+      open.map((f) => [f.id, f.certainty, "policy" in f.intended.rule && f.intended.rule.policy]),
+    ).toEqual([["ingress-bypass/4/tcp/any/8443", "must", "iptables-legacy filter INPUT policy DROP"]]);
+    expect(ids(found)).toEqual(expect.arrayContaining(ids(plain)));
   });
 
-  test.each(["-A FORWARD -i eth0 -j DROP", "-A INPUT -j MARK --set-xmark 0x1/0x1", "-A INPUT -j FROB"])(
-    "%s: no finding is certain",
-    (rule) => {
-      const found = audited(legacy(`*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n${rule}\nCOMMIT\n`));
-      expect(certain(found.findings)).toEqual([]);
-    },
-  );
+  test("its FORWARD drops what Docker accepts", () => {
+    const found = beside(filter("-A FORWARD -j DROP"));
+    expect(found.findings.filter((f) => f.kind === "ingress-bypass")).toEqual([]);
+    expect(found.inconclusive).toEqual([]);
+  });
+
+  test("a rule that cannot be read is a doubt", () => {
+    const found = beside(filter("-A FORWARD -j FROB"));
+    expect(certain(found.findings)).toEqual([]);
+    expect(found.inconclusive).toContainEqual(expect.stringContaining("FROB"));
+  });
+
+  test("a mark of its mangle table is matched by rules of iptables-nft", () => {
+    const mark =
+      "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i eth0 -j MARK --set-xmark 0x7/0xffffffff\nCOMMIT\n";
+    const marked = parts.map((p) =>
+      p.title.startsWith("iptables")
+        ? {
+            ...p,
+            text: p.text.replace(/^(?=\S+ -A DOCKER-USER )/m, "-A DOCKER-USER -m mark --mark 0x7 -j DROP\n"),
+          }
+        : p,
+    );
+    const { rulesets, host } = read([...marked, legacy(mark)]);
+    const packet = synOf({ in: "eth0", src: "203.0.113.7", dst: "203.0.113.1", dport: 8080 });
+    expect(simulate(rulesets, host, packet).path.map(({ table, chain }) => `${table} ${chain}`)).toEqual(
+      expect.arrayContaining(["iptables-legacy mangle PREROUTING", "filter DOCKER-USER"]),
+    );
+    expect(simulate(rulesets, host, packet).verdict).toBe("drop");
+    expect(simulate(rulesets, host, { ...packet, in: "eth1" }).verdict).toBe("accept");
+  });
 
   test("has no effect without rules and with policies ACCEPT", () => {
-    const found = audited(legacy("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"));
-    expect(certain(found.findings)).toEqual(certain(plain.findings));
+    const found = beside(filter());
+    expect(found.findings).toEqual(
+      plain.findings.map((f) => expect.objectContaining({ id: f.id, certainty: f.certainty })),
+    );
+    expect(found.inconclusive).toEqual([]);
+  });
+
+  test("a warning of tables that no program printed is a doubt", () => {
+    const warning = "# Warning: iptables-legacy tables present, use iptables-legacy-save to see them";
+    const errors: Part = { kind: "errors", title: "iptables-save -c", text: warning };
+    const found = audited(errors);
+    expect(certain(found.findings)).toEqual([]);
+    for (const f of found.findings) expect(f.unread).toEqual(["iptables-legacy"]);
+    expect(found.inconclusive).toEqual([
+      "iptables-save -c warned that iptables-legacy has tables of IPv4, too, and no program printed them: the kernel evaluates both; install iptables-legacy-save and take the snapshot again",
+    ]);
+    expect(beside({ ...errors, title: "iptables-nft-save -c" }, filter()).inconclusive).toEqual([]);
+  });
+
+  test("tables of iptables-nft that only nft lists are followed, or named", () => {
+    const saved = parts
+      .filter((p) => p.kind !== "tables")
+      .map((p) =>
+        p.title.startsWith("iptables")
+          ? {
+              ...p,
+              text: p.text.replace(/^# Generated by .*/gm, "# Generated by iptables-save v1.8.9 on Mon"),
+            }
+          : p,
+      );
+    const of = (...more: readonly Part[]): AuditJson => {
+      const { rulesets, host } = read([...saved, ...more]);
+      return auditOf(rulesets, host);
+    };
+    const named = of(tables("table ip filter"));
+    expect(named.inconclusive).toContainEqual(expect.stringContaining("which are not read"));
+    expect(certain(named.findings)).toEqual([]);
+    const text =
+      "table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy accept;\n\t\tcounter packets 0 bytes 0 drop\n\t}\n}\n";
+    const followed = of(tables("table ip filter\ntable ip6 filter\ntable ip6 nat"), listing(text));
+    expect(followed.inconclusive).toEqual([]);
+    expect(followed.findings.filter((f) => f.family === 4 && f.kind === "ingress-bypass")).toEqual([]);
   });
 });
 
@@ -293,14 +366,17 @@ describe("simulate of a packet that the known rules drop", () => {
     expect(simulate(rulesets, host, packet).verdict).toBe("drop");
   });
 
-  test("DNAT of the other backend: undecided", () => {
+  test("DNAT of the other backend translates it", () => {
     const dump =
-      "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j DNAT --to-destination 172.17.0.2\nCOMMIT\n";
+      "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n";
     const { rulesets, host } = read([
       ...parts,
       { kind: "rules", title: "iptables-legacy-save -c", text: dump },
     ]);
-    expect(simulate(rulesets, host, packet).verdict).toBe("undecided");
+    expect(simulate(rulesets, host, packet)).toMatchObject({
+      verdict: "accept",
+      sent: { dst: "172.17.0.2", dport: 80 },
+    });
   });
 });
 

@@ -67,7 +67,7 @@ export class Judge {
 
   private difference(packet: LabPacket, answer: Answer, deed: Deed): string | null {
     const ways: readonly Branch[] = answer.branches ?? [answer];
-    const found = ways.map((way) => difference(packet, way, deed, this.lab.managed));
+    const found = ways.map((way) => difference(packet, way, deed, this.lab));
     if (found.includes(null)) return null;
     // Branches with the same end are not listed: any branch will do, and the path may be that of another.
     const alike = answer.branches === undefined && answer.verdict === "undecided";
@@ -112,12 +112,13 @@ type Branch = Pick<
 >;
 
 /** Returns the difference between the kernel and one branch of the answer; `null` if there is none. */
-function difference(packet: LabPacket, answer: Branch, deed: Deed, managed: boolean): string | null {
+function difference(packet: LabPacket, answer: Branch, deed: Deed, lab: Lab): string | null {
   const path = answer.path.map(spoken);
   const kernel = deed.path;
   // A match of iptables that drops is a rule with a verdict for nf_tables, which reports it (nft_match_eval).
   const why = answer.reasonCode;
-  if (managed && why?.code === "match-drops") path.push(`${why.at.table} ${why.at.chain} ${why.at.rule}`);
+  if (why?.code === "match-drops" && lab.isOfNft(why.at.table))
+    path.push(`${why.at.table} ${why.at.chain} ${why.at.rule}`);
   // Where nothing is decided the way ends early, at a rule that may not match.
   if (answer.verdict === "undecided" && path.slice(0, -1).every((step, i) => kernel[i] === step)) return null;
   return ended(packet, answer, deed) ?? (path.join("; ") === kernel.join("; ") ? null : "path");

@@ -16,7 +16,14 @@ import {
 import { dockerBridges } from "../../lib/host/known/docker.ts";
 import { isBuiltIn } from "../../lib/iptables/base-chains.ts";
 import type { Hook } from "../../lib/rules/base-chain.ts";
-import { isTableName, type Table } from "../../lib/rules/ruleset.ts";
+import {
+  type Backend,
+  backendOf,
+  idOfBackend,
+  iptablesName,
+  isTableName,
+  type Table,
+} from "../../lib/rules/ruleset.ts";
 
 /** A host to judge on. */
 export interface Scenario {
@@ -48,7 +55,9 @@ export interface Scenario {
   readonly save: string;
   /** Backend of iptables that loads `save`; the legacy one if absent. */
   readonly backend?: "legacy" | "nft";
-  /** Input of `nft -f`, loaded after `save`. */
+  /** Input of iptables-restore of the other backend, loaded after `save`. */
+  readonly other?: string;
+  /** Input of `nft -f`, loaded last. */
   readonly nft?: string;
   /** The simulator knows the order of base chains with one priority, as from `nft list hooks`. */
   readonly ordered?: boolean;
@@ -135,12 +144,31 @@ export function bridged({ name, save, interfaces }: Scenario): Scenario["interfa
   );
 }
 
-/** Reads the rules of the scenario's family as iptables-save and `nft list ruleset` print them. */
-function readRules(
-  { name, family, nft }: Scenario,
-  printed: { save: string; nft: string },
-): Ruleset | string {
-  const tables = readRuleset(printed.save === "" ? [] : [{ name, text: printed.save }]).rulesets;
+/** The texts of iptables that a lab was built from. */
+interface SavedTexts {
+  readonly save: string;
+  readonly other: string;
+}
+
+/** Backends of iptables that load `save` and `other`. */
+const backendsOf = ({ backend = "legacy" }: Scenario): readonly [Backend, Backend] =>
+  backend === "nft" ? ["iptables-nft", "iptables-legacy"] : ["iptables-legacy", "iptables-nft"];
+
+/** Reads the tables of iptables; each text gets its backend where both are loaded. */
+function readTables(scenario: Scenario, { save, other }: SavedTexts): readonly Ruleset[] {
+  const { name, family } = scenario;
+  if (other === "") return readRuleset(save === "" ? [] : [{ name, text: save }]).rulesets;
+  const [first, second] = backendsOf(scenario);
+  return readRuleset([
+    { name, text: save, family, backend: first },
+    { name: `${name}, other backend`, text: other, family, backend: second },
+  ]).rulesets;
+}
+
+/** Reads the rules of the scenario's family as the save programs and `nft list ruleset` print them. */
+function readRules(scenario: Scenario, printed: SavedTexts & { nft: string }): Ruleset | string {
+  const { name, family, nft } = scenario;
+  const tables = readTables(scenario, printed);
   if (nft === undefined)
     return tables.find((each) => each.family === family) ?? "the rules do not tell their family";
   const loaded = readNftables([{ name, text: printed.nft, complete: true }]);
@@ -160,9 +188,14 @@ function readRules(
  * Returns the order in which the kernel calls base chains: of one priority, the one that was registered last runs first. They are
  * registered in the order of the text, after those of iptables. This kernel has no `nft list hooks`.
  */
-function registeredOrder({ tables }: Ruleset): NonNullable<Ruleset["hookOrder"]> {
+function registeredOrder(ruleset: Ruleset, scenario: Scenario): NonNullable<Ruleset["hookOrder"]> {
+  const [first] = backendsOf(scenario);
+  const loaded = (table: string): number => {
+    if (iptablesName(table) === null) return 2;
+    return (backendOf(ruleset, table) ?? first) === first ? 0 : 1;
+  };
   const order = new Map<Hook, string[]>();
-  for (const [id, table] of tables)
+  for (const [id, table] of [...ruleset.tables].sort(([a], [b]) => loaded(a) - loaded(b)))
     for (const { name, base } of table.chains.values())
       if (base !== null) order.set(base.hook, [`${id} ${name}`, ...(order.get(base.hook) ?? [])]);
   return order;
@@ -180,8 +213,8 @@ export class Lab {
     private readonly lines: AsyncIterator<string>,
     readonly ruleset: Ruleset,
     readonly host: Host,
-    /** iptables-nft owns the tables of `ip` or `ip6` that have the names of iptables'. */
-    readonly managed: boolean,
+    /** Backends of iptables with rules: iptables-nft owns the tables of `ip` or `ip6` that have the names of iptables'. */
+    private readonly backends: readonly Backend[],
     private readonly trouble: () => string,
   ) {}
 
@@ -198,7 +231,7 @@ export class Lab {
     child.stdin.write(`${JSON.stringify({ ...scenario, interfaces: bridged(scenario) })}\n`);
     const first = await lines.next();
     if (first.done === true) throw new Error(`the oracle broke: ${trouble.slice(-600)}`);
-    const said = JSON.parse(first.value) as Record<Told | "save" | "nft", string> & {
+    const said = JSON.parse(first.value) as Record<Told | "save" | "other" | "nft", string> & {
       refused?: string;
     };
     if (said.refused !== undefined) return said.refused;
@@ -208,9 +241,11 @@ export class Lab {
       child.kill();
       return read;
     }
-    const ruleset = scenario.ordered === true ? { ...read, hookOrder: registeredOrder(read) } : read;
+    const ruleset =
+      scenario.ordered === true ? { ...read, hookOrder: registeredOrder(read, scenario) } : read;
     const host = readHost(Object.fromEntries(TOLD.map((key) => [key, source(key)])), [ruleset]);
-    return new Lab(child, lines, ruleset, host, scenario.backend === "nft", () => trouble);
+    const backends = backendsOf(scenario).slice(0, scenario.other === undefined ? 1 : 2);
+    return new Lab(child, lines, ruleset, host, backends, () => trouble);
   }
 
   /** Sends packets in their order. */
@@ -238,12 +273,13 @@ export class Lab {
     const m = /^(legacy:[a-z]+|[^:]*):(.*):(rule|return|policy):(\d+)$/.exec(line);
     if (m === null) return [`unreadable ${line}`];
     const legacy = m[1]!.startsWith("legacy:");
-    const table = legacy ? m[1]!.slice(7) : this.tableOf(m[1]!);
+    const table = this.tableOf(m[1]!);
     const [chain, how, number] = [m[2]!, m[3]!, Number(m[4])];
     const known = this.chains(table)?.get(chain);
     if (known === undefined) {
-      // Legacy tables have all built-in chains, also those that the loaded text does not declare.
-      const undeclared = legacy && isTableName(table) && isBuiltIn(table, chain);
+      // Legacy tables have all built-in chains, and fwcheck leaves out tables of the other backend without any effect.
+      const name = iptablesName(table);
+      const undeclared = name !== null && isBuiltIn(name, chain);
       return undeclared ? [] : [`unknown ${line}`];
     }
     if (how === "rule" || (legacy && number <= known.rules.length)) return [`${table} ${chain} ${number}`];
@@ -256,10 +292,20 @@ export class Lab {
     return (this.ruleset.tables as ReadonlyMap<string, Table>).get(table)?.chains;
   }
 
-  /** The id of an nftables table in the ruleset: tables of iptables-nft have the names of iptables. */
+  /** Returns true for a table that nf_tables evaluates. */
+  isOfNft(table: string): boolean {
+    if (iptablesName(table) === null) return true;
+    return (backendOf(this.ruleset, table) ?? this.backends[0]) === "iptables-nft";
+  }
+
+  /** The id of a table in the ruleset, by its name in a trace: `legacy:nat`, or family and name as nft prints them. */
   private tableOf(place: string): string {
-    if (!this.managed) return place;
-    const [family, name] = place.split(" ");
-    return family === (this.ruleset.family === 4 ? "ip" : "ip6") && isTableName(name!) ? name : place;
+    const [by, name] = place.split(/[ :]/);
+    if (by === "legacy")
+      return isTableName(name!) ? idOfBackend(this.ruleset, "iptables-legacy", name) : place;
+    const isOwn = by === (this.ruleset.family === 4 ? "ip" : "ip6") && isTableName(name!);
+    return isOwn && this.backends.includes("iptables-nft")
+      ? idOfBackend(this.ruleset, "iptables-nft", name)
+      : place;
   }
 }

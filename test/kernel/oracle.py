@@ -1,7 +1,7 @@
 """The kernel as a judge of packets. Runs in a network namespace of its own (`unshare -n`) and talks in lines of JSON.
 
 The first line it reads is the host: {family, interfaces: [{name, addresses, ethernet, group, ports}], routes, rules,
-sysctls, sets, save, backend, nft}. Every interface is a TUN device, a TAP device without ARP where it is to be an Ethernet, or a bridge of
+sysctls, sets, save, backend, other, nft}. Every interface is a TUN device, a TAP device without ARP where it is to be an Ethernet, or a bridge of
 such ports: a packet that is written into it arrives there, what the kernel sends by it can be read, and no peer is needed. It answers with what `ip -j` and sysctl now say of that host, or with {refused}.
 Each further line is a list of packets; the answer is a list of {path, out}: the steps of the packet through the rules, and the
 headers of what came out of which device. A table of our own in front of all others sets the trace flag of each packet, which
@@ -139,15 +139,22 @@ for port in HOST.get("proxies", []):
     proxies[-1].bind(("::" if IP6 else "0.0.0.0", port))
 
 # -- rules: those of iptables by either backend, then native nftables
+BACKEND = HOST.get("backend", "legacy")
+OTHER = "nft" if BACKEND == "legacy" else "legacy"
 if HOST["save"]:
-    run(f"ip{SIX}tables-{HOST.get('backend', 'legacy')}-restore", text=HOST["save"])
+    run(f"ip{SIX}tables-{BACKEND}-restore", text=HOST["save"])
+if HOST.get("other"):
+    run(f"ip{SIX}tables-{OTHER}-restore", text=HOST["other"])
 NFT = ("chroot", os.environ["NFT_ROOTFS"], "nft") if os.environ.get("NFT_ROOTFS") else ("nft",)
 if HOST.get("nft"):
     run(*NFT, "-f", "-", text=HOST["nft"])
 listed = {
-    "nft": run(*NFT, "list", "ruleset") if HOST.get("nft") or HOST.get("backend") == "nft" else "",
-    "save": run(f"ip{SIX}tables-nft-save") if HOST.get("backend") == "nft" else HOST["save"],
+    "nft": run(*NFT, "list", "ruleset") if HOST.get("nft") or BACKEND == "nft" or HOST.get("other") else "",
+    "save": run(f"ip{SIX}tables-nft-save") if BACKEND == "nft" else HOST["save"],
+    "other": "",
 }
+if HOST.get("other"):
+    listed["other"] = HOST["other"] if OTHER == "legacy" else run(f"ip{SIX}tables-nft-save")
 # The host's own voice is dropped, everything else is traced.
 OURS = "fwcheck-lab"
 FIRST = "priority -2147483648; policy accept;"

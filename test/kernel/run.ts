@@ -2,7 +2,7 @@
  * The judge: random packets over captures, found rulesets and generated ones, through the kernel and the simulator, and
  * compared step by step, for each rule language. `npm run test:kernel`; KERNEL_PACKETS (of each language), KERNEL_SEED and
  * KERNEL_ONLY (a part of a name, `witness` for the witnesses of the audit alone, `drawn` for what the seed changes, `nft` for
- * nftables alone) change what is run.
+ * nftables alone, `both` for hosts with both backends of iptables) change what is run.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import { Judge, type Judged, settled, several, spoken } from "./judge.ts";
 import { closed, isModernNft, Lab, type LabPacket, ROUTER, type Scenario, UNREAD } from "./lab.ts";
 import { layouts } from "./layouts.ts";
 import { nftCaptures } from "./nft/captures.ts";
-import { generateNft } from "./nft/generate.ts";
+import { generateBoth, generateNft } from "./nft/generate.ts";
 import { traps } from "./nft/traps.ts";
 import { type Probe, probes } from "./probes.ts";
 import { routes } from "./routes.ts";
@@ -31,7 +31,10 @@ const WHOLE = ONLY === undefined;
 const DRAWN = "drawn";
 /** Hosts with native nftables; all of their names start so. */
 const NFT = "nft";
-const WITH_IPTABLES = WHOLE || !ONLY.startsWith(NFT);
+/** Hosts with both backends of iptables; all of their names start so. */
+const BOTH = "both";
+const WITH_BOTH = WHOLE || ONLY === DRAWN || ONLY.startsWith(BOTH);
+const WITH_IPTABLES = WHOLE || !(ONLY.startsWith(NFT) || ONLY.startsWith(BOTH));
 const WITH_NFT = WHOLE || ONLY === DRAWN || ONLY.startsWith(NFT);
 const BATCH = 50;
 /** Packets on one lab at most, so that no table of connections grows without end. */
@@ -157,15 +160,21 @@ async function report(
       `            ${JSON.stringify(deed.out)}`,
       `  simulator ${answer.path.map(spoken).join("; ")}`,
       `            ${answer.verdict} ${answer.delivery} ${answer.out} ${JSON.stringify(answer.sent)} ${JSON.stringify(answer.reasonCode ?? "")} ${answer.assumptionCodes.map(assumptionText).join(" | ")}`,
-      ...(small.judged !== null || process.env.KERNEL_VERBOSE
-        ? [small.scenario.save.trimEnd(), small.scenario.nft?.trimEnd() ?? ""]
-        : []),
+      ...(small.judged !== null || process.env.KERNEL_VERBOSE ? textsOf(small.scenario) : []),
       ...small.scenario.routes.map((r) => `ip route add ${r}`),
       ...small.scenario.rules.map((r) => `ip rule add ${r}`),
       ...sysctls,
     ].join("\n"),
   );
 }
+
+/** The rules of a scenario in the order in which they are loaded. */
+const textsOf = ({ backend = "legacy", nft, ordered, other, save }: Scenario): string[] => [
+  save.trimEnd(),
+  ...(other === undefined ? [] : [`(${backend} above, the other backend below)`, other.trimEnd()]),
+  nft?.trimEnd() ?? "",
+  ...(ordered === true ? ["(with the order of the base chains)"] : []),
+];
 
 /** Rules whose rate is reached at once would make a difference of time, not of meaning. */
 const untimed = (save: string): string =>
@@ -259,6 +268,8 @@ if (why !== undefined) {
 
 /** The hosts of a campaign: given ones with a third of the packets, in labs of a moderate size; then generated ones without end. */
 interface Campaign {
+  /** Packets to compare. */
+  readonly packets: number;
   readonly given: readonly Scenario[];
   /** Start of the names of generated hosts. */
   readonly prefix: string;
@@ -266,7 +277,8 @@ interface Campaign {
 }
 
 function* tasks({ given: all, prefix, make }: Campaign): Generator<Task> {
-  const given = all.filter((s) => WHOLE || ONLY === DRAWN || ONLY === NFT || s.name.includes(ONLY));
+  const isAll = WHOLE || [DRAWN, NFT, BOTH].includes(ONLY);
+  const given = all.filter((s) => isAll || s.name.includes(ONLY));
   const each = given.length === 0 ? 0 : Math.max(50, Math.floor(PACKETS / 3 / given.length));
   for (let round = 0; round * LARGEST < each; round++)
     for (const [i, scenario] of given.entries())
@@ -275,7 +287,7 @@ function* tasks({ given: all, prefix, make }: Campaign): Generator<Task> {
         next: random(SEED * 7919 + i + round * 104_729),
         packets: Math.min(each - round * LARGEST, LARGEST),
       };
-  if (!WHOLE && ONLY !== DRAWN && ONLY !== NFT && !ONLY.startsWith(prefix)) return;
+  if (!isAll && !ONLY.startsWith(prefix)) return;
   const one = Number(/\d+/.exec(ONLY ?? "")?.[0] ?? Number.NaN);
   for (let n = Number.isNaN(one) ? 0 : one; ; n++) {
     const next = random(SEED * 104_729 + n);
@@ -314,7 +326,7 @@ async function campaign(hosts: Campaign): Promise<void> {
   const ahead: { task: Task; lab: Promise<Lab | string> }[] = [];
   const source = tasks(hosts);
   for (let told = 0; ; ) {
-    while (ahead.length < AHEAD && tally.packets < PACKETS && tally.differences < MOST_DIFFERENCES) {
+    while (ahead.length < AHEAD && tally.packets < hosts.packets && tally.differences < MOST_DIFFERENCES) {
       const { value: task, done } = source.next();
       if (done === true) break;
       ahead.push({ task, lab: Lab.open(task.scenario) });
@@ -327,7 +339,7 @@ async function campaign(hosts: Campaign): Promise<void> {
       continue;
     }
     tally.labs++;
-    if (tally.packets < PACKETS) await judge(first.task, lab, tally);
+    if (tally.packets < hosts.packets) await judge(first.task, lab, tally);
     await lab.close();
     if (tally.packets >= told + PACKETS / 20) {
       told = tally.packets;
@@ -349,6 +361,7 @@ async function compare(language: string, written: readonly Probe[], hosts: () =>
 
 if (WITH_IPTABLES)
   await compare("iptables", [...probes(), ...routes()], () => ({
+    packets: PACKETS,
     given: [...scenarios()],
     prefix: "generated",
     make: generate,
@@ -356,9 +369,18 @@ if (WITH_IPTABLES)
 const modern = isModernNft();
 if (WITH_NFT)
   await compare("nftables", traps(), () => ({
+    packets: PACKETS,
     given: nftCaptures(ROOT, process.env.KERNEL_FOLDER ?? "."),
     prefix: "nft generated",
     make: (next, family, name) => generateNft(next, family, name, modern),
+  }));
+if (WITH_BOTH)
+  await compare("both backends", [], () => ({
+    // Their rules are those of the other campaigns: half of the packets, unless only these hosts are selected.
+    packets: WHOLE || ONLY === DRAWN ? Math.ceil(PACKETS / 2) : PACKETS,
+    given: [],
+    prefix: `${BOTH} generated`,
+    make: (next, family, name) => generateBoth(next, family, name, modern),
   }));
 console.log(`${cover}`);
 process.exit(different === 0 ? 0 : 1);

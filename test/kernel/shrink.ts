@@ -42,6 +42,10 @@ export async function shrink(whole: Scenario, packets: readonly LabPacket[], mos
       () => best.scenario.save.split("\n").filter(spare),
       (rest) => attempt({ ...best.scenario, save: without(best.scenario.save, rest) }, best.packets),
     );
+    await fewer(
+      () => (best.scenario.other ?? "").split("\n").filter(spare),
+      (rest) => attempt({ ...best.scenario, other: without(best.scenario.other!, rest) }, best.packets),
+    );
     for (const parts of [tables, blocks, rules])
       await fewer(
         () => parts(best.scenario.nft ?? ""),

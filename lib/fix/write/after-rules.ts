@@ -1,11 +1,19 @@
 /** Prints a fix as blocks for ufw's after.rules and after6.rules. */
+import { hasUfwDefaults } from "../../audit/ufw-rules.ts";
 import { knownChain } from "../../host/known/chains.ts";
 import { DOCKER_USER } from "../../host/known/docker.ts";
 import { printRule } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
-import { type Chain, calledChain, chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
+import {
+  type Chain,
+  calledChain,
+  chainOf,
+  filterTables,
+  type Rule,
+  type Ruleset,
+} from "../../rules/ruleset.ts";
 import { CHAIN, callsOurs, isOurs } from "../chain-names.ts";
-import { callsOf, type FamilyRules, heading, stale, tool } from "./family.ts";
+import { callsOf, checkCommand, type FamilyRules, heading, stale } from "./family.ts";
 import { foreign, type Need, ourRules } from "./needs.ts";
 import { undo } from "./restore.ts";
 
@@ -27,9 +35,10 @@ export interface LeftOutRule {
 export interface UfwRefusal {
   /**
    * `docker-user-not-called`: Docker does not call DOCKER-USER from FORWARD, and ufw's files cannot keep a call in front
-   * of Docker's rules. `sets-needed`: ufw loads its rules before ipsets exist.
+   * of Docker's rules. `sets-needed`: ufw loads its rules before ipsets exist. `ufw-in-other-backend`: ufw writes to the
+   * backend of iptables that Docker does not use.
    */
-  readonly code: "docker-user-not-called" | "sets-needed";
+  readonly code: "docker-user-not-called" | "sets-needed" | "ufw-in-other-backend";
   /** 4 or 6. */
   readonly family: Family;
 }
@@ -46,6 +55,8 @@ export interface UfwBlock {
 function refusalOf({ ruleset, family, sets }: FamilyRules): UfwRefusal | null {
   const { user, docker, hooks } = callsOf(ruleset);
   if (!user || !docker || hooks.length > 0) return { code: "docker-user-not-called", family };
+  const ufw = filterTables(ruleset).filter((table) => hasUfwDefaults(ruleset, table));
+  if (ufw.length > 0 && !ufw.includes("filter")) return { code: "ufw-in-other-backend", family };
   return sets.length > 0 ? { code: "sets-needed", family } : null;
 }
 
@@ -76,7 +87,7 @@ export function ufwBlock(part: FamilyRules): UfwBlock {
       `# BEGIN fwcheck IPv${family}`,
       ...heading(
         [part],
-        `Append to ${afterRules(family)}, then: ufw reload. Check: ${tool(family)}-save | fwcheck audit -. Undo: ${ufwUndo([part]).join("; ")}`,
+        `Append to ${afterRules(family)}, then: ufw reload. Check: ${checkCommand(part)}. Undo: ${ufwUndo([part]).join("; ")}`,
         leftOut.map((each) => `Left out: ${leftOutRuleText(each)}`),
       ),
       "*filter",

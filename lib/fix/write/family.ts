@@ -4,7 +4,14 @@ import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { DOCKER_USER } from "../../host/known/docker.ts";
 import { printBody } from "../../iptables/print.ts";
 import type { Family } from "../../packet/field.ts";
-import { calledChain, chainOf, type Rule, type Ruleset } from "../../rules/ruleset.ts";
+import {
+  calledChain,
+  chainOf,
+  hasBothBackends,
+  programOf,
+  type Rule,
+  type Ruleset,
+} from "../../rules/ruleset.ts";
 import { CHAIN, isHook, isOurs } from "../chain-names.ts";
 import type { IpSet } from "../endpoint-sets.ts";
 import type { Cut } from "../established-flows.ts";
@@ -25,8 +32,20 @@ export interface FamilyRules {
   readonly cuts: readonly Cut[];
 }
 
-/** Returns the program that changes the rules of a family. */
-export const tool = (family: Family): string => (family === 4 ? "iptables" : "ip6tables");
+/** Returns the program that changes the rules of a family, whatever its backend. */
+export const familyTool = (family: Family): string => (family === 4 ? "iptables" : "ip6tables");
+
+/** Returns the program that changes the engine's rules: where both backends have rules, the one of the engine's backend. */
+export const tool = ({ family, ruleset }: Pick<FamilyRules, "family" | "ruleset">): string =>
+  ruleset.backend !== undefined && hasBothBackends(ruleset)
+    ? programOf(ruleset.backend, family)
+    : familyTool(family);
+
+/** Returns the command that audits the rules again: of both backends, where both have rules. */
+export const checkCommand = (part: Pick<FamilyRules, "family" | "ruleset">): string =>
+  hasBothBackends(part.ruleset)
+    ? "fwcheck collect | fwcheck audit -"
+    : `${tool(part)}-save | fwcheck audit -`;
 
 /** Seconds that a command waits for the xtables lock before it fails (iptables(8), `-w`). */
 export const WAIT = 30;
@@ -82,7 +101,7 @@ export const heading = (
   how: string,
   limits: readonly string[] = [],
 ): string[] => [
-  `# fwcheck: the firewall's own policy, made to hold for containers (${parts.map((p) => `${tool(p.family)}-save of ${digest(p.input)}`).join(", ")}).`,
+  `# fwcheck: the firewall's own policy, made to hold for containers (${parts.map((p) => `${tool(p)}-save of ${digest(p.input)}`).join(", ")}).`,
   `# ${how}`,
   ...limits.map((limit) => `# ${limit}`),
 ];

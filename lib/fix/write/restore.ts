@@ -2,7 +2,7 @@
 import { DOCKER_USER } from "../../host/known/docker.ts";
 import { chainOf } from "../../rules/ruleset.ts";
 import { CHAIN, HOOK } from "../chain-names.ts";
-import { appended, callsOf, type FamilyRules, heading, stale, tool, WAIT } from "./family.ts";
+import { appended, callsOf, checkCommand, type FamilyRules, heading, stale, tool, WAIT } from "./family.ts";
 
 /**
  * Returns the text for `iptables-restore --noflush` (`ip6tables-restore` for family 6): one transaction.
@@ -13,7 +13,7 @@ import { appended, callsOf, type FamilyRules, heading, stale, tool, WAIT } from 
  * - The analysed rules call it: `-D` fails if no rule calls it any more, for example after a boot.
  */
 export function restore(part: FamilyRules): string {
-  const { chains, ruleset, family } = part;
+  const { chains, ruleset } = part;
   if (chains.size === 0) return "";
   const { user, docker, hooks, jumps } = callsOf(ruleset);
   const declare = (chain: string): string => `:${chain} - [0:0]`;
@@ -21,7 +21,7 @@ export function restore(part: FamilyRules): string {
   return `${[
     ...heading(
       [part],
-      `Apply: ${tool(family)}-restore --wait=${WAIT} --noflush < THIS. Check: ${tool(family)}-save | fwcheck audit -. Undo: ${undo(part).join("; ")}`,
+      `Apply: ${tool(part)}-restore --wait=${WAIT} --noflush < THIS. Check: ${checkCommand(part)}. Undo: ${undo(part).join("; ")}`,
       [
         jumps.length > 0
           ? "Holds only where FWCHECK is in force: after a boot or a flush it fails and changes nothing. --format script has no such limit."
@@ -49,10 +49,11 @@ export function restore(part: FamilyRules): string {
 }
 
 /** Returns the commands that remove the fix. */
-export function undo({ family, ruleset, chains, sets }: FamilyRules): string[] {
+export function undo(part: FamilyRules): string[] {
+  const { ruleset, chains, sets } = part;
   if (chains.size === 0) return [];
   const { user, docker, hooks } = callsOf(ruleset);
-  const run = `${tool(family)} -w ${WAIT}`;
+  const run = `${tool(part)} -w ${WAIT}`;
   return [
     ...(!docker || hooks.length > 0 ? [`${run} -D FORWARD ${HOOK}`] : []),
     `${run} -D ${DOCKER_USER} -j ${CHAIN}`,

@@ -222,7 +222,7 @@ export const CUT_FUNCTIONS = String.raw`listed() { # the flows that conntrack li
   }'
 }
 end_flows() {
-  case $1 in ip6tables) f=ipv6 ;; *) f=ipv4 ;; esac
+  case $1 in ip6tables*) f=ipv6 ;; *) f=ipv4 ;; esac
   flows "$1" | while read -r proto dst port container how sources; do
     set -- "$port" "$container" -f "$f" -p "$proto"
     case $dst in */0) ;; *) set -- "$@" -d "$dst" ;; esac

@@ -59,7 +59,7 @@ function dataFunctions(
   cuts: boolean,
 ): readonly string[] {
   return [
-    `tools() { echo "${parts.map((part) => tool(part.family)).join(" ")}"; }`,
+    `tools() { echo "${parts.map(tool).join(" ")}"; }`,
     "# Our chains and their rules, in the words of iptables-restore.",
     ...choose(parts, "chains", (part) => [`    echo "${[...part.chains.keys()].join(" ")}"`]),
     ...choose(parts, "rules", (part) => here(appended(part.chains))),
@@ -76,7 +76,7 @@ function dataFunctions(
     ...(sets.length === 0
       ? []
       : ["# Endpoints by the number.", "sets() {", ...here(setsText(sets).trimEnd().split("\n")), "}"]),
-    ...(cuts ? flows(parts) : []),
+    ...(cuts ? flows(parts, tool) : []),
   ];
 }
 
@@ -129,7 +129,7 @@ export function analysed({ ruleset, input, banChains }: FamilyRules): string {
   const lines = input?.split(/\r?\n/);
   const out: string[] = [];
   for (const [table, { chains }] of ruleset.tables) {
-    // The script reads what iptables-save prints; tables of nftables are not in it.
+    // The script reads what the save program of one backend prints; all other tables are not in it.
     if (!isTableName(table)) continue;
     for (const chain of chains.values()) {
       if (chain.policy === "DROP") out.push(`${table} :${chain.name} DROP`);

@@ -1,6 +1,6 @@
 /** Parts that the scripts of both rule languages share. */
 import type { FamilyRules } from "./family.ts";
-import { tool } from "./family.ts";
+import { familyTool, tool } from "./family.ts";
 import { cutText } from "./flows.ts";
 
 /** Ends each here-document; no line that is printed in one begins with it. */
@@ -10,23 +10,33 @@ const END = "END-OF-FWCHECK";
 export const here = (lines: readonly string[]): string[] =>
   lines.length === 0 ? ["    :"] : [`    cat <<'${END}'`, ...lines, END];
 
-/** Returns a function of the shell whose argument is the program of a family. */
+/**
+ * Returns a function of the shell whose argument is the program of a family.
+ * @param key returns that program
+ */
 export const choose = (
   parts: readonly FamilyRules[],
   name: string,
   arm: (part: FamilyRules) => string[],
+  key: (part: FamilyRules) => string = tool,
 ): string[] => [
   `${name}() {`,
   "  case $1 in",
-  ...parts.flatMap((part) => [`  ${tool(part.family)})`, ...arm(part), "    ;;"]),
+  ...parts.flatMap((part) => [`  ${key(part)})`, ...arm(part), "    ;;"]),
   "  esac",
   "}",
 ];
 
-/** Returns the function that prints the flows that `--cut` ends. */
-export const flows = (parts: readonly FamilyRules[]): string[] => [
+/**
+ * Returns the function that prints the flows that `--cut` ends.
+ * @param key returns the name of a family that its caller gives
+ */
+export const flows = (
+  parts: readonly FamilyRules[],
+  key: (part: FamilyRules) => string = ({ family }) => familyTool(family),
+): string[] => [
   "# Flows that the policy forbids: protocol, destination, port, the container that answers, and whose they are.",
-  ...choose(parts, "flows", (part) => here(part.cuts.map(cutText))),
+  ...choose(parts, "flows", (part) => here(part.cuts.map(cutText)), key),
 ];
 
 /** End of the branch `--check`: prints the result in `code`. */

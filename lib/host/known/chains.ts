@@ -2,7 +2,7 @@
  * Registry of chains by the names that programs give them: moby's bridge driver from 17.06 to 29, ufw 0.36, jail.conf(5) and
  * others. A chain that is not in the registry is the owner's. lib/report/text/chain-purpose.ts has the sentences.
  */
-import { isTableName, type TableId } from "../../rules/table-name.ts";
+import { iptablesName, type TableId, type TableName } from "../../rules/table-name.ts";
 import {
   DOCKER_BRIDGE,
   DOCKER_CHAIN,
@@ -21,7 +21,7 @@ import { knownTable } from "./tables.ts";
 export type { KnownChain, PurposeCode } from "./purposes.ts";
 
 /** Purposes of Docker's chains by table and name. */
-const DOCKER: Readonly<Partial<Record<TableId, Readonly<Record<string, DockerPurpose>>>>> = {
+const DOCKER: Readonly<Partial<Record<TableName, Readonly<Record<string, DockerPurpose>>>>> = {
   nat: { [DOCKER_CHAIN]: "docker-publish", [DOCKER_INGRESS]: "docker-publish-swarm" },
   filter: {
     [DOCKER_CHAIN]: "docker-accept-published",
@@ -67,15 +67,16 @@ const OTHERS: readonly (readonly [name: RegExp, chain: KnownChain])[] = [
 
 /** Returns the program that fills a chain, and the chain's purpose; `null` if its name is not in the registry. */
 export function knownChain(table: TableId, chain: string): KnownChain | null {
-  const docker = DOCKER[table];
+  const name = iptablesName(table);
+  const docker = name === null ? undefined : DOCKER[name];
   if (docker !== undefined && Object.hasOwn(docker, chain))
     return { by: "Docker", purpose: docker[chain]!, role: "engine" };
-  if (table === "filter" && chain === DOCKER_USER) return { by: "you", purpose: "docker-user" };
-  const [, staged, user, other] = (table === "filter" ? UFW.exec(chain) : null) ?? [];
+  if (name === "filter" && chain === DOCKER_USER) return { by: "you", purpose: "docker-user" };
+  const [, staged, user, other] = (name === "filter" ? UFW.exec(chain) : null) ?? [];
   const ufw = staged ?? user ?? other;
   if (ufw !== undefined) return { by: "ufw", purpose: `ufw-${ufw}` as UfwPurpose };
-  const known = OTHERS.find(([name]) => name.test(chain))?.[1] ?? null;
-  if (isTableName(table)) return known;
+  const known = OTHERS.find(([pattern]) => pattern.test(chain))?.[1] ?? null;
+  if (name !== null) return known;
   // In nftables the table shows the program; a chain of the owner may have any name.
   const isMine = known?.role === "engine" || known?.role === "cluster" || known?.by === "firewalld";
   return knownTable(table, chain) ?? (isMine ? null : known);

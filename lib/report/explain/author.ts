@@ -5,7 +5,7 @@ import type { Host } from "../../host/host.ts";
 import { knownChain } from "../../host/known/chains.ts";
 import { DOCKER_USER } from "../../host/known/docker.ts";
 import { PODMAN } from "../../host/known/podman.ts";
-import { calledChain, isTableName, type Rule, type TableId } from "../../rules/ruleset.ts";
+import { calledChain, iptablesName, type Rule, type TableId } from "../../rules/ruleset.ts";
 
 /** Author of a rule: Docker, Podman, ufw, a fix of fwcheck, or the owner of the host (other programs included). */
 export type Author = "docker" | "podman" | "ufw" | "fwcheck" | "owner";
@@ -23,7 +23,8 @@ export function chainAuthor(table: TableId, name: string): Author {
   const by = knownChain(table, name)?.by ?? "";
   const author = Object.hasOwn(AUTHORS, by) ? AUTHORS[by]! : "owner";
   // Of the tables of iptables, ufw and fwcheck use filter only; the name in another table is a coincidence.
-  const isElsewhere = isTableName(table) && table !== "filter" && (author === "ufw" || author === "fwcheck");
+  const saved = iptablesName(table);
+  const isElsewhere = saved !== null && saved !== "filter" && (author === "ufw" || author === "fwcheck");
   return isElsewhere ? "owner" : author;
 }
 
@@ -32,7 +33,7 @@ export function ruleAuthor(rule: Rule, host: Host): Author {
   const byChain = chainAuthor(rule.table, rule.chain);
   if (byChain !== "owner") return byChain;
   if (isDockerRule(rule, host)) return "docker";
-  if (rule.table !== "filter") return "owner";
+  if (iptablesName(rule.table) !== "filter") return "owner";
   if (isHook(rule)) return "fwcheck";
   const callee = calledChain(rule);
   if (callee === null) return "owner";

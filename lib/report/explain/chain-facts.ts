@@ -5,9 +5,10 @@ import { hasUfw, hasUfwDefaults } from "../../audit/ufw-rules.ts";
 import { type KnownChain, knownChain } from "../../host/known/chains.ts";
 import { DOCKER_CHAIN, DOCKER_INGRESS, DOCKER_USER, dockerLayout } from "../../host/known/docker.ts";
 import { ufwCommandDirection } from "../../host/known/ufw.ts";
-import { type BoundRule, hookStages } from "../../path/program.ts";
+import { hasOpenOrder, hookStages } from "../../path/hook-stages.ts";
+import type { BoundRule } from "../../path/program.ts";
 import type { Hook } from "../../rules/base-chain.ts";
-import { type Chain, calledChain, hookOf, type TableId } from "../../rules/ruleset.ts";
+import { type Chain, calledChain, hookOf, iptablesName, type TableId } from "../../rules/ruleset.ts";
 import { changeAdvice } from "../text/chain-purpose.ts";
 import type { ChainPitfall } from "./pitfalls.ts";
 import { portMappingNote } from "./port-mappings.ts";
@@ -22,12 +23,16 @@ export type HookStage = TableId | "connection tracking";
 
 /** Position of a chain: at a hook, called by other chains, or reached by no packet. */
 export type ChainLocation =
-  /** The kernel evaluates the chain at a hook, after and before these other stages. */
+  /**
+   * The kernel evaluates the chain at a hook, after and before these other stages. The rules do not show the order of `beside`,
+   * which have the same priority.
+   */
   | {
       readonly code: "base-chain";
       readonly hook: Hook;
       readonly after: readonly HookStage[];
       readonly before: readonly HookStage[];
+      readonly beside: readonly HookStage[];
     }
   | { readonly code: "not-called" }
   /** Rules of other chains call it. `hooks` is empty if no hook leads to these chains. */
@@ -103,9 +108,19 @@ function location(chain: Chain, hooks: readonly Hook[], { calls, ruleset }: Rule
   const hook = hookOf(chain);
   if (hook !== null) {
     const bases = hookStages(ruleset, hook);
-    const stages = bases.map((base): HookStage => (base === null ? "connection tracking" : base.table));
     const at = bases.findLastIndex((base) => base?.table === chain.table && base.name === chain.name);
-    return { code: "base-chain", hook, after: stages.slice(0, at), before: stages.slice(at + 1) };
+    const stages = (from: number, to: number, isSame: boolean): HookStage[] =>
+      bases
+        .slice(from, to)
+        .filter((base) => (base !== null && hasOpenOrder(base, chain.base!, ruleset)) === isSame)
+        .map((base) => (base === null ? "connection tracking" : base.table));
+    return {
+      code: "base-chain",
+      hook,
+      after: stages(0, at, false),
+      before: stages(at + 1, bases.length, false),
+      beside: [...stages(0, at, true), ...stages(at + 1, bases.length, true)],
+    };
   }
   const rules = calls.callers(chain.table, chain.name);
   if (rules.length === 0) return { code: "not-called" };
@@ -135,7 +150,8 @@ function chainPitfalls(
   bound: readonly BoundRule[],
   index: RulesetIndex,
 ): ChainPitfall[] {
-  const { table, name } = chain;
+  const { name } = chain;
+  const table = iptablesName(chain.table);
   const out: ChainPitfall[] = [];
   if (purpose !== null && changeAdvice(purpose) !== undefined) out.push({ code: "managed", chain: purpose });
   if (table === "raw" && hooks.includes("PREROUTING")) out.push({ code: "before-nat" });

@@ -36,10 +36,13 @@ export const hookText = (hook: Hook): string => HOOK_PACKETS[hook];
 export function locationText(location: ChainLocation, table: TableId): string[] {
   switch (location.code) {
     case "base-chain": {
-      const { hook, after, before } = location;
+      const { hook, after, before, beside } = location;
       const order = [
         ...(after.length === 0 ? [] : [`after ${listText(after, "and")}`]),
         ...(before.length === 0 ? [] : [`before ${listText(before, "and")}`]),
+        ...(beside.length === 0
+          ? []
+          : [`before or after ${listText(beside, "and")} (same priority; nft list hooks shows the order)`]),
       ];
       return [
         sentence(hookText(hook)),

@@ -9,7 +9,7 @@ import type { BoundRule } from "../../path/program.ts";
 import type { Shadow } from "../../reach/shadowed-rules.ts";
 import type { Hook } from "../../rules/base-chain.ts";
 import { usual } from "../../rules/effect.ts";
-import { type Chain, calledChain, chainOf, type Rule } from "../../rules/ruleset.ts";
+import { type Chain, calledChain, chainOf, iptablesName, type Rule } from "../../rules/ruleset.ts";
 import type { DeadRule, RulePitfall } from "./pitfalls.ts";
 import { type PortMapping, portMappingNote } from "./port-mappings.ts";
 import {
@@ -84,7 +84,10 @@ export function ruleFacts(
 
 /** Returns true for the unconditional RETURN that Docker up to 28.1 appends to DOCKER-USER. */
 export const isFinalReturn = ({ rule, effect }: BoundRule, condition: ReadableCondition): boolean =>
-  rule.table === "filter" && rule.chain === DOCKER_USER && effect.kind === "return" && alwaysHolds(condition);
+  iptablesName(rule.table) === "filter" &&
+  rule.chain === DOCKER_USER &&
+  effect.kind === "return" &&
+  alwaysHolds(condition);
 
 function writer(bound: BoundRule, condition: ReadableCondition, { host }: RulesetIndex): string | null {
   const { rule } = bound;
@@ -179,7 +182,8 @@ function seenPorts(
   hooks: readonly Hook[],
   { published }: RulesetIndex,
 ): RulePitfall[] {
-  if (rule.table === "nat" || rule.table === "raw" || !hooks.includes("FORWARD")) return [];
+  const table = iptablesName(rule.table);
+  if (table === "nat" || table === "raw" || !hooks.includes("FORWARD")) return [];
   const { dst } = rule.reading;
   if (dst === undefined || dst.not) return [];
   const proto = requiredProtocol(condition);
@@ -201,7 +205,7 @@ function missedPorts(
   hooks: readonly Hook[],
   { published }: RulesetIndex,
 ): RulePitfall[] {
-  if (rule.table !== "filter" || !hooks.includes("INPUT") || hooks.length > 1) return [];
+  if (iptablesName(rule.table) !== "filter" || !hooks.includes("INPUT") || hooks.length > 1) return [];
   const proto = requiredProtocol(condition);
   const ports = requiredPorts(condition);
   if (ports === undefined || neverHolds(condition)) return [];

@@ -1,13 +1,15 @@
 /** Builds the chain graph of a ruleset. */
 import type { Host } from "../../host/host.ts";
 import { DOCKER_USER } from "../../host/known/docker.ts";
-import { hookStages } from "../../path/program.ts";
-import { HOOKS, type Hook } from "../../rules/base-chain.ts";
+import { hasOpenOrder, hookStages } from "../../path/hook-stages.ts";
+import { chainName } from "../../path/stop-order.ts";
+import { type BaseChain, HOOKS, type Hook } from "../../rules/base-chain.ts";
 import { CallGraph } from "../../rules/call-graph.ts";
 import {
   type Chain,
   calledChain,
   chainOf,
+  iptablesName,
   type Rule,
   type Ruleset,
   type TableId,
@@ -17,6 +19,7 @@ import { chainAuthor, ruleAuthor } from "../explain/author.ts";
 import { rulesetDoubtText } from "../text/doubt-text.ts";
 import { counted } from "../text/list.ts";
 import { packetText } from "../text/packet-text.ts";
+import { unknownReasonText } from "../text/reason-text.ts";
 import { notesText } from "./captions.ts";
 import { foldRules, type RowLimits } from "./fold-rules.ts";
 import {
@@ -137,27 +140,52 @@ class GraphBuilder {
       part: this.selected !== null,
       traced: this.options.trace === undefined ? null : traceSummary(this.options.trace),
       omitted,
-      notes: [...this.ruleset.doubts.map(rulesetDoubtText), ...notesText(omitted)],
+      notes: [
+        ...this.ruleset.doubts.map(rulesetDoubtText),
+        ...HOOKS.flatMap((hook) => this.openOrders(hook)),
+        ...notesText(omitted),
+      ],
     };
   }
 
   private translatesDestinations(): boolean {
-    return [...this.calls.below("nat", "PREROUTING")].some((name) =>
-      chainOf(this.ruleset, "nat", name)!.rules.some((rule) => rule.action === "dnat"),
+    return [...this.ruleset.tables.keys()].some(
+      (table) =>
+        iptablesName(table) === "nat" &&
+        [...this.calls.below(table, "PREROUTING")].some((name) =>
+          chainOf(this.ruleset, table, name)!.rules.some((rule) => rule.action === "dnat"),
+        ),
     );
+  }
+
+  /** Returns a note for each group of shown base chains of a hook with one priority, in an order that is not known. */
+  private openOrders(hook: Hook): string[] {
+    const shown = hookStages(this.ruleset, hook).flatMap((base) =>
+      base === null || this.shownChain(base) === null ? [] : [base],
+    );
+    const groups = shown.map((base) =>
+      shown.filter((each) => each === base || hasOpenOrder(each, base, this.ruleset)).map(chainName),
+    );
+    const open = new Map(groups.filter(({ length }) => length > 1).map((chains) => [chains.join(), chains]));
+    return [...open.values()].map((chains) => unknownReasonText({ code: "chain-order", hook, chains }));
   }
 
   /** Stages of a hook, without tables that accept every packet. */
   private stages(hook: Hook): GraphStage[] {
     return hookStages(this.ruleset, hook).flatMap((base): GraphStage[] => {
       if (base === null) return this.selected === null ? [{ table: null, chains: [] }] : [];
-      const { table, name } = base;
-      const chain = chainOf(this.ruleset, table, name);
-      if (chain === undefined) return [];
-      if (this.selected !== null && !this.selected.has(chainKey(table, name))) return [];
-      const isIdle = chain.rules.length === 0 && chain.policy !== "DROP" && table !== "filter";
-      return isIdle && this.options.all !== true ? [] : [{ table, chains: this.section(hook, [chain]) }];
+      const chain = this.shownChain(base);
+      return chain === null ? [] : [{ table: base.table, chains: this.section(hook, [chain]) }];
     });
+  }
+
+  /** Returns a base chain if the graph has it: one that may stop or change packets, or is selected. */
+  private shownChain({ table, name }: BaseChain): Chain | null {
+    const chain = chainOf(this.ruleset, table, name);
+    if (chain === undefined) return null;
+    if (this.selected !== null && !this.selected.has(chainKey(table, name))) return null;
+    const isIdle = chain.rules.length === 0 && chain.policy !== "DROP" && table !== "filter";
+    return isIdle && this.options.all !== true ? null : chain;
   }
 
   /** Chains that no hook reaches, if they are selected. */
@@ -250,7 +278,7 @@ class GraphBuilder {
     const chain = name === null ? undefined : chainOf(this.ruleset, rule.table, name);
     if (chain === undefined) return null;
     if (this.selected !== null && !this.selected.has(chainKey(chain.table, chain.name))) return null;
-    const isUserChain = chain.table === "filter" && chain.name === DOCKER_USER;
+    const isUserChain = iptablesName(chain.table) === "filter" && chain.name === DOCKER_USER;
     return chain.rules.length > 0 || isUserChain || this.options.all === true ? chain : null;
   }
 

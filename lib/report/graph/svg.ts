@@ -2,6 +2,8 @@
  * The chain graph as SVG. The picture is complete in itself: no script, no external resource, no ids, so several
  * pictures fit into one page. `graphSvg` documents what a page may rely on.
  */
+
+import { iptablesName } from "../../rules/ruleset.ts";
 import { tag, xml } from "../html/xml.ts";
 import { counted } from "../text/list.ts";
 import { wrapped } from "../text/terminal.ts";
@@ -204,7 +206,7 @@ function stageGroup({ stage, chains, calls, x, y }: PlacedStage): string {
   const natCaption = textElement("first packet of a connection only", x + 82, y + 14, "caption muted");
   return [
     textElement(`TABLE ${stage.table}`, x, y + 14, "table muted"),
-    ...(stage.table === "nat" ? [natCaption] : []),
+    ...(iptablesName(stage.table) === "nat" ? [natCaption] : []),
     ...calls.map(callLine),
     ...chains.map(card),
   ].join("\n");

@@ -47,8 +47,8 @@ function formats(fix: Fix): Markup {
       : markup`tables of their own, <code>ip fwcheck</code> and <code>ip6 fwcheck</code>; no other table is changed`;
   return markup`<p>The rules are in ${place}.</p>
     ${format(true, "For nft", fix.nft, markup`As root: <code>nft -f fwcheck.nft</code>`)}
-    ${format(true, "IPv4, for iptables-restore", fix.restore, markup`As root: <code>iptables-restore --noflush &lt; fix.rules</code>`)}
-    ${format(fix.restore === "" && fix.nft === "", "IPv6, for ip6tables-restore", fix.restore6, markup`As root: <code>ip6tables-restore --noflush &lt; fix6.rules</code>`)}
+    ${format(true, "IPv4, for iptables-restore", fix.restore, markup`As root: <code>${fix.programs.ipv4}-restore --noflush &lt; fix.rules</code>`)}
+    ${format(fix.restore === "" && fix.nft === "", "IPv6, for ip6tables-restore", fix.restore6, markup`As root: <code>${fix.programs.ipv6}-restore --noflush &lt; fix6.rules</code>`)}
     ${format(false, "A shell script for both, with --check and --undo", fix.script, markup`As root: <code>sh fix.sh</code>, and <code>sh fix.sh --undo</code> to remove it.`)}
     ${format(false, "A block for ufw’s after.rules", fix.ufw.after, block("after.rules"))}
     ${format(false, "A block for ufw’s after6.rules", fix.ufw.after6, block("after6.rules"))}

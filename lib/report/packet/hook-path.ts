@@ -1,8 +1,9 @@
 /** The path of a packet hook by hook, for the picture: the tables, the effective rules, the hooks that it skips. */
 import { hasUfw, ufwCommand } from "../../audit/ufw-rules.ts";
-import { hookStages, type Step } from "../../path/program.ts";
+import { hookStages } from "../../path/hook-stages.ts";
+import type { Step } from "../../path/program.ts";
 import { HOOKS, type Hook } from "../../rules/base-chain.ts";
-import { calledChain, type TableId } from "../../rules/ruleset.ts";
+import { calledChain, chainOf, filterTables, iptablesName, type TableId } from "../../rules/ruleset.ts";
 import type { Outcome, TracedBranch } from "../../simulate/answer.ts";
 import type { TraceEvent } from "../../simulate/trace.ts";
 import { safe } from "../text/terminal.ts";
@@ -102,7 +103,9 @@ export function hookPath(
   const last = runs.at(-1);
   // The verdict of table filter decides; later tables do not accept a packet.
   const deciding =
-    intended?.verdict === "accept" ? (runs.findLast((run) => run.table === "filter") ?? last) : last;
+    intended?.verdict === "accept"
+      ? (runs.findLast((run) => iptablesName(run.table) === "filter") ?? last)
+      : last;
   const visit = (hook: Hook): HookVisit => {
     const isOnPath = hooks.includes(hook);
     const events = eventsAt(hook, branch, isSent);
@@ -154,9 +157,13 @@ const lineOrNone = (lines: readonly HookLine[]): readonly HookLine[] =>
 
 /** Lines of a hook that the packet skips: whether table filter has rules there. */
 function skippedLines(hook: Hook, { ruleset }: TextContext): HookLine[] {
-  const filter = ruleset?.tables.get("filter")?.chains.get(hook);
-  const hasRules = filter !== undefined && (filter.rules.length > 0 || filter.policy === "DROP");
-  if (ruleset === undefined || !hasRules) return [plainLine("quiet", "skipped")];
+  const hasRules =
+    ruleset !== undefined &&
+    filterTables(ruleset).some((table) => {
+      const filter = chainOf(ruleset, table, hook);
+      return filter !== undefined && (filter.rules.length > 0 || filter.policy === "DROP");
+    });
+  if (!hasRules) return [plainLine("quiet", "skipped")];
   return [plainLine("quiet", `skipped, with ${hasUfw(ruleset) ? "the rules of ufw" : "its rules"}`)];
 }
 
@@ -316,7 +323,7 @@ function nestedStepLines(
   const chain = safe(step.chain);
   if (step.step === "policy") {
     const text = `policy ${step.policy}`;
-    const kind = step.policy === "DROP" ? "stop" : step.table === "filter" ? "pass" : "quiet";
+    const kind = step.policy === "DROP" ? "stop" : iptablesName(step.table) === "filter" ? "pass" : "quiet";
     return [{ kind, text, full: `${chain} ${text}`, line: null, depth }];
   }
   const rule = ruleAt(step.table, step.chain, step.rule, context);

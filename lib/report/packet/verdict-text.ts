@@ -5,6 +5,7 @@ import { familyOf, parseAddress, printAddress } from "../../packet/address.ts";
 import type { Address } from "../../packet/field.ts";
 import type { Step } from "../../path/program.ts";
 import { printAssumption, unknownName, unknownSubject } from "../../path/unknown-key.ts";
+import { iptablesName } from "../../rules/ruleset.ts";
 import type { Outcome, Trace, TracedBranch } from "../../simulate/answer.ts";
 import type { Supposition } from "../../simulate/assumption.ts";
 import { assumptionText, suppositionReasonText } from "../text/assumption-text.ts";
@@ -119,7 +120,11 @@ export function skippedInputText({ answer, branches, skippedInput }: Trace, cont
   if ((skippedInput.verdict === "accept") === (answer.verdict === "accept")) return [];
   const would = { accept: "accepted", drop: "dropped", reject: "rejected" }[skippedInput.verdict];
   const nat = branch.events.find(
-    (e) => e.kind === "table" && e.table === "nat" && e.hook === "PREROUTING" && e.changes.length > 0,
+    (e) =>
+      e.kind === "table" &&
+      iptablesName(e.table) === "nat" &&
+      e.hook === "PREROUTING" &&
+      e.changes.length > 0,
   );
   const last = nat?.kind === "table" ? nat.steps.at(-1)?.step : undefined;
   const by = last?.step === "rule" ? `${safe(last.target)} (line ${last.line})` : "a translation";
@@ -163,9 +168,9 @@ function acceptedText(outcome: Outcome, context: TextContext): string {
 
 const addressOf = (text: string): Address => parseAddress(text, familyOf(text) ?? 4) ?? 0;
 
-/** The last step in table filter: the rule or policy that accepted the packet. */
+/** The last step in a table filter: the rule or policy that accepted the packet. */
 const lastFilterStep = ({ path }: Outcome): Step | undefined =>
-  path.findLast((s) => s.table === "filter" && s.step !== "return");
+  path.findLast((s) => iptablesName(s.table) === "filter" && s.step !== "return");
 
 function decidingStepText(outcome: Outcome, context: TextContext): string {
   const last = outcome.verdict === "accept" ? lastFilterStep(outcome) : outcome.path.at(-1);

@@ -8,6 +8,7 @@ import type { AuditNote } from "../../audit/notes.ts";
 import type { RuleNote } from "../../audit/rule-note.ts";
 import { DOCKER_USER } from "../../host/known/docker.ts";
 import { BudgetExceeded } from "../../reach/budget.ts";
+import { programOf } from "../../rules/ruleset.ts";
 import { hostDoubtText, rulesetDoubtText } from "./doubt-text.ts";
 import { commaList, counted, listText, plural } from "./list.ts";
 import { endReasonText, uncertaintyText } from "./reason-text.ts";
@@ -80,7 +81,6 @@ export function doubtText(doubt: Doubt): string {
     case "set-elements-missing":
     case "listings-differ":
     case "table-not-followed":
-    case "both-backends-given":
       return `IPv${doubt.family}: ${rulesetDoubtText(doubt)}`;
     default:
       return hostDoubtText(doubt);
@@ -172,6 +172,10 @@ export function lintText(lint: Lint): string {
       return lint.called
         ? "Docker uses nftables and does not maintain DOCKER-USER any more, but FORWARD still evaluates these rules, and what they drop stays dropped; fwcheck fix --migrate prints them as rules of nftables"
         : "Docker uses nftables and does not call DOCKER-USER any more: these rules have no effect; fwcheck fix --migrate prints them as rules of nftables";
+    case "docker-user-in-other-backend":
+      return lint.called
+        ? `Docker's rules are in ${lint.backend}, which does not maintain this DOCKER-USER, but FORWARD evaluates these rules, and what they drop stays dropped; move them to DOCKER-USER of ${lint.backend}`
+        : `Docker's rules are in ${lint.backend}, and nothing calls this DOCKER-USER: these rules have no effect; add them with ${programOf(lint.backend, lint.family)}`;
     case "dnat-past-deny":
       return `this translation opens port ${lint.port} although ${lint.by.map(ruleNoteText).join(", ")} denies it: packets that it rewrites pass FORWARD and never INPUT; deny them in FORWARD by their new destination, or remove the translation`;
   }

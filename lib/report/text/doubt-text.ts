@@ -23,8 +23,8 @@ export function hostDoubtText(doubt: HostDoubt): string {
       return `the snapshot has the output of ${doubt.program} and none of ${doubt.other}: what it prints is not known`;
     case "no-rules-printed":
       return `the host has no IPv${doubt.family} rules: the save programs print nothing, so all its IPv${doubt.family} ports are open, and they are not checked`;
-    case "both-backends":
-      return `both ${doubt.programs.join(" and ")} print rules: a packet has to pass both, and only those of ${doubt.followed} are followed`;
+    case "legacy-not-saved":
+      return `${doubt.command} warned that iptables-legacy has tables of IPv${doubt.family}, too, and no program printed them: the kernel evaluates both; install iptables-legacy-save and take the snapshot again`;
     case "nft-sets":
       return `rules in ${doubt.tables.join(", ")} look up sets or maps of nft, and iptables-save prints them without that condition`;
     case "nftables-tables":
@@ -101,8 +101,6 @@ export function rulesetDoubtText(doubt: RulesetDoubt): string {
       return `table ${doubt.table} of nftables is not followed, and it may drop what the other rules accept`;
     case "listings-differ":
       return `iptables-save and nft list ruleset print different rules in table ${doubt.table}, chain ${doubt.chain}, from rule ${doubt.rule} on: the rules of iptables-save are evaluated, and the kernel may have others`;
-    case "both-backends-given":
-      return "the inputs have rules of iptables-nft and of iptables-legacy: the kernel evaluates both, and only the later table of each name was loaded";
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Decider } from "../../audit/decision.ts";
 import type { Exposure, Finding, ReachedBy } from "../../audit/finding.ts";
 import type { RuleStep, Step } from "../../path/program.ts";
+import { iptablesName } from "../../rules/ruleset.ts";
 import { banListText, deciderText } from "./audit-sentences.ts";
 import { at, packetText } from "./packet-text.ts";
 import {
@@ -252,13 +253,13 @@ export function grouped(findings: readonly Finding[]): Finding[][] {
 
 /** Returns the last rule of table filter on a path: the one that let the packet through. */
 const lastFilterRule = (path: readonly Step[]): RuleStep | undefined =>
-  path.findLast((s): s is RuleStep => s.step === "rule" && s.table === "filter");
+  path.findLast((s): s is RuleStep => s.step === "rule" && iptablesName(s.table) === "filter");
 
 /** Returns the rules that translated a finding's packet and let it through or stopped it. */
 export function pathSummary({ actual: { path, rule, verdict } }: Finding): string {
   const place = (s: RuleStep): string => `${safe(s.table)} ${safe(s.chain)} ${s.rule} (line ${s.line})`;
   const isRule = (s: Step): s is RuleStep => s.step === "rule";
-  const dnat = path.filter(isRule).find((s) => s.table === "nat" && s.target === "DNAT");
+  const dnat = path.filter(isRule).find((s) => iptablesName(s.table) === "nat" && s.target === "DNAT");
   const last = verdict === "accept" ? lastFilterRule(path) : path.findLast(isRule);
   const decides = "table" in rule && isNative(rule.table) ? nativeDecider(rule) : undefined;
   const by = decides ?? (last === undefined ? "the policy of FORWARD" : place(last));
@@ -266,10 +267,10 @@ export function pathSummary({ actual: { path, rule, verdict } }: Finding): strin
   return dnat === undefined ? result : `translated by ${place(dnat)}, ${result}`;
 }
 
-/** Returns true for a table of nftables. */
+/** Returns true for a table of nftables, or of the other backend of iptables. */
 const isNative = (table: string): boolean => table.includes(" ");
 
-/** Returns a rule or policy of nftables by its position. */
+/** Returns a rule or policy by its position, with its table. */
 const nativeDecider = (rule: Extract<Decider, { table: string }>): string =>
   rule.code === "rule"
     ? `${safe(rule.table)} ${safe(rule.chain)} ${rule.rule} (line ${rule.line})`

@@ -166,6 +166,8 @@ export function ufwRefusalText({ code, family }: UfwRefusal): string {
   switch (code) {
     case "docker-user-not-called":
       return `IPv${family}: Docker does not call DOCKER-USER from FORWARD here, and a block in ${file} cannot keep such a call in front of Docker's rules; use --format systemd`;
+    case "ufw-in-other-backend":
+      return `IPv${family}: ufw uses the backend of iptables that Docker does not use, and a block in ${file} would not reach Docker's DOCKER-USER; use --format script or systemd`;
     case "sets-needed":
       return `IPv${family}: ufw loads its rules before any ipset exists; use --strategy internal-ip or conntrack`;
   }

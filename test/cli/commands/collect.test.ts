@@ -117,20 +117,6 @@ describe("missing and contradictory parts are reported", () => {
       "rules in ip filter INPUT, ip nat OUTPUT look up sets or maps of nft, and iptables-save prints them without that condition",
     ],
     [
-      "with rules in both backends",
-      snapshot([
-        ...parts.map((p) => ({ ...p, title: p.title.replace(/^(ip6?tables)-save/, "$1-nft-save") })),
-        { kind: "rules", title: "ip6tables-legacy-save -c", text: "" },
-        {
-          ...v4,
-          title: "iptables-legacy-save -c",
-          text: "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j DROP\nCOMMIT",
-        },
-      ]),
-      1,
-      "both iptables-nft-save and iptables-legacy-save print rules: a packet has to pass both, and only those of iptables-nft-save are followed",
-    ],
-    [
       "with tables of nftables",
       snapshot(
         parts.map((p) => (p.kind === "tables" ? { ...p, text: `${p.text}table inet fw\u001b[2J\n` } : p)),

@@ -144,6 +144,28 @@ function nftables(next: Random, family: Family, given: Pick<Shared, "modern" | "
 }
 
 /**
+ * A scenario with tables of both backends of iptables, and with native tables as often as not. fwcheck gets the order of the
+ * base chains as often as not.
+ * @param modern it may have statements that nft 1.0.6 refuses
+ */
+export function generateBoth(next: Random, family: Family, name: string, modern: boolean): Scenario {
+  // iptables-nft has no QUEUE where the kernel was built without nft's queue.
+  const ofNft = drawTables(next, family).replace(/-j QUEUE$/gm, "-j NFQUEUE");
+  const ofLegacy = drawTables(next, family);
+  const ordered = chance(next, 0.5);
+  // Where no order is given, fwcheck lists chains as if iptables-nft had been loaded first.
+  const isNftFirst = !ordered || chance(next, 0.5);
+  return {
+    ...drawHost(next, family, name),
+    save: isNftFirst ? ofNft : ofLegacy,
+    other: isNftFirst ? ofLegacy : ofNft,
+    backend: isNftFirst ? "nft" : "legacy",
+    ordered,
+    ...(chance(next, 0.5) ? { nft: nftables(next, family, { modern, ordered }) } : {}),
+  };
+}
+
+/**
  * A scenario with native tables, and with iptables' of either backend as often as not.
  * @param modern it may have statements that nft 1.0.6 refuses
  */

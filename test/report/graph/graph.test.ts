@@ -158,7 +158,7 @@ test("a chain of fwcheck, and one with the same name in another table", () => {
 
 test("doubts about the rules are notes", () => {
   const { ruleset, host } = read(filter([]));
-  const doubts: readonly RulesetDoubt[] = [{ code: "both-backends-given" }];
+  const doubts: readonly RulesetDoubt[] = [{ code: "legacy-rules-missing" }];
   expect(chainGraph({ ...ruleset, doubts }, host, { all: true }).notes).toEqual(doubts.map(rulesetDoubtText));
 });
 
