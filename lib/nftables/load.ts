@@ -2,7 +2,7 @@
  * Loads tables of nftables from the output of `nft list ruleset` and from files for `nft -f`. Nothing is dropped silently: an
  * unknown expression or statement stays in its rule as an unknown, and a diagnostic names its line and column.
  */
-import { type Diagnostic, parse } from "nftables-parser-ts";
+import { type Diagnostic, type Document, parse } from "nftables-parser-ts";
 import type { Family } from "../packet/field.ts";
 import type { Table, Unread } from "../rules/ruleset.ts";
 import type { RulesetDoubt, TablePlace } from "../rules/ruleset-doubt.ts";
@@ -98,6 +98,7 @@ class NftReader {
     const report = this.reporter(source);
     const runner = new CommandRunner(report);
     runner.run(document);
+    reportHeaderAtEnd(document, source.text, report);
     this.load(runner, source, report);
     this.noteErrors(source.name, this.diagnostics.slice(first));
   }
@@ -174,6 +175,17 @@ class NftReader {
         count: lines.size,
       });
   }
+}
+
+/**
+ * Reports a listing that is cut off inside the header of a table. nft takes `table ip x` for a command, but ends its listings
+ * with a line feed.
+ */
+function reportHeaderAtEnd({ entries }: Document, text: string, report: Report): void {
+  const last = entries.at(-1);
+  if (last?.kind !== "command" || last.object !== "table" || last.body !== null) return;
+  if (text.endsWith("\n") || !/(^|\n)table [^\n]*$/.test(text)) return;
+  report(`the text ends in the header of table ${last.family} ${last.table}: expected {`, last.table, last);
 }
 
 /** Returns true if no set of a listing has elements, though it has sets: `nft -t` prints none. */
