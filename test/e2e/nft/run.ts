@@ -11,6 +11,7 @@ import { down } from "./capture-host.ts";
 import { judgeCaptured } from "./captured.ts";
 import { HOSTS, WEB } from "./hosts.ts";
 import { judgeLifecycle } from "./lifecycle.ts";
+import { judgeMigration } from "./migration.ts";
 import { check, say, summary } from "./record.ts";
 
 const NEEDED = [
@@ -41,6 +42,7 @@ try {
   for (const captured of HOSTS) if (only.test(captured.name)) await judgeCaptured(captured);
   for (const captured of HOSTS.slice(0, 2))
     if (only.test(`lifecycle of ${captured.name}`)) await judgeLifecycle(captured, WEB);
+  if (only.test("migration")) await judgeMigration();
 } catch (error) {
   check("no error", false, error instanceof Error ? error.stack : String(error));
 } finally {
