@@ -7,8 +7,8 @@ const environment = ({ root, folder }) => ({
   E2E: folder,
 });
 
-// E2E_ONLY selects a part of one program; both run without it.
+// E2E_ONLY selects a part of one program. Without it both run at once: they mostly wait for connections that stay closed.
 const only = process.env.E2E_ONLY ?? "";
-const programs = only === "" ? ["e2e/nft", "e2e"] : [only.startsWith("nft") ? "e2e/nft" : "e2e"];
-const codes = programs.map((name) => run(name, environment));
+const programs = only === "" ? ["e2e", "e2e/nft"] : [only.startsWith("nft") ? "e2e/nft" : "e2e"];
+const codes = await Promise.all(programs.map((name, i) => run(name, environment, i === 0 ? "show" : "hold")));
 process.exit(Math.max(...codes));

@@ -1,3 +1,3 @@
 import { run } from "../bundle.mjs";
 
-process.exit(run("kernel", ({ here, root }) => ({ KERNEL_FOLDER: here, KERNEL_ROOT: root })));
+process.exit(await run("kernel", ({ here, root }) => ({ KERNEL_FOLDER: here, KERNEL_ROOT: root })));

@@ -67,6 +67,30 @@ const NAMES = [
 /** The container of ports 8080 and 9080 of the first two hosts. */
 export const WEB = { container: "web", from: "172.17.0.2", to: "172.17.0.9" } as const;
 
+/** Captures with fewer containers than the last one, each with the port of a flow. */
+const EARLIER = {
+  "01-web8080": { proto: "tcp", port: 8080 },
+  "02-loopback-udp": { proto: "udp", port: 5353 },
+  "04-internal": { proto: "udp", port: 5353 },
+  "05-ipv6": { proto: "udp", port: 5353 },
+  "06-noicc-nomasq": { proto: "udp", port: 5353 },
+} as const;
+
+const earlier = Object.entries(EARLIER).map(
+  ([name, flow]): Captured => ({
+    name: `Docker 29.7, ${name}, nftables.conf`,
+    capture: `docker-29.7-nft/${name}`,
+    results: "docker-29.7-nft/reachability.txt",
+    connections: DOCKER_ALONE,
+    owner: plainOwner,
+    engine: dockers,
+    ownerWasThere: false,
+    flow: { ...flow, dst: "203.0.113.1" },
+    ...(flow.proto === "tcp" ? { echoes: "web" } : {}),
+    brief: true,
+  }),
+);
+
 export const HOSTS: readonly Captured[] = [
   {
     name: "Docker 29.7, nftables.conf",
@@ -157,4 +181,5 @@ export const HOSTS: readonly Captured[] = [
     },
     afterwards: judgeRecreated,
   },
+  ...earlier,
 ];

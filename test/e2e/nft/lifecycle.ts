@@ -1,9 +1,9 @@
 /** What happens to a fix while a host runs: reloads of nftables.conf, a boot, a container with another address. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bash, FOLDER, inside } from "../lab.ts";
+import { bash, Flow, FOLDER, inside, tried } from "../lab.ts";
 import { audit, down, type Fix, listing, onHost, solve } from "./capture-host.ts";
-import { type Captured, judge, type Standing, stand } from "./captured.ts";
+import { type Captured, denied, expected, judge, type Standing, stand } from "./captured.ts";
 import { apply, command, NFT_FILE, SCRIPT_FILE, save, undo } from "./forms.ts";
 import { check, row, say, since } from "./record.ts";
 
@@ -19,12 +19,17 @@ export interface Audited {
   readonly code: number;
   /** Ids of the findings, sorted. */
   readonly findings: readonly string[];
+  /** Kinds of the lint. */
+  readonly lint: readonly string[];
 }
 
 export function audited({ host }: Standing, edit?: (text: string) => string): Audited {
   const { code, out } = audit(host, edit);
-  const { findings } = JSON.parse(out) as { findings: readonly { id: string }[] };
-  return { code, findings: findings.map(({ id }) => id).sort() };
+  const { findings, lint } = JSON.parse(out) as {
+    findings: readonly { id: string }[];
+    lint: readonly { kind: string }[];
+  };
+  return { code, findings: findings.map(({ id }) => id).sort(), lint: lint.map(({ kind }) => kind) };
 }
 
 /** Runs the script of a fix on the host; returns its exit code and what it printed. */
@@ -42,7 +47,8 @@ function boot({ owner, engine }: Captured, { host }: Standing): void {
 
 /** Tries what a running host goes through. */
 export async function judgeLifecycle(captured: Captured, recreated: Recreated): Promise<void> {
-  const standing = stand(captured);
+  // The container of the flows echoes.
+  const standing = stand({ ...captured, echoes: recreated.container });
   const { name } = captured;
   const open = audited(standing);
   check(`${name}: the audit finds what is open`, open.code === 1 && open.findings.length > 0);
@@ -51,6 +57,7 @@ export async function judgeLifecycle(captured: Captured, recreated: Recreated): 
     await row([name, "conntrack", "reload of nftables.conf"], () => reload(captured, standing, conf, open));
     await row([name, "conntrack", "included in nftables.conf"], () => included(captured, standing, conf));
   }
+  await row([name, "conntrack", "--cut"], () => cut(captured, standing));
   await row([name, "conntrack", "unit after a boot"], () => unit(captured, standing));
   await row([name, "conntrack", "container recreated"], () => stays(captured, standing, recreated));
   boot(captured, standing);
@@ -74,8 +81,9 @@ function reload(captured: Captured, standing: Standing, conf: string, open: Audi
   onHost(`nft -f ${file}`);
   const missing = script("--check");
   check(`${what}: --check sees that the fix is gone`, missing.code === 1, missing.text);
-  const torn = audited(standing);
-  check(`${what}: without the engine's tables the audit is inconclusive`, torn.code === 2, `${torn.code}`);
+  const gone = audited(standing);
+  check(`${what}: without the engine's tables the audit is inconclusive`, gone.code === 2, `${gone.code}`);
+  tear(captured, standing);
   host.load(captured.engine(host));
   const again = audited(standing);
   check(`${what}: after Docker's restart the audit finds the same`, same(again, open));
@@ -84,6 +92,54 @@ function reload(captured: Captured, standing: Standing, conf: string, open: Audi
   check(`${what}: the audit finds nothing`, audited(standing).findings.length === 0);
   undo(fix, "script");
   return number;
+}
+
+/**
+ * After the flush, Docker builds its tables only in part when a container starts. Then no hook translates: the host's own sockets
+ * get the packets, and the owner's input hook governs.
+ */
+function tear(captured: Captured, standing: Standing): void {
+  const what = `${captured.name}, torn tables`;
+  const { host } = standing;
+  host.load(torn(captured.engine(host)));
+  const { lint } = audited(standing);
+  check(`${what}: the audit names them`, lint.includes("engine-table-torn"), lint.join());
+  const probe = denied(standing);
+  check(`${what}: the input hook governs`, tried([probe]).get(probe.id) !== "open");
+  const missing = script("--check");
+  check(`${what}: --check`, missing.code === 1, missing.text);
+  for (const family of ["ip", "ip6"]) onHost(`nft delete table ${family} docker-bridges`);
+}
+
+/** Docker's tables without the base chains of nat and the forward hook, and with empty maps, as measured after a flush. */
+const torn = (tables: string): string =>
+  tables
+    .replace(/^\tchain (?:filter-FORWARD|nat-[A-Z]+) \{\n(?:.*\n)*?\t\}\n/gm, "")
+    .replace(/^\t\telements = \{[^}]*\}\n/gm, "");
+
+/** `--cut` ends the flows that the policy forbids, and no others. */
+async function cut(captured: Captured, standing: Standing): Promise<number> {
+  const what = `${captured.name}, --cut`;
+  const at = { proto: "tcp", port: 8080 } as const;
+  const flows = [
+    await Flow.open("outside", { ...at, dst: "203.0.113.1" }),
+    await Flow.open("outside", captured.flow),
+    await Flow.open("lan", { ...at, dst: "10.99.0.1" }),
+  ];
+  const alive = async (): Promise<string> => (await Promise.all(flows.map((flow) => flow.lives()))).join();
+  const fix = solve(standing.host, "conntrack");
+  apply(what, fix, "script");
+  check(`${what}: all flows live with the fix`, (await alive()) === "true,true,true");
+  const { code, text } = script("--cut");
+  check(`${what}: the script`, code === 0, text);
+  const allows = standing.cases.some(
+    (each) => each.probe.from === "lan" && each.probe.port === at.port && expected(each, standing.intent),
+  );
+  const left = await alive();
+  check(`${what}: only what the owner allows lives`, left === `false,false,${allows}`, left);
+  for (const flow of flows) flow.close();
+  undo(fix, "script");
+  return flows.length;
 }
 
 /** Included in nftables.conf, the fix is in force after each reload, before Docker has started. */

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { Flow, FOLDER, fwcheck, type Probe, type Where } from "../lab.ts";
 import { Capture, tablesOf } from "./capture.ts";
 import { audit, CaptureHost, down, listing, onHost } from "./capture-host.ts";
-import { attempt, type Case, derived, type Results } from "./probes.ts";
+import { compare } from "./captured.ts";
+import { type Case, derived } from "./probes.ts";
 import { check, row, say, since } from "./record.ts";
 
 const NAME = "Docker 28.5, then 29.7";
@@ -53,15 +54,9 @@ const engine = (): string =>
     "172.30.0.2",
   );
 
-/** Tries all connections and compares each with the rules of the owner. */
-function compare(what: string, cases: readonly Case[], stopped: readonly string[]): Results {
-  const results = attempt(cases);
-  for (const { probe, open } of cases) {
-    const got = results.get(probe.id);
-    check(`${NAME}, ${what}: ${probe.id}`, got === (open && !stopped.includes(probe.id)), `open is ${got}`);
-  }
-  return results;
-}
+/** Tries all connections and compares each with the rules of the owner; returns their number. */
+const judge = (what: string, cases: readonly Case[], stopped: readonly string[]): number =>
+  compare(`${NAME}, ${what}`, cases, ({ probe, open }) => open && !stopped.includes(probe.id));
 
 /** The tables of nftables that `fwcheck fix --migrate` prints. */
 function migrated(host: CaptureHost): string {
@@ -88,7 +83,7 @@ export async function judgeMigration(): Promise<void> {
   let text = "";
   await row([NAME, "DOCKER-USER", "iptables, Docker 28.5's rules"], () => {
     text = migrated(host);
-    return compare("iptables", cases, STOPPED).size;
+    return judge("iptables", cases, STOPPED);
   });
   await row([NAME, "DOCKER-USER", "left behind beside Docker 29.7's tables"], () => leftBehind(host, cases));
   await row([NAME, "--migrate", "Docker 29.7's tables"], () => inForce(cases, text));
@@ -112,9 +107,9 @@ function leftBehind(host: CaptureHost, cases: readonly Case[]): number {
     found.includes("docker-user-left-behind"),
     found.join(),
   );
-  const number = compare("left behind", cases, STOPPED).size;
+  const number = judge("left behind", cases, STOPPED);
   onHost("nft delete table ip filter");
-  return number + compare("without DOCKER-USER", cases, []).size;
+  return number + judge("without DOCKER-USER", cases, []);
 }
 
 /** The translated rules stop the same connections, let an established flow live, and can be loaded again and removed. */
@@ -127,7 +122,7 @@ async function inForce(cases: readonly Case[], text: string): Promise<number> {
   const once = listing();
   onHost(`nft -f ${file}`);
   check(`${NAME}: twice is as once`, listing() === once);
-  const number = compare("nftables", cases, STOPPED).size;
+  const number = judge("nftables", cases, STOPPED);
   check(`${NAME}: an established flow lives`, await flow.lives());
   flow.close();
   onHost("nft delete table ip docker-user");

@@ -103,7 +103,9 @@ export function derived(host: CaptureHost): Case[] {
 export type Results = ReadonlyMap<string, boolean>;
 
 export const attempt = (cases: readonly Case[]): Results =>
-  new Map([...tried(cases.map(({ probe }) => probe))].map(([id, answer]) => [id, answer === "open"]));
+  cases.length === 0
+    ? new Map()
+    : new Map([...tried(cases.map(({ probe }) => probe))].map(([id, answer]) => [id, answer === "open"]));
 
 /**
  * Measures what the owner's own rules decide: with these alone in the kernel, programs listen on the published ports of the
