@@ -276,7 +276,8 @@ collect() {
     if [ -n "$unprinted" ] || foreign; then
       have nft nft list ruleset
       have hooks nft list hooks
-    fi
+    # The order of the base chains of both backends, which have the same priorities.
+    elif grep -qs . /proc/net/ip_tables_names /proc/net/ip6_tables_names; then have hooks nft list hooks; fi
   fi
   have ipset ipset save
   if here ip; then

@@ -105,7 +105,7 @@ describe("tables with a listing", () => {
   });
 
   test("what is not listed: no finding is certain", () => {
-    const found = withTable("table ip6 other {\n}\ntable inet gone");
+    const found = audited(tables("table ip6 other\ntable inet gone"), listing("table ip6 other {\n}\n"));
     expect(certain(found.findings)).toEqual([]);
     expect(found.inconclusive).toHaveLength(1);
     expect(found.inconclusive[0]).toContain("inet gone");
@@ -203,6 +203,20 @@ describe("the other backend", () => {
     );
     expect(simulate(rulesets, host, packet).verdict).toBe("drop");
     expect(simulate(rulesets, host, { ...packet, in: "eth1" }).verdict).toBe("accept");
+  });
+
+  test("nft list hooks in a snapshot without a listing of nft shows the order of both backends", () => {
+    const hooks = [
+      "family ip {",
+      "\thook input {",
+      "\t\t 0000000000 ipt_do_table [ip_tables]",
+      "\t\t 0000000000 chain ip filter INPUT [nf_tables]",
+      "\t}",
+      "}\n",
+    ].join("\n");
+    const part: Part = { kind: "hooks", title: "nft list hooks", text: hooks };
+    const [ruleset] = read([...parts, filter("-A INPUT -j DROP"), part]).rulesets;
+    expect(ruleset!.hookOrder?.get("INPUT")).toEqual(["iptables-legacy filter INPUT", "filter INPUT"]);
   });
 
   test("has no effect without rules and with policies ACCEPT", () => {
