@@ -23,6 +23,7 @@ const common = {
   platform: "neutral",
   mainFields: ["module", "main"],
   target: "node20",
+  minifySyntax: true,
   external: ["node:*", "assert", "fs", "path", "url", "util"],
   outbase: ".",
   outdir,
@@ -68,7 +69,6 @@ const commandLine = {
   loader: { ".sh": "text" },
   external: [...common.external, "./declarations/*", "../commands/*"],
   minifyWhitespace: true,
-  minifySyntax: true,
 };
 
 const bundles = cliOnly ? [commandLine] : [library, commandLine];
