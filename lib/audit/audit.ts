@@ -37,6 +37,8 @@ export interface Audit {
   readonly looked: AuditScope;
   /** Facts about the host that were inferred because no input has them. */
   readonly inferences: readonly HostInference[];
+  /** Number of entries in the expectations; `null` without expectations. */
+  readonly expectations: number | null;
   /** Published ports that packets from outside reach, intended or not. */
   readonly exposures: readonly Exposure[];
   /** Sockets of the host itself and the packets that reach them; `null` where the inputs list no sockets. */
@@ -104,6 +106,7 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
   return {
     looked,
     inferences: host.inferences,
+    expectations: options.expect?.length ?? null,
     exposures,
     listening: host.listening === undefined ? null : allSockets(families, host),
     findings: families.flatMap(findingsOf),

@@ -110,10 +110,17 @@ export function buildFinding(
     },
     witness: packetJson(packet),
     ...(assume.size === 0 ? {} : { assume: [...assume].map(([key, truth]) => printAssumption(key, truth)) }),
+    ...(hook === "input" && isExpected(model, set) ? { expected: true } : {}),
     certainty: parts.certain ? "must" : "may",
     depends: certainty.unknownsOf(set),
     ...(unread.length === 0 ? {} : { unread }),
   };
+}
+
+/** Returns true if the expectations cover all packets of a set that arrive on an interface of the host. */
+function isExpected({ domain: { diagrams }, sets: { expected, known } }: FamilyModel, set: Node): boolean {
+  const arriving = diagrams.intersect(known, set);
+  return expected !== null && arriving !== EMPTY && diagrams.subtract(arriving, expected) === EMPTY;
 }
 
 /** Parts of the packets that bypass the intent. */

@@ -94,6 +94,8 @@ export interface Finding {
   readonly witness: PacketJson;
   /** Values of `--assume` for the unknowns on the witness's path; absent where it meets none. */
   readonly assume?: readonly string[];
+  /** True if the expectations cover all its packets that can arrive; absent otherwise, and without expectations. */
+  readonly expected?: true;
   /** `may` where the finding depends on unknowns. */
   readonly certainty: "must" | "may";
   /** Keys of the unknowns that the finding depends on; where `by` is empty, it also depends on an interface that is not listed. */

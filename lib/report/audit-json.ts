@@ -94,6 +94,8 @@ export interface AuditSummary {
   readonly must: number;
   /** Findings that depend on unknowns. */
   readonly may: number;
+  /** Findings whose packets the expectations cover; absent without expectations. */
+  readonly expected?: number;
   /** Number of findings by kind; kinds without a finding are absent. */
   readonly kinds: Readonly<Partial<Record<FindingKind, number>>>;
   /** Number of exposures. */
@@ -152,6 +154,7 @@ export function auditJson(audit: Audit, exit?: number): AuditJson {
     version: 1,
     summary: summaryOf(audit, exit),
     looked,
+    expectations: audit.expectations,
     inferred: inferences.map(inferenceText),
     inferences,
     exposures: audit.exposures.map(exposureJson),
@@ -165,7 +168,10 @@ export function auditJson(audit: Audit, exit?: number): AuditJson {
   };
 }
 
-function summaryOf({ doubts, exposures, findings, lint }: Audit, exit: number | undefined): AuditSummary {
+function summaryOf(
+  { doubts, expectations, exposures, findings, lint }: Audit,
+  exit: number | undefined,
+): AuditSummary {
   const kinds: Partial<Record<FindingKind, number>> = {};
   for (const { kind } of findings) kinds[kind] = (kinds[kind] ?? 0) + 1;
   const must = findings.filter((f) => f.certainty === "must").length;
@@ -174,6 +180,7 @@ function summaryOf({ doubts, exposures, findings, lint }: Audit, exit: number | 
     findings: findings.length,
     must,
     may: findings.length - must,
+    ...(expectations === null ? {} : { expected: findings.filter((f) => f.expected === true).length }),
     kinds,
     exposures: exposures.length,
     unexpected: exposures.filter((e) => e.unexpected !== undefined).length,

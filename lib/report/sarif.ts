@@ -1,9 +1,9 @@
 /** An audit as SARIF 2.1.0 (OASIS), for code scanning: one result for each finding and lint, at the line of its rule. */
 import type { Audit } from "../audit/audit.ts";
-import type { Finding, FindingKind } from "../audit/finding.ts";
+import type { Exposure, Finding } from "../audit/finding.ts";
 import type { Lint, LintKind } from "../audit/lint.ts";
 import { doubtText, lintText } from "./text/audit-sentences.ts";
-import { findingSentence, KINDS } from "./text/finding-text.ts";
+import { findingSentence, KINDS, unexpectedSentence } from "./text/finding-text.ts";
 import { sentence } from "./text/list.ts";
 import { safe } from "./text/terminal.ts";
 
@@ -24,6 +24,9 @@ export const LINTS: Readonly<Record<LintKind, string>> = {
   "dnat-past-deny": "A translation opens a port that a rule of INPUT denies.",
 };
 
+/** Rule of published ports that the expectations do not list. */
+const UNEXPECTED = "unexpected-exposure";
+
 const SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json";
 
 interface Place {
@@ -37,8 +40,11 @@ interface Place {
  * @param version version of fwcheck
  */
 export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version: string): object {
-  const kinds = Object.entries(KINDS) as [FindingKind, string][];
-  const lints = Object.entries(LINTS) as [LintKind, string][];
+  const rules: [string, string][] = [
+    ...Object.entries(KINDS),
+    [UNEXPECTED, "An open port that the expectations do not list."],
+    ...Object.entries(LINTS),
+  ];
   const place = (family: 4 | 6, line: number | undefined): Place => ({
     uri: fileUri(sources.get(family) ?? ""),
     line: Math.max(1, line ?? 1),
@@ -52,14 +58,12 @@ export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version
           driver: {
             name: "fwcheck",
             version,
-            rules: [...kinds, ...lints].map(([id, text]) => ({
-              id,
-              shortDescription: { text: sentence(text) },
-            })),
+            rules: rules.map(([id, text]) => ({ id, shortDescription: { text: sentence(text) } })),
           },
         },
         columnKind: "utf16CodeUnits",
         results: [
+          ...audit.exposures.flatMap((e) => exposureResult(e, place)),
           ...audit.findings.map((f) => findingResult(f, place)),
           ...audit.lint.map((l) => lintResult(l, place)),
         ],
@@ -87,7 +91,26 @@ function findingResult(f: Finding, place: (family: 4 | 6, line: number | undefin
     message: message(findingSentence(f)),
     locations: [location(place(f.family, line))],
     partialFingerprints: { "fwcheck/v1": safe(f.id) },
+    // Viewers hide suppressed results (3.35): the expectations allow these packets.
+    ...(f.expected === true ? { suppressions: [{ kind: "external", justification: "--expect" }] } : {}),
   };
+}
+
+/** Returns the result about the packets of an exposure that no expectation covers; none where all are covered. */
+function exposureResult(e: Exposure, place: (family: 4 | 6, line: number | undefined) => Place): object[] {
+  const { family, listen, unexpected } = e;
+  if (unexpected === undefined) return [];
+  return [
+    {
+      ruleId: UNEXPECTED,
+      level: "error",
+      message: message(unexpectedSentence(e, unexpected)),
+      locations: [location(place(family, undefined))],
+      partialFingerprints: {
+        "fwcheck/v1": safe(`${UNEXPECTED}/${family}/${e.proto}/${listen.address ?? "any"}/${listen.port}`),
+      },
+    },
+  ];
 }
 
 function lintResult(l: Lint, place: (family: 4 | 6, line: number | undefined) => Place): object {

@@ -1,8 +1,15 @@
 /** Expectations: ports that may be open, and their sources; any other exposure is unexpected. */
-import { ExpectationError, readExpectations } from "fwcheck";
+import { audit, auditText, ExpectationError, readExpectations, sarif } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { capture, examples } from "../capture.ts";
 import { auditOf } from "./json.ts";
+
+/** The parts of a SARIF log that the tests read. */
+interface SarifLog {
+  readonly runs: readonly {
+    readonly results: readonly { readonly ruleId: string; readonly suppressions?: unknown }[];
+  }[];
+}
 
 const { rulesets, host } = capture(`${examples}ufw-docker-28.5`);
 const unexpected = (yaml: string) =>
@@ -30,6 +37,42 @@ test.each([
   if (yaml.includes("from"))
     expect(found.map((l) => l.split(" ")[0])).toEqual(lines.map((l) => l.split(" ")[0]));
   else expect(found.sort()).toEqual([...lines].sort());
+});
+
+describe("the text, the exit code and SARIF agree", () => {
+  const judged = (yaml: string, name = "ufw-docker-28.5") => {
+    const { rulesets, host } = capture(`${examples}${name}`);
+    const expect = readExpectations(yaml);
+    const result = audit(rulesets, host, { expect });
+    const { results } = (sarif(result, new Map(), "0") as SarifLog).runs[0]!;
+    return {
+      last: auditText(result).trimEnd().split("\n").at(-1),
+      expected: result.findings.filter((f) => f.expected === true).length,
+      findings: result.findings.length,
+      unexpected: results.filter((r) => r.ruleId === "unexpected-exposure").length,
+      shown: results.filter((r) => r.ruleId.endsWith("-bypass") && r.suppressions === undefined).length,
+    };
+  };
+  const PORTS = "{port: 8080}, {port: 8443-9080}";
+  test("an unexpected port is a result, and the last line counts it", () =>
+    expect(judged("open: [{port: 8443-9080}]")).toMatchObject({
+      last: "1 open port of 4 is not expected.",
+      unexpected: 1,
+    }));
+  test("with all ports expected, their findings are suppressed", () => {
+    const { expected, ...all } = judged(`open: [${PORTS}]`);
+    expect(expected).toBe(4);
+    expect(all).toEqual({ last: "Every open port is expected.", findings: 4, unexpected: 0, shown: 0 });
+  });
+  test("findings about other packets are counted in the last line and are results", () => {
+    const { findings, expected, last, shown } = judged("open: [{port: 1-65535}]", "ufw-docker-20.10");
+    const others = findings - expected;
+    expect([others > 0, expected > 0]).toEqual([true, true]);
+    expect(last).toBe(
+      `Every open port is expected, but ${others} findings are about other packets: see above.`,
+    );
+    expect(shown).toBe(others);
+  });
 });
 
 describe("an invalid file is refused, and the message names the entry", () => {

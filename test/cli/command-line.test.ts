@@ -33,6 +33,7 @@ describe("exit codes and streams", () => {
       "version",
       "summary",
       "looked",
+      "expectations",
       "inferred",
       "inferences",
       "exposures",

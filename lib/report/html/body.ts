@@ -4,6 +4,7 @@ import { chainGraph } from "../graph/graph.ts";
 import { graphSvg } from "../graph/svg.ts";
 import { LINTS } from "../sarif.ts";
 import { doubtText, lintText, noteText } from "../text/audit-sentences.ts";
+import { countUnexpected } from "../text/audit-text.ts";
 import { inferenceText } from "../text/inference-text.ts";
 import { counted } from "../text/list.ts";
 import { findingsSection } from "./findings.ts";
@@ -11,7 +12,7 @@ import { fixSection } from "./fix-section.ts";
 import { Markup, markup } from "./markup.ts";
 import { exposuresSection, listeningSection } from "./open-ports.ts";
 import { noteList, section } from "./page-elements.ts";
-import { countUnexpected, type ReportContents, reportOutcome } from "./report-contents.ts";
+import { type ReportContents, reportOutcome } from "./report-contents.ts";
 import { tryPacketSection } from "./try-packet.ts";
 
 /** Unread lines that are listed; further ones are counted. */

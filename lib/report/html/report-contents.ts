@@ -4,7 +4,6 @@ import type { Fix } from "../../fix/fix.ts";
 import type { Host } from "../../host/host.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
 import { type AuditOutcome, auditOutcome } from "../text/audit-text.ts";
-import { counted } from "../text/list.ts";
 
 /** Data of the sections. */
 export interface ReportContents {
@@ -22,19 +21,9 @@ export interface ReportContents {
   readonly unread: readonly string[];
 }
 
-/** Number of open ports that the expectations do not list. */
-export const countUnexpected = ({ exposures }: Audit): number =>
-  exposures.filter((e) => e.unexpected !== undefined).length;
-
-/** Returns the outcome of the audit; a worse one if ports are unexpected or rules could not be read. */
+/** Returns the outcome of the audit; a worse one if rules could not be read. */
 export function reportOutcome({ audit, unread }: Pick<ReportContents, "audit" | "unread">): AuditOutcome {
   const outcome = auditOutcome(audit);
-  if (outcome.mood === "bad") return outcome;
-  const unexpected = countUnexpected(audit);
-  if (unexpected > 0) {
-    const sentence = `No findings, but ${counted(unexpected, "unexpected open port")}`;
-    return { ...outcome, mood: "bad", sentence };
-  }
   // A rule that could not be read may change every verdict.
   return outcome.mood === "good" && unread.length > 0
     ? { ...outcome, mood: "unsure", sentence: "No findings, but not all of the rules could be read" }

@@ -20,6 +20,7 @@ import {
   placeOf,
   published,
   sourcesByInterface,
+  unexpectedSentence,
 } from "./finding-text.ts";
 import { inferenceText } from "./inference-text.ts";
 import { counted, plural } from "./list.ts";
@@ -64,8 +65,10 @@ export interface AuditOutcome {
   readonly open: boolean;
 }
 
-export function auditOutcome({ doubts, exposures, findings, looked }: Audit): AuditOutcome {
+export function auditOutcome(audit: Audit): AuditOutcome {
+  const { doubts, expectations, exposures, findings, looked } = audit;
   const open = doubts.length > 0;
+  if (expectations !== null && looked.engines.length > 0) return expectedOutcome(audit);
   if (findings.length > 0) {
     const what = findings.every(isNotRead)
       ? "the firewall that may govern these packets is not read."
@@ -84,6 +87,29 @@ export function auditOutcome({ doubts, exposures, findings, looked }: Audit): Au
       ? "No findings: no packet reaches a container without the firewall's consent."
       : "No findings: every packet that reaches a container does so with the firewall's consent.";
   return { mood: "good", sentence, open };
+}
+
+/** Number of open ports that the expectations do not list. */
+export const countUnexpected = ({ exposures }: Pick<Audit, "exposures">): number =>
+  exposures.filter((e) => e.unexpected !== undefined).length;
+
+/** Returns the outcome for given expectations: open ports are good or bad by them, and not by the rules of the owner. */
+function expectedOutcome(audit: Audit): AuditOutcome {
+  const { doubts, exposures, findings } = audit;
+  const open = doubts.length > 0;
+  const unexpected = countUnexpected(audit);
+  const others = findings.filter((f) => f.expected !== true).length;
+  if (unexpected > 0) {
+    const ports = `${counted(unexpected, "open port")} of ${exposures.length} ${unexpected === 1 ? "is" : "are"} not expected.`;
+    return { mood: "bad", sentence: ports, open };
+  }
+  const ports = exposures.length === 0 ? "No published port is open" : "Every open port is expected";
+  if (others > 0) {
+    const rest = others === 1 ? "1 finding is" : `${others} findings are`;
+    return { mood: "unsure", sentence: `${ports}, but ${rest} about other packets`, open };
+  }
+  if (open) return { mood: "unsure", sentence: `${ports}, but not everything could be settled`, open };
+  return { mood: "good", sentence: `${ports}.`, open };
 }
 
 /** Returns the rules, engines and ports that the audit looked at, in one line. */
@@ -148,9 +174,7 @@ function portsText({ exposures, findings }: Audit, style: Style): string[] {
 function unexpectedText({ exposures }: Audit, style: Style): string[] {
   const lines = exposures.flatMap((e) => {
     if (e.unexpected === undefined) return [];
-    const { witness } = e.unexpected;
-    const text = `${published(e)} (${container(e.endpoint)}) is open to ${sourcesByInterface(e.unexpected)}; for instance ${packetText(witness)}`;
-    return indented(style.red("unexpected:"), text);
+    return indented(style.red("unexpected:"), unexpectedSentence(e, e.unexpected));
   });
   return lines.length === 0 ? [] : [...lines, ""];
 }
@@ -179,7 +203,7 @@ function groupText(group: readonly Finding[], number: number, style: Style): str
   const endpoints = group.slice(0, MOST_LISTED).flatMap((each) => endpointText(each, label));
   const more = group.length - MOST_LISTED;
   return [
-    `${style.bold(`${numbers} ${groupTitle(group)}`)}${possible}`,
+    `${style.bold(`${numbers} ${groupTitle(group)}`)}${possible}${f.expected === true ? style.dim(" (expected)") : ""}`,
     `   ${style.dim(f.kind)}${f.family === 6 ? style.dim(", IPv6") : ""}`,
     ...label("firewall", isNotRead(f) ? rule : `${f.intended.verdict}: ${rule}`),
     ...(namesAllowed(f) ? label("lets in", allowedText(f)) : []),

@@ -194,6 +194,10 @@ export const MEANS: Readonly<Record<Exposure["means"], string>> = {
   direct: " (own address)",
 };
 
+/** Returns the sentence about packets to an open port that no expectation covers. */
+export const unexpectedSentence = (e: Exposure, unexpected: ReachedBy): string =>
+  `${published(e)} (${container(e.endpoint)}) is open to ${sourcesByInterface(unexpected)}; for instance ${packetText(unexpected.witness)}`;
+
 /** Returns the finding about a published port. */
 export const aboutPort = (e: Exposure, findings: readonly Finding[]): Finding | undefined =>
   e.means === "direct" ? aboutNetwork(e, findings) : aboutEndpoint(e, findings);
@@ -237,6 +241,7 @@ export function grouped(findings: readonly Finding[]): Finding[][] {
       rule.code === "rule" ? [rule.table, rule.chain, rule.rule] : rule,
       permittedText(f.permitted, f.in),
       f.certainty,
+      f.expected,
       f.by,
       f.traffic,
       f.bans,

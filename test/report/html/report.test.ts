@@ -204,7 +204,7 @@ describe("no all-clear if something is open", () => {
     const expected = { expect: readExpectations("open: []") };
     expect(auditOf(rulesets, host, expected).findings).toEqual([]);
     const html = await report(rulesets, host, expected);
-    expect(seen(html)).toContain("No findings, but 1 unexpected open port.");
+    expect(seen(html)).toContain("1 open port of 1 is not expected.");
     expect(seen(html)).toContain("1 unexpected open port");
     expect(html).toContain('class="part summary bad"');
   });
