@@ -1,10 +1,10 @@
 /** The rule or policy that decides an answer of the simulator. */
 import type { EndReason } from "../path/end-reason.ts";
 import type { Step } from "../path/program.ts";
-import type { BaseChain, Hook } from "../rules/base-chain.ts";
+import { decidesByPolicy, isDecidingChain, type SetDecider } from "../reach/attributed-engine.ts";
+import type { BaseChain } from "../rules/base-chain.ts";
 import { chainOf, iptablesName, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
-import { engineOfChain } from "./engine-rules.ts";
 import { type RuleNote, ruleNote } from "./rule-note.ts";
 import { hasUfwDefaults, ufwCommandStep, ufwDefault } from "./ufw-rules.ts";
 
@@ -38,9 +38,6 @@ export type DecidedWithoutRule =
 /** Rule, policy or other cause that decides a packet. */
 export type Decider = DecidingRule | DecidedWithoutRule;
 
-/** Hooks whose base chains decide what is accepted; those before and after it only prepare and follow. */
-const DECIDING_HOOKS: readonly Hook[] = ["INPUT", "FORWARD", "OUTPUT"];
-
 /** Returns the last step in a base chain that filters: of table filter, or of type filter in nftables. */
 function lastFilterStep(path: readonly Step[], ruleset: Ruleset): Step | undefined {
   let current: BaseChain | null = null;
@@ -48,23 +45,24 @@ function lastFilterStep(path: readonly Step[], ruleset: Ruleset): Step | undefin
   for (const step of path) {
     // A path enters a base chain by a rule or the policy of that chain.
     current = chainOf(ruleset, step.table, step.chain)?.base ?? current;
-    const name = iptablesName(step.table);
-    const isFilter =
-      name !== null ? name === "filter" : current?.type === "filter" && DECIDING_HOOKS.includes(current.hook);
-    // The accepting policy of an engine at the input hook decides nothing: the owner has no rule there.
-    const isIdle =
-      step.step === "policy" && current?.hook === "INPUT" && engineOfChain(step.table, step.chain) !== null;
-    if (isFilter && !isIdle) last = step;
+    if (current === null || !isDecidingChain(current)) continue;
+    if (step.step !== "policy" || decidesByPolicy(current)) last = step;
   }
   return last;
 }
 
-/** Returns the rule or policy that decides an answer: the last step of its path. */
+/** Returns the step that decides an answer: for an accepted packet the last one in a base chain that filters, else the last one. */
+export const decidingStep = (
+  { verdict, path }: Pick<Answer, "verdict" | "path">,
+  ruleset: Ruleset,
+): Step | undefined => (verdict === "accept" ? lastFilterStep(path, ruleset) : path.at(-1));
+
+/** Returns the rule or policy that decides an answer. */
 export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
+  const isAccepted = answer.verdict === "accept";
   const last =
-    answer.verdict === "accept"
-      ? (lastFilterStep(answer.path, ruleset) ?? answer.path.findLast((s) => iptablesName(s.table) !== null))
-      : answer.path.at(-1);
+    decidingStep(answer, ruleset) ??
+    (isAccepted ? answer.path.findLast((s) => iptablesName(s.table) !== null) : undefined);
   if (answer.reasonCode !== undefined) return { code: "outside-rules", reason: answer.reasonCode };
   if (last === undefined) return { code: "no-rule" };
   const decisive = (last.step === "rule" ? ufwCommandStep(last, answer.path) : undefined) ?? last;
@@ -76,8 +74,24 @@ export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
     : { code: "rule", ...ruleNote(rule, ruleset) };
 }
 
+/** Returns the rule, policy or other cause that decides the packets of a set; `undefined` where nothing was evaluated. */
+export function deciderOfSet(decider: SetDecider | undefined, ruleset: Ruleset): Decider {
+  switch (decider?.kind) {
+    case "rule":
+      return { code: "rule", ...ruleNote(decider.rule, ruleset) };
+    case "policy": {
+      const { table, name: chain, policy } = decider.chain;
+      return policyDecider({ table, chain, policy: policy ?? "ACCEPT" }, ruleset);
+    }
+    case "taken":
+      return { code: "outside-rules", reason: decider.reason };
+    case undefined:
+      return { code: "no-rule" };
+  }
+}
+
 function policyDecider(
-  { table, chain, policy }: Extract<Step, { step: "policy" }>,
+  { table, chain, policy }: Pick<Extract<Step, { step: "policy" }>, "table" | "chain" | "policy">,
   ruleset: Ruleset,
 ): DecidedWithoutRule {
   return {

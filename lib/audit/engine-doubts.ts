@@ -4,7 +4,7 @@
  */
 import { hasContainerLinks } from "../host/bridge-ports.ts";
 import type { Engine, Host } from "../host/host.ts";
-import { knownChain } from "../host/known/chains.ts";
+import { engineOfChain, knownChain } from "../host/known/chains.ts";
 import { DOCKER_CHAIN, isDefaultDockerBridge } from "../host/known/docker.ts";
 import { isPodmanBridge } from "../host/known/interfaces.ts";
 import { isDockerTable } from "../host/known/tables.ts";
@@ -14,7 +14,7 @@ import type { Program } from "../path/program.ts";
 import { ends } from "../rules/effect.ts";
 import { chainOf, iptablesName, type Ruleset, rulesetDoubts } from "../rules/ruleset.ts";
 import type { Doubt } from "./doubt.ts";
-import { engineOfChain, servedPorts } from "./engine-rules.ts";
+import { servedPorts } from "./engine-rules.ts";
 import { inputDoubts } from "./input-doubts.ts";
 import { containersOffBridge } from "./unbridged-containers.ts";
 

@@ -3,7 +3,7 @@
  * owner's, those of other programs included.
  */
 import type { Host } from "../host/host.ts";
-import { knownChain } from "../host/known/chains.ts";
+import { engineOfChain } from "../host/known/chains.ts";
 import type { Address } from "../packet/field.ts";
 import type { Predicate } from "../packet/predicate.ts";
 import { requiredRanges, singleValues } from "../packet/required-ranges.ts";
@@ -11,12 +11,6 @@ import type { Program } from "../path/program.ts";
 import { conditionalEnds, type Nat } from "../rules/effect.ts";
 import { calledChain, type Rule, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import { isDockerRule, withoutRules } from "./docker-rules.ts";
-
-/** Returns the engine that fills a chain; `null` for a chain of the owner or of another program. */
-export function engineOfChain(table: TableId, chain: string): string | null {
-  const known = knownChain(table, chain);
-  return known?.role === "engine" ? known.by : null;
-}
 
 /** Returns the name of an engine of which only the table is known. */
 export const engineOfTable = (table: TableId): string => `the engine of table ${table}`;

@@ -32,7 +32,7 @@ const MOST_STATES = 4096;
 const NO_STATES: SetStates = { set: EMPTY, headers: new Map() };
 
 export class ChainEvaluator extends StateSplitter {
-  private readonly outcomes = new OutcomeTable();
+  private readonly outcomes: OutcomeTable;
   private readonly diagrams = new Map<BoundChain, Node>();
   private readonly pureness = new Map<BoundChain, boolean>();
   private readonly choices = new Map<Choice, ChoiceParts>();
@@ -42,6 +42,7 @@ export class ChainEvaluator extends StateSplitter {
   onBaseChain: ((chain: string) => void) | undefined;
 
   private static readonly evaluators = new WeakMap<Domain, Map<Program, ChainEvaluator>>();
+  private byDecider: ChainEvaluator | undefined;
 
   /** Returns the evaluator of a program in a domain, memoized. */
   static of(program: Program, domain: Domain): ChainEvaluator {
@@ -49,15 +50,52 @@ export class ChainEvaluator extends StateSplitter {
     if (byProgram === undefined)
       ChainEvaluator.evaluators.set(domain, (byProgram = new Map<Program, ChainEvaluator>()));
     let chains = byProgram.get(program);
-    if (chains === undefined) byProgram.set(program, (chains = new ChainEvaluator(program, domain)));
+    if (chains === undefined) byProgram.set(program, (chains = new ChainEvaluator(program, domain, false)));
     return chains;
   }
 
   private constructor(
     private readonly program: Program,
     domain: Domain,
+    byDecider: boolean,
   ) {
     super(domain);
+    this.outcomes = new OutcomeTable(byDecider);
+  }
+
+  /** Returns the evaluator whose outcomes name the rule that decides, memoized. Its diagrams are larger. */
+  attributed(): ChainEvaluator {
+    this.byDecider ??= new ChainEvaluator(this.program, this.domain, true);
+    return this.byDecider;
+  }
+
+  /**
+   * Maps packets that reach a chain, as they were sent, to numbers of their outcomes. The outcome is `null` at the end of the
+   * chain.
+   * @param numbered the diagrams of chains with these numbers, memoized by the caller
+   */
+  numberOutcomes(
+    states: SetStates,
+    chain: BoundChain,
+    number: (outcome: ChainOutcome | null) => number,
+    numbered: Map<BoundChain, Node>,
+  ): Node {
+    const { diagrams } = this.domain;
+    if (!this.isPure(chain))
+      return diagrams.unionAll(
+        this.evaluateChain(states, chain).map(({ state, outcome }) => {
+          const id = number(outcome);
+          return diagrams.mapTerminals(state.set, (v) => (v === 0 ? 0 : id));
+        }),
+      );
+    let node = numbered.get(chain);
+    if (node === undefined) {
+      const outcomes = withBudgetContext(chainLabel(chain), () => this.chainDiagram(chain));
+      node = diagrams.mapTerminals(outcomes, (id) => number(id === 0 ? null : this.outcomes.get(id)));
+      numbered.set(chain, node);
+    }
+    const groups = this.groupByHeader(states, (header) => this.onOriginalHeader(header, node));
+    return diagrams.unionAll([...groups].map(([now, { set }]) => diagrams.intersect(set, now)));
   }
 
   /** Evaluates a base chain, policy included. A chain that the ruleset does not contain accepts. */

@@ -1,6 +1,10 @@
-/** Compares the two engines: a packet is in the set for an outcome if and only if `simulate` gives it that outcome. */
+/**
+ * Compares the two engines: a packet is in the set for an outcome if and only if `simulate` gives it that outcome, and the
+ * same rule or policy decides it.
+ */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import {
+  type Answer,
   type Assumption,
   type Host,
   printRule,
@@ -12,14 +16,15 @@ import {
   withNftables,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { decidingStep } from "../../lib/audit/decision.ts";
 import { parseAddress, printAddress } from "../../lib/packet/address.ts";
 import { type Address, type Field, hasPorts, type Scalar } from "../../lib/packet/field.ts";
 import { packetJson } from "../../lib/packet/packet-json.ts";
 import { ANY } from "../../lib/packet/predicate.ts";
 import { Program } from "../../lib/path/program.ts";
+import { AttributedEngine, type SetDecider } from "../../lib/reach/attributed-engine.ts";
 import { BudgetExceeded } from "../../lib/reach/budget.ts";
 import { Domain } from "../../lib/reach/domain.ts";
-import { SetEngine } from "../../lib/reach/set-engine.ts";
 import { valueIn } from "../../lib/reach/set-state.ts";
 import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
 import { hasBothBackends } from "../../lib/rules/ruleset.ts";
@@ -56,9 +61,13 @@ function law(
     const program = Program.of(ruleset, host);
     const vocabulary = vocabularyOf(program);
     const domain = Domain.of(ruleset.family, [vocabulary]);
-    const reach = new SetEngine(program, domain);
-    const arriving = reach.splitEndings(reach.arrive(reach.start(ANY)));
-    const leaving = reach.splitEndings(reach.send(reach.start(ANY)));
+    const reach = new AttributedEngine(program, domain);
+    const walks = {
+      arriving: reach.attributeArriving(reach.start(ANY)),
+      leaving: reach.attributeSent(reach.start(ANY)),
+    };
+    const arriving = reach.splitEndings(walks.arriving.endings);
+    const leaving = reach.splitEndings(walks.leaving.endings);
     for (let i = 0; i < packets; i++) {
       const { packet, assume, ordinal } = draw(
         domain,
@@ -98,6 +107,10 @@ function law(
         ],
         where(),
       ).toEqual([answer.verdict, answer.delivery, answer.out]);
+      const { deciders } = packet.in === null ? walks.leaving : walks.arriving;
+      const decider = reach.decider(domain.diagrams.evaluate(deciders, ordinal));
+      // Where the path ends outside the rules, no rule decides unless one of its matches drops the packet.
+      if (home!.reason === null) expect(placeOf(decider), where()).toEqual(decidingPlace(answer, ruleset));
       const { sent } = answer;
       const leaves = (field: Field, now: Scalar | null, asText: (value: Scalar) => string = String): void => {
         const known = valueIn(home!.state, field);
@@ -116,6 +129,24 @@ function law(
     }
   }
   return checked;
+}
+
+/** Returns the place of a rule or policy that decides packets of a set; `null` for a packet that no rule decides. */
+const placeOf = (decider: SetDecider | undefined): unknown =>
+  decider === undefined
+    ? null
+    : decider.kind === "policy"
+      ? [decider.chain.table, decider.chain.name, "policy"]
+      : decider.kind === "taken"
+        ? decider.reason
+        : [decider.rule.table, decider.rule.chain, decider.rule.index];
+
+/** Returns the place of the rule or policy that decides a packet for the simulator. */
+function decidingPlace(answer: Answer, ruleset: Ruleset): unknown {
+  if (answer.reasonCode !== undefined) return answer.reasonCode;
+  const step = decidingStep(answer, ruleset);
+  if (step === undefined) return null;
+  return [step.table, step.chain, step.step === "rule" ? step.rule : step.step];
 }
 
 /** Returns true for an assumption about the SPI, which packets of the simulator do not have. */

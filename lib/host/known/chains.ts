@@ -82,6 +82,12 @@ export function knownChain(table: TableId, chain: string): KnownChain | null {
   return knownTable(table, chain) ?? (isMine ? null : known);
 }
 
+/** Returns the engine that fills a chain; `null` for a chain of the owner or of another program. */
+export function engineOfChain(table: TableId, chain: string): string | null {
+  const known = knownChain(table, chain);
+  return known?.role === "engine" ? known.by : null;
+}
+
 /** Returns true for a name that VPN programs other than Tailscale give their chains. */
 export const isVpnChain = (chain: string): boolean =>
   /^(nm-|nordvpn|PROTONVPN|mullvad|wg|WG|wireguard|vpn|VPN|openvpn|OPENVPN)/.test(chain);
