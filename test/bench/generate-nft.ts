@@ -207,7 +207,7 @@ export function dockerHostNft(
         'counter packets 0 bytes 0 accept comment "OUTGOING"',
       ]),
       chain(`nat-postrouting-out__${name}`, [
-        `oifname != "${name}" ip saddr ${net}.0.0/16 counter packets 0 bytes 0 masquerade comment "MASQUERADE"`,
+        `oifname != "${name}" ip saddr ${net} counter packets 0 bytes 0 masquerade comment "MASQUERADE"`,
       ]),
     ]),
   ];

@@ -176,9 +176,19 @@ interface PublishedPort {
   readonly local: boolean;
 }
 
+/** A bridge of a container network. */
+interface ContainerBridge {
+  readonly name: string;
+  /** Network in CIDR notation. */
+  readonly net: string;
+  readonly length: number;
+  /** Returns the address of a number within the network. */
+  readonly at: (number: number) => string;
+}
+
 /** What is published on a host, and the owner's rules, in no language yet. */
 export interface DockerPolicy {
-  readonly bridges: readonly { readonly name: string; readonly net: string }[];
+  readonly bridges: readonly ContainerBridge[];
   readonly published: readonly PublishedPort[];
   /** Rules about input as iptables-save prints them, without `-A CHAIN`. */
   readonly user: readonly string[];
@@ -186,18 +196,36 @@ export interface DockerPolicy {
   readonly allowed: ReadonlySet<number>;
 }
 
+/** Returns the bridges of a host: those of `BRIDGES` with networks of /16, or any number of them with networks of /24. */
+const containerBridges = (networks: number | undefined): ContainerBridge[] =>
+  networks === undefined
+    ? BRIDGES.map((name, i) => ({
+        name,
+        net: `172.${17 + i}.0.0/16`,
+        length: 16,
+        at: (number) => `172.${17 + i}.${number >> 8}.${number & 255}`,
+      }))
+    : Array.from({ length: networks }, (_, i) => {
+        const three = `172.${17 + (i >> 8)}.${i & 255}`;
+        return {
+          name: BRIDGES[i] ?? `br-${(i * 0x9e3779b1).toString(16).padStart(12, "0").slice(-12)}`,
+          net: `${three}.0/24`,
+          length: 24,
+          at: (number) => `${three}.${number}`,
+        };
+      });
+
 /**
  * Containers of one to four published ports over five bridges, a few published on the loopback address only, and rules of the
  * owner half of which name published ports.
  */
-export function dockerPolicy(r: Random, ports: number, rules: number): DockerPolicy {
-  const bridges = BRIDGES.map((name, i) => ({ name, net: `172.${17 + i}`, used: 0 }));
+export function dockerPolicy(r: Random, ports: number, rules: number, networks?: number): DockerPolicy {
+  const bridges = containerBridges(networks).map((bridge) => ({ ...bridge, used: 0 }));
   const published: PublishedPort[] = [];
   const step = Math.max(1, Math.min(6, Math.floor(60_000 / ports)));
   while (published.length < ports) {
     const bridge = pick(r, bridges);
-    const at = 2 + bridge.used++;
-    const ip = `${bridge.net}.${at >> 8}.${at & 255}`;
+    const ip = bridge.at(2 + bridge.used++);
     const many = Math.min(1 + r(4), ports - published.length);
     for (let i = 0; i < many; i++)
       published.push({
@@ -227,8 +255,15 @@ export function dockerPolicy(r: Random, ports: number, rules: number): DockerPol
   return { bridges, published, user, allowed };
 }
 
-/** Listings of the addresses and routes of a host with these bridges and two outside interfaces. */
-export function dockerAddresses(bridges: DockerPolicy["bridges"]): Pick<DockerHost, "addr" | "route"> {
+/** Listings of the addresses and routes of a host with these bridges and some outside interfaces. */
+export function dockerAddresses(
+  bridges: DockerPolicy["bridges"],
+  interfaces = 2,
+): Pick<DockerHost, "addr" | "route"> {
+  const more = Array.from({ length: interfaces - 2 }, (_, i) => ({
+    name: `eth${2 + i}`,
+    net: `10.${100 + (i >> 8)}.${i & 255}`,
+  }));
   const link = (name: string, ip: string, length: number): object => ({
     ifname: name,
     flags: ["UP"],
@@ -239,13 +274,15 @@ export function dockerAddresses(bridges: DockerPolicy["bridges"]): Pick<DockerHo
       link("lo", "127.0.0.1", 8),
       link("eth0", "203.0.113.1", 24),
       link("eth1", "10.99.0.1", 24),
-      ...bridges.map(({ name, net }) => link(name, `${net}.0.1`, 16)),
+      ...more.map(({ name, net }) => link(name, `${net}.1`, 24)),
+      ...bridges.map(({ name, length, at }) => link(name, at(1), length)),
     ]),
     route: JSON.stringify([
       { dst: "default", gateway: "203.0.113.254", dev: "eth0" },
       { dst: "203.0.113.0/24", dev: "eth0", prefsrc: "203.0.113.1" },
       { dst: "10.99.0.0/24", dev: "eth1", prefsrc: "10.99.0.1" },
-      ...bridges.map(({ name, net }) => ({ dst: `${net}.0.0/16`, dev: name, prefsrc: `${net}.0.1` })),
+      ...more.map(({ name, net }) => ({ dst: `${net}.0/24`, dev: name, prefsrc: `${net}.1` })),
+      ...bridges.map(({ name, net, at }) => ({ dst: net, dev: name, prefsrc: at(1) })),
     ]),
   };
 }
@@ -255,6 +292,10 @@ export interface DockerHostOptions {
   readonly rules?: number;
   readonly seed?: number;
   readonly forward?: "DROP" | "ACCEPT";
+  /** Number of container networks, of /24; without it five of /16. */
+  readonly networks?: number | undefined;
+  /** Number of outside interfaces. */
+  readonly interfaces?: number | undefined;
 }
 
 /**
@@ -263,14 +304,15 @@ export interface DockerHostOptions {
  */
 export function dockerHost(
   ports: number,
-  { rules = 300, seed = 4, forward = "DROP" }: DockerHostOptions = {},
+  { rules = 300, seed = 4, forward = "DROP", networks, interfaces }: DockerHostOptions = {},
 ): DockerHost {
   const r = random(seed);
-  const { bridges, published, user, allowed } = dockerPolicy(r, ports, rules);
+  const { bridges, published, user, allowed } = dockerPolicy(r, ports, rules, networks);
+  const names = bridges.map(({ name }) => name);
   const endpoints = new Set(published.map(({ ip, proto, to }) => `${ip} ${proto} ${to}`));
   const count = (list: string[]): string[] => list.map((rule) => counters(r) + rule);
   return {
-    ...dockerAddresses(bridges),
+    ...dockerAddresses(bridges, interfaces),
     // A port that is open to everyone is no finding; a container's own address is protected by the policy of FORWARD alone.
     findings:
       published.filter(({ port }) => !allowed.has(port)).length + (forward === "DROP" ? endpoints.size : 0),
@@ -293,7 +335,7 @@ export function dockerHost(
           "-A INPUT -j ufw-after-input",
           "-A FORWARD -j DOCKER-USER",
           "-A FORWARD -j DOCKER-ISOLATION-STAGE-1",
-          ...BRIDGES.flatMap((name) => [
+          ...names.flatMap((name) => [
             `-A FORWARD -o ${name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
             `-A FORWARD -o ${name} -j DOCKER`,
             `-A FORWARD -i ${name} ! -o ${name} -j ACCEPT`,
@@ -305,11 +347,11 @@ export function dockerHost(
             ({ ip, proto, to, bridge }) =>
               `-A DOCKER -d ${ip}/32 ! -i ${bridge} -o ${bridge} -p ${proto} -m ${proto} --dport ${to} -j ACCEPT`,
           ),
-          ...BRIDGES.map(
+          ...names.map(
             (name) => `-A DOCKER-ISOLATION-STAGE-1 -i ${name} ! -o ${name} -j DOCKER-ISOLATION-STAGE-2`,
           ),
           "-A DOCKER-ISOLATION-STAGE-1 -j RETURN",
-          ...BRIDGES.map((name) => `-A DOCKER-ISOLATION-STAGE-2 -o ${name} -j DROP`),
+          ...names.map((name) => `-A DOCKER-ISOLATION-STAGE-2 -o ${name} -j DROP`),
           "-A DOCKER-ISOLATION-STAGE-2 -j RETURN",
           "-A DOCKER-USER -j RETURN",
           ...["udp 137", "udp 138", "tcp 139", "tcp 445"].map((service) => {
@@ -347,12 +389,12 @@ export function dockerHost(
         rules: count([
           "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
           "-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER",
-          ...bridges.map(({ name, net }) => `-A POSTROUTING -s ${net}.0.0/16 ! -o ${name} -j MASQUERADE`),
+          ...bridges.map(({ name, net }) => `-A POSTROUTING -s ${net} ! -o ${name} -j MASQUERADE`),
           ...published.map(
             ({ ip, proto, to }) =>
               `-A POSTROUTING -s ${ip}/32 -d ${ip}/32 -p ${proto} -m ${proto} --dport ${to} -j MASQUERADE`,
           ),
-          ...BRIDGES.map((name) => `-A DOCKER -i ${name} -j RETURN`),
+          ...names.map((name) => `-A DOCKER -i ${name} -j RETURN`),
           ...published.map(
             ({ port, proto, to, ip, bridge, local }) =>
               `-A DOCKER ${local ? "-d 127.0.0.1/32 " : ""}! -i ${bridge} -p ${proto} -m ${proto} --dport ${port} -j DNAT --to-destination ${ip}:${to}`,
