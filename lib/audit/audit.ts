@@ -174,7 +174,7 @@ export function auditFamily(
   const doubts = new DoubtCollector();
   const unsettled = new Unsettled(model, doubts);
   const inbound = ingress(model, unsettled);
-  const flows = [inbound, ...host.bridges.map((bridge) => egress(model, bridge, unsettled))];
+  const flows = [inbound, egress(model, unsettled)];
   const passages = flows.flatMap((flow) => flow.passages);
   const { domain, family, full, mine } = model;
   return {

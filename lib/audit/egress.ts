@@ -4,7 +4,8 @@ import { containerInputs } from "../host/bridge-ports.ts";
 import { fromContainers } from "../host/packet-origin.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Scalar } from "../packet/field.ts";
-import { EMPTY } from "../reach/node-store.ts";
+import { or } from "../packet/predicate.ts";
+import { EMPTY, type Node } from "../reach/node-store.ts";
 import { firstPackets, isAccepted, mayPass, packetsOf } from "./endings.ts";
 import type { FamilyModel } from "./family-model.ts";
 import type { Passage, Passages } from "./finding.ts";
@@ -12,14 +13,42 @@ import { buildFinding, endpointAt, type FindingSubject } from "./finding-builder
 import { routedWalk } from "./intent.ts";
 import type { Unsettled } from "./unsettled.ts";
 
-/** Returns the packets that containers of a bridge send out of the host; the intent is that of OUTPUT. */
-export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled): Passages {
+/** Packets that containers send out of the host, for all bridges together. */
+interface LeavingPackets {
+  /** All packets, and those of them that open a connection. */
+  readonly passing: Node;
+  readonly first: Node;
+  /** Packets that the owner's rules permit. */
+  readonly intent: Node;
+}
+
+/** Returns the packets that containers send out of the host, by bridge; the intent is that of OUTPUT. */
+export function egress(model: FamilyModel, unsettled: Unsettled): Passages {
+  const { domain, host } = model;
+  const { diagrams } = domain;
+  const names = new Set(host.interfaces.map((i) => i.name));
+  const bridges = host.bridges.filter((bridge) => names.has(bridge));
+  const leaving = leavingPackets(model, bridges, unsettled);
+  return {
+    passages: bridges.flatMap((bridge) => bridgePassage(model, bridge, leaving, unsettled)),
+    passing: leaving.passing,
+    blocked: diagrams.subtract(leaving.passing, leaving.intent),
+    straight: new Map(),
+  };
+}
+
+/** Walks the packets of all bridges at once: a walk for each would evaluate all rules as often as there are bridges. */
+function leavingPackets(
+  model: FamilyModel,
+  bridges: readonly string[],
+  unsettled: Unsettled,
+): LeavingPackets {
   const { domain, full, host, mine, outside } = model;
   const { diagrams } = domain;
-  const device = host.interfaces.find((i) => i.name === bridge);
-  if (device === undefined) return { passages: [], passing: EMPTY, blocked: EMPTY, straight: new Map() };
-  const from = fromContainers(host, bridge);
-  const walk = routedWalk(full, model.explicit, (observe) => full.arrive(full.start(from), observe));
+  const from = or(...bridges.map((bridge) => fromContainers(host, bridge)));
+  const walk = routedWalk(full, model.explicit, (observe) =>
+    full.forward(full.start(from), outside, observe),
+  );
   const leaving = walk.endings.filter(
     (e) => mayPass(e) && e.delivery === "forward" && outside.includes(e.out ?? ""),
   );
@@ -32,10 +61,30 @@ export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled)
     sent,
     (e) => !isAccepted(e) && (e.hook === "OUTPUT" || e.hook === "POSTROUTING"),
   );
-  const intent = diagrams.union(diagrams.subtract(diagrams.complement(denied), walk.denied), walk.allowed);
-  const all = packetsOf(domain, firstPackets(full, leaving));
+  return {
+    passing: packetsOf(domain, leaving),
+    first: packetsOf(domain, firstPackets(full, leaving)),
+    intent: diagrams.union(diagrams.subtract(diagrams.complement(denied), walk.denied), walk.allowed),
+  };
+}
+
+/** Returns the passage of the packets of one bridge; none if no packet leaves. */
+function bridgePassage(
+  model: FamilyModel,
+  bridge: string,
+  { first, intent }: LeavingPackets,
+  unsettled: Unsettled,
+): Passage[] {
+  const { domain, host } = model;
+  const { diagrams } = domain;
+  const all = diagrams.intersect(domain.set(fromContainers(host, bridge)), first);
+  if (all === EMPTY) return [];
   const blocked = diagrams.subtract(all, intent);
-  const subnets = device.addresses.filter((a) => a.family === model.family).map((a) => prefixRange(a.prefix));
+  const subnets = host.interfaces
+    .filter((i) => i.name === bridge)
+    .slice(0, 1)
+    .flatMap((i) => i.addresses.filter((a) => a.family === model.family))
+    .map((a) => prefixRange(a.prefix));
   const containers = host.containers.flatMap((c) => c.addresses).filter((a) => isInRanges(a, subnets));
   const unlisted = subnets.map(
     ([first]): Scalar => (typeof first === "bigint" ? first + 2n : (first as number) + 2),
@@ -50,23 +99,18 @@ export function egress(model: FamilyModel, bridge: string, unsettled: Unsettled)
     target: { src: [...containers, ...unlisted], dst: outsideNeighbours(model) },
   };
   const finding = buildFinding(model, unsettled, subject, blocked, diagrams.intersect(all, intent), "output");
-  const passage: Passage = {
-    kind: "egress-bypass",
-    proto: null,
-    endpoint: null,
-    listen: null,
-    bridge,
-    all,
-    blocked,
-    finding,
-  };
-  const passing = packetsOf(domain, leaving);
-  return {
-    passages: all === EMPTY ? [] : [passage],
-    passing,
-    blocked: diagrams.subtract(passing, intent),
-    straight: new Map(),
-  };
+  return [
+    {
+      kind: "egress-bypass",
+      proto: null,
+      endpoint: null,
+      listen: null,
+      bridge,
+      all,
+      blocked,
+      finding,
+    },
+  ];
 }
 
 /** Returns an address next to each of the host's outside addresses, as destinations that are on the link. */

@@ -11,33 +11,34 @@ import type { SourceGroup } from "./set-description.ts";
 
 export class InputInterfaces {
   /** Interfaces of default routes. */
-  private readonly uplinks: readonly string[];
+  private readonly uplinks: ReadonlySet<string>;
+  /** Bridge of each port that packets arrive on. */
+  private readonly bridges: ReadonlyMap<string, string>;
 
   /** @param bridgeOf bridge of each port that leads outside */
-  constructor(
-    private readonly host: Host,
-    family: Family,
-    private readonly bridgeOf: ReadonlyMap<string, string>,
-  ) {
-    this.uplinks = host.routes.flatMap((r) =>
-      r.family === family && r.table === "main" && maskBits(r.to.mask) === 0 && r.dev !== null ? [r.dev] : [],
+  constructor(host: Host, family: Family, bridgeOf: ReadonlyMap<string, string>) {
+    this.uplinks = new Set(
+      host.routes.flatMap((r) =>
+        r.family === family && r.table === "main" && maskBits(r.to.mask) === 0 && r.dev !== null
+          ? [r.dev]
+          : [],
+      ),
     );
+    const bridges = new Map<string, string>(bridgeOf);
+    for (const bridge of host.bridges)
+      for (const name of containerInputs(host, bridge)) if (!bridges.has(name)) bridges.set(name, bridge);
+    this.bridges = bridges;
   }
 
   /** Returns the name that `-i` matches for packets of an interface: the bridge of a port. */
   visibleName(name: string): string {
-    return (
-      this.bridgeOf.get(name) ??
-      this.host.bridges.find((bridge) => containerInputs(this.host, bridge).includes(name)) ??
-      name
-    );
+    return this.bridges.get(name) ?? name;
   }
 
   /** Returns the visible names of interfaces that are in some group, in the order of `names`. */
   namesIn(names: readonly string[], groups: readonly SourceGroup[]): string[] {
-    return [...new Set(names.map((name) => this.visibleName(name)))].filter((name) =>
-      groups.some((group) => group.in.includes(name)),
-    );
+    const inSome = new Set(groups.flatMap((group) => group.in));
+    return [...new Set(names.map((name) => this.visibleName(name)))].filter((name) => inSome.has(name));
   }
 
   /**
@@ -45,11 +46,14 @@ export class InputInterfaces {
    * the default route if possible.
    */
   pick(domain: Domain, set: Node, names: readonly string[], groups?: readonly SourceGroup[]): string | null {
-    const candidates = names.filter(
-      (name) =>
-        (groups === undefined || groups[0]?.in.includes(this.visibleName(name)) === true) &&
-        domain.diagrams.intersect(set, domain.set(is("in", name))) !== EMPTY,
+    const first = groups === undefined ? null : new Set(groups[0]?.in);
+    const isCandidate = (name: string): boolean =>
+      (first === null || first.has(this.visibleName(name))) &&
+      domain.diagrams.intersect(set, domain.set(is("in", name))) !== EMPTY;
+    return (
+      names.find((name) => this.uplinks.has(this.visibleName(name)) && isCandidate(name)) ??
+      names.find(isCandidate) ??
+      null
     );
-    return candidates.find((name) => this.uplinks.includes(this.visibleName(name))) ?? candidates[0] ?? null;
   }
 }

@@ -11,7 +11,8 @@ import type { Case } from "./decision-list.ts";
 import type { EndReason, RefusalCases } from "./end-reason.ts";
 import type { NatStop, Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
-import type { RouteCase } from "./routing-decision.ts";
+import type { RouteCase, RouteDecision } from "./routing-decision.ts";
+import type { WalkScope } from "./walk-scope.ts";
 
 /** Outcome of a chain for a part of the state. */
 export type Decision = Verdict | "undecided";
@@ -92,9 +93,12 @@ interface Leg<S> {
   readonly out: string | null;
 }
 
-/** Walks a state in from an interface: PREROUTING, then INPUT or FORWARD and POSTROUTING. */
-export function arrive<S>(start: S, program: Program, engine: Engine<S>): Ending<S>[] {
-  const walk = new Walk(program, engine);
+/**
+ * Walks a state in from an interface: PREROUTING, then INPUT or FORWARD and POSTROUTING.
+ * @param scope limits the walk to packets that are forwarded to some interfaces; the other endings are then incomplete
+ */
+export function arrive<S>(start: S, program: Program, engine: Engine<S>, scope?: WalkScope): Ending<S>[] {
+  const walk = new Walk(program, engine, scope);
   walk.arrive(start);
   return walk.endings;
 }
@@ -127,6 +131,7 @@ class Walk<S> {
   constructor(
     private readonly program: Program,
     private readonly engine: Engine<S>,
+    private readonly scope?: WalkScope,
   ) {}
 
   arrive(start: S): void {
@@ -137,7 +142,7 @@ class Walk<S> {
         for (const { state: framed, outcome: across } of engine.choose(state, program.across()))
           if (bridge.calls) this.bridged(framed, bridge, across);
           else if (!across) this.received(framed);
-          else
+          else if (this.scope === undefined)
             this.endings.push({
               state: framed,
               verdict: "accept",
@@ -158,7 +163,10 @@ class Walk<S> {
   private entered(start: S): Part<S, Bridge | null>[] {
     const { engine, program } = this;
     const parts: Part<S, Bridge | null>[] = [];
-    for (const { state: came, outcome: entry } of engine.choose(start, program.entries())) {
+    for (const { state: came, outcome: entry } of engine.choose(
+      start,
+      this.scope?.entries ?? program.entries(),
+    )) {
       const { changes, bridge, unfollowed } = entry;
       if (unfollowed !== null) {
         this.left(came, unfollowed, null);
@@ -258,7 +266,7 @@ class Walk<S> {
         (state) => engine.rerouted(taken, state, "bridge"),
       )) {
         if (across && !moved) {
-          this.switched(state, bridge);
+          if (this.scope === undefined) this.switched(state, bridge);
           continue;
         }
         // A packet that was routed in the bridge has its output interface as input: link-local sources pass.
@@ -278,7 +286,9 @@ class Walk<S> {
   private routed(start: S): Part<S, string>[] {
     const { engine, program } = this;
     const taken: Part<S, string>[] = [];
-    for (const { state, outcome: route } of engine.choose(start, program.routesIn)) {
+    const routes: readonly Case<RouteDecision | null>[] = this.scope?.routes ?? program.routesIn;
+    for (const { state, outcome: route } of engine.choose(start, routes)) {
+      if (route === null) continue;
       if (route.kind === "none") {
         this.lost(state, route.reason);
         continue;

@@ -25,6 +25,7 @@ import {
   type Rerouting,
   send,
 } from "../path/walk.ts";
+import { forwardedTo } from "../path/walk-scope.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
 import type { TableId } from "../rules/ruleset.ts";
 import { ChainEvaluator } from "./chain-evaluator.ts";
@@ -116,6 +117,13 @@ export class SetEngine implements Engine<SetStates> {
   /** Endings of packets that arrive from outside. */
   arrive(start: SetState, observe?: Observer<SetStates>): Ending<SetStates>[] {
     return start.set === EMPTY ? [] : arrive(singleState(start), this.program, this.engine(observe));
+  }
+
+  /** Endings of packets that arrive and are forwarded to some interfaces, none of which is a bridge of containers. */
+  forward(start: SetState, outputs: readonly string[], observe?: Observer<SetStates>): Ending<SetStates>[] {
+    if (start.set === EMPTY) return [];
+    const scope = forwardedTo(this.program, new Set(outputs));
+    return arrive(singleState(start), this.program, this.engine(observe), scope);
   }
 
   /** Endings in PREROUTING and INPUT of packets as if all were for this host. */
