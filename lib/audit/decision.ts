@@ -1,7 +1,7 @@
 /** The rule or policy that decides an answer of the simulator. */
 import type { EndReason } from "../path/end-reason.ts";
 import type { Step } from "../path/program.ts";
-import { decidesByPolicy, isDecidingChain, type SetDecider } from "../reach/attributed-engine.ts";
+import { decidesByPolicy, isDecidingChain } from "../reach/attributed-engine.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
 import { chainOf, iptablesName, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
@@ -74,24 +74,8 @@ export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
     : { code: "rule", ...ruleNote(rule, ruleset) };
 }
 
-/** Returns the rule, policy or other cause that decides the packets of a set; `undefined` where nothing was evaluated. */
-export function deciderOfSet(decider: SetDecider | undefined, ruleset: Ruleset): Decider {
-  switch (decider?.kind) {
-    case "rule":
-      return { code: "rule", ...ruleNote(decider.rule, ruleset) };
-    case "policy": {
-      const { table, name: chain, policy } = decider.chain;
-      return policyDecider({ table, chain, policy: policy ?? "ACCEPT" }, ruleset);
-    }
-    case "taken":
-      return { code: "outside-rules", reason: decider.reason };
-    case undefined:
-      return { code: "no-rule" };
-  }
-}
-
 function policyDecider(
-  { table, chain, policy }: Pick<Extract<Step, { step: "policy" }>, "table" | "chain" | "policy">,
+  { table, chain, policy }: Extract<Step, { step: "policy" }>,
   ruleset: Ruleset,
 ): DecidedWithoutRule {
   return {

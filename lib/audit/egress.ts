@@ -1,6 +1,7 @@
 /** Packets that containers send out of the host. */
 
 import { containerInputs } from "../host/bridge-ports.ts";
+import type { Interface } from "../host/host.ts";
 import { fromContainers } from "../host/packet-origin.ts";
 import { isInRanges, prefixRange } from "../packet/address.ts";
 import type { Scalar } from "../packet/field.ts";
@@ -26,8 +27,7 @@ interface LeavingPackets {
 export function egress(model: FamilyModel, unsettled: Unsettled): Passages {
   const { domain, host } = model;
   const { diagrams } = domain;
-  const names = new Set(host.interfaces.map((i) => i.name));
-  const bridges = host.bridges.filter((bridge) => names.has(bridge));
+  const bridges = host.bridges.flatMap((bridge) => host.interfaces.find((i) => i.name === bridge) ?? []);
   const leaving = leavingPackets(model, bridges, unsettled);
   return {
     passages: bridges.flatMap((bridge) => bridgePassage(model, bridge, leaving, unsettled)),
@@ -40,12 +40,12 @@ export function egress(model: FamilyModel, unsettled: Unsettled): Passages {
 /** Walks the packets of all bridges at once: a walk for each would evaluate all rules as often as there are bridges. */
 function leavingPackets(
   model: FamilyModel,
-  bridges: readonly string[],
+  bridges: readonly Interface[],
   unsettled: Unsettled,
 ): LeavingPackets {
   const { domain, full, host, mine, outside } = model;
   const { diagrams } = domain;
-  const from = or(...bridges.map((bridge) => fromContainers(host, bridge)));
+  const from = or(...bridges.map(({ name }) => fromContainers(host, name)));
   const walk = routedWalk(full, model.explicit, (observe) =>
     full.forward(full.start(from), outside, observe),
   );
@@ -71,7 +71,7 @@ function leavingPackets(
 /** Returns the passage of the packets of one bridge; none if no packet leaves. */
 function bridgePassage(
   model: FamilyModel,
-  bridge: string,
+  { name: bridge, addresses }: Interface,
   { first, intent }: LeavingPackets,
   unsettled: Unsettled,
 ): Passage[] {
@@ -80,11 +80,7 @@ function bridgePassage(
   const all = diagrams.intersect(domain.set(fromContainers(host, bridge)), first);
   if (all === EMPTY) return [];
   const blocked = diagrams.subtract(all, intent);
-  const subnets = host.interfaces
-    .filter((i) => i.name === bridge)
-    .slice(0, 1)
-    .flatMap((i) => i.addresses.filter((a) => a.family === model.family))
-    .map((a) => prefixRange(a.prefix));
+  const subnets = addresses.filter((a) => a.family === model.family).map((a) => prefixRange(a.prefix));
   const containers = host.containers.flatMap((c) => c.addresses).filter((a) => isInRanges(a, subnets));
   const unlisted = subnets.map(
     ([first]): Scalar => (typeof first === "bigint" ? first + 2n : (first as number) + 2),

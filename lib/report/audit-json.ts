@@ -9,6 +9,7 @@ import type { AuditNote } from "../audit/notes.ts";
 import type { SourceGroup, Sources } from "../audit/set-description.ts";
 import type { HostInference } from "../host/inference.ts";
 import { banListText, deciderText, doubtText, lintText, noteText } from "./text/audit-sentences.ts";
+import { countUnexpected } from "./text/audit-text.ts";
 import { dependencies, everySource } from "./text/finding-text.ts";
 import { inferenceText } from "./text/inference-text.ts";
 import { listeningSourcesText } from "./text/listening-text.ts";
@@ -183,7 +184,7 @@ function summaryOf(
     ...(expectations === null ? {} : { expected: findings.filter((f) => f.expected === true).length }),
     kinds,
     exposures: exposures.length,
-    unexpected: exposures.filter((e) => e.unexpected !== undefined).length,
+    unexpected: countUnexpected({ exposures }),
     lint: lint.length,
     doubts: doubts.length,
     ...(exit === undefined ? {} : { exit: { code: exit, meaning: EXIT_MEANINGS[exit] ?? "an error" } }),

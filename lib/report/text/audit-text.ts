@@ -68,7 +68,9 @@ export interface AuditOutcome {
 export function auditOutcome(audit: Audit): AuditOutcome {
   const { doubts, expectations, exposures, findings, looked } = audit;
   const open = doubts.length > 0;
-  if (expectations !== null && looked.engines.length > 0) return expectedOutcome(audit);
+  // Without an engine only an unexpected port can be judged by the expectations.
+  if (expectations !== null && (looked.engines.length > 0 || countUnexpected(audit) > 0))
+    return expectedOutcome(audit);
   if (findings.length > 0) {
     const what = findings.every(isNotRead)
       ? "the firewall that may govern these packets is not read."
