@@ -1,10 +1,11 @@
-/** Results of all packets of a walk, so that two rulesets can be compared. */
+/** Outcomes of packets as the proof of a fix compares them: dropped and rejected packets are stopped alike. */
 import type { Field } from "../packet/field.ts";
 import { ANY } from "../packet/predicate.ts";
 import type { Ending } from "../path/walk.ts";
 import type { Node } from "../reach/node-store.ts";
+import { groupOutcomes, type Outcome, outcomeKey } from "../reach/outcome.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
-import { type HeaderState, type SetState, type SetStates, singleState } from "../reach/set-state.ts";
+import { type SetState, type SetStates, singleState } from "../reach/set-state.ts";
 import type { ChainPlace } from "./chain-names.ts";
 
 /** Packets by outcome: verdict, delivery, output interface and header. */
@@ -13,20 +14,18 @@ export type Outcomes = ReadonlyMap<string, Node>;
 /** Outcome of dropped and rejected packets. Which of the two is the owner's decision. */
 export const STOPPED = "stopped";
 
+/** Fields that a fix must not change. */
+const FIELDS: readonly Field[] = ["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"];
+
 /** Groups the packets of a walk by outcome. */
-export function outcomesOf(endings: readonly Ending<SetStates>[], { chains, domain }: SetEngine): Outcomes {
-  const { diagrams } = domain;
-  const sets = new Map<string, Node[]>();
-  for (const ending of endings)
-    for (const [outcome, { set }] of chains.groupByHeader(ending.state, (header) =>
-      outcomeOf(ending, header),
-    )) {
-      const list = sets.get(outcome);
-      if (list === undefined) sets.set(outcome, [diagrams.members(set)]);
-      else list.push(diagrams.members(set));
-    }
-  return new Map([...sets].map(([outcome, list]) => [outcome, diagrams.unionAll(list)]));
-}
+export const outcomesOf = (endings: readonly Ending<SetStates>[], engine: SetEngine): Outcomes =>
+  new Map([...groupOutcomes(endings, engine, FIELDS, proofKey)].map(([outcome, { set }]) => [outcome, set]));
+
+/** Returns a key of what a proof compares: not the reason of an end, which rules of a fix may change. */
+const proofKey = (outcome: Outcome): string =>
+  outcome.verdict === "drop" || outcome.verdict === "reject"
+    ? STOPPED
+    : outcomeKey({ ...outcome, reason: null, unsure: [] });
 
 /**
  * Evaluates one base chain for all packets.
@@ -47,15 +46,4 @@ export function chainOutcomes(
     hook: null,
   }));
   return outcomesOf(endings, engine);
-}
-
-function outcomeOf({ verdict, delivery, out }: Ending<SetStates>, { bindings }: HeaderState): string {
-  if (verdict === "drop" || verdict === "reject") return STOPPED;
-  const header = (["src", "dst", "sport", "dport", "mark", "ctmark", "tos", "ttl"] satisfies Field[]).map(
-    (field) => {
-      const bound = bindings[field];
-      return bound === undefined ? "" : "value" in bound ? String(bound.value) : `=${bound.variable}`;
-    },
-  );
-  return [verdict, delivery, out, ...header].join("|");
 }

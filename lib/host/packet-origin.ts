@@ -44,6 +44,21 @@ function mute(host: Host): string[] {
 /** Packets that arrive by an interface, from outside or from containers. */
 export const comesIn = (host: Host): Predicate => not(named(mute(host)));
 
+/**
+ * Packets that arrive on an interface of some of the hosts. A port of a bridge that another host does not list is left out:
+ * its packets have the bridge as input interface, and engines give the ports of each container a new name.
+ */
+export function comesInto(hosts: readonly Host[]): Predicate {
+  const mutes = hosts.map((host) => ({
+    names: new Set(mute(host)),
+    listed: new Set(host.interfaces.map(({ name }) => name)),
+  }));
+  const names = new Set(mutes.flatMap((each) => [...each.names]));
+  return not(
+    named([...names].filter((name) => mutes.every((each) => each.names.has(name) || !each.listed.has(name)))),
+  );
+}
+
 /** Packets from containers of a bridge. */
 export const fromContainers = (host: Host, bridge: string): Predicate => named(containerInputs(host, bridge));
 
