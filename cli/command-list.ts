@@ -34,6 +34,14 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "matrix",
+    {
+      positionals: "<rules..>",
+      summary: "show which services get from each interface, network and container to each other",
+      load: () => import("./declarations/matrix.js"),
+    },
+  ],
+  [
     "fix",
     {
       positionals: "<rules..>",

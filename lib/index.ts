@@ -35,6 +35,16 @@ export type {
   Sources,
   Traffic,
 } from "./audit/set-description.ts";
+export type { Translation } from "./compare/host-paths.ts";
+export {
+  type FamilyMatrix,
+  type MatrixCell,
+  type MatrixEntry,
+  type MatrixOptions,
+  type ServiceMatrix,
+  serviceMatrix,
+} from "./compare/service-matrix.ts";
+export type { ZoneDetail, ZoneKind } from "./compare/zones.ts";
 export type { Cost, PassedRules } from "./fix/cost.ts";
 export type { Strategy, StrategyChoice } from "./fix/endpoint-rules.ts";
 export {
@@ -158,11 +168,9 @@ export {
   explain,
   type RuleExplained,
 } from "./report/explain/explain.ts";
-
 export type { ChainPitfall, DeadRule, RulePitfall } from "./report/explain/pitfalls.ts";
 export type { PortMappingNote } from "./report/explain/port-mappings.ts";
 export type { NewAddress, ReturnPoint, RuleAction } from "./report/explain/rule-action.ts";
-
 export { type FixJson, fixJson } from "./report/fix-json.ts";
 export { graphDot } from "./report/graph/dot.ts";
 export { chainGraph } from "./report/graph/graph.ts";
@@ -183,6 +191,9 @@ export type {
 export { graphMermaid, MERMAID_LIMITS } from "./report/graph/mermaid.ts";
 export { graphSvg, type SvgOptions } from "./report/graph/svg.ts";
 export { type ReportInputs, type ReportOptions, report } from "./report/html/report.ts";
+export { type MatrixEntryJson, type MatrixJson, matrixJson } from "./report/matrix/matrix-json.ts";
+export { matrixCsv, matrixMarkdown } from "./report/matrix/matrix-table.ts";
+export { matrixText } from "./report/matrix/matrix-text.ts";
 export { flowText } from "./report/packet/flow-text.ts";
 export type { IntendedOutcome } from "./report/packet/hook-path.ts";
 export { PATH_STYLE } from "./report/packet/path-style.ts";

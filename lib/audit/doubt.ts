@@ -88,7 +88,8 @@ export type Doubt =
   | {
       readonly code: "engines-disagree";
       readonly family: Family;
-      readonly kind: FindingKind;
+      /** The kind of finding; `matrix` for a packet of a service matrix. */
+      readonly kind: FindingKind | "matrix";
       readonly proto: string;
       readonly packet: PacketJson;
     };

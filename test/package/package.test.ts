@@ -309,6 +309,7 @@ const CALLS: Readonly<Record<string, { args: readonly string[]; code: number; pr
   explain: { args: ["host", "--chain", "DOCKER-USER"], code: 0, prints: /^This chain is yours/m },
   fix: { args: ["host"], code: 0, prints: /^-A FWCHECK /m },
   report: { args: ["host", "--fail-on", "none"], code: 0, prints: /^<!doctype html>/i },
+  matrix: { args: ["host"], code: 0, prints: /^IPv4 from eth0, eth1$/m },
   graph: { args: ["host"], code: 0, prints: /^<svg / },
   collect: { args: [], code: 0, prints: /^#!\/bin\/sh\n/ },
   parse: { args: ["host/iptables-save.txt"], code: 0, prints: /^\*filter$/m },

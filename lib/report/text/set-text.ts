@@ -55,7 +55,9 @@ export function hostDestinationsText({ redirected, group, ...own }: HostDestinat
   return texts.filter((text) => text !== "").join(", ");
 }
 
-const destinationsText = (set: SetDescription): string => setText(set, { all: "anywhere", none: "nowhere" });
+/** Returns destinations in words: `anywhere`, networks, or `anywhere but` networks. */
+export const destinationsText = (set: SetDescription): string =>
+  setText(set, { all: "anywhere", none: "nowhere" });
 
 /** Returns a destination with its preposition: `to 192.0.2.1`, `out of eth1`. */
 function destinationText(to: Destination): string {

@@ -1,0 +1,260 @@
+/** Walks of all first packets between the zones of a host, of one family. */
+import { Certainty } from "../audit/certainty.ts";
+import type { Doubt } from "../audit/doubt.ts";
+import { firstPackets, isAccepted, packetsOf, type SetEnding } from "../audit/endings.ts";
+import { InputInterfaces } from "../audit/input-interfaces.ts";
+import { withMissing } from "../audit/missing-tables.ts";
+import { WitnessPicker } from "../audit/witness-picker.ts";
+import { outsidePorts } from "../host/bridge-ports.ts";
+import type { Host } from "../host/host.ts";
+import { ownAddresses } from "../host/own-addresses.ts";
+import { comesIn, outsideInterfaces } from "../host/packet-origin.ts";
+import { MULTICAST, printAddress } from "../packet/address.ts";
+import { type Address, type Family, PROTO, type Range, type Scalar } from "../packet/field.ts";
+import { and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { Program } from "../path/program.ts";
+import { Domain } from "../reach/domain.ts";
+import { EMPTY, type Node } from "../reach/node-store.ts";
+import { SetEngine } from "../reach/set-engine.ts";
+import { type HeaderState, valueIn } from "../reach/set-state.ts";
+import { vocabularyOf } from "../reach/vocabulary.ts";
+import type { Witness } from "../reach/witness.ts";
+import type { Ruleset } from "../rules/ruleset.ts";
+import { sentBy, type Zone, type ZoneDetail, zonesOf } from "./zones.ts";
+
+/** Destination that packets have after translation. */
+export interface Translation {
+  /** Address as text; `null` where it is not translated. */
+  readonly dst: string | null;
+  /** Port; `null` where it is not translated. */
+  readonly dport: number | null;
+}
+
+/** Packets with one translated destination, as sent. */
+export interface TranslatedPart {
+  /** `null` where the destination is not translated. */
+  readonly translated: Translation | null;
+  readonly set: Node;
+}
+
+/** Packets of a zone, as sent. */
+export interface ZonePackets {
+  /** Packets that open a connection. */
+  readonly sent: Node;
+  /** Those that arrive somewhere if no rule drops or translates any. */
+  readonly possible: Node;
+  /** Those that arrive in a zone if no rule drops or translates any. */
+  routed(to: Zone): Node;
+}
+
+/**
+ * Packets that open connections: for TCP a SYN alone (RFC 9293), for ICMP an echo request, to one receiver. Their time to
+ * live outlasts every host. ICMP of the other family does not occur.
+ */
+const opening = (host: Host, family: Family): Predicate => {
+  const { broadcast } = ownAddresses(host, family);
+  const [icmp, request] = family === 4 ? [PROTO.icmp, 8] : [PROTO.icmpv6, 128];
+  return and(
+    or(not(is("proto", PROTO.tcp)), is("flags", 2)),
+    or(not(is("proto", icmp)), is("type", request)),
+    not(is("proto", family === 4 ? PROTO.icmpv6 : PROTO.icmp)),
+    not(within("dst", [...MULTICAST[family], ...broadcast])),
+    not(within("src", broadcast)),
+    is("ttl", 64),
+  );
+};
+
+/** Returns the ruleset without a rule. */
+const withoutRules = ({ unread: _, ...ruleset }: Ruleset): Ruleset => ({ ...ruleset, tables: new Map() });
+
+/** Endings of all first packets, by origin. */
+interface Walks {
+  readonly arriving: readonly SetEnding[];
+  /** Of packets that the host sends. */
+  readonly sent: readonly SetEnding[];
+}
+
+export class HostPaths {
+  readonly family: Family;
+  readonly zones: readonly Zone[];
+  readonly domain: Domain;
+  readonly program: Program;
+  readonly certainty: Certainty;
+  private readonly engine: SetEngine;
+  private readonly first: Node;
+  private readonly walks: Walks;
+  /** Walks without rules. */
+  private readonly routed: Walks;
+  private readonly picker: WitnessPicker;
+  private readonly rows = new Map<Zone, ZonePackets>();
+
+  /** @throws BudgetExceeded */
+  constructor(
+    ruleset: Ruleset,
+    readonly host: Host,
+    detail: ZoneDetail,
+    budget?: number,
+  ) {
+    const { family } = ruleset;
+    this.family = family;
+    this.zones = zonesOf(host, family, detail);
+    this.program = Program.of(withMissing(ruleset, host), host);
+    const open = Program.of(withoutRules(ruleset), host);
+    const first = opening(host, family);
+    const asked = [
+      first,
+      comesIn(host),
+      is("sport", 40000),
+      is("proto", family === 4 ? PROTO.icmpv6 : PROTO.icmp),
+      is("dport", 0),
+      is("src", family === 4 ? 0 : 0n),
+      ...this.zones.flatMap((zone) => [sentBy(host, family, zone), addressed(zone)]),
+    ];
+    this.domain = Domain.of(
+      family,
+      [vocabularyOf(this.program), vocabularyOf(open), { predicates: asked, markValues: new Map() }],
+      budget,
+    );
+    this.engine = new SetEngine(this.program, this.domain, false);
+    this.first = this.domain.set(first);
+    this.walks = walk(this.engine, host, first);
+    this.routed = walk(new SetEngine(open, this.domain, false), host, first);
+    this.certainty = new Certainty(this.domain, this.program.ruleset);
+    const inputs = new InputInterfaces(host, family, outsidePorts(host));
+    this.picker = new WitnessPicker(this.domain, host, family, inputs, outsideInterfaces(host));
+  }
+
+  /** The zone of the host itself. */
+  get self(): Zone {
+    return this.zones.at(-1)!;
+  }
+
+  /** Returns the packets that a zone sends. */
+  row(zone: Zone): ZonePackets {
+    let row = this.rows.get(zone);
+    if (row === undefined) {
+      const { diagrams } = this.domain;
+      const sent = diagrams.intersect(this.first, this.domain.set(sentBy(this.host, this.family, zone)));
+      const endings = endingsOf(this.routed, zone);
+      row = {
+        sent,
+        possible: diagrams.intersect(sent, packetsOf(this.domain, endings, isAccepted)),
+        routed: (to) =>
+          diagrams.intersect(sent, diagrams.unionAll(this.parts(endings, to).map((part) => part.set))),
+      };
+      this.rows.set(zone, row);
+    }
+    return row;
+  }
+
+  /**
+   * Returns the packets that get through to a zone, by the destination that they are translated to.
+   * @param from any zone of the same origin: the host itself, or not
+   */
+  reaching(to: Zone, from: Zone): TranslatedPart[] {
+    return this.parts(endingsOf(this.walks, from), to);
+  }
+
+  /** Returns the accepted packets of a walk that arrive in a zone. */
+  private parts(endings: readonly SetEnding[], to: Zone): TranslatedPart[] {
+    const { diagrams } = this.domain;
+    const sets = new Map<string, { readonly translated: Translation | null; readonly sets: Node[] }>();
+    for (const ending of endings) {
+      if (!isAccepted(ending) || !leadsTo(this.host, ending, to)) continue;
+      const groups = this.engine.chains.groupByHeader(ending.state, (header) =>
+        JSON.stringify(translationOf(header)),
+      );
+      for (const [key, { set, headers }] of groups) {
+        const [header] = headers.values();
+        const members = this.addressedTo(to, diagrams.members(set), header!);
+        if (members === EMPTY) continue;
+        const known = sets.get(key);
+        if (known !== undefined) known.sets.push(members);
+        else sets.set(key, { translated: translationOf(header!), sets: [members] });
+      }
+    }
+    return [...sets.values()].map(({ translated, sets: list }) => ({
+      translated,
+      set: diagrams.unionAll(list),
+    }));
+  }
+
+  /** Restricts packets with one header to those for a container's addresses. */
+  private addressedTo(to: Zone, packets: Node, header: HeaderState): Node {
+    if (to.kind !== "container") return packets;
+    const dst = valueIn(header, "dst");
+    if (dst !== undefined) return to.addresses.includes(dst as Address) ? packets : EMPTY;
+    return this.domain.diagrams.intersect(packets, this.domain.set(addressed(to)));
+  }
+
+  /** Returns one packet of a set that a zone sends: the most usual one. */
+  witness(from: Zone, set: Node): Witness {
+    const input = from.kind === "interface" ? from.name : null;
+    const sources = usualSources(this.host, this.family, from);
+    const { packet, assume } = this.picker.pick(set, input, sources.length === 0 ? {} : { src: sources });
+    return { packet: from.kind === "host" ? { ...packet, in: null } : packet, assume };
+  }
+
+  /** Returns the doubts about packets that are not followed to the end. */
+  doubts(): Doubt[] {
+    const { family } = this;
+    const endings = [...this.walks.arriving, ...this.walks.sent];
+    const reasons = endings.flatMap(({ state }) => [...state.headers.values()].flatMap((h) => h.unsure));
+    return reasons.map((reason) => ({ code: "not-followed", family, reason }));
+  }
+}
+
+const endingsOf = ({ arriving, sent }: Walks, { kind }: Zone): readonly SetEnding[] =>
+  kind === "host" ? sent : arriving;
+
+/** Walks the first packets of all connections. */
+const walk = (engine: SetEngine, host: Host, first: Predicate): Walks => ({
+  arriving: firstPackets(engine, engine.arrive(engine.start(and(first, comesIn(host))))),
+  sent: firstPackets(engine, engine.send(engine.start(first))),
+});
+
+/** Packets for the addresses of a container. */
+const addressed = ({ addresses }: Zone): Predicate =>
+  within(
+    "dst",
+    addresses.map((address): Range => [address, address]),
+  );
+
+/** Returns true if packets of an ending can be for a zone. Those that a bridge sends to outside ports can be for both. */
+function leadsTo(host: Host, { delivery, out }: SetEnding, to: Zone): boolean {
+  if (to.kind === "host") return delivery === "local";
+  if ((delivery !== "forward" && delivery !== "out") || out === null) return false;
+  return to.kind === "interface"
+    ? out === to.name || outsidePorts(host).get(to.name) === out
+    : to.bridges.includes(out);
+}
+
+/** Returns the destination that packets with a header are translated to. */
+function translationOf(header: HeaderState): Translation | null {
+  const [dst, dport] = [valueIn(header, "dst"), valueIn(header, "dport")];
+  return dst === undefined && dport === undefined
+    ? null
+    : {
+        dst: dst === undefined ? null : printAddress(dst as Address),
+        dport: dport === undefined ? null : (dport as number),
+      };
+}
+
+/** Returns addresses that a zone usually sends from. */
+function usualSources(host: Host, family: Family, { kind, bridges, addresses }: Zone): Scalar[] {
+  const isOfFamily = (address: Address): boolean => (typeof address === "number" ? 4 : 6) === family;
+  switch (kind) {
+    case "host":
+      return host.interfaces
+        .filter(({ name }) => name !== "lo")
+        .flatMap((i) => i.addresses.filter((a) => a.family === family).map((a) => a.address));
+    case "interface":
+      return [];
+    case "network":
+      return host.networks
+        .filter(({ bridge }) => bridge !== null && bridges.includes(bridge))
+        .flatMap(({ endpoints }) => endpoints.map((e) => e.address).filter(isOfFamily));
+    case "container":
+      return [...addresses];
+  }
+}

@@ -1,0 +1,98 @@
+/** Zones of a host: the host itself, interfaces that lead outside, and networks of containers or single containers. */
+import type { Host } from "../host/host.ts";
+import { ownAddresses } from "../host/own-addresses.ts";
+import { fromContainers, outsideInterfaces } from "../host/packet-origin.ts";
+import { isInRanges, LOOPBACK, prefixRange } from "../packet/address.ts";
+import type { Address, Family, Range } from "../packet/field.ts";
+import { and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+
+/** What a zone is. */
+export type ZoneKind = "host" | "interface" | "network" | "container";
+
+/** Part of what a host is connected to. */
+export interface Zone {
+  /** `host`: the host's own sockets. `interface`: whatever is behind it. */
+  readonly kind: ZoneKind;
+  /** Name of the interface, of the engine's network (of its bridge where the network is unknown) or of the container. */
+  readonly name: string;
+  /** Container bridges of a network or of a container. */
+  readonly bridges: readonly string[];
+  /** Addresses of a container in this family. */
+  readonly addresses: readonly Address[];
+}
+
+/** Containers as zones of their own, or together with the others of their network. */
+export type ZoneDetail = "network" | "container";
+
+/** Returns the zones of a host in one family: the interfaces, the networks or containers, and the host last. */
+export function zonesOf(host: Host, family: Family, detail: ZoneDetail): Zone[] {
+  return [
+    ...outsideInterfaces(host).map((name): Zone => ({ kind: "interface", name, bridges: [], addresses: [] })),
+    ...(detail === "network" ? networkZones(host) : containerZones(host, family)),
+    { kind: "host", name: "host", bridges: [], addresses: [] },
+  ];
+}
+
+const networkZones = (host: Host): Zone[] =>
+  host.bridges.map((bridge) => ({
+    kind: "network",
+    name: host.networks.find((network) => network.bridge === bridge)?.name ?? bridge,
+    bridges: [bridge],
+    addresses: [],
+  }));
+
+/** Returns the containers with an address on a container bridge. */
+const containerZones = (host: Host, family: Family): Zone[] =>
+  host.containers.flatMap(({ name, hostNetwork, addresses }): Zone[] => {
+    const own = addresses.filter((address) => (typeof address === "number" ? 4 : 6) === family);
+    const bridges = host.bridges.filter((bridge) =>
+      own.some((a) => isInRanges(a, subnets(host, family, bridge))),
+    );
+    return hostNetwork || bridges.length === 0 ? [] : [{ kind: "container", name, bridges, addresses: own }];
+  });
+
+/** Returns the subnets of a bridge: those of its addresses and of the routes over it. */
+const subnets = (host: Host, family: Family, bridge: string): Range[] => [
+  ...host.interfaces
+    .filter(({ name }) => name === bridge)
+    .flatMap(({ addresses }) =>
+      addresses.filter((a) => a.family === family).map(({ prefix }) => prefixRange(prefix)),
+    ),
+  ...host.routes
+    .filter((r) => r.family === family && r.dev === bridge && r.type === "unicast")
+    .map(({ to }) => prefixRange(to)),
+];
+
+/**
+ * Returns the packets that a zone sends, as they arrive at the host. Of a network and of a container these are the packets
+ * with its own addresses as source; other sources are a question of spoofing.
+ */
+export function sentBy(host: Host, family: Family, { kind, name, bridges, addresses }: Zone): Predicate {
+  const own = ownAddresses(host, family).local;
+  switch (kind) {
+    case "host":
+      return and(within("src", own), not(within("src", LOOPBACK[family])));
+    case "interface":
+      return is("in", name);
+    case "network":
+    case "container":
+      return or(
+        ...bridges.map((bridge) => {
+          const sources = subnets(host, family, bridge);
+          return and(
+            fromContainers(host, bridge),
+            within("src", sources),
+            not(within("src", own)),
+            ...(kind === "network"
+              ? []
+              : [
+                  within(
+                    "src",
+                    addresses.filter((a) => isInRanges(a, sources)).map((a): Range => [a, a]),
+                  ),
+                ]),
+          );
+        }),
+      );
+  }
+}

@@ -1,0 +1,317 @@
+/** The service matrix against the simulator for drawn packets, and against connections that were really tried. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type Answer,
+  type Host,
+  type MatrixEntry,
+  matrixCsv,
+  matrixMarkdown,
+  matrixText,
+  type PacketJson,
+  protoNumber,
+  type Ruleset,
+  readHost,
+  readPacket,
+  readRuleset,
+  readSnapshot,
+  type ServiceMatrix,
+  Simulator,
+  serviceMatrix,
+} from "fwcheck";
+import { describe, expect, test } from "vitest";
+import { HostPaths } from "../../lib/compare/host-paths.ts";
+import type { Zone } from "../../lib/compare/zones.ts";
+import { containerInputs, outsidePorts } from "../../lib/host/bridge-ports.ts";
+import { parseAddress, printAddress } from "../../lib/packet/address.ts";
+import type { Family } from "../../lib/packet/field.ts";
+import { packetJson } from "../../lib/packet/packet-json.ts";
+import type { Node } from "../../lib/reach/node-store.ts";
+import { sharedUnknowns } from "../../lib/reach/shared-unknowns.ts";
+import { hostOf, rulesetsOf } from "../builders.ts";
+import { capture, examples, shared } from "../capture.ts";
+import { random } from "../random.ts";
+import { draw } from "../reach/draw.ts";
+import { PAYLOADS } from "../report/hostile.ts";
+import { ADDR } from "../two-interfaces.ts";
+
+const PACKETS = Number(process.env.LAW_PACKETS ?? 400);
+const LONG = 7_200_000;
+
+/** Returns the zones that an accepted packet arrives in; outside ports of a bridge cannot be told apart from its containers. */
+const arrivesIn = (host: Host, zone: Zone, { verdict, delivery, out, sent }: Answer): boolean => {
+  if (verdict !== "accept") return false;
+  if (zone.kind === "host") return delivery === "local";
+  if (out === null || delivery === "local") return false;
+  if (zone.kind === "interface") return out === zone.name || outsidePorts(host).get(zone.name) === out;
+  return (
+    zone.bridges.includes(out) &&
+    (zone.kind === "network" || zone.addresses.some((a) => printAddress(a) === sent!.dst))
+  );
+};
+
+const names = new Map([["ping", [1, 58]]]);
+
+/** Returns true if a service of the matrix contains a protocol and port. */
+function covers(service: string, proto: number, dport: number | undefined): boolean {
+  if (service === "all") return true;
+  if (service.startsWith("all but ")) return !covers(service.slice("all but ".length), proto, dport);
+  const [, name, low, high] = /^(.+?)(?: (\d+)(?:-(\d+))?)?$/.exec(service)!;
+  if (name === "protocol") return proto === Number(low);
+  if (name === "protocols") return proto >= Number(low) && proto <= Number(high);
+  const numbers = names.get(name!) ?? [protoNumber(name!)];
+  return (
+    numbers.includes(proto) && (low === undefined || (dport! >= Number(low) && dport! <= Number(high ?? low)))
+  );
+}
+
+const entryCovers = ({ services }: MatrixEntry, proto: number, dport: number | undefined): boolean =>
+  services[0]?.startsWith("all but ") === true
+    ? services.every((service) => covers(service, proto, dport))
+    : services.some((service) => covers(service, proto, dport));
+
+const cellOf = (matrix: ServiceMatrix, family: Family, from: string, to: string) =>
+  matrix.families.find((f) => f.family === family)!.cells.find((c) => c.from === from && c.to === to)!;
+
+/** Draws packets and requires the sets and the printed entries to agree with the simulator. */
+function law(rulesets: readonly Ruleset[], host: Host, by: "network" | "container", packets: number): number {
+  const matrix = serviceMatrix(rulesets, host, { by });
+  const next = random(17);
+  let checked = 0;
+  for (const ruleset of rulesets) {
+    const { family } = ruleset;
+    const paths = new HostPaths(ruleset, host, by);
+    const { domain, program, zones } = paths;
+    const own = host.interfaces.flatMap((i) => i.addresses.filter((a) => a.family === family));
+    const containers = host.containers.flatMap((c) =>
+      c.addresses.filter((a) => (typeof a === "number" ? 4 : 6) === family),
+    );
+    const usual = {
+      flags: [2],
+      type: [family === 4 ? 8 : 128],
+      ttl: [64],
+      dst: [...own.map((a) => a.address), ...containers],
+      src: [
+        ...own.map((a) => a.address),
+        ...containers,
+        parseAddress(family === 4 ? "198.51.100.9" : "2001:db8:5::9", family)!,
+      ],
+    };
+    for (let i = 0; i < packets; i++) {
+      const { packet, assume, ordinal } = draw(domain, host, family, sharedUnknowns(program), next, {
+        usual,
+      });
+      const from = zones.find(
+        (zone) =>
+          (zone.kind === "host") === (packet.in === null) &&
+          domain.diagrams.evaluate(paths.row(zone).sent, ordinal) === 1,
+      );
+      if (from === undefined) continue;
+      const answer = new Simulator([program.ruleset], host, { assume }).packet(packet);
+      for (const to of zones) {
+        if (to === from && to.kind === "host") continue;
+        const parts = paths
+          .reaching(to, from)
+          .filter(({ set }) => domain.diagrams.evaluate(set, ordinal) === 1);
+        const reached = arrivesIn(host, to, answer);
+        const where = JSON.stringify([from.name, to.name, packetJson(packet), [...assume], answer]);
+        expect(parts.length, where).toBe(reached ? 1 : 0);
+        const [part] = parts;
+        if (part !== undefined && part.translated !== null) {
+          const { dst, dport } = part.translated;
+          if (dst !== null) expect(dst, where).toBe(answer.sent!.dst);
+          if (dport !== null && packet.dport !== undefined) expect(dport, where).toBe(answer.sent!.dport);
+        }
+        const entries = cellOf(matrix, family, from.name, to.name).entries.filter((entry) =>
+          entryCovers(entry, packet.proto, packet.dport),
+        );
+        const listed =
+          parts.length > 0 || domain.diagrams.evaluate(servicesTo(paths, from, to), ordinal) === 1;
+        expect(entries.length > 0, where).toBe(listed);
+        checked++;
+      }
+    }
+  }
+  return checked;
+}
+
+const memo = new WeakMap<HostPaths, Map<string, Node>>();
+
+/** Returns the services that a zone reaches another by: its packets by protocol and port alone. */
+function servicesTo(paths: HostPaths, from: Zone, to: Zone): Node {
+  const known = memo.get(paths) ?? new Map<string, Node>();
+  memo.set(paths, known);
+  const key = JSON.stringify([from.name, to.name]);
+  let services = known.get(key);
+  if (services === undefined) {
+    const { domain } = paths;
+    const { diagrams } = domain;
+    const kept = [domain.levelOf("proto"), domain.levelOf("dport")];
+    const others = new Set(
+      domain.variables.map((_, level) => level).filter((level) => !kept.includes(level)),
+    );
+    const sets = paths.reaching(to, from).map(({ set }) => diagrams.intersect(set, paths.row(from).sent));
+    const ordinary = sets.map((set) => paths.certainty.ordinaryPart(set));
+    services = diagrams.project(diagrams.unionAll(ordinary), others);
+    known.set(key, services);
+  }
+  return services;
+}
+
+const folder = join(shared, "hosts");
+const recorded = existsSync(folder)
+  ? readdirSync(folder).filter((name) => existsSync(join(folder, name, "truth.ndjson")))
+  : [];
+
+/** Reads a snapshot. */
+function snapshot(name: string): { readonly rulesets: readonly Ruleset[]; readonly host: Host } {
+  const text = readFileSync(join(folder, name, "host.snap"), "utf8");
+  const { rules, sources, doubts } = readSnapshot({ name, text });
+  const { rulesets } = readRuleset(rules);
+  return { rulesets, host: readHost({ ...sources, doubts, complete: true }, rulesets) };
+}
+
+describe("a packet is in a cell if and only if the simulator lets it through", () => {
+  test.each(["ufw-docker-20.10", "ufw-docker-28.5", "docker-29-nftables"])(
+    "%s",
+    { timeout: LONG },
+    (name) => {
+      const { rulesets, host } = capture(join(examples, name));
+      let checked = 0;
+      for (const by of ["network", "container"] as const) checked += law(rulesets, host, by, PACKETS);
+      if (process.env.LAW_PACKETS !== undefined) console.log(`${name}: ${checked} cells, no difference`);
+      expect(checked).toBeGreaterThan(PACKETS);
+    },
+  );
+
+  test.skipIf(recorded.length === 0).each(recorded)("%s", { timeout: LONG }, (name) => {
+    const { rulesets, host } = snapshot(name);
+    const checked = law(rulesets, host, "container", PACKETS / 4);
+    if (process.env.LAW_PACKETS !== undefined) console.log(`${name}: ${checked} cells, no difference`);
+    expect(checked).toBeGreaterThan(0);
+  });
+});
+
+test.skipIf(recorded.length === 0)("every connection that a client really made is in the matrix", () => {
+  let open = 0;
+  const missing: string[] = [];
+  for (const name of recorded) {
+    const { rulesets, host } = snapshot(name);
+    const matrix = serviceMatrix(rulesets, host);
+    const lines = readFileSync(join(folder, name, "truth.ndjson"), "utf8")
+      .trim()
+      .split("\n");
+    for (const line of lines) {
+      const { packet: json, real } = JSON.parse(line) as { packet?: PacketJson; real?: string };
+      if (json === undefined) continue;
+      const packet = readPacket(json);
+      if (typeof packet === "string") throw new Error(packet);
+      const family = matrix.families.find((f) => f.family === packet.family);
+      if (real !== "open" || packet.in === null || family === undefined) continue;
+      const from = zoneOf(host, packet.in!);
+      const cells = family.cells.filter((cell) => cell.from === from);
+      const found = cells.some(({ entries }) =>
+        entries.some((e) => entryCovers(e, packet.proto, packet.dport)),
+      );
+      open++;
+      if (!found) missing.push(`${name} ${line}`);
+    }
+  }
+  expect(missing).toEqual([]);
+  expect(open).toBeGreaterThan(100);
+});
+
+/** Returns the name of the zone that packets of an interface come from. */
+function zoneOf(host: Host, input: string): string {
+  const bridge = host.bridges.find((b) => b === input || containerInputs(host, b).includes(input));
+  return bridge === undefined ? input : (host.networks.find((n) => n.bridge === bridge)?.name ?? bridge);
+}
+
+describe("printed", () => {
+  const rules = (name: string): readonly Ruleset[] =>
+    rulesetsOf(`*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i eth0 -s 198.51.100.0/24 -p tcp -m tcp --dport 22 -j ACCEPT
+-A INPUT -i eth0 -p udp -m udp --sport 67 --dport 68 -j ACCEPT
+-A INPUT -i eth1 -p tcp -m tcp --dport 80:81 -m recent --rcheck --name ${name} --rsource -j ACCEPT
+-A FORWARD -i eth1 -o eth0 ! -p tcp -j ACCEPT
+-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT
+COMMIT
+`);
+  const matrixOf = (name = "list"): ServiceMatrix => {
+    const rulesets = rules(name);
+    return serviceMatrix(rulesets, hostOf(rulesets, { addr: ADDR }, { complete: true }));
+  };
+
+  test("as text", () => {
+    expect(matrixText(matrixOf()).split("\ninconclusive")[0]).toMatchInlineSnapshot(`
+      "IPv4 from eth0
+        to eth0, eth1: nothing
+        to host:
+          tcp 22, from 198.51.100.0/24
+          udp 68, only some packets: the rules test more than addresses and ports
+
+      IPv4 from eth1
+        to eth0:
+          all but tcp
+        to eth1: nothing
+        to host:
+          tcp 80-81, if recent@filter/INPUT/3
+
+      IPv4 from host
+        to eth0, eth1:
+          all, the replies to its example do not arrive
+
+      inferred: the default route leads out of eth0 (no --route was given)
+      inferred: the host forwards packets (net.ipv4.ip_forward = 1; no --sysctl was
+          given)
+      "
+    `);
+  });
+
+  test("as CSV", () => {
+    expect(matrixCsv(matrixOf())).toMatchInlineSnapshot(`
+      "family,from,to,services,sources,destinations,translated,partly,unknowns,replies
+      IPv4,eth0,eth0,,,,,,,
+      IPv4,eth0,eth1,,,,,,,
+      IPv4,eth0,host,tcp 22,198.51.100.0/24,anywhere,,no,,accept
+      IPv4,eth0,host,udp 68,everyone,anywhere,,yes,,accept
+      IPv4,eth1,eth0,all but tcp,everyone,anywhere,,no,,accept
+      IPv4,eth1,eth1,,,,,,,
+      IPv4,eth1,host,tcp 80-81,everyone,anywhere,,no,recent@filter/INPUT/3,accept
+      IPv4,host,eth0,all,everyone,anywhere,,no,,drop
+      IPv4,host,eth1,all,everyone,anywhere,,no,,drop
+      "
+    `);
+  });
+
+  test("without markup, terminal codes or formulas of hostile names", () => {
+    for (const payload of PAYLOADS) {
+      const docker = [
+        {
+          Id: "1".repeat(64),
+          Name: payload,
+          Driver: "bridge",
+          Options: { "com.docker.network.bridge.name": "br0" },
+          IPAM: { Config: [{ Subnet: "172.18.0.0/16" }] },
+          Containers: {},
+        },
+      ];
+      const addr = [
+        ...JSON.parse(ADDR),
+        { ifname: "br0", addr_info: [{ family: "inet", local: "172.18.0.1", prefixlen: 16 }] },
+      ];
+      const rulesets = rules("list");
+      const matrix = serviceMatrix(rulesets, hostOf(rulesets, { addr, docker }, { complete: true }));
+      expect(matrix.families[0]!.zones.map((zone) => zone.name)).toContain(payload);
+      for (const text of [matrixText(matrix), matrixCsv(matrix), matrixMarkdown(matrix)])
+        expect(text).not.toMatch(
+          /[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u202e]|\r(?!\n)|^INJECTED/m,
+        );
+      expect(matrixMarkdown(matrix)).not.toMatch(/<(?!br>)|(?<!\\)[[\]`!]|(?<!\\):\/\/|^\| a/m);
+      expect(matrixCsv(matrix)).not.toMatch(/(^|,)"?[=+@-]/m);
+    }
+  });
+});
