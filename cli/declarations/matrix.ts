@@ -10,6 +10,11 @@ export const command = defineCommand({
       describe: "zones of containers: one for each network, or one for each container",
       requiresArg: true,
     },
+    spoofing: {
+      type: "boolean",
+      describe:
+        "only packets whose source cannot be where they arrive from, and that get in in spite of rp_filter and the rules",
+    },
     format: {
       choices: ["text", "markdown", "csv"],
       default: "text",
@@ -28,8 +33,10 @@ export const command = defineCommand({
   examples: [
     ["What each interface, network and the host itself reach", "fwcheck matrix host.snap"],
     ["The same for each container", "fwcheck matrix host.snap --by container"],
+    ["Sources that an interface accepts and that cannot be behind it", "fwcheck matrix host.snap --spoofing"],
     ["A table for a wiki", "fwcheck matrix host.snap --format markdown > matrix.md"],
   ],
-  notes: "Exit code: 0; 2 if the call or the input is wrong, or if something is inconclusive.",
+  notes:
+    "Exit code: 0; 1 if --spoofing finds packets that get in; 2 if the call or the input is wrong, or if something is inconclusive.",
   run: async (args) => (await import("../commands/matrix.js")).run(args),
 });

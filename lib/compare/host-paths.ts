@@ -20,7 +20,7 @@ import { type HeaderState, valueIn } from "../reach/set-state.ts";
 import { vocabularyOf } from "../reach/vocabulary.ts";
 import type { Witness } from "../reach/witness.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { sentBy, type Zone, type ZoneDetail, zonesOf } from "./zones.ts";
+import { arrivedFrom, packetsFrom, type Zone, type ZoneDetail, type ZoneSources, zonesOf } from "./zones.ts";
 
 /** Destination that packets have after translation. */
 export interface Translation {
@@ -41,7 +41,7 @@ export interface TranslatedPart {
 export interface ZonePackets {
   /** Packets that open a connection. */
   readonly sent: Node;
-  /** Those that arrive somewhere if no rule drops or translates any. */
+  /** Those that arrive somewhere if no rule drops or translates any; of spoofed packets, those with the zone's own sources, too. */
   readonly possible: Node;
   /** Those that arrive in a zone if no rule drops or translates any. */
   routed(to: Zone): Node;
@@ -94,6 +94,7 @@ export class HostPaths {
     readonly host: Host,
     detail: ZoneDetail,
     budget?: number,
+    readonly sources: ZoneSources = "own",
   ) {
     const { family } = ruleset;
     this.family = family;
@@ -108,7 +109,11 @@ export class HostPaths {
       is("proto", family === 4 ? PROTO.icmpv6 : PROTO.icmp),
       is("dport", 0),
       is("src", family === 4 ? 0 : 0n),
-      ...this.zones.flatMap((zone) => [sentBy(host, family, zone), addressed(zone)]),
+      ...this.zones.flatMap((zone) => [
+        arrivedFrom(host, zone),
+        packetsFrom(host, family, zone, sources),
+        addressed(zone),
+      ]),
     ];
     this.domain = Domain.of(
       family,
@@ -134,11 +139,15 @@ export class HostPaths {
     let row = this.rows.get(zone);
     if (row === undefined) {
       const { diagrams } = this.domain;
-      const sent = diagrams.intersect(this.first, this.domain.set(sentBy(this.host, this.family, zone)));
+      const from = this.domain.set(packetsFrom(this.host, this.family, zone, this.sources));
+      const sent = diagrams.intersect(this.first, from);
       const endings = endingsOf(this.routed, zone);
       row = {
         sent,
-        possible: diagrams.intersect(sent, packetsOf(this.domain, endings, isAccepted)),
+        possible: diagrams.intersect(
+          this.sources === "own" ? sent : this.domain.set(arrivedFrom(this.host, zone)),
+          packetsOf(this.domain, endings, isAccepted),
+        ),
         routed: (to) =>
           diagrams.intersect(sent, diagrams.unionAll(this.parts(endings, to).map((part) => part.set))),
       };

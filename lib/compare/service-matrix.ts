@@ -18,7 +18,7 @@ import { flow } from "../simulate/flow.ts";
 import { Simulator } from "../simulate/simulator.ts";
 import { HostPaths, type Translation } from "./host-paths.ts";
 import { ServiceSplitter } from "./service-groups.ts";
-import type { Zone, ZoneDetail, ZoneKind } from "./zones.ts";
+import type { Zone, ZoneDetail, ZoneKind, ZoneSources } from "./zones.ts";
 
 /** Services between two zones with the same sources and destinations. */
 export interface MatrixEntry {
@@ -36,8 +36,8 @@ export interface MatrixEntry {
   readonly unknowns: readonly string[];
   /** One packet that gets through. */
   readonly witness: PacketJson;
-  /** Result of the connection that the witness opens: `accept` where its replies arrive, too. */
-  readonly replies: Decision;
+  /** Result of the connection that the witness opens: `accept` where its replies arrive, too; absent for spoofed sources. */
+  readonly replies?: Decision;
 }
 
 /** Services from one zone to another. */
@@ -62,6 +62,8 @@ export interface FamilyMatrix {
 
 /** Result of `serviceMatrix`, as data. */
 export interface ServiceMatrix {
+  /** Sources of the packets: the zones' own, or spoofed ones. */
+  readonly sources: ZoneSources;
   /** One for each family whose rules were given and that stays within the budget. */
   readonly families: readonly FamilyMatrix[];
   /** Facts about the host that were inferred because no input has them. */
@@ -74,6 +76,11 @@ export interface ServiceMatrix {
 export interface MatrixOptions {
   /** Rows and columns for networks of containers (the default) or for each container. */
   readonly by?: ZoneDetail | undefined;
+  /**
+   * `spoofed` for packets whose source cannot be in the zone that they arrive from: cells show what they reach in spite of
+   * rp_filter and the rules. The host has no row then. Default: `own`.
+   */
+  readonly sources?: ZoneSources | undefined;
   /** Most intervals that the diagrams of one family may have, about 20 bytes each. Default: 50 million. */
   readonly budget?: number | undefined;
 }
@@ -86,32 +93,35 @@ export interface MatrixOptions {
 export function serviceMatrix(
   rulesets: readonly Ruleset[],
   host: Host,
-  { by = "network", budget }: MatrixOptions = {},
+  { by = "network", sources = "own", budget }: MatrixOptions = {},
 ): ServiceMatrix {
   const doubts = new DoubtCollector();
   doubts.add(...engineDoubts(rulesets, host));
   const families = rulesets.flatMap((ruleset): FamilyMatrix[] => {
     try {
-      return [familyMatrix(new HostPaths(ruleset, host, by, budget), doubts)];
+      return [familyMatrix(new HostPaths(ruleset, host, by, budget, sources), doubts)];
     } catch (error) {
       if (!(error instanceof BudgetExceeded)) throw error;
       doubts.add(budgetDoubt(ruleset.family, error));
       return [];
     }
   });
-  return { families, inferences: host.inferences, doubts: doubts.all };
+  return { sources, families, inferences: host.inferences, doubts: doubts.all };
 }
 
 function familyMatrix(paths: HostPaths, doubts: DoubtCollector): FamilyMatrix {
   const { zones, family } = paths;
   const { diagrams } = paths.domain;
   doubts.add(...paths.doubts());
+  if (paths.sources === "spoofed" && !paths.host.routed.includes(family))
+    doubts.add({ code: "routes-inferred", family });
   const writer = new EntryWriter(paths, doubts);
   const columns = zones.map((to) => {
     const [arriving, sent] = [paths.reaching(to, zones[0]!), paths.reaching(to, paths.self)];
     return { to, arriving, sent };
   });
-  const cells = zones.flatMap((from) => {
+  const senders = zones.filter(({ kind }) => paths.sources === "own" || kind !== "host");
+  const cells = senders.flatMap((from) => {
     const row = paths.row(from);
     return columns
       .filter(({ to }) => from !== to || from.kind !== "host")
@@ -176,6 +186,7 @@ class EntryWriter {
   private example(from: Zone, set: Node): Pick<MatrixEntry, "witness" | "replies"> {
     const { host, program, family } = this.paths;
     const { packet, assume } = this.paths.witness(from, set);
+    if (this.paths.sources === "spoofed") return { witness: packetJson(packet) };
     const connection = flow(new Simulator([program.ruleset], host, { assume }), host, packet);
     const first = connection.packets[0]!.trace.answer.verdict;
     if (first === "drop" || first === "reject")

@@ -1,10 +1,14 @@
 /** Zones of a host: the host itself, interfaces that lead outside, and networks of containers or single containers. */
+import { outsidePorts } from "../host/bridge-ports.ts";
 import type { Host } from "../host/host.ts";
 import { ownAddresses } from "../host/own-addresses.ts";
 import { fromContainers, outsideInterfaces } from "../host/packet-origin.ts";
-import { isInRanges, LOOPBACK, prefixRange } from "../packet/address.ts";
+import { isInRanges, LOOPBACK, prefixes, prefixRange } from "../packet/address.ts";
 import type { Address, Family, Range } from "../packet/field.ts";
-import { and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { decide } from "../path/decision-list.ts";
+import { fibCases } from "../path/fib.ts";
+import { rpfilterLookup } from "../path/routing-lookup.ts";
 
 /** What a zone is. */
 export type ZoneKind = "host" | "interface" | "network" | "container";
@@ -63,11 +67,45 @@ const subnets = (host: Host, family: Family, bridge: string): Range[] => [
     .map(({ to }) => prefixRange(to)),
 ];
 
+/** Whose sources the packets of a zone have: its own, or those of somebody else. */
+export type ZoneSources = "own" | "spoofed";
+
+/** Returns the packets of a zone with its own sources, or with spoofed ones. */
+export const packetsFrom = (host: Host, family: Family, zone: Zone, sources: ZoneSources): Predicate =>
+  sources === "own" ? sentBy(host, family, zone) : spoofedBy(host, family, zone);
+
+/**
+ * Returns the packets that arrive from a zone although their source cannot be there: no route to it leads out by the interface
+ * (the strict reverse path of RFC 3704, 2.2), or it is an address of the host. rp_filter is not considered.
+ */
+function spoofedBy(host: Host, family: Family, zone: Zone): Predicate {
+  const { kind, name, bridges } = zone;
+  if (kind === "host") return NEVER;
+  // Packets of a bridge's port have the bridge as input interface, and routes lead out by the bridge.
+  const inputs = kind === "interface" ? [outsidePorts(host).get(name) ?? name] : bridges;
+  // Routes that were inferred count like given ones; the result names them.
+  const behind = fibCases(host, family, rpfilterLookup(family, false, false)).map(({ when, outcome }) => ({
+    when,
+    outcome: outcome.kind === "unicast" && outcome.devs.some((dev) => inputs.includes(dev)) ? ANY : NEVER,
+  }));
+  return and(arrivedFrom(host, zone), not(decide(behind)), not(within("src", UNROUTED[family])));
+}
+
+/** Returns the packets that arrive from a zone, with any source. */
+export const arrivedFrom = (host: Host, { kind, name, bridges }: Zone): Predicate =>
+  kind === "interface" ? is("in", name) : or(...bridges.map((bridge) => fromContainers(host, bridge)));
+
+/** Sources for which no route exists: hosts without an address yet, and neighbours by their link-local address. */
+const UNROUTED: Readonly<Record<Family, readonly Range[]>> = {
+  4: prefixes(4, "0.0.0.0/32"),
+  6: prefixes(6, "::/128", "fe80::/10"),
+};
+
 /**
  * Returns the packets that a zone sends, as they arrive at the host. Of a network and of a container these are the packets
  * with its own addresses as source; other sources are a question of spoofing.
  */
-export function sentBy(host: Host, family: Family, { kind, name, bridges, addresses }: Zone): Predicate {
+function sentBy(host: Host, family: Family, { kind, name, bridges, addresses }: Zone): Predicate {
   const own = ownAddresses(host, family).local;
   switch (kind) {
     case "host":

@@ -23,7 +23,7 @@ import { describe, expect, test } from "vitest";
 import { HostPaths } from "../../lib/compare/host-paths.ts";
 import type { Zone } from "../../lib/compare/zones.ts";
 import { containerInputs, outsidePorts } from "../../lib/host/bridge-ports.ts";
-import { parseAddress, printAddress } from "../../lib/packet/address.ts";
+import { isInRanges, maskBits, parseAddress, prefixRange, printAddress } from "../../lib/packet/address.ts";
 import type { Family } from "../../lib/packet/field.ts";
 import { packetJson } from "../../lib/packet/packet-json.ts";
 import type { Node } from "../../lib/reach/node-store.ts";
@@ -74,13 +74,19 @@ const cellOf = (matrix: ServiceMatrix, family: Family, from: string, to: string)
   matrix.families.find((f) => f.family === family)!.cells.find((c) => c.from === from && c.to === to)!;
 
 /** Draws packets and requires the sets and the printed entries to agree with the simulator. */
-function law(rulesets: readonly Ruleset[], host: Host, by: "network" | "container", packets: number): number {
-  const matrix = serviceMatrix(rulesets, host, { by });
+function law(
+  rulesets: readonly Ruleset[],
+  host: Host,
+  by: "network" | "container",
+  packets: number,
+  sources: "own" | "spoofed" = "own",
+): number {
+  const matrix = serviceMatrix(rulesets, host, { by, sources });
   const next = random(17);
   let checked = 0;
   for (const ruleset of rulesets) {
     const { family } = ruleset;
-    const paths = new HostPaths(ruleset, host, by);
+    const paths = new HostPaths(ruleset, host, by, undefined, sources);
     const { domain, program, zones } = paths;
     const own = host.interfaces.flatMap((i) => i.addresses.filter((a) => a.family === family));
     const containers = host.containers.flatMap((c) =>
@@ -122,6 +128,10 @@ function law(rulesets: readonly Ruleset[], host: Host, by: "network" | "containe
           if (dst !== null) expect(dst, where).toBe(answer.sent!.dst);
           if (dport !== null && packet.dport !== undefined) expect(dport, where).toBe(answer.sent!.dport);
         }
+        if (sources === "spoofed" && from.kind === "interface" && family === 4)
+          expect(routeOut(host, packet.src as number), where).not.toBe(
+            outsidePorts(host).get(from.name) ?? from.name,
+          );
         const entries = cellOf(matrix, family, from.name, to.name).entries.filter((entry) =>
           entryCovers(entry, packet.proto, packet.dport),
         );
@@ -133,6 +143,20 @@ function law(rulesets: readonly Ruleset[], host: Host, by: "network" | "containe
     }
   }
   return checked;
+}
+
+/** Returns the interface of the longest route of table main to an address, without policy routing. */
+function routeOut(host: Host, address: number): string | null {
+  const routes = host.routes
+    .filter(
+      (r) =>
+        r.family === 4 &&
+        r.table === "main" &&
+        r.type === "unicast" &&
+        isInRanges(address, [prefixRange(r.to)]),
+    )
+    .sort((a, b) => maskBits(b.to.mask)! - maskBits(a.to.mask)!);
+  return host.rules === undefined ? (routes[0]?.dev ?? null) : null;
 }
 
 const memo = new WeakMap<HostPaths, Map<string, Node>>();
@@ -179,6 +203,7 @@ describe("a packet is in a cell if and only if the simulator lets it through", (
       const { rulesets, host } = capture(join(examples, name));
       let checked = 0;
       for (const by of ["network", "container"] as const) checked += law(rulesets, host, by, PACKETS);
+      checked += law(rulesets, host, "network", PACKETS, "spoofed");
       if (process.env.LAW_PACKETS !== undefined) console.log(`${name}: ${checked} cells, no difference`);
       expect(checked).toBeGreaterThan(PACKETS);
     },
@@ -186,7 +211,8 @@ describe("a packet is in a cell if and only if the simulator lets it through", (
 
   test.skipIf(recorded.length === 0).each(recorded)("%s", { timeout: LONG }, (name) => {
     const { rulesets, host } = snapshot(name);
-    const checked = law(rulesets, host, "container", PACKETS / 4);
+    const checked =
+      law(rulesets, host, "container", PACKETS / 4) + law(rulesets, host, "network", PACKETS / 4, "spoofed");
     if (process.env.LAW_PACKETS !== undefined) console.log(`${name}: ${checked} cells, no difference`);
     expect(checked).toBeGreaterThan(0);
   });
@@ -226,6 +252,42 @@ function zoneOf(host: Host, input: string): string {
   const bridge = host.bridges.find((b) => b === input || containerInputs(host, b).includes(input));
   return bridge === undefined ? input : (host.networks.find((n) => n.bridge === bridge)?.name ?? bridge);
 }
+
+describe("spoofed sources", () => {
+  const open = rulesetsOf("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n");
+  const ROUTES = [
+    { dst: "203.0.113.0/24", dev: "eth0", scope: "link" },
+    { dst: "10.99.0.0/24", dev: "eth1", scope: "link" },
+    { dst: "default", gateway: "203.0.113.254", dev: "eth0" },
+  ];
+  const spoofed = (sysctl: string, rulesets = open, route: object = ROUTES): string => {
+    const host = hostOf(rulesets, { addr: ADDR, sysctl, route }, { complete: true });
+    return matrixText(serviceMatrix(rulesets, host, { sources: "spoofed" }));
+  };
+  const FORWARDS =
+    "net.ipv4.ip_forward = 1\nnet.ipv4.conf.eth0.rp_filter = 0\nnet.ipv4.conf.eth1.rp_filter = 0\n";
+
+  test("get in where neither rp_filter nor a rule stops them", () => {
+    const text = spoofed(FORWARDS, open, [{ dst: "fe80::/64", dev: "eth0" }]);
+    expect(text).toMatch(/^IPv4 with sources that are not behind eth0$/m);
+    expect(text).toMatch(/^ {2}to eth0, eth1, host:\n {4}all, from 10\.99\.0\.0\/24$/m);
+    // Which sources are behind an interface is a guess without routes.
+    expect(text).toMatch(/^inconclusive: IPv4: no routes were given/m);
+  });
+
+  test("do not get in with a strict rp_filter", () => {
+    expect(spoofed(FORWARDS.replaceAll("rp_filter = 0", "rp_filter = 1"))).toMatch(
+      /^IPv4 with sources that are not behind eth0, eth1: nothing gets in$/m,
+    );
+  });
+
+  test("do not get in where the owner's rules drop them", () => {
+    const rules = rulesetsOf(
+      "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --invert -j DROP\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n",
+    );
+    expect(spoofed(FORWARDS, rules)).toMatch(/not behind eth0, eth1: nothing gets in$/m);
+  });
+});
 
 describe("printed", () => {
   const rules = (name: string): readonly Ruleset[] =>

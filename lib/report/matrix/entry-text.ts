@@ -34,11 +34,16 @@ export function conditionTexts({ sources, destinations, partly, unknowns, replie
     ...(destinations.kind === "all" ? [] : [`to ${destinationsText(destinations)}`]),
     ...(partly ? ["only some packets: the rules test more than addresses and ports"] : []),
     ...(unknowns.length === 0 ? [] : [`if ${unknowns.join(", ")}`]),
-    ...(replies === "accept"
-      ? []
-      : [
-          `${replies === "undecided" ? "it is unknown whether " : ""}the replies to its example ${replies === "undecided" ? "arrive" : "do not arrive"}`,
-        ]),
+    ...repliesText(replies),
+  ];
+}
+
+function repliesText(replies: MatrixEntry["replies"]): string[] {
+  if (replies === undefined || replies === "accept") return [];
+  return [
+    replies === "undecided"
+      ? "it is unknown whether the replies to its example arrive"
+      : "the replies to its example do not arrive",
   ];
 }
 

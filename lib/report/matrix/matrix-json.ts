@@ -33,8 +33,9 @@ export interface MatrixJson extends Omit<ServiceMatrix, "families" | "doubts"> {
 }
 
 /** Returns the JSON document of a service matrix. */
-export const matrixJson = ({ families, inferences, doubts }: ServiceMatrix): MatrixJson => ({
+export const matrixJson = ({ sources, families, inferences, doubts }: ServiceMatrix): MatrixJson => ({
   version: 1,
+  sources,
   outcome: doubts.length === 0 ? "complete" : "inconclusive",
   families: families.map((family) => ({
     ...family,

@@ -76,7 +76,7 @@ export function matrixCsv({ families }: ServiceMatrix): string {
         translationText(entry) ?? "",
         entry.partly ? "yes" : "no",
         entry.unknowns.join(" "),
-        entry.replies,
+        entry.replies ?? "",
       ]),
     ]),
   );

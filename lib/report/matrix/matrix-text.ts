@@ -11,7 +11,10 @@ export function matrixText(matrix: ServiceMatrix, style: Style = PLAIN): string 
     ...matrix.doubts.flatMap((doubt) => indented(style.yellow("inconclusive:"), safe(doubtText(doubt)))),
     ...matrix.inferences.flatMap((each) => indented(style.dim("inferred:"), safe(inferenceText(each)))),
   ];
-  return `${[...matrix.families.flatMap((family) => familyText(family, style)), ...remarks].join("\n")}\n`;
+  const families = matrix.families.flatMap((family) =>
+    matrix.sources === "own" ? familyText(family, style) : spoofedText(family, style),
+  );
+  return `${[...families, ...remarks].join("\n")}\n`;
 }
 
 /** Zones with the same lines share one heading. */
@@ -30,6 +33,23 @@ function familyText({ family, zones, cells }: FamilyMatrix, style: Style): strin
     ...lines,
     "",
   ]);
+}
+
+/** Zones from which no spoofed packet gets in share one line. */
+function spoofedText({ family, zones, cells }: FamilyMatrix, style: Style): string[] {
+  const senders = zones.filter(({ kind }) => kind !== "host").map(({ name }) => name);
+  const openCells = (name: string): MatrixCell[] =>
+    cells.filter((cell) => cell.from === name && cell.entries.length > 0);
+  const closed = senders.filter((name) => openCells(name).length === 0);
+  const heading = `IPv${family} with sources that are not behind`;
+  return [
+    ...senders
+      .filter((name) => !closed.includes(name))
+      .flatMap((name) => [style.red(`${heading} ${safe(name)}`), ...rowLines(openCells(name), style), ""]),
+    ...(closed.length === 0
+      ? []
+      : [style.green(`${heading} ${closed.map(safe).join(", ")}: nothing gets in`), ""]),
+  ];
 }
 
 /** Returns the lines about one zone's packets. */
