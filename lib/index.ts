@@ -142,6 +142,7 @@ export type {
 export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/routing-decision.ts";
 export type { Tuple } from "./path/tuple.ts";
+export { closestWord } from "./query-language/closest-word.ts";
 export { BudgetExceeded } from "./reach/budget.ts";
 export type { Uncertainty } from "./reach/uncertainty.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknown-names.ts";

@@ -13,6 +13,7 @@ export interface Violation {
 export const ROOMS: readonly (readonly string[])[] = [
   ["grammar"],
   ["lib/packet"],
+  ["lib/query-language"],
   ["lib/rules"],
   ["lib/iptables", "lib/nftables"],
   ["lib/host"],
@@ -234,7 +235,7 @@ const isKeyOrType = (node: ts.Node): boolean =>
   (ts.isPropertyAssignment(node.parent) && node.parent.name === node) || ts.isLiteralTypeNode(node.parent);
 
 /** Rooms that return data: codes with typed fields, of which `lib/report` makes sentences. */
-const DATA_ROOMS = ["lib/rules", "lib/path", "lib/reach", "lib/simulate"];
+const DATA_ROOMS = ["lib/query-language", "lib/rules", "lib/path", "lib/reach", "lib/simulate"];
 
 /** Finds texts that read like a sentence in rooms that return data. Messages of errors and names of types are left out. */
 export function findSentences(sources: Sources): Violation[] {
