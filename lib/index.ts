@@ -193,6 +193,7 @@ export { graphMermaid, MERMAID_LIMITS } from "./report/graph/mermaid.ts";
 export { graphSvg, type SvgOptions } from "./report/graph/svg.ts";
 export { type ReportInputs, type ReportOptions, report } from "./report/html/report.ts";
 export { type MatrixEntryJson, type MatrixJson, matrixJson } from "./report/matrix/matrix-json.ts";
+export { type MatrixSvgOptions, matrixSvg } from "./report/matrix/matrix-svg.ts";
 export { matrixCsv, matrixMarkdown } from "./report/matrix/matrix-table.ts";
 export { matrixText } from "./report/matrix/matrix-text.ts";
 export { flowText } from "./report/packet/flow-text.ts";

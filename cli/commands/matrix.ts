@@ -1,4 +1,11 @@
-import { matrixCsv, matrixJson, matrixMarkdown, matrixText, serviceMatrix } from "../../lib/index.ts";
+import {
+  matrixCsv,
+  matrixJson,
+  matrixMarkdown,
+  matrixSvg,
+  matrixText,
+  serviceMatrix,
+} from "../../lib/index.ts";
 import { InputError } from "../errors.ts";
 import { requireOneHost } from "../fleet.ts";
 import { type HostArgs, inputs } from "../inputs.ts";
@@ -6,7 +13,7 @@ import { print, printJson, style } from "../output.ts";
 
 interface MatrixArgs extends HostArgs {
   readonly by: "network" | "container";
-  readonly format: "text" | "markdown" | "csv";
+  readonly format: "text" | "markdown" | "csv" | "svg";
   readonly spoofing?: boolean | undefined;
   readonly json?: boolean | undefined;
   readonly budget?: number | undefined;
@@ -26,6 +33,7 @@ export function run(args: MatrixArgs): number {
   if (args.json === true) printJson(matrixJson(matrix));
   else if (args.format === "markdown") print(matrixMarkdown(matrix));
   else if (args.format === "csv") print(matrixCsv(matrix));
+  else if (args.format === "svg") print(matrixSvg(matrix));
   else print(matrixText(matrix, style()));
   const getsIn = matrix.families.some(({ cells }) => cells.some(({ entries }) => entries.length > 0));
   if (spoofing === true && getsIn) return 1;

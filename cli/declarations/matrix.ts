@@ -16,9 +16,10 @@ export const command = defineCommand({
         "only packets whose source cannot be where they arrive from, and that get in in spite of rp_filter and the rules",
     },
     format: {
-      choices: ["text", "markdown", "csv"],
+      choices: ["text", "markdown", "csv", "svg"],
       default: "text",
-      describe: "text for reading, a table in Markdown, or CSV with one line for each entry",
+      describe:
+        "text for reading, a table in Markdown, CSV with one line for each entry, or a picture for browsers",
       requiresArg: true,
     },
     ...jsonFlag,
@@ -34,6 +35,7 @@ export const command = defineCommand({
     ["What each interface, network and the host itself reach", "fwcheck matrix host.snap"],
     ["The same for each container", "fwcheck matrix host.snap --by container"],
     ["Sources that an interface accepts and that cannot be behind it", "fwcheck matrix host.snap --spoofing"],
+    ["A picture for a browser", "fwcheck matrix host.snap --format svg > matrix.svg"],
     ["A table for a wiki", "fwcheck matrix host.snap --format markdown > matrix.md"],
   ],
   notes:

@@ -87,6 +87,9 @@ export class HostPaths {
   private readonly routed: Walks;
   private readonly picker: WitnessPicker;
   private readonly rows = new Map<Zone, ZonePackets>();
+  private readonly routes = new Map<readonly SetEnding[], Map<Zone, Node>>();
+  /** Bridge of each port that leads outside. */
+  private readonly bridgeOf: ReadonlyMap<string, string>;
 
   /** @throws BudgetExceeded */
   constructor(
@@ -99,6 +102,7 @@ export class HostPaths {
     const { family } = ruleset;
     this.family = family;
     this.zones = zonesOf(host, family, detail);
+    this.bridgeOf = outsidePorts(host);
     this.program = Program.of(withMissing(ruleset, host), host);
     const open = Program.of(withoutRules(ruleset), host);
     const first = opening(host, family);
@@ -125,7 +129,7 @@ export class HostPaths {
     this.walks = walk(this.engine, host, first);
     this.routed = walk(new SetEngine(open, this.domain, false), host, first);
     this.certainty = new Certainty(this.domain, this.program.ruleset);
-    const inputs = new InputInterfaces(host, family, outsidePorts(host));
+    const inputs = new InputInterfaces(host, family, this.bridgeOf);
     this.picker = new WitnessPicker(this.domain, host, family, inputs, outsideInterfaces(host));
   }
 
@@ -141,15 +145,12 @@ export class HostPaths {
       const { diagrams } = this.domain;
       const from = this.domain.set(packetsFrom(this.host, this.family, zone, this.sources));
       const sent = diagrams.intersect(this.first, from);
-      const endings = endingsOf(this.routed, zone);
+      const arrives = packetsOf(this.domain, endingsOf(this.routed, zone), isAccepted);
+      const possible = this.sources === "own" ? sent : this.domain.set(arrivedFrom(this.host, zone));
       row = {
         sent,
-        possible: diagrams.intersect(
-          this.sources === "own" ? sent : this.domain.set(arrivedFrom(this.host, zone)),
-          packetsOf(this.domain, endings, isAccepted),
-        ),
-        routed: (to) =>
-          diagrams.intersect(sent, diagrams.unionAll(this.parts(endings, to).map((part) => part.set))),
+        possible: diagrams.intersect(possible, arrives),
+        routed: (to) => diagrams.intersect(sent, this.routedTo(to, zone)),
       };
       this.rows.set(zone, row);
     }
@@ -164,12 +165,25 @@ export class HostPaths {
     return this.parts(endingsOf(this.walks, from), to);
   }
 
+  /** Returns the packets of all zones of one origin that arrive in a zone if no rule drops or translates any; memoized. */
+  private routedTo(to: Zone, from: Zone): Node {
+    const endings = endingsOf(this.routed, from);
+    let sets = this.routes.get(endings);
+    if (sets === undefined) this.routes.set(endings, (sets = new Map<Zone, Node>()));
+    let set = sets.get(to);
+    if (set === undefined) {
+      set = this.domain.diagrams.unionAll(this.parts(endings, to).map((part) => part.set));
+      sets.set(to, set);
+    }
+    return set;
+  }
+
   /** Returns the accepted packets of a walk that arrive in a zone. */
   private parts(endings: readonly SetEnding[], to: Zone): TranslatedPart[] {
     const { diagrams } = this.domain;
     const sets = new Map<string, { readonly translated: Translation | null; readonly sets: Node[] }>();
     for (const ending of endings) {
-      if (!isAccepted(ending) || !leadsTo(this.host, ending, to)) continue;
+      if (!isAccepted(ending) || !this.leadsTo(ending, to)) continue;
       const groups = this.engine.chains.groupByHeader(ending.state, (header) =>
         JSON.stringify(translationOf(header)),
       );
@@ -186,6 +200,15 @@ export class HostPaths {
       translated,
       set: diagrams.unionAll(list),
     }));
+  }
+
+  /** Returns true if packets of an ending can be for a zone. Those that a bridge sends to outside ports can be for both. */
+  private leadsTo({ delivery, out }: SetEnding, to: Zone): boolean {
+    if (to.kind === "host") return delivery === "local";
+    if ((delivery !== "forward" && delivery !== "out") || out === null) return false;
+    return to.kind === "interface"
+      ? out === to.name || this.bridgeOf.get(to.name) === out
+      : to.bridges.includes(out);
   }
 
   /** Restricts packets with one header to those for a container's addresses. */
@@ -228,15 +251,6 @@ const addressed = ({ addresses }: Zone): Predicate =>
     "dst",
     addresses.map((address): Range => [address, address]),
   );
-
-/** Returns true if packets of an ending can be for a zone. Those that a bridge sends to outside ports can be for both. */
-function leadsTo(host: Host, { delivery, out }: SetEnding, to: Zone): boolean {
-  if (to.kind === "host") return delivery === "local";
-  if ((delivery !== "forward" && delivery !== "out") || out === null) return false;
-  return to.kind === "interface"
-    ? out === to.name || outsidePorts(host).get(to.name) === out
-    : to.bridges.includes(out);
-}
 
 /** Returns the destination that packets with a header are translated to. */
 function translationOf(header: HeaderState): Translation | null {

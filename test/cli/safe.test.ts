@@ -80,6 +80,7 @@ const CALLS: readonly [what: string, args: (name: string) => string[], verbatim?
   ["matrix", (n) => ["matrix", host(n)]],
   ["matrix --json", (n) => ["matrix", host(n), "--json"]],
   ["matrix --format markdown", (n) => ["matrix", host(n), "--format", "markdown"]],
+  ["matrix --format svg", (n) => ["matrix", host(n), "--format", "svg"]],
   ["matrix --format csv", (n) => ["matrix", host(n), "--by", "container", "--format", "csv"]],
   ["audit of nothing", (n) => ["audit", join(program.folder, `no${n}`)]],
   ["audit of what is no JSON", (n) => ["audit", host(n), "--addr", program.file(`${n}.addr`, `[${n}`)]],

@@ -1,12 +1,14 @@
 /** The service matrix against the simulator for drawn packets, and against connections that were really tried. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseXml } from "@rgrove/parse-xml";
 import {
   type Answer,
   type Host,
   type MatrixEntry,
   matrixCsv,
   matrixMarkdown,
+  matrixSvg,
   matrixText,
   type PacketJson,
   protoNumber,
@@ -368,7 +370,8 @@ COMMIT
       const rulesets = rules("list");
       const matrix = serviceMatrix(rulesets, hostOf(rulesets, { addr, docker }, { complete: true }));
       expect(matrix.families[0]!.zones.map((zone) => zone.name)).toContain(payload);
-      for (const text of [matrixText(matrix), matrixCsv(matrix), matrixMarkdown(matrix)])
+      expect(() => parseXml(matrixSvg(matrix))).not.toThrow();
+      for (const text of [matrixText(matrix), matrixCsv(matrix), matrixMarkdown(matrix), matrixSvg(matrix)])
         expect(text).not.toMatch(
           /[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u202e]|\r(?!\n)|^INJECTED/m,
         );

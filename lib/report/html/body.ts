@@ -10,6 +10,7 @@ import { counted } from "../text/list.ts";
 import { findingsSection } from "./findings.ts";
 import { fixSection } from "./fix-section.ts";
 import { Markup, markup } from "./markup.ts";
+import { matrixSection } from "./matrix-section.ts";
 import { exposuresSection, listeningSection } from "./open-ports.ts";
 import { noteList, section } from "./page-elements.ts";
 import { type ReportContents, reportOutcome } from "./report-contents.ts";
@@ -29,6 +30,7 @@ export function body(contents: ReportContents): Markup {
     ["host", "Host", listeningSection(contents.audit)],
     ["findings", "Findings", findingsSection(contents)],
     ["fix", "The fix", fixSection(contents)],
+    ["services", "Services", matrixSection(contents.matrix)],
     ["more", "Notes", notesSection(contents)],
     ["try", "Simulate", contents.live ? tryPacketSection(contents) : null],
     ["chains", "Chains", chainsSection(contents)],

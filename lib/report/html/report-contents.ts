@@ -1,5 +1,6 @@
 /** Input of the sections of a report. */
 import type { Audit } from "../../audit/audit.ts";
+import type { ServiceMatrix } from "../../compare/service-matrix.ts";
 import type { Fix } from "../../fix/fix.ts";
 import type { Host } from "../../host/host.ts";
 import type { Ruleset } from "../../rules/ruleset.ts";
@@ -11,6 +12,8 @@ export interface ReportContents {
   readonly host: Host;
   readonly audit: Audit;
   readonly fix: Fix;
+  /** Services by zone; `null` for a host with too many zones for a table. */
+  readonly matrix: ServiceMatrix | null;
   /** Name of the host. */
   readonly title: string;
   /** Version of fwcheck and time of the report. */

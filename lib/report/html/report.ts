@@ -3,6 +3,8 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { parse } from "iptables-parser-ts";
 import { type Audit, type AuditOptions, audit } from "../../audit/audit.ts";
+import { type ServiceMatrix, serviceMatrix } from "../../compare/service-matrix.ts";
+import { zonesOf } from "../../compare/zones.ts";
 import { type Fix, fix } from "../../fix/fix.ts";
 import type { Host } from "../../host/host.ts";
 import type { HostSources } from "../../host/read.ts";
@@ -71,6 +73,7 @@ export async function report(
     title,
     audit: audited,
     fix: options.fix ?? fix(rulesets, host, texts === undefined ? {} : { inputs: texts.rules }),
+    matrix: readableMatrix(rulesets, host, options.budget),
     made: made.join(", "),
     live: texts !== undefined,
     unread,
@@ -94,6 +97,17 @@ export async function report(
     <script>${new Markup(page.script)}</script></body></html>${new Markup("\n")}`;
   return html.text;
 }
+
+/** Nobody could read a table of more zones. */
+const MOST_ZONES = 24;
+
+/** Returns the service matrix of a host; `null` if it has too many zones for a table. */
+const readableMatrix = (
+  rulesets: readonly Ruleset[],
+  host: Host,
+  budget: number | undefined,
+): ServiceMatrix | null =>
+  zonesOf(host, 4, "network").length > MOST_ZONES ? null : serviceMatrix(rulesets, host, { budget });
 
 /** Hash of a script or a style sheet for a Content-Security-Policy. */
 const digest = (text: string): string => `sha256-${btoa(String.fromCharCode(...sha256(utf8ToBytes(text))))}`;

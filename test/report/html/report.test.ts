@@ -14,12 +14,13 @@ import {
   report,
   Simulator,
   type Source,
+  serviceMatrix,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { networkPart, readDocker } from "../../../lib/host/sources/docker-inspect.ts";
 import { auditOf } from "../../audit/json.ts";
 import { audited, LAYOUTS, read } from "../../audit/layout.ts";
-import { packetOf } from "../../builders.ts";
+import { hostOf, packetOf } from "../../builders.ts";
 import { examples, hostSources } from "../../capture.ts";
 import { elements } from "../elements.ts";
 
@@ -61,10 +62,24 @@ describe("of a real host", async () => {
     );
     const sorted = (list: readonly object[]): string[] => list.map((p) => JSON.stringify(p)).sort();
     expect(sorted(packets)).toEqual(sorted(findings.map((f) => f.witness)));
-    expect(all.filter(({ tag, attributes }) => tag === "tr" && attributes.class !== undefined).length).toBe(
-      exposures.length,
-    );
+    const rows = all.filter(({ tag, attributes }) => tag === "tr" && attributes.class !== undefined);
+    expect(rows.filter(({ attributes }) => attributes.class !== "zone").length).toBe(exposures.length);
     expect(seen(html)).toContain("9 findings: the firewall does not govern these packets.");
+  });
+  test("the services between zones are in it, one row for each zone", () => {
+    const { families } = serviceMatrix(here.rulesets, here.host);
+    const rows = all.filter(({ tag, attributes }) => tag === "tr" && attributes.class === "zone");
+    expect(rows.length).toBe(families.flatMap(({ zones }) => zones).length);
+    const [first] = rows;
+    expect(first!.text.replaceAll(/\s+/g, " ")).toContain("tcp 8080, 9080 -> 172.17.0.2:80");
+  });
+  test("a host with too many zones for a table names the command", async () => {
+    const addr = Array.from({ length: 30 }, (_, i) => ({
+      ifname: `eth${i}`,
+      addr_info: [{ family: "inet", local: `10.0.${i}.1`, prefixlen: 24 }],
+    }));
+    const wide = await report(here.rulesets, hostOf(here.rulesets, { addr }));
+    expect(seen(wide)).toContain("too many interfaces and networks for a table: fwcheck matrix");
   });
   test("each group has a picture with the intended verdict, and the result of the fix", () => {
     const articles = all.filter(({ tag }) => tag === "article");
