@@ -1,6 +1,6 @@
 /** Descriptions of packet sets as data: sources by interface, traffic, and destinations. */
 import { isPrefixRange, printAddressRange } from "../packet/address.ts";
-import { type Address, type Field, PROTO, protoName } from "../packet/field.ts";
+import { type Field, PROTO, protoName, type Range } from "../packet/field.ts";
 import { is, not } from "../packet/predicate.ts";
 import type { Domain } from "../reach/domain.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
@@ -79,6 +79,7 @@ export const partList = (parts: readonly string[]): PartList => ({
 export class SetDescriber {
   private readonly projections = new Map<string, ReadonlySet<number>>();
   private readonly groups = new Map<Node, readonly SourceGroup[]>();
+  private readonly described = new Map<string, SetDescription>();
 
   /**
    * @param possible packets that can arrive at all; "all" means all of these
@@ -171,28 +172,50 @@ export class SetDescriber {
   }
 
   private addresses(some: Node, all: Node, field: "src" | "dst"): SetDescription {
-    const { diagrams } = this.domain;
+    const key = `${some} ${all} ${field}`;
+    let known = this.described.get(key);
+    if (known === undefined) {
+      known = this.describeAddresses(some, all, field);
+      this.described.set(key, known);
+    }
+    return known;
+  }
+
+  private describeAddresses(some: Node, all: Node, field: "src" | "dst"): SetDescription {
     if (some === EMPTY) return { kind: "none" };
-    const rest = diagrams.subtract(all, some);
+    const rest = this.domain.diagrams.subtract(all, some);
     if (rest === EMPTY) return { kind: "all" };
-    // A prefix stays one part where only addresses outside `all` (the host's own, loopback) interrupt it.
-    const ranges = (part: Node): string[] => {
-      const filled = this.domain.valueRanges(diagrams.union(part, diagrams.complement(all)), field);
-      const texts = this.domain.valueRanges(part, field).map(([first, last]) => {
-        const wide = filled.find(([a, b]) => a <= first && b >= last);
-        return printAddressRange(wide !== undefined && isPrefixRange(wide) ? wide : [first, last]);
-      });
-      return [...new Set(texts)];
-    };
     return this.count(some, field) > this.count(rest, field)
-      ? { kind: "all-but", ...partList(ranges(rest)) }
-      : { kind: "only", ...partList(ranges(some)) };
+      ? { kind: "all-but", ...this.addressRanges(rest, all, field) }
+      : { kind: "only", ...this.addressRanges(some, all, field) };
+  }
+
+  /** A prefix stays one part where only addresses outside `all` (the host's own, loopback) interrupt it. */
+  private addressRanges(part: Node, all: Node, field: "src" | "dst"): PartList {
+    const { diagrams } = this.domain;
+    const filled = this.domain.valueRanges(diagrams.union(part, diagrams.complement(all)), field);
+    const shown: Range[] = [];
+    // Both lists are sorted, and each range of `part` is within one of `filled`.
+    let at = 0;
+    for (const range of this.domain.valueRanges(part, field)) {
+      while (filled[at]![1] < range[0]) at++;
+      const wide = filled[at]!;
+      const next = isPrefixRange(wide) ? wide : range;
+      if (next !== shown.at(-1)) shown.push(next);
+    }
+    return {
+      parts: shown.slice(0, MOST_PARTS).map(printAddressRange),
+      more: Math.max(0, shown.length - MOST_PARTS),
+    };
   }
 
   private count(set: Node, field: Field): bigint {
-    return this.domain
-      .valueRanges(set, field)
-      .reduce((sum, [a, b]) => sum + BigInt(b as Address) - BigInt(a as Address) + 1n, 0n);
+    let few = 0;
+    let many = 0n;
+    for (const [a, b] of this.domain.valueRanges(set, field))
+      if (typeof a === "number") few += (b as number) - a + 1;
+      else many += (b as bigint) - (a as bigint) + 1n;
+    return many + BigInt(few);
   }
 
   /** Returns protocols with their ports; `hasProtocolRange` where one name is a range of protocol numbers. */

@@ -85,6 +85,18 @@ const FIELD_ORDER: readonly Field[] = [
   ...MEASURED_ORDER,
   ...(Object.keys(FIELDS) as Field[]).filter((field) => !MEASURED_ORDER.includes(field)),
 ];
+
+/** A list of sources of this length, as of an ipset, moves the source above the destination. */
+const LONG_LIST = 4096;
+
+/**
+ * Order for long lists of sources. Below the destination each service with sources of its own would have a copy of the list;
+ * above it there is one.
+ */
+const SOURCE_FIRST: readonly Field[] = FIELD_ORDER.flatMap((field) =>
+  field === "dst" ? (["src", "dst"] as const) : field === "src" ? [] : [field],
+);
+
 /** Level of unknowns whose predicates test no field. */
 const LAST_LEVEL = FIELD_ORDER.length;
 
@@ -115,11 +127,20 @@ const DECREMENTED: readonly Field[] = ["ttl"];
  * @throws BudgetExceeded if there are too many unknowns
  */
 export function variablesOf(family: Family, vocabularies: readonly Vocabulary[]): Variable[] {
-  const collector = new Collector(family);
+  const predicates = vocabularies.flatMap((vocabulary) => vocabulary.predicates);
+  const collector = new Collector(family, predicates.some(hasLongList) ? SOURCE_FIRST : FIELD_ORDER);
   for (const { markValues } of vocabularies) collector.addMarks(markValues);
-  for (const { predicates } of vocabularies)
-    for (const predicate of predicates) collector.addPredicate(predicate);
+  for (const predicate of predicates) collector.addPredicate(predicate);
   return collector.variables(vocabularies);
+}
+
+/** Returns true if a predicate compares the source with a long list. */
+function hasLongList(predicate: Predicate): boolean {
+  let found = false;
+  visitLeaves(predicate, (leaf) => {
+    if (leaf.kind === "in" && leaf.field === "src" && leaf.ranges.length >= LONG_LIST) found = true;
+  });
+  return found;
 }
 
 /** Collects the bounds of elementary intervals and the unknowns of predicates. */
@@ -135,7 +156,10 @@ class Collector {
   /** Tests of bits that are unknowns, by their keys. */
   private readonly bitTests = new Map<string, BitTest>();
 
-  constructor(private readonly family: Family) {
+  constructor(
+    private readonly family: Family,
+    private readonly order: readonly Field[],
+  ) {
     for (const twins of TWINS) {
       const shared = new Set<Scalar>();
       for (const field of twins) this.twinBounds.set(field, shared);
@@ -164,7 +188,7 @@ class Collector {
       if (leaf.kind === "opaque") {
         this.unknowns.add(leaf.key);
         if (leaf.rare === true) this.rare.add(leaf.key);
-        level ??= lowestLevel(predicate);
+        level ??= lowestLevel(predicate, this.order);
         this.levels.set(leaf.key, Math.max(this.levels.get(leaf.key) ?? 0, level));
       } else this.addLeaf(leaf);
     });
@@ -206,13 +230,14 @@ class Collector {
   variables(vocabularies: readonly Vocabulary[]): Variable[] {
     const unknowns = this.unknownsByLevel(vocabularies);
     const variables: Variable[] = [];
-    for (const [level, field] of FIELD_ORDER.entries()) {
+    const sorted = new Map<ReadonlySet<Scalar>, readonly Scalar[]>();
+    for (const [level, field] of this.order.entries()) {
       const twins = TWINS.find((t) => t.includes(field)) ?? [field];
       if (!twins.some((twin) => this.bounds.has(twin))) continue;
       const [first, last] = fieldRange(field, this.family);
-      const starts = [...new Set([first, ...this.boundsOf(field)])].sort((a, b) =>
-        a < b ? -1 : a > b ? 1 : 0,
-      );
+      const bounds = this.boundsOf(field);
+      let starts = sorted.get(bounds);
+      if (starts === undefined) sorted.set(bounds, (starts = ascending(bounds, first)));
       variables.push({ kind: "field", field, starts, last });
       variables.push(...(unknowns.get(level) ?? []));
     }
@@ -241,14 +266,18 @@ class Collector {
   }
 }
 
+/** Returns the values of a set and a further value in ascending order. */
+const ascending = (values: ReadonlySet<Scalar>, first: Scalar): readonly Scalar[] =>
+  [...new Set([first, ...values])].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+
 /** A part of a predicate that tests a field or an unknown. */
 export type Leaf = Extract<Predicate, { kind: "in" | "bits" | "opaque" }>;
 
 /** Returns the lowest level of the fields of a predicate; `LAST_LEVEL` if it tests none. */
-function lowestLevel(predicate: Predicate): number {
+function lowestLevel(predicate: Predicate, order: readonly Field[]): number {
   let level = -1;
   visitLeaves(predicate, (leaf) => {
-    if (leaf.kind !== "opaque") level = Math.max(level, FIELD_ORDER.indexOf(leaf.field));
+    if (leaf.kind !== "opaque") level = Math.max(level, order.indexOf(leaf.field));
   });
   return level < 0 ? LAST_LEVEL : level;
 }

@@ -10,6 +10,7 @@ const benches: Readonly<Record<string, () => Promise<{ bench(): Promise<void> }>
   fix: () => import("./fix.ts"),
   load: () => import("./load.ts"),
   nftables: () => import("./nftables.ts"),
+  inputs: () => import("./inputs.ts"),
   hostile: () => import("./hostile.ts"),
   simulate: () => import("./simulate.ts"),
   start: () => import("./start.ts"),

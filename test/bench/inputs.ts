@@ -1,0 +1,83 @@
+/**
+ * Cost of hosts that are large in one input: CPU time and peak memory of the command line as the package has it, start
+ * included, and the exit code. `BENCH_ONLY="regular expression"` selects rows.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type HostFiles, ipsetHost } from "./generate-inputs.ts";
+import { commandLine, inFolder } from "./measure.ts";
+
+/** A command on a host. */
+interface Row {
+  readonly name: string;
+  readonly files: () => HostFiles;
+  /** Words of the command line; the folder of the host follows. */
+  readonly command: readonly string[];
+  /** Most CPU seconds and megabytes. */
+  readonly asked: readonly [seconds: number, megabytes: number];
+  /** Exit codes of a right answer. */
+  readonly exits: readonly number[];
+}
+
+const ROWS: readonly Row[] = [
+  {
+    name: "audit, ipset of 10,000 entries",
+    files: () => ipsetHost(10_000),
+    command: ["audit"],
+    asked: [2, 300],
+    exits: [1],
+  },
+  {
+    name: "audit, ipset of 50,000 entries",
+    files: () => ipsetHost(50_000),
+    command: ["audit"],
+    asked: [2, 500],
+    exits: [1],
+  },
+];
+
+/** Module that writes the CPU time and the peak memory of its process to the file `BENCH_COST`. */
+const COST_MODULE = `import { writeFileSync } from "node:fs";
+process.on("exit", () => {
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  writeFileSync(process.env.BENCH_COST, JSON.stringify([(userCPUTime + systemCPUTime) / 1e6, maxRSS / 1024]));
+});`;
+
+/** Runs a command; returns its CPU seconds, megabytes and exit code. @throws Error if it is killed */
+function measured(
+  program: string,
+  folder: string,
+  words: readonly string[],
+): [number, number, number | null] {
+  const [module, file] = [join(folder, "cost.mjs"), join(folder, "cost.json")];
+  writeFileSync(module, COST_MODULE);
+  writeFileSync(file, "[0,0]");
+  const { status, signal } = spawnSync(process.execPath, ["--import", module, program, ...words], {
+    env: { ...process.env, BENCH_COST: file },
+    stdio: ["ignore", "ignore", "ignore"],
+    timeout: 300_000,
+  });
+  if (signal !== null) throw new Error(`${words.join(" ")}: killed by ${signal}`);
+  const [cpu, megabytes] = JSON.parse(readFileSync(file, "utf8")) as [number, number];
+  return [cpu, megabytes, status];
+}
+
+export const bench = (): Promise<void> =>
+  inFolder(async (folder) => {
+    const program = commandLine(join(folder, "dist"));
+    const only = new RegExp(process.env.BENCH_ONLY ?? "");
+    for (const [number, { name, files, command, asked, exits }] of ROWS.entries()) {
+      if (!only.test(name)) continue;
+      const host = join(folder, String(number));
+      mkdirSync(host);
+      for (const [file, text] of Object.entries(files())) writeFileSync(join(host, file), text);
+      const [cpu, megabytes, exit] = measured(program, folder, [...command, host]);
+      const [seconds, most] = asked;
+      const missed = cpu > seconds || megabytes > most ? ", MISSED" : "";
+      if (exit === null || !exits.includes(exit)) throw new Error(`${name}: exit code ${exit}`);
+      console.log(
+        `${name}: ${cpu.toFixed(2)} s CPU, ${Math.round(megabytes)} MB, exit code ${exit} (asked: at most ${seconds} s, ${most} MB${missed})`,
+      );
+    }
+  });
