@@ -22,6 +22,7 @@ import {
 import { type AddressType, sharedKey } from "../rules/facts.ts";
 import type { Case } from "./decision-list.ts";
 import { fibCases, localCases } from "./fib.ts";
+import { routeAt } from "./route-list.ts";
 import { addressLookup } from "./routing-lookup.ts";
 import type { RouteResult } from "./routing-table.ts";
 
@@ -139,7 +140,11 @@ function kind6(
     if (found.kind === "refused") return refusalOf(found) === type.toLowerCase() ? [range] : [];
     if (type === "BLACKHOLE" || type === "PROHIBIT") return [];
     if (type === "ANYCAST")
-      return found.kind === "anycast" ? [range] : firstOf(found.route) === lo ? [[lo, lo]] : [];
+      return found.kind === "anycast"
+        ? [range]
+        : firstOf(routeAt(found.route, lo as Address)) === lo
+          ? [[lo, lo]]
+          : [];
     if (device === undefined) return found.kind === "local" ? [range] : [];
     return own
       .filter((a) => a.family === 6 && isInRanges(a.address, [range]))
@@ -178,12 +183,44 @@ function spansOf<T>(
     });
   if (!known) return undefined;
   const sorted = [...bounds].sort((a, b) => (a < b ? -1 : 1));
+  const first = firstCases(sorted, cases);
   return sorted.map((lo, i): OutcomeRange<T> => {
     const next = sorted[i + 1];
-    const packet: PacketValues = { field: () => lo, settled: () => undefined };
     return {
       range: [lo, next === undefined ? max : (((next as number) - one) as Address)],
-      outcome: cases.find(({ when }) => evaluate(when, packet) === true)?.outcome,
+      outcome: cases[first[i]!]?.outcome,
     };
   });
+}
+
+/**
+ * Returns for each interval the number of the first case that its addresses satisfy, that of no case if there is none.
+ * @param starts first address of each interval, in ascending order; no case distinguishes the addresses of one
+ */
+function firstCases(starts: readonly Address[], cases: readonly Case<unknown>[]): Int32Array {
+  const first = new Int32Array(starts.length).fill(cases.length);
+  // The next interval without a case, at each interval or after it: a forest with shortened paths.
+  const next = Int32Array.from({ length: starts.length + 1 }, (_, i) => i);
+  const openAt = (from: number): number => {
+    let open = from;
+    while (next[open] !== open) open = next[open]!;
+    for (let i = from; next[i] !== open; ) [next[i], i] = [open, next[i]!];
+    return open;
+  };
+  const indexOf = new Map(starts.map((start, i) => [start, i]));
+  for (const [number, { when }] of cases.entries()) {
+    const ranges: readonly Range[] = when.kind === "in" ? when.ranges : [[starts[0]!, starts.at(-1)!]];
+    for (const [lo, hi] of ranges)
+      for (
+        let i = openAt(indexOf.get(lo as Address)!);
+        i < starts.length && starts[i]! <= (hi as Address);
+        i = openAt(i + 1)
+      ) {
+        const packet: PacketValues = { field: () => starts[i]!, settled: () => undefined };
+        if (when.kind !== "in" && evaluate(when, packet) !== true) continue;
+        first[i] = number;
+        next[i] = i + 1;
+      }
+  }
+  return first;
 }

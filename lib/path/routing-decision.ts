@@ -25,19 +25,20 @@ import type { EndReason } from "./end-reason.ts";
 import { fibCases } from "./fib.ts";
 import { byInterface, ipv4Setting, ipv6Setting } from "./interface-settings.ts";
 import { DISGUISED, HIDDEN } from "./kernel-drops.ts";
+import type { Routes } from "./route-list.ts";
 import { ARRIVING, LEAVING, type Lookup, REROUTED, sourceLookup } from "./routing-lookup.ts";
 import type { RouteResult } from "./routing-table.ts";
 
-/** Routing decision. */
-export type RouteDecision =
+/** Routing decision, for one packet by default. */
+export type RouteDecision<R = Route> =
   /** Delivered to the host itself. */
-  | { readonly kind: "local"; readonly route?: Route }
+  | { readonly kind: "local"; readonly route?: R }
   /** Forwarded or sent by this interface. */
-  | { readonly kind: "via"; readonly out: string; readonly route?: Route }
+  | { readonly kind: "via"; readonly out: string; readonly route?: R }
   /** Not routed at all. */
   | { readonly kind: "none"; readonly reason: EndReason };
 
-export type RouteCase = Case<RouteDecision>;
+export type RouteCase = Case<RouteDecision<Routes>>;
 
 const LINK_GROUPS = prefixes(4, "224.0.0.0/24");
 /** 0.0.0.0. */
@@ -45,8 +46,8 @@ export const UNSPECIFIED = prefixes(4, "0.0.0.0/32");
 /** 255.255.255.255. */
 export const LIMITED_BROADCAST = 0xffff_ffff;
 
-const none = (reason: EndReason): RouteDecision => ({ kind: "none", reason });
-const LOCAL: RouteDecision = { kind: "local" };
+const none = (reason: EndReason): RouteDecision<never> => ({ kind: "none", reason });
+const LOCAL: RouteDecision<never> = { kind: "local" };
 const refuse = (when: Predicate, reason: EndReason): RouteCase => ({ when, outcome: none(reason) });
 
 /** ip_local_deliver. */
@@ -262,7 +263,7 @@ const leaving6 = (host: Host, lookup: Lookup): RouteCase[] => [
   refuse(ANY, NO_ROUTE),
 ];
 
-function decided(found: RouteResult): RouteDecision {
+function decided(found: RouteResult): RouteDecision<Routes> {
   switch (found.kind) {
     case "local":
     case "anycast":

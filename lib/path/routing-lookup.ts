@@ -36,6 +36,8 @@ export interface Lookup {
    * lookup is an address of this interface only (rt6_device_match); absent for lookups that the interface decides.
    */
   readonly favours?: (dev: string) => Predicate;
+  /** Each prefix has a case of its own, also where its result is that of others. */
+  readonly separate: boolean;
   /** Interface that the lookup is bound to: routes by others do not match. */
   readonly only?: string;
 }
@@ -49,6 +51,7 @@ const DEFAULTS = {
   owner: false,
   hop: "any",
   nearest: false,
+  separate: false,
 } as const;
 
 /** Input interface of the host's own packets: loopback. */
@@ -94,6 +97,7 @@ export const addressLookup = (towards: "dst" | "src", only?: string): Lookup => 
   alone: ANY,
   matchedHeader: "none",
   tos: false,
+  separate: true,
   ...(only === undefined ? {} : { only }),
 });
 

@@ -2,13 +2,15 @@
 import type { Host } from "../host/host.ts";
 import { type Route, type RoutingRule, TOS_MASK } from "../host/routes.ts";
 import { LOOPBACK, maskBits, prefixes, prefixRange, printPrefix } from "../packet/address.ts";
-import type { Family, Field, Range } from "../packet/field.ts";
-import { ANY, and, is, not, opaque, type Predicate, within } from "../packet/predicate.ts";
+import type { Address, Family, Field, Range } from "../packet/field.ts";
+import { mostSpecific, type PrefixPart } from "../packet/nested-prefixes.ts";
+import { ANY, and, is, normalizeRanges, not, opaque, type Predicate, within } from "../packet/predicate.ts";
 import { siteKey } from "../rules/facts.ts";
 import type { Case } from "./decision-list.ts";
 import type { RoutingReason } from "./end-reason.ts";
 import { impliedLocalRoutes } from "./local-routes.ts";
 import { tosPredicate } from "./policy-rules.ts";
+import { RouteList, type Routes } from "./route-list.ts";
 import { type Lookup, ownIif } from "./routing-lookup.ts";
 
 /** Result of a lookup. */
@@ -16,14 +18,14 @@ export type RouteResult =
   | {
       readonly kind: "local" | "anycast" | "broadcast" | "multicast";
       readonly dev: string | null;
-      readonly route: Route;
+      readonly route: Routes;
     }
   /** `devs` has all interfaces of a multipath route if the lookup does not choose one; `dev` is the first. */
   | {
       readonly kind: "unicast";
       readonly dev: string;
       readonly devs: readonly string[];
-      readonly route: Route;
+      readonly route: Routes;
     }
   | { readonly kind: "refused"; readonly reason: RoutingReason };
 
@@ -85,14 +87,72 @@ class TableLookup {
   ) {}
 
   cases(routes: readonly Route[]): Case<RouteResult>[] {
+    const cases: Case<RouteResult>[] = [];
+    let plain: Route[][] = [];
+    const addPlain = (): void => {
+      const many = plain.length >= MANY_ROUTES;
+      for (const each of many
+        ? this.mergedCases(plain.map(([first]) => first!))
+        : plain.flatMap((group) => this.groupCases(group)))
+        cases.push(each);
+      plain = [];
+    };
+    for (const group of groupsOf(routes))
+      if (this.isPlain(group as [Route, ...Route[]])) plain.push(group);
+      else {
+        addPlain();
+        cases.push(...this.groupCases(group));
+      }
+    addPlain();
+    return cases;
+  }
+
+  /** Cases of the routes of one prefix. */
+  private groupCases(group: readonly Route[]): Case<RouteResult>[] {
     const scope = this.family === 6 ? this.lookup.scope : null;
-    return groupsOf(routes).flatMap((group): Case<RouteResult>[] => {
-      if (scope !== null) return this.scopedCases(group as [Route, ...Route[]], scope);
-      if (this.lookup.favours !== undefined) return this.favouredCases(group, this.lookup.favours);
-      // The first route without a TOS matches all packets that remain.
-      const first = group.findIndex((r) => r.tos === undefined);
-      const reached = first < 0 ? group : group.slice(0, first + 1);
-      return reached.flatMap((r) => this.routeCases(withTiedGateways(r, group, this.lookup), ANY));
+    if (scope !== null) return this.scopedCases(group as [Route, ...Route[]], scope);
+    if (this.lookup.favours !== undefined) return this.favouredCases(group, this.lookup.favours);
+    // The first route without a TOS matches all packets that remain.
+    const first = group.findIndex((r) => r.tos === undefined);
+    const reached = first < 0 ? group : group.slice(0, first + 1);
+    return reached.flatMap((r) => this.routeCases(withTiedGateways(r, group, this.lookup), ANY));
+  }
+
+  /** Returns true if the first route of a prefix decides for all its packets, and its result depends on nothing else. */
+  private isPlain([route, ...others]: readonly [Route, ...Route[]]): boolean {
+    const { towards, scope, nearest, favours, hop, separate } = this.lookup;
+    const { rule } = this;
+    if (separate || prefixLength(route) === 0 || route.type === "throw") return false;
+    if (route.tos !== undefined || route.from !== undefined) return false;
+    if (rule !== undefined && (rule.suppress !== null || rule.suppressGroup !== null)) return false;
+    const devices = new Set(devicesOf(route)).size;
+    if (route.type === "unicast" && devices !== 1 && (devices === 0 || hop !== "any")) return false;
+    if (others.length > 0 && (favours !== undefined || (this.family === 6 && scope !== null))) return false;
+    return this.family === 4 || scope === null || (!nearest && !isLinked(route, scope, towards));
+  }
+
+  /** Cases of plain routes, one for all routes with the same result: each address is that of its longest prefix only. */
+  private mergedCases(routes: readonly Route[]): Case<RouteResult>[] {
+    const prefixes = routes.map((payload) => {
+      const [lo, hi] = prefixRange(payload.to) as readonly [Address, Address];
+      return { lo, hi, length: prefixLength(payload), payload };
+    });
+    const merged = new Map<string, { readonly outcome: RouteResult; readonly parts: PrefixPart<Route>[] }>();
+    for (const part of mostSpecific(prefixes)) {
+      const key = resultKey(part.payload);
+      const same = merged.get(key);
+      if (same !== undefined) same.parts.push(part);
+      else
+        for (const { outcome } of this.routeCases(part.payload, ANY))
+          merged.set(key, { outcome, parts: [part] });
+    }
+    const notThrown = this.thrown.map(not);
+    return [...merged.values()].map(({ outcome, parts }): Case<RouteResult> => {
+      const when = within(this.lookup.towards, normalizeRanges(parts.map(({ range }) => range)));
+      return {
+        when: and(when, ...notThrown),
+        outcome: outcome.kind === "refused" ? outcome : { ...outcome, route: new RouteList(parts) },
+      };
     });
   }
 
@@ -102,7 +162,7 @@ class TableLookup {
     const { towards, nearest } = this.lookup;
     // These addresses are looked up on the interface only (rt6_need_strict): ::1 of arriving packets, too, but neither
     // ip6_route_me_harder nor rpfilter restricts it.
-    const linked = scope === "in" && towards === "dst" ? [...LOOPBACK[6], ...SCOPED] : SCOPED;
+    const linked = linkedRanges(scope, towards);
     const [from, to] = prefixRange(first.to);
     const isStrict = linked.some(([lo, hi]) => lo <= from && to <= hi);
     const overlaps = linked.some(([lo, hi]) => lo <= to && hi >= from);
@@ -194,6 +254,21 @@ class TableLookup {
     return host.interfaces.find((i) => i.name === dev)?.group === rule.suppressGroup;
   }
 }
+
+/** Addresses that IPv6 looks up on the interface of the lookup. */
+const linkedRanges = (scope: Field, towards: Lookup["towards"]): readonly Range[] =>
+  scope === "in" && towards === "dst" ? [...LOOPBACK[6], ...SCOPED] : SCOPED;
+
+const isLinked = ({ to }: Route, scope: Field, towards: Lookup["towards"]): boolean => {
+  const [first, last] = prefixRange(to);
+  return linkedRanges(scope, towards).some(([lo, hi]) => lo <= last && hi >= first);
+};
+
+/** Fewer plain routes than this have a case each. */
+const MANY_ROUTES = 64;
+
+/** Text that is equal for routes with the same result. */
+const resultKey = (r: Route): string => JSON.stringify([r.type, devicesOf(r)]);
 
 /** Interfaces that a route leads to. */
 const devicesOf = (r: Route): string[] => r.hops?.map(({ dev }) => dev) ?? (r.dev === null ? [] : [r.dev]);

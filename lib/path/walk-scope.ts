@@ -3,14 +3,14 @@ import { requiredRanges, singleValues } from "../packet/required-ranges.ts";
 import type { Entry } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
 import type { Program } from "./program.ts";
-import type { RouteDecision } from "./routing-decision.ts";
+import type { RouteCase } from "./routing-decision.ts";
 
 /** Cases of a walk that ends where a packet takes another way. */
 export interface WalkScope {
   /** Entries; bridges that treat packets alike are one entry, so the name of the bridge is missing. */
   readonly entries: readonly Case<Entry>[];
   /** Routing decisions; `null` for packets that are not followed. */
-  readonly routes: readonly Case<RouteDecision | null>[];
+  readonly routes: readonly Case<RouteCase["outcome"] | null>[];
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Case } from "./decision-list.ts";
 import type { EndReason, RefusalCases } from "./end-reason.ts";
 import type { NatStop, Stop } from "./hooks.ts";
 import type { Program } from "./program.ts";
-import type { RouteCase, RouteDecision } from "./routing-decision.ts";
+import type { RouteCase } from "./routing-decision.ts";
 import type { WalkScope } from "./walk-scope.ts";
 
 /** Outcome of a chain for a part of the state. */
@@ -286,7 +286,7 @@ class Walk<S> {
   private routed(start: S): Part<S, string>[] {
     const { engine, program } = this;
     const taken: Part<S, string>[] = [];
-    const routes: readonly Case<RouteDecision | null>[] = this.scope?.routes ?? program.routesIn;
+    const routes: readonly Case<RouteCase["outcome"] | null>[] = this.scope?.routes ?? program.routesIn;
     for (const { state, outcome: route } of engine.choose(start, routes)) {
       if (route === null) continue;
       if (route.kind === "none") {

@@ -3,10 +3,11 @@
  * prints rules only; a trace here also contains the conntrack state, the route and changes of fields.
  */
 
-import { CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
+import { type Address, CT, type CtState, type Field, type Scalar } from "../packet/field.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { NatStop } from "../path/hooks.ts";
 import type { Program, Step } from "../path/program.ts";
+import { type Routes, routeAt } from "../path/route-list.ts";
 import type { RouteDecision } from "../path/routing-decision.ts";
 import type { Confirmed, Decision, Engine, Part, Rerouting } from "../path/walk.ts";
 import type { BaseChain, Hook } from "../rules/base-chain.ts";
@@ -87,8 +88,14 @@ function fieldChanges(before: PacketState, after: PacketState, fields: readonly 
 }
 
 /** Routes are the only outcomes of `choose` that are objects with a kind. */
-const isRoute = (outcome: unknown): outcome is RouteDecision =>
+const isRoute = (outcome: unknown): outcome is RouteDecision<Routes> =>
   typeof outcome === "object" && outcome !== null && "kind" in outcome;
+
+/** Returns the decision for one packet: with the route of its destination. */
+const decisionOf = (decision: RouteDecision<Routes>, state: PacketState): RouteDecision =>
+  decision.kind === "none" || decision.route === undefined
+    ? (decision as RouteDecision)
+    : { ...decision, route: routeAt(decision.route, state.field("dst") as Address) };
 
 /** A step with the changes of its rule. */
 type TracedStep = Extract<TraceEvent, { kind: "table" }>["steps"][number];
@@ -166,7 +173,10 @@ export class TracingEngine implements Engine<TracedState> {
 
   choose<T>(traced: TracedState, cases: readonly Case<T>[]): Part<TracedState, T>[] {
     return this.engine.choose(traced.state, cases).map(({ state, outcome }) => ({
-      state: traced.next(state, isRoute(outcome) ? { kind: "route", decision: outcome } : null),
+      state: traced.next(
+        state,
+        isRoute(outcome) ? { kind: "route", decision: decisionOf(outcome, traced.state) } : null,
+      ),
       outcome,
     }));
   }

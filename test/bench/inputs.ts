@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type HostFiles, ipsetHost } from "./generate-inputs.ts";
+import { type HostFiles, ipsetHost, routeHost } from "./generate-inputs.ts";
 import { commandLine, inFolder } from "./measure.ts";
 
 /** A command on a host. */
@@ -19,6 +19,9 @@ interface Row {
   /** Exit codes of a right answer. */
   readonly exits: readonly number[];
 }
+
+/** A packet to a published port. */
+const PACKET = "--in eth0 --src 198.51.100.7 --dst 203.0.113.1 --proto tcp --dport 2000".split(" ");
 
 const ROWS: readonly Row[] = [
   {
@@ -34,6 +37,27 @@ const ROWS: readonly Row[] = [
     command: ["audit"],
     asked: [2, 500],
     exits: [1],
+  },
+  {
+    name: "audit, 10,000 routes",
+    files: () => routeHost(10_000),
+    command: ["audit"],
+    asked: [2, 300],
+    exits: [1],
+  },
+  {
+    name: "audit, 50,000 routes",
+    files: () => routeHost(50_000),
+    command: ["audit"],
+    asked: [10, 1000],
+    exits: [1],
+  },
+  {
+    name: "simulate, 10,000 routes",
+    files: () => routeHost(10_000),
+    command: ["simulate", ...PACKET],
+    asked: [2, 300],
+    exits: [0],
   },
 ];
 

@@ -9,6 +9,7 @@ import {
   type Range,
   type Side,
 } from "../../packet/field.ts";
+import { mostSpecific } from "../../packet/nested-prefixes.ts";
 import {
   ANY,
   and,
@@ -203,44 +204,23 @@ function ofMacs(elements: readonly SetElement[], side: Side): Predicate {
   return opaque(`set-mac(${wanted.join(",")})`, { code: "set-mac" });
 }
 
-/** Assigns each address the payload of its most specific prefix. */
-function mostSpecific<T>(
+/** Returns the addresses of each payload: those whose most specific prefix has it. */
+function rangesByPayload<T>(
   nets: readonly { readonly span: AddressSpan; readonly payload: T }[],
 ): Map<T, Range[]> {
-  const sorted = [...nets].sort((a, b) =>
-    a.span.lo < b.span.lo ? -1 : a.span.lo > b.span.lo ? 1 : a.span.length - b.span.length,
-  );
   const out = new Map<T, Range[]>();
-  const give = (payload: T, lo: Address, hi: Address): void => {
-    if (lo > hi) return;
+  for (const { range, payload } of mostSpecific(nets.map(({ span, payload }) => ({ ...span, payload })))) {
     const ranges = out.get(payload);
-    if (ranges === undefined) out.set(payload, [[lo, hi]]);
-    else ranges.push([lo, hi]);
-  };
-  const after = (a: Address): Address => (typeof a === "number" ? a + 1 : a + 1n);
-  const before = (a: Address): Address => (typeof a === "number" ? a - 1 : a - 1n);
-  // Prefixes are nested or disjoint: a stack of open ones; each keeps the addresses that inner ones leave.
-  const open: { span: AddressSpan; payload: T; from: Address }[] = [];
-  const close = (): void => {
-    const { span, payload, from } = open.pop()!;
-    give(payload, from, span.hi);
-    const under = open.at(-1);
-    if (under !== undefined) under.from = after(span.hi);
-  };
-  for (const { span, payload } of sorted) {
-    while (open.length > 0 && open.at(-1)!.span.hi < span.lo) close();
-    const under = open.at(-1);
-    if (under !== undefined) give(under.payload, under.from, before(span.lo));
-    open.push({ span, payload, from: span.lo });
+    if (ranges === undefined) out.set(payload, [range]);
+    else ranges.push(range);
   }
-  while (open.length > 0) close();
   return out;
 }
 
 /** Returns the packets whose most specific prefix has no nomatch. */
 function ofNets(elements: readonly SetElement[], field: Field, i = 0): Predicate {
   const nets = elements.flatMap((e) => e.spans[i]!.map((span) => ({ span, payload: !e.nomatch })));
-  return within(field, normalizeRanges(mostSpecific(nets).get(true) ?? []));
+  return within(field, normalizeRanges(rangesByPayload(nets).get(true) ?? []));
 }
 
 /**
@@ -290,7 +270,7 @@ function ofIfaces(elements: readonly SetElement[], sides: readonly Side[]): Pred
       else net.payload.push(e);
     }
   const asked: Predicate[] = [];
-  for (const [group, ranges] of mostSpecific([...nets.values()])) {
+  for (const [group, ranges] of rangesByPayload([...nets.values()])) {
     let inner: Predicate = NEVER;
     for (const e of [...group].reverse()) {
       const { name, wildcard, physical } = e.iface!;
