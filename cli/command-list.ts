@@ -42,6 +42,14 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "assert",
+    {
+      positionals: "<rules..>",
+      summary: "check a policy: what must, may and must not get from where to where",
+      load: () => import("./declarations/assert.js"),
+    },
+  ],
+  [
     "fix",
     {
       positionals: "<rules..>",

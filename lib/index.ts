@@ -35,11 +35,24 @@ export type {
   Sources,
   Traffic,
 } from "./audit/set-description.ts";
+export { assertPolicy, type PolicyOptions, type PolicyResult } from "./compare/assertions.ts";
+export type { MatrixEntry } from "./compare/entry-writer.ts";
 export type { Translation } from "./compare/host-paths.ts";
+export {
+  type FlowDuty,
+  type FlowZone,
+  type NamedZone,
+  type Policy,
+  PolicyError,
+  type PolicyFlow,
+  type PolicyService,
+  type PolicyZone,
+  readPolicy,
+} from "./compare/policy.ts";
+export type { PolicyCheck, PolicyViolation } from "./compare/policy-checker.ts";
 export {
   type FamilyMatrix,
   type MatrixCell,
-  type MatrixEntry,
   type MatrixOptions,
   type ServiceMatrix,
   serviceMatrix,
@@ -202,6 +215,16 @@ export { PATH_STYLE } from "./report/packet/path-style.ts";
 export { type PathSvgOptions, pathSvg } from "./report/packet/path-svg.ts";
 export type { TraceDetail, TraceOptions } from "./report/packet/text-context.ts";
 export { traceText, verdictText } from "./report/packet/trace-text.ts";
+export {
+  type PolicyCheckJson,
+  type PolicyJson,
+  type PolicyViolationJson,
+  policyJson,
+  policyOutcome,
+} from "./report/policy/policy-json.ts";
+export { policyJunit } from "./report/policy/policy-junit.ts";
+export { policySarif } from "./report/policy/policy-sarif.ts";
+export { policyText } from "./report/policy/policy-text.ts";
 export { sarif } from "./report/sarif.ts";
 export {
   type AnswerJson,

@@ -73,6 +73,8 @@ export type Doubt =
   | { readonly code: "no-ruleset"; readonly family: Family }
   /** Sockets listen in a family whose rules were not audited. */
   | { readonly code: "unaudited-sockets"; readonly family: Family; readonly count: number }
+  /** For some packets no verdict is known, for example because the order of base chains is not known. */
+  | { readonly code: "undecided-packets"; readonly family: Family }
   /** Routes were not given, and the answer depends on which sources are behind which interface. */
   | { readonly code: "routes-inferred"; readonly family: Family }
   /** The diagrams of a family exceed their budget. */

@@ -9,9 +9,9 @@ import { outsidePorts } from "../host/bridge-ports.ts";
 import type { Host } from "../host/host.ts";
 import { ownAddresses } from "../host/own-addresses.ts";
 import { comesIn, outsideInterfaces } from "../host/packet-origin.ts";
-import { MULTICAST, printAddress } from "../packet/address.ts";
-import { type Address, type Family, PROTO, type Range, type Scalar } from "../packet/field.ts";
-import { and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { isInRanges, MULTICAST, printAddress } from "../packet/address.ts";
+import { type Address, type Family, PROTO, type Scalar } from "../packet/field.ts";
+import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
@@ -20,7 +20,7 @@ import { type HeaderState, valueIn } from "../reach/set-state.ts";
 import { vocabularyOf } from "../reach/vocabulary.ts";
 import type { Witness } from "../reach/witness.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { arrivedFrom, packetsFrom, type Zone, type ZoneDetail, type ZoneSources, zonesOf } from "./zones.ts";
+import { arrivedFrom, HOST_ZONE, packetsFrom, type Zone, type ZoneSources } from "./zones.ts";
 
 /** Destination that packets have after translation. */
 export interface Translation {
@@ -74,9 +74,19 @@ interface Walks {
   readonly sent: readonly SetEnding[];
 }
 
+/** Options of the walks. */
+export interface HostPathsOptions {
+  /** Most intervals of the diagrams. */
+  readonly budget?: number | undefined;
+  /** Sources of the packets of zones. Default: `own`. */
+  readonly sources?: ZoneSources | undefined;
+  /** Predicates that the domain must distinguish as well. */
+  readonly asked?: readonly Predicate[] | undefined;
+}
+
 export class HostPaths {
   readonly family: Family;
-  readonly zones: readonly Zone[];
+  readonly sources: ZoneSources;
   readonly domain: Domain;
   readonly program: Program;
   readonly certainty: Certainty;
@@ -95,25 +105,25 @@ export class HostPaths {
   constructor(
     ruleset: Ruleset,
     readonly host: Host,
-    detail: ZoneDetail,
-    budget?: number,
-    readonly sources: ZoneSources = "own",
+    readonly zones: readonly Zone[],
+    { budget, sources = "own", asked = [] }: HostPathsOptions = {},
   ) {
     const { family } = ruleset;
     this.family = family;
-    this.zones = zonesOf(host, family, detail);
+    this.sources = sources;
     this.bridgeOf = outsidePorts(host);
     this.program = Program.of(withMissing(ruleset, host), host);
     const open = Program.of(withoutRules(ruleset), host);
     const first = opening(host, family);
-    const asked = [
+    const predicates = [
+      ...asked,
       first,
       comesIn(host),
       is("sport", 40000),
       is("proto", family === 4 ? PROTO.icmpv6 : PROTO.icmp),
       is("dport", 0),
       is("src", family === 4 ? 0 : 0n),
-      ...this.zones.flatMap((zone) => [
+      ...[HOST_ZONE, ...zones].flatMap((zone) => [
         arrivedFrom(host, zone),
         packetsFrom(host, family, zone, sources),
         addressed(zone),
@@ -121,7 +131,7 @@ export class HostPaths {
     ];
     this.domain = Domain.of(
       family,
-      [vocabularyOf(this.program), vocabularyOf(open), { predicates: asked, markValues: new Map() }],
+      [vocabularyOf(this.program), vocabularyOf(open), { predicates, markValues: new Map() }],
       budget,
     );
     this.engine = new SetEngine(this.program, this.domain, false);
@@ -131,11 +141,6 @@ export class HostPaths {
     this.certainty = new Certainty(this.domain, this.program.ruleset);
     const inputs = new InputInterfaces(host, family, this.bridgeOf);
     this.picker = new WitnessPicker(this.domain, host, family, inputs, outsideInterfaces(host));
-  }
-
-  /** The zone of the host itself. */
-  get self(): Zone {
-    return this.zones.at(-1)!;
   }
 
   /** Returns the packets that a zone sends. */
@@ -211,11 +216,11 @@ export class HostPaths {
       : to.bridges.includes(out);
   }
 
-  /** Restricts packets with one header to those for a container's addresses. */
+  /** Restricts packets with one header to those for the addresses of a zone. */
   private addressedTo(to: Zone, packets: Node, header: HeaderState): Node {
-    if (to.kind !== "container") return packets;
+    if (to.addresses === null) return packets;
     const dst = valueIn(header, "dst");
-    if (dst !== undefined) return to.addresses.includes(dst as Address) ? packets : EMPTY;
+    if (dst !== undefined) return isInRanges(dst, to.addresses) ? packets : EMPTY;
     return this.domain.diagrams.intersect(packets, this.domain.set(addressed(to)));
   }
 
@@ -227,12 +232,27 @@ export class HostPaths {
     return { packet: from.kind === "host" ? { ...packet, in: null } : packet, assume };
   }
 
+  /** Returns the packets of a zone that have no verdict, for example because the order of base chains is not known. */
+  undecided(from: Zone): Node {
+    const { diagrams } = this.domain;
+    const endings = endingsOf(this.walks, from);
+    return diagrams.intersect(
+      this.row(from).sent,
+      packetsOf(this.domain, endings, (e) => e.verdict === "undecided"),
+    );
+  }
+
   /** Returns the doubts about packets that are not followed to the end. */
   doubts(): Doubt[] {
     const { family } = this;
     const endings = [...this.walks.arriving, ...this.walks.sent];
     const reasons = endings.flatMap(({ state }) => [...state.headers.values()].flatMap((h) => h.unsure));
-    return reasons.map((reason) => ({ code: "not-followed", family, reason }));
+    return [
+      ...reasons.map((reason): Doubt => ({ code: "not-followed", family, reason })),
+      ...(this.zones.some((zone) => this.undecided(zone) !== EMPTY)
+        ? [{ code: "undecided-packets", family } as const]
+        : []),
+    ];
   }
 }
 
@@ -245,12 +265,8 @@ const walk = (engine: SetEngine, host: Host, first: Predicate): Walks => ({
   sent: firstPackets(engine, engine.send(engine.start(first))),
 });
 
-/** Packets for the addresses of a container. */
-const addressed = ({ addresses }: Zone): Predicate =>
-  within(
-    "dst",
-    addresses.map((address): Range => [address, address]),
-  );
+/** Packets for the addresses of a zone. */
+const addressed = ({ addresses }: Zone): Predicate => (addresses === null ? ANY : within("dst", addresses));
 
 /** Returns the destination that packets with a header are translated to. */
 function translationOf(header: HeaderState): Translation | null {
@@ -278,6 +294,6 @@ function usualSources(host: Host, family: Family, { kind, bridges, addresses }: 
         .filter(({ bridge }) => bridge !== null && bridges.includes(bridge))
         .flatMap(({ endpoints }) => endpoints.map((e) => e.address).filter(isOfFamily));
     case "container":
-      return [...addresses];
+      return (addresses ?? []).map(([first]) => first);
   }
 }

@@ -4,7 +4,7 @@ import type { Host } from "../host/host.ts";
 import { ownAddresses } from "../host/own-addresses.ts";
 import { fromContainers, outsideInterfaces } from "../host/packet-origin.ts";
 import { isInRanges, LOOPBACK, prefixes, prefixRange } from "../packet/address.ts";
-import type { Address, Family, Range } from "../packet/field.ts";
+import type { Family, Range } from "../packet/field.ts";
 import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { decide } from "../path/decision-list.ts";
 import { fibCases } from "../path/fib.ts";
@@ -21,38 +21,46 @@ export interface Zone {
   readonly name: string;
   /** Container bridges of a network or of a container. */
   readonly bridges: readonly string[];
-  /** Addresses of a container in this family. */
-  readonly addresses: readonly Address[];
+  /** Addresses in this family that belong to it; `null` for all. */
+  readonly addresses: readonly Range[] | null;
 }
+
+/** The host itself. */
+export const HOST_ZONE: Zone = { kind: "host", name: "host", bridges: [], addresses: null };
 
 /** Containers as zones of their own, or together with the others of their network. */
 export type ZoneDetail = "network" | "container";
 
 /** Returns the zones of a host in one family: the interfaces, the networks or containers, and the host last. */
-export function zonesOf(host: Host, family: Family, detail: ZoneDetail): Zone[] {
-  return [
-    ...outsideInterfaces(host).map((name): Zone => ({ kind: "interface", name, bridges: [], addresses: [] })),
-    ...(detail === "network" ? networkZones(host) : containerZones(host, family)),
-    { kind: "host", name: "host", bridges: [], addresses: [] },
-  ];
-}
+export const zonesOf = (host: Host, family: Family, detail: ZoneDetail): Zone[] => [
+  ...interfaceZones(host),
+  ...(detail === "network" ? networkZones(host) : containerZones(host, family)),
+  HOST_ZONE,
+];
 
-const networkZones = (host: Host): Zone[] =>
+/** Returns the interfaces that lead outside. */
+export const interfaceZones = (host: Host): Zone[] =>
+  outsideInterfaces(host).map((name) => ({ kind: "interface", name, bridges: [], addresses: null }));
+
+/** Returns the networks of containers. */
+export const networkZones = (host: Host): Zone[] =>
   host.bridges.map((bridge) => ({
     kind: "network",
     name: host.networks.find((network) => network.bridge === bridge)?.name ?? bridge,
     bridges: [bridge],
-    addresses: [],
+    addresses: null,
   }));
 
 /** Returns the containers with an address on a container bridge. */
-const containerZones = (host: Host, family: Family): Zone[] =>
+export const containerZones = (host: Host, family: Family): Zone[] =>
   host.containers.flatMap(({ name, hostNetwork, addresses }): Zone[] => {
     const own = addresses.filter((address) => (typeof address === "number" ? 4 : 6) === family);
     const bridges = host.bridges.filter((bridge) =>
       own.some((a) => isInRanges(a, subnets(host, family, bridge))),
     );
-    return hostNetwork || bridges.length === 0 ? [] : [{ kind: "container", name, bridges, addresses: own }];
+    return hostNetwork || bridges.length === 0
+      ? []
+      : [{ kind: "container", name, bridges, addresses: own.map((a): Range => [a, a]) }];
   });
 
 /** Returns the subnets of a bridge: those of its addresses and of the routes over it. */
@@ -107,30 +115,22 @@ const UNROUTED: Readonly<Record<Family, readonly Range[]>> = {
  */
 function sentBy(host: Host, family: Family, { kind, name, bridges, addresses }: Zone): Predicate {
   const own = ownAddresses(host, family).local;
+  const among = addresses === null ? ANY : within("src", addresses);
   switch (kind) {
     case "host":
-      return and(within("src", own), not(within("src", LOOPBACK[family])));
+      return and(within("src", own), not(within("src", LOOPBACK[family])), among);
     case "interface":
-      return is("in", name);
+      return and(is("in", name), among);
     case "network":
     case "container":
-      return or(
-        ...bridges.map((bridge) => {
-          const sources = subnets(host, family, bridge);
-          return and(
-            fromContainers(host, bridge),
-            within("src", sources),
-            not(within("src", own)),
-            ...(kind === "network"
-              ? []
-              : [
-                  within(
-                    "src",
-                    addresses.filter((a) => isInRanges(a, sources)).map((a): Range => [a, a]),
-                  ),
-                ]),
-          );
-        }),
+      return and(
+        or(
+          ...bridges.map((bridge) =>
+            and(fromContainers(host, bridge), within("src", subnets(host, family, bridge))),
+          ),
+        ),
+        not(within("src", own)),
+        among,
       );
   }
 }

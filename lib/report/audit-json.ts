@@ -208,7 +208,8 @@ const sourceTexts = (
 export const doubtJson = (doubt: Doubt): DoubtJson =>
   doubt.code === "not-followed" ? { ...doubt, text: uncertaintyText(doubt.reason) } : doubt;
 
-function deciderJson(rule: Decider): DeciderJson {
+/** Returns the JSON of a rule or policy that decides. */
+export function deciderJson(rule: Decider): DeciderJson {
   if (rule.code === "rule") return rule;
   const policy = deciderText(rule);
   return rule.code === "outside-rules" ? { ...rule, text: policy, policy } : { ...rule, policy };

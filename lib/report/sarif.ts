@@ -49,36 +49,12 @@ export function sarif(audit: Audit, sources: ReadonlyMap<4 | 6, string>, version
     uri: fileUri(sources.get(family) ?? ""),
     line: Math.max(1, line ?? 1),
   });
-  return {
-    $schema: SCHEMA,
-    version: "2.1.0",
-    runs: [
-      {
-        tool: {
-          driver: {
-            name: "fwcheck",
-            version,
-            rules: rules.map(([id, text]) => ({ id, shortDescription: { text: sentence(text) } })),
-          },
-        },
-        columnKind: "utf16CodeUnits",
-        results: [
-          ...audit.exposures.flatMap((e) => exposureResult(e, place)),
-          ...audit.findings.map((f) => findingResult(f, place)),
-          ...audit.lint.map((l) => lintResult(l, place)),
-        ],
-        invocations: [
-          {
-            executionSuccessful: true,
-            toolExecutionNotifications: audit.doubts.map((doubt) => ({
-              level: "warning",
-              message: message(doubtText(doubt)),
-            })),
-          },
-        ],
-      },
-    ],
-  };
+  const results = [
+    ...audit.exposures.flatMap((e) => exposureResult(e, place)),
+    ...audit.findings.map((f) => findingResult(f, place)),
+    ...audit.lint.map((l) => lintResult(l, place)),
+  ];
+  return sarifLog(version, rules, results, audit.doubts.map(doubtText));
 }
 
 function findingResult(f: Finding, place: (family: 4 | 6, line: number | undefined) => Place): object {
@@ -122,19 +98,50 @@ function lintResult(l: Lint, place: (family: 4 | 6, line: number | undefined) =>
   };
 }
 
-const location = ({ uri, line }: Place): object => ({
+/** Returns a log with one run. @param notes reasons why the results are inconclusive */
+export const sarifLog = (
+  version: string,
+  rules: readonly (readonly [id: string, text: string])[],
+  results: readonly object[],
+  notes: readonly string[],
+): object => ({
+  $schema: SCHEMA,
+  version: "2.1.0",
+  runs: [
+    {
+      tool: {
+        driver: {
+          name: "fwcheck",
+          version,
+          rules: rules.map(([id, text]) => ({ id, shortDescription: { text: sentence(text) } })),
+        },
+      },
+      columnKind: "utf16CodeUnits",
+      results,
+      invocations: [
+        {
+          executionSuccessful: true,
+          toolExecutionNotifications: notes.map((note) => ({ level: "warning", message: message(note) })),
+        },
+      ],
+    },
+  ],
+});
+
+/** Returns a location in a file. */
+export const location = ({ uri, line }: Place): object => ({
   physicalLocation: { artifactLocation: { uri }, region: { startLine: line } },
 });
 
-/** Plain text. A blank prevents viewers from reading `[text](target)` as a link (3.11.6) and `{0}` as a placeholder (3.11.5). */
-const message = (text: string): object => ({
+/** Returns plain text as a message. A blank prevents viewers from reading `[text](target)` as a link (3.11.6) and `{0}` as a placeholder (3.11.5). */
+export const message = (text: string): object => ({
   text: safe(text)
     .replaceAll("](", "] (")
     .replaceAll(/\{(?=\d)/g, "{ "),
 });
 
 /** Returns a file name as a relative URI reference (RFC 3986), encoded so that it cannot contain a scheme or a host. */
-const fileUri = (name: string): string =>
+export const fileUri = (name: string): string =>
   (name === "" ? "ruleset" : name)
     .replaceAll(/\p{Cs}/gu, "\ufffd")
     .replace(/^\/+/, "/")

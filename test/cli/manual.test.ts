@@ -7,7 +7,7 @@ import { join } from "node:path";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse as parseYaml } from "yaml";
-import { readExpectations } from "../../lib/index.ts";
+import { readExpectations, readPolicy } from "../../lib/index.ts";
 import { project } from "../project.ts";
 import { Shell } from "./shell.ts";
 
@@ -119,6 +119,8 @@ test.each(of("yaml").map((b): [string, Block] => [`${b.page}:${b.line}`, b]))(
   async (where, { text }) => {
     const value = parseYaml(text);
     if (Object.hasOwn(value, "open")) expect(readExpectations(text).length, where).toBeGreaterThan(0);
+    else if (Object.hasOwn(value, "required"))
+      expect(readPolicy(text).flows.length, where).toBeGreaterThan(0);
     else {
       // A workflow or a playbook: run the shell commands in it.
       const commands: string[] = [];

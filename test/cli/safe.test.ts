@@ -51,6 +51,12 @@ const host = (name: string): string => {
 };
 const PACKET = ["--in", "eth0", "--src", "198.51.100.9", "--dst", "203.0.113.1", "--dport", "8080"];
 
+const policy = (n: string): string =>
+  program.file(
+    `${n}.policy`,
+    `denied: [{name: ${JSON.stringify(n)}, from: outside, to: {container: ${JSON.stringify(n)}}}, {from: outside, to: any}]\n`,
+  );
+
 /** Calls with the hostile name; `verbatim` calls print text for programs, which a pipe gets unchanged. */
 const CALLS: readonly [what: string, args: (name: string) => string[], verbatim?: boolean][] = [
   ["audit", (n) => ["audit", host(n)]],
@@ -76,6 +82,19 @@ const CALLS: readonly [what: string, args: (name: string) => string[], verbatim?
   [
     "audit --expect of what is no YAML",
     (n) => ["audit", host(n), "--expect", program.file(`${n}.yaml`, `open: [${n}: {\n`)],
+  ],
+  ["assert", (n) => ["assert", host(n), "--policy", policy(n)]],
+  ["assert --json", (n) => ["assert", host(n), "--policy", policy(n), "--json"]],
+  ["assert --junit", (n) => ["assert", host(n), "--policy", policy(n), "--junit"]],
+  ["assert --sarif", (n) => ["assert", host(n), "--policy", policy(n), "--sarif"]],
+  [
+    "assert of what is no policy",
+    (n) => [
+      "assert",
+      host(n),
+      "--policy",
+      program.file(`${n}.yaml`, `denied: [{${JSON.stringify(n)}: 1}]\n`),
+    ],
   ],
   ["matrix", (n) => ["matrix", host(n)]],
   ["matrix --json", (n) => ["matrix", host(n), "--json"]],

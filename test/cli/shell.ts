@@ -47,6 +47,7 @@ export class Shell {
       ["docker-inspect.json", "docker-inspect.json"],
     ] as const)
       this.program.file(`home/${name}`, readFileSync(join(host, from), "utf8"));
+    this.program.file("home/policy.yaml", readFileSync(join(root, "examples/policy.yaml"), "utf8"));
     this.program.file("home/exposure.yaml", "open:\n  - port: 8000-9443\n");
     this.program.file(
       "home/packets.ndjson",

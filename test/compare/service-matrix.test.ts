@@ -1,5 +1,4 @@
 /** The service matrix against the simulator for drawn packets, and against connections that were really tried. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseXml } from "@rgrove/parse-xml";
 import {
@@ -10,32 +9,29 @@ import {
   matrixMarkdown,
   matrixSvg,
   matrixText,
-  type PacketJson,
   protoNumber,
   type Ruleset,
-  readHost,
   readPacket,
-  readRuleset,
-  readSnapshot,
   type ServiceMatrix,
   Simulator,
   serviceMatrix,
 } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { HostPaths } from "../../lib/compare/host-paths.ts";
-import type { Zone } from "../../lib/compare/zones.ts";
+import { type Zone, zonesOf } from "../../lib/compare/zones.ts";
 import { containerInputs, outsidePorts } from "../../lib/host/bridge-ports.ts";
 import { isInRanges, maskBits, parseAddress, prefixRange, printAddress } from "../../lib/packet/address.ts";
-import type { Family } from "../../lib/packet/field.ts";
+import type { Address, Family } from "../../lib/packet/field.ts";
 import { packetJson } from "../../lib/packet/packet-json.ts";
 import type { Node } from "../../lib/reach/node-store.ts";
 import { sharedUnknowns } from "../../lib/reach/shared-unknowns.ts";
 import { hostOf, rulesetsOf } from "../builders.ts";
-import { capture, examples, shared } from "../capture.ts";
+import { capture, examples } from "../capture.ts";
 import { random } from "../random.ts";
 import { draw } from "../reach/draw.ts";
 import { PAYLOADS } from "../report/hostile.ts";
 import { ADDR } from "../two-interfaces.ts";
+import { recorded, recordedHost, triedPackets } from "./recorded-hosts.ts";
 
 const PACKETS = Number(process.env.LAW_PACKETS ?? 400);
 const LONG = 7_200_000;
@@ -48,7 +44,7 @@ const arrivesIn = (host: Host, zone: Zone, { verdict, delivery, out, sent }: Ans
   if (zone.kind === "interface") return out === zone.name || outsidePorts(host).get(zone.name) === out;
   return (
     zone.bridges.includes(out) &&
-    (zone.kind === "network" || zone.addresses.some((a) => printAddress(a) === sent!.dst))
+    (zone.kind === "network" || zone.addresses!.some(([a]) => printAddress(a as Address) === sent!.dst))
   );
 };
 
@@ -88,7 +84,7 @@ function law(
   let checked = 0;
   for (const ruleset of rulesets) {
     const { family } = ruleset;
-    const paths = new HostPaths(ruleset, host, by, undefined, sources);
+    const paths = new HostPaths(ruleset, host, zonesOf(host, family, by), { sources });
     const { domain, program, zones } = paths;
     const own = host.interfaces.flatMap((i) => i.addresses.filter((a) => a.family === family));
     const containers = host.containers.flatMap((c) =>
@@ -184,19 +180,6 @@ function servicesTo(paths: HostPaths, from: Zone, to: Zone): Node {
   return services;
 }
 
-const folder = join(shared, "hosts");
-const recorded = existsSync(folder)
-  ? readdirSync(folder).filter((name) => existsSync(join(folder, name, "truth.ndjson")))
-  : [];
-
-/** Reads a snapshot. */
-function snapshot(name: string): { readonly rulesets: readonly Ruleset[]; readonly host: Host } {
-  const text = readFileSync(join(folder, name, "host.snap"), "utf8");
-  const { rules, sources, doubts } = readSnapshot({ name, text });
-  const { rulesets } = readRuleset(rules);
-  return { rulesets, host: readHost({ ...sources, doubts, complete: true }, rulesets) };
-}
-
 describe("a packet is in a cell if and only if the simulator lets it through", () => {
   test.each(["ufw-docker-20.10", "ufw-docker-28.5", "docker-29-nftables"])(
     "%s",
@@ -212,7 +195,7 @@ describe("a packet is in a cell if and only if the simulator lets it through", (
   );
 
   test.skipIf(recorded.length === 0).each(recorded)("%s", { timeout: LONG }, (name) => {
-    const { rulesets, host } = snapshot(name);
+    const { rulesets, host } = recordedHost(name);
     const checked =
       law(rulesets, host, "container", PACKETS / 4) + law(rulesets, host, "network", PACKETS / 4, "spoofed");
     if (process.env.LAW_PACKETS !== undefined) console.log(`${name}: ${checked} cells, no difference`);
@@ -224,14 +207,9 @@ test.skipIf(recorded.length === 0)("every connection that a client really made i
   let open = 0;
   const missing: string[] = [];
   for (const name of recorded) {
-    const { rulesets, host } = snapshot(name);
+    const { rulesets, host } = recordedHost(name);
     const matrix = serviceMatrix(rulesets, host);
-    const lines = readFileSync(join(folder, name, "truth.ndjson"), "utf8")
-      .trim()
-      .split("\n");
-    for (const line of lines) {
-      const { packet: json, real } = JSON.parse(line) as { packet?: PacketJson; real?: string };
-      if (json === undefined) continue;
+    for (const { packet: json, real } of triedPackets(name)) {
       const packet = readPacket(json);
       if (typeof packet === "string") throw new Error(packet);
       const family = matrix.families.find((f) => f.family === packet.family);
@@ -242,7 +220,7 @@ test.skipIf(recorded.length === 0)("every connection that a client really made i
         entries.some((e) => entryCovers(e, packet.proto, packet.dport)),
       );
       open++;
-      if (!found) missing.push(`${name} ${line}`);
+      if (!found) missing.push(`${name} ${JSON.stringify(json)}`);
     }
   }
   expect(missing).toEqual([]);
@@ -327,10 +305,6 @@ COMMIT
       IPv4 from host
         to eth0, eth1:
           all, the replies to its example do not arrive
-
-      inferred: the default route leads out of eth0 (no --route was given)
-      inferred: the host forwards packets (net.ipv4.ip_forward = 1; no --sysctl was
-          given)
       "
     `);
   });

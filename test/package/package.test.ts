@@ -47,6 +47,7 @@ const installed = join(home, "node_modules/fwcheck");
 /** A host, as files beside the project. */
 const host = join(home, "host");
 cpSync(join(root, "examples/ufw-docker-20.10"), host, { recursive: true });
+cpSync(join(root, "examples/policy.yaml"), join(home, "policy.yaml"));
 const save = join(host, "iptables-save.txt");
 
 const bytes = (folder: string): number =>
@@ -309,6 +310,11 @@ const CALLS: Readonly<Record<string, { args: readonly string[]; code: number; pr
   explain: { args: ["host", "--chain", "DOCKER-USER"], code: 0, prints: /^This chain is yours/m },
   fix: { args: ["host"], code: 0, prints: /^-A FWCHECK /m },
   report: { args: ["host", "--fail-on", "none"], code: 0, prints: /^<!doctype html>/i },
+  assert: {
+    args: ["host", "--policy", "policy.yaml"],
+    code: 1,
+    prints: /^violated: nothing else, IPv4, line 13$/m,
+  },
   matrix: { args: ["host"], code: 0, prints: /^IPv4 from eth0, eth1$/m },
   graph: { args: ["host"], code: 0, prints: /^<svg / },
   collect: { args: [], code: 0, prints: /^#!\/bin\/sh\n/ },

@@ -1,5 +1,5 @@
 /** Entries of a service matrix in words. The texts hold names from the inputs; escape them before printing. */
-import type { MatrixEntry } from "../../compare/service-matrix.ts";
+import type { MatrixEntry } from "../../compare/entry-writer.ts";
 import { destinationsText, sourcesText } from "../text/set-text.ts";
 
 /** Returns services in words: ports of one protocol together, `tcp 80, 443; ping`. */

@@ -1,5 +1,6 @@
 /** The service matrix as a JSON document. */
-import type { MatrixCell, MatrixEntry, ServiceMatrix } from "../../compare/service-matrix.ts";
+import type { MatrixEntry } from "../../compare/entry-writer.ts";
+import type { MatrixCell, ServiceMatrix } from "../../compare/service-matrix.ts";
 import type { DoubtJson } from "../audit-json.ts";
 import { doubtJson } from "../audit-json.ts";
 import { doubtText } from "../text/audit-sentences.ts";

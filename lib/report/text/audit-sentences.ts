@@ -64,6 +64,8 @@ export function doubtText(doubt: Doubt): string {
         : "there is no IPv6 ruleset among the inputs, and the host or its containers have IPv6 addresses: open ports in IPv6 are unknown";
     case "unaudited-sockets":
       return `IPv${doubt.family}: ${doubt.count === 1 ? "a socket listens" : `${doubt.count} sockets listen`} on the host, and no IPv${doubt.family} rules were audited: their exposure is unknown`;
+    case "undecided-packets":
+      return `IPv${doubt.family}: some packets have no verdict; fwcheck simulate names the reason for each`;
     case "routes-inferred":
       return `IPv${doubt.family}: no routes were given, so it is a guess which sources are behind which interface; audit a snapshot (fwcheck collect), or pass --route`;
     case "budget-exceeded": {
