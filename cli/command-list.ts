@@ -74,6 +74,14 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "query",
+    {
+      positionals: "<rules..>",
+      summary: "show which packets satisfy an expression: who can reach what, and which rules decide",
+      load: () => import("./declarations/query.js"),
+    },
+  ],
+  [
     "collect",
     {
       positionals: "",

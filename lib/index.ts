@@ -38,6 +38,8 @@ export type {
 export { assertPolicy, type PolicyOptions, type PolicyResult } from "./compare/assertions.ts";
 export type { MatrixEntry } from "./compare/entry-writer.ts";
 export type { Translation } from "./compare/host-paths.ts";
+export type { FieldValues, PacketBox } from "./compare/packet-boxes.ts";
+export type { Origin } from "./compare/packet-paths.ts";
 export {
   type FlowDuty,
   type FlowZone,
@@ -50,6 +52,15 @@ export {
   readPolicy,
 } from "./compare/policy.ts";
 export type { PolicyCheck, PolicyViolation } from "./compare/policy-checker.ts";
+export {
+  type DecidedShare,
+  type QueryAnswer,
+  type QueryCertainty,
+  type QueryFamily,
+  type QueryGroup,
+  type QueryOptions,
+  query,
+} from "./compare/query.ts";
 export {
   type FamilyMatrix,
   type MatrixCell,
@@ -156,6 +167,14 @@ export type { Step } from "./path/program.ts";
 export type { RouteDecision } from "./path/routing-decision.ts";
 export type { Tuple } from "./path/tuple.ts";
 export { closestWord } from "./query-language/closest-word.ts";
+export {
+  type Expected,
+  isQueryError,
+  type NameKind,
+  type QueryError,
+  type QueryFault,
+  type Span,
+} from "./query-language/expression.ts";
 export { BudgetExceeded } from "./reach/budget.ts";
 export type { Uncertainty } from "./reach/uncertainty.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknown-names.ts";
@@ -225,6 +244,9 @@ export {
 export { policyJunit } from "./report/policy/policy-junit.ts";
 export { policySarif } from "./report/policy/policy-sarif.ts";
 export { policyText } from "./report/policy/policy-text.ts";
+export { queryErrorText } from "./report/query/error-text.ts";
+export { isSettled, type QueryGroupJson, type QueryJson, queryJson } from "./report/query/query-json.ts";
+export { queryText } from "./report/query/query-text.ts";
 export { sarif } from "./report/sarif.ts";
 export {
   type AnswerJson,

@@ -1,7 +1,7 @@
 /** The rule or policy that decides an answer of the simulator. */
 import type { EndReason } from "../path/end-reason.ts";
 import type { Step } from "../path/program.ts";
-import { decidesByPolicy, isDecidingChain } from "../reach/attributed-engine.ts";
+import { decidesByPolicy, isDecidingChain, type SetDecider } from "../reach/attributed-engine.ts";
 import type { BaseChain } from "../rules/base-chain.ts";
 import { chainOf, iptablesName, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import type { Answer, Outcome } from "../simulate/answer.ts";
@@ -85,6 +85,20 @@ function policyDecider(
     verdict: policy,
     ...(hasUfwDefaults(ruleset, table) ? { ufw: ufwDefault(chain, policy) } : {}),
   };
+}
+
+/** Returns the rule, policy or cause that decides a set of packets. */
+export function deciderOfSet(decider: SetDecider, ruleset: Ruleset): Decider {
+  switch (decider.kind) {
+    case "rule":
+      return { code: "rule", ...ruleNote(decider.rule, ruleset) };
+    case "taken":
+      return { code: "outside-rules", reason: decider.reason };
+    case "policy": {
+      const { table, name, policy } = decider.chain;
+      return policyDecider({ step: "policy", table, chain: name, policy: policy ?? "ACCEPT" }, ruleset);
+    }
+  }
 }
 
 /** Returns the branches of an answer, or the answer itself where it has none. */

@@ -92,8 +92,8 @@ export type Doubt =
   | {
       readonly code: "engines-disagree";
       readonly family: Family;
-      /** The kind of finding; `matrix` for a packet of a service matrix. */
-      readonly kind: FindingKind | "matrix";
+      /** The kind of finding; `matrix` for a packet of a service matrix, `query` for one of an answer to a query. */
+      readonly kind: FindingKind | "matrix" | "query";
       readonly proto: string;
       readonly packet: PacketJson;
     };

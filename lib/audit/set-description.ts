@@ -7,7 +7,7 @@ import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
 
 /** Members of a set as text, such as address ranges or `tcp 25`. */
 export interface PartList {
-  /** At most the first six members. */
+  /** Members; in findings and exposures at most the first six. */
   readonly parts: readonly string[];
   /** Number of members that `parts` omits. */
   readonly more: number;
@@ -70,9 +70,9 @@ export interface Traffic {
 const MOST_PARTS = 6;
 
 /** Returns a list with the members that exceed the limit counted. */
-export const partList = (parts: readonly string[]): PartList => ({
-  parts: parts.slice(0, MOST_PARTS),
-  more: Math.max(0, parts.length - MOST_PARTS),
+export const partList = (parts: readonly string[], most = MOST_PARTS): PartList => ({
+  parts: parts.slice(0, most),
+  more: Math.max(0, parts.length - most),
 });
 
 /** Describes packet sets of one domain; memoizes by diagram node. */
@@ -84,11 +84,13 @@ export class SetDescriber {
   /**
    * @param possible packets that can arrive at all; "all" means all of these
    * @param visibleName maps an interface to the name that iptables matches: a port's bridge
+   * @param most members of a list that are not counted only
    */
   constructor(
     private readonly domain: Domain,
     private readonly possible: Node,
     private readonly visibleName: (name: string) => string,
+    private readonly most = MOST_PARTS,
   ) {}
 
   /** Returns the sources of a set over all interfaces. */
@@ -159,11 +161,11 @@ export class SetDescriber {
     const rest = diagrams.subtract(whole, some);
     if (rest === EMPTY && (all === this.possible || whole === valid)) return { kind: "all" };
     const members = this.protocolNames(some);
-    if (rest === EMPTY) return { kind: "only", ...partList(members.names) };
+    if (rest === EMPTY) return { kind: "only", ...partList(members.names, this.most) };
     const exceptions = this.protocolNames(rest);
     return exceptions.names.length < members.names.length || members.hasProtocolRange
-      ? { kind: "all-but", ...partList(exceptions.names) }
-      : { kind: "only", ...partList(members.names) };
+      ? { kind: "all-but", ...partList(exceptions.names, this.most) }
+      : { kind: "only", ...partList(members.names, this.most) };
   }
 
   /** Returns the destinations of a set, within those of `all`. */
@@ -204,8 +206,8 @@ export class SetDescriber {
       if (next !== shown.at(-1)) shown.push(next);
     }
     return {
-      parts: shown.slice(0, MOST_PARTS).map(printAddressRange),
-      more: Math.max(0, shown.length - MOST_PARTS),
+      parts: shown.slice(0, this.most).map(printAddressRange),
+      more: Math.max(0, shown.length - this.most),
     };
   }
 

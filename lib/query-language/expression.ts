@@ -3,6 +3,7 @@ import type { Family, Range, Side } from "../packet/field.ts";
 
 /** A part of the text of an expression, in UTF-16 units. */
 export interface Span {
+  /** Offset of the first character. */
   readonly start: number;
   /** Offset after the last character. */
   readonly end: number;
@@ -97,6 +98,8 @@ export type QueryFault =
   | { readonly code: "host-network"; readonly name: string }
   /** The container has no address on a bridge of the host. */
   | { readonly code: "not-on-bridge"; readonly name: string }
+  /** Packets on the loopback interface are those that the host sends to itself. */
+  | { readonly code: "loopback"; readonly name: string }
   /** Rules match packets of a bridge port by the name of its bridge. */
   | { readonly code: "bridge-port"; readonly name: string; readonly bridge: string };
 

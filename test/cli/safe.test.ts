@@ -96,6 +96,8 @@ const CALLS: readonly [what: string, args: (name: string) => string[], verbatim?
       program.file(`${n}.yaml`, `denied: [{${JSON.stringify(n)}: 1}]\n`),
     ],
   ],
+  ["query", (n) => ["query", host(n), "new"]],
+  ["query --json", (n) => ["query", host(n), "new", "--json"]],
   ["matrix", (n) => ["matrix", host(n)]],
   ["matrix --json", (n) => ["matrix", host(n), "--json"]],
   ["matrix --format markdown", (n) => ["matrix", host(n), "--format", "markdown"]],

@@ -54,6 +54,8 @@ function sentence(error: QueryError): string {
       return `Container ${quoted(error.name)} uses the network of the host: packets to it are local.`;
     case "not-on-bridge":
       return `Container ${quoted(error.name)} has no address on a bridge of the host.`;
+    case "loopback":
+      return `Packets on ${quoted(error.name)} are those that the host sends to itself: sent local.`;
     case "bridge-port":
       return `${quoted(error.name)} is a port of a bridge: rules see its packets on ${error.bridge}.`;
   }

@@ -76,9 +76,13 @@ function destinationText(to: Destination): string {
   }
 }
 
+/** Returns protocols and ports in words: `tcp 25`. */
+export const protocolsText = (protocols: SetDescription): string =>
+  setText(protocols, { all: "anything", allBut: "everything but", none: "nothing" });
+
 /** Returns traffic in words: `tcp 25 to anywhere`. */
 export const trafficText = ({ protocols, to }: Traffic): string =>
-  `${setText(protocols, { all: "anything", allBut: "everything but", none: "nothing" })} ${destinationText(to)}`;
+  `${protocolsText(protocols)} ${destinationText(to)}`;
 
 /**
  * Returns the packets that the owner's rules let through, in one line.

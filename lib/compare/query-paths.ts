@@ -1,0 +1,192 @@
+/** Outcomes of the packets of a query, of one family, and the packets that satisfy the expression. */
+import { type Decider, deciderOfSet } from "../audit/decision.ts";
+import { firstPackets } from "../audit/endings.ts";
+import type { Host } from "../host/host.ts";
+import { Program } from "../path/program.ts";
+import type { Expression, QueryTest } from "../query-language/expression.ts";
+import { AttributedEngine } from "../reach/attributed-engine.ts";
+import type { Domain } from "../reach/domain.ts";
+import { EMPTY, type Node } from "../reach/node-store.ts";
+import { groupOutcomes, type Outcome, type OutcomeSet } from "../reach/outcome.ts";
+import type { Ruleset } from "../rules/ruleset.ts";
+import { commonDomain, type Origin } from "./packet-paths.ts";
+import { containerZones, networkZones, testedInterfaces } from "./query-names.ts";
+import {
+  type Asked,
+  firstPacketsOf,
+  namedAddresses,
+  packetBound,
+  questionPredicates,
+  testPredicate,
+} from "./query-tests.ts";
+
+/** Packets that satisfy a condition, and packets that satisfy it or of which that is not known. */
+export interface TestedSet {
+  readonly yes: Node;
+  readonly maybe: Node;
+}
+
+/** Packets of one origin. */
+export interface QueryWalk {
+  readonly asked: Asked;
+  /** All packets of which outcomes are known: those that can satisfy the expression. */
+  readonly universe: Node;
+  readonly outcomes: readonly OutcomeSet[];
+  /** Maps packets to the numbers of their deciders; 0 where no rule and no policy decides. */
+  readonly deciders: Node;
+}
+
+/** Returns true if packets with this outcome are not followed to the end. */
+export const isUnsure = ({ verdict, unsure }: Outcome): boolean =>
+  verdict === "undecided" || unsure.length > 0;
+
+export class QueryPaths {
+  readonly domain: Domain;
+  readonly program: Program;
+  readonly walks: readonly QueryWalk[];
+  private readonly engine: AttributedEngine;
+
+  /** @throws BudgetExceeded */
+  constructor(
+    private readonly ruleset: Ruleset,
+    readonly host: Host,
+    readonly expression: Expression,
+    budget?: number,
+  ) {
+    const { family } = ruleset;
+    this.program = Program.of(ruleset, host);
+    this.domain = commonDomain(family, [this.program], questionPredicates(expression, host, family), budget);
+    this.engine = new AttributedEngine(this.program, this.domain, false);
+    this.walks = (["arriving", "sent"] as const).map((origin) => this.walk(origin));
+  }
+
+  private walk(origin: Origin): QueryWalk {
+    const { host, domain, engine } = this;
+    const { diagrams } = domain;
+    const asked: Asked = { host, family: this.ruleset.family, origin, expression: this.expression };
+    const first = firstPacketsOf(asked);
+    const set = diagrams.intersect(domain.set(first), domain.set(packetBound(this.expression, asked)));
+    const start = { ...engine.start(first), set };
+    const { endings, deciders } =
+      origin === "arriving" ? engine.attributeArriving(start) : engine.attributeSent(start);
+    const outcomes = [...groupOutcomes(firstPackets(engine, endings), engine, ["dst", "dport"]).values()];
+    const universe = diagrams.unionAll(outcomes.map((each) => each.set));
+    return { asked, universe, outcomes, deciders };
+  }
+
+  /** Returns the packets of a walk that satisfy the expression. */
+  satisfying(walk: QueryWalk): TestedSet {
+    return this.evaluate(this.expression, walk);
+  }
+
+  private evaluate(e: Expression, walk: QueryWalk): TestedSet {
+    const { diagrams } = this.domain;
+    switch (e.kind) {
+      case "test":
+        return this.test(e.test, walk);
+      case "not": {
+        const { yes, maybe } = this.evaluate(e.not, walk);
+        return { yes: diagrams.subtract(walk.universe, maybe), maybe: diagrams.subtract(walk.universe, yes) };
+      }
+      case "and":
+      case "or": {
+        const combine = (a: Node, b: Node): Node =>
+          e.kind === "and" ? diagrams.intersect(a, b) : diagrams.union(a, b);
+        return (e.kind === "and" ? e.all : e.some)
+          .map((part) => this.evaluate(part, walk))
+          .reduce((a, b) => ({ yes: combine(a.yes, b.yes), maybe: combine(a.maybe, b.maybe) }));
+      }
+    }
+  }
+
+  private test(test: QueryTest, walk: QueryWalk): TestedSet {
+    const { diagrams } = this.domain;
+    const predicate = testPredicate(test, walk.asked);
+    if (predicate !== null) {
+      const set = diagrams.intersect(walk.universe, this.domain.set(predicate));
+      return { yes: set, maybe: set };
+    }
+    const parts = walk.outcomes.map(({ outcome, set }): TestedSet => {
+      const tested = this.outcomeTest(test, outcome, set, walk);
+      return isUnsure(outcome) ? { yes: EMPTY, maybe: set } : tested;
+    });
+    return {
+      yes: diagrams.unionAll(parts.map(({ yes }) => yes)),
+      maybe: diagrams.unionAll(parts.map(({ maybe }) => maybe)),
+    };
+  }
+
+  /** Returns the packets of an outcome that satisfy a test of the outcome. */
+  private outcomeTest(test: QueryTest, outcome: Outcome, set: Node, walk: QueryWalk): TestedSet {
+    const { host } = this;
+    const { family } = walk.asked;
+    const all = (holds: boolean): TestedSet =>
+      holds ? { yes: set, maybe: set } : { yes: EMPTY, maybe: EMPTY };
+    const leavesBy = (names: readonly string[]): boolean =>
+      outcome.verdict === "accept" && outcome.out !== null && names.includes(outcome.out);
+    switch (test.code) {
+      case "verdict":
+        return all(outcome.verdict === test.verdict);
+      case "delivery":
+        return all(outcome.verdict === "accept" && outcome.delivery === test.delivery);
+      case "interface":
+        return all(leavesBy(testedInterfaces(test, host)));
+      case "network":
+        return all(leavesBy(networkZones(host, family, test.name.name).flatMap(({ bridges }) => bridges)));
+      case "container": {
+        const zones = containerZones(host, family, test.name.name);
+        return leavesBy(zones.flatMap(({ bridges }) => bridges))
+          ? this.endsAt(namedAddresses(host, family, test.name.name), outcome, set)
+          : all(false);
+      }
+      case "decided": {
+        if (outcome.reason !== null) return all(false);
+        const decided = this.decidedBy(test, walk);
+        const packets = this.domain.diagrams.intersect(set, decided);
+        return { yes: packets, maybe: packets };
+      }
+      default:
+        return all(false);
+    }
+  }
+
+  /** Returns the packets of an outcome whose final destination is one of the addresses. */
+  private endsAt(addresses: readonly (number | bigint)[], { header }: Outcome, set: Node): TestedSet {
+    const { domain } = this;
+    const { diagrams } = domain;
+    const { dst } = header;
+    if (dst !== undefined && "value" in dst) {
+      const packets = addresses.includes(dst.value as number | bigint) ? set : EMPTY;
+      return { yes: packets, maybe: packets };
+    }
+    const { variable, decrement } = dst ?? { variable: "dst" as const, decrement: undefined };
+    const singles = addresses.map((address) => domain.singleton(variable, address));
+    // A destination that is computed in another way is not compared.
+    if (decrement !== undefined || singles.includes(null)) return { yes: EMPTY, maybe: set };
+    const packets = diagrams.intersect(set, diagrams.unionAll(singles.map((node) => node!)));
+    return { yes: packets, maybe: packets };
+  }
+
+  private decidedBy({ chain, rule }: Extract<QueryTest, { code: "decided" }>, walk: QueryWalk): Node {
+    const { diagrams } = this.domain;
+    const sets = [...diagrams.split(walk.deciders)].filter(([id]) => {
+      const decider = this.engine.decider(id);
+      return decider.kind === "rule"
+        ? decider.rule.chain === chain.name && decider.rule.index === rule
+        : decider.kind === "policy" && rule === "policy" && decider.chain.name === chain.name;
+    });
+    return diagrams.unionAll(sets.map(([, set]) => set));
+  }
+
+  /** Splits packets of an outcome by the rule, policy or cause that decides them. */
+  deciders(walk: QueryWalk, { reason }: Outcome, set: Node): readonly (readonly [Decider, Node])[] {
+    const { diagrams } = this.domain;
+    if (reason !== null) return [[{ code: "outside-rules", reason }, set]];
+    const parts = diagrams.split(diagrams.intersect(set, walk.deciders));
+    const decided = [...parts].map(
+      ([id, part]) => [deciderOfSet(this.engine.decider(id), this.program.ruleset), part] as const,
+    );
+    const rest = diagrams.subtract(set, walk.deciders);
+    return rest === EMPTY ? decided : [...decided, [{ code: "no-rule" }, rest]];
+  }
+}
