@@ -2,13 +2,17 @@ import { defineCommand } from "../command.ts";
 import { assumptionFlags, hostFlags, jsonFlag, rulesPositional } from "../flags.ts";
 
 export const command = defineCommand({
-  positionals: rulesPositional,
+  positionals: {
+    rules: {
+      ...rulesPositional.rules,
+      describe: `${rulesPositional.rules.describe}; the last one is the policy, without --policy`,
+    },
+  },
   flags: {
     policy: {
       type: "string",
       describe: "YAML file with zones, and with flows that are required, allowed or denied",
       requiresArg: true,
-      demandOption: true,
     },
     ...jsonFlag,
     junit: { type: "boolean", describe: "print JUnit XML, a test for each check" },
@@ -25,8 +29,8 @@ export const command = defineCommand({
     ...assumptionFlags,
   },
   examples: [
-    ["Does the host do what the policy says?", "fwcheck assert host.snap --policy policy.yaml"],
-    ["In CI, as tests", "fwcheck assert host.snap --policy policy.yaml --junit > fwcheck.xml"],
+    ["Does the host do what the policy says?", "fwcheck assert host.snap policy.yaml"],
+    ["In CI, as tests", "fwcheck assert host.snap policy.yaml --junit > fwcheck.xml"],
   ],
   notes:
     "Exit code: 0 if every check holds; 1 if one is violated; 2 if the call or an input is wrong, or if none is violated and something is unsettled or inconclusive.",

@@ -311,7 +311,7 @@ const CALLS: Readonly<Record<string, { args: readonly string[]; code: number; pr
   fix: { args: ["host"], code: 0, prints: /^-A FWCHECK /m },
   report: { args: ["host", "--fail-on", "none"], code: 0, prints: /^<!doctype html>/i },
   assert: {
-    args: ["host", "--policy", "policy.yaml"],
+    args: ["host", "policy.yaml"],
     code: 1,
     prints: /^violated: nothing else, IPv4, line 13$/m,
   },
