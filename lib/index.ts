@@ -36,6 +36,21 @@ export type {
   Traffic,
 } from "./audit/set-description.ts";
 export { assertPolicy, type PolicyOptions, type PolicyResult } from "./compare/assertions.ts";
+export { type ComparedHost, type DiffOptions, diff } from "./compare/diff.ts";
+export type {
+  ChangeCause,
+  ChangeKind,
+  CompareDoubt,
+  Diff,
+  DiffLimit,
+  DiffSide,
+  FieldRanges,
+  NewHeader,
+  PacketChange,
+  PacketClass,
+  PacketFate,
+  SideDoubt,
+} from "./compare/difference.ts";
 export type { MatrixEntry } from "./compare/entry-writer.ts";
 export type { Translation } from "./compare/host-paths.ts";
 export type { FieldValues, PacketBox } from "./compare/packet-boxes.ts";

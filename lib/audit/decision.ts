@@ -75,7 +75,7 @@ export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
 }
 
 function policyDecider(
-  { table, chain, policy }: Extract<Step, { step: "policy" }>,
+  { table, chain, policy }: Pick<Extract<Step, { step: "policy" }>, "table" | "chain" | "policy">,
   ruleset: Ruleset,
 ): DecidedWithoutRule {
   return {
@@ -96,7 +96,7 @@ export function deciderOfSet(decider: SetDecider, ruleset: Ruleset): Decider {
       return { code: "outside-rules", reason: decider.reason };
     case "policy": {
       const { table, name, policy } = decider.chain;
-      return policyDecider({ step: "policy", table, chain: name, policy: policy ?? "ACCEPT" }, ruleset);
+      return policyDecider({ table, chain: name, policy: policy ?? "ACCEPT" }, ruleset);
     }
   }
 }

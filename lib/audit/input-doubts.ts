@@ -9,13 +9,18 @@ import { publishedInNat } from "./docker-rules.ts";
 import type { Doubt, PublishedEndpoint } from "./doubt.ts";
 import { protocolsOf, publications } from "./engine-rules.ts";
 
-export function inputDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
-  const doubts: Doubt[] = [];
+/** Returns the doubt about rules that were not given, where the inputs do not show that there are none. */
+export function rulesOnlyDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
   const missing = ([4, 6] as const).filter((family) => rulesets.every((r) => r.family !== family));
   const isListed = rulesets.some(({ programs }) => programs?.includes("nft") === true);
   const areBoth = rulesets.every(({ programs }) => programs?.length === 2) && missing.length === 0;
-  if (!host.complete && !areBoth)
-    doubts.push({ code: "rules-only", missing, ...(isListed ? { listed: true } : {}) });
+  return host.complete || areBoth
+    ? []
+    : [{ code: "rules-only", missing, ...(isListed ? { listed: true as const } : {}) }];
+}
+
+export function inputDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
+  const doubts = rulesOnlyDoubts(rulesets, host);
   for (const ruleset of rulesets) {
     const { family } = ruleset;
     if (missingTables(ruleset).includes("raw")) doubts.push({ code: "no-raw-table", family });

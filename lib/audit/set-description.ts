@@ -93,9 +93,9 @@ export class SetDescriber {
     private readonly most = MOST_PARTS,
   ) {}
 
-  /** Returns the sources of a set over all interfaces. */
-  sources(set: Node): SetDescription {
-    return this.addresses(this.project(set, "src"), this.project(this.possible, "src"), "src");
+  /** Returns the sources of a set over all interfaces, within those of `all`. */
+  sources(set: Node, all: Node = this.possible): SetDescription {
+    return this.addresses(this.project(set, "src"), this.project(all, "src"), "src");
   }
 
   /**

@@ -8,10 +8,11 @@ import type { Program } from "../path/program.ts";
 import { AttributedEngine, type SetDecider } from "../reach/attributed-engine.ts";
 import { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
-import { groupOutcomes, type OutcomeSet } from "../reach/outcome.ts";
+import { groupOutcomes, type Outcome, type OutcomeSet, outcomeKey } from "../reach/outcome.ts";
 import { SetEngine } from "../reach/set-engine.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import { vocabularyOf } from "../reach/vocabulary.ts";
+import { siteKey } from "../rules/facts.ts";
 
 /** Origin of packets: they arrive on an interface, or the host itself sends them. */
 export type Origin = "arriving" | "sent";
@@ -76,13 +77,17 @@ export class PacketPaths {
     this.engine = new SetEngine(program, domain, true);
   }
 
-  /** Returns the packets of a set by outcome. */
+  /** Returns the packets of a set by outcome and by the rules that translate them. */
   outcomes(origin: Origin, set: Node): ReadonlyMap<string, OutcomeSet> {
     const { engine } = this;
     const start = { ...engine.start(ANY), set };
     const endings = origin === "arriving" ? engine.arrive(start) : engine.send(start);
-    return groupOutcomes(endings, engine, this.fields);
+    return groupOutcomes(endings, engine, this.fields, this.keyOf);
   }
+
+  /** Returns a key of an outcome, the rules that translated the packets included. */
+  private readonly keyOf = (outcome: Outcome): string =>
+    [outcomeKey(outcome), ...outcome.translated.map((rule) => siteKey("", rule))].join("|");
 
   /** Returns the packets of a set by outcome, and the rule or policy that decides each. */
   attributed(origin: Origin, set: Node): AttributedPackets {
@@ -92,7 +97,7 @@ export class PacketPaths {
     const start = { ...engine.start(ANY), set };
     const { endings, deciders } =
       origin === "arriving" ? engine.attributeArriving(start) : engine.attributeSent(start);
-    return { outcomes: groupOutcomes(endings, engine, this.fields), deciders };
+    return { outcomes: groupOutcomes(endings, engine, this.fields, this.keyOf), deciders };
   }
 
   /** Returns the decider with a number of `attributed`. */

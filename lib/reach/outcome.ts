@@ -2,6 +2,7 @@
 import type { Field } from "../packet/field.ts";
 import type { EndReason } from "../path/end-reason.ts";
 import type { Decision, Ending } from "../path/walk.ts";
+import type { Rule } from "../rules/ruleset.ts";
 import { EMPTY, FULL, type Node } from "./node-store.ts";
 import type { SetEngine } from "./set-engine.ts";
 import type { Binding, HeaderState, SetStates } from "./set-state.ts";
@@ -20,6 +21,8 @@ export interface Outcome {
   readonly reason: EndReason | null;
   /** Reasons why the result is not certain. */
   readonly unsure: readonly Uncertainty[];
+  /** Rules that translated the packets, in order. */
+  readonly translated: readonly Rule[];
 }
 
 /** Packets with one outcome, as they were sent. */
@@ -31,23 +34,23 @@ export interface OutcomeSet {
 /** Returns the outcome of packets that end with a header state. */
 export function outcomeOf(
   { verdict, delivery, out, reason }: Ending<SetStates>,
-  { bindings, unsure }: HeaderState,
+  { bindings, unsure, translated }: HeaderState,
   fields: readonly Field[],
 ): Outcome {
   if (verdict === "drop" || verdict === "reject")
-    return { verdict, delivery: "none", out: null, header: {}, reason, unsure };
+    return { verdict, delivery: "none", out: null, header: {}, reason, unsure, translated };
   const header: Partial<Record<Field, Binding>> = {};
   for (const field of fields) {
     const bound = bindings[field];
     if (bound !== undefined && !isOriginal(bound, field)) header[field] = bound;
   }
-  return { verdict, delivery, out, header, reason, unsure };
+  return { verdict, delivery, out, header, reason, unsure, translated };
 }
 
 const isOriginal = (binding: Binding, field: Field): boolean =>
   "variable" in binding && binding.variable === field && binding.decrement === undefined;
 
-/** Returns a text that equal outcomes share. */
+/** Returns a text that equal outcomes share, whichever rules translated the packets. */
 export const outcomeKey = ({ verdict, delivery, out, header, reason, unsure }: Outcome): string =>
   [
     verdict,
