@@ -38,18 +38,25 @@ export function ownAddresses(
   return { local: without(local, broadcast), broadcast: normalizeRanges(broadcast) };
 }
 
-/** Subtracts ranges. */
+/** Subtracts ranges. An address by itself stays: it is as long a route as a broadcast address, and was there first. */
 function without(ranges: readonly Range[], holes: readonly Range[]): Range[] {
-  let rest = normalizeRanges(ranges);
-  for (const [first, last] of normalizeRanges(holes))
-    rest = rest.flatMap(([lo, hi]): Range[] => {
-      // An address by itself is as long a route as a broadcast address, and was there first.
-      if (last < lo || first > hi || lo === hi) return [[lo, hi]];
-      const one = (typeof first === "bigint" ? 1n : 1) as never;
-      return [
-        ...(first > lo ? [[lo, ((first as number) - one) as Scalar] as Range] : []),
-        ...(last < hi ? [[((last as number) + one) as Scalar, hi] as Range] : []),
-      ];
-    });
+  const [rest, gaps]: [Range[], Range[]] = [[], normalizeRanges(holes)];
+  const one = (a: Scalar): never => (typeof a === "bigint" ? 1n : 1) as never;
+  let at = 0;
+  for (const range of normalizeRanges(ranges)) {
+    const [lo, hi] = range;
+    while (at < gaps.length && gaps[at]![1] < lo) at++;
+    if (lo === hi) {
+      rest.push(range);
+      continue;
+    }
+    let from: Scalar = lo;
+    for (let i = at; i < gaps.length && gaps[i]![0] <= hi; i++) {
+      const [first, last] = gaps[i]!;
+      if (first > from) rest.push([from, ((first as number) - one(first)) as Scalar]);
+      from = ((last as number) + one(last)) as Scalar;
+    }
+    if (from <= hi) rest.push([from, hi]);
+  }
   return rest;
 }

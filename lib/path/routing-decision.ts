@@ -109,8 +109,10 @@ function arriving4(host: Host): RouteCase[] {
 /** Returns the decisions of the routing tables for arriving packets. */
 function forwarded(host: Host, family: Family): RouteCase[] {
   const conditions = arrivalConditions(host, family);
+  const routes = fibCases(host, family, ARRIVING);
   return [
-    ...fibCases(host, family, ARRIVING).flatMap((found) => routed(host, family, found, conditions)),
+    ...(family === 4 ? turning4(host, routes, conditions) : []),
+    ...routes.flatMap((found) => routed(host, family, found, conditions)),
     refuse(ANY, NO_ROUTE),
   ];
 }
@@ -169,7 +171,7 @@ function routed(
   host: Host,
   family: Family,
   { when, outcome: found }: Case<RouteResult>,
-  { notForwarding, notUnicast, disguised, forwardsBroadcast }: ArrivalConditions,
+  { notForwarding, disguised, forwardsBroadcast }: ArrivalConditions,
 ): RouteCase[] {
   const waits = refuse(and(when, is("fragment", 1)), WAITS);
   switch (found.kind) {
@@ -181,10 +183,7 @@ function routed(
       const toLink: RouteCase[] =
         found.dev === null
           ? []
-          : [
-              ...turning4(host, found.dev, and(spread, notUnicast)),
-              { when: spread, outcome: { kind: "via", out: found.dev, route: found.route } },
-            ];
+          : [{ when: spread, outcome: { kind: "via", out: found.dev, route: found.route } }];
       return [...toLink, waits, { when, outcome: { kind: "local", route: found.route } }];
     }
     case "local":
@@ -202,17 +201,29 @@ function routed(
     case "unicast":
       return [
         refuse(and(when, notForwarding), { code: "forwarding-off" }),
-        ...(family === 4 ? turning4(host, found.dev, and(when, notUnicast)) : []),
         { when, outcome: { kind: "via", out: found.dev, route: found.route } },
       ];
   }
 }
 
-/** With send_redirects, the source of a packet that leaves by its input interface is always looked up. */
-function turning4(host: Host, dev: string, notUnicast: Predicate): RouteCase[] {
-  return ipv4Setting(host, "send_redirects", dev, "or", 1) === 0
-    ? []
-    : [refuse(and(is("in", dev), notUnicast), martian("not-unicast"))];
+/**
+ * IPv4: refusal of packets that leave by their input interface. With send_redirects, their source is always looked up. One
+ * case for all routes contains the lookup of the source once.
+ */
+function turning4(
+  host: Host,
+  routes: readonly Case<RouteResult>[],
+  { notForwarding, notUnicast, forwardsBroadcast }: ArrivalConditions,
+): RouteCase[] {
+  const redirects = (dev: string | null): Predicate =>
+    dev === null || ipv4Setting(host, "send_redirects", dev, "or", 1) === 0 ? NEVER : is("in", dev);
+  const turns = routes.map(({ when, outcome }): Case<Predicate> => {
+    if (outcome.kind === "unicast") return { when, outcome: and(redirects(outcome.dev), not(notForwarding)) };
+    if (outcome.kind === "broadcast")
+      return { when, outcome: and(redirects(outcome.dev), forwardsBroadcast) };
+    return { when, outcome: NEVER };
+  });
+  return [refuse(and(notUnicast, decide(turns)), martian("not-unicast"))];
 }
 
 /** IPv4: decisions for packets of the host. */

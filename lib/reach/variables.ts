@@ -97,6 +97,23 @@ const SOURCE_FIRST: readonly Field[] = FIELD_ORDER.flatMap((field) =>
   field === "dst" ? (["src", "dst"] as const) : field === "src" ? [] : [field],
 );
 
+/** Interfaces of rules and routes from which on the destination is above the interfaces. */
+const MANY_INTERFACES = 200;
+
+const INTERFACE_FIELDS: readonly Field[] = ["in", "out", "physin", "physout"];
+
+/**
+ * Order for many interfaces. Each has routes of its own: below the interfaces there would be as many copies of the routing
+ * table; above them, a destination leads to a few interfaces. The sources of an interface follow it.
+ */
+const DESTINATION_FIRST: readonly Field[] = FIELD_ORDER.flatMap((field) =>
+  field === "dst"
+    ? ["dst", ...INTERFACE_FIELDS, "src"]
+    : field === "src" || INTERFACE_FIELDS.includes(field)
+      ? []
+      : [field],
+);
+
 /** Level of unknowns whose predicates test no field. */
 const LAST_LEVEL = FIELD_ORDER.length;
 
@@ -128,19 +145,24 @@ const DECREMENTED: readonly Field[] = ["ttl"];
  */
 export function variablesOf(family: Family, vocabularies: readonly Vocabulary[]): Variable[] {
   const predicates = vocabularies.flatMap((vocabulary) => vocabulary.predicates);
-  const collector = new Collector(family, predicates.some(hasLongList) ? SOURCE_FIRST : FIELD_ORDER);
+  const collector = new Collector(family, orderOf(predicates));
   for (const { markValues } of vocabularies) collector.addMarks(markValues);
   for (const predicate of predicates) collector.addPredicate(predicate);
   return collector.variables(vocabularies);
 }
 
-/** Returns true if a predicate compares the source with a long list. */
-function hasLongList(predicate: Predicate): boolean {
-  let found = false;
-  visitLeaves(predicate, (leaf) => {
-    if (leaf.kind === "in" && leaf.field === "src" && leaf.ranges.length >= LONG_LIST) found = true;
-  });
-  return found;
+/** Returns the order of the fields for these predicates. */
+function orderOf(predicates: readonly Predicate[]): readonly Field[] {
+  const names = new Set<Scalar>();
+  let longest = 0;
+  for (const predicate of predicates)
+    visitLeaves(predicate, (leaf) => {
+      if (leaf.kind !== "in") return;
+      if (leaf.field === "src") longest = Math.max(longest, leaf.ranges.length);
+      else if (INTERFACE_FIELDS.includes(leaf.field)) for (const [name] of leaf.ranges) names.add(name);
+    });
+  if (names.size >= MANY_INTERFACES) return DESTINATION_FIRST;
+  return longest >= LONG_LIST ? SOURCE_FIRST : FIELD_ORDER;
 }
 
 /** Collects the bounds of elementary intervals and the unknowns of predicates. */

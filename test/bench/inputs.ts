@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type HostFiles, ipsetHost, routeHost } from "./generate-inputs.ts";
+import { type HostFiles, interfaceHost, ipsetHost, routeHost } from "./generate-inputs.ts";
 import { commandLine, inFolder } from "./measure.ts";
 
 /** A command on a host. */
@@ -52,6 +52,16 @@ const ROWS: readonly Row[] = [
     asked: [10, 1000],
     exits: [1],
   },
+  ...([256, 1000, 5000] as const).map(
+    (interfaces): Row => ({
+      name: `audit, ${interfaces} interfaces`,
+      files: () => interfaceHost(interfaces),
+      command: ["audit"],
+      asked: interfaces === 256 ? [2, 250] : [10, 1000],
+      // The packet sets of 5,000 interfaces exceed the limit.
+      exits: [interfaces < 5000 ? 1 : 2],
+    }),
+  ),
   {
     name: "simulate, 10,000 routes",
     files: () => routeHost(10_000),
