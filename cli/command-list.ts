@@ -50,6 +50,14 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "lint",
+    {
+      positionals: "<rules..>",
+      summary: "find rules that no packet matches, and rules that can be removed without a change",
+      load: () => import("./declarations/lint.js"),
+    },
+  ],
+  [
     "fix",
     {
       positionals: "<rules..>",

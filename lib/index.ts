@@ -22,8 +22,17 @@ export type {
   ReachedBy,
 } from "./audit/finding.ts";
 export type { Lint, LintDetail, LintKind, PrecedingRule } from "./audit/lint.ts";
+export { type LintOptions, lintRules } from "./audit/lint-rules.ts";
 export type { ListeningSocket, Reachability } from "./audit/listening.ts";
 export type { AuditNote } from "./audit/notes.ts";
+export type {
+  AnomalyCause,
+  AnomalyDetail,
+  AnomalyKind,
+  RuleAnomaly,
+  RuleLint,
+  UnsettledTable,
+} from "./audit/rule-anomaly.ts";
 export type { RuleNote } from "./audit/rule-note.ts";
 export type { AuditScope, FamilyScope } from "./audit/scope.ts";
 export type {
@@ -191,6 +200,7 @@ export {
   type Span,
 } from "./query-language/expression.ts";
 export { BudgetExceeded } from "./reach/budget.ts";
+export type { Agreement } from "./reach/table-outcomes.ts";
 export type { Uncertainty } from "./reach/uncertainty.ts";
 export { type Unknowns, unknownsOf } from "./reach/unknown-names.ts";
 export {
@@ -239,6 +249,8 @@ export type {
 export { graphMermaid, MERMAID_LIMITS } from "./report/graph/mermaid.ts";
 export { graphSvg, type SvgOptions } from "./report/graph/svg.ts";
 export { type ReportInputs, type ReportOptions, report } from "./report/html/report.ts";
+export { lintRulesJson, type RuleLintJson } from "./report/lint-rules-json.ts";
+export { lintRulesSarif } from "./report/lint-rules-sarif.ts";
 export { type MatrixEntryJson, type MatrixJson, matrixJson } from "./report/matrix/matrix-json.ts";
 export { type MatrixSvgOptions, matrixSvg } from "./report/matrix/matrix-svg.ts";
 export { matrixCsv, matrixMarkdown } from "./report/matrix/matrix-table.ts";
@@ -273,6 +285,7 @@ export {
   type OutcomeJson,
   type OutcomeTexts,
 } from "./report/simulation-json.ts";
+export { anomalyText, lintRulesText, unsettledTableText } from "./report/text/anomaly-text.ts";
 export { assumptionText, flowBreakText, flowNoteText } from "./report/text/assumption-text.ts";
 export { doubtText, lintText, noteText } from "./report/text/audit-sentences.ts";
 export { auditText } from "./report/text/audit-text.ts";

@@ -37,7 +37,7 @@ const BUDGET = 3_000_000;
 const MOST_SIMULATED = 200;
 
 /** Returns true if the owner wrote a rule: in a chain of the owner's own, or by a ufw command. */
-const isOwners = (rule: Rule, host: Host): boolean =>
+export const isOwners = (rule: Rule, host: Host): boolean =>
   isOwnersChain(rule.table, rule.chain) && !isDockerRule(rule, host);
 
 function isOwnersChain(table: Chain["table"], name: string): boolean {
@@ -90,9 +90,10 @@ function shadowedRules(program: Program, table: TableId, shadows: ReadonlyMap<Ru
       if (shadow?.kind !== "taken" || verdict === "other" || !isOwners(rule, host)) continue;
       if (isForKnownConnections(rule)) continue;
       // A second allow after an allow of the same packets is redundant and harmless.
-      const by = shadow.by.filter(
-        (each) => !isForKnownConnections(each) && mayDecideOtherwise(each, program, verdict),
-      );
+      const by = shadow.by
+        .filter(({ decides }) => decides !== "same")
+        .map((each) => each.rule)
+        .filter((each) => !isForKnownConnections(each) && mayDecideOtherwise(each, program, verdict));
       if (by.length === 0) continue;
       const key = i >= tail ? "tail" : `${verdict} ${by.map(({ index }) => index).join()}`;
       const group = byReason.get(key);

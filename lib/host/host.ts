@@ -177,6 +177,8 @@ export interface Host {
   readonly declaredBridges?: readonly string[];
   /** Returns the packets that are in an ipset; `undefined` if the set is unknown. */
   member(set: string, sides: readonly ("src" | "dst")[], family: Family): Predicate | undefined;
+  /** The elements of sets and maps may be any, so that answers hold for all of them, not only for those that are listed. */
+  readonly setsVary?: boolean;
   /** Returns the members of a list:set; none for other types. */
   parts(set: string): readonly string[];
   /** Facts that were inferred from other inputs, as codes with typed fields. */

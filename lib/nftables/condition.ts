@@ -116,7 +116,7 @@ function hiddenTest(match: Match, { unknown }: Operand, set: ElementSet | null):
     negated,
     holds(at) {
       // No value is in an empty set.
-      if (set?.isEmpty === true) return NEVER;
+      if (set?.isEmpty === true && set.unknownAt(at) === null) return NEVER;
       const text = `${negated ? "" : match.operator}${printExpression(match.left)} ${printExpression(match.right)}`;
       return unknown!(text, at);
     },

@@ -25,6 +25,8 @@ interface KeyedElement {
 export type SetUnknown =
   /** Rules add or remove elements, or it has the flag `dynamic`. */
   | "changes"
+  /** The question is about any elements (`Facts.setsVary`). */
+  | "varies"
   /** The listing has no elements (`nft -t`). */
   | "unlisted"
   /** Some versions of nft make the kernel compare other bytes with the elements. */
@@ -35,6 +37,7 @@ export type SetUnknown =
 /** Sentences of these reasons. */
 export const SET_REASONS: Readonly<Record<SetUnknown, string>> = {
   changes: "rules or programs add elements to this set or remove them",
+  varies: "the elements of this set may change",
   unlisted: "the listing has no elements of this set",
   misprinted:
     "nft 1.0.6 to 1.1.3 print wrong elements for concatenations with a number in maps and intervals",
@@ -152,10 +155,15 @@ export class ElementSet {
     for (const each of others) this.others.push(each);
   }
 
+  /** Returns the reason why it may have other elements when a rule is evaluated; `null` if it has those that are listed. */
+  unknownAt({ facts }: CompileContext): ElementSet["unknown"] {
+    return this.name !== "" && facts.setsVary ? { why: "varies", listed: false } : this.unknown;
+  }
+
   /** Returns the packets with an element for their key. The caller adds the guard of the key. */
   contains(key: readonly ReadValue[], at: CompileContext): Predicate {
     const listed = this.listed(key, at);
-    const { unknown } = this;
+    const unknown = this.unknownAt(at);
     if (unknown === null) return listed;
     const other = this.unknownElement(unknown.why, at);
     return unknown.listed ? or(listed, other) : other;
@@ -194,8 +202,10 @@ export class ElementSet {
       ? groupByData(keyed)
       : keyed.sort((a, b) => volume(a) - volume(b)).map((each) => [each]);
     const last = this.others.filter((each) => each.key === null);
+    const varies = this.unknownAt(at)?.why === "varies";
     return [...groups, ...last.map((each) => [each])].map((group) => {
-      const when = membership(group, key, at);
+      const listed = membership(group, key, at);
+      const when = varies ? and(listed, this.unknownElement("varies", at)) : listed;
       return { when: group[0]!.expires ? and(when, this.unexpired(at)) : when, data: group[0]!.data! };
     });
   }

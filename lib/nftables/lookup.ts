@@ -29,7 +29,7 @@ export class Lookup {
   found(at: CompileContext): Predicate {
     const guard = guardOf(this.key, at);
     // Of another family: the elements are of the wrong kind for the fields of this one.
-    if (this.map.unknown !== null || isNever(guard)) return guard;
+    if (this.map.unknownAt(at) !== null || isNever(guard)) return guard;
     const cases = this.cases(at);
     return and(guard, cases.at(-1)?.when.kind === "any" ? ANY : or(...cases.map(({ when }) => when)));
   }
@@ -44,10 +44,11 @@ export class Lookup {
       return known;
     };
     const cases: ChoiceCase[] = this.cases(at).map(({ when, data }) => ({ when, effect: memoized(data) }));
-    if (map.unknown !== null)
+    const unknown = map.unknownAt(at);
+    if (unknown !== null)
       cases.push({
         when: guardOf(this.key, at),
-        effect: unknownEffect(siteKey(`map ${map.name}`, at.site), SET_REASONS[map.unknown.why]),
+        effect: unknownEffect(siteKey(`map ${map.name}`, at.site), SET_REASONS[unknown.why]),
       });
     return { kind: "choice", cases };
   }
@@ -57,7 +58,8 @@ export class Lookup {
     const [only] = this.key;
     const span = this.key.length === 1 && only!.mask === null ? only!.operand.span : undefined;
     // All values have an element: the last one holds if no other does.
-    if (span === undefined || cases.length === 0 || !this.map.covers(span)) return cases;
+    if (span === undefined || cases.length === 0 || this.map.unknownAt(at) !== null || !this.map.covers(span))
+      return cases;
     return [...cases.slice(0, -1), { ...cases.at(-1)!, when: ANY }];
   }
 }

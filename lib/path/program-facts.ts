@@ -59,6 +59,7 @@ function hostFacts(
       const link = name === "lo" ? "loopback" : host.interfaces.find((i) => i.name === name)?.link;
       return link !== undefined && link !== "ether";
     },
-    member: (set, sides) => host.member(set, sides, family),
+    member: (set, sides) => (host.setsVary === true ? undefined : host.member(set, sides, family)),
+    setsVary: host.setsVary === true,
   };
 }

@@ -3,31 +3,43 @@
  * computes which packets reach each rule and which earlier rules take them.
  */
 
-import type { Field } from "../packet/field.ts";
-import { ANY, and, or, type Predicate, visitLeaves } from "../packet/predicate.ts";
+import { ANY, and, or, type Predicate } from "../packet/predicate.ts";
 import type { BoundChain, BoundRule, Program } from "../path/program.ts";
-import { type Choice, type Effect, ends, forks, usual } from "../rules/effect.ts";
+import { type Choice, type Effect, ends, usual } from "../rules/effect.ts";
 import { countRules, type Rule, type TableId } from "../rules/ruleset.ts";
 import { BudgetExceeded } from "./budget.ts";
-import { Domain } from "./domain.ts";
 import { EMPTY, FULL, type Node, terminal } from "./node-store.ts";
-import { sharedUnknowns } from "./shared-unknowns.ts";
+import { type RangeMemo, TableDomain } from "./table-domain.ts";
+import { type Agreement, TableOutcomes } from "./table-outcomes.ts";
 
 /** Why no packet matches a rule. */
 export type Shadow =
   /** Its matches contradict each other. */
   | { readonly kind: "contradiction" }
-  /** Earlier rules of its chain take all packets that it matches; `by` names the first such rules. */
-  | { readonly kind: "taken"; readonly by: readonly Rule[]; readonly more: boolean }
+  /** Earlier rules of its chain, those in `by`, take all packets that it matches. */
+  | { readonly kind: "taken"; readonly by: readonly TakingRule[] }
   /** No packet that enters its chain matches it. */
   | { readonly kind: "elsewhere" };
+
+/** A rule that takes packets from a later one. */
+export interface TakingRule {
+  readonly rule: Rule;
+  /** `otherwise`: it does something else with some of these packets than the later rule would do. */
+  readonly decides: Agreement;
+}
+
+/** A rule and the packets that it takes from a later one. */
+interface Taking {
+  readonly bound: BoundRule;
+  readonly taken: Node;
+}
+
+/** Most rules of which those that can be left out are searched. */
+const MOST_REDUCED = 32;
 
 /** Terminals: results of a chain for a packet; 0 means that the packet reaches the end of the chain. */
 const DECIDES = terminal(1);
 const RETURNS = terminal(2);
-
-/** Most rules that a shadow names. */
-const MOST_NAMED_RULES = 4;
 
 /**
  * Returns the rules of a table that no packet can match, each with the reason. Leaves out rules of chains that nothing
@@ -43,7 +55,8 @@ export function findShadowedRules(
   if (known === undefined)
     shadowsByProgram.set(program, (known = new Map<TableId, ReadonlyMap<Rule, Shadow>>()));
   let found = known.get(table);
-  if (found === undefined) known.set(table, (found = new ShadowSearch(program, table, budget).found));
+  if (found === undefined)
+    known.set(table, (found = new ShadowSearch(new TableDomain(program, table, budget)).found));
   return found;
 }
 
@@ -66,62 +79,61 @@ export function findShadowedRulesWithin(
   }
 }
 
-class ShadowSearch {
+/** Search for the rules of a table that no packet can match. */
+export class ShadowSearch {
   readonly found = new Map<Rule, Shadow>();
-  private readonly domain: Domain;
-  /** Fields that can have any value: those that rules assign, and marks, which sockets, tc and NFQUEUE also set. */
-  private readonly variableFields = new Set<Field>(["mark", "ctmark"]);
+  /** Packets that can reach and match a rule, for all other rules of chains that packets enter. */
+  readonly matched = new Map<BoundRule, Node>();
   /** Packets that enter a chain, one set for each caller. */
   private readonly entering = new Map<BoundChain, Node[]>();
   private readonly decisions = new Map<BoundChain, Node>();
   private readonly choices = new Map<Choice, Node | null>();
-  private readonly matchableRanges = new Map<BoundChain, Map<string, Node>>();
-  private readonly takenRanges = new Map<BoundChain, Map<string, Node>>();
+  private readonly matchableRanges: RangeMemo = new Map();
+  private readonly takenRanges: RangeMemo = new Map();
+  private knownOutcomes: TableOutcomes | undefined;
 
+  /** @param named rules that a shadow names: the first that take its packets, or as few as take all of them */
   constructor(
-    private readonly program: Program,
-    table: TableId,
-    budget?: number,
+    readonly table: TableDomain,
+    private readonly named: "first" | "fewest" = "first",
   ) {
-    const names = [...(program.ruleset.tables.get(table)?.chains.keys() ?? [])];
-    const chains = names.map((name) => program.chain(table, name)!);
-    // Marks can have any value, so their values need no intervals.
-    const predicates = chains.flatMap(({ rules }) =>
-      rules.flatMap(({ when, effect }) => (effect.kind === "choice" ? [when, ...forks(effect)] : [when])),
-    );
-    const vocabulary = { predicates, markValues: new Map(), shared: sharedUnknowns(program) };
-    this.domain = Domain.of(program.ruleset.family, [vocabulary], budget);
-    for (const { rules } of chains)
-      for (const { effect } of rules)
-        for (const end of ends(effect)) if (end.kind === "assign") this.variableFields.add(end.field);
-    const order = program.calleesFirst(chains);
-    for (const chain of order) this.decisions.set(chain, this.decide(chain));
-    for (const chain of chains) if (chain.chain.base !== null) this.entering.set(chain, [FULL]);
+    for (const chain of table.calleesFirst) this.decisions.set(chain, this.decide(chain));
+    for (const chain of table.chains) if (chain.chain.base !== null) this.entering.set(chain, [FULL]);
     // Callers first: the packets that enter a chain must be known before its rules are searched.
-    for (const chain of order.reverse()) {
+    for (const chain of [...table.calleesFirst].reverse()) {
       const sent = this.entering.get(chain);
       if (sent === undefined) continue;
-      const all = this.domain.diagrams.unionAll(sent);
+      const all = table.diagrams.unionAll(sent);
       this.search(chain, 0, chain.rules.length, all, all);
     }
   }
 
+  /** Returns true if a hook, or a rule that packets can match, leads to the chain. */
+  isEntered(chain: BoundChain): boolean {
+    return this.entering.has(chain);
+  }
+
+  /** Exact outcomes of all rules, computed when they are first needed. */
+  get outcomes(): TableOutcomes {
+    return (this.knownOutcomes ??= new TableOutcomes(this.table));
+  }
+
   /** Returns the packets that a chain certainly decides or returns; others may reach its end. */
   private decide({ rules }: BoundChain): Node {
-    const { diagrams } = this.domain;
+    const { diagrams } = this.table;
     return diagrams.unionAll(
       rules.map((bound) => {
         const outcome = this.certainOutcome(bound, usual(bound.effect));
-        if (outcome === null || !this.isCertain(bound.when))
-          return mayReturn(bound) ? diagrams.intersect(this.possible(bound.when), RETURNS) : EMPTY;
-        return diagrams.intersect(this.domain.set(bound.when), outcome);
+        if (outcome === null || !this.table.isCertain(bound.when))
+          return mayReturn(bound) ? diagrams.intersect(this.table.possible(bound.when), RETURNS) : EMPTY;
+        return diagrams.intersect(this.table.domain.set(bound.when), outcome);
       }),
     );
   }
 
   /** Returns the diagram from packets to what an effect certainly does with them, as in `decide`; `null` if it is not certain. */
   private certainOutcome(bound: BoundRule, effect: Effect): Node | null {
-    const { diagrams } = this.domain;
+    const { diagrams } = this.table;
     switch (effect.kind) {
       case "verdict":
       case "nat":
@@ -133,7 +145,7 @@ class ShadowSearch {
         return EMPTY;
       case "jump":
       case "goto": {
-        const called = this.decisions.get(this.program.target(bound, effect.chain))!;
+        const called = this.decisions.get(this.table.program.target(bound, effect.chain))!;
         const decided = diagrams.preimage(called, 1);
         return effect.kind === "jump" ? decided : diagrams.union(decided, RETURNS);
       }
@@ -153,12 +165,12 @@ class ShadowSearch {
   }
 
   private compileChoice(bound: BoundRule, { cases }: Choice): Node | null {
-    const { diagrams } = this.domain;
-    if (!cases.every(({ when }) => this.isCertain(when))) return null;
+    const { diagrams } = this.table;
+    if (!cases.every(({ when }) => this.table.isCertain(when))) return null;
     const outcomes = cases.map(({ effect }) => this.certainOutcome(bound, effect));
     if (outcomes.includes(null)) return null;
     const first = diagrams.unionAll(
-      cases.map(({ when }, i) => this.domain.terminalWhere(when, terminal(i + 1))),
+      cases.map(({ when }, i) => this.table.domain.terminalWhere(when, terminal(i + 1))),
     );
     return diagrams.unionAll(
       [...diagrams.split(first)].map(([at, set]) => diagrams.intersect(set, outcomes[at - 1]!)),
@@ -171,7 +183,7 @@ class ShadowSearch {
    * @param all packets that enter the chain
    */
   private search(chain: BoundChain, from: number, to: number, set: Node, all: Node): void {
-    const { diagrams } = this.domain;
+    const { diagrams } = this.table;
     const reaching = diagrams.intersect(this.matchable(chain, from, to), set);
     if (to - from > 1) {
       const middle = (from + to) >> 1;
@@ -183,76 +195,55 @@ class ShadowSearch {
     const bound = chain.rules[from];
     if (bound === undefined) return;
     if (reaching === EMPTY) this.found.set(bound.rule, this.explain(chain, from, all));
-    else for (const [name, when] of callsOf(bound.effect)) this.enter(bound, name, when, reaching);
+    else {
+      this.matched.set(bound, reaching);
+      for (const [name, when] of callsOf(bound.effect)) this.enter(bound, name, when, reaching);
+    }
   }
 
   /** Adds the packets of a set that may satisfy a predicate to those that enter a called chain. */
   private enter(bound: BoundRule, name: string, when: Predicate, reaching: Node): void {
-    const next = this.program.target(bound, name);
-    const set = when === ANY ? reaching : this.domain.diagrams.intersect(this.possible(when), reaching);
+    const next = this.table.program.target(bound, name);
+    const set = when === ANY ? reaching : this.table.diagrams.intersect(this.table.possible(when), reaching);
     const sent = this.entering.get(next);
     if (sent === undefined) this.entering.set(next, [set]);
     else sent.push(set);
   }
 
   /** Returns the packets that rules of a range can match, earlier rules aside. */
-  private matchable(chain: BoundChain, from: number, to: number): Node {
-    return this.unionOfRange(this.matchableRanges, chain, from, to, (bound) => this.possible(bound.when));
+  matchable(chain: BoundChain, from: number, to: number): Node {
+    return this.table.unionOfRange(this.matchableRanges, chain, from, to, (bound) =>
+      this.table.possible(bound.when),
+    );
   }
 
   /** Returns the packets that rules of a range certainly keep from later rules. */
   private taken(chain: BoundChain, from: number, to: number): Node {
-    return this.unionOfRange(this.takenRanges, chain, from, to, (bound) => this.takenByRule(bound));
-  }
-
-  /** Union of a set for each rule of a range, memoized for the halves in which ranges are searched. */
-  private unionOfRange(
-    known: Map<BoundChain, Map<string, Node>>,
-    chain: BoundChain,
-    from: number,
-    to: number,
-    one: (bound: BoundRule) => Node,
-  ): Node {
-    if (from === to) return EMPTY;
-    if (to - from === 1) return one(chain.rules[from]!);
-    let halves = known.get(chain);
-    if (halves === undefined) known.set(chain, (halves = new Map<string, Node>()));
-    const key = `${from}-${to}`;
-    let node = halves.get(key);
-    if (node === undefined) {
-      const middle = (from + to) >> 1;
-      const [left, right] = [
-        this.unionOfRange(known, chain, from, middle, one),
-        this.unionOfRange(known, chain, middle, to, one),
-      ];
-      node = this.domain.diagrams.union(left, right);
-      halves.set(key, node);
-    }
-    return node;
+    return this.table.unionOfRange(this.takenRanges, chain, from, to, (bound) => this.takenByRule(bound));
   }
 
   /** Returns the packets that a rule certainly keeps from later rules. */
   private takenByRule(bound: BoundRule): Node {
     const outcome = this.certainOutcome(bound, usual(bound.effect));
-    if (outcome === null || outcome === EMPTY || !this.isCertain(bound.when)) return EMPTY;
-    const { diagrams } = this.domain;
-    return diagrams.intersect(this.domain.set(bound.when), diagrams.members(outcome));
+    if (outcome === null || outcome === EMPTY || !this.table.isCertain(bound.when)) return EMPTY;
+    const { diagrams } = this.table;
+    return diagrams.intersect(this.table.domain.set(bound.when), diagrams.members(outcome));
   }
 
   /** Returns the reason why no packet matches a rule. */
   private explain(chain: BoundChain, at: number, all: Node): Shadow {
-    const { diagrams } = this.domain;
-    const matched = this.possible(chain.rules[at]!.when);
+    const { diagrams } = this.table;
+    const matched = this.table.possible(chain.rules[at]!.when);
     if (matched === EMPTY) return { kind: "contradiction" };
     let left = diagrams.intersect(matched, all);
     if (left === EMPTY) return { kind: "elsewhere" };
-    const by: Rule[] = [];
+    const taking: Taking[] = [];
     const search = (from: number, to: number): void => {
-      if (from >= at || left === EMPTY || by.length === MOST_NAMED_RULES) return;
-      const taken = this.taken(chain, from, to);
-      if (diagrams.intersect(taken, left) === EMPTY) return;
+      if (from >= at || left === EMPTY) return;
+      const taken = diagrams.intersect(this.taken(chain, from, to), left);
+      if (taken === EMPTY) return;
       if (to - from === 1) {
-        by.push(chain.rules[from]!.rule);
+        taking.push({ bound: chain.rules[from]!, taken });
         left = diagrams.subtract(left, taken);
         return;
       }
@@ -261,30 +252,39 @@ class ShadowSearch {
       search(middle, to);
     };
     search(0, chain.rules.length);
-    return { kind: "taken", by, more: left !== EMPTY };
+    const named = this.named === "first" ? taking : this.fewest(diagrams.intersect(matched, all), taking);
+    const by = named.map(({ bound, taken }) => ({
+      rule: bound.rule,
+      decides: this.agreement(taken, chain.rules[at]!, bound),
+    }));
+    return { kind: "taken", by };
   }
 
-  /** Returns true if the predicate tests no field that can have any value. */
-  private isCertain(when: Predicate): boolean {
-    let sure = true;
-    visitLeaves(when, (leaf) => {
-      if (leaf.kind !== "opaque" && this.variableFields.has(leaf.field)) sure = false;
-    });
-    return sure;
+  /** Returns some of the rules, such that together they take a set and no one can be left out. */
+  private fewest(set: Node, taking: readonly Taking[]): readonly Taking[] {
+    if (taking.length > MOST_REDUCED) return taking;
+    const { diagrams } = this.table;
+    let kept = taking.map(({ bound }) => ({
+      bound,
+      taken: diagrams.intersect(this.takenByRule(bound), set),
+    }));
+    for (const each of kept) {
+      const others = kept.filter((other) => other !== each);
+      if (diagrams.unionAll(others.map(({ taken }) => taken)) === set) kept = others;
+    }
+    return kept;
   }
 
-  /** Returns the packets that can satisfy a predicate. */
-  private possible(when: Predicate): Node {
-    return this.domain.set(this.isCertain(when) ? when : this.relax(when));
-  }
-
-  /** Weakens a predicate: parts that test a field with any value become true. */
-  private relax(when: Predicate): Predicate {
-    if (when.kind === "and") return and(...when.all.map((part) => this.relax(part)));
-    if (when.kind === "or") return or(...when.some.map((part) => this.relax(part)));
-    return this.isCertain(when) ? when : ANY;
+  /** Compares what an earlier rule does with packets that it takes from a later one with what that would do. */
+  private agreement(taken: Node, later: BoundRule, earlier: BoundRule): Agreement {
+    if (later.rule.sideEffect !== null || !COMPARED.includes(usual(later.effect).kind)) return "otherwise";
+    const { outcomes } = this;
+    return outcomes.compare(taken, outcomes.ofRule(later), outcomes.ofRule(earlier));
   }
 }
+
+/** Kinds of effects whose outcomes are compared; all others change something. */
+const COMPARED: readonly Effect["kind"][] = ["verdict", "return", "jump", "goto", "choice"];
 
 /** Kinds of effects that end the evaluation of a base chain. A `hotdrop` stops packets in any case. */
 const DECIDING: readonly Effect["kind"][] = ["verdict", "nat", "stolen"];

@@ -42,6 +42,8 @@ export interface Facts {
   member(set: string, sides: readonly ("src" | "dst")[]): Predicate | undefined;
   /** Returns true if rules add elements to the set or remove them: its contents during evaluation are unknown. */
   changing(set: string): boolean;
+  /** The elements of sets and maps with a name may be any, not only those that are listed. */
+  readonly setsVary: boolean;
   /** A rule sets the maximum segment size of TCP, which may make packets longer. */
   readonly lengthens: boolean;
   /** A rule changes TCP options, so that each match of options may give another result. */
@@ -67,6 +69,7 @@ export const UNKNOWN_HOST: Omit<Facts, "family"> = {
   bare: () => false,
   member: () => undefined,
   changing: () => false,
+  setsVary: false,
   lengthens: false,
   rewritesOptions: false,
   reversePath: () => undefined,

@@ -18,6 +18,7 @@ const facts = (family: Family): Facts => ({
   routesByTos: false,
   bare: () => false,
   changing: () => false,
+  setsVary: false,
   lengthens: false,
   rewritesOptions: false,
   reversePath: () => undefined,

@@ -36,6 +36,7 @@ export const factsOf = (family: Family): Facts => ({
   bare: (name) => name !== "eth0",
   member: () => undefined,
   changing: () => false,
+  setsVary: false,
   lengthens: false,
   rewritesOptions: false,
   reversePath: () => is("in", "eth0"),

@@ -5,7 +5,7 @@
 import schema from "@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json" with { type: "json" };
 import Ajv from "ajv";
 import draft from "ajv/lib/refs/json-schema-draft-04.json" with { type: "json" };
-import { sarif } from "fwcheck";
+import { lintRules, lintRulesSarif, sarif } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { auditOf } from "../audit/json.ts";
 import { LAYOUTS, read } from "../audit/layout.ts";
@@ -96,6 +96,17 @@ const hosts = {
 };
 
 describe("a log of SARIF 2.1.0", () => {
+  test("of anomalies of rules", () => {
+    const { rulesets, host } = capture(`${examples}ufw-docker-20.10`);
+    const lint = lintRules(rulesets, host, { all: true });
+    const made = JSON.parse(
+      JSON.stringify(lintRulesSarif(lint, new Map([[4, "a b/v4"]]), ["a [doubt](x)"], "1.0.0")),
+    );
+    expect(faults(made)).toEqual([]);
+    expect(log(made, "log")).toEqual([]);
+    expect(made.runs[0].results.length).toBe(lint.anomalies.length);
+    expect(lint.anomalies.length).toBeGreaterThan(10);
+  });
   test.each(Object.entries(hosts))("%s", (_name, host) => {
     const { rulesets, host: of } = host();
     const result = auditOf(rulesets, of);

@@ -46,6 +46,9 @@ export interface RuleFacts {
   readonly pitfalls: readonly RulePitfall[];
 }
 
+/** Most rules that an explanation names as those that take all packets of another. */
+const MOST_NAMED_RULES = 4;
+
 /** At most this many published ports are listed. */
 export const MOST_PORTS = 6;
 
@@ -157,7 +160,11 @@ function deadRule(rule: Rule, final: BoundRule | undefined, shadow: Shadow | und
     case "elsewhere":
       return { code: "no-such-traffic" };
     case "taken":
-      return { code: "covered", by: shadow.by.map((each) => each.index), more: shadow.more };
+      return {
+        code: "covered",
+        by: shadow.by.slice(0, MOST_NAMED_RULES).map(({ rule: each }) => each.index),
+        more: shadow.by.length > MOST_NAMED_RULES,
+      };
   }
 }
 
