@@ -52,6 +52,8 @@ const library = {
     "lib/audit/audit.ts",
     "lib/audit/expectations.ts",
     "lib/fix/fix.ts",
+    ...sources("lib/compare"),
+    ...sources("lib/query-language"),
     ...sources("lib/report").filter((file) => !file.startsWith(PAGE)),
     "grammar/iptables/index.ts",
     "grammar/nftables/index.ts",
@@ -71,7 +73,21 @@ const commandLine = {
   minifyWhitespace: true,
 };
 
-const bundles = cliOnly ? [commandLine] : [library, commandLine];
+/** Commands that are called by people and in CI, not in loops, share chunks: each by itself would be another megabyte. */
+const SHARING = ["assert", "diff", "fix", "lint", "matrix", "query", "report"];
+const isSharing = (file) => SHARING.some((name) => file === join("cli", "commands", `${name}.ts`));
+
+const commandLines = [
+  { ...commandLine, entryPoints: commandLine.entryPoints.filter((file) => !isSharing(file)) },
+  {
+    ...commandLine,
+    entryPoints: commandLine.entryPoints.filter(isSharing),
+    splitting: true,
+    chunkNames: "cli/commands/chunk-[hash]",
+  },
+];
+
+const bundles = cliOnly ? commandLines : [library, ...commandLines];
 
 /** Calls the TypeScript compiler of this project. */
 const tsc = (...args) =>
