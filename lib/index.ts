@@ -85,6 +85,7 @@ export {
   type QueryOptions,
   query,
 } from "./compare/query.ts";
+export type { ChangeRule, QueryChange } from "./compare/query-change.ts";
 export {
   type FamilyMatrix,
   type MatrixCell,
@@ -272,7 +273,13 @@ export { policyJunit } from "./report/policy/policy-junit.ts";
 export { policySarif } from "./report/policy/policy-sarif.ts";
 export { policyText } from "./report/policy/policy-text.ts";
 export { queryErrorText } from "./report/query/error-text.ts";
-export { isSettled, type QueryGroupJson, type QueryJson, queryJson } from "./report/query/query-json.ts";
+export {
+  isSettled,
+  type QueryFamilyJson,
+  type QueryGroupJson,
+  type QueryJson,
+  queryJson,
+} from "./report/query/query-json.ts";
 export { queryText } from "./report/query/query-text.ts";
 export { sarif } from "./report/sarif.ts";
 export {

@@ -16,6 +16,7 @@ import { print, printJson, style, writeStderr } from "../output.ts";
 interface QueryArgs extends HostArgs {
   readonly expectEmpty?: boolean | undefined;
   readonly expectSome?: boolean | undefined;
+  readonly explainDrop?: boolean | undefined;
   readonly json?: boolean | undefined;
   readonly budget?: number | undefined;
 }
@@ -33,7 +34,10 @@ export function run(args: QueryArgs): number {
   if (args.expectEmpty === true && args.expectSome === true)
     throw new InputError("--expect-empty and --expect-some exclude each other");
   const { rulesets, host } = inputs({ ...args, rules });
-  const answer = query(rulesets, host, expression, { budget: args.budget });
+  const answer = query(rulesets, host, expression, {
+    budget: args.budget,
+    explainDrop: args.explainDrop,
+  });
   if (isQueryError(answer)) {
     const lines = queryErrorText(expression, answer).split("\n");
     for (const line of lines.slice(0, -1)) writeStderr(`${line}\n`);

@@ -20,6 +20,11 @@ export const command = defineCommand({
       type: "boolean",
       describe: "exit 1 if no packet satisfies the expression",
     },
+    "explain-drop": {
+      type: "boolean",
+      describe:
+        "print the smallest change that lets the stopped packets through, if it is proved to change nothing else",
+    },
     ...jsonFlag,
     budget: {
       type: "number",
@@ -32,6 +37,10 @@ export const command = defineCommand({
   examples: [
     ["Who reaches a container", 'fwcheck query host.snap "to container web"'],
     ["What becomes of packets for a port", 'fwcheck query host.snap "in eth0 tcp dport 22"'],
+    [
+      "Why a connection is stopped, and what would allow it",
+      'fwcheck query host.snap "in eth0 from 198.51.100.0/24 to 203.0.113.1 tcp dport 443" --explain-drop',
+    ],
     [
       "Check in CI that no one but one network reaches SSH",
       'fwcheck query host.snap "local tcp dport 22 in eth0 not from 198.51.100.0/24" --expect-empty',

@@ -1,6 +1,5 @@
 /** Outcomes of the packets of a query, of one family, and the packets that satisfy the expression. */
 import { type Decider, deciderOfSet } from "../audit/decision.ts";
-import { firstPackets } from "../audit/endings.ts";
 import type { Host } from "../host/host.ts";
 import { Program } from "../path/program.ts";
 import type { Expression, QueryTest } from "../query-language/expression.ts";
@@ -29,7 +28,7 @@ export interface TestedSet {
 /** Packets of one origin. */
 export interface QueryWalk {
   readonly asked: Asked;
-  /** All packets of which outcomes are known: those that can satisfy the expression. */
+  /** First packets of connections that can satisfy the expression. */
   readonly universe: Node;
   readonly outcomes: readonly OutcomeSet[];
   /** Maps packets to the numbers of their deciders; 0 where no rule and no policy decides. */
@@ -46,16 +45,21 @@ export class QueryPaths {
   readonly walks: readonly QueryWalk[];
   private readonly engine: AttributedEngine;
 
-  /** @throws BudgetExceeded */
+  /**
+   * @param others programs whose packets are sets of the same domain
+   * @throws BudgetExceeded
+   */
   constructor(
     private readonly ruleset: Ruleset,
     readonly host: Host,
     readonly expression: Expression,
     budget?: number,
+    others: readonly Program[] = [],
   ) {
     const { family } = ruleset;
     this.program = Program.of(ruleset, host);
-    this.domain = commonDomain(family, [this.program], questionPredicates(expression, host, family), budget);
+    const question = questionPredicates(expression, host, family);
+    this.domain = commonDomain(family, [this.program, ...others], question, budget);
     this.engine = new AttributedEngine(this.program, this.domain, false);
     this.walks = (["arriving", "sent"] as const).map((origin) => this.walk(origin));
   }
@@ -69,9 +73,8 @@ export class QueryPaths {
     const start = { ...engine.start(first), set };
     const { endings, deciders } =
       origin === "arriving" ? engine.attributeArriving(start) : engine.attributeSent(start);
-    const outcomes = [...groupOutcomes(firstPackets(engine, endings), engine, ["dst", "dport"]).values()];
-    const universe = diagrams.unionAll(outcomes.map((each) => each.set));
-    return { asked, universe, outcomes, deciders };
+    const outcomes = [...groupOutcomes(endings, engine, ["dst", "dport"]).values()];
+    return { asked, universe: set, outcomes, deciders };
   }
 
   /** Returns the packets of a walk that satisfy the expression. */

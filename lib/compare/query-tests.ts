@@ -5,6 +5,8 @@ import { comesIn } from "../host/packet-origin.ts";
 import { MULTICAST } from "../packet/address.ts";
 import { type Address, type Family, hasPorts, PROTO, type Range } from "../packet/field.ts";
 import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { decide } from "../path/decision-list.ts";
+import { initialStateCases, picksUpConnections } from "../path/new-connection.ts";
 import type { Expression, QueryTest } from "../query-language/expression.ts";
 import { OPENING, type Origin } from "./packet-paths.ts";
 import { containerZones, networkZones, testedInterfaces, testsOf } from "./query-names.ts";
@@ -35,6 +37,15 @@ const namesGroups = (expression: Expression, groups: readonly Range[]): boolean 
       ),
   );
 
+/** Packets that conntrack does not call INVALID. Rules in front of conntrack can stop them, too. */
+const opensConnection = (host: Host, family: Family): Predicate =>
+  decide(
+    initialStateCases(family, picksUpConnections(host)).map(({ when, outcome }) => ({
+      when,
+      outcome: outcome === "INVALID" ? NEVER : ANY,
+    })),
+  );
+
 /**
  * Packets that open connections: for TCP a SYN alone (RFC 9293), for ICMP an echo request, to one receiver unless the expression
  * names a group. Their time to live outlasts every host. Packets of the host have one of its addresses as source.
@@ -45,7 +56,7 @@ export function firstPacketsOf({ host, family, origin, expression }: Asked): Pre
   return and(
     OPENING,
     or(not(is("proto", icmp)), is("type", request)),
-    not(is("proto", family === 4 ? PROTO.icmpv6 : PROTO.icmp)),
+    opensConnection(host, family),
     is("ttl", 64),
     not(within("src", groups)),
     ...(namesGroups(expression, groups) ? [] : [not(within("dst", groups))]),

@@ -2,7 +2,6 @@
 import { Certainty } from "../audit/certainty.ts";
 import type { Decider } from "../audit/decision.ts";
 import { budgetDoubt, type Doubt, DoubtCollector } from "../audit/doubt.ts";
-import { engineDoubts } from "../audit/engine-doubts.ts";
 import { withMissing } from "../audit/missing-tables.ts";
 import type { Host } from "../host/host.ts";
 import type { HostInference } from "../host/inference.ts";
@@ -24,10 +23,12 @@ import type { Ruleset } from "../rules/ruleset.ts";
 import type { Translation } from "./host-paths.ts";
 import { BoxWriter, type PacketBox } from "./packet-boxes.ts";
 import type { Origin } from "./packet-paths.ts";
+import { changeFor, type QueryChange } from "./query-change.ts";
 import { nameError } from "./query-names.ts";
 import { isUnsure, QueryPaths, type QueryWalk } from "./query-paths.ts";
 import { firstPacketsOf, packetBound } from "./query-tests.ts";
 import { QueryWitness } from "./query-witness.ts";
+import { questionDoubts } from "./question-doubts.ts";
 
 /** Share of packets that a rule, a policy or another cause decides. */
 export interface DecidedShare {
@@ -83,6 +84,8 @@ export interface QueryFamily {
   readonly matches: "some" | "none" | "unknown";
   /** Groups of packets that satisfy the expression; none if no packet does. */
   readonly groups: readonly QueryGroup[];
+  /** Change that lets the stopped packets through, with the option `explainDrop`. */
+  readonly change?: QueryChange;
 }
 
 /** Answer of a query, as data. */
@@ -101,6 +104,8 @@ export interface QueryAnswer {
 export interface QueryOptions {
   /** Most intervals that the diagrams of one family may have, about 20 bytes each. Default: 50 million. */
   readonly budget?: number | undefined;
+  /** Looks for the smallest change of the rules that lets the stopped packets through. */
+  readonly explainDrop?: boolean | undefined;
 }
 
 /**
@@ -112,7 +117,7 @@ export function query(
   rulesets: readonly Ruleset[],
   host: Host,
   text: string,
-  { budget }: QueryOptions = {},
+  options: QueryOptions = {},
 ): QueryAnswer | QueryError {
   const expression = parseExpression(text);
   if (isQueryError(expression)) return expression;
@@ -120,11 +125,11 @@ export function query(
   if (error !== null) return error;
   const asked = ([4, 6] as const).filter((family) => concerns(expression, host, family));
   const doubts = new DoubtCollector();
-  doubts.add(...engineDoubts(rulesets, host).filter((doubt) => matters(doubt, asked)));
+  doubts.add(...questionDoubts(rulesets, host).filter((doubt) => matters(doubt, asked)));
   const families = rulesets.flatMap((ruleset): QueryFamily[] => {
     if (!asked.includes(ruleset.family)) return [];
     try {
-      return [familyAnswer(ruleset, host, expression, budget, doubts)];
+      return [familyAnswer(ruleset, host, expression, options, doubts)];
     } catch (failure) {
       if (!(failure instanceof BudgetExceeded)) throw failure;
       doubts.add(budgetDoubt(ruleset.family, failure));
@@ -148,14 +153,16 @@ function familyAnswer(
   ruleset: Ruleset,
   host: Host,
   expression: Expression,
-  budget: number | undefined,
+  { budget, explainDrop }: QueryOptions,
   doubts: DoubtCollector,
 ): QueryFamily {
-  const paths = new QueryPaths(withMissing(ruleset, host), host, expression, budget);
+  const whole = withMissing(ruleset, host);
+  const paths = new QueryPaths(whole, host, expression, budget);
   const writer = new GroupWriter(paths, doubts);
   const groups = paths.walks.flatMap((walk) => writer.groups(walk));
   const matches = groups.length === 0 ? "none" : writer.hasCertain() ? "some" : "unknown";
-  return { family: ruleset.family, matches, groups: writer.withShares(groups) };
+  const change = explainDrop === true ? { change: changeFor(whole, host, expression, budget) } : {};
+  return { family: ruleset.family, matches, groups: writer.withShares(groups), ...change };
 }
 
 /** A group, and its packets. */

@@ -1,9 +1,11 @@
 /** The answer of a query as a JSON document. */
 import type { PacketBox } from "../../compare/packet-boxes.ts";
 import type { DecidedShare, QueryAnswer, QueryFamily, QueryGroup } from "../../compare/query.ts";
+import type { QueryChange } from "../../compare/query-change.ts";
 import { type DeciderJson, type DoubtJson, deciderJson, doubtJson } from "../audit-json.ts";
 import { doubtText } from "../text/audit-sentences.ts";
 import { inferenceText } from "../text/inference-text.ts";
+import { changeSentence } from "./change-text.ts";
 import { boxText, outcomeText } from "./group-text.ts";
 
 /** A group of packets, with its sentences. */
@@ -14,6 +16,17 @@ export interface QueryGroupJson extends Omit<QueryGroup, "packets" | "deciders">
   readonly packets: readonly (PacketBox & { readonly text: string })[];
   /** Rules and policies that decide them. */
   readonly deciders: readonly (Omit<DecidedShare, "decider"> & { readonly decider: DeciderJson })[];
+}
+
+/** Answer for one family, with its sentences. */
+export interface QueryFamilyJson extends Omit<QueryFamily, "groups" | "change"> {
+  /** Groups of packets that satisfy the expression. */
+  readonly groups: readonly QueryGroupJson[];
+  /** Change that lets the stopped packets through, with `--explain-drop`. */
+  readonly change?: QueryChange & {
+    /** The change in words, without its commands. */
+    readonly sentence: string;
+  };
 }
 
 /** The JSON document of an answer. */
@@ -47,11 +60,17 @@ export const queryJson = (answer: QueryAnswer): QueryJson => ({
     : answer.families.some(({ matches }) => matches === "some")
       ? "some"
       : "none",
-  families: answer.families.map((family) => ({ ...family, groups: family.groups.map(groupJson) })),
+  families: answer.families.map(familyJson),
   inferred: answer.inferences.map(inferenceText),
   inferences: answer.inferences,
   inconclusive: answer.doubts.map(doubtText),
   doubts: answer.doubts.map(doubtJson),
+});
+
+const familyJson = ({ change, groups, ...family }: QueryFamily): QueryFamilyJson => ({
+  ...family,
+  groups: groups.map(groupJson),
+  ...(change === undefined ? {} : { change: { ...change, sentence: changeSentence(change) } }),
 });
 
 const groupJson = (group: QueryGroup): QueryGroupJson => ({

@@ -5,6 +5,7 @@ import { deciderLabel, placeOf } from "../text/finding-text.ts";
 import { inferenceText } from "../text/inference-text.ts";
 import { packetText } from "../text/packet-text.ts";
 import { indented, PLAIN, type Style, safe } from "../text/terminal.ts";
+import { changeText } from "./change-text.ts";
 import { boxText, certaintyText, outcomeText, shareText } from "./group-text.ts";
 
 /** Most lines about the packets of a group, and about what decides them; fewer for packets that no rule decides. */
@@ -22,9 +23,10 @@ export function queryText(answer: QueryAnswer, style: Style = PLAIN): string {
   return `${[...families, ...none, ...remarks].join("\n").trimEnd()}\n`;
 }
 
-function familyText({ family, groups }: QueryFamily, style: Style): string[] {
-  if (groups.length === 0) return [`${style.bold(`IPv${family}`)}: no packet`, ""];
-  return groups.flatMap((group) => [...groupText(family, group, style), ""]);
+function familyText({ family, groups, change }: QueryFamily, style: Style): string[] {
+  const changes = change === undefined ? [] : [...changeText(change, `IPv${family}`, style), ""];
+  if (groups.length === 0) return [`${style.bold(`IPv${family}`)}: no packet`, "", ...changes];
+  return [...groups.flatMap((group) => [...groupText(family, group, style), ""]), ...changes];
 }
 
 function groupText(family: number, group: QueryGroup, style: Style): string[] {

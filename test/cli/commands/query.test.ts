@@ -121,6 +121,32 @@ describe("fwcheck query", () => {
     `);
   });
 
+  test("--explain-drop prints a change that is proved, or why there is none", async () => {
+    const explained = async (expression: string) =>
+      (await query(expression, "--explain-drop")).out.split("IPv4 to allow")[1];
+    expect(await explained("in eth0 from 203.0.113.9 to 203.0.113.1 tcp dport 443")).toMatchInlineSnapshot(`
+      ": this change lets the stopped packets through; of all first
+          packets of connections, none outside of the expression is treated
+          differently:
+        iptables -A INPUT -i eth0 -s 203.0.113.9 -d 203.0.113.1 -p tcp -m tcp --dport 443 -j ACCEPT
+      "
+    `);
+    expect(await explained("local in eth0 ipv4 tcp dport 22")).toMatchInlineSnapshot(`
+      ": no rule or policy stops a packet of the expression for certain
+      "
+    `);
+    const { out } = await query(
+      "in eth0 from 203.0.113.9 to 203.0.113.1 tcp dport 443",
+      "--explain-drop",
+      "--json",
+    );
+    expect((JSON.parse(out) as QueryJson).families[0]!.change).toMatchObject({
+      code: "proved",
+      exceptRefused: false,
+      rules: [{ table: "filter", chain: "INPUT", before: null, bothFamilies: false }],
+    });
+  });
+
   test.each([
     ["local tcp dport 22 in eth0 ipv4", [], 0],
     ["local tcp dport 22 in eth0 ipv4", ["--expect-some"], 0],
