@@ -302,6 +302,7 @@ function nextHopCases(r: Route, { hop }: Lookup, only: string | undefined): Case
   const [first, ...more] = new Set(only === undefined ? devicesOf(r) : [only]);
   if (r.type !== "unicast" || hop === "any" || first === undefined || more.length === 0)
     return [{ when: ANY, outcome: first ?? null }];
+  if (more.length >= MANY_HOPS) return halvedCases([first, ...more], ANY, (name) => nextHopKey(r, name, hop));
   const cases: Case<string>[] = [];
   const others: Predicate[] = [];
   for (const dev of [first, ...more]) {
@@ -311,6 +312,25 @@ function nextHopCases(r: Route, { hop }: Lookup, only: string | undefined): Case
     others.push(not(chosen));
   }
   return cases;
+}
+
+/** From this number of next hops on, unknowns halve the list of interfaces: with one for each, packet sets grow with the square. */
+const MANY_HOPS = 16;
+
+/** Returns the interfaces of a list, chosen by unknowns that each divide the list. */
+function halvedCases(
+  devices: readonly string[],
+  when: Predicate,
+  keyOf: (name: string) => string,
+): Case<string>[] {
+  const middle = devices.length >> 1;
+  if (middle === 0) return [{ when, outcome: devices[0]! }];
+  const name = middle === 1 ? devices[0]! : `${devices[0]} to ${devices[middle - 1]}`;
+  const chosen = opaque(keyOf(name), { code: "next-hop" });
+  return [
+    ...halvedCases(devices.slice(0, middle), and(when, chosen), keyOf),
+    ...halvedCases(devices.slice(middle), and(when, not(chosen)), keyOf),
+  ];
 }
 
 /** Key of the unknown "the kernel chose this interface for a flow", shared by all routes of a prefix in a table. */

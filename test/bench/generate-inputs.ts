@@ -51,13 +51,16 @@ export function routeHost(routes: number): HostFiles {
 /** A host with outside interfaces, each with a network. */
 export const interfaceHost = (interfaces: number): HostFiles => files(dockerHost(20, { interfaces }));
 
-/** Routing rules, each a `goto` to the last one. */
-export function gotoHost(rules: number): HostFiles {
+/**
+ * Routing rules, each a `goto`.
+ * @param spread each leads to another rule, else all to that of table main
+ */
+export function gotoHost(rules: number, spread = false): HostFiles {
   const list = Array.from({ length: rules }, (_, i) => ({
     priority: 100 + i,
     src: dotted((10 * 2 ** 24 + i * 256) >>> 0),
     srclen: 24,
-    goto: 32766,
+    goto: spread ? Math.min(102 + 2 * i, 99 + rules) : 32_766,
   }));
   const usual = [
     { priority: 0, src: "all", table: "local" },

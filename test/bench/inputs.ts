@@ -5,7 +5,15 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type HostFiles, interfaceHost, ipsetHost, routeHost } from "./generate-inputs.ts";
+import {
+  callHost,
+  gotoHost,
+  type HostFiles,
+  interfaceHost,
+  ipsetHost,
+  nextHopHost,
+  routeHost,
+} from "./generate-inputs.ts";
 import { commandLine, inFolder } from "./measure.ts";
 
 /** A command on a host. */
@@ -62,6 +70,12 @@ const ROWS: readonly Row[] = [
       exits: [interfaces < 5000 ? 1 : 2],
     }),
   ),
+  ...[
+    { name: "audit, 10,000 gotos to one routing rule", files: () => gotoHost(10_000) },
+    { name: "audit, 10,000 gotos to as many rules", files: () => gotoHost(10_000, true) },
+    { name: "audit, a route of 200 next hops", files: () => nextHopHost(200) },
+    { name: "audit, 2,000 chains that call the next two", files: () => callHost(2000) },
+  ].map((row): Row => ({ ...row, command: ["audit"], asked: [10, 1000], exits: [1, 2] })),
   {
     name: "simulate, 10,000 routes",
     files: () => routeHost(10_000),
