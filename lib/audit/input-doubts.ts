@@ -2,7 +2,7 @@
 import type { Host } from "../host/host.ts";
 import { DOCKER_CHAIN, isSince28 } from "../host/known/docker.ts";
 import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
-import { type Address, protoName } from "../packet/field.ts";
+import { type Address, protoName, type Range } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { chainOf, type Ruleset, type TableId } from "../rules/ruleset.ts";
 import { publishedInNat } from "./docker-rules.ts";
@@ -25,8 +25,9 @@ export function inputDoubts(rulesets: readonly Ruleset[], host: Host): Doubt[] {
     const { family } = ruleset;
     if (missingTables(ruleset).includes("raw")) doubts.push({ code: "no-raw-table", family });
     const endpoints = publishedEndpoints(ruleset, host);
+    const routed = bridgedRanges(host);
     for (const { address, endpoint } of endpoints)
-      if (!isRouted(address, host)) doubts.push({ code: "unreachable-endpoint", family, endpoint });
+      if (!isInRanges(address, routed)) doubts.push({ code: "unreachable-endpoint", family, endpoint });
     const [first] = endpoints;
     if (first !== undefined && host.networks.length > 0 && host.containers.length === 0)
       doubts.push({ code: "no-containers", family, endpoint: first.endpoint });
@@ -74,13 +75,11 @@ function publishedEndpoints(
   return [...found.values()];
 }
 
-/** Returns true if a route over one of the host's container bridges leads to an address. */
-const isRouted = (ip: Address, host: Host): boolean =>
-  host.routes.some(
-    ({ type, to, dev }) =>
-      type === "unicast" &&
-      dev !== null &&
-      host.bridges.includes(dev) &&
-      host.interfaces.some((i) => i.name === dev && i.down !== true) &&
-      isInRanges(ip, [prefixRange(to)]),
-  );
+/** Returns the destinations of the routes over the host's container bridges. */
+function bridgedRanges({ bridges, interfaces, routes }: Host): Range[] {
+  const up = new Set(interfaces.filter((i) => i.down !== true).map((i) => i.name));
+  const names = new Set(bridges.filter((name) => up.has(name)));
+  return routes
+    .filter(({ type, dev }) => type === "unicast" && dev !== null && names.has(dev))
+    .map(({ to }) => prefixRange(to));
+}
