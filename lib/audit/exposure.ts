@@ -126,7 +126,7 @@ export interface ProxyPort {
  * Returns the ports on which docker-proxy listens: those that Docker publishes, unless userland-proxy is off. Where the
  * host's sockets are given, only those held by docker-proxy or by processes that `ss` does not name.
  */
-export function proxyPorts({ family, host }: FamilyModel): ProxyPort[] {
+export function proxyPorts({ family, host }: Pick<FamilyModel, "family" | "host">): ProxyPort[] {
   const { daemon, listening, networks } = host;
   if (daemon.proxy === false) return [];
   // Docker starts no docker-proxy for routed networks: their ports are published at the containers' own addresses.

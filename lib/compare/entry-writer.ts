@@ -7,7 +7,7 @@ import type { Decision } from "../path/walk.ts";
 import type { Node } from "../reach/node-store.ts";
 import { flow } from "../simulate/flow.ts";
 import { Simulator } from "../simulate/simulator.ts";
-import type { HostPaths, Translation } from "./host-paths.ts";
+import type { HostPaths, TranslatedPart, Translation } from "./host-paths.ts";
 import { ServiceSplitter } from "./service-groups.ts";
 import { HOST_ZONE, type Zone } from "./zones.ts";
 
@@ -21,6 +21,8 @@ export interface MatrixEntry {
   readonly destinations: SetDescription;
   /** Address and port that the destination becomes; `null` where it is not translated. */
   readonly translated: Translation | null;
+  /** The host receives the packets, and docker-proxy passes their contents on to the container; absent for all others. */
+  readonly proxied?: true;
   /** Some of these packets do not get through: other source ports, lengths or the like. */
   readonly partly: boolean;
   /** Names of the unknowns that decide whether the packets get through, as `--assume` takes them. */
@@ -50,13 +52,14 @@ export class EntryWriter {
    * Returns the entries of packets that one zone sends to another, all with the same translation.
    * @param arrive false for packets that do not get through
    */
-  entries(from: Zone, to: Zone, translated: Translation | null, set: Node, arrive = true): MatrixEntry[] {
+  entries(from: Zone, to: Zone, { translated, proxied, set }: TranslatedPart, arrive = true): MatrixEntry[] {
     const { certainty, domain } = this.paths;
     const { diagrams } = domain;
     const row = this.paths.row(from);
     const packets = certainty.ordinaryPart(set);
     const may = diagrams.project(packets, domain.unknownLevels);
-    const toZone = translated === null ? diagrams.union(row.routed(to), may) : row.routed(HOST_ZONE);
+    const toZone =
+      translated === null && !proxied ? diagrams.union(row.routed(to), may) : row.routed(HOST_ZONE);
     const describer = this.describer(from);
     const { whole, partial } = this.splitter.split(may, row.sent);
     return [...whole, ...partial].map((group): MatrixEntry => {
@@ -66,6 +69,7 @@ export class EntryWriter {
         sources: describer.sources(own),
         destinations: describer.destinations(own, toZone),
         translated,
+        ...(proxied ? { proxied } : {}),
         partly: partial.includes(group),
         unknowns: certainty.unknownsOf(own),
         ...this.example(from, own, arrive),

@@ -11,7 +11,7 @@ import { ownAddresses } from "../host/own-addresses.ts";
 import { comesIn, outsideInterfaces } from "../host/packet-origin.ts";
 import { isInRanges, MULTICAST, printAddress } from "../packet/address.ts";
 import { type Address, type Family, PROTO, type Scalar } from "../packet/field.ts";
-import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
@@ -32,6 +32,8 @@ export interface Translation {
 
 /** Packets with one translated destination, as sent. */
 export interface TranslatedPart {
+  /** The host receives the packets, and docker-proxy passes their contents on. */
+  readonly proxied: boolean;
   /** `null` where the destination is not translated. */
   readonly translated: Translation | null;
   readonly set: Node;
@@ -127,6 +129,11 @@ export class HostPaths {
         arrivedFrom(host, zone),
         packetsFrom(host, family, zone, sources),
         addressed(zone),
+        ...zone.proxied.flatMap(({ proto, port, address }) => [
+          is("proto", proto),
+          is("dport", port),
+          ...(address === null ? [] : [is("dst", address)]),
+        ]),
       ]),
     ];
     this.domain = Domain.of(
@@ -177,7 +184,8 @@ export class HostPaths {
     if (sets === undefined) this.routes.set(endings, (sets = new Map<Zone, Node>()));
     let set = sets.get(to);
     if (set === undefined) {
-      set = this.domain.diagrams.unionAll(this.parts(endings, to).map((part) => part.set));
+      const forwarded = this.parts(endings, to).filter(({ proxied }) => !proxied);
+      set = this.domain.diagrams.unionAll(forwarded.map((part) => part.set));
       sets.set(to, set);
     }
     return set;
@@ -186,25 +194,25 @@ export class HostPaths {
   /** Returns the accepted packets of a walk that arrive in a zone. */
   private parts(endings: readonly SetEnding[], to: Zone): TranslatedPart[] {
     const { diagrams } = this.domain;
-    const sets = new Map<string, { readonly translated: Translation | null; readonly sets: Node[] }>();
+    const sets = new Map<string, { readonly part: Omit<TranslatedPart, "set">; readonly sets: Node[] }>();
     for (const ending of endings) {
-      if (!isAccepted(ending) || !this.leadsTo(ending, to)) continue;
+      const proxied = ending.delivery === "local" && to.proxied.length > 0;
+      if (!isAccepted(ending) || !(proxied || this.leadsTo(ending, to))) continue;
       const groups = this.engine.chains.groupByHeader(ending.state, (header) =>
         JSON.stringify(translationOf(header)),
       );
       for (const [key, { set, headers }] of groups) {
         const [header] = headers.values();
-        const members = this.addressedTo(to, diagrams.members(set), header!);
+        const all = diagrams.members(set);
+        const members = proxied ? this.proxiedTo(to, all, header!) : this.addressedTo(to, all, header!);
         if (members === EMPTY) continue;
-        const known = sets.get(key);
+        const name = `${proxied} ${key}`;
+        const known = sets.get(name);
         if (known !== undefined) known.sets.push(members);
-        else sets.set(key, { translated: translationOf(header!), sets: [members] });
+        else sets.set(name, { part: { translated: translationOf(header!), proxied }, sets: [members] });
       }
     }
-    return [...sets.values()].map(({ translated, sets: list }) => ({
-      translated,
-      set: diagrams.unionAll(list),
-    }));
+    return [...sets.values()].map(({ part, sets: list }) => ({ ...part, set: diagrams.unionAll(list) }));
   }
 
   /** Returns true if packets of an ending can be for a zone. Those that a bridge sends to outside ports can be for both. */
@@ -222,6 +230,18 @@ export class HostPaths {
     const dst = valueIn(header, "dst");
     if (dst !== undefined) return isInRanges(dst, to.addresses) ? packets : EMPTY;
     return this.domain.diagrams.intersect(packets, this.domain.set(addressed(to)));
+  }
+
+  /** Restricts packets with one header, which the host receives, to those that docker-proxy passes on to a zone. */
+  private proxiedTo({ proxied }: Zone, packets: Node, header: HeaderState): Node {
+    const hasNow = (field: "dst" | "dport", value: Scalar): Predicate => {
+      const now = valueIn(header, field);
+      return now === undefined ? is(field, value) : now === value ? ANY : NEVER;
+    };
+    const served = proxied.map(({ proto, port, address }) =>
+      and(is("proto", proto), hasNow("dport", port), address === null ? ANY : hasNow("dst", address)),
+    );
+    return this.domain.diagrams.intersect(packets, this.domain.set(or(...served)));
   }
 
   /** Returns one packet of a set that a zone sends: the most usual one. */

@@ -9,7 +9,7 @@ import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { Simulator } from "../simulate/simulator.ts";
 import { EntryWriter, type MatrixEntry } from "./entry-writer.ts";
-import { HostPaths, type TranslatedPart, type Translation } from "./host-paths.ts";
+import { HostPaths, type TranslatedPart } from "./host-paths.ts";
 import type { FlowDuty, NamedZone, Policy, PolicyFlow, PolicyService } from "./policy.ts";
 import { isOnHost, zonesIn } from "./policy-zones.ts";
 import { HOST_ZONE, interfaceZones, networkZones, type Zone } from "./zones.ts";
@@ -68,6 +68,8 @@ export const anythingFrom = ({ from, line }: NonNullable<Policy["only"]>): Polic
 export const missingZones = (zones: readonly NamedZone[], host: Host): string[] =>
   zones.filter(({ zone }) => !isOnHost(host, zone)).map(({ name }) => name);
 
+const untranslated = (set: Node): TranslatedPart => ({ translated: null, proxied: false, set });
+
 /** A flow with its zones on the host. */
 interface HostFlow {
   readonly flow: PolicyFlow;
@@ -76,11 +78,9 @@ interface HostFlow {
 }
 
 /** Packets of one zone that another one receives. */
-interface Passing {
+interface Passing extends TranslatedPart {
   readonly from: Zone;
   readonly to: Zone;
-  readonly translated: Translation | null;
-  readonly set: Node;
 }
 
 /** Checks of one family. */
@@ -109,7 +109,7 @@ export class PolicyChecker {
       .map((flow) => ({ flow, from: zones(flow.from), to: zones(flow.to) }))
       .filter(({ from, to }) => from.length > 0 && to.length > 0);
     this.onlyFrom = zones(policy.only?.from ?? []);
-    this.everywhere = [...interfaceZones(host), ...networkZones(host), HOST_ZONE];
+    this.everywhere = [...interfaceZones(host), ...networkZones(host, family), HOST_ZONE];
     const used = new Set([
       ...this.flows.flatMap(({ from, to }) => [...from, ...to]),
       ...this.onlyFrom,
@@ -171,16 +171,23 @@ export class PolicyChecker {
           this.paths.reaching(receiver, sender).flatMap((part): Passing[] => {
             const own = diagrams.intersect(this.paths.row(sender).sent, asked);
             const set = diagrams.intersect(own, this.atReceiver(part, flow.translatedServices));
-            return set === EMPTY ? [] : [{ from: sender, to: receiver, translated: part.translated, set }];
+            return set === EMPTY ? [] : [{ ...part, from: sender, to: receiver, set }];
           }),
         ),
     );
   }
 
   /** Restricts packets to those with a service at the receiver, after translation. */
-  private atReceiver({ translated, set }: TranslatedPart, services: readonly PolicyService[] | null): Node {
+  private atReceiver(part: TranslatedPart, services: readonly PolicyService[] | null): Node {
+    const { translated, proxied, set } = part;
     if (services === null) return set;
     const { domain } = this.paths;
+    // No input names the port of the container that docker-proxy connects to.
+    if (proxied)
+      return domain.diagrams.intersect(
+        set,
+        domain.set(or(...services.map(({ proto }) => is("proto", proto)))),
+      );
     const port = translated?.dport ?? null;
     if (port === null) return domain.diagrams.intersect(set, domain.set(this.serviceSet(services)));
     const matching = services.filter(({ ports }) => ports === null || (port >= ports[0] && port <= ports[1]));
@@ -189,7 +196,7 @@ export class PolicyChecker {
   }
 
   private denied(each: HostFlow): PolicyCheck {
-    return this.check(each.flow, this.openPackets(this.passing(each)), this.mayBeUndecided(each));
+    return this.check(each.flow, this.openPackets(this.passing(each), each.flow), this.mayBeUndecided(each));
   }
 
   /** Nothing but what is required or allowed gets through. */
@@ -206,22 +213,25 @@ export class PolicyChecker {
       const set = diagrams.subtract(part.set, permitted);
       return set === EMPTY ? [] : [{ ...part, set }];
     });
-    return { ...this.check(anything, this.openPackets(others), this.mayBeUndecided(each)), duty: "only" };
+    return {
+      ...this.check(anything, this.openPackets(others, anything), this.mayBeUndecided(each)),
+      duty: "only",
+    };
   }
 
   /** Returns the packets that get through as violations. */
-  private openPackets(parts: readonly Passing[]): PolicyViolation[] {
+  private openPackets(parts: readonly Passing[], { translatedServices }: PolicyFlow): PolicyViolation[] {
     const { certainty, domain } = this.paths;
-    return parts.flatMap(({ from, to, translated, set }) =>
-      this.writer.entries(from, to, translated, set).map(
+    const isCertain = ({ proxied, set }: TranslatedPart): boolean =>
+      !(proxied && translatedServices !== null) &&
+      certainty.certainPart(domain.diagrams.intersect(set, certainty.ordinary)) !== EMPTY;
+    return parts.flatMap(({ from, to, ...part }) =>
+      this.writer.entries(from, to, part).map(
         (packets): PolicyViolation => ({
           from: from.name,
           to: to.name,
           cause: "passes",
-          certainty:
-            certainty.certainPart(domain.diagrams.intersect(set, certainty.ordinary)) === EMPTY
-              ? "may"
-              : "must",
+          certainty: isCertain(part) ? "must" : "may",
           packets,
           decider: this.decider(packets),
         }),
@@ -232,7 +242,7 @@ export class PolicyChecker {
   /** Every packet of a required flow gets through to some destination, or to each of the given ones. */
   private required(each: HostFlow): PolicyCheck {
     const { flow, from } = each;
-    const passing = this.passing(each);
+    const passing = this.passing(each).filter(({ proxied }) => !proxied || flow.translatedServices === null);
     const failures = from.flatMap((sender) =>
       this.serviceParts(flow).flatMap(({ asked, arriving }) =>
         this.failures(each, sender, asked, arriving(passing)),
@@ -290,16 +300,18 @@ export class PolicyChecker {
     const [set, certainty] = never !== EMPTY ? ([never, "must"] as const) : ([perhaps, "may"] as const);
     if (set === EMPTY) return [];
     const receiver = to[0]!;
-    return this.writer.entries(sender, receiver, null, this.towards(set, sender, receiver, flow), false).map(
-      (packets): PolicyViolation => ({
-        from: sender.name,
-        to: to.map(({ name }) => name).join(", "),
-        cause: "stopped",
-        certainty: certainty,
-        packets,
-        decider: this.decider(packets),
-      }),
-    );
+    return this.writer
+      .entries(sender, receiver, untranslated(this.towards(set, sender, receiver, flow)), false)
+      .map(
+        (packets): PolicyViolation => ({
+          from: sender.name,
+          to: to.map(({ name }) => name).join(", "),
+          cause: "stopped",
+          certainty: certainty,
+          packets,
+          decider: this.decider(packets),
+        }),
+      );
   }
 
   /** Restricts packets to destinations from which a reader expects the receiver to answer, if there are such. */
@@ -316,9 +328,9 @@ export class PolicyChecker {
 
   /** Returns the packets that get through and whose replies do not. */
   private withoutReply(passing: readonly Passing[]): PolicyViolation[] {
-    return passing.flatMap(({ from, to, translated, set }) =>
+    return passing.flatMap(({ from, to, ...part }) =>
       this.writer
-        .entries(from, to, translated, set)
+        .entries(from, to, part)
         .filter(({ replies }) => replies !== "accept")
         .map(
           (packets): PolicyViolation => ({

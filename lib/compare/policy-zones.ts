@@ -9,11 +9,11 @@ import { containerZones, HOST_ZONE, interfaceZones, networkZones, type Zone } fr
 export function zonesIn(host: Host, family: Family, zone: FlowZone): Zone[] {
   switch (zone) {
     case "any":
-      return [...interfaceZones(host), ...networkZones(host), HOST_ZONE];
+      return [...interfaceZones(host), ...networkZones(host, family), HOST_ZONE];
     case "outside":
       return interfaceZones(host);
     case "containers":
-      return networkZones(host);
+      return networkZones(host, family);
     case "host":
       return [HOST_ZONE];
     default:
@@ -33,11 +33,11 @@ function named(host: Host, family: Family, zone: PolicyZone): Zone[] {
   if (zone.interface !== undefined) return interfaceZones(host).filter(({ name }) => name === zone.interface);
   const onNetwork = (each: Zone): boolean =>
     network === undefined ||
-    networkZones(host).some((n) => isNamed(n, network) && each.bridges.includes(n.bridges[0]!));
+    networkZones(host, family).some((n) => isNamed(n, network) && each.bridges.includes(n.bridges[0]!));
   if (container === undefined && service === undefined && project === undefined)
     return network === undefined
-      ? [...interfaceZones(host), ...networkZones(host), HOST_ZONE]
-      : networkZones(host).filter((each) => isNamed(each, network));
+      ? [...interfaceZones(host), ...networkZones(host, family), HOST_ZONE]
+      : networkZones(host, family).filter((each) => isNamed(each, network));
   const meant = host.containers.filter(
     (c) =>
       (container === undefined || c.name === container) &&
@@ -62,6 +62,8 @@ function narrowed(zones: readonly Zone[], { addresses }: PolicyZone, family: Fam
   return zones.flatMap((zone): Zone[] => {
     const own: readonly Range[] =
       zone.addresses === null ? ranges : zone.addresses.filter(([first]) => isInRanges(first, ranges));
-    return own.length === 0 ? [] : [{ ...zone, addresses: own }];
+    // Of a container that is narrowed by its addresses, docker-proxy serves the same ports.
+    const proxied = zone.kind === "container" && own.length > 0 ? zone.proxied : [];
+    return own.length === 0 ? [] : [{ ...zone, addresses: own, proxied }];
   });
 }

@@ -106,9 +106,9 @@ function familyMatrix(paths: HostPaths, doubts: DoubtCollector): FamilyMatrix {
     return columns
       .filter(({ to }) => from !== to || from.kind !== "host")
       .map(({ to, arriving, sent }): MatrixCell => {
-        const entries = (from.kind === "host" ? sent : arriving).flatMap(({ translated, set }) => {
-          const packets = diagrams.intersect(row.sent, set);
-          return packets === EMPTY ? [] : writer.entries(from, to, translated, packets);
+        const entries = (from.kind === "host" ? sent : arriving).flatMap((part) => {
+          const set = diagrams.intersect(row.sent, part.set);
+          return set === EMPTY ? [] : writer.entries(from, to, { ...part, set });
         });
         return { from: from.name, to: to.name, entries };
       });

@@ -1,4 +1,5 @@
 /** Zones of a host: the host itself, interfaces that lead outside, and networks of containers or single containers. */
+import { type ProxyPort, proxyPorts } from "../audit/exposure.ts";
 import { outsidePorts } from "../host/bridge-ports.ts";
 import type { Host } from "../host/host.ts";
 import { ownAddresses } from "../host/own-addresses.ts";
@@ -23,10 +24,15 @@ export interface Zone {
   readonly bridges: readonly string[];
   /** Addresses in this family that belong to it; `null` for all. */
   readonly addresses: readonly Range[] | null;
+  /**
+   * Ports of the host on which docker-proxy listens for its containers: packets that are delivered there reach them, too, in
+   * IPv6 also those without an IPv6 address.
+   */
+  readonly proxied: readonly ProxyPort[];
 }
 
 /** The host itself. */
-export const HOST_ZONE: Zone = { kind: "host", name: "host", bridges: [], addresses: null };
+export const HOST_ZONE: Zone = { kind: "host", name: "host", bridges: [], addresses: null, proxied: [] };
 
 /** Containers as zones of their own, or together with the others of their network. */
 export type ZoneDetail = "network" | "container";
@@ -34,34 +40,51 @@ export type ZoneDetail = "network" | "container";
 /** Returns the zones of a host in one family: the interfaces, the networks or containers, and the host last. */
 export const zonesOf = (host: Host, family: Family, detail: ZoneDetail): Zone[] => [
   ...interfaceZones(host),
-  ...(detail === "network" ? networkZones(host) : containerZones(host, family)),
+  ...(detail === "network" ? networkZones(host, family) : containerZones(host, family)),
   HOST_ZONE,
 ];
 
 /** Returns the interfaces that lead outside. */
 export const interfaceZones = (host: Host): Zone[] =>
-  outsideInterfaces(host).map((name) => ({ kind: "interface", name, bridges: [], addresses: null }));
-
-/** Returns the networks of containers. */
-export const networkZones = (host: Host): Zone[] =>
-  host.bridges.map((bridge) => ({
-    kind: "network",
-    name: host.networks.find((network) => network.bridge === bridge)?.name ?? bridge,
-    bridges: [bridge],
+  outsideInterfaces(host).map((name) => ({
+    kind: "interface",
+    name,
+    bridges: [],
     addresses: null,
+    proxied: [],
   }));
 
-/** Returns the containers with an address on a container bridge. */
-export const containerZones = (host: Host, family: Family): Zone[] =>
-  host.containers.flatMap(({ name, hostNetwork, addresses }): Zone[] => {
-    const own = addresses.filter((address) => (typeof address === "number" ? 4 : 6) === family);
-    const bridges = host.bridges.filter((bridge) =>
-      own.some((a) => isInRanges(a, subnets(host, family, bridge))),
-    );
-    return hostNetwork || bridges.length === 0
-      ? []
-      : [{ kind: "container", name, bridges, addresses: own.map((a): Range => [a, a]) }];
+/** Returns the networks of containers. */
+export function networkZones(host: Host, family: Family): Zone[] {
+  const ports = proxyPorts({ family, host });
+  return host.bridges.map((bridge) => {
+    const inside = ([4, 6] as const).flatMap((each) => subnets(host, each, bridge));
+    return {
+      kind: "network",
+      name: host.networks.find((network) => network.bridge === bridge)?.name ?? bridge,
+      bridges: [bridge],
+      addresses: null,
+      proxied: ports.filter(({ ip }) => isInRanges(ip, inside)),
+    };
   });
+}
+
+/** Returns the containers with an address on a container bridge, or with a port that docker-proxy serves. */
+export function containerZones(host: Host, family: Family): Zone[] {
+  const ports = proxyPorts({ family, host });
+  const bridges = host.bridges.map((bridge) => [bridge, subnets(host, family, bridge)] as const);
+  return host.containers.flatMap(({ name, hostNetwork, addresses }): Zone[] => {
+    if (hostNetwork) return [];
+    const own = addresses.filter((address) => (typeof address === "number" ? 4 : 6) === family);
+    const on = bridges
+      .filter(([, ranges]) => own.some((a) => isInRanges(a, ranges)))
+      .map(([bridge]) => bridge);
+    const proxied = ports.filter(({ ip }) => addresses.includes(ip));
+    return on.length === 0 && proxied.length === 0
+      ? []
+      : [{ kind: "container", name, bridges: on, addresses: own.map((a): Range => [a, a]), proxied }];
+  });
+}
 
 /** Returns the subnets of a bridge: those of its addresses and of the routes over it. */
 const subnets = (host: Host, family: Family, bridge: string): Range[] => [

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseXml } from "@rgrove/parse-xml";
 import {
   type Answer,
+  assertPolicy,
   type Host,
   type MatrixEntry,
   matrixCsv,
@@ -12,6 +13,7 @@ import {
   protoNumber,
   type Ruleset,
   readPacket,
+  readPolicy,
   type ServiceMatrix,
   Simulator,
   serviceMatrix,
@@ -37,8 +39,15 @@ const PACKETS = Number(process.env.LAW_PACKETS ?? 400);
 const LONG = 7_200_000;
 
 /** Returns the zones that an accepted packet arrives in; outside ports of a bridge cannot be told apart from its containers. */
-const arrivesIn = (host: Host, zone: Zone, { verdict, delivery, out, sent }: Answer): boolean => {
+const arrivesIn = (host: Host, zone: Zone, { verdict, delivery, out, sent, packet }: Answer): boolean => {
   if (verdict !== "accept") return false;
+  if (delivery === "local" && zone.kind !== "host")
+    return zone.proxied.some(
+      ({ proto, port, address }) =>
+        proto === protoNumber(String(packet.proto)) &&
+        port === packet.dport &&
+        (address === null || printAddress(address) === packet.dst),
+    );
   if (zone.kind === "host") return delivery === "local";
   if (out === null || delivery === "local") return false;
   if (zone.kind === "interface") return out === zone.name || outsidePorts(host).get(zone.name) === out;
@@ -232,6 +241,25 @@ function zoneOf(host: Host, input: string): string {
   const bridge = host.bridges.find((b) => b === input || containerInputs(host, b).includes(input));
   return bridge === undefined ? input : (host.networks.find((n) => n.bridge === bridge)?.name ?? bridge);
 }
+
+test("a container that docker-proxy serves over IPv6 is reached, though no packet is forwarded to it", () => {
+  const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"), (save) => save);
+  const open = rulesetsOf("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\nCOMMIT\n", { family: 6 });
+  const matrix = serviceMatrix([...rulesets.filter((r) => r.family === 4), ...open], host, {
+    by: "container",
+  });
+  const { entries } = cellOf(matrix, 6, "eth0", "web");
+  expect(entries.map(({ services, proxied }) => [services, proxied])).toEqual([
+    [["tcp 8080", "tcp 9080"], true],
+  ]);
+  expect(matrixText(matrix)).toContain("tcp 8080, 9080, by docker-proxy");
+  const policy = readPolicy("denied: [{from: outside, to: {container: web}, family: 6}]");
+  expect(assertPolicy(open, host, policy).checks.map(({ outcome }) => outcome)).toEqual(["violated"]);
+  const byPort = readPolicy(
+    "denied: [{from: outside, to: {container: web}, containerPorts: tcp/80, family: 6}]",
+  );
+  expect(assertPolicy(open, host, byPort).checks.map(({ outcome }) => outcome)).toEqual(["unsettled"]);
+});
 
 describe("spoofed sources", () => {
   const open = rulesetsOf("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n");

@@ -28,8 +28,16 @@ export function translationText({ translated }: MatrixEntry): string | null {
 }
 
 /** Returns what limits an entry: its sources and destinations where these are not all, and its unknowns. */
-export function conditionTexts({ sources, destinations, partly, unknowns, replies }: MatrixEntry): string[] {
+export function conditionTexts({
+  sources,
+  destinations,
+  proxied,
+  partly,
+  unknowns,
+  replies,
+}: MatrixEntry): string[] {
   return [
+    ...(proxied === true ? ["by docker-proxy"] : []),
     ...(sources.kind === "all" ? [] : [`from ${sourcesText(sources)}`]),
     ...(destinations.kind === "all" ? [] : [`to ${destinationsText(destinations)}`]),
     ...(partly ? ["only some packets: the rules test more than addresses and ports"] : []),
