@@ -175,17 +175,22 @@ function placeOf(decider: StoppedPart["decider"]): RulePosition {
   return { table, chain, before: index };
 }
 
+/** Quotes a name for a shell if it needs quotation marks: names of chains come from the input. */
+const shellWord = (word: string): string =>
+  /^[\w@/.:=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
 /** Returns the command that adds a rule: of iptables or nft. */
 function commandOf({ table, chain, before }: RulePosition, text: string, family: Family): string {
   const name = iptablesName(table);
+  const to = [...table.split(" "), chain].map(shellWord).join(" ");
   if (name === null)
     return before === null
-      ? `nft add rule ${table} ${chain} ${text}`
-      : `nft insert rule ${table} ${chain} index ${before - 1} ${text}`;
+      ? `nft add rule ${to} ${text}`
+      : `nft insert rule ${to} index ${before - 1} ${text}`;
   const backend = namedBackend(table);
   const program = backend === null ? (family === 4 ? "iptables" : "ip6tables") : programOf(backend, family);
   const option = name === "filter" ? "" : ` -t ${name}`;
   return before === null
-    ? `${program}${option} -A ${chain} ${text}`
-    : `${program}${option} -I ${chain} ${before} ${text}`;
+    ? `${program}${option} -A ${shellWord(chain)} ${text}`
+    : `${program}${option} -I ${shellWord(chain)} ${before} ${text}`;
 }

@@ -17,7 +17,7 @@ import { parseExpression } from "../query-language/parse-expression.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { Outcome } from "../reach/outcome.ts";
-import { SetMeasure } from "../reach/set-measure.ts";
+import { ratio, SetMeasure } from "../reach/set-measure.ts";
 import type { Uncertainty } from "../reach/uncertainty.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import type { Translation } from "./host-paths.ts";
@@ -262,18 +262,15 @@ class GroupWriter {
 
   /** Adds to each group its share of all, by the sizes of the sets; packets of both origins count apart. */
   withShares(groups: readonly Grouped[]): QueryGroup[] {
+    const totals = new Map<Origin, bigint>();
+    for (const { group, set } of groups)
+      totals.set(group.origin, (totals.get(group.origin) ?? 0n) + this.measure.size(set));
     return [...groups]
       .sort((a, b) => rank(a.group) - rank(b.group))
-      .map(({ group, set }) => {
-        const same = groups.filter((other) => other.group.origin === group.origin);
-        return {
-          ...group,
-          share: this.measure.shareOfAll(
-            set,
-            same.map((other) => other.set),
-          ),
-        };
-      });
+      .map(({ group, set }) => ({
+        ...group,
+        share: ratio(this.measure.size(set), totals.get(group.origin)!),
+      }));
   }
 }
 

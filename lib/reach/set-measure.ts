@@ -26,16 +26,11 @@ export class SetMeasure {
 
   /** Returns the part of a set that another one, which it contains, is: 0 to 1. */
   share(part: Node, whole: Node): number {
-    return this.shareOfAll(part, [whole]);
+    return ratio(this.size(part), this.size(whole));
   }
 
-  /** Returns the part of disjoint sets that one is: 0 to 1. */
-  shareOfAll(part: Node, sets: readonly Node[]): number {
-    const all = sets.reduce((sum, set) => sum + this.size(set), 0n);
-    return all === 0n ? 0 : Number((this.size(part) * 1_000_000n) / all) / 1_000_000;
-  }
-
-  private size(set: Node): bigint {
+  /** Returns the number of headers in a set; names of interfaces are weighted. */
+  size(set: Node): bigint {
     return this.below(set, 0);
   }
 
@@ -60,6 +55,10 @@ export class SetMeasure {
     return size;
   }
 }
+
+/** Returns a part of a whole as a number, 0 to 1. */
+export const ratio = (part: bigint, whole: bigint): number =>
+  whole === 0n ? 0 : Number((part * 1_000_000n) / whole) / 1_000_000;
 
 /** Returns the number of values of an interval; of names the end is exclusive. */
 function width([first, last]: readonly [Scalar, Scalar], names: readonly string[]): bigint {

@@ -225,6 +225,18 @@ describe("no change is printed", () => {
   });
 });
 
+test("names of chains are quoted for a shell", () => {
+  const save = IPTABLES.replace(":OUTPUT", ":a;reboot - [0:0]\n:OUTPUT").replace(
+    "-A INPUT -p tcp",
+    "-A INPUT -j a;reboot\n-A a;reboot -s 198.51.100.0/24 -j DROP\n-A INPUT -p tcp",
+  );
+  expect(
+    commandsOf(changeOf(rulesetsOf(save), "in eth0 from 198.51.100.0/24 to 203.0.113.1 tcp dport 22")),
+  ).toEqual([
+    "iptables -I 'a;reboot' 1 -i eth0 -s 198.51.100.0/24 -d 203.0.113.1 -p tcp -m tcp --dport 22 -j ACCEPT",
+  ]);
+});
+
 test("ufw and DOCKER-USER are preferred to other places", () => {
   const { rulesets, host } = capture(`${examples}ufw-docker-28.5`);
   const commands = (text: string) => {

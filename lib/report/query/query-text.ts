@@ -11,6 +11,8 @@ import { boxText, certaintyText, outcomeText, shareText } from "./group-text.ts"
 /** Most lines about the packets of a group, and about what decides them; fewer for packets that no rule decides. */
 const MOST_LINES = 8;
 const FEW_LINES = 2;
+/** Most groups of a family. */
+const MOST_GROUPS = 50;
 
 /** Returns an answer as text, at 80 columns where names allow it. */
 export function queryText(answer: QueryAnswer, style: Style = PLAIN): string {
@@ -26,7 +28,12 @@ export function queryText(answer: QueryAnswer, style: Style = PLAIN): string {
 function familyText({ family, groups, change }: QueryFamily, style: Style): string[] {
   const changes = change === undefined ? [] : [...changeText(change, `IPv${family}`, style), ""];
   if (groups.length === 0) return [`${style.bold(`IPv${family}`)}: no packet`, "", ...changes];
-  return [...groups.flatMap((group) => [...groupText(family, group, style), ""]), ...changes];
+  const more = groups.length - MOST_GROUPS;
+  return [
+    ...groups.slice(0, MOST_GROUPS).flatMap((group) => [...groupText(family, group, style), ""]),
+    ...(more > 0 ? [`IPv${family}: ${more} more outcomes (--json lists all)`, ""] : []),
+    ...changes,
+  ];
 }
 
 function groupText(family: number, group: QueryGroup, style: Style): string[] {

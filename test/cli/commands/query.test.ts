@@ -181,6 +181,38 @@ describe("fwcheck query", () => {
     expect(err).toMatch(message);
   });
 
+  test("prints at most 50 outcomes of a family as text, and all as JSON", async () => {
+    const numbers = Array.from({ length: 60 }, (_, i) => i + 1);
+    const translated = numbers.map(
+      (n) => `-A PREROUTING -i eth0 -p tcp -m tcp --dport ${n} -j DNAT --to-destination 10.99.0.${n + 1}`,
+    );
+    const save = [
+      "*nat",
+      ":PREROUTING ACCEPT [0:0]",
+      ...translated,
+      "COMMIT",
+      "*filter",
+      ":FORWARD ACCEPT [0:0]",
+      "COMMIT",
+      "",
+    ];
+    const rules = program.file("many.v4", save.join("\n"));
+    const args = [
+      "query",
+      rules,
+      ...host.slice(1, 2).flatMap((addr) => ["--addr", addr]),
+      "--assume",
+      "complete",
+    ];
+    const expression = "in eth0 out eth1 tcp dport 1-60 ipv4";
+    const { out } = await program.run([...args, expression]);
+    const json = JSON.parse((await program.run([...args, "--json", expression])).out) as QueryJson;
+    const { length } = json.families[0]!.groups;
+    expect(length).toBeGreaterThanOrEqual(60);
+    expect(out.match(/^IPv4: accepted/gm)!.length).toBe(50);
+    expect(out).toContain(`IPv4: ${length - 50} more outcomes (--json lists all)`);
+  });
+
   test("needs rules and an expression", async () => {
     expect(await program.run(["query", "local"])).toMatchObject({
       code: 2,
