@@ -90,6 +90,15 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "diff",
+    {
+      positionals: "<before> <after>",
+      summary:
+        "compare two snapshots or rulesets over all packets: what is opened, closed, delivered elsewhere",
+      load: () => import("./declarations/diff.js"),
+    },
+  ],
+  [
     "collect",
     {
       positionals: "",

@@ -217,6 +217,9 @@ export {
   type SourceGroupJson,
   type SourceTexts,
 } from "./report/audit-json.ts";
+export { type DiffJson, diffJson, type PacketChangeJson } from "./report/diff/diff-json.ts";
+export { diffSarif } from "./report/diff/diff-sarif.ts";
+export { diffMarkdown, diffSummary, diffText } from "./report/diff/diff-text.ts";
 export type { Author } from "./report/explain/author.ts";
 export type { ChainCaller, ChainEnd, ChainLocation, HookStage } from "./report/explain/chain-facts.ts";
 export { chainsText, type ExplainTextOptions, explainText } from "./report/explain/chains-text.ts";

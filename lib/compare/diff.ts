@@ -89,7 +89,7 @@ const inputDoubts = ({ rulesets, host }: ComparedHost): (Doubt | CompareDoubt)[]
 function rulesetOf({ rulesets, host }: ComparedHost, family: Family): Ruleset | null {
   const given = rulesets.find((ruleset) => ruleset.family === family);
   if (given !== undefined) return withMissing(given, host);
-  if (rulesets.length === 0 || !host.complete) return null;
+  if (rulesets.every(({ whole }) => whole !== true)) return null;
   return { family, source: rulesets[0]!.source, tables: new Map(), doubts: [] };
 }
 

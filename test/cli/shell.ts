@@ -12,7 +12,16 @@ import { partsOf, snapshot } from "./snapshot.ts";
 const root = new URL("../..", import.meta.url).pathname;
 
 /** Names of snapshots in the manual. */
-const SNAPSHOTS = ["host.snap", "web1.snap", "web2.snap", "db.snap", "hosts/web1.snap", "hosts/web2.snap"];
+const SNAPSHOTS = [
+  "host.snap",
+  "before.snap",
+  "after.snap",
+  "web1.snap",
+  "web2.snap",
+  "db.snap",
+  "hosts/web1.snap",
+  "hosts/web2.snap",
+];
 
 /** Stub of a program: prints nothing and succeeds. */
 const QUIET = "exec cat >/dev/null </dev/null";

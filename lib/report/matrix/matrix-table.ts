@@ -1,17 +1,10 @@
 /** The service matrix as a table: Markdown for a wiki or a pull request, CSV for spreadsheets. */
 import type { FamilyMatrix, ServiceMatrix } from "../../compare/service-matrix.ts";
 import { doubtText } from "../text/audit-sentences.ts";
+import { markdown } from "../text/markdown.ts";
 import { destinationsText, sourcesText } from "../text/set-text.ts";
 import { safe } from "../text/terminal.ts";
 import { entryText, servicesText, translationText } from "./entry-text.ts";
-
-/** Escapes text for a cell of a Markdown table (CommonMark 2.4, GFM 4.10 and 6.9): no markup, HTML, link or new cell. */
-const markdown = (text: string): string =>
-  safe(text)
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replace(/[\\`*_{}[\]()#+!|~@]|:(?=\/\/)|(?<=www)\./gi, "\\$&");
 
 /** Returns the matrix as Markdown: a table for each family, with a row for each zone that sends. */
 export function matrixMarkdown({ families, doubts }: ServiceMatrix): string {
