@@ -19,6 +19,7 @@ import { Domain } from "../../lib/reach/domain.ts";
 import { vocabularyOf } from "../../lib/reach/vocabulary.ts";
 import { NOTE } from "../../lib/rules/effect.ts";
 import { hostOf, rulesetsOf } from "../builders.ts";
+import { deadPlaces } from "../dead-rules.ts";
 import { generate } from "../kernel/generate.ts";
 import { generateNft } from "../kernel/nft/generate.ts";
 import { random } from "../random.ts";
@@ -283,9 +284,7 @@ test("drawn packets never match a dead rule, and redundant rules change no outco
     const key = (r: { table: string; chain: string; rule: number }): string =>
       `${r.table} ${r.chain} ${r.rule}`;
     const later = anomalies.filter((a) => a.kind === "redundant" && a.reason === "later");
-    const dead = new Set(
-      anomalies.filter((a) => a.kind !== "redundant" || a.reason !== "later").map((a) => key(a.rule)),
-    );
+    const dead = deadPlaces(ruleset, host);
     // Programs are memoized by ruleset: one ruleset for each removal.
     const removed = new Map(later.map(({ rule }) => [key(rule), { rule, ruleset: without(ruleset, rule) }]));
     counts.dead += dead.size;

@@ -2,6 +2,7 @@
 import { type Answer, type Assumption, readPacket, Simulator } from "fwcheck";
 import type { Step } from "../../lib/path/program.ts";
 import { GROUPS } from "../../lib/path/routing-decision.ts";
+import { deadPlaces } from "../dead-rules.ts";
 import type { Deed, Lab, LabPacket } from "./lab.ts";
 
 /** A packet with the verdict of the simulator and that of the kernel. */
@@ -35,6 +36,8 @@ export class Judge {
    * translation of another flow to the same end may have to avoid them.
    */
   private readonly open = new Set<string>();
+  /** Places of rules that no packet may match. */
+  private dead: ReadonlySet<string> | undefined;
 
   constructor(private readonly lab: Lab) {
     this.simulator = new Simulator([lab.ruleset], lab.host, { assume: NO_GROUPS });
@@ -59,6 +62,7 @@ export class Judge {
   /** Sends packets in their order and compares what the kernel does with what was foretold. */
   async compare(batch: readonly { packet: LabPacket; answer: Answer }[]): Promise<Judged[]> {
     const deeds = await this.lab.send(batch.map((b) => b.packet));
+    this.dead ??= deadPlaces(this.lab.ruleset, this.lab.host);
     return deeds.map((deed, i) => {
       const { packet, answer } = batch[i]!;
       return { packet, answer, deed, differs: this.difference(packet, answer, deed) };
@@ -66,6 +70,8 @@ export class Judge {
   }
 
   private difference(packet: LabPacket, answer: Answer, deed: Deed): string | null {
+    const dead = deed.path.find((step) => this.dead!.has(step));
+    if (dead !== undefined) return `the kernel matched ${dead}, which lint calls dead`;
     const ways: readonly Branch[] = answer.branches ?? [answer];
     const found = ways.map((way) => difference(packet, way, deed, this.lab));
     if (found.includes(null)) return null;
