@@ -2,7 +2,8 @@
 import { type Host, lintRules, type RuleAnomaly, type Ruleset } from "fwcheck";
 
 /** Returns true if the anomaly means that no packet matches the rule. */
-export const isUnmatched = (a: RuleAnomaly): boolean => a.kind !== "redundant" || a.reason === "earlier";
+const isUnmatched = (a: RuleAnomaly): boolean =>
+  a.kind === "redundant" ? a.reason === "earlier" : a.kind !== "correlated";
 
 /** Returns them as `TABLE CHAIN NUMBER`. */
 export function deadPlaces(ruleset: Ruleset, host: Host): ReadonlySet<string> {

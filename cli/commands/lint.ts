@@ -17,10 +17,11 @@ interface LintArgs extends HostArgs {
   readonly json?: boolean | undefined;
   readonly sarif?: boolean | undefined;
   readonly budget?: number | undefined;
+  readonly correlated?: boolean | undefined;
   readonly failOn?: string | undefined;
 }
 
-const KINDS: readonly AnomalyKind[] = ["dead", "shadowed", "redundant"];
+const KINDS: readonly AnomalyKind[] = ["dead", "shadowed", "redundant", "correlated"];
 
 /** Returns the kinds of anomalies that exit with 1. @throws InputError */
 function failingKinds(wanted: string): readonly AnomalyKind[] {
@@ -33,13 +34,13 @@ function failingKinds(wanted: string): readonly AnomalyKind[] {
 }
 
 /** Runs `fwcheck lint`. @returns 1 for an anomaly that `--fail-on` selects, else 2 if rules may be missing or a table was not compared, else 0 */
-export function run({ all, budget, failOn, json, sarif, ...args }: LintArgs): number {
+export function run({ all, budget, correlated, failOn, json, sarif, ...args }: LintArgs): number {
   requireOneHost(args.rules, "lint");
   if (budget !== undefined && !(budget > 0)) throw new InputError("--budget takes a number above 0");
   const failing = failingKinds(failOn ?? "any");
   const { rulesets, host } = inputs(args);
   const doubts = printDoubts({ rulesets, host });
-  const lint = lintRules(rulesets, host, { all, budget });
+  const lint = lintRules(rulesets, host, { all, budget, correlated });
   if (sarif === true) {
     const sources = new Map(rulesets.map((r) => [r.family, r.source]));
     printJson(lintRulesSarif(lint, sources, doubts.map(doubtText), manifest.version));

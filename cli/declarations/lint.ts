@@ -8,10 +8,15 @@ export const command = defineCommand({
       type: "boolean",
       describe: "also list rules that programs wrote: Docker, ufw, fail2ban and others",
     },
+    correlated: {
+      type: "boolean",
+      describe:
+        "also list rules that match packets in common with earlier ones and decide otherwise, so that their order matters",
+    },
     "fail-on": {
       type: "string",
       describe:
-        "kinds that exit with 1: any (the default), none, or some of dead, shadowed, redundant, separated by commas",
+        "kinds that exit with 1: any (the default), none, or some of dead, shadowed, redundant, correlated, separated by commas",
       requiresArg: true,
     },
     ...jsonFlag,
@@ -27,6 +32,7 @@ export const command = defineCommand({
   examples: [
     ["Dead, shadowed and redundant rules of yours", "fwcheck lint host.snap"],
     ["Those of Docker, ufw and other programs as well", "fwcheck lint host.snap --all"],
+    ["Rules whose order matters as well", "fwcheck lint host.snap --correlated"],
     ["A check in CI that accepts redundant rules", "fwcheck lint host.snap --fail-on dead,shadowed"],
     ["For code scanning", "fwcheck lint host.snap --sarif"],
   ],

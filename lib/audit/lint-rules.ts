@@ -1,5 +1,5 @@
 /**
- * Finds dead, shadowed and redundant rules in all tables, over all packets and all elements that sets with a name can have.
+ * Finds dead, shadowed, redundant and correlated rules in all tables, over all packets and all elements that sets with a name can have.
  * Each table is compared by itself: all packets enter its base chains.
  */
 import type { Host } from "../host/host.ts";
@@ -7,6 +7,7 @@ import { knownChain } from "../host/known/chains.ts";
 import type { Family } from "../packet/field.ts";
 import { Program } from "../path/program.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
+import { findCorrelatedRules } from "../reach/correlated-rules.ts";
 import { findRedundantRules, type Redundancy } from "../reach/redundant-rules.ts";
 import { type Shadow, ShadowSearch } from "../reach/shadowed-rules.ts";
 import { TableDomain } from "../reach/table-domain.ts";
@@ -31,6 +32,8 @@ const BUDGET = 20_000_000;
 export interface LintOptions {
   /** Also reports rules that programs wrote: Docker, ufw, fail2ban and others. */
   readonly all?: boolean | undefined;
+  /** Also reports rules whose order decides about packets that both match. */
+  readonly correlated?: boolean | undefined;
   /** Most intervals that the diagrams of one table may have. */
   readonly budget?: number | undefined;
 }
@@ -49,6 +52,8 @@ interface TableResult {
   readonly rules: number;
   /** `null` if a limit was exceeded. */
   readonly found: ReadonlyMap<string, FamilyAnomaly> | null;
+  /** Correlated rules. */
+  readonly correlated?: ReadonlyMap<string, FamilyAnomaly>;
   readonly exceeded?: BudgetExceeded;
 }
 
@@ -61,7 +66,7 @@ export function lintRules(rulesets: readonly Ruleset[], host: Host, options: Lin
   const anyElements: Host = { ...host, setsVary: true };
   const results = rulesets.flatMap((ruleset) => {
     const program = Program.of(ruleset, anyElements);
-    return tablesOf(ruleset).map(({ name }) => lintTable(program, name, options.budget ?? BUDGET));
+    return tablesOf(ruleset).map(({ name }) => lintTable(program, name, options));
   });
   const groups = new Map<string, TableResult[]>();
   for (const result of results) {
@@ -70,7 +75,9 @@ export function lintRules(rulesets: readonly Ruleset[], host: Host, options: Lin
       iptablesName(result.table) === null ? result.table : `${result.ruleset.family} ${result.table}`;
     groups.set(key, [...(groups.get(key) ?? []), result]);
   }
-  const anomalies = [...groups.values()].flatMap((group) => mergeFamilies(group, host));
+  const anomalies = [...groups.values()].flatMap((group) =>
+    inOrder([...mergeFamilies(group, host), ...mergeCorrelated(group, host)], group),
+  );
   const listed = options.all === true ? anomalies : anomalies.filter(({ program }) => program === null);
   return {
     anomalies: listed,
@@ -85,22 +92,39 @@ function unsettledTable({ exceeded, ruleset, table }: TableResult): UnsettledTab
   return [{ family: ruleset.family, table, limit: exceeded.budget, unit: exceeded.unit }];
 }
 
-function lintTable(program: Program, table: TableId, budget: number): TableResult {
+function lintTable(program: Program, table: TableId, options: LintOptions): TableResult {
   const { ruleset } = program;
   const chains = [...ruleset.tables.get(table)!.chains.values()];
   const rules = chains.reduce((sum, chain) => sum + chain.rules.length, 0);
+  const result = { ruleset, table, rules };
+  const search = withinBudget(
+    () => new ShadowSearch(new TableDomain(program, table, options.budget ?? BUDGET), "fewest"),
+  );
+  if (search instanceof BudgetExceeded) return { ...result, found: null, exceeded: search };
+  const redundant = withinBudget(() => new Map(findRedundantRules(search)));
+  if (redundant instanceof BudgetExceeded) return { ...result, found: null, exceeded: redundant };
+  const last = lastTracker(ruleset);
+  if (last !== null) redundant.delete(last);
+  const found = new Map<string, FamilyAnomaly>();
+  for (const chain of chains)
+    for (const each of chainAnomalies(chain, search, redundant, ruleset))
+      found.set(placeOf(each.rule), { ...each, ruleset });
+  if (options.correlated !== true) return { ...result, found };
+  const pairs = withinBudget(() => findCorrelatedRules(search));
+  if (pairs instanceof BudgetExceeded) return { ...result, found, exceeded: pairs };
+  const correlated = [...pairs].map(([rule, earlier]): [string, FamilyAnomaly] => {
+    const by = earlier.map((each): AnomalyCause => ({ rule: ruleNote(each, ruleset), decides: "otherwise" }));
+    return [placeOf(rule), { rule, ruleset, detail: { kind: "correlated", by } }];
+  });
+  return { ...result, found, correlated: new Map(correlated) };
+}
+
+/** Returns a result, or the limit that it exceeds. */
+function withinBudget<T>(compute: () => T): T | BudgetExceeded {
   try {
-    const search = new ShadowSearch(new TableDomain(program, table, budget), "fewest");
-    const redundant = new Map(findRedundantRules(search));
-    const last = lastTracker(ruleset);
-    if (last !== null) redundant.delete(last);
-    const found = new Map<string, FamilyAnomaly>();
-    for (const chain of chains)
-      for (const each of chainAnomalies(chain, search, redundant, ruleset))
-        found.set(placeOf(each.rule), { ...each, ruleset });
-    return { ruleset, table, rules, found };
+    return compute();
   } catch (error) {
-    if (error instanceof BudgetExceeded) return { ruleset, table, rules, found: null, exceeded: error };
+    if (error instanceof BudgetExceeded) return error;
     throw error;
   }
 }
@@ -177,10 +201,30 @@ function mergeFamilies(results: readonly TableResult[], host: Host): RuleAnomaly
   });
 }
 
+/** Returns the correlated rules of a table; for the packets of one family is enough. */
+function mergeCorrelated(results: readonly TableResult[], host: Host): RuleAnomaly[] {
+  const merged = new Map<string, RuleAnomaly>();
+  for (const { correlated, ruleset } of results)
+    for (const [place, { detail, rule }] of correlated ?? []) {
+      const families = [...(merged.get(place)?.families ?? []), ruleset.family];
+      const program = programOfRule(rule, host);
+      merged.set(place, { ...detail, families, rule: ruleNote(rule, ruleset), program });
+    }
+  return [...merged.values()];
+}
+
+/** Sorts the anomalies of a table by their rules. */
+function inOrder(anomalies: readonly RuleAnomaly[], results: readonly TableResult[]): RuleAnomaly[] {
+  const { ruleset, table } = results[0]!;
+  const chains = new Map([...ruleset.tables.get(table)!.chains.keys()].map((name, i) => [name, i]));
+  const orderOf = ({ rule }: RuleAnomaly): number => chains.get(rule.chain)!;
+  return [...anomalies].sort((a, b) => orderOf(a) - orderOf(b) || a.rule.rule - b.rule.rule);
+}
+
 /** Rank of an anomaly among those of the families: one that removes packets' way through the rule counts most. */
 function weight(detail: AnomalyDetail): number {
-  if (detail.kind === "dead") return 0;
   if (detail.kind === "shadowed") return 2;
+  if (detail.kind !== "redundant") return 0;
   return detail.reason === "later" ? 3 : 1;
 }
 

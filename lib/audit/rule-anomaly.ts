@@ -38,7 +38,12 @@ export type AnomalyDetail =
       readonly reason: "later";
       readonly by: readonly AnomalyCause[];
       readonly reachesEnd: boolean;
-    };
+    }
+  /**
+   * The rule and the earlier rules in `by` match some packets in common and decide these otherwise, and neither matches all packets of
+   * the other: their order decides.
+   */
+  | { readonly kind: "correlated"; readonly by: readonly AnomalyCause[] };
 
 /** Kind of an anomaly. */
 export type AnomalyKind = AnomalyDetail["kind"];
@@ -53,7 +58,10 @@ export type RuleAnomaly = AnomalyDetail & {
   readonly program: string | null;
 };
 
-/** A table whose rules were not all compared, because a limit was exceeded. */
+/**
+ * A table whose rules were not all compared, because a limit was exceeded. With the unit `pairs of rules` only its correlated rules
+ * are missing.
+ */
 export interface UnsettledTable {
   /** 4 or 6. */
   readonly family: Family;
@@ -65,7 +73,7 @@ export interface UnsettledTable {
   readonly unit: BudgetExceeded["unit"];
 }
 
-/** Result of `lintRules`. */
+/** Result of `lintRules`: dead, shadowed, redundant and, if they were asked for, correlated rules. */
 export interface RuleLint {
   /** In the order of the rules. */
   readonly anomalies: readonly RuleAnomaly[];

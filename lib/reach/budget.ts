@@ -20,7 +20,8 @@ export class BudgetExceeded extends Error {
       | "levels of chains"
       | "unknown matches"
       | "unknown matches at once"
-      | "values of marks" = "intervals",
+      | "values of marks"
+      | "pairs of rules" = "intervals",
   ) {
     super(`the packet sets of ${by ?? "all chains together"} need more than ${budget} ${unit}`);
   }

@@ -262,12 +262,14 @@ export class ShadowSearch {
 
   /** Returns some of the rules, such that together they take a set and no one can be left out. */
   private fewest(set: Node, taking: readonly Taking[]): readonly Taking[] {
-    if (taking.length > MOST_REDUCED) return taking;
     const { diagrams } = this.table;
     let kept = taking.map(({ bound }) => ({
       bound,
       taken: diagrams.intersect(this.takenByRule(bound), set),
     }));
+    const alone = kept.find(({ taken }) => taken === set);
+    if (alone !== undefined) return [alone];
+    if (taking.length > MOST_REDUCED) return taking;
     for (const each of kept) {
       const others = kept.filter((other) => other !== each);
       if (diagrams.unionAll(others.map(({ taken }) => taken)) === set) kept = others;

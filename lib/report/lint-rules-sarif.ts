@@ -7,6 +7,7 @@ import { anomalyText, unsettledTableText } from "./text/anomaly-text.ts";
 const ANOMALIES: Readonly<Record<AnomalyKind, string>> = {
   dead: "No packet matches a rule.",
   shadowed: "Earlier rules take all packets of a rule and decide otherwise.",
+  correlated: "Two rules match packets in common, and their order decides.",
   redundant: "A rule can be removed without a change for any packet.",
 };
 
@@ -24,7 +25,7 @@ export function lintRulesSarif(
 ): object {
   const results = lint.anomalies.map((anomaly) => ({
     ruleId: anomaly.kind,
-    level: anomaly.kind === "redundant" ? "note" : "warning",
+    level: anomaly.kind === "redundant" || anomaly.kind === "correlated" ? "note" : "warning",
     message: message(anomalyText(anomaly)),
     locations: [
       location({

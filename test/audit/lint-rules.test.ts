@@ -2,6 +2,7 @@
 import {
   type Answer,
   type Host,
+  type LintOptions,
   lintRules,
   lintRulesText,
   type Rule,
@@ -29,7 +30,7 @@ import { draw } from "../reach/draw.ts";
 const PACKETS = Number(process.env.LAW_PACKETS ?? 50);
 const SEED = Number(process.env.LAW_SEED ?? 0);
 /** Drawn rulesets of each language. */
-const DRAWN = Number(process.env.LAW_RULESETS ?? 12);
+const DRAWN = Number(process.env.LAW_RULESETS ?? 6);
 
 /** Anomalies in short: chain, rule, kind, reason, causes. */
 const short = ({ anomalies }: RuleLint): string[] =>
@@ -41,23 +42,28 @@ const short = ({ anomalies }: RuleLint): string[] =>
   });
 
 /** Lints rules of table filter of iptables: chains in upper case are base chains. */
-function iptables(rules: readonly string[], policy = "ACCEPT", sets = ""): RuleLint {
+function iptables(rules: readonly string[], sets = "", options: LintOptions = {}): RuleLint {
   const chains = new Set(["INPUT", "it", ...rules.map((rule) => rule.split(" ")[0]!)]);
-  const heads = [...chains].map((c) => `:${c} ${/^[A-Z]+$/.test(c) ? policy : "-"} [0:0]\n`);
+  const heads = [...chains].map((c) => `:${c} ${/^[A-Z]+$/.test(c) ? "ACCEPT" : "-"} [0:0]\n`);
   const text = `*filter\n${heads.join("")}${rules.map((rule) => `-A ${rule}\n`).join("")}COMMIT\n`;
   const rulesets = rulesetsOf(text);
-  return lintRules(rulesets, hostOf(rulesets, sets === "" ? {} : { ipset: sets }));
+  return lintRules(rulesets, hostOf(rulesets, sets === "" ? {} : { ipset: sets }), options);
 }
 
 /** Lints a table of nftables: chains with their lines. */
-function nft(family: string, chains: Readonly<Record<string, readonly string[]>>, more = ""): RuleLint {
+function nft(
+  family: string,
+  chains: Readonly<Record<string, readonly string[]>>,
+  more = "",
+  options: LintOptions = {},
+): RuleLint {
   const text = Object.entries(chains).map(([name, lines]) => `chain ${name} {\n${lines.join("\n")}\n}\n`);
   const loaded = readNftables([
     { name: "n", text: `table ${family} t {\n${more}${text.join("")}}\n`, complete: true },
   ]);
   expect(loaded.diagnostics).toEqual([]);
   const { rulesets } = withNftables([], loaded);
-  return lintRules(rulesets, hostOf(rulesets));
+  return lintRules(rulesets, hostOf(rulesets), options);
 }
 
 const HOOK = "type filter hook input priority filter; policy accept;";
@@ -160,7 +166,7 @@ describe("iptables", () => {
       "INPUT -m set --match-set none src -j DROP",
     ];
     const sets = "create bans hash:net family inet\nadd bans 10.0.0.0/8\ncreate none hash:net family inet\n";
-    expect(short(iptables(rules, "ACCEPT", sets))).toEqual(["INPUT 3 shadowed by 1 otherwise"]);
+    expect(short(iptables(rules, sets))).toEqual(["INPUT 3 shadowed by 1 otherwise"]);
   });
 });
 
@@ -231,6 +237,42 @@ describe("nftables", () => {
         nft("ip", { input: [HOOK, "tcp dport 80 log accept", "tcp dport 81 limit rate 1/second accept"] }),
       ),
     ).toEqual([]);
+  });
+});
+
+describe("correlated rules", () => {
+  const options = { correlated: true };
+  test("rules that overlap in part and decide otherwise, in their chain", () => {
+    const rules = [
+      "INPUT -s 10.0.0.0/8 -j ACCEPT",
+      "INPUT -s 192.168.0.0/16 -j ACCEPT",
+      "INPUT -s 10.1.0.0/16 -p udp -m udp --dport 22 -j ACCEPT",
+      "INPUT -p tcp -m tcp --dport 22 -j DROP",
+      "INPUT -m limit --limit 1/s -j DROP",
+      "INPUT -s 10.0.0.0/6 -j DROP",
+    ];
+    expect(short(iptables(rules))).toEqual(["INPUT 3 redundant earlier by 1 same"]);
+    expect(short(iptables(rules, "", options))).toEqual([
+      "INPUT 3 redundant earlier by 1 same",
+      "INPUT 4 correlated by 1 otherwise,2 otherwise",
+    ]);
+  });
+  test("for the packets of one family", () => {
+    const input = [HOOK, "ip saddr 10.0.0.0/8 accept", "tcp dport 22 drop"];
+    const found = nft("inet", { input }, "", options);
+    expect(short(found)).toEqual(["input 2 correlated by 1 otherwise"]);
+    expect(found.anomalies[0]!.families).toEqual([4]);
+  });
+  test("too many pairs are not listed, and said so; all other anomalies are listed", () => {
+    const sources = Array.from({ length: 400 }, (_, i) => `INPUT -s 10.${i % 256}.${i >> 8}.0/24 -j ACCEPT`);
+    const ports = Array.from({ length: 300 }, (_, i) => `INPUT -p tcp -m tcp --dport ${i + 1} -j DROP`);
+    const found = iptables([...sources, ...ports, ports[0]!], "", options);
+    expect(found.unsettled).toEqual([{ family: 4, table: "filter", limit: 100_000, unit: "pairs of rules" }]);
+    expect(short(found)).toEqual([
+      "INPUT 401 redundant later by 701 same",
+      "INPUT 701 redundant earlier by 401 same",
+    ]);
+    expect(lintRulesText(found)).toContain("correlated rules of table filter of IPv4 are not listed");
   });
 });
 
@@ -310,6 +352,6 @@ test("drawn packets never match a dead rule, and redundant rules change no outco
   if (process.env.LAW_PACKETS !== undefined) console.log(JSON.stringify(counts));
   expect(counts.dead).toBeGreaterThan(20);
   expect(counts.redundant).toBeGreaterThan(10);
-  expect(counts.matches).toBeGreaterThan(400);
+  expect(counts.matches).toBeGreaterThan(200);
   expect(counts.removals).toBeGreaterThan(5);
-});
+}, 1_800_000);

@@ -27,6 +27,8 @@ export function anomalyText(anomaly: RuleAnomaly): string {
       const how = others.length > 0 ? `${verb} otherwise` : "may decide otherwise";
       return `no packet matches this rule: earlier rules take all of its packets, and ${causesText(shown)} ${how}; move it up or remove it`;
     }
+    case "correlated":
+      return `some of its packets also match ${causesText(anomaly.by)}, earlier and with another verdict, and neither matches all packets of the other: the order of these rules decides`;
     case "redundant": {
       if (anomaly.reason === "earlier")
         return `no packet matches this rule: ${causesText(anomaly.by)} ${anomaly.by.length === 1 ? "takes" : "take"} all of its packets and ${anomaly.by.length === 1 ? "does" : "do"} the same; it can be removed`;
@@ -50,8 +52,12 @@ function causesText(causes: readonly AnomalyCause[]): string {
 const placeText = ({ line, rule, text }: RuleNote): string => `rule ${rule} (line ${line}: ${text})`;
 
 /** Returns why the rules of a table were not compared. */
-export const unsettledTableText = ({ family, limit, table, unit }: UnsettledTable): string =>
-  `table ${table} of IPv${family} was not compared: its packet sets need more than ${limit} ${unit}${unit === "intervals" || unit === "steps" ? "; raise --budget" : ""}`;
+export function unsettledTableText({ family, limit, table, unit }: UnsettledTable): string {
+  if (unit === "pairs of rules")
+    return `correlated rules of table ${table} of IPv${family} are not listed: there are more than ${limit} ${unit}`;
+  const advice = unit === "intervals" || unit === "steps" ? "; raise --budget" : "";
+  return `table ${table} of IPv${family} was not compared: its packet sets need more than ${limit} ${unit}${advice}`;
+}
 
 /** Returns the anomalies as text, at 80 columns. */
 export function lintRulesText(lint: RuleLint, style: Style = PLAIN): string {
@@ -82,5 +88,6 @@ export function lintRulesText(lint: RuleLint, style: Style = PLAIN): string {
 
 function summaryText(anomalies: readonly RuleAnomaly[], rules: number): string {
   const count = (kind: RuleAnomaly["kind"]): number => anomalies.filter((each) => each.kind === kind).length;
-  return `${counted(rules, "rule")}: ${count("dead")} dead, ${count("shadowed")} shadowed, ${count("redundant")} redundant.`;
+  const correlated = count("correlated") > 0 ? `, ${count("correlated")} correlated` : "";
+  return `${counted(rules, "rule")}: ${count("dead")} dead, ${count("shadowed")} shadowed, ${count("redundant")} redundant${correlated}.`;
 }
