@@ -20,13 +20,13 @@ import {
   type Predicate,
   within,
 } from "../packet/predicate.ts";
-import { type Case, decide } from "./decision-list.ts";
+import type { Case } from "./decision-list.ts";
 import type { EndReason } from "./end-reason.ts";
 import { fibCases } from "./fib.ts";
 import { byInterface, ipv4Setting, ipv6Setting } from "./interface-settings.ts";
 import { DISGUISED, HIDDEN } from "./kernel-drops.ts";
 import type { Routes } from "./route-list.ts";
-import { ARRIVING, LEAVING, type Lookup, REROUTED, sourceLookup } from "./routing-lookup.ts";
+import { ARRIVING, LEAVING, type Lookup, REROUTED } from "./routing-lookup.ts";
 import type { RouteResult } from "./routing-table.ts";
 
 /** Routing decision, for one packet by default. */
@@ -109,10 +109,8 @@ function arriving4(host: Host): RouteCase[] {
 /** Returns the decisions of the routing tables for arriving packets. */
 function forwarded(host: Host, family: Family): RouteCase[] {
   const conditions = arrivalConditions(host, family);
-  const routes = fibCases(host, family, ARRIVING);
   return [
-    ...(family === 4 ? turning4(host, routes, conditions) : []),
-    ...routes.flatMap((found) => routed(host, family, found, conditions)),
+    ...fibCases(host, family, ARRIVING).flatMap((found) => routed(host, family, found, conditions)),
     refuse(ANY, NO_ROUTE),
   ];
 }
@@ -121,8 +119,6 @@ function forwarded(host: Host, family: Family): RouteCase[] {
 interface ArrivalConditions {
   /** Forwarding is switched off on the input interface. */
   readonly notForwarding: Predicate;
-  /** IPv4: the source is not a unicast address. */
-  readonly notUnicast: Predicate;
   /** IPv4: unicast packets in multicast or broadcast frames, if the input interface drops them. */
   readonly disguised: Predicate;
   /** IPv4: broadcasts are forwarded to another link. */
@@ -136,21 +132,13 @@ function arrivalConditions(host: Host, family: Family): ArrivalConditions {
         sysctl(host, "net.ipv6.conf.all.forwarding", 1) !== 0
           ? NEVER
           : not(byInterface(host, (name) => ipv6Setting(host, "force_forwarding", name) !== 0)),
-      notUnicast: NEVER,
       disguised: NEVER,
       forwardsBroadcast: NEVER,
     };
-  const accepts = byInterface(host, (name) => ipv4Setting(host, "accept_local", name, "or") !== 0);
   const usual = sysctl(host, "net.ipv4.ip_forward", 1);
   return {
     notForwarding: not(
       byInterface(host, (name) => ipv4Setting(host, "forwarding", name, "own", usual) !== 0),
-    ),
-    notUnicast: decide(
-      fibCases(host, 4, sourceLookup(host)).map(({ when, outcome: { kind } }) => ({
-        when,
-        outcome: kind === "broadcast" || kind === "anycast" ? ANY : kind === "local" ? not(accepts) : NEVER,
-      })),
     ),
     disguised: and(
       DISGUISED,
@@ -204,26 +192,6 @@ function routed(
         { when, outcome: { kind: "via", out: found.dev, route: found.route } },
       ];
   }
-}
-
-/**
- * IPv4: refusal of packets that leave by their input interface. With send_redirects, their source is always looked up. One
- * case for all routes contains the lookup of the source once.
- */
-function turning4(
-  host: Host,
-  routes: readonly Case<RouteResult>[],
-  { notForwarding, notUnicast, forwardsBroadcast }: ArrivalConditions,
-): RouteCase[] {
-  const redirects = (dev: string | null): Predicate =>
-    dev === null || ipv4Setting(host, "send_redirects", dev, "or", 1) === 0 ? NEVER : is("in", dev);
-  const turns = routes.map(({ when, outcome }): Case<Predicate> => {
-    if (outcome.kind === "unicast") return { when, outcome: and(redirects(outcome.dev), not(notForwarding)) };
-    if (outcome.kind === "broadcast")
-      return { when, outcome: and(redirects(outcome.dev), forwardsBroadcast) };
-    return { when, outcome: NEVER };
-  });
-  return [refuse(and(notUnicast, decide(turns)), martian("not-unicast"))];
 }
 
 /** IPv4: decisions for packets of the host. */

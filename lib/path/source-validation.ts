@@ -34,6 +34,7 @@ export function sourceCases(host: Host, family: Family): SourceCase[] {
   );
   const reverse = fibCases(host, 4, { ...sourceLookup(host), alone: manyReceivers(host) });
   return [
+    ...turningSources(host, settings),
     // The kernel does not look 0.0.0.0 up, since DHCP clients send from it.
     { when: within("src", UNSPECIFIED), outcome: null },
     ...(counted ? [] : [{ when: and(unfiltered, accepts), outcome: null }]),
@@ -42,6 +43,29 @@ export function sourceCases(host: Host, family: Family): SourceCase[] {
     ...reverse.flatMap((found) => reverseRoute(found, settings)),
     { when: unfiltered, outcome: null },
     { when: ANY, outcome: WRONG_INTERFACE },
+  ];
+}
+
+/**
+ * Returns the refusal of sources that are no unicast addresses, for packets that leave by their input interface. With
+ * send_redirects their source is always looked up. Routes do not depend on it, so that they are the same for all interfaces.
+ */
+function turningSources(host: Host, { accepts }: SourceSettings): SourceCase[] {
+  const devices = fibCases(host, 4, ARRIVING).flatMap(({ outcome }) =>
+    (outcome.kind === "unicast" || outcome.kind === "broadcast") && outcome.dev !== null ? [outcome.dev] : [],
+  );
+  const turning = [...new Set(devices)]
+    .filter((dev) => ipv4Setting(host, "send_redirects", dev, "or", 1) !== 0)
+    .map((dev) => and(is("out", dev), is("in", dev)));
+  if (turning.length === 0) return [];
+  const notUnicast = decide(
+    fibCases(host, 4, sourceLookup(host)).map(({ when, outcome: { kind } }) => ({
+      when,
+      outcome: kind === "broadcast" || kind === "anycast" ? ANY : kind === "local" ? not(accepts) : NEVER,
+    })),
+  );
+  return [
+    { when: and(or(...turning), notUnicast), outcome: { code: "martian-source", source: "not-unicast" } },
   ];
 }
 

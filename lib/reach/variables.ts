@@ -53,8 +53,8 @@ export interface BitTest {
 
 /** Order of the levels with the smallest diagrams by measurement: interfaces, state, destination, source. */
 const MEASURED_ORDER: readonly Field[] = [
-  "in",
   "out",
+  "in",
   "physin",
   "physout",
   "ctstate",
@@ -100,7 +100,7 @@ const SOURCE_FIRST: readonly Field[] = FIELD_ORDER.flatMap((field) =>
 /** Interfaces of rules and routes from which on the destination is above the interfaces. */
 const MANY_INTERFACES = 200;
 
-const INTERFACE_FIELDS: readonly Field[] = ["in", "out", "physin", "physout"];
+const INTERFACE_FIELDS: readonly Field[] = ["out", "in", "physin", "physout"];
 
 /**
  * Order for many interfaces. Each has routes of its own: below the interfaces there would be as many copies of the routing
