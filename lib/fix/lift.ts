@@ -254,7 +254,9 @@ class ChainWriter {
     const groups = new Map<string, PassagePolicy[]>();
     for (const each of policies) {
       const key = `${each.passage.endpoint!.ip} ${each.passage.proto} ${each.passage.endpoint!.port}`;
-      groups.set(key, [...(groups.get(key) ?? []), each]);
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [each]);
+      else group.push(each);
     }
     const { strategy, sets } = this.options;
     const unknownTranslations = this.options.unknownTranslations || this.audit.notFollowed !== EMPTY;

@@ -4,7 +4,8 @@ import { type DockerHost, dockerHost, random } from "./generate.ts";
 /** Files of a host, by name. */
 export type HostFiles = Readonly<Record<string, string>>;
 
-const files = ({ save, addr, route }: DockerHost): HostFiles => ({
+/** Returns the files of a drawn host. */
+export const hostFiles = ({ save, addr, route }: DockerHost): HostFiles => ({
   "save.txt": save,
   "addr.json": addr,
   "route.json": route,
@@ -28,14 +29,14 @@ export function ipsetHost(entries: number): HostFiles {
     const address = (1 + r(222)) * 2 ** 24 + r(2 ** 24);
     return r(4) === 0 ? `${dotted(address - (address % 256))}/24` : dotted(address);
   });
-  const host = inFront(files(dockerHost(20)), ["-A INPUT -m set --match-set blocklist src -j DROP"]);
+  const host = inFront(hostFiles(dockerHost(20)), ["-A INPUT -m set --match-set blocklist src -j DROP"]);
   const create = `create blocklist hash:net family inet hashsize 4096 maxelem ${2 * entries}\n`;
   return { ...host, "ipset.txt": create + members.map((member) => `add blocklist ${member}\n`).join("") };
 }
 
 /** A router with routes to networks behind 40 gateways on two interfaces. */
 export function routeHost(routes: number): HostFiles {
-  const host = files(dockerHost(20));
+  const host = hostFiles(dockerHost(20));
   const learned = Array.from({ length: routes }, (_, i) => {
     // Networks of /24 in random order; every fourth follows its neighbour to the same gateway.
     const number = (i * 0x9e3779b1) >>> 10;
@@ -49,7 +50,7 @@ export function routeHost(routes: number): HostFiles {
 }
 
 /** A host with outside interfaces, each with a network. */
-export const interfaceHost = (interfaces: number): HostFiles => files(dockerHost(20, { interfaces }));
+export const interfaceHost = (interfaces: number): HostFiles => hostFiles(dockerHost(20, { interfaces }));
 
 /**
  * Routing rules, each a `goto`.
@@ -67,12 +68,12 @@ export function gotoHost(rules: number, spread = false): HostFiles {
     { priority: 32766, src: "all", table: "main" },
     { priority: 32767, src: "all", table: "default" },
   ];
-  return { ...files(dockerHost(20)), "rule.json": JSON.stringify([...usual, ...list]) };
+  return { ...hostFiles(dockerHost(20)), "rule.json": JSON.stringify([...usual, ...list]) };
 }
 
 /** A default route of next hops on as many interfaces. */
 export function nextHopHost(hops: number): HostFiles {
-  const host = files(dockerHost(20, { interfaces: hops }));
+  const host = hostFiles(dockerHost(20, { interfaces: hops }));
   const [, ...others] = JSON.parse(host["route.json"]!) as object[];
   const nexthops = Array.from({ length: hops }, (_, i) => ({
     gateway: i < 2 ? ["203.0.113.254", "10.99.0.254"][i]! : `10.${100 + ((i - 2) >> 8)}.${(i - 2) & 255}.254`,
@@ -91,5 +92,5 @@ export function callHost(chains: number): HostFiles {
       .filter((step) => i + step < chains)
       .map((step) => `-A ${name} -p tcp -m tcp --dport ${1 + ((i * 7 + step) % 60_000)} -j call-${i + step}`),
   );
-  return inFront(files(dockerHost(20)), ["-A INPUT -j call-0", ...calls], names);
+  return inFront(hostFiles(dockerHost(20)), ["-A INPUT -j call-0", ...calls], names);
 }

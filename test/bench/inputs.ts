@@ -2,8 +2,7 @@
  * Cost of hosts that are large in one input: CPU time and peak memory of the command line as the package has it, start
  * included, and the exit code. `BENCH_ONLY="regular expression"` selects rows.
  */
-import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   callHost,
@@ -14,7 +13,7 @@ import {
   nextHopHost,
   routeHost,
 } from "./generate-inputs.ts";
-import { commandLine, inFolder } from "./measure.ts";
+import { commandLine, inFolder, measured } from "./measure.ts";
 
 /** A command on a host. */
 interface Row {
@@ -85,32 +84,6 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-/** Module that writes the CPU time and the peak memory of its process to the file `BENCH_COST`. */
-const COST_MODULE = `import { writeFileSync } from "node:fs";
-process.on("exit", () => {
-  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
-  writeFileSync(process.env.BENCH_COST, JSON.stringify([(userCPUTime + systemCPUTime) / 1e6, maxRSS / 1024]));
-});`;
-
-/** Runs a command; returns its CPU seconds, megabytes and exit code. @throws Error if it is killed */
-function measured(
-  program: string,
-  folder: string,
-  words: readonly string[],
-): [number, number, number | null] {
-  const [module, file] = [join(folder, "cost.mjs"), join(folder, "cost.json")];
-  writeFileSync(module, COST_MODULE);
-  writeFileSync(file, "[0,0]");
-  const { status, signal } = spawnSync(process.execPath, ["--import", module, program, ...words], {
-    env: { ...process.env, BENCH_COST: file },
-    stdio: ["ignore", "ignore", "ignore"],
-    timeout: 300_000,
-  });
-  if (signal !== null) throw new Error(`${words.join(" ")}: killed by ${signal}`);
-  const [cpu, megabytes] = JSON.parse(readFileSync(file, "utf8")) as [number, number];
-  return [cpu, megabytes, status];
-}
-
 export const bench = (): Promise<void> =>
   inFolder(async (folder) => {
     const program = commandLine(join(folder, "dist"));
@@ -120,7 +93,7 @@ export const bench = (): Promise<void> =>
       const host = join(folder, String(number));
       mkdirSync(host);
       for (const [file, text] of Object.entries(files())) writeFileSync(join(host, file), text);
-      const [cpu, megabytes, exit] = measured(program, folder, [...command, host]);
+      const { cpu, megabytes, exit } = measured(program, [...command, host]);
       const [seconds, most] = asked;
       const missed = cpu > seconds || megabytes > most ? ", MISSED" : "";
       if (exit === null || !exits.includes(exit)) throw new Error(`${name}: exit code ${exit}`);

@@ -1,8 +1,8 @@
 /** Cost of a process, as a shell measures it. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { build } from "esbuild";
 
 /** CPU seconds of one process with all its threads, start-up included, and what it printed. */
@@ -67,4 +67,37 @@ export function commandLine(folder: string): string {
   if (built.status !== 0) throw new Error(built.stderr);
   writeFileSync(join(folder, "package.json"), '{"type":"module"}');
   return join(folder, "cli/main.js");
+}
+
+/** Module that writes the CPU time and the peak memory of its process to the file `BENCH_COST`. */
+const COST_MODULE = `import { writeFileSync } from "node:fs";
+process.on("exit", () => {
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  writeFileSync(process.env.BENCH_COST, JSON.stringify([(userCPUTime + systemCPUTime) / 1e6, maxRSS / 1024]));
+});`;
+
+/** CPU seconds and peak memory of one call of the command line, and its exit code. */
+export interface Measured {
+  readonly cpu: number;
+  readonly megabytes: number;
+  readonly exit: number | null;
+}
+
+/**
+ * Runs the command line.
+ * @param program result of `commandLine`; the files of the measurement are written beside it
+ * @throws Error if it is killed
+ */
+export function measured(program: string, words: readonly string[]): Measured {
+  const [module, file] = [join(dirname(program), "cost.mjs"), join(dirname(program), "cost.json")];
+  writeFileSync(module, COST_MODULE);
+  writeFileSync(file, "[0,0]");
+  const { status, signal } = spawnSync(process.execPath, ["--import", module, program, ...words], {
+    env: { ...process.env, BENCH_COST: file },
+    stdio: ["ignore", "ignore", "ignore"],
+    timeout: 300_000,
+  });
+  if (signal !== null) throw new Error(`${words.join(" ")}: killed by ${signal}`);
+  const [cpu, megabytes] = JSON.parse(readFileSync(file, "utf8")) as [number, number];
+  return { cpu, megabytes, exit: status };
 }

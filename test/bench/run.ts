@@ -13,6 +13,7 @@ const benches: Readonly<Record<string, () => Promise<{ bench(): Promise<void> }>
   inputs: () => import("./inputs.ts"),
   hostile: () => import("./hostile.ts"),
   simulate: () => import("./simulate.ts"),
+  size: () => import("./size.ts"),
   start: () => import("./start.ts"),
 };
 
