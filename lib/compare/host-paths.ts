@@ -11,7 +11,7 @@ import { ownAddresses } from "../host/own-addresses.ts";
 import { comesIn, outsideInterfaces } from "../host/packet-origin.ts";
 import { isInRanges, MULTICAST, printAddress } from "../packet/address.ts";
 import { type Address, type Family, PROTO, type Scalar } from "../packet/field.ts";
-import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
@@ -20,7 +20,7 @@ import { type HeaderState, valueIn } from "../reach/set-state.ts";
 import { vocabularyOf } from "../reach/vocabulary.ts";
 import type { Witness } from "../reach/witness.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
-import { arrivedFrom, HOST_ZONE, packetsFrom, type Zone, type ZoneSources } from "./zones.ts";
+import { arrivedFrom, HOST_ZONE, packetsFrom, passedOnTo, type Zone, type ZoneSources } from "./zones.ts";
 
 /** Destination that packets have after translation. */
 export interface Translation {
@@ -129,11 +129,7 @@ export class HostPaths {
         arrivedFrom(host, zone),
         packetsFrom(host, family, zone, sources),
         addressed(zone),
-        ...zone.proxied.flatMap(({ proto, port, address }) => [
-          is("proto", proto),
-          is("dport", port),
-          ...(address === null ? [] : [is("dst", address)]),
-        ]),
+        passedOnTo(zone),
       ]),
     ];
     this.domain = Domain.of(
@@ -204,7 +200,9 @@ export class HostPaths {
       for (const [key, { set, headers }] of groups) {
         const [header] = headers.values();
         const all = diagrams.members(set);
-        const members = proxied ? this.proxiedTo(to, all, header!) : this.addressedTo(to, all, header!);
+        const members = proxied
+          ? diagrams.intersect(all, this.domain.set(passedOnTo(to, (field) => valueIn(header!, field))))
+          : this.addressedTo(to, all, header!);
         if (members === EMPTY) continue;
         const name = `${proxied} ${key}`;
         const known = sets.get(name);
@@ -230,18 +228,6 @@ export class HostPaths {
     const dst = valueIn(header, "dst");
     if (dst !== undefined) return isInRanges(dst, to.addresses) ? packets : EMPTY;
     return this.domain.diagrams.intersect(packets, this.domain.set(addressed(to)));
-  }
-
-  /** Restricts packets with one header, which the host receives, to those that docker-proxy passes on to a zone. */
-  private proxiedTo({ proxied }: Zone, packets: Node, header: HeaderState): Node {
-    const hasNow = (field: "dst" | "dport", value: Scalar): Predicate => {
-      const now = valueIn(header, field);
-      return now === undefined ? is(field, value) : now === value ? ANY : NEVER;
-    };
-    const served = proxied.map(({ proto, port, address }) =>
-      and(is("proto", proto), hasNow("dport", port), address === null ? ANY : hasNow("dst", address)),
-    );
-    return this.domain.diagrams.intersect(packets, this.domain.set(or(...served)));
   }
 
   /** Returns one packet of a set that a zone sends: the most usual one. */

@@ -1,6 +1,8 @@
 /** Outcomes of the packets of a query, of one family, and the packets that satisfy the expression. */
 import { type Decider, deciderOfSet } from "../audit/decision.ts";
 import type { Host } from "../host/host.ts";
+import type { Scalar } from "../packet/field.ts";
+import { or } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Expression, QueryTest } from "../query-language/expression.ts";
 import { AttributedEngine } from "../reach/attributed-engine.ts";
@@ -9,15 +11,17 @@ import { EMPTY, type Node } from "../reach/node-store.ts";
 import { groupOutcomes, type Outcome, type OutcomeSet } from "../reach/outcome.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { commonDomain, type Origin } from "./packet-paths.ts";
-import { containerZones, networkZones, testedInterfaces } from "./query-names.ts";
+import { testedInterfaces } from "./query-names.ts";
 import {
   type Asked,
   firstPacketsOf,
   namedAddresses,
+  namedZones,
   packetBound,
   questionPredicates,
   testPredicate,
 } from "./query-tests.ts";
+import { passedOnTo, type Zone } from "./zones.ts";
 
 /** Packets that satisfy a condition, and packets that satisfy it or of which that is not known. */
 export interface TestedSet {
@@ -134,13 +138,15 @@ export class QueryPaths {
         return all(outcome.verdict === "accept" && outcome.delivery === test.delivery);
       case "interface":
         return all(leavesBy(testedInterfaces(test, host)));
-      case "network":
-        return all(leavesBy(networkZones(host, family, test.name.name).flatMap(({ bridges }) => bridges)));
-      case "container": {
-        const zones = containerZones(host, family, test.name.name);
-        return leavesBy(zones.flatMap(({ bridges }) => bridges))
-          ? this.endsAt(namedAddresses(host, family, test.name.name), outcome, set)
-          : all(false);
+      case "container":
+      case "network": {
+        const zones = namedZones(test, host, family);
+        if (outcome.verdict === "accept" && outcome.delivery === "local")
+          return this.passedOn(zones, outcome, set);
+        if (!leavesBy(zones.flatMap(({ bridges }) => bridges))) return all(false);
+        return test.code === "network"
+          ? all(true)
+          : this.endsAt(namedAddresses(host, family, test.name.name), outcome, set);
       }
       case "decided": {
         if (outcome.reason !== null) return all(false);
@@ -151,6 +157,17 @@ export class QueryPaths {
       default:
         return all(false);
     }
+  }
+
+  /** Returns the packets that the host receives and docker-proxy passes on. */
+  private passedOn(zones: readonly Zone[], { header }: Outcome, set: Node): TestedSet {
+    const now = (field: "dst" | "dport"): Scalar | undefined => {
+      const bound = header[field];
+      return bound !== undefined && "value" in bound ? bound.value : undefined;
+    };
+    const served = or(...zones.map((zone) => passedOnTo(zone, now)));
+    const packets = this.domain.diagrams.intersect(set, this.domain.set(served));
+    return { yes: packets, maybe: packets };
   }
 
   /** Returns the packets of an outcome whose final destination is one of the addresses. */

@@ -10,7 +10,7 @@ import { initialStateCases, picksUpConnections } from "../path/new-connection.ts
 import type { Expression, QueryTest } from "../query-language/expression.ts";
 import { OPENING, type Origin } from "./packet-paths.ts";
 import { containerZones, networkZones, testedInterfaces, testsOf } from "./query-names.ts";
-import { packetsFrom } from "./zones.ts";
+import { packetsFrom, passedOnTo, type Zone } from "./zones.ts";
 
 /** Packets of one family and origin. */
 export interface Asked {
@@ -82,10 +82,9 @@ export function testPredicate(test: QueryTest, { host, family, origin }: Asked):
     case "container":
     case "network": {
       if (test.side === "dst") return null;
-      const zonesOf = test.code === "container" ? containerZones : networkZones;
       return origin === "sent"
         ? NEVER
-        : or(...zonesOf(host, family, test.name.name).map((zone) => packetsFrom(host, family, zone, "own")));
+        : or(...namedZones(test, host, family).map((zone) => packetsFrom(host, family, zone, "own")));
     }
     case "interface":
       if (test.field === "out") return null;
@@ -105,6 +104,14 @@ export function testPredicate(test: QueryTest, { host, family, origin }: Asked):
   }
 }
 
+/** Returns the zones of the container or the network that a test names. */
+export const namedZones = (
+  { code, name: { name } }: Extract<QueryTest, { code: "container" | "network" }>,
+  host: Host,
+  family: Family,
+): readonly Zone[] =>
+  code === "container" ? containerZones(host, family, name) : networkZones(host, family, name);
+
 /** Returns the addresses of the containers that a test names. */
 export const namedAddresses = (host: Host, family: Family, name: string): readonly Address[] =>
   containerZones(host, family, name).flatMap(({ addresses }) =>
@@ -119,6 +126,8 @@ export function questionPredicates(expression: Expression, host: Host, family: F
     found.push(firstPacketsOf(asked));
     for (const test of testsOf(expression)) {
       found.push(testPredicate(test, asked) ?? ANY);
+      if (test.code === "container" || test.code === "network")
+        found.push(...namedZones(test, host, family).map((zone) => passedOnTo(zone)));
       if (test.code === "container")
         found.push(within("dst", singles(namedAddresses(host, family, test.name.name))));
     }

@@ -5,7 +5,7 @@ import type { Host } from "../host/host.ts";
 import { ownAddresses } from "../host/own-addresses.ts";
 import { fromContainers, outsideInterfaces } from "../host/packet-origin.ts";
 import { isInRanges, LOOPBACK, prefixes, prefixRange } from "../packet/address.ts";
-import type { Family, Range } from "../packet/field.ts";
+import type { Family, Range, Scalar } from "../packet/field.ts";
 import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
 import { decide } from "../path/decision-list.ts";
 import { fibCases } from "../path/fib.ts";
@@ -97,6 +97,25 @@ const subnets = (host: Host, family: Family, bridge: string): Range[] => [
     .filter((r) => r.family === family && r.dev === bridge && r.type === "unicast")
     .map(({ to }) => prefixRange(to)),
 ];
+
+/**
+ * Returns the packets that the host receives and docker-proxy passes on to a zone.
+ * @param now the value that a field has after translation; `undefined` where it is the one that was sent
+ */
+export function passedOnTo(
+  { proxied }: Zone,
+  now: (field: "dst" | "dport") => Scalar | undefined = () => undefined,
+): Predicate {
+  const has = (field: "dst" | "dport", value: Scalar): Predicate => {
+    const known = now(field);
+    return known === undefined ? is(field, value) : known === value ? ANY : NEVER;
+  };
+  return or(
+    ...proxied.map(({ proto, port, address }) =>
+      and(is("proto", proto), has("dport", port), address === null ? ANY : has("dst", address)),
+    ),
+  );
+}
 
 /** Whose sources the packets of a zone have: its own, or those of somebody else. */
 export type ZoneSources = "own" | "spoofed";

@@ -14,19 +14,21 @@ import {
 import { describe, expect, test } from "vitest";
 import { Certainty } from "../../lib/audit/certainty.ts";
 import { deciderOf } from "../../lib/audit/decision.ts";
+import { proxyPorts } from "../../lib/audit/exposure.ts";
 import { withMissing } from "../../lib/audit/missing-tables.ts";
 import type { SetDescription } from "../../lib/audit/set-description.ts";
 import type { PacketBox } from "../../lib/compare/packet-boxes.ts";
 import { query } from "../../lib/compare/query.ts";
 import { QueryPaths, type QueryWalk } from "../../lib/compare/query-paths.ts";
 import { firstPacketsOf } from "../../lib/compare/query-tests.ts";
-import { parseAddress, prefixRange, printAddress } from "../../lib/packet/address.ts";
+import { isInRanges, parseAddress, prefixRange, printAddress } from "../../lib/packet/address.ts";
 import { type Address, hasPorts, PROTO, protoNumber, type Range } from "../../lib/packet/field.ts";
 import { packetJson } from "../../lib/packet/packet-json.ts";
 import { type Expression, isQueryError, type QueryTest } from "../../lib/query-language/expression.ts";
 import { parseExpression } from "../../lib/query-language/parse-expression.ts";
 import { readAddresses } from "../../lib/query-language/values.ts";
 import { sharedUnknowns } from "../../lib/reach/shared-unknowns.ts";
+import { rulesetsOf } from "../builders.ts";
 import { capture, examples, shared } from "../capture.ts";
 import { random } from "../random.ts";
 import { draw } from "../reach/draw.ts";
@@ -101,6 +103,24 @@ const isInBox = (packet: Packet, box: PacketBox): boolean =>
     return value === undefined || values.some(([a, b]) => value >= Number(a) && value <= Number(b));
   });
 
+/** Returns the addresses of containers in the subnets of bridges. */
+const onBridges = (host: Host, bridges: readonly string[]): readonly Address[] =>
+  host.containers
+    .flatMap(({ addresses }) => addresses)
+    .filter((address) =>
+      host.routes.some((r) => bridges.includes(r.dev ?? "") && isInRanges(address, [prefixRange(r.to)])),
+    );
+
+/** Returns true if docker-proxy listens where a packet is sent to, for one of the containers' addresses. */
+const isProxied = (packet: Packet, host: Host, addresses: readonly Address[]): boolean =>
+  proxyPorts({ family: packet.family, host }).some(
+    ({ proto, port, address, ip }) =>
+      addresses.includes(ip) &&
+      proto === packet.proto &&
+      port === packet.dport &&
+      (address === null || address === packet.dst),
+  );
+
 /** Evaluates a test for one packet, by its fields and the answer alone. */
 function holdsTest(test: QueryTest, { packet, answer, host, ruleset }: Case): boolean {
   const leavesTo = answer.verdict === "accept" && answer.delivery !== "local" ? answer.out : null;
@@ -118,6 +138,8 @@ function holdsTest(test: QueryTest, { packet, answer, host, ruleset }: Case): bo
           addressesOf(host, test.name.name).includes(packet.src) &&
           host.bridges.includes(bridgeOf(host, packet.in)!)
         );
+      if (answer.verdict === "accept" && answer.delivery === "local")
+        return isProxied(packet, host, addressesOf(host, test.name.name));
       return (
         leavesTo !== null &&
         host.bridges.includes(leavesTo) &&
@@ -125,6 +147,8 @@ function holdsTest(test: QueryTest, { packet, answer, host, ruleset }: Case): bo
       );
     case "network":
       if (test.side === "src" && !isNeighbour(packet, host)) return false;
+      if (test.side === "dst" && answer.verdict === "accept" && answer.delivery === "local")
+        return isProxied(packet, host, onBridges(host, bridgesOf(host, test.name.name)));
       return bridgesOf(host, test.name.name).includes(
         (test.side === "src" ? bridgeOf(host, packet.in) : leavesTo) ?? "",
       );
@@ -302,4 +326,19 @@ describe("a packet is in the set of an expression if and only if the simulator's
       console.log(`${name}: ${members} in, ${others} outside, no difference`);
     expect(members + others).toBeGreaterThan(0);
   });
+});
+
+test("a container that docker-proxy serves over IPv6 is reached, though no packet is forwarded to it", () => {
+  const { host } = capture(join(examples, "ufw-docker-28.5"));
+  const open = rulesetsOf("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\nCOMMIT\n", { family: 6 });
+  const asked = (text: string) => {
+    const answer = query(open, host, text);
+    if (isQueryError(answer)) throw new Error(text);
+    return answer.families.flatMap(({ groups }) =>
+      groups.map(({ delivery, packets }) => [delivery, packets.map(({ services }) => services)]),
+    );
+  };
+  const found = [["local", [{ kind: "only", parts: ["tcp 8080", "tcp 9080"], more: 0 }]]];
+  expect(asked("to container web in eth0 ipv6")).toEqual(found);
+  expect(asked("to container app in eth0 ipv6")).toEqual([]);
 });
