@@ -12,7 +12,7 @@ import type { FieldRanges, PacketClass } from "./difference.ts";
 export interface DescribedPackets {
   /** The packets, within those that can arrive. */
   readonly set: Node;
-  readonly packets: Omit<PacketClass, "opening" | "others">;
+  readonly packets: Omit<PacketClass, "opening" | "others" | "groups">;
 }
 
 /** Groups of fields of a description, in the order of their levels; other fields are the last group. */
@@ -68,7 +68,7 @@ export class ClassDescriber {
     [inputs, dst, service, src, others]: readonly Node[],
     possible: Node,
     arriving: boolean,
-  ): Omit<PacketClass, "opening" | "others"> {
+  ): Omit<PacketClass, "opening" | "others" | "groups"> {
     const { diagrams } = this.domain;
     const within = (part: Node | undefined, all: Node): Node => diagrams.intersect(part!, all);
     const here = within(inputs, possible);

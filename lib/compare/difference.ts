@@ -46,6 +46,8 @@ export interface PacketClass {
   readonly opening: boolean;
   /** TCP packets that open no connection, with such addresses and ports, fare alike; some of them at least. */
   readonly others: boolean;
+  /** Packets to multicast groups, otherwise like these, fare alike if the host has joined the group, which is not known. */
+  readonly groups: boolean;
 }
 
 /** Ranges of values as text, by field. */

@@ -1,10 +1,12 @@
 /** Compares the rules of one family on two hosts. */
 import { Certainty } from "../audit/certainty.ts";
 import type { Host } from "../host/host.ts";
+import { MULTICAST } from "../packet/address.ts";
 import type { Family } from "../packet/field.ts";
 import { packetJson } from "../packet/packet-json.ts";
-import type { Predicate } from "../packet/predicate.ts";
+import { type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
+import { GROUPS } from "../path/routing-decision.ts";
 import type { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { OutcomeSet } from "../reach/outcome.ts";
@@ -47,6 +49,8 @@ interface ChangedPart extends ChangedOutcomes {
   readonly certainty: PacketChange["certainty"];
   /** Members as sets over all fields, unknowns included. */
   readonly whole: Node;
+  /** Packets to multicast groups that this change mentions without a part of their own. */
+  readonly groups: Node;
 }
 
 export class FamilyComparison {
@@ -63,6 +67,8 @@ export class FamilyComparison {
   private readonly doubts: SideDoubt[] = [];
   private readonly hosts: readonly [Host, Host];
   private readonly opening: Node;
+  /** Packets to multicast groups. */
+  private readonly multicast: Node;
   /** Packets to or from link-local addresses that only one of the hosts has. */
   private readonly foreign: Predicate;
   /** Level of the TCP flags. */
@@ -91,6 +97,7 @@ export class FamilyComparison {
     this.mixed = hostBefore === hostAfter ? null : new PacketPaths(programs[2], this.domain);
     this.certainty = new Certainty(this.domain, old);
     this.opening = this.domain.set(OPENING);
+    this.multicast = this.domain.set(within("dst", MULTICAST[this.family]));
     this.flags = new Set([this.domain.levelOf("flags")!]);
     const names = this.hosts.flatMap(({ interfaces }) => interfaces.map(({ name }) => name));
     this.describer = new ClassDescriber(this.domain, [...new Set(names)]);
@@ -202,15 +209,33 @@ export class FamilyComparison {
     const certain = ordinary === EMPTY ? EMPTY : this.certainty.certainPart(whole);
     const possible = diagrams.project(whole, this.domain.unknownLevels);
     const twins = this.anyFlags(diagrams.intersect(this.opening, possible));
+    const groups = this.groupTwins(whole, certain);
     return [true, false].flatMap((isOpening) =>
       (["must", "may"] as const).flatMap((certainty) => {
-        const own = certainty === "must" ? certain : diagrams.subtract(possible, certain);
+        const own =
+          certainty === "must" ? certain : diagrams.subtract(diagrams.subtract(possible, certain), groups);
         const set = isOpening
           ? diagrams.intersect(this.opening, own)
           : diagrams.subtract(diagrams.subtract(own, this.opening), twins);
-        return set === EMPTY ? [] : [{ ...change, set, opening: isOpening, certainty, whole }];
+        return set === EMPTY ? [] : [{ ...change, set, opening: isOpening, certainty, whole, groups }];
       }),
     );
+  }
+
+  /**
+   * Returns packets to multicast groups that differ like packets to other destinations if the host has joined their group, which
+   * is not known. They are in no part of their own.
+   */
+  private groupTwins(whole: Node, certain: Node): Node {
+    const { diagrams } = this.domain;
+    const dst = this.domain.levelOf("dst");
+    if (certain === EMPTY || dst === undefined) return EMPTY;
+    const twins = diagrams.intersect(
+      diagrams.intersect(this.multicast, diagrams.project(certain, new Set([dst]))),
+      diagrams.subtract(whole, certain),
+    );
+    const isGroup = this.certainty.unknownsOf(twins).join() === GROUPS;
+    return isGroup ? diagrams.project(twins, this.domain.unknownLevels) : EMPTY;
   }
 
   /** Returns the packets of a set, and those that differ from them in TCP flags alone. */
@@ -245,6 +270,7 @@ export class FamilyComparison {
             ...packets,
             opening: part.opening,
             others: part.opening && this.hasOthers(set, part.whole),
+            groups: certainty === "must" && this.hasGroups(set, part.groups),
           },
           before: fates.before.of(part.before, whole),
           after: fates.after.of(part.after, whole),
@@ -258,6 +284,14 @@ export class FamilyComparison {
   private hasOthers(set: Node, whole: Node): boolean {
     const { diagrams } = this.domain;
     return diagrams.intersect(diagrams.subtract(this.anyFlags(set), this.opening), whole) !== EMPTY;
+  }
+
+  /** Returns true if packets to multicast groups, otherwise like those of a set, may fare alike. */
+  private hasGroups(set: Node, groups: Node): boolean {
+    const { diagrams } = this.domain;
+    const dst = this.domain.levelOf("dst");
+    if (groups === EMPTY || dst === undefined) return false;
+    return diagrams.intersect(diagrams.project(set, new Set([dst])), groups) !== EMPTY;
   }
 
   /** Returns a packet with both outcomes; `null` if the simulator contradicts them, which becomes a doubt. */

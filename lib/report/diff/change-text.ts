@@ -139,6 +139,7 @@ export function remarksOf({ cause, depends, packets }: PacketChange): string[] {
   return [
     CAUSES[cause],
     ...(depends.length === 0 ? [] : [`only for some values of ${listText(depends, "and")}`]),
+    ...(packets.groups ? ["so may packets to multicast groups that the host has joined"] : []),
     ...(packets.others ? ["so do packets there that open no connection"] : []),
   ];
 }
