@@ -114,7 +114,7 @@ describe("completion", () => {
         .out.trim()
         .split("\n");
     const help = program.spawn(["--help"]).out;
-    const commands = [...help.matchAll(/^ {2}fwcheck (\w+)(?: <\S+>)? {2,}/gm)].map((m) => m[1]!);
+    const commands = [...help.matchAll(/^ {2}fwcheck (\w+)(?: <\S+>)* {2,}/gm)].map((m) => m[1]!);
     expect(ask("")).toEqual(commands);
     expect(commands).toContain("explain");
     expect(ask("audit", "")).toEqual([""]);
