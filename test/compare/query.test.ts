@@ -21,6 +21,7 @@ import type { PacketBox } from "../../lib/compare/packet-boxes.ts";
 import { query } from "../../lib/compare/query.ts";
 import { QueryPaths, type QueryWalk } from "../../lib/compare/query-paths.ts";
 import { firstPacketsOf } from "../../lib/compare/query-tests.ts";
+import { outsidePorts } from "../../lib/host/bridge-ports.ts";
 import { isInRanges, parseAddress, prefixRange, printAddress } from "../../lib/packet/address.ts";
 import { type Address, hasPorts, PROTO, protoNumber, type Range } from "../../lib/packet/field.ts";
 import { packetJson } from "../../lib/packet/packet-json.ts";
@@ -56,12 +57,17 @@ const bridgesOf = (host: Host, name: string) =>
 const bridgeOf = (host: Host, input: string | null): string | null =>
   host.interfaces.find(({ name }) => name === input)?.master ?? input;
 
-/** Returns true if the source is an address of a neighbour on the interface, and not one of the host. */
+/**
+ * Returns true if the source is an address of a neighbour on the interface, and not one of the host. Containers are not at the
+ * ports of their bridge that lead outside.
+ */
 const isNeighbour = ({ in: input, src }: Packet, host: Host): boolean =>
+  !outsidePorts(host).has(input ?? "") &&
   host.interfaces.some(
     ({ name, addresses }) =>
       name === bridgeOf(host, input) && addresses.some(({ prefix }) => inside(src, [prefixRange(prefix)])),
-  ) && !host.interfaces.some(({ addresses }) => addresses.some(({ address }) => address === src));
+  ) &&
+  !host.interfaces.some(({ addresses }) => addresses.some(({ address }) => address === src));
 
 /** Returns true if a text of a set contains a value: ranges of addresses, or protocols with ports. */
 function describes(set: SetDescription, contains: (part: string) => boolean): boolean {
