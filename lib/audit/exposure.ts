@@ -1,7 +1,8 @@
 /** Published ports that packets from outside reach, whether or not the owner's rules govern them. */
+import type { Host } from "../host/host.ts";
 import { isDockerProxy } from "../host/known/docker.ts";
 import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
-import { type Address, type Field, protoName, type Scalar } from "../packet/field.ts";
+import { type Address, type Family, type Field, protoName, type Scalar } from "../packet/field.ts";
 import { packetJson } from "../packet/packet-json.ts";
 import { is } from "../packet/predicate.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
@@ -122,13 +123,27 @@ export interface ProxyPort {
   readonly ip: Address;
 }
 
+/** Returns the sockets that docker-proxy may hold, as `PROTOCOL PORT ADDRESS`; `undefined` where no sockets are given. */
+const heldByProxy = ({ listening }: Host, family: Family): ReadonlySet<string> | undefined =>
+  listening &&
+  new Set(
+    listening
+      .filter(
+        (socket) =>
+          socket.family === family &&
+          (socket.processes.length === 0 || socket.processes.some(({ name }) => isDockerProxy(name))),
+      )
+      .map(({ proto, port, address }) => `${proto} ${port} ${address}`),
+  );
+
 /**
  * Returns the ports on which docker-proxy listens: those that Docker publishes, unless userland-proxy is off. Where the
  * host's sockets are given, only those held by docker-proxy or by processes that `ss` does not name.
  */
 export function proxyPorts({ family, host }: Pick<FamilyModel, "family" | "host">): ProxyPort[] {
-  const { daemon, listening, networks } = host;
+  const { daemon, networks } = host;
   if (daemon.proxy === false) return [];
+  const held = heldByProxy(host, family);
   // Docker starts no docker-proxy for routed networks: their ports are published at the containers' own addresses.
   const routed = networks
     .filter((n) => n.gateway[family] === "routed")
@@ -143,14 +158,8 @@ export function proxyPorts({ family, host }: Pick<FamilyModel, "family" | "host"
     for (const { proto, hostPort, address, ...published } of container.published) {
       if (published.family !== family) continue;
       const isServed =
-        listening?.some(
-          (socket) =>
-            socket.family === family &&
-            socket.proto === proto &&
-            socket.port === hostPort &&
-            socket.address === address &&
-            (socket.processes.length === 0 || socket.processes.some(({ name }) => isDockerProxy(name))),
-        ) ?? !container.addresses.some((a) => isInRanges(a, routed));
+        held?.has(`${proto} ${hostPort} ${address}`) ??
+        !container.addresses.some((a) => isInRanges(a, routed));
       if (isServed) ports.set(`${proto} ${hostPort} ${address}`, { proto, port: hostPort, address, ip });
     }
   }

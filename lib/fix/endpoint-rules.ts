@@ -54,6 +54,7 @@ export interface EndpointOptions {
 /**
  * Returns the rules of one endpoint.
  * @param group its passages that are closed, at least one
+ * @param passages all passages with the same endpoint, and those without an endpoint
  */
 export function endpointRules(
   group: readonly PassagePolicy[],

@@ -202,6 +202,24 @@ function printPolicies(
 const policyIn = ({ rules }: PrintedPolicy, family: Family, language: FixLanguage): PrintedPolicy["rules"] =>
   failed(rules) || language === "iptables" ? rules : nftPolicy(rules, family);
 
+/** Key of the passages that have no endpoint. */
+const NO_ENDPOINT = "";
+
+/** Returns a key of the endpoint that a passage leads to. */
+const endpointKey = ({ endpoint, proto }: Passage): string =>
+  endpoint === null ? NO_ENDPOINT : `${endpoint.ip} ${proto} ${endpoint.port}`;
+
+/** Groups items by key, in order. */
+function grouped<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group === undefined) groups.set(keyOf(item), [item]);
+    else group.push(item);
+  }
+  return groups;
+}
+
 /** Writes the chains for passages with their policies. */
 class ChainWriter {
   private readonly matches: PassageMatches;
@@ -251,13 +269,10 @@ class ChainWriter {
   }
 
   private endpointRules(policies: readonly PassagePolicy[]) {
-    const groups = new Map<string, PassagePolicy[]>();
-    for (const each of policies) {
-      const key = `${each.passage.endpoint!.ip} ${each.passage.proto} ${each.passage.endpoint!.port}`;
-      const group = groups.get(key);
-      if (group === undefined) groups.set(key, [each]);
-      else group.push(each);
-    }
+    const groups = grouped(policies, ({ passage }) => endpointKey(passage));
+    // The other passages that can lead to an endpoint: those with the same one, and those with none.
+    const byEndpoint = grouped(this.passages, endpointKey);
+    const withoutEndpoint = byEndpoint.get(NO_ENDPOINT) ?? [];
     const { strategy, sets } = this.options;
     const unknownTranslations = this.options.unknownTranslations || this.audit.notFollowed !== EMPTY;
     const options = {
@@ -271,8 +286,9 @@ class ChainWriter {
     const choices: StrategyChoice[] = [];
     const closed: Passage[] = [];
     const open: OpenPassage[] = [];
-    for (const group of groups.values()) {
-      const result = endpointRules(group, this.passages, context, this.chains, options);
+    for (const [key, group] of groups) {
+      const related = [...byEndpoint.get(key)!, ...withoutEndpoint];
+      const result = endpointRules(group, related, context, this.chains, options);
       const passages = group.map(({ passage }) => passage);
       if ("open" in result) {
         open.push(...passages.map((passage) => ({ passage, reason: result.open })));
