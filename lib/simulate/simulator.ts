@@ -103,8 +103,7 @@ export class Simulator {
     const sent = PacketState.of(packet, this.truths);
     if (!engine.choose(sent, program.routesIn).every(({ outcome }) => outcome.kind === "local")) return null;
     const { ruleset } = program;
-    const untranslated = withBaseChains(ruleset, ({ type }) => type !== "nat");
-    const plain = new Simulator([untranslated], this.host, { assume: this.truths });
+    const plain = new Simulator([withoutNat(ruleset)], this.host, { assume: this.truths });
     const { packet: _, branches: __, ...outcome } = plain.delivered(packet);
     return outcome;
   }
@@ -164,10 +163,7 @@ export class Simulator {
   private openEstablished(packet: Packet, program: Program): void {
     if (this.connections.find(tupleOf(packet)) !== undefined) return;
     const { state: _, ...first } = packet;
-    const nat = Program.of(
-      withBaseChains(program.ruleset, ({ type }) => type === "nat"),
-      this.host,
-    );
+    const nat = Program.of(natOnly(program.ruleset), this.host);
     const engine = new PacketEngine(nat, this.host, this.connections);
     const start = PacketState.of({ ...first, state: "NEW" }, this.truths);
     for (const { state } of packet.in === null ? send(start, nat, engine) : arrive(start, nat, engine))
@@ -177,6 +173,19 @@ export class Simulator {
         );
   }
 }
+
+/** Memoizes a part of a ruleset: programs are compiled once for each ruleset. */
+function partOf(keep: Parameters<typeof withBaseChains>[1]): (ruleset: Ruleset) => Ruleset {
+  const parts = new WeakMap<Ruleset, Ruleset>();
+  return (ruleset) => {
+    let part = parts.get(ruleset);
+    if (part === undefined) parts.set(ruleset, (part = withBaseChains(ruleset, keep)));
+    return part;
+  };
+}
+
+const natOnly = partOf(({ type }) => type === "nat");
+const withoutNat = partOf(({ type }) => type !== "nat");
 
 /**
  * Simulates one packet on a host.

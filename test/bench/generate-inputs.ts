@@ -13,6 +13,9 @@ export const hostFiles = ({ save, addr, route }: DockerHost): HostFiles => ({
 
 const dotted = (a: number): string => [a >>> 24, (a >>> 16) & 255, (a >>> 8) & 255, a & 255].join(".");
 
+/** A host of 1,000 published ports and as many rules of its owner as given. */
+export const ruleHost = (rules: number): HostFiles => hostFiles(dockerHost(1000, { rules }));
+
 /** Adds chains, and rules in front of those of INPUT, to the table filter. */
 const inFront = (host: HostFiles, rules: readonly string[], chains: readonly string[] = []): HostFiles => ({
   ...host,

@@ -12,6 +12,7 @@ import {
   ipsetHost,
   nextHopHost,
   routeHost,
+  ruleHost,
 } from "./generate-inputs.ts";
 import { commandLine, inFolder, measured } from "./measure.ts";
 
@@ -75,6 +76,13 @@ const ROWS: readonly Row[] = [
     { name: "audit, a route of 200 next hops", files: () => nextHopHost(200) },
     { name: "audit, 2,000 chains that call the next two", files: () => callHost(2000) },
   ].map((row): Row => ({ ...row, command: ["audit"], asked: [10, 1000], exits: [1, 2] })),
+  {
+    name: "report, 1,000 ports, 5,000 rules",
+    files: () => ruleHost(5000),
+    command: ["report"],
+    asked: [10, 500],
+    exits: [1],
+  },
   {
     name: "simulate, 10,000 routes",
     files: () => routeHost(10_000),

@@ -148,8 +148,10 @@ function fixResult(
   fixed: (() => readonly Ruleset[]) | null,
 ): Markup | null {
   if (fixed === null) return null;
-  const closed = group.filter((f) => fix.proof.closed.includes(f.id));
-  const left = group.flatMap((f) => fix.left.filter(({ finding }) => finding === f.id).map(openItemText));
+  const ids = new Set(group.map(({ id }) => id));
+  const closedIds = new Set(fix.proof.closed);
+  const closed = group.filter(({ id }) => closedIds.has(id));
+  const left = fix.left.filter(({ finding }) => finding !== null && ids.has(finding)).map(openItemText);
   const leftItems = markup`<ul>${left.map((text) => markup`<li>${text}</li>`)}</ul>`;
   const [example] = closed;
   if (example === undefined)
