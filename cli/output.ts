@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { COLOUR, PLAIN, type Style, safe, safeLines } from "../lib/index.ts";
+import { toJson, writeJson } from "./json-pieces.ts";
 
 /**
  * Returns the colours for stdout: colours for a terminal, none with NO_COLOR, always with FORCE_COLOR other than `0`
@@ -77,12 +78,17 @@ export function printVerbatim(text: string): void {
   print(process.stdout.isTTY ? shown : text);
 }
 
-/** Converts values that JSON does not have. */
-const toJson = (_key: string, value: unknown): unknown =>
-  typeof value === "bigint" ? value.toString() : value instanceof Map ? [...value] : value;
-
-/** Prints one JSON document; control characters are escaped as \\uXXXX. */
-export const printJson = (value: unknown): void => print(`${safeLines(JSON.stringify(value, toJson, 2))}\n`);
+/** Prints one JSON document piece by piece; control characters are escaped as \\uXXXX. */
+export function printJson(value: unknown): void {
+  let buffer = "";
+  writeJson(value, (piece) => {
+    buffer += piece;
+    if (buffer.length < BUFFER_SIZE) return;
+    print(safeLines(buffer));
+    buffer = "";
+  });
+  print(`${safeLines(buffer)}\n`);
+}
 
 /** Prints one line of NDJSON. */
 export const printJsonLine = (value: unknown): void => print(`${safeLines(JSON.stringify(value, toJson))}\n`);

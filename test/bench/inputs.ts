@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { kube } from "./generate.ts";
 import {
   callHost,
   gotoHost,
@@ -20,7 +21,9 @@ import { commandLine, inFolder, measured } from "./measure.ts";
 interface Row {
   readonly name: string;
   readonly files: () => HostFiles;
-  /** Words of the command line; the folder of the host follows. */
+  /** The file among them that is the input; absent for the folder of all. */
+  readonly input?: string;
+  /** Words of the command line; the input follows. */
   readonly command: readonly string[];
   /** Most CPU seconds and megabytes. */
   readonly asked: readonly [seconds: number, megabytes: number];
@@ -76,6 +79,18 @@ const ROWS: readonly Row[] = [
     { name: "audit, a route of 200 next hops", files: () => nextHopHost(200) },
     { name: "audit, 2,000 chains that call the next two", files: () => callHost(2000) },
   ].map((row): Row => ({ ...row, command: ["audit"], asked: [10, 1000], exits: [1, 2] })),
+  ...[
+    { name: "parse, 100,000 rules of kube-proxy", command: ["parse"] },
+    { name: "parse --json, 100,000 rules of kube-proxy", command: ["parse", "--json"] },
+  ].map(
+    (row): Row => ({
+      ...row,
+      files: () => ({ "kube.txt": kube(100_000) }),
+      input: "kube.txt",
+      asked: [3, 300],
+      exits: [0],
+    }),
+  ),
   {
     name: "report, 1,000 ports, 5,000 rules",
     files: () => ruleHost(5000),
@@ -96,12 +111,12 @@ export const bench = (): Promise<void> =>
   inFolder(async (folder) => {
     const program = commandLine(join(folder, "dist"));
     const only = new RegExp(process.env.BENCH_ONLY ?? "");
-    for (const [number, { name, files, command, asked, exits }] of ROWS.entries()) {
+    for (const [number, { name, files, input = ".", command, asked, exits }] of ROWS.entries()) {
       if (!only.test(name)) continue;
       const host = join(folder, String(number));
       mkdirSync(host);
       for (const [file, text] of Object.entries(files())) writeFileSync(join(host, file), text);
-      const { cpu, megabytes, exit } = measured(program, [...command, host]);
+      const { cpu, megabytes, exit } = measured(program, [...command, join(host, input)]);
       const [seconds, most] = asked;
       const missed = cpu > seconds || megabytes > most ? ", MISSED" : "";
       if (exit === null || !exits.includes(exit)) throw new Error(`${name}: exit code ${exit}`);
