@@ -45,7 +45,7 @@ export class EntryWriter {
     private readonly paths: HostPaths,
     private readonly doubts: DoubtCollector,
   ) {
-    this.splitter = new ServiceSplitter(paths.domain);
+    this.splitter = new ServiceSplitter(paths.domain, paths.first);
   }
 
   /**

@@ -10,8 +10,8 @@ import type { Host } from "../host/host.ts";
 import { ownAddresses } from "../host/own-addresses.ts";
 import { comesIn, outsideInterfaces } from "../host/packet-origin.ts";
 import { isInRanges, MULTICAST, printAddress } from "../packet/address.ts";
-import { type Address, type Family, PROTO, type Scalar } from "../packet/field.ts";
-import { ANY, and, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+import type { Address, Family, Scalar } from "../packet/field.ts";
+import { ANY, and, is, not, type Predicate, within } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
@@ -20,6 +20,7 @@ import { type HeaderState, valueIn } from "../reach/set-state.ts";
 import { vocabularyOf } from "../reach/vocabulary.ts";
 import type { Witness } from "../reach/witness.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
+import { firstOfConnections } from "./packet-paths.ts";
 import { arrivedFrom, HOST_ZONE, packetsFrom, passedOnTo, type Zone, type ZoneSources } from "./zones.ts";
 
 /** Destination that packets have after translation. */
@@ -49,20 +50,13 @@ export interface ZonePackets {
   routed(to: Zone): Node;
 }
 
-/**
- * Packets that open connections: for TCP a SYN alone (RFC 9293), for ICMP an echo request, to one receiver. Their time to
- * live outlasts every host. ICMP of the other family does not occur.
- */
+/** First packets of connections to one receiver. */
 const opening = (host: Host, family: Family): Predicate => {
   const { broadcast } = ownAddresses(host, family);
-  const [icmp, request] = family === 4 ? [PROTO.icmp, 8] : [PROTO.icmpv6, 128];
   return and(
-    or(not(is("proto", PROTO.tcp)), is("flags", 2)),
-    or(not(is("proto", icmp)), is("type", request)),
-    not(is("proto", family === 4 ? PROTO.icmpv6 : PROTO.icmp)),
+    firstOfConnections(host, family),
     not(within("dst", [...MULTICAST[family], ...broadcast])),
     not(within("src", broadcast)),
-    is("ttl", 64),
   );
 };
 
@@ -93,7 +87,8 @@ export class HostPaths {
   readonly program: Program;
   readonly certainty: Certainty;
   private readonly engine: SetEngine;
-  private readonly first: Node;
+  /** All first packets of connections, of every origin. */
+  readonly first: Node;
   private readonly walks: Walks;
   /** Walks without rules. */
   private readonly routed: Walks;
@@ -122,7 +117,6 @@ export class HostPaths {
       first,
       comesIn(host),
       is("sport", 40000),
-      is("proto", family === 4 ? PROTO.icmpv6 : PROTO.icmp),
       is("dport", 0),
       is("src", family === 4 ? 0 : 0n),
       ...[HOST_ZONE, ...zones].flatMap((zone) => [

@@ -3,7 +3,9 @@ import type { Host } from "../host/host.ts";
 import { comesInto } from "../host/packet-origin.ts";
 import { MULTICAST } from "../packet/address.ts";
 import { type Family, type Field, PROTO } from "../packet/field.ts";
-import { ANY, is, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
+import { decide } from "../path/decision-list.ts";
+import { initialStateCases, picksUpConnections } from "../path/new-connection.ts";
 import type { Program } from "../path/program.ts";
 import { AttributedEngine, type SetDecider } from "../reach/attributed-engine.ts";
 import { Domain } from "../reach/domain.ts";
@@ -23,6 +25,29 @@ export const HEADER_FIELDS = ["src", "dst", "sport", "dport"] as const satisfies
 
 /** Packets that can open a connection: for TCP a SYN alone (RFC 9293). */
 export const OPENING: Predicate = or(not(is("proto", PROTO.tcp)), is("flags", 2));
+
+/** Packets that conntrack does not call INVALID. Rules in front of conntrack can stop them, too. */
+const validForConntrack = (host: Host, family: Family): Predicate =>
+  decide(
+    initialStateCases(family, picksUpConnections(host)).map(({ when, outcome }) => ({
+      when,
+      outcome: outcome === "INVALID" ? NEVER : ANY,
+    })),
+  );
+
+/**
+ * First packets of connections that rules are usually written for: of TCP a SYN alone, of ICMP an echo request. Their time to
+ * live outlasts every host.
+ */
+export function firstOfConnections(host: Host, family: Family): Predicate {
+  const [icmp, request] = family === 4 ? [PROTO.icmp, 8] : [PROTO.icmpv6, 128];
+  return and(
+    OPENING,
+    or(not(is("proto", icmp)), is("type", request)),
+    validForConntrack(host, family),
+    is("ttl", 64),
+  );
+}
 
 /**
  * Returns a domain in which the packets of all programs are sets.

@@ -5,10 +5,8 @@ import { comesIn } from "../host/packet-origin.ts";
 import { MULTICAST } from "../packet/address.ts";
 import { type Address, type Family, hasPorts, PROTO, type Range } from "../packet/field.ts";
 import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/predicate.ts";
-import { decide } from "../path/decision-list.ts";
-import { initialStateCases, picksUpConnections } from "../path/new-connection.ts";
 import type { Expression, QueryTest } from "../query-language/expression.ts";
-import { OPENING, type Origin } from "./packet-paths.ts";
+import { firstOfConnections, type Origin } from "./packet-paths.ts";
 import { containerZones, networkZones, testedInterfaces, testsOf } from "./query-names.ts";
 import { packetsFrom, passedOnTo, type Zone } from "./zones.ts";
 
@@ -37,27 +35,14 @@ const namesGroups = (expression: Expression, groups: readonly Range[]): boolean 
       ),
   );
 
-/** Packets that conntrack does not call INVALID. Rules in front of conntrack can stop them, too. */
-const opensConnection = (host: Host, family: Family): Predicate =>
-  decide(
-    initialStateCases(family, picksUpConnections(host)).map(({ when, outcome }) => ({
-      when,
-      outcome: outcome === "INVALID" ? NEVER : ANY,
-    })),
-  );
-
 /**
- * Packets that open connections: for TCP a SYN alone (RFC 9293), for ICMP an echo request, to one receiver unless the expression
- * names a group. Their time to live outlasts every host. Packets of the host have one of its addresses as source.
+ * First packets of connections to one receiver, unless the expression names a group. Packets of the host have one of its
+ * addresses as source.
  */
 export function firstPacketsOf({ host, family, origin, expression }: Asked): Predicate {
   const groups = groupsOf(host, family);
-  const [icmp, request] = family === 4 ? [PROTO.icmp, 8] : [PROTO.icmpv6, 128];
   return and(
-    OPENING,
-    or(not(is("proto", icmp)), is("type", request)),
-    opensConnection(host, family),
-    is("ttl", 64),
+    firstOfConnections(host, family),
     not(within("src", groups)),
     ...(namesGroups(expression, groups) ? [] : [not(within("dst", groups))]),
     origin === "arriving" ? comesIn(host) : within("src", ownAddresses(host, family).local),

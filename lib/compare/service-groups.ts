@@ -1,6 +1,5 @@
 /** Groups of services: the ports of a packet set that have the same sources and destinations. */
-import { PROTO, protoName } from "../packet/field.ts";
-import { is, not } from "../packet/predicate.ts";
+import { type Field, PROTO, protoName } from "../packet/field.ts";
 import type { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 
@@ -21,13 +20,20 @@ interface Service {
 /** Splits packet sets of one domain by service. */
 export class ServiceSplitter {
   private readonly others: ReadonlySet<number>;
-  /** Packets with a protocol that the family has. */
+  /** All services that connections can have. */
   private readonly valid: Node;
 
-  constructor(private readonly domain: Domain) {
-    const kept = (["dst", "proto", "dport", "src"] as const).map((field) => domain.levelOf(field));
-    this.others = new Set(domain.variables.map((_, level) => level).filter((level) => !kept.includes(level)));
-    this.valid = domain.set(not(is("proto", domain.family === 4 ? PROTO.icmpv6 : PROTO.icmp)));
+  /** @param first all first packets of connections */
+  constructor(
+    private readonly domain: Domain,
+    first: Node,
+  ) {
+    const levelsBut = (...fields: readonly Field[]): Set<number> => {
+      const kept = fields.map((field) => domain.levelOf(field));
+      return new Set(domain.variables.map((_, level) => level).filter((level) => !kept.includes(level)));
+    };
+    this.others = levelsBut("dst", "proto", "dport", "src");
+    this.valid = domain.diagrams.project(first, levelsBut("proto", "dport"));
   }
 
   /**
