@@ -11,12 +11,13 @@ import type { Domain } from "../reach/domain.ts";
 import type { Node } from "../reach/node-store.ts";
 import type { SetEngine } from "../reach/set-engine.ts";
 import type { Vocabulary } from "../reach/variables.ts";
-import type { Ruleset } from "../rules/ruleset.ts";
+import { countRules, type Ruleset } from "../rules/ruleset.ts";
 import { dockerUserLint } from "./docker-user-lint.ts";
 import { budgetDoubt, type Doubt, DoubtCollector } from "./doubt.ts";
 import { egress } from "./egress.ts";
-import { engineDoubts, portsWithoutRule } from "./engine-doubts.ts";
+import { engineDoubts, hasEngineRules, otherPublishers, portsWithoutRule } from "./engine-doubts.ts";
 import { engineLint } from "./engine-lint.ts";
+import { publications } from "./engine-rules.ts";
 import { type AuditOptions, FamilyModel } from "./family-model.ts";
 import type { Exposure, Finding, Passage } from "./finding.ts";
 import { ingress } from "./ingress.ts";
@@ -126,6 +127,8 @@ function auditWithinBudget(
   host: Host,
   options: AuditOptions,
 ): FamilyAudit | BudgetExceeded {
+  if (isLargeCluster(ruleset, host))
+    return new BudgetExceeded(MOST_CLUSTER_RULES, "a pod network without a container engine", "rules");
   try {
     return auditFamily(withMissing(ruleset, host), host, [], options);
   } catch (error) {
@@ -133,6 +136,24 @@ function auditWithinBudget(
     throw error;
   }
 }
+
+/** Most rules of a pod network that are followed on a host without a container engine. */
+const MOST_CLUSTER_RULES = 20_000;
+
+/**
+ * Returns true if a pod network has very many rules and the host has nothing that an audit of them could find: no engine's
+ * rule, bridge, container or published port, and no listed socket. The audit is inconclusive in any case, since the exposure of
+ * pods is unknown (`other-publisher`); following every service would take over 10 s and 1 GB.
+ */
+const isLargeCluster = (ruleset: Ruleset, host: Host): boolean =>
+  countRules(ruleset) > MOST_CLUSTER_RULES &&
+  host.bridges.length === 0 &&
+  host.containers.length === 0 &&
+  host.networks.length === 0 &&
+  host.listening === undefined &&
+  otherPublishers(ruleset).size > 0 &&
+  !hasEngineRules(ruleset) &&
+  publications(Program.of(ruleset, host)).length === 0;
 
 /** Returns the lint of one family, each shadowed rule once. */
 function lintProgram(program: Program): { readonly lint: Lint[]; readonly notes: AuditNote[] } {

@@ -61,6 +61,10 @@ const hasRulesOf = (ruleset: Ruleset, engine: Engine): boolean =>
 
 const ENGINES: readonly Engine[] = ["docker", "podman"];
 
+/** Returns true if a ruleset has rules of a container engine. */
+export const hasEngineRules = (ruleset: Ruleset): boolean =>
+  ENGINES.some((engine) => hasRulesOf(ruleset, engine));
+
 const publishesPorts = (host: Host, engine: Engine): boolean =>
   host.containers.some((c) => (c.engine ?? "docker") === engine && c.published.length > 0);
 

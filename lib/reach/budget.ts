@@ -8,7 +8,7 @@ export class BudgetExceeded extends Error {
   constructor(
     /** The limit, in `unit`s. */
     readonly budget: number,
-    /** Object of the evaluation: a chain, such as `filter FORWARD`, or the routing decision; `null` if it is not known. */
+    /** Object of the evaluation: a chain, such as `filter FORWARD`, the routing decision, or a kind of rules; `null` if it is not known. */
     readonly by: string | null = null,
     /** Limited quantity. `--budget` sets the limit of intervals and steps; the other limits are fixed. */
     readonly unit:

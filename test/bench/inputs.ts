@@ -77,8 +77,18 @@ const ROWS: readonly Row[] = [
     { name: "audit, 10,000 gotos to one routing rule", files: () => gotoHost(10_000) },
     { name: "audit, 10,000 gotos to as many rules", files: () => gotoHost(10_000, true) },
     { name: "audit, a route of 200 next hops", files: () => nextHopHost(200) },
+    { name: "audit, a route of 400 next hops", files: () => nextHopHost(400) },
     { name: "audit, 2,000 chains that call the next two", files: () => callHost(2000) },
   ].map((row): Row => ({ ...row, command: ["audit"], asked: [10, 1000], exits: [1, 2] })),
+  {
+    name: "audit, 100,000 rules of kube-proxy",
+    files: () => ({ "kube.txt": kube(100_000) }),
+    input: "kube.txt",
+    command: ["audit"],
+    asked: [6, 500],
+    // The exposure of pods is unknown.
+    exits: [2],
+  },
   ...[
     { name: "parse, 100,000 rules of kube-proxy", command: ["parse"] },
     { name: "parse --json, 100,000 rules of kube-proxy", command: ["parse", "--json"] },
