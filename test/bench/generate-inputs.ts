@@ -97,3 +97,15 @@ export function callHost(chains: number): HostFiles {
   );
   return inFront(hostFiles(dockerHost(20)), ["-A INPUT -j call-0", ...calls], names);
 }
+
+/** The same chains in a table of nftables, each after those that it calls. */
+export function callRuleset(chains: number): string {
+  const bodies = Array.from({ length: chains }, (_, i) => {
+    const rules = [1, 2]
+      .filter((step) => i + step < chains)
+      .map((step) => `    tcp dport ${1 + ((i * 7 + step) % 60_000)} jump call-${i + step}\n`);
+    return `  chain call-${i} {\n${rules.join("")}  }\n`;
+  });
+  const base = "    type filter hook input priority filter; policy accept;\n    jump call-0\n";
+  return `table inet filter {\n${bodies.reverse().join("")}  chain input {\n${base}  }\n}\n`;
+}

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { kube } from "./generate.ts";
 import {
   callHost,
+  callRuleset,
   gotoHost,
   type HostFiles,
   interfaceHost,
@@ -79,6 +80,11 @@ const ROWS: readonly Row[] = [
     { name: "audit, a route of 200 next hops", files: () => nextHopHost(200) },
     { name: "audit, a route of 400 next hops", files: () => nextHopHost(400) },
     { name: "audit, 2,000 chains that call the next two", files: () => callHost(2000) },
+    {
+      name: "audit, 2,000 chains of nftables that call the next two",
+      files: () => ({ "calls.nft": callRuleset(2000) }),
+      input: "calls.nft",
+    },
   ].map((row): Row => ({ ...row, command: ["audit"], asked: [10, 1000], exits: [1, 2] })),
   {
     name: "audit, 100,000 rules of kube-proxy",
