@@ -39,7 +39,7 @@ const CURVES: readonly Curve[] = [
   },
   {
     name: "published ports",
-    sizes: [1000, 3000, 10_000],
+    sizes: [1000, 3000, 5000, 10_000],
     files: (ports) => hostFiles(dockerHost(ports)),
     commands: ["audit", "fix"],
     asked: { 10000: [5, 910] },
