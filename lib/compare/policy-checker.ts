@@ -283,7 +283,7 @@ export class PolicyChecker {
     const row = this.paths.row(sender);
     const own = diagrams.unionAll(passing.filter((part) => part.from === sender).map((part) => part.set));
     // Sources that the kernel refuses from this zone cannot be required.
-    const sources = diagrams.project(row.possible, this.levelsBut("in", "src"));
+    const sources = domain.projectOnto(row.possible, "in", "src");
     const wanted = diagrams.intersect(
       diagrams.intersect(row.sent, sources),
       domain.set(and(asked, flow.at === null ? ANY : within("dst", this.rangesOf(flow.at)))),
@@ -369,12 +369,7 @@ export class PolicyChecker {
     return deciderOf(new Simulator([this.paths.program.ruleset], this.host).packet(packet), this.ruleset);
   }
 
-  private levelsOf(...fields: readonly ("dst" | "dport" | "in" | "src")[]): ReadonlySet<number> {
+  private levelsOf(...fields: readonly ("dst" | "dport")[]): ReadonlySet<number> {
     return new Set(fields.flatMap((field) => this.paths.domain.levelOf(field) ?? []));
-  }
-
-  private levelsBut(...fields: readonly ("in" | "src")[]): ReadonlySet<number> {
-    const kept = this.levelsOf(...fields);
-    return new Set(this.paths.domain.variables.map((_, level) => level).filter((level) => !kept.has(level)));
   }
 }

@@ -17,9 +17,11 @@ interface Service {
   readonly packets: Node;
 }
 
+/** Fields that services, sources and destinations consist of. */
+const GROUPED_FIELDS: readonly Field[] = ["dst", "proto", "dport", "src"];
+
 /** Splits packet sets of one domain by service. */
 export class ServiceSplitter {
-  private readonly others: ReadonlySet<number>;
   /** All services that connections can have. */
   private readonly valid: Node;
 
@@ -28,12 +30,7 @@ export class ServiceSplitter {
     private readonly domain: Domain,
     first: Node,
   ) {
-    const levelsBut = (...fields: readonly Field[]): Set<number> => {
-      const kept = fields.map((field) => domain.levelOf(field));
-      return new Set(domain.variables.map((_, level) => level).filter((level) => !kept.includes(level)));
-    };
-    this.others = levelsBut("dst", "proto", "dport", "src");
-    this.valid = domain.diagrams.project(first, levelsBut("proto", "dport"));
+    this.valid = domain.projectOnto(first, "proto", "dport");
   }
 
   /**
@@ -42,8 +39,8 @@ export class ServiceSplitter {
    */
   split(set: Node, universe: Node): { readonly whole: ServiceGroup[]; readonly partial: ServiceGroup[] } {
     const { diagrams } = this.domain;
-    const some = diagrams.project(set, this.others);
-    const others = diagrams.project(diagrams.subtract(universe, set), this.others);
+    const some = this.domain.projectOnto(set, ...GROUPED_FIELDS);
+    const others = this.domain.projectOnto(diagrams.subtract(universe, set), ...GROUPED_FIELDS);
     return {
       whole: this.groups(diagrams.subtract(some, others)),
       partial: this.groups(diagrams.intersect(some, others)),

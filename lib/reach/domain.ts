@@ -87,7 +87,8 @@ export class Domain {
     return new Set(this.variables.flatMap((v, i) => (v.kind === "unknown" && v.rare ? [i] : [])));
   }
 
-  private readonly allBut = new Map<Field, ReadonlySet<number>>();
+  /** Levels of all variables but those of some fields, by the names of the fields. */
+  private readonly allBut = new Map<string, ReadonlySet<number>>();
 
   /**
    * Splits a set by the first predicate that each packet satisfies. `parts` maps a packet to the number of that predicate,
@@ -116,13 +117,14 @@ export class Domain {
     );
   }
 
-  /** Projects a set onto one field: the result depends on the values of that field alone. */
-  projectOnto(set: Node, field: Field): Node {
-    let others = this.allBut.get(field);
+  /** Projects a set onto fields: the result depends on the values of these fields alone. */
+  projectOnto(set: Node, ...fields: readonly Field[]): Node {
+    const key = fields.join();
+    let others = this.allBut.get(key);
     if (others === undefined) {
-      const level = this.levels.get(field);
-      others = new Set(this.variables.map((_, i) => i).filter((i) => i !== level));
-      this.allBut.set(field, others);
+      const kept = fields.map((field) => this.levels.get(field));
+      others = new Set(this.variables.map((_, level) => level).filter((level) => !kept.includes(level)));
+      this.allBut.set(key, others);
     }
     return this.diagrams.project(set, others);
   }
