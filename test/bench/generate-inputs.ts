@@ -87,23 +87,27 @@ export function nextHopHost(hops: number): HostFiles {
   return { ...host, "route.json": JSON.stringify([{ dst: "default", flags: [], nexthops }, ...others]) };
 }
 
-/** Chains that call the next two, so that the paths through them are as many as Fibonacci numbers. */
-export function callHost(chains: number): HostFiles {
-  const names = Array.from({ length: chains }, (_, i) => `call-${i}`);
-  const calls = names.flatMap((name, i) =>
+/** Chains that call the next two, so that the paths through them are as many as Fibonacci numbers: the calls of each chain. */
+const callsOf = (chains: number): { readonly port: number; readonly to: number }[][] =>
+  Array.from({ length: chains }, (_, i) =>
     [1, 2]
       .filter((step) => i + step < chains)
-      .map((step) => `-A ${name} -p tcp -m tcp --dport ${1 + ((i * 7 + step) % 60_000)} -j call-${i + step}`),
+      .map((step) => ({ port: 1 + ((i * 7 + step) % 60_000), to: i + step })),
+  );
+
+/** A host with such chains of iptables. */
+export function callHost(chains: number): HostFiles {
+  const names = Array.from({ length: chains }, (_, i) => `call-${i}`);
+  const calls = callsOf(chains).flatMap((list, i) =>
+    list.map(({ port, to }) => `-A call-${i} -p tcp -m tcp --dport ${port} -j call-${to}`),
   );
   return inFront(hostFiles(dockerHost(20)), ["-A INPUT -j call-0", ...calls], names);
 }
 
 /** The same chains in a table of nftables, each after those that it calls. */
 export function callRuleset(chains: number): string {
-  const bodies = Array.from({ length: chains }, (_, i) => {
-    const rules = [1, 2]
-      .filter((step) => i + step < chains)
-      .map((step) => `    tcp dport ${1 + ((i * 7 + step) % 60_000)} jump call-${i + step}\n`);
+  const bodies = callsOf(chains).map((list, i) => {
+    const rules = list.map(({ port, to }) => `    tcp dport ${port} jump call-${to}\n`);
     return `  chain call-${i} {\n${rules.join("")}  }\n`;
   });
   const base = "    type filter hook input priority filter; policy accept;\n    jump call-0\n";
