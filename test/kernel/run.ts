@@ -19,7 +19,7 @@ import { generateBoth, generateNft } from "./nft/generate.ts";
 import { traps } from "./nft/traps.ts";
 import { type Probe, probes } from "./probes.ts";
 import { routes } from "./routes.ts";
-import { shrink } from "./shrink.ts";
+import { BATCH, shrink } from "./shrink.ts";
 import { witnesses } from "./witness.ts";
 
 const PACKETS = Number(process.env.KERNEL_PACKETS ?? 50_000);
@@ -36,7 +36,6 @@ const BOTH = "both";
 const WITH_BOTH = WHOLE || ONLY === DRAWN || ONLY.startsWith(BOTH);
 const WITH_IPTABLES = WHOLE || !(ONLY.startsWith(NFT) || ONLY.startsWith(BOTH));
 const WITH_NFT = WHOLE || ONLY === DRAWN || ONLY.startsWith(NFT);
-const BATCH = 50;
 /** Packets on one lab at most, so that no table of connections grows without end. */
 const LARGEST = 1000;
 /** Packets on one generated ruleset: more where the run is long. */
@@ -47,7 +46,16 @@ const AHEAD = 4;
 const MOST_DIFFERENCES = 40;
 const MOST_SHRUNK = 4;
 const MOST_TRIES = Number(process.env.KERNEL_TRIES ?? 200);
+/** Packets printed before the one that differs, where the difference shows again. */
+const MOST_LISTED = 12;
 const ROOT = process.env.KERNEL_ROOT ?? ".";
+
+/** What differed: printed when it is found and again at the end of the run, of which often only the last lines are kept. */
+const told: string[] = [];
+function tell(difference: string): void {
+  told.push(difference);
+  console.log(difference);
+}
 
 interface Tally {
   packets: number;
@@ -103,7 +111,7 @@ async function probed(written: readonly Probe[]): Promise<void> {
     const lab = await Lab.open(scenario);
     if (typeof lab === "string") {
       tally.differences++;
-      console.log(`the kernel refuses ${scenario.name}: ${lab}`);
+      tell(`\nDIFFERENCE: the kernel refuses ${scenario.name}: ${lab}`);
       continue;
     }
     const judge = new Judge(lab);
@@ -146,24 +154,27 @@ async function report(
     most === 0
       ? "not shrunk"
       : small.judged === null
-        ? "it did not show a second time, so nothing is left out"
+        ? `it did not show again in ${small.tries} labs, so nothing is left out`
         : `shrunk in ${small.tries} labs`;
+  // What does not show again can only be found from everything that was sent.
+  const listed = most > 0 && small.judged === null ? Number.POSITIVE_INFINITY : MOST_LISTED;
   const before = small.packets.slice(0, -1);
+  const unlisted = Math.max(0, before.length - listed);
   const sysctls = Object.entries(small.scenario.sysctls).map(([name, value]) => `${name} = ${value}`);
-  console.log(
+  tell(
     [
       `\nDIFFERENCE (${differs}) in ${scenario.name}, seed ${SEED}; ${how}`,
-      ...before.slice(-12).map((p) => `  before    ${JSON.stringify(p)}`),
-      ...(before.length > 12 ? [`  and ${before.length - 12} packets before those`] : []),
+      ...(most > 0 || process.env.KERNEL_VERBOSE ? textsOf(small.scenario) : []),
+      ...small.scenario.routes.map((r) => `ip route add ${r}`),
+      ...small.scenario.rules.map((r) => `ip rule add ${r}`),
+      ...sysctls,
+      ...(unlisted > 0 ? [`  ${unlisted} packets, then`] : []),
+      ...before.slice(unlisted).map((p) => `  before    ${JSON.stringify(p)}`),
       `  packet    ${JSON.stringify(packet)}`,
       `  kernel    ${deed.path.join("; ")}`,
       `            ${JSON.stringify(deed.out)}`,
       `  simulator ${answer.path.map(spoken).join("; ")}`,
       `            ${answer.verdict} ${answer.delivery} ${answer.out} ${JSON.stringify(answer.sent)} ${JSON.stringify(answer.reasonCode ?? "")} ${answer.assumptionCodes.map(assumptionText).join(" | ")}`,
-      ...(small.judged !== null || process.env.KERNEL_VERBOSE ? textsOf(small.scenario) : []),
-      ...small.scenario.routes.map((r) => `ip route add ${r}`),
-      ...small.scenario.rules.map((r) => `ip rule add ${r}`),
-      ...sysctls,
     ].join("\n"),
   );
 }
@@ -314,7 +325,7 @@ const said = (): string =>
 function refused({ name }: Scenario, why: string): void {
   if (why.startsWith(UNREAD)) {
     tally.differences++;
-    console.log(`\nDIFFERENCE in ${name}, seed ${SEED}: ${why}`);
+    tell(`\nDIFFERENCE in ${name}, seed ${SEED}: ${why}`);
     return;
   }
   tally.skipped++;
@@ -325,7 +336,7 @@ function refused({ name }: Scenario, why: string): void {
 async function campaign(hosts: Campaign): Promise<void> {
   const ahead: { task: Task; lab: Promise<Lab | string> }[] = [];
   const source = tasks(hosts);
-  for (let told = 0; ; ) {
+  for (let printed = 0; ; ) {
     while (ahead.length < AHEAD && tally.packets < hosts.packets && tally.differences < MOST_DIFFERENCES) {
       const { value: task, done } = source.next();
       if (done === true) break;
@@ -341,8 +352,8 @@ async function campaign(hosts: Campaign): Promise<void> {
     tally.labs++;
     if (tally.packets < hosts.packets) await judge(first.task, lab, tally);
     await lab.close();
-    if (tally.packets >= told + PACKETS / 20) {
-      told = tally.packets;
+    if (tally.packets >= printed + PACKETS / 20) {
+      printed = tally.packets;
       console.log(`... ${said()}`);
     }
   }
@@ -383,4 +394,5 @@ if (WITH_BOTH)
     make: (next, family, name) => generateBoth(next, family, name, modern),
   }));
 console.log(`${cover}`);
+for (const difference of told) console.log(difference);
 process.exit(different === 0 ? 0 : 1);
