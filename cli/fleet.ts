@@ -121,20 +121,22 @@ function parseAudit(out: string): AuditJson | null {
   }
 }
 
-/** Returns one line about an audit. */
-function summary({ exposures, findings, inconclusive, looked }: AuditJson): string {
+/** Returns one line about an audit. With expectations it counts only findings that they do not cover. */
+function summary({ expectations, exposures, findings, inconclusive, looked }: AuditJson): string {
   const { red, yellow, green } = style();
   const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
-  const kinds = [...new Set(findings.map((f) => f.kind))].map(
-    (kind) => `${findings.filter((f) => f.kind === kind).length} ${kind}`,
+  const counted = findings.filter((f) => f.expected !== true);
+  const kinds = [...new Set(counted.map((f) => f.kind))].map(
+    (kind) => `${counted.filter((f) => f.kind === kind).length} ${kind}`,
   );
+  const what = expectations === null ? "finding" : "unexpected finding";
   const unexpected = exposures.filter((e) => e.unexpected !== undefined).length;
   const parts = [
-    findings.length === 0
+    counted.length === 0
       ? inconclusive.length === 0
-        ? green("no findings")
-        : "no findings so far"
-      : red(`${count(findings.length, "finding")} (${kinds.join(", ")})`),
+        ? green(`no ${what}s`)
+        : `no ${what}s so far`
+      : red(`${count(counted.length, what)} (${kinds.join(", ")})`),
     ...(unexpected > 0 ? [red(count(unexpected, "unexpected exposure"))] : []),
     looked.engines.length === 0 ? "no container engine" : count(exposures.length, "exposure"),
     ...(inconclusive.length > 0 ? [yellow(`${inconclusive.length} inconclusive`)] : []),

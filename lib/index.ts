@@ -20,6 +20,7 @@ export type {
   Permitted,
   PublishedBy,
   ReachedBy,
+  UnexpectedPackets,
 } from "./audit/finding.ts";
 export type { Lint, LintDetail, LintKind, PrecedingRule } from "./audit/lint.ts";
 export { type LintOptions, lintRules } from "./audit/lint-rules.ts";

@@ -74,6 +74,17 @@ export function deciderOf(answer: Answer, ruleset: Ruleset): Decider {
     : { code: "rule", ...ruleNote(rule, ruleset) };
 }
 
+/** Returns the rule that opens a port to a packet: the one that translates its destination, else the decider. */
+export function openerOf(answer: Answer, ruleset: Ruleset): Decider {
+  const { path } = outcomesOf(answer).find(({ verdict }) => verdict === "accept") ?? answer;
+  for (const step of path) {
+    if (step.step !== "rule") continue;
+    const rule = chainOf(ruleset, step.table, step.chain)?.rules.find((r) => r.index === step.rule);
+    if (rule?.action === "dnat") return { code: "rule", ...ruleNote(rule, ruleset) };
+  }
+  return deciderOf(answer, ruleset);
+}
+
 function policyDecider(
   { table, chain, policy }: Pick<Extract<Step, { step: "policy" }>, "table" | "chain" | "policy">,
   ruleset: Ruleset,

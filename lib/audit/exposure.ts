@@ -6,10 +6,20 @@ import { type Address, type Family, type Field, protoName, type Scalar } from ".
 import { packetJson } from "../packet/packet-json.ts";
 import { is } from "../packet/predicate.ts";
 import { EMPTY, FULL, type Node } from "../reach/node-store.ts";
+import type { Witness } from "../reach/witness.ts";
+import { Simulator } from "../simulate/simulator.ts";
+import { openerOf } from "./decision.ts";
 import { firstPackets, isAccepted, packetsOf, type SetEnding } from "./endings.ts";
 import { servedPorts } from "./engine-rules.ts";
 import type { FamilyModel } from "./family-model.ts";
-import type { Endpoint, Exposure, ListenAddress, PublishedBy, ReachedBy } from "./finding.ts";
+import type {
+  Endpoint,
+  Exposure,
+  ListenAddress,
+  PublishedBy,
+  ReachedBy,
+  UnexpectedPackets,
+} from "./finding.ts";
 import { endpointAt } from "./finding-builder.ts";
 
 /** A published port. */
@@ -39,16 +49,26 @@ export function exposureOf(
   const unread = certainty.unreadOf(all, permitted);
   const unexpected =
     sets.expected === null ? EMPTY : diagrams.subtract(diagrams.intersect(sets.known, all), sets.expected);
-  const reachedBy = (set: Node): ReachedBy => {
+  const reachedBy = (set: Node): { readonly witness: Witness; readonly packets: ReachedBy } => {
     // A port that listens on all addresses can be open on some addresses only.
     const by = describer.sourceGroups(set, outside, listen.address === null);
-    const { packet } = model.witnesses.pick(set, inputs.pick(domain, set, outside, by), target);
+    const witness = model.witnesses.pick(set, inputs.pick(domain, set, outside, by), target);
     return {
-      in: inputs.namesIn(outside, by),
-      sources: describer.sources(set),
-      by,
-      witness: packetJson(packet),
+      witness,
+      packets: {
+        in: inputs.namesIn(outside, by),
+        sources: describer.sources(set),
+        by,
+        witness: packetJson(witness.packet),
+      },
     };
+  };
+  const unexpectedBy = (set: Node): UnexpectedPackets => {
+    const { witness, packets } = reachedBy(set);
+    const answer = new Simulator([model.ruleset], model.host, { assume: witness.assume }).packet(
+      witness.packet,
+    );
+    return { ...packets, rule: openerOf(answer, model.ruleset) };
   };
   return {
     means,
@@ -56,9 +76,9 @@ export function exposureOf(
     proto: protoName(proto),
     endpoint,
     listen,
-    ...reachedBy(all),
+    ...reachedBy(all).packets,
     ...(unread.length === 0 ? {} : { unread }),
-    ...(unexpected === EMPTY ? {} : { unexpected: reachedBy(unexpected) }),
+    ...(unexpected === EMPTY ? {} : { unexpected: unexpectedBy(unexpected) }),
   };
 }
 

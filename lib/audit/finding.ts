@@ -135,6 +135,12 @@ export interface ReachedBy {
   readonly witness: PacketJson;
 }
 
+/** Packets that no expectation covers. */
+export interface UnexpectedPackets extends ReachedBy {
+  /** Rule that opens the port to the witness: the translation, else the rule or policy that accepts. */
+  readonly rule: Decider;
+}
+
 /** A published port that packets from outside reach. */
 export interface Exposure extends ReachedBy {
   /** Mechanism that publishes it. */
@@ -152,7 +158,7 @@ export interface Exposure extends ReachedBy {
   /** Firewalls that were not read and may block some of these packets; absent where there is none. */
   readonly unread?: readonly string[];
   /** Packets that no expectation covers; absent without expectations, and where all are covered. */
-  readonly unexpected?: ReachedBy;
+  readonly unexpected?: UnexpectedPackets;
 }
 
 /** Packets that reach one endpoint, or leave from one bridge. */

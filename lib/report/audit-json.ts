@@ -2,7 +2,14 @@
 import type { Audit } from "../audit/audit.ts";
 import type { DecidedWithoutRule, Decider, DecidingRule } from "../audit/decision.ts";
 import type { Doubt } from "../audit/doubt.ts";
-import type { BypassedBans, Exposure, Finding, FindingKind, Intended, ReachedBy } from "../audit/finding.ts";
+import type {
+  BypassedBans,
+  Exposure,
+  Finding,
+  FindingKind,
+  Intended,
+  UnexpectedPackets,
+} from "../audit/finding.ts";
 import type { Lint } from "../audit/lint.ts";
 import type { ListeningSocket } from "../audit/listening.ts";
 import type { AuditNote } from "../audit/notes.ts";
@@ -68,7 +75,7 @@ export interface FindingJson extends Omit<Finding, "by" | "bans" | "intended">, 
 /** An exposure, with its sentences. */
 export interface ExposureJson extends Omit<Exposure, "by" | "unexpected">, SourceTexts {
   /** Packets that no expectation covers. */
-  readonly unexpected?: Omit<ReachedBy, "by"> & SourceTexts;
+  readonly unexpected?: Omit<UnexpectedPackets, "by" | "rule"> & SourceTexts & { readonly rule: DeciderJson };
 }
 
 /** A socket of the host, with its sentences. */
@@ -233,7 +240,11 @@ function findingJson({ bans, ...finding }: Finding): FindingJson {
 const exposureJson = ({ unexpected, ...exposure }: Exposure): ExposureJson => ({
   ...exposure,
   ...sourceTexts(exposure),
-  ...(unexpected === undefined ? {} : { unexpected: { ...unexpected, ...sourceTexts(unexpected) } }),
+  ...(unexpected === undefined
+    ? {}
+    : {
+        unexpected: { ...unexpected, ...sourceTexts(unexpected), rule: deciderJson(unexpected.rule) },
+      }),
 });
 
 const listeningJson = (socket: ListeningSocket): ListeningSocketJson => ({

@@ -35,7 +35,8 @@ interface Place {
 }
 
 /**
- * Returns an audit as a SARIF 2.1.0 log (OASIS), one result for each finding, at the line of the rule that is bypassed.
+ * Returns an audit as a SARIF 2.1.0 log (OASIS), one result for each finding, at the line of the rule that is bypassed, and one for
+ * each unexpected exposure, at the line of the rule that opens the port.
  * @param sources name of each family's ruleset, for the locations
  * @param version version of fwcheck
  */
@@ -76,12 +77,13 @@ function findingResult(f: Finding, place: (family: 4 | 6, line: number | undefin
 function exposureResult(e: Exposure, place: (family: 4 | 6, line: number | undefined) => Place): object[] {
   const { family, listen, unexpected } = e;
   if (unexpected === undefined) return [];
+  const { rule } = unexpected;
   return [
     {
       ruleId: UNEXPECTED,
       level: "error",
       message: message(unexpectedSentence(e, unexpected)),
-      locations: [location(place(family, undefined))],
+      locations: [location(place(family, rule.code === "rule" ? rule.line : undefined))],
       partialFingerprints: {
         "fwcheck/v1": safe(`${UNEXPECTED}/${family}/${e.proto}/${listen.address ?? "any"}/${listen.port}`),
       },

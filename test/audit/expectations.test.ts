@@ -1,13 +1,21 @@
 /** Expectations: ports that may be open, and their sources; any other exposure is unexpected. */
 import { audit, auditText, ExpectationError, readExpectations, sarif } from "fwcheck";
 import { describe, expect, test } from "vitest";
+import { auditOutcome } from "../../lib/report/text/audit-text.ts";
 import { capture, examples } from "../capture.ts";
 import { auditOf } from "./json.ts";
+import { type Layout, read, save } from "./layout.ts";
 
 /** The parts of a SARIF log that the tests read. */
 interface SarifLog {
   readonly runs: readonly {
-    readonly results: readonly { readonly ruleId: string; readonly suppressions?: unknown }[];
+    readonly results: readonly {
+      readonly ruleId: string;
+      readonly suppressions?: unknown;
+      readonly locations: readonly {
+        readonly physicalLocation: { readonly region: { readonly startLine: number } };
+      }[];
+    }[];
   }[];
 }
 
@@ -73,6 +81,38 @@ describe("the text, the exit code and SARIF agree", () => {
     );
     expect(shown).toBe(others);
   });
+});
+
+describe("an unexpected port is at the line of the rule that opens it", () => {
+  const opened = (layout: Layout): (string | undefined)[] => {
+    const { rulesets, host } = read(layout);
+    const { runs } = sarif(audit(rulesets, host, { expect: [] }), new Map(), "0") as SarifLog;
+    const lines = save(layout).split("\n");
+    return runs[0]!.results
+      .filter((r) => r.ruleId === "unexpected-exposure")
+      .map((r) => lines[r.locations[0]!.physicalLocation.region.startLine - 1]);
+  };
+  test("the translation of a published port", () =>
+    expect(
+      opened({ nets: [{ bridge: "docker0", prefix: "172.17.0", ports: { 8080: 80, 8081: 81 } }] }),
+    ).toEqual([
+      expect.stringMatching(/^-A DOCKER .* --dport 8080 -j DNAT/),
+      expect.stringMatching(/^-A DOCKER .* --dport 8081 -j DNAT/),
+    ]));
+  test("the accept of a routed port", () =>
+    expect(
+      opened({ nets: [{ bridge: "docker0", prefix: "172.17.0", mode: "routed", ports: { 8080: 80 } }] }),
+    ).toEqual([expect.stringMatching(/^-A DOCKER .* --dport 80 -j ACCEPT/)]));
+});
+
+test("an unexpected port is bad news where no engine is known, too", () => {
+  const result = audit(rulesets, host, { expect: [] });
+  const looked = { ...result.looked, engines: [] };
+  expect(auditOutcome({ ...result, looked })).toMatchObject({
+    mood: "bad",
+    sentence: "4 open ports of 4 are not expected.",
+  });
+  expect(auditOutcome({ ...result, looked, exposures: [], findings: [] }).mood).toBe("unsure");
 });
 
 describe("an invalid file is refused, and the message names the entry", () => {

@@ -222,6 +222,25 @@ describe("several hosts: one line each when its audit ends", () => {
     expect(fwcheck(["audit", "-", good, other], snapshot(parts))).toMatchObject({ code: 2, out: "" });
   });
 
+  test("with --expect only findings that it does not cover are counted, in red", () => {
+    const [good, other] = [file("web.snap", snapshot(parts)), `${examples}ufw-docker-28.5`];
+    const color = { NO_COLOR: "", FORCE_COLOR: "1" };
+    const lines = (open: string): string[] =>
+      program
+        .spawn(["audit", good, other, "--expect", file("open.yaml", `open: [${open}]`)], { env: color })
+        .out.trimEnd()
+        .split("\n")
+        .sort((a, b) => Number(a.includes("28.5")) - Number(b.includes("28.5")));
+    const [green, red] = ["\u001b[32m", "\u001b[31m"];
+    expect(lines("{port: 1-65535}")).toEqual([
+      expect.stringContaining(`${red}4 unexpected findings (3 direct-bypass, 1 loopback-bypass)`),
+      expect.stringContaining(`${green}no unexpected findings`),
+    ]);
+    expect(lines("{port: 8443-9080}")[1]).toContain(
+      `${red}1 unexpected finding (1 ingress-bypass)\u001b[0m, ${red}1 unexpected exposure`,
+    );
+  });
+
   test("a folder of snapshots: a ruleset next to them is a host", () => {
     const path = join(program.folder, "dump-beside");
     mkdirSync(path);
