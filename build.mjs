@@ -66,10 +66,15 @@ const library = {
  */
 const commandLine = {
   ...common,
-  entryPoints: ["cli/main.ts", ...sources("cli/declarations"), ...sources("cli/commands")],
+  entryPoints: [
+    "cli/main.ts",
+    "cli/audit-worker.ts",
+    ...sources("cli/declarations"),
+    ...sources("cli/commands"),
+  ],
   alias: { "string-width": "./cli/string-width.ts" },
   loader: { ".sh": "text" },
-  external: [...common.external, "./declarations/*", "../commands/*"],
+  external: [...common.external, "./declarations/*", "./commands/*", "../commands/*"],
   minifyWhitespace: true,
 };
 

@@ -1,20 +1,23 @@
-/** Audits several hosts in one call, each in a process of its own, so that one failure does not affect the others. */
-import { spawn } from "node:child_process";
+/** Audits several hosts in one call, in processes that audit one after the other; a failure affects no other host. */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { extname } from "node:path";
-import { type AuditJson, isSnapshot, SNAPSHOT_START, safe } from "../lib/index.ts";
-import { InputError } from "./errors.ts";
+import { fileURLToPath } from "node:url";
+import {
+  type Audit,
+  auditJson,
+  COLOUR,
+  isSnapshot,
+  PLAIN,
+  SNAPSHOT_START,
+  type Style,
+  safe,
+} from "../lib/index.ts";
+import { InputError, reportError } from "./errors.ts";
 import { filesOf, isFolder } from "./files.ts";
-import { print, printJsonLine, style } from "./output.ts";
+import { captureStderr, jsonLine, print, style } from "./output.ts";
 import { STDIN } from "./stdin.ts";
-
-/** Exit code and output of one host's audit. */
-interface ProcessResult {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
+import { type JobFailure, type JobLimits, runJobs, serveJobs } from "./worker-pool.ts";
 
 /**
  * Returns the path of each host if the paths name several hosts, else `null`. Several paths are several hosts if one
@@ -76,33 +79,78 @@ function startOf(path: string): string {
   }
 }
 
+/** Answer of a process for one host: exit code of its audit, and its line or, with `json`, its document. */
+interface HostAnswer {
+  readonly exit: number;
+  readonly text: string;
+}
+
+/** Settings of a fleet's audit that its processes need. */
+interface FleetSettings<Args> {
+  /** Flags of each audit. */
+  readonly args: Args;
+  readonly json: boolean;
+  readonly color: boolean;
+}
+
 /**
- * Audits hosts in parallel and prints one line per host when its audit ends: text, or with `json` the document of
+ * Audits hosts in parallel and prints, in the given order, one line per host: text, or with `json` the document of
  * `audit --json` with the host's path and exit code.
- * @param flags flags for each audit
- * @param limit seconds after which an audit is killed
+ * @param args flags for each audit
  * @returns 1 if any host exits with 1, else 2 if any exits with 2 or fails, else 0
  */
-export async function auditFleet(
+export async function auditFleet<Args>(
   paths: readonly string[],
-  flags: readonly string[],
-  { json, limit }: { readonly json: boolean; readonly limit: number },
+  args: Args,
+  { json, limits }: { readonly json: boolean; readonly limits: JobLimits },
 ): Promise<number> {
   const width = Math.max(...paths.map((path) => safe(path).length));
-  const codes = new Set<number>();
-  const waiting = paths.values();
-  const auditNext = async (): Promise<void> => {
-    for (const path of waiting) {
-      const { code, out, err } = await runInProcess(["audit", path, "--json", ...flags], limit);
-      const result = parseAudit(out);
-      const exit = result === null ? 2 : code;
-      codes.add(exit);
-      if (json) printJsonLine({ host: path, exit, ...(result ?? { error: err.trim() }) });
-      else print(`${safe(path).padEnd(width)}  ${result === null ? failure(err) : summary(result)}\n`);
-    }
+  const settings: FleetSettings<Args> = { args, json, color: style() === COLOUR };
+  const program = {
+    file: fileURLToPath(new URL("../audit-worker.js", import.meta.url)),
+    argument: JSON.stringify(settings),
   };
-  await Promise.all(Array.from({ length: parallelAudits() }, auditNext));
+  const codes = new Set<number>();
+  let next = 0;
+  for await (const { answer, failure } of runJobs<HostAnswer>(paths, program, limits, parallelAudits())) {
+    const host = paths[next++]!;
+    codes.add(answer?.exit ?? 2);
+    if (json) print(answer?.text ?? failureJson(host, failure!));
+    else print(`${safe(host).padEnd(width)}  ${answer?.text ?? failureLine(failure!)}\n`);
+  }
   return codes.has(1) ? 1 : codes.has(2) ? 2 : 0;
+}
+
+/**
+ * Serves the audits of a process of `auditFleet`.
+ * @param argument settings of the fleet
+ * @param auditHost audits one host with these flags
+ */
+export function serveFleet<Args>(
+  argument: string,
+  auditHost: (path: string, args: Args) => { readonly result: Audit; readonly exit: number },
+): void {
+  const { args, json, color } = JSON.parse(argument) as FleetSettings<Args>;
+  const colors = color ? COLOUR : PLAIN;
+  serveJobs((host): HostAnswer => {
+    let done: HostAnswer | null = null;
+    const err = captureStderr(() => {
+      try {
+        const { result, exit } = auditHost(host, args);
+        const text = json ? jsonLine({ host, exit, ...auditJson(result, exit) }) : summary(result, colors);
+        done = { exit, text };
+      } catch (error) {
+        reportError(error);
+      }
+    }).trim();
+    const last = safe(err.split("\n").at(-1)!);
+    return (
+      done ?? {
+        exit: 2,
+        text: json ? jsonLine({ host, exit: 2, error: err }) : colors.red(`failed: ${last}`),
+      }
+    );
+  });
 }
 
 /** Memory that one audit may need, in bytes. */
@@ -112,18 +160,9 @@ const AUDIT_MEMORY = 2 ** 31;
 const parallelAudits = (): number =>
   Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / AUDIT_MEMORY)));
 
-/** Parses the output of an audit; `null` if it is incomplete. */
-function parseAudit(out: string): AuditJson | null {
-  try {
-    return JSON.parse(out) as AuditJson;
-  } catch {
-    return null;
-  }
-}
-
 /** Returns one line about an audit. With expectations it counts only findings that they do not cover. */
-function summary({ expectations, exposures, findings, inconclusive, looked }: AuditJson): string {
-  const { red, yellow, green } = style();
+function summary({ doubts, expectations, exposures, findings, looked }: Audit, colors: Style): string {
+  const { red, yellow, green } = colors;
   const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
   const counted = findings.filter((f) => f.expected !== true);
   const kinds = [...new Set(counted.map((f) => f.kind))].map(
@@ -133,53 +172,33 @@ function summary({ expectations, exposures, findings, inconclusive, looked }: Au
   const unexpected = exposures.filter((e) => e.unexpected !== undefined).length;
   const parts = [
     counted.length === 0
-      ? inconclusive.length === 0
+      ? doubts.length === 0
         ? green(`no ${what}s`)
         : `no ${what}s so far`
       : red(`${count(counted.length, what)} (${kinds.join(", ")})`),
     ...(unexpected > 0 ? [red(count(unexpected, "unexpected exposure"))] : []),
     looked.engines.length === 0 ? "no container engine" : count(exposures.length, "exposure"),
-    ...(inconclusive.length > 0 ? [yellow(`${inconclusive.length} inconclusive`)] : []),
+    ...(doubts.length > 0 ? [yellow(`${doubts.length} inconclusive`)] : []),
   ];
   return parts.join(", ");
 }
 
-const failure = (err: string): string =>
-  style().red(`failed: ${safe(err.trim().split("\n").at(-1) || "no output")}`);
+/** Returns the sentence for an audit that did not end. */
+function failureText(failure: JobFailure): string {
+  switch (failure.code) {
+    case "time-limit":
+      return `not finished within ${failure.seconds} s (--timeout)`;
+    case "memory-limit":
+      return `needs more memory than ${failure.megabytes === null ? "Node allows" : `${failure.megabytes} MB`} (--memory)`;
+    case "crashed":
+      return `the process ended without an answer (${failure.by}); please report it with the input`;
+  }
+}
 
-/** Longest delay of setTimeout, in milliseconds. */
-const MAX_DELAY = 2 ** 31 - 1;
+const failureLine = (failure: JobFailure): string =>
+  style().yellow(`inconclusive: ${safe(failureText(failure))}`);
 
-/** Runs a command of fwcheck in a process, which is killed when this one exits or after `limit` seconds. */
-function runInProcess(args: readonly string[], limit: number): Promise<ProcessResult> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [process.argv[1]!, ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1" },
-    });
-    const text = { out: "", err: "" };
-    let timedOut = false;
-    const kill = (): boolean => child.kill("SIGKILL");
-    const timer = setTimeout(
-      () => {
-        timedOut = true;
-        kill();
-      },
-      Math.min(limit * 1000, MAX_DELAY),
-    );
-    process.on("exit", kill);
-    const end = (result: ProcessResult): void => {
-      clearTimeout(timer);
-      process.off("exit", kill);
-      resolve(result);
-    };
-    child.stdout.setEncoding("utf8").on("data", (part: string) => (text.out += part));
-    child.stderr.setEncoding("utf8").on("data", (part: string) => (text.err += part));
-    child.on("error", (error) => end({ code: 2, out: "", err: error.message }));
-    child.on("close", (code, signal) => {
-      if (timedOut) end({ code: 2, out: "", err: `not finished within ${limit} s` });
-      else if (code === null) end({ code: 2, out: "", err: `killed by ${signal}` });
-      else end({ code, ...text });
-    });
-  });
+function failureJson(host: string, failure: JobFailure): string {
+  const error = failureText(failure);
+  return jsonLine({ host, exit: 2, error, inconclusive: [error], doubts: [failure] });
 }

@@ -62,6 +62,18 @@ export function holdStderr<T>(work: () => T): { readonly result: T; readonly rel
   }
 }
 
+/** Returns what `work` would write to stderr. */
+export function captureStderr(work: () => void): string {
+  const texts: string[] = [];
+  held = texts;
+  try {
+    work();
+  } finally {
+    held = null;
+  }
+  return safeLines(texts.join(""));
+}
+
 /**
  * Prints text for another program, such as a ruleset: unchanged into a file or a pipe, with control characters escaped on
  * a terminal.
@@ -90,8 +102,8 @@ export function printJson(value: unknown): void {
   print(`${safeLines(buffer)}\n`);
 }
 
-/** Prints one line of NDJSON. */
-export const printJsonLine = (value: unknown): void => print(`${safeLines(JSON.stringify(value, toJson))}\n`);
+/** Returns one line of NDJSON. */
+export const jsonLine = (value: unknown): string => `${safeLines(JSON.stringify(value, toJson))}\n`;
 
 /** Characters to collect before a write: one write per line would double the time. */
 const BUFFER_SIZE = 1 << 16;

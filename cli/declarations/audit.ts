@@ -12,6 +12,11 @@ export const command = defineCommand({
       describe: "limit in seconds for each of several hosts (120)",
       requiresArg: true,
     },
+    memory: {
+      type: "number",
+      describe: "limit in MB for each of several hosts, of the heap of V8 (the default of Node)",
+      requiresArg: true,
+    },
     ...auditFlags,
     ...assumptionFlags,
   },
