@@ -1,4 +1,4 @@
-/** Rules of one endpoint: the strategy that matches it, and the rules that apply the policies of its passages. */
+/** Rules of endpoints: the strategy that matches them, and the rules that apply the policies of their passages. */
 import type { FamilyAudit, Passage } from "../audit/audit.ts";
 import { containerAt, type Host } from "../host/host.ts";
 import { printAddress } from "../packet/address.ts";
@@ -9,6 +9,7 @@ import type { SetMember } from "./endpoint-sets.ts";
 import type { PassageMatches } from "./passage-matches.ts";
 import type { PolicyChains } from "./policy-chains.ts";
 import { type PolicyRule, policyKey, verdictsOf } from "./policy-printer.ts";
+import type { RunMember } from "./port-runs.ts";
 import type { OpenReason, StrategyReason } from "./reasons.ts";
 
 /**
@@ -17,11 +18,11 @@ import type { OpenReason, StrategyReason } from "./reasons.ts";
  */
 export type Strategy = "internal-ip" | "conntrack" | "ipset";
 
-/** The strategy of one endpoint. */
+/** The strategy of one endpoint, or of consecutive ports of one container. */
 export interface StrategyChoice {
   /** 4 or 6. */
   readonly family: Family;
-  /** Container, address, port and protocol. */
+  /** Container, address, port or ports, and protocol: `web 172.17.0.2:80/tcp`, `turn 172.17.0.3:49152-65535/udp`. */
   readonly endpoint: string;
   /** Match that its rules use. */
   readonly strategy: Strategy;
@@ -35,74 +36,154 @@ export interface PassagePolicy {
   readonly policy: readonly PolicyRule[];
 }
 
-/** Result for one endpoint. */
+/** Result for the endpoints of a run. */
 export type EndpointRules =
-  | { readonly choice: StrategyChoice; readonly rules: readonly string[]; readonly member: SetMember | null }
-  /** The endpoint stays open. */
+  | {
+      readonly choice: StrategyChoice;
+      readonly rules: readonly string[];
+      readonly members: readonly SetMember[];
+    }
+  /** The endpoints stay open. */
   | { readonly open: OpenReason };
 
 /** Properties of all endpoints of a fix. */
 export interface EndpointOptions {
   /** `null` to choose for each endpoint. */
   readonly requested: Strategy | null;
-  /** One set is cheaper than a rule for each endpoint. */
-  readonly manyEndpoints: boolean;
   /** Unknown packets may be translated to endpoints, so that no rule may match by address alone. */
   readonly unknownTranslations: boolean;
 }
 
+/** An endpoint with its passages that are closed, at least one, and the facts that decide its strategy. */
+export interface ClosedEndpoint {
+  readonly group: readonly PassagePolicy[];
+  readonly facts: EndpointFacts;
+}
+
+/** Properties of an endpoint that decide its strategy. */
+interface EndpointFacts {
+  readonly closedPassages: number;
+  readonly allPassages: number;
+  readonly sameIntent: boolean;
+  readonly keepsAddress: boolean;
+  /** All its passages have the same port of the host, or none. */
+  readonly oneListenPort: boolean;
+}
+
 /**
- * Returns the rules of one endpoint.
+ * Returns an endpoint with its facts.
  * @param group its passages that are closed, at least one
  * @param passages all passages with the same endpoint, and those without an endpoint
  */
-export function endpointRules(
+export function closedEndpoint(
   group: readonly PassagePolicy[],
   passages: readonly Passage[],
-  { audit, host, matches }: { audit: FamilyAudit; host: Host; matches: PassageMatches },
-  chains: PolicyChains,
-  options: EndpointOptions,
-): EndpointRules {
-  const [{ passage, policy }] = group as [PassagePolicy];
-  const { ip, port } = passage.endpoint!;
-  const { family } = audit;
-  const container = containerAt(host, ip);
-  const label = endpointLabel(passage, family, container?.name ?? null);
+  audit: FamilyAudit,
+  host: Host,
+): ClosedEndpoint {
+  const [{ passage }] = group as [PassagePolicy];
+  const container = containerAt(host, passage.endpoint!.ip);
   const all = passages.filter((other) => leadsTo(other, passage, audit));
   const key = (each: PassagePolicy): string => policyKey(verdictsOf(each.policy));
-  const chosen = chooseStrategy(passage, label, options, {
+  const facts = {
     closedPassages: group.length,
     allPassages: all.length,
     // Passages that stay open, or are open as intended, need other rules than the closed ones.
     sameIntent: group.length === all.length && group.every((each) => key(each) === key(group[0]!)),
     keepsAddress: container === null || container.fixed,
-  });
+    oneListenPort:
+      new Set(all.flatMap(({ listen }) => (listen === null || listen.port === null ? [] : [listen.port])))
+        .size <= 1,
+  };
+  return { group, facts };
+}
+
+/** Returns true if the rules of an endpoint match the destination that packets were sent to. */
+const usesConntrack = (
+  { sameIntent }: EndpointFacts,
+  { requested, unknownTranslations }: EndpointOptions,
+): boolean => !sameIntent || requested === "conntrack" || unknownTranslations;
+
+/** Returns the endpoint as a member of a run: endpoints with consecutive ports that the same matches and policies close. */
+export function runMember(
+  { group, facts }: ClosedEndpoint,
+  matches: PassageMatches,
+  options: EndpointOptions,
+): RunMember {
+  const [{ passage, policy }] = group as [PassagePolicy];
+  const { endpoint, proto } = passage;
+  const { ip, port } = endpoint!;
+  const common = [ip, proto, ...Object.values(facts)].join(" ");
+  if (port === null || proto === null || !hasPorts(proto)) return { key: common, ports: [] };
+  if (!usesConntrack(facts, options)) return { key: `${common} ${policyKey(policy)}`, ports: [port] };
+  // Two ranges in one match select all pairs of their ports, also those of another passage of the endpoint.
+  if (!facts.oneListenPort) return { key: common, ports: [] };
+  const originals = group.map((each) => matches.originalPort(each.passage));
+  const paths = group.map(
+    (each, i) =>
+      `${originals[i] === null ? "direct" : each.passage.listen!.address} ${policyKey(each.policy)}`,
+  );
+  return {
+    key: [common, ...paths].join("\n"),
+    ports: [port, ...originals.filter((original) => original !== null)],
+  };
+}
+
+/**
+ * Returns the rules of a run of endpoints.
+ * @param manyRuns one set is cheaper than a rule for each run
+ */
+export function endpointRules(
+  run: readonly ClosedEndpoint[],
+  { audit, host, matches }: { audit: FamilyAudit; host: Host; matches: PassageMatches },
+  chains: PolicyChains,
+  options: EndpointOptions,
+  manyRuns: boolean,
+): EndpointRules {
+  const [{ group, facts }] = run as [ClosedEndpoint];
+  const [{ passage, policy }] = group as [PassagePolicy];
+  const more = run.length - 1;
+  const { family } = audit;
+  const container = containerAt(host, passage.endpoint!.ip);
+  const label = endpointLabel(passage, more, family, container?.name ?? null);
+  const chosen = chooseStrategy(passage, label, options, facts, manyRuns);
   if ("open" in chosen) return chosen;
   const choice: StrategyChoice = { family, endpoint: label, ...chosen };
   switch (choice.strategy) {
     case "conntrack": {
       const rules = group.map(
         (each) =>
-          `${matches.byOriginalDestination(each.passage)} ${chains.targetOf(each.policy, each.passage.proto)}`,
+          `${matches.byOriginalDestination(each.passage, more)} ${chains.targetOf(each.policy, each.passage.proto)}`,
       );
-      return { choice, rules, member: null };
+      return { choice, rules, members: [] };
     }
-    case "ipset":
-      return { choice, rules: [], member: { policy, entry: { ip, proto: passage.proto!, port: port! } } };
+    case "ipset": {
+      const members = run.map((each) => {
+        const { endpoint, proto } = each.group[0]!.passage;
+        return { policy, entry: { ip: endpoint!.ip, proto: proto!, port: endpoint!.port! } };
+      });
+      return { choice, rules: [], members };
+    }
     case "internal-ip":
       return {
         choice,
-        rules: [`${matches.byAddress(passage)} ${chains.targetOf(policy, passage.proto)}`],
-        member: null,
+        rules: [`${matches.byAddress(passage, more)} ${chains.targetOf(policy, passage.proto)}`],
+        members: [],
       };
   }
 }
 
-function endpointLabel({ endpoint, proto }: Passage, family: Family, container: string | null): string {
+function endpointLabel(
+  { endpoint, proto }: Passage,
+  more: number,
+  family: Family,
+  container: string | null,
+): string {
   const { ip, port } = endpoint!;
   const address = family === 6 && port !== null ? `[${printAddress(ip)}]` : printAddress(ip);
   const name = container === null ? "" : `${container} `;
-  return `${name}${address}${port === null ? "" : `:${port}`}/${protoName(proto ?? 0)}`;
+  const last = port === null || more === 0 ? "" : `-${port + more}`;
+  return `${name}${address}${port === null ? "" : `:${port}${last}`}/${protoName(proto ?? 0)}`;
 }
 
 /** Returns whether packets of a passage go to the endpoint of another one. */
@@ -121,19 +202,12 @@ function leadsTo(passage: Passage, { endpoint, proto }: Passage, { domain }: Fam
   );
 }
 
-/** Properties of an endpoint that decide its strategy. */
-interface EndpointFacts {
-  readonly closedPassages: number;
-  readonly allPassages: number;
-  readonly sameIntent: boolean;
-  readonly keepsAddress: boolean;
-}
-
 function chooseStrategy(
   { endpoint, proto }: Passage,
   label: string,
-  { requested, manyEndpoints, unknownTranslations }: EndpointOptions,
+  { requested, unknownTranslations }: EndpointOptions,
   { closedPassages, allPassages, sameIntent, keepsAddress }: EndpointFacts,
+  manyRuns: boolean,
 ): { readonly strategy: Strategy; readonly reason: StrategyReason } | { readonly open: OpenReason } {
   if (!sameIntent && requested === "internal-ip")
     return { open: { code: "different-intents", endpoint: label } };
@@ -145,7 +219,7 @@ function chooseStrategy(
     return { strategy: "conntrack", reason: { code: "conntrack-requested", keepsAddress } };
   if (unknownTranslations)
     return { strategy: "conntrack", reason: { code: "unknown-translations", keepsAddress } };
-  const useSet = requested === "ipset" || manyEndpoints;
+  const useSet = requested === "ipset" || manyRuns;
   if (useSet && endpoint!.port !== null && proto !== null && hasPorts(proto))
     return {
       strategy: "ipset",

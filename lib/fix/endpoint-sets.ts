@@ -31,7 +31,9 @@ export function groupByPolicy(
   const groups = new Map<string, SetMember[]>();
   for (const member of members) {
     const key = policyKey(member.policy);
-    groups.set(key, [...(groups.get(key) ?? []), member]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [member]);
+    else group.push(member);
   }
   return [...groups.values()].map((group, i) => ({
     name: `${CHAIN}${family}-${i + 1}`,

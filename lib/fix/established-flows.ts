@@ -5,6 +5,7 @@ import { addressBits, prefixRange, printAddress, printPrefix } from "../packet/a
 import type { Family, Range } from "../packet/field.ts";
 import { normalizeRanges } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/node-store.ts";
+import { portRuns } from "./port-runs.ts";
 import { countAddresses, prefixesOf, subtractRanges } from "./prefixes.ts";
 import type { CutFailure } from "./reasons.ts";
 
@@ -15,6 +16,8 @@ export interface Cut {
   readonly dst: string;
   /** `null` for all ports. */
   readonly port: number | null;
+  /** Last of the consecutive ports from `port` on; absent for one port. */
+  readonly portEnd?: number;
   readonly container: string;
   /** `only` for flows of the sources, `except` for flows of all others. */
   readonly how: "only" | "except";
@@ -81,7 +84,18 @@ export function cutsOf(
     if (senders.sources.length > MOST_PREFIXES) leave("too-many-prefixes");
     else cuts.push({ ...destinationOf(passage.listen, passage.endpoint, passage.proto, family), ...senders });
   }
-  return { cuts, left };
+  return { cuts: withRanges(cuts), left };
+}
+
+/** Joins the flows of consecutive ports that differ in nothing else. */
+function withRanges(cuts: readonly Cut[]): Cut[] {
+  // Equal senders are one array.
+  const numbers = new Map<readonly string[], number>();
+  for (const { sources } of cuts) if (!numbers.has(sources)) numbers.set(sources, numbers.size);
+  return portRuns(cuts, ({ proto, dst, port, container, how, sources }) => ({
+    key: [proto, dst, container, how, numbers.get(sources)].join(" "),
+    ports: port === null ? [] : [port],
+  })).map((run) => (run.length === 1 ? run[0]! : { ...run[0]!, portEnd: run.at(-1)!.port! }));
 }
 
 /** Returns addresses of the host and of its containers, whose flows to published ports stay allowed. */

@@ -7,17 +7,25 @@ import { bansOf } from "../audit/bans.ts";
 import { bridgePorts, showsInputPorts } from "../host/bridge-ports.ts";
 import type { Host } from "../host/host.ts";
 import { outsideInterfaces } from "../host/packet-origin.ts";
-import type { Family } from "../packet/field.ts";
+import { type Family, hasPorts } from "../packet/field.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import { SAFE_NAME } from "./box-printer.ts";
 import { CHAIN, type FixLanguage } from "./chain-names.ts";
-import { endpointRules, type PassagePolicy, type Strategy, type StrategyChoice } from "./endpoint-rules.ts";
+import {
+  closedEndpoint,
+  endpointRules,
+  type PassagePolicy,
+  runMember,
+  type Strategy,
+  type StrategyChoice,
+} from "./endpoint-rules.ts";
 import { groupByPolicy, type IpSet, type SetMember } from "./endpoint-sets.ts";
 import { nftPolicy } from "./nft-chains.ts";
 import { PassageMatches } from "./passage-matches.ts";
 import { PolicyChains } from "./policy-chains.ts";
 import { failed, PolicyPrinter, type PrintedPolicy } from "./policy-printer.ts";
 import { policySteps } from "./policy-reader.ts";
+import { portRuns } from "./port-runs.ts";
 import type { OpenReason } from "./reasons.ts";
 import { passageKey, wholePassages } from "./whole-passages.ts";
 
@@ -55,7 +63,7 @@ export interface Lifted {
   readonly copied: readonly string[];
 }
 
-/** From this number of endpoints one set is cheaper than a rule for each (docs/fix.md). */
+/** From this number of endpoints, or runs of their ports, one set is cheaper than a rule for each (docs/fix.md). */
 const MANY_ENDPOINTS = 64;
 
 /** Returns the rules of one family. */
@@ -275,27 +283,27 @@ class ChainWriter {
     const withoutEndpoint = byEndpoint.get(NO_ENDPOINT) ?? [];
     const { strategy, sets } = this.options;
     const unknownTranslations = this.options.unknownTranslations || this.audit.notFollowed !== EMPTY;
-    const options = {
-      requested: strategy === "auto" ? null : strategy,
-      manyEndpoints: strategy === "auto" && sets && groups.size >= MANY_ENDPOINTS && !unknownTranslations,
-      unknownTranslations,
-    };
-    const context = { audit: this.audit, host: this.host, matches: this.matches };
+    const options = { requested: strategy === "auto" ? null : strategy, unknownTranslations };
+    const { audit, host, matches } = this;
+    const endpoints = [...groups].map(([key, group]) =>
+      closedEndpoint(group, [...byEndpoint.get(key)!, ...withoutEndpoint], audit, host),
+    );
+    const runs = portRuns(endpoints, (endpoint) => runMember(endpoint, matches, options));
+    const manyRuns = strategy === "auto" && sets && runs.length >= MANY_ENDPOINTS && !unknownTranslations;
     const rules: string[] = [];
     const members: SetMember[] = [];
     const choices: StrategyChoice[] = [];
     const closed: Passage[] = [];
     const open: OpenPassage[] = [];
-    for (const [key, group] of groups) {
-      const related = [...byEndpoint.get(key)!, ...withoutEndpoint];
-      const result = endpointRules(group, related, context, this.chains, options);
-      const passages = group.map(({ passage }) => passage);
+    for (const run of runs) {
+      const result = endpointRules(run, { audit, host, matches }, this.chains, options, manyRuns);
+      const passages = run.flatMap(({ group }) => group.map(({ passage }) => passage));
       if ("open" in result) {
         open.push(...passages.map((passage) => ({ passage, reason: result.open })));
         continue;
       }
       rules.push(...result.rules);
-      if (result.member !== null) members.push(result.member);
+      members.push(...result.members);
       choices.push(result.choice);
       closed.push(...passages);
     }
@@ -322,15 +330,17 @@ class ChainWriter {
 
   /** Returns rules for endpoints that are open as intended at their own address, in front of the rule of their bridge. */
   private exemptions(bridges: ReadonlySet<string | null>): string[] {
-    return this.passages
-      .filter(
-        (passage) =>
-          passage.endpoint !== null &&
-          passage.blocked === EMPTY &&
-          bridges.has(passage.bridge) &&
-          this.matches.isDirect(passage),
-      )
-      .map((passage) => `${this.matches.byAddress(passage)} -j RETURN`);
+    const exempt = this.passages.filter(
+      (passage) =>
+        passage.endpoint !== null &&
+        passage.blocked === EMPTY &&
+        bridges.has(passage.bridge) &&
+        this.matches.isDirect(passage),
+    );
+    return portRuns(exempt, ({ endpoint, proto }) => ({
+      key: `${endpoint!.ip} ${proto}`,
+      ports: proto === null || !hasPorts(proto) || endpoint!.port === null ? [] : [endpoint!.port],
+    })).map((run) => `${this.matches.byAddress(run[0]!, run.length - 1)} -j RETURN`);
   }
 
   private interfaceRulesOf({ passage, policy }: PassagePolicy, name: string): string[] {

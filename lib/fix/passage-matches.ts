@@ -8,6 +8,7 @@ import { type Address, type Field, hasPorts, protoName, type Scalar } from "../p
 import { is } from "../packet/predicate.ts";
 import { EMPTY } from "../reach/node-store.ts";
 import { type SetState, valueIn } from "../reach/set-state.ts";
+import { portsOption } from "./port-runs.ts";
 import { statesAt } from "./read-point.ts";
 
 /** Prints the matches of one audit's passages. */
@@ -19,27 +20,42 @@ export class PassageMatches {
     private readonly host: Host,
   ) {}
 
-  /** Matches all packets to the endpoint of a passage by its address. */
-  byAddress({ endpoint, proto }: Passage): string {
+  /**
+   * Matches all packets to the endpoint of a passage by its address.
+   * @param more number of ports after that of the endpoint that are matched, too
+   */
+  byAddress({ endpoint, proto }: Passage, more = 0): string {
     const { ip, port } = endpoint!;
     const bits = addressBits(this.audit.family);
     const protoMatch = proto === null ? "" : ` -p ${protoName(proto)}`;
     const portMatch =
-      proto !== null && port !== null && hasPorts(proto) ? ` -m ${protoName(proto)} --dport ${port}` : "";
+      proto !== null && port !== null && hasPorts(proto)
+        ? ` -m ${protoName(proto)} --dport ${portsOption(port, more)}`
+        : "";
     return `-d ${printAddress(ip)}/${bits}${protoMatch}${portMatch}`;
   }
 
-  /** Matches the packets of one passage to an endpoint by the destination that they were sent to. */
-  byOriginalDestination(passage: Passage): string {
+  /**
+   * Matches the packets of one passage to an endpoint by the destination that they were sent to.
+   * @param more number of ports after those of the passage that are matched, too
+   */
+  byOriginalDestination(passage: Passage, more = 0): string {
     const { endpoint, proto, listen } = passage;
-    if (listen === null || listen.port === null || this.isDirect(passage))
-      return `${this.byAddress(passage)} -m conntrack ! --ctstate DNAT`;
+    const port = this.originalPort(passage);
+    if (listen === null || port === null)
+      return `${this.byAddress(passage, more)} -m conntrack ! --ctstate DNAT`;
     const address = listen.address === null ? "" : ` --ctorigdst ${listen.address}`;
-    const original = `-m conntrack --ctstate DNAT${address} --ctorigdstport ${listen.port} --ctdir ORIGINAL`;
+    const original = `-m conntrack --ctstate DNAT${address} --ctorigdstport ${portsOption(port, more)} --ctdir ORIGINAL`;
     // Without the container's address the rule stays valid when Docker assigns another one.
     const container = containerAt(this.host, endpoint!.ip);
-    if (container === null || container.fixed) return `${this.byAddress(passage)} ${original}`;
+    if (container === null || container.fixed) return `${this.byAddress(passage, more)} ${original}`;
     return `${proto === null ? "" : `-p ${protoName(proto)}`} ${original}`;
+  }
+
+  /** Returns the port that `byOriginalDestination` matches; `null` for packets that are not translated. */
+  originalPort(passage: Passage): number | null {
+    const port = passage.listen?.port ?? null;
+    return port === null || this.isDirect(passage) ? null : port;
   }
 
   /** Returns whether all packets of a passage are sent to the container's own address. */

@@ -328,7 +328,7 @@ describe("what INPUT's other tables say", () => {
   });
   test("a policy of nat's INPUT that drops closes all ports", () => {
     const rules = closed({ ...ports, natInput: "DROP" });
-    expect(rules).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 81 -j DROP");
+    expect(rules).toContain("-A FWCHECK -d 172.17.0.2/32 -p tcp -m tcp --dport 80:81 -j DROP");
   });
 });
 

@@ -207,10 +207,10 @@ export const setCheck = (names: readonly string[]): string => String.raw`filled(
 }`;
 
 /** Functions of `--cut`: they end flows one by one, each named by its whole header. */
-export const CUT_FUNCTIONS = String.raw`listed() { # the flows that conntrack lists, by their header, that go to the port and are answered by the container
-  port=$1 container=$2
+export const CUT_FUNCTIONS = String.raw`listed() { # the flows that conntrack lists, by their header, that go to the port or ports and are answered by the container
+  ports=$1 container=$2
   shift 2
-  conntrack -L "$@" 2>/dev/null | awk -v port="$port" -v container="$container" '{
+  conntrack -L "$@" 2>/dev/null | awk -v ports="$ports" -v container="$container" 'BEGIN { n = split(ports, end, "-") } {
     s = d = p = q = r = ""
     for (i = 1; i <= NF; i++) {
       if ($i ~ /^src=/) { if (s == "") s = substr($i, 5); else r = substr($i, 5) }
@@ -218,7 +218,7 @@ export const CUT_FUNCTIONS = String.raw`listed() { # the flows that conntrack li
       if ($i ~ /^sport=/ && p == "") p = substr($i, 7)
       if ($i ~ /^dport=/ && q == "") q = substr($i, 7)
     }
-    if ((port == "-" || q == port) && r == container) print $1, s, d, p, q
+    if ((ports == "-" || (q != "" && q + 0 >= end[1] + 0 && q + 0 <= end[n] + 0)) && r == container) print $1, s, d, p, q
   }'
 }
 end_flows() {
