@@ -43,7 +43,7 @@ export function readExpectations(text: string): Expectation[] {
   }
   const list = entries(document).get("open");
   if (!Array.isArray(list)) throw new ExpectationError("expected a list under the key open");
-  return list.map((entry, i) => expectation(entry, i + 1));
+  return list.map((entry, i) => readExpectation(entry, i + 1));
 }
 
 const entries = (value: unknown): ReadonlyMap<string, unknown> =>
@@ -51,7 +51,8 @@ const entries = (value: unknown): ReadonlyMap<string, unknown> =>
     ? new Map(Object.entries(value))
     : new Map();
 
-function expectation(entry: unknown, number: number): Expectation {
+/** Reads one entry of the list under `open`, by its number. @throws ExpectationError */
+export function readExpectation(entry: unknown, number: number): Expectation {
   const given = entries(entry);
   const wrong = (what: string): ExpectationError => new ExpectationError(`entry ${number} of open: ${what}`);
   for (const key of given.keys())

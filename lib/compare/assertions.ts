@@ -5,7 +5,7 @@ import type { HostInference } from "../host/inference.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import type { Policy, PolicyFlow } from "./policy.ts";
-import { anythingFrom, missingZones, type PolicyCheck, PolicyChecker } from "./policy-checker.ts";
+import { missingZones, nothingElse, type PolicyCheck, PolicyChecker } from "./policy-checker.ts";
 import { questionDoubts } from "./question-doubts.ts";
 
 /** Result of `assertPolicy`, as data. */
@@ -52,9 +52,9 @@ export function assertPolicy(
     .filter(({ line, name }) => !checked.has(`${line} ${name}`))
     .filter((flow) => flow.duty !== "allowed" || missingZones([...flow.from, ...flow.to], host).length > 0)
     .map((flow) => unsettled(flow, host, rulesets));
-  const { only } = policy;
-  if (only !== null && !checks.some(({ duty }) => duty === "only"))
-    unchecked.push({ ...unsettled(anythingFrom(only), host, rulesets), duty: "only" });
+  for (const flow of nothingElse(policy))
+    if (!checks.some(({ duty }) => duty === flow.name))
+      unchecked.push({ ...unsettled(flow, host, rulesets), duty: flow.name });
   return { checks: [...checks, ...unchecked], inferences: host.inferences, doubts: doubts.all };
 }
 

@@ -1,6 +1,7 @@
 /** Checks the flows of a policy against the rules of one family. */
 import { type Decider, deciderOf } from "../audit/decision.ts";
 import type { DoubtCollector } from "../audit/doubt.ts";
+import { expected } from "../audit/expectations.ts";
 import type { Host } from "../host/host.ts";
 import { type Family, PROTO } from "../packet/field.ts";
 import { readPacket } from "../packet/packet-json.ts";
@@ -32,8 +33,8 @@ export interface PolicyViolation {
 
 /** Result of one flow of a policy in one family. */
 export interface PolicyCheck {
-  /** `only` for "nothing else". */
-  readonly duty: FlowDuty | "only";
+  /** `only` for "nothing else", `open` for "nothing else is open". */
+  readonly duty: FlowDuty | "only" | "open";
   /** Name of the flow. */
   readonly name: string;
   /** Its line in the policy, from 1. */
@@ -51,10 +52,21 @@ export interface PolicyCheck {
   readonly violations: readonly PolicyViolation[];
 }
 
-/** Returns the flow of "only": anything from its zones. */
-export const anythingFrom = ({ from, line }: NonNullable<Policy["only"]>): PolicyFlow => ({
+/** A check that permits nothing but what other parts of the policy list. */
+export interface NothingElse extends PolicyFlow {
+  /** Part of the policy. */
+  readonly name: "only" | "open";
+}
+
+/** Returns the flows of `only` and `open`: anything from their zones. */
+export const nothingElse = ({ only, open }: Policy): NothingElse[] => [
+  ...(only === null ? [] : [anythingFrom("only", only.from, only.line)]),
+  ...(open === null ? [] : [anythingFrom("open", [{ name: "outside", zone: "outside" }], open.line)]),
+];
+
+const anythingFrom = (name: NothingElse["name"], from: readonly NamedZone[], line: number): NothingElse => ({
   duty: "denied",
-  name: "only",
+  name,
   line,
   from,
   to: [],
@@ -89,9 +101,7 @@ export class PolicyChecker {
   private readonly paths: HostPaths;
   private readonly writer: EntryWriter;
   private readonly flows: readonly HostFlow[];
-  private readonly onlyFrom: readonly Zone[];
-  /** All that the host is connected to, and itself. */
-  private readonly everywhere: readonly Zone[];
+  private readonly nothingElse: readonly (HostFlow & { readonly flow: NothingElse })[];
 
   constructor(
     private readonly ruleset: Ruleset,
@@ -108,16 +118,28 @@ export class PolicyChecker {
       .filter((flow) => flow.family === null || flow.family === family)
       .map((flow) => ({ flow, from: zones(flow.from), to: zones(flow.to) }))
       .filter(({ from, to }) => from.length > 0 && to.length > 0);
-    this.onlyFrom = zones(policy.only?.from ?? []);
-    this.everywhere = [...interfaceZones(host), ...networkZones(host, family), HOST_ZONE];
+    const containers = networkZones(host, family);
+    const everywhere = [...interfaceZones(host), ...containers, HOST_ZONE];
+    this.nothingElse = nothingElse(policy)
+      .map((flow) => ({
+        flow,
+        from: zones(flow.from),
+        to: flow.name === "open" ? containers : everywhere,
+      }))
+      .filter(({ from }) => from.length > 0);
     const used = new Set([
       ...this.flows.flatMap(({ from, to }) => [...from, ...to]),
-      ...this.onlyFrom,
-      ...this.everywhere,
+      ...this.nothingElse.flatMap(({ from }) => from),
+      ...everywhere,
     ]);
     this.paths = new HostPaths(ruleset, host, [...used], {
       budget,
-      asked: policy.flows.flatMap((flow) => this.askedBy(flow)),
+      asked: [
+        ...policy.flows.flatMap((flow) => this.askedBy(flow)),
+        ...this.openPredicates(),
+        is("proto", PROTO.icmp),
+        is("proto", PROTO.icmpv6),
+      ],
     });
     doubts.add(...this.paths.doubts());
     this.writer = new EntryWriter(this.paths, doubts);
@@ -129,7 +151,27 @@ export class PolicyChecker {
         ? []
         : [each.flow.duty === "required" ? this.required(each) : this.denied(each)],
     );
-    return this.policy.only === null || this.onlyFrom.length === 0 ? checks : [...checks, this.only()];
+    if (this.nothingElse.length === 0) return checks;
+    const permitted = this.permitted();
+    // An open port has a protocol with ports: no entry could permit a ping.
+    const isPing = or(is("proto", PROTO.icmp), is("proto", PROTO.icmpv6));
+    const permittedOf = {
+      only: permitted,
+      open: this.paths.domain.diagrams.union(permitted, this.paths.domain.set(isPing)),
+    };
+    return [
+      ...checks,
+      ...this.nothingElse.map(
+        (each): PolicyCheck => ({
+          ...this.deniedBut(each, permittedOf[each.flow.name]),
+          duty: each.flow.name,
+        }),
+      ),
+    ];
+  }
+
+  private openPredicates(): Predicate[] {
+    return (this.policy.open?.entries ?? []).map((entry) => expected(entry, this.family));
   }
 
   /** Predicates that the domain must distinguish. */
@@ -199,24 +241,28 @@ export class PolicyChecker {
     return this.check(each.flow, this.openPackets(this.passing(each), each.flow), this.mayBeUndecided(each));
   }
 
-  /** Nothing but what is required or allowed gets through. */
-  private only(): PolicyCheck {
+  /** Returns the packets that are required or allowed, and those from outside to open ports of containers. */
+  private permitted(): Node {
+    const { domain } = this.paths;
+    const flows = this.flows
+      .filter(({ flow }) => flow.duty !== "denied")
+      .flatMap((each) => this.passing(each).map(({ set }) => set));
+    const atOpenPort = domain.set(or(...this.openPredicates()));
+    const opened = this.nothingElse
+      .filter(({ flow }) => flow.name === "open")
+      .flatMap((each) => this.passing(each))
+      .map(({ set }) => domain.diagrams.intersect(set, atOpenPort));
+    return domain.diagrams.unionAll([...flows, ...opened]);
+  }
+
+  /** Nothing but what is permitted gets through. */
+  private deniedBut(each: HostFlow, permitted: Node): PolicyCheck {
     const { diagrams } = this.paths.domain;
-    const permitted = diagrams.unionAll(
-      this.flows
-        .filter(({ flow }) => flow.duty !== "denied")
-        .flatMap((each) => this.passing(each).map(({ set }) => set)),
-    );
-    const anything = anythingFrom(this.policy.only!);
-    const each: HostFlow = { flow: anything, from: this.onlyFrom, to: this.everywhere };
     const others = this.passing(each).flatMap((part): Passing[] => {
       const set = diagrams.subtract(part.set, permitted);
       return set === EMPTY ? [] : [{ ...part, set }];
     });
-    return {
-      ...this.check(anything, this.openPackets(others, anything), this.mayBeUndecided(each)),
-      duty: "only",
-    };
+    return this.check(each.flow, this.openPackets(others, each.flow), this.mayBeUndecided(each));
   }
 
   /** Returns the packets that get through as violations. */

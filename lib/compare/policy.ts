@@ -11,8 +11,11 @@
  *     denied:
  *       - {from: outside, to: {network: backend}}
  *     only: [outside]
+ *     open:
+ *       - {port: 443, from: 198.51.100.0/24}
  */
 import { LineCounter, parseDocument } from "yaml";
+import { type Expectation, ExpectationError, readExpectation } from "../audit/expectations.ts";
 import { parseAnyPrefix, prefixRange } from "../packet/address.ts";
 import { type Family, hasPorts, protoNumber, type Range } from "../packet/field.ts";
 import { closestWord } from "../query-language/closest-word.ts";
@@ -89,6 +92,11 @@ export interface Policy {
   readonly flows: readonly PolicyFlow[];
   /** Zones from which nothing may get through but what is required or allowed; `null` if that is not asked. */
   readonly only: { readonly from: readonly NamedZone[]; readonly line: number } | null;
+  /**
+   * Ports through which containers may be reached from outside, as in the file of `audit --expect`; nothing else may reach them
+   * but what is required or allowed. `null` if that is not asked.
+   */
+  readonly open: { readonly entries: readonly Expectation[]; readonly line: number } | null;
 }
 
 /** Error in a policy file. */
@@ -105,7 +113,7 @@ export class PolicyError extends Error {
   }
 }
 
-const TOP_KEYS = ["zones", "required", "allowed", "denied", "only"];
+const TOP_KEYS = ["zones", "required", "allowed", "denied", "only", "open"];
 const FLOW_KEYS = ["name", "from", "to", "ports", "containerPorts", "at", "family"];
 const ZONE_KEYS = ["interface", "network", "container", "service", "project", "addresses"] as const;
 const DUTIES: readonly FlowDuty[] = ["required", "allowed", "denied"];
@@ -156,7 +164,8 @@ class PolicyReader {
 
   read(data: unknown): Policy {
     const top = mapOf(data);
-    if (top === undefined) throw new PolicyError("expected the keys required, allowed, denied or only", null);
+    if (top === undefined)
+      throw new PolicyError("expected the keys required, allowed, denied, only or open", null);
     this.refuseOthers(top, TOP_KEYS, []);
     const zones = top.get("zones") ?? {};
     for (const [name, definition] of mapOf(zones) ?? this.fail("zones must be an object", ["zones"])) {
@@ -168,12 +177,30 @@ class PolicyReader {
       listOf(top.get(duty)).map((entry, i) => this.flow(duty, entry, i, [duty, i])),
     );
     const only = top.get("only");
-    if (flows.length === 0 && only === undefined) throw new PolicyError("the policy says nothing", null);
+    const open = this.open(top.get("open"));
+    if (flows.length === 0 && only === undefined && open === null)
+      throw new PolicyError("the policy says nothing", null);
     const from = only === true ? ["outside"] : only === false ? undefined : only;
     return {
       flows,
       only: from === undefined ? null : { from: this.named(from, ["only"]), line: this.lineOf("only") },
+      open,
     };
+  }
+
+  /** Reads the entries of an expectations file. An empty list allows nothing. */
+  private open(value: unknown): Policy["open"] {
+    if (value === undefined) return null;
+    if (!Array.isArray(value)) return this.fail("expected a list under the key open", ["open"]);
+    const entries = value.map((entry, i) => {
+      try {
+        return readExpectation(entry, i + 1);
+      } catch (error) {
+        if (error instanceof ExpectationError) return this.fail(error.message, ["open", i]);
+        throw error;
+      }
+    });
+    return { entries, line: this.lineOf("open") };
   }
 
   private fail(message: string, path: (string | number)[]): never {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseXml } from "@rgrove/parse-xml";
 import {
   assertPolicy,
+  audit,
   type Family,
   type Host,
   type PolicyCheck,
@@ -11,6 +12,7 @@ import {
   policySarif,
   policyText,
   type Ruleset,
+  readExpectations,
   readPacket,
   readPolicy,
   Simulator,
@@ -298,6 +300,71 @@ COMMIT
   });
 });
 
+describe("an expectations file: nothing else is open", () => {
+  const OPEN = [
+    "open: []",
+    "open: [{port: 8080}]",
+    "open: [{port: 8080-9999}]",
+    "open: [{port: 8080, in: eth0}, {port: 8443-9080}]",
+    "open: [{port: 8080, from: 0.0.0.0/1}, {port: 8443-9080}]",
+    "open: [{port: 1-65535}, {port: 1-65535, proto: udp}]",
+  ];
+  const hosts: readonly (readonly [string, () => ReturnType<typeof capture>])[] = [
+    ...["ufw-docker-20.10", "ufw-docker-28.5", "docker-29-nftables"].map(
+      (name) => [name, () => capture(join(examples, name))] as const,
+    ),
+    ...recorded.slice(0, 4).map((name) => [name, () => recordedHost(name)] as const),
+  ];
+
+  test.each(hosts)("%s: no check holds where audit --expect lists a port", { timeout: LONG }, (_, load) => {
+    const { rulesets, host } = load();
+    for (const text of OPEN) {
+      const { exposures } = audit(rulesets, host, { expect: readExpectations(text) });
+      const { checks } = assertPolicy(rulesets, host, readPolicy(text));
+      expect(checks.map(({ duty }) => duty)).toEqual(rulesets.map(() => "open"));
+      for (const { family, outcome } of checks) {
+        const isUnexpected = exposures.some((e) => e.family === family && e.unexpected !== undefined);
+        if (isUnexpected) expect(outcome, `${text} IPv${family}`).not.toBe("holds");
+      }
+    }
+  });
+
+  test("the same ports as audit --expect, with the rule that opens them", () => {
+    const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"));
+    const found = (text: string): string[] =>
+      assertPolicy(rulesets, host, readPolicy(text)).checks.map(
+        ({ outcome, violations }) =>
+          `${outcome} ${[...new Set(violations.map(({ packets }) => packets.witness.dport))].join()}`,
+      );
+    expect(found("open: []")).toEqual(["violated 8080,8443,8444", "holds "]);
+    expect(found("open: [{port: 8080-9999}]")).toEqual(["holds ", "holds "]);
+    expect(found("open: [{port: 8080, in: eth0}, {port: 8443-9080}]")).toEqual(["violated 8080", "holds "]);
+    expect(found("open: []\nonly: true").slice(0, 2)).toEqual([
+      expect.stringMatching(/^violated/),
+      expect.stringMatching(/^violated/),
+    ]);
+    expect(found("open: [{port: 8080-9999}]\ndenied: [{from: outside, to: containers}]")[0]).toMatch(
+      /^violated/,
+    );
+  });
+
+  test("open ports are permitted by only, to containers from outside alone", () => {
+    const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"));
+    const outcomes = (only: string): string[] =>
+      assertPolicy(
+        rulesets,
+        host,
+        readPolicy(
+          `open: [{port: 8080-9999}]\nonly: [${only}]\nallowed:\n  - {from: outside, to: host, ports: [tcp/22, udp/68, udp/546, ping]}\n  - {from: outside, to: outside, ports: ping}\n`,
+        ),
+      )
+        .checks.filter(({ duty }) => duty === "only")
+        .map(({ outcome }) => outcome);
+    expect(outcomes("outside")).toEqual(["holds", "holds"]);
+    expect(outcomes("containers")).toContain("violated");
+  });
+});
+
 describe("a file with an error is refused, with its line", () => {
   test.each([
     ["required: [", "line 1: not YAML"],
@@ -321,6 +388,9 @@ describe("a file with an error is refused, with its line", () => {
     ["required:\n  - {from: outside, to: host, containerPorts: tcp/1-2}\n", "must be single ports"],
     ["denied:\n  - {from: outside, to: host, family: 5}\n", "family must be 4 or 6"],
     ["zones: {any: {interface: eth0}}\nonly: true\n", 'zone "any" has a meaning already'],
+    ["open: {port: 80}\n", "line 1: expected a list under the key open"],
+    ["open:\n  - port: 80\n  - {prt: 80}\n", 'line 3: entry 2 of open: unknown key "prt"'],
+    ["open:\n  - {port: 80, from: nonsense}\n", "line 2: entry 1 of open: from must be"],
     ["zones: {a: {}}\nonly: true\n", "a zone without a key"],
   ])("%s", (text, message) => {
     expect(() => readPolicy(text)).toThrow(message);

@@ -10,6 +10,7 @@ const RULES: readonly (readonly [id: string, text: string])[] = [
   ["policy-required", "Packets that the policy requires do not get through."],
   ["policy-denied", "Packets that the policy denies get through."],
   ["policy-only", "Packets that the policy neither requires nor allows get through."],
+  ["policy-open", "Packets from outside reach containers by a port that the policy does not list."],
 ];
 
 /**

@@ -42,7 +42,8 @@ function checkText(check: PolicyCheck, style: Style): string[] {
 /** Returns the name of a check with its family and its line. */
 export const checkTitle = ({ duty, name, line, family }: PolicyCheck): string => {
   const label = name.startsWith(duty) ? name : `${name} (${duty})`;
-  return `${duty === "only" ? "nothing else" : label}, IPv${family}, line ${line}`;
+  const nothing = { only: "nothing else", open: "nothing else is open" };
+  return `${duty === "only" || duty === "open" ? nothing[duty] : label}, IPv${family}, line ${line}`;
 };
 
 /** Returns a sentence about zones that the host does not have. */
