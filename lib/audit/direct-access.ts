@@ -2,7 +2,7 @@
 import { callsIptables, showsInputPorts } from "../host/bridge-ports.ts";
 import { prefixRange } from "../packet/address.ts";
 import type { Address, Scalar } from "../packet/field.ts";
-import { and, is, type Predicate } from "../packet/predicate.ts";
+import { and, between, is, type Predicate } from "../packet/predicate.ts";
 import type { Divided } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { valueIn } from "../reach/set-state.ts";
@@ -120,8 +120,8 @@ function toContainers(
   return { passages, exposures };
 }
 
-const endpointPredicate = ({ ip, proto, port }: BridgeEndpoint): Predicate =>
-  and(is("dst", ip), is("proto", proto), ...(port === null ? [] : [is("dport", port)]));
+const endpointPredicate = ({ ip, proto, port, portEnd = port! }: BridgeEndpoint): Predicate =>
+  and(is("dst", ip), is("proto", proto), ...(port === null ? [] : [between("dport", port, portEnd)]));
 
 const preferredValues = ({ ip, proto, port }: BridgeEndpoint): FindingSubject["target"] => ({
   proto: [proto],
@@ -155,10 +155,31 @@ function unguardedExposures(model: FamilyModel, bridge: string, packets: Node, i
   if (packets === EMPTY || model.detail !== "all") return [];
   const { diagrams } = model.domain;
   return unguardedEndpoints(model, bridge).flatMap((endpoint) => {
-    const all = diagrams.intersect(packets, model.set(endpointPredicate(endpoint)));
-    if (all === EMPTY) return [];
-    return [{ ...ownAddressExposure(model, endpoint, "direct", divide(model, all, intent)), bridge }];
+    const reached = diagrams.intersect(packets, model.set(endpointPredicate(endpoint)));
+    return alikePorts(model, endpoint, reached).map(([part, all]) => ({
+      ...ownAddressExposure(model, part, "direct", divide(model, all, intent)),
+      bridge,
+    }));
   });
+}
+
+/** Divides the packets to a range of ports into ranges whose ports no rule distinguishes; empty ones are left out. */
+function alikePorts(
+  { domain }: FamilyModel,
+  { portEnd, ...endpoint }: BridgeEndpoint,
+  packets: Node,
+): (readonly [BridgeEndpoint, Node])[] {
+  if (packets === EMPTY) return [];
+  if (endpoint.port === null || portEnd === undefined) return [[endpoint, packets]];
+  const parts: [BridgeEndpoint, Node][] = [];
+  for (let port = endpoint.port; port <= portEnd; ) {
+    const alike = domain.sameInterval("dport", port);
+    const last = Math.min(portEnd, Number(domain.valueRanges(alike, "dport")[0]![1]));
+    const all = domain.diagrams.intersect(packets, alike);
+    if (all !== EMPTY) parts.push([{ ...endpoint, port, ...(last === port ? {} : { portEnd: last }) }, all]);
+    port = last + 1;
+  }
+  return parts;
 }
 
 /** Returns the exposure of a container's own address and port. */
@@ -168,9 +189,10 @@ function ownAddressExposure(
   means: "routed" | "direct",
   { all, inside }: Divided,
 ): Exposure {
-  const { ip, proto, port } = endpoint;
-  const container = endpointAt(model, ip, port);
-  const listen = { address: container.ip, port };
+  const { ip, proto, port, portEnd } = endpoint;
+  const range = portEnd === undefined ? {} : { portEnd };
+  const container = { ...endpointAt(model, ip, port), ...range };
+  const listen = { address: container.ip, port, ...range };
   const target = preferredValues(endpoint);
   return exposureOf(model, { means, proto, endpoint: container, listen, target }, all, inside);
 }

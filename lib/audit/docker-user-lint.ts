@@ -160,7 +160,8 @@ function publishedPorts(program: Program): PublishedPorts {
   for (const { when, nat } of publications(program)) {
     for (const [first, last] of requiredRanges(when, "dport") ?? [])
       if (first === last) host.add(Number(first));
-    if (nat.ports !== null) container.add(nat.ports.first);
+    if (nat.ports !== null)
+      for (let port = nat.ports.first; port <= nat.ports.last; port++) container.add(port);
   }
   return { host, container };
 }

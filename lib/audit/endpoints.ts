@@ -6,7 +6,7 @@ import { isInRanges, prefixRange, printAddress } from "../packet/address.ts";
 import { type Address, hasPorts, PROTO } from "../packet/field.ts";
 import { requiredRanges } from "../packet/required-ranges.ts";
 import type { Program } from "../path/program.ts";
-import { plainPorts } from "../rules/reading.ts";
+import { type PortRange, plainPorts } from "../rules/reading.ts";
 import { chainOf, type Rule } from "../rules/ruleset.ts";
 import { gatewayMode } from "./docker-rules.ts";
 import { addressOf, type Publication, protocolsOf, publications } from "./engine-rules.ts";
@@ -21,6 +21,8 @@ export interface BridgeEndpoint {
   readonly ip: Address;
   readonly proto: number;
   readonly port: number | null;
+  /** Last port of a range that `port` is the first of; absent for one port. */
+  readonly portEnd?: number;
 }
 
 export const keyOf = ({ ip, proto, port }: BridgeEndpoint): string => `${ip} ${proto} ${port}`;
@@ -38,11 +40,11 @@ export function publishedEndpoints(program: Program): PublishedEndpoints {
   const others = new Set<string>();
   for (const publication of publications(program)) {
     const address = addressOf(publication);
-    for (const endpoint of endpointsOf(publication)) {
+    for (const endpoint of endpointsOf(publication).flatMap(eachPort)) {
       const key = keyOf(endpoint);
       translated.add(key);
       if (address !== null && isLoopback(address))
-        loopback.set(key, { address: printAddress(address), port: hostPortOf(publication) });
+        loopback.set(key, { address: printAddress(address), port: hostPortOf(publication, endpoint.port) });
       else others.add(key);
     }
   }
@@ -58,12 +60,26 @@ const endpointsOf = (publication: Publication): BridgeEndpoint[] => {
     ip: to.first,
     proto,
     port: ports?.first ?? null,
+    ...(ports === null || ports.first === ports.last ? {} : { portEnd: ports.last }),
   }));
 };
 
-/** Returns the host port that a publication matches, the first of a range. */
-const hostPortOf = ({ when }: Publication): number | null =>
-  (requiredRanges(when, "dport")?.[0]?.[0] as number | undefined) ?? null;
+/** Returns the endpoints of a range of ports, one for each port. */
+function eachPort({ portEnd, ...first }: BridgeEndpoint): BridgeEndpoint[] {
+  const { port } = first;
+  if (port === null || portEnd === undefined) return [first];
+  return Array.from({ length: portEnd - port + 1 }, (_, i) => ({ ...first, port: port + i }));
+}
+
+/** Returns the host port that a publication translates to a port of the container; the first where several are. */
+function hostPortOf({ nat: { ports }, when }: Publication, port: number | null): number | null {
+  const matched = requiredRanges(when, "dport") as readonly PortRange[] | null;
+  const first = matched?.[0]?.[0] ?? null;
+  if (ports === null || port === null || ports.first === ports.last) return first;
+  if (ports.base !== undefined) return ports.base + port - ports.first;
+  // The kernel keeps a port that is in the range of the rule.
+  return matched?.some((range) => port >= range[0] && port <= range[1]) === true ? port : first;
+}
 
 /** Returns true if the rules list the ports that Docker publishes by DNAT; a file of table filter alone does not. */
 export const listsTranslations = ({ ruleset }: FamilyModel): boolean =>
@@ -106,5 +122,5 @@ export function unguardedEndpoints({ full, host, ruleset }: FamilyModel, bridge:
   const endpoints = publications(full.program)
     .filter(({ nat }) => isInRanges(nat.to.first, subnets))
     .flatMap(endpointsOf);
-  return [...new Map(endpoints.map((each) => [keyOf(each), each])).values()];
+  return [...new Map(endpoints.map((each) => [`${keyOf(each)} ${each.portEnd}`, each])).values()];
 }

@@ -33,6 +33,8 @@ export interface Endpoint {
   readonly ip: string;
   /** Port; `null` for a protocol without ports. */
   readonly port: number | null;
+  /** Last port of a range that starts with `port`; absent for one port. */
+  readonly portEnd?: number;
   /** Name of the container; `null` where it is unknown. */
   readonly name: string | null;
   /** Compose project; absent where Docker names none. */
@@ -47,6 +49,8 @@ export interface ListenAddress {
   readonly address: string | null;
   /** Port; `null` for a protocol without ports. */
   readonly port: number | null;
+  /** Last port of a range that starts with `port`; absent for one port. */
+  readonly portEnd?: number;
 }
 
 /** Packets that the owner's rules let through. */

@@ -179,9 +179,13 @@ export function listeners(model: FamilyModel): (target: PublishedTarget) => Addr
     else known.push(each);
   }
   return ({ rule, form }) => {
-    const [dst, dport] = [valueIn(form, "dst"), valueIn(form, "dport")];
+    const dst = valueIn(form, "dst");
+    const dport = valueIn(form, "dport") as number | undefined;
     const own = (byRule.get(rule) ?? []).filter(
-      ({ nat }) => nat.to.first === dst && (nat.ports === null || nat.ports.first === dport),
+      ({ nat }) =>
+        nat.to.first === dst &&
+        // The header has no port where packets keep theirs.
+        (nat.ports === null || dport === undefined || (dport >= nat.ports.first && dport <= nat.ports.last)),
     );
     const addresses = new Set(own.map(addressOf));
     return addresses.size === 1 ? [...addresses][0]! : null;

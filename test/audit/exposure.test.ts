@@ -1,5 +1,5 @@
 /** Exposures: addresses of the host on which a published port is open, and ports of docker-proxy. */
-import { type ExposureJson, readHost } from "fwcheck";
+import { type ExposureJson, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { rulesetsOf } from "../builders.ts";
 import { auditOf } from "./json.ts";
@@ -158,5 +158,88 @@ describe("docker-proxy in IPv4", () => {
 
   test("has no note if a DNAT rule publishes the port", () => {
     expect(audited({ ...kept, input: [] }).remarks.join()).not.toContain("docker-proxy");
+  });
+});
+
+describe("a range of ports that one rule of netavark publishes", () => {
+  const RANGE = "-p tcp -m tcp --dport 8080:8084 -j DNAT --to-destination 10.88.0.2:9080-9084/8080";
+  const json = (value: unknown) => [{ name: "json", text: JSON.stringify(value) }];
+  /** A host with Podman; `drops` are rules of the owner in FORWARD. */
+  function podman(rule: string, drops: readonly string[] = []) {
+    const text = [
+      "*filter",
+      ...["INPUT", "FORWARD", "OUTPUT"].map((name) => `:${name} ACCEPT [0:0]`),
+      ":NETAVARK_FORWARD - [0:0]",
+      ...drops.map((each) => `-A FORWARD ${each} -j DROP`),
+      "-A FORWARD -j NETAVARK_FORWARD",
+      "-A NETAVARK_FORWARD -d 10.88.0.0/16 -j ACCEPT",
+      "COMMIT",
+      "*nat",
+      ":PREROUTING ACCEPT [0:0]",
+      ":NETAVARK-DN-1 - [0:0]",
+      ":NETAVARK-HOSTPORT-DNAT - [0:0]",
+      "-A PREROUTING -m addrtype --dst-type LOCAL -j NETAVARK-HOSTPORT-DNAT",
+      "-A NETAVARK-HOSTPORT-DNAT -p tcp -m tcp --dport 8080:8084 -j NETAVARK-DN-1",
+      `-A NETAVARK-DN-1 ${rule}`,
+      "COMMIT",
+      "",
+    ].join("\n");
+    const { rulesets } = readRuleset([{ name: "rules", text }]);
+    const interfaces = Object.entries({ eth0: ["203.0.113.1", 24], podman0: ["10.88.0.1", 16] });
+    const host = readHost(
+      {
+        complete: true,
+        addr: json(
+          interfaces.map(([ifname, [local, prefixlen]]) => ({
+            ifname,
+            addr_info: [{ family: "inet", local, prefixlen }],
+          })),
+        ),
+        route: json([
+          { dst: "default", gateway: "203.0.113.2", dev: "eth0" },
+          { dst: "203.0.113.0/24", dev: "eth0", scope: "link" },
+          { dst: "10.88.0.0/16", dev: "podman0", scope: "link" },
+        ]),
+        sysctl: [{ name: "sysctl", text: "net.ipv4.ip_forward = 1\n" }],
+      },
+      rulesets,
+    );
+    return auditOf(rulesets, host);
+  }
+  const rows = (result: ReturnType<typeof podman>, means: string) =>
+    result.exposures
+      .filter((e) => e.means === means)
+      .map(({ listen: { address, port, portEnd = port }, endpoint }) => [
+        address,
+        port,
+        portEnd,
+        endpoint.port,
+      ]);
+
+  test("each port is open by the container's own address, too", () => {
+    expect(rows(podman(RANGE), "direct")).toEqual([
+      ["10.88.0.2", 9080, 9080, 9080],
+      ["10.88.0.2", 9081, 9084, 9081],
+    ]);
+  });
+
+  test("a port in the middle that the owner drops is not", () => {
+    expect(rows(podman(RANGE, ["-d 10.88.0.2/32 -p tcp -m tcp --dport 9082"]), "direct")).toEqual([
+      ["10.88.0.2", 9080, 9080, 9080],
+      ["10.88.0.2", 9081, 9081, 9081],
+      ["10.88.0.2", 9083, 9084, 9083],
+    ]);
+  });
+
+  test("each port listens on the address that the rule matches", () => {
+    const one = podman(`-d 203.0.113.1/32 ${RANGE}`);
+    expect(rows(one, "dnat")).toEqual(
+      [0, 1, 2, 3, 4].map((i) => ["203.0.113.1", 8080 + i, 8080 + i, 9080 + i]),
+    );
+    const loopback = podman(`-d 127.0.0.1/32 ${RANGE}`);
+    expect(rows(loopback, "dnat")).toHaveLength(5);
+    expect(loopback.exposures.filter((e) => e.means === "dnat").map((e) => e.listen.address)).toEqual(
+      Array(5).fill("127.0.0.1"),
+    );
   });
 });

@@ -4,7 +4,7 @@ import type { Exposure, Finding, ReachedBy } from "../../audit/finding.ts";
 import type { RuleStep, Step } from "../../path/program.ts";
 import { iptablesName } from "../../rules/ruleset.ts";
 import { banListText, deciderText } from "./audit-sentences.ts";
-import { at, packetText } from "./packet-text.ts";
+import { at, packetText, portsText } from "./packet-text.ts";
 import {
   hostDestinationsText,
   interfacesText,
@@ -74,12 +74,17 @@ export function groupTitle(group: readonly Finding[]): string {
   return `${title[0]!.toUpperCase()}${title.slice(1)}`;
 }
 
+/** Returns the port or ports of an endpoint; `null` where it has none. */
+const portsOf = ({ port, portEnd }: Exposure["listen"] | Exposure["endpoint"]): string | null =>
+  port === null ? null : portsText(port, portEnd);
+
 type Published = Pick<Exposure, "listen" | "proto" | "family">;
 
-/** Returns a published port: `8080/tcp`, `192.0.2.1:8080/tcp`. */
+/** Returns a published port or range: `8080/tcp`, `192.0.2.1:8080/tcp`, `9000-9010/udp`. */
 export const published = ({ listen, proto, family }: Published): string => {
   const any = family === 6 ? "[::]:" : "";
-  const place = listen.address === null ? `${any}${listen.port ?? "any"}` : at(listen.address, listen.port);
+  const ports = portsOf(listen);
+  const place = listen.address === null ? `${any}${ports ?? "any"}` : at(listen.address, ports);
   return `${place}/${proto}`;
 };
 
@@ -88,7 +93,7 @@ export function container(c: Finding["container"]): string {
   if (c === null) return "";
   const service = [c.project, c.service].filter((name) => name !== undefined).map(safe);
   const name = c.name === null ? "" : `${safe(c.name)} `;
-  return `${name}${at(c.ip, c.port)}${service.length === 0 ? "" : ` (${service.join("/")})`}`;
+  return `${name}${at(c.ip, portsOf(c))}${service.length === 0 ? "" : ` (${service.join("/")})`}`;
 }
 
 /** Returns the word for all sources of a finding. */

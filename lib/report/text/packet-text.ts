@@ -2,8 +2,12 @@
 import type { PacketJson } from "../../packet/packet-json.ts";
 import { safe } from "./terminal.ts";
 
-/** Returns an address with its port, if it has one; an IPv6 address then is in brackets. */
-export const at = (address: string, port: number | null | undefined): string =>
+/** Returns a port, or the first and last port of a range. */
+export const portsText = (port: number, portEnd: number | undefined): string =>
+  portEnd === undefined ? `${port}` : `${port}-${portEnd}`;
+
+/** Returns an address with its port or ports, if it has any; an IPv6 address then is in brackets. */
+export const at = (address: string, port: number | string | null | undefined): string =>
   port === null || port === undefined
     ? address
     : address.includes(":")
