@@ -92,8 +92,8 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
   doubts.add(...engineDoubts(rulesets, host), ...programs.flatMap((p) => portsWithoutRule(p, host)));
   const families = rulesets.flatMap((ruleset) => {
     const result = auditWithinBudget(ruleset, host, options);
-    if (!(result instanceof BudgetExceeded)) return [result];
-    doubts.add(budgetDoubt(ruleset.family, result));
+    if (!("code" in result)) return [result];
+    doubts.add(result);
     return [];
   });
   const unaudited = FAMILIES.filter((family) => families.every((f) => f.family !== family));
@@ -122,17 +122,15 @@ export function audit(rulesets: readonly Ruleset[], host: Host, options: AuditOp
   };
 }
 
-function auditWithinBudget(
-  ruleset: Ruleset,
-  host: Host,
-  options: AuditOptions,
-): FamilyAudit | BudgetExceeded {
+/** Returns the audit of one family, or the doubt that explains why there is none. */
+function auditWithinBudget(ruleset: Ruleset, host: Host, options: AuditOptions): FamilyAudit | Doubt {
+  const { family } = ruleset;
   if (isLargeCluster(ruleset, host))
-    return new BudgetExceeded(MOST_CLUSTER_RULES, "a pod network without a container engine", "rules");
+    return { code: "large-cluster", family, rules: countRules(ruleset), limit: MOST_CLUSTER_RULES };
   try {
     return auditFamily(withMissing(ruleset, host), host, [], options);
   } catch (error) {
-    if (error instanceof BudgetExceeded) return error;
+    if (error instanceof BudgetExceeded) return budgetDoubt(family, error);
     throw error;
   }
 }

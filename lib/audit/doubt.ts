@@ -86,6 +86,16 @@ export type Doubt =
       /** The chain or routing decision that was evaluated; `null` for all together. */
       readonly by: string | null;
     }
+  /**
+   * A pod network has more rules than `limit` and no container engine's rules are among them: this family was not audited,
+   * since the answer would be inconclusive in any case.
+   */
+  | {
+      readonly code: "large-cluster";
+      readonly family: Family;
+      readonly rules: number;
+      readonly limit: number;
+    }
   /** Some packets were not followed to the end. */
   | { readonly code: "not-followed"; readonly family: Family; readonly reason: Uncertainty }
   /** The simulator contradicts the sets: a bug of fwcheck. */

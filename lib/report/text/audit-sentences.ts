@@ -72,6 +72,8 @@ export function doubtText(doubt: Doubt): string {
       const error = new BudgetExceeded(doubt.budget, doubt.by, doubt.unit);
       return `IPv${doubt.family}: ${error.message}, so this family was not audited: ${budgetAdvice(doubt.unit)}`;
     }
+    case "large-cluster":
+      return `IPv${doubt.family}: there are ${doubt.rules} rules with those of a pod network, more than ${doubt.limit}, and none of a container engine, so this family was not audited; simulate and explain accept such rules`;
     case "engines-disagree":
       return `IPv${doubt.family}: the sets and the simulator disagree about ${doubt.kind} ${doubt.proto} ${JSON.stringify(doubt.packet)}; please report this`;
     case "legacy-rules-missing":

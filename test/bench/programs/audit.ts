@@ -11,5 +11,5 @@ const given = (kind: string) => (ofKind(kind).length > 0 ? { [kind]: ofKind(kind
 const { rulesets } = readRuleset(ofKind("rules").length > 0 ? ofKind("rules") : sources);
 const host = readHost({ ...given("addr"), ...given("route") }, rulesets);
 const { findings, doubts } = audit(rulesets, host);
-const exceeded = doubts.filter(({ code }) => code === "budget-exceeded").length;
+const exceeded = doubts.filter(({ code }) => code === "budget-exceeded" || code === "large-cluster").length;
 console.log(JSON.stringify({ findings: findings.length, exceeded, mb: megabytes() }));
