@@ -141,6 +141,8 @@ export interface ProxyPort {
   readonly address: Address | null;
   /** Address of the container, of either family. */
   readonly ip: Address;
+  /** Port of the container that it connects to; `null` where that is not known. */
+  readonly containerPort: number | null;
 }
 
 /** Returns the sockets that docker-proxy may hold, as `PROTOCOL PORT ADDRESS`; `undefined` where no sockets are given. */
@@ -175,12 +177,13 @@ export function proxyPorts({ family, host }: Pick<FamilyModel, "family" | "host"
       container.addresses[0];
     // Podman has no proxy for ports of the root user's containers.
     if (container.hostNetwork || container.engine === "podman" || ip === undefined) continue;
-    for (const { proto, hostPort, address, ...published } of container.published) {
+    for (const { proto, hostPort, containerPort = null, address, ...published } of container.published) {
       if (published.family !== family) continue;
       const isServed =
         held?.has(`${proto} ${hostPort} ${address}`) ??
         !container.addresses.some((a) => isInRanges(a, routed));
-      if (isServed) ports.set(`${proto} ${hostPort} ${address}`, { proto, port: hostPort, address, ip });
+      if (isServed)
+        ports.set(`${proto} ${hostPort} ${address}`, { proto, port: hostPort, address, ip, containerPort });
     }
   }
   return [...ports.values()];

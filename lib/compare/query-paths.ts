@@ -1,8 +1,10 @@
 /** Outcomes of the packets of a query, of one family, and the packets that satisfy the expression. */
 import { type Decider, deciderOfSet } from "../audit/decision.ts";
+import { type ProxyPort, proxyPorts } from "../audit/exposure.ts";
 import type { Host } from "../host/host.ts";
-import type { Scalar } from "../packet/field.ts";
-import { or } from "../packet/predicate.ts";
+import { isInRanges } from "../packet/address.ts";
+import type { Range, Scalar } from "../packet/field.ts";
+import { NEVER } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Expression, QueryTest } from "../query-language/expression.ts";
 import { AttributedEngine } from "../reach/attributed-engine.ts";
@@ -14,14 +16,16 @@ import { commonDomain, type Origin } from "./packet-paths.ts";
 import { testedInterfaces } from "./query-names.ts";
 import {
   type Asked,
+  atPorts,
   firstPacketsOf,
   namedAddresses,
   namedZones,
   packetBound,
   questionPredicates,
   testPredicate,
+  WITH_PORTS,
 } from "./query-tests.ts";
-import { passedOnTo, type Zone } from "./zones.ts";
+import { passedOnTo } from "./zones.ts";
 
 /** Packets that satisfy a condition, and packets that satisfy it or of which that is not known. */
 export interface TestedSet {
@@ -142,12 +146,20 @@ export class QueryPaths {
       case "network": {
         const zones = namedZones(test, host, family);
         if (outcome.verdict === "accept" && outcome.delivery === "local")
-          return this.passedOn(zones, outcome, set);
+          return this.passedOn(
+            zones.flatMap(({ proxied }) => proxied),
+            outcome,
+            set,
+          );
         if (!leavesBy(zones.flatMap(({ bridges }) => bridges))) return all(false);
         return test.code === "network"
           ? all(true)
           : this.endsAt(namedAddresses(host, family, test.name.name), outcome, set);
       }
+      case "container-ports":
+        if (outcome.verdict === "accept" && outcome.delivery === "local")
+          return this.passedOnAt(test.ranges, outcome, set);
+        return leavesBy(host.bridges) ? this.endsAtPorts(test, outcome, set) : all(false);
       case "decided": {
         if (outcome.reason !== null) return all(false);
         const decided = this.decidedBy(test, walk);
@@ -159,14 +171,42 @@ export class QueryPaths {
     }
   }
 
-  /** Returns the packets that the host receives and docker-proxy passes on. */
-  private passedOn(zones: readonly Zone[], { header }: Outcome, set: Node): TestedSet {
+  /** Returns the packets that the host receives and docker-proxy passes on from one of its ports. */
+  private passedOn(proxied: readonly ProxyPort[], { header }: Outcome, set: Node): TestedSet {
     const now = (field: "dst" | "dport"): Scalar | undefined => {
       const bound = header[field];
       return bound !== undefined && "value" in bound ? bound.value : undefined;
     };
-    const served = or(...zones.map((zone) => passedOnTo(zone, now)));
-    const packets = this.domain.diagrams.intersect(set, this.domain.set(served));
+    const packets = this.domain.diagrams.intersect(set, this.domain.set(passedOnTo({ proxied }, now)));
+    return { yes: packets, maybe: packets };
+  }
+
+  /** Returns the packets that docker-proxy passes on to ports of containers. */
+  private passedOnAt(ranges: readonly Range[], outcome: Outcome, set: Node): TestedSet {
+    const proxied = proxyPorts({ family: this.ruleset.family, host: this.host });
+    const toPorts = proxied.filter(
+      ({ containerPort }) => containerPort !== null && isInRanges(containerPort, ranges),
+    );
+    const perhaps = proxied.filter(({ containerPort }) => containerPort === null);
+    return {
+      yes: this.passedOn(toPorts, outcome, set).yes,
+      maybe: this.passedOn([...toPorts, ...perhaps], outcome, set).maybe,
+    };
+  }
+
+  /** Returns the packets of an outcome whose final port is one of a test. */
+  private endsAtPorts(
+    test: { readonly ranges: readonly Range[] },
+    { header }: Outcome,
+    set: Node,
+  ): TestedSet {
+    const { domain } = this;
+    const { dport } = header;
+    // A port that is computed is not compared.
+    if (dport !== undefined && !("value" in dport)) return { yes: EMPTY, maybe: set };
+    const isAsked = dport !== undefined && isInRanges(dport.value as number, test.ranges);
+    const asked = dport === undefined ? atPorts(test) : isAsked ? WITH_PORTS : NEVER;
+    const packets = domain.diagrams.intersect(set, domain.set(asked));
     return { yes: packets, maybe: packets };
   }
 

@@ -1,4 +1,5 @@
 /** Tests of expressions as predicates of the packet as it is sent, or as conditions on its outcome. */
+import { proxyPorts } from "../audit/exposure.ts";
 import type { Host } from "../host/host.ts";
 import { ownAddresses } from "../host/own-addresses.ts";
 import { comesIn } from "../host/packet-origin.ts";
@@ -51,11 +52,17 @@ export function firstPacketsOf({ host, family, origin, expression }: Asked): Pre
 
 const singles = (values: readonly (string | Address)[]): Range[] => values.map((each) => [each, each]);
 
-const WITH_PORTS: Predicate = or(
+export const WITH_PORTS: Predicate = or(
   ...Object.values(PROTO)
     .filter(hasPorts)
     .map((proto) => is("proto", proto)),
 );
+
+/** Returns the packets of protocols with ports that have one of the ports of a test. */
+export const atPorts = (
+  { ranges }: { readonly ranges: readonly Range[] },
+  field: "sport" | "dport" = "dport",
+): Predicate => and(WITH_PORTS, within(field, ranges));
 
 /** Returns a test as a predicate; `null` if it tests the outcome. */
 export function testPredicate(test: QueryTest, { host, family, origin }: Asked): Predicate | null {
@@ -77,7 +84,7 @@ export function testPredicate(test: QueryTest, { host, family, origin }: Asked):
     case "protocol":
       return is("proto", test.number);
     case "ports":
-      return and(WITH_PORTS, within(test.field, test.ranges));
+      return atPorts(test, test.field);
     case "family":
       return test.family === family ? ANY : NEVER;
     case "sent":
@@ -113,6 +120,8 @@ export function questionPredicates(expression: Expression, host: Host, family: F
       found.push(testPredicate(test, asked) ?? ANY);
       if (test.code === "container" || test.code === "network")
         found.push(...namedZones(test, host, family).map((zone) => passedOnTo(zone)));
+      if (test.code === "container-ports")
+        found.push(atPorts(test), passedOnTo({ proxied: proxyPorts({ family, host }) }));
       if (test.code === "container")
         found.push(within("dst", singles(namedAddresses(host, family, test.name.name))));
     }

@@ -24,6 +24,7 @@ import type { Translation } from "./host-paths.ts";
 import { BoxWriter, type PacketBox } from "./packet-boxes.ts";
 import type { Origin } from "./packet-paths.ts";
 import { changeFor, type QueryChange } from "./query-change.ts";
+import { reachesContainerPorts } from "./query-container-ports.ts";
 import { nameError } from "./query-names.ts";
 import { isUnsure, QueryPaths, type QueryWalk } from "./query-paths.ts";
 import { firstPacketsOf, packetBound } from "./query-tests.ts";
@@ -84,6 +85,8 @@ export interface QueryFamily {
   readonly matches: "some" | "none" | "unknown";
   /** Groups of packets that satisfy the expression; none if no packet does. */
   readonly groups: readonly QueryGroup[];
+  /** No packet satisfies the expression, and some do with `containerport` in place of `dport`; else absent. */
+  readonly asContainerPorts?: true;
   /** Change that lets the stopped packets through, with the option `explainDrop`. */
   readonly change?: QueryChange;
 }
@@ -161,8 +164,14 @@ function familyAnswer(
   const writer = new GroupWriter(paths, doubts);
   const groups = paths.walks.flatMap((walk) => writer.groups(walk));
   const matches = groups.length === 0 ? "none" : writer.hasCertain() ? "some" : "unknown";
-  const change = explainDrop === true ? { change: changeFor(whole, host, expression, budget) } : {};
-  return { family: ruleset.family, matches, groups: writer.withShares(groups), ...change };
+  const isMeant = matches === "none" && reachesContainerPorts(whole, host, expression, budget);
+  return {
+    family: ruleset.family,
+    matches,
+    groups: writer.withShares(groups),
+    ...(isMeant ? { asContainerPorts: true } : {}),
+    ...(explainDrop === true ? { change: changeFor(whole, host, expression, budget) } : {}),
+  };
 }
 
 /** A group, and its packets. */

@@ -116,6 +116,8 @@ export interface Container {
     readonly family: Family;
     readonly proto: number;
     readonly hostPort: number;
+    /** Port of the container that it leads to; absent if not given. */
+    readonly containerPort?: number;
     /** The address of the host that the port is published on; `null` for all. */
     readonly address: Address | null;
   }[];

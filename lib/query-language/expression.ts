@@ -37,6 +37,8 @@ export type QueryTest =
   | { readonly code: "protocol"; readonly number: number }
   /** Ports of a protocol that has ports. */
   | { readonly code: "ports"; readonly field: "sport" | "dport"; readonly ranges: readonly Range[] }
+  /** Ports on which a container receives accepted packets, after translation. */
+  | { readonly code: "container-ports"; readonly ranges: readonly Range[] }
   | { readonly code: "family"; readonly family: Family }
   | { readonly code: "verdict"; readonly verdict: QueryVerdict }
   /** Accepted packets: to the host itself, or through it. */

@@ -156,9 +156,15 @@ export class ExpressionParser extends EmbeddedActionsParser {
   });
 
   private readonly ports = this.RULE("ports", (): QueryTest => {
-    const word = this.OR([{ ALT: () => this.CONSUME(t.Sport) }, { ALT: () => this.CONSUME(t.Dport) }]);
-    const field = word.tokenType === t.Sport ? "sport" : "dport";
-    return { code: "ports", field, ranges: this.readAll(this.SUBRULE(this.words), readPorts, "ports") };
+    const word = this.OR([
+      { ALT: () => this.CONSUME(t.Sport) },
+      { ALT: () => this.CONSUME(t.Dport) },
+      { ALT: () => this.CONSUME(t.ContainerPort) },
+    ]);
+    const ranges = this.readAll(this.SUBRULE(this.words), readPorts, "ports");
+    return word.tokenType === t.ContainerPort
+      ? { code: "container-ports", ranges }
+      : { code: "ports", field: word.tokenType === t.Sport ? "sport" : "dport", ranges };
   });
 
   private readonly verdict = this.RULE("verdict", (): QueryTest => {

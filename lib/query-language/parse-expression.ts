@@ -53,6 +53,7 @@ const EXPECTED_AFTER: ReadonlyMap<TokenType, Expected> = new Map([
   [t.Proto, "protocol"],
   [t.Sport, "ports"],
   [t.Dport, "ports"],
+  [t.ContainerPort, "ports"],
   [t.Verdict, "verdict"],
   [t.Ct, "state"],
   [t.State, "state"],

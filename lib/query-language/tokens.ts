@@ -59,6 +59,7 @@ export const Out = keyword("Out", "out");
 export const Proto = keyword("Proto", "proto");
 export const Sport = keyword("Sport", "sport");
 export const Dport = keyword("Dport", "dport");
+export const ContainerPort = keyword("ContainerPort", "containerport");
 export const Verdict = keyword("Verdict", "verdict");
 export const By = keyword("By", "by");
 export const Ct = keyword("Ct", "ct");
@@ -85,6 +86,7 @@ export const vocabulary: TokenType[] = [
   NotWord,
   From,
   To,
+  ContainerPort,
   Container,
   Network,
   Protocol,
@@ -123,6 +125,7 @@ export const TEST_WORDS: readonly string[] = [
   "proto",
   "sport",
   "dport",
+  "containerport",
   "verdict",
   "by",
   "forwarded",

@@ -117,14 +117,16 @@ const onBridges = (host: Host, bridges: readonly string[]): readonly Address[] =
       host.routes.some((r) => bridges.includes(r.dev ?? "") && isInRanges(address, [prefixRange(r.to)])),
     );
 
+/** Returns true if docker-proxy listens on a port that a packet is sent to. */
+const isServedBy = (
+  packet: Packet,
+  { proto, port, address }: { proto: number; port: number; address: Address | null },
+): boolean => proto === packet.proto && port === packet.dport && (address === null || address === packet.dst);
+
 /** Returns true if docker-proxy listens where a packet is sent to, for one of the containers' addresses. */
 const isProxied = (packet: Packet, host: Host, addresses: readonly Address[]): boolean =>
   proxyPorts({ family: packet.family, host }).some(
-    ({ proto, port, address, ip }) =>
-      addresses.includes(ip) &&
-      proto === packet.proto &&
-      port === packet.dport &&
-      (address === null || address === packet.dst),
+    ({ ip, ...served }) => addresses.includes(ip) && isServedBy(packet, served),
   );
 
 /** Evaluates a test for one packet, by its fields and the answer alone. */
@@ -164,6 +166,17 @@ function holdsTest(test: QueryTest, { packet, answer, host, ruleset }: Case): bo
       return packet.proto === test.number;
     case "ports":
       return hasPorts(packet.proto) && inside(packet[test.field], test.ranges);
+    case "container-ports":
+      if (answer.verdict === "accept" && answer.delivery === "local")
+        return proxyPorts({ family: packet.family, host }).some(
+          ({ containerPort, ...served }) =>
+            isServedBy(packet, served) && containerPort !== null && inside(containerPort, test.ranges),
+        );
+      return (
+        hasPorts(packet.proto) &&
+        host.bridges.includes(leavesTo ?? "") &&
+        inside(answer.sent!.dport ?? undefined, test.ranges)
+      );
     case "family":
       return packet.family === test.family;
     case "verdict":
@@ -269,6 +282,7 @@ const EXPRESSIONS = [
   "from 198.51.100.0/24 tcp dport 22,80-8080 not sent",
   "not (sent or dport 0-1023) not verdict reject",
   "out eth0 or (verdict accept not forwarded)",
+  "containerport 80,7 or containerport 1024-65535 in docker0",
   "by INPUT policy or by FORWARD policy or by FORWARD 1 or by ufw-user-input 1",
 ];
 
@@ -347,4 +361,49 @@ test("a container that docker-proxy serves over IPv6 is reached, though no packe
   const found = [["local", [{ kind: "only", parts: ["tcp 8080", "tcp 9080"], more: 0 }]]];
   expect(asked("to container web in eth0 ipv6")).toEqual(found);
   expect(asked("to container app in eth0 ipv6")).toEqual([]);
+});
+
+describe("ports of containers", () => {
+  const { rulesets, host } = capture(join(examples, "ufw-docker-28.5"));
+  const groupsOf = (text: string, from = rulesets, on = host) => {
+    const answer = query(from, on, text);
+    if (isQueryError(answer)) throw new Error(text);
+    return answer.families;
+  };
+  const servicesOf = (text: string, from = rulesets, on = host) =>
+    groupsOf(text, from, on).flatMap(({ groups }) =>
+      groups.map(({ certainty, packets }) => [
+        certainty,
+        packets.flatMap(({ services }) => (services.kind === "only" ? services.parts : services.kind)),
+      ]),
+    );
+
+  test("containerport is the port after translation, dport the one before", () => {
+    const found = [["certain", ["tcp 8080", "tcp 9080"]]];
+    expect(servicesOf("to container web containerport 80 in eth0 ipv4")).toEqual(found);
+    expect(servicesOf("to container web dport 8080,9080 in eth0 ipv4")).toEqual(found);
+    expect(servicesOf("to container web containerport 8080 in eth0 ipv4")).toEqual([]);
+  });
+
+  test("an empty answer says that another port is meant, and only then", () => {
+    const remarks = (text: string) => groupsOf(text).map(({ asContainerPorts }) => asContainerPorts);
+    expect(remarks("to container web tcp dport 80 in eth0 ipv4")).toEqual([true]);
+    expect(remarks("to container web tcp (dport 79 or not not dport 80) in eth0 ipv4")).toEqual([true]);
+    expect(remarks("to container web tcp dport 81 in eth0 ipv4")).toEqual([undefined]);
+    expect(remarks("to container web tcp dport 8080 in eth0 ipv4")).toEqual([undefined]);
+    expect(remarks("to container web tcp sport 80 dport 8081 in eth0 ipv4")).toEqual([undefined]);
+  });
+
+  test("docker-proxy leads to the port that docker inspect names; without one it may lead to any", () => {
+    const open = rulesetsOf("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\nCOMMIT\n", { family: 6 });
+    const text = "containerport 80 in eth0 ipv6 tcp dport 8080,8443,8444";
+    expect(servicesOf(text, open)).toEqual([["certain", ["tcp 8080", "tcp 8443"]]]);
+    const unnamed = host.containers.map((container) => ({
+      ...container,
+      published: container.published.map(({ containerPort: _, ...rest }) => rest),
+    }));
+    expect(servicesOf(text, open, { ...host, containers: unnamed })).toEqual([
+      ["undecided", ["tcp 8080", "tcp 8443-8444"]],
+    ]);
+  });
 });

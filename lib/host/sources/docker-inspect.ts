@@ -99,7 +99,9 @@ function container(entry: unknown): Container {
 
 /** `80/tcp` and where it is bound: `[{ HostIp: "0.0.0.0", HostPort: "8080" }]`. */
 function published(port: string, bindings: readonly unknown[]): Container["published"][number][] {
-  const proto = protoNumber(port.split("/")[1] ?? "tcp");
+  const [inside = "", name = "tcp"] = port.split("/");
+  const proto = protoNumber(name);
+  const containerPort = /^[1-9]\d{0,4}$/.test(inside) ? { containerPort: Number(inside) } : {};
   return bindings.flatMap((binding) => {
     const hostPort = Number(stringOf(property(binding, "HostPort")) ?? Number.NaN);
     if (proto === undefined || !Number.isInteger(hostPort)) return [];
@@ -107,7 +109,7 @@ function published(port: string, bindings: readonly unknown[]): Container["publi
     const family = ip.includes(":") ? 6 : 4;
     // 0.0.0.0 and :: are every address.
     const address = parseAddress(ip, family) || null;
-    return [{ family, proto, hostPort, address } as const];
+    return [{ family, proto, hostPort, ...containerPort, address }];
   });
 }
 

@@ -25,9 +25,19 @@ export function queryText(answer: QueryAnswer, style: Style = PLAIN): string {
   return `${[...families, ...none, ...remarks].join("\n").trimEnd()}\n`;
 }
 
-function familyText({ family, groups, change }: QueryFamily, style: Style): string[] {
+/** The remark on an empty answer. */
+const AS_CONTAINER_PORTS =
+  "dport is the port as it is sent; with containerport, the port as a container receives it, there are packets";
+
+function familyText({ family, groups, asContainerPorts, change }: QueryFamily, style: Style): string[] {
   const changes = change === undefined ? [] : [...changeText(change, `IPv${family}`, style), ""];
-  if (groups.length === 0) return [`${style.bold(`IPv${family}`)}: no packet`, "", ...changes];
+  if (groups.length === 0)
+    return [
+      `${style.bold(`IPv${family}`)}: no packet`,
+      ...(asContainerPorts === true ? indented(" ", AS_CONTAINER_PORTS) : []),
+      "",
+      ...changes,
+    ];
   const more = groups.length - MOST_GROUPS;
   return [
     ...groups.slice(0, MOST_GROUPS).flatMap((group) => [...groupText(family, group, style), ""]),
