@@ -282,7 +282,10 @@ function otherFilters(parts: readonly SnapshotPart[]): OtherFilters {
   const doubts: HostDoubt[] = [];
   const native = text("native").split("\n").filter(Boolean);
   if (native.length > 0) doubts.push({ code: "nft-sets", tables: native });
-  const unread = unlistedTables(text("tables"), text("nft"), familiesSavedByNft(parts));
+  const unread = unlistedTables(text("tables"), text("nft"), {
+    4: tablesSavedByNft(parts, 4),
+    6: tablesSavedByNft(parts, 6),
+  });
   doubts.push(...tableDoubts([...new Set([...unread[4].keys(), ...unread[6].keys()])]));
   const old = !has("expressions");
   if (old && parts.some((p) => p.kind === "rules" && isNft(p))) doubts.push({ code: "old-snapshot" });
@@ -303,17 +306,15 @@ function otherFilters(parts: readonly SnapshotPart[]): OtherFilters {
 const LEGACY_WARNING = /^# Warning: ip6?tables-legacy tables present/m;
 
 /**
- * Returns the families whose tables of iptables-nft a save program printed. An empty text shows no backend; a program of
- * iptables-nft prints a table even if it has no rules.
+ * Returns the names of the tables of a family that save programs of iptables-nft printed: they print each table, even one
+ * without rules, so a listed table that they lack is not known. `null` if no save program succeeded.
  */
-const familiesSavedByNft = (parts: readonly SnapshotPart[]): readonly Family[] =>
-  ([4, 6] as const).filter((family) => {
-    const own = parts.filter((p) => p.kind === "rules" && p.code === 0 && familyOf(p.title) === family);
-    return (
-      own.length === 0 ||
-      own.some((p) => backendOf(p) === "iptables-nft" || (backendOf(p) === null && !isEmpty(p)))
-    );
-  });
+function tablesSavedByNft(parts: readonly SnapshotPart[], family: Family): ReadonlySet<string> | null {
+  const own = parts.filter((p) => p.kind === "rules" && p.code === 0 && familyOf(p.title) === family);
+  if (own.length === 0) return null;
+  const printed = own.filter((p) => backendOf(p) !== "iptables-legacy").map(({ text }) => text);
+  return new Set([...printed.join("\n").matchAll(/^\*(\w+)\s*$/gm)].map(([, name]) => name!));
+}
 
 /** The parts in order, each padded with line feeds to keep its line numbers. */
 function partsOf({ name, text }: Source): SnapshotPart[] {

@@ -2,7 +2,14 @@
 import { isIptablesTable } from "../nftables/iptables-tables.ts";
 import { familiesOf } from "../nftables/load.ts";
 import type { Family } from "../packet/field.ts";
-import { backendOf, iptablesTables, type Ruleset, type Unread, unknownChains } from "../rules/ruleset.ts";
+import {
+  backendOf,
+  iptablesName,
+  iptablesTables,
+  type Ruleset,
+  type Unread,
+  unknownChains,
+} from "../rules/ruleset.ts";
 import type { HostDoubt } from "./host-doubt.ts";
 
 /** A table of nftables as `nft list tables` names it: family and name. */
@@ -19,20 +26,22 @@ export function isTableList(text: string): boolean {
   );
 }
 
-/**
- * Returns family and name of the tables that `nft list tables` names, without those of iptables-nft that a save program
- * prints.
- * @param isSaved returns true for a family of nft whose tables the save program of iptables-nft printed
- */
-const foreignTables = (list: string, isSaved: (family: string) => boolean): string[] =>
+/** Returns true for a table of nftables whose rules the save program of iptables-nft printed. */
+type IsSaved = (family: string, name: string) => boolean;
+
+/** Returns family and name of the tables that `nft list tables` names, without those that a save program prints. */
+const foreignTables = (list: string, isSaved: IsSaved): string[] =>
   [...list.matchAll(TABLE)].flatMap(([, family, name]) =>
-    isIptablesTable(family!, name!) && isSaved(family!) ? [] : [`${family} ${name}`],
+    isIptablesTable(family!, name!) && isSaved(family!, name!) ? [] : [`${family} ${name}`],
   );
 
-/** Returns false for a ruleset whose tables of iptables are all of iptables-legacy. */
-const isSavedByNft = (ruleset: Ruleset | undefined): boolean => {
+/** Returns false for a table that a ruleset with tables of iptables lacks, or has of iptables-legacy only. */
+const isSavedByNft = (ruleset: Ruleset | undefined, name: string): boolean => {
   const saved = ruleset === undefined ? [] : iptablesTables(ruleset);
-  return saved.length === 0 || saved.some((id) => backendOf(ruleset!, id) !== "iptables-legacy");
+  return (
+    saved.length === 0 ||
+    saved.some((id) => iptablesName(id) === name && backendOf(ruleset!, id) !== "iptables-legacy")
+  );
 };
 
 /** Returns the tables of lists that no text of the rulesets contains. */
@@ -41,8 +50,11 @@ function tablesWithoutText(
   rulesets: readonly Ruleset[],
 ): readonly string[] {
   const read = new Set(rulesets.flatMap(({ nftTables }) => nftTables ?? []));
-  const isSaved = (family: string): boolean =>
-    isSavedByNft(rulesets.find((ruleset) => familiesOf(family).includes(ruleset.family)));
+  const isSaved: IsSaved = (family, name) =>
+    isSavedByNft(
+      rulesets.find((ruleset) => familiesOf(family).includes(ruleset.family)),
+      name,
+    );
   return lists.flatMap(({ text }) => foreignTables(text, isSaved)).filter((table) => !read.has(table));
 }
 
@@ -77,15 +89,16 @@ export function withTables(
  * Returns the tables that a list names and no listing shows, with base chains at every hook.
  * @param list what `nft list tables` printed
  * @param listing what `nft list ruleset` printed
- * @param saved families whose tables of iptables-nft a save program printed
+ * @param saved names of the tables of iptables-nft that a save program printed, by family; `null` if none succeeded
  */
 export function unlistedTables(
   list: string,
   listing: string,
-  saved: readonly Family[],
+  saved: Readonly<Record<Family, ReadonlySet<string> | null>>,
 ): Readonly<Record<Family, ReadonlyMap<string, readonly Unread[]>>> {
   const listed = new Set(listedTables(listing));
-  const isSaved = (family: string): boolean => familiesOf(family).every((each) => saved.includes(each));
+  const isSaved: IsSaved = (family, name) =>
+    familiesOf(family).every((each) => saved[each] === null || saved[each].has(name));
   return unreadTables(foreignTables(list, isSaved).filter((table) => !listed.has(table)));
 }
 

@@ -457,6 +457,26 @@ test("the script of a fix compares rules of iptables only, which is what iptable
   expect(digest([...parts, tables("table inet fw"), listing(text)])).toBe(digest(parts));
 });
 
+test("a listed table of iptables-nft that no save program printed may drop at every hook", () => {
+  const doubtsOf = (save: string): readonly unknown[] =>
+    read([
+      ...parts.filter((p) => p.kind !== "tables" && !(p.kind === "rules" && p.title.startsWith("iptables"))),
+      { kind: "rules", title: "iptables-legacy-save -c", text: "*filter\n:INPUT DROP [0:0]\nCOMMIT\n" },
+      { kind: "rules", title: "iptables-nft-save -c", text: save },
+      tables("table ip filter\ntable ip nat"),
+    ]).host.doubts;
+  const unread = (...names: string[]) => ({ code: "nftables-tables", tables: names });
+  const filter = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
+  expect(doubtsOf("")).toContainEqual(unread("ip filter", "ip nat"));
+  expect(doubtsOf(filter)).toContainEqual(unread("ip nat"));
+  expect(doubtsOf(`${filter}*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n`)).not.toContainEqual(
+    expect.objectContaining({ code: "nftables-tables" }),
+  );
+  const { rulesets } = readRuleset([{ name: "rules.v4", text: filter }]);
+  const list = [{ name: "tables.txt", text: "table ip filter\ntable ip nat\n" }];
+  expect(readHost({ tables: list }, rulesets).doubts).toContainEqual(unread("ip nat"));
+});
+
 test("a list of tables adds nothing to tables whose text is read, bridges included", () => {
   const text = `${table("inet fw", "forward", "tcp dport 22 drop")}${table("bridge guard", "output", "accept")}`;
   const save = "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n";
