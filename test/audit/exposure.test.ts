@@ -1,9 +1,9 @@
 /** Exposures: addresses of the host on which a published port is open, and ports of docker-proxy. */
-import { type ExposureJson, readHost, readRuleset } from "fwcheck";
+import { audit, auditText, type ExposureJson, readHost, readRuleset } from "fwcheck";
 import { describe, expect, test } from "vitest";
 import { rulesetsOf } from "../builders.ts";
 import { auditOf } from "./json.ts";
-import { audited, type Layout } from "./layout.ts";
+import { audited, type Layout, read } from "./layout.ts";
 
 /** A host with IPv4 and IPv6 whose containers have IPv4 addresses only: docker-proxy serves their ports in IPv6. */
 function proxied(
@@ -241,5 +241,31 @@ describe("a range of ports that one rule of netavark publishes", () => {
     expect(loopback.exposures.filter((e) => e.means === "dnat").map((e) => e.listen.address)).toEqual(
       Array(5).fill("127.0.0.1"),
     );
+  });
+});
+
+describe("consecutive ports are one row of the text", () => {
+  const ports = { 8080: 80, 8081: 81, 8082: 82, 8083: 84 };
+  const layout = { nets: [{ bridge: "docker0", prefix: "172.17.0", ports }] };
+  const table = (more: Layout): string[] => {
+    const { rulesets, host } = read({ ...layout, ...more });
+    return auditText(audit(rulesets, host)).match(/^[ !] {2}[0-9-]+\/tcp .*172.*$/gm) ?? [];
+  };
+
+  test("where the container's ports are consecutive, too", () => {
+    expect(table({}).map((row) => row.trim().split(/ {2,}/).slice(1, 3).join(" > "))).toEqual([
+      "8080-8082/tcp > 172.17.0.2:80-82",
+      "8083/tcp > 172.17.0.2:84",
+    ]);
+  });
+
+  test("a port that the firewall treats otherwise has its own row", () => {
+    const rows = table({ input: ["-p tcp -m tcp --dport 8081 -j ACCEPT"] });
+    expect(rows.map((row) => row.match(/[0-9-]+\/tcp/)![0])).toEqual([
+      "8080/tcp",
+      "8081/tcp",
+      "8082/tcp",
+      "8083/tcp",
+    ]);
   });
 });

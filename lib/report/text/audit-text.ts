@@ -1,7 +1,8 @@
 /** The audit as text: a table of published ports, sockets of the host, the findings in groups, lint and doubts. */
 import type { Audit } from "../../audit/audit.ts";
-import type { Finding } from "../../audit/finding.ts";
+import type { Exposure, Finding } from "../../audit/finding.ts";
 import type { AuditScope } from "../../audit/scope.ts";
+import { portRuns } from "../../fix/port-runs.ts";
 import { doubtText, lintText, noteText } from "./audit-sentences.ts";
 import {
   aboutPort,
@@ -142,19 +143,21 @@ function verdictText(audit: Audit, style: Style): string {
 function portsText({ exposures, findings }: Audit, style: Style): string[] {
   if (exposures.length === 0) return [];
   const all = [...new Set(exposures.flatMap((e) => e.in))];
-  const rows = exposures.map((e) => {
-    const finding = aboutPort(e, findings);
-    const mark = finding === undefined ? "" : finding.certainty === "must" ? "!" : "?";
-    return {
-      cells: [
-        mark,
-        published(e),
-        container(e.endpoint),
-        sourcesByInterface(e, all),
-        `${firewall(e, finding)}${MEANS[e.means]}`,
-      ],
-      bad: finding !== undefined,
-    };
+  const rows = portRuns(
+    exposures.map((e) => {
+      const finding = aboutPort(e, findings);
+      const mark = finding === undefined ? "" : finding.certainty === "must" ? "!" : "?";
+      const decided = `${firewall(e, finding)}${MEANS[e.means]}`;
+      return { e, mark, from: sourcesByInterface(e, all), decided, bad: finding !== undefined };
+    }),
+    ({ e, ...shown }) => ({
+      key: JSON.stringify([withoutPorts(e), shown]),
+      ports: isOnePort(e) ? [e.listen.port!, e.endpoint.port!] : [],
+    }),
+  ).map((run) => {
+    const { e, mark, from, decided, bad } = run[0]!;
+    const { listen, endpoint } = run.length === 1 ? e : throughLast(e, run.at(-1)!.e);
+    return { cells: [mark, published({ ...e, listen }), container(endpoint), from, decided], bad };
   });
   const [head, ...lines] = table([
     ["", "PUBLISHED", "CONTAINER", "OPEN TO", "FIREWALL"],
@@ -172,6 +175,23 @@ function portsText({ exposures, findings }: Audit, style: Style): string[] {
     "",
   ];
 }
+
+const isOnePort = ({ endpoint, listen }: Exposure): boolean =>
+  listen.port !== null && endpoint.port !== null && (listen.portEnd ?? endpoint.portEnd) === undefined;
+
+/** Returns everything that the row of an exposure shows of its endpoints apart from ports. */
+const withoutPorts = ({ endpoint, family, listen, proto }: Exposure): unknown => [
+  family,
+  proto,
+  listen.address,
+  { ...endpoint, port: null },
+];
+
+/** Returns the endpoints of consecutive ports, from those of the first exposure through those of the last. */
+const throughLast = (first: Exposure, last: Exposure): Pick<Exposure, "listen" | "endpoint"> => ({
+  listen: { ...first.listen, portEnd: last.listen.port! },
+  endpoint: { ...first.endpoint, portEnd: last.endpoint.port! },
+});
 
 function unexpectedText({ exposures }: Audit, style: Style): string[] {
   const lines = exposures.flatMap((e) => {
