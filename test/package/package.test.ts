@@ -47,6 +47,7 @@ const installed = join(home, "node_modules/fwcheck");
 /** A host, as files beside the project. */
 const host = join(home, "host");
 cpSync(join(root, "examples/ufw-docker-20.10"), host, { recursive: true });
+cpSync(host, join(home, "host-b"), { recursive: true });
 cpSync(join(root, "examples/policy.yaml"), join(home, "policy.yaml"));
 const save = join(host, "iptables-save.txt");
 
@@ -364,6 +365,12 @@ for (const version of VERSIONS) {
       expect(ran.err).toBe(messages.get(name));
       expect(ran.out).toMatch(prints);
       expect(ran.code).toBe(code);
+    });
+    test("fwcheck audit of several hosts, in processes of their own", () => {
+      const ran = fwcheck("audit", "host", "host-b");
+      expect(ran.err).toBe("");
+      expect(ran.out).toMatch(/^host {4}9 findings .*\nhost-b {2}9 findings .*\n$/);
+      expect(ran.code).toBe(1);
     });
     test("import and require", () => {
       const program = `const said = ({ readRuleset }, { parse }) =>
