@@ -1,4 +1,5 @@
 /** Results of a comparison of two rulesets on their hosts, as data. `lib/report/text` has the sentences. */
+
 import type { Decider } from "../audit/decision.ts";
 import type { Doubt } from "../audit/doubt.ts";
 import type { RuleNote } from "../audit/rule-note.ts";
@@ -7,6 +8,7 @@ import type { Family, Field } from "../packet/field.ts";
 import type { PacketJson } from "../packet/packet-json.ts";
 import type { EndReason } from "../path/end-reason.ts";
 import type { Decision } from "../path/walk.ts";
+import type { KnownState } from "../reach/set-engine.ts";
 import type { Origin } from "./packet-paths.ts";
 
 /** Way in which packets fare differently. */
@@ -119,6 +121,14 @@ export type CompareDoubt =
       readonly family: Family;
       readonly origin: Origin;
       readonly reason: EndReason | null;
+      readonly packet: PacketJson;
+    }
+  /** Later packets of connections without translation fare differently where first packets fare alike; one of them. */
+  | {
+      readonly code: "later-packets-differ";
+      readonly family: Family;
+      readonly origin: Origin;
+      readonly state: KnownState;
       readonly packet: PacketJson;
     }
   /** The simulator contradicts the sets: a bug of fwcheck. */

@@ -10,6 +10,7 @@ import { GROUPS } from "../path/routing-decision.ts";
 import type { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import type { OutcomeSet } from "../reach/outcome.ts";
+import { KNOWN_STATES } from "../reach/set-engine.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import {
   type ChangedOutcomes,
@@ -23,7 +24,15 @@ import { ClassDescriber } from "./class-describer.ts";
 import type { ChangeCause, ChangeKind, DiffSide, PacketChange, SideDoubt } from "./difference.ts";
 import { Fates } from "./fates.ts";
 import { foreignLinkLocal } from "./link-local.ts";
-import { commonDomain, OPENING, ORIGINS, type Origin, PacketPaths, packetsFrom } from "./packet-paths.ts";
+import {
+  commonDomain,
+  HEADER_FIELDS,
+  OPENING,
+  ORIGINS,
+  type Origin,
+  PacketPaths,
+  packetsFrom,
+} from "./packet-paths.ts";
 import { assumptions, confirms, Examples } from "./replay.ts";
 import { givenKeys, type PairedRuleset, withPairedUnknowns } from "./same-unknowns.ts";
 
@@ -130,6 +139,7 @@ export class FamilyComparison {
     this.doubtUndecided(origin, before.outcomes, "before");
     this.doubtUndecided(origin, after.outcomes, "after");
     const all = changedPackets(changes, this.before);
+    this.doubtLater(origin, compared.universe, all);
     if (all === EMPTY) return [];
     const fates = {
       before: new Fates(this.before, origin, all),
@@ -165,6 +175,30 @@ export class FamilyComparison {
       seen.add(JSON.stringify(reason));
       const packet = packetJson(this.examples[side].of(origin, set).packet);
       this.doubts.push({ side, doubt: { code: "packets-undecided", family, origin, reason, packet } });
+    }
+  }
+
+  /**
+   * Records later packets of connections that fare differently as a doubt, unless the first packets with their addresses and
+   * ports do, too.
+   */
+  private doubtLater(origin: Origin, universe: Node, changed: Node): void {
+    const { diagrams, unknownLevels } = this.domain;
+    const first = diagrams.intersect(this.opening, diagrams.project(changed, unknownLevels));
+    const rest = diagrams.subtract(universe, this.anyFlags(first));
+    const outcomes = (paths: PacketPaths): ProgramOutcomes => ({
+      paths,
+      outcomes: paths.outcomes(origin, rest),
+    });
+    for (const state of KNOWN_STATES) {
+      const [before, after] = [this.before, this.after].map(({ program }) =>
+        outcomes(new PacketPaths(program, this.domain, HEADER_FIELDS, state)),
+      ) as [ProgramOutcomes, ProgramOutcomes];
+      const differs = changedPackets(changedOutcomes(before, after), this.before);
+      if (differs === EMPTY) continue;
+      const packet = packetJson(this.examples.after.of(origin, differs).packet);
+      const doubt = { code: "later-packets-differ", family: this.family, origin, state, packet } as const;
+      this.doubts.push({ side: "after", doubt });
     }
   }
 

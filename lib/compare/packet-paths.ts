@@ -11,7 +11,7 @@ import { AttributedEngine, type SetDecider } from "../reach/attributed-engine.ts
 import { Domain } from "../reach/domain.ts";
 import { EMPTY, type Node } from "../reach/node-store.ts";
 import { groupOutcomes, type Outcome, type OutcomeSet, outcomeKey } from "../reach/outcome.ts";
-import { SetEngine } from "../reach/set-engine.ts";
+import { type KnownState, SetEngine } from "../reach/set-engine.ts";
 import type { Vocabulary } from "../reach/variables.ts";
 import { vocabularyOf } from "../reach/vocabulary.ts";
 import { siteKey } from "../rules/facts.ts";
@@ -98,8 +98,9 @@ export class PacketPaths {
     readonly program: Program,
     readonly domain: Domain,
     private readonly fields: readonly Field[] = HEADER_FIELDS,
+    known: KnownState | null = null,
   ) {
-    this.engine = new SetEngine(program, domain, true);
+    this.engine = new SetEngine(program, domain, true, known);
   }
 
   /** Returns the packets of a set by outcome and by the rules that translate them. */

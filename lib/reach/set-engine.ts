@@ -8,7 +8,7 @@ import {
   NAT_DONE,
   type Scalar,
 } from "../packet/field.ts";
-import type { Predicate } from "../packet/predicate.ts";
+import { ANY, type Predicate } from "../packet/predicate.ts";
 import type { Case } from "../path/decision-list.ts";
 import type { NatSide, NatStop } from "../path/hooks.ts";
 import type { Program } from "../path/program.ts";
@@ -63,7 +63,11 @@ const INITIAL_BINDINGS: Bindings = {
   ctdir: { value: 0 },
 };
 
-/** Bindings of the first packet of a connection: its tuples equal its header. */
+/** States of packets of a known connection. */
+export const KNOWN_STATES = ["ESTABLISHED", "RELATED"] as const satisfies readonly CtState[];
+export type KnownState = (typeof KNOWN_STATES)[number];
+
+/** Bindings of the first packet of a connection, and of later ones without translation: the tuples equal the header. */
 const TRACKED_BINDINGS: Bindings = {
   ctproto: { variable: "proto" },
   ctorigsrc: { variable: "src" },
@@ -91,14 +95,17 @@ export class SetEngine implements Engine<SetStates> {
   /**
    * @param sent true if the caller reads the source that packets leave with; otherwise source translation that cannot
    *   drop is skipped, which keeps the sets smaller
+   * @param known state of all packets, which belong to connections without translation, in their original direction; `null` for
+   *   packets without a known connection
    */
   constructor(
     readonly program: Program,
     readonly domain: Domain,
     private readonly sent = true,
+    private readonly known: KnownState | null = null,
   ) {
     this.chains = ChainEvaluator.of(program, domain);
-    this.fresh = program.initialStates();
+    this.fresh = known === null ? program.initialStates() : [{ when: ANY, outcome: known }];
     this.ports = readsTuplePorts(program) ? tuplePortCases(program.ruleset.family) : null;
     this.natTranslation = new NatTranslation(program, domain, this.chains);
   }
@@ -170,7 +177,7 @@ export class SetEngine implements Engine<SetStates> {
     if (!this.program.tracks) return [states];
     const done = (header: HeaderState): boolean => {
       const ctstate = valueIn(header, "ctstate");
-      return ctstate === CT.UNTRACKED || ctstate === CT.NEW;
+      return ctstate === CT.UNTRACKED || ctstate === CT[this.known ?? "NEW"];
     };
     return [...this.chains.groupByHeader(states, done)].flatMap(([skipped, some]) =>
       skipped
@@ -178,10 +185,10 @@ export class SetEngine implements Engine<SetStates> {
         : this.choose(some, this.fresh).flatMap(({ state, outcome }) => {
             const tracking = {
               ctstate: { value: CT[outcome] },
-              ...(outcome === "NEW" ? TRACKED_BINDINGS : {}),
+              ...(outcome === "INVALID" ? {} : TRACKED_BINDINGS),
             };
             const tracked = mapHeaders(state, (header) => bindFields(header, tracking));
-            return outcome === "NEW" && this.ports !== null
+            return outcome !== "INVALID" && this.ports !== null
               ? this.choose(tracked, this.ports).map((part) =>
                   mapHeaders(part.state, (header) => bindFields(header, part.outcome)),
                 )

@@ -167,6 +167,42 @@ describe("both rule languages", () => {
 });
 
 describe("doubts", () => {
+  describe("later packets of connections", () => {
+    const accept = (chain: string, states: string) =>
+      `-A ${chain} -m conntrack --ctstate ${states} -j ACCEPT`;
+    const all = (states: string) => [accept("INPUT", states), accept("FORWARD", states)];
+    const differing = (before: Ruleset, after: Ruleset) =>
+      compared(before, after).doubts.map(({ doubt }) =>
+        doubt.code === "later-packets-differ" ? `${doubt.origin} ${doubt.state}` : doubt.code,
+      );
+
+    test.each([0, 1])(
+      "the accept of established connections that is removed is no proof of equality: %s",
+      (i) => {
+        const [kept, whole] = [all("RELATED,ESTABLISHED"), rules([SSH, ...all("RELATED,ESTABLISHED")])];
+        const after = rules([SSH, ...kept.filter((_, at) => at !== i)]);
+        expect(differing(whole, after)).toEqual(
+          expect.arrayContaining(["arriving ESTABLISHED", "arriving RELATED"]),
+        );
+        expect(differing(whole, whole)).toEqual([]);
+      },
+    );
+
+    test("each state counts", () => {
+      const [both, one] = [rules(all("RELATED,ESTABLISHED")), rules(all("ESTABLISHED"))];
+      expect(new Set(differing(both, one))).toEqual(new Set(["arriving RELATED", "sent RELATED"]));
+    });
+
+    test("a port that opens does not make the answer inconclusive", () => {
+      expect(differing(rules([SSH]), rules([SSH, WEB]))).toEqual([]);
+    });
+
+    test("--ctstate NEW on an accept cuts its later packets", () => {
+      const after = rules([SSH.replace("-j", "-m conntrack --ctstate NEW -j")]);
+      expect(differing(rules([SSH]), after)).toContain("arriving ESTABLISHED");
+    });
+  });
+
   test("packets whose header is not followed are no difference, and no proof", () => {
     const range = rules([FORWARD], [`${DNAT} 10.99.0.7-10.99.0.9`]);
     const { changes, doubts } = compared(range, rules([FORWARD, FORWARD], [`${DNAT} 10.99.0.7-10.99.0.9`]));

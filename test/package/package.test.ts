@@ -316,7 +316,11 @@ const CALLS: Readonly<Record<string, { args: readonly string[]; code: number; pr
     code: 1,
     prints: /^violated: nothing else, IPv4, line 13$/m,
   },
-  diff: { args: ["host", "host"], code: 0, prints: /^No difference: all IPv4 and IPv6 packets fare alike$/m },
+  diff: {
+    args: ["host", "host"],
+    code: 0,
+    prints: /^No difference: all IPv4 and IPv6 packets without a known connection fare alike$/m,
+  },
   query: { args: ["host", "in eth0 tcp dport 22"], code: 0, prints: /^IPv4: accepted for the host itself/m },
   lint: { args: ["host"], code: 0, prints: /^\d+ rules: 0 dead, 0 shadowed, 0 redundant\.$/m },
   matrix: { args: ["host"], code: 0, prints: /^IPv4 from eth0, eth1$/m },

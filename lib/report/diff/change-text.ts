@@ -154,6 +154,7 @@ function anyDoubtText(doubt: SideDoubt["doubt"]): string {
 const COMPARE_DOUBTS: readonly string[] = [
   "family-missing",
   "packets-undecided",
+  "later-packets-differ",
   "simulator-disagrees",
   "packets-lost",
 ] satisfies CompareDoubt["code"][];
@@ -171,6 +172,8 @@ function compareDoubtText(doubt: CompareDoubt): string {
         doubt.reason === null ? "a rule decides that fwcheck cannot evaluate" : endReasonText(doubt.reason);
       return `${family}: what becomes of some packets is not known (${why}), such as ${packetText(doubt.packet)}`;
     }
+    case "later-packets-differ":
+      return `${family}: packets of state ${doubt.state} fare differently, though the first packets of their connections fare alike, such as ${packetText(doubt.packet)}`;
     case "simulator-disagrees":
       return `${family}: the packet sets and the simulator disagree about ${packetText(doubt.packet)}; please report this bug`;
     case "packets-lost":
@@ -182,7 +185,7 @@ function compareDoubtText(doubt: CompareDoubt): string {
 export function limitText(limit: DiffLimit): string {
   switch (limit.code) {
     case "established-flows":
-      return "later packets of connections (ESTABLISHED, RELATED)";
+      return "later packets of connections (ESTABLISHED, RELATED) that NAT translates";
     case "link-local-addresses":
       return `IPv${limit.family} packets to or from ${limit.count} link-local addresses that only one side has`;
     case "header-fields":

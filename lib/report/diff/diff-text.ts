@@ -22,7 +22,7 @@ export function diffSummary({ changes, doubts, families }: Diff): string {
   }
   const compared = families.map((family) => `IPv${family}`).join(" and ");
   if (doubts.length > 0) return "No difference found, but the comparison is not complete";
-  return `No difference: all ${compared} packets fare alike`;
+  return `No difference: all ${compared} packets without a known connection fare alike`;
 }
 
 /** Returns a comparison as text, at 80 columns where names allow it. */
