@@ -1,5 +1,5 @@
 /** A ruleset before and after a change: which packets of an expression are still stopped, and whether others changed. */
-import { Certainty } from "../audit/certainty.ts";
+import type { Certainty } from "../audit/certainty.ts";
 import type { Host } from "../host/host.ts";
 import type { Address } from "../packet/field.ts";
 import { ANY } from "../packet/predicate.ts";
@@ -45,7 +45,7 @@ export class ChangedRules {
     this.paths = new QueryPaths(before, host, expression, budget, [this.after]);
     this.domain = this.paths.domain;
     this.engine = new AttributedEngine(this.after, this.domain, false);
-    this.certainty = new Certainty(this.domain, before);
+    this.certainty = this.paths.certainty;
   }
 
   /** Returns the ordinary packets of the expression that a rule stopped for certain before the change. */

@@ -1,5 +1,4 @@
 /** Results of a comparison of two rulesets on their hosts, as data. `lib/report/text` has the sentences. */
-
 import type { Decider } from "../audit/decision.ts";
 import type { Doubt } from "../audit/doubt.ts";
 import type { RuleNote } from "../audit/rule-note.ts";
@@ -123,7 +122,7 @@ export type CompareDoubt =
       readonly reason: EndReason | null;
       readonly packet: PacketJson;
     }
-  /** Later packets of connections without translation fare differently where first packets fare alike; one of them. */
+  /** A packet of an established connection, which NAT does not translate, fares differently; the packet that opens it does not. */
   | {
       readonly code: "later-packets-differ";
       readonly family: Family;

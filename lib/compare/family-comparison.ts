@@ -62,6 +62,11 @@ interface ChangedPart extends ChangedOutcomes {
   readonly groups: Node;
 }
 
+const outcomesOf = (paths: PacketPaths, origin: Origin, set: Node): ProgramOutcomes => ({
+  paths,
+  outcomes: paths.outcomes(origin, set),
+});
+
 export class FamilyComparison {
   private readonly family: Family;
   readonly paired: PairedRuleset;
@@ -154,12 +159,12 @@ export class FamilyComparison {
 
   /** Returns the outcomes of all packets of an origin; records packets that have none as a doubt. */
   private outcomes(paths: PacketPaths, origin: Origin, universe: Node): ProgramOutcomes {
-    const outcomes = paths.outcomes(origin, universe);
-    const covered = this.domain.diagrams.unionAll([...outcomes.values()].map(({ set }) => set));
+    const found = outcomesOf(paths, origin, universe);
+    const covered = this.domain.diagrams.unionAll([...found.outcomes.values()].map(({ set }) => set));
     const side = paths === this.after ? "after" : "before";
     if (covered !== universe)
       this.doubts.push({ side, doubt: { code: "packets-lost", family: this.family, origin } });
-    return { paths, outcomes };
+    return found;
   }
 
   /** Records packets without a certain result as doubts. */
@@ -178,23 +183,16 @@ export class FamilyComparison {
     }
   }
 
-  /**
-   * Records later packets of connections that fare differently as a doubt, unless the first packets with their addresses and
-   * ports do, too.
-   */
+  /** Records a doubt if packets of established connections fare differently, and the packets that open them do not. */
   private doubtLater(origin: Origin, universe: Node, changed: Node): void {
+    if (this.after === this.before) return;
     const { diagrams, unknownLevels } = this.domain;
     const first = diagrams.intersect(this.opening, diagrams.project(changed, unknownLevels));
     const rest = diagrams.subtract(universe, this.anyFlags(first));
-    const outcomes = (paths: PacketPaths): ProgramOutcomes => ({
-      paths,
-      outcomes: paths.outcomes(origin, rest),
-    });
     for (const state of KNOWN_STATES) {
-      const [before, after] = [this.before, this.after].map(({ program }) =>
-        outcomes(new PacketPaths(program, this.domain, HEADER_FIELDS, state)),
-      ) as [ProgramOutcomes, ProgramOutcomes];
-      const differs = changedPackets(changedOutcomes(before, after), this.before);
+      const later = ({ program }: PacketPaths): ProgramOutcomes =>
+        outcomesOf(new PacketPaths(program, this.domain, HEADER_FIELDS, state), origin, rest);
+      const differs = changedPackets(changedOutcomes(later(this.before), later(this.after)), this.before);
       if (differs === EMPTY) continue;
       const packet = packetJson(this.examples.after.of(origin, differs).packet);
       const doubt = { code: "later-packets-differ", family: this.family, origin, state, packet } as const;
@@ -211,10 +209,7 @@ export class FamilyComparison {
     const { mixed } = this;
     if (mixed === null) return changed.map((change) => ({ ...change, cause: "rules" }));
     const { diagrams } = this.domain;
-    const outcomes = (paths: PacketPaths): ProgramOutcomes => ({
-      paths,
-      outcomes: paths.outcomes(origin, all),
-    });
+    const outcomes = (paths: PacketPaths): ProgramOutcomes => outcomesOf(paths, origin, all);
     const between = outcomes(mixed);
     const byRules = changedPackets(changedOutcomes(outcomes(this.before), between), mixed);
     const byHost = changedPackets(changedOutcomes(between, outcomes(this.after)), mixed);

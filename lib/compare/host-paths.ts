@@ -21,7 +21,7 @@ import { vocabularyOf } from "../reach/vocabulary.ts";
 import type { Witness } from "../reach/witness.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { firstOfConnections } from "./packet-paths.ts";
-import { arrivedFrom, HOST_ZONE, packetsFrom, passedOnTo, type Zone, type ZoneSources } from "./zones.ts";
+import { arrivedFrom, HOST_ZONE, packetsFrom, passedOn, type Zone, type ZoneSources } from "./zones.ts";
 
 /** Destination that packets have after translation. */
 export interface Translation {
@@ -123,7 +123,7 @@ export class HostPaths {
         arrivedFrom(host, zone),
         packetsFrom(host, family, zone, sources),
         addressed(zone),
-        passedOnTo(zone),
+        passedOn(zone.proxied),
       ]),
     ];
     this.domain = Domain.of(
@@ -195,7 +195,7 @@ export class HostPaths {
         const [header] = headers.values();
         const all = diagrams.members(set);
         const members = proxied
-          ? diagrams.intersect(all, this.domain.set(passedOnTo(to, (field) => valueIn(header!, field))))
+          ? diagrams.intersect(all, this.domain.set(passedOn(to.proxied, (field) => valueIn(header!, field))))
           : this.addressedTo(to, all, header!);
         if (members === EMPTY) continue;
         const name = `${proxied} ${key}`;

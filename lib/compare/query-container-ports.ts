@@ -1,9 +1,7 @@
 /** A likely mistake in queries: `dport` is the port as sent, where that of the container is meant. */
-import { Certainty } from "../audit/certainty.ts";
 import type { Host } from "../host/host.ts";
 import type { Expression, QueryTest } from "../query-language/expression.ts";
 import { BudgetExceeded } from "../reach/budget.ts";
-import { EMPTY } from "../reach/node-store.ts";
 import type { Ruleset } from "../rules/ruleset.ts";
 import { testsOf } from "./query-names.ts";
 import { QueryPaths } from "./query-paths.ts";
@@ -17,12 +15,7 @@ export function reachesContainerPorts(
 ): boolean {
   if (host.bridges.length === 0 || !testsOf(expression).some(isDestinationPort)) return false;
   try {
-    const paths = new QueryPaths(ruleset, host, withContainerPorts(expression), budget);
-    const certainty = new Certainty(paths.domain, paths.program.ruleset);
-    return paths.walks.some((walk) => {
-      const found = certainty.ordinaryPart(paths.satisfying(walk).yes);
-      return certainty.certainPart(found) !== EMPTY;
-    });
+    return new QueryPaths(ruleset, host, withContainerPorts(expression), budget).hasCertain();
   } catch (error) {
     // The answer itself is known: only this remark is left out.
     if (error instanceof BudgetExceeded) return false;

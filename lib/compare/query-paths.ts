@@ -1,10 +1,11 @@
 /** Outcomes of the packets of a query, of one family, and the packets that satisfy the expression. */
+import { Certainty } from "../audit/certainty.ts";
 import { type Decider, deciderOfSet } from "../audit/decision.ts";
 import { type ProxyPort, proxyPorts } from "../audit/exposure.ts";
 import type { Host } from "../host/host.ts";
 import { isInRanges } from "../packet/address.ts";
 import type { Range, Scalar } from "../packet/field.ts";
-import { NEVER } from "../packet/predicate.ts";
+import type { Predicate } from "../packet/predicate.ts";
 import { Program } from "../path/program.ts";
 import type { Expression, QueryTest } from "../query-language/expression.ts";
 import { AttributedEngine } from "../reach/attributed-engine.ts";
@@ -25,7 +26,7 @@ import {
   testPredicate,
   WITH_PORTS,
 } from "./query-tests.ts";
-import { passedOnTo } from "./zones.ts";
+import { passedOn } from "./zones.ts";
 
 /** Packets that satisfy a condition, and packets that satisfy it or of which that is not known. */
 export interface TestedSet {
@@ -50,6 +51,7 @@ export const isUnsure = ({ verdict, unsure }: Outcome): boolean =>
 export class QueryPaths {
   readonly domain: Domain;
   readonly program: Program;
+  readonly certainty: Certainty;
   readonly walks: readonly QueryWalk[];
   private readonly engine: AttributedEngine;
 
@@ -68,6 +70,7 @@ export class QueryPaths {
     this.program = Program.of(ruleset, host);
     const question = questionPredicates(expression, host, family);
     this.domain = commonDomain(family, [this.program, ...others], question, budget);
+    this.certainty = new Certainty(this.domain, this.program.ruleset);
     this.engine = new AttributedEngine(this.program, this.domain, false);
     this.walks = (["arriving", "sent"] as const).map((origin) => this.walk(origin));
   }
@@ -83,6 +86,14 @@ export class QueryPaths {
       origin === "arriving" ? engine.attributeArriving(start) : engine.attributeSent(start);
     const outcomes = [...groupOutcomes(endings, engine, ["dst", "dport"]).values()];
     return { asked, universe: set, outcomes, deciders };
+  }
+
+  /** Returns true if some packets satisfy the expression whatever the unknowns are. */
+  hasCertain(): boolean {
+    return this.walks.some((walk) => {
+      const found = this.certainty.ordinaryPart(this.satisfying(walk).yes);
+      return this.certainty.certainPart(found) !== EMPTY;
+    });
   }
 
   /** Returns the packets of a walk that satisfy the expression. */
@@ -159,7 +170,7 @@ export class QueryPaths {
       case "container-ports":
         if (outcome.verdict === "accept" && outcome.delivery === "local")
           return this.passedOnAt(test.ranges, outcome, set);
-        return leavesBy(host.bridges) ? this.endsAtPorts(test, outcome, set) : all(false);
+        return leavesBy(host.bridges) ? this.endsAtPorts(test.ranges, outcome, set) : all(false);
       case "decided": {
         if (outcome.reason !== null) return all(false);
         const decided = this.decidedBy(test, walk);
@@ -177,7 +188,7 @@ export class QueryPaths {
       const bound = header[field];
       return bound !== undefined && "value" in bound ? bound.value : undefined;
     };
-    const packets = this.domain.diagrams.intersect(set, this.domain.set(passedOnTo({ proxied }, now)));
+    const packets = this.domain.diagrams.intersect(set, this.domain.set(passedOn(proxied, now)));
     return { yes: packets, maybe: packets };
   }
 
@@ -195,19 +206,16 @@ export class QueryPaths {
   }
 
   /** Returns the packets of an outcome whose final port is one of a test. */
-  private endsAtPorts(
-    test: { readonly ranges: readonly Range[] },
-    { header }: Outcome,
-    set: Node,
-  ): TestedSet {
-    const { domain } = this;
-    const { dport } = header;
+  private endsAtPorts(ranges: readonly Range[], { header: { dport } }: Outcome, set: Node): TestedSet {
+    const { diagrams } = this.domain;
+    const within = (asked: Predicate): TestedSet => {
+      const packets = diagrams.intersect(set, this.domain.set(asked));
+      return { yes: packets, maybe: packets };
+    };
+    if (dport === undefined) return within(atPorts("dport", ranges));
     // A port that is computed is not compared.
-    if (dport !== undefined && !("value" in dport)) return { yes: EMPTY, maybe: set };
-    const isAsked = dport !== undefined && isInRanges(dport.value as number, test.ranges);
-    const asked = dport === undefined ? atPorts(test) : isAsked ? WITH_PORTS : NEVER;
-    const packets = domain.diagrams.intersect(set, domain.set(asked));
-    return { yes: packets, maybe: packets };
+    if (!("value" in dport)) return { yes: EMPTY, maybe: set };
+    return isInRanges(dport.value as number, ranges) ? within(WITH_PORTS) : { yes: EMPTY, maybe: EMPTY };
   }
 
   /** Returns the packets of an outcome whose final destination is one of the addresses. */

@@ -9,7 +9,7 @@ import { ANY, and, is, NEVER, not, or, type Predicate, within } from "../packet/
 import type { Expression, QueryTest } from "../query-language/expression.ts";
 import { firstOfConnections, type Origin } from "./packet-paths.ts";
 import { containerZones, networkZones, testedInterfaces, testsOf } from "./query-names.ts";
-import { packetsFrom, passedOnTo, type Zone } from "./zones.ts";
+import { packetsFrom, passedOn, type Zone } from "./zones.ts";
 
 /** Packets of one family and origin. */
 export interface Asked {
@@ -58,11 +58,9 @@ export const WITH_PORTS: Predicate = or(
     .map((proto) => is("proto", proto)),
 );
 
-/** Returns the packets of protocols with ports that have one of the ports of a test. */
-export const atPorts = (
-  { ranges }: { readonly ranges: readonly Range[] },
-  field: "sport" | "dport" = "dport",
-): Predicate => and(WITH_PORTS, within(field, ranges));
+/** Returns the packets of protocols with ports that have one of some ports. */
+export const atPorts = (field: "sport" | "dport", ranges: readonly Range[]): Predicate =>
+  and(WITH_PORTS, within(field, ranges));
 
 /** Returns a test as a predicate; `null` if it tests the outcome. */
 export function testPredicate(test: QueryTest, { host, family, origin }: Asked): Predicate | null {
@@ -84,7 +82,7 @@ export function testPredicate(test: QueryTest, { host, family, origin }: Asked):
     case "protocol":
       return is("proto", test.number);
     case "ports":
-      return atPorts(test, test.field);
+      return atPorts(test.field, test.ranges);
     case "family":
       return test.family === family ? ANY : NEVER;
     case "sent":
@@ -119,9 +117,9 @@ export function questionPredicates(expression: Expression, host: Host, family: F
     for (const test of testsOf(expression)) {
       found.push(testPredicate(test, asked) ?? ANY);
       if (test.code === "container" || test.code === "network")
-        found.push(...namedZones(test, host, family).map((zone) => passedOnTo(zone)));
+        found.push(...namedZones(test, host, family).map((zone) => passedOn(zone.proxied)));
       if (test.code === "container-ports")
-        found.push(atPorts(test), passedOnTo({ proxied: proxyPorts({ family, host }) }));
+        found.push(atPorts("dport", test.ranges), passedOn(proxyPorts({ family, host })));
       if (test.code === "container")
         found.push(within("dst", singles(namedAddresses(host, family, test.name.name))));
     }

@@ -1,5 +1,5 @@
 /** Queries: which first packets of connections satisfy an expression, what becomes of them, and what decides it. */
-import { Certainty } from "../audit/certainty.ts";
+import type { Certainty } from "../audit/certainty.ts";
 import type { Decider } from "../audit/decision.ts";
 import { budgetDoubt, type Doubt, DoubtCollector } from "../audit/doubt.ts";
 import { withMissing } from "../audit/missing-tables.ts";
@@ -163,7 +163,7 @@ function familyAnswer(
   const paths = new QueryPaths(whole, host, expression, budget);
   const writer = new GroupWriter(paths, doubts);
   const groups = paths.walks.flatMap((walk) => writer.groups(walk));
-  const matches = groups.length === 0 ? "none" : writer.hasCertain() ? "some" : "unknown";
+  const matches = groups.length === 0 ? "none" : paths.hasCertain() ? "some" : "unknown";
   const isMeant = matches === "none" && reachesContainerPorts(whole, host, expression, budget);
   return {
     family: ruleset.family,
@@ -190,18 +190,10 @@ class GroupWriter {
     private readonly paths: QueryPaths,
     private readonly doubts: DoubtCollector,
   ) {
-    const { domain, program, host } = paths;
-    this.certainty = new Certainty(domain, program.ruleset);
+    const { certainty, domain, host } = paths;
+    this.certainty = certainty;
     this.names = host.interfaces.map(({ name }) => name).filter((name) => name !== "lo");
     this.measure = new SetMeasure(domain, this.names);
-  }
-
-  /** Returns true if some packets satisfy the expression whatever the unknowns are. */
-  hasCertain(): boolean {
-    return this.paths.walks.some((walk) => {
-      const found = this.certainty.ordinaryPart(this.paths.satisfying(walk).yes);
-      return this.certainty.certainPart(found) !== EMPTY;
-    });
   }
 
   groups(walk: QueryWalk): Grouped[] {

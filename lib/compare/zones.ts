@@ -99,11 +99,11 @@ const subnets = (host: Host, family: Family, bridge: string): Range[] => [
 ];
 
 /**
- * Returns the packets that the host receives and docker-proxy passes on to a zone, or for some of its ports.
+ * Returns the packets that docker-proxy receives on some of its ports and passes on.
  * @param now the value that a field has after translation; `undefined` where it is the one that was sent
  */
-export function passedOnTo(
-  { proxied }: Pick<Zone, "proxied">,
+export function passedOn(
+  proxied: readonly ProxyPort[],
   now: (field: "dst" | "dport") => Scalar | undefined = () => undefined,
 ): Predicate {
   const has = (field: "dst" | "dport", value: Scalar): Predicate => {

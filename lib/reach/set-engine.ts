@@ -95,8 +95,8 @@ export class SetEngine implements Engine<SetStates> {
   /**
    * @param sent true if the caller reads the source that packets leave with; otherwise source translation that cannot
    *   drop is skipped, which keeps the sets smaller
-   * @param known state of all packets, which belong to connections without translation, in their original direction; `null` for
-   *   packets without a known connection
+   * @param known conntrack state of all packets: they belong to connections that NAT does not translate, and go in the original
+   *   direction; `null` for packets of which conntrack knows no connection yet
    */
   constructor(
     readonly program: Program,
