@@ -16,16 +16,22 @@ import type { EndReason } from "./end-reason.ts";
 export interface Entry {
   /** Fields that change when a port hands the packet to its bridge. */
   readonly changes: readonly (readonly [Field, Scalar])[];
-  /** Bridge of the input interface, if any. */
-  readonly bridge: Bridge | null;
+  /**
+   * Properties of the bridge of the input interface, if any. The name is missing: bridges that treat packets alike are one
+   * entry, which is walked once. `bridgeCases` gives the name where the path depends on it.
+   */
+  readonly bridge: BridgeKind | null;
   /** Reason why the packet is not followed; else `null`. */
   readonly unfollowed: EndReason | null;
 }
 
-export interface Bridge {
-  readonly name: string;
+export interface BridgeKind {
   /** The bridge calls iptables before the bridging decision. */
   readonly calls: boolean;
+}
+
+export interface Bridge {
+  readonly name: string;
   /** Output port of a packet that another port received. */
   readonly physout: string;
 }
@@ -67,12 +73,13 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
   const cases = [...portsOf(host)].flatMap(([name, ports]): Case<Entry>[] => {
     const calls = callsIptables(host, name, family);
     const entry = (in_: string, physin: string, more: Predicate): Case<Entry> => {
-      const others = ports.filter((port) => port !== physin);
-      const physout = ports.length === 2 && others.length === 1 ? others[0]! : UNNAMED_BRIDGE_PORT;
-      const changes = [["in", name] as const, ...(calls ? [["physin", physin] as const] : [])];
+      const changes = [
+        ...(in_ === name ? [] : [["in", name] as const]),
+        ...(calls ? [["physin", physin] as const] : []),
+      ];
       return {
         when: and(is("in", in_), more),
-        outcome: { changes, bridge: { name, calls, physout }, unfollowed: beyond(name) },
+        outcome: { changes, bridge: { calls }, unfollowed: beyond(name) },
       };
     };
     const bonded = host.interfaces.map((i) => i.name).filter((each) => top(each) !== each);
@@ -93,6 +100,21 @@ export function entryCases(host: Host, family: Family): Case<Entry>[] {
   });
   return [...cases, ...others, { when: ANY, outcome: { changes: [], bridge: null, unfollowed: null } }];
 }
+
+/** Returns the bridge that received a packet, by its current input interface and, of a bridge of two ports, its input port. */
+export const bridgeCases = (host: Host): Case<Bridge>[] =>
+  [...portsOf(host)].flatMap(([name, ports]): Case<Bridge>[] => {
+    const [one, two] = ports.length === 2 ? ports : [];
+    const between = (from: string | undefined, physout: string | undefined): Case<Bridge>[] =>
+      from === undefined || physout === undefined
+        ? []
+        : [{ when: and(is("in", name), is("physin", from)), outcome: { name, physout } }];
+    return [
+      ...between(one, two),
+      ...between(two, one),
+      { when: is("in", name), outcome: { name, physout: UNNAMED_BRIDGE_PORT } },
+    ];
+  });
 
 /**
  * Returns true for packets that a bridge switches to another port: their destination is in a subnet of the bridge, so the

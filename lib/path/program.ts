@@ -18,7 +18,7 @@ import {
   type TableId,
 } from "../rules/ruleset.ts";
 import { type BoundChain, type BoundRule, bindChain } from "./bound-chain.ts";
-import { acrossCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
+import { acrossCases, type Bridge, bridgeCases, type Entry, entryCases, unfollowedOf } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
 import type { RefusalCases } from "./end-reason.ts";
 import { isAfterSourceNat, type Stop, stopGroups } from "./hooks.ts";
@@ -46,6 +46,8 @@ export class Program {
   readonly unfollowed = lazy(() => unfollowedOf(this.host));
   /** Entry of a packet: by a bridge, or by the interface itself. */
   readonly entries = lazy((): readonly Case<Entry>[] => entryCases(this.host, this.family));
+  /** Bridge that received a packet. */
+  readonly bridges = lazy((): readonly Case<Bridge>[] => bridgeCases(this.host));
   /** True for a packet that a bridge switches to another of its ports. */
   readonly across = lazy((): readonly Case<boolean>[] => acrossCases(this.host, this.family));
   /** Translations on a bridge that are not followed. */
@@ -84,6 +86,8 @@ export class Program {
   private readonly baseChains = lazy(() => this.activeChains());
   private readonly filtersAfterNat = lazy(() => this.baseChains().some(isAfterSourceNat));
   private readonly unreadByHook = new Map<Hook, readonly Case<UnreadEnd | null>[]>();
+
+  private readonly turnsByBridge = new Map<string, readonly Case<Bridge | null>[]>();
 
   private static readonly programs = new WeakMap<Ruleset, WeakMap<Host, Program>>();
 
@@ -208,6 +212,17 @@ export class Program {
    */
   seesTranslatedSource(out: string): boolean {
     return out === "lo" || this.filtersAfterNat();
+  }
+
+  /** Returns the bridge of this name for packets that it received itself; `null` for others. */
+  turned(name: string): readonly Case<Bridge | null>[] {
+    let cases = this.turnsByBridge.get(name);
+    if (cases === undefined) {
+      const own = this.bridges().filter(({ outcome }) => outcome.name === name);
+      cases = [...own, { when: ANY, outcome: null }];
+      this.turnsByBridge.set(name, cases);
+    }
+    return cases;
   }
 
   /** Returns what unread base chains may do at a hook. */

@@ -6,7 +6,7 @@ import type { Field, Scalar } from "../packet/field.ts";
 import { ANY } from "../packet/predicate.ts";
 import type { BaseChain, Hook } from "../rules/base-chain.ts";
 import type { Verdict } from "../rules/effect.ts";
-import type { Bridge } from "./bridge.ts";
+import type { Bridge, BridgeKind } from "./bridge.ts";
 import type { Case } from "./decision-list.ts";
 import type { EndReason, RefusalCases } from "./end-reason.ts";
 import type { NatStop, Stop } from "./hooks.ts";
@@ -140,17 +140,18 @@ class Walk<S> {
       if (bridge === null) this.received(state);
       else
         for (const { state: framed, outcome: across } of engine.choose(state, program.across()))
-          if (bridge.calls) this.bridged(framed, bridge, across);
+          if (bridge.calls) this.bridged(framed, across);
           else if (!across) this.received(framed);
           else if (this.scope === undefined)
-            this.endings.push({
-              state: framed,
-              verdict: "accept",
-              delivery: "forward",
-              out: bridge.name,
-              hook: null,
-              reason: { code: "bridged-past-iptables" },
-            });
+            for (const { state: past, outcome } of engine.choose(framed, program.bridges()))
+              this.endings.push({
+                state: past,
+                verdict: "accept",
+                delivery: "forward",
+                out: outcome.name,
+                hook: null,
+                reason: { code: "bridged-past-iptables" },
+              });
     }
   }
 
@@ -159,14 +160,11 @@ class Walk<S> {
       for (const state of this.hook({ state: came, ...NOWHERE }, "PREROUTING")) this.input(state);
   }
 
-  /** Returns the packets as the first hook sees them, with their bridge: a port hands packets to its master. */
-  private entered(start: S): Part<S, Bridge | null>[] {
+  /** Returns the packets as the first hook sees them, with the kind of their bridge: a port hands packets to its master. */
+  private entered(start: S): Part<S, BridgeKind | null>[] {
     const { engine, program } = this;
-    const parts: Part<S, Bridge | null>[] = [];
-    for (const { state: came, outcome: entry } of engine.choose(
-      start,
-      this.scope?.entries ?? program.entries(),
-    )) {
+    const parts: Part<S, BridgeKind | null>[] = [];
+    for (const { state: came, outcome: entry } of engine.choose(start, program.entries())) {
       const { changes, bridge, unfollowed } = entry;
       if (unfollowed !== null) {
         this.left(came, unfollowed, null);
@@ -259,26 +257,31 @@ class Walk<S> {
    * Walks packets of a bridge that calls iptables: PREROUTING runs before the bridging decision. Packets to another port stay
    * on the bridge. Translated packets are routed at once, to another port or away from the bridge (br_nf_pre_routing_finish).
    */
-  private bridged(start: S, bridge: Bridge, across: boolean): void {
+  private bridged(start: S, across: boolean): void {
     const { engine, program } = this;
     for (const taken of this.passed(start, program.held()))
       for (const { state, outcome: moved } of this.hook({ state: taken, ...NOWHERE }, "PREROUTING").flatMap(
         (state) => engine.rerouted(taken, state, "bridge"),
       )) {
         if (across && !moved) {
-          if (this.scope === undefined) this.switched(state, bridge);
+          if (this.scope === undefined)
+            for (const { state: framed, outcome } of engine.choose(state, program.bridges()))
+              this.switched(framed, outcome);
           continue;
         }
         // A packet that was routed in the bridge has its output interface as input: link-local sources pass.
         const stopped = moved ? program.ended() : program.stopped();
         for (const known of moved ? this.followed(state, program.groups()) : [state])
-          for (const { state: on, outcome: out } of this.routed(known))
-            if (moved && out === bridge.name) this.switched(on, bridge);
-            else {
-              // ip_rcv, which follows the bridge, removes the socket that TPROXY assigned (skb_orphan).
-              const freed = engine.assign(on, "socket", 0);
-              for (const own of this.passed(freed, program.refused())) this.onwards(own, out, stopped);
-            }
+          for (const { state: to, outcome: out } of this.routed(known))
+            for (const { state: on, outcome: back } of moved
+              ? engine.choose(to, program.turned(out))
+              : [{ state: to, outcome: null }])
+              if (back !== null) this.switched(on, back);
+              else {
+                // ip_rcv, which follows the bridge, removes the socket that TPROXY assigned (skb_orphan).
+                const freed = engine.assign(on, "socket", 0);
+                for (const own of this.passed(freed, program.refused())) this.onwards(own, out, stopped);
+              }
       }
   }
 

@@ -88,6 +88,7 @@ export function* predicatesOf(program: Program): Generator<Predicate> {
   yield* reroutedValues(program);
   for (const { when } of program.entries()) yield when;
   for (const { when } of program.across()) yield when;
+  for (const { when } of program.bridges()) yield when;
   for (const { when } of program.groups()) yield when;
   for (const { when } of program.stopped()) yield when;
   for (const { when } of program.neighbours()) yield when;
