@@ -30,7 +30,7 @@ export type AuditNote =
       /** Ports as `PORT/PROTOCOL`. */
       readonly ports: readonly string[];
     }
-  /** Rules that never match were not searched, since the table has too many rules. */
+  /** Rules that never match were not searched, since the rules exceed a limit; `fwcheck lint` has a higher one. */
   | { readonly code: "shadow-search-skipped"; readonly family: Family }
   /** Rules at the forward hook drop all that containers of a bridge send to outside; the engine uses nftables. */
   | { readonly code: "egress-cut"; readonly family: Family; readonly bridge: string }

@@ -205,11 +205,25 @@ describe("the owner's other rules", () => {
     expect(lints(rules("-A INPUT -j DROP\n")).lint).toEqual([]);
   });
 
-  test("a note names a search that was skipped because of too many rules", () => {
-    const many = Array.from({ length: 3001 }, (_, i) => `INPUT -s 10.${i >> 8}.${i & 255}.0/24 -j DROP`);
-    const { lint, remarks } = input(...many, "INPUT -s 10.0.0.0/24 -j ACCEPT");
+  test("5,000 rules of the owner are searched", () => {
+    const many = Array.from({ length: 5000 }, (_, i) => `INPUT -s 10.${i >> 8}.${i & 255}.0/24 -j DROP`);
+    const { lint, remarks } = input(...many, "INPUT -s 10.9.8.0/25 -j ACCEPT");
+    expect(lint).toEqual([["shadowed", expect.any(Number), [expect.any(Number)]]]);
+    expect(remarks.join()).not.toContain("not searched");
+  });
+
+  test("a note names a search that exceeds its limits, and the command that goes on", () => {
+    const sources = Array.from(
+      { length: 10_000 },
+      (_, i) => `-s ${(i * 7919) % 223}.${i >> 8}.${i & 255}.9/32`,
+    );
+    const { lint, remarks } = input(
+      ...sources.map((source) => `INPUT ${source} -j DROP`),
+      ...sources.map((source) => `INPUT ${source} -p tcp -m tcp --dport 22 -j ACCEPT`),
+    );
     expect(lint).toEqual([]);
     expect(remarks.join()).toContain("rules that never match were not searched");
+    expect(remarks.join()).toContain("fwcheck lint");
   });
 });
 

@@ -123,7 +123,7 @@ export function noteText(note: AuditNote): string {
     case "proxy-closed":
       return `docker-proxy serves ${note.ports.join(", ")} in IPv${note.family}, and INPUT governs it: closed`;
     case "shadow-search-skipped":
-      return `IPv${note.family}: rules that never match were not searched, since there are too many rules (fwcheck explain --chain searches one chain)`;
+      return `IPv${note.family}: rules that never match were not searched, since there are too many rules; fwcheck lint searches them with a limit of its own (--budget)`;
     case "egress-cut":
       return `IPv${note.family}: nothing that containers on ${note.bridge} send leaves the host: rules at the forward hook drop it, and an accept of the engine in its own table does not override them; if containers should reach outside, allow it there (nft add rule ... iifname ${JSON.stringify(note.bridge)} accept, or ufw route allow in on ${note.bridge})`;
     case "not-forwarding":
