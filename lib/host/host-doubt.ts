@@ -39,6 +39,27 @@ export type HostDoubt =
   | { readonly code: "cut-off"; readonly source: string }
   /** Docker's rules or networks name a bridge that the list of interfaces lacks. */
   | { readonly code: "bridge-not-listed"; readonly bridge: string }
+  /** Networks of an engine list running containers that its `inspect` lacks. */
+  | {
+      readonly code: "containers-not-inspected";
+      readonly engine: "docker" | "podman";
+      /** Names of the containers. */
+      readonly containers: readonly string[];
+    }
+  /** Containers have addresses in networks that do not list these addresses. */
+  | {
+      readonly code: "containers-not-in-network";
+      readonly engine: "docker" | "podman";
+      /** Names of the containers. */
+      readonly containers: readonly string[];
+    }
+  /** Containers have addresses in networks that `network inspect` lacks. */
+  | {
+      readonly code: "networks-not-inspected";
+      readonly engine: "docker" | "podman";
+      /** Names of the networks. */
+      readonly networks: readonly string[];
+    }
   /** Packets that pass this master of other interfaces are not followed. */
   | { readonly code: "unknown-master"; readonly interface: string; readonly kind: "vrf" | "other" }
   /** A file that was given as rules looks like something else; `null` if it looks like nothing known. */

@@ -83,6 +83,8 @@ export interface Network {
   readonly gateway: Readonly<Record<Family, string>>;
   /** Endpoints by the names that the engine gives them; the ingress sandbox of a swarm is not a container. */
   readonly endpoints: readonly { readonly name: string; readonly address: Address }[];
+  /** Running containers that the engine lists in it, with those without an address; absent where it lists none by id. */
+  readonly members?: readonly { readonly id: string; readonly name: string }[];
 }
 
 /** Settings of the Docker daemon; unknown ones are absent. */
@@ -111,6 +113,8 @@ export interface Container {
   readonly hostNetwork: boolean;
   /** Addresses of both families on all its networks. */
   readonly addresses: readonly Address[];
+  /** Its addresses by network, as the engine names the networks; absent where it has none. */
+  readonly attached?: readonly { readonly network: string; readonly addresses: readonly Address[] }[];
   /** Ports of the host that the engine says it publishes. */
   readonly published: readonly {
     readonly family: Family;

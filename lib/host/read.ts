@@ -8,6 +8,7 @@ import type { HostDoubt } from "./host-doubt.ts";
 import { type AddressHint, inferInterfaces } from "./infer-interfaces.ts";
 import { inferRoutes } from "./infer-routes.ts";
 import type { HostInference } from "./inference.ts";
+import { inspectDifferences } from "./inspect-differences.ts";
 import { declaredBridges } from "./known/declared-bridges.ts";
 import { dockerBridges, isDefaultDockerBridge } from "./known/docker.ts";
 import { isPodmanBridge } from "./known/interfaces.ts";
@@ -187,6 +188,7 @@ export function readHost(
       ...cutOff(sources),
       ...listDoubts(sources.tables ?? [], rulesets),
       ...(isListed ? missingBridges(bridges, interfaces) : []),
+      ...inspectDifferences(containers, known),
       ...foreign(interfaces),
     ],
     complete: sources.complete === true || ((sources.tables ?? []).length > 0 && rulesets.length === 2),

@@ -3,6 +3,7 @@ import { familyOf, type Prefix, parseAddress, parseAnyPrefix } from "../../packe
 import { type Address, protoNumber } from "../../packet/field.ts";
 import type { Container, Daemon, Network } from "../host.ts";
 import { arrays, entries, listOf, property, stringOf } from "./json.ts";
+import { membersOf } from "./network-members.ts";
 import { isPodmanContainer, isPodmanNetwork, podmanNetwork } from "./podman-network.ts";
 
 export interface Docker {
@@ -64,14 +65,12 @@ function settings(entry: unknown): Daemon {
 
 function container(entry: unknown): Container {
   const settings = property(entry, "NetworkSettings");
-  const endpoints = entries(property(settings, "Networks")).map(([, endpoint]) => endpoint);
-  const addresses = [settings, ...endpoints].flatMap((e) =>
-    ["IPAddress", "GlobalIPv6Address"].flatMap((key): Address[] => {
-      const value = stringOf(property(e, key)) ?? "";
-      const family = familyOf(value);
-      return family === undefined ? [] : [parseAddress(value, family)!];
-    }),
-  );
+  const networks = entries(property(settings, "Networks"));
+  const endpoints = networks.map(([, endpoint]) => endpoint);
+  const addresses = [settings, ...endpoints].flatMap(addressesOf);
+  const attached = networks
+    .map(([network, endpoint]) => ({ network, addresses: addressesOf(endpoint) }))
+    .filter((each) => each.addresses.length > 0);
   const asked = endpoints.some((e) => {
     const config = property(e, "IPAMConfig");
     return (
@@ -90,12 +89,21 @@ function container(entry: unknown): Container {
     service: label("com.docker.compose.service") ?? label("com.docker.swarm.service.name"),
     hostNetwork: property(property(entry, "HostConfig"), "NetworkMode") === "host",
     addresses: [...new Set(addresses)],
+    ...(attached.length === 0 ? {} : { attached }),
     published: entries(property(settings, "Ports")).flatMap(([port, bindings]) =>
       published(port, listOf(bindings)),
     ),
     fixed: asked,
   };
 }
+
+/** Returns the addresses of an endpoint. */
+const addressesOf = (endpoint: unknown): Address[] =>
+  ["IPAddress", "GlobalIPv6Address"].flatMap((key): Address[] => {
+    const value = stringOf(property(endpoint, key)) ?? "";
+    const family = familyOf(value);
+    return family === undefined ? [] : [parseAddress(value, family)!];
+  });
 
 /** `80/tcp` and where it is bound: `[{ HostIp: "0.0.0.0", HostPort: "8080" }]`. */
 function published(port: string, bindings: readonly unknown[]): Container["published"][number][] {
@@ -119,6 +127,7 @@ function network(entry: unknown): Network {
   const id = stringOf(property(entry, "Id")) ?? "";
   const options = property(entry, "Options");
   const named = stringOf(property(options, "com.docker.network.bridge.name"));
+  const containers = property(entry, "Containers");
   const subnets = listOf(property(property(entry, "IPAM"), "Config")).flatMap((config): Prefix[] => {
     const read = parseAnyPrefix(stringOf(property(config, "Subnet")) ?? "");
     return read === undefined ? [] : [read.prefix];
@@ -133,7 +142,8 @@ function network(entry: unknown): Network {
       4: stringOf(property(options, "com.docker.network.bridge.gateway_mode_ipv4")) ?? "nat",
       6: stringOf(property(options, "com.docker.network.bridge.gateway_mode_ipv6")) ?? "nat",
     },
-    endpoints: entries(property(entry, "Containers")).flatMap(([, endpoint]) => {
+    ...membersOf(containers, "Name"),
+    endpoints: entries(containers).flatMap(([, endpoint]) => {
       const name = stringOf(property(endpoint, "Name"));
       return ["IPv4Address", "IPv6Address"].flatMap((key) => {
         const [value] = (stringOf(property(endpoint, key)) ?? "").split("/") as [string];

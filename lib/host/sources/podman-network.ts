@@ -2,6 +2,7 @@
 import { familyOf, type Prefix, parseAddress, parseAnyPrefix } from "../../packet/address.ts";
 import type { Network } from "../host.ts";
 import { entries, listOf, property, stringOf } from "./json.ts";
+import { membersOf } from "./network-members.ts";
 
 /** Returns true for a container of `podman inspect`: Docker's output has no runtime by this name. */
 export const isPodmanContainer = (entry: unknown): boolean => property(entry, "OCIRuntime") !== undefined;
@@ -14,6 +15,7 @@ export const isPodmanNetwork = (entry: unknown): boolean =>
 /** Reads a network. */
 export function podmanNetwork(entry: unknown): Network {
   const driver = stringOf(property(entry, "driver")) ?? "?";
+  const containers = property(entry, "containers");
   const subnets = listOf(property(entry, "subnets")).flatMap((each): Prefix[] => {
     const read = parseAnyPrefix(stringOf(property(each, "subnet")) ?? "");
     return read === undefined ? [] : [read.prefix];
@@ -26,7 +28,8 @@ export function podmanNetwork(entry: unknown): Network {
     subnets,
     internal: property(entry, "internal") === true,
     gateway: { 4: "nat", 6: "nat" },
-    endpoints: entries(property(entry, "containers")).flatMap(([, container]) => {
+    ...membersOf(containers, "name"),
+    endpoints: entries(containers).flatMap(([, container]) => {
       const name = stringOf(property(container, "name"));
       const interfaces = entries(property(container, "interfaces")).map(([, each]) => each);
       return interfaces

@@ -3,6 +3,17 @@
 import type { HostDoubt } from "../../host/host-doubt.ts";
 import type { InputFault } from "../../host/input-fault.ts";
 import type { RulesetDoubt } from "../../rules/ruleset-doubt.ts";
+import { plural, shortList } from "./list.ts";
+
+/** Names in a sentence; more are counted. */
+const MOST_NAMES = 5;
+
+/** Why two lists of one engine differ. */
+const CHANGED = "one of the two is not whole or of another time (containers start and stop),";
+const AGAIN = "collect both again";
+
+/** Returns the possessive pronoun for things of this number. */
+const theirs = (names: readonly string[]): string => (names.length === 1 ? "its" : "their");
 
 /** Returns why the inputs about a host may be incomplete or contradictory. */
 export function hostDoubtText(doubt: HostDoubt): string {
@@ -35,6 +46,12 @@ export function hostDoubtText(doubt: HostDoubt): string {
       return `${doubt.source}: the text ends inside a line, so it is cut off: the rest is unknown`;
     case "bridge-not-listed":
       return `Docker's rules or networks name the bridge ${doubt.bridge}, and the list of interfaces (ip -j addr) does not have it: it is not whole or of another time, and what passes by ${doubt.bridge} is not known`;
+    case "containers-not-inspected":
+      return `${doubt.engine} network inspect lists ${shortList(doubt.containers, MOST_NAMES)}, and ${doubt.engine} inspect does not have ${doubt.containers.length === 1 ? "it" : "them"}: ${CHANGED} and ${theirs(doubt.containers)} ports are not known; ${AGAIN}`;
+    case "containers-not-in-network":
+      return `${doubt.engine} inspect has addresses of ${shortList(doubt.containers, MOST_NAMES)} that ${doubt.engine} network inspect does not list: ${CHANGED} and other containers may be missing; ${AGAIN}`;
+    case "networks-not-inspected":
+      return `${doubt.engine} inspect names ${plural(doubt.networks.length, "network")} ${shortList(doubt.networks, MOST_NAMES)}, and ${doubt.engine} network inspect does not have ${doubt.networks.length === 1 ? "it" : "them"}: ${CHANGED} and ${theirs(doubt.networks)} driver and subnets are not known; ${AGAIN}`;
     case "unknown-master":
       return `what comes and goes by ${doubt.interface}, ${doubt.kind === "vrf" ? "a VRF" : "neither a bridge nor a bond"}, is not followed`;
     case "suspect-rules":
